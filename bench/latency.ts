@@ -1,0 +1,215 @@
+/**
+ * Open-loop latency of a bystander, Ferrite beside redis-server at the same rates.
+ *
+ * The bystander (openloop.ts) sends PING and GET on connections of its own while a named load runs:
+ *   none       nothing: the floor of this machine
+ *   load       millions of new keys are written (the index grows)
+ *   large      a value of 511 MiB is set, read, appended to
+ *   pipeline   one client sends 512 KiB of commands in one go, over and over
+ * Latency counts from the intended send time. The generator's own lateness stands beside it: a row is marked VOID when the
+ * lateness at p99 is more than a fifth of the reported p99, because then the machine was measured, not the server.
+ */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Server, type ServerKind, startFerrite, startRedis } from "../test/support/servers.ts";
+import { load } from "./loader.ts";
+import { machineTimes, Options, printHead, stealShare, table } from "./machine.ts";
+import type { GeneratorPlan, GeneratorResult, LatencyFigures } from "./openloop.ts";
+
+const options = new Options(
+  {
+    loads: "none,load,large,pipeline: which, in this order; default all",
+    rates: "requests per second of the bystander, comma-separated; default 1000",
+    seconds: "length of the loads without an end, default 20; upper bound of `load`: ten times that",
+    "load-keys": "keys written by `load`, default 10m",
+    "large-bytes": "size of the large value, default 535822336 (511 MiB)",
+    connections: "connections of the bystander, default 8",
+    workers: "workers of Ferrite, default 2",
+    servers: "ferrite,redis: which, in this order; default both",
+    json: "file for the full result",
+    quick: "1 million keys, 64 MB value, 5 seconds",
+  },
+  "bun bench/latency.ts [options]: open-loop latency of a bystander under load",
+);
+
+const quick = options.has("quick");
+const loads = options.list("loads", "none,load,large,pipeline");
+const rates = options.list("rates", "1000").map((text) => Number(text.replace(/k$/, "000")));
+const seconds = options.number("seconds", quick ? 5 : 20);
+const sizes: Record<string, number> = {
+  load: options.number("load-keys", quick ? 1e6 : 1e7),
+  large: options.number("large-bytes", quick ? 64 << 20 : 511 * 2 ** 20),
+  pipeline: 512 * 1024,
+};
+const BYSTANDER_KEYS = 100_000;
+
+/** The generator wakes ahead of server and load when it may (real-time class, as root); it uses a few percent of a core. */
+const chrt = process.getuid?.() === 0 ? Bun.which("chrt") : null;
+const AHEAD_OF_OTHERS =
+  chrt !== null && Bun.spawnSync([chrt, "--fifo", "1", "true"]).exitCode === 0 ? [chrt, "--fifo", "1"] : [];
+
+interface Row {
+  load: string;
+  rate: number;
+  server: ServerKind;
+  result: GeneratorResult;
+  stealShare: number;
+  loadNotes: string[];
+}
+
+const headLines = printHead(`ferrite latency: loads ${loads.join(", ")} at ${rates.join(", ")} requests/s`);
+console.log(
+  `# generator    ${AHEAD_OF_OTHERS.length > 0 ? "real-time class" : "ordinary priority: expect lateness when the cores are busy"}`,
+);
+const rows: Row[] = [];
+for (const name of loads) {
+  if (name !== "none" && sizes[name] === undefined) {
+    console.error(`unknown load ${name}`);
+    process.exit(2);
+  }
+  for (const rate of rates) {
+    for (const kind of options.list("servers", "ferrite,redis") as ServerKind[]) {
+      const server =
+        kind === "ferrite" ? await startFerrite({ workers: options.number("workers", 2) }) : await startRedis();
+      try {
+        const row = await measure(server, name, rate);
+        rows.push(row);
+        const all = row.result.all;
+        console.log(
+          `${kind} ${name} at ${rate}/s: p50 ${time(all.p50Us)}, p99.9 ${time(all.p999Us)}, max ${time(all.maxUs)}${row.loadNotes.length > 0 ? `  (${row.loadNotes.at(-1)})` : ""}`,
+        );
+      } catch (error) {
+        console.log(`${kind} ${name} at ${rate}/s FAILED: ${(error as Error).message}`);
+        process.exitCode = 1;
+      } finally {
+        await server.stop();
+      }
+      if (options.has("json"))
+        writeFileSync(options.text("json", ""), JSON.stringify({ head: headLines, rows }, null, 1));
+    }
+  }
+}
+console.log(`\n${summary()}`);
+process.exit();
+
+async function measure(server: Server, name: string, rate: number): Promise<Row> {
+  await load({ port: server.port, count: BYSTANDER_KEYS });
+  await generate(server.port, Math.min(rate, 1000), 2).finished; // warm-up, thrown away
+  const before = machineTimes();
+  const generator = generate(server.port, rate, name === "load" ? seconds * 10 : seconds);
+  const beside =
+    name === "none"
+      ? null
+      : Bun.spawn(
+          [process.execPath, join(import.meta.dir, "loads.ts"), name, String(server.port), String(sizes[name])],
+          { stdout: "pipe", stderr: "pipe" },
+        );
+  const notes = beside === null ? Promise.resolve("") : new Response(beside.stdout).text();
+  if (beside !== null && name === "load") void beside.exited.then(() => generator.stop());
+  let result: GeneratorResult;
+  try {
+    result = await generator.finished;
+  } finally {
+    beside?.kill("SIGKILL");
+    await beside?.exited;
+  }
+  if (beside !== null && beside.exitCode !== null && beside.exitCode !== 0)
+    throw new Error(`the load failed: ${await new Response(beside.stderr).text()}`);
+  return {
+    load: name,
+    rate,
+    server: server.kind,
+    result,
+    stealShare: stealShare(before, machineTimes()),
+    loadNotes: (await notes)
+      .trim()
+      .split("\n")
+      .filter((line) => line !== ""),
+  };
+}
+
+function generate(port: number, rate: number, length: number): { finished: Promise<GeneratorResult>; stop(): void } {
+  const plan: GeneratorPlan = {
+    port,
+    connections: options.number("connections", 8),
+    rate,
+    seconds: length,
+    getShare: 0.5,
+    keys: BYSTANDER_KEYS,
+    seed: 1,
+  };
+  const child = Bun.spawn(
+    [...AHEAD_OF_OTHERS, process.execPath, join(import.meta.dir, "openloop.ts"), JSON.stringify(plan)],
+    { stdin: "pipe", stdout: "pipe", stderr: "pipe", timeout: (length + 60) * 1000 },
+  );
+  const finished = (async () => {
+    const [text, errors] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+      child.exited,
+    ]);
+    if (child.exitCode !== 0) throw new Error(`the generator failed: ${errors.slice(0, 1000)}`);
+    return JSON.parse(text) as GeneratorResult;
+  })();
+  return {
+    finished,
+    stop() {
+      child.stdin.write("stop");
+      child.stdin.end();
+    },
+  };
+}
+
+function time(us: number): string {
+  return us < 1000 ? `${us.toFixed(0)} us` : us < 1e6 ? `${(us / 1000).toFixed(2)} ms` : `${(us / 1e6).toFixed(2)} s`;
+}
+
+function summary(): string {
+  const lines = [
+    [
+      "load",
+      "rate/s",
+      "server",
+      "what",
+      "requests",
+      "p50",
+      "p99",
+      "p99.9",
+      "p99.99",
+      "max",
+      "late p99",
+      "late max",
+      "steal",
+      "verdict",
+    ],
+  ];
+  for (const { load: name, rate, server, result, stealShare: steal } of rows) {
+    const line = (what: string, f: LatencyFigures): void => {
+      lines.push([
+        name,
+        `${rate}`,
+        server,
+        what,
+        `${f.count}`,
+        time(f.p50Us),
+        time(f.p99Us),
+        time(f.p999Us),
+        time(f.p9999Us),
+        time(f.maxUs),
+        time(result.lateness.p99Us),
+        time(result.lateness.maxUs),
+        `${(steal * 100).toFixed(1)}%`,
+        result.answered < result.sent
+          ? `LOST ${result.sent - result.answered}`
+          : result.lateness.p99Us > f.p99Us / 5
+            ? "VOID"
+            : "ok",
+      ]);
+    };
+    line("PING", result.ping);
+    line("GET", result.get);
+  }
+  return `${table(lines)}\n
+Latency from the intended send time. late = how long after that the generator really sent: the machine's own noise.
+VOID: lateness p99 above a fifth of the latency p99. LOST: requests without a reply 30 s after the end.`;
+}

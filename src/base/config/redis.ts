@@ -1,0 +1,219 @@
+/**
+ * CONFIG GET and CONFIG SET over a Config: Redis 7.0's names, formats, order of checks and error texts.
+ * Source: config.c of Redis 7.0 as observed on redis-server 7.0.15.
+ */
+import type { Config, ConfigChange } from "./config.ts";
+import { findKey, findRedisKey, isSupported, KEYS, LOG_LEVELS, type KeySpec, type RedisForm } from "./schema.ts";
+import { parseRedisText, redisText, Refusal, sameValue, type ConfigValue } from "./values.ts";
+
+/** Parameters whose value is put together from several keys. They cannot be set. */
+const COMPOSED: Readonly<Record<string, (config: Config) => string>> = {
+  replicaof: primaryText,
+  slaveof: primaryText,
+  "tls-port": (config) => (config.flag("server.tls_enabled") ? String(config.number("server.tls_port")) : "0"),
+};
+
+function primaryText(config: Config): string {
+  const host = config.text("replication.primary_host");
+  return host === "" ? "" : `${host} ${config.number("replication.primary_port")}`;
+}
+
+const REDIS_LEVELS: Readonly<Record<string, string>> = {
+  trace: "debug",
+  debug: "debug",
+  info: "notice",
+  warn: "warning",
+  error: "warning",
+  off: "nothing",
+};
+
+/** Names of all Redis parameters, sorted. */
+export const PARAMETER_NAMES: readonly string[] = [
+  ...KEYS.flatMap((spec) => spec.redis),
+  ...Object.keys(COMPOSED),
+].sort();
+
+/**
+ * Ferrite's own names ("storage.max_memory"). CONFIG GET and SET know them too, so that keys without a Redis name can be
+ * changed; only a pattern with a dot lists them, so that CONFIG GET * stays what Redis tools expect.
+ */
+const OWN_NAMES: readonly string[] = KEYS.map((spec) => spec.name);
+
+/** The key behind a parameter, and how it answers; null for none (or for a composed one). */
+function resolve(name: string): { spec: KeySpec; form: RedisForm | null } | null {
+  const spec = findRedisKey(name);
+  if (spec !== null) return { spec, form: spec.redisForm };
+  const own = name.includes(".") ? findKey(name) : null;
+  return own === null || own.alias !== null ? null : { spec: own.spec, form: null };
+}
+
+/** Names and values of the parameters that match any of the patterns (globs, case ignored), each once. */
+export function configGet(config: Config, patterns: readonly (string | Uint8Array)[]): (readonly [string, string])[] {
+  const found = new Map<string, string>();
+  for (const given of patterns) {
+    const pattern = typeof given === "string" ? given : new TextDecoder().decode(given);
+    if (/[*?[\\]/.test(pattern)) {
+      const names = pattern.includes(".") ? OWN_NAMES : PARAMETER_NAMES;
+      for (const name of names) if (!found.has(name) && globMatches(pattern.toLowerCase(), name)) found.set(name, name);
+      continue;
+    }
+    // Redis answers a plain name in the spelling it was asked in.
+    const name = pattern.toLowerCase();
+    if (!found.has(name) && isParameter(name)) found.set(name, pattern);
+  }
+  return [...found].map(([name, spelling]) => [spelling, parameterText(config, name)] as const);
+}
+
+function isParameter(name: string): boolean {
+  return resolve(name) !== null || Object.hasOwn(COMPOSED, name);
+}
+
+/** Value of one parameter (lower case) as CONFIG GET prints it. */
+export function parameterText(config: Config, name: string): string {
+  const composed = Object.hasOwn(COMPOSED, name) ? COMPOSED[name] : undefined;
+  if (composed !== undefined) return composed(config);
+  const found = resolve(name);
+  if (found === null) throw new RangeError(`no parameter is called ${name}`);
+  const { spec, form } = found;
+  const value = config.get(spec.name);
+  // Redis tools know Redis's level names; a level once given in ours is answered in ours (row 151).
+  if (spec.name === "logging.level" && config.isDefault(spec.name))
+    return REDIS_LEVELS[LOG_LEVELS[String(value)] ?? "info"]!;
+  return form !== null ? form.toRedis(value) : redisText(spec.type, value);
+}
+
+export type ConfigSetResult =
+  /** Changed keys, for the other threads; keys set to the value they had are not among them. */
+  | { readonly ok: true; readonly changes: readonly ConfigChange[] }
+  /** The whole error reply without the leading minus. */
+  | { readonly ok: false; readonly error: string };
+
+/**
+ * Sets all parameters or none, and tells the observers. Names and values may be bytes; values are read as UTF-8.
+ * The number of arguments is the caller's to check.
+ */
+export function configSet(
+  config: Config,
+  pairs: readonly (readonly [string | Uint8Array, string | Uint8Array])[],
+): ConfigSetResult {
+  const named = pairs.map(([name, value]) => ({
+    given: asText(name),
+    name: asText(name).toLowerCase(),
+    value: asText(value),
+  }));
+  const error = checkNames(named);
+  if (error !== "") return { ok: false, error };
+
+  const wanted = new Map<string, ConfigValue>();
+  for (const { name, value } of named) {
+    const { spec, form } = resolve(name)!;
+    const parsed = form !== null ? form.fromRedis(value) : setText(config, spec, value);
+    if (parsed instanceof Refusal) return failed(name, parsed.reason);
+    if (!isSupported(spec, parsed)) return failed(name, "not supported in this version");
+    const objection = config.objection(spec.name, parsed);
+    if (objection !== null) return failed(name, objection);
+    wanted.set(spec.name, parsed);
+    // A client that sets a password means it to be asked for, whatever require_auth said.
+    if (spec.name === "server.password" && config.get("server.require_auth") !== null)
+      wanted.set("server.require_auth", null);
+  }
+
+  const changes: ConfigChange[] = [];
+  for (const [name, value] of wanted) {
+    const previous = config.get(name);
+    // The level "notice" over a default "info" changes its spelling, so provenance counts too.
+    if (!sameValue(previous, value) || (name === "logging.level" && config.isDefault(name)))
+      changes.push({ name, value, previous });
+  }
+  config.apply(changes);
+  return { ok: true, changes };
+}
+
+/** Output limits of the classes not named keep their present value; all else is parsed by itself. */
+function setText(config: Config, spec: KeySpec, text: string): ConfigValue | Refusal {
+  if (spec.name !== "server.client_output_buffer_limit") return parseRedisText(spec, text);
+  const alone = parseRedisText(spec, text);
+  return alone instanceof Refusal
+    ? alone
+    : parseRedisText(spec, `${config.text("server.client_output_buffer_limit")} ${text}`);
+}
+
+interface NamedPair {
+  readonly given: string;
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Redis's first pass: the first unknown, immutable or repeated name; "" when all are good. */
+function checkNames(pairs: readonly NamedPair[]): string {
+  const seen = new Set<string>();
+  for (const { given, name } of pairs) {
+    const spec = resolve(name)?.spec ?? null;
+    if (spec === null && !isParameter(name))
+      return `ERR Unknown option or number of arguments for CONFIG SET - '${given}'`;
+    if (spec === null || spec.runtime === false) return failed(given, "can't set immutable config").error;
+    if (spec.runtime === "protected") return failed(given, "can't set protected config").error;
+    if (seen.has(name)) return failed(given, "duplicate parameter").error;
+    seen.add(name);
+  }
+  return "";
+}
+
+function failed(name: string, reason: string): { readonly ok: false; readonly error: string } {
+  return { ok: false, error: `ERR CONFIG SET failed (possibly related to argument '${name}') - ${reason}` };
+}
+
+function asText(value: string | Uint8Array): string {
+  return typeof value === "string" ? value : new TextDecoder().decode(value);
+}
+
+/**
+ * Redis's glob: * ? [abc] [^a-z] and backslash; both sides lower case. Steps back to the last star only, so the time is
+ * pattern times text whatever a client sends.
+ */
+export function globMatches(pattern: string, text: string): boolean {
+  let p = 0;
+  let t = 0;
+  let afterStar = -1;
+  let starText = 0;
+  while (t < text.length) {
+    if (pattern[p] === "*") {
+      afterStar = ++p;
+      starText = t;
+      continue;
+    }
+    const next = p < pattern.length ? matchOne(pattern, p, text[t]!) : -1;
+    if (next >= 0) {
+      p = next;
+      t++;
+    } else if (afterStar >= 0) {
+      p = afterStar;
+      t = ++starText;
+    } else {
+      return false;
+    }
+  }
+  while (pattern[p] === "*") p++;
+  return p >= pattern.length;
+}
+
+/** Matches the pattern element at `p` with one character; returns where the next element starts, -1 for no match. */
+function matchOne(pattern: string, p: number, char: string): number {
+  const element = pattern[p]!;
+  if (element === "?") return p + 1;
+  if (element === "\\" && p + 1 < pattern.length) return pattern[p + 1] === char ? p + 2 : -1;
+  if (element !== "[") return element === char ? p + 1 : -1;
+  let at = p + 1;
+  const negated = pattern[at] === "^";
+  if (negated) at++;
+  let hit = false;
+  while (at < pattern.length && pattern[at] !== "]") {
+    if (pattern[at] === "\\" && at + 1 < pattern.length) at++;
+    const low = pattern[at]!;
+    const ranged = pattern[at + 1] === "-" && at + 2 < pattern.length;
+    const high = ranged ? pattern[at + 2]! : low;
+    if ((low <= char && char <= high) || (high <= char && char <= low)) hit = true;
+    at += ranged ? 3 : 1;
+  }
+  return hit !== negated ? at + 1 : -1;
+}

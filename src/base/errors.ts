@@ -1,0 +1,178 @@
+/**
+ * Start-up errors: what a person reads when Ferrite cannot start.
+ *
+ * Every one is printed by the command line as `Error: <text>`, followed by the hint lines, and ends the process with
+ * `exitCode`. The texts are promises of the product guide (people grep them), so they stand here once and nowhere else.
+ * Error numbers are those of the running platform (98 on Linux and 48 on macOS for an address in use).
+ */
+import { constants } from "node:os";
+
+/** An error that stops the start. `message` goes after `Error: `; `hints` are printed below it, one a line. */
+export class StartupError extends Error {
+  override readonly name: string = "StartupError";
+
+  constructor(
+    message: string,
+    /** Advice: what was found and what to do about it. May be empty. */
+    readonly hints: readonly string[],
+    readonly exitCode: number,
+  ) {
+    super(message);
+  }
+
+  /** The lines for standard error, the first beginning with `Error: `; no newline at the end. */
+  get printed(): string {
+    return [`Error: ${this.message}`, ...this.hints.map((hint) => `  ${hint}`)].join("\n");
+  }
+}
+
+/** Error in a configuration file, variable or flag. */
+export class ConfigError extends StartupError {
+  override readonly name: string = "ConfigError";
+
+  constructor(message: string, hints: readonly string[]) {
+    super(message, hints, 1);
+  }
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "Address already in use",
+  EADDRNOTAVAIL: "Cannot assign requested address",
+  EACCES: "Permission denied",
+  EPERM: "Operation not permitted",
+  ENOENT: "No such file or directory",
+  ENOTDIR: "Not a directory",
+  EISDIR: "Is a directory",
+  EEXIST: "File exists",
+  ENOSPC: "No space left on device",
+  EDQUOT: "Disk quota exceeded",
+  EROFS: "Read-only file system",
+  EIO: "Input/output error",
+  EMFILE: "Too many open files",
+  ENFILE: "Too many open files in system",
+  ENOMEM: "Cannot allocate memory",
+  ECONNREFUSED: "Connection refused",
+  ETIMEDOUT: "Connection timed out",
+};
+
+/** The running platform's number of an error code such as "EADDRINUSE"; 0 when it has none. */
+export function errorNumber(code: string): number {
+  return (constants.errno as Readonly<Record<string, number>>)[code] ?? 0;
+}
+
+/** The system's words for an error code ("Permission denied"); the code itself when unknown. */
+export function errorWords(code: string): string {
+  return WORDS[code] ?? code;
+}
+
+/** Words and number as the guide shows them: `Permission denied (os error 13)`. */
+export function osErrorText(code: string): string {
+  const number = errorNumber(code);
+  return number > 0 ? `${errorWords(code)} (os error ${number})` : errorWords(code);
+}
+
+/** The `code` of a thrown system error ("ENOENT"); "" when the value is no system error. */
+export function errorCode(thrown: unknown): string {
+  if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
+  return typeof thrown.code === "string" ? thrown.code : "";
+}
+
+/** The message of anything thrown. */
+export function errorMessage(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
+/** Row 110. `holder` says who has the port, if that could be found out; "" otherwise. */
+export function addressInUse(host: string, port: number, holder: string): StartupError {
+  const hints = [`${host}:${port} is taken${holder === "" ? "" : ` by ${holder}`}.`];
+  hints.push(`Stop that process (lsof -i :${port} names it), or start with another port: ferrite --port ${port + 1}`);
+  return new StartupError(osErrorText("EADDRINUSE"), hints, 1);
+}
+
+/** Row 111, for a directory, a log file, a socket or a port below 1024. `what` names it: "log file /var/log/f.log". */
+export function permissionDenied(what: string, advice: string): StartupError {
+  return new StartupError(osErrorText("EACCES"), [what, advice], 1);
+}
+
+/** Row 111 for a privileged port. */
+export function privilegedPort(port: number): StartupError {
+  return permissionDenied(
+    `port ${port} is below 1024 and needs a privilege`,
+    "Use a port from 1024 up, or: sudo setcap 'cap_net_bind_service=+ep' <path of ferrite>",
+  );
+}
+
+/** Row 112: a file named on the command line that is not there. */
+export function configNotFound(path: string): ConfigError {
+  return new ConfigError(`Config file not found: ${path}`, ["Make one with: ferrite init --output ferrite.toml"]);
+}
+
+/** Row 113: only when the user asks for io_uring. */
+export function ioUringUnsupported(): StartupError {
+  return new StartupError(
+    "io_uring not supported on this system",
+    ["Ferrite's event loop uses epoll; remove the option."],
+    1,
+  );
+}
+
+/** Row 114. `code` as in "EACCES". */
+export function dataDirectoryFailed(path: string, code: string): StartupError {
+  return new StartupError(
+    `Failed to create data directory: ${errorWords(code)}`,
+    [`path: ${path}`, "Create it for the user Ferrite runs as, or set storage.data_dir (--data-dir) to another place."],
+    1,
+  );
+}
+
+/** A second server on one data directory (row 220). */
+export function dataDirectoryInUse(path: string, processId: number): StartupError {
+  const holder = processId > 0 ? ` (process ${processId})` : "";
+  return new StartupError(
+    `Data directory ${path} is in use by another Ferrite${holder}`,
+    ["Stop the other server, or give this one its own directory with --data-dir."],
+    1,
+  );
+}
+
+/** Row 115. `line` and `column` count from 1. */
+export function tomlError(path: string, line: number, column: number, words: string): ConfigError {
+  return new ConfigError(`Failed to parse config: TOML parse error at line ${line}, column ${column}: ${words}`, [
+    `file: ${path}`,
+  ]);
+}
+
+/** Row 117: an allocation the system refused. */
+export function outOfMemory(bytes: number): StartupError {
+  return new StartupError(
+    "Cannot allocate memory",
+    [`${bytes} bytes were asked for. Lower storage.max_memory, or raise the memory limit of the system or container.`],
+    1,
+  );
+}
+
+/** Rows 119 and 120: two lines. `offset` is the end of the last good record, usable in `truncate -s`. */
+export function aofCorrupted(path: string, offset: number): StartupError {
+  return new StartupError(
+    `AOF corrupted at offset ${offset}\nError: Bad file format reading the append only file`,
+    [`Repair a copy of it with: ferrite check-aof --fix ${path}`],
+    1,
+  );
+}
+
+/** Row 121, as a log line. */
+export const CHECKPOINT_DISK_FULL = "Warning: Checkpoint failed: disk full";
+
+/** Row 122. */
+export function snapshotFailed(code: string): StartupError {
+  return new StartupError(`Failed to save snapshot: ${errorWords(code)}`, [], 1);
+}
+
+/** The start-up error for a failed bind or listen; falls back on the system's words. */
+export function listenFailed(host: string, port: number, code: string, holder: string): StartupError {
+  if (code === "EADDRINUSE") return addressInUse(host, port, holder);
+  if (code === "EACCES" && port > 0 && port < 1024) return privilegedPort(port);
+  if (code === "EACCES")
+    return permissionDenied(`${host}:${port} cannot be opened`, "Check the rights of the user Ferrite runs as.");
+  return new StartupError(osErrorText(code), [`${host}:${port} cannot be opened`], 1);
+}

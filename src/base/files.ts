@@ -1,0 +1,424 @@
+/**
+ * The one file module: every open, read, write, sync, rename and unlink of Ferrite goes through a `Files`.
+ *
+ * `realFiles` is node:fs; `MemoryFiles` keeps files in memory and, by seed, loses unsynced bytes, tears the last write
+ * and fails the n-th call, so that a test can cut the power at any point.
+ *
+ * All calls are synchronous: they are made at start, by the control plane, or on threads of their own, never by a data
+ * worker in a turn. Every failure is a `FileFailure` with operation, path and the platform's code.
+ */
+import * as fs from "node:fs";
+import { dirname } from "node:path";
+import { errorCode, errorMessage, errorNumber, osErrorText } from "./errors.ts";
+
+/** A failed file operation: `code` as in "ENOSPC", `number` the platform's error number (0: unknown). */
+export class FileFailure extends Error {
+  override readonly name: string = "FileFailure";
+  readonly number: number;
+
+  constructor(
+    readonly operation: string,
+    readonly path: string,
+    readonly code: string,
+    detail: string,
+  ) {
+    super(`${operation} ${path}: ${code === "" ? detail : osErrorText(code)}`);
+    this.number = errorNumber(code);
+  }
+}
+
+export interface FileStat {
+  readonly kind: "file" | "directory" | "other";
+  readonly bytes: number;
+  /** Permission bits, 0 to 0o7777. */
+  readonly mode: number;
+  readonly userId: number;
+  readonly modifiedMs: number;
+}
+
+/** "r" read; "r+" read and write; "w" truncate; "wx" create, fail if there; "a" append. */
+export type OpenFlags = "r" | "r+" | "w" | "wx" | "a";
+
+/** A file descriptor of one `Files`. */
+export type FileDescriptor = number & { readonly __brand: "FileDescriptor" };
+
+/** Position value for "where the descriptor stands" (pipes, appending files). */
+export const AT_CURSOR = -1;
+
+export interface Files {
+  open(path: string, flags: OpenFlags, mode: number): FileDescriptor;
+  close(file: FileDescriptor): void;
+  /** Reads up to `length` bytes into `into[offset]`; returns how many, 0 at the end of the file. */
+  read(file: FileDescriptor, into: Uint8Array, offset: number, length: number, position: number): number;
+  /** Writes up to `length` bytes of `from[offset]`; returns how many (a short write is possible). */
+  write(file: FileDescriptor, from: Uint8Array, offset: number, length: number, position: number): number;
+  fsync(file: FileDescriptor): void;
+  fdatasync(file: FileDescriptor): void;
+  /** Cuts or extends the file to `bytes`. */
+  truncate(file: FileDescriptor, bytes: number): void;
+  size(file: FileDescriptor): number;
+  rename(from: string, to: string): void;
+  unlink(path: string): void;
+  /** Creates a directory and its missing parents; no error when it is there. */
+  mkdir(path: string, mode: number): void;
+  /** Names in a directory, sorted. */
+  list(path: string): string[];
+  /** null when nothing is there. */
+  stat(path: string): FileStat | null;
+  /** Makes a creation, rename or unlink in the directory durable. */
+  syncDirectory(path: string): void;
+}
+
+class RealFiles implements Files {
+  private readonly paths = new Map<number, string>();
+
+  open(path: string, flags: OpenFlags, mode: number): FileDescriptor {
+    const fd = attempt("open", path, () => fs.openSync(path, flags, mode));
+    this.paths.set(fd, path);
+    return fd as FileDescriptor;
+  }
+
+  close(file: FileDescriptor): void {
+    attempt("close", this.name(file), () => fs.closeSync(file));
+    this.paths.delete(file);
+  }
+
+  read(file: FileDescriptor, into: Uint8Array, offset: number, length: number, position: number): number {
+    return attempt("read", this.name(file), () =>
+      fs.readSync(file, into, offset, length, position < 0 ? null : position),
+    );
+  }
+
+  write(file: FileDescriptor, from: Uint8Array, offset: number, length: number, position: number): number {
+    return attempt("write", this.name(file), () =>
+      fs.writeSync(file, from, offset, length, position < 0 ? null : position),
+    );
+  }
+
+  fsync(file: FileDescriptor): void {
+    attempt("fsync", this.name(file), () => fs.fsyncSync(file));
+  }
+
+  fdatasync(file: FileDescriptor): void {
+    attempt("fdatasync", this.name(file), () => fs.fdatasyncSync(file));
+  }
+
+  truncate(file: FileDescriptor, bytes: number): void {
+    attempt("truncate", this.name(file), () => fs.ftruncateSync(file, bytes));
+  }
+
+  size(file: FileDescriptor): number {
+    return attempt("stat", this.name(file), () => fs.fstatSync(file).size);
+  }
+
+  rename(from: string, to: string): void {
+    attempt("rename", from, () => fs.renameSync(from, to));
+  }
+
+  unlink(path: string): void {
+    attempt("unlink", path, () => fs.unlinkSync(path));
+  }
+
+  mkdir(path: string, mode: number): void {
+    attempt("mkdir", path, () => fs.mkdirSync(path, { recursive: true, mode }));
+  }
+
+  list(path: string): string[] {
+    return attempt("list", path, () => fs.readdirSync(path)).sort();
+  }
+
+  stat(path: string): FileStat | null {
+    return attempt("stat", path, () => {
+      const found = fs.statSync(path, { throwIfNoEntry: false });
+      if (found === undefined) return null;
+      return {
+        kind: found.isFile() ? "file" : found.isDirectory() ? "directory" : "other",
+        bytes: found.size,
+        mode: found.mode & 0o7777,
+        userId: found.uid,
+        modifiedMs: found.mtimeMs,
+      };
+    });
+  }
+
+  syncDirectory(path: string): void {
+    attempt("fsync", path, () => {
+      const fd = fs.openSync(path, "r");
+      try {
+        fs.fsyncSync(fd);
+      } finally {
+        fs.closeSync(fd);
+      }
+    });
+  }
+
+  private name(file: FileDescriptor): string {
+    return this.paths.get(file) ?? `descriptor ${file}`;
+  }
+}
+
+function attempt<T>(operation: string, path: string, call: () => T): T {
+  try {
+    return call();
+  } catch (thrown) {
+    throw new FileFailure(operation, path, errorCode(thrown), errorMessage(thrown));
+  }
+}
+
+/** The operating system's files. */
+export const realFiles: Files = new RealFiles();
+
+/** Whole content of a file. Throws FileFailure. */
+export function readWhole(files: Files, path: string): Uint8Array {
+  const file = files.open(path, "r", 0);
+  try {
+    // Files of /proc and /sys say they are empty, so the size is only where to start.
+    let bytes = new Uint8Array(Math.max(files.size(file), 4096));
+    let length = 0;
+    for (;;) {
+      const got = files.read(file, bytes, length, bytes.length - length, length);
+      if (got === 0) return bytes.subarray(0, length);
+      length += got;
+      if (length === bytes.length) {
+        const larger = new Uint8Array(bytes.length * 2);
+        larger.set(bytes);
+        bytes = larger;
+      }
+    }
+  } finally {
+    files.close(file);
+  }
+}
+
+/** Whole content of a UTF-8 file. Throws FileFailure. */
+export function readText(files: Files, path: string): string {
+  return new TextDecoder().decode(readWhole(files, path));
+}
+
+/** Writes all of `bytes` at the descriptor's position, through short writes. */
+export function writeFully(files: Files, file: FileDescriptor, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += files.write(file, bytes, done, bytes.length - done, AT_CURSOR);
+  }
+}
+
+/** Replaces `path` so that a crash leaves either the old or the new content: write aside, sync, rename, sync directory. */
+export function replaceDurably(files: Files, path: string, bytes: Uint8Array, mode: number): void {
+  const aside = `${path}.tmp`;
+  const file = files.open(aside, "w", mode);
+  try {
+    writeFully(files, file, bytes);
+    files.fsync(file);
+  } finally {
+    files.close(file);
+  }
+  files.rename(aside, path);
+  files.syncDirectory(dirname(path));
+}
+
+interface MemoryFile {
+  /** What a reader sees. */
+  live: Uint8Array;
+  /** What a power cut leaves. */
+  synced: Uint8Array;
+}
+
+interface OpenMemoryFile {
+  readonly path: string;
+  readonly file: MemoryFile;
+  readonly append: boolean;
+  cursor: number;
+}
+
+/** A call that is to fail: the `nth` call (from 1) of `operation` ("*": of any), with `code`. */
+export interface PlannedFailure {
+  readonly operation: string;
+  readonly nth: number;
+  readonly code: string;
+}
+
+/**
+ * Files in memory, for tests. `crash()` returns what a power cut leaves: bytes never synced are lost, kept or torn at a
+ * place chosen by the seed; names (creation, rename, unlink) are as they were at the last `syncDirectory` of their
+ * directory. Directories themselves are always durable.
+ */
+export class MemoryFiles implements Files {
+  /** Names as a process sees them, and as the disk has them. */
+  private names = new Map<string, MemoryFile>();
+  private durableNames = new Map<string, MemoryFile>();
+  private readonly directories = new Set<string>(["/", "."]);
+  private readonly opened = new Map<number, OpenMemoryFile>();
+  private readonly calls = new Map<string, number>();
+  private nextDescriptor = 3;
+  private state: number;
+
+  constructor(
+    readonly seed: number,
+    private readonly failures: readonly PlannedFailure[],
+  ) {
+    this.state = seed >>> 0 || 1;
+  }
+
+  open(path: string, flags: OpenFlags, _mode: number): FileDescriptor {
+    this.call("open", path);
+    let file = this.names.get(path);
+    if (file === undefined && (flags === "r" || flags === "r+")) throw new FileFailure("open", path, "ENOENT", "");
+    if (file !== undefined && flags === "wx") throw new FileFailure("open", path, "EEXIST", "");
+    if (file === undefined) {
+      file = { live: new Uint8Array(0), synced: new Uint8Array(0) };
+      this.names.set(path, file);
+    } else if (flags === "w") {
+      file.live = new Uint8Array(0);
+    }
+    const descriptor = this.nextDescriptor++;
+    this.opened.set(descriptor, { path, file, append: flags === "a", cursor: 0 });
+    return descriptor as FileDescriptor;
+  }
+
+  close(file: FileDescriptor): void {
+    this.handle("close", file);
+    this.opened.delete(file);
+  }
+
+  read(file: FileDescriptor, into: Uint8Array, offset: number, length: number, position: number): number {
+    const handle = this.handle("read", file);
+    const from = position < 0 ? handle.cursor : position;
+    const count = Math.max(0, Math.min(length, handle.file.live.length - from));
+    into.set(handle.file.live.subarray(from, from + count), offset);
+    if (position < 0) handle.cursor += count;
+    return count;
+  }
+
+  write(file: FileDescriptor, from: Uint8Array, offset: number, length: number, position: number): number {
+    const handle = this.handle("write", file);
+    const at = handle.append ? handle.file.live.length : position < 0 ? handle.cursor : position;
+    if (at + length > handle.file.live.length) {
+      const longer = new Uint8Array(at + length);
+      longer.set(handle.file.live);
+      handle.file.live = longer;
+    }
+    handle.file.live.set(from.subarray(offset, offset + length), at);
+    if (position < 0) handle.cursor = at + length;
+    return length;
+  }
+
+  fsync(file: FileDescriptor): void {
+    const handle = this.handle("fsync", file);
+    handle.file.synced = handle.file.live.slice();
+  }
+
+  fdatasync(file: FileDescriptor): void {
+    const handle = this.handle("fdatasync", file);
+    handle.file.synced = handle.file.live.slice();
+  }
+
+  truncate(file: FileDescriptor, bytes: number): void {
+    const handle = this.handle("truncate", file);
+    const cut = new Uint8Array(bytes);
+    cut.set(handle.file.live.subarray(0, bytes));
+    handle.file.live = cut;
+  }
+
+  size(file: FileDescriptor): number {
+    return this.handle("stat", file).file.live.length;
+  }
+
+  rename(from: string, to: string): void {
+    this.call("rename", from);
+    const file = this.names.get(from);
+    if (file === undefined) throw new FileFailure("rename", from, "ENOENT", "");
+    this.names.delete(from);
+    this.names.set(to, file);
+  }
+
+  unlink(path: string): void {
+    this.call("unlink", path);
+    if (!this.names.delete(path)) throw new FileFailure("unlink", path, "ENOENT", "");
+  }
+
+  mkdir(path: string, _mode: number): void {
+    this.call("mkdir", path);
+    if (this.names.has(path)) throw new FileFailure("mkdir", path, "EEXIST", "");
+    for (let at = path; !this.directories.has(at); at = dirname(at)) this.directories.add(at);
+  }
+
+  list(path: string): string[] {
+    this.call("list", path);
+    if (!this.directories.has(path)) throw new FileFailure("list", path, "ENOENT", "");
+    const all = [...this.names.keys(), ...this.directories];
+    return all
+      .filter((name) => name !== path && dirname(name) === path)
+      .map((name) => name.slice(name.lastIndexOf("/") + 1))
+      .sort();
+  }
+
+  stat(path: string): FileStat | null {
+    this.call("stat", path);
+    const file = this.names.get(path);
+    if (file !== undefined) return { kind: "file", bytes: file.live.length, mode: 0o644, userId: 0, modifiedMs: 0 };
+    if (this.directories.has(path)) return { kind: "directory", bytes: 0, mode: 0o755, userId: 0, modifiedMs: 0 };
+    return null;
+  }
+
+  syncDirectory(path: string): void {
+    this.call("fsync", path);
+    for (const name of this.durableNames.keys()) {
+      if (dirname(name) === path && !this.names.has(name)) this.durableNames.delete(name);
+    }
+    for (const [name, file] of this.names) {
+      if (dirname(name) === path) this.durableNames.set(name, file);
+    }
+  }
+
+  /** The disk after a power cut, as fresh files without planned failures; descriptors of this one are void. */
+  crash(): MemoryFiles {
+    const after = new MemoryFiles(this.random(0x7fffffff), []);
+    for (const directory of this.directories) after.directories.add(directory);
+    for (const [name, file] of this.durableNames) {
+      const content = this.survivor(file);
+      const kept: MemoryFile = { live: content, synced: content.slice() };
+      after.names.set(name, kept);
+      after.durableNames.set(name, kept);
+    }
+    this.opened.clear();
+    return after;
+  }
+
+  /** Synced bytes stay; of what was appended since, a prefix chosen by the seed does, its last bytes possibly torn. */
+  private survivor(file: MemoryFile): Uint8Array {
+    const extra = file.live.length - file.synced.length;
+    if (extra <= 0) return file.synced.slice();
+    const kept = this.random(extra + 1);
+    const content = new Uint8Array(file.synced.length + kept);
+    content.set(file.synced);
+    content.set(file.live.subarray(file.synced.length, content.length), file.synced.length);
+    if (kept > 0 && this.random(2) === 1) content.fill(0, content.length - 1 - this.random(Math.min(kept, 512)));
+    return content;
+  }
+
+  private handle(operation: string, file: FileDescriptor): OpenMemoryFile {
+    const handle = this.opened.get(file);
+    if (handle === undefined) throw new FileFailure(operation, `descriptor ${file}`, "EBADF", "");
+    this.call(operation, handle.path);
+    return handle;
+  }
+
+  private call(operation: string, path: string): void {
+    for (const name of [operation, "*"]) {
+      const count = (this.calls.get(name) ?? 0) + 1;
+      this.calls.set(name, count);
+      const failure = this.failures.find((planned) => planned.operation === name && planned.nth === count);
+      if (failure !== undefined) throw new FileFailure(operation, path, failure.code, "");
+    }
+  }
+
+  /** A number from 0 below `limit` (xorshift32). */
+  private random(limit: number): number {
+    let x = this.state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.state = x >>> 0;
+    return this.state % limit;
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Glob patterns over bytes, as Redis's stringmatchlen (util.c) understands them:
+ *
+ *   *        any run of bytes, also none          [abc]    one of these       [^abc]   none of these
+ *   ?        one byte                             [a-z]    a range, either way round
+ *   \x       the byte x itself                    "[" without "]" reaches to the end of the pattern
+ *
+ * Every element but `*` consumes exactly one byte, whatever the byte is. Hence the two-pointer algorithm is right: when
+ * something fails, only the last `*` needs to take one byte more. Cost: at most pattern bytes * text bytes steps, so
+ * `a*a*a*...b` cannot blow up; no allocation.
+ *
+ * Oddities kept, because clients may see them: ranges compare bytes as signed chars, `[]` matches nothing, `[^]` any
+ * byte, a `\` at the very end stands for itself, and an empty text matches only an empty pattern ("*" does not match it).
+ */
+
+/** The matcher's place behind the `[...]` it last read. One per thread; valid until the next matchClass. */
+const scratch = { nextAt: 0 };
+
+function lower(byte: number): number {
+  return byte >= 65 && byte <= 90 ? byte + 32 : byte;
+}
+
+/** A byte as C's signed char. */
+function signed(byte: number): number {
+  return (byte << 24) >> 24;
+}
+
+/** Does `byte` belong to the class whose first byte after "[" is at `at`? Sets scratch.nextAt behind the class. */
+function matchClass(pattern: Uint8Array, at: number, end: number, byte: number, noCase: boolean): boolean {
+  const folded = noCase ? lower(byte) : byte;
+  const inverted = at < end && pattern[at] === 94;
+  if (inverted) at++;
+  let found = false;
+  for (; at < end; at++) {
+    let first = pattern[at]!;
+    if (first === 92 && end - at >= 2) {
+      first = pattern[++at]!;
+      if (first === byte) found = true; // an escaped byte is compared as it is, even without case
+    } else if (first === 93) {
+      break;
+    } else if (end - at >= 3 && pattern[at + 1] === 45) {
+      let last = pattern[at + 2]!;
+      at += 2;
+      first = signed(first);
+      last = signed(last);
+      if (first > last) {
+        const swap = first;
+        first = last;
+        last = swap;
+      }
+      if (noCase) {
+        first = lower(first);
+        last = lower(last);
+      }
+      const c = signed(folded);
+      if (c >= first && c <= last) found = true;
+    } else if ((noCase ? lower(first) : first) === folded) {
+      found = true;
+    }
+  }
+  scratch.nextAt = at < end ? at + 1 : end;
+  return found !== inverted;
+}
+
+/** Does the whole text match the pattern? */
+export function matchGlob(
+  pattern: Uint8Array,
+  patternOffset: number,
+  patternLength: number,
+  text: Uint8Array,
+  textOffset: number,
+  textLength: number,
+  noCase: boolean,
+): boolean {
+  if (textLength === 0) return patternLength === 0;
+  const patternEnd = patternOffset + patternLength;
+  const textEnd = textOffset + textLength;
+  let p = patternOffset;
+  let t = textOffset;
+  let starAt = -1; // behind the last run of stars
+  let starText = 0; // first text byte not taken by that star
+  while (t < textEnd) {
+    let matched = false;
+    if (p < patternEnd) {
+      const element = pattern[p]!;
+      if (element === 42) {
+        do p++;
+        while (p < patternEnd && pattern[p] === 42);
+        if (p === patternEnd) return true;
+        starAt = p;
+        starText = t;
+        continue;
+      }
+      if (element === 63) {
+        matched = true;
+        p++;
+      } else if (element === 91) {
+        matched = matchClass(pattern, p + 1, patternEnd, text[t]!, noCase);
+        p = scratch.nextAt;
+      } else {
+        if (element === 92 && patternEnd - p >= 2) p++;
+        const wanted = pattern[p]!;
+        matched = wanted === text[t] || (noCase && lower(wanted) === lower(text[t]!));
+        p++;
+      }
+    }
+    if (matched) {
+      t++;
+    } else {
+      if (starAt < 0) return false;
+      p = starAt;
+      t = ++starText;
+    }
+  }
+  while (p < patternEnd && pattern[p] === 42) p++;
+  return p === patternEnd;
+}
+
+/** How many leading bytes of the pattern are plain, so that every match starts with them. For planning a scan. */
+export function globPrefixBytes(pattern: Uint8Array, offset: number, length: number): number {
+  let count = 0;
+  while (count < length) {
+    const byte = pattern[offset + count]!;
+    if (byte === 42 || byte === 63 || byte === 91 || byte === 92) break;
+    count++;
+  }
+  return count;
+}

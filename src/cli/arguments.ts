@@ -1,0 +1,232 @@
+/**
+ * Command-line arguments.
+ *
+ * Beside Ferrite's own options, Redis's are taken: `--maxmemory 1gb --save "" --appendonly no` means what it means to
+ * redis-server, so that scripts which start one can start the other.
+ */
+import { parseArgs, type ParseArgsConfig } from "node:util";
+import type { FlagValue } from "../base/config/load.ts";
+import { findKey, findRedisKey } from "../base/config/schema.ts";
+import { StartupError } from "../base/errors.ts";
+
+/** A command line that cannot be understood; exit code 2. */
+export class UsageError extends StartupError {
+  override readonly name = "UsageError";
+
+  constructor(message: string) {
+    super(message, ["Try: ferrite --help"], 2);
+  }
+}
+
+export const SUBCOMMANDS = ["init", "doctor", "check-aof", "check-rdb"] as const;
+export type Subcommand = (typeof SUBCOMMANDS)[number];
+
+type Options = NonNullable<ParseArgsConfig["options"]>;
+
+const SERVER_OPTIONS = {
+  config: { type: "string", short: "c" },
+  port: { type: "string", short: "p" },
+  bind: { type: "string", short: "b" },
+  host: { type: "string" },
+  "data-dir": { type: "string", short: "d" },
+  workers: { type: "string" },
+  databases: { type: "string" },
+  "log-level": { type: "string", short: "l" },
+  set: { type: "string", multiple: true },
+  "dump-config": { type: "boolean" },
+  "show-secrets": { type: "boolean" },
+  "test-config": { type: "boolean" },
+  version: { type: "boolean", short: "V" },
+  help: { type: "boolean", short: "h" },
+} as const satisfies Options;
+
+/** Options that stand for one key. */
+const KEY_OPTIONS = {
+  port: "server.port",
+  bind: "server.bind",
+  host: "server.bind",
+  "data-dir": "storage.data_dir",
+  workers: "server.worker_threads",
+  databases: "server.databases",
+  "log-level": "logging.level",
+} as const;
+
+export interface ServerArguments {
+  readonly action: "serve" | "dump-config" | "test-config" | "version" | "help";
+  /** "" when not given. */
+  readonly configPath: string;
+  readonly flags: readonly FlagValue[];
+  readonly showSecrets: boolean;
+}
+
+/** Reads the arguments of the server and its one-shot options. Throws UsageError. */
+export function parseServerArguments(argv: readonly string[]): ServerArguments {
+  const { values, positionals } = parse(redisOptions(argv), SERVER_OPTIONS, true);
+  if (positionals.length > 0) {
+    const hint =
+      positionals[0]!.endsWith(".conf") || positionals[0]!.endsWith(".toml")
+        ? ` (a configuration file is named by --config ${positionals[0]})`
+        : "";
+    throw new UsageError(`Unexpected argument '${positionals[0]}'${hint}`);
+  }
+  const flags: FlagValue[] = (values.set ?? []).map(parseSet);
+  for (const [option, name] of Object.entries(KEY_OPTIONS)) {
+    const value = values[option as keyof typeof KEY_OPTIONS];
+    if (value !== undefined) flags.push({ name, value, flag: `--${option}` });
+  }
+  const action =
+    values.help === true
+      ? "help"
+      : values.version === true
+        ? "version"
+        : values["dump-config"] === true
+          ? "dump-config"
+          : values["test-config"] === true
+            ? "test-config"
+            : "serve";
+  return { action, configPath: values.config ?? "", flags, showSecrets: values["show-secrets"] === true };
+}
+
+/** `--set section.key=value`, or a Redis parameter's name. */
+function parseSet(text: string): FlagValue {
+  const equals = text.indexOf("=");
+  if (equals <= 0) throw new UsageError(`--set ${text}: expected section.key=value`);
+  return {
+    name: text.slice(0, equals).trim(),
+    value: text.slice(equals + 1),
+    flag: `--set ${text.slice(0, equals).trim()}`,
+  };
+}
+
+/** Turns `--redis-name word word` into `--set redis-name=word word`. */
+function redisOptions(argv: readonly string[]): string[] {
+  const result: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i]!;
+    const name = word.startsWith("--") ? word.slice(2).toLowerCase() : "";
+    const isOwn = Object.hasOwn(SERVER_OPTIONS, name);
+    if (name === "" || isOwn || (findRedisKey(name) === null && findKey(name) === null)) {
+      result.push(word);
+      // The value of an own option is never taken for an option.
+      if (isOwn && SERVER_OPTIONS[name as keyof typeof SERVER_OPTIONS].type === "string" && i + 1 < argv.length)
+        result.push(argv[++i]!);
+      continue;
+    }
+    const words: string[] = [];
+    while (i + 1 < argv.length && !argv[i + 1]!.startsWith("--")) words.push(argv[++i]!);
+    if (words.length === 0) throw new UsageError(`Option '${word}' needs a value`);
+    result.push("--set", `${name}=${words.join(" ")}`);
+  }
+  return result;
+}
+
+export interface InitArguments {
+  readonly output: string;
+  readonly dataDir: string;
+  readonly force: boolean;
+  readonly createDirectories: boolean;
+  readonly minimal: boolean;
+  readonly help: boolean;
+}
+
+export function parseInitArguments(argv: readonly string[]): InitArguments {
+  const { values } = parse(
+    argv,
+    {
+      output: { type: "string", short: "o" },
+      "data-dir": { type: "string", short: "d" },
+      force: { type: "boolean", short: "f" },
+      "no-dirs": { type: "boolean" },
+      minimal: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    } as const,
+    false,
+  );
+  return {
+    output: values.output ?? "ferrite.toml",
+    dataDir: values["data-dir"] ?? "",
+    force: values.force === true,
+    createDirectories: values["no-dirs"] !== true,
+    minimal: values.minimal === true,
+    help: values.help === true,
+  };
+}
+
+export interface DoctorArguments {
+  readonly server: ServerArguments;
+  readonly json: boolean;
+}
+
+/** `doctor` takes the server's options, so that it looks at what the server would use. */
+export function parseDoctorArguments(argv: readonly string[]): DoctorArguments {
+  return { json: argv.includes("--json"), server: parseServerArguments(argv.filter((word) => word !== "--json")) };
+}
+
+export interface CheckArguments {
+  readonly path: string;
+  readonly fix: boolean;
+  readonly yes: boolean;
+  readonly help: boolean;
+}
+
+/** Of `check-aof` (with --fix and --yes) and `check-rdb`. */
+export function parseCheckArguments(argv: readonly string[], command: "check-aof" | "check-rdb"): CheckArguments {
+  const { values, positionals } = parse(
+    argv,
+    {
+      fix: { type: "boolean" },
+      yes: { type: "boolean", short: "y" },
+      help: { type: "boolean", short: "h" },
+    } as const,
+    true,
+  );
+  const help = values.help === true;
+  const fix = values.fix === true;
+  if (command === "check-rdb" && fix)
+    throw new UsageError("check-rdb cannot repair a file: an RDB file has no records to cut at");
+  if (positionals.length !== 1 && !help) throw new UsageError(`${command} takes the path of one file`);
+  return { path: positionals[0] ?? "", fix, yes: values.yes === true, help };
+}
+
+function parse<const T extends Options>(
+  argv: readonly string[],
+  options: T,
+  allowPositionals: boolean,
+): ReturnType<typeof parseArgs<{ args: string[]; options: T; allowPositionals: boolean; strict: true }>> {
+  try {
+    return parseArgs({ args: [...argv], options, allowPositionals, strict: true });
+  } catch (thrown) {
+    throw new UsageError(thrown instanceof Error ? thrown.message.split(". To specify")[0]! : String(thrown));
+  }
+}
+
+export const HELP = `Ferrite, a Redis-compatible server.
+
+usage: ferrite [options]
+       ferrite init [-o FILE] [-d DIR] [--force] [--no-dirs] [--minimal]
+       ferrite doctor [--json] [options]
+       ferrite check-aof [--fix] [--yes] FILE
+       ferrite check-rdb FILE
+
+options
+  -c, --config FILE         configuration file (otherwise ./ferrite.toml, ./ferrite.example.toml,
+                            ~/.config/ferrite/ferrite.toml, /etc/ferrite/ferrite.toml)
+  -p, --port N              TCP port (6379)
+  -b, --bind, --host ADDR   address to listen on, or ADDR:PORT (127.0.0.1)
+  -d, --data-dir DIR        directory for data
+      --workers N           data workers (one per CPU, at least 2)
+      --databases N         number of databases (16)
+  -l, --log-level LEVEL     trace, debug, info, warn, error
+      --set KEY=VALUE       any key: --set storage.max_memory=8gb, or by its Redis name
+      --<redis-name> VALUE  any parameter of redis-server: --maxmemory 1gb
+      --dump-config         print the effective configuration as TOML, and end (--show-secrets: with them)
+      --test-config         check the configuration, and end
+  -V, --version             print the version, and end
+  -h, --help                print this, and end
+
+environment
+  FERRITE_<SECTION>_<KEY>   any key: FERRITE_SERVER_PORT (short: FERRITE_PORT)
+  FERRITE_CONFIG            as --config
+  FERRITE_LOG               log filter: ferrite::storage=trace,ferrite=info
+
+All keys: docs/CONFIGURATION.md`;

@@ -1,0 +1,55 @@
+/** `ferrite check-rdb FILE`: exit code 0 when Redis would load the file, 1 when not. */
+import { FileFailure, realFiles, type Files } from "../base/files.ts";
+import { HELP, parseCheckArguments } from "./arguments.ts";
+import { walkRdb, type RdbSummary } from "./rdb-walk.ts";
+import { BadFile, FileReader } from "./reader.ts";
+
+export type RdbCheck =
+  | { readonly ok: true; readonly summary: RdbSummary; readonly bytes: number }
+  | { readonly ok: false; readonly offset: number; readonly reason: string };
+
+/** Checks a whole RDB file. Throws FileFailure when it cannot be read. */
+export function checkRdb(files: Files, path: string): RdbCheck {
+  const reader = new FileReader(files, path);
+  try {
+    const summary = walkRdb(reader);
+    if (reader.left > 0)
+      return { ok: false, offset: reader.offset, reason: `${reader.left} bytes follow the end of the file's content` };
+    return { ok: true, summary, bytes: reader.bytes };
+  } catch (thrown) {
+    if (!(thrown instanceof BadFile)) throw thrown;
+    return { ok: false, offset: thrown.offset, reason: thrown.reason };
+  } finally {
+    reader.close();
+  }
+}
+
+export function runCheckRdb(argv: readonly string[]): number {
+  const { path, help } = parseCheckArguments(argv, "check-rdb");
+  if (help) {
+    console.log(HELP);
+    return 0;
+  }
+  let result: RdbCheck;
+  try {
+    result = checkRdb(realFiles, path);
+  } catch (thrown) {
+    if (!(thrown instanceof FileFailure)) throw thrown;
+    console.error(`Error: ${thrown.message}`);
+    return 1;
+  }
+  console.log(`[offset 0] Checking RDB file ${path}`);
+  if (!result.ok) {
+    console.log(`[offset ${result.offset}] ${result.reason}`);
+    console.error(`Error: ${path} is not a good RDB file: offset ${result.offset}: ${result.reason}`);
+    return 1;
+  }
+  const { summary, bytes } = result;
+  for (const [name, value] of summary.fields) console.log(`AUX FIELD ${name} = '${value}'`);
+  console.log(`[offset ${bytes}] ${summary.checksum === "good" ? "Checksum OK" : "the file carries no checksum"}`);
+  console.log(`[offset ${bytes}] RDB looks OK (version ${summary.version})`);
+  console.log(`[info] ${summary.keys} keys read`);
+  console.log(`[info] ${summary.expires} expires`);
+  console.log(`[info] ${summary.databases} databases, ${summary.functions} functions`);
+  return 0;
+}

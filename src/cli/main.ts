@@ -1,0 +1,122 @@
+/**
+ * The command line: decides what this run is, and does it.
+ *
+ * Exit codes: 0 done, 1 an error (or a check that failed), 2 a command line that cannot be understood; the server's own
+ * otherwise. What was asked for goes to standard output, errors to standard error.
+ */
+import { basename } from "node:path";
+import type { Config } from "../base/config/config.ts";
+import { dumpConfig } from "../base/config/dump.ts";
+import { chosenValues, loadConfig, type LoadedConfig } from "../base/config/load.ts";
+import { openLogs } from "../base/config/open-logs.ts";
+import { systemClock } from "../base/clock.ts";
+import { StartupError } from "../base/errors.ts";
+import { realFiles } from "../base/files.ts";
+import type { LogRoot } from "../base/log.ts";
+import {
+  HELP,
+  parseInitArguments,
+  parseServerArguments,
+  SUBCOMMANDS,
+  type ServerArguments,
+  type Subcommand,
+} from "./arguments.ts";
+import { versionLine } from "./version.ts";
+
+/** Runs the program with the arguments after its name. Never throws for bad input; resolves with the exit code. */
+export async function main(argv: string[]): Promise<number> {
+  try {
+    const alias = aliasOf(process.argv0);
+    const first = argv[0];
+    if (alias !== null) return await runSubcommand(alias, argv);
+    if (isSubcommand(first)) return await runSubcommand(first, argv.slice(1));
+    return await runServer(parseServerArguments(argv));
+  } catch (thrown) {
+    if (!(thrown instanceof StartupError)) throw thrown;
+    console.error(thrown.printed);
+    return thrown.exitCode;
+  }
+}
+
+/** `ferrite-check-aof` and `ferrite-check-rdb` are names (links) of the same executable. */
+function aliasOf(invokedAs: string): Subcommand | null {
+  const name = basename(invokedAs);
+  return name === "ferrite-check-aof" ? "check-aof" : name === "ferrite-check-rdb" ? "check-rdb" : null;
+}
+
+function isSubcommand(word: string | undefined): word is Subcommand {
+  return (SUBCOMMANDS as readonly (string | undefined)[]).includes(word);
+}
+
+/** Subcommands are imported when used: the server need not load them. */
+async function runSubcommand(command: Subcommand, argv: string[]): Promise<number> {
+  switch (command) {
+    case "init": {
+      const { init } = await import("./init.ts");
+      const options = parseInitArguments(argv);
+      console.log(options.help ? HELP : init(realFiles, options).join("\n"));
+      return 0;
+    }
+    case "doctor":
+      return (await import("./doctor.ts")).runDoctor(argv);
+    case "check-aof":
+      return (await import("./check-aof.ts")).runCheckAof(argv);
+    case "check-rdb":
+      return (await import("./check-rdb.ts")).runCheckRdb(argv);
+  }
+}
+
+async function runServer(options: ServerArguments): Promise<number> {
+  if (options.action === "help") {
+    console.log(HELP);
+    return 0;
+  }
+  if (options.action === "version") {
+    console.log(versionLine());
+    return 0;
+  }
+  const loaded = load(options);
+  if (options.action === "serve") return serve(loaded);
+
+  for (const warning of loaded.warnings) console.error(`Warning: ${warning}`);
+  if (options.action === "dump-config") process.stdout.write(dumpConfig(loaded.config, options.showSecrets));
+  else console.log(`configuration is good (${sourceText(loaded)})`);
+  return 0;
+}
+
+/** The configuration these arguments lead to. Throws StartupError. */
+export function load(options: ServerArguments): LoadedConfig {
+  return loadConfig({
+    configPath: options.configPath,
+    flags: options.flags,
+    environment: process.env,
+    files: realFiles,
+    machine: null,
+  });
+}
+
+export function sourceText({ config }: LoadedConfig): string {
+  return config.source === "" ? "built-in defaults, no configuration file found" : config.source;
+}
+
+async function serve(loaded: LoadedConfig): Promise<number> {
+  const logs = openLogs(loaded.config, realFiles, systemClock, process.env, { name: "main", id: 0 });
+  announce(loaded, logs);
+  const { startServer } = await import("../server/start.ts");
+  const start: (config: Config, logs: LogRoot) => Promise<number> = startServer;
+  try {
+    return await start(loaded.config, logs);
+  } finally {
+    logs.close();
+  }
+}
+
+function announce(loaded: LoadedConfig, logs: LogRoot): void {
+  logs.target("server").info(versionLine());
+  const log = logs.target("config");
+  log.info(`configuration: ${sourceText(loaded)}`);
+  for (const line of chosenValues(loaded.config)) log.debug(line);
+  for (const warning of loaded.warnings) log.warn(warning);
+  if ((process.env["MALLOC_CONF"] ?? "") !== "")
+    log.info("MALLOC_CONF is for jemalloc and is not used; Bun links mimalloc (MIMALLOC_SHOW_STATS=1)");
+}

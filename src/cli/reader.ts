@@ -1,0 +1,107 @@
+/**
+ * Reads a file of any size front to back through one buffer, knows where it is, and sums what it passes.
+ * Bytes from a disk are untrusted: every length is checked against what is left before it is used.
+ */
+import type { FileDescriptor, Files } from "../base/files.ts";
+import { Crc64 } from "./crc64.ts";
+
+/** A file that is not what it should be. `offset` is where the bad part begins. */
+export class BadFile extends Error {
+  override readonly name = "BadFile";
+
+  constructor(
+    readonly offset: number,
+    readonly reason: string,
+  ) {
+    super(`offset ${offset}: ${reason}`);
+  }
+}
+
+const WINDOW = 1 << 20;
+
+export class FileReader {
+  /** Length of the file when it was opened. */
+  readonly bytes: number;
+  /** Offset of the next byte. */
+  offset = 0;
+  private readonly descriptor: FileDescriptor;
+  private readonly sum = new Crc64();
+  private window = new Uint8Array(WINDOW);
+  /** The window holds the file's bytes from `offset` on, between these two places. */
+  private start = 0;
+  private end = 0;
+
+  /** Throws FileFailure when the file cannot be opened. */
+  constructor(
+    private readonly files: Files,
+    path: string,
+  ) {
+    this.descriptor = files.open(path, "r", 0);
+    this.bytes = files.size(this.descriptor);
+  }
+
+  close(): void {
+    this.files.close(this.descriptor);
+  }
+
+  get left(): number {
+    return this.bytes - this.offset;
+  }
+
+  /** CRC-64 of all bytes taken so far. */
+  get checksum(): bigint {
+    return this.sum.value;
+  }
+
+  /** The next `length` bytes, valid until the next call. Throws BadFile at the end of the file. */
+  take(length: number): Uint8Array {
+    const view = this.peek(length);
+    this.sum.add(view, 0, length);
+    this.start += length;
+    this.offset += length;
+    return view;
+  }
+
+  byte(): number {
+    return this.take(1)[0]!;
+  }
+
+  /** The next `length` bytes without taking them. Throws BadFile at the end of the file. */
+  peek(length: number): Uint8Array {
+    if (length > this.left)
+      throw new BadFile(this.offset, `unexpected end of file: ${length} bytes are wanted and ${this.left} are left`);
+    if (this.end - this.start < length) this.fill(length);
+    return this.window.subarray(this.start, this.start + length);
+  }
+
+  /** Takes `length` bytes without holding them. Throws BadFile at the end of the file. */
+  skip(length: number): void {
+    if (length > this.left)
+      throw new BadFile(this.offset, `unexpected end of file: ${length} bytes are wanted and ${this.left} are left`);
+    for (let done = 0; done < length; ) {
+      const part = Math.min(WINDOW, length - done);
+      this.take(part);
+      done += part;
+    }
+  }
+
+  private fill(length: number): void {
+    const rest = this.end - this.start;
+    const next = length > this.window.length ? new Uint8Array(Math.max(length, WINDOW)) : this.window;
+    next.set(this.window.subarray(this.start, this.end));
+    this.window = next;
+    this.start = 0;
+    this.end = rest;
+    while (this.end < length) {
+      const got = this.files.read(
+        this.descriptor,
+        this.window,
+        this.end,
+        this.window.length - this.end,
+        this.offset + this.end,
+      );
+      if (got === 0) throw new BadFile(this.offset, "the file became shorter while it was read");
+      this.end += got;
+    }
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Call: what a handler sees of one command. One object per worker, filled anew for each command.
+ */
+import { equalsToken, latin1Text } from "../base/bytes.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Config } from "../base/config/config.ts";
+import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
+import type { Key } from "../store/key.ts";
+import type { StagedValue } from "../store/large.ts";
+import type { Keyspaces } from "../store/maintenance.ts";
+import type { Store } from "../store/store.ts";
+import type { ServerServices } from "./services.ts";
+import type { Session } from "./session.ts";
+import type { CommandSpec } from "./spec.ts";
+
+export class Call {
+  /** The bytes the arguments lie in. */
+  bytes: Buffer = Buffer.alloc(0);
+  /** Number of arguments, the name included. */
+  argCount = 0;
+  session!: Session;
+  spec!: CommandSpec;
+  /** The first key, hashed; loaded before the handler runs when the command has keys. */
+  readonly key: Key;
+  /** Keyspace of the session's database. */
+  keyspace = 0;
+  /** Longest string a value may become, bytes (proto-max-bulk-len). */
+  stringMax = 512 << 20;
+  private starts: Int32Array = new Int32Array(0);
+  private lengths: Int32Array = new Int32Array(0);
+  private first = 0;
+  /** Large arguments that came in chunks. */
+  staged: readonly StagedValue[] = [];
+
+  constructor(
+    readonly store: Store,
+    readonly keyspaces: Keyspaces,
+    readonly clock: Clock,
+    readonly config: Config,
+    readonly server: ServerServices,
+  ) {
+    this.key = store.newKey();
+  }
+
+  /** Points the call at arguments `first` .. of the parser's table. */
+  setArguments(bytes: Buffer, starts: Int32Array, lengths: Int32Array, first: number, count: number): void {
+    this.bytes = bytes;
+    this.starts = starts;
+    this.lengths = lengths;
+    this.first = first;
+    this.argCount = count;
+  }
+
+  /** Offset of argument `i` in `bytes`; negative when it is staged. */
+  argAt(i: number): number {
+    return this.starts[this.first + i]!;
+  }
+  argBytes(i: number): number {
+    return this.lengths[this.first + i]!;
+  }
+  /** The staged value that argument `i` is, or null. */
+  stagedArgument(i: number): StagedValue | null {
+    const at = this.argAt(i);
+    return at < 0 ? this.staged[-at - 1]! : null;
+  }
+
+  /** Argument `i` as text, a byte a character. For names and options, never for keys or values. */
+  argText(i: number): string {
+    return latin1Text(this.bytes, this.argAt(i), this.argBytes(i));
+  }
+  /** Argument `i` as UTF-8 text. */
+  argUtf8(i: number): string {
+    return this.bytes.toString("utf8", this.argAt(i), this.argAt(i) + this.argBytes(i));
+  }
+  /** True when argument `i` is `lowerToken` in any case. */
+  argIs(i: number, lowerToken: Uint8Array): boolean {
+    return equalsToken(this.bytes, this.argAt(i), this.argBytes(i), lowerToken);
+  }
+  /** Reads argument `i` as a strict 64-bit integer into base/integers' `int64`. */
+  argInt64(i: number): Int64Kind {
+    return parseInt64(this.bytes, this.argAt(i), this.argBytes(i));
+  }
+  /** Reads argument `i` as an integer a double holds exactly. NaN when it is none. */
+  argInteger(i: number): number {
+    return parseInt64(this.bytes, this.argAt(i), this.argBytes(i)) === Int64Kind.Safe ? int64.value : Number.NaN;
+  }
+
+  /** Makes argument `i` the store's current key, in the session's database. */
+  selectKey(i: number): void {
+    this.selectKeyIn(this.keyspace, i);
+  }
+  /** As selectKey, in another keyspace. */
+  selectKeyIn(keyspace: number, i: number): void {
+    this.key.load(this.bytes, this.argAt(i), this.argBytes(i));
+    this.store.select(keyspace, this.key);
+  }
+}

@@ -1,0 +1,299 @@
+/**
+ * Dispatcher: from a parsed batch to handlers. It finds the command, checks arity, authentication and memory, loads and
+ * hashes the keys, takes the shard locks in ascending order, runs the handler and releases them.
+ *
+ * A batch's lookups are overlapped: first all keys are hashed, then the buckets are touched, then the records, and only
+ * then the commands run one by one, so that the cache misses of a pipeline wait for each other no longer.
+ *
+ * Invariants
+ *   D1  locks are taken in ascending order of shards, and all of a command's before its handler runs
+ *   D2  a handler that returns Retry has changed nothing; its reply is taken back
+ *   D3  an exception before the first mutation becomes an error reply; after it the process stops
+ */
+import { latin1Text } from "../base/bytes.ts";
+import { assert, BrokenInvariant } from "../base/assert.ts";
+import { MUTANT } from "../memory/lock.ts";
+import type { Parser } from "../protocol/parser.ts";
+import { BATCH_MAX } from "../protocol/parser.ts";
+import type { Reply } from "../protocol/reply.ts";
+import { ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
+import { Key } from "../store/key.ts";
+import { NO_ADDRESS } from "../store/segments.ts";
+import type { Store } from "../store/store.ts";
+import type { Call } from "./call.ts";
+import type { Session } from "./session.ts";
+import { ALL_SHARDS, type CommandSpec, DENY_OOM, NO_AUTH, type Outcome, Done, Retry, WRITE } from "./spec.ts";
+import { CommandTable } from "./table.ts";
+
+/** Longest key that is hashed ahead: longer ones are hashed when their command runs. */
+const AHEAD_KEY_BYTES = 256;
+/** Chunks (1 MiB) that must be free before a command that may grow the data begins. */
+const CHUNKS_AHEAD = 4;
+
+const RELEASES_EARLY = MUTANT === "released-early";
+const SKIPS_SECOND = MUTANT === "second-lock-skipped";
+
+export class Dispatcher {
+  private readonly store: Store;
+  /** Table index of each command of the batch, -1 = unknown. */
+  private readonly commandOf = new Int32Array(BATCH_MAX);
+  private readonly keysAhead: Key[] = [];
+  private readonly isAhead = new Uint8Array(BATCH_MAX);
+  /** Shards locked by the command that runs, ascending. */
+  private readonly held: Int32Array;
+  private heldCount = 0;
+  private readonly wanted: Uint8Array;
+  /** Sum of what was touched ahead: read, so that the loads are not optimised away. */
+  touched = 0;
+  /** True while writes that need memory are refused. Set by the owner once per turn. */
+  memoryExceeded = false;
+  /** Commands run since the start, by table index, for commandstats. */
+  readonly calls: Float64Array;
+  commandsRun = 0;
+
+  constructor(
+    readonly table: CommandTable,
+    private readonly call: Call,
+    private readonly reply: Reply,
+  ) {
+    this.store = call.store;
+    for (let i = 0; i < BATCH_MAX; i++) this.keysAhead.push(this.store.newKey());
+    this.held = new Int32Array(this.store.shards);
+    this.wanted = new Uint8Array(this.store.shards);
+    this.calls = new Float64Array(table.all.length);
+  }
+
+  /** Looks up the parsed commands and overlaps their memory accesses. Call once after each parse. */
+  prepare(parser: Parser, bytes: Buffer, session: Session): void {
+    const count = parser.commands;
+    const { table, store, commandOf, isAhead } = this;
+    const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
+    for (let i = 0; i < count; i++) {
+      const first = firstArgument[i]!;
+      const index = table.find(bytes, argumentAt[first]!, argumentBytes[first]!);
+      commandOf[i] = index;
+      isAhead[i] = 0;
+      if (index < 0 || argumentCount[i]! < 2) continue;
+      const keyAt = argumentAt[first + 1]!;
+      const keyBytes = argumentBytes[first + 1]!;
+      if (table.firstKey[index] !== 1 || keyBytes > AHEAD_KEY_BYTES || keyAt < 0) continue;
+      this.keysAhead[i]!.load(bytes, keyAt, keyBytes);
+      isAhead[i] = 1;
+    }
+    if (count < 2) return;
+    // The keyspace may change before the command runs; touching the wrong one costs nothing but time.
+    const keyspace = this.call.keyspaces.of(session.db);
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      if (isAhead[i] === 0) continue;
+      const key = this.keysAhead[i]!;
+      const shard = store.shardOf(key.hashA);
+      const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
+      sum += store.index.touchBucket(shard, ks, key.hashB);
+    }
+    for (let i = 0; i < count; i++) {
+      if (isAhead[i] === 0) continue;
+      const key = this.keysAhead[i]!;
+      const shard = store.shardOf(key.hashA);
+      const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
+      sum += store.index.touchRecord(shard, ks, key.hashB);
+    }
+    this.touched = (this.touched + sum) | 0;
+  }
+
+  /** Runs command `i` of the prepared batch for `session`. */
+  run(parser: Parser, i: number, bytes: Buffer, session: Session): Outcome {
+    const { call, reply, table } = this;
+    const first = parser.firstArgument[i]!;
+    const argCount = parser.argumentCount[i]!;
+    call.setArguments(bytes, parser.argumentAt, parser.argumentBytes, first, argCount);
+    call.session = session;
+    session.commands++;
+    const index = this.commandOf[i]!;
+    if (index < 0) {
+      this.refuseUnknown(session);
+      return Done;
+    }
+    let spec = table.all[index]!;
+    if (spec.subcommands !== undefined && argCount > 1) {
+      const sub = table.findSubcommand(spec, call.argText(1));
+      if (sub === null) {
+        reply.error(unknownSubcommand(call.argText(1), spec.name));
+        return Done;
+      }
+      spec = sub;
+    }
+    if (spec.arity > 0 ? argCount !== spec.arity : argCount < -spec.arity) {
+      reply.error(wrongArity(spec.name.toLowerCase()));
+      return Done;
+    }
+    if (!session.authenticated && (spec.flags & NO_AUTH) === 0) {
+      reply.error(ErrorText.noAuth);
+      return Done;
+    }
+    call.spec = spec;
+    session.lastCommand = index;
+    session.commandName = spec.subcommands === undefined && spec !== table.all[index] ? spec.name.toLowerCase() : "";
+    if ((spec.flags & DENY_OOM) !== 0) {
+      if (this.memoryExceeded) {
+        reply.error(ErrorText.outOfMemory);
+        return Done;
+      }
+      if (this.store.pool.freeChunks < CHUNKS_AHEAD && !this.mayGrow()) return this.refuseFull();
+    }
+    this.calls[index] = this.calls[index]! + 1;
+    this.commandsRun++;
+    const replyAt = reply.at;
+    const handedOn = reply.handedOn;
+    let outcome: Outcome;
+    if (spec.keys.first === 0 && (spec.flags & ALL_SHARDS) === 0) {
+      outcome = spec.run(call, reply) ?? Done;
+    } else if (spec.keys.first === 1 && spec.keys.last === 1) {
+      outcome = this.runSingle(spec, i, call, reply);
+    } else {
+      outcome = this.runMany(spec, call, reply);
+    }
+    if (outcome === Retry) {
+      assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (D2)");
+      reply.at = replyAt;
+    }
+    return outcome;
+  }
+
+  private runSingle(spec: CommandSpec, i: number, call: Call, reply: Reply): Outcome {
+    const { store } = this;
+    let key = call.key;
+    if (this.isAhead[i] === 1) key = this.keysAhead[i]!;
+    else if (!key.load(call.bytes, call.argAt(1), call.argBytes(1))) {
+      reply.error(ErrorText.keyTooLong);
+      return Done;
+    }
+    const shard = store.shardOf(key.hashA);
+    if (!store.lock(shard)) return Retry;
+    this.heldCount = 1;
+    this.held[0] = shard;
+    call.keyspace = call.keyspaces.of(call.session.db);
+    store.select(call.keyspace, key);
+    if (RELEASES_EARLY) this.releaseEarly(shard);
+    let outcome: Outcome;
+    try {
+      outcome = spec.run(call, reply) ?? Done;
+    } catch (error) {
+      this.failed(error);
+      throw error;
+    }
+    this.heldCount = 0;
+    if (!RELEASES_EARLY) store.unlock(shard);
+    return outcome;
+  }
+
+  private runMany(spec: CommandSpec, call: Call, reply: Reply): Outcome {
+    const { store, wanted, held } = this;
+    let count = 0;
+    if ((spec.flags & ALL_SHARDS) !== 0) {
+      for (let shard = 0; shard < store.shards; shard++) held[count++] = shard;
+    } else {
+      const { first, step } = spec.keys;
+      const last = spec.keys.last < 0 ? call.argCount + spec.keys.last : spec.keys.last;
+      wanted.fill(0);
+      for (let i = first; i <= last && i < call.argCount; i += step) {
+        if (!call.key.load(call.bytes, call.argAt(i), call.argBytes(i))) {
+          reply.error(ErrorText.keyTooLong);
+          return Done;
+        }
+        wanted[store.shardOf(call.key.hashA)] = 1;
+      }
+      for (let shard = 0; shard < store.shards; shard++) if (wanted[shard] === 1) held[count++] = shard;
+      // Each shard may have to open a segment: with the room there from the start, nothing is done by halves.
+      if ((spec.flags & DENY_OOM) !== 0 && store.pool.freeChunks < count + CHUNKS_AHEAD && !this.mayGrow()) {
+        return this.refuseFull();
+      }
+    }
+    for (this.heldCount = 0; this.heldCount < count; this.heldCount++) {
+      if (SKIPS_SECOND && this.heldCount > 0) continue;
+      if (store.lock(held[this.heldCount]!)) continue; // D1
+      this.releaseHeld();
+      return Retry;
+    }
+    call.keyspace = call.keyspaces.of(call.session.db);
+    let outcome: Outcome;
+    try {
+      outcome = spec.run(call, reply) ?? Done;
+    } catch (error) {
+      this.failed(error);
+      throw error;
+    }
+    this.releaseHeld();
+    return outcome;
+  }
+
+  private releaseHeld(): void {
+    for (let i = this.heldCount - 1; i >= 0; i--) {
+      if (SKIPS_SECOND && i > 0) continue;
+      this.store.unlock(this.held[i]!);
+    }
+    this.heldCount = 0;
+  }
+
+  /** D3: releases what is held, unless something was mutated: then the locks stay and the process stops. */
+  private failed(error: unknown): void {
+    for (let i = 0; i < this.heldCount; i++) {
+      if (this.store.isMutating(this.held[i]!) || error instanceof BrokenInvariant) {
+        throw new FatalError(error);
+      }
+    }
+    this.releaseHeld();
+  }
+
+  /** Runs `work` while holding the locks of all shards. Returns false when they were not to be had. */
+  withAllShards(work: () => void): boolean {
+    const { store } = this;
+    let taken = 0;
+    for (; taken < store.shards; taken++) if (!store.lock(taken)) break;
+    const all = taken === store.shards;
+    if (all) work();
+    while (taken > 0) store.unlock(--taken);
+    return all;
+  }
+
+  private mayGrow(): boolean {
+    this.call.server.wantRegion();
+    return this.store.pool.mayGrow;
+  }
+
+  /** No room in the regions: retried while another region is on its way, refused when there will be none. */
+  private refuseFull(): Outcome {
+    this.reply.error(ErrorText.outOfMemory);
+    return Done;
+  }
+
+  /** The mutant "released-early": another worker gets between the lookup and the change. */
+  private releaseEarly(shard: number): void {
+    this.store.unlock(shard);
+    for (let i = 0; i < 2000; i++) Atomics.pause();
+  }
+
+  private refuseUnknown(session: Session): void {
+    const { call, reply } = this;
+    // Unknown commands are told apart only after authentication.
+    if (!session.authenticated) {
+      reply.error(ErrorText.noAuth);
+      return;
+    }
+    const args: string[] = [];
+    for (let i = 1; i < call.argCount && i < 20; i++) {
+      args.push(latin1Text(call.bytes, call.argAt(i), Math.min(call.argBytes(i), 128)));
+    }
+    reply.error(unknownCommand(call.argText(0), args));
+  }
+}
+
+/** An exception after the first mutation of a critical section: the data may be half changed, the process must stop. */
+export class FatalError extends Error {
+  override name = "FatalError";
+  constructor(cause: unknown) {
+    super(`broken inside a critical section: ${cause instanceof Error ? cause.stack : String(cause)}`, { cause });
+  }
+}
+
+export { NO_ADDRESS, WRITE };

@@ -1,0 +1,38 @@
+/**
+ * Session: what the server remembers of one client between commands. The connection (socket, queues) is the server's;
+ * handlers see this much.
+ */
+export class Session {
+  db = 0;
+  protocol: 2 | 3 = 2;
+  authenticated = true;
+  name = "";
+  libName = "";
+  libVersion = "";
+  /** Number of the command named last, in the table; -1 = none. */
+  lastCommand = -1;
+  /** Lower-case name of the last subcommand run ("client|list"), "" when the last command had none. */
+  commandName = "";
+  commands = 0;
+  /** CLIENT NO-TOUCH: reads do not date the access. */
+  noTouch = false;
+  noEvict = false;
+  /** Wall ms at creation; monotonic ms of the last command. */
+  createdMs = 0;
+  activeMs = 0;
+
+  constructor(
+    /** Unique in the process. */
+    readonly id: number,
+  ) {}
+
+  /** Back to the state of a new connection (RESET). */
+  reset(authenticated: boolean): void {
+    this.db = 0;
+    this.protocol = 2;
+    this.authenticated = authenticated;
+    this.name = "";
+    this.noTouch = false;
+    this.noEvict = false;
+  }
+}

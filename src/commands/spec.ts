@@ -1,0 +1,87 @@
+/**
+ * The command table's row, and what a handler is given.
+ *
+ * A command is one row (name, arity, flags, key spec, ACL categories, docs) and one function. The dispatcher has already
+ * checked arity and authentication, made room for DENY_OOM, and locked the shards of the declared keys: a handler never
+ * takes a lock, never awaits, never touches a file or a socket. It parses everything, then applies, then replies.
+ */
+import type { Reply } from "../protocol/reply.ts";
+import type { Call } from "./call.ts";
+
+// Flags, by the names COMMAND gives them.
+export const WRITE = 1;
+export const READONLY = 2;
+export const DENY_OOM = 4;
+export const ADMIN = 8;
+export const FAST = 16;
+export const LOADING = 32;
+export const STALE = 64;
+export const NO_AUTH = 128;
+export const ALLOW_BUSY = 256;
+export const NO_SCRIPT = 512;
+export const BLOCKING = 1024;
+export const NO_MULTI = 2048;
+export const SKIP_MONITOR = 4096;
+export const SKIP_SLOWLOG = 8192;
+/** All shards are locked before the handler runs (SWAPDB, FLUSHALL). Not a Redis flag. */
+export const ALL_SHARDS = 1 << 20;
+/** The last argument may come staged in chunks when it is long (SET, APPEND). Not a Redis flag. */
+export const STAGES = 1 << 21;
+
+/** What a handler returns. */
+export const Done = 0;
+/** Nothing was changed; the command is retried next turn (no room or lock now). What it replied is taken back. */
+export const Retry = 1;
+/** The reply comes later through `call.session`; the connection reads no further until then. */
+export const Later = 2;
+/** The connection closes after this reply. */
+export const Close = 3;
+export type Outcome = typeof Done | typeof Retry | typeof Later | typeof Close;
+
+/** Where the keys are: argument numbers, the command's name being 0. `last` negative counts from the end. */
+export interface KeySpec {
+  first: number;
+  last: number;
+  step: number;
+}
+export const NO_KEYS: KeySpec = { first: 0, last: 0, step: 0 };
+export const FIRST: KeySpec = { first: 1, last: 1, step: 1 };
+export const FIRST_TWO: KeySpec = { first: 1, last: 2, step: 1 };
+export const ALL_KEYS: KeySpec = { first: 1, last: -1, step: 1 };
+export const KEY_VALUES: KeySpec = { first: 1, last: -1, step: 2 };
+
+/** An argument as COMMAND DOCS describes it. */
+export interface ArgumentDoc {
+  name: string;
+  type: "string" | "integer" | "double" | "key" | "pattern" | "unix-time" | "pure-token" | "oneof" | "block";
+  token?: string;
+  optional?: true;
+  multiple?: true;
+  multipleToken?: true;
+  since?: string;
+  keySpecIndex?: number;
+  arguments?: readonly ArgumentDoc[];
+}
+
+export interface CommandDocs {
+  summary: string;
+  since: string;
+  group: string;
+  complexity: string;
+  arguments?: readonly ArgumentDoc[];
+  history?: readonly (readonly [version: string, change: string])[];
+}
+
+export interface CommandSpec {
+  /** Upper case; a subcommand's is "CLIENT|LIST". */
+  name: string;
+  /** As COMMAND: the number of arguments with the name; negative = at least. */
+  arity: number;
+  keys: KeySpec;
+  flags: number;
+  /** ACL categories besides those that follow from the flags, without "@". */
+  categories: readonly string[];
+  run: (call: Call, reply: Reply) => Outcome | void;
+  docs: CommandDocs;
+  subcommands?: readonly CommandSpec[];
+}

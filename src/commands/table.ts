@@ -1,0 +1,75 @@
+/**
+ * Command table: all rows, found by name without making a string.
+ *
+ * Names are hashed from their upper-cased bytes into an open-addressed table; a match compares the bytes.
+ */
+import type { CommandSpec } from "./spec.ts";
+import { connectionFamily } from "./connection.ts";
+import { stringsFamily } from "./strings.ts";
+
+const TABLE_SIZE = 2048;
+
+export class CommandTable {
+  readonly all: readonly CommandSpec[];
+  /** Number of the first key argument by table index, 0 = no keys. */
+  readonly firstKey: Int32Array;
+  private readonly slots = new Int32Array(TABLE_SIZE).fill(-1);
+  private readonly names: Buffer[] = [];
+  private readonly subcommands = new Map<CommandSpec, Map<string, CommandSpec>>();
+
+  constructor(families: readonly (readonly CommandSpec[])[]) {
+    this.all = families.flat();
+    this.firstKey = Int32Array.from(this.all, (spec) => spec.keys.first);
+    this.all.forEach((spec, index) => {
+      const name = Buffer.from(spec.name);
+      this.names.push(name);
+      let slot = hashName(name, 0, name.length);
+      while (this.slots[slot] !== -1) slot = (slot + 1) & (TABLE_SIZE - 1);
+      this.slots[slot] = index;
+      if (spec.subcommands !== undefined) {
+        const prefix = spec.name.length + 1;
+        this.subcommands.set(spec, new Map(spec.subcommands.map((sub) => [sub.name.slice(prefix), sub])));
+      }
+    });
+  }
+
+  /** Table index of the command named by these bytes in any case; -1 = unknown. */
+  find(bytes: Buffer, at: number, length: number): number {
+    if (at < 0) return -1;
+    let slot = hashName(bytes, at, length);
+    for (let index = this.slots[slot]!; index >= 0; slot = (slot + 1) & (TABLE_SIZE - 1), index = this.slots[slot]!) {
+      const name = this.names[index]!;
+      if (name.length !== length) continue;
+      let i = 0;
+      while (i < length && upper(bytes[at + i]!) === name[i]) i++;
+      if (i === length) return index;
+    }
+    return -1;
+  }
+
+  byName(name: string): CommandSpec | null {
+    const bytes = Buffer.from(name, "latin1");
+    const index = this.find(bytes, 0, bytes.length);
+    return index < 0 ? null : this.all[index]!;
+  }
+
+  findSubcommand(spec: CommandSpec, name: string): CommandSpec | null {
+    return this.subcommands.get(spec)?.get(name.toUpperCase()) ?? null;
+  }
+}
+
+function upper(byte: number): number {
+  return byte >= 97 && byte <= 122 ? byte - 32 : byte;
+}
+
+function hashName(bytes: Uint8Array, at: number, length: number): number {
+  let hash = length;
+  const end = at + Math.min(length, 24);
+  for (let i = at; i < end; i++) hash = (Math.imul(hash, 31) + (bytes[i]! & 0xdf)) | 0;
+  return (hash ^ (hash >>> 11)) & (TABLE_SIZE - 1);
+}
+
+/** All families of this version. */
+export function commandTable(): CommandTable {
+  return new CommandTable([connectionFamily, stringsFamily]);
+}

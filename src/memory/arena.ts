@@ -1,0 +1,60 @@
+/**
+ * Arena: one thread's views of all regions.
+ *
+ * A region is a SharedArrayBuffer of at most 1 GiB, so every index into a view stays below 2^31. A *place* names a
+ * frame of 64 KiB anywhere: region number (upper bits) and frame within the region (14 bits); place 0 is "none".
+ *
+ * Regions are made by the main thread (or, embedded, by the caller) and announced; a thread that meets a region it
+ * has not seen attaches it there and then (`onUnknownRegion`), even inside a critical section.
+ */
+import { assert } from "../base/assert.ts";
+import { Control, REGION_COUNT_AT } from "./control.ts";
+
+export const FRAME_BYTES = 64 << 10;
+export const FRAME_WORDS = FRAME_BYTES >>> 2;
+export const FRAME_BITS = 14;
+export const FRAME_MASK = (1 << FRAME_BITS) - 1;
+/** Frames of a chunk (1 MiB), the largest piece the pool hands out. */
+export const CHUNK_FRAMES = 16;
+export const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES;
+
+export type Place = number;
+export const NO_PLACE = 0;
+
+export class Arena {
+  /** Per region: 32-bit words, bytes, and doubles of the same memory. */
+  readonly words: Int32Array[] = [];
+  readonly bytes: Buffer[] = [];
+
+  constructor(
+    readonly control: Control,
+    /** Called with a region number not attached yet; must attach it before it returns. */
+    private readonly onUnknownRegion: (region: number) => void,
+  ) {}
+
+  /** Attaches region `region`. Attaching again is harmless. */
+  attach(region: number, buffer: SharedArrayBuffer): void {
+    assert(buffer.byteLength === this.control.geometry.regionBytes, "all regions have one size");
+    this.words[region] = new Int32Array(buffer);
+    this.bytes[region] = Buffer.from(buffer as unknown as ArrayBuffer, 0, buffer.byteLength);
+  }
+
+  /** Words of a region, attached on the way if this thread has not seen it. */
+  wordsOf(region: number): Int32Array {
+    const words = this.words[region];
+    if (words !== undefined) return words;
+    this.onUnknownRegion(region);
+    const attached = this.words[region];
+    assert(attached !== undefined, "an announced region can be attached");
+    return attached;
+  }
+
+  bytesOf(region: number): Buffer {
+    if (this.bytes[region] === undefined) this.wordsOf(region);
+    return this.bytes[region]!;
+  }
+
+  get regionCount(): number {
+    return Atomics.load(this.control.i32, REGION_COUNT_AT);
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * Control block: the one SharedArrayBuffer that every thread maps first. It holds no user data, only the words that
+ * say where the data is: the frame pool, the shard headers, the segment tables and the workers' cells.
+ *
+ *   words      0 ├─ globals (GLOBAL_WORDS) ──────────────────────────┤
+ *   workers      ├─ one cell block per worker (WORKER_WORDS) ────────┤
+ *   keyspace map ├─ database number → keyspace number ───────────────┤
+ *   chunks       ├─ one entry per MiB of every possible region ──────┤
+ *   shards       ├─ one header per shard, shardWords each ───────────┤
+ *   segments     ├─ one table per shard, SEGMENT_WORDS × SEGMENTS ───┤
+ *
+ * The whole is sized for the largest configuration at start and touched lazily, so it costs address space, not memory.
+ *
+ * Invariants
+ *   C1  the geometry (words GEOMETRY_AT ..) is written before any other thread sees the block, and never again
+ *   C2  a worker cell has one writer, its worker; others only read
+ *   C3  lock words stand at least 128 bytes apart
+ */
+import { assert } from "../base/assert.ts";
+
+export const GLOBAL_WORDS = 256;
+export const WORKER_WORDS = 2048;
+
+/** Words of a chunk entry, see frame-pool.ts. */
+export const CHUNK_WORDS = 4;
+/** Segment numbers of one shard (14 bits of an address: the sign bit stays free for Status). */
+export const SEGMENTS = 16384;
+/** Words of a segment entry, see store/segments.ts. */
+export const SEGMENT_WORDS = 4;
+
+const MAGIC = 0x46_52_54_31;
+
+// Globals. The pool's lock and its lists have a cache line pair of their own (C3).
+const MAGIC_AT = 0;
+const GEOMETRY_AT = 1;
+export const REGION_COUNT_AT = 16;
+export const REGIONS_WANTED_AT = 17;
+export const STOPPING_AT = 18;
+/** Bit per switch that the dispatcher reads: see CONTROL_* in store/. */
+export const SWITCHES_AT = 19;
+/** Connected clients of all workers. */
+export const CLIENTS_AT = 48;
+export const POOL_LOCK_AT = 64;
+export const POOL_AT = 96;
+
+export interface Geometry {
+  /** A power of two, 1 to 4096. */
+  shards: number;
+  /** Worker slots, the main thread included as the last one. */
+  workers: number;
+  databases: number;
+  /** Upper bound of regions that can ever exist. */
+  regionsMax: number;
+  /** Bytes of one region: a multiple of 1 MiB, at most 1 GiB. */
+  regionBytes: number;
+  /** Words of one shard header, from store/shard.ts. */
+  shardWords: number;
+  seedA: number;
+  seedB: number;
+}
+
+const FIELDS = [
+  "shards",
+  "workers",
+  "databases",
+  "regionsMax",
+  "regionBytes",
+  "shardWords",
+  "seedA",
+  "seedB",
+] as const satisfies readonly (keyof Geometry)[];
+assert(GEOMETRY_AT + FIELDS.length <= REGION_COUNT_AT, "the geometry fits before the region count");
+
+/** Keyspaces a shard can hold at once: each database one, plus those being emptied after FLUSHDB. */
+export function keyspacesOf(databases: number): number {
+  return databases * 2 + 8;
+}
+
+export class Control {
+  readonly i32: Int32Array;
+  readonly f64: Float64Array;
+  readonly geometry: Geometry;
+  readonly workersAt: number;
+  readonly keyspaceMapAt: number;
+  readonly chunksAt: number;
+  readonly shardsAt: number;
+  readonly segmentsAt: number;
+
+  private constructor(
+    readonly buffer: SharedArrayBuffer,
+    geometry: Geometry,
+  ) {
+    this.geometry = geometry;
+    this.i32 = new Int32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+    const at = placesOf(geometry);
+    this.workersAt = at.workers;
+    this.keyspaceMapAt = at.keyspaceMap;
+    this.chunksAt = at.chunks;
+    this.shardsAt = at.shards;
+    this.segmentsAt = at.segments;
+  }
+
+  /** Makes a zeroed control block for `geometry`. */
+  static create(geometry: Geometry): Control {
+    assert((geometry.shards & (geometry.shards - 1)) === 0, "the number of shards is a power of two");
+    assert(geometry.regionBytes % (1 << 20) === 0, "a region is a whole number of MiB");
+    assert(geometry.regionBytes <= 1 << 30, "a region is at most 1 GiB");
+    const buffer = new SharedArrayBuffer(placesOf(geometry).words * 4);
+    const words = new Int32Array(buffer);
+    FIELDS.forEach((field, i) => {
+      words[GEOMETRY_AT + i] = geometry[field];
+    });
+    words[MAGIC_AT] = MAGIC;
+    return new Control(buffer, geometry);
+  }
+
+  /** Attaches to a block made by another thread. */
+  static attach(buffer: SharedArrayBuffer): Control {
+    const words = new Int32Array(buffer);
+    assert(words[MAGIC_AT] === MAGIC, "a control block starts with its magic word");
+    const geometry = {} as Geometry;
+    FIELDS.forEach((field, i) => {
+      geometry[field] = words[GEOMETRY_AT + i]!;
+    });
+    return new Control(buffer, geometry);
+  }
+
+  /** First word of the cells of `worker`. */
+  workerAt(worker: number): number {
+    return this.workersAt + worker * WORKER_WORDS;
+  }
+
+  /** First word of the header of `shard`. */
+  shardAt(shard: number): number {
+    return this.shardsAt + shard * this.geometry.shardWords;
+  }
+
+  /** First word of the segment table of `shard`. */
+  segmentTableAt(shard: number): number {
+    return this.segmentsAt + shard * (SEGMENTS * SEGMENT_WORDS);
+  }
+}
+
+function placesOf(g: Geometry) {
+  assert(g.shardWords % 32 === 0, "shard headers keep lock words 128 bytes apart");
+  const line = (words: number) => (words + 31) & ~31;
+  const workers = GLOBAL_WORDS;
+  const keyspaceMap = workers + g.workers * WORKER_WORDS;
+  const chunks = line(keyspaceMap + g.databases + keyspacesOf(g.databases));
+  const shards = line(chunks + g.regionsMax * (g.regionBytes >>> 20) * CHUNK_WORDS);
+  const segments = shards + g.shards * g.shardWords;
+  return { workers, keyspaceMap, chunks, shards, segments, words: segments + g.shards * SEGMENTS * SEGMENT_WORDS };
+}

@@ -1,0 +1,280 @@
+/**
+ * Frame pool: hands out frames of 64 KiB, 256 KiB and 1 MiB from the regions, under one leaf lock.
+ *
+ * A region is cut into chunks of 1 MiB. A chunk is free, given out whole, or split into frames of one size:
+ *
+ *   chunk entry, word 0 │ kind (2 bits) │ 0 │ free mask (16 bits, from bit 8) │ dirty (bit 24) │
+ *                word 1 │ next chunk of its list │    (chunk number, 0 = none)
+ *                word 2 │ previous chunk of its list │
+ *                word 3 │ second (monotonic) at which the chunk became free │
+ *   lists: free chunks; partly used chunks of 64 KiB frames; of 256 KiB frames
+ *
+ * Invariants
+ *   P1  a free-mask bit is set exactly when that frame is not handed out
+ *   P2  a chunk is on the list of its kind exactly when it has a free frame
+ *   P3  chunk 0 is never handed out, so place 0 means "none"
+ * Locking: POOL_LOCK, a leaf lock; its holder takes no other lock.
+ */
+import { assert } from "../base/assert.ts";
+import { CHUNK_FRAMES, FRAME_BITS, FRAME_MASK, NO_PLACE, type Arena, type Place } from "./arena.ts";
+import { CHUNK_WORDS, POOL_AT, POOL_LOCK_AT, REGION_COUNT_AT, REGIONS_WANTED_AT } from "./control.ts";
+import { lock, unlock } from "./lock.ts";
+
+/** Kinds of a chunk, and the sizes a caller asks for. */
+export const FrameSize = { Small: 1, Medium: 2, Large: 3 } as const;
+export type FrameSize = (typeof FrameSize)[keyof typeof FrameSize];
+
+/** 64 KiB frames in a frame of each size, by FrameSize. */
+export const FRAMES_OF = [0, 1, 4, 16] as const;
+
+const FREE_KIND = 0;
+const KIND_MASK = 3;
+const MASK_SHIFT = 8;
+const FULL_MASK = [0, 0xffff, 0x000f, 0x0001] as const;
+const DIRTY = 1 << 24;
+
+// Words of the pool in the control block.
+const FREE_LIST = POOL_AT; // +0 free chunks, +1 small, +2 medium
+const FREE_CHUNKS = POOL_AT + 4;
+const FRAMES_OUT = POOL_AT + 5;
+const GROWING = POOL_AT + 6;
+
+export class FramePool {
+  private readonly words: Int32Array;
+  private readonly chunksPerRegion: number;
+
+  constructor(private readonly arena: Arena) {
+    this.words = arena.control.i32;
+    this.chunksPerRegion = arena.control.geometry.regionBytes >>> 20;
+  }
+
+  /** Puts the chunks of a new region on the free list, then publishes the region. Called by the region's maker only. */
+  addRegion(region: number): void {
+    const w = this.words;
+    lock(w, POOL_LOCK_AT);
+    // Pushed from the end, so that low addresses are handed out first and huge pages fill up.
+    const first = region === 0 ? 1 : 0; // P3
+    for (let i = this.chunksPerRegion - 1; i >= first; i--) {
+      const chunk = region * this.chunksPerRegion + i;
+      w[this.entry(chunk)] = FREE_KIND;
+      this.push(FREE_LIST, chunk);
+    }
+    w[FREE_CHUNKS] = w[FREE_CHUNKS]! + this.chunksPerRegion - first;
+    Atomics.store(w, GROWING, 0);
+    Atomics.store(w, REGION_COUNT_AT, region + 1);
+    unlock(w, POOL_LOCK_AT);
+  }
+
+  /** Hands out a frame of `size`. Returns its place, or NO_PLACE when no region has room. */
+  take(size: FrameSize): Place {
+    const w = this.words;
+    lock(w, POOL_LOCK_AT);
+    const place = size === FrameSize.Large ? this.takeChunk(FrameSize.Large) : this.takePart(size);
+    if (place !== NO_PLACE) w[FRAMES_OUT] = w[FRAMES_OUT]! + FRAMES_OF[size];
+    unlock(w, POOL_LOCK_AT);
+    return place;
+  }
+
+  /**
+   * Hands out CHUNK_FRAMES small frames that lie side by side, each to be given back by itself as FrameSize.Small.
+   * Returns the first place, or NO_PLACE.
+   */
+  takeRun(): Place {
+    const w = this.words;
+    lock(w, POOL_LOCK_AT);
+    const place = this.takeChunk(FrameSize.Small);
+    if (place !== NO_PLACE) w[FRAMES_OUT] = w[FRAMES_OUT]! + CHUNK_FRAMES;
+    unlock(w, POOL_LOCK_AT);
+    return place;
+  }
+
+  /** Takes back a frame of `size`. `nowSeconds` (monotonic) dates a chunk that becomes free. */
+  give(place: Place, size: FrameSize, nowSeconds: number): void {
+    const w = this.words;
+    const chunk = this.chunkOf(place);
+    const at = this.entry(chunk);
+    const bit = size === FrameSize.Large ? 1 : 1 << (((place & FRAME_MASK) % CHUNK_FRAMES) / FRAMES_OF[size]);
+    lock(w, POOL_LOCK_AT);
+    const state = w[at]!;
+    const mask = (state >>> MASK_SHIFT) & 0xffff;
+    assert((state & KIND_MASK) === size, "a frame is given back as the size it was taken");
+    assert((mask & bit) === 0, "a frame is given back once (P1)");
+    if (mask === 0 && size !== FrameSize.Large) this.push(FREE_LIST + size, chunk);
+    if ((mask | bit) === FULL_MASK[size]) {
+      if (size !== FrameSize.Large) this.remove(FREE_LIST + size, chunk);
+      w[at] = FREE_KIND | DIRTY;
+      w[at + 3] = nowSeconds | 0;
+      this.push(FREE_LIST, chunk);
+      w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
+    } else {
+      w[at] = state | (bit << MASK_SHIFT);
+    }
+    w[FRAMES_OUT] = w[FRAMES_OUT]! - FRAMES_OF[size];
+    unlock(w, POOL_LOCK_AT);
+  }
+
+  /** 64 KiB frames handed out and not given back. */
+  get framesOut(): number {
+    return Atomics.load(this.words, FRAMES_OUT);
+  }
+
+  get freeChunks(): number {
+    return Atomics.load(this.words, FREE_CHUNKS);
+  }
+
+  /** True while another region may still be made. */
+  get mayGrow(): boolean {
+    const w = this.words;
+    return Atomics.load(w, REGION_COUNT_AT) < Atomics.load(w, REGIONS_WANTED_AT);
+  }
+
+  /** True once each time the pool runs low and another region may be made: the caller then asks the main thread. */
+  wantsRegion(): boolean {
+    const w = this.words;
+    if (Atomics.load(w, FREE_CHUNKS) > this.chunksPerRegion >>> 1) return false;
+    if (Atomics.load(w, REGION_COUNT_AT) >= Atomics.load(w, REGIONS_WANTED_AT)) return false;
+    return Atomics.compareExchange(w, GROWING, 0, 1) === 0;
+  }
+
+  /**
+   * Takes one chunk that has been free since before `freedBefore` (seconds) and still holds old pages; the caller
+   * returns its memory to the system and calls `putClean`. Returns the chunk's place, or NO_PLACE.
+   */
+  takeDirty(freedBefore: number, chunksLooked: number): Place {
+    const w = this.words;
+    lock(w, POOL_LOCK_AT);
+    let chunk = w[FREE_LIST]!;
+    for (let i = 0; chunk !== 0 && i < chunksLooked; i++) {
+      const at = this.entry(chunk);
+      if ((w[at]! & DIRTY) !== 0 && w[at + 3]! < freedBefore) {
+        this.remove(FREE_LIST, chunk);
+        w[at] = FrameSize.Large;
+        w[FREE_CHUNKS] = w[FREE_CHUNKS]! - 1;
+        unlock(w, POOL_LOCK_AT);
+        return this.placeOf(chunk);
+      }
+      chunk = w[at + 1]!;
+    }
+    unlock(w, POOL_LOCK_AT);
+    return NO_PLACE;
+  }
+
+  /** Puts a chunk from `takeDirty` back, its memory returned: last in line, so that resident chunks are used first. */
+  putClean(place: Place): void {
+    const w = this.words;
+    const chunk = this.chunkOf(place);
+    lock(w, POOL_LOCK_AT);
+    w[this.entry(chunk)] = FREE_KIND;
+    this.pushLast(chunk);
+    w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
+    unlock(w, POOL_LOCK_AT);
+  }
+
+  /** Asserts P1 and P2 over all chunks, and that the counts agree. Nobody else may be using the pool. */
+  check(): void {
+    const w = this.words;
+    let free = 0;
+    let framesOut = 0;
+    for (let chunk = 1; chunk < this.arena.regionCount * this.chunksPerRegion; chunk++) {
+      const state = w[this.entry(chunk)]!;
+      const kind = state & KIND_MASK;
+      if (kind === FREE_KIND) {
+        free++;
+        continue;
+      }
+      const size = kind as FrameSize;
+      let mask = (state >>> MASK_SHIFT) & 0xffff;
+      assert((mask & ~FULL_MASK[size]) === 0, "free bits name frames of the chunk");
+      assert(mask !== FULL_MASK[size], "a wholly free chunk is on the free list");
+      let used = CHUNK_FRAMES / FRAMES_OF[size];
+      for (; mask !== 0; mask &= mask - 1) used--;
+      framesOut += used * FRAMES_OF[size];
+    }
+    assert(free === w[FREE_CHUNKS], "the count of free chunks agrees");
+    assert(framesOut === w[FRAMES_OUT], "the count of frames out agrees");
+    for (let list = 0; list < 3; list++) {
+      let previous = 0;
+      for (let chunk = w[FREE_LIST + list]!; chunk !== 0; chunk = w[this.entry(chunk) + 1]!) {
+        assert((w[this.entry(chunk)]! & KIND_MASK) === list, "a chunk is on the list of its kind (P2)");
+        assert(w[this.entry(chunk) + 2] === previous, "list links agree in both directions");
+        previous = chunk;
+      }
+    }
+  }
+
+  private takePart(size: FrameSize): Place {
+    const w = this.words;
+    const list = FREE_LIST + size;
+    if (w[list] === 0) {
+      const place = this.takeChunk(size);
+      if (place === NO_PLACE) return NO_PLACE;
+      const at = this.entry(this.chunkOf(place));
+      w[at] = size | ((FULL_MASK[size] & ~1) << MASK_SHIFT);
+      this.push(list, this.chunkOf(place));
+      return place;
+    }
+    const chunk = w[list]!;
+    const at = this.entry(chunk);
+    const mask = (w[at]! >>> MASK_SHIFT) & 0xffff;
+    const frame = 31 - Math.clz32(mask & -mask);
+    const left = mask & (mask - 1);
+    w[at] = size | (left << MASK_SHIFT);
+    if (left === 0) this.remove(list, chunk);
+    return this.placeOf(chunk) + frame * FRAMES_OF[size];
+  }
+
+  /** Takes a whole free chunk and marks it given out as `kind`, with no free frame. */
+  private takeChunk(kind: FrameSize): Place {
+    const w = this.words;
+    const chunk = w[FREE_LIST]!;
+    if (chunk === 0) return NO_PLACE;
+    this.remove(FREE_LIST, chunk);
+    w[this.entry(chunk)] = kind;
+    w[FREE_CHUNKS] = w[FREE_CHUNKS]! - 1;
+    return this.placeOf(chunk);
+  }
+
+  private entry(chunk: number): number {
+    return this.arena.control.chunksAt + chunk * CHUNK_WORDS;
+  }
+
+  private chunkOf(place: Place): number {
+    return (place >>> FRAME_BITS) * this.chunksPerRegion + (((place & FRAME_MASK) / CHUNK_FRAMES) | 0);
+  }
+
+  private placeOf(chunk: number): Place {
+    const region = (chunk / this.chunksPerRegion) | 0;
+    return (region << FRAME_BITS) | ((chunk - region * this.chunksPerRegion) * CHUNK_FRAMES);
+  }
+
+  private push(list: number, chunk: number): void {
+    const w = this.words;
+    const at = this.entry(chunk);
+    const head = w[list]!;
+    w[at + 1] = head;
+    w[at + 2] = 0;
+    if (head !== 0) w[this.entry(head) + 2] = chunk;
+    w[list] = chunk;
+  }
+
+  private pushLast(chunk: number): void {
+    // The tail is found by walking: only the idle-memory task comes here, a chunk at a time.
+    const w = this.words;
+    let last = w[FREE_LIST]!;
+    if (last === 0) return this.push(FREE_LIST, chunk);
+    for (let next = w[this.entry(last) + 1]!; next !== 0; next = w[this.entry(last) + 1]!) last = next;
+    w[this.entry(last) + 1] = chunk;
+    w[this.entry(chunk) + 1] = 0;
+    w[this.entry(chunk) + 2] = last;
+  }
+
+  private remove(list: number, chunk: number): void {
+    const w = this.words;
+    const at = this.entry(chunk);
+    const next = w[at + 1]!;
+    const previous = w[at + 2]!;
+    if (previous === 0) w[list] = next;
+    else w[this.entry(previous) + 1] = next;
+    if (next !== 0) w[this.entry(next) + 2] = previous;
+  }
+}

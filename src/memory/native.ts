@@ -1,0 +1,61 @@
+/**
+ * The few system calls Bun has no API for, through bun:ffi: madvise, flock, setrlimit, getrlimit. Optional: where FFI
+ * does not load (or FERRITE_FFI=0) each answers "not done", and everything works without it, only less well.
+ */
+import { dlopen, FFIType, ptr } from "bun:ffi";
+
+const MADV_DONTNEED = 4;
+const MADV_HUGEPAGE = 14;
+const LOCK_EXCLUSIVE_NOW = 2 | 4;
+const RLIMIT_NOFILE = 7;
+
+function load() {
+  if (process.env.FERRITE_FFI === "0" || process.platform !== "linux") return null;
+  for (const name of ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]) {
+    try {
+      return dlopen(name, {
+        madvise: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
+        flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+        getrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+        setrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+      }).symbols;
+    } catch {
+      // Not this C library: the next name, or none.
+    }
+  }
+  return null;
+}
+
+const libc = load();
+
+/** Asks for huge pages for a region. Returns false when that is not possible here. */
+export function adviseHugePages(region: Uint8Array): boolean {
+  return libc !== null && libc.madvise(ptr(region), region.byteLength, MADV_HUGEPAGE) === 0;
+}
+
+/** Returns the memory of `length` bytes of `region` from `offset` (both multiples of the page size) to the system. */
+export function releasePages(region: Uint8Array, offset: number, length: number): boolean {
+  return libc !== null && libc.madvise(ptr(region, offset), length, MADV_DONTNEED) === 0;
+}
+
+/** True when pages can be returned at all. */
+export const CAN_RELEASE = libc !== null;
+
+/** Takes an exclusive lock on an open file, without waiting. "unknown" without FFI. */
+export function lockFile(descriptor: number): "locked" | "taken" | "unknown" {
+  if (libc === null) return "unknown";
+  return libc.flock(descriptor, LOCK_EXCLUSIVE_NOW) === 0 ? "locked" : "taken";
+}
+
+/** Raises the soft limit of descriptors to the hard one. Returns the limit in force, 0 = not known. */
+export function raiseDescriptorLimit(): number {
+  if (libc === null) return 0;
+  const limit = new BigUint64Array(2);
+  if (libc.getrlimit(RLIMIT_NOFILE, ptr(limit)) !== 0) return 0;
+  const hard = limit[1]!;
+  if (limit[0]! < hard) {
+    limit[0] = hard;
+    if (libc.setrlimit(RLIMIT_NOFILE, ptr(limit)) !== 0) libc.getrlimit(RLIMIT_NOFILE, ptr(limit));
+  }
+  return Number(limit[0]! > 1_000_000_000n ? 1_000_000_000n : limit[0]!);
+}

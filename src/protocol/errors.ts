@@ -1,0 +1,80 @@
+/**
+ * Every RESP error text, written once. Texts are those of Redis 7.0, so that clients that match on them go on working.
+ */
+import { Status } from "../base/status.ts";
+
+export const ErrorText = {
+  wrongType: "WRONGTYPE Operation against a key holding the wrong kind of value",
+  notInteger: "ERR value is not an integer or out of range",
+  overflow: "ERR increment or decrement would overflow",
+  decrementOverflow: "ERR decrement would overflow",
+  notFloat: "ERR value is not a valid float",
+  nanOrInfinity: "ERR increment would produce NaN or Infinity",
+  tooLong: "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+  keyTooLong: "ERR key is longer than 262143 bytes",
+  outOfMemory: "OOM command not allowed when used memory > 'maxmemory'.",
+  syntax: "ERR syntax error",
+  noSuchKey: "ERR no such key",
+  indexOutOfRange: "ERR index out of range",
+  offsetOutOfRange: "ERR offset is out of range",
+  invalidCursor: "ERR invalid cursor",
+  sameObject: "ERR source and destination objects are the same",
+  databaseOutOfRange: "ERR DB index is out of range",
+  invalidDatabase: "ERR invalid DB index",
+  noAuth: "NOAUTH Authentication required.",
+  wrongPass: "WRONGPASS invalid username-password pair or user is disabled.",
+  authNotConfigured:
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+  noProto: "NOPROTO unsupported protocol version",
+  protoNotInteger: "ERR Protocol version is not an integer or out of range",
+  maxClients: "ERR max number of clients reached",
+  protectedMode:
+    "DENIED Ferrite is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers, set a password (security.requirepass), or disable protected mode with 'CONFIG SET protected-mode no' from the loopback interface, or set server.protected_mode = false in the configuration file and restart.",
+  busy: "BUSY Ferrite is busy running a command that holds the data. Try again later.",
+  // Protocol errors: the connection is closed after them.
+  bulkLength: "ERR Protocol error: invalid bulk length",
+  multibulkLength: "ERR Protocol error: invalid multibulk length",
+  unauthenticatedMultibulk: "ERR Protocol error: unauthenticated multibulk length",
+  unauthenticatedBulk: "ERR Protocol error: unauthenticated bulk length",
+  bigCount: "ERR Protocol error: too big mbulk count string",
+  bigBulkCount: "ERR Protocol error: too big bulk count string",
+  bigInline: "ERR Protocol error: too big inline request",
+  unbalancedQuotes: "ERR Protocol error: unbalanced quotes in request",
+} as const;
+
+const BY_STATUS: Record<number, string> = {
+  [Status.WrongType]: ErrorText.wrongType,
+  [Status.NotInteger]: ErrorText.notInteger,
+  [Status.Overflow]: ErrorText.overflow,
+  [Status.NotFloat]: ErrorText.notFloat,
+  [Status.NanOrInfinity]: ErrorText.nanOrInfinity,
+  [Status.TooLong]: ErrorText.tooLong,
+  [Status.OutOfMemory]: ErrorText.outOfMemory,
+  [Status.Syntax]: ErrorText.syntax,
+  [Status.NoSuchKey]: ErrorText.noSuchKey,
+  [Status.KeyTooLong]: ErrorText.keyTooLong,
+};
+
+/** Text of an engine status. */
+export function statusText(status: number): string {
+  return BY_STATUS[status] ?? `ERR internal status ${status}`;
+}
+
+/** `ERR unknown command ...` as Redis 7 words it; `args` are the arguments after the name, already cut to size. */
+export function unknownCommand(name: string, args: readonly string[]): string {
+  let begin = "";
+  for (const arg of args) {
+    if (begin.length >= 128) break;
+    begin += `'${arg.slice(0, 128 - begin.length)}' `;
+  }
+  return `ERR unknown command '${name.slice(0, 128)}', with args beginning with: ${begin}`;
+}
+export function wrongArity(name: string): string {
+  return `ERR wrong number of arguments for '${name}' command`;
+}
+export function unknownSubcommand(subcommand: string, command: string): string {
+  return `ERR unknown subcommand '${subcommand.slice(0, 128)}'. Try ${command} HELP.`;
+}
+export function invalidExpire(name: string): string {
+  return `ERR invalid expire time in '${name}' command`;
+}

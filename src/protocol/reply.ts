@@ -1,0 +1,240 @@
+/**
+ * Reply sink: what handlers write their answers into. A handler says integer, bulk, array of n, null, error; only the
+ * sink knows the protocol version. Replies of a batch gather in one buffer and leave in one socket write.
+ *
+ * `ReplyTarget` takes what does not stay in the buffer: bytes when it runs full, and large values, which are pinned and
+ * streamed as the socket drains.
+ */
+import { doubleText } from "../base/double-text.ts";
+import { formatInt, formatInt64 } from "../base/integers.ts";
+import { statusText } from "./errors.ts";
+
+const CR = 13;
+const LF = 10;
+const FIRST_BYTES = 64 << 10;
+/** Above this the buffer is handed on in the middle of a batch. */
+const HAND_ON_BYTES = 256 << 10;
+
+export interface ReplyTarget {
+  /** Takes `length` bytes from the start of `bytes`; the buffer is used again afterwards. */
+  handOn(bytes: Buffer, length: number): void;
+}
+
+export class Reply {
+  bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  /** Bytes written and not handed on. */
+  at = 0;
+  /** RESP version of the connection served now: 2 or 3. */
+  protocol: 2 | 3 = 2;
+  /** Errors written since the start, for the statistics. */
+  errors = 0;
+  target: ReplyTarget = { handOn: () => {} };
+  /** Times the buffer was handed on: a reply that began before cannot be taken back. */
+  handedOn = 0;
+
+  /** Makes room for `bytes` more. */
+  ensure(bytes: number): void {
+    if (this.at + bytes <= this.bytes.length) return;
+    if (this.at >= HAND_ON_BYTES || (this.at > 0 && this.at + bytes > HAND_ON_BYTES * 2)) this.handOnNow();
+    if (this.at + bytes <= this.bytes.length) return;
+    const wider = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + bytes));
+    this.bytes.copy(wider, 0, 0, this.at);
+    this.bytes = wider;
+  }
+
+  /** Hands on what is in the buffer. */
+  handOnNow(): void {
+    if (this.at === 0) return;
+    this.handedOn++;
+    this.target.handOn(this.bytes, this.at);
+    this.at = 0;
+    // One reply of many megabytes does not keep its buffer.
+    if (this.bytes.length > HAND_ON_BYTES * 4) this.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  }
+
+  ok(): void {
+    this.constant(OK);
+  }
+  pong(): void {
+    this.constant(PONG);
+  }
+  /** Null bulk string. */
+  nullBulk(): void {
+    this.constant(this.protocol === 3 ? NULL_3 : NULL_BULK);
+  }
+  nullArray(): void {
+    this.constant(this.protocol === 3 ? NULL_3 : NULL_ARRAY);
+  }
+  emptyArray(): void {
+    this.constant(EMPTY_ARRAY);
+  }
+
+  /** A boolean where RESP3 has one: 1 or 0 in RESP2. */
+  bool(value: boolean): void {
+    if (this.protocol === 3) this.constant(value ? TRUE_3 : FALSE_3);
+    else this.integer(value ? 1 : 0);
+  }
+
+  /** Complete bytes of a reply, prepared at start. */
+  constant(reply: Buffer): void {
+    const length = reply.length;
+    if (this.at + length > this.bytes.length) this.ensure(length);
+    const bytes = this.bytes;
+    let at = this.at;
+    for (let i = 0; i < length; i++) bytes[at++] = reply[i]!;
+    this.at = at;
+  }
+
+  /** Integer reply; a safe integer. */
+  integer(value: number): void {
+    if (this.at + 24 > this.bytes.length) this.ensure(24);
+    const bytes = this.bytes;
+    let at = this.at;
+    bytes[at++] = 58;
+    if (value >= 0 && value < 10) bytes[at++] = 48 + value;
+    else at += formatInt(bytes, at, value);
+    bytes[at++] = CR;
+    bytes[at++] = LF;
+    this.at = at;
+  }
+
+  /** Integer reply of 64 bits. */
+  integer64(low: number, high: number): void {
+    this.ensure(24);
+    const bytes = this.bytes;
+    bytes[this.at++] = 58;
+    this.at += formatInt64(bytes, this.at, low, high);
+    this.line();
+  }
+
+  /** Bulk string of `length` bytes from `source`. */
+  bulk(source: Buffer, offset: number, length: number): void {
+    if (this.at + length + 24 > this.bytes.length) this.ensure(length + 24);
+    const bytes = this.bytes;
+    let at = this.at;
+    bytes[at++] = 36;
+    if (length < 10) bytes[at++] = 48 + length;
+    else if (length < 100) {
+      const tens = (length / 10) | 0;
+      bytes[at++] = 48 + tens;
+      bytes[at++] = 48 + length - tens * 10;
+    } else at += formatInt(bytes, at, length);
+    bytes[at++] = CR;
+    bytes[at++] = LF;
+    if (length < 24) {
+      for (let i = 0; i < length; i++) bytes[at++] = source[offset + i]!;
+    } else {
+      source.copy(bytes, at, offset, offset + length);
+      at += length;
+    }
+    bytes[at++] = CR;
+    bytes[at++] = LF;
+    this.at = at;
+  }
+
+  /** Bulk string of a 64-bit integer's text. */
+  bulkInt64(low: number, high: number): void {
+    const length = formatInt64(TEXT, 0, low, high);
+    this.bulk(TEXT, 0, length);
+  }
+
+  /** Head of a bulk string whose `length` bytes and end follow by other means. */
+  bulkHead(length: number): void {
+    this.head(36, length);
+  }
+  /** The end of a bulk string begun with bulkHead. */
+  bulkEnd(): void {
+    this.ensure(2);
+    this.line();
+  }
+
+  /** Bulk string of a text; UTF-8. */
+  text(text: string): void {
+    const length = Buffer.byteLength(text);
+    this.head(36, length);
+    this.ensure(length + 2);
+    this.at += this.bytes.write(text, this.at);
+    this.line();
+  }
+
+  /** Verbatim text in RESP3, bulk in RESP2 (INFO, LOLWUT, CLIENT LIST). */
+  verbatim(text: string): void {
+    if (this.protocol !== 3) return this.text(text);
+    const length = Buffer.byteLength(text) + 4;
+    this.head(61, length);
+    this.ensure(length + 2);
+    this.at += this.bytes.write(`txt:${text}`, this.at);
+    this.line();
+  }
+
+  /** Simple string: no line break in it. */
+  simple(text: string): void {
+    this.ensure(text.length * 3 + 3);
+    this.bytes[this.at++] = 43;
+    this.at += this.bytes.write(text, this.at);
+    this.line();
+  }
+
+  /** Error with its code first ("ERR ..."). Line breaks become spaces, so that nothing can be injected. */
+  error(text: string): void {
+    this.errors++;
+    const clean = /[\r\n]/.test(text) ? text.replace(/[\r\n]/g, " ") : text;
+    this.ensure(clean.length * 3 + 3);
+    this.bytes[this.at++] = 45;
+    this.at += this.bytes.write(clean, this.at, "latin1");
+    this.line();
+  }
+
+  /** Error of an engine status. */
+  status(status: number): void {
+    this.error(statusText(status));
+  }
+
+  /** Double: RESP3 has a type for it, RESP2 sends its text. */
+  double(value: number): void {
+    const text = doubleText(value);
+    if (this.protocol !== 3) return this.text(text);
+    this.ensure(40);
+    this.bytes[this.at++] = 44;
+    this.at += this.bytes.write(text, this.at);
+    this.line();
+  }
+
+  array(count: number): void {
+    this.head(42, count);
+  }
+  /** Map of `pairs`: a flat array in RESP2. */
+  map(pairs: number): void {
+    if (this.protocol === 3) this.head(37, pairs);
+    else this.head(42, pairs * 2);
+  }
+  /** Set of `count`: an array in RESP2. */
+  set(count: number): void {
+    this.head(this.protocol === 3 ? 126 : 42, count);
+  }
+  push(count: number): void {
+    this.head(this.protocol === 3 ? 62 : 42, count);
+  }
+
+  private head(type: number, count: number): void {
+    this.ensure(24);
+    this.bytes[this.at++] = type;
+    this.at += formatInt(this.bytes, this.at, count);
+    this.line();
+  }
+
+  private line(): void {
+    this.bytes[this.at++] = CR;
+    this.bytes[this.at++] = LF;
+  }
+}
+
+const TEXT = Buffer.alloc(32);
+const OK = Buffer.from("+OK\r\n");
+const PONG = Buffer.from("+PONG\r\n");
+const NULL_BULK = Buffer.from("$-1\r\n");
+const NULL_ARRAY = Buffer.from("*-1\r\n");
+const NULL_3 = Buffer.from("_\r\n");
+const EMPTY_ARRAY = Buffer.from("*0\r\n");
+const TRUE_3 = Buffer.from("#t\r\n");
+const FALSE_3 = Buffer.from("#f\r\n");

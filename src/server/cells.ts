@@ -1,0 +1,68 @@
+/**
+ * Worker cells: counters of each worker in the control block, one writer each (C2), summed by whoever asks.
+ * All are doubles; `Cell` numbers them from the start of the worker's block.
+ */
+import type { Control } from "../memory/control.ts";
+
+export const Cell = {
+  usedBytes: 0,
+  clients: 1,
+  connections: 2,
+  rejected: 3,
+  commands: 4,
+  inputBytes: 5,
+  outputBytes: 6,
+  expired: 7,
+  hits: 8,
+  misses: 9,
+  errors: 10,
+  /** JS heap without the regions, and bytes in query and output buffers. */
+  heapBytes: 11,
+  bufferBytes: 12,
+  /** Monotonic ms of the last turn. */
+  heartbeat: 13,
+  blocked: 14,
+  opsPerSecond: 15,
+  inputPerSecond: 16,
+  outputPerSecond: 17,
+  maxInputBuffer: 18,
+  maxOutputBuffer: 19,
+} as const;
+export type Cell = (typeof Cell)[keyof typeof Cell];
+
+export class Cells {
+  private readonly f64: Float64Array;
+  private readonly own: number;
+
+  constructor(
+    private readonly control: Control,
+    worker: number,
+  ) {
+    this.f64 = control.f64;
+    this.own = control.workerAt(worker) >>> 1;
+  }
+
+  set(cell: Cell, value: number): void {
+    this.f64[this.own + cell] = value;
+  }
+  get(cell: Cell): number {
+    return this.f64[this.own + cell]!;
+  }
+  sum(cell: Cell): number {
+    let total = 0;
+    for (let worker = 0; worker < this.control.geometry.workers; worker++) {
+      total += this.f64[(this.control.workerAt(worker) >>> 1) + cell]!;
+    }
+    return total;
+  }
+  max(cell: Cell): number {
+    let most = 0;
+    for (let worker = 0; worker < this.control.geometry.workers; worker++) {
+      most = Math.max(most, this.f64[(this.control.workerAt(worker) >>> 1) + cell]!);
+    }
+    return most;
+  }
+  of(worker: number, cell: Cell): number {
+    return this.f64[(this.control.workerAt(worker) >>> 1) + cell]!;
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Engine: bytes in, bytes out, over the shared memory; no socket and no thread of its own. The server has one per
+ * worker, the embedded mode and the tests have one in process.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Config } from "../base/config/config.ts";
+import { Call } from "../commands/call.ts";
+import { Dispatcher } from "../commands/dispatch.ts";
+import type { ServerServices } from "../commands/services.ts";
+import { commandTable } from "../commands/table.ts";
+import { keyspacesOf } from "../memory/control.ts";
+import type { Arena } from "../memory/arena.ts";
+import { Parser } from "../protocol/parser.ts";
+import { Reply } from "../protocol/reply.ts";
+import { Keyspaces, Maintenance } from "../store/maintenance.ts";
+import { Store } from "../store/store.ts";
+import { Cell, Cells } from "./cells.ts";
+
+export class Engine {
+  readonly store: Store;
+  readonly keyspaces: Keyspaces;
+  readonly maintenance: Maintenance;
+  readonly parser: Parser;
+  readonly reply = new Reply();
+  readonly dispatcher: Dispatcher;
+  readonly cells: Cells;
+  /** Bytes of memory above which writes are refused. */
+  private maxMemory: number;
+  /** Commands of one connection in one turn. */
+  turnCommands: number;
+  /** Counters of the clients of this engine, bytes. */
+  inputBytes = 0;
+  outputBytes = 0;
+
+  constructor(
+    readonly arena: Arena,
+    readonly worker: number,
+    readonly clock: Clock,
+    readonly config: Config,
+    services: ServerServices,
+  ) {
+    const { control } = arena;
+    this.store = new Store(arena, worker);
+    this.keyspaces = new Keyspaces(control, keyspacesOf(control.geometry.databases));
+    this.maintenance = new Maintenance(this.store, this.keyspaces, {
+      deadFraction: config.number("storage.compaction_threshold"),
+      mutableUnits: 0,
+    });
+    this.parser = new Parser({
+      bulkMax: config.number("server.proto_max_bulk_len"),
+      argumentsMax: config.number("server.proto_max_arguments"),
+      inlineMax: config.number("server.proto_max_inline_len"),
+    });
+    const call = new Call(this.store, this.keyspaces, clock, config, services);
+    this.dispatcher = new Dispatcher(commandTable(), call, this.reply);
+    this.cells = new Cells(control, worker);
+    this.maxMemory = config.maxMemoryBytes;
+    this.turnCommands = config.number("server.turn_max_commands");
+    call.stringMax = config.number("server.proto_max_bulk_len");
+    config.onChange("*", () => {
+      this.maxMemory = config.maxMemoryBytes;
+      this.turnCommands = config.number("server.turn_max_commands");
+      this.parser.limits.bulkMax = config.number("server.proto_max_bulk_len");
+      call.stringMax = this.parser.limits.bulkMax;
+      this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
+    });
+    this.setTime();
+  }
+
+  /** Reads the clock for the turn that begins, and looks whether memory is left. */
+  beginTurn(): void {
+    this.setTime();
+    this.dispatcher.memoryExceeded = this.usedMemory() > this.maxMemory;
+  }
+
+  private setTime(): void {
+    this.monotonicMs = this.clock.monotonicMs();
+    this.store.setTime(this.clock.wallMs(), this.monotonicMs);
+  }
+  /** Monotonic time of this turn, ms. */
+  monotonicMs = 0;
+
+  /** Bytes used by data and buffers of all workers. */
+  usedMemory(): number {
+    this.cells.set(Cell.usedBytes, this.store.usedBytes);
+    return this.cells.sum(Cell.usedBytes) + this.cells.sum(Cell.bufferBytes);
+  }
+
+  /** Publishes this worker's counters. */
+  endTurn(): void {
+    const { cells, store, dispatcher } = this;
+    cells.set(Cell.usedBytes, store.usedBytes);
+    cells.set(Cell.commands, dispatcher.commandsRun);
+    cells.set(Cell.inputBytes, this.inputBytes);
+    cells.set(Cell.outputBytes, this.outputBytes);
+    cells.set(Cell.expired, store.counters.expired);
+    cells.set(Cell.hits, store.counters.hits);
+    cells.set(Cell.misses, store.counters.misses);
+    cells.set(Cell.errors, this.reply.errors);
+  }
+
+  /** Maintenance of the shards this worker is home to (shard modulo workers): due deadlines, cleaning, emptying. */
+  maintain(workers: number, budgetMs: number): void {
+    this.setTime();
+    const { store, maintenance } = this;
+    const emptying = maintenance.isEmptyingAny;
+    const until = this.clock.monotonicMs() + budgetMs;
+    for (let shard = this.worker; shard < store.shards; shard += workers) {
+      if (!emptying && !maintenance.isDue(shard)) continue;
+      for (let more = true; more && this.clock.monotonicMs() < until; ) {
+        if (!store.tryLock(shard)) break;
+        more = maintenance.step(shard);
+        store.unlock(shard);
+      }
+    }
+    if (emptying) maintenance.releaseEmptied();
+  }
+}

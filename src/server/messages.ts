@@ -1,0 +1,55 @@
+/** Messages between the main thread and its workers. */
+import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
+import type { ClientLine, KillFilter } from "../commands/services.ts";
+
+/** Facts about the process that every worker tells in INFO. */
+export interface ProcessFacts {
+  startedMs: number;
+  runId: string;
+  workers: number;
+  configFile: string;
+  executable: string;
+  maxClients: number;
+}
+
+/** What one worker asks of all. */
+export type Ask =
+  | { kind: "clients" }
+  | { kind: "kill"; filter: KillFilter; asker: number }
+  | { kind: "config"; changes: readonly ConfigChange[] }
+  | { kind: "reset" };
+
+export type Answer = { kind: "clients"; lines: ClientLine[] } | { kind: "count"; count: number } | { kind: "done" };
+
+export type ToWorker =
+  | {
+      kind: "start";
+      worker: number;
+      control: SharedArrayBuffer;
+      regions: SharedArrayBuffer[];
+      regionPort: MessagePort;
+      config: ConfigSnapshot;
+      facts: ProcessFacts;
+    }
+  | { kind: "listen" }
+  | { kind: "ask"; id: number; from: number; ask: Ask }
+  | { kind: "answers"; id: number; answers: Answer[] }
+  | { kind: "stop" };
+
+export type ToMain =
+  | { kind: "ready"; worker: number }
+  | { kind: "listening"; worker: number }
+  | { kind: "failed"; worker: number; text: string }
+  | { kind: "stopped"; worker: number }
+  | { kind: "log"; line: string }
+  | { kind: "region" }
+  | { kind: "shutdown" }
+  | { kind: "fatal"; worker: number; text: string }
+  | { kind: "ask"; worker: number; id: number; ask: Ask }
+  | { kind: "answer"; worker: number; to: number; id: number; answer: Answer };
+
+/** A region announced to a worker, through a port of its own so that it can be taken in the middle of a command. */
+export interface RegionMessage {
+  region: number;
+  buffer: SharedArrayBuffer;
+}

@@ -1,0 +1,250 @@
+/**
+ * Main thread of the server: makes the memory, starts the workers one after another, supervises them, and carries the
+ * rare messages between them. It executes no command.
+ *
+ * Order at start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance fails
+ * although the workers share the port) → memory → workers attach → workers listen.
+ */
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { Config } from "../base/config/config.ts";
+import { dataDirectoryFailed, dataDirectoryInUse, errorCode, listenFailed, StartupError } from "../base/errors.ts";
+import type { LogRoot } from "../base/log.ts";
+import { lockFile, raiseDescriptorLimit } from "../memory/native.ts";
+import { Memory } from "./memory.ts";
+import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+
+/** Descriptors kept free of clients: files, listeners, event loops, and the pipes of each worker. */
+const DESCRIPTORS_KEPT = 64;
+const DESCRIPTORS_PER_WORKER = 16;
+/** Workers must have sent their last replies within this time after SIGTERM. */
+const STOP_MS = 5000;
+
+/** Runs the server until it is told to stop. Resolves with the exit code. Throws StartupError. */
+export async function startServer(config: Config, logs: LogRoot): Promise<number> {
+  const log = logs.target("server");
+  const descriptors = raiseDescriptorLimit();
+  const lock = takeDataDirectory(resolve(config.text("storage.data_dir")));
+  await tryBind(config);
+
+  const workers = config.workerThreads;
+  const regionBytes = config.number("storage.region_size");
+  const seeds = crypto.getRandomValues(new Int32Array(2));
+  const memory = new Memory({
+    shards: config.number("storage.num_shards"),
+    workers: workers + 1,
+    databases: config.number("server.databases"),
+    regionBytes,
+    regions: regionsFor(config.maxMemoryBytes, regionBytes),
+    seedA: seeds[0]!,
+    seedB: seeds[1]!,
+    hugePages: config.flag("storage.huge_pages"),
+  });
+
+  let maxClients = config.number("server.maxclients");
+  const reserved = DESCRIPTORS_KEPT + workers * DESCRIPTORS_PER_WORKER;
+  if (descriptors > 0 && maxClients > descriptors - reserved) {
+    maxClients = Math.max(1, descriptors - reserved);
+    log.warn(
+      `maxclients lowered to ${maxClients}: the limit of open files is ${descriptors}, of which ${reserved} are kept`,
+    );
+  }
+  const facts: ProcessFacts = {
+    startedMs: Date.now(),
+    runId: crypto.getRandomValues(new Uint8Array(20)).toHex(),
+    workers,
+    configFile: config.source === "" ? "" : resolve(config.source),
+    executable: process.execPath,
+    maxClients,
+  };
+  const server = new Supervisor(config, logs, memory, facts);
+  const code = await server.run();
+  closeSync(lock);
+  return code;
+}
+
+/** Regions for `maxMemory` bytes of data: a quarter more for what is dead and waits for cleaning, and one to start in. */
+function regionsFor(maxMemory: number, regionBytes: number): number {
+  return Math.ceil((maxMemory * 1.25) / regionBytes) + 1;
+}
+
+/** Makes the data directory and takes its lock. Returns the descriptor that holds the lock. */
+function takeDataDirectory(path: string): number {
+  let descriptor: number;
+  const lockPath = join(path, "ferrite.lock");
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o750 });
+    descriptor = openSync(lockPath, "a+");
+  } catch (thrown) {
+    throw dataDirectoryFailed(path, errorCode(thrown));
+  }
+  if (lockFile(descriptor) === "taken") {
+    throw dataDirectoryInUse(path, Number.parseInt(readFileSync(lockPath, "utf8"), 10) || 0);
+  }
+  ftruncateSync(descriptor, 0);
+  writeSync(descriptor, `${process.pid}\n`);
+  return descriptor;
+}
+
+/** Binds every address once without sharing it, and lets go again. */
+async function tryBind(config: Config): Promise<void> {
+  const port = config.number("server.port");
+  if (port === 0) return;
+  for (const { host, optional } of config.bindHosts) {
+    try {
+      Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
+    } catch (thrown) {
+      const code = errorCode(thrown);
+      if (!optional || code === "EADDRINUSE") throw listenFailed(host, port, code, "");
+    }
+  }
+}
+
+interface Pending {
+  answers: Answer[];
+}
+
+class Supervisor {
+  private readonly workers: Worker[] = [];
+  private readonly regionPorts: MessagePort[] = [];
+  private readonly pending = new Map<string, Pending>();
+  private stopping = false;
+  private stopped = 0;
+  private exit: (code: number) => void = () => {};
+  private waiting: { kind: ToMain["kind"]; left: number; resolve: () => void; reject: (error: Error) => void } | null =
+    null;
+
+  constructor(
+    private readonly config: Config,
+    private readonly logs: LogRoot,
+    private readonly memory: Memory,
+    private readonly facts: ProcessFacts,
+  ) {}
+
+  async run(): Promise<number> {
+    const log = this.logs.target("server");
+    const ended = new Promise<number>((resolve) => {
+      this.exit = resolve;
+    });
+    // One after another: Bun's start of several workers at once is not sound everywhere.
+    for (let worker = 0; worker < this.facts.workers; worker++) {
+      const ready = this.expect("ready", 1);
+      this.startWorker(worker);
+      await ready;
+    }
+    const listening = this.expect("listening", this.facts.workers);
+    for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
+    await listening;
+    process.on("SIGTERM", () => this.stop("SIGTERM"));
+    process.on("SIGINT", () => this.stop("SIGINT"));
+    const hosts = this.config.bindHosts.map(({ host }) => host).join(", ");
+    log.info(
+      `ready: ${hosts} port ${this.config.number("server.port")}, ${this.facts.workers} workers, pid ${process.pid}`,
+    );
+    return ended;
+  }
+
+  private startWorker(number: number): void {
+    const worker = new Worker(new URL("./worker.ts", import.meta.url));
+    const ports = new MessageChannel();
+    worker.onmessage = (event: MessageEvent<ToMain>) => this.receive(event.data);
+    worker.onerror = (event) => this.fatal(`worker ${number} failed: ${event.message}`);
+    worker.addEventListener("close", () => {
+      if (!this.stopping) this.fatal(`worker ${number} ended`);
+    });
+    this.workers.push(worker);
+    this.regionPorts.push(ports.port1);
+    const message: ToWorker = {
+      kind: "start",
+      worker: number,
+      control: this.memory.control.buffer,
+      regions: this.memory.regions,
+      regionPort: ports.port2,
+      config: this.config.toSnapshot(),
+      facts: this.facts,
+    };
+    worker.postMessage(message, [ports.port2]);
+  }
+
+  private send(worker: number, message: ToWorker): void {
+    this.workers[worker]!.postMessage(message);
+  }
+
+  private expect(kind: ToMain["kind"], count: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.waiting = { kind, left: count, resolve, reject };
+    });
+  }
+
+  private receive(message: ToMain): void {
+    if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
+      this.waiting.resolve();
+    switch (message.kind) {
+      case "log":
+        this.logs.writeLine(message.line);
+        return;
+      case "failed":
+        this.waiting?.reject(new StartupError(`worker ${message.worker}: ${message.text}`, [], 1));
+        return;
+      case "region":
+        this.grow();
+        return;
+      case "shutdown":
+        this.stop("SHUTDOWN");
+        return;
+      case "fatal":
+        this.fatal(`worker ${message.worker}: ${message.text}`);
+        return;
+      case "stopped":
+        if (++this.stopped === this.facts.workers) this.exit(0);
+        return;
+      case "ask":
+        if (message.ask.kind === "config") {
+          this.config.apply(message.ask.changes);
+          this.memory.allowRegions(regionsFor(this.config.maxMemoryBytes, this.config.number("storage.region_size")));
+        }
+        this.pending.set(`${message.worker}/${message.id}`, { answers: [] });
+        for (let worker = 0; worker < this.facts.workers; worker++) {
+          this.send(worker, { kind: "ask", id: message.id, from: message.worker, ask: message.ask });
+        }
+        return;
+      case "answer": {
+        const key = `${message.to}/${message.id}`;
+        const pending = this.pending.get(key);
+        if (pending === undefined) return;
+        pending.answers.push(message.answer);
+        if (pending.answers.length < this.facts.workers) return;
+        this.pending.delete(key);
+        this.send(message.to, { kind: "answers", id: message.id, answers: pending.answers });
+      }
+    }
+  }
+
+  /** Makes another region and announces it: every worker holds it before any address in it can be met. */
+  private grow(): void {
+    if (!this.memory.mayGrow) return;
+    const region = this.memory.makeRegion();
+    const message: RegionMessage = { region, buffer: this.memory.regions[region]! };
+    for (const port of this.regionPorts) port.postMessage(message);
+    this.memory.pool.addRegion(region);
+    this.logs.target("storage").debug(`memory region ${region} made`);
+  }
+
+  private stop(reason: string): void {
+    if (this.stopping) return;
+    this.stopping = true;
+    this.logs.target("server").info(`${reason}: stopping`);
+    for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "stop" });
+    setTimeout(() => {
+      this.logs.target("server").warn("a worker did not stop in time");
+      this.exit(0);
+    }, STOP_MS);
+  }
+
+  /** A worker that dies may leave locks held over half-changed data: nothing is served after that. */
+  private fatal(text: string): void {
+    this.logs.target("server").error("worker_failed", `stopping at once: ${text}`);
+    this.logs.close();
+    process.exit(70);
+  }
+}

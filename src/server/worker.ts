@@ -1,0 +1,335 @@
+/**
+ * Data worker: a thread with its own listener, its own engine over the shared memory, and the background work of the
+ * shards it is home to. Started by start.ts; never terminated or respawned.
+ */
+import { edenGC, fullGC, heapSize } from "bun:jsc";
+import { chmodSync, rmSync } from "node:fs";
+import { receiveMessageOnPort } from "node:worker_threads";
+import type { Socket, TCPSocketListener, TCPSocketListenOptions, UnixSocketListener } from "bun";
+import { systemClock } from "../base/clock.ts";
+import { Config } from "../base/config/config.ts";
+import { forwardLogs } from "../base/config/open-logs.ts";
+import type { Logger } from "../base/log.ts";
+import { FatalError } from "../commands/dispatch.ts";
+import { BrokenInvariant } from "../base/assert.ts";
+import { Arena } from "../memory/arena.ts";
+import { Control } from "../memory/control.ts";
+import { ErrorText } from "../protocol/errors.ts";
+import { Cell } from "./cells.ts";
+import { Client, type ClientHost, type Transport } from "./client.ts";
+import { Engine } from "./engine.ts";
+import type { Answer, Ask, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import { Services } from "./services.ts";
+
+declare const self: Worker;
+
+/** Socket events and event bytes after which the young generation is collected: see DESIGN-NOTES, Garbage collection. */
+const EDEN_EVENTS = 2048;
+const EDEN_BYTES = 16 << 20;
+const BUSY_MS = 2;
+const MAINTENANCE_MS = 1.5;
+
+type ClientSocket = Socket<Client>;
+
+function tell(message: ToMain): void {
+  self.postMessage(message);
+}
+
+class DataWorker implements ClientHost {
+  private readonly engine: Engine;
+  private readonly services: Services;
+  private readonly log: Logger;
+  readonly clients = new Map<number, Client>();
+  private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
+  private proceeding: Client[] = [];
+  private proceedScheduled = false;
+  private events = 0;
+  private eventBytes = 0;
+  private heapAfterFull = 0;
+  private connections = 0;
+  private nextClient = 1;
+
+  constructor(
+    private readonly worker: number,
+    control: Control,
+    private readonly arena: Arena,
+    private readonly config: Config,
+    private readonly facts: ProcessFacts,
+  ) {
+    const logs = forwardLogs(config, systemClock, process.env, { name: `worker-${worker}`, id: worker + 1 }, (line) =>
+      tell({ kind: "log", line }),
+    );
+    this.log = logs.target("server");
+    this.services = new Services(worker, control, facts, this.clients, config, tell);
+    this.engine = new Engine(arena, worker, systemClock, config, this.services);
+    this.services.engine = this.engine;
+    this.heapAfterFull = heapSize();
+  }
+
+  listen(): void {
+    const hosts = this.config.bindHosts;
+    const port = this.config.number("server.port");
+    if (port !== 0) {
+      for (const host of hosts) {
+        // Bun honours reusePort here; its types of 1.4.5 leave it out.
+        const options: TCPSocketListenOptions<Client> & { reusePort: boolean } = {
+          hostname: host.host,
+          port,
+          reusePort: true,
+          socket: this.handlers(false),
+        };
+        try {
+          this.listeners.push(Bun.listen<Client>(options));
+        } catch (thrown) {
+          if (!host.optional) throw thrown;
+        }
+      }
+    }
+    const unix = this.config.text("server.unix_socket");
+    // One path has one listener: the first worker takes it.
+    if (unix !== "" && this.worker === 0) {
+      rmSync(unix, { force: true });
+      const umask = process.umask(0o077);
+      this.listeners.push(Bun.listen<Client>({ unix, socket: this.handlers(true) }));
+      process.umask(umask);
+      chmodSync(unix, this.config.number("server.unix_socket_perm") || 0o700);
+    }
+    setInterval(() => this.maintain(), this.config.number("storage.expire_check_interval"));
+  }
+
+  private handlers(unix: boolean) {
+    return {
+      open: (socket: ClientSocket) => this.guard(() => this.opened(socket, unix)),
+      data: (socket: ClientSocket, bytes: Buffer) => {
+        try {
+          socket.data.receive(bytes);
+        } catch (thrown) {
+          this.failed(thrown, socket.data);
+        }
+        this.eventBytes += bytes.length;
+        if (++this.events >= EDEN_EVENTS || this.eventBytes >= EDEN_BYTES) this.collect();
+      },
+      drain: (socket: ClientSocket) => this.guard(() => socket.data?.drained()),
+      close: (socket: ClientSocket) => this.guard(() => socket.data?.disconnected()),
+      error: (socket: ClientSocket, error: Error) => {
+        this.log.debug(`connection error: ${error.message}`);
+        socket.terminate();
+      },
+    };
+  }
+
+  private guard(work: () => void): void {
+    try {
+      work();
+    } catch (thrown) {
+      this.failed(thrown, null);
+    }
+  }
+
+  /** An exception outside a mutation costs the connection; one that broke an invariant stops the process. */
+  private failed(thrown: unknown, client: Client | null): void {
+    const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+    if (thrown instanceof FatalError || thrown instanceof BrokenInvariant) {
+      tell({ kind: "fatal", worker: this.worker, text });
+      return;
+    }
+    this.log.error("unexpected", `unexpected error, connection closed: ${text}`);
+    client?.transport.terminate();
+  }
+
+  private opened(socket: ClientSocket, unix: boolean): void {
+    this.connections++;
+    this.engine.cells.set(Cell.connections, this.connections);
+    const transport: Transport = {
+      write: (bytes, offset, length) => socket.write(bytes, offset, length),
+      end: () => socket.end(),
+      terminate: () => socket.terminate(),
+    };
+    const id = this.nextClient++ * this.facts.workers + this.worker;
+    const client = new Client(id, this.engine, transport, this);
+    socket.data = client;
+    client.address = unix
+      ? `${this.config.text("server.unix_socket")}:0`
+      : addressText(socket.remoteAddress, socket.remotePort);
+    client.localAddress = unix ? client.address : addressText(socket.localAddress, socket.localPort);
+    client.session.createdMs = systemClock.wallMs();
+    client.session.activeMs = systemClock.monotonicMs();
+    client.session.authenticated = this.config.requiredPassword === "";
+    const refusal = this.refusal(socket, unix);
+    if (refusal !== "") {
+      this.services.rejected++;
+      this.engine.cells.set(Cell.rejected, this.services.rejected);
+      socket.write(`-${refusal}\r\n`);
+      client.closing = true;
+      socket.end();
+      return;
+    }
+    this.clients.set(id, client);
+    this.services.countClients(1);
+    const keepAlive = this.config.number("server.tcp_keepalive");
+    if (!unix) {
+      socket.setNoDelay(true);
+      if (keepAlive > 0) socket.setKeepAlive(true, keepAlive * 1000);
+    }
+  }
+
+  /** Why this connection is not served, "" = it is. */
+  private refusal(socket: ClientSocket, unix: boolean): string {
+    if (this.services.connectedClients() >= this.facts.maxClients) return ErrorText.maxClients;
+    if (
+      !unix &&
+      this.config.flag("server.protected_mode") &&
+      this.config.requiredPassword === "" &&
+      !isLoopback(socket.remoteAddress)
+    ) {
+      return ErrorText.protectedMode;
+    }
+    return "";
+  }
+
+  closed(client: Client): void {
+    if (this.clients.delete(client.session.id)) this.services.countClients(-1);
+  }
+
+  proceedLater(client: Client): void {
+    this.proceeding.push(client);
+    if (this.proceedScheduled) return;
+    this.proceedScheduled = true;
+    setImmediate(() => this.proceedAll());
+  }
+
+  private proceedAll(): void {
+    this.proceedScheduled = false;
+    const clients = this.proceeding;
+    this.proceeding = [];
+    this.engine.beginTurn();
+    for (const client of clients) {
+      try {
+        if (!client.closed) client.proceed();
+      } catch (thrown) {
+        this.failed(thrown, client);
+      }
+    }
+    this.engine.endTurn();
+  }
+
+  private maintain(): void {
+    this.guard(() => {
+      const { engine } = this;
+      engine.maintain(this.facts.workers, MAINTENANCE_MS);
+      this.services.tick();
+      this.closeIdle();
+      engine.endTurn();
+      engine.cells.set(Cell.heartbeat, systemClock.monotonicMs());
+    });
+    if (this.events > 0 && this.events < EDEN_EVENTS >> 4) this.collectIdle();
+  }
+
+  private closeIdle(): void {
+    const seconds = this.config.number("server.client_timeout");
+    if (seconds === 0) return;
+    const before = systemClock.monotonicMs() - seconds * 1000;
+    for (const client of this.clients.values()) {
+      if (client.session.activeMs < before && !client.waiting) client.transport.terminate();
+    }
+  }
+
+  private collect(): void {
+    this.events = 0;
+    this.eventBytes = 0;
+    edenGC();
+    const heap = heapSize();
+    if (heap > this.heapAfterFull * 2 + (32 << 20)) this.collectFull();
+  }
+
+  private collectIdle(): void {
+    this.events = 0;
+    this.eventBytes = 0;
+    edenGC();
+  }
+
+  private collectFull(): void {
+    fullGC();
+    this.heapAfterFull = heapSize();
+  }
+
+  answer(ask: Ask): Answer {
+    return this.services.answer(ask);
+  }
+
+  settled(id: number, answers: Answer[]): void {
+    this.services.settled(id, answers);
+  }
+
+  /** Stops listening, sends what is queued, closes all connections. */
+  stop(): void {
+    for (const listener of this.listeners) listener.stop(false);
+    for (const client of this.clients.values()) client.transport.end();
+    setTimeout(() => tell({ kind: "stopped", worker: this.worker }), BUSY_MS);
+  }
+}
+
+function addressText(address: string | undefined, port: number | undefined): string {
+  const host = address ?? "?";
+  return host.includes(":") ? `[${host}]:${port ?? 0}` : `${host}:${port ?? 0}`;
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return (
+    address !== undefined && (address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127."))
+  );
+}
+
+let worker: DataWorker | null = null;
+
+self.onmessage = (event: MessageEvent<ToWorker>) => {
+  const message = event.data;
+  switch (message.kind) {
+    case "start": {
+      const control = Control.attach(message.control);
+      const port = message.regionPort;
+      const arena = new Arena(control, (region) => {
+        // Announced through its own port, which is read here even in the middle of a command.
+        for (let taken = receiveMessageOnPort(port); taken !== undefined; taken = receiveMessageOnPort(port)) {
+          const announced = taken.message as RegionMessage;
+          arena.attach(announced.region, announced.buffer);
+          if (announced.region === region) return;
+        }
+      });
+      message.regions.forEach((buffer, region) => arena.attach(region, buffer));
+      worker = new DataWorker(message.worker, control, arena, Config.fromSnapshot(message.config), message.facts);
+      tell({ kind: "ready", worker: message.worker });
+      return;
+    }
+    case "listen":
+      try {
+        worker!.listen();
+        tell({ kind: "listening", worker: workerNumber() });
+      } catch (thrown) {
+        tell({
+          kind: "failed",
+          worker: workerNumber(),
+          text: thrown instanceof Error ? thrown.message : String(thrown),
+        });
+      }
+      return;
+    case "ask":
+      tell({
+        kind: "answer",
+        worker: workerNumber(),
+        to: message.from,
+        id: message.id,
+        answer: worker!.answer(message.ask),
+      });
+      return;
+    case "answers":
+      worker!.settled(message.id, message.answers);
+      return;
+    case "stop":
+      worker!.stop();
+  }
+};
+
+function workerNumber(): number {
+  return worker?.["worker"] ?? -1;
+}

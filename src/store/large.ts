@@ -1,0 +1,407 @@
+/**
+ * Large strings: values above INLINE_VALUE_MAX as a tree of chunks, reached only from the record's node.
+ *
+ *   node (heap block) │ chunks │ entries that fit │ epoch │ 0 │ [place, epoch] × chunks │
+ *   chunk             │ a 64 KiB frame; the last one is filled partly │
+ *
+ * A reader *pins* the shard's epoch under the lock and then reads the node and its chunks without it, for as long as it
+ * likes. A writer changes a page in place if the page is younger than the newest pin, else it copies the page, and the
+ * node with it; replaced pages wait on the retired list until no pin can see them.
+ *
+ *   pins    : slots in the shard header, each holding the epoch of one live pin
+ *   retired : queue of heap blocks │ next │ kind │ place or address │ chunks or bytes │ epoch │
+ *
+ * Invariants
+ *   V1  a page with epoch ≤ a live pin's epoch that can see it never changes
+ *   V2  a page is given back exactly once: by the value that reaches it, or by the retired list
+ * Locking: the holder of the shard lock; a pinned reader reads pages only.
+ */
+import { assert } from "../base/assert.ts";
+import { Status } from "../base/status.ts";
+import {
+  type Arena,
+  CHUNK_FRAMES,
+  FRAME_BITS,
+  FRAME_BYTES,
+  FRAME_MASK,
+  NO_PLACE,
+  type Place,
+} from "../memory/arena.ts";
+import { type FramePool, FrameSize } from "../memory/frame-pool.ts";
+import { BLOCK_BYTES_MAX, type Heap } from "./heap.ts";
+import { type Address, NO_ADDRESS, type Segments } from "./segments.ts";
+import { EPOCH_AT, PIN_AT, PIN_SLOTS, PINS_AT, RETIRED_HEAD_AT, RETIRED_TAIL_AT } from "./shard.ts";
+
+export const CHUNK_BYTES = FRAME_BYTES;
+const CHUNK_SHIFT = 16;
+
+const NODE_CHUNKS = 0;
+const NODE_FITS = 1;
+const NODE_EPOCH = 2;
+const NODE_ENTRIES = 4;
+
+/** Longest value a node can describe, bytes. */
+export const LARGE_VALUE_MAX = Math.min(((BLOCK_BYTES_MAX - 16) / 8) * CHUNK_BYTES, 2 ** 31 - 1);
+
+const RETIRED_CHUNK = 1;
+const RETIRED_NODE = 2;
+const RETIRED_TREE = 3;
+const RETIRED_BYTES = 64;
+
+function nodeBytes(chunks: number): number {
+  return 16 + chunks * 8;
+}
+
+/** Chunks filled outside any lock with an argument as it arrives, to be linked into a value by one store. */
+export class StagedValue {
+  /** Places of the chunks so far. */
+  places: Place[] = [];
+  bytes = 0;
+  /** Places taken in a run of neighbours and not used yet. */
+  private spare: Place[] = [];
+
+  constructor(
+    private readonly arena: Arena,
+    private readonly pool: FramePool,
+    /** Length the value will have, bytes. */
+    readonly total: number,
+  ) {}
+
+  /** Copies `length` bytes on. Returns how many were taken: fewer when the pool has no room now. */
+  write(source: Buffer, offset: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const at = this.bytes & (CHUNK_BYTES - 1);
+      if (at === 0 && !this.addChunk()) return done;
+      const place = this.places[this.places.length - 1]!;
+      const part = Math.min(length - done, CHUNK_BYTES - at);
+      const start = (place & FRAME_MASK) * FRAME_BYTES + at;
+      source.copy(this.arena.bytesOf(place >>> FRAME_BITS), start, offset + done, offset + done + part);
+      this.bytes += part;
+      done += part;
+    }
+    return done;
+  }
+
+  private addChunk(): boolean {
+    if (this.spare.length === 0) {
+      // Neighbours are written to a socket in one call later.
+      const wanted = Math.ceil(this.total / CHUNK_BYTES) - this.places.length;
+      const run = wanted >= CHUNK_FRAMES ? this.pool.takeRun() : NO_PLACE;
+      if (run !== NO_PLACE) for (let i = CHUNK_FRAMES - 1; i >= 0; i--) this.spare.push(run + i);
+    }
+    const place = this.spare.pop() ?? this.pool.take(FrameSize.Small);
+    if (place === NO_PLACE) return false;
+    this.places.push(place);
+    return true;
+  }
+
+  /** Gives everything back: the argument is not wanted after all. */
+  discard(nowSeconds: number): void {
+    for (const place of this.places) this.pool.give(place, FrameSize.Small, nowSeconds);
+    for (const place of this.spare) this.pool.give(place, FrameSize.Small, nowSeconds);
+    this.places = [];
+    this.spare = [];
+  }
+
+  /** Hands the chunks over to a value; neighbours not used go back. */
+  takeOver(nowSeconds: number): Place[] {
+    for (const place of this.spare) this.pool.give(place, FrameSize.Small, nowSeconds);
+    this.spare = [];
+    const places = this.places;
+    this.places = [];
+    return places;
+  }
+}
+
+export class LargeValues {
+  /** Bytes in chunks linked minus freed through this object: this worker's part of used memory. */
+  usedBytes = 0;
+
+  constructor(
+    private readonly arena: Arena,
+    private readonly pool: FramePool,
+    private readonly segments: Segments,
+    private readonly heap: Heap,
+    private readonly c: Int32Array,
+  ) {}
+
+  /** Makes a node over `places`. Returns its address or Status. */
+  link(shard: number, header: number, places: readonly Place[]): Address | Status {
+    const node = this.newNode(shard, header, places.length);
+    if (node < 0) return node;
+    const w = this.segments.locate(shard, node);
+    const m = this.segments.m;
+    const epoch = this.youngest(header);
+    for (let i = 0; i < places.length; i++) {
+      m[w + NODE_ENTRIES + i * 2] = places[i]!;
+      m[w + NODE_ENTRIES + i * 2 + 1] = epoch;
+    }
+    m[w + NODE_CHUNKS] = places.length;
+    this.usedBytes += places.length * CHUNK_BYTES;
+    return node;
+  }
+
+  /**
+   * Makes the value at `node`, `bytes` long, ready to be written from `from` to `to` (bytes; `to` may lie beyond the
+   * end): pages that a pin sees are copied, missing chunks are made and zeroed. Returns the node's address, which may be
+   * a new one, or Status with the value unchanged.
+   */
+  prepareWrite(
+    shard: number,
+    header: number,
+    node: Address,
+    bytes: number,
+    from: number,
+    to: number,
+  ): Address | Status {
+    const chunks = Math.ceil(Math.max(bytes, to) / CHUNK_BYTES);
+    let w = this.segments.locate(shard, node);
+    const had = this.segments.m[w + NODE_CHUNKS]!;
+    const fits = this.segments.m[w + NODE_FITS]!;
+    const pinned = this.newestPin(header);
+    const firstChunk = Math.min(from, bytes) >>> CHUNK_SHIFT;
+    const lastChunk = Math.ceil(to / CHUNK_BYTES);
+    const copied: { index: number; place: Place }[] = [];
+    // Everything that can fail comes first.
+    const fail = (status: Status): Status => {
+      for (const { place } of copied) this.pool.give(place, FrameSize.Small, 0);
+      return status;
+    };
+    for (let i = firstChunk; i < lastChunk; i++) {
+      w = this.segments.locate(shard, node);
+      if (i < had && this.segments.m[w + NODE_ENTRIES + i * 2 + 1]! > pinned) continue;
+      const place = this.pool.take(FrameSize.Small);
+      if (place === NO_PLACE) return fail(Status.Busy);
+      copied.push({ index: i, place });
+    }
+    w = this.segments.locate(shard, node);
+    let target = node;
+    const nodeSeen = this.segments.m[w + NODE_EPOCH]! <= pinned;
+    if (chunks > fits || (nodeSeen && copied.length > 0)) {
+      const made = this.newNode(shard, header, chunks > fits ? chunks + (chunks >>> 2) : fits);
+      if (made < 0) return fail(made as Status);
+      target = made;
+    }
+    if (copied.length > 0 && !this.reserveRetired(shard, header, copied.length + 1)) {
+      if (target !== node) this.giveNode(shard, header, target);
+      return fail(Status.Busy);
+    }
+    if (target !== node) {
+      this.copyNode(shard, node, target);
+      if (nodeSeen) this.retire(shard, header, RETIRED_NODE, node, nodeBytes(fits));
+      else this.giveNode(shard, header, node);
+    }
+    const epoch = this.youngest(header);
+    for (const { index, place } of copied) {
+      const into = this.arena.bytesOf(place >>> FRAME_BITS);
+      const start = (place & FRAME_MASK) * FRAME_BYTES;
+      w = this.segments.locate(shard, target);
+      const entry = w + NODE_ENTRIES + index * 2;
+      if (index < had) {
+        const old = this.segments.m[entry]!;
+        const oldStart = (old & FRAME_MASK) * FRAME_BYTES;
+        this.arena.bytesOf(old >>> FRAME_BITS).copy(into, start, oldStart, oldStart + CHUNK_BYTES);
+        this.retire(shard, header, RETIRED_CHUNK, old, 0);
+        w = this.segments.locate(shard, target);
+      } else {
+        into.fill(0, start, start + CHUNK_BYTES);
+        this.usedBytes += CHUNK_BYTES;
+      }
+      this.segments.m[w + NODE_ENTRIES + index * 2] = place;
+      this.segments.m[w + NODE_ENTRIES + index * 2 + 1] = epoch;
+    }
+    w = this.segments.locate(shard, target);
+    this.segments.m[w + NODE_CHUNKS] = Math.max(had, chunks);
+    return target;
+  }
+
+  /** Writes `length` bytes at `position` of a value made ready by prepareWrite. */
+  write(shard: number, node: Address, position: number, source: Uint8Array, offset: number, length: number): void {
+    for (let done = 0; done < length; ) {
+      const part = Math.min(length - done, CHUNK_BYTES - ((position + done) & (CHUNK_BYTES - 1)));
+      const at = this.locateByte(shard, node, position + done);
+      this.chunkBytes.set(source.subarray(offset + done, offset + done + part), at);
+      done += part;
+    }
+  }
+
+  /** Zeroes the bytes from `from` to `to` of a value made ready by prepareWrite. */
+  zero(shard: number, node: Address, from: number, to: number): void {
+    for (let position = from; position < to; ) {
+      const part = Math.min(to - position, CHUNK_BYTES - (position & (CHUNK_BYTES - 1)));
+      const at = this.locateByte(shard, node, position);
+      this.chunkBytes.fill(0, at, at + part);
+      position += part;
+    }
+  }
+
+  /** Byte index of `position` of the value within `chunkBytes`. The caller holds the lock or a pin. */
+  locateByte(shard: number, node: Address, position: number): number {
+    const place = this.chunkPlace(shard, node, position >>> CHUNK_SHIFT);
+    this.chunkBytes = this.arena.bytesOf(place >>> FRAME_BITS);
+    return (place & FRAME_MASK) * FRAME_BYTES + (position & (CHUNK_BYTES - 1));
+  }
+  chunkBytes: Buffer = Buffer.alloc(0);
+
+  /** Bytes that lie side by side in memory from `position` on, at most `length`: one socket write. */
+  contiguous(shard: number, node: Address, position: number, length: number): number {
+    let chunk = position >>> CHUNK_SHIFT;
+    let run = Math.min(length, CHUNK_BYTES - (position & (CHUNK_BYTES - 1)));
+    let place = this.chunkPlace(shard, node, chunk);
+    while (run < length) {
+      const next = this.chunkPlace(shard, node, ++chunk);
+      if (next !== place + 1) break;
+      place = next;
+      run = Math.min(length, run + CHUNK_BYTES);
+    }
+    return run;
+  }
+
+  private chunkPlace(shard: number, node: Address, chunk: number): Place {
+    const w = this.segments.locate(shard, node);
+    return this.segments.m[w + NODE_ENTRIES + chunk * 2]!;
+  }
+
+  /** Copies bytes of the value into `target`. */
+  read(shard: number, node: Address, position: number, target: Uint8Array, offset: number, length: number): void {
+    for (let done = 0; done < length; ) {
+      const part = Math.min(length - done, CHUNK_BYTES - ((position + done) & (CHUNK_BYTES - 1)));
+      const at = this.locateByte(shard, node, position + done);
+      target.set(this.chunkBytes.subarray(at, at + part), offset + done);
+      done += part;
+    }
+  }
+
+  /** Frees the value at `node`, now or when the last pin that sees it is gone. */
+  free(shard: number, header: number, node: Address, nowSeconds: number): void {
+    const w = this.segments.locate(shard, node);
+    this.usedBytes -= this.segments.m[w + NODE_CHUNKS]! * CHUNK_BYTES;
+    if (this.c[header + PINS_AT] !== 0 && this.reserveRetired(shard, header, 1)) {
+      this.retire(shard, header, RETIRED_TREE, node, 0);
+      return;
+    }
+    assert(this.c[header + PINS_AT] === 0, "a retired value can be noted while it is pinned");
+    this.freeTree(shard, header, node, nowSeconds);
+  }
+
+  /** Pins the shard as it is now. Returns a pin slot, or Status.Busy when all are taken. */
+  pin(header: number): number {
+    const c = this.c;
+    for (let slot = 0; slot < PIN_SLOTS; slot++) {
+      if (c[header + PIN_AT + slot] !== 0) continue;
+      const epoch = c[header + EPOCH_AT]! + 1;
+      c[header + EPOCH_AT] = epoch;
+      c[header + PIN_AT + slot] = epoch;
+      c[header + PINS_AT] = c[header + PINS_AT]! + 1;
+      return slot;
+    }
+    return Status.Busy;
+  }
+
+  /** Gives a pin back, and with it what only it could see. */
+  unpin(shard: number, header: number, slot: number, nowSeconds: number): void {
+    const c = this.c;
+    assert(c[header + PIN_AT + slot] !== 0, "a pin is given back once");
+    c[header + PIN_AT + slot] = 0;
+    c[header + PINS_AT] = c[header + PINS_AT]! - 1;
+    let oldest = 0x7fffffff;
+    for (let i = 0; i < PIN_SLOTS; i++) {
+      const epoch = c[header + PIN_AT + i]!;
+      if (epoch !== 0 && epoch < oldest) oldest = epoch;
+    }
+    while (c[header + RETIRED_HEAD_AT] !== NO_ADDRESS) {
+      const block = c[header + RETIRED_HEAD_AT]!;
+      const w = this.segments.locate(shard, block);
+      const m = this.segments.m;
+      if (m[w + 4]! >= oldest) return;
+      const kind = m[w + 1]!;
+      const what = m[w + 2]!;
+      const bytes = m[w + 3]!;
+      c[header + RETIRED_HEAD_AT] = m[w]!;
+      if (m[w] === NO_ADDRESS) c[header + RETIRED_TAIL_AT] = NO_ADDRESS;
+      this.heap.give(shard, header, block, RETIRED_BYTES, nowSeconds);
+      if (kind === RETIRED_CHUNK) this.pool.give(what, FrameSize.Small, nowSeconds);
+      else if (kind === RETIRED_NODE) this.heap.give(shard, header, what, bytes, nowSeconds);
+      else this.freeTree(shard, header, what, nowSeconds);
+    }
+  }
+
+  /** Epoch of the newest live pin, 0 when there is none. */
+  private newestPin(header: number): number {
+    return this.c[header + PINS_AT] === 0 ? 0 : this.c[header + EPOCH_AT]!;
+  }
+  /** Epoch of a page made now: younger than every pin. */
+  private youngest(header: number): number {
+    return this.c[header + EPOCH_AT]! + 1;
+  }
+
+  private newNode(shard: number, header: number, chunks: number): Address | Status {
+    const bytes = Math.min(nodeBytes(chunks), BLOCK_BYTES_MAX);
+    const node = this.heap.take(shard, header, bytes);
+    if (node < 0) return node;
+    const w = this.segments.locate(shard, node);
+    const m = this.segments.m;
+    m[w + NODE_CHUNKS] = 0;
+    m[w + NODE_FITS] = Math.floor((bytes - 16) / 8);
+    m[w + NODE_EPOCH] = this.youngest(header);
+    m[w + 3] = 0;
+    return node;
+  }
+
+  private giveNode(shard: number, header: number, node: Address): void {
+    const w = this.segments.locate(shard, node);
+    this.heap.give(shard, header, node, nodeBytes(this.segments.m[w + NODE_FITS]!), 0);
+  }
+
+  private copyNode(shard: number, from: Address, to: Address): void {
+    const source = this.segments.locate(shard, from);
+    const sourceWords = this.segments.m;
+    const target = this.segments.locate(shard, to);
+    const m = this.segments.m;
+    const chunks = sourceWords[source + NODE_CHUNKS]!;
+    m[target + NODE_CHUNKS] = chunks;
+    for (let i = 0; i < chunks * 2; i++) m[target + NODE_ENTRIES + i] = sourceWords[source + NODE_ENTRIES + i]!;
+  }
+
+  private freeTree(shard: number, header: number, node: Address, nowSeconds: number): void {
+    const w = this.segments.locate(shard, node);
+    const m = this.segments.m;
+    const chunks = m[w + NODE_CHUNKS]!;
+    for (let i = 0; i < chunks; i++) this.pool.give(m[w + NODE_ENTRIES + i * 2]!, FrameSize.Small, nowSeconds);
+    this.giveNode(shard, header, node);
+  }
+
+  /** Makes sure that `count` retired entries can be written. Their blocks are halves of larger ones, so one take tells. */
+  private reserveRetired(shard: number, header: number, count: number): boolean {
+    const held: Address[] = [];
+    for (let i = 0; i < count; i++) {
+      const block = this.heap.take(shard, header, RETIRED_BYTES);
+      if (block < 0) break;
+      held.push(block);
+    }
+    for (const block of held) this.heap.give(shard, header, block, RETIRED_BYTES, 0);
+    return held.length === count;
+  }
+
+  private retire(shard: number, header: number, kind: number, what: number, bytes: number): void {
+    const c = this.c;
+    const block = this.heap.take(shard, header, RETIRED_BYTES);
+    assert(block > 0, "room for a retired page was reserved");
+    const w = this.segments.locate(shard, block);
+    const m = this.segments.m;
+    m[w] = NO_ADDRESS;
+    m[w + 1] = kind;
+    m[w + 2] = what;
+    m[w + 3] = bytes;
+    m[w + 4] = c[header + EPOCH_AT]!;
+    const tail = c[header + RETIRED_TAIL_AT]!;
+    if (tail === NO_ADDRESS) {
+      c[header + RETIRED_HEAD_AT] = block;
+    } else {
+      const last = this.segments.locate(shard, tail);
+      this.segments.m[last] = block;
+    }
+    c[header + RETIRED_TAIL_AT] = block;
+  }
+}

@@ -1,0 +1,313 @@
+/**
+ * Maintenance of a shard, in small steps under its lock: due deadlines, cleaning of sparse segments, sealing, emptying
+ * of dropped keyspaces. Each shard has a home worker that calls this; whoever holds the lock may.
+ *
+ * Cleaning (compaction): when more than `deadFraction` of the log is dead, the sparsest segment is emptied: first its
+ * dead leave their bins, then its live records are copied elsewhere one by one and their slots swung, then the frame
+ * goes back to the pool. A record keeps its snapshot parity when it moves.
+ */
+import type { Control } from "../memory/control.ts";
+import { assert } from "../base/assert.ts";
+import { Status } from "../base/status.ts";
+import { Key } from "./key.ts";
+import {
+  capacityUnits,
+  Encoding,
+  fixedAt,
+  isDead,
+  keyAt,
+  keyBytes,
+  keyspaceOf,
+  recordEncoding,
+  recordFlags,
+  unitsFor,
+  valueBytes,
+} from "./record.ts";
+import { addressOf, SegmentState } from "./segments.ts";
+import {
+  BUCKETS,
+  CLEAN_PHASE_AT,
+  CLEAN_SEGMENT_AT,
+  CLEAN_UNIT_AT,
+  DEAD_UNITS_AT,
+  DEADLINE_SUM,
+  EXPIRES_COUNT,
+  KEY_COUNT,
+  LIVE_UNITS_AT,
+  LOG_MUTABLE_AT,
+  LOG_OLDEST_AT,
+  LOG_SEGMENT_AT,
+  LOG_UNITS_AT,
+} from "./shard.ts";
+import type { Store } from "./store.ts";
+
+/** Records moved, hints visited or keys dropped in one step: about 20 us under the lock. */
+const STEP = 48;
+/** Below this many dead units (64 KiB) cleaning is not worth its while. */
+const DEAD_UNITS_WORTH = 8192;
+/** A segment fuller than this is not emptied. */
+const SPARSE = 0.9;
+
+const FREE = 0;
+const EMPTYING = 2;
+
+/** Which keyspace each database stands for, and which keyspaces are free. All words are read under a shard lock. */
+export class Keyspaces {
+  private readonly c: Int32Array;
+  private readonly mapAt: number;
+  private readonly stateAt: number;
+  readonly databases: number;
+
+  constructor(
+    control: Control,
+    private readonly count: number,
+  ) {
+    this.c = control.i32;
+    this.mapAt = control.keyspaceMapAt;
+    this.databases = control.geometry.databases;
+    this.stateAt = this.mapAt + this.databases;
+  }
+
+  /** Gives each database its first keyspace. Called once, by the maker of the control block. */
+  initialize(): void {
+    for (let db = 0; db < this.databases; db++) {
+      this.c[this.mapAt + db] = db;
+      this.c[this.stateAt + db] = 1;
+    }
+  }
+
+  /** Keyspace of database `db`. Valid while a shard lock is held. */
+  of(db: number): number {
+    return this.c[this.mapAt + db]!;
+  }
+
+  /** Database that keyspace `keyspace` stands for now, -1 when it is being emptied. */
+  databaseOf(keyspace: number): number {
+    for (let db = 0; db < this.databases; db++) if (this.c[this.mapAt + db] === keyspace) return db;
+    return -1;
+  }
+
+  /** Swaps two databases. The caller holds all shard locks. */
+  swap(a: number, b: number): void {
+    const keyspace = this.c[this.mapAt + a]!;
+    this.c[this.mapAt + a] = this.c[this.mapAt + b]!;
+    this.c[this.mapAt + b] = keyspace;
+  }
+
+  /** Gives `db` a fresh keyspace and leaves the old one to be emptied. The caller holds all shard locks. */
+  flush(db: number): number {
+    for (let keyspace = 0; keyspace < this.count; keyspace++) {
+      if (this.c[this.stateAt + keyspace] !== FREE) continue;
+      this.c[this.stateAt + keyspace] = 1;
+      this.c[this.stateAt + this.c[this.mapAt + db]!] = EMPTYING;
+      this.c[this.mapAt + db] = keyspace;
+      return 0;
+    }
+    return Status.Busy;
+  }
+
+  isEmptying(keyspace: number): boolean {
+    return this.c[this.stateAt + keyspace] === EMPTYING;
+  }
+  /** Marks an emptied keyspace free again. */
+  release(keyspace: number): void {
+    Atomics.compareExchange(this.c, this.stateAt + keyspace, EMPTYING, FREE);
+  }
+}
+
+export interface MaintenanceLimits {
+  /** Dead fraction of a shard's log above which it is cleaned (storage.compaction_threshold). */
+  deadFraction: number;
+  /** Units of a shard's log that stay mutable; 0 = all (until there is a disk tier, sealing gains nothing). */
+  mutableUnits: number;
+}
+
+export class Maintenance {
+  private readonly key: Key;
+  private readonly chain = { addresses: new Int32Array(64) };
+
+  constructor(
+    private readonly store: Store,
+    private readonly keyspaces: Keyspaces,
+    readonly limits: MaintenanceLimits,
+  ) {
+    this.key = store.newKey();
+  }
+
+  /** One step for `shard`, whose lock the caller holds. Returns true when more work is waiting. */
+  step(shard: number): boolean {
+    const { store } = this;
+    const header = store.headerOf(shard);
+    let more = !store.wheel.turn(shard, header, store.nowMs, STEP, store);
+    for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
+      if (this.keyspaces.isEmptying(keyspace) && this.dropStep(shard, header, keyspace)) more = true;
+    }
+    if (this.cleanStep(shard, header)) more = true;
+    this.sealOne(shard, header);
+    return more;
+  }
+
+  /** True when a step may have something to do, looked at without the lock. */
+  isDue(shard: number): boolean {
+    const { store } = this;
+    const header = store.headerOf(shard);
+    return (
+      store.wheel.isDue(header, store.nowMs) || store.c[header + CLEAN_SEGMENT_AT] !== 0 || this.wantsCleaning(header)
+    );
+  }
+
+  /** Releases keyspaces that no shard holds keys of any more. */
+  releaseEmptied(): void {
+    const { store } = this;
+    for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
+      if (!this.keyspaces.isEmptying(keyspace)) continue;
+      let left = false;
+      for (let shard = 0; shard < store.shards && !left; shard++) {
+        left = Atomics.load(store.c, store.index.keyspaceAt(store.headerOf(shard), keyspace) + BUCKETS) !== 0;
+      }
+      if (!left) this.keyspaces.release(keyspace);
+    }
+  }
+
+  get isEmptyingAny(): boolean {
+    for (let keyspace = 0; keyspace < this.store.keyspaces; keyspace++) {
+      if (this.keyspaces.isEmptying(keyspace)) return true;
+    }
+    return false;
+  }
+
+  /** Drops some buckets of a keyspace that was flushed. Returns true while buckets are left. */
+  private dropStep(shard: number, header: number, keyspace: number): boolean {
+    const { store } = this;
+    const c = store.c;
+    const ks = store.index.keyspaceAt(header, keyspace);
+    for (let dropped = 0; c[ks + BUCKETS] !== 0 && dropped < STEP; ) {
+      const count = store.index.collect(shard, ks, c[ks + BUCKETS]! - 1, this.chain);
+      for (let i = 0; i < count; i++) {
+        const address = this.chain.addresses[i]!;
+        const w = store.segments.locate(shard, address);
+        const m = store.segments.m;
+        if (store.snapshotting) store.hooks.beforeChange(shard, address);
+        if (recordEncoding(m, w) === Encoding.Paged) {
+          store.large.free(shard, header, m[fixedAt(m, w)]!, store.nowSeconds);
+        }
+        store.log.free(shard, header, address);
+      }
+      c[ks + KEY_COUNT] = c[ks + KEY_COUNT]! - count;
+      store.index.dropLastBucket(shard, header, ks, store.nowSeconds);
+      dropped += count + 1;
+    }
+    if (c[ks + BUCKETS] !== 0) return true;
+    c[ks + EXPIRES_COUNT] = 0;
+    store.f64[(ks + DEADLINE_SUM) >>> 1] = 0;
+    if (c[header + LIVE_UNITS_AT] === 0 && c[header + LOG_UNITS_AT] !== 0) {
+      store.log.dropAllDead(shard, header, store.nowSeconds);
+    }
+    return false;
+  }
+
+  private wantsCleaning(header: number): boolean {
+    const c = this.store.c;
+    const dead = c[header + DEAD_UNITS_AT]!;
+    return dead > DEAD_UNITS_WORTH && dead > c[header + LOG_UNITS_AT]! * this.limits.deadFraction;
+  }
+
+  /** Moves some records out of the segment being cleaned, choosing one first if need be. True while one is in work. */
+  cleanStep(shard: number, header: number): boolean {
+    const { store } = this;
+    const c = store.c;
+    if (c[header + CLEAN_SEGMENT_AT] === 0) {
+      if (!this.wantsCleaning(header)) return false;
+      const segment = this.sparsest(shard, header);
+      if (segment === 0) return false;
+      if (store.segments.state(shard, segment) === SegmentState.Mutable) {
+        c[header + LOG_MUTABLE_AT] = c[header + LOG_MUTABLE_AT]! - 1;
+      }
+      store.segments.setState(shard, segment, SegmentState.Cleaning);
+      c[header + CLEAN_SEGMENT_AT] = segment;
+      c[header + CLEAN_UNIT_AT] = 0;
+      c[header + CLEAN_PHASE_AT] = 0;
+    }
+    const segment = c[header + CLEAN_SEGMENT_AT]!;
+    if (c[header + CLEAN_PHASE_AT] === 0) {
+      const next = store.log.unlinkDead(shard, header, segment, c[header + CLEAN_UNIT_AT]!, STEP * 4);
+      c[header + CLEAN_UNIT_AT] = Math.max(next, 0);
+      if (next < 0) c[header + CLEAN_PHASE_AT] = 1;
+      return true;
+    }
+    const end = store.log.filled(shard, header, segment);
+    let unit = c[header + CLEAN_UNIT_AT]!;
+    for (let n = 0; n < STEP && unit < end; n++) {
+      const w = store.segments.locate(shard, addressOf(segment, unit));
+      const units = capacityUnits(store.segments.m, w);
+      // Without room the rest waits: the segment stays as it is, half emptied.
+      if (!isDead(store.segments.m, w) && !this.move(shard, header, segment, unit)) return true;
+      unit += units;
+      c[header + CLEAN_UNIT_AT] = unit;
+    }
+    if (unit < end) return true;
+    store.log.drop(shard, header, segment, store.nowSeconds);
+    c[header + CLEAN_SEGMENT_AT] = 0;
+    return this.wantsCleaning(header);
+  }
+
+  /** Copies a live record elsewhere, without its slack, and swings its slot. Returns false when there is no room. */
+  private move(shard: number, header: number, segment: number, unit: number): boolean {
+    const { store } = this;
+    const from = addressOf(segment, unit);
+    let source = store.segments.locate(shard, from);
+    let m = store.segments.m;
+    const flags = recordFlags(m, source);
+    const encoding = recordEncoding(m, source);
+    const length = keyBytes(m, source);
+    const units = unitsFor(flags, encoding, length, valueBytes(m, source));
+    const to = store.log.append(shard, header, units);
+    if (to < 0) return false;
+    const capacity = store.log.capacity;
+    source = store.segments.locate(shard, from);
+    m = store.segments.m;
+    const target = store.segments.locate(shard, to);
+    const into = store.segments.m;
+    for (let i = 0; i < units * 2; i++) into[target + i] = m[source + i]!;
+    into[target] = (m[source]! & ~0xffff) | capacity;
+    this.key.loadWords(m, keyAt(m, source), length);
+    const ks = store.index.keyspaceAt(header, keyspaceOf(m, source));
+    const swung = store.index.swing(shard, ks, this.key.hashB, from, to);
+    assert(swung, "a live record has its slot");
+    store.log.free(shard, header, from);
+    return true;
+  }
+
+  private sparsest(shard: number, header: number): number {
+    const { store } = this;
+    const c = store.c;
+    let best = 0;
+    let bestLive = SPARSE;
+    for (let segment = c[header + LOG_OLDEST_AT]!; segment !== 0; segment = store.segments.newer(shard, segment)) {
+      if (segment === c[header + LOG_SEGMENT_AT]) continue;
+      const live =
+        store.segments.liveUnits(shard, segment) / store.segments.unitsOf(store.segments.frameSize(shard, segment));
+      if (live < bestLive) {
+        best = segment;
+        bestLive = live;
+      }
+    }
+    return best;
+  }
+
+  /** Seals the oldest mutable segment when more than the limit is mutable. */
+  private sealOne(shard: number, header: number): void {
+    const { store } = this;
+    const limit = this.limits.mutableUnits;
+    if (limit === 0) return;
+    const c = store.c;
+    let mutable = 0;
+    let oldest = 0;
+    for (let segment = c[header + LOG_OLDEST_AT]!; segment !== 0; segment = store.segments.newer(shard, segment)) {
+      if (store.segments.state(shard, segment) !== SegmentState.Mutable) continue;
+      mutable += store.segments.unitsOf(store.segments.frameSize(shard, segment));
+      if (oldest === 0 && segment !== c[header + LOG_SEGMENT_AT]) oldest = segment;
+    }
+    if (oldest !== 0 && mutable > limit) store.log.seal(shard, header, oldest);
+  }
+}

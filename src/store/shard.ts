@@ -1,0 +1,108 @@
+/**
+ * Shard header: the words of one shard in the control block.
+ *
+ *   line 0   lock, owner, since                                    (Atomics; everybody)
+ *   line 1   switches and counters                                 (the holder of the lock)
+ *   then     log allocator, bins, heap allocator, expiry wheel, keyspaces
+ *
+ * All offsets are words from the start of the header. Locking: the holder of the shard lock reads and writes; LOCK_AT
+ * and OWNER_AT are also looked at from outside, with Atomics.
+ */
+import { assert } from "../base/assert.ts";
+
+export const LOCK_AT = 0;
+/** Worker number + 1 of the holder, for those who wait too long; 0 when nobody. */
+export const OWNER_AT = 1;
+
+// Line 1.
+/** 1 between the first mutation of a critical section and its end: an exception then stops the process. */
+export const MUTATING_AT = 32;
+/** Log position of the last write (two words, a double): replies of who saw it wait for it. */
+export const LOG_POSITION_AT = 34;
+/** Bit per interest of somebody (watched, tracked, blocked, notify): zero costs one load. */
+export const INTEREST_AT = 36;
+/** Reclaiming: segment being cleaned (0 = none), and the next unit of it to look at. */
+export const CLEAN_SEGMENT_AT = 37;
+export const CLEAN_UNIT_AT = 38;
+/** 0 while the dead of the segment being cleaned leave their bins, 1 while its live records move. */
+export const CLEAN_PHASE_AT = 39;
+/** Newest pin epoch and number of live pins, see large.ts. */
+export const EPOCH_AT = 41;
+export const PINS_AT = 42;
+export const RETIRED_HEAD_AT = 44;
+export const RETIRED_TAIL_AT = 45;
+
+// Line 2: the log allocator.
+export const LOG_SEGMENT_AT = 64;
+export const LOG_FILL_AT = 65;
+export const LOG_END_AT = 66;
+/** Units (8 bytes) in all segments of the log, in live records, in dead records that wait in bins. */
+export const LOG_UNITS_AT = 67;
+export const LIVE_UNITS_AT = 68;
+export const DEAD_UNITS_AT = 69;
+export const SEGMENT_FREE_AT = 70;
+export const SEGMENT_HIGH_AT = 71;
+export const LOG_SEGMENTS_AT = 72;
+/** Oldest and newest log segment, linked through the segment table in the order they were opened. */
+export const LOG_OLDEST_AT = 73;
+export const LOG_NEWEST_AT = 74;
+/** Segments that are mutable, of LOG_SEGMENTS. */
+export const LOG_MUTABLE_AT = 75;
+
+/** Bins of dead records: 8-byte steps to 1 KiB, then four per doubling to 512 KiB. */
+export const EXACT_BINS = 129;
+export const BINS = EXACT_BINS + 40;
+export const BIN_BITMAP_AT = 80;
+export const BIN_BITMAP_WORDS = 6;
+assert(BINS <= BIN_BITMAP_WORDS * 32, "every bin has a bit");
+export const BIN_AT = 88;
+
+// The heap allocator: free blocks by power-of-two size from 64 bytes to 512 KiB.
+export const HEAP_CLASSES = 14;
+export const HEAP_AT = 264;
+export const HEAP_SEGMENT_AT = HEAP_AT;
+export const HEAP_FILL_AT = HEAP_AT + 1;
+export const HEAP_END_AT = HEAP_AT + 2;
+/** Bytes in blocks handed out, and in all heap segments. */
+export const HEAP_LIVE_AT = HEAP_AT + 3;
+export const HEAP_BYTES_AT = HEAP_AT + 4;
+export const HEAP_NEWEST_AT = HEAP_AT + 5;
+export const HEAP_CLASS_AT = HEAP_AT + 6;
+assert(BIN_AT + BINS <= HEAP_AT, "the bins end before the heap words");
+
+// The expiry wheel: see wheel.ts.
+export const WHEEL_LEVELS = 5;
+export const WHEEL_BUCKETS = 64;
+/** Time up to which the wheel has been turned, ms (a double). */
+export const WHEEL_TIME_AT = 286;
+export const WHEEL_HINTS_AT = 288;
+export const WHEEL_AT = 290;
+assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before the wheel");
+
+// Epochs of the live pins, 0 = free slot.
+export const PIN_SLOTS = 64;
+export const PIN_AT = WHEEL_AT + WHEEL_LEVELS * WHEEL_BUCKETS;
+
+// Keyspaces.
+export const KEYSPACES_AT = PIN_AT + PIN_SLOTS + 6;
+assert(KEYSPACES_AT % 8 === 0, "keyspace headers are aligned");
+export const KEYSPACE_WORDS = 72;
+
+/** Words of a shard header that holds `keyspaces` keyspaces. */
+export function shardWords(keyspaces: number): number {
+  return (KEYSPACES_AT + keyspaces * KEYSPACE_WORDS + 31) & ~31;
+}
+
+// Words of a keyspace header, from its start.
+export const KEY_COUNT = 0;
+/** Keys that have a deadline. */
+export const EXPIRES_COUNT = 1;
+/** Linear hashing: 2^LEVEL buckets plus SPLIT already split ones. BUCKETS = their sum, 0 before first use. */
+export const LEVEL_MASK = 2;
+export const SPLIT = 3;
+export const BUCKETS = 4;
+/** Sum of the deadlines, ms (a double), for INFO's avg_ttl. */
+export const DEADLINE_SUM = 6;
+/** Directory: addresses of directory blocks. */
+export const DIRECTORY = 8;
+export const DIRECTORY_BLOCKS = KEYSPACE_WORDS - DIRECTORY;

@@ -1,0 +1,783 @@
+/**
+ * Store: one thread's hands on the shards. It knows keys, values and deadlines as bytes; no RESP, file or socket.
+ *
+ * A caller takes the locks of the shards of its keys, then for each key: `select(keyspace, key)`, `find()`, and reads or
+ * changes what was found. Between two calls of `find` the record found stays where it is unless this store changes it.
+ *
+ * Three hooks stand on every path that writes, from the first day: `hooks.append` (the change log), `hooks.beforeChange`
+ * (snapshots), `hooks.touched` (WATCH, tracking, notifications, blocking). While nobody listens they cost one load.
+ */
+import { assert } from "../base/assert.ts";
+import { formatInt64, INT64_TEXT_BYTES_MAX, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
+import { Status } from "../base/status.ts";
+import type { Arena } from "../memory/arena.ts";
+import { FramePool } from "../memory/frame-pool.ts";
+import { lockWithin, tryLock, unlock } from "../memory/lock.ts";
+import { Heap } from "./heap.ts";
+import { Index } from "./index.ts";
+import { Key } from "./key.ts";
+import { LargeValues, type StagedValue } from "./large.ts";
+import { HybridLog } from "./log.ts";
+import {
+  capacityUnits,
+  deadline,
+  Encoding,
+  filedIn,
+  fixedAt,
+  HAS_DEADLINE,
+  hasDeadlineWords,
+  headerWord,
+  INLINE_VALUE_MAX,
+  isDead,
+  keyAt,
+  KEYSPACE_SHIFT,
+  keyBytes,
+  keyspaceOf,
+  rawCapacity,
+  rawValueAt,
+  recordEncoding,
+  recordFlags,
+  RecordType,
+  recordType,
+  setAccessClock,
+  setDeadline,
+  unitsFor,
+  valueBytes,
+} from "./record.ts";
+import { type Address, NO_ADDRESS, Segments } from "./segments.ts";
+import {
+  DEADLINE_SUM,
+  EXPIRES_COUNT,
+  INTEREST_AT,
+  KEY_COUNT,
+  KEYSPACE_WORDS,
+  KEYSPACES_AT,
+  LOCK_AT,
+  MUTATING_AT,
+  OWNER_AT,
+} from "./shard.ts";
+import { type HintVisitor, Wheel } from "./wheel.ts";
+
+/** No worker waits longer for a shard lock than this; then the command is suspended and tried again next turn. */
+export const LOCK_BOUND_MS = 2;
+/** A record rewritten in place may be this many times larger than it needs to be, plus a little. */
+const ROOMY = 2;
+const ROOMY_UNITS = 8;
+
+/** What happened to a key, for `touched`. */
+export const KeyEvent = { Set: 1, Deleted: 2, Expired: 3, Deadline: 4, Flushed: 5, Evicted: 6 } as const;
+export type KeyEvent = (typeof KeyEvent)[keyof typeof KeyEvent];
+
+/** The hooks of the write path. All are called under the shard lock and must not wait. */
+export interface StoreHooks {
+  /** The record at `address` is about to change or go: a snapshot takes its pre-image. */
+  beforeChange(shard: number, address: Address): void;
+  /** The key of the store's current selection changed. Called only while the shard's interest word is not zero. */
+  touched(shard: number, keyspace: number, event: KeyEvent): void;
+  /** A key left by itself (expired): the removal is appended to the change log. */
+  removedByStore(shard: number, keyspace: number, event: KeyEvent): void;
+}
+
+const NO_HOOKS: StoreHooks = { beforeChange() {}, touched() {}, removedByStore() {} };
+
+/** Counters of one worker, published to its cells once per turn. */
+export class StoreCounters {
+  expired = 0;
+  hits = 0;
+  misses = 0;
+}
+
+export class Store implements HintVisitor {
+  readonly c: Int32Array;
+  readonly f64: Float64Array;
+  readonly pool: FramePool;
+  readonly segments: Segments;
+  readonly heap: Heap;
+  readonly log: HybridLog;
+  readonly index: Index;
+  readonly large: LargeValues;
+  readonly wheel: Wheel;
+  readonly counters = new StoreCounters();
+  readonly shards: number;
+  readonly keyspaces: number;
+  private readonly shardMask: number;
+  private readonly shardWordsEach: number;
+  private readonly shardsAt: number;
+  hooks: StoreHooks = NO_HOOKS;
+  /** True while a snapshot wants pre-images. */
+  snapshotting = false;
+
+  /** Time of this batch: wall ms, read once; and the 24-bit access clock made of it. */
+  nowMs = 0;
+  accessClock = 0;
+  /** Monotonic seconds, to date what is given back. */
+  nowSeconds = 0;
+
+  // The current selection.
+  shard = 0;
+  header = 0;
+  keyspace = 0;
+  ks = 0;
+  key: Key;
+  /** Address that `find` found, NO_ADDRESS when the key is not there. */
+  address: Address = NO_ADDRESS;
+  /** Word of the record found, within `segments.m`. */
+  w = 0;
+  /** A second key for work inside the store (expiry, cleaning), so that the caller's stays loaded. */
+  private readonly ownKey: Key;
+  private readonly chain = { addresses: new Int32Array(64) };
+
+  constructor(
+    readonly arena: Arena,
+    readonly worker: number,
+  ) {
+    const { control } = arena;
+    const { geometry } = control;
+    this.c = control.i32;
+    this.f64 = control.f64;
+    this.shards = geometry.shards;
+    this.shardMask = geometry.shards - 1;
+    this.shardsAt = control.shardsAt;
+    this.shardWordsEach = geometry.shardWords;
+    this.keyspaces = Math.floor((geometry.shardWords - KEYSPACES_AT) / KEYSPACE_WORDS);
+    this.pool = new FramePool(arena);
+    this.segments = new Segments(arena, this.pool);
+    this.heap = new Heap(this.segments, this.c);
+    this.log = new HybridLog(this.segments, this.c);
+    this.index = new Index(this.segments, this.heap);
+    this.large = new LargeValues(arena, this.pool, this.segments, this.heap, this.c);
+    this.wheel = new Wheel(this.segments, this.heap, this.c);
+    this.key = this.newKey();
+    this.ownKey = this.newKey();
+  }
+
+  /** A key that hashes with this store's seeds. */
+  newKey(): Key {
+    return new Key(this.arena.control.geometry.seedA, this.arena.control.geometry.seedB);
+  }
+
+  /** Sets the time of this batch. */
+  setTime(wallMs: number, monotonicMs: number): void {
+    this.nowMs = wallMs;
+    this.nowSeconds = (monotonicMs / 1000) | 0;
+    this.accessClock = Math.floor(wallMs / 1000) & 0xffffff;
+  }
+
+  /** Bytes this store handed out minus took back: its worker's part of used memory. */
+  get usedBytes(): number {
+    return this.log.usedBytes + this.heap.usedBytes + this.large.usedBytes;
+  }
+
+  // ---- locks ----
+
+  shardOf(hashA: number): number {
+    return hashA & this.shardMask;
+  }
+  headerOf(shard: number): number {
+    return this.shardsAt + shard * this.shardWordsEach;
+  }
+
+  /** Takes a shard's lock within the bound. Returns false when it was not to be had. */
+  lock(shard: number): boolean {
+    const header = this.shardsAt + shard * this.shardWordsEach;
+    if (!lockWithin(this.c, header + LOCK_AT, LOCK_BOUND_MS)) return false;
+    this.c[header + OWNER_AT] = this.worker + 1;
+    return true;
+  }
+  tryLock(shard: number): boolean {
+    const header = this.shardsAt + shard * this.shardWordsEach;
+    if (!tryLock(this.c, header + LOCK_AT)) return false;
+    this.c[header + OWNER_AT] = this.worker + 1;
+    return true;
+  }
+  unlock(shard: number): void {
+    const header = this.shardsAt + shard * this.shardWordsEach;
+    this.c[header + MUTATING_AT] = 0;
+    this.c[header + OWNER_AT] = 0;
+    unlock(this.c, header + LOCK_AT);
+  }
+
+  /** Shards whose critical section has mutated something and not ended: a thrown error then means a broken invariant. */
+  isMutating(shard: number): boolean {
+    return this.c[this.headerOf(shard) + MUTATING_AT] !== 0;
+  }
+
+  // ---- finding ----
+
+  /** Makes `key` in `keyspace` the current selection. */
+  select(keyspace: number, key: Key): void {
+    const shard = key.hashA & this.shardMask;
+    const header = this.shardsAt + shard * this.shardWordsEach;
+    this.key = key;
+    this.shard = shard;
+    this.header = header;
+    this.keyspace = keyspace;
+    this.ks = header + KEYSPACES_AT + keyspace * KEYSPACE_WORDS;
+  }
+
+  /** Finds the selected key. An expired one is removed on the way. Returns its address, NO_ADDRESS when not there. */
+  find(): Address {
+    const address = this.index.find(this.shard, this.ks, this.key);
+    this.address = address;
+    if (address === NO_ADDRESS) return NO_ADDRESS;
+    this.w = this.index.recordWord;
+    const m = this.segments.m;
+    if (hasDeadlineWords(m, this.w)) {
+      const due = deadline(m, this.w);
+      if (due !== 0 && due <= this.nowMs) {
+        this.expireFound();
+        return NO_ADDRESS;
+      }
+    }
+    return address;
+  }
+
+  /** As `find`, for reading: counts a hit or a miss and dates the access. */
+  findForRead(): Address {
+    const address = this.find();
+    if (address === NO_ADDRESS) {
+      this.counters.misses++;
+      return NO_ADDRESS;
+    }
+    this.counters.hits++;
+    const m = this.segments.m;
+    const clock = this.accessClock;
+    if ((m[this.w + 3]! & 0xffffff) !== clock) setAccessClock(m, this.w, clock);
+    return address;
+  }
+
+  private expireFound(): void {
+    this.counters.expired++;
+    this.beginChange();
+    this.removeFound();
+    this.hooks.removedByStore(this.shard, this.keyspace, KeyEvent.Expired);
+    if (this.c[this.header + INTEREST_AT] !== 0) this.hooks.touched(this.shard, this.keyspace, KeyEvent.Expired);
+    // The slot `find` stood on is gone: stand on the end of the chain again, so that an insert may follow.
+    this.index.find(this.shard, this.ks, this.key);
+    this.address = NO_ADDRESS;
+  }
+
+  // ---- reading what was found ----
+
+  get type(): RecordType {
+    return recordType(this.segments.m, this.w);
+  }
+  get encoding(): Encoding {
+    return recordEncoding(this.segments.m, this.w);
+  }
+  /** Deadline of the record found, ms; 0 = none. */
+  get deadlineMs(): number {
+    return deadline(this.segments.m, this.w);
+  }
+  /** Words of the region the record found lies in. Take again after any change. */
+  get m(): Int32Array {
+    return this.segments.m;
+  }
+  get b(): Buffer {
+    return this.segments.b;
+  }
+  /** Byte offset (within `b`) and length of the value found, Raw encoding. */
+  get rawAt(): number {
+    return rawValueAt(this.segments.m, this.w);
+  }
+  get valueBytes(): number {
+    return valueBytes(this.segments.m, this.w);
+  }
+  /** Low and high word of the value found, Int encoding. */
+  get intLow(): number {
+    return this.segments.m[fixedAt(this.segments.m, this.w)]!;
+  }
+  get intHigh(): number {
+    return this.segments.m[fixedAt(this.segments.m, this.w) + 1]!;
+  }
+  /** Address of the node of the value found, Paged encoding. */
+  get node(): Address {
+    return this.segments.m[fixedAt(this.segments.m, this.w)]!;
+  }
+
+  /** Length in bytes of the string found, as its text. */
+  stringLength(): number {
+    if (this.encoding !== Encoding.Int) return this.valueBytes;
+    return formatInt64(INT_TEXT, 0, this.intLow, this.intHigh);
+  }
+
+  /**
+   * Makes a string of at most `INLINE_VALUE_MAX` bytes readable: bytes in `textBytes` from `textAt`, `textLength` long.
+   * Not for Paged.
+   */
+  openText(): void {
+    if (this.encoding === Encoding.Int) {
+      this.textLength = formatInt64(INT_TEXT, 0, this.intLow, this.intHigh);
+      this.textBytes = INT_TEXT;
+      this.textAt = 0;
+    } else {
+      assert(this.encoding === Encoding.Raw, "a paged value is read through large.ts");
+      this.textBytes = this.segments.b;
+      this.textAt = this.rawAt;
+      this.textLength = this.valueBytes;
+    }
+  }
+  textBytes: Buffer = INT_TEXT;
+  textAt = 0;
+  textLength = 0;
+
+  // ---- changing ----
+
+  private beginChange(): void {
+    this.c[this.header + MUTATING_AT] = 1;
+    if (this.snapshotting && this.address !== NO_ADDRESS) this.hooks.beforeChange(this.shard, this.address);
+  }
+
+  private changed(event: KeyEvent): void {
+    if (this.c[this.header + INTEREST_AT] !== 0) this.hooks.touched(this.shard, this.keyspace, event);
+  }
+
+  /** Makes sure an insert of the selected key can follow: call before `find` when the command may create. */
+  prepareInsert(): number {
+    return this.index.prepare(this.shard, this.header, this.ks);
+  }
+
+  /**
+   * Sets the selected key, just looked up by `find`, to a string. Bytes that read as an integer are kept as one.
+   * `deadlineMs`: 0 = none. Returns 0, or Status with nothing changed.
+   */
+  setString(source: Uint8Array, offset: number, length: number, deadlineMs: number): number {
+    if (length <= INT64_TEXT_BYTES_MAX && length > 0 && source[offset]! <= 0x39) {
+      const kind = parseInt64(source, offset, length);
+      if (kind === Int64Kind.Safe) splitInt64(int64.value);
+      if (kind !== Int64Kind.None) return this.setInt(int64.lo, int64.hi, deadlineMs);
+    }
+    if (length > INLINE_VALUE_MAX) return this.setPaged(source, offset, length, deadlineMs);
+    const place = this.place(RecordType.String, Encoding.Raw, length, 0, deadlineMs);
+    if (place < 0) return place;
+    this.segments.m[this.w + 2] = length;
+    copyIn(source, offset, this.segments.b, rawValueAt(this.segments.m, this.w), length);
+    this.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  /** As setString, for an integer given as two words. */
+  setInt(low: number, high: number, deadlineMs: number): number {
+    const place = this.place(RecordType.String, Encoding.Int, 0, 0, deadlineMs);
+    if (place < 0) return place;
+    const m = this.segments.m;
+    m[this.w + 2] = 8;
+    const at = fixedAt(m, this.w);
+    m[at] = low;
+    m[at + 1] = high;
+    this.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  /** As setString, for a value staged in chunks outside the lock. On failure the staged value is left as it was. */
+  setStaged(staged: StagedValue, deadlineMs: number): number {
+    const length = staged.total;
+    assert(staged.bytes === length, "a staged value is complete");
+    const node = this.large.link(this.shard, this.header, staged.places);
+    if (node < 0) return node;
+    const place = this.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs);
+    if (place < 0) {
+      this.large.usedBytes -= staged.places.length * 65536;
+      this.giveNodeOnly(node, staged.places.length);
+      return place;
+    }
+    staged.takeOver(this.nowSeconds);
+    this.writePaged(node, length);
+    this.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  private giveNodeOnly(node: Address, chunks: number): void {
+    this.heap.give(this.shard, this.header, node, 16 + chunks * 8, this.nowSeconds);
+  }
+
+  private writePaged(node: Address, length: number): void {
+    const m = this.segments.m;
+    m[this.w + 2] = length;
+    const at = fixedAt(m, this.w);
+    m[at] = node;
+    m[at + 1] = 0;
+  }
+
+  private setPaged(source: Uint8Array, offset: number, length: number, deadlineMs: number): number {
+    const node = this.newLarge(length);
+    if (node < 0) return node;
+    this.large.write(this.shard, node, 0, source, offset, length);
+    const place = this.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs);
+    if (place < 0) {
+      this.large.free(this.shard, this.header, node, this.nowSeconds);
+      return place;
+    }
+    this.writePaged(node, length);
+    this.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  /** A large value of `length` bytes, contents undefined up to its end. Returns its node or Status. */
+  private newLarge(length: number): Address | Status {
+    const empty = this.large.link(this.shard, this.header, []);
+    if (empty < 0) return empty;
+    const node = this.large.prepareWrite(this.shard, this.header, empty, 0, 0, length);
+    if (node < 0) this.large.free(this.shard, this.header, empty, this.nowSeconds);
+    return node;
+  }
+
+  /**
+   * Gives the selected key a record of this shape with its header and key written, in place where it fits, and stands on
+   * it (`w`); the caller writes word 2 and the value. What the record held before is freed. `slackBytes` is kept free
+   * behind a Raw value for growth. Returns 0 or Status with nothing changed.
+   */
+  private place(
+    type: RecordType,
+    encoding: Encoding,
+    inlineBytes: number,
+    slackBytes: number,
+    deadlineMs: number,
+  ): number {
+    const { key, shard, header } = this;
+    const old = this.address;
+    let flags = deadlineMs !== 0 ? HAS_DEADLINE : 0;
+    let filed = 0;
+    if (old !== NO_ADDRESS) {
+      const m = this.segments.m;
+      const w = this.w;
+      const oldFlags = recordFlags(m, w);
+      if ((oldFlags & HAS_DEADLINE) !== 0) {
+        // The words stay, so that the hint stays good (R3).
+        flags = HAS_DEADLINE;
+        filed = filedIn(m, w);
+      }
+      const units = unitsFor(flags, encoding, key.bytes, inlineBytes);
+      const capacity = capacityUnits(m, w);
+      if (units <= capacity && capacity <= units * ROOMY + ROOMY_UNITS && this.log.isMutable(shard, old)) {
+        this.beginChange();
+        const had = recordEncoding(m, w);
+        if (had === Encoding.Paged && this.replacesValue) {
+          this.large.free(shard, header, m[fixedAt(m, w)]!, this.nowSeconds);
+        }
+        this.countDeadline(deadline(m, w), -1);
+        this.segments.locate(shard, old);
+        m[w] = headerWord(capacity, type, encoding, flags | (oldFlags & ~HAS_DEADLINE));
+        if (had === Encoding.Raw ? encoding !== Encoding.Raw : encoding === Encoding.Raw) this.writeKey(m, w);
+        else if ((oldFlags & HAS_DEADLINE) !== (flags & HAS_DEADLINE)) this.writeKey(m, w);
+        setAccessClock(m, w, this.accessClock);
+        if ((flags & HAS_DEADLINE) !== 0) this.writeDeadline(m, w, deadlineMs, filed);
+        return 0;
+      }
+    }
+    const units = unitsFor(flags, encoding, key.bytes, inlineBytes + slackBytes);
+    const address = this.log.append(shard, header, units);
+    if (address < 0) return address;
+    if (old === NO_ADDRESS) {
+      const status = this.index.insert(shard, header, this.ks, key.hashB, address);
+      if (status < 0) {
+        this.abandon(address);
+        return status;
+      }
+      this.beginChange();
+    } else {
+      this.beginChange();
+      const was = this.segments.locate(shard, old);
+      const m = this.segments.m;
+      this.countDeadline(deadline(m, was), -1);
+      if (recordEncoding(m, was) === Encoding.Paged && this.replacesValue) {
+        this.large.free(shard, header, m[fixedAt(m, was)]!, this.nowSeconds);
+      }
+      this.index.setAddress(address);
+      this.log.free(shard, header, old);
+    }
+    const w = this.segments.locate(shard, address);
+    const m = this.segments.m;
+    m[w] = headerWord(this.log.capacity, type, encoding, flags);
+    m[w + 1] = key.bytes | (this.keyspace << KEYSPACE_SHIFT);
+    m[w + 3] = this.accessClock;
+    this.address = address;
+    this.w = w;
+    this.writeKey(m, w);
+    if ((flags & HAS_DEADLINE) !== 0) this.writeDeadline(m, w, deadlineMs, filed);
+    return 0;
+  }
+  /** False while a record is re-laid with the large value it has. */
+  private replacesValue = true;
+
+  /** Frees a record just appended and not entered anywhere. */
+  private abandon(address: Address): void {
+    const w = this.segments.locate(this.shard, address);
+    this.segments.m[w] = this.log.capacity;
+    this.log.free(this.shard, this.header, address);
+  }
+
+  private writeKey(m: Int32Array, w: number): void {
+    const at = keyAt(m, w);
+    const words = this.key.words;
+    const count = (this.key.bytes + 3) >>> 2;
+    for (let i = 0; i < count; i++) m[at + i] = words[i]!;
+  }
+
+  /** Writes the deadline words of the record at `w` and files a hint where the one there is comes too late. */
+  private writeDeadline(m: Int32Array, w: number, deadlineMs: number, filed: number): void {
+    if (deadlineMs === 0) {
+      setDeadline(m, w, 0, filed);
+      return;
+    }
+    this.countDeadline(deadlineMs, 1);
+    const wanted = this.wheel.bucketFor(this.header, deadlineMs, this.nowMs);
+    if (filed !== 0 && this.wheel.isEarlyEnough(this.header, filed, wanted, this.nowMs)) {
+      setDeadline(m, w, deadlineMs, filed);
+      return;
+    }
+    // Without room for a hint the key still expires when it is looked at.
+    const done = this.wheel.file(this.shard, this.header, this.keyspace, this.key.hashB, wanted);
+    this.segments.locate(this.shard, this.address);
+    setDeadline(m, w, deadlineMs, done ? wanted : filed);
+  }
+
+  private countDeadline(deadlineMs: number, sign: 1 | -1): void {
+    if (deadlineMs === 0) return;
+    this.c[this.ks + EXPIRES_COUNT] = this.c[this.ks + EXPIRES_COUNT]! + sign;
+    const at = (this.ks + DEADLINE_SUM) >>> 1;
+    this.f64[at] = this.f64[at]! + sign * deadlineMs;
+  }
+
+  /** Gives the record found a deadline (ms; 0 = none). Returns 0, or Status with nothing changed. */
+  setDeadline(deadlineMs: number): number {
+    const m = this.segments.m;
+    const w = this.w;
+    assert(this.address !== NO_ADDRESS, "a deadline is given to a key that is there");
+    if (hasDeadlineWords(m, w) && this.log.isMutable(this.shard, this.address)) {
+      this.beginChange();
+      this.countDeadline(deadline(m, w), -1);
+      this.writeDeadline(m, w, deadlineMs, filedIn(m, w));
+    } else {
+      const status = this.relay(deadlineMs, 0);
+      if (status < 0) return status;
+    }
+    this.changed(KeyEvent.Deadline);
+    return 0;
+  }
+
+  /** Writes the record found again elsewhere, same value, with `deadlineMs` and `slackBytes` behind a Raw value. */
+  private relay(deadlineMs: number, slackBytes: number): number {
+    const encoding = this.encoding;
+    const type = this.type;
+    const length = this.valueBytes;
+    const raw = encoding === Encoding.Raw;
+    const low = raw ? 0 : this.intLow;
+    const high = raw ? 0 : this.intHigh;
+    if (raw) {
+      // The old record is freed (and in checks poisoned) before the new one is filled: keep its bytes.
+      if (length > this.kept.length) this.kept = Buffer.allocUnsafe(length * 2);
+      const at = this.rawAt;
+      this.segments.b.copy(this.kept, 0, at, at + length);
+    }
+    this.replacesValue = false;
+    const status = this.place(type, encoding, raw ? length : 0, slackBytes, deadlineMs);
+    this.replacesValue = true;
+    if (status < 0) return status;
+    const m = this.segments.m;
+    m[this.w + 2] = length;
+    if (raw) copyIn(this.kept, 0, this.segments.b, rawValueAt(m, this.w), length);
+    else {
+      const at = fixedAt(m, this.w);
+      m[at] = low;
+      m[at + 1] = high;
+    }
+    return 0;
+  }
+  private kept = Buffer.allocUnsafe(1024);
+
+  /** Removes the record found. The selection then stands on no record. */
+  remove(event: KeyEvent): void {
+    assert(this.address !== NO_ADDRESS, "what is removed is there");
+    this.beginChange();
+    this.removeFound();
+    this.changed(event);
+  }
+
+  private removeFound(): void {
+    const { shard, header, ks } = this;
+    const m = this.segments.m;
+    const w = this.w;
+    this.countDeadline(deadline(m, w), -1);
+    if (recordEncoding(m, w) === Encoding.Paged) {
+      this.large.free(shard, header, m[fixedAt(m, w)]!, this.nowSeconds);
+    }
+    this.index.remove(shard, header, ks, this.key.hashB, this.address, this.nowSeconds);
+    this.log.free(shard, header, this.address);
+    this.address = NO_ADDRESS;
+  }
+
+  // ---- strings that grow ----
+
+  /**
+   * Writes `length` bytes at `position` of the string found, which grows with zeros as needed. The record found must be
+   * a string. Returns its new length, or Status with nothing changed.
+   */
+  writeAt(position: number, source: Uint8Array, offset: number, length: number): number {
+    const had = this.stringLength();
+    const total = Math.max(had, position + length);
+    const due = this.deadlineMs;
+    if (this.encoding === Encoding.Paged) return this.writeAtPaged(had, total, position, source, offset, length);
+    if (total > INLINE_VALUE_MAX) {
+      const node = this.newLarge(total);
+      if (node < 0) return node;
+      this.openText();
+      this.large.write(this.shard, node, 0, this.textBytes, this.textAt, had);
+      if (position > had) this.large.zero(this.shard, node, had, position);
+      this.large.write(this.shard, node, position, source, offset, length);
+      this.segments.locate(this.shard, this.address);
+      const status = this.place(RecordType.String, Encoding.Paged, 0, 0, due);
+      if (status < 0) {
+        this.large.free(this.shard, this.header, node, this.nowSeconds);
+        return status;
+      }
+      this.writePaged(node, total);
+      this.changed(KeyEvent.Set);
+      return total;
+    }
+    if (
+      this.encoding !== Encoding.Raw ||
+      rawCapacity(this.m, this.w) < total ||
+      !this.log.isMutable(this.shard, this.address)
+    ) {
+      this.openText();
+      if (had > this.kept.length) this.kept = Buffer.allocUnsafe(had * 2);
+      this.textBytes.copy(this.kept, 0, this.textAt, this.textAt + had);
+      // A string that grew once will grow again: leave half its size free, as far as it stays inline.
+      const slack = total > had ? Math.min(total >>> 1, INLINE_VALUE_MAX - total) : 0;
+      const status = this.place(RecordType.String, Encoding.Raw, total, slack, due);
+      if (status < 0) return status;
+      copyIn(this.kept, 0, this.segments.b, rawValueAt(this.m, this.w), had);
+    } else {
+      this.beginChange();
+      setAccessClock(this.m, this.w, this.accessClock);
+    }
+    const m = this.segments.m;
+    m[this.w + 2] = total;
+    const at = rawValueAt(m, this.w);
+    if (position > had) this.segments.b.fill(0, at + had, at + position);
+    copyIn(source, offset, this.segments.b, at + position, length);
+    this.changed(KeyEvent.Set);
+    return total;
+  }
+
+  private writeAtPaged(
+    had: number,
+    total: number,
+    position: number,
+    source: Uint8Array,
+    offset: number,
+    length: number,
+  ): number {
+    if (!this.log.isMutable(this.shard, this.address)) {
+      const status = this.relay(this.deadlineMs, 0);
+      if (status < 0) return status;
+    }
+    this.beginChange();
+    const { shard, header } = this;
+    const before = this.node;
+    const node = this.large.prepareWrite(shard, header, before, had, position, position + length);
+    this.segments.locate(shard, this.address);
+    if (node < 0) return node;
+    this.writePaged(node, total);
+    setAccessClock(this.m, this.w, this.accessClock);
+    if (position > had) this.large.zero(shard, node, had, position);
+    this.large.write(shard, node, position, source, offset, length);
+    this.segments.locate(shard, this.address);
+    this.changed(KeyEvent.Set);
+    return total;
+  }
+
+  // ---- expiry ----
+
+  /** Wheel visitor: expires, files again or drops. */
+  visitHint(shard: number, header: number, keyspace: number, hashB: number, filed: number): void {
+    const ks = this.index.keyspaceAt(header, keyspace);
+    if (this.c[ks + KEY_COUNT] === 0) return;
+    const count = this.index.collect(shard, ks, this.index.bucketOf(ks, hashB), this.chain);
+    for (let i = 0; i < count; i++) {
+      const address = this.chain.addresses[i]!;
+      const w = this.segments.locate(shard, address);
+      const m = this.segments.m;
+      if (!hasDeadlineWords(m, w) || filedIn(m, w) !== filed) continue;
+      this.ownKey.loadWords(m, keyAt(m, w), keyBytes(m, w));
+      if (this.ownKey.hashB !== hashB) continue;
+      const due = deadline(m, w);
+      this.shard = shard;
+      this.header = header;
+      this.keyspace = keyspace;
+      this.ks = ks;
+      this.key = this.ownKey;
+      this.address = address;
+      this.w = w;
+      if (due === 0) {
+        setDeadline(m, w, 0, 0);
+      } else if (due <= this.nowMs) {
+        this.counters.expired++;
+        this.beginChange();
+        this.removeFound();
+        this.hooks.removedByStore(shard, keyspace, KeyEvent.Expired);
+        this.changed(KeyEvent.Expired);
+      } else {
+        this.countDeadline(due, -1);
+        this.writeDeadline(m, w, due, 0);
+      }
+    }
+  }
+
+  // ---- checking ----
+
+  /** Walks `shard` and asserts every invariant. The caller holds the lock. Returns the number of keys. */
+  check(shard: number): number {
+    const header = this.headerOf(shard);
+    this.log.check(shard, header);
+    this.heap.check(shard, header);
+    this.wheel.check(shard, header);
+    let keys = 0;
+    for (let keyspace = 0; keyspace < this.keyspaces; keyspace++) {
+      const found = this.index.check(shard, header, keyspace);
+      keys += found;
+      if (found > 0) this.checkDeadlines(shard, header, keyspace);
+    }
+    return keys;
+  }
+
+  private checkDeadlines(shard: number, header: number, keyspace: number): void {
+    const ks = this.index.keyspaceAt(header, keyspace);
+    const into = { addresses: new Int32Array(64) };
+    let expires = 0;
+    for (let bucket = 0; bucket < this.index.bucketCount(ks); bucket++) {
+      const count = this.index.collect(shard, ks, bucket, into);
+      for (let i = 0; i < count; i++) {
+        const w = this.segments.locate(shard, into.addresses[i]!);
+        const m = this.segments.m;
+        assert(!isDead(m, w), "an entry points at a live record");
+        this.ownKey.loadWords(m, keyAt(m, w), keyBytes(m, w));
+        assert(this.shardOf(this.ownKey.hashA) === shard, "a key lies in its shard");
+        assert(this.index.bucketOf(ks, this.ownKey.hashB) === bucket, "a key lies in its bucket");
+        if (deadline(m, w) === 0) continue;
+        expires++;
+        const filed = filedIn(m, w);
+        if (filed === 0) continue; // no room for a hint when it was set
+        assert(this.wheel.hasHint(shard, header, keyspace, this.ownKey.hashB, filed), "a deadline has its hint (T1)");
+      }
+    }
+    assert(expires === this.c[ks + EXPIRES_COUNT], "the count of deadlines agrees");
+  }
+
+  /** Keyspace a record belongs to, for walkers. */
+  keyspaceOfRecord(w: number): number {
+    return keyspaceOf(this.segments.m, w);
+  }
+}
+
+const INT_TEXT = Buffer.alloc(24);
+
+/** Copies `length` bytes from a message into a region. */
+function copyIn(source: Uint8Array, offset: number, target: Buffer, at: number, length: number): void {
+  if (length <= 16) {
+    for (let i = 0; i < length; i++) target[at + i] = source[offset + i]!;
+  } else {
+    (source as Buffer).copy(target, at, offset, offset + length);
+  }
+}

@@ -1,0 +1,305 @@
+import { describe, expect, test } from "bun:test";
+import { Config, type ConfigChange } from "../../src/base/config/config.ts";
+import { configGet, configSet, globMatches, PARAMETER_NAMES } from "../../src/base/config/redis.ts";
+import { KEYS } from "../../src/base/config/schema.ts";
+// CONFIG GET * of redis-server 7.0.15 started without a configuration file and with --save "".
+import redis from "./config-redis-7.0.15.json" with { type: "json" };
+
+function fresh(): Config {
+  return new Config("", { memoryBytes: 8 * 1024 ** 3, cgroupMemoryBytes: 0, cpus: 2 });
+}
+
+function get(config: Config, name: string): string {
+  return configGet(config, [name])[0]?.[1] ?? "(none)";
+}
+
+function set(config: Config, ...words: string[]): string {
+  const pairs: [string, string][] = [];
+  for (let i = 0; i < words.length; i += 2) pairs.push([words[i]!, words[i + 1]!]);
+  const result = configSet(config, pairs);
+  return result.ok ? "OK" : result.error;
+}
+
+function failure(name: string, reason: string): string {
+  return `ERR CONFIG SET failed (possibly related to argument '${name}') - ${reason}`;
+}
+
+/** Where Ferrite's default is meant to be another: the product's own defaults, and what it does otherwise. */
+const OTHER_DEFAULTS: Readonly<Record<string, string>> = {
+  "active-defrag-threshold-lower": "30",
+  "auto-aof-rewrite-percentage": "50",
+  bind: "127.0.0.1",
+  dir: `${process.cwd()}/data`,
+  "disable-thp": "no",
+  "enable-debug-command": "local",
+  "repl-backlog-size": "104857600",
+  "tls-auth-clients": "no",
+};
+
+/** From redis-server 7.0.15: parameters it answers "can't set immutable config" for. */
+const IMMUTABLE =
+  "aclfile always-show-logo aof_rewrite_cpulist appenddirname appendfilename bgsave_cpulist bio_cpulist cluster-config-file cluster-enabled cluster-port daemonize databases disable-thp enable-debug-command enable-module-command enable-protected-configs io-threads io-threads-do-reads logfile pidfile rdbchecksum replicaof server_cpulist set-proc-title slaveof socket-mark-id supervised syslog-enabled syslog-facility syslog-ident tcp-backlog unixsocket unixsocketperm".split(
+    " ",
+  );
+/** Settable in Redis, not in this version. */
+const NOT_YET_SETTABLE = [
+  "bind",
+  "port",
+  "bind-source-addr",
+  "tls-auth-clients",
+  "tls-ca-cert-file",
+  "tls-cert-file",
+  "tls-key-file",
+  "tls-port",
+];
+
+describe("against Redis 7.0.15", () => {
+  test("CONFIG GET * has every name, with Redis's default where none other is meant", () => {
+    const ours = Object.fromEntries(configGet(fresh(), ["*"]));
+    const expected: Record<string, string> = {
+      ...redis,
+      ...OTHER_DEFAULTS,
+      "set-max-listpack-entries": "128",
+      "set-max-listpack-value": "64",
+    };
+    expect(ours).toEqual(expected);
+  });
+
+  test("what can be set at run time is what Redis lets be set", () => {
+    for (const name of Object.keys(redis)) {
+      const config = fresh();
+      const answer = set(config, name, get(config, name));
+      if (name === "dir" || name === "dbfilename") expect(answer).toBe(failure(name, "can't set protected config"));
+      else if (IMMUTABLE.includes(name) || NOT_YET_SETTABLE.includes(name))
+        expect(answer).toBe(failure(name, "can't set immutable config"));
+      else expect(`${name}: ${answer}`).toBe(`${name}: OK`);
+    }
+  });
+
+  test("setting a value and asking for it gives the same value", () => {
+    const config = fresh();
+    for (const name of PARAMETER_NAMES) {
+      const before = get(config, name);
+      if (set(config, name, before) === "OK") expect(`${name} ${get(config, name)}`).toBe(`${name} ${before}`);
+    }
+  });
+
+  test.each([
+    ["maxmemory", "-1", "argument must be a memory value"],
+    ["maxmemory", "1xb", "argument must be a memory value"],
+    ["maxmemory", "1.5gb", "argument must be a memory value"],
+    ["maxclients", "0", "argument must be between 1 and 4294967295 inclusive"],
+    ["tcp-keepalive", "x", "argument couldn't be parsed into an integer"],
+    ["timeout", "-1", "argument must be between 0 and 2147483647 inclusive"],
+    ["hz", "0501", "argument couldn't be parsed into an integer"],
+    ["hz", "+5", "argument couldn't be parsed into an integer"],
+    ["hz", "", "argument couldn't be parsed into an integer"],
+    ["slowlog-log-slower-than", "-5", "argument must be between -1 and 9223372036854775807 inclusive"],
+    ["proto-max-bulk-len", "1", "argument must be between 1048576 and 9223372036854775807 inclusive"],
+    ["appendonly", "maybe", "argument must be 'yes' or 'no'"],
+    ["appendfsync", "x", "argument(s) must be one of the following: everysec, always, no"],
+    [
+      "maxmemory-policy",
+      "foo",
+      "argument(s) must be one of the following: volatile-lru, volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction",
+    ],
+    ["save", "abc", "Invalid save parameters"],
+    ["save", "900 1 300", "Invalid save parameters"],
+    ["notify-keyspace-events", "Z", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."],
+    ["client-output-buffer-limit", "x", "Wrong number of arguments in buffer limit configuration."],
+    ["client-output-buffer-limit", "foo 1 2 3", "Invalid client class specified in buffer limit configuration."],
+    [
+      "client-output-buffer-limit",
+      "normal 1 x 3",
+      "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+    ],
+    ["maxmemory-clients", "101%", "percentage argument must be less or equal to 100"],
+    ["maxmemory-clients", "zz", "argument must be a memory or percent value"],
+    ["latency-tracking-info-percentiles", "a", "Invalid latency-tracking-info-percentiles parameters"],
+    [
+      "latency-tracking-info-percentiles",
+      "101",
+      "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]",
+    ],
+    ["databases", "3", "can't set immutable config"],
+    ["dir", "/", "can't set protected config"],
+  ])("CONFIG SET %s %j is refused in Redis's words", (name, value, reason) => {
+    const config = fresh();
+    const before = get(config, name);
+    expect(set(config, name, value)).toBe(failure(name, reason));
+    expect(get(config, name)).toBe(before);
+  });
+
+  test("errors of names come first, in order, as typed", () => {
+    const config = fresh();
+    expect(set(config, "nosuch", "1")).toBe("ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'");
+    expect(set(config, "oom-score-adj", "bad", "NoSuch", "3")).toBe(
+      "ERR Unknown option or number of arguments for CONFIG SET - 'NoSuch'",
+    );
+    expect(set(config, "hz", "10", "daemonize", "no", "nosuch", "1")).toBe(
+      failure("daemonize", "can't set immutable config"),
+    );
+    expect(set(config, "hz", "10", "HZ", "11")).toBe(failure("HZ", "duplicate parameter"));
+    expect(set(config, "timeout", "1", "Hz", "x")).toBe(failure("hz", "argument couldn't be parsed into an integer"));
+  });
+});
+
+describe("CONFIG GET", () => {
+  test("a plain name is answered as it was asked, once, in any case", () => {
+    expect(configGet(fresh(), ["HZ", "hz"])).toEqual([["HZ", "10"]]);
+    expect(configGet(fresh(), ["nosuch"])).toEqual([]);
+    expect(configGet(fresh(), [new TextEncoder().encode("maxclients")])).toEqual([["maxclients", "10000"]]);
+  });
+
+  test("several patterns give each match once", () => {
+    expect(configGet(fresh(), ["maxmemory", "maxm*s", "[gh]z"]).map(([name]) => name)).toEqual([
+      "maxmemory",
+      "maxmemory-clients",
+      "maxmemory-samples",
+      "hz",
+    ]);
+  });
+
+  test("Ferrite's own names are known, and listed only by a pattern with a dot", () => {
+    expect(configGet(fresh(), ["server.turn_max_commands"])).toEqual([["server.turn_max_commands", "256"]]);
+    expect(configGet(fresh(), ["metrics.*"]).map(([name]) => name)).toEqual([
+      "metrics.enabled",
+      "metrics.bind",
+      "metrics.port",
+    ]);
+    const config = fresh();
+    expect(set(config, "server.turn_max_commands", "64")).toBe("OK");
+    expect(config.number("server.turn_max_commands")).toBe(64);
+  });
+
+  test("globs", () => {
+    expect(globMatches("a*c", "abbbc")).toBe(true);
+    expect(globMatches("a?c", "ac")).toBe(false);
+    expect(globMatches("[a-c]x", "bx")).toBe(true);
+    expect(globMatches("[^a-c]x", "bx")).toBe(false);
+    expect(globMatches("\\*", "*")).toBe(true);
+    expect(globMatches("\\*", "a")).toBe(false);
+    expect(globMatches("", "")).toBe(true);
+    expect(globMatches("*", "")).toBe(true);
+  });
+
+  test("a glob of many stars takes no time", () => {
+    const started = performance.now();
+    expect(globMatches(`${"*a".repeat(30)}b`, "a".repeat(60))).toBe(false);
+    expect(performance.now() - started).toBeLessThan(100);
+  });
+});
+
+describe("CONFIG SET", () => {
+  test("sets all or nothing", () => {
+    const config = fresh();
+    expect(set(config, "maxmemory", "5m", "hz", "abc")).toBe(
+      failure("hz", "argument couldn't be parsed into an integer"),
+    );
+    expect(get(config, "maxmemory")).toBe("0");
+    expect(set(config, "maxmemory", "5mb", "hz", "50", "timeout", "7")).toBe("OK");
+    expect(configGet(config, ["maxmemory", "hz", "timeout"]).map(([, value]) => value)).toEqual(["5242880", "50", "7"]);
+    expect(config.number("storage.expire_check_interval")).toBe(20);
+  });
+
+  test("what this version does not have is refused when switched on", () => {
+    const config = fresh();
+    for (const [name, value] of [
+      ["appendonly", "yes"],
+      ["save", "900 1"],
+      ["maxmemory-policy", "allkeys-lru"],
+      ["activedefrag", "yes"],
+      ["notify-keyspace-events", "KEA"],
+      ["min-replicas-to-write", "1"],
+    ] as const) {
+      expect(set(config, name, value)).toBe(failure(name, "not supported in this version"));
+    }
+    expect(set(config, "appendonly", "no", "save", "", "maxmemory-policy", "NOEVICTION")).toBe("OK");
+  });
+
+  test("loglevel takes Redis's and Rust's names and answers in the set last used", () => {
+    const config = fresh();
+    expect(get(config, "loglevel")).toBe("notice");
+    for (const level of ["debug", "verbose", "notice", "warning", "nothing", "trace", "info", "warn", "error"]) {
+      expect(set(config, "loglevel", level.toUpperCase())).toBe("OK");
+      expect(get(config, "loglevel")).toBe(level);
+    }
+    expect(set(config, "loglevel", "loud")).toContain("argument(s) must be one of the following: ");
+  });
+
+  test("one class of output limits leaves the others as they are", () => {
+    const config = fresh();
+    expect(set(config, "client-output-buffer-limit", "replica 1mb 2mb 60")).toBe("OK");
+    expect(set(config, "client-output-buffer-limit", "PUBSUB 1 2 3")).toBe("OK");
+    expect(get(config, "client-output-buffer-limit")).toBe("normal 0 0 0 slave 1048576 2097152 60 pubsub 1 2 3");
+    expect(config.outputBufferLimits.pubsub).toEqual({ hardBytes: 1, softBytes: 2, softSeconds: 3 });
+  });
+
+  test("a password set at run time is asked for, whatever require_auth said", () => {
+    const config = fresh();
+    config.place("server.require_auth", false, { kind: "file", text: "f:1" });
+    expect(set(config, "requirepass", "secret")).toBe("OK");
+    expect(config.requiredPassword).toBe("secret");
+    expect(set(config, "requirepass", "")).toBe("OK");
+    expect(config.requiredPassword).toBe("");
+  });
+
+  test("sizes beyond 2^53 are answered with all digits", () => {
+    const config = fresh();
+    expect(set(config, "slowlog-max-len", "9223372036854775807")).toBe("OK");
+    expect(get(config, "slowlog-max-len")).toBe("9223372036854775807");
+    expect(set(config, "slowlog-max-len", "9223372036854775808")).toBe(
+      failure("slowlog-max-len", "argument couldn't be parsed into an integer"),
+    );
+  });
+
+  test("a check can refuse a value", () => {
+    const config = fresh();
+    config.addCheck("server.maxclients", (value) => (Number(value) > 500 ? "too many" : null));
+    expect(set(config, "hz", "20", "maxclients", "501")).toBe(failure("maxclients", "too many"));
+    expect(get(config, "hz")).toBe("10");
+    expect(set(config, "maxclients", "500")).toBe("OK");
+  });
+
+  test("observers see all keys of one change at their new value, and nothing when nothing changed", () => {
+    const config = fresh();
+    const seen: string[] = [];
+    config.onChange("server.client_timeout", (change, now) =>
+      seen.push(`${change.previous}>${change.value} ${now.number("storage.max_memory")}`),
+    );
+    config.onChange("*", (change) => seen.push(change.name));
+    expect(set(config, "timeout", "5", "maxmemory", "1mb")).toBe("OK");
+    expect(seen).toEqual(["0>5 1048576", "server.client_timeout", "storage.max_memory"]);
+    seen.length = 0;
+    expect(set(config, "timeout", "5")).toBe("OK");
+    expect(set(config, "timeout", "x")).toContain("ERR");
+    expect(seen).toEqual([]);
+  });
+});
+
+test("a worker's copy follows the main thread's through plain JSON", () => {
+  const main = fresh();
+  main.place("server.port", 7000, { kind: "flag", text: "--port" });
+  const worker = Config.fromSnapshot(JSON.parse(JSON.stringify(main.toSnapshot())));
+  expect(worker.number("server.port")).toBe(7000);
+  expect(worker.provenance("server.port").text).toBe("--port");
+  expect(worker.machine).toEqual(main.machine);
+
+  const heard: ConfigChange[] = [];
+  worker.onChange("storage.max_memory", (change) => heard.push(change));
+  const result = configSet(main, [
+    ["maxmemory", "1mb"],
+    ["loglevel", "debug"],
+  ]);
+  if (!result.ok) throw new Error(result.error);
+  worker.apply(JSON.parse(JSON.stringify(result.changes)));
+  expect(worker.toSnapshot()).toEqual(main.toSnapshot());
+  expect(heard).toEqual([{ name: "storage.max_memory", value: 1048576, previous: 0 }]);
+});
+
+test("no two keys share a name, an alias, a variable or a parameter", () => {
+  const all = KEYS.flatMap((spec) => [spec.name, ...spec.aliases.map((alias) => alias.name)]);
+  expect(new Set(all).size).toBe(all.length);
+  expect(new Set(all.map((name) => name.replace(".", "_"))).size).toBe(all.length);
+  expect(new Set(PARAMETER_NAMES).size).toBe(PARAMETER_NAMES.length);
+});

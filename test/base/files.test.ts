@@ -1,0 +1,172 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  addressInUse,
+  aofCorrupted,
+  configNotFound,
+  dataDirectoryFailed,
+  listenFailed,
+  snapshotFailed,
+} from "../../src/base/errors.ts";
+import {
+  AT_CURSOR,
+  FileFailure,
+  MemoryFiles,
+  readText,
+  realFiles,
+  replaceDurably,
+  writeFully,
+  type Files,
+} from "../../src/base/files.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ferrite-files-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+function failureOf(run: () => unknown): FileFailure {
+  try {
+    run();
+  } catch (thrown) {
+    if (thrown instanceof FileFailure) return thrown;
+    throw thrown;
+  }
+  throw new Error("nothing failed");
+}
+
+describe.each<[string, () => { files: Files; at: string }]>([
+  ["real", () => ({ files: realFiles, at: mkdtempSync(join(folder, "x-")) })],
+  [
+    "memory",
+    () => {
+      const files = new MemoryFiles(1, []);
+      files.mkdir("/x", 0o755);
+      return { files, at: "/x" };
+    },
+  ],
+])("%s files", (_, make) => {
+  test("read and write at places, at the cursor, and appending", () => {
+    const { files, at } = make();
+    const path = join(at, "f");
+    const file = files.open(path, "w", 0o600);
+    writeFully(files, file, bytes("hello "));
+    writeFully(files, file, bytes("world"));
+    files.write(file, bytes("HELLO"), 0, 5, 0);
+    files.fsync(file);
+    files.close(file);
+    const more = files.open(path, "a", 0o600);
+    writeFully(files, more, bytes("!"));
+    files.close(more);
+    expect(readText(files, path)).toBe("HELLO world!");
+
+    const again = files.open(path, "r+", 0);
+    const into = new Uint8Array(8);
+    expect(files.read(again, into, 1, 5, 6)).toBe(5);
+    expect(new TextDecoder().decode(into.subarray(1, 6))).toBe("world");
+    expect(files.read(again, into, 0, 8, 100)).toBe(0);
+    expect(files.read(again, into, 0, 3, AT_CURSOR)).toBe(3);
+    files.truncate(again, 5);
+    expect(files.size(again)).toBe(5);
+    files.close(again);
+    expect(files.stat(path)).toMatchObject({ kind: "file", bytes: 5 });
+  });
+
+  test("names: rename replaces, unlink removes, list is sorted, a missing name is null", () => {
+    const { files, at } = make();
+    replaceDurably(files, join(at, "b"), bytes("b"), 0o644);
+    replaceDurably(files, join(at, "a"), bytes("a"), 0o644);
+    files.mkdir(join(at, "d", "e"), 0o755);
+    expect(files.list(at)).toEqual(["a", "b", "d"]);
+    files.rename(join(at, "a"), join(at, "b"));
+    expect(readText(files, join(at, "b"))).toBe("a");
+    files.unlink(join(at, "b"));
+    expect(files.stat(join(at, "b"))).toBeNull();
+    expect(files.stat(join(at, "d"))?.kind).toBe("directory");
+  });
+
+  test("failures say what, where and why", () => {
+    const { files, at } = make();
+    const missing = failureOf(() => files.open(join(at, "no"), "r", 0));
+    expect(missing).toMatchObject({ operation: "open", path: join(at, "no"), code: "ENOENT", number: 2 });
+    expect(missing.message).toBe(`open ${join(at, "no")}: No such file or directory (os error 2)`);
+    replaceDurably(files, join(at, "f"), bytes(""), 0o644);
+    expect(failureOf(() => files.open(join(at, "f"), "wx", 0o600)).code).toBe("EEXIST");
+    expect(failureOf(() => files.unlink(join(at, "no"))).code).toBe("ENOENT");
+  });
+});
+
+test("a link is followed by stat", () => {
+  symlinkSync(folder, join(folder, "link"));
+  expect(realFiles.stat(join(folder, "link"))?.kind).toBe("directory");
+});
+
+describe("a power cut", () => {
+  test("synced bytes stay; of the rest a prefix does, its end perhaps torn; another seed cuts elsewhere", () => {
+    const survivors = new Set<string>();
+    for (let seed = 1; seed <= 50; seed++) {
+      const files = new MemoryFiles(seed, []);
+      const file = files.open("/f", "w", 0o600);
+      writeFully(files, file, bytes("synced|"));
+      files.fdatasync(file);
+      files.syncDirectory("/");
+      writeFully(files, file, bytes("lost or not"));
+      const left = readText(files.crash(), "/f");
+      expect(left).toStartWith("synced|");
+      expect("synced|lost or not").toStartWith(left.replace(/\0+$/, ""));
+      survivors.add(left);
+    }
+    expect(survivors.size).toBeGreaterThan(10);
+  });
+
+  test("a name is there only after its directory was synced; replaceDurably leaves the old or the new", () => {
+    const files = new MemoryFiles(1, []);
+    files.close(files.open("/never", "w", 0o600));
+    expect(files.crash().stat("/never")).toBeNull();
+
+    for (let nth = 1; nth <= 8; nth++) {
+      const base = new MemoryFiles(3, [{ operation: "*", nth: 7 + nth, code: "EIO" }]);
+      replaceDurably(base, "/f", bytes("old"), 0o600); // open, write, fsync, close, rename, sync: six calls
+      base.stat("/f");
+      let failed = false;
+      try {
+        replaceDurably(base, "/f", bytes("newer"), 0o600);
+      } catch {
+        failed = true;
+      }
+      expect(failed).toBe(nth <= 6);
+      expect(["old", "newer"]).toContain(readText(base.crash(), "/f"));
+      if (!failed) expect(readText(base.crash(), "/f")).toBe("newer");
+    }
+  });
+
+  test("the planned call fails, and only it", () => {
+    const files = new MemoryFiles(1, [{ operation: "write", nth: 2, code: "ENOSPC" }]);
+    const file = files.open("/f", "w", 0o600);
+    writeFully(files, file, bytes("a"));
+    expect(failureOf(() => writeFully(files, file, bytes("b"))).message).toBe(
+      `write /f: No space left on device (os error 28)`,
+    );
+    writeFully(files, file, bytes("c"));
+    expect(readText(files, "/f")).toBe("ac");
+  });
+});
+
+test("start-up errors are worded as the guide promises", () => {
+  const number = process.platform === "darwin" ? 48 : 98;
+  expect(addressInUse("127.0.0.1", 6379, "").printed).toStartWith(
+    `Error: Address already in use (os error ${number})\n`,
+  );
+  expect(listenFailed("0.0.0.0", 80, "EACCES", "").printed).toContain(
+    "Error: Permission denied (os error 13)\n  port 80",
+  );
+  expect(configNotFound("ferrite.toml").printed).toStartWith("Error: Config file not found: ferrite.toml\n");
+  expect(dataDirectoryFailed("/d", "EACCES").printed).toStartWith(
+    "Error: Failed to create data directory: Permission denied\n",
+  );
+  expect(aofCorrupted("f", 12345678).printed).toStartWith(
+    "Error: AOF corrupted at offset 12345678\nError: Bad file format reading the append only file\n",
+  );
+  expect(snapshotFailed("ENOSPC").printed).toBe("Error: Failed to save snapshot: No space left on device");
+});

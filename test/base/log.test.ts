@@ -1,0 +1,241 @@
+import { describe, expect, test } from "bun:test";
+import { Config } from "../../src/base/config/config.ts";
+import { openLogs } from "../../src/base/config/open-logs.ts";
+import { configSet } from "../../src/base/config/redis.ts";
+import { HeldClock } from "../../src/base/clock.ts";
+import { MemoryFiles, readText } from "../../src/base/files.ts";
+import {
+  DEBUG,
+  FileSink,
+  INFO,
+  LogFilter,
+  LogRoot,
+  OFF,
+  parseFilter,
+  startFilter,
+  TRACE,
+  WARN,
+  type LogOptions,
+  type Rotation,
+} from "../../src/base/log.ts";
+
+const NOON = Date.parse("2025-12-21T12:00:00.123Z");
+
+function root(changes: Partial<LogOptions>): { logs: LogRoot; lines: string[] } {
+  const lines: string[] = [];
+  const logs = new LogRoot({
+    sink: { write: (line) => lines.push(line), close: () => {} },
+    format: "json",
+    filter: new LogFilter([{ target: "", level: INFO }]),
+    threadName: "worker-3",
+    threadId: 4,
+    showThreadName: false,
+    showThreadId: false,
+    showTarget: true,
+    now: () => NOON,
+    ...changes,
+  });
+  return { logs, lines };
+}
+
+describe("lines", () => {
+  test("JSON is compact, with level in capitals and timestamp, target, message on top", () => {
+    const { logs, lines } = root({});
+    logs.target("storage").warn("slow", { duration_ms: 150.5, command: "SET" });
+    expect(lines).toEqual([
+      '{"timestamp":"2025-12-21T12:00:00.123Z","level":"WARN","target":"ferrite::storage","message":"slow","duration_ms":150.5,"command":"SET"}\n',
+    ]);
+  });
+
+  test("every error has an error_type, and no field replaces what every line has", () => {
+    const { logs, lines } = root({});
+    logs.target("server").error("disk_full", "failed", { level: "x", message: "y" });
+    expect(JSON.parse(lines[0]!)).toEqual({
+      timestamp: "2025-12-21T12:00:00.123Z",
+      level: "ERROR",
+      target: "ferrite::server",
+      message: "failed",
+      error_type: "disk_full",
+      field_level: "x",
+      field_message: "y",
+    });
+  });
+
+  test("thread names, thread ids and targets are shown when asked for", () => {
+    const { logs, lines } = root({ showThreadName: true, showThreadId: true, showTarget: false });
+    logs.target("server").info("x");
+    expect(JSON.parse(lines[0]!)).toMatchObject({ thread_name: "worker-3", thread_id: 4 });
+    expect(lines[0]).not.toContain("target");
+  });
+
+  test("a pretty line is one line, whatever a client put into it", () => {
+    const { logs, lines } = root({ format: "pretty", showThreadName: true });
+    logs.target("commands").info("key a\nb\x1b[2J", { name: 'x "y', count: 3 });
+    expect(lines).toEqual([
+      '2025-12-21T12:00:00.123Z  INFO worker-3 ferrite::commands: key a\\nb\\x1b[2J name="x \\"y" count=3\n',
+    ]);
+  });
+});
+
+describe("levels", () => {
+  test("the longest target that is a parent wins", () => {
+    const filter = new LogFilter(
+      parseFilter("ferrite::storage=trace,ferrite::storage::index=warn,ferrite=debug").directives,
+    );
+    expect(filter.levelOf("ferrite::storage")).toBe(TRACE);
+    expect(filter.levelOf("ferrite::storage::index")).toBe(WARN);
+    expect(filter.levelOf("ferrite::storages")).toBe(DEBUG);
+    expect(filter.levelOf("other")).toBe(OFF);
+  });
+
+  test("a filter may be a bare level, a bare target, Redis's names; nonsense is returned", () => {
+    const { directives, refused } = parseFilter("warn, ferrite::server ,ferrite::storage=notice,ferrite=loud,[x]=1,");
+    expect(directives).toEqual([
+      { target: "", level: WARN },
+      { target: "ferrite::server", level: TRACE },
+      { target: "ferrite::storage", level: INFO },
+    ]);
+    expect(refused).toEqual(["ferrite=loud", "[x]=1"]);
+  });
+
+  test("FERRITE_LOG wins over RUST_LOG, which counts when it names ferrite, over the configured level", () => {
+    const level = (environment: Record<string, string>, target: string) =>
+      startFilter(INFO, environment).filter.levelOf(target);
+    expect(level({}, "ferrite::server")).toBe(INFO);
+    expect(level({ RUST_LOG: "hyper=trace" }, "ferrite::server")).toBe(INFO);
+    expect(level({ RUST_LOG: "ferrite=debug" }, "ferrite::server")).toBe(DEBUG);
+    expect(level({ RUST_LOG: "ferrite=debug", FERRITE_LOG: "ferrite::storage=trace" }, "ferrite::server")).toBe(INFO);
+    expect(level({ FERRITE_LOG: "ferrite::storage=trace" }, "ferrite::storage")).toBe(TRACE);
+  });
+
+  test("a changed level reaches loggers already handed out", () => {
+    const { logs, lines } = root({});
+    const log = logs.target("storage");
+    log.debug("no");
+    logs.setLevel(DEBUG);
+    log.debug("yes");
+    logs.setLevel(OFF);
+    log.error("e", "no");
+    expect(lines.map((line) => JSON.parse(line).message)).toEqual(["yes"]);
+    expect(logs.target("storage")).toBe(log);
+  });
+});
+
+describe("log files", () => {
+  function sink(files: MemoryFiles, clock: HeldClock, rotation: Rotation, maxBytes = 30, maxFiles = 2): FileSink {
+    return new FileSink(files, {
+      path: "/log/f.log",
+      rotation,
+      maxBytes,
+      maxFiles,
+      now: () => clock.wallMs(),
+      onFailure: (thrown) => {
+        throw thrown;
+      },
+    });
+  }
+
+  function disk(): MemoryFiles {
+    const files = new MemoryFiles(1, []);
+    files.mkdir("/log", 0o755);
+    return files;
+  }
+
+  test("daily and hourly rotation name the old file by its period and keep the newest", () => {
+    const files = disk();
+    const clock = new HeldClock(NOON);
+    const log = sink(files, clock, "daily");
+    for (let day = 21; day <= 25; day++) {
+      log.write(`day ${day}\n`);
+      clock.advance(86_400_000);
+    }
+    expect(files.list("/log")).toEqual(["f.log", "f.log.2025-12-23", "f.log.2025-12-24"]);
+    expect(readText(files, "/log/f.log.2025-12-23")).toBe("day 23\n");
+    expect(readText(files, "/log/f.log")).toBe("day 25\n");
+
+    const hours = disk();
+    const hourly = sink(hours, clock, "hourly");
+    hourly.write("a\n");
+    hourly.write("b\n");
+    clock.advance(3_600_000);
+    hourly.write("c\n");
+    expect(hours.list("/log")).toEqual(["f.log", "f.log.2025-12-26T12"]);
+    expect(readText(hours, "/log/f.log.2025-12-26T12")).toBe("a\nb\n");
+  });
+
+  test("size-based rotation never lets a file grow beyond the limit, nor loses a line", () => {
+    const files = disk();
+    const clock = new HeldClock(NOON);
+    const log = sink(files, clock, "size-based", 30, 100);
+    let written = "";
+    for (let i = 0; i < 20; i++) {
+      log.write(`line number ${i}\n`);
+      written += `line number ${i}\n`;
+    }
+    const names = files.list("/log");
+    expect(names.length).toBeGreaterThan(5);
+    for (const name of names) expect(files.stat(`/log/${name}`)!.bytes).toBeLessThanOrEqual(30);
+    const all = names
+      .map((name) => readText(files, `/log/${name}`))
+      .join("")
+      .split("\n")
+      .sort();
+    expect(all).toEqual(written.split("\n").sort());
+  });
+
+  test("an unrelated file beside the log is never removed", () => {
+    const files = disk();
+    for (const name of ["f.log.old", "f.log.2025-backup", "g.log.2025-12-01"])
+      files.close(files.open(`/log/${name}`, "w", 0));
+    const clock = new HeldClock(NOON);
+    const log = sink(files, clock, "daily", 30, 1);
+    for (let i = 0; i < 4; i++) {
+      log.write("x\n");
+      clock.advance(86_400_000);
+    }
+    expect(files.list("/log")).toEqual([
+      "f.log",
+      "f.log.2025-12-23",
+      "f.log.2025-backup",
+      "f.log.old",
+      "g.log.2025-12-01",
+    ]);
+  });
+
+  test("a log file that cannot be opened stops the start; one that fails later does not stop the server", () => {
+    const closed = new MemoryFiles(1, [{ operation: "open", nth: 1, code: "EACCES" }]);
+    expect(() => sink(closed, new HeldClock(NOON), "none")).toThrow("Permission denied (os error 13)");
+    const full = new MemoryFiles(1, [{ operation: "write", nth: 2, code: "ENOSPC" }]);
+    const failures: unknown[] = [];
+    const log = new FileSink(full, {
+      path: "f.log",
+      rotation: "none",
+      maxBytes: 0,
+      maxFiles: 1,
+      now: () => NOON,
+      onFailure: (thrown) => failures.push(thrown),
+    });
+    for (const line of ["a\n", "b\n", "c\n"]) log.write(line);
+    expect(failures).toHaveLength(1);
+    expect(readText(full, "f.log")).toBe("a\nc\n");
+  });
+
+  test("the log follows CONFIG SET loglevel", () => {
+    const files = disk();
+    const config = new Config("", { memoryBytes: 1, cgroupMemoryBytes: 0, cpus: 2 });
+    config.place("logging.log_file", "/log/f.log", { kind: "flag", text: "--set" });
+    const logs = openLogs(config, files, new HeldClock(NOON), {}, { name: "main", id: 0 });
+    const log = logs.target("server");
+    log.debug("before");
+    configSet(config, [["loglevel", "debug"]]);
+    log.debug("after");
+    configSet(config, [["loglevel", "warning"]]);
+    log.info("quiet");
+    expect(
+      readText(files, "/log/f.log")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).message),
+    ).toEqual(["after"]);
+  });
+});

@@ -1,0 +1,176 @@
+/**
+ * Goal:   commands on one key take effect one after another, whatever workers execute them.
+ * Method: many connections send random commands on 1 to 5 hot keys, alone and in short pipelines; calls and replies are timed
+ *         on one monotonic clock; a checker looks for an order that explains all replies (test/support/linearizability.ts).
+ *         Built-in faults of the lock must be caught by the same check.
+ *         FERRITE_HISTORIES=<n> per number of workers (default 30; long run 500), FERRITE_SEED=<n> replays the choices
+ *         (the interleaving is the machine's).
+ */
+import { describe, expect, test } from "bun:test";
+import { checkHistory, type Command, type Operation } from "../support/linearizability.ts";
+import { LOCK_MUTANTS } from "../support/mutants.ts";
+import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
+import { encodeCommand, type RespClient, show } from "../support/resp.ts";
+import { type Server, standsInForFerrite, startFerrite } from "../support/servers.ts";
+
+const HISTORIES = countFrom("FERRITE_HISTORIES", 30);
+const OPERATIONS = 240;
+const HANG_MS = 15_000;
+const MUTANT_MS = 60_000;
+const COMMANDS: readonly (readonly [number, Command])[] = [
+  [5, "GET"],
+  [3, "SET"],
+  [6, "INCR"],
+  [2, "DEL"],
+  [4, "APPEND"],
+  [2, "SETNX"],
+  [4, "GETSET"],
+  [2, "GETDEL"],
+];
+const TAKES_ARGUMENT: ReadonlySet<Command> = new Set(["SET", "APPEND", "SETNX", "GETSET"]);
+
+type Ending = { kind: "passed" } | { kind: "undecided" } | { kind: "violation" | "hang" | "exit"; text: string };
+
+/** Connections enough that every worker has several, although the kernel spreads them by hash. */
+async function openConnections(server: Server, workers: number): Promise<RespClient[]> {
+  return Promise.all(Array.from({ length: Math.max(8, workers * 4) }, () => server.connect()));
+}
+
+/** One history: every client sends its share, waiting for the replies of one pipeline before the next. */
+async function runHistory(
+  clients: readonly RespClient[],
+  seed: number,
+  name: string,
+): Promise<{ operations: Operation[]; hung: boolean }> {
+  const random = new SeededRandom(seed);
+  const keys = Array.from({ length: random.between(1, 5) }, (_, i) => `${name}:${i}`);
+  const operations: Operation[] = [];
+  let hung = false,
+    unique = 0;
+  const perClient = Math.ceil(OPERATIONS / clients.length);
+
+  await Promise.all(
+    clients.map(async (client, process) => {
+      for (let sent = 0; sent < perClient && !hung; ) {
+        const depth = Math.min(random.pick([1, 1, 2, 4]), perClient - sent);
+        const pipeline: Operation[] = [];
+        for (let i = 0; i < depth; i++) {
+          const command = random.weighted(COMMANDS),
+            key = random.pick(keys);
+          // Unique values tell the checker which write a read saw; letters are appended, so that INCR sometimes fails.
+          const argument = !TAKES_ARGUMENT.has(command)
+            ? ""
+            : command === "APPEND" && random.chance(0.3)
+              ? "x"
+              : String(++unique);
+          pipeline.push({
+            process,
+            key,
+            command,
+            argument,
+            called: 0,
+            returned: Infinity,
+            output: null,
+            after: pipeline.findLast((earlier) => earlier.key === key) ?? null,
+          });
+        }
+        operations.push(...pipeline);
+        sent += depth;
+        const bytes = Buffer.concat(
+          pipeline.map(({ command, key, argument }) =>
+            encodeCommand(argument === "" ? [command, key] : [command, key, argument]),
+          ),
+        );
+        const called = performance.now();
+        for (const operation of pipeline) operation.called = called;
+        client.write(bytes);
+        const replies = Promise.all(
+          pipeline.map((operation) =>
+            client.next().then((reply) => {
+              operation.returned = performance.now();
+              operation.output = show(reply);
+            }),
+          ),
+        );
+        let guard: ReturnType<typeof setTimeout> | undefined;
+        const silence = new Promise<"hang">((done) => {
+          guard = setTimeout(() => done("hang"), HANG_MS);
+        });
+        const ending = await Promise.race([replies, silence]).catch(() => "lost");
+        clearTimeout(guard);
+        if (ending === "hang" || ending === "lost") hung = true;
+      }
+    }),
+  );
+  return { operations, hung };
+}
+
+async function judge(server: Server, clients: readonly RespClient[], seed: number, name: string): Promise<Ending> {
+  const { operations, hung } = await runHistory(clients, seed, name);
+  if (server.hasExited) return { kind: "exit", text: server.log().slice(-1500) };
+  const verdict = checkHistory(operations);
+  if (verdict.linearizable === false) return { kind: "violation", text: `key ${verdict.key}, ${verdict.explanation}` };
+  if (hung)
+    return {
+      kind: "hang",
+      text: `${operations.filter((operation) => operation.output === null).length} operations without a reply for ${HANG_MS} ms`,
+    };
+  return { kind: verdict.linearizable === null ? "undecided" : "passed" };
+}
+
+describe("linearizability", () => {
+  test.each([2, 3, 8])(
+    `${HISTORIES} histories on %d workers`,
+    async (workers) => {
+      const seed = testSeed();
+      const server = await startFerrite({ workers });
+      try {
+        const clients = await openConnections(server, workers);
+        let undecided = 0;
+        for (let i = 0; i < HISTORIES; i++) {
+          const ending = await judge(server, clients, seed + i, `h${i}`);
+          if (ending.kind === "undecided") undecided++;
+          else if (ending.kind !== "passed")
+            throw new Error(
+              `${ending.kind} in history ${i}, ${workers} workers (FERRITE_SEED=${seed}): ${ending.text}`,
+            );
+        }
+        for (const client of clients) client.close();
+        expect(undecided).toBeLessThanOrEqual(HISTORIES * 0.05);
+      } finally {
+        await server.stop();
+      }
+    },
+    120_000 + HISTORIES * 2_000,
+  );
+});
+
+// A redis-server that stands in for Ferrite has no mutants.
+if (!standsInForFerrite()) {
+  describe("the check has teeth: faults built in on purpose are caught", () => {
+    test.each(LOCK_MUTANTS.map(({ name, fault }) => [name, fault] as const))(
+      "%s: %s",
+      async (name) => {
+        const seed = testSeed();
+        const server = await startFerrite({ workers: 3, env: { FERRITE_CHECKS: "1", FERRITE_MUTANT: name } });
+        try {
+          const clients = await openConnections(server, 3);
+          const deadline = performance.now() + MUTANT_MS;
+          let histories = 0,
+            caught: Ending["kind"] | null = null;
+          while (caught === null && performance.now() < deadline) {
+            const ending = await judge(server, clients, seed + histories, `m${histories}`);
+            histories++;
+            if (ending.kind !== "passed" && ending.kind !== "undecided") caught = ending.kind;
+          }
+          console.log(`mutant ${name}: ${caught ?? "NOT CAUGHT"} after ${histories} histories`);
+          expect(caught).not.toBeNull();
+          for (const client of clients) client.close();
+        } finally {
+          await server.kill();
+        }
+      },
+      MUTANT_MS + 60_000,
+    );
+  });
+}

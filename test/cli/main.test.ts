@@ -1,0 +1,301 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseServerArguments } from "../../src/cli/arguments.ts";
+import { checkAof } from "../../src/cli/check-aof.ts";
+import { examine } from "../../src/cli/doctor.ts";
+import { loadConfigText } from "../../src/base/config/load.ts";
+import { realFiles } from "../../src/base/files.ts";
+
+const ENTRY = join(import.meta.dir, "../../src/cli/entry.ts");
+const root = mkdtempSync(join(tmpdir(), "ferrite-cli-"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+let count = 0;
+function place(): string {
+  const path = join(root, `d${count++}`);
+  mkdirSync(path);
+  return path;
+}
+
+async function ferrite(
+  cwd: string,
+  args: string[],
+  environment: Record<string, string> = {},
+): Promise<{ code: number; out: string; err: string }> {
+  const child = Bun.spawn([process.execPath, ENTRY, ...args], {
+    cwd,
+    env: { PATH: process.env["PATH"] ?? "", HOME: cwd, ...environment },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { code, out, err };
+}
+
+function usageError(argv: string[]): string {
+  try {
+    parseServerArguments(argv);
+  } catch (thrown) {
+    return thrown instanceof Error ? thrown.message : String(thrown);
+  }
+  return "";
+}
+
+describe("arguments", () => {
+  test("options stand for keys, short and long", () => {
+    const { flags, configPath, action } = parseServerArguments([
+      "-p",
+      "7000",
+      "--host=0.0.0.0",
+      "-d",
+      "/d",
+      "--workers",
+      "3",
+      "-l",
+      "debug",
+      "--databases",
+      "4",
+      "-c",
+      "f.toml",
+      "--set",
+      "server.maxclients=5",
+    ]);
+    expect(action).toBe("serve");
+    expect(configPath).toBe("f.toml");
+    expect(Object.fromEntries(flags.map(({ name, value }) => [name, value]))).toEqual({
+      "server.port": "7000",
+      "server.bind": "0.0.0.0",
+      "storage.data_dir": "/d",
+      "server.worker_threads": "3",
+      "logging.level": "debug",
+      "server.databases": "4",
+      "server.maxclients": "5",
+    });
+    expect(flags.find(({ name }) => name === "server.port")?.flag).toBe("--port");
+  });
+
+  test("Redis's options are taken as redis-server takes them", () => {
+    const { flags } = parseServerArguments([
+      "--maxmemory",
+      "1gb",
+      "--save",
+      "",
+      "--client-output-buffer-limit",
+      "replica",
+      "1mb",
+      "2mb",
+      "60",
+      "--port",
+      "7",
+    ]);
+    expect(flags.map(({ name, value }) => [name, value])).toEqual([
+      ["maxmemory", "1gb"],
+      ["save", ""],
+      ["client-output-buffer-limit", "replica 1mb 2mb 60"],
+      ["server.port", "7"],
+    ]);
+  });
+
+  test("what cannot be understood is a usage error", () => {
+    expect(usageError(["--prot", "1"])).toContain("Unknown option '--prot'");
+    expect(usageError(["--port"])).toContain("--port");
+    expect(usageError(["--maxmemory"])).toBe("Option '--maxmemory' needs a value");
+    expect(usageError(["--set", "port"])).toBe("--set port: expected section.key=value");
+    expect(usageError(["redis.conf"])).toContain("a configuration file is named by --config redis.conf");
+  });
+});
+
+describe("the program", () => {
+  test("--version is one line with version, commit, Bun, platform and allocator", async () => {
+    const { code, out, err } = await ferrite(place(), ["--version"]);
+    expect([code, err]).toEqual([0, ""]);
+    expect(out).toMatch(/^ferrite \d+\.\d+\.\d+ \(commit \S+, bun \d+\.\d+\.\d+, \w+-\w+, mimalloc\)\n$/);
+  });
+
+  test("--help names every option; a wrong option exits with 2 and says so on standard error", async () => {
+    const help = await ferrite(place(), ["--help"]);
+    expect(help.code).toBe(0);
+    for (const option of [
+      "--config",
+      "--port",
+      "--bind",
+      "--data-dir",
+      "--workers",
+      "--databases",
+      "--log-level",
+      "--set",
+      "--dump-config",
+      "--test-config",
+    ])
+      expect(help.out).toContain(option);
+    const wrong = await ferrite(place(), ["--prot", "1"]);
+    expect(wrong).toMatchObject({ code: 2, out: "" });
+    expect(wrong.err).toStartWith("Error: Unknown option '--prot'");
+  });
+
+  test("--dump-config prints a file that can be used, and nothing else", async () => {
+    const cwd = place();
+    const { code, out, err } = await ferrite(
+      cwd,
+      ["--dump-config", "--port", "7001", "--requirepass", "s3cret", "--show-secrets"],
+      { FERRITE_MAXCLIENTS: "77" },
+    );
+    expect([code, err]).toEqual([0, ""]);
+    writeFileSync(join(cwd, "ferrite.toml"), out);
+    const again = await ferrite(cwd, ["--dump-config", "--show-secrets"]);
+    const values = (text: string): string =>
+      text
+        .split("\n")
+        .slice(1)
+        .map((line) => line.replace(/ {3}# .*$/, ""))
+        .join("\n");
+    expect(values(again.out)).toBe(values(out));
+    expect(out).toContain('password = "s3cret"');
+    expect(out).toContain("maxclients = 77   # FERRITE_MAXCLIENTS");
+    expect((await ferrite(cwd, ["--dump-config"])).out).not.toContain("s3cret");
+  });
+
+  test("--test-config says whether the configuration is good", async () => {
+    const cwd = place();
+    writeFileSync(join(cwd, "f.toml"), "[server]\nport = 7\nprot = 1\n");
+    const bad = await ferrite(cwd, ["--test-config", "-c", "f.toml"]);
+    expect(bad).toMatchObject({ code: 1, out: "" });
+    expect(bad.err).toBe(
+      "Error: Failed to parse config: f.toml:3: unknown key server.prot; did you mean server.port?\n",
+    );
+    writeFileSync(join(cwd, "f.toml"), "[server]\nport = 7\n");
+    expect(await ferrite(cwd, ["--test-config", "-c", "f.toml"])).toEqual({
+      code: 0,
+      out: "configuration is good (f.toml)\n",
+      err: "",
+    });
+    expect((await ferrite(cwd, ["--test-config", "-c", "g.toml"])).err).toStartWith(
+      "Error: Config file not found: g.toml\n",
+    );
+  });
+
+  test("ferrite-check-aof is another name of the program", async () => {
+    const cwd = place();
+    writeFileSync(join(cwd, "a.aof"), "*1\r\n$4\r\nPING\r\n");
+    // As the compiled executable sees it when called through a link: argv0 is the link's name.
+    const child = Bun.spawn([process.execPath, ENTRY, "a.aof"], {
+      cwd,
+      argv0: "ferrite-check-aof",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    expect(await child.stdout.text()).toContain("AOF a.aof is valid");
+    expect(await child.exited).toBe(0);
+    expect(checkAof(realFiles, join(cwd, "a.aof")).records).toBe(1);
+  });
+});
+
+describe("init", () => {
+  test("writes a file that loads, makes the data directory, and does not overwrite", async () => {
+    const cwd = place();
+    const first = await ferrite(cwd, ["init", "-o", "conf/f.toml", "-d", "data dir"]);
+    expect([first.code, first.err]).toEqual([0, ""]);
+    expect(statSync(join(cwd, "data dir")).isDirectory()).toBe(true);
+    const text = readFileSync(join(cwd, "conf/f.toml"), "utf8");
+    expect(
+      loadConfigText(text, "f", { memoryBytes: 2 ** 33, cgroupMemoryBytes: 0, cpus: 2 }).config.text(
+        "storage.data_dir",
+      ),
+    ).toBe("data dir");
+    expect((await ferrite(cwd, ["--test-config", "-c", "conf/f.toml"])).code).toBe(0);
+
+    const second = await ferrite(cwd, ["init", "-o", "conf/f.toml"]);
+    expect(second.code).toBe(1);
+    expect(second.err).toStartWith("Error: conf/f.toml already exists\n");
+    expect(readFileSync(join(cwd, "conf/f.toml"), "utf8")).toBe(text);
+    expect((await ferrite(cwd, ["init", "-o", "conf/f.toml", "--force", "--minimal", "--no-dirs"])).code).toBe(0);
+    expect(readFileSync(join(cwd, "conf/f.toml"), "utf8").length).toBeLessThan(text.length / 10);
+  });
+
+  test("a data directory that cannot be made is the guide's error", async () => {
+    const cwd = place();
+    writeFileSync(join(cwd, "file"), "");
+    const { code, err } = await ferrite(cwd, ["init", "-d", "file/data"]);
+    expect(code).toBe(1);
+    expect(err).toStartWith("Error: Failed to create data directory: Not a directory\n");
+  });
+});
+
+describe("doctor", () => {
+  const machine = { memoryBytes: 2 ** 33, cgroupMemoryBytes: 0, cpus: 2 };
+
+  async function levels(text: string): Promise<Record<string, string>> {
+    const { config } = loadConfigText(text, "f.toml", machine);
+    return Object.fromEntries((await examine(config, realFiles)).map(({ check, level }) => [check, level]));
+  }
+
+  test("a configuration error is an error, in text and in JSON", async () => {
+    const cwd = place();
+    writeFileSync(join(cwd, "ferrite.toml"), "[server]\nprot = 1\n");
+    const { code, out } = await ferrite(cwd, ["doctor", "--json"]);
+    expect(code).toBe(1);
+    const report = JSON.parse(out);
+    expect(report).toMatchObject({ ok: false, errors: 1 });
+    expect(report.findings.at(-1)).toEqual({
+      check: "config",
+      level: "error",
+      text: "Failed to parse config: ./ferrite.toml:2: unknown key server.prot; did you mean server.port?",
+    });
+    const text = await ferrite(cwd, ["doctor"]);
+    expect(text.code).toBe(1);
+    expect(text.out).toContain("[error  ] config: Failed to parse config");
+  });
+
+  test("it names the source of the configuration and exits with 0 when nothing is wrong", async () => {
+    const cwd = place();
+    writeFileSync(join(cwd, "ferrite.toml"), "");
+    const { code, out } = await ferrite(cwd, ["doctor", "--port", "0", "--unixsocket", "/tmp/x.sock"]);
+    expect(out).toContain("configuration source: ./ferrite.toml");
+    expect(out).toContain("no TCP port is configured");
+    expect(code).toBe(0);
+  });
+
+  test("a port taken by something else is an error, by a Redis server it is not", async () => {
+    const silent = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: (socket) => void socket.end("HTTP/1.1 400\r\n") },
+    });
+    const redis = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: { data: (socket) => void socket.write("+PONG\r\n") },
+    });
+    expect((await levels(`[server]\nport = ${silent.port}`))["port"]).toBe("error");
+    expect((await levels(`[server]\nport = ${redis.port}`))["port"]).toBe("info");
+    const free = silent.port;
+    silent.stop(true);
+    redis.stop(true);
+    expect((await levels(`[server]\nport = ${free}`))["port"]).toBe("ok");
+  });
+
+  test("directories, memory and access are judged", async () => {
+    const cwd = place();
+    writeFileSync(join(cwd, "file"), "");
+    const base = `[server]\nport = 0\nunix_socket = "x"\n`;
+    expect((await levels(`${base}[storage]\ndata_dir = "${cwd}/new/dir"`))["data_dir"]).toBe("ok");
+    expect((await levels(`${base}[storage]\ndata_dir = "${cwd}/file"`))["data_dir"]).toBe("error");
+    expect((await levels(`${base}[logging]\nlog_file = "${cwd}/file/x.log"`))["log_file"]).toBe("error");
+    expect((await levels(`${base}[storage]\nmax_memory = "9gb"`))["memory"]).toBe("error");
+    expect((await levels(`${base}[storage]\nmax_memory = "4gb"`))["memory"]).toBe("ok");
+    expect((await levels(base))["access"]).toBe("ok");
+    expect((await levels(`${base}bind = "0.0.0.0"`))["access"]).toBe("warning");
+    expect((await levels(`${base}bind = "0.0.0.0"\nprotected_mode = false`))["access"]).toBe("error");
+    expect((await levels(`${base}bind = "0.0.0.0"\npassword = "short"`))["access"]).toBe("warning");
+    expect((await levels(`${base}bind = "0.0.0.0"\npassword = "long enough to be a password"`))["access"]).toBe("ok");
+  });
+
+  test("it leaves nothing behind", async () => {
+    const cwd = place();
+    await levels(`[storage]\ndata_dir = "${cwd}"\n[server]\nport = 0\nunix_socket = "x"`);
+    expect(realFiles.list(cwd)).toEqual([]);
+  });
+});

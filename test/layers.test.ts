@@ -1,0 +1,123 @@
+/**
+ * Goal:   imports under src/ point only downward through the layers of the design, and subsystems beside each other use
+ *         each other, if at all, by their index.ts.
+ * Method: read every import, export-from and import() of every file; compare the ranks of the two folders. A type import
+ *         counts: it ties the files together all the same.
+ */
+import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+
+const SOURCE = resolve(import.meta.dir, "../src");
+
+/** From the bottom to the top; folders of one row are beside each other. Files in src/ itself stand above all. */
+const LAYERS: readonly (readonly string[])[] = [
+  ["base"],
+  ["memory"],
+  ["structures"],
+  ["store"],
+  ["protocol"],
+  ["commands"],
+  ["metrics", "cluster", "replication", "persistence", "scripting", "pubsub", "acl"],
+  ["server"],
+  ["cli"],
+];
+const TOP = LAYERS.length;
+
+function rankOf(folder: string): number {
+  return folder === "" ? TOP : LAYERS.findIndex((row) => row.includes(folder));
+}
+
+/** Comments become spaces, so that an example in a docstring is no import. Strings stay: they hold the paths. */
+function withoutComments(source: string): string {
+  return source.replace(
+    /("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g,
+    (whole, text) => text ?? whole.replace(/\S/g, " "),
+  );
+}
+
+/** The paths that a source text imports, re-exports, requires, or makes a URL of beside itself. */
+function importsOf(source: string): string[] {
+  const pattern =
+    /\b(?:from|import)\s*\(?\s*["']([^"'\n]+)["']|\brequire\s*\(\s*["']([^"'\n]+)["']|\bnew\s+URL\s*\(\s*["'](\.[^"'\n]+)["']/g;
+  return [...withoutComments(source).matchAll(pattern)].map((match) => match[1] ?? match[2] ?? match[3]!);
+}
+
+function folderOf(file: string): string {
+  const path = relative(SOURCE, file);
+  return path.includes("/") ? path.slice(0, path.indexOf("/")) : "";
+}
+
+/** What is wrong with the imports of one file; empty when nothing is. */
+function complaints(file: string, source: string): string[] {
+  const found: string[] = [];
+  const from = folderOf(file);
+  const fromRank = rankOf(from);
+  if (fromRank < 0) return [`src/${from}/ is in no layer: add it to the design and to this test`];
+  for (const path of importsOf(source)) {
+    if (!path.startsWith(".")) continue; // a package or a module of the runtime
+    const target = resolve(dirname(file), path);
+    const line = `${relative(SOURCE, file)} imports ${path}`;
+    if (target === resolve(SOURCE, "../package.json")) continue;
+    if (target.startsWith("..") || relative(SOURCE, target).startsWith("..")) {
+      found.push(`${line}: outside of src/`);
+      continue;
+    }
+    const to = folderOf(target);
+    const toRank = rankOf(to);
+    if (toRank < 0) found.push(`${line}: src/${to}/ is in no layer`);
+    else if (toRank > fromRank) found.push(`${line}: upward, from ${from} to ${to}`);
+    else if (toRank === fromRank && to !== from && relative(SOURCE, target) !== join(to, "index.ts")) {
+      found.push(`${line}: the inside of ${to}, which is beside ${from}`);
+    }
+  }
+  return found;
+}
+
+describe("layers", () => {
+  test("every import under src/ points downward", async () => {
+    const found: string[] = [];
+    let files = 0;
+    for (const path of new Bun.Glob("**/*.{ts,mts,js,mjs}").scanSync(SOURCE)) {
+      files++;
+      const file = join(SOURCE, path);
+      found.push(...complaints(file, await Bun.file(file).text()));
+    }
+    expect(files).toBeGreaterThan(10);
+    expect(found).toEqual([]);
+  });
+
+  test("every relative import names an existing file, with its extension", async () => {
+    const missing: string[] = [];
+    for (const path of new Bun.Glob("**/*.ts").scanSync(SOURCE)) {
+      const file = join(SOURCE, path);
+      for (const target of importsOf(await Bun.file(file).text())) {
+        if (target.startsWith(".") && !existsSync(resolve(dirname(file), target))) missing.push(`${path}: ${target}`);
+      }
+    }
+    expect(missing).toEqual([]);
+  });
+
+  test("the checker sees what it should", () => {
+    const check = (path: string, source: string): number => complaints(join(SOURCE, path), source).length;
+    expect(check("store/log.ts", 'import { a } from "../memory/arena.ts";')).toBe(0);
+    expect(check("store/log.ts", 'import { readFileSync } from "node:fs";')).toBe(0);
+    expect(check("store/log.ts", 'import { a } from "../protocol/reply.ts";')).toBe(1);
+    expect(check("store/log.ts", 'import type {\n  A,\n} from "../commands/a.ts";')).toBe(1);
+    expect(check("base/a.ts", 'export * from "../memory/arena.ts";')).toBe(1);
+    expect(check("base/a.ts", 'const a = await import("../memory/arena.ts");')).toBe(1);
+    expect(check("base/a.ts", 'import "../memory/arena.ts";')).toBe(1);
+    expect(check("base/a.ts", "import '../memory/arena.ts';")).toBe(1);
+    expect(check("base/a.ts", 'new Worker(new URL("../server/worker.ts", import.meta.url));')).toBe(1);
+    expect(check("base/a.ts", '// import "../memory/arena.ts";\n/* from "../cli/a.ts" */')).toBe(0);
+    expect(check("base/config/a.ts", 'import { a } from "../../memory/arena.ts";')).toBe(1);
+    expect(check("acl/a.ts", 'import { a } from "../pubsub/inside.ts";')).toBe(1);
+    expect(check("acl/a.ts", 'import { a } from "../pubsub/index.ts";')).toBe(0);
+    expect(check("acl/a.ts", 'import { a } from "./b.ts";')).toBe(0);
+    expect(check("embedded.ts", 'import { a } from "./server/a.ts";')).toBe(0);
+    expect(check("server/a.ts", 'import { a } from "../embedded.ts";')).toBe(1);
+    expect(check("server/a.ts", 'import { a } from "../../test/b.ts";')).toBe(1);
+    expect(check("unheard/a.ts", "")).toBe(1);
+    expect(check("store/a.ts", 'import { a } from "../unheard/b.ts";')).toBe(1);
+  });
+});

@@ -1,0 +1,290 @@
+/**
+ * Two servers, one stream of commands: replies are compared one by one, then everything both of them hold.
+ *
+ * After a mismatch the two may hold different data, and all that follows would differ too. So both are emptied and the
+ * stream goes on: one run reports every kind of mismatch it meets, one line per (command, kind of the two replies).
+ */
+import { ALLOWED } from "./allow-list.ts";
+import { CommandGenerator, type Compare, DATABASES, KEYS, type Step, TIME_TOLERANCE_MS } from "./generator.ts";
+import { SeededRandom } from "./random.ts";
+import { escape, type Reply, type RespClient, show, within } from "./resp.ts";
+
+const HANG_MS = 30_000;
+const MISMATCHES_MAX = 40;
+const HISTORY = 400;
+
+export interface Mismatch {
+  step: number;
+  signature: string;
+  text: string;
+}
+export interface Outcome {
+  steps: number;
+  mismatches: Mismatch[];
+  allowed: Map<string, number>;
+}
+
+export interface DifferentialPlan {
+  redis: RespClient;
+  ferrite: RespClient;
+  seed: number;
+  steps: number;
+  /** Commands of families that Ferrite may not have yet; see CommandGenerator. */
+  supports(command: string): boolean;
+}
+
+export class Differential {
+  readonly #plan: DifferentialPlan;
+  readonly #random: SeededRandom;
+  readonly #generator: CommandGenerator;
+  readonly #outcome: Outcome = { steps: 0, mismatches: [], allowed: new Map() };
+  readonly #seen = new Set<string>();
+  #recent: { step: number; args: string[] }[] = [];
+  #step = 0;
+
+  constructor(plan: DifferentialPlan) {
+    this.#plan = plan;
+    this.#random = new SeededRandom(plan.seed);
+    this.#generator = new CommandGenerator(new SeededRandom(plan.seed ^ 0x5bd1e995), Date.now(), (command) =>
+      plan.supports(command),
+    );
+  }
+
+  async run(): Promise<Outcome> {
+    await this.#empty();
+    while (this.#step < this.#plan.steps && this.#outcome.mismatches.length < MISMATCHES_MAX) {
+      const batch = Array.from({ length: this.#random.pick([1, 1, 2, 5, 20, 60]) }, () => this.#generator.next());
+      let simple: Step[] = [];
+      for (const step of batch) {
+        if (step.compare === "scan" || step.compare === "existing-key" || step.compare === "count-of-keys") {
+          await this.#runSimple(simple);
+          simple = [];
+          await this.#runComposite(step);
+        } else {
+          simple.push(step);
+        }
+      }
+      await this.#runSimple(simple);
+      if (this.#random.chance(0.004)) await this.#compareState();
+    }
+    await this.#compareState();
+    this.#outcome.steps = this.#step;
+    return this.#outcome;
+  }
+
+  async #both(commands: readonly string[][]): Promise<[Reply[], Reply[]]> {
+    const what = `after step ${this.#step} (FERRITE_SEED=${this.#plan.seed}), pipeline of ${commands.length} from ${showCommand(commands[0] ?? [])}`;
+    return Promise.all([
+      within(this.#plan.redis.pipeline(commands), HANG_MS, `redis ${what}`),
+      within(this.#plan.ferrite.pipeline(commands), HANG_MS, `ferrite ${what}`),
+    ]).catch((error: Error) => {
+      const last = commands
+        .slice(-5)
+        .map((args) => `  ${showCommand(args)}`)
+        .join("\n");
+      throw new Error(`${error.message} ${what}; the last of them:\n${last}`);
+    });
+  }
+
+  async #runSimple(steps: readonly Step[]): Promise<void> {
+    if (steps.length === 0) return;
+    const [redis, ferrite] = await this.#both(steps.map((step) => step.args));
+    let differs = false;
+    for (let i = 0; i < steps.length; i++) {
+      this.#note(steps[i]!);
+      // Later replies of the same pipeline may differ only because the data does: one mismatch per pipeline.
+      if (!differs) differs = this.#judge(steps[i]!, redis[i]!, ferrite[i]!);
+    }
+    if (differs) await this.#empty();
+  }
+
+  async #runComposite(step: Step): Promise<void> {
+    this.#note(step);
+    let differs = false;
+    if (step.compare === "scan") {
+      const [redis, ferrite] = await Promise.all([
+        scanAll(this.#plan.redis, step.args),
+        scanAll(this.#plan.ferrite, step.args),
+      ]);
+      differs = this.#judge({ ...step, compare: "unordered" }, redis, ferrite);
+    } else if (step.compare === "count-of-keys") {
+      const [redis, ferrite] = await this.#both([["EXISTS", ...KEYS], step.args]);
+      differs = this.#judge({ ...step, compare: "exact" }, redis[1]!, ferrite[1]!);
+    } else {
+      const [redis, ferrite] = await this.#both([step.args]);
+      const valid = async (client: RespClient, reply: Reply): Promise<Reply> =>
+        reply.type === "bulk" ? await client.command("EXISTS", Buffer.from(reply.value, "latin1")) : reply;
+      differs = this.#judge(
+        { ...step, compare: "exact" },
+        await valid(this.#plan.redis, redis[0]!),
+        await valid(this.#plan.ferrite, ferrite[0]!),
+      );
+    }
+    if (differs) await this.#empty();
+  }
+
+  #note(step: Step): void {
+    this.#step++;
+    this.#recent.push({ step: this.#step, args: step.args });
+    if (this.#recent.length > 2 * HISTORY) this.#recent = this.#recent.slice(-HISTORY);
+  }
+
+  /** True when the replies differ and that is not allowed. */
+  #judge(step: Step, redis: Reply, ferrite: Reply): boolean {
+    if (sameReply(step.compare, redis, ferrite)) return false;
+    const allowed = ALLOWED.find((entry) => entry.matches(step, redis, ferrite));
+    if (allowed !== undefined) {
+      this.#outcome.allowed.set(allowed.reason, (this.#outcome.allowed.get(allowed.reason) ?? 0) + 1);
+      return true; // meant, but the data may differ now
+    }
+    const name = escape(step.args[0] ?? "")
+      .toUpperCase()
+      .slice(0, 20);
+    this.#report(
+      `${name}: ${kindOf(redis)} against ${kindOf(ferrite)}`,
+      showCommand(step.args),
+      show(redis),
+      show(ferrite),
+      step.args.slice(1),
+    );
+    return true;
+  }
+
+  #report(signature: string, command: string, redis: string, ferrite: string, keys: readonly string[]): void {
+    if (this.#seen.has(signature)) return;
+    this.#seen.add(signature);
+    const touching = this.#recent
+      .slice(0, -1)
+      .filter(
+        ({ args }) =>
+          args.slice(1).some((arg) => keys.includes(arg) && KEYS.includes(arg)) ||
+          /^(FLUSH|SWAPDB|SELECT)/i.test(args[0] ?? ""),
+      )
+      .slice(-8)
+      .map(({ step, args }) => `      step ${step}: ${showCommand(args)}`);
+    this.#outcome.mismatches.push({
+      step: this.#step,
+      signature,
+      text: `FERRITE_SEED=${this.#plan.seed} step ${this.#step}: ${command}\n    redis   ${short(redis)}\n    ferrite ${short(ferrite)}${touching.length > 0 ? `\n    before:\n${touching.join("\n")}` : ""}`,
+    });
+  }
+
+  async #empty(): Promise<void> {
+    await this.#both([["FLUSHALL"], ["SELECT", "0"]]);
+    this.#recent = [];
+  }
+
+  /** Every database: the set of keys, and for each key type, value and deadline. Ends in database 0. */
+  async #compareState(): Promise<void> {
+    let differs = false;
+    for (let database = 0; database < DATABASES && !differs; database++) {
+      const [redisKeys, ferriteKeys] = (
+        await this.#both([
+          ["SELECT", String(database)],
+          ["KEYS", "*"],
+        ])
+      ).map((replies) => replies[1]!) as [Reply, Reply];
+      if (!sameReply("unordered", redisKeys, ferriteKeys)) {
+        this.#report(
+          "state: keys",
+          `state: keys of database ${database}`,
+          show(sorted(redisKeys)),
+          show(sorted(ferriteKeys)),
+          KEYS,
+        );
+        differs = true;
+        break;
+      }
+      if (redisKeys.type !== "array") continue;
+      const keys = redisKeys.value.map((key) => (key as { value: string }).value);
+      if (keys.length === 0) continue;
+      const types = (await this.#both(keys.map((key) => ["TYPE", key])))[0].map(
+        (reply) => (reply as { value: string }).value,
+      );
+      const readings: Step[] = keys.flatMap((key, i): Step[] => [
+        { args: ["TYPE", key], compare: "exact" },
+        { args: ["PTTL", key], compare: "milliseconds" },
+        reading(types[i]!, key),
+      ]);
+      const [redis, ferrite] = await this.#both(readings.map((step) => step.args));
+      for (let i = 0; i < readings.length && !differs; i++) {
+        const step = readings[i]!;
+        if (sameReply(step.compare, redis[i]!, ferrite[i]!)) continue;
+        this.#report(
+          `state: ${step.args[0]}`,
+          `state of database ${database}: ${showCommand(step.args)}`,
+          show(redis[i]!),
+          show(ferrite[i]!),
+          step.args.slice(1),
+        );
+        differs = true;
+      }
+    }
+    await this.#both([["SELECT", "0"]]);
+    if (differs) await this.#empty();
+  }
+}
+
+function reading(type: string, key: string): Step {
+  switch (type) {
+    case "list":
+      return { args: ["LRANGE", key, "0", "-1"], compare: "exact" };
+    case "set":
+      return { args: ["SMEMBERS", key], compare: "unordered" };
+    case "hash":
+      return { args: ["HGETALL", key], compare: "unordered" };
+    case "zset":
+      return { args: ["ZRANGE", key, "0", "-1", "WITHSCORES"], compare: "exact" };
+    default:
+      return { args: ["GET", key], compare: "exact" };
+  }
+}
+
+/** SCAN from cursor 0 until 0 comes back; the union as an array reply, or the first error. At most 100,000 pages. */
+async function scanAll(client: RespClient, args: readonly string[]): Promise<Reply> {
+  const found = new Map<string, Reply>();
+  let cursor = "0";
+  for (let page = 0; page < 100_000; page++) {
+    const reply = await client.command(args[0]!, cursor, ...args.slice(2));
+    if (reply.type !== "array" || reply.value.length !== 2) return reply;
+    const [next, keys] = reply.value as [Reply, Reply];
+    if (next.type !== "bulk" || !/^\d+$/.test(next.value) || keys.type !== "array") return reply;
+    for (const key of keys.value) found.set(show(key), key);
+    cursor = next.value;
+    if (cursor === "0") return { type: "array", value: [...found.values()] };
+  }
+  return { type: "error", value: "the test gave up: SCAN did not come back to cursor 0 in 100000 pages" };
+}
+
+export function sameReply(compare: Compare, a: Reply, b: Reply): boolean {
+  if (compare === "unordered") return show(sorted(a)) === show(sorted(b));
+  if ((compare === "seconds" || compare === "milliseconds") && a.type === "int" && b.type === "int") {
+    const x = Number(a.value),
+      y = Number(b.value);
+    if (x < 0 || y < 0) return x === y;
+    return Math.abs(x - y) * (compare === "seconds" ? 1000 : 1) <= TIME_TOLERANCE_MS;
+  }
+  return show(a) === show(b);
+}
+
+/** Arrays, sets and maps in the order of their text. A flat HGETALL array of RESP2 is paired first. */
+function sorted(reply: Reply): Reply {
+  const byText = (a: Reply, b: Reply): number => (show(a) < show(b) ? -1 : 1);
+  if (reply.type === "array" || reply.type === "set") return { type: reply.type, value: reply.value.toSorted(byText) };
+  if (reply.type === "map") return { type: "map", value: reply.value.toSorted(([a], [b]) => byText(a, b)) };
+  return reply;
+}
+
+/** Coarse kind of a reply, so that one fault is reported once and not for every key. */
+function kindOf(reply: Reply): string {
+  if (reply.type === "error") return `-${reply.value.split(/['":]/)[0]!.slice(0, 60)}`;
+  return reply.type;
+}
+
+export function showCommand(args: readonly string[]): string {
+  return short(args.map((arg) => (/^[\w*:{}.+-]+$/.test(arg) ? arg : `"${escape(arg)}"`)).join(" "));
+}
+
+function short(text: string): string {
+  return text.length <= 600 ? text : `${text.slice(0, 400)} ... ${text.slice(-150)} (${text.length} characters)`;
+}

@@ -1,0 +1,687 @@
+/**
+ * Grammar of random commands for the differential test: valid ones, nearly valid ones and nonsense, over a small pool of
+ * keys so that commands meet each other's data.
+ *
+ * Two servers that get the stream a few milliseconds apart must answer alike, so time is kept out of the replies:
+ *   G1  a deadline is at least 1000 s away or already past; nothing expires while the stream runs
+ *   G2  relative deadlines are spread over years, so that two of them (GT, LT) are never within the servers' lag
+ *   G3  replies that carry times are compared with a tolerance (compare: "seconds", "milliseconds")
+ *   G4  what has no defined order is compared as a set; SCAN by its whole iteration; RANDOMKEY by membership
+ */
+import type { SeededRandom } from "./random.ts";
+
+export type Compare =
+  | "exact"
+  /** An array whose order means nothing. */
+  | "unordered"
+  /** Integer of seconds or milliseconds; negative ones exactly, others within TIME_TOLERANCE_MS. */
+  | "seconds"
+  | "milliseconds"
+  /** SCAN is carried on until cursor 0; the union of all pages is compared. */
+  | "scan"
+  /** Both nil, or each names a key that exists. */
+  | "existing-key"
+  /** DBSIZE, after every key of the pool was looked at so that expired ones are gone. */
+  | "count-of-keys";
+
+export interface Step {
+  args: string[];
+  compare: Compare;
+  /** The arguments are sent as they are: one more or fewer would make a command whose reply has no defined content. */
+  asItIs?: true;
+}
+
+export const TIME_TOLERANCE_MS = 120_000;
+export const DATABASES = 4;
+
+export const KEYS: readonly string[] = [
+  "k0",
+  "k1",
+  "k2",
+  "k3",
+  "k4",
+  "k5",
+  "k6",
+  "k7",
+  "",
+  "\x00",
+  "\xff\xfe",
+  "k\r\n0",
+  "with space",
+  "{tag}a",
+  "{tag}b",
+  "__proto__",
+  "constructor",
+  "k*",
+  "k[0]",
+  "k\\",
+  "\xc3\xa9",
+  "L".repeat(300),
+  "toString",
+  "1",
+  "n0",
+  "n1",
+  "n2",
+];
+
+const INTEGERS = [
+  "0",
+  "1",
+  "-1",
+  "2",
+  "10",
+  "42",
+  "99999",
+  "-99999",
+  "2147483647",
+  "2147483648",
+  "-2147483648",
+  "-2147483649",
+  "4294967295",
+  "4294967296",
+  "9007199254740991",
+  "9007199254740992",
+  "9007199254740993",
+  "-9007199254740993",
+  "9223372036854775806",
+  "9223372036854775807",
+  "-9223372036854775807",
+  "-9223372036854775808",
+];
+const NEAR_INTEGERS = [
+  "9223372036854775808",
+  "-9223372036854775809",
+  "18446744073709551615",
+  "18446744073709551616",
+  "99999999999999999999",
+  "+5",
+  " 5",
+  "5 ",
+  "00",
+  "-0",
+  "01",
+  "-01",
+  "0x10",
+  "1e3",
+  "1.0",
+  "",
+  "-",
+  "+",
+  "abc",
+  "1a",
+  "a1",
+  "\x001",
+  "1\x00",
+  "1\n",
+  "--1",
+  "1_000",
+  "\xd9\xa1",
+];
+const FLOATS = [
+  "0.1",
+  "0.2",
+  "0.3",
+  "-0.1",
+  "1.5",
+  "3.0",
+  "3.14159265358979323846",
+  "1e3",
+  "1E3",
+  "1e+3",
+  "1e-3",
+  "1.5e300",
+  "1e308",
+  "-1e308",
+  "1e17",
+  "1e18",
+  "1e20",
+  "1e21",
+  "123456789012345678",
+  "0.000001",
+  "0.0000001",
+  "1e-10",
+  "1e-17",
+  "5e-324",
+  ".5",
+  "5.",
+  "-.5",
+  "+1.5",
+  "1.00000000000000000001",
+  "10.00",
+  "100",
+  "200.5",
+  "-200.5",
+  "0.5",
+  "0x1p3",
+  "0x10",
+  "9007199254740993.5",
+  "1000000000000000.25",
+];
+const NEAR_FLOATS = [
+  "inf",
+  "-inf",
+  "+inf",
+  "Infinity",
+  "infinity",
+  "nan",
+  "NaN",
+  "-nan",
+  "1e400",
+  "-1e400",
+  "1e5000",
+  "1e-400",
+  "1e",
+  "1e+",
+  ".",
+  "1.2.3",
+  "1,5",
+  " 1.5",
+  "1.5 ",
+  "1.5x",
+  "",
+  "e5",
+  "\xd9\xa1.\xd9\xa5",
+];
+const PATTERNS = [
+  "*",
+  "k*",
+  "k?",
+  "k[0-3]",
+  "k[^1]",
+  "k[^1-9]",
+  "[k]0",
+  "k[3-0]",
+  "*0",
+  "*a*",
+  "\\k0",
+  "k\\*",
+  "k\\[0]",
+  "k\\\\",
+  "[",
+  "k[",
+  "k[0",
+  "k[0-",
+  "k[^",
+  "]",
+  "",
+  "?",
+  "??",
+  "{tag}*",
+  "*\r\n*",
+  "\xff*",
+  "\x00",
+  "**",
+  "*?*",
+  "*[",
+  "with space",
+  "__proto__",
+  "k\\",
+  "*".repeat(40),
+  "[a-zA-Z]?",
+  "[\\k]?",
+  "[]]",
+  "[^]",
+  "\xc3\xa9*",
+  "nothing*",
+];
+const RANGE_OFFSETS = [
+  "0",
+  "1",
+  "2",
+  "5",
+  "10",
+  "43",
+  "44",
+  "45",
+  "100",
+  "-1",
+  "-2",
+  "-5",
+  "-100",
+  "9223372036854775807",
+  "-9223372036854775808",
+  "2147483648",
+  "-2147483649",
+];
+
+/** True when the server has the command at all (it may answer with an error, but not "unknown command"). */
+export type Supports = (command: string) => boolean;
+
+export class CommandGenerator {
+  readonly #random: SeededRandom;
+  readonly #nowMs: number;
+  readonly #families: (readonly [number, () => Step])[];
+
+  /** `nowMs` only has to be near the servers' clocks (G1). */
+  constructor(random: SeededRandom, nowMs: number, supports: Supports) {
+    this.#random = random;
+    this.#nowMs = nowMs;
+    const exact = (make: () => string[]) => (): Step => ({ args: make(), compare: "exact" });
+    this.#families = [
+      [120, exact(() => this.#set())],
+      [60, exact(() => ["GET", this.#key()])],
+      [40, exact(() => this.#getex())],
+      [16, exact(() => ["GETDEL", this.#key()])],
+      [16, exact(() => ["GETSET", this.#key(), this.#value()])],
+      [16, exact(() => ["SETNX", this.#key(), this.#value()])],
+      [16, exact(() => ["SETEX", this.#key(), this.#seconds(), this.#value()])],
+      [16, exact(() => ["PSETEX", this.#key(), this.#milliseconds(), this.#value()])],
+      [24, exact(() => ["MGET", ...this.#some(() => this.#key(), 1, 6)])],
+      [24, exact(() => ["MSET", ...this.#pairs()])],
+      [16, exact(() => ["MSETNX", ...this.#pairs()])],
+      [30, exact(() => ["APPEND", this.#key(), this.#value()])],
+      [16, exact(() => ["STRLEN", this.#key()])],
+      [
+        30,
+        exact(() => [this.#random.chance(0.8) ? "GETRANGE" : "SUBSTR", this.#key(), this.#offset(), this.#offset()]),
+      ],
+      [30, exact(() => this.#setrange())],
+      [20, exact(() => ["INCR", this.#integerKey()])],
+      [20, exact(() => ["DECR", this.#integerKey()])],
+      [30, exact(() => ["INCRBY", this.#integerKey(), this.#integer()])],
+      [30, exact(() => ["DECRBY", this.#integerKey(), this.#integer()])],
+      [50, exact(() => ["INCRBYFLOAT", this.#floatKey(), this.#float()])],
+      [40, exact(() => ["SET", this.#random.pick(["n0", "n1"]), this.#random.pick(INTEGERS)])],
+      [10, exact(() => ["SET", "n2", this.#float()])],
+
+      [30, exact(() => [this.#random.pick(["DEL", "UNLINK"]), ...this.#some(() => this.#key(), 1, 4)])],
+      [24, exact(() => [this.#random.pick(["EXISTS", "TOUCH"]), ...this.#some(() => this.#key(), 1, 4)])],
+      [20, exact(() => ["TYPE", this.#key()])],
+      [24, exact(() => [this.#random.pick(["RENAME", "RENAMENX"]), this.#key(), this.#key()])],
+      [24, exact(() => this.#copy())],
+      [20, exact(() => ["MOVE", this.#key(), this.#database()])],
+      [8, exact(() => ["SWAPDB", this.#database(), this.#database()])],
+      [24, exact(() => ["SELECT", this.#database()])],
+      [60, exact(() => this.#expire())],
+      [12, exact(() => ["PERSIST", this.#key()])],
+      [24, () => this.#timeReading()],
+      [10, () => ({ args: ["RANDOMKEY"], compare: "existing-key" })],
+      [10, () => ({ args: ["DBSIZE"], compare: "count-of-keys" })],
+      [16, () => ({ args: ["KEYS", this.#pattern()], compare: "unordered" })],
+      [14, () => ({ args: ["SCAN", "0", ...this.#scanOptions()], compare: "scan" })],
+      [6, () => ({ args: this.#badScan(), compare: "exact", asItIs: true })],
+      [
+        1,
+        exact(() => [
+          this.#random.pick(["FLUSHDB", "FLUSHALL"]),
+          ...this.#random.pick([[], ["ASYNC"], ["SYNC"], ["async"], ["NOW"], ["SYNC", "ASYNC"]]),
+        ]),
+      ],
+      [6, exact(() => ["ECHO", this.#value()])],
+      [8, exact(() => ["PING", ...this.#random.pick([[], [this.#value()], ["a", "b"]])])],
+      [24, () => ({ args: this.#nonsense(), compare: "exact", asItIs: true })],
+    ];
+    if (supports("RPUSH"))
+      this.#families.push([12, exact(() => ["RPUSH", this.#key(), ...this.#some(() => this.#value(), 1, 3)])]);
+    if (supports("SADD"))
+      this.#families.push([8, exact(() => ["SADD", this.#key(), ...this.#some(() => this.#value(), 1, 3)])]);
+    if (supports("HSET")) this.#families.push([8, exact(() => ["HSET", this.#key(), this.#value(), this.#value()])]);
+    if (supports("ZADD"))
+      this.#families.push([8, exact(() => ["ZADD", this.#key(), String(this.#random.below(10)), this.#value()])]);
+  }
+
+  next(): Step {
+    const step = this.#random.weighted(this.#families)();
+    if (step.compare === "scan" || step.compare === "existing-key" || step.compare === "count-of-keys") return step;
+    if (this.#random.chance(0.1)) step.args[0] = this.#otherCase(step.args[0]!);
+    if (step.asItIs !== true && this.#random.chance(0.04)) this.#damageArity(step.args);
+    return step;
+  }
+
+  #key(): string {
+    return this.#random.chance(0.75) ? this.#random.pick(KEYS.slice(0, 8)) : this.#random.pick(KEYS);
+  }
+
+  /** Mostly keys that only integers go to, so that integer arithmetic meets integers. */
+  #integerKey(): string {
+    return this.#random.chance(0.85) ? this.#random.pick(["n0", "n1"]) : this.#key();
+  }
+
+  #floatKey(): string {
+    return this.#random.weighted([
+      [8, () => "n2"],
+      [1, () => "n0"],
+      [1, () => this.#key()],
+    ])();
+  }
+
+  #integer(): string {
+    return this.#random.weighted([
+      [5, () => this.#random.pick(INTEGERS)],
+      [2, () => this.#random.pick(NEAR_INTEGERS)],
+      [3, () => String(this.#random.between(-1000, 1000))],
+      [1, () => this.#random.pick(FLOATS)],
+    ])();
+  }
+
+  #float(): string {
+    return this.#random.weighted([
+      [6, () => this.#random.pick(FLOATS)],
+      [2, () => this.#random.pick(NEAR_FLOATS)],
+      [2, () => this.#random.pick(INTEGERS)],
+      [2, () => String((this.#random.unit() - 0.5) * 10 ** this.#random.between(-6, 12))],
+      [2, () => (this.#random.unit() * 1000).toFixed(this.#random.below(12))],
+    ])();
+  }
+
+  #value(): string {
+    return this.#random.weighted([
+      [4, () => this.#random.pick(INTEGERS)],
+      [2, () => this.#random.pick(NEAR_INTEGERS)],
+      [3, () => this.#random.pick(FLOATS)],
+      [1, () => this.#random.pick(NEAR_FLOATS)],
+      [3, () => `value-${this.#random.below(1000)}`],
+      [2, () => this.#random.bytes(this.#random.below(20))],
+      [
+        1,
+        () =>
+          "x".repeat(
+            this.#random.pick([43, 44, 45, 63, 64, 65, 127, 128, 255, 256, 511, 512, 1000, 1023, 1024, 1025, 4096]),
+          ),
+      ],
+      [1, () => ""],
+      [0.1, () => this.#random.bytes(20_000)],
+      [0.03, () => "y".repeat(this.#random.pick([65_535, 65_536, 65_537, 70_000, 200_000]))],
+    ])();
+  }
+
+  #offset(): string {
+    return this.#random.chance(0.9) ? this.#random.pick(RANGE_OFFSETS) : this.#random.pick(NEAR_INTEGERS);
+  }
+
+  #database(): string {
+    return this.#random.chance(0.9)
+      ? String(this.#random.below(DATABASES))
+      : this.#random.pick([
+          "-1",
+          "16",
+          "100",
+          "2147483648",
+          "9223372036854775807",
+          "9223372036854775808",
+          "abc",
+          "",
+          "1.5",
+          " 1",
+        ]);
+  }
+
+  /** Valid seconds from now (G1, G2), zero and past, or out of range. */
+  #seconds(): string {
+    return this.#random.weighted([
+      [8, () => String(this.#random.between(1_000, 200_000_000))],
+      [1, () => this.#random.pick(["0", "-1", "-100"])],
+      [1, () => this.#badTime()],
+    ])();
+  }
+
+  #milliseconds(): string {
+    return this.#random.weighted([
+      [8, () => String(this.#random.between(1_000_000, 200_000_000_000))],
+      [1, () => this.#random.pick(["0", "-1", "-100000"])],
+      [1, () => this.#badTime()],
+    ])();
+  }
+
+  #timestamp(unitMs: 1 | 1000): string {
+    return this.#random.weighted([
+      [
+        8,
+        () =>
+          String(
+            Math.floor(this.#nowMs / unitMs) + Math.floor(this.#random.between(1_000_000, 200_000_000_000) / unitMs),
+          ),
+      ],
+      [2, () => this.#random.pick(["0", "1", "-1", "1000000", String(Math.floor(this.#nowMs / unitMs) - 10_000)])],
+      [1, () => this.#badTime()],
+    ])();
+  }
+
+  #badTime(): string {
+    return this.#random.pick([
+      "9223372036854775807",
+      "-9223372036854775808",
+      "9223372036854775",
+      "-9223372036854775",
+      "9223372036854776",
+      "9223372036854775808",
+      "99999999999999999999",
+      "abc",
+      "",
+      "1.5",
+      "1e3",
+      " 1",
+      "+1000",
+    ]);
+  }
+
+  #expiry(): string[] {
+    return this.#random.pick([
+      () => ["EX", this.#seconds()],
+      () => ["PX", this.#milliseconds()],
+      () => ["EXAT", this.#timestamp(1000)],
+      () => ["PXAT", this.#timestamp(1)],
+    ])();
+  }
+
+  #set(): string[] {
+    const args = ["SET", this.#key(), this.#value()];
+    if (this.#random.chance(0.4)) return args;
+    const choices: (() => string[])[] = [];
+    if (this.#random.chance(0.5)) choices.push(() => this.#expiry());
+    if (this.#random.chance(0.25)) choices.push(() => ["NX"]);
+    if (this.#random.chance(0.25)) choices.push(() => ["XX"]);
+    if (this.#random.chance(0.3)) choices.push(() => ["GET"]);
+    if (this.#random.chance(0.2)) choices.push(() => ["KEEPTTL"]);
+    if (this.#random.chance(0.05)) choices.push(() => this.#expiry());
+    if (this.#random.chance(0.05))
+      choices.push(() => [this.#random.pick(["EX", "PX", "EXAT", "PXAT", "PERSIST", "FOO", "", "NX", "GET"])]);
+    for (const choice of this.#random.shuffle(choices)) args.push(...this.#words(choice()));
+    return args;
+  }
+
+  #getex(): string[] {
+    const args = ["GETEX", this.#key()];
+    if (this.#random.chance(0.6)) args.push(...this.#words(this.#expiry()));
+    else if (this.#random.chance(0.4)) args.push(...this.#words(["PERSIST"]));
+    if (this.#random.chance(0.08)) args.push(this.#random.pick(["PERSIST", "EX", "NX", "KEEPTTL", "junk", ""]));
+    return args;
+  }
+
+  #expire(): string[] {
+    const [name, time] = this.#random.pick<[string, () => string]>([
+      ["EXPIRE", () => this.#seconds()],
+      ["PEXPIRE", () => this.#milliseconds()],
+      ["EXPIREAT", () => this.#timestamp(1000)],
+      ["PEXPIREAT", () => this.#timestamp(1)],
+    ]);
+    const args = [name, this.#key(), time()];
+    if (this.#random.chance(0.5)) args.push(...this.#words([this.#random.pick(["NX", "XX", "GT", "LT"])]));
+    if (this.#random.chance(0.08)) args.push(this.#random.pick(["NX", "XX", "GT", "LT", "FOO", ""]));
+    return args;
+  }
+
+  #timeReading(): Step {
+    const name = this.#random.pick(["TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME"]);
+    return { args: [name, this.#key()], compare: name.startsWith("P") ? "milliseconds" : "seconds" };
+  }
+
+  #setrange(): string[] {
+    const offset = this.#random.weighted([
+      [8, () => String(this.#random.below(80))],
+      [1, () => this.#random.pick(["-1", "-9223372036854775808", ...NEAR_INTEGERS])],
+      // Far beyond the limit: an error for a value, none for an empty one. Never just below it: that would be 512 MB.
+      [1, () => this.#random.pick(["536870912", "4294967295", "4294967296", "9223372036854775807"])],
+    ])();
+    return ["SETRANGE", this.#key(), offset, this.#value()];
+  }
+
+  #copy(): string[] {
+    const args = ["COPY", this.#key(), this.#key()];
+    if (this.#random.chance(0.4)) args.push(...this.#words(["DB"]), this.#database());
+    if (this.#random.chance(0.4)) args.push(...this.#words(["REPLACE"]));
+    if (this.#random.chance(0.05)) args.push(this.#random.pick(["DB", "REPLACE", "FOO", ""]));
+    return args;
+  }
+
+  #pattern(): string {
+    return this.#random.pick(PATTERNS);
+  }
+
+  #scanOptions(): string[] {
+    const args: string[] = [];
+    if (this.#random.chance(0.5)) args.push(...this.#words(["MATCH"]), this.#pattern());
+    if (this.#random.chance(0.5))
+      args.push(...this.#words(["COUNT"]), this.#random.pick(["1", "2", "10", "1000", "9223372036854775807"]));
+    if (this.#random.chance(0.3))
+      args.push(...this.#words(["TYPE"]), this.#random.pick(["string", "list", "hash", "STRING", "nosuch", ""]));
+    return args;
+  }
+
+  #badScan(): string[] {
+    return this.#random.pick([
+      ["SCAN", "abc"],
+      ["SCAN", "-1x"],
+      ["SCAN", "99999999999999999999999"],
+      ["SCAN", "0", "COUNT", "0"],
+      ["SCAN", "0", "COUNT", "-5"],
+      ["SCAN", "0", "COUNT", "abc"],
+      ["SCAN", "0", "COUNT"],
+      ["SCAN", "0", "MATCH"],
+      ["SCAN", "0", "FOO", "1"],
+      ["SCAN", "0", "TYPE"],
+      ["SCAN"],
+      ["SCAN", " 1"],
+      ["SCAN", "1 "],
+    ]);
+  }
+
+  #nonsense(): string[] {
+    return this.#random.weighted<() => string[]>([
+      [
+        4,
+        () => [
+          this.#random.pick([
+            "NOPE",
+            "GETT",
+            "",
+            " GET",
+            "GET ",
+            "\x00",
+            "\xff\xfe",
+            "no\r\nsuch",
+            "SE'T",
+            'S"ET',
+            "__proto__",
+            "constructor",
+            "x".repeat(200),
+          ]),
+          ...this.#some(() => this.#value(), 0, 4),
+        ],
+      ],
+      [
+        1,
+        () => [
+          this.#random.bytes(this.#random.between(1, 12)),
+          ...this.#some(() => this.#random.bytes(this.#random.below(60)), 0, 5),
+        ],
+      ],
+      [
+        2,
+        () => [
+          "NOPE",
+          ...this.#some(() => this.#random.pick(["a".repeat(100), "b".repeat(128), "c".repeat(150), "d"]), 1, 5),
+        ],
+      ],
+      [
+        3,
+        () => [
+          this.#random.pick(["OBJECT", "CONFIG", "CLIENT", "COMMAND"]),
+          this.#random.pick(["NOPE", "", "getx", "no\nsuch", "x".repeat(200), "HELPP"]),
+          ...this.#some(() => this.#value(), 0, 2),
+        ],
+      ],
+      [
+        2,
+        () =>
+          this.#random.pick([
+            ["OBJECT"],
+            ["CONFIG"],
+            ["CLIENT"],
+            ["OBJECT", "ENCODING"],
+            ["OBJECT", "encoding", "a", "b"],
+            ["CONFIG", "GET"],
+            ["CLIENT", "GETNAME", "x"],
+            ["CLIENT", "SETNAME"],
+            ["object", "refcount"],
+            ["RANDOMKEY", "x"],
+            ["DBSIZE", "x"],
+          ]),
+      ],
+      [
+        3,
+        () =>
+          [
+            this.#random.pick([
+              "GET",
+              "SET",
+              "SETEX",
+              "MSET",
+              "MSETNX",
+              "GETRANGE",
+              "INCR",
+              "INCRBY",
+              "EXPIRE",
+              "RENAME",
+              "COPY",
+              "MOVE",
+              "SELECT",
+              "SWAPDB",
+              "ECHO",
+              "PING",
+              "DEL",
+              "EXISTS",
+              "KEYS",
+              "TTL",
+              "GETEX",
+              "GETDEL",
+              "APPEND",
+              "FLUSHALL",
+              "TYPE",
+              "UNLINK",
+              "PERSIST",
+            ]),
+            ...this.#some(() => "a", 0, 7),
+          ].slice(0, this.#random.chance(0.5) ? 1 : 9),
+      ],
+    ])();
+  }
+
+  #pairs(): string[] {
+    const args: string[] = [];
+    for (let i = this.#random.between(1, 4); i > 0; i--) args.push(this.#key(), this.#value());
+    if (this.#random.chance(0.05)) args.pop();
+    return args;
+  }
+
+  #some(make: () => string, least: number, most: number): string[] {
+    return Array.from({ length: this.#random.between(least, most) }, make);
+  }
+
+  /** Option words in upper, lower or mixed case. Only the first of the list is a word; the rest are its values. */
+  #words(list: string[]): string[] {
+    return this.#random.chance(0.2) ? [this.#otherCase(list[0]!), ...list.slice(1)] : list;
+  }
+
+  #otherCase(word: string): string {
+    return this.#random.chance(0.5)
+      ? word.toLowerCase()
+      : [...word].map((c, i) => (i % 2 === 0 ? c.toLowerCase() : c.toUpperCase())).join("");
+  }
+
+  /** One argument too many or too few. Never replaces a value: that could make a deadline that comes while the test runs (G1). */
+  #damageArity(args: string[]): void {
+    if (this.#random.chance(0.5) && args.length > 1) args.pop();
+    else args.push(this.#random.pick(["extra", "", "0", "GET"]));
+  }
+}

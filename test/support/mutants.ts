@@ -1,0 +1,15 @@
+/**
+ * Faults that the server builds in on purpose (FERRITE_CHECKS=1 FERRITE_MUTANT=<name>), to prove that the tests would see
+ * the real ones. A name the server does not know must make it refuse to start.
+ */
+export interface Mutant {
+  name: string;
+  fault: string;
+}
+
+/** Faults of the shard lock that the linearizability test must notice, as a wrong history, a hang or a stopped process. */
+export const LOCK_MUTANTS: readonly Mutant[] = [
+  { name: "lock-skipped", fault: "a command runs without its shard lock" },
+  { name: "released-early", fault: "the shard lock is released before the record is written" },
+  { name: "lost-wakeup", fault: "a thread that slept takes the lock as 1: the other sleepers are not woken" },
+];

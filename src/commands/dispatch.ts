@@ -18,11 +18,11 @@ import { BATCH_MAX } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import { Key } from "../store/key.ts";
-import { NO_ADDRESS } from "../store/segments.ts";
+import { VERSION } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import type { Session } from "./session.ts";
-import { ALL_SHARDS, type CommandSpec, DENY_OOM, NO_AUTH, type Outcome, Done, Retry, WRITE } from "./spec.ts";
+import { ALL_SHARDS, type CommandSpec, DENY_OOM, NO_AUTH, type Outcome, Done, Retry } from "./spec.ts";
 import { CommandTable } from "./table.ts";
 
 /** Longest key that is hashed ahead: longer ones are hashed when their command runs. */
@@ -39,6 +39,14 @@ export class Dispatcher {
   private readonly commandOf = new Int32Array(BATCH_MAX);
   private readonly keysAhead: Key[] = [];
   private readonly isAhead = new Uint8Array(BATCH_MAX);
+  /** Where the bucket of each key was when it was touched; see Index.touchBucket. */
+  private readonly aheadKs = new Int32Array(BATCH_MAX);
+  private readonly aheadWord = new Int32Array(BATCH_MAX);
+  private readonly aheadRegion = new Int32Array(BATCH_MAX);
+  private readonly aheadVersion = new Int32Array(BATCH_MAX);
+  private readonly recordWord = new Int32Array(BATCH_MAX);
+  private readonly recordRegion = new Int32Array(BATCH_MAX);
+  private touchedAhead = false;
   /** Shards locked by the command that runs, ascending. */
   private readonly held: Int32Array;
   private heldCount = 0;
@@ -68,6 +76,7 @@ export class Dispatcher {
     const count = parser.commands;
     const { table, store, commandOf, isAhead } = this;
     const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
+    this.touchedAhead = count > 1;
     for (let i = 0; i < count; i++) {
       const first = firstArgument[i]!;
       const index = table.find(bytes, argumentAt[first]!, argumentBytes[first]!);
@@ -83,20 +92,38 @@ export class Dispatcher {
     if (count < 2) return;
     // The keyspace may change before the command runs; touching the wrong one costs nothing but time.
     const keyspace = this.call.keyspaces.of(session.db);
+    const { aheadKs, aheadWord, aheadRegion, aheadVersion } = this;
+    const index = store.index;
     let sum = 0;
     for (let i = 0; i < count; i++) {
       if (isAhead[i] === 0) continue;
       const key = this.keysAhead[i]!;
-      const shard = store.shardOf(key.hashA);
-      const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
-      sum += store.index.touchBucket(shard, ks, key.hashB);
+      const ks = index.keyspaceAt(store.headerOf(store.shardOf(key.hashA)), keyspace);
+      const version = store.c[ks + VERSION]!;
+      const w = index.touchBucket(ks, key.hashB);
+      aheadKs[i] = ks;
+      aheadWord[i] = w;
+      aheadVersion[i] = version;
+      aheadRegion[i] = index.touchedRegion;
+    }
+    // A loop of its own, with nothing in it but the loads: as many misses as possible are under way at once.
+    const regions = store.arena.words;
+    for (let i = 0; i < count; i++) {
+      if (isAhead[i] !== 0 && aheadWord[i]! >= 0) sum += regions[aheadRegion[i]!]?.[aheadWord[i]!]! | 0;
     }
     for (let i = 0; i < count; i++) {
-      if (isAhead[i] === 0) continue;
+      this.recordWord[i] = -1;
+      if (isAhead[i] === 0 || aheadWord[i]! < 0) continue;
       const key = this.keysAhead[i]!;
-      const shard = store.shardOf(key.hashA);
-      const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
-      sum += store.index.touchRecord(shard, ks, key.hashB);
+      this.recordWord[i] = index.candidate(store.shardOf(key.hashA), aheadRegion[i]!, aheadWord[i]!, key.hashB);
+      this.recordRegion[i] = index.touchedRegion;
+    }
+    for (let i = 0; i < count; i++) {
+      const w = this.recordWord[i]!;
+      if (w < 0) continue;
+      const words = regions[this.recordRegion[i]!];
+      // The value of a small record lies in the line behind its header's.
+      if (words !== undefined) sum += words[w]! + words[w + 20]!;
     }
     this.touched = (this.touched + sum) | 0;
   }
@@ -163,8 +190,18 @@ export class Dispatcher {
   private runSingle(spec: CommandSpec, i: number, call: Call, reply: Reply): Outcome {
     const { store } = this;
     let key = call.key;
-    if (this.isAhead[i] === 1) key = this.keysAhead[i]!;
-    else if (!key.load(call.bytes, call.argAt(1), call.argBytes(1))) {
+    const { index } = store;
+    index.hintWord = -1;
+    if (this.isAhead[i] === 1) {
+      key = this.keysAhead[i]!;
+      if (this.touchedAhead) {
+        index.hintWord = this.aheadWord[i]!;
+        index.hintRegion = this.aheadRegion[i]!;
+        index.hintHash = key.hashB;
+        index.hintKs = this.aheadKs[i]!;
+        index.hintVersion = this.aheadVersion[i]!;
+      }
+    } else if (!key.load(call.bytes, call.argAt(1), call.argBytes(1))) {
       reply.error(ErrorText.keyTooLong);
       return Done;
     }
@@ -295,5 +332,3 @@ export class FatalError extends Error {
     super(`broken inside a critical section: ${cause instanceof Error ? cause.stack : String(cause)}`, { cause });
   }
 }
-
-export { NO_ADDRESS, WRITE };

@@ -1,7 +1,7 @@
 /**
  * Heap of a shard: blocks that stay where they are (index pages, overflow buckets, hint blocks, nodes of large values),
  * by power-of-two size from 64 bytes to 512 KiB. A free block holds the address of the next free one of its size in
- * its first word. Blocks start on 64 bytes.
+ * its first word. A block starts on a multiple of its size.
  *
  * A larger free block is halved before a new segment is opened; blocks are not joined again, but when nothing is
  * handed out any more (after FLUSHALL) all segments go back to the pool.
@@ -82,11 +82,15 @@ export class Heap {
   private carve(shard: number, header: number, wanted: number): Address | Status {
     const c = this.c;
     const units = (SMALLEST << wanted) / UNIT;
-    if (c[header + HEAP_SEGMENT_AT] === 0 || c[header + HEAP_FILL_AT]! + units > c[header + HEAP_END_AT]!) {
+    // Blocks stand on multiples of their size, so that an index page can be named by its frame.
+    let fill = (c[header + HEAP_FILL_AT]! + units - 1) & -units;
+    if (c[header + HEAP_SEGMENT_AT] === 0 || fill + units > c[header + HEAP_END_AT]!) {
       const opened = this.openSegment(shard, header, units);
       if (opened < 0) return opened as Status;
+      fill = 0;
+    } else {
+      this.keepGap(shard, header, c[header + HEAP_FILL_AT]!, fill);
     }
-    const fill = c[header + HEAP_FILL_AT]!;
     c[header + HEAP_FILL_AT] = fill + units;
     return addressOf(c[header + HEAP_SEGMENT_AT]!, fill);
   }
@@ -98,7 +102,7 @@ export class Heap {
     while (this.segments.unitsOf(size) < units) size = (size + 1) as FrameSize;
     const segment = this.segments.open(shard, header, size, SegmentState.Heap);
     if (segment < 0) return segment;
-    this.keepRest(shard, header);
+    if (c[header + HEAP_SEGMENT_AT] !== 0) this.keepGap(shard, header, c[header + HEAP_FILL_AT]!, c[header + HEAP_END_AT]!);
     this.segments.setOlder(shard, segment, c[header + HEAP_NEWEST_AT]!);
     c[header + HEAP_NEWEST_AT] = segment;
     c[header + HEAP_SEGMENT_AT] = segment;
@@ -108,19 +112,14 @@ export class Heap {
     return segment;
   }
 
-  /** Puts what the current segment has left on the free lists, largest pieces first. */
-  private keepRest(shard: number, header: number): void {
-    const c = this.c;
-    const segment = c[header + HEAP_SEGMENT_AT]!;
-    if (segment === 0) return;
-    let fill = c[header + HEAP_FILL_AT]!;
-    const end = c[header + HEAP_END_AT]!;
-    for (let size = HEAP_CLASSES - 1; size >= 0; size--) {
-      const units = (SMALLEST << size) / UNIT;
-      while (fill + units <= end) {
-        this.putFree(shard, header, addressOf(segment, fill), size);
-        fill += units;
-      }
+  /** Puts units `from` to `to` of the current segment on the free lists, in pieces that stand on their own size. */
+  private keepGap(shard: number, header: number, from: number, to: number): void {
+    const segment = this.c[header + HEAP_SEGMENT_AT]!;
+    for (let fill = from; fill < to; ) {
+      let units = fill === 0 ? BLOCK_BYTES_MAX / UNIT : Math.min(fill & -fill, BLOCK_BYTES_MAX / UNIT);
+      while (fill + units > to) units >>>= 1;
+      this.putFree(shard, header, addressOf(segment, fill), classOf(units * UNIT));
+      fill += units;
     }
   }
 

@@ -2,7 +2,8 @@
  * Hash index of one keyspace in one shard: linear hashing over buckets of one cache line.
  *
  *   bucket │ slot 0 │ ... │ slot 6 │ next │ spare │     slot = [hash word B, address]; 64 bytes
- *   directory (keyspace header) → block of 1,024 page addresses → page of 128 buckets
+ *   keyspace header → the first 56 pages of 128 buckets; further ones through blocks of 1,024 page references
+ *   page reference │ place of the 64 KiB frame │ page in it (3 bits) │      the page's address: spare word of bucket 0
  *
  * One insert splits at most one bucket, one removal joins at most one; neither reads a record. Bucket b of a table at
  * level L holds the hashes that end in b's low bits, so in bit-reversed order every bucket of any table size covers one
@@ -20,9 +21,11 @@ import { Status } from "../base/status.ts";
 import type { Heap } from "./heap.ts";
 import type { Key } from "./key.ts";
 import { capacityUnits, isDead, KEY_BYTES_MAX, keyAt, keyspaceOf } from "./record.ts";
-import { type Address, NO_ADDRESS, type Segments } from "./segments.ts";
+import { type Address, NO_ADDRESS, OFFSET_MASK, segmentOf, type Segments } from "./segments.ts";
 import {
   BUCKETS,
+  DIRECT_PAGES,
+  DIRECT_PAGES_AT,
   DIRECTORY,
   DIRECTORY_BLOCKS,
   KEY_COUNT,
@@ -30,11 +33,13 @@ import {
   KEYSPACES_AT,
   LEVEL_MASK,
   SPLIT,
+  VERSION,
 } from "./shard.ts";
 
 const SLOTS = 7;
 const SLOT_WORDS = 2;
 const NEXT_AT = SLOTS * SLOT_WORDS;
+const SPARE_AT = NEXT_AT + 1;
 const BUCKET_WORDS = 16;
 const BUCKET_BYTES = 64;
 const PAGE_SHIFT = 7;
@@ -49,7 +54,8 @@ const SHRINK_AT = 1;
 const FIRST_BUCKETS = 4;
 /** Longest chain ever expected: the bound of every walk. */
 const MAX_CHAIN = 1 << 16;
-const BUCKETS_MAX = DIRECTORY_BLOCKS * BLOCK_PAGES * PAGE_BUCKETS;
+const BUCKETS_MAX = (DIRECT_PAGES + DIRECTORY_BLOCKS * BLOCK_PAGES) * PAGE_BUCKETS;
+const DIRECT_BUCKETS = DIRECT_PAGES * PAGE_BUCKETS;
 
 /** Reverses the bits of a 32-bit word; unsigned. */
 export function reverseBits(x: number): number {
@@ -72,6 +78,12 @@ export class Index {
   /** Word of the record `find` returned, within segments.m. */
   recordWord = 0;
   private entries = new Int32Array(256);
+  /** Where the bucket of the next key to be found is, if its table has not changed since; hintWord -1 = not known. */
+  hintWord = -1;
+  hintRegion = 0;
+  hintHash = 0;
+  hintKs = 0;
+  hintVersion = 0;
 
   constructor(
     private readonly segments: Segments,
@@ -95,10 +107,13 @@ export class Index {
       return NO_ADDRESS;
     }
     const hashB = key.hashB;
-    const mask = c[ks + LEVEL_MASK]!;
-    let bucket = hashB & mask;
-    if (bucket < c[ks + SPLIT]!) bucket = hashB & ((mask << 1) | 1);
-    let w = this.locateBucket(shard, ks, bucket);
+    let w = this.hintWord;
+    if (w >= 0 && this.hintHash === hashB && this.hintKs === ks && this.hintVersion === c[ks + VERSION]) {
+      segments.turnToRegion(this.hintRegion);
+    } else {
+      w = this.locateBucket(shard, ks, this.bucketOf(ks, hashB));
+    }
+    this.hintWord = -1;
     for (let hops = 0; hops < MAX_CHAIN; hops++) {
       const m = segments.m;
       for (let slot = w; slot < w + NEXT_AT; slot += SLOT_WORDS) {
@@ -141,28 +156,35 @@ export class Index {
     return true;
   }
 
-  /** Loads the first line of the bucket that `hashB` falls in, for its side effect on the cache. Returns its first word. */
-  touchBucket(shard: number, ks: number, hashB: number): number {
+  /**
+   * Finds the bucket that `hashB` falls in, without the lock: its first word, in region `touchedRegion`; -1 when there
+   * is no table. The bucket may be another's by the time the lock is held: VERSION tells.
+   */
+  touchBucket(ks: number, hashB: number): number {
     const c = this.c;
-    if (c[ks + BUCKETS] === 0) return 0;
-    const mask = c[ks + LEVEL_MASK]!;
-    let bucket = hashB & mask;
-    if (bucket < c[ks + SPLIT]!) bucket = hashB & ((mask << 1) | 1);
-    const w = this.locateBucket(shard, ks, bucket);
-    return this.segments.m[w]!;
+    if (c[ks + BUCKETS] === 0) return -1;
+    const bucket = this.bucketOf(ks, hashB);
+    if (bucket >= DIRECT_BUCKETS) return -1;
+    const page = c[ks + DIRECT_PAGES_AT + (bucket >>> PAGE_SHIFT)]!;
+    this.touchedRegion = page >>> 17;
+    return ((page & 0x1ffff) << 11) + (bucket & (PAGE_BUCKETS - 1)) * BUCKET_WORDS;
   }
+  touchedRegion = 0;
 
-  /** Loads the header of the first record in that bucket whose hash word matches, likewise. Nothing is compared. */
-  touchRecord(shard: number, ks: number, hashB: number): number {
-    if (this.c[ks + BUCKETS] === 0) return 0;
-    const w = this.locateBucket(shard, ks, this.bucketOf(ks, hashB));
+  /**
+   * The word of the first record in the bucket at `w` whose hash word matches, in region `touchedRegion`; -1 = none.
+   * Without the lock: the record may be another's by the time it is held, so this is only good for touching it.
+   */
+  candidate(shard: number, region: number, w: number, hashB: number): number {
+    this.segments.turnToRegion(region);
     const m = this.segments.m;
     for (let slot = w; slot < w + NEXT_AT; slot += SLOT_WORDS) {
       if (m[slot] !== hashB) continue;
-      const record = this.segments.locate(shard, m[slot + 1]!);
-      return this.segments.m[record]!;
+      const address = m[slot + 1]!;
+      this.touchedRegion = this.segments.regionOf(shard, address);
+      return this.segments.wordOf(shard, address);
     }
-    return 0;
+    return -1;
   }
 
   /** Makes sure the keyspace has a table. Returns 0 or a negative Status. */
@@ -177,8 +199,15 @@ export class Index {
    */
   insert(shard: number, header: number, ks: number, hashB: number, address: Address): number {
     const c = this.c;
+    if (this.slotWord < 0 && c[ks + BUCKETS] === 0) {
+      // No table yet, or `find` removed the last key, which had expired, and the table went with it.
+      const made = this.create(shard, header, ks);
+      if (made < 0) return made;
+      this.slotWord = this.locateBucket(shard, ks, this.bucketOf(ks, hashB));
+      this.slotWords = this.segments.m;
+    }
     if (this.slotWord < 0) {
-      assert(this.lastBucketWord >= 0, "the table was made before the search");
+      assert(this.lastBucketWord >= 0, "an insert follows a search");
       const block = this.heap.take(shard, header, BUCKET_BYTES);
       if (block < 0) return block;
       const w = this.segments.locate(shard, block);
@@ -196,9 +225,20 @@ export class Index {
     return 0;
   }
 
-  /** Replaces the address in the slot that `find` stood on. */
-  setAddress(address: Address): void {
-    this.slotWords[this.slotWord + 1] = address;
+  /** Replaces `from` by `to` in the slot that `find` or `insert` stood on, or wherever a split has put it since. */
+  setAddress(shard: number, ks: number, hashB: number, from: Address, to: Address): void {
+    if (this.slotWord >= 0 && this.slotWords[this.slotWord + 1] === from) {
+      this.slotWords[this.slotWord + 1] = to;
+      return;
+    }
+    const swung = this.swing(shard, ks, hashB, from, to);
+    assert(swung, "a record found has its slot");
+  }
+
+  /** The table has changed: nobody stands on a slot any more. */
+  private leaveSlot(): void {
+    this.slotWord = -1;
+    this.lastBucketWord = -1;
   }
 
   /** Removes the entry of `address` whose hash is `hashB`: the chain's last entry moves into its slot (B2). */
@@ -206,6 +246,7 @@ export class Index {
     const c = this.c;
     const w = this.locateBucket(shard, ks, this.bucketOf(ks, hashB));
     this.removeFromChain(shard, header, w, address, nowSeconds);
+    this.leaveSlot();
     const keys = c[ks + KEY_COUNT]! - 1;
     c[ks + KEY_COUNT] = keys;
     const buckets = c[ks + BUCKETS]!;
@@ -293,6 +334,15 @@ export class Index {
     c[ks + BUCKETS] = 0;
     c[ks + LEVEL_MASK] = 0;
     c[ks + SPLIT] = 0;
+    this.nextVersion(ks);
+  }
+
+  /**
+   * Counts a change of which bucket a hash falls in. Always the last store of the change: who looks ahead without the
+   * lock reads VERSION first, so a mixture of old and new words never goes with the new number.
+   */
+  private nextVersion(ks: number): void {
+    this.c[ks + VERSION] = (this.c[ks + VERSION]! + 1) | 0;
   }
 
   /** Takes the last bucket off a table that is being emptied (its records already freed). */
@@ -301,11 +351,17 @@ export class Index {
     const bucket = c[ks + BUCKETS]! - 1;
     this.dropOverflow(shard, header, ks, bucket, nowSeconds);
     if ((bucket & (PAGE_BUCKETS - 1)) === 0) this.dropPage(shard, header, ks, bucket >>> PAGE_SHIFT, nowSeconds);
-    c[ks + BUCKETS] = bucket;
-    if (bucket === 0) {
-      c[ks + LEVEL_MASK] = 0;
-      c[ks + SPLIT] = 0;
+    // B4 holds at every step, so that a deadline that comes due meanwhile finds its record, or nothing.
+    let mask = c[ks + LEVEL_MASK]!;
+    let split = c[ks + SPLIT]!;
+    if (split === 0) {
+      mask >>>= 1;
+      split = mask + 1;
     }
+    c[ks + LEVEL_MASK] = bucket === 0 ? 0 : mask;
+    c[ks + SPLIT] = bucket === 0 ? 0 : split - 1;
+    c[ks + BUCKETS] = bucket;
+    this.nextVersion(ks);
   }
 
   private dropOverflow(shard: number, header: number, ks: number, bucket: number, nowSeconds: number): void {
@@ -322,21 +378,30 @@ export class Index {
   }
 
   private dropPage(shard: number, header: number, ks: number, page: number, nowSeconds: number): void {
-    const block = this.c[ks + DIRECTORY + (page >>> BLOCK_SHIFT)]!;
-    const w = this.segments.locate(shard, block);
-    const address = this.segments.m[w + (page & (BLOCK_PAGES - 1))]!;
+    const c = this.c;
+    const w = this.locateBucket(shard, ks, page << PAGE_SHIFT);
+    const address = this.segments.m[w + SPARE_AT]!;
     this.heap.give(shard, header, address, PAGE_BYTES, nowSeconds);
-    if ((page & (BLOCK_PAGES - 1)) === 0) {
-      this.heap.give(shard, header, block, BLOCK_BYTES, nowSeconds);
-      this.c[ks + DIRECTORY + (page >>> BLOCK_SHIFT)] = NO_ADDRESS;
-    }
+    if (page < DIRECT_PAGES) return;
+    const further = page - DIRECT_PAGES;
+    if ((further & (BLOCK_PAGES - 1)) !== 0) return;
+    const at = ks + DIRECTORY + (further >>> BLOCK_SHIFT);
+    this.heap.give(shard, header, c[at]!, BLOCK_BYTES, nowSeconds);
+    c[at] = NO_ADDRESS;
   }
 
   private locateBucket(shard: number, ks: number, bucket: number): number {
     const segments = this.segments;
-    const block = segments.locate(shard, this.c[ks + DIRECTORY + (bucket >>> (PAGE_SHIFT + BLOCK_SHIFT))]!);
-    const page = segments.m[block + ((bucket >>> PAGE_SHIFT) & (BLOCK_PAGES - 1))]!;
-    return segments.locate(shard, page) + (bucket & (PAGE_BUCKETS - 1)) * BUCKET_WORDS;
+    let page = 0;
+    if (bucket < DIRECT_BUCKETS) {
+      page = this.c[ks + DIRECT_PAGES_AT + (bucket >>> PAGE_SHIFT)]!;
+    } else {
+      const further = (bucket - DIRECT_BUCKETS) >>> PAGE_SHIFT;
+      const block = segments.locate(shard, this.c[ks + DIRECTORY + (further >>> BLOCK_SHIFT)]!);
+      page = segments.m[block + (further & (BLOCK_PAGES - 1))]!;
+    }
+    segments.turnToRegion(page >>> 17);
+    return ((page & 0x1ffff) << 11) + (bucket & (PAGE_BUCKETS - 1)) * BUCKET_WORDS;
   }
 
   private create(shard: number, header: number, ks: number): number {
@@ -347,33 +412,45 @@ export class Index {
     c[ks + LEVEL_MASK] = FIRST_BUCKETS - 1;
     c[ks + SPLIT] = 0;
     c[ks + BUCKETS] = FIRST_BUCKETS;
+    this.nextVersion(ks);
     return 0;
   }
 
   private addPage(shard: number, header: number, ks: number, page: number): number {
     const c = this.c;
-    const at = ks + DIRECTORY + (page >>> BLOCK_SHIFT);
-    if ((page & (BLOCK_PAGES - 1)) === 0) {
+    const further = page - DIRECT_PAGES;
+    const needsBlock = further >= 0 && (further & (BLOCK_PAGES - 1)) === 0;
+    const at = ks + DIRECTORY + (further >>> BLOCK_SHIFT);
+    if (needsBlock) {
       const block = this.heap.take(shard, header, BLOCK_BYTES);
       if (block < 0) return block;
       c[at] = block;
     }
     const address = this.heap.take(shard, header, PAGE_BYTES);
     if (address < 0) {
-      if ((page & (BLOCK_PAGES - 1)) === 0) {
+      if (needsBlock) {
         this.heap.give(shard, header, c[at]!, BLOCK_BYTES, 0);
         c[at] = NO_ADDRESS;
       }
       return address;
     }
-    const w = this.segments.locate(shard, c[at]!);
-    this.segments.m[w + (page & (BLOCK_PAGES - 1))] = address;
+    const offset = address & OFFSET_MASK;
+    const place = this.segments.place(shard, segmentOf(address)) + (offset >>> 13);
+    const reference = (place << 3) | ((offset >>> 10) & 7);
+    if (further < 0) {
+      c[ks + DIRECT_PAGES_AT + page] = reference;
+    } else {
+      const w = this.segments.locate(shard, c[at]!);
+      this.segments.m[w + (further & (BLOCK_PAGES - 1))] = reference;
+    }
+    const w = this.segments.locate(shard, address);
+    this.segments.m[w + SPARE_AT] = address;
     return 0;
   }
 
   private clearBucket(shard: number, ks: number, bucket: number): void {
     const w = this.locateBucket(shard, ks, bucket);
-    this.segments.m.fill(0, w, w + BUCKET_WORDS);
+    this.segments.m.fill(0, w, w + SPARE_AT);
   }
 
   /** Splits bucket SPLIT into itself and a new last bucket. */
@@ -392,6 +469,8 @@ export class Index {
     } else {
       c[ks + SPLIT] = old + 1;
     }
+    this.nextVersion(ks);
+    this.leaveSlot();
     this.clearBucket(shard, ks, buckets);
     const bit = mask + 1;
     // Both chains are no longer than the one they come from, so the overflow buckets just given back are enough.
@@ -419,6 +498,7 @@ export class Index {
     c[ks + LEVEL_MASK] = mask;
     c[ks + SPLIT] = target;
     c[ks + BUCKETS] = last;
+    this.nextVersion(ks);
     if ((last & (PAGE_BUCKETS - 1)) === 0) this.dropPage(shard, header, ks, last >>> PAGE_SHIFT, nowSeconds);
     this.fillChain(shard, header, ks, target, count, 0, 0);
   }
@@ -440,7 +520,7 @@ export class Index {
         count++;
       }
       const after = m[w + NEXT_AT]!;
-      if (hops === 0) m.fill(0, w, w + BUCKET_WORDS);
+      if (hops === 0) m.fill(0, w, w + SPARE_AT);
       else this.heap.give(shard, header, next, BUCKET_BYTES, 0);
       if (after === NO_ADDRESS) return count;
       next = after;

@@ -25,8 +25,8 @@ export class Key {
 
   /** Loads a key of at most KEY_BYTES_MAX bytes. Returns false, and loads nothing, when it is longer. */
   load(source: Uint8Array, offset: number, length: number): boolean {
+    if (length > KEY_BYTES_MAX) return false;
     if (length > this.words.length << 2) {
-      if (length > KEY_BYTES_MAX) return false;
       this.words = new Int32Array(((length + 3) >>> 2) * 2);
     }
     const words = this.words;

@@ -1,7 +1,7 @@
 /**
  * Large strings: values above INLINE_VALUE_MAX as a tree of chunks, reached only from the record's node.
  *
- *   node (heap block) │ chunks │ entries that fit │ epoch │ 0 │ [place, epoch] × chunks │
+ *   node (heap block) │ chunks │ entries that fit │ epoch │ next │ [place, epoch] × chunks │
  *   chunk             │ a 64 KiB frame; the last one is filled partly │
  *
  * A reader *pins* the shard's epoch under the lock and then reads the node and its chunks without it, for as long as it
@@ -10,6 +10,8 @@
  *
  *   pins    : slots in the shard header, each holding the epoch of one live pin
  *   retired : queue of heap blocks │ next │ kind │ place or address │ chunks or bytes │ epoch │
+ *             values freed whole are linked through their nodes instead (epoch = when they were freed), newest first:
+ *             DEL and FLUSHALL need no room for that
  *
  * Invariants
  *   V1  a page with epoch ≤ a live pin's epoch that can see it never changes
@@ -30,7 +32,16 @@ import {
 import { type FramePool, FrameSize } from "../memory/frame-pool.ts";
 import { BLOCK_BYTES_MAX, type Heap } from "./heap.ts";
 import { type Address, NO_ADDRESS, type Segments } from "./segments.ts";
-import { EPOCH_AT, PIN_AT, PIN_SLOTS, PINS_AT, RETIRED_HEAD_AT, RETIRED_TAIL_AT } from "./shard.ts";
+import {
+  EPOCH_AT,
+  EPOCH_USED_AT,
+  PIN_AT,
+  PIN_SLOTS,
+  PINS_AT,
+  RETIRED_HEAD_AT,
+  RETIRED_TAIL_AT,
+  RETIRED_TREES_AT,
+} from "./shard.ts";
 
 export const CHUNK_BYTES = FRAME_BYTES;
 const CHUNK_SHIFT = 16;
@@ -38,6 +49,7 @@ const CHUNK_SHIFT = 16;
 const NODE_CHUNKS = 0;
 const NODE_FITS = 1;
 const NODE_EPOCH = 2;
+const NODE_NEXT = 3;
 const NODE_ENTRIES = 4;
 
 /** Longest value a node can describe, bytes. */
@@ -45,7 +57,6 @@ export const LARGE_VALUE_MAX = Math.min(((BLOCK_BYTES_MAX - 16) / 8) * CHUNK_BYT
 
 const RETIRED_CHUNK = 1;
 const RETIRED_NODE = 2;
-const RETIRED_TREE = 3;
 const RETIRED_BYTES = 64;
 
 function nodeBytes(chunks: number): number {
@@ -183,7 +194,9 @@ export class LargeValues {
       if (made < 0) return fail(made as Status);
       target = made;
     }
-    if (copied.length > 0 && !this.reserveRetired(shard, header, copied.length + 1)) {
+    let retiring = target !== node && nodeSeen ? 1 : 0;
+    for (const { index } of copied) if (index < had) retiring++;
+    if (retiring > 0 && !this.reserveRetired(shard, header, retiring)) {
       if (target !== node) this.giveNode(shard, header, target);
       return fail(Status.Busy);
     }
@@ -251,7 +264,8 @@ export class LargeValues {
     let place = this.chunkPlace(shard, node, chunk);
     while (run < length) {
       const next = this.chunkPlace(shard, node, ++chunk);
-      if (next !== place + 1) break;
+      // The frame after the last of a region is another region's first.
+      if (next !== place + 1 || (next & FRAME_MASK) === 0) break;
       place = next;
       run = Math.min(length, run + CHUNK_BYTES);
     }
@@ -277,12 +291,16 @@ export class LargeValues {
   free(shard: number, header: number, node: Address, nowSeconds: number): void {
     const w = this.segments.locate(shard, node);
     this.usedBytes -= this.segments.m[w + NODE_CHUNKS]! * CHUNK_BYTES;
-    if (this.c[header + PINS_AT] !== 0 && this.reserveRetired(shard, header, 1)) {
-      this.retire(shard, header, RETIRED_TREE, node, 0);
+    if (this.c[header + PINS_AT] === 0) {
+      this.freeTree(shard, header, node, nowSeconds);
       return;
     }
-    assert(this.c[header + PINS_AT] === 0, "a retired value can be noted while it is pinned");
-    this.freeTree(shard, header, node, nowSeconds);
+    const { c } = this;
+    const { m } = this.segments;
+    c[header + EPOCH_USED_AT] = 1;
+    m[w + NODE_EPOCH] = c[header + EPOCH_AT]!;
+    m[w + NODE_NEXT] = c[header + RETIRED_TREES_AT]!;
+    c[header + RETIRED_TREES_AT] = node;
   }
 
   /** Pins the shard as it is now. Returns a pin slot, or Status.Busy when all are taken. */
@@ -290,8 +308,14 @@ export class LargeValues {
     const c = this.c;
     for (let slot = 0; slot < PIN_SLOTS; slot++) {
       if (c[header + PIN_AT + slot] !== 0) continue;
-      const epoch = c[header + EPOCH_AT]! + 1;
-      c[header + EPOCH_AT] = epoch;
+      let epoch = c[header + EPOCH_AT]!;
+      // Readers between two writes share an epoch: 2^31 of them last for as many writes, not reads.
+      if (c[header + EPOCH_USED_AT] !== 0 || epoch === 0) {
+        epoch++;
+        assert(epoch > 0, "an epoch is positive");
+        c[header + EPOCH_AT] = epoch;
+        c[header + EPOCH_USED_AT] = 0;
+      }
       c[header + PIN_AT + slot] = epoch;
       c[header + PINS_AT] = c[header + PINS_AT]! + 1;
       return slot;
@@ -310,6 +334,7 @@ export class LargeValues {
       const epoch = c[header + PIN_AT + i]!;
       if (epoch !== 0 && epoch < oldest) oldest = epoch;
     }
+    this.freeRetiredTrees(shard, header, oldest, nowSeconds);
     while (c[header + RETIRED_HEAD_AT] !== NO_ADDRESS) {
       const block = c[header + RETIRED_HEAD_AT]!;
       const w = this.segments.locate(shard, block);
@@ -322,8 +347,33 @@ export class LargeValues {
       if (m[w] === NO_ADDRESS) c[header + RETIRED_TAIL_AT] = NO_ADDRESS;
       this.heap.give(shard, header, block, RETIRED_BYTES, nowSeconds);
       if (kind === RETIRED_CHUNK) this.pool.give(what, FrameSize.Small, nowSeconds);
-      else if (kind === RETIRED_NODE) this.heap.give(shard, header, what, bytes, nowSeconds);
-      else this.freeTree(shard, header, what, nowSeconds);
+      else this.heap.give(shard, header, what, bytes, nowSeconds);
+    }
+  }
+
+  /** Frees the values retired before epoch `oldest`: the list's end, since the newest come first. */
+  private freeRetiredTrees(shard: number, header: number, oldest: number, nowSeconds: number): void {
+    const c = this.c;
+    let node = c[header + RETIRED_TREES_AT]!;
+    let before = NO_ADDRESS;
+    while (node !== NO_ADDRESS) {
+      const w = this.segments.locate(shard, node);
+      if (this.segments.m[w + NODE_EPOCH]! < oldest) break;
+      before = node;
+      node = this.segments.m[w + NODE_NEXT]!;
+    }
+    if (node === NO_ADDRESS) return;
+    if (before === NO_ADDRESS) {
+      c[header + RETIRED_TREES_AT] = NO_ADDRESS;
+    } else {
+      const w = this.segments.locate(shard, before);
+      this.segments.m[w + NODE_NEXT] = NO_ADDRESS;
+    }
+    while (node !== NO_ADDRESS) {
+      const w = this.segments.locate(shard, node);
+      const next = this.segments.m[w + NODE_NEXT]!;
+      this.freeTree(shard, header, node, nowSeconds);
+      node = next;
     }
   }
 
@@ -333,6 +383,7 @@ export class LargeValues {
   }
   /** Epoch of a page made now: younger than every pin. */
   private youngest(header: number): number {
+    this.c[header + EPOCH_USED_AT] = 1;
     return this.c[header + EPOCH_AT]! + 1;
   }
 
@@ -345,7 +396,7 @@ export class LargeValues {
     m[w + NODE_CHUNKS] = 0;
     m[w + NODE_FITS] = Math.floor((bytes - 16) / 8);
     m[w + NODE_EPOCH] = this.youngest(header);
-    m[w + 3] = 0;
+    m[w + NODE_NEXT] = NO_ADDRESS;
     return node;
   }
 
@@ -388,6 +439,7 @@ export class LargeValues {
     const c = this.c;
     const block = this.heap.take(shard, header, RETIRED_BYTES);
     assert(block > 0, "room for a retired page was reserved");
+    c[header + EPOCH_USED_AT] = 1;
     const w = this.segments.locate(shard, block);
     const m = this.segments.m;
     m[w] = NO_ADDRESS;

@@ -12,6 +12,7 @@ import { Status } from "../base/status.ts";
 import { Key } from "./key.ts";
 import {
   capacityUnits,
+  deadline,
   Encoding,
   fixedAt,
   isDead,
@@ -29,17 +30,19 @@ import {
   CLEAN_PHASE_AT,
   CLEAN_SEGMENT_AT,
   CLEAN_UNIT_AT,
-  DEAD_UNITS_AT,
   DEADLINE_SUM,
   EXPIRES_COUNT,
   KEY_COUNT,
   LIVE_UNITS_AT,
+  LOG_END_AT,
+  LOG_FILL_AT,
   LOG_MUTABLE_AT,
   LOG_OLDEST_AT,
   LOG_SEGMENT_AT,
   LOG_UNITS_AT,
 } from "./shard.ts";
 import type { Store } from "./store.ts";
+import type { HintVisitor } from "./wheel.ts";
 
 /** Records moved, hints visited or keys dropped in one step: about 20 us under the lock. */
 const STEP = 48;
@@ -122,7 +125,7 @@ export interface MaintenanceLimits {
   mutableUnits: number;
 }
 
-export class Maintenance {
+export class Maintenance implements HintVisitor {
   private readonly key: Key;
   private readonly chain = { addresses: new Int32Array(64) };
 
@@ -138,13 +141,19 @@ export class Maintenance {
   step(shard: number): boolean {
     const { store } = this;
     const header = store.headerOf(shard);
-    let more = !store.wheel.turn(shard, header, store.nowMs, STEP, store);
+    let more = !store.wheel.turn(shard, header, store.nowMs, STEP, this);
     for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
       if (this.keyspaces.isEmptying(keyspace) && this.dropStep(shard, header, keyspace)) more = true;
     }
     if (this.cleanStep(shard, header)) more = true;
     this.sealOne(shard, header);
     return more;
+  }
+
+  /** Wheel visitor: keys of a flushed keyspace leave without a word. */
+  visitHint(shard: number, header: number, keyspace: number, hashB: number, filed: number): void {
+    this.store.quiet = this.keyspaces.isEmptying(keyspace);
+    this.store.visitHint(shard, header, keyspace, hashB, filed);
   }
 
   /** True when a step may have something to do, looked at without the lock. */
@@ -188,6 +197,11 @@ export class Maintenance {
         const w = store.segments.locate(shard, address);
         const m = store.segments.m;
         if (store.snapshotting) store.hooks.beforeChange(shard, address);
+        const due = deadline(m, w);
+        if (due !== 0) {
+          c[ks + EXPIRES_COUNT] = c[ks + EXPIRES_COUNT]! - 1;
+          store.f64[(ks + DEADLINE_SUM) >>> 1]! -= due;
+        }
         if (recordEncoding(m, w) === Encoding.Paged) {
           store.large.free(shard, header, m[fixedAt(m, w)]!, store.nowSeconds);
         }
@@ -198,7 +212,7 @@ export class Maintenance {
       dropped += count + 1;
     }
     if (c[ks + BUCKETS] !== 0) return true;
-    c[ks + EXPIRES_COUNT] = 0;
+    assert(c[ks + EXPIRES_COUNT] === 0, "an empty keyspace has no deadlines");
     store.f64[(ks + DEADLINE_SUM) >>> 1] = 0;
     if (c[header + LIVE_UNITS_AT] === 0 && c[header + LOG_UNITS_AT] !== 0) {
       store.log.dropAllDead(shard, header, store.nowSeconds);
@@ -208,7 +222,9 @@ export class Maintenance {
 
   private wantsCleaning(header: number): boolean {
     const c = this.store.c;
-    const dead = c[header + DEAD_UNITS_AT]!;
+    // All that is neither live nor the untouched rest: the dead in bins, and outside them in sealed segments.
+    const unfilled = c[header + LOG_END_AT]! - c[header + LOG_FILL_AT]!;
+    const dead = c[header + LOG_UNITS_AT]! - c[header + LIVE_UNITS_AT]! - unfilled;
     return dead > DEAD_UNITS_WORTH && dead > c[header + LOG_UNITS_AT]! * this.limits.deadFraction;
   }
 

@@ -6,7 +6,7 @@
  *        2 │ value bytes (Raw), or total bytes (Paged), or 8 (Int) │
  *        3 │ access clock (24) │ spare (8) │
  *      [ 4 │ deadline: low 32 bits of ms since the epoch │            with HAS_DEADLINE
- *        5 │ deadline: high 16 bits │ wheel bucket it is filed in (16) │ ]
+ *        5 │ deadline: high 22 bits │ wheel bucket it is filed in (10) │ ]
  *      [ . │ Int: low word     Paged: address of the node │          not with Raw
  *        . │ Int: high word    Paged: epoch of the node   │ ]
  *          │ key, zero-padded to a word │
@@ -20,6 +20,7 @@
  *   R3  a deadline of 0 with HAS_DEADLINE means "no deadline": the words stay, so that EXPIRE need not move the record
  */
 import { assert } from "../base/assert.ts";
+import { WHEEL_BUCKETS, WHEEL_LEVELS } from "./shard.ts";
 
 export const RecordType = { String: 0, List: 1, Set: 2, SortedSet: 3, Hash: 4, Stream: 5 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
@@ -83,19 +84,25 @@ export function setAccessClock(m: Int32Array, w: number, clock: number): void {
   m[w + 3] = (m[w + 3]! & ~CLOCK_MASK) | clock;
 }
 
+/** Latest deadline a record can carry, ms: all that a double counts exactly. */
+export const DEADLINE_MAX = Number.MAX_SAFE_INTEGER;
+const FILED_SHIFT = 22;
+const DEADLINE_HIGH_MASK = (1 << FILED_SHIFT) - 1;
+assert(Math.floor(DEADLINE_MAX / 4294967296) <= DEADLINE_HIGH_MASK, "a deadline fits beside its bucket");
+assert(WHEEL_LEVELS * WHEEL_BUCKETS < 1 << (32 - FILED_SHIFT), "a bucket number fits beside the deadline");
+
 /** Deadline in ms since the epoch, 0 = none. */
 export function deadline(m: Int32Array, w: number): number {
   if ((m[w]! & (HAS_DEADLINE << 24)) === 0) return 0;
-  return (m[w + 4]! >>> 0) + (m[w + 5]! & 0xffff) * 4294967296;
+  return (m[w + 4]! >>> 0) + (m[w + 5]! & DEADLINE_HIGH_MASK) * 4294967296;
 }
 /** Wheel bucket the record is filed in, 0 = none. Only with deadline words. */
 export function filedIn(m: Int32Array, w: number): number {
-  return m[w + 5]! >>> 16;
+  return m[w + 5]! >>> FILED_SHIFT;
 }
 export function setDeadline(m: Int32Array, w: number, ms: number, filed: number): void {
-  m[w + 4] = ms | 0;
-  if (ms >= 4294967296) m[w + 4] = (ms % 4294967296) | 0;
-  m[w + 5] = Math.floor(ms / 4294967296) | (filed << 16);
+  m[w + 4] = ms | 0; // the low 32 bits, whatever the size
+  m[w + 5] = Math.floor(ms / 4294967296) | (filed << FILED_SHIFT);
 }
 
 /** Words before the key: header, deadline, and the fixed value of encodings other than Raw. */

@@ -63,6 +63,20 @@ export class Segments {
     return ((place & FRAME_MASK) << 14) + ((address & OFFSET_MASK) << 1);
   }
 
+  /** Region and word of an address, without standing on it. */
+  regionOf(shard: number, address: Address): number {
+    return this.c[this.tables + ((shard * SEGMENTS + (address >>> OFFSET_BITS)) << ENTRY_SHIFT)]! >>> FRAME_BITS;
+  }
+  wordOf(shard: number, address: Address): number {
+    const place = this.c[this.tables + ((shard * SEGMENTS + (address >>> OFFSET_BITS)) << ENTRY_SHIFT)]!;
+    return ((place & FRAME_MASK) << 14) + ((address & OFFSET_MASK) << 1);
+  }
+
+  /** Stands on `region` (`m`, `b`). */
+  turnToRegion(region: number): void {
+    if (region !== this.region) this.turnTo(region);
+  }
+
   private turnTo(region: number): void {
     this.m = this.arena.wordsOf(region);
     this.b = this.arena.bytesOf(region);

@@ -14,9 +14,10 @@ export const LOCK_AT = 0;
 /** Worker number + 1 of the holder, for those who wait too long; 0 when nobody. */
 export const OWNER_AT = 1;
 
-// Line 1.
 /** 1 between the first mutation of a critical section and its end: an exception then stops the process. */
-export const MUTATING_AT = 32;
+export const MUTATING_AT = 2;
+
+// Line 1.
 /** Log position of the last write (two words, a double): replies of who saw it wait for it. */
 export const LOG_POSITION_AT = 34;
 /** Bit per interest of somebody (watched, tracked, blocked, notify): zero costs one load. */
@@ -29,8 +30,12 @@ export const CLEAN_PHASE_AT = 39;
 /** Newest pin epoch and number of live pins, see large.ts. */
 export const EPOCH_AT = 41;
 export const PINS_AT = 42;
+/** 1 when a page was made or retired since the newest epoch began: the next pin then begins another. */
+export const EPOCH_USED_AT = 43;
 export const RETIRED_HEAD_AT = 44;
 export const RETIRED_TAIL_AT = 45;
+/** Values freed as a whole while pinned, linked through their nodes. */
+export const RETIRED_TREES_AT = 46;
 
 // Line 2: the log allocator.
 export const LOG_SEGMENT_AT = 64;
@@ -83,26 +88,29 @@ assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before
 export const PIN_SLOTS = 64;
 export const PIN_AT = WHEEL_AT + WHEEL_LEVELS * WHEEL_BUCKETS;
 
-// Keyspaces.
-export const KEYSPACES_AT = PIN_AT + PIN_SLOTS + 6;
-assert(KEYSPACES_AT % 8 === 0, "keyspace headers are aligned");
-export const KEYSPACE_WORDS = 72;
+// Keyspaces: each starts on two cache lines of its own.
+export const KEYSPACES_AT = (PIN_AT + PIN_SLOTS + 31) & ~31;
+export const KEYSPACE_WORDS = 128;
 
 /** Words of a shard header that holds `keyspaces` keyspaces. */
 export function shardWords(keyspaces: number): number {
   return (KEYSPACES_AT + keyspaces * KEYSPACE_WORDS + 31) & ~31;
 }
 
-// Words of a keyspace header, from its start.
+// Words of a keyspace header, from its start. What a lookup in a table of up to 1,024 buckets reads is one cache line.
 export const KEY_COUNT = 0;
 /** Keys that have a deadline. */
 export const EXPIRES_COUNT = 1;
-/** Linear hashing: 2^LEVEL buckets plus SPLIT already split ones. BUCKETS = their sum, 0 before first use. */
+/** Linear hashing: 2^level buckets (LEVEL_MASK = 2^level - 1) plus SPLIT already split ones; BUCKETS = their sum. */
 export const LEVEL_MASK = 2;
 export const SPLIT = 3;
 export const BUCKETS = 4;
+/** Counts the changes of which bucket a hash falls in; never reset. */
+export const VERSION = 5;
 /** Sum of the deadlines, ms (a double), for INFO's avg_ttl. */
 export const DEADLINE_SUM = 6;
-/** Directory: addresses of directory blocks. */
-export const DIRECTORY = 8;
+/** The first pages of buckets, then blocks of the directory of further ones. */
+export const DIRECT_PAGES_AT = 8;
+export const DIRECT_PAGES = 56;
+export const DIRECTORY = DIRECT_PAGES_AT + DIRECT_PAGES;
 export const DIRECTORY_BLOCKS = KEYSPACE_WORDS - DIRECTORY;

@@ -9,18 +9,20 @@
  */
 import { assert } from "../base/assert.ts";
 import { formatInt64, INT64_TEXT_BYTES_MAX, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
+import { Random } from "../base/random.ts";
 import { Status } from "../base/status.ts";
-import type { Arena } from "../memory/arena.ts";
+import { type Arena, FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
 import { lockWithin, tryLock, unlock } from "../memory/lock.ts";
 import { Heap } from "./heap.ts";
 import { Index } from "./index.ts";
 import { Key } from "./key.ts";
-import { LargeValues, type StagedValue } from "./large.ts";
+import { CHUNK_BYTES, LargeValues, type StagedValue } from "./large.ts";
 import { HybridLog } from "./log.ts";
 import {
   capacityUnits,
   deadline,
+  DEADLINE_MAX,
   Encoding,
   filedIn,
   fixedAt,
@@ -63,6 +65,8 @@ export const LOCK_BOUND_MS = 2;
 /** A record rewritten in place may be this many times larger than it needs to be, plus a little. */
 const ROOMY = 2;
 const ROOMY_UNITS = 8;
+/** The latest deadline a record can carry: 48 bits of ms, in the year 10889. */
+export const DEADLINE_MAX_MS = 2 ** 48 - 1;
 
 /** What happened to a key, for `touched`. */
 export const KeyEvent = { Set: 1, Deleted: 2, Expired: 3, Deadline: 4, Flushed: 5, Evicted: 6 } as const;
@@ -98,6 +102,8 @@ export class Store implements HintVisitor {
   readonly large: LargeValues;
   readonly wheel: Wheel;
   readonly counters = new StoreCounters();
+  /** The chance of this worker's commands. */
+  readonly random: Random;
   readonly shards: number;
   readonly keyspaces: number;
   private readonly shardMask: number;
@@ -149,6 +155,7 @@ export class Store implements HintVisitor {
     this.wheel = new Wheel(this.segments, this.heap, this.c);
     this.key = this.newKey();
     this.ownKey = this.newKey();
+    this.random = new Random((geometry.seedA ^ Math.imul(worker + 1, 0x9e3779b9)) >>> 0);
   }
 
   /** A key that hashes with this store's seeds. */
@@ -243,6 +250,14 @@ export class Store implements HintVisitor {
     const m = this.segments.m;
     const clock = this.accessClock;
     if ((m[this.w + 3]! & 0xffffff) !== clock) setAccessClock(m, this.w, clock);
+    return address;
+  }
+
+  /** As `findForRead`, without dating the access (TTL, TYPE, EXISTS). */
+  findUntouched(): Address {
+    const address = this.find();
+    if (address === NO_ADDRESS) this.counters.misses++;
+    else this.counters.hits++;
     return address;
   }
 
@@ -374,6 +389,7 @@ export class Store implements HintVisitor {
     const length = staged.total;
     assert(staged.bytes === length, "a staged value is complete");
     const node = this.large.link(this.shard, this.header, staged.places);
+    this.standAgain();
     if (node < 0) return node;
     const place = this.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs);
     if (place < 0) {
@@ -401,8 +417,9 @@ export class Store implements HintVisitor {
 
   private setPaged(source: Uint8Array, offset: number, length: number, deadlineMs: number): number {
     const node = this.newLarge(length);
+    if (node >= 0) this.large.write(this.shard, node, 0, source, offset, length);
+    this.standAgain();
     if (node < 0) return node;
-    this.large.write(this.shard, node, 0, source, offset, length);
     const place = this.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs);
     if (place < 0) {
       this.large.free(this.shard, this.header, node, this.nowSeconds);
@@ -483,7 +500,7 @@ export class Store implements HintVisitor {
       if (recordEncoding(m, was) === Encoding.Paged && this.replacesValue) {
         this.large.free(shard, header, m[fixedAt(m, was)]!, this.nowSeconds);
       }
-      this.index.setAddress(address);
+      this.index.setAddress(shard, this.ks, key.hashB, old, address);
       this.log.free(shard, header, old);
     }
     const w = this.segments.locate(shard, address);
@@ -497,6 +514,11 @@ export class Store implements HintVisitor {
     if ((flags & HAS_DEADLINE) !== 0) this.writeDeadline(m, w, deadlineMs, filed);
     return 0;
   }
+  /** Turns `segments` back to the region of the record found, after work elsewhere in the shard. */
+  private standAgain(): void {
+    if (this.address !== NO_ADDRESS) this.segments.locate(this.shard, this.address);
+  }
+
   /** False while a record is re-laid with the large value it has. */
   private replacesValue = true;
 
@@ -520,6 +542,9 @@ export class Store implements HintVisitor {
       setDeadline(m, w, 0, filed);
       return;
     }
+    // What lies before the epoch is past either way; beyond 2^53 ms (287,396 years) a double counts no more.
+    if (deadlineMs < 1) deadlineMs = 1;
+    else if (deadlineMs > DEADLINE_MAX) deadlineMs = DEADLINE_MAX;
     this.countDeadline(deadlineMs, 1);
     const wanted = this.wheel.bucketFor(this.header, deadlineMs, this.nowMs);
     if (filed !== 0 && this.wheel.isEarlyEnough(this.header, filed, wanted, this.nowMs)) {
@@ -599,7 +624,7 @@ export class Store implements HintVisitor {
     const m = this.segments.m;
     const w = this.w;
     this.countDeadline(deadline(m, w), -1);
-    if (recordEncoding(m, w) === Encoding.Paged) {
+    if (recordEncoding(m, w) === Encoding.Paged && this.replacesValue) {
       this.large.free(shard, header, m[fixedAt(m, w)]!, this.nowSeconds);
     }
     this.index.remove(shard, header, ks, this.key.hashB, this.address, this.nowSeconds);
@@ -620,12 +645,13 @@ export class Store implements HintVisitor {
     if (this.encoding === Encoding.Paged) return this.writeAtPaged(had, total, position, source, offset, length);
     if (total > INLINE_VALUE_MAX) {
       const node = this.newLarge(total);
+      this.standAgain();
       if (node < 0) return node;
       this.openText();
       this.large.write(this.shard, node, 0, this.textBytes, this.textAt, had);
       if (position > had) this.large.zero(this.shard, node, had, position);
       this.large.write(this.shard, node, position, source, offset, length);
-      this.segments.locate(this.shard, this.address);
+      this.standAgain();
       const status = this.place(RecordType.String, Encoding.Paged, 0, 0, due);
       if (status < 0) {
         this.large.free(this.shard, this.header, node, this.nowSeconds);
@@ -688,6 +714,213 @@ export class Store implements HintVisitor {
     return total;
   }
 
+  /**
+   * Makes the selected key, which is not there, a string of zeros up to `position` and `length` bytes behind them.
+   * Returns its length, or Status with nothing changed.
+   */
+  createAt(position: number, source: Uint8Array, offset: number, length: number): number {
+    assert(this.address === NO_ADDRESS, "a key is created once");
+    const total = position + length;
+    if (total > INLINE_VALUE_MAX) {
+      const node = this.newLarge(total);
+      if (node < 0) return node;
+      this.large.write(this.shard, node, position, source, offset, length);
+      return this.becomePaged(node, total, 0);
+    }
+    const status = this.place(RecordType.String, Encoding.Raw, total, 0, 0);
+    if (status < 0) return status;
+    this.segments.m[this.w + 2] = total;
+    const at = rawValueAt(this.segments.m, this.w);
+    this.segments.b.fill(0, at, at + position);
+    copyIn(source, offset, this.segments.b, at + position, length);
+    this.changed(KeyEvent.Set);
+    return total;
+  }
+
+  /**
+   * As `writeAt`, with a value staged in chunks; the key may also be missing. The staged chunks are copied and stay
+   * their owner's. Returns the new length, or Status with nothing changed.
+   */
+  writeStagedAt(position: number, staged: StagedValue): number {
+    assert(staged.bytes === staged.total, "a staged value is complete");
+    const found = this.address !== NO_ADDRESS;
+    const had = found ? this.stringLength() : 0;
+    const due = found ? this.deadlineMs : 0;
+    const total = Math.max(had, position + staged.total);
+    if (found && this.encoding === Encoding.Paged) {
+      if (!this.log.isMutable(this.shard, this.address)) {
+        const status = this.relay(due, 0);
+        if (status < 0) return status;
+      }
+      this.beginChange();
+      const { shard, header } = this;
+      const node = this.large.prepareWrite(shard, header, this.node, had, position, position + staged.total);
+      this.segments.locate(shard, this.address);
+      if (node < 0) return node;
+      this.writePaged(node, total);
+      setAccessClock(this.m, this.w, this.accessClock);
+      if (position > had) this.large.zero(shard, node, had, position);
+      this.copyStaged(node, position, staged);
+      this.segments.locate(shard, this.address);
+      this.changed(KeyEvent.Set);
+      return total;
+    }
+    const node = this.newLarge(total);
+    if (node < 0) return node;
+    if (found) {
+      this.segments.locate(this.shard, this.address);
+      this.openText();
+      this.large.write(this.shard, node, 0, this.textBytes, this.textAt, had);
+    }
+    this.copyStaged(node, position, staged);
+    return this.becomePaged(node, total, due);
+  }
+
+  private copyStaged(node: Address, position: number, staged: StagedValue): void {
+    let done = 0;
+    for (const place of staged.places) {
+      const part = Math.min(CHUNK_BYTES, staged.bytes - done);
+      const source = this.arena.bytesOf(place >>> FRAME_BITS);
+      this.large.write(this.shard, node, position + done, source, (place & FRAME_MASK) * FRAME_BYTES, part);
+      done += part;
+    }
+  }
+
+  /** Gives the selected key the finished large value at `node`. Returns `total`, or Status with the value freed. */
+  private becomePaged(node: Address, total: number, deadlineMs: number): number {
+    if (this.address !== NO_ADDRESS) this.segments.locate(this.shard, this.address);
+    const status = this.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs);
+    if (status < 0) {
+      this.large.free(this.shard, this.header, node, this.nowSeconds);
+      return status;
+    }
+    this.writePaged(node, total);
+    this.changed(KeyEvent.Set);
+    return total;
+  }
+
+  // ---- values on their way to another key, or to a reply ----
+
+  /** What `carry` took down; valid until the next `carry`. `carriedNode` belongs to the record it was found in. */
+  carriedType: RecordType = RecordType.String;
+  carriedEncoding: Encoding = Encoding.Raw;
+  carriedBytes = Buffer.allocUnsafe(1024);
+  carriedLength = 0;
+  carriedLow = 0;
+  carriedHigh = 0;
+  carriedNode: Address = NO_ADDRESS;
+  carriedShard = 0;
+  carriedHeader = 0;
+  private carriedIsRelinked = false;
+
+  /** Takes down what the record found holds: a Raw value's bytes are copied, a Paged one's node is named. */
+  carry(): void {
+    assert(this.address !== NO_ADDRESS, "what is carried is there");
+    this.carriedType = this.type;
+    this.carriedEncoding = this.encoding;
+    this.carriedShard = this.shard;
+    this.carriedHeader = this.header;
+    this.carriedLength = this.valueBytes;
+    this.carriedIsRelinked = false;
+    if (this.carriedEncoding === Encoding.Raw) {
+      const length = this.carriedLength;
+      if (length > this.carriedBytes.length) this.carriedBytes = Buffer.allocUnsafe(length);
+      copyIn(this.segments.b, this.rawAt, this.carriedBytes, 0, length);
+    } else if (this.carriedEncoding === Encoding.Int) {
+      this.carriedLow = this.intLow;
+      this.carriedHigh = this.intHigh;
+    } else {
+      this.carriedNode = this.node;
+    }
+  }
+
+  /**
+   * Gives the selected key, just looked up, the value carried. With `moves` the source is to be removed by
+   * `removeCarried` before the locks are released: pages are then handed over where they can be. Returns 0, or Status
+   * with nothing changed.
+   */
+  setCarried(deadlineMs: number, moves: boolean): number {
+    const { carriedType: type, carriedEncoding: encoding, carriedLength: length } = this;
+    assert(type === RecordType.String, "only strings are carried");
+    if (encoding === Encoding.Paged) {
+      const relinks = moves && this.carriedShard === this.shard;
+      const node = relinks ? this.carriedNode : this.copyCarriedNode();
+      if (node < 0) return node;
+      const status = this.place(type, encoding, 0, 0, deadlineMs);
+      if (status < 0) {
+        if (!relinks) this.large.free(this.shard, this.header, node, this.nowSeconds);
+        return status;
+      }
+      this.carriedIsRelinked = relinks;
+      this.writePaged(node, length);
+    } else {
+      const isRaw = encoding === Encoding.Raw;
+      const status = this.place(type, encoding, isRaw ? length : 0, 0, deadlineMs);
+      if (status < 0) return status;
+      const m = this.segments.m;
+      m[this.w + 2] = length;
+      if (isRaw) {
+        copyIn(this.carriedBytes, 0, this.segments.b, rawValueAt(m, this.w), length);
+      } else {
+        const at = fixedAt(m, this.w);
+        m[at] = this.carriedLow;
+        m[at + 1] = this.carriedHigh;
+      }
+    }
+    this.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  private copyCarriedNode(): Address | Status {
+    const length = this.carriedLength;
+    const node = this.newLarge(length);
+    if (node < 0) return node;
+    for (let position = 0; position < length; position += CHUNK_BYTES) {
+      const at = this.large.locateByte(this.carriedShard, this.carriedNode, position);
+      const source = this.large.chunkBytes;
+      this.large.write(this.shard, node, position, source, at, Math.min(CHUNK_BYTES, length - position));
+    }
+    return node;
+  }
+
+  /** Removes the record found, whose value was carried to another key by `setCarried(.., true)`. */
+  removeCarried(event: KeyEvent): void {
+    this.replacesValue = !this.carriedIsRelinked;
+    this.remove(event);
+    this.replacesValue = true;
+  }
+
+  /** Carries the value found, whose pages then outlive the set that follows, until `dropCarried`: they are still read. */
+  holdCarried(): void {
+    this.carry();
+    this.replacesValue = false;
+  }
+  /** Ends holdCarried. With `wasReplaced` the pages held go back. */
+  dropCarried(wasReplaced: boolean): void {
+    this.replacesValue = true;
+    if (wasReplaced && this.carriedEncoding === Encoding.Paged) {
+      this.large.free(this.carriedShard, this.carriedHeader, this.carriedNode, this.nowSeconds);
+    }
+  }
+
+  /** A keyspace was emptied or exchanged as a whole: tells who listens. The caller holds all shard locks. */
+  keyspaceChanged(keyspace: number): void {
+    for (let shard = 0; shard < this.shards; shard++) {
+      const header = this.headerOf(shard);
+      this.c[header + MUTATING_AT] = 1;
+      if (this.c[header + INTEREST_AT] !== 0) this.hooks.touched(shard, keyspace, KeyEvent.Flushed);
+    }
+  }
+
+  /** Keys of a keyspace in a shard whose lock is held; those that are due by now are removed first. */
+  countKeys(shard: number, keyspace: number): number {
+    const header = this.headerOf(shard);
+    const ks = this.index.keyspaceAt(header, keyspace);
+    if (this.c[ks + EXPIRES_COUNT] === 0) return this.c[ks + KEY_COUNT]!;
+    if (this.wheel.isDue(header, this.nowMs)) this.wheel.turn(shard, header, this.nowMs, DUE_HINTS_MAX, this);
+    return this.c[ks + KEY_COUNT]!;
+  }
+
   // ---- expiry ----
 
   /** Wheel visitor: expires, files again or drops. */
@@ -713,9 +946,10 @@ export class Store implements HintVisitor {
       if (due === 0) {
         setDeadline(m, w, 0, 0);
       } else if (due <= this.nowMs) {
-        this.counters.expired++;
         this.beginChange();
         this.removeFound();
+        if (this.quiet) continue;
+        this.counters.expired++;
         this.hooks.removedByStore(shard, keyspace, KeyEvent.Expired);
         this.changed(KeyEvent.Expired);
       } else {
@@ -724,6 +958,9 @@ export class Store implements HintVisitor {
       }
     }
   }
+
+  /** True while hints of a flushed keyspace are visited: its keys are gone already, nobody is told again. */
+  quiet = false;
 
   // ---- checking ----
 
@@ -772,6 +1009,8 @@ export class Store implements HintVisitor {
 }
 
 const INT_TEXT = Buffer.alloc(24);
+/** Due hints that DBSIZE visits in one shard. */
+const DUE_HINTS_MAX = 4096;
 
 /** Copies `length` bytes from a message into a region. */
 function copyIn(source: Uint8Array, offset: number, target: Buffer, at: number, length: number): void {

@@ -12,6 +12,9 @@
  * Invariant
  *   T1  every record with a deadline has a hint in the bucket it names, and that bucket is visited at or before the
  *       deadline (or, past due, at the next turn)
+ *   T2  on level 1 and above a hint is never filed in the current bucket: what is in it came there earlier and has yet
+ *       to move down, before level 0's bucket of the tick is visited
+ * A clock set back takes the wheel with it: buckets then come up early, which only files their hints again.
  * Source: Varghese and Lauck 1987 (hierarchical timing wheels). Locking: the holder of the shard lock.
  */
 import { assert } from "../base/assert.ts";
@@ -26,6 +29,8 @@ const FIRST_BYTES = 64;
 const LARGEST_BYTES = 1024;
 /** Ticks turned in one call at most: a clock that jumps ahead by days is caught up with in steps. */
 const TICKS_A_CALL = 4096;
+/** Ticks by which the wheel may be ahead of a batch's clock (workers read theirs at different times): a second. */
+const TICKS_SET_BACK = 16;
 
 export interface HintVisitor {
   /** Told every hint of a bucket that is due; `filed` is the bucket's number + 1. */
@@ -79,7 +84,7 @@ export class Wheel {
     const span = WHEEL_BUCKETS ** level;
     const current = Math.floor(tick / span);
     const ahead = (bucket - (current % WHEEL_BUCKETS) + WHEEL_BUCKETS) % WHEEL_BUCKETS;
-    return level === 0 ? current + ahead + 1 : (current + ahead) * span;
+    return (current + ahead) * span + 1;
   }
 
   /** Files a hint. Returns false when there is no room for it now: the key then expires when it is next looked at. */
@@ -126,41 +131,46 @@ export class Wheel {
     const at = (header + WHEEL_TIME_AT) >>> 1;
     let tick = this.time(header, nowMs) / TICK_MS;
     const target = Math.floor(nowMs / TICK_MS);
+    if (target < tick - TICKS_SET_BACK) {
+      this.f64[at] = target * TICK_MS;
+      return true;
+    }
     let left = budget;
-    for (let turned = 0; tick < target; turned++) {
-      if (c[header + WHEEL_HINTS_AT] === 0) {
-        tick = target;
-        break;
+    for (let turned = 0; tick < target && c[header + WHEEL_HINTS_AT] !== 0; turned++) {
+      if (turned === TICKS_A_CALL || left <= 0) return false;
+      // This tick may be the first of a bucket of upper levels: its hints move down first (T2).
+      let span = WHEEL_BUCKETS;
+      for (let level = 1; level < WHEEL_LEVELS && tick % span === 0; level++, span *= WHEEL_BUCKETS) {
+        const bucket = level * WHEEL_BUCKETS + (Math.floor(tick / span) % WHEEL_BUCKETS);
+        left = this.visit(shard, header, bucket + 1, left, visitor);
+        if (c[header + WHEEL_AT + bucket] !== NO_ADDRESS) return false;
       }
-      if (turned === TICKS_A_CALL || left <= 0) break;
       // Level 0's bucket of this tick is over: all in it are due.
       left = this.visit(shard, header, (tick % WHEEL_BUCKETS) + 1, left, visitor);
-      if (c[header + WHEEL_AT + (tick % WHEEL_BUCKETS)] !== NO_ADDRESS) break;
-      // Entering the next tick may enter the next bucket of upper levels, whose hints move down.
-      const entered = tick + 1;
-      let complete = true;
-      this.f64[at] = entered * TICK_MS;
-      let span = WHEEL_BUCKETS;
-      for (let level = 1; level < WHEEL_LEVELS && entered % span === 0; level++, span *= WHEEL_BUCKETS) {
-        const filed = level * WHEEL_BUCKETS + (Math.floor(entered / span) % WHEEL_BUCKETS) + 1;
-        left = this.visit(shard, header, filed, left, visitor);
-        if (c[header + WHEEL_AT + filed - 1] !== NO_ADDRESS) complete = false;
-      }
-      if (!complete) {
-        // Not all moved down within the budget: stay on the tick before, and come back to the rest.
-        this.f64[at] = tick * TICK_MS;
-        return false;
-      }
-      tick = entered;
+      if (c[header + WHEEL_AT + (tick % WHEEL_BUCKETS)] !== NO_ADDRESS) return false;
+      tick = Math.min(target, tick + this.emptyTicks(header, tick));
+      this.f64[at] = tick * TICK_MS;
     }
-    this.f64[at] = tick * TICK_MS;
-    return tick >= target;
+    if (tick < target) this.f64[at] = target * TICK_MS;
+    return true;
+  }
+
+  /** Ticks from `tick` (visited) on in which nothing can be due: as far as the levels below a fresh bucket are empty. */
+  private emptyTicks(header: number, tick: number): number {
+    let span = 1;
+    for (let level = 0; level < WHEEL_LEVELS - 1 && tick % (span * WHEEL_BUCKETS) === 0; level++) {
+      const first = header + WHEEL_AT + level * WHEEL_BUCKETS;
+      for (let bucket = 0; bucket < WHEEL_BUCKETS; bucket++) if (this.c[first + bucket] !== NO_ADDRESS) return span;
+      span *= WHEEL_BUCKETS;
+    }
+    return span;
   }
 
   /** True when a turn would have something to do. Looked at without the lock. */
   isDue(header: number, nowMs: number): boolean {
     if (this.c[header + WHEEL_HINTS_AT] === 0) return false;
-    return Math.floor(nowMs / TICK_MS) * TICK_MS > this.f64[(header + WHEEL_TIME_AT) >>> 1]!;
+    const behind = Math.floor(nowMs / TICK_MS) - this.f64[(header + WHEEL_TIME_AT) >>> 1]! / TICK_MS;
+    return behind > 0 || behind < -TICKS_SET_BACK;
   }
 
   /** Visits the hints of a bucket, a block at a time, while `left` lasts. Returns what is left of the budget. */

@@ -19,6 +19,7 @@ import type { Reply } from "../protocol/reply.ts";
 import { ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import { Key } from "../store/key.ts";
 import { VERSION } from "../store/shard.ts";
+import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import type { Session } from "./session.ts";
@@ -128,13 +129,14 @@ export class Dispatcher {
     this.touched = (this.touched + sum) | 0;
   }
 
-  /** Runs command `i` of the prepared batch for `session`. */
-  run(parser: Parser, i: number, bytes: Buffer, session: Session): Outcome {
+  /** Runs command `i` of the prepared batch for `session`; `staged` are its long arguments, if any. */
+  run(parser: Parser, i: number, bytes: Buffer, session: Session, staged: readonly StagedValue[]): Outcome {
     const { call, reply, table } = this;
     const first = parser.firstArgument[i]!;
     const argCount = parser.argumentCount[i]!;
     call.setArguments(bytes, parser.argumentAt, parser.argumentBytes, first, argCount);
     call.session = session;
+    call.staged = staged;
     session.commands++;
     const index = this.commandOf[i]!;
     if (index < 0) {
@@ -162,7 +164,7 @@ export class Dispatcher {
     session.lastCommand = index;
     session.commandName = spec.subcommands === undefined && spec !== table.all[index] ? spec.name.toLowerCase() : "";
     if ((spec.flags & DENY_OOM) !== 0) {
-      if (this.memoryExceeded) {
+      if (this.memoryExceeded || (staged.length > 0 && staged.some((value) => value.refused))) {
         reply.error(ErrorText.outOfMemory);
         return Done;
       }
@@ -293,8 +295,13 @@ export class Dispatcher {
     return all;
   }
 
-  private mayGrow(): boolean {
+  /** Asks for another region. */
+  wantRegion(): void {
     this.call.server.wantRegion();
+  }
+
+  private mayGrow(): boolean {
+    this.wantRegion();
     return this.store.pool.mayGrow;
   }
 

@@ -15,10 +15,38 @@ const FIRST_BYTES = 64 << 10;
 /** Above this the buffer is handed on in the middle of a batch. */
 const HAND_ON_BYTES = 256 << 10;
 
+/** A part of a large value that a reader holds still: streamed from shared memory, the pin given back at the end. */
+export interface PinnedRange {
+  shard: number;
+  node: number;
+  /** Pin slot, from LargeValues.pin. */
+  pin: number;
+  /** Next byte of the value to send, and the one behind the last. */
+  position: number;
+  end: number;
+}
+
 export interface ReplyTarget {
   /** Takes `length` bytes from the start of `bytes`; the buffer is used again afterwards. */
   handOn(bytes: Buffer, length: number): void;
+  /** Takes a range to be sent after what was handed on so far. */
+  stream(range: PinnedRange): void;
 }
+
+/** What `large` needs of the store: the value the store stands on, of Paged encoding. */
+export interface LargeSource {
+  shard: number;
+  header: number;
+  readonly node: number;
+  readonly large: {
+    pin(header: number): number;
+    read(shard: number, node: number, position: number, target: Uint8Array, offset: number, length: number): void;
+  };
+}
+
+/** Shorter large values are copied into the buffer: a pin and its own socket writes cost more. */
+const STREAM_BYTES = 128 << 10;
+const COPY_STEP = 64 << 10;
 
 export class Reply {
   bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
@@ -28,7 +56,7 @@ export class Reply {
   protocol: 2 | 3 = 2;
   /** Errors written since the start, for the statistics. */
   errors = 0;
-  target: ReplyTarget = { handOn: () => {} };
+  target: ReplyTarget = { handOn: () => {}, stream: () => {} };
   /** Times the buffer was handed on: a reply that began before cannot be taken back. */
   handedOn = 0;
 
@@ -144,6 +172,28 @@ export class Reply {
   }
   /** The end of a bulk string begun with bulkHead. */
   bulkEnd(): void {
+    this.ensure(2);
+    this.line();
+  }
+
+  /** Bulk string of `length` bytes from `position` of the large value the store stands on. */
+  large(source: LargeSource, position: number, length: number): void {
+    const { shard, node } = source;
+    this.head(36, length);
+    const pin = length > STREAM_BYTES ? source.large.pin(source.header) : -1;
+    if (pin >= 0) {
+      this.handOnNow();
+      this.handedOn++;
+      this.target.stream({ shard, node, pin, position, end: position + length });
+    } else {
+      // Short, or all pins of the shard are taken.
+      for (let done = 0; done < length; done += COPY_STEP) {
+        const part = Math.min(COPY_STEP, length - done);
+        this.ensure(part);
+        source.large.read(shard, node, position + done, this.bytes, this.at, part);
+        this.at += part;
+      }
+    }
     this.ensure(2);
     this.line();
   }

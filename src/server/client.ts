@@ -4,12 +4,15 @@
  *
  * States: reading; *suspended* (a command could not get a lock or room: it is retried next turn, its bytes still in the
  * query buffer); *waiting* (a reply comes later); *full* (the output queue is above its bound: no further command runs
- * until it drains, input is still taken up to the query buffer's limit).
+ * until it drains, input is still taken up to the query buffer's limit); *staging* (a long value goes straight into
+ * chunks of shared memory as it arrives, outside any lock; the query buffer holds the command's head).
  */
-import { Close, Done, Later, Retry, type Outcome } from "../commands/spec.ts";
+import { Close, Done, Later, type Outcome, Retry, STAGES } from "../commands/spec.ts";
 import { Session } from "../commands/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
-import type { Reply, ReplyTarget } from "../protocol/reply.ts";
+import type { PinnedRange, Reply, ReplyTarget } from "../protocol/reply.ts";
+import { StagedValue } from "../store/large.ts";
+import { INLINE_VALUE_MAX } from "../store/record.ts";
 import type { Engine } from "./engine.ts";
 
 /** What carries the bytes: a socket, or a test. */
@@ -31,6 +34,11 @@ export interface ClientHost {
 /** Bytes of replies waiting for the socket at which a connection's commands wait. */
 const OUTPUT_FULL = 32 << 20;
 const FIRST_QUERY_BYTES = 4096;
+/** Bytes of large values sent in one turn of one connection: about a millisecond. */
+const STREAM_A_TURN = 2 << 20;
+const WRITE_MAX = 1 << 20;
+/** Commands between two looks at the clock within a turn. */
+const LOOK_AT_CLOCK = 64;
 
 export class Client implements ReplyTarget {
   readonly session: Session;
@@ -39,9 +47,17 @@ export class Client implements ReplyTarget {
   private query: Buffer | null = null;
   private queryAt = 0;
   private queryEnd = 0;
-  private readonly output: Buffer[] = [];
+  /** The value that is arriving, and the bytes of its line end still to come. */
+  private staging: StagedValue | null = null;
+  private lineEnd = 0;
+  private staged: StagedValue[] = [];
+  private readonly output: (Buffer | PinnedRange)[] = [];
   private outputAt = 0;
+  /** The transport took less than it was given: nothing is written until it drains. */
+  private blocked = false;
   outputBytes = 0;
+  /** Monotonic ms since when the output has been above its soft limit, 0 = it is not. */
+  private overSoftSince = 0;
   suspended = false;
   waiting = false;
   closing = false;
@@ -70,7 +86,9 @@ export class Client implements ReplyTarget {
     engine.beginTurn();
     this.session.activeMs = engine.monotonicMs;
     if (this.query !== null || this.suspended || this.waiting || this.outputBytes > OUTPUT_FULL) {
-      this.keep(bytes, 0, bytes.length);
+      let from = 0;
+      if (this.staging !== null && this.stagingIsDirect) from = this.stage(bytes, 0, bytes.length);
+      this.keep(bytes, from, bytes.length);
       if (!this.suspended && !this.waiting) this.proceed();
     } else {
       const at = this.process(bytes, 0, bytes.length);
@@ -82,17 +100,16 @@ export class Client implements ReplyTarget {
 
   /** Goes on with the input kept: after a suspension, a late reply, a drain, or a turn that ran out. */
   proceed(): void {
-    if (this.query === null || this.waiting || this.closing || this.outputBytes > OUTPUT_FULL) {
-      this.suspended = false;
-      return;
-    }
     this.suspended = false;
+    if (this.closed) return;
+    if (!this.blocked && this.output.length > 0) this.drained();
+    if (this.query === null || this.waiting || this.closing || this.outputBytes > OUTPUT_FULL) return;
+    if (this.staging !== null && !this.stageFromQuery()) return;
     const query = this.query;
-    this.queryAt = this.process(query, this.queryAt, this.queryEnd);
-    if (this.closing || this.queryAt === this.queryEnd) {
-      this.query = null;
-      this.queryAt = 0;
-      this.queryEnd = 0;
+    const at = this.process(query, this.queryAt, this.queryEnd);
+    if (this.query === query) {
+      this.queryAt = at;
+      if (this.closing || at === this.queryEnd) this.query = null;
     }
     this.flush();
   }
@@ -105,52 +122,109 @@ export class Client implements ReplyTarget {
     reply.target = this;
     let at = start;
     let budget = engine.turnCommands;
-    while (at < end && budget > 0) {
+    const until = engine.monotonicMs + engine.turnMs;
+    while (at < end) {
       at = parser.parse(bytes, at, end, Math.min(BATCH_MAX, budget), this.progress, session.authenticated);
       const count = parser.commands;
+      const { error } = parser;
       if (count > 0) {
         dispatcher.prepare(parser, bytes, session);
         for (let i = 0; i < count; i++) {
-          const outcome = dispatcher.run(parser, i, bytes, session);
-          if (outcome === Done) continue;
-          const rest = this.stop(outcome, parser.startOf[i]!, parser.endOf[i]!);
-          if (rest >= 0) {
+          const outcome = dispatcher.run(parser, i, bytes, session, this.staged);
+          if (outcome === Done) {
+            if (this.staged.length > 0) this.dropStaged();
+            if (i % LOOK_AT_CLOCK !== LOOK_AT_CLOCK - 1 || i === count - 1) continue;
+            if (engine.clock.monotonicMs() < until) continue;
+            // The rest of the batch waits for the next turn, so that nobody waits long for this connection.
             this.progress.clear();
-            return rest;
+            this.later();
+            return parser.endOf[i]!;
           }
+          return this.stop(outcome, bytes, i, end);
         }
         budget -= count;
       }
-      if (parser.error !== "") {
-        reply.error(parser.error);
+      if (error !== "") {
+        reply.error(error);
         this.closing = true;
         return end;
       }
-      if (count === 0) return at;
+      if (count === 0) break;
       if (this.outputBytes > OUTPUT_FULL) return at;
+      if (at < end && (budget <= 0 || (count >= LOOK_AT_CLOCK && engine.clock.monotonicMs() >= until))) {
+        this.later();
+        return at;
+      }
     }
-    if (at < end) this.later();
+    if (at < end && this.progress.bulk > INLINE_VALUE_MAX && this.beginStaging(bytes, at, end)) return end;
     return at;
   }
 
-  /** Returns where to go on later, or -1 to go on now. */
-  private stop(outcome: Outcome, startOf: number, endOf: number): number {
+  /** A command did not end in the ordinary way. Returns where to go on later. */
+  private stop(outcome: Outcome, bytes: Buffer, i: number, end: number): number {
+    const { parser } = this.engine;
+    const startOf = parser.startOf[i]!;
+    const endOf = parser.endOf[i]!;
+    const wasStaged = this.staged.length > 0;
     if (outcome === Retry) {
       this.later();
+      if (bytes[startOf] !== 42 || wasStaged) {
+        this.keepParsed(bytes, i, end);
+        return end;
+      }
+      this.progress.clear();
       return startOf;
     }
-    if (outcome === Later) {
-      this.waiting = true;
-      return endOf;
+    this.progress.clear();
+    if (outcome === Later) this.waiting = true;
+    if (outcome === Close) this.closing = true;
+    if (wasStaged) this.dropStaged();
+    return endOf;
+  }
+
+  /**
+   * Keeps a command that is to be retried and cannot be read again as it came: an inline request was unquoted in place,
+   * a staged value is not in the bytes. It is written out anew, with what follows it behind.
+   */
+  private keepParsed(bytes: Buffer, i: number, end: number): void {
+    const { parser } = this.engine;
+    const first = parser.firstArgument[i]!;
+    const count = parser.argumentCount[i]!;
+    const parts: Buffer[] = [Buffer.from(`*${count}\r\n`)];
+    let size = parts[0]!.length;
+    const starts: number[] = [];
+    const lengths: number[] = [];
+    let complete = true;
+    for (let j = first; j < first + count; j++) {
+      const at = parser.argumentAt[j]!;
+      const length = parser.argumentBytes[j]!;
+      lengths.push(length);
+      if (at < 0) {
+        starts.push(at);
+        complete = false;
+        continue;
+      }
+      const head = Buffer.from(`$${length}\r\n`);
+      starts.push(size + head.length);
+      parts.push(head, Buffer.from(bytes.subarray(at, at + length)), LINE_END);
+      size += head.length + length + 2;
     }
-    if (outcome === Close) {
-      this.closing = true;
-      return endOf;
-    }
-    return -1;
+    const rest = Buffer.from(bytes.subarray(parser.endOf[i]!, end));
+    this.query = Buffer.concat([...parts, rest]);
+    this.queryAt = 0;
+    this.queryEnd = this.query.length;
+    this.progress.clear();
+    if (complete) return;
+    // All arguments are read: the parser only has to enter them.
+    this.progress.arguments = count;
+    this.progress.done = count;
+    this.progress.at = size;
+    this.progress.starts = starts;
+    this.progress.lengths = lengths;
   }
 
   private later(): void {
+    if (this.suspended) return;
     this.suspended = true;
     this.host.proceedLater(this);
   }
@@ -164,15 +238,18 @@ export class Client implements ReplyTarget {
     write(reply);
     this.waiting = false;
     this.flush();
-    this.proceed();
+    if (!this.suspended) this.proceed();
   }
+
+  // ---- input that waits ----
 
   private keep(bytes: Buffer, from: number, to: number): void {
     const length = to - from;
     if (length === 0) return;
-    const needs = this.engine.parser.needs;
+    if (this.queryBytes + length > this.engine.queryBytesMax) return this.lost();
     if (this.query === null) {
-      this.query = Buffer.allocUnsafeSlow(Math.max(FIRST_QUERY_BYTES, length, this.suspended ? 0 : needs));
+      const needs = this.suspended || this.waiting ? 0 : this.engine.parser.needs;
+      this.query = Buffer.allocUnsafeSlow(Math.max(FIRST_QUERY_BYTES, length, needs));
       this.queryAt = 0;
       this.queryEnd = 0;
     } else if (this.queryEnd + length > this.query.length) {
@@ -188,15 +265,96 @@ export class Client implements ReplyTarget {
     this.queryEnd += length;
   }
 
-  /** Bytes of input waiting. */
+  /** Bytes of input waiting, staged ones included. */
   get queryBytes(): number {
-    return this.queryEnd - this.queryAt;
+    return this.queryEnd - this.queryAt + (this.staging === null ? 0 : this.staging.bytes);
+  }
+
+  /** Starts to stage the long argument at which the command at `at` stopped, if it is a command that can take one. */
+  private beginStaging(bytes: Buffer, at: number, end: number): boolean {
+    const { engine, progress } = this;
+    if (progress.done < 2) return false;
+    const index = engine.dispatcher.table.find(bytes, at + progress.starts[0]!, progress.lengths[0]!);
+    if (index < 0 || (engine.dispatcher.table.all[index]!.flags & STAGES) === 0) return false;
+    const head = progress.at;
+    const staging = new StagedValue(engine.arena, engine.store.pool, progress.bulk);
+    staging.refused = engine.wouldExceed(progress.bulk);
+    const query = Buffer.allocUnsafeSlow(Math.max(FIRST_QUERY_BYTES, head));
+    bytes.copy(query, 0, at, at + head);
+    const rest = bytes.subarray(at + head, end);
+    this.query = query;
+    this.queryAt = 0;
+    this.queryEnd = head;
+    this.staging = staging;
+    this.lineEnd = 2;
+    const taken = this.stage(rest, 0, rest.length);
+    this.keep(rest, taken, rest.length);
+    if (this.staging === null && !this.suspended) this.later();
+    return true;
+  }
+
+  /** True while nothing but the head is in the query buffer, so that bytes may go straight on. */
+  private get stagingIsDirect(): boolean {
+    return this.queryEnd - this.queryAt === this.progress.at;
+  }
+
+  /** Takes bytes of the value that arrives. Returns the offset of the first byte not taken. */
+  private stage(bytes: Buffer, from: number, to: number): number {
+    const staging = this.staging!;
+    const part = Math.min(to - from, staging.total - staging.bytes);
+    const taken = staging.write(bytes, from, part);
+    from += taken;
+    if (taken < part) {
+      // No room: another region is on its way, or there will be none.
+      this.engine.dispatcher.wantRegion();
+      if (!this.engine.store.pool.mayGrow) {
+        staging.refuse(this.engine.store.nowSeconds);
+        return this.stage(bytes, from, to);
+      }
+      this.later();
+      return from;
+    }
+    if (staging.bytes < staging.total) return from;
+    const skipped = Math.min(this.lineEnd, to - from);
+    this.lineEnd -= skipped;
+    from += skipped;
+    if (this.lineEnd > 0) return from;
+    this.staged.push(staging);
+    this.staging = null;
+    const { progress } = this;
+    progress.starts.push(-this.staged.length);
+    progress.lengths.push(staging.total);
+    progress.done++;
+    progress.bulk = -1;
+    return from;
+  }
+
+  /** As `stage`, from what the query buffer holds behind the head. Returns true when the value is complete. */
+  private stageFromQuery(): boolean {
+    const query = this.query!;
+    const body = this.queryAt + this.progress.at;
+    if (this.queryEnd === body) return false;
+    const taken = this.stage(query, body, this.queryEnd);
+    query.copy(query, body, taken, this.queryEnd);
+    this.queryEnd -= taken - body;
+    return this.staging === null;
+  }
+
+  /** Lets go of values that the command did not take over. */
+  private dropStaged(): void {
+    for (const value of this.staged) value.discard(this.engine.store.nowSeconds);
+    this.staged = [];
   }
 
   // ---- output ----
 
   handOn(bytes: Buffer, length: number): void {
     this.send(bytes, length);
+  }
+
+  stream(range: PinnedRange): void {
+    this.output.push(range);
+    this.outputBytes += range.end - range.position;
   }
 
   /** Sends what the batch replied; ends the connection when it is to close. */
@@ -206,7 +364,11 @@ export class Client implements ReplyTarget {
       this.send(reply.bytes, reply.at);
       reply.at = 0;
     }
-    if (this.closing && !this.closed && this.output.length === 0) this.transport.end();
+    if (this.output.length > 0) {
+      if (!this.blocked) this.drained();
+    } else if (this.closing && !this.closed) {
+      this.transport.end();
+    }
   }
 
   private send(bytes: Buffer, length: number): void {
@@ -218,25 +380,67 @@ export class Client implements ReplyTarget {
       sent = this.transport.write(bytes, 0, length);
       if (sent === length) return;
       if (sent < 0) return this.lost();
+      this.blocked = true;
     }
     this.output.push(Buffer.from(bytes.subarray(sent, length)));
     this.outputBytes += length - sent;
+    const { hardBytes } = this.engine.outputLimit;
+    if (hardBytes > 0 && this.outputBytes > hardBytes) this.lost();
   }
 
   /** The transport takes bytes again. */
   drained(): void {
+    this.blocked = false;
+    let streamed = 0;
     while (this.output.length > 0) {
       const next = this.output[0]!;
+      if (isRange(next)) {
+        if (streamed >= STREAM_A_TURN) return this.later();
+        const sent = this.sendRange(next);
+        if (sent < 0) return this.lost();
+        streamed += sent;
+        if (this.blocked) return;
+        if (next.position < next.end) continue;
+        this.output.shift();
+        this.engine.unpin(next);
+        continue;
+      }
       const sent = this.transport.write(next, this.outputAt, next.length - this.outputAt);
       if (sent < 0) return this.lost();
       this.outputAt += sent;
       this.outputBytes -= sent;
-      if (this.outputAt < next.length) return;
+      if (this.outputAt < next.length) {
+        this.blocked = true;
+        return;
+      }
       this.output.shift();
       this.outputAt = 0;
     }
     if (this.closing) this.transport.end();
-    else if (this.query !== null && !this.suspended) this.later();
+    else if (this.query !== null && !this.suspended && !this.waiting) this.later();
+  }
+
+  /** Sends a run of neighbouring chunks straight from shared memory. Returns the bytes sent, -1 = closed. */
+  private sendRange(range: PinnedRange): number {
+    const { large } = this.engine.store;
+    const run = large.contiguous(range.shard, range.node, range.position, Math.min(range.end - range.position, WRITE_MAX));
+    const at = large.locateByte(range.shard, range.node, range.position);
+    const sent = this.transport.write(large.chunkBytes, at, run);
+    if (sent < 0) return -1;
+    if (sent < run) this.blocked = true;
+    range.position += sent;
+    this.outputBytes -= sent;
+    this.engine.outputBytes += sent;
+    this.totalOutput += sent;
+    return sent;
+  }
+
+  /** Closes the connection when its output has been above the soft limit for too long. */
+  checkSoftLimit(nowMs: number): void {
+    const { softBytes: soft, softSeconds } = this.engine.outputLimit;
+    if (soft === 0 || this.outputBytes <= soft) this.overSoftSince = 0;
+    else if (this.overSoftSince === 0) this.overSoftSince = nowMs;
+    else if (nowMs - this.overSoftSince > softSeconds * 1000) this.lost();
   }
 
   private lost(): void {
@@ -256,8 +460,21 @@ export class Client implements ReplyTarget {
     if (this.closed) return;
     this.closed = true;
     this.closing = true;
+    for (const item of this.output) if (isRange(item)) this.engine.unpin(item);
     this.output.length = 0;
+    this.outputBytes = 0;
     this.query = null;
+    this.queryAt = 0;
+    this.queryEnd = 0;
+    this.staging?.discard(this.engine.store.nowSeconds);
+    this.staging = null;
+    this.dropStaged();
     this.host.closed(this);
   }
+}
+
+const LINE_END = Buffer.from("\r\n");
+
+function isRange(item: Buffer | PinnedRange): item is PinnedRange {
+  return !(item instanceof Uint8Array);
 }

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
+import type { OutputBufferLimit } from "../base/config/syntax.ts";
 import { Call } from "../commands/call.ts";
 import { Dispatcher } from "../commands/dispatch.ts";
 import type { ServerServices } from "../commands/services.ts";
@@ -11,7 +12,7 @@ import { commandTable } from "../commands/table.ts";
 import { keyspacesOf } from "../memory/control.ts";
 import type { Arena } from "../memory/arena.ts";
 import { Parser } from "../protocol/parser.ts";
-import { Reply } from "../protocol/reply.ts";
+import { type PinnedRange, Reply } from "../protocol/reply.ts";
 import { Keyspaces, Maintenance } from "../store/maintenance.ts";
 import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
@@ -28,6 +29,14 @@ export class Engine {
   private maxMemory: number;
   /** Commands of one connection in one turn. */
   turnCommands: number;
+  /** Time of one connection in one turn, ms. */
+  turnMs: number;
+  /** Most bytes of input a connection may have waiting. */
+  queryBytesMax: number;
+  /** Output limits of ordinary clients; 0 = none. */
+  outputLimit: OutputBufferLimit;
+  /** Pins whose shard lock was not to be had when their reader was done. */
+  private readonly unpinLater: PinnedRange[] = [];
   /** Counters of the clients of this engine, bytes. */
   inputBytes = 0;
   outputBytes = 0;
@@ -56,10 +65,16 @@ export class Engine {
     this.cells = new Cells(control, worker);
     this.maxMemory = config.maxMemoryBytes;
     this.turnCommands = config.number("server.turn_max_commands");
+    this.turnMs = config.number("server.turn_max_microseconds") / 1000;
+    this.queryBytesMax = config.number("server.query_buffer_limit");
+    this.outputLimit = config.outputBufferLimits.normal;
     call.stringMax = config.number("server.proto_max_bulk_len");
     config.onChange("*", () => {
       this.maxMemory = config.maxMemoryBytes;
       this.turnCommands = config.number("server.turn_max_commands");
+      this.turnMs = config.number("server.turn_max_microseconds") / 1000;
+      this.queryBytesMax = config.number("server.query_buffer_limit");
+      this.outputLimit = config.outputBufferLimits.normal;
       this.parser.limits.bulkMax = config.number("server.proto_max_bulk_len");
       call.stringMax = this.parser.limits.bulkMax;
       this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
@@ -86,6 +101,22 @@ export class Engine {
     return this.cells.sum(Cell.usedBytes) + this.cells.sum(Cell.bufferBytes);
   }
 
+  /** True when `bytes` more would go beyond the memory limit. */
+  wouldExceed(bytes: number): boolean {
+    return this.usedMemory() + bytes > this.maxMemory;
+  }
+
+  /** Gives back the pin of a range that is sent, or not wanted any more. */
+  unpin(range: PinnedRange): void {
+    const { store } = this;
+    if (!store.lock(range.shard)) {
+      this.unpinLater.push(range);
+      return;
+    }
+    store.large.unpin(range.shard, store.headerOf(range.shard), range.pin, store.nowSeconds);
+    store.unlock(range.shard);
+  }
+
   /** Publishes this worker's counters. */
   endTurn(): void {
     const { cells, store, dispatcher } = this;
@@ -103,6 +134,7 @@ export class Engine {
   maintain(workers: number, budgetMs: number): void {
     this.setTime();
     const { store, maintenance } = this;
+    for (const range of this.unpinLater.splice(0)) this.unpin(range);
     const emptying = maintenance.isEmptyingAny;
     const until = this.clock.monotonicMs() + budgetMs;
     for (let shard = this.worker; shard < store.shards; shard += workers) {

@@ -15,11 +15,16 @@ export interface ProcessFacts {
 /** What one worker asks of all. */
 export type Ask =
   | { kind: "clients" }
+  /** `asker`: the session that asks; it is counted, and told of, but not closed. */
   | { kind: "kill"; filter: KillFilter; asker: number }
   | { kind: "config"; changes: readonly ConfigChange[] }
+  | { kind: "activeExpire"; on: boolean }
   | { kind: "reset" };
 
-export type Answer = { kind: "clients"; lines: ClientLine[] } | { kind: "count"; count: number } | { kind: "done" };
+export type Answer =
+  | { kind: "clients"; lines: ClientLine[] }
+  | { kind: "killed"; count: number; askerMatched: boolean }
+  | { kind: "done" };
 
 export type ToWorker =
   | {

@@ -1,9 +1,12 @@
 /** What a worker's handlers may ask of the server: sums of the cells at once, everything else over the main thread. */
 import { heapSize } from "bun:jsc";
+import { realFiles, readText } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
-import type { ClientLine, KillFilter, ServerServices, ServerTotals } from "../commands/services.ts";
+import type { ClientLine, KillFilter, ProcessUse, ServerServices, ServerTotals } from "../commands/services.ts";
 import type { Session } from "../commands/session.ts";
+import { BLOCKING } from "../commands/spec.ts";
+import type { CommandTable } from "../commands/table.ts";
 import type { Control } from "../memory/control.ts";
 import { CLIENTS_AT } from "../memory/control.ts";
 import type { Reply } from "../protocol/reply.ts";
@@ -15,8 +18,34 @@ import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 declare const FERRITE_VERSION: string | undefined;
 declare const FERRITE_COMMIT: string | undefined;
 
-/** Seconds over which the rates of INFO are the mean. */
-const RATE_MS = 1600;
+/** INFO's rates are the mean of this many samples, taken at least this long apart: of the last 1.6 seconds, as Redis's. */
+const SAMPLES = 16;
+const SAMPLE_MS = 100;
+/** Resident memory and CPU time are read again after this time at the earliest. */
+const PROCESS_USE_MS = 100;
+const PAGE_BYTES = 4096;
+/** Hints turned in one go of an expire pass, under the shard's lock. */
+const PASS_STEP = 256;
+
+/** Counters that CONFIG RESETSTAT sets to 0. */
+const RESETTABLE = [
+  "totalConnections",
+  "rejectedConnections",
+  "totalCommands",
+  "netInputBytes",
+  "netOutputBytes",
+  "expiredKeys",
+  "keyspaceHits",
+  "keyspaceMisses",
+  "errorReplies",
+] as const satisfies readonly (keyof ServerTotals)[];
+
+interface Sample {
+  readonly atMs: number;
+  readonly commands: number;
+  readonly input: number;
+  readonly output: number;
+}
 
 export class Services implements ServerServices {
   engine!: Engine;
@@ -24,12 +53,22 @@ export class Services implements ServerServices {
   private readonly cells: Cells;
   private readonly pending = new Map<number, (answers: Answer[]) => void>();
   private nextAsk = 1;
-  private rateAt = systemClock.monotonicMs();
-  private rateCommands = 0;
-  private rateInput = 0;
-  private rateOutput = 0;
+  private readonly samples: Sample[] = [];
+  /** Every worker samples the sum of all, so that each knows the peak of the process. */
   private peak = 0;
-  private readonly base: Partial<Record<keyof ServerTotals, number>> = {};
+  private readonly base: Record<(typeof RESETTABLE)[number], number> = {
+    totalConnections: 0,
+    rejectedConnections: 0,
+    totalCommands: 0,
+    netInputBytes: 0,
+    netOutputBytes: 0,
+    expiredKeys: 0,
+    keyspaceHits: 0,
+    keyspaceMisses: 0,
+    errorReplies: 0,
+  };
+  private use: ProcessUse = { residentBytes: 0, userMicros: 0, systemMicros: 0 };
+  private useAtMs = -Infinity;
 
   readonly startedMs: number;
   readonly pid = process.pid;
@@ -43,7 +82,7 @@ export class Services implements ServerServices {
   constructor(
     private readonly worker: number,
     private readonly control: Control,
-    facts: ProcessFacts,
+    private readonly facts: ProcessFacts,
     private readonly clients: Map<number, Client>,
     private readonly config: Config,
     private readonly tell: (message: ToMain) => void,
@@ -56,6 +95,16 @@ export class Services implements ServerServices {
     this.executable = facts.executable;
   }
 
+  get table(): CommandTable {
+    return this.engine.dispatcher.table;
+  }
+
+  /** What the start settled on, as far as the limit of descriptors goes; a value set since then counts up to that. */
+  get maxClients(): number {
+    const configured = this.config.number("server.maxclients");
+    return this.config.provenance("server.maxclients").kind === "runtime" ? configured : this.facts.maxClients;
+  }
+
   countClients(change: number): void {
     Atomics.add(this.control.i32, CLIENTS_AT, change);
     this.cells.set(Cell.clients, this.clients.size);
@@ -66,7 +115,6 @@ export class Services implements ServerServices {
 
   /** Rates and sizes that are not counted per turn. */
   tick(): void {
-    const now = systemClock.monotonicMs();
     this.cells.set(Cell.heapBytes, heapSize());
     let buffers = 0;
     let blocked = 0;
@@ -74,7 +122,7 @@ export class Services implements ServerServices {
     let maxOutput = 0;
     for (const client of this.clients.values()) {
       buffers += client.queryBytes + client.outputBytes;
-      if (client.waiting) blocked++;
+      if (this.isBlocked(client)) blocked++;
       maxInput = Math.max(maxInput, client.queryBytes);
       maxOutput = Math.max(maxOutput, client.outputBytes);
     }
@@ -82,68 +130,116 @@ export class Services implements ServerServices {
     this.cells.set(Cell.blocked, blocked);
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
-    const elapsed = now - this.rateAt;
-    if (elapsed < RATE_MS) return;
-    const { engine } = this;
-    const perSecond = 1000 / elapsed;
-    this.cells.set(Cell.opsPerSecond, (engine.dispatcher.commandsRun - this.rateCommands) * perSecond);
-    this.cells.set(Cell.inputPerSecond, (engine.inputBytes - this.rateInput) * perSecond);
-    this.cells.set(Cell.outputPerSecond, (engine.outputBytes - this.rateOutput) * perSecond);
-    this.rateAt = now;
-    this.rateCommands = engine.dispatcher.commandsRun;
-    this.rateInput = engine.inputBytes;
-    this.rateOutput = engine.outputBytes;
+    this.peak = Math.max(this.peak, this.usedMemory());
+    this.sample();
+  }
+
+  /** Waiting in a blocking command; a client that waits for other workers (CLIENT LIST) is not blocked. */
+  private isBlocked(client: Client): boolean {
+    const last = client.session.lastCommand;
+    return client.waiting && last >= 0 && (this.table.all[last]!.flags & BLOCKING) !== 0;
+  }
+
+  private sample(): void {
+    const { engine, samples, cells } = this;
+    const atMs = systemClock.monotonicMs();
+    const newest = samples.at(-1);
+    if (newest !== undefined && atMs - newest.atMs < SAMPLE_MS) return;
+    samples.push({
+      atMs,
+      commands: engine.dispatcher.commandsRun,
+      input: engine.inputBytes,
+      output: engine.outputBytes,
+    });
+    if (samples.length > SAMPLES + 1) samples.shift();
+    const oldest = samples[0]!;
+    const latest = samples.at(-1)!;
+    if (oldest === latest) return;
+    const perSecond = 1000 / (latest.atMs - oldest.atMs);
+    cells.set(Cell.opsPerSecond, (latest.commands - oldest.commands) * perSecond);
+    cells.set(Cell.inputPerSecond, (latest.input - oldest.input) * perSecond);
+    cells.set(Cell.outputPerSecond, (latest.output - oldest.output) * perSecond);
+  }
+
+  /** Data, buffers and JS heaps, bytes. */
+  private usedMemory(): number {
+    return this.engine.usedMemory() + this.cells.sum(Cell.heapBytes);
   }
 
   totals(): ServerTotals {
     this.engine.endTurn();
-    const { cells } = this;
-    const since = (name: keyof ServerTotals, value: number) => value - (this.base[name] ?? 0);
-    const usedMemory = this.engine.usedMemory() + cells.sum(Cell.heapBytes);
+    const { cells, base } = this;
+    const usedMemory = this.usedMemory();
     this.peak = Math.max(this.peak, usedMemory);
     return {
       connectedClients: this.connectedClients(),
-      totalConnections: since("totalConnections", cells.sum(Cell.connections)),
-      rejectedConnections: since("rejectedConnections", cells.sum(Cell.rejected)),
-      totalCommands: since("totalCommands", cells.sum(Cell.commands)),
-      netInputBytes: since("netInputBytes", cells.sum(Cell.inputBytes)),
-      netOutputBytes: since("netOutputBytes", cells.sum(Cell.outputBytes)),
-      expiredKeys: since("expiredKeys", cells.sum(Cell.expired)),
-      keyspaceHits: since("keyspaceHits", cells.sum(Cell.hits)),
-      keyspaceMisses: since("keyspaceMisses", cells.sum(Cell.misses)),
-      errorReplies: since("errorReplies", cells.sum(Cell.errors)),
+      totalConnections: cells.sum(Cell.connections) - base.totalConnections,
+      rejectedConnections: cells.sum(Cell.rejected) - base.rejectedConnections,
+      totalCommands: cells.sum(Cell.commands) - base.totalCommands,
+      netInputBytes: cells.sum(Cell.inputBytes) - base.netInputBytes,
+      netOutputBytes: cells.sum(Cell.outputBytes) - base.netOutputBytes,
+      expiredKeys: cells.sum(Cell.expired) - base.expiredKeys,
+      keyspaceHits: cells.sum(Cell.hits) - base.keyspaceHits,
+      keyspaceMisses: cells.sum(Cell.misses) - base.keyspaceMisses,
+      errorReplies: cells.sum(Cell.errors) - base.errorReplies,
       opsPerSecond: Math.round(cells.sum(Cell.opsPerSecond)),
       inputKbps: cells.sum(Cell.inputPerSecond) / 1024,
       outputKbps: cells.sum(Cell.outputPerSecond) / 1024,
       usedMemory,
       usedMemoryPeak: this.peak,
+      dataBytes: cells.sum(Cell.usedBytes),
+      bufferBytes: cells.sum(Cell.bufferBytes),
+      heapBytes: cells.sum(Cell.heapBytes),
       blockedClients: cells.sum(Cell.blocked),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
     };
   }
 
-  resetTotals(): void {
-    this.ask({ kind: "reset" }, () => {});
+  processUse(): ProcessUse {
+    const now = systemClock.monotonicMs();
+    if (now - this.useAtMs < PROCESS_USE_MS) return this.use;
+    this.useAtMs = now;
+    const { user, system } = process.cpuUsage();
+    this.use = { residentBytes: residentBytes(), userMicros: user, systemMicros: system };
+    return this.use;
+  }
+
+  resetTotals(done: () => void): void {
+    this.ask({ kind: "reset" }, done);
   }
 
   /** What was counted so far no longer counts. */
   private resetBase(): void {
-    const names: (keyof ServerTotals)[] = [
-      "totalConnections",
-      "rejectedConnections",
-      "totalCommands",
-      "netInputBytes",
-      "netOutputBytes",
-      "expiredKeys",
-      "keyspaceHits",
-      "keyspaceMisses",
-      "errorReplies",
-    ];
-    for (const name of names) this.base[name] = 0;
+    for (const name of RESETTABLE) this.base[name] = 0;
     const now = this.totals();
-    for (const name of names) this.base[name] = now[name];
+    for (const name of RESETTABLE) this.base[name] = now[name];
     this.peak = now.usedMemory;
+    this.samples.length = 0;
+    this.sample();
+  }
+
+  setActiveExpire(on: boolean, done: () => void): void {
+    this.ask({ kind: "activeExpire", on }, done);
+  }
+
+  expirePass(): void {
+    const { engine } = this;
+    engine.beginTurn();
+    const { store } = engine;
+    for (let shard = 0; shard < store.shards; shard++) {
+      for (let whole = false; !whole && store.lock(shard); ) {
+        whole = store.wheel.turn(shard, store.headerOf(shard), store.nowMs, PASS_STEP, engine.maintenance);
+        store.unlock(shard);
+      }
+    }
+  }
+
+  isLocal(session: Session): boolean {
+    const client = this.clients.get(session.id);
+    if (client === undefined) return false;
+    const { address } = client;
+    return isLoopback(address) || address === `${this.config.text("server.unix_socket")}:0`;
   }
 
   describeClient(session: Session): string {
@@ -165,7 +261,7 @@ export class Services implements ServerServices {
       `name=${session.name}`,
       `age=${Math.floor((wall - session.createdMs) / 1000)}`,
       `idle=${Math.floor((now - session.activeMs) / 1000)}`,
-      `flags=${client.waiting ? "b" : session.noEvict ? "e" : "N"}`,
+      `flags=${this.flagsOf(client)}`,
       `db=${session.db}`,
       "sub=0",
       "psub=0",
@@ -181,7 +277,7 @@ export class Services implements ServerServices {
       `oll=${client.outputBytes > 0 ? 1 : 0}`,
       `omem=${client.outputBytes}`,
       `tot-mem=${client.queryBytes + client.outputBytes}`,
-      "events=r",
+      `events=${client.outputBytes > 0 ? "rw" : "r"}`,
       `cmd=${session.commandName === "" ? command : session.commandName}`,
       "user=default",
       "redir=-1",
@@ -191,6 +287,17 @@ export class Services implements ServerServices {
     ].join(" ");
   }
 
+  private flagsOf(client: Client): string {
+    const { session } = client;
+    const flags = [
+      this.isBlocked(client) ? "b" : "",
+      isUnix(client.address) ? "U" : "",
+      session.noEvict ? "e" : "",
+      session.noTouch ? "T" : "",
+    ].join("");
+    return flags === "" ? "N" : flags;
+  }
+
   listClients(done: (lines: ClientLine[]) => void): void {
     this.ask({ kind: "clients" }, (answers) => {
       const lines = answers.flatMap((answer) => (answer.kind === "clients" ? answer.lines : []));
@@ -198,9 +305,16 @@ export class Services implements ServerServices {
     });
   }
 
-  killClients(filter: KillFilter, done: (killed: number) => void): void {
-    this.ask({ kind: "kill", filter, asker: this.worker }, (answers) => {
-      done(answers.reduce((sum, answer) => sum + (answer.kind === "count" ? answer.count : 0), 0));
+  killClients(filter: KillFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
+    this.ask({ kind: "kill", filter, asker: asker.id }, (answers) => {
+      let killed = 0;
+      let askerMatched = false;
+      for (const answer of answers) {
+        if (answer.kind !== "killed") continue;
+        killed += answer.count;
+        askerMatched ||= answer.askerMatched;
+      }
+      done(killed, askerMatched);
     });
   }
 
@@ -212,11 +326,14 @@ export class Services implements ServerServices {
     this.tell({ kind: "shutdown" });
   }
 
-  resume(session: Session, write: (reply: Reply) => void): void {
+  resume(session: Session, write: (reply: Reply) => void, close = false): void {
     const client = this.clients.get(session.id);
     if (client === undefined) return;
     this.engine.beginTurn();
-    client.resume(write);
+    client.resume((reply) => {
+      write(reply);
+      if (close) client.closing = true;
+    });
     this.engine.endTurn();
   }
 
@@ -242,16 +359,17 @@ export class Services implements ServerServices {
       case "clients":
         return {
           kind: "clients",
-          lines: [...this.clients.values()].map((client) => ({
-            id: client.session.id,
-            type: "normal",
-            line: this.lineOf(client),
-          })),
+          lines: [...this.clients.values()]
+            .filter((client) => !client.closing)
+            .map((client) => ({ id: client.session.id, type: "normal", line: this.lineOf(client) })),
         };
       case "kill":
-        return { kind: "count", count: this.kill(ask.filter) };
+        return this.kill(ask.filter, ask.asker);
       case "config":
         this.config.apply(ask.changes);
+        return { kind: "done" };
+      case "activeExpire":
+        this.engine.maintenance.expires = ask.on;
         return { kind: "done" };
       case "reset":
         this.resetBase();
@@ -259,21 +377,53 @@ export class Services implements ServerServices {
     }
   }
 
-  private kill(filter: KillFilter): number {
-    let killed = 0;
-    const wall = systemClock.wallMs();
+  private kill(filter: KillFilter, asker: number): Answer {
+    let count = 0;
+    let askerMatched = false;
     for (const client of [...this.clients.values()]) {
-      const { session } = client;
-      if (filter.id !== undefined && session.id !== filter.id) continue;
-      if (filter.address !== undefined && client.address !== filter.address) continue;
-      if (filter.localAddress !== undefined && client.localAddress !== filter.localAddress) continue;
-      if (filter.type !== undefined && filter.type !== "normal") continue;
-      if (filter.user !== undefined && filter.user !== "default") continue;
-      if (filter.skip !== undefined && session.id === filter.skip) continue;
-      if (filter.maxAgeSeconds !== undefined && wall - session.createdMs < filter.maxAgeSeconds * 1000) continue;
-      killed++;
+      if (client.closing || !matches(client, filter)) continue;
+      count++;
+      if (client.session.id === asker) {
+        askerMatched = true;
+        continue;
+      }
       client.kill();
+      // What it does not read it will not get: waiting for it would keep the client for ever.
+      if (client.outputBytes > 0) client.transport.terminate();
     }
-    return killed;
+    return { kind: "killed", count, askerMatched };
   }
+}
+
+function matches(client: Client, filter: KillFilter): boolean {
+  const { session } = client;
+  if (filter.id !== undefined && session.id !== filter.id) return false;
+  if (filter.address !== undefined && client.address !== filter.address) return false;
+  if (filter.localAddress !== undefined && client.localAddress !== filter.localAddress) return false;
+  if (filter.type !== undefined && filter.type !== "normal") return false;
+  if (filter.user !== undefined && filter.user !== "default") return false;
+  if (filter.skip !== undefined && session.id === filter.skip) return false;
+  const ageMs = systemClock.wallMs() - session.createdMs;
+  if (filter.maxAgeSeconds !== undefined && ageMs < filter.maxAgeSeconds * 1000) return false;
+  const idleMs = systemClock.monotonicMs() - session.activeMs;
+  return filter.idleSeconds === undefined || idleMs >= filter.idleSeconds * 1000;
+}
+
+function isUnix(address: string): boolean {
+  return address.startsWith("/") || !/^(\d|\[|\?)/.test(address);
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address.startsWith("[::1]:") || address.startsWith("[::ffff:127.");
+}
+
+/** Resident set of the process, bytes: field 2 of /proc/self/statm, in pages. */
+function residentBytes(): number {
+  try {
+    const pages = Number(readText(realFiles, "/proc/self/statm").split(" ")[1]);
+    if (pages > 0) return pages * PAGE_BYTES;
+  } catch {
+    // no /proc
+  }
+  return process.memoryUsage.rss();
 }

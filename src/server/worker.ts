@@ -218,14 +218,16 @@ class DataWorker implements ClientHost {
       const { engine } = this;
       engine.maintain(this.facts.workers, MAINTENANCE_MS);
       this.services.tick();
-      this.closeIdle();
+      this.closeOffenders();
       engine.endTurn();
       engine.cells.set(Cell.heartbeat, systemClock.monotonicMs());
     });
     if (this.events > 0 && this.events < EDEN_EVENTS >> 4) this.collectIdle();
   }
 
-  private closeIdle(): void {
+  private closeOffenders(): void {
+    const now = systemClock.monotonicMs();
+    for (const client of this.clients.values()) if (client.outputBytes > 0) client.checkSoftLimit(now);
     const seconds = this.config.number("server.client_timeout");
     if (seconds === 0) return;
     const before = systemClock.monotonicMs() - seconds * 1000;

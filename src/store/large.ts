@@ -68,6 +68,8 @@ export class StagedValue {
   /** Places of the chunks so far. */
   places: Place[] = [];
   bytes = 0;
+  /** True when memory does not allow the value: its bytes are counted, not kept, and the command is refused. */
+  refused = false;
   /** Places taken in a run of neighbours and not used yet. */
   private spare: Place[] = [];
 
@@ -80,6 +82,10 @@ export class StagedValue {
 
   /** Copies `length` bytes on. Returns how many were taken: fewer when the pool has no room now. */
   write(source: Buffer, offset: number, length: number): number {
+    if (this.refused) {
+      this.bytes += length;
+      return length;
+    }
     let done = 0;
     while (done < length) {
       const at = this.bytes & (CHUNK_BYTES - 1);
@@ -105,6 +111,12 @@ export class StagedValue {
     if (place === NO_PLACE) return false;
     this.places.push(place);
     return true;
+  }
+
+  /** There is no memory for the value: gives back what there is and takes the rest without keeping it. */
+  refuse(nowSeconds: number): void {
+    this.discard(nowSeconds);
+    this.refused = true;
   }
 
   /** Gives everything back: the argument is not wanted after all. */

@@ -40,6 +40,7 @@ import {
   LOG_OLDEST_AT,
   LOG_SEGMENT_AT,
   LOG_UNITS_AT,
+  WHEEL_HINTS_AT,
 } from "./shard.ts";
 import type { Store } from "./store.ts";
 import type { HintVisitor } from "./wheel.ts";
@@ -128,6 +129,8 @@ export interface MaintenanceLimits {
 export class Maintenance implements HintVisitor {
   private readonly key: Key;
   private readonly chain = { addresses: new Int32Array(64) };
+  /** False while expired keys wait until somebody looks at them (DEBUG SET-ACTIVE-EXPIRE 0). */
+  expires = true;
 
   constructor(
     private readonly store: Store,
@@ -141,9 +144,13 @@ export class Maintenance implements HintVisitor {
   step(shard: number): boolean {
     const { store } = this;
     const header = store.headerOf(shard);
-    let more = !store.wheel.turn(shard, header, store.nowMs, STEP, this);
+    let more = this.expires && !store.wheel.turn(shard, header, store.nowMs, STEP, this);
     for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
       if (this.keyspaces.isEmptying(keyspace) && this.dropStep(shard, header, keyspace)) more = true;
+    }
+    if (store.c[header + LIVE_UNITS_AT] === 0 && store.c[header + WHEEL_HINTS_AT] !== 0) {
+      // Hints of flushed keys would hold their blocks until their time comes.
+      if (!store.wheel.clear(shard, header, STEP, store.nowSeconds)) more = true;
     }
     if (this.cleanStep(shard, header)) more = true;
     this.sealOne(shard, header);
@@ -161,7 +168,7 @@ export class Maintenance implements HintVisitor {
     const { store } = this;
     const header = store.headerOf(shard);
     return (
-      store.wheel.isDue(header, store.nowMs) || store.c[header + CLEAN_SEGMENT_AT] !== 0 || this.wantsCleaning(header)
+      (this.expires && store.wheel.isDue(header, store.nowMs)) || store.c[header + CLEAN_SEGMENT_AT] !== 0 || this.wantsCleaning(header)
     );
   }
 

@@ -195,6 +195,23 @@ export class Wheel {
     return left;
   }
 
+  /** Drops up to `blocks` blocks of hints of a shard that holds no record any more. Returns true when none is left. */
+  clear(shard: number, header: number, blocks: number, nowSeconds: number): boolean {
+    const c = this.c;
+    for (let bucket = 0; bucket < WHEEL_LEVELS * WHEEL_BUCKETS; bucket++) {
+      const head = header + WHEEL_AT + bucket;
+      for (let block = c[head]!; block !== NO_ADDRESS; block = c[head]!) {
+        if (blocks-- === 0) return false;
+        const w = this.segments.locate(shard, block);
+        const m = this.segments.m;
+        c[head] = m[w]!;
+        c[header + WHEEL_HINTS_AT] = c[header + WHEEL_HINTS_AT]! - m[w + 1]!;
+        this.heap.give(shard, header, block, m[w + 2]!, nowSeconds);
+      }
+    }
+    return true;
+  }
+
   /** True when a hint of (hashB, keyspace) is in bucket `filed`. For checkers: walks the bucket. */
   hasHint(shard: number, header: number, keyspace: number, hashB: number, filed: number): boolean {
     for (let block = this.c[header + WHEEL_AT + filed - 1]!; block !== NO_ADDRESS; ) {

@@ -13,7 +13,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Server, type ServerKind, startFerrite, startRedis } from "../test/support/servers.ts";
 import { load } from "./loader.ts";
-import { machineTimes, Options, printHead, stealShare, table } from "./machine.ts";
+import { machineTimes, Options, printHead, spread, stealShare, table } from "./machine.ts";
 import type { GeneratorPlan, GeneratorResult, LatencyFigures } from "./openloop.ts";
 
 const options = new Options(
@@ -27,7 +27,8 @@ const options = new Options(
     workers: "workers of Ferrite, default 2",
     servers: "ferrite,redis: which, in this order; default both",
     json: "file for the full result",
-    quick: "1 million keys, 64 MB value, 5 seconds",
+    repeats: "runs of each load and rate, servers in turn A B B A; default 3",
+    quick: "one run each, 1 million keys, 64 MB value, 5 seconds",
   },
   "bun bench/latency.ts [options]: open-loop latency of a bystander under load",
 );
@@ -62,35 +63,41 @@ console.log(
   `# generator    ${AHEAD_OF_OTHERS.length > 0 ? "real-time class" : "ordinary priority: expect lateness when the cores are busy"}`,
 );
 const rows: Row[] = [];
+const servers = options.list("servers", "ferrite,redis") as ServerKind[];
+const repeats = options.number("repeats", quick ? 1 : 3);
 for (const name of loads) {
   if (name !== "none" && sizes[name] === undefined) {
     console.error(`unknown load ${name}`);
     process.exit(2);
   }
   for (const rate of rates) {
-    for (const kind of options.list("servers", "ferrite,redis") as ServerKind[]) {
-      const server =
-        kind === "ferrite" ? await startFerrite({ workers: options.number("workers", 2) }) : await startRedis();
-      try {
-        const row = await measure(server, name, rate);
-        rows.push(row);
-        const all = row.result.all;
-        console.log(
-          `${kind} ${name} at ${rate}/s: p50 ${time(all.p50Us)}, p99.9 ${time(all.p999Us)}, max ${time(all.maxUs)}${row.loadNotes.length > 0 ? `  (${row.loadNotes.at(-1)})` : ""}`,
-        );
-      } catch (error) {
-        console.log(`${kind} ${name} at ${rate}/s FAILED: ${(error as Error).message}`);
-        process.exitCode = 1;
-      } finally {
-        await server.stop();
-      }
-      if (options.has("json"))
-        writeFileSync(options.text("json", ""), JSON.stringify({ head: headLines, rows }, null, 1));
+    for (let repeat = 0; repeat < repeats; repeat++) {
+      for (const kind of repeat % 2 === 0 ? servers : servers.toReversed()) await one(kind, name, rate);
     }
   }
 }
 console.log(`\n${summary()}`);
 process.exit();
+
+async function one(kind: ServerKind, name: string, rate: number): Promise<void> {
+  const server =
+    kind === "ferrite" ? await startFerrite({ workers: options.number("workers", 2) }) : await startRedis();
+  try {
+    const row = await measure(server, name, rate);
+    rows.push(row);
+    const all = row.result.all;
+    console.log(
+      `${kind} ${name} at ${rate}/s: p50 ${time(all.p50Us)}, p99.9 ${time(all.p999Us)}, max ${time(all.maxUs)}` +
+        (row.loadNotes.length > 0 ? `  (${row.loadNotes.at(-1)})` : ""),
+    );
+  } catch (error) {
+    console.log(`${kind} ${name} at ${rate}/s FAILED: ${(error as Error).message}`);
+    process.exitCode = 1;
+  } finally {
+    await server.stop();
+  }
+  if (options.has("json")) writeFileSync(options.text("json", ""), JSON.stringify({ head: headLines, rows }, null, 1));
+}
 
 async function measure(server: Server, name: string, rate: number): Promise<Row> {
   await load({ port: server.port, count: BYSTANDER_KEYS });
@@ -171,45 +178,50 @@ function summary(): string {
       "rate/s",
       "server",
       "what",
+      "runs",
       "requests",
       "p50",
       "p99",
       "p99.9",
-      "p99.99",
       "max",
       "late p99",
-      "late max",
       "steal",
       "verdict",
     ],
   ];
-  for (const { load: name, rate, server, result, stealShare: steal } of rows) {
-    const line = (what: string, f: LatencyFigures): void => {
-      lines.push([
-        name,
-        `${rate}`,
-        server,
-        what,
-        `${f.count}`,
-        time(f.p50Us),
-        time(f.p99Us),
-        time(f.p999Us),
-        time(f.p9999Us),
-        time(f.maxUs),
-        time(result.lateness.p99Us),
-        time(result.lateness.maxUs),
-        `${(steal * 100).toFixed(1)}%`,
-        result.answered < result.sent
-          ? `LOST ${result.sent - result.answered}`
-          : result.lateness.p99Us > f.p99Us / 5
-            ? "VOID"
-            : "ok",
-      ]);
-    };
-    line("PING", result.ping);
-    line("GET", result.get);
+  for (const name of loads) {
+    for (const rate of rates) {
+      for (const kind of servers) {
+        const group = rows.filter((row) => row.load === name && row.rate === rate && row.server === kind);
+        for (const what of ["ping", "get"] as const)
+          lines.push([name, `${rate}`, kind, what, ...groupLine(group, what)]);
+      }
+    }
   }
   return `${table(lines)}\n
-Latency from the intended send time. late = how long after that the generator really sent: the machine's own noise.
-VOID: lateness p99 above a fifth of the latency p99. LOST: requests without a reply 30 s after the end.`;
+Latency from the intended send time; with several runs the median run and [least..most]. late = how long after that the
+generator really sent: the machine's own noise. VOID n: runs whose lateness p99 is above a fifth of their latency p99.
+LOST: requests without a reply 30 s after the end.`;
+}
+
+function groupLine(group: readonly Row[], what: "ping" | "get"): string[] {
+  if (group.length === 0) return ["0", "", "", "", "", "", "", "", "FAILED"];
+  const text = (pick: (row: Row) => number): string => {
+    const { median, minimum, maximum } = spread(group.map(pick));
+    return group.length === 1 ? time(median) : `${time(median)} [${time(minimum)}..${time(maximum)}]`;
+  };
+  const figures = (row: Row): LatencyFigures => row.result[what];
+  const lost = group.reduce((sum, { result }) => sum + result.sent - result.answered, 0);
+  const empty = group.filter((row) => row.result.lateness.p99Us > figures(row).p99Us / 5).length;
+  return [
+    `${group.length}`,
+    `${group.reduce((sum, row) => sum + figures(row).count, 0)}`,
+    text((row) => figures(row).p50Us),
+    text((row) => figures(row).p99Us),
+    text((row) => figures(row).p999Us),
+    text((row) => figures(row).maxUs),
+    text((row) => row.result.lateness.p99Us),
+    `${(spread(group.map((row) => row.stealShare)).maximum * 100).toFixed(1)}%`,
+    lost > 0 ? `LOST ${lost}` : empty > 0 ? `VOID ${empty}` : "ok",
+  ];
 }

@@ -17,14 +17,14 @@ import type { Parser } from "../protocol/parser.ts";
 import { BATCH_MAX } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
-import { Key } from "../store/key.ts";
+import type { Key } from "../store/key.ts";
 import { VERSION } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import type { Session } from "./session.ts";
-import { ALL_SHARDS, type CommandSpec, DENY_OOM, NO_AUTH, type Outcome, Done, Retry } from "./spec.ts";
-import { CommandTable } from "./table.ts";
+import { ALL_SHARDS, type CommandSpec, DENY_OOM, NO_AUTH, type Outcome, Close, Done, Retry } from "./spec.ts";
+import type { CommandTable } from "./table.ts";
 
 /** Longest key that is hashed ahead: longer ones are hashed when their command runs. */
 const AHEAD_KEY_BYTES = 256;
@@ -32,7 +32,6 @@ const AHEAD_KEY_BYTES = 256;
 const CHUNKS_AHEAD = 4;
 
 const RELEASES_EARLY = MUTANT === "released-early";
-const SKIPS_SECOND = MUTANT === "second-lock-skipped";
 
 export class Dispatcher {
   private readonly store: Store;
@@ -110,7 +109,9 @@ export class Dispatcher {
     // A loop of its own, with nothing in it but the loads: as many misses as possible are under way at once.
     const regions = store.arena.words;
     for (let i = 0; i < count; i++) {
-      if (isAhead[i] !== 0 && aheadWord[i]! >= 0) sum += regions[aheadRegion[i]!]?.[aheadWord[i]!]! | 0;
+      if (isAhead[i] === 0 || aheadWord[i]! < 0) continue;
+      const words = regions[aheadRegion[i]!];
+      if (words !== undefined) sum += words[aheadWord[i]!]! | 0;
     }
     for (let i = 0; i < count; i++) {
       this.recordWord[i] = -1;
@@ -124,7 +125,7 @@ export class Dispatcher {
       if (w < 0) continue;
       const words = regions[this.recordRegion[i]!];
       // The value of a small record lies in the line behind its header's.
-      if (words !== undefined) sum += words[w]! + words[w + 20]!;
+      if (words !== undefined) sum += (words[w]! + words[w + 20]!) | 0;
     }
     this.touched = (this.touched + sum) | 0;
   }
@@ -137,11 +138,11 @@ export class Dispatcher {
     call.setArguments(bytes, parser.argumentAt, parser.argumentBytes, first, argCount);
     call.session = session;
     call.staged = staged;
+    this.store.datesAccess = !session.noTouch;
     session.commands++;
     const index = this.commandOf[i]!;
     if (index < 0) {
-      this.refuseUnknown(session);
-      return Done;
+      return this.refuseUnknown();
     }
     let spec = table.all[index]!;
     if (spec.subcommands !== undefined && argCount > 1) {
@@ -249,7 +250,6 @@ export class Dispatcher {
       }
     }
     for (this.heldCount = 0; this.heldCount < count; this.heldCount++) {
-      if (SKIPS_SECOND && this.heldCount > 0) continue;
       if (store.lock(held[this.heldCount]!)) continue; // D1
       this.releaseHeld();
       return Retry;
@@ -268,7 +268,6 @@ export class Dispatcher {
 
   private releaseHeld(): void {
     for (let i = this.heldCount - 1; i >= 0; i--) {
-      if (SKIPS_SECOND && i > 0) continue;
       this.store.unlock(this.held[i]!);
     }
     this.heldCount = 0;
@@ -317,19 +316,24 @@ export class Dispatcher {
     for (let i = 0; i < 2000; i++) Atomics.pause();
   }
 
-  private refuseUnknown(session: Session): void {
+  private refuseUnknown(): Outcome {
     const { call, reply } = this;
-    // Unknown commands are told apart only after authentication.
-    if (!session.authenticated) {
-      reply.error(ErrorText.noAuth);
-      return;
-    }
+    const name = untilNul(call.argText(0));
+    // A browser was made to talk to us (cross-protocol scripting): nothing it says is obeyed.
+    if (name.toUpperCase() === "POST" || name.toUpperCase() === "HOST:") return Close;
     const args: string[] = [];
     for (let i = 1; i < call.argCount && i < 20; i++) {
-      args.push(latin1Text(call.bytes, call.argAt(i), Math.min(call.argBytes(i), 128)));
+      args.push(untilNul(latin1Text(call.bytes, call.argAt(i), Math.min(call.argBytes(i), 128))));
     }
-    reply.error(unknownCommand(call.argText(0), args));
+    reply.error(unknownCommand(name, args));
+    return Done;
   }
+}
+
+/** Redis prints names and arguments as C strings. */
+function untilNul(text: string): string {
+  const end = text.indexOf("\0");
+  return end < 0 ? text : text.slice(0, end);
 }
 
 /** An exception after the first mutation of a critical section: the data may be half changed, the process must stop. */

@@ -5,6 +5,15 @@
  */
 import type { CommandSpec } from "./spec.ts";
 import { connectionFamily } from "./connection.ts";
+import { serverFamily } from "./server.ts";
+import { commandFamily } from "./introspection.ts";
+import { infoFamily } from "./info.ts";
+import { debugFamily } from "./debug.ts";
+import { configFamily } from "./config.ts";
+import { clientFamily } from "./client.ts";
+import { expireFamily } from "./expire.ts";
+import { keysFamily } from "./keys.ts";
+import { scanFamily } from "./scan.ts";
 import { stringsFamily } from "./strings.ts";
 
 const TABLE_SIZE = 2048;
@@ -71,5 +80,17 @@ function hashName(bytes: Uint8Array, at: number, length: number): number {
 
 /** All families of this version. */
 export function commandTable(): CommandTable {
-  return new CommandTable([connectionFamily, stringsFamily]);
+  return new CommandTable([
+    connectionFamily,
+    clientFamily,
+    serverFamily,
+    configFamily,
+    infoFamily,
+    commandFamily,
+    debugFamily,
+    stringsFamily,
+    keysFamily,
+    expireFamily,
+    scanFamily,
+  ]);
 }

@@ -8,7 +8,7 @@
  * has not seen attaches it there and then (`onUnknownRegion`), even inside a critical section.
  */
 import { assert } from "../base/assert.ts";
-import { Control, REGION_COUNT_AT } from "./control.ts";
+import { type Control, REGION_COUNT_AT } from "./control.ts";
 
 export const FRAME_BYTES = 64 << 10;
 export const FRAME_WORDS = FRAME_BYTES >>> 2;

@@ -23,8 +23,12 @@ const SLEEP_MS = 1;
  * linearizability check or as a hang. Never set in production; without FERRITE_CHECKS the name is ignored.
  */
 export const MUTANT = CHECKS ? (process.env.FERRITE_MUTANT ?? "") : "";
+/** The names there are; "released-early" stands in commands/dispatch.ts. */
+export const MUTANTS = ["", "lock-skipped", "lost-wakeup", "spin-gives-up", "unlocked-twice", "released-early"];
 const LOSES_SLEEPERS = MUTANT === "lost-wakeup";
 const SKIPS_LOCK = MUTANT === "lock-skipped";
+const GIVES_UP = MUTANT === "spin-gives-up";
+const UNLOCKS_TWICE = MUTANT === "unlocked-twice";
 
 /** Takes the lock if it is free now. */
 export function tryLock(words: Int32Array, at: number): boolean {
@@ -43,6 +47,7 @@ export function lockWithin(words: Int32Array, at: number, boundMs: number): bool
     Atomics.pause();
     if (Atomics.load(words, at) === FREE && Atomics.compareExchange(words, at, FREE, HELD) === FREE) return true;
   }
+  if (GIVES_UP) return true;
   if (LOSES_SLEEPERS) return lockLosingSleepers(words, at);
   for (let waited = 0; Atomics.exchange(words, at, HELD_WITH_SLEEPERS) !== FREE; waited += SLEEP_MS) {
     if (waited >= boundMs) return false;
@@ -62,6 +67,14 @@ export function lock(words: Int32Array, at: number): void {
 export function unlock(words: Int32Array, at: number): void {
   if (SKIPS_LOCK) return;
   if (Atomics.exchange(words, at, FREE) === HELD_WITH_SLEEPERS) Atomics.notify(words, at, 1);
+  if (UNLOCKS_TWICE) unlockAgain(words, at);
+}
+
+/** A mutant: frees the lock a second time, when somebody else may have it. */
+function unlockAgain(words: Int32Array, at: number): void {
+  for (let i = 0; i < 50; i++) Atomics.pause();
+  Atomics.store(words, at, FREE);
+  Atomics.notify(words, at, 1);
 }
 
 /** The mutant of L2: takes the lock as 1 after sleeping, without a time limit. */

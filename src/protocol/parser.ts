@@ -49,10 +49,10 @@ export interface ParserLimits {
   argumentsMax: number;
   /** Longest inline request, bytes. */
   inlineMax: number;
+  /** Arguments, and bytes of one, before authentication. */
+  unauthenticatedArguments: number;
+  unauthenticatedBulk: number;
 }
-
-const UNAUTHENTICATED_ARGUMENTS = 10;
-const UNAUTHENTICATED_BULK = 16384;
 
 export class Parser {
   readonly firstArgument = new Int32Array(BATCH_MAX);
@@ -86,15 +86,16 @@ export class Parser {
     let at = start;
     while (at < end && this.commands < most) {
       const before = this.commands;
-      const next =
-        progress.arguments > 0 || bytes[at] === 42
-          ? this.parseArray(bytes, at, end, progress, authenticated)
-          : this.parseInline(bytes, at, end);
+      const inline = progress.arguments === 0 && bytes[at] !== 42;
+      // An inline request is unquoted in place, so it must never be read twice: it is a batch of its own.
+      if (inline && before > 0) return at;
+      const next = inline ? this.parseInline(bytes, at, end) : this.parseArray(bytes, at, end, progress, authenticated);
       if (next < 0) return at;
       if (this.commands > before) {
         this.startOf[before] = at;
         this.endOf[before] = next;
       }
+      if (inline && this.commands > before) return next;
       at = next;
     }
     return at;
@@ -112,7 +113,7 @@ export class Parser {
       done = progress.done;
       bulk = progress.bulk;
       at = start + progress.at;
-      this.reserve(first + count);
+      this.reserve(first + Math.min(count, done + 1024));
       for (let i = 0; i < done; i++) {
         const relative = progress.starts[i]!;
         this.argumentAt[first + i] = relative < 0 ? relative : start + relative;
@@ -132,7 +133,8 @@ export class Parser {
         if (value <= 0) return at; // an empty request is passed over
         count = value;
       }
-      if (!authenticated && count > UNAUTHENTICATED_ARGUMENTS) return this.fail(ErrorText.unauthenticatedMultibulk);
+      if (!authenticated && count > this.limits.unauthenticatedArguments)
+        return this.fail(ErrorText.unauthenticatedMultibulk);
       this.reserve(first + Math.min(count, 1024));
     }
     for (; done < count; done++) {
@@ -158,7 +160,7 @@ export class Parser {
           bulk = value;
           at = this.afterLine;
         }
-        if (!authenticated && bulk > UNAUTHENTICATED_BULK) return this.fail(ErrorText.unauthenticatedBulk);
+        if (!authenticated && bulk > this.limits.unauthenticatedBulk) return this.fail(ErrorText.unauthenticatedBulk);
       }
       if (at + bulk + 2 > end) {
         this.needs = at - start + bulk + 2;

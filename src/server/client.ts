@@ -37,6 +37,8 @@ const FIRST_QUERY_BYTES = 4096;
 /** Bytes of large values sent in one turn of one connection: about a millisecond. */
 const STREAM_A_TURN = 2 << 20;
 const WRITE_MAX = 1 << 20;
+/** Bytes of replies that may wait for a client that has not authenticated. */
+const UNAUTHENTICATED_OUTPUT = 64 << 10;
 /** Commands between two looks at the clock within a turn. */
 const LOOK_AT_CLOCK = 64;
 
@@ -386,6 +388,8 @@ export class Client implements ReplyTarget {
     this.outputBytes += length - sent;
     const { hardBytes } = this.engine.outputLimit;
     if (hardBytes > 0 && this.outputBytes > hardBytes) this.lost();
+    // Nobody makes us keep replies before saying who they are.
+    if (!this.session.authenticated && this.outputBytes > UNAUTHENTICATED_OUTPUT) this.lost();
   }
 
   /** The transport takes bytes again. */
@@ -423,7 +427,12 @@ export class Client implements ReplyTarget {
   /** Sends a run of neighbouring chunks straight from shared memory. Returns the bytes sent, -1 = closed. */
   private sendRange(range: PinnedRange): number {
     const { large } = this.engine.store;
-    const run = large.contiguous(range.shard, range.node, range.position, Math.min(range.end - range.position, WRITE_MAX));
+    const run = large.contiguous(
+      range.shard,
+      range.node,
+      range.position,
+      Math.min(range.end - range.position, WRITE_MAX),
+    );
     const at = large.locateByte(range.shard, range.node, range.position);
     const sent = this.transport.write(large.chunkBytes, at, run);
     if (sent < 0) return -1;

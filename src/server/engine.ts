@@ -59,6 +59,8 @@ export class Engine {
       bulkMax: config.number("server.proto_max_bulk_len"),
       argumentsMax: config.number("server.proto_max_arguments"),
       inlineMax: config.number("server.proto_max_inline_len"),
+      unauthenticatedArguments: config.number("server.preauth_max_arguments"),
+      unauthenticatedBulk: config.number("server.preauth_max_bulk_len"),
     });
     const call = new Call(this.store, this.keyspaces, clock, config, services);
     this.dispatcher = new Dispatcher(commandTable(), call, this.reply);
@@ -79,6 +81,7 @@ export class Engine {
       call.stringMax = this.parser.limits.bulkMax;
       this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
     });
+    this.nextShard = worker;
     this.setTime();
   }
 
@@ -130,21 +133,31 @@ export class Engine {
     cells.set(Cell.errors, this.reply.errors);
   }
 
-  /** Maintenance of the shards this worker is home to (shard modulo workers): due deadlines, cleaning, emptying. */
-  maintain(workers: number, budgetMs: number): void {
+  /**
+   * Maintenance of the shards this worker is home to (shard modulo workers): due deadlines, cleaning, emptying. Returns
+   * true when the budget ran out before the work.
+   */
+  maintain(workers: number, budgetMs: number): boolean {
     this.setTime();
     const { store, maintenance } = this;
     for (const range of this.unpinLater.splice(0)) this.unpin(range);
     const emptying = maintenance.isEmptyingAny;
     const until = this.clock.monotonicMs() + budgetMs;
-    for (let shard = this.worker; shard < store.shards; shard += workers) {
+    for (let n = this.worker; n < store.shards; n += workers) {
+      const shard = this.nextShard;
+      this.nextShard += workers;
+      if (this.nextShard >= store.shards) this.nextShard = this.worker;
       if (!emptying && !maintenance.isDue(shard)) continue;
-      for (let more = true; more && this.clock.monotonicMs() < until; ) {
+      for (let more = true; more; ) {
+        if (this.clock.monotonicMs() >= until) return true;
         if (!store.tryLock(shard)) break;
         more = maintenance.step(shard);
         store.unlock(shard);
       }
     }
     if (emptying) maintenance.releaseEmptied();
+    return false;
   }
+  /** Where the next round of maintenance begins, so that a short budget reaches all shards in turn. */
+  private nextShard: number;
 }

@@ -9,7 +9,8 @@ export interface ProcessFacts {
   workers: number;
   configFile: string;
   executable: string;
-  maxClients: number;
+  /** Clients the descriptor limit leaves room for: maxclients is never above it. */
+  clientsPossible: number;
 }
 
 /** What one worker asks of all. */

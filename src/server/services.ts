@@ -5,14 +5,15 @@ import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import type { ClientLine, KillFilter, ProcessUse, ServerServices, ServerTotals } from "../commands/services.ts";
 import type { Session } from "../commands/session.ts";
-import { BLOCKING } from "../commands/spec.ts";
 import type { CommandTable } from "../commands/table.ts";
 import type { Control } from "../memory/control.ts";
 import { CLIENTS_AT } from "../memory/control.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
+import { clientLine, isBlocked, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
 import type { Engine } from "./engine.ts";
+import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 
 declare const FERRITE_VERSION: string | undefined;
@@ -24,8 +25,6 @@ const SAMPLE_MS = 100;
 /** Resident memory and CPU time are read again after this time at the earliest. */
 const PROCESS_USE_MS = 100;
 const PAGE_BYTES = 4096;
-/** Hints turned in one go of an expire pass, under the shard's lock. */
-const PASS_STEP = 256;
 
 /** Counters that CONFIG RESETSTAT sets to 0. */
 const RESETTABLE = [
@@ -67,6 +66,7 @@ export class Services implements ServerServices {
     keyspaceMisses: 0,
     errorReplies: 0,
   };
+  private readonly maxClientsPossible: number;
   private use: ProcessUse = { residentBytes: 0, userMicros: 0, systemMicros: 0 };
   private useAtMs = -Infinity;
 
@@ -82,12 +82,13 @@ export class Services implements ServerServices {
   constructor(
     private readonly worker: number,
     private readonly control: Control,
-    private readonly facts: ProcessFacts,
+    facts: ProcessFacts,
     private readonly clients: Map<number, Client>,
     private readonly config: Config,
     private readonly tell: (message: ToMain) => void,
   ) {
     this.cells = new Cells(control, worker);
+    this.maxClientsPossible = facts.clientsPossible;
     this.startedMs = facts.startedMs;
     this.workers = facts.workers;
     this.runId = facts.runId;
@@ -99,10 +100,9 @@ export class Services implements ServerServices {
     return this.engine.dispatcher.table;
   }
 
-  /** What the start settled on, as far as the limit of descriptors goes; a value set since then counts up to that. */
+  /** The configured number, as far as the limit of descriptors allowed it at start. */
   get maxClients(): number {
-    const configured = this.config.number("server.maxclients");
-    return this.config.provenance("server.maxclients").kind === "runtime" ? configured : this.facts.maxClients;
+    return Math.min(this.config.number("server.maxclients"), this.maxClientsPossible);
   }
 
   countClients(change: number): void {
@@ -115,14 +115,14 @@ export class Services implements ServerServices {
 
   /** Rates and sizes that are not counted per turn. */
   tick(): void {
-    this.cells.set(Cell.heapBytes, heapSize());
+    this.cells.set(Cell.heapBytes, this.heapBytes());
     let buffers = 0;
     let blocked = 0;
     let maxInput = 0;
     let maxOutput = 0;
     for (const client of this.clients.values()) {
       buffers += client.queryBytes + client.outputBytes;
-      if (this.isBlocked(client)) blocked++;
+      if (isBlocked(client, this.table)) blocked++;
       maxInput = Math.max(maxInput, client.queryBytes);
       maxOutput = Math.max(maxOutput, client.outputBytes);
     }
@@ -134,10 +134,12 @@ export class Services implements ServerServices {
     this.sample();
   }
 
-  /** Waiting in a blocking command; a client that waits for other workers (CLIENT LIST) is not blocked. */
-  private isBlocked(client: Client): boolean {
-    const last = client.session.lastCommand;
-    return client.waiting && last >= 0 && (this.table.all[last]!.flags & BLOCKING) !== 0;
+  /** JS heap of this worker. The collector counts shared memory that is mapped as heap of each worker: taken out. */
+  private heapBytes(): number {
+    const { arena } = this.engine;
+    const { buffer, geometry } = this.control;
+    const regions = arena.words.filter((words) => words !== undefined).length;
+    return Math.max(0, heapSize() - buffer.byteLength - regions * geometry.regionBytes);
   }
 
   private sample(): void {
@@ -224,22 +226,14 @@ export class Services implements ServerServices {
   }
 
   expirePass(): void {
-    const { engine } = this;
-    engine.beginTurn();
-    const { store } = engine;
-    for (let shard = 0; shard < store.shards; shard++) {
-      for (let whole = false; !whole && store.lock(shard); ) {
-        whole = store.wheel.turn(shard, store.headerOf(shard), store.nowMs, PASS_STEP, engine.maintenance);
-        store.unlock(shard);
-      }
-    }
+    expirePass(this.engine);
   }
 
   isLocal(session: Session): boolean {
     const client = this.clients.get(session.id);
     if (client === undefined) return false;
     const { address } = client;
-    return isLoopback(address) || address === `${this.config.text("server.unix_socket")}:0`;
+    return isLoopbackAddress(address) || isUnixAddress(address);
   }
 
   describeClient(session: Session): string {
@@ -248,54 +242,7 @@ export class Services implements ServerServices {
   }
 
   private lineOf(client: Client): string {
-    const { session } = client;
-    const now = systemClock.monotonicMs();
-    const wall = systemClock.wallMs();
-    const command =
-      session.lastCommand < 0 ? "NULL" : this.engine.dispatcher.table.all[session.lastCommand]!.name.toLowerCase();
-    return [
-      `id=${session.id}`,
-      `addr=${client.address}`,
-      `laddr=${client.localAddress}`,
-      `fd=${client.descriptor}`,
-      `name=${session.name}`,
-      `age=${Math.floor((wall - session.createdMs) / 1000)}`,
-      `idle=${Math.floor((now - session.activeMs) / 1000)}`,
-      `flags=${this.flagsOf(client)}`,
-      `db=${session.db}`,
-      "sub=0",
-      "psub=0",
-      "ssub=0",
-      "multi=-1",
-      `qbuf=${client.queryBytes}`,
-      "qbuf-free=0",
-      "argv-mem=0",
-      "multi-mem=0",
-      "rbs=0",
-      "rbp=0",
-      "obl=0",
-      `oll=${client.outputBytes > 0 ? 1 : 0}`,
-      `omem=${client.outputBytes}`,
-      `tot-mem=${client.queryBytes + client.outputBytes}`,
-      `events=${client.outputBytes > 0 ? "rw" : "r"}`,
-      `cmd=${session.commandName === "" ? command : session.commandName}`,
-      "user=default",
-      "redir=-1",
-      `resp=${session.protocol}`,
-      `lib-name=${session.libName}`,
-      `lib-ver=${session.libVersion}`,
-    ].join(" ");
-  }
-
-  private flagsOf(client: Client): string {
-    const { session } = client;
-    const flags = [
-      this.isBlocked(client) ? "b" : "",
-      isUnix(client.address) ? "U" : "",
-      session.noEvict ? "e" : "",
-      session.noTouch ? "T" : "",
-    ].join("");
-    return flags === "" ? "N" : flags;
+    return clientLine(client, this.table, systemClock);
   }
 
   listClients(done: (lines: ClientLine[]) => void): void {
@@ -381,7 +328,7 @@ export class Services implements ServerServices {
     let count = 0;
     let askerMatched = false;
     for (const client of [...this.clients.values()]) {
-      if (client.closing || !matches(client, filter)) continue;
+      if (client.closing || !matchesFilter(client, filter, systemClock)) continue;
       count++;
       if (client.session.id === asker) {
         askerMatched = true;
@@ -393,28 +340,6 @@ export class Services implements ServerServices {
     }
     return { kind: "killed", count, askerMatched };
   }
-}
-
-function matches(client: Client, filter: KillFilter): boolean {
-  const { session } = client;
-  if (filter.id !== undefined && session.id !== filter.id) return false;
-  if (filter.address !== undefined && client.address !== filter.address) return false;
-  if (filter.localAddress !== undefined && client.localAddress !== filter.localAddress) return false;
-  if (filter.type !== undefined && filter.type !== "normal") return false;
-  if (filter.user !== undefined && filter.user !== "default") return false;
-  if (filter.skip !== undefined && session.id === filter.skip) return false;
-  const ageMs = systemClock.wallMs() - session.createdMs;
-  if (filter.maxAgeSeconds !== undefined && ageMs < filter.maxAgeSeconds * 1000) return false;
-  const idleMs = systemClock.monotonicMs() - session.activeMs;
-  return filter.idleSeconds === undefined || idleMs >= filter.idleSeconds * 1000;
-}
-
-function isUnix(address: string): boolean {
-  return address.startsWith("/") || !/^(\d|\[|\?)/.test(address);
-}
-
-function isLoopback(address: string): boolean {
-  return address.startsWith("127.") || address.startsWith("[::1]:") || address.startsWith("[::ffff:127.");
 }
 
 /** Resident set of the process, bytes: field 2 of /proc/self/statm, in pages. */

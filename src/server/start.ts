@@ -10,19 +10,27 @@ import { join, resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { dataDirectoryFailed, dataDirectoryInUse, errorCode, listenFailed, StartupError } from "../base/errors.ts";
 import type { LogRoot } from "../base/log.ts";
-import { lockFile, raiseDescriptorLimit } from "../memory/native.ts";
+import { MUTANT, MUTANTS } from "../memory/lock.ts";
+import { systemClock } from "../base/clock.ts";
+import { CHUNK_BYTES, FRAME_BITS, FRAME_BYTES, FRAME_MASK, NO_PLACE } from "../memory/arena.ts";
+import { CAN_RELEASE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { Memory } from "./memory.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 
 /** Descriptors kept free of clients: files, listeners, event loops, and the pipes of each worker. */
 const DESCRIPTORS_KEPT = 64;
 const DESCRIPTORS_PER_WORKER = 16;
+/** How often idle memory is looked for, how long it must have been idle, and how much goes back at once. */
+const RELEASE_EVERY_MS = 500;
+const IDLE_SECONDS = 3;
+const CHUNKS_AT_ONCE = 64;
 /** Workers must have sent their last replies within this time after SIGTERM. */
 const STOP_MS = 5000;
 
 /** Runs the server until it is told to stop. Resolves with the exit code. Throws StartupError. */
 export async function startServer(config: Config, logs: LogRoot): Promise<number> {
   const log = logs.target("server");
+  if (!MUTANTS.includes(MUTANT)) throw new StartupError(`no mutant is called ${MUTANT}`, [], 1);
   const descriptors = raiseDescriptorLimit();
   const lock = takeDataDirectory(resolve(config.text("storage.data_dir")));
   await tryBind(config);
@@ -41,12 +49,11 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     hugePages: config.flag("storage.huge_pages"),
   });
 
-  let maxClients = config.number("server.maxclients");
   const reserved = DESCRIPTORS_KEPT + workers * DESCRIPTORS_PER_WORKER;
-  if (descriptors > 0 && maxClients > descriptors - reserved) {
-    maxClients = Math.max(1, descriptors - reserved);
+  const clientsPossible = descriptors > 0 ? Math.max(1, descriptors - reserved) : Number.MAX_SAFE_INTEGER;
+  if (config.number("server.maxclients") > clientsPossible) {
     log.warn(
-      `maxclients lowered to ${maxClients}: the limit of open files is ${descriptors}, of which ${reserved} are kept`,
+      `maxclients lowered to ${clientsPossible}: the limit of open files is ${descriptors}, of which ${reserved} are kept`,
     );
   }
   const facts: ProcessFacts = {
@@ -55,7 +62,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     workers,
     configFile: config.source === "" ? "" : resolve(config.source),
     executable: process.execPath,
-    maxClients,
+    clientsPossible,
   };
   const server = new Supervisor(config, logs, memory, facts);
   const code = await server.run();
@@ -135,6 +142,7 @@ class Supervisor {
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
+    if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     process.on("SIGTERM", () => this.stop("SIGTERM"));
     process.on("SIGINT", () => this.stop("SIGINT"));
     const hosts = this.config.bindHosts.map(({ host }) => host).join(", ");
@@ -228,6 +236,18 @@ class Supervisor {
     for (const port of this.regionPorts) port.postMessage(message);
     this.memory.pool.addRegion(region);
     this.logs.target("storage").debug(`memory region ${region} made`);
+  }
+
+  /** Gives the memory of chunks that nobody has needed for a while back to the system. */
+  private releaseIdle(): void {
+    const { pool, arena } = this.memory;
+    const before = systemClock.monotonicMs() / 1000 - IDLE_SECONDS;
+    for (let i = 0; i < CHUNKS_AT_ONCE; i++) {
+      const place = pool.takeDirty(before, CHUNKS_AT_ONCE);
+      if (place === NO_PLACE) return;
+      releasePages(arena.bytesOf(place >>> FRAME_BITS), (place & FRAME_MASK) * FRAME_BYTES, CHUNK_BYTES);
+      pool.putClean(place);
+    }
   }
 
   private stop(reason: string): void {

@@ -27,7 +27,9 @@ declare const self: Worker;
 const EDEN_EVENTS = 2048;
 const EDEN_BYTES = 16 << 20;
 const BUSY_MS = 2;
-const MAINTENANCE_MS = 1.5;
+/** Background work at one go, and the pause before the next while there is more: at most a quarter of the core. */
+const MAINTENANCE_MS = 1;
+const MAINTENANCE_PAUSE_MS = 3;
 
 type ClientSocket = Socket<Client>;
 
@@ -43,6 +45,7 @@ class DataWorker implements ClientHost {
   private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
   private proceeding: Client[] = [];
   private proceedScheduled = false;
+  private maintainScheduled = false;
   private events = 0;
   private eventBytes = 0;
   private heapAfterFull = 0;
@@ -51,8 +54,7 @@ class DataWorker implements ClientHost {
 
   constructor(
     private readonly worker: number,
-    control: Control,
-    private readonly arena: Arena,
+    control: Control,readonly arena: Arena,
     private readonly config: Config,
     private readonly facts: ProcessFacts,
   ) {
@@ -175,7 +177,7 @@ class DataWorker implements ClientHost {
 
   /** Why this connection is not served, "" = it is. */
   private refusal(socket: ClientSocket, unix: boolean): string {
-    if (this.services.connectedClients() >= this.facts.maxClients) return ErrorText.maxClients;
+    if (this.services.connectedClients() >= this.services.maxClients) return ErrorText.maxClients;
     if (
       !unix &&
       this.config.flag("server.protected_mode") &&
@@ -216,13 +218,23 @@ class DataWorker implements ClientHost {
   private maintain(): void {
     this.guard(() => {
       const { engine } = this;
-      engine.maintain(this.facts.workers, MAINTENANCE_MS);
+      this.maintainData();
       this.services.tick();
       this.closeOffenders();
       engine.endTurn();
       engine.cells.set(Cell.heartbeat, systemClock.monotonicMs());
     });
     if (this.events > 0 && this.events < EDEN_EVENTS >> 4) this.collectIdle();
+  }
+
+  /** A share of the background work, and soon another while there is more. */
+  private maintainData(): void {
+    if (!this.engine.maintain(this.facts.workers, MAINTENANCE_MS) || this.maintainScheduled) return;
+    this.maintainScheduled = true;
+    setTimeout(() => {
+      this.maintainScheduled = false;
+      this.guard(() => this.maintainData());
+    }, MAINTENANCE_PAUSE_MS);
   }
 
   private closeOffenders(): void {
@@ -298,7 +310,7 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
           if (announced.region === region) return;
         }
       });
-      message.regions.forEach((buffer, region) => arena.attach(region, buffer));
+      for (const [region, buffer] of message.regions.entries()) arena.attach(region, buffer);
       worker = new DataWorker(message.worker, control, arena, Config.fromSnapshot(message.config), message.facts);
       tell({ kind: "ready", worker: message.worker });
       return;

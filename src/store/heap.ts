@@ -9,7 +9,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { FrameSize } from "../memory/frame-pool.ts";
-import { Status } from "../base/status.ts";
+import type { Status } from "../base/status.ts";
 import { type Address, addressOf, NO_ADDRESS, type Segments, SegmentState } from "./segments.ts";
 import {
   HEAP_BYTES_AT,
@@ -102,7 +102,8 @@ export class Heap {
     while (this.segments.unitsOf(size) < units) size = (size + 1) as FrameSize;
     const segment = this.segments.open(shard, header, size, SegmentState.Heap);
     if (segment < 0) return segment;
-    if (c[header + HEAP_SEGMENT_AT] !== 0) this.keepGap(shard, header, c[header + HEAP_FILL_AT]!, c[header + HEAP_END_AT]!);
+    if (c[header + HEAP_SEGMENT_AT] !== 0)
+      this.keepGap(shard, header, c[header + HEAP_FILL_AT]!, c[header + HEAP_END_AT]!);
     this.segments.setOlder(shard, segment, c[header + HEAP_NEWEST_AT]!);
     c[header + HEAP_NEWEST_AT] = segment;
     c[header + HEAP_SEGMENT_AT] = segment;

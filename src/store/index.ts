@@ -17,7 +17,6 @@
  * Source: Litwin 1980 (linear hashing). Locking: the holder of the shard lock.
  */
 import { assert } from "../base/assert.ts";
-import { Status } from "../base/status.ts";
 import type { Heap } from "./heap.ts";
 import type { Key } from "./key.ts";
 import { capacityUnits, isDead, KEY_BYTES_MAX, keyAt, keyspaceOf } from "./record.ts";

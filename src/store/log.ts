@@ -14,7 +14,7 @@
  * Locking: the holder of the shard lock.
  */
 import { assert, CHECKS } from "../base/assert.ts";
-import { Status } from "../base/status.ts";
+import type { Status } from "../base/status.ts";
 import { FrameSize } from "../memory/frame-pool.ts";
 import { capacityUnits, DEAD, isDead, RECORD_UNITS_MIN } from "./record.ts";
 import {

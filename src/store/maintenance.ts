@@ -9,7 +9,7 @@
 import type { Control } from "../memory/control.ts";
 import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
-import { Key } from "./key.ts";
+import type { Key } from "./key.ts";
 import {
   capacityUnits,
   deadline,
@@ -33,6 +33,7 @@ import {
   DEADLINE_SUM,
   EXPIRES_COUNT,
   KEY_COUNT,
+  KeyspaceState,
   LIVE_UNITS_AT,
   LOG_END_AT,
   LOG_FILL_AT,
@@ -43,7 +44,6 @@ import {
   WHEEL_HINTS_AT,
 } from "./shard.ts";
 import type { Store } from "./store.ts";
-import type { HintVisitor } from "./wheel.ts";
 
 /** Records moved, hints visited or keys dropped in one step: about 20 us under the lock. */
 const STEP = 48;
@@ -52,8 +52,8 @@ const DEAD_UNITS_WORTH = 8192;
 /** A segment fuller than this is not emptied. */
 const SPARSE = 0.9;
 
-const FREE = 0;
-const EMPTYING = 2;
+const FREE = KeyspaceState.Free;
+const EMPTYING = KeyspaceState.Emptying;
 
 /** Which keyspace each database stands for, and which keyspaces are free. All words are read under a shard lock. */
 export class Keyspaces {
@@ -76,7 +76,7 @@ export class Keyspaces {
   initialize(): void {
     for (let db = 0; db < this.databases; db++) {
       this.c[this.mapAt + db] = db;
-      this.c[this.stateAt + db] = 1;
+      this.c[this.stateAt + db] = KeyspaceState.Used;
     }
   }
 
@@ -102,7 +102,7 @@ export class Keyspaces {
   flush(db: number): number {
     for (let keyspace = 0; keyspace < this.count; keyspace++) {
       if (this.c[this.stateAt + keyspace] !== FREE) continue;
-      this.c[this.stateAt + keyspace] = 1;
+      this.c[this.stateAt + keyspace] = KeyspaceState.Used;
       this.c[this.stateAt + this.c[this.mapAt + db]!] = EMPTYING;
       this.c[this.mapAt + db] = keyspace;
       return 0;
@@ -126,7 +126,7 @@ export interface MaintenanceLimits {
   mutableUnits: number;
 }
 
-export class Maintenance implements HintVisitor {
+export class Maintenance {
   private readonly key: Key;
   private readonly chain = { addresses: new Int32Array(64) };
   /** False while expired keys wait until somebody looks at them (DEBUG SET-ACTIVE-EXPIRE 0). */
@@ -144,7 +144,7 @@ export class Maintenance implements HintVisitor {
   step(shard: number): boolean {
     const { store } = this;
     const header = store.headerOf(shard);
-    let more = this.expires && !store.wheel.turn(shard, header, store.nowMs, STEP, this);
+    let more = this.expires && !store.wheel.turn(shard, header, store.nowMs, STEP, store);
     for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
       if (this.keyspaces.isEmptying(keyspace) && this.dropStep(shard, header, keyspace)) more = true;
     }
@@ -157,18 +157,14 @@ export class Maintenance implements HintVisitor {
     return more;
   }
 
-  /** Wheel visitor: keys of a flushed keyspace leave without a word. */
-  visitHint(shard: number, header: number, keyspace: number, hashB: number, filed: number): void {
-    this.store.quiet = this.keyspaces.isEmptying(keyspace);
-    this.store.visitHint(shard, header, keyspace, hashB, filed);
-  }
-
   /** True when a step may have something to do, looked at without the lock. */
   isDue(shard: number): boolean {
     const { store } = this;
     const header = store.headerOf(shard);
     return (
-      (this.expires && store.wheel.isDue(header, store.nowMs)) || store.c[header + CLEAN_SEGMENT_AT] !== 0 || this.wantsCleaning(header)
+      (this.expires && store.wheel.isDue(header, store.nowMs)) ||
+      store.c[header + CLEAN_SEGMENT_AT] !== 0 ||
+      this.wantsCleaning(header)
     );
   }
 

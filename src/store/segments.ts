@@ -18,7 +18,7 @@
 import { assert } from "../base/assert.ts";
 import { type Arena, FRAME_BITS, FRAME_MASK, NO_PLACE, type Place } from "../memory/arena.ts";
 import { SEGMENT_WORDS, SEGMENTS } from "../memory/control.ts";
-import { FRAMES_OF, type FramePool, FrameSize } from "../memory/frame-pool.ts";
+import { FRAMES_OF, type FramePool, type FrameSize } from "../memory/frame-pool.ts";
 import { Status } from "../base/status.ts";
 import { SEGMENT_FREE_AT, SEGMENT_HIGH_AT } from "./shard.ts";
 

@@ -97,6 +97,9 @@ export function shardWords(keyspaces: number): number {
   return (KEYSPACES_AT + keyspaces * KEYSPACE_WORDS + 31) & ~31;
 }
 
+/** States of a keyspace (control block, behind the map of databases), see maintenance.ts. */
+export const KeyspaceState = { Free: 0, Used: 1, Emptying: 2 } as const;
+
 // Words of a keyspace header, from its start. What a lookup in a table of up to 1,024 buckets reads is one cache line.
 export const KEY_COUNT = 0;
 /** Keys that have a deadline. */

@@ -10,7 +10,7 @@
 import { assert } from "../base/assert.ts";
 import { formatInt64, INT64_TEXT_BYTES_MAX, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
 import { Random } from "../base/random.ts";
-import { Status } from "../base/status.ts";
+import type { Status } from "../base/status.ts";
 import { type Arena, FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
 import { lockWithin, tryLock, unlock } from "../memory/lock.ts";
@@ -35,6 +35,7 @@ import {
   KEYSPACE_SHIFT,
   keyBytes,
   keyspaceOf,
+  PARITY,
   rawCapacity,
   rawValueAt,
   recordEncoding,
@@ -54,6 +55,7 @@ import {
   KEY_COUNT,
   KEYSPACE_WORDS,
   KEYSPACES_AT,
+  KeyspaceState,
   LOCK_AT,
   MUTATING_AT,
   OWNER_AT,
@@ -65,8 +67,6 @@ export const LOCK_BOUND_MS = 2;
 /** A record rewritten in place may be this many times larger than it needs to be, plus a little. */
 const ROOMY = 2;
 const ROOMY_UNITS = 8;
-/** The latest deadline a record can carry: 48 bits of ms, in the year 10889. */
-export const DEADLINE_MAX_MS = 2 ** 48 - 1;
 
 /** What happened to a key, for `touched`. */
 export const KeyEvent = { Set: 1, Deleted: 2, Expired: 3, Deadline: 4, Flushed: 5, Evicted: 6 } as const;
@@ -109,6 +109,7 @@ export class Store implements HintVisitor {
   private readonly shardMask: number;
   private readonly shardWordsEach: number;
   private readonly shardsAt: number;
+  private readonly keyspaceStatesAt: number;
   hooks: StoreHooks = NO_HOOKS;
   /** True while a snapshot wants pre-images. */
   snapshotting = false;
@@ -116,6 +117,8 @@ export class Store implements HintVisitor {
   /** Time of this batch: wall ms, read once; and the 24-bit access clock made of it. */
   nowMs = 0;
   accessClock = 0;
+  /** False while a client reads that asked not to date what it reads (CLIENT NO-TOUCH). */
+  datesAccess = true;
   /** Monotonic seconds, to date what is given back. */
   nowSeconds = 0;
 
@@ -144,6 +147,7 @@ export class Store implements HintVisitor {
     this.shards = geometry.shards;
     this.shardMask = geometry.shards - 1;
     this.shardsAt = control.shardsAt;
+    this.keyspaceStatesAt = control.keyspaceMapAt + geometry.databases;
     this.shardWordsEach = geometry.shardWords;
     this.keyspaces = Math.floor((geometry.shardWords - KEYSPACES_AT) / KEYSPACE_WORDS);
     this.pool = new FramePool(arena);
@@ -249,7 +253,7 @@ export class Store implements HintVisitor {
     this.counters.hits++;
     const m = this.segments.m;
     const clock = this.accessClock;
-    if ((m[this.w + 3]! & 0xffffff) !== clock) setAccessClock(m, this.w, clock);
+    if ((m[this.w + 3]! & 0xffffff) !== clock && this.datesAccess) setAccessClock(m, this.w, clock);
     return address;
   }
 
@@ -496,6 +500,8 @@ export class Store implements HintVisitor {
       this.beginChange();
       const was = this.segments.locate(shard, old);
       const m = this.segments.m;
+      // Announced, so emitted: what takes its place is not announced again.
+      flags |= recordFlags(m, was) & PARITY;
       this.countDeadline(deadline(m, was), -1);
       if (recordEncoding(m, was) === Encoding.Paged && this.replacesValue) {
         this.large.free(shard, header, m[fixedAt(m, was)]!, this.nowSeconds);
@@ -515,7 +521,7 @@ export class Store implements HintVisitor {
     return 0;
   }
   /** Turns `segments` back to the region of the record found, after work elsewhere in the shard. */
-  private standAgain(): void {
+  standAgain(): void {
     if (this.address !== NO_ADDRESS) this.segments.locate(this.shard, this.address);
   }
 
@@ -766,9 +772,9 @@ export class Store implements HintVisitor {
       return total;
     }
     const node = this.newLarge(total);
+    this.standAgain();
     if (node < 0) return node;
     if (found) {
-      this.segments.locate(this.shard, this.address);
       this.openText();
       this.large.write(this.shard, node, 0, this.textBytes, this.textAt, had);
     }
@@ -788,7 +794,7 @@ export class Store implements HintVisitor {
 
   /** Gives the selected key the finished large value at `node`. Returns `total`, or Status with the value freed. */
   private becomePaged(node: Address, total: number, deadlineMs: number): number {
-    if (this.address !== NO_ADDRESS) this.segments.locate(this.shard, this.address);
+    this.standAgain();
     const status = this.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs);
     if (status < 0) {
       this.large.free(this.shard, this.header, node, this.nowSeconds);
@@ -845,6 +851,7 @@ export class Store implements HintVisitor {
     if (encoding === Encoding.Paged) {
       const relinks = moves && this.carriedShard === this.shard;
       const node = relinks ? this.carriedNode : this.copyCarriedNode();
+      this.standAgain();
       if (node < 0) return node;
       const status = this.place(type, encoding, 0, 0, deadlineMs);
       if (status < 0) {
@@ -948,7 +955,7 @@ export class Store implements HintVisitor {
       } else if (due <= this.nowMs) {
         this.beginChange();
         this.removeFound();
-        if (this.quiet) continue;
+        if (this.c[this.keyspaceStatesAt + keyspace] === KeyspaceState.Emptying) continue; // flushed: nobody is told
         this.counters.expired++;
         this.hooks.removedByStore(shard, keyspace, KeyEvent.Expired);
         this.changed(KeyEvent.Expired);
@@ -958,9 +965,6 @@ export class Store implements HintVisitor {
       }
     }
   }
-
-  /** True while hints of a flushed keyspace are visited: its keys are gone already, nobody is told again. */
-  quiet = false;
 
   // ---- checking ----
 

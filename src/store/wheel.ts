@@ -23,12 +23,13 @@ import { NO_ADDRESS, type Segments } from "./segments.ts";
 import { WHEEL_AT, WHEEL_BUCKETS, WHEEL_HINTS_AT, WHEEL_LEVELS, WHEEL_TIME_AT } from "./shard.ts";
 
 export const TICK_MS = 64;
-const LEVEL_BITS = 6;
 const HEAD_WORDS = 4;
 const FIRST_BYTES = 64;
 const LARGEST_BYTES = 1024;
 /** Ticks turned in one call at most: a clock that jumps ahead by days is caught up with in steps. */
 const TICKS_A_CALL = 4096;
+/** Newest hints of a bucket that are looked at before another is added. */
+const LOOK_BACK = 4;
 /** Ticks by which the wheel may be ahead of a batch's clock (workers read theirs at different times): a second. */
 const TICKS_SET_BACK = 16;
 
@@ -98,6 +99,10 @@ export class Wheel {
       const m = this.segments.m;
       const hints = m[w + 1]!;
       bytes = m[w + 2]!;
+      // A key that is made and deleted over and over (a lock) would fill the bucket: look back a little.
+      for (let i = hints - 1; i >= 0 && i >= hints - LOOK_BACK; i--) {
+        if (m[w + HEAD_WORDS + i * 2] === hashB && m[w + HEAD_WORDS + i * 2 + 1] === keyspace) return true;
+      }
       if (HEAD_WORDS * 4 + (hints + 1) * 8 <= bytes) {
         m[w + HEAD_WORDS + hints * 2] = hashB;
         m[w + HEAD_WORDS + hints * 2 + 1] = keyspace;

@@ -60,6 +60,7 @@ if (requireRedis()) {
               `${outcome.mismatches.length} kinds of mismatch in ${outcome.steps} steps (RESP${protocol}):\n\n${outcome.mismatches.map(({ text }) => text).join("\n\n")}`,
             );
           }
+          for (const [reason, times] of outcome.allowed) console.log(`allowed ${times} times: ${reason}`);
           expect(outcome.steps).toBeGreaterThanOrEqual(STEPS);
         } finally {
           for (const client of clients) client.close();

@@ -66,8 +66,11 @@ async function observe(
     if (hostile.outcome === "goes-on") {
       client.write(`${hostile.input}*1\r\n$4\r\nPING\r\n`);
       const expected = hostile.reply.length + "+PONG\r\n".length;
-      if (!(await client.rawBytes(expected, HANG_MS)))
-        return { reply: client.raw().toString("latin1"), outcome: "silent" };
+      const pongs = (): boolean => client.raw().toString("latin1").endsWith("+PONG\r\n");
+      // A wrong reply may be shorter: with the PONG there, and others served since, nothing more will come.
+      for (let i = 0; i < 20 && !(await client.rawBytes(expected, HANG_MS / 20)) && !pongs(); i++) {
+        await innocents.check(hostile.name);
+      }
       const got = client.raw().toString("latin1");
       return got.endsWith("+PONG\r\n") && !client.isClosed
         ? { reply: got.slice(0, -"+PONG\r\n".length), outcome: "goes-on" }
@@ -209,8 +212,10 @@ describe("Ferrite", () => {
       const seed = testSeed(),
         random = new SeededRandom(seed);
       const innocents = await new Innocents().open(ferrite);
-      const before = residentBytes(ferrite.pid).anonymous;
+      let before = residentBytes(ferrite.pid).anonymous;
       for (let done = 0; done < MUTANTS; done += ONE_TURN) {
+        // The first half warms up code and buffers; a leak shows in the second.
+        if (done <= MUTANTS / 2) before = residentBytes(ferrite.pid).anonymous;
         const inputs = Array.from({ length: Math.min(ONE_TURN, MUTANTS - done) }, () =>
           mutate(benignPipeline(random), random),
         );
@@ -244,7 +249,7 @@ describe("Ferrite", () => {
       innocents.close();
       const after = residentBytes(ferrite.pid).anonymous;
       console.log(
-        `RSS before ${(before / 2 ** 20).toFixed(1)} MiB, after ${MUTANTS} mutants ${(after / 2 ** 20).toFixed(1)} MiB`,
+        `RSS halfway ${(before / 2 ** 20).toFixed(1)} MiB, after ${MUTANTS} mutants ${(after / 2 ** 20).toFixed(1)} MiB`,
       );
       expect(after - before).toBeLessThan(RSS_GROWTH_MAX);
     },

@@ -1,5 +1,5 @@
 /**
- * Differences from redis-server 7.0.15 that are meant. Each has a reason a user would accept; anthing else is a bug.
+ * Differences from redis-server 7.0.15 that are meant. Each has a reason a user would accept; anything else is a bug.
  * At most 20 entries (anchors/reliability.md, T-X1): this list is where compatibility would quietly leak away.
  */
 import type { Step } from "./generator.ts";
@@ -7,7 +7,55 @@ import type { Reply } from "./resp.ts";
 
 export interface AllowedDifference {
   reason: string;
+  /** After this difference the two servers may hold different data: they are emptied. */
+  dataMayDiffer: boolean;
   matches(step: Step, redis: Reply, ferrite: Reply): boolean;
 }
 
-export const ALLOWED: readonly AllowedDifference[] = [];
+const isUnknown = (reply: Reply): boolean =>
+  reply.type === "error" && /^ERR unknown (command|subcommand) /.test(reply.value);
+
+/** Ferrite keeps deadlines in 48 bits of milliseconds: up to the year 10889. */
+const DEADLINE_MAX_MS = 2 ** 48 - 1;
+
+const unitOf = (command: string): number => (command.toUpperCase().startsWith("P") ? 1 : 1000);
+
+/** True when the reply of TTL, PTTL, EXPIRETIME or PEXPIRETIME is so far away that both mean "practically never". */
+function isFarAway(command: string, reply: Reply): boolean {
+  if (reply.type !== "int") return false;
+  const unixMs = Number(reply.value) * unitOf(command) + (/EXPIRETIME$/i.test(command) ? 0 : Date.now());
+  return unixMs >= DEADLINE_MAX_MS - 86_400_000;
+}
+
+export const ALLOWED: readonly AllowedDifference[] = [
+  {
+    reason:
+      "Errors about unknown commands and subcommands: Redis prints names and arguments as C strings and stops at a NUL byte; " +
+      "Ferrite shows all their bytes.",
+    dataMayDiffer: false,
+    matches: (step, redis, ferrite) =>
+      step.args.some((arg) => arg.includes("\0")) && isUnknown(redis) && isUnknown(ferrite),
+  },
+  {
+    reason:
+      "Deadlines after the year 10889 (2^48 - 1 ms) are kept as that moment, to save bytes in every record: TTL and its " +
+      "relatives tell another very large number.",
+    dataMayDiffer: false,
+    matches: (step, redis, ferrite) =>
+      /^P?(TTL|EXPIRETIME)$/i.test(step.args[0]!) &&
+      isFarAway(step.args[0]!, redis) &&
+      isFarAway(step.args[0]!, ferrite),
+  },
+  {
+    reason:
+      "The same, for the conditions GT and LT of EXPIRE and its relatives between two deadlines after the year 10889: to " +
+      "Ferrite they are equal.",
+    dataMayDiffer: false,
+    matches: (step, redis, ferrite) =>
+      /^P?EXPIRE(AT)?$/i.test(step.args[0]!) &&
+      /^(GT|LT)$/i.test(step.args[3] ?? "") &&
+      Number(step.args[2]) * unitOf(step.args[0]!) > DEADLINE_MAX_MS - Date.now() - 86_400_000 &&
+      redis.type === "int" &&
+      ferrite.type === "int",
+  },
+];

@@ -142,7 +142,7 @@ test("small random histories: the same verdict as a search through all orders", 
   const commands: Command[] = ["GET", "SET", "INCR", "DEL", "APPEND", "SETNX", "GETSET", "GETDEL"];
   let good = 0,
     bad = 0;
-  for (let i = 0; i < 3000; i++) {
+  for (let i = 0; i < 10_000; i++) {
     const operations: Operation[] = [];
     let state: string | null = null;
     for (let j = 0; j < 6; j++) {

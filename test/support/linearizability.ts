@@ -11,6 +11,10 @@
  * last choice is taken back. Beyond the definition, operations that one connection sent in one pipeline keep their
  * order (`after`): a server may not swap them.
  *
+ * An operation whose reply says that it changed nothing (GET, a failed SETNX ...) and that fits the present state is taken
+ * at once, without trying other orders: whatever order exists with it later also exists with it here. That leaves the
+ * writes to search through. (A SET of the present value is a write: it may be needed later.)
+ *
  * Times are from one monotonic clock. A `returned` later than the truth only widens an operation: no false alarm. An
  * operation without a reply (`returned` = Infinity) may have happened at any time after its call, or never.
  */
@@ -62,6 +66,23 @@ export function apply(state: State, command: Command, argument: string): { outpu
   }
 }
 
+/** True when the operation leaves every state as it is in which it could have given this reply. */
+function changesNothing({ command, output }: Operation): boolean {
+  switch (command) {
+    case "GET":
+      return output !== null;
+    case "SETNX":
+    case "DEL":
+      return output === ":0";
+    case "GETDEL":
+      return output === "null$";
+    case "INCR":
+      return output === NOT_AN_INTEGER;
+    default:
+      return false;
+  }
+}
+
 export type Verdict =
   | { linearizable: true; steps: number }
   | { linearizable: false; steps: number; key: string; explanation: string }
@@ -102,48 +123,70 @@ function checkKey(operations: readonly Operation[], stepsMax: number): Verdict {
   const head = timeline(operations);
 
   const seen = new Set<string>();
-  const stack: { entry: Entry; state: State }[] = [];
-  let state: State = null,
-    done = 0n,
-    doneCompleted = 0,
-    steps = 0,
-    deepest: number[] = [];
-  let entry = head.next;
+  const stack: { entry: Entry; state: State; forced: boolean }[] = [];
+  let state: State = null;
+  let done = 0n;
+  let doneCompleted = 0;
+  let steps = 0;
+  let deepest: number[] = [];
+
+  /** The state after this call if it may come next, undefined if it may not. */
+  const nextState = (entry: Entry): State | undefined => {
+    const operation = operations[entry.index]!;
+    const before = afterIndex[entry.index]!;
+    if (before >= 0 && ((done >> BigInt(before)) & 1n) === 0n) return undefined;
+    const { output, next } = apply(state, operation.command, operation.argument);
+    return operation.output === null || operation.output === output ? next : undefined;
+  };
+  const choose = (entry: Entry, next: State, forced: boolean): void => {
+    stack.push({ entry, state, forced });
+    state = next;
+    done |= 1n << BigInt(entry.index);
+    if (entry.partner !== null) doneCompleted++;
+    if (stack.length > deepest.length) deepest = stack.map((choice) => choice.entry.index);
+    lift(entry);
+  };
+  /** Takes all operations that change nothing and may come next; false when the search was here before. */
+  const settle = (): boolean => {
+    for (let entry = head.next; entry !== head && entry.isCall; ) {
+      steps++;
+      if (changesNothing(operations[entry.index]!) && nextState(entry) === state) {
+        choose(entry, state, true);
+        entry = head.next; // its return is gone too: more calls may be in front now
+      } else {
+        entry = entry.next;
+      }
+    }
+    const memo = `${done.toString(36)} ${state === null ? "-" : `=${state}`}`;
+    if (seen.has(memo)) return false;
+    seen.add(memo);
+    return true;
+  };
+  /** Takes back the last choice that had an alternative; the entry to go on with, or null when none is left. */
+  const back = (): Entry | null => {
+    for (let choice = stack.pop(); choice !== undefined; choice = stack.pop()) {
+      state = choice.state;
+      done &= ~(1n << BigInt(choice.entry.index));
+      if (choice.entry.partner !== null) doneCompleted--;
+      unlift(choice.entry);
+      if (!choice.forced) return choice.entry.next;
+    }
+    return null;
+  };
+
+  settle();
+  let entry: Entry | null = head.next;
   while (doneCompleted < completed) {
     if (++steps > stepsMax) return { linearizable: null, steps, key };
-    if (entry !== head && entry.isCall) {
-      const operation = operations[entry.index]!,
-        bit = 1n << BigInt(entry.index),
-        before = afterIndex[entry.index]!;
-      if (before < 0 || (done >> BigInt(before)) & 1n) {
-        const { output, next } = apply(state, operation.command, operation.argument);
-        if (operation.output === null || operation.output === output) {
-          const memo = `${(done | bit).toString(36)} ${next === null ? "-" : `=${next}`}`;
-          if (!seen.has(memo)) {
-            seen.add(memo);
-            stack.push({ entry, state });
-            state = next;
-            done |= bit;
-            if (entry.partner !== null) doneCompleted++;
-            if (stack.length > deepest.length) deepest = stack.map((choice) => choice.entry.index);
-            lift(entry);
-            entry = head.next;
-            continue;
-          }
-        }
-      }
-      entry = entry.next;
-      continue;
+    // Behind a return, or the end, nothing can be next.
+    const next: State | undefined = entry !== head && entry.isCall ? nextState(entry) : undefined;
+    if (next !== undefined) {
+      choose(entry, next, false);
+      entry = settle() ? head.next : back();
+    } else {
+      entry = entry !== head && entry.isCall ? entry.next : back();
     }
-    // A return, or the end: nothing further can come before it, so the last choice was wrong.
-    const choice = stack.pop();
-    if (choice === undefined) return { linearizable: false, steps, key, explanation: explain(operations, deepest) };
-    entry = choice.entry;
-    state = choice.state;
-    done &= ~(1n << BigInt(entry.index));
-    if (entry.partner !== null) doneCompleted--;
-    unlift(entry);
-    entry = entry.next;
+    if (entry === null) return { linearizable: false, steps, key, explanation: explain(operations, deepest) };
   }
   return { linearizable: true, steps };
 }

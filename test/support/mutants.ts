@@ -12,4 +12,6 @@ export const LOCK_MUTANTS: readonly Mutant[] = [
   { name: "lock-skipped", fault: "a command runs without its shard lock" },
   { name: "released-early", fault: "the shard lock is released before the record is written" },
   { name: "lost-wakeup", fault: "a thread that slept takes the lock as 1: the other sleepers are not woken" },
+  { name: "spin-gives-up", fault: "a thread that spun long enough goes on as if it had the lock" },
+  { name: "unlocked-twice", fault: "a lock is freed twice, the second time when another may hold it" },
 ];

@@ -384,7 +384,7 @@ const SERVER = [
   }),
   key("server.proto_max_arguments", {
     type: "int",
-    default: 1048576,
+    default: INT32_MAX,
     min: 16,
     max: INT32_MAX,
     doc: "Most arguments of one command.",

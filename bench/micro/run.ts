@@ -1,0 +1,21 @@
+/**
+ * Runs all micro benches, each in a process of its own: what one warms up or turns megamorphic does not touch the next.
+ * Run: bun bench/micro/run.ts
+ */
+import { cpus } from "node:os";
+
+const BENCHES: readonly (readonly string[])[] = [
+  ["copy.ts"],
+  ["parts.ts"],
+  ["engine.ts"],
+  ["engine.ts", "--no-huge-pages", "--pipeline", "16"],
+  ["engine.ts", "--no-ahead", "--pipeline", "16"],
+];
+
+console.log(`Bun ${Bun.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`);
+for (const [file, ...options] of BENCHES) {
+  console.log(`\n── ${[file, ...options].join(" ")}`);
+  const path = new URL(file!, import.meta.url).pathname;
+  const child = Bun.spawnSync([process.execPath, path, ...options], { stdout: "inherit", stderr: "inherit" });
+  if (child.exitCode !== 0) process.exit(child.exitCode);
+}

@@ -1,0 +1,384 @@
+/**
+ * CLIENT: what connections are there, and what each says of itself.
+ *
+ * LIST and KILL reach the clients of every worker: they answer Later, through ServerServices.
+ */
+import { token } from "../base/bytes.ts";
+import { Int64Kind, int64 } from "../base/integers.ts";
+import { ErrorText } from "../protocol/errors.ts";
+import type { Reply } from "../protocol/reply.ts";
+import type { Call } from "./call.ts";
+import { isPlain } from "./connection.ts";
+import { type HelpEntry, replyHelp } from "./help.ts";
+import type { ClientLine, KillFilter } from "./services.ts";
+import {
+  ADMIN,
+  type ArgumentDoc,
+  type CommandSpec,
+  Later,
+  LOADING,
+  NO_KEYS,
+  NO_SCRIPT,
+  type Outcome,
+  STALE,
+} from "./spec.ts";
+
+const ABOUT_SELF = NO_SCRIPT | LOADING | STALE;
+const ABOUT_OTHERS = ADMIN | ABOUT_SELF;
+
+/** A row of CLIENT's subcommands, which differ in little. */
+function subcommand(
+  name: string,
+  arity: number,
+  flags: number,
+  run: CommandSpec["run"],
+  since: string,
+  summary: string,
+  args: readonly ArgumentDoc[] = [],
+  complexity = "O(1)",
+): CommandSpec {
+  return {
+    name: `CLIENT|${name}`,
+    arity,
+    keys: NO_KEYS,
+    flags,
+    categories: ["connection"],
+    run,
+    docs: { summary, since, group: "connection", complexity, arguments: args },
+  };
+}
+
+const ON_OFF: readonly ArgumentDoc[] = [
+  {
+    name: "enabled",
+    type: "oneof",
+    arguments: [
+      { name: "on", type: "pure-token", token: "ON" },
+      { name: "off", type: "pure-token", token: "OFF" },
+    ],
+  },
+];
+
+const TYPES: readonly ArgumentDoc[] = ["NORMAL", "MASTER", "SLAVE", "REPLICA", "PUBSUB"].map((name) => ({
+  name: name.toLowerCase(),
+  type: "pure-token",
+  token: name,
+}));
+
+const KILL_ARGUMENTS: readonly ArgumentDoc[] = [
+  {
+    name: "filter",
+    type: "oneof",
+    arguments: [
+      { name: "ip:port", type: "string" },
+      {
+        name: "new-format",
+        type: "oneof",
+        multiple: true,
+        arguments: [
+          { name: "client-id", type: "integer", token: "ID", since: "2.8.12", optional: true },
+          { name: "type", type: "oneof", token: "TYPE", since: "2.8.12", optional: true, arguments: TYPES },
+          { name: "username", type: "string", token: "USER", optional: true },
+          { name: "ip:port", type: "string", token: "ADDR", optional: true },
+          { name: "ip:port", type: "string", token: "LADDR", since: "6.2.0", optional: true },
+          { name: "yes/no", type: "string", token: "SKIPME", optional: true },
+          { name: "maxage", type: "integer", token: "MAXAGE", since: "7.4.0", optional: true },
+          { name: "idle", type: "integer", token: "IDLE", optional: true },
+        ],
+      },
+    ],
+  },
+];
+
+const LIST_ARGUMENTS: readonly ArgumentDoc[] = [
+  {
+    name: "type",
+    type: "oneof",
+    token: "TYPE",
+    since: "5.0.0",
+    optional: true,
+    arguments: TYPES.filter(({ name }) => name !== "slave"),
+  },
+  {
+    name: "id",
+    type: "block",
+    token: "ID",
+    since: "6.2.0",
+    optional: true,
+    arguments: [{ name: "client-id", type: "integer", multiple: true }],
+  },
+];
+
+const PER_CLIENT = "O(N) where N is the number of client connections";
+
+export const clientFamily: readonly CommandSpec[] = [
+  {
+    name: "CLIENT",
+    arity: -2,
+    keys: NO_KEYS,
+    flags: 0,
+    categories: [],
+    run: () => {},
+    docs: {
+      summary: "Commands about client connections.",
+      since: "2.4.0",
+      group: "connection",
+      complexity: "Depends on subcommand.",
+    },
+    subcommands: [
+      subcommand("ID", 2, ABOUT_SELF, id, "5.0.0", "Replies the number of this connection."),
+      subcommand("GETNAME", 2, ABOUT_SELF, getName, "2.6.9", "Replies the name of this connection."),
+      subcommand("SETNAME", 3, ABOUT_SELF, setName, "2.6.9", "Names this connection; an empty name takes it away.", [
+        { name: "connection-name", type: "string" },
+      ]),
+      subcommand("SETINFO", 4, ABOUT_SELF, setInfo, "7.2.0", "Notes the library behind this connection.", [
+        {
+          name: "attr",
+          type: "oneof",
+          arguments: [
+            { name: "libname", type: "string", token: "LIB-NAME" },
+            { name: "libver", type: "string", token: "LIB-VER" },
+          ],
+        },
+      ]),
+      subcommand("INFO", 2, ABOUT_SELF, info, "6.2.0", "Describes this connection, in the form of CLIENT LIST."),
+      subcommand(
+        "LIST",
+        -2,
+        ABOUT_OTHERS,
+        list,
+        "2.4.0",
+        "Describes the connections, one a line.",
+        LIST_ARGUMENTS,
+        PER_CLIENT,
+      ),
+      subcommand(
+        "KILL",
+        -3,
+        ABOUT_OTHERS,
+        kill,
+        "2.4.0",
+        "Closes the connections that match.",
+        KILL_ARGUMENTS,
+        PER_CLIENT,
+      ),
+      subcommand(
+        "NO-EVICT",
+        3,
+        ABOUT_OTHERS,
+        noEvict,
+        "7.0.0",
+        "Spares this connection when clients are evicted.",
+        ON_OFF,
+      ),
+      subcommand("NO-TOUCH", 3, ABOUT_SELF, noTouch, "7.2.0", "Keeps reads from dating the keys they read.", ON_OFF),
+      subcommand("HELP", 2, LOADING | STALE, help, "5.0.0", "Lists the subcommands."),
+    ],
+  },
+];
+
+const ON = token("on");
+const OFF = token("off");
+const TYPE = token("type");
+const ID = token("id");
+const LIB_NAME = token("lib-name");
+const LIB_VER = token("lib-ver");
+
+function id(call: Call, reply: Reply): void {
+  reply.integer(call.session.id);
+}
+
+function getName(call: Call, reply: Reply): void {
+  if (call.session.name === "") reply.nullBulk();
+  else reply.text(call.session.name);
+}
+
+function setName(call: Call, reply: Reply): void {
+  if (!isPlain(call, 2)) {
+    return reply.error("ERR Client names cannot contain spaces, newlines or special characters.");
+  }
+  call.session.name = call.argText(2);
+  reply.ok();
+}
+
+function setInfo(call: Call, reply: Reply): void {
+  const isName = call.argIs(2, LIB_NAME);
+  if (!isName && !call.argIs(2, LIB_VER)) return reply.error(`ERR Unrecognized option '${call.argText(2)}'`);
+  if (!isPlain(call, 3)) {
+    return reply.error(`ERR ${call.argText(2)} cannot contain spaces, newlines or special characters.`);
+  }
+  if (isName) call.session.libName = call.argText(3);
+  else call.session.libVersion = call.argText(3);
+  reply.ok();
+}
+
+function info(call: Call, reply: Reply): void {
+  reply.verbatim(`${call.server.describeClient(call.session)}\n`);
+}
+
+/** Reads ON or OFF. Returns null, with an error replied, for anything else. */
+function onOff(call: Call, reply: Reply): boolean | null {
+  if (call.argIs(2, ON)) return true;
+  if (call.argIs(2, OFF)) return false;
+  reply.error(ErrorText.syntax);
+  return null;
+}
+
+function noEvict(call: Call, reply: Reply): void {
+  const on = onOff(call, reply);
+  if (on === null) return;
+  call.session.noEvict = on;
+  reply.ok();
+}
+
+function noTouch(call: Call, reply: Reply): void {
+  const on = onOff(call, reply);
+  if (on === null) return;
+  call.session.noTouch = on;
+  reply.ok();
+}
+
+/** Class of clients named by argument `i`: "normal", "replica", "pubsub" or "master"; "" = no such class. */
+function clientType(call: Call, i: number): string {
+  const name = call.argText(i).toLowerCase();
+  if (name === "slave") return "replica";
+  return name === "normal" || name === "replica" || name === "pubsub" || name === "master" ? name : "";
+}
+
+/** CLIENT LIST [TYPE type | ID id [id ...]] */
+function list(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  let pick: (lines: ClientLine[]) => ClientLine[] = (lines) => lines;
+  if (call.argCount === 4 && call.argIs(2, TYPE)) {
+    const type = clientType(call, 3);
+    if (type === "") return reply.error(`ERR Unknown client type '${call.argText(3)}'`);
+    pick = (lines) => lines.filter((line) => line.type === type);
+  } else if (call.argCount > 3 && call.argIs(2, ID)) {
+    const ids: number[] = [];
+    for (let i = 3; i < call.argCount; i++) {
+      if (call.argInt64(i) === Int64Kind.None) return reply.error("ERR Invalid client ID");
+      ids.push(call.argInteger(i));
+    }
+    pick = (lines) => {
+      const byId = new Map(lines.map((line) => [line.id, line]));
+      return ids.flatMap((wanted) => byId.get(wanted) ?? []);
+    };
+  } else if (call.argCount !== 2) {
+    return reply.error(ErrorText.syntax);
+  }
+  server.listClients((lines) => {
+    const text = pick(lines)
+      .map(({ line }) => `${line}\n`)
+      .join("");
+    server.resume(session, (later) => later.verbatim(text));
+  });
+  return Later;
+}
+
+/** CLIENT KILL ip:port, or CLIENT KILL option value [option value ...] */
+function kill(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  if (call.argCount === 3) {
+    server.killClients({ address: call.argText(2) }, session, (killed, self) => {
+      server.resume(session, (later) => (killed > 0 ? later.ok() : later.error("ERR No such client")), self);
+    });
+    return Later;
+  }
+  const filter = killFilter(call);
+  if (typeof filter === "string") return reply.error(filter);
+  server.killClients(filter, session, (killed, self) => {
+    server.resume(session, (later) => later.integer(killed), self);
+  });
+  return Later;
+}
+
+/** The filter that the arguments make; or the text of an error. */
+function killFilter(call: Call): KillFilter | string {
+  const filter: KillFilter = { skip: call.session.id };
+  for (let i = 2; i < call.argCount; i += 2) {
+    if (i + 1 === call.argCount) return ErrorText.syntax;
+    const number = call.argInt64(i + 1) === Int64Kind.Safe ? int64.value : Number.NaN;
+    const value = call.argText(i + 1);
+    switch (call.argText(i).toLowerCase()) {
+      case "id":
+        if (!(number >= 1)) return "ERR client-id should be greater than 0";
+        filter.id = number;
+        break;
+      case "type":
+        filter.type = clientType(call, i + 1);
+        if (filter.type === "") return `ERR Unknown client type '${value}'`;
+        break;
+      case "addr":
+        filter.address = value;
+        break;
+      case "laddr":
+        filter.localAddress = value;
+        break;
+      case "user":
+        if (value !== "default") return `ERR No such user '${value}'`;
+        filter.user = value;
+        break;
+      case "maxage":
+        if (Number.isNaN(number)) return "ERR maxage is not an integer or out of range";
+        if (number <= 0) return "ERR maxage should be greater than 0";
+        filter.maxAgeSeconds = number;
+        break;
+      case "idle":
+        if (Number.isNaN(number)) return "ERR idle is not an integer or out of range";
+        if (number <= 0) return "ERR idle should be greater than 0";
+        filter.idleSeconds = number;
+        break;
+      case "skipme":
+        if (value.toLowerCase() === "yes") filter.skip = call.session.id;
+        else if (value.toLowerCase() === "no") delete filter.skip;
+        else return ErrorText.syntax;
+        break;
+      default:
+        return ErrorText.syntax;
+    }
+  }
+  return filter;
+}
+
+const HELP: readonly HelpEntry[] = [
+  ["GETNAME", "Return the name of the current connection."],
+  ["ID", "Return the ID of the current connection."],
+  ["INFO", "Return information about the current client connection."],
+  ["KILL <ip:port>", "Kill connection made from <ip:port>."],
+  [
+    "KILL <option> <value> [<option> <value> [...]]",
+    "Kill connections. Options are:",
+    "* ADDR (<ip:port>|<unixsocket>:0)",
+    "  Kill connections made from the specified address",
+    "* LADDR (<ip:port>|<unixsocket>:0)",
+    "  Kill connections made to specified local address",
+    "* TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "  Kill connections by type.",
+    "* USER <username>",
+    "  Kill connections authenticated by <username>.",
+    "* SKIPME (YES|NO)",
+    "  Skip killing current connection (default: yes).",
+    "* ID <client-id>",
+    "  Kill connections by client id.",
+    "* MAXAGE <maxage>",
+    "  Kill connections older than the specified age, in seconds.",
+    "* IDLE <seconds>",
+    "  Kill connections that have been idle for at least as long.",
+  ],
+  [
+    "LIST [options ...]",
+    "Return information about client connections. Options:",
+    "* TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "  Return clients of specified type.",
+    "* ID <client-id> [<client-id> ...]",
+    "  Return clients of specified IDs only.",
+  ],
+  ["SETINFO (LIB-NAME|LIB-VER) <value>", "Set client meta attributes."],
+  ["SETNAME <name>", "Assign the name <name> to the current connection."],
+  ["NO-EVICT (ON|OFF)", "Protect current client connection from eviction."],
+  ["NO-TOUCH (ON|OFF)", "Will not touch LRU/LFU stats when this mode is on."],
+];
+
+function help(_call: Call, reply: Reply): void {
+  replyHelp(reply, "CLIENT", HELP);
+}

@@ -1,0 +1,21 @@
+/** What a handler answers to a negative status of the store. */
+import { Status } from "../base/status.ts";
+import { ErrorText } from "../protocol/errors.ts";
+import type { Reply } from "../protocol/reply.ts";
+import type { Call } from "./call.ts";
+import { Done, type Outcome, Retry } from "./spec.ts";
+
+/**
+ * Replies the error of `status`. Busy means that there is no room now and nothing was changed: the command is retried
+ * while memory may still be made, and refused when there will be none.
+ */
+export function refuse(call: Call, reply: Reply, status: number): Outcome {
+  if (status !== Status.Busy) {
+    reply.status(status);
+    return Done;
+  }
+  call.server.wantRegion();
+  if (call.store.pool.mayGrow) return Retry;
+  reply.error(ErrorText.outOfMemory);
+  return Done;
+}

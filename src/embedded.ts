@@ -1,0 +1,426 @@
+/**
+ * Embedded mode: a Ferrite in this process and on this thread. No sockets, no workers; the same parser, commands, store
+ * and expiry as the server's.
+ *
+ *   import { Ferrite } from "ferrite";
+ *   const db = Ferrite.open({ maxMemory: 256 << 20 });
+ *   const client = db.client();
+ *   client.call("SET", "greeting", "hello");            // "OK"
+ *   client.send(Buffer.from("GET greeting\r\n"));        // <Buffer "$5\r\nhello\r\n">
+ *   db.tick(1);                                          // now and then: expired keys go, sparse memory is cleaned
+ *
+ * One shard, regions of 64 MiB. Everything happens within the call, so a client has its whole answer when it returns.
+ */
+import { systemClock, type Clock } from "./base/clock.ts";
+import { Config, type ConfigChange } from "./base/config/config.ts";
+import { readMachine } from "./base/config/machine.ts";
+import { realFiles } from "./base/files.ts";
+import { COMMIT, VERSION } from "./base/version.ts";
+import type { ClientLine, KillFilter, ProcessUse, ServerServices, ServerTotals } from "./commands/services.ts";
+import type { Session } from "./commands/session.ts";
+import type { CommandTable } from "./commands/table.ts";
+import type { Reply } from "./protocol/reply.ts";
+import { Client, type ClientHost, type Transport } from "./server/client.ts";
+import { clientLine, isBlocked, matchesFilter } from "./server/client-line.ts";
+import { Engine } from "./server/engine.ts";
+import { expirePass } from "./server/expire-pass.ts";
+import { Memory } from "./server/memory.ts";
+
+const REGION_BYTES = 64 << 20;
+/** Turns one call may take: a lock or room that does not come within them is a bug, not a wait. */
+const TURNS_MAX = 1_000_000;
+
+export interface OpenOptions {
+  /** Bytes of data above which writes are refused; default: three quarters of the machine's memory. */
+  maxMemory?: number;
+  /** Databases for SELECT; default 16. */
+  databases?: number;
+  /** Time as the commands see it; default: the system's. */
+  clock?: Clock;
+}
+
+/** A value of a reply: bulk and simple strings as text (UTF-8), integers beyond 2^53 as bigint. */
+export type Value = string | number | bigint | boolean | null | ReplyError | Value[] | Map<Value, Value> | Set<Value>;
+
+/** An error reply. `call` throws it; inside an array it is an element. */
+export class ReplyError extends Error {
+  override name = "ReplyError";
+}
+
+export class Ferrite {
+  readonly config: Config;
+  readonly engine: Engine;
+  private readonly services: OwnServices;
+
+  private constructor(
+    private readonly memory: Memory,
+    config: Config,
+    clock: Clock,
+  ) {
+    this.config = config;
+    this.services = new OwnServices(memory, clock);
+    this.engine = new Engine(memory.arena, 0, clock, config, this.services);
+    this.services.engine = this.engine;
+    config.onChange("storage.max_memory", () => memory.allowRegions(regionsFor(config.maxMemoryBytes)));
+  }
+
+  /** Makes an empty data set. */
+  static open(options: OpenOptions = {}): Ferrite {
+    const config = new Config("", readMachine(realFiles));
+    const from = { kind: "flag", text: "Ferrite.open" } as const;
+    if (options.maxMemory !== undefined) config.place("storage.max_memory", options.maxMemory, from);
+    if (options.databases !== undefined) config.place("server.databases", options.databases, from);
+    const seeds = crypto.getRandomValues(new Int32Array(2));
+    const memory = new Memory({
+      shards: 1,
+      workers: 1,
+      databases: config.number("server.databases"),
+      regionBytes: REGION_BYTES,
+      regions: regionsFor(config.maxMemoryBytes),
+      seedA: seeds[0]!,
+      seedB: seeds[1]!,
+      hugePages: false,
+    });
+    return new Ferrite(memory, config, options.clock ?? systemClock);
+  }
+
+  /** A client of its own: database, name, protocol version. */
+  client(): EmbeddedClient {
+    return this.services.connect();
+  }
+
+  /** Background work for at most about `budgetMs`: expired keys, cleaning, dropped databases. */
+  tick(budgetMs: number): void {
+    this.engine.maintain(1, budgetMs);
+    this.engine.endTurn();
+  }
+
+  /** Bytes of data. */
+  get usedMemory(): number {
+    return this.engine.usedMemory();
+  }
+
+  /** Bytes of shared memory made so far. */
+  get reservedMemory(): number {
+    return this.memory.regionCount * REGION_BYTES;
+  }
+}
+
+function regionsFor(maxMemory: number): number {
+  return Math.ceil((maxMemory * 1.25) / REGION_BYTES) + 1;
+}
+
+export class EmbeddedClient {
+  private output: Buffer[] = [];
+  private readonly client: Client;
+  private ended = false;
+
+  /** For Ferrite.client(). */
+  constructor(
+    id: number,
+    private readonly services: OwnServices,
+    clock: Clock,
+  ) {
+    const transport: Transport = {
+      write: (bytes, offset, length) => {
+        this.output.push(Buffer.from(bytes.subarray(offset, offset + length)));
+        return length;
+      },
+      end: () => this.gone(),
+      terminate: () => this.gone(),
+    };
+    this.client = new Client(id, services.engine, transport, services);
+    this.client.address = "embedded:0";
+    this.client.localAddress = "embedded:0";
+    this.client.session.createdMs = clock.wallMs();
+    this.client.session.activeMs = clock.monotonicMs();
+    services.clients.set(id, this.client);
+  }
+
+  /** Sends request bytes, whole or in pieces. Returns the reply bytes to all requests that are complete. */
+  send(bytes: Uint8Array): Buffer {
+    if (this.ended) throw new Error("this client was closed");
+    this.client.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    this.services.settle();
+    const output = this.output;
+    this.output = [];
+    return output.length === 1 ? output[0]! : Buffer.concat(output);
+  }
+
+  /** Runs one command. Returns its reply as a value; throws ReplyError when it is an error. */
+  call(...args: readonly (string | number | bigint | Uint8Array)[]): Value {
+    const parts: Buffer[] = [Buffer.from(`*${args.length}\r\n`)];
+    for (const arg of args) {
+      const bytes = arg instanceof Uint8Array ? Buffer.from(arg) : Buffer.from(String(arg));
+      parts.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n"));
+    }
+    const value = new ReplyReader(this.send(Buffer.concat(parts))).read();
+    if (value instanceof ReplyError) throw value;
+    return value;
+  }
+
+  close(): void {
+    if (!this.ended) this.gone();
+  }
+
+  private gone(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.client.disconnected();
+  }
+}
+
+/** Reads the values of complete reply bytes. */
+class ReplyReader {
+  private at = 0;
+  constructor(private readonly bytes: Buffer) {}
+
+  read(): Value {
+    const end = this.bytes.indexOf("\r\n", this.at);
+    if (end < 0) throw new Error("an incomplete reply: the command answers later, or not at all");
+    const type = String.fromCharCode(this.bytes[this.at]!);
+    const line = this.bytes.toString("utf8", this.at + 1, end);
+    this.at = end + 2;
+    switch (type) {
+      case "+":
+        return line;
+      case "-":
+        return new ReplyError(line);
+      case ":": {
+        const number = Number(line);
+        return Number.isSafeInteger(number) ? number : BigInt(line);
+      }
+      case ",":
+        return line === "inf" ? Infinity : line === "-inf" ? -Infinity : Number(line);
+      case "(":
+        return BigInt(line);
+      case "#":
+        return line === "t";
+      case "_":
+        return null;
+      case "$":
+        return this.bulk(Number(line), 0);
+      case "=":
+        return this.bulk(Number(line), 4);
+      case "*":
+      case ">":
+        return line === "-1" ? null : this.items(Number(line));
+      case "~":
+        return new Set(this.items(Number(line)));
+      case "%": {
+        const items = this.items(Number(line) * 2);
+        const map = new Map<Value, Value>();
+        for (let i = 0; i < items.length; i += 2) map.set(items[i]!, items[i + 1]!);
+        return map;
+      }
+      default:
+        throw new Error(`a reply of unknown type ${type}`);
+    }
+  }
+
+  private bulk(length: number, skipped: number): string | null {
+    if (length < 0) return null;
+    const from = this.at;
+    this.at += length + 2;
+    return this.bytes.toString("utf8", from + skipped, from + length);
+  }
+
+  private items(count: number): Value[] {
+    const items: Value[] = [];
+    for (let i = 0; i < count; i++) items.push(this.read());
+    return items;
+  }
+}
+
+/** The server around an embedded engine: itself alone. What it asks of itself is answered when the command has ended. */
+class OwnServices implements ServerServices, ClientHost {
+  engine!: Engine;
+  readonly clients = new Map<number, Client>();
+  private readonly due: (() => void)[] = [];
+  private proceeding: Client[] = [];
+  private nextId = 1;
+  private connections = 0;
+  private peak = 0;
+  private readonly base = {
+    connections: 0,
+    commands: 0,
+    input: 0,
+    output: 0,
+    expired: 0,
+    hits: 0,
+    misses: 0,
+    errors: 0,
+  };
+
+  readonly startedMs: number;
+  readonly pid = process.pid;
+  readonly workers = 1;
+  readonly version = VERSION;
+  readonly commit = COMMIT;
+  readonly runId = crypto.getRandomValues(new Uint8Array(20)).toHex();
+  readonly configFile = "";
+  readonly executable = process.execPath;
+
+  constructor(
+    private readonly memory: Memory,
+    private readonly clock: Clock,
+  ) {
+    this.startedMs = clock.wallMs();
+  }
+
+  connect(): EmbeddedClient {
+    this.connections++;
+    return new EmbeddedClient(this.nextId++, this, this.clock);
+  }
+
+  /** Does what waits: answers of Later commands, and clients that go on next turn. */
+  settle(): void {
+    for (let turn = 0; turn < TURNS_MAX; turn++) {
+      const answer = this.due.shift();
+      if (answer !== undefined) {
+        answer();
+        continue;
+      }
+      if (this.proceeding.length === 0) return;
+      const clients = this.proceeding;
+      this.proceeding = [];
+      this.engine.beginTurn();
+      for (const client of clients) if (!client.closed) client.proceed();
+      this.engine.endTurn();
+    }
+    throw new Error("a command did not end");
+  }
+
+  proceedLater(client: Client): void {
+    this.proceeding.push(client);
+  }
+  closed(client: Client): void {
+    this.clients.delete(client.session.id);
+  }
+
+  get table(): CommandTable {
+    return this.engine.dispatcher.table;
+  }
+  get maxClients(): number {
+    return this.engine.config.number("server.maxclients");
+  }
+
+  totals(): ServerTotals {
+    const { engine, base } = this;
+    const { counters } = engine.store;
+    const usedMemory = engine.usedMemory();
+    this.peak = Math.max(this.peak, usedMemory);
+    let blockedClients = 0;
+    for (const client of this.clients.values()) if (isBlocked(client, this.table)) blockedClients++;
+    return {
+      connectedClients: this.clients.size,
+      totalConnections: this.connections - base.connections,
+      rejectedConnections: 0,
+      totalCommands: engine.dispatcher.commandsRun - base.commands,
+      netInputBytes: engine.inputBytes - base.input,
+      netOutputBytes: engine.outputBytes - base.output,
+      expiredKeys: counters.expired - base.expired,
+      keyspaceHits: counters.hits - base.hits,
+      keyspaceMisses: counters.misses - base.misses,
+      errorReplies: engine.reply.errors - base.errors,
+      // Nothing runs between two calls, so there is no moment of which a rate could be told.
+      opsPerSecond: 0,
+      inputKbps: 0,
+      outputKbps: 0,
+      usedMemory,
+      usedMemoryPeak: this.peak,
+      dataBytes: usedMemory,
+      bufferBytes: 0,
+      heapBytes: 0,
+      blockedClients,
+      maxInputBuffer: 0,
+      maxOutputBuffer: 0,
+    };
+  }
+
+  resetTotals(done: () => void): void {
+    const { engine, base } = this;
+    const { counters } = engine.store;
+    base.connections = this.connections;
+    base.commands = engine.dispatcher.commandsRun;
+    base.input = engine.inputBytes;
+    base.output = engine.outputBytes;
+    base.expired = counters.expired;
+    base.hits = counters.hits;
+    base.misses = counters.misses;
+    base.errors = engine.reply.errors;
+    this.peak = engine.usedMemory();
+    this.due.push(done);
+  }
+
+  processUse(): ProcessUse {
+    const { user, system } = process.cpuUsage();
+    return { residentBytes: process.memoryUsage.rss(), userMicros: user, systemMicros: system };
+  }
+
+  listClients(done: (lines: ClientLine[]) => void): void {
+    this.due.push(() =>
+      done(
+        [...this.clients.values()].map((client) => ({
+          id: client.session.id,
+          type: "normal",
+          line: clientLine(client, this.table, this.clock),
+        })),
+      ),
+    );
+  }
+
+  describeClient(session: Session): string {
+    const client = this.clients.get(session.id);
+    return client === undefined ? "" : clientLine(client, this.table, this.clock);
+  }
+
+  isLocal(): boolean {
+    return true;
+  }
+
+  killClients(filter: KillFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
+    this.due.push(() => {
+      const matching = [...this.clients.values()].filter((client) => matchesFilter(client, filter, this.clock));
+      const others = matching.filter((client) => client.session.id !== asker.id);
+      for (const client of others) client.kill();
+      done(matching.length, others.length < matching.length);
+    });
+  }
+
+  publishConfig(_changes: readonly ConfigChange[], done: () => void): void {
+    // The one thread there is has applied them.
+    this.due.push(done);
+  }
+
+  setActiveExpire(on: boolean, done: () => void): void {
+    this.engine.maintenance.expires = on;
+    this.due.push(done);
+  }
+
+  expirePass(): void {
+    expirePass(this.engine);
+  }
+
+  /** Closes the clients; the data goes with the last reference to it. */
+  shutdown(): void {
+    this.due.push(() => {
+      for (const client of [...this.clients.values()]) client.kill();
+    });
+  }
+
+  resume(session: Session, write: (reply: Reply) => void, close = false): void {
+    const client = this.clients.get(session.id);
+    if (client === undefined) return;
+    this.engine.beginTurn();
+    client.resume((reply) => {
+      write(reply);
+      if (close) client.closing = true;
+    });
+    this.engine.endTurn();
+  }
+
+  wantRegion(): void {
+    if (this.engine.store.pool.wantsRegion()) this.memory.grow();
+  }
+}

@@ -1,0 +1,17 @@
+/** One full expire pass: every key that is due goes, in all shards, whoever is home to them. */
+import type { Engine } from "./engine.ts";
+
+/** Hints turned in one go under a shard's lock. */
+const PASS_STEP = 256;
+
+/** Reads the clock anew, then passes. A shard whose lock is not to be had is left to its home worker. */
+export function expirePass(engine: Engine): void {
+  engine.beginTurn();
+  const { store } = engine;
+  for (let shard = 0; shard < store.shards; shard++) {
+    for (let whole = false; !whole && store.lock(shard); ) {
+      whole = store.wheel.turn(shard, store.headerOf(shard), store.nowMs, PASS_STEP, store);
+      store.unlock(shard);
+    }
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Goal:   COMMAND tells of every command what Redis 7.0 tells: arity, flags, keys, ACL categories, key specs.
+ * Method: each row of the table, and its subcommands, next to a redis-server; and the shapes of the replies.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
+import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
+
+let server: Server;
+let client: RespClient;
+beforeAll(async () => {
+  server = await startFerrite();
+  client = await server.connect();
+});
+afterAll(() => server.stop());
+
+async function ask(...args: Argument[]): Promise<string> {
+  return show(await within(client.command(...args), 5000, args.join(" ")));
+}
+
+function items(reply: Reply): Reply[] {
+  if (reply.type !== "array" && reply.type !== "set") throw new Error(show(reply));
+  return reply.value;
+}
+function text(reply: Reply): string {
+  if (!("value" in reply) || typeof reply.value !== "string") throw new Error(show(reply));
+  return reply.value;
+}
+
+/** Rows by name, subcommands among them, without the list of subcommands. */
+function rows(reply: Reply): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const row of items(reply)) {
+    if (row.type === "null") continue;
+    const parts = items(row);
+    found.set(text(parts[0]!), withoutNotes(parts.slice(1, 9).map(show).join(" ")));
+    for (const [name, line] of rows(parts[9]!)) found.set(name, line);
+  }
+  return found;
+}
+
+/** Redis explains some key specs in words. */
+function withoutNotes(row: string): string {
+  return row.replace(/"notes", "[^"]*", /g, "");
+}
+
+/** Redis has them since 7.2, or gives them other flags for reasons that do not apply: name, and why. */
+const DIFFERENT = new Map([
+  ["client|setinfo", "since 7.2"],
+  ["client|no-touch", "since 7.2"],
+]);
+
+describe("COMMAND", () => {
+  test("each row is Redis's", async () => {
+    if (!requireRedis()) return;
+    const redis = await startRedis();
+    const other = await redis.connect();
+    const ours = rows(await client.command("COMMAND"));
+    const theirs = rows(await other.command("COMMAND", "INFO"));
+    const differences: string[] = [];
+    for (const [name, row] of ours) {
+      if (DIFFERENT.has(name)) continue;
+      const theirRow = theirs.get(name);
+      if (theirRow !== row) differences.push(`${name}\n  ferrite ${row}\n  redis   ${theirRow}`);
+    }
+    await redis.stop();
+    expect(differences).toEqual([]);
+    expect(ours.size).toBeGreaterThan(20);
+  });
+
+  test("COUNT, LIST and the list without arguments agree", async () => {
+    const count = Number((await ask("COMMAND", "COUNT")).slice(1));
+    expect(items(await client.command("COMMAND")).length).toBe(count);
+    const names = items(await client.command("COMMAND", "LIST")).map(text);
+    expect(names.filter((name) => !name.includes("|")).length).toBe(count);
+    expect(names).toContain("client|list");
+    expect(items(await client.command("COMMAND", "DOCS")).length).toBe(count * 2);
+  });
+
+  test("INFO of a name, of a subcommand, of none", async () => {
+    expect(await ask("COMMAND", "INFO", "GET", "nothing")).toBe(
+      '*[*["get", :2, *[+readonly, +fast], :1, :1, :1, *[+@read, +@string, +@fast], *[], *[*["flags", *[+RO, +access], "begin_search", *["type", "index", "spec", *["index", :1]], "find_keys", *["type", "range", "spec", *["lastkey", :0, "keystep", :1, "limit", :0]]]], *[]], null$]',
+    );
+    expect(await ask("COMMAND", "INFO", "config|get", "config|nothing")).toBe(
+      '*[*["config|get", :-3, *[+admin, +noscript, +loading, +stale], :0, :0, :0, *[+@admin, +@slow, +@dangerous], *[], *[], *[]], null$]',
+    );
+  });
+
+  test("sets and maps in RESP3", async () => {
+    const three = await server.connect();
+    await three.command("HELLO", "3");
+    expect(show(await three.command("COMMAND", "INFO", "GET"))).toBe(
+      '*[*["get", :2, ~[+readonly, +fast], :1, :1, :1, ~[+@read, +@string, +@fast], ~[], ~[%{"flags" => ~[+RO, +access], "begin_search" => %{"type" => "index", "spec" => %{"index" => :1}}, "find_keys" => %{"type" => "range", "spec" => %{"lastkey" => :0, "keystep" => :1, "limit" => :0}}}], ~[]]]',
+    );
+    expect(show(await three.command("COMMAND", "DOCS", "select"))).toMatch(
+      /^%\{"select" => %\{"summary" => "[^"]+", "since" => "1\.0\.0", "group" => "connection", "complexity" => "O\(1\)", "arguments" => \*\[%\{"name" => "index", "type" => "integer"\}\]\}\}$/,
+    );
+    expect(show(await three.command("COMMAND", "DOCS", "auth"))).toContain('"history" => ~[*["6.0.0", ');
+    three.close();
+  });
+
+  test("LIST FILTERBY", async () => {
+    expect(await ask("COMMAND", "LIST", "FILTERBY", "PATTERN", "CONFIG|re*")).toBe('*["config|resetstat"]');
+    expect(await ask("COMMAND", "LIST", "FILTERBY", "ACLCAT", "nothing")).toBe("*[]");
+    expect(await ask("COMMAND", "LIST", "FILTERBY", "MODULE", "nothing")).toBe("*[]");
+    expect(items(await client.command("COMMAND", "LIST", "FILTERBY", "ACLCAT", "dangerous")).map(text)).toContain(
+      "info",
+    );
+    expect(await ask("COMMAND", "LIST", "FILTERBY", "nothing", "x")).toBe("-ERR syntax error");
+    expect(await ask("COMMAND", "LIST", "FILTERBY")).toBe("-ERR syntax error");
+  });
+
+  test("GETKEYS and GETKEYSANDFLAGS", async () => {
+    const getKeys = (...args: string[]) => ask("COMMAND", "GETKEYS", ...args);
+    expect(await getKeys("GET", "a")).toBe('*["a"]');
+    expect(await getKeys("SET", "a", "1", "EX", "5")).toBe('*["a"]');
+    expect(await getKeys("nothing", "a")).toBe("-ERR Invalid command specified");
+    expect(await getKeys("client", "nothing")).toBe("-ERR Invalid command specified");
+    expect(await getKeys("ping", "a")).toBe("-ERR The command has no key arguments");
+    expect(await getKeys("client", "id")).toBe("-ERR The command has no key arguments");
+    expect(await getKeys("get", "a", "b")).toBe("-ERR Invalid number of arguments specified for command");
+    expect(await getKeys("get")).toBe("-ERR wrong number of arguments for 'command|getkeys' command");
+    const flags = (...args: string[]) => ask("COMMAND", "GETKEYSANDFLAGS", ...args);
+    expect(await flags("GET", "a")).toBe('*[*["a", *[+RO, +access]]]');
+    expect(await flags("SET", "a", "1")).toBe('*[*["a", *[+OW, +update]]]');
+    expect(await flags("SET", "a", "1", "GET")).toBe('*[*["a", *[+RW, +access, +update]]]');
+  });
+
+  test("help and unknown subcommands", async () => {
+    expect(await ask("COMMAND", "HELP")).toStartWith("*[+COMMAND <subcommand> ");
+    expect(await ask("COMMAND", "nothing")).toBe("-ERR unknown subcommand 'nothing'. Try COMMAND HELP.");
+    expect(await ask("COMMAND", "COUNT", "x")).toBe("-ERR wrong number of arguments for 'command|count' command");
+  });
+});

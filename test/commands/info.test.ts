@@ -1,0 +1,147 @@
+/**
+ * Goal:   INFO has the sections and fields that Redis's monitoring tools read, with figures that are true for the whole
+ *         process, whichever worker is asked.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type RespClient, show, within } from "../support/resp.ts";
+import { residentBytes, type Server, startFerrite } from "../support/servers.ts";
+
+let server: Server;
+let client: RespClient;
+beforeAll(async () => {
+  server = await startFerrite({ workers: 3 });
+  client = await server.connect();
+});
+afterAll(() => server.stop());
+
+async function info(...sections: string[]): Promise<string> {
+  const reply = await within(client.command("INFO", ...sections), 5000, "INFO");
+  if (reply.type !== "bulk" && reply.type !== "verbatim") throw new Error(show(reply));
+  return reply.value;
+}
+
+function fields(text: string): Map<string, string> {
+  const pairs = text
+    .split("\r\n")
+    .filter((line) => line.includes(":"))
+    .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)] as const);
+  return new Map(pairs);
+}
+
+function titles(text: string): string[] {
+  return text.split("\r\n").filter((line) => line.startsWith("# "));
+}
+
+const DEFAULT = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace"
+  .split(" ")
+  .map((title) => `# ${title}`);
+
+/** What redis_exporter, Datadog, Sentinel, ioredis and BullMQ look for. */
+const READ_BY_TOOLS =
+  `redis_version redis_mode os arch_bits process_id run_id tcp_port uptime_in_seconds uptime_in_days hz
+  executable config_file connected_clients maxclients blocked_clients client_recent_max_input_buffer
+  client_recent_max_output_buffer used_memory used_memory_human used_memory_rss used_memory_peak used_memory_overhead
+  used_memory_dataset total_system_memory used_memory_lua maxmemory maxmemory_human maxmemory_policy
+  mem_fragmentation_ratio mem_fragmentation_bytes mem_allocator mem_clients_normal mem_clients_slaves
+  active_defrag_running lazyfree_pending_objects loading async_loading rdb_bgsave_in_progress rdb_last_save_time
+  rdb_last_bgsave_status rdb_last_bgsave_time_sec rdb_current_bgsave_time_sec aof_enabled aof_rewrite_in_progress
+  aof_rewrite_scheduled aof_last_rewrite_time_sec aof_last_bgrewrite_status aof_last_write_status
+  total_connections_received total_commands_processed instantaneous_ops_per_sec total_net_input_bytes
+  total_net_output_bytes instantaneous_input_kbps instantaneous_output_kbps rejected_connections expired_keys
+  evicted_keys keyspace_hits keyspace_misses pubsub_channels pubsub_patterns latest_fork_usec sync_full sync_partial_ok
+  sync_partial_err total_error_replies role connected_slaves master_replid master_repl_offset second_repl_offset
+  repl_backlog_active repl_backlog_size repl_backlog_first_byte_offset repl_backlog_histlen used_cpu_sys used_cpu_user
+  used_cpu_sys_children used_cpu_user_children cluster_enabled`.split(/\s+/);
+
+describe("INFO", () => {
+  test("sections: default, all, everything, one, several, unknown", async () => {
+    expect(titles(await info())).toEqual(DEFAULT);
+    expect(titles(await info("all"))).toEqual(DEFAULT);
+    expect(titles(await info("EVERYTHING"))).toEqual(DEFAULT);
+    expect(titles(await info("server"))).toEqual(["# Server"]);
+    expect(titles(await info("keyspace", "server", "SERVER", "nothing"))).toEqual(["# Server", "# Keyspace"]);
+    expect(await info("nothing")).toBe("");
+    expect(await info("modules", "cluster")).toBe("# Modules\r\n\r\n# Cluster\r\ncluster_enabled:0\r\n");
+  });
+
+  test("is verbatim text in RESP3", async () => {
+    const other = await server.connect();
+    await other.command("HELLO", "3");
+    expect(show(await other.command("INFO", "cluster"))).toBe('=txt:"# Cluster\\r\\ncluster_enabled:0\\r\\n"');
+    other.close();
+  });
+
+  test("has the fields that tools read", async () => {
+    const all = fields(await info());
+    expect(READ_BY_TOOLS.filter((name) => !all.has(name))).toEqual([]);
+    expect(all.get("redis_version")).toBe("7.2.4");
+    expect(all.get("process_id")).toBe(String(server.pid));
+    expect(all.get("tcp_port")).toBe(String(server.port));
+    expect(all.get("role")).toBe("master");
+    expect(all.get("run_id")).toMatch(/^[0-9a-f]{40}$/);
+    expect(all.get("maxclients")).toBe("10000");
+  });
+
+  test("memory figures are plausible: the regions' address space does not count, what is used does", async () => {
+    const before = fields(await info("memory"));
+    expect(Number(before.get("used_memory"))).toBeLessThan(200 << 20);
+    const resident = Number(before.get("used_memory_rss"));
+    expect(Math.abs(resident - residentBytes(server.pid).total)).toBeLessThan(64 << 20);
+    for (let i = 0; i < 200; i++) await client.command("SET", `filler:${i}`, "x".repeat(50_000));
+    const after = fields(await info("memory"));
+    const grown = Number(after.get("used_memory_dataset")) - Number(before.get("used_memory_dataset"));
+    expect(grown).toBeGreaterThan(9_900_000);
+    expect(grown).toBeLessThan(25_000_000);
+    const used = Number(after.get("used_memory"));
+    expect(used).toBeGreaterThan(9_900_000);
+    expect(used).toBeLessThan(200 << 20);
+    expect(Number(after.get("used_memory_peak"))).toBeGreaterThanOrEqual(Number(after.get("used_memory")));
+    expect(after.get("used_memory_human")).toMatch(/^\d+\.\d\d[KMG]$/);
+  });
+
+  test("counters sum over the workers, and count what happened", async () => {
+    const before = fields(await info());
+    const others = await Promise.all(Array.from({ length: 12 }, () => server.connect()));
+    for (const other of others) {
+      await other.command("GET", "nothing");
+      await other.command("SET", "there", "v");
+      await other.command("GET", "there");
+      await other.command("FOO");
+    }
+    // A worker publishes its counters at the end of a turn, just after its replies have left.
+    await Bun.sleep(50);
+    const after = fields(await info());
+    const grown = (name: string) => Number(after.get(name)) - Number(before.get(name));
+    expect(after.get("connected_clients")).toBe("13");
+    expect(grown("total_connections_received")).toBe(12);
+    expect(grown("keyspace_hits")).toBe(12);
+    expect(grown("keyspace_misses")).toBe(12);
+    expect(grown("total_error_replies")).toBe(12);
+    expect(grown("total_commands_processed")).toBeGreaterThanOrEqual(37);
+    expect(grown("total_net_input_bytes")).toBeGreaterThan(12 * 60);
+    expect(grown("total_net_output_bytes")).toBeGreaterThan(12 * 20);
+    expect(after.get("blocked_clients")).toBe("0");
+    for (const other of others) other.close();
+  });
+
+  test("rates rise under load and fall without it", async () => {
+    for (let round = 0; round < 10; round++) {
+      await client.pipeline(Array.from({ length: 1000 }, () => ["PING"]));
+      await Bun.sleep(60);
+    }
+    expect(Number(fields(await info("stats")).get("instantaneous_ops_per_sec"))).toBeGreaterThan(500);
+    await Bun.sleep(2500);
+    expect(Number(fields(await info("stats")).get("instantaneous_ops_per_sec"))).toBeLessThan(50);
+  });
+
+  test("keyspace has a line for each database with keys", async () => {
+    const count = Number(/^keys=(\d+),/.exec(fields(await info("keyspace")).get("db0") ?? "keys=0,")![1]);
+    await client.command("SELECT", "9");
+    for (let i = 0; i < 50; i++) await client.command("SET", `nine:${i}`, "v");
+    await client.command("SELECT", "0");
+    const keyspace = fields(await info("keyspace"));
+    expect(keyspace.get("db9")).toBe("keys=50,expires=0,avg_ttl=0");
+    expect(keyspace.get("db0")).toStartWith(`keys=${count},expires=`);
+    expect(keyspace.has("db1")).toBe(false);
+  });
+});

@@ -1,0 +1,108 @@
+/**
+ * Goal:   the embedded mode runs the server's commands in this process, and answers whole within the call.
+ * Method: in process, with a held clock; no socket, no worker.
+ */
+import { describe, expect, test } from "bun:test";
+import { HeldClock } from "../src/base/clock.ts";
+import { Ferrite, ReplyError } from "../src/embedded.ts";
+
+const START_MS = 1_800_000_000_000;
+
+function open(options: { maxMemory?: number; databases?: number } = {}) {
+  const clock = new HeldClock(START_MS, 1000);
+  const db = Ferrite.open({ maxMemory: 64 << 20, clock, ...options });
+  return { db, clock, client: db.client() };
+}
+
+describe("embedded", () => {
+  test("bytes in, bytes out, whole and in pieces", () => {
+    const { client } = open();
+    expect(client.send(Buffer.from("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nhello\r\n")).toString()).toBe("+OK\r\n");
+    expect(client.send(Buffer.from("GET k\r\nPING\r\n")).toString()).toBe("$5\r\nhello\r\n+PONG\r\n");
+    expect(client.send(Buffer.from("*2\r\n$3\r\nGE")).toString()).toBe("");
+    expect(client.send(Buffer.from("T\r\n$1\r\nk\r\n")).toString()).toBe("$5\r\nhello\r\n");
+  });
+
+  test("call answers values of both protocol versions", () => {
+    const { client } = open();
+    expect(client.call("SET", "number", 12)).toBe("OK");
+    expect(client.call("GET", "number")).toBe("12");
+    expect(client.call("GET", "nothing")).toBeNull();
+    expect(client.call("CONFIG", "GET", "databases")).toEqual(["databases", "16"]);
+    expect(() => client.call("GET")).toThrow(ReplyError);
+    const hello = client.call("HELLO", 3) as Map<string, unknown>;
+    expect(hello.get("proto")).toBe(3);
+    expect(client.call("CONFIG", "GET", "databases")).toEqual(new Map([["databases", "16"]]));
+    expect(client.call("GET", "nothing")).toBeNull();
+  });
+
+  test("clients have each their own state and share the data", () => {
+    const { db, client } = open();
+    const other = db.client();
+    client.call("CLIENT", "SETNAME", "first");
+    client.call("SELECT", 1);
+    client.call("SET", "k", "in one");
+    expect(other.call("GET", "k")).toBeNull();
+    other.call("SELECT", 1);
+    expect(other.call("GET", "k")).toBe("in one");
+    const lines = String(other.call("CLIENT", "LIST")).trimEnd().split("\n");
+    expect(lines.length).toBe(2);
+    expect(lines[0]).toContain("name=first");
+    expect(other.call("CLIENT", "KILL", "ID", Number(client.call("CLIENT", "ID")))).toBe(1);
+    expect(() => client.call("PING")).toThrow("closed");
+    expect(other.call("PING")).toBe("PONG");
+  });
+
+  test("what the server asks of other workers is answered at once", () => {
+    const { client } = open();
+    expect(client.send(Buffer.from("CONFIG SET maxmemory 50mb\r\nCONFIG GET maxmemory\r\n")).toString()).toBe(
+      "+OK\r\n*2\r\n$9\r\nmaxmemory\r\n$8\r\n52428800\r\n",
+    );
+    expect(client.call("CONFIG", "RESETSTAT")).toBe("OK");
+    expect(String(client.call("INFO", "stats"))).toContain("total_connections_received:0");
+    expect(client.call("CLIENT", "KILL", "SKIPME", "no")).toBe(1);
+    expect(() => client.call("PING")).toThrow("closed");
+  });
+
+  test("memory grows by regions up to the limit, then writes are refused and reads go on", () => {
+    const { db, client } = open({ maxMemory: 100 << 20 });
+    const value = Buffer.alloc(1 << 20, "v");
+    let written = 0;
+    let refusal = "";
+    for (; written < 200 && refusal === ""; written++) {
+      try {
+        client.call("SET", `k${written}`, value);
+      } catch (thrown) {
+        refusal = (thrown as Error).message;
+      }
+    }
+    expect(refusal).toStartWith("OOM ");
+    expect(written).toBeGreaterThan(80);
+    expect(db.reservedMemory).toBeGreaterThan(64 << 20);
+    expect(String(client.call("GET", "k0")).length).toBe(1 << 20);
+    expect(client.call("DEBUG", "CHECK")).toBe(written - 1);
+  });
+
+  test("the clock is the caller's, and tick removes what has expired", () => {
+    const { db, clock, client } = open();
+    for (let i = 0; i < 1000; i++) client.call("SET", `k${i}`, "v", "PX", 100 + i);
+    expect(String(client.call("INFO", "keyspace"))).toContain("db0:keys=1000,expires=1000,avg_ttl=600");
+    clock.advance(600);
+    expect(client.call("GET", "k499")).toBeNull();
+    expect(client.call("GET", "k501")).toBe("v");
+    expect(client.call("TIME")).toEqual([String(START_MS / 1000), "600000"]);
+    for (let i = 0; i < 20; i++) {
+      clock.advance(200);
+      db.tick(5);
+    }
+    expect(String(client.call("INFO", "keyspace"))).not.toContain("db0");
+    expect(client.call("DEBUG", "CHECK")).toBe(0);
+    expect(client.call("CONFIG", "SET", "timeout", "0")).toBe("OK");
+  });
+
+  test("SHUTDOWN closes the clients", () => {
+    const { client } = open();
+    client.send(Buffer.from("SHUTDOWN NOSAVE\r\n"));
+    expect(() => client.call("PING")).toThrow("closed");
+  });
+});

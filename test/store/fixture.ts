@@ -1,0 +1,123 @@
+/** A store over small regions in this process, and the frame of a seeded test. */
+import { HeldClock } from "../../src/base/clock.ts";
+import { Random } from "../../src/base/random.ts";
+import { Memory } from "../../src/server/memory.ts";
+import { Keyspaces, Maintenance } from "../../src/store/maintenance.ts";
+import { keyspacesOf } from "../../src/memory/control.ts";
+import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { Store } from "../../src/store/store.ts";
+import type { Key } from "../../src/store/key.ts";
+import { Encoding } from "../../src/store/record.ts";
+import { testSeed } from "../support/random.ts";
+
+export interface FixtureOptions {
+  shards?: number;
+  databases?: number;
+  regions?: number;
+  regionBytes?: number;
+  workers?: number;
+}
+
+export const START_MS = 1_800_000_000_000;
+
+export class Fixture {
+  readonly memory: Memory;
+  readonly store: Store;
+  readonly keyspaces: Keyspaces;
+  readonly maintenance: Maintenance;
+  readonly clock = new HeldClock(START_MS, 1000);
+  readonly key: Key;
+  private readonly bytes = Buffer.alloc(1 << 19);
+
+  constructor(options: FixtureOptions = {}) {
+    const databases = options.databases ?? 2;
+    this.memory = new Memory({
+      shards: options.shards ?? 1,
+      workers: options.workers ?? 2,
+      databases,
+      regionBytes: options.regionBytes ?? 16 << 20,
+      regions: options.regions ?? 1,
+      seedA: 0x1234567,
+      seedB: 0x89abcde,
+      hugePages: false,
+    });
+    this.store = new Store(this.memory.arena, 0);
+    this.keyspaces = new Keyspaces(this.memory.control, keyspacesOf(databases));
+    this.maintenance = new Maintenance(this.store, this.keyspaces, { deadFraction: 0.3, mutableUnits: 0 });
+    this.key = this.store.newKey();
+    this.tick(0);
+  }
+
+  tick(ms: number): void {
+    this.clock.advance(ms);
+    this.store.setTime(this.clock.wallMs(), this.clock.monotonicMs());
+  }
+
+  /** Selects a key given as text, a byte a character. */
+  select(key: string, keyspace = 0): void {
+    const length = this.bytes.write(key, 0, "latin1");
+    if (!this.key.load(this.bytes, 0, length)) throw new Error("key too long");
+    this.store.select(keyspace, this.key);
+  }
+
+  set(key: string, value: Buffer, deadlineMs = 0, keyspace = 0): number {
+    this.select(key, keyspace);
+    this.store.find();
+    const status = this.store.setString(value, 0, value.length, deadlineMs);
+    this.store.unlock(this.store.shard);
+    return status;
+  }
+
+  /** The value, null when there is none. */
+  get(key: string, keyspace = 0): Buffer | null {
+    this.select(key, keyspace);
+    if (this.store.find() === NO_ADDRESS) return null;
+    return this.read();
+  }
+
+  /** Bytes of the string found. */
+  read(): Buffer {
+    const { store } = this;
+    if (store.encoding !== Encoding.Paged) {
+      store.openText();
+      return Buffer.from(store.textBytes.subarray(store.textAt, store.textAt + store.textLength));
+    }
+    const bytes = Buffer.alloc(store.valueBytes);
+    store.large.read(store.shard, store.node, 0, bytes, 0, bytes.length);
+    store.segments.locate(store.shard, store.address);
+    return bytes;
+  }
+
+  checkAll(): number {
+    let keys = 0;
+    for (let shard = 0; shard < this.store.shards; shard++) keys += this.store.check(shard);
+    return keys;
+  }
+
+  /** Steps of maintenance until nothing is left to do. */
+  settle(limit = 100_000): void {
+    for (let shard = 0; shard < this.store.shards; shard++) {
+      for (let n = 0; this.maintenance.step(shard); n++) if (n > limit) throw new Error("maintenance never ends");
+    }
+    this.maintenance.releaseEmptied();
+  }
+}
+
+/** Runs a randomized test; prints the seed when it fails. FERRITE_SEED=<n> replays it. */
+export function seeded(run: (random: Random) => void): () => void {
+  return () => {
+    const seed = testSeed();
+    try {
+      run(new Random(seed));
+    } catch (thrown) {
+      console.error(`replay with FERRITE_SEED=${seed}`);
+      throw thrown;
+    }
+  };
+}
+
+export function bytesOf(random: Random, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  random.fill(bytes, 0, length);
+  return bytes;
+}

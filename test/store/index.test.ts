@@ -1,0 +1,243 @@
+/** Hash index against a map, SCAN's promise over growth and shrinking, and the quality of the hash. */
+import { expect, test } from "bun:test";
+import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { reverseBits } from "../../src/store/index.ts";
+import { keyAt, keyBytes } from "../../src/store/record.ts";
+import { BUCKETS, VERSION } from "../../src/store/shard.ts";
+import { FrameSize } from "../../src/memory/frame-pool.ts";
+import { countFrom } from "../support/random.ts";
+import { Fixture, seeded } from "./fixture.ts";
+
+const VALUE = Buffer.from("v");
+
+test(
+  "insert, remove, grow and shrink against a map",
+  seeded((random) => {
+    const f = new Fixture();
+    const { store } = f;
+    const ks = store.index.keyspaceAt(store.headerOf(0), 0);
+    const model = new Set<string>();
+    let target = 2000;
+    let widest = 0;
+    for (let step = 0; step < 40_000; step++) {
+      if (step % 5000 === 0) target = random.below(6000);
+      const key = `key:${random.below(8000)}`;
+      f.select(key);
+      const found = store.find();
+      expect(found !== NO_ADDRESS).toBe(model.has(key));
+      if (model.size < target ? !model.has(key) : random.below(50) === 0) {
+        store.setString(VALUE, 0, 1, 0);
+        model.add(key);
+      } else if (model.has(key) && model.size >= target) {
+        store.remove(2);
+        model.delete(key);
+      }
+      widest = Math.max(widest, store.c[ks + BUCKETS]!);
+      if (step % 2000 === 0) expect(f.checkAll()).toBe(model.size);
+    }
+    expect(widest).toBeGreaterThan(300);
+    for (const key of model) {
+      f.select(key);
+      store.find();
+      store.remove(2);
+    }
+    expect(store.c[ks + BUCKETS]).toBe(0);
+    expect(store.usedBytes).toBe(0);
+    f.checkAll();
+  }),
+);
+
+test("a table of more than a block of pages", () => {
+  const f = new Fixture({ regionBytes: 64 << 20 });
+  // 56 pages of 128 buckets are reached directly; the rest through blocks.
+  const keys = 60_000;
+  for (let i = 0; i < keys; i++) f.set(`key:${i}`, VALUE);
+  const ks = f.store.index.keyspaceAt(f.store.headerOf(0), 0);
+  expect(f.store.c[ks + BUCKETS]).toBeGreaterThan(56 * 128 + 128);
+  expect(f.checkAll()).toBe(keys);
+  for (let i = 0; i < keys; i++) {
+    f.select(`key:${i}`);
+    expect(f.store.find()).not.toBe(NO_ADDRESS);
+    f.store.remove(2);
+  }
+  expect(f.store.usedBytes).toBe(0);
+});
+
+test(
+  "a table that cannot grow or shrink for want of memory stays correct",
+  seeded((random) => {
+    const f = new Fixture({ regionBytes: 4 << 20 });
+    const { store } = f;
+    const model = new Set<string>();
+    let taken: number[] = [];
+    for (let step = 0; step < 30_000; step++) {
+      if (step % 3000 === 0) {
+        for (const place of taken) store.pool.give(place, FrameSize.Small, 0);
+        taken = [];
+        if (random.below(2) === 0) {
+          for (let p = store.pool.take(FrameSize.Small); p !== 0; p = store.pool.take(FrameSize.Small)) taken.push(p);
+        }
+      }
+      const key = `key:${random.below(20_000)}`;
+      f.select(key);
+      const found = store.find();
+      expect(found !== NO_ADDRESS).toBe(model.has(key));
+      if (random.below(10) < (step % 6000 < 4000 ? 8 : 2)) {
+        if (store.setString(VALUE, 0, 1, 0) === 0) model.add(key);
+      } else if (found !== NO_ADDRESS) {
+        store.remove(2);
+        model.delete(key);
+      }
+    }
+    expect(f.checkAll()).toBe(model.size);
+  }),
+);
+
+/** One SCAN step: the keys of the bucket at `position`. Returns the next position. */
+function scanStep(f: Fixture, position: number, seen: (key: string) => void): number {
+  const { store } = f;
+  const ks = store.index.keyspaceAt(store.headerOf(0), 0);
+  if (store.index.bucketCount(ks) === 0) return 2 ** 32;
+  const bucket = store.index.bucketAtPosition(ks, position);
+  const next = store.index.nextPosition;
+  const into = { addresses: new Int32Array(4) };
+  const count = store.index.collect(0, ks, bucket, into);
+  for (let i = 0; i < count; i++) {
+    const w = store.segments.locate(0, into.addresses[i]!);
+    const m = store.segments.m;
+    const at = keyAt(m, w) * 4;
+    seen(store.segments.b.toString("latin1", at, at + keyBytes(m, w)));
+  }
+  return next;
+}
+
+test(
+  "SCAN returns every key that was there throughout, over seeded histories of growth and shrinking",
+  seeded((random) => {
+    const histories = countFrom("FERRITE_SCAN_HISTORIES", 250);
+    for (let history = 0; history < histories; history++) {
+      const f = new Fixture({ regionBytes: 4 << 20 });
+      const steady = random.below(60);
+      for (let i = 0; i < steady; i++) f.set(`steady:${i}`, VALUE);
+      const passing: string[] = [];
+      let next = 0;
+      const grow = (count: number) => {
+        for (let i = 0; i < count; i++) {
+          passing.push(`passing:${next}`);
+          f.set(`passing:${next++}`, VALUE);
+        }
+      };
+      const shrink = (count: number) => {
+        for (let i = 0; i < count && passing.length > 0; i++) {
+          const at = random.below(passing.length);
+          f.select(passing[at]!);
+          f.store.find();
+          f.store.remove(2);
+          passing[at] = passing[passing.length - 1]!;
+          passing.pop();
+        }
+      };
+      grow(random.below(600));
+      const seen = new Set<string>();
+      let position = 0;
+      for (let steps = 0; position < 2 ** 32; steps++) {
+        expect(steps).toBeLessThan(5000);
+        const before = position;
+        position = scanStep(f, position, (key) => seen.add(key));
+        expect(position).toBeGreaterThan(before);
+        const change = random.below(12);
+        if (change === 0) grow(random.below(200));
+        else if (change === 1) shrink(random.below(300));
+        else if (change === 2) shrink(passing.length);
+      }
+      for (let i = 0; i < steady; i++) expect(seen.has(`steady:${i}`)).toBe(true);
+    }
+  }),
+  30_000,
+);
+
+test("without change SCAN returns each key once", () => {
+  const f = new Fixture();
+  for (let i = 0; i < 3000; i++) f.set(`k${i}`, VALUE);
+  const seen: string[] = [];
+  for (let position = 0; position < 2 ** 32; ) position = scanStep(f, position, (key) => seen.push(key));
+  expect(seen.length).toBe(3000);
+  expect(new Set(seen).size).toBe(3000);
+});
+
+test("reverseBits", () => {
+  expect(reverseBits(1)).toBe(2 ** 31);
+  expect(reverseBits(2 ** 31)).toBe(1);
+  expect(reverseBits(0xffffffff)).toBe(0xffffffff);
+  for (let i = 0; i < 32; i++) expect(reverseBits(2 ** i)).toBe(2 ** (31 - i));
+});
+
+test("every change of the table counts its version", () => {
+  const f = new Fixture();
+  const ks = f.store.index.keyspaceAt(f.store.headerOf(0), 0);
+  const shape = () => f.store.c.slice(ks + 2, ks + 5).join();
+  let before = shape();
+  let version = f.store.c[ks + VERSION]!;
+  const look = () => {
+    if (shape() !== before) expect(f.store.c[ks + VERSION]).not.toBe(version);
+    before = shape();
+    version = f.store.c[ks + VERSION]!;
+  };
+  for (let i = 0; i < 2000; i++) {
+    f.set(`k${i}`, VALUE);
+    look();
+  }
+  for (let i = 0; i < 2000; i++) {
+    f.select(`k${i}`);
+    f.store.find();
+    f.store.remove(2);
+    look();
+  }
+});
+
+/** Chi-square of `counts` against an even spread, as standard deviations from its mean. */
+function deviation(counts: Float64Array, total: number): number {
+  const expected = total / counts.length;
+  let chi = 0;
+  for (const count of counts) chi += (count - expected) ** 2 / expected;
+  const freedom = counts.length - 1;
+  return (chi - freedom) / Math.sqrt(2 * freedom);
+}
+
+test.each([
+  ["decimal", (i: number) => `key:${i}`],
+  ["padded", (i: number) => `key:${String(i).padStart(12, "0")}`],
+  ["binary", (i: number) => String.fromCharCode(i & 255, (i >> 8) & 255, (i >> 16) & 255, 0)],
+  ["one bit", (i: number) => String.fromCharCode(...Array.from({ length: 20 }, (_, bit) => (i >> bit) & 1))],
+  ["tagged", (i: number) => `{user:${i}}:session:profile`],
+] as const)("the hash spreads %s keys over shards and buckets", (_name, make) => {
+  const f = new Fixture({ shards: 256 });
+  const shards = new Float64Array(256);
+  const buckets = new Float64Array(4096);
+  const high = new Float64Array(4096);
+  const both = new Float64Array(64 * 64);
+  const total = 200_000;
+  for (let i = 0; i < total; i++) {
+    f.select(make(i));
+    const { hashA, hashB } = f.key;
+    shards[hashA & 255]!++;
+    buckets[hashB & 4095]!++;
+    high[hashB >>> 20]!++;
+    // Within a shard the buckets are spread as well: the two words are independent.
+    both[(hashA & 63) * 64 + (hashB & 63)]!++;
+  }
+  for (const counts of [shards, buckets, high, both]) expect(Math.abs(deviation(counts, total))).toBeLessThan(6);
+});
+
+test("hash words of a million keys hardly collide", () => {
+  const f = new Fixture();
+  const words = new Int32Array(1_000_000);
+  for (let i = 0; i < words.length; i++) {
+    f.select(`key:${i}`);
+    words[i] = f.key.hashB;
+  }
+  words.sort();
+  let same = 0;
+  for (let i = 1; i < words.length; i++) if (words[i] === words[i - 1]) same++;
+  expect(same).toBeLessThan(200); // 116 by chance
+});

@@ -1,0 +1,153 @@
+/** The log by itself: append, free, bins, splitting, sealing and cleaning; G1-G3 after each step. */
+import { expect, test } from "bun:test";
+import type { Random } from "../../src/base/random.ts";
+import { binOf } from "../../src/store/log.ts";
+import { Encoding, headerWord, isDead, RECORD_UNITS_MAX, RecordType } from "../../src/store/record.ts";
+import { SegmentState, segmentOf } from "../../src/store/segments.ts";
+import { BINS, DEAD_UNITS_AT, LIVE_UNITS_AT, LOG_SEGMENT_AT, LOG_UNITS_AT } from "../../src/store/shard.ts";
+import { Fixture, seeded } from "./fixture.ts";
+
+test("bins grow with the size and the largest record has one", () => {
+  let before = 0;
+  for (let units = 2; units <= RECORD_UNITS_MAX; units++) {
+    expect(binOf(units)).toBeGreaterThanOrEqual(before);
+    before = binOf(units);
+  }
+  expect(before).toBeLessThan(BINS);
+});
+
+class LogModel {
+  readonly f = new Fixture({ regionBytes: 32 << 20 });
+  readonly log = this.f.store.log;
+  readonly header = this.f.store.headerOf(0);
+  readonly live: { address: number; units: number; mark: number }[] = [];
+  private mark = 1;
+
+  append(units: number): number {
+    const address = this.log.append(0, this.header, units);
+    if (address < 0) return address;
+    const capacity = this.log.capacity;
+    expect(capacity).toBeGreaterThanOrEqual(units);
+    const w = this.f.store.segments.locate(0, address);
+    const m = this.f.store.segments.m;
+    m[w] = headerWord(capacity, RecordType.String, Encoding.Raw, 0);
+    m.fill(this.mark, w + 1, w + capacity * 2);
+    this.live.push({ address, units: capacity, mark: this.mark++ });
+    return address;
+  }
+
+  free(at: number): void {
+    const record = this.live[at]!;
+    this.verify(record);
+    this.log.free(0, this.header, record.address);
+    this.live[at] = this.live[this.live.length - 1]!;
+    this.live.pop();
+  }
+
+  /** Nobody else has written into the record. */
+  verify(record: { address: number; units: number; mark: number }): void {
+    const w = this.f.store.segments.locate(0, record.address);
+    const m = this.f.store.segments.m;
+    expect(isDead(m, w)).toBe(false);
+    expect(m[w + 1]).toBe(record.mark);
+    expect(m[w + record.units * 2 - 1]).toBe(record.mark);
+  }
+
+  check(): void {
+    this.log.check(0, this.header);
+    let units = 0;
+    for (const record of this.live) units += record.units;
+    expect(this.f.store.c[this.header + LIVE_UNITS_AT]).toBe(units);
+  }
+}
+
+const SIZES: Record<string, (random: Random) => number> = {
+  "of one size": () => 12,
+  small: (random) => 2 + random.below(30),
+  "of all bins": (random) => 2 + random.below(random.below(10) === 0 ? 3000 : 200),
+  "as large as they come": (random) =>
+    random.below(4) === 0 ? 2 + random.below(RECORD_UNITS_MAX - 1) : 2 + random.below(9),
+};
+
+test.each(Object.keys(SIZES))("records %s", (name) =>
+  seeded((random) => {
+    const model = new LogModel();
+    const size = SIZES[name]!;
+    for (let step = 0; step < 3000; step++) {
+      if (random.below(10) < (Math.floor(step / 500) % 2 === 0 ? 7 : 3)) model.append(size(random));
+      else if (model.live.length > 0) model.free(random.below(model.live.length));
+      if (random.below(200) === 0) {
+        // Seal a segment that is not being filled.
+        const record = model.live[random.below(Math.max(model.live.length, 1))];
+        if (record !== undefined) {
+          const segment = segmentOf(record.address);
+          const { segments, c } = model.f.store;
+          if (segment !== c[model.header + LOG_SEGMENT_AT] && segments.state(0, segment) === SegmentState.Mutable) {
+            model.log.seal(0, model.header, segment);
+          }
+        }
+      }
+      if (step % 20 === 0) model.check();
+    }
+    for (const record of model.live) model.verify(record);
+    while (model.live.length > 0) model.free(model.live.length - 1);
+    model.check();
+    model.log.dropAllDead(0, model.header, 0);
+    model.check();
+    expect(model.f.store.pool.framesOut).toBe(0);
+    expect(model.log.usedBytes).toBe(0);
+  })(),
+);
+
+test("a log of steady size written over and over does not grow", () => {
+  const model = new LogModel();
+  for (let i = 0; i < 2000; i++) model.append(20);
+  const units = model.f.store.c[model.header + LOG_UNITS_AT]!;
+  for (let i = 0; i < 50_000; i++) {
+    model.free((i * 7919) % model.live.length);
+    model.append(20);
+  }
+  expect(model.f.store.c[model.header + LOG_UNITS_AT]).toBe(units);
+  model.check();
+});
+
+test(
+  "values of changing size: at 85 % live the log stays within reach of what lives",
+  seeded((random) => {
+    const f = new Fixture();
+    for (let i = 0; i < 60_000; i++) {
+      const value = Buffer.alloc(10 + random.below(400), 1);
+      f.set(`k${random.below(3000)}`, value);
+      if (i % 20 === 0) f.maintenance.step(0);
+    }
+    f.settle();
+    f.checkAll();
+    const { c } = f.store;
+    const header = f.store.headerOf(0);
+    expect(c[header + LIVE_UNITS_AT]! / c[header + LOG_UNITS_AT]!).toBeGreaterThan(0.6);
+    expect(c[header + DEAD_UNITS_AT]).toBeGreaterThanOrEqual(0);
+  }),
+);
+
+test("cleaning runs to an end and gives segments back", () => {
+  const f = new Fixture();
+  for (let i = 0; i < 8000; i++) f.set(`k${i}`, Buffer.alloc(300, i & 255));
+  for (let i = 0; i < 8000; i++) {
+    if (i % 8 === 0) continue;
+    f.select(`k${i}`);
+    f.store.find();
+    f.store.remove(2);
+  }
+  const { c } = f.store;
+  const header = f.store.headerOf(0);
+  const before = c[header + LOG_UNITS_AT]!;
+  for (let n = 0; f.maintenance.step(0); n++) {
+    expect(n).toBeLessThan(5000);
+    if (n % 7 === 0) f.checkAll();
+    // Life goes on meanwhile, in the segment being cleaned as well.
+    f.set(`k${(n % 1000) * 8}`, Buffer.alloc(300, ((n % 1000) * 8) & 255));
+  }
+  expect(c[header + LOG_UNITS_AT]).toBeLessThan(before / 2);
+  for (let i = 0; i < 8000; i += 8) expect(f.get(`k${i}`)![5]).toBe(i & 255);
+  f.checkAll();
+});

@@ -1,0 +1,140 @@
+/** A thread of threads.test.ts: hammers shared keys through a Store of its own. Attaches regions as src/server/worker.ts does. */
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { Random } from "../../src/base/random.ts";
+import { Status } from "../../src/base/status.ts";
+import { Arena } from "../../src/memory/arena.ts";
+import { Control, keyspacesOf } from "../../src/memory/control.ts";
+import { Keyspaces, Maintenance } from "../../src/store/maintenance.ts";
+import { Encoding } from "../../src/store/record.ts";
+import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { VERSION } from "../../src/store/shard.ts";
+import { Store } from "../../src/store/store.ts";
+
+declare const self: Worker;
+
+export interface ThreadTask {
+  worker: number;
+  workers: number;
+  control: SharedArrayBuffer;
+  regions: SharedArrayBuffer[];
+  port: MessagePort;
+  rounds: number;
+  counters: number;
+  seed: number;
+  /** Keys that come and go. */
+  shortKeys: number;
+  /** Bytes of the values that only fill memory; 0 = none. */
+  filler: number;
+  startMs: number;
+}
+
+self.onmessage = (event: MessageEvent<ThreadTask>) => {
+  try {
+    self.postMessage(work(event.data));
+  } catch (thrown) {
+    self.postMessage({ kind: "failed", text: thrown instanceof Error ? `${thrown.stack}` : String(thrown) });
+  }
+};
+
+function work(task: ThreadTask): unknown {
+  const control = Control.attach(task.control);
+  let attached = 0;
+  const arena = new Arena(control, (region) => {
+    for (let taken = receiveMessageOnPort(task.port); taken !== undefined; taken = receiveMessageOnPort(task.port)) {
+      const announced = taken.message as { region: number; buffer: SharedArrayBuffer };
+      arena.attach(announced.region, announced.buffer);
+      attached++;
+      if (announced.region === region) return;
+    }
+  });
+  for (const [region, buffer] of task.regions.entries()) arena.attach(region, buffer);
+  const store = new Store(arena, task.worker);
+  store.setTime(task.startMs, 1000);
+  const keyspaces = new Keyspaces(control, keyspacesOf(control.geometry.databases));
+  const maintenance = new Maintenance(store, keyspaces, { deadFraction: 0.3, mutableUnits: 0 });
+  const random = new Random(task.seed + task.worker);
+  const key = store.newKey();
+  const bytes = Buffer.alloc(64);
+  const filler = Buffer.alloc(Math.max(task.filler, 1), 7);
+  const one = Buffer.from("x");
+  const increments = new Array<number>(task.counters).fill(0);
+  const appends = new Array<number>(task.counters).fill(0);
+  let busy = 0;
+  let locksMissed = 0;
+
+  const withKey = (name: string, run: () => number): boolean => {
+    const length = bytes.write(name, 0, "latin1");
+    key.load(bytes, 0, length);
+    const shard = store.shardOf(key.hashA);
+    // Look at the bucket ahead of the lock, as the dispatcher does; in between the table may change.
+    const { index } = store;
+    const ks = index.keyspaceAt(store.headerOf(shard), 0);
+    const version = store.c[ks + VERSION]!;
+    const word = index.touchBucket(ks, key.hashB);
+    const region = index.touchedRegion;
+    if (random.below(4) === 0) for (let i = random.below(100); i > 0; i--) Atomics.pause();
+    if (!store.lock(shard)) {
+      locksMissed++;
+      return false;
+    }
+    index.hintWord = word;
+    index.hintRegion = region;
+    index.hintHash = key.hashB;
+    index.hintKs = ks;
+    index.hintVersion = version;
+    store.select(0, key);
+    const status = run();
+    store.unlock(shard);
+    if (status >= 0) return true;
+    if (status !== Status.Busy) throw new Error(`status ${status}`);
+    busy++;
+    // The main thread makes a region meanwhile.
+    if (store.pool.wantsRegion()) self.postMessage({ kind: "region" });
+    Atomics.wait(WAIT, 0, 0, 1);
+    return false;
+  };
+
+  for (let round = 0; round < task.rounds; round++) {
+    const counter = random.below(task.counters);
+    const kind = random.below(10);
+    if (kind < 4) {
+      const done = withKey(`counter:${counter}`, () => {
+        if (store.find() === NO_ADDRESS) return store.setInt(1, 0, 0);
+        if (store.encoding !== Encoding.Int) throw new Error("a counter is an integer");
+        return store.setInt(store.intLow + 1, 0, 0);
+      });
+      if (done) increments[counter]!++;
+    } else if (kind < 5) {
+      const done = withKey(`string:${counter}`, () => {
+        if (store.find() === NO_ADDRESS) return store.setString(one, 0, 1, 0);
+        return store.writeAt(store.stringLength(), one, 0, 1);
+      });
+      if (done) appends[counter]!++;
+    } else if (kind < 9) {
+      withKey(`short:${random.below(task.shortKeys)}`, () => {
+        if (store.find() !== NO_ADDRESS && random.below(2) === 0) {
+          store.remove(2);
+          return 0;
+        }
+        return store.setString(bytes, 0, 40, random.below(2) === 0 ? task.startMs + random.below(2000) : 0);
+      });
+    } else if (task.filler > 0) {
+      withKey(`filler:${random.below(100_000)}`, () => {
+        store.find();
+        return store.setString(filler, 0, 1 + random.below(task.filler), 0);
+      });
+    }
+    if (round % 64 === 63) {
+      store.setTime(task.startMs + round / 10, 1000);
+      if (store.pool.wantsRegion()) self.postMessage({ kind: "region" });
+      const shard = task.worker + task.workers * random.below(Math.ceil(store.shards / task.workers));
+      if (shard < store.shards && store.tryLock(shard)) {
+        maintenance.step(shard);
+        store.unlock(shard);
+      }
+    }
+  }
+  return { kind: "done", increments, appends, busy, locksMissed, attached, usedBytes: store.usedBytes };
+}
+
+const WAIT = new Int32Array(new SharedArrayBuffer(4));

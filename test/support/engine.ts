@@ -1,0 +1,157 @@
+/**
+ * An engine in this process: bytes in, bytes out, over 16 MiB of memory and a clock that stands still. After every
+ * command the checkers of all shards run.
+ */
+import { HeldClock } from "../../src/base/clock.ts";
+import { Config } from "../../src/base/config/config.ts";
+import { Client, type ClientHost } from "../../src/server/client.ts";
+import { Engine } from "../../src/server/engine.ts";
+import { Memory } from "../../src/server/memory.ts";
+import type { ServerServices } from "../../src/commands/services.ts";
+import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "./resp.ts";
+
+export const START_MS = 1_800_000_000_000;
+export const SHARDS = 4;
+
+export interface TestEngineOptions {
+  /** Regions that may be made, and bytes of one (16 MiB). */
+  regions?: number;
+  shards?: number;
+  regionBytes?: number;
+}
+
+export class TestClient {
+  readonly client: Client;
+  private readonly parser = new ReplyParser();
+  closed = false;
+
+  constructor(
+    private readonly owner: TestEngine,
+    id: number,
+  ) {
+    this.client = new Client(
+      id,
+      owner.engine,
+      {
+        write: (bytes, offset, length) => {
+          this.parser.push(bytes.subarray(offset, offset + length));
+          return length;
+        },
+        end: () => this.client.disconnected(),
+        terminate: () => this.client.disconnected(),
+      },
+      owner,
+    );
+  }
+
+  /** Sends bytes as they are. Returns the replies, in order. */
+  raw(bytes: Buffer | string): Reply[] {
+    this.client.receive(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
+    this.owner.runTurns();
+    const replies: Reply[] = [];
+    for (let reply = this.parser.take(); reply !== null; reply = this.parser.take()) replies.push(reply);
+    if (this.parser.pendingBytes !== 0) throw new Error("a reply is incomplete");
+    return replies;
+  }
+
+  /** Sends one command; returns its reply. */
+  reply(...args: Argument[]): Reply {
+    const replies = this.raw(encodeCommand(args));
+    if (replies.length !== 1) throw new Error(`${replies.length} replies to one command`);
+    this.owner.check();
+    return replies[0]!;
+  }
+
+  /** Sends one command; returns its reply as text: +OK, :1, "bulk", null$, -ERR ... */
+  send(...args: Argument[]): string {
+    return show(this.reply(...args));
+  }
+
+  /** As send, with the input cut into pieces of `pieceBytes`, so that long arguments come staged. */
+  sendCut(pieceBytes: number, ...args: Argument[]): string {
+    const bytes = encodeCommand(args);
+    const replies: Reply[] = [];
+    for (let at = 0; at < bytes.length; at += pieceBytes) {
+      replies.push(...this.raw(bytes.subarray(at, Math.min(at + pieceBytes, bytes.length))));
+    }
+    if (replies.length !== 1) throw new Error(`${replies.length} replies to one command`);
+    this.owner.check();
+    return show(replies[0]!);
+  }
+}
+
+export class TestEngine implements ClientHost {
+  readonly clock = new HeldClock(START_MS, 1000);
+  readonly config = new Config("", { memoryBytes: 1 << 30, cgroupMemoryBytes: 0, cpus: 2 });
+  readonly memory: Memory;
+  readonly engine: Engine;
+  readonly client: TestClient;
+  private waiting: Client[] = [];
+  private clients = 0;
+  /** The checkers run after every command. Off for long streams, which call `check` themselves. */
+  checksEach = true;
+
+  constructor(options: TestEngineOptions = {}) {
+    this.memory = new Memory({
+      shards: options.shards ?? SHARDS,
+      workers: 2,
+      databases: 16,
+      regionBytes: options.regionBytes ?? 16 << 20,
+      regions: options.regions ?? 4,
+      seedA: 0x1234567,
+      seedB: 0x89abcde,
+      hugePages: false,
+    });
+    // Only what the commands under test ask for.
+    const services = { wantRegion: () => this.memory.grow() } as unknown as ServerServices;
+    this.engine = new Engine(this.memory.arena, 0, this.clock, this.config, services);
+    this.client = this.connect();
+  }
+
+  connect(): TestClient {
+    return new TestClient(this, ++this.clients);
+  }
+
+  send(...args: Argument[]): string {
+    return this.client.send(...args);
+  }
+
+  /** Later turns, until nobody waits for one. */
+  runTurns(): void {
+    for (let turn = 0; this.waiting.length > 0; turn++) {
+      if (turn === 1000) throw new Error("a command is retried for ever");
+      const waiting = this.waiting;
+      this.waiting = [];
+      this.engine.maintain(1, 50);
+      for (const client of waiting) {
+        this.engine.beginTurn();
+        client.proceed();
+        this.engine.endTurn();
+      }
+    }
+  }
+
+  /** Asserts the invariants of every shard. */
+  check(): void {
+    if (this.checksEach) this.checkNow();
+  }
+  checkNow(): void {
+    const { store } = this.engine;
+    for (let shard = 0; shard < store.shards; shard++) store.check(shard);
+  }
+
+  /** Moves the clock on and does the background work that is due then. */
+  advance(ms: number, maintains = true): void {
+    this.clock.advance(ms);
+    if (maintains) this.engine.maintain(1, 50);
+  }
+
+  proceedLater(client: Client): void {
+    if (!this.waiting.includes(client)) this.waiting.push(client);
+  }
+  closed(): void {}
+}
+
+export function testEngine(options: TestEngineOptions = {}): TestEngine {
+  return new TestEngine(options);
+}

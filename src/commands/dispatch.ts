@@ -31,6 +31,7 @@ const AHEAD_KEY_BYTES = 256;
 /** Chunks (1 MiB) that must be free before a command that may grow the data begins. */
 const CHUNKS_AHEAD = 4;
 
+const NOTHING = Buffer.alloc(0);
 const RELEASES_EARLY = MUTANT === "released-early";
 
 export class Dispatcher {
@@ -292,6 +293,11 @@ export class Dispatcher {
     if (all) work();
     while (taken > 0) store.unlock(--taken);
     return all;
+  }
+
+  /** Forgets the bytes of the last batch, so that they can be collected. */
+  letGo(): void {
+    this.call.bytes = NOTHING;
   }
 
   /** Asks for another region. */

@@ -123,6 +123,7 @@ export class Engine {
   /** Publishes this worker's counters. */
   endTurn(): void {
     const { cells, store, dispatcher } = this;
+    dispatcher.letGo();
     cells.set(Cell.usedBytes, store.usedBytes);
     cells.set(Cell.commands, dispatcher.commandsRun);
     cells.set(Cell.inputBytes, this.inputBytes);

@@ -46,6 +46,7 @@ class DataWorker implements ClientHost {
   private proceeding: Client[] = [];
   private proceedScheduled = false;
   private maintainScheduled = false;
+  private collectScheduled = false;
   private events = 0;
   private eventBytes = 0;
   private heapAfterFull = 0;
@@ -54,7 +55,8 @@ class DataWorker implements ClientHost {
 
   constructor(
     private readonly worker: number,
-    control: Control,readonly arena: Arena,
+    control: Control,
+    readonly arena: Arena,
     private readonly config: Config,
     private readonly facts: ProcessFacts,
   ) {
@@ -109,7 +111,7 @@ class DataWorker implements ClientHost {
           this.failed(thrown, socket.data);
         }
         this.eventBytes += bytes.length;
-        if (++this.events >= EDEN_EVENTS || this.eventBytes >= EDEN_BYTES) this.collect();
+        if (++this.events >= EDEN_EVENTS || this.eventBytes >= EDEN_BYTES) this.collectSoon();
       },
       drain: (socket: ClientSocket) => this.guard(() => socket.data?.drained()),
       close: (socket: ClientSocket) => this.guard(() => socket.data?.disconnected()),
@@ -246,6 +248,21 @@ class DataWorker implements ClientHost {
     for (const client of this.clients.values()) {
       if (client.session.activeMs < before && !client.waiting) client.transport.terminate();
     }
+  }
+
+  /**
+   * Collects once the stack is empty: the buffer of the event in work would survive for being on it, be old from then
+   * on, and stay until the next full collection; at 512 KB each that is most of the garbage.
+   */
+  private collectSoon(): void {
+    this.events = 0;
+    this.eventBytes = 0;
+    if (this.collectScheduled) return;
+    this.collectScheduled = true;
+    setImmediate(() => {
+      this.collectScheduled = false;
+      this.collect();
+    });
   }
 
   private collect(): void {

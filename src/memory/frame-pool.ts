@@ -38,6 +38,8 @@ const FREE_LIST = POOL_AT; // +0 free chunks, +1 small, +2 medium
 const FREE_CHUNKS = POOL_AT + 4;
 const FRAMES_OUT = POOL_AT + 5;
 const GROWING = POOL_AT + 6;
+/** Last chunk of the list of free ones. */
+const FREE_LAST = POOL_AT + 7;
 
 export class FramePool {
   private readonly words: Int32Array;
@@ -159,6 +161,27 @@ export class FramePool {
     return NO_PLACE;
   }
 
+  /**
+   * Lists those of the next `chunks` free chunks whose memory was never touched, or was returned, and counts them as
+   * touched from `nowSeconds` on: the caller touches them. Places go to `into`. Returns how many.
+   */
+  listUntouched(chunks: number, nowSeconds: number, into: Int32Array): number {
+    const w = this.words;
+    let count = 0;
+    lock(w, POOL_LOCK_AT);
+    for (let chunk = w[FREE_LIST]!, n = 0; chunk !== 0 && n < chunks && count < into.length; n++) {
+      const at = this.entry(chunk);
+      if ((w[at]! & DIRTY) === 0) {
+        w[at] = w[at]! | DIRTY;
+        w[at + 3] = nowSeconds | 0;
+        into[count++] = this.placeOf(chunk);
+      }
+      chunk = w[at + 1]!;
+    }
+    unlock(w, POOL_LOCK_AT);
+    return count;
+  }
+
   /** Puts a chunk from `takeDirty` back, its memory returned: last in line, so that resident chunks are used first. */
   putClean(place: Place): void {
     const w = this.words;
@@ -199,6 +222,7 @@ export class FramePool {
         assert(w[this.entry(chunk) + 2] === previous, "list links agree in both directions");
         previous = chunk;
       }
+      if (list === 0) assert(w[FREE_LAST] === previous, "the last free chunk is known");
     }
   }
 
@@ -254,18 +278,19 @@ export class FramePool {
     w[at + 1] = head;
     w[at + 2] = 0;
     if (head !== 0) w[this.entry(head) + 2] = chunk;
+    else if (list === FREE_LIST) w[FREE_LAST] = chunk;
     w[list] = chunk;
   }
 
+  /** Puts a chunk at the end of the list of free ones. */
   private pushLast(chunk: number): void {
-    // The tail is found by walking: only the idle-memory task comes here, a chunk at a time.
     const w = this.words;
-    let last = w[FREE_LIST]!;
+    const last = w[FREE_LAST]!;
     if (last === 0) return this.push(FREE_LIST, chunk);
-    for (let next = w[this.entry(last) + 1]!; next !== 0; next = w[this.entry(last) + 1]!) last = next;
     w[this.entry(last) + 1] = chunk;
     w[this.entry(chunk) + 1] = 0;
     w[this.entry(chunk) + 2] = last;
+    w[FREE_LAST] = chunk;
   }
 
   private remove(list: number, chunk: number): void {
@@ -276,5 +301,6 @@ export class FramePool {
     if (previous === 0) w[list] = next;
     else w[this.entry(previous) + 1] = next;
     if (next !== 0) w[this.entry(next) + 2] = previous;
+    else if (list === FREE_LIST) w[FREE_LAST] = previous;
   }
 }

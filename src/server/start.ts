@@ -12,7 +12,15 @@ import { dataDirectoryFailed, dataDirectoryInUse, errorCode, listenFailed, Start
 import type { LogRoot } from "../base/log.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
-import { CHUNK_BYTES, FRAME_BITS, FRAME_BYTES, FRAME_MASK, NO_PLACE } from "../memory/arena.ts";
+import {
+  CHUNK_BYTES,
+  CHUNK_FRAMES,
+  FRAME_BITS,
+  FRAME_BYTES,
+  FRAME_MASK,
+  FRAME_WORDS,
+  NO_PLACE,
+} from "../memory/arena.ts";
 import { CAN_RELEASE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { Memory } from "./memory.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
@@ -24,6 +32,16 @@ const DESCRIPTORS_PER_WORKER = 16;
 const RELEASE_EVERY_MS = 500;
 const IDLE_SECONDS = 3;
 const CHUNKS_AT_ONCE = 64;
+/**
+ * Fresh memory is touched ahead of the workers while the data grows: a first touch costs a page fault of up to 2 MiB,
+ * which is milliseconds where the hypervisor has to find the pages too. How often growth is looked at, the chunks kept
+ * ahead for each that was taken since the last look, and at least and at most.
+ */
+const GROWTH_EVERY_MS = 20;
+const AHEAD_PER_CHUNK = 2;
+const AHEAD_LEAST = 4;
+const AHEAD_MOST = 24;
+const PAGE_WORDS = 1024;
 /** Workers must have sent their last replies within this time after SIGTERM. */
 const STOP_MS = 5000;
 
@@ -142,6 +160,7 @@ class Supervisor {
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
+    setInterval(() => this.touchAhead(), GROWTH_EVERY_MS);
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     process.on("SIGTERM", () => this.stop("SIGTERM"));
     process.on("SIGINT", () => this.stop("SIGINT"));
@@ -237,6 +256,25 @@ class Supervisor {
     this.memory.pool.addRegion(region);
     this.logs.target("storage").debug(`memory region ${region} made`);
   }
+
+  /** Touches memory that the workers will need next, while they take more and more of it. */
+  private touchAhead(): void {
+    const { pool, arena } = this.memory;
+    const grown = (pool.framesOut - this.framesSeen) / CHUNK_FRAMES;
+    this.framesSeen = pool.framesOut;
+    if (grown < 0.5) return;
+    const ahead = Math.min(AHEAD_MOST, AHEAD_LEAST + Math.ceil(grown * AHEAD_PER_CHUNK));
+    const count = pool.listUntouched(ahead, systemClock.monotonicMs() / 1000, this.untouched);
+    for (let i = 0; i < count; i++) {
+      const place = this.untouched[i]!;
+      const words = arena.wordsOf(place >>> FRAME_BITS);
+      const first = (place & FRAME_MASK) * FRAME_WORDS;
+      // A chunk may be taken and written meanwhile: adding nothing touches a page and changes no word.
+      for (let w = first; w < first + CHUNK_BYTES / 4; w += PAGE_WORDS) Atomics.add(words, w, 0);
+    }
+  }
+  private framesSeen = 0;
+  private readonly untouched = new Int32Array(AHEAD_MOST);
 
   /** Gives the memory of chunks that nobody has needed for a while back to the system. */
   private releaseIdle(): void {

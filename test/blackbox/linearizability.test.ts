@@ -124,11 +124,17 @@ async function judge(server: Server, clients: readonly RespClient[], seed: numbe
 }
 
 describe("linearizability", () => {
-  test.each([2, 3, 8])(
-    `${HISTORIES} histories on %d workers`,
-    async (workers) => {
+  // The last row is the control for the mutants below: the same server with its checks on and no fault must pass.
+  test.each([
+    [2, ""],
+    [3, ""],
+    [8, ""],
+    [3, ", with checks on"],
+  ] as const)(
+    `${HISTORIES} histories on %d workers%s`,
+    async (workers, checks) => {
       const seed = testSeed();
-      const server = await startFerrite({ workers });
+      const server = await startFerrite({ workers, env: checks === "" ? {} : { FERRITE_CHECKS: "1" } });
       try {
         const clients = await openConnections(server, workers);
         let undecided = 0;

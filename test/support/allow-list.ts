@@ -12,9 +12,6 @@ export interface AllowedDifference {
   matches(step: Step, redis: Reply, ferrite: Reply): boolean;
 }
 
-const isUnknown = (reply: Reply): boolean =>
-  reply.type === "error" && /^ERR unknown (command|subcommand) /.test(reply.value);
-
 /** Ferrite keeps deadlines in 48 bits of milliseconds: up to the year 10889. */
 const DEADLINE_MAX_MS = 2 ** 48 - 1;
 
@@ -28,14 +25,6 @@ function isFarAway(command: string, reply: Reply): boolean {
 }
 
 export const ALLOWED: readonly AllowedDifference[] = [
-  {
-    reason:
-      "Errors about unknown commands and subcommands: Redis prints names and arguments as C strings and stops at a NUL byte; " +
-      "Ferrite shows all their bytes.",
-    dataMayDiffer: false,
-    matches: (step, redis, ferrite) =>
-      step.args.some((arg) => arg.includes("\0")) && isUnknown(redis) && isUnknown(ferrite),
-  },
   {
     reason:
       "Deadlines after the year 10889 (2^48 - 1 ms) are kept as that moment, to save bytes in every record: TTL and its " +

@@ -2,8 +2,8 @@
  * Reads a file of any size front to back through one buffer, knows where it is, and sums what it passes.
  * Bytes from a disk are untrusted: every length is checked against what is left before it is used.
  */
+import { crc64, updateCrc64 } from "../base/crc64.ts";
 import type { FileDescriptor, Files } from "../base/files.ts";
-import { Crc64 } from "./crc64.ts";
 
 /** A file that is not what it should be. `offset` is where the bad part begins. */
 export class BadFile extends Error {
@@ -25,7 +25,8 @@ export class FileReader {
   /** Offset of the next byte. */
   offset = 0;
   private readonly descriptor: FileDescriptor;
-  private readonly sum = new Crc64();
+  private sumLow = 0;
+  private sumHigh = 0;
   private window = new Uint8Array(WINDOW);
   /** The window holds the file's bytes from `offset` on, between these two places. */
   private start = 0;
@@ -50,13 +51,15 @@ export class FileReader {
 
   /** CRC-64 of all bytes taken so far. */
   get checksum(): bigint {
-    return this.sum.value;
+    return (BigInt(this.sumHigh >>> 0) << 32n) | BigInt(this.sumLow >>> 0);
   }
 
   /** The next `length` bytes, valid until the next call. Throws BadFile at the end of the file. */
   take(length: number): Uint8Array {
     const view = this.peek(length);
-    this.sum.add(view, 0, length);
+    updateCrc64(this.sumLow, this.sumHigh, view, 0, length);
+    this.sumLow = crc64.lo;
+    this.sumHigh = crc64.hi;
     this.start += length;
     this.offset += length;
     return view;

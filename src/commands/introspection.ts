@@ -178,14 +178,16 @@ export function categoriesOf(spec: CommandSpec): string[] {
 /** What a command does with its keys, where "reads" or "changes" does not say it: Redis's key-spec flags. */
 const KEY_FLAGS = new Map<string, string>();
 for (const [flags, names] of Object.entries({
-  RO: "EXISTS TOUCH TYPE STRLEN OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT",
+  RO: "EXISTS TOUCH TYPE STRLEN OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT MEMORY|USAGE",
   "OW insert": "SETNX MSETNX",
-  "OW update": "SETEX PSETEX MSET RESTORE",
-  "RM delete": "DEL UNLINK",
+  "OW update": "SETEX PSETEX MSET MSETEX RESTORE",
+  "RM delete": "DEL UNLINK DELIFEQ",
+  "RW access": "PFCOUNT PFDEBUG",
+  "RW delete": "DELEX",
   "RW access delete": "GETDEL",
-  "RW access update": "GETEX GETSET INCR INCRBY INCRBYFLOAT DECR DECRBY MOVE SETBIT",
+  "RW access update": "GETEX GETSET INCR INCRBY INCRBYFLOAT INCREX DECR DECRBY MOVE SETBIT",
   "RW access update variable_flags": "SET BITFIELD",
-  "RW insert": "APPEND",
+  "RW insert": "APPEND PFADD",
 })) {
   for (const name of names.split(" ")) KEY_FLAGS.set(name, flags);
 }
@@ -210,6 +212,10 @@ const KEY_SPECS: Readonly<Record<string, readonly OneKeySpec[]>> = {
     { first: 2, last: 2, step: 1, flags: "OW update" },
     { first: 3, last: -1, step: 1, flags: "RO access" },
   ],
+  PFMERGE: [
+    { first: 1, last: 1, step: 1, flags: "RW access insert" },
+    { first: 2, last: -1, step: 1, flags: "RO access" },
+  ],
 };
 
 interface OneKeySpec extends KeySpec {
@@ -227,14 +233,16 @@ function keySpecsOf(spec: CommandSpec): readonly OneKeySpec[] {
 /** Hints for proxies and cluster clients. */
 const TIPS = new Map<string, string>();
 for (const [tips, names] of Object.entries({
-  "nondeterministic_output request_policy:all_shards response_policy:special": "INFO",
+  "nondeterministic_output request_policy:all_shards response_policy:special":
+    "INFO MEMORY|STATS MEMORY|DOCTOR MEMORY|MALLOC-STATS",
   nondeterministic_output:
     "CLIENT|INFO CLIENT|LIST TIME TTL PTTL DUMP OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT LASTSAVE",
   nondeterministic_output_order: "COMMAND COMMAND|DOCS COMMAND|INFO COMMAND|LIST",
   "request_policy:all_shards response_policy:agg_sum": "DBSIZE",
+  "request_policy:all_shards response_policy:agg_min": "WAIT",
   "request_policy:multi_shard response_policy:agg_sum": "TOUCH EXISTS UNLINK DEL",
   "request_policy:all_shards nondeterministic_output": "RANDOMKEY",
-  "request_policy:all_shards response_policy:all_succeeded": "PING FLUSHALL FLUSHDB",
+  "request_policy:all_shards response_policy:all_succeeded": "PING FLUSHALL FLUSHDB MEMORY|PURGE",
   "request_policy:all_nodes response_policy:all_succeeded": "CONFIG|SET",
   "request_policy:multi_shard response_policy:all_succeeded": "MSET",
   "request_policy:multi_shard response_policy:agg_min": "MSETNX",

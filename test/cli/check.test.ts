@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { MemoryFiles, writeFully } from "../../src/base/files.ts";
 import { checkAof, listedFiles, truncateWithCopy } from "../../src/cli/check-aof.ts";
 import { checkRdb } from "../../src/cli/check-rdb.ts";
-import { Crc64 } from "../../src/cli/crc64.ts";
 import { checkIntset, checkListpack, checkZiplist, decompressLzf } from "../../src/cli/packed.ts";
 
 // Written by SAVE of redis-server 7.0.15: every type, packed and not, an expiry, a function, two databases.
@@ -45,12 +44,6 @@ async function ferrite(args: string[], input = ""): Promise<{ code: number; out:
   const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { code, out, err };
 }
-
-test("CRC-64 is that of Redis", () => {
-  const sum = new Crc64();
-  sum.add(bytesOf("123456789"), 0, 9);
-  expect(sum.value).toBe(0xe9c6d914c4b8d9can);
-});
 
 describe("check-rdb", () => {
   test("a file of Redis is good, and what is in it is counted", () => {

@@ -48,6 +48,11 @@ function withoutNotes(row: string): string {
 const DIFFERENT = new Map([
   ["client|setinfo", "since 7.2"],
   ["client|no-touch", "since 7.2"],
+  ["digest", "since 8.4"],
+  ["delex", "since 8.4"],
+  ["msetex", "since 8.4"],
+  ["increx", "since 8.8"],
+  ["delifeq", "Valkey 9"],
 ]);
 
 describe("COMMAND", () => {

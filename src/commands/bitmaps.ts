@@ -1,0 +1,759 @@
+/**
+ * The bitmap family: strings as arrays of bits. Bit 0 is the most significant bit of the first byte.
+ *
+ * What only reads goes over a large value chunk by chunk; what writes a few bits writes only their bytes. BITOP alone
+ * builds a whole value, outside the store, before it sets the destination.
+ */
+import { token } from "../base/bytes.ts";
+import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
+import { Status } from "../base/status.ts";
+import { ErrorText } from "../protocol/errors.ts";
+import type { Reply } from "../protocol/reply.ts";
+import { LARGE_VALUE_MAX } from "../store/large.ts";
+import { Encoding, RecordType } from "../store/record.ts";
+import { NO_ADDRESS } from "../store/segments.ts";
+import { KeyEvent } from "../store/store.ts";
+import {
+  addOnce,
+  Combine,
+  combineBits,
+  countBits,
+  findBit,
+  invertBits,
+  NARROW_BITS_MAX,
+  readField,
+  readWideField,
+  writeField,
+  writeWideField,
+} from "../structures/bits.ts";
+import { flag, integer, KEY, oneOf, optional, string } from "./argument-docs.ts";
+import type { Call } from "./call.ts";
+import { refuse } from "./refuse.ts";
+import {
+  type ArgumentDoc,
+  type CommandSpec,
+  DENY_OOM,
+  FAST,
+  FIRST,
+  type KeySpec,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "./spec.ts";
+
+/** BITOP's keys: the destination and the sources. */
+const FROM_SECOND: KeySpec = { first: 2, last: -1, step: 1 };
+const UNIT: ArgumentDoc = optional(oneOf("unit", flag("byte", "BYTE"), flag("bit", "BIT")), "7.0.0");
+const ENCODING_AND_OFFSET = [string("encoding"), integer("offset")];
+const GET_FIELD: ArgumentDoc = { name: "get-block", type: "block", token: "GET", arguments: ENCODING_AND_OFFSET };
+const SINCE_8_2 = "8.2.0";
+
+/** A row of this family. */
+function row(
+  name: string,
+  arity: number,
+  keys: KeySpec,
+  flags: number,
+  run: CommandSpec["run"],
+  since: string,
+  complexity: string,
+  summary: string,
+  args: readonly ArgumentDoc[],
+  history?: readonly (readonly [string, string])[],
+): CommandSpec {
+  const docs = { summary, since, group: "bitmap", complexity, arguments: args };
+  return {
+    name,
+    arity,
+    keys,
+    flags,
+    categories: ["bitmap"],
+    run,
+    docs: history === undefined ? docs : { ...docs, history },
+  };
+}
+
+export const bitmapsFamily: readonly CommandSpec[] = [
+  row("SETBIT", 4, FIRST, WRITE | DENY_OOM, setbit, "2.2.0", "O(1)", "Sets or clears a bit of a string.", [
+    KEY,
+    integer("offset"),
+    integer("value"),
+  ]),
+  row("GETBIT", 3, FIRST, READONLY | FAST, getbit, "2.2.0", "O(1)", "Returns a bit of a string.", [
+    KEY,
+    integer("offset"),
+  ]),
+  row(
+    "BITCOUNT",
+    -2,
+    FIRST,
+    READONLY,
+    bitcount,
+    "2.6.0",
+    "O(N)",
+    "Counts the bits set in a string, or in a range of it.",
+    [
+      KEY,
+      optional({
+        name: "index",
+        type: "block",
+        arguments: [integer("start"), integer("end"), { ...UNIT, name: "index_unit" }],
+      }),
+    ],
+    [["7.0.0", "Added the `BYTE|BIT` option."]],
+  ),
+  row(
+    "BITPOS",
+    -3,
+    FIRST,
+    READONLY,
+    bitpos,
+    "2.8.7",
+    "O(N)",
+    "Finds the first bit that is set, or clear, in a string or a range of it.",
+    [
+      KEY,
+      integer("bit"),
+      optional({
+        name: "range",
+        type: "block",
+        arguments: [
+          integer("start"),
+          optional({ name: "end-unit-block", type: "block", arguments: [integer("end"), UNIT] }),
+        ],
+      }),
+    ],
+    [["7.0.0", "Added the `BYTE|BIT` option."]],
+  ),
+  row(
+    "BITOP",
+    -4,
+    FROM_SECOND,
+    WRITE | DENY_OOM,
+    bitop,
+    "2.6.0",
+    "O(N)",
+    "Combines strings bit by bit and stores the result.",
+    [
+      oneOf(
+        "operation",
+        flag("and", "AND"),
+        flag("or", "OR"),
+        flag("xor", "XOR"),
+        flag("not", "NOT"),
+        { ...flag("diff", "DIFF"), since: SINCE_8_2 },
+        { ...flag("diff1", "DIFF1"), since: SINCE_8_2 },
+        { ...flag("andor", "ANDOR"), since: SINCE_8_2 },
+        { ...flag("one", "ONE"), since: SINCE_8_2 },
+      ),
+      { name: "destkey", type: "key", keySpecIndex: 0 },
+      { name: "key", type: "key", keySpecIndex: 1, multiple: true },
+    ],
+    [["8.2.0", "Added the `DIFF`, `DIFF1`, `ANDOR` and `ONE` operations."]],
+  ),
+  row(
+    "BITFIELD",
+    -2,
+    FIRST,
+    WRITE | DENY_OOM,
+    bitfield,
+    "3.2.0",
+    "O(1) for each subcommand.",
+    "Reads and writes integers of any width within a string.",
+    [
+      KEY,
+      optional({
+        ...oneOf("operation", GET_FIELD, {
+          name: "write",
+          type: "block",
+          arguments: [
+            optional({
+              ...oneOf("overflow-block", flag("wrap", "WRAP"), flag("sat", "SAT"), flag("fail", "FAIL")),
+              token: "OVERFLOW",
+            }),
+            oneOf(
+              "write-operation",
+              { name: "set-block", type: "block", token: "SET", arguments: [...ENCODING_AND_OFFSET, integer("value")] },
+              {
+                name: "incrby-block",
+                type: "block",
+                token: "INCRBY",
+                arguments: [...ENCODING_AND_OFFSET, integer("increment")],
+              },
+            ),
+          ],
+        }),
+        multiple: true,
+      }),
+    ],
+  ),
+  row(
+    "BITFIELD_RO",
+    -2,
+    FIRST,
+    READONLY | FAST,
+    bitfieldRo,
+    "6.0.0",
+    "O(1) for each subcommand.",
+    "Reads integers of any width within a string.",
+    [KEY, optional({ ...GET_FIELD, multiple: true, multipleToken: true })],
+  ),
+];
+
+const BAD_OFFSET = "ERR bit offset is not an integer or out of range";
+const BAD_BIT = "ERR bit is not an integer or out of range";
+
+/** A bit offset from text; -1 when it is none, or beyond the longest string. */
+function parseBitOffset(call: Call, at: number, length: number, unit: number): number {
+  if (parseInt64(call.bytes, at, length) !== Int64Kind.Safe) return -1;
+  const offset = int64.value * unit;
+  return offset >= 0 && Math.floor(offset / 8) < call.stringMax ? offset : -1;
+}
+
+/** Is a string of `total` bytes longer than can be kept? (proto-max-bulk-len may be set higher than that.) */
+function isTooLong(total: number): boolean {
+  return total > LARGE_VALUE_MAX;
+}
+
+const oneByte = Buffer.alloc(1);
+
+/** The byte of the string found at `position`; 0 behind its end. */
+function byteAt(call: Call, position: number): number {
+  const { store } = call;
+  return store.openPart(position) === 0 ? 0 : store.textBytes[store.textAt]!;
+}
+
+/** Writes bytes into the string found, or into a new one. Returns its length, or Status with nothing changed. */
+function write(call: Call, position: number, source: Buffer, offset: number, length: number): number {
+  const { store } = call;
+  if (store.address === NO_ADDRESS) return store.createAt(position, source, offset, length);
+  return store.writeAt(position, source, offset, length);
+}
+
+// ---- single bits ----
+
+/** SETBIT key offset value. Replies: the bit before. */
+function setbit(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const offset = parseBitOffset(call, call.argAt(2), call.argBytes(2), 1);
+  if (offset < 0) return reply.error(BAD_OFFSET);
+  const bit = call.argInteger(3);
+  if (bit !== 0 && bit !== 1) return reply.error(BAD_BIT);
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  const found = store.find() !== NO_ADDRESS;
+  if (found && store.type !== RecordType.String) return reply.status(Status.WrongType);
+  const position = Math.floor(offset / 8);
+  if (isTooLong(position + 1)) return reply.status(Status.TooLong);
+  const length = found ? store.stringLength() : 0;
+  const mask = 0x80 >>> (offset & 7);
+  const was = found ? byteAt(call, position) : 0;
+  const now = bit === 1 ? was | mask : was & ~mask;
+  if (now !== was || position >= length || store.encoding === Encoding.Int) {
+    oneByte[0] = now;
+    const total = write(call, position, oneByte, 0, 1);
+    if (total < 0) return refuse(call, reply, total);
+  }
+  reply.integer((was & mask) === 0 ? 0 : 1);
+}
+
+/** GETBIT key offset. Replies: the bit; 0 behind the end of the string. */
+function getbit(call: Call, reply: Reply): void {
+  const { store } = call;
+  const offset = parseBitOffset(call, call.argAt(2), call.argBytes(2), 1);
+  if (offset < 0) return reply.error(BAD_OFFSET);
+  if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
+  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  reply.integer((byteAt(call, Math.floor(offset / 8)) >>> (7 - (offset & 7))) & 1);
+}
+
+// ---- counting and finding ----
+
+const BIT = token("bit");
+const BYTE = token("byte");
+
+/** Unit that argument `i` names, in bits: 1 or 8; 0 when it names none. */
+function readUnit(call: Call, i: number): number {
+  return call.argIs(i, BIT) ? 1 : call.argIs(i, BYTE) ? 8 : 0;
+}
+
+/** Argument `i` as a 64-bit integer, rounded beyond 2^53. NaN when it is none. */
+function readIndex(call: Call, i: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.Safe) return int64.value;
+  return kind === Int64Kind.None ? Number.NaN : int64.hi * 4294967296 + (int64.lo >>> 0);
+}
+
+/** The bits from `first` to `last`, both included. Empty when last < first. */
+const range = { first: 0, last: 0 };
+
+/** Sets `range` to a range of a string of `length` bytes; indexes count in `unit` bits, negative ones from the end. */
+function setRange(start: number, end: number, length: number, unit: number): void {
+  const total = unit === 1 ? length * 8 : length;
+  if (start < 0) start = Math.max(0, start + total);
+  if (end < 0) end = Math.max(0, end + total);
+  if (end >= total) end = total - 1;
+  const isEmpty = start > end;
+  range.first = isEmpty ? 0 : start * unit;
+  range.last = isEmpty ? -1 : end * unit + unit - 1;
+}
+
+/** BITCOUNT key [start end [BYTE | BIT]]. Replies: the number of bits set. */
+function bitcount(call: Call, reply: Reply): void {
+  const { store, argCount } = call;
+  if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
+  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  const length = store.stringLength();
+  if (argCount === 4 || argCount === 5) {
+    const start = readIndex(call, 2);
+    if (Number.isNaN(start)) return reply.error(ErrorText.notInteger);
+    const end = readIndex(call, 3);
+    if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
+    if (start < 0 && end < 0 && start > end) return reply.integer(0);
+    const unit = argCount === 5 ? readUnit(call, 4) : 8;
+    if (unit === 0) return reply.error(ErrorText.syntax);
+    setRange(start, end, length, unit);
+  } else if (argCount === 2) {
+    setRange(0, -1, length, 8);
+  } else {
+    return reply.error(ErrorText.syntax);
+  }
+  reply.integer(range.first > range.last ? 0 : countRange(call, range.first, range.last));
+}
+
+function countRange(call: Call, first: number, last: number): number {
+  const { store } = call;
+  const firstByte = Math.floor(first / 8);
+  const end = Math.floor(last / 8) + 1;
+  let count = 0;
+  for (let position = firstByte; position < end; ) {
+    const part = Math.min(end - position, store.openPart(position));
+    count += countBits(store.textBytes, store.textAt, part);
+    position += part;
+  }
+  // Bits of the first and last byte that lie outside.
+  const before = byteAt(call, firstByte) >>> (8 - (first & 7));
+  const behind = byteAt(call, end - 1) & (0x7f >>> (last & 7));
+  oneByte[0] = before;
+  count -= countBits(oneByte, 0, 1);
+  oneByte[0] = behind;
+  return count - countBits(oneByte, 0, 1);
+}
+
+/** BITPOS key bit [start [end [BYTE | BIT]]]. Replies: the first such bit, or -1. */
+function bitpos(call: Call, reply: Reply): void {
+  const { store, argCount } = call;
+  const bit = readIndex(call, 2);
+  if (Number.isNaN(bit)) return reply.error(ErrorText.notInteger);
+  if (bit !== 0 && bit !== 1) return reply.error("ERR The bit argument must be 1 or 0.");
+  if (store.findForRead() === NO_ADDRESS) return reply.integer(bit === 1 ? -1 : 0);
+  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  const length = store.stringLength();
+  if (argCount > 6) return reply.error(ErrorText.syntax);
+  let start = 0;
+  let end = -1;
+  let unit = 8;
+  if (argCount >= 4) {
+    start = readIndex(call, 3);
+    if (Number.isNaN(start)) return reply.error(ErrorText.notInteger);
+    if (argCount === 6) unit = readUnit(call, 5);
+    if (unit === 0) return reply.error(ErrorText.syntax);
+    if (argCount >= 5) end = readIndex(call, 4);
+    if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
+  }
+  setRange(start, end, length, unit);
+  if (length === 0 || range.first > range.last) return reply.integer(-1);
+  const found = findInRange(call, range.first, range.last, bit);
+  // A string without an end given goes on with zeros.
+  reply.integer(found < 0 && bit === 0 && argCount < 5 ? length * 8 : found);
+}
+
+function findInRange(call: Call, first: number, last: number, bit: number): number {
+  const { store } = call;
+  const end = Math.floor(last / 8) + 1;
+  for (let position = Math.floor(first / 8); position < end; ) {
+    let part = Math.min(end - position, store.openPart(position));
+    let found: number;
+    if (position * 8 < first) {
+      // Bits before the range look as if they were not the ones sought.
+      const mask = 0xff >>> (first & 7);
+      const byte = store.textBytes[store.textAt]!;
+      oneByte[0] = bit === 1 ? byte & mask : byte | (~mask & 0xff);
+      part = 1;
+      found = findBit(oneByte, 0, 1, bit);
+    } else {
+      found = findBit(store.textBytes, store.textAt, part, bit);
+    }
+    // The first one may lie in the last byte, behind the range.
+    if (found >= 0) return position * 8 + found <= last ? position * 8 + found : -1;
+    position += part;
+  }
+  return -1;
+}
+
+// ---- BITOP ----
+
+const Operation = { And: 0, Or: 1, Xor: 2, Not: 3, Diff: 4, Diff1: 5, AndOr: 6, One: 7 } as const;
+type Operation = (typeof Operation)[keyof typeof Operation];
+const OPERATIONS = ["and", "or", "xor", "not", "diff", "diff1", "andor", "one"].map(token);
+const OPERATION_NAMES = ["AND", "OR", "XOR", "NOT", "DIFF", "DIFF1", "ANDOR", "ONE"];
+const FIRST_SOURCE = 3;
+const MIB = 1 << 20;
+
+/**
+ * BITOP operation destkey key [key ...]. X is the first source, Y the others:
+ *   DIFF = X and no Y     DIFF1 = any Y and not X     ANDOR = X and any Y     ONE = exactly one source
+ * Replies: the length of the result, that of the longest source. An empty result deletes the destination.
+ */
+function bitop(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const operation = OPERATIONS.findIndex((name) => call.argIs(1, name)) as Operation | -1;
+  if (operation === -1) return reply.error(ErrorText.syntax);
+  const sources = call.argCount - FIRST_SOURCE;
+  if (operation === Operation.Not && sources !== 1) {
+    return reply.error("ERR BITOP NOT must be called with a single source key.");
+  }
+  if (operation >= Operation.Diff && operation !== Operation.One && sources < 2) {
+    return reply.error(`ERR BITOP ${OPERATION_NAMES[operation]} must be called with at least two source keys.`);
+  }
+  let length = 0;
+  for (let i = FIRST_SOURCE; i < call.argCount; i++) {
+    call.selectKey(i);
+    if (store.findForRead() === NO_ADDRESS) continue;
+    if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+    length = Math.max(length, store.stringLength());
+  }
+  // A long result is built when there is room for it, not once for each region that has to be made.
+  if (length > MIB && store.pool.freeChunks < Math.ceil(length / MIB) + 1) return refuse(call, reply, Status.Busy);
+  const result = length === 0 ? EMPTY : combineSources(call, operation, length);
+  call.selectKey(2);
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  const found = store.find() !== NO_ADDRESS;
+  if (length > 0) {
+    const status = store.setString(result, 0, length, 0);
+    if (status < 0) return refuse(call, reply, status);
+  } else if (found) {
+    store.remove(KeyEvent.Deleted);
+  }
+  reply.integer(length);
+}
+const EMPTY = Buffer.alloc(0);
+
+function combineSources(call: Call, operation: Operation, length: number): Buffer {
+  const result = Buffer.alloc(length);
+  const last = call.argCount - 1;
+  const all = FIRST_SOURCE;
+  switch (operation) {
+    case Operation.And:
+      combineSource(call, Combine.Or, all, result);
+      for (let i = all + 1; i <= last; i++) combineSource(call, Combine.And, i, result);
+      break;
+    case Operation.Or:
+    case Operation.Xor:
+      for (let i = all; i <= last; i++) {
+        combineSource(call, operation === Operation.Or ? Combine.Or : Combine.Xor, i, result);
+      }
+      break;
+    case Operation.Not:
+      combineSource(call, Combine.Or, all, result);
+      invertBits(result, 0, length);
+      break;
+    case Operation.Diff:
+      combineSource(call, Combine.Or, all, result);
+      for (let i = all + 1; i <= last; i++) combineSource(call, Combine.AndNot, i, result);
+      break;
+    case Operation.Diff1:
+    case Operation.AndOr:
+      for (let i = all + 1; i <= last; i++) combineSource(call, Combine.Or, i, result);
+      combineSource(call, operation === Operation.Diff1 ? Combine.AndNot : Combine.And, all, result);
+      break;
+    default: {
+      const more = Buffer.alloc(length);
+      for (let i = all; i <= last; i++) {
+        const had = findSource(call, i);
+        for (let position = 0; position < had; ) {
+          const part = call.store.openPart(position);
+          addOnce(result, more, position, call.store.textBytes, call.store.textAt, part);
+          position += part;
+        }
+      }
+      combineBits(Combine.AndNot, result, 0, more, 0, length);
+    }
+  }
+  return result;
+}
+
+/** Stands on source `i`. Returns its length, 0 when it is not there. */
+function findSource(call: Call, i: number): number {
+  call.selectKey(i);
+  return call.store.find() === NO_ADDRESS ? 0 : call.store.stringLength();
+}
+
+/** result = result (combined with) source `i`, which goes on with zeros. */
+function combineSource(call: Call, how: Combine, i: number, result: Buffer): void {
+  const { store } = call;
+  const had = findSource(call, i);
+  for (let position = 0; position < had; ) {
+    const part = store.openPart(position);
+    combineBits(how, result, position, store.textBytes, store.textAt, part);
+    position += part;
+  }
+  if (how === Combine.And) result.fill(0, had);
+}
+
+// ---- BITFIELD ----
+
+const Overflow = { Wrap: 0, Sat: 1, Fail: 2 } as const;
+type Overflow = (typeof Overflow)[keyof typeof Overflow];
+
+/** One subcommand. */
+interface Field {
+  kind: "get" | "set" | "incrby";
+  isSigned: boolean;
+  bits: number;
+  /** First bit. */
+  at: number;
+  /** Value or increment: exact in `value` when isSafe, always in `wide`. */
+  isSafe: boolean;
+  value: number;
+  wide: bigint;
+  overflow: Overflow;
+}
+
+const FIELD_TOKENS = {
+  get: token("get"),
+  set: token("set"),
+  incrby: token("incrby"),
+  overflow: token("overflow"),
+};
+const OVERFLOWS = [token("wrap"), token("sat"), token("fail")];
+const BAD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
+
+/** Reads the subcommands. Null after an error reply. */
+function readFields(call: Call, reply: Reply): Field[] | null {
+  const fields: Field[] = [];
+  let overflow: Overflow = Overflow.Wrap;
+  for (let i = 2; i < call.argCount; ) {
+    const rest = call.argCount - i - 1;
+    if (call.argIs(i, FIELD_TOKENS.overflow) && rest >= 1) {
+      const named = OVERFLOWS.findIndex((name) => call.argIs(i + 1, name));
+      if (named < 0) return failed(reply, "ERR Invalid OVERFLOW type specified");
+      overflow = named as Overflow;
+      i += 2;
+      continue;
+    }
+    const kind =
+      call.argIs(i, FIELD_TOKENS.get) && rest >= 2
+        ? "get"
+        : call.argIs(i, FIELD_TOKENS.set) && rest >= 3
+          ? "set"
+          : call.argIs(i, FIELD_TOKENS.incrby) && rest >= 3
+            ? "incrby"
+            : null;
+    if (kind === null) return failed(reply, ErrorText.syntax);
+    const type = readType(call, i + 1);
+    if (type === 0) return failed(reply, BAD_TYPE);
+    const bits = Math.abs(type);
+    const at = readFieldOffset(call, i + 2, bits);
+    if (at < 0) return failed(reply, BAD_OFFSET);
+    const field: Field = { kind, isSigned: type < 0, bits, at, isSafe: true, value: 0, wide: 0n, overflow };
+    if (kind !== "get") {
+      const read = call.argInt64(i + 3);
+      if (read === Int64Kind.None) return failed(reply, ErrorText.notInteger);
+      field.isSafe = read === Int64Kind.Safe;
+      field.value = field.isSafe ? int64.value : 0;
+      field.wide = field.isSafe ? BigInt(int64.value) : (BigInt(int64.hi) << 32n) | BigInt(int64.lo >>> 0);
+    }
+    fields.push(field);
+    i += kind === "get" ? 3 : 4;
+  }
+  return fields;
+}
+
+function failed(reply: Reply, text: string): null {
+  reply.error(text);
+  return null;
+}
+
+/** Type that argument `i` names: its bits, negative when signed; 0 when it is none. */
+function readType(call: Call, i: number): number {
+  const at = call.argAt(i);
+  const length = call.argBytes(i);
+  if (length < 2) return 0;
+  const isSigned = call.bytes[at] === 0x69;
+  if (!isSigned && call.bytes[at] !== 0x75) return 0;
+  if (parseInt64(call.bytes, at + 1, length - 1) !== Int64Kind.Safe) return 0;
+  const bits = int64.value;
+  if (bits < 1 || bits > (isSigned ? 64 : 63)) return 0;
+  return isSigned ? -bits : bits;
+}
+
+/** Offset in bits that argument `i` names, plain or "#" and a number of fields; -1 when it is none. */
+function readFieldOffset(call: Call, i: number, bits: number): number {
+  const at = call.argAt(i);
+  const length = call.argBytes(i);
+  if (length > 0 && call.bytes[at] === 0x23) return parseBitOffset(call, at + 1, length - 1, bits);
+  return parseBitOffset(call, at, length, 1);
+}
+
+/** Where a field is worked on: its bytes, at most nine. */
+const fieldBytes = Buffer.alloc(16);
+
+/** Takes a field's bytes into fieldBytes, zeros behind the end. Returns how many the field has. */
+function loadField(call: Call, field: Field, found: boolean): number {
+  const first = Math.floor(field.at / 8);
+  const count = Math.floor((field.at + field.bits - 1) / 8) - first + 1;
+  fieldBytes.fill(0);
+  if (found) call.store.readText(first, fieldBytes, 0, count);
+  return count;
+}
+
+/** BITFIELD_RO key [GET encoding offset ...]. Replies: array of integers. */
+function bitfieldRo(call: Call, reply: Reply): void {
+  const fields = readFields(call, reply);
+  if (fields === null) return;
+  if (fields.some((field) => field.kind !== "get")) {
+    return reply.error("ERR BITFIELD_RO only supports the GET subcommand");
+  }
+  replyFields(call, reply, fields);
+}
+
+function replyFields(call: Call, reply: Reply, fields: readonly Field[]): void {
+  const { store } = call;
+  const found = store.findForRead() !== NO_ADDRESS;
+  if (found && store.type !== RecordType.String) return reply.status(Status.WrongType);
+  reply.array(fields.length);
+  for (const field of fields) {
+    loadField(call, field, found);
+    replyLoaded(reply, field);
+  }
+}
+
+/** Replies the field that lies in fieldBytes. */
+function replyLoaded(reply: Reply, field: Field): void {
+  const { bits } = field;
+  if (bits <= NARROW_BITS_MAX) {
+    const value = readField(fieldBytes, field.at & 7, bits);
+    reply.integer(field.isSigned && value >= 2 ** (bits - 1) ? value - 2 ** bits : value);
+  } else {
+    replyWide(reply, signedWide(field, readWideField(fieldBytes, field.at & 7, bits)));
+  }
+}
+
+function replyWide(reply: Reply, value: bigint): void {
+  reply.integer64(Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)));
+}
+
+function signedWide(field: Field, value: bigint): bigint {
+  return field.isSigned ? BigInt.asIntN(field.bits, value) : value;
+}
+
+/**
+ * BITFIELD key [GET encoding offset | [OVERFLOW WRAP | SAT | FAIL] SET encoding offset value | INCRBY encoding offset
+ *     increment ...]
+ * Replies: array of integers; null where OVERFLOW FAIL kept a field as it was.
+ */
+function bitfield(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const fields = readFields(call, reply);
+  if (fields === null) return;
+  let lastBit = -1;
+  for (const field of fields) {
+    if (field.kind !== "get") lastBit = Math.max(lastBit, field.at + field.bits - 1);
+  }
+  if (lastBit < 0) return replyFields(call, reply, fields);
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  if (store.find() !== NO_ADDRESS && store.type !== RecordType.String) return reply.status(Status.WrongType);
+  const end = Math.floor(lastBit / 8) + 1;
+  if (isTooLong(end)) return reply.status(Status.TooLong);
+  const ready = makeWritable(call, fields, end);
+  if (ready < 0) return refuse(call, reply, ready);
+  reply.array(fields.length);
+  for (const field of fields) {
+    const count = loadField(call, field, true);
+    if (field.kind === "get") {
+      replyLoaded(reply, field);
+    } else if (field.bits <= NARROW_BITS_MAX && field.isSafe && Math.abs(field.value) < 2 ** NARROW_BITS_MAX) {
+      changeNarrow(call, reply, field, count);
+    } else {
+      changeWide(call, reply, field, count);
+    }
+  }
+}
+
+/**
+ * Makes the string found, or a new one, at least `end` bytes long and sees to it that writing the fields cannot fail.
+ * Returns 0, or Status with nothing changed.
+ */
+function makeWritable(call: Call, fields: readonly Field[], end: number): number {
+  const { store } = call;
+  if (store.address !== NO_ADDRESS && store.encoding === Encoding.Paged) {
+    // Pages that a reader holds are copied by the first write: written as they are, before anything changes.
+    const length = store.stringLength();
+    for (const field of fields) {
+      if (field.kind === "get") continue;
+      const first = Math.floor(field.at / 8);
+      const count = Math.min(loadField(call, field, true), length - first);
+      if (count <= 0) continue;
+      const status = store.writeAt(first, fieldBytes, 0, count);
+      if (status < 0) return status;
+    }
+  }
+  oneByte[0] = store.address === NO_ADDRESS ? 0 : byteAt(call, end - 1);
+  const total = write(call, end - 1, oneByte, 0, 1);
+  return total < 0 ? total : 0;
+}
+
+function storeField(call: Call, field: Field, count: number): void {
+  call.store.writeAt(Math.floor(field.at / 8), fieldBytes, 0, count);
+}
+
+/** SET or INCRBY of the field in fieldBytes: all in doubles. */
+function changeNarrow(call: Call, reply: Reply, field: Field, count: number): void {
+  const { bits, isSigned } = field;
+  const size = 2 ** bits;
+  const min = isSigned ? -size / 2 : 0;
+  const max = isSigned ? size / 2 - 1 : size - 1;
+  const at = field.at & 7;
+  let old = readField(fieldBytes, at, bits);
+  if (old > max) old -= size;
+  let next = field.kind === "set" ? field.value : old + field.value;
+  if (next < min || next > max) {
+    if (field.overflow === Overflow.Fail) return reply.nullBulk();
+    if (field.overflow === Overflow.Sat) {
+      // An unsigned SET of a negative number counts as too large.
+      next = next > max || (field.kind === "set" && !isSigned) ? max : min;
+    } else {
+      next = ((next % size) + size) % size;
+      if (next > max) next -= size;
+    }
+  }
+  writeField(fieldBytes, at, bits, next < 0 ? next + size : next);
+  storeField(call, field, count);
+  reply.integer(field.kind === "set" ? old : next);
+}
+
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** As changeNarrow, for fields and numbers that a double does not hold. */
+function changeWide(call: Call, reply: Reply, field: Field, count: number): void {
+  const { bits, isSigned } = field;
+  const size = 1n << BigInt(bits);
+  const min = isSigned ? -size / 2n : 0n;
+  const max = isSigned ? size / 2n - 1n : size - 1n;
+  const at = field.at & 7;
+  const old = signedWide(field, readWideField(fieldBytes, at, bits));
+  let next = field.kind === "set" ? field.wide : old + field.wide;
+  if (next < min || next > max) {
+    if (field.overflow === Overflow.Fail) return reply.nullBulk();
+    // Redis takes max - value in 64 bits: SET of a number so low that this overflows saturates at the top.
+    const wraps = field.kind === "set" && (!isSigned || (bits < 64 && max - next > INT64_MAX));
+    if (field.overflow === Overflow.Sat) next = next > max || wraps ? max : min;
+    else next = signedWide(field, BigInt.asUintN(bits, next));
+  }
+  writeWideField(fieldBytes, at, bits, BigInt.asUintN(bits, next));
+  storeField(call, field, count);
+  replyWide(reply, field.kind === "set" ? old : next);
+}

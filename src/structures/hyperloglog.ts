@@ -1,0 +1,426 @@
+/**
+ * HyperLogLog in Redis's own representation: a string that Redis reads and writes too, byte for byte.
+ *
+ *   byte 0     4    5      8                  16
+ *        │HYLL│enc │ zero │ cardinality, LE   │ registers ...
+ *
+ *   enc 0, dense   16384 registers of 6 bits, the low bits of a byte first: register 0 is byte 16 & 63
+ *   enc 1, sparse  opcodes, together 16384 registers long
+ *        00llllll            ZERO    1-64 registers of 0
+ *        01llllll llllllll   XZERO   1-16384 registers of 0
+ *        1vvvvvll            VAL     1-4 registers of value 1-32
+ *   cardinality: the last count; the top bit of byte 15 says that it is out of date
+ *
+ * Invariants
+ *   H1  a sketch lies in its own buffer with SLACK_BYTES behind it, of which the first is 0: an opcode cut short reads 0
+ *   H2  the bytes come from clients (SET): every run is checked against 16384 before a register is touched
+ * Source: Redis hyperloglog.c (format only); Flajolet et al. 2007; Ertl, arXiv:1702.01284 (estimator);
+ * MurmurHash64A by Appleby.
+ */
+import { assert } from "../base/assert.ts";
+
+export const REGISTERS = 16384;
+const INDEX_BITS = 14;
+/** Bits of the hash that make the register's value: 64 - 14. */
+const RANK_BITS = 50;
+export const HEADER_BYTES = 16;
+export const DENSE_BYTES = HEADER_BYTES + (REGISTERS * 6) / 8;
+assert(1 << INDEX_BITS === REGISTERS && DENSE_BYTES === 12304, "the sizes of Redis's format");
+/** Room behind a sparse sketch for the longest change: XZERO becomes XZERO VAL XZERO. */
+export const SLACK_BYTES = 8;
+/** Longer strings cannot be sparse sketches: an opcode of at most two bytes is at least one register long. */
+export const SPARSE_BYTES_MAX = HEADER_BYTES + REGISTERS * 2;
+
+export const DENSE = 0;
+export const SPARSE = 1;
+const ENCODING_AT = 4;
+export const CARDINALITY_AT = 8;
+/** The byte whose top bit says that the cardinality is out of date. */
+export const STALE_AT = 15;
+export const STALE_BIT = 0x80;
+
+const VALUE_MAX = 32;
+const ZERO_RUN_MAX = 64;
+const VAL_RUN_MAX = 4;
+
+/** Corrupt bytes: no value is negative. */
+export const CORRUPT = -1;
+
+/** Are these bytes a sketch, as far as their header tells? */
+export function isSketch(bytes: Uint8Array, at: number, length: number): boolean {
+  if (length < HEADER_BYTES) return false;
+  if (bytes[at] !== 72 || bytes[at + 1] !== 89 || bytes[at + 2] !== 76 || bytes[at + 3] !== 76) return false;
+  const encoding = bytes[at + ENCODING_AT]!;
+  return encoding === SPARSE || (encoding === DENSE && length === DENSE_BYTES);
+}
+
+export function encodingOf(bytes: Uint8Array, at: number): number {
+  return bytes[at + ENCODING_AT]!;
+}
+
+/** Is the cardinality in the header good? */
+export function isCounted(bytes: Uint8Array, at: number): boolean {
+  return (bytes[at + STALE_AT]! & STALE_BIT) === 0;
+}
+
+// ---- hashing ----
+
+const SEED = 0xadc83b19 | 0;
+const M_HIGH = 0xc6a4a793 | 0;
+const M_LOW = 0x5bd1e995;
+let low = 0;
+let high = 0;
+
+/** (high, low) *= m, modulo 2^64. */
+function multiply(): void {
+  const a = low >>> 16;
+  const b = low & 0xffff;
+  const p0 = b * (M_LOW & 0xffff);
+  const p1 = a * (M_LOW & 0xffff);
+  const p2 = b * (M_LOW >>> 16);
+  const p3 = a * (M_LOW >>> 16);
+  const middle = (p0 >>> 16) + (p1 & 0xffff) + (p2 & 0xffff);
+  const carry = p3 + (p1 >>> 16) + (p2 >>> 16) + (middle >>> 16);
+  high = (carry + Math.imul(high, M_LOW) + Math.imul(low, M_HIGH)) | 0;
+  low = (middle << 16) | (p0 & 0xffff);
+}
+
+/** Register that an element belongs to, and the rank it gives it; valid until the next call of `place`. */
+export const placed = { register: 0, rank: 0 };
+
+/** Hashes an element (MurmurHash64A) into `placed`. */
+export function place(bytes: Uint8Array, at: number, length: number): void {
+  low = length | 0;
+  high = 0;
+  multiply();
+  let hLow = SEED ^ low;
+  let hHigh = high;
+  const end = at + (length & ~7);
+  for (; at < end; at += 8) {
+    low = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+    high = bytes[at + 4]! | (bytes[at + 5]! << 8) | (bytes[at + 6]! << 16) | (bytes[at + 7]! << 24);
+    multiply();
+    low ^= high >>> 15; // k ^= k >> 47
+    multiply();
+    low ^= hLow;
+    high ^= hHigh;
+    multiply();
+    hLow = low;
+    hHigh = high;
+  }
+  low = hLow;
+  high = hHigh;
+  const rest = length & 7;
+  if (rest > 0) {
+    for (let i = 0; i < rest; i++) {
+      if (i < 4) low ^= bytes[at + i]! << (i * 8);
+      else high ^= bytes[at + i]! << ((i - 4) * 8);
+    }
+    multiply();
+  }
+  low ^= high >>> 15;
+  multiply();
+  low ^= high >>> 15;
+  placed.register = low & (REGISTERS - 1);
+  const rankLow = (low >>> INDEX_BITS) | (high << (32 - INDEX_BITS));
+  const rankHigh = (high >>> INDEX_BITS) | (1 << (RANK_BITS - 32)); // a one at the end, so that there is a rank
+  placed.rank = 1 + (rankLow !== 0 ? trailingZeros(rankLow) : 32 + trailingZeros(rankHigh));
+}
+
+function trailingZeros(word: number): number {
+  return 31 - Math.clz32(word & -word);
+}
+
+// ---- dense ----
+
+/** Value of a register; `at` is where the sketch begins. */
+export function denseRegister(bytes: Uint8Array, at: number, register: number): number {
+  const bit = register * 6;
+  const byte = at + HEADER_BYTES + (bit >>> 3);
+  const shift = bit & 7;
+  // The last register ends with its byte.
+  return ((bytes[byte]! | (shift > 2 ? bytes[byte + 1]! << 8 : 0)) >>> shift) & 63;
+}
+
+export function setDenseRegister(bytes: Uint8Array, at: number, register: number, value: number): void {
+  const bit = register * 6;
+  const byte = at + HEADER_BYTES + (bit >>> 3);
+  const shift = bit & 7;
+  bytes[byte] = (bytes[byte]! & ~(63 << shift)) | (value << shift);
+  if (shift > 2) bytes[byte + 1] = (bytes[byte + 1]! & ~(63 >> (8 - shift))) | (value >> (8 - shift));
+}
+
+/** Byte, counted from the sketch's start, that a register begins in. With the next one it holds the register whole. */
+export function denseByteOf(register: number): number {
+  return HEADER_BYTES + ((register * 6) >>> 3);
+}
+
+// ---- sparse ----
+
+const isVal = (opcode: number): boolean => (opcode & 0x80) !== 0;
+const isXzero = (opcode: number): boolean => (opcode & 0xc0) === 0x40;
+const valValue = (opcode: number): number => ((opcode >>> 2) & 31) + 1;
+const valRun = (opcode: number): number => (opcode & 3) + 1;
+const valOpcode = (value: number, run: number): number => 0x80 | ((value - 1) << 2) | (run - 1);
+
+/** Registers that the opcode at `at` covers. */
+function runOf(bytes: Uint8Array, at: number): number {
+  const opcode = bytes[at]!;
+  if (isVal(opcode)) return valRun(opcode);
+  if (isXzero(opcode)) return (((opcode & 0x3f) << 8) | bytes[at + 1]!) + 1;
+  return (opcode & 0x3f) + 1;
+}
+
+/** Writes opcodes for `run` registers of zero. Returns where they end. */
+function writeZeros(bytes: Uint8Array, at: number, run: number): number {
+  if (run > ZERO_RUN_MAX) {
+    bytes[at] = 0x40 | ((run - 1) >>> 8);
+    bytes[at + 1] = (run - 1) & 0xff;
+    return at + 2;
+  }
+  bytes[at] = run - 1;
+  return at + 1;
+}
+
+/** A sketch in a buffer of its own (H1). */
+export class Sketch {
+  bytes = Buffer.alloc(SPARSE_BYTES_MAX + SLACK_BYTES);
+  length = 0;
+
+  /** Makes it the empty sketch. */
+  clear(): void {
+    this.bytes.fill(0, 0, HEADER_BYTES);
+    this.bytes.write("HYLL", 0, "latin1");
+    this.bytes[ENCODING_AT] = SPARSE;
+    this.length = writeZeros(this.bytes, HEADER_BYTES, REGISTERS);
+    this.bytes.fill(0, this.length, this.length + SLACK_BYTES);
+  }
+
+  /** Takes a copy. Returns false when the bytes are too long for a sketch. */
+  load(source: Buffer, at: number, length: number): boolean {
+    if (length > SPARSE_BYTES_MAX) return false;
+    source.copy(this.bytes, 0, at, at + length);
+    this.length = length;
+    this.bytes.fill(0, length, length + SLACK_BYTES);
+    return true;
+  }
+
+  get isDense(): boolean {
+    return this.bytes[ENCODING_AT] === DENSE;
+  }
+
+  /** The cardinality in the header no longer holds. */
+  markStale(): void {
+    this.bytes[STALE_AT] = this.bytes[STALE_AT]! | STALE_BIT;
+  }
+
+  /** Raises a register to `value`. Returns 1 when it was lower, 0 when not, CORRUPT. */
+  raise(register: number, value: number, sparseBytesMax: number): number {
+    if (!this.isDense) return this.raiseSparse(register, value, sparseBytesMax);
+    if (denseRegister(this.bytes, 0, register) >= value) return 0;
+    setDenseRegister(this.bytes, 0, register, value);
+    return 1;
+  }
+
+  private raiseSparse(register: number, value: number, sparseBytesMax: number): number {
+    if (value > VALUE_MAX) return this.promote(register, value);
+    const { bytes } = this;
+    let at = HEADER_BYTES;
+    let previousAt = -1;
+    let first = 0;
+    let run = 0;
+    while (at < this.length) {
+      run = runOf(bytes, at);
+      if (register < first + run) break;
+      previousAt = at;
+      at += isXzero(bytes[at]!) ? 2 : 1;
+      first += run;
+    }
+    if (at >= this.length) return CORRUPT;
+    const opcode = bytes[at]!;
+    if (isVal(opcode) && valValue(opcode) >= value) return 0;
+    if (run === 1 && !isXzero(opcode)) {
+      bytes[at] = valOpcode(value, 1);
+    } else {
+      // The opcode becomes: what lies before the register, the register, what lies behind it.
+      let end = 0;
+      const before = register - first;
+      const behind = first + run - 1 - register;
+      if (before > 0) end = this.writeRun(end, opcode, before);
+      SPLIT[end++] = valOpcode(value, 1);
+      if (behind > 0) end = this.writeRun(end, opcode, behind);
+      const old = isXzero(opcode) ? 2 : 1;
+      const growth = end - old;
+      const most = sparseBytesMax < SPARSE_BYTES_MAX ? sparseBytesMax : SPARSE_BYTES_MAX;
+      if (growth > 0 && this.length + growth > most) return this.promote(register, value);
+      if (growth !== 0 && at + old < this.length) bytes.copyWithin(at + old + growth, at + old, this.length);
+      for (let i = 0; i < end; i++) bytes[at + i] = SPLIT[i]!;
+      this.length += growth;
+      assert(this.length <= SPARSE_BYTES_MAX, "a sparse sketch stays within its buffer");
+      bytes.fill(0, this.length, Math.min(this.length + SLACK_BYTES, bytes.length));
+    }
+    this.mergeValues(previousAt < 0 ? HEADER_BYTES : previousAt);
+    this.markStale();
+    return 1;
+  }
+
+  private writeRun(end: number, opcode: number, run: number): number {
+    if (!isVal(opcode)) return writeZeros(SPLIT, end, run);
+    SPLIT[end] = valOpcode(valValue(opcode), run);
+    return end + 1;
+  }
+
+  /** Joins neighbours of equal value among the five opcodes from `at` on. */
+  private mergeValues(at: number): void {
+    const { bytes } = this;
+    for (let steps = 0; steps < 5 && at < this.length; steps++) {
+      const opcode = bytes[at]!;
+      if (!isVal(opcode)) {
+        at += isXzero(opcode) ? 2 : 1;
+        continue;
+      }
+      if (at + 1 < this.length && isVal(bytes[at + 1]!) && valValue(opcode) === valValue(bytes[at + 1]!)) {
+        const run = valRun(opcode) + valRun(bytes[at + 1]!);
+        if (run <= VAL_RUN_MAX) {
+          bytes.copyWithin(at, at + 1, this.length);
+          bytes[at] = valOpcode(valValue(opcode), run);
+          this.length--;
+          bytes[this.length] = 0;
+          continue;
+        }
+      }
+      at++;
+    }
+  }
+
+  private promote(register: number, value: number): number {
+    if (!this.makeDense()) return CORRUPT;
+    return this.raise(register, value, 0);
+  }
+
+  /** Turns a sparse sketch dense. Returns false, and changes nothing, when it is corrupt. */
+  makeDense(): boolean {
+    if (this.isDense) return true;
+    REGISTERS_SCRATCH.fill(0);
+    if (!this.mergeInto(REGISTERS_SCRATCH)) return false;
+    this.bytes.fill(0, HEADER_BYTES, DENSE_BYTES + SLACK_BYTES);
+    this.bytes[ENCODING_AT] = DENSE;
+    this.length = DENSE_BYTES;
+    for (let i = 0; i < REGISTERS; i++) {
+      if (REGISTERS_SCRATCH[i] !== 0) setDenseRegister(this.bytes, 0, i, REGISTERS_SCRATCH[i]!);
+    }
+    return true;
+  }
+
+  /** Raises each of `registers` (a byte each) to what it is here. Returns false when the sketch is corrupt. */
+  mergeInto(registers: Uint8Array): boolean {
+    const { bytes } = this;
+    if (this.isDense) {
+      for (let i = 0; i < REGISTERS; i++) {
+        const value = denseRegister(bytes, 0, i);
+        if (value > registers[i]!) registers[i] = value;
+      }
+      return true;
+    }
+    let register = 0;
+    for (let at = HEADER_BYTES; at < this.length; ) {
+      const opcode = bytes[at]!;
+      const run = runOf(bytes, at);
+      if (register + run > REGISTERS) return false; // H2
+      if (isVal(opcode)) {
+        const value = valValue(opcode);
+        for (let i = 0; i < run; i++) if (value > registers[register + i]!) registers[register + i] = value;
+      }
+      register += run;
+      at += isXzero(opcode) ? 2 : 1;
+    }
+    return register === REGISTERS;
+  }
+
+  /** Estimated number of different elements. CORRUPT when the sketch is. */
+  count(): number {
+    HISTOGRAM.fill(0);
+    const { bytes } = this;
+    if (this.isDense) {
+      for (let i = 0; i < REGISTERS; i++) {
+        const value = denseRegister(bytes, 0, i);
+        HISTOGRAM[value] = HISTOGRAM[value]! + 1;
+      }
+      return estimate();
+    }
+    let register = 0;
+    for (let at = HEADER_BYTES; at < this.length; ) {
+      const opcode = bytes[at]!;
+      const run = runOf(bytes, at);
+      const value = isVal(opcode) ? valValue(opcode) : 0;
+      HISTOGRAM[value] = HISTOGRAM[value]! + run;
+      register += run;
+      if (register > REGISTERS) return CORRUPT; // H2
+      at += isXzero(opcode) ? 2 : 1;
+    }
+    return register === REGISTERS ? estimate() : CORRUPT;
+  }
+
+  /** The sparse opcodes as PFDEBUG DECODE prints them. */
+  decode(): string {
+    const parts: string[] = [];
+    for (let at = HEADER_BYTES; at < this.length; ) {
+      const opcode = this.bytes[at]!;
+      const run = runOf(this.bytes, at);
+      if (isVal(opcode)) parts.push(`v:${valValue(opcode)},${run}`);
+      else parts.push(`${isXzero(opcode) ? "Z" : "z"}:${run}`);
+      at += isXzero(opcode) ? 2 : 1;
+    }
+    return parts.join(" ");
+  }
+}
+
+const SPLIT = new Uint8Array(8);
+const REGISTERS_SCRATCH = new Uint8Array(REGISTERS);
+const HISTOGRAM = new Int32Array(64);
+
+/** As Sketch.count, for registers of a byte each. */
+export function countRegisters(registers: Uint8Array): number {
+  HISTOGRAM.fill(0);
+  for (let i = 0; i < REGISTERS; i++) {
+    const value = registers[i]! & 63;
+    HISTOGRAM[value] = HISTOGRAM[value]! + 1;
+  }
+  return estimate();
+}
+
+const ALPHA_INFINITY = 0.7213475204444817; // 0.5 / ln 2
+
+/** Ertl's improved estimator over HISTOGRAM. */
+function estimate(): number {
+  let z = REGISTERS * tau((REGISTERS - HISTOGRAM[RANK_BITS + 1]!) / REGISTERS);
+  for (let i = RANK_BITS; i >= 1; i--) z = (z + HISTOGRAM[i]!) * 0.5;
+  z += REGISTERS * sigma(HISTOGRAM[0]! / REGISTERS);
+  return Math.round((ALPHA_INFINITY * REGISTERS * REGISTERS) / z);
+}
+
+function sigma(x: number): number {
+  if (x === 1) return Number.POSITIVE_INFINITY;
+  let y = 1;
+  let z = x;
+  for (let before = Number.NaN; before !== z; ) {
+    x *= x;
+    before = z;
+    z += x * y;
+    y += y;
+  }
+  return z;
+}
+
+function tau(x: number): number {
+  if (x === 0 || x === 1) return 0;
+  let y = 1;
+  let z = 1 - x;
+  for (let before = Number.NaN; before !== z; ) {
+    x = Math.sqrt(x);
+    before = z;
+    y *= 0.5;
+    z -= (1 - x) * (1 - x) * y;
+  }
+  return z / 3;
+}

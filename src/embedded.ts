@@ -294,6 +294,10 @@ class OwnServices implements ServerServices, ClientHost {
   proceedLater(client: Client): void {
     this.proceeding.push(client);
   }
+  sendAtEnd(): boolean {
+    return false;
+  }
+  sendTaken(): void {}
   closed(client: Client): void {
     this.clients.delete(client.session.id);
   }

@@ -48,6 +48,10 @@ const engine = new Engine(memory.arena, 0, systemClock, config, services);
 const { store } = engine;
 const transport = { write: (_bytes: Uint8Array, _offset: number, length: number) => length, end() {}, terminate() {} };
 const host = {
+  sendAtEnd() {
+    return false;
+  },
+  sendTaken() {},
   proceedLater() {
     throw new Error("a command was put off");
   },

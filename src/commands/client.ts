@@ -1,7 +1,7 @@
 /**
- * CLIENT: what connections are there, and what each says of itself.
+ * CLIENT: what connections are there, what each says of itself, and what they may do now; and WAIT.
  *
- * LIST and KILL reach the clients of every worker: they answer Later, through ServerServices.
+ * LIST, KILL, PAUSE and UNBLOCK reach the clients of every worker: they answer Later, through ServerServices.
  */
 import { token } from "../base/bytes.ts";
 import { Int64Kind, int64 } from "../base/integers.ts";
@@ -10,7 +10,8 @@ import type { Reply } from "../protocol/reply.ts";
 import type { Call } from "./call.ts";
 import { isPlain } from "./connection.ts";
 import { type HelpEntry, replyHelp } from "./help.ts";
-import type { ClientLine, KillFilter } from "./services.ts";
+import { type ClientLine, type KillFilter, Pause } from "./services.ts";
+import { Replies } from "./session.ts";
 import {
   ADMIN,
   type ArgumentDoc,
@@ -109,6 +110,45 @@ const LIST_ARGUMENTS: readonly ArgumentDoc[] = [
   },
 ];
 
+const REPLY_ARGUMENTS: readonly ArgumentDoc[] = [
+  {
+    name: "on_off_skip",
+    type: "oneof",
+    arguments: [
+      { name: "on", type: "pure-token", token: "ON" },
+      { name: "off", type: "pure-token", token: "OFF" },
+      { name: "skip", type: "pure-token", token: "SKIP" },
+    ],
+  },
+];
+
+const PAUSE_ARGUMENTS: readonly ArgumentDoc[] = [
+  { name: "timeout", type: "integer" },
+  {
+    name: "mode",
+    type: "oneof",
+    since: "6.2.0",
+    optional: true,
+    arguments: [
+      { name: "write", type: "pure-token", token: "WRITE" },
+      { name: "all", type: "pure-token", token: "ALL" },
+    ],
+  },
+];
+
+const UNBLOCK_ARGUMENTS: readonly ArgumentDoc[] = [
+  { name: "client-id", type: "integer" },
+  {
+    name: "timeout_error",
+    type: "oneof",
+    optional: true,
+    arguments: [
+      { name: "timeout", type: "pure-token", token: "TIMEOUT" },
+      { name: "error", type: "pure-token", token: "ERROR" },
+    ],
+  },
+];
+
 const PER_CLIENT = "O(N) where N is the number of client connections";
 
 export const clientFamily: readonly CommandSpec[] = [
@@ -171,9 +211,55 @@ export const clientFamily: readonly CommandSpec[] = [
         "Spares this connection when clients are evicted.",
         ON_OFF,
       ),
+      subcommand(
+        "REPLY",
+        3,
+        ABOUT_SELF,
+        replies,
+        "3.2.0",
+        "Says whether this connection gets replies.",
+        REPLY_ARGUMENTS,
+      ),
+      subcommand(
+        "PAUSE",
+        -3,
+        ABOUT_OTHERS,
+        pause,
+        "3.0.0",
+        "Holds back the commands of all clients, or those that write.",
+        PAUSE_ARGUMENTS,
+      ),
+      subcommand("UNPAUSE", 2, ABOUT_OTHERS, unpause, "6.2.0", "Ends the pause.", [], PER_CLIENT),
+      subcommand(
+        "UNBLOCK",
+        -3,
+        ABOUT_OTHERS,
+        unblock,
+        "5.0.0",
+        "Ends the wait of a client in a blocking command.",
+        UNBLOCK_ARGUMENTS,
+      ),
       subcommand("NO-TOUCH", 3, ABOUT_SELF, noTouch, "7.2.0", "Keeps reads from dating the keys they read.", ON_OFF),
       subcommand("HELP", 2, LOADING | STALE, help, "5.0.0", "Lists the subcommands."),
     ],
+  },
+  {
+    name: "WAIT",
+    arity: 3,
+    keys: NO_KEYS,
+    flags: NO_SCRIPT,
+    categories: ["connection"],
+    run: wait,
+    docs: {
+      summary: "Waits until that many replicas have the writes of this connection.",
+      since: "3.0.0",
+      group: "generic",
+      complexity: "O(1)",
+      arguments: [
+        { name: "numreplicas", type: "integer" },
+        { name: "timeout", type: "integer" },
+      ],
+    },
   },
 ];
 
@@ -236,6 +322,103 @@ function noTouch(call: Call, reply: Reply): void {
   if (on === null) return;
   call.session.noTouch = on;
   reply.ok();
+}
+
+const SKIP = token("skip");
+const WRITE_MODE = token("write");
+const ALL_MODE = token("all");
+const TIMEOUT = token("timeout");
+const ERROR = token("error");
+
+/** CLIENT REPLY ON | OFF | SKIP. Only ON replies. */
+function replies(call: Call, reply: Reply): void {
+  const { session } = call;
+  if (call.argIs(2, ON)) {
+    session.replies = Replies.On;
+    reply.ok();
+  } else if (call.argIs(2, OFF)) {
+    session.replies = Replies.Off;
+  } else if (call.argIs(2, SKIP)) {
+    if (session.replies !== Replies.Off) session.replies = Replies.SkipNext;
+  } else {
+    reply.error(ErrorText.syntax);
+  }
+}
+
+function tooMany(call: Call): string {
+  return `ERR unknown subcommand or wrong number of arguments for '${call.argText(1).slice(0, 128)}'. Try CLIENT HELP.`;
+}
+
+/** Reads argument `i` as a timeout in ms. Returns -1 after an error reply. */
+function readTimeout(call: Call, reply: Reply, i: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.None) reply.error("ERR timeout is not an integer or out of range");
+  else if (kind === Int64Kind.Safe ? int64.value < 0 : int64.hi < 0) reply.error("ERR timeout is negative");
+  else if (kind === Int64Kind.Safe) return int64.value;
+  else return Number.MAX_SAFE_INTEGER;
+  return -1;
+}
+
+/**
+ * CLIENT PAUSE timeout [WRITE | ALL]
+ * Replies: OK, when no command of that kind is at work in any worker any more. Two pauses add up to the longer and
+ * stricter of both. Who is held back waits in order; with ALL that includes UNPAUSE.
+ */
+function pause(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  let mode: Pause = Pause.All;
+  if (call.argCount > 4) return reply.error(tooMany(call));
+  if (call.argCount === 4) {
+    if (call.argIs(3, WRITE_MODE)) mode = Pause.Writes;
+    else if (!call.argIs(3, ALL_MODE)) return reply.error("ERR CLIENT PAUSE mode must be WRITE or ALL");
+  }
+  const timeoutMs = readTimeout(call, reply, 2);
+  if (timeoutMs < 0) return;
+  if (server.pauseClients === undefined) return reply.error(NO_WAITING);
+  server.pauseClients(mode, call.clock.wallMs() + timeoutMs, () => server.resume(session, (later) => later.ok()));
+  return Later;
+}
+
+const NO_WAITING = "ERR Clients of an embedded Ferrite cannot wait for each other";
+
+/** CLIENT UNPAUSE */
+function unpause(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  if (server.unpauseClients === undefined) return reply.ok();
+  server.unpauseClients(() => server.resume(session, (later) => later.ok()));
+  return Later;
+}
+
+/** CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. Replies: 1 when it was blocked; one held back by PAUSE is not. */
+function unblock(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  if (call.argCount > 4) return reply.error(tooMany(call));
+  let withError = false;
+  if (call.argCount === 4) {
+    withError = call.argIs(3, ERROR);
+    if (!withError && !call.argIs(3, TIMEOUT)) {
+      return reply.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+    }
+  }
+  if (call.argInt64(2) === Int64Kind.None) return reply.error(ErrorText.notInteger);
+  if (server.unblock === undefined) return reply.integer(0);
+  server.unblock(call.argInteger(2), withError, (found) => {
+    server.resume(session, (later) => later.integer(found ? 1 : 0));
+  });
+  return Later;
+}
+
+/** WAIT numreplicas timeout. There are no replicas in this version: replies 0, at once or when the time is over. */
+function wait(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  const kind = call.argInt64(1);
+  if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
+  const isReached = (kind === Int64Kind.Safe ? int64.value : int64.hi) <= 0;
+  const timeoutMs = readTimeout(call, reply, 2);
+  if (timeoutMs < 0) return;
+  if (isReached || server.block === undefined) return reply.integer(0);
+  server.block(session, timeoutMs, (later) => later.integer(0));
+  return Later;
 }
 
 /** Class of clients named by argument `i`: "normal", "replica", "pubsub" or "master"; "" = no such class. */
@@ -373,8 +556,12 @@ const HELP: readonly HelpEntry[] = [
     "* ID <client-id> [<client-id> ...]",
     "  Return clients of specified IDs only.",
   ],
+  ["UNPAUSE", "Stop the current client pause, resuming traffic."],
+  ["PAUSE <timeout> [WRITE|ALL]", "Suspend all, or just write, clients for <timeout> milliseconds."],
+  ["REPLY (ON|OFF|SKIP)", "Control the replies sent to the current connection."],
   ["SETINFO (LIB-NAME|LIB-VER) <value>", "Set client meta attributes."],
   ["SETNAME <name>", "Assign the name <name> to the current connection."],
+  ["UNBLOCK <clientid> [TIMEOUT|ERROR]", "Unblock the specified blocked client."],
   ["NO-EVICT (ON|OFF)", "Protect current client connection from eviction."],
   ["NO-TOUCH (ON|OFF)", "Will not touch LRU/LFU stats when this mode is on."],
 ];

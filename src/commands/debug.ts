@@ -106,7 +106,7 @@ function describeFound(call: Call): string {
   const { store } = call;
   const length = store.stringLength();
   const isInt = store.encoding === Encoding.Int;
-  const encoding = isInt ? "int" : length <= EMBEDDED_MAX ? "embstr" : "raw";
+  const encoding = isInt ? "int" : length <= EMBEDDED_MAX && !store.isGrown ? "embstr" : "raw";
   const clock = accessClock(store.m, store.w);
   const idle = (store.accessClock - clock) & 0xffffff;
   const serialized = isInt ? serializedInt(store.intLow, store.intHigh, length) : serializedString(length);

@@ -23,13 +23,28 @@ import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import type { Session } from "./session.ts";
-import { ALL_SHARDS, type CommandSpec, DENY_OOM, NO_AUTH, type Outcome, Close, Done, Retry } from "./spec.ts";
+import {
+  ALL_SHARDS,
+  type CommandSpec,
+  DENY_OOM,
+  NO_AUTH,
+  type Outcome,
+  Close,
+  Done,
+  Paused,
+  Retry,
+  WRITE,
+} from "./spec.ts";
 import type { CommandTable } from "./table.ts";
+import { Pause } from "./services.ts";
 
 /** Longest key that is hashed ahead: longer ones are hashed when their command runs. */
 const AHEAD_KEY_BYTES = 256;
 /** Chunks (1 MiB) that must be free before a command that may grow the data begins. */
 const CHUNKS_AHEAD = 4;
+
+/** Commands without the flag that write all the same, or that replicas hear of: a pause of writes holds them too. */
+const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
 
 const NOTHING = Buffer.alloc(0);
 const RELEASES_EARLY = MUTANT === "released-early";
@@ -56,6 +71,8 @@ export class Dispatcher {
   touched = 0;
   /** True while writes that need memory are refused. Set by the owner once per turn. */
   memoryExceeded = false;
+  /** CLIENT PAUSE: commands that this worker holds back. Set between two turns, so none of them is at work then. */
+  paused: Pause = Pause.None;
   /** Commands run since the start, by table index, for commandstats. */
   readonly calls: Float64Array;
   commandsRun = 0;
@@ -99,9 +116,10 @@ export class Dispatcher {
     for (let i = 0; i < count; i++) {
       if (isAhead[i] === 0) continue;
       const key = this.keysAhead[i]!;
-      const ks = index.keyspaceAt(store.headerOf(store.shardOf(key.hashA)), keyspace);
+      const shard = store.shardOf(key.hashA);
+      const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
       const version = store.c[ks + VERSION]!;
-      const w = index.touchBucket(ks, key.hashB);
+      const w = index.touchBucket(shard, ks, key.hashB);
       aheadKs[i] = ks;
       aheadWord[i] = w;
       aheadVersion[i] = version;
@@ -172,6 +190,7 @@ export class Dispatcher {
       }
       if (this.store.pool.freeChunks < CHUNKS_AHEAD && !this.mayGrow()) return this.refuseFull();
     }
+    if (this.paused !== Pause.None && this.isHeldBack(spec)) return Paused;
     this.calls[index] = this.calls[index]! + 1;
     this.commandsRun++;
     const replyAt = reply.at;
@@ -189,6 +208,11 @@ export class Dispatcher {
       reply.at = replyAt;
     }
     return outcome;
+  }
+
+  /** CLIENT PAUSE holds this command back. */
+  private isHeldBack(spec: CommandSpec): boolean {
+    return this.paused === Pause.All || (spec.flags & WRITE) !== 0 || MAY_WRITE.has(spec.name);
   }
 
   private runSingle(spec: CommandSpec, i: number, call: Call, reply: Reply): Outcome {
@@ -310,7 +334,7 @@ export class Dispatcher {
     return this.store.pool.mayGrow;
   }
 
-  /** No room in the regions: retried while another region is on its way, refused when there will be none. */
+  /** No room in the regions, and there will be no other one. */
   private refuseFull(): Outcome {
     this.reply.error(ErrorText.outOfMemory);
     return Done;

@@ -198,9 +198,10 @@ function exists(call: Call, reply: Reply): void {
   reply.integer(count);
 }
 
-/** TOUCH key [key ...]. Replies as EXISTS. */
+/** TOUCH key [key ...]. Replies as EXISTS; dates the keys even under CLIENT NO-TOUCH. */
 function touch(call: Call, reply: Reply): void {
   let count = 0;
+  call.store.datesAccess = true;
   for (let i = 1; i < call.argCount; i++) {
     call.selectKey(i);
     if (call.store.findForRead() !== NO_ADDRESS) count++;
@@ -431,7 +432,7 @@ function encoding(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
   if (store.encoding === Encoding.Int) reply.constant(INT);
-  else reply.constant(store.valueBytes <= EMBSTR_BYTES_MAX ? EMBSTR : RAW);
+  else reply.constant(store.valueBytes <= EMBSTR_BYTES_MAX && !store.isGrown ? EMBSTR : RAW);
 }
 
 /** Integers that Redis shares between keys, with the count it shows for them. */

@@ -61,6 +61,10 @@ export interface KillFilter {
   idleSeconds?: number;
 }
 
+/** Commands that CLIENT PAUSE holds back. A higher number holds more. */
+export const Pause = { None: 0, Writes: 1, All: 2 } as const;
+export type Pause = (typeof Pause)[keyof typeof Pause];
+
 export interface ServerServices {
   readonly startedMs: number;
   readonly pid: number;
@@ -98,6 +102,19 @@ export interface ServerServices {
   shutdown(): void;
   /** Reply of a Later command: writes to the session's connection, and lets it read on or closes it. */
   resume(session: Session, write: (reply: Reply) => void, close?: boolean): void;
+  // Waiting is for clients that are beside each other: a server without workers of its own (embedded) leaves these out.
+
+  /**
+   * Holds commands back in every worker until `untilMs` (wall); a longer or stricter pause that is on stays as it is.
+   * `done` is called when none of them is at work any more, in any worker.
+   */
+  pauseClients?(mode: Pause, untilMs: number, done: () => void): void;
+  /** Ends the pause in every worker. */
+  unpauseClients?(done: () => void): void;
+  /** Blocks the session's client, whose handler returns Later, for `timeoutMs` (0 = for ever); then `write` replies. */
+  block?(session: Session, timeoutMs: number, write: (reply: Reply) => void): void;
+  /** Ends the block of a client of any worker, by its timeout or with an error. `found`: it was blocked. */
+  unblock?(id: number, withError: boolean, done: (found: boolean) => void): void;
   /** Asks for another region; the main thread makes it. */
   wantRegion(): void;
 }

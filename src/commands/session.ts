@@ -2,6 +2,11 @@
  * Session: what the server remembers of one client between commands. The connection (socket, queues) is the server's;
  * handlers see this much.
  */
+
+/** CLIENT REPLY: replies are sent; not sent; not sent to the next command; not sent to the command that runs. */
+export const Replies = { On: 0, Off: 1, SkipNext: 2, Skipping: 3 } as const;
+export type Replies = (typeof Replies)[keyof typeof Replies];
+
 export class Session {
   db = 0;
   protocol: 2 | 3 = 2;
@@ -17,6 +22,8 @@ export class Session {
   /** CLIENT NO-TOUCH: reads do not date the access. */
   noTouch = false;
   noEvict = false;
+  /** CLIENT REPLY. */
+  replies: Replies = Replies.On;
   /** Wall ms at creation; monotonic ms of the last command. */
   createdMs = 0;
   activeMs = 0;
@@ -34,5 +41,6 @@ export class Session {
     this.name = "";
     this.noTouch = false;
     this.noEvict = false;
+    this.replies = Replies.On;
   }
 }

@@ -36,7 +36,9 @@ export const Retry = 1;
 export const Later = 2;
 /** The connection closes after this reply. */
 export const Close = 3;
-export type Outcome = typeof Done | typeof Retry | typeof Later | typeof Close;
+/** CLIENT PAUSE holds the command back: nothing was done, and it is tried again when the pause ends. */
+export const Paused = 4;
+export type Outcome = typeof Done | typeof Retry | typeof Later | typeof Close | typeof Paused;
 
 /** Where the keys are: argument numbers, the command's name being 0. `last` negative counts from the end. */
 export interface KeySpec {

@@ -4,17 +4,22 @@
  * Names are hashed from their upper-cased bytes into an open-addressed table; a match compares the bytes.
  */
 import type { CommandSpec } from "./spec.ts";
+import { bitmapsFamily } from "./bitmaps.ts";
 import { connectionFamily } from "./connection.ts";
 import { serverFamily } from "./server.ts";
 import { commandFamily } from "./introspection.ts";
+import { hyperloglogFamily } from "./hyperloglog.ts";
 import { infoFamily } from "./info.ts";
 import { debugFamily } from "./debug.ts";
+import { dumpFamily } from "./dump.ts";
 import { configFamily } from "./config.ts";
 import { clientFamily } from "./client.ts";
 import { expireFamily } from "./expire.ts";
 import { keysFamily } from "./keys.ts";
+import { memoryFamily } from "./memory.ts";
 import { scanFamily } from "./scan.ts";
 import { stringsFamily } from "./strings.ts";
+import { stringsMoreFamily } from "./strings-more.ts";
 
 const TABLE_SIZE = 2048;
 
@@ -89,8 +94,13 @@ export function commandTable(): CommandTable {
     commandFamily,
     debugFamily,
     stringsFamily,
+    stringsMoreFamily,
+    bitmapsFamily,
+    hyperloglogFamily,
     keysFamily,
     expireFamily,
     scanFamily,
+    dumpFamily,
+    memoryFamily,
   ]);
 }

@@ -124,6 +124,11 @@ export class FramePool {
     return Atomics.load(this.words, FREE_CHUNKS);
   }
 
+  /** The region asked for could not be made: the next shortage may ask again. */
+  growthFailed(): void {
+    Atomics.store(this.words, GROWING, 0);
+  }
+
   /** True while another region may still be made. */
   get mayGrow(): boolean {
     const w = this.words;

@@ -31,6 +31,7 @@ export const ErrorText = {
   protectedMode:
     "DENIED Ferrite is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers, set a password (security.requirepass), or disable protected mode with 'CONFIG SET protected-mode no' from the loopback interface, or set server.protected_mode = false in the configuration file and restart.",
   busy: "BUSY Ferrite is busy running a command that holds the data. Try again later.",
+  unblocked: "UNBLOCKED client unblocked via CLIENT UNBLOCK",
   // Protocol errors: the connection is closed after them.
   bulkLength: "ERR Protocol error: invalid bulk length",
   multibulkLength: "ERR Protocol error: invalid multibulk length",

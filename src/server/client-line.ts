@@ -8,7 +8,9 @@ import type { Client } from "./client.ts";
 /** Waiting in a blocking command; a client that waits for other workers (CLIENT LIST) is not blocked. */
 export function isBlocked(client: Client, table: CommandTable): boolean {
   const last = client.session.lastCommand;
-  return client.waiting && last >= 0 && (table.all[last]!.flags & BLOCKING) !== 0;
+  if (!client.waiting || last < 0) return false;
+  const { flags, name } = table.all[last]!;
+  return (flags & BLOCKING) !== 0 || name === "WAIT"; // Redis gives WAIT no such flag
 }
 
 /**
@@ -55,7 +57,7 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
 function flagsOf(client: Client, table: CommandTable): string {
   const { session } = client;
   const flags = [
-    isBlocked(client, table) ? "b" : "",
+    client.paused || isBlocked(client, table) ? "b" : "",
     isUnixAddress(client.address) ? "U" : "",
     session.noEvict ? "e" : "",
     session.noTouch ? "T" : "",

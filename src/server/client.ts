@@ -3,12 +3,13 @@
  * runs commands within the turn's budget, and queues what the transport does not take at once.
  *
  * States: reading; *suspended* (a command could not get a lock or room: it is retried next turn, its bytes still in the
- * query buffer); *waiting* (a reply comes later); *full* (the output queue is above its bound: no further command runs
- * until it drains, input is still taken up to the query buffer's limit); *staging* (a long value goes straight into
- * chunks of shared memory as it arrives, outside any lock; the query buffer holds the command's head).
+ * query buffer); *paused* (CLIENT PAUSE holds the next command back); *waiting* (a reply comes later); *full* (the output
+ * queue is above its bound: no further command runs until it drains, input is still taken up to the query buffer's
+ * limit); *staging* (a long value goes straight into chunks of shared memory as it arrives, outside any lock; the query
+ * buffer holds the command's head).
  */
-import { Close, Done, Later, type Outcome, Retry, STAGES } from "../commands/spec.ts";
-import { Session } from "../commands/session.ts";
+import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../commands/spec.ts";
+import { Replies, Session } from "../commands/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
 import type { PinnedRange, Reply, ReplyTarget } from "../protocol/reply.ts";
 import { StagedValue } from "../store/large.ts";
@@ -28,6 +29,13 @@ export interface Transport {
 export interface ClientHost {
   /** Calls `client.proceed()` again in a later turn. */
   proceedLater(client: Client): void;
+  /**
+   * Takes a short reply to be sent at the end of the turn through `client.sendNow`. Returns false when it does not, and
+   * the client sends at once.
+   */
+  sendAtEnd(client: Client, bytes: Buffer, length: number): boolean;
+  /** Sends what was taken by sendAtEnd so far. */
+  sendTaken(): void;
   closed(client: Client): void;
 }
 
@@ -62,6 +70,7 @@ export class Client implements ReplyTarget {
   private overSoftSince = 0;
   suspended = false;
   waiting = false;
+  paused = false;
   closing = false;
   closed = false;
   address = "";
@@ -105,7 +114,7 @@ export class Client implements ReplyTarget {
     this.suspended = false;
     if (this.closed) return;
     if (!this.blocked && this.output.length > 0) this.drained();
-    if (this.query === null || this.waiting || this.closing || this.outputBytes > OUTPUT_FULL) return;
+    if (this.query === null || this.waiting || this.paused || this.closing || this.outputBytes > OUTPUT_FULL) return;
     if (this.staging !== null && !this.stageFromQuery()) return;
     const query = this.query;
     const at = this.process(query, this.queryAt, this.queryEnd);
@@ -124,7 +133,8 @@ export class Client implements ReplyTarget {
     reply.target = this;
     let at = start;
     let budget = engine.turnCommands;
-    const until = engine.monotonicMs + engine.turnMs;
+    // The clock is looked at from the 64th command on; short requests never do.
+    let until = 0;
     while (at < end) {
       at = parser.parse(bytes, at, end, Math.min(BATCH_MAX, budget), this.progress, session.authenticated);
       const count = parser.commands;
@@ -132,11 +142,16 @@ export class Client implements ReplyTarget {
       if (count > 0) {
         dispatcher.prepare(parser, bytes, session);
         for (let i = 0; i < count; i++) {
-          const outcome = dispatcher.run(parser, i, bytes, session, this.staged);
+          const outcome =
+            session.replies === Replies.On
+              ? dispatcher.run(parser, i, bytes, session, this.staged)
+              : this.runMuted(i, bytes);
           if (outcome === Done) {
             if (this.staged.length > 0) this.dropStaged();
             if (i % LOOK_AT_CLOCK !== LOOK_AT_CLOCK - 1 || i === count - 1) continue;
-            if (engine.clock.monotonicMs() < until) continue;
+            const now = engine.clock.monotonicMs();
+            if (until === 0) until = now + engine.turnMs;
+            if (now < until) continue;
             // The rest of the batch waits for the next turn, so that nobody waits long for this connection.
             this.progress.clear();
             this.later();
@@ -147,13 +162,13 @@ export class Client implements ReplyTarget {
         budget -= count;
       }
       if (error !== "") {
-        reply.error(error);
+        if (session.replies === Replies.On) reply.error(error);
         this.closing = true;
         return end;
       }
       if (count === 0) break;
       if (this.outputBytes > OUTPUT_FULL) return at;
-      if (at < end && (budget <= 0 || (count >= LOOK_AT_CLOCK && engine.clock.monotonicMs() >= until))) {
+      if (at < end && (budget <= 0 || (until !== 0 && engine.clock.monotonicMs() >= until))) {
         this.later();
         return at;
       }
@@ -168,8 +183,13 @@ export class Client implements ReplyTarget {
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
     const wasStaged = this.staged.length > 0;
-    if (outcome === Retry) {
-      this.later();
+    if (outcome === Retry || outcome === Paused) {
+      if (outcome === Retry) {
+        this.later();
+      } else {
+        this.paused = true;
+        this.engine.paused.add(this);
+      }
       if (bytes[startOf] !== 42 || wasStaged) {
         this.keepParsed(bytes, i, end);
         return end;
@@ -225,6 +245,28 @@ export class Client implements ReplyTarget {
     this.progress.lengths = lengths;
   }
 
+  /** The pause is over: the command held back is tried in the next turn. */
+  endPause(): void {
+    this.paused = false;
+    if (!this.closed) this.later();
+  }
+
+  /** Runs command `i` while CLIENT REPLY keeps replies back: what it says is dropped, unless it turned them on again. */
+  private runMuted(i: number, bytes: Buffer): Outcome {
+    const { session, engine } = this;
+    const { reply } = engine;
+    if (session.replies === Replies.SkipNext) session.replies = Replies.Skipping;
+    reply.handOnNow();
+    const unwanted: PinnedRange[] = [];
+    reply.target = { handOn: () => {}, stream: (range) => unwanted.push(range) };
+    const outcome = engine.dispatcher.run(engine.parser, i, bytes, session, this.staged);
+    reply.target = this;
+    for (const range of unwanted) engine.unpin(range);
+    if (session.replies !== Replies.On) reply.at = 0;
+    if (session.replies === Replies.Skipping && (outcome === Done || outcome === Close)) session.replies = Replies.On;
+    return outcome;
+  }
+
   private later(): void {
     if (this.suspended) return;
     this.suspended = true;
@@ -237,7 +279,15 @@ export class Client implements ReplyTarget {
     const { reply } = this.engine;
     reply.protocol = this.session.protocol;
     reply.target = this;
-    write(reply);
+    if (this.session.replies === Replies.On) {
+      write(reply);
+    } else {
+      reply.target = NOWHERE;
+      write(reply);
+      reply.target = this;
+      reply.at = 0;
+      if (this.session.replies === Replies.Skipping) this.session.replies = Replies.On;
+    }
     this.waiting = false;
     this.flush();
     if (!this.suspended) this.proceed();
@@ -355,6 +405,7 @@ export class Client implements ReplyTarget {
   }
 
   stream(range: PinnedRange): void {
+    if (this.hasReplyTaken) this.host.sendTaken();
     this.output.push(range);
     this.outputBytes += range.end - range.position;
   }
@@ -363,18 +414,41 @@ export class Client implements ReplyTarget {
   private flush(): void {
     const { reply } = this.engine;
     if (reply.at > 0) {
-      this.send(reply.bytes, reply.at);
+      if (this.output.length > 0 || this.closing || !this.host.sendAtEnd(this, reply.bytes, reply.at)) {
+        this.send(reply.bytes, reply.at);
+      } else {
+        this.hasReplyTaken = true;
+      }
       reply.at = 0;
     }
     if (this.output.length > 0) {
       if (!this.blocked) this.drained();
     } else if (this.closing && !this.closed) {
+      if (this.hasReplyTaken) this.host.sendTaken();
       this.transport.end();
     }
   }
 
+  /** True while a reply of this turn waits for its end. */
+  private hasReplyTaken = false;
+
+  /** Sends a reply that sendAtEnd took. */
+  sendNow(bytes: Buffer, offset: number, length: number): void {
+    this.hasReplyTaken = false;
+    if (this.closed) return;
+    this.engine.outputBytes += length;
+    this.totalOutput += length;
+    const sent = this.transport.write(bytes, offset, length);
+    if (sent === length) return;
+    if (sent < 0) return this.lost();
+    this.blocked = true;
+    this.output.push(Buffer.from(bytes.subarray(offset + sent, offset + length)));
+    this.outputBytes += length - sent;
+  }
+
   private send(bytes: Buffer, length: number): void {
     if (this.closed) return;
+    if (this.hasReplyTaken) this.host.sendTaken();
     this.engine.outputBytes += length;
     this.totalOutput += length;
     let sent = 0;
@@ -459,6 +533,7 @@ export class Client implements ReplyTarget {
 
   /** Closes the connection from outside (CLIENT KILL): what is queued is still sent. */
   kill(): void {
+    if (this.hasReplyTaken) this.host.sendTaken();
     this.closing = true;
     this.query = null;
     this.transport.end();
@@ -475,6 +550,7 @@ export class Client implements ReplyTarget {
     this.query = null;
     this.queryAt = 0;
     this.queryEnd = 0;
+    this.engine.paused.delete(this);
     this.staging?.discard(this.engine.store.nowSeconds);
     this.staging = null;
     this.dropStaged();
@@ -482,6 +558,8 @@ export class Client implements ReplyTarget {
   }
 }
 
+/** Late replies are short enough not to be streamed. */
+const NOWHERE: ReplyTarget = { handOn: () => {}, stream: () => {} };
 const LINE_END = Buffer.from("\r\n");
 
 function isRange(item: Buffer | PinnedRange): item is PinnedRange {

@@ -35,6 +35,8 @@ export class Engine {
   queryBytesMax: number;
   /** Output limits of ordinary clients; 0 = none. */
   outputLimit: OutputBufferLimit;
+  /** Clients whose command CLIENT PAUSE holds back, in the order they came. */
+  readonly paused = new Set<{ endPause(): void }>();
   /** Pins whose shard lock was not to be had when their reader was done. */
   private readonly unpinLater: PinnedRange[] = [];
   /** Counters of the clients of this engine, bytes. */
@@ -82,26 +84,29 @@ export class Engine {
       this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
     });
     this.nextShard = worker;
-    this.setTime();
+    this.readClock();
   }
 
   /** Reads the clock for the turn that begins, and looks whether memory is left. */
   beginTurn(): void {
-    this.setTime();
+    if (this.turnOpen) return;
+    this.readClock();
     this.dispatcher.memoryExceeded = this.usedMemory() > this.maxMemory;
   }
 
-  private setTime(): void {
+  /** Reads the clock anew, in the middle of a turn that lasts. */
+  readClock(): void {
     this.monotonicMs = this.clock.monotonicMs();
     this.store.setTime(this.clock.wallMs(), this.monotonicMs);
   }
   /** Monotonic time of this turn, ms. */
   monotonicMs = 0;
 
-  /** Bytes used by data and buffers of all workers. */
+  /** Bytes used by data, buffers and JS heaps of all workers: what INFO shows and what max_memory limits. */
   usedMemory(): number {
     this.cells.set(Cell.usedBytes, this.store.usedBytes);
-    return this.cells.sum(Cell.usedBytes) + this.cells.sum(Cell.bufferBytes);
+    const { cells } = this;
+    return cells.sum(Cell.usedBytes) + cells.sum(Cell.bufferBytes) + cells.sum(Cell.heapBytes);
   }
 
   /** True when `bytes` more would go beyond the memory limit. */
@@ -120,8 +125,18 @@ export class Engine {
     store.unlock(range.shard);
   }
 
-  /** Publishes this worker's counters. */
+  /**
+   * True while the owner of several clients has a turn of its own open: it began once, and ends once, for all of them.
+   */
+  turnOpen = false;
+
+  /** Ends a turn that this client's input alone made. */
   endTurn(): void {
+    if (!this.turnOpen) this.publish();
+  }
+
+  /** Publishes this worker's counters. */
+  publish(): void {
     const { cells, store, dispatcher } = this;
     dispatcher.letGo();
     cells.set(Cell.usedBytes, store.usedBytes);
@@ -139,7 +154,7 @@ export class Engine {
    * true when the budget ran out before the work.
    */
   maintain(workers: number, budgetMs: number): boolean {
-    this.setTime();
+    this.readClock();
     const { store, maintenance } = this;
     for (const range of this.unpinLater.splice(0)) this.unpin(range);
     const emptying = maintenance.isEmptyingAny;

@@ -6,7 +6,7 @@ const PASS_STEP = 256;
 
 /** Reads the clock anew, then passes. A shard whose lock is not to be had is left to its home worker. */
 export function expirePass(engine: Engine): void {
-  engine.beginTurn();
+  engine.readClock();
   const { store } = engine;
   for (let shard = 0; shard < store.shards; shard++) {
     for (let whole = false; !whole && store.lock(shard); ) {

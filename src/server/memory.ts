@@ -59,6 +59,12 @@ export class Memory {
     Atomics.store(this.control.i32, REGIONS_WANTED_AT, Math.min(Math.max(regions, 1), REGIONS_MAX));
   }
 
+  /** The system has no more to give: there will be no further region unless the limit is set anew. */
+  stopGrowing(): void {
+    this.allowRegions(this.regions.length);
+    this.pool.growthFailed();
+  }
+
   get mayGrow(): boolean {
     return this.regions.length < Atomics.load(this.control.i32, REGIONS_WANTED_AT);
   }

@@ -1,6 +1,6 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
-import type { ClientLine, KillFilter } from "../commands/services.ts";
+import type { ClientLine, KillFilter, Pause } from "../commands/services.ts";
 
 /** Facts about the process that every worker tells in INFO. */
 export interface ProcessFacts {
@@ -20,11 +20,15 @@ export type Ask =
   | { kind: "kill"; filter: KillFilter; asker: number }
   | { kind: "config"; changes: readonly ConfigChange[] }
   | { kind: "activeExpire"; on: boolean }
+  | { kind: "pause"; mode: Pause; untilMs: number }
+  | { kind: "unpause" }
+  | { kind: "unblock"; client: number; withError: boolean }
   | { kind: "reset" };
 
 export type Answer =
   | { kind: "clients"; lines: ClientLine[] }
   | { kind: "killed"; count: number; askerMatched: boolean }
+  | { kind: "unblocked"; found: boolean }
   | { kind: "done" };
 
 export type ToWorker =

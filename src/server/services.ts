@@ -3,11 +3,19 @@ import { heapSize } from "bun:jsc";
 import { realFiles, readText } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
-import type { ClientLine, KillFilter, ProcessUse, ServerServices, ServerTotals } from "../commands/services.ts";
+import {
+  type ClientLine,
+  type KillFilter,
+  Pause,
+  type ProcessUse,
+  type ServerServices,
+  type ServerTotals,
+} from "../commands/services.ts";
 import type { Session } from "../commands/session.ts";
 import type { CommandTable } from "../commands/table.ts";
 import type { Control } from "../memory/control.ts";
 import { CLIENTS_AT } from "../memory/control.ts";
+import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
@@ -25,6 +33,8 @@ const SAMPLE_MS = 100;
 /** Resident memory and CPU time are read again after this time at the earliest. */
 const PROCESS_USE_MS = 100;
 const PAGE_BYTES = 4096;
+/** Longest wait that a timer can be given. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Counters that CONFIG RESETSTAT sets to 0. */
 const RESETTABLE = [
@@ -38,6 +48,14 @@ const RESETTABLE = [
   "keyspaceMisses",
   "errorReplies",
 ] as const satisfies readonly (keyof ServerTotals)[];
+
+/** A client that waits in a blocking command. */
+interface Blocked {
+  /** Monotonic ms; Infinity = no timeout. */
+  readonly untilMs: number;
+  readonly write: (reply: Reply) => void;
+  timer: Timer | null;
+}
 
 interface Sample {
   readonly atMs: number;
@@ -66,6 +84,12 @@ export class Services implements ServerServices {
     keyspaceMisses: 0,
     errorReplies: 0,
   };
+  /** By session. */
+  private readonly blocked = new Map<number, Blocked>();
+  /** End of CLIENT PAUSE, wall ms. Every worker ends it by itself. */
+  private pausedUntilMs = 0;
+  private pauseTimer: Timer | null = null;
+  private activeExpire = true;
   private readonly maxClientsPossible: number;
   private use: ProcessUse = { residentBytes: 0, userMicros: 0, systemMicros: 0 };
   private useAtMs = -Infinity;
@@ -130,7 +154,12 @@ export class Services implements ServerServices {
     this.cells.set(Cell.blocked, blocked);
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
-    this.peak = Math.max(this.peak, this.usedMemory());
+    for (const [id, { timer }] of this.blocked) {
+      if (this.clients.has(id)) continue;
+      if (timer !== null) clearTimeout(timer);
+      this.blocked.delete(id);
+    }
+    this.peak = Math.max(this.peak, this.engine.usedMemory());
     this.sample();
   }
 
@@ -163,15 +192,10 @@ export class Services implements ServerServices {
     cells.set(Cell.outputPerSecond, (latest.output - oldest.output) * perSecond);
   }
 
-  /** Data, buffers and JS heaps, bytes. */
-  private usedMemory(): number {
-    return this.engine.usedMemory() + this.cells.sum(Cell.heapBytes);
-  }
-
   totals(): ServerTotals {
-    this.engine.endTurn();
+    this.engine.publish();
     const { cells, base } = this;
-    const usedMemory = this.usedMemory();
+    const usedMemory = this.engine.usedMemory();
     this.peak = Math.max(this.peak, usedMemory);
     return {
       connectedClients: this.connectedClients(),
@@ -288,6 +312,87 @@ export class Services implements ServerServices {
     if (this.engine.store.pool.wantsRegion()) this.tell({ kind: "region" });
   }
 
+  // ---- clients that wait ----
+
+  pauseClients(mode: Pause, untilMs: number, done: () => void): void {
+    this.ask({ kind: "pause", mode, untilMs }, done);
+  }
+  unpauseClients(done: () => void): void {
+    this.ask({ kind: "unpause" }, done);
+  }
+
+  /** Begins or lengthens the pause of this worker. Called between two turns: no command is at work. */
+  private pause(mode: Pause, untilMs: number): void {
+    const { dispatcher } = this.engine;
+    if (mode > dispatcher.paused) dispatcher.paused = mode;
+    this.pausedUntilMs = Math.max(this.pausedUntilMs, untilMs);
+    this.setExpiry();
+    this.awaitPauseEnd();
+  }
+
+  private awaitPauseEnd(): void {
+    if (this.pauseTimer !== null) clearTimeout(this.pauseTimer);
+    const left = this.pausedUntilMs - systemClock.wallMs();
+    if (left <= 0) return this.unpause();
+    this.pauseTimer = setTimeout(() => this.awaitPauseEnd(), Math.min(left, TIMER_MS_MAX));
+  }
+
+  private unpause(): void {
+    if (this.pauseTimer !== null) clearTimeout(this.pauseTimer);
+    this.pauseTimer = null;
+    this.pausedUntilMs = 0;
+    const { dispatcher, paused } = this.engine;
+    dispatcher.paused = Pause.None;
+    this.setExpiry();
+    const clients = [...paused];
+    paused.clear();
+    for (const client of clients) client.endPause();
+  }
+
+  /** Expired keys stay where they are while the data is not to change. */
+  private setExpiry(): void {
+    const { engine } = this;
+    const isPaused = engine.dispatcher.paused !== Pause.None;
+    engine.maintenance.expires = this.activeExpire && !isPaused;
+    engine.store.keepsExpired = isPaused;
+  }
+
+  block(session: Session, timeoutMs: number, write: (reply: Reply) => void): void {
+    const untilMs = timeoutMs === 0 ? Infinity : systemClock.monotonicMs() + timeoutMs;
+    const blocked: Blocked = { untilMs, write, timer: null };
+    this.blocked.set(session.id, blocked);
+    if (timeoutMs > 0) this.awaitTimeout(session, blocked);
+  }
+
+  private awaitTimeout(session: Session, blocked: Blocked): void {
+    const left = blocked.untilMs - systemClock.monotonicMs();
+    blocked.timer = setTimeout(
+      () => {
+        if (this.blocked.get(session.id) !== blocked) return;
+        if (systemClock.monotonicMs() < blocked.untilMs) return this.awaitTimeout(session, blocked);
+        this.blocked.delete(session.id);
+        this.resume(session, blocked.write);
+      },
+      Math.min(Math.ceil(left), TIMER_MS_MAX),
+    );
+  }
+
+  unblock(id: number, withError: boolean, done: (found: boolean) => void): void {
+    this.ask({ kind: "unblock", client: id, withError }, (answers) => {
+      done(answers.some((answer) => answer.kind === "unblocked" && answer.found));
+    });
+  }
+
+  private endBlock(id: number, withError: boolean): boolean {
+    const blocked = this.blocked.get(id);
+    const client = this.clients.get(id);
+    if (blocked === undefined || client === undefined) return false;
+    this.blocked.delete(id);
+    if (blocked.timer !== null) clearTimeout(blocked.timer);
+    this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
+    return true;
+  }
+
   private ask(ask: Ask, settled: (answers: Answer[]) => void): void {
     const id = this.nextAsk++;
     this.pending.set(id, settled);
@@ -316,8 +421,17 @@ export class Services implements ServerServices {
         this.config.apply(ask.changes);
         return { kind: "done" };
       case "activeExpire":
-        this.engine.maintenance.expires = ask.on;
+        this.activeExpire = ask.on;
+        this.setExpiry();
         return { kind: "done" };
+      case "pause":
+        this.pause(ask.mode, ask.untilMs);
+        return { kind: "done" };
+      case "unpause":
+        this.unpause();
+        return { kind: "done" };
+      case "unblock":
+        return { kind: "unblocked", found: this.endBlock(ask.client, ask.withError) };
       case "reset":
         this.resetBase();
         return { kind: "done" };

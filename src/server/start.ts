@@ -8,7 +8,15 @@
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
-import { dataDirectoryFailed, dataDirectoryInUse, errorCode, listenFailed, StartupError } from "../base/errors.ts";
+import {
+  dataDirectoryFailed,
+  dataDirectoryInUse,
+  errorCode,
+  errorMessage,
+  listenFailed,
+  outOfMemory,
+  StartupError,
+} from "../base/errors.ts";
 import type { LogRoot } from "../base/log.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
@@ -22,7 +30,7 @@ import {
   NO_PLACE,
 } from "../memory/arena.ts";
 import { CAN_RELEASE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
-import { Memory } from "./memory.ts";
+import { Memory, type MemoryOptions } from "./memory.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 
 /** Descriptors kept free of clients: files, listeners, event loops, and the pipes of each worker. */
@@ -56,7 +64,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   const workers = config.workerThreads;
   const regionBytes = config.number("storage.region_size");
   const seeds = crypto.getRandomValues(new Int32Array(2));
-  const memory = new Memory({
+  const memory = makeMemory({
     shards: config.number("storage.num_shards"),
     workers: workers + 1,
     databases: config.number("server.databases"),
@@ -86,6 +94,16 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   const code = await server.run();
   closeSync(lock);
   return code;
+}
+
+/** The shared memory; a refusal by the system is a start-up error. */
+function makeMemory(options: MemoryOptions): Memory {
+  try {
+    return new Memory(options);
+  } catch (thrown) {
+    if (thrown instanceof RangeError) throw outOfMemory(options.regionBytes);
+    throw thrown;
+  }
 }
 
 /** Regions for `maxMemory` bytes of data: a quarter more for what is dead and waits for cleaning, and one to start in. */
@@ -162,6 +180,7 @@ class Supervisor {
     await listening;
     setInterval(() => this.touchAhead(), GROWTH_EVERY_MS);
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
+    for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));
     process.on("SIGTERM", () => this.stop("SIGTERM"));
     process.on("SIGINT", () => this.stop("SIGINT"));
     const hosts = this.config.bindHosts.map(({ host }) => host).join(", ");
@@ -250,7 +269,20 @@ class Supervisor {
   /** Makes another region and announces it: every worker holds it before any address in it can be met. */
   private grow(): void {
     if (!this.memory.mayGrow) return;
-    const region = this.memory.makeRegion();
+    let region: number;
+    try {
+      region = this.memory.makeRegion();
+    } catch (thrown) {
+      // What there is must do: from now on writes that need more are refused with OOM, reads go on.
+      this.memory.stopGrowing();
+      this.logs
+        .target("storage")
+        .error(
+          "out_of_memory",
+          `Cannot allocate memory for region ${this.memory.regions.length}: ${errorMessage(thrown)}`,
+        );
+      return;
+    }
     const message: RegionMessage = { region, buffer: this.memory.regions[region]! };
     for (const port of this.regionPorts) port.postMessage(message);
     this.memory.pool.addRegion(region);

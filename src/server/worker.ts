@@ -31,6 +31,11 @@ const BUSY_MS = 2;
 const MAINTENANCE_MS = 1;
 const MAINTENANCE_PAUSE_MS = 3;
 
+/** Replies gathered in a turn: bytes in all, bytes of one, and how many. */
+const TURN_BYTES = 64 << 10;
+const TURN_REPLY_MAX = 8 << 10;
+const TURN_REPLIES = 128;
+
 type ClientSocket = Socket<Client>;
 
 function tell(message: ToMain): void {
@@ -98,13 +103,19 @@ class DataWorker implements ClientHost {
       process.umask(umask);
       chmodSync(unix, this.config.number("server.unix_socket_perm") || 0o700);
     }
-    setInterval(() => this.maintain(), this.config.number("storage.expire_check_interval"));
+    const every = () => setInterval(() => this.maintain(), this.config.number("storage.expire_check_interval"));
+    let timer = every();
+    this.config.onChange("storage.expire_check_interval", () => {
+      clearInterval(timer);
+      timer = every();
+    });
   }
 
   private handlers(unix: boolean) {
     return {
       open: (socket: ClientSocket) => this.guard(() => this.opened(socket, unix)),
       data: (socket: ClientSocket, bytes: Buffer) => {
+        if (!this.engine.turnOpen) this.openTurn();
         try {
           socket.data.receive(bytes);
         } catch (thrown) {
@@ -202,6 +213,50 @@ class DataWorker implements ClientHost {
     setImmediate(() => this.proceedAll());
   }
 
+  /** The replies of a turn leave together at its end: the clients wake once, not once for each. */
+  sendAtEnd(client: Client, bytes: Buffer, length: number): boolean {
+    if (length > TURN_REPLY_MAX) return false;
+    if (this.turnAt + length > TURN_BYTES || this.turnClients.length === TURN_REPLIES) this.sendTaken();
+    bytes.copy(this.turnBytes, this.turnAt, 0, length);
+    this.turnClients.push(client);
+    this.turnAt += length;
+    this.turnEnds[this.turnClients.length - 1] = this.turnAt;
+    if (!this.engine.turnOpen) this.openTurn();
+    return true;
+  }
+
+  sendTaken(): void {
+    const { turnClients, turnEnds, turnBytes } = this;
+    let at = 0;
+    for (let i = 0; i < turnClients.length; i++) {
+      turnClients[i]!.sendNow(turnBytes, at, turnEnds[i]! - at);
+      at = turnEnds[i]!;
+    }
+    turnClients.length = 0;
+    this.turnAt = 0;
+  }
+
+  /** Begins a turn of the event loop: the clock is read once for all its events. */
+  private openTurn(): void {
+    this.engine.beginTurn();
+    this.engine.turnOpen = true;
+    setImmediate(this.endTurn);
+  }
+
+  private readonly endTurn = () => {
+    this.engine.turnOpen = false;
+    this.engine.publish();
+    try {
+      this.sendTaken();
+    } catch (thrown) {
+      this.failed(thrown, null);
+    }
+  };
+  private readonly turnBytes = Buffer.allocUnsafeSlow(TURN_BYTES);
+  private readonly turnEnds = new Int32Array(TURN_REPLIES);
+  private readonly turnClients: Client[] = [];
+  private turnAt = 0;
+
   private proceedAll(): void {
     this.proceedScheduled = false;
     const clients = this.proceeding;
@@ -223,7 +278,7 @@ class DataWorker implements ClientHost {
       this.maintainData();
       this.services.tick();
       this.closeOffenders();
-      engine.endTurn();
+      engine.publish();
       engine.cells.set(Cell.heartbeat, systemClock.monotonicMs());
     });
     if (this.events > 0 && this.events < EDEN_EVENTS >> 4) this.collectIdle();
@@ -246,7 +301,7 @@ class DataWorker implements ClientHost {
     if (seconds === 0) return;
     const before = systemClock.monotonicMs() - seconds * 1000;
     for (const client of this.clients.values()) {
-      if (client.session.activeMs < before && !client.waiting) client.transport.terminate();
+      if (client.session.activeMs < before && !client.waiting && !client.paused) client.transport.terminate();
     }
   }
 
@@ -294,6 +349,7 @@ class DataWorker implements ClientHost {
 
   /** Stops listening, sends what is queued, closes all connections. */
   stop(): void {
+    this.sendTaken();
     for (const listener of this.listeners) listener.stop(false);
     for (const client of this.clients.values()) client.transport.end();
     setTimeout(() => tell({ kind: "stopped", worker: this.worker }), BUSY_MS);

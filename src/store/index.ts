@@ -40,7 +40,7 @@ const SLOT_WORDS = 2;
 const NEXT_AT = SLOTS * SLOT_WORDS;
 const SPARE_AT = NEXT_AT + 1;
 const BUCKET_WORDS = 16;
-const BUCKET_BYTES = 64;
+export const BUCKET_BYTES = 64;
 const PAGE_SHIFT = 7;
 const PAGE_BUCKETS = 1 << PAGE_SHIFT;
 const PAGE_BYTES = PAGE_BUCKETS * BUCKET_BYTES;
@@ -159,12 +159,22 @@ export class Index {
    * Finds the bucket that `hashB` falls in, without the lock: its first word, in region `touchedRegion`; -1 when there
    * is no table. The bucket may be another's by the time the lock is held: VERSION tells.
    */
-  touchBucket(ks: number, hashB: number): number {
+  touchBucket(shard: number, ks: number, hashB: number): number {
     const c = this.c;
     if (c[ks + BUCKETS] === 0) return -1;
     const bucket = this.bucketOf(ks, hashB);
-    if (bucket >= DIRECT_BUCKETS) return -1;
-    const page = c[ks + DIRECT_PAGES_AT + (bucket >>> PAGE_SHIFT)]!;
+    let page = 0;
+    if (bucket < DIRECT_BUCKETS) {
+      page = c[ks + DIRECT_PAGES_AT + (bucket >>> PAGE_SHIFT)]!;
+    } else {
+      const further = (bucket - DIRECT_BUCKETS) >>> PAGE_SHIFT;
+      const block = c[ks + DIRECTORY + (further >>> BLOCK_SHIFT)]!;
+      if (block === NO_ADDRESS) return -1;
+      const words = this.segments.arena.words[this.segments.regionOf(shard, block)];
+      page = words?.[this.segments.wordOf(shard, block) + (further & (BLOCK_PAGES - 1))] ?? 0;
+    }
+    // A page being taken away meanwhile may leave anything here; a region never made is not touched.
+    if (page <= 0 || page >>> 17 >= this.segments.arena.words.length) return -1;
     this.touchedRegion = page >>> 17;
     return ((page & 0x1ffff) << 11) + (bucket & (PAGE_BUCKETS - 1)) * BUCKET_WORDS;
   }

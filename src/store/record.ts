@@ -32,6 +32,8 @@ export const HAS_DEADLINE = 1;
 export const DEAD = 2;
 /** Snapshot parity, see DESIGN-NOTES "Snapshots": kept when a record moves. */
 export const PARITY = 4;
+/** The string was changed in place, or made by it (APPEND, SETRANGE): Redis then keeps it as "raw", however short it is. */
+export const GROWN = 8;
 
 /** Longest key a record can carry. */
 export const KEY_BYTES_MAX = (1 << 18) - 1;
@@ -58,6 +60,12 @@ export function recordEncoding(m: Int32Array, w: number): Encoding {
 }
 export function recordFlags(m: Int32Array, w: number): number {
   return m[w]! >>> 24;
+}
+export function isGrown(m: Int32Array, w: number): boolean {
+  return (m[w]! & (GROWN << 24)) !== 0;
+}
+export function markGrown(m: Int32Array, w: number): void {
+  m[w] = m[w]! | (GROWN << 24);
 }
 export function isDead(m: Int32Array, w: number): boolean {
   return (m[w]! & (DEAD << 24)) !== 0;

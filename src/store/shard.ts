@@ -85,7 +85,7 @@ export const WHEEL_AT = 290;
 assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before the wheel");
 
 // Epochs of the live pins, 0 = free slot.
-export const PIN_SLOTS = 64;
+export const PIN_SLOTS = 512;
 export const PIN_AT = WHEEL_AT + WHEEL_LEVELS * WHEEL_BUCKETS;
 
 // Keyspaces: each starts on two cache lines of its own.

@@ -31,10 +31,12 @@ import {
   headerWord,
   INLINE_VALUE_MAX,
   isDead,
+  isGrown,
   keyAt,
   KEYSPACE_SHIFT,
   keyBytes,
   keyspaceOf,
+  markGrown,
   PARITY,
   rawCapacity,
   rawValueAt,
@@ -119,6 +121,8 @@ export class Store implements HintVisitor {
   accessClock = 0;
   /** False while a client reads that asked not to date what it reads (CLIENT NO-TOUCH). */
   datesAccess = true;
+  /** True while nothing may change, not even by itself (CLIENT PAUSE): expired keys are hidden, not removed. */
+  keepsExpired = false;
   /** Monotonic seconds, to date what is given back. */
   nowSeconds = 0;
 
@@ -236,7 +240,8 @@ export class Store implements HintVisitor {
     if (hasDeadlineWords(m, this.w)) {
       const due = deadline(m, this.w);
       if (due !== 0 && due <= this.nowMs) {
-        this.expireFound();
+        if (this.keepsExpired) this.address = NO_ADDRESS;
+        else this.expireFound();
         return NO_ADDRESS;
       }
     }
@@ -283,6 +288,10 @@ export class Store implements HintVisitor {
   }
   get encoding(): Encoding {
     return recordEncoding(this.segments.m, this.w);
+  }
+  /** True when the string found was changed in place or made by it: "raw" to OBJECT ENCODING. */
+  get isGrown(): boolean {
+    return isGrown(this.segments.m, this.w);
   }
   /** Deadline of the record found, ms; 0 = none. */
   get deadlineMs(): number {
@@ -339,6 +348,37 @@ export class Store implements HintVisitor {
   textBytes: Buffer = INT_TEXT;
   textAt = 0;
   textLength = 0;
+
+  /**
+   * As openText for a string of any length: makes its bytes from `position` on readable. Returns how many lie side by
+   * side, to the end of the string or of its chunk; 0 at or behind its end. Valid until the next call or change.
+   */
+  openPart(position: number): number {
+    if (this.encoding !== Encoding.Paged) {
+      this.openText();
+      this.textAt += position;
+      return Math.max(0, this.textLength - position);
+    }
+    const left = this.valueBytes - position;
+    if (left <= 0) return 0;
+    const at = this.large.locateByte(this.shard, this.node, position);
+    this.textBytes = this.large.chunkBytes;
+    this.textAt = at;
+    this.standAgain();
+    return Math.min(left, CHUNK_BYTES - (position % CHUNK_BYTES));
+  }
+
+  /** Copies bytes of the string found into `target`. Returns how many there were: fewer than `length` at its end. */
+  readText(position: number, target: Buffer, offset: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const part = Math.min(length - done, this.openPart(position + done));
+      if (part === 0) break;
+      copyIn(this.textBytes, this.textAt, target, offset + done, part);
+      done += part;
+    }
+    return done;
+  }
 
   // ---- changing ----
 
@@ -478,7 +518,7 @@ export class Store implements HintVisitor {
         }
         this.countDeadline(deadline(m, w), -1);
         this.segments.locate(shard, old);
-        m[w] = headerWord(capacity, type, encoding, flags | (oldFlags & ~HAS_DEADLINE));
+        m[w] = headerWord(capacity, type, encoding, flags | (oldFlags & PARITY));
         if (had === Encoding.Raw ? encoding !== Encoding.Raw : encoding === Encoding.Raw) this.writeKey(m, w);
         else if ((oldFlags & HAS_DEADLINE) !== (flags & HAS_DEADLINE)) this.writeKey(m, w);
         setAccessClock(m, w, this.accessClock);
@@ -579,6 +619,8 @@ export class Store implements HintVisitor {
       this.beginChange();
       this.countDeadline(deadline(m, w), -1);
       this.writeDeadline(m, w, deadlineMs, filedIn(m, w));
+      // writeDeadline may have turned `segments` to the wheel, and back to the record.
+      if (this.datesAccess) setAccessClock(this.m, this.w, this.accessClock);
     } else {
       const status = this.relay(deadlineMs, 0);
       if (status < 0) return status;
@@ -593,6 +635,7 @@ export class Store implements HintVisitor {
     const type = this.type;
     const length = this.valueBytes;
     const raw = encoding === Encoding.Raw;
+    const grown = isGrown(this.m, this.w);
     const low = raw ? 0 : this.intLow;
     const high = raw ? 0 : this.intHigh;
     if (raw) {
@@ -607,6 +650,7 @@ export class Store implements HintVisitor {
     if (status < 0) return status;
     const m = this.segments.m;
     m[this.w + 2] = length;
+    if (grown) markGrown(m, this.w);
     if (raw) copyIn(this.kept, 0, this.segments.b, rawValueAt(m, this.w), length);
     else {
       const at = fixedAt(m, this.w);
@@ -686,6 +730,7 @@ export class Store implements HintVisitor {
     }
     const m = this.segments.m;
     m[this.w + 2] = total;
+    markGrown(m, this.w);
     const at = rawValueAt(m, this.w);
     if (position > had) this.segments.b.fill(0, at + had, at + position);
     copyIn(source, offset, this.segments.b, at + position, length);
@@ -736,6 +781,7 @@ export class Store implements HintVisitor {
     const status = this.place(RecordType.String, Encoding.Raw, total, 0, 0);
     if (status < 0) return status;
     this.segments.m[this.w + 2] = total;
+    markGrown(this.segments.m, this.w);
     const at = rawValueAt(this.segments.m, this.w);
     this.segments.b.fill(0, at, at + position);
     copyIn(source, offset, this.segments.b, at + position, length);
@@ -817,6 +863,7 @@ export class Store implements HintVisitor {
   carriedNode: Address = NO_ADDRESS;
   carriedShard = 0;
   carriedHeader = 0;
+  private carriedIsGrown = false;
   private carriedIsRelinked = false;
 
   /** Takes down what the record found holds: a Raw value's bytes are copied, a Paged one's node is named. */
@@ -827,6 +874,7 @@ export class Store implements HintVisitor {
     this.carriedShard = this.shard;
     this.carriedHeader = this.header;
     this.carriedLength = this.valueBytes;
+    this.carriedIsGrown = isGrown(this.m, this.w);
     this.carriedIsRelinked = false;
     if (this.carriedEncoding === Encoding.Raw) {
       const length = this.carriedLength;
@@ -866,6 +914,7 @@ export class Store implements HintVisitor {
       if (status < 0) return status;
       const m = this.segments.m;
       m[this.w + 2] = length;
+      if (this.carriedIsGrown) markGrown(m, this.w);
       if (isRaw) {
         copyIn(this.carriedBytes, 0, this.segments.b, rawValueAt(m, this.w), length);
       } else {
@@ -924,7 +973,8 @@ export class Store implements HintVisitor {
     const header = this.headerOf(shard);
     const ks = this.index.keyspaceAt(header, keyspace);
     if (this.c[ks + EXPIRES_COUNT] === 0) return this.c[ks + KEY_COUNT]!;
-    if (this.wheel.isDue(header, this.nowMs)) this.wheel.turn(shard, header, this.nowMs, DUE_HINTS_MAX, this);
+    if (!this.keepsExpired && this.wheel.isDue(header, this.nowMs))
+      this.wheel.turn(shard, header, this.nowMs, DUE_HINTS_MAX, this);
     return this.c[ks + KEY_COUNT]!;
   }
 

@@ -70,7 +70,7 @@ function work(task: ThreadTask): unknown {
     const { index } = store;
     const ks = index.keyspaceAt(store.headerOf(shard), 0);
     const version = store.c[ks + VERSION]!;
-    const word = index.touchBucket(ks, key.hashB);
+    const word = index.touchBucket(shard, ks, key.hashB);
     const region = index.touchedRegion;
     if (random.below(4) === 0) for (let i = random.below(100); i > 0; i--) Atomics.pause();
     if (!store.lock(shard)) {

@@ -150,6 +150,10 @@ export class TestEngine implements ClientHost {
     if (!this.waiting.includes(client)) this.waiting.push(client);
   }
   closed(): void {}
+  sendAtEnd(): boolean {
+    return false;
+  }
+  sendTaken(): void {}
 }
 
 export function testEngine(options: TestEngineOptions = {}): TestEngine {

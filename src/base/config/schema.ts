@@ -724,8 +724,7 @@ const STORAGE = [
     min: 0,
     max: 1,
     runtime: true,
-    support: "detail",
-    doc: "Share of dead bytes at which a cold segment is compacted.",
+    doc: "Share of dead bytes in a shard's log at which its sparsest segment is compacted.",
   }),
   key("storage.compaction_interval_secs", {
     type: "seconds",

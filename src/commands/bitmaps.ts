@@ -4,6 +4,7 @@
  * What only reads goes over a large value chunk by chunk; what writes a few bits writes only their bytes. BITOP alone
  * builds a whole value, outside the store, before it sets the destination.
  */
+import { familyRow } from "./family-row.ts";
 import { token } from "../base/bytes.ts";
 import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
 import { Status } from "../base/status.ts";
@@ -48,30 +49,7 @@ const ENCODING_AND_OFFSET = [string("encoding"), integer("offset")];
 const GET_FIELD: ArgumentDoc = { name: "get-block", type: "block", token: "GET", arguments: ENCODING_AND_OFFSET };
 const SINCE_8_2 = "8.2.0";
 
-/** A row of this family. */
-function row(
-  name: string,
-  arity: number,
-  keys: KeySpec,
-  flags: number,
-  run: CommandSpec["run"],
-  since: string,
-  complexity: string,
-  summary: string,
-  args: readonly ArgumentDoc[],
-  history?: readonly (readonly [string, string])[],
-): CommandSpec {
-  const docs = { summary, since, group: "bitmap", complexity, arguments: args };
-  return {
-    name,
-    arity,
-    keys,
-    flags,
-    categories: ["bitmap"],
-    run,
-    docs: history === undefined ? docs : { ...docs, history },
-  };
-}
+const row = familyRow("bitmap", ["bitmap"]);
 
 export const bitmapsFamily: readonly CommandSpec[] = [
   row("SETBIT", 4, FIRST, WRITE | DENY_OOM, setbit, "2.2.0", "O(1)", "Sets or clears a bit of a string.", [

@@ -5,6 +5,7 @@
  * A dense sketch is read and changed where it lies; a sparse one, at most a few kilobytes, is copied out, changed and
  * set again, so that a command does all or nothing.
  */
+import { familyRow } from "./family-row.ts";
 import { Status } from "../base/status.ts";
 import { token } from "../base/bytes.ts";
 import type { Reply } from "../protocol/reply.ts";
@@ -35,9 +36,9 @@ import { KEY, KEYS, string } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
 import { refuse } from "./refuse.ts";
 import {
+  type ArgumentDoc,
   ADMIN,
   ALL_KEYS,
-  type ArgumentDoc,
   type CommandSpec,
   DENY_OOM,
   FAST,
@@ -51,8 +52,9 @@ import {
 
 const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
 
-/** A row of this family. */
-function row(
+const sketchRow = familyRow("hyperloglog", ["hyperloglog"]);
+/** A row of this family: all of it came with 2.8.9. */
+const row = (
   name: string,
   arity: number,
   keys: KeySpec,
@@ -61,18 +63,7 @@ function row(
   complexity: string,
   summary: string,
   args: readonly ArgumentDoc[],
-): CommandSpec {
-  const docs = { summary, since: "2.8.9", group: "hyperloglog", complexity };
-  return {
-    name,
-    arity,
-    keys,
-    flags,
-    categories: ["hyperloglog"],
-    run,
-    docs: args.length === 0 ? docs : { ...docs, arguments: args },
-  };
-}
+) => sketchRow(name, arity, keys, flags, run, "2.8.9", complexity, summary, args);
 
 export const hyperloglogFamily: readonly CommandSpec[] = [
   row(

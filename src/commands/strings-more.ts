@@ -2,6 +2,7 @@
  * String commands beside the first family: LCS, and what later versions brought: DIGEST, DELEX and MSETEX (Redis 8.4),
  * DELIFEQ (Valkey 9), INCREX (Redis 8.8).
  */
+import { familyRow } from "./family-row.ts";
 import { equal, equalsToken, token } from "../base/bytes.ts";
 import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
 import { formatLongDouble, type LongDouble, parseLongDouble, sumLongDouble } from "../base/long-double.ts";
@@ -16,7 +17,6 @@ import type { Call } from "./call.ts";
 import { OUT_OF_RANGE, readDeadline } from "./expire.ts";
 import { refuse } from "./refuse.ts";
 import {
-  type ArgumentDoc,
   type CommandSpec,
   DENY_OOM,
   FAST,
@@ -31,21 +31,7 @@ import {
 /** MSETEX: behind the number of keys. Options that follow are taken for keys when shards are locked, which is harmless. */
 const COUNTED_KEY_VALUES: KeySpec = { first: 2, last: -1, step: 2 };
 
-/** A row of this family. */
-function row(
-  name: string,
-  arity: number,
-  keys: KeySpec,
-  flags: number,
-  run: CommandSpec["run"],
-  since: string,
-  complexity: string,
-  summary: string,
-  args: readonly ArgumentDoc[],
-): CommandSpec {
-  const docs = { summary, since, group: "string", complexity, arguments: args };
-  return { name, arity, keys, flags, categories: ["string"], run, docs };
-}
+const row = familyRow("string", ["string"]);
 
 export const stringsMoreFamily: readonly CommandSpec[] = [
   row(

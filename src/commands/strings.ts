@@ -4,6 +4,7 @@
  * Large values pass through two places only: `replyString`, which writes one out, and `storeArgument`, which takes one
  * in that came staged in chunks. What a command may have to try again (Retry) is done before its reply begins.
  */
+import { familyRow } from "./family-row.ts";
 import { equal, equalsToken, token } from "../base/bytes.ts";
 import { addInt64, Int64Kind, int64, negateInt64, parseInt64, splitInt64 } from "../base/integers.ts";
 import { formatLongDouble, parseLongDouble, sumLongDouble } from "../base/long-double.ts";
@@ -27,7 +28,6 @@ import {
   FAST,
   FIRST,
   KEY_VALUES,
-  type KeySpec,
   type Outcome,
   READONLY,
   STAGES,
@@ -51,30 +51,7 @@ const SET_DEADLINES = DEADLINES.map((doc, i) => ({ ...doc, since: i < 2 ? "2.6.1
 const KEY_VALUE: ArgumentDoc = { name: "key_value", type: "block", multiple: true, arguments: [KEY, VALUE] };
 const RANGE = [KEY, integer("start"), integer("end")];
 
-/** A row of this family. */
-function row(
-  name: string,
-  arity: number,
-  keys: KeySpec,
-  flags: number,
-  run: CommandSpec["run"],
-  since: string,
-  complexity: string,
-  summary: string,
-  args: readonly ArgumentDoc[],
-  history?: readonly (readonly [string, string])[],
-): CommandSpec {
-  const docs = { summary, since, group: "string", complexity, arguments: args };
-  return {
-    name,
-    arity,
-    keys,
-    flags,
-    categories: ["string"],
-    run,
-    docs: history === undefined ? docs : { ...docs, history },
-  };
-}
+const row = familyRow("string", ["string"]);
 
 export const stringsFamily: readonly CommandSpec[] = [
   row("GET", 2, FIRST, READONLY | FAST, get, "1.0.0", "O(1)", "Returns the string value of a key.", [KEY]),

@@ -24,6 +24,9 @@ export interface Transport {
   end(): void;
   /** Drops the connection at once. */
   terminate(): void;
+  /** Stops and starts delivery of input; what the transport holds back meanwhile is the peer's to wait for. */
+  pause?(): void;
+  resume?(): void;
 }
 
 export interface ClientHost {
@@ -45,6 +48,12 @@ const FIRST_QUERY_BYTES = 4096;
 /** Bytes of large values sent in one turn of one connection: about a millisecond. */
 const STREAM_A_TURN = 2 << 20;
 const WRITE_MAX = 1 << 20;
+/**
+ * Input that waits for its turn, at which no more is read, and at which reading goes on: a pipeline of many megabytes is
+ * held back in the kernel, not copied from buffer to buffer here.
+ */
+const BACKLOG_MOST = 256 << 10;
+const BACKLOG_LEAST = 64 << 10;
 /** Bytes of replies that may wait for a client that has not authenticated. */
 const UNAUTHENTICATED_OUTPUT = 64 << 10;
 /** Commands between two looks at the clock within a turn. */
@@ -68,6 +77,7 @@ export class Client implements ReplyTarget {
   outputBytes = 0;
   /** Monotonic ms since when the output has been above its soft limit, 0 = it is not. */
   private overSoftSince = 0;
+  private inputHeld = false;
   suspended = false;
   waiting = false;
   paused = false;
@@ -101,16 +111,23 @@ export class Client implements ReplyTarget {
       if (this.staging !== null && this.stagingIsDirect) from = this.stage(bytes, 0, bytes.length);
       this.keep(bytes, from, bytes.length);
       if (!this.suspended && !this.waiting) this.proceed();
+      this.holdInput();
     } else {
       const at = this.process(bytes, 0, bytes.length);
       if (at < bytes.length && !this.closing) this.keep(bytes, at, bytes.length);
       this.flush();
+      this.holdInput();
     }
     engine.endTurn();
   }
 
   /** Goes on with the input kept: after a suspension, a late reply, a drain, or a turn that ran out. */
   proceed(): void {
+    this.goOn();
+    if (this.inputHeld) this.holdInput();
+  }
+
+  private goOn(): void {
     this.suspended = false;
     if (this.closed) return;
     if (!this.blocked && this.output.length > 0) this.drained();
@@ -123,6 +140,22 @@ export class Client implements ReplyTarget {
       if (this.closing || at === this.queryEnd) this.query = null;
     }
     this.flush();
+  }
+
+  /**
+   * Reads no more while commands that wait for their turn pile up. A client that does not read its replies is still
+   * read from, up to the query buffer's limit: many send a whole pipeline before they read the first reply.
+   */
+  private holdInput(): void {
+    if (this.inputHeld) {
+      if (this.suspended && this.outputBytes <= OUTPUT_FULL && this.queryBytes > BACKLOG_LEAST) return;
+      this.inputHeld = false;
+      if (!this.closed) this.transport.resume?.();
+    } else if (this.suspended && this.staging === null && this.outputBytes <= OUTPUT_FULL) {
+      if (this.queryBytes < BACKLOG_MOST || this.transport.pause === undefined) return;
+      this.inputHeld = true;
+      this.transport.pause();
+    }
   }
 
   /** Runs commands from `start`. Returns the offset of what is left. */

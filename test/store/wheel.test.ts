@@ -144,9 +144,8 @@ test.each([1_000, 3_600_000, 86_400_000, 3e10, 1.7e12])("the clock jumps ahead b
   const f = new Fixture();
   for (let i = 0; i < 200; i++) f.set(`k${i}`, VALUE, START_MS + 10 + i * (jump / 100));
   f.tick(jump);
-  const started = performance.now();
-  f.settle();
-  expect(performance.now() - started).toBeLessThan(500);
+  // Empty ranges are skipped: a turn of at most 4,096 ticks a step would need hundreds of steps for a day alone.
+  f.settle(100);
   const due = Array.from({ length: 200 }, (_, i) => START_MS + 10 + i * (jump / 100)).filter(
     (at) => at > START_MS + jump,
   );

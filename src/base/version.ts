@@ -7,8 +7,8 @@ declare const FERRITE_COMMIT: string | undefined;
 
 export const VERSION: string = version;
 
-/** Short commit hash, "-dirty" behind it when the tree had changes; "source" when not built. */
-export const COMMIT: string = typeof FERRITE_COMMIT === "string" ? FERRITE_COMMIT : "source";
+/** Short commit hash, "-dirty" behind it when the tree had changes; "dev" when run from source. */
+export const COMMIT: string = typeof FERRITE_COMMIT === "string" ? FERRITE_COMMIT : "dev";
 
 /** True inside dist/ferrite. */
 export const IS_COMPILED: boolean = typeof FERRITE_COMMIT === "string";

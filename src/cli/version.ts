@@ -1,15 +1,9 @@
-/** What `ferrite --version` and INFO say about this build. */
+/** The line that `ferrite --version` and the log's first line print. */
 import { arch, platform } from "node:os";
-import manifest from "../../package.json" with { type: "json" };
+import { COMMIT, VERSION } from "../base/version.ts";
 
-/** Set by `bun build --define FERRITE_COMMIT='"abc1234"'`. */
-declare const FERRITE_COMMIT: string | undefined;
-
-export const VERSION: string = manifest.version;
-/** Short hash of the commit the executable was built from; "dev" when run from source. */
-export const COMMIT: string = typeof FERRITE_COMMIT === "string" ? FERRITE_COMMIT : "dev";
 /** Bun links mimalloc; the data itself lives in SharedArrayBuffers. */
-export const ALLOCATOR = "mimalloc";
+const ALLOCATOR = "mimalloc";
 
 /** One line. */
 export function versionLine(): string {

@@ -35,9 +35,6 @@ const MAGIC_AT = 0;
 const GEOMETRY_AT = 1;
 export const REGION_COUNT_AT = 16;
 export const REGIONS_WANTED_AT = 17;
-export const STOPPING_AT = 18;
-/** Bit per switch that the dispatcher reads: see CONTROL_* in store/. */
-export const SWITCHES_AT = 19;
 /** Connected clients of all workers. */
 export const CLIENTS_AT = 48;
 export const POOL_LOCK_AT = 64;

@@ -19,8 +19,6 @@ export const Cell = {
   /** JS heap without the regions, and bytes in query and output buffers. */
   heapBytes: 11,
   bufferBytes: 12,
-  /** Monotonic ms of the last turn. */
-  heartbeat: 13,
   blocked: 14,
   opsPerSecond: 15,
   inputPerSecond: 16,

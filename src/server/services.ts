@@ -3,6 +3,7 @@ import { heapSize } from "bun:jsc";
 import { realFiles, readText } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
+import { COMMIT, VERSION } from "../base/version.ts";
 import {
   type ClientLine,
   type KillFilter,
@@ -24,8 +25,6 @@ import type { Engine } from "./engine.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 
-declare const FERRITE_VERSION: string | undefined;
-declare const FERRITE_COMMIT: string | undefined;
 
 /** INFO's rates are the mean of this many samples, taken at least this long apart: of the last 1.6 seconds, as Redis's. */
 const SAMPLES = 16;
@@ -97,8 +96,8 @@ export class Services implements ServerServices {
   readonly startedMs: number;
   readonly pid = process.pid;
   readonly workers: number;
-  readonly version = typeof FERRITE_VERSION === "string" ? FERRITE_VERSION : "0.0.0";
-  readonly commit = typeof FERRITE_COMMIT === "string" ? FERRITE_COMMIT : "dev";
+  readonly version = VERSION;
+  readonly commit = COMMIT;
   readonly runId: string;
   readonly configFile: string;
   readonly executable: string;

@@ -281,7 +281,6 @@ class DataWorker implements ClientHost {
       this.services.tick();
       this.closeOffenders();
       engine.publish();
-      engine.cells.set(Cell.heartbeat, systemClock.monotonicMs());
     });
     if (this.events > 0 && this.events < EDEN_EVENTS >> 4) this.collectIdle();
   }

@@ -25,7 +25,6 @@ import type { Engine } from "./engine.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 
-
 /** INFO's rates are the mean of this many samples, taken at least this long apart: of the last 1.6 seconds, as Redis's. */
 const SAMPLES = 16;
 const SAMPLE_MS = 100;

@@ -1,0 +1,426 @@
+/**
+ * Page: entries in order, packed into one run of bytes. The same code serves the pages of a tree (a heap block with a
+ * header of its own before) and a small collection that lies whole inside its record.
+ *
+ *   base │ count (16) │ data bytes (16) │ extras n × 8 │ lanes n × 0, 4 or 8 │ ends n × 2 │ free ... │ data n-1 .. 0 │ end
+ *
+ *   extra  child reference and the entries below it; inner pages of a tree only
+ *   lane   what the entries are ordered by: a hash (32 bits, signed) or a score (double)
+ *   end    bytes of data up to and with this entry (13 bits), and three flags
+ *   data   the entry's bytes: entry i lies between the ends of i and i-1, counted back from the page's end
+ *
+ *   entry  │ deadline, ms (6 bytes, with TIMED) │ key │ value │
+ *   key    its bytes, or with KEY_OUT a reference and a length (4 + 4 bytes) to bytes kept outside
+ *   with KeyForm.Prefixed a key that is not outside stands behind its length (1 byte, or 0xff and 2 bytes)
+ *
+ * Arrays stand on multiples of their element, counted from the memory's start: a page inside a record may be moved by
+ * multiples of 8 bytes only.
+ *
+ * Invariants
+ *   E1  ends rise, the last one is the number of data bytes; arrays and data do not overlap
+ *   E2  lanes do not fall from one entry to the next
+ */
+import { assert } from "../base/assert.ts";
+import type { Pages } from "./pages.ts";
+
+/** The entry's key lies outside the page. */
+export const KEY_OUT = 0x2000;
+/** The entry's value lies outside the page; in sequences without keys: the entry is an integer. */
+export const VALUE_OUT = 0x4000;
+export const INTEGER = 0x4000;
+/** The entry begins with a deadline. */
+export const TIMED = 0x8000;
+const END_MASK = 0x1fff;
+const FLAGS_MASK = 0xe000;
+
+/** Bytes of a reference to something kept outside. */
+export const OUT_BYTES = 8;
+export const DEADLINE_BYTES = 6;
+export const EXTRA_BYTES = 8;
+export const PAGE_HEAD = 4;
+/** Most bytes a page can have with all that stands before it. */
+export const PAGE_BYTES_MAX = 8192;
+assert(PAGE_BYTES_MAX - PAGE_HEAD - 2 <= END_MASK, "an end fits beside its flags");
+
+/** How an entry tells its key from its value. */
+export const KeyForm = {
+  /** The key is all there is. */
+  Whole: 0,
+  /** The last 8 bytes are the value. */
+  Fixed: 8,
+  /** The key stands behind its length. */
+  Prefixed: -1,
+} as const;
+export type KeyForm = (typeof KeyForm)[keyof typeof KeyForm];
+
+export class Page {
+  b: Buffer;
+  h: Uint16Array;
+  m: Int32Array;
+  f: Float64Array;
+  /** Byte offset of the head, and of the end. */
+  base = 0;
+  end = 0;
+  count = 0;
+  data = 0;
+  private extrasAt = 0;
+
+  constructor(
+    readonly lane: 0 | 4 | 8,
+    /** True for inner pages. */
+    readonly inner: boolean,
+    readonly form: KeyForm,
+    readonly pages: Pages,
+  ) {
+    this.b = pages.b;
+    this.h = pages.h;
+    this.m = pages.m;
+    this.f = pages.f;
+  }
+
+  /** Stands on the page from `base` to `end` of the memory that `pages` is turned to. */
+  stand(base: number, end: number): void {
+    const { pages } = this;
+    this.b = pages.b;
+    this.h = pages.h;
+    this.m = pages.m;
+    this.f = pages.f;
+    this.base = base;
+    this.end = end;
+    this.extrasAt = this.lane === 8 || this.inner ? (base + PAGE_HEAD + 7) & ~7 : base + PAGE_HEAD;
+    this.count = this.h[base >> 1]!;
+    this.data = this.h[(base >> 1) + 1]!;
+  }
+
+  /** Makes the page empty. */
+  clear(): void {
+    this.setHead(0, 0);
+  }
+
+  private setHead(count: number, data: number): void {
+    this.count = count;
+    this.data = data;
+    this.h[this.base >> 1] = count;
+    this.h[(this.base >> 1) + 1] = data;
+  }
+
+  /** Byte offset of the first lane. */
+  get lanesAt(): number {
+    return this.inner ? this.extrasAt + this.count * EXTRA_BYTES : this.extrasAt;
+  }
+  private get endsAt(): number {
+    return this.lanesAt + this.count * this.lane;
+  }
+
+  /** Bytes of arrays an entry takes besides its data. */
+  get perEntry(): number {
+    return 2 + this.lane + (this.inner ? EXTRA_BYTES : 0);
+  }
+  /** Bytes free. */
+  get free(): number {
+    return this.end - this.endsAt - this.count * 2 - this.data;
+  }
+  /** Bytes in use, head included. */
+  get used(): number {
+    return this.end - this.base - this.free;
+  }
+
+  /** Lane of entry `i`: a hash or a score. */
+  laneOf(i: number): number {
+    if (this.lane === 4) return this.m[(this.lanesAt >> 2) + i]!;
+    return this.lane === 8 ? this.f[(this.lanesAt >> 3) + i]! : 0;
+  }
+
+  /** First entry from `low` on whose lane is `lane` or above. */
+  firstAtLeast(low: number, lane: number): number {
+    let high = this.count;
+    if (this.lane === 4) {
+      const { m } = this;
+      const at = this.lanesAt >> 2;
+      while (low < high) {
+        const i = (low + high) >>> 1;
+        if (m[at + i]! < lane) low = i + 1;
+        else high = i;
+      }
+      return low;
+    }
+    if (this.lane === 0) return low;
+    const { f } = this;
+    const at = this.lanesAt >> 3;
+    while (low < high) {
+      const i = (low + high) >>> 1;
+      if (f[at + i]! < lane) low = i + 1;
+      else high = i;
+    }
+    return low;
+  }
+
+  child(i: number): number {
+    return this.m[(this.extrasAt >> 2) + i * 2]!;
+  }
+  /** Entries below child `i`. */
+  below(i: number): number {
+    return this.m[(this.extrasAt >> 2) + i * 2 + 1]! >>> 0;
+  }
+  setChild(i: number, ref: number): void {
+    this.m[(this.extrasAt >> 2) + i * 2] = ref;
+  }
+  setBelow(i: number, entries: number): void {
+    this.m[(this.extrasAt >> 2) + i * 2 + 1] = entries;
+  }
+
+  /** Opens entry `i`: its data lies at `entryAt`, `entryBytes` long, with `entryFlags`. */
+  open(i: number): void {
+    const at = (this.endsAt >> 1) + i;
+    const word = this.h[at]!;
+    const end = word & END_MASK;
+    this.entryFlags = word & FLAGS_MASK;
+    this.entryAt = this.end - end;
+    this.entryBytes = i === 0 ? end : end - (this.h[at - 1]! & END_MASK);
+  }
+  entryAt = 0;
+  entryBytes = 0;
+  entryFlags = 0;
+
+  /** Deadline of the entry opened, ms; 0 = none. */
+  get deadline(): number {
+    if ((this.entryFlags & TIMED) === 0) return 0;
+    return readDeadline(this.b, this.entryAt);
+  }
+
+  /** Opens entry `i` and its key: `keyAt`, `keyBytes`; with KEY_OUT in the flags that is the reference (outRef, outBytes). */
+  openKey(i: number): void {
+    this.open(i);
+    let at = this.entryAt;
+    let bytes = this.entryBytes;
+    if ((this.entryFlags & TIMED) !== 0) {
+      at += DEADLINE_BYTES;
+      bytes -= DEADLINE_BYTES;
+    }
+    const { form, b } = this;
+    if ((this.entryFlags & KEY_OUT) !== 0) {
+      this.keyAt = at;
+      this.keyBytes = OUT_BYTES;
+      this.valueAt = at + OUT_BYTES;
+      this.valueBytes = bytes - OUT_BYTES;
+      return;
+    }
+    if (form === KeyForm.Prefixed) {
+      let length = b[at]!;
+      let head = 1;
+      if (length === 0xff) {
+        length = b[at + 1]! | (b[at + 2]! << 8);
+        head = 3;
+      }
+      this.keyAt = at + head;
+      this.keyBytes = length;
+      this.valueAt = at + head + length;
+      this.valueBytes = bytes - head - length;
+      return;
+    }
+    this.keyAt = at;
+    this.keyBytes = bytes - form;
+    this.valueAt = at + bytes - form;
+    this.valueBytes = form;
+  }
+  keyAt = 0;
+  keyBytes = 0;
+  valueAt = 0;
+  valueBytes = 0;
+
+  /** Reads a word that may stand anywhere. */
+  word(at: number): number {
+    const { b } = this;
+    return b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24);
+  }
+
+  /** Makes an entry of `bytes` before entry `i`. There must be room. Returns where its data is to be written. */
+  insert(i: number, lane: number, flags: number, bytes: number): number {
+    const { b, h, count, data, end, inner } = this;
+    assert(this.free >= bytes + this.perEntry && i <= count, "a page has room for what is inserted");
+    const lanesAt = this.lanesAt;
+    const endsAt = this.endsAt;
+    const before = i === 0 ? 0 : h[(endsAt >> 1) + i - 1]! & END_MASK;
+    if (i < count) b.copyWithin(end - data - bytes, end - data, end - before);
+    // Arrays move from the back to the front, so that nothing is overwritten before it has moved.
+    const newLanesAt = inner ? lanesAt + EXTRA_BYTES : lanesAt;
+    const newEndsAt = newLanesAt + (count + 1) * this.lane;
+    const from = endsAt >> 1;
+    const to = newEndsAt >> 1;
+    for (let j = count - 1; j >= i; j--) h[to + j + 1] = h[from + j]! + bytes;
+    h[to + i] = (before + bytes) | flags;
+    if (to !== from) moveDown16(b, h, endsAt, newEndsAt, i);
+    if (this.lane !== 0) {
+      const split = lanesAt + i * this.lane;
+      b.copyWithin(newLanesAt + (i + 1) * this.lane, split, endsAt);
+      if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, split);
+      if (this.lane === 4) this.m[(newLanesAt >> 2) + i] = lane;
+      else this.f[(newLanesAt >> 3) + i] = lane;
+    }
+    if (inner) {
+      const split = this.extrasAt + i * EXTRA_BYTES;
+      b.copyWithin(split + EXTRA_BYTES, split, lanesAt);
+    }
+    this.setHead(count + 1, data + bytes);
+    return end - before - bytes;
+  }
+
+  /** Makes entry `i` `bytes` long, with `flags`. There must be room. Returns where its data is to be written anew. */
+  resize(i: number, flags: number, bytes: number): number {
+    const { b, h, count, data, end } = this;
+    const at = this.endsAt >> 1;
+    const before = i === 0 ? 0 : h[at + i - 1]! & END_MASK;
+    const had = (h[at + i]! & END_MASK) - before;
+    const change = bytes - had;
+    if (change !== 0) {
+      assert(this.free >= change, "a page has room for what grows");
+      const low = end - data;
+      if (i < count - 1) b.copyWithin(low - change, low, end - before - had);
+      for (let j = i + 1; j < count; j++) h[at + j] = h[at + j]! + change;
+      this.setHead(count, data + change);
+    }
+    h[at + i] = (before + bytes) | flags;
+    return end - before - bytes;
+  }
+
+  remove(i: number): void {
+    const { b, h, count, data, end, inner } = this;
+    const lanesAt = this.lanesAt;
+    const endsAt = this.endsAt;
+    const at = endsAt >> 1;
+    const before = i === 0 ? 0 : h[at + i - 1]! & END_MASK;
+    const bytes = (h[at + i]! & END_MASK) - before;
+    if (i < count - 1) b.copyWithin(end - data + bytes, end - data, end - before - bytes);
+    const newLanesAt = inner ? lanesAt - EXTRA_BYTES : lanesAt;
+    const newEndsAt = newLanesAt + (count - 1) * this.lane;
+    if (inner) {
+      const split = this.extrasAt + i * EXTRA_BYTES;
+      b.copyWithin(split, split + EXTRA_BYTES, lanesAt);
+    }
+    if (this.lane !== 0) {
+      const split = lanesAt + i * this.lane;
+      if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, split);
+      b.copyWithin(newLanesAt + i * this.lane, split + this.lane, endsAt);
+    }
+    const to = newEndsAt >> 1;
+    if (to !== at) for (let j = 0; j < i; j++) h[to + j] = h[at + j]!;
+    for (let j = i + 1; j < count; j++) h[to + j - 1] = h[at + j]! - bytes;
+    this.setHead(count - 1, data - bytes);
+  }
+
+  setLane(i: number, lane: number): void {
+    if (this.lane === 4) this.m[(this.lanesAt >> 2) + i] = lane;
+    else if (this.lane === 8) this.f[(this.lanesAt >> 3) + i] = lane;
+  }
+
+  /** Bytes that entries `from` to `to` take, arrays included. */
+  bytesOf(from: number, to: number): number {
+    if (from >= to) return 0;
+    const at = this.endsAt >> 1;
+    const before = from === 0 ? 0 : this.h[at + from - 1]! & END_MASK;
+    return (this.h[at + to - 1]! & END_MASK) - before + (to - from) * this.perEntry;
+  }
+
+  /** Index at which the page is best cut in two: both sides take about as many bytes, and neither is empty. */
+  middle(): number {
+    const half = (this.used - PAGE_HEAD) >>> 1;
+    const at = this.endsAt >> 1;
+    const { count, perEntry } = this;
+    let low = 1;
+    let high = count - 1;
+    while (low < high) {
+      const i = (low + high) >>> 1;
+      if ((this.h[at + i - 1]! & END_MASK) + i * perEntry < half) low = i + 1;
+      else high = i;
+    }
+    return low;
+  }
+
+  /** Appends entries `from` to `to` of another page of the same kind. There must be room. */
+  append(source: Page, from: number, to: number): void {
+    const moved = to - from;
+    if (moved <= 0) return;
+    const bytes = source.bytesOf(from, to) - moved * source.perEntry;
+    assert(this.free >= bytes + moved * this.perEntry, "a page has room for what is appended");
+    const { b, h, count, data, end, lane, inner } = this;
+    const lanesAt = this.lanesAt;
+    const endsAt = this.endsAt;
+    const newLanesAt = inner ? lanesAt + moved * EXTRA_BYTES : lanesAt;
+    const newEndsAt = newLanesAt + (count + moved) * lane;
+    if (newEndsAt !== endsAt) b.copyWithin(newEndsAt, endsAt, endsAt + count * 2);
+    if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, endsAt);
+    const sourceEnds = source.endsAt >> 1;
+    const before = from === 0 ? 0 : source.h[sourceEnds + from - 1]! & END_MASK;
+    const target = newEndsAt >> 1;
+    for (let j = 0; j < moved; j++) h[target + count + j] = source.h[sourceEnds + from + j]! - before + data;
+    const sourceLow = source.end - before - bytes;
+    source.b.copy(b, end - data - bytes, sourceLow, sourceLow + bytes);
+    if (lane !== 0) {
+      const at = source.lanesAt + from * lane;
+      source.b.copy(b, newLanesAt + count * lane, at, at + moved * lane);
+    }
+    if (inner) {
+      const at = source.extrasAt + from * EXTRA_BYTES;
+      source.b.copy(b, this.extrasAt + count * EXTRA_BYTES, at, at + moved * EXTRA_BYTES);
+    }
+    this.setHead(count + moved, data + bytes);
+  }
+
+  /** Drops all entries from `from` on; what they refer to is not the page's to free. */
+  cut(from: number): void {
+    const { b, count, end, inner, lane } = this;
+    if (from >= count) return;
+    const lanesAt = this.lanesAt;
+    const endsAt = this.endsAt;
+    const data = from === 0 ? 0 : this.h[(endsAt >> 1) + from - 1]! & END_MASK;
+    const newLanesAt = inner ? this.extrasAt + from * EXTRA_BYTES : lanesAt;
+    if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, lanesAt + from * lane);
+    const newEndsAt = newLanesAt + from * lane;
+    if (newEndsAt !== endsAt) b.copyWithin(newEndsAt, endsAt, endsAt + from * 2);
+    assert(end >= data, "data lies before the page's end");
+    this.setHead(from, data);
+  }
+
+  /** Asserts E1 and E2. */
+  check(): void {
+    assert(this.free >= 0, "arrays and data do not overlap (E1)");
+    let end = 0;
+    let lane = -Infinity;
+    for (let i = 0; i < this.count; i++) {
+      const word = this.h[(this.endsAt >> 1) + i]! & END_MASK;
+      assert(word >= end, "ends rise (E1)");
+      end = word;
+      assert(this.laneOf(i) >= lane, "lanes do not fall (E2)");
+      lane = this.laneOf(i);
+    }
+    assert(end === this.data, "the last end is the number of data bytes (E1)");
+  }
+}
+
+/** Moves `count` ends from `from` to `to`, which lies above. */
+function moveDown16(b: Buffer, h: Uint16Array, from: number, to: number, count: number): void {
+  if (count > 24) {
+    b.copyWithin(to, from, from + count * 2);
+    return;
+  }
+  const source = from >> 1;
+  const target = to >> 1;
+  for (let j = count - 1; j >= 0; j--) h[target + j] = h[source + j]!;
+}
+
+export function readDeadline(b: Uint8Array, at: number): number {
+  return (
+    (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16)) +
+    (b[at + 3]! | (b[at + 4]! << 8) | (b[at + 5]! << 16)) * 0x1000000
+  );
+}
+
+export function writeDeadline(b: Uint8Array, at: number, ms: number): void {
+  const high = Math.floor(ms / 0x1000000);
+  b[at] = ms;
+  b[at + 1] = ms >>> 8;
+  b[at + 2] = ms >>> 16;
+  b[at + 3] = high;
+  b[at + 4] = high >>> 8;
+  b[at + 5] = high >>> 16;
+}

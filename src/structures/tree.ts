@@ -1,0 +1,817 @@
+/**
+ * Tree: a B+ tree of pages, ordered by (lane, key) or, without lanes, by position alone. One structure for lists, hashes,
+ * sets, sorted sets and streams: what differs is the lane (none, the key's hash, a score) and the form of the entries.
+ *
+ *   block │ head (pages.ts) │ page (page.ts) ...
+ *   inner page: entry = child; its lane and key are a bound: at or below all entries of the child, above all before it.
+ *               Entry 0 has none. A bound's key is cut to what tells the two sides apart.
+ *
+ * A hash tree (lane 4) orders equal hashes by the length of the key, then its bytes; all others by bytes, then length.
+ * Its order does not change as it grows: a scan goes on from the hash it stopped at.
+ *
+ * A page that a pin may see is copied before it is changed, and the path to it with it: nothing links to a page but its
+ * parent. Every page knows how many entries are below each child, so ranks cost no more than keys.
+ *
+ * Invariants
+ *   B1  all leaves have the same depth; no page but a lone leaf is empty; an inner top has two children or more
+ *   B2  the bounds of an inner page separate its children
+ *   B3  `below` of a child is the number of entries in it; `count` the number of all; `bytes` that of all blocks
+ * Locking: the holder of the shard lock; a pinned reader reads, through a Tree of its own.
+ */
+import { assert } from "../base/assert.ts";
+import { KEY_OUT, KeyForm, OUT_BYTES, PAGE_BYTES_MAX, Page, PAGE_HEAD } from "./page.ts";
+import {
+  BLOCK_BYTES_MASK,
+  BLOCK_EPOCH,
+  BLOCK_HEAD_BYTES,
+  BLOCK_INFO,
+  BLOCK_LINK,
+  LEVEL_MASK,
+  LEVEL_SHIFT,
+  NO_REF,
+  type Pages,
+  type Ref,
+  TREE_KIND_SHIFT,
+} from "./pages.ts";
+
+const HEAD_BYTES = BLOCK_HEAD_BYTES;
+const HEAD_WORDS = HEAD_BYTES / 4;
+const LEVELS = 15;
+const SMALLEST = 64;
+
+export class Tree {
+  /** Top page, NO_REF = the tree is empty; and the number of levels. */
+  top: Ref = NO_REF;
+  height = 0;
+  /** Entries, and bytes of all blocks (without what entries keep outside). */
+  count = 0;
+  bytes = 0;
+
+  /** The path to the entry stood on: pages, and indices in them, from the leaf (0) upward. */
+  private readonly refs = new Int32Array(LEVELS);
+  private readonly slots = new Int32Array(LEVELS);
+  /** The leaf stood on. Valid after a seek or a step, until the tree or another user of `pages` goes elsewhere. */
+  readonly leaf: Page;
+  private readonly inner: Page;
+  /** Second cursors for splitting and joining. */
+  private readonly otherLeaf: Page;
+  private readonly otherInner: Page;
+
+  /** Lane and form in four bits, for who frees pages without their tree. */
+  private readonly kind: number;
+
+  // What is sought.
+  private lane = 0;
+  private key: Uint8Array = NOTHING;
+  private keyAt = 0;
+  private keyBytes = 0;
+
+  constructor(
+    readonly pages: Pages,
+    readonly laneBytes: 0 | 4 | 8,
+    readonly form: KeyForm,
+    /** Most bytes of a page's block. */
+    readonly pageBytes: number,
+  ) {
+    assert(pageBytes <= PAGE_BYTES_MAX, "a page's data can be counted in 13 bits");
+    this.kind = (laneBytes >> 2) | (form === KeyForm.Prefixed ? 4 : 0);
+    this.leaf = new Page(laneBytes, false, form, pages);
+    this.otherLeaf = new Page(laneBytes, false, form, pages);
+    this.inner = new Page(laneBytes, true, KeyForm.Whole, pages);
+    this.otherInner = new Page(laneBytes, true, KeyForm.Whole, pages);
+  }
+
+  /** Points at the tree whose state was kept elsewhere. */
+  load(top: Ref, height: number, count: number, bytes: number): void {
+    this.top = top;
+    this.height = height;
+    this.count = count;
+    this.bytes = bytes;
+  }
+
+  /** Longest entry that is kept in a page; what is longer keeps its key or value outside. */
+  get entryBytesMax(): number {
+    return this.pageBytes >>> 2;
+  }
+
+  // ---- standing on an entry ----
+
+  /** Index in the leaf of the entry stood on. */
+  get at(): number {
+    return this.slots[0]!;
+  }
+
+  /** Stands on the first entry at or above (lane, key). Returns true when it is that very one. */
+  seek(lane: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean {
+    this.lane = lane;
+    this.key = key;
+    this.keyAt = keyAt;
+    this.keyBytes = keyBytes;
+    if (this.height === 0) {
+      this.slots[0] = 0;
+      return false;
+    }
+    if (this.laneBytes === 4) return this.seekHash(lane);
+    let ref = this.top;
+    for (let level = this.height - 1; level > 0; level--) {
+      const page = this.standOn(ref, level);
+      const slot = this.childFor(page, page.firstAtLeast(1, lane));
+      this.refs[level] = ref;
+      this.slots[level] = slot;
+      ref = page.child(slot);
+    }
+    this.refs[0] = ref;
+    const leaf = this.standOn(ref, 0);
+    return this.seekInLeaf(leaf, leaf.firstAtLeast(0, lane), lane);
+  }
+
+  /**
+   * As `seek`, for hashes: they are spread evenly, so the place in a page is guessed from the bounds around it, which are
+   * in the cache already; a search by halves would wait for three lines of memory instead of one.
+   */
+  private seekHash(lane: number): boolean {
+    const { pages, refs, slots } = this;
+    let ref = this.top;
+    let low = HASH_LEAST;
+    let high = HASH_MOST;
+    for (let level = this.height - 1; level > 0; level--) {
+      const at = pages.locate(ref) >> 2;
+      const m = pages.m;
+      const count = m[at + HEAD_WORDS]! & 0xffff;
+      const lanes = at + HEAD_WORDS + 1 + count * 2;
+      // Entry 0 has no bound.
+      const i = guess(m, lanes, 1, count, lane, low, high);
+      let slot = i - 1;
+      if (i < count && m[lanes + i] === lane) slot = this.childFor(this.standOn(ref, level), i);
+      refs[level] = ref;
+      slots[level] = slot;
+      if (slot > 0) low = m[lanes + slot]!;
+      if (slot + 1 < count) high = m[lanes + slot + 1]!;
+      ref = m[at + HEAD_WORDS + 1 + slot * 2]!;
+    }
+    refs[0] = ref;
+    const leaf = this.standOn(ref, 0);
+    return this.seekInLeaf(leaf, guess(leaf.m, leaf.lanesAt >> 2, 0, leaf.count, lane, low, high), lane);
+  }
+
+  /** Finishes a seek in its leaf, from the first entry of the lane or above on. */
+  private seekInLeaf(leaf: Page, i: number, lane: number): boolean {
+    let found = false;
+    for (; i < leaf.count && leaf.laneOf(i) === lane; i++) {
+      const order = this.compareKey(leaf, i);
+      if (order < 0) continue;
+      found = order === 0;
+      break;
+    }
+    this.slots[0] = i;
+    return found;
+  }
+
+  /** Stands on entry `rank` (0 = first); at the tree's count, behind the last one. */
+  seekRank(rank: number): void {
+    assert(rank >= 0 && rank <= this.count, "a rank lies within the tree");
+    this.key = NOTHING;
+    this.keyBytes = 0;
+    let ref = this.top;
+    for (let level = this.height - 1; level > 0; level--) {
+      const page = this.standOn(ref, level);
+      let slot = 0;
+      const last = page.count - 1;
+      for (let below = page.below(0); rank >= below && slot < last; below = page.below(slot)) {
+        rank -= below;
+        slot++;
+      }
+      this.refs[level] = ref;
+      this.slots[level] = slot;
+      ref = page.child(slot);
+    }
+    this.refs[0] = ref;
+    this.slots[0] = rank;
+    if (this.height > 0) this.standOn(ref, 0);
+  }
+
+  /** Rank of the entry stood on. */
+  rank(): number {
+    let rank = this.slots[0]!;
+    for (let level = 1; level < this.height; level++) {
+      const page = this.standOn(this.refs[level]!, level);
+      const slot = this.slots[level]!;
+      for (let i = 0; i < slot; i++) rank += page.below(i);
+    }
+    if (this.height > 0) this.standOn(this.refs[0]!, 0);
+    return rank;
+  }
+
+  /** Makes the position stood on an entry: at the end of a leaf, the first of the next. False behind the last entry. */
+  settle(): boolean {
+    if (this.height === 0) return false;
+    if (this.slots[0]! < this.leaf.count) return true;
+    return this.turn(1);
+  }
+  /** Steps to the next entry. Returns false, standing behind the last one, when there is none. */
+  next(): boolean {
+    this.slots[0] = this.slots[0]! + 1;
+    return this.settle();
+  }
+  /** Steps to the entry before. Returns false when there is none. */
+  previous(): boolean {
+    if (this.height === 0) return false;
+    if (this.slots[0]! > 0) {
+      this.slots[0] = this.slots[0]! - 1;
+      return true;
+    }
+    return this.turn(-1);
+  }
+
+  /** Goes to the neighbouring leaf. */
+  private turn(step: 1 | -1): boolean {
+    let level = 1;
+    for (; level < this.height; level++) {
+      const page = this.standOn(this.refs[level]!, level);
+      const slot = this.slots[level]! + step;
+      if (slot < 0 || slot >= page.count) continue;
+      this.slots[level] = slot;
+      let ref = page.child(slot);
+      for (let below = level - 1; below >= 0; below--) {
+        this.refs[below] = ref;
+        const child = this.standOn(ref, below);
+        this.slots[below] = step > 0 ? 0 : child.count - 1;
+        if (below > 0) ref = child.child(this.slots[below]!);
+      }
+      return true;
+    }
+    this.standOn(this.refs[0]!, 0);
+    return false;
+  }
+
+  /** Stands on the leaf of the path again, after others used `pages`. */
+  standAgain(): void {
+    if (this.height > 0) this.standOn(this.refs[0]!, 0);
+  }
+
+  private standOn(ref: Ref, level: number): Page {
+    return this.standWith(level === 0 ? this.leaf : this.inner, ref);
+  }
+  private standWith(page: Page, ref: Ref): Page {
+    const at = this.pages.locate(ref);
+    page.stand(at + HEAD_BYTES, at + (this.pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK));
+    return page;
+  }
+
+  /**
+   * Child of an inner page that what is sought belongs in: the last one whose bound is not above it. `slot` is the first
+   * whose bound's lane is at least the one sought.
+   */
+  private childFor(page: Page, slot: number): number {
+    const { lane } = this;
+    // Bounds of the same lane: the last whose key is not above.
+    while (slot < page.count && page.laneOf(slot) === lane && this.compareKey(page, slot) <= 0) slot++;
+    return slot - 1;
+  }
+
+  /** Order of entry `i`'s key and the key sought: negative when the entry's is before. */
+  private compareKey(page: Page, i: number): number {
+    page.openKey(i);
+    const { key, keyAt, keyBytes } = this;
+    if ((page.entryFlags & KEY_OUT) !== 0) return this.compareOut(page);
+    const had = page.keyBytes;
+    if (this.laneBytes === 4 && had !== keyBytes) return had - keyBytes;
+    const { b } = page;
+    const at = page.keyAt;
+    const shared = Math.min(had, keyBytes);
+    for (let j = 0; j < shared; j++) {
+      const order = b[at + j]! - key[keyAt + j]!;
+      if (order !== 0) return order;
+    }
+    return had - keyBytes;
+  }
+
+  private compareOut(page: Page): number {
+    const { pages, key, keyAt, keyBytes } = this;
+    const ref = page.word(page.keyAt);
+    const had = page.word(page.keyAt + 4);
+    let order = this.laneBytes === 4 ? had - keyBytes : 0;
+    for (let position = 0; order === 0 && position < Math.min(had, keyBytes); ) {
+      const part = Math.min(pages.openOut(ref, had, position), keyBytes - position);
+      order = Buffer.compare(
+        pages.outBytes.subarray(pages.outAt, pages.outAt + part),
+        key.subarray(keyAt + position, keyAt + position + part),
+      );
+      position += part;
+    }
+    return order === 0 ? had - keyBytes : order;
+  }
+
+  // ---- changing ----
+
+  /**
+   * Makes an entry of `bytes` where the last seek stands: for keyed trees the (lane, key) sought, which is not there yet.
+   * Returns where its data is to be written, in `leaf.b`.
+   */
+  insert(flags: number, bytes: number): number {
+    assert(bytes <= this.entryBytesMax, "a long entry keeps its parts outside");
+    if (this.height === 0) {
+      this.top = this.newPage(0, bytes);
+      this.height = 1;
+      this.refs[0] = this.top;
+      this.slots[0] = 0;
+    } else {
+      this.ownPath();
+    }
+    this.makeRoom(0, bytes, false);
+    const leaf = this.standOn(this.refs[0]!, 0);
+    const at = leaf.insert(this.slots[0]!, this.lane, flags, bytes);
+    this.countBelow(1);
+    return at;
+  }
+
+  /** Makes the entry stood on `bytes` long. Returns where its data is to be written anew, in `leaf.b`. */
+  resize(flags: number, bytes: number): number {
+    assert(bytes <= this.entryBytesMax, "a long entry keeps its parts outside");
+    this.ownPath();
+    let leaf = this.standOn(this.refs[0]!, 0);
+    leaf.open(this.slots[0]!);
+    const more = bytes - leaf.entryBytes;
+    if (more > leaf.free) {
+      // The entry itself names the place, should the page be cut in two.
+      this.seekSelf(leaf);
+      this.makeRoom(0, more - leaf.perEntry, true);
+      leaf = this.standOn(this.refs[0]!, 0);
+    }
+    return leaf.resize(this.slots[0]!, flags, bytes);
+  }
+
+  /** Makes what is sought the entry stood on. */
+  private seekSelf(leaf: Page): void {
+    leaf.openKey(this.slots[0]!);
+    this.lane = leaf.laneOf(this.slots[0]!);
+    if (this.laneBytes === 0) return;
+    if ((leaf.entryFlags & KEY_OUT) !== 0) {
+      this.key = this.readOut(leaf.word(leaf.keyAt), leaf.word(leaf.keyAt + 4));
+    } else {
+      this.key = Uint8Array.prototype.slice.call(leaf.b, leaf.keyAt, leaf.keyAt + leaf.keyBytes);
+    }
+    this.keyAt = 0;
+    this.keyBytes = this.key.length;
+  }
+
+  private readOut(ref: Ref, bytes: number): Uint8Array {
+    const whole = new Uint8Array(bytes);
+    for (let position = 0; position < bytes; ) {
+      const part = this.pages.openOut(ref, bytes, position);
+      whole.set(this.pages.outBytes.subarray(this.pages.outAt, this.pages.outAt + part), position);
+      position += part;
+    }
+    return whole;
+  }
+
+  /**
+   * Removes the entry stood on. What it keeps outside is the caller's to give back, before. The position is lost: seek
+   * again.
+   */
+  remove(): void {
+    this.ownPath();
+    const leaf = this.standOn(this.refs[0]!, 0);
+    leaf.remove(this.slots[0]!);
+    this.countBelow(-1);
+    this.shrink(0);
+  }
+
+  /** Makes the entry stood on writable in place: its page is no pin's. */
+  own(): void {
+    this.ownPath();
+    this.standOn(this.refs[0]!, 0);
+  }
+
+  /** Adds to the counts along the path. */
+  private countBelow(change: number): void {
+    this.count += change;
+    for (let level = 1; level < this.height; level++) {
+      const page = this.standOn(this.refs[level]!, level);
+      const slot = this.slots[level]!;
+      page.setBelow(slot, page.below(slot) + change);
+    }
+  }
+
+  /** Copies the pages of the path that a pin may see. */
+  private ownPath(): void {
+    const { pages, refs } = this;
+    if (pages.pinned === 0) return;
+    for (let level = this.height - 1; level >= 0; level--) {
+      const made = this.ownPage(refs[level]!);
+      if (made === refs[level]) continue;
+      refs[level] = made;
+      this.setChildAbove(level, made);
+    }
+  }
+
+  private setChildAbove(level: number, ref: Ref): void {
+    if (level === this.height - 1) this.top = ref;
+    else this.standOn(this.refs[level + 1]!, level + 1).setChild(this.slots[level + 1]!, ref);
+  }
+
+  /** A page that may be changed: itself, or its copy. */
+  private ownPage(ref: Ref): Ref {
+    const { pages } = this;
+    const at = pages.locate(ref);
+    if (pages.m[at >> 2]! > pages.pinned) return ref;
+    const bytes = pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
+    return this.copyPage(ref, at, bytes, bytes);
+  }
+
+  /** Copies a page into a block of `bytes`, at least its own. */
+  private copyPage(ref: Ref, at: number, had: number, bytes: number): Ref {
+    const { pages } = this;
+    const made = pages.take(bytes);
+    at = pages.locate(ref);
+    const source = pages.b;
+    const info = pages.m[(at >> 2) + BLOCK_INFO]! & ~BLOCK_BYTES_MASK;
+    const level = (info >>> LEVEL_SHIFT) & LEVEL_MASK;
+    const from = level === 0 ? this.otherLeaf : this.otherInner;
+    from.stand(at + HEAD_BYTES, at + had);
+    const arrays = from.used - from.data;
+    const data = from.data;
+    const to = pages.locate(made);
+    source.copy(pages.b, to + HEAD_BYTES, at + HEAD_BYTES, at + HEAD_BYTES + arrays);
+    source.copy(pages.b, to + bytes - data, at + had - data, at + had);
+    pages.m[(to >> 2) + BLOCK_EPOCH] = pages.youngest();
+    pages.m[(to >> 2) + BLOCK_INFO] = info | bytes;
+    pages.m[(to >> 2) + BLOCK_LINK] = NO_REF;
+    this.bytes += bytes - had;
+    pages.give(ref, had);
+    return made;
+  }
+
+  private newPage(level: number, entryBytes: number): Ref {
+    const { pages } = this;
+    let bytes = SMALLEST;
+    const wanted = HEAD_BYTES + PAGE_HEAD + entryBytes + 2 + this.laneBytes + (level > 0 ? 8 : 0);
+    while (bytes < wanted) bytes *= 2;
+    const ref = pages.take(bytes);
+    const at = pages.locate(ref);
+    pages.m[(at >> 2) + BLOCK_EPOCH] = pages.youngest();
+    pages.m[(at >> 2) + BLOCK_INFO] = bytes | (level << LEVEL_SHIFT) | (this.kind << TREE_KIND_SHIFT);
+    pages.m[(at >> 2) + BLOCK_LINK] = NO_REF;
+    this.bytes += bytes;
+    this.standOn(ref, level).clear();
+    return ref;
+  }
+
+  /**
+   * Makes sure that `bytes` more fit in the page of the path at `level`: the page grows, or is cut in two and the path
+   * goes on to the side it belongs in. `stays`: what the path stands on is an entry that is there, and the room is for
+   * it or right behind it; otherwise it is the place of an entry to come.
+   */
+  private makeRoom(level: number, bytes: number, stays: boolean): void {
+    const { refs } = this;
+    const page = this.standOn(refs[level]!, level);
+    const needs = bytes + page.perEntry;
+    if (page.free >= needs) return;
+    const ref = refs[level]!;
+    const had = page.end - page.base + HEAD_BYTES;
+    if (page.used + needs + HEAD_BYTES <= this.pageBytes) {
+      let wanted = had;
+      while (wanted - HEAD_BYTES < page.used + needs) wanted *= 2;
+      const grown = this.copyPage(ref, page.base - HEAD_BYTES, had, wanted);
+      refs[level] = grown;
+      this.setChildAbove(level, grown);
+      return;
+    }
+    this.cut(level, needs, stays);
+    // The side that kept its block may have to grow.
+    this.makeRoom(level, bytes, stays);
+  }
+
+  /** Cuts the page of the path at `level` in two; the path then stands where it stood, in the side it belongs in. */
+  private cut(level: number, needs: number, stays: boolean): void {
+    const { refs, slots } = this;
+    const slot = slots[level]!;
+    let page = this.standOn(refs[level]!, level);
+    const count = page.count;
+    // Where the room is wanted: at the cut it goes to the left side.
+    const wanted = stays ? slot + 1 : slot;
+    let from: number;
+    if (wanted === count && this.isAtEdge(level, 1)) {
+      from = stays ? count - 1 : count;
+    } else if (!stays && slot === 0 && this.isAtEdge(level, -1)) {
+      from = 0;
+    } else {
+      from = this.roomyMiddle(page, page.middle(), wanted, needs);
+    }
+    const bound = this.findBound(page, from, !stays && slot === from, level);
+    const left = refs[level]!;
+    // Above, room for another child, before anything moves: the path above may be cut itself.
+    if (level === this.height - 1) this.raise();
+    this.makeRoom(level + 1, bound.key.length, true);
+    const made = this.growTo(this.newPage(level, 0), this.pageBytes);
+    page = this.standOn(left, level);
+    const moved = this.standWith(level === 0 ? this.otherLeaf : this.otherInner, made);
+    moved.append(page, from, count);
+    page.cut(from);
+    let below = 0;
+    if (level === 0) {
+      below = count - from;
+    } else {
+      // Its bound went up.
+      moved.resize(0, 0, 0);
+      for (let i = 0; i < moved.count; i++) below += moved.below(i);
+    }
+    const at = slots[level + 1]!;
+    const above = this.standOn(refs[level + 1]!, level + 1);
+    above.setBelow(at, above.below(at) - below);
+    const data = above.insert(at + 1, bound.lane, bound.flags, bound.key.length);
+    bound.key.copy(above.b, data);
+    above.setChild(at + 1, made);
+    above.setBelow(at + 1, below);
+    if (from === count ? true : wanted > from) {
+      refs[level] = made;
+      slots[level] = slot - from;
+      slots[level + 1] = at + 1;
+    }
+  }
+
+  /** True when the path runs along the tree's first or last pages from `level` upward. */
+  private isAtEdge(level: number, side: 1 | -1): boolean {
+    for (let above = level + 1; above < this.height; above++) {
+      const page = this.standOn(this.refs[above]!, above);
+      if (this.slots[above] !== (side > 0 ? page.count - 1 : 0)) {
+        this.standOn(this.refs[level]!, level);
+        return false;
+      }
+    }
+    this.standOn(this.refs[level]!, level);
+    return true;
+  }
+
+  /** Moves the cut so that the side in which room is wanted has it. */
+  private roomyMiddle(page: Page, from: number, wanted: number, needs: number): number {
+    const room = this.pageBytes - HEAD_BYTES - PAGE_HEAD - 8;
+    const { count } = page;
+    const fits = (cut: number) =>
+      wanted <= cut ? page.bytesOf(0, cut) + needs <= room : page.bytesOf(cut, count) + needs <= room;
+    for (let step = 0; step < count; step++) {
+      if (from - step >= 1 && fits(from - step)) return from - step;
+      if (from + step < count && fits(from + step)) return from + step;
+    }
+    assert(false, "a page can be cut so that an entry fits");
+    return from;
+  }
+
+  /** Raises the tree by a level: the top becomes the only child of a new top. */
+  private raise(): void {
+    const { refs, slots } = this;
+    const level = this.height;
+    assert(level < LEVELS, "a tree is of at most 15 levels");
+    const old = this.top;
+    const ref = this.newPage(level, 0);
+    const page = this.standOn(ref, level);
+    page.insert(0, 0, 0, 0);
+    page.setChild(0, old);
+    page.setBelow(0, this.count);
+    this.top = ref;
+    this.height = level + 1;
+    refs[level] = ref;
+    slots[level] = 0;
+  }
+
+  /** Replaces an empty page just made by one of `bytes`. */
+  private growTo(ref: Ref, bytes: number): Ref {
+    const at = this.pages.locate(ref);
+    const had = this.pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
+    return had === bytes ? ref : this.copyPage(ref, at, had, bytes);
+  }
+
+  /**
+   * What tells the sides of a cut before entry `from` apart. What is sought goes left with `leftIsSought`, and right when
+   * the cut is behind the last entry.
+   */
+  private findBound(page: Page, from: number, leftIsSought: boolean, level: number): Bound {
+    if (this.laneBytes === 0) return { lane: 0, flags: 0, key: NO_KEY };
+    if (level > 0) {
+      // A bound moves up as it is, and what it keeps outside with it.
+      page.openKey(from);
+      const key = Buffer.from(page.b.subarray(page.entryAt, page.entryAt + page.entryBytes));
+      return { lane: page.laneOf(from), flags: page.entryFlags, key };
+    }
+    const rightIsSought = from === page.count;
+    const lane = rightIsSought ? this.lane : page.laneOf(from);
+    const leftLane = leftIsSought && !rightIsSought ? this.lane : page.laneOf(from - 1);
+    if (leftLane !== lane) return { lane, flags: 0, key: NO_KEY };
+    const sought = this.key.subarray(this.keyAt, this.keyAt + this.keyBytes);
+    const left = leftIsSought && !rightIsSought ? sought : this.keyAtIndex(page, from - 1);
+    const right = rightIsSought ? sought : this.keyAtIndex(page, from);
+    return this.shortest(lane, left, right);
+  }
+
+  private keyAtIndex(page: Page, i: number): Uint8Array {
+    page.openKey(i);
+    if ((page.entryFlags & KEY_OUT) !== 0) return this.readOut(page.word(page.keyAt), page.word(page.keyAt + 4));
+    return page.b.subarray(page.keyAt, page.keyAt + page.keyBytes);
+  }
+
+  /** The shortest bound that is above `left` and not above `right`. */
+  private shortest(lane: number, left: Uint8Array, right: Uint8Array): Bound {
+    let length = right.length;
+    if (this.laneBytes !== 4) {
+      let shared = 0;
+      while (shared < left.length && left[shared] === right[shared]) shared++;
+      length = Math.min(shared + 1, right.length);
+    }
+    if (length <= this.entryBytesMax >>> 1) return { lane, flags: 0, key: Buffer.from(right.subarray(0, length)) };
+    const key = Buffer.alloc(OUT_BYTES);
+    key.writeInt32LE(this.pages.putOut(right, 0, length), 0);
+    key.writeInt32LE(length, 4);
+    return { lane, flags: KEY_OUT, key };
+  }
+
+  // ---- getting smaller ----
+
+  /** After a removal in the page of the path at `level`: empty pages go, sparse ones join a neighbour. */
+  private shrink(level: number): void {
+    const { refs, slots } = this;
+    const page = this.standOn(refs[level]!, level);
+    if (level === this.height - 1) {
+      if (page.count === 0) {
+        this.givePage(refs[level]!);
+        this.top = NO_REF;
+        this.height = 0;
+      } else if (level > 0 && page.count === 1) {
+        this.top = page.child(0);
+        this.height--;
+        this.givePage(refs[level]!);
+        // It may have been left with one child before.
+        refs[level - 1] = this.top;
+        if (level > 1) this.shrink(level - 1);
+      }
+      return;
+    }
+    if (page.count === 0) {
+      this.givePage(refs[level]!);
+      this.dropChild(level + 1, slots[level + 1]!, true);
+      return this.shrink(level + 1);
+    }
+    if (page.used > this.pageBytes >>> 2) return;
+    const above = this.standOn(refs[level + 1]!, level + 1);
+    if (above.count === 1) return;
+    const leftSlot = Math.min(slots[level + 1]!, above.count - 2);
+    const leftRef = above.child(leftSlot);
+    const rightRef = above.child(leftSlot + 1);
+    above.openKey(leftSlot + 1);
+    // The bound between two inner pages comes down with the first child of the right one.
+    const bound = level > 0 ? above.entryBytes : 0;
+    const bytes =
+      this.standWith(this.otherOf(level), rightRef).used + this.standOn(leftRef, level).used + bound + HEAD_BYTES;
+    if (bytes > this.pageBytes - (this.pageBytes >>> 2)) return;
+    this.join(level, leftSlot, leftRef, rightRef, bytes);
+    this.shrink(level + 1);
+  }
+
+  private otherOf(level: number): Page {
+    return level === 0 ? this.otherLeaf : this.otherInner;
+  }
+
+  /** Joins child `leftSlot + 1` of the path's page above `level` to the one before; together they take `bytes`. */
+  private join(level: number, leftSlot: number, leftRef: Ref, rightRef: Ref, bytes: number): void {
+    const { refs, slots, pages } = this;
+    let into = this.ownPage(leftRef);
+    const at = pages.locate(into);
+    const had = pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
+    let wanted = had;
+    while (wanted < bytes) wanted *= 2;
+    if (wanted > had) into = this.copyPage(into, at, had, wanted);
+    const above = this.standOn(refs[level + 1]!, level + 1);
+    const moved = above.below(leftSlot + 1);
+    above.open(leftSlot + 1);
+    const lane = above.laneOf(leftSlot + 1);
+    const flags = above.entryFlags;
+    const bound = Buffer.from(above.b.subarray(above.entryAt, above.entryAt + above.entryBytes));
+    const right = this.standWith(this.otherOf(level), rightRef);
+    const left = this.standOn(into, level);
+    const seam = left.count;
+    left.append(right, 0, right.count);
+    if (level > 0) {
+      const data = left.resize(seam, flags, bound.length);
+      bound.copy(left.b, data);
+      left.setLane(seam, lane);
+    }
+    this.givePage(rightRef);
+    const parent = this.standOn(refs[level + 1]!, level + 1);
+    parent.setChild(leftSlot, into);
+    parent.setBelow(leftSlot, parent.below(leftSlot) + moved);
+    this.dropChild(level + 1, leftSlot + 1, level === 0);
+    refs[level] = into;
+    slots[level + 1] = leftSlot;
+  }
+
+  /** Takes child `slot` out of the page of the path at `level`; `gives`: and what its bound keeps outside. */
+  private dropChild(level: number, slot: number, gives: boolean): void {
+    const page = this.standOn(this.refs[level]!, level);
+    if (gives) this.giveBound(page, slot);
+    page.remove(slot);
+    if (slot > 0 || page.count === 0) return;
+    // Nothing looks at the first bound: it keeps nothing.
+    this.giveBound(page, 0);
+    page.resize(0, 0, 0);
+  }
+
+  private giveBound(page: Page, slot: number): void {
+    page.open(slot);
+    if ((page.entryFlags & KEY_OUT) === 0) return;
+    this.pages.giveOut(page.word(page.entryAt), page.word(page.entryAt + 4));
+  }
+
+  private givePage(ref: Ref): void {
+    const at = this.pages.locate(ref);
+    const bytes = this.pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
+    this.bytes -= bytes;
+    this.pages.give(ref, bytes);
+  }
+
+  // ---- checking ----
+
+  /** Walks the tree and asserts every invariant. */
+  check(): void {
+    if (this.height === 0) {
+      assert(this.top === NO_REF && this.count === 0 && this.bytes === 0, "an empty tree has nothing");
+      return;
+    }
+    const sum = { bytes: 0, entries: 0 };
+    this.checkPage(this.top, this.height - 1, sum);
+    assert(sum.entries === this.count, "count is the number of entries (B3)");
+    assert(sum.bytes === this.bytes, "bytes is that of all blocks (B3)");
+    this.seekRank(0);
+    let lane = -Infinity;
+    let key: Uint8Array = NOTHING;
+    for (let more = this.settle(); more && this.laneBytes !== 0; more = this.next()) {
+      const here = this.leaf.laneOf(this.at);
+      const own = Uint8Array.from(this.keyAtIndex(this.leaf, this.at));
+      assert(here >= lane, "lanes do not fall over the whole tree");
+      if (here === lane) assert(this.orderOf(key, own) < 0, "keys rise within a lane");
+      lane = here;
+      key = own;
+      const at = this.at;
+      assert(this.seek(lane, key, 0, key.length) && this.at === at, "every entry is found where it is (B2)");
+    }
+  }
+
+  private orderOf(a: Uint8Array, b: Uint8Array): number {
+    if (this.laneBytes === 4 && a.length !== b.length) return a.length - b.length;
+    return Buffer.compare(a, b);
+  }
+
+  private checkPage(ref: Ref, level: number, sum: { bytes: number; entries: number }): void {
+    const page = this.standWith(
+      new Page(this.laneBytes, level > 0, level > 0 ? KeyForm.Whole : this.form, this.pages),
+      ref,
+    );
+    const at = this.pages.locate(ref);
+    assert(
+      ((this.pages.m[(at >> 2) + BLOCK_INFO]! >>> LEVEL_SHIFT) & LEVEL_MASK) === level,
+      "all leaves have the same depth (B1)",
+    );
+    sum.bytes += this.pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
+    if (level === 0) page.check();
+    assert(page.count > 0, "no page is empty (B1)");
+    if (level === 0) {
+      sum.entries += page.count;
+      return;
+    }
+    assert(level < this.height - 1 || page.count > 1, "an inner top has two children or more (B1)");
+    page.open(0);
+    assert(page.entryBytes === 0 && page.entryFlags === 0, "the first child has no bound");
+    for (let i = 0; i < page.count; i++) {
+      const before = sum.entries;
+      this.checkPage(page.child(i), level - 1, sum);
+      assert(sum.entries - before === page.below(i), "a child's entries are counted (B3)");
+    }
+  }
+}
+
+interface Bound {
+  lane: number;
+  flags: number;
+  key: Buffer;
+}
+
+/** First of the sorted `lanes` from `first` to `count` that is at least `lane`; they lie evenly between `low` and `high`. */
+function guess(
+  m: Int32Array,
+  lanes: number,
+  first: number,
+  count: number,
+  lane: number,
+  low: number,
+  high: number,
+): number {
+  if (count === first) return first;
+  let i = first + ((lane - low) / (high - low)) * (count - first) || first;
+  i = i <= first ? first : i >= count ? count - 1 : i | 0;
+  while (i < count && m[lanes + i]! < lane) i++;
+  while (i > first && m[lanes + i - 1]! >= lane) i--;
+  return i;
+}
+
+const HASH_LEAST = -0x80000000;
+const HASH_MOST = 0x7fffffff;
+const NOTHING = new Uint8Array(0);
+const NO_KEY = Buffer.alloc(0);

@@ -1,0 +1,108 @@
+/** Pages over one plain buffer: poisons what is given back, honours pins, and knows what is still out. */
+import { assert } from "../../src/base/assert.ts";
+import type { Pages, Ref } from "../../src/structures/pages.ts";
+
+const UNIT = 64;
+
+export class TestPages implements Pages {
+  b: Buffer;
+  h: Uint16Array;
+  m: Int32Array;
+  f: Float64Array;
+  outBytes: Uint8Array;
+  outAt = 0;
+  pinned = 0;
+  /** Bytes handed out and not given back, by what they were asked for. */
+  readonly out = new Map<Ref, number>();
+  private readonly free = new Map<number, Ref[]>();
+  private fill = 1;
+  private epoch = 0;
+  private retired: { ref: Ref; bytes: number; epoch: number }[] = [];
+  private readonly pins = new Map<number, number>();
+  private nextPin = 1;
+
+  constructor(bytes: number) {
+    const buffer = new ArrayBuffer(bytes);
+    this.b = Buffer.from(buffer);
+    this.h = new Uint16Array(buffer);
+    this.m = new Int32Array(buffer);
+    this.f = new Float64Array(buffer);
+    this.outBytes = this.b;
+  }
+
+  locate(ref: Ref): number {
+    assert(ref > 0 && ref < this.fill, "a reference is one that was handed out");
+    return ref * UNIT;
+  }
+
+  take(bytes: number): Ref {
+    const size = Math.ceil(bytes / UNIT);
+    let ref = this.free.get(size)?.pop();
+    if (ref === undefined) {
+      ref = this.fill;
+      this.fill += size;
+      assert(this.fill * UNIT <= this.b.length, "the test's memory is large enough");
+    }
+    this.out.set(ref, bytes);
+    this.b.fill(0xdd, ref * UNIT, (ref + size) * UNIT);
+    return ref;
+  }
+
+  give(ref: Ref, bytes: number): void {
+    assert(this.out.get(ref) === bytes, "a block is given back once, as it was taken");
+    if (this.pins.size > 0) {
+      this.retired.push({ ref, bytes, epoch: this.epoch });
+      this.out.set(ref, -bytes);
+      return;
+    }
+    this.free_(ref, bytes);
+  }
+
+  private free_(ref: Ref, bytes: number): void {
+    const size = Math.ceil(bytes / UNIT);
+    this.b.fill(0xee, ref * UNIT, (ref + size) * UNIT);
+    this.out.delete(ref);
+    const list = this.free.get(size) ?? [];
+    list.push(ref);
+    this.free.set(size, list);
+  }
+
+  youngest(): number {
+    return this.epoch + 1;
+  }
+
+  /** Pins everything as it is. Returns the pin. */
+  pin(): number {
+    this.epoch++;
+    this.pinned = this.epoch;
+    this.pins.set(this.nextPin, this.epoch);
+    return this.nextPin++;
+  }
+
+  unpin(pin: number): void {
+    this.pins.delete(pin);
+    const oldest = Math.min(...this.pins.values(), Infinity);
+    if (this.pins.size === 0) this.pinned = 0;
+    const waiting = this.retired;
+    this.retired = [];
+    for (const item of waiting) {
+      if (item.epoch < oldest) this.free_(item.ref, item.bytes);
+      else this.retired.push(item);
+    }
+  }
+
+  putOut(source: Uint8Array, offset: number, length: number): Ref {
+    const ref = this.take(length);
+    this.b.set(source.subarray(offset, offset + length), ref * UNIT);
+    return ref;
+  }
+  giveOut(ref: Ref, length: number): void {
+    this.give(ref, length);
+  }
+  openOut(ref: Ref, length: number, position: number): number {
+    this.outBytes = this.b;
+    this.outAt = ref * UNIT + position;
+    // In pieces, as a value of many chunks would be.
+    return Math.min(length - position, 100);
+  }
+}

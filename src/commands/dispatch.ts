@@ -188,7 +188,7 @@ export class Dispatcher {
         reply.error(ErrorText.outOfMemory);
         return Done;
       }
-      if (this.store.pool.freeChunks < CHUNKS_AHEAD && !this.mayGrow()) return this.refuseFull();
+      if (this.store.pool.freeChunks < this.store.pool.kept + CHUNKS_AHEAD && !this.mayGrow()) return this.refuseFull();
     }
     if (this.paused !== Pause.None && this.isHeldBack(spec)) return Paused;
     this.calls[index] = this.calls[index]! + 1;
@@ -270,7 +270,11 @@ export class Dispatcher {
       }
       for (let shard = 0; shard < store.shards; shard++) if (wanted[shard] === 1) held[count++] = shard;
       // Each shard may have to open a segment: with the room there from the start, nothing is done by halves.
-      if ((spec.flags & DENY_OOM) !== 0 && store.pool.freeChunks < count + CHUNKS_AHEAD && !this.mayGrow()) {
+      if (
+        (spec.flags & DENY_OOM) !== 0 &&
+        store.pool.freeChunks < store.pool.kept + count + CHUNKS_AHEAD &&
+        !this.mayGrow()
+      ) {
         return this.refuseFull();
       }
     }

@@ -41,13 +41,20 @@ const GROWING = POOL_AT + 6;
 /** Last chunk of the list of free ones. */
 const FREE_LAST = POOL_AT + 7;
 
+/** A change opens at most a segment of the log and one of the heap. Tests with tiny regions keep nothing. */
+const KEPT_PER_WORKER = 2;
+
 export class FramePool {
   private readonly words: Int32Array;
   private readonly chunksPerRegion: number;
+  /** Free chunks that are kept for takers in the middle of a change, who set `urgent` meanwhile. */
+  readonly kept: number;
+  urgent = false;
 
   constructor(private readonly arena: Arena) {
     this.words = arena.control.i32;
     this.chunksPerRegion = arena.control.geometry.regionBytes >>> 20;
+    this.kept = Math.min(arena.control.geometry.workers * KEPT_PER_WORKER, this.chunksPerRegion >>> 4);
   }
 
   /** Puts the chunks of a new region on the free list, then publishes the region. Called by the region's maker only. */
@@ -256,7 +263,7 @@ export class FramePool {
   private takeChunk(kind: FrameSize): Place {
     const w = this.words;
     const chunk = w[FREE_LIST]!;
-    if (chunk === 0) return NO_PLACE;
+    if (chunk === 0 || (!this.urgent && w[FREE_CHUNKS]! <= this.kept)) return NO_PLACE;
     this.remove(FREE_LIST, chunk);
     w[this.entry(chunk)] = kind;
     w[FREE_CHUNKS] = w[FREE_CHUNKS]! - 1;

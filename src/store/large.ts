@@ -140,6 +140,8 @@ export class StagedValue {
 export class LargeValues {
   /** Bytes in chunks linked minus freed through this object: this worker's part of used memory. */
   usedBytes = 0;
+  /** Called when a pin is gone; the oldest epoch that is still pinned is `oldest`. For other users of the pins. */
+  onUnpinned: (shard: number, header: number, oldest: number) => void = () => {};
 
   constructor(
     private readonly arena: Arena,
@@ -346,6 +348,7 @@ export class LargeValues {
       const epoch = c[header + PIN_AT + i]!;
       if (epoch !== 0 && epoch < oldest) oldest = epoch;
     }
+    this.onUnpinned(shard, header, oldest);
     this.freeRetiredTrees(shard, header, oldest, nowSeconds);
     while (c[header + RETIRED_HEAD_AT] !== NO_ADDRESS) {
       const block = c[header + RETIRED_HEAD_AT]!;

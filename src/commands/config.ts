@@ -88,7 +88,7 @@ function argument(call: Call, i: number): Buffer {
 function get(call: Call, reply: Reply): void {
   const patterns: Buffer[] = [];
   for (let i = 2; i < call.argCount; i++) patterns.push(argument(call, i));
-  const found = configGet(call.config, patterns);
+  const found = configGet(call.config, patterns, call.config.flag("server.disable_dangerous_commands"));
   reply.map(found.length);
   for (const [name, value] of found) {
     reply.text(name);

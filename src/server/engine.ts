@@ -8,7 +8,7 @@ import type { OutputBufferLimit } from "../base/config/syntax.ts";
 import { Call } from "../commands/call.ts";
 import { Dispatcher } from "../commands/dispatch.ts";
 import type { ServerServices } from "../commands/services.ts";
-import { commandTable } from "../commands/table.ts";
+import { clientTable } from "../commands/table.ts";
 import { keyspacesOf } from "../memory/control.ts";
 import type { Arena } from "../memory/arena.ts";
 import { Parser } from "../protocol/parser.ts";
@@ -65,7 +65,7 @@ export class Engine {
       unauthenticatedBulk: config.number("server.preauth_max_bulk_len"),
     });
     const call = new Call(this.store, this.keyspaces, clock, config, services);
-    this.dispatcher = new Dispatcher(commandTable(), call, this.reply);
+    this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.cells = new Cells(control, worker);
     this.maxMemory = config.maxMemoryBytes;
     this.turnCommands = config.number("server.turn_max_commands");

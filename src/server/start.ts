@@ -18,6 +18,7 @@ import {
   StartupError,
 } from "../base/errors.ts";
 import type { LogRoot } from "../base/log.ts";
+import { DANGEROUS } from "../commands/names.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
 import {
@@ -29,7 +30,7 @@ import {
   FRAME_WORDS,
   NO_PLACE,
 } from "../memory/arena.ts";
-import { CAN_RELEASE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
+import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 
@@ -57,6 +58,7 @@ const STOP_MS = 5000;
 export async function startServer(config: Config, logs: LogRoot): Promise<number> {
   const log = logs.target("server");
   if (!MUTANTS.includes(MUTANT)) throw new StartupError(`no mutant is called ${MUTANT}`, [], 1);
+  if (config.flag("server.disable_dangerous_commands")) log.info(`disabled commands: ${DANGEROUS.join(", ")}`);
   const descriptors = raiseDescriptorLimit();
   const lock = takeDataDirectory(resolve(config.text("storage.data_dir")));
   await tryBind(config);
@@ -114,7 +116,7 @@ function regionsFor(maxMemory: number, regionBytes: number): number {
 /** Makes the data directory and takes its lock. Returns the descriptor that holds the lock. */
 function takeDataDirectory(path: string): number {
   let descriptor: number;
-  const lockPath = join(path, "ferrite.lock");
+  const lockPath = join(path, LOCK_FILE);
   try {
     mkdirSync(path, { recursive: true, mode: 0o750 });
     descriptor = openSync(lockPath, "a+");

@@ -187,7 +187,6 @@ describe("what this version does not have", () => {
     "[storage]\ntiering = true",
     "[server]\ntcp_fast_open = true",
     '[storage]\nmaxmemory_policy = "allkeys-lru"',
-    '[server]\nrename_commands = { "FLUSHALL" = "" }',
     '[replication]\nprimary_host = "10.0.0.1"',
     '[replication]\nreplicaof = "10.0.0.1:6379"',
     "[redis]\ncluster_enabled = true",
@@ -355,6 +354,14 @@ describe("where values come from", () => {
     expect(config.number("server.port")).toBe(6379);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain("Kubernetes");
+  });
+
+  test("a variable that is set to nothing counts as not set", () => {
+    const environment = { FERRITE_SERVER_PORT: "", FERRITE_PORT: "", FERRITE_PASSWORD: "", FERRITE_CONFIG: "" };
+    const { config, warnings } = load({ environment });
+    expect(config.provenance("server.port").kind).toBe("default");
+    expect(config.provenance("server.password").kind).toBe("default");
+    expect(warnings).toEqual([]);
   });
 
   test("flags take Redis's names and units", () => {

@@ -10,7 +10,7 @@ function fresh(): Config {
 }
 
 function get(config: Config, name: string): string {
-  return configGet(config, [name])[0]?.[1] ?? "(none)";
+  return configGet(config, [name], false)[0]?.[1] ?? "(none)";
 }
 
 function set(config: Config, ...words: string[]): string {
@@ -55,7 +55,7 @@ const NOT_YET_SETTABLE = [
 
 describe("against Redis 7.0.15", () => {
   test("CONFIG GET * has every name, with Redis's default where none other is meant", () => {
-    const ours = Object.fromEntries(configGet(fresh(), ["*"]));
+    const ours = Object.fromEntries(configGet(fresh(), ["*"], false));
     const expected: Record<string, string> = {
       ...redis,
       ...OTHER_DEFAULTS,
@@ -146,13 +146,13 @@ describe("against Redis 7.0.15", () => {
 
 describe("CONFIG GET", () => {
   test("a plain name is answered as it was asked, once, in any case", () => {
-    expect(configGet(fresh(), ["HZ", "hz"])).toEqual([["HZ", "10"]]);
-    expect(configGet(fresh(), ["nosuch"])).toEqual([]);
-    expect(configGet(fresh(), [new TextEncoder().encode("maxclients")])).toEqual([["maxclients", "10000"]]);
+    expect(configGet(fresh(), ["HZ", "hz"], false)).toEqual([["HZ", "10"]]);
+    expect(configGet(fresh(), ["nosuch"], false)).toEqual([]);
+    expect(configGet(fresh(), [new TextEncoder().encode("maxclients")], false)).toEqual([["maxclients", "10000"]]);
   });
 
   test("several patterns give each match once", () => {
-    expect(configGet(fresh(), ["maxmemory", "maxm*s", "[gh]z"]).map(([name]) => name)).toEqual([
+    expect(configGet(fresh(), ["maxmemory", "maxm*s", "[gh]z"], false).map(([name]) => name)).toEqual([
       "maxmemory",
       "maxmemory-clients",
       "maxmemory-samples",
@@ -161,8 +161,8 @@ describe("CONFIG GET", () => {
   });
 
   test("Ferrite's own names are known, and listed only by a pattern with a dot", () => {
-    expect(configGet(fresh(), ["server.turn_max_commands"])).toEqual([["server.turn_max_commands", "256"]]);
-    expect(configGet(fresh(), ["metrics.*"]).map(([name]) => name)).toEqual([
+    expect(configGet(fresh(), ["server.turn_max_commands"], false)).toEqual([["server.turn_max_commands", "256"]]);
+    expect(configGet(fresh(), ["metrics.*"], false).map(([name]) => name)).toEqual([
       "metrics.enabled",
       "metrics.bind",
       "metrics.port",
@@ -196,7 +196,11 @@ describe("CONFIG SET", () => {
     );
     expect(get(config, "maxmemory")).toBe("0");
     expect(set(config, "maxmemory", "5mb", "hz", "50", "timeout", "7")).toBe("OK");
-    expect(configGet(config, ["maxmemory", "hz", "timeout"]).map(([, value]) => value)).toEqual(["5242880", "50", "7"]);
+    expect(configGet(config, ["maxmemory", "hz", "timeout"], false).map(([, value]) => value)).toEqual([
+      "5242880",
+      "50",
+      "7",
+    ]);
     expect(config.number("storage.expire_check_interval")).toBe(20);
   });
 

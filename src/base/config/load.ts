@@ -229,8 +229,9 @@ export function environmentNames(): ReadonlyMap<string, string> {
 
 function environmentLayer(environment: Readonly<Record<string, string | undefined>>, warnings: string[]): Assignment[] {
   const layer: Assignment[] = [];
-  for (const [variable, value] of Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (!variable.startsWith("FERRITE_") || value === undefined || OTHER_VARIABLES.has(variable)) continue;
+  for (const [variable, value = ""] of Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    // Set to nothing is as not set: compose files and unit files write `FERRITE_SERVER_PORT=` for "leave it".
+    if (!variable.startsWith("FERRITE_") || value === "" || OTHER_VARIABLES.has(variable)) continue;
     // Kubernetes sets these beside a Service called "ferrite".
     if (/^FERRITE_(SERVICE_|PORT_\d)/.test(variable)) continue;
     if (variable === "FERRITE_PORT" && value.includes("://")) {

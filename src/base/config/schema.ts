@@ -324,14 +324,12 @@ const SERVER = [
   key("server.disable_dangerous_commands", {
     type: "bool",
     default: false,
-    support: "switch",
-    doc: "Refuse KEYS, FLUSHDB, FLUSHALL, CONFIG SET/REWRITE/RESETSTAT, DEBUG, SHUTDOWN, SAVE and their like.",
+    doc: "Refuse KEYS, FLUSHDB, FLUSHALL, SWAPDB, CONFIG SET/REWRITE/RESETSTAT, DEBUG, SHUTDOWN, SAVE, BGSAVE, BGREWRITEAOF, REPLICAOF, SLAVEOF, FAILOVER, MIGRATE, MODULE and MONITOR. CONFIG GET stays, with secrets hidden.",
   }),
   key("server.rename_commands", {
     type: "table",
     default: {},
-    support: "switch",
-    doc: 'New names of commands for clients: { "FLUSHALL" = "" } removes one.',
+    doc: 'New names of commands for clients: { "KEYS" = "KEYS_DISABLED", "FLUSHALL" = "" }; the empty name removes the command. "CONFIG|SET" names a subcommand.',
   }),
   key("server.acl_file", {
     type: "path",

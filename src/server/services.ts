@@ -291,6 +291,10 @@ export class Services implements ServerServices {
     this.ask({ kind: "config", changes }, done);
   }
 
+  rewriteConfig(done: (failure: string) => void): void {
+    this.ask({ kind: "rewriteConfig" }, ([answer]) => done(answer?.kind === "rewritten" ? answer.failure : ""));
+  }
+
   shutdown(): void {
     this.tell({ kind: "shutdown" });
   }
@@ -432,6 +436,8 @@ export class Services implements ServerServices {
         return { kind: "unblocked", found: this.endBlock(ask.client, ask.withError) };
       case "reset":
         this.resetBase();
+        return { kind: "done" };
+      case "rewriteConfig": // the main thread's to answer
         return { kind: "done" };
     }
   }

@@ -17,6 +17,8 @@ import {
   outOfMemory,
   StartupError,
 } from "../base/errors.ts";
+import { tryRewriteConfig } from "../base/config/rewrite.ts";
+import { realFiles } from "../base/files.ts";
 import type { LogRoot } from "../base/log.ts";
 import { DANGEROUS } from "../commands/names.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
@@ -247,6 +249,11 @@ class Supervisor {
         if (++this.stopped === this.facts.workers) this.exit(0);
         return;
       case "ask":
+        if (message.ask.kind === "rewriteConfig") {
+          const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig() }];
+          this.send(message.worker, { kind: "answers", id: message.id, answers });
+          return;
+        }
         if (message.ask.kind === "config") {
           this.config.apply(message.ask.changes);
           this.memory.allowRegions(regionsFor(this.config.maxMemoryBytes, this.config.number("storage.region_size")));
@@ -266,6 +273,15 @@ class Supervisor {
         this.send(message.to, { kind: "answers", id: message.id, answers: pending.answers });
       }
     }
+  }
+
+  /** CONFIG REWRITE. Returns why it failed, "" when it did not. */
+  private rewriteConfig(): string {
+    const log = this.logs.target("config");
+    const failure = tryRewriteConfig(realFiles, this.config);
+    if (failure === "") log.info(`${this.config.source}: rewritten by CONFIG REWRITE`);
+    else log.warn(`CONFIG REWRITE: ${this.config.source} is left as it was: ${failure}`);
+    return failure;
   }
 
   /** Makes another region and announces it: every worker holds it before any address in it can be met. */

@@ -62,6 +62,12 @@ describe("values of a file", () => {
     expect(errorOf("[storage]\nmax_memory = 99999999999999999999")).toContain("too large to be exact");
   });
 
+  test("line ends may be those of Windows, behind comments too", () => {
+    const config = fromText("# a\r\n[server] # b\r\nclient_timeout = 7 # c\r\n");
+    expect(config.number("server.client_timeout")).toBe(7);
+    expect(config.provenance("server.client_timeout").text).toBe("ferrite.toml:3");
+  });
+
   test("times take units", () => {
     const config = fromText(
       '[server]\nclient_timeout = "5m"\nbusy_reply_threshold = "2s"\n[storage]\nexpire_check_interval = 50',

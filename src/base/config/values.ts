@@ -144,7 +144,8 @@ function numberText(value: number): string {
 }
 
 /** A value as the TOML parser returned it. Reasons read "expected ..., found ...". */
-export function parseTomlValue(rule: ValueRule, found: unknown): Parsed {
+export function parseTomlValue(rule: ValueRule, given: unknown): Parsed {
+  const found = typeof given === "bigint" ? exactNumber(given) : given;
   const refused = (): Refusal => new Refusal(`expected ${expectation(rule)}, found ${describe(found)}`);
   switch (rule.type) {
     case "bool":
@@ -172,6 +173,11 @@ export function parseTomlValue(rule: ValueRule, found: unknown): Parsed {
       }
       return typeof found === "string" ? parseText(rule, found) : refused();
   }
+}
+
+/** An integer beyond 2^53, where a number means the same one (as integerText prints it); else it stays a bigint. */
+function exactNumber(value: bigint): number | bigint {
+  return integerText(Number(value)) === String(value) ? Number(value) : value;
 }
 
 /** A value as text: an environment variable, a `--set` flag, or a TOML string. */

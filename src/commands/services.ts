@@ -98,6 +98,8 @@ export interface ServerServices {
   setActiveExpire(on: boolean, done: () => void): void;
   /** Reads the clock anew and removes every expired key of all shards. */
   expirePass(): void;
+  /** Writes a warning to the log; a server without one (embedded) leaves this out. */
+  writeLog?(text: string): void;
   /** Stops the server in an orderly way. */
   shutdown(): void;
   /** Reply of a Later command: writes to the session's connection, and lets it read on or closes it. */

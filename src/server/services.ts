@@ -113,6 +113,11 @@ export class Services implements ServerServices {
   ) {
     this.cells = new Cells(control, worker);
     this.maxClientsPossible = facts.clientsPossible;
+    config.addCheck("server.maxclients", (value) =>
+      Number(value) <= facts.clientsPossible
+        ? null
+        : `The operating system is not able to handle the specified number of clients, try with ${facts.clientsPossible}`,
+    );
     this.startedMs = facts.startedMs;
     this.workers = facts.workers;
     this.runId = facts.runId;

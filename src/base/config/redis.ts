@@ -146,6 +146,7 @@ export function configSet(
 /** Output limits of the classes not named keep their present value; all else is parsed by itself. */
 function setText(config: Config, spec: KeySpec, text: string): ConfigValue | Refusal {
   if (spec.name !== "server.client_output_buffer_limit") return parseRedisText(spec, text);
+  if (text === "") return config.get(spec.name);
   const alone = parseRedisText(spec, text);
   return alone instanceof Refusal
     ? alone

@@ -240,6 +240,12 @@ describe("keys that must agree", () => {
     expect(fromText('[server]\npassword = "p"').requiredPassword).toBe("p");
     expect(fromText('[server]\nrequire_auth = "auto"\npassword = "p"').requiredPassword).toBe("p");
     expect(fromText('[server]\nrequire_auth = false\npassword = "p"').requiredPassword).toBe("");
+    for (const spelling of ['password = "p"', 'requirepass = "p"', '[security]\nrequirepass = "p"']) {
+      expect(fromText(`[server]\nrequire_auth = true\n${spelling}`).requiredPassword).toBe("p");
+    }
+    expect(errorOf('[server]\nrequire_auth = true\npassword = "p"\n[security]\nrequirepass = "q"')).toContain(
+      "set the same thing to different values",
+    );
   });
 
   test("something must be listened on", () => {

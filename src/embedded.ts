@@ -18,7 +18,7 @@ import { realFiles } from "./base/files.ts";
 import { COMMIT, VERSION } from "./base/version.ts";
 import type { ClientLine, KillFilter, ProcessUse, ServerServices, ServerTotals } from "./commands/services.ts";
 import type { Session } from "./commands/session.ts";
-import type { CommandTable } from "./commands/table.ts";
+import { checkCommandNames, type CommandTable } from "./commands/table.ts";
 import type { Reply } from "./protocol/reply.ts";
 import { Client, type ClientHost, type Transport } from "./server/client.ts";
 import { clientLine, isBlocked, matchesFilter } from "./server/client-line.ts";
@@ -35,6 +35,10 @@ export interface OpenOptions {
   maxMemory?: number;
   /** Databases for SELECT; default 16. */
   databases?: number;
+  /** New names of commands, "" = removed (server.rename_commands). */
+  renameCommands?: Readonly<Record<string, string>>;
+  /** Refuses KEYS, FLUSHALL, CONFIG SET and their like (server.disable_dangerous_commands). */
+  disableDangerousCommands?: boolean;
   /** Time as the commands see it; default: the system's. */
   clock?: Clock;
 }
@@ -64,12 +68,15 @@ export class Ferrite {
     config.onChange("storage.max_memory", () => memory.allowRegions(regionsFor(config.maxMemoryBytes)));
   }
 
-  /** Makes an empty data set. */
+  /** Makes an empty data set. Throws ConfigError when commands cannot be renamed as wished. */
   static open(options: OpenOptions = {}): Ferrite {
     const config = new Config("", readMachine(realFiles));
     const from = { kind: "flag", text: "Ferrite.open" } as const;
     if (options.maxMemory !== undefined) config.place("storage.max_memory", options.maxMemory, from);
     if (options.databases !== undefined) config.place("server.databases", options.databases, from);
+    if (options.renameCommands !== undefined) config.place("server.rename_commands", options.renameCommands, from);
+    if (options.disableDangerousCommands === true) config.place("server.disable_dangerous_commands", true, from);
+    checkCommandNames(config);
     const seeds = crypto.getRandomValues(new Int32Array(2));
     const memory = new Memory({
       shards: 1,

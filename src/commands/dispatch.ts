@@ -16,7 +16,7 @@ import { MUTANT } from "../memory/lock.ts";
 import type { Parser } from "../protocol/parser.ts";
 import { BATCH_MAX } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
+import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
 import { VERSION } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
@@ -167,7 +167,9 @@ export class Dispatcher {
     if (spec.subcommands !== undefined && argCount > 1) {
       const sub = table.findSubcommand(spec, call.argText(1));
       if (sub === null) {
-        reply.error(unknownSubcommand(call.argText(1), spec.name));
+        const typed = call.argText(0).toUpperCase();
+        const refused = `${spec.name}|${call.argText(1).toUpperCase()}`;
+        reply.error(table.isDisabled(refused) ? disabledCommand(refused) : unknownSubcommand(call.argText(1), typed));
         return Done;
       }
       spec = sub;
@@ -355,6 +357,10 @@ export class Dispatcher {
     const name = untilNul(call.argText(0));
     // A browser was made to talk to us (cross-protocol scripting): nothing it says is obeyed.
     if (name.toUpperCase() === "POST" || name.toUpperCase() === "HOST:") return Close;
+    if (this.table.isDisabled(name.toUpperCase())) {
+      reply.error(disabledCommand(name));
+      return Done;
+    }
     const args: string[] = [];
     for (let i = 1; i < call.argCount && i < 20; i++) {
       args.push(untilNul(latin1Text(call.bytes, call.argAt(i), Math.min(call.argBytes(i), 128))));

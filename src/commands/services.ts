@@ -98,10 +98,17 @@ export interface ServerServices {
   setActiveExpire(on: boolean, done: () => void): void;
   /** Reads the clock anew and removes every expired key of all shards. */
   expirePass(): void;
+  /** Writes a warning to the log; a server without one (embedded) leaves this out. */
+  writeLog?(text: string): void;
   /** Stops the server in an orderly way. */
   shutdown(): void;
   /** Reply of a Later command: writes to the session's connection, and lets it read on or closes it. */
   resume(session: Session, write: (reply: Reply) => void, close?: boolean): void;
+  /**
+   * Writes the running configuration into its file (CONFIG REWRITE). `done` hears why it could not, "" when it could.
+   * There only where `configFile` is not "".
+   */
+  rewriteConfig?(done: (failure: string) => void): void;
   // Waiting is for clients that are beside each other: a server without workers of its own (embedded) leaves these out.
 
   /**

@@ -266,6 +266,19 @@ export class Reply {
     this.head(this.protocol === 3 ? 62 : 42, count);
   }
 
+  /** Attributes of the reply that follows, RESP3 only: `pairs` of name and value come next. */
+  attribute(pairs: number): void {
+    this.head(124, pairs);
+  }
+  /** An integer of any size: its digits in RESP2. */
+  bigNumber(digits: string): void {
+    if (this.protocol !== 3) return this.text(digits);
+    this.ensure(digits.length + 3);
+    this.bytes[this.at++] = 40;
+    this.at += this.bytes.write(digits, this.at, "latin1");
+    this.line();
+  }
+
   private head(type: number, count: number): void {
     this.ensure(24);
     this.bytes[this.at++] = type;

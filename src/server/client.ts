@@ -11,6 +11,7 @@
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../commands/spec.ts";
 import { Replies, Session } from "../commands/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
+import { ErrorText } from "../protocol/errors.ts";
 import type { PinnedRange, Reply, ReplyTarget } from "../protocol/reply.ts";
 import { StagedValue } from "../store/large.ts";
 import { INLINE_VALUE_MAX } from "../store/record.ts";
@@ -78,6 +79,8 @@ export class Client implements ReplyTarget {
   /** Monotonic ms since when the output has been above its soft limit, 0 = it is not. */
   private overSoftSince = 0;
   private inputHeld = false;
+  /** Monotonic ms since when the command at the head is retried, 0 = it is not. */
+  private retriedSince = 0;
   suspended = false;
   waiting = false;
   paused = false;
@@ -180,6 +183,7 @@ export class Client implements ReplyTarget {
               ? dispatcher.run(parser, i, bytes, session, this.staged)
               : this.runMuted(i, bytes);
           if (outcome === Done) {
+            if (this.retriedSince !== 0) this.retriedSince = 0;
             if (this.staged.length > 0) this.dropStaged();
             if (i % LOOK_AT_CLOCK !== LOOK_AT_CLOCK - 1 || i === count - 1) continue;
             const now = engine.clock.monotonicMs();
@@ -216,6 +220,11 @@ export class Client implements ReplyTarget {
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
     const wasStaged = this.staged.length > 0;
+    if (outcome === Retry && this.isOverdue()) {
+      this.refuseBusy();
+      return endOf;
+    }
+    if (outcome !== Retry) this.retriedSince = 0;
     if (outcome === Retry || outcome === Paused) {
       if (outcome === Retry) {
         this.later();
@@ -235,6 +244,24 @@ export class Client implements ReplyTarget {
     if (outcome === Close) this.closing = true;
     if (wasStaged) this.dropStaged();
     return endOf;
+  }
+
+  /** Counts how long the command that is to be retried has waited; true when that is beyond busy_reply_threshold. */
+  private isOverdue(): boolean {
+    const now = this.engine.monotonicMs;
+    if (this.retriedSince === 0) this.retriedSince = now;
+    return now - this.retriedSince > this.engine.busyMs;
+  }
+
+  /** Answers BUSY instead of trying once more; what follows the command has its turn. */
+  private refuseBusy(): void {
+    const { session } = this;
+    if (session.replies === Replies.On) this.engine.reply.error(ErrorText.busy);
+    else if (session.replies === Replies.Skipping) session.replies = Replies.On;
+    this.retriedSince = 0;
+    this.progress.clear();
+    this.dropStaged();
+    this.later();
   }
 
   /**

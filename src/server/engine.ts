@@ -8,9 +8,10 @@ import type { OutputBufferLimit } from "../base/config/syntax.ts";
 import { Call } from "../commands/call.ts";
 import { Dispatcher } from "../commands/dispatch.ts";
 import type { ServerServices } from "../commands/services.ts";
-import { commandTable } from "../commands/table.ts";
+import { clientTable } from "../commands/table.ts";
 import { keyspacesOf } from "../memory/control.ts";
 import type { Arena } from "../memory/arena.ts";
+import { SharedClock } from "../memory/shared-clock.ts";
 import { Parser } from "../protocol/parser.ts";
 import { type PinnedRange, Reply } from "../protocol/reply.ts";
 import { Keyspaces, Maintenance } from "../store/maintenance.ts";
@@ -18,6 +19,8 @@ import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
 
 export class Engine {
+  /** The given clock, as DEBUG CLOCK moves it. */
+  readonly clock: SharedClock;
   readonly store: Store;
   readonly keyspaces: Keyspaces;
   readonly maintenance: Maintenance;
@@ -31,6 +34,8 @@ export class Engine {
   turnCommands: number;
   /** Time of one connection in one turn, ms. */
   turnMs: number;
+  /** Time after which a command that waits for a lock answers BUSY, ms. */
+  busyMs: number;
   /** Most bytes of input a connection may have waiting. */
   queryBytesMax: number;
   /** Output limits of ordinary clients; 0 = none. */
@@ -46,11 +51,12 @@ export class Engine {
   constructor(
     readonly arena: Arena,
     readonly worker: number,
-    readonly clock: Clock,
+    clock: Clock,
     readonly config: Config,
     services: ServerServices,
   ) {
     const { control } = arena;
+    this.clock = new SharedClock(clock, control);
     this.store = new Store(arena, worker);
     this.keyspaces = new Keyspaces(control, keyspacesOf(control.geometry.databases));
     this.maintenance = new Maintenance(this.store, this.keyspaces, {
@@ -64,12 +70,13 @@ export class Engine {
       unauthenticatedArguments: config.number("server.preauth_max_arguments"),
       unauthenticatedBulk: config.number("server.preauth_max_bulk_len"),
     });
-    const call = new Call(this.store, this.keyspaces, clock, config, services);
-    this.dispatcher = new Dispatcher(commandTable(), call, this.reply);
+    const call = new Call(this.store, this.keyspaces, this.clock, config, services);
+    this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.cells = new Cells(control, worker);
     this.maxMemory = config.maxMemoryBytes;
     this.turnCommands = config.number("server.turn_max_commands");
     this.turnMs = config.number("server.turn_max_microseconds") / 1000;
+    this.busyMs = busyThreshold(config);
     this.queryBytesMax = config.number("server.query_buffer_limit");
     this.outputLimit = config.outputBufferLimits.normal;
     call.stringMax = config.number("server.proto_max_bulk_len");
@@ -77,6 +84,7 @@ export class Engine {
       this.maxMemory = config.maxMemoryBytes;
       this.turnCommands = config.number("server.turn_max_commands");
       this.turnMs = config.number("server.turn_max_microseconds") / 1000;
+      this.busyMs = busyThreshold(config);
       this.queryBytesMax = config.number("server.query_buffer_limit");
       this.outputLimit = config.outputBufferLimits.normal;
       this.parser.limits.bulkMax = config.number("server.proto_max_bulk_len");
@@ -176,4 +184,9 @@ export class Engine {
   }
   /** Where the next round of maintenance begins, so that a short budget reaches all shards in turn. */
   private nextShard: number;
+}
+
+/** server.busy_reply_threshold; 0 = commands wait for ever. */
+function busyThreshold(config: Config): number {
+  return config.number("server.busy_reply_threshold") || Number.POSITIVE_INFINITY;
 }

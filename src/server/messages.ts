@@ -23,12 +23,15 @@ export type Ask =
   | { kind: "pause"; mode: Pause; untilMs: number }
   | { kind: "unpause" }
   | { kind: "unblock"; client: number; withError: boolean }
-  | { kind: "reset" };
+  | { kind: "reset" }
+  /** The main thread alone does it, and answers. */
+  | { kind: "rewriteConfig" };
 
 export type Answer =
   | { kind: "clients"; lines: ClientLine[] }
   | { kind: "killed"; count: number; askerMatched: boolean }
   | { kind: "unblocked"; found: boolean }
+  | { kind: "rewritten"; failure: string }
   | { kind: "done" };
 
 export type ToWorker =

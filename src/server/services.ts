@@ -1,6 +1,7 @@
 /** What a worker's handlers may ask of the server: sums of the cells at once, everything else over the main thread. */
 import { heapSize } from "bun:jsc";
 import { realFiles, readText } from "../base/files.ts";
+import type { Logger } from "../base/log.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
@@ -64,6 +65,7 @@ interface Sample {
 
 export class Services implements ServerServices {
   engine!: Engine;
+  log!: Logger;
   rejected = 0;
   private readonly cells: Cells;
   private readonly pending = new Map<number, (answers: Answer[]) => void>();
@@ -111,6 +113,11 @@ export class Services implements ServerServices {
   ) {
     this.cells = new Cells(control, worker);
     this.maxClientsPossible = facts.clientsPossible;
+    config.addCheck("server.maxclients", (value) =>
+      Number(value) <= facts.clientsPossible
+        ? null
+        : `The operating system is not able to handle the specified number of clients, try with ${facts.clientsPossible}`,
+    );
     this.startedMs = facts.startedMs;
     this.workers = facts.workers;
     this.runId = facts.runId;
@@ -291,6 +298,14 @@ export class Services implements ServerServices {
     this.ask({ kind: "config", changes }, done);
   }
 
+  rewriteConfig(done: (failure: string) => void): void {
+    this.ask({ kind: "rewriteConfig" }, ([answer]) => done(answer?.kind === "rewritten" ? answer.failure : ""));
+  }
+
+  writeLog(text: string): void {
+    this.log.warn(text);
+  }
+
   shutdown(): void {
     this.tell({ kind: "shutdown" });
   }
@@ -330,7 +345,7 @@ export class Services implements ServerServices {
 
   private awaitPauseEnd(): void {
     if (this.pauseTimer !== null) clearTimeout(this.pauseTimer);
-    const left = this.pausedUntilMs - systemClock.wallMs();
+    const left = this.pausedUntilMs - this.engine.clock.wallMs();
     if (left <= 0) return this.unpause();
     this.pauseTimer = setTimeout(() => this.awaitPauseEnd(), Math.min(left, TIMER_MS_MAX));
   }
@@ -432,6 +447,8 @@ export class Services implements ServerServices {
         return { kind: "unblocked", found: this.endBlock(ask.client, ask.withError) };
       case "reset":
         this.resetBase();
+        return { kind: "done" };
+      case "rewriteConfig": // the main thread's to answer
         return { kind: "done" };
     }
   }

@@ -72,6 +72,7 @@ class DataWorker implements ClientHost {
     this.services = new Services(worker, control, facts, this.clients, config, tell);
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.services.engine = this.engine;
+    this.services.log = this.log;
     this.heapAfterFull = heapSize();
   }
 

@@ -105,7 +105,9 @@ describe("COMMAND", () => {
   });
 
   test("LIST FILTERBY", async () => {
-    expect(await ask("COMMAND", "LIST", "FILTERBY", "PATTERN", "CONFIG|re*")).toBe('*["config|resetstat"]');
+    expect(await ask("COMMAND", "LIST", "FILTERBY", "PATTERN", "CONFIG|re*")).toBe(
+      '*["config|resetstat", "config|rewrite"]',
+    );
     expect(await ask("COMMAND", "LIST", "FILTERBY", "ACLCAT", "nothing")).toBe("*[]");
     expect(await ask("COMMAND", "LIST", "FILTERBY", "MODULE", "nothing")).toBe("*[]");
     expect(items(await client.command("COMMAND", "LIST", "FILTERBY", "ACLCAT", "dangerous")).map(text)).toContain(

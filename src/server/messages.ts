@@ -1,6 +1,6 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
-import type { ClientLine, KillFilter, Pause } from "../commands/services.ts";
+import type { ClientFilter, ClientLine, Pause } from "../commands/services.ts";
 
 /** Facts about the process that every worker tells in INFO. */
 export interface ProcessFacts {
@@ -15,20 +15,22 @@ export interface ProcessFacts {
 
 /** What one worker asks of all. */
 export type Ask =
-  | { kind: "clients" }
+  | { kind: "clients"; filter: ClientFilter }
   /** `asker`: the session that asks; it is counted, and told of, but not closed. */
-  | { kind: "kill"; filter: KillFilter; asker: number }
+  | { kind: "kill"; filter: ClientFilter; asker: number }
   | { kind: "config"; changes: readonly ConfigChange[] }
   | { kind: "activeExpire"; on: boolean }
   | { kind: "pause"; mode: Pause; untilMs: number }
   | { kind: "unpause" }
   | { kind: "unblock"; client: number; withError: boolean }
+  | { kind: "evict" }
   | { kind: "reset" };
 
 export type Answer =
   | { kind: "clients"; lines: ClientLine[] }
   | { kind: "killed"; count: number; askerMatched: boolean }
   | { kind: "unblocked"; found: boolean }
+  | { kind: "evicted"; isMore: boolean }
   | { kind: "done" };
 
 export type ToWorker =

@@ -6,7 +6,7 @@ import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import {
   type ClientLine,
-  type KillFilter,
+  type ClientFilter,
   Pause,
   type ProcessUse,
   type ServerServices,
@@ -21,6 +21,7 @@ import type { Reply } from "../protocol/reply.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
 import { clientLine, isBlocked, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
+import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Engine } from "./engine.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
@@ -34,6 +35,10 @@ const PAGE_BYTES = 4096;
 /** Longest wait that a timer can be given. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
+/** Settings by which clients may have to go at once, and how often every worker is asked to close some of its own. */
+const LIMITS_CLIENTS = new Set(["server.maxmemory_clients", "storage.max_memory"]);
+const EVICTION_ROUNDS = 64;
+
 /** Counters that CONFIG RESETSTAT sets to 0. */
 const RESETTABLE = [
   "totalConnections",
@@ -45,6 +50,9 @@ const RESETTABLE = [
   "keyspaceHits",
   "keyspaceMisses",
   "errorReplies",
+  "evictedClients",
+  "outputLimitClosed",
+  "queryLimitClosed",
 ] as const satisfies readonly (keyof ServerTotals)[];
 
 /** A client that waits in a blocking command. */
@@ -81,7 +89,12 @@ export class Services implements ServerServices {
     keyspaceHits: 0,
     keyspaceMisses: 0,
     errorReplies: 0,
+    evictedClients: 0,
+    outputLimitClosed: 0,
+    queryLimitClosed: 0,
   };
+  private eviction!: ClientEviction;
+  private isEvictionAsked = false;
   /** By session. */
   private readonly blocked = new Map<number, Blocked>();
   /** End of CLIENT PAUSE, wall ms. Every worker ends it by itself. */
@@ -118,6 +131,12 @@ export class Services implements ServerServices {
     this.executable = facts.executable;
   }
 
+  /** Completes the two halves that know each other. */
+  attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
+    this.engine = engine;
+    this.eviction = new ClientEviction(this.worker, this.control, this.clients, engine, tellOfEviction);
+  }
+
   get table(): CommandTable {
     return this.engine.dispatcher.table;
   }
@@ -149,6 +168,7 @@ export class Services implements ServerServices {
       maxOutput = Math.max(maxOutput, client.outputBytes);
     }
     this.cells.set(Cell.bufferBytes, buffers);
+    this.evictClients();
     this.cells.set(Cell.blocked, blocked);
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
@@ -206,6 +226,10 @@ export class Services implements ServerServices {
       keyspaceHits: cells.sum(Cell.hits) - base.keyspaceHits,
       keyspaceMisses: cells.sum(Cell.misses) - base.keyspaceMisses,
       errorReplies: cells.sum(Cell.errors) - base.errorReplies,
+      evictedClients: cells.sum(Cell.evictedClients) - base.evictedClients,
+      outputLimitClosed: cells.sum(Cell.outputLimitClosed) - base.outputLimitClosed,
+      queryLimitClosed: cells.sum(Cell.queryLimitClosed) - base.queryLimitClosed,
+      clientBytes: cells.sum(Cell.clientBytes),
       opsPerSecond: Math.round(cells.sum(Cell.opsPerSecond)),
       inputKbps: cells.sum(Cell.inputPerSecond) / 1024,
       outputKbps: cells.sum(Cell.outputPerSecond) / 1024,
@@ -263,18 +287,18 @@ export class Services implements ServerServices {
     return client === undefined ? "" : this.lineOf(client);
   }
 
-  private lineOf(client: Client): string {
+  lineOf(client: Client): string {
     return clientLine(client, this.table, systemClock);
   }
 
-  listClients(done: (lines: ClientLine[]) => void): void {
-    this.ask({ kind: "clients" }, (answers) => {
+  listClients(filter: ClientFilter, done: (lines: ClientLine[]) => void): void {
+    this.ask({ kind: "clients", filter }, (answers) => {
       const lines = answers.flatMap((answer) => (answer.kind === "clients" ? answer.lines : []));
       done(lines.sort((a, b) => a.id - b.id));
     });
   }
 
-  killClients(filter: KillFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
+  killClients(filter: ClientFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
     this.ask({ kind: "kill", filter, asker: asker.id }, (answers) => {
       let killed = 0;
       let askerMatched = false;
@@ -288,7 +312,30 @@ export class Services implements ServerServices {
   }
 
   publishConfig(changes: readonly ConfigChange[], done: () => void): void {
-    this.ask({ kind: "config", changes }, done);
+    this.ask({ kind: "config", changes }, () => {
+      if (changes.some(({ name }) => LIMITS_CLIENTS.has(name))) this.evictEverywhere(done, EVICTION_ROUNDS);
+      else done();
+    });
+  }
+
+  /** Closes clients of this worker, or has the others close theirs, while they all take more memory than they may. */
+  evictClients(): void {
+    if (this.engine.clientBytesMax === 0) this.eviction.measure();
+    else if (this.eviction.evict() === Eviction.Elsewhere && !this.isEvictionAsked) {
+      this.isEvictionAsked = true;
+      this.evictEverywhere(() => {
+        this.isEvictionAsked = false;
+      }, 1);
+    }
+  }
+
+  /** Asks every worker to evict, again while one of them says that the largest client is elsewhere. */
+  private evictEverywhere(done: () => void, rounds: number): void {
+    this.ask({ kind: "evict" }, (answers) => {
+      const isMore = answers.some((answer) => answer.kind === "evicted" && answer.isMore);
+      if (isMore && rounds > 1) this.evictEverywhere(done, rounds - 1);
+      else done();
+    });
   }
 
   shutdown(): void {
@@ -410,8 +457,8 @@ export class Services implements ServerServices {
         return {
           kind: "clients",
           lines: [...this.clients.values()]
-            .filter((client) => !client.closing)
-            .map((client) => ({ id: client.session.id, type: "normal", line: this.lineOf(client) })),
+            .filter((client) => !client.closing && matchesFilter(client, ask.filter, this.table, systemClock))
+            .map((client) => ({ id: client.session.id, line: this.lineOf(client) })),
         };
       case "kill":
         return this.kill(ask.filter, ask.asker);
@@ -430,17 +477,19 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "unblock":
         return { kind: "unblocked", found: this.endBlock(ask.client, ask.withError) };
+      case "evict":
+        return { kind: "evicted", isMore: this.eviction.evict() === Eviction.Elsewhere };
       case "reset":
         this.resetBase();
         return { kind: "done" };
     }
   }
 
-  private kill(filter: KillFilter, asker: number): Answer {
+  private kill(filter: ClientFilter, asker: number): Answer {
     let count = 0;
     let askerMatched = false;
     for (const client of [...this.clients.values()]) {
-      if (client.closing || !matchesFilter(client, filter, systemClock)) continue;
+      if (client.closing || !matchesFilter(client, filter, this.table, systemClock)) continue;
       count++;
       if (client.session.id === asker) {
         askerMatched = true;

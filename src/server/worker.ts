@@ -71,7 +71,9 @@ class DataWorker implements ClientHost {
     this.log = logs.target("server");
     this.services = new Services(worker, control, facts, this.clients, config, tell);
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
-    this.services.engine = this.engine;
+    this.services.attach(this.engine, (client) => {
+      this.log.info(`client evicted: ${this.services.lineOf(client)}`);
+    });
     this.heapAfterFull = heapSize();
   }
 
@@ -258,6 +260,16 @@ class DataWorker implements ClientHost {
   private readonly turnEnds = new Int32Array(TURN_REPLIES);
   private readonly turnClients: Client[] = [];
   private turnAt = 0;
+
+  memoryGrew(): void {
+    if (this.evictionScheduled) return;
+    this.evictionScheduled = true;
+    setImmediate(() => {
+      this.evictionScheduled = false;
+      this.guard(() => this.services.evictClients());
+    });
+  }
+  private evictionScheduled = false;
 
   private proceedAll(): void {
     this.proceedScheduled = false;

@@ -7,6 +7,7 @@
  */
 import type { ConfigChange } from "../base/config/config.ts";
 import type { Reply } from "../protocol/reply.ts";
+import type { HotKeysAnswer, HotKeysAsk } from "./hotkeys.ts";
 import type { Session } from "./session.ts";
 import type { CommandTable } from "./table.ts";
 
@@ -137,6 +138,12 @@ export interface ServerServices {
   block?(session: Session, timeoutMs: number, write: (reply: Reply) => void): void;
   /** Ends the block of a client of any worker, by its timeout or with an error. `found`: it was blocked. */
   unblock?(id: number, withError: boolean, done: (found: boolean) => void): void;
+  /** From `done` on the session is told of every command of any worker (MONITOR). */
+  monitor?(session: Session, done: () => void): void;
+  /** The session is told of commands no more. */
+  stopMonitoring?(session: Session): void;
+  /** Asks every worker for its part of HOTKEYS. All answer alike, but for what each counted. */
+  hotKeys?(of: HotKeysAsk, done: (answers: HotKeysAnswer[]) => void): void;
   /** Asks for another region; the main thread makes it. */
   wantRegion(): void;
 }

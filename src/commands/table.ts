@@ -15,8 +15,10 @@ import { dumpFamily } from "./dump.ts";
 import { configFamily } from "./config.ts";
 import { clientFamily } from "./client.ts";
 import { expireFamily } from "./expire.ts";
+import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
 import { memoryFamily } from "./memory.ts";
+import { monitorFamily } from "./monitor.ts";
 import { scanFamily } from "./scan.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
@@ -90,6 +92,8 @@ export function commandTable(): CommandTable {
     clientFamily,
     serverFamily,
     configFamily,
+    monitorFamily,
+    hotKeysFamily,
     infoFamily,
     commandFamily,
     debugFamily,

@@ -642,6 +642,11 @@ export class Client implements ReplyTarget {
     this.send(bytes, bytes.length);
   }
 
+  /** Closes a connection that cannot be kept up to date with what it monitors. */
+  overrun(): void {
+    this.lost(Lost.Output);
+  }
+
   private lost(why: Lost = Lost.Peer): void {
     if (why === Lost.Output && !this.closing) this.engine.outputLimitClosed++;
     if (why === Lost.Query && !this.closing) this.engine.queryLimitClosed++;

@@ -143,10 +143,15 @@ export class Engine {
     if (!this.turnOpen) this.publish();
   }
 
-  /** Publishes this worker's counters. */
+  /** Publishes this worker's counters at the end of a turn. */
   publish(): void {
+    this.dispatcher.letGo();
+    this.publishCounters();
+  }
+
+  /** As publish, while a command runs. */
+  publishCounters(): void {
     const { cells, store, dispatcher } = this;
-    dispatcher.letGo();
     cells.set(Cell.usedBytes, store.usedBytes);
     cells.set(Cell.commands, dispatcher.commandsRun);
     cells.set(Cell.inputBytes, this.inputBytes);

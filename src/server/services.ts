@@ -12,6 +12,8 @@ import {
   type ServerServices,
   type ServerTotals,
 } from "../commands/services.ts";
+import { HotKeys, type HotKeysAnswer, type HotKeysAsk } from "../commands/hotkeys.ts";
+import { Observer } from "../commands/observer.ts";
 import type { Session } from "../commands/session.ts";
 import type { CommandTable } from "../commands/table.ts";
 import type { Control } from "../memory/control.ts";
@@ -23,6 +25,7 @@ import type { Client } from "./client.ts";
 import { clientLine, isBlocked, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Engine } from "./engine.ts";
+import { Monitors } from "./monitors.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 
@@ -93,6 +96,8 @@ export class Services implements ServerServices {
     outputLimitClosed: 0,
     queryLimitClosed: 0,
   };
+  readonly monitors: Monitors;
+  private readonly observer: Observer;
   private eviction!: ClientEviction;
   private isEvictionAsked = false;
   /** By session. */
@@ -123,6 +128,8 @@ export class Services implements ServerServices {
     private readonly tell: (message: ToMain) => void,
   ) {
     this.cells = new Cells(control, worker);
+    this.monitors = new Monitors(worker, systemClock, tell);
+    this.observer = new Observer(systemClock, (session) => monitorAddress(clients.get(session.id)));
     this.maxClientsPossible = facts.clientsPossible;
     this.startedMs = facts.startedMs;
     this.workers = facts.workers;
@@ -169,6 +176,7 @@ export class Services implements ServerServices {
     }
     this.cells.set(Cell.bufferBytes, buffers);
     this.evictClients();
+    if (this.observer.hotKeys?.isActive === false) this.setObserver();
     this.cells.set(Cell.blocked, blocked);
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
@@ -211,7 +219,7 @@ export class Services implements ServerServices {
   }
 
   totals(): ServerTotals {
-    this.engine.publish();
+    this.engine.publishCounters();
     const { cells, base } = this;
     const usedMemory = this.engine.usedMemory();
     this.peak = Math.max(this.peak, usedMemory);
@@ -336,6 +344,63 @@ export class Services implements ServerServices {
       if (isMore && rounds > 1) this.evictEverywhere(done, rounds - 1);
       else done();
     });
+  }
+
+  // ---- who looks on ----
+
+  monitor(session: Session, done: () => void): void {
+    this.ask({ kind: "monitor", receiver: this.worker, receives: true }, () => {
+      const client = this.clients.get(session.id);
+      if (client !== undefined && !client.closing) {
+        session.monitors = true;
+        this.monitors.add(client);
+        done();
+      }
+      this.tellIfNobodyMonitors();
+    });
+  }
+
+  stopMonitoring(session: Session, client = this.clients.get(session.id)): void {
+    session.monitors = false;
+    if (client !== undefined && this.monitors.remove(client)) this.tellIfNobodyMonitors();
+  }
+
+  private tellIfNobodyMonitors(): void {
+    if (this.monitors.isEmpty) this.ask({ kind: "monitor", receiver: this.worker, receives: false }, () => {});
+  }
+
+  hotKeys(of: HotKeysAsk, done: (answers: HotKeysAnswer[]) => void): void {
+    this.ask({ kind: "hotKeys", of }, (answers) => {
+      done(answers.flatMap((answer) => (answer.kind === "hotKeys" ? [answer.answer] : [])));
+    });
+  }
+
+  /** Answers for this worker's part of HOTKEYS. */
+  private answerHotKeys(of: HotKeysAsk): HotKeysAnswer {
+    const session = this.hotKeysSession;
+    let answer: HotKeysAnswer = false;
+    if (of.action === "start") {
+      answer = session?.isActive !== true;
+      if (answer) this.hotKeysSession = new HotKeys(systemClock, of.options);
+    } else if (of.action === "stop") {
+      answer = session?.stop(of.nowMs) ?? false;
+    } else if (of.action === "get") {
+      answer = session?.report() ?? null;
+    } else {
+      answer = session?.isActive !== true;
+      if (answer) this.hotKeysSession = null;
+    }
+    this.setObserver();
+    return answer;
+  }
+  private hotKeysSession: HotKeys | null = null;
+
+  /** The dispatcher has an observer exactly while somebody looks on. */
+  private setObserver(): void {
+    const { observer, monitors } = this;
+    observer.feed = monitors.feed;
+    observer.hotKeys = this.hotKeysSession?.isActive === true ? this.hotKeysSession : null;
+    this.engine.dispatcher.observer = observer.feed === null && observer.hotKeys === null ? null : observer;
   }
 
   shutdown(): void {
@@ -477,6 +542,12 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "unblock":
         return { kind: "unblocked", found: this.endBlock(ask.client, ask.withError) };
+      case "monitor":
+        this.monitors.setReceiver(ask.receiver, ask.receives);
+        this.setObserver();
+        return { kind: "done" };
+      case "hotKeys":
+        return { kind: "hotKeys", answer: this.answerHotKeys(ask.of) };
       case "evict":
         return { kind: "evicted", isMore: this.eviction.evict() === Eviction.Elsewhere };
       case "reset":
@@ -501,6 +572,12 @@ export class Services implements ServerServices {
     }
     return { kind: "killed", count, askerMatched };
   }
+}
+
+/** A client's address as MONITOR shows it. */
+function monitorAddress(client: Client | undefined): string {
+  if (client === undefined) return "?";
+  return isUnixAddress(client.address) ? `unix:${client.address.slice(0, -2)}` : client.address;
 }
 
 /** Resident set of the process, bytes: field 2 of /proc/self/statm, in pages. */

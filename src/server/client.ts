@@ -61,6 +61,8 @@ const BACKLOG_LEAST = 64 << 10;
 const UNAUTHENTICATED_OUTPUT = 64 << 10;
 /** What a connection costs without any buffers: its objects here and its socket's in Bun, about. */
 export const CLIENT_BYTES = 2048;
+/** What the place and the length of an argument cost while its command is incomplete. */
+const ARGUMENT_BYTES = 16;
 /** Commands between two looks at the clock within a turn. */
 const LOOK_AT_CLOCK = 64;
 
@@ -113,7 +115,11 @@ export class Client implements ReplyTarget {
    * for it, and what a connection costs at least.
    */
   get memoryBytes(): number {
-    return CLIENT_BYTES + (this.query?.length ?? 0) + this.argumentBytes + this.outputBytes;
+    let bytes = CLIENT_BYTES + this.outputBytes + this.progress.lengths.length * ARGUMENT_BYTES;
+    if (this.query !== null) bytes += this.query.length;
+    if (this.staging !== null) bytes += this.staging.bytes;
+    for (const value of this.staged) bytes += value.bytes;
+    return bytes;
   }
 
   /** Bytes of arguments read of a command that is not complete yet. */

@@ -120,7 +120,10 @@ describe("CLIENT LIST", () => {
     const names = async (...filter: string[]): Promise<string> => {
       const reply = await admin.command("CLIENT", "LIST", ...filter);
       if (reply.type !== "bulk") return show(reply);
-      return [...reply.value.matchAll(/ name=(\S*)/g)].map(([, name]) => name).join(" ");
+      return [...reply.value.matchAll(/ name=(\S*)/g)]
+        .map(([, name]) => name)
+        .sort()
+        .join(" ");
     };
     const id = (await ask(one, "CLIENT", "ID")).slice(1);
     const address = (await fields("two"))[0]!["addr"]!;

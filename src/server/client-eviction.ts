@@ -52,6 +52,26 @@ export class ClientEviction {
     }
   }
 
+  /**
+   * Closes a client that grew if the limit is passed and none is known to be larger: at once, for what it sends next may
+   * complete its command. Returns true when the limit is still passed.
+   */
+  mustEvict(client: Client): boolean {
+    if (!this.isOver) return false;
+    const bucket = bucketOf(client);
+    const known = Math.max(this.largestElsewhere(), this.engine.cells.get(Cell.largestClient));
+    if (this.clients.get(client.session.id) === client && isEvictable(client) && bucket >= known) this.close(client);
+    return this.isOver;
+  }
+
+  private close(client: Client): void {
+    this.tellOf(client);
+    this.evicted++;
+    client.transport.terminate();
+    client.disconnected();
+    this.engine.cells.set(Cell.evictedClients, this.evicted);
+  }
+
   private evictHolding(): Eviction {
     const largestFirst = [...this.clients.values()]
       .filter(isEvictable)
@@ -62,10 +82,7 @@ export class ClientEviction {
       this.publish(next?.bucket ?? 0);
       const others = this.largestElsewhere();
       if (next === undefined || next.bucket < others) return others > 0 ? Eviction.Elsewhere : Eviction.Done;
-      this.tellOf(next.client);
-      this.evicted++;
-      next.client.transport.terminate();
-      next.client.disconnected();
+      this.close(next.client);
     }
     this.measure();
     return Eviction.Done;
@@ -81,7 +98,7 @@ export class ClientEviction {
   private get isOver(): boolean {
     const { cells, clientBytes, clientBytesMax } = this.engine;
     cells.set(Cell.clientBytes, clientBytes);
-    return cells.sum(Cell.clientBytes) >= clientBytesMax;
+    return cells.sum(Cell.clientBytes) > clientBytesMax;
   }
 
   private largestElsewhere(): number {

@@ -41,7 +41,7 @@ export interface ClientHost {
   /** Sends what was taken by sendAtEnd so far. */
   sendTaken(): void;
   /** This client's buffers grew, while the memory of all clients is limited. */
-  memoryGrew?(): void;
+  memoryGrew?(client: Client): void;
   closed(client: Client): void;
 }
 
@@ -148,7 +148,7 @@ export class Client implements ReplyTarget {
     if (change === 0) return;
     this.countedBytes = bytes;
     this.engine.clientBytes += change;
-    if (change > 0 && this.engine.clientBytesMax > 0) this.host.memoryGrew?.();
+    if (change > 0 && this.engine.clientBytesMax > 0) this.host.memoryGrew?.(this);
   }
 
   /** Takes bytes from the transport. They may be kept only until the call returns. */

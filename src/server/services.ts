@@ -326,6 +326,11 @@ export class Services implements ServerServices {
     });
   }
 
+  /** Closes a client that grew if it must go. Returns true when others must. */
+  mustEvict(client: Client): boolean {
+    return this.eviction.mustEvict(client);
+  }
+
   /** Closes clients of this worker, or has the others close theirs, while they all take more memory than they may. */
   evictClients(): void {
     if (this.engine.clientBytesMax === 0) this.eviction.measure();

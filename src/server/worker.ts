@@ -262,8 +262,8 @@ class DataWorker implements ClientHost {
   private readonly turnClients: Client[] = [];
   private turnAt = 0;
 
-  memoryGrew(): void {
-    if (this.evictionScheduled) return;
+  memoryGrew(client: Client): void {
+    if (!this.services.mustEvict(client) || this.evictionScheduled) return;
     this.evictionScheduled = true;
     setImmediate(() => {
       this.evictionScheduled = false;

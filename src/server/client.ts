@@ -107,7 +107,9 @@ export class Client implements ReplyTarget {
     private readonly host: ClientHost,
   ) {
     this.session = new Session(id);
-    this.count();
+    // Without the host's word: a connection that comes is no reason to close others, the next look at all of them is.
+    this.countedBytes = CLIENT_BYTES;
+    engine.addClientBytes(CLIENT_BYTES);
   }
 
   /**
@@ -147,7 +149,7 @@ export class Client implements ReplyTarget {
     const change = bytes - this.countedBytes;
     if (change === 0) return;
     this.countedBytes = bytes;
-    this.engine.clientBytes += change;
+    this.engine.addClientBytes(change);
     if (change > 0 && this.engine.clientBytesMax > 0) this.host.memoryGrew?.(this);
   }
 

@@ -143,6 +143,12 @@ export class Engine {
     if (!this.turnOpen) this.publish();
   }
 
+  /** The clients of this engine hold `change` more; known to the other workers at once, or they would close too many. */
+  addClientBytes(change: number): void {
+    this.clientBytes += change;
+    this.cells.set(Cell.clientBytes, this.clientBytes);
+  }
+
   /** Publishes this worker's counters at the end of a turn. */
   publish(): void {
     this.dispatcher.letGo();

@@ -534,6 +534,7 @@ export class Services implements ServerServices {
         return this.kill(ask.filter, ask.asker);
       case "config":
         this.config.apply(ask.changes);
+        this.eviction.measure();
         return { kind: "done" };
       case "activeExpire":
         this.activeExpire = ask.on;

@@ -16,7 +16,7 @@ import { Config, type ConfigChange } from "./base/config/config.ts";
 import { readMachine } from "./base/config/machine.ts";
 import { realFiles } from "./base/files.ts";
 import { COMMIT, VERSION } from "./base/version.ts";
-import type { ClientLine, KillFilter, ProcessUse, ServerServices, ServerTotals } from "./commands/services.ts";
+import type { ClientFilter, ClientLine, ProcessUse, ServerServices, ServerTotals } from "./commands/services.ts";
 import type { Session } from "./commands/session.ts";
 import { checkCommandNames, type CommandTable } from "./commands/table.ts";
 import type { Reply } from "./protocol/reply.ts";
@@ -334,6 +334,10 @@ class OwnServices implements ServerServices, ClientHost {
       keyspaceHits: counters.hits - base.hits,
       keyspaceMisses: counters.misses - base.misses,
       errorReplies: engine.reply.errors - base.errors,
+      evictedClients: 0,
+      outputLimitClosed: 0,
+      queryLimitClosed: 0,
+      clientBytes: engine.clientBytes,
       // Nothing runs between two calls, so there is no moment of which a rate could be told.
       opsPerSecond: 0,
       inputKbps: 0,
@@ -369,14 +373,12 @@ class OwnServices implements ServerServices, ClientHost {
     return { residentBytes: process.memoryUsage.rss(), userMicros: user, systemMicros: system };
   }
 
-  listClients(done: (lines: ClientLine[]) => void): void {
+  listClients(filter: ClientFilter, done: (lines: ClientLine[]) => void): void {
     this.due.push(() =>
       done(
-        [...this.clients.values()].map((client) => ({
-          id: client.session.id,
-          type: "normal",
-          line: clientLine(client, this.table, this.clock),
-        })),
+        [...this.clients.values()]
+          .filter((client) => matchesFilter(client, filter, this.table, this.clock))
+          .map((client) => ({ id: client.session.id, line: clientLine(client, this.table, this.clock) })),
       ),
     );
   }
@@ -390,9 +392,11 @@ class OwnServices implements ServerServices, ClientHost {
     return true;
   }
 
-  killClients(filter: KillFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
+  killClients(filter: ClientFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
     this.due.push(() => {
-      const matching = [...this.clients.values()].filter((client) => matchesFilter(client, filter, this.clock));
+      const matching = [...this.clients.values()].filter((client) =>
+        matchesFilter(client, filter, this.table, this.clock),
+      );
       const others = matching.filter((client) => client.session.id !== asker.id);
       for (const client of others) client.kill();
       done(matching.length, others.length < matching.length);

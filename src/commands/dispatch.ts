@@ -22,6 +22,8 @@ import { VERSION } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
+import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor.ts";
+import type { Observer } from "./observer.ts";
 import type { Session } from "./session.ts";
 import {
   ALL_SHARDS,
@@ -73,6 +75,8 @@ export class Dispatcher {
   memoryExceeded = false;
   /** CLIENT PAUSE: commands that this worker holds back. Set between two turns, so none of them is at work then. */
   paused: Pause = Pause.None;
+  /** Who looks on while commands run (MONITOR, HOTKEYS); null: nobody. */
+  observer: Observer | null = null;
   /** Commands run since the start, by table index, for commandstats. */
   readonly calls: Float64Array;
   commandsRun = 0;
@@ -195,6 +199,14 @@ export class Dispatcher {
     if (this.paused !== Pause.None && this.isHeldBack(spec)) return Paused;
     this.calls[index] = this.calls[index]! + 1;
     this.commandsRun++;
+    const { observer } = this;
+    if (observer !== null) {
+      if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name))) {
+        reply.error(MONITORS_NO_KEYS);
+        return Done;
+      }
+      observer.begin(call, reply.written);
+    }
     const replyAt = reply.at;
     const handedOn = reply.handedOn;
     let outcome: Outcome;
@@ -208,6 +220,8 @@ export class Dispatcher {
     if (outcome === Retry) {
       assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (D2)");
       reply.at = replyAt;
+    } else if (observer !== null) {
+      observer.end(call, reply.written);
     }
     return outcome;
   }

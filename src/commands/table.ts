@@ -17,8 +17,10 @@ import { dumpFamily } from "./dump.ts";
 import { configFamily } from "./config.ts";
 import { clientFamily } from "./client.ts";
 import { expireFamily } from "./expire.ts";
+import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
 import { memoryFamily } from "./memory.ts";
+import { monitorFamily } from "./monitor.ts";
 import { scanFamily } from "./scan.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
@@ -131,6 +133,8 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   clientFamily,
   serverFamily,
   configFamily,
+  monitorFamily,
+  hotKeysFamily,
   infoFamily,
   commandFamily,
   debugFamily,

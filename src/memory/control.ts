@@ -39,6 +39,8 @@ export const REGIONS_WANTED_AT = 17;
 export const CLOCK_OFFSET_AT = 40;
 /** Connected clients of all workers. */
 export const CLIENTS_AT = 48;
+/** Number of the worker that evicts clients now, plus 1; 0 = none. */
+export const EVICTING_AT = 49;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
 

@@ -25,6 +25,12 @@ export const Cell = {
   outputPerSecond: 17,
   maxInputBuffer: 18,
   maxOutputBuffer: 19,
+  /** Memory of the clients; 1 + the power of two that the largest of them reaches that may be evicted. */
+  clientBytes: 20,
+  largestClient: 21,
+  evictedClients: 22,
+  outputLimitClosed: 23,
+  queryLimitClosed: 24,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

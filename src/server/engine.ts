@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
-import type { OutputBufferLimit } from "../base/config/syntax.ts";
+import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Call } from "../commands/call.ts";
 import { Dispatcher } from "../commands/dispatch.ts";
 import type { ServerServices } from "../commands/services.ts";
@@ -38,8 +38,14 @@ export class Engine {
   busyMs: number;
   /** Most bytes of input a connection may have waiting. */
   queryBytesMax: number;
-  /** Output limits of ordinary clients; 0 = none. */
-  outputLimit: OutputBufferLimit;
+  /** Output limits by class of client; 0 = none. */
+  outputLimits: OutputBufferLimits;
+  /** Memory of the clients of this engine, bytes, and the most all clients may have; 0 = no limit. */
+  clientBytes = 0;
+  clientBytesMax: number;
+  /** Clients dropped for the size of their output, and of their input. */
+  outputLimitClosed = 0;
+  queryLimitClosed = 0;
   /** Clients whose command CLIENT PAUSE holds back, in the order they came. */
   readonly paused = new Set<{ endPause(): void }>();
   /** Pins whose shard lock was not to be had when their reader was done. */
@@ -78,7 +84,8 @@ export class Engine {
     this.turnMs = config.number("server.turn_max_microseconds") / 1000;
     this.busyMs = busyThreshold(config);
     this.queryBytesMax = config.number("server.query_buffer_limit");
-    this.outputLimit = config.outputBufferLimits.normal;
+    this.outputLimits = config.outputBufferLimits;
+    this.clientBytesMax = config.clientBytesMax;
     call.stringMax = config.number("server.proto_max_bulk_len");
     config.onChange("*", () => {
       this.maxMemory = config.maxMemoryBytes;
@@ -86,7 +93,8 @@ export class Engine {
       this.turnMs = config.number("server.turn_max_microseconds") / 1000;
       this.busyMs = busyThreshold(config);
       this.queryBytesMax = config.number("server.query_buffer_limit");
-      this.outputLimit = config.outputBufferLimits.normal;
+      this.outputLimits = config.outputBufferLimits;
+      this.clientBytesMax = config.clientBytesMax;
       this.parser.limits.bulkMax = config.number("server.proto_max_bulk_len");
       call.stringMax = this.parser.limits.bulkMax;
       this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
@@ -143,10 +151,21 @@ export class Engine {
     if (!this.turnOpen) this.publish();
   }
 
-  /** Publishes this worker's counters. */
+  /** The clients of this engine hold `change` more; known to the other workers at once, or they would close too many. */
+  addClientBytes(change: number): void {
+    this.clientBytes += change;
+    this.cells.set(Cell.clientBytes, this.clientBytes);
+  }
+
+  /** Publishes this worker's counters at the end of a turn. */
   publish(): void {
+    this.dispatcher.letGo();
+    this.publishCounters();
+  }
+
+  /** As publish, while a command runs. */
+  publishCounters(): void {
     const { cells, store, dispatcher } = this;
-    dispatcher.letGo();
     cells.set(Cell.usedBytes, store.usedBytes);
     cells.set(Cell.commands, dispatcher.commandsRun);
     cells.set(Cell.inputBytes, this.inputBytes);
@@ -155,6 +174,9 @@ export class Engine {
     cells.set(Cell.hits, store.counters.hits);
     cells.set(Cell.misses, store.counters.misses);
     cells.set(Cell.errors, this.reply.errors);
+    cells.set(Cell.clientBytes, this.clientBytes);
+    cells.set(Cell.outputLimitClosed, this.outputLimitClosed);
+    cells.set(Cell.queryLimitClosed, this.queryLimitClosed);
   }
 
   /**

@@ -248,6 +248,14 @@ class Supervisor {
       case "stopped":
         if (++this.stopped === this.facts.workers) this.exit(0);
         return;
+      case "monitored":
+        for (const worker of message.to) {
+          this.send(worker, { kind: "monitored", from: message.worker, batch: message.batch });
+        }
+        return;
+      case "monitorTaken":
+        this.send(message.to, { kind: "monitorTaken", bytes: message.bytes });
+        return;
       case "ask":
         if (message.ask.kind === "rewriteConfig") {
           const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig() }];

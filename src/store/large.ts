@@ -113,6 +113,18 @@ export class StagedValue {
     return true;
   }
 
+  /** The bytes so far. */
+  copy(): Buffer {
+    const bytes = Buffer.allocUnsafeSlow(this.refused ? 0 : this.bytes);
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      const place = this.places[at / CHUNK_BYTES]!;
+      const start = (place & FRAME_MASK) * FRAME_BYTES;
+      const chunk = this.arena.bytesOf(place >>> FRAME_BITS);
+      bytes.set(chunk.subarray(start, start + Math.min(CHUNK_BYTES, bytes.length - at)), at);
+    }
+    return bytes;
+  }
+
   /** There is no memory for the value: gives back what there is and takes the rest without keeping it. */
   refuse(nowSeconds: number): void {
     this.discard(nowSeconds);

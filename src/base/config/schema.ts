@@ -442,7 +442,6 @@ const SERVER = [
     syntax: clientsMemorySyntax,
     runtime: true,
     redis: "maxmemory-clients",
-    support: "switch",
     doc: "Memory of all clients together, a size or a share of max_memory; above it the largest are closed. 0: no limit.",
   }),
   key("server.busy_reply_threshold", {

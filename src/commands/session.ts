@@ -11,6 +11,8 @@ export class Session {
   db = 0;
   protocol: 2 | 3 = 2;
   authenticated = true;
+  /** The client's address and port, as CLIENT LIST shows them. */
+  address = "";
   name = "";
   libName = "";
   libVersion = "";

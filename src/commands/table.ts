@@ -3,6 +3,8 @@
  *
  * Names are hashed from their upper-cased bytes into an open-addressed table; a match compares the bytes.
  */
+import { assert } from "../base/assert.ts";
+import { METER_ROWS } from "../memory/control.ts";
 import type { CommandSpec } from "./spec.ts";
 import { bitmapsFamily } from "./bitmaps.ts";
 import { connectionFamily } from "./connection.ts";
@@ -17,6 +19,7 @@ import { clientFamily } from "./client.ts";
 import { expireFamily } from "./expire.ts";
 import { keysFamily } from "./keys.ts";
 import { memoryFamily } from "./memory.ts";
+import { observeFamily } from "./observe.ts";
 import { scanFamily } from "./scan.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
@@ -25,14 +28,22 @@ const TABLE_SIZE = 2048;
 
 export class CommandTable {
   readonly all: readonly CommandSpec[];
+  /** All commands in the order of `all`, then all subcommands: what a row number counts. */
+  readonly rows: readonly CommandSpec[];
   /** Number of the first key argument by table index, 0 = no keys. */
   readonly firstKey: Int32Array;
   private readonly slots = new Int32Array(TABLE_SIZE).fill(-1);
   private readonly names: Buffer[] = [];
+  private readonly rowNumbers = new Map<CommandSpec, number>();
   private readonly subcommands = new Map<CommandSpec, Map<string, CommandSpec>>();
 
   constructor(families: readonly (readonly CommandSpec[])[]) {
     this.all = families.flat();
+    this.rows = [...this.all, ...this.all.flatMap((spec) => spec.subcommands ?? [])];
+    assert(this.rows.length <= METER_ROWS, "each command and subcommand has a meter");
+    this.rows.forEach((spec, row) => {
+      this.rowNumbers.set(spec, row);
+    });
     this.firstKey = Int32Array.from(this.all, (spec) => spec.keys.first);
     this.all.forEach((spec, index) => {
       const name = Buffer.from(spec.name);
@@ -67,6 +78,11 @@ export class CommandTable {
     return index < 0 ? null : this.all[index]!;
   }
 
+  /** Number of a command or subcommand in `rows`. */
+  rowOf(spec: CommandSpec): number {
+    return this.rowNumbers.get(spec)!;
+  }
+
   findSubcommand(spec: CommandSpec, name: string): CommandSpec | null {
     return this.subcommands.get(spec)?.get(name.toUpperCase()) ?? null;
   }
@@ -91,6 +107,7 @@ export function commandTable(): CommandTable {
     serverFamily,
     configFamily,
     infoFamily,
+    observeFamily,
     commandFamily,
     debugFamily,
     stringsFamily,

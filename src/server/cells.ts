@@ -25,6 +25,8 @@ export const Cell = {
   outputPerSecond: 17,
   maxInputBuffer: 18,
   maxOutputBuffer: 19,
+  /** CPU time of the worker's thread, us. */
+  cpuMicros: 20,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

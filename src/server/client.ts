@@ -8,6 +8,7 @@
  * limit); *staging* (a long value goes straight into chunks of shared memory as it arrives, outside any lock; the query
  * buffer holds the command's head).
  */
+import { TURN_CHECK } from "../commands/dispatch.ts";
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../commands/spec.ts";
 import { Replies, Session } from "../commands/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
@@ -56,8 +57,6 @@ const BACKLOG_MOST = 256 << 10;
 const BACKLOG_LEAST = 64 << 10;
 /** Bytes of replies that may wait for a client that has not authenticated. */
 const UNAUTHENTICATED_OUTPUT = 64 << 10;
-/** Commands between two looks at the clock within a turn. */
-const LOOK_AT_CLOCK = 64;
 
 export class Client implements ReplyTarget {
   readonly session: Session;
@@ -83,7 +82,12 @@ export class Client implements ReplyTarget {
   paused = false;
   closing = false;
   closed = false;
-  address = "";
+  get address(): string {
+    return this.session.address;
+  }
+  set address(text: string) {
+    this.session.address = text;
+  }
   localAddress = "";
   descriptor = -1;
   totalInput = 0;
@@ -181,7 +185,7 @@ export class Client implements ReplyTarget {
               : this.runMuted(i, bytes);
           if (outcome === Done) {
             if (this.staged.length > 0) this.dropStaged();
-            if (i % LOOK_AT_CLOCK !== LOOK_AT_CLOCK - 1 || i === count - 1) continue;
+            if (i % TURN_CHECK !== TURN_CHECK - 1 || i === count - 1) continue;
             const now = engine.clock.monotonicMs();
             if (until === 0) until = now + engine.turnMs;
             if (now < until) continue;

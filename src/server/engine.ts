@@ -140,7 +140,7 @@ export class Engine {
     const { cells, store, dispatcher } = this;
     dispatcher.letGo();
     cells.set(Cell.usedBytes, store.usedBytes);
-    cells.set(Cell.commands, dispatcher.commandsRun);
+    cells.set(Cell.commands, dispatcher.meter.commands);
     cells.set(Cell.inputBytes, this.inputBytes);
     cells.set(Cell.outputBytes, this.outputBytes);
     cells.set(Cell.expired, store.counters.expired);
@@ -158,14 +158,20 @@ export class Engine {
     const { store, maintenance } = this;
     for (const range of this.unpinLater.splice(0)) this.unpin(range);
     const emptying = maintenance.isEmptyingAny;
-    const until = this.clock.monotonicMs() + budgetMs;
+    const { latency } = this.dispatcher.meter;
+    const began = this.clock.monotonicMs();
+    const until = began + budgetMs;
     for (let n = this.worker; n < store.shards; n += workers) {
       const shard = this.nextShard;
       this.nextShard += workers;
       if (this.nextShard >= store.shards) this.nextShard = this.worker;
       if (!emptying && !maintenance.isDue(shard)) continue;
       for (let more = true; more; ) {
-        if (this.clock.monotonicMs() >= until) return true;
+        const now = this.clock.monotonicMs();
+        if (now >= until) {
+          latency.sample("expire-cycle", Math.floor(now - began));
+          return true;
+        }
         if (!store.tryLock(shard)) break;
         more = maintenance.step(shard);
         store.unlock(shard);

@@ -1,5 +1,6 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
+import type { MeterAnswer, MeterAsk } from "../commands/meter.ts";
 import type { ClientLine, KillFilter, Pause } from "../commands/services.ts";
 
 /** Facts about the process that every worker tells in INFO. */
@@ -23,12 +24,14 @@ export type Ask =
   | { kind: "pause"; mode: Pause; untilMs: number }
   | { kind: "unpause" }
   | { kind: "unblock"; client: number; withError: boolean }
+  | { kind: "meter"; ask: MeterAsk }
   | { kind: "reset" };
 
 export type Answer =
   | { kind: "clients"; lines: ClientLine[] }
   | { kind: "killed"; count: number; askerMatched: boolean }
   | { kind: "unblocked"; found: boolean }
+  | { kind: "meter"; answer: MeterAnswer }
   | { kind: "done" };
 
 export type ToWorker =

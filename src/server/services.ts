@@ -11,7 +11,9 @@ import {
   type ProcessUse,
   type ServerServices,
   type ServerTotals,
+  type WorkerFigures,
 } from "../commands/services.ts";
+import type { MeterAnswer, MeterAsk } from "../commands/meter.ts";
 import type { Session } from "../commands/session.ts";
 import type { CommandTable } from "../commands/table.ts";
 import type { Control } from "../memory/control.ts";
@@ -138,6 +140,7 @@ export class Services implements ServerServices {
   /** Rates and sizes that are not counted per turn. */
   tick(): void {
     this.cells.set(Cell.heapBytes, this.heapBytes());
+    this.cells.set(Cell.cpuMicros, threadMicros());
     let buffers = 0;
     let blocked = 0;
     let maxInput = 0;
@@ -176,7 +179,7 @@ export class Services implements ServerServices {
     if (newest !== undefined && atMs - newest.atMs < SAMPLE_MS) return;
     samples.push({
       atMs,
-      commands: engine.dispatcher.commandsRun,
+      commands: engine.dispatcher.meter.commands,
       input: engine.inputBytes,
       output: engine.outputBytes,
     });
@@ -235,12 +238,32 @@ export class Services implements ServerServices {
 
   /** What was counted so far no longer counts. */
   private resetBase(): void {
+    this.engine.dispatcher.meter.reset();
     for (const name of RESETTABLE) this.base[name] = 0;
     const now = this.totals();
     for (const name of RESETTABLE) this.base[name] = now[name];
     this.peak = now.usedMemory;
     this.samples.length = 0;
     this.sample();
+  }
+
+  askMeters(ask: MeterAsk, done: (answers: MeterAnswer[]) => void): void {
+    this.ask({ kind: "meter", ask }, (answers) => {
+      done(answers.flatMap((answer) => (answer.kind === "meter" ? [answer.answer] : [])));
+    });
+  }
+
+  workerFigures(): WorkerFigures[] {
+    const { cells } = this;
+    return Array.from({ length: this.workers }, (_, worker) => ({
+      clients: cells.of(worker, Cell.clients),
+      blocked: cells.of(worker, Cell.blocked),
+      commands: cells.of(worker, Cell.commands),
+      opsPerSecond: Math.round(cells.of(worker, Cell.opsPerSecond)),
+      heapBytes: cells.of(worker, Cell.heapBytes),
+      bufferBytes: cells.of(worker, Cell.bufferBytes),
+      cpuMicros: cells.of(worker, Cell.cpuMicros),
+    }));
   }
 
   setActiveExpire(on: boolean, done: () => void): void {
@@ -430,6 +453,8 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "unblock":
         return { kind: "unblocked", found: this.endBlock(ask.client, ask.withError) };
+      case "meter":
+        return { kind: "meter", answer: this.engine.dispatcher.meter.answer(ask.ask) };
       case "reset":
         this.resetBase();
         return { kind: "done" };
@@ -463,4 +488,12 @@ function residentBytes(): number {
     // no /proc
   }
   return process.memoryUsage.rss();
+}
+
+/** CPU time of this thread, us; NaN where the system does not tell. Bun's types of 1.4.5 leave the call out. */
+function threadMicros(): number {
+  const { threadCpuUsage } = process as { threadCpuUsage?: () => { user: number; system: number } };
+  if (threadCpuUsage === undefined) return Number.NaN;
+  const { user, system } = threadCpuUsage.call(process);
+  return user + system;
 }

@@ -36,6 +36,16 @@ const OTHER_DEFAULTS: Readonly<Record<string, string>> = {
   "tls-auth-clients": "no",
 };
 
+/** Parameters of Valkey 8.1 and 9. */
+const VALKEY_DEFAULTS: Readonly<Record<string, string>> = {
+  "commandlog-execution-slower-than": "10000",
+  "commandlog-large-reply-max-len": "128",
+  "commandlog-large-request-max-len": "128",
+  "commandlog-reply-larger-than": "1048576",
+  "commandlog-request-larger-than": "1048576",
+  "commandlog-slow-execution-max-len": "128",
+};
+
 /** From redis-server 7.0.15: parameters it answers "can't set immutable config" for. */
 const IMMUTABLE =
   "aclfile always-show-logo aof_rewrite_cpulist appenddirname appendfilename bgsave_cpulist bio_cpulist cluster-config-file cluster-enabled cluster-port daemonize databases disable-thp enable-debug-command enable-module-command enable-protected-configs io-threads io-threads-do-reads logfile pidfile rdbchecksum replicaof server_cpulist set-proc-title slaveof socket-mark-id supervised syslog-enabled syslog-facility syslog-ident tcp-backlog unixsocket unixsocketperm".split(
@@ -59,6 +69,7 @@ describe("against Redis 7.0.15", () => {
     const expected: Record<string, string> = {
       ...redis,
       ...OTHER_DEFAULTS,
+      ...VALKEY_DEFAULTS,
       "set-max-listpack-entries": "128",
       "set-max-listpack-value": "64",
     };

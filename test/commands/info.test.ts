@@ -32,6 +32,10 @@ function titles(text: string): string[] {
   return text.split("\r\n").filter((line) => line.startsWith("# "));
 }
 
+const ALL =
+  "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats Errorstats Latencystats Cluster Keyspace HybridLog Workers"
+    .split(" ")
+    .map((title) => `# ${title}`);
 const DEFAULT = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace"
   .split(" ")
   .map((title) => `# ${title}`);
@@ -56,8 +60,12 @@ const READ_BY_TOOLS =
 describe("INFO", () => {
   test("sections: default, all, everything, one, several, unknown", async () => {
     expect(titles(await info())).toEqual(DEFAULT);
-    expect(titles(await info("all"))).toEqual(DEFAULT);
-    expect(titles(await info("EVERYTHING"))).toEqual(DEFAULT);
+    expect(titles(await info("default"))).toEqual(DEFAULT);
+    expect(titles(await info("default", "commandstats"))).toEqual(
+      ALL.filter((title) => DEFAULT.includes(title) || title === "# Commandstats"),
+    );
+    expect(titles(await info("all"))).toEqual(ALL);
+    expect(titles(await info("EVERYTHING"))).toEqual(ALL);
     expect(titles(await info("server"))).toEqual(["# Server"]);
     expect(titles(await info("keyspace", "server", "SERVER", "nothing"))).toEqual(["# Server", "# Keyspace"]);
     expect(await info("nothing")).toBe("");

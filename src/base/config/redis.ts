@@ -64,6 +64,11 @@ export function configGet(config: Config, patterns: readonly (string | Uint8Arra
   return [...found].map(([name, spelling]) => [spelling, parameterText(config, name)] as const);
 }
 
+/** True when the value of this parameter is a secret, which no log may hold. */
+export function isSecretParameter(name: string): boolean {
+  return resolve(name.toLowerCase())?.spec.secret === true;
+}
+
 function isParameter(name: string): boolean {
   return resolve(name) !== null || Object.hasOwn(COMPOSED, name);
 }

@@ -101,7 +101,7 @@ function serverSection(call: Call): Fields {
     ["ferrite_version", server.version],
     ["ferrite_commit", server.commit],
     ["bun_version", Bun.version],
-    ["os", `${type()} ${release()} ${machine()}`],
+    ["os", OS],
     ["arch_bits", arch() === "ia32" || arch() === "arm" ? 32 : 64],
     ["monotonic_clock", "performance.now"],
     ["multiplexing_api", process.platform === "linux" ? "epoll" : "kqueue"],
@@ -423,6 +423,8 @@ function keyspaceFigures(call: Call, db: number): { keys: number; expires: numbe
   const ttlMs = expires > 0 ? Math.max(0, Math.round(deadlines / expires - call.clock.wallMs())) : 0;
   return { keys, expires, ttlMs };
 }
+
+const OS = `${type()} ${release()} ${machine()}`;
 
 /** Bytes as Redis prints them for people: 512B, 1.50K, 3.25M. */
 export function humanBytes(bytes: number): string {

@@ -1,8 +1,10 @@
 /**
  * Meter: how often each command ran and how long it took, and whom to tell of the slow ones.
  *
- *   worker's meters in the control block: a row per command and subcommand, doubles
- *        ├ calls ┬ nanoseconds ┬ rejected ┬ failed ┬ 4 free ┬ 24 octave totals ┬ 3056 buckets ┤
+ *   worker's meters in the control block, doubles; a row is a command or subcommand
+ *        counters ├ of each row: calls │ nanoseconds │ rejected │ failed │ 4 free ┤   together: INFO reads all of them
+ *        octaves  ├ of each row: 24 totals ───────────────────────────────────────┤
+ *        buckets  ├ of each row: 3056 ────────────────────────────────────────────┤
  *   bucket of v ns: v itself below 256, then 128 per octave (two significant digits, as Redis's histograms), 1 ns to 1 s
  *
  * A reading of the clock costs 32 ns, a tenth of a pipelined GET. So commands of one batch are timed together: the clock
@@ -22,7 +24,7 @@ import type { Clock } from "../base/clock.ts";
 import { TICK_MS } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import { assert } from "../base/assert.ts";
-import { type Control, METER_ROW_WORDS } from "../memory/control.ts";
+import { type Control, METER_ROW_WORDS, METER_ROWS } from "../memory/control.ts";
 import type { Call } from "./call.ts";
 import { CommandLog, type LogEntry, LogType } from "./command-log.ts";
 import { ErrorKinds } from "./error-kinds.ts";
@@ -34,18 +36,18 @@ const CALLS = 0;
 const NANOS = 1;
 const REJECTED = 2;
 const FAILED = 3;
-const OCTAVES_AT = 8;
+const COUNTERS = 8;
 const OCTAVES = 24;
-const BUCKETS_AT = OCTAVES_AT + OCTAVES;
 const BUCKETS = 3056;
-const ROW = METER_ROW_WORDS >>> 1;
+const OCTAVES_AT = METER_ROWS * COUNTERS;
+const BUCKETS_AT = OCTAVES_AT + METER_ROWS * OCTAVES;
 /** Longest time that is told apart, ns. */
 const NANOS_MOST = 1e9;
 /** LATENCY HISTOGRAM's first bound is 1024 ns: octave 3 begins there. */
 const FIRST_BOUND_OCTAVE = 3;
 /** The last bound, ns. */
 const HISTOGRAM_END = 2 ** 30 - 1;
-assert(BUCKETS_AT + BUCKETS === ROW, "a meter row is its counters, octaves and buckets");
+assert((COUNTERS + OCTAVES + BUCKETS) * 2 === METER_ROW_WORDS, "a meter row is its counters, octaves and buckets");
 assert(octaveOf(NANOS_MOST) < OCTAVES, "the longest time has an octave");
 assert(bucketOf(NANOS_MOST, octaveOf(NANOS_MOST)) < BUCKETS, "the longest time has a bucket");
 
@@ -205,7 +207,7 @@ export class Meter {
 
   /** Counts the predecessors of a slow command, as long as they take on average. Returns the time given them. */
   private accountTypical(row: number, count: number, mostMs: number): number {
-    const at = this.own + row * ROW;
+    const at = this.own + row * COUNTERS;
     const calls = this.f64[at + CALLS]!;
     const typical = calls > 0 ? this.f64[at + NANOS]! / calls / 1e6 : 0;
     const given = Math.min(typical * count, mostMs / 2);
@@ -232,17 +234,18 @@ export class Meter {
   }
 
   private account(row: number, count: number, elapsedMs: number): void {
-    const { f64 } = this;
-    const at = this.own + row * ROW;
+    const { f64, own } = this;
+    const at = own + row * COUNTERS;
     f64[at + CALLS] = f64[at + CALLS]! + count;
     f64[at + NANOS] = f64[at + NANOS]! + elapsedMs * 1e6;
     this.commands += count;
     if (!this.tracking) return;
     const nanos = Math.min(Math.max(Math.round((elapsedMs * 1e6) / count), 1), NANOS_MOST);
     const octave = octaveOf(nanos);
-    const bucket = at + BUCKETS_AT + bucketOf(nanos, octave);
+    const bucket = own + BUCKETS_AT + row * BUCKETS + bucketOf(nanos, octave);
     f64[bucket] = f64[bucket]! + count;
-    f64[at + OCTAVES_AT + octave] = f64[at + OCTAVES_AT + octave]! + count;
+    const total = own + OCTAVES_AT + row * OCTAVES + octave;
+    f64[total] = f64[total]! + count;
   }
 
   private tellSlow(call: Call, elapsedMs: number): void {
@@ -263,12 +266,12 @@ export class Meter {
 
   /** The command of `row` was refused before it ran. */
   rejected(row: number): void {
-    const at = this.own + row * ROW + REJECTED;
+    const at = this.own + row * COUNTERS + REJECTED;
     this.f64[at] = this.f64[at]! + 1;
   }
   /** The command of `row` replied an error. */
   failed(row: number): void {
-    const at = this.own + row * ROW + FAILED;
+    const at = this.own + row * COUNTERS + FAILED;
     this.f64[at] = this.f64[at]! + 1;
   }
 
@@ -276,10 +279,11 @@ export class Meter {
   reset(): void {
     const { f64, own } = this;
     for (let row = 0; row < this.table.rows.length; row++) {
-      const at = own + row * ROW;
-      if (f64[at + CALLS]! > 0) f64.fill(0, at, at + ROW);
-      else f64.fill(0, at, at + OCTAVES_AT);
+      if (f64[own + row * COUNTERS + CALLS] === 0) continue;
+      f64.fill(0, own + OCTAVES_AT + row * OCTAVES, own + OCTAVES_AT + (row + 1) * OCTAVES);
+      f64.fill(0, own + BUCKETS_AT + row * BUCKETS, own + BUCKETS_AT + (row + 1) * BUCKETS);
     }
+    f64.fill(0, own, own + OCTAVES_AT);
     this.errors.reset();
   }
 
@@ -301,27 +305,35 @@ export class Meter {
 
   /** Fills `sums` with those of `row`. Returns false when nothing was ever counted. */
   sum(row: number, sums: RowSums): boolean {
-    sums.calls = this.sumOf(row, CALLS);
-    sums.nanos = this.sumOf(row, NANOS);
-    sums.rejected = this.sumOf(row, REJECTED);
-    sums.failed = this.sumOf(row, FAILED);
+    const at = row * COUNTERS;
+    sums.calls = this.sumAt(at + CALLS);
+    sums.nanos = this.sumAt(at + NANOS);
+    sums.rejected = this.sumAt(at + REJECTED);
+    sums.failed = this.sumAt(at + FAILED);
     return sums.calls > 0 || sums.rejected > 0 || sums.failed > 0;
   }
 
-  private sumOf(row: number, field: number): number {
+  /** Sum of what stands at `offset` of each worker's meters. */
+  private sumAt(offset: number): number {
     const { control, f64 } = this;
     let sum = 0;
     for (let worker = 0; worker < control.geometry.workers; worker++) {
-      sum += f64[(control.meterAt(worker) >>> 1) + row * ROW + field]!;
+      sum += f64[(control.meterAt(worker) >>> 1) + offset]!;
     }
     return sum;
+  }
+  private callsOf(row: number): number {
+    return this.sumAt(row * COUNTERS + CALLS);
+  }
+  private bucketSum(row: number, bucket: number): number {
+    return this.sumAt(BUCKETS_AT + row * BUCKETS + bucket);
   }
 
   /** Octave totals of `row` into `octaves`. Returns how many durations there are. */
   private octaves(row: number, octaves: Float64Array): number {
     let total = 0;
     for (let octave = 0; octave < OCTAVES; octave++) {
-      const sum = this.sumOf(row, OCTAVES_AT + octave);
+      const sum = this.sumAt(OCTAVES_AT + row * OCTAVES + octave);
       octaves[octave] = sum;
       total += sum;
     }
@@ -335,7 +347,7 @@ export class Meter {
    */
   percentiles(row: number, percentiles: readonly number[]): number[] {
     const { scratch } = this;
-    if (this.sumOf(row, CALLS) === 0) return [];
+    if (this.callsOf(row) === 0) return [];
     const total = this.octaves(row, scratch);
     if (total === 0) return [];
     return percentiles.map((percentile) => {
@@ -346,7 +358,7 @@ export class Meter {
       let bucket = firstBucket(octave);
       const last = firstBucket(octave + 1) - 1;
       for (; bucket < last; bucket++) {
-        seen += this.sumOf(row, BUCKETS_AT + bucket);
+        seen += this.bucketSum(row, bucket);
         if (seen >= rank) break;
       }
       // Redis's 0th percentile is where the bucket of the shortest begins.
@@ -356,7 +368,7 @@ export class Meter {
 
   /** True when a duration of `row` is known. */
   hasHistogram(row: number): boolean {
-    return this.sumOf(row, CALLS) > 0 && this.octaves(row, this.scratch) > 0;
+    return this.callsOf(row) > 0 && this.octaves(row, this.scratch) > 0;
   }
 
   /**
@@ -364,7 +376,7 @@ export class Meter {
    * add nothing. Null when no duration is known.
    */
   histogram(row: number): { calls: number; bounds: [micros: number, calls: number][] } | null {
-    if (this.sumOf(row, CALLS) === 0) return null;
+    if (this.callsOf(row) === 0) return null;
     const { scratch } = this;
     const calls = this.octaves(row, scratch);
     if (calls === 0) return null;
@@ -375,7 +387,7 @@ export class Meter {
       // A bound counts the bucket that it lies in, the first of its octave.
       if (octave >= FIRST_BOUND_OCTAVE) {
         const bound = firstBucket(octave);
-        const cumulated = below + (bound < BUCKETS ? this.sumOf(row, BUCKETS_AT + bound) : 0);
+        const cumulated = below + (bound < BUCKETS ? this.bucketSum(row, bound) : 0);
         const micros = Math.floor((bound < BUCKETS ? bucketEnd(bound) : HISTOGRAM_END) / 1000);
         if (cumulated > told) bounds.push([micros, cumulated]);
         told = cumulated;

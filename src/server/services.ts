@@ -1,6 +1,5 @@
 /** What a worker's handlers may ask of the server: sums of the cells at once, everything else over the main thread. */
 import { heapSize } from "bun:jsc";
-import { realFiles, readText } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
@@ -32,7 +31,6 @@ const SAMPLES = 16;
 const SAMPLE_MS = 100;
 /** Resident memory and CPU time are read again after this time at the earliest. */
 const PROCESS_USE_MS = 100;
-const PAGE_BYTES = 4096;
 /** Longest wait that a timer can be given. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -228,7 +226,7 @@ export class Services implements ServerServices {
     if (now - this.useAtMs < PROCESS_USE_MS) return this.use;
     this.useAtMs = now;
     const { user, system } = process.cpuUsage();
-    this.use = { residentBytes: residentBytes(), userMicros: user, systemMicros: system };
+    this.use = { residentBytes: process.memoryUsage.rss(), userMicros: user, systemMicros: system };
     return this.use;
   }
 
@@ -477,17 +475,6 @@ export class Services implements ServerServices {
     }
     return { kind: "killed", count, askerMatched };
   }
-}
-
-/** Resident set of the process, bytes: field 2 of /proc/self/statm, in pages. */
-function residentBytes(): number {
-  try {
-    const pages = Number(readText(realFiles, "/proc/self/statm").split(" ")[1]);
-    if (pages > 0) return pages * PAGE_BYTES;
-  } catch {
-    // no /proc
-  }
-  return process.memoryUsage.rss();
 }
 
 /** CPU time of this thread, us; NaN where the system does not tell. Bun's types of 1.4.5 leave the call out. */

@@ -185,6 +185,7 @@ export class Dispatcher {
     if (!session.authenticated && (spec.flags & NO_AUTH) === 0) return this.reject(row, ErrorText.noAuth);
     call.spec = spec;
     session.lastCommand = index;
+    session.lastRow = row;
     session.commandName = spec.subcommands === undefined && spec !== table.all[index] ? spec.name.toLowerCase() : "";
     if ((spec.flags & DENY_OOM) !== 0) {
       if (this.memoryExceeded || (staged.length > 0 && staged.some((value) => value.refused))) {

@@ -144,6 +144,9 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
   const machineBytes = totalmem();
   const overhead = totals.heapBytes + totals.bufferBytes;
   const limit = config.maxMemoryBytes;
+  // As MEMORY STATS: what is taken of the frames, used or not, and the JS heaps.
+  const frames = store.pool.framesOut * FRAME_BYTES;
+  const active = frames + overhead;
   const regionBytes = store.arena.control.geometry.regionBytes;
   return [
     ["used_memory", used],
@@ -154,9 +157,13 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["used_memory_peak_human", humanBytes(peak)],
     ["used_memory_peak_perc", percent(used, peak)],
     ["used_memory_overhead", overhead],
+    ["used_memory_startup", totals.heapBytes],
     ["used_memory_dataset", totals.dataBytes],
     ["used_memory_dataset_perc", percent(totals.dataBytes, used)],
     ["used_memory_heap", totals.heapBytes],
+    ["allocator_allocated", used],
+    ["allocator_active", active],
+    ["allocator_resident", resident],
     ["total_system_memory", machineBytes],
     ["total_system_memory_human", humanBytes(machineBytes)],
     ["used_memory_lua", 0],
@@ -169,7 +176,13 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["maxmemory", limit],
     ["maxmemory_human", humanBytes(limit)],
     ["maxmemory_policy", parameterText(config, "maxmemory-policy")],
-    ["mem_fragmentation_ratio", (used > 0 ? resident / used : 0).toFixed(2)],
+    ["allocator_frag_ratio", ratio(active, used)],
+    ["allocator_frag_bytes", active - used],
+    ["allocator_rss_ratio", ratio(resident, active)],
+    ["allocator_rss_bytes", resident - active],
+    ["rss_overhead_ratio", "1.00"],
+    ["rss_overhead_bytes", 0],
+    ["mem_fragmentation_ratio", ratio(resident, used)],
     ["mem_fragmentation_bytes", resident - used],
     ["mem_not_counted_for_evict", 0],
     ["mem_replication_backlog", 0],
@@ -181,7 +194,7 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["mem_allocator", "mimalloc"],
     ["mem_regions", store.arena.regionCount],
     ["mem_region_bytes", regionBytes],
-    ["mem_frames_bytes", store.pool.framesOut * 65536],
+    ["mem_frames_bytes", frames],
     ["active_defrag_running", 0],
     ["lazyfree_pending_objects", 0],
     ["lazyfreed_objects", 0],
@@ -435,6 +448,10 @@ export function humanBytes(bytes: number): string {
     value /= 1024;
   }
   return `${bytes}B`;
+}
+
+function ratio(a: number, b: number): string {
+  return (b > 0 ? a / b : 0).toFixed(2);
 }
 
 function percent(part: number, whole: number): string {

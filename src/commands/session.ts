@@ -18,6 +18,8 @@ export class Session {
   libVersion = "";
   /** Number of the command named last, in the table; -1 = none. */
   lastCommand = -1;
+  /** Its row, or its subcommand's, in the meters. */
+  lastRow = 0;
   /** Lower-case name of the last subcommand run ("client|list"), "" when the last command had none. */
   commandName = "";
   commands = 0;

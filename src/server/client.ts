@@ -316,6 +316,7 @@ export class Client implements ReplyTarget {
     const { reply } = this.engine;
     reply.protocol = this.session.protocol;
     reply.target = this;
+    const { errors } = reply;
     if (this.session.replies === Replies.On) {
       write(reply);
     } else {
@@ -325,6 +326,7 @@ export class Client implements ReplyTarget {
       reply.at = 0;
       if (this.session.replies === Replies.Skipping) this.session.replies = Replies.On;
     }
+    if (reply.errors !== errors) this.engine.dispatcher.meter.failed(this.session.lastRow);
     this.waiting = false;
     this.flush();
     if (!this.suspended) this.proceed();

@@ -268,6 +268,23 @@ describe("in process", () => {
 });
 
 describe("latency monitor", () => {
+  test("background work that takes long is an expire-cycle", () => {
+    const engine = testEngine();
+    configSet(engine.config, [["latency-monitor-threshold", "5"]]);
+    const { store, dispatcher } = engine.engine;
+    engine.send("SET", "k", "v", "PX", "1");
+    const { turn } = store.wheel;
+    store.wheel.turn = (...args) => {
+      engine.clock.advance(7);
+      return turn.apply(store.wheel, args);
+    };
+    engine.advance(5000);
+    const [event] = dispatcher.meter.latency.events();
+    expect(event).toMatchObject({ name: "expire-cycle" });
+    expect(event!.worstMs).toBeGreaterThanOrEqual(7);
+    expect(engine.send("LATENCY", "LATEST")).toStartWith('*[*["expire-cycle", :');
+  });
+
   test("keeps the worst of each second, 160 of them, and merges workers", () => {
     const clock = new TickingClock();
     const one = new LatencyMonitor(clock);
@@ -442,6 +459,21 @@ describe("two workers", () => {
     await said(admin!, "CONFIG", "SET", "commandlog-execution-slower-than", "5000");
     expect(await said(admin!, "CONFIG", "GET", "slowlog-log-slower-than")).toBe('*["slowlog-log-slower-than", "5000"]');
     await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000");
+  });
+
+  test("an error that comes later counts as its command's failure", async () => {
+    const [admin, other] = clients;
+    await said(admin!, "CONFIG", "RESETSTAT");
+    const id = (await said(other!, "CLIENT", "ID")).slice(1);
+    const waits = said(other!, "WAIT", "1", "0");
+    let unblocked = ":0";
+    for (let tries = 0; tries < 500 && unblocked === ":0"; tries++) {
+      unblocked = await said(admin!, "CLIENT", "UNBLOCK", id, "ERROR");
+    }
+    expect(await waits).toStartWith("-UNBLOCKED");
+    const stats = await info(admin!, "commandstats");
+    expect(stats.get("cmdstat_wait")).toMatch(/^calls=1,.*,rejected_calls=0,failed_calls=1$/);
+    expect((await info(admin!, "errorstats")).get("errorstat_UNBLOCKED")).toBe("count=1");
   });
 
   test("a command that sleeps is in the slow log and the latency monitor, alone of its pipeline", async () => {

@@ -334,6 +334,8 @@ function commandStats(call: Call): Fields {
 
 function latencyStats(call: Call): Fields {
   const { meter } = call;
+  // As Redis: what was measured before is kept, and not shown.
+  if (!call.config.flag("server.latency_tracking")) return [];
   const percentiles = call.config.latencyPercentiles;
   const names = percentiles.map((percentile) => `p${percentile.toFixed(6).replace(/\.?0+$/, "")}`);
   const fields: Fields = [];

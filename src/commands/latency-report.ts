@@ -65,19 +65,25 @@ const ADVICE: Readonly<Record<string, readonly string[]>> = {
 
 /** The report of LATENCY DOCTOR. `slowlogMicros`: the slow log's threshold, negative = off. */
 export function latencyReport(events: readonly LatencyEvent[], thresholdMs: number, slowlogMicros: number): string {
-  if (thresholdMs === 0) {
+  if (events.length === 0 && thresholdMs === 0) {
     return "The latency monitor is off, so there is nothing to examine. CONFIG SET latency-monitor-threshold <milliseconds> turns it on: events that take as long are kept from then on.\n";
   }
   if (events.length === 0) {
     return `No event took ${thresholdMs} ms or longer since the monitor was turned on or reset. All is well.\n`;
   }
-  const lines = [`Events that took ${thresholdMs} ms or longer were seen:`, ""];
+  const lines = [
+    thresholdMs > 0
+      ? `Events that took ${thresholdMs} ms or longer were seen:`
+      : "The latency monitor is off now; while it was on, these events were seen:",
+    "",
+  ];
   const advice = new Set<string>();
   events.forEach((event, i) => {
     lines.push(`${i + 1}. ${event.name}: ${describe(event)}`);
     for (const text of ADVICE[event.name] ?? []) advice.add(text);
   });
-  if (events.some(({ name }) => name === "command") && (slowlogMicros < 0 || slowlogMicros / 1000 > thresholdMs)) {
+  const keepsLess = slowlogMicros < 0 || (thresholdMs > 0 && slowlogMicros > thresholdMs * 1000);
+  if (keepsLess && events.some(({ name }) => name === "command")) {
     advice.add("The slow log keeps less than the monitor sees: CONFIG SET slowlog-log-slower-than <microseconds>.");
   }
   if (advice.size > 0) lines.push("", "Advice:", "", ...[...advice].map((text) => `- ${text}`));
@@ -88,7 +94,7 @@ function describe({ samples, worstMs }: LatencyEvent): string {
   const count = samples.length;
   const average = samples.reduce((sum, { ms }) => sum + ms, 0) / count;
   const deviation = samples.reduce((sum, { ms }) => sum + Math.abs(ms - average), 0) / count;
-  const period = (samples.at(-1)!.atSeconds - samples[0]!.atSeconds) / count;
+  const period = Math.max(1, samples.at(-1)!.atSeconds - samples[0]!.atSeconds) / count;
   return (
     `${count} latency spikes (average ${Math.floor(average)}ms, mean deviation ${Math.floor(deviation)}ms, ` +
     `period ${period.toFixed(2)} sec). Worst all time event ${worstMs}ms.`

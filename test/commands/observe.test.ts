@@ -337,6 +337,10 @@ describe("latency monitor", () => {
       "1. command: 4 latency spikes (average 50ms, mean deviation 25ms, period 0.75 sec). Worst all time event 120ms.\n",
     );
     expect(report).toContain("SLOWLOG GET");
+    const once = { name: "expire-cycle", samples: samples.slice(0, 1), worstMs: 50 };
+    expect(latencyReport([once], 0, -1)).toContain(
+      "1 latency spikes (average 50ms, mean deviation 0ms, period 1.00 sec)",
+    );
     expect(latencyReport([], 0, 0)).toContain("latency-monitor-threshold");
     expect(latencyReport([], 10, 0)).toContain("10 ms");
   });
@@ -393,6 +397,11 @@ describe("two workers", () => {
     expect(await said(admin!, "LATENCY", "HISTOGRAM", "get", "client", "nothing")).toMatch(
       /^\*\["get", \*\["calls", :160, "histogram_usec", \*\[(:\d+, :\d+, )*:\d+, :160\]\], "client\|id", \*\["calls", :8, "histogram_usec", \*\[.*:8\]\]\]$/,
     );
+    await said(admin!, "CONFIG", "SET", "latency-tracking", "no");
+    await said(admin!, "GET", "nothing");
+    expect((await info(admin!, "latencystats")).size).toBe(0);
+    expect(await said(admin!, "LATENCY", "HISTOGRAM", "get")).toStartWith('*["get", *["calls", :160, ');
+    await said(admin!, "CONFIG", "SET", "latency-tracking", "yes");
     const workers = await info(admin!, "workers");
     expect([...workers.keys()]).toEqual(["worker0", "worker1"]);
     for (const line of workers.values()) {

@@ -218,9 +218,13 @@ export class Dispatcher {
     if (reply.errors !== errors) meter.failed(row);
     meter.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
     const requestBytes = parser.endOf[i]! - parser.startOf[i]!;
-    const replyBytes = reply.at - replyAt + (reply.passedOn - passedOn);
-    if (requestBytes >= meter.requestLimit || replyBytes >= meter.replyLimit || staged.length > 0) {
-      meter.sized(call, requestBytes, replyBytes);
+    if (
+      requestBytes >= meter.requestLimit ||
+      reply.at - replyAt >= meter.replyLimit ||
+      reply.handedOn !== handedOn ||
+      staged.length > 0
+    ) {
+      meter.sized(call, requestBytes, reply.at - replyAt + (reply.passedOn - passedOn));
     }
     return outcome;
   }

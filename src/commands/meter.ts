@@ -104,6 +104,8 @@ export class Meter {
   private readonly shares: Uint8Array;
   /** Every command is timed by itself (M3). */
   private each = false;
+  /** The run that is open ends with each command. */
+  private alone = false;
   /** Durations from here on, ms, are told to the slow log or the latency monitor; Infinity = none. */
   private slowMs = Number.POSITIVE_INFINITY;
   private tracking = true;
@@ -176,13 +178,14 @@ export class Meter {
       this.count = 0;
     }
     this.row = row;
+    this.alone = this.each || this.shares[row] === 0;
   }
 
   /** A command of the run has ended. `isLast`: the batch, or its turn, ends here. */
   ended(call: Call, isLast: boolean): void {
     this.count++;
     const tick = this.tick();
-    if (tick === this.tickSeen && !isLast && !this.each && this.shares[this.row] === 1) return;
+    if (tick === this.tickSeen && !isLast && !this.alone) return;
     this.tickSeen = tick;
     this.close(call);
     if (isLast) this.row = -1;

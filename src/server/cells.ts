@@ -31,6 +31,8 @@ export const Cell = {
   evictedClients: 22,
   outputLimitClosed: 23,
   queryLimitClosed: 24,
+  /** CPU time of the worker's thread, us. */
+  cpuMicros: 25,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

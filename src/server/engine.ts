@@ -167,7 +167,7 @@ export class Engine {
   publishCounters(): void {
     const { cells, store, dispatcher } = this;
     cells.set(Cell.usedBytes, store.usedBytes);
-    cells.set(Cell.commands, dispatcher.commandsRun);
+    cells.set(Cell.commands, dispatcher.meter.commands);
     cells.set(Cell.inputBytes, this.inputBytes);
     cells.set(Cell.outputBytes, this.outputBytes);
     cells.set(Cell.expired, store.counters.expired);
@@ -184,6 +184,15 @@ export class Engine {
    * true when the budget ran out before the work.
    */
   maintain(workers: number, budgetMs: number): boolean {
+    const more = this.maintainShards(workers, budgetMs);
+    const { latency } = this.dispatcher.meter;
+    // The turn's time is that of its begin.
+    if (latency.thresholdMs > 0)
+      latency.sample("expire-cycle", Math.floor(this.clock.monotonicMs() - this.monotonicMs));
+    return more;
+  }
+
+  private maintainShards(workers: number, budgetMs: number): boolean {
     this.readClock();
     const { store, maintenance } = this;
     for (const range of this.unpinLater.splice(0)) this.unpin(range);

@@ -25,7 +25,7 @@ import {
 } from "../structures/rdb-string.ts";
 import { flag, integer, KEY, optional, string } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
-import { readDeadline } from "./expire.ts";
+import { OUT_OF_RANGE, readDeadline } from "./expire.ts";
 import { refuse } from "./refuse.ts";
 import { type CommandSpec, DENY_OOM, FIRST, type Outcome, READONLY, WRITE } from "./spec.ts";
 
@@ -213,16 +213,19 @@ function restore(call: Call, reply: Reply): Outcome | void {
   if (end < at || !isIntact(bytes, at, end)) return reply.error(BAD_PAYLOAD);
   if (end === at) return reply.error(BAD_FORMAT);
   if (bytes[at] !== RDB_STRING) return reply.error(BAD_FORMAT_OF_TYPE);
-  if (readString(bytes, at + 1, end, Math.min(call.stringMax, LARGE_VALUE_MAX)) !== end) return reply.error(BAD_FORMAT);
+  // What stands behind the value is not looked at, as in Redis 7.0.
+  if (readString(bytes, at + 1, end, Math.min(call.stringMax, LARGE_VALUE_MAX)) < 0) return reply.error(BAD_FORMAT);
 
-  const due = ttl === 0 ? 0 : readDeadline(call, 2, 1, options.isAbsolute ? 0 : store.nowMs);
+  let due = ttl === 0 ? 0 : readDeadline(call, 2, 1, options.isAbsolute ? 0 : store.nowMs);
+  // Redis adds in 64 bits without looking: beyond them lies the distant past.
+  if (due === OUT_OF_RANGE) due = -1;
   if (due !== 0 && due <= store.nowMs) {
     if (isThere) store.remove(KeyEvent.Deleted);
     return reply.ok();
   }
   // `find` left the store where it was; large.ts may have turned it to another region since.
   store.standAgain();
-  const status = store.setString(rdbString.bytes, rdbString.at, rdbString.length, Number.isFinite(due) ? due : 0);
+  const status = store.setString(rdbString.bytes, rdbString.at, rdbString.length, due);
   rdbString.bytes = head; // not to keep a long one alive
   if (status < 0) return refuse(call, reply, status);
   if (options.idleSeconds >= 0) date(call, options.idleSeconds);

@@ -55,6 +55,9 @@ const NODE_ENTRIES = 4;
 /** Longest value a node can describe, bytes. */
 export const LARGE_VALUE_MAX = Math.min(((BLOCK_BYTES_MAX - 16) / 8) * CHUNK_BYTES, 2 ** 31 - 1);
 
+/** Up to here a loop costs less than a view and a native copy. */
+const SHORT_BYTES = 16;
+
 const RETIRED_CHUNK = 1;
 const RETIRED_NODE = 2;
 const RETIRED_BYTES = 64;
@@ -99,6 +102,22 @@ export class StagedValue {
     }
     return done;
   }
+
+  /**
+   * Adds a chunk for the caller to fill with `length` bytes, the value's next: at `chunkAt` of `chunkBytes`. All chunks
+   * but the last are filled whole. Returns false when the pool has no room now.
+   */
+  extend(length: number): boolean {
+    assert((this.bytes & (CHUNK_BYTES - 1)) === 0, "a chunk is added behind full ones");
+    if (!this.addChunk()) return false;
+    const place = this.places[this.places.length - 1]!;
+    this.chunkBytes = this.arena.bytesOf(place >>> FRAME_BITS);
+    this.chunkAt = (place & FRAME_MASK) * FRAME_BYTES;
+    this.bytes += length;
+    return true;
+  }
+  chunkBytes: Buffer = Buffer.alloc(0);
+  chunkAt = 0;
 
   private addChunk(): boolean {
     if (this.spare.length === 0) {
@@ -260,7 +279,9 @@ export class LargeValues {
     for (let done = 0; done < length; ) {
       const part = Math.min(length - done, CHUNK_BYTES - ((position + done) & (CHUNK_BYTES - 1)));
       const at = this.locateByte(shard, node, position + done);
-      this.chunkBytes.set(source.subarray(offset + done, offset + done + part), at);
+      const { chunkBytes } = this;
+      if (part <= SHORT_BYTES) for (let i = 0; i < part; i++) chunkBytes[at + i] = source[offset + done + i]!;
+      else chunkBytes.set(source.subarray(offset + done, offset + done + part), at);
       done += part;
     }
   }

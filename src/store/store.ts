@@ -63,6 +63,7 @@ import {
   KeyspaceState,
   LOCK_AT,
   MUTATING_AT,
+  PINS_AT,
   OWNER_AT,
 } from "./shard.ts";
 import { ShardPages } from "./shard-pages.ts";
@@ -343,6 +344,11 @@ export class Store implements HintVisitor {
     return this.segments.m[fixedAt(this.segments.m, this.w)]!;
   }
 
+  /** True while a reader of the shard holds pages: a write may have to copy them, and then needs room. */
+  get isPinned(): boolean {
+    return this.c[this.header + PINS_AT] !== 0;
+  }
+
   /** Length in bytes of the string found, as its text. */
   stringLength(): number {
     if (this.encoding !== Encoding.Int) return this.valueBytes;
@@ -426,10 +432,16 @@ export class Store implements HintVisitor {
       if (kind === Int64Kind.Safe) splitInt64(int64.value);
       if (kind !== Int64Kind.None) return this.setInt(int64.lo, int64.hi, deadlineMs);
     }
+    return this.setBytes(source, offset, length, deadlineMs, false);
+  }
+
+  /** As setString, for bytes that are kept as such: "embstr" or, with `isGrown`, "raw" to OBJECT ENCODING. */
+  setBytes(source: Uint8Array, offset: number, length: number, deadlineMs: number, isGrown: boolean): number {
     if (length > INLINE_VALUE_MAX) return this.setPaged(source, offset, length, deadlineMs);
     const place = this.place(RecordType.String, Encoding.Raw, length, 0, deadlineMs);
     if (place < 0) return place;
     this.segments.m[this.w + 2] = length;
+    if (isGrown) markGrown(this.segments.m, this.w);
     copyIn(source, offset, this.segments.b, rawValueAt(this.segments.m, this.w), length);
     this.changed(KeyEvent.Set);
     return 0;

@@ -59,7 +59,7 @@ describe("ranges", () => {
       combineBits(how, target, targetAt, source, sourceAt, length);
       expect(target.equals(expected)).toBe(true);
       for (let i = targetAt; i < targetAt + length; i++) expected[i] = expected[i]! ^ 0xff;
-      invertBits(target, targetAt, length);
+      invertBits(target, targetAt, target, targetAt, length);
       expect(target.equals(expected)).toBe(true);
     }
   });
@@ -69,7 +69,7 @@ describe("ranges", () => {
     const sources = Array.from({ length: 4 }, () => Buffer.from(random.bytes(length), "latin1"));
     const once = Buffer.alloc(length);
     const more = Buffer.alloc(length);
-    for (const source of sources) addOnce(once, more, 0, source, 0, length);
+    for (const source of sources) addOnce(once, 0, more, 0, source, 0, length);
     combineBits(Combine.AndNot, once, 0, more, 0, length);
     for (let bit = 0; bit < length * 8; bit++) {
       const owners = sources.filter((source) => readField(source, bit, 1) === 1).length;

@@ -52,7 +52,7 @@ const cells: readonly Cell[] = [
   },
   {
     name: "bitfield-get-set",
-    command: ["BITFIELD", "b:bits1", "GET", "u16", `<${MIB * 8}>`, "SET", "i32", "#<200000>", "<100000>"],
+    command: ["BITFIELD", "b:bits1", "GET", "u16", `<${MIB * 8}>`, "SET", "i32", "#<200000>", "12345"],
     pipelines: SHORT,
     replyLines: 3,
   },

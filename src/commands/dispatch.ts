@@ -187,6 +187,7 @@ export class Dispatcher {
       return Done;
     }
     call.spec = spec;
+    this.store.datesFinds = (spec.flags & WRITE) !== 0 && !session.noTouch;
     session.lastCommand = index;
     session.commandName = spec.subcommands === undefined && spec !== table.all[index] ? spec.name.toLowerCase() : "";
     if ((spec.flags & DENY_OOM) !== 0) {

@@ -144,7 +144,6 @@ const FREQUENCY_MAX = 255;
 const BUSY_KEY = "BUSYKEY Target key name already exists.";
 const BAD_PAYLOAD = "ERR DUMP payload version or checksum are wrong";
 const BAD_FORMAT = "ERR Bad data format";
-const BAD_FORMAT_OF_TYPE = "ERR Bad data format: this version restores strings only";
 
 /** What RESTORE's options said. */
 const options = { replaces: false, isAbsolute: false, idleSeconds: -1, frequency: -1 };
@@ -212,7 +211,7 @@ function restore(call: Call, reply: Reply): Outcome | void {
   const end = at + call.argBytes(3) - FOOTER_BYTES;
   if (end < at || !isIntact(bytes, at, end)) return reply.error(BAD_PAYLOAD);
   if (end === at) return reply.error(BAD_FORMAT);
-  if (bytes[at] !== RDB_STRING) return reply.error(BAD_FORMAT_OF_TYPE);
+  if (bytes[at] !== RDB_STRING) return reply.error(BAD_FORMAT);
   // What stands behind the value is not looked at, as in Redis 7.0.
   if (readString(bytes, at + 1, end, Math.min(call.stringMax, LARGE_VALUE_MAX)) < 0) return reply.error(BAD_FORMAT);
 

@@ -182,6 +182,10 @@ function pfadd(call: Call, reply: Reply): Outcome | void {
     sketch.markStale();
     const status = storeSketch(call);
     if (status < 0) return refuse(call, reply, status);
+  } else if (!store.isGrown) {
+    // Redis makes it a "raw" string before it looks whether anything changes.
+    const status = store.writeAt(0, sketch.bytes, 0, 1);
+    if (status < 0) return refuse(call, reply, status);
   }
   reply.integer(changes > 0 ? 1 : 0);
 }

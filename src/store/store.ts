@@ -266,8 +266,13 @@ export class Store implements HintVisitor {
         return NO_ADDRESS;
       }
     }
+    if (this.datesFinds && (m[this.w + 3]! & 0xffffff) !== this.accessClock) {
+      setAccessClock(m, this.w, this.accessClock);
+    }
     return address;
   }
+  /** True while a command that may write runs: it dates what it looks up, whether it then changes it or not. */
+  datesFinds = false;
 
   /** As `find`, for reading: counts a hit or a miss and dates the access. */
   findForRead(): Address {

@@ -6,7 +6,7 @@
  */
 import { familyRow } from "./family-row.ts";
 import { token } from "../base/bytes.ts";
-import { Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
+import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
 import { Status } from "../base/status.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
@@ -311,6 +311,7 @@ function countRange(call: Call, first: number, last: number): number {
     count += countBits(store.textBytes, store.textAt, part);
     position += part;
   }
+  if ((first & 7) === 0 && (last & 7) === 7) return count;
   // Bits of the first and last byte that lie outside.
   const before = byteAt(call, firstByte) >>> (8 - (first & 7));
   const behind = byteAt(call, end - 1) & (0x7f >>> (last & 7));
@@ -612,7 +613,7 @@ class Field {
   bits = 0;
   /** First bit. */
   at = 0;
-  /** Value or increment: exact in `value` when isSafe, always in the two words. */
+  /** Value or increment: in `value` when isSafe, else in the two words. */
   isSafe = true;
   value = 0;
   low = 0;
@@ -620,14 +621,14 @@ class Field {
   overflow: Overflow = Overflow.Wrap;
 
   get wide(): bigint {
-    return (BigInt(this.high) << 32n) | BigInt(this.low >>> 0);
+    return this.isSafe ? BigInt(this.value) : (BigInt(this.high) << 32n) | BigInt(this.low >>> 0);
   }
 }
 
 /** The subcommands of the command in work, `fieldCount` of them; the objects are used again. */
-const fields: Field[] = [];
+const FIELDS_KEPT = 64;
+const fields: Field[] = Array.from({ length: FIELDS_KEPT }, () => new Field());
 let fieldCount = 0;
-const FIELDS_KEPT = 256;
 
 const FIELD_TOKENS = {
   get: token("get"),
@@ -673,10 +674,12 @@ function readFields(call: Call, reply: Reply): boolean {
       const read = call.argInt64(i + 3);
       if (read === Int64Kind.None) return failed(reply, ErrorText.notInteger);
       field.isSafe = read === Int64Kind.Safe;
-      if (field.isSafe) splitInt64(int64.value);
-      field.value = field.isSafe ? int64.value : 0;
-      field.low = int64.lo;
-      field.high = int64.hi;
+      if (field.isSafe) {
+        field.value = int64.value;
+      } else {
+        field.low = int64.lo;
+        field.high = int64.hi;
+      }
     }
     i += kind === Kind.Get ? 3 : 4;
   }
@@ -716,8 +719,14 @@ const fieldBytes = Buffer.alloc(16);
 function loadField(call: Call, field: Field, found: boolean): number {
   const first = Math.floor(field.at / 8);
   const count = Math.floor((field.at + field.bits - 1) / 8) - first + 1;
-  for (let i = 0; i < count; i++) fieldBytes[i] = 0;
-  if (found) call.store.readText(first, fieldBytes, 0, count);
+  const { store } = call;
+  if (found && store.openPart(first) >= count) {
+    const { textBytes, textAt } = store;
+    for (let i = 0; i < count; i++) fieldBytes[i] = textBytes[textAt + i]!;
+  } else {
+    for (let i = 0; i < count; i++) fieldBytes[i] = 0;
+    if (found) store.readText(first, fieldBytes, 0, count);
+  }
   return count;
 }
 
@@ -801,6 +810,7 @@ function bitfield(call: Call, reply: Reply): Outcome | void {
  */
 function makeWritable(call: Call, end: number): number {
   const { store } = call;
+  if (store.address !== NO_ADDRESS && store.writesInPlace(end)) return 0;
   if (store.address !== NO_ADDRESS && store.encoding === Encoding.Paged && store.isPinned) {
     // Pages that a reader holds are copied by the first write: written as they are, before anything changes.
     const length = store.stringLength();

@@ -211,6 +211,7 @@ export class LargeValues {
     from: number,
     to: number,
   ): Address | Status {
+    if (this.isPrepared(shard, header, node, Math.min(from, bytes), to)) return node;
     const chunks = Math.ceil(Math.max(bytes, to) / CHUNK_BYTES);
     let w = this.segments.locate(shard, node);
     const had = this.segments.m[w + NODE_CHUNKS]!;
@@ -272,6 +273,18 @@ export class LargeValues {
     w = this.segments.locate(shard, target);
     this.segments.m[w + NODE_CHUNKS] = Math.max(had, chunks);
     return target;
+  }
+
+  /** True when prepareWrite has nothing to do: the chunks are there, and no pin sees them. Most writes find it so. */
+  private isPrepared(shard: number, header: number, node: Address, from: number, to: number): boolean {
+    const w = this.segments.locate(shard, node);
+    const m = this.segments.m;
+    if (to > m[w + NODE_CHUNKS]! * CHUNK_BYTES) return false;
+    const pinned = this.newestPin(header);
+    for (let at = from; at < to; at += CHUNK_BYTES) {
+      if (m[w + NODE_ENTRIES + (at >>> CHUNK_SHIFT) * 2 + 1]! <= pinned) return false;
+    }
+    return from < to && m[w + NODE_ENTRIES + ((to - 1) >>> CHUNK_SHIFT) * 2 + 1]! > pinned;
   }
 
   /** Writes `length` bytes at `position` of a value made ready by prepareWrite. */

@@ -354,6 +354,13 @@ export class Store implements HintVisitor {
     return this.c[this.header + PINS_AT] !== 0;
   }
 
+  /** True when writes into the string found, up to byte `end`, change it where it lies and so cannot fail. */
+  writesInPlace(end: number): boolean {
+    if (this.encoding === Encoding.Int || end > this.valueBytes) return false;
+    if (!this.log.isMutable(this.shard, this.address)) return false;
+    return this.encoding === Encoding.Paged ? !this.isPinned : this.isGrown;
+  }
+
   /** Length in bytes of the string found, as its text. */
   stringLength(): number {
     if (this.encoding !== Encoding.Int) return this.valueBytes;

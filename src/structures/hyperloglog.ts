@@ -71,14 +71,14 @@ const M_LOW = 0x5bd1e995;
 let low = 0;
 let high = 0;
 
-/** (high, low) *= m, modulo 2^64. */
+/** (high, low) *= m, modulo 2^64. Math.imul keeps the partial products in 32 bits: as numbers they would become doubles. */
 function multiply(): void {
   const a = low >>> 16;
   const b = low & 0xffff;
-  const p0 = b * (M_LOW & 0xffff);
-  const p1 = a * (M_LOW & 0xffff);
-  const p2 = b * (M_LOW >>> 16);
-  const p3 = a * (M_LOW >>> 16);
+  const p0 = Math.imul(b, M_LOW & 0xffff);
+  const p1 = Math.imul(a, M_LOW & 0xffff);
+  const p2 = Math.imul(b, M_LOW >>> 16);
+  const p3 = Math.imul(a, M_LOW >>> 16);
   const middle = (p0 >>> 16) + (p1 & 0xffff) + (p2 & 0xffff);
   const carry = p3 + (p1 >>> 16) + (p2 >>> 16) + (middle >>> 16);
   high = (carry + Math.imul(high, M_LOW) + Math.imul(low, M_HIGH)) | 0;

@@ -304,6 +304,12 @@ function pfdebug(call: Call, reply: Reply): Outcome | void {
   if (store.find() === NO_ADDRESS) return reply.error("ERR The specified key does not exist");
   if (checkFound(call, reply) === Kind.Refused) return;
   const wasDense = encodingOf(store.textBytes, store.textAt) === DENSE;
+  if (!store.isGrown && store.stringLength() <= SPARSE_BYTES_MAX) {
+    // As PFADD: a "raw" string, whatever is asked for.
+    header[0] = store.textBytes[store.textAt]!;
+    const status = store.writeAt(0, header, 0, 1);
+    if (status < 0) return refuse(call, reply, status);
+  }
   if (call.argIs(1, ENCODING)) return reply.simple(wasDense ? "dense" : "sparse");
   if (call.argIs(1, DECODE)) {
     if (wasDense) return reply.error("ERR HLL encoding is not sparse");

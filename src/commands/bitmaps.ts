@@ -1,8 +1,8 @@
 /**
  * The bitmap family: strings as arrays of bits. Bit 0 is the most significant bit of the first byte.
  *
- * What only reads goes over a large value chunk by chunk; what writes a few bits writes only their bytes. BITOP alone
- * builds a whole value, outside the store, before it sets the destination.
+ * What only reads goes over a large value chunk by chunk; what writes a few bits writes only their bytes. BITOP fills
+ * chunks that belong to no key yet, so that a source may be the destination.
  */
 import { familyRow } from "./family-row.ts";
 import { token } from "../base/bytes.ts";
@@ -10,14 +10,15 @@ import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
 import { Status } from "../base/status.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { LARGE_VALUE_MAX } from "../store/large.ts";
-import { Encoding, RecordType } from "../store/record.ts";
+import { CHUNK_BYTES, LARGE_VALUE_MAX, StagedValue } from "../store/large.ts";
+import { Encoding, INLINE_VALUE_MAX, RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { KeyEvent } from "../store/store.ts";
 import {
   addOnce,
   Combine,
   combineBits,
+  combineTwo,
   countBits,
   findBit,
   invertBits,
@@ -227,7 +228,8 @@ function setbit(call: Call, reply: Reply): Outcome | void {
   const mask = 0x80 >>> (offset & 7);
   const was = found ? byteAt(call, position) : 0;
   const now = bit === 1 ? was | mask : was & ~mask;
-  if (now !== was || position >= length || store.encoding === Encoding.Int) {
+  // Even a bit that stays as it is makes the string a "raw" one.
+  if (now !== was || position >= length || !(store.encoding === Encoding.Paged || store.isGrown)) {
     oneByte[0] = now;
     const total = write(call, position, oneByte, 0, 1);
     if (total < 0) return refuse(call, reply, total);
@@ -309,6 +311,7 @@ function countRange(call: Call, first: number, last: number): number {
     count += countBits(store.textBytes, store.textAt, part);
     position += part;
   }
+  if ((first & 7) === 0 && (last & 7) === 7) return count;
   // Bits of the first and last byte that lie outside.
   const before = byteAt(call, firstByte) >>> (8 - (first & 7));
   const behind = byteAt(call, end - 1) & (0x7f >>> (last & 7));
@@ -403,81 +406,196 @@ function bitop(call: Call, reply: Reply): Outcome | void {
   }
   // A long result is built when there is room for it, not once for each region that has to be made.
   if (length > MIB && store.pool.freeChunks < Math.ceil(length / MIB) + 1) return refuse(call, reply, Status.Busy);
-  const result = length === 0 ? EMPTY : combineSources(call, operation, length);
+  if (length > INLINE_VALUE_MAX) return bitopLarge(call, reply, operation, length);
+  if (length > 0) {
+    openSources(call);
+    combineChunk(call, operation, 0, length, scratch, 0);
+  }
   call.selectKey(2);
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   const found = store.find() !== NO_ADDRESS;
   if (length > 0) {
-    const status = store.setString(result, 0, length, 0);
+    const status = store.setBytes(scratch, 0, length, 0, true);
     if (status < 0) return refuse(call, reply, status);
   } else if (found) {
     store.remove(KeyEvent.Deleted);
   }
   reply.integer(length);
 }
-const EMPTY = Buffer.alloc(0);
+/** Where a short result is built; `more` is for ONE. */
+const scratch = Buffer.alloc(CHUNK_BYTES);
+const more = Buffer.alloc(CHUNK_BYTES);
 
-function combineSources(call: Call, operation: Operation, length: number): Buffer {
-  const result = Buffer.alloc(length);
-  const last = call.argCount - 1;
+/** BITOP with a result of many chunks: they are filled one by one, and then become the destination's value. */
+function bitopLarge(call: Call, reply: Reply, operation: Operation, length: number): Outcome | void {
+  const { store } = call;
+  openSources(call);
+  const result = new StagedValue(store.arena, store.pool, length);
+  for (let position = 0; position < length; position += CHUNK_BYTES) {
+    const part = Math.min(CHUNK_BYTES, length - position);
+    if (!result.extend(part)) {
+      result.discard(store.nowSeconds);
+      return refuse(call, reply, Status.Busy);
+    }
+    combineChunk(call, operation, position, part, result.chunkBytes, result.chunkAt);
+  }
+  call.selectKey(2);
+  const prepared = store.prepareInsert();
+  const status = prepared < 0 ? prepared : setResult(call, result);
+  if (status < 0) {
+    result.discard(store.nowSeconds);
+    return refuse(call, reply, status);
+  }
+  reply.integer(length);
+}
+
+function setResult(call: Call, result: StagedValue): number {
+  call.store.find();
+  return call.store.setStaged(result, 0);
+}
+
+/** The sources, by argument: length, and shard and node of those that are large; NO_ADDRESS for the others. */
+let sourceLengths = new Float64Array(16);
+let sourceShards = new Int32Array(16);
+let sourceNodes = new Int32Array(16);
+
+function openSources(call: Call): void {
+  const { store, argCount } = call;
+  if (argCount > sourceLengths.length) {
+    sourceLengths = new Float64Array(argCount * 2);
+    sourceShards = new Int32Array(argCount * 2);
+    sourceNodes = new Int32Array(argCount * 2);
+  }
+  for (let i = FIRST_SOURCE; i < argCount; i++) {
+    call.selectKey(i);
+    const found = store.find() !== NO_ADDRESS;
+    sourceLengths[i] = found ? store.stringLength() : 0;
+    const isLarge = found && store.encoding === Encoding.Paged;
+    sourceShards[i] = store.shard;
+    sourceNodes[i] = isLarge ? store.node : NO_ADDRESS;
+  }
+}
+
+/** Opens source `i` at `position`, a chunk's first: `sourceBytes` from `sourceAt` on. Returns how many of `part` it has. */
+function openSource(call: Call, i: number, position: number, part: number): number {
+  const had = Math.min(part, sourceLengths[i]! - position);
+  if (had <= 0) return 0;
+  const { store } = call;
+  if (sourceNodes[i] === NO_ADDRESS) {
+    call.selectKey(i);
+    store.find();
+    store.openText();
+    sourceBytes = store.textBytes;
+    sourceAt = store.textAt;
+    if (had >= ALIGNED_FROM_BYTES) {
+      // A value inside a record begins anywhere; words can be combined only with words.
+      sourceBytes.copy(aligned, 0, sourceAt, sourceAt + had);
+      sourceBytes = aligned;
+      sourceAt = 0;
+    }
+  } else {
+    sourceAt = store.large.locateByte(sourceShards[i]!, sourceNodes[i]!, position);
+    sourceBytes = store.large.chunkBytes;
+  }
+  return had;
+}
+const ALIGNED_FROM_BYTES = 64;
+const aligned = Buffer.alloc(CHUNK_BYTES);
+let sourceBytes: Buffer = scratch;
+let sourceAt = 0;
+
+/** Fills `length` bytes of `target`, the result's from `position` on: a chunk, or what is left of one. */
+function combineChunk(
+  call: Call,
+  operation: Operation,
+  position: number,
+  length: number,
+  target: Buffer,
+  at: number,
+): void {
   const all = FIRST_SOURCE;
+  const last = call.argCount - 1;
   switch (operation) {
     case Operation.And:
-      combineSource(call, Combine.Or, all, result);
-      for (let i = all + 1; i <= last; i++) combineSource(call, Combine.And, i, result);
-      break;
+      return combineAll(call, Combine.And, all, position, length, target, at);
     case Operation.Or:
+      return combineAll(call, Combine.Or, all, position, length, target, at);
     case Operation.Xor:
-      for (let i = all; i <= last; i++) {
-        combineSource(call, operation === Operation.Or ? Combine.Or : Combine.Xor, i, result);
-      }
-      break;
+      return combineAll(call, Combine.Xor, all, position, length, target, at);
     case Operation.Not:
-      combineSource(call, Combine.Or, all, result);
-      invertBits(result, 0, length);
-      break;
+      openSource(call, all, position, length); // the only one, and so as long as the result
+      return invertBits(target, at, sourceBytes, sourceAt, length);
     case Operation.Diff:
-      combineSource(call, Combine.Or, all, result);
-      for (let i = all + 1; i <= last; i++) combineSource(call, Combine.AndNot, i, result);
-      break;
+      return combineAll(call, Combine.AndNot, all, position, length, target, at);
     case Operation.Diff1:
     case Operation.AndOr:
-      for (let i = all + 1; i <= last; i++) combineSource(call, Combine.Or, i, result);
-      combineSource(call, operation === Operation.Diff1 ? Combine.AndNot : Combine.And, all, result);
-      break;
-    default: {
-      const more = Buffer.alloc(length);
+      combineAll(call, Combine.Or, all + 1, position, length, target, at);
+      return combineSource(
+        call,
+        operation === Operation.Diff1 ? Combine.AndNot : Combine.And,
+        all,
+        position,
+        length,
+        target,
+        at,
+      );
+    default:
+      target.fill(0, at, at + length);
+      more.fill(0, 0, length);
       for (let i = all; i <= last; i++) {
-        const had = findSource(call, i);
-        for (let position = 0; position < had; ) {
-          const part = call.store.openPart(position);
-          addOnce(result, more, position, call.store.textBytes, call.store.textAt, part);
-          position += part;
-        }
+        const had = openSource(call, i, position, length);
+        addOnce(target, at, more, 0, sourceBytes, sourceAt, had);
       }
-      combineBits(Combine.AndNot, result, 0, more, 0, length);
+      return combineBits(Combine.AndNot, target, at, more, 0, length);
+  }
+}
+
+/** target = source `first` (combined with) the next, and so on to the last. */
+function combineAll(
+  call: Call,
+  how: Combine,
+  first: number,
+  position: number,
+  length: number,
+  target: Buffer,
+  at: number,
+): void {
+  let next = first + 1;
+  let had = openSource(call, first, position, length);
+  if (had === length && next < call.argCount && sourceNodes[first] !== NO_ADDRESS) {
+    // The first two at once, where both have all the bytes. (A short one may be an integer, whose text has one place.)
+    const bytes = sourceBytes;
+    const bytesAt = sourceAt;
+    if (openSource(call, next, position, length) === length) {
+      combineTwo(how, target, at, bytes, bytesAt, sourceBytes, sourceAt, length);
+      next++;
+      had = -1;
+    } else {
+      sourceBytes = bytes;
+      sourceAt = bytesAt;
     }
   }
-  return result;
-}
-
-/** Stands on source `i`. Returns its length, 0 when it is not there. */
-function findSource(call: Call, i: number): number {
-  call.selectKey(i);
-  return call.store.find() === NO_ADDRESS ? 0 : call.store.stringLength();
-}
-
-/** result = result (combined with) source `i`, which goes on with zeros. */
-function combineSource(call: Call, how: Combine, i: number, result: Buffer): void {
-  const { store } = call;
-  const had = findSource(call, i);
-  for (let position = 0; position < had; ) {
-    const part = store.openPart(position);
-    combineBits(how, result, position, store.textBytes, store.textAt, part);
-    position += part;
+  if (had >= 0) {
+    if (had > 0) sourceBytes.copy(target, at, sourceAt, sourceAt + had);
+    target.fill(0, at + had, at + length);
   }
-  if (how === Combine.And) result.fill(0, had);
+  for (; next < call.argCount; next++) combineSource(call, how, next, position, length, target, at);
+}
+
+/** target = target (combined with) source `i`, which goes on with zeros. */
+function combineSource(
+  call: Call,
+  how: Combine,
+  i: number,
+  position: number,
+  length: number,
+  target: Buffer,
+  at: number,
+): void {
+  const had = openSource(call, i, position, length);
+  combineBits(how, target, at, sourceBytes, sourceAt, had);
+  if (how === Combine.And) target.fill(0, at + had, at + length);
 }
 
 // ---- BITFIELD ----
@@ -485,19 +603,32 @@ function combineSource(call: Call, how: Combine, i: number, result: Buffer): voi
 const Overflow = { Wrap: 0, Sat: 1, Fail: 2 } as const;
 type Overflow = (typeof Overflow)[keyof typeof Overflow];
 
+const Kind = { Get: 0, Set: 1, Incrby: 2 } as const;
+type Kind = (typeof Kind)[keyof typeof Kind];
+
 /** One subcommand. */
-interface Field {
-  kind: "get" | "set" | "incrby";
-  isSigned: boolean;
-  bits: number;
+class Field {
+  kind: Kind = Kind.Get;
+  isSigned = false;
+  bits = 0;
   /** First bit. */
-  at: number;
-  /** Value or increment: exact in `value` when isSafe, always in `wide`. */
-  isSafe: boolean;
-  value: number;
-  wide: bigint;
-  overflow: Overflow;
+  at = 0;
+  /** Value or increment: in `value` when isSafe, else in the two words. */
+  isSafe = true;
+  value = 0;
+  low = 0;
+  high = 0;
+  overflow: Overflow = Overflow.Wrap;
+
+  get wide(): bigint {
+    return this.isSafe ? BigInt(this.value) : (BigInt(this.high) << 32n) | BigInt(this.low >>> 0);
+  }
 }
+
+/** The subcommands of the command in work, `fieldCount` of them; the objects are used again. */
+const FIELDS_KEPT = 64;
+const fields: Field[] = Array.from({ length: FIELDS_KEPT }, () => new Field());
+let fieldCount = 0;
 
 const FIELD_TOKENS = {
   get: token("get"),
@@ -508,50 +639,56 @@ const FIELD_TOKENS = {
 const OVERFLOWS = [token("wrap"), token("sat"), token("fail")];
 const BAD_TYPE = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
 
-/** Reads the subcommands. Null after an error reply. */
-function readFields(call: Call, reply: Reply): Field[] | null {
-  const fields: Field[] = [];
+/** Reads the subcommands into `fields`. Returns false after an error reply. */
+function readFields(call: Call, reply: Reply): boolean {
+  if (fields.length > FIELDS_KEPT) fields.length = FIELDS_KEPT;
+  fieldCount = 0;
   let overflow: Overflow = Overflow.Wrap;
   for (let i = 2; i < call.argCount; ) {
     const rest = call.argCount - i - 1;
-    if (call.argIs(i, FIELD_TOKENS.overflow) && rest >= 1) {
+    if (rest >= 1 && call.argIs(i, FIELD_TOKENS.overflow)) {
       const named = OVERFLOWS.findIndex((name) => call.argIs(i + 1, name));
       if (named < 0) return failed(reply, "ERR Invalid OVERFLOW type specified");
       overflow = named as Overflow;
       i += 2;
       continue;
     }
-    const kind =
-      call.argIs(i, FIELD_TOKENS.get) && rest >= 2
-        ? "get"
-        : call.argIs(i, FIELD_TOKENS.set) && rest >= 3
-          ? "set"
-          : call.argIs(i, FIELD_TOKENS.incrby) && rest >= 3
-            ? "incrby"
-            : null;
-    if (kind === null) return failed(reply, ErrorText.syntax);
+    let kind: Kind;
+    if (rest >= 2 && call.argIs(i, FIELD_TOKENS.get)) kind = Kind.Get;
+    else if (rest >= 3 && call.argIs(i, FIELD_TOKENS.set)) kind = Kind.Set;
+    else if (rest >= 3 && call.argIs(i, FIELD_TOKENS.incrby)) kind = Kind.Incrby;
+    else return failed(reply, ErrorText.syntax);
     const type = readType(call, i + 1);
     if (type === 0) return failed(reply, BAD_TYPE);
     const bits = Math.abs(type);
     const at = readFieldOffset(call, i + 2, bits);
     if (at < 0) return failed(reply, BAD_OFFSET);
-    const field: Field = { kind, isSigned: type < 0, bits, at, isSafe: true, value: 0, wide: 0n, overflow };
-    if (kind !== "get") {
+    if (fieldCount === fields.length) fields.push(new Field());
+    const field = fields[fieldCount++]!;
+    field.kind = kind;
+    field.isSigned = type < 0;
+    field.bits = bits;
+    field.at = at;
+    field.overflow = overflow;
+    if (kind !== Kind.Get) {
       const read = call.argInt64(i + 3);
       if (read === Int64Kind.None) return failed(reply, ErrorText.notInteger);
       field.isSafe = read === Int64Kind.Safe;
-      field.value = field.isSafe ? int64.value : 0;
-      field.wide = field.isSafe ? BigInt(int64.value) : (BigInt(int64.hi) << 32n) | BigInt(int64.lo >>> 0);
+      if (field.isSafe) {
+        field.value = int64.value;
+      } else {
+        field.low = int64.lo;
+        field.high = int64.hi;
+      }
     }
-    fields.push(field);
-    i += kind === "get" ? 3 : 4;
+    i += kind === Kind.Get ? 3 : 4;
   }
-  return fields;
+  return true;
 }
 
-function failed(reply: Reply, text: string): null {
+function failed(reply: Reply, text: string): false {
   reply.error(text);
-  return null;
+  return false;
 }
 
 /** Type that argument `i` names: its bits, negative when signed; 0 when it is none. */
@@ -582,29 +719,34 @@ const fieldBytes = Buffer.alloc(16);
 function loadField(call: Call, field: Field, found: boolean): number {
   const first = Math.floor(field.at / 8);
   const count = Math.floor((field.at + field.bits - 1) / 8) - first + 1;
-  fieldBytes.fill(0);
-  if (found) call.store.readText(first, fieldBytes, 0, count);
+  const { store } = call;
+  if (found && store.openPart(first) >= count) {
+    const { textBytes, textAt } = store;
+    for (let i = 0; i < count; i++) fieldBytes[i] = textBytes[textAt + i]!;
+  } else {
+    for (let i = 0; i < count; i++) fieldBytes[i] = 0;
+    if (found) store.readText(first, fieldBytes, 0, count);
+  }
   return count;
 }
 
 /** BITFIELD_RO key [GET encoding offset ...]. Replies: array of integers. */
 function bitfieldRo(call: Call, reply: Reply): void {
-  const fields = readFields(call, reply);
-  if (fields === null) return;
-  if (fields.some((field) => field.kind !== "get")) {
-    return reply.error("ERR BITFIELD_RO only supports the GET subcommand");
+  if (!readFields(call, reply)) return;
+  for (let i = 0; i < fieldCount; i++) {
+    if (fields[i]!.kind !== Kind.Get) return reply.error("ERR BITFIELD_RO only supports the GET subcommand");
   }
-  replyFields(call, reply, fields);
+  replyFields(call, reply);
 }
 
-function replyFields(call: Call, reply: Reply, fields: readonly Field[]): void {
+function replyFields(call: Call, reply: Reply): void {
   const { store } = call;
   const found = store.findForRead() !== NO_ADDRESS;
   if (found && store.type !== RecordType.String) return reply.status(Status.WrongType);
-  reply.array(fields.length);
-  for (const field of fields) {
-    loadField(call, field, found);
-    replyLoaded(reply, field);
+  reply.array(fieldCount);
+  for (let i = 0; i < fieldCount; i++) {
+    loadField(call, fields[i]!, found);
+    replyLoaded(reply, fields[i]!);
   }
 }
 
@@ -634,24 +776,25 @@ function signedWide(field: Field, value: bigint): bigint {
  */
 function bitfield(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
-  const fields = readFields(call, reply);
-  if (fields === null) return;
+  if (!readFields(call, reply)) return;
   let lastBit = -1;
-  for (const field of fields) {
-    if (field.kind !== "get") lastBit = Math.max(lastBit, field.at + field.bits - 1);
+  for (let i = 0; i < fieldCount; i++) {
+    const field = fields[i]!;
+    if (field.kind !== Kind.Get) lastBit = Math.max(lastBit, field.at + field.bits - 1);
   }
-  if (lastBit < 0) return replyFields(call, reply, fields);
+  if (lastBit < 0) return replyFields(call, reply);
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   if (store.find() !== NO_ADDRESS && store.type !== RecordType.String) return reply.status(Status.WrongType);
   const end = Math.floor(lastBit / 8) + 1;
   if (isTooLong(end)) return reply.status(Status.TooLong);
-  const ready = makeWritable(call, fields, end);
+  const ready = makeWritable(call, end);
   if (ready < 0) return refuse(call, reply, ready);
-  reply.array(fields.length);
-  for (const field of fields) {
+  reply.array(fieldCount);
+  for (let i = 0; i < fieldCount; i++) {
+    const field = fields[i]!;
     const count = loadField(call, field, true);
-    if (field.kind === "get") {
+    if (field.kind === Kind.Get) {
       replyLoaded(reply, field);
     } else if (field.bits <= NARROW_BITS_MAX && field.isSafe && Math.abs(field.value) < 2 ** NARROW_BITS_MAX) {
       changeNarrow(call, reply, field, count);
@@ -665,13 +808,15 @@ function bitfield(call: Call, reply: Reply): Outcome | void {
  * Makes the string found, or a new one, at least `end` bytes long and sees to it that writing the fields cannot fail.
  * Returns 0, or Status with nothing changed.
  */
-function makeWritable(call: Call, fields: readonly Field[], end: number): number {
+function makeWritable(call: Call, end: number): number {
   const { store } = call;
-  if (store.address !== NO_ADDRESS && store.encoding === Encoding.Paged) {
+  if (store.address !== NO_ADDRESS && store.writesInPlace(end)) return 0;
+  if (store.address !== NO_ADDRESS && store.encoding === Encoding.Paged && store.isPinned) {
     // Pages that a reader holds are copied by the first write: written as they are, before anything changes.
     const length = store.stringLength();
-    for (const field of fields) {
-      if (field.kind === "get") continue;
+    for (let i = 0; i < fieldCount; i++) {
+      const field = fields[i]!;
+      if (field.kind === Kind.Get) continue;
       const first = Math.floor(field.at / 8);
       const count = Math.min(loadField(call, field, true), length - first);
       if (count <= 0) continue;
@@ -697,12 +842,12 @@ function changeNarrow(call: Call, reply: Reply, field: Field, count: number): vo
   const at = field.at & 7;
   let old = readField(fieldBytes, at, bits);
   if (old > max) old -= size;
-  let next = field.kind === "set" ? field.value : old + field.value;
+  let next = field.kind === Kind.Set ? field.value : old + field.value;
   if (next < min || next > max) {
     if (field.overflow === Overflow.Fail) return reply.nullBulk();
     if (field.overflow === Overflow.Sat) {
       // An unsigned SET of a negative number counts as too large.
-      next = next > max || (field.kind === "set" && !isSigned) ? max : min;
+      next = next > max || (field.kind === Kind.Set && !isSigned) ? max : min;
     } else {
       next = ((next % size) + size) % size;
       if (next > max) next -= size;
@@ -710,7 +855,7 @@ function changeNarrow(call: Call, reply: Reply, field: Field, count: number): vo
   }
   writeField(fieldBytes, at, bits, next < 0 ? next + size : next);
   storeField(call, field, count);
-  reply.integer(field.kind === "set" ? old : next);
+  reply.integer(field.kind === Kind.Set ? old : next);
 }
 
 const INT64_MAX = 2n ** 63n - 1n;
@@ -723,15 +868,15 @@ function changeWide(call: Call, reply: Reply, field: Field, count: number): void
   const max = isSigned ? size / 2n - 1n : size - 1n;
   const at = field.at & 7;
   const old = signedWide(field, readWideField(fieldBytes, at, bits));
-  let next = field.kind === "set" ? field.wide : old + field.wide;
+  let next = field.kind === Kind.Set ? field.wide : old + field.wide;
   if (next < min || next > max) {
     if (field.overflow === Overflow.Fail) return reply.nullBulk();
     // Redis takes max - value in 64 bits: SET of a number so low that this overflows saturates at the top.
-    const wraps = field.kind === "set" && (!isSigned || (bits < 64 && max - next > INT64_MAX));
+    const wraps = field.kind === Kind.Set && (!isSigned || (bits < 64 && max - next > INT64_MAX));
     if (field.overflow === Overflow.Sat) next = next > max || wraps ? max : min;
     else next = signedWide(field, BigInt.asUintN(bits, next));
   }
   writeWideField(fieldBytes, at, bits, BigInt.asUintN(bits, next));
   storeField(call, field, count);
-  replyWide(reply, field.kind === "set" ? old : next);
+  replyWide(reply, field.kind === Kind.Set ? old : next);
 }

@@ -453,7 +453,7 @@ function clientType(call: Call, i: number): string {
 /** CLIENT LIST [filter value ...]. Replies the lines by id; with nothing but ID, in the order asked for. */
 function list(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
-  const filter = readFilter(call, "ERR Invalid client ID");
+  const filter = readFilter(call, "ERR Invalid client ID", true);
   if (typeof filter === "string") return reply.error(filter);
   const { ids } = filter.only;
   const isOnlyIds = ids !== undefined && ids.length === call.argCount - 3;
@@ -478,7 +478,7 @@ function kill(call: Call, reply: Reply): Outcome | void {
     });
     return Later;
   }
-  const filter = readFilter(call, "ERR client-id should be greater than 0");
+  const filter = readFilter(call, "ERR client-id should be greater than 0", false);
   if (typeof filter === "string") return reply.error(filter);
   if (filter.skip === undefined && !isGiven(call, "skipme")) filter.skip = session.id;
   server.killClients(filter, session, (killed, self) => {
@@ -517,7 +517,7 @@ function isGiven(call: Call, filter: string): boolean {
 }
 
 /** The filter that the arguments from the third on make; or the text of an error. `badId`: what is said of a bad ID. */
-function readFilter(call: Call, badId: string): ClientFilter | string {
+function readFilter(call: Call, badId: string, lists: boolean): ClientFilter | string {
   const filter: ClientFilter = { only: {}, not: {} };
   for (let i = 2; i < call.argCount; ) {
     const name = call.argText(i).toLowerCase();
@@ -525,7 +525,7 @@ function readFilter(call: Call, badId: string): ClientFilter | string {
     if ((trait === undefined && !WITHOUT_TRAIT.has(name)) || i + 1 === call.argCount) return ErrorText.syntax;
     const traits = name.startsWith("not-") ? filter.not : filter.only;
     if (trait === "ids") {
-      const ids = readIds(call, i + 1);
+      const ids = readIds(call, i + 1, lists);
       if (ids === null) return badId;
       traits.ids = [...(traits.ids ?? []), ...ids];
       i += 1 + ids.length;
@@ -538,16 +538,19 @@ function readFilter(call: Call, badId: string): ClientFilter | string {
   return filter;
 }
 
-/** Reads one or more IDs, up to the next filter. null: one of them is none. */
-function readIds(call: Call, first: number): number[] | null {
+/**
+ * Reads one or more IDs, up to the next filter. null: one of them is none. LIST takes any number for an ID, which then
+ * nobody has; to KILL a word behind an ID that is no number is the next filter, and so a syntax error when it is none.
+ */
+function readIds(call: Call, first: number, lists: boolean): number[] | null {
   const ids: number[] = [];
   for (let i = first; i < call.argCount; i++) {
     if (call.argInt64(i) === Int64Kind.None) {
       const name = call.argText(i).toLowerCase();
-      return ids.length > 0 && (traitOf(name) !== undefined || WITHOUT_TRAIT.has(name)) ? ids : null;
+      return ids.length > 0 && (!lists || traitOf(name) !== undefined || WITHOUT_TRAIT.has(name)) ? ids : null;
     }
     const id = call.argInteger(i);
-    if (id < 1) return null;
+    if (id < 1 && !lists) return ids.length > 0 ? ids : null;
     ids.push(id);
   }
   return ids;

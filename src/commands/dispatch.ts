@@ -192,6 +192,7 @@ export class Dispatcher {
     }
     if (!session.authenticated && (spec.flags & NO_AUTH) === 0) return this.reject(row, ErrorText.noAuth);
     call.spec = spec;
+    this.store.datesFinds = (spec.flags & WRITE) !== 0 && !session.noTouch;
     session.lastCommand = index;
     session.lastRow = row;
     session.commandName = spec.subcommands === undefined && spec !== table.all[index] ? spec.name.toLowerCase() : "";
@@ -220,7 +221,11 @@ export class Dispatcher {
     let outcome: Outcome;
     if (spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0) {
       outcome = spec.run(call, reply) ?? Done;
-    } else if (spec.keys.first === 1 && spec.keys.last === 1 && spec.places === undefined) {
+    } else if (
+      spec.keys.first === 1 &&
+      spec.places === undefined &&
+      (spec.keys.last === 1 || (spec.keys.last === -1 && argCount === 2))
+    ) {
       outcome = this.runSingle(spec, i, call, reply);
     } else {
       outcome = this.runMany(spec, call, reply);
@@ -304,16 +309,19 @@ export class Dispatcher {
     } else {
       const { keyArguments } = this;
       keyArguments.find(call, spec, 0, call.argCount);
-      wanted.fill(0);
+      const isFew = keyArguments.count <= FEW_KEYS;
+      if (!isFew) wanted.fill(0);
       for (let n = 0; n < keyArguments.count; n++) {
         const i = keyArguments.at[n]!;
         if (!call.key.load(call.bytes, call.argAt(i), call.argBytes(i))) {
           reply.error(ErrorText.keyTooLong);
           return Done;
         }
-        wanted[store.shardOf(call.key.hashA)] = 1;
+        const shard = store.shardOf(call.key.hashA);
+        if (isFew) count = insertShard(held, count, shard);
+        else wanted[shard] = 1;
       }
-      for (let shard = 0; shard < store.shards; shard++) if (wanted[shard] === 1) held[count++] = shard;
+      if (!isFew) for (let shard = 0; shard < store.shards; shard++) if (wanted[shard] === 1) held[count++] = shard;
       // Each shard may have to open a segment: with the room there from the start, nothing is done by halves.
       if (
         (spec.flags & DENY_OOM) !== 0 &&
@@ -412,6 +420,19 @@ export class Dispatcher {
     reply.error(unknownCommand(name, args));
     return Done;
   }
+}
+
+/** Up to so many keys are put in order one by one; with more, all shards are gone through. */
+const FEW_KEYS = 8;
+
+/** Puts `shard` into the ascending list of `count` shards unless it is there. Returns the new count. */
+function insertShard(list: Int32Array, count: number, shard: number): number {
+  let at = count;
+  while (at > 0 && list[at - 1]! > shard) at--;
+  if (at > 0 && list[at - 1] === shard) return count;
+  for (let i = count; i > at; i--) list[i] = list[i - 1]!;
+  list[at] = shard;
+  return count + 1;
 }
 
 /** Redis prints names and arguments as C strings. */

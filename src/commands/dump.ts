@@ -25,7 +25,7 @@ import {
 } from "../structures/rdb-string.ts";
 import { flag, integer, KEY, optional, string } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
-import { readDeadline } from "./expire.ts";
+import { OUT_OF_RANGE, readDeadline } from "./expire.ts";
 import { refuse } from "./refuse.ts";
 import { type CommandSpec, DENY_OOM, FIRST, type Outcome, READONLY, WRITE } from "./spec.ts";
 
@@ -144,7 +144,6 @@ const FREQUENCY_MAX = 255;
 const BUSY_KEY = "BUSYKEY Target key name already exists.";
 const BAD_PAYLOAD = "ERR DUMP payload version or checksum are wrong";
 const BAD_FORMAT = "ERR Bad data format";
-const BAD_FORMAT_OF_TYPE = "ERR Bad data format: this version restores strings only";
 
 /** What RESTORE's options said. */
 const options = { replaces: false, isAbsolute: false, idleSeconds: -1, frequency: -1 };
@@ -212,17 +211,20 @@ function restore(call: Call, reply: Reply): Outcome | void {
   const end = at + call.argBytes(3) - FOOTER_BYTES;
   if (end < at || !isIntact(bytes, at, end)) return reply.error(BAD_PAYLOAD);
   if (end === at) return reply.error(BAD_FORMAT);
-  if (bytes[at] !== RDB_STRING) return reply.error(BAD_FORMAT_OF_TYPE);
-  if (readString(bytes, at + 1, end, Math.min(call.stringMax, LARGE_VALUE_MAX)) !== end) return reply.error(BAD_FORMAT);
+  if (bytes[at] !== RDB_STRING) return reply.error(BAD_FORMAT);
+  // What stands behind the value is not looked at, as in Redis 7.0.
+  if (readString(bytes, at + 1, end, Math.min(call.stringMax, LARGE_VALUE_MAX)) < 0) return reply.error(BAD_FORMAT);
 
-  const due = ttl === 0 ? 0 : readDeadline(call, 2, 1, options.isAbsolute ? 0 : store.nowMs);
+  let due = ttl === 0 ? 0 : readDeadline(call, 2, 1, options.isAbsolute ? 0 : store.nowMs);
+  // Redis adds in 64 bits without looking: beyond them lies the distant past.
+  if (due === OUT_OF_RANGE) due = -1;
   if (due !== 0 && due <= store.nowMs) {
     if (isThere) store.remove(KeyEvent.Deleted);
     return reply.ok();
   }
   // `find` left the store where it was; large.ts may have turned it to another region since.
   store.standAgain();
-  const status = store.setString(rdbString.bytes, rdbString.at, rdbString.length, Number.isFinite(due) ? due : 0);
+  const status = store.setString(rdbString.bytes, rdbString.at, rdbString.length, due);
   rdbString.bytes = head; // not to keep a long one alive
   if (status < 0) return refuse(call, reply, status);
   if (options.idleSeconds >= 0) date(call, options.idleSeconds);

@@ -16,8 +16,6 @@ import {
   CORRUPT,
   countRegisters,
   DENSE,
-  DENSE_BYTES,
-  denseByteOf,
   denseRegister,
   encodingOf,
   HEADER_BYTES,
@@ -113,22 +111,24 @@ const CORRUPT_SKETCH = "INVALIDOBJ Corrupted HLL object detected";
 const sketch = new Sketch();
 const union = new Uint8Array(REGISTERS);
 const header = Buffer.alloc(HEADER_BYTES);
-const two = Buffer.alloc(2);
 
 /** What the header of the string found says. */
 const Kind = { Sketch: 0, Refused: 1 } as const;
 type Kind = (typeof Kind)[keyof typeof Kind];
 
-/** Checks the value found: a string with a sketch's header. Replies the error when it is none. */
+/**
+ * Checks the value found: a string with a sketch's header. Replies the error when it is none; else its first bytes are
+ * open (store.textBytes from store.textAt on).
+ */
 function checkFound(call: Call, reply: Reply): Kind {
   const { store } = call;
   if (store.type !== RecordType.String) {
     reply.status(Status.WrongType);
     return Kind.Refused;
   }
-  header.fill(0);
-  const had = store.readText(0, header, 0, HEADER_BYTES);
-  if (had < HEADER_BYTES || !isSketch(header, 0, store.stringLength())) {
+  const length = store.stringLength();
+  const had = store.openPart(0);
+  if (had < HEADER_BYTES || !isSketch(store.textBytes, store.textAt, length)) {
     reply.error(NOT_A_SKETCH);
     return Kind.Refused;
   }
@@ -148,7 +148,7 @@ function loadFound(call: Call): boolean {
 function storeSketch(call: Call): number {
   const { store } = call;
   const due = store.address === NO_ADDRESS ? 0 : store.deadlineMs;
-  return store.setString(sketch.bytes, 0, sketch.length, due);
+  return store.setBytes(sketch.bytes, 0, sketch.length, due, true);
 }
 
 function sparseBytesMax(call: Call): number {
@@ -168,7 +168,7 @@ function pfadd(call: Call, reply: Reply): Outcome | void {
     changes = 1;
   } else {
     if (checkFound(call, reply) === Kind.Refused) return;
-    if (encodingOf(header, 0) === DENSE) return addDense(call, reply);
+    if (encodingOf(store.textBytes, store.textAt) === DENSE) return addDense(call, reply);
     if (!loadFound(call)) return reply.error(CORRUPT_SKETCH);
   }
   const bytesMax = sparseBytesMax(call);
@@ -182,42 +182,37 @@ function pfadd(call: Call, reply: Reply): Outcome | void {
     sketch.markStale();
     const status = storeSketch(call);
     if (status < 0) return refuse(call, reply, status);
+  } else if (!store.isGrown) {
+    // Redis makes it a "raw" string before it looks whether anything changes.
+    const status = store.writeAt(0, sketch.bytes, 0, 1);
+    if (status < 0) return refuse(call, reply, status);
   }
   reply.integer(changes > 0 ? 1 : 0);
 }
 
-/** PFADD into the dense sketch found, in place. */
+/** PFADD into the dense sketch found, which is open, in place. */
 function addDense(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
+  let { textBytes: bytes, textAt: at } = store;
   let changes = 0;
   for (let i = 2; i < call.argCount; i++) {
     place(call.bytes, call.argAt(i), call.argBytes(i));
     const { register, rank } = placed;
-    store.openText();
-    if (denseRegister(store.textBytes, store.textAt, register) >= rank) continue;
+    if (denseRegister(bytes, at, register) >= rank) continue;
     if (changes === 0) {
-      // The first write may have to move the record; those that follow find it where it may be changed.
-      two[0] = header[STALE_AT]! | STALE_BIT;
-      const status = store.writeAt(STALE_AT, two, 0, 1);
+      // The first write announces the change, and moves the record if it has to be; the others follow where it then lies.
+      header[0] = bytes[at + STALE_AT]! | STALE_BIT;
+      const status = store.writeAt(STALE_AT, header, 0, 1);
       if (status < 0) return refuse(call, reply, status);
       store.openText();
+      bytes = store.textBytes;
+      at = store.textAt;
     }
     changes++;
-    writeRegister(call, register, rank);
+    setDenseRegister(bytes, at, register, rank);
   }
   reply.integer(changes > 0 ? 1 : 0);
 }
-
-/** Writes one register of the dense sketch found: the one or two bytes it lies in. */
-function writeRegister(call: Call, register: number, rank: number): void {
-  const { store } = call;
-  const from = denseByteOf(register);
-  const count = Math.min(2, DENSE_BYTES - from);
-  store.textBytes.copy(patch, from, store.textAt + from, store.textAt + from + count);
-  setDenseRegister(patch, 0, register, rank);
-  store.writeAt(from, patch, from, count);
-}
-const patch = Buffer.alloc(DENSE_BYTES + 2);
 
 // ---- PFCOUNT and PFMERGE ----
 
@@ -246,8 +241,12 @@ function countOne(call: Call, reply: Reply): void {
   call.selectKey(1);
   if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
   if (checkFound(call, reply) === Kind.Refused) return;
-  if (isCounted(header, 0)) {
-    return reply.integer64(header.readInt32LE(CARDINALITY_AT), header.readInt32LE(CARDINALITY_AT + 4));
+  const { textBytes: bytes, textAt: at } = store;
+  if (isCounted(bytes, at)) {
+    const low = wordAt(bytes, at + CARDINALITY_AT);
+    const high = wordAt(bytes, at + CARDINALITY_AT + 4);
+    if (high !== 0) return reply.integer64(low, high);
+    return reply.integer(low >>> 0);
   }
   const count = loadFound(call) ? sketch.count() : CORRUPT;
   if (count === CORRUPT) return reply.error(CORRUPT_SKETCH);
@@ -256,6 +255,10 @@ function countOne(call: Call, reply: Reply): void {
   // Without room for it the count is made again next time.
   store.writeAt(CARDINALITY_AT, header, CARDINALITY_AT, 8);
   reply.integer(count);
+}
+
+function wordAt(bytes: Buffer, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 }
 
 /** PFMERGE destkey [sourcekey ...]. Replies: OK. */
@@ -274,9 +277,13 @@ function pfmerge(call: Call, reply: Reply): Outcome | void {
   if (prepared < 0) return refuse(call, reply, prepared);
   if (store.find() === NO_ADDRESS) sketch.clear();
   else loadFound(call); // it was merged above, so it is sound
-  if (anyDense) sketch.makeDense();
-  const bytesMax = sparseBytesMax(call);
-  for (let i = 0; i < REGISTERS; i++) if (union[i] !== 0) sketch.raise(i, union[i]!, bytesMax);
+  if (anyDense) {
+    sketch.makeDense();
+    sketch.setRegisters(union); // the destination's own were merged too
+  } else {
+    const bytesMax = sparseBytesMax(call);
+    for (let i = 0; i < REGISTERS; i++) if (union[i] !== 0) sketch.raise(i, union[i]!, bytesMax);
+  }
   sketch.markStale();
   const status = storeSketch(call);
   if (status < 0) return refuse(call, reply, status);
@@ -296,7 +303,13 @@ function pfdebug(call: Call, reply: Reply): Outcome | void {
   call.selectKey(2);
   if (store.find() === NO_ADDRESS) return reply.error("ERR The specified key does not exist");
   if (checkFound(call, reply) === Kind.Refused) return;
-  const wasDense = encodingOf(header, 0) === DENSE;
+  const wasDense = encodingOf(store.textBytes, store.textAt) === DENSE;
+  if (!store.isGrown && store.stringLength() <= SPARSE_BYTES_MAX) {
+    // As PFADD: a "raw" string, whatever is asked for.
+    header[0] = store.textBytes[store.textAt]!;
+    const status = store.writeAt(0, header, 0, 1);
+    if (status < 0) return refuse(call, reply, status);
+  }
   if (call.argIs(1, ENCODING)) return reply.simple(wasDense ? "dense" : "sparse");
   if (call.argIs(1, DECODE)) {
     if (wasDense) return reply.error("ERR HLL encoding is not sparse");

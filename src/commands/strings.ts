@@ -865,7 +865,8 @@ function incrbyfloat(call: Call, reply: Reply): Outcome | void {
   const sum = sumLongDouble(value, increment);
   if (sum === null) return reply.error(ErrorText.nanOrInfinity);
   const text = Buffer.from(formatLongDouble(sum), "latin1");
-  const status = store.setString(text, 0, text.length, found ? store.deadlineMs : 0);
+  // A string even where it reads as an integer, as in Redis.
+  const status = store.setBytes(text, 0, text.length, found ? store.deadlineMs : 0, false);
   if (status < 0) return refuse(call, reply, status);
   reply.bulk(text, 0, text.length);
 }

@@ -56,6 +56,9 @@ const NODE_ENTRIES = 4;
 /** Longest value a node can describe, bytes. */
 export const LARGE_VALUE_MAX = Math.min(((BLOCK_BYTES_MAX - 16) / 8) * CHUNK_BYTES, 2 ** 31 - 1);
 
+/** Up to here a loop costs less than a view and a native copy. */
+const SHORT_BYTES = 16;
+
 const RETIRED_CHUNK = 1;
 const RETIRED_NODE = 2;
 const RETIRED_BYTES = 64;
@@ -111,6 +114,21 @@ export class StagedValue {
   beginning(length: number): string {
     return latin1Text(this.head, 0, Math.min(length, HEAD_BYTES));
   }
+  /**
+   * Adds a chunk for the caller to fill with `length` bytes, the value's next: at `chunkAt` of `chunkBytes`. All chunks
+   * but the last are filled whole. Returns false when the pool has no room now.
+   */
+  extend(length: number): boolean {
+    assert((this.bytes & (CHUNK_BYTES - 1)) === 0, "a chunk is added behind full ones");
+    if (!this.addChunk()) return false;
+    const place = this.places[this.places.length - 1]!;
+    this.chunkBytes = this.arena.bytesOf(place >>> FRAME_BITS);
+    this.chunkAt = (place & FRAME_MASK) * FRAME_BYTES;
+    this.bytes += length;
+    return true;
+  }
+  chunkBytes: Buffer = Buffer.alloc(0);
+  chunkAt = 0;
 
   private addChunk(): boolean {
     if (this.spare.length === 0) {
@@ -204,6 +222,7 @@ export class LargeValues {
     from: number,
     to: number,
   ): Address | Status {
+    if (this.isPrepared(shard, header, node, Math.min(from, bytes), to)) return node;
     const chunks = Math.ceil(Math.max(bytes, to) / CHUNK_BYTES);
     let w = this.segments.locate(shard, node);
     const had = this.segments.m[w + NODE_CHUNKS]!;
@@ -267,12 +286,26 @@ export class LargeValues {
     return target;
   }
 
+  /** True when prepareWrite has nothing to do: the chunks are there, and no pin sees them. Most writes find it so. */
+  private isPrepared(shard: number, header: number, node: Address, from: number, to: number): boolean {
+    const w = this.segments.locate(shard, node);
+    const m = this.segments.m;
+    if (to > m[w + NODE_CHUNKS]! * CHUNK_BYTES) return false;
+    const pinned = this.newestPin(header);
+    for (let at = from; at < to; at += CHUNK_BYTES) {
+      if (m[w + NODE_ENTRIES + (at >>> CHUNK_SHIFT) * 2 + 1]! <= pinned) return false;
+    }
+    return from < to && m[w + NODE_ENTRIES + ((to - 1) >>> CHUNK_SHIFT) * 2 + 1]! > pinned;
+  }
+
   /** Writes `length` bytes at `position` of a value made ready by prepareWrite. */
   write(shard: number, node: Address, position: number, source: Uint8Array, offset: number, length: number): void {
     for (let done = 0; done < length; ) {
       const part = Math.min(length - done, CHUNK_BYTES - ((position + done) & (CHUNK_BYTES - 1)));
       const at = this.locateByte(shard, node, position + done);
-      this.chunkBytes.set(source.subarray(offset + done, offset + done + part), at);
+      const { chunkBytes } = this;
+      if (part <= SHORT_BYTES) for (let i = 0; i < part; i++) chunkBytes[at + i] = source[offset + done + i]!;
+      else chunkBytes.set(source.subarray(offset + done, offset + done + part), at);
       done += part;
     }
   }

@@ -63,6 +63,7 @@ import {
   KeyspaceState,
   LOCK_AT,
   MUTATING_AT,
+  PINS_AT,
   OWNER_AT,
 } from "./shard.ts";
 import { ShardPages } from "./shard-pages.ts";
@@ -265,8 +266,13 @@ export class Store implements HintVisitor {
         return NO_ADDRESS;
       }
     }
+    if (this.datesFinds && (m[this.w + 3]! & 0xffffff) !== this.accessClock) {
+      setAccessClock(m, this.w, this.accessClock);
+    }
     return address;
   }
+  /** True while a command that may write runs: it dates what it looks up, whether it then changes it or not. */
+  datesFinds = false;
 
   /** As `find`, for reading: counts a hit or a miss and dates the access. */
   findForRead(): Address {
@@ -341,6 +347,18 @@ export class Store implements HintVisitor {
   /** Address of the node of the value found, Paged encoding. */
   get node(): Address {
     return this.segments.m[fixedAt(this.segments.m, this.w)]!;
+  }
+
+  /** True while a reader of the shard holds pages: a write may have to copy them, and then needs room. */
+  get isPinned(): boolean {
+    return this.c[this.header + PINS_AT] !== 0;
+  }
+
+  /** True when writes into the string found, up to byte `end`, change it where it lies and so cannot fail. */
+  writesInPlace(end: number): boolean {
+    if (this.encoding === Encoding.Int || end > this.valueBytes) return false;
+    if (!this.log.isMutable(this.shard, this.address)) return false;
+    return this.encoding === Encoding.Paged ? !this.isPinned : this.isGrown;
   }
 
   /** Length in bytes of the string found, as its text. */
@@ -426,10 +444,16 @@ export class Store implements HintVisitor {
       if (kind === Int64Kind.Safe) splitInt64(int64.value);
       if (kind !== Int64Kind.None) return this.setInt(int64.lo, int64.hi, deadlineMs);
     }
+    return this.setBytes(source, offset, length, deadlineMs, false);
+  }
+
+  /** As setString, for bytes that are kept as such: "embstr" or, with `isGrown`, "raw" to OBJECT ENCODING. */
+  setBytes(source: Uint8Array, offset: number, length: number, deadlineMs: number, isGrown: boolean): number {
     if (length > INLINE_VALUE_MAX) return this.setPaged(source, offset, length, deadlineMs);
     const place = this.place(RecordType.String, Encoding.Raw, length, 0, deadlineMs);
     if (place < 0) return place;
     this.segments.m[this.w + 2] = length;
+    if (isGrown) markGrown(this.segments.m, this.w);
     copyIn(source, offset, this.segments.b, rawValueAt(this.segments.m, this.w), length);
     this.changed(KeyEvent.Set);
     return 0;

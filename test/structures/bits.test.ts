@@ -7,6 +7,7 @@ import {
   addOnce,
   Combine,
   combineBits,
+  combineTwo,
   countBits,
   findBit,
   invertBits,
@@ -59,7 +60,28 @@ describe("ranges", () => {
       combineBits(how, target, targetAt, source, sourceAt, length);
       expect(target.equals(expected)).toBe(true);
       for (let i = targetAt; i < targetAt + length; i++) expected[i] = expected[i]! ^ 0xff;
-      invertBits(target, targetAt, length);
+      invertBits(target, targetAt, target, targetAt, length);
+      expect(target.equals(expected)).toBe(true);
+    }
+  });
+
+  test("two ranges into a third, each at its own alignment", () => {
+    for (let step = 0; step < 300; step++) {
+      const length = random.below(random.chance(0.1) ? 3000 : 300);
+      const [left, right, target] = [randomBytes(length + 8), randomBytes(length + 8), randomBytes(length + 8)];
+      const isAligned = random.chance(0.5);
+      const [leftAt, rightAt, at] = [0, 0, 0].map(() => (isAligned ? 4 : random.below(9))) as [number, number, number];
+      const how = random.pick([Combine.And, Combine.Or, Combine.Xor, Combine.AndNot]);
+      const expected = Buffer.from(target);
+      for (let i = 0; i < length; i++) {
+        const a = left[leftAt + i]!;
+        const b = right[rightAt + i]!;
+        expected[at + i] = [a & b, a | b, a ^ b, a & ~b][how]!;
+      }
+      combineTwo(how, target, at, left, leftAt, right, rightAt, length);
+      expect(target.equals(expected)).toBe(true);
+      for (let i = 0; i < length; i++) expected[at + i] = ~left[leftAt + i]!;
+      invertBits(target, at, left, leftAt, length);
       expect(target.equals(expected)).toBe(true);
     }
   });
@@ -69,7 +91,7 @@ describe("ranges", () => {
     const sources = Array.from({ length: 4 }, () => Buffer.from(random.bytes(length), "latin1"));
     const once = Buffer.alloc(length);
     const more = Buffer.alloc(length);
-    for (const source of sources) addOnce(once, more, 0, source, 0, length);
+    for (const source of sources) addOnce(once, 0, more, 0, source, 0, length);
     combineBits(Combine.AndNot, once, 0, more, 0, length);
     for (let bit = 0; bit < length * 8; bit++) {
       const owners = sources.filter((source) => readField(source, bit, 1) === 1).length;

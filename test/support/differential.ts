@@ -6,12 +6,14 @@
  */
 import { ALLOWED, type AllowedDifference } from "./allow-list.ts";
 import { CommandGenerator, type Compare, DATABASES, KEYS, type Step, TIME_TOLERANCE_MS } from "./generator.ts";
-import { SeededRandom } from "./random.ts";
+import { countFrom, SeededRandom } from "./random.ts";
 import { escape, type Reply, type RespClient, show, within } from "./resp.ts";
 
 const HANG_MS = 30_000;
 const MISMATCHES_MAX = 40;
 const HISTORY = 400;
+/** Earlier steps on the same keys that are shown with a mismatch. */
+const SHOWN = countFrom("FERRITE_DIFF_HISTORY", 8);
 
 export interface Mismatch {
   step: number;
@@ -56,7 +58,12 @@ export class Differential {
       const batch = Array.from({ length: this.#random.pick([1, 1, 2, 5, 20, 60]) }, () => this.#generator.next());
       let simple: Step[] = [];
       for (const step of batch) {
-        if (step.compare === "scan" || step.compare === "existing-key" || step.compare === "count-of-keys") {
+        if (
+          step.compare === "dump" ||
+          step.compare === "scan" ||
+          step.compare === "existing-key" ||
+          step.compare === "count-of-keys"
+        ) {
           await this.#runSimple(simple);
           simple = [];
           await this.#runComposite(step);
@@ -93,7 +100,7 @@ export class Differential {
     for (let i = 0; i < steps.length; i++) {
       this.#note(steps[i]!);
       // Later replies of the same pipeline may differ only because the data does: one mismatch per pipeline.
-      if (!differs) differs = this.#judge(steps[i]!, redis[i]!, ferrite[i]!);
+      if (!differs) differs = this.#judge(steps[i]!, redis[i]!, ferrite[i]!) || leavesHalves(steps[i]!, redis[i]!);
     }
     if (differs) await this.#empty();
   }
@@ -107,6 +114,8 @@ export class Differential {
         scanAll(this.#plan.ferrite, step.args),
       ]);
       differs = this.#judge({ ...step, compare: "unordered" }, redis, ferrite);
+    } else if (step.compare === "dump") {
+      differs = await this.#exchange(step);
     } else if (step.compare === "count-of-keys") {
       const [redis, ferrite] = await this.#both([["EXISTS", ...KEYS], step.args]);
       differs = this.#judge({ ...step, compare: "exact" }, redis[1]!, ferrite[1]!);
@@ -121,6 +130,26 @@ export class Differential {
       );
     }
     if (differs) await this.#empty();
+  }
+
+  /** DUMP on both; each restores, beside the key, what the other made. True when an answer or the value differs. */
+  async #exchange(step: Step): Promise<boolean> {
+    const [redis, ferrite] = (await this.#both([step.args])).map((replies) => replies[0]!) as [Reply, Reply];
+    if (redis.type !== "bulk" || ferrite.type !== "bulk")
+      return this.#judge({ ...step, compare: "exact" }, redis, ferrite);
+    const copy = `${step.args[1]!}:restored`;
+    const restore = (payload: string): string[][] => [
+      ["RESTORE", copy, "0", payload],
+      ["GET", copy],
+      ["OBJECT", "ENCODING", copy],
+      ["DEL", copy],
+    ];
+    const [inRedis, inFerrite] = await Promise.all([
+      within(this.#plan.redis.pipeline(restore(ferrite.value)), HANG_MS, "redis: RESTORE"),
+      within(this.#plan.ferrite.pipeline(restore(redis.value)), HANG_MS, "ferrite: RESTORE"),
+    ]);
+    const value = (replies: Reply[]): Reply => ({ type: "array", value: replies });
+    return this.#judge({ ...step, compare: "exact" }, value(inRedis), value(inFerrite));
   }
 
   #note(step: Step): void {
@@ -165,7 +194,7 @@ export class Differential {
           args.slice(1).some((arg) => keys.includes(arg) && KEYS.includes(arg)) ||
           /^(FLUSH|SWAPDB|SELECT)/i.test(args[0] ?? ""),
       )
-      .slice(-8)
+      .slice(-SHOWN)
       .map(({ step, args }) => `      step ${step}: ${showCommand(args)}`);
     this.#outcome.mismatches.push({
       step: this.#step,
@@ -229,6 +258,11 @@ export class Differential {
     await this.#both([["SELECT", "0"]]);
     if (differs) await this.#empty();
   }
+}
+
+/** PFADD of several elements to a corrupt sketch: Redis keeps those before the error, Ferrite none. */
+function leavesHalves(step: Step, redis: Reply): boolean {
+  return /^PFADD$/i.test(step.args[0] ?? "") && redis.type === "error" && redis.value.startsWith("INVALIDOBJ");
 }
 
 function reading(type: string, key: string): Step {

@@ -8,6 +8,7 @@
  *   G3  replies that carry times are compared with a tolerance (compare: "seconds", "milliseconds")
  *   G4  what has no defined order is compared as a set; SCAN by its whole iteration; RANDOMKEY by membership
  */
+import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
 import type { SeededRandom } from "./random.ts";
 
 export type Compare =
@@ -21,6 +22,8 @@ export type Compare =
   | "scan"
   /** Both nil, or each names a key that exists. */
   | "existing-key"
+  /** DUMP, whose bytes may be packed or not: each server restores what the other made, and both answers are compared. */
+  | "dump"
   /** DBSIZE, after every key of the pool was looked at so that expired ones are gone. */
   | "count-of-keys";
 
@@ -62,6 +65,57 @@ export const KEYS: readonly string[] = [
   "n0",
   "n1",
   "n2",
+  "b0",
+  "b1",
+  "h0",
+  "h1",
+  "h2",
+];
+/** Bytes of sketches for SET: sound, cut short, with runs beyond the end, of an encoding that is none. */
+const SKETCHES = [
+  "HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\xff",
+  "HYLL\x01\0\0\0\0\0\0\0\0\0\0\0\x7f\xff",
+  "HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80",
+  "HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\xff\x80",
+  "HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x80\x84\x7f\xf9",
+  "HYLL\x02\0\0\0\0\0\0\0\0\0\0\x80\x7f\xff",
+  "HYLL\0\0\0\0\0\0\0\0\0\0\0\x80\x7f\xff",
+  "HYLL\x01",
+  "HYLM\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\xff",
+];
+/** Settings that change nothing this test looks at, or the same on both, and values good and bad. */
+const SETTINGS: readonly (readonly [string, readonly string[]])[] = [
+  ["hll-sparse-max-bytes", ["3000", "100", "0", "20", "16000", "-1", "abc", "1mb", "3k", ""]],
+  ["maxmemory-samples", ["5", "1", "10", "0", "-1", "64", "abc"]],
+  ["slowlog-max-len", ["128", "0", "-1", "10", "1e3"]],
+  ["tcp-keepalive", ["300", "0", "60", "-1", "x"]],
+  ["lazyfree-lazy-user-del", ["yes", "no", "YES", "maybe", "1"]],
+  ["maxmemory-policy", ["noeviction", "NOEVICTION", "nosuch", ""]],
+  ["active-expire-effort", ["1", "10", "0", "11"]],
+  ["no-such-setting", ["1"]],
+  ["", [""]],
+];
+const COMMAND_WORDS = [
+  ["GET", "k"],
+  ["GET"],
+  ["MSET", "a", "1", "b", "2"],
+  ["MSET", "a", "1", "b"],
+  ["BITOP", "AND", "d", "s", "t"],
+  ["BITOP", "AND"],
+  ["PFMERGE", "d", "s"],
+  ["PFDEBUG", "GETREG", "k"],
+  ["OBJECT", "ENCODING", "k"],
+  ["OBJECT"],
+  ["PING"],
+  ["NOPE", "k"],
+  ["CONFIG", "GET", "x"],
+  ["RESTORE", "k", "0", "x"],
+  ["SCAN", "0"],
+  ["LCS", "a", "b"],
+  ["COPY", "a", "b"],
+  ["SET", "k", "v", "GET"],
+  ["MEMORY", "USAGE", "k"],
+  [""],
 ];
 
 const INTEGERS = [
@@ -311,6 +365,60 @@ export class CommandGenerator {
       [8, exact(() => ["PING", ...this.#random.pick([[], [this.#value()], ["a", "b"]])])],
       [24, () => ({ args: this.#nonsense(), compare: "exact", asItIs: true })],
     ];
+    this.#families.push(
+      [50, exact(() => this.#setbit())],
+      [24, exact(() => ["GETBIT", this.#bitKey(), this.#bitOffset()])],
+      [40, exact(() => this.#bitRange("BITCOUNT", []))],
+      [40, exact(() => this.#bitRange("BITPOS", [this.#random.pick(["0", "1", "1", "0", "2", "-1", "abc", ""])]))],
+      [40, exact(() => this.#bitop())],
+      [80, exact(() => this.#bitfield())],
+      [
+        50,
+        exact(() => [
+          "PFADD",
+          this.#sketchKey(),
+          ...this.#some(() => this.#element(), 0, this.#random.pick([1, 3, 60])),
+        ]),
+      ],
+      [30, exact(() => ["PFCOUNT", ...this.#some(() => this.#sketchKey(), 1, 4)])],
+      [16, exact(() => ["PFMERGE", ...this.#some(() => this.#sketchKey(), 1, 4)])],
+      [10, exact(() => ["PFDEBUG", this.#random.pick(["ENCODING", "DECODE", "encoding", "NOPE"]), this.#sketchKey()])],
+      [1, exact(() => ["PFDEBUG", "GETREG", this.#sketchKey()])],
+      [4, exact(() => ["PFDEBUG", "TODENSE", this.#sketchKey()])],
+      [10, exact(() => ["SET", this.#sketchKey(), this.#random.pick(SKETCHES)])],
+      [30, exact(() => this.#lcs())],
+      [30, exact(() => ["OBJECT", this.#random.pick(["ENCODING", "encoding", "REFCOUNT", "FREQ"]), this.#key()])],
+      [4, exact(() => ["OBJECT", "HELP"])],
+      [10, () => ({ args: ["OBJECT", "IDLETIME", this.#key()], compare: "seconds" })],
+      [20, () => ({ args: ["DUMP", this.#key()], compare: "dump" })],
+      [20, exact(() => this.#restore())],
+      [20, exact(() => this.#configure())],
+      [8, exact(() => ["CONFIG", "GET", this.#setting()])],
+      [4, () => ({ args: ["CONFIG", "GET", this.#setting(), this.#setting()], compare: "unordered" })],
+      // As it is: LIST and KILL take more filters than Redis 7.0 does.
+      [30, () => ({ args: this.#client(), compare: "exact", asItIs: true })],
+      [
+        16,
+        () => ({
+          args: [
+            "COMMAND",
+            this.#random.pick(["GETKEYS", "getkeys", "GETKEYSANDFLAGS"]),
+            ...this.#random.pick(COMMAND_WORDS),
+          ],
+          compare: "exact",
+          asItIs: true,
+        }),
+      ],
+      [4, () => ({ args: this.#command(), compare: "exact", asItIs: true })],
+      [
+        6,
+        () => ({
+          args: ["COMMAND", "LIST", "FILTERBY", ...this.#commandFilter()],
+          compare: "unordered",
+          asItIs: true,
+        }),
+      ],
+    );
     if (supports("RPUSH"))
       this.#families.push([12, exact(() => ["RPUSH", this.#key(), ...this.#some(() => this.#value(), 1, 3)])]);
     if (supports("SADD"))
@@ -322,7 +430,13 @@ export class CommandGenerator {
 
   next(): Step {
     const step = this.#random.weighted(this.#families)();
-    if (step.compare === "scan" || step.compare === "existing-key" || step.compare === "count-of-keys") return step;
+    if (
+      step.compare === "dump" ||
+      step.compare === "scan" ||
+      step.compare === "existing-key" ||
+      step.compare === "count-of-keys"
+    )
+      return step;
     if (this.#random.chance(0.1)) step.args[0] = this.#otherCase(step.args[0]!);
     if (step.asItIs !== true && this.#random.chance(0.04)) this.#damageArity(step.args);
     return step;
@@ -516,6 +630,198 @@ export class CommandGenerator {
     return ["SETRANGE", this.#key(), offset, this.#value()];
   }
 
+  #bitKey(): string {
+    return this.#random.chance(0.6) ? this.#random.pick(["b0", "b1"]) : this.#key();
+  }
+
+  #bitOffset(): string {
+    return this.#random.weighted([
+      [10, () => String(this.#random.below(300))],
+      [2, () => String(this.#random.below(20_000))],
+      [0.1, () => String(this.#random.between(65_530 * 8, 65_550 * 8))],
+      // Beyond the limit; never just below it: that would be 512 MB.
+      [1, () => this.#random.pick(["4294967296", "9223372036854775807", "-1", ...NEAR_INTEGERS])],
+    ])();
+  }
+
+  #setbit(): string[] {
+    const bit = this.#random.chance(0.9)
+      ? this.#random.pick(["0", "1", "1"])
+      : this.#random.pick(["2", "-1", "", "01", "x"]);
+    return ["SETBIT", this.#bitKey(), this.#bitOffset(), bit];
+  }
+
+  #bitRange(name: string, before: string[]): string[] {
+    const args = [name, this.#bitKey(), ...before];
+    const index = (): string =>
+      this.#random.weighted([
+        [6, () => String(this.#random.between(-40, 40))],
+        [2, () => String(this.#random.between(-2500, 2500))],
+        [2, () => this.#offset()],
+      ])();
+    const count = this.#random.below(name === "BITPOS" ? 4 : 3);
+    if (count > 0) args.push(index());
+    if (count > 1) args.push(index());
+    if (count > 0 && this.#random.chance(0.4)) args.push(this.#random.pick(["BYTE", "BIT", "bit", "byte", "BITS", ""]));
+    return args;
+  }
+
+  #bitop(): string[] {
+    const name = this.#random.pick(["AND", "OR", "XOR", "NOT", "and", "Or", "xOR", "not", "NAND", ""]);
+    const most = name.toLowerCase() === "not" && this.#random.chance(0.8) ? 1 : 4;
+    return ["BITOP", name, this.#bitKey(), ...this.#some(() => this.#bitKey(), 1, most)];
+  }
+
+  #bitfield(): string[] {
+    const isReadOnly = this.#random.chance(0.15);
+    const args = [isReadOnly ? "BITFIELD_RO" : "BITFIELD", this.#bitKey()];
+    const field = (): string[] => [
+      this.#random.chance(0.95)
+        ? this.#random.pick(["i", "u"]) + String(this.#random.between(1, 64))
+        : this.#random.pick(["i0", "u64", "i65", "u8", "i 8", "8", "", "U8", "I8", "u-1", "i1e1", "u08"]),
+      this.#random.chance(0.9)
+        ? this.#random.pick(["", "#"]) + String(this.#random.below(40))
+        : this.#random.pick(["#-1", "#", "-1", "#abc", "4294967296", "#4294967296", "##1", "# 1", "1000"]),
+    ];
+    for (let i = this.#random.below(5); i > 0; i--) {
+      if (this.#random.chance(0.3))
+        args.push(
+          ...this.#words(["OVERFLOW"]),
+          this.#random.pick(["WRAP", "SAT", "FAIL", "wrap", "sat", "fail", "NOPE", ""]),
+        );
+      const isGet = this.#random.chance(isReadOnly ? 0.9 : 0.35);
+      if (isGet) args.push(...this.#words(["GET"]), ...field());
+      else args.push(...this.#words([this.#random.pick(["SET", "INCRBY"])]), ...field(), this.#integer());
+    }
+    if (this.#random.chance(0.03)) args.push(this.#random.pick(["GET", "SET", "OVERFLOW", "NOPE", ""]));
+    return args;
+  }
+
+  #sketchKey(): string {
+    return this.#random.chance(0.85) ? this.#random.pick(["h0", "h1", "h2"]) : this.#key();
+  }
+
+  #element(): string {
+    return this.#random.chance(0.8) ? `element:${this.#random.below(100_000)}` : this.#value();
+  }
+
+  #lcs(): string[] {
+    const args = ["LCS", this.#key(), this.#key()];
+    if (this.#random.chance(0.3)) args.push(...this.#words(["LEN"]));
+    if (this.#random.chance(0.4)) args.push(...this.#words(["IDX"]));
+    if (this.#random.chance(0.3))
+      args.push(
+        ...this.#words(["MINMATCHLEN"]),
+        this.#random.chance(0.7) ? String(this.#random.below(8)) : this.#integer(),
+      );
+    if (this.#random.chance(0.3)) args.push(...this.#words(["WITHMATCHLEN"]));
+    if (this.#random.chance(0.05)) args.push(this.#random.pick(["LEN", "MINMATCHLEN", "NOPE", ""]));
+    return args;
+  }
+
+  /** RESTORE of a string as this test packs it, now and then damaged; options good and bad. */
+  #restore(): string[] {
+    const text = this.#value();
+    const integer = this.#random.below(60_000) - 30_000;
+    let body = this.#random.pick([
+      () => stringBody(text),
+      () => `\0\xc1${String.fromCharCode(integer & 0xff, (integer >> 8) & 0xff)}`,
+      () => `\0\xc0${String.fromCharCode(integer & 0xff)}`,
+      () => "\0\xc3\x05\x09\x00a\xe0\x00\x00", // LZF: nine times an a, if its length is right
+      () => "\0\xc3\x04\x0a\x00a\xe0\x00",
+    ])();
+    if (this.#random.chance(0.3)) {
+      const at = 1 + this.#random.below(body.length); // the type stays: Ferrite has fewer
+      body = this.#random.chance(0.5)
+        ? body.slice(0, at)
+        : body.slice(0, at) + String.fromCharCode(this.#random.below(256)) + body.slice(at + 1);
+    }
+    let payload = withFooter(
+      body,
+      this.#random.chance(0.9) ? this.#random.between(6, 10) : this.#random.pick([0, 1, 255, 65_535]),
+    );
+    if (this.#random.chance(0.05)) payload = payload.slice(0, this.#random.below(payload.length));
+    const isAbsolute = this.#random.chance(0.3);
+    const ttl = this.#random.weighted([
+      [5, () => "0"],
+      [5, () => (isAbsolute ? this.#timestamp(1) : this.#milliseconds())],
+    ])();
+    const args = ["RESTORE", this.#key(), ttl, payload];
+    if (this.#random.chance(0.7)) args.push(...this.#words(["REPLACE"]));
+    if (isAbsolute) args.push(...this.#words(["ABSTTL"]));
+    if (this.#random.chance(0.1)) args.push("IDLETIME", this.#random.pick(["0", "10", "-1", "abc", "100000"]));
+    if (this.#random.chance(0.1)) args.push("FREQ", this.#random.pick(["0", "255", "256", "-1", "abc"]));
+    if (this.#random.chance(0.05)) args.push(this.#random.pick(["FREQ", "IDLETIME", "NOPE", ""]));
+    return args;
+  }
+
+  #setting(): string {
+    const name = this.#random.pick(SETTINGS)[0];
+    return this.#random.chance(0.2) ? this.#otherCase(name) : name;
+  }
+
+  #configure(): string[] {
+    const args = ["CONFIG", "SET"];
+    for (let i = this.#random.pick([1, 1, 1, 2, 3]); i > 0; i--) {
+      const [name, values] = this.#random.pick(SETTINGS);
+      args.push(name, this.#random.pick(values));
+    }
+    return args;
+  }
+
+  #client(): string[] {
+    return [
+      "CLIENT",
+      ...this.#random.pick<() => string[]>([
+        () => ["SETNAME", this.#random.pick(["", "name", "a b", "a\nb", "\xff", "x".repeat(300), "~", "!"])],
+        () => ["GETNAME"],
+        () => ["getname"],
+        () => ["REPLY", this.#random.pick(["ON", "on", "NOPE", ""])],
+        () => ["NO-EVICT", this.#random.pick(["ON", "OFF", "off", "NOPE", ""])],
+        () => [
+          "UNBLOCK",
+          this.#random.pick(["999999999", "0", "-1", "abc"]),
+          ...this.#random.pick([[], ["TIMEOUT"], ["ERROR"], ["NOPE"]]),
+        ],
+        () => ["KILL", this.#random.pick(["1.2.3.4:5", "ID", "", "0.0.0.0:0"])],
+        () => ["KILL", "ID", this.#random.pick(["999999999", "0", "-1", "abc"])],
+        () => ["KILL", "TYPE", this.#random.pick(["nosuch", "pubsub", "replica"])],
+        () => ["LIST", this.#random.pick(["NOPE", "TYPE"]), "nosuch"],
+        () => ["LIST", "ID", this.#random.pick(["0", "-1", "abc", "999999999"])],
+        () => ["PAUSE", this.#random.pick(["-1", "abc", "0"]), ...this.#random.pick([[], ["WRITE"], ["NOPE"]])],
+        () => ["UNPAUSE"],
+      ])(),
+    ];
+  }
+
+  #command(): string[] {
+    return this.#random.pick([
+      ["COMMAND", "INFO", "get", "nosuch", "SETBIT"],
+      ["COMMAND", "INFO", "pfadd", "bitop", "config|get"],
+      ["COMMAND", "INFO", "object|encoding", "config|nosuch", "get|x"],
+      ["COMMAND", "INFO", ""],
+      ["COMMAND", "DOCS", "nosuch"],
+      ["COMMAND", "LIST", "NOPE"],
+      ["COMMAND", "LIST", "FILTERBY", "NOPE", "x"],
+      ["COMMAND", "LIST", "FILTERBY", "PATTERN"],
+      ["COMMAND", "COUNT", "x"],
+    ]);
+  }
+
+  #commandFilter(): string[] {
+    return this.#random.pick([
+      ["PATTERN", "bit*"],
+      ["pattern", "pf*"],
+      ["PATTERN", "*bit"],
+      ["PATTERN", "nosuch*"],
+      ["PATTERN", ""],
+      ["ACLCAT", "bitmap"],
+      ["ACLCAT", "hyperloglog"],
+      ["ACLCAT", "nosuch"],
+      ["MODULE", "nosuch"],
+    ]);
+  }
+
   #copy(): string[] {
     const args = ["COPY", this.#key(), this.#key()];
     if (this.#random.chance(0.4)) args.push(...this.#words(["DB"]), this.#database());
@@ -684,4 +990,23 @@ export class CommandGenerator {
     if (this.#random.chance(0.5) && args.length > 1) args.pop();
     else args.push(this.#random.pick(["extra", "", "0", "GET"]));
   }
+}
+
+/** A string in RDB's plain form, its type before it. */
+function stringBody(text: string): string {
+  const length = text.length;
+  if (length < 64) return `\0${String.fromCharCode(length)}${text}`;
+  if (length < 16_384) return `\0${String.fromCharCode(0x40 | (length >>> 8), length & 0xff)}${text}`;
+  return `\0\x80${String.fromCharCode((length >>> 24) & 0xff, (length >>> 16) & 0xff, (length >>> 8) & 0xff, length & 0xff)}${text}`;
+}
+
+/** A DUMP payload: `body`, version, and a checksum that is right. */
+export function withFooter(body: string, version: number): string {
+  const bytes = Buffer.concat([Buffer.from(body, "latin1"), Buffer.alloc(10)]);
+  const end = bytes.length - 8;
+  bytes.writeUInt16LE(version, end - 2);
+  updateCrc64(0, 0, bytes, 0, end);
+  bytes.writeInt32LE(crc64.lo, end);
+  bytes.writeInt32LE(crc64.hi, end + 4);
+  return bytes.toString("latin1");
 }

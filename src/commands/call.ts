@@ -7,7 +7,7 @@ import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
 import type { SharedClock } from "../memory/shared-clock.ts";
 import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
-import type { Keyspaces } from "../store/maintenance.ts";
+import type { Keyspaces, Maintenance } from "../store/maintenance.ts";
 import type { Store } from "../store/store.ts";
 import type { Meter } from "./meter.ts";
 import type { ServerServices } from "./services.ts";
@@ -38,6 +38,7 @@ export class Call {
   constructor(
     readonly store: Store,
     readonly keyspaces: Keyspaces,
+    readonly maintenance: Maintenance,
     readonly clock: SharedClock,
     readonly config: Config,
     readonly server: ServerServices,

@@ -196,9 +196,28 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["mem_region_bytes", regionBytes],
     ["mem_frames_bytes", frames],
     ["active_defrag_running", 0],
-    ["lazyfree_pending_objects", 0],
-    ["lazyfreed_objects", 0],
+    ["lazyfree_pending_objects", flushedAndLeft(call)],
+    ["lazyfreed_objects", totals.flushedKeys],
   ];
+}
+
+/** Keys of flushed keyspaces that the background has not come to yet. */
+function flushedAndLeft(call: Call): number {
+  const { store, keyspaces } = call;
+  let keys = 0;
+  for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
+    if (keyspaces.isEmptying(keyspace)) keys += keysOf(call, keyspace);
+  }
+  return keys;
+}
+
+function keysOf(call: Call, keyspace: number): number {
+  const { store } = call;
+  let keys = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    keys += store.c[store.index.keyspaceAt(store.headerOf(shard), keyspace) + KEY_COUNT]!;
+  }
+  return keys;
 }
 
 /** Nothing is persisted in this version, and the fields say so: no save, no rewrite, no AOF. */

@@ -134,6 +134,23 @@ describe("INFO", () => {
     for (const other of others) other.close();
   });
 
+  test("keys that FLUSHALL removed are counted when their memory is given back", async () => {
+    await client.command("FLUSHALL");
+    await client.command("CONFIG", "RESETSTAT");
+    await client.command("SET", "few:1", "v");
+    await client.command("SET", "few:2", "v");
+    await client.command("FLUSHALL");
+    const freed = async (): Promise<number> => Number(fields(await info("memory")).get("lazyfreed_objects"));
+    expect(await freed()).toBe(2);
+    const pairs = Array.from({ length: 20_000 }, (_, i) => [`many:${i}`, "v"]).flat();
+    await client.command("MSET", ...pairs);
+    await client.command("FLUSHALL");
+    for (let tries = 0; tries < 250 && (await freed()) < 20_002; tries++) await Bun.sleep(20);
+    expect(await freed()).toBe(20_002);
+    expect(fields(await info("memory")).get("lazyfree_pending_objects")).toBe("0");
+    await client.command("SET", "one", "v");
+  });
+
   test("rates rise under load and fall without it", async () => {
     for (let round = 0; round < 10; round++) {
       await client.pipeline(Array.from({ length: 1000 }, () => ["PING"]));

@@ -108,6 +108,23 @@ proc suite_restore {before} {
     }
 }
 
+# Names of the keys in the suite's database while there are few; {} otherwise.
+proc suite_keys {} {
+    set names {}
+    catch {
+        if {!$::singledb} { $::suite_control select 9 }
+        if {[$::suite_control dbsize] <= 1000} { set names [$::suite_control keys *] }
+    }
+    return $names
+}
+
+# What a test left that ended half way would be in the way of the tests that follow.
+proc suite_sweep {before} {
+    foreach name [suite_keys] {
+        if {[lsearch -exact $before $name] < 0} { catch {$::suite_control del $name} }
+    }
+}
+
 # The statement that threw, out of Tcl's trace.
 proc suite_origin {trace} {
     set statement [lindex [regexp -all -inline {"([^"]+)"\s+\("uplevel" body} $trace] 1]
@@ -135,9 +152,13 @@ proc suite_test {name code {okpattern undefined} {tags {}}} {
     set ::suite_unknown {}
     set before [suite_configs]
     set modes [suite_client_modes]
+    set keys [suite_keys]
     suite_event testing $name
     set started [clock milliseconds]
+    set in_test $::suite_in_test
+    set ::suite_in_test 1
     set status [catch {uplevel 1 $code} result]
+    set ::suite_in_test $in_test
     set elapsed [expr {[clock milliseconds] - $started}]
     set unknown [suite_take_unknown]
     if {$status != 1 && ($okpattern eq "undefined" || $okpattern eq $result || [string match $okpattern $result])} {
@@ -158,7 +179,9 @@ proc suite_test {name code {okpattern undefined} {tags {}}} {
         suite_event missing $name "[lsort -unique $unknown] | [string range $detail 0 200]"
     }
     suite_restore $before
+    catch {$::suite_control client unpause}
     suite_renew_client $modes
+    if {$status == 1} { suite_sweep $keys }
 }
 
 proc suite_tags {tags code} {
@@ -178,12 +201,8 @@ proc suite_server {code overrides} {
     set server [dict create host $::host port $::port pid 0 stdout /dev/null stderr /dev/null config_file ""]
     if {$::env(SUITE_COMMAND) ne ""} { set server [suite_spawn] }
     dict set server config [dict create port [dict get $server port]]
-    set client [redis [dict get $server host] [dict get $server port] 0 0]
-    if {!$::singledb} { $client select 9 }
-    dict set server client $client
     set outer_control $::suite_control
     set ::suite_control [redis [dict get $server host] [dict get $server port] 0 0]
-    lappend ::servers $server
     $::suite_control flushall
     $::suite_control config resetstat
     set before [suite_configs]
@@ -192,14 +211,24 @@ proc suite_server {code overrides} {
             suite_event override "$name $value" $message
         }
     }
-    set ::suite_unknown {}
-    suite_statements 2 $code
+    set client [redis [dict get $server host] [dict get $server port] 0 0]
+    if {!$::singledb && ![dict exists $overrides requirepass]} { $client select 9 }
+    dict set server client $client
+    lappend ::servers $server
+    if {$::suite_in_test} {
+        set status [catch {uplevel 2 $code} result info]
+    } else {
+        set ::suite_unknown {}
+        suite_statements 2 $code
+        set status 0
+    }
     suite_restore $before
     catch {[srv 0 client] close}
     catch {$::suite_control close}
     set ::suite_control $outer_control
     set ::servers [lrange $::servers 0 end-1]
     if {[dict get $server pid] != 0} { suite_stop [dict get $server pid] }
+    if {$status != 0} { return -options $info $result }
 }
 
 proc suite_spawn {} {
@@ -239,6 +268,7 @@ proc suite_main {port} {
     set ::suite_seen 0
     set ::suite_control ""
     set ::suite_ignored ""
+    set ::suite_in_test 0
     set ::test_server_fd ""
     set ::curfile "tests/$::env(SUITE_UNIT).tcl"
     if {$::env(SUITE_COMMAND) eq ""} { set ::suite_control [redis $::host $::port 0 0] }

@@ -54,7 +54,7 @@ const UNITS = [
 /** Of what an external server may lack (tests/README.md there), the parts that this version does not have. */
 const DENIED_TAGS = "-needs:repl -needs:save -needs:cluster";
 /** A test without news for this long is ended, and the unit run again without it. */
-const HANG_MS = 60_000;
+const HANG_MS = 30_000;
 
 interface Event {
   kind: string;
@@ -88,11 +88,12 @@ for (const unit of options.units) {
   }
   const result = count(unit, await runUnit(unit));
   results.push(result);
+  if (options.json !== null) writeFileSync(options.json, JSON.stringify(results, null, 1));
   console.error(`${unit}: ${result.ok} ok, ${result.failed} failed, ${result.missing} missing`);
 }
 printTable(results);
 if (options.failures) printFailures(results);
-if (options.json !== null) writeFileSync(options.json, JSON.stringify(results, null, 1));
+
 process.exit(0);
 
 interface Options {

@@ -132,7 +132,12 @@ function clientsSection(call: Call, totals: ServerTotals): Fields {
     ["client_recent_max_output_buffer", totals.maxOutputBuffer],
     ["blocked_clients", totals.blockedClients],
     ["tracking_clients", 0],
+    ["pubsub_clients", 0],
+    ["watching_clients", 0],
     ["clients_in_timeout_table", 0],
+    ["total_watched_keys", 0],
+    ["total_blocking_keys", 0],
+    ["total_blocking_keys_on_nokey", 0],
   ];
 }
 
@@ -191,6 +196,7 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["mem_clients_normal", totals.clientBytes],
     ["mem_cluster_links", 0],
     ["mem_aof_buffer", 0],
+    ["mem_overhead_db_hashtable_rehashing", 0], // linear hashing splits bucket by bucket: no second table
     ["mem_allocator", "mimalloc"],
     ["mem_regions", store.arena.regionCount],
     ["mem_region_bytes", regionBytes],

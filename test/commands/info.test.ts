@@ -43,7 +43,8 @@ const DEFAULT = "Server Clients Memory Persistence Stats Replication CPU Modules
 /** What redis_exporter, Datadog, Sentinel, ioredis and BullMQ look for. */
 const READ_BY_TOOLS =
   `redis_version redis_mode os arch_bits process_id run_id tcp_port uptime_in_seconds uptime_in_days hz
-  executable config_file connected_clients maxclients blocked_clients client_recent_max_input_buffer
+  executable config_file connected_clients maxclients blocked_clients pubsub_clients watching_clients
+  client_recent_max_input_buffer
   client_recent_max_output_buffer used_memory used_memory_human used_memory_rss used_memory_peak used_memory_overhead
   used_memory_dataset total_system_memory used_memory_lua maxmemory maxmemory_human maxmemory_policy
   mem_fragmentation_ratio mem_fragmentation_bytes mem_allocator mem_clients_normal mem_clients_slaves

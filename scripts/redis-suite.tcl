@@ -254,12 +254,16 @@ proc suite_stop {pid} {
     catch {exec kill -9 $pid}
 }
 
-# A line of a reply; error replies that name a command this server does not have are remembered.
+# A line of a reply; error replies that tell of a command or subcommand this server does not have are remembered.
 proc suite_gets {fd} {
     if {[catch {gets $fd} line]} { return "" }
     if {[regexp {^-?ERR unknown command '([^']*)'} $line - name] ||
-        [regexp {^-?ERR unknown subcommand '[^']*'\. Try ([A-Z]+)} $line - name]} {
+        [regexp {^-?ERR unknown subcommand '[^']*'\. Try ([A-Z]+)} $line - name] ||
+        [regexp {^-?ERR unknown subcommand or wrong number of arguments for '[^']*'\. Try ([A-Z]+)} $line - name]} {
         lappend ::suite_unknown [string toupper $name]
+    } elseif {[string match "*ERR Invalid command specified*" $line]} {
+        # COMMAND GETKEYS of such a command.
+        lappend ::suite_unknown GETKEYS
     }
     return $line
 }

@@ -16,7 +16,7 @@
  *
  * Without units: those that the first version is expected to answer. What the words of the table mean:
  *   ok, failed        the test ran
- *   missing           it failed after a command was answered with "unknown command"
+ *   missing           it failed after the server said that it has no such command, subcommand or setting
  *   unreached         its setup, or a loop around it, failed (a count from the text)
  *   skipped           by its tags (for whole blocks a count from the text)
  */
@@ -54,7 +54,7 @@ const UNITS = [
 /** Of what an external server may lack (tests/README.md there), the parts that this version does not have. */
 const DENIED_TAGS = "-needs:repl -needs:save -needs:cluster";
 /** A test without news for this long is ended, and the unit run again without it. */
-const HANG_MS = 30_000;
+const HANG_MS = 60_000;
 
 interface Event {
   kind: string;

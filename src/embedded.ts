@@ -263,6 +263,7 @@ class OwnServices implements ServerServices, ClientHost {
     expired: 0,
     hits: 0,
     misses: 0,
+    flushed: 0,
     errors: 0,
   };
 
@@ -340,6 +341,7 @@ class OwnServices implements ServerServices, ClientHost {
       expiredKeys: counters.expired - base.expired,
       keyspaceHits: counters.hits - base.hits,
       keyspaceMisses: counters.misses - base.misses,
+      flushedKeys: counters.flushed - base.flushed,
       errorReplies: engine.reply.errors - base.errors,
       evictedClients: 0,
       outputLimitClosed: 0,
@@ -386,6 +388,7 @@ class OwnServices implements ServerServices, ClientHost {
     base.expired = counters.expired;
     base.hits = counters.hits;
     base.misses = counters.misses;
+    base.flushed = counters.flushed;
     base.errors = engine.reply.errors;
     this.peak = engine.usedMemory();
     this.due.push(done);
@@ -433,6 +436,7 @@ class OwnServices implements ServerServices, ClientHost {
 
   setActiveExpire(on: boolean, done: () => void): void {
     this.engine.maintenance.expires = on;
+    this.engine.store.expiresDue = on;
     this.due.push(done);
   }
 

@@ -10,8 +10,12 @@
  * `a*a*a*...b` cannot blow up; no allocation.
  *
  * Oddities kept, because clients may see them: ranges compare bytes as signed chars, `[]` matches nothing, `[^]` any
- * byte, a `\` at the very end stands for itself, and an empty text matches only an empty pattern ("*" does not match it).
+ * byte, a `\` at the very end stands for itself, an empty text matches only an empty pattern ("*" does not match it), and
+ * (since 7.2.6, against patterns made to burn time) nothing matches a pattern that needs more than STARS_MAX runs of stars.
  */
+
+/** Runs of stars that a match may use, one at the very end not counted. */
+const STARS_MAX = 1000;
 
 /** The matcher's place behind the `[...]` it last read. One per thread; valid until the next matchClass. */
 const scratch = { nextAt: 0 };
@@ -79,6 +83,7 @@ export function matchGlob(
   let t = textOffset;
   let starAt = -1; // behind the last run of stars
   let starText = 0; // first text byte not taken by that star
+  let stars = 0;
   while (t < textEnd) {
     let matched = false;
     if (p < patternEnd) {
@@ -87,6 +92,7 @@ export function matchGlob(
         do p++;
         while (p < patternEnd && pattern[p] === 42);
         if (p === patternEnd) return true;
+        if (++stars > STARS_MAX) return false;
         starAt = p;
         starText = t;
         continue;

@@ -278,26 +278,29 @@ function setRange(start: number, end: number, length: number, unit: number): voi
   range.last = isEmpty ? -1 : end * unit + unit - 1;
 }
 
-/** BITCOUNT key [start end [BYTE | BIT]]. Replies: the number of bits set. */
+/**
+ * BITCOUNT key [start end [BYTE | BIT]]. Replies: the number of bits set.
+ * The arguments are judged before the key is looked at, as since Redis 7.4: a wrong one is an error without a key too.
+ */
 function bitcount(call: Call, reply: Reply): void {
   const { store, argCount } = call;
-  if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-  const length = store.stringLength();
+  let start = 0;
+  let end = -1;
+  let unit = 8;
   if (argCount === 4 || argCount === 5) {
-    const start = readIndex(call, 2);
+    start = readIndex(call, 2);
     if (Number.isNaN(start)) return reply.error(ErrorText.notInteger);
-    const end = readIndex(call, 3);
+    end = readIndex(call, 3);
     if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
-    if (start < 0 && end < 0 && start > end) return reply.integer(0);
-    const unit = argCount === 5 ? readUnit(call, 4) : 8;
+    if (argCount === 5) unit = readUnit(call, 4);
     if (unit === 0) return reply.error(ErrorText.syntax);
-    setRange(start, end, length, unit);
-  } else if (argCount === 2) {
-    setRange(0, -1, length, 8);
-  } else {
+  } else if (argCount !== 2) {
     return reply.error(ErrorText.syntax);
   }
+  if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
+  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (start < 0 && end < 0 && start > end) return reply.integer(0);
+  setRange(start, end, store.stringLength(), unit);
   reply.integer(range.first > range.last ? 0 : countRange(call, range.first, range.last));
 }
 
@@ -321,15 +324,12 @@ function countRange(call: Call, first: number, last: number): number {
   return count - countBits(oneByte, 0, 1);
 }
 
-/** BITPOS key bit [start [end [BYTE | BIT]]]. Replies: the first such bit, or -1. */
+/** BITPOS key bit [start [end [BYTE | BIT]]]. Replies: the first such bit, or -1. Judges arguments as BITCOUNT does. */
 function bitpos(call: Call, reply: Reply): void {
   const { store, argCount } = call;
   const bit = readIndex(call, 2);
   if (Number.isNaN(bit)) return reply.error(ErrorText.notInteger);
   if (bit !== 0 && bit !== 1) return reply.error("ERR The bit argument must be 1 or 0.");
-  if (store.findForRead() === NO_ADDRESS) return reply.integer(bit === 1 ? -1 : 0);
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-  const length = store.stringLength();
   if (argCount > 6) return reply.error(ErrorText.syntax);
   let start = 0;
   let end = -1;
@@ -342,6 +342,9 @@ function bitpos(call: Call, reply: Reply): void {
     if (argCount >= 5) end = readIndex(call, 4);
     if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
   }
+  if (store.findForRead() === NO_ADDRESS) return reply.integer(bit === 1 ? -1 : 0);
+  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  const length = store.stringLength();
   setRange(start, end, length, unit);
   if (length === 0 || range.first > range.last) return reply.integer(-1);
   const found = findInRange(call, range.first, range.last, bit);

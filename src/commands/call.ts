@@ -8,7 +8,7 @@ import type { SharedClock } from "../memory/shared-clock.ts";
 import { Collections } from "../store/collections.ts";
 import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
-import type { Keyspaces } from "../store/maintenance.ts";
+import type { Keyspaces, Maintenance } from "../store/maintenance.ts";
 import type { Store } from "../store/store.ts";
 import type { Meter } from "./meter.ts";
 import type { ServerServices } from "./services.ts";
@@ -40,6 +40,7 @@ export class Call {
   constructor(
     readonly store: Store,
     readonly keyspaces: Keyspaces,
+    readonly maintenance: Maintenance,
     readonly clock: SharedClock,
     readonly config: Config,
     readonly server: ServerServices,

@@ -132,7 +132,12 @@ function clientsSection(call: Call, totals: ServerTotals): Fields {
     ["client_recent_max_output_buffer", totals.maxOutputBuffer],
     ["blocked_clients", totals.blockedClients],
     ["tracking_clients", 0],
+    ["pubsub_clients", 0],
+    ["watching_clients", 0],
     ["clients_in_timeout_table", 0],
+    ["total_watched_keys", 0],
+    ["total_blocking_keys", 0],
+    ["total_blocking_keys_on_nokey", 0],
   ];
 }
 
@@ -191,14 +196,34 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["mem_clients_normal", totals.clientBytes],
     ["mem_cluster_links", 0],
     ["mem_aof_buffer", 0],
+    ["mem_overhead_db_hashtable_rehashing", 0], // linear hashing splits bucket by bucket: no second table
     ["mem_allocator", "mimalloc"],
     ["mem_regions", store.arena.regionCount],
     ["mem_region_bytes", regionBytes],
     ["mem_frames_bytes", frames],
     ["active_defrag_running", 0],
-    ["lazyfree_pending_objects", 0],
-    ["lazyfreed_objects", 0],
+    ["lazyfree_pending_objects", flushedAndLeft(call)],
+    ["lazyfreed_objects", totals.flushedKeys],
   ];
+}
+
+/** Keys of flushed keyspaces that the background has not come to yet. */
+function flushedAndLeft(call: Call): number {
+  const { store, keyspaces } = call;
+  let keys = 0;
+  for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
+    if (keyspaces.isEmptying(keyspace)) keys += keysOf(call, keyspace);
+  }
+  return keys;
+}
+
+function keysOf(call: Call, keyspace: number): number {
+  const { store } = call;
+  let keys = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    keys += store.c[store.index.keyspaceAt(store.headerOf(shard), keyspace) + KEY_COUNT]!;
+  }
+  return keys;
 }
 
 /** Nothing is persisted in this version, and the fields say so: no save, no rewrite, no AOF. */

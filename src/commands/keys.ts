@@ -5,7 +5,7 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { accessClock, Encoding, RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
-import { BUCKETS } from "../store/shard.ts";
+import { BUCKETS, KEY_COUNT } from "../store/shard.ts";
 import { KeyEvent } from "../store/store.ts";
 import { flag, integer, KEY, KEYS, oneOf, optional } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
@@ -357,10 +357,15 @@ function isInt32(call: Call, i: number): boolean {
   return call.argInt64(i) === Int64Kind.Safe && int64.value >= -2147483648 && int64.value <= 2147483647;
 }
 
+/** Buckets and keys that a flush drops at once, with all shards locked: about a millisecond. */
+const AT_ONCE_MAX = 4096;
 const ASYNC = token("async");
 const SYNC = token("sync");
 
-/** True when FLUSHDB's and FLUSHALL's arguments are well formed. The memory is given back in steps either way. */
+/**
+ * True when FLUSHDB's and FLUSHALL's arguments are well formed. Either way a small database is emptied at once, and a
+ * large one leaves at once and gives its memory back in steps.
+ */
 function isFlush(call: Call): boolean {
   return call.argCount === 1 || (call.argCount === 2 && (call.argIs(1, ASYNC) || call.argIs(1, SYNC)));
 }
@@ -368,10 +373,10 @@ function isFlush(call: Call): boolean {
 /** FLUSHDB [ASYNC | SYNC] */
 function flushdb(call: Call, reply: Reply): Outcome | void {
   if (!isFlush(call)) return reply.error(ErrorText.syntax);
-  if (!isEmpty(call, call.session.db)) {
-    if (freeKeyspaces(call) === 0) return Retry;
-    flush(call, call.session.db);
-  }
+  const { db } = call.session;
+  const size = tableSize(call, db);
+  if (size > AT_ONCE_MAX && freeKeyspaces(call) === 0) return Retry;
+  if (size > 0) flush(call, db, size);
   reply.ok();
 }
 
@@ -380,20 +385,26 @@ function flushall(call: Call, reply: Reply): Outcome | void {
   if (!isFlush(call)) return reply.error(ErrorText.syntax);
   const { databases } = call.keyspaces;
   let wanted = 0;
-  for (let db = 0; db < databases; db++) if (!isEmpty(call, db)) wanted++;
+  for (let db = 0; db < databases; db++) if (tableSize(call, db) > AT_ONCE_MAX) wanted++;
   // Those flushed before are still being emptied: all at once, or later.
   if (freeKeyspaces(call) < wanted) return Retry;
-  for (let db = 0; db < databases; db++) if (!isEmpty(call, db)) flush(call, db);
+  for (let db = 0; db < databases; db++) {
+    const size = tableSize(call, db);
+    if (size > 0) flush(call, db, size);
+  }
   reply.ok();
 }
 
-function isEmpty(call: Call, db: number): boolean {
+/** Buckets and keys of a database: 0 when it has nothing to empty. */
+function tableSize(call: Call, db: number): number {
   const { store, keyspaces } = call;
   const keyspace = keyspaces.of(db);
+  let size = 0;
   for (let shard = 0; shard < store.shards; shard++) {
-    if (store.c[store.index.keyspaceAt(store.headerOf(shard), keyspace) + BUCKETS] !== 0) return false;
+    const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
+    size += store.c[ks + BUCKETS]! + store.c[ks + KEY_COUNT]!;
   }
-  return true;
+  return size;
 }
 
 function freeKeyspaces(call: Call): number {
@@ -405,10 +416,11 @@ function freeKeyspaces(call: Call): number {
   return free;
 }
 
-function flush(call: Call, db: number): void {
+function flush(call: Call, db: number, size: number): void {
   const keyspace = call.keyspaces.of(db);
-  call.keyspaces.flush(db);
+  if (size > AT_ONCE_MAX) call.keyspaces.flush(db);
   call.store.keyspaceChanged(keyspace);
+  if (size <= AT_ONCE_MAX) call.maintenance.emptyNow(keyspace);
 }
 
 // ---- OBJECT ----

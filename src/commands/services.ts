@@ -24,6 +24,8 @@ export interface ServerTotals {
   netInputBytes: number;
   netOutputBytes: number;
   expiredKeys: number;
+  /** Keys that FLUSHALL and FLUSHDB removed and whose memory was given back. */
+  flushedKeys: number;
   keyspaceHits: number;
   keyspaceMisses: number;
   errorReplies: number;

@@ -33,6 +33,7 @@ export const Cell = {
   queryLimitClosed: 24,
   /** CPU time of the worker's thread, us. */
   cpuMicros: 25,
+  flushed: 26,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

@@ -76,7 +76,7 @@ export class Engine {
       unauthenticatedArguments: config.number("server.preauth_max_arguments"),
       unauthenticatedBulk: config.number("server.preauth_max_bulk_len"),
     });
-    const call = new Call(this.store, this.keyspaces, this.clock, config, services);
+    const call = new Call(this.store, this.keyspaces, this.maintenance, this.clock, config, services);
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.cells = new Cells(control, worker);
     this.maxMemory = config.maxMemoryBytes;
@@ -181,6 +181,7 @@ export class Engine {
     cells.set(Cell.expired, store.counters.expired);
     cells.set(Cell.hits, store.counters.hits);
     cells.set(Cell.misses, store.counters.misses);
+    cells.set(Cell.flushed, store.counters.flushed);
     cells.set(Cell.errors, this.reply.errors);
     cells.set(Cell.clientBytes, this.clientBytes);
     cells.set(Cell.outputLimitClosed, this.outputLimitClosed);

@@ -53,6 +53,7 @@ const RESETTABLE = [
   "expiredKeys",
   "keyspaceHits",
   "keyspaceMisses",
+  "flushedKeys",
   "errorReplies",
   "evictedClients",
   "outputLimitClosed",
@@ -93,6 +94,7 @@ export class Services implements ServerServices {
     expiredKeys: 0,
     keyspaceHits: 0,
     keyspaceMisses: 0,
+    flushedKeys: 0,
     errorReplies: 0,
     evictedClients: 0,
     outputLimitClosed: 0,
@@ -241,6 +243,7 @@ export class Services implements ServerServices {
       expiredKeys: cells.sum(Cell.expired) - base.expiredKeys,
       keyspaceHits: cells.sum(Cell.hits) - base.keyspaceHits,
       keyspaceMisses: cells.sum(Cell.misses) - base.keyspaceMisses,
+      flushedKeys: cells.sum(Cell.flushed) - base.flushedKeys,
       errorReplies: cells.sum(Cell.errors) - base.errorReplies,
       evictedClients: cells.sum(Cell.evictedClients) - base.evictedClients,
       outputLimitClosed: cells.sum(Cell.outputLimitClosed) - base.outputLimitClosed,
@@ -506,6 +509,7 @@ export class Services implements ServerServices {
     const isPaused = engine.dispatcher.paused !== Pause.None;
     engine.maintenance.expires = this.activeExpire && !isPaused;
     engine.store.keepsExpired = isPaused;
+    engine.store.expiresDue = this.activeExpire;
   }
 
   block(session: Session, timeoutMs: number, write: (reply: Reply) => void): void {

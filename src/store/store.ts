@@ -96,6 +96,8 @@ export class StoreCounters {
   expired = 0;
   hits = 0;
   misses = 0;
+  /** Keys that went with their keyspace (FLUSHALL), counted when their memory is given back. */
+  flushed = 0;
 }
 
 export class Store implements HintVisitor {
@@ -128,6 +130,8 @@ export class Store implements HintVisitor {
   datesAccess = true;
   /** True while nothing may change, not even by itself (CLIENT PAUSE): expired keys are hidden, not removed. */
   keepsExpired = false;
+  /** False while expired keys wait until somebody looks at them (DEBUG SET-ACTIVE-EXPIRE 0). */
+  expiresDue = true;
   /** Monotonic seconds, to date what is given back. */
   nowSeconds = 0;
 
@@ -1073,12 +1077,12 @@ export class Store implements HintVisitor {
     }
   }
 
-  /** Keys of a keyspace in a shard whose lock is held; those that are due by now are removed first. */
+  /** Keys of a keyspace in a shard whose lock is held; those that are due by now are removed first, if they may be. */
   countKeys(shard: number, keyspace: number): number {
     const header = this.headerOf(shard);
     const ks = this.index.keyspaceAt(header, keyspace);
     if (this.c[ks + EXPIRES_COUNT] === 0) return this.c[ks + KEY_COUNT]!;
-    if (!this.keepsExpired && this.wheel.isDue(header, this.nowMs))
+    if (this.expiresDue && !this.keepsExpired && this.wheel.isDue(header, this.nowMs))
       this.wheel.turn(shard, header, this.nowMs, DUE_HINTS_MAX, this);
     return this.c[ks + KEY_COUNT]!;
   }

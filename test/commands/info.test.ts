@@ -43,7 +43,8 @@ const DEFAULT = "Server Clients Memory Persistence Stats Replication CPU Modules
 /** What redis_exporter, Datadog, Sentinel, ioredis and BullMQ look for. */
 const READ_BY_TOOLS =
   `redis_version redis_mode os arch_bits process_id run_id tcp_port uptime_in_seconds uptime_in_days hz
-  executable config_file connected_clients maxclients blocked_clients client_recent_max_input_buffer
+  executable config_file connected_clients maxclients blocked_clients pubsub_clients watching_clients
+  client_recent_max_input_buffer
   client_recent_max_output_buffer used_memory used_memory_human used_memory_rss used_memory_peak used_memory_overhead
   used_memory_dataset total_system_memory used_memory_lua maxmemory maxmemory_human maxmemory_policy
   mem_fragmentation_ratio mem_fragmentation_bytes mem_allocator mem_clients_normal mem_clients_slaves
@@ -132,6 +133,23 @@ describe("INFO", () => {
     expect(grown("total_net_output_bytes")).toBeGreaterThan(12 * 20);
     expect(after.get("blocked_clients")).toBe("0");
     for (const other of others) other.close();
+  });
+
+  test("keys that FLUSHALL removed are counted when their memory is given back", async () => {
+    await client.command("FLUSHALL");
+    await client.command("CONFIG", "RESETSTAT");
+    await client.command("SET", "few:1", "v");
+    await client.command("SET", "few:2", "v");
+    await client.command("FLUSHALL");
+    const freed = async (): Promise<number> => Number(fields(await info("memory")).get("lazyfreed_objects"));
+    expect(await freed()).toBe(2);
+    const pairs = Array.from({ length: 20_000 }, (_, i) => [`many:${i}`, "v"]).flat();
+    await client.command("MSET", ...pairs);
+    await client.command("FLUSHALL");
+    for (let tries = 0; tries < 250 && (await freed()) < 20_002; tries++) await Bun.sleep(20);
+    expect(await freed()).toBe(20_002);
+    expect(fields(await info("memory")).get("lazyfree_pending_objects")).toBe("0");
+    await client.command("SET", "one", "v");
   });
 
   test("rates rise under load and fall without it", async () => {

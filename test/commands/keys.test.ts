@@ -100,16 +100,50 @@ test("SWAPDB, FLUSHDB, FLUSHALL", () => {
   expect(engine.send("FLUSHDB", "sync")).toBe("+OK");
   expect(engine.send("DBSIZE")).toBe(":0");
   expect(other.send("DBSIZE")).toBe(":1");
-  // Far more flushes than there are keyspaces: each waits until one is emptied.
   for (let i = 0; i < 100; i++) {
-    engine.send("SET", "k", "v");
-    other.send("SET", "k", "v");
+    engine.send("SET", "k", "v", "PX", 5000);
+    other.send("SET", "k", PAGED);
     expect(engine.send("FLUSHALL")).toBe("+OK");
+    expect(engine.engine.store.usedBytes).toBeLessThan(100_000); // at once: what is left are hints and pages of tables
     expect(other.send("DBSIZE")).toBe(":0");
   }
   engine.advance(1000);
   engine.advance(1000);
   expect(engine.engine.store.usedBytes).toBe(0);
+});
+
+test("a large database leaves at once, and its memory follows in steps", () => {
+  const engine = testEngine();
+  const other = engine.connect();
+  other.send("SELECT", 1);
+  engine.checksEach = false;
+  const { store, keyspaces } = engine.engine;
+  const pairs = Array.from({ length: 5000 }, (_, i) => [`key:${i}`, "v"]).flat();
+  engine.send("MSET", ...pairs);
+  other.send("SET", "k", "v");
+  const keyspace = keyspaces.of(0);
+  const before = store.usedBytes;
+  expect(engine.send("FLUSHDB")).toBe("+OK");
+  expect(engine.send("DBSIZE")).toBe(":0");
+  expect(keyspaces.isEmptying(keyspace)).toBe(true);
+  expect(store.counters.flushed).toBe(0);
+  expect(store.usedBytes).toBe(before);
+  engine.advance(1000);
+  expect(store.counters.flushed).toBe(5000);
+  expect(keyspaces.isEmptying(keyspace)).toBe(false);
+  expect(other.send("DBSIZE")).toBe(":1");
+  // More flushes than there are spare keyspaces: each waits until one is emptied.
+  const flushes = store.keyspaces - 16 + 4;
+  for (let i = 0; i < flushes; i++) {
+    engine.send("MSET", ...pairs);
+    expect(engine.send("FLUSHALL", "ASYNC")).toBe("+OK");
+    expect(engine.send("DBSIZE")).toBe(":0");
+  }
+  engine.advance(1000);
+  engine.advance(1000);
+  engine.checkNow();
+  expect(store.counters.flushed).toBe(5000 + flushes * 5000 + 1);
+  expect(store.usedBytes).toBe(0);
 });
 
 test("OBJECT", () => {

@@ -88,6 +88,7 @@ describe("DEBUG", () => {
     for (let i = 0; i < 300; i++) await askOn(connection, "SET", `short:${i}`, "v", "PX", "20");
     await Bun.sleep(400);
     expect(await keyspace()).toContain("db0:keys=300,expires=300,avg_ttl=0");
+    expect(await askOn(other, "DBSIZE")).toBe(":300");
     expect(await askOn(connection, "DEBUG", "SLEEP", "0")).toBe("+OK");
     expect(await keyspace()).not.toContain("db0");
     expect(await askOn(connection, "DEBUG", "SET-ACTIVE-EXPIRE", "1")).toBe("+OK");

@@ -129,6 +129,7 @@ export function configSet(
     const parsed = form !== null ? form.fromRedis(value) : setText(config, spec, value);
     if (parsed instanceof Refusal) return failed(name, parsed.reason);
     if (!isSupported(spec, parsed)) return failed(name, "not supported in this version");
+    if (spec.runtime === "fixed" && !sameValue(config.get(spec.name), parsed)) return failed(name, IMMUTABLE);
     const objection = config.objection(spec.name, parsed);
     if (objection !== null) return failed(name, objection);
     wanted.set(spec.name, parsed);
@@ -164,6 +165,8 @@ interface NamedPair {
   readonly value: string;
 }
 
+const IMMUTABLE = "can't set immutable config";
+
 /** Redis's first pass: the first unknown, immutable or repeated name; "" when all are good. */
 function checkNames(pairs: readonly NamedPair[]): string {
   const seen = new Set<string>();
@@ -171,7 +174,7 @@ function checkNames(pairs: readonly NamedPair[]): string {
     const spec = resolve(name)?.spec ?? null;
     if (spec === null && !isParameter(name))
       return `ERR Unknown option or number of arguments for CONFIG SET - '${given}'`;
-    if (spec === null || spec.runtime === false) return failed(given, "can't set immutable config").error;
+    if (spec === null || spec.runtime === false) return failed(given, IMMUTABLE).error;
     if (spec.runtime === "protected") return failed(given, "can't set protected config").error;
     if (seen.has(name)) return failed(given, "duplicate parameter").error;
     seen.add(name);

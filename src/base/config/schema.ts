@@ -65,8 +65,11 @@ export interface KeySpec<N extends string = string, T extends ValueType = ValueT
   /** Redis's names, the current one first; empty when Redis has none. */
   readonly redis: readonly string[];
   readonly redisForm: RedisForm | null;
-  /** true: CONFIG SET works. "protected": Redis refuses it under its own word. */
-  readonly runtime: boolean | "protected";
+  /**
+   * true: CONFIG SET works. "protected": Redis refuses it under its own word. "fixed": Redis sets it while it runs, here
+   * it stays as it was at the start: only that value is accepted.
+   */
+  readonly runtime: boolean | "protected" | "fixed";
   readonly secret: boolean;
   readonly support: Support;
   /** For a switch: values, beside the default, that mean off. */
@@ -88,7 +91,7 @@ interface KeyOptions<T extends ValueType> {
   readonly aliases?: readonly (string | Alias)[];
   readonly redis?: string | readonly string[];
   readonly redisForm?: RedisForm;
-  readonly runtime?: boolean | "protected";
+  readonly runtime?: boolean | "protected" | "fixed";
   readonly secret?: boolean;
   readonly support?: Support;
   readonly off?: readonly ConfigValue[];
@@ -239,6 +242,7 @@ const SERVER = [
     default: "127.0.0.1",
     syntax: bindSyntax,
     redis: "bind",
+    runtime: "fixed",
     doc: 'Addresses to listen on: one, or several separated by blanks. "0.0.0.0" or "*" is every IPv4 address, "::" every IPv6 one; a leading "-" makes an address optional. A port may stand inside ("127.0.0.1:6380", "[::1]:6380"); it then must agree with `port`, if that is set beside it.',
   }),
   key("server.port", {
@@ -246,6 +250,7 @@ const SERVER = [
     default: 6379,
     max: 65535,
     redis: "port",
+    runtime: "fixed",
     doc: "TCP port for RESP. 0: no TCP port (then set unix_socket).",
   }),
   key("server.unix_socket", {
@@ -585,6 +590,7 @@ const SERVER = [
     default: "",
     support: "detail",
     redis: "tls-cert-file",
+    runtime: "fixed",
     aliases: ["tls.cert_file"],
     doc: "Certificate (PEM).",
   }),
@@ -593,6 +599,7 @@ const SERVER = [
     default: "",
     support: "detail",
     redis: "tls-key-file",
+    runtime: "fixed",
     aliases: ["tls.key_file"],
     doc: "Private key (PEM).",
   }),
@@ -601,6 +608,7 @@ const SERVER = [
     default: "",
     support: "detail",
     redis: "tls-ca-cert-file",
+    runtime: "fixed",
     aliases: ["tls.ca_file"],
     doc: "Certificate authorities for client certificates (PEM).",
   }),
@@ -609,6 +617,7 @@ const SERVER = [
     default: false,
     support: "detail",
     redis: "tls-auth-clients",
+    runtime: "fixed",
     redisForm: TLS_AUTH,
     aliases: ["tls.require_client_cert"],
     doc: "Ask clients for a certificate; needs tls_ca_file.",
@@ -1064,6 +1073,7 @@ const REPLICATION = [
     default: "",
     support: "detail",
     redis: "bind-source-addr",
+    runtime: "fixed",
     doc: "Local address of outgoing links to the primary.",
   }),
   key("replication.repl_timeout", {

@@ -187,7 +187,6 @@ export class ShardPages implements Pages {
     for (let ref = c[header + BLOCKS_HEAD_AT]!; ref !== NO_REF; ref = c[header + BLOCKS_HEAD_AT]!) {
       const w = this.locate(ref) >> 2;
       if (this.m[w + BLOCK_EPOCH]! >= oldest) return;
-      if (++DBG > 100000) throw new Error("endless release " + ref);
       const info = this.m[w + BLOCK_INFO]!;
       const next = this.m[w + BLOCK_LINK]!;
       c[header + BLOCKS_HEAD_AT] = next;
@@ -285,5 +284,3 @@ export class ShardPages implements Pages {
 
 /** Blocks freed by the command that removes a collection; the rest is maintenance's. */
 const AT_ONCE = 64;
-
-let DBG = 0;

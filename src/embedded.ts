@@ -20,6 +20,7 @@ import type { ClientLine, KillFilter, ProcessUse, ServerServices, ServerTotals }
 import type { Session } from "./commands/session.ts";
 import type { CommandTable } from "./commands/table.ts";
 import type { Reply } from "./protocol/reply.ts";
+import { Cell } from "./server/cells.ts";
 import { Client, type ClientHost, type Transport } from "./server/client.ts";
 import { clientLine, isBlocked, matchesFilter } from "./server/client-line.ts";
 import { Engine } from "./server/engine.ts";
@@ -247,6 +248,8 @@ class OwnServices implements ServerServices, ClientHost {
     input: 0,
     output: 0,
     expired: 0,
+    evicted: 0,
+    exceededMs: 0,
     hits: 0,
     misses: 0,
     errors: 0,
@@ -324,6 +327,9 @@ class OwnServices implements ServerServices, ClientHost {
       netInputBytes: engine.inputBytes - base.input,
       netOutputBytes: engine.outputBytes - base.output,
       expiredKeys: counters.expired - base.expired,
+      evictedKeys: counters.evicted - base.evicted,
+      exceededMs: engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs) - base.exceededMs,
+      exceedingMs: engine.cells.get(Cell.exceedingMs),
       keyspaceHits: counters.hits - base.hits,
       keyspaceMisses: counters.misses - base.misses,
       errorReplies: engine.reply.errors - base.errors,
@@ -350,6 +356,8 @@ class OwnServices implements ServerServices, ClientHost {
     base.input = engine.inputBytes;
     base.output = engine.outputBytes;
     base.expired = counters.expired;
+    base.evicted = counters.evicted;
+    base.exceededMs = engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs);
     base.hits = counters.hits;
     base.misses = counters.misses;
     base.errors = engine.reply.errors;

@@ -461,7 +461,7 @@ function idleTime(call: Call, reply: Reply): void {
     return reply.error(`ERR An LFU maxmemory policy is selected, idle time not tracked. ${SWITCHING}`);
   }
   const { store } = call;
-  reply.integer((store.accessClock - accessClock(store.m, store.w)) & 0xffffff);
+  reply.integer(store.idleSecondsOf(accessClock(store.m, store.w)));
 }
 
 /** OBJECT FREQ key. Replies: the access frequency, which is kept under an LFU policy only. */
@@ -470,7 +470,7 @@ function frequency(call: Call, reply: Reply): void {
   if (!isFrequencyKept(call)) {
     return reply.error(`ERR An LFU maxmemory policy is not selected, access frequency not tracked. ${SWITCHING}`);
   }
-  reply.integer(0);
+  reply.integer(call.store.frequencyOf(accessClock(call.store.m, call.store.w)));
 }
 
 const HELP = [

@@ -22,6 +22,10 @@ export interface ServerTotals {
   netInputBytes: number;
   netOutputBytes: number;
   expiredKeys: number;
+  evictedKeys: number;
+  /** Time for which the memory limit was exceeded although keys were evicted: in all, and this time; ms. */
+  exceededMs: number;
+  exceedingMs: number;
   keyspaceHits: number;
   keyspaceMisses: number;
   errorReplies: number;

@@ -25,6 +25,14 @@ export const Cell = {
   outputPerSecond: 17,
   maxInputBuffer: 18,
   maxOutputBuffer: 19,
+  evicted: 20,
+  /** Dead records that wait for new tenants, bytes. */
+  deadBytes: 21,
+  /** Resident memory outside the regions, bytes: the first worker's only. */
+  outsideBytes: 22,
+  /** Time for which the memory limit was exceeded although keys were evicted: in all, and of this time; ms. */
+  exceededMs: 23,
+  exceedingMs: 24,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

@@ -31,6 +31,7 @@ const SAMPLE_MS = 100;
 /** Resident memory and CPU time are read again after this time at the earliest. */
 const PROCESS_USE_MS = 100;
 const PAGE_BYTES = 4096;
+const CHUNK_BYTES = 1 << 20;
 /** Longest wait that a timer can be given. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -42,6 +43,8 @@ const RESETTABLE = [
   "netInputBytes",
   "netOutputBytes",
   "expiredKeys",
+  "evictedKeys",
+  "exceededMs",
   "keyspaceHits",
   "keyspaceMisses",
   "errorReplies",
@@ -78,6 +81,8 @@ export class Services implements ServerServices {
     netInputBytes: 0,
     netOutputBytes: 0,
     expiredKeys: 0,
+    evictedKeys: 0,
+    exceededMs: 0,
     keyspaceHits: 0,
     keyspaceMisses: 0,
     errorReplies: 0,
@@ -138,6 +143,7 @@ export class Services implements ServerServices {
   /** Rates and sizes that are not counted per turn. */
   tick(): void {
     this.cells.set(Cell.heapBytes, this.heapBytes());
+    if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outsideBytes());
     let buffers = 0;
     let blocked = 0;
     let maxInput = 0;
@@ -168,6 +174,18 @@ export class Services implements ServerServices {
     const regions = arena.words.filter((words) => words !== undefined).length;
     return Math.max(0, heapSize() - buffer.byteLength - regions * geometry.regionBytes);
   }
+
+  /**
+   * Resident memory that is no chunk of a region: heaps, stacks, buffers. Chunks that were touched count whole, so
+   * while the data grows into fresh ones this comes out too low: it never falls below what there was at first.
+   */
+  private outsideBytes(): number {
+    const { pool } = this.engine.store;
+    const resident = heldBytes() - pool.touchedChunks * CHUNK_BYTES;
+    if (this.outsideLeast === 0) this.outsideLeast = Math.max(resident, 0);
+    return Math.max(resident, this.outsideLeast);
+  }
+  private outsideLeast = 0;
 
   private sample(): void {
     const { engine, samples, cells } = this;
@@ -203,6 +221,9 @@ export class Services implements ServerServices {
       netInputBytes: cells.sum(Cell.inputBytes) - base.netInputBytes,
       netOutputBytes: cells.sum(Cell.outputBytes) - base.netOutputBytes,
       expiredKeys: cells.sum(Cell.expired) - base.expiredKeys,
+      evictedKeys: cells.sum(Cell.evicted) - base.evictedKeys,
+      exceededMs: Math.max(0, cells.max(Cell.exceededMs) + cells.max(Cell.exceedingMs) - base.exceededMs),
+      exceedingMs: cells.max(Cell.exceedingMs),
       keyspaceHits: cells.sum(Cell.hits) - base.keyspaceHits,
       keyspaceMisses: cells.sum(Cell.misses) - base.keyspaceMisses,
       errorReplies: cells.sum(Cell.errors) - base.errorReplies,
@@ -452,6 +473,22 @@ export class Services implements ServerServices {
     }
     return { kind: "killed", count, askerMatched };
   }
+}
+
+/**
+ * Resident memory of the process without the pages of files, bytes: those of the executable are clean and shared, and the
+ * kernel takes them back when it needs them.
+ */
+function heldBytes(): number {
+  try {
+    const status = readText(realFiles, "/proc/self/status");
+    const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
+    const held = kib("RssAnon") + kib("RssShmem");
+    if (held > 0) return held * 1024;
+  } catch {
+    // no /proc
+  }
+  return process.memoryUsage.rss();
 }
 
 /** Resident set of the process, bytes: field 2 of /proc/self/statm, in pages. */

@@ -49,6 +49,8 @@ const GROWTH_EVERY_MS = 20;
 const AHEAD_PER_CHUNK = 2;
 const AHEAD_LEAST = 4;
 const AHEAD_MOST = 24;
+/** What is resident beside the regions, about, in chunks. */
+const RUNTIME_CHUNKS = 64;
 const PAGE_WORDS = 1024;
 /** Workers must have sent their last replies within this time after SIGTERM. */
 const STOP_MS = 5000;
@@ -295,7 +297,10 @@ class Supervisor {
     const grown = (pool.framesOut - this.framesSeen) / CHUNK_FRAMES;
     this.framesSeen = pool.framesOut;
     if (grown < 0.5) return;
-    const ahead = Math.min(AHEAD_MOST, AHEAD_LEAST + Math.ceil(grown * AHEAD_PER_CHUNK));
+    // Not beyond the limit: what is touched is resident.
+    const left = Math.floor(this.config.maxMemoryBytes / CHUNK_BYTES) - RUNTIME_CHUNKS - pool.touchedChunks;
+    const ahead = Math.min(AHEAD_MOST, AHEAD_LEAST + Math.ceil(grown * AHEAD_PER_CHUNK), left);
+    if (ahead <= 0) return;
     const count = pool.listUntouched(ahead, systemClock.monotonicMs() / 1000, this.untouched);
     for (let i = 0; i < count; i++) {
       const place = this.untouched[i]!;

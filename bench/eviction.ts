@@ -2,8 +2,9 @@
  * A cache in front of something: hit ratio, throughput and memory under each eviction policy, Ferrite beside redis-server.
  *
  * Keys are drawn by Zipf's law (exponent 0.99, scattered over the key space) from a working set of 3 times max_memory in
- * keys and values. Each batch is 16 GETs; what was not there is SET, with a deadline under the volatile policies. Both
- * servers get the same requests in the same order from the same seed. The first part fills the cache, the rest counts.
+ * keys and values. Each batch is 16 GETs, and SETs of what the last
+ * one missed, with a deadline under the volatile policies. Both servers get the same keys from the same seed. The
+ * first part fills the cache, the rest counts.
  *
  *   hit ratio      of the GETs of the second part
  *   requests/s     GETs and SETs of the second part; the client takes a share of the machine's cores
@@ -41,7 +42,7 @@ const options = new Options(
     policies: "which, comma-separated; default all that evict",
     servers: "ferrite,redis: which, in this order; default both",
     workers: "workers of Ferrite, default 1",
-    connections: "connections, default 8",
+    connections: "connections, default 32",
     requests: "GETs counted, default 2m",
     fill: "GETs before those that count, default 3 times the keys that fit",
     rate: "requests per second at most, 0 = as many as can be; default 0",
@@ -57,7 +58,7 @@ const meanBytes = KEY_BYTES + (valueLeast + valueMost) / 2;
 const keys = Math.floor((memoryBytes * 3) / meanBytes);
 const counted = options.number("requests", 2e6);
 const filling = options.number("fill", Math.floor((keys / 3) * 3));
-const connections = options.number("connections", 8);
+const connections = options.number("connections", 32);
 const rate = options.number("rate", 0);
 const seed = options.number("seed", 1);
 const PIPELINE = 16;
@@ -126,13 +127,19 @@ function valueBytesOf(key: number): number {
   return valueLeast + (valueMost > valueLeast ? mix(key) % (valueMost - valueLeast + 1) : 0);
 }
 
+const MINUS = 45;
+const DOLLAR = 36;
+const GET_HEAD = Buffer.from("*2\r\n$3\r\nGET\r\n$16\r\n");
+const SET_HEAD = Buffer.from("*3\r\n$3\r\nSET\r\n$16\r\n");
+const SET_EX_HEAD = Buffer.from("*5\r\n$3\r\nSET\r\n$16\r\n");
+const VALUE = Buffer.alloc(valueMost, "v");
+
 /** One connection: sends requests made by `write`, and counts replies; nulls are told with the number of their reply. */
 class Connection {
-  private readonly out = Buffer.allocUnsafe(PIPELINE * (valueMost + 128) + 4096);
+  private readonly out = Buffer.allocUnsafe(PIPELINE * (valueMost + 256));
   private outAt = 0;
   private pending = 0;
   private skip = 0;
-  private line = "";
   private replies = 0;
   nulls: number[] = [];
   errors = 0;
@@ -154,26 +161,34 @@ class Connection {
   }
 
   get(key: number): void {
-    this.text("*2\r\n$3\r\nGET\r\n$16\r\n");
+    this.outAt += GET_HEAD.copy(this.out, this.outAt);
     this.key(key);
     this.pending++;
   }
   set(key: number, seconds: number): void {
-    this.text(seconds > 0 ? "*5\r\n$3\r\nSET\r\n$16\r\n" : "*3\r\n$3\r\nSET\r\n$16\r\n");
+    this.outAt += (seconds > 0 ? SET_EX_HEAD : SET_HEAD).copy(this.out, this.outAt);
     this.key(key);
     const bytes = valueBytesOf(key);
     this.text(`$${bytes}\r\n`);
-    this.out.fill(118, this.outAt, this.outAt + bytes);
-    this.outAt += bytes;
-    this.text("\r\n");
-    if (seconds > 0) this.text(`$2\r\nEX\r\n$${String(seconds).length}\r\n${seconds}\r\n`);
+    this.outAt += VALUE.copy(this.out, this.outAt, 0, bytes);
+    this.text(seconds > 0 ? `\r\n$2\r\nEX\r\n$4\r\n${seconds}\r\n` : "\r\n");
     this.pending++;
   }
   private text(text: string): void {
     this.outAt += this.out.write(text, this.outAt, "latin1");
   }
+  /** "k", 15 digits and a line end. */
   private key(key: number): void {
-    this.text(`k${String(key).padStart(KEY_BYTES - 1, "0")}\r\n`);
+    const { out } = this;
+    out[this.outAt] = 107;
+    for (let digit = KEY_BYTES - 1; digit > 0; digit--) {
+      const rest = Math.floor(key / 10);
+      out[this.outAt + digit] = 48 + key - rest * 10;
+      key = rest;
+    }
+    out[this.outAt + KEY_BYTES] = 13;
+    out[this.outAt + KEY_BYTES + 1] = 10;
+    this.outAt += KEY_BYTES + 2;
   }
 
   /** Sends what was written. Resolves when every reply is there. */
@@ -199,23 +214,37 @@ class Connection {
         this.skip -= part;
         continue;
       }
-      const end = bytes.indexOf(10, at);
-      this.line += bytes.toString("latin1", at, end < 0 ? bytes.length : end + 1);
-      if (end < 0) return;
-      at = end + 1;
-      const { line } = this;
-      this.line = "";
-      if (line.startsWith("$-")) this.nulls.push(this.replies);
-      else if (line.startsWith("$")) this.skip = Number(line.slice(1, -2)) + 2;
-      else if (line.startsWith("-")) {
-        if (this.errors++ === 0) console.log(line.trim());
+      const byte = bytes[at++]!;
+      if (byte === 10) {
+        this.take();
+        continue;
       }
-      this.replies++;
+      // A line: its type, then the digits of a length, or an error.
+      if (this.type === MINUS) this.error += String.fromCharCode(byte);
+      if (this.type === 0) this.type = byte;
+      else if (byte === MINUS) this.isNull = this.type === DOLLAR;
+      else if (byte >= 48 && byte <= 57) this.length = this.length * 10 + byte - 48;
     }
     if (this.replies < this.pending || this.skip > 0) return;
     this.pending = 0;
     this.outAt = 0;
     this.done();
+  }
+  private type = 0;
+  private length = 0;
+  private error = "";
+  private isNull = false;
+
+  /** Takes a line that has ended. */
+  private take(): void {
+    if (this.isNull) this.nulls.push(this.replies);
+    else if (this.type === DOLLAR) this.skip = this.length + 2;
+    else if (this.type === MINUS && this.errors++ === 0) console.error(this.error);
+    this.replies++;
+    this.type = 0;
+    this.error = "";
+    this.length = 0;
+    this.isNull = false;
   }
 
   close(): void {
@@ -272,22 +301,24 @@ async function run(kind: ServerKind, policy: string): Promise<Result> {
       await Promise.all(
         clients.map(async (client) => {
           const drawn = new Int32Array(PIPELINE);
+          const missed = new Int32Array(PIPELINE);
+          let misses = 0;
           while (left > 0) {
             left -= PIPELINE;
+            // What the last batch missed is set together with the next one's GETs.
+            for (let i = 0; i < misses; i++) client.set(missed[i]!, isVolatile ? 3600 + (mix(missed[i]!) % 3600) : 0);
             for (let i = 0; i < PIPELINE; i++) {
               drawn[i] = (zipf.next() * stride) % keys;
               client.get(drawn[i]!);
             }
             await client.send();
             gets += PIPELINE;
-            hits += PIPELINE - client.nulls.length;
-            const { nulls } = client;
-            if (nulls.length > 0) {
-              for (const i of nulls) client.set(drawn[i]!, isVolatile ? 3600 + (mix(drawn[i]!) % 3600) : 0);
-              sets += nulls.length;
-              await client.send();
-            }
-            begun += PIPELINE + nulls.length;
+            sets += misses;
+            begun += PIPELINE + misses;
+            const before = misses;
+            misses = 0;
+            for (const reply of client.nulls) missed[misses++] = drawn[reply - before]!;
+            hits += PIPELINE - misses;
             if (rate > 0) {
               const ahead = (begun / rate) * 1000 - (performance.now() - startMs);
               if (ahead > 1) await Bun.sleep(ahead);

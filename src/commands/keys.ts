@@ -443,8 +443,13 @@ const SHARED_COUNT = 2147483647;
 function referenceCount(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
+  // A shared value would have one time of access for all its keys: not under a policy that goes by it.
   const isShared =
-    store.encoding === Encoding.Int && store.intHigh === 0 && store.intLow >= 0 && store.intLow < SHARED_INTEGERS;
+    store.encoding === Encoding.Int &&
+    store.intHigh === 0 &&
+    store.intLow >= 0 &&
+    store.intLow < SHARED_INTEGERS &&
+    (call.config.number("storage.max_memory") === 0 || !/-l[rf]u$/.test(call.config.text("storage.maxmemory_policy")));
   reply.integer(isShared ? SHARED_COUNT : 1);
 }
 

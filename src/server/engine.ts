@@ -24,9 +24,9 @@ const CHUNK_BYTES = 1 << 20;
 const LEAST_PER_SHARD = 128 << 10;
 const LEAST = 4 << 20;
 /** Share of the frames that is kept dead while segments are cleaned: with less, cleaning copies too much. */
-const DEAD_KEPT = 0.06;
+const DEAD_KEPT = 0.04;
 /** Chunks that are out for frames of other sizes than are wanted, as a share: more of them counts as use. */
-const CHUNKS_SPLIT = 0.03;
+const CHUNKS_SPLIT = 0.02;
 /** Keys evicted between two looks at the clock, and tries that found none before a round ends. */
 const LOOK_AT_CLOCK = 8;
 const MISSED_MAX = 16;

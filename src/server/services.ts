@@ -32,6 +32,8 @@ const SAMPLE_MS = 100;
 const PROCESS_USE_MS = 100;
 const PAGE_BYTES = 4096;
 const CHUNK_BYTES = 1 << 20;
+/** What is left of a peak of the memory outside the regions at the next tick. */
+const PEAK_KEPT = 0.998;
 /** Longest wait that a timer can be given. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -177,15 +179,18 @@ export class Services implements ServerServices {
 
   /**
    * Resident memory that is no chunk of a region: heaps, stacks, buffers. Chunks that were touched count whole, so
-   * while the data grows into fresh ones this comes out too low: it never falls below what there was at first.
+   * while the data grows into fresh ones this comes out too low: it never falls below what there was at first. A peak is
+   * forgotten slowly: heaps rise and fall with each collection, and data is not to go and come with them.
    */
   private outsideBytes(): number {
     const { pool } = this.engine.store;
     const resident = heldBytes() - pool.touchedChunks * CHUNK_BYTES;
     if (this.outsideLeast === 0) this.outsideLeast = Math.max(resident, 0);
-    return Math.max(resident, this.outsideLeast);
+    this.outside = Math.max(resident, this.outsideLeast, this.outside * PEAK_KEPT);
+    return this.outside;
   }
   private outsideLeast = 0;
+  private outside = 0;
 
   private sample(): void {
     const { engine, samples, cells } = this;

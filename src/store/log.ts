@@ -275,7 +275,8 @@ export class HybridLog {
       }
     }
     const total = c[header + LOG_UNITS_AT]! * 8;
-    let size: FrameSize = total < 1 << 20 ? FrameSize.Small : total < 8 << 20 ? FrameSize.Medium : FrameSize.Large;
+    // The rest of the newest segment is not used yet: at most a few hundredths of the log.
+    let size: FrameSize = total < 4 << 20 ? FrameSize.Small : total < 32 << 20 ? FrameSize.Medium : FrameSize.Large;
     while (this.segments.unitsOf(size) < units) size = (size + 1) as FrameSize;
     const segment = this.segments.open(shard, header, size, SegmentState.Mutable);
     if (segment < 0) return segment as Status;

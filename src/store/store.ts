@@ -222,11 +222,12 @@ export class Store implements HintVisitor {
     return (this.accessClock - word) & 0xffffff;
   }
 
-  /** Gives the record found the frequency, or the idle time (s), that the policy in force keeps; -1 = not given. */
+  /** Gives the record found, restored, the frequency or idle time (s) that the policy in force keeps; -1 = none given. */
   restoreAccess(idleSeconds: number, frequency: number): void {
     this.standAgain();
     if (this.countsFrequency) {
-      if (frequency >= 0) setAccessClock(this.m, this.w, frequencyBits(this.minute, frequency));
+      const counter = frequency >= 0 ? frequency : FREQUENCY_FIRST;
+      setAccessClock(this.m, this.w, frequencyBits(this.minute, counter));
     } else if (idleSeconds >= 0) {
       setAccessClock(this.m, this.w, (this.accessClock - Math.min(idleSeconds, 0xffffff)) & 0xffffff);
     }
@@ -321,6 +322,13 @@ export class Store implements HintVisitor {
     if (address === NO_ADDRESS) this.counters.misses++;
     else this.counters.hits++;
     return address;
+  }
+
+  /** Notes an access of the record found by a command that then leaves it as it is. */
+  dateFound(): void {
+    if (!this.datesAccess) return;
+    this.standAgain();
+    this.dateAccess(this.m, this.w);
   }
 
   private expireFound(): void {
@@ -980,8 +988,11 @@ export class Store implements HintVisitor {
         m[at + 1] = this.carriedHigh;
       }
     }
-    // A key that is renamed was used as often as before.
-    if (moves && this.countsFrequency) setAccessClock(this.m, this.w, this.carriedAccess);
+    // A key that is renamed was used as often as before, and now; a copy is new.
+    if (this.countsFrequency) {
+      setAccessClock(this.m, this.w, moves ? this.carriedAccess : this.firstAccess);
+      if (moves) this.dateAccess(this.m, this.w);
+    }
     this.changed(KeyEvent.Set);
     return 0;
   }

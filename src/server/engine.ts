@@ -200,8 +200,9 @@ export class Engine {
       if (isOver || isDense || !maintenance.squeeze()) {
         const done = evictor.evictOne();
         if (done === Eviction.Nothing) {
-          if (isOver) return false;
-          if (isDense && !maintenance.squeeze()) return true; // all that is left is used
+          // For a value on its way there must be frames; without one, what is left may be kept by the shards.
+          if (isOver || (bytes > 0 && isDense)) return false;
+          if (isDense && !maintenance.squeeze()) return true;
         }
         if (done === Eviction.Missed && ++missed === MISSED_MAX) break;
       }

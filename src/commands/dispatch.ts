@@ -72,6 +72,8 @@ export class Dispatcher {
   touched = 0;
   /** True while writes that need memory are refused. Set by the owner once per turn. */
   memoryExceeded = false;
+  /** True in a turn that may reach a limit of memory; the two that follow count then. */
+  isNearLimit = false;
   /** Bytes this worker's store may have handed out, and chunks that must stay free, before `relieve` is asked. */
   usedMost = Infinity;
   freeChunksLeast = -1;
@@ -195,7 +197,7 @@ export class Dispatcher {
         return Done;
       }
       const free = this.store.pool.freeChunks;
-      if (free <= this.freeChunksLeast || this.store.usedBytes > this.usedMost) {
+      if (this.isNearLimit && (free <= this.freeChunksLeast || this.store.usedBytes > this.usedMost)) {
         const shard = this.isAhead[i] === 1 ? this.store.shardOf(this.keysAhead[i]!.hashA) : -1;
         if (!this.relieve(shard, recordBytes(call))) return this.refuseFull();
       }

@@ -27,6 +27,8 @@ const LEAST = 4 << 20;
 const DEAD_KEPT = 0.04;
 /** Chunks that are out for frames of other sizes than are wanted, as a share: more of them counts as use. */
 const CHUNKS_SPLIT = 0.02;
+/** More than the commands of one turn take. */
+const NEAR_BYTES = 128 << 20;
 /** Keys evicted between two looks at the clock, and tries that found none before a round ends. */
 const LOOK_AT_CLOCK = 8;
 const MISSED_MAX = 16;
@@ -157,6 +159,8 @@ export class Engine {
     }
     dispatcher.usedMost = store.usedBytes + Math.max(room, 0);
     dispatcher.freeChunksLeast = evicts ? store.pool.chunks - Math.floor(frames / CHUNK_BYTES) : -1;
+    const chunksLeft = store.pool.freeChunks - dispatcher.freeChunksLeast;
+    dispatcher.isNearLimit = room < NEAR_BYTES || (evicts && chunksLeft * CHUNK_BYTES < NEAR_BYTES);
   }
 
   /** Bytes that frames may take: the limit less what is resident beside them. */

@@ -208,7 +208,7 @@ export class Engine {
           if (isOver || (bytes > 0 && isDense)) return false;
           if (isDense && !maintenance.squeeze()) return true;
         }
-        if (done === Eviction.Missed && ++missed === MISSED_MAX) break;
+        if (done !== Eviction.Done && ++missed === MISSED_MAX) break;
       }
       if (n % LOOK_AT_CLOCK !== 0) continue;
       const now = this.clock.monotonicMs();

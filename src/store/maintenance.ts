@@ -313,13 +313,17 @@ export class Maintenance {
       if (segment !== 0) store.log.beginCleaning(shard, header, segment);
     }
     const begun = store.c[header + CLEAN_SEGMENT_AT]!;
+    const before = store.c[header + CLEAN_UNIT_AT]! * 2 + store.c[header + CLEAN_PHASE_AT]!;
     for (let step = 0; step < SQUEEZE_STEPS && begun !== 0; step++) {
       this.cleanStep(shard, header);
       if (store.c[header + CLEAN_SEGMENT_AT] !== begun) break;
     }
-    if (begun === 0 || store.c[header + CLEAN_SEGMENT_AT] !== begun) this.squeezed = -1;
+    const isDone = store.c[header + CLEAN_SEGMENT_AT] !== begun;
+    const after = store.c[header + CLEAN_UNIT_AT]! * 2 + store.c[header + CLEAN_PHASE_AT]!;
+    // Without a step forward there is no room to move records to: some must go first.
+    if (begun === 0 || isDone || after === before) this.squeezed = -1;
     store.unlock(shard);
-    return begun !== 0;
+    return begun !== 0 && (isDone || after !== before);
   }
   private squeezed = -1;
 

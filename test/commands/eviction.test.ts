@@ -139,6 +139,20 @@ describe("the limit", () => {
   });
 });
 
+test("a segment with nothing live in it goes back at once, whatever the threshold of cleaning", () => {
+  const engine = limited("noeviction", 64 * MIB);
+  setConfig(engine, "storage.compaction_threshold", 0.9);
+  fill(engine, "k", 6000, 1000);
+  const { pool } = engine.engine.store;
+  const most = pool.framesOut;
+  // Keys lie in the order in which they came: whole segments lose their records.
+  for (let i = 0; i < 4000; i++) pipeline(engine, [`DEL k${i}`]);
+  for (let round = 0; round < 20; round++) engine.advance(100);
+  expect(pool.framesOut).toBeLessThan(most * 0.5);
+  expect(held(engine, "k", 6000).length).toBe(2000);
+  engine.checkNow();
+});
+
 describe("which keys go", () => {
   test("lru: those not read for longest", () => {
     const engine = limited("allkeys-lru", 2 * MIB);
@@ -152,7 +166,7 @@ describe("which keys go", () => {
     expect(Array.from({ length: 100 }, (_, i) => i * 9).filter((i) => kept.has(i)).length).toBeGreaterThan(95);
   });
 
-  test("lru: a client with NO-TOUCH keeps nothing alive", () => {
+  test("lru: a client with NO-TOUCH keeps nothing alive but by TOUCH", () => {
     const engine = limited("allkeys-lru", 2 * MIB);
     engine.send("SET", "touched", "1");
     engine.send("SET", "read", "1");
@@ -161,6 +175,7 @@ describe("which keys go", () => {
     engine.send("GET", "read");
     engine.send("TOUCH", "touched");
     expect(engine.send("OBJECT", "IDLETIME", "read")).toBe(":50");
+    expect(engine.send("OBJECT", "IDLETIME", "touched")).toBe(":0");
   });
 
   test("lfu: those read least often, however long ago", () => {

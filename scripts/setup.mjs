@@ -105,15 +105,37 @@ const SYSTEM_PACKAGES = {
   "redis-benchmark": "redis-tools",
 };
 
+/** Modules of Python that tests use, and their packages. */
+const PYTHON_PACKAGES = { redis: "python3-redis" };
+
+/** The folders of PATH that have `program`. */
+function placesOf(program) {
+  return (process.env.PATH ?? "").split(":").filter((folder) => folder !== "" && existsSync(join(folder, program)));
+}
+
 function onPath(program) {
-  return (process.env.PATH ?? "").split(":").some((folder) => folder !== "" && existsSync(join(folder, program)));
+  return placesOf(program).length > 0;
+}
+
+/** Whether any Python of PATH has the module: a package of the system is for the system's Python, not for the first. */
+function hasPythonModule(name) {
+  return placesOf("python3").some(
+    (folder) => spawnSync(join(folder, "python3"), ["-c", `import ${name}`], { stdio: "ignore" }).status === 0,
+  );
 }
 
 /** The programs that tests compare Ferrite with. Installs them where it may; otherwise says so, loudly. */
 export function setupSystem() {
-  const missing = Object.keys(SYSTEM_PACKAGES).filter((program) => !onPath(program));
+  const programs = Object.keys(SYSTEM_PACKAGES).filter((program) => !onPath(program));
+  const modules = Object.keys(PYTHON_PACKAGES).filter((name) => !hasPythonModule(name));
+  const missing = [...programs, ...modules.map((name) => PYTHON_PACKAGES[name])];
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((program) => SYSTEM_PACKAGES[program]))];
+  const packages = [
+    ...new Set([
+      ...programs.map((program) => SYSTEM_PACKAGES[program]),
+      ...modules.map((name) => PYTHON_PACKAGES[name]),
+    ]),
+  ];
   if (process.platform === "linux" && process.getuid?.() === 0 && onPath("apt-get")) {
     say(`installing ${packages.join(" ")} (apt-get)`);
     // RUNLEVEL=1 keeps the package from starting a redis-server of its own on port 6379
@@ -124,7 +146,7 @@ export function setupSystem() {
   }
   const line = "!".repeat(78);
   say(`\n${line}\n  MISSING: ${missing.join(", ")}. The tests that compare Ferrite with Redis WILL FAIL.`);
-  say(`Install Redis 7, for instance: sudo apt-get install ${packages.join(" ")}\n${line}`);
+  say(`Install them, for instance: sudo apt-get install ${packages.join(" ")}\n${line}`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -16,9 +16,9 @@ import { Config, type ConfigChange } from "./base/config/config.ts";
 import { readMachine } from "./base/config/machine.ts";
 import { realFiles } from "./base/files.ts";
 import { COMMIT, VERSION } from "./base/version.ts";
-import type { ClientLine, KillFilter, ProcessUse, ServerServices, ServerTotals } from "./commands/services.ts";
+import type { ClientFilter, ClientLine, ProcessUse, ServerServices, ServerTotals } from "./commands/services.ts";
 import type { Session } from "./commands/session.ts";
-import type { CommandTable } from "./commands/table.ts";
+import { checkCommandNames, type CommandTable } from "./commands/table.ts";
 import type { Reply } from "./protocol/reply.ts";
 import { Cell } from "./server/cells.ts";
 import { Client, type ClientHost, type Transport } from "./server/client.ts";
@@ -36,6 +36,10 @@ export interface OpenOptions {
   maxMemory?: number;
   /** Databases for SELECT; default 16. */
   databases?: number;
+  /** New names of commands, "" = removed (server.rename_commands). */
+  renameCommands?: Readonly<Record<string, string>>;
+  /** Refuses KEYS, FLUSHALL, CONFIG SET and their like (server.disable_dangerous_commands). */
+  disableDangerousCommands?: boolean;
   /** Time as the commands see it; default: the system's. */
   clock?: Clock;
 }
@@ -65,12 +69,15 @@ export class Ferrite {
     config.onChange("storage.max_memory", () => memory.allowRegions(regionsFor(config.maxMemoryBytes)));
   }
 
-  /** Makes an empty data set. */
+  /** Makes an empty data set. Throws ConfigError when commands cannot be renamed as wished. */
   static open(options: OpenOptions = {}): Ferrite {
     const config = new Config("", readMachine(realFiles));
     const from = { kind: "flag", text: "Ferrite.open" } as const;
     if (options.maxMemory !== undefined) config.place("storage.max_memory", options.maxMemory, from);
     if (options.databases !== undefined) config.place("server.databases", options.databases, from);
+    if (options.renameCommands !== undefined) config.place("server.rename_commands", options.renameCommands, from);
+    if (options.disableDangerousCommands === true) config.place("server.disable_dangerous_commands", true, from);
+    checkCommandNames(config);
     const seeds = crypto.getRandomValues(new Int32Array(2));
     const memory = new Memory({
       shards: 1,
@@ -333,6 +340,10 @@ class OwnServices implements ServerServices, ClientHost {
       keyspaceHits: counters.hits - base.hits,
       keyspaceMisses: counters.misses - base.misses,
       errorReplies: engine.reply.errors - base.errors,
+      evictedClients: 0,
+      outputLimitClosed: 0,
+      queryLimitClosed: 0,
+      clientBytes: engine.clientBytes,
       // Nothing runs between two calls, so there is no moment of which a rate could be told.
       opsPerSecond: 0,
       inputKbps: 0,
@@ -370,14 +381,12 @@ class OwnServices implements ServerServices, ClientHost {
     return { residentBytes: process.memoryUsage.rss(), userMicros: user, systemMicros: system };
   }
 
-  listClients(done: (lines: ClientLine[]) => void): void {
+  listClients(filter: ClientFilter, done: (lines: ClientLine[]) => void): void {
     this.due.push(() =>
       done(
-        [...this.clients.values()].map((client) => ({
-          id: client.session.id,
-          type: "normal",
-          line: clientLine(client, this.table, this.clock),
-        })),
+        [...this.clients.values()]
+          .filter((client) => matchesFilter(client, filter, this.table, this.clock))
+          .map((client) => ({ id: client.session.id, line: clientLine(client, this.table, this.clock) })),
       ),
     );
   }
@@ -391,9 +400,11 @@ class OwnServices implements ServerServices, ClientHost {
     return true;
   }
 
-  killClients(filter: KillFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
+  killClients(filter: ClientFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
     this.due.push(() => {
-      const matching = [...this.clients.values()].filter((client) => matchesFilter(client, filter, this.clock));
+      const matching = [...this.clients.values()].filter((client) =>
+        matchesFilter(client, filter, this.table, this.clock),
+      );
       const others = matching.filter((client) => client.session.id !== asker.id);
       for (const client of others) client.kill();
       done(matching.length, others.length < matching.length);

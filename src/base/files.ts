@@ -8,7 +8,7 @@
  * worker in a turn. Every failure is a `FileFailure` with operation, path and the platform's code.
  */
 import * as fs from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { errorCode, errorMessage, errorNumber, osErrorText } from "./errors.ts";
 
 /** A failed file operation: `code` as in "ENOSPC", `number` the platform's error number (0: unknown). */
@@ -33,6 +33,7 @@ export interface FileStat {
   /** Permission bits, 0 to 0o7777. */
   readonly mode: number;
   readonly userId: number;
+  readonly groupId: number;
   readonly modifiedMs: number;
 }
 
@@ -57,12 +58,17 @@ export interface Files {
   /** Cuts or extends the file to `bytes`. */
   truncate(file: FileDescriptor, bytes: number): void;
   size(file: FileDescriptor): number;
+  /** Sets the permission bits, whatever the umask says. */
+  setMode(file: FileDescriptor, mode: number): void;
+  setOwner(file: FileDescriptor, userId: number, groupId: number): void;
   rename(from: string, to: string): void;
   unlink(path: string): void;
   /** Creates a directory and its missing parents; no error when it is there. */
   mkdir(path: string, mode: number): void;
   /** Names in a directory, sorted. */
   list(path: string): string[];
+  /** The path behind symbolic links; itself when nothing is there. */
+  realPath(path: string): string;
   /** null when nothing is there. */
   stat(path: string): FileStat | null;
   /** Makes a creation, rename or unlink in the directory durable. */
@@ -111,6 +117,14 @@ class RealFiles implements Files {
     return attempt("stat", this.name(file), () => fs.fstatSync(file).size);
   }
 
+  setMode(file: FileDescriptor, mode: number): void {
+    attempt("chmod", this.name(file), () => fs.fchmodSync(file, mode));
+  }
+
+  setOwner(file: FileDescriptor, userId: number, groupId: number): void {
+    attempt("chown", this.name(file), () => fs.fchownSync(file, userId, groupId));
+  }
+
   rename(from: string, to: string): void {
     attempt("rename", from, () => fs.renameSync(from, to));
   }
@@ -127,6 +141,15 @@ class RealFiles implements Files {
     return attempt("list", path, () => fs.readdirSync(path)).sort();
   }
 
+  realPath(path: string): string {
+    try {
+      return attempt("realpath", path, () => fs.realpathSync(path));
+    } catch (thrown) {
+      if (thrown instanceof FileFailure && thrown.code === "ENOENT") return path;
+      throw thrown;
+    }
+  }
+
   stat(path: string): FileStat | null {
     return attempt("stat", path, () => {
       const found = fs.statSync(path, { throwIfNoEntry: false });
@@ -136,6 +159,7 @@ class RealFiles implements Files {
         bytes: found.size,
         mode: found.mode & 0o7777,
         userId: found.uid,
+        groupId: found.gid,
         modifiedMs: found.mtimeMs,
       };
     });
@@ -216,7 +240,54 @@ export function replaceDurably(files: Files, path: string, bytes: Uint8Array, mo
   files.syncDirectory(dirname(path));
 }
 
+/**
+ * As replaceDurably, keeping mode and owner of the file that is there (a new one gets 0600). The new content is readable
+ * by nobody else at any moment. On failure the old file stays and nothing is left beside it.
+ */
+export function replaceKeeping(files: Files, path: string, bytes: Uint8Array): void {
+  const before = files.stat(path);
+  const aside = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  if (files.stat(aside) !== null) files.unlink(aside); // left by a crash
+  const file = files.open(aside, "wx", 0o600);
+  try {
+    try {
+      writeFully(files, file, bytes);
+      if (before !== null) keepOwner(files, file, before);
+      files.fsync(file);
+    } finally {
+      files.close(file);
+    }
+    files.rename(aside, path);
+  } catch (thrown) {
+    discard(files, aside);
+    throw thrown;
+  }
+  files.syncDirectory(dirname(path));
+}
+
+function keepOwner(files: Files, file: FileDescriptor, before: FileStat): void {
+  try {
+    files.setOwner(file, before.userId, before.groupId);
+  } catch (thrown) {
+    // Only root may give files away.
+    if (!(thrown instanceof FileFailure) || thrown.code !== "EPERM") throw thrown;
+  }
+  // After the owner: a change of owner takes set-id bits away.
+  files.setMode(file, before.mode);
+}
+
+function discard(files: Files, path: string): void {
+  try {
+    files.unlink(path);
+  } catch {
+    // The first failure is the one to tell.
+  }
+}
+
 interface MemoryFile {
+  mode: number;
+  userId: number;
+  groupId: number;
   /** What a reader sees. */
   live: Uint8Array;
   /** What a power cut leaves. */
@@ -259,13 +330,13 @@ export class MemoryFiles implements Files {
     this.state = seed >>> 0 || 1;
   }
 
-  open(path: string, flags: OpenFlags, _mode: number): FileDescriptor {
+  open(path: string, flags: OpenFlags, mode: number): FileDescriptor {
     this.call("open", path);
     let file = this.names.get(path);
     if (file === undefined && (flags === "r" || flags === "r+")) throw new FileFailure("open", path, "ENOENT", "");
     if (file !== undefined && flags === "wx") throw new FileFailure("open", path, "EEXIST", "");
     if (file === undefined) {
-      file = { live: new Uint8Array(0), synced: new Uint8Array(0) };
+      file = { mode, userId: 0, groupId: 0, live: new Uint8Array(0), synced: new Uint8Array(0) };
       this.names.set(path, file);
     } else if (flags === "w") {
       file.live = new Uint8Array(0);
@@ -323,6 +394,16 @@ export class MemoryFiles implements Files {
     return this.handle("stat", file).file.live.length;
   }
 
+  setMode(file: FileDescriptor, mode: number): void {
+    this.handle("chmod", file).file.mode = mode;
+  }
+
+  setOwner(file: FileDescriptor, userId: number, groupId: number): void {
+    const { file: owned } = this.handle("chown", file);
+    owned.userId = userId;
+    owned.groupId = groupId;
+  }
+
   rename(from: string, to: string): void {
     this.call("rename", from);
     const file = this.names.get(from);
@@ -352,12 +433,19 @@ export class MemoryFiles implements Files {
       .sort();
   }
 
+  realPath(path: string): string {
+    return path;
+  }
+
   stat(path: string): FileStat | null {
     this.call("stat", path);
+    const owner = { userId: 0, groupId: 0, modifiedMs: 0 };
     const file = this.names.get(path);
-    if (file !== undefined) return { kind: "file", bytes: file.live.length, mode: 0o644, userId: 0, modifiedMs: 0 };
-    if (this.directories.has(path)) return { kind: "directory", bytes: 0, mode: 0o755, userId: 0, modifiedMs: 0 };
-    return null;
+    if (file !== undefined) {
+      const { live, mode, userId, groupId } = file;
+      return { ...owner, kind: "file", bytes: live.length, mode, userId, groupId };
+    }
+    return this.directories.has(path) ? { ...owner, kind: "directory", bytes: 0, mode: 0o755 } : null;
   }
 
   syncDirectory(path: string): void {
@@ -376,7 +464,7 @@ export class MemoryFiles implements Files {
     for (const directory of this.directories) after.directories.add(directory);
     for (const [name, file] of this.durableNames) {
       const content = this.survivor(file);
-      const kept: MemoryFile = { live: content, synced: content.slice() };
+      const kept: MemoryFile = { ...file, live: content, synced: content.slice() };
       after.names.set(name, kept);
       after.durableNames.set(name, kept);
     }

@@ -2,13 +2,14 @@
  * `ferrite doctor`: looks at the configuration and the machine the way a start would, and says what is wrong.
  * Changes nothing but a probe file in the directories it must be able to write. Exit code 1 when there is an error.
  */
-import { statfsSync } from "node:fs";
+import { closeSync, openSync, statfsSync } from "node:fs";
 import { release } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { bytesText } from "../base/config/values.ts";
 import { errorCode, errorMessage, osErrorText, StartupError } from "../base/errors.ts";
 import { FileFailure, readText, realFiles, type Files } from "../base/files.ts";
+import { LOCK_FILE, lockFile } from "../memory/native.ts";
 import { HELP, parseDoctorArguments } from "./arguments.ts";
 import { load, sourceText } from "./main.ts";
 import { versionLine } from "./version.ts";
@@ -54,6 +55,7 @@ export async function examine(config: Config, files: Files): Promise<Finding[]> 
   return [
     ...(await checkPort(config)),
     ...checkDirectory(files, "data_dir", config.text("storage.data_dir")),
+    ...checkHolder(files, config.text("storage.data_dir")),
     ...checkLogFile(config, files),
     ...checkSpace(config.text("storage.data_dir"), files),
     ...checkDescriptors(config, files),
@@ -140,6 +142,34 @@ function checkDirectory(files: Files, check: string, path: string): Finding[] {
       check,
       level: "ok",
       text: at === resolve(path) ? `${path} can be written` : `${path} does not exist and can be created`,
+    },
+  ];
+}
+
+/** Whether a running Ferrite has the data directory: it keeps a lock on a file there that holds its process id. */
+function checkHolder(files: Files, path: string): Finding[] {
+  const lockPath = join(path, LOCK_FILE);
+  if (statOrNull(files, lockPath) === null) return [];
+  let descriptor: number;
+  try {
+    descriptor = openSync(lockPath, "r");
+  } catch (thrown) {
+    const text = `${lockPath} cannot be read: ${osErrorText(errorCode(thrown))}`;
+    return [{ check: "data_lock", level: "warning", text }];
+  }
+  // A lock that was free is free again when the descriptor is closed.
+  const lock = lockFile(descriptor);
+  closeSync(descriptor);
+  if (lock === "locked") return [{ check: "data_lock", level: "ok", text: `no running Ferrite uses ${path}` }];
+  if (lock === "unknown")
+    return [{ check: "data_lock", level: "info", text: `cannot tell whether a running Ferrite uses ${path}` }];
+  const pid = Number.parseInt(read(files, lockPath), 10);
+  const holder = pid > 0 ? ` (process ${pid})` : "";
+  return [
+    {
+      check: "data_lock",
+      level: "warning",
+      text: `${path} is in use by a running Ferrite${holder}: another one needs its own storage.data_dir`,
     },
   ];
 }

@@ -8,6 +8,7 @@ import { basename } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { dumpConfig } from "../base/config/dump.ts";
 import { chosenValues, loadConfig, type LoadedConfig } from "../base/config/load.ts";
+import { checkCommandNames } from "../commands/table.ts";
 import { openLogs } from "../base/config/open-logs.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/errors.ts";
@@ -86,13 +87,15 @@ async function runServer(options: ServerArguments): Promise<number> {
 
 /** The configuration these arguments lead to. Throws StartupError. */
 export function load(options: ServerArguments): LoadedConfig {
-  return loadConfig({
+  const loaded = loadConfig({
     configPath: options.configPath,
     flags: options.flags,
     environment: process.env,
     files: realFiles,
     machine: null,
   });
+  checkCommandNames(loaded.config);
+  return loaded;
 }
 
 export function sourceText({ config }: LoadedConfig): string {

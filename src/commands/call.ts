@@ -2,9 +2,9 @@
  * Call: what a handler sees of one command. One object per worker, filled anew for each command.
  */
 import { equalsToken, latin1Text } from "../base/bytes.ts";
-import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
+import type { SharedClock } from "../memory/shared-clock.ts";
 import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Keyspaces } from "../store/maintenance.ts";
@@ -35,7 +35,7 @@ export class Call {
   constructor(
     readonly store: Store,
     readonly keyspaces: Keyspaces,
-    readonly clock: Clock,
+    readonly clock: SharedClock,
     readonly config: Config,
     readonly server: ServerServices,
   ) {

@@ -10,7 +10,7 @@ import type { Reply } from "../protocol/reply.ts";
 import type { Call } from "./call.ts";
 import { isPlain } from "./connection.ts";
 import { type HelpEntry, replyHelp } from "./help.ts";
-import { type ClientLine, type KillFilter, Pause } from "./services.ts";
+import { type ClientFilter, type ClientLine, type ClientTraits, Pause } from "./services.ts";
 import { Replies } from "./session.ts";
 import {
   ADMIN,
@@ -66,6 +66,21 @@ const TYPES: readonly ArgumentDoc[] = ["NORMAL", "MASTER", "SLAVE", "REPLICA", "
   token: name,
 }));
 
+/** Filters of Valkey 9: of a name or number, and negated ("NOT-" before the name). */
+const NEWER_FILTERS: readonly ArgumentDoc[] = [
+  ...["NAME", "FLAGS", "LIB-NAME", "LIB-VER", "DB", "CAPA", "IP"],
+  ...["ID", "TYPE", "USER", "ADDR", "LADDR", "NAME", "FLAGS", "LIB-NAME", "LIB-VER", "DB", "CAPA", "IP"].map(
+    (name) => `NOT-${name}`,
+  ),
+].map((token) => ({
+  name: token.toLowerCase(),
+  type: token.endsWith("DB") || token === "NOT-ID" ? "integer" : "string",
+  token,
+  since: "9.0.0",
+  optional: true,
+  ...(token === "NOT-ID" ? { multiple: true as const } : {}),
+}));
+
 const KILL_ARGUMENTS: readonly ArgumentDoc[] = [
   {
     name: "filter",
@@ -77,14 +92,15 @@ const KILL_ARGUMENTS: readonly ArgumentDoc[] = [
         type: "oneof",
         multiple: true,
         arguments: [
-          { name: "client-id", type: "integer", token: "ID", since: "2.8.12", optional: true },
+          { name: "client-id", type: "integer", token: "ID", since: "2.8.12", optional: true, multiple: true },
           { name: "type", type: "oneof", token: "TYPE", since: "2.8.12", optional: true, arguments: TYPES },
           { name: "username", type: "string", token: "USER", optional: true },
           { name: "ip:port", type: "string", token: "ADDR", optional: true },
           { name: "ip:port", type: "string", token: "LADDR", since: "6.2.0", optional: true },
           { name: "yes/no", type: "string", token: "SKIPME", optional: true },
           { name: "maxage", type: "integer", token: "MAXAGE", since: "7.4.0", optional: true },
-          { name: "idle", type: "integer", token: "IDLE", optional: true },
+          { name: "idle", type: "integer", token: "IDLE", since: "9.0.0", optional: true },
+          ...NEWER_FILTERS,
         ],
       },
     ],
@@ -108,6 +124,13 @@ const LIST_ARGUMENTS: readonly ArgumentDoc[] = [
     optional: true,
     arguments: [{ name: "client-id", type: "integer", multiple: true }],
   },
+  { name: "username", type: "string", token: "USER", since: "8.1.0", optional: true },
+  { name: "ip:port", type: "string", token: "ADDR", since: "8.1.0", optional: true },
+  { name: "ip:port", type: "string", token: "LADDR", since: "8.1.0", optional: true },
+  { name: "yes/no", type: "string", token: "SKIPME", since: "8.1.0", optional: true },
+  { name: "maxage", type: "integer", token: "MAXAGE", since: "8.1.0", optional: true },
+  { name: "idle", type: "integer", token: "IDLE", since: "9.0.0", optional: true },
+  ...NEWER_FILTERS,
 ];
 
 const REPLY_ARGUMENTS: readonly ArgumentDoc[] = [
@@ -265,8 +288,6 @@ export const clientFamily: readonly CommandSpec[] = [
 
 const ON = token("on");
 const OFF = token("off");
-const TYPE = token("type");
-const ID = token("id");
 const LIB_NAME = token("lib-name");
 const LIB_VER = token("lib-ver");
 
@@ -425,103 +446,172 @@ function wait(call: Call, reply: Reply): Outcome | void {
 function clientType(call: Call, i: number): string {
   const name = call.argText(i).toLowerCase();
   if (name === "slave") return "replica";
+  if (name === "primary") return "master";
   return name === "normal" || name === "replica" || name === "pubsub" || name === "master" ? name : "";
 }
 
-/** CLIENT LIST [TYPE type | ID id [id ...]] */
+/** CLIENT LIST [filter value ...]. Replies the lines by id; with nothing but ID, in the order asked for. */
 function list(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
-  let pick: (lines: ClientLine[]) => ClientLine[] = (lines) => lines;
-  if (call.argCount === 4 && call.argIs(2, TYPE)) {
-    const type = clientType(call, 3);
-    if (type === "") return reply.error(`ERR Unknown client type '${call.argText(3)}'`);
-    pick = (lines) => lines.filter((line) => line.type === type);
-  } else if (call.argCount > 3 && call.argIs(2, ID)) {
-    const ids: number[] = [];
-    for (let i = 3; i < call.argCount; i++) {
-      if (call.argInt64(i) === Int64Kind.None) return reply.error("ERR Invalid client ID");
-      ids.push(call.argInteger(i));
-    }
-    pick = (lines) => {
-      const byId = new Map(lines.map((line) => [line.id, line]));
-      return ids.flatMap((wanted) => byId.get(wanted) ?? []);
-    };
-  } else if (call.argCount !== 2) {
-    return reply.error(ErrorText.syntax);
-  }
-  server.listClients((lines) => {
-    const text = pick(lines)
-      .map(({ line }) => `${line}\n`)
-      .join("");
+  const filter = readFilter(call, "ERR Invalid client ID");
+  if (typeof filter === "string") return reply.error(filter);
+  const { ids } = filter.only;
+  const isOnlyIds = ids !== undefined && ids.length === call.argCount - 3;
+  server.listClients(filter, (lines) => {
+    const text = (isOnlyIds ? inOrder(lines, ids) : lines).map(({ line }) => `${line}\n`).join("");
     server.resume(session, (later) => later.verbatim(text));
   });
   return Later;
 }
 
-/** CLIENT KILL ip:port, or CLIENT KILL option value [option value ...] */
+function inOrder(lines: ClientLine[], ids: readonly number[]): ClientLine[] {
+  const byId = new Map(lines.map((line) => [line.id, line]));
+  return ids.flatMap((wanted) => byId.get(wanted) ?? []);
+}
+
+/** CLIENT KILL ip:port, or CLIENT KILL filter value [filter value ...] */
 function kill(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (call.argCount === 3) {
-    server.killClients({ address: call.argText(2) }, session, (killed, self) => {
+    server.killClients({ only: { address: call.argText(2) }, not: {} }, session, (killed, self) => {
       server.resume(session, (later) => (killed > 0 ? later.ok() : later.error("ERR No such client")), self);
     });
     return Later;
   }
-  const filter = killFilter(call);
+  const filter = readFilter(call, "ERR client-id should be greater than 0");
   if (typeof filter === "string") return reply.error(filter);
+  if (filter.skip === undefined && !isGiven(call, "skipme")) filter.skip = session.id;
   server.killClients(filter, session, (killed, self) => {
     server.resume(session, (later) => later.integer(killed), self);
   });
   return Later;
 }
 
-/** The filter that the arguments make; or the text of an error. */
-function killFilter(call: Call): KillFilter | string {
-  const filter: KillFilter = { skip: call.session.id };
-  for (let i = 2; i < call.argCount; i += 2) {
-    if (i + 1 === call.argCount) return ErrorText.syntax;
-    const number = call.argInt64(i + 1) === Int64Kind.Safe ? int64.value : Number.NaN;
-    const value = call.argText(i + 1);
-    switch (call.argText(i).toLowerCase()) {
-      case "id":
-        if (!(number >= 1)) return "ERR client-id should be greater than 0";
-        filter.id = number;
-        break;
-      case "type":
-        filter.type = clientType(call, i + 1);
-        if (filter.type === "") return `ERR Unknown client type '${value}'`;
-        break;
-      case "addr":
-        filter.address = value;
-        break;
-      case "laddr":
-        filter.localAddress = value;
-        break;
-      case "user":
-        if (value !== "default") return `ERR No such user '${value}'`;
-        filter.user = value;
-        break;
-      case "maxage":
-        if (Number.isNaN(number)) return "ERR maxage is not an integer or out of range";
-        if (number <= 0) return "ERR maxage should be greater than 0";
-        filter.maxAgeSeconds = number;
-        break;
-      case "idle":
-        if (Number.isNaN(number)) return "ERR idle is not an integer or out of range";
-        if (number <= 0) return "ERR idle should be greater than 0";
-        filter.idleSeconds = number;
-        break;
-      case "skipme":
-        if (value.toLowerCase() === "yes") filter.skip = call.session.id;
-        else if (value.toLowerCase() === "no") delete filter.skip;
-        else return ErrorText.syntax;
-        break;
-      default:
-        return ErrorText.syntax;
+/** Filters by their names in lower case. Those that have a trait are known with "not-" before them too. */
+const TRAIT_OF: Readonly<Record<string, keyof ClientTraits>> = {
+  id: "ids",
+  type: "type",
+  user: "user",
+  addr: "address",
+  laddr: "localAddress",
+  ip: "ip",
+  name: "name",
+  "lib-name": "libName",
+  "lib-ver": "libVersion",
+  db: "db",
+  flags: "flags",
+  capa: "capabilities",
+};
+const WITHOUT_TRAIT = new Set(["skipme", "maxage", "idle"]);
+/** Letters of the field "flags" that some version of Redis or Valkey shows, and of capabilities. */
+const FLAG_LETTERS = /^[AbBcdeiIMNOPrRStTuUx]*$/;
+const CAPABILITY_LETTERS = /^r*$/;
+
+function traitOf(filter: string): keyof ClientTraits | undefined {
+  return TRAIT_OF[filter.startsWith("not-") ? filter.slice(4) : filter];
+}
+
+function isGiven(call: Call, filter: string): boolean {
+  for (let i = 2; i < call.argCount; i++) if (call.argText(i).toLowerCase() === filter) return true;
+  return false;
+}
+
+/** The filter that the arguments from the third on make; or the text of an error. `badId`: what is said of a bad ID. */
+function readFilter(call: Call, badId: string): ClientFilter | string {
+  const filter: ClientFilter = { only: {}, not: {} };
+  for (let i = 2; i < call.argCount; ) {
+    const name = call.argText(i).toLowerCase();
+    const trait = traitOf(name);
+    if ((trait === undefined && !WITHOUT_TRAIT.has(name)) || i + 1 === call.argCount) return ErrorText.syntax;
+    const traits = name.startsWith("not-") ? filter.not : filter.only;
+    if (trait === "ids") {
+      const ids = readIds(call, i + 1);
+      if (ids === null) return badId;
+      traits.ids = [...(traits.ids ?? []), ...ids];
+      i += 1 + ids.length;
+      continue;
     }
+    const problem = trait === undefined ? readCondition(call, i, filter) : readTrait(call, i + 1, trait, traits);
+    if (problem !== "") return problem;
+    i += 2;
   }
   return filter;
 }
+
+/** Reads one or more IDs, up to the next filter. null: one of them is none. */
+function readIds(call: Call, first: number): number[] | null {
+  const ids: number[] = [];
+  for (let i = first; i < call.argCount; i++) {
+    if (call.argInt64(i) === Int64Kind.None) {
+      const name = call.argText(i).toLowerCase();
+      return ids.length > 0 && (traitOf(name) !== undefined || WITHOUT_TRAIT.has(name)) ? ids : null;
+    }
+    const id = call.argInteger(i);
+    if (id < 1) return null;
+    ids.push(id);
+  }
+  return ids;
+}
+
+/** Reads the value of a filter that has a trait. Returns the text of an error, or "". */
+function readTrait(
+  call: Call,
+  i: number,
+  trait: Exclude<keyof ClientTraits, "ids">,
+  traits: Partial<ClientTraits>,
+): string {
+  const value = call.argText(i);
+  switch (trait) {
+    case "type":
+      traits.type = clientType(call, i);
+      return traits.type === "" ? `ERR Unknown client type '${value}'` : "";
+    case "user":
+      traits.user = value;
+      return value === "default" ? "" : `ERR No such user '${value}'`;
+    case "db": {
+      const db = call.argInteger(i);
+      if (Number.isNaN(db)) return "ERR DB is not an integer or out of range";
+      const { databases } = call.keyspaces;
+      if (db < 0 || db >= databases) return `ERR DB number should be between 0 and ${databases - 1}`;
+      traits.db = db;
+      return "";
+    }
+    case "flags":
+      traits.flags = value;
+      return FLAG_LETTERS.test(value) ? "" : `ERR Unknown flags found in the provided filter: ${value}`;
+    case "capabilities":
+      traits.capabilities = value;
+      return CAPABILITY_LETTERS.test(value) ? "" : `ERR Unknown capa found in the provided filter: ${value}`;
+    default:
+      traits[trait] = value;
+      return "";
+  }
+}
+
+/** Reads SKIPME, MAXAGE or IDLE, and its value. Returns the text of an error, or "". */
+function readCondition(call: Call, i: number, filter: ClientFilter): string {
+  const name = call.argText(i).toLowerCase();
+  if (name === "skipme") {
+    const value = call.argText(i + 1).toLowerCase();
+    if (value !== "yes" && value !== "no") return ErrorText.syntax;
+    if (value === "yes") filter.skip = call.session.id;
+    else delete filter.skip;
+    return "";
+  }
+  const seconds = call.argInteger(i + 1);
+  if (Number.isNaN(seconds)) return `ERR ${name} is not an integer or out of range`;
+  if (seconds <= 0) return `ERR ${name} should be greater than 0`;
+  if (name === "maxage") filter.maxAgeSeconds = seconds;
+  else filter.idleSeconds = seconds;
+  return "";
+}
+
+const MORE_FILTERS = [
+  "* NAME <name>, LIB-NAME <name>, LIB-VER <version>, DB <db>, IP <ip>, FLAGS <letters>, CAPA <letters>",
+  "  Kill connections by these fields of LIST; of the letters, all must be there.",
+  "* NOT-<option> <value>",
+  "  Kill the other connections; for all options but SKIPME, MAXAGE and IDLE.",
+];
 
 const HELP: readonly HelpEntry[] = [
   ["GETNAME", "Return the name of the current connection."],
@@ -541,12 +631,13 @@ const HELP: readonly HelpEntry[] = [
     "  Kill connections authenticated by <username>.",
     "* SKIPME (YES|NO)",
     "  Skip killing current connection (default: yes).",
-    "* ID <client-id>",
+    "* ID <client-id> [<client-id> ...]",
     "  Kill connections by client id.",
     "* MAXAGE <maxage>",
     "  Kill connections older than the specified age, in seconds.",
     "* IDLE <seconds>",
     "  Kill connections that have been idle for at least as long.",
+    ...MORE_FILTERS,
   ],
   [
     "LIST [options ...]",
@@ -555,6 +646,8 @@ const HELP: readonly HelpEntry[] = [
     "  Return clients of specified type.",
     "* ID <client-id> [<client-id> ...]",
     "  Return clients of specified IDs only.",
+    "* The other options of KILL",
+    "  Return the clients that KILL would close.",
   ],
   ["UNPAUSE", "Stop the current client pause, resuming traffic."],
   ["PAUSE <timeout> [WRITE|ALL]", "Suspend all, or just write, clients for <timeout> milliseconds."],

@@ -75,6 +75,7 @@ export const configFamily: readonly CommandSpec[] = [
         },
       ]),
       subcommand("RESETSTAT", 2, FLAGS, resetStat, "2.0.0", "Begins the counters of INFO anew.", "O(1)"),
+      subcommand("REWRITE", 2, FLAGS, rewrite, "2.8.0", "Writes the running configuration into its file.", "O(1)"),
       subcommand("HELP", 2, LOADING | STALE, help, "5.0.0", "Lists the subcommands.", "O(1)"),
     ],
   },
@@ -88,7 +89,7 @@ function argument(call: Call, i: number): Buffer {
 function get(call: Call, reply: Reply): void {
   const patterns: Buffer[] = [];
   for (let i = 2; i < call.argCount; i++) patterns.push(argument(call, i));
-  const found = configGet(call.config, patterns);
+  const found = configGet(call.config, patterns, call.config.flag("server.disable_dangerous_commands"));
   reply.map(found.length);
   for (const [name, value] of found) {
     reply.text(name);
@@ -118,10 +119,28 @@ function resetStat(call: Call): Outcome {
   return Later;
 }
 
+/**
+ * CONFIG REWRITE
+ * OK when the file, by itself, means the running configuration (base/config/rewrite.ts).
+ */
+function rewrite(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  if (server.configFile === "" || server.rewriteConfig === undefined)
+    return reply.error("ERR The server is running without a config file");
+  server.rewriteConfig((failure) =>
+    server.resume(session, (later) => {
+      if (failure === "") later.ok();
+      else later.error(`ERR Rewriting config file: ${failure.replace(/[\r\n]+/g, " ")}`);
+    }),
+  );
+  return Later;
+}
+
 function help(_call: Call, reply: Reply): void {
   replyHelp(reply, "CONFIG", [
     ["GET <pattern>", "Return parameters matching the glob-like <pattern> and their values."],
     ["SET <directive> <value>", "Set the configuration <directive> to <value>."],
     ["RESETSTAT", "Reset statistics reported by the INFO command."],
+    ["REWRITE", "Rewrite the configuration file."],
   ]);
 }

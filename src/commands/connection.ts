@@ -268,6 +268,7 @@ function quit(_call: Call, reply: Reply): Outcome {
 }
 
 function reset(call: Call, reply: Reply): void {
+  if (call.session.monitors) call.server.stopMonitoring?.(call.session);
   call.session.reset(call.config.requiredPassword === "");
   reply.protocol = 2;
   reply.simple("RESET");

@@ -9,6 +9,8 @@ import { matchGlob } from "../base/glob.ts";
 import { Int64Kind } from "../base/integers.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
+import { EXPIRES_COUNT, KEY_COUNT } from "../store/shard.ts";
+import { datasetDigest, NO_VALUE_DIGEST, valueDigest } from "./digest.ts";
 import { accessClock, Encoding } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import type { Call } from "./call.ts";
@@ -45,6 +47,7 @@ function debug(call: Call, reply: Reply): Outcome | void {
   const allowed = call.config.text("server.enable_debug_command");
   if (allowed === "no" || (allowed === "local" && !call.server.isLocal(call.session))) return reply.error(NOT_ALLOWED);
   const name = call.argText(1).toLowerCase();
+  if (name === "digest-value") return digestValue(call, reply);
   switch (`${name}/${call.argCount - 2}`) {
     case "help/0":
       return replyHelp(reply, "DEBUG", HELP);
@@ -58,6 +61,17 @@ function debug(call: Call, reply: Reply): Outcome | void {
       return setActiveExpire(call);
     case "stringmatch-len/2":
       return stringMatch(call, reply);
+    case "clock/1":
+    case "clock/2":
+      return clock(call, reply);
+    case "digest/0":
+      return digest(call, reply);
+    case "htstats/1":
+      return tableStats(call, reply);
+    case "log/1":
+      return log(call, reply);
+    case "protocol/1":
+      return protocol(call, reply);
     case "error/1":
       return reply.error(call.argText(2));
     case "panic/0":
@@ -158,10 +172,192 @@ function panic(call: Call, reply: Reply): void {
   reply.ok();
 }
 
+/** Latest time that DEBUG CLOCK takes, ms: the year 10889. */
+const CLOCK_MAX_MS = 2 ** 48;
+
+/** DEBUG CLOCK SET unix-ms | ADVANCE ms | RESET: moves the wall time of every worker; it goes on from there. */
+function clock(call: Call, reply: Reply): void {
+  const { clock: shared, store } = call;
+  const given = call.argCount === 4 ? call.argInteger(3) : Number.NaN;
+  switch (`${call.argText(2).toLowerCase()}/${call.argCount - 3}`) {
+    case "reset/0":
+      shared.reset();
+      break;
+    case "set/1":
+    case "advance/1": {
+      const target = call.argText(2).toLowerCase() === "set" ? given : shared.wallMs() + given;
+      if (!(target >= 0 && target <= CLOCK_MAX_MS)) return reply.error(ErrorText.notInteger);
+      shared.set(target);
+      break;
+    }
+    default:
+      return reply.error(ErrorText.syntax);
+  }
+  // The rest of this turn lives in the new time; the other workers do from their next turn on.
+  store.setTime(shared.wallMs(), shared.monotonicMs());
+  reply.ok();
+}
+
+/** DEBUG DIGEST: 40 hexadecimal digits over all data, Redis's. */
+function digest(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  let locked = 0;
+  try {
+    for (; locked < store.shards; locked++) if (!store.lock(locked)) return Retry;
+    reply.simple(datasetDigest(call));
+  } finally {
+    while (locked > 0) store.unlock(--locked);
+  }
+}
+
+/** DEBUG DIGEST-VALUE key [key ...]: the digest of each value, zeros for a key that is not there. */
+function digestValue(call: Call, reply: Reply): Outcome | void {
+  const { store, key } = call;
+  const found: string[] = [];
+  for (let i = 2; i < call.argCount; i++) {
+    if (!key.load(call.bytes, call.argAt(i), call.argBytes(i))) {
+      found.push(NO_VALUE_DIGEST);
+      continue;
+    }
+    const shard = store.shardOf(key.hashA);
+    if (!store.lock(shard)) return Retry;
+    try {
+      store.select(call.keyspaces.of(call.session.db), key);
+      found.push(store.find() === NO_ADDRESS ? NO_VALUE_DIGEST : valueDigest(store));
+    } finally {
+      store.unlock(shard);
+    }
+  }
+  reply.array(found.length);
+  for (const text of found) reply.simple(text);
+}
+
+/** DEBUG LOG message */
+function log(call: Call, reply: Reply): void {
+  if (call.server.writeLog === undefined) return reply.error("ERR there is no log");
+  call.server.writeLog(`DEBUG LOG: ${call.argUtf8(2)}`);
+  reply.ok();
+}
+
+/** DEBUG HTSTATS dbid: how the keys of a database lie in the index. Read shard by shard, so only nearly of one moment. */
+function tableStats(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const db = call.argInteger(2);
+  if (Number.isNaN(db)) return reply.error(ErrorText.notInteger);
+  if (!(db >= 0 && db < call.config.number("server.databases"))) return reply.error("ERR Out of range database");
+  const keyspace = call.keyspaces.of(db);
+  let keys = 0;
+  let expires = 0;
+  let buckets = 0;
+  let largest = 0;
+  const byCount: number[] = [];
+  const chain = { addresses: new Int32Array(64) };
+  for (let shard = 0; shard < store.shards; shard++) {
+    if (!store.lock(shard)) return Retry;
+    try {
+      const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
+      keys += store.c[ks + KEY_COUNT]!;
+      expires += store.c[ks + EXPIRES_COUNT]!;
+      largest = Math.max(largest, store.c[ks + KEY_COUNT]!);
+      const count = store.index.bucketCount(ks);
+      buckets += count;
+      for (let bucket = 0; bucket < count; bucket++) {
+        const held = store.index.collect(shard, ks, bucket, chain);
+        byCount[held] = (byCount[held] ?? 0) + 1;
+      }
+    } finally {
+      store.unlock(shard);
+    }
+  }
+  const lines = [
+    `[Index of database ${db}]`,
+    ` shards: ${store.shards}`,
+    ` keys: ${keys}`,
+    ` keys with a deadline: ${expires}`,
+    ` most keys in a shard: ${largest}`,
+    ` buckets: ${buckets}`,
+    ` most keys in a bucket: ${Math.max(0, byCount.length - 1)}`,
+    " Keys in a bucket:",
+  ];
+  byCount.forEach((count, held) => {
+    lines.push(`   ${held}: ${count} (${((count / buckets) * 100).toFixed(2)}%)`);
+  });
+  reply.verbatim(`${lines.join("\n")}\n`);
+}
+
+/** Redis's example of a double, which is not pi. */
+const PROTOCOL_DOUBLE = 3141 / 1000;
+const TYPES = "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+
+/** DEBUG PROTOCOL type: a reply of that type, with Redis's values, for those who test clients. */
+function protocol(call: Call, reply: Reply): void {
+  switch (call.argText(2).toLowerCase()) {
+    case "string":
+      return reply.text("Hello World");
+    case "integer":
+      return reply.integer(12345);
+    case "double":
+      return reply.double(PROTOCOL_DOUBLE);
+    case "bignum":
+      return reply.bigNumber("1234567999999999999999999999999999999");
+    case "null":
+      return reply.nullBulk();
+    case "array":
+      reply.array(3);
+      for (let i = 0; i < 3; i++) reply.integer(i);
+      return;
+    case "set":
+      reply.set(3);
+      for (let i = 0; i < 3; i++) reply.integer(i);
+      return;
+    case "map":
+      reply.map(3);
+      for (let i = 0; i < 3; i++) {
+        reply.integer(i);
+        reply.bool(i === 1);
+      }
+      return;
+    case "attrib":
+      if (reply.protocol === 3) {
+        reply.attribute(1);
+        reply.text("key-popularity");
+        reply.array(2);
+        reply.text("key:123");
+        reply.integer(90);
+      }
+      return reply.text("Some real reply following the attribute");
+    case "push":
+      if (reply.protocol !== 3) return reply.error("ERR RESP2 is not supported by this command");
+      reply.push(2);
+      reply.text("server-cpu-usage");
+      reply.integer(42);
+      return reply.text("Some real reply following the push reply");
+    case "verbatim":
+      return reply.verbatim("This is a verbatim\nstring");
+    case "true":
+      return reply.bool(true);
+    case "false":
+      return reply.bool(false);
+  }
+  reply.error(`ERR Wrong protocol type name. Please use one of the following: ${TYPES}`);
+}
+
 const HELP: readonly HelpEntry[] = [
   ["CHECK", "Walk all shards and check every invariant; replies the number of keys."],
+  ["CLOCK SET <unix-time-ms>", "Make it this time in all workers; it goes on from there. Tests use it."],
+  ["CLOCK ADVANCE <ms>", "Move the time on, or back with a negative number."],
+  ["CLOCK RESET", "Back to the time of the system."],
+  ["DIGEST", "Output a hex signature representing the current DB content."],
+  ["DIGEST-VALUE <key> [<key> ...]", "Output a hex signature of the values of all the specified keys."],
   ["ERROR <string>", "Return a Redis protocol error with <string> as message."],
+  ["HTSTATS <dbid>", "Return statistics of the index of a database."],
+  ["LOG <message>", "Write <message> to the server log."],
   ["OBJECT <key>", "Show low level info about `key` and associated value."],
+  [
+    "PROTOCOL <type>",
+    "Reply with a test value of the specified type. <type> can be:",
+    `${TYPES.replaceAll("|", ", ")}.`,
+  ],
   ["SET-ACTIVE-EXPIRE <0|1>", "Turn the removal of expired keys in the background off or on."],
   ["SLEEP <seconds>", "Stop one worker for <seconds>, then remove what has expired. Decimals allowed."],
   ["STRINGMATCH-LEN <bytes> <pattern>", "Match a text of <bytes> letters a with the pattern."],

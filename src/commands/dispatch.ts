@@ -16,13 +16,15 @@ import { MUTANT } from "../memory/lock.ts";
 import type { Parser } from "../protocol/parser.ts";
 import { BATCH_MAX } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
+import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
 import { HEADER_WORDS } from "../store/record.ts";
 import { VERSION } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
+import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor.ts";
+import type { Observer } from "./observer.ts";
 import type { Session } from "./session.ts";
 import {
   ALL_SHARDS,
@@ -81,6 +83,8 @@ export class Dispatcher {
   relieve: (shard: number, bytes: number) => boolean = () => true;
   /** CLIENT PAUSE: commands that this worker holds back. Set between two turns, so none of them is at work then. */
   paused: Pause = Pause.None;
+  /** Who looks on while commands run (MONITOR, HOTKEYS); null: nobody. */
+  observer: Observer | null = null;
   /** Commands run since the start, by table index, for commandstats. */
   readonly calls: Float64Array;
   commandsRun = 0;
@@ -175,7 +179,9 @@ export class Dispatcher {
     if (spec.subcommands !== undefined && argCount > 1) {
       const sub = table.findSubcommand(spec, call.argText(1));
       if (sub === null) {
-        reply.error(unknownSubcommand(call.argText(1), spec.name));
+        const typed = call.argText(0).toUpperCase();
+        const refused = `${spec.name}|${call.argText(1).toUpperCase()}`;
+        reply.error(table.isDisabled(refused) ? disabledCommand(refused) : unknownSubcommand(call.argText(1), typed));
         return Done;
       }
       spec = sub;
@@ -201,11 +207,19 @@ export class Dispatcher {
         const shard = this.isAhead[i] === 1 ? this.store.shardOf(this.keysAhead[i]!.hashA) : -1;
         if (!this.relieve(shard, recordBytes(call))) return this.refuseFull();
       }
-      if (free < CHUNKS_AHEAD && !this.mayGrow()) return this.refuseFull();
+      if (free < this.store.pool.kept + CHUNKS_AHEAD && !this.mayGrow()) return this.refuseFull();
     }
     if (this.paused !== Pause.None && this.isHeldBack(spec)) return Paused;
     this.calls[index] = this.calls[index]! + 1;
     this.commandsRun++;
+    const { observer } = this;
+    if (observer !== null) {
+      if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name))) {
+        reply.error(MONITORS_NO_KEYS);
+        return Done;
+      }
+      observer.begin(call, reply.written);
+    }
     const replyAt = reply.at;
     const handedOn = reply.handedOn;
     let outcome: Outcome;
@@ -219,6 +233,8 @@ export class Dispatcher {
     if (outcome === Retry) {
       assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (D2)");
       reply.at = replyAt;
+    } else if (observer !== null) {
+      observer.end(call, reply.written);
     }
     return outcome;
   }
@@ -283,7 +299,11 @@ export class Dispatcher {
       }
       for (let shard = 0; shard < store.shards; shard++) if (wanted[shard] === 1) held[count++] = shard;
       // Each shard may have to open a segment: with the room there from the start, nothing is done by halves.
-      if ((spec.flags & DENY_OOM) !== 0 && store.pool.freeChunks < count + CHUNKS_AHEAD && !this.mayGrow()) {
+      if (
+        (spec.flags & DENY_OOM) !== 0 &&
+        store.pool.freeChunks < store.pool.kept + count + CHUNKS_AHEAD &&
+        !this.mayGrow()
+      ) {
         return this.refuseFull();
       }
     }
@@ -364,6 +384,10 @@ export class Dispatcher {
     const name = untilNul(call.argText(0));
     // A browser was made to talk to us (cross-protocol scripting): nothing it says is obeyed.
     if (name.toUpperCase() === "POST" || name.toUpperCase() === "HOST:") return Close;
+    if (this.table.isDisabled(name.toUpperCase())) {
+      reply.error(disabledCommand(name));
+      return Done;
+    }
     const args: string[] = [];
     for (let i = 1; i < call.argCount && i < 20; i++) {
       args.push(untilNul(latin1Text(call.bytes, call.argAt(i), Math.min(call.argBytes(i), 128))));

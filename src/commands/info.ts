@@ -153,7 +153,7 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["mem_replication_backlog", 0],
     ["mem_total_replication_buffers", 0],
     ["mem_clients_slaves", 0],
-    ["mem_clients_normal", totals.bufferBytes],
+    ["mem_clients_normal", totals.clientBytes],
     ["mem_cluster_links", 0],
     ["mem_aof_buffer", 0],
     ["mem_allocator", "mimalloc"],
@@ -224,7 +224,7 @@ function statsSection(_call: Call, totals: ServerTotals): Fields {
     ...SYNC,
     ["expired_keys", totals.expiredKeys],
     ["evicted_keys", totals.evictedKeys],
-    ["evicted_clients", 0],
+    ["evicted_clients", totals.evictedClients],
     ["total_eviction_exceeded_time", Math.round(totals.exceededMs)],
     ["current_eviction_exceeded_time", Math.round(totals.exceedingMs)],
     ["keyspace_hits", totals.keyspaceHits],
@@ -250,6 +250,8 @@ function statsSection(_call: Call, totals: ServerTotals): Fields {
     ["dump_payload_sanitizations", 0],
     ["io_threaded_reads_processed", 0],
     ["io_threaded_writes_processed", 0],
+    ["client_query_buffer_limit_disconnections", totals.queryLimitClosed],
+    ["client_output_buffer_limit_disconnections", totals.outputLimitClosed],
   ];
 }
 

@@ -28,6 +28,7 @@ import {
   STALE,
   WRITE,
 } from "./spec.ts";
+import type { CommandTable } from "./table.ts";
 
 const FLAGS = LOADING | STALE;
 const NAMES: readonly ArgumentDoc[] = [{ name: "command-name", type: "string", optional: true, multiple: true }];
@@ -256,13 +257,13 @@ for (const [tips, names] of Object.entries({
 // ---- COMMAND, COMMAND INFO ----
 
 function all(call: Call, reply: Reply): void {
-  const rows = call.server.table.all;
-  reply.array(rows.length);
-  for (const spec of rows) writeInfo(reply, spec);
+  const { table } = call.server;
+  reply.array(table.listed.length);
+  for (const spec of table.listed) writeInfo(reply, table, spec);
 }
 
 function count(call: Call, reply: Reply): void {
-  reply.integer(call.server.table.all.length);
+  reply.integer(call.server.table.listed.length);
 }
 
 function info(call: Call, reply: Reply): void {
@@ -271,7 +272,7 @@ function info(call: Call, reply: Reply): void {
   for (let i = 2; i < call.argCount; i++) {
     const spec = named(call, call.argText(i));
     if (spec === null) reply.nullBulk();
-    else writeInfo(reply, spec);
+    else writeInfo(reply, call.server.table, spec);
   }
 }
 
@@ -289,9 +290,9 @@ function simples(reply: Reply, names: readonly string[]): void {
   for (const name of names) reply.simple(name);
 }
 
-function writeInfo(reply: Reply, spec: CommandSpec): void {
+function writeInfo(reply: Reply, table: CommandTable, spec: CommandSpec): void {
   reply.array(10);
-  reply.text(spec.name.toLowerCase());
+  reply.text(table.nameOf(spec).toLowerCase());
   reply.integer(spec.arity);
   simples(reply, flagNames(spec));
   reply.integer(spec.keys.first);
@@ -307,9 +308,9 @@ function writeInfo(reply: Reply, spec: CommandSpec): void {
   const keys = keySpecsOf(spec);
   reply.set(keys.length);
   for (const key of keys) writeKeySpec(reply, key);
-  const subcommands = spec.subcommands ?? [];
+  const subcommands = table.subcommandsOf(spec);
   reply.set(subcommands.length);
-  for (const sub of subcommands) writeInfo(reply, sub);
+  for (const sub of subcommands) writeInfo(reply, table, sub);
 }
 
 function writeKeySpec(reply: Reply, key: OneKeySpec): void {
@@ -342,6 +343,7 @@ function writeKeySpec(reply: Reply, key: OneKeySpec): void {
 
 /** COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob] */
 function list(call: Call, reply: Reply): void {
+  const { table } = call.server;
   let wanted: (spec: CommandSpec) => boolean = () => true;
   if (call.argCount !== 2) {
     if (call.argCount !== 5 || call.argText(2).toLowerCase() !== "filterby") return reply.error(ErrorText.syntax);
@@ -356,7 +358,7 @@ function list(call: Call, reply: Reply): void {
       case "pattern": {
         const pattern = Buffer.from(value, "latin1");
         wanted = (spec) => {
-          const name = Buffer.from(spec.name);
+          const name = Buffer.from(table.nameOf(spec));
           return matchGlob(pattern, 0, pattern.length, name, 0, name.length, true);
         };
         break;
@@ -365,10 +367,10 @@ function list(call: Call, reply: Reply): void {
         return reply.error(ErrorText.syntax);
     }
   }
-  const names = call.server.table.all
-    .flatMap((spec) => [spec, ...(spec.subcommands ?? [])])
+  const names = table.listed
+    .flatMap((spec) => [spec, ...table.subcommandsOf(spec)])
     .filter(wanted)
-    .map((spec) => spec.name.toLowerCase());
+    .map((spec) => table.nameOf(spec).toLowerCase());
   reply.array(names.length);
   for (const name of names) reply.text(name);
 }
@@ -376,22 +378,23 @@ function list(call: Call, reply: Reply): void {
 // ---- COMMAND DOCS ----
 
 function docs(call: Call, reply: Reply): void {
+  const { table } = call.server;
   const specs: CommandSpec[] = [];
-  if (call.argCount === 2) specs.push(...call.server.table.all);
+  if (call.argCount === 2) specs.push(...table.listed);
   for (let i = 2; i < call.argCount; i++) {
     const spec = named(call, call.argText(i));
     if (spec !== null) specs.push(spec);
   }
   reply.map(specs.length);
-  for (const spec of specs) writeDocs(reply, spec);
+  for (const spec of specs) writeDocs(reply, table, spec);
 }
 
-function writeDocs(reply: Reply, spec: CommandSpec): void {
+function writeDocs(reply: Reply, table: CommandTable, spec: CommandSpec): void {
   const { summary, since, group, complexity } = spec.docs;
   const args = spec.docs.arguments ?? [];
   const history = spec.docs.history ?? [];
-  const subcommands = spec.subcommands ?? [];
-  reply.text(spec.name.toLowerCase());
+  const subcommands = table.subcommandsOf(spec);
+  reply.text(table.nameOf(spec).toLowerCase());
   reply.map(
     3 +
       Number(complexity !== "") +
@@ -419,7 +422,7 @@ function writeDocs(reply: Reply, spec: CommandSpec): void {
   if (subcommands.length > 0) {
     reply.text("subcommands");
     reply.map(subcommands.length);
-    for (const sub of subcommands) writeDocs(reply, sub);
+    for (const sub of subcommands) writeDocs(reply, table, sub);
   }
 }
 

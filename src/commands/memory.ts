@@ -177,7 +177,7 @@ function stats(call: Call, reply: Reply): void {
     ["startup.allocated", startup],
     ["replication.backlog", 0],
     ["clients.slaves", 0],
-    ["clients.normal", totals.bufferBytes],
+    ["clients.normal", totals.clientBytes],
     ["cluster.links", 0],
     ["aof.buffer", 0],
     ["lua.caches", 0],

@@ -7,6 +7,7 @@
  */
 import type { ConfigChange } from "../base/config/config.ts";
 import type { Reply } from "../protocol/reply.ts";
+import type { HotKeysAnswer, HotKeysAsk } from "./hotkeys.ts";
 import type { Session } from "./session.ts";
 import type { CommandTable } from "./table.ts";
 
@@ -29,6 +30,12 @@ export interface ServerTotals {
   keyspaceHits: number;
   keyspaceMisses: number;
   errorReplies: number;
+  evictedClients: number;
+  /** Clients dropped for the size of their output, and of their input. */
+  outputLimitClosed: number;
+  queryLimitClosed: number;
+  /** Memory of all clients, bytes. */
+  clientBytes: number;
   /** Commands per second, mean of the last seconds. */
   opsPerSecond: number;
   inputKbps: number;
@@ -52,13 +59,29 @@ export interface ProcessUse {
   systemMicros: number;
 }
 
-/** Which clients CLIENT KILL means; a field left out matches all. */
-export interface KillFilter {
-  id?: number;
-  address?: string;
-  localAddress?: string;
-  type?: string;
-  user?: string;
+/** What a filter of CLIENT LIST and KILL may ask of a client. */
+export interface ClientTraits {
+  ids: readonly number[];
+  type: string;
+  user: string;
+  address: string;
+  localAddress: string;
+  /** The address without its port. */
+  ip: string;
+  name: string;
+  libName: string;
+  libVersion: string;
+  db: number;
+  /** Letters of the field "flags", of which a client must have all. */
+  flags: string;
+  /** Letters of capabilities. No client declares any in this version. */
+  capabilities: string;
+}
+
+/** Which clients CLIENT LIST and KILL mean: they have each trait of `only` and none of `not`. What is left out matches all. */
+export interface ClientFilter {
+  only: Partial<ClientTraits>;
+  not: Partial<ClientTraits>;
   /** This client is not meant. */
   skip?: number;
   maxAgeSeconds?: number;
@@ -85,8 +108,8 @@ export interface ServerServices {
   processUse(): ProcessUse;
   /** Begins all counters of INFO anew, in every worker. */
   resetTotals(done: () => void): void;
-  /** One line per client (CLIENT LIST's), of all workers, by id. */
-  listClients(done: (lines: ClientLine[]) => void): void;
+  /** One line per client that matches (CLIENT LIST's), of all workers, by id. */
+  listClients(filter: ClientFilter, done: (lines: ClientLine[]) => void): void;
   /** The line of one session of this worker. */
   describeClient(session: Session): string;
   /** True when the client of this worker is on the same machine. */
@@ -95,17 +118,24 @@ export interface ServerServices {
    * Closes the clients that match, but not `asker`: whether it matched too is told to `done`, so that it can be
    * answered first. `killed` counts it.
    */
-  killClients(filter: KillFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void;
+  killClients(filter: ClientFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void;
   /** Applies changes of the configuration in every thread; `done` is called when all obey. */
   publishConfig(changes: readonly ConfigChange[], done: () => void): void;
   /** Turns the removal of expired keys in the background on or off, in every worker. */
   setActiveExpire(on: boolean, done: () => void): void;
   /** Reads the clock anew and removes every expired key of all shards. */
   expirePass(): void;
+  /** Writes a warning to the log; a server without one (embedded) leaves this out. */
+  writeLog?(text: string): void;
   /** Stops the server in an orderly way. */
   shutdown(): void;
   /** Reply of a Later command: writes to the session's connection, and lets it read on or closes it. */
   resume(session: Session, write: (reply: Reply) => void, close?: boolean): void;
+  /**
+   * Writes the running configuration into its file (CONFIG REWRITE). `done` hears why it could not, "" when it could.
+   * There only where `configFile` is not "".
+   */
+  rewriteConfig?(done: (failure: string) => void): void;
   // Waiting is for clients that are beside each other: a server without workers of its own (embedded) leaves these out.
 
   /**
@@ -119,12 +149,17 @@ export interface ServerServices {
   block?(session: Session, timeoutMs: number, write: (reply: Reply) => void): void;
   /** Ends the block of a client of any worker, by its timeout or with an error. `found`: it was blocked. */
   unblock?(id: number, withError: boolean, done: (found: boolean) => void): void;
+  /** From `done` on the session is told of every command of any worker (MONITOR). */
+  monitor?(session: Session, done: () => void): void;
+  /** The session is told of commands no more. */
+  stopMonitoring?(session: Session): void;
+  /** Asks every worker for its part of HOTKEYS. All answer alike, but for what each counted. */
+  hotKeys?(of: HotKeysAsk, done: (answers: HotKeysAnswer[]) => void): void;
   /** Asks for another region; the main thread makes it. */
   wantRegion(): void;
 }
 
 export interface ClientLine {
   id: number;
-  type: string;
   line: string;
 }

@@ -22,6 +22,8 @@ export class Session {
   /** CLIENT NO-TOUCH: reads do not date the access. */
   noTouch = false;
   noEvict = false;
+  /** MONITOR: the connection is told of every command. */
+  monitors = false;
   /** CLIENT REPLY. */
   replies: Replies = Replies.On;
   /** Wall ms at creation; monotonic ms of the last command. */

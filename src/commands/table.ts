@@ -3,6 +3,8 @@
  *
  * Names are hashed from their upper-cased bytes into an open-addressed table; a match compares the bytes.
  */
+import type { Config } from "../base/config/config.ts";
+import { checkNames, type CommandNames, commandNames, OWN_NAMES } from "./names.ts";
 import type { CommandSpec } from "./spec.ts";
 import { bitmapsFamily } from "./bitmaps.ts";
 import { connectionFamily } from "./connection.ts";
@@ -15,8 +17,10 @@ import { dumpFamily } from "./dump.ts";
 import { configFamily } from "./config.ts";
 import { clientFamily } from "./client.ts";
 import { expireFamily } from "./expire.ts";
+import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
 import { memoryFamily } from "./memory.ts";
+import { monitorFamily } from "./monitor.ts";
 import { scanFamily } from "./scan.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
@@ -24,27 +28,67 @@ import { stringsMoreFamily } from "./strings-more.ts";
 const TABLE_SIZE = 2048;
 
 export class CommandTable {
+  /** All rows, also those that clients cannot reach: a command's index does not depend on names. */
   readonly all: readonly CommandSpec[];
+  /** Rows that clients can reach. */
+  readonly listed: readonly CommandSpec[];
   /** Number of the first key argument by table index, 0 = no keys. */
   readonly firstKey: Int32Array;
   private readonly slots = new Int32Array(TABLE_SIZE).fill(-1);
   private readonly names: Buffer[] = [];
   private readonly subcommands = new Map<CommandSpec, Map<string, CommandSpec>>();
+  /** Names of the rows that have another than their own. */
+  private readonly otherNames = new Map<CommandSpec, string>();
 
-  constructor(families: readonly (readonly CommandSpec[])[]) {
+  /** `changes`: renamed, removed and disabled commands, see names.ts. */
+  constructor(
+    families: readonly (readonly CommandSpec[])[],
+    private readonly changes: CommandNames,
+  ) {
+    const { renamed } = changes;
     this.all = families.flat();
+    this.listed = this.all.filter((spec) => this.isReachable(spec));
     this.firstKey = Int32Array.from(this.all, (spec) => spec.keys.first);
     this.all.forEach((spec, index) => {
-      const name = Buffer.from(spec.name);
+      const text = renamed.get(spec.name) ?? spec.name;
+      if (text !== spec.name) this.otherNames.set(spec, text);
+      const name = Buffer.from(text);
       this.names.push(name);
+      if (!this.isReachable(spec)) return;
       let slot = hashName(name, 0, name.length);
       while (this.slots[slot] !== -1) slot = (slot + 1) & (TABLE_SIZE - 1);
       this.slots[slot] = index;
       if (spec.subcommands !== undefined) {
         const prefix = spec.name.length + 1;
-        this.subcommands.set(spec, new Map(spec.subcommands.map((sub) => [sub.name.slice(prefix), sub])));
+        const found = new Map<string, CommandSpec>();
+        for (const sub of spec.subcommands) {
+          if (!this.isReachable(sub)) continue;
+          const subName = renamed.get(sub.name) ?? sub.name.slice(prefix);
+          found.set(subName, sub);
+          if (`${text}|${subName}` !== sub.name) this.otherNames.set(sub, `${text}|${subName}`);
+        }
+        this.subcommands.set(spec, found);
       }
     });
+  }
+
+  private isReachable(spec: CommandSpec): boolean {
+    return this.changes.renamed.get(spec.name) !== "" && !this.isDisabled(spec.name);
+  }
+
+  /** True when server.disable_dangerous_commands took the command of this own name (upper case) away. */
+  isDisabled(name: string): boolean {
+    return this.changes.disabled.has(name);
+  }
+
+  /** The name clients call a row by, upper case. */
+  nameOf(spec: CommandSpec): string {
+    return this.otherNames.get(spec) ?? spec.name;
+  }
+
+  /** Subcommands that clients can reach. */
+  subcommandsOf(spec: CommandSpec): readonly CommandSpec[] {
+    return [...(this.subcommands.get(spec)?.values() ?? [])];
   }
 
   /** Table index of the command named by these bytes in any case; -1 = unknown. */
@@ -84,23 +128,38 @@ function hashName(bytes: Uint8Array, at: number, length: number): number {
 }
 
 /** All families of this version. */
+const FAMILIES: readonly (readonly CommandSpec[])[] = [
+  connectionFamily,
+  clientFamily,
+  serverFamily,
+  configFamily,
+  monitorFamily,
+  hotKeysFamily,
+  infoFamily,
+  commandFamily,
+  debugFamily,
+  stringsFamily,
+  stringsMoreFamily,
+  bitmapsFamily,
+  hyperloglogFamily,
+  keysFamily,
+  expireFamily,
+  scanFamily,
+  dumpFamily,
+  memoryFamily,
+];
+
+/** The table under the commands' own names. */
 export function commandTable(): CommandTable {
-  return new CommandTable([
-    connectionFamily,
-    clientFamily,
-    serverFamily,
-    configFamily,
-    infoFamily,
-    commandFamily,
-    debugFamily,
-    stringsFamily,
-    stringsMoreFamily,
-    bitmapsFamily,
-    hyperloglogFamily,
-    keysFamily,
-    expireFamily,
-    scanFamily,
-    dumpFamily,
-    memoryFamily,
-  ]);
+  return new CommandTable(FAMILIES, OWN_NAMES);
+}
+
+/** The table as clients of this configuration see it. */
+export function clientTable(config: Config): CommandTable {
+  return new CommandTable(FAMILIES, commandNames(config));
+}
+
+/** Throws ConfigError when server.rename_commands cannot be obeyed. */
+export function checkCommandNames(config: Config): void {
+  checkNames(config, FAMILIES.flat());
 }

@@ -22,9 +22,11 @@ export type Place = number;
 export const NO_PLACE = 0;
 
 export class Arena {
-  /** Per region: 32-bit words, bytes, and doubles of the same memory. */
+  /** Per region: 32-bit words, bytes, 16-bit words and doubles of the same memory. */
   readonly words: Int32Array[] = [];
   readonly bytes: Buffer[] = [];
+  readonly halves: Uint16Array[] = [];
+  readonly doubles: Float64Array[] = [];
 
   constructor(
     readonly control: Control,
@@ -36,6 +38,8 @@ export class Arena {
   attach(region: number, buffer: SharedArrayBuffer): void {
     assert(buffer.byteLength === this.control.geometry.regionBytes, "all regions have one size");
     this.words[region] = new Int32Array(buffer);
+    this.halves[region] = new Uint16Array(buffer);
+    this.doubles[region] = new Float64Array(buffer);
     this.bytes[region] = Buffer.from(buffer as unknown as ArrayBuffer, 0, buffer.byteLength);
   }
 

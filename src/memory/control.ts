@@ -35,8 +35,12 @@ const MAGIC_AT = 0;
 const GEOMETRY_AT = 1;
 export const REGION_COUNT_AT = 16;
 export const REGIONS_WANTED_AT = 17;
+/** What DEBUG CLOCK moves the wall time by, ms (a double). Any worker writes it, all read it. */
+export const CLOCK_OFFSET_AT = 40;
 /** Connected clients of all workers. */
 export const CLIENTS_AT = 48;
+/** Number of the worker that evicts clients now, plus 1; 0 = none. */
+export const EVICTING_AT = 49;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
 

@@ -43,13 +43,20 @@ const FREE_LAST = POOL_AT + 7;
 /** Free chunks that are resident. */
 const FREE_DIRTY = POOL_AT + 8;
 
+/** A change opens at most a segment of the log and one of the heap. Tests with tiny regions keep nothing. */
+const KEPT_PER_WORKER = 2;
+
 export class FramePool {
   private readonly words: Int32Array;
   private readonly chunksPerRegion: number;
+  /** Free chunks that are kept for takers in the middle of a change, who set `urgent` meanwhile. */
+  readonly kept: number;
+  urgent = false;
 
   constructor(private readonly arena: Arena) {
     this.words = arena.control.i32;
     this.chunksPerRegion = arena.control.geometry.regionBytes >>> 20;
+    this.kept = Math.min(arena.control.geometry.workers * KEPT_PER_WORKER, this.chunksPerRegion >>> 4);
   }
 
   /** Puts the chunks of a new region on the free list, then publishes the region. Called by the region's maker only. */
@@ -274,7 +281,7 @@ export class FramePool {
   private takeChunk(kind: FrameSize): Place {
     const w = this.words;
     const chunk = w[FREE_LIST]!;
-    if (chunk === 0) return NO_PLACE;
+    if (chunk === 0 || (!this.urgent && w[FREE_CHUNKS]! <= this.kept)) return NO_PLACE;
     this.remove(FREE_LIST, chunk);
     if ((w[this.entry(chunk)]! & DIRTY) !== 0) w[FREE_DIRTY] = w[FREE_DIRTY]! - 1;
     w[this.entry(chunk)] = kind;

@@ -41,6 +41,9 @@ export function releasePages(region: Uint8Array, offset: number, length: number)
 /** True when pages can be returned at all. */
 export const CAN_RELEASE = libc !== null;
 
+/** The file in the data directory on which a running server keeps a lock; it holds the process id. */
+export const LOCK_FILE = "ferrite.lock";
+
 /** Takes an exclusive lock on an open file, without waiting. "unknown" without FFI. */
 export function lockFile(descriptor: number): "locked" | "taken" | "unknown" {
   if (libc === null) return "unknown";

@@ -70,6 +70,10 @@ export function unknownCommand(name: string, args: readonly string[]): string {
   }
   return `ERR unknown command '${name.slice(0, 128)}', with args beginning with: ${begin}`;
 }
+/** A command that server.disable_dangerous_commands takes away; `name` as in COMMAND ("config|set"). */
+export function disabledCommand(name: string): string {
+  return `ERR command '${name.toLowerCase()}' is disabled on this server (server.disable_dangerous_commands)`;
+}
 export function wrongArity(name: string): string {
   return `ERR wrong number of arguments for '${name}' command`;
 }

@@ -59,6 +59,13 @@ export class Reply {
   target: ReplyTarget = { handOn: () => {}, stream: () => {} };
   /** Times the buffer was handed on: a reply that began before cannot be taken back. */
   handedOn = 0;
+  /** Bytes handed on or streamed since the start. */
+  private gone = 0;
+
+  /** Bytes written since the start. */
+  get written(): number {
+    return this.gone + this.at;
+  }
 
   /** Makes room for `bytes` more. */
   ensure(bytes: number): void {
@@ -74,6 +81,7 @@ export class Reply {
   handOnNow(): void {
     if (this.at === 0) return;
     this.handedOn++;
+    this.gone += this.at;
     this.target.handOn(this.bytes, this.at);
     this.at = 0;
     // One reply of many megabytes does not keep its buffer.
@@ -184,6 +192,7 @@ export class Reply {
     if (pin >= 0) {
       this.handOnNow();
       this.handedOn++;
+      this.gone += length;
       this.target.stream({ shard, node, pin, position, end: position + length });
     } else {
       // Short, or all pins of the shard are taken.
@@ -264,6 +273,19 @@ export class Reply {
   }
   push(count: number): void {
     this.head(this.protocol === 3 ? 62 : 42, count);
+  }
+
+  /** Attributes of the reply that follows, RESP3 only: `pairs` of name and value come next. */
+  attribute(pairs: number): void {
+    this.head(124, pairs);
+  }
+  /** An integer of any size: its digits in RESP2. */
+  bigNumber(digits: string): void {
+    if (this.protocol !== 3) return this.text(digits);
+    this.ensure(digits.length + 3);
+    this.bytes[this.at++] = 40;
+    this.at += this.bytes.write(digits, this.at, "latin1");
+    this.line();
   }
 
   private head(type: number, count: number): void {

@@ -25,14 +25,20 @@ export const Cell = {
   outputPerSecond: 17,
   maxInputBuffer: 18,
   maxOutputBuffer: 19,
-  evicted: 20,
+  /** Memory of the clients; 1 + the power of two that the largest of them reaches that may be evicted. */
+  clientBytes: 20,
+  largestClient: 21,
+  evictedClients: 22,
+  outputLimitClosed: 23,
+  queryLimitClosed: 24,
+  evicted: 25,
   /** Dead records that wait for new tenants, bytes. */
-  deadBytes: 21,
+  deadBytes: 26,
   /** Resident memory outside the regions, bytes: the first worker's only. */
-  outsideBytes: 22,
+  outsideBytes: 27,
   /** Time for which the memory limit was exceeded although keys were evicted: in all, and of this time; ms. */
-  exceededMs: 23,
-  exceedingMs: 24,
+  exceededMs: 28,
+  exceedingMs: 29,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

@@ -1,6 +1,6 @@
 /** What CLIENT LIST says of a client, and whether CLIENT KILL means it: the same in the server and embedded. */
 import type { Clock } from "../base/clock.ts";
-import type { KillFilter } from "../commands/services.ts";
+import type { ClientFilter, ClientTraits } from "../commands/services.ts";
 import { BLOCKING } from "../commands/spec.ts";
 import type { CommandTable } from "../commands/table.ts";
 import type { Client } from "./client.ts";
@@ -14,8 +14,8 @@ export function isBlocked(client: Client, table: CommandTable): boolean {
 }
 
 /**
- * One line of CLIENT LIST: the fields of Redis 7.0 in their order, then lib-name and lib-ver of 7.2. What Bun hides (fd)
- * or Ferrite does not keep per client (argv-mem) is -1 or 0.
+ * One line of CLIENT LIST: the fields of Redis 8 in their order. What Bun hides (fd) or Ferrite does not keep per client
+ * (rbs, rbp, obl: replies gather in a buffer of the worker) is -1 or 0.
  */
 export function clientLine(client: Client, table: CommandTable, clock: Clock): string {
   const { session } = client;
@@ -34,16 +34,17 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
     "psub=0",
     "ssub=0",
     "multi=-1",
-    `qbuf=${client.queryBytes}`,
-    "qbuf-free=0",
-    "argv-mem=0",
+    "watch=0",
+    `qbuf=${client.unreadBytes}`,
+    `qbuf-free=${client.queryFreeBytes}`,
+    `argv-mem=${client.argumentBytes}`,
     "multi-mem=0",
     "rbs=0",
     "rbp=0",
     "obl=0",
-    `oll=${client.outputBytes > 0 ? 1 : 0}`,
+    `oll=${client.outputItems}`,
     `omem=${client.outputBytes}`,
-    `tot-mem=${client.queryBytes + client.outputBytes}`,
+    `tot-mem=${client.memoryBytes}`,
     `events=${client.outputBytes > 0 ? "rw" : "r"}`,
     `cmd=${session.commandName === "" ? last : session.commandName}`,
     "user=default",
@@ -51,12 +52,16 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
     `resp=${session.protocol}`,
     `lib-name=${session.libName}`,
     `lib-ver=${session.libVersion}`,
+    `tot-net-in=${client.totalInput}`,
+    `tot-net-out=${client.totalOutput}`,
+    `tot-cmds=${session.commands}`,
   ].join(" ");
 }
 
 function flagsOf(client: Client, table: CommandTable): string {
   const { session } = client;
   const flags = [
+    session.monitors ? "O" : "",
     client.paused || isBlocked(client, table) ? "b" : "",
     isUnixAddress(client.address) ? "U" : "",
     session.noEvict ? "e" : "",
@@ -74,16 +79,60 @@ export function isLoopbackAddress(address: string): boolean {
   return address.startsWith("127.") || address.startsWith("[::1]:") || address.startsWith("[::ffff:127.");
 }
 
-export function matchesFilter(client: Client, filter: KillFilter, clock: Clock): boolean {
+export function matchesFilter(client: Client, filter: ClientFilter, table: CommandTable, clock: Clock): boolean {
   const { session } = client;
-  if (filter.id !== undefined && session.id !== filter.id) return false;
-  if (filter.address !== undefined && client.address !== filter.address) return false;
-  if (filter.localAddress !== undefined && client.localAddress !== filter.localAddress) return false;
-  if (filter.type !== undefined && filter.type !== "normal") return false;
-  if (filter.user !== undefined && filter.user !== "default") return false;
   if (filter.skip !== undefined && session.id === filter.skip) return false;
+  for (const name of Object.keys(filter.only) as (keyof ClientTraits)[]) {
+    if (!hasTrait(client, name, filter.only, table)) return false;
+  }
+  for (const name of Object.keys(filter.not) as (keyof ClientTraits)[]) {
+    if (hasTrait(client, name, filter.not, table)) return false;
+  }
   const ageMs = clock.wallMs() - session.createdMs;
   if (filter.maxAgeSeconds !== undefined && ageMs < filter.maxAgeSeconds * 1000) return false;
   const idleMs = clock.monotonicMs() - session.activeMs;
   return filter.idleSeconds === undefined || idleMs >= filter.idleSeconds * 1000;
+}
+
+/** True when the client is as `wanted` says under `name`. */
+function hasTrait(
+  client: Client,
+  name: keyof ClientTraits,
+  wanted: Partial<ClientTraits>,
+  table: CommandTable,
+): boolean {
+  const { session } = client;
+  switch (name) {
+    case "ids":
+      return wanted.ids!.includes(session.id);
+    case "type":
+      return wanted.type === "normal";
+    case "user":
+      return wanted.user === "default";
+    case "address":
+      return wanted.address === client.address;
+    case "localAddress":
+      return wanted.localAddress === client.localAddress;
+    case "ip":
+      return wanted.ip === hostOf(client.address);
+    case "name":
+      return wanted.name === session.name;
+    case "libName":
+      return wanted.libName === session.libName;
+    case "libVersion":
+      return wanted.libVersion === session.libVersion;
+    case "db":
+      return wanted.db === session.db;
+    case "flags": {
+      const flags = flagsOf(client, table);
+      return [...wanted.flags!].every((flag) => flags.includes(flag));
+    }
+    case "capabilities":
+      return wanted.capabilities === "";
+  }
+}
+
+/** An address without its port, and without the brackets of IPv6. */
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1");
 }

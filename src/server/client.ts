@@ -8,9 +8,11 @@
  * limit); *staging* (a long value goes straight into chunks of shared memory as it arrives, outside any lock; the query
  * buffer holds the command's head).
  */
+import type { OutputBufferLimit } from "../base/config/syntax.ts";
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../commands/spec.ts";
 import { Replies, Session } from "../commands/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
+import { ErrorText } from "../protocol/errors.ts";
 import type { PinnedRange, Reply, ReplyTarget } from "../protocol/reply.ts";
 import { StagedValue } from "../store/large.ts";
 import { INLINE_VALUE_MAX } from "../store/record.ts";
@@ -39,6 +41,8 @@ export interface ClientHost {
   sendAtEnd(client: Client, bytes: Buffer, length: number): boolean;
   /** Sends what was taken by sendAtEnd so far. */
   sendTaken(): void;
+  /** This client's buffers grew, while the memory of all clients is limited. */
+  memoryGrew?(client: Client): void;
   closed(client: Client): void;
 }
 
@@ -56,6 +60,10 @@ const BACKLOG_MOST = 256 << 10;
 const BACKLOG_LEAST = 64 << 10;
 /** Bytes of replies that may wait for a client that has not authenticated. */
 const UNAUTHENTICATED_OUTPUT = 64 << 10;
+/** What a connection costs without any buffers: its objects here and its socket's in Bun, about. */
+export const CLIENT_BYTES = 2048;
+/** What the place and the length of an argument cost while its command is incomplete. */
+const ARGUMENT_BYTES = 16;
 /** Commands between two looks at the clock within a turn. */
 const LOOK_AT_CLOCK = 64;
 
@@ -75,9 +83,15 @@ export class Client implements ReplyTarget {
   /** The transport took less than it was given: nothing is written until it drains. */
   private blocked = false;
   outputBytes = 0;
+  /** Bytes replied to the input at hand and handed on before its end: with the rest they are under the hard limit. */
+  private repliedBytes = 0;
+  /** What of `memoryBytes` is in the engine's sum. */
+  private countedBytes = 0;
   /** Monotonic ms since when the output has been above its soft limit, 0 = it is not. */
   private overSoftSince = 0;
   private inputHeld = false;
+  /** Monotonic ms since when the command at the head is retried, 0 = it is not. */
+  private retriedSince = 0;
   suspended = false;
   waiting = false;
   paused = false;
@@ -96,6 +110,50 @@ export class Client implements ReplyTarget {
     private readonly host: ClientHost,
   ) {
     this.session = new Session(id);
+    // Without the host's word: a connection that comes is no reason to close others, the next look at all of them is.
+    this.countedBytes = CLIENT_BYTES;
+    engine.addClientBytes(CLIENT_BYTES);
+  }
+
+  /**
+   * Memory of this connection, bytes: the buffers it has allocated, the values that arrive for it, the replies that wait
+   * for it, and what a connection costs at least.
+   */
+  get memoryBytes(): number {
+    let bytes = CLIENT_BYTES + this.outputBytes + this.progress.lengths.length * ARGUMENT_BYTES;
+    if (this.query !== null) bytes += this.query.length;
+    if (this.staging !== null) bytes += this.staging.bytes;
+    for (const value of this.staged) bytes += value.bytes;
+    return bytes;
+  }
+
+  /** Bytes of arguments read of a command that is not complete yet. */
+  get argumentBytes(): number {
+    let bytes = this.staging?.bytes ?? 0;
+    for (const length of this.progress.lengths) bytes += length;
+    return bytes;
+  }
+
+  /** Bytes of input waiting behind what was read of it, and room for more in their buffer. */
+  get unreadBytes(): number {
+    return this.query === null ? 0 : Math.max(0, this.queryEnd - this.queryAt - this.progress.at);
+  }
+  get queryFreeBytes(): number {
+    return this.query === null ? 0 : this.query.length - this.queryEnd;
+  }
+  /** Pieces of output that wait. */
+  get outputItems(): number {
+    return this.output.length;
+  }
+
+  /** Brings the engine's sum of the memory of its clients up to date with this one. */
+  count(): void {
+    const bytes = this.closed ? 0 : this.memoryBytes;
+    const change = bytes - this.countedBytes;
+    if (change === 0) return;
+    this.countedBytes = bytes;
+    this.engine.addClientBytes(change);
+    if (change > 0 && this.engine.clientBytesMax > 0) this.host.memoryGrew?.(this);
   }
 
   /** Takes bytes from the transport. They may be kept only until the call returns. */
@@ -118,6 +176,7 @@ export class Client implements ReplyTarget {
       this.flush();
       this.holdInput();
     }
+    if (this.query !== null || this.countedBytes !== CLIENT_BYTES) this.count();
     engine.endTurn();
   }
 
@@ -125,6 +184,7 @@ export class Client implements ReplyTarget {
   proceed(): void {
     this.goOn();
     if (this.inputHeld) this.holdInput();
+    this.count();
   }
 
   private goOn(): void {
@@ -180,6 +240,7 @@ export class Client implements ReplyTarget {
               ? dispatcher.run(parser, i, bytes, session, this.staged)
               : this.runMuted(i, bytes);
           if (outcome === Done) {
+            if (this.retriedSince !== 0) this.retriedSince = 0;
             if (this.staged.length > 0) this.dropStaged();
             if (i % LOOK_AT_CLOCK !== LOOK_AT_CLOCK - 1 || i === count - 1) continue;
             const now = engine.clock.monotonicMs();
@@ -216,6 +277,11 @@ export class Client implements ReplyTarget {
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
     const wasStaged = this.staged.length > 0;
+    if (outcome === Retry && this.isOverdue()) {
+      this.refuseBusy();
+      return endOf;
+    }
+    if (outcome !== Retry) this.retriedSince = 0;
     if (outcome === Retry || outcome === Paused) {
       if (outcome === Retry) {
         this.later();
@@ -235,6 +301,24 @@ export class Client implements ReplyTarget {
     if (outcome === Close) this.closing = true;
     if (wasStaged) this.dropStaged();
     return endOf;
+  }
+
+  /** Counts how long the command that is to be retried has waited; true when that is beyond busy_reply_threshold. */
+  private isOverdue(): boolean {
+    const now = this.engine.monotonicMs;
+    if (this.retriedSince === 0) this.retriedSince = now;
+    return now - this.retriedSince > this.engine.busyMs;
+  }
+
+  /** Answers BUSY instead of trying once more; what follows the command has its turn. */
+  private refuseBusy(): void {
+    const { session } = this;
+    if (session.replies === Replies.On) this.engine.reply.error(ErrorText.busy);
+    else if (session.replies === Replies.Skipping) session.replies = Replies.On;
+    this.retriedSince = 0;
+    this.progress.clear();
+    this.dropStaged();
+    this.later();
   }
 
   /**
@@ -331,7 +415,7 @@ export class Client implements ReplyTarget {
   private keep(bytes: Buffer, from: number, to: number): void {
     const length = to - from;
     if (length === 0) return;
-    if (this.queryBytes + length > this.engine.queryBytesMax) return this.lost();
+    if (this.queryBytes + length > this.engine.queryBytesMax) return this.lost(Lost.Query);
     if (this.query === null) {
       const needs = this.suspended || this.waiting ? 0 : this.engine.parser.needs;
       this.query = Buffer.allocUnsafeSlow(Math.max(FIRST_QUERY_BYTES, length, needs));
@@ -441,11 +525,18 @@ export class Client implements ReplyTarget {
     if (this.hasReplyTaken) this.host.sendTaken();
     this.output.push(range);
     this.outputBytes += range.end - range.position;
+    this.repliedBytes += range.end - range.position;
+    if (this.isTooMuch(0)) this.lost(Lost.Output);
   }
 
   /** Sends what the batch replied; ends the connection when it is to close. */
   private flush(): void {
     const { reply } = this.engine;
+    if (reply.at > 0 && this.isTooMuch(reply.at)) {
+      reply.at = 0;
+      return this.lost(Lost.Output);
+    }
+    this.repliedBytes = 0;
     if (reply.at > 0) {
       if (this.output.length > 0 || this.closing || !this.host.sendAtEnd(this, reply.bytes, reply.at)) {
         this.send(reply.bytes, reply.at);
@@ -477,11 +568,31 @@ export class Client implements ReplyTarget {
     this.blocked = true;
     this.output.push(Buffer.from(bytes.subarray(offset + sent, offset + length)));
     this.outputBytes += length - sent;
+    this.count();
+  }
+
+  /**
+   * True when `bytes` more of the reply at hand reach the hard limit. What was sent of it counts too: a client gets a
+   * reply within the limit or none of it, however fast it reads.
+   */
+  private isTooMuch(bytes: number): boolean {
+    const { hardBytes } = this.outputLimit;
+    return hardBytes > 0 && Math.max(this.outputBytes, this.repliedBytes) + bytes >= hardBytes;
+  }
+
+  /** The limits of this client's class. One that monitors is an ordinary client, yet never without a limit. */
+  private get outputLimit(): OutputBufferLimit {
+    const { engine } = this;
+    const { normal } = engine.outputLimits;
+    if (!this.session.monitors || normal.hardBytes > 0) return normal;
+    return engine.outputLimits.replica.hardBytes > 0 ? engine.outputLimits.replica : MONITOR_LIMIT;
   }
 
   private send(bytes: Buffer, length: number): void {
     if (this.closed) return;
     if (this.hasReplyTaken) this.host.sendTaken();
+    if (this.isTooMuch(length)) return this.lost(Lost.Output);
+    this.repliedBytes += length;
     this.engine.outputBytes += length;
     this.totalOutput += length;
     let sent = 0;
@@ -493,8 +604,7 @@ export class Client implements ReplyTarget {
     }
     this.output.push(Buffer.from(bytes.subarray(sent, length)));
     this.outputBytes += length - sent;
-    const { hardBytes } = this.engine.outputLimit;
-    if (hardBytes > 0 && this.outputBytes > hardBytes) this.lost();
+    this.count();
     // Nobody makes us keep replies before saying who they are.
     if (!this.session.authenticated && this.outputBytes > UNAUTHENTICATED_OUTPUT) this.lost();
   }
@@ -527,6 +637,7 @@ export class Client implements ReplyTarget {
       this.output.shift();
       this.outputAt = 0;
     }
+    this.count();
     if (this.closing) this.transport.end();
     else if (this.query !== null && !this.suspended && !this.waiting) this.later();
   }
@@ -553,13 +664,27 @@ export class Client implements ReplyTarget {
 
   /** Closes the connection when its output has been above the soft limit for too long. */
   checkSoftLimit(nowMs: number): void {
-    const { softBytes: soft, softSeconds } = this.engine.outputLimit;
-    if (soft === 0 || this.outputBytes <= soft) this.overSoftSince = 0;
+    const { softBytes: soft, softSeconds } = this.outputLimit;
+    if (soft === 0 || this.outputBytes < soft) this.overSoftSince = 0;
     else if (this.overSoftSince === 0) this.overSoftSince = nowMs;
-    else if (nowMs - this.overSoftSince > softSeconds * 1000) this.lost();
+    else if (nowMs - this.overSoftSince > softSeconds * 1000) this.lost(Lost.Output);
   }
 
-  private lost(): void {
+  /** Sends bytes that no command asked for, behind the replies so far. */
+  push(bytes: Buffer): void {
+    if (this.closing) return;
+    this.repliedBytes = 0;
+    this.send(bytes, bytes.length);
+  }
+
+  /** Closes a connection that cannot be kept up to date with what it monitors. */
+  overrun(): void {
+    this.lost(Lost.Output);
+  }
+
+  private lost(why: Lost = Lost.Peer): void {
+    if (why === Lost.Output && !this.closing) this.engine.outputLimitClosed++;
+    if (why === Lost.Query && !this.closing) this.engine.queryLimitClosed++;
     this.closing = true;
     this.transport.terminate();
   }
@@ -577,6 +702,7 @@ export class Client implements ReplyTarget {
     if (this.closed) return;
     this.closed = true;
     this.closing = true;
+    this.count();
     for (const item of this.output) if (isRange(item)) this.engine.unpin(item);
     this.output.length = 0;
     this.outputBytes = 0;
@@ -590,6 +716,13 @@ export class Client implements ReplyTarget {
     this.host.closed(this);
   }
 }
+
+/** Why the server drops a connection: the peer is gone, or it is above a limit. */
+const Lost = { Peer: 0, Output: 1, Query: 2 } as const;
+type Lost = (typeof Lost)[keyof typeof Lost];
+
+/** For who monitors, where neither its class nor that of replicas has a limit. */
+const MONITOR_LIMIT: OutputBufferLimit = { hardBytes: 256 << 20, softBytes: 0, softSeconds: 0 };
 
 /** Late replies are short enough not to be streamed. */
 const NOWHERE: ReplyTarget = { handOn: () => {}, stream: () => {} };

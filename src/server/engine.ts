@@ -4,13 +4,14 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
-import type { OutputBufferLimit } from "../base/config/syntax.ts";
+import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Call } from "../commands/call.ts";
 import { Dispatcher } from "../commands/dispatch.ts";
 import type { ServerServices } from "../commands/services.ts";
-import { commandTable } from "../commands/table.ts";
+import { clientTable } from "../commands/table.ts";
 import { keyspacesOf } from "../memory/control.ts";
 import { type Arena, FRAME_BYTES } from "../memory/arena.ts";
+import { SharedClock } from "../memory/shared-clock.ts";
 import { Parser } from "../protocol/parser.ts";
 import { type PinnedRange, Reply } from "../protocol/reply.ts";
 import { Eviction, Evictor, Rank } from "../store/eviction.ts";
@@ -47,6 +48,8 @@ function evictionMs(tenacity: number): number {
 }
 
 export class Engine {
+  /** The given clock, as DEBUG CLOCK moves it. */
+  readonly clock: SharedClock;
   readonly store: Store;
   readonly keyspaces: Keyspaces;
   readonly maintenance: Maintenance;
@@ -61,10 +64,18 @@ export class Engine {
   turnCommands: number;
   /** Time of one connection in one turn, ms. */
   turnMs: number;
+  /** Time after which a command that waits for a lock answers BUSY, ms. */
+  busyMs: number;
   /** Most bytes of input a connection may have waiting. */
   queryBytesMax: number;
-  /** Output limits of ordinary clients; 0 = none. */
-  outputLimit: OutputBufferLimit;
+  /** Output limits by class of client; 0 = none. */
+  outputLimits: OutputBufferLimits;
+  /** Memory of the clients of this engine, bytes, and the most all clients may have; 0 = no limit. */
+  clientBytes = 0;
+  clientBytesMax: number;
+  /** Clients dropped for the size of their output, and of their input. */
+  outputLimitClosed = 0;
+  queryLimitClosed = 0;
   /** Clients whose command CLIENT PAUSE holds back, in the order they came. */
   readonly paused = new Set<{ endPause(): void }>();
   /** Pins whose shard lock was not to be had when their reader was done. */
@@ -76,11 +87,12 @@ export class Engine {
   constructor(
     readonly arena: Arena,
     readonly worker: number,
-    readonly clock: Clock,
+    clock: Clock,
     readonly config: Config,
     services: ServerServices,
   ) {
     const { control } = arena;
+    this.clock = new SharedClock(clock, control);
     this.store = new Store(arena, worker);
     this.keyspaces = new Keyspaces(control, keyspacesOf(control.geometry.databases));
     this.maintenance = new Maintenance(this.store, this.keyspaces, {
@@ -94,8 +106,8 @@ export class Engine {
       unauthenticatedArguments: config.number("server.preauth_max_arguments"),
       unauthenticatedBulk: config.number("server.preauth_max_bulk_len"),
     });
-    const call = new Call(this.store, this.keyspaces, clock, config, services);
-    this.dispatcher = new Dispatcher(commandTable(), call, this.reply);
+    const call = new Call(this.store, this.keyspaces, this.clock, config, services);
+    this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.cells = new Cells(control, worker);
     this.evictor = new Evictor(this.store);
     this.dispatcher.relieve = (shard, bytes) => this.relieveFor(shard, bytes);
@@ -103,16 +115,20 @@ export class Engine {
     this.setEviction();
     this.turnCommands = config.number("server.turn_max_commands");
     this.turnMs = config.number("server.turn_max_microseconds") / 1000;
+    this.busyMs = busyThreshold(config);
     this.queryBytesMax = config.number("server.query_buffer_limit");
-    this.outputLimit = config.outputBufferLimits.normal;
+    this.outputLimits = config.outputBufferLimits;
+    this.clientBytesMax = config.clientBytesMax;
     call.stringMax = config.number("server.proto_max_bulk_len");
     config.onChange("*", () => {
       this.maxMemory = config.maxMemoryBytes;
       this.setEviction();
       this.turnCommands = config.number("server.turn_max_commands");
       this.turnMs = config.number("server.turn_max_microseconds") / 1000;
+      this.busyMs = busyThreshold(config);
       this.queryBytesMax = config.number("server.query_buffer_limit");
-      this.outputLimit = config.outputBufferLimits.normal;
+      this.outputLimits = config.outputBufferLimits;
+      this.clientBytesMax = config.clientBytesMax;
       this.parser.limits.bulkMax = config.number("server.proto_max_bulk_len");
       call.stringMax = this.parser.limits.bulkMax;
       this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
@@ -288,10 +304,21 @@ export class Engine {
     if (!this.turnOpen) this.publish();
   }
 
-  /** Publishes this worker's counters. */
+  /** The clients of this engine hold `change` more; known to the other workers at once, or they would close too many. */
+  addClientBytes(change: number): void {
+    this.clientBytes += change;
+    this.cells.set(Cell.clientBytes, this.clientBytes);
+  }
+
+  /** Publishes this worker's counters at the end of a turn. */
   publish(): void {
+    this.dispatcher.letGo();
+    this.publishCounters();
+  }
+
+  /** As publish, while a command runs. */
+  publishCounters(): void {
     const { cells, store, dispatcher } = this;
-    dispatcher.letGo();
     cells.set(Cell.usedBytes, store.usedBytes);
     cells.set(Cell.commands, dispatcher.commandsRun);
     cells.set(Cell.inputBytes, this.inputBytes);
@@ -304,6 +331,9 @@ export class Engine {
     cells.set(Cell.hits, store.counters.hits);
     cells.set(Cell.misses, store.counters.misses);
     cells.set(Cell.errors, this.reply.errors);
+    cells.set(Cell.clientBytes, this.clientBytes);
+    cells.set(Cell.outputLimitClosed, this.outputLimitClosed);
+    cells.set(Cell.queryLimitClosed, this.queryLimitClosed);
   }
 
   /**
@@ -334,4 +364,9 @@ export class Engine {
   }
   /** Where the next round of maintenance begins, so that a short budget reaches all shards in turn. */
   private nextShard: number;
+}
+
+/** server.busy_reply_threshold; 0 = commands wait for ever. */
+function busyThreshold(config: Config): number {
+  return config.number("server.busy_reply_threshold") || Number.POSITIVE_INFINITY;
 }

@@ -1,6 +1,7 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
-import type { ClientLine, KillFilter, Pause } from "../commands/services.ts";
+import type { HotKeysAnswer, HotKeysAsk } from "../commands/hotkeys.ts";
+import type { ClientFilter, ClientLine, Pause } from "../commands/services.ts";
 
 /** Facts about the process that every worker tells in INFO. */
 export interface ProcessFacts {
@@ -13,22 +14,40 @@ export interface ProcessFacts {
   clientsPossible: number;
 }
 
+/** Lines of MONITOR, one behind the other: where each ends, and when it was made. */
+export interface MonitorBatch {
+  bytes: Uint8Array;
+  ends: number[];
+  wallMicros: number[];
+  /** More was made than could be sent: who monitors is not up to date any more. */
+  isOverrun: boolean;
+}
+
 /** What one worker asks of all. */
 export type Ask =
-  | { kind: "clients" }
+  | { kind: "clients"; filter: ClientFilter }
   /** `asker`: the session that asks; it is counted, and told of, but not closed. */
-  | { kind: "kill"; filter: KillFilter; asker: number }
+  | { kind: "kill"; filter: ClientFilter; asker: number }
   | { kind: "config"; changes: readonly ConfigChange[] }
   | { kind: "activeExpire"; on: boolean }
   | { kind: "pause"; mode: Pause; untilMs: number }
   | { kind: "unpause" }
   | { kind: "unblock"; client: number; withError: boolean }
+  /** The main thread alone does it, and answers. */
+  | { kind: "rewriteConfig" }
+  | { kind: "evict" }
+  /** The worker `receiver` has connections that monitor, or none any more. */
+  | { kind: "monitor"; receiver: number; receives: boolean }
+  | { kind: "hotKeys"; of: HotKeysAsk }
   | { kind: "reset" };
 
 export type Answer =
   | { kind: "clients"; lines: ClientLine[] }
   | { kind: "killed"; count: number; askerMatched: boolean }
   | { kind: "unblocked"; found: boolean }
+  | { kind: "rewritten"; failure: string }
+  | { kind: "evicted"; isMore: boolean }
+  | { kind: "hotKeys"; answer: HotKeysAnswer }
   | { kind: "done" };
 
 export type ToWorker =
@@ -44,6 +63,8 @@ export type ToWorker =
   | { kind: "listen" }
   | { kind: "ask"; id: number; from: number; ask: Ask }
   | { kind: "answers"; id: number; answers: Answer[] }
+  | { kind: "monitored"; from: number; batch: MonitorBatch }
+  | { kind: "monitorTaken"; bytes: number }
   | { kind: "stop" };
 
 export type ToMain =
@@ -56,6 +77,8 @@ export type ToMain =
   | { kind: "shutdown" }
   | { kind: "fatal"; worker: number; text: string }
   | { kind: "ask"; worker: number; id: number; ask: Ask }
+  | { kind: "monitored"; worker: number; to: number[]; batch: MonitorBatch }
+  | { kind: "monitorTaken"; to: number; bytes: number }
   | { kind: "answer"; worker: number; to: number; id: number; answer: Answer };
 
 /** A region announced to a worker, through a port of its own so that it can be taken in the middle of a command. */

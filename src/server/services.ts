@@ -1,17 +1,20 @@
 /** What a worker's handlers may ask of the server: sums of the cells at once, everything else over the main thread. */
 import { heapSize } from "bun:jsc";
 import { realFiles, readText } from "../base/files.ts";
+import type { Logger } from "../base/log.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import {
   type ClientLine,
-  type KillFilter,
+  type ClientFilter,
   Pause,
   type ProcessUse,
   type ServerServices,
   type ServerTotals,
 } from "../commands/services.ts";
+import { HotKeys, type HotKeysAnswer, type HotKeysAsk } from "../commands/hotkeys.ts";
+import { Observer } from "../commands/observer.ts";
 import type { Session } from "../commands/session.ts";
 import type { CommandTable } from "../commands/table.ts";
 import type { Control } from "../memory/control.ts";
@@ -21,7 +24,9 @@ import type { Reply } from "../protocol/reply.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
 import { clientLine, isBlocked, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
+import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Engine } from "./engine.ts";
+import { Monitors } from "./monitors.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 
@@ -37,6 +42,10 @@ const PEAK_KEPT = 0.998;
 /** Longest wait that a timer can be given. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
+/** Settings by which clients may have to go at once, and how often every worker is asked to close some of its own. */
+const LIMITS_CLIENTS = new Set(["server.maxmemory_clients", "storage.max_memory"]);
+const EVICTION_ROUNDS = 64;
+
 /** Counters that CONFIG RESETSTAT sets to 0. */
 const RESETTABLE = [
   "totalConnections",
@@ -50,6 +59,9 @@ const RESETTABLE = [
   "keyspaceHits",
   "keyspaceMisses",
   "errorReplies",
+  "evictedClients",
+  "outputLimitClosed",
+  "queryLimitClosed",
 ] as const satisfies readonly (keyof ServerTotals)[];
 
 /** A client that waits in a blocking command. */
@@ -69,6 +81,7 @@ interface Sample {
 
 export class Services implements ServerServices {
   engine!: Engine;
+  log!: Logger;
   rejected = 0;
   private readonly cells: Cells;
   private readonly pending = new Map<number, (answers: Answer[]) => void>();
@@ -88,7 +101,14 @@ export class Services implements ServerServices {
     keyspaceHits: 0,
     keyspaceMisses: 0,
     errorReplies: 0,
+    evictedClients: 0,
+    outputLimitClosed: 0,
+    queryLimitClosed: 0,
   };
+  readonly monitors: Monitors;
+  private readonly observer: Observer;
+  private eviction!: ClientEviction;
+  private isEvictionAsked = false;
   /** By session. */
   private readonly blocked = new Map<number, Blocked>();
   /** End of CLIENT PAUSE, wall ms. Every worker ends it by itself. */
@@ -117,12 +137,25 @@ export class Services implements ServerServices {
     private readonly tell: (message: ToMain) => void,
   ) {
     this.cells = new Cells(control, worker);
+    this.monitors = new Monitors(worker, systemClock, tell);
+    this.observer = new Observer(systemClock, (session) => monitorAddress(clients.get(session.id)));
     this.maxClientsPossible = facts.clientsPossible;
+    config.addCheck("server.maxclients", (value) =>
+      Number(value) <= facts.clientsPossible
+        ? null
+        : `The operating system is not able to handle the specified number of clients, try with ${facts.clientsPossible}`,
+    );
     this.startedMs = facts.startedMs;
     this.workers = facts.workers;
     this.runId = facts.runId;
     this.configFile = facts.configFile;
     this.executable = facts.executable;
+  }
+
+  /** Completes the two halves that know each other. */
+  attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
+    this.engine = engine;
+    this.eviction = new ClientEviction(this.worker, this.control, this.clients, engine, tellOfEviction);
   }
 
   get table(): CommandTable {
@@ -157,6 +190,8 @@ export class Services implements ServerServices {
       maxOutput = Math.max(maxOutput, client.outputBytes);
     }
     this.cells.set(Cell.bufferBytes, buffers);
+    this.evictClients();
+    if (this.observer.hotKeys?.isActive === false) this.setObserver();
     this.cells.set(Cell.blocked, blocked);
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
@@ -214,7 +249,7 @@ export class Services implements ServerServices {
   }
 
   totals(): ServerTotals {
-    this.engine.publish();
+    this.engine.publishCounters();
     const { cells, base } = this;
     const usedMemory = this.engine.usedMemory();
     this.peak = Math.max(this.peak, usedMemory);
@@ -232,6 +267,10 @@ export class Services implements ServerServices {
       keyspaceHits: cells.sum(Cell.hits) - base.keyspaceHits,
       keyspaceMisses: cells.sum(Cell.misses) - base.keyspaceMisses,
       errorReplies: cells.sum(Cell.errors) - base.errorReplies,
+      evictedClients: cells.sum(Cell.evictedClients) - base.evictedClients,
+      outputLimitClosed: cells.sum(Cell.outputLimitClosed) - base.outputLimitClosed,
+      queryLimitClosed: cells.sum(Cell.queryLimitClosed) - base.queryLimitClosed,
+      clientBytes: cells.sum(Cell.clientBytes),
       opsPerSecond: Math.round(cells.sum(Cell.opsPerSecond)),
       inputKbps: cells.sum(Cell.inputPerSecond) / 1024,
       outputKbps: cells.sum(Cell.outputPerSecond) / 1024,
@@ -289,18 +328,18 @@ export class Services implements ServerServices {
     return client === undefined ? "" : this.lineOf(client);
   }
 
-  private lineOf(client: Client): string {
+  lineOf(client: Client): string {
     return clientLine(client, this.table, systemClock);
   }
 
-  listClients(done: (lines: ClientLine[]) => void): void {
-    this.ask({ kind: "clients" }, (answers) => {
+  listClients(filter: ClientFilter, done: (lines: ClientLine[]) => void): void {
+    this.ask({ kind: "clients", filter }, (answers) => {
       const lines = answers.flatMap((answer) => (answer.kind === "clients" ? answer.lines : []));
       done(lines.sort((a, b) => a.id - b.id));
     });
   }
 
-  killClients(filter: KillFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
+  killClients(filter: ClientFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
     this.ask({ kind: "kill", filter, asker: asker.id }, (answers) => {
       let killed = 0;
       let askerMatched = false;
@@ -314,7 +353,100 @@ export class Services implements ServerServices {
   }
 
   publishConfig(changes: readonly ConfigChange[], done: () => void): void {
-    this.ask({ kind: "config", changes }, done);
+    this.ask({ kind: "config", changes }, () => {
+      if (changes.some(({ name }) => LIMITS_CLIENTS.has(name))) this.evictEverywhere(done, EVICTION_ROUNDS);
+      else done();
+    });
+  }
+
+  /** Closes a client that grew if it must go. Returns true when others must. */
+  mustEvict(client: Client): boolean {
+    return this.eviction.mustEvict(client);
+  }
+
+  /** Closes clients of this worker, or has the others close theirs, while they all take more memory than they may. */
+  evictClients(): void {
+    if (this.engine.clientBytesMax === 0) this.eviction.measure();
+    else if (this.eviction.evict() === Eviction.Elsewhere && !this.isEvictionAsked) {
+      this.isEvictionAsked = true;
+      this.evictEverywhere(() => {
+        this.isEvictionAsked = false;
+      }, 1);
+    }
+  }
+
+  /** Asks every worker to evict, again while one of them says that the largest client is elsewhere. */
+  private evictEverywhere(done: () => void, rounds: number): void {
+    this.ask({ kind: "evict" }, (answers) => {
+      const isMore = answers.some((answer) => answer.kind === "evicted" && answer.isMore);
+      if (isMore && rounds > 1) this.evictEverywhere(done, rounds - 1);
+      else done();
+    });
+  }
+
+  // ---- who looks on ----
+
+  monitor(session: Session, done: () => void): void {
+    this.ask({ kind: "monitor", receiver: this.worker, receives: true }, () => {
+      const client = this.clients.get(session.id);
+      if (client !== undefined && !client.closing) {
+        session.monitors = true;
+        this.monitors.add(client);
+        done();
+      }
+      this.tellIfNobodyMonitors();
+    });
+  }
+
+  stopMonitoring(session: Session, client = this.clients.get(session.id)): void {
+    session.monitors = false;
+    if (client !== undefined && this.monitors.remove(client)) this.tellIfNobodyMonitors();
+  }
+
+  private tellIfNobodyMonitors(): void {
+    if (this.monitors.isEmpty) this.ask({ kind: "monitor", receiver: this.worker, receives: false }, () => {});
+  }
+
+  hotKeys(of: HotKeysAsk, done: (answers: HotKeysAnswer[]) => void): void {
+    this.ask({ kind: "hotKeys", of }, (answers) => {
+      done(answers.flatMap((answer) => (answer.kind === "hotKeys" ? [answer.answer] : [])));
+    });
+  }
+
+  /** Answers for this worker's part of HOTKEYS. */
+  private answerHotKeys(of: HotKeysAsk): HotKeysAnswer {
+    const session = this.hotKeysSession;
+    let answer: HotKeysAnswer = false;
+    if (of.action === "start") {
+      answer = session?.isActive !== true;
+      if (answer) this.hotKeysSession = new HotKeys(systemClock, of.options);
+    } else if (of.action === "stop") {
+      answer = session?.stop(of.nowMs) ?? false;
+    } else if (of.action === "get") {
+      answer = session?.report() ?? null;
+    } else {
+      answer = session?.isActive !== true;
+      if (answer) this.hotKeysSession = null;
+    }
+    this.setObserver();
+    return answer;
+  }
+  private hotKeysSession: HotKeys | null = null;
+
+  /** The dispatcher has an observer exactly while somebody looks on. */
+  private setObserver(): void {
+    const { observer, monitors } = this;
+    observer.feed = monitors.feed;
+    observer.hotKeys = this.hotKeysSession?.isActive === true ? this.hotKeysSession : null;
+    this.engine.dispatcher.observer = observer.feed === null && observer.hotKeys === null ? null : observer;
+  }
+
+  rewriteConfig(done: (failure: string) => void): void {
+    this.ask({ kind: "rewriteConfig" }, ([answer]) => done(answer?.kind === "rewritten" ? answer.failure : ""));
+  }
+
+  writeLog(text: string): void {
+    this.log.warn(text);
   }
 
   shutdown(): void {
@@ -356,7 +488,7 @@ export class Services implements ServerServices {
 
   private awaitPauseEnd(): void {
     if (this.pauseTimer !== null) clearTimeout(this.pauseTimer);
-    const left = this.pausedUntilMs - systemClock.wallMs();
+    const left = this.pausedUntilMs - this.engine.clock.wallMs();
     if (left <= 0) return this.unpause();
     this.pauseTimer = setTimeout(() => this.awaitPauseEnd(), Math.min(left, TIMER_MS_MAX));
   }
@@ -436,13 +568,14 @@ export class Services implements ServerServices {
         return {
           kind: "clients",
           lines: [...this.clients.values()]
-            .filter((client) => !client.closing)
-            .map((client) => ({ id: client.session.id, type: "normal", line: this.lineOf(client) })),
+            .filter((client) => !client.closing && matchesFilter(client, ask.filter, this.table, systemClock))
+            .map((client) => ({ id: client.session.id, line: this.lineOf(client) })),
         };
       case "kill":
         return this.kill(ask.filter, ask.asker);
       case "config":
         this.config.apply(ask.changes);
+        this.eviction.measure();
         return { kind: "done" };
       case "activeExpire":
         this.activeExpire = ask.on;
@@ -456,17 +589,27 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "unblock":
         return { kind: "unblocked", found: this.endBlock(ask.client, ask.withError) };
+      case "monitor":
+        this.monitors.setReceiver(ask.receiver, ask.receives);
+        this.setObserver();
+        return { kind: "done" };
+      case "hotKeys":
+        return { kind: "hotKeys", answer: this.answerHotKeys(ask.of) };
+      case "evict":
+        return { kind: "evicted", isMore: this.eviction.evict() === Eviction.Elsewhere };
       case "reset":
         this.resetBase();
+        return { kind: "done" };
+      case "rewriteConfig": // the main thread's to answer
         return { kind: "done" };
     }
   }
 
-  private kill(filter: KillFilter, asker: number): Answer {
+  private kill(filter: ClientFilter, asker: number): Answer {
     let count = 0;
     let askerMatched = false;
     for (const client of [...this.clients.values()]) {
-      if (client.closing || !matchesFilter(client, filter, systemClock)) continue;
+      if (client.closing || !matchesFilter(client, filter, this.table, systemClock)) continue;
       count++;
       if (client.session.id === asker) {
         askerMatched = true;
@@ -494,6 +637,12 @@ function heldBytes(): number {
     // no /proc
   }
   return process.memoryUsage.rss();
+}
+
+/** A client's address as MONITOR shows it. */
+function monitorAddress(client: Client | undefined): string {
+  if (client === undefined) return "?";
+  return isUnixAddress(client.address) ? `unix:${client.address.slice(0, -2)}` : client.address;
 }
 
 /** Resident set of the process, bytes: field 2 of /proc/self/statm, in pages. */

@@ -17,7 +17,10 @@ import {
   outOfMemory,
   StartupError,
 } from "../base/errors.ts";
+import { tryRewriteConfig } from "../base/config/rewrite.ts";
+import { realFiles } from "../base/files.ts";
 import type { LogRoot } from "../base/log.ts";
+import { DANGEROUS } from "../commands/names.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
 import {
@@ -29,7 +32,7 @@ import {
   FRAME_WORDS,
   NO_PLACE,
 } from "../memory/arena.ts";
-import { CAN_RELEASE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
+import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { Cell, Cells } from "./cells.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
@@ -60,6 +63,7 @@ const STOP_MS = 5000;
 export async function startServer(config: Config, logs: LogRoot): Promise<number> {
   const log = logs.target("server");
   if (!MUTANTS.includes(MUTANT)) throw new StartupError(`no mutant is called ${MUTANT}`, [], 1);
+  if (config.flag("server.disable_dangerous_commands")) log.info(`disabled commands: ${DANGEROUS.join(", ")}`);
   const descriptors = raiseDescriptorLimit();
   const lock = takeDataDirectory(resolve(config.text("storage.data_dir")));
   await tryBind(config);
@@ -117,7 +121,7 @@ function regionsFor(maxMemory: number, regionBytes: number): number {
 /** Makes the data directory and takes its lock. Returns the descriptor that holds the lock. */
 function takeDataDirectory(path: string): number {
   let descriptor: number;
-  const lockPath = join(path, "ferrite.lock");
+  const lockPath = join(path, LOCK_FILE);
   try {
     mkdirSync(path, { recursive: true, mode: 0o750 });
     descriptor = openSync(lockPath, "a+");
@@ -250,7 +254,20 @@ class Supervisor {
       case "stopped":
         if (++this.stopped === this.facts.workers) this.exit(0);
         return;
+      case "monitored":
+        for (const worker of message.to) {
+          this.send(worker, { kind: "monitored", from: message.worker, batch: message.batch });
+        }
+        return;
+      case "monitorTaken":
+        this.send(message.to, { kind: "monitorTaken", bytes: message.bytes });
+        return;
       case "ask":
+        if (message.ask.kind === "rewriteConfig") {
+          const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig() }];
+          this.send(message.worker, { kind: "answers", id: message.id, answers });
+          return;
+        }
         if (message.ask.kind === "config") {
           this.config.apply(message.ask.changes);
           this.memory.allowRegions(regionsFor(this.config.maxMemoryBytes, this.config.number("storage.region_size")));
@@ -270,6 +287,15 @@ class Supervisor {
         this.send(message.to, { kind: "answers", id: message.id, answers: pending.answers });
       }
     }
+  }
+
+  /** CONFIG REWRITE. Returns why it failed, "" when it did not. */
+  private rewriteConfig(): string {
+    const log = this.logs.target("config");
+    const failure = tryRewriteConfig(realFiles, this.config);
+    if (failure === "") log.info(`${this.config.source}: rewritten by CONFIG REWRITE`);
+    else log.warn(`CONFIG REWRITE: ${this.config.source} is left as it was: ${failure}`);
+    return failure;
   }
 
   /** Makes another region and announces it: every worker holds it before any address in it can be met. */

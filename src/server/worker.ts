@@ -18,7 +18,7 @@ import { ErrorText } from "../protocol/errors.ts";
 import { Cell } from "./cells.ts";
 import { Client, type ClientHost, type Transport } from "./client.ts";
 import { Engine } from "./engine.ts";
-import type { Answer, Ask, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { Services } from "./services.ts";
 
 declare const self: Worker;
@@ -44,7 +44,7 @@ function tell(message: ToMain): void {
 
 class DataWorker implements ClientHost {
   private readonly engine: Engine;
-  private readonly services: Services;
+  readonly services: Services;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
   private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
@@ -71,7 +71,10 @@ class DataWorker implements ClientHost {
     this.log = logs.target("server");
     this.services = new Services(worker, control, facts, this.clients, config, tell);
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
-    this.services.engine = this.engine;
+    this.services.log = this.log;
+    this.services.attach(this.engine, (client) => {
+      this.log.info(`client evicted: ${this.services.lineOf(client)}`);
+    });
     this.heapAfterFull = heapSize();
   }
 
@@ -206,6 +209,7 @@ class DataWorker implements ClientHost {
 
   closed(client: Client): void {
     if (this.clients.delete(client.session.id)) this.services.countClients(-1);
+    if (client.session.monitors) this.services.stopMonitoring(client.session, client);
   }
 
   proceedLater(client: Client): void {
@@ -259,6 +263,16 @@ class DataWorker implements ClientHost {
   private readonly turnClients: Client[] = [];
   private turnAt = 0;
 
+  memoryGrew(client: Client): void {
+    if (!this.services.mustEvict(client) || this.evictionScheduled) return;
+    this.evictionScheduled = true;
+    setImmediate(() => {
+      this.evictionScheduled = false;
+      this.guard(() => this.services.evictClients());
+    });
+  }
+  private evictionScheduled = false;
+
   private proceedAll(): void {
     this.proceedScheduled = false;
     const clients = this.proceeding;
@@ -302,7 +316,9 @@ class DataWorker implements ClientHost {
     if (seconds === 0) return;
     const before = systemClock.monotonicMs() - seconds * 1000;
     for (const client of this.clients.values()) {
-      if (client.session.activeMs < before && !client.waiting && !client.paused) client.transport.terminate();
+      const { session } = client;
+      if (session.activeMs < before && !client.waiting && !client.paused && !session.monitors)
+        client.transport.terminate();
     }
   }
 
@@ -338,6 +354,10 @@ class DataWorker implements ClientHost {
   private collectFull(): void {
     fullGC();
     this.heapAfterFull = heapSize();
+  }
+
+  monitored(from: number, batch: MonitorBatch): void {
+    this.guard(() => this.services.monitors.receive(from, batch));
   }
 
   answer(ask: Ask): Answer {
@@ -412,6 +432,12 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       return;
     case "answers":
       worker!.settled(message.id, message.answers);
+      return;
+    case "monitored":
+      worker!.monitored(message.from, message.batch);
+      return;
+    case "monitorTaken":
+      worker!.services.monitors.taken(message.bytes);
       return;
     case "stop":
       worker!.stop();

@@ -113,6 +113,18 @@ export class StagedValue {
     return true;
   }
 
+  /** The bytes so far. */
+  copy(): Buffer {
+    const bytes = Buffer.allocUnsafeSlow(this.refused ? 0 : this.bytes);
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      const place = this.places[at / CHUNK_BYTES]!;
+      const start = (place & FRAME_MASK) * FRAME_BYTES;
+      const chunk = this.arena.bytesOf(place >>> FRAME_BITS);
+      bytes.set(chunk.subarray(start, start + Math.min(CHUNK_BYTES, bytes.length - at)), at);
+    }
+    return bytes;
+  }
+
   /** There is no memory for the value: gives back what there is and takes the rest without keeping it. */
   refuse(nowSeconds: number): void {
     this.discard(nowSeconds);
@@ -140,6 +152,8 @@ export class StagedValue {
 export class LargeValues {
   /** Bytes in chunks linked minus freed through this object: this worker's part of used memory. */
   usedBytes = 0;
+  /** Called when a pin is gone; the oldest epoch that is still pinned is `oldest`. For other users of the pins. */
+  onUnpinned: (shard: number, header: number, oldest: number) => void = () => {};
 
   constructor(
     private readonly arena: Arena,
@@ -346,6 +360,7 @@ export class LargeValues {
       const epoch = c[header + PIN_AT + i]!;
       if (epoch !== 0 && epoch < oldest) oldest = epoch;
     }
+    this.onUnpinned(shard, header, oldest);
     this.freeRetiredTrees(shard, header, oldest, nowSeconds);
     while (c[header + RETIRED_HEAD_AT] !== NO_ADDRESS) {
       const block = c[header + RETIRED_HEAD_AT]!;

@@ -13,8 +13,6 @@ import type { Key } from "./key.ts";
 import {
   capacityUnits,
   deadline,
-  Encoding,
-  fixedAt,
   isDead,
   keyAt,
   keyBytes,
@@ -33,6 +31,7 @@ import {
   DEAD_UNITS_AT,
   DEADLINE_SUM,
   EXPIRES_COUNT,
+  GARBAGE_AT,
   KEY_COUNT,
   KeyspaceState,
   LIVE_UNITS_AT,
@@ -156,6 +155,7 @@ export class Maintenance {
       // Hints of flushed keys would hold their blocks until their time comes.
       if (!store.wheel.clear(shard, header, STEP, store.nowSeconds)) more = true;
     }
+    if (store.emptyGarbage(shard, header, STEP)) more = true;
     if (this.cleanStep(shard, header)) more = true;
     this.sealOne(shard, header);
     return more;
@@ -168,6 +168,7 @@ export class Maintenance {
     return (
       (this.expires && store.wheel.isDue(header, store.nowMs)) ||
       store.c[header + CLEAN_SEGMENT_AT] !== 0 ||
+      store.c[header + GARBAGE_AT] !== 0 ||
       this.wantsCleaning(header)
     );
   }
@@ -209,9 +210,7 @@ export class Maintenance {
           c[ks + EXPIRES_COUNT] = c[ks + EXPIRES_COUNT]! - 1;
           store.f64[(ks + DEADLINE_SUM) >>> 1]! -= due;
         }
-        if (recordEncoding(m, w) === Encoding.Paged) {
-          store.large.free(shard, header, m[fixedAt(m, w)]!, store.nowSeconds);
-        }
+        store.freeValue(shard, header, m, w);
         store.log.free(shard, header, address);
       }
       c[ks + KEY_COUNT] = c[ks + KEY_COUNT]! - count;

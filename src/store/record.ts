@@ -4,10 +4,10 @@
  *   word 0 │ capacity in 8-byte units (16) │ type (4) │ encoding (4) │ flags (8) │
  *        1 │ key bytes (18) │ keyspace (14) │
  *        2 │ value bytes (Raw), or total bytes (Paged), or 8 (Int) │
- *        3 │ access clock (24) │ spare (8) │
+ *        3 │ access clock (24) │ what Redis calls a collection's encoding (8) │
  *      [ 4 │ deadline: low 32 bits of ms since the epoch │            with HAS_DEADLINE
  *        5 │ deadline: high 22 bits │ wheel bucket it is filed in (10) │ ]
- *      [ . │ Int: low word     Paged: address of the node │          not with Raw
+ *      [ . │ Int: low word     Paged, Tree: address of node or root │ not with Raw
  *        . │ Int: high word    Paged: epoch of the node   │ ]
  *          │ key, zero-padded to a word │
  *          │ value bytes (Raw) │ slack up to the capacity │
@@ -25,7 +25,8 @@ import { WHEEL_BUCKETS, WHEEL_LEVELS } from "./shard.ts";
 export const RecordType = { String: 0, List: 1, Set: 2, SortedSet: 3, Hash: 4, Stream: 5 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
-export const Encoding = { Raw: 0, Int: 1, Paged: 2 } as const;
+/** Raw: the value stands in the record. The others keep two words: an integer, a large value's node, a collection's root. */
+export const Encoding = { Raw: 0, Int: 1, Paged: 2, Tree: 3 } as const;
 export type Encoding = (typeof Encoding)[keyof typeof Encoding];
 
 export const HAS_DEADLINE = 1;
@@ -90,6 +91,12 @@ export const ACCESS_WORD = 3;
 
 export function accessClock(m: Int32Array, w: number): number {
   return m[w + 3]! & CLOCK_MASK;
+}
+export function spareBits(m: Int32Array, w: number): number {
+  return m[w + 3]! >>> 24;
+}
+export function setSpareBits(m: Int32Array, w: number, bits: number): void {
+  m[w + 3] = (m[w + 3]! & CLOCK_MASK) | (bits << 24);
 }
 export function setAccessClock(m: Int32Array, w: number, clock: number): void {
   m[w + 3] = (m[w + 3]! & ~CLOCK_MASK) | clock;

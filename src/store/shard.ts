@@ -36,6 +36,10 @@ export const RETIRED_HEAD_AT = 44;
 export const RETIRED_TAIL_AT = 45;
 /** Values freed as a whole while pinned, linked through their nodes. */
 export const RETIRED_TREES_AT = 46;
+/** Blocks of collections given back while pinned, oldest first; and what is to be emptied in steps. See shard-pages.ts. */
+export const BLOCKS_HEAD_AT = 47;
+export const BLOCKS_TAIL_AT = 48;
+export const GARBAGE_AT = 49;
 
 // Line 2: the log allocator.
 export const LOG_SEGMENT_AT = 64;

@@ -48,6 +48,8 @@ import {
   recordType,
   setAccessClock,
   setDeadline,
+  setSpareBits,
+  spareBits,
   unitsFor,
   valueBytes,
 } from "./record.ts";
@@ -55,6 +57,7 @@ import { type Address, NO_ADDRESS, Segments } from "./segments.ts";
 import {
   DEADLINE_SUM,
   EXPIRES_COUNT,
+  GARBAGE_AT,
   INTEREST_AT,
   KEY_COUNT,
   KEYSPACE_WORDS,
@@ -64,6 +67,7 @@ import {
   MUTATING_AT,
   OWNER_AT,
 } from "./shard.ts";
+import { ShardPages } from "./shard-pages.ts";
 import { type HintVisitor, Wheel } from "./wheel.ts";
 
 /** No worker waits longer for a shard lock than this; then the command is suspended and tried again next turn. */
@@ -173,9 +177,25 @@ export class Store implements HintVisitor {
     this.index = new Index(this.segments, this.heap);
     this.large = new LargeValues(arena, this.pool, this.segments, this.heap, this.c);
     this.wheel = new Wheel(this.segments, this.heap, this.c);
+    this.ownPages = this.newPages();
+    this.large.onUnpinned = (shard, header, oldest) => {
+      this.ownPages.select(shard, header);
+      this.ownPages.release(oldest);
+    };
     this.key = this.newKey();
     this.ownKey = this.newKey();
     this.random = new Random((geometry.seedA ^ Math.imul(worker + 1, 0x9e3779b9)) >>> 0);
+  }
+
+  /** What a collection sees its shard's memory through. */
+  newPages(): ShardPages {
+    return new ShardPages(this.arena, this.pool, this.heap, this.large, this);
+  }
+  private readonly ownPages: ShardPages;
+
+  /** Seed of the hashes of members. */
+  get memberSeed(): number {
+    return this.arena.control.geometry.seedB ^ 0x5bd1e995;
   }
 
   /** A key that hashes with this store's seeds. */
@@ -574,9 +594,7 @@ export class Store implements HintVisitor {
       if (units <= capacity && capacity <= units * ROOMY + ROOMY_UNITS && this.log.isMutable(shard, old)) {
         this.beginChange();
         const had = recordEncoding(m, w);
-        if (had === Encoding.Paged && this.replacesValue) {
-          this.large.free(shard, header, m[fixedAt(m, w)]!, this.nowSeconds);
-        }
+        if (this.replacesValue) this.freeValue(shard, header, m, w);
         this.countDeadline(deadline(m, w), -1);
         this.segments.locate(shard, old);
         m[w] = headerWord(capacity, type, encoding, flags | (oldFlags & PARITY));
@@ -606,9 +624,7 @@ export class Store implements HintVisitor {
       // Announced, so emitted: what takes its place is not announced again.
       flags |= recordFlags(m, was) & PARITY;
       this.countDeadline(deadline(m, was), -1);
-      if (recordEncoding(m, was) === Encoding.Paged && this.replacesValue) {
-        this.large.free(shard, header, m[fixedAt(m, was)]!, this.nowSeconds);
-      }
+      if (this.replacesValue) this.freeValue(shard, header, m, was);
       this.index.setAddress(shard, this.ks, key.hashB, old, address);
       this.log.free(shard, header, old);
     }
@@ -737,12 +753,74 @@ export class Store implements HintVisitor {
     const m = this.segments.m;
     const w = this.w;
     this.countDeadline(deadline(m, w), -1);
-    if (recordEncoding(m, w) === Encoding.Paged && this.replacesValue) {
-      this.large.free(shard, header, m[fixedAt(m, w)]!, this.nowSeconds);
-    }
+    if (this.replacesValue) this.freeValue(shard, header, m, w);
     this.index.remove(shard, header, ks, this.key.hashB, this.address, this.nowSeconds);
     this.log.free(shard, header, this.address);
     this.address = NO_ADDRESS;
+  }
+
+  /** Frees what the record at `w` keeps outside itself. */
+  freeValue(shard: number, header: number, m: Int32Array, w: number): void {
+    const encoding = recordEncoding(m, w);
+    if (encoding === Encoding.Paged) {
+      this.large.free(shard, header, m[fixedAt(m, w)]!, this.nowSeconds);
+    } else if (encoding === Encoding.Tree) {
+      this.ownPages.select(shard, header);
+      this.ownPages.free(m[fixedAt(m, w)]!);
+    }
+  }
+
+  // ---- collections: what collection.ts does to the record ----
+
+  /**
+   * Gives the selected key, just looked up, a record of this shape that keeps its deadline. `keeps`: what the old record
+   * held lives on, moved by the caller. Returns 0 or Status with nothing changed.
+   */
+  placeCollection(type: RecordType, encoding: Encoding, bytes: number, keeps: boolean): number {
+    this.replacesValue = !keeps;
+    this.pool.urgent = true;
+    const status = this.place(type, encoding, bytes, 0, this.address === NO_ADDRESS ? 0 : this.deadlineMs);
+    this.pool.urgent = false;
+    this.replacesValue = true;
+    if (status === 0) this.m[this.w + 2] = bytes;
+    return status;
+  }
+
+  /** Makes the collection found ready to be changed in place. Returns 0 or Status. */
+  beginCollection(): number {
+    if (!this.log.isMutable(this.shard, this.address)) {
+      const spare = spareBits(this.m, this.w);
+      const status = this.relay(this.deadlineMs, 0);
+      if (status < 0) return status;
+      setSpareBits(this.m, this.w, spare);
+    }
+    this.beginChange();
+    this.dateAccess(this.m, this.w);
+    return 0;
+  }
+
+  /** Ends a change of the collection stood on; an empty one is removed. */
+  endCollection(isEmpty: boolean): void {
+    if (isEmpty) this.remove(KeyEvent.Deleted);
+    else this.changed(KeyEvent.Set);
+  }
+
+  setValueBytes(bytes: number): void {
+    this.m[this.w + 2] = bytes;
+  }
+  setNode(node: Address): void {
+    this.m[fixedAt(this.m, this.w)] = node;
+  }
+  /** Region that the record found lies in. */
+  get region(): number {
+    return this.segments.regionOf(this.shard, this.address);
+  }
+
+  /** Frees up to `blocks` blocks of collections that are gone from a shard. Returns true when more is left. */
+  emptyGarbage(shard: number, header: number, blocks: number): boolean {
+    if (this.c[header + GARBAGE_AT] === NO_ADDRESS) return false;
+    this.ownPages.select(shard, header);
+    return this.ownPages.empty(blocks);
   }
 
   // ---- strings that grow ----

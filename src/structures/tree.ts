@@ -19,6 +19,7 @@
  * Locking: the holder of the shard lock; a pinned reader reads, through a Tree of its own.
  */
 import { assert } from "../base/assert.ts";
+import type { Entries } from "./entries.ts";
 import { KEY_OUT, KeyForm, OUT_BYTES, PAGE_BYTES_MAX, Page, PAGE_HEAD } from "./page.ts";
 import {
   BLOCK_BYTES_MASK,
@@ -39,7 +40,7 @@ const HEAD_WORDS = HEAD_BYTES / 4;
 const LEVELS = 15;
 const SMALLEST = 64;
 
-export class Tree {
+export class Tree implements Entries {
   /** Top page, NO_REF = the tree is empty; and the number of levels. */
   top: Ref = NO_REF;
   height = 0;

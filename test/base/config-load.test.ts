@@ -62,6 +62,12 @@ describe("values of a file", () => {
     expect(errorOf("[storage]\nmax_memory = 99999999999999999999")).toContain("too large to be exact");
   });
 
+  test("line ends may be those of Windows, behind comments too", () => {
+    const config = fromText("# a\r\n[server] # b\r\nclient_timeout = 7 # c\r\n");
+    expect(config.number("server.client_timeout")).toBe(7);
+    expect(config.provenance("server.client_timeout").text).toBe("ferrite.toml:3");
+  });
+
   test("times take units", () => {
     const config = fromText(
       '[server]\nclient_timeout = "5m"\nbusy_reply_threshold = "2s"\n[storage]\nexpire_check_interval = 50',
@@ -186,7 +192,6 @@ describe("what this version does not have", () => {
     "[storage]\nactive_defrag = true",
     "[storage]\ntiering = true",
     "[server]\ntcp_fast_open = true",
-    '[server]\nrename_commands = { "FLUSHALL" = "" }',
     '[replication]\nprimary_host = "10.0.0.1"',
     '[replication]\nreplicaof = "10.0.0.1:6379"',
     "[redis]\ncluster_enabled = true",
@@ -234,6 +239,12 @@ describe("keys that must agree", () => {
     expect(fromText('[server]\npassword = "p"').requiredPassword).toBe("p");
     expect(fromText('[server]\nrequire_auth = "auto"\npassword = "p"').requiredPassword).toBe("p");
     expect(fromText('[server]\nrequire_auth = false\npassword = "p"').requiredPassword).toBe("");
+    for (const spelling of ['password = "p"', 'requirepass = "p"', '[security]\nrequirepass = "p"']) {
+      expect(fromText(`[server]\nrequire_auth = true\n${spelling}`).requiredPassword).toBe("p");
+    }
+    expect(errorOf('[server]\nrequire_auth = true\npassword = "p"\n[security]\nrequirepass = "q"')).toContain(
+      "set the same thing to different values",
+    );
   });
 
   test("something must be listened on", () => {
@@ -354,6 +365,14 @@ describe("where values come from", () => {
     expect(config.number("server.port")).toBe(6379);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain("Kubernetes");
+  });
+
+  test("a variable that is set to nothing counts as not set", () => {
+    const environment = { FERRITE_SERVER_PORT: "", FERRITE_PORT: "", FERRITE_PASSWORD: "", FERRITE_CONFIG: "" };
+    const { config, warnings } = load({ environment });
+    expect(config.provenance("server.port").kind).toBe("default");
+    expect(config.provenance("server.password").kind).toBe("default");
+    expect(warnings).toEqual([]);
   });
 
   test("flags take Redis's names and units", () => {

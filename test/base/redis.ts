@@ -27,7 +27,20 @@ export class Referee {
     }
     const folder = mkdtempSync(join(tmpdir(), "ferrite-referee-"));
     const path = join(folder, "redis.sock");
-    const options = ["--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--dir", folder];
+    const options = [
+      "--port",
+      "0",
+      "--unixsocket",
+      path,
+      "--save",
+      "",
+      "--appendonly",
+      "no",
+      "--dir",
+      folder,
+      "--enable-debug-command",
+      "yes",
+    ];
     const child = spawn("redis-server", options, { stdio: "ignore" });
     const referee = new Referee(child, folder, null);
     for (let tries = 0; !existsSync(path); tries++) {

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseServerArguments } from "../../src/cli/arguments.ts";
@@ -7,6 +7,7 @@ import { checkAof } from "../../src/cli/check-aof.ts";
 import { examine } from "../../src/cli/doctor.ts";
 import { loadConfigText } from "../../src/base/config/load.ts";
 import { realFiles } from "../../src/base/files.ts";
+import { LOCK_FILE, lockFile } from "../../src/memory/native.ts";
 
 const ENTRY = join(import.meta.dir, "../../src/cli/entry.ts");
 const root = mkdtempSync(join(tmpdir(), "ferrite-cli-"));
@@ -225,6 +226,36 @@ describe("init", () => {
 });
 
 describe("doctor", () => {
+  test("tells of a running server that holds the data directory", async () => {
+    const cwd = place();
+    const data = join(cwd, "data");
+    mkdirSync(data);
+    const lockOf = async (): Promise<{ level: string; text: string } | undefined> => {
+      const config = loadConfigText(
+        `[server]\nport = 0\nunix_socket = "s"\n[storage]\ndata_dir = "${data}"`,
+        "f",
+        machine,
+      ).config;
+      return (await examine(config, realFiles)).find(({ check }) => check === "data_lock");
+    };
+    expect(await lockOf()).toBeUndefined();
+    const path = join(data, LOCK_FILE);
+    writeFileSync(path, "4711\n");
+    const holder = openSync(path, "r");
+    try {
+      if (lockFile(holder) === "unknown") {
+        expect((await lockOf())?.level).toBe("info");
+        return;
+      }
+      const found = await lockOf();
+      expect(found?.level).toBe("warning");
+      expect(found?.text).toContain(`${data} is in use by a running Ferrite (process 4711)`);
+    } finally {
+      closeSync(holder);
+    }
+    expect((await lockOf())?.level).toBe("ok");
+  });
+
   const machine = { memoryBytes: 2 ** 33, cgroupMemoryBytes: 0, cpus: 2 };
 
   async function levels(text: string): Promise<Record<string, string>> {

@@ -41,7 +41,7 @@ async function connectMany(count: number): Promise<{ clients: RespClient[]; ids:
 }
 
 const FIELDS =
-  "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver";
+  "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver tot-net-in tot-net-out tot-cmds";
 
 describe("CLIENT", () => {
   test("names and attributes", async () => {
@@ -61,7 +61,9 @@ describe("CLIENT", () => {
       "-ERR lib-name cannot contain spaces, newlines or special characters.",
     );
     expect(await ask(client, "CLIENT", "SETINFO", "foo", "b")).toBe("-ERR Unrecognized option 'foo'");
-    expect(await ask(client, "CLIENT", "INFO")).toMatch(/ lib-name=ioredis lib-ver=5\.1\\n"$/);
+    expect(await ask(client, "CLIENT", "INFO")).toMatch(
+      / lib-name=ioredis lib-ver=5\.1 tot-net-in=\d+ tot-net-out=\d+ tot-cmds=\d+\\n"$/,
+    );
     client.close();
   });
 

@@ -48,6 +48,12 @@ function withoutNotes(row: string): string {
 const DIFFERENT = new Map([
   ["client|setinfo", "since 7.2"],
   ["client|no-touch", "since 7.2"],
+  ["hotkeys", "since 8.6"],
+  ["hotkeys|start", "since 8.6"],
+  ["hotkeys|stop", "since 8.6"],
+  ["hotkeys|get", "since 8.6"],
+  ["hotkeys|reset", "since 8.6"],
+  ["hotkeys|help", "since 8.6"],
   ["digest", "since 8.4"],
   ["delex", "since 8.4"],
   ["msetex", "since 8.4"],
@@ -105,7 +111,9 @@ describe("COMMAND", () => {
   });
 
   test("LIST FILTERBY", async () => {
-    expect(await ask("COMMAND", "LIST", "FILTERBY", "PATTERN", "CONFIG|re*")).toBe('*["config|resetstat"]');
+    expect(await ask("COMMAND", "LIST", "FILTERBY", "PATTERN", "CONFIG|re*")).toBe(
+      '*["config|resetstat", "config|rewrite"]',
+    );
     expect(await ask("COMMAND", "LIST", "FILTERBY", "ACLCAT", "nothing")).toBe("*[]");
     expect(await ask("COMMAND", "LIST", "FILTERBY", "MODULE", "nothing")).toBe("*[]");
     expect(items(await client.command("COMMAND", "LIST", "FILTERBY", "ACLCAT", "dangerous")).map(text)).toContain(

@@ -3,6 +3,9 @@
  * Method: a server of three workers, asked over many connections, which the kernel spreads.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Argument, type RespClient, show, within } from "../support/resp.ts";
 import { type Server, startFerrite } from "../support/servers.ts";
 
@@ -94,7 +97,7 @@ describe("CONFIG", () => {
       await refused.closed;
     }
     expect(show(await there.command("PING"))).toBe("+PONG");
-    expect(await ask("CONFIG", "SET", "maxclients", "10000")).toBe("+OK");
+    expect(await ask("CONFIG", "SET", "maxclients", "500")).toBe("+OK");
     const welcome = await server.connect();
     expect(show(await welcome.command("PING"))).toBe("+PONG");
     welcome.close();
@@ -121,5 +124,47 @@ describe("CONFIG", () => {
     expect(await ask("CONFIG", "HELP")).toStartWith("*[+CONFIG <subcommand> [<arg> [value] [opt] ...].");
     expect(await ask("CONFIG", "foo")).toBe("-ERR unknown subcommand 'foo'. Try CONFIG HELP.");
     expect(await ask("CONFIG")).toBe("-ERR wrong number of arguments for 'config' command");
+  });
+});
+
+describe("CONFIG REWRITE", () => {
+  test("needs a file", async () => {
+    expect(await ask("CONFIG", "REWRITE")).toBe("-ERR The server is running without a config file");
+    expect(await ask("CONFIG", "REWRITE", "x")).toBe("-ERR wrong number of arguments for 'config|rewrite' command");
+  });
+
+  test("writes what runs, from any worker, and the next start runs the same", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrite-rewrite-"));
+    const path = join(folder, "my.toml");
+    writeFileSync(path, "# mine\n[server]\nclient_timeout = 5 # seconds\n[storage]\n# the rest\n");
+    try {
+      const first = await startFerrite({ workers: 2, args: ["--config", path] });
+      const changes = ["timeout", "77", "maxmemory", "300mb", "notify-keyspace-events", "", "hz", "20"];
+      const user = await first.connect();
+      expect(show(await user.command("CONFIG", "SET", ...changes))).toBe("+OK");
+      const other = await first.connect();
+      expect(show(await other.command("CONFIG", "REWRITE"))).toBe("+OK");
+      const text = readFileSync(path, "utf8");
+      expect(text).toStartWith("# mine\n[server]\nclient_timeout = 77 # seconds\n");
+      expect(text).toEndWith("\n# the rest\n");
+      expect(text).toContain('\nmax_memory = "300mb"\n');
+      expect(show(await other.command("CONFIG", "REWRITE"))).toBe("+OK");
+      expect(readFileSync(path, "utf8")).toBe(text);
+      const before = show(await user.command("CONFIG", "GET", "*"));
+      // What no longer can be read as a configuration is not written over.
+      writeFileSync(path, "[server\n");
+      expect(show(await other.command("CONFIG", "REWRITE"))).toStartWith("-ERR Rewriting config file: Failed to parse");
+      expect(readFileSync(path, "utf8")).toBe("[server\n");
+      writeFileSync(path, text);
+      await first.stop();
+
+      const second = await startFerrite({ workers: 2, args: ["--config", path], port: first.port, dataDir: folder });
+      const again = await second.connect();
+      const now = show(await again.command("CONFIG", "GET", "*"));
+      expect(now.replace(folder, "")).toBe(before.replace(first.dataDir, ""));
+      await second.stop();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

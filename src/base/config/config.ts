@@ -53,6 +53,9 @@ export type ConfigObserver = (change: ConfigChange, config: Config) => void;
 /** Looks at a new value before it is set; a text refuses it (CONFIG SET answers with it), null accepts. */
 export type ConfigCheck = (value: ConfigValue) => string | null;
 
+/** Least of maxmemory-clients. */
+const CLIENT_BYTES_LEAST = 128 * 1024;
+
 export class Config {
   private readonly values = new Map<string, ConfigValue>();
   private readonly origins = new Map<string, Provenance>();
@@ -184,6 +187,14 @@ export class Config {
     });
     if (limits instanceof Refusal) throw new RangeError(`${limits.reason} The default is ${DEFAULT_OUTPUT_LIMITS}`);
     return limits;
+  }
+
+  /** Most memory of all clients together, bytes; 0: no limit. A limit too small to talk at all is raised, as Redis does. */
+  get clientBytesMax(): number {
+    const text = this.text("server.maxmemory_clients");
+    const share = text.endsWith("%") ? Number.parseInt(text, 10) / 100 : 0;
+    const bytes = share > 0 ? this.maxMemoryBytes * share : Number(text);
+    return bytes > 0 ? Math.max(bytes, CLIENT_BYTES_LEAST) : 0;
   }
 
   /** Percentiles of INFO latencystats, 0 to 100. */

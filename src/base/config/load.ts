@@ -62,14 +62,11 @@ export interface LoadedConfig {
 export function loadConfig(options: LoadOptions): LoadedConfig {
   const { files, environment } = options;
   const source = findSource(options);
-  const config = new Config(source, options.machine ?? readMachine(files));
+  const config = emptyConfig(source, options.machine ?? readMachine(files));
   const warnings: string[] = [];
   if (source.endsWith("ferrite.example.toml") && options.configPath === "") {
     warnings.push("configuration is read from ./ferrite.example.toml; copy it to ferrite.toml");
   }
-  if (source === INSTALLED_CONFIG)
-    config.place("storage.data_dir", INSTALLED_DATA, { kind: "default", text: "default when installed" });
-
   const layers = [
     source === "" ? [] : fileLayer(source, readSource(files, source), warnings),
     environmentLayer(environment, warnings),
@@ -80,9 +77,17 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   return { config, warnings };
 }
 
+/** The defaults; the installed file has its own. */
+function emptyConfig(source: string, machine: Machine): Config {
+  const config = new Config(source, machine);
+  if (source === INSTALLED_CONFIG)
+    config.place("storage.data_dir", INSTALLED_DATA, { kind: "default", text: "default when installed" });
+  return config;
+}
+
 /** Checks a configuration file's text alone, as a file at `path`; for tests, doctor and check tools. */
 export function loadConfigText(text: string, path: string, machine: Machine): LoadedConfig {
-  const config = new Config(path, machine);
+  const config = emptyConfig(path, machine);
   const warnings: string[] = [];
   applyLayer(config, fileLayer(path, text, warnings), warnings);
   validate(config, warnings);
@@ -229,8 +234,9 @@ export function environmentNames(): ReadonlyMap<string, string> {
 
 function environmentLayer(environment: Readonly<Record<string, string | undefined>>, warnings: string[]): Assignment[] {
   const layer: Assignment[] = [];
-  for (const [variable, value] of Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (!variable.startsWith("FERRITE_") || value === undefined || OTHER_VARIABLES.has(variable)) continue;
+  for (const [variable, value = ""] of Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    // Set to nothing is as not set: compose files and unit files write `FERRITE_SERVER_PORT=` for "leave it".
+    if (!variable.startsWith("FERRITE_") || value === "" || OTHER_VARIABLES.has(variable)) continue;
     // Kubernetes sets these beside a Service called "ferrite".
     if (/^FERRITE_(SERVICE_|PORT_\d)/.test(variable)) continue;
     if (variable === "FERRITE_PORT" && value.includes("://")) {

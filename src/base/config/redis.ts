@@ -47,8 +47,18 @@ function resolve(name: string): { spec: KeySpec; form: RedisForm | null } | null
   return own === null || own.alias !== null ? null : { spec: own.spec, form: null };
 }
 
-/** Names and values of the parameters that match any of the patterns (globs, case ignored), each once. */
-export function configGet(config: Config, patterns: readonly (string | Uint8Array)[]): (readonly [string, string])[] {
+/** What is answered for a secret that is set, where secrets are hidden. */
+const HIDDEN = "(hidden)";
+
+/**
+ * Names and values of the parameters that match any of the patterns (globs, case ignored), each once. `hidesSecrets`:
+ * passwords that are set read "(hidden)".
+ */
+export function configGet(
+  config: Config,
+  patterns: readonly (string | Uint8Array)[],
+  hidesSecrets: boolean,
+): (readonly [string, string])[] {
   const found = new Map<string, string>();
   for (const given of patterns) {
     const pattern = typeof given === "string" ? given : new TextDecoder().decode(given);
@@ -61,7 +71,11 @@ export function configGet(config: Config, patterns: readonly (string | Uint8Arra
     const name = pattern.toLowerCase();
     if (!found.has(name) && isParameter(name)) found.set(name, pattern);
   }
-  return [...found].map(([name, spelling]) => [spelling, parameterText(config, name)] as const);
+  return [...found].map(([name, spelling]) => {
+    const text = parameterText(config, name);
+    const hidden = hidesSecrets && text !== "" && resolve(name)?.spec.secret === true;
+    return [spelling, hidden ? HIDDEN : text] as const;
+  });
 }
 
 function isParameter(name: string): boolean {
@@ -132,6 +146,7 @@ export function configSet(
 /** Output limits of the classes not named keep their present value; all else is parsed by itself. */
 function setText(config: Config, spec: KeySpec, text: string): ConfigValue | Refusal {
   if (spec.name !== "server.client_output_buffer_limit") return parseRedisText(spec, text);
+  if (text === "") return config.get(spec.name);
   const alone = parseRedisText(spec, text);
   return alone instanceof Refusal
     ? alone

@@ -15,15 +15,21 @@ import {
   bindSyntax,
   clientsMemorySyntax,
   DEFAULT_OUTPUT_LIMITS,
+  hostnameSyntax,
   notifySyntax,
+  oomScoresSyntax,
   outputLimitsSyntax,
   percentilesSyntax,
+  processTitleSyntax,
   saveSyntax,
+  shutdownSyntax,
 } from "./syntax.ts";
 import {
   INT32_MAX,
   INT64_MAX,
+  integerText,
   parseInteger,
+  parseRedisBytes,
   Refusal,
   type ConfigValue,
   type Parsed,
@@ -177,6 +183,28 @@ const TLS_AUTH: RedisForm = {
   },
 };
 
+/** Redis's level names; ours are taken too, and named to nobody who does not know them. */
+const REDIS_LEVEL: RedisForm = {
+  toRedis: String,
+  fromRedis: (text) => {
+    const level = text.toLowerCase();
+    if (Object.hasOwn(LOG_LEVELS, level)) return level;
+    return new Refusal("argument(s) must be one of the following: debug, verbose, notice, warning");
+  },
+};
+
+/** Redis takes any size and makes it at least 16 KiB. */
+const BACKLOG_SIZE: RedisForm = {
+  toRedis: (value) => integerText(Number(value)),
+  fromRedis: (text) => {
+    const bytes = parseRedisBytes(text);
+    if (bytes < 0) return new Refusal("argument must be a memory value");
+    if (bytes < 1 || bytes > INT64_MAX)
+      return new Refusal(`argument must be between 1 and ${integerText(INT64_MAX)} inclusive`);
+    return Math.max(bytes, 16 * 1024);
+  },
+};
+
 const KIB = 1024;
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
@@ -324,14 +352,12 @@ const SERVER = [
   key("server.disable_dangerous_commands", {
     type: "bool",
     default: false,
-    support: "switch",
-    doc: "Refuse KEYS, FLUSHDB, FLUSHALL, CONFIG SET/REWRITE/RESETSTAT, DEBUG, SHUTDOWN, SAVE and their like.",
+    doc: "Refuse KEYS, FLUSHDB, FLUSHALL, SWAPDB, CONFIG SET/REWRITE/RESETSTAT, DEBUG, SHUTDOWN, SAVE, BGSAVE, BGREWRITEAOF, REPLICAOF, SLAVEOF, FAILOVER, MIGRATE, MODULE and MONITOR. CONFIG GET stays, with secrets hidden.",
   }),
   key("server.rename_commands", {
     type: "table",
     default: {},
-    support: "switch",
-    doc: 'New names of commands for clients: { "FLUSHALL" = "" } removes one.',
+    doc: 'New names of commands for clients: { "KEYS" = "KEYS_DISABLED", "FLUSHALL" = "" }; the empty name removes the command. "CONFIG|SET" names a subcommand.',
   }),
   key("server.acl_file", {
     type: "path",
@@ -416,7 +442,6 @@ const SERVER = [
     syntax: clientsMemorySyntax,
     runtime: true,
     redis: "maxmemory-clients",
-    support: "switch",
     doc: "Memory of all clients together, a size or a share of max_memory; above it the largest are closed. 0: no limit.",
   }),
   key("server.busy_reply_threshold", {
@@ -452,7 +477,7 @@ const SERVER = [
     max: INT64_MAX,
     runtime: true,
     unit: "microseconds",
-    redis: "slowlog-log-slower-than",
+    redis: ["slowlog-log-slower-than", "commandlog-execution-slower-than"],
     doc: "Commands slower than this enter the slow log. 0: all. -1: none.",
   }),
   key("server.slowlog_max_len", {
@@ -460,7 +485,7 @@ const SERVER = [
     default: 128,
     max: INT64_MAX,
     runtime: true,
-    redis: "slowlog-max-len",
+    redis: ["slowlog-max-len", "commandlog-slow-execution-max-len"],
     doc: "Length of the slow log.",
   }),
   key("server.latency_monitor_threshold", {
@@ -954,7 +979,7 @@ const REPLICATION = [
     type: "string",
     default: "",
     runtime: true,
-    redis: "masteruser",
+    redis: ["masteruser", "primaryuser"],
     support: "detail",
     doc: "User to authenticate as at the primary.",
   }),
@@ -963,7 +988,7 @@ const REPLICATION = [
     default: "",
     secret: true,
     runtime: true,
-    redis: "masterauth",
+    redis: ["masterauth", "primaryauth"],
     support: "detail",
     doc: "Password for the primary.",
   }),
@@ -973,6 +998,7 @@ const REPLICATION = [
     min: 1,
     runtime: true,
     redis: "repl-backlog-size",
+    redisForm: BACKLOG_SIZE,
     support: "detail",
     aliases: ["replication.backlog_size"],
     doc: "Changes kept for replicas that come back.",
@@ -980,6 +1006,7 @@ const REPLICATION = [
   key("replication.repl_backlog_ttl", {
     type: "seconds",
     default: 3600,
+    max: INT64_MAX,
     runtime: true,
     redis: "repl-backlog-ttl",
     support: "detail",
@@ -1096,6 +1123,7 @@ const LOGGING = [
     choices: Object.keys(LOG_LEVELS),
     runtime: true,
     redis: "loglevel",
+    redisForm: REDIS_LEVEL,
     doc: "Least level that is logged: trace, debug, info, warn, error; or Redis's debug, verbose, notice, warning, nothing. FERRITE_LOG wins over it at the start.",
   }),
   key("logging.format", {
@@ -1179,8 +1207,6 @@ type InertRow = readonly [
   bounds?: readonly [number, number] | readonly string[],
 ];
 
-const SHUTDOWN_WAYS = ["default", "save", "nosave", "now", "force"] as const;
-
 /**
  * Parameters of Redis 7.0 that mean nothing here. They can be read, and set where Redis lets them be set, because
  * tools and test suites do so; nothing else reads them.
@@ -1190,7 +1216,7 @@ const INERT_ROWS: readonly InertRow[] = [
   ["acllog-max-len", "int", 128, true, [0, INT64_MAX]],
   ["active-defrag-cycle-max", "int", 25, true, [1, 99]],
   ["active-defrag-cycle-min", "int", 1, true, [1, 99]],
-  ["active-defrag-ignore-bytes", "bytes", 100 * MIB, true],
+  ["active-defrag-ignore-bytes", "bytes", 100 * MIB, true, [1, INT64_MAX]],
   ["active-defrag-max-scan-fields", "int", 1000, true, [1, INT64_MAX]],
   ["active-defrag-threshold-upper", "int", 100, true, [0, 1000]],
   ["activerehashing", "bool", true, true],
@@ -1199,10 +1225,10 @@ const INERT_ROWS: readonly InertRow[] = [
   ["aof-rewrite-incremental-fsync", "bool", true, true],
   ["aof-timestamp-enabled", "bool", false, true],
   ["aof-use-rdb-preamble", "bool", true, true],
-  ["aof_rewrite_cpulist", "string", "", false],
+  ["aof_rewrite_cpulist aof-rewrite-cpulist", "string", "", false],
   ["appenddirname", "string", "appendonlydir", false],
-  ["bgsave_cpulist", "string", "", false],
-  ["bio_cpulist", "string", "", false],
+  ["bgsave_cpulist bgsave-cpulist", "string", "", false],
+  ["bio_cpulist bio-cpulist", "string", "", false],
   ["cluster-allow-pubsubshard-when-down", "bool", true, true],
   ["cluster-allow-reads-when-down", "bool", false, true],
   ["cluster-allow-replica-migration", "bool", true, true],
@@ -1253,10 +1279,10 @@ const INERT_ROWS: readonly InertRow[] = [
   ["replica-ignore-maxmemory slave-ignore-maxmemory", "bool", true, true],
   ["replica-lazy-flush slave-lazy-flush", "bool", false, true],
   ["sanitize-dump-payload", "enum", "no", true, ["no", "yes", "clients"]],
-  ["server_cpulist", "string", "", false],
+  ["server_cpulist server-cpulist", "string", "", false],
   ["set-proc-title", "bool", true, false],
-  ["shutdown-on-sigint", "enum", "default", true, SHUTDOWN_WAYS],
-  ["shutdown-on-sigterm", "enum", "default", true, SHUTDOWN_WAYS],
+  ["shutdown-on-sigint", "string", "default", true],
+  ["shutdown-on-sigterm", "string", "default", true],
   ["socket-mark-id", "int", 0, false, [0, 4294967295]],
   ["supervised", "enum", "no", false, ["upstart", "systemd", "auto", "no"]],
   ["syslog-enabled", "bool", false, false],
@@ -1279,13 +1305,59 @@ const INERT_ROWS: readonly InertRow[] = [
   ["tls-session-caching", "bool", true, true],
 ];
 
+/** Parameters that came after Redis 7.0: Redis 7.2 to 8.0, Valkey 8 and 9. Treated as those above. */
+const LATER_ROWS: readonly InertRow[] = [
+  ["active-defrag-cycle-us", "int", 500, true, [0, 100000]],
+  ["availability-zone", "string", "", true],
+  ["cluster-announce-client-ipv4", "string", "", true],
+  ["cluster-announce-client-ipv6", "string", "", true],
+  ["cluster-announce-human-nodename", "string", "", true],
+  ["cluster-blacklist-ttl", "int", 60, true, [0, INT64_MAX]],
+  ["cluster-compatibility-sample-ratio", "int", 0, true, [0, 100]],
+  ["cluster-databases", "int", 1, false, [1, INT32_MAX]],
+  ["cluster-manual-failover-timeout", "milliseconds", 5000, true, [1, INT32_MAX]],
+  ["cluster-slot-stats-enabled", "bool", false, true],
+  ["commandlog-large-reply-max-len", "int", 128, true, [0, INT64_MAX]],
+  ["commandlog-large-request-max-len", "int", 128, true, [0, INT64_MAX]],
+  ["commandlog-reply-larger-than", "int", MIB, true, [-1, INT64_MAX]],
+  ["commandlog-request-larger-than", "int", MIB, true, [-1, INT64_MAX]],
+  ["dual-channel-replication-enabled", "bool", false, true],
+  ["events-per-io-thread", "int", 2, true],
+  ["extended-redis-compatibility", "bool", false, true],
+  ["hide-user-data-from-log", "bool", false, true],
+  ["import-mode", "bool", false, true],
+  ["locale-collate", "string", "", true],
+  ["log-format", "enum", "legacy", true, ["legacy", "logfmt"]],
+  ["log-timestamp-format", "enum", "legacy", true, ["legacy", "iso8601", "milliseconds"]],
+  ["max-new-connections-per-cycle", "int", 10, true, [1, 1000]],
+  ["max-new-tls-connections-per-cycle", "int", 1, true, [1, 1000]],
+  ["prefetch-batch-max-size", "int", 16, true, [0, 128]],
+  ["rdb-version-check", "enum", "strict", true, ["strict", "relaxed"]],
+  ["repl-rdb-channel", "bool", false, true],
+  ["replica-full-sync-buffer-limit", "bytes", 0, true],
+  ["unixsocketgroup", "string", "", false],
+];
+
+/** Texts of inert rows that have a form of their own. */
+const INERT_SYNTAX: Readonly<Record<string, (text: string) => string | Refusal>> = {
+  "cluster-announce-hostname": hostnameSyntax,
+  "oom-score-adj-values": oomScoresSyntax,
+  "proc-title-template": processTitleSyntax,
+  "shutdown-on-sigint": shutdownSyntax,
+  "shutdown-on-sigterm": shutdownSyntax,
+};
+
 /** Inert rows that would promise something when switched on. */
 const INERT_SWITCHES: ReadonlySet<string> = new Set([
   "cluster-enabled",
   "daemonize",
+  "dual-channel-replication-enabled",
+  "import-mode",
+  "repl-rdb-channel",
   "syslog-enabled",
   "tls-cluster",
   "tls-replication",
+  "unixsocketgroup",
 ]);
 
 function inertKey([names, type, value, runtime, bounds]: InertRow): KeySpec {
@@ -1298,6 +1370,7 @@ function inertKey([names, type, value, runtime, bounds]: InertRow): KeySpec {
     redis,
     ...(numeric !== null ? { min: numeric[0], max: numeric[1] } : {}),
     ...(bounds !== undefined && numeric === null ? { choices: bounds as readonly string[] } : {}),
+    ...(INERT_SYNTAX[redis[0]!] !== undefined ? { syntax: INERT_SYNTAX[redis[0]!]! } : {}),
     secret: redis[0]!.endsWith("-pass"),
     support: INERT_SWITCHES.has(redis[0]!) ? "switch" : "inert",
     doc: `Redis's ${redis[0]}.`,
@@ -1317,7 +1390,7 @@ export type TextKey = Extract<Row, { type: "string" | "path" | "enum" }>["name"]
 export type FlagKey = Extract<Row, { type: "bool" }>["name"];
 
 /** Every key, in the order they are printed. */
-export const KEYS: readonly KeySpec[] = [...NATIVE, ...INERT_ROWS.map(inertKey)];
+export const KEYS: readonly KeySpec[] = [...NATIVE, ...[...INERT_ROWS, ...LATER_ROWS].map(inertKey)];
 
 export interface SectionSpec {
   readonly name: string;

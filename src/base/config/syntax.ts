@@ -48,7 +48,7 @@ export function bindSyntax(text: string): string | Refusal {
 
 /** Save points "seconds changes ...". */
 export function saveSyntax(text: string): string | Refusal {
-  const words = splitWords(text);
+  const words = text === "" ? [] : text.split(" ");
   if (words.length % 2 !== 0) return new Refusal("Invalid save parameters");
   for (let i = 0; i < words.length; i += 2) {
     if (!(parseInteger(words[i]!) >= 1) || !(parseInteger(words[i + 1]!) >= 0))
@@ -133,15 +133,58 @@ export function notifySyntax(text: string): string | Refusal {
 }
 
 export function percentilesSyntax(text: string): string | Refusal {
-  const words = splitWords(text);
+  const words = text === "" ? [] : text.split(" ");
   for (const word of words) {
-    if (!/^-?\d+(\.\d*)?$/.test(word)) return new Refusal("Invalid latency-tracking-info-percentiles parameters");
-    const value = Number(word);
-    if (value < 0 || value > 100) {
+    if (!/^([+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|0x[0-9a-f]+|[+-]?inf)$/i.test(word))
+      return new Refusal("Invalid latency-tracking-info-percentiles parameters");
+    const value = /inf$/i.test(word) ? Infinity : Number(word);
+    if (!(value >= 0 && value <= 100)) {
       return new Refusal("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]");
     }
   }
   return words.map((word) => String(Number(word))).join(" ");
+}
+
+/** "-16 0 200" and so on: adjustments of the OOM score for three kinds of process. */
+export function oomScoresSyntax(text: string): string | Refusal {
+  const scores = text.split(" ").map((word) => (word === "" ? 0 : parseInteger(word)));
+  if (scores.length !== 3) return new Refusal("wrong number of arguments");
+  const good = scores.every((score) => Math.abs(score) <= 2000);
+  return good
+    ? scores.join(" ")
+    : new Refusal("Invalid oom-score-adj-values, elements must be between -2000 and 2000.");
+}
+
+const TITLE_VARIABLES = ["title", "listen-addr", "server-mode", "port", "tls-port", "config-file", "unixsocket"];
+
+/** A text with {variables}, which must come to something without the title. */
+export function processTitleSyntax(text: string): string | Refusal {
+  const left = text.replace(/\{([^{}]*)\}/g, (all, name) =>
+    TITLE_VARIABLES.includes(name) ? (name === "title" ? "" : name) : all,
+  );
+  return left.trim() !== "" && !left.includes("{")
+    ? text
+    : new Refusal("template format is invalid or contains unknown variables");
+}
+
+export function hostnameSyntax(text: string): string | Refusal {
+  if (text.length >= 256) return new Refusal("Hostnames must be less than 256 characters");
+  return /^[A-Za-z0-9.-]*$/.test(text)
+    ? text
+    : new Refusal("Hostnames may only contain alphanumeric characters, hyphens or dots");
+}
+
+const SHUTDOWN_WAYS = ["default", "save", "nosave", "now", "force"];
+
+/** Ways to shut down, several of them with blanks between. */
+export function shutdownSyntax(text: string): string | Refusal {
+  const words = splitWords(text.toLowerCase());
+  if (words.length === 0 || !words.every((word) => SHUTDOWN_WAYS.includes(word)))
+    return new Refusal(`argument(s) must be one of the following: ${SHUTDOWN_WAYS.join(", ")}`);
+  if (words.includes("save") && words.includes("nosave"))
+    return new Refusal("shutdown options SAVE and NOSAVE can't be used simultaneously");
+  const chosen = SHUTDOWN_WAYS.filter((way) => way !== "default" && words.includes(way));
+  return chosen.join(" ") || "default";
 }
 
 /** A size, or a share of maxmemory: "64mb", "5%". */
@@ -150,7 +193,7 @@ export function clientsMemorySyntax(text: string): string | Refusal {
   if (percent !== null) {
     return Number(percent[1]) <= 100 ? text : new Refusal("percentage argument must be less or equal to 100");
   }
-  const bytes = parseBytes(text);
+  const bytes = text === "" ? 0 : parseBytes(text);
   return bytes < 0 ? new Refusal("argument must be a memory or percent value") : integerText(bytes);
 }
 

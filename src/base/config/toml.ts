@@ -25,7 +25,8 @@ export interface TomlFile {
 export function readToml(text: string, path: string): TomlFile {
   let root: Readonly<Record<string, unknown>>;
   try {
-    root = parse(text);
+    // The parser takes the CR of a CRLF for a part of a comment, and refuses it there.
+    root = parse(text.replaceAll("\r\n", "\n"));
   } catch (thrown) {
     const { line, col } = thrown as { line?: number; col?: number };
     const words = (thrown instanceof Error ? thrown.message : String(thrown))
@@ -92,7 +93,8 @@ function scanLines(text: string): { keys: Map<string, number>; sections: Map<str
   return { keys, sections };
 }
 
-function endOfLine(text: string, at: number): number {
+/** Offset of the line end at or after `at`; the text's length when there is none. */
+export function endOfLine(text: string, at: number): number {
   const end = text.indexOf("\n", at);
   return end < 0 ? text.length : end;
 }
@@ -125,7 +127,8 @@ function endOfValue(text: string, at: number): number {
   return at;
 }
 
-function endOfString(text: string, at: number, quote: string): number {
+/** Offset behind the string that begins at `at` with `quote`. */
+export function endOfString(text: string, at: number, quote: string): number {
   const triple = quote.repeat(3);
   const close = text.startsWith(triple, at) ? triple : quote;
   at += close.length;

@@ -72,6 +72,12 @@ export function parseBytes(text: string): number {
   return bytes <= INT64_MAX ? bytes : -1;
 }
 
+/** As parseBytes, but as Redis reads it: nothing is 0, and digits beyond 64 bits are a number that is too large. */
+export function parseRedisBytes(text: string): number {
+  if (text === "") return 0;
+  return /^\d{19,}$/.test(text) ? Number(text) : parseBytes(text);
+}
+
 const DURATION_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** A duration ("300", "300s", "5m", "1h", "100ms") in units of `unitMs`; NaN when it is none or no whole number of units. */
@@ -144,7 +150,8 @@ function numberText(value: number): string {
 }
 
 /** A value as the TOML parser returned it. Reasons read "expected ..., found ...". */
-export function parseTomlValue(rule: ValueRule, found: unknown): Parsed {
+export function parseTomlValue(rule: ValueRule, given: unknown): Parsed {
+  const found = typeof given === "bigint" ? exactNumber(given) : given;
   const refused = (): Refusal => new Refusal(`expected ${expectation(rule)}, found ${describe(found)}`);
   switch (rule.type) {
     case "bool":
@@ -172,6 +179,11 @@ export function parseTomlValue(rule: ValueRule, found: unknown): Parsed {
       }
       return typeof found === "string" ? parseText(rule, found) : refused();
   }
+}
+
+/** An integer beyond 2^53, where a number means the same one (as integerText prints it); else it stays a bigint. */
+function exactNumber(value: bigint): number | bigint {
+  return integerText(Number(value)) === String(value) ? Number(value) : value;
 }
 
 /** A value as text: an environment variable, a `--set` flag, or a TOML string. */
@@ -240,7 +252,7 @@ export function parseRedisText(rule: ValueRule, text: string): Parsed {
       return checkNumber(rule, value, () => redisRange(rule));
     }
     case "bytes": {
-      const value = parseBytes(text);
+      const value = parseRedisBytes(text);
       if (value < 0) return new Refusal("argument must be a memory value");
       return checkNumber(rule, value, () => redisRange(rule));
     }

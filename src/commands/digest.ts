@@ -1,0 +1,114 @@
+/**
+ * DEBUG DIGEST and DIGEST-VALUE: a sum of 160 bits over what is stored, the same as Redis's for the same data, whatever
+ * the order of keys.
+ *
+ *   sum    ^= SHA1(bytes)                          add: order does not count
+ *   sum     = SHA1(sum ^ SHA1(bytes))              mix: order counts
+ *   value   mix type number, mix the string, add "!!expire!!" when it has a deadline
+ *   key     0, mix name, then as value
+ *   all     for each database with keys: mix its number, then add each key's sum
+ *
+ * Source: behaviour of redis-server 7.0.15. Numbers are 32 bits, big-endian.
+ */
+import { assert } from "../base/assert.ts";
+import { deadline, keyAt, keyBytes, RecordType } from "../store/record.ts";
+import { NO_ADDRESS } from "../store/segments.ts";
+import { KEY_COUNT } from "../store/shard.ts";
+import type { Store } from "../store/store.ts";
+import type { Call } from "./call.ts";
+
+const SUM_BYTES = 20;
+/** Redis's number of the type string. */
+const STRING_NUMBER = 0;
+const EXPIRES = Buffer.from("!!expire!!");
+const chain = { addresses: new Int32Array(64) };
+
+function sha1(bytes: Uint8Array): Buffer {
+  return new Bun.CryptoHasher("sha1").update(bytes).digest();
+}
+
+function addHash(sum: Buffer, hash: Buffer): void {
+  for (let i = 0; i < SUM_BYTES; i++) sum[i] = sum[i]! ^ hash[i]!;
+}
+
+function mixHash(sum: Buffer, hash: Buffer): void {
+  addHash(sum, hash);
+  sha1(sum).copy(sum);
+}
+
+function mixNumber(sum: Buffer, value: number): void {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  mixHash(sum, sha1(bytes));
+}
+
+/** Mixes the value that the store stands on into `sum`. */
+function mixValue(store: Store, sum: Buffer): void {
+  assert(store.type === RecordType.String, "strings are the only type there is");
+  mixNumber(sum, STRING_NUMBER);
+  const hasher = new Bun.CryptoHasher("sha1");
+  for (let at = 0; ; ) {
+    const part = store.openPart(at);
+    if (part === 0) break;
+    // Copied: the hasher does not take a view of shared memory.
+    hasher.update(Buffer.from(store.textBytes.subarray(store.textAt, store.textAt + part)));
+    at += part;
+  }
+  mixHash(sum, hasher.digest());
+  if (store.deadlineMs !== 0) addHash(sum, sha1(EXPIRES));
+}
+
+/** Digest of the value that the store stands on, 40 hexadecimal digits. */
+export function valueDigest(store: Store): string {
+  const sum = Buffer.alloc(SUM_BYTES);
+  mixValue(store, sum);
+  return sum.toString("hex");
+}
+
+export const NO_VALUE_DIGEST = "0".repeat(SUM_BYTES * 2);
+
+/** Digest of everything. The caller holds the locks of all shards. */
+export function datasetDigest(call: Call): string {
+  const { store, keyspaces } = call;
+  const { index } = store;
+  const sum = Buffer.alloc(SUM_BYTES);
+  for (let db = 0; db < call.config.number("server.databases"); db++) {
+    const keyspace = keyspaces.of(db);
+    let keys = 0;
+    const sums = Buffer.alloc(SUM_BYTES);
+    for (let shard = 0; shard < store.shards; shard++) {
+      const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
+      if (store.c[ks + KEY_COUNT] === 0) continue;
+      for (let bucket = 0; bucket < index.bucketCount(ks); bucket++)
+        keys += addBucket(call, keyspace, shard, ks, bucket, sums);
+    }
+    if (keys === 0) continue;
+    mixNumber(sum, db);
+    for (let i = 0; i < SUM_BYTES; i++) sum[i] = sum[i]! ^ sums[i]!;
+  }
+  return sum.toString("hex");
+}
+
+/** Adds the keys of one bucket that have not expired to `sums`. Returns their number. */
+function addBucket(call: Call, keyspace: number, shard: number, ks: number, bucket: number, sums: Buffer): number {
+  const { store, key } = call;
+  let keys = 0;
+  const count = store.index.collect(shard, ks, bucket, chain);
+  for (let i = 0; i < count; i++) {
+    const w = store.segments.locate(shard, chain.addresses[i]!);
+    const { m } = store.segments;
+    const due = deadline(m, w);
+    if (due !== 0 && due <= store.nowMs) continue;
+    const at = keyAt(m, w);
+    const length = keyBytes(m, w);
+    key.loadWords(m, at, length);
+    const sum = Buffer.alloc(SUM_BYTES);
+    mixHash(sum, sha1(Buffer.from(store.segments.b.subarray(at << 2, (at << 2) + length))));
+    store.select(keyspace, key);
+    if (store.find() === NO_ADDRESS) continue;
+    mixValue(store, sum);
+    addHash(sums, sha1(sum));
+    keys++;
+  }
+  return keys;
+}

@@ -1,0 +1,97 @@
+/**
+ * The names under which clients reach commands: server.rename_commands, server.disable_dangerous_commands.
+ *
+ * The command table is built with them (table.ts), so whoever looks a command up by what a client sent obeys. What the
+ * server itself runs (a log that is loaded, the stream of a primary) is written in the commands' own names and takes a
+ * table without changes.
+ */
+import type { Config } from "../base/config/config.ts";
+import { didYouMean } from "../base/config/load.ts";
+import { ConfigError } from "../base/errors.ts";
+import type { CommandSpec } from "./spec.ts";
+
+export interface CommandNames {
+  /** New name by own name, both in upper case ("CONFIG|SET" is a subcommand's own name); "" = removed. */
+  readonly renamed: ReadonlyMap<string, string>;
+  /** Own names of commands that are refused by name. */
+  readonly disabled: ReadonlySet<string>;
+}
+
+export const OWN_NAMES: CommandNames = { renamed: new Map(), disabled: new Set() };
+
+/**
+ * What server.disable_dangerous_commands takes away: commands that stop or empty the server, change what it is, hold it up
+ * for long, or show what others send. CONFIG GET stays (secrets hidden), because tools begin by asking it.
+ */
+export const DANGEROUS: readonly string[] = [
+  "KEYS",
+  "FLUSHDB",
+  "FLUSHALL",
+  "SWAPDB",
+  "CONFIG|SET",
+  "CONFIG|REWRITE",
+  "CONFIG|RESETSTAT",
+  "DEBUG",
+  "SHUTDOWN",
+  "SAVE",
+  "BGSAVE",
+  "BGREWRITEAOF",
+  "REPLICAOF",
+  "SLAVEOF",
+  "FAILOVER",
+  "MIGRATE",
+  "MODULE",
+  "MONITOR",
+];
+
+/** The names a configuration gives. It must have been checked by `checkNames`. */
+export function commandNames(config: Config): CommandNames {
+  const renamed = new Map<string, string>();
+  const wanted = config.get("server.rename_commands");
+  if (typeof wanted === "object" && wanted !== null) {
+    for (const [name, to] of Object.entries(wanted)) renamed.set(name.toUpperCase(), to.toUpperCase());
+  }
+  return { renamed, disabled: new Set(config.flag("server.disable_dangerous_commands") ? DANGEROUS : []) };
+}
+
+const RENAMES = "server.rename_commands";
+/** What a command can be called: no blanks, nothing that inline requests or HELP texts would break on. */
+const NAME = /^[!-~]{1,64}$/;
+
+/** Throws ConfigError when server.rename_commands names a command that is not there, or gives two commands one name. */
+export function checkNames(config: Config, commands: readonly CommandSpec[]): void {
+  const wanted = config.get(RENAMES);
+  if (typeof wanted !== "object" || wanted === null) return;
+  const problems: string[] = [];
+  const own = commands.flatMap((spec) => [spec.name, ...(spec.subcommands ?? []).map((sub) => sub.name)]);
+  const given = new Map<string, string>();
+  for (const [name, to] of Object.entries(wanted)) {
+    const upper = name.toUpperCase();
+    if (!own.includes(upper)) problems.push(`no command is called "${name}"${didYouMean(upper, own)}`);
+    if (given.has(upper)) problems.push(`"${name}" stands there twice, in two spellings`);
+    if (to !== "" && (!NAME.test(to) || /["'|\\]/.test(to)))
+      problems.push(
+        `"${to}", for "${name}", cannot be a name: letters, digits and signs, without blanks, quotes and |`,
+      );
+    given.set(upper, to.toUpperCase());
+  }
+  const takenBy = new Map<string, string>();
+  for (const name of own) {
+    const to = given.get(name) ?? lastPart(name);
+    if (to === "") continue;
+    const full = name.includes("|") ? `${name.slice(0, name.indexOf("|"))}|${to}` : to;
+    const other = takenBy.get(full);
+    if (other !== undefined) problems.push(`"${name}" and "${other}" would both be called "${to}"`);
+    takenBy.set(full, name);
+  }
+  const [first, ...rest] = problems.map((problem) => `${RENAMES} (${config.provenance(RENAMES).text}): ${problem}`);
+  if (first !== undefined)
+    throw new ConfigError(
+      `Failed to parse config: ${first}`,
+      rest.map((problem) => `also: ${problem}`),
+    );
+}
+
+function lastPart(name: string): string {
+  return name.slice(name.indexOf("|") + 1);
+}

@@ -1,0 +1,120 @@
+/**
+ * Eviction of clients (maxmemory-clients): while the clients of all workers together take too much memory, the largest
+ * are closed, until they do not.
+ *
+ * Clients are compared by the power of two their memory reaches. Each worker keeps in a cell what its largest client
+ * reaches, so that a worker knows whether the largest of all is its own; if it is not, the others are asked. One worker
+ * evicts at a time (EVICTING_AT), or two of them would each close one where one was enough.
+ *
+ * The sum counts every client, those of CLIENT NO-EVICT too; only the others are closed.
+ */
+import { type Control, EVICTING_AT } from "../memory/control.ts";
+import { Cell } from "./cells.ts";
+import type { Client } from "./client.ts";
+import type { Engine } from "./engine.ts";
+
+/** What a round of eviction came to: nothing to do any more, or the clients to be closed are another worker's. */
+export const Eviction = { Done: 0, Elsewhere: 1 } as const;
+export type Eviction = (typeof Eviction)[keyof typeof Eviction];
+
+export class ClientEviction {
+  evicted = 0;
+
+  constructor(
+    private readonly worker: number,
+    private readonly control: Control,
+    private readonly clients: Map<number, Client>,
+    private readonly engine: Engine,
+    private readonly tellOf: (client: Client) => void,
+  ) {}
+
+  /** Counts this worker's clients anew and tells the others how large its largest is. */
+  measure(): void {
+    let largest = 0;
+    for (const client of this.clients.values()) {
+      client.count();
+      if (isEvictable(client)) largest = Math.max(largest, bucketOf(client));
+    }
+    this.publish(largest);
+  }
+
+  /** Closes the largest clients of this worker while the limit is passed and no other worker has larger ones. */
+  evict(): Eviction {
+    const { engine, control } = this;
+    if (engine.clientBytesMax === 0) return Eviction.Done;
+    this.measure();
+    if (!this.isOver) return Eviction.Done;
+    if (Atomics.compareExchange(control.i32, EVICTING_AT, 0, this.worker + 1) !== 0) return Eviction.Elsewhere;
+    try {
+      return this.evictHolding();
+    } finally {
+      Atomics.store(control.i32, EVICTING_AT, 0);
+    }
+  }
+
+  /**
+   * Closes a client that grew if the limit is passed and none is known to be larger: at once, for what it sends next may
+   * complete its command. Returns true when the limit is still passed.
+   */
+  mustEvict(client: Client): boolean {
+    if (!this.isOver) return false;
+    const bucket = bucketOf(client);
+    const known = Math.max(this.largestElsewhere(), this.engine.cells.get(Cell.largestClient));
+    if (this.clients.get(client.session.id) === client && isEvictable(client) && bucket >= known) this.close(client);
+    return this.isOver;
+  }
+
+  private close(client: Client): void {
+    this.tellOf(client);
+    this.evicted++;
+    client.transport.terminate();
+    client.disconnected();
+    this.engine.cells.set(Cell.evictedClients, this.evicted);
+  }
+
+  private evictHolding(): Eviction {
+    const largestFirst = [...this.clients.values()]
+      .filter(isEvictable)
+      .map((client) => ({ client, bucket: bucketOf(client) }))
+      .sort((a, b) => b.bucket - a.bucket);
+    for (let i = 0; this.isOver; i++) {
+      const next = largestFirst[i];
+      this.publish(next?.bucket ?? 0);
+      const others = this.largestElsewhere();
+      if (next === undefined || next.bucket < others) return others > 0 ? Eviction.Elsewhere : Eviction.Done;
+      this.close(next.client);
+    }
+    this.measure();
+    return Eviction.Done;
+  }
+
+  private publish(largest: number): void {
+    const { cells, clientBytes } = this.engine;
+    cells.set(Cell.clientBytes, clientBytes);
+    cells.set(Cell.largestClient, largest);
+    cells.set(Cell.evictedClients, this.evicted);
+  }
+
+  private get isOver(): boolean {
+    const { cells, clientBytes, clientBytesMax } = this.engine;
+    cells.set(Cell.clientBytes, clientBytes);
+    return cells.sum(Cell.clientBytes) > clientBytesMax;
+  }
+
+  private largestElsewhere(): number {
+    let largest = 0;
+    for (let worker = 0; worker < this.control.geometry.workers; worker++) {
+      if (worker !== this.worker) largest = Math.max(largest, this.engine.cells.of(worker, Cell.largestClient));
+    }
+    return largest;
+  }
+}
+
+function isEvictable(client: Client): boolean {
+  return !client.closed && !client.session.noEvict;
+}
+
+/** 1 + the power of two that the memory of the client reaches. */
+function bucketOf(client: Client): number {
+  return 32 - Math.clz32(Math.min(client.memoryBytes, 0xffffffff));
+}

@@ -1,0 +1,330 @@
+/**
+ * Collection: the value of a key that is a list, hash, set, sorted set or stream. Small ones are one packed page inside
+ * the record; larger ones a root and trees in the shard's heap. What each type does with its entries is in its own file.
+ *
+ *   record, Raw  │ header │ key │ packed page (structures/page.ts) │
+ *   record, Tree │ header │ address of the root │ key │
+ *   root         │ block head │ members with a deadline │ bytes kept outside │ earliest deadline (f64) │ spare │
+ *                │ top, height, entries, bytes of tree 0 │ ... tree 1 │ ... tree 2 │ what the type keeps │
+ *
+ * What Redis calls the encoding is kept apart from what it is here (eight spare bits of the record's word 3): a
+ * collection that Redis would have converted stays packed here while that is smaller.
+ *
+ * Use, under the shard's lock and with the key selected: `find` for reading; or `begin` before the first change and
+ * `finish` after the last one.
+ *
+ * Invariants
+ *   K1  a collection has at least one entry
+ *   K2  its record is Raw exactly when it is one packed page
+ * Locking: the holder of the shard lock.
+ */
+import { assert } from "../base/assert.ts";
+import { Status } from "../base/status.ts";
+import type { Entries } from "../structures/entries.ts";
+import { type KeyForm, type Page, PAGE_BYTES_MAX, PAGE_HEAD } from "../structures/page.ts";
+import { Packed, type PackedHome } from "../structures/packed.ts";
+import {
+  BLOCK_EPOCH,
+  BLOCK_INFO,
+  BLOCK_KIND_SHIFT,
+  BLOCK_LINK,
+  BlockKind,
+  NO_REF,
+  type Ref,
+} from "../structures/pages.ts";
+import type { Tree } from "../structures/tree.ts";
+import { Encoding, rawCapacity, rawValueAt, type RecordType, setSpareBits, spareBits } from "./record.ts";
+import { NO_ADDRESS } from "./segments.ts";
+import { ROOT_BYTES, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
+import type { Store } from "./store.ts";
+
+/** Most bytes and entries of a packed collection; and the longest entry in it. */
+export const PACKED_BYTES_MAX = PAGE_BYTES_MAX - 64;
+export const PACKED_ENTRIES_MAX = 512;
+export const PACKED_ENTRY_MAX = 1024;
+/** Most bytes of a page of a tree. */
+export const TREE_PAGE_BYTES = 4096;
+
+/** A command that adds little is admitted with this much room, bytes. */
+export const SMALL_CHANGE = 64 << 10;
+
+// Words of the root, behind the block head.
+const ROOT_TIMED = 3;
+const ROOT_OUT = 4;
+const ROOT_EARLIEST = 6;
+/** Where a type keeps words of its own in the root. */
+export const ROOT_OWN = ROOT_TREES + 3 * ROOT_TREE_WORDS;
+
+export abstract class Collection implements PackedHome {
+  readonly pages: ShardPages;
+  readonly packed: Packed;
+  /** The entries, packed or a tree. */
+  entries: Entries;
+  isTree = false;
+  /** Number of Redis's name for the encoding; what it means is the type's. */
+  encoding = 0;
+  root: Ref = NO_REF;
+  /** Members with a deadline, and the earliest of those (ms; Infinity = none); trees only. */
+  timed = 0;
+  earliest = Infinity;
+
+  // Where the packed page lies, while nothing else changes.
+  private region = 0;
+  private base = 0;
+  private end = 0;
+  private kept = Buffer.allocUnsafe(PAGE_BYTES_MAX + 16);
+
+  constructor(
+    readonly store: Store,
+    readonly type: RecordType,
+    packedLane: 0 | 8,
+    packedForm: KeyForm,
+  ) {
+    this.pages = store.newPages();
+    this.packed = new Packed(this.pages, packedLane, packedForm, this, PACKED_ENTRY_MAX);
+    this.entries = this.packed;
+  }
+
+  /** The trees of the type, in the order of the root. The first holds the entries. */
+  abstract readonly trees: readonly Tree[];
+
+  /** Puts entry `i` of a packed page into the trees (which are empty at first). */
+  protected abstract moveToTrees(page: Page, i: number): void;
+
+  // ---- finding ----
+
+  /** Finds the selected key for reading. Returns 1, 0 when it is not there, or Status.WrongType. */
+  find(): number {
+    if (this.store.findForRead() === NO_ADDRESS) return 0;
+    return this.open() ? 1 : Status.WrongType;
+  }
+
+  /** Opens the record that the store found. Returns false when it is of another type. */
+  open(): boolean {
+    const { store } = this;
+    if (store.type !== this.type) return false;
+    this.pages.select(store.shard, store.header);
+    this.encoding = spareBits(store.m, store.w);
+    this.isTree = store.encoding === Encoding.Tree;
+    if (this.isTree) {
+      this.loadRoot(store.node);
+      this.entries = this.trees[0]!;
+    } else {
+      this.placePacked();
+      this.entries = this.packed;
+      this.packed.open();
+    }
+    return true;
+  }
+
+  /** Opens a root that is pinned, without its record. */
+  openPinned(shard: number, header: number, root: Ref): void {
+    this.pages.select(shard, header);
+    this.isTree = true;
+    this.loadRoot(root);
+    this.entries = this.trees[0]!;
+  }
+
+  private placePacked(): void {
+    const { store } = this;
+    const { m } = store;
+    this.region = store.region;
+    this.base = rawValueAt(m, store.w);
+    this.end = this.base + store.valueBytes;
+  }
+
+  private loadRoot(root: Ref): void {
+    this.root = root;
+    const { pages, trees } = this;
+    const w = pages.locate(root) >> 2;
+    const { m, f } = pages;
+    this.timed = m[w + ROOT_TIMED]!;
+    this.outBytes = m[w + ROOT_OUT]! >>> 0;
+    this.earliest = f[(w + ROOT_EARLIEST) >> 1]!;
+    for (let i = 0; i < trees.length; i++) {
+      const at = w + ROOT_TREES + i * ROOT_TREE_WORDS;
+      trees[i]!.load(m[at]!, m[at + 1]!, m[at + 2]!, m[at + 3]!);
+    }
+    this.loadOwn(w);
+  }
+
+  /** Bytes that entries keep outside their pages. */
+  outBytes = 0;
+
+  /** Reads and writes what the type keeps in the root at word `w` of `pages.m`. */
+  protected loadOwn(_w: number): void {}
+  protected saveOwn(_w: number): void {}
+
+  // ---- changing ----
+
+  /**
+   * Finds the selected key to change it, with room for `bytes` more. Returns 1; 0 when it is not there, with nothing made
+   * yet; or Status with nothing changed. `creates`: `create` may follow.
+   */
+  begin(bytes: number, creates: boolean): number {
+    const { store } = this;
+    this.pages.select(store.shard, store.header);
+    if (!this.pages.admits(bytes)) return Status.Busy;
+    if (creates) {
+      const status = store.prepareInsert();
+      if (status < 0) return status;
+    }
+    if (store.find() === NO_ADDRESS) return 0;
+    if (store.type !== this.type) return Status.WrongType;
+    const status = store.beginCollection();
+    if (status < 0) return status;
+    this.open();
+    return 1;
+  }
+
+  /** Makes the selected key, which `begin` did not find, an empty collection with room for `bytes`. Entries must follow. */
+  create(bytes: number, encoding: number): void {
+    const { store } = this;
+    const room = Math.min(Math.max(bytes, 16), PACKED_BYTES_MAX) + PAGE_HEAD + 8;
+    const status = store.placeCollection(this.type, Encoding.Raw, room, false);
+    assert(status === 0, "an admitted command finds room");
+    store.setValueBytes(Math.min(rawCapacity(store.m, store.w), PAGE_BYTES_MAX));
+    this.isTree = false;
+    this.entries = this.packed;
+    this.placePacked();
+    this.pages.turn(this.region);
+    this.packed.leaf.stand(this.base, this.end);
+    this.packed.leaf.clear();
+    this.packed.open();
+    this.setEncoding(encoding);
+  }
+
+  /** Notes what Redis would call the encoding. */
+  setEncoding(encoding: number): void {
+    this.encoding = encoding;
+    this.store.standAgain();
+    setSpareBits(this.store.m, this.store.w, encoding);
+  }
+
+  /** Ends the changes: an empty collection's key goes, and who listens is told. */
+  finish(): void {
+    const { store } = this;
+    if (this.isTree) this.saveRoot();
+    store.standAgain();
+    store.endCollection(this.entries.count === 0);
+  }
+
+  /**
+   * Before an entry of `bytes` is made or grows by as much: a packed collection that would be too large for it becomes a
+   * tree.
+   */
+  protected roomFor(bytes: number, more: number): void {
+    if (this.isTree) return;
+    const { leaf } = this.packed;
+    if (
+      bytes <= PACKED_ENTRY_MAX &&
+      leaf.count + more <= PACKED_ENTRIES_MAX &&
+      leaf.used + bytes + leaf.perEntry <= PACKED_BYTES_MAX
+    ) {
+      return;
+    }
+    this.toTree();
+  }
+
+  /** Makes a packed collection a tree. */
+  toTree(): void {
+    const { pages, trees, packed, store } = this;
+    for (const tree of trees) tree.load(NO_REF, 0, 0, 0);
+    this.timed = 0;
+    this.outBytes = 0;
+    this.earliest = Infinity;
+    this.standOn(packed.leaf);
+    // A page of its own: the trees' pages turn the memory elsewhere.
+    const { count } = packed.leaf;
+    for (let i = 0; i < count; i++) {
+      this.moveToTrees(packed.leaf, i);
+    }
+    const status = store.placeCollection(this.type, Encoding.Tree, 0, true);
+    assert(status === 0, "an admitted command finds room");
+    this.root = pages.take(ROOT_BYTES);
+    this.newRoot(this.root);
+    store.setNode(this.root);
+    setSpareBits(store.m, store.w, this.encoding);
+    this.isTree = true;
+    this.entries = trees[0]!;
+    this.saveRoot();
+  }
+
+  private newRoot(root: Ref): void {
+    const { pages } = this;
+    const w = pages.locate(root) >> 2;
+    pages.m.fill(0, w, w + ROOT_BYTES / 4);
+    pages.m[w + BLOCK_EPOCH] = pages.youngest();
+    pages.m[w + BLOCK_INFO] = ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT);
+    pages.m[w + BLOCK_LINK] = NO_REF;
+  }
+
+  /** Writes the trees' state into the root; one that a pin may see is replaced. */
+  private saveRoot(): void {
+    const { pages, trees } = this;
+    let w = pages.locate(this.root) >> 2;
+    if (pages.m[w + BLOCK_EPOCH]! <= pages.pinned) {
+      const made = pages.take(ROOT_BYTES);
+      this.newRoot(made);
+      pages.give(this.root, ROOT_BYTES);
+      this.root = made;
+      this.store.standAgain();
+      this.store.setNode(made);
+      w = pages.locate(made) >> 2;
+    }
+    const { m, f } = pages;
+    m[w + ROOT_TIMED] = this.timed;
+    m[w + ROOT_OUT] = this.outBytes;
+    f[(w + ROOT_EARLIEST) >> 1] = this.earliest;
+    for (let i = 0; i < trees.length; i++) {
+      const at = w + ROOT_TREES + i * ROOT_TREE_WORDS;
+      const tree = trees[i]!;
+      m[at] = tree.top;
+      m[at + 1] = tree.height;
+      m[at + 2] = tree.count;
+      m[at + 3] = tree.bytes;
+    }
+    this.saveOwn(w);
+  }
+
+  /** Bytes of memory besides the record. */
+  get bytes(): number {
+    let sum = this.isTree ? ROOT_BYTES + this.outBytes : 0;
+    if (this.isTree) for (const tree of this.trees) sum += tree.bytes;
+    return sum;
+  }
+
+  // ---- the packed page's home ----
+
+  standOn(page: Page): void {
+    this.pages.turn(this.region);
+    page.stand(this.base, this.end);
+  }
+
+  makeRoom(page: Page, bytes: number): void {
+    const { store, kept } = this;
+    const used = page.used;
+    const { data } = page;
+    const arrays = used - data;
+    // Alignment within the page is as in the record: the copy begins on the same remainder.
+    page.b.copy(kept, 0, page.base, page.base + arrays);
+    page.b.copy(kept, arrays, page.end - data, page.end);
+    const wanted = Math.min(used + bytes + ((used + bytes) >>> 2) + 8, PAGE_BYTES_MAX);
+    const status = store.placeCollection(this.type, Encoding.Raw, wanted, true);
+    assert(status === 0, "an admitted command finds room");
+    store.setValueBytes(Math.min(rawCapacity(store.m, store.w), PAGE_BYTES_MAX));
+    setSpareBits(store.m, store.w, this.encoding);
+    this.placePacked();
+    this.pages.turn(this.region);
+    kept.copy(this.pages.b, this.base, 0, arrays);
+    kept.copy(this.pages.b, this.end - data, arrays, used);
+    page.stand(this.base, this.end);
+  }
+
+  /** Asserts every invariant of what is open. */
+  check(): void {
+    assert(this.entries.count > 0, "a collection has at least one entry (K1)");
+    if (this.isTree) for (const tree of this.trees) tree.check();
+    else this.packed.check();
+  }
+}

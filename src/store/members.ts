@@ -1,0 +1,70 @@
+/** Members: how the bytes of a member are put into an entry and read from it, in a page or kept outside. */
+import { copy } from "../base/bytes.ts";
+import type { Entries } from "../structures/entries.ts";
+import { KEY_OUT, OUT_BYTES, type Page } from "../structures/page.ts";
+import type { Pages, Ref } from "../structures/pages.ts";
+
+/** Writes a reference and a length where they stand in an entry. */
+export function writeOut(b: Uint8Array, at: number, ref: Ref, length: number): void {
+  for (let i = 0; i < 4; i++) b[at + i] = ref >>> (i * 8);
+  for (let i = 0; i < 4; i++) b[at + 4 + i] = length >>> (i * 8);
+}
+
+/** Inserts a member as an entry that is nothing but its key. Returns the bytes it keeps outside. */
+export function insertMember(
+  entries: Entries,
+  pages: Pages,
+  source: Uint8Array,
+  offset: number,
+  length: number,
+): number {
+  if (length <= entries.entryBytesMax) {
+    const at = entries.insert(0, length);
+    copy(source, offset, entries.leaf.b, at, length);
+    return 0;
+  }
+  const ref = pages.putOut(source, offset, length);
+  const at = entries.insert(KEY_OUT, OUT_BYTES);
+  writeOut(entries.leaf.b, at, ref, length);
+  return length;
+}
+
+/** Bytes of a member that is read: side by side, valid until the next use of its pages. */
+export class Member {
+  bytes: Uint8Array = NOTHING;
+  at = 0;
+  length = 0;
+
+  /** Opens the key of entry `i`. */
+  openKey(page: Page, i: number, pages: Pages): void {
+    page.openKey(i);
+    if ((page.entryFlags & KEY_OUT) !== 0) {
+      this.openOut(pages, page.word(page.keyAt), page.word(page.keyAt + 4));
+      return;
+    }
+    this.bytes = page.b;
+    this.at = page.keyAt;
+    this.length = page.keyBytes;
+  }
+
+  /** Opens what is kept outside; what does not lie in one piece is copied together. */
+  openOut(pages: Pages, ref: Ref, length: number): void {
+    this.length = length;
+    const part = pages.openOut(ref, length, 0);
+    if (part === length) {
+      this.bytes = pages.outBytes;
+      this.at = pages.outAt;
+      return;
+    }
+    const whole = Buffer.allocUnsafe(length);
+    for (let position = 0; position < length; ) {
+      const run = pages.openOut(ref, length, position);
+      copy(pages.outBytes, pages.outAt, whole, position, run);
+      position += run;
+    }
+    this.bytes = whole;
+    this.at = 0;
+  }
+}
+
+const NOTHING = new Uint8Array(0);

@@ -1,0 +1,289 @@
+/**
+ * Pages of a shard: the memory that the trees of collections lie in. Blocks come from the shard's heap; what a pin may
+ * still see is kept until the pin is gone; whole collections are emptied in steps.
+ *
+ *   retired │ queue of blocks through their link words, in the order of their epochs: given back, or (roots) garbage,
+ *             when no pin is as old
+ *   garbage │ stack of roots and pages through their link words: a page's children go on the stack before it goes
+ *
+ * Neither needs memory of its own, so DEL and FLUSHALL work when there is none.
+ *
+ * Invariants
+ *   V1  a block whose epoch is not above a live pin's, and that the pin can see, never changes (as large.ts)
+ *   V3  a block is in one place: reached by one collection, on the retired queue, or on the garbage stack
+ * Locking: the holder of the shard lock; a pinned reader only locates and reads.
+ */
+import { assert } from "../base/assert.ts";
+import { copy } from "../base/bytes.ts";
+import { type Arena, FRAME_BITS, FRAME_MASK } from "../memory/arena.ts";
+import { SEGMENTS } from "../memory/control.ts";
+import type { FramePool } from "../memory/frame-pool.ts";
+import { KEY_OUT, KeyForm, Page, VALUE_OUT } from "../structures/page.ts";
+import {
+  BLOCK_BYTES_MASK,
+  BLOCK_EPOCH,
+  BLOCK_HEAD_BYTES,
+  BLOCK_INFO,
+  BLOCK_KIND_SHIFT,
+  BLOCK_LINK,
+  BlockKind,
+  LEVEL_MASK,
+  LEVEL_SHIFT,
+  NO_REF,
+  type Pages,
+  type Ref,
+  TREE_KIND_SHIFT,
+} from "../structures/pages.ts";
+import type { Heap } from "./heap.ts";
+import { CHUNK_BYTES, type LargeValues } from "./large.ts";
+import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
+import { BLOCKS_HEAD_AT, BLOCKS_TAIL_AT, EPOCH_AT, EPOCH_USED_AT, GARBAGE_AT, PINS_AT } from "./shard.ts";
+
+/** Longest run kept outside in one block; longer ones are large values (large.ts). */
+const OUT_BLOCK_MAX = (64 << 10) - BLOCK_HEAD_BYTES;
+
+/** The root of a collection that is a tree: where its trees begin. Words; see collection.ts for the rest. */
+export const ROOT_BYTES = 128;
+export const ROOT_TREES = 8;
+export const ROOT_TREE_WORDS = 4;
+export const ROOT_TREES_MAX = 3;
+
+/** What the memory is seen through. One for each collection that is open at a time. */
+export class ShardPages implements Pages {
+  b: Buffer;
+  h: Uint16Array;
+  m: Int32Array;
+  f: Float64Array;
+  outBytes: Uint8Array;
+  outAt = 0;
+  shard = 0;
+  header = 0;
+  private region = -1;
+  private readonly c: Int32Array;
+  private readonly tables: number;
+
+  constructor(
+    private readonly arena: Arena,
+    private readonly pool: FramePool,
+    private readonly heap: Heap,
+    private readonly large: LargeValues,
+    private readonly now: { readonly nowSeconds: number },
+  ) {
+    this.c = arena.control.i32;
+    this.tables = arena.control.segmentsAt;
+    this.b = arena.bytesOf(0);
+    this.h = arena.halves[0]!;
+    this.m = arena.wordsOf(0);
+    this.f = arena.doubles[0]!;
+    this.region = 0;
+    this.outBytes = this.b;
+  }
+
+  /** Works in `shard` from now on. */
+  select(shard: number, header: number): void {
+    this.shard = shard;
+    this.header = header;
+  }
+
+  /** Turns the memory to `region`. */
+  turn(region: number): void {
+    if (region === this.region) return;
+    this.m = this.arena.wordsOf(region);
+    this.b = this.arena.bytesOf(region);
+    this.h = this.arena.halves[region]!;
+    this.f = this.arena.doubles[region]!;
+    this.region = region;
+  }
+
+  locate(ref: Ref): number {
+    const place = this.c[this.tables + ((this.shard * SEGMENTS + (ref >>> OFFSET_BITS)) << 2)]!;
+    const region = place >>> FRAME_BITS;
+    if (region !== this.region) this.turn(region);
+    return ((place & FRAME_MASK) << 16) + ((ref & OFFSET_MASK) << 3);
+  }
+
+  take(bytes: number): Ref {
+    this.pool.urgent = true;
+    const ref = this.heap.take(this.shard, this.header, bytes);
+    this.pool.urgent = false;
+    assert(ref > 0, "an admitted command finds room");
+    return ref;
+  }
+
+  give(ref: Ref, bytes: number): void {
+    if (this.c[this.header + PINS_AT] === 0) this.heap.give(this.shard, this.header, ref, bytes, this.now.nowSeconds);
+    else this.retire(ref, bytes, BlockKind.Out);
+  }
+
+  get pinned(): number {
+    return this.c[this.header + PINS_AT] === 0 ? 0 : this.c[this.header + EPOCH_AT]!;
+  }
+  youngest(): number {
+    this.c[this.header + EPOCH_USED_AT] = 1;
+    return this.c[this.header + EPOCH_AT]! + 1;
+  }
+
+  // ---- what does not fit in a page ----
+
+  putOut(source: Uint8Array, offset: number, length: number): Ref {
+    if (length > OUT_BLOCK_MAX) return this.putLarge(source, offset, length);
+    const bytes = BLOCK_HEAD_BYTES + length;
+    const ref = this.take(bytes);
+    const at = this.locate(ref);
+    this.m[(at >> 2) + BLOCK_EPOCH] = this.youngest();
+    this.m[(at >> 2) + BLOCK_INFO] = bytes | (BlockKind.Out << BLOCK_KIND_SHIFT);
+    this.m[(at >> 2) + BLOCK_LINK] = NO_REF;
+    copy(source, offset, this.b, at + BLOCK_HEAD_BYTES, length);
+    return ref;
+  }
+
+  private putLarge(source: Uint8Array, offset: number, length: number): Ref {
+    const { large, shard, header, pool } = this;
+    pool.urgent = true;
+    const empty = large.link(shard, header, []);
+    const node = empty < 0 ? empty : large.prepareWrite(shard, header, empty, 0, 0, length);
+    pool.urgent = false;
+    assert(node > 0, "an admitted command finds room");
+    large.write(shard, node, 0, source, offset, length);
+    return node;
+  }
+
+  giveOut(ref: Ref, length: number): void {
+    if (length > OUT_BLOCK_MAX) this.large.free(this.shard, this.header, ref, this.now.nowSeconds);
+    else this.give(ref, BLOCK_HEAD_BYTES + length);
+  }
+
+  openOut(ref: Ref, length: number, position: number): number {
+    if (length > OUT_BLOCK_MAX) {
+      this.outAt = this.large.locateByte(this.shard, ref, position);
+      this.outBytes = this.large.chunkBytes;
+      return Math.min(length - position, CHUNK_BYTES - (position % CHUNK_BYTES));
+    }
+    const at = this.locate(ref);
+    this.outBytes = this.b;
+    this.outAt = at + BLOCK_HEAD_BYTES + position;
+    return length - position;
+  }
+
+  // ---- given back ----
+
+  /** Puts a block on the retired queue; a root with `kind` Root takes all that it reaches along. */
+  private retire(ref: Ref, bytes: number, kind: BlockKind): void {
+    const { c, header } = this;
+    c[header + EPOCH_USED_AT] = 1;
+    const w = this.locate(ref) >> 2;
+    this.m[w + BLOCK_EPOCH] = c[header + EPOCH_AT]!;
+    this.m[w + BLOCK_INFO] = bytes | (kind << BLOCK_KIND_SHIFT);
+    this.m[w + BLOCK_LINK] = NO_REF;
+    const tail = c[header + BLOCKS_TAIL_AT]!;
+    if (tail === NO_REF) c[header + BLOCKS_HEAD_AT] = ref;
+    else this.m[(this.locate(tail) >> 2) + BLOCK_LINK] = ref;
+    c[header + BLOCKS_TAIL_AT] = ref;
+  }
+
+  /** Gives back what was retired before epoch `oldest`, the oldest that a live pin has. */
+  release(oldest: number): void {
+    const { c, header } = this;
+    for (let ref = c[header + BLOCKS_HEAD_AT]!; ref !== NO_REF; ref = c[header + BLOCKS_HEAD_AT]!) {
+      const w = this.locate(ref) >> 2;
+      if (this.m[w + BLOCK_EPOCH]! >= oldest) return;
+      if (++DBG > 100000) throw new Error("endless release " + ref);
+      const info = this.m[w + BLOCK_INFO]!;
+      const next = this.m[w + BLOCK_LINK]!;
+      c[header + BLOCKS_HEAD_AT] = next;
+      if (next === NO_REF) c[header + BLOCKS_TAIL_AT] = NO_REF;
+      if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) this.throwAway(ref);
+      else this.heap.give(this.shard, header, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
+    }
+  }
+
+  /** Frees a whole collection from its root: when no pin sees it any more, and in steps. */
+  free(root: Ref): void {
+    if (this.c[this.header + PINS_AT] !== 0) {
+      this.retire(root, ROOT_BYTES, BlockKind.Root);
+      return;
+    }
+    const w = this.locate(root) >> 2;
+    this.m[w + BLOCK_INFO] = ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT);
+    this.throwAway(root);
+    // Small ones go at once.
+    this.empty(AT_ONCE);
+  }
+
+  private throwAway(ref: Ref): void {
+    const w = this.locate(ref) >> 2;
+    this.m[w + BLOCK_LINK] = this.c[this.header + GARBAGE_AT]!;
+    this.c[this.header + GARBAGE_AT] = ref;
+  }
+
+  get hasGarbage(): boolean {
+    return this.c[this.header + GARBAGE_AT] !== NO_REF;
+  }
+
+  /** Gives back up to `blocks` blocks of garbage. Returns true when there is more. */
+  empty(blocks: number): boolean {
+    const { c, header } = this;
+    for (let done = 0; done < blocks; done++) {
+      const ref = c[header + GARBAGE_AT]!;
+      if (ref === NO_REF) return false;
+      const at = this.locate(ref);
+      const info = this.m[(at >> 2) + BLOCK_INFO]!;
+      c[header + GARBAGE_AT] = this.m[(at >> 2) + BLOCK_LINK]!;
+      if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) {
+        for (let tree = 0; tree < ROOT_TREES_MAX; tree++) {
+          const top = this.m[(this.locate(ref) >> 2) + ROOT_TREES + tree * ROOT_TREE_WORDS]!;
+          if (top !== NO_REF) this.throwAway(top);
+        }
+      } else {
+        done += this.emptyPage(ref, info);
+      }
+      this.heap.give(this.shard, header, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
+    }
+    return this.hasGarbage;
+  }
+
+  /** Lets go of what a page refers to. Returns about how much work that was, in blocks. */
+  private emptyPage(ref: Ref, info: number): number {
+    const level = (info >>> LEVEL_SHIFT) & LEVEL_MASK;
+    const kind = (info >>> TREE_KIND_SHIFT) & 15;
+    const page = this.pageOf(kind, level > 0);
+    const at = this.locate(ref);
+    page.stand(at + BLOCK_HEAD_BYTES, at + (info & BLOCK_BYTES_MASK));
+    let outs = 0;
+    for (let i = 0; i < page.count; i++) {
+      page.openKey(i);
+      if ((page.entryFlags & KEY_OUT) !== 0) {
+        this.giveOut(page.word(page.keyAt), page.word(page.keyAt + 4));
+        outs++;
+      }
+      if ((page.entryFlags & VALUE_OUT) !== 0 && page.form === KeyForm.Prefixed) {
+        this.giveOut(page.word(page.valueAt), page.word(page.valueAt + 4));
+        outs++;
+      }
+      if (level > 0) this.throwAway(page.child(i));
+    }
+    return outs + (level > 0 ? page.count >>> 3 : 0);
+  }
+
+  private pageOf(kind: number, inner: boolean): Page {
+    const which = kind * 2 + Number(inner);
+    this.walkers[which] ??= new Page(
+      ((kind & 3) * 4) as 0 | 4 | 8,
+      inner,
+      (kind & 4) !== 0 && !inner ? KeyForm.Prefixed : KeyForm.Whole,
+      this,
+    );
+    return this.walkers[which];
+  }
+  private readonly walkers: Page[] = [];
+
+  /** True when a command may take `bytes` more for sure: below that it waits, so that none is left half done. */
+  admits(bytes: number): boolean {
+    return this.pool.freeChunks > this.pool.kept + (bytes >>> 20);
+  }
+}
+
+/** Blocks freed by the command that removes a collection; the rest is maintenance's. */
+const AT_ONCE = 64;
+
+let DBG = 0;

@@ -1,0 +1,142 @@
+/**
+ * Packed: a small collection whole in one page, inside the record of its key. The same entries as a tree's, found by
+ * looking through them; sorted by score where there is a lane, else in the order they came.
+ */
+import type { Entries } from "./entries.ts";
+import { type KeyForm, Page } from "./page.ts";
+import type { Pages } from "./pages.ts";
+
+/** Who keeps the page: the record it lies in. */
+export interface PackedHome {
+  /** Turns the memory to the page and makes `page` stand on it. */
+  standOn(page: Page): void;
+  /** Makes the page hold at least `bytes` more, wherever it then lies. */
+  makeRoom(page: Page, bytes: number): void;
+}
+
+export class Packed implements Entries {
+  readonly leaf: Page;
+  at = 0;
+  private lane = 0;
+
+  constructor(
+    pages: Pages,
+    laneBytes: 0 | 8,
+    form: KeyForm,
+    private readonly home: PackedHome,
+    readonly entryBytesMax: number,
+  ) {
+    this.leaf = new Page(laneBytes, false, form, pages);
+  }
+
+  get count(): number {
+    return this.leaf.count;
+  }
+
+  /** Stands on the page, before its first entry. Call first, and after others changed where it lies. */
+  open(): void {
+    this.home.standOn(this.leaf);
+    this.at = 0;
+  }
+
+  seek(lane: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean {
+    this.lane = lane;
+    const { leaf } = this;
+    if (leaf.lane === 0) return this.seekKey(key, keyAt, keyBytes);
+    let i = leaf.firstAtLeast(0, lane);
+    let found = false;
+    for (; i < leaf.count && leaf.laneOf(i) === lane; i++) {
+      leaf.openKey(i);
+      const order = compare(leaf.b, leaf.keyAt, leaf.keyBytes, key, keyAt, keyBytes);
+      if (order < 0) continue;
+      found = order === 0;
+      break;
+    }
+    this.at = i;
+    return found;
+  }
+
+  /** Looks through all entries for `key`. Stands behind the last one when it is not there. */
+  seekKey(key: Uint8Array, keyAt: number, keyBytes: number): boolean {
+    const { leaf } = this;
+    const { count, b } = leaf;
+    for (let i = 0; i < count; i++) {
+      leaf.openKey(i);
+      if (leaf.keyBytes !== keyBytes) continue;
+      const at = leaf.keyAt;
+      let j = 0;
+      while (j < keyBytes && b[at + j] === key[keyAt + j]) j++;
+      if (j < keyBytes) continue;
+      this.at = i;
+      return true;
+    }
+    this.at = count;
+    return false;
+  }
+
+  seekRank(rank: number): void {
+    this.at = rank;
+  }
+  rank(): number {
+    return this.at;
+  }
+  settle(): boolean {
+    return this.at < this.leaf.count;
+  }
+  next(): boolean {
+    return ++this.at < this.leaf.count;
+  }
+  previous(): boolean {
+    if (this.at === 0) return false;
+    this.at--;
+    return true;
+  }
+
+  /** For pages with lanes, the score of the entry to come when nothing was sought. */
+  insert(flags: number, bytes: number): number {
+    const { leaf } = this;
+    if (leaf.free < bytes + leaf.perEntry) this.home.makeRoom(leaf, bytes + leaf.perEntry);
+    return leaf.insert(this.at, this.lane, flags, bytes);
+  }
+
+  resize(flags: number, bytes: number): number {
+    const { leaf } = this;
+    leaf.open(this.at);
+    const more = bytes - leaf.entryBytes;
+    if (more > leaf.free) this.home.makeRoom(leaf, more);
+    return leaf.resize(this.at, flags, bytes);
+  }
+
+  remove(): void {
+    this.leaf.remove(this.at);
+  }
+  own(): void {}
+  standAgain(): void {
+    this.home.standOn(this.leaf);
+  }
+  check(): void {
+    this.leaf.check();
+  }
+
+  /** Bytes the page would need for its entries alone. */
+  get bytesNeeded(): number {
+    return this.leaf.used;
+  }
+}
+
+/** Order of two runs of bytes: byte by byte, then the shorter first. */
+export function compare(
+  a: Uint8Array,
+  aAt: number,
+  aBytes: number,
+  b: Uint8Array,
+  bAt: number,
+  bBytes: number,
+): number {
+  const shared = Math.min(aBytes, bBytes);
+  for (let i = 0; i < shared; i++) {
+    const order = a[aAt + i]! - b[bAt + i]!;
+    if (order !== 0) return order;
+  }
+  return aBytes - bBytes;
+}

@@ -1,0 +1,70 @@
+/**
+ * TopKeys: the keys with the greatest sums, in bounded memory: the space-saving sketch of Metwally, Agrawal and El Abbadi
+ * ("Efficient Computation of Frequent and Top-k Elements in Data Streams", 2005), with weights.
+ *
+ * `capacity` keys are counted. A key that comes while all are taken replaces the one with the smallest sum and inherits
+ * that sum as its error: what it may have missed. Then no key that has more than total / capacity is ever missing, and
+ * sum - error is what the key has at least.
+ */
+import { assert } from "../base/assert.ts";
+
+interface Entry {
+  sum: number;
+  error: number;
+}
+
+export interface KeySum {
+  /** A character a byte. */
+  key: string;
+  sum: number;
+}
+
+export class TopKeys {
+  private readonly entries = new Map<string, Entry>();
+  /** Sum of all weights. */
+  total = 0;
+
+  constructor(private readonly capacity: number) {
+    assert(capacity > 0, "a sketch counts at least one key");
+  }
+
+  /** Adds `weight` (not negative) to a key. O(1) for a key that is counted, O(capacity) for another. */
+  add(key: string, weight: number): void {
+    this.total += weight;
+    const entry = this.entries.get(key);
+    if (entry !== undefined) {
+      entry.sum += weight;
+      return;
+    }
+    if (this.entries.size < this.capacity) {
+      this.entries.set(key, { sum: weight, error: 0 });
+      return;
+    }
+    let leastKey = "";
+    let least: Entry | null = null;
+    for (const [other, candidate] of this.entries) {
+      if (least !== null && candidate.sum >= least.sum) continue;
+      least = candidate;
+      leastKey = other;
+    }
+    this.entries.delete(leastKey);
+    this.entries.set(key, { sum: least!.sum + weight, error: least!.sum });
+  }
+
+  /** What each counted key has at least, without those of which nothing is sure. */
+  list(): KeySum[] {
+    const list: KeySum[] = [];
+    for (const [key, { sum, error }] of this.entries) if (sum > error) list.push({ key, sum: sum - error });
+    return list;
+  }
+}
+
+/** The `count` greatest of several lists together, from the greatest down; a key's sums are added. */
+export function mergeTop(lists: readonly (readonly KeySum[])[], count: number): KeySum[] {
+  const sums = new Map<string, number>();
+  for (const list of lists) for (const { key, sum } of list) sums.set(key, (sums.get(key) ?? 0) + sum);
+  return [...sums]
+    .map(([key, sum]) => ({ key, sum }))
+    .sort((a, b) => b.sum - a.sum || (a.key < b.key ? -1 : 1))
+    .slice(0, count);
+}

@@ -1,0 +1,154 @@
+/**
+ * Goal:   a set in the store is its naive twin, whatever its encoding, while keys are removed, replaced and pinned.
+ * Method: seeded random commands over a few keys of one shard; the shard's checker walks every collection all along;
+ *         pinned readers compare with the twin of their moment; at the end no block is left.
+ */
+import { describe, expect, test } from "bun:test";
+import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
+import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { KeyEvent } from "../../src/store/store.ts";
+import { type SetLimits, SetValue } from "../../src/store/set-value.ts";
+import { Encoding } from "../../src/store/record.ts";
+import { Random } from "../../src/base/random.ts";
+import { testSeed } from "../support/random.ts";
+import { Fixture } from "./fixture.ts";
+
+const LIMITS: SetLimits = { intsetEntries: 20, listpackEntries: 12, listpackValue: 40 };
+
+class Sets {
+  readonly f = new Fixture({ regionBytes: 64 << 20 });
+  readonly value = new SetValue(this.f.store, LIMITS);
+  readonly model = new Map<string, Set<string>>();
+
+  add(key: string, member: string): void {
+    const { value, f } = this;
+    const bytes = Buffer.from(member, "latin1");
+    f.select(key);
+    const found = value.begin(bytes.length, true);
+    expect(found).toBe(this.model.has(key) ? 1 : 0);
+    if (found === 0) value.create(bytes.length, value.firstEncoding(bytes, 0, bytes.length));
+    const members = this.model.get(key) ?? new Set();
+    expect(value.add(bytes, 0, bytes.length)).toBe(!members.has(member));
+    members.add(member);
+    this.model.set(key, members);
+    value.finish();
+  }
+
+  remove(key: string, member: string): void {
+    const { value, f } = this;
+    const bytes = Buffer.from(member, "latin1");
+    f.select(key);
+    if (value.begin(0, false) === 0) return expect(this.model.has(key)).toBe(false);
+    const members = this.model.get(key)!;
+    expect(value.remove(bytes, 0, bytes.length)).toBe(members.delete(member));
+    if (members.size === 0) this.model.delete(key);
+    value.finish();
+  }
+
+  drop(key: string): void {
+    const { store } = this.f;
+    this.f.select(key);
+    if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
+    this.model.delete(key);
+  }
+
+  members(value: SetValue): string[] {
+    const all: string[] = [];
+    value.entries.seekRank(0);
+    for (let more = value.entries.settle(); more; more = value.entries.next()) {
+      value.openHere();
+      const { member } = value;
+      all.push(Buffer.from(member.bytes.subarray(member.at, member.at + member.length)).toString("latin1"));
+      value.entries.standAgain();
+    }
+    return all.sort();
+  }
+
+  compareAll(keys: readonly string[]): void {
+    for (const key of keys) {
+      this.f.select(key);
+      const found = this.value.find();
+      expect(found).toBe(this.model.has(key) ? 1 : 0);
+      if (found === 0) continue;
+      expect(this.members(this.value)).toEqual([...this.model.get(key)!].sort());
+    }
+    this.f.checkAll();
+  }
+}
+
+function randomMember(random: Random): string {
+  switch (random.below(8)) {
+    case 0:
+      return "x".repeat(random.below(60)) + random.below(30);
+    case 1:
+      return random.below(30) === 0 ? "long".repeat(random.below(40000)) + random.below(5) : `m${random.below(300)}`;
+    default:
+      return String(random.below(400) - 200);
+  }
+}
+
+describe("sets in the store", () => {
+  test("are their twins under random histories", () => {
+    for (let round = 0; round < 3; round++) {
+      const random = new Random(testSeed() + round);
+      const sets = new Sets();
+      const keys = ["a", "bb", "ccc", "dddd"];
+      const pins: { pin: number; reader: SetValue; members: string[] }[] = [];
+      const { store } = sets.f;
+      for (let step = 0; step < 4000; step++) {
+        const key = keys[random.below(keys.length)]!;
+        const die = random.below(1000);
+        if (die < 600) sets.add(key, randomMember(random));
+        else if (die < 900) sets.remove(key, randomMember(random));
+        else if (die < 905) sets.drop(key);
+        else if (die < 908) {
+          sets.drop(key);
+          sets.f.set(key, Buffer.from("a string"));
+          sets.f.select(key);
+          expect(sets.value.find()).toBeLessThan(0);
+          sets.drop(key);
+        } else if (die < 925 && pins.length < 3) {
+          sets.f.select(key);
+          if (sets.value.find() !== 1 || store.encoding !== Encoding.Tree) continue;
+          const reader = new SetValue(store, LIMITS);
+          reader.openPinned(store.shard, store.header, sets.value.root);
+          pins.push({ pin: store.large.pin(store.header), reader, members: [...sets.model.get(key)!].sort() });
+        } else if (pins.length > 0) {
+          const [{ pin, reader, members }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
+          expect(sets.members(reader)).toEqual(members);
+          store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+        }
+        if (step % 500 === 0) sets.compareAll(keys);
+        if (step % 50 === 0) sets.f.maintenance.step(0);
+      }
+      for (const { pin } of pins) store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+      sets.compareAll(keys);
+      for (const key of keys) sets.drop(key);
+      sets.f.settle();
+      sets.f.checkAll();
+      sets.f.keyspaces.flush(0);
+      sets.f.settle();
+      expect(store.c[store.headerOf(0) + HEAP_LIVE_AT]).toBe(0);
+    }
+  });
+
+  test("change their encoding as Redis's do", () => {
+    const sets = new Sets();
+    const encodingOf = (key: string) => {
+      sets.f.select(key);
+      sets.value.find();
+      return sets.value.encoding;
+    };
+    for (let i = 0; i < 20; i++) sets.add("ints", String(i * 1000));
+    expect(encodingOf("ints")).toBe(0);
+    sets.add("ints", "20000");
+    expect(encodingOf("ints")).toBe(2);
+    sets.add("mixed", "1");
+    sets.add("mixed", "one");
+    expect(encodingOf("mixed")).toBe(1);
+    sets.add("mixed", "x".repeat(41));
+    expect(encodingOf("mixed")).toBe(2);
+    for (let i = 0; i < 13; i++) sets.add("many", `m${i}`);
+    expect(encodingOf("many")).toBe(2);
+  });
+});

@@ -16,7 +16,14 @@ import { Config, type ConfigChange } from "./base/config/config.ts";
 import { readMachine } from "./base/config/machine.ts";
 import { realFiles } from "./base/files.ts";
 import { COMMIT, VERSION } from "./base/version.ts";
-import type { ClientFilter, ClientLine, ProcessUse, ServerServices, ServerTotals } from "./commands/services.ts";
+import type {
+  ClientFilter,
+  ClientLine,
+  ProcessUse,
+  ServerServices,
+  ServerTotals,
+  WorkerFigures,
+} from "./commands/services.ts";
 import type { Session } from "./commands/session.ts";
 import { checkCommandNames, type CommandTable } from "./commands/table.ts";
 import type { Reply } from "./protocol/reply.ts";
@@ -330,7 +337,7 @@ class OwnServices implements ServerServices, ClientHost {
       connectedClients: this.clients.size,
       totalConnections: this.connections - base.connections,
       rejectedConnections: 0,
-      totalCommands: engine.dispatcher.commandsRun - base.commands,
+      totalCommands: engine.dispatcher.meter.commands - base.commands,
       netInputBytes: engine.inputBytes - base.input,
       netOutputBytes: engine.outputBytes - base.output,
       expiredKeys: counters.expired - base.expired,
@@ -359,11 +366,27 @@ class OwnServices implements ServerServices, ClientHost {
     };
   }
 
+  workerFigures(): WorkerFigures[] {
+    const { totalCommands, blockedClients } = this.totals();
+    return [
+      {
+        clients: this.clients.size,
+        blocked: blockedClients,
+        commands: totalCommands,
+        opsPerSecond: 0,
+        heapBytes: 0,
+        bufferBytes: 0,
+        cpuMicros: Number.NaN,
+      },
+    ];
+  }
+
   resetTotals(done: () => void): void {
     const { engine, base } = this;
+    engine.dispatcher.meter.reset();
     const { counters } = engine.store;
     base.connections = this.connections;
-    base.commands = engine.dispatcher.commandsRun;
+    base.commands = engine.dispatcher.meter.commands;
     base.input = engine.inputBytes;
     base.output = engine.outputBytes;
     base.expired = counters.expired;

@@ -106,3 +106,22 @@ describe("embedded", () => {
     expect(() => client.call("PING")).toThrow("closed");
   });
 });
+
+test("commands are counted and logged as by the server", () => {
+  const db = Ferrite.open({ maxMemory: 32 << 20 });
+  const client = db.client();
+  client.call("CONFIG", "SET", "slowlog-log-slower-than", "0");
+  client.call("SET", "k", "v");
+  expect(() => client.call("INCR", "k")).toThrow("not an integer");
+  expect(client.call("SLOWLOG", "LEN")).toBe(3);
+  const [newest] = client.call("SLOWLOG", "GET", "1") as unknown[][];
+  expect(newest!.slice(3)).toEqual([["SLOWLOG", "LEN"], "embedded:0", ""]);
+  expect(client.call("SLOWLOG", "RESET")).toBe("OK");
+  const stats = client.call("INFO", "commandstats", "errorstats", "workers") as string;
+  expect(stats).toMatch(/cmdstat_incr:calls=1,usec=\d+,usec_per_call=[\d.]+,rejected_calls=0,failed_calls=1\r\n/);
+  expect(stats).toContain("errorstat_ERR:count=1\r\n");
+  expect(stats).toContain("worker0:clients=1,blocked=0,");
+  expect(client.call("LATENCY", "LATEST")).toEqual([]);
+  client.call("CONFIG", "RESETSTAT");
+  expect(client.call("INFO", "commandstats") as string).not.toContain("cmdstat_incr");
+});

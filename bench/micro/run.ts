@@ -5,6 +5,7 @@
 import { cpus } from "node:os";
 
 const BENCHES: readonly (readonly string[])[] = [
+  ["clock.ts"],
   ["copy.ts"],
   ["parts.ts"],
   ["engine.ts"],

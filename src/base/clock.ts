@@ -3,6 +3,8 @@
  *
  * `wallMs` is the time of deadlines (TTL, TIME); `monotonicMs` is the time of durations (uptime, latency, idle).
  */
+import { coarseTick } from "./coarse-clock.ts";
+
 export interface Clock {
   /** Milliseconds since the Unix epoch, a whole number. */
   wallMs(): number;
@@ -10,12 +12,21 @@ export interface Clock {
   wallMicros(): number;
   /** Milliseconds of a clock that never goes back, with fraction. */
   monotonicMs(): number;
+  /**
+   * A number that has changed after TICK_MS at the latest, for a sixth of the price of a reading. Optional: where there
+   * is none, monotonicMs stands in for it.
+   */
+  tick?(): number;
 }
+
+/** Longest time, ms, that a clock's tick may stand still. */
+export const TICK_MS = 10;
 
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   wallMicros: () => Math.floor((performance.timeOrigin + performance.now()) * 1000),
   monotonicMs: () => performance.now(),
+  ...(coarseTick === null ? {} : { tick: coarseTick }),
 };
 
 /** A clock that stands still until it is moved: tests, and DEBUG CLOCK SET / ADVANCE. */

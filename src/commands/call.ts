@@ -9,6 +9,7 @@ import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Keyspaces } from "../store/maintenance.ts";
 import type { Store } from "../store/store.ts";
+import type { Meter } from "./meter.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
@@ -20,6 +21,8 @@ export class Call {
   argCount = 0;
   session!: Session;
   spec!: CommandSpec;
+  /** What is counted and logged of commands. */
+  meter!: Meter;
   /** The first key, hashed; loaded before the handler runs when the command has keys. */
   readonly key: Key;
   /** Keyspace of the session's database. */

@@ -25,6 +25,7 @@ import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor.ts";
 import type { Observer } from "./observer.ts";
+import { Meter } from "./meter.ts";
 import type { Session } from "./session.ts";
 import {
   ALL_SHARDS,
@@ -48,6 +49,9 @@ const CHUNKS_AHEAD = 4;
 
 /** Commands without the flag that write all the same, or that replicas hear of: a pause of writes holds them too. */
 const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
+
+/** A connection's turn may end after so many commands of a batch: Client.process looks at the clock there. */
+export const TURN_CHECK = 64;
 
 const NOTHING = Buffer.alloc(0);
 const RELEASES_EARLY = MUTANT === "released-early";
@@ -85,9 +89,7 @@ export class Dispatcher {
   paused: Pause = Pause.None;
   /** Who looks on while commands run (MONITOR, HOTKEYS); null: nobody. */
   observer: Observer | null = null;
-  /** Commands run since the start, by table index, for commandstats. */
-  readonly calls: Float64Array;
-  commandsRun = 0;
+  readonly meter: Meter;
 
   constructor(
     readonly table: CommandTable,
@@ -98,7 +100,9 @@ export class Dispatcher {
     for (let i = 0; i < BATCH_MAX; i++) this.keysAhead.push(this.store.newKey());
     this.held = new Int32Array(this.store.shards);
     this.wanted = new Uint8Array(this.store.shards);
-    this.calls = new Float64Array(table.all.length);
+    this.meter = new Meter(this.store.arena.control, this.store.worker, table, call.clock, call.config);
+    call.meter = this.meter;
+    reply.onError = (text) => this.meter.errors.count(text);
   }
 
   /** Looks up the parsed commands and overlaps their memory accesses. Call once after each parse. */
@@ -107,6 +111,7 @@ export class Dispatcher {
     const { table, store, commandOf, isAhead } = this;
     const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
     this.touchedAhead = count > 1;
+    this.meter.abandon();
     for (let i = 0; i < count; i++) {
       const first = firstArgument[i]!;
       const index = table.find(bytes, argumentAt[first]!, argumentBytes[first]!);
@@ -179,6 +184,7 @@ export class Dispatcher {
     if (spec.subcommands !== undefined && argCount > 1) {
       const sub = table.findSubcommand(spec, call.argText(1));
       if (sub === null) {
+        this.meter.settle();
         const typed = call.argText(0).toUpperCase();
         const refused = `${spec.name}|${call.argText(1).toUpperCase()}`;
         reply.error(table.isDisabled(refused) ? disabledCommand(refused) : unknownSubcommand(call.argText(1), typed));
@@ -186,42 +192,42 @@ export class Dispatcher {
       }
       spec = sub;
     }
+    const row = spec === table.all[index] ? index : table.rowOf(spec);
     if (spec.arity > 0 ? argCount !== spec.arity : argCount < -spec.arity) {
-      reply.error(wrongArity(spec.name.toLowerCase()));
-      return Done;
+      return this.reject(row, wrongArity(spec.name.toLowerCase()));
     }
-    if (!session.authenticated && (spec.flags & NO_AUTH) === 0) {
-      reply.error(ErrorText.noAuth);
-      return Done;
-    }
+    if (!session.authenticated && (spec.flags & NO_AUTH) === 0) return this.reject(row, ErrorText.noAuth);
     call.spec = spec;
     session.lastCommand = index;
+    session.lastRow = row;
     session.commandName = spec.subcommands === undefined && spec !== table.all[index] ? spec.name.toLowerCase() : "";
     if ((spec.flags & DENY_OOM) !== 0) {
       if (this.memoryExceeded || (staged.length > 0 && staged.some((value) => value.refused))) {
-        reply.error(ErrorText.outOfMemory);
-        return Done;
+        return this.reject(row, ErrorText.outOfMemory);
       }
       const free = this.store.pool.freeChunks;
       if (this.isNearLimit && (free <= this.freeChunksLeast || this.store.usedBytes > this.usedMost)) {
         const shard = this.isAhead[i] === 1 ? this.store.shardOf(this.keysAhead[i]!.hashA) : -1;
-        if (!this.relieve(shard, recordBytes(call))) return this.refuseFull();
+        if (!this.relieve(shard, recordBytes(call))) return this.reject(row, ErrorText.outOfMemory);
       }
-      if (free < this.store.pool.kept + CHUNKS_AHEAD && !this.mayGrow()) return this.refuseFull();
+      if (free < this.store.pool.kept + CHUNKS_AHEAD && !this.mayGrow()) {
+        return this.reject(row, ErrorText.outOfMemory);
+      }
     }
-    if (this.paused !== Pause.None && this.isHeldBack(spec)) return Paused;
-    this.calls[index] = this.calls[index]! + 1;
-    this.commandsRun++;
-    const { observer } = this;
+    const { meter, observer } = this;
+    if (this.paused !== Pause.None && this.isHeldBack(spec)) {
+      meter.settle();
+      return Paused;
+    }
     if (observer !== null) {
       if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name))) {
-        reply.error(MONITORS_NO_KEYS);
-        return Done;
+        return this.reject(row, MONITORS_NO_KEYS);
       }
       observer.begin(call, reply.written);
     }
+    if (row !== meter.row) meter.turnTo(row);
     const replyAt = reply.at;
-    const handedOn = reply.handedOn;
+    const { handedOn, passedOn, errors } = reply;
     let outcome: Outcome;
     if (spec.keys.first === 0 && (spec.flags & ALL_SHARDS) === 0) {
       outcome = spec.run(call, reply) ?? Done;
@@ -233,10 +239,30 @@ export class Dispatcher {
     if (outcome === Retry) {
       assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (D2)");
       reply.at = replyAt;
-    } else if (observer !== null) {
-      observer.end(call, reply.written);
+      meter.retried();
+      return outcome;
+    }
+    if (observer !== null) observer.end(call, reply.written);
+    if (reply.errors !== errors) meter.failed(row);
+    meter.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
+    const requestBytes = parser.endOf[i]! - parser.startOf[i]!;
+    if (
+      requestBytes >= meter.requestLimit ||
+      reply.at - replyAt >= meter.replyLimit ||
+      reply.handedOn !== handedOn ||
+      staged.length > 0
+    ) {
+      meter.sized(call, requestBytes, reply.at - replyAt + (reply.passedOn - passedOn));
     }
     return outcome;
+  }
+
+  /** An error in place of the command. */
+  private reject(row: number, text: string): Outcome {
+    this.meter.settle();
+    this.meter.rejected(row);
+    this.reply.error(text);
+    return Done;
   }
 
   /** CLIENT PAUSE holds this command back. */
@@ -381,6 +407,7 @@ export class Dispatcher {
 
   private refuseUnknown(): Outcome {
     const { call, reply } = this;
+    this.meter.settle();
     const name = untilNul(call.argText(0));
     // A browser was made to talk to us (cross-protocol scripting): nothing it says is obeyed.
     if (name.toUpperCase() === "POST" || name.toUpperCase() === "HOST:") return Close;

@@ -7,7 +7,23 @@
 import { arch, machine, release, totalmem, type } from "node:os";
 import { parameterText } from "../base/config/redis.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { DEADLINE_SUM, EXPIRES_COUNT, KEY_COUNT } from "../store/shard.ts";
+import { FRAME_BYTES } from "../memory/arena.ts";
+import {
+  BIN_BITMAP_AT,
+  BIN_BITMAP_WORDS,
+  DEAD_UNITS_AT,
+  DEADLINE_SUM,
+  EXPIRES_COUNT,
+  HEAP_BYTES_AT,
+  HEAP_LIVE_AT,
+  KEY_COUNT,
+  LIVE_UNITS_AT,
+  LOG_MUTABLE_AT,
+  LOG_SEGMENTS_AT,
+  LOG_UNITS_AT,
+  PINS_AT,
+  WHEEL_HINTS_AT,
+} from "../store/shard.ts";
 import type { Call } from "./call.ts";
 import { REDIS_VERSION, type ServerTotals } from "./services.ts";
 import { type CommandSpec, LOADING, NO_KEYS, STALE } from "./spec.ts";
@@ -44,21 +60,27 @@ const SECTIONS: readonly (readonly [title: string, section: Section])[] = [
   ["Replication", replicationSection],
   ["CPU", cpuSection],
   ["Modules", () => []],
-  ["Errorstats", () => []],
+  ["Commandstats", commandStats],
+  ["Errorstats", (call) => call.meter.errors.sums().map(([code, count]) => [`errorstat_${code}`, `count=${count}`])],
+  ["Latencystats", latencyStats],
   ["Cluster", () => [["cluster_enabled", 0]]],
   ["Keyspace", keyspaceSection],
+  ["HybridLog", hybridLogSection],
+  ["Workers", workersSection],
 ];
-const EVERYTHING = new Set(["all", "default", "everything"]);
+/** Sections that are shown by name, and by `all` and `everything`. */
+const NOT_DEFAULT = new Set(["Commandstats", "Latencystats", "HybridLog", "Workers"]);
 
 /** INFO [section ...]. Unknown sections are silent. */
 function info(call: Call, reply: Reply): void {
   const wanted = new Set<string>();
   for (let i = 1; i < call.argCount; i++) wanted.add(call.argText(i).toLowerCase());
-  const all = wanted.size === 0 || [...EVERYTHING].some((name) => wanted.has(name));
+  const all = wanted.has("all") || wanted.has("everything");
+  const byDefault = wanted.size === 0 || wanted.has("default");
   const totals = call.server.totals();
   const texts: string[] = [];
   for (const [title, section] of SECTIONS) {
-    if (!all && !wanted.has(title.toLowerCase())) continue;
+    if (!all && !wanted.has(title.toLowerCase()) && !(byDefault && !NOT_DEFAULT.has(title))) continue;
     let text = `# ${title}\r\n`;
     for (const [name, value] of section(call, totals)) text += `${name}:${value}\r\n`;
     texts.push(text);
@@ -79,7 +101,7 @@ function serverSection(call: Call): Fields {
     ["ferrite_version", server.version],
     ["ferrite_commit", server.commit],
     ["bun_version", Bun.version],
-    ["os", `${type()} ${release()} ${machine()}`],
+    ["os", OS],
     ["arch_bits", arch() === "ia32" || arch() === "arm" ? 32 : 64],
     ["monotonic_clock", "performance.now"],
     ["multiplexing_api", process.platform === "linux" ? "epoll" : "kqueue"],
@@ -122,6 +144,9 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
   const machineBytes = totalmem();
   const overhead = totals.heapBytes + totals.bufferBytes;
   const limit = config.maxMemoryBytes;
+  // As MEMORY STATS: what is taken of the frames, used or not, and the JS heaps.
+  const frames = store.pool.framesOut * FRAME_BYTES;
+  const active = frames + overhead;
   const regionBytes = store.arena.control.geometry.regionBytes;
   return [
     ["used_memory", used],
@@ -132,9 +157,13 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["used_memory_peak_human", humanBytes(peak)],
     ["used_memory_peak_perc", percent(used, peak)],
     ["used_memory_overhead", overhead],
+    ["used_memory_startup", totals.heapBytes],
     ["used_memory_dataset", totals.dataBytes],
     ["used_memory_dataset_perc", percent(totals.dataBytes, used)],
     ["used_memory_heap", totals.heapBytes],
+    ["allocator_allocated", used],
+    ["allocator_active", active],
+    ["allocator_resident", resident],
     ["total_system_memory", machineBytes],
     ["total_system_memory_human", humanBytes(machineBytes)],
     ["used_memory_lua", 0],
@@ -147,7 +176,13 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["maxmemory", limit],
     ["maxmemory_human", humanBytes(limit)],
     ["maxmemory_policy", parameterText(config, "maxmemory-policy")],
-    ["mem_fragmentation_ratio", (used > 0 ? resident / used : 0).toFixed(2)],
+    ["allocator_frag_ratio", ratio(active, used)],
+    ["allocator_frag_bytes", active - used],
+    ["allocator_rss_ratio", ratio(resident, active)],
+    ["allocator_rss_bytes", resident - active],
+    ["rss_overhead_ratio", "1.00"],
+    ["rss_overhead_bytes", 0],
+    ["mem_fragmentation_ratio", ratio(resident, used)],
     ["mem_fragmentation_bytes", resident - used],
     ["mem_not_counted_for_evict", 0],
     ["mem_replication_backlog", 0],
@@ -159,7 +194,7 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["mem_allocator", "mimalloc"],
     ["mem_regions", store.arena.regionCount],
     ["mem_region_bytes", regionBytes],
-    ["mem_frames_bytes", store.pool.framesOut * 65536],
+    ["mem_frames_bytes", frames],
     ["active_defrag_running", 0],
     ["lazyfree_pending_objects", 0],
     ["lazyfreed_objects", 0],
@@ -282,6 +317,104 @@ function cpuSection(call: Call): Fields {
   ];
 }
 
+/** A line for each command that ran, was refused or failed. */
+function commandStats(call: Call): Fields {
+  const { meter } = call;
+  const fields: Fields = [];
+  const sums = { calls: 0, nanos: 0, rejected: 0, failed: 0 };
+  meter.table.rows.forEach((spec, row) => {
+    if (!meter.sum(row, sums)) return;
+    const micros = sums.nanos / 1000;
+    const each = sums.calls > 0 ? micros / sums.calls : 0;
+    fields.push([
+      `cmdstat_${spec.name.toLowerCase()}`,
+      `calls=${sums.calls},usec=${Math.floor(micros)},usec_per_call=${each.toFixed(2)},rejected_calls=${sums.rejected},failed_calls=${sums.failed}`,
+    ]);
+  });
+  return fields;
+}
+
+function latencyStats(call: Call): Fields {
+  const { meter } = call;
+  // As Redis: what was measured before is kept, and not shown.
+  if (!call.config.flag("server.latency_tracking")) return [];
+  const percentiles = call.config.latencyPercentiles;
+  const names = percentiles.map((percentile) => `p${percentile.toFixed(6).replace(/\.?0+$/, "")}`);
+  const fields: Fields = [];
+  meter.table.rows.forEach((spec, row) => {
+    if (!meter.hasHistogram(row)) return;
+    const micros = meter.percentiles(row, percentiles);
+    fields.push([
+      `latency_percentiles_usec_${spec.name.toLowerCase()}`,
+      micros.map((value, i) => `${names[i]}=${value.toFixed(3)}`).join(","),
+    ]);
+  });
+  return fields;
+}
+
+/** The store's figures, summed over the shards without locks. */
+function hybridLogSection(call: Call): Fields {
+  const { store } = call;
+  const { c } = store;
+  const sums = new Float64Array(SHARD_WORDS.length);
+  let bins = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    const header = store.headerOf(shard);
+    for (let i = 0; i < SHARD_WORDS.length; i++) sums[i] = sums[i]! + c[header + SHARD_WORDS[i]!]!;
+    for (let word = 0; word < BIN_BITMAP_WORDS; word++) bins += bitCount(c[header + BIN_BITMAP_AT + word]!);
+  }
+  const [units = 0, live = 0, inBins = 0, segments = 0, mutable = 0, heapLive = 0, heapBytes = 0, hints = 0, pins = 0] =
+    sums;
+  return [
+    ["hybridlog_shards", store.shards],
+    ["hybridlog_segments", segments],
+    ["hybridlog_mutable_segments", mutable],
+    ["hybridlog_bytes", units * UNIT_BYTES],
+    ["hybridlog_live_bytes", live * UNIT_BYTES],
+    ["hybridlog_dead_bytes", (units - live) * UNIT_BYTES],
+    ["hybridlog_reusable_bytes", inBins * UNIT_BYTES],
+    ["hybridlog_bins_used", bins],
+    ["hybridlog_heap_bytes", heapBytes],
+    ["hybridlog_heap_live_bytes", heapLive],
+    ["hybridlog_expiry_hints", hints],
+    ["hybridlog_pins", pins],
+    ["hybridlog_frames", store.pool.framesOut],
+    ["hybridlog_frame_bytes", FRAME_BYTES],
+    ["hybridlog_regions", store.arena.regionCount],
+    ["hybridlog_free_chunks", store.pool.freeChunks],
+  ];
+}
+const UNIT_BYTES = 8;
+/** Words of a shard header that are summed, in the order hybridLogSection takes them. */
+const SHARD_WORDS = [
+  LOG_UNITS_AT,
+  LIVE_UNITS_AT,
+  DEAD_UNITS_AT,
+  LOG_SEGMENTS_AT,
+  LOG_MUTABLE_AT,
+  HEAP_LIVE_AT,
+  HEAP_BYTES_AT,
+  WHEEL_HINTS_AT,
+  PINS_AT,
+];
+
+function bitCount(word: number): number {
+  let count = 0;
+  for (let rest = word; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
+
+/** A line per worker. */
+function workersSection(call: Call): Fields {
+  return call.server.workerFigures().map((worker, i) => {
+    const cpu = Number.isNaN(worker.cpuMicros) ? "" : `,cpu_seconds=${(worker.cpuMicros / 1e6).toFixed(3)}`;
+    return [
+      `worker${i}`,
+      `clients=${worker.clients},blocked=${worker.blocked},commands=${worker.commands},ops_per_sec=${worker.opsPerSecond},heap_bytes=${worker.heapBytes},buffer_bytes=${worker.bufferBytes}${cpu}`,
+    ];
+  });
+}
+
 /** A line per database that has keys. Read without locks: each figure was true at some moment of the last millisecond. */
 function keyspaceSection(call: Call): Fields {
   const fields: Fields = [];
@@ -308,6 +441,8 @@ function keyspaceFigures(call: Call, db: number): { keys: number; expires: numbe
   return { keys, expires, ttlMs };
 }
 
+const OS = `${type()} ${release()} ${machine()}`;
+
 /** Bytes as Redis prints them for people: 512B, 1.50K, 3.25M. */
 export function humanBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes}B`;
@@ -317,6 +452,10 @@ export function humanBytes(bytes: number): string {
     value /= 1024;
   }
   return `${bytes}B`;
+}
+
+function ratio(a: number, b: number): string {
+  return (b > 0 ? a / b : 0).toFixed(2);
 }
 
 function percent(part: number, whole: number): string {

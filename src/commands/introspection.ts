@@ -243,8 +243,12 @@ for (const [tips, names] of Object.entries({
   "request_policy:all_shards response_policy:agg_min": "WAIT",
   "request_policy:multi_shard response_policy:agg_sum": "TOUCH EXISTS UNLINK DEL",
   "request_policy:all_shards nondeterministic_output": "RANDOMKEY",
+  "request_policy:all_nodes nondeterministic_output": "SLOWLOG|GET COMMANDLOG|GET",
+  "request_policy:all_nodes response_policy:agg_sum nondeterministic_output": "SLOWLOG|LEN COMMANDLOG|LEN",
+  "nondeterministic_output request_policy:all_nodes response_policy:special":
+    "LATENCY|LATEST LATENCY|DOCTOR LATENCY|HISTOGRAM LATENCY|HISTORY LATENCY|GRAPH",
   "request_policy:all_shards response_policy:all_succeeded": "PING FLUSHALL FLUSHDB MEMORY|PURGE",
-  "request_policy:all_nodes response_policy:all_succeeded": "CONFIG|SET",
+  "request_policy:all_nodes response_policy:all_succeeded": "CONFIG|SET SLOWLOG|RESET COMMANDLOG|RESET LATENCY|RESET",
   "request_policy:multi_shard response_policy:all_succeeded": "MSET",
   "request_policy:multi_shard response_policy:agg_min": "MSETNX",
   "request_policy:multi_shard": "MGET",

@@ -8,6 +8,7 @@
 import type { ConfigChange } from "../base/config/config.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "./hotkeys.ts";
+import type { MeterAnswer, MeterAsk } from "./meter.ts";
 import type { Session } from "./session.ts";
 import type { CommandTable } from "./table.ts";
 
@@ -50,6 +51,18 @@ export interface ServerTotals {
   blockedClients: number;
   maxInputBuffer: number;
   maxOutputBuffer: number;
+}
+
+/** One worker, for INFO workers. */
+export interface WorkerFigures {
+  clients: number;
+  blocked: number;
+  commands: number;
+  opsPerSecond: number;
+  heapBytes: number;
+  bufferBytes: number;
+  /** CPU time of its thread; NaN where the system does not tell. */
+  cpuMicros: number;
 }
 
 /** What the operating system says of the process. */
@@ -136,6 +149,10 @@ export interface ServerServices {
    * There only where `configFile` is not "".
    */
   rewriteConfig?(done: (failure: string) => void): void;
+  /** Asks the meters of all workers, this one among them; a server without workers of its own leaves it out. */
+  askMeters?(ask: MeterAsk, done: (answers: MeterAnswer[]) => void): void;
+  /** Figures of each worker. */
+  workerFigures(): WorkerFigures[];
   // Waiting is for clients that are beside each other: a server without workers of its own (embedded) leaves these out.
 
   /**

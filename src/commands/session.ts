@@ -11,11 +11,15 @@ export class Session {
   db = 0;
   protocol: 2 | 3 = 2;
   authenticated = true;
+  /** The client's address and port, as CLIENT LIST shows them. */
+  address = "";
   name = "";
   libName = "";
   libVersion = "";
   /** Number of the command named last, in the table; -1 = none. */
   lastCommand = -1;
+  /** Its row, or its subcommand's, in the meters. */
+  lastRow = 0;
   /** Lower-case name of the last subcommand run ("client|list"), "" when the last command had none. */
   commandName = "";
   commands = 0;

@@ -3,7 +3,9 @@
  *
  * Names are hashed from their upper-cased bytes into an open-addressed table; a match compares the bytes.
  */
+import { assert } from "../base/assert.ts";
 import type { Config } from "../base/config/config.ts";
+import { METER_ROWS } from "../memory/control.ts";
 import { checkNames, type CommandNames, commandNames, OWN_NAMES } from "./names.ts";
 import type { CommandSpec } from "./spec.ts";
 import { bitmapsFamily } from "./bitmaps.ts";
@@ -21,6 +23,7 @@ import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
 import { memoryFamily } from "./memory.ts";
 import { monitorFamily } from "./monitor.ts";
+import { observeFamily } from "./observe.ts";
 import { scanFamily } from "./scan.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
@@ -32,10 +35,13 @@ export class CommandTable {
   readonly all: readonly CommandSpec[];
   /** Rows that clients can reach. */
   readonly listed: readonly CommandSpec[];
+  /** All commands in the order of `all`, then all subcommands: what a row number counts. */
+  readonly rows: readonly CommandSpec[];
   /** Number of the first key argument by table index, 0 = no keys. */
   readonly firstKey: Int32Array;
   private readonly slots = new Int32Array(TABLE_SIZE).fill(-1);
   private readonly names: Buffer[] = [];
+  private readonly rowNumbers = new Map<CommandSpec, number>();
   private readonly subcommands = new Map<CommandSpec, Map<string, CommandSpec>>();
   /** Names of the rows that have another than their own. */
   private readonly otherNames = new Map<CommandSpec, string>();
@@ -48,6 +54,11 @@ export class CommandTable {
     const { renamed } = changes;
     this.all = families.flat();
     this.listed = this.all.filter((spec) => this.isReachable(spec));
+    this.rows = [...this.all, ...this.all.flatMap((spec) => spec.subcommands ?? [])];
+    assert(this.rows.length <= METER_ROWS, "each command and subcommand has a meter");
+    this.rows.forEach((spec, row) => {
+      this.rowNumbers.set(spec, row);
+    });
     this.firstKey = Int32Array.from(this.all, (spec) => spec.keys.first);
     this.all.forEach((spec, index) => {
       const text = renamed.get(spec.name) ?? spec.name;
@@ -111,6 +122,11 @@ export class CommandTable {
     return index < 0 ? null : this.all[index]!;
   }
 
+  /** Number of a command or subcommand in `rows`. */
+  rowOf(spec: CommandSpec): number {
+    return this.rowNumbers.get(spec)!;
+  }
+
   findSubcommand(spec: CommandSpec, name: string): CommandSpec | null {
     return this.subcommands.get(spec)?.get(name.toUpperCase()) ?? null;
   }
@@ -136,6 +152,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   monitorFamily,
   hotKeysFamily,
   infoFamily,
+  observeFamily,
   commandFamily,
   debugFamily,
   stringsFamily,

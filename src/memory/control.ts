@@ -8,12 +8,13 @@
  *   chunks       ├─ one entry per MiB of every possible region ──────┤
  *   shards       ├─ one header per shard, shardWords each ───────────┤
  *   segments     ├─ one table per shard, SEGMENT_WORDS × SEGMENTS ───┤
+ *   meters       ├─ per worker, METER_ROWS × METER_ROW_WORDS ─────────┤
  *
  * The whole is sized for the largest configuration at start and touched lazily, so it costs address space, not memory.
  *
  * Invariants
  *   C1  the geometry (words GEOMETRY_AT ..) is written before any other thread sees the block, and never again
- *   C2  a worker cell has one writer, its worker; others only read
+ *   C2  a worker's cells and meters have one writer, that worker; others only read
  *   C3  lock words stand at least 128 bytes apart
  */
 import { assert } from "../base/assert.ts";
@@ -28,6 +29,13 @@ export const SEGMENTS = 16384;
 /** Words of a segment entry, see store/segments.ts. */
 export const SEGMENT_WORDS = 4;
 
+/** Counters of each command (commands/meter.ts): rows, subcommands among them, and words of one. */
+export const METER_ROWS = 512;
+export const METER_ROW_WORDS = 6176;
+/** Counters of each kind of error (commands/error-kinds.ts) within a worker's cells. */
+export const ERROR_KINDS_AT = 512;
+export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;
+
 const MAGIC = 0x46_52_54_31;
 
 // Globals. The pool's lock and its lists have a cache line pair of their own (C3).
@@ -41,6 +49,8 @@ export const CLOCK_OFFSET_AT = 40;
 export const CLIENTS_AT = 48;
 /** Number of the worker that evicts clients now, plus 1; 0 = none. */
 export const EVICTING_AT = 49;
+/** Next id of each of the three command logs. */
+export const LOG_IDS_AT = 52;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
 
@@ -86,6 +96,7 @@ export class Control {
   readonly chunksAt: number;
   readonly shardsAt: number;
   readonly segmentsAt: number;
+  readonly metersAt: number;
 
   private constructor(
     readonly buffer: SharedArrayBuffer,
@@ -100,6 +111,7 @@ export class Control {
     this.chunksAt = at.chunks;
     this.shardsAt = at.shards;
     this.segmentsAt = at.segments;
+    this.metersAt = at.meters;
   }
 
   /** Makes a zeroed control block for `geometry`. */
@@ -132,6 +144,11 @@ export class Control {
     return this.workersAt + worker * WORKER_WORDS;
   }
 
+  /** First word of the meters of `worker`. */
+  meterAt(worker: number): number {
+    return this.metersAt + worker * (METER_ROWS * METER_ROW_WORDS);
+  }
+
   /** First word of the header of `shard`. */
   shardAt(shard: number): number {
     return this.shardsAt + shard * this.geometry.shardWords;
@@ -151,5 +168,7 @@ function placesOf(g: Geometry) {
   const chunks = line(keyspaceMap + g.databases + keyspacesOf(g.databases));
   const shards = line(chunks + g.regionsMax * (g.regionBytes >>> 20) * CHUNK_WORDS);
   const segments = shards + g.shards * g.shardWords;
-  return { workers, keyspaceMap, chunks, shards, segments, words: segments + g.shards * SEGMENTS * SEGMENT_WORDS };
+  const meters = segments + g.shards * SEGMENTS * SEGMENT_WORDS;
+  const words = meters + g.workers * METER_ROWS * METER_ROW_WORDS;
+  return { workers, keyspaceMap, chunks, shards, segments, meters, words };
 }

@@ -56,15 +56,16 @@ export class Reply {
   protocol: 2 | 3 = 2;
   /** Errors written since the start, for the statistics. */
   errors = 0;
+  /** Told the text of each error. */
+  onError: (text: string) => void = () => {};
+  /** Bytes of replies handed on or streamed since the start. */
+  passedOn = 0;
   target: ReplyTarget = { handOn: () => {}, stream: () => {} };
   /** Times the buffer was handed on: a reply that began before cannot be taken back. */
   handedOn = 0;
-  /** Bytes handed on or streamed since the start. */
-  private gone = 0;
-
   /** Bytes written since the start. */
   get written(): number {
-    return this.gone + this.at;
+    return this.passedOn + this.at;
   }
 
   /** Makes room for `bytes` more. */
@@ -81,7 +82,7 @@ export class Reply {
   handOnNow(): void {
     if (this.at === 0) return;
     this.handedOn++;
-    this.gone += this.at;
+    this.passedOn += this.at;
     this.target.handOn(this.bytes, this.at);
     this.at = 0;
     // One reply of many megabytes does not keep its buffer.
@@ -192,7 +193,7 @@ export class Reply {
     if (pin >= 0) {
       this.handOnNow();
       this.handedOn++;
-      this.gone += length;
+      this.passedOn += length;
       this.target.stream({ shard, node, pin, position, end: position + length });
     } else {
       // Short, or all pins of the shard are taken.
@@ -237,6 +238,7 @@ export class Reply {
   /** Error with its code first ("ERR ..."). Line breaks become spaces, so that nothing can be injected. */
   error(text: string): void {
     this.errors++;
+    this.onError(text);
     const clean = /[\r\n]/.test(text) ? text.replace(/[\r\n]/g, " ") : text;
     this.ensure(clean.length * 3 + 3);
     this.bytes[this.at++] = 45;

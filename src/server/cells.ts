@@ -31,14 +31,16 @@ export const Cell = {
   evictedClients: 22,
   outputLimitClosed: 23,
   queryLimitClosed: 24,
-  evicted: 25,
+  /** CPU time of the worker's thread, us. */
+  cpuMicros: 25,
+  evicted: 26,
   /** Dead records that wait for new tenants, bytes. */
-  deadBytes: 26,
+  deadBytes: 27,
   /** Resident memory outside the regions, bytes: the first worker's only. */
-  outsideBytes: 27,
+  outsideBytes: 28,
   /** Time for which the memory limit was exceeded although keys were evicted: in all, and of this time; ms. */
-  exceededMs: 28,
-  exceedingMs: 29,
+  exceededMs: 29,
+  exceedingMs: 30,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

@@ -9,6 +9,7 @@
  * buffer holds the command's head).
  */
 import type { OutputBufferLimit } from "../base/config/syntax.ts";
+import { TURN_CHECK } from "../commands/dispatch.ts";
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../commands/spec.ts";
 import { Replies, Session } from "../commands/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
@@ -64,8 +65,6 @@ const UNAUTHENTICATED_OUTPUT = 64 << 10;
 export const CLIENT_BYTES = 2048;
 /** What the place and the length of an argument cost while its command is incomplete. */
 const ARGUMENT_BYTES = 16;
-/** Commands between two looks at the clock within a turn. */
-const LOOK_AT_CLOCK = 64;
 
 export class Client implements ReplyTarget {
   readonly session: Session;
@@ -97,7 +96,12 @@ export class Client implements ReplyTarget {
   paused = false;
   closing = false;
   closed = false;
-  address = "";
+  get address(): string {
+    return this.session.address;
+  }
+  set address(text: string) {
+    this.session.address = text;
+  }
   localAddress = "";
   descriptor = -1;
   totalInput = 0;
@@ -242,7 +246,7 @@ export class Client implements ReplyTarget {
           if (outcome === Done) {
             if (this.retriedSince !== 0) this.retriedSince = 0;
             if (this.staged.length > 0) this.dropStaged();
-            if (i % LOOK_AT_CLOCK !== LOOK_AT_CLOCK - 1 || i === count - 1) continue;
+            if (i % TURN_CHECK !== TURN_CHECK - 1 || i === count - 1) continue;
             const now = engine.clock.monotonicMs();
             if (until === 0) until = now + engine.turnMs;
             if (now < until) continue;
@@ -396,6 +400,7 @@ export class Client implements ReplyTarget {
     const { reply } = this.engine;
     reply.protocol = this.session.protocol;
     reply.target = this;
+    const { errors } = reply;
     if (this.session.replies === Replies.On) {
       write(reply);
     } else {
@@ -405,6 +410,7 @@ export class Client implements ReplyTarget {
       reply.at = 0;
       if (this.session.replies === Replies.Skipping) this.session.replies = Replies.On;
     }
+    if (reply.errors !== errors) this.engine.dispatcher.meter.failed(this.session.lastRow);
     this.waiting = false;
     this.flush();
     if (!this.suspended) this.proceed();

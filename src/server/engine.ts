@@ -165,6 +165,12 @@ export class Engine {
     const { dispatcher, store } = this;
     const evicts = this.evictor.rank !== Rank.None;
     let room = this.maxMemory - this.usedMemory();
+    if (room > NEAR_BYTES && !evicts) {
+      dispatcher.memoryExceeded = false;
+      dispatcher.isNearLimit = false;
+      if (this.exceededSince !== 0) this.countExceeded(false);
+      return;
+    }
     const frames = evicts ? this.frameLimit() : Infinity;
     if (room < 0 || (evicts && this.framesUsed(frames) > frames)) {
       dispatcher.memoryExceeded = !this.relieve(0);
@@ -200,6 +206,15 @@ export class Engine {
    * writes go on and the next turn does. Returns false when the limit is exceeded and no key may go.
    */
   private relieve(bytes: number): boolean {
+    const { latency } = this.dispatcher.meter;
+    if (latency.thresholdMs === 0 || this.evictor.rank === Rank.None) return this.evictFor(bytes);
+    const from = this.clock.monotonicMs();
+    const mayGoOn = this.evictFor(bytes);
+    latency.sample("eviction-cycle", Math.floor(this.clock.monotonicMs() - from));
+    return mayGoOn;
+  }
+
+  private evictFor(bytes: number): boolean {
     const { cells, store, evictor, maintenance } = this;
     if (evictor.rank === Rank.None) return this.usedMemory() + bytes <= this.maxMemory;
     // While nothing may change, not even by itself, writes are held back anyway.
@@ -320,7 +335,7 @@ export class Engine {
   publishCounters(): void {
     const { cells, store, dispatcher } = this;
     cells.set(Cell.usedBytes, store.usedBytes);
-    cells.set(Cell.commands, dispatcher.commandsRun);
+    cells.set(Cell.commands, dispatcher.meter.commands);
     cells.set(Cell.inputBytes, this.inputBytes);
     cells.set(Cell.outputBytes, this.outputBytes);
     cells.set(Cell.expired, store.counters.expired);
@@ -341,6 +356,15 @@ export class Engine {
    * true when the budget ran out before the work.
    */
   maintain(workers: number, budgetMs: number): boolean {
+    const more = this.maintainShards(workers, budgetMs);
+    const { latency } = this.dispatcher.meter;
+    // The turn's time is that of its begin.
+    if (latency.thresholdMs > 0)
+      latency.sample("expire-cycle", Math.floor(this.clock.monotonicMs() - this.monotonicMs));
+    return more;
+  }
+
+  private maintainShards(workers: number, budgetMs: number): boolean {
     this.readClock();
     if (this.evictor.rank !== Rank.None) this.lookAtMemory();
     const { store, maintenance } = this;

@@ -1,6 +1,7 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../commands/hotkeys.ts";
+import type { MeterAnswer, MeterAsk } from "../commands/meter.ts";
 import type { ClientFilter, ClientLine, Pause } from "../commands/services.ts";
 
 /** Facts about the process that every worker tells in INFO. */
@@ -39,6 +40,7 @@ export type Ask =
   /** The worker `receiver` has connections that monitor, or none any more. */
   | { kind: "monitor"; receiver: number; receives: boolean }
   | { kind: "hotKeys"; of: HotKeysAsk }
+  | { kind: "meter"; ask: MeterAsk }
   | { kind: "reset" };
 
 export type Answer =
@@ -48,6 +50,7 @@ export type Answer =
   | { kind: "rewritten"; failure: string }
   | { kind: "evicted"; isMore: boolean }
   | { kind: "hotKeys"; answer: HotKeysAnswer }
+  | { kind: "meter"; answer: MeterAnswer }
   | { kind: "done" };
 
 export type ToWorker =

@@ -1,6 +1,6 @@
 /** What a worker's handlers may ask of the server: sums of the cells at once, everything else over the main thread. */
 import { heapSize } from "bun:jsc";
-import { realFiles, readText } from "../base/files.ts";
+import { readText, realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
@@ -12,9 +12,11 @@ import {
   type ProcessUse,
   type ServerServices,
   type ServerTotals,
+  type WorkerFigures,
 } from "../commands/services.ts";
 import { HotKeys, type HotKeysAnswer, type HotKeysAsk } from "../commands/hotkeys.ts";
 import { Observer } from "../commands/observer.ts";
+import type { MeterAnswer, MeterAsk } from "../commands/meter.ts";
 import type { Session } from "../commands/session.ts";
 import type { CommandTable } from "../commands/table.ts";
 import type { Control } from "../memory/control.ts";
@@ -35,7 +37,6 @@ const SAMPLES = 16;
 const SAMPLE_MS = 100;
 /** Resident memory and CPU time are read again after this time at the earliest. */
 const PROCESS_USE_MS = 100;
-const PAGE_BYTES = 4096;
 const CHUNK_BYTES = 1 << 20;
 /** What is left of a peak of the memory outside the regions at the next tick. */
 const PEAK_KEPT = 0.998;
@@ -178,6 +179,7 @@ export class Services implements ServerServices {
   /** Rates and sizes that are not counted per turn. */
   tick(): void {
     this.cells.set(Cell.heapBytes, this.heapBytes());
+    this.cells.set(Cell.cpuMicros, threadMicros());
     if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outsideBytes());
     let buffers = 0;
     let blocked = 0;
@@ -234,7 +236,7 @@ export class Services implements ServerServices {
     if (newest !== undefined && atMs - newest.atMs < SAMPLE_MS) return;
     samples.push({
       atMs,
-      commands: engine.dispatcher.commandsRun,
+      commands: engine.dispatcher.meter.commands,
       input: engine.inputBytes,
       output: engine.outputBytes,
     });
@@ -290,7 +292,7 @@ export class Services implements ServerServices {
     if (now - this.useAtMs < PROCESS_USE_MS) return this.use;
     this.useAtMs = now;
     const { user, system } = process.cpuUsage();
-    this.use = { residentBytes: residentBytes(), userMicros: user, systemMicros: system };
+    this.use = { residentBytes: process.memoryUsage.rss(), userMicros: user, systemMicros: system };
     return this.use;
   }
 
@@ -300,12 +302,32 @@ export class Services implements ServerServices {
 
   /** What was counted so far no longer counts. */
   private resetBase(): void {
+    this.engine.dispatcher.meter.reset();
     for (const name of RESETTABLE) this.base[name] = 0;
     const now = this.totals();
     for (const name of RESETTABLE) this.base[name] = now[name];
     this.peak = now.usedMemory;
     this.samples.length = 0;
     this.sample();
+  }
+
+  askMeters(ask: MeterAsk, done: (answers: MeterAnswer[]) => void): void {
+    this.ask({ kind: "meter", ask }, (answers) => {
+      done(answers.flatMap((answer) => (answer.kind === "meter" ? [answer.answer] : [])));
+    });
+  }
+
+  workerFigures(): WorkerFigures[] {
+    const { cells } = this;
+    return Array.from({ length: this.workers }, (_, worker) => ({
+      clients: cells.of(worker, Cell.clients),
+      blocked: cells.of(worker, Cell.blocked),
+      commands: cells.of(worker, Cell.commands),
+      opsPerSecond: Math.round(cells.of(worker, Cell.opsPerSecond)),
+      heapBytes: cells.of(worker, Cell.heapBytes),
+      bufferBytes: cells.of(worker, Cell.bufferBytes),
+      cpuMicros: cells.of(worker, Cell.cpuMicros),
+    }));
   }
 
   setActiveExpire(on: boolean, done: () => void): void {
@@ -597,6 +619,8 @@ export class Services implements ServerServices {
         return { kind: "hotKeys", answer: this.answerHotKeys(ask.of) };
       case "evict":
         return { kind: "evicted", isMore: this.eviction.evict() === Eviction.Elsewhere };
+      case "meter":
+        return { kind: "meter", answer: this.engine.dispatcher.meter.answer(ask.ask) };
       case "reset":
         this.resetBase();
         return { kind: "done" };
@@ -645,13 +669,10 @@ function monitorAddress(client: Client | undefined): string {
   return isUnixAddress(client.address) ? `unix:${client.address.slice(0, -2)}` : client.address;
 }
 
-/** Resident set of the process, bytes: field 2 of /proc/self/statm, in pages. */
-function residentBytes(): number {
-  try {
-    const pages = Number(readText(realFiles, "/proc/self/statm").split(" ")[1]);
-    if (pages > 0) return pages * PAGE_BYTES;
-  } catch {
-    // no /proc
-  }
-  return process.memoryUsage.rss();
+/** CPU time of this thread, us; NaN where the system does not tell. Bun's types of 1.4.5 leave the call out. */
+function threadMicros(): number {
+  const { threadCpuUsage } = process as { threadCpuUsage?: () => { user: number; system: number } };
+  if (threadCpuUsage === undefined) return Number.NaN;
+  const { user, system } = threadCpuUsage.call(process);
+  return user + system;
 }

@@ -18,6 +18,7 @@
  *   V2  a page is given back exactly once: by the value that reaches it, or by the retired list
  * Locking: the holder of the shard lock; a pinned reader reads pages only.
  */
+import { latin1Text } from "../base/bytes.ts";
 import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
 import {
@@ -63,6 +64,9 @@ function nodeBytes(chunks: number): number {
   return 16 + chunks * 8;
 }
 
+/** Bytes of a staged value that are kept for showing it. */
+const HEAD_BYTES = 128;
+
 /** Chunks filled outside any lock with an argument as it arrives, to be linked into a value by one store. */
 export class StagedValue {
   /** Places of the chunks so far. */
@@ -70,6 +74,8 @@ export class StagedValue {
   bytes = 0;
   /** True when memory does not allow the value: its bytes are counted, not kept, and the command is refused. */
   refused = false;
+  /** The first bytes, which the slow log shows: the chunks are somebody else's once the command has run. */
+  private readonly head = Buffer.alloc(HEAD_BYTES);
   /** Places taken in a run of neighbours and not used yet. */
   private spare: Place[] = [];
 
@@ -94,10 +100,16 @@ export class StagedValue {
       const part = Math.min(length - done, CHUNK_BYTES - at);
       const start = (place & FRAME_MASK) * FRAME_BYTES + at;
       source.copy(this.arena.bytesOf(place >>> FRAME_BITS), start, offset + done, offset + done + part);
+      if (this.bytes < HEAD_BYTES) source.copy(this.head, this.bytes, offset + done, offset + done + part);
       this.bytes += part;
       done += part;
     }
     return done;
+  }
+
+  /** The first `length` bytes, at most HEAD_BYTES, a byte a character. */
+  beginning(length: number): string {
+    return latin1Text(this.head, 0, Math.min(length, HEAD_BYTES));
   }
 
   private addChunk(): boolean {

@@ -59,6 +59,11 @@ const DIFFERENT = new Map([
   ["msetex", "since 8.4"],
   ["increx", "since 8.8"],
   ["delifeq", "Valkey 9"],
+  ["commandlog", "Valkey 8.1"],
+  ["commandlog|get", "Valkey 8.1"],
+  ["commandlog|len", "Valkey 8.1"],
+  ["commandlog|reset", "Valkey 8.1"],
+  ["commandlog|help", "Valkey 8.1"],
 ]);
 
 describe("COMMAND", () => {

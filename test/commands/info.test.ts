@@ -32,6 +32,10 @@ function titles(text: string): string[] {
   return text.split("\r\n").filter((line) => line.startsWith("# "));
 }
 
+const ALL =
+  "Server Clients Memory Persistence Stats Replication CPU Modules Commandstats Errorstats Latencystats Cluster Keyspace HybridLog Workers"
+    .split(" ")
+    .map((title) => `# ${title}`);
 const DEFAULT = "Server Clients Memory Persistence Stats Replication CPU Modules Errorstats Cluster Keyspace"
   .split(" ")
   .map((title) => `# ${title}`);
@@ -49,15 +53,21 @@ const READ_BY_TOOLS =
   total_connections_received total_commands_processed instantaneous_ops_per_sec total_net_input_bytes
   total_net_output_bytes instantaneous_input_kbps instantaneous_output_kbps rejected_connections expired_keys
   evicted_keys keyspace_hits keyspace_misses pubsub_channels pubsub_patterns latest_fork_usec sync_full sync_partial_ok
-  sync_partial_err total_error_replies role connected_slaves master_replid master_repl_offset second_repl_offset
+  sync_partial_err total_error_replies
+  allocator_active allocator_allocated allocator_resident allocator_frag_ratio allocator_rss_ratio rss_overhead_ratio
+  used_memory_startup unexpected_error_replies role connected_slaves master_replid master_repl_offset second_repl_offset
   repl_backlog_active repl_backlog_size repl_backlog_first_byte_offset repl_backlog_histlen used_cpu_sys used_cpu_user
   used_cpu_sys_children used_cpu_user_children cluster_enabled`.split(/\s+/);
 
 describe("INFO", () => {
   test("sections: default, all, everything, one, several, unknown", async () => {
     expect(titles(await info())).toEqual(DEFAULT);
-    expect(titles(await info("all"))).toEqual(DEFAULT);
-    expect(titles(await info("EVERYTHING"))).toEqual(DEFAULT);
+    expect(titles(await info("default"))).toEqual(DEFAULT);
+    expect(titles(await info("default", "commandstats"))).toEqual(
+      ALL.filter((title) => DEFAULT.includes(title) || title === "# Commandstats"),
+    );
+    expect(titles(await info("all"))).toEqual(ALL);
+    expect(titles(await info("EVERYTHING"))).toEqual(ALL);
     expect(titles(await info("server"))).toEqual(["# Server"]);
     expect(titles(await info("keyspace", "server", "SERVER", "nothing"))).toEqual(["# Server", "# Keyspace"]);
     expect(await info("nothing")).toBe("");

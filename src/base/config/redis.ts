@@ -78,6 +78,11 @@ export function configGet(
   });
 }
 
+/** True when the value of this parameter is a secret, which no log may hold. */
+export function isSecretParameter(name: string): boolean {
+  return resolve(name.toLowerCase())?.spec.secret === true;
+}
+
 function isParameter(name: string): boolean {
   return resolve(name) !== null || Object.hasOwn(COMPOSED, name);
 }

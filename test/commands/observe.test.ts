@@ -1,0 +1,573 @@
+/**
+ * Goal:   what is counted and logged of commands is true and complete over all workers: commandstats, latencystats,
+ *         errorstats, SLOWLOG, COMMANDLOG, LATENCY, and their replies are Redis's.
+ * Method: the meter alone under a clock that the test moves; an engine in process; the same commands to a server of two
+ *         workers and to redis-server.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { Clock } from "../../src/base/clock.ts";
+import { Config } from "../../src/base/config/config.ts";
+import { configSet } from "../../src/base/config/redis.ts";
+import type { Call } from "../../src/commands/call.ts";
+import { KINDS_MAX } from "../../src/commands/error-kinds.ts";
+import { latencyGraph, latencyReport } from "../../src/commands/latency-report.ts";
+import { LatencyMonitor, mergeEvents, SAMPLES_MAX } from "../../src/commands/latency-monitor.ts";
+import { Meter } from "../../src/commands/meter.ts";
+import { Session } from "../../src/commands/session.ts";
+import { commandTable } from "../../src/commands/table.ts";
+import { Memory } from "../../src/server/memory.ts";
+import { testEngine } from "../support/engine.ts";
+import { SeededRandom, testSeed } from "../support/random.ts";
+import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
+import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
+
+const START_SECONDS = 1_800_000_000;
+
+/** A clock that only `ms` moves; its tick is the number of whole 4 ms, as a timer interrupt's. */
+class TickingClock implements Clock {
+  ms = 0;
+  wallMs = () => START_SECONDS * 1000 + Math.floor(this.ms);
+  wallMicros = () => this.wallMs() * 1000;
+  monotonicMs = () => this.ms;
+  tick = () => Math.floor(this.ms / 4);
+}
+
+function testMeter(clock: Clock) {
+  const memory = new Memory({
+    shards: 1,
+    workers: 2,
+    databases: 16,
+    regionBytes: 16 << 20,
+    regions: 1,
+    seedA: 1,
+    seedB: 2,
+    hugePages: false,
+  });
+  const config = new Config("", { memoryBytes: 1 << 30, cgroupMemoryBytes: 0, cpus: 2 });
+  const table = commandTable();
+  const meters = [0, 1].map((worker) => new Meter(memory.control, worker, table, clock, config));
+  const row = (name: string) => table.rowOf(table.rows.find((spec) => spec.name === name)!);
+  /** Of a command that is done: what the log reads of it. */
+  const callOf = (name: string) => {
+    const spec = table.byName(name)!;
+    return {
+      spec,
+      session: new Session(7),
+      argCount: 1,
+      argBytes: () => name.length,
+      argAt: () => 0,
+      bytes: Buffer.from(name),
+      stagedArgument: () => null,
+      staged: [],
+    } as unknown as Call;
+  };
+  return { meter: meters[0]!, other: meters[1]!, config, row, callOf };
+}
+
+function sumsOf(meter: Meter, row: number) {
+  const sums = { calls: 0, nanos: 0, rejected: 0, failed: 0 };
+  meter.sum(row, sums);
+  return sums;
+}
+
+describe("Meter", () => {
+  test("a batch's run of one command is timed together, each command's sum is exact", () => {
+    const clock = new TickingClock();
+    const { meter, row, callOf } = testMeter(clock);
+    const get = row("GET");
+    const set = row("SET");
+    for (const [name, at, isLast] of [
+      ["GET", 0.001, false],
+      ["GET", 0.003, false],
+      ["SET", 0.01, false],
+      ["GET", 0.012, true],
+    ] as const) {
+      if (row(name) !== meter.row) meter.turnTo(row(name));
+      clock.ms = at;
+      meter.ended(callOf(name), isLast);
+    }
+    expect(meter.row).toBe(-1);
+    expect(sumsOf(meter, get).calls).toBe(3);
+    expect(sumsOf(meter, get).nanos).toBeCloseTo(5000, 3);
+    expect(sumsOf(meter, set).nanos).toBeCloseTo(7000, 3);
+    expect(meter.commands).toBe(4);
+    // 3,000 ns for two, 2,000 for one: 16 ns fall into one bucket there.
+    expect(meter.percentiles(get, [50, 100])).toEqual([1.503, 2.007]);
+    expect(meter.percentiles(get, [0])).toEqual([1.496]);
+  });
+
+  test("a slow command within a run is found, and given its own time", () => {
+    const clock = new TickingClock();
+    const { meter, row, callOf } = testMeter(clock);
+    const get = row("GET");
+    const run = (ms: number, isLast: boolean) => {
+      if (meter.row !== get) meter.turnTo(get);
+      clock.ms += ms;
+      meter.ended(callOf("GET"), isLast);
+    };
+    for (let i = 0; i < 100; i++) run(0.002, i === 99);
+    for (const ms of [0.002, 0.002, 0.002, 25, 0.002, 0.002]) run(ms, false);
+    run(0.002, true);
+    const [entry, ...rest] = meter.log.entries(0, Infinity);
+    expect(rest).toEqual([]);
+    expect(entry!.value).toBeWithin(24_990, 25_007);
+    expect(entry).toMatchObject({ id: 0, args: ["GET"], atSeconds: START_SECONDS });
+    expect(sumsOf(meter, get)).toMatchObject({ calls: 107 });
+    expect(sumsOf(meter, get).nanos).toBeCloseTo(25_212_000, 0);
+  });
+
+  test("with a threshold below the clock's tick every command is timed by itself", () => {
+    const clock = new TickingClock();
+    const { meter, config, row, callOf } = testMeter(clock);
+    configSet(config, [["slowlog-log-slower-than", "100"]]);
+    meter.turnTo(row("GET"));
+    for (const ms of [0.05, 0.1, 0.099, 0.2]) {
+      clock.ms += ms;
+      meter.ended(callOf("GET"), false);
+    }
+    expect(meter.log.entries(0, Infinity).map(({ value }) => value)).toEqual([100, 200]);
+    expect(meter.percentiles(row("GET"), [25, 100]).map(Math.round)).toEqual([50, 201]);
+    configSet(config, [["slowlog-max-len", "1"]]);
+    expect(meter.log.entries(0, Infinity).map(({ value }) => value)).toEqual([200]);
+    configSet(config, [["slowlog-max-len", "0"]]);
+    clock.ms += 1000;
+    meter.ended(callOf("GET"), true);
+    expect(meter.log.entries(0, Infinity)).toEqual([]);
+  });
+
+  test("a command that is tried again does not count, nor what it waited", () => {
+    const clock = new TickingClock();
+    const { meter, row, callOf } = testMeter(clock);
+    const get = row("GET");
+    meter.turnTo(get);
+    clock.ms += 0.01;
+    meter.ended(callOf("GET"), true);
+    meter.turnTo(get);
+    clock.ms += 0.01;
+    meter.ended(callOf("GET"), false);
+    clock.ms += 2;
+    meter.retried();
+    expect(sumsOf(meter, get)).toMatchObject({ calls: 2 });
+    expect(sumsOf(meter, get).nanos).toBeCloseTo(20_000, 0);
+  });
+
+  test("percentiles and bounds are those of a sorted list, to two digits, over both workers", () => {
+    const clock = new TickingClock();
+    const { meter, other, row, callOf } = testMeter(clock);
+    const random = new SeededRandom(testSeed());
+    const keys = row("KEYS");
+    const nanos: number[] = [];
+    for (let i = 0; i < 2000; i++) {
+      const duration = Math.max(1, Math.round(10 ** (random.unit() * 9)));
+      nanos.push(duration);
+      const one = i % 2 === 0 ? meter : other;
+      one.turnTo(keys);
+      clock.ms += duration / 1e6;
+      one.ended(callOf("KEYS"), true);
+    }
+    nanos.sort((a, b) => a - b);
+    for (const percentile of [1, 10, 50, 90, 99, 99.9, 100]) {
+      const exact = nanos[Math.max(1, Math.round((percentile / 100) * nanos.length)) - 1]! / 1000;
+      const [found] = meter.percentiles(keys, [percentile]);
+      // A bucket's end is at most 1/128 above what lies in it; adding durations up costs the last nanosecond.
+      expect(found! / exact).toBeWithin(0.99, 1.02);
+    }
+    const { calls, bounds } = meter.histogram(keys)!;
+    expect(calls).toBe(2000);
+    expect(bounds.at(-1)![1]).toBe(2000);
+    for (const [micros, cumulated] of bounds) {
+      const bound = 2 ** Math.round(Math.log2(micros * 1000)) * (1 + 1 / 128);
+      const exact = nanos.filter((duration) => duration < bound).length;
+      expect(Math.abs(cumulated - exact)).toBeLessThan(5);
+    }
+    meter.reset();
+    expect(sumsOf(meter, keys).calls).toBe(1000);
+    other.reset();
+    expect(sumsOf(meter, keys)).toEqual({ calls: 0, nanos: 0, rejected: 0, failed: 0 });
+    expect(meter.histogram(keys)).toBeNull();
+    expect(meter.percentiles(keys, [50])).toEqual([]);
+  });
+});
+
+describe("in process", () => {
+  test("calls, refusals and failures are told apart", () => {
+    const engine = testEngine();
+    for (const command of [
+      ["SET", "k", "v"],
+      ["GET", "k"],
+      ["GET"],
+      ["INCR", "k"],
+      ["CONFIG", "GET", "port"],
+      ["CONFIG", "nothing"],
+      ["CONFIG", "GET"],
+      ["nothing"],
+    ]) {
+      engine.send(...command);
+    }
+    engine.client.raw("PING\r\nPING\r\nPING\r\n");
+    const { meter } = engine.engine.dispatcher;
+    const found: Record<string, string> = {};
+    meter.table.rows.forEach((spec, row) => {
+      const sums = { calls: 0, nanos: 0, rejected: 0, failed: 0 };
+      if (meter.sum(row, sums)) found[spec.name] = `${sums.calls} ${sums.rejected} ${sums.failed}`;
+    });
+    expect(found).toEqual({
+      SET: "1 0 0",
+      GET: "1 1 0",
+      INCR: "1 0 1",
+      "CONFIG|GET": "1 1 0",
+      PING: "3 0 0",
+    });
+    expect(meter.commands).toBe(7);
+    expect(meter.errors.sums()).toEqual([["ERR", 5]]);
+  });
+
+  test("a script that makes up error codes fills no memory: the 129th kind and later are one", () => {
+    const { engine } = testEngine();
+    for (let i = 0; i < KINDS_MAX + 72; i++) engine.reply.error(`KIND${i} text`);
+    engine.reply.error("KIND0 again");
+    engine.reply.error("a text without a code in its first bytes, as it is");
+    engine.reply.error("NOSPACE");
+    engine.reply.error(`${"X".repeat(40)} text`);
+    const sums = new Map(engine.dispatcher.meter.errors.sums());
+    expect(sums.size).toBe(KINDS_MAX + 1);
+    expect(sums.get("KIND0")).toBe(2);
+    expect(sums.get(`KIND${KINDS_MAX - 1}`)).toBe(1);
+    expect(sums.get("ERRORSTATS_OVERFLOW")).toBe(72 + 3);
+    engine.dispatcher.meter.reset();
+    engine.reply.error("NOSPACE");
+    expect(engine.dispatcher.meter.errors.sums()).toEqual([["ERR", 1]]);
+  });
+
+  test("arguments of an entry are cut as Redis cuts them, and secrets are not shown", () => {
+    const engine = testEngine();
+    configSet(engine.config, [["slowlog-log-slower-than", "0"]]);
+    engine.send("SET", "k", "x".repeat(128));
+    engine.send("SET", "k", "y".repeat(130));
+    engine.send("MGET", ...Array.from({ length: 31 }, (_, i) => `${i}`));
+    engine.send("MGET", ...Array.from({ length: 40 }, (_, i) => `${i}`));
+    engine.client.sendCut(60_000, "SET", "k", `${"z".repeat(128)}${"w".repeat(200_000)}`);
+    engine.send("AUTH", "a", "secret");
+    engine.send("HELLO", "3", "AUTH", "a", "secret", "SETNAME", "me");
+    engine.send("HELLO", "2");
+    engine.send("SET", "\xff\x00", "v");
+    const { log } = engine.engine.dispatcher.meter;
+    const args = log.entries(0, Infinity).map((entry) => entry.args);
+    expect(args).toEqual([
+      ["SET", "k", "x".repeat(128)],
+      ["SET", "k", `${"y".repeat(128)}... (2 more bytes)`],
+      ["MGET", ...Array.from({ length: 31 }, (_, i) => `${i}`)],
+      ["MGET", ...Array.from({ length: 30 }, (_, i) => `${i}`), "... (10 more arguments)"],
+      ["SET", "k", `${"z".repeat(128)}... (200000 more bytes)`],
+      ["AUTH", "(redacted)", "(redacted)"],
+      ["HELLO", "3", "AUTH", "(redacted)", "(redacted)", "SETNAME", "me"],
+      ["HELLO", "2"],
+      ["SET", "\xff\x00", "v"],
+    ]);
+  });
+});
+
+describe("latency monitor", () => {
+  test("background work that takes long is an expire-cycle", () => {
+    const engine = testEngine();
+    configSet(engine.config, [["latency-monitor-threshold", "5"]]);
+    const { store, dispatcher } = engine.engine;
+    engine.send("SET", "k", "v", "PX", "1");
+    const { turn } = store.wheel;
+    store.wheel.turn = (...args) => {
+      engine.clock.advance(7);
+      return turn.apply(store.wheel, args);
+    };
+    engine.advance(5000);
+    const [event] = dispatcher.meter.latency.events();
+    expect(event).toMatchObject({ name: "expire-cycle" });
+    expect(event!.worstMs).toBeGreaterThanOrEqual(7);
+    expect(engine.send("LATENCY", "LATEST")).toStartWith('*[*["expire-cycle", :');
+  });
+
+  test("keeps the worst of each second, 160 of them, and merges workers", () => {
+    const clock = new TickingClock();
+    const one = new LatencyMonitor(clock);
+    one.sample("command", 500);
+    expect(one.events()).toEqual([]);
+    one.thresholdMs = 100;
+    one.sample("command", 99);
+    one.sample("command", 100);
+    one.sample("command", 300);
+    one.sample("command", 200);
+    const two = new LatencyMonitor(clock);
+    two.thresholdMs = 100;
+    two.sample("command", 250);
+    two.sample("expire-cycle", 120);
+    clock.ms += 1000;
+    two.sample("command", 110);
+    expect(mergeEvents([one.events(), two.events()])).toEqual([
+      {
+        name: "command",
+        samples: [
+          { atSeconds: START_SECONDS, ms: 300 },
+          { atSeconds: START_SECONDS + 1, ms: 110 },
+        ],
+        worstMs: 300,
+      },
+      { name: "expire-cycle", samples: [{ atSeconds: START_SECONDS, ms: 120 }], worstMs: 120 },
+    ]);
+    for (let i = 0; i < 200; i++) {
+      clock.ms += 1000;
+      one.sample("command", 100 + i);
+    }
+    expect(one.events()[0]!.samples.length).toBe(SAMPLES_MAX);
+    expect(one.events()[0]!.worstMs).toBe(300);
+    expect(one.reset(["nothing"])).toEqual([]);
+    expect(one.reset([]).length).toBe(1);
+    expect(one.events()).toEqual([]);
+  });
+
+  test("the graph is the one that redis-server 7.0.15 draws of these samples", () => {
+    const samples = [50, 20, 30, 100].map((ms, i) => ({ atSeconds: 100 + i, ms }));
+    expect(latencyGraph({ name: "command", samples, worstMs: 100 }, 103)).toBe(
+      `command - high 100 ms, low 20 ms (all time high 100 ms)\n${"-".repeat(80)}\n   #\n   |\no  |\n|_o|\n    \n3210\nssss\n`,
+    );
+  });
+
+  test("the doctor speaks of what was seen, and of the monitor being off", () => {
+    const samples = [50, 20, 30, 100].map((ms, i) => ({ atSeconds: 100 + i, ms }));
+    const report = latencyReport([{ name: "command", samples, worstMs: 120 }], 10, 10_000);
+    expect(report).toContain(
+      "1. command: 4 latency spikes (average 50ms, mean deviation 25ms, period 0.75 sec). Worst all time event 120ms.\n",
+    );
+    expect(report).toContain("SLOWLOG GET");
+    const once = { name: "expire-cycle", samples: samples.slice(0, 1), worstMs: 50 };
+    expect(latencyReport([once], 0, -1)).toContain(
+      "1 latency spikes (average 50ms, mean deviation 0ms, period 1.00 sec)",
+    );
+    expect(latencyReport([], 0, 0)).toContain("latency-monitor-threshold");
+    expect(latencyReport([], 10, 0)).toContain("10 ms");
+  });
+});
+
+let server: Server;
+let redis: Server | null = null;
+let clients: RespClient[] = [];
+const hasRedis = requireRedis();
+beforeAll(async () => {
+  server = await startFerrite({ workers: 2 });
+  clients = await Promise.all(Array.from({ length: 8 }, () => server.connect()));
+  if (hasRedis) redis = await startRedis({ settings: { "enable-debug-command": "yes" } });
+});
+afterAll(async () => {
+  for (const client of clients) client.close();
+  await server.stop();
+  await redis?.stop();
+});
+
+function ask(client: RespClient, ...args: Argument[]): Promise<Reply> {
+  return within(client.command(...args), 5000, args.join(" "));
+}
+async function said(client: RespClient, ...args: Argument[]): Promise<string> {
+  return show(await ask(client, ...args));
+}
+async function info(client: RespClient, section: string): Promise<Map<string, string>> {
+  const reply = await ask(client, "INFO", section);
+  if (reply.type !== "bulk") throw new Error(show(reply));
+  const lines = reply.value.split("\r\n").filter((line) => line.includes(":"));
+  return new Map(lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]));
+}
+
+describe("two workers", () => {
+  test("counters are the sums of both, and RESETSTAT sets all of them to 0", async () => {
+    const [admin] = clients;
+    await said(admin!, "CONFIG", "RESETSTAT");
+    for (const client of clients) {
+      await client.pipeline(Array.from({ length: 20 }, () => ["GET", "nothing"]));
+      await said(client, "GET");
+      await said(client, "INCRBY", "n", "x");
+      await said(client, "CLIENT", "ID");
+    }
+    const stats = await info(admin!, "commandstats");
+    expect(stats.get("cmdstat_get")).toMatch(
+      /^calls=160,usec=\d+,usec_per_call=\d+\.\d\d,rejected_calls=8,failed_calls=0$/,
+    );
+    expect(stats.get("cmdstat_incrby")).toMatch(/^calls=8,.*,rejected_calls=0,failed_calls=8$/);
+    expect(stats.get("cmdstat_client|id")).toMatch(/^calls=8,/);
+    expect((await info(admin!, "errorstats")).get("errorstat_ERR")).toBe("count=16");
+    expect((await info(admin!, "latencystats")).get("latency_percentiles_usec_get")).toMatch(
+      /^p50=\d+\.\d{3},p99=\d+\.\d{3},p99\.9=\d+\.\d{3}$/,
+    );
+    expect(await said(admin!, "LATENCY", "HISTOGRAM", "get", "client", "nothing")).toMatch(
+      /^\*\["get", \*\["calls", :160, "histogram_usec", \*\[(:\d+, :\d+, )*:\d+, :160\]\], "client\|id", \*\["calls", :8, "histogram_usec", \*\[.*:8\]\]\]$/,
+    );
+    await said(admin!, "CONFIG", "SET", "latency-tracking", "no");
+    await said(admin!, "GET", "nothing");
+    expect((await info(admin!, "latencystats")).size).toBe(0);
+    expect(await said(admin!, "LATENCY", "HISTOGRAM", "get")).toStartWith('*["get", *["calls", :160, ');
+    await said(admin!, "CONFIG", "SET", "latency-tracking", "yes");
+    const workers = await info(admin!, "workers");
+    expect([...workers.keys()]).toEqual(["worker0", "worker1"]);
+    for (const line of workers.values()) {
+      expect(line).toMatch(
+        /^clients=\d,blocked=0,commands=\d+,ops_per_sec=\d+,heap_bytes=\d+,buffer_bytes=\d+(,cpu_seconds=\d+\.\d{3})?$/,
+      );
+    }
+    expect(Number((await info(admin!, "hybridlog")).get("hybridlog_segments"))).toBeGreaterThanOrEqual(0);
+    expect(await said(admin!, "CONFIG", "RESETSTAT")).toBe("+OK");
+    expect((await info(admin!, "commandstats")).has("cmdstat_get")).toBe(false);
+    expect((await info(admin!, "errorstats")).size).toBe(0);
+    expect((await info(admin!, "latencystats")).has("latency_percentiles_usec_get")).toBe(false);
+    expect((await info(admin!, "stats")).get("total_error_replies")).toBe("0");
+  });
+
+  test("one slow log: ids ascend over the workers, each entry has its client", async () => {
+    const [admin] = clients;
+    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "10");
+    await said(admin!, "SLOWLOG", "RESET");
+    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":1");
+    for (const [i, client] of clients.entries()) {
+      await said(client, "CLIENT", "SETNAME", `client${i}`);
+      await said(client, "SET", "k", `${i}`);
+    }
+    const log = await ask(admin!, "SLOWLOG", "GET", "-1");
+    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":10");
+    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000", "slowlog-max-len", "128");
+    if (log.type !== "array") throw new Error(show(log));
+    expect(log.value.length).toBe(10);
+    const shown = log.value.map(show);
+    const ids = shown.map((entry) => Number(/^\*\[:(\d+), /.exec(entry)![1]));
+    expect(ids).toEqual(Array.from({ length: 10 }, (_, i) => ids[0]! - i));
+    expect(shown[0]).toMatch(/^\*\[:\d+, :\d{10}, :\d+, \*\["SET", "k", "7"\], "127\.0\.0\.1:\d+", "client7"\]$/);
+    expect(shown[9]).toContain('*["CLIENT", "SETNAME", "client3"]');
+    expect(await said(admin!, "SLOWLOG", "RESET")).toBe("+OK");
+    expect(await said(admin!, "SLOWLOG", "GET")).toBe("*[]");
+  });
+
+  test("COMMANDLOG keeps large requests and large replies", async () => {
+    const [admin, , other] = clients;
+    for (const type of ["large-request", "LARGE-REPLY", "slow"]) {
+      expect(await said(admin!, "COMMANDLOG", "RESET", type)).toBe("+OK");
+    }
+    await said(admin!, "CONFIG", "SET", "commandlog-request-larger-than", "150000");
+    await said(admin!, "CONFIG", "SET", "commandlog-reply-larger-than", "100000");
+    await said(other!, "SET", "large", "v".repeat(200_000));
+    await said(other!, "SET", "medium", "v".repeat(110_000));
+    await other!.pipeline([["GET", "medium"], ["PING"], ["GET", "large"], ["STRLEN", "large"]]);
+    expect(await said(admin!, "COMMANDLOG", "LEN", "large-request")).toBe(":1");
+    expect(await said(admin!, "COMMANDLOG", "GET", "-1", "large-request")).toMatch(
+      /^\*\[\*\[:\d+, :\d+, :2000\d\d, \*\["SET", "large", "v{128}\.\.\. \(199872 more bytes\)"\], "127.*"\]\]$/,
+    );
+    expect(await said(admin!, "COMMANDLOG", "GET", "5", "large-reply")).toMatch(
+      /^\*\[\*\[:\d+, :\d+, :200011, \*\["GET", "large"\], .*\], \*\[:\d+, :\d+, :110011, \*\["GET", "medium"\], .*\]\]$/,
+    );
+    expect(await said(admin!, "COMMANDLOG", "LEN", "slow")).toBe(":0");
+    expect(await said(admin!, "COMMANDLOG", "LEN", "nothing")).toBe(
+      "-ERR type should be one of the following: slow, large-request, large-reply",
+    );
+    expect(await said(admin!, "COMMANDLOG", "GET", "x", "slow")).toBe(
+      "-ERR count should be greater than or equal to -1",
+    );
+    expect(await said(admin!, "COMMANDLOG", "HELP")).toContain("+GET <count> <type>");
+    await said(admin!, "CONFIG", "SET", "commandlog-execution-slower-than", "5000");
+    expect(await said(admin!, "CONFIG", "GET", "slowlog-log-slower-than")).toBe('*["slowlog-log-slower-than", "5000"]');
+    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000");
+  });
+
+  test("an error that comes later counts as its command's failure", async () => {
+    const [admin, other] = clients;
+    await said(admin!, "CONFIG", "RESETSTAT");
+    const id = (await said(other!, "CLIENT", "ID")).slice(1);
+    const waits = said(other!, "WAIT", "1", "0");
+    let unblocked = ":0";
+    for (let tries = 0; tries < 500 && unblocked === ":0"; tries++) {
+      unblocked = await said(admin!, "CLIENT", "UNBLOCK", id, "ERROR");
+    }
+    expect(await waits).toStartWith("-UNBLOCKED");
+    const stats = await info(admin!, "commandstats");
+    expect(stats.get("cmdstat_wait")).toMatch(/^calls=1,.*,rejected_calls=0,failed_calls=1$/);
+    expect((await info(admin!, "errorstats")).get("errorstat_UNBLOCKED")).toBe("count=1");
+  });
+
+  test("a command that sleeps is in the slow log and the latency monitor, alone of its pipeline", async () => {
+    const [admin, other] = clients;
+    await said(admin!, "CONFIG", "SET", "latency-monitor-threshold", "20");
+    await said(admin!, "SLOWLOG", "RESET");
+    await other!.pipeline([
+      ["GET", "a"],
+      ["GET", "a"],
+      ["DEBUG", "SLEEP", "0.03"],
+      ["GET", "a"],
+    ]);
+    expect(await said(admin!, "SLOWLOG", "GET")).toMatch(
+      /^\*\[\*\[:\d+, :\d+, :3\d{4}, \*\["DEBUG", "SLEEP", "0\.03"\]/,
+    );
+    expect(await said(admin!, "LATENCY", "LATEST")).toMatch(/^\*\[\*\["command", :\d{10}, :3\d, :3\d\]\]$/);
+    expect(await said(admin!, "LATENCY", "HISTORY", "command")).toMatch(/^\*\[\*\[:\d{10}, :3\d\]\]$/);
+    expect(await said(admin!, "LATENCY", "HISTORY", "nothing")).toBe("*[]");
+    expect(await said(admin!, "LATENCY", "GRAPH", "command")).toStartWith('"command - high 3');
+    expect(await said(admin!, "LATENCY", "DOCTOR")).toContain("1. command: 1 latency spikes");
+    expect(await said(admin!, "LATENCY", "RESET", "nothing")).toBe(":0");
+    expect(await said(admin!, "LATENCY", "RESET")).toBe(":1");
+    expect(await said(admin!, "LATENCY", "LATEST")).toBe("*[]");
+    await said(admin!, "CONFIG", "SET", "latency-monitor-threshold", "0");
+  });
+
+  test.if(hasRedis)("replies, help and errors are Redis's", async () => {
+    const theirs = await redis!.connect();
+    const ours = await server.connect();
+    const commands = [
+      "SLOWLOG",
+      "SLOWLOG HELP",
+      "SLOWLOG GET a",
+      "SLOWLOG GET -2",
+      "SLOWLOG GET 1 2",
+      "SLOWLOG GET 99999999999999999999",
+      "SLOWLOG LEN 1",
+      "SLOWLOG nothing",
+      "SLOWLOG RESET",
+      "SLOWLOG LEN",
+      "SLOWLOG GET",
+      "LATENCY",
+      "LATENCY HELP",
+      "LATENCY nothing",
+      "LATENCY GRAPH",
+      "LATENCY GRAPH nothing",
+      "LATENCY HISTORY",
+      "LATENCY HISTORY nothing",
+      "LATENCY LATEST",
+      "LATENCY LATEST 1",
+      "LATENCY RESET",
+      "LATENCY RESET a b",
+      "LATENCY HISTOGRAM nothing",
+      "LATENCY DOCTOR 1",
+      "CONFIG SET latency-tracking-info-percentiles 33.3333333",
+      "CONFIG RESETSTAT",
+      "INFO errorstats",
+    ];
+    for (const command of commands) {
+      const args = command.split(" ");
+      expect([command, await said(ours, ...args)]).toEqual([command, await said(theirs, ...args)]);
+    }
+    // Figures differ, forms do not.
+    const form = (text: string) => text.replace(/\d+(\.\d+)?/g, "1");
+    for (const client of [ours, theirs])
+      for (const args of [
+        ["GET", "a"],
+        ["SET", "a"],
+      ])
+        await said(client, ...args);
+    for (const [section, name] of [
+      ["commandstats", "cmdstat_get"],
+      ["commandstats", "cmdstat_set"],
+      ["latencystats", "latency_percentiles_usec_get"],
+      ["errorstats", "errorstat_ERR"],
+    ] as const) {
+      const [mine, other] = [(await info(ours, section)).get(name), (await info(theirs, section)).get(name)];
+      expect([name, form(mine ?? "none")]).toEqual([name, form(other ?? "none")]);
+    }
+    for (const client of [ours, theirs]) await said(client, "HELLO", "3");
+    const shape = (text: string) => text.replace(/%\{(:\d+ => :\d+(, )?)+\}/, "BOUNDS");
+    const histogram = ["LATENCY", "HISTOGRAM", "get"] as const;
+    expect(shape(await said(ours, ...histogram))).toEqual(shape(await said(theirs, ...histogram)));
+    expect(shape(await said(ours, ...histogram))).toContain("BOUNDS");
+    ours.close();
+    theirs.close();
+  });
+});

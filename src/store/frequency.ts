@@ -21,8 +21,8 @@ export function minuteOf(wallMs: number): number {
 /** The counter of `bits` as it is at `minute`: one less for each `decayMinutes` since (0: it never falls). */
 export function frequencyAt(bits: number, minute: number, decayMinutes: number): number {
   const counter = bits & FREQUENCY_MAX;
-  if (decayMinutes === 0) return counter;
   const last = bits >>> 8;
+  if (minute === last || decayMinutes === 0) return counter;
   // As Redis counts: a minute that seems to lie ahead came before the 16 bits began anew.
   const elapsed = minute >= last ? minute - last : MINUTE_MASK - last + minute;
   return Math.max(0, counter - Math.floor(elapsed / decayMinutes));
@@ -32,7 +32,7 @@ export function frequencyAt(bits: number, minute: number, decayMinutes: number):
 export function frequencyRaised(counter: number, factor: number, random: Random): number {
   if (counter === FREQUENCY_MAX) return counter;
   const base = Math.max(0, counter - FREQUENCY_FIRST) * factor + 1;
-  return base === 1 || random.fraction() * base < 1 ? counter + 1 : counter;
+  return base === 1 || (random.bits() >>> 0) * base < 4294967296 ? counter + 1 : counter;
 }
 
 export function frequencyBits(minute: number, counter: number): number {

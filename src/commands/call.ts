@@ -5,6 +5,7 @@ import { equalsToken, latin1Text } from "../base/bytes.ts";
 import type { Config } from "../base/config/config.ts";
 import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
 import type { SharedClock } from "../memory/shared-clock.ts";
+import { Collections } from "../store/collections.ts";
 import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Keyspaces } from "../store/maintenance.ts";
@@ -25,6 +26,7 @@ export class Call {
   meter!: Meter;
   /** The first key, hashed; loaded before the handler runs when the command has keys. */
   readonly key: Key;
+  readonly collections: Collections;
   /** Keyspace of the session's database. */
   keyspace = 0;
   /** Longest string a value may become, bytes (proto-max-bulk-len). */
@@ -43,6 +45,7 @@ export class Call {
     readonly server: ServerServices,
   ) {
     this.key = store.newKey();
+    this.collections = new Collections(store);
   }
 
   /** Points the call at arguments `first` .. of the parser's table. */

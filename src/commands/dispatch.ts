@@ -26,6 +26,7 @@ import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor.ts";
 import type { Observer } from "./observer.ts";
 import { Meter } from "./meter.ts";
+import { KeyArguments } from "./key-arguments.ts";
 import type { Session } from "./session.ts";
 import {
   ALL_SHARDS,
@@ -74,6 +75,7 @@ export class Dispatcher {
   private readonly held: Int32Array;
   private heldCount = 0;
   private readonly wanted: Uint8Array;
+  private readonly keyArguments = new KeyArguments();
   /** Sum of what was touched ahead: read, so that the loads are not optimised away. */
   touched = 0;
   /** True while writes that need memory are refused. Set by the owner once per turn. */
@@ -229,9 +231,9 @@ export class Dispatcher {
     const replyAt = reply.at;
     const { handedOn, passedOn, errors } = reply;
     let outcome: Outcome;
-    if (spec.keys.first === 0 && (spec.flags & ALL_SHARDS) === 0) {
+    if (spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0) {
       outcome = spec.run(call, reply) ?? Done;
-    } else if (spec.keys.first === 1 && spec.keys.last === 1) {
+    } else if (spec.keys.first === 1 && spec.keys.last === 1 && spec.places === undefined) {
       outcome = this.runSingle(spec, i, call, reply);
     } else {
       outcome = this.runMany(spec, call, reply);
@@ -313,10 +315,11 @@ export class Dispatcher {
     if ((spec.flags & ALL_SHARDS) !== 0) {
       for (let shard = 0; shard < store.shards; shard++) held[count++] = shard;
     } else {
-      const { first, step } = spec.keys;
-      const last = spec.keys.last < 0 ? call.argCount + spec.keys.last : spec.keys.last;
+      const { keyArguments } = this;
+      keyArguments.find(call, spec, 0, call.argCount);
       wanted.fill(0);
-      for (let i = first; i <= last && i < call.argCount; i += step) {
+      for (let n = 0; n < keyArguments.count; n++) {
+        const i = keyArguments.at[n]!;
         if (!call.key.load(call.bytes, call.argAt(i), call.argBytes(i))) {
           reply.error(ErrorText.keyTooLong);
           return Done;

@@ -12,14 +12,15 @@ type MakeRow = (
   summary: string,
   args: readonly ArgumentDoc[],
   history?: readonly (readonly [version: string, change: string])[],
+  more?: Pick<CommandSpec, "keyFlags" | "places" | "tips">,
 ) => CommandSpec;
 
 /** A maker of rows whose docs name `group` and whose ACL categories are `categories`. */
 export function familyRow(group: string, categories: readonly string[]): MakeRow {
-  return (name, arity, keys, flags, run, since, complexity, summary, args, history) => {
+  return (name, arity, keys, flags, run, since, complexity, summary, args, history, more) => {
     const docs: CommandSpec["docs"] = { summary, since, group, complexity };
     if (args.length > 0) docs.arguments = args;
-    if (history !== undefined) docs.history = history;
-    return { name, arity, keys, flags, categories, run, docs };
+    if (history !== undefined && history.length > 0) docs.history = history;
+    return { name, arity, keys, flags, categories, run, docs, ...more };
   };
 }

@@ -12,6 +12,7 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { type KeySum, mergeTop, TopKeys } from "../structures/top-keys.ts";
 import type { Call } from "./call.ts";
+import { KeyArguments } from "./key-arguments.ts";
 import { type HelpEntry, replyHelp } from "./help.ts";
 import { keyText } from "./monitor.ts";
 import { ADMIN, type ArgumentDoc, type CommandSpec, Later, NO_KEYS, NO_SCRIPT, type Outcome } from "./spec.ts";
@@ -99,23 +100,23 @@ export class HotKeys {
     return true;
   }
 
+  private readonly keyArguments = new KeyArguments();
+
   /** Counts the command that `call` holds, which took `micros` and replied `replyBytes`. */
   note(call: Call, micros: number, replyBytes: number): void {
-    const { first, step } = call.spec.keys;
-    if (first === 0 || !this.isActive) return;
-    const last = Math.min(
-      call.spec.keys.last < 0 ? call.argCount + call.spec.keys.last : call.spec.keys.last,
-      call.argCount - 1,
-    );
-    const keys = Math.floor((last - first) / step) + 1;
-    if (keys <= 0) return;
+    if (!this.isActive) return;
+    const { keyArguments } = this;
+    keyArguments.find(call, call.spec, 0, call.argCount);
+    const keys = keyArguments.count;
+    if (keys === 0) return;
     const whole = Math.round(micros);
     const bytes = requestBytes(call) + replyBytes;
     this.micros += whole;
     this.bytes += bytes;
     const { sampleRatio } = this.options;
     if (sampleRatio > 1 && this.random() * sampleRatio >= 1) return;
-    for (let i = first; i <= last; i += step) {
+    for (let n = 0; n < keys; n++) {
+      const i = keyArguments.at[n]!;
       if (call.argBytes(i) > KEY_BYTES_MAX) continue;
       const key = keyText(call, i);
       this.byTime?.add(key, Math.floor(whole / keys));

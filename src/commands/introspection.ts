@@ -8,6 +8,7 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { Call } from "./call.ts";
 import { type HelpEntry, replyHelp } from "./help.ts";
+import { KeyArguments } from "./key-arguments.ts";
 import {
   ADMIN,
   ALLOW_BUSY,
@@ -16,8 +17,9 @@ import {
   type CommandSpec,
   DENY_OOM,
   FAST,
-  type KeySpec,
+  type KeyPlace,
   LOADING,
+  MOVABLE_KEYS,
   NO_AUTH,
   NO_KEYS,
   NO_MULTI,
@@ -133,6 +135,7 @@ const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [FAST, "fast"],
   [NO_AUTH, "no_auth"],
   [NO_MULTI, "no_multi"],
+  [MOVABLE_KEYS, "movablekeys"],
   [ALLOW_BUSY, "allow_busy"],
 ];
 
@@ -196,7 +199,7 @@ for (const [flags, names] of Object.entries({
 const VARIABLE = " variable_flags";
 
 /** Commands that treat their keys differently: one key spec for each. */
-const KEY_SPECS: Readonly<Record<string, readonly OneKeySpec[]>> = {
+const KEY_SPECS: Readonly<Record<string, readonly KeyPlace[]>> = {
   COPY: [
     { first: 1, last: 1, step: 1, flags: "RO access" },
     { first: 2, last: 2, step: 1, flags: "OW update" },
@@ -219,16 +222,13 @@ const KEY_SPECS: Readonly<Record<string, readonly OneKeySpec[]>> = {
   ],
 };
 
-interface OneKeySpec extends KeySpec {
-  flags: string;
-}
-
-function keySpecsOf(spec: CommandSpec): readonly OneKeySpec[] {
+function keySpecsOf(spec: CommandSpec): readonly KeyPlace[] {
+  if (spec.places !== undefined) return spec.places;
   if (spec.keys.first === 0) return [];
   const several = KEY_SPECS[spec.name];
   if (several !== undefined) return several;
   const byKind = (spec.flags & WRITE) !== 0 ? "RW update" : "RO access";
-  return [{ ...spec.keys, flags: KEY_FLAGS.get(spec.name) ?? byKind }];
+  return [{ ...spec.keys, flags: spec.keyFlags ?? KEY_FLAGS.get(spec.name) ?? byKind }];
 }
 
 /** Hints for proxies and cluster clients. */
@@ -306,7 +306,7 @@ function writeInfo(reply: Reply, table: CommandTable, spec: CommandSpec): void {
     reply,
     categoriesOf(spec).map((name) => `@${name}`),
   );
-  const tips = TIPS.get(spec.name)?.split(" ") ?? [];
+  const tips = spec.tips ?? TIPS.get(spec.name)?.split(" ") ?? [];
   reply.set(tips.length);
   for (const tip of tips) reply.text(tip);
   const keys = keySpecsOf(spec);
@@ -317,30 +317,56 @@ function writeInfo(reply: Reply, table: CommandTable, spec: CommandSpec): void {
   for (const sub of subcommands) writeInfo(reply, table, sub);
 }
 
-function writeKeySpec(reply: Reply, key: OneKeySpec): void {
+function writeKeySpec(reply: Reply, key: KeyPlace): void {
   reply.map(3);
   reply.text("flags");
   simples(reply, key.flags.split(" "));
   reply.text("begin_search");
   reply.map(2);
   reply.text("type");
-  reply.text("index");
+  if (key.unknown === true) {
+    for (const text of ["unknown", "spec"]) reply.text(text);
+    reply.map(0);
+    for (const text of ["find_keys"]) reply.text(text);
+    reply.map(2);
+    for (const text of ["type", "unknown", "spec"]) reply.text(text);
+    reply.map(0);
+    return;
+  }
+  const { keyword, countAt } = key;
+  reply.text(keyword === undefined ? "index" : "keyword");
   reply.text("spec");
-  reply.map(1);
-  reply.text("index");
-  reply.integer(key.first);
+  reply.map(keyword === undefined ? 1 : 2);
+  if (keyword !== undefined) {
+    reply.text("keyword");
+    reply.text(keyword);
+    reply.text("startfrom");
+    reply.integer(key.first);
+  } else {
+    reply.text("index");
+    reply.integer(countAt ?? key.first);
+  }
   reply.text("find_keys");
   reply.map(2);
   reply.text("type");
-  reply.text("range");
+  reply.text(countAt === undefined ? "range" : "keynum");
   reply.text("spec");
   reply.map(3);
+  if (countAt !== undefined) {
+    reply.text("keynumidx");
+    reply.integer(0);
+    reply.text("firstkey");
+    reply.integer(key.first - countAt);
+    reply.text("keystep");
+    reply.integer(key.step);
+    return;
+  }
   reply.text("lastkey");
-  reply.integer(key.last < 0 ? key.last : key.last - key.first);
+  reply.integer(key.last <= 0 ? key.last : key.last - key.first);
   reply.text("keystep");
   reply.integer(key.step);
   reply.text("limit");
-  reply.integer(0);
+  reply.integer(key.half === true ? 2 : 0);
 }
 
 // ---- COMMAND LIST ----
@@ -480,6 +506,8 @@ interface FoundKey {
   flags: string;
 }
 
+const ARGUMENTS = new KeyArguments();
+
 /** The keys of the command in the arguments from 2 on; or the text of an error. */
 function findKeys(call: Call): FoundKey[] | string {
   const FROM = 2;
@@ -488,17 +516,19 @@ function findKeys(call: Call): FoundKey[] | string {
     spec = call.server.table.findSubcommand(spec, call.argText(FROM + 1));
   }
   if (spec === null) return "ERR Invalid command specified";
-  if (spec.keys.first === 0) return "ERR The command has no key arguments";
+  if (spec.keys.first === 0 && spec.places === undefined) return "ERR The command has no key arguments";
   const given = call.argCount - FROM;
   if (spec.arity > 0 ? given !== spec.arity : given < -spec.arity) {
     return "ERR Invalid number of arguments specified for command";
   }
   const found: FoundKey[] = [];
   for (const key of keySpecsOf(spec)) {
-    const last = key.last < 0 ? given + key.last : key.last;
     const flags = key.flags.endsWith(VARIABLE) ? flagsHere(call, spec.name, key.flags) : key.flags;
-    for (let i = key.first; i <= last && i < given; i += key.step) found.push({ argument: FROM + i, flags });
+    ARGUMENTS.count = 0;
+    ARGUMENTS.findPlace(call, key, FROM, given);
+    for (let n = 0; n < ARGUMENTS.count; n++) found.push({ argument: ARGUMENTS.at[n]!, flags });
   }
+  if (spec.places !== undefined && found.length === 0) return "ERR Invalid arguments specified for command";
   return found;
 }
 

@@ -23,6 +23,7 @@ export const BLOCKING = 1024;
 export const NO_MULTI = 2048;
 export const SKIP_MONITOR = 4096;
 export const SKIP_SLOWLOG = 8192;
+export const MOVABLE_KEYS = 16384;
 /** All shards are locked before the handler runs (SWAPDB, FLUSHALL). Not a Redis flag. */
 export const ALL_SHARDS = 1 << 20;
 /** The last argument may come staged in chunks when it is long (SET, APPEND). Not a Redis flag. */
@@ -51,6 +52,22 @@ export const FIRST: KeySpec = { first: 1, last: 1, step: 1 };
 export const FIRST_TWO: KeySpec = { first: 1, last: 2, step: 1 };
 export const ALL_KEYS: KeySpec = { first: 1, last: -1, step: 1 };
 export const KEY_VALUES: KeySpec = { first: 1, last: -1, step: 2 };
+
+/**
+ * A key spec of COMMAND that is not the row's one range. `first` and `step` count as in KeySpec; with `keyword`, `first` is
+ * where the search for it begins (negative: from the end, backward).
+ */
+export interface KeyPlace extends KeySpec {
+  /** "RO access", "OW update" ... */
+  flags: string;
+  /** Argument that tells how many keys there are. */
+  countAt?: number;
+  /** Upper case; the keys follow it: one (`last` 0), all the rest, or with `half` the first half of the rest. */
+  keyword?: string;
+  half?: true;
+  /** Keys that only the handler can find (SORT's patterns): it needs ALL_SHARDS. */
+  unknown?: true;
+}
 
 /** An argument as COMMAND DOCS describes it. */
 export interface ArgumentDoc {
@@ -84,6 +101,12 @@ export interface CommandSpec {
   /** ACL categories besides those that follow from the flags, without "@". */
   categories: readonly string[];
   run: (call: Call, reply: Reply) => Outcome | void;
+  /** What happens to the keys, where it is not "RO access" for reading and "RW update" for writing commands. */
+  keyFlags?: string;
+  /** Where the keys are, when one range does not say it; `keys` is then what COMMAND shows to old clients. */
+  places?: readonly KeyPlace[];
+  /** Hints for proxies and cluster clients. */
+  tips?: readonly string[];
   docs: CommandDocs;
   subcommands?: readonly CommandSpec[];
 }

@@ -120,7 +120,15 @@ export class Engine {
     this.outputLimits = config.outputBufferLimits;
     this.clientBytesMax = config.clientBytesMax;
     call.stringMax = config.number("server.proto_max_bulk_len");
+    const { limits } = call.collections;
+    const setLimits = () => {
+      limits.set.intsetEntries = config.number("storage.set_max_intset_entries");
+      limits.set.listpackEntries = config.number("storage.set_max_listpack_entries");
+      limits.set.listpackValue = config.number("storage.set_max_listpack_value");
+    };
+    setLimits();
     config.onChange("*", () => {
+      setLimits();
       this.maxMemory = config.maxMemoryBytes;
       this.setEviction();
       this.turnCommands = config.number("server.turn_max_commands");

@@ -201,8 +201,9 @@ export abstract class Collection implements PackedHome {
     setSpareBits(this.store.m, this.store.w, encoding);
   }
 
-  /** Ends the changes: an empty collection's key goes, and who listens is told. */
-  finish(): void {
+  /** Ends the changes, if there were any: an empty collection's key goes, and who listens is told. */
+  finish(changed = true): void {
+    if (!changed) return;
     const { store } = this;
     if (this.isTree) this.saveRoot();
     store.standAgain();

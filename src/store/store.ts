@@ -772,6 +772,9 @@ export class Store implements HintVisitor {
 
   // ---- collections: what collection.ts does to the record ----
 
+  /** Opens the collection found, of whatever type; set by collections.ts. */
+  openCollection: (() => { check(): void; readonly bytes: number }) | null = null;
+
   /**
    * Gives the selected key, just looked up, a record of this shape that keeps its deadline. `keeps`: what the old record
    * held lives on, moved by the caller. Returns 0 or Status with nothing changed.
@@ -1227,6 +1230,13 @@ export class Store implements HintVisitor {
         this.ownKey.loadWords(m, keyAt(m, w), keyBytes(m, w));
         assert(this.shardOf(this.ownKey.hashA) === shard, "a key lies in its shard");
         assert(this.index.bucketOf(ks, this.ownKey.hashB) === bucket, "a key lies in its bucket");
+        if (recordType(m, w) !== RecordType.String && this.openCollection !== null) {
+          this.select(keyspace, this.ownKey);
+          this.address = into.addresses[i]!;
+          this.w = this.segments.locate(shard, this.address);
+          this.openCollection().check();
+          this.segments.locate(shard, this.address);
+        }
         if (deadline(m, w) === 0) continue;
         expires++;
         const filed = filedIn(m, w);

@@ -840,7 +840,7 @@ const STORAGE = [
       ["hll_sparse_max_bytes", "bytes", 3000, ["hll-sparse-max-bytes"], "Largest sparse HyperLogLog."],
     ] as const
   ).map(([name, type, value, redis, doc]) =>
-    key(`storage.${name}`, { type, default: value, max: INT64_MAX, runtime: true, redis, support: "detail", doc }),
+    key(`storage.${name}`, { type, default: value, max: INT64_MAX, runtime: true, redis, doc }),
   ),
   key("storage.list_max_listpack_size", {
     type: "int",

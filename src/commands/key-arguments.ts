@@ -1,0 +1,67 @@
+/** Where a command's keys are among its arguments, for the dispatcher and for COMMAND GETKEYS. */
+import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
+import type { Call } from "./call.ts";
+import type { CommandSpec, KeyPlace, KeySpec } from "./spec.ts";
+
+/** The keys of a command whose name is argument `from` of `call`, one place after the other. */
+export class KeyArguments {
+  /** Argument numbers, counted as `call` counts them. */
+  at = new Int32Array(64);
+  count = 0;
+
+  /** Finds the keys of `spec`, which has `given` arguments with its name. */
+  find(call: Call, spec: CommandSpec, from: number, given: number): void {
+    this.count = 0;
+    if (spec.places === undefined) {
+      this.range(spec.keys, from, given);
+      return;
+    }
+    for (const place of spec.places) this.findPlace(call, place, from, given);
+  }
+
+  /** As find, for one place, behind those found before. */
+  findPlace(call: Call, place: KeyPlace, from: number, given: number): void {
+    if (place.unknown === true) return;
+    if (place.countAt !== undefined) this.counted(call, place, place.countAt, from, given);
+    else if (place.keyword !== undefined) this.behindKeyword(call, place, place.keyword, from, given);
+    else this.range(place, from, given);
+  }
+
+  private range(keys: KeySpec, from: number, given: number): void {
+    if (keys.first === 0) return;
+    const last = keys.last < 0 ? given + keys.last : keys.last;
+    for (let i = keys.first; i <= last && i < given; i += keys.step) this.add(from + i);
+  }
+
+  /** Keys behind their number. A number that is none leaves the command without keys: its handler says so. */
+  private counted(call: Call, place: KeyPlace, countAt: number, from: number, given: number): void {
+    if (countAt >= given) return;
+    const at = from + countAt;
+    if (parseInt64(call.bytes, call.argAt(at), call.argBytes(at)) !== Int64Kind.Safe) return;
+    const count = int64.value;
+    if (count <= 0 || count > given) return;
+    for (let n = 0, i = place.first; n < count && i < given; n++, i += place.step) this.add(from + i);
+  }
+
+  /** Keys behind a keyword: all the rest, or the first half of it (streams, whose ids follow). */
+  private behindKeyword(call: Call, place: KeyPlace, keyword: string, from: number, given: number): void {
+    const start = place.first < 0 ? given + place.first : place.first;
+    const step = place.first < 0 ? -1 : 1;
+    for (let i = start; i > 0 && i < given; i += step) {
+      if (call.argBytes(from + i) !== keyword.length || call.argText(from + i).toUpperCase() !== keyword) continue;
+      const first = i + 1;
+      const count = place.half === true ? (given - first) >> 1 : place.last === 0 ? 1 : given - first;
+      for (let n = 0; n < count && first + n < given; n++) this.add(from + first + n);
+      return;
+    }
+  }
+
+  private add(argument: number): void {
+    if (this.count === this.at.length) {
+      const more = new Int32Array(this.count * 2);
+      more.set(this.at);
+      this.at = more;
+    }
+    this.at[this.count++] = argument;
+  }
+}

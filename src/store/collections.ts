@@ -1,0 +1,41 @@
+/**
+ * The collections that one worker has open. A command that works on several of a type at a time (SINTER, LMOVE) takes
+ * one of each number; what it opened is valid until the command ends.
+ */
+import type { Collection } from "./collection.ts";
+import { type SetLimits, SetValue } from "./set-value.ts";
+import type { Store } from "./store.ts";
+import { RecordType } from "./record.ts";
+
+/** When Redis would convert each type's small form; see the configuration's storage.*_max_listpack_*. */
+export interface CollectionLimits {
+  set: SetLimits;
+}
+
+export class Collections {
+  readonly limits: CollectionLimits = {
+    set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },
+  };
+  private readonly sets: SetValue[] = [];
+
+  constructor(private readonly store: Store) {
+    store.openCollection = () => this.openFound();
+  }
+
+  set(number = 0): SetValue {
+    this.sets[number] ??= new SetValue(this.store, this.limits.set);
+    return this.sets[number];
+  }
+
+  /** Opens the record that the store found, for who does not know its type (checkers, OBJECT, DUMP). Not for strings. */
+  openFound(): Collection {
+    const value = this.ofType(this.store.type);
+    value.open();
+    return value;
+  }
+
+  private ofType(type: RecordType): Collection {
+    if (type === RecordType.Set) return this.set();
+    throw new Error(`no collection of type ${type} in this version`);
+  }
+}

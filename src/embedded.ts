@@ -27,6 +27,7 @@ import type {
 import type { Session } from "./commands/session.ts";
 import { checkCommandNames, type CommandTable } from "./commands/table.ts";
 import type { Reply } from "./protocol/reply.ts";
+import { Cell } from "./server/cells.ts";
 import { Client, type ClientHost, type Transport } from "./server/client.ts";
 import { clientLine, isBlocked, matchesFilter } from "./server/client-line.ts";
 import { Engine } from "./server/engine.ts";
@@ -261,6 +262,8 @@ class OwnServices implements ServerServices, ClientHost {
     input: 0,
     output: 0,
     expired: 0,
+    evicted: 0,
+    exceededMs: 0,
     hits: 0,
     misses: 0,
     flushed: 0,
@@ -339,6 +342,9 @@ class OwnServices implements ServerServices, ClientHost {
       netInputBytes: engine.inputBytes - base.input,
       netOutputBytes: engine.outputBytes - base.output,
       expiredKeys: counters.expired - base.expired,
+      evictedKeys: counters.evicted - base.evicted,
+      exceededMs: engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs) - base.exceededMs,
+      exceedingMs: engine.cells.get(Cell.exceedingMs),
       keyspaceHits: counters.hits - base.hits,
       keyspaceMisses: counters.misses - base.misses,
       flushedKeys: counters.flushed - base.flushed,
@@ -386,6 +392,8 @@ class OwnServices implements ServerServices, ClientHost {
     base.input = engine.inputBytes;
     base.output = engine.outputBytes;
     base.expired = counters.expired;
+    base.evicted = counters.evicted;
+    base.exceededMs = engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs);
     base.hits = counters.hits;
     base.misses = counters.misses;
     base.flushed = counters.flushed;

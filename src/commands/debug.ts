@@ -122,7 +122,7 @@ function describeFound(call: Call): string {
   const isInt = store.encoding === Encoding.Int;
   const encoding = isInt ? "int" : length <= EMBEDDED_MAX && !store.isGrown ? "embstr" : "raw";
   const clock = accessClock(store.m, store.w);
-  const idle = (store.accessClock - clock) & 0xffffff;
+  const idle = store.idleSecondsOf(clock);
   const serialized = isInt ? serializedInt(store.intLow, store.intHigh, length) : serializedString(length);
   return `Value at:0x${store.address.toString(16)} refcount:1 encoding:${encoding} serializedlength:${serialized} lru:${clock} lru_seconds_idle:${idle}`;
 }

@@ -18,6 +18,7 @@ import { BATCH_MAX } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
+import { HEADER_WORDS } from "../store/record.ts";
 import { VERSION } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
@@ -79,6 +80,13 @@ export class Dispatcher {
   touched = 0;
   /** True while writes that need memory are refused. Set by the owner once per turn. */
   memoryExceeded = false;
+  /** True in a turn that may reach a limit of memory; the two that follow count then. */
+  isNearLimit = false;
+  /** Bytes this worker's store may have handed out, and chunks that must stay free, before `relieve` is asked. */
+  usedMost = Infinity;
+  freeChunksLeast = -1;
+  /** Makes room for about `bytes` in a shard (-1 = in any) by eviction. Returns false when there is none to be had. */
+  relieve: (shard: number, bytes: number) => boolean = () => true;
   /** CLIENT PAUSE: commands that this worker holds back. Set between two turns, so none of them is at work then. */
   paused: Pause = Pause.None;
   /** Who looks on while commands run (MONITOR, HOTKEYS); null: nobody. */
@@ -200,7 +208,12 @@ export class Dispatcher {
       if (this.memoryExceeded || (staged.length > 0 && staged.some((value) => value.refused))) {
         return this.reject(row, ErrorText.outOfMemory);
       }
-      if (this.store.pool.freeChunks < this.store.pool.kept + CHUNKS_AHEAD && !this.mayGrow()) {
+      const free = this.store.pool.freeChunks;
+      if (this.isNearLimit && (free <= this.freeChunksLeast || this.store.usedBytes > this.usedMost)) {
+        const shard = this.isAhead[i] === 1 ? this.store.shardOf(this.keysAhead[i]!.hashA) : -1;
+        if (!this.relieve(shard, recordBytes(call))) return this.reject(row, ErrorText.outOfMemory);
+      }
+      if (free < this.store.pool.kept + CHUNKS_AHEAD && !this.mayGrow()) {
         return this.reject(row, ErrorText.outOfMemory);
       }
     }
@@ -434,6 +447,13 @@ function insertShard(list: Int32Array, count: number, shard: number): number {
   list[at] = shard;
   return count + 1;
 }
+/** About the bytes of the record that a command writes: its key and its longest other argument. Rather too few. */
+function recordBytes(call: Call): number {
+  let longest = 0;
+  for (let i = 2; i < call.argCount; i++) longest = Math.max(longest, call.argBytes(i));
+  return HEADER_BYTES + ((call.argBytes(1) + 3) & ~3) + longest;
+}
+const HEADER_BYTES = HEADER_WORDS * 4;
 
 /** Redis prints names and arguments as C strings. */
 function untilNul(text: string): string {

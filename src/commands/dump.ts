@@ -11,7 +11,7 @@ import { Int64Kind, int64 } from "../base/integers.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../store/large.ts";
-import { Encoding, RecordType, setAccessClock } from "../store/record.ts";
+import { Encoding, RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { KeyEvent } from "../store/store.ts";
 import {
@@ -227,7 +227,7 @@ function restore(call: Call, reply: Reply): Outcome | void {
   const status = store.setString(rdbString.bytes, rdbString.at, rdbString.length, due);
   rdbString.bytes = head; // not to keep a long one alive
   if (status < 0) return refuse(call, reply, status);
-  if (options.idleSeconds >= 0) date(call, options.idleSeconds);
+  store.restoreAccess(options.idleSeconds, options.frequency);
   reply.ok();
 }
 
@@ -237,12 +237,3 @@ function isIntact(bytes: Buffer, at: number, end: number): boolean {
   updateCrc64(0, 0, bytes, at, end + VERSION_BYTES - at);
   return bytes.readInt32LE(end + VERSION_BYTES) === crc64.lo && bytes.readInt32LE(end + VERSION_BYTES + 4) === crc64.hi;
 }
-
-/** Dates the last access of the record found `idleSeconds` back, as far as its clock reaches. */
-function date(call: Call, idleSeconds: number): void {
-  const { store } = call;
-  const clock = store.accessClock;
-  store.standAgain();
-  setAccessClock(store.m, store.w, (clock - Math.min(idleSeconds, ACCESS_CLOCK_MAX)) & ACCESS_CLOCK_MAX);
-}
-const ACCESS_CLOCK_MAX = 0xffffff;

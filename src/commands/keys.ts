@@ -455,8 +455,13 @@ const SHARED_COUNT = 2147483647;
 function referenceCount(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
+  // A shared value would have one time of access for all its keys: not under a policy that goes by it.
   const isShared =
-    store.encoding === Encoding.Int && store.intHigh === 0 && store.intLow >= 0 && store.intLow < SHARED_INTEGERS;
+    store.encoding === Encoding.Int &&
+    store.intHigh === 0 &&
+    store.intLow >= 0 &&
+    store.intLow < SHARED_INTEGERS &&
+    (call.config.number("storage.max_memory") === 0 || !/-l[rf]u$/.test(call.config.text("storage.maxmemory_policy")));
   reply.integer(isShared ? SHARED_COUNT : 1);
 }
 
@@ -473,7 +478,7 @@ function idleTime(call: Call, reply: Reply): void {
     return reply.error(`ERR An LFU maxmemory policy is selected, idle time not tracked. ${SWITCHING}`);
   }
   const { store } = call;
-  reply.integer((store.accessClock - accessClock(store.m, store.w)) & 0xffffff);
+  reply.integer(store.idleSecondsOf(accessClock(store.m, store.w)));
 }
 
 /** OBJECT FREQ key. Replies: the access frequency, which is kept under an LFU policy only. */
@@ -482,7 +487,7 @@ function frequency(call: Call, reply: Reply): void {
   if (!isFrequencyKept(call)) {
     return reply.error(`ERR An LFU maxmemory policy is not selected, access frequency not tracked. ${SWITCHING}`);
   }
-  reply.integer(0);
+  reply.integer(call.store.frequencyOf(accessClock(call.store.m, call.store.w)));
 }
 
 const HELP = [

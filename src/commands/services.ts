@@ -26,6 +26,10 @@ export interface ServerTotals {
   expiredKeys: number;
   /** Keys that FLUSHALL and FLUSHDB removed and whose memory was given back. */
   flushedKeys: number;
+  evictedKeys: number;
+  /** Time for which the memory limit was exceeded although keys were evicted: in all, and this time; ms. */
+  exceededMs: number;
+  exceedingMs: number;
   keyspaceHits: number;
   keyspaceMisses: number;
   errorReplies: number;

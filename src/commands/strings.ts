@@ -465,6 +465,7 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
     return reply.status(Status.WrongType);
   }
   if (condition !== Condition.None && !holds(call, condition, found)) {
+    if (found) store.dateFound();
     if (gets && found) replyString(call, reply);
     else reply.nullBulk();
     return;
@@ -624,7 +625,10 @@ function setnx(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
-  if (store.find() !== NO_ADDRESS) return reply.integer(0);
+  if (store.find() !== NO_ADDRESS) {
+    store.dateFound();
+    return reply.integer(0);
+  }
   const status = storeArgument(call, 2, 0);
   if (status < 0) return refuse(call, reply, status);
   reply.integer(1);
@@ -677,7 +681,9 @@ function msetnx(call: Call, reply: Reply): Outcome | void {
   if (call.argCount % 2 === 0) return reply.error(wrongArity("msetnx"));
   for (let i = 1; i < call.argCount; i += 2) {
     call.selectKey(i);
-    if (call.store.find() !== NO_ADDRESS) return reply.integer(0);
+    if (call.store.find() === NO_ADDRESS) continue;
+    call.store.dateFound();
+    return reply.integer(0);
   }
   const status = setPairs(call);
   if (status < 0) return refuse(call, reply, status);

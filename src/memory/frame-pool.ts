@@ -40,6 +40,8 @@ const FRAMES_OUT = POOL_AT + 5;
 const GROWING = POOL_AT + 6;
 /** Last chunk of the list of free ones. */
 const FREE_LAST = POOL_AT + 7;
+/** Free chunks that are resident. */
+const FREE_DIRTY = POOL_AT + 8;
 
 /** A change opens at most a segment of the log and one of the heap. Tests with tiny regions keep nothing. */
 const KEPT_PER_WORKER = 2;
@@ -115,6 +117,7 @@ export class FramePool {
       w[at + 3] = nowSeconds | 0;
       this.push(FREE_LIST, chunk);
       w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
+      w[FREE_DIRTY] = w[FREE_DIRTY]! + 1;
     } else {
       w[at] = state | (bit << MASK_SHIFT);
     }
@@ -129,6 +132,16 @@ export class FramePool {
 
   get freeChunks(): number {
     return Atomics.load(this.words, FREE_CHUNKS);
+  }
+
+  /** Chunks that are resident: handed out, or free and touched before. */
+  get touchedChunks(): number {
+    return this.chunks - this.freeChunks + Atomics.load(this.words, FREE_DIRTY);
+  }
+
+  /** Chunks (1 MiB) in all regions. */
+  get chunks(): number {
+    return Atomics.load(this.words, REGION_COUNT_AT) * this.chunksPerRegion - 1; // P3
   }
 
   /** The region asked for could not be made: the next shortage may ask again. */
@@ -164,6 +177,7 @@ export class FramePool {
         this.remove(FREE_LIST, chunk);
         w[at] = FrameSize.Large;
         w[FREE_CHUNKS] = w[FREE_CHUNKS]! - 1;
+        w[FREE_DIRTY] = w[FREE_DIRTY]! - 1;
         unlock(w, POOL_LOCK_AT);
         return this.placeOf(chunk);
       }
@@ -185,6 +199,7 @@ export class FramePool {
       const at = this.entry(chunk);
       if ((w[at]! & DIRTY) === 0) {
         w[at] = w[at]! | DIRTY;
+        w[FREE_DIRTY] = w[FREE_DIRTY]! + 1;
         w[at + 3] = nowSeconds | 0;
         into[count++] = this.placeOf(chunk);
       }
@@ -209,12 +224,14 @@ export class FramePool {
   check(): void {
     const w = this.words;
     let free = 0;
+    let dirty = 0;
     let framesOut = 0;
     for (let chunk = 1; chunk < this.arena.regionCount * this.chunksPerRegion; chunk++) {
       const state = w[this.entry(chunk)]!;
       const kind = state & KIND_MASK;
       if (kind === FREE_KIND) {
         free++;
+        if ((state & DIRTY) !== 0) dirty++;
         continue;
       }
       const size = kind as FrameSize;
@@ -226,6 +243,7 @@ export class FramePool {
       framesOut += used * FRAMES_OF[size];
     }
     assert(free === w[FREE_CHUNKS], "the count of free chunks agrees");
+    assert(dirty === w[FREE_DIRTY], "the count of free chunks that are resident agrees");
     assert(framesOut === w[FRAMES_OUT], "the count of frames out agrees");
     for (let list = 0; list < 3; list++) {
       let previous = 0;
@@ -265,6 +283,7 @@ export class FramePool {
     const chunk = w[FREE_LIST]!;
     if (chunk === 0 || (!this.urgent && w[FREE_CHUNKS]! <= this.kept)) return NO_PLACE;
     this.remove(FREE_LIST, chunk);
+    if ((w[this.entry(chunk)]! & DIRTY) !== 0) w[FREE_DIRTY] = w[FREE_DIRTY]! - 1;
     w[this.entry(chunk)] = kind;
     w[FREE_CHUNKS] = w[FREE_CHUNKS]! - 1;
     return this.placeOf(chunk);

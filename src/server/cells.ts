@@ -34,6 +34,14 @@ export const Cell = {
   /** CPU time of the worker's thread, us. */
   cpuMicros: 25,
   flushed: 26,
+  evicted: 27,
+  /** Dead records that wait for new tenants, bytes. */
+  deadBytes: 28,
+  /** Resident memory outside the regions, bytes: the first worker's only. */
+  outsideBytes: 29,
+  /** Time for which the memory limit was exceeded although keys were evicted: in all, and of this time; ms. */
+  exceededMs: 30,
+  exceedingMs: 31,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

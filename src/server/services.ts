@@ -1,5 +1,6 @@
 /** What a worker's handlers may ask of the server: sums of the cells at once, everything else over the main thread. */
 import { heapSize } from "bun:jsc";
+import { readText, realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
@@ -36,6 +37,9 @@ const SAMPLES = 16;
 const SAMPLE_MS = 100;
 /** Resident memory and CPU time are read again after this time at the earliest. */
 const PROCESS_USE_MS = 100;
+const CHUNK_BYTES = 1 << 20;
+/** What is left of a peak of the memory outside the regions at the next tick. */
+const PEAK_KEPT = 0.998;
 /** Longest wait that a timer can be given. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -51,6 +55,8 @@ const RESETTABLE = [
   "netInputBytes",
   "netOutputBytes",
   "expiredKeys",
+  "evictedKeys",
+  "exceededMs",
   "keyspaceHits",
   "keyspaceMisses",
   "flushedKeys",
@@ -92,6 +98,8 @@ export class Services implements ServerServices {
     netInputBytes: 0,
     netOutputBytes: 0,
     expiredKeys: 0,
+    evictedKeys: 0,
+    exceededMs: 0,
     keyspaceHits: 0,
     keyspaceMisses: 0,
     flushedKeys: 0,
@@ -174,6 +182,7 @@ export class Services implements ServerServices {
   tick(): void {
     this.cells.set(Cell.heapBytes, this.heapBytes());
     this.cells.set(Cell.cpuMicros, threadMicros());
+    if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outsideBytes());
     let buffers = 0;
     let blocked = 0;
     let maxInput = 0;
@@ -206,6 +215,21 @@ export class Services implements ServerServices {
     const regions = arena.words.filter((words) => words !== undefined).length;
     return Math.max(0, heapSize() - buffer.byteLength - regions * geometry.regionBytes);
   }
+
+  /**
+   * Resident memory that is no chunk of a region: heaps, stacks, buffers. Chunks that were touched count whole, so
+   * while the data grows into fresh ones this comes out too low: it never falls below what there was at first. A peak is
+   * forgotten slowly: heaps rise and fall with each collection, and data is not to go and come with them.
+   */
+  private outsideBytes(): number {
+    const { pool } = this.engine.store;
+    const resident = heldBytes() - pool.touchedChunks * CHUNK_BYTES;
+    if (this.outsideLeast === 0) this.outsideLeast = Math.max(resident, 0);
+    this.outside = Math.max(resident, this.outsideLeast, this.outside * PEAK_KEPT);
+    return this.outside;
+  }
+  private outsideLeast = 0;
+  private outside = 0;
 
   private sample(): void {
     const { engine, samples, cells } = this;
@@ -241,6 +265,9 @@ export class Services implements ServerServices {
       netInputBytes: cells.sum(Cell.inputBytes) - base.netInputBytes,
       netOutputBytes: cells.sum(Cell.outputBytes) - base.netOutputBytes,
       expiredKeys: cells.sum(Cell.expired) - base.expiredKeys,
+      evictedKeys: cells.sum(Cell.evicted) - base.evictedKeys,
+      exceededMs: Math.max(0, cells.max(Cell.exceededMs) + cells.max(Cell.exceedingMs) - base.exceededMs),
+      exceedingMs: cells.max(Cell.exceedingMs),
       keyspaceHits: cells.sum(Cell.hits) - base.keyspaceHits,
       keyspaceMisses: cells.sum(Cell.misses) - base.keyspaceMisses,
       flushedKeys: cells.sum(Cell.flushed) - base.flushedKeys,
@@ -622,6 +649,22 @@ export class Services implements ServerServices {
     }
     return { kind: "killed", count, askerMatched };
   }
+}
+
+/**
+ * Resident memory of the process without the pages of files, bytes: those of the executable are clean and shared, and the
+ * kernel takes them back when it needs them.
+ */
+function heldBytes(): number {
+  try {
+    const status = readText(realFiles, "/proc/self/status");
+    const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
+    const held = kib("RssAnon") + kib("RssShmem");
+    if (held > 0) return held * 1024;
+  } catch {
+    // no /proc
+  }
+  return process.memoryUsage.rss();
 }
 
 /** A client's address as MONITOR shows it. */

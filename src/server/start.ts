@@ -33,6 +33,7 @@ import {
   NO_PLACE,
 } from "../memory/arena.ts";
 import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
+import { Cell, Cells } from "./cells.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 
@@ -52,6 +53,8 @@ const GROWTH_EVERY_MS = 20;
 const AHEAD_PER_CHUNK = 2;
 const AHEAD_LEAST = 4;
 const AHEAD_MOST = 24;
+/** What is resident beside the regions, about, until it is known. */
+const RUNTIME_BYTES = 64 << 20;
 const PAGE_WORDS = 1024;
 /** Workers must have sent their last replies within this time after SIGTERM. */
 const STOP_MS = 5000;
@@ -166,7 +169,10 @@ class Supervisor {
     private readonly logs: LogRoot,
     private readonly memory: Memory,
     private readonly facts: ProcessFacts,
-  ) {}
+  ) {
+    this.cells = new Cells(memory.control, 0);
+  }
+  private readonly cells: Cells;
 
   async run(): Promise<number> {
     const log = this.logs.target("server");
@@ -321,7 +327,10 @@ class Supervisor {
     const grown = (pool.framesOut - this.framesSeen) / CHUNK_FRAMES;
     this.framesSeen = pool.framesOut;
     if (grown < 0.5) return;
-    const ahead = Math.min(AHEAD_MOST, AHEAD_LEAST + Math.ceil(grown * AHEAD_PER_CHUNK));
+    // Not beyond the limit: what is touched is resident.
+    const left = this.chunksWithin() - pool.touchedChunks;
+    const ahead = Math.min(AHEAD_MOST, AHEAD_LEAST + Math.ceil(grown * AHEAD_PER_CHUNK), left);
+    if (ahead <= 0) return;
     const count = pool.listUntouched(ahead, systemClock.monotonicMs() / 1000, this.untouched);
     for (let i = 0; i < count; i++) {
       const place = this.untouched[i]!;
@@ -331,13 +340,20 @@ class Supervisor {
       for (let w = first; w < first + CHUNK_BYTES / 4; w += PAGE_WORDS) Atomics.add(words, w, 0);
     }
   }
+  /** Chunks that may be resident within max_memory, with what is resident beside them. */
+  private chunksWithin(): number {
+    const outside = this.cells.sum(Cell.outsideBytes) || RUNTIME_BYTES;
+    return Math.floor((this.config.maxMemoryBytes - outside) / CHUNK_BYTES);
+  }
   private framesSeen = 0;
   private readonly untouched = new Int32Array(AHEAD_MOST);
 
   /** Gives the memory of chunks that nobody has needed for a while back to the system. */
   private releaseIdle(): void {
     const { pool, arena } = this.memory;
-    const before = systemClock.monotonicMs() / 1000 - IDLE_SECONDS;
+    // At the limit at once: what is free is resident all the same.
+    const idleSeconds = pool.touchedChunks > this.chunksWithin() ? 0 : IDLE_SECONDS;
+    const before = systemClock.monotonicMs() / 1000 - idleSeconds;
     for (let i = 0; i < CHUNKS_AT_ONCE; i++) {
       const place = pool.takeDirty(before, CHUNKS_AT_ONCE);
       if (place === NO_PLACE) return;

@@ -282,6 +282,39 @@ export class Index {
     return false;
   }
 
+  /** True when the entry (hashB, address) is there. */
+  hasEntry(shard: number, ks: number, hashB: number, address: Address): boolean {
+    let w = this.locateBucket(shard, ks, this.bucketOf(ks, hashB));
+    for (let hops = 0; hops < MAX_CHAIN; hops++) {
+      const m = this.segments.m;
+      for (let slot = w; slot < w + NEXT_AT; slot += SLOT_WORDS) {
+        if (m[slot + 1] === address) return m[slot] === hashB;
+      }
+      const next = m[w + NEXT_AT]!;
+      if (next === NO_ADDRESS) return false;
+      w = this.segments.locate(shard, next);
+    }
+    return false;
+  }
+
+  /** Copies the first entries of bucket `bucket`'s chain, as many as fit. Returns how many. */
+  sample(shard: number, ks: number, bucket: number, hashes: Int32Array, addresses: Int32Array): number {
+    let count = 0;
+    let w = this.locateBucket(shard, ks, bucket);
+    for (let hops = 0; hops < MAX_CHAIN; hops++) {
+      const m = this.segments.m;
+      for (let slot = w; slot < w + NEXT_AT; slot += SLOT_WORDS) {
+        if (m[slot + 1] === NO_ADDRESS || count === addresses.length) return count;
+        hashes[count] = m[slot]!;
+        addresses[count++] = m[slot + 1]!;
+      }
+      const next = m[w + NEXT_AT]!;
+      if (next === NO_ADDRESS) return count;
+      w = this.segments.locate(shard, next);
+    }
+    return count;
+  }
+
   bucketOf(ks: number, hashB: number): number {
     const mask = this.c[ks + LEVEL_MASK]!;
     const bucket = hashB & mask;

@@ -31,6 +31,7 @@ import {
   BIN_BITMAP_AT,
   BIN_BITMAP_WORDS,
   BINS,
+  CLEAN_PHASE_AT,
   CLEAN_SEGMENT_AT,
   CLEAN_UNIT_AT,
   DEAD_UNITS_AT,
@@ -60,6 +61,8 @@ export function binOf(units: number): number {
 export class HybridLog {
   /** Bytes of live records appended minus freed through this object: this worker's part of used memory. */
   usedBytes = 0;
+  /** Bytes put in bins minus taken out through this object: this worker's part of what waits there for new tenants. */
+  deadBytes = 0;
 
   constructor(
     private readonly segments: Segments,
@@ -103,9 +106,56 @@ export class HybridLog {
     this.countLive(shard, header, address, -units);
     if (this.segments.state(shard, segmentOf(address)) === SegmentState.Mutable) {
       this.putInBin(shard, header, address, w, units);
+      const segment = segmentOf(address);
+      if (this.segments.liveUnits(shard, segment) === 0) this.releaseDead(shard, header, segment);
     } else {
       m[w] = units | (DEAD << 24);
     }
+  }
+
+  /** Has the cleaner give back a segment in which nothing is live, if it is not at work elsewhere. */
+  private releaseDead(shard: number, header: number, segment: number): void {
+    const c = this.c;
+    if (segment === c[header + LOG_SEGMENT_AT] || c[header + CLEAN_SEGMENT_AT] !== 0) return;
+    this.beginCleaning(shard, header, segment);
+  }
+
+  /** Makes `segment`, which is not the one being filled, the one that the cleaner empties. */
+  beginCleaning(shard: number, header: number, segment: number): void {
+    const c = this.c;
+    if (this.segments.state(shard, segment) === SegmentState.Mutable) {
+      c[header + LOG_MUTABLE_AT] = c[header + LOG_MUTABLE_AT]! - 1;
+    }
+    this.segments.setState(shard, segment, SegmentState.Cleaning);
+    c[header + CLEAN_SEGMENT_AT] = segment;
+    c[header + CLEAN_UNIT_AT] = 0;
+    c[header + CLEAN_PHASE_AT] = 0;
+  }
+
+  /** True when a record of `units` surely finds room in what the log has. Exact under the lock, else a hint. */
+  hasRoom(header: number, units: number): boolean {
+    const c = this.c;
+    if (c[header + LOG_FILL_AT]! + units <= c[header + LOG_END_AT]!) return true;
+    if (c[header + DEAD_UNITS_AT]! < units) return false;
+    let first = binOf(units) + 1;
+    if (units < EXACT_BINS) {
+      const last = Math.min(units + 2, EXACT_BINS - 1);
+      for (let bin = units; bin <= last; bin++) if (c[header + BIN_AT + bin] !== NO_ADDRESS) return true;
+      first = units + RECORD_UNITS_MIN;
+    }
+    return this.firstBin(header, first) >= 0;
+  }
+
+  /** The first bin from `first` on that is not empty, -1 = none. */
+  private firstBin(header: number, first: number): number {
+    const c = this.c;
+    let word = first >>> 5;
+    let bits = word < BIN_BITMAP_WORDS ? c[header + BIN_BITMAP_AT + word]! & (-1 << (first & 31)) : 0;
+    while (bits === 0) {
+      if (++word >= BIN_BITMAP_WORDS) return -1;
+      bits = c[header + BIN_BITMAP_AT + word]!;
+    }
+    return (word << 5) + 31 - Math.clz32(bits & -bits);
   }
 
   /** True when a record at `address` may be written in place. */
@@ -148,13 +198,8 @@ export class HybridLog {
   private fromLargerBins(shard: number, header: number, units: number): Address {
     const c = this.c;
     const first = units < EXACT_BINS ? units + RECORD_UNITS_MIN : binOf(units) + 1;
-    let word = first >>> 5;
-    let bits = word < BIN_BITMAP_WORDS ? c[header + BIN_BITMAP_AT + word]! & (-1 << (first & 31)) : 0;
-    while (bits === 0) {
-      if (++word >= BIN_BITMAP_WORDS) return NO_ADDRESS;
-      bits = c[header + BIN_BITMAP_AT + word]!;
-    }
-    const bin = (word << 5) + 31 - Math.clz32(bits & -bits);
+    const bin = this.firstBin(header, first);
+    if (bin < 0) return NO_ADDRESS;
     const address = c[header + BIN_AT + bin]!;
     const w = this.segments.locate(shard, address);
     return this.takeDead(shard, header, address, bin, capacityUnits(this.segments.m, w), units);
@@ -186,6 +231,7 @@ export class HybridLog {
     m[w + 2] = NO_ADDRESS;
     c[header + BIN_AT + bin] = address;
     c[header + DEAD_UNITS_AT] = c[header + DEAD_UNITS_AT]! + units;
+    this.deadBytes += units * 8;
     if (head === NO_ADDRESS) {
       c[header + BIN_BITMAP_AT + (bin >>> 5)] = c[header + BIN_BITMAP_AT + (bin >>> 5)]! | (1 << (bin & 31)); // G3
     } else {
@@ -203,6 +249,7 @@ export class HybridLog {
     const previous = m[w + 2]!;
     m[w] = units | (DEAD << 24);
     c[header + DEAD_UNITS_AT] = c[header + DEAD_UNITS_AT]! - units;
+    this.deadBytes -= units * 8;
     if (next !== NO_ADDRESS) {
       w = this.segments.locate(shard, next);
       this.segments.m[w + 2] = previous;
@@ -228,7 +275,8 @@ export class HybridLog {
       }
     }
     const total = c[header + LOG_UNITS_AT]! * 8;
-    let size: FrameSize = total < 1 << 20 ? FrameSize.Small : total < 8 << 20 ? FrameSize.Medium : FrameSize.Large;
+    // The rest of the newest segment is not used yet: at most a few hundredths of the log.
+    let size: FrameSize = total < 4 << 20 ? FrameSize.Small : total < 32 << 20 ? FrameSize.Medium : FrameSize.Large;
     while (this.segments.unitsOf(size) < units) size = (size + 1) as FrameSize;
     const segment = this.segments.open(shard, header, size, SegmentState.Mutable);
     if (segment < 0) return segment as Status;
@@ -323,6 +371,7 @@ export class HybridLog {
       this.segments.close(shard, header, segment, nowSeconds);
       segment = older;
     }
+    this.deadBytes -= c[header + DEAD_UNITS_AT]! * 8;
     for (let bin = 0; bin < BINS; bin++) c[header + BIN_AT + bin] = NO_ADDRESS;
     for (let i = 0; i < BIN_BITMAP_WORDS; i++) c[header + BIN_BITMAP_AT + i] = 0;
     for (const at of [

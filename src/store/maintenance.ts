@@ -28,6 +28,7 @@ import {
   CLEAN_PHASE_AT,
   CLEAN_SEGMENT_AT,
   CLEAN_UNIT_AT,
+  DEAD_UNITS_AT,
   DEADLINE_SUM,
   EXPIRES_COUNT,
   GARBAGE_AT,
@@ -36,7 +37,6 @@ import {
   LIVE_UNITS_AT,
   LOG_END_AT,
   LOG_FILL_AT,
-  LOG_MUTABLE_AT,
   LOG_OLDEST_AT,
   LOG_SEGMENT_AT,
   LOG_UNITS_AT,
@@ -48,6 +48,10 @@ import type { Store } from "./store.ts";
 const STEP = 48;
 /** Below this many dead units (64 KiB) cleaning is not worth its while. */
 const DEAD_UNITS_WORTH = 8192;
+/** Shards looked at for one to squeeze, and steps of one call. One that is being cleaned comes first. */
+const SQUEEZE_DRAWS = 16;
+const SQUEEZE_STEPS = 2;
+const DEAD_FIRST = 2 ** 31;
 /** A segment fuller than this is not emptied. */
 const SPARSE = 0.9;
 
@@ -248,13 +252,7 @@ export class Maintenance {
       if (!this.wantsCleaning(header)) return false;
       const segment = this.sparsest(shard, header);
       if (segment === 0) return false;
-      if (store.segments.state(shard, segment) === SegmentState.Mutable) {
-        c[header + LOG_MUTABLE_AT] = c[header + LOG_MUTABLE_AT]! - 1;
-      }
-      store.segments.setState(shard, segment, SegmentState.Cleaning);
-      c[header + CLEAN_SEGMENT_AT] = segment;
-      c[header + CLEAN_UNIT_AT] = 0;
-      c[header + CLEAN_PHASE_AT] = 0;
+      store.log.beginCleaning(shard, header, segment);
     }
     const segment = c[header + CLEAN_SEGMENT_AT]!;
     if (c[header + CLEAN_PHASE_AT] === 0) {
@@ -276,7 +274,10 @@ export class Maintenance {
     if (unit < end) return true;
     store.log.drop(shard, header, segment, store.nowSeconds);
     c[header + CLEAN_SEGMENT_AT] = 0;
-    return this.wantsCleaning(header);
+    // Others may have lost their last record meanwhile: they go whatever the threshold.
+    const next = this.sparsest(shard, header);
+    if (next !== 0 && store.segments.liveUnits(shard, next) === 0) store.log.beginCleaning(shard, header, next);
+    return c[header + CLEAN_SEGMENT_AT] !== 0 || this.wantsCleaning(header);
   }
 
   /** Copies a live record elsewhere, without its slack, and swings its slot. Returns false when there is no room. */
@@ -304,6 +305,51 @@ export class Maintenance {
     assert(swung, "a live record has its slot");
     store.log.free(shard, header, from);
     return true;
+  }
+
+  /**
+   * Gives frames back by cleaning, whatever the threshold: a few steps in the most wasteful of some shards, the same
+   * one until its segment is empty. Returns false when nothing was done.
+   */
+  squeeze(): boolean {
+    const { store } = this;
+    if (this.squeezed < 0) this.squeezed = this.mostDead();
+    const shard = this.squeezed;
+    if (shard < 0 || !store.tryLock(shard)) return false;
+    const header = store.headerOf(shard);
+    if (store.c[header + CLEAN_SEGMENT_AT] === 0) {
+      const segment = this.sparsest(shard, header);
+      if (segment !== 0) store.log.beginCleaning(shard, header, segment);
+    }
+    const begun = store.c[header + CLEAN_SEGMENT_AT]!;
+    const before = store.c[header + CLEAN_UNIT_AT]! * 2 + store.c[header + CLEAN_PHASE_AT]!;
+    for (let step = 0; step < SQUEEZE_STEPS && begun !== 0; step++) {
+      this.cleanStep(shard, header);
+      if (store.c[header + CLEAN_SEGMENT_AT] !== begun) break;
+    }
+    const isDone = store.c[header + CLEAN_SEGMENT_AT] !== begun;
+    const after = store.c[header + CLEAN_UNIT_AT]! * 2 + store.c[header + CLEAN_PHASE_AT]!;
+    // Without a step forward there is no room to move records to: some must go first.
+    if (begun === 0 || isDone || after === before) this.squeezed = -1;
+    store.unlock(shard);
+    return begun !== 0 && (isDone || after !== before);
+  }
+  private squeezed = -1;
+
+  /** The shard, of some drawn by chance, with the most dead in bins; -1 = none has any. */
+  private mostDead(): number {
+    const { store } = this;
+    let best = -1;
+    let most = 0;
+    for (let draw = 0; draw < SQUEEZE_DRAWS; draw++) {
+      const shard = store.random.below(store.shards);
+      const header = store.headerOf(shard);
+      const dead = store.c[header + CLEAN_SEGMENT_AT] !== 0 ? DEAD_FIRST : store.c[header + DEAD_UNITS_AT]!;
+      if (dead <= most) continue;
+      most = dead;
+      best = shard;
+    }
+    return best;
   }
 
   private sparsest(shard: number, header: number): number {

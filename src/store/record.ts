@@ -86,6 +86,9 @@ export function keyspaceOf(m: Int32Array, w: number): number {
 export function valueBytes(m: Int32Array, w: number): number {
   return m[w + 2]!;
 }
+/** Word of the access clock, or what else stands in its place: see frequency.ts. */
+export const ACCESS_WORD = 3;
+
 export function accessClock(m: Int32Array, w: number): number {
   return m[w + 3]! & CLOCK_MASK;
 }

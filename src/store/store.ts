@@ -14,12 +14,14 @@ import type { Status } from "../base/status.ts";
 import { type Arena, FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
 import { lockWithin, tryLock, unlock } from "../memory/lock.ts";
+import { FREQUENCY_FIRST, frequencyAt, frequencyBits, frequencyRaised, minuteOf } from "./frequency.ts";
 import { Heap } from "./heap.ts";
 import { Index } from "./index.ts";
 import { Key } from "./key.ts";
 import { CHUNK_BYTES, LargeValues, type StagedValue } from "./large.ts";
 import { HybridLog } from "./log.ts";
 import {
+  accessClock,
   capacityUnits,
   deadline,
   DEADLINE_MAX,
@@ -85,7 +87,7 @@ export interface StoreHooks {
   beforeChange(shard: number, address: Address): void;
   /** The key of the store's current selection changed. Called only while the shard's interest word is not zero. */
   touched(shard: number, keyspace: number, event: KeyEvent): void;
-  /** A key left by itself (expired): the removal is appended to the change log. */
+  /** A key left by itself (expired, evicted): the removal is appended to the change log. */
   removedByStore(shard: number, keyspace: number, event: KeyEvent): void;
 }
 
@@ -94,6 +96,7 @@ const NO_HOOKS: StoreHooks = { beforeChange() {}, touched() {}, removedByStore()
 /** Counters of one worker, published to its cells once per turn. */
 export class StoreCounters {
   expired = 0;
+  evicted = 0;
   hits = 0;
   misses = 0;
   /** Keys that went with their keyspace (FLUSHALL), counted when their memory is given back. */
@@ -126,6 +129,15 @@ export class Store implements HintVisitor {
   /** Time of this batch: wall ms, read once; and the 24-bit access clock made of it. */
   nowMs = 0;
   accessClock = 0;
+  /** The minute that frequencies are dated with. */
+  minute = 0;
+  /** Access bits of a record made now. */
+  private firstAccess = 0;
+  /** Access bits of a record that need not be dated again in this batch; -1 where every access counts. */
+  private datedAlready = 0;
+  private countsFrequency = false;
+  private lfuLogFactor = 0;
+  private lfuDecayMinutes = 0;
   /** False while a client reads that asked not to date what it reads (CLIENT NO-TOUCH). */
   datesAccess = true;
   /** True while nothing may change, not even by itself (CLIENT PAUSE): expired keys are hidden, not removed. */
@@ -201,6 +213,49 @@ export class Store implements HintVisitor {
     this.nowMs = wallMs;
     this.nowSeconds = (monotonicMs / 1000) | 0;
     this.accessClock = Math.floor(wallMs / 1000) & 0xffffff;
+    this.minute = minuteOf(wallMs);
+    this.setAccessBits();
+  }
+
+  /** Whether records keep the frequency of their accesses (LFU), and how it grows and falls, or the last one's time. */
+  setAccessPolicy(countsFrequency: boolean, logFactor: number, decayMinutes: number): void {
+    this.countsFrequency = countsFrequency;
+    this.lfuLogFactor = logFactor;
+    this.lfuDecayMinutes = decayMinutes;
+    this.setAccessBits();
+  }
+  private setAccessBits(): void {
+    this.firstAccess = this.countsFrequency ? frequencyBits(this.minute, FREQUENCY_FIRST) : this.accessClock;
+    this.datedAlready = this.countsFrequency ? -1 : this.accessClock;
+  }
+
+  /** Notes an access of the record at `w`. */
+  private dateAccess(m: Int32Array, w: number): void {
+    setAccessClock(m, w, this.countsFrequency ? this.oneAccessMore(m, w) : this.accessClock);
+  }
+  private oneAccessMore(m: Int32Array, w: number): number {
+    const counter = frequencyAt(accessClock(m, w), this.minute, this.lfuDecayMinutes);
+    return frequencyBits(this.minute, frequencyRaised(counter, this.lfuLogFactor, this.random));
+  }
+
+  /** Access frequency as it is now, 0 to 255, of a record with this access word. Only under a policy of LFU. */
+  frequencyOf(word: number): number {
+    return frequencyAt(word & 0xffffff, this.minute, this.lfuDecayMinutes);
+  }
+  /** Seconds since the last access of a record with this access word. Not under a policy of LFU. */
+  idleSecondsOf(word: number): number {
+    return (this.accessClock - word) & 0xffffff;
+  }
+
+  /** Gives the record found, restored, the frequency or idle time (s) that the policy in force keeps; -1 = none given. */
+  restoreAccess(idleSeconds: number, frequency: number): void {
+    this.standAgain();
+    if (this.countsFrequency) {
+      const counter = frequency >= 0 ? frequency : FREQUENCY_FIRST;
+      setAccessClock(this.m, this.w, frequencyBits(this.minute, counter));
+    } else if (idleSeconds >= 0) {
+      setAccessClock(this.m, this.w, (this.accessClock - Math.min(idleSeconds, 0xffffff)) & 0xffffff);
+    }
   }
 
   /** Bytes this store handed out minus took back: its worker's part of used memory. */
@@ -270,12 +325,15 @@ export class Store implements HintVisitor {
         return NO_ADDRESS;
       }
     }
-    if (this.datesFinds && (m[this.w + 3]! & 0xffffff) !== this.accessClock) {
+    if (this.datesFinds && !this.countsFrequency && (m[this.w + 3]! & 0xffffff) !== this.accessClock) {
       setAccessClock(m, this.w, this.accessClock);
     }
     return address;
   }
-  /** True while a command that may write runs: it dates what it looks up, whether it then changes it or not. */
+  /**
+   * True while a command that may write runs: it dates what it looks up, whether it then changes it or not. Frequencies
+   * are counted by the change, or by dateFound.
+   */
   datesFinds = false;
 
   /** As `find`, for reading: counts a hit or a miss and dates the access. */
@@ -287,8 +345,7 @@ export class Store implements HintVisitor {
     }
     this.counters.hits++;
     const m = this.segments.m;
-    const clock = this.accessClock;
-    if ((m[this.w + 3]! & 0xffffff) !== clock && this.datesAccess) setAccessClock(m, this.w, clock);
+    if ((m[this.w + 3]! & 0xffffff) !== this.datedAlready && this.datesAccess) this.dateAccess(m, this.w);
     return address;
   }
 
@@ -298,6 +355,13 @@ export class Store implements HintVisitor {
     if (address === NO_ADDRESS) this.counters.misses++;
     else this.counters.hits++;
     return address;
+  }
+
+  /** Notes an access of the record found by a command that then leaves it as it is. */
+  dateFound(): void {
+    if (!this.datesAccess) return;
+    this.standAgain();
+    this.dateAccess(this.m, this.w);
   }
 
   private expireFound(): void {
@@ -567,7 +631,7 @@ export class Store implements HintVisitor {
         m[w] = headerWord(capacity, type, encoding, flags | (oldFlags & PARITY));
         if (had === Encoding.Raw ? encoding !== Encoding.Raw : encoding === Encoding.Raw) this.writeKey(m, w);
         else if ((oldFlags & HAS_DEADLINE) !== (flags & HAS_DEADLINE)) this.writeKey(m, w);
-        setAccessClock(m, w, this.accessClock);
+        this.dateAccess(m, w);
         if ((flags & HAS_DEADLINE) !== 0) this.writeDeadline(m, w, deadlineMs, filed);
         return 0;
       }
@@ -575,6 +639,7 @@ export class Store implements HintVisitor {
     const units = unitsFor(flags, encoding, key.bytes, inlineBytes + slackBytes);
     const address = this.log.append(shard, header, units);
     if (address < 0) return address;
+    let access = this.firstAccess;
     if (old === NO_ADDRESS) {
       const status = this.index.insert(shard, header, this.ks, key.hashB, address);
       if (status < 0) {
@@ -586,6 +651,7 @@ export class Store implements HintVisitor {
       this.beginChange();
       const was = this.segments.locate(shard, old);
       const m = this.segments.m;
+      if (this.countsFrequency) access = this.oneAccessMore(m, was);
       // Announced, so emitted: what takes its place is not announced again.
       flags |= recordFlags(m, was) & PARITY;
       this.countDeadline(deadline(m, was), -1);
@@ -597,7 +663,7 @@ export class Store implements HintVisitor {
     const m = this.segments.m;
     m[w] = headerWord(this.log.capacity, type, encoding, flags);
     m[w + 1] = key.bytes | (this.keyspace << KEYSPACE_SHIFT);
-    m[w + 3] = this.accessClock;
+    m[w + 3] = access;
     this.address = address;
     this.w = w;
     this.writeKey(m, w);
@@ -664,7 +730,7 @@ export class Store implements HintVisitor {
       this.countDeadline(deadline(m, w), -1);
       this.writeDeadline(m, w, deadlineMs, filedIn(m, w));
       // writeDeadline may have turned `segments` to the wheel, and back to the record.
-      if (this.datesAccess) setAccessClock(this.m, this.w, this.accessClock);
+      if (this.datesAccess) this.dateAccess(this.m, this.w);
     } else {
       const status = this.relay(deadlineMs, 0);
       if (status < 0) return status;
@@ -763,7 +829,7 @@ export class Store implements HintVisitor {
       setSpareBits(this.m, this.w, spare);
     }
     this.beginChange();
-    setAccessClock(this.m, this.w, this.accessClock);
+    this.dateAccess(this.m, this.w);
     return 0;
   }
 
@@ -835,7 +901,7 @@ export class Store implements HintVisitor {
       copyIn(this.kept, 0, this.segments.b, rawValueAt(this.m, this.w), had);
     } else {
       this.beginChange();
-      setAccessClock(this.m, this.w, this.accessClock);
+      this.dateAccess(this.m, this.w);
     }
     const m = this.segments.m;
     m[this.w + 2] = total;
@@ -866,7 +932,7 @@ export class Store implements HintVisitor {
     this.segments.locate(shard, this.address);
     if (node < 0) return node;
     this.writePaged(node, total);
-    setAccessClock(this.m, this.w, this.accessClock);
+    this.dateAccess(this.m, this.w);
     if (position > had) this.large.zero(shard, node, had, position);
     this.large.write(shard, node, position, source, offset, length);
     this.segments.locate(shard, this.address);
@@ -919,7 +985,7 @@ export class Store implements HintVisitor {
       this.segments.locate(shard, this.address);
       if (node < 0) return node;
       this.writePaged(node, total);
-      setAccessClock(this.m, this.w, this.accessClock);
+      this.dateAccess(this.m, this.w);
       if (position > had) this.large.zero(shard, node, had, position);
       this.copyStaged(node, position, staged);
       this.segments.locate(shard, this.address);
@@ -973,6 +1039,7 @@ export class Store implements HintVisitor {
   carriedShard = 0;
   carriedHeader = 0;
   private carriedIsGrown = false;
+  private carriedAccess = 0;
   private carriedIsRelinked = false;
 
   /** Takes down what the record found holds: a Raw value's bytes are copied, a Paged one's node is named. */
@@ -985,6 +1052,7 @@ export class Store implements HintVisitor {
     this.carriedLength = this.valueBytes;
     this.carriedIsGrown = isGrown(this.m, this.w);
     this.carriedIsRelinked = false;
+    this.carriedAccess = accessClock(this.m, this.w);
     if (this.carriedEncoding === Encoding.Raw) {
       const length = this.carriedLength;
       if (length > this.carriedBytes.length) this.carriedBytes = Buffer.allocUnsafe(length);
@@ -1031,6 +1099,11 @@ export class Store implements HintVisitor {
         m[at] = this.carriedLow;
         m[at + 1] = this.carriedHigh;
       }
+    }
+    // A key that is renamed was used as often as before, and now; a copy is new.
+    if (this.countsFrequency) {
+      setAccessClock(this.m, this.w, moves ? this.carriedAccess : this.firstAccess);
+      if (moves) this.dateAccess(this.m, this.w);
     }
     this.changed(KeyEvent.Set);
     return 0;
@@ -1123,6 +1196,39 @@ export class Store implements HintVisitor {
         this.writeDeadline(m, w, due, 0);
       }
     }
+  }
+
+  // ---- eviction ----
+
+  /** True when a keyspace was flushed: its keys are gone already, and go in steps. */
+  isEmptying(keyspace: number): boolean {
+    return this.c[this.keyspaceStatesAt + keyspace] === KeyspaceState.Emptying;
+  }
+
+  /**
+   * Evicts the record at `address` if it is still the one of a key with `hashB` in `keyspace`. The caller holds the
+   * shard's lock; its selection is lost. Returns false when there is no such record any more.
+   */
+  evict(shard: number, keyspace: number, hashB: number, address: Address): boolean {
+    const header = this.headerOf(shard);
+    const ks = this.index.keyspaceAt(header, keyspace);
+    if (this.c[ks + KEY_COUNT] === 0 || this.isEmptying(keyspace)) return false;
+    if (!this.index.hasEntry(shard, ks, hashB, address)) return false;
+    const w = this.segments.locate(shard, address);
+    this.ownKey.loadWords(this.segments.m, keyAt(this.segments.m, w), keyBytes(this.segments.m, w));
+    this.shard = shard;
+    this.header = header;
+    this.keyspace = keyspace;
+    this.ks = ks;
+    this.key = this.ownKey;
+    this.address = address;
+    this.w = w;
+    this.beginChange();
+    this.removeFound();
+    this.counters.evicted++;
+    this.hooks.removedByStore(shard, keyspace, KeyEvent.Evicted);
+    this.changed(KeyEvent.Evicted);
+    return true;
   }
 
   // ---- checking ----

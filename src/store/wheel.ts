@@ -200,6 +200,32 @@ export class Wheel {
     return left;
   }
 
+  /**
+   * Finds hint number `n` of all that are filed, in no particular order: into `pickedHash`, `pickedKeyspace` and
+   * `pickedIn` (its bucket's number + 1). Walks blocks, not hints. Returns false when there are fewer.
+   */
+  pick(shard: number, header: number, n: number): boolean {
+    for (let bucket = 0; bucket < WHEEL_LEVELS * WHEEL_BUCKETS; bucket++) {
+      for (let block = this.c[header + WHEEL_AT + bucket]!; block !== NO_ADDRESS; ) {
+        const w = this.segments.locate(shard, block);
+        const m = this.segments.m;
+        const hints = m[w + 1]!;
+        if (n < hints) {
+          this.pickedHash = m[w + HEAD_WORDS + n * 2]!;
+          this.pickedKeyspace = m[w + HEAD_WORDS + n * 2 + 1]!;
+          this.pickedIn = bucket + 1;
+          return true;
+        }
+        n -= hints;
+        block = m[w]!;
+      }
+    }
+    return false;
+  }
+  pickedHash = 0;
+  pickedKeyspace = 0;
+  pickedIn = 0;
+
   /** Drops up to `blocks` blocks of hints of a shard that holds no record any more. Returns true when none is left. */
   clear(shard: number, header: number, blocks: number, nowSeconds: number): boolean {
     const c = this.c;

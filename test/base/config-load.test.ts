@@ -192,7 +192,6 @@ describe("what this version does not have", () => {
     "[storage]\nactive_defrag = true",
     "[storage]\ntiering = true",
     "[server]\ntcp_fast_open = true",
-    '[storage]\nmaxmemory_policy = "allkeys-lru"',
     '[replication]\nprimary_host = "10.0.0.1"',
     '[replication]\nreplicaof = "10.0.0.1:6379"',
     "[redis]\ncluster_enabled = true",

@@ -657,9 +657,8 @@ const STORAGE = [
     synonyms: { "no-eviction": "noeviction" },
     runtime: true,
     redis: "maxmemory-policy",
-    support: "switch",
     aliases: ["storage.eviction_policy"],
-    doc: "Which keys to drop at max_memory. This version has noeviction only.",
+    doc: "Which keys go at max_memory: of all, or of those with a deadline (volatile); the least recently or least frequently used, any, or the ones that expire next. noeviction: none, writes are refused.",
   }),
   key("storage.maxmemory_samples", {
     type: "int",
@@ -667,7 +666,6 @@ const STORAGE = [
     min: 1,
     runtime: true,
     redis: "maxmemory-samples",
-    support: "detail",
     doc: "Keys looked at per eviction.",
   }),
   key("storage.maxmemory_eviction_tenacity", {
@@ -676,15 +674,13 @@ const STORAGE = [
     max: 100,
     runtime: true,
     redis: "maxmemory-eviction-tenacity",
-    support: "detail",
-    doc: "How long one round of eviction may take: 0 short, 100 as long as needed.",
+    doc: "How long one round of eviction may take: up to 10 in steps of 50 us, above that 15 % more for each; 100: as long as needed.",
   }),
   key("storage.lfu_log_factor", {
     type: "int",
     default: 10,
     runtime: true,
     redis: "lfu-log-factor",
-    support: "detail",
     doc: "How slowly the access counter of LFU grows.",
   }),
   key("storage.lfu_decay_time", {
@@ -693,8 +689,7 @@ const STORAGE = [
     unit: "minutes",
     runtime: true,
     redis: "lfu-decay-time",
-    support: "detail",
-    doc: "Minutes after which the access counter of LFU halves.",
+    doc: "Minutes without access after which the counter of LFU falls by one; 0: it never falls.",
   }),
   key("storage.num_shards", {
     type: "int",

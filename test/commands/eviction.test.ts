@@ -1,0 +1,292 @@
+/**
+ * Goal:   at max_memory each policy takes the keys it should, and only those; memory stays within the limit, frames
+ *         included; what cannot be had is refused in Redis's words.
+ * Method: an engine in process whose clock is held, filled far beyond its limit; the checkers of all shards at the end.
+ */
+import { describe, expect, test } from "bun:test";
+import { FRAME_BYTES } from "../../src/memory/arena.ts";
+import { type TestEngine, testEngine } from "../support/engine.ts";
+
+const OOM = "-OOM command not allowed when used memory > 'maxmemory'.";
+const MIB = 1 << 20;
+/** Frames that a limit always leaves room for (engine.ts), with 4 shards. */
+const FRAMES_LEAST = 4.5 * MIB;
+
+function setConfig(engine: TestEngine, name: string, value: string | number): void {
+  const { config } = engine;
+  const previous = typeof value === "number" ? config.number(name as never) : config.text(name as never);
+  config.apply([{ name, value, previous }]);
+}
+
+/** An engine with `policy` and room for about `bytes` more than it has. */
+function limited(policy: string, bytes: number): TestEngine {
+  const engine = testEngine();
+  engine.checksEach = false;
+  setConfig(engine, "storage.maxmemory_policy", policy);
+  setConfig(engine, "storage.max_memory", engine.engine.usedMemory() + bytes);
+  return engine;
+}
+
+/** Sends commands in one piece, as a pipeline. Returns how many answered OOM. */
+function pipeline(engine: TestEngine, commands: readonly string[]): number {
+  const replies = engine.client.raw(`${commands.join("\r\n")}\r\n`);
+  return replies.filter((reply) => reply.type === "error" && reply.value.startsWith("OOM")).length;
+}
+
+function fill(engine: TestEngine, prefix: string, count: number, bytes: number, extra = ""): number {
+  const value = "v".repeat(bytes);
+  let refused = 0;
+  for (let i = 0; i < count; i += 16) {
+    const part = Array.from({ length: Math.min(16, count - i) }, (_, n) => `SET ${prefix}${i + n} ${value}${extra}`);
+    refused += pipeline(engine, part);
+  }
+  return refused;
+}
+
+function held(engine: TestEngine, prefix: string, count: number): number[] {
+  const found: number[] = [];
+  for (let i = 0; i < count; i++) if (engine.send("EXISTS", `${prefix}${i}`) === ":1") found.push(i);
+  return found;
+}
+
+function evicted(engine: TestEngine): number {
+  return engine.engine.store.counters.evicted;
+}
+
+describe("the limit", () => {
+  test("noeviction: writes are refused, reads and deletes go on", () => {
+    const engine = limited("noeviction", MIB);
+    expect(fill(engine, "k", 2000, 1000)).toBeGreaterThan(500);
+    expect(engine.send("SET", "x", "1")).toBe(OOM);
+    expect(engine.send("GET", "k0")).toContain("vvv");
+    expect(engine.send("DEL", "k0", "k1", "k2")).toBe(":3");
+    expect(engine.send("SET", "x", "1")).toBe("+OK");
+    expect(evicted(engine)).toBe(0);
+    engine.checkNow();
+  });
+
+  test.each(["allkeys-lru", "allkeys-lfu", "allkeys-random"])("%s: no write is refused, none goes beyond", (policy) => {
+    const engine = limited(policy, MIB);
+    const { maxMemoryBytes } = engine.config;
+    expect(fill(engine, "k", 4000, 1000)).toBe(0);
+    expect(evicted(engine)).toBeGreaterThan(2500);
+    engine.send("PING");
+    expect(engine.engine.usedMemory()).toBeLessThanOrEqual(maxMemoryBytes + 2000);
+    expect(held(engine, "k", 4000).length).toBeGreaterThan(600);
+    engine.checkNow();
+  });
+
+  test("frames stay within it too, whatever the sizes of what comes and goes", () => {
+    const limit = 8 * MIB;
+    const engine = limited("allkeys-lru", limit);
+    const { pool } = engine.engine.store;
+    let most = 0;
+    for (const bytes of [40, 700, 90, 5000, 300, 30_000, 64]) {
+      for (let n = 0; n < 4; n++) {
+        fill(engine, `${bytes}:${n}:`, Math.ceil((2 * MIB) / (bytes + 60)), bytes);
+        most = Math.max(most, pool.framesOut * FRAME_BYTES);
+      }
+    }
+    expect(most).toBeGreaterThan(limit * 0.9);
+    expect(most).toBeLessThanOrEqual(limit * 1.1);
+    expect(engine.engine.store.usedBytes).toBeGreaterThan(limit * 0.6);
+    engine.checkNow();
+    pool.check();
+  });
+
+  test("lowered while the server runs, it is kept from then on", () => {
+    const engine = limited("allkeys-random", 12 * MIB);
+    fill(engine, "k", 8000, 1000);
+    expect(evicted(engine)).toBe(0);
+    setConfig(engine, "storage.max_memory", 6 * MIB);
+    for (let round = 0; round < 50; round++) engine.advance(100);
+    const { store } = engine.engine;
+    expect(engine.engine.usedMemory()).toBeLessThanOrEqual(6 * MIB);
+    expect(store.pool.framesOut * FRAME_BYTES).toBeLessThanOrEqual(6 * MIB * 1.05);
+    expect(evicted(engine)).toBeGreaterThan(1000);
+    engine.checkNow();
+  });
+
+  test("one large value makes room for itself; one that is larger than the limit is refused", () => {
+    const engine = limited("allkeys-lru", 6 * MIB);
+    fill(engine, "k", 5000, 1000);
+    const large = Buffer.alloc(2 * MIB, "x");
+    expect(engine.client.sendCut(100_000, "SET", "large", large)).toBe("+OK");
+    expect(engine.send("STRLEN", "large")).toBe(`:${2 * MIB}`);
+    expect(evicted(engine)).toBeGreaterThan(1000);
+    expect(engine.client.sendCut(500_000, "SET", "huge", Buffer.alloc(8 * MIB))).toBe(OOM);
+    expect(engine.send("EXISTS", "huge", "large")).toBe(":1");
+    engine.checkNow();
+  });
+
+  test("below the frames that shards begin with, only used memory counts", () => {
+    const engine = limited("allkeys-lru", 200 << 10);
+    fill(engine, "k", 3000, 100);
+    expect(engine.engine.store.pool.framesOut * FRAME_BYTES).toBeLessThanOrEqual(FRAMES_LEAST);
+    expect(held(engine, "k", 3000).length).toBeGreaterThan(200);
+  });
+
+  test("nothing goes while clients are paused", () => {
+    const engine = limited("allkeys-lru", MIB);
+    fill(engine, "k", 500, 1000);
+    engine.engine.store.keepsExpired = true;
+    setConfig(engine, "storage.max_memory", MIB / 4);
+    engine.send("PING");
+    expect(evicted(engine)).toBe(0);
+    engine.engine.store.keepsExpired = false;
+    engine.send("PING");
+    expect(evicted(engine)).toBeGreaterThan(100);
+  });
+});
+
+test("a segment with nothing live in it goes back at once, whatever the threshold of cleaning", () => {
+  const engine = limited("noeviction", 64 * MIB);
+  setConfig(engine, "storage.compaction_threshold", 0.9);
+  fill(engine, "k", 6000, 1000);
+  const { pool } = engine.engine.store;
+  const most = pool.framesOut;
+  // Keys lie in the order in which they came: whole segments lose their records.
+  for (let i = 0; i < 4000; i++) pipeline(engine, [`DEL k${i}`]);
+  for (let round = 0; round < 20; round++) engine.advance(100);
+  expect(pool.framesOut).toBeLessThan(most * 0.5);
+  expect(held(engine, "k", 6000).length).toBe(2000);
+  engine.checkNow();
+});
+
+describe("which keys go", () => {
+  test("lru: those not read for longest", () => {
+    const engine = limited("allkeys-lru", 2 * MIB);
+    fill(engine, "old", 900, 1000);
+    engine.advance(60_000);
+    for (let i = 0; i < 100; i++) engine.send("GET", `old${i * 9}`);
+    fill(engine, "new", 1500, 1000);
+    expect(evicted(engine)).toBeGreaterThan(300);
+    expect(held(engine, "new", 1500).length).toBeGreaterThan(1450);
+    const kept = new Set(held(engine, "old", 900));
+    expect(Array.from({ length: 100 }, (_, i) => i * 9).filter((i) => kept.has(i)).length).toBeGreaterThan(95);
+  });
+
+  test("lru: a client with NO-TOUCH keeps nothing alive but by TOUCH", () => {
+    const engine = limited("allkeys-lru", 2 * MIB);
+    engine.send("SET", "touched", "1");
+    engine.send("SET", "read", "1");
+    engine.advance(50_000);
+    engine.send("CLIENT", "NO-TOUCH", "ON");
+    engine.send("GET", "read");
+    engine.send("TOUCH", "touched");
+    expect(engine.send("OBJECT", "IDLETIME", "read")).toBe(":50");
+    expect(engine.send("OBJECT", "IDLETIME", "touched")).toBe(":0");
+  });
+
+  test("lfu: those read least often, however long ago", () => {
+    const engine = limited("allkeys-lfu", 2 * MIB);
+    fill(engine, "k", 900, 1000);
+    for (let n = 0; n < 40; n++) for (let i = 0; i < 60; i++) engine.send("GET", `k${i * 15}`);
+    engine.advance(30_000);
+    fill(engine, "new", 3000, 1000);
+    expect(evicted(engine)).toBeGreaterThan(1800);
+    const kept = new Set(held(engine, "k", 900));
+    expect(Array.from({ length: 60 }, (_, i) => i * 15).filter((i) => kept.has(i)).length).toBeGreaterThan(57);
+  });
+
+  test("ttl: those that expire first", () => {
+    const engine = limited("volatile-ttl", 2 * MIB);
+    for (let i = 0; i < 1600; i++) pipeline(engine, [`SET k${i} ${"v".repeat(1000)} EX ${1000 + ((i * 7919) % 1600)}`]);
+    fill(engine, "far", 800, 1000, " EX 100000");
+    expect(evicted(engine)).toBeGreaterThan(300);
+    expect(held(engine, "far", 800).length).toBe(800);
+    const left = held(engine, "k", 1600).map((i) => (i * 7919) % 1600);
+    const gone = 1600 - left.length;
+    // Sampling is not exact: most of what went is of the first third beyond what had to go.
+    expect(left.filter((due) => due < gone / 2).length).toBeLessThan(gone / 10);
+  });
+
+  test("random: every key is as likely", () => {
+    const engine = limited("allkeys-random", 64 * MIB);
+    const KEYS = 2000;
+    const GROUPS = 20;
+    const counts = new Array<number>(GROUPS).fill(0);
+    const { evictor } = engine.engine;
+    let total = 0;
+    for (let round = 0; round < 4; round++) {
+      fill(engine, "k", KEYS, 8);
+      for (let n = 0; n < KEYS / 2; n++) evictor.evictOne();
+      const kept = new Set(held(engine, "k", KEYS));
+      for (let i = 0; i < KEYS; i++) {
+        if (kept.has(i)) continue;
+        counts[i % GROUPS]!++;
+        total++;
+      }
+    }
+    expect(total).toBe(evicted(engine));
+    expect(total).toBeGreaterThan(KEYS * 1.9);
+    const wanted = total / GROUPS;
+    const chiSquare = counts.reduce((sum, count) => sum + (count - wanted) ** 2 / wanted, 0);
+    expect(chiSquare).toBeLessThan(60); // 19 degrees of freedom: one in 300,000 by chance
+  });
+
+  test.each(["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])(
+    "%s: keys without a deadline stay, and the few with one are found",
+    (policy) => {
+      const engine = limited(policy, 2 * MIB);
+      fill(engine, "plain", 12_000, 40);
+      fill(engine, "volatile", 3, 40_000, " EX 1000");
+      // Another database counts as well.
+      engine.send("SELECT", "5");
+      fill(engine, "volatile", 2, 40_000, " EX 1000");
+      engine.send("SELECT", "0");
+      let more = 0;
+      while (more < 60 && fill(engine, `more${more}:`, 1, 20_000) === 0) more++;
+      expect(more).toBeGreaterThan(3);
+      expect(more).toBeLessThan(60);
+      expect(evicted(engine)).toBe(5);
+      expect(engine.send("SET", "x", "1")).toBe(OOM);
+      expect(engine.send("EXISTS", ...Array.from({ length: 12_000 }, (_, i) => `plain${i}`))).toBe(":12000");
+      engine.checkNow();
+    },
+  );
+
+  test("a policy that is changed takes effect, and its bits are read anew", () => {
+    const engine = limited("allkeys-lru", MIB);
+    engine.send("SET", "k", "v");
+    setConfig(engine, "storage.maxmemory_policy", "allkeys-lfu");
+    expect(engine.send("OBJECT", "IDLETIME", "k")).toBe(
+      "-ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+    );
+    expect(engine.send("OBJECT", "FREQ", "k")).toMatch(/^:\d+$/);
+    engine.send("DEL", "k");
+    engine.send("SET", "k", "v");
+    expect(engine.send("OBJECT", "FREQ", "k")).toBe(":5");
+    setConfig(engine, "storage.maxmemory_policy", "noeviction");
+    expect(engine.send("OBJECT", "FREQ", "k")).toStartWith("-ERR An LFU maxmemory policy is not selected");
+    fill(engine, "k", 1500, 1000);
+    expect(evicted(engine)).toBe(0);
+    setConfig(engine, "storage.maxmemory_policy", "allkeys-random");
+    expect(fill(engine, "k", 1500, 1000)).toBe(0);
+  });
+});
+
+describe("frequency", () => {
+  test("falls by one for each lfu-decay-time without access", () => {
+    const engine = limited("allkeys-lfu", MIB);
+    setConfig(engine, "storage.lfu_decay_time", 2);
+    engine.send("SET", "k", "v");
+    setConfig(engine, "storage.lfu_log_factor", 0);
+    for (let i = 0; i < 10; i++) engine.send("GET", "k");
+    expect(engine.send("OBJECT", "FREQ", "k")).toBe(":15");
+    engine.advance(2 * 60_000 * 4);
+    expect(engine.send("OBJECT", "FREQ", "k")).toBe(":11");
+    engine.advance(2 * 60_000 * 30);
+    expect(engine.send("OBJECT", "FREQ", "k")).toBe(":0");
+  });
+
+  test("with a log factor it grows ever more slowly", () => {
+    const engine = limited("allkeys-lfu", MIB);
+    engine.send("SET", "k", "v");
+    for (let i = 0; i < 2000; i++) engine.send("GET", "k");
+    const [, counter] = /^:(\d+)$/.exec(engine.send("OBJECT", "FREQ", "k"))!;
+    // About sqrt(2 × 2000 / 10) + 5 = 25.
+    expect(Number(counter)).toBeGreaterThan(14);
+    expect(Number(counter)).toBeLessThan(40);
+  });
+});

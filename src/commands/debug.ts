@@ -11,7 +11,8 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { EXPIRES_COUNT, KEY_COUNT } from "../store/shard.ts";
 import { datasetDigest, NO_VALUE_DIGEST, valueDigest } from "./digest.ts";
-import { accessClock, Encoding } from "../store/record.ts";
+import { encodingName } from "../store/collections.ts";
+import { accessClock, Encoding, RecordType, spareBits } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import type { Call } from "./call.ts";
 import { type HelpEntry, replyHelp } from "./help.ts";
@@ -118,6 +119,7 @@ function object(call: Call, reply: Reply): Outcome | void {
 
 function describeFound(call: Call): string {
   const { store } = call;
+  if (store.type !== RecordType.String) return describeCollection(call);
   const length = store.stringLength();
   const isInt = store.encoding === Encoding.Int;
   const encoding = isInt ? "int" : length <= EMBEDDED_MAX && !store.isGrown ? "embstr" : "raw";
@@ -125,6 +127,16 @@ function describeFound(call: Call): string {
   const idle = store.idleSecondsOf(clock);
   const serialized = isInt ? serializedInt(store.intLow, store.intHigh, length) : serializedString(length);
   return `Value at:0x${store.address.toString(16)} refcount:1 encoding:${encoding} serializedlength:${serialized} lru:${clock} lru_seconds_idle:${idle}`;
+}
+
+function describeCollection(call: Call): string {
+  const { store } = call;
+  const clock = accessClock(store.m, store.w);
+  const name = encodingName(store.type, spareBits(store.m, store.w));
+  const where = store.address.toString(16);
+  const idle = store.idleSecondsOf(clock);
+  const bytes = store.valueBytes + call.collections.openFound().bytes;
+  return `Value at:0x${where} refcount:1 encoding:${name} serializedlength:${bytes} lru:${clock} lru_seconds_idle:${idle}`;
 }
 
 /** Bytes of a string in an RDB file: its length in 1, 2 or 5 bytes, then itself. */
@@ -223,7 +235,7 @@ function digestValue(call: Call, reply: Reply): Outcome | void {
     if (!store.lock(shard)) return Retry;
     try {
       store.select(call.keyspaces.of(call.session.db), key);
-      found.push(store.find() === NO_ADDRESS ? NO_VALUE_DIGEST : valueDigest(store));
+      found.push(store.find() === NO_ADDRESS ? NO_VALUE_DIGEST : valueDigest(call));
     } finally {
       store.unlock(shard);
     }

@@ -18,8 +18,15 @@ import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 
 const SUM_BYTES = 20;
-/** Redis's number of the type string. */
-const STRING_NUMBER = 0;
+/** Redis's numbers of the types. */
+const TYPE_NUMBERS: Record<RecordType, number> = {
+  [RecordType.String]: 0,
+  [RecordType.List]: 1,
+  [RecordType.Set]: 2,
+  [RecordType.SortedSet]: 3,
+  [RecordType.Hash]: 4,
+  [RecordType.Stream]: 6,
+};
 const EXPIRES = Buffer.from("!!expire!!");
 const chain = { addresses: new Int32Array(64) };
 
@@ -43,9 +50,32 @@ function mixNumber(sum: Buffer, value: number): void {
 }
 
 /** Mixes the value that the store stands on into `sum`. */
-function mixValue(store: Store, sum: Buffer): void {
-  assert(store.type === RecordType.String, "strings are the only type there is");
-  mixNumber(sum, STRING_NUMBER);
+function mixValue(call: Call, sum: Buffer): void {
+  const { store } = call;
+  mixNumber(sum, TYPE_NUMBERS[store.type]);
+  const expires = store.deadlineMs !== 0;
+  if (store.type === RecordType.String) mixString(store, sum);
+  else mixCollection(call, sum);
+  if (expires) addHash(sum, sha1(EXPIRES));
+}
+
+/** A set: its members, in any order. */
+function mixCollection(call: Call, sum: Buffer): void {
+  const { store, collections } = call;
+  assert(store.type === RecordType.Set, "sets are the only collections there are");
+  const set = collections.set();
+  set.open();
+  const { entries } = set;
+  entries.seekRank(0);
+  for (let more = entries.settle(); more; more = entries.next()) {
+    set.openHere();
+    const { bytes, at, length } = set.member;
+    addHash(sum, sha1(Buffer.from(bytes.subarray(at, at + length))));
+    entries.standAgain();
+  }
+}
+
+function mixString(store: Store, sum: Buffer): void {
   const hasher = new Bun.CryptoHasher("sha1");
   for (let at = 0; ; ) {
     const part = store.openPart(at);
@@ -55,13 +85,12 @@ function mixValue(store: Store, sum: Buffer): void {
     at += part;
   }
   mixHash(sum, hasher.digest());
-  if (store.deadlineMs !== 0) addHash(sum, sha1(EXPIRES));
 }
 
 /** Digest of the value that the store stands on, 40 hexadecimal digits. */
-export function valueDigest(store: Store): string {
+export function valueDigest(call: Call): string {
   const sum = Buffer.alloc(SUM_BYTES);
-  mixValue(store, sum);
+  mixValue(call, sum);
   return sum.toString("hex");
 }
 
@@ -106,7 +135,7 @@ function addBucket(call: Call, keyspace: number, shard: number, ks: number, buck
     mixHash(sum, sha1(Buffer.from(store.segments.b.subarray(at << 2, (at << 2) + length))));
     store.select(keyspace, key);
     if (store.find() === NO_ADDRESS) continue;
-    mixValue(store, sum);
+    mixValue(call, sum);
     addHash(sums, sha1(sum));
     keys++;
   }

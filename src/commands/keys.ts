@@ -3,7 +3,8 @@ import { equal, token } from "../base/bytes.ts";
 import { Int64Kind, int64 } from "../base/integers.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { accessClock, Encoding, RecordType } from "../store/record.ts";
+import { encodingName } from "../store/collections.ts";
+import { accessClock, Encoding, RecordType, spareBits } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { BUCKETS, KEY_COUNT } from "../store/shard.ts";
 import { KeyEvent } from "../store/store.ts";
@@ -443,7 +444,8 @@ const RAW = Buffer.from("$3\r\nraw\r\n");
 function encoding(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
-  if (store.encoding === Encoding.Int) reply.constant(INT);
+  if (store.type !== RecordType.String) reply.text(encodingName(store.type, spareBits(store.m, store.w)));
+  else if (store.encoding === Encoding.Int) reply.constant(INT);
   else reply.constant(store.valueBytes <= EMBSTR_BYTES_MAX && !store.isGrown ? EMBSTR : RAW);
 }
 

@@ -25,6 +25,7 @@ import { memoryFamily } from "./memory.ts";
 import { monitorFamily } from "./monitor.ts";
 import { observeFamily } from "./observe.ts";
 import { scanFamily } from "./scan.ts";
+import { setsFamily } from "./sets.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
 
@@ -159,6 +160,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   stringsMoreFamily,
   bitmapsFamily,
   hyperloglogFamily,
+  setsFamily,
   keysFamily,
   expireFamily,
   scanFamily,

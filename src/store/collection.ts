@@ -35,7 +35,7 @@ import {
 import type { Tree } from "../structures/tree.ts";
 import { Encoding, rawCapacity, rawValueAt, type RecordType, setSpareBits, spareBits } from "./record.ts";
 import { NO_ADDRESS } from "./segments.ts";
-import { ROOT_BYTES, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
+import { ROOT_BYTES, ROOT_OUT, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
 import type { Store } from "./store.ts";
 
 /** Most bytes and entries of a packed collection; and the longest entry in it. */
@@ -50,7 +50,6 @@ export const SMALL_CHANGE = 64 << 10;
 
 // Words of the root, behind the block head.
 const ROOT_TIMED = 3;
-const ROOT_OUT = 4;
 const ROOT_EARLIEST = 6;
 /** Where a type keeps words of its own in the root. */
 export const ROOT_OWN = ROOT_TREES + 3 * ROOT_TREE_WORDS;

@@ -12,6 +12,21 @@ export interface CollectionLimits {
   set: SetLimits;
 }
 
+/** Redis's names of the encodings of a type, by the number that a collection keeps. */
+const ENCODING_NAMES: Record<RecordType, readonly string[]> = {
+  [RecordType.String]: [],
+  [RecordType.List]: ["listpack", "quicklist"],
+  [RecordType.Set]: ["intset", "listpack", "hashtable"],
+  [RecordType.SortedSet]: ["listpack", "skiplist"],
+  [RecordType.Hash]: ["listpack", "hashtable", "listpackex"],
+  [RecordType.Stream]: ["stream"],
+};
+
+/** Redis's name of a collection's encoding. */
+export function encodingName(type: RecordType, encoding: number): string {
+  return ENCODING_NAMES[type][encoding] ?? "unknown";
+}
+
 export class Collections {
   readonly limits: CollectionLimits = {
     set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },

@@ -47,6 +47,8 @@ export const ROOT_BYTES = 128;
 export const ROOT_TREES = 8;
 export const ROOT_TREE_WORDS = 4;
 export const ROOT_TREES_MAX = 3;
+/** Bytes that entries keep outside their pages. */
+export const ROOT_OUT = 4;
 
 /** What the memory is seen through. One for each collection that is open at a time. */
 export class ShardPages implements Pages {
@@ -262,6 +264,90 @@ export class ShardPages implements Pages {
       if (level > 0) this.throwAway(page.child(i));
     }
     return outs + (level > 0 ? page.count >>> 3 : 0);
+  }
+
+  /** Copies a whole collection of another shard (or of this one) from its root. Room was admitted. Returns the new root. */
+  copyOf(source: ShardPages, root: Ref): Ref {
+    const made = this.copyBlock(source, root, ROOT_BYTES);
+    for (let tree = 0; tree < ROOT_TREES_MAX; tree++) {
+      const word = ROOT_TREES + tree * ROOT_TREE_WORDS;
+      const top = source.m[(source.locate(root) >> 2) + word]!;
+      if (top === NO_REF) continue;
+      const copied = this.copyTree(source, top);
+      this.m[(this.locate(made) >> 2) + word] = copied;
+    }
+    return made;
+  }
+
+  /** Bytes of all that a root reaches, about. */
+  bytesOf(root: Ref): number {
+    const w = this.locate(root) >> 2;
+    let bytes = ROOT_BYTES + (this.m[w + ROOT_OUT]! >>> 0);
+    for (let tree = 0; tree < ROOT_TREES_MAX; tree++) bytes += this.m[w + ROOT_TREES + tree * ROOT_TREE_WORDS + 3]!;
+    return bytes;
+  }
+
+  private copyBlock(source: ShardPages, ref: Ref, bytes: number): Ref {
+    const made = this.take(bytes);
+    const from = source.locate(ref);
+    const to = this.locate(made);
+    source.b.copy(this.b, to, from, from + bytes);
+    this.m[(to >> 2) + BLOCK_EPOCH] = this.youngest();
+    this.m[(to >> 2) + BLOCK_LINK] = NO_REF;
+    return made;
+  }
+
+  private copyTree(source: ShardPages, ref: Ref): Ref {
+    const info = source.m[(source.locate(ref) >> 2) + BLOCK_INFO]!;
+    const bytes = info & BLOCK_BYTES_MASK;
+    const made = this.copyBlock(source, ref, bytes);
+    const inner = ((info >>> LEVEL_SHIFT) & LEVEL_MASK) > 0;
+    const kind = (info >>> TREE_KIND_SHIFT) & 15;
+    const { count } = this.standOn(kind, inner, made, bytes);
+    for (let i = 0; i < count; i++) {
+      let page = this.standOn(kind, inner, made, bytes);
+      page.openKey(i);
+      const flags = page.entryFlags;
+      if ((flags & KEY_OUT) !== 0) this.copyOut(source, kind, inner, made, bytes, page.keyAt);
+      page = this.standOn(kind, inner, made, bytes);
+      page.openKey(i);
+      if ((flags & VALUE_OUT) !== 0 && page.form === KeyForm.Prefixed) {
+        this.copyOut(source, kind, inner, made, bytes, page.valueAt);
+      }
+      if (!inner) continue;
+      const child = this.copyTree(source, page.child(i));
+      this.standOn(kind, inner, made, bytes).setChild(i, child);
+    }
+    return made;
+  }
+
+  private standOn(kind: number, inner: boolean, ref: Ref, bytes: number): Page {
+    const page = this.pageOf(kind, inner);
+    const at = this.locate(ref);
+    page.stand(at + BLOCK_HEAD_BYTES, at + bytes);
+    return page;
+  }
+
+  /** Copies what an entry keeps outside and lets the reference at byte `at` of the page's memory name the copy. */
+  private copyOut(source: ShardPages, kind: number, inner: boolean, page: Ref, bytes: number, at: number): void {
+    const { b } = this.pageOf(kind, inner);
+    const length = b.readInt32LE(at + 4);
+    const whole = this.wholeOut(source, b.readInt32LE(at), length);
+    const ref = this.putOut(whole.bytes, whole.at, length);
+    this.standOn(kind, inner, page, bytes).b.writeInt32LE(ref, at);
+  }
+
+  /** Bytes kept outside, side by side. */
+  private wholeOut(source: ShardPages, ref: Ref, length: number): { bytes: Uint8Array; at: number } {
+    const part = source.openOut(ref, length, 0);
+    if (part === length) return { bytes: source.outBytes, at: source.outAt };
+    const bytes = Buffer.allocUnsafe(length);
+    for (let position = 0; position < length; ) {
+      const run = source.openOut(ref, length, position);
+      copy(source.outBytes, source.outAt, bytes, position, run);
+      position += run;
+    }
+    return { bytes, at: 0 };
   }
 
   private pageOf(kind: number, inner: boolean): Page {

@@ -10,11 +10,12 @@
 import { assert } from "../base/assert.ts";
 import { formatInt64, INT64_TEXT_BYTES_MAX, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
 import { Random } from "../base/random.ts";
-import type { Status } from "../base/status.ts";
+import { Status } from "../base/status.ts";
 import { type Arena, FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
 import { lockWithin, tryLock, unlock } from "../memory/lock.ts";
 import { FREQUENCY_FIRST, frequencyAt, frequencyBits, frequencyRaised, minuteOf } from "./frequency.ts";
+import { CarriedPage } from "./carried.ts";
 import { Heap } from "./heap.ts";
 import { Index } from "./index.ts";
 import { Key } from "./key.ts";
@@ -183,6 +184,8 @@ export class Store implements HintVisitor {
     this.large = new LargeValues(arena, this.pool, this.segments, this.heap, this.c);
     this.wheel = new Wheel(this.segments, this.heap, this.c);
     this.ownPages = this.newPages();
+    this.otherPages = this.newPages();
+    this.carriedPage = new CarriedPage(this.ownPages);
     this.large.onUnpinned = (shard, header, oldest) => {
       this.ownPages.select(shard, header);
       this.ownPages.release(oldest);
@@ -197,6 +200,9 @@ export class Store implements HintVisitor {
     return new ShardPages(this.arena, this.pool, this.heap, this.large, this);
   }
   private readonly ownPages: ShardPages;
+  /** A second shard's memory, and a packed page, while a collection goes from one key to another. */
+  private readonly otherPages: ShardPages;
+  private readonly carriedPage: CarriedPage;
 
   /** Seed of the hashes of members. */
   get memberSeed(): number {
@@ -746,6 +752,7 @@ export class Store implements HintVisitor {
     const length = this.valueBytes;
     const raw = encoding === Encoding.Raw;
     const grown = isGrown(this.m, this.w);
+    const spare = spareBits(this.m, this.w);
     const low = raw ? 0 : this.intLow;
     const high = raw ? 0 : this.intHigh;
     if (raw) {
@@ -761,6 +768,7 @@ export class Store implements HintVisitor {
     const m = this.segments.m;
     m[this.w + 2] = length;
     if (grown) markGrown(m, this.w);
+    setSpareBits(m, this.w, spare);
     if (raw) copyIn(this.kept, 0, this.segments.b, rawValueAt(m, this.w), length);
     else {
       const at = fixedAt(m, this.w);
@@ -823,10 +831,8 @@ export class Store implements HintVisitor {
   /** Makes the collection found ready to be changed in place. Returns 0 or Status. */
   beginCollection(): number {
     if (!this.log.isMutable(this.shard, this.address)) {
-      const spare = spareBits(this.m, this.w);
       const status = this.relay(this.deadlineMs, 0);
       if (status < 0) return status;
-      setSpareBits(this.m, this.w, spare);
     }
     this.beginChange();
     this.dateAccess(this.m, this.w);
@@ -1038,6 +1044,7 @@ export class Store implements HintVisitor {
   carriedNode: Address = NO_ADDRESS;
   carriedShard = 0;
   carriedHeader = 0;
+  private carriedSpare = 0;
   private carriedIsGrown = false;
   private carriedAccess = 0;
   private carriedIsRelinked = false;
@@ -1053,7 +1060,15 @@ export class Store implements HintVisitor {
     this.carriedIsGrown = isGrown(this.m, this.w);
     this.carriedIsRelinked = false;
     this.carriedAccess = accessClock(this.m, this.w);
-    if (this.carriedEncoding === Encoding.Raw) {
+    this.carriedSpare = spareBits(this.m, this.w);
+    if (this.carriedType !== RecordType.String) {
+      if (this.carriedEncoding === Encoding.Tree) {
+        this.carriedNode = this.node;
+      } else {
+        this.ownPages.turn(this.region);
+        this.carriedPage.take(this.carriedType, this.rawAt, this.rawAt + this.valueBytes);
+      }
+    } else if (this.carriedEncoding === Encoding.Raw) {
       const length = this.carriedLength;
       if (length > this.carriedBytes.length) this.carriedBytes = Buffer.allocUnsafe(length);
       copyIn(this.segments.b, this.rawAt, this.carriedBytes, 0, length);
@@ -1072,8 +1087,12 @@ export class Store implements HintVisitor {
    */
   setCarried(deadlineMs: number, moves: boolean): number {
     const { carriedType: type, carriedEncoding: encoding, carriedLength: length } = this;
-    assert(type === RecordType.String, "only strings are carried");
-    if (encoding === Encoding.Paged) {
+    if (type !== RecordType.String) {
+      const status =
+        encoding === Encoding.Tree ? this.setCarriedTree(deadlineMs, moves) : this.setCarriedPage(deadlineMs);
+      if (status < 0) return status;
+      setSpareBits(this.m, this.w, this.carriedSpare);
+    } else if (encoding === Encoding.Paged) {
       const relinks = moves && this.carriedShard === this.shard;
       const node = relinks ? this.carriedNode : this.copyCarriedNode();
       this.standAgain();
@@ -1106,6 +1125,38 @@ export class Store implements HintVisitor {
       if (moves) this.dateAccess(this.m, this.w);
     }
     this.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  private setCarriedPage(deadlineMs: number): number {
+    const bytes = this.carriedPage.bytes;
+    const status = this.place(this.carriedType, Encoding.Raw, bytes, 0, deadlineMs);
+    if (status < 0) return status;
+    this.m[this.w + 2] = bytes;
+    this.ownPages.turn(this.region);
+    this.carriedPage.put(this.rawAt, this.rawAt + bytes);
+    return 0;
+  }
+
+  /** The trees of a collection: handed over, or copied block by block. */
+  private setCarriedTree(deadlineMs: number, moves: boolean): number {
+    const relinks = moves && this.carriedShard === this.shard;
+    let root = this.carriedNode;
+    if (!relinks) {
+      this.ownPages.select(this.carriedShard, this.carriedHeader);
+      this.otherPages.select(this.shard, this.header);
+      if (!this.otherPages.admits(this.ownPages.bytesOf(root))) return Status.Busy;
+      root = this.otherPages.copyOf(this.ownPages, root);
+      this.standAgain();
+    }
+    const status = this.place(this.carriedType, Encoding.Tree, 0, 0, deadlineMs);
+    if (status < 0) {
+      if (!relinks) this.otherPages.free(root);
+      return status;
+    }
+    this.carriedIsRelinked = relinks;
+    this.m[this.w + 2] = 0;
+    this.setNode(root);
     return 0;
   }
 

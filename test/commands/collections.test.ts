@@ -1,0 +1,62 @@
+/**
+ * Goal:   what works on keys of any type works on collections: COPY, RENAME, MOVE between keys of one and of several
+ *         shards, OBJECT, MEMORY USAGE, DEBUG, expiry, being replaced.
+ * Method: a packed set, and one that is a tree with long members kept outside, through every such command in process;
+ *         the checkers walk all shards on the way.
+ */
+import { expect, test } from "bun:test";
+import { testEngine } from "../support/engine.ts";
+import type { Reply } from "../support/resp.ts";
+
+const LONG = "x".repeat(5000);
+const HUGE = "y".repeat(200_000);
+
+function setUp() {
+  const engine = testEngine({ regions: 8 });
+  const say = (...args: string[]) => engine.send(...args);
+  const members = (key: string): string[] => {
+    const reply = engine.client.reply("SMEMBERS", key);
+    if (reply.type !== "array" && reply.type !== "set") throw new Error(`no members: ${reply.type}`);
+    return (reply.value as Reply[]).map((one) => ("value" in one ? String(one.value) : "")).sort();
+  };
+  return { engine, say, members };
+}
+
+test.each(["small", "large"])("a %s set is copied, renamed, moved and replaced", (size) => {
+  const { engine, say, members } = setUp();
+  engine.checksEach = size === "small";
+  const all: string[] = [];
+  for (let i = 0; i < (size === "small" ? 12 : 3000); i++) all.push(`member:${i}`);
+  if (size === "large") all.push(LONG, HUGE);
+  for (let i = 0; i < all.length; i += 500) say("SADD", "source", ...all.slice(i, i + 500));
+  const before = members("source");
+  expect(before.length).toBe(all.length);
+  engine.checkNow();
+  for (let i = 0; i < 20; i++) expect(say("COPY", "source", `copy:${i}`)).toBe(":1");
+  engine.checkNow();
+  // A copy is its own.
+  say("SREM", "copy:0", "member:1");
+  expect(members("source")).toEqual(before);
+  expect(say("SCARD", "copy:0")).toBe(`:${all.length - 1}`);
+  for (let i = 1; i < 10; i++) expect(say("RENAME", `copy:${i}`, `renamed:${i}`)).toBe("+OK");
+  for (let i = 1; i < 10; i++) expect(members(`renamed:${i}`)).toEqual(before);
+  engine.checkNow();
+  expect(say("EXPIRE", "renamed:1", "100")).toBe(":1");
+  expect(members("renamed:1")).toEqual(before);
+  expect(say("COPY", "renamed:1", "renamed:2", "REPLACE")).toBe(":1");
+  expect(say("TTL", "renamed:2")).toBe(":100");
+  expect(say("MOVE", "renamed:3", "1")).toBe(":1");
+  expect(say("EXISTS", "renamed:3")).toBe(":0");
+  say("SELECT", "1");
+  expect(members("renamed:3")).toEqual(before);
+  say("SELECT", "0");
+  engine.checkNow();
+  expect(say("OBJECT", "ENCODING", "renamed:1")).toBe(size === "small" ? '"listpack"' : '"hashtable"');
+  say("SET", "renamed:4", "a string");
+  expect(say("SADD", "renamed:4", "x")).toStartWith("-WRONGTYPE");
+  expect(say("OBJECT", "ENCODING", "source")).toBe(size === "small" ? '"listpack"' : '"hashtable"');
+  expect(Number(say("MEMORY", "USAGE", "source").slice(1))).toBeGreaterThan(before.join("").length / 2);
+  engine.checkNow();
+  say("FLUSHALL");
+  engine.checkNow();
+});

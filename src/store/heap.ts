@@ -1,16 +1,20 @@
 /**
- * Heap of a shard: blocks that stay where they are (index pages, overflow buckets, hint blocks, nodes of large values),
- * by power-of-two size from 64 bytes to 512 KiB. A free block holds the address of the next free one of its size in
- * its first word. A block starts on a multiple of its size.
+ * Heap of a shard: blocks that stay where they are (index pages, overflow buckets, hint blocks, nodes of large values,
+ * pages of collections), by power-of-two size from 64 bytes to 512 KiB. A block starts on a multiple of its size.
  *
- * A larger free block is halved before a new segment is opened; blocks are not joined again, but when nothing is
- * handed out any more (after FLUSHALL) all segments go back to the pool.
+ *   free block │ next free one of its size │ previous one │ class │
+ *
+ * A larger free block is halved before a new segment is opened; blocks are not joined again, but a segment of which
+ * nothing is handed out any more goes back to the pool: a large collection that was deleted leaves its memory to all.
+ *
+ * Invariants
+ *   P1  the blocks of a segment that is not being carved tile it; live units of a segment = those handed out
  * Locking: the holder of the shard lock.
  */
 import { assert } from "../base/assert.ts";
 import { FrameSize } from "../memory/frame-pool.ts";
 import type { Status } from "../base/status.ts";
-import { type Address, addressOf, NO_ADDRESS, type Segments, SegmentState } from "./segments.ts";
+import { type Address, addressOf, NO_ADDRESS, segmentOf, type Segments, SegmentState } from "./segments.ts";
 import {
   HEAP_BYTES_AT,
   HEAP_CLASS_AT,
@@ -24,6 +28,10 @@ import {
 
 const SMALLEST = 64;
 const UNIT = 8;
+// Words of a free block.
+const FREE_NEXT = 0;
+const FREE_PREVIOUS = 1;
+const FREE_CLASS = 2;
 export const BLOCK_BYTES_MAX = SMALLEST << (HEAP_CLASSES - 1);
 
 /** Class of a block of `bytes`: 0 = up to 64, each next one twice that. */
@@ -54,15 +62,15 @@ export class Heap {
     while (from < HEAP_CLASSES && c[header + HEAP_CLASS_AT + from] === NO_ADDRESS) from++;
     if (from === HEAP_CLASSES) {
       const address = this.carve(shard, header, wanted);
-      if (address > 0) this.count(header, SMALLEST << wanted);
+      if (address > 0) this.count(shard, header, address, SMALLEST << wanted);
       return address;
     }
     const address = c[header + HEAP_CLASS_AT + from]!;
-    c[header + HEAP_CLASS_AT + from] = this.nextFree(shard, address);
+    this.unlink(shard, header, address);
     for (let half = from - 1; half >= wanted; half--) {
       this.putFree(shard, header, address + (SMALLEST << half) / UNIT, half);
     }
-    this.count(header, SMALLEST << wanted);
+    this.count(shard, header, address, SMALLEST << wanted);
     return address;
   }
 
@@ -70,12 +78,14 @@ export class Heap {
   give(shard: number, header: number, address: Address, bytes: number, nowSeconds: number): void {
     const size = classOf(bytes);
     this.putFree(shard, header, address, size);
-    this.count(header, -(SMALLEST << size));
+    this.count(shard, header, address, -(SMALLEST << size));
     if (this.c[header + HEAP_LIVE_AT] === 0) this.releaseAll(shard, header, nowSeconds);
+    else this.releaseIfFree(shard, header, segmentOf(address), nowSeconds);
   }
 
-  private count(header: number, bytes: number): void {
+  private count(shard: number, header: number, address: Address, bytes: number): void {
     this.c[header + HEAP_LIVE_AT] = this.c[header + HEAP_LIVE_AT]! + bytes;
+    this.segments.addLive(shard, segmentOf(address), bytes / UNIT);
     this.usedBytes += bytes;
   }
 
@@ -104,12 +114,15 @@ export class Heap {
     if (segment < 0) return segment;
     if (c[header + HEAP_SEGMENT_AT] !== 0)
       this.keepGap(shard, header, c[header + HEAP_FILL_AT]!, c[header + HEAP_END_AT]!);
-    this.segments.setOlder(shard, segment, c[header + HEAP_NEWEST_AT]!);
+    const newest = c[header + HEAP_NEWEST_AT]!;
+    this.segments.setOlder(shard, segment, newest);
+    if (newest !== 0) this.segments.setNewer(shard, newest, segment);
     c[header + HEAP_NEWEST_AT] = segment;
     c[header + HEAP_SEGMENT_AT] = segment;
     c[header + HEAP_FILL_AT] = 0;
     c[header + HEAP_END_AT] = this.segments.unitsOf(size);
     c[header + HEAP_BYTES_AT] = bytes + this.segments.unitsOf(size) * UNIT;
+    if (newest !== 0) this.releaseIfFree(shard, header, newest, 0);
     return segment;
   }
 
@@ -122,6 +135,27 @@ export class Heap {
       this.putFree(shard, header, addressOf(segment, fill), classOf(units * UNIT));
       fill += units;
     }
+  }
+
+  /** Gives a segment back to the pool when none of its blocks is handed out. */
+  private releaseIfFree(shard: number, header: number, segment: number, nowSeconds: number): void {
+    const { c, segments } = this;
+    if (segments.liveUnits(shard, segment) !== 0 || segment === c[header + HEAP_SEGMENT_AT]) return;
+    const units = segments.unitsOf(segments.frameSize(shard, segment));
+    for (let unit = 0; unit < units; ) {
+      const address = addressOf(segment, unit);
+      const w = segments.locate(shard, address);
+      const size = segments.m[w + FREE_CLASS]!;
+      this.unlink(shard, header, address);
+      unit += (SMALLEST << size) / UNIT;
+    }
+    const newer = segments.newer(shard, segment);
+    const older = segments.older(shard, segment);
+    if (newer === 0) c[header + HEAP_NEWEST_AT] = older;
+    else segments.setOlder(shard, newer, older);
+    if (older !== 0) segments.setNewer(shard, older, newer);
+    c[header + HEAP_BYTES_AT] = c[header + HEAP_BYTES_AT]! - units * UNIT;
+    segments.close(shard, header, segment, nowSeconds);
   }
 
   private releaseAll(shard: number, header: number, nowSeconds: number): void {
@@ -145,9 +179,31 @@ export class Heap {
   }
 
   private putFree(shard: number, header: number, address: Address, size: number): void {
+    const { segments, c } = this;
+    const next = c[header + HEAP_CLASS_AT + size]!;
+    if (next !== NO_ADDRESS) this.setLink(shard, next, FREE_PREVIOUS, address);
+    const w = segments.locate(shard, address);
+    segments.m[w] = next;
+    segments.m[w + FREE_PREVIOUS] = NO_ADDRESS;
+    segments.m[w + FREE_CLASS] = size;
+    c[header + HEAP_CLASS_AT + size] = address;
+  }
+
+  /** Takes a free block off its list. */
+  private unlink(shard: number, header: number, address: Address): void {
+    const { segments } = this;
+    const w = segments.locate(shard, address);
+    const next = segments.m[w]!;
+    const previous = segments.m[w + FREE_PREVIOUS]!;
+    const size = segments.m[w + FREE_CLASS]!;
+    if (previous === NO_ADDRESS) this.c[header + HEAP_CLASS_AT + size] = next;
+    else this.setLink(shard, previous, FREE_NEXT, next);
+    if (next !== NO_ADDRESS) this.setLink(shard, next, FREE_PREVIOUS, previous);
+  }
+
+  private setLink(shard: number, address: Address, link: number, to: Address): void {
     const w = this.segments.locate(shard, address);
-    this.segments.m[w] = this.c[header + HEAP_CLASS_AT + size]!;
-    this.c[header + HEAP_CLASS_AT + size] = address;
+    this.segments.m[w + link] = to;
   }
 
   /** Asserts that live bytes, free blocks and the untouched rest add up to the segments. */
@@ -156,12 +212,24 @@ export class Heap {
     let free = (c[header + HEAP_END_AT]! - c[header + HEAP_FILL_AT]!) * UNIT;
     for (let size = 0; size < HEAP_CLASSES; size++) {
       let hops = 0;
+      let previous = NO_ADDRESS;
       for (let a = c[header + HEAP_CLASS_AT + size]!; a !== NO_ADDRESS; a = this.nextFree(shard, a)) {
         assert(this.segments.state(shard, a >>> 17) === SegmentState.Heap, "a free block lies in a heap segment");
         assert(hops++ < 1 << 24, "a free list ends");
+        const w = this.segments.locate(shard, a);
+        assert(this.segments.m[w + FREE_PREVIOUS] === previous, "links of free blocks agree in both directions");
+        assert(this.segments.m[w + FREE_CLASS] === size, "a free block knows its size");
+        previous = a;
         free += SMALLEST << size;
       }
     }
+    let live = 0;
+    for (let segment = c[header + HEAP_NEWEST_AT]!; segment !== 0; segment = this.segments.older(shard, segment)) {
+      const units = this.segments.liveUnits(shard, segment);
+      assert(units > 0 || segment === c[header + HEAP_SEGMENT_AT], "a segment with nothing handed out is given back");
+      live += units * UNIT;
+    }
+    assert(live === c[header + HEAP_LIVE_AT], "live units of the segments add up (P1)");
     assert(free + c[header + HEAP_LIVE_AT]! === c[header + HEAP_BYTES_AT]!, "heap bytes add up");
   }
 }

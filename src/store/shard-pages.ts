@@ -104,6 +104,16 @@ export class ShardPages implements Pages {
     return ((place & FRAME_MASK) << 16) + ((ref & OFFSET_MASK) << 3);
   }
 
+  /** Word `i` of a block. Locating comes first: it may turn the memory to another region. */
+  private wordOf(ref: Ref, i: number): number {
+    const at = this.locate(ref) >> 2;
+    return this.m[at + i]!;
+  }
+  private setWord(ref: Ref, i: number, value: number): void {
+    const at = this.locate(ref) >> 2;
+    this.m[at + i] = value;
+  }
+
   take(bytes: number): Ref {
     this.pool.urgent = true;
     const ref = this.heap.take(this.shard, this.header, bytes);
@@ -179,7 +189,7 @@ export class ShardPages implements Pages {
     this.m[w + BLOCK_LINK] = NO_REF;
     const tail = c[header + BLOCKS_TAIL_AT]!;
     if (tail === NO_REF) c[header + BLOCKS_HEAD_AT] = ref;
-    else this.m[(this.locate(tail) >> 2) + BLOCK_LINK] = ref;
+    else this.setWord(tail, BLOCK_LINK, ref);
     c[header + BLOCKS_TAIL_AT] = ref;
   }
 
@@ -232,7 +242,7 @@ export class ShardPages implements Pages {
       c[header + GARBAGE_AT] = this.m[(at >> 2) + BLOCK_LINK]!;
       if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) {
         for (let tree = 0; tree < ROOT_TREES_MAX; tree++) {
-          const top = this.m[(this.locate(ref) >> 2) + ROOT_TREES + tree * ROOT_TREE_WORDS]!;
+          const top = this.wordOf(ref, ROOT_TREES + tree * ROOT_TREE_WORDS);
           if (top !== NO_REF) this.throwAway(top);
         }
       } else {
@@ -271,10 +281,10 @@ export class ShardPages implements Pages {
     const made = this.copyBlock(source, root, ROOT_BYTES);
     for (let tree = 0; tree < ROOT_TREES_MAX; tree++) {
       const word = ROOT_TREES + tree * ROOT_TREE_WORDS;
-      const top = source.m[(source.locate(root) >> 2) + word]!;
+      const top = source.wordOf(root, word);
       if (top === NO_REF) continue;
       const copied = this.copyTree(source, top);
-      this.m[(this.locate(made) >> 2) + word] = copied;
+      this.setWord(made, word, copied);
     }
     return made;
   }
@@ -298,7 +308,7 @@ export class ShardPages implements Pages {
   }
 
   private copyTree(source: ShardPages, ref: Ref): Ref {
-    const info = source.m[(source.locate(ref) >> 2) + BLOCK_INFO]!;
+    const info = source.wordOf(ref, BLOCK_INFO);
     const bytes = info & BLOCK_BYTES_MASK;
     const made = this.copyBlock(source, ref, bytes);
     const inner = ((info >>> LEVEL_SHIFT) & LEVEL_MASK) > 0;

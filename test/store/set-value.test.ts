@@ -15,8 +15,15 @@ import { Fixture } from "./fixture.ts";
 
 const LIMITS: SetLimits = { intsetEntries: 20, listpackEntries: 12, listpackValue: 40 };
 
+function spreadFixture(): Fixture {
+  const f = new Fixture({ regionBytes: 1 << 20, regions: 64 });
+  while (f.memory.grow());
+  return f;
+}
+
 class Sets {
-  readonly f = new Fixture({ regionBytes: 64 << 20 });
+  // Many small regions, so that whatever is located may turn the memory elsewhere.
+  readonly f = spreadFixture();
   readonly value = new SetValue(this.f.store, LIMITS);
   readonly model = new Map<string, Set<string>>();
 
@@ -130,6 +137,19 @@ describe("sets in the store", () => {
       sets.f.settle();
       expect(store.c[store.headerOf(0) + HEAP_LIVE_AT]).toBe(0);
     }
+  });
+
+  test("leave their memory to others when they are deleted, though the shard keeps other keys", () => {
+    const sets = new Sets();
+    const { f } = sets;
+    for (let i = 0; i < 2000; i++) sets.add("stays", `m${i}`);
+    const before = f.store.pool.framesOut;
+    for (let i = 0; i < 20_000; i++) sets.add("goes", `member ${i}`);
+    expect(f.store.pool.framesOut).toBeGreaterThan(before + 8);
+    sets.drop("goes");
+    f.settle();
+    expect(f.store.pool.framesOut).toBeLessThan(before + 6);
+    sets.compareAll(["stays", "goes"]);
   });
 
   test("change their encoding as Redis's do", () => {

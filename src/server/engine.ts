@@ -30,6 +30,8 @@ const DEAD_KEPT = 0.04;
 const CHUNKS_SPLIT = 0.02;
 /** More than the commands of one turn take. */
 const NEAR_BYTES = 128 << 20;
+/** Blocks of a collection freed between two looks at the limit. */
+const GARBAGE_BLOCKS = 16;
 /** Keys evicted between two looks at the clock, and tries that found none before a round ends. */
 const LOOK_AT_CLOCK = 8;
 const MISSED_MAX = 16;
@@ -239,8 +241,10 @@ export class Engine {
         if (this.exceededSince !== 0) this.countExceeded(false);
         return true;
       }
+      // What an evicted collection leaves is freed in steps: that comes before more keys have to go.
+      const hasFreed = this.emptyGarbage();
       const isDense = othersDead + store.log.deadBytes < deadKept;
-      if (isOver || isDense || !maintenance.squeeze()) {
+      if (!hasFreed && (isOver || isDense || !maintenance.squeeze())) {
         const done = evictor.evictOne();
         if (done === Eviction.Nothing) {
           // For a value on its way there must be frames; without one, what is left may be kept by the shards.
@@ -255,6 +259,15 @@ export class Engine {
       else if (now >= until) break;
     }
     this.countExceeded(true);
+    return true;
+  }
+
+  private emptyGarbage(): boolean {
+    const { store } = this;
+    const shard = store.garbageIn;
+    if (shard < 0 || !store.tryLock(shard)) return false;
+    if (!store.emptyGarbage(shard, store.headerOf(shard), GARBAGE_BLOCKS)) store.garbageIn = -1;
+    store.unlock(shard);
     return true;
   }
 

@@ -1251,6 +1251,9 @@ export class Store implements HintVisitor {
 
   // ---- eviction ----
 
+  /** Shard in which an evicted collection is still to be freed, -1 = none known. */
+  garbageIn = -1;
+
   /** True when a keyspace was flushed: its keys are gone already, and go in steps. */
   isEmptying(keyspace: number): boolean {
     return this.c[this.keyspaceStatesAt + keyspace] === KeyspaceState.Emptying;
@@ -1276,6 +1279,7 @@ export class Store implements HintVisitor {
     this.w = w;
     this.beginChange();
     this.removeFound();
+    if (this.c[header + GARBAGE_AT] !== NO_ADDRESS) this.garbageIn = shard;
     this.counters.evicted++;
     this.hooks.removedByStore(shard, keyspace, KeyEvent.Evicted);
     this.changed(KeyEvent.Evicted);

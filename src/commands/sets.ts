@@ -272,22 +272,23 @@ export const setsFamily: readonly CommandSpec[] = [
   ),
 ];
 
-/** Bytes of the arguments from `first` on: about what a command adds. */
+/** Bytes of the arguments from `first` on, and what each takes besides in a small set. */
 function bytesFrom(call: Call, first: number): number {
-  let bytes = SMALL_CHANGE;
-  for (let i = first; i < call.argCount; i++) bytes += call.argBytes(i);
+  let bytes = 0;
+  for (let i = first; i < call.argCount; i++) bytes += call.argBytes(i) + 2;
   return bytes;
 }
 
 /** SADD key member [member ...]. Replies the number of members that are new. */
 function sadd(call: Call, reply: Reply): Outcome | void {
   const set = call.collections.set();
-  const found = set.begin(bytesFrom(call, 2), true);
+  const { bytes, argCount } = call;
+  const adds = bytesFrom(call, 2);
+  const found = set.begin(SMALL_CHANGE + adds, true);
   if (found < 0) return refuse(call, reply, found);
-  const { bytes } = call;
-  if (found === 0) set.create(call.argBytes(2), set.firstEncoding(bytes, call.argAt(2), call.argBytes(2)));
+  if (found === 0) set.create(adds, set.firstEncoding(bytes, call.argAt(2), call.argBytes(2)));
   let added = 0;
-  for (let i = 2; i < call.argCount; i++) if (set.add(bytes, call.argAt(i), call.argBytes(i))) added++;
+  for (let i = 2; i < argCount; i++) if (set.add(bytes, call.argAt(i), call.argBytes(i))) added++;
   set.finish(added > 0);
   reply.integer(added);
 }

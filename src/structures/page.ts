@@ -30,7 +30,8 @@ export const VALUE_OUT = 0x4000;
 export const INTEGER = 0x4000;
 /** The entry begins with a deadline. */
 export const TIMED = 0x8000;
-const END_MASK = 0x1fff;
+/** The bytes of an end; above them its flags. */
+export const END_MASK = 0x1fff;
 const FLAGS_MASK = 0xe000;
 
 /** Bytes of a reference to something kept outside. */

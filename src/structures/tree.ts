@@ -206,18 +206,32 @@ export class Tree implements Entries {
     assert(rank >= 0 && rank <= this.count, "a rank lies within the tree");
     this.key = NOTHING;
     this.keyBytes = 0;
+    const { pages, refs, slots } = this;
     let ref = this.top;
+    let entries = this.count;
     for (let level = this.height - 1; level > 0; level--) {
-      const page = this.standOn(ref, level);
+      const at = pages.locate(ref) >> 2;
+      const m = pages.m;
+      const last = (m[at + HEAD_WORDS]! & 0xffff) - 1;
+      const counts = at + HEAD_WORDS + 2;
       let slot = 0;
-      const last = page.count - 1;
-      for (let below = page.below(0); rank >= below && slot < last; below = page.below(slot)) {
-        rank -= below;
-        slot++;
+      let below = m[counts]! >>> 0;
+      if (rank < entries >>> 1) {
+        while (rank >= below && slot < last) {
+          rank -= below;
+          slot++;
+          below = m[counts + slot * 2]! >>> 0;
+        }
+      } else {
+        slot = last;
+        below = m[counts + slot * 2]! >>> 0;
+        for (entries -= below; rank < entries; entries -= below) below = m[counts + --slot * 2]! >>> 0;
+        rank -= entries;
       }
-      this.refs[level] = ref;
-      this.slots[level] = slot;
-      ref = page.child(slot);
+      refs[level] = ref;
+      slots[level] = slot;
+      ref = m[counts + slot * 2 - 1]!;
+      entries = below;
     }
     this.refs[0] = ref;
     this.slots[0] = rank;
@@ -352,8 +366,12 @@ export class Tree implements Entries {
     } else {
       this.ownPath();
     }
-    this.makeRoom(0, bytes, false);
-    const leaf = this.standOn(this.refs[0]!, 0);
+    const { leaf } = this;
+    this.standOn(this.refs[0]!, 0);
+    if (leaf.free < bytes + leaf.perEntry) {
+      this.makeRoom(0, bytes, false);
+      this.standOn(this.refs[0]!, 0);
+    }
     const at = leaf.insert(this.slots[0]!, this.lane, flags, bytes);
     this.countBelow(1);
     return at;
@@ -421,9 +439,9 @@ export class Tree implements Entries {
   private countBelow(change: number): void {
     this.count += change;
     for (let level = 1; level < this.height; level++) {
-      const page = this.standOn(this.refs[level]!, level);
-      const slot = this.slots[level]!;
-      page.setBelow(slot, page.below(slot) + change);
+      const at = this.pages.locate(this.refs[level]!) >> 2;
+      const count = at + HEAD_WORDS + 2 + this.slots[level]! * 2;
+      this.pages.m[count] = this.pages.m[count]! + change;
     }
   }
 

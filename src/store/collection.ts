@@ -36,7 +36,7 @@ import type { Tree } from "../structures/tree.ts";
 import { Encoding, rawCapacity, rawValueAt, type RecordType, setSpareBits, spareBits } from "./record.ts";
 import { NO_ADDRESS } from "./segments.ts";
 import { ROOT_BYTES, ROOT_OUT, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
-import type { Store } from "./store.ts";
+import { KeyEvent, type Store } from "./store.ts";
 
 /** Most bytes and entries of a packed collection; and the longest entry in it. */
 export const PACKED_BYTES_MAX = PAGE_BYTES_MAX - 64;
@@ -174,6 +174,28 @@ export abstract class Collection implements PackedHome {
     if (status < 0) return status;
     this.open();
     return 1;
+  }
+
+  /**
+   * As `begin`, for a value that takes the place of whatever the selected key holds (SUNIONSTORE). With 0 the key is gone
+   * and `create` must follow.
+   */
+  beginAnew(bytes: number): number {
+    const { store } = this;
+    this.pages.select(store.shard, store.header);
+    if (!this.pages.admits(bytes)) return Status.Busy;
+    const status = store.prepareInsert();
+    if (status < 0) return status;
+    if (store.find() === NO_ADDRESS) return 0;
+    store.remove(KeyEvent.Deleted);
+    store.find();
+    return 0;
+  }
+
+  /** Removes the key of what `begin` found, whatever is in it. */
+  discard(): void {
+    this.store.standAgain();
+    this.store.remove(KeyEvent.Deleted);
   }
 
   /** Makes the selected key, which `begin` did not find, an empty collection with room for `bytes`. Entries must follow. */

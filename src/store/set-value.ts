@@ -8,11 +8,12 @@
  * short; else a hashtable. None is turned back.
  */
 import { copy } from "../base/bytes.ts";
-import { Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
+import { compareInt64, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
 import { hashOf } from "../structures/hash.ts";
 import { KEY_OUT, KeyForm, type Page } from "../structures/page.ts";
 import { Tree } from "../structures/tree.ts";
 import { Collection, TREE_PAGE_BYTES } from "./collection.ts";
+import type { MemberList } from "./member-list.ts";
 import { insertMember, Member } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
@@ -49,6 +50,39 @@ export class SetValue extends Collection {
     if (this.isTree) return this.entries.seek(hashOf(b, at, length, this.seed), b, at, length);
     if (this.encoding === SetEncoding.Intset) return this.seekInteger(b, at, length);
     return this.packed.seekKey(b, at, length);
+  }
+
+  /** As `has`, for a member whose hash is known. */
+  hasHashed(b: Uint8Array, at: number, length: number, hash: number): boolean {
+    if (this.isTree) return this.entries.seek(hash, b, at, length);
+    return this.has(b, at, length);
+  }
+
+  /** Stands on the first member and opens it. A set that was found has one. */
+  openFirst(): void {
+    this.openAt(0);
+  }
+  /** Stands on the member of this rank and opens it. */
+  openAt(rank: number): void {
+    const { entries } = this;
+    entries.seekRank(rank);
+    entries.settle();
+    this.openHere();
+  }
+  /** Opens the member behind the one that was opened last. Returns false when there is none. */
+  openNext(): boolean {
+    const { entries } = this;
+    // What lies outside its page turned the memory elsewhere.
+    if ((entries.leaf.entryFlags & KEY_OUT) !== 0) entries.standAgain();
+    if (!entries.next()) return false;
+    this.openHere();
+    return true;
+  }
+  /** Hash of the member opened. */
+  hashHere(): number {
+    const { member, entries } = this;
+    if (this.isTree) return entries.leaf.laneOf(entries.at);
+    return hashOf(member.bytes, member.at, member.length, this.seed);
   }
 
   /** Adds a member. Between `begin` and `finish`; the first one after `create`. Returns false when it is there already. */
@@ -88,6 +122,23 @@ export class SetValue extends Collection {
     entries.remove();
   }
 
+  /** Removes the member opened. */
+  removeOpened(): void {
+    const { entries } = this;
+    if ((entries.leaf.entryFlags & KEY_OUT) !== 0) entries.standAgain();
+    this.removeHere();
+  }
+
+  /** In a tree, opens the first member whose hash, counted from the least one, is `position` or more. False: none. */
+  openHash(position: number): boolean {
+    if (position > 0xffffffff) return false;
+    const { entries } = this;
+    entries.seek(position - 0x80000000, NO_BYTES, 0, 0);
+    if (!entries.settle()) return false;
+    this.openHere();
+    return true;
+  }
+
   /** Opens the member stood on, in `member`. */
   openHere(): void {
     this.member.openKey(this.entries.leaf, this.entries.at, this.pages);
@@ -99,6 +150,41 @@ export class SetValue extends Collection {
     return this.limits.listpackEntries > 0 && length <= this.limits.listpackValue
       ? SetEncoding.Listpack
       : SetEncoding.Hashtable;
+  }
+
+  /** Encoding that Redis gives to a new set after all members of `list` were added, in their order. */
+  encodingOfAdding(list: MemberList): number {
+    const { intsetEntries, listpackEntries, listpackValue } = this.limits;
+    const { bytes, starts, lengths } = list;
+    let encoding: number = SetEncoding.Intset;
+    let longest = 0;
+    for (let i = 0; i < list.count; i++) {
+      const length = lengths[i]!;
+      if (encoding === SetEncoding.Intset && isInteger(bytes, starts[i]!, length)) {
+        if (i + 1 > intsetEntries) return SetEncoding.Hashtable;
+      } else if (encoding === SetEncoding.Intset) {
+        if (i >= listpackEntries || Math.max(longest, length) > listpackValue) return SetEncoding.Hashtable;
+        encoding = SetEncoding.Listpack;
+      } else if (i + 1 > listpackEntries || length > listpackValue) {
+        return SetEncoding.Hashtable;
+      }
+      longest = Math.max(longest, length);
+    }
+    return encoding;
+  }
+
+  /** Encoding that Redis gives to an intersection: small ones of integers alone are an intset. */
+  encodingOfIntersection(list: MemberList): number {
+    const { intsetEntries, listpackEntries, listpackValue } = this.limits;
+    const { bytes, starts, lengths } = list;
+    let integers = list.count <= intsetEntries;
+    let longest = 0;
+    for (let i = 0; i < list.count; i++) {
+      integers = integers && isInteger(bytes, starts[i]!, lengths[i]!);
+      longest = Math.max(longest, lengths[i]!);
+    }
+    if (integers) return SetEncoding.Intset;
+    return list.count <= listpackEntries && longest <= listpackValue ? SetEncoding.Listpack : SetEncoding.Hashtable;
   }
 
   /** A member that is no integer comes: the set is no intset any more. */
@@ -170,6 +256,29 @@ export class SetValue extends Collection {
   }
 }
 
+/** Puts the members of a list, all of them integers, in the order of an intset. */
+export function sortIntegers(list: MemberList): void {
+  const { bytes, starts, lengths } = list;
+  for (let i = 1; i < list.count; i++) {
+    const start = starts[i]!;
+    const length = lengths[i]!;
+    splitSafe(bytes, start, length);
+    const { lo, hi } = int64;
+    let low = 0;
+    let high = i;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      splitSafe(bytes, starts[middle]!, lengths[middle]!);
+      if (compareInt64(int64.lo, int64.hi, lo, hi) < 0) low = middle + 1;
+      else high = middle;
+    }
+    starts.copyWithin(low + 1, low, i);
+    lengths.copyWithin(low + 1, low, i);
+    starts[low] = start;
+    lengths[low] = length;
+  }
+}
+
 /** True when the bytes are the canonical text of a signed 64-bit integer. */
 function isInteger(b: Uint8Array, at: number, length: number): boolean {
   return length > 0 && length <= 20 && parseInt64(b, at, length) !== Int64Kind.None;
@@ -179,3 +288,5 @@ function isInteger(b: Uint8Array, at: number, length: number): boolean {
 function splitSafe(b: Uint8Array, at: number, length: number): void {
   if (parseInt64(b, at, length) === Int64Kind.Safe) splitInt64(int64.value);
 }
+
+const NO_BYTES = new Uint8Array(0);

@@ -30,7 +30,8 @@ export const VALUE_OUT = 0x4000;
 export const INTEGER = 0x4000;
 /** The entry begins with a deadline. */
 export const TIMED = 0x8000;
-const END_MASK = 0x1fff;
+/** The bytes of an end; above them its flags. */
+export const END_MASK = 0x1fff;
 const FLAGS_MASK = 0xe000;
 
 /** Bytes of a reference to something kept outside. */
@@ -242,6 +243,20 @@ export class Page {
     const endsAt = this.endsAt;
     const before = i === 0 ? 0 : h[(endsAt >> 1) + i - 1]! & END_MASK;
     if (i < count) b.copyWithin(end - data - bytes, end - data, end - before);
+    if (!inner && this.lane !== 0) {
+      // What lies between the lane and the end of the new entry moves in one piece.
+      const { lane: laneBytes } = this;
+      const from = endsAt >> 1;
+      const to = (endsAt + laneBytes) >> 1;
+      for (let j = count - 1; j >= i; j--) h[to + j + 1] = h[from + j]! + bytes;
+      const split = lanesAt + i * laneBytes;
+      b.copyWithin(split + laneBytes, split, endsAt + i * 2);
+      h[to + i] = (before + bytes) | flags;
+      if (laneBytes === 4) this.m[split >> 2] = lane;
+      else this.f[split >> 3] = lane;
+      this.setHead(count + 1, data + bytes);
+      return end - before - bytes;
+    }
     // Arrays move from the back to the front, so that nothing is overwritten before it has moved.
     const newLanesAt = inner ? lanesAt + EXTRA_BYTES : lanesAt;
     const newEndsAt = newLanesAt + (count + 1) * this.lane;
@@ -291,6 +306,14 @@ export class Page {
     const before = i === 0 ? 0 : h[at + i - 1]! & END_MASK;
     const bytes = (h[at + i]! & END_MASK) - before;
     if (i < count - 1) b.copyWithin(end - data + bytes, end - data, end - before - bytes);
+    if (!inner && this.lane !== 0) {
+      const split = lanesAt + i * this.lane;
+      b.copyWithin(split, split + this.lane, endsAt + i * 2);
+      const to = (endsAt - this.lane) >> 1;
+      for (let j = i + 1; j < count; j++) h[to + j - 1] = h[at + j]! - bytes;
+      this.setHead(count - 1, data - bytes);
+      return;
+    }
     const newLanesAt = inner ? lanesAt - EXTRA_BYTES : lanesAt;
     const newEndsAt = newLanesAt + (count - 1) * this.lane;
     if (inner) {

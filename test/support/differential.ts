@@ -284,8 +284,10 @@ function reading(type: string, key: string): Step {
 async function scanAll(client: RespClient, args: readonly string[]): Promise<Reply> {
   const found = new Map<string, Reply>();
   let cursor = "0";
+  // SSCAN and its relatives name a key first.
+  const at = args[0] === "SCAN" ? 1 : 2;
   for (let page = 0; page < 100_000; page++) {
-    const reply = await client.command(args[0]!, cursor, ...args.slice(2));
+    const reply = await client.command(args[0]!, ...args.slice(1, at), cursor, ...args.slice(at + 1));
     if (reply.type !== "array" || reply.value.length !== 2) return reply;
     const [next, keys] = reply.value as [Reply, Reply];
     if (next.type !== "bulk" || !/^\d+$/.test(next.value) || keys.type !== "array") return reply;

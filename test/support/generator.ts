@@ -70,6 +70,10 @@ export const KEYS: readonly string[] = [
   "h0",
   "h1",
   "h2",
+  "s0",
+  "s1",
+  "s2",
+  "s3",
 ];
 /** Bytes of sketches for SET: sound, cut short, with runs beyond the end, of an encoding that is none. */
 const SKETCHES = [
@@ -421,11 +425,100 @@ export class CommandGenerator {
     );
     if (supports("RPUSH"))
       this.#families.push([12, exact(() => ["RPUSH", this.#key(), ...this.#some(() => this.#value(), 1, 3)])]);
-    if (supports("SADD"))
-      this.#families.push([8, exact(() => ["SADD", this.#key(), ...this.#some(() => this.#value(), 1, 3)])]);
+    if (supports("SADD")) this.#addSets(exact);
     if (supports("HSET")) this.#families.push([8, exact(() => ["HSET", this.#key(), this.#value(), this.#value()])]);
     if (supports("ZADD"))
       this.#families.push([8, exact(() => ["ZADD", this.#key(), String(this.#random.below(10)), this.#value()])]);
+  }
+
+  #addSets(exact: (make: () => string[]) => () => Step): void {
+    const unordered = (make: () => string[]) => (): Step => ({ args: make(), compare: "unordered" });
+    const keys = (low: number, high: number) => this.#some(() => this.#setKey(), low, high);
+    const members = (most: number) => this.#some(() => this.#member(), 1, this.#random.pick([1, 3, most]));
+    this.#families.push(
+      [8, exact(() => ["SADD", this.#key(), ...this.#some(() => this.#value(), 1, 3)])],
+      [60, exact(() => ["SADD", this.#setKey(), ...members(30)])],
+      // Beyond an intset's and a listpack's entries, and below them again.
+      [2, exact(() => ["SADD", this.#setKey(), ...this.#some(() => String(this.#random.below(2000)), 500, 600)])],
+      [1, exact(() => ["SADD", this.#setKey(), ...this.#some(() => `m${this.#random.below(2000)}`, 600, 700)])],
+      [30, exact(() => ["SREM", this.#setKey(), ...members(30)])],
+      [16, exact(() => ["SCARD", this.#setKey()])],
+      [20, exact(() => ["SISMEMBER", this.#setKey(), this.#member()])],
+      [12, exact(() => ["SMISMEMBER", this.#setKey(), ...members(5)])],
+      [16, unordered(() => ["SMEMBERS", this.#setKey()])],
+      [24, exact(() => ["SMOVE", this.#setKey(), this.#setKey(), this.#member()])],
+      [20, unordered(() => [this.#random.pick(["SINTER", "SUNION", "SDIFF"]), ...keys(1, 4)])],
+      [
+        40,
+        exact(() => [this.#random.pick(["SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"]), this.#setKey(), ...keys(1, 4)]),
+      ],
+      [20, exact(() => this.#sintercard(keys(1, 3)))],
+      // What chance decides is compared where it decides nothing: all members, none, or errors.
+      [
+        12,
+        () => ({
+          args: [
+            this.#random.pick(["SPOP", "SRANDMEMBER"]),
+            this.#setKey(),
+            this.#random.pick([
+              "0",
+              "5000",
+              "9223372036854775807",
+              "abc",
+              "-9223372036854775808",
+              "9223372036854775808",
+            ]),
+            ...this.#random.pick([[], [], [], ["x"]]),
+          ],
+          compare: "unordered",
+          asItIs: true,
+        }),
+      ],
+      [2, exact(() => [this.#random.pick(["SPOP", "SRANDMEMBER"]), "none"])],
+      [14, () => ({ args: ["SSCAN", this.#setKey(), "0", ...this.#memberScanOptions()], compare: "scan" })],
+      [
+        6,
+        () => ({
+          args: [
+            "SSCAN",
+            this.#key(),
+            this.#random.pick(["0", "abc", "-1", ""]),
+            ...this.#random.pick([["FOO"], ["COUNT", "0"], ["COUNT", "x"], ["COUNT"], ["TYPE", "set"], ["MATCH"]]),
+          ],
+          compare: "exact",
+          asItIs: true,
+        }),
+      ],
+    );
+  }
+
+  /** Mostly keys that only sets go to. */
+  #setKey(): string {
+    return this.#random.chance(0.92) ? this.#random.pick(["s0", "s1", "s2", "s3"]) : this.#key();
+  }
+
+  /** Integers of a small range above all, so that sets share members. */
+  #member(): string {
+    return this.#random.weighted([
+      [10, () => String(this.#random.between(-40, 40))],
+      [3, () => `m${this.#random.below(60)}`],
+      [1, () => this.#value()],
+    ])();
+  }
+
+  #sintercard(keys: string[]): string[] {
+    const args = ["SINTERCARD", this.#random.chance(0.9) ? String(keys.length) : this.#integer(), ...keys];
+    if (this.#random.chance(0.4))
+      args.push("LIMIT", this.#random.chance(0.8) ? String(this.#random.below(20)) : this.#integer());
+    if (this.#random.chance(0.05)) args.push("FOO");
+    return args;
+  }
+
+  #memberScanOptions(): string[] {
+    const args: string[] = [];
+    if (this.#random.chance(0.5)) args.push("COUNT", this.#random.pick(["1", "10", "100", "5000"]));
+    if (this.#random.chance(0.4)) args.push("MATCH", this.#random.pick(["*", "1*", "m?", "-*", "[", "", "m[1-3]*"]));
+    return args;
   }
 
   next(): Step {

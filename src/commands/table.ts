@@ -19,6 +19,7 @@ import { dumpFamily } from "./dump.ts";
 import { configFamily } from "./config.ts";
 import { clientFamily } from "./client.ts";
 import { expireFamily } from "./expire.ts";
+import { hashesFamily } from "./hashes.ts";
 import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
 import { memoryFamily } from "./memory.ts";
@@ -161,6 +162,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   bitmapsFamily,
   hyperloglogFamily,
   setsFamily,
+  hashesFamily,
   keysFamily,
   expireFamily,
   scanFamily,

@@ -124,6 +124,8 @@ export class Engine {
     call.stringMax = config.number("server.proto_max_bulk_len");
     const { limits } = call.collections;
     const setLimits = () => {
+      limits.hash.listpackEntries = config.number("storage.hash_max_listpack_entries");
+      limits.hash.listpackValue = config.number("storage.hash_max_listpack_value");
       limits.set.intsetEntries = config.number("storage.set_max_intset_entries");
       limits.set.listpackEntries = config.number("storage.set_max_listpack_entries");
       limits.set.listpackValue = config.number("storage.set_max_listpack_value");

@@ -7,7 +7,7 @@
  *   root         │ block head │ members with a deadline │ bytes kept outside │ earliest deadline (f64) │ spare │
  *                │ top, height, entries, bytes of tree 0 │ ... tree 1 │ ... tree 2 │ what the type keeps │
  *
- * What Redis calls the encoding is kept apart from what it is here (eight spare bits of the record's word 3): a
+ * What Redis calls the encoding is kept apart from what it is here (spare bits of the record's word 3): a
  * collection that Redis would have converted stays packed here while that is smaller.
  *
  * Use, under the shard's lock and with the key selected: `find` for reading; or `begin` before the first change and
@@ -33,7 +33,16 @@ import {
   type Ref,
 } from "../structures/pages.ts";
 import type { Tree } from "../structures/tree.ts";
-import { Encoding, rawCapacity, rawValueAt, type RecordType, setSpareBits, spareBits } from "./record.ts";
+import {
+  Encoding,
+  ENCODING_MASK,
+  HAS_TIMED,
+  rawCapacity,
+  rawValueAt,
+  type RecordType,
+  setSpareBits,
+  spareBits,
+} from "./record.ts";
 import { NO_ADDRESS } from "./segments.ts";
 import { ROOT_BYTES, ROOT_OUT, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
 import { KeyEvent, type Store } from "./store.ts";
@@ -63,7 +72,9 @@ export abstract class Collection implements PackedHome {
   /** Number of Redis's name for the encoding; what it means is the type's. */
   encoding = 0;
   root: Ref = NO_REF;
-  /** Members with a deadline, and the earliest of those (ms; Infinity = none); trees only. */
+  /** True while the record says that members have deadlines; see timed-collection.ts. */
+  hasTimed = false;
+  /** Members with a deadline, and the earliest of those (ms; Infinity = none). */
   timed = 0;
   earliest = Infinity;
 
@@ -103,7 +114,9 @@ export abstract class Collection implements PackedHome {
     const { store } = this;
     if (store.type !== this.type) return false;
     this.pages.select(store.shard, store.header);
-    this.encoding = spareBits(store.m, store.w);
+    const spare = spareBits(store.m, store.w);
+    this.encoding = spare & ENCODING_MASK;
+    this.hasTimed = (spare & HAS_TIMED) !== 0;
     this.isTree = store.encoding === Encoding.Tree;
     if (this.isTree) {
       this.loadRoot(store.node);
@@ -206,6 +219,9 @@ export abstract class Collection implements PackedHome {
     assert(status === 0, "an admitted command finds room");
     store.setValueBytes(Math.min(rawCapacity(store.m, store.w), PAGE_BYTES_MAX));
     this.isTree = false;
+    this.hasTimed = false;
+    this.timed = 0;
+    this.earliest = Infinity;
     this.entries = this.packed;
     this.placePacked();
     this.pages.turn(this.region);
@@ -219,7 +235,20 @@ export abstract class Collection implements PackedHome {
   setEncoding(encoding: number): void {
     this.encoding = encoding;
     this.store.standAgain();
-    setSpareBits(this.store.m, this.store.w, encoding);
+    this.writeSpare();
+  }
+
+  /** Notes in the record what stands in its spare bits. */
+  protected writeSpare(): void {
+    setSpareBits(this.store.m, this.store.w, this.encoding | (this.hasTimed ? HAS_TIMED : 0));
+  }
+
+  /**
+   * Removes up to `limit` members that are due from what is open: the store's own work, between commands. Returns when the
+   * next one is due (ms, Infinity = never), 0 when the collection is gone.
+   */
+  expireMembers(_limit: number): number {
+    return Infinity;
   }
 
   /** Ends the changes, if there were any: an empty collection's key goes, and who listens is told. */
@@ -266,7 +295,7 @@ export abstract class Collection implements PackedHome {
     this.root = pages.take(ROOT_BYTES);
     this.newRoot(this.root);
     store.setNode(this.root);
-    setSpareBits(store.m, store.w, this.encoding);
+    this.writeSpare();
     this.isTree = true;
     this.entries = trees[0]!;
     this.saveRoot();
@@ -335,7 +364,7 @@ export abstract class Collection implements PackedHome {
     const status = store.placeCollection(this.type, Encoding.Raw, wanted, true);
     assert(status === 0, "an admitted command finds room");
     store.setValueBytes(Math.min(rawCapacity(store.m, store.w), PAGE_BYTES_MAX));
-    setSpareBits(store.m, store.w, this.encoding);
+    this.writeSpare();
     this.placePacked();
     this.pages.turn(this.region);
     kept.copy(this.pages.b, this.base, 0, arrays);

@@ -3,12 +3,14 @@
  * one of each number; what it opened is valid until the command ends.
  */
 import type { Collection } from "./collection.ts";
+import { type HashLimits, HashValue } from "./hash-value.ts";
 import { type SetLimits, SetValue } from "./set-value.ts";
 import type { Store } from "./store.ts";
-import { RecordType } from "./record.ts";
+import { ENCODING_MASK, RecordType } from "./record.ts";
 
 /** When Redis would convert each type's small form; see the configuration's storage.*_max_listpack_*. */
 export interface CollectionLimits {
+  hash: HashLimits;
   set: SetLimits;
 }
 
@@ -24,17 +26,24 @@ const ENCODING_NAMES: Record<RecordType, readonly string[]> = {
 
 /** Redis's name of a collection's encoding. */
 export function encodingName(type: RecordType, encoding: number): string {
-  return ENCODING_NAMES[type][encoding] ?? "unknown";
+  return ENCODING_NAMES[type][encoding & ENCODING_MASK] ?? "unknown";
 }
 
 export class Collections {
   readonly limits: CollectionLimits = {
+    hash: { listpackEntries: 128, listpackValue: 64 },
     set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },
   };
+  private readonly hashes: HashValue[] = [];
   private readonly sets: SetValue[] = [];
 
   constructor(private readonly store: Store) {
     store.openCollection = () => this.openFound();
+  }
+
+  hash(number = 0): HashValue {
+    this.hashes[number] ??= new HashValue(this.store, this.limits.hash);
+    return this.hashes[number];
   }
 
   set(number = 0): SetValue {
@@ -50,6 +59,7 @@ export class Collections {
   }
 
   private ofType(type: RecordType): Collection {
+    if (type === RecordType.Hash) return this.hash();
     if (type === RecordType.Set) return this.set();
     throw new Error(`no collection of type ${type} in this version`);
   }

@@ -4,7 +4,7 @@
  *   word 0 │ capacity in 8-byte units (16) │ type (4) │ encoding (4) │ flags (8) │
  *        1 │ key bytes (18) │ keyspace (14) │
  *        2 │ value bytes (Raw), or total bytes (Paged), or 8 (Int) │
- *        3 │ access clock (24) │ what Redis calls a collection's encoding (8) │
+ *        3 │ access clock (24) │ what Redis calls a collection's encoding (7), has members with a deadline (1) │
  *      [ 4 │ deadline: low 32 bits of ms since the epoch │            with HAS_DEADLINE
  *        5 │ deadline: high 22 bits │ wheel bucket it is filed in (10) │ ]
  *      [ . │ Int: low word     Paged, Tree: address of node or root │ not with Raw
@@ -98,6 +98,9 @@ export function spareBits(m: Int32Array, w: number): number {
 export function setSpareBits(m: Int32Array, w: number, bits: number): void {
   m[w + 3] = (m[w + 3]! & CLOCK_MASK) | (bits << 24);
 }
+/** Of the spare bits: members of the collection have deadlines; and the number of its encoding. */
+export const HAS_TIMED = 0x80;
+export const ENCODING_MASK = 0x7f;
 export function setAccessClock(m: Int32Array, w: number, clock: number): void {
   m[w + 3] = (m[w + 3]! & ~CLOCK_MASK) | clock;
 }

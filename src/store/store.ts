@@ -30,6 +30,7 @@ import {
   filedIn,
   fixedAt,
   HAS_DEADLINE,
+  HAS_TIMED,
   hasDeadlineWords,
   headerWord,
   INLINE_VALUE_MAX,
@@ -97,6 +98,8 @@ const NO_HOOKS: StoreHooks = { beforeChange() {}, touched() {}, removedByStore()
 /** Counters of one worker, published to its cells once per turn. */
 export class StoreCounters {
   expired = 0;
+  /** Members of collections that expired. */
+  expiredMembers = 0;
   evicted = 0;
   hits = 0;
   misses = 0;
@@ -615,7 +618,7 @@ export class Store implements HintVisitor {
   ): number {
     const { key, shard, header } = this;
     const old = this.address;
-    let flags = deadlineMs !== 0 ? HAS_DEADLINE : 0;
+    let flags = deadlineMs !== 0 || this.wantsDeadlineWords ? HAS_DEADLINE : 0;
     let filed = 0;
     if (old !== NO_ADDRESS) {
       const m = this.segments.m;
@@ -708,7 +711,12 @@ export class Store implements HintVisitor {
     if (deadlineMs < 1) deadlineMs = 1;
     else if (deadlineMs > DEADLINE_MAX) deadlineMs = DEADLINE_MAX;
     this.countDeadline(deadlineMs, 1);
-    const wanted = this.wheel.bucketFor(this.header, deadlineMs, this.nowMs);
+    this.fileHint(m, w, deadlineMs, filed, deadlineMs);
+  }
+
+  /** Writes the deadline words, with a hint at `atMs` at the latest: the one there is, or another. */
+  private fileHint(m: Int32Array, w: number, deadlineMs: number, filed: number, atMs: number): void {
+    const wanted = this.wheel.bucketFor(this.header, atMs, this.nowMs);
     if (filed !== 0 && this.wheel.isEarlyEnough(this.header, filed, wanted, this.nowMs)) {
       setDeadline(m, w, deadlineMs, filed);
       return;
@@ -812,7 +820,7 @@ export class Store implements HintVisitor {
   // ---- collections: what collection.ts does to the record ----
 
   /** Opens the collection found, of whatever type; set by collections.ts. */
-  openCollection: (() => { check(): void; readonly bytes: number }) | null = null;
+  openCollection: (() => OpenCollection) | null = null;
 
   /**
    * Gives the selected key, just looked up, a record of this shape that keeps its deadline. `keeps`: what the old record
@@ -844,6 +852,25 @@ export class Store implements HintVisitor {
     if (isEmpty) this.remove(KeyEvent.Deleted);
     else this.changed(KeyEvent.Set);
   }
+
+  /**
+   * Sees to it that the collection stood on is visited when the first of its members is due (ms). Its record may move;
+   * without room for that or for a hint, members still expire when they are looked at.
+   */
+  hintMembers(dueMs: number): void {
+    this.standAgain();
+    if (!hasDeadlineWords(this.m, this.w)) {
+      this.wantsDeadlineWords = true;
+      this.pool.urgent = true;
+      const status = this.relay(0, 0);
+      this.pool.urgent = false;
+      this.wantsDeadlineWords = false;
+      if (status < 0) return;
+    }
+    this.fileHint(this.m, this.w, this.deadlineMs, filedIn(this.m, this.w), dueMs);
+  }
+  /** True while a record is made with deadline words although its key has no deadline. */
+  private wantsDeadlineWords = false;
 
   setValueBytes(bytes: number): void {
     this.m[this.w + 2] = bytes;
@@ -1092,6 +1119,7 @@ export class Store implements HintVisitor {
         encoding === Encoding.Tree ? this.setCarriedTree(deadlineMs, moves) : this.setCarriedPage(deadlineMs);
       if (status < 0) return status;
       setSpareBits(this.m, this.w, this.carriedSpare);
+      if (this.hasTimedMembers) this.hintMembers(this.openCollection!().earliest);
     } else if (encoding === Encoding.Paged) {
       const relinks = moves && this.carriedShard === this.shard;
       const node = relinks ? this.carriedNode : this.copyCarriedNode();
@@ -1233,20 +1261,35 @@ export class Store implements HintVisitor {
       this.key = this.ownKey;
       this.address = address;
       this.w = w;
-      if (due === 0) {
-        setDeadline(m, w, 0, 0);
-      } else if (due <= this.nowMs) {
+      if (due === 0 || due > this.nowMs) {
+        this.visitAgain(due);
+      } else {
         this.beginChange();
         this.removeFound();
         if (this.c[this.keyspaceStatesAt + keyspace] === KeyspaceState.Emptying) continue; // flushed: nobody is told
         this.counters.expired++;
         this.hooks.removedByStore(shard, keyspace, KeyEvent.Expired);
         this.changed(KeyEvent.Expired);
-      } else {
-        this.countDeadline(due, -1);
-        this.writeDeadline(m, w, due, 0);
       }
     }
+  }
+
+  /** A hint of the record stood on came up: members that are due go, and the next hint is filed. `due`: the key's. */
+  private visitAgain(due: number): void {
+    let next = due === 0 ? Infinity : due;
+    if (this.hasTimedMembers && this.c[this.keyspaceStatesAt + this.keyspace] !== KeyspaceState.Emptying) {
+      const members = this.openCollection!().expireMembers(MEMBERS_A_VISIT);
+      if (members === 0) return;
+      this.standAgain();
+      next = Math.min(next, members);
+    }
+    if (next === Infinity) setDeadline(this.m, this.w, 0, 0);
+    else this.fileHint(this.m, this.w, due, 0, next);
+  }
+
+  /** True when the record found is a collection of which members have deadlines. */
+  private get hasTimedMembers(): boolean {
+    return this.type !== RecordType.String && (spareBits(this.m, this.w) & HAS_TIMED) !== 0;
   }
 
   // ---- eviction ----
@@ -1320,7 +1363,17 @@ export class Store implements HintVisitor {
           this.select(keyspace, this.ownKey);
           this.address = into.addresses[i]!;
           this.w = this.segments.locate(shard, this.address);
-          this.openCollection().check();
+          const opened = this.openCollection();
+          opened.check();
+          const { earliest } = opened;
+          this.segments.locate(shard, this.address);
+          if (earliest < Infinity && hasDeadlineWords(m, w) && filedIn(m, w) !== 0) {
+            const filed = filedIn(m, w);
+            assert(
+              this.wheel.hasHint(shard, header, keyspace, this.ownKey.hashB, filed),
+              "members have their hint (T1)",
+            );
+          }
           this.segments.locate(shard, this.address);
         }
         if (deadline(m, w) === 0) continue;
@@ -1339,7 +1392,18 @@ export class Store implements HintVisitor {
   }
 }
 
+/** What the store asks of a collection that it opened. */
+interface OpenCollection {
+  check(): void;
+  expireMembers(limit: number): number;
+  readonly bytes: number;
+  /** When the first of its members is due, ms. */
+  readonly earliest: number;
+}
+
 const INT_TEXT = Buffer.alloc(24);
+/** Members that go at one visit of a hint: those that are left are due for another, in the same step or the next. */
+const MEMBERS_A_VISIT = 8;
 /** Due hints that DBSIZE visits in one shard. */
 const DUE_HINTS_MAX = 4096;
 

@@ -1,0 +1,357 @@
+/**
+ * Hash: fields as entries of a key and a value behind it (KeyForm.Prefixed).
+ *
+ *   packed │ fields in the order they came
+ *   tree 0 │ by the field's hash
+ *   tree 1 │ deadlines, see timed-collection.ts
+ *
+ *   entry  │ deadline (6, TIMED) │ length (1; or 0xff and 2) │ field │ value │
+ *          │ deadline (6, TIMED) │ reference and length of the field (8, KEY_OUT) │ value, or its reference (8, VALUE_OUT) │
+ *
+ * A pair that is too long for an entry keeps its value outside, and a long field too (trees only).
+ *
+ * Encodings, as Redis names them: a listpack while the fields are few and all is short, else a hashtable; a listpack
+ * with deadlines is a listpackex. None is turned back.
+ */
+import { copy } from "../base/bytes.ts";
+import { hashOf } from "../structures/hash.ts";
+import {
+  DEADLINE_BYTES,
+  KEY_OUT,
+  KeyForm,
+  OUT_BYTES,
+  type Page,
+  TIMED,
+  VALUE_OUT,
+  writeDeadline,
+} from "../structures/page.ts";
+import { NO_REF } from "../structures/pages.ts";
+import { Tree } from "../structures/tree.ts";
+import { PACKED_ENTRY_MAX, TREE_PAGE_BYTES } from "./collection.ts";
+import { Member, writeOut } from "./members.ts";
+import { RecordType } from "./record.ts";
+import type { Store } from "./store.ts";
+import { KEEP_DEADLINE, TimedCollection } from "./timed-collection.ts";
+
+export const HashEncoding = { Listpack: 0, Hashtable: 1, ListpackEx: 2 } as const;
+
+/** When Redis converts (hash-max-listpack-entries, hash-max-listpack-value). */
+export interface HashLimits {
+  listpackEntries: number;
+  listpackValue: number;
+}
+
+/** Longest entry in a page, packed or of the tree: the same for both, so that an entry is copied as it is. */
+const ENTRY_MAX = PACKED_ENTRY_MAX;
+/** A field that is longer than this goes outside when the pair is too long for an entry. */
+const FIELD_IN_MAX = ENTRY_MAX >>> 1;
+/** What is not a listpack to Redis is searched by halves here when it has more fields than this. */
+const PACKED_FIELDS_MAX = 128;
+
+export class HashValue extends TimedCollection {
+  readonly trees: readonly [Tree, Tree];
+  protected readonly members: Tree;
+  protected readonly deadlines: Tree;
+  /** The field and the value last opened. */
+  readonly field = new Member();
+  readonly value = new Member();
+  private readonly seed: number;
+  /** Hash of the field last sought in a tree. */
+  private hash = 0;
+
+  constructor(
+    store: Store,
+    readonly limits: HashLimits,
+  ) {
+    super(store, RecordType.Hash, 0, KeyForm.Prefixed);
+    this.members = new Tree(this.pages, 4, KeyForm.Prefixed, TREE_PAGE_BYTES);
+    this.deadlines = new Tree(this.pages, 8, KeyForm.Whole, TREE_PAGE_BYTES);
+    this.trees = [this.members, this.deadlines];
+    this.seed = store.memberSeed;
+  }
+
+  /** Fields, those that are due among them. */
+  get count(): number {
+    return this.entries.count;
+  }
+
+  /** Stands on a field, due or not. Returns true when it is there. */
+  seek(b: Uint8Array, at: number, length: number): boolean {
+    if (!this.isTree) return this.packed.seekKey(b, at, length);
+    this.hash = hashOf(b, at, length, this.seed);
+    return this.members.seek(this.hash, b, at, length);
+  }
+
+  /** As seek, for a field that is not due. */
+  seekLive(b: Uint8Array, at: number, length: number): boolean {
+    return this.seek(b, at, length) && !this.isDueHere;
+  }
+
+  /** Opens the field stood on, in `field`. */
+  openField(): void {
+    this.field.openKey(this.entries.leaf, this.entries.at, this.pages);
+  }
+
+  /** Opens the value of the field stood on, in `value`. */
+  openValue(): void {
+    const { leaf, at } = this.entries;
+    leaf.openKey(at);
+    const { value } = this;
+    if ((leaf.entryFlags & VALUE_OUT) !== 0) {
+      value.openOut(this.pages, leaf.word(leaf.valueAt), leaf.word(leaf.valueAt + 4));
+      return;
+    }
+    value.bytes = leaf.b;
+    value.at = leaf.valueAt;
+    value.length = leaf.valueBytes;
+  }
+
+  /** Length of the value of the field stood on, bytes. */
+  get valueLength(): number {
+    const { leaf, at } = this.entries;
+    leaf.openKey(at);
+    return (leaf.entryFlags & VALUE_OUT) !== 0 ? leaf.word(leaf.valueAt + 4) : leaf.valueBytes;
+  }
+
+  // ---- changing; between begin and finish ----
+
+  /** Before `fields` fields are set: as many that Redis would not begin with a listpack make it a hashtable. */
+  expectFields(fields: number): void {
+    if (fields > this.limits.listpackEntries) this.leaveListpack();
+  }
+
+  /**
+   * Sets a field, with a deadline (ms), 0 for none, or KEEP_DEADLINE. Between `begin` and `finish`; the first one after
+   * `create`. Returns true when it is new, or was due.
+   */
+  set(
+    b: Uint8Array,
+    at: number,
+    length: number,
+    from: Uint8Array,
+    valueAt: number,
+    valueLength: number,
+    deadline: number,
+  ): boolean {
+    const { limits } = this;
+    if (length > limits.listpackValue || valueLength > limits.listpackValue) this.leaveListpack();
+    const found = this.seek(b, at, length);
+    const isLive = found && !this.isDueHere;
+    if (deadline === KEEP_DEADLINE) deadline = isLive ? this.deadlineHere : 0;
+    if (deadline !== 0) this.becomeTimed();
+    if (found) {
+      if (this.replaceHere(b, at, length, from, valueAt, valueLength, deadline)) return !isLive;
+      this.removeMember();
+      this.seek(b, at, length);
+    }
+    this.insertHere(b, at, length, from, valueAt, valueLength, deadline);
+    return !isLive;
+  }
+
+  /** Gives the field stood on another value, if nothing is outside. Returns false with nothing changed. */
+  private replaceHere(
+    b: Uint8Array,
+    at: number,
+    length: number,
+    from: Uint8Array,
+    valueAt: number,
+    valueLength: number,
+    deadline: number,
+  ): boolean {
+    const { leaf } = this.entries;
+    leaf.openKey(this.entries.at);
+    const hadFlags = leaf.entryFlags;
+    const head = headBytes(length);
+    if ((hadFlags & (KEY_OUT | VALUE_OUT)) !== 0) return false;
+    if (DEADLINE_BYTES + head + length + valueLength > ENTRY_MAX) return false;
+    const had = leaf.deadline;
+    const bytes = (deadline !== 0 ? DEADLINE_BYTES : 0) + head + length + valueLength;
+    const more = bytes - leaf.entryBytes;
+    if (more > 0 && !this.isTree) {
+      this.roomFor(bytes, 0);
+      // What made room may have moved all entries.
+      if (this.isTree) this.seek(b, at, length);
+    }
+    const flags = deadline !== 0 ? TIMED : 0;
+    const put = this.entries.resize(flags, bytes);
+    const target = this.entries.leaf.b;
+    if (more === 0 && had === deadline) {
+      copy(from, valueAt, target, put + bytes - valueLength, valueLength);
+    } else {
+      const to = putField(target, putDeadline(target, put, deadline), b, at, length);
+      copy(from, valueAt, target, to, valueLength);
+    }
+    if (had !== deadline) this.moveDeadline(had, deadline, this.hash);
+    return true;
+  }
+
+  /** Makes a field where the last seek stands. */
+  private insertHere(
+    b: Uint8Array,
+    at: number,
+    length: number,
+    from: Uint8Array,
+    valueAt: number,
+    valueLength: number,
+    deadline: number,
+  ): void {
+    const { pages } = this;
+    const inside = headBytes(length) + length;
+    const fits = DEADLINE_BYTES + inside + valueLength <= ENTRY_MAX;
+    if (this.encoding !== HashEncoding.Hashtable && this.count >= this.limits.listpackEntries) this.leaveListpack();
+    if (!this.isTree) {
+      if (!fits || (this.encoding === HashEncoding.Hashtable && this.count >= PACKED_FIELDS_MAX)) this.toTree();
+      else this.roomFor(DEADLINE_BYTES + inside + valueLength, 1);
+      if (this.isTree) this.seek(b, at, length);
+    }
+    let flags = deadline !== 0 ? TIMED : 0;
+    let bytes = (deadline !== 0 ? DEADLINE_BYTES : 0) + inside + valueLength;
+    let fieldRef = NO_REF;
+    let valueRef = NO_REF;
+    if (!fits) {
+      if (length > FIELD_IN_MAX) {
+        flags |= KEY_OUT;
+        bytes += OUT_BYTES - inside;
+        fieldRef = pages.putOut(b, at, length);
+        this.outBytes += length;
+      }
+      if (bytes + DEADLINE_BYTES > ENTRY_MAX) {
+        flags |= VALUE_OUT;
+        bytes += OUT_BYTES - valueLength;
+        valueRef = pages.putOut(from, valueAt, valueLength);
+        this.outBytes += valueLength;
+      }
+    }
+    const put = this.entries.insert(flags, bytes);
+    const target = this.entries.leaf.b;
+    let to = putDeadline(target, put, deadline);
+    if (fieldRef === NO_REF) {
+      to = putField(target, to, b, at, length);
+    } else {
+      writeOut(target, to, fieldRef, length);
+      to += OUT_BYTES;
+    }
+    if (valueRef === NO_REF) copy(from, valueAt, target, to, valueLength);
+    else writeOut(target, to, valueRef, valueLength);
+    if (deadline !== 0) this.moveDeadline(0, deadline, this.hash);
+  }
+
+  /** Gives the field that a seek for these bytes stands on another deadline (ms), 0 for none. */
+  setDeadline(b: Uint8Array, at: number, length: number, deadline: number): void {
+    let { leaf } = this.entries;
+    leaf.open(this.entries.at);
+    const had = leaf.deadline;
+    if (had === deadline) return;
+    if (deadline !== 0) this.becomeTimed();
+    if (had !== 0 && deadline !== 0) {
+      this.entries.own();
+      leaf = this.entries.leaf;
+      leaf.open(this.entries.at);
+      writeDeadline(leaf.b, leaf.entryAt, deadline);
+    } else {
+      const skipped = had !== 0 ? DEADLINE_BYTES : 0;
+      const rest = leaf.entryBytes - skipped;
+      leaf.b.copy(KEPT, 0, leaf.entryAt + skipped, leaf.entryAt + leaf.entryBytes);
+      const flags = deadline !== 0 ? leaf.entryFlags | TIMED : leaf.entryFlags & ~TIMED;
+      const bytes = rest + (deadline !== 0 ? DEADLINE_BYTES : 0);
+      if (deadline !== 0 && !this.isTree) {
+        this.roomFor(bytes, 0);
+        if (this.isTree) this.seek(b, at, length);
+      }
+      const put = this.entries.resize(flags, bytes);
+      const target = this.entries.leaf.b;
+      KEPT.copy(target, putDeadline(target, put, deadline), 0, rest);
+    }
+    this.moveDeadline(had, deadline, this.hash);
+  }
+
+  /** Removes a field, due or not. Returns false when it is not there. */
+  remove(b: Uint8Array, at: number, length: number): boolean {
+    if (!this.seek(b, at, length)) return false;
+    this.removeMember();
+    return true;
+  }
+
+  /** Removes the field stood on. */
+  removeMember(): void {
+    const { entries, pages } = this;
+    const page = entries.leaf;
+    page.openKey(entries.at);
+    const { entryFlags, keyAt, valueAt } = page;
+    const had = page.deadline;
+    const hash = this.isTree ? page.laneOf(entries.at) : 0;
+    if ((entryFlags & (KEY_OUT | VALUE_OUT)) !== 0) {
+      const fieldRef = (entryFlags & KEY_OUT) !== 0 ? page.word(keyAt) : NO_REF;
+      const valueRef = (entryFlags & VALUE_OUT) !== 0 ? page.word(valueAt) : NO_REF;
+      const fieldBytes = fieldRef === NO_REF ? 0 : page.word(keyAt + 4);
+      const valueBytes = valueRef === NO_REF ? 0 : page.word(valueAt + 4);
+      if (fieldRef !== NO_REF) pages.giveOut(fieldRef, fieldBytes);
+      if (valueRef !== NO_REF) pages.giveOut(valueRef, valueBytes);
+      this.outBytes -= fieldBytes + valueBytes;
+      entries.standAgain();
+    }
+    entries.remove();
+    if (had !== 0) this.moveDeadline(had, 0, hash);
+  }
+
+  /** A field that a reading command looked up is due: it goes, if it may now. The collection may then be gone. */
+  removeLookedUp(b: Uint8Array, at: number, length: number): void {
+    if (!this.beginRemoval()) return;
+    if (this.remove(b, at, length)) this.store.counters.expiredMembers++;
+    this.finish();
+  }
+
+  /** Encoding that Redis gives a new hash. */
+  get firstEncoding(): number {
+    return this.limits.listpackEntries > 0 ? HashEncoding.Listpack : HashEncoding.Hashtable;
+  }
+
+  private leaveListpack(): void {
+    if (this.encoding !== HashEncoding.Hashtable) this.setEncoding(HashEncoding.Hashtable);
+  }
+
+  private becomeTimed(): void {
+    if (this.encoding === HashEncoding.Listpack) this.setEncoding(HashEncoding.ListpackEx);
+  }
+
+  protected moveToTrees(page: Page, i: number): void {
+    const { members } = this;
+    page.openKey(i);
+    const { b, keyAt, keyBytes, entryAt, entryBytes, entryFlags } = page;
+    const hash = hashOf(b, keyAt, keyBytes, this.seed);
+    members.seek(hash, b, keyAt, keyBytes);
+    const at = members.insert(entryFlags, entryBytes);
+    copy(b, entryAt, members.leaf.b, at, entryBytes);
+    this.indexMoved(page.deadline, hash);
+  }
+}
+
+/** Bytes of the length before a field in an entry. */
+function headBytes(length: number): number {
+  return length < LONG_FIELD ? 1 : 3;
+}
+const LONG_FIELD = 0xff;
+
+/** Writes a deadline at the beginning of an entry; 0 = none. Returns where the rest goes. */
+function putDeadline(target: Uint8Array, to: number, deadline: number): number {
+  if (deadline === 0) return to;
+  writeDeadline(target, to, deadline);
+  return to + DEADLINE_BYTES;
+}
+
+/** Writes a field behind its length. Returns where the value goes. */
+function putField(target: Uint8Array, to: number, b: Uint8Array, at: number, length: number): number {
+  if (length < LONG_FIELD) {
+    target[to] = length;
+    copy(b, at, target, to + 1, length);
+    return to + 1 + length;
+  }
+  target[to] = LONG_FIELD;
+  target[to + 1] = length;
+  target[to + 2] = length >>> 8;
+  copy(b, at, target, to + 3, length);
+  return to + 3 + length;
+}
+
+/** An entry without its deadline, while it is made longer or shorter. */
+const KEPT = Buffer.allocUnsafe(ENTRY_MAX);

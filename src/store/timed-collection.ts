@@ -1,0 +1,284 @@
+/**
+ * Timed collection: members with deadlines of their own, one mechanism for hashes, sets and sorted sets.
+ *
+ *   a member's entry  │ TIMED: deadline, 6 bytes │ key │ value │               (structures/page.ts)
+ *   packed            looked through when it is opened, if the record says that there are any (HAS_TIMED)
+ *   tree              a second tree by deadline: lane = deadline (ms), key = hash of the member (4 bytes), and behind it
+ *                     a number (2 bytes) for all but the first member with the same hash and deadline
+ *
+ * A member that is due is hidden from who reads it, and removed when it is looked at or by the store: the record of the
+ * key has a hint in the shard's wheel at or before the earliest deadline (store.ts, hintMembers).
+ *
+ * Invariants
+ *   D1  a tree has as many entries by deadline as members with TIMED, and `timed` counts them
+ *   D2  `earliest` is not after any member's deadline
+ *   D3  the record has HAS_TIMED while `timed` is not 0
+ */
+import { assert } from "../base/assert.ts";
+import { readDeadline, TIMED } from "../structures/page.ts";
+import type { Tree } from "../structures/tree.ts";
+import { Collection, SMALL_CHANGE } from "./collection.ts";
+
+/** Keeps the deadline that a member has. */
+export const KEEP_DEADLINE = -1;
+/** When there is no room to remove what is due, the store looks again after as long, ms. */
+const LATER_MS = 1000;
+
+export abstract class TimedCollection extends Collection {
+  /** Members by hash, and deadlines: two of the trees. */
+  protected abstract readonly members: Tree;
+  protected abstract readonly deadlines: Tree;
+  /** True when a deadline was set since `begin`; and what the record said then. */
+  private isHintDue = false;
+  private hadTimed = false;
+  private readonly wanted = new Uint8Array(INDEX_KEY_MAX);
+
+  override open(): boolean {
+    if (!super.open()) return false;
+    this.isHintDue = false;
+    this.hadTimed = this.hasTimed;
+    if (!this.isTree) {
+      this.timed = 0;
+      this.earliest = Infinity;
+      if (this.hasTimed) this.lookThrough();
+    }
+    return true;
+  }
+
+  override create(bytes: number, encoding: number): void {
+    super.create(bytes, encoding);
+    this.isHintDue = false;
+    this.hadTimed = false;
+  }
+
+  private lookThrough(): void {
+    const { leaf } = this.packed;
+    for (let i = 0; i < leaf.count; i++) {
+      leaf.open(i);
+      if ((leaf.entryFlags & TIMED) === 0) continue;
+      this.timed++;
+      this.earliest = Math.min(this.earliest, leaf.deadline);
+    }
+  }
+
+  /** True when members may be due now. */
+  get mayBeDue(): boolean {
+    return this.hasTimed && this.earliest <= this.store.nowMs;
+  }
+
+  /** Deadline of the entry stood on, ms; 0 = none. */
+  get deadlineHere(): number {
+    if (!this.hasTimed) return 0;
+    const { leaf } = this.entries;
+    leaf.open(this.entries.at);
+    return leaf.deadline;
+  }
+  /** True when the entry stood on is due: to be hidden. */
+  get isDueHere(): boolean {
+    if (!this.hasTimed) return false;
+    const deadline = this.deadlineHere;
+    return deadline !== 0 && deadline <= this.store.nowMs;
+  }
+
+  /** Number of members that are due and still there. */
+  countDue(): number {
+    if (!this.mayBeDue) return 0;
+    const { nowMs } = this.store;
+    let due = 0;
+    if (this.isTree) {
+      this.deadlines.seek(nowMs + 0.5, NOTHING, 0, 0);
+      due = this.deadlines.rank();
+      this.entries.standAgain();
+      return due;
+    }
+    const { leaf } = this.packed;
+    for (let i = 0; i < leaf.count; i++) {
+      leaf.open(i);
+      if ((leaf.entryFlags & TIMED) !== 0 && leaf.deadline <= nowMs) due++;
+    }
+    return due;
+  }
+
+  // ---- changing; between begin and finish ----
+
+  /** Notes that a member's deadline goes from `had` to `deadline` (ms; 0 = none). The place in the trees is lost. */
+  protected moveDeadline(had: number, deadline: number, hash: number): void {
+    if (had === deadline) return;
+    if (had !== 0) {
+      this.timed--;
+      if (this.isTree) this.dropEntry(had, hash);
+    }
+    if (deadline !== 0) {
+      this.timed++;
+      if (this.isTree) this.makeEntry(deadline, hash);
+      this.earliest = Math.min(this.earliest, deadline);
+      this.isHintDue = true;
+    }
+    this.hasTimed = this.timed > 0;
+  }
+
+  /** As a packed page becomes trees: notes the deadline (0 = none) of a member that moved. */
+  protected indexMoved(deadline: number, hash: number): void {
+    if (deadline === 0) return;
+    this.timed++;
+    this.earliest = Math.min(this.earliest, deadline);
+    this.makeEntry(deadline, hash);
+  }
+
+  private makeEntry(deadline: number, hash: number): void {
+    const { deadlines, wanted } = this;
+    let bytes = this.nameEntry(hash, 0);
+    for (let n = 1; deadlines.seek(deadline, wanted, 0, bytes); n++) bytes = this.nameEntry(hash, n);
+    const at = deadlines.insert(0, bytes);
+    const { b } = deadlines.leaf;
+    for (let i = 0; i < bytes; i++) b[at + i] = wanted[i]!;
+  }
+
+  private dropEntry(deadline: number, hash: number): void {
+    const { deadlines, wanted } = this;
+    // Of several with this hash and deadline, the last one goes: which member it was for makes no difference.
+    let last = 0;
+    if (deadlines.seek(deadline, wanted, 0, this.nameEntry(hash, 1))) {
+      for (last = 1; deadlines.seek(deadline, wanted, 0, this.nameEntry(hash, last + 1)); ) last++;
+    }
+    const found = deadlines.seek(deadline, wanted, 0, this.nameEntry(hash, last));
+    assert(found, "a deadline has its entry (D1)");
+    deadlines.remove();
+  }
+
+  /** Writes the key of entry `n` of a hash and a deadline. Returns its bytes. */
+  private nameEntry(hash: number, n: number): number {
+    const { wanted } = this;
+    for (let i = 0; i < 4; i++) wanted[i] = hash >>> (i * 8);
+    if (n === 0) return HASH_BYTES;
+    // The more significant byte first: entries are in the order of their bytes.
+    wanted[4] = n >>> 8;
+    wanted[5] = n;
+    return INDEX_KEY_MAX;
+  }
+
+  override finish(changed = true): void {
+    if (!changed) return;
+    if (!this.hasTimed && !this.hadTimed) return super.finish();
+    if (this.timed === 0) this.earliest = Infinity;
+    else if (this.isTree) this.readEarliest();
+    if (this.hasTimed !== this.hadTimed) {
+      this.store.standAgain();
+      this.writeSpare();
+    }
+    const hints = this.isHintDue && this.timed > 0;
+    super.finish();
+    // The record may move for it: last, when nothing stands on it any more.
+    if (hints) this.store.hintMembers(this.earliest);
+    this.isHintDue = false;
+  }
+
+  private readEarliest(): void {
+    const { deadlines } = this;
+    deadlines.seekRank(0);
+    deadlines.settle();
+    this.earliest = deadlines.leaf.laneOf(deadlines.at);
+  }
+
+  /** Removes the member that `members` (or a packed page) stands on, with all that belongs to it. */
+  abstract removeMember(): void;
+
+  /** Removes up to `limit` members that are due. The collection may be empty afterwards. Returns how many. */
+  removeDue(limit: number): number {
+    const removed = this.mayBeDue ? (this.isTree ? this.removeDueInTree(limit) : this.removeDueInPage()) : 0;
+    this.store.counters.expiredMembers += removed;
+    return removed;
+  }
+
+  private removeDueInPage(): number {
+    const { packed, store } = this;
+    const { leaf } = packed;
+    let removed = 0;
+    for (let i = leaf.count - 1; i >= 0; i--) {
+      leaf.open(i);
+      if ((leaf.entryFlags & TIMED) === 0 || leaf.deadline > store.nowMs) continue;
+      packed.seekRank(i);
+      this.removeMember();
+      removed++;
+    }
+    this.earliest = Infinity;
+    this.timed = 0;
+    this.lookThrough();
+    return removed;
+  }
+
+  private removeDueInTree(limit: number): number {
+    const { deadlines, members, store } = this;
+    let removed = 0;
+    for (; removed < limit && deadlines.count > 0; removed++) {
+      deadlines.seekRank(0);
+      deadlines.settle();
+      const { leaf } = deadlines;
+      const deadline = leaf.laneOf(deadlines.at);
+      if (deadline > store.nowMs) break;
+      leaf.openKey(deadlines.at);
+      this.standOnMember(leaf.word(leaf.keyAt), deadline);
+      this.removeMember();
+    }
+    if (deadlines.count > 0) this.readEarliest();
+    else this.earliest = Infinity;
+    members.standAgain();
+    return removed;
+  }
+
+  /** Stands on a member with this hash and deadline, which is there. */
+  private standOnMember(hash: number, deadline: number): void {
+    const { members } = this;
+    members.seek(hash, NOTHING, 0, 0);
+    for (let more = members.settle(); more; more = members.next()) {
+      const { leaf } = members;
+      assert(leaf.laneOf(members.at) === hash, "an entry by deadline has its member (D1)");
+      leaf.open(members.at);
+      if ((leaf.entryFlags & TIMED) !== 0 && readDeadline(leaf.b, leaf.entryAt) === deadline) return;
+    }
+    assert(false, "an entry by deadline has its member (D1)");
+  }
+
+  /** Makes what `find` opened ready to be changed, when it is an expired member that was looked at. False when not now. */
+  beginRemoval(): boolean {
+    const { store, pages } = this;
+    if (store.keepsExpired || !pages.admits(SMALL_CHANGE)) return false;
+    store.standAgain();
+    if (store.beginCollection() < 0) return false;
+    this.open();
+    return true;
+  }
+
+  override expireMembers(limit: number): number {
+    const { store } = this;
+    if (!this.mayBeDue) return this.earliest;
+    if (!this.beginRemoval()) return store.nowMs + LATER_MS;
+    this.removeDue(limit);
+    const isEmpty = this.entries.count === 0;
+    this.finish();
+    return isEmpty ? 0 : this.earliest;
+  }
+
+  override check(): void {
+    super.check();
+    let timed = 0;
+    const { entries } = this;
+    let earliest = Infinity;
+    entries.seekRank(0);
+    for (let more = entries.settle(); more; more = entries.next()) {
+      const { leaf } = entries;
+      leaf.open(entries.at);
+      if ((leaf.entryFlags & TIMED) === 0) continue;
+      timed++;
+      earliest = Math.min(earliest, leaf.deadline);
+    }
+    if (this.isTree) assert(this.deadlines.count === timed, "every deadline has an entry (D1)");
+    assert(timed === this.timed, "members with a deadline are counted (D1)");
+    assert(this.earliest <= earliest, "no deadline is before the earliest (D2)");
+    assert(timed === 0 || this.hasTimed, "the record says that there are deadlines (D3)");
+  }
+}
+
+const HASH_BYTES = 4;
+const INDEX_KEY_MAX = 6;
+const NOTHING = new Uint8Array(0);

@@ -225,7 +225,7 @@ const BUCKETS_PER_KEY = 10;
  * Reads a cursor as strtoull does: an optional sign and decimal digits, or nothing at all. Returns NaN when it is none,
  * and a number that no shard has for one beyond any cursor of ours.
  */
-function readCursor(call: Call, i: number): number {
+export function readCursor(call: Call, i: number): number {
   const length = call.argBytes(i);
   if (length > 64) return Number.NaN;
   const text = call.argText(i);

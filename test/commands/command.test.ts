@@ -59,6 +59,8 @@ const DIFFERENT = new Map([
   ["msetex", "since 8.4"],
   ["increx", "since 8.8"],
   ["delifeq", "Valkey 9"],
+  ["zrank", "WITHSCORE since 7.2: another arity"],
+  ["zrevrank", "WITHSCORE since 7.2: another arity"],
   ["commandlog", "Valkey 8.1"],
   ["commandlog|get", "Valkey 8.1"],
   ["commandlog|len", "Valkey 8.1"],

@@ -18,8 +18,6 @@ export class ScoreTable {
   order = new Int32Array(FIRST_MEMBERS);
   /** Members left: the length of `order`. */
   count = 0;
-  /** Bytes of the longest member. */
-  longest = 0;
   /** Bytes of all members. */
   used = 0;
   private ends = new Int32Array(FIRST_MEMBERS);
@@ -32,7 +30,6 @@ export class ScoreTable {
   /** Forgets all members. */
   clear(): void {
     this.count = 0;
-    this.longest = 0;
     this.used = 0;
     this.members = 0;
     this.slots = NO_SLOTS;
@@ -51,6 +48,13 @@ export class ScoreTable {
     return this.ends[i]! - this.startOf(i);
   }
 
+  /** Bytes of the longest member that is left. */
+  get longest(): number {
+    let longest = 0;
+    for (let n = 0; n < this.count; n++) longest = Math.max(longest, this.bytesOf(this.order[n]!));
+    return longest;
+  }
+
   /** Adds a member that is not there. Not after a member was dropped. */
   add(b: Uint8Array, at: number, length: number, score: number): void {
     const i = this.members;
@@ -65,7 +69,6 @@ export class ScoreTable {
     this.ends[i] = this.used;
     this.scores[i] = score;
     this.order[i] = i;
-    if (length > this.longest) this.longest = length;
     this.members = i + 1;
     this.count = i + 1;
     if (this.slots !== NO_SLOTS) {

@@ -27,6 +27,7 @@ import { monitorFamily } from "./monitor.ts";
 import { observeFamily } from "./observe.ts";
 import { scanFamily } from "./scan.ts";
 import { setsFamily } from "./sets.ts";
+import { sortedSetsFamily } from "./sorted-sets.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
 
@@ -166,6 +167,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   keysFamily,
   expireFamily,
   scanFamily,
+  sortedSetsFamily,
   dumpFamily,
   memoryFamily,
 ];

@@ -5,7 +5,7 @@
  * `ReplyTarget` takes what does not stay in the buffer: bytes when it runs full, and large values, which are pinned and
  * streamed as the socket drains.
  */
-import { doubleText } from "../base/double-text.ts";
+import { DOUBLE_TEXT_BYTES_MAX, formatDouble } from "../base/double-text.ts";
 import { formatInt, formatInt64 } from "../base/integers.ts";
 import { statusText } from "./errors.ts";
 
@@ -253,11 +253,10 @@ export class Reply {
 
   /** Double: RESP3 has a type for it, RESP2 sends its text. */
   double(value: number): void {
-    const text = doubleText(value);
-    if (this.protocol !== 3) return this.text(text);
-    this.ensure(40);
+    if (this.protocol !== 3) return this.bulk(TEXT, 0, formatDouble(TEXT, 0, value));
+    this.ensure(DOUBLE_TEXT_BYTES_MAX + 3);
     this.bytes[this.at++] = 44;
-    this.at += this.bytes.write(text, this.at);
+    this.at += formatDouble(this.bytes, this.at, value);
     this.line();
   }
 

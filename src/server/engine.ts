@@ -129,6 +129,8 @@ export class Engine {
       limits.set.intsetEntries = config.number("storage.set_max_intset_entries");
       limits.set.listpackEntries = config.number("storage.set_max_listpack_entries");
       limits.set.listpackValue = config.number("storage.set_max_listpack_value");
+      limits.sortedSet.listpackEntries = config.number("storage.zset_max_listpack_entries");
+      limits.sortedSet.listpackValue = config.number("storage.zset_max_listpack_value");
     };
     setLimits();
     config.onChange("*", () => {

@@ -5,6 +5,7 @@
 import type { Collection } from "./collection.ts";
 import { type HashLimits, HashValue } from "./hash-value.ts";
 import { type SetLimits, SetValue } from "./set-value.ts";
+import { type SortedSetLimits, SortedSetValue } from "./sorted-set-value.ts";
 import type { Store } from "./store.ts";
 import { ENCODING_MASK, RecordType } from "./record.ts";
 
@@ -12,6 +13,7 @@ import { ENCODING_MASK, RecordType } from "./record.ts";
 export interface CollectionLimits {
   hash: HashLimits;
   set: SetLimits;
+  sortedSet: SortedSetLimits;
 }
 
 /** Redis's names of the encodings of a type, by the number that a collection keeps. */
@@ -33,9 +35,11 @@ export class Collections {
   readonly limits: CollectionLimits = {
     hash: { listpackEntries: 128, listpackValue: 64 },
     set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },
+    sortedSet: { listpackEntries: 128, listpackValue: 64 },
   };
   private readonly hashes: HashValue[] = [];
   private readonly sets: SetValue[] = [];
+  private readonly sortedSets: SortedSetValue[] = [];
 
   constructor(private readonly store: Store) {
     store.openCollection = () => this.openFound();
@@ -51,6 +55,11 @@ export class Collections {
     return this.sets[number];
   }
 
+  sortedSet(number = 0): SortedSetValue {
+    this.sortedSets[number] ??= new SortedSetValue(this.store, this.limits.sortedSet);
+    return this.sortedSets[number];
+  }
+
   /** Opens the record that the store found, for who does not know its type (checkers, OBJECT, DUMP). Not for strings. */
   openFound(): Collection {
     const value = this.ofType(this.store.type);
@@ -61,6 +70,7 @@ export class Collections {
   private ofType(type: RecordType): Collection {
     if (type === RecordType.Hash) return this.hash();
     if (type === RecordType.Set) return this.set();
+    if (type === RecordType.SortedSet) return this.sortedSet();
     throw new Error(`no collection of type ${type} in this version`);
   }
 }

@@ -71,6 +71,8 @@ const DIFFERENT = new Map([
   ["hgetex", "since 8.0"],
   ["hsetex", "since 8.0"],
   ["hgetdel", "since 8.0"],
+  ["zrank", "WITHSCORE since 7.2: another arity"],
+  ["zrevrank", "WITHSCORE since 7.2: another arity"],
   ["commandlog", "Valkey 8.1"],
   ["commandlog|get", "Valkey 8.1"],
   ["commandlog|len", "Valkey 8.1"],

@@ -33,12 +33,14 @@ export interface DifferentialPlan {
   steps: number;
   /** Commands of families that Ferrite may not have yet; see CommandGenerator. */
   supports(command: string): boolean;
+  /** Where the steps come from, when not from all families. */
+  generator?: { next(): Step };
 }
 
 export class Differential {
   readonly #plan: DifferentialPlan;
   readonly #random: SeededRandom;
-  readonly #generator: CommandGenerator;
+  readonly #generator: { next(): Step };
   readonly #outcome: Outcome = { steps: 0, mismatches: [], allowed: new Map() };
   readonly #seen = new Set<string>();
   #recent: { step: number; args: string[] }[] = [];
@@ -47,9 +49,9 @@ export class Differential {
   constructor(plan: DifferentialPlan) {
     this.#plan = plan;
     this.#random = new SeededRandom(plan.seed);
-    this.#generator = new CommandGenerator(new SeededRandom(plan.seed ^ 0x5bd1e995), Date.now(), (command) =>
-      plan.supports(command),
-    );
+    this.#generator =
+      plan.generator ??
+      new CommandGenerator(new SeededRandom(plan.seed ^ 0x5bd1e995), Date.now(), (command) => plan.supports(command));
   }
 
   async run(): Promise<Outcome> {
@@ -274,7 +276,7 @@ function reading(type: string, key: string): Step {
     case "hash":
       return { args: ["HGETALL", key], compare: "unordered" };
     case "zset":
-      return { args: ["ZRANGE", key, "0", "-1", "WITHSCORES"], compare: "exact" };
+      return { args: ["ZRANGE", key, "0", "-1", "WITHSCORES"], compare: "scores" };
     default:
       return { args: ["GET", key], compare: "exact" };
   }
@@ -300,6 +302,7 @@ async function scanAll(client: RespClient, args: readonly string[]): Promise<Rep
 
 export function sameReply(compare: Compare, a: Reply, b: Reply): boolean {
   if (compare === "unordered") return show(sorted(a)) === show(sorted(b));
+  if (compare === "scores") return show(withNumbers(a)) === show(withNumbers(b));
   if ((compare === "seconds" || compare === "milliseconds") && a.type === "int" && b.type === "int") {
     const x = Number(a.value),
       y = Number(b.value);
@@ -314,6 +317,15 @@ function sorted(reply: Reply): Reply {
   const byText = (a: Reply, b: Reply): number => (show(a) < show(b) ? -1 : 1);
   if (reply.type === "array" || reply.type === "set") return { type: reply.type, value: reply.value.toSorted(byText) };
   if (reply.type === "map") return { type: "map", value: reply.value.toSorted(([a], [b]) => byText(a, b)) };
+  return reply;
+}
+
+/** The reply with texts of fractions and powers in one style. */
+function withNumbers(reply: Reply): Reply {
+  if (reply.type === "array") return { type: "array", value: reply.value.map(withNumbers) };
+  if ((reply.type === "bulk" || reply.type === "double") && /^-?\d+(\.\d+)?(e[+-]?\d+)?$/.test(reply.value)) {
+    return { ...reply, value: String(Number(reply.value)) };
+  }
   return reply;
 }
 

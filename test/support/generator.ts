@@ -10,11 +10,14 @@
  */
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
 import type { SeededRandom } from "./random.ts";
+import { SortedSetSteps } from "./sorted-set-steps.ts";
 
 export type Compare =
   | "exact"
   /** An array whose order means nothing. */
   | "unordered"
+  /** Texts of numbers with a fraction or an exponent count as the numbers: Redis 7.2 prints them shorter than 7.0. */
+  | "scores"
   /** Integer of seconds or milliseconds; negative ones exactly, others within TIME_TOLERANCE_MS. */
   | "seconds"
   | "milliseconds"
@@ -427,8 +430,10 @@ export class CommandGenerator {
       this.#families.push([12, exact(() => ["RPUSH", this.#key(), ...this.#some(() => this.#value(), 1, 3)])]);
     if (supports("SADD")) this.#addSets(exact);
     if (supports("HSET")) this.#families.push([8, exact(() => ["HSET", this.#key(), this.#value(), this.#value()])]);
-    if (supports("ZADD"))
-      this.#families.push([8, exact(() => ["ZADD", this.#key(), String(this.#random.below(10)), this.#value()])]);
+    if (supports("ZADD")) {
+      const steps = new SortedSetSteps(random, () => this.#key(), supports("SADD"));
+      this.#families.push(...steps.families());
+    }
   }
 
   #addSets(exact: (make: () => string[]) => () => Step): void {

@@ -26,6 +26,7 @@ import { monitorFamily } from "./monitor.ts";
 import { observeFamily } from "./observe.ts";
 import { scanFamily } from "./scan.ts";
 import { setsFamily } from "./sets.ts";
+import { streamsFamily } from "./streams.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
 
@@ -166,6 +167,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   scanFamily,
   dumpFamily,
   memoryFamily,
+  streamsFamily,
 ];
 
 /** The table under the commands' own names. */

@@ -127,6 +127,8 @@ export class Engine {
       limits.set.intsetEntries = config.number("storage.set_max_intset_entries");
       limits.set.listpackEntries = config.number("storage.set_max_listpack_entries");
       limits.set.listpackValue = config.number("storage.set_max_listpack_value");
+      limits.stream.nodeEntries = config.number("storage.stream_node_max_entries");
+      limits.stream.nodeBytes = config.number("storage.stream_node_max_bytes");
     };
     setLimits();
     config.onChange("*", () => {

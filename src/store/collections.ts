@@ -5,11 +5,13 @@
 import type { Collection } from "./collection.ts";
 import { type SetLimits, SetValue } from "./set-value.ts";
 import type { Store } from "./store.ts";
+import { type StreamLimits, StreamValue } from "./stream-value.ts";
 import { RecordType } from "./record.ts";
 
 /** When Redis would convert each type's small form; see the configuration's storage.*_max_listpack_*. */
 export interface CollectionLimits {
   set: SetLimits;
+  stream: StreamLimits;
 }
 
 /** Redis's names of the encodings of a type, by the number that a collection keeps. */
@@ -30,8 +32,10 @@ export function encodingName(type: RecordType, encoding: number): string {
 export class Collections {
   readonly limits: CollectionLimits = {
     set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },
+    stream: { nodeEntries: 100, nodeBytes: 4096 },
   };
   private readonly sets: SetValue[] = [];
+  private readonly streams: StreamValue[] = [];
 
   constructor(private readonly store: Store) {
     store.openCollection = () => this.openFound();
@@ -40,6 +44,11 @@ export class Collections {
   set(number = 0): SetValue {
     this.sets[number] ??= new SetValue(this.store, this.limits.set);
     return this.sets[number];
+  }
+
+  stream(number = 0): StreamValue {
+    this.streams[number] ??= new StreamValue(this.store, this.limits.stream);
+    return this.streams[number];
   }
 
   /** Opens the record that the store found, for who does not know its type (checkers, OBJECT, DUMP). Not for strings. */
@@ -51,6 +60,7 @@ export class Collections {
 
   private ofType(type: RecordType): Collection {
     if (type === RecordType.Set) return this.set();
+    if (type === RecordType.Stream) return this.stream();
     throw new Error(`no collection of type ${type} in this version`);
   }
 }

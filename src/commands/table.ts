@@ -28,6 +28,7 @@ import { observeFamily } from "./observe.ts";
 import { scanFamily } from "./scan.ts";
 import { setsFamily } from "./sets.ts";
 import { sortedSetsFamily } from "./sorted-sets.ts";
+import { streamsFamily } from "./streams.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
 
@@ -170,6 +171,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   sortedSetsFamily,
   dumpFamily,
   memoryFamily,
+  streamsFamily,
 ];
 
 /** The table under the commands' own names. */

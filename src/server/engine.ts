@@ -131,6 +131,8 @@ export class Engine {
       limits.set.listpackValue = config.number("storage.set_max_listpack_value");
       limits.sortedSet.listpackEntries = config.number("storage.zset_max_listpack_entries");
       limits.sortedSet.listpackValue = config.number("storage.zset_max_listpack_value");
+      limits.stream.nodeEntries = config.number("storage.stream_node_max_entries");
+      limits.stream.nodeBytes = config.number("storage.stream_node_max_bytes");
     };
     setLimits();
     config.onChange("*", () => {

@@ -14,7 +14,7 @@
  * `finish` after the last one.
  *
  * Invariants
- *   K1  a collection has at least one entry
+ *   K1  a collection has at least one entry, but for a stream
  *   K2  its record is Raw exactly when it is one packed page
  * Locking: the holder of the shard lock.
  */
@@ -94,6 +94,9 @@ export abstract class Collection implements PackedHome {
     this.packed = new Packed(this.pages, packedLane, packedForm, this, PACKED_ENTRY_MAX);
     this.entries = this.packed;
   }
+
+  /** The key stays when the last entry goes (K1). */
+  protected readonly staysEmpty: boolean = false;
 
   /** The trees of the type, in the order of the root. The first holds the entries. */
   abstract readonly trees: readonly Tree[];
@@ -257,7 +260,7 @@ export abstract class Collection implements PackedHome {
     const { store } = this;
     if (this.isTree) this.saveRoot();
     store.standAgain();
-    store.endCollection(this.entries.count === 0);
+    store.endCollection(this.entries.count === 0 && !this.staysEmpty);
   }
 
   /**
@@ -279,7 +282,7 @@ export abstract class Collection implements PackedHome {
 
   /** Makes a packed collection a tree. */
   toTree(): void {
-    const { pages, trees, packed, store } = this;
+    const { trees, packed } = this;
     for (const tree of trees) tree.load(NO_REF, 0, 0, 0);
     this.timed = 0;
     this.outBytes = 0;
@@ -290,24 +293,31 @@ export abstract class Collection implements PackedHome {
     for (let i = 0; i < count; i++) {
       this.moveToTrees(packed.leaf, i);
     }
-    const status = store.placeCollection(this.type, Encoding.Tree, 0, true);
+    this.placeTree(true);
+  }
+
+  /** As `create`, for a type that is a tree from the start and may be empty. */
+  protected createTree(encoding: number): void {
+    for (const tree of this.trees) tree.load(NO_REF, 0, 0, 0);
+    this.timed = 0;
+    this.outBytes = 0;
+    this.earliest = Infinity;
+    this.encoding = encoding;
+    this.placeTree(false);
+  }
+
+  private placeTree(keeps: boolean): void {
+    const { pages, store } = this;
+    const status = store.placeCollection(this.type, Encoding.Tree, 0, keeps);
     assert(status === 0, "an admitted command finds room");
     this.root = pages.take(ROOT_BYTES);
-    this.newRoot(this.root);
+    makeRoot(pages, this.root);
+    store.standAgain();
     store.setNode(this.root);
     this.writeSpare();
     this.isTree = true;
-    this.entries = trees[0]!;
+    this.entries = this.trees[0]!;
     this.saveRoot();
-  }
-
-  private newRoot(root: Ref): void {
-    const { pages } = this;
-    const w = pages.locate(root) >> 2;
-    pages.m.fill(0, w, w + ROOT_BYTES / 4);
-    pages.m[w + BLOCK_EPOCH] = pages.youngest();
-    pages.m[w + BLOCK_INFO] = ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT);
-    pages.m[w + BLOCK_LINK] = NO_REF;
   }
 
   /** Writes the trees' state into the root; one that a pin may see is replaced. */
@@ -316,7 +326,7 @@ export abstract class Collection implements PackedHome {
     let w = pages.locate(this.root) >> 2;
     if (pages.m[w + BLOCK_EPOCH]! <= pages.pinned) {
       const made = pages.take(ROOT_BYTES);
-      this.newRoot(made);
+      makeRoot(pages, made);
       pages.give(this.root, ROOT_BYTES);
       this.root = made;
       this.store.standAgain();
@@ -374,8 +384,17 @@ export abstract class Collection implements PackedHome {
 
   /** Asserts every invariant of what is open. */
   check(): void {
-    assert(this.entries.count > 0, "a collection has at least one entry (K1)");
+    assert(this.entries.count > 0 || this.staysEmpty, "a collection has at least one entry (K1)");
     if (this.isTree) for (const tree of this.trees) tree.check();
     else this.packed.check();
   }
+}
+
+/** Makes a block just taken an empty root. */
+export function makeRoot(pages: ShardPages, root: Ref): void {
+  const w = pages.locate(root) >> 2;
+  pages.m.fill(0, w, w + ROOT_BYTES / 4);
+  pages.m[w + BLOCK_EPOCH] = pages.youngest();
+  pages.m[w + BLOCK_INFO] = ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT);
+  pages.m[w + BLOCK_LINK] = NO_REF;
 }

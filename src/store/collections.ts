@@ -8,12 +8,14 @@ import { type SetLimits, SetValue } from "./set-value.ts";
 import { type SortedSetLimits, SortedSetValue } from "./sorted-set-value.ts";
 import type { Store } from "./store.ts";
 import { ENCODING_MASK, RecordType } from "./record.ts";
+import { type StreamLimits, StreamValue } from "./stream-value.ts";
 
 /** When Redis would convert each type's small form; see the configuration's storage.*_max_listpack_*. */
 export interface CollectionLimits {
   hash: HashLimits;
   set: SetLimits;
   sortedSet: SortedSetLimits;
+  stream: StreamLimits;
 }
 
 /** Redis's names of the encodings of a type, by the number that a collection keeps. */
@@ -36,10 +38,12 @@ export class Collections {
     hash: { listpackEntries: 128, listpackValue: 64 },
     set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },
     sortedSet: { listpackEntries: 128, listpackValue: 64 },
+    stream: { nodeEntries: 100, nodeBytes: 4096 },
   };
   private readonly hashes: HashValue[] = [];
   private readonly sets: SetValue[] = [];
   private readonly sortedSets: SortedSetValue[] = [];
+  private readonly streams: StreamValue[] = [];
 
   constructor(private readonly store: Store) {
     store.openCollection = () => this.openFound();
@@ -60,6 +64,11 @@ export class Collections {
     return this.sortedSets[number];
   }
 
+  stream(number = 0): StreamValue {
+    this.streams[number] ??= new StreamValue(this.store, this.limits.stream);
+    return this.streams[number];
+  }
+
   /** Opens the record that the store found, for who does not know its type (checkers, OBJECT, DUMP). Not for strings. */
   openFound(): Collection {
     const value = this.ofType(this.store.type);
@@ -71,6 +80,7 @@ export class Collections {
     if (type === RecordType.Hash) return this.hash();
     if (type === RecordType.Set) return this.set();
     if (type === RecordType.SortedSet) return this.sortedSet();
+    if (type === RecordType.Stream) return this.stream();
     throw new Error(`no collection of type ${type} in this version`);
   }
 }

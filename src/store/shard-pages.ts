@@ -32,6 +32,7 @@ import {
   NO_REF,
   type Pages,
   type Ref,
+  ROOTS_KIND,
   TREE_KIND_SHIFT,
 } from "../structures/pages.ts";
 import type { Heap } from "./heap.ts";
@@ -272,6 +273,7 @@ export class ShardPages implements Pages {
         outs++;
       }
       if (level > 0) this.throwAway(page.child(i));
+      else if ((kind & ROOTS_KIND) !== 0) this.throwAway(page.word(page.valueAt));
     }
     return outs + (level > 0 ? page.count >>> 3 : 0);
   }

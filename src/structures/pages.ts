@@ -24,6 +24,8 @@ export const BLOCK_BYTES_MASK = 0xfffff;
 export const LEVEL_SHIFT = 20;
 export const LEVEL_MASK = 15;
 export const TREE_KIND_SHIFT = 24;
+/** Kind of tree: the value of each entry begins with the reference of a root that is the entry's own. */
+export const ROOTS_KIND = 8;
 export const BLOCK_KIND_SHIFT = 28;
 export const BlockKind = { Page: 0, Out: 1, Root: 2 } as const;
 export type BlockKind = (typeof BlockKind)[keyof typeof BlockKind];

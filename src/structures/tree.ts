@@ -33,6 +33,7 @@ import {
   NO_REF,
   type Pages,
   type Ref,
+  ROOTS_KIND,
   TREE_KIND_SHIFT,
 } from "./pages.ts";
 
@@ -74,9 +75,11 @@ export class Tree implements Entries {
     readonly form: KeyForm,
     /** Most bytes of a page's block. */
     readonly pageBytes: number,
+    /** Each entry's value is a root, which goes with the tree. */
+    holdsRoots = false,
   ) {
     assert(pageBytes <= PAGE_BYTES_MAX, "a page's data can be counted in 13 bits");
-    this.kind = (laneBytes >> 2) | (form === KeyForm.Prefixed ? 4 : 0);
+    this.kind = (laneBytes >> 2) | (form === KeyForm.Prefixed ? 4 : 0) | (holdsRoots ? ROOTS_KIND : 0);
     this.leaf = new Page(laneBytes, false, form, pages);
     this.otherLeaf = new Page(laneBytes, false, form, pages);
     this.inner = new Page(laneBytes, true, KeyForm.Whole, pages);
@@ -777,6 +780,19 @@ export class Tree implements Entries {
     const bytes = this.pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
     this.bytes -= bytes;
     this.pages.give(ref, bytes);
+  }
+
+  /** Number of pages at `level` and above; reads those above it only. */
+  pagesFrom(level: number): number {
+    return this.height <= level ? 0 : this.pagesBelow(this.top, this.height - 1, level);
+  }
+  private pagesBelow(ref: Ref, at: number, level: number): number {
+    if (at === level) return 1;
+    const page = this.standWith(new Page(this.laneBytes, true, KeyForm.Whole, this.pages), ref);
+    if (at === level + 1) return 1 + page.count;
+    let sum = 1;
+    for (let i = 0; i < page.count; i++) sum += this.pagesBelow(page.child(i), at - 1, level);
+    return sum;
   }
 
   // ---- checking ----

@@ -1,0 +1,261 @@
+/**
+ * StreamId: the 128-bit id of an entry, two unsigned 64-bit numbers: milliseconds and a sequence number. Kept as four
+ * 32-bit words, each 0 to 2^32 - 1.
+ *
+ * In a tree an id is a lane and a key: the lane is the milliseconds as a double, the key
+ *   below 2^53 ms   nothing for sequence 0, else the number of its bytes and the bytes, most significant first
+ *   from 2^53 ms    all 16 bytes of the id, most significant first (the lane may be rounded)
+ * so that the order of (lane, key) is that of the ids.
+ */
+import { formatInt } from "../base/integers.ts";
+
+const TWO_32 = 4294967296;
+/** From this on a double no longer holds all milliseconds. */
+const ROUNDED_MS = 2 ** 53;
+/** Longest text of an id, and longest that is looked at. */
+export const ID_TEXT_BYTES_MAX = 41;
+const PARSED_BYTES_MAX = 127;
+
+/** What `parse` found. */
+export const IdText = {
+  /** No id. */
+  None: 0,
+  /** Milliseconds and sequence number. */
+  Whole: 1,
+  /** Milliseconds alone. */
+  Milliseconds: 2,
+  /** "ms-*". */
+  OpenSequence: 3,
+  /** "-" and "+". */
+  Least: 4,
+  Most: 5,
+} as const;
+export type IdText = (typeof IdText)[keyof typeof IdText];
+
+export class StreamId {
+  msHigh = 0;
+  msLow = 0;
+  sequenceHigh = 0;
+  sequenceLow = 0;
+
+  set(msHigh: number, msLow: number, sequenceHigh: number, sequenceLow: number): void {
+    this.msHigh = msHigh;
+    this.msLow = msLow;
+    this.sequenceHigh = sequenceHigh;
+    this.sequenceLow = sequenceLow;
+  }
+  copyFrom(other: StreamId): void {
+    this.set(other.msHigh, other.msLow, other.sequenceHigh, other.sequenceLow);
+  }
+  setZero(): void {
+    this.set(0, 0, 0, 0);
+  }
+  setMost(): void {
+    this.set(TWO_32 - 1, TWO_32 - 1, TWO_32 - 1, TWO_32 - 1);
+  }
+  setSequence(high: number, low: number): void {
+    this.sequenceHigh = high;
+    this.sequenceLow = low;
+  }
+  /** Sets the milliseconds, a safe integer, and sequence 0. */
+  setMs(ms: number): void {
+    this.set(Math.floor(ms / TWO_32), ms % TWO_32, 0, 0);
+  }
+
+  get isZero(): boolean {
+    return this.msHigh === 0 && this.msLow === 0 && this.sequenceHigh === 0 && this.sequenceLow === 0;
+  }
+  get isMost(): boolean {
+    const most = TWO_32 - 1;
+    return this.msHigh === most && this.msLow === most && this.sequenceHigh === most && this.sequenceLow === most;
+  }
+  /** The milliseconds as a double: rounded from 2^53 on. */
+  get ms(): number {
+    return this.msHigh * TWO_32 + this.msLow;
+  }
+
+  /** Negative, 0 or positive: the order of this id and another. */
+  compare(other: StreamId): number {
+    if (this.msHigh !== other.msHigh) return this.msHigh - other.msHigh;
+    if (this.msLow !== other.msLow) return this.msLow - other.msLow;
+    if (this.sequenceHigh !== other.sequenceHigh) return this.sequenceHigh - other.sequenceHigh;
+    return this.sequenceLow - other.sequenceLow;
+  }
+
+  /** The next id. Returns false, unchanged, for the last of all. */
+  increment(): boolean {
+    const most = TWO_32 - 1;
+    if (this.sequenceLow !== most) this.sequenceLow++;
+    else if (this.sequenceHigh !== most) this.set(this.msHigh, this.msLow, this.sequenceHigh + 1, 0);
+    else if (this.msLow !== most) this.set(this.msHigh, this.msLow + 1, 0, 0);
+    else if (this.msHigh !== most) this.set(this.msHigh + 1, 0, 0, 0);
+    else return false;
+    return true;
+  }
+  /** The id before. Returns false, unchanged, for 0-0. */
+  decrement(): boolean {
+    const most = TWO_32 - 1;
+    if (this.sequenceLow !== 0) this.sequenceLow--;
+    else if (this.sequenceHigh !== 0) this.set(this.msHigh, this.msLow, this.sequenceHigh - 1, most);
+    else if (this.msLow !== 0) this.set(this.msHigh, this.msLow - 1, most, most);
+    else if (this.msHigh !== 0) this.set(this.msHigh - 1, most, most, most);
+    else return false;
+    return true;
+  }
+
+  // ---- in trees and roots ----
+
+  load(m: Int32Array, w: number): void {
+    this.set(m[w]! >>> 0, m[w + 1]! >>> 0, m[w + 2]! >>> 0, m[w + 3]! >>> 0);
+  }
+  save(m: Int32Array, w: number): void {
+    m[w] = this.msHigh;
+    m[w + 1] = this.msLow;
+    m[w + 2] = this.sequenceHigh;
+    m[w + 3] = this.sequenceLow;
+  }
+
+  /** Writes the 16 bytes of the id, most significant first. */
+  write(b: Uint8Array, at: number): void {
+    writeWord(b, at, this.msHigh);
+    writeWord(b, at + 4, this.msLow);
+    writeWord(b, at + 8, this.sequenceHigh);
+    writeWord(b, at + 12, this.sequenceLow);
+  }
+  read(b: Uint8Array, at: number): void {
+    this.set(readWord(b, at), readWord(b, at + 4), readWord(b, at + 8), readWord(b, at + 12));
+  }
+
+  /** Writes the key of the id in a tree whose lane is `ms`. Returns its bytes, at most 16. */
+  writeKey(b: Uint8Array, at: number): number {
+    if (this.ms >= ROUNDED_MS) {
+      this.write(b, at);
+      return 16;
+    }
+    let bytes = 0;
+    if (this.sequenceHigh !== 0) bytes = 4 + bytesOf(this.sequenceHigh);
+    else if (this.sequenceLow !== 0) bytes = bytesOf(this.sequenceLow);
+    if (bytes === 0) return 0;
+    b[at] = bytes;
+    let low = this.sequenceLow;
+    for (let i = bytes; i > 0 && i > bytes - 4; i--) {
+      b[at + i] = low;
+      low >>>= 8;
+    }
+    let high = this.sequenceHigh;
+    for (let i = bytes - 4; i > 0; i--) {
+      b[at + i] = high;
+      high >>>= 8;
+    }
+    return bytes + 1;
+  }
+  /** Reads what writeKey wrote. */
+  readKey(lane: number, b: Uint8Array, at: number, bytes: number): void {
+    if (lane >= ROUNDED_MS) {
+      this.read(b, at);
+      return;
+    }
+    this.setMs(lane);
+    let high = 0;
+    let low = 0;
+    for (let i = 1; i < bytes; i++) {
+      high = ((high << 8) | (low >>> 24)) >>> 0;
+      low = ((low << 8) | b[at + i]!) >>> 0;
+    }
+    this.setSequence(high, low);
+  }
+
+  // ---- as text ----
+
+  /** Writes "ms-sequence"; room for ID_TEXT_BYTES_MAX. Returns its bytes. */
+  format(b: Uint8Array, at: number): number {
+    let end = at + formatUnsigned(b, at, this.msHigh, this.msLow);
+    b[end++] = DASH;
+    end += formatUnsigned(b, end, this.sequenceHigh, this.sequenceLow);
+    return end - at;
+  }
+
+  /**
+   * Reads "ms-sequence", "ms" (sequence 0), "ms-*" (sequence 0), "-" or "+". Numbers as Redis reads them: what is no
+   * canonical integer is taken as strtoull takes it, and a zero byte ends the text.
+   */
+  parse(b: Uint8Array, at: number, length: number): IdText {
+    if (length > PARSED_BYTES_MAX) return IdText.None;
+    let end = at;
+    while (end < at + length && b[end] !== 0) end++;
+    if (end === at + 1 && b[at] === DASH) {
+      this.setZero();
+      return IdText.Least;
+    }
+    if (end === at + 1 && b[at] === PLUS) {
+      this.setMost();
+      return IdText.Most;
+    }
+    let dash = at;
+    while (dash < end && b[dash] !== DASH) dash++;
+    if (!parseUnsigned(b, at, dash)) return IdText.None;
+    this.set(parsed.high, parsed.low, 0, 0);
+    if (dash === end) return IdText.Milliseconds;
+    if (end === dash + 2 && b[dash + 1] === STAR) return IdText.OpenSequence;
+    if (!parseUnsigned(b, dash + 1, end)) return IdText.None;
+    this.setSequence(parsed.high, parsed.low);
+    return IdText.Whole;
+  }
+}
+
+const DASH = 45;
+const PLUS = 43;
+const STAR = 42;
+const parsed = { high: 0, low: 0 };
+
+function bytesOf(word: number): number {
+  return word >= 0x1000000 ? 4 : word >= 0x10000 ? 3 : word >= 0x100 ? 2 : 1;
+}
+function writeWord(b: Uint8Array, at: number, word: number): void {
+  b[at] = word >>> 24;
+  b[at + 1] = word >>> 16;
+  b[at + 2] = word >>> 8;
+  b[at + 3] = word;
+}
+function readWord(b: Uint8Array, at: number): number {
+  return ((b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!) >>> 0;
+}
+
+function formatUnsigned(b: Uint8Array, at: number, high: number, low: number): number {
+  if (high < 1 << 21) return formatInt(b, at, high * TWO_32 + low);
+  const text = ((BigInt(high) << 32n) | BigInt(low)).toString();
+  for (let i = 0; i < text.length; i++) b[at + i] = text.charCodeAt(i);
+  return text.length;
+}
+
+/** Reads an unsigned number into `parsed`. False when it is none or does not fit in 64 bits. */
+function parseUnsigned(b: Uint8Array, at: number, end: number): boolean {
+  if (at === end) return false;
+  const begin = at;
+  while (at < end && (b[at] === 32 || (b[at]! >= 9 && b[at]! <= 13))) at++;
+  const negative = b[at] === DASH;
+  if (at < end && (negative || b[at] === PLUS)) at++;
+  if (at === end) return false;
+  const digits = at;
+  let value = 0;
+  for (; at < end; at++) {
+    const digit = b[at]! - 48;
+    if (digit < 0 || digit > 9) return false;
+    value = value * 10 + digit;
+  }
+  if (!negative && value < ROUNDED_MS) {
+    parsed.high = Math.floor(value / TWO_32);
+    parsed.low = value % TWO_32;
+    return true;
+  }
+  let exact = BigInt(String.fromCharCode(...b.subarray(digits, end)));
+  if (exact >= 1n << 64n) return false;
+  if (negative) {
+    // A canonical negative integer is refused; other spellings of one wrap around.
+    if (digits === begin + 1 && b[digits] !== 48 && exact <= 1n << 63n) return false;
+    exact = BigInt.asUintN(64, -exact);
+  }
+  parsed.high = Number(exact >> 32n);
+  parsed.low = Number(exact & 0xffffffffn);
+  return true;
+}

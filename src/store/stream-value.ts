@@ -1,0 +1,720 @@
+/**
+ * Stream: entries by their ids, and consumer groups. A tree from the start; it may be empty and stay.
+ *
+ *   tree 0  entries │ by id (stream-id.ts)
+ *   tree 1  groups  │ by name; value: the group's root (stream-group.ts)
+ *   tree 2  names   │ lists of field names that entries share, by position: number of names, then each behind its length
+ *   root            │ last id (4 words) │ greatest deleted id (4) │ entries ever added (f64) │ entries, bytes of the last node │
+ *
+ *   entry │ head │ number of fields │ value behind its length ... │                with shared names
+ *         │ head │ number of fields │ name behind its length │ value ... │         without
+ *   long  │ reference, length │ head │                                             the rest outside
+ *   head  │ first of a node (1 bit) │ 0, or position of the shared names + 1 (7 bits) │
+ *   Numbers and lengths take 7 bits a byte, least first.
+ *
+ * Nodes are what Redis keeps together in one listpack: an approximate trim removes whole ones. Here they are only a mark
+ * on the first entry of each.
+ *
+ * Invariants
+ *   S1  ids rise, and none is above the last id
+ *   S2  the first entry begins a node
+ */
+import { assert } from "../base/assert.ts";
+import { copy, equal } from "../base/bytes.ts";
+import { KEY_OUT, KeyForm, OUT_BYTES, type Page, VALUE_OUT } from "../structures/page.ts";
+import { Tree } from "../structures/tree.ts";
+import { Collection, ROOT_OWN, SMALL_CHANGE, TREE_PAGE_BYTES } from "./collection.ts";
+import { Member, writeOut } from "./members.ts";
+import { RecordType } from "./record.ts";
+import { ROOT_BYTES } from "./shard-pages.ts";
+import type { Store } from "./store.ts";
+import { insertNamed, nameLane, nameOutBytes, StreamGroup } from "./stream-group.ts";
+import { StreamId } from "./stream-id.ts";
+
+/** When Redis begins another node; 0 = never (stream-node-max-entries, stream-node-max-bytes). */
+export interface StreamLimits {
+  nodeEntries: number;
+  nodeBytes: number;
+}
+
+/** Where a command's arguments lie: commands/call.ts. */
+export interface FieldSource {
+  readonly bytes: Buffer;
+  argAt(i: number): number;
+  argBytes(i: number): number;
+}
+
+const LAST_AT = ROOT_OWN;
+const DELETED_AT = ROOT_OWN + 4;
+const ADDED_AT = ROOT_OWN + 8;
+const NODE_ENTRIES_AT = ROOT_OWN + 10;
+const NODE_BYTES_AT = ROOT_OWN + 11;
+assert((NODE_BYTES_AT + 1) * 4 <= ROOT_BYTES, "what a stream keeps fits in its root");
+
+const BEGINS_NODE = 0x80;
+const NAMES_MASK = 0x7f;
+/** Most lists of names that are shared in a stream, and most bytes of one. */
+const SHARED_MAX = 16;
+const SHARED_BYTES_MAX = 512;
+/** Largest node that Redis makes. */
+const NODE_BYTES_MOST = 1 << 30;
+/** About what Redis adds to a node and an entry besides the names and values, bytes. */
+const NODE_OVERHEAD = 17;
+const ENTRY_OVERHEAD = 12;
+const GROUP_BYTES = 4;
+/** Room for what reading an entry into a group takes, bytes. */
+export const PENDING_ROOM = 128;
+/** How references of groups to an entry that goes are treated. */
+export const References = { Keep: 0, Delete: 1, Acked: 2 } as const;
+export type References = (typeof References)[keyof typeof References];
+
+export class StreamValue extends Collection {
+  readonly trees: readonly [Tree, Tree, Tree];
+  protected override readonly staysEmpty = true;
+  readonly last = new StreamId();
+  readonly maxDeleted = new StreamId();
+  /** Entries ever added; rounded from 2^53 on. */
+  added = 0;
+  private nodeEntries = 0;
+  private nodeBytes = 0;
+  readonly group: StreamGroup;
+
+  /** The entry stood on, see openHere. */
+  readonly id = new StreamId();
+  fields = 0;
+  private readonly data = new Member();
+  private dataAt = 0;
+  private names = 0;
+  private nameAt = 0;
+  private nameBytes: Buffer = NOTHING;
+  /** What nextField found. */
+  name: Buffer = NOTHING;
+  nameStart = 0;
+  nameLength = 0;
+  value: Buffer = NOTHING;
+  valueStart = 0;
+  valueLength = 0;
+
+  // Shared names that were looked up since the stream was opened.
+  private readonly sharedBytes: (Buffer | null)[] = [];
+  private readonly sharedAt = new Int32Array(SHARED_MAX);
+  private readonly sharedLength = new Int32Array(SHARED_MAX);
+
+  private readonly key = Buffer.alloc(16);
+  private readonly first = new StreamId();
+  private readonly edge = new StreamId();
+  private scratch = Buffer.allocUnsafe(1024);
+
+  constructor(
+    store: Store,
+    readonly limits: StreamLimits,
+  ) {
+    super(store, RecordType.Stream, 0, KeyForm.Whole);
+    this.trees = [
+      new Tree(this.pages, 8, KeyForm.Prefixed, TREE_PAGE_BYTES),
+      new Tree(this.pages, 8, KeyForm.Prefixed, TREE_PAGE_BYTES, true),
+      new Tree(this.pages, 0, KeyForm.Prefixed, TREE_PAGE_BYTES),
+    ];
+    this.group = new StreamGroup(this.pages);
+  }
+
+  get count(): number {
+    return this.trees[0].count;
+  }
+
+  protected moveToTrees(_page: Page, _i: number): void {
+    assert(false, "a stream is never packed");
+  }
+
+  /** Makes the selected key, which `begin` did not find, an empty stream. */
+  override create(): void {
+    this.last.setZero();
+    this.maxDeleted.setZero();
+    this.added = 0;
+    this.nodeEntries = 0;
+    this.nodeBytes = 0;
+    this.sharedBytes.length = 0;
+    this.createTree(0);
+  }
+
+  protected override loadOwn(w: number): void {
+    const { m, f } = this.pages;
+    this.last.load(m, w + LAST_AT);
+    this.maxDeleted.load(m, w + DELETED_AT);
+    this.added = f[(w + ADDED_AT) >> 1]!;
+    this.nodeEntries = m[w + NODE_ENTRIES_AT]!;
+    this.nodeBytes = m[w + NODE_BYTES_AT]!;
+    this.sharedBytes.length = 0;
+  }
+  protected override saveOwn(w: number): void {
+    const { m, f } = this.pages;
+    this.last.save(m, w + LAST_AT);
+    this.maxDeleted.save(m, w + DELETED_AT);
+    f[(w + ADDED_AT) >> 1] = this.added;
+    m[w + NODE_ENTRIES_AT] = this.nodeEntries;
+    m[w + NODE_BYTES_AT] = this.nodeBytes;
+  }
+
+  override get bytes(): number {
+    let sum = super.bytes;
+    const [, groups] = this.trees;
+    groups.seekRank(0);
+    for (let more = groups.settle(); more; more = groups.next()) {
+      this.loadGroupHere();
+      sum += this.group.bytes;
+      groups.standAgain();
+    }
+    return sum;
+  }
+
+  // ---- finding entries ----
+
+  /** Stands on the first entry at or above `id`. Returns true when it is that very one. */
+  seek(id: StreamId): boolean {
+    return this.trees[0].seek(id.ms, this.key, 0, id.writeKey(this.key, 0));
+  }
+
+  /** Rank of the first entry at or above `id`. */
+  rankFrom(id: StreamId): number {
+    this.seek(id);
+    return this.trees[0].rank();
+  }
+  /** Rank behind the last entry at or below `id`. */
+  rankBehind(id: StreamId): number {
+    const found = this.seek(id);
+    return this.trees[0].rank() + Number(found);
+  }
+
+  /** Reads the id of the entry stood on. */
+  readId(into: StreamId): void {
+    const { leaf, at } = this.trees[0];
+    leaf.openKey(at);
+    into.readKey(leaf.laneOf(at), leaf.b, leaf.keyAt, leaf.keyBytes);
+  }
+
+  /** Id of the first entry; 0-0 when there is none. Valid until the next call. */
+  firstId(): StreamId {
+    this.edgeId(0, this.first);
+    return this.first;
+  }
+  /** Id of the last entry; 0-0 when there is none. Valid until the next call. */
+  lastEntryId(): StreamId {
+    this.edgeId(this.count - 1, this.edge);
+    return this.edge;
+  }
+  private edgeId(rank: number, into: StreamId): void {
+    if (this.count === 0) {
+      into.setZero();
+      return;
+    }
+    this.trees[0].seekRank(rank);
+    this.trees[0].settle();
+    this.readId(into);
+  }
+
+  /** Opens the entry stood on: `id`, `fields`; each call of `nextField` then gives one of them. */
+  openHere(): void {
+    const { leaf, at } = this.trees[0];
+    leaf.openKey(at);
+    this.id.readKey(leaf.laneOf(at), leaf.b, leaf.keyAt, leaf.keyBytes);
+    const { data } = this;
+    let head: number;
+    if ((leaf.entryFlags & VALUE_OUT) !== 0) {
+      head = leaf.b[leaf.valueAt + OUT_BYTES]!;
+      data.openOut(this.pages, leaf.word(leaf.valueAt), leaf.word(leaf.valueAt + 4));
+      this.dataAt = data.at;
+    } else {
+      head = leaf.b[leaf.valueAt]!;
+      data.bytes = leaf.b;
+      this.dataAt = leaf.valueAt + 1;
+    }
+    this.fields = this.number();
+    this.names = head & NAMES_MASK;
+    if (this.names !== 0) {
+      const shared = this.names - 1;
+      this.findShared(shared);
+      this.nameBytes = this.sharedBytes[shared]!;
+      this.nameAt = this.sharedAt[shared]!;
+      while (this.nameBytes[this.nameAt++]! >= 0x80);
+    }
+  }
+
+  /** Gives the next field of the entry opened: its name and its value. */
+  nextField(): void {
+    if (this.names === 0) {
+      this.nameLength = this.number();
+      this.name = this.data.bytes as Buffer;
+      this.nameStart = this.dataAt;
+      this.dataAt += this.nameLength;
+    } else {
+      const { nameBytes } = this;
+      let length = 0;
+      for (let shift = 0; ; shift += 7) {
+        const byte = nameBytes[this.nameAt++]!;
+        length |= (byte & 0x7f) << shift;
+        if (byte < 0x80) break;
+      }
+      this.nameLength = length;
+      this.name = nameBytes;
+      this.nameStart = this.nameAt;
+      this.nameAt += length;
+    }
+    this.valueLength = this.number();
+    this.value = this.data.bytes as Buffer;
+    this.valueStart = this.dataAt;
+    this.dataAt += this.valueLength;
+  }
+
+  private number(): number {
+    const { bytes } = this.data;
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[this.dataAt++]!;
+      value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+  }
+
+  private findShared(shared: number): void {
+    if (this.sharedBytes[shared] !== undefined && this.sharedBytes[shared] !== null) return;
+    const names = this.trees[2];
+    names.seekRank(shared);
+    const found = names.settle();
+    assert(found, "names that an entry shares are there");
+    names.leaf.openKey(names.at);
+    while (this.sharedBytes.length <= shared) this.sharedBytes.push(null);
+    this.sharedBytes[shared] = names.leaf.b;
+    this.sharedAt[shared] = names.leaf.valueAt;
+    this.sharedLength[shared] = names.leaf.valueBytes;
+  }
+
+  // ---- adding ----
+
+  /**
+   * Adds an entry, whose names and values are arguments `from` on of `source`, two for each of `fields`. The id is above
+   * the last one. Between `begin` (or `create`) and `finish`.
+   */
+  append(id: StreamId, source: FieldSource, from: number, fields: number): void {
+    const [tree] = this.trees;
+    let names = 0;
+    let values = 0;
+    for (let i = 0; i < fields; i++) {
+      const nameBytes = source.argBytes(from + i * 2);
+      const valueBytes = source.argBytes(from + i * 2 + 1);
+      names += nameBytes + numberBytes(nameBytes);
+      values += valueBytes + numberBytes(valueBytes);
+    }
+    const shared = this.share(source, from, fields, names);
+    const bytes = 1 + numberBytes(fields) + values + (shared === 0 ? names : 0);
+    const head = shared | (this.beginsNode(names + values) ? BEGINS_NODE : 0);
+    if (this.scratch.length < bytes) this.scratch = Buffer.allocUnsafe(bytes + (bytes >>> 1));
+    const { scratch } = this;
+    scratch[0] = head;
+    let at = writeNumber(scratch, 1, fields);
+    for (let i = 0; i < fields; i++) {
+      if (shared === 0) at = writeRun(scratch, at, source, from + i * 2);
+      at = writeRun(scratch, at, source, from + i * 2 + 1);
+    }
+    const { key } = this;
+    const keyBytes = id.writeKey(key, 0);
+    tree.seek(id.ms, key, 0, keyBytes);
+    const isLong = 1 + keyBytes + bytes > tree.entryBytesMax;
+    const inPage = isLong ? OUT_BYTES + 1 : bytes;
+    let ref = 0;
+    if (isLong) {
+      ref = this.pages.putOut(scratch, 1, bytes - 1);
+      this.outBytes += bytes - 1;
+    }
+    const entry = tree.insert(isLong ? VALUE_OUT : 0, 1 + keyBytes + inPage);
+    const page = tree.leaf.b;
+    page[entry] = keyBytes;
+    for (let i = 0; i < keyBytes; i++) page[entry + 1 + i] = key[i]!;
+    const valueAt = entry + 1 + keyBytes;
+    if (isLong) {
+      writeOut(page, valueAt, ref, bytes - 1);
+      page[valueAt + OUT_BYTES] = head;
+    } else {
+      copy(scratch, 0, page, valueAt, bytes);
+    }
+    this.last.copyFrom(id);
+    this.added++;
+    // What one large entry needed is not kept.
+    if (scratch.length > SCRATCH_KEPT) this.scratch = Buffer.allocUnsafe(1024);
+  }
+
+  /** Counts an entry of about `bytes` to the last node. Returns true when it begins another one. */
+  private beginsNode(bytes: number): boolean {
+    const { limits } = this;
+    const most = limits.nodeBytes === 0 ? NODE_BYTES_MOST : Math.min(limits.nodeBytes, NODE_BYTES_MOST);
+    if (
+      this.count === 0 ||
+      this.nodeBytes + bytes >= most ||
+      (limits.nodeEntries !== 0 && this.nodeEntries >= limits.nodeEntries)
+    ) {
+      this.nodeEntries = 1;
+      this.nodeBytes = NODE_OVERHEAD + ENTRY_OVERHEAD + bytes;
+      return true;
+    }
+    this.nodeEntries++;
+    this.nodeBytes += bytes + ENTRY_OVERHEAD;
+    return false;
+  }
+
+  /** Position + 1 of the shared names that are those of the arguments; made if there is room. 0: they are not shared. */
+  private share(source: FieldSource, from: number, fields: number, bytes: number): number {
+    const [tree, , names] = this.trees;
+    const total = numberBytes(fields) + bytes;
+    if (total > SHARED_BYTES_MAX) return 0;
+    // Nobody uses them any more.
+    if (tree.count === 0) {
+      while (names.count > 0) {
+        names.seekRank(names.count - 1);
+        names.remove();
+      }
+      this.sharedBytes.length = 0;
+    }
+    for (let shared = 0; shared < names.count; shared++) {
+      this.findShared(shared);
+      if (this.sharedLength[shared] === total && this.areNames(shared, source, from, fields)) return shared + 1;
+    }
+    if (names.count >= SHARED_MAX) return 0;
+    names.seekRank(names.count);
+    let at = names.insert(0, 1 + total);
+    const page = names.leaf.b;
+    page[at++] = 0;
+    at = writeNumber(page, at, fields);
+    for (let i = 0; i < fields; i++) at = writeRun(page, at, source, from + i * 2);
+    // They may have moved.
+    this.sharedBytes.length = 0;
+    return names.count;
+  }
+
+  private areNames(shared: number, source: FieldSource, from: number, fields: number): boolean {
+    const names = this.sharedBytes[shared]!;
+    let at = this.sharedAt[shared]!;
+    let count = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = names[at++]!;
+      count |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    if (count !== fields) return false;
+    for (let i = 0; i < fields; i++) {
+      const length = source.argBytes(from + i * 2);
+      let had = 0;
+      for (let shift = 0; ; shift += 7) {
+        const byte = names[at++]!;
+        had |= (byte & 0x7f) << shift;
+        if (byte < 0x80) break;
+      }
+      if (had !== length || !equal(names, at, source.bytes, source.argAt(from + i * 2), length)) return false;
+      at += length;
+    }
+    return true;
+  }
+
+  // ---- removing ----
+
+  /** Removes the entry stood on; the position is lost. */
+  removeHere(): void {
+    const [tree] = this.trees;
+    const { leaf } = tree;
+    leaf.openKey(tree.at);
+    const { valueAt } = leaf;
+    const isOut = (leaf.entryFlags & VALUE_OUT) !== 0;
+    const head = leaf.b[isOut ? valueAt + OUT_BYTES : valueAt]!;
+    if ((head & BEGINS_NODE) !== 0) {
+      this.readId(this.edge);
+      this.passOnMark();
+      this.seek(this.edge);
+      leaf.openKey(tree.at);
+    }
+    if (isOut) {
+      const length = leaf.word(leaf.valueAt + 4);
+      this.pages.giveOut(leaf.word(leaf.valueAt), length);
+      this.outBytes -= length;
+      tree.standAgain();
+    }
+    tree.remove();
+  }
+
+  /** The entry stood on, which begins a node, goes: the next one begins it, unless it begins another. */
+  private passOnMark(): void {
+    const [tree] = this.trees;
+    if (!tree.next()) {
+      // The last node is gone: what comes begins another.
+      this.nodeEntries = NODE_IS_FULL;
+      this.nodeBytes = NODE_BYTES_MOST;
+      return;
+    }
+    if (this.beginsNodeHere()) return;
+    tree.own();
+    const { leaf } = tree;
+    leaf.openKey(tree.at);
+    const at = (leaf.entryFlags & VALUE_OUT) !== 0 ? leaf.valueAt + OUT_BYTES : leaf.valueAt;
+    leaf.b[at] = leaf.b[at]! | BEGINS_NODE;
+  }
+
+  private beginsNodeHere(): boolean {
+    const { leaf, at } = this.trees[0];
+    leaf.openKey(at);
+    const headAt = (leaf.entryFlags & VALUE_OUT) !== 0 ? leaf.valueAt + OUT_BYTES : leaf.valueAt;
+    return (leaf.b[headAt]! & BEGINS_NODE) !== 0;
+  }
+
+  /** Removes entry `id`, with what groups keep of it. Returns false when it is not there. */
+  remove(id: StreamId, references: References): boolean {
+    if (!this.seek(id)) return false;
+    if (id.compare(this.maxDeleted) > 0) this.maxDeleted.copyFrom(id);
+    this.removeHere();
+    if (references === References.Delete) this.dropReferences(id);
+    return true;
+  }
+
+  /**
+   * Removes the first entries: until `most` are left, or (`most` < 0) as long as their ids are below `least`. `approximate`:
+   * only whole nodes, and not more than `limit` entries in all (0 = any number). Returns how many were removed.
+   */
+  trim(most: number, least: StreamId, approximate: boolean, limit: number, references: References): number {
+    if (references === References.Acked) return this.trimAcked(most, least, approximate, limit);
+    const [tree] = this.trees;
+    let removed = 0;
+    for (;;) {
+      if (this.count === 0 || (most >= 0 && this.count <= most)) return removed;
+      const node = approximate ? this.firstNode() : 1;
+      if (limit !== 0 && removed + node > limit) return removed;
+      if (most >= 0) {
+        if (this.count - node < most) return removed;
+      } else {
+        tree.seekRank(node - 1);
+        tree.settle();
+        this.readId(this.id);
+        if (this.id.compare(least) >= 0) return removed;
+      }
+      for (let i = 0; i < node; i++) {
+        this.edgeId(0, this.first);
+        this.removeHere();
+        if (references === References.Delete) this.dropReferences(this.first);
+      }
+      removed += node;
+    }
+  }
+
+  /** Entries of the first node. */
+  private firstNode(): number {
+    const [tree] = this.trees;
+    tree.seekRank(0);
+    tree.settle();
+    let entries = 1;
+    while (tree.next() && !this.beginsNodeHere()) entries++;
+    return entries;
+  }
+
+  /** As trim, leaving out entries that a group has yet to read or acknowledge. */
+  private trimAcked(most: number, least: StreamId, approximate: boolean, limit: number): number {
+    const [tree] = this.trees;
+    let removed = 0;
+    let kept = 0;
+    while (kept < this.count) {
+      if (most >= 0 && this.count <= most) break;
+      if (approximate && limit !== 0 && removed >= limit) break;
+      tree.seekRank(kept);
+      tree.settle();
+      this.readId(this.first);
+      if (most < 0 && this.first.compare(least) >= 0) break;
+      if (this.isReferenced(this.first)) {
+        kept++;
+        continue;
+      }
+      this.seek(this.first);
+      this.removeHere();
+      removed++;
+    }
+    return removed;
+  }
+
+  // ---- groups ----
+
+  get groups(): number {
+    return this.trees[1].count;
+  }
+
+  /** Opens the group of this name in `group`. Returns false when there is none. */
+  findGroup(b: Uint8Array, at: number, length: number): boolean {
+    const [, groups] = this.trees;
+    if (!groups.seek(nameLane(b, at, length), b, at, length)) return false;
+    this.loadGroupHere();
+    return true;
+  }
+
+  /** Opens the group that tree 1 stands on. */
+  loadGroupHere(): void {
+    const { leaf, at } = this.trees[1];
+    leaf.openKey(at);
+    this.group.load(leaf.word(leaf.valueAt));
+  }
+
+  /** Makes a group, which `findGroup` did not find just now; `group.last` and `entriesRead` are the caller's to set first. */
+  addGroup(b: Uint8Array, at: number, length: number): void {
+    const { group, pages } = this;
+    const [, groups] = this.trees;
+    group.create();
+    group.save();
+    const valueAt = insertNamed(groups, pages, b, at, length, GROUP_BYTES);
+    this.outBytes += nameOutBytes(groups, length, GROUP_BYTES);
+    groups.leaf.b.writeInt32LE(group.root, valueAt);
+  }
+
+  /** Ends changes of the group of this name. */
+  finishGroup(b: Uint8Array, at: number, length: number): void {
+    if (!this.group.save()) return;
+    const [, groups] = this.trees;
+    groups.seek(nameLane(b, at, length), b, at, length);
+    this.setGroupHere();
+  }
+
+  private setGroupHere(): void {
+    const [, groups] = this.trees;
+    groups.own();
+    const { leaf } = groups;
+    leaf.openKey(groups.at);
+    leaf.b.writeInt32LE(this.group.root, leaf.valueAt);
+  }
+
+  /** Removes the group that `findGroup` found. */
+  removeGroup(b: Uint8Array, at: number, length: number): void {
+    const [, groups] = this.trees;
+    const { pages } = this;
+    groups.seek(nameLane(b, at, length), b, at, length);
+    const { leaf } = groups;
+    leaf.openKey(groups.at);
+    if ((leaf.entryFlags & KEY_OUT) !== 0) {
+      pages.giveOut(leaf.word(leaf.keyAt), length);
+      this.outBytes -= length;
+      groups.standAgain();
+    }
+    groups.remove();
+    pages.free(this.group.root);
+  }
+
+  /** True while a group has yet to read `id`, or has not acknowledged it. */
+  isReferenced(id: StreamId): boolean {
+    const [, groups] = this.trees;
+    groups.seekRank(0);
+    for (let more = groups.settle(); more; more = groups.next()) {
+      this.loadGroupHere();
+      if (this.group.last.compare(id) < 0 || this.group.findPending(id)) return true;
+      groups.standAgain();
+    }
+    return false;
+  }
+
+  /** Removes `id` from what all groups have pending. */
+  dropReferences(id: StreamId): void {
+    const [, groups] = this.trees;
+    for (let rank = 0; rank < groups.count; rank++) {
+      groups.seekRank(rank);
+      groups.settle();
+      this.loadGroupHere();
+      if (!this.group.removePending(id)) continue;
+      if (!this.group.save()) continue;
+      groups.seekRank(rank);
+      groups.settle();
+      this.setGroupHere();
+    }
+  }
+
+  // ---- how far groups are ----
+
+  /** True when an entry at or above `from` was deleted, as far as is known. */
+  hasDeletedFrom(from: StreamId): boolean {
+    if (this.count === 0 || this.maxDeleted.isZero) return false;
+    return from.compare(this.maxDeleted) <= 0;
+  }
+
+  /** How many entries were ever added up to and with `id`; -1 when that is not known. */
+  addedUpTo(id: StreamId): number {
+    if (this.added === 0) return 0;
+    const order = id.compare(this.last);
+    if (this.count === 0 && order <= 0) return this.added;
+    if (!id.isZero && id.compare(this.maxDeleted) < 0) return -1;
+    if (order === 0) return this.added;
+    if (order > 0) return -1;
+    const first = this.firstId();
+    if (this.maxDeleted.isZero || this.maxDeleted.compare(first) < 0) {
+      const toFirst = id.compare(first);
+      if (toFirst < 0) return this.added - this.count;
+      if (toFirst === 0) return this.added - this.count + 1;
+    }
+    return -1;
+  }
+
+  /** Entries that the open group has not read; NaN when that is not known. */
+  lag(): number {
+    const { group } = this;
+    if (this.added === 0 || this.count === 0) return 0;
+    const first = this.firstId();
+    if (group.last.compare(first) < 0 && this.maxDeleted.compare(first) < 0) return this.count;
+    if (group.entriesRead >= 0 && !this.hasDeletedFrom(group.last)) return this.added - group.entriesRead;
+    const read = this.addedUpTo(group.last);
+    return read < 0 ? Number.NaN : this.added - read;
+  }
+
+  /**
+   * Notes that the open group reads `id`, which is above what it read before. Returns true when the position among the
+   * entries is lost.
+   */
+  groupReads(id: StreamId): boolean {
+    const { group } = this;
+    const counts = group.entriesRead >= 0 && !this.hasDeletedFrom(group.last);
+    if (counts) group.entriesRead++;
+    else if (this.added > 0) group.entriesRead = this.addedUpTo(id);
+    group.last.copyFrom(id);
+    return !counts;
+  }
+
+  // ---- checking ----
+
+  override check(): void {
+    super.check();
+    const [tree, groups] = this.trees;
+    tree.seekRank(0);
+    let isFirst = true;
+    for (let more = tree.settle(); more; more = tree.next()) {
+      this.openHere();
+      assert(this.id.compare(this.last) <= 0, "no id is above the last (S1)");
+      tree.standAgain();
+      assert(!isFirst || this.beginsNodeHere(), "the first entry begins a node (S2)");
+      isFirst = false;
+    }
+    groups.seekRank(0);
+    for (let more = groups.settle(); more; more = groups.next()) {
+      this.loadGroupHere();
+      this.group.check();
+      groups.standAgain();
+    }
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+const SCRATCH_KEPT = 64 << 10;
+const NODE_IS_FULL = 0x7fffffff;
+assert(SMALL_CHANGE > ROOT_BYTES * 2, "a group fits in the room of a small change");
+
+function numberBytes(value: number): number {
+  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5;
+}
+function writeNumber(b: Uint8Array, at: number, value: number): number {
+  while (value >= 0x80) {
+    b[at++] = (value & 0x7f) | 0x80;
+    value >>>= 7;
+  }
+  b[at++] = value;
+  return at;
+}
+function writeRun(b: Uint8Array, at: number, source: FieldSource, argument: number): number {
+  const length = source.argBytes(argument);
+  at = writeNumber(b, at, length);
+  copy(source.bytes, source.argAt(argument), b, at, length);
+  return at + length;
+}

@@ -164,6 +164,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   keysFamily,
   expireFamily,
   scanFamily,
+  setsFamily,
   dumpFamily,
   memoryFamily,
 ];

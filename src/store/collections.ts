@@ -27,6 +27,9 @@ export function encodingName(type: RecordType, encoding: number): string {
   return ENCODING_NAMES[type][encoding] ?? "unknown";
 }
 
+/** Readers of each type that are kept for the next one. */
+const READERS_KEPT = 16;
+
 export class Collections {
   readonly limits: CollectionLimits = {
     set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },
@@ -48,6 +51,20 @@ export class Collections {
     value.open();
     return value;
   }
+
+  /**
+   * Another of `value`'s type, for a reader that outlives the command: it opens what is pinned (openPinned), and is given
+   * back by `giveReader`.
+   */
+  takeReader<T extends Collection>(value: T): T {
+    return (this.readers[value.type]?.pop() as T | undefined) ?? value.newReader();
+  }
+  giveReader(reader: Collection): void {
+    this.readers[reader.type] ??= [];
+    const kept = this.readers[reader.type]!;
+    if (kept.length < READERS_KEPT) kept.push(reader);
+  }
+  private readonly readers: Collection[][] = [];
 
   private ofType(type: RecordType): Collection {
     if (type === RecordType.Set) return this.set();

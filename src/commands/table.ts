@@ -160,7 +160,6 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   stringsMoreFamily,
   bitmapsFamily,
   hyperloglogFamily,
-  setsFamily,
   keysFamily,
   expireFamily,
   scanFamily,

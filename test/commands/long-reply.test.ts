@@ -207,7 +207,8 @@ describe("long replies", () => {
       before = slow.client.outputBytes;
     }
     expect(items(slow.take())).toHaveLength(20_000);
-    engine.engine.outputLimits.normal.hardBytes = 100_000;
+    const normal = { hardBytes: 100_000, softBytes: 0, softSeconds: 0 };
+    engine.engine.outputLimits = { ...engine.engine.outputLimits, normal };
     slow.send("SMEMBERS", "set");
     expect(slow.client.closed).toBe(true);
     expect(slow.taken).toBeGreaterThan(0);

@@ -3,7 +3,7 @@
  *
  *   │ type (1) │ value as in an RDB file │ RDB version (2) │ CRC-64 of all before (8) │   little-endian
  *
- * Strings only in this version. What is written is never packed; LZF is read.
+ * What is written is never packed; LZF is read. Collections are dump-collection.ts's.
  */
 import { token } from "../base/bytes.ts";
 import { crc64, updateCrc64 } from "../base/crc64.ts";
@@ -14,6 +14,7 @@ import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../store/large.ts";
 import { Encoding, RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { KeyEvent } from "../store/store.ts";
+import { RdbKind, readCollection } from "../structures/rdb-collection.ts";
 import {
   RDB_STRING,
   RDB_VERSION,
@@ -25,6 +26,7 @@ import {
 } from "../structures/rdb-string.ts";
 import { flag, integer, KEY, optional, string } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
+import { dumpCollection, restoreCollection } from "./dump-collection.ts";
 import { OUT_OF_RANGE, readDeadline } from "./expire.ts";
 import { refuse } from "./refuse.ts";
 import { type CommandSpec, DENY_OOM, FIRST, type Outcome, READONLY, WRITE } from "./spec.ts";
@@ -83,7 +85,7 @@ const footer = Buffer.alloc(FOOTER_BYTES);
 function dump(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
-  if (store.type !== RecordType.String) return reply.error("ERR DUMP knows strings only in this version");
+  if (store.type !== RecordType.String) return dumpCollection(call, reply, call.collections.openFound());
   head[0] = RDB_STRING;
   if (store.encoding === Encoding.Int) {
     const headBytes = 1 + writeInteger(head, 1, store.intLow, store.intHigh);
@@ -211,9 +213,15 @@ function restore(call: Call, reply: Reply): Outcome | void {
   const end = at + call.argBytes(3) - FOOTER_BYTES;
   if (end < at || !isIntact(bytes, at, end)) return reply.error(BAD_PAYLOAD);
   if (end === at) return reply.error(BAD_FORMAT);
-  if (bytes[at] !== RDB_STRING) return reply.error(BAD_FORMAT);
+  const longest = Math.min(call.stringMax, LARGE_VALUE_MAX);
+  let kind: RdbKind = RdbKind.None;
   // What stands behind the value is not looked at, as in Redis 7.0.
-  if (readString(bytes, at + 1, end, Math.min(call.stringMax, LARGE_VALUE_MAX)) < 0) return reply.error(BAD_FORMAT);
+  if (bytes[at] !== RDB_STRING) {
+    kind = readCollection(bytes[at]!, bytes, at + 1, end, longest, store.memberSeed);
+    if (kind === RdbKind.None) return reply.error(BAD_FORMAT);
+  } else if (readString(bytes, at + 1, end, longest) < 0) {
+    return reply.error(BAD_FORMAT);
+  }
 
   let due = ttl === 0 ? 0 : readDeadline(call, 2, 1, options.isAbsolute ? 0 : store.nowMs);
   // Redis adds in 64 bits without looking: beyond them lies the distant past.
@@ -224,6 +232,12 @@ function restore(call: Call, reply: Reply): Outcome | void {
   }
   // `find` left the store where it was; large.ts may have turned it to another region since.
   store.standAgain();
+  if (kind !== RdbKind.None) {
+    const refused = restoreCollection(call, reply, kind, due);
+    if (refused !== undefined) return refused;
+    store.restoreAccess(options.idleSeconds, options.frequency);
+    return reply.ok();
+  }
   const status = store.setString(rdbString.bytes, rdbString.at, rdbString.length, due);
   rdbString.bytes = head; // not to keep a long one alive
   if (status < 0) return refuse(call, reply, status);

@@ -2,8 +2,8 @@
  * Reply sink: what handlers write their answers into. A handler says integer, bulk, array of n, null, error; only the
  * sink knows the protocol version. Replies of a batch gather in one buffer and leave in one socket write.
  *
- * `ReplyTarget` takes what does not stay in the buffer: bytes when it runs full, and large values, which are pinned and
- * streamed as the socket drains.
+ * `ReplyTarget` takes what does not stay in the buffer: bytes when it runs full, and large values and replies of many
+ * entries, which are pinned and streamed as the socket drains.
  */
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble } from "../base/double-text.ts";
 import { formatInt, formatInt64 } from "../base/integers.ts";
@@ -26,11 +26,35 @@ export interface PinnedRange {
   end: number;
 }
 
+/**
+ * A reply of many parts that is written while the socket drains, from what a reader holds still: the pin and the walk are
+ * given back at the end.
+ */
+export abstract class PinnedWalk {
+  constructor(
+    readonly shard: number,
+    /** Pin slot, from LargeValues.pin. */
+    readonly pin: number,
+    /** RESP version in which it was asked for. */
+    readonly protocol: 2 | 3,
+    /** Bytes that are still to come, about. */
+    public pending: number,
+  ) {}
+
+  /** Writes about WALK_STEP_BYTES more, outside any lock. Returns false when that was the end. */
+  abstract step(reply: Reply): boolean;
+  /** Sent, or not wanted any more: lets go of what it holds besides the pin. */
+  abstract close(): void;
+}
+
+/** What one step of a walk writes, bytes: about half a millisecond of small entries. */
+export const WALK_STEP_BYTES = 64 << 10;
+
 export interface ReplyTarget {
   /** Takes `length` bytes from the start of `bytes`; the buffer is used again afterwards. */
   handOn(bytes: Buffer, length: number): void;
-  /** Takes a range to be sent after what was handed on so far. */
-  stream(range: PinnedRange): void;
+  /** Takes what is to be sent after what was handed on so far. */
+  stream(part: PinnedRange | PinnedWalk): void;
 }
 
 /** What `large` needs of the store: the value the store stands on, of Paged encoding. */
@@ -206,6 +230,14 @@ export class Reply {
     }
     this.ensure(2);
     this.line();
+  }
+
+  /** What `walk` will write, behind what was written so far. */
+  walk(walk: PinnedWalk): void {
+    this.handOnNow();
+    this.handedOn++;
+    this.passedOn += walk.pending;
+    this.target.stream(walk);
   }
 
   /** Bulk string of a text; UTF-8. */

@@ -8,13 +8,14 @@
  * limit); *staging* (a long value goes straight into chunks of shared memory as it arrives, outside any lock; the query
  * buffer holds the command's head).
  */
+import { assert } from "../base/assert.ts";
 import type { OutputBufferLimit } from "../base/config/syntax.ts";
 import { TURN_CHECK } from "../commands/dispatch.ts";
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../commands/spec.ts";
 import { Replies, Session } from "../commands/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
 import { ErrorText } from "../protocol/errors.ts";
-import type { PinnedRange, Reply, ReplyTarget } from "../protocol/reply.ts";
+import { type PinnedRange, PinnedWalk, type Reply, type ReplyTarget, WALK_STEP_BYTES } from "../protocol/reply.ts";
 import { StagedValue } from "../store/large.ts";
 import { INLINE_VALUE_MAX } from "../store/record.ts";
 import type { Engine } from "./engine.ts";
@@ -52,6 +53,8 @@ const OUTPUT_FULL = 32 << 20;
 const FIRST_QUERY_BYTES = 4096;
 /** Bytes of large values sent in one turn of one connection: about a millisecond. */
 const STREAM_A_TURN = 2 << 20;
+/** What a byte that a walk writes counts there: entries are read and written one by one. */
+const WALK_WEIGHT = STREAM_A_TURN / (2 * WALK_STEP_BYTES);
 const WRITE_MAX = 1 << 20;
 /**
  * Input that waits for its turn, at which no more is read, and at which reading goes on: a pipeline of many megabytes is
@@ -77,7 +80,7 @@ export class Client implements ReplyTarget {
   private staging: StagedValue | null = null;
   private lineEnd = 0;
   private staged: StagedValue[] = [];
-  private readonly output: (Buffer | PinnedRange)[] = [];
+  private readonly output: (Buffer | PinnedRange | PinnedWalk)[] = [];
   private outputAt = 0;
   /** The transport took less than it was given: nothing is written until it drains. */
   private blocked = false;
@@ -378,11 +381,11 @@ export class Client implements ReplyTarget {
     const { reply } = engine;
     if (session.replies === Replies.SkipNext) session.replies = Replies.Skipping;
     reply.handOnNow();
-    const unwanted: PinnedRange[] = [];
-    reply.target = { handOn: () => {}, stream: (range) => unwanted.push(range) };
+    const unwanted: (PinnedRange | PinnedWalk)[] = [];
+    reply.target = { handOn: () => {}, stream: (part) => unwanted.push(part) };
     const outcome = engine.dispatcher.run(engine.parser, i, bytes, session, this.staged);
     reply.target = this;
-    for (const range of unwanted) engine.unpin(range);
+    for (const part of unwanted) this.letGo(part);
     if (session.replies !== Replies.On) reply.at = 0;
     if (session.replies === Replies.Skipping && (outcome === Done || outcome === Close)) session.replies = Replies.On;
     return outcome;
@@ -527,11 +530,13 @@ export class Client implements ReplyTarget {
     this.send(bytes, length);
   }
 
-  stream(range: PinnedRange): void {
+  stream(part: PinnedRange | PinnedWalk): void {
+    if (this.closed) return this.letGo(part);
     if (this.hasReplyTaken) this.host.sendTaken();
-    this.output.push(range);
-    this.outputBytes += range.end - range.position;
-    this.repliedBytes += range.end - range.position;
+    const bytes = part instanceof PinnedWalk ? part.pending : part.end - part.position;
+    this.output.push(part);
+    this.outputBytes += bytes;
+    this.repliedBytes += bytes;
     if (this.isTooMuch(0)) this.lost(Lost.Output);
   }
 
@@ -632,6 +637,14 @@ export class Client implements ReplyTarget {
         this.engine.unpin(next);
         continue;
       }
+      if (next instanceof PinnedWalk) {
+        if (streamed >= STREAM_A_TURN) return this.later();
+        const sent = this.sendWalk(next);
+        if (sent < 0) return this.lost();
+        streamed += Math.max(sent, WALK_STEP_BYTES) * WALK_WEIGHT;
+        if (this.blocked) return;
+        continue;
+      }
       const sent = this.transport.write(next, this.outputAt, next.length - this.outputAt);
       if (sent < 0) return this.lost();
       this.outputAt += sent;
@@ -666,6 +679,46 @@ export class Client implements ReplyTarget {
     this.engine.outputBytes += sent;
     this.totalOutput += sent;
     return sent;
+  }
+
+  /** Writes and sends a step of a walk, the head of the queue. Returns the bytes written, -1 = closed. */
+  private sendWalk(walk: PinnedWalk): number {
+    const { walkReply } = this.engine;
+    const { pending } = walk;
+    let written = 0;
+    const pass = (bytes: Buffer, length: number) => {
+      if (written < 0) return;
+      const sent = this.blocked ? 0 : this.transport.write(bytes, 0, length);
+      if (sent < 0) {
+        written = -1;
+        return;
+      }
+      written += length;
+      this.engine.outputBytes += length;
+      this.totalOutput += length;
+      if (sent === length) return;
+      // In front of the walk, behind what this step left before.
+      this.blocked = true;
+      this.output.splice(this.output.indexOf(walk), 0, Buffer.from(bytes.subarray(sent, length)));
+      this.outputBytes += length - sent;
+    };
+    walkReply.protocol = walk.protocol;
+    walkReply.target = { handOn: pass, stream: () => assert(false, "a walk streams nothing but itself") };
+    const more = walk.step(walkReply);
+    walkReply.handOnNow();
+    if (written < 0) return written;
+    this.outputBytes += walk.pending - pending;
+    if (more) return written;
+    this.outputBytes -= walk.pending;
+    this.output.splice(this.output.indexOf(walk), 1);
+    this.letGo(walk);
+    return written;
+  }
+
+  /** Gives back what a part of a reply held. */
+  private letGo(part: PinnedRange | PinnedWalk): void {
+    if (part instanceof PinnedWalk) part.close();
+    this.engine.unpin(part);
   }
 
   /** Closes the connection when its output has been above the soft limit for too long. */
@@ -709,7 +762,7 @@ export class Client implements ReplyTarget {
     this.closed = true;
     this.closing = true;
     this.count();
-    for (const item of this.output) if (isRange(item)) this.engine.unpin(item);
+    for (const item of this.output) if (!(item instanceof Uint8Array)) this.letGo(item);
     this.output.length = 0;
     this.outputBytes = 0;
     this.query = null;
@@ -734,6 +787,6 @@ const MONITOR_LIMIT: OutputBufferLimit = { hardBytes: 256 << 20, softBytes: 0, s
 const NOWHERE: ReplyTarget = { handOn: () => {}, stream: () => {} };
 const LINE_END = Buffer.from("\r\n");
 
-function isRange(item: Buffer | PinnedRange): item is PinnedRange {
-  return !(item instanceof Uint8Array);
+function isRange(item: Buffer | PinnedRange | PinnedWalk): item is PinnedRange {
+  return !(item instanceof Uint8Array) && !(item instanceof PinnedWalk);
 }

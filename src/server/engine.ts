@@ -13,7 +13,7 @@ import { keyspacesOf } from "../memory/control.ts";
 import { type Arena, FRAME_BYTES } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
 import { Parser } from "../protocol/parser.ts";
-import { type PinnedRange, Reply } from "../protocol/reply.ts";
+import { Reply } from "../protocol/reply.ts";
 import { Eviction, Evictor, Rank } from "../store/eviction.ts";
 import { Keyspaces, Maintenance } from "../store/maintenance.ts";
 import { INLINE_VALUE_MAX } from "../store/record.ts";
@@ -49,6 +49,13 @@ function evictionMs(tenacity: number): number {
   return tenacity < 100 ? 0.5 * 1.15 ** (tenacity - 10) : Infinity;
 }
 
+/** What holds a shard's pin. */
+interface Pinned {
+  readonly shard: number;
+  /** Pin slot, from LargeValues.pin. */
+  readonly pin: number;
+}
+
 export class Engine {
   /** The given clock, as DEBUG CLOCK moves it. */
   readonly clock: SharedClock;
@@ -58,6 +65,8 @@ export class Engine {
   readonly evictor: Evictor;
   readonly parser: Parser;
   readonly reply = new Reply();
+  /** What walks write their steps into. */
+  readonly walkReply = new Reply();
   readonly dispatcher: Dispatcher;
   readonly cells: Cells;
   /** Bytes of memory above which writes are refused. */
@@ -81,7 +90,7 @@ export class Engine {
   /** Clients whose command CLIENT PAUSE holds back, in the order they came. */
   readonly paused = new Set<{ endPause(): void }>();
   /** Pins whose shard lock was not to be had when their reader was done. */
-  private readonly unpinLater: PinnedRange[] = [];
+  private readonly unpinLater: Pinned[] = [];
   /** Counters of the clients of this engine, bytes. */
   inputBytes = 0;
   outputBytes = 0;
@@ -325,15 +334,15 @@ export class Engine {
     return bytes > this.maxMemory || !this.relieve(bytes);
   }
 
-  /** Gives back the pin of a range that is sent, or not wanted any more. */
-  unpin(range: PinnedRange): void {
+  /** Gives back the pin of what is sent, or not wanted any more. */
+  unpin(pinned: Pinned): void {
     const { store } = this;
-    if (!store.lock(range.shard)) {
-      this.unpinLater.push(range);
+    if (!store.lock(pinned.shard)) {
+      this.unpinLater.push(pinned);
       return;
     }
-    store.large.unpin(range.shard, store.headerOf(range.shard), range.pin, store.nowSeconds);
-    store.unlock(range.shard);
+    store.large.unpin(pinned.shard, store.headerOf(pinned.shard), pinned.pin, store.nowSeconds);
+    store.unlock(pinned.shard);
   }
 
   /**
@@ -396,7 +405,7 @@ export class Engine {
     this.readClock();
     if (this.evictor.rank !== Rank.None) this.lookAtMemory();
     const { store, maintenance } = this;
-    for (const range of this.unpinLater.splice(0)) this.unpin(range);
+    for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     const emptying = maintenance.isEmptyingAny;
     const until = this.clock.monotonicMs() + budgetMs;
     for (let n = this.worker; n < store.shards; n += workers) {

@@ -140,6 +140,13 @@ export abstract class Collection implements PackedHome {
     this.entries = this.trees[0]!;
   }
 
+  /** Another of the same type, for a reader with a pin. */
+  newReader(): this {
+    // Every type is made of the store and its limits.
+    const { limits } = this as unknown as { limits: unknown };
+    return new (this.constructor as new (store: Store, limits: unknown) => this)(this.store, limits);
+  }
+
   private placePacked(): void {
     const { store } = this;
     const { m } = store;

@@ -33,6 +33,9 @@ export function encodingName(type: RecordType, encoding: number): string {
   return ENCODING_NAMES[type][encoding & ENCODING_MASK] ?? "unknown";
 }
 
+/** Readers of each type that are kept for the next one. */
+const READERS_KEPT = 16;
+
 export class Collections {
   readonly limits: CollectionLimits = {
     hash: { listpackEntries: 128, listpackValue: 64 },
@@ -75,6 +78,20 @@ export class Collections {
     value.open();
     return value;
   }
+
+  /**
+   * Another of `value`'s type, for a reader that outlives the command: it opens what is pinned (openPinned), and is given
+   * back by `giveReader`.
+   */
+  takeReader<T extends Collection>(value: T): T {
+    return (this.readers[value.type]?.pop() as T | undefined) ?? value.newReader();
+  }
+  giveReader(reader: Collection): void {
+    this.readers[reader.type] ??= [];
+    const kept = this.readers[reader.type]!;
+    if (kept.length < READERS_KEPT) kept.push(reader);
+  }
+  private readonly readers: Collection[][] = [];
 
   private ofType(type: RecordType): Collection {
     if (type === RecordType.Hash) return this.hash();

@@ -54,6 +54,11 @@ export function writeLength(target: Buffer, at: number, length: number): number 
   return 5;
 }
 
+/** Bytes that writeLength takes. */
+export function lengthBytes(length: number): number {
+  return length < 1 << 6 ? 1 : length < 1 << 14 ? 2 : 5;
+}
+
 /** Writes a 64-bit integer, in binary when 32 bits hold it, else as its text. Returns how many bytes it took, <= 21. */
 export function writeInteger(target: Buffer, at: number, low: number, high: number): number {
   if (high !== low >> 31) {
@@ -80,7 +85,8 @@ export function writeInteger(target: Buffer, at: number, low: number, high: numb
 
 /** What readString found; valid until the next call. The bytes may be the payload's own. */
 export const rdbString: { bytes: Buffer; at: number; length: number } = { bytes: Buffer.alloc(0), at: 0, length: 0 };
-const NUMBER_TEXT = Buffer.alloc(24);
+/** Where the text of an integer is written: read it before the next string. */
+export const NUMBER_TEXT = Buffer.alloc(24);
 
 /**
  * Reads the string at `at` of the payload that ends at `end`; at most `longest` bytes. It lands in `rdbString`, an
@@ -91,11 +97,11 @@ export function readString(bytes: Buffer, at: number, end: number, longest: numb
   const first = bytes[at]!;
   if (first >>> 6 !== ENCODED) {
     const start = readLength(bytes, at, end);
-    if (start < 0 || readLengthValue > end - start || readLengthValue > longest) return MALFORMED;
+    if (start < 0 || rdbLength.value > end - start || rdbLength.value > longest) return MALFORMED;
     rdbString.bytes = bytes;
     rdbString.at = start;
-    rdbString.length = readLengthValue;
-    return start + readLengthValue;
+    rdbString.length = rdbLength.value;
+    return start + rdbLength.value;
   }
   if (first === PACKED) return readPacked(bytes, at + 1, end, longest);
   const width = first === INT_8 ? 1 : first === INT_16 ? 2 : first === INT_32 ? 4 : 0;
@@ -108,31 +114,31 @@ export function readString(bytes: Buffer, at: number, end: number, longest: numb
 }
 
 /** Length that readLength read. */
-let readLengthValue = 0;
+export const rdbLength = { value: 0 };
 
-/** Reads a plain length into `readLengthValue`. Returns where it ends, or -1. */
-function readLength(bytes: Buffer, at: number, end: number): number {
+/** Reads a plain length into `rdbLength`. Returns where it ends, or -1. */
+export function readLength(bytes: Buffer, at: number, end: number): number {
   if (at >= end) return MALFORMED;
   const first = bytes[at]!;
   const left = end - at;
   switch (first >>> 6) {
     case SIX_BITS:
-      readLengthValue = first;
+      rdbLength.value = first;
       return at + 1;
     case FOURTEEN_BITS:
       if (left < 2) return MALFORMED;
-      readLengthValue = ((first & 0x3f) << 8) | bytes[at + 1]!;
+      rdbLength.value = ((first & 0x3f) << 8) | bytes[at + 1]!;
       return at + 2;
     default:
       break;
   }
   if (first === LENGTH_32 && left >= 5) {
-    readLengthValue = bytes.readUInt32BE(at + 1);
+    rdbLength.value = bytes.readUInt32BE(at + 1);
     return at + 5;
   }
   if (first === LENGTH_64 && left >= 9) {
     // Beyond 2^53 it is rounded, and too long either way.
-    readLengthValue = bytes.readUInt32BE(at + 1) * 4294967296 + bytes.readUInt32BE(at + 5);
+    rdbLength.value = bytes.readUInt32BE(at + 1) * 4294967296 + bytes.readUInt32BE(at + 5);
     return at + 9;
   }
   return MALFORMED;
@@ -141,10 +147,10 @@ function readLength(bytes: Buffer, at: number, end: number): number {
 function readPacked(bytes: Buffer, at: number, end: number, longest: number): number {
   const behindPacked = readLength(bytes, at, end);
   if (behindPacked < 0) return MALFORMED;
-  const packed = readLengthValue;
+  const packed = rdbLength.value;
   const start = readLength(bytes, behindPacked, end);
   if (start < 0 || packed > end - start) return MALFORMED;
-  const length = readLengthValue;
+  const length = rdbLength.value;
   if (length > longest || unpackedLength(bytes, start, start + packed) !== length) return MALFORMED; // F2
   const target = Buffer.allocUnsafe(length);
   unpack(bytes, start, start + packed, target);

@@ -95,10 +95,14 @@ export class StreamCommands {
   }
   private pairs(): string[] {
     const { random } = this;
-    const fields = random.chance(0.6) ? ["a", "b"] : Array.from({ length: 1 + random.below(3) }, () => random.pick(FIELDS));
+    const fields = random.chance(0.6)
+      ? ["a", "b"]
+      : Array.from({ length: 1 + random.below(3) }, () => random.pick(FIELDS));
     return fields.flatMap((field) => [
       field,
-      random.chance(0.01) ? "v".repeat(random.below(3000)) : random.pick(["1", "-5", "value", "x".repeat(random.below(30))]),
+      random.chance(0.01)
+        ? "v".repeat(random.below(3000))
+        : random.pick(["1", "-5", "value", "x".repeat(random.below(30))]),
     ]);
   }
 

@@ -1,0 +1,508 @@
+/**
+ * Collections as RDB files and DUMP payloads hold them, read into `rdbItems`: a flat list of elements, members, or fields
+ * and values in turn, with the scores beside the members. What is read are the forms of all versions up to RDB 11.
+ *
+ *   1  list      │ count │ strings                    10 list     │ string: ziplist
+ *   2  set       │ count │ strings                    11 set      │ string: intset
+ *   3  sorted set│ count │ string, score as text      12 sorted set, 13 hash │ string: ziplist, in pairs
+ *   4  hash      │ count │ string, string             14 list     │ count │ strings: ziplists
+ *   5  sorted set│ count │ string, double             16 hash, 17 sorted set │ string: listpack, in pairs
+ *                                                     18 list     │ count │ (1, string: element; 2, string: listpack)
+ *                                                     20 set      │ string: listpack
+ *
+ *   ziplist  │ bytes (4) │ tail (4) │ count (2) │ entries: length of the one before (1 or 5) │ encoding │ data │ 255
+ *   listpack │ bytes (4) │ count (2) │ entries: encoding │ data │ length of both, backward (1 to 5) │ 255
+ *   intset   │ width (4) │ count (4) │ integers, rising
+ *
+ * Writing uses the plain forms (1, 2, 4, 5): every Redis makes of them what its own limits say.
+ *
+ * The bytes read are a stranger's. Invariants
+ *   F1  nothing is read outside [at, end)
+ *   F3  memory grows with bytes that are there, never with a number that says how many there should be
+ *   F4  what is accepted has one element or more, no member or field twice, and no score that is not a number
+ * Source: rdb.c, ziplist.c, listpack.c, intset.c of Redis 7.0.
+ */
+import { parseDouble } from "../base/double-text.ts";
+import { formatInt64, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
+import { hashOf } from "./hash.ts";
+import { NUMBER_TEXT, rdbLength, rdbString, readLength, readString } from "./rdb-string.ts";
+
+export const RdbType = {
+  List: 1,
+  Set: 2,
+  SortedSetText: 3,
+  Hash: 4,
+  SortedSet: 5,
+  ListZiplist: 10,
+  SetIntset: 11,
+  SortedSetZiplist: 12,
+  HashZiplist: 13,
+  ListQuicklist: 14,
+  HashListpack: 16,
+  SortedSetListpack: 17,
+  ListQuicklist2: 18,
+  SetListpack: 20,
+} as const;
+
+/** What a payload is to be made into. */
+export const RdbKind = { None: 0, List: 1, Set: 2, Hash: 3, SortedSet: 4 } as const;
+export type RdbKind = (typeof RdbKind)[keyof typeof RdbKind];
+
+const MALFORMED = -1;
+const LIST_END = 0xff;
+const PLAIN_NODE = 1;
+const PACKED_NODE = 2;
+const LISTPACK_HEAD = 6;
+const ZIPLIST_HEAD = 10;
+const INTSET_HEAD = 8;
+const SCORE_NAN = 253;
+const SCORE_INFINITY = 254;
+const SCORE_MINUS_INFINITY = 255;
+
+/** The items of the payload read last: runs of bytes in one of several buffers. Valid until the next readCollection. */
+class Items {
+  count = 0;
+  /** Scores by member, for sorted sets. */
+  scores = new Float64Array(0);
+  /** Longest item and sum of all, bytes. */
+  longest = 0;
+  bytes = 0;
+  /** The texts of integers, the payload, and what was unpacked from it. */
+  private sources: Buffer[] = [];
+  /** Source, offset and length of each item. */
+  private places = new Uint32Array(0);
+  private text = Buffer.alloc(0);
+  private textAt = 0;
+
+  /** Empties it, and lets go of what was large. */
+  clear(payload: Buffer = NOTHING): void {
+    this.count = 0;
+    this.longest = 0;
+    this.bytes = 0;
+    this.textAt = 0;
+    this.unpacked = 0;
+    if (this.places.length > KEPT_WORDS) this.places = new Uint32Array(0);
+    if (this.scores.length > KEPT_WORDS) this.scores = new Float64Array(0);
+    if (this.text.length > KEPT_WORDS) this.text = Buffer.alloc(0);
+    this.sources = [this.text, payload];
+  }
+
+  sourceOf(i: number): Buffer {
+    return this.sources[this.places[i * 3]!]!;
+  }
+  atOf(i: number): number {
+    return this.places[i * 3 + 1]!;
+  }
+  lengthOf(i: number): number {
+    return this.places[i * 3 + 2]!;
+  }
+
+  /** Adds a run of bytes of the payload or of what was unpacked from it. */
+  add(source: Buffer, at: number, length: number): void {
+    const { sources } = this;
+    if (source === sources[1]) return this.place(1, at, length);
+    if (sources[sources.length - 1] !== source) {
+      sources.push(source);
+      this.unpacked += source.length;
+    }
+    this.place(sources.length - 1, at, length);
+  }
+  /** Bytes that were unpacked. */
+  unpacked = 0;
+
+  addInteger(low: number, high: number): void {
+    if (this.textAt + 20 > this.text.length) {
+      const wider = Buffer.allocUnsafeSlow(Math.max(256, this.text.length * 2));
+      this.text.copy(wider, 0, 0, this.textAt);
+      this.text = wider;
+      this.sources[0] = wider;
+    }
+    const length = formatInt64(this.text, this.textAt, low, high);
+    this.place(0, this.textAt, length);
+    this.textAt += length;
+  }
+
+  addScore(score: number): void {
+    const i = this.count - 1;
+    if (i >= this.scores.length) this.scores = wider(this.scores, new Float64Array(Math.max(64, i * 2)));
+    this.scores[i] = score;
+  }
+
+  /** Makes the last item the score of the one before. Returns false when it is none. */
+  lastIsScore(): boolean {
+    const i = --this.count;
+    const score = parseDouble(this.sourceOf(i), this.atOf(i), this.lengthOf(i));
+    this.bytes -= this.lengthOf(i);
+    if (Number.isNaN(score)) return false;
+    this.addScore(score);
+    return true;
+  }
+
+  /** True when no two of the items 0, step, 2 * step ... are equal. */
+  areUnique(step: 1 | 2, seed: number): boolean {
+    const { count } = this;
+    let size = 16;
+    while (size < (count / step) * 2) size *= 2;
+    const table = new Int32Array(size).fill(-1);
+    for (let i = 0; i < count; i += step) {
+      const source = this.sourceOf(i);
+      const at = this.atOf(i);
+      const length = this.lengthOf(i);
+      let slot = hashOf(source, at, length, seed) & (size - 1);
+      for (let j = table[slot]!; j !== -1; j = table[slot]!) {
+        const other = this.atOf(j);
+        if (
+          this.lengthOf(j) === length &&
+          this.sourceOf(j).compare(source, at, at + length, other, other + length) === 0
+        ) {
+          return false;
+        }
+        slot = (slot + 1) & (size - 1);
+      }
+      table[slot] = i;
+    }
+    return true;
+  }
+
+  private place(source: number, at: number, length: number): void {
+    const w = this.count * 3;
+    if (w + 3 > this.places.length) this.places = wider(this.places, new Uint32Array(Math.max(192, w * 2)));
+    this.places[w] = source;
+    this.places[w + 1] = at;
+    this.places[w + 2] = length;
+    this.count++;
+    this.bytes += length;
+    if (length > this.longest) this.longest = length;
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+const KEPT_WORDS = 1 << 14;
+/** Most bytes that the packed strings of one payload may make. */
+const UNPACKED_MAX = 1 << 30;
+
+function wider<T extends Uint32Array | Float64Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}
+
+export const rdbItems = new Items();
+
+/**
+ * Reads the collection of RDB type `type` at `at` of the payload that ends at `end` into `rdbItems`; `longest` bounds an
+ * item, `seed` is secret. Returns what it is, or RdbKind.None when it is malformed or of no type that is known. What
+ * stands behind the value is not looked at.
+ */
+export function readCollection(
+  type: number,
+  bytes: Buffer,
+  at: number,
+  end: number,
+  longest: number,
+  seed: number,
+): RdbKind {
+  rdbItems.clear(bytes);
+  const kind = readItems(type, bytes, at, end, longest);
+  const { count } = rdbItems;
+  if (kind === RdbKind.None || count === 0) return RdbKind.None;
+  if (kind === RdbKind.Hash && count % 2 !== 0) return RdbKind.None;
+  if (kind !== RdbKind.List && !rdbItems.areUnique(kind === RdbKind.Hash ? 2 : 1, seed)) return RdbKind.None;
+  return kind;
+}
+
+/** As readCollection, without what is said of all items. */
+function readItems(type: number, bytes: Buffer, at: number, end: number, longest: number): RdbKind {
+  const known = (done: boolean, kind: RdbKind) => (done ? kind : RdbKind.None);
+  switch (type) {
+    case RdbType.List:
+      return known(readStrings(bytes, at, end, longest, 1, addString), RdbKind.List);
+    case RdbType.Set:
+      return known(readStrings(bytes, at, end, longest, 1, addString), RdbKind.Set);
+    case RdbType.Hash:
+      return known(readStrings(bytes, at, end, longest, 2, addString), RdbKind.Hash);
+    case RdbType.ListQuicklist:
+      return known(readStrings(bytes, at, end, longest, 1, addZiplist), RdbKind.List);
+    case RdbType.ListQuicklist2:
+      return known(readNodes(bytes, at, end, longest), RdbKind.List);
+    case RdbType.SortedSetText:
+    case RdbType.SortedSet:
+      return known(readMembers(bytes, at, end, longest, type === RdbType.SortedSet), RdbKind.SortedSet);
+    default:
+      break;
+  }
+  if (readString(bytes, at, end, longest) < 0) return RdbKind.None;
+  switch (type) {
+    case RdbType.ListZiplist:
+      return known(addZiplist(), RdbKind.List);
+    case RdbType.HashZiplist:
+      return known(addZiplist(), RdbKind.Hash);
+    case RdbType.SortedSetZiplist:
+      return known(inPairs(addZiplist), RdbKind.SortedSet);
+    case RdbType.SetIntset:
+      return known(addIntset(), RdbKind.Set);
+    case RdbType.HashListpack:
+      return known(addListpack(), RdbKind.Hash);
+    case RdbType.SortedSetListpack:
+      return known(inPairs(addListpack), RdbKind.SortedSet);
+    case RdbType.SetListpack:
+      return known(addListpack(), RdbKind.Set);
+    default:
+      return RdbKind.None;
+  }
+}
+
+/** Reads a count and `each` times as many strings, each given to `add` in rdbString. */
+function readStrings(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  longest: number,
+  each: 1 | 2,
+  add: () => boolean,
+): boolean {
+  at = readLength(bytes, at, end);
+  if (at < 0) return false;
+  // A string takes a byte at least: a wrong count ends the loop soon.
+  for (let left = rdbLength.value * each; left > 0; left--) {
+    at = readString(bytes, at, end, longest);
+    if (at < 0 || !add() || rdbItems.unpacked > UNPACKED_MAX) return false;
+  }
+  return true;
+}
+
+/** The nodes of a quicklist. */
+function readNodes(bytes: Buffer, at: number, end: number, longest: number): boolean {
+  at = readLength(bytes, at, end);
+  if (at < 0) return false;
+  for (let left = rdbLength.value; left > 0; left--) {
+    at = readLength(bytes, at, end);
+    if (at < 0) return false;
+    const container = rdbLength.value;
+    at = readString(bytes, at, end, longest);
+    if (at < 0) return false;
+    if (!(container === PLAIN_NODE ? addString() : container === PACKED_NODE && addListpack())) return false;
+    if (rdbItems.unpacked > UNPACKED_MAX) return false;
+  }
+  return true;
+}
+
+/** Members with scores, which are doubles or texts. */
+function readMembers(bytes: Buffer, at: number, end: number, longest: number, areDoubles: boolean): boolean {
+  at = readLength(bytes, at, end);
+  if (at < 0) return false;
+  for (let left = rdbLength.value; left > 0; left--) {
+    at = readString(bytes, at, end, longest);
+    if (at < 0 || at >= end) return false;
+    if (!addString()) return false;
+    let score: number;
+    if (areDoubles) {
+      if (end - at < 8) return false;
+      score = bytes.readDoubleLE(at);
+      at += 8;
+    } else {
+      const length = bytes[at++]!;
+      if (length === SCORE_NAN) return false;
+      if (length >= SCORE_INFINITY) {
+        score = length === SCORE_MINUS_INFINITY ? -Infinity : Infinity;
+      } else {
+        if (length > end - at) return false;
+        score = parseDouble(bytes, at, length);
+        at += length;
+      }
+    }
+    if (Number.isNaN(score)) return false;
+    rdbItems.addScore(score);
+  }
+  return true;
+}
+
+function addString(): boolean {
+  const { bytes, at, length } = rdbString;
+  if (bytes !== NUMBER_TEXT) rdbItems.add(bytes, at, length);
+  else if (parseInt64(bytes, at, length) === Int64Kind.Safe) addSafe(int64.value);
+  return true;
+}
+
+function addSafe(value: number): void {
+  splitInt64(value);
+  rdbItems.addInteger(int64.lo, int64.hi);
+}
+
+/** Reads pairs of member and score by `read`. */
+function inPairs(read: (isScore: () => boolean) => boolean): boolean {
+  let odd = false;
+  const everySecond = () => {
+    odd = !odd;
+    return odd || rdbItems.lastIsScore();
+  };
+  return read(everySecond) && !odd;
+}
+
+const always = () => true;
+
+/** Adds the integers of the intset in rdbString. */
+function addIntset(): boolean {
+  const { bytes, at, length } = rdbString;
+  if (length < INTSET_HEAD) return false;
+  const width = bytes.readUInt32LE(at);
+  const count = bytes.readUInt32LE(at + 4);
+  if ((width !== 2 && width !== 4 && width !== 8) || length !== INTSET_HEAD + count * width) return false;
+  let low = 0;
+  let high = 0;
+  for (let i = 0, from = at + INTSET_HEAD; i < count; i++, from += width) {
+    const lowBefore = low;
+    const highBefore = high;
+    low = width === 2 ? bytes.readInt16LE(from) : bytes.readInt32LE(from);
+    high = width === 8 ? bytes.readInt32LE(from + 4) : low >> 31;
+    if (i > 0 && (high !== highBefore ? high < highBefore : low >>> 0 <= lowBefore >>> 0)) return false;
+    rdbItems.addInteger(low, high);
+  }
+  return true;
+}
+
+/** Adds the entries of the listpack in rdbString; `added` is asked after each whether to go on. */
+function addListpack(added: () => boolean = always): boolean {
+  const { bytes, at, length } = rdbString;
+  if (length <= LISTPACK_HEAD || bytes.readUInt32LE(at) !== length) return false;
+  const end = at + length - 1;
+  if (bytes[end] !== LIST_END) return false;
+  const claimed = bytes.readUInt16LE(at + 4);
+  let count = 0;
+  let from = at + LISTPACK_HEAD;
+  for (; from < end; count++) {
+    const next = listpackEntry(bytes, from, end);
+    if (next < 0) return false;
+    from = next;
+    if (!added()) return false;
+  }
+  return claimed === COUNT_UNKNOWN || claimed === count;
+}
+/** What a listpack or ziplist says of a count that two bytes do not hold. */
+const COUNT_UNKNOWN = 0xffff;
+
+/** Adds the entry at `at`. Returns where the next one begins, or -1. */
+function listpackEntry(bytes: Buffer, at: number, end: number): number {
+  const first = bytes[at]!;
+  const left = end - at;
+  let head = 1;
+  let data = 0;
+  if (first < 0x80) {
+    rdbItems.addInteger(first, 0);
+  } else if (first < 0xc0) {
+    data = first & 0x3f;
+  } else if (first < 0xe0) {
+    head = 2;
+    if (left < 2) return MALFORMED;
+    const value = ((((first & 0x1f) << 8) | bytes[at + 1]!) << 19) >> 19;
+    rdbItems.addInteger(value, value >> 31);
+  } else if (first < 0xf0) {
+    head = 2;
+    if (left < 2) return MALFORMED;
+    data = ((first & 0xf) << 8) | bytes[at + 1]!;
+  } else if (first === 0xf0) {
+    head = 5;
+    if (left < 5) return MALFORMED;
+    data = bytes.readUInt32LE(at + 1);
+  } else if (first <= 0xf4) {
+    const width = first === 0xf4 ? 8 : first - 0xef;
+    head = 1 + width;
+    if (left < head) return MALFORMED;
+    addWidth(bytes, at + 1, width);
+  } else {
+    return MALFORMED;
+  }
+  const isInteger = first < 0x80 || (first >= 0xc0 && first < 0xe0) || first > 0xf0;
+  if (data > left - head) return MALFORMED;
+  if (!isInteger) rdbItems.add(bytes, at + head, data);
+  return skipBackLength(bytes, at + head + data, end, head + data);
+}
+
+/** Adds an integer of `width` bytes. */
+function addWidth(bytes: Buffer, at: number, width: number): void {
+  if (width === 8) {
+    rdbItems.addInteger(bytes.readInt32LE(at), bytes.readInt32LE(at + 4));
+    return;
+  }
+  const value = bytes.readIntLE(at, width);
+  rdbItems.addInteger(value, value >> 31);
+}
+
+/** Skips the length `length` of an entry, which stands behind it in groups of 7 bits. Returns -1 when it is another. */
+function skipBackLength(bytes: Buffer, at: number, end: number, length: number): number {
+  const groups = length <= 127 ? 1 : length < 16383 ? 2 : length < 2097151 ? 3 : length < 268435455 ? 4 : 5;
+  if (groups > end - at) return MALFORMED;
+  // Read backward, as by who walks backward; the first byte without the top bit is the last one read.
+  let told = 0;
+  let shift = 0;
+  for (let from = at + groups - 1; ; from--, shift += 7) {
+    if (shift > 28) return MALFORMED;
+    told += (bytes[from]! & 127) * 2 ** shift;
+    if (bytes[from]! < 128) break;
+  }
+  return told === length ? at + groups : MALFORMED;
+}
+
+/** Adds the entries of the ziplist in rdbString; `added` is asked after each whether to go on. */
+function addZiplist(added: () => boolean = always): boolean {
+  const { bytes, at, length } = rdbString;
+  if (length <= ZIPLIST_HEAD || bytes.readUInt32LE(at) !== length) return false;
+  const end = at + length - 1;
+  if (bytes[end] !== LIST_END) return false;
+  const tail = bytes.readUInt32LE(at + 4);
+  const claimed = bytes.readUInt16LE(at + 8);
+  let count = 0;
+  let before = 0;
+  let last = at + ZIPLIST_HEAD;
+  let from = last;
+  for (; from < end; count++) {
+    const next = ziplistEntry(bytes, from, end, before);
+    if (next < 0) return false;
+    before = next - from;
+    last = from;
+    from = next;
+    if (!added()) return false;
+  }
+  return last - at === tail && (claimed === COUNT_UNKNOWN || claimed === count);
+}
+
+/** Adds the entry at `at`; the one before has `before` bytes. Returns where the next one begins, or -1. */
+function ziplistEntry(bytes: Buffer, at: number, end: number, before: number): number {
+  let from = at + 1;
+  let told = bytes[at]!;
+  if (told === LIST_END) return MALFORMED;
+  if (told === ZIPLIST_WIDE) {
+    if (end - at < 5) return MALFORMED;
+    told = bytes.readUInt32LE(at + 1);
+    from = at + 5;
+  }
+  if (told !== before || from >= end) return MALFORMED;
+  const first = bytes[from]!;
+  const left = end - from;
+  if (first < 0xc0) {
+    let head = 1;
+    let data = first & 0x3f;
+    if (first >= 0x80) {
+      head = 5;
+      if (first !== 0x80 || left < 5) return MALFORMED;
+      data = bytes.readUInt32BE(from + 1);
+    } else if (first >= 0x40) {
+      head = 2;
+      if (left < 2) return MALFORMED;
+      data = (data << 8) | bytes[from + 1]!;
+    }
+    if (data > left - head) return MALFORMED;
+    rdbItems.add(bytes, from + head, data);
+    return from + head + data;
+  }
+  if (first > 0xf0 && first < 0xfe) {
+    rdbItems.addInteger((first & 15) - 1, 0);
+    return from + 1;
+  }
+  const width = ZIPLIST_WIDTHS[first] ?? 0;
+  if (width === 0 || left < 1 + width) return MALFORMED;
+  addWidth(bytes, from + 1, width);
+  return from + 1 + width;
+}
+const ZIPLIST_WIDE = 254;
+/** Bytes of an integer by its encoding. */
+const ZIPLIST_WIDTHS: Record<number, number> = { 192: 2, 208: 4, 224: 8, 240: 3, 254: 1 };

@@ -10,9 +10,11 @@ import { crc64, updateCrc64 } from "../base/crc64.ts";
 import { PinnedWalk, type Reply, WALK_STEP_BYTES } from "../protocol/reply.ts";
 import type { Collection } from "../store/collection.ts";
 import type { Collections } from "../store/collections.ts";
+import type { HashValue } from "../store/hash-value.ts";
 import type { Member } from "../store/members.ts";
 import { RecordType } from "../store/record.ts";
 import type { SetValue } from "../store/set-value.ts";
+import type { SortedSetValue } from "../store/sorted-set-value.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { KeyEvent } from "../store/store.ts";
 import { Status } from "../base/status.ts";
@@ -20,7 +22,7 @@ import { RdbKind, RdbType, rdbItems } from "../structures/rdb-collection.ts";
 import { lengthBytes, RDB_VERSION, writeLength } from "../structures/rdb-string.ts";
 import type { Call } from "./call.ts";
 import { refuse } from "./refuse.ts";
-import type { Outcome } from "./spec.ts";
+import { Done, type Outcome } from "./spec.ts";
 
 // ---- writing ----
 
@@ -44,6 +46,37 @@ const FORMS: Partial<Record<RecordType, Form>> = {
       const set = value as SetValue;
       set.openHere();
       payload.string(set.member);
+    },
+  },
+  [RecordType.Hash]: {
+    type: RdbType.Hash,
+    measure(value) {
+      const hash = value as HashValue;
+      const valueBytes = stringBytes(hash.valueLength);
+      hash.openField();
+      return stringBytes(hash.field.length) + valueBytes;
+    },
+    write(value, payload) {
+      const hash = value as HashValue;
+      hash.openField();
+      payload.string(hash.field);
+      hash.entries.standAgain();
+      hash.openValue();
+      payload.string(hash.value);
+    },
+  },
+  [RecordType.SortedSet]: {
+    type: RdbType.SortedSet,
+    measure(value) {
+      const sorted = value as SortedSetValue;
+      sorted.openHere();
+      return stringBytes(sorted.member.length) + 8;
+    },
+    write(value, payload) {
+      const sorted = value as SortedSetValue;
+      sorted.openHere();
+      payload.string(sorted.member);
+      payload.double(sorted.score);
     },
   },
 };
@@ -189,8 +222,6 @@ class PayloadWalk extends PinnedWalk {
   ) {
     super(value.pages.shard, pin, reply.protocol, value.bytes);
     this.reader = collections.takeReader(value);
-    this.reader.openPinned(value.pages.shard, value.pages.header, value.root);
-    this.reader.encoding = value.encoding;
     this.payload = new Payload(this.reader, form);
   }
 
@@ -216,16 +247,20 @@ const ENTRY_OVERHEAD = 64;
  * is there goes. Nothing changes when it is refused.
  */
 export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadlineMs: number): Outcome | void {
-  const { store, collections } = call;
-  if (kind !== RdbKind.Set) return reply.error("ERR RESTORE does not know this type in this version");
-  const value = collections.set();
+  const { store } = call;
+  const fill = FILLS[kind];
+  if (fill === undefined) {
+    reply.error("ERR RESTORE does not know this type in this version");
+    return Done;
+  }
   const bytes = rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
+  const value = fill.open(call.collections);
   value.pages.select(store.shard, store.header);
   if (!value.pages.admits(bytes)) return refuse(call, reply, Status.Busy);
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
   const found = value.begin(bytes, true);
   if (found < 0) return refuse(call, reply, found);
-  fillSet(value);
+  fill.fill(value);
   value.finish();
   rdbItems.clear();
   if (deadlineMs === 0) return;
@@ -236,11 +271,59 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   assert(status === 0, "an admitted command finds room");
 }
 
-function fillSet(set: SetValue): void {
-  const items = rdbItems;
-  set.create(items.bytes, set.firstEncoding(items.sourceOf(0), items.atOf(0), items.lengthOf(0)));
-  for (let i = 0; i < items.count; i++) {
-    const added = set.add(items.sourceOf(i), items.atOf(i), items.lengthOf(i));
-    assert(added, "no member comes twice");
-  }
+/** How the items become a collection, between `begin` and `finish`. */
+interface Fill {
+  open(collections: Collections): Collection;
+  fill(value: Collection): void;
 }
+
+const FILLS: Partial<Record<RdbKind, Fill>> = {
+  [RdbKind.Set]: {
+    open: (collections) => collections.set(),
+    fill(value) {
+      const set = value as SetValue;
+      const items = rdbItems;
+      set.create(items.bytes, set.firstEncoding(items.sourceOf(0), items.atOf(0), items.lengthOf(0)));
+      for (let i = 0; i < items.count; i++) {
+        const isNew = set.add(items.sourceOf(i), items.atOf(i), items.lengthOf(i));
+        assert(isNew, "no member comes twice (F4)");
+      }
+    },
+  },
+  [RdbKind.Hash]: {
+    open: (collections) => collections.hash(),
+    fill(value) {
+      const hash = value as HashValue;
+      const items = rdbItems;
+      hash.create(items.bytes, hash.firstEncoding);
+      for (let i = 0; i < items.count; i += 2) {
+        const isNew = hash.set(
+          items.sourceOf(i),
+          items.atOf(i),
+          items.lengthOf(i),
+          items.sourceOf(i + 1),
+          items.atOf(i + 1),
+          items.lengthOf(i + 1),
+          0,
+        );
+        assert(isNew, "no field comes twice (F4)");
+      }
+    },
+  },
+  [RdbKind.SortedSet]: {
+    open: (collections) => collections.sortedSet(),
+    fill(value) {
+      const sorted = value as SortedSetValue;
+      const items = rdbItems;
+      sorted.create(items.bytes, sorted.encodingFor(items.count, items.longest));
+      for (let i = 0; i < items.count; i++) {
+        const source = items.sourceOf(i);
+        const at = items.atOf(i);
+        const length = items.lengthOf(i);
+        const isThere = sorted.has(source, at, length);
+        assert(!isThere, "no member comes twice (F4)");
+        sorted.add(source, at, length, items.scores[i]!);
+      }
+    },
+  },
+};

@@ -69,8 +69,6 @@ class EntriesWalk<T extends Collection> extends PinnedWalk {
     this.bytes = bytes;
     this.left = count;
     this.reader = collections.takeReader(value);
-    this.reader.openPinned(value.pages.shard, value.pages.header, value.root);
-    this.reader.encoding = value.encoding;
     this.reader.entries.seekRank(from);
     assert(this.reader.entries.settle(), "a reply begins at an entry");
   }

@@ -80,11 +80,15 @@ export class Collections {
   }
 
   /**
-   * Another of `value`'s type, for a reader that outlives the command: it opens what is pinned (openPinned), and is given
-   * back by `giveReader`.
+   * Another of `value`'s type, open on the same tree, for a reader with a pin who outlives the command and gives it back
+   * by `giveReader`.
    */
   takeReader<T extends Collection>(value: T): T {
-    return (this.readers[value.type]?.pop() as T | undefined) ?? value.newReader();
+    const reader = (this.readers[value.type]?.pop() as T | undefined) ?? value.newReader();
+    reader.openPinned(value.pages.shard, value.pages.header, value.root);
+    reader.encoding = value.encoding;
+    reader.hasTimed = value.hasTimed;
+    return reader;
   }
   giveReader(reader: Collection): void {
     this.readers[reader.type] ??= [];

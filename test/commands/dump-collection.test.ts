@@ -7,12 +7,13 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../../src/base/double-text.ts";
+import { Client } from "../../src/server/client.ts";
 import { PINS_AT } from "../../src/store/shard.ts";
 import { RdbKind, readCollection, rdbItems } from "../../src/structures/rdb-collection.ts";
-import { testEngine } from "../support/engine.ts";
+import { type TestEngine, testEngine } from "../support/engine.ts";
 import { withFooter } from "../support/generator.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
-import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
+import { type Argument, encodeCommand, type Reply, type RespClient, show, within } from "../support/resp.ts";
 import { requireRedis, type Server, startRedis } from "../support/servers.ts";
 
 const hasRedis = requireRedis();
@@ -142,6 +143,110 @@ describe("RDB collections", () => {
     expect([...types].sort((a, b) => a - b)).toEqual([2, 4, 5, 11, 16, 17, 18]);
   });
 
+  test.skipIf(!hasRedis)("go there and back", async () => {
+    const engine = testEngine({ regions: 4 });
+    engine.checksEach = false;
+    for (const key of await sampleKeys()) {
+      if (key.startsWith("list")) continue;
+      const payload = Buffer.from(textOf(await ask("DUMP", key)), "latin1");
+      const options = ["REPLACE", "IDLETIME", "100"];
+      expect(engine.send("RESTORE", key, "0", payload, ...options)).toBe("+OK");
+      expect(engine.send("OBJECT", "IDLETIME", key)).toBe(":100");
+      const ours = textOf(engine.client.reply("DUMP", key));
+      expect(show(await ask("RESTORE", "back", "60000", Buffer.from(ours, "latin1"), "REPLACE"))).toBe("+OK");
+      expect({ key, contents: await theirContents("back") }).toEqual({ key, contents: await theirContents(key) });
+      expect({ key, contents: contents(read(ours)).sort() }).toEqual({
+        key,
+        contents: (await theirContents(key)).sort(),
+      });
+      // The deadline, on records of both shapes; a past one removes the key.
+      expect(engine.send("RESTORE", key, "5000", payload, "REPLACE")).toBe("+OK");
+      expect(engine.send("PTTL", key)).toBe(":5000");
+      expect(engine.send("RESTORE", key, "5000", payload)).toBe("-BUSYKEY Target key name already exists.");
+      expect(engine.send("RESTORE", "gone", "1", payload, "ABSTTL")).toBe("+OK");
+      expect(engine.send("RESTORE", key, "1", payload, "REPLACE", "ABSTTL")).toBe("+OK");
+      expect(engine.send("EXISTS", key, "gone")).toBe(":0");
+      engine.checkNow();
+    }
+  });
+
+  test("long ones are of one moment, and keep no lock", () => {
+    const engine = testEngine({ regions: 8 });
+    engine.checksEach = false;
+    const add = {
+      set: (i: number) => engine.send("SADD", "set", `member:${i}`),
+      hash: (i: number) => engine.send("HSET", "hash", `field:${i}`, "v".repeat(i % 50)),
+      zset: (i: number) => engine.send("ZADD", "zset", i % 7, `member:${i}`),
+    };
+    for (const [key, more] of Object.entries(add)) {
+      for (let i = 0; i < 4000; i++) more(i);
+      const before = textOf(engine.client.reply("DUMP", key));
+      // A client whose socket takes nothing at first.
+      let open = false;
+      const parts: Buffer[] = [];
+      const client = new Client(
+        77,
+        engine.engine,
+        {
+          write: (bytes, offset, length) => {
+            if (!open) return 0;
+            parts.push(Buffer.from(bytes.subarray(offset, offset + length)));
+            return length;
+          },
+          end: () => client.disconnected(),
+          terminate: () => client.disconnected(),
+        },
+        engine,
+      );
+      client.receive(encodeCommand(["DUMP", key]));
+      expect(pins(engine)).toBe(1);
+      for (let i = 3000; i < 5000; i++) more(i);
+      engine.send("DEL", key);
+      open = true;
+      client.drained();
+      engine.runTurns();
+      expect(pins(engine)).toBe(0);
+      const reply = Buffer.concat(parts).toString("latin1");
+      const head = `$${before.length}\r\n`;
+      expect(reply.length).toBe(head.length + before.length + 2);
+      expect(reply === `${head}${before}\r\n`).toBe(true);
+      expect(contents(read(before))).toHaveLength(4000);
+      expect(engine.send("RESTORE", key, "0", Buffer.from(before, "latin1"))).toBe("+OK");
+      expect(textOf(engine.client.reply("DUMP", key))).toHaveLength(before.length);
+      engine.checkNow();
+    }
+  });
+
+  test("with lengths that lie take no memory for them, and no key", () => {
+    const engine = testEngine();
+    const huge = [char(0x80) + "\x7f\xff\xff\xff", char(0x81) + "\0\0\xff\xff\xff\xff\xff\xff"];
+    const bodies = huge.flatMap((length) => [
+      ...[1, 2, 3, 4, 5, 14, 18].map((type) => char(type) + length + "\x01a\x01b"),
+      ...[10, 11, 12, 13, 16, 17, 20].map((type) => char(type) + length),
+      ...[10, 11, 12, 13, 16, 17, 20].map((type) => `${char(type)}\xc3\x03${length}\0aa`),
+      `${char(11)}\x08${u32(8)}${u32(0x20000000)}`,
+      `${char(16)}\x07${u32(0xffffffff)}\0\0\xff`,
+      `${char(16)}\x0d${u32(13)}\x01\0\xf0${u32(0xfffffff0)}\x05\xff`,
+      `${char(2)}\0`,
+      `${char(18)}\x01\x02\x07${u32(7)}\0\0\xff`,
+      `${char(2)}\x02\x01a\x01a`,
+      `${char(4)}\x02\x01a\x01b\x01a\x01c`,
+      `${char(5)}\x01\x01a\0\0\0\0\0\0\xf8\x7f`,
+    ]);
+    for (const body of bodies) {
+      const payload = Buffer.from(withFooter(body, 10), "latin1");
+      expect({ body, reply: engine.send("RESTORE", "k", "0", payload) }).toEqual({
+        body,
+        reply: "-ERR Bad data format",
+      });
+    }
+    expect(engine.send("EXISTS", "k")).toBe(":0");
+    // A set as listpack, as Redis 7.2 writes it.
+    const set = Buffer.from(withFooter(`${char(20)}\x0c${u32(12)}\x02\0\x81a\x02\x05\x01\xff`, 10), "latin1");
+    expect(engine.send("RESTORE", "k", "0", set)).toBe("+OK");
+    expect(engine.send("SMISMEMBER", "k", "a", "5", "6")).toBe("*[:1, :1, :0]");
+  });
+
   test.skipIf(!hasRedis)("damaged ones are refused where Redis refuses them", async () => {
     const random = new SeededRandom(testSeed());
     const bodies: string[] = byHand();
@@ -159,7 +264,7 @@ describe("RDB collections", () => {
       }
       const cut = random.below(6) === 0 ? body.subarray(0, random.below(body.length) + 1) : body;
       if (cut[0] === 0 || cut[0] === 20) continue;
-      const payload = withFooter(cut.toString("latin1"));
+      const payload = withFooter(cut.toString("latin1"), 10);
       const found = read(payload, 0);
       const reply = await ask("RESTORE", "damaged", "0", Buffer.from(payload, "latin1"), "REPLACE");
       const accepts = reply.type === "simple";
@@ -176,6 +281,13 @@ describe("RDB collections", () => {
     expect(refused).toBeGreaterThan(300);
   });
 });
+
+function pins(engine: TestEngine): number {
+  const { store } = engine.engine;
+  let total = 0;
+  for (let shard = 0; shard < store.shards; shard++) total += store.c[store.headerOf(shard) + PINS_AT]!;
+  return total;
+}
 
 /** RDB types of sorted sets whose scores are texts. */
 const TEXT_SCORES = [3, 12, 17];

@@ -22,6 +22,7 @@ import { expireFamily } from "./expire.ts";
 import { hashesFamily } from "./hashes.ts";
 import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
+import { listsFamily } from "./lists.ts";
 import { memoryFamily } from "./memory.ts";
 import { monitorFamily } from "./monitor.ts";
 import { observeFamily } from "./observe.ts";
@@ -165,6 +166,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   hyperloglogFamily,
   setsFamily,
   hashesFamily,
+  listsFamily,
   keysFamily,
   expireFamily,
   scanFamily,

@@ -135,6 +135,7 @@ export class Engine {
     const setLimits = () => {
       limits.hash.listpackEntries = config.number("storage.hash_max_listpack_entries");
       limits.hash.listpackValue = config.number("storage.hash_max_listpack_value");
+      limits.list.listpackSize = config.number("storage.list_max_listpack_size");
       limits.set.intsetEntries = config.number("storage.set_max_intset_entries");
       limits.set.listpackEntries = config.number("storage.set_max_listpack_entries");
       limits.set.listpackValue = config.number("storage.set_max_listpack_value");

@@ -11,6 +11,7 @@ import { PinnedWalk, type Reply, WALK_STEP_BYTES } from "../protocol/reply.ts";
 import type { Collection } from "../store/collection.ts";
 import type { Collections } from "../store/collections.ts";
 import type { HashValue } from "../store/hash-value.ts";
+import { ListEncoding, type ListValue } from "../store/list-value.ts";
 import type { Member } from "../store/members.ts";
 import { RecordType } from "../store/record.ts";
 import type { SetValue } from "../store/set-value.ts";
@@ -35,6 +36,19 @@ interface Form {
 }
 
 const FORMS: Partial<Record<RecordType, Form>> = {
+  [RecordType.List]: {
+    type: RdbType.List,
+    measure(value) {
+      const list = value as ListValue;
+      list.openHere();
+      return stringBytes(list.member.length);
+    },
+    write(value, payload) {
+      const list = value as ListValue;
+      list.openHere();
+      payload.string(list.member);
+    },
+  },
   [RecordType.Set]: {
     type: RdbType.Set,
     measure(value) {
@@ -278,6 +292,16 @@ interface Fill {
 }
 
 const FILLS: Partial<Record<RdbKind, Fill>> = {
+  [RdbKind.List]: {
+    open: (collections) => collections.list(),
+    fill(value) {
+      const list = value as ListValue;
+      const items = rdbItems;
+      list.create(items.bytes, ListEncoding.Listpack);
+      list.beforeGrowth(items.bytes, items.count);
+      for (let i = 0; i < items.count; i++) list.push(items.sourceOf(i), items.atOf(i), items.lengthOf(i), false);
+    },
+  },
   [RdbKind.Set]: {
     open: (collections) => collections.set(),
     fill(value) {

@@ -3,6 +3,8 @@ import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
 import type { Call } from "./call.ts";
 import type { CommandSpec, KeyPlace, KeySpec } from "./spec.ts";
 
+const LONGEST_OPTION = 16;
+
 /** The keys of a command whose name is argument `from` of `call`, one place after the other. */
 export class KeyArguments {
   /** Argument numbers, counted as `call` counts them. */
@@ -21,8 +23,8 @@ export class KeyArguments {
 
   /** As find, for one place, behind those found before. */
   findPlace(call: Call, place: KeyPlace, from: number, given: number): void {
-    if (place.unknown === true) return;
-    if (place.countAt !== undefined) this.counted(call, place, place.countAt, from, given);
+    if (place.unknown === true) this.behindOption(call, place, from, given);
+    else if (place.countAt !== undefined) this.counted(call, place, place.countAt, from, given);
     else if (place.keyword !== undefined) this.behindKeyword(call, place, place.keyword, from, given);
     else this.range(place, from, given);
   }
@@ -54,6 +56,19 @@ export class KeyArguments {
       for (let n = 0; n < count && first + n < given; n++) this.add(from + first + n);
       return;
     }
+  }
+
+  /** A key behind an option that may stand anywhere, the last of its kind. */
+  private behindOption(call: Call, place: KeyPlace, from: number, given: number): void {
+    const { keyword, skips } = place;
+    if (keyword === undefined || skips === undefined) return;
+    let found = -1;
+    for (let i = place.first; i < given; i++) {
+      const word = call.argBytes(from + i) > LONGEST_OPTION ? "" : call.argText(from + i).toUpperCase();
+      if (word === keyword && i + 1 < given) found = ++i;
+      else i += skips[word] ?? 0;
+    }
+    if (found > 0) this.add(from + found);
   }
 
   private add(argument: number): void {

@@ -35,7 +35,14 @@ import {
 
 const FIRST_KEY: KeyPlace = { ...FIRST, flags: "RO access" };
 const PATTERN_KEYS: KeyPlace = { ...NO_KEYS, flags: "RO access", unknown: true };
-const STORED_KEY: KeyPlace = { ...NO_KEYS, flags: "OW update", unknown: true };
+const STORED_KEY: KeyPlace = {
+  ...NO_KEYS,
+  first: 2,
+  flags: "OW update",
+  unknown: true,
+  keyword: "STORE",
+  skips: { LIMIT: 2, GET: 1, BY: 1 },
+};
 
 const ARGUMENTS: readonly ArgumentDoc[] = [
   KEY,
@@ -142,10 +149,10 @@ function sort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
   const limit = Math.min(Math.max(wish.count, -1), length);
   let end = limit < 0 ? length : Math.min(start + limit, length);
   let elements: Buffer[] = [];
-  if (value !== null && start < end) {
+  if (value !== null) {
     if (!wish.isSorted && type !== RecordType.Set) {
       // Only what is replied is read; DESC is from the end.
-      elements = read(value, start, end - start, wish.isDescending);
+      if (start < end) elements = read(value, start, end - start, wish.isDescending);
       end -= start;
       start = 0;
     } else {
@@ -191,7 +198,7 @@ function readWish(call: Call, reply: Reply, mayStore: boolean): Wish | null {
     } else if (left >= 1 && call.argIs(i, BY)) {
       wish.by = new Pattern(call, ++i);
       // A name without a place for the element: they stay in the order they have.
-      wish.isSorted = wish.by.star >= 0;
+      if (wish.by.star < 0) wish.isSorted = false;
     } else if (left >= 1 && call.argIs(i, GET)) {
       wish.get.push(new Pattern(call, ++i));
     } else {

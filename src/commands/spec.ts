@@ -67,6 +67,8 @@ export interface KeyPlace extends KeySpec {
   half?: true;
   /** Keys that only the handler can find (SORT's patterns): it needs ALL_SHARDS. */
   unknown?: true;
+  /** With `unknown` and `keyword`: arguments behind other options, which are not looked at. The last keyword counts. */
+  skips?: Readonly<Record<string, number>>;
 }
 
 /** An argument as COMMAND DOCS describes it. */

@@ -30,6 +30,7 @@ import { scanFamily } from "./scan.ts";
 import { setsFamily } from "./sets.ts";
 import { sortedSetsFamily } from "./sorted-sets.ts";
 import { streamsFamily } from "./streams.ts";
+import { sortFamily } from "./sort.ts";
 import { stringsFamily } from "./strings.ts";
 import { stringsMoreFamily } from "./strings-more.ts";
 
@@ -170,6 +171,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   keysFamily,
   expireFamily,
   scanFamily,
+  sortFamily,
   sortedSetsFamily,
   dumpFamily,
   memoryFamily,

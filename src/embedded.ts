@@ -419,7 +419,11 @@ class OwnServices implements ServerServices, ClientHost {
 
   describeClient(session: Session): string {
     const client = this.clients.get(session.id);
-    return client === undefined ? "" : clientLine(client, this.table, this.clock);
+    if (client === undefined) return "";
+    client.answers(this.engine.runningCommand());
+    const line = clientLine(client, this.table, this.clock);
+    client.answers(-1);
+    return line;
   }
 
   isLocal(): boolean {

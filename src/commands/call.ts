@@ -33,7 +33,8 @@ export class Call {
   stringMax = 512 << 20;
   private starts: Int32Array = new Int32Array(0);
   private lengths: Int32Array = new Int32Array(0);
-  private first = 0;
+  /** Where the arguments begin in the parser's table. */
+  first = 0;
   /** Large arguments that came in chunks. */
   staged: readonly StagedValue[] = [];
 

@@ -378,6 +378,11 @@ export class Dispatcher {
     this.releaseHeld();
   }
 
+  /** Where the arguments of the command at work begin in the parser's table. */
+  get firstArgument(): number {
+    return this.call.first;
+  }
+
   /** Runs `work` while holding the locks of all shards. Returns false when they were not to be had. */
   withAllShards(work: () => void): boolean {
     const { store } = this;

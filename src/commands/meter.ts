@@ -278,6 +278,11 @@ export class Meter {
     this.f64[at] = this.f64[at]! + 1;
   }
 
+  /** Counts a command of `row` whose first count a reset has taken away, when it is over. */
+  countAgain(row: number, elapsedMs: number): void {
+    this.account(row, 1, elapsedMs);
+  }
+
   /** Sets this worker's counters to 0. */
   reset(): void {
     const { f64, own } = this;

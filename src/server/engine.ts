@@ -314,6 +314,11 @@ export class Engine {
     return true;
   }
 
+  /** Number, within its batch, of the command whose handler is at work. */
+  runningCommand(): number {
+    return this.parser.firstArgument.indexOf(this.dispatcher.firstArgument);
+  }
+
   /** Reads the clock anew, in the middle of a turn that lasts. */
   readClock(): void {
     this.monotonicMs = this.clock.monotonicMs();

@@ -350,7 +350,11 @@ export class Services implements ServerServices {
 
   describeClient(session: Session): string {
     const client = this.clients.get(session.id);
-    return client === undefined ? "" : this.lineOf(client);
+    if (client === undefined) return "";
+    client.answers(this.engine.runningCommand());
+    const line = this.lineOf(client);
+    client.answers(-1);
+    return line;
   }
 
   lineOf(client: Client): string {

@@ -411,6 +411,10 @@ describe("two workers", () => {
     }
     expect(Number((await info(admin!, "hybridlog")).get("hybridlog_segments"))).toBeGreaterThanOrEqual(0);
     expect(await said(admin!, "CONFIG", "RESETSTAT")).toBe("+OK");
+    expect(await said(admin!, "LATENCY", "HISTOGRAM")).toMatch(
+      /^\*\["config\|resetstat", \*\["calls", :1, "histogram_usec", \*\[:\d+, :1\]\]\]$/,
+    );
+    expect((await info(admin!, "commandstats")).get("cmdstat_config|resetstat")).toStartWith("calls=1,");
     expect((await info(admin!, "commandstats")).has("cmdstat_get")).toBe(false);
     expect((await info(admin!, "errorstats")).size).toBe(0);
     expect((await info(admin!, "latencystats")).has("latency_percentiles_usec_get")).toBe(false);
@@ -427,6 +431,9 @@ describe("two workers", () => {
       await said(client, "SET", "k", `${i}`);
     }
     const log = await ask(admin!, "SLOWLOG", "GET", "-1");
+    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":10");
+    // All of one worker: what asks is logged before it is answered, and must not push the tenth out.
+    for (let i = 0; i < 12; i++) await said(admin!, "PING");
     expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":10");
     await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000", "slowlog-max-len", "128");
     if (log.type !== "array") throw new Error(show(log));

@@ -168,9 +168,9 @@ export class Meter {
 
   /** A command of another row than the run's begins: the run ends, another begins. */
   turnTo(row: number): void {
+    const isTickSeen = this.row >= 0 && !this.alone;
     if (this.row < 0) {
       this.markMs = this.clock.monotonicMs();
-      this.tickSeen = this.tick();
     } else if (this.count > 0) {
       const now = this.clock.monotonicMs();
       this.account(this.row, this.count, now - this.markMs);
@@ -179,16 +179,23 @@ export class Meter {
     }
     this.row = row;
     this.alone = this.each || this.shares[row] === 0;
+    if (!isTickSeen && !this.alone) this.tickSeen = this.tick();
   }
 
   /** A command of the run has ended. `isLast`: the batch, or its turn, ends here. */
   ended(call: Call, isLast: boolean): void {
     this.count++;
-    const tick = this.tick();
-    if (tick === this.tickSeen && !isLast && !this.alone) return;
-    this.tickSeen = tick;
+    if (isLast) {
+      this.close(call);
+      this.row = -1;
+      return;
+    }
+    if (!this.alone) {
+      const tick = this.tick();
+      if (tick === this.tickSeen) return;
+      this.tickSeen = tick;
+    }
     this.close(call);
-    if (isLast) this.row = -1;
   }
 
   /** Ends the run with the command of `call` as its last; the next one begins now. */

@@ -231,6 +231,11 @@ export class Meter {
     this.abandon();
   }
 
+  /** The command at work, one that is timed by itself, took `elapsedMs` in earlier steps. */
+  tookBefore(elapsedMs: number): void {
+    this.markMs -= elapsedMs;
+  }
+
   /** Ends the run: no command follows now (M4). */
   settle(): void {
     if (this.count > 0) this.account(this.row, this.count, this.clock.monotonicMs() - this.markMs);

@@ -298,7 +298,7 @@ export class Client implements ReplyTarget {
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
     const wasStaged = this.staged.length > 0;
-    if (outcome === Retry && this.isOverdue()) {
+    if (outcome === Retry && this.session.longRead === null && this.isOverdue()) {
       this.refuseBusy();
       return endOf;
     }
@@ -787,6 +787,10 @@ export class Client implements ReplyTarget {
     this.queryAt = 0;
     this.queryEnd = 0;
     this.engine.paused.delete(this);
+    if (this.session.longRead !== null) {
+      this.engine.unpin(this.session.longRead);
+      this.session.longRead = null;
+    }
     this.staging?.discard(this.engine.store.nowSeconds);
     this.staging = null;
     this.dropStaged();

@@ -34,6 +34,8 @@ export class Session {
   replies: Replies = Replies.On;
   /** The read that the command at the head is in the middle of, null = none. Its pin is the connection's to give back. */
   longRead: LongRead | null = null;
+  /** How far the DEBUG POPULATE at the head has come: its next key, and the time it took so far, ms; null = none. */
+  populates: { next: number; spentMs: number } | null = null;
   /** Wall ms at creation; monotonic ms of the last command. */
   createdMs = 0;
   activeMs = 0;
@@ -42,6 +44,11 @@ export class Session {
     /** Unique in the process. */
     readonly id: number,
   ) {}
+
+  /** True while the command at the head goes on in steps: it is tried again, but not for want of a lock. */
+  get isInSteps(): boolean {
+    return this.longRead !== null || this.populates !== null;
+  }
 
   /** Back to the state of a new connection (RESET). */
   reset(authenticated: boolean): void {

@@ -298,7 +298,7 @@ export class Client implements ReplyTarget {
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
     const wasStaged = this.staged.length > 0;
-    if (outcome === Retry && this.session.longRead === null && this.isOverdue()) {
+    if (outcome === Retry && !this.session.isInSteps && this.isOverdue()) {
       this.refuseBusy();
       return endOf;
     }

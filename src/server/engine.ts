@@ -260,7 +260,7 @@ export class Engine {
       const hasFreed = this.emptyGarbage();
       const isDense = othersDead + store.log.deadBytes < deadKept;
       if (!hasFreed && (isOver || isDense || !maintenance.squeeze())) {
-        const done = evictor.evictOne();
+        const done = this.evictOne();
         if (done === Eviction.Nothing) {
           // For a value on its way there must be frames; without one, what is left may be kept by the shards.
           if (isOver || (bytes > 0 && isDense)) return false;
@@ -284,6 +284,16 @@ export class Engine {
     if (!store.emptyGarbage(shard, store.headerOf(shard), GARBAGE_BLOCKS)) store.garbageIn = -1;
     store.unlock(shard);
     return true;
+  }
+
+  /** One key goes, if one may; timed while latency is monitored. */
+  private evictOne(): Eviction {
+    const { latency } = this.dispatcher.meter;
+    if (latency.thresholdMs === 0) return this.evictor.evictOne();
+    const from = this.clock.monotonicMs();
+    const done = this.evictor.evictOne();
+    latency.sample("eviction-del", Math.floor(this.clock.monotonicMs() - from));
+    return done;
   }
 
   /** Counts the time for which eviction lags behind. */

@@ -22,6 +22,7 @@ import { expireFamily } from "./expire.ts";
 import { hashesFamily } from "./hashes.ts";
 import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
+import { blockingListsFamily } from "./blocking-lists.ts";
 import { listsFamily } from "./lists.ts";
 import { memoryFamily } from "./memory.ts";
 import { monitorFamily } from "./monitor.ts";
@@ -167,6 +168,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   setsFamily,
   hashesFamily,
   listsFamily,
+  blockingListsFamily,
   keysFamily,
   expireFamily,
   scanFamily,

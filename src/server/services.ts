@@ -71,8 +71,11 @@ interface Blocked {
   /** Monotonic ms; Infinity = no timeout. */
   readonly untilMs: number;
   readonly write: (reply: Reply) => void;
+  /** False: its end is under way already. */
+  readonly mayEnd: () => boolean;
   timer: Timer | null;
 }
+const MAY_END = () => true;
 
 interface Sample {
   readonly atMs: number;
@@ -199,11 +202,6 @@ export class Services implements ServerServices {
     this.cells.set(Cell.blocked, blocked);
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
-    for (const [id, { timer }] of this.blocked) {
-      if (this.clients.has(id)) continue;
-      if (timer !== null) clearTimeout(timer);
-      this.blocked.delete(id);
-    }
     this.peak = Math.max(this.peak, this.engine.usedMemory());
     this.sample();
   }
@@ -539,9 +537,9 @@ export class Services implements ServerServices {
     engine.store.expiresDue = this.activeExpire;
   }
 
-  block(session: Session, timeoutMs: number, write: (reply: Reply) => void): void {
+  block(session: Session, timeoutMs: number, write: (reply: Reply) => void, mayEnd: () => boolean = MAY_END): void {
     const untilMs = timeoutMs === 0 ? Infinity : systemClock.monotonicMs() + timeoutMs;
-    const blocked: Blocked = { untilMs, write, timer: null };
+    const blocked: Blocked = { untilMs, write, mayEnd, timer: null };
     this.blocked.set(session.id, blocked);
     if (timeoutMs > 0) this.awaitTimeout(session, blocked);
   }
@@ -552,6 +550,7 @@ export class Services implements ServerServices {
       () => {
         if (this.blocked.get(session.id) !== blocked) return;
         if (systemClock.monotonicMs() < blocked.untilMs) return this.awaitTimeout(session, blocked);
+        if (!blocked.mayEnd()) return;
         this.blocked.delete(session.id);
         this.resume(session, blocked.write);
       },
@@ -565,10 +564,27 @@ export class Services implements ServerServices {
     });
   }
 
-  private endBlock(id: number, withError: boolean): boolean {
+  endBlock(session: Session, write: (reply: Reply) => void): void {
+    const blocked = this.blocked.get(session.id);
+    if (blocked === undefined) return;
+    this.blocked.delete(session.id);
+    if (blocked.timer !== null) clearTimeout(blocked.timer);
+    this.resume(session, write);
+  }
+
+  /** The client goes: it waits for nothing any more. */
+  forgetBlock(id: number): void {
+    const blocked = this.blocked.get(id);
+    if (blocked === undefined) return;
+    this.blocked.delete(id);
+    if (blocked.timer !== null) clearTimeout(blocked.timer);
+    blocked.mayEnd();
+  }
+
+  private unblockClient(id: number, withError: boolean): boolean {
     const blocked = this.blocked.get(id);
     const client = this.clients.get(id);
-    if (blocked === undefined || client === undefined) return false;
+    if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
     this.blocked.delete(id);
     if (blocked.timer !== null) clearTimeout(blocked.timer);
     this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
@@ -614,7 +630,7 @@ export class Services implements ServerServices {
         this.unpause();
         return { kind: "done" };
       case "unblock":
-        return { kind: "unblocked", found: this.endBlock(ask.client, ask.withError) };
+        return { kind: "unblocked", found: this.unblockClient(ask.client, ask.withError) };
       case "monitor":
         this.monitors.setReceiver(ask.receiver, ask.receives);
         this.setObserver();
@@ -643,6 +659,7 @@ export class Services implements ServerServices {
         askerMatched = true;
         continue;
       }
+      this.forgetBlock(client.session.id);
       client.kill();
       // What it does not read it will not get: waiting for it would keep the client for ever.
       if (client.outputBytes > 0) client.transport.terminate();

@@ -23,6 +23,7 @@ import { hashesFamily } from "./hashes.ts";
 import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
 import { blockingListsFamily } from "./blocking-lists.ts";
+import { blockingSortedSetsFamily } from "./blocking-sorted-sets.ts";
 import { listsFamily } from "./lists.ts";
 import { memoryFamily } from "./memory.ts";
 import { monitorFamily } from "./monitor.ts";
@@ -169,6 +170,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   hashesFamily,
   listsFamily,
   blockingListsFamily,
+  blockingSortedSetsFamily,
   keysFamily,
   expireFamily,
   scanFamily,

@@ -25,7 +25,7 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
-import { clientLine, isBlocked, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
+import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitors.ts";
@@ -187,19 +187,16 @@ export class Services implements ServerServices {
     this.cells.set(Cell.cpuMicros, threadMicros());
     if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outsideBytes());
     let buffers = 0;
-    let blocked = 0;
     let maxInput = 0;
     let maxOutput = 0;
     for (const client of this.clients.values()) {
       buffers += client.queryBytes + client.outputBytes;
-      if (isBlocked(client, this.table)) blocked++;
       maxInput = Math.max(maxInput, client.queryBytes);
       maxOutput = Math.max(maxOutput, client.outputBytes);
     }
     this.cells.set(Cell.bufferBytes, buffers);
     this.evictClients();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
-    this.cells.set(Cell.blocked, blocked);
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
     this.peak = Math.max(this.peak, this.engine.usedMemory());
@@ -541,7 +538,15 @@ export class Services implements ServerServices {
     const untilMs = timeoutMs === 0 ? Infinity : systemClock.monotonicMs() + timeoutMs;
     const blocked: Blocked = { untilMs, write, mayEnd, timer: null };
     this.blocked.set(session.id, blocked);
+    this.cells.set(Cell.blocked, this.blocked.size);
     if (timeoutMs > 0) this.awaitTimeout(session, blocked);
+  }
+
+  /** Takes a client off those that are blocked. */
+  private release(id: number, blocked: Blocked): void {
+    this.blocked.delete(id);
+    this.cells.set(Cell.blocked, this.blocked.size);
+    if (blocked.timer !== null) clearTimeout(blocked.timer);
   }
 
   private awaitTimeout(session: Session, blocked: Blocked): void {
@@ -551,7 +556,7 @@ export class Services implements ServerServices {
         if (this.blocked.get(session.id) !== blocked) return;
         if (systemClock.monotonicMs() < blocked.untilMs) return this.awaitTimeout(session, blocked);
         if (!blocked.mayEnd()) return;
-        this.blocked.delete(session.id);
+        this.release(session.id, blocked);
         this.resume(session, blocked.write);
       },
       Math.min(Math.ceil(left), TIMER_MS_MAX),
@@ -567,8 +572,7 @@ export class Services implements ServerServices {
   endBlock(session: Session, write: (reply: Reply) => void): void {
     const blocked = this.blocked.get(session.id);
     if (blocked === undefined) return;
-    this.blocked.delete(session.id);
-    if (blocked.timer !== null) clearTimeout(blocked.timer);
+    this.release(session.id, blocked);
     this.resume(session, write);
   }
 
@@ -576,8 +580,7 @@ export class Services implements ServerServices {
   forgetBlock(id: number): void {
     const blocked = this.blocked.get(id);
     if (blocked === undefined) return;
-    this.blocked.delete(id);
-    if (blocked.timer !== null) clearTimeout(blocked.timer);
+    this.release(id, blocked);
     blocked.mayEnd();
   }
 
@@ -585,8 +588,7 @@ export class Services implements ServerServices {
     const blocked = this.blocked.get(id);
     const client = this.clients.get(id);
     if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
-    this.blocked.delete(id);
-    if (blocked.timer !== null) clearTimeout(blocked.timer);
+    this.release(id, blocked);
     this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
     return true;
   }

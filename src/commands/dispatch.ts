@@ -305,6 +305,7 @@ export class Dispatcher {
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
+      if (call.blocking.isReady) call.blocking.serve(this.held, 1);
     } catch (error) {
       this.failed(error);
       throw error;
@@ -353,6 +354,7 @@ export class Dispatcher {
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
+      if (call.blocking.isReady) call.blocking.serve(held, this.heldCount);
     } catch (error) {
       this.failed(error);
       throw error;

@@ -22,6 +22,9 @@ import { expireFamily } from "./expire.ts";
 import { hashesFamily } from "./hashes.ts";
 import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
+import { blockingListsFamily } from "./blocking-lists.ts";
+import { blockingSortedSetsFamily } from "./blocking-sorted-sets.ts";
+import { listsFamily } from "./lists.ts";
 import { memoryFamily } from "./memory.ts";
 import { monitorFamily } from "./monitor.ts";
 import { observeFamily } from "./observe.ts";
@@ -165,6 +168,9 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   hyperloglogFamily,
   setsFamily,
   hashesFamily,
+  listsFamily,
+  blockingListsFamily,
+  blockingSortedSetsFamily,
   keysFamily,
   expireFamily,
   scanFamily,

@@ -6,6 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Call } from "../commands/call.ts";
+import type { Blocking } from "../commands/blocking.ts";
 import { Dispatcher } from "../commands/dispatch.ts";
 import type { ServerServices } from "../commands/services.ts";
 import { clientTable } from "../commands/table.ts";
@@ -69,6 +70,7 @@ export class Engine {
   readonly walkReply = new Reply();
   readonly dispatcher: Dispatcher;
   readonly cells: Cells;
+  readonly blocking: Blocking;
   /** Bytes of memory above which writes are refused. */
   private maxMemory: number;
   /** Commands of one connection in one turn. */
@@ -118,6 +120,7 @@ export class Engine {
       unauthenticatedBulk: config.number("server.preauth_max_bulk_len"),
     });
     const call = new Call(this.store, this.keyspaces, this.maintenance, this.clock, config, services);
+    this.blocking = call.blocking;
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.cells = new Cells(control, worker);
     this.evictor = new Evictor(this.store);
@@ -135,6 +138,7 @@ export class Engine {
     const setLimits = () => {
       limits.hash.listpackEntries = config.number("storage.hash_max_listpack_entries");
       limits.hash.listpackValue = config.number("storage.hash_max_listpack_value");
+      limits.list.listpackSize = config.number("storage.list_max_listpack_size");
       limits.set.intsetEntries = config.number("storage.set_max_intset_entries");
       limits.set.listpackEntries = config.number("storage.set_max_listpack_entries");
       limits.set.listpackValue = config.number("storage.set_max_listpack_value");

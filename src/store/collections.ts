@@ -4,6 +4,7 @@
  */
 import type { Collection } from "./collection.ts";
 import { type HashLimits, HashValue } from "./hash-value.ts";
+import { type ListLimits, ListValue } from "./list-value.ts";
 import { type SetLimits, SetValue } from "./set-value.ts";
 import { type SortedSetLimits, SortedSetValue } from "./sorted-set-value.ts";
 import type { Store } from "./store.ts";
@@ -13,6 +14,7 @@ import { type StreamLimits, StreamValue } from "./stream-value.ts";
 /** When Redis would convert each type's small form; see the configuration's storage.*_max_listpack_*. */
 export interface CollectionLimits {
   hash: HashLimits;
+  list: ListLimits;
   set: SetLimits;
   sortedSet: SortedSetLimits;
   stream: StreamLimits;
@@ -39,11 +41,13 @@ const READERS_KEPT = 16;
 export class Collections {
   readonly limits: CollectionLimits = {
     hash: { listpackEntries: 128, listpackValue: 64 },
+    list: { listpackSize: -2 },
     set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },
     sortedSet: { listpackEntries: 128, listpackValue: 64 },
     stream: { nodeEntries: 100, nodeBytes: 4096 },
   };
   private readonly hashes: HashValue[] = [];
+  private readonly lists: ListValue[] = [];
   private readonly sets: SetValue[] = [];
   private readonly sortedSets: SortedSetValue[] = [];
   private readonly streams: StreamValue[] = [];
@@ -57,6 +61,10 @@ export class Collections {
     return this.hashes[number];
   }
 
+  list(number = 0): ListValue {
+    this.lists[number] ??= new ListValue(this.store, this.limits.list);
+    return this.lists[number];
+  }
   set(number = 0): SetValue {
     this.sets[number] ??= new SetValue(this.store, this.limits.set);
     return this.sets[number];
@@ -95,6 +103,7 @@ export class Collections {
 
   private ofType(type: RecordType): Collection {
     if (type === RecordType.Hash) return this.hash();
+    if (type === RecordType.List) return this.list();
     if (type === RecordType.Set) return this.set();
     if (type === RecordType.SortedSet) return this.sortedSet();
     if (type === RecordType.Stream) return this.stream();

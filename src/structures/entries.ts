@@ -28,6 +28,8 @@ export interface Entries {
   resize(flags: number, bytes: number): number;
   /** Removes the entry stood on; the position is lost. */
   remove(): void;
+  /** Removes `count` entries from the one stood on, all of its page; the position is lost. */
+  removeRun(count: number): void;
   /** Makes the entry stood on writable in place. */
   own(): void;
   /** Stands on the page of the position again. */

@@ -110,6 +110,9 @@ export class Packed implements Entries {
   remove(): void {
     this.leaf.remove(this.at);
   }
+  removeRun(count: number): void {
+    this.leaf.removeRun(this.at, this.at + count);
+  }
   own(): void {}
   standAgain(): void {
     this.home.standOn(this.leaf);

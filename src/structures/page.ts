@@ -331,6 +331,36 @@ export class Page {
     this.setHead(count - 1, data - bytes);
   }
 
+  /** Removes entries `from` to `to`. */
+  removeRun(from: number, to: number): void {
+    if (to >= this.count) return this.cut(from);
+    if (from === to) return;
+    const { b, h, count, data, end, inner, lane } = this;
+    const gone = to - from;
+    const lanesAt = this.lanesAt;
+    const endsAt = this.endsAt;
+    const at = endsAt >> 1;
+    const before = from === 0 ? 0 : h[at + from - 1]! & END_MASK;
+    const upTo = h[at + to - 1]! & END_MASK;
+    const bytes = upTo - before;
+    b.copyWithin(end - data + bytes, end - data, end - upTo);
+    // From the front to the back, so that nothing is overwritten before it has moved.
+    const newLanesAt = inner ? lanesAt - gone * EXTRA_BYTES : lanesAt;
+    const newEndsAt = newLanesAt + (count - gone) * lane;
+    if (inner) {
+      const extras = this.extrasAt;
+      b.copyWithin(extras + from * EXTRA_BYTES, extras + to * EXTRA_BYTES, lanesAt);
+    }
+    if (lane !== 0) {
+      if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, lanesAt + from * lane);
+      b.copyWithin(newLanesAt + from * lane, lanesAt + to * lane, endsAt);
+    }
+    const target = newEndsAt >> 1;
+    if (target !== at) for (let j = 0; j < from; j++) h[target + j] = h[at + j]!;
+    for (let j = to; j < count; j++) h[target + j - gone] = h[at + j]! - bytes;
+    this.setHead(count - gone, data - bytes);
+  }
+
   setLane(i: number, lane: number): void {
     if (this.lane === 4) this.m[(this.lanesAt >> 2) + i] = lane;
     else if (this.lane === 8) this.f[(this.lanesAt >> 3) + i] = lane;

@@ -432,6 +432,17 @@ export class Tree implements Entries {
     this.shrink(0);
   }
 
+  /** As remove, for `count` entries from the one stood on, all in its leaf. */
+  removeRun(count: number): void {
+    this.ownPath();
+    const leaf = this.standOn(this.refs[0]!, 0);
+    const at = this.slots[0]!;
+    assert(at + count <= leaf.count, "a run of entries lies in one leaf");
+    leaf.removeRun(at, at + count);
+    this.countBelow(-count);
+    this.shrink(0);
+  }
+
   /** Makes the entry stood on writable in place: its page is no pin's. */
   own(): void {
     this.ownPath();

@@ -120,6 +120,25 @@ class Twin {
     this.model.splice(rank, 1);
   }
 
+  /** Removes `count` entries from `rank` on, leaf by leaf. */
+  removeRange(rank: number, count: number): void {
+    const { tree } = this;
+    for (let left = count; left > 0; ) {
+      tree.seekRank(rank);
+      expect(tree.settle()).toBe(true);
+      const run = Math.min(left, tree.leaf.count - tree.at);
+      for (let i = 0; i < run; i++) {
+        tree.leaf.openKey(tree.at + i);
+        const { leaf } = tree;
+        if ((leaf.entryFlags & KEY_OUT) !== 0) this.pages.giveOut(leaf.word(leaf.keyAt), leaf.word(leaf.keyAt + 4));
+      }
+      tree.standAgain();
+      tree.removeRun(run);
+      left -= run;
+    }
+    this.model.splice(rank, count);
+  }
+
   insertRank(rank: number, entry: Entry): void {
     this.tree.seekRank(rank);
     const { flags, data } = this.encode(entry);
@@ -203,6 +222,10 @@ describe.each(CASES)("%s", (_name, lane, form, pageBytes, lanes, long) => {
         } else if (die < 95) {
           twin.remove(randomEntry(random, twin, lanes, long));
           if (!growing && twin.model.length > 0) twin.removeRank(random.below(twin.model.length));
+          if (random.below(20) === 0) {
+            const from = random.below(twin.model.length + 1);
+            twin.removeRange(from, random.below(Math.min(200, twin.model.length - from) + 1));
+          }
         } else if (die < 97 && pins.length < 4) {
           pins.push({ pin: twin.pages.pin(), reader: twin.reader(), model: [...twin.model] });
         } else if (pins.length > 0) {
@@ -238,7 +261,11 @@ describe("sequence", () => {
         else if (die < 60) twin.insertRank(random.below(length + 1), entry);
         else if (length > 0 && die < 75) twin.removeRank(0);
         else if (length > 0 && die < 90) twin.removeRank(length - 1);
-        else if (length > 0) twin.removeRank(random.below(length));
+        else if (length > 0 && die < 99) twin.removeRank(random.below(length));
+        else {
+          const from = random.below(length + 1);
+          twin.removeRange(from, random.below(length - from + 1));
+        }
         if (step % 300 === 0) twin.check();
       }
       twin.check();

@@ -137,6 +137,7 @@ export class HashValue extends TimedCollection {
     if (length > limits.listpackValue || valueLength > limits.listpackValue) this.leaveListpack();
     const found = this.seek(b, at, length);
     const isLive = found && !this.isDueHere;
+    if (found && !isLive) this.store.counters.expiredMembers++;
     if (deadline === KEEP_DEADLINE) deadline = isLive ? this.deadlineHere : 0;
     if (deadline !== 0) this.becomeTimed();
     if (found) {

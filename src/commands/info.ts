@@ -283,6 +283,7 @@ function statsSection(_call: Call, totals: ServerTotals): Fields {
     ["rejected_connections", totals.rejectedConnections],
     ...SYNC,
     ["expired_keys", totals.expiredKeys],
+    ["expired_subkeys", totals.expiredMembers],
     ["evicted_keys", totals.evictedKeys],
     ["evicted_clients", totals.evictedClients],
     ["total_eviction_exceeded_time", Math.round(totals.exceededMs)],

@@ -24,6 +24,8 @@ export interface ServerTotals {
   netInputBytes: number;
   netOutputBytes: number;
   expiredKeys: number;
+  /** Members of collections that expired. */
+  expiredMembers: number;
   /** Keys that FLUSHALL and FLUSHDB removed and whose memory was given back. */
   flushedKeys: number;
   evictedKeys: number;

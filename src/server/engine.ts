@@ -394,6 +394,7 @@ export class Engine {
     cells.set(Cell.inputBytes, this.inputBytes);
     cells.set(Cell.outputBytes, this.outputBytes);
     cells.set(Cell.expired, store.counters.expired);
+    cells.set(Cell.expiredMembers, store.counters.expiredMembers);
     cells.set(Cell.evicted, store.counters.evicted);
     cells.set(Cell.deadBytes, store.log.deadBytes);
     cells.set(Cell.exceededMs, this.exceededMs);

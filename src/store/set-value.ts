@@ -322,7 +322,8 @@ export class SetValue extends Collection {
       this.openInteger(page, i);
       const { length } = this.member;
       tree.seek(hashOf(this.text, 0, length, this.seed), this.text, 0, length);
-      copy(this.text, 0, tree.leaf.b, tree.insert(0, length), length);
+      const at = tree.insert(0, length);
+      copy(this.text, 0, tree.leaf.b, at, length);
       return;
     }
     const { b, keyAt, keyBytes, entryAt, entryBytes, entryFlags } = page;

@@ -262,6 +262,7 @@ class OwnServices implements ServerServices, ClientHost {
     input: 0,
     output: 0,
     expired: 0,
+    expiredMembers: 0,
     evicted: 0,
     exceededMs: 0,
     hits: 0,
@@ -342,6 +343,7 @@ class OwnServices implements ServerServices, ClientHost {
       netInputBytes: engine.inputBytes - base.input,
       netOutputBytes: engine.outputBytes - base.output,
       expiredKeys: counters.expired - base.expired,
+      expiredMembers: counters.expiredMembers - base.expiredMembers,
       evictedKeys: counters.evicted - base.evicted,
       exceededMs: engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs) - base.exceededMs,
       exceedingMs: engine.cells.get(Cell.exceedingMs),
@@ -392,6 +394,7 @@ class OwnServices implements ServerServices, ClientHost {
     base.input = engine.inputBytes;
     base.output = engine.outputBytes;
     base.expired = counters.expired;
+    base.expiredMembers = counters.expiredMembers;
     base.evicted = counters.evicted;
     base.exceededMs = engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs);
     base.hits = counters.hits;
@@ -419,7 +422,11 @@ class OwnServices implements ServerServices, ClientHost {
 
   describeClient(session: Session): string {
     const client = this.clients.get(session.id);
-    return client === undefined ? "" : clientLine(client, this.table, this.clock);
+    if (client === undefined) return "";
+    client.answers(this.engine.runningCommand());
+    const line = clientLine(client, this.table, this.clock);
+    client.answers(-1);
+    return line;
   }
 
   isLocal(): boolean {

@@ -30,6 +30,7 @@ import {
 } from "../structures/bits.ts";
 import { flag, integer, KEY, oneOf, optional, string } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
+import { beginLongRead, type LongRead, stepLongRead } from "./long-read.ts";
 import { refuse } from "./refuse.ts";
 import {
   type ArgumentDoc,
@@ -40,6 +41,7 @@ import {
   type KeySpec,
   type Outcome,
   READONLY,
+  Retry,
   WRITE,
 } from "./spec.ts";
 
@@ -282,8 +284,9 @@ function setRange(start: number, end: number, length: number, unit: number): voi
  * BITCOUNT key [start end [BYTE | BIT]]. Replies: the number of bits set.
  * The arguments are judged before the key is looked at, as since Redis 7.4: a wrong one is an error without a key too.
  */
-function bitcount(call: Call, reply: Reply): void {
-  const { store, argCount } = call;
+function bitcount(call: Call, reply: Reply): Outcome | void {
+  const { store, argCount, session } = call;
+  if (session.longRead !== null) return countOn(call, reply, session.longRead);
   let start = 0;
   let end = -1;
   let unit = 8;
@@ -301,32 +304,47 @@ function bitcount(call: Call, reply: Reply): void {
   if (store.type !== RecordType.String) return reply.status(Status.WrongType);
   if (start < 0 && end < 0 && start > end) return reply.integer(0);
   setRange(start, end, store.stringLength(), unit);
-  reply.integer(range.first > range.last ? 0 : countRange(call, range.first, range.last));
+  const { first, last } = range;
+  if (first > last) return reply.integer(0);
+  const firstByte = Math.floor(first / 8);
+  const endByte = Math.floor(last / 8) + 1;
+  const read = beginLongRead(call, firstByte, endByte, -outside(call, first, last), last, 0);
+  if (read !== null) return countOn(call, reply, read);
+  reply.integer(countRange(call, firstByte, endByte) - outside(call, first, last));
 }
 
-function countRange(call: Call, first: number, last: number): number {
+function countOn(call: Call, reply: Reply, read: LongRead): Outcome | void {
+  if (!stepLongRead(call, read, countPart)) return Retry;
+  reply.integer(read.sum);
+}
+function countPart(bytes: Buffer, at: number, length: number, _position: number, read: LongRead): boolean {
+  read.sum += countBits(bytes, at, length);
+  return true;
+}
+
+function countRange(call: Call, firstByte: number, end: number): number {
   const { store } = call;
-  const firstByte = Math.floor(first / 8);
-  const end = Math.floor(last / 8) + 1;
   let count = 0;
   for (let position = firstByte; position < end; ) {
     const part = Math.min(end - position, store.openPart(position));
     count += countBits(store.textBytes, store.textAt, part);
     position += part;
   }
-  if ((first & 7) === 0 && (last & 7) === 7) return count;
-  // Bits of the first and last byte that lie outside.
-  const before = byteAt(call, firstByte) >>> (8 - (first & 7));
-  const behind = byteAt(call, end - 1) & (0x7f >>> (last & 7));
-  oneByte[0] = before;
-  count -= countBits(oneByte, 0, 1);
-  oneByte[0] = behind;
-  return count - countBits(oneByte, 0, 1);
+  return count;
+}
+
+/** Bits set in the first and the last byte of a range that lie outside of it. */
+function outside(call: Call, first: number, last: number): number {
+  if ((first & 7) === 0 && (last & 7) === 7) return 0;
+  oneByte[0] = byteAt(call, Math.floor(first / 8)) >>> (8 - (first & 7));
+  const before = countBits(oneByte, 0, 1);
+  oneByte[0] = byteAt(call, Math.floor(last / 8)) & (0x7f >>> (last & 7));
+  return before + countBits(oneByte, 0, 1);
 }
 
 /** BITPOS key bit [start [end [BYTE | BIT]]]. Replies: the first such bit, or -1. Judges arguments as BITCOUNT does. */
-function bitpos(call: Call, reply: Reply): void {
-  const { store, argCount } = call;
+function bitpos(call: Call, reply: Reply): Outcome | void {
+  const { store, argCount, session } = call;
   const bit = readIndex(call, 2);
   if (Number.isNaN(bit)) return reply.error(ErrorText.notInteger);
   if (bit !== 0 && bit !== 1) return reply.error("ERR The bit argument must be 1 or 0.");
@@ -342,14 +360,43 @@ function bitpos(call: Call, reply: Reply): void {
     if (argCount >= 5) end = readIndex(call, 4);
     if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
   }
+  if (session.longRead !== null) return findOn(call, reply, session.longRead, bit);
   if (store.findForRead() === NO_ADDRESS) return reply.integer(bit === 1 ? -1 : 0);
   if (store.type !== RecordType.String) return reply.status(Status.WrongType);
   const length = store.stringLength();
   setRange(start, end, length, unit);
   if (length === 0 || range.first > range.last) return reply.integer(-1);
-  const found = findInRange(call, range.first, range.last, bit);
-  // A string without an end given goes on with zeros.
-  reply.integer(found < 0 && bit === 0 && argCount < 5 ? length * 8 : found);
+  const { first, last } = range;
+  // What begins within a byte is looked at up to its end first.
+  const aligned = Math.ceil(first / 8);
+  const before = first % 8 === 0 ? -1 : findInRange(call, first, Math.min(last, aligned * 8 - 1), bit);
+  if (before < 0) {
+    const read = beginLongRead(call, aligned, Math.floor(last / 8) + 1, -1, last, length);
+    if (read !== null) return findOn(call, reply, read, bit);
+  }
+  const found = before >= 0 ? before : findInRange(call, first, last, bit);
+  replyFound(call, reply, found, bit, length);
+}
+
+/** A string without an end given goes on with zeros. */
+function replyFound(call: Call, reply: Reply, found: number, bit: number, length: number): void {
+  reply.integer(found < 0 && bit === 0 && call.argCount < 5 ? length * 8 : found);
+}
+
+function findOn(call: Call, reply: Reply, read: LongRead, bit: number): Outcome | void {
+  if (!stepLongRead(call, read, bit === 0 ? findZero : findOne)) return Retry;
+  // The first one may lie in the last byte, behind the range.
+  replyFound(call, reply, read.sum <= read.last ? read.sum : -1, bit, read.length);
+}
+function findZero(bytes: Buffer, at: number, length: number, position: number, read: LongRead): boolean {
+  const found = findBit(bytes, at, length, 0);
+  if (found >= 0) read.sum = position * 8 + found;
+  return found < 0;
+}
+function findOne(bytes: Buffer, at: number, length: number, position: number, read: LongRead): boolean {
+  const found = findBit(bytes, at, length, 1);
+  if (found >= 0) read.sum = position * 8 + found;
+  return found < 0;
 }
 
 function findInRange(call: Call, first: number, last: number, bit: number): number {

@@ -10,10 +10,22 @@ import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Keyspaces, Maintenance } from "../store/maintenance.ts";
 import type { Store } from "../store/store.ts";
+import { Blocking } from "./blocking.ts";
 import type { Meter } from "./meter.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
+
+const NOTHING = Buffer.alloc(0);
+
+interface Arguments {
+  bytes: Buffer;
+  starts: Int32Array;
+  lengths: Int32Array;
+  first: number;
+  argCount: number;
+  keyspace: number;
+}
 
 export class Call {
   /** The bytes the arguments lie in. */
@@ -33,9 +45,13 @@ export class Call {
   stringMax = 512 << 20;
   private starts: Int32Array = new Int32Array(0);
   private lengths: Int32Array = new Int32Array(0);
-  private first = 0;
+  /** Where the arguments begin in the parser's table. */
+  first = 0;
   /** Large arguments that came in chunks. */
   staged: readonly StagedValue[] = [];
+
+  /** Waiting for keys. */
+  readonly blocking: Blocking;
 
   constructor(
     readonly store: Store,
@@ -47,7 +63,34 @@ export class Call {
   ) {
     this.key = store.newKey();
     this.collections = new Collections(store);
+    this.blocking = new Blocking(this);
   }
+
+  /** Points the call at other arguments, to serve a client that waits, until `giveBack`. */
+  borrow(bytes: Buffer, starts: Int32Array, lengths: Int32Array): void {
+    const { lent } = this;
+    lent.bytes = this.bytes;
+    lent.starts = this.starts;
+    lent.lengths = this.lengths;
+    lent.first = this.first;
+    lent.argCount = this.argCount;
+    lent.keyspace = this.keyspace;
+    this.setArguments(bytes, starts, lengths, 0, starts.length);
+  }
+  giveBack(): void {
+    const { lent } = this;
+    this.setArguments(lent.bytes, lent.starts, lent.lengths, lent.first, lent.argCount);
+    this.keyspace = lent.keyspace;
+    lent.bytes = NOTHING;
+  }
+  private readonly lent: Arguments = {
+    bytes: NOTHING,
+    starts: new Int32Array(0),
+    lengths: new Int32Array(0),
+    first: 0,
+    argCount: 0,
+    keyspace: 0,
+  };
 
   /** Points the call at arguments `first` .. of the parser's table. */
   setArguments(bytes: Buffer, starts: Int32Array, lengths: Int32Array, first: number, count: number): void {

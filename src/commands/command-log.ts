@@ -14,6 +14,11 @@ export type LogType = (typeof LogType)[keyof typeof LogType];
 /** Arguments of an entry and bytes of one; what is more is told as a number. */
 const ARGUMENTS_MAX = 32;
 const ARGUMENT_BYTES_MAX = 128;
+/**
+ * Entries kept above the limit: while a worker waits for the answers of the others, what is logged meanwhile (the asking
+ * command first of all) does not push out what was in the log when it asked.
+ */
+const SPARE = 64;
 
 export interface LogEntry {
   id: number;
@@ -66,7 +71,8 @@ export class CommandLog {
       address: call.session.address,
       name: call.session.name,
     });
-    this.trim(list, this.length[type]!);
+    const length = this.length[type]!;
+    if (list.length > length + SPARE) this.trim(list, length + SPARE / 2);
   }
 
   private trim(list: LogEntry[], length: number): void {

@@ -113,9 +113,14 @@ function set(call: Call, reply: Reply): Outcome | void {
   return Later;
 }
 
+/** CONFIG RESETSTAT: the first command that is counted anew is itself. */
 function resetStat(call: Call): Outcome {
-  const { server, session } = call;
-  server.resetTotals(() => server.resume(session, (later) => later.ok()));
+  const { server, session, meter, spec, clock } = call;
+  const beganMs = clock.monotonicMs();
+  server.resetTotals(() => {
+    meter.countAgain(meter.table.rowOf(spec), clock.monotonicMs() - beganMs);
+    server.resume(session, (later) => later.ok());
+  });
   return Later;
 }
 

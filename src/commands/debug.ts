@@ -15,7 +15,9 @@ import { encodingName } from "../store/collections.ts";
 import { accessClock, Encoding, RecordType, spareBits } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import type { Call } from "./call.ts";
+import { FatalError } from "./dispatch.ts";
 import { type HelpEntry, replyHelp } from "./help.ts";
+import { refuse } from "./refuse.ts";
 import { ADMIN, type CommandSpec, Later, LOADING, NO_KEYS, NO_SCRIPT, type Outcome, Retry, STALE } from "./spec.ts";
 
 export const debugFamily: readonly CommandSpec[] = [
@@ -58,6 +60,10 @@ function debug(call: Call, reply: Reply): Outcome | void {
       return check(call, reply);
     case "object/1":
       return object(call, reply);
+    case "populate/1":
+    case "populate/2":
+    case "populate/3":
+      return populate(call, reply);
     case "set-active-expire/1":
       return setActiveExpire(call);
     case "stringmatch-len/2":
@@ -87,6 +93,72 @@ function sleep(call: Call, reply: Reply): void {
   if (seconds > 0) Bun.sleepSync(Math.min(seconds, SLEEP_MAX) * 1000);
   call.server.expirePass();
   reply.ok();
+}
+
+/** Keys made in one turn, and bytes of values after which a turn ends: less than a millisecond. */
+const POPULATE_KEYS = 512;
+const POPULATE_BYTES = 1 << 20;
+const NOT_POSITIVE = "ERR value is out of range, must be positive";
+
+/** DEBUG POPULATE count [prefix] [size]: works in turns, so the command is retried (Retry) until all keys are there. */
+function populate(call: Call, reply: Reply): Outcome | void {
+  const { session, clock } = call;
+  const count = call.argInteger(2);
+  const bytes = call.argCount === 5 ? call.argInteger(4) : 0;
+  if (!(count >= 0 && bytes >= 0)) return reply.error(NOT_POSITIVE);
+  if (bytes > call.stringMax) return reply.error(ErrorText.outOfMemory);
+  const longest = Buffer.from(`${populatePrefix(call)}:${count}`, "latin1");
+  if (!call.key.load(longest, 0, longest.length)) return reply.error(ErrorText.keyTooLong);
+  const beganMs = clock.monotonicMs();
+  session.populates ??= { next: 0, spentMs: 0 };
+  const progress = session.populates;
+  const status = populateSome(call, progress, count, bytes);
+  progress.spentMs += clock.monotonicMs() - beganMs;
+  if (status < 0) {
+    const outcome = refuse(call, reply, status);
+    if (outcome !== Retry) session.populates = null;
+    return outcome;
+  }
+  if (progress.next < count) return Retry;
+  call.meter.tookBefore(progress.spentMs);
+  session.populates = null;
+  reply.ok();
+}
+
+function populatePrefix(call: Call): string {
+  return call.argCount > 3 ? call.argText(3) : "key";
+}
+
+/** Makes keys up to `count`, or as many as a turn may. Returns 0, or Status with the key at `progress` not made. */
+function populateSome(call: Call, progress: { next: number }, count: number, bytes: number): number {
+  const { store, key } = call;
+  const keyspace = call.keyspaces.of(call.session.db);
+  const prefix = populatePrefix(call);
+  const keysMost = Math.min(POPULATE_KEYS, Math.max(1, Math.floor(POPULATE_BYTES / Math.max(bytes, 1))));
+  const end = Math.min(count, progress.next + keysMost);
+  for (; progress.next < end; progress.next++) {
+    const name = Buffer.from(`${prefix}:${progress.next}`, "latin1");
+    const text = Buffer.from(`value:${progress.next}`, "latin1");
+    const value = bytes === 0 ? text : Buffer.alloc(bytes);
+    if (bytes > 0) text.copy(value, 0, 0, bytes);
+    key.load(name, 0, name.length);
+    const shard = store.shardOf(key.hashA);
+    if (!store.lock(shard)) return 0;
+    let status: number;
+    try {
+      store.select(keyspace, key);
+      status = store.prepareInsert();
+      if (status >= 0 && store.find() === NO_ADDRESS) status = store.setString(value, 0, value.length, 0);
+    } catch (error) {
+      // As for any handler: what is half done stays locked, and the process stops.
+      if (store.isMutating(shard)) throw new FatalError(error);
+      store.unlock(shard);
+      throw error;
+    }
+    store.unlock(shard);
+    if (status < 0) return status;
+  }
+  return 0;
 }
 
 /** DEBUG CHECK: walks shard after shard under its lock, asserting every invariant. Replies the number of keys. */
@@ -365,6 +437,11 @@ const HELP: readonly HelpEntry[] = [
   ["HTSTATS <dbid>", "Return statistics of the index of a database."],
   ["LOG <message>", "Write <message> to the server log."],
   ["OBJECT <key>", "Show low level info about `key` and associated value."],
+  [
+    "POPULATE <count> [<prefix>] [<size>]",
+    "Make <count> strings, <prefix>:0 (key:0) and so on, that are not there yet, others being served meanwhile.",
+    "The values are value:0 and so on, cut or filled with zero bytes to <size>.",
+  ],
   [
     "PROTOCOL <type>",
     "Reply with a test value of the specified type. <type> can be:",

@@ -305,6 +305,7 @@ export class Dispatcher {
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
+      if (call.blocking.isReady) call.blocking.serve(this.held, 1);
     } catch (error) {
       this.failed(error);
       throw error;
@@ -353,6 +354,7 @@ export class Dispatcher {
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
+      if (call.blocking.isReady) call.blocking.serve(held, this.heldCount);
     } catch (error) {
       this.failed(error);
       throw error;
@@ -376,6 +378,11 @@ export class Dispatcher {
       }
     }
     this.releaseHeld();
+  }
+
+  /** Where the arguments of the command at work begin in the parser's table. */
+  get firstArgument(): number {
+    return this.call.first;
   }
 
   /** Runs `work` while holding the locks of all shards. Returns false when they were not to be had. */

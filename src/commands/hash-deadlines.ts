@@ -337,9 +337,24 @@ function persist(call: Call, reply: Reply): Outcome | void {
 
 // ---- HGETEX, HGETDEL, HSETEX ----
 
+/** True while the command changed something: what it looked at and found due went. One per thread. */
+let hasChanged = false;
+
+/** Stands on the field that argument `i` names. One that is due goes. Between `begin` and `finish`. */
+function standOn(call: Call, hash: HashValue, i: number): boolean {
+  if (hash.count === 0 || !hash.seek(call.bytes, call.argAt(i), call.argBytes(i))) return false;
+  if (!hash.isDueHere) return true;
+  if (!call.store.keepsExpired) {
+    hash.removeMember();
+    call.store.counters.expiredMembers++;
+    hasChanged = true;
+  }
+  return false;
+}
+
 /** Replies the value of the field that argument `i` names, or null. Returns true when there was one. */
 function replyField(call: Call, reply: Reply, hash: HashValue, i: number): boolean {
-  if (hash.count === 0 || !hash.seekLive(call.bytes, call.argAt(i), call.argBytes(i))) {
+  if (!standOn(call, hash, i)) {
     reply.nullBulk();
     return false;
   }
@@ -374,7 +389,7 @@ function hgetex(call: Call, reply: Reply): Outcome | void {
   if (first === 0) return;
   if (found === 0) return replyNulls(call, reply, first);
   reply.array(call.argCount - first);
-  let changed = false;
+  hasChanged = false;
   for (let i = first; i < call.argCount; i++) {
     if (!replyField(call, reply, hash, i)) continue;
     if (persists) {
@@ -385,9 +400,9 @@ function hgetex(call: Call, reply: Reply): Outcome | void {
     } else {
       continue;
     }
-    changed = true;
+    hasChanged = true;
   }
-  hash.finish(changed);
+  hash.finish(hasChanged);
 }
 
 /** HGETDEL key FIELDS numfields field [field ...]. Replies: array of values and nulls. */
@@ -399,13 +414,13 @@ function hgetdel(call: Call, reply: Reply): Outcome | void {
   if (first === 0) return;
   if (found === 0) return replyNulls(call, reply, first);
   reply.array(call.argCount - first);
-  let changed = false;
+  hasChanged = false;
   for (let i = first; i < call.argCount; i++) {
     if (!replyField(call, reply, hash, i)) continue;
     hash.removeMember();
-    changed = true;
+    hasChanged = true;
   }
-  hash.finish(changed);
+  hash.finish(hasChanged);
 }
 
 /** What HSETEX was asked for. One per thread. */
@@ -476,19 +491,21 @@ function hsetex(call: Call, reply: Reply): Outcome | void {
   const found = hash.begin(SMALL_CHANGE + sum, true);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0 && isAll) return reply.integer(0);
+  hasChanged = false;
   if (found === 1 && (isAll || isNone)) {
     for (let i = first; i < argCount; i += 2) {
-      if (hash.seekLive(bytes, call.argAt(i), call.argBytes(i)) !== isAll) return reply.integer(0);
+      if (standOn(call, hash, i) === isAll) continue;
+      hash.finish(hasChanged);
+      return reply.integer(0);
     }
   }
   const pairs = (argCount - first) >> 1;
   if (due > 0 && due <= store.nowMs) {
     // Set and gone at once.
-    let removed = false;
     for (let i = first; i < argCount && found === 1 && hash.count > 0; i += 2) {
-      if (hash.remove(bytes, call.argAt(i), call.argBytes(i))) removed = true;
+      if (hash.remove(bytes, call.argAt(i), call.argBytes(i))) hasChanged = true;
     }
-    if (found === 1) hash.finish(removed);
+    if (found === 1) hash.finish(hasChanged);
     return reply.integer(1);
   }
   if (found === 0) hash.create(sum + pairs * PAIR_BYTES, hash.firstEncoding);

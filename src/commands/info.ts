@@ -136,7 +136,7 @@ function clientsSection(call: Call, totals: ServerTotals): Fields {
     ["watching_clients", 0],
     ["clients_in_timeout_table", 0],
     ["total_watched_keys", 0],
-    ["total_blocking_keys", 0],
+    ["total_blocking_keys", call.blocking.waiters.keysWaitedFor()],
     ["total_blocking_keys_on_nokey", 0],
   ];
 }
@@ -283,6 +283,7 @@ function statsSection(_call: Call, totals: ServerTotals): Fields {
     ["rejected_connections", totals.rejectedConnections],
     ...SYNC,
     ["expired_keys", totals.expiredKeys],
+    ["expired_subkeys", totals.expiredMembers],
     ["evicted_keys", totals.evictedKeys],
     ["evicted_clients", totals.evictedClients],
     ["total_eviction_exceeded_time", Math.round(totals.exceededMs)],

@@ -14,7 +14,8 @@
  *
  * Invariants
  *   M1  a row's cells are written by its worker alone; the octave totals are the sums of their buckets
- *   M2  only commands of constant cost (O(1), fast or of one key) share a run; all others are timed one by one
+ *   M2  only commands of constant cost (O(1), fast or of one key; or fast and of one key, so that what each argument costs
+ *       is constant) share a run; all others are timed one by one
  *   M3  a command that takes TICK_MS or more ends its run: the clock's tick, looked at after each command, has changed.
  *       It is given what its predecessors in the run did not need. When some threshold is below TICK_MS, or the clock
  *       has no tick, every command is timed by itself.
@@ -168,9 +169,9 @@ export class Meter {
 
   /** A command of another row than the run's begins: the run ends, another begins. */
   turnTo(row: number): void {
+    const isTickSeen = this.row >= 0 && !this.alone;
     if (this.row < 0) {
       this.markMs = this.clock.monotonicMs();
-      this.tickSeen = this.tick();
     } else if (this.count > 0) {
       const now = this.clock.monotonicMs();
       this.account(this.row, this.count, now - this.markMs);
@@ -179,16 +180,23 @@ export class Meter {
     }
     this.row = row;
     this.alone = this.each || this.shares[row] === 0;
+    if (!isTickSeen && !this.alone) this.tickSeen = this.tick();
   }
 
   /** A command of the run has ended. `isLast`: the batch, or its turn, ends here. */
   ended(call: Call, isLast: boolean): void {
     this.count++;
-    const tick = this.tick();
-    if (tick === this.tickSeen && !isLast && !this.alone) return;
-    this.tickSeen = tick;
+    if (isLast) {
+      this.close(call);
+      this.row = -1;
+      return;
+    }
+    if (!this.alone) {
+      const tick = this.tick();
+      if (tick === this.tickSeen) return;
+      this.tickSeen = tick;
+    }
     this.close(call);
-    if (isLast) this.row = -1;
   }
 
   /** Ends the run with the command of `call` as its last; the next one begins now. */
@@ -222,6 +230,11 @@ export class Meter {
   retried(): void {
     if (this.count > 0) this.accountTypical(this.row, this.count, this.clock.monotonicMs() - this.markMs);
     this.abandon();
+  }
+
+  /** The command at work, one that is timed by itself, took `elapsedMs` in earlier steps. */
+  tookBefore(elapsedMs: number): void {
+    this.markMs -= elapsedMs;
   }
 
   /** Ends the run: no command follows now (M4). */
@@ -276,6 +289,11 @@ export class Meter {
   failed(row: number): void {
     const at = this.own + row * COUNTERS + FAILED;
     this.f64[at] = this.f64[at]! + 1;
+  }
+
+  /** Counts a command of `row` whose first count a reset has taken away, when it is over. */
+  countAgain(row: number, elapsedMs: number): void {
+    this.account(row, 1, elapsedMs);
   }
 
   /** Sets this worker's counters to 0. */
@@ -402,6 +420,8 @@ export class Meter {
 }
 
 function isConstant(spec: CommandSpec): boolean {
-  if (spec.docs.complexity !== "O(1)" || (spec.flags & ADMIN) !== 0) return false;
-  return (spec.flags & FAST) !== 0 || (spec.keys.first === 1 && spec.keys.last === 1);
+  if ((spec.flags & ADMIN) !== 0) return false;
+  const hasOneKey = spec.keys.first === 1 && spec.keys.last === 1;
+  const isFast = (spec.flags & FAST) !== 0;
+  return spec.docs.complexity === "O(1)" ? isFast || hasOneKey : isFast && hasOneKey;
 }

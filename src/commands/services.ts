@@ -24,6 +24,8 @@ export interface ServerTotals {
   netInputBytes: number;
   netOutputBytes: number;
   expiredKeys: number;
+  /** Members of collections that expired. */
+  expiredMembers: number;
   /** Keys that FLUSHALL and FLUSHDB removed and whose memory was given back. */
   flushedKeys: number;
   evictedKeys: number;
@@ -165,7 +167,10 @@ export interface ServerServices {
   /** Ends the pause in every worker. */
   unpauseClients?(done: () => void): void;
   /** Blocks the session's client, whose handler returns Later, for `timeoutMs` (0 = for ever); then `write` replies. */
-  block?(session: Session, timeoutMs: number, write: (reply: Reply) => void): void;
+  /** `mayEnd` is asked before its time, UNBLOCK or the client's going ends the block: false leaves it to `endBlock`. */
+  block?(session: Session, timeoutMs: number, write: (reply: Reply) => void, mayEnd?: () => boolean): void;
+  /** Ends the block of a client of this worker with another reply; nothing happens when the client is gone. */
+  endBlock?(session: Session, write: (reply: Reply) => void): void;
   /** Ends the block of a client of any worker, by its timeout or with an error. `found`: it was blocked. */
   unblock?(id: number, withError: boolean, done: (found: boolean) => void): void;
   /** From `done` on the session is told of every command of any worker (MONITOR). */

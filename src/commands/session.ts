@@ -3,6 +3,8 @@
  * handlers see this much.
  */
 
+import type { LongRead } from "./long-read.ts";
+
 /** CLIENT REPLY: replies are sent; not sent; not sent to the next command; not sent to the command that runs. */
 export const Replies = { On: 0, Off: 1, SkipNext: 2, Skipping: 3 } as const;
 export type Replies = (typeof Replies)[keyof typeof Replies];
@@ -30,6 +32,10 @@ export class Session {
   monitors = false;
   /** CLIENT REPLY. */
   replies: Replies = Replies.On;
+  /** The read that the command at the head is in the middle of, null = none. Its pin is the connection's to give back. */
+  longRead: LongRead | null = null;
+  /** How far the DEBUG POPULATE at the head has come: its next key, and the time it took so far, ms; null = none. */
+  populates: { next: number; spentMs: number } | null = null;
   /** Wall ms at creation; monotonic ms of the last command. */
   createdMs = 0;
   activeMs = 0;
@@ -38,6 +44,11 @@ export class Session {
     /** Unique in the process. */
     readonly id: number,
   ) {}
+
+  /** True while the command at the head goes on in steps: it is tried again, but not for want of a lock. */
+  get isInSteps(): boolean {
+    return this.longRead !== null || this.populates !== null;
+  }
 
   /** Back to the state of a new connection (RESET). */
   reset(authenticated: boolean): void {

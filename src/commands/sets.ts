@@ -5,7 +5,7 @@ import { matchGlob } from "../base/glob.ts";
 import { Int64Kind, int64 } from "../base/integers.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { SMALL_CHANGE } from "../store/collection.ts";
+import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../store/collection.ts";
 import { MemberList } from "../store/member-list.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { SetEncoding, type SetValue, sortIntegers } from "../store/set-value.ts";
@@ -286,11 +286,23 @@ function sadd(call: Call, reply: Reply): Outcome | void {
   const adds = bytesFrom(call, 2);
   const found = set.begin(SMALL_CHANGE + adds, true);
   if (found < 0) return refuse(call, reply, found);
-  if (found === 0) set.create(adds, set.firstEncoding(bytes, call.argAt(2), call.argBytes(2)));
+  if (found === 0) createFor(call, set, adds);
   let added = 0;
   for (let i = 2; i < argCount; i++) if (set.add(bytes, call.argAt(i), call.argBytes(i))) added++;
   set.finish(added > 0);
   reply.integer(added);
+}
+
+/** Makes the set for the members from argument 2 on, which take `adds` bytes: a small one with room for all of them. */
+function createFor(call: Call, set: SetValue, adds: number): void {
+  const { bytes, argCount } = call;
+  const encoding = set.firstEncoding(bytes, call.argAt(2), call.argBytes(2));
+  let room = 0;
+  // What will be a tree begins small.
+  if (adds <= PACKED_BYTES_MAX) {
+    for (let i = 2; i < argCount; i++) room += set.roomOf(encoding, bytes, call.argAt(i), call.argBytes(i));
+  }
+  set.create(room, encoding);
 }
 
 /** SREM key member [member ...]. Replies the number of members removed. */

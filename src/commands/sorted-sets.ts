@@ -73,7 +73,7 @@ const AGGREGATE = optional({
   token: "AGGREGATE",
 });
 const SORTED_BY = optional(oneOf("sortby", flag("byscore", "BYSCORE"), flag("bylex", "BYLEX")));
-const WHERE = oneOf("where", flag("min", "MIN"), flag("max", "MAX"));
+export const WHERE = oneOf("where", flag("min", "MIN"), flag("max", "MAX"));
 
 const COUNTED: readonly KeyPlace[] = [{ first: 2, last: -1, step: 1, countAt: 1, flags: "RO access" }];
 const COUNTED_POPPED: readonly KeyPlace[] = [{ first: 2, last: -1, step: 1, countAt: 1, flags: "RW access delete" }];
@@ -345,7 +345,7 @@ export const sortedSetsFamily: readonly CommandSpec[] = [
     -4,
     NO_KEYS,
     WRITE | MOVABLE_KEYS,
-    zmpop,
+    (call, reply) => popFromFirstSet(call, reply, 1, (_call, to) => to.nullArray()),
     "7.0.0",
     LOG_EACH,
     "Removes members from one end of the first sorted set that is there.",
@@ -729,11 +729,22 @@ const MAX = token("max");
 const COUNT = token("count");
 const MATCH = token("match");
 
-/** ZMPOP numkeys key [key ...] MIN|MAX [COUNT count] */
-function zmpop(call: Call, reply: Reply): Outcome | void {
-  const keys = longAt(call, 1);
+/** What ZMPOP and BZMPOP ask for: the arguments of their keys, the end, and how many members. */
+export const askedMembers = { firstKey: 0, keys: 0, highest: false, count: 1 };
+
+/**
+ * [B]ZMPOP ... numkeys key [key ...] MIN|MAX [COUNT count], from argument `at` on; `otherwise` when there is no sorted
+ * set.
+ */
+export function popFromFirstSet(
+  call: Call,
+  reply: Reply,
+  at: number,
+  otherwise: (call: Call, reply: Reply) => Outcome | void,
+): Outcome | void {
+  const keys = longAt(call, at);
   if (!(keys >= 1)) return reply.error("ERR numkeys should be greater than 0");
-  const where = 2 + keys;
+  const where = at + 1 + keys;
   if (where >= call.argCount) return reply.error(ErrorText.syntax);
   const highest = call.argIs(where, MAX);
   if (!highest && !call.argIs(where, MIN)) return reply.error(ErrorText.syntax);
@@ -743,20 +754,35 @@ function zmpop(call: Call, reply: Reply): Outcome | void {
     count = longAt(call, i + 1);
     if (!(count >= 1)) return reply.error("ERR count should be greater than 0");
   }
+  askedMembers.firstKey = at + 1;
+  askedMembers.keys = keys;
+  askedMembers.highest = highest;
+  askedMembers.count = Math.max(count, 1);
   const value = call.collections.sortedSet();
-  for (let i = 2; i < where; i++) {
+  for (let i = at + 1; i < where; i++) {
     call.selectKey(i);
     const found = value.begin(SMALL_CHANGE, false);
     if (found < 0) return refuse(call, reply, found);
-    if (found === 0) continue;
-    const popped = Math.min(Math.max(count, 1), value.count);
-    reply.array(2);
-    reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
-    reply.array(popped);
-    popMembers(reply, value, popped, highest, true);
-    return value.finish();
+    if (found === 1) return popNamed(call, reply, value, i, highest, askedMembers.count);
   }
-  reply.nullArray();
+  return otherwise(call, reply);
+}
+
+/** Pops up to `count` members of the key of argument `i`, which was begun, and replies them behind its name. */
+export function popNamed(
+  call: Call,
+  reply: Reply,
+  value: SortedSetValue,
+  i: number,
+  highest: boolean,
+  count: number,
+): void {
+  const popped = Math.min(count, value.count);
+  reply.array(2);
+  reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+  reply.array(popped);
+  popMembers(reply, value, popped, highest, true);
+  value.finish();
 }
 
 // ---- chance ----

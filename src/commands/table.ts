@@ -22,6 +22,8 @@ import { expireFamily } from "./expire.ts";
 import { hashesFamily } from "./hashes.ts";
 import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
+import { blockingListsFamily } from "./blocking-lists.ts";
+import { blockingSortedSetsFamily } from "./blocking-sorted-sets.ts";
 import { listsFamily } from "./lists.ts";
 import { memoryFamily } from "./memory.ts";
 import { monitorFamily } from "./monitor.ts";
@@ -168,6 +170,8 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   setsFamily,
   hashesFamily,
   listsFamily,
+  blockingListsFamily,
+  blockingSortedSetsFamily,
   keysFamily,
   expireFamily,
   scanFamily,

@@ -9,6 +9,7 @@
  *   shards       ├─ one header per shard, shardWords each ───────────┤
  *   segments     ├─ one table per shard, SEGMENT_WORDS × SEGMENTS ───┤
  *   meters       ├─ per worker, METER_ROWS × METER_ROW_WORDS ─────────┤
+ *   waiters      ├─ per worker, one state word for each of WAITERS ───┤
  *
  * The whole is sized for the largest configuration at start and touched lazily, so it costs address space, not memory.
  *
@@ -35,6 +36,9 @@ export const METER_ROW_WORDS = 6176;
 /** Counters of each kind of error (commands/error-kinds.ts) within a worker's cells. */
 export const ERROR_KINDS_AT = 512;
 export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;
+
+/** Clients of one worker that can wait at a time, see store/waiters.ts. */
+export const WAITERS = 1 << 16;
 
 const MAGIC = 0x46_52_54_31;
 
@@ -97,6 +101,7 @@ export class Control {
   readonly shardsAt: number;
   readonly segmentsAt: number;
   readonly metersAt: number;
+  readonly waitersAt: number;
 
   private constructor(
     readonly buffer: SharedArrayBuffer,
@@ -112,6 +117,7 @@ export class Control {
     this.shardsAt = at.shards;
     this.segmentsAt = at.segments;
     this.metersAt = at.meters;
+    this.waitersAt = at.waiters;
   }
 
   /** Makes a zeroed control block for `geometry`. */
@@ -169,6 +175,7 @@ function placesOf(g: Geometry) {
   const shards = line(chunks + g.regionsMax * (g.regionBytes >>> 20) * CHUNK_WORDS);
   const segments = shards + g.shards * g.shardWords;
   const meters = segments + g.shards * SEGMENTS * SEGMENT_WORDS;
-  const words = meters + g.workers * METER_ROWS * METER_ROW_WORDS;
-  return { workers, keyspaceMap, chunks, shards, segments, meters, words };
+  const waiters = meters + g.workers * METER_ROWS * METER_ROW_WORDS;
+  const words = waiters + g.workers * WAITERS;
+  return { workers, keyspaceMap, chunks, shards, segments, meters, waiters, words };
 }

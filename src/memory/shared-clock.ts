@@ -9,12 +9,15 @@ const OFFSET = CLOCK_OFFSET_AT >>> 1;
 
 export class SharedClock implements Clock {
   private readonly f64: Float64Array;
+  /** The given clock's own: without it every command would be timed by itself (commands/meter.ts, M3). */
+  readonly tick?: () => number;
 
   constructor(
     private readonly base: Clock,
     control: Control,
   ) {
     this.f64 = control.f64;
+    if (base.tick !== undefined) this.tick = base.tick;
   }
 
   wallMs(): number {

@@ -42,6 +42,8 @@ export const Cell = {
   /** Time for which the memory limit was exceeded although keys were evicted: in all, and of this time; ms. */
   exceededMs: 30,
   exceedingMs: 31,
+  /** Members of collections that expired. */
+  expiredMembers: 32,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

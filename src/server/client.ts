@@ -107,6 +107,9 @@ export class Client implements ReplyTarget {
   }
   localAddress = "";
   descriptor = -1;
+  /** Bytes of the command that is being answered, and of its arguments; 0 while none waits for its answer. */
+  private answeredBytes = 0;
+  private answeredArguments = 0;
   totalInput = 0;
   totalOutput = 0;
 
@@ -134,19 +137,30 @@ export class Client implements ReplyTarget {
     return bytes;
   }
 
-  /** Bytes of arguments read of a command that is not complete yet. */
+  /** Bytes of arguments of the command that is being answered, or is not complete yet. */
   get argumentBytes(): number {
-    let bytes = this.staging?.bytes ?? 0;
+    let bytes = this.answeredArguments + (this.staging?.bytes ?? 0);
     for (const length of this.progress.lengths) bytes += length;
     return bytes;
   }
 
-  /** Bytes of input waiting behind what was read of it, and room for more in their buffer. */
+  /** Bytes of the command that is being answered and of the input behind what was read, and room in their buffer. */
   get unreadBytes(): number {
-    return this.query === null ? 0 : Math.max(0, this.queryEnd - this.queryAt - this.progress.at);
+    const { answeredBytes } = this;
+    return answeredBytes + (this.query === null ? 0 : Math.max(0, this.queryEnd - this.queryAt - this.progress.at));
   }
   get queryFreeBytes(): number {
     return this.query === null ? 0 : this.query.length - this.queryEnd;
+  }
+  /** Command `i` of the batch is being answered (CLIENT LIST and INFO show its size); -1 = it is no more. */
+  answers(i: number): void {
+    const { parser } = this.engine;
+    this.answeredBytes = 0;
+    this.answeredArguments = 0;
+    if (i < 0) return;
+    const first = parser.firstArgument[i]!;
+    this.answeredBytes = parser.endOf[i]! - parser.startOf[i]!;
+    for (let j = 0; j < parser.argumentCount[i]!; j++) this.answeredArguments += parser.argumentBytes[first + j]!;
   }
   /** Pieces of output that wait. */
   get outputItems(): number {
@@ -284,7 +298,7 @@ export class Client implements ReplyTarget {
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
     const wasStaged = this.staged.length > 0;
-    if (outcome === Retry && this.isOverdue()) {
+    if (outcome === Retry && !this.session.isInSteps && this.isOverdue()) {
       this.refuseBusy();
       return endOf;
     }
@@ -304,7 +318,10 @@ export class Client implements ReplyTarget {
       return startOf;
     }
     this.progress.clear();
-    if (outcome === Later) this.waiting = true;
+    if (outcome === Later) {
+      this.waiting = true;
+      this.answers(i);
+    }
     if (outcome === Close) this.closing = true;
     if (wasStaged) this.dropStaged();
     return endOf;
@@ -415,6 +432,7 @@ export class Client implements ReplyTarget {
     }
     if (reply.errors !== errors) this.engine.dispatcher.meter.failed(this.session.lastRow);
     this.waiting = false;
+    this.answers(-1);
     this.flush();
     if (!this.suspended) this.proceed();
   }
@@ -769,6 +787,10 @@ export class Client implements ReplyTarget {
     this.queryAt = 0;
     this.queryEnd = 0;
     this.engine.paused.delete(this);
+    if (this.session.longRead !== null) {
+      this.engine.unpin(this.session.longRead);
+      this.session.longRead = null;
+    }
     this.staging?.discard(this.engine.store.nowSeconds);
     this.staging = null;
     this.dropStaged();

@@ -6,6 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Call } from "../commands/call.ts";
+import type { Blocking } from "../commands/blocking.ts";
 import { Dispatcher } from "../commands/dispatch.ts";
 import type { ServerServices } from "../commands/services.ts";
 import { clientTable } from "../commands/table.ts";
@@ -69,6 +70,7 @@ export class Engine {
   readonly walkReply = new Reply();
   readonly dispatcher: Dispatcher;
   readonly cells: Cells;
+  readonly blocking: Blocking;
   /** Bytes of memory above which writes are refused. */
   private maxMemory: number;
   /** Commands of one connection in one turn. */
@@ -118,6 +120,7 @@ export class Engine {
       unauthenticatedBulk: config.number("server.preauth_max_bulk_len"),
     });
     const call = new Call(this.store, this.keyspaces, this.maintenance, this.clock, config, services);
+    this.blocking = call.blocking;
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.cells = new Cells(control, worker);
     this.evictor = new Evictor(this.store);
@@ -261,7 +264,7 @@ export class Engine {
       const hasFreed = this.emptyGarbage();
       const isDense = othersDead + store.log.deadBytes < deadKept;
       if (!hasFreed && (isOver || isDense || !maintenance.squeeze())) {
-        const done = evictor.evictOne();
+        const done = this.evictOne();
         if (done === Eviction.Nothing) {
           // For a value on its way there must be frames; without one, what is left may be kept by the shards.
           if (isOver || (bytes > 0 && isDense)) return false;
@@ -285,6 +288,16 @@ export class Engine {
     if (!store.emptyGarbage(shard, store.headerOf(shard), GARBAGE_BLOCKS)) store.garbageIn = -1;
     store.unlock(shard);
     return true;
+  }
+
+  /** One key goes, if one may; timed while latency is monitored. */
+  private evictOne(): Eviction {
+    const { latency } = this.dispatcher.meter;
+    if (latency.thresholdMs === 0) return this.evictor.evictOne();
+    const from = this.clock.monotonicMs();
+    const done = this.evictor.evictOne();
+    latency.sample("eviction-del", Math.floor(this.clock.monotonicMs() - from));
+    return done;
   }
 
   /** Counts the time for which eviction lags behind. */
@@ -313,6 +326,11 @@ export class Engine {
     if (this.framesUsed(limit) > limit) this.relieve(0);
     this.dispatcher.usedMost = store.usedBytes + Math.max(0, this.maxMemory - this.usedMemory());
     return true;
+  }
+
+  /** Number, within its batch, of the command whose handler is at work. */
+  runningCommand(): number {
+    return this.parser.firstArgument.indexOf(this.dispatcher.firstArgument);
   }
 
   /** Reads the clock anew, in the middle of a turn that lasts. */
@@ -376,6 +394,7 @@ export class Engine {
     cells.set(Cell.inputBytes, this.inputBytes);
     cells.set(Cell.outputBytes, this.outputBytes);
     cells.set(Cell.expired, store.counters.expired);
+    cells.set(Cell.expiredMembers, store.counters.expiredMembers);
     cells.set(Cell.evicted, store.counters.evicted);
     cells.set(Cell.deadBytes, store.log.deadBytes);
     cells.set(Cell.exceededMs, this.exceededMs);

@@ -1,5 +1,6 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
+import type { Served } from "../commands/blocking.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../commands/hotkeys.ts";
 import type { MeterAnswer, MeterAsk } from "../commands/meter.ts";
 import type { ClientFilter, ClientLine, Pause } from "../commands/services.ts";
@@ -68,6 +69,8 @@ export type ToWorker =
   | { kind: "answers"; id: number; answers: Answer[] }
   | { kind: "monitored"; from: number; batch: MonitorBatch }
   | { kind: "monitorTaken"; bytes: number }
+  /** Replies to clients of this worker that waited. */
+  | { kind: "served"; served: Served[] }
   | { kind: "stop" };
 
 export type ToMain =
@@ -82,6 +85,7 @@ export type ToMain =
   | { kind: "ask"; worker: number; id: number; ask: Ask }
   | { kind: "monitored"; worker: number; to: number[]; batch: MonitorBatch }
   | { kind: "monitorTaken"; to: number; bytes: number }
+  | { kind: "served"; to: number; served: Served[] }
   | { kind: "answer"; worker: number; to: number; id: number; answer: Answer };
 
 /** A region announced to a worker, through a port of its own so that it can be taken in the middle of a command. */

@@ -25,7 +25,7 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
-import { clientLine, isBlocked, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
+import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitors.ts";
@@ -55,6 +55,7 @@ const RESETTABLE = [
   "netInputBytes",
   "netOutputBytes",
   "expiredKeys",
+  "expiredMembers",
   "evictedKeys",
   "exceededMs",
   "keyspaceHits",
@@ -71,8 +72,11 @@ interface Blocked {
   /** Monotonic ms; Infinity = no timeout. */
   readonly untilMs: number;
   readonly write: (reply: Reply) => void;
+  /** False: its end is under way already. */
+  readonly mayEnd: () => boolean;
   timer: Timer | null;
 }
+const MAY_END = () => true;
 
 interface Sample {
   readonly atMs: number;
@@ -98,6 +102,7 @@ export class Services implements ServerServices {
     netInputBytes: 0,
     netOutputBytes: 0,
     expiredKeys: 0,
+    expiredMembers: 0,
     evictedKeys: 0,
     exceededMs: 0,
     keyspaceHits: 0,
@@ -184,26 +189,18 @@ export class Services implements ServerServices {
     this.cells.set(Cell.cpuMicros, threadMicros());
     if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outsideBytes());
     let buffers = 0;
-    let blocked = 0;
     let maxInput = 0;
     let maxOutput = 0;
     for (const client of this.clients.values()) {
       buffers += client.queryBytes + client.outputBytes;
-      if (isBlocked(client, this.table)) blocked++;
       maxInput = Math.max(maxInput, client.queryBytes);
       maxOutput = Math.max(maxOutput, client.outputBytes);
     }
     this.cells.set(Cell.bufferBytes, buffers);
     this.evictClients();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
-    this.cells.set(Cell.blocked, blocked);
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
-    for (const [id, { timer }] of this.blocked) {
-      if (this.clients.has(id)) continue;
-      if (timer !== null) clearTimeout(timer);
-      this.blocked.delete(id);
-    }
     this.peak = Math.max(this.peak, this.engine.usedMemory());
     this.sample();
   }
@@ -265,6 +262,7 @@ export class Services implements ServerServices {
       netInputBytes: cells.sum(Cell.inputBytes) - base.netInputBytes,
       netOutputBytes: cells.sum(Cell.outputBytes) - base.netOutputBytes,
       expiredKeys: cells.sum(Cell.expired) - base.expiredKeys,
+      expiredMembers: cells.sum(Cell.expiredMembers) - base.expiredMembers,
       evictedKeys: cells.sum(Cell.evicted) - base.evictedKeys,
       exceededMs: Math.max(0, cells.max(Cell.exceededMs) + cells.max(Cell.exceedingMs) - base.exceededMs),
       exceedingMs: cells.max(Cell.exceedingMs),
@@ -350,7 +348,11 @@ export class Services implements ServerServices {
 
   describeClient(session: Session): string {
     const client = this.clients.get(session.id);
-    return client === undefined ? "" : this.lineOf(client);
+    if (client === undefined) return "";
+    client.answers(this.engine.runningCommand());
+    const line = this.lineOf(client);
+    client.answers(-1);
+    return line;
   }
 
   lineOf(client: Client): string {
@@ -539,11 +541,19 @@ export class Services implements ServerServices {
     engine.store.expiresDue = this.activeExpire;
   }
 
-  block(session: Session, timeoutMs: number, write: (reply: Reply) => void): void {
+  block(session: Session, timeoutMs: number, write: (reply: Reply) => void, mayEnd: () => boolean = MAY_END): void {
     const untilMs = timeoutMs === 0 ? Infinity : systemClock.monotonicMs() + timeoutMs;
-    const blocked: Blocked = { untilMs, write, timer: null };
+    const blocked: Blocked = { untilMs, write, mayEnd, timer: null };
     this.blocked.set(session.id, blocked);
+    this.cells.set(Cell.blocked, this.blocked.size);
     if (timeoutMs > 0) this.awaitTimeout(session, blocked);
+  }
+
+  /** Takes a client off those that are blocked. */
+  private release(id: number, blocked: Blocked): void {
+    this.blocked.delete(id);
+    this.cells.set(Cell.blocked, this.blocked.size);
+    if (blocked.timer !== null) clearTimeout(blocked.timer);
   }
 
   private awaitTimeout(session: Session, blocked: Blocked): void {
@@ -552,7 +562,8 @@ export class Services implements ServerServices {
       () => {
         if (this.blocked.get(session.id) !== blocked) return;
         if (systemClock.monotonicMs() < blocked.untilMs) return this.awaitTimeout(session, blocked);
-        this.blocked.delete(session.id);
+        if (!blocked.mayEnd()) return;
+        this.release(session.id, blocked);
         this.resume(session, blocked.write);
       },
       Math.min(Math.ceil(left), TIMER_MS_MAX),
@@ -565,12 +576,26 @@ export class Services implements ServerServices {
     });
   }
 
-  private endBlock(id: number, withError: boolean): boolean {
+  endBlock(session: Session, write: (reply: Reply) => void): void {
+    const blocked = this.blocked.get(session.id);
+    if (blocked === undefined) return;
+    this.release(session.id, blocked);
+    this.resume(session, write);
+  }
+
+  /** The client goes: it waits for nothing any more. */
+  forgetBlock(id: number): void {
+    const blocked = this.blocked.get(id);
+    if (blocked === undefined) return;
+    this.release(id, blocked);
+    blocked.mayEnd();
+  }
+
+  private unblockClient(id: number, withError: boolean): boolean {
     const blocked = this.blocked.get(id);
     const client = this.clients.get(id);
-    if (blocked === undefined || client === undefined) return false;
-    this.blocked.delete(id);
-    if (blocked.timer !== null) clearTimeout(blocked.timer);
+    if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
+    this.release(id, blocked);
     this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
     return true;
   }
@@ -614,7 +639,7 @@ export class Services implements ServerServices {
         this.unpause();
         return { kind: "done" };
       case "unblock":
-        return { kind: "unblocked", found: this.endBlock(ask.client, ask.withError) };
+        return { kind: "unblocked", found: this.unblockClient(ask.client, ask.withError) };
       case "monitor":
         this.monitors.setReceiver(ask.receiver, ask.receives);
         this.setObserver();
@@ -643,6 +668,7 @@ export class Services implements ServerServices {
         askerMatched = true;
         continue;
       }
+      this.forgetBlock(client.session.id);
       client.kill();
       // What it does not read it will not get: waiting for it would keep the client for ever.
       if (client.outputBytes > 0) client.transport.terminate();

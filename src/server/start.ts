@@ -259,6 +259,9 @@ class Supervisor {
           this.send(worker, { kind: "monitored", from: message.worker, batch: message.batch });
         }
         return;
+      case "served":
+        this.send(message.to, { kind: "served", served: message.served });
+        return;
       case "monitorTaken":
         this.send(message.to, { kind: "monitorTaken", bytes: message.bytes });
         return;

@@ -10,6 +10,7 @@ import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { forwardLogs } from "../base/config/open-logs.ts";
 import type { Logger } from "../base/log.ts";
+import type { Served } from "../commands/blocking.ts";
 import { FatalError } from "../commands/dispatch.ts";
 import { BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
@@ -75,6 +76,9 @@ class DataWorker implements ClientHost {
     this.services.attach(this.engine, (client) => {
       this.log.info(`client evicted: ${this.services.lineOf(client)}`);
     });
+    const { blocking } = this.engine;
+    blocking.send = (to, served) => tell({ kind: "served", to, served });
+    blocking.askTurn = () => setImmediate(() => this.guard(() => blocking.turn()));
     this.heapAfterFull = heapSize();
   }
 
@@ -209,6 +213,7 @@ class DataWorker implements ClientHost {
 
   closed(client: Client): void {
     if (this.clients.delete(client.session.id)) this.services.countClients(-1);
+    this.services.forgetBlock(client.session.id);
     if (client.session.monitors) this.services.stopMonitoring(client.session, client);
   }
 
@@ -360,6 +365,10 @@ class DataWorker implements ClientHost {
     this.guard(() => this.services.monitors.receive(from, batch));
   }
 
+  served(served: readonly Served[]): void {
+    this.guard(() => this.engine.blocking.receive(served));
+  }
+
   answer(ask: Ask): Answer {
     return this.services.answer(ask);
   }
@@ -438,6 +447,9 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       return;
     case "monitorTaken":
       worker!.services.monitors.taken(message.bytes);
+      return;
+    case "served":
+      worker!.served(message.served);
       return;
     case "stop":
       worker!.stop();

@@ -224,7 +224,8 @@ export abstract class Collection implements PackedHome {
   /** Makes the selected key, which `begin` did not find, an empty collection with room for `bytes`. Entries must follow. */
   create(bytes: number, encoding: number): void {
     const { store } = this;
-    const room = Math.min(Math.max(bytes, 16), PACKED_BYTES_MAX) + PAGE_HEAD + 8;
+    // Lanes of 8 bytes may have to be aligned.
+    const room = Math.min(Math.max(bytes, 16), PACKED_BYTES_MAX) + PAGE_HEAD + (this.packed.leaf.lane === 8 ? 8 : 0);
     const status = store.placeCollection(this.type, Encoding.Raw, room, false);
     assert(status === 0, "an admitted command finds room");
     store.setValueBytes(Math.min(rawCapacity(store.m, store.w), PAGE_BYTES_MAX));

@@ -137,6 +137,7 @@ export class HashValue extends TimedCollection {
     if (length > limits.listpackValue || valueLength > limits.listpackValue) this.leaveListpack();
     const found = this.seek(b, at, length);
     const isLive = found && !this.isDueHere;
+    if (found && !isLive) this.store.counters.expiredMembers++;
     if (deadline === KEEP_DEADLINE) deadline = isLive ? this.deadlineHere : 0;
     if (deadline !== 0) this.becomeTimed();
     if (found) {
@@ -167,6 +168,14 @@ export class HashValue extends TimedCollection {
     const had = leaf.deadline;
     const bytes = (deadline !== 0 ? DEADLINE_BYTES : 0) + head + length + valueLength;
     const more = bytes - leaf.entryBytes;
+    if (more === 0 && had === deadline) {
+      if (this.pages.pinned !== 0) {
+        this.entries.own();
+        leaf.openKey(this.entries.at);
+      }
+      copy(from, valueAt, leaf.b, leaf.valueAt, valueLength);
+      return true;
+    }
     if (more > 0 && !this.isTree) {
       this.roomFor(bytes, 0);
       // What made room may have moved all entries.
@@ -175,12 +184,8 @@ export class HashValue extends TimedCollection {
     const flags = deadline !== 0 ? TIMED : 0;
     const put = this.entries.resize(flags, bytes);
     const target = this.entries.leaf.b;
-    if (more === 0 && had === deadline) {
-      copy(from, valueAt, target, put + bytes - valueLength, valueLength);
-    } else {
-      const to = putField(target, putDeadline(target, put, deadline), b, at, length);
-      copy(from, valueAt, target, to, valueLength);
-    }
+    const to = putField(target, putDeadline(target, put, deadline), b, at, length);
+    copy(from, valueAt, target, to, valueLength);
     if (had !== deadline) this.moveDeadline(had, deadline, this.hash);
     return true;
   }

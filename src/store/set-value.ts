@@ -1,18 +1,27 @@
 /**
  * Set: members as entries that are nothing but their key.
  *
- *   packed │ members in the order they came; an intset's sorted by value
+ *   packed │ members in the order they came; an intset's sorted by value, in as few bytes as hold it (INTEGER, two's
+ *          │ complement, the lowest byte first)
  *   tree   │ by the member's hash
  *
  * Encodings, as Redis names them: an intset while all members are integers and few; a listpack while they are few and
  * short; else a hashtable. None is turned back.
  */
 import { copy } from "../base/bytes.ts";
-import { compareInt64, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
+import {
+  compareInt64,
+  formatInt64,
+  INT64_TEXT_BYTES_MAX,
+  Int64Kind,
+  int64,
+  parseInt64,
+  splitInt64,
+} from "../base/integers.ts";
 import { hashOf } from "../structures/hash.ts";
-import { KEY_OUT, KeyForm, type Page } from "../structures/page.ts";
+import { INTEGER, KEY_OUT, KeyForm, type Page } from "../structures/page.ts";
 import { Tree } from "../structures/tree.ts";
-import { Collection, TREE_PAGE_BYTES } from "./collection.ts";
+import { Collection, PACKED_BYTES_MAX, TREE_PAGE_BYTES } from "./collection.ts";
 import type { MemberList } from "./member-list.ts";
 import { insertMember, Member } from "./members.ts";
 import { RecordType } from "./record.ts";
@@ -30,6 +39,8 @@ export interface SetLimits {
 export class SetValue extends Collection {
   readonly trees: readonly [Tree];
   readonly member = new Member();
+  /** The integer opened, as text. */
+  private readonly text = Buffer.alloc(32);
   private readonly seed: number;
 
   constructor(
@@ -97,6 +108,10 @@ export class SetValue extends Collection {
     this.makeRoomFor(length);
     // What made room may have moved all entries.
     this.has(b, at, length);
+    if (this.encoding === SetEncoding.Intset && !this.isTree) {
+      this.insertInteger(b, at, length);
+      return true;
+    }
     this.outBytes += insertMember(this.entries, this.pages, b, at, length);
     return true;
   }
@@ -141,7 +156,59 @@ export class SetValue extends Collection {
 
   /** Opens the member stood on, in `member`. */
   openHere(): void {
-    this.member.openKey(this.entries.leaf, this.entries.at, this.pages);
+    const { leaf, at } = this.entries;
+    if (this.encoding === SetEncoding.Intset && !this.isTree) this.openInteger(leaf, at);
+    else this.member.openKey(leaf, at, this.pages);
+  }
+
+  // ---- integers ----
+
+  /** Opens integer `i` as its text. */
+  private openInteger(page: Page, i: number): void {
+    const { member, text } = this;
+    readInteger(page, i);
+    member.bytes = text;
+    member.at = 0;
+    member.length = formatInt64(text, 0, integer.lo, integer.hi);
+  }
+
+  /** Inserts an integer where `seekInteger` stands. */
+  private insertInteger(b: Uint8Array, at: number, length: number): void {
+    splitSafe(b, at, length);
+    const { lo, hi } = int64;
+    const width = widthOf(lo, hi);
+    const { entries } = this;
+    const target = entries.insert(INTEGER, width);
+    const bytes = entries.leaf.b;
+    for (let i = 0; i < width; i++) bytes[target + i] = i < 4 ? lo >> (i * 8) : hi >> ((i - 4) * 8);
+  }
+
+  /** Bytes that a new set of this encoding needs for a member. */
+  roomOf(encoding: number, b: Uint8Array, at: number, length: number): number {
+    if (encoding !== SetEncoding.Intset || !isInteger(b, at, length)) return length + 2;
+    splitSafe(b, at, length);
+    return widthOf(int64.lo, int64.hi) + 2;
+  }
+
+  /** The packed integers become texts, in the same order: the set is no intset any more. */
+  private spellOut(): void {
+    if (this.isTree) return;
+    const { packed } = this;
+    const { leaf } = packed;
+    packed.standAgain();
+    let more = 0;
+    for (let i = 0; i < leaf.count; i++) {
+      this.openInteger(leaf, i);
+      more += this.member.length - leaf.entryBytes;
+    }
+    if (leaf.used + more > PACKED_BYTES_MAX) return this.toTree();
+    if (leaf.free < more) this.makeRoom(leaf, more);
+    for (let i = 0; i < leaf.count; i++) {
+      this.openInteger(leaf, i);
+      const { length } = this.member;
+      const at = leaf.resize(i, 0, length);
+      copy(this.text, 0, leaf.b, at, length);
+    }
   }
 
   /** Encoding that Redis gives a new set whose first member this is. */
@@ -192,24 +259,27 @@ export class SetValue extends Collection {
     const { listpackEntries, listpackValue } = this.limits;
     const fits = this.count < listpackEntries && length <= listpackValue && this.longest() <= listpackValue;
     this.setEncoding(fits ? SetEncoding.Listpack : SetEncoding.Hashtable);
+    this.spellOut();
     this.entries.standAgain();
   }
 
+  /** Bytes of the longest text among the integers: the first or the last. */
   private longest(): number {
+    if (this.isTree || this.count === 0) return INT64_TEXT_BYTES_MAX;
     const { leaf } = this.packed;
-    if (this.isTree) return 20;
-    let longest = 0;
-    for (let i = 0; i < leaf.count; i++) {
-      leaf.open(i);
-      longest = Math.max(longest, leaf.entryBytes);
-    }
-    return longest;
+    this.openInteger(leaf, 0);
+    const first = this.member.length;
+    this.openInteger(leaf, leaf.count - 1);
+    return Math.max(first, this.member.length);
   }
 
   private makeRoomFor(length: number): void {
     const { limits, count } = this;
     if (this.encoding === SetEncoding.Intset) {
-      if (count + 1 > limits.intsetEntries) this.setEncoding(SetEncoding.Hashtable);
+      if (count + 1 > limits.intsetEntries) {
+        this.setEncoding(SetEncoding.Hashtable);
+        this.spellOut();
+      }
     } else if (this.encoding === SetEncoding.Listpack) {
       if (count + 1 > limits.listpackEntries || length > limits.listpackValue) this.setEncoding(SetEncoding.Hashtable);
     }
@@ -232,9 +302,8 @@ export class SetValue extends Collection {
     const { leaf } = packed;
     while (low < high) {
       const i = (low + high) >>> 1;
-      leaf.openKey(i);
-      splitSafe(leaf.b, leaf.keyAt, leaf.keyBytes);
-      const order = int64.hi !== hi ? int64.hi - hi : (int64.lo >>> 0) - (lo >>> 0);
+      readInteger(leaf, i);
+      const order = compareInt64(integer.lo, integer.hi, lo, hi);
       if (order === 0) {
         packed.at = i;
         return true;
@@ -249,11 +318,47 @@ export class SetValue extends Collection {
   protected moveToTrees(page: Page, i: number): void {
     const [tree] = this.trees;
     page.openKey(i);
+    if ((page.entryFlags & INTEGER) !== 0) {
+      this.openInteger(page, i);
+      const { length } = this.member;
+      tree.seek(hashOf(this.text, 0, length, this.seed), this.text, 0, length);
+      const at = tree.insert(0, length);
+      copy(this.text, 0, tree.leaf.b, at, length);
+      return;
+    }
     const { b, keyAt, keyBytes, entryAt, entryBytes, entryFlags } = page;
     tree.seek(hashOf(b, keyAt, keyBytes, this.seed), b, keyAt, keyBytes);
     const at = tree.insert(entryFlags, entryBytes);
     copy(b, entryAt, tree.leaf.b, at, entryBytes);
   }
+}
+
+/** Words of the integer read last. */
+const integer = { lo: 0, hi: 0 };
+
+/** Reads integer `i` of a packed page into `integer`, and opens its entry. */
+function readInteger(page: Page, i: number): void {
+  page.open(i);
+  const { b, entryAt, entryBytes } = page;
+  const sign = b[entryAt + entryBytes - 1]! >= 128 ? -1 : 0;
+  let lo = sign;
+  let hi = sign;
+  for (let j = entryBytes - 1; j >= 4; j--) hi = (hi << 8) | b[entryAt + j]!;
+  for (let j = Math.min(entryBytes, 4) - 1; j >= 0; j--) lo = (lo << 8) | b[entryAt + j]!;
+  integer.lo = lo;
+  integer.hi = hi;
+}
+
+/** Fewest bytes that hold an integer given in two words. */
+function widthOf(lo: number, hi: number): number {
+  if (hi === lo >> 31) {
+    if (lo === (lo << 24) >> 24) return 1;
+    if (lo === (lo << 16) >> 16) return 2;
+    return lo === (lo << 8) >> 8 ? 3 : 4;
+  }
+  if (hi === (hi << 24) >> 24) return 5;
+  if (hi === (hi << 16) >> 16) return 6;
+  return hi === (hi << 8) >> 8 ? 7 : 8;
 }
 
 /** Puts the members of a list, all of them integers, in the order of an intset. */

@@ -92,8 +92,15 @@ assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before
 export const PIN_SLOTS = 512;
 export const PIN_AT = WHEEL_AT + WHEEL_LEVELS * WHEEL_BUCKETS;
 
+// Keys that clients wait for: how many, and where they are found by hash; see waiters.ts.
+export const WAITED_COUNT_AT = PIN_AT + PIN_SLOTS;
+export const WAITED_BUCKETS = 64;
+export const WAITED_AT = WAITED_COUNT_AT + 1;
+/** Bits of INTEREST_AT. */
+export const INTEREST_BLOCKED = 4;
+
 // Keyspaces: each starts on two cache lines of its own.
-export const KEYSPACES_AT = (PIN_AT + PIN_SLOTS + 31) & ~31;
+export const KEYSPACES_AT = (WAITED_AT + WAITED_BUCKETS + 31) & ~31;
 export const KEYSPACE_WORDS = 128;
 
 /** Words of a shard header that holds `keyspaces` keyspaces. */

@@ -8,6 +8,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FROM_RUNTIME } from "../../src/base/config/config.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { PINS_AT } from "../../src/store/shard.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type RespClient, show } from "../support/resp.ts";
@@ -411,5 +412,79 @@ describe("sketches", () => {
         expect(engine.send(...command)).toMatch(/^(:|\+OK|\*|-INVALIDOBJ Corrupted|-WRONGTYPE Key is not)/);
       }
     }
+  });
+});
+
+describe("BITCOUNT and BITPOS of a long value", () => {
+  const BYTES = 9 << 20;
+
+  /** An engine with a value of 9 MiB, all zero but for some bits. */
+  function withLongValue(): TestEngine {
+    const engine = testEngine();
+    engine.checksEach = false;
+    engine.send("SETBIT", "k", String(BYTES * 8 - 1), "1");
+    for (const at of [3, 5, 8, (5 << 20) * 8 + 1]) engine.send("SETBIT", "k", String(at), "1");
+    return engine;
+  }
+  const isPinned = (engine: TestEngine) => {
+    const { store } = engine.engine;
+    return Array.from({ length: store.shards }, (_, shard) => shard).some(
+      (shard) => store.c[store.headerOf(shard) + PINS_AT] !== 0,
+    );
+  };
+
+  test("ranges that begin and end within bytes, in steps", () => {
+    const engine = withLongValue();
+    const last = BYTES * 8 - 1;
+    expect(engine.send("BITCOUNT", "k")).toBe(":5");
+    expect(engine.send("BITCOUNT", "k", "4", String(last - 1), "BIT")).toBe(":3");
+    expect(engine.send("BITCOUNT", "k", "5", String(last), "BIT")).toBe(":4");
+    expect(engine.send("BITCOUNT", "k", "1", "-1")).toBe(":3");
+    for (const [first, found] of [
+      [0, 3],
+      [4, 5],
+      [6, 8],
+      [9, (5 << 20) * 8 + 1],
+      [(5 << 20) * 8 + 2, last],
+    ]) {
+      expect(engine.send("BITPOS", "k", "1", String(first), "-1", "BIT")).toBe(`:${found}`);
+    }
+    expect(engine.send("BITPOS", "k", "1", String((5 << 20) * 8 + 2), String(last - 1), "BIT")).toBe(":-1");
+    engine.send("BITOP", "NOT", "n", "k");
+    expect(engine.send("BITPOS", "n", "0", "9", "-1", "BIT")).toBe(`:${(5 << 20) * 8 + 1}`);
+    engine.send("BITOP", "ONE", "f", "k", "n");
+    expect(engine.send("BITPOS", "f", "0")).toBe(`:${BYTES * 8}`);
+    expect(engine.send("BITPOS", "f", "0", "0", "-1")).toBe(":-1");
+    expect(engine.send("BITCOUNT", "f")).toBe(`:${BYTES * 8}`);
+    expect(isPinned(engine)).toBe(false);
+    engine.checkNow();
+  });
+
+  test("others write between the steps, and are not seen; the pin goes with the connection", () => {
+    const engine = withLongValue();
+    const { client } = engine.connect();
+    const asked: string[] = [];
+    client.transport = {
+      ...client.transport,
+      write: (bytes, offset, length) => {
+        asked.push(Buffer.from(bytes.subarray(offset, offset + length)).toString("latin1"));
+        return length;
+      },
+    };
+    client.receive(encodeCommand(["BITCOUNT", "k"]));
+    expect(isPinned(engine)).toBe(true);
+    const other = engine.connect();
+    // Without later turns: they would let the first client go on.
+    other.client.receive(encodeCommand(["SETBIT", "k", String((8 << 20) * 8), "1"]));
+    other.client.receive(encodeCommand(["DEL", "k"]));
+    engine.runTurns();
+    expect(asked).toEqual([":5\r\n"]);
+    expect(isPinned(engine)).toBe(false);
+    engine.send("SETBIT", "k", String(BYTES * 8 - 1), "1");
+    client.receive(encodeCommand(["BITPOS", "k", "1"]));
+    expect(isPinned(engine)).toBe(true);
+    client.disconnected();
+    expect(isPinned(engine)).toBe(false);
+    engine.checkNow();
   });
 });

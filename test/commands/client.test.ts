@@ -67,6 +67,25 @@ describe("CLIENT", () => {
     client.close();
   });
 
+  test("the command that is answered counts as input and arguments, as in Redis", async () => {
+    const client = await server.connect();
+    const own = (await ask(client, "CLIENT", "ID")).slice(1);
+    expect(await ask(client, "CLIENT", "INFO")).toMatch(/ qbuf=26 qbuf-free=\d+ argv-mem=10 .* cmd=client\|info /);
+    const [listed] = await lines(client, "ID", own);
+    // *4 with 6, 4, 2 and the ID's bytes
+    expect(listed).toContain(` qbuf=${39 + String(own.length).length + own.length} `);
+    expect(listed).toContain(` argv-mem=${12 + own.length} `);
+    const other = await server.connect();
+    expect((await lines(other, "ID", own))[0]).toMatch(/ qbuf=0 qbuf-free=\d+ argv-mem=0 /);
+    const error = "-ERR syntax error";
+    for (const rest of [["wrong_arg"], ["0"], ["2", "x"], ["2", "skipme"]]) {
+      expect(await ask(client, "CLIENT", "KILL", "ID", "999999", ...rest)).toBe(error);
+    }
+    expect(await ask(client, "CLIENT", "KILL", "ID", "999997", "999998", "999999")).toBe(":0");
+    client.close();
+    other.close();
+  });
+
   test("LIST has one line per client of any worker, with Redis's fields in their order", async () => {
     const { clients, ids } = await connectMany(24);
     await ask(clients[5]!, "SELECT", "7");

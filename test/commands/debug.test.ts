@@ -240,6 +240,41 @@ describe("every worker", () => {
   });
 });
 
+describe("DEBUG POPULATE", () => {
+  const engine = testEngine();
+  engine.config.apply([{ name: "server.enable_debug_command", value: "yes", previous: "no" }]);
+
+  test("makes keys in turns, between which others are served, and leaves what is there", () => {
+    engine.send("SET", "key:7", "mine");
+    const { client } = engine.connect();
+    client.receive(encodeCommand(["DEBUG", "POPULATE", "2000"]));
+    expect(client.suspended).toBe(true);
+    // Another client has its turn before the rest.
+    expect(engine.connect().client.suspended).toBe(false);
+    engine.runTurns();
+    expect(client.suspended).toBe(false);
+    expect(engine.send("DBSIZE")).toBe(":2000");
+    expect(engine.send("MGET", "key:0", "key:7", "key:1999")).toBe('*["value:0", "mine", "value:1999"]');
+    expect(engine.send("DEBUG", "POPULATE", "2", "p", "12")).toBe("+OK");
+    expect(engine.send("DEBUG", "POPULATE", "1", "q", "3")).toBe("+OK");
+    expect(engine.send("DEBUG", "POPULATE", "1", "large", "200000")).toBe("+OK");
+    expect(engine.send("MGET", "q:0", "p:2")).toBe('*["val", null$]');
+    expect(engine.send("STRLEN", "p:1")).toBe(":12");
+    expect(engine.send("GETRANGE", "p:1", "0", "6")).toBe('"value:1"');
+    expect(engine.send("BITCOUNT", "p:1", "7", "-1")).toBe(":0");
+    expect(engine.send("STRLEN", "large:0")).toBe(":200000");
+  });
+
+  test("refuses what Redis refuses", () => {
+    const error = "-ERR value is out of range, must be positive";
+    expect(engine.send("DEBUG", "POPULATE", "0")).toBe("+OK");
+    for (const args of [["x"], ["-1"], ["1", "p", "-1"], ["1", "p", "x"]]) {
+      expect(engine.send("DEBUG", "POPULATE", ...args)).toBe(error);
+    }
+    expect(engine.send("DEBUG", "POPULATE")).toStartWith("-ERR unknown subcommand or wrong number of arguments");
+  });
+});
+
 describe("-BUSY", () => {
   const BUSY = "-BUSY Ferrite is busy running a command that holds the data. Try again later.";
 

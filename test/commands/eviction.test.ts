@@ -290,3 +290,19 @@ describe("frequency", () => {
     expect(Number(counter)).toBeLessThan(40);
   });
 });
+
+test("what eviction takes is told to the latency monitor: a round, and a key", () => {
+  const engine = limited("allkeys-random", 256 << 10);
+  setConfig(engine, "server.latency_monitor_threshold", 3);
+  const { evictor } = engine.engine;
+  const evictOne = evictor.evictOne.bind(evictor);
+  evictor.evictOne = () => {
+    engine.clock.advance(4);
+    return evictOne();
+  };
+  fill(engine, "k", 1000, 1000);
+  expect(evicted(engine)).toBeGreaterThan(100);
+  const latest = engine.send("LATENCY", "LATEST");
+  expect(latest).toMatch(/"eviction-del", :\d+, :4, :4\]/);
+  expect(latest).toMatch(/"eviction-cycle", :\d+, :\d+, :\d+\]/);
+});

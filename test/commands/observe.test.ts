@@ -5,7 +5,7 @@
  *         workers and to redis-server.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Clock } from "../../src/base/clock.ts";
+import { type Clock, HeldClock } from "../../src/base/clock.ts";
 import { Config } from "../../src/base/config/config.ts";
 import { configSet } from "../../src/base/config/redis.ts";
 import type { Call } from "../../src/commands/call.ts";
@@ -15,6 +15,7 @@ import { LatencyMonitor, mergeEvents, SAMPLES_MAX } from "../../src/commands/lat
 import { Meter } from "../../src/commands/meter.ts";
 import { Session } from "../../src/commands/session.ts";
 import { commandTable } from "../../src/commands/table.ts";
+import { SharedClock } from "../../src/memory/shared-clock.ts";
 import { Memory } from "../../src/server/memory.ts";
 import { testEngine } from "../support/engine.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
@@ -114,6 +115,18 @@ describe("Meter", () => {
     expect(entry).toMatchObject({ id: 0, args: ["GET"], atSeconds: START_SECONDS });
     expect(sumsOf(meter, get)).toMatchObject({ calls: 107 });
     expect(sumsOf(meter, get).nanos).toBeCloseTo(25_212_000, 0);
+  });
+
+  test("an engine's clock has the tick of the one it was given, so that a run's commands share two readings", () => {
+    const clock = new TickingClock();
+    const shared = new SharedClock(clock, testEngine().memory.control);
+    let readings = 0;
+    clock.monotonicMs = () => ++readings * 0.001;
+    const { meter, row, callOf } = testMeter(shared);
+    meter.turnTo(row("GET"));
+    for (let i = 0; i < 16; i++) meter.ended(callOf("GET"), i === 15);
+    expect(readings).toBe(2);
+    expect(new SharedClock(new HeldClock(0), testEngine().memory.control).tick).toBeUndefined();
   });
 
   test("with a threshold below the clock's tick every command is timed by itself", () => {
@@ -411,6 +424,10 @@ describe("two workers", () => {
     }
     expect(Number((await info(admin!, "hybridlog")).get("hybridlog_segments"))).toBeGreaterThanOrEqual(0);
     expect(await said(admin!, "CONFIG", "RESETSTAT")).toBe("+OK");
+    expect(await said(admin!, "LATENCY", "HISTOGRAM")).toMatch(
+      /^\*\["config\|resetstat", \*\["calls", :1, "histogram_usec", \*\[:\d+, :1\]\]\]$/,
+    );
+    expect((await info(admin!, "commandstats")).get("cmdstat_config|resetstat")).toStartWith("calls=1,");
     expect((await info(admin!, "commandstats")).has("cmdstat_get")).toBe(false);
     expect((await info(admin!, "errorstats")).size).toBe(0);
     expect((await info(admin!, "latencystats")).has("latency_percentiles_usec_get")).toBe(false);
@@ -427,6 +444,9 @@ describe("two workers", () => {
       await said(client, "SET", "k", `${i}`);
     }
     const log = await ask(admin!, "SLOWLOG", "GET", "-1");
+    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":10");
+    // All of one worker: what asks is logged before it is answered, and must not push the tenth out.
+    for (let i = 0; i < 12; i++) await said(admin!, "PING");
     expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":10");
     await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000", "slowlog-max-len", "128");
     if (log.type !== "array") throw new Error(show(log));

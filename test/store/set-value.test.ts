@@ -7,13 +7,15 @@ import { describe, expect, test } from "bun:test";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { KeyEvent } from "../../src/store/store.ts";
-import { type SetLimits, SetValue } from "../../src/store/set-value.ts";
+import { SetEncoding, type SetLimits, SetValue } from "../../src/store/set-value.ts";
 import { Encoding } from "../../src/store/record.ts";
 import { Random } from "../../src/base/random.ts";
 import { testSeed } from "../support/random.ts";
 import { Fixture } from "./fixture.ts";
 
 const LIMITS: SetLimits = { intsetEntries: 20, listpackEntries: 12, listpackValue: 40 };
+
+const byValue = (a: string, b: string): number => (BigInt(a) < BigInt(b) ? -1 : BigInt(a) > BigInt(b) ? 1 : 0);
 
 function spreadFixture(): Fixture {
   const f = new Fixture({ regionBytes: 1 << 20, regions: 64 });
@@ -24,8 +26,12 @@ function spreadFixture(): Fixture {
 class Sets {
   // Many small regions, so that whatever is located may turn the memory elsewhere.
   readonly f = spreadFixture();
-  readonly value = new SetValue(this.f.store, LIMITS);
+  readonly value: SetValue;
   readonly model = new Map<string, Set<string>>();
+
+  constructor(limits = LIMITS) {
+    this.value = new SetValue(this.f.store, limits);
+  }
 
   add(key: string, member: string): void {
     const { value, f } = this;
@@ -68,6 +74,7 @@ class Sets {
       all.push(Buffer.from(member.bytes.subarray(member.at, member.at + member.length)).toString("latin1"));
       value.entries.standAgain();
     }
+    if (!value.isTree && value.encoding === SetEncoding.Intset) expect(all).toEqual(all.toSorted(byValue));
     return all.sort();
   }
 
@@ -83,12 +90,21 @@ class Sets {
   }
 }
 
+/** Around a power of two, where an integer takes a byte more. */
+function wideInteger(random: Random): string {
+  const power = 2n ** BigInt(random.below(64));
+  const value = (random.below(2) === 0 ? power : -power) + BigInt(random.below(3) - 1);
+  return String(BigInt.asIntN(64, value));
+}
+
 function randomMember(random: Random): string {
   switch (random.below(8)) {
     case 0:
       return "x".repeat(random.below(60)) + random.below(30);
     case 1:
       return random.below(30) === 0 ? "long".repeat(random.below(40000)) + random.below(5) : `m${random.below(300)}`;
+    case 2:
+      return random.below(4) === 0 ? wideInteger(random) : String(random.below(400) - 200);
     default:
       return String(random.below(400) - 200);
   }
@@ -170,5 +186,26 @@ describe("sets in the store", () => {
     expect(encodingOf("mixed")).toBe(2);
     for (let i = 0; i < 13; i++) sets.add("many", `m${i}`);
     expect(encodingOf("many")).toBe(2);
+  });
+
+  test("keep integers of every width, in order, and spell them out when a text joins them", () => {
+    for (const last of ["text", "x".repeat(41), "7"]) {
+      const sets = new Sets();
+      const random = new Random(testSeed());
+      const most = last === "7" ? LIMITS.intsetEntries : LIMITS.listpackEntries - 1;
+      while ((sets.model.get("s")?.size ?? 0) < most) sets.add("s", wideInteger(random));
+      sets.compareAll(["s"]);
+      sets.add("s", last === "7" ? "77777" : last);
+      sets.compareAll(["s"]);
+      sets.f.select("s");
+      sets.value.find();
+      expect(sets.value.encoding).toBe(last === "text" ? SetEncoding.Listpack : SetEncoding.Hashtable);
+    }
+    // More than a page holds as texts: the set becomes a tree as it is spelled out.
+    const sets = new Sets({ ...LIMITS, intsetEntries: 512 });
+    for (let i = 0; i < 512; i++) sets.add("s", String(-9223372036854775808n + BigInt(i * 7919)));
+    sets.compareAll(["s"]);
+    sets.add("s", "text");
+    sets.compareAll(["s"]);
   });
 });

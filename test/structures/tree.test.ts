@@ -182,6 +182,8 @@ const CASES: [name: string, lane: 4 | 8, form: KeyForm, pageBytes: number, lanes
   ["hash tree with values", 4, KeyForm.Prefixed, 512, 1 << 30],
   ["hash tree whose hashes collide", 4, KeyForm.Prefixed, 1024, 40],
   ["hash tree with fixed values", 4, KeyForm.Fixed, 512, 1 << 30],
+  ["hash tree of members", 4, KeyForm.Whole, 512, 1 << 30],
+  ["hash tree of members whose hashes collide", 4, KeyForm.Whole, 512, 40],
   ["score tree", 8, KeyForm.Whole, 512, 1000],
   ["score tree of one score", 8, KeyForm.Whole, 512, 1],
   ["score tree in small pages", 8, KeyForm.Whole, 256, 50],

@@ -282,7 +282,7 @@ function reading(type: string, key: string): Step {
   }
 }
 
-/** SCAN from cursor 0 until 0 comes back; the union as an array reply, or the first error. At most 100,000 pages. */
+/** SCAN (or HSCAN of a key) from cursor 0 until 0 comes back; the union as an array reply, or the first error. At most 100,000 pages. */
 async function scanAll(client: RespClient, args: readonly string[]): Promise<Reply> {
   const found = new Map<string, Reply>();
   let cursor = "0";

@@ -9,6 +9,7 @@
  *   G4  what has no defined order is compared as a set; SCAN by its whole iteration; RANDOMKEY by membership
  */
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
+import { HASH_KEYS, hashFamily } from "./generate-hashes.ts";
 import type { SeededRandom } from "./random.ts";
 import { SortedSetSteps } from "./sorted-set-steps.ts";
 
@@ -21,7 +22,7 @@ export type Compare =
   /** Integer of seconds or milliseconds; negative ones exactly, others within TIME_TOLERANCE_MS. */
   | "seconds"
   | "milliseconds"
-  /** SCAN is carried on until cursor 0; the union of all pages is compared. */
+  /** SCAN, or HSCAN of a key, is carried on until cursor 0; the union of all pages is compared. */
   | "scan"
   /** Both nil, or each names a key that exists. */
   | "existing-key"
@@ -77,6 +78,7 @@ export const KEYS: readonly string[] = [
   "s1",
   "s2",
   "s3",
+  ...HASH_KEYS,
 ];
 /** Bytes of sketches for SET: sound, cut short, with runs beyond the end, of an encoding that is none. */
 const SKETCHES = [
@@ -429,7 +431,20 @@ export class CommandGenerator {
     if (supports("RPUSH"))
       this.#families.push([12, exact(() => ["RPUSH", this.#key(), ...this.#some(() => this.#value(), 1, 3)])]);
     if (supports("SADD")) this.#addSets(exact);
-    if (supports("HSET")) this.#families.push([8, exact(() => ["HSET", this.#key(), this.#value(), this.#value()])]);
+    if (supports("HSET")) {
+      this.#families.push([8, exact(() => ["HSET", this.#key(), this.#value(), this.#value()])]);
+      this.#families.push(
+        ...hashFamily({
+          random,
+          key: () => this.#key(),
+          value: () => this.#value(),
+          integer: () => this.#integer(),
+          float: () => this.#float(),
+          pattern: () => this.#pattern(),
+          words: (list) => this.#words(list),
+        }),
+      );
+    }
     if (supports("ZADD")) {
       const steps = new SortedSetSteps(random, () => this.#key(), supports("SADD"));
       this.#families.push(...steps.families());

@@ -1,0 +1,407 @@
+/**
+ * Blocking: commands that wait until a key holds something. The command, finding nothing, leaves a request at each of its
+ * keys (store/waiters.ts) and answers Later. Whoever then makes one of the keys hold something, on whatever worker, serves
+ * the requests inside its critical section, before it lets go of the locks: in the order they came it claims the client,
+ * takes what is wanted out of the key, and hands the finished reply to the client's worker.
+ *
+ *   command that changes a key ─ store.touched ─► ready places ─ serve, locks held ─► replies ─ end of turn ─► workers
+ *
+ * A request with a target (BLMOVE) needs the lock of a second shard. It is only tried for, so the order of locks does not
+ * matter; when it is not to be had, the key is served by this worker in a later turn, and nobody else behind the request
+ * is before then.
+ *
+ * Invariants
+ *   G1  a reply is made for a client exactly when its state went from Waiting to Claimed
+ *   G2  a key that was made ready is served before the locks of the command go, or noted in `postponed`
+ *   G3  a wait's requests are given back by its own worker, after the wait has ended
+ */
+import { assert } from "../base/assert.ts";
+import { parseDouble } from "../base/double-text.ts";
+import { Reply } from "../protocol/reply.ts";
+import type { RecordType } from "../store/record.ts";
+import { NO_ADDRESS } from "../store/segments.ts";
+import { INTEREST_AT, INTEREST_BLOCKED } from "../store/shard.ts";
+import { KeyEvent, type Store } from "../store/store.ts";
+import { Waiters } from "../store/waiters.ts";
+import { NO_REF, type Ref } from "../structures/pages.ts";
+import type { Call } from "./call.ts";
+import { refuse } from "./refuse.ts";
+import type { Session } from "./session.ts";
+import { Later, type Outcome } from "./spec.ts";
+import { Status } from "../base/status.ts";
+
+/** What a waiting command wants. */
+export const Want = { ListElement: 0, ListElements: 1, ListMove: 2, SortedSetMember: 3, SortedSetMembers: 4 } as const;
+export type Want = (typeof Want)[keyof typeof Want];
+
+/**
+ * Takes what is wanted out of the key of argument 1, which holds a value of the right type, and replies it with all
+ * around it. `front`: from the front, or of the lowest scores; `toFront` and the key of argument 2 are a move's.
+ */
+export type Server = (call: Call, reply: Reply, front: boolean, toFront: boolean, count: number) => void;
+
+const servers: { type: RecordType; serve: Server }[] = [];
+
+/** Tells how a want is served; each family does so for its own when it is loaded. */
+export function registerServer(want: Want, type: RecordType, serve: Server): void {
+  servers[want] = { type, serve };
+}
+
+/** A wait as its command begins it: keys `firstKey` to `lastKey`, arguments all. */
+export interface WaitPlan {
+  want: Want;
+  firstKey: number;
+  lastKey: number;
+  front: boolean;
+  toFront: boolean;
+  count: number;
+  /** Argument of the target's key, 0 = none. */
+  target: number;
+  timeoutMs: number;
+  /** Replied when the time is over. */
+  write: (reply: Reply) => void;
+}
+
+// Bits of a request's kind.
+const WANT_MASK = 0xff;
+const FRONT = 0x100;
+const TO_FRONT = 0x200;
+const RESP3 = 0x400;
+
+/** A waiting client of this worker. */
+interface Wait {
+  readonly session: Session;
+  readonly slot: number;
+  readonly shards: number[];
+  readonly requests: Ref[];
+}
+
+/** A finished reply on its way to the worker of its client. */
+export interface Served {
+  slot: number;
+  reply: Uint8Array;
+}
+
+/** Attempts at the lock of a target before its request is postponed: some tens of microseconds. */
+const TRIES = 2000;
+const TOO_MANY = "ERR too many clients of this worker wait in blocking commands";
+const POSTPONED_MS = 1;
+
+export class Blocking {
+  readonly waiters: Waiters;
+  private readonly store: Store;
+  /** Places to be served before the locks go. */
+  private readonly ready: { shard: number; place: Ref }[] = [];
+  /** Keys that could not be served, for want of a target's lock. */
+  private postponed: { shard: number; db: number; key: Buffer }[] = [];
+  private readonly waits = new Map<number, Wait>();
+  /** Waits that are over, whose requests are to be given back. */
+  private over: Wait[] = [];
+  /** Replies made here, by the worker they go to. */
+  private outgoing: Served[][] = [];
+  private isTurnAsked = false;
+  private postponeTimer: Timer | null = null;
+  /** Has `turn` run after the commands at hand. Set by the owner. */
+  askTurn: () => void = () => {};
+  /** Hands replies to another worker. Set by the server. */
+  send: (worker: number, served: Served[]) => void = () => {};
+
+  // Where the keys of the request served stand as arguments.
+  private arguments = Buffer.alloc(1024);
+  private readonly starts = new Int32Array(3);
+  private readonly lengths = new Int32Array(3);
+  private readonly reply = new Reply();
+  private parts: Buffer[] = [];
+  /** Shards locked for targets. */
+  private readonly targets: number[] = [];
+  private held: Int32Array = NOTHING_HELD;
+  private heldCount = 0;
+
+  constructor(private readonly call: Call) {
+    const { store } = call;
+    this.store = store;
+    this.waiters = new Waiters(store);
+    const { hooks } = store;
+    store.hooks = {
+      beforeChange: (shard, address) => hooks.beforeChange(shard, address),
+      touched: (shard, keyspace, event) => this.touched(shard, keyspace, event),
+      removedByStore: (shard, keyspace, event) => hooks.removedByStore(shard, keyspace, event),
+    };
+    this.reply.target = {
+      handOn: (bytes, length) => this.parts.push(Buffer.from(bytes.subarray(0, length))),
+      stream: () => assert(false, "replies to waiting clients are not streamed"),
+    };
+  }
+
+  // ---- waiting ----
+
+  /** Makes the client of the call wait. Its handler, which holds the locks of the keys, returns what this does. */
+  wait(reply: Reply, plan: WaitPlan): Outcome | void {
+    const { call, waiters } = this;
+    const { server, session } = call;
+    if (server.block === undefined) return plan.write(reply);
+    const slot = waiters.begin();
+    if (slot < 0) return reply.error(TOO_MANY);
+    const wait: Wait = { session, slot, shards: [], requests: [] };
+    const kind =
+      plan.want | (plan.front ? FRONT : 0) | (plan.toFront ? TO_FRONT : 0) | (session.protocol === 3 ? RESP3 : 0);
+    const target = plan.target === 0 ? 0 : call.argAt(plan.target);
+    const targetBytes = plan.target === 0 ? 0 : call.argBytes(plan.target);
+    for (let i = plan.firstKey; i <= plan.lastKey; i++) {
+      call.selectKey(i);
+      const request = waiters.add(slot, session.db, kind, plan.count, call.bytes, target, targetBytes);
+      if (request < 0) {
+        for (let n = 0; n < wait.requests.length; n++) waiters.remove(wait.shards[n]!, wait.requests[n]!);
+        waiters.release(slot);
+        return refuse(call, reply, Status.Busy);
+      }
+      if (request === NO_REF) continue;
+      wait.shards.push(this.store.shard);
+      wait.requests.push(request);
+    }
+    this.waits.set(slot, wait);
+    server.block(session, plan.timeoutMs, plan.write, () => this.cancel(wait));
+    return Later;
+  }
+
+  /** Ends a wait for another reason than a reply. Returns false when the reply is on its way. */
+  private cancel(wait: Wait): boolean {
+    if (!this.waiters.cancel(wait.slot)) return false;
+    this.end(wait);
+    return true;
+  }
+
+  private end(wait: Wait): void {
+    this.waits.delete(wait.slot);
+    this.over.push(wait);
+    this.turnSoon();
+  }
+
+  /** Gives back the requests of waits that are over, as far as the locks are to be had. */
+  private collect(): void {
+    const { store, waiters } = this;
+    const waits = this.over;
+    this.over = [];
+    for (const wait of waits) {
+      for (let shard = wait.shards.at(-1); shard !== undefined; shard = wait.shards.at(-1)) {
+        if (!store.lock(shard)) break;
+        waiters.remove(shard, wait.requests.pop()!);
+        wait.shards.pop();
+        store.unlock(shard);
+      }
+      if (wait.shards.length > 0) this.over.push(wait);
+      else waiters.release(wait.slot);
+    }
+  }
+
+  // ---- what becomes ready ----
+
+  private touched(shard: number, keyspace: number, event: KeyEvent): void {
+    const { store, waiters } = this;
+    const header = store.headerOf(shard);
+    if ((store.c[header + INTEREST_AT]! & INTEREST_BLOCKED) === 0) return;
+    if (event === KeyEvent.Set) {
+      waiters.visitKey(shard, header, store.key, (place, db) => this.noteReady(shard, keyspace, place, db));
+    } else if (event === KeyEvent.Flushed) {
+      waiters.visitAll(shard, header, (place, db) => this.noteReady(shard, keyspace, place, db));
+    }
+  }
+
+  private noteReady(shard: number, keyspace: number, place: Ref, db: number): void {
+    if (this.call.keyspaces.of(db) !== keyspace) return;
+    if (this.waiters.makeReady(place)) this.ready.push({ shard, place });
+  }
+
+  get isReady(): boolean {
+    return this.ready.length > 0;
+  }
+
+  // ---- serving ----
+
+  /** Serves all places that are ready. The caller holds the locks of the first `heldCount` shards of `held` (G2). */
+  serve(held: Int32Array, heldCount: number): void {
+    const { call, ready, store } = this;
+    this.held = held;
+    this.heldCount = heldCount;
+    call.borrow(this.arguments, this.starts, this.lengths);
+    // The list grows while it is gone through: what is moved may be waited for too.
+    for (let i = 0; i < ready.length; i++) this.servePlace(ready[i]!.shard, ready[i]!.place);
+    ready.length = 0;
+    call.giveBack();
+    while (this.targets.length > 0) store.unlock(this.targets.pop()!);
+  }
+
+  private servePlace(shard: number, place: Ref): void {
+    const { waiters, store, call } = this;
+    const length = waiters.openPlace(shard, place);
+    if (length > this.arguments.length) this.widen(length);
+    waiters.copyKey(place, length, this.arguments);
+    this.lengths[1] = length;
+    const db = waiters.databaseOf(place);
+    call.keyspace = call.keyspaces.of(db);
+    for (let ref = waiters.firstOf(place), next: Ref = NO_REF; ref !== NO_REF; ref = next) {
+      const request = waiters.openRequest(ref);
+      next = request.next;
+      if (!waiters.isWaiting) {
+        waiters.unlink(ref);
+        continue;
+      }
+      call.selectKey(1);
+      if (store.find() === NO_ADDRESS) break;
+      const server = servers[request.kind & WANT_MASK];
+      if (server === undefined || server.type !== store.type) continue;
+      if (request.targetBytes > 0 || (request.kind & WANT_MASK) === Want.ListMove) {
+        this.placeTarget(ref, length, request.targetBytes);
+        if (!this.lockTarget()) {
+          this.postpone(shard, db, length);
+          break;
+        }
+        waiters.select(shard);
+        waiters.openRequest(ref);
+      }
+      const { slot, kind, count } = request;
+      const isClaimed = waiters.claim();
+      waiters.unlink(ref);
+      if (!isClaimed) continue;
+      this.deliver(slot, this.run(server.serve, kind, count));
+      // What was served may have looked at other places.
+      waiters.select(shard);
+    }
+    waiters.dropIfEmpty(shard, place);
+  }
+
+  /** Writes the target of a request behind its key, as argument 2. */
+  private placeTarget(ref: Ref, keyBytes: number, targetBytes: number): void {
+    if (keyBytes + targetBytes > this.arguments.length) this.widen(keyBytes + targetBytes);
+    this.waiters.copyTarget(ref, targetBytes, this.arguments, keyBytes);
+    this.starts[2] = keyBytes;
+    this.lengths[2] = targetBytes;
+  }
+
+  private widen(bytes: number): void {
+    const wider = Buffer.alloc(bytes * 2);
+    this.arguments.copy(wider);
+    this.arguments = wider;
+    this.call.bytes = wider;
+  }
+
+  /** Sees to it that the shard of argument 2 is locked. Returns false when it is not to be had now. */
+  private lockTarget(): boolean {
+    const { store, call, held, targets } = this;
+    call.selectKey(2);
+    const { shard } = store;
+    for (let i = 0; i < this.heldCount; i++) if (held[i] === shard) return true;
+    if (targets.includes(shard)) return true;
+    for (let n = 0; n < TRIES; n++) {
+      if (store.tryLock(shard)) {
+        targets.push(shard);
+        return true;
+      }
+      Atomics.pause();
+    }
+    return false;
+  }
+
+  /** Runs what serves one request. Returns its reply. */
+  private run(serve: Server, kind: number, count: number): Uint8Array {
+    const { reply, call } = this;
+    reply.protocol = (kind & RESP3) !== 0 ? 3 : 2;
+    reply.at = 0;
+    this.parts.length = 0;
+    serve(call, reply, (kind & FRONT) !== 0, (kind & TO_FRONT) !== 0, count);
+    const rest = Buffer.from(reply.bytes.subarray(0, reply.at));
+    reply.at = 0;
+    if (this.parts.length === 0) return rest;
+    const whole = Buffer.concat([...this.parts, rest]);
+    this.parts.length = 0;
+    return whole;
+  }
+
+  private deliver(slot: number, reply: Uint8Array): void {
+    const worker = Waiters.workerOf(slot);
+    this.outgoing[worker] ??= [];
+    this.outgoing[worker].push({ slot, reply });
+    this.turnSoon();
+  }
+
+  private postpone(shard: number, db: number, length: number): void {
+    this.postponed.push({ shard, db, key: Buffer.from(this.arguments.subarray(0, length)) });
+    this.turnSoon();
+  }
+
+  // ---- between commands ----
+
+  private turnSoon(): void {
+    if (this.isTurnAsked) return;
+    this.isTurnAsked = true;
+    this.askTurn();
+  }
+
+  /** Sends the replies made, gives back what ended, and serves what was postponed. Call without locks. */
+  turn(): void {
+    this.isTurnAsked = false;
+    const { outgoing } = this;
+    this.outgoing = [];
+    const { worker } = this.store;
+    for (let to = 0; to < outgoing.length; to++) {
+      const served = outgoing[to];
+      if (served !== undefined && to !== worker) this.send(to, served);
+    }
+    if (outgoing[worker] !== undefined) this.receive(outgoing[worker]);
+    if (this.over.length > 0) this.collect();
+    if (this.postponed.length > 0) this.servePostponed();
+    if ((this.over.length > 0 || this.postponed.length > 0) && this.postponeTimer === null) {
+      this.postponeTimer = setTimeout(() => {
+        this.postponeTimer = null;
+        this.turnSoon();
+      }, POSTPONED_MS);
+    }
+  }
+
+  /** Takes replies to clients of this worker. */
+  receive(all: readonly Served[]): void {
+    for (const { slot, reply } of all) {
+      const wait = this.waits.get(slot);
+      assert(wait !== undefined, "a client is served once (G1)");
+      this.end(wait);
+      this.call.server.endBlock?.(wait.session, (to) => to.constant(reply as Buffer));
+    }
+  }
+
+  private servePostponed(): void {
+    const { store, waiters, call } = this;
+    const all = this.postponed;
+    this.postponed = [];
+    for (const item of all) {
+      const { shard, db, key } = item;
+      if (!store.lock(shard)) {
+        this.postponed.push(item);
+        continue;
+      }
+      call.key.load(key, 0, key.length);
+      waiters.visitKey(shard, store.headerOf(shard), call.key, (place, ofDb) => {
+        if (ofDb === db) this.noteReady(shard, call.keyspaces.of(db), place, db);
+      });
+      HELD[0] = shard;
+      if (this.isReady) this.serve(HELD, 1);
+      store.unlock(shard);
+    }
+  }
+}
+
+const NOTHING_HELD = new Int32Array(0);
+const HELD = new Int32Array(1);
+
+/** Longest timeout, ms: what is above is out of range to Redis too, but for a few years. */
+const TIMEOUT_MAX = 2 ** 63;
+
+/** Reads argument `i` as a timeout in seconds. Returns it in ms, 0 = for ever; negative after an error reply. */
+export function readSeconds(call: Call, reply: Reply, i: number): number {
+  const seconds = parseDouble(call.bytes, call.argAt(i), call.argBytes(i));
+  const ms = Math.ceil(seconds * 1000);
+  if (Number.isNaN(seconds)) reply.error("ERR timeout is not a float or out of range");
+  else if (ms + call.clock.wallMs() >= TIMEOUT_MAX) reply.error("ERR timeout is out of range");
+  else if (ms < 0) reply.error("ERR timeout is negative");
+  else return Math.abs(ms);
+  return -1;
+}

@@ -1,0 +1,80 @@
+/**
+ * Long reads: a command that looks at every byte of a large value goes on in steps, a turn for each, so that nobody waits
+ * for its shard longer than one step takes. The value is pinned as it was when the command began: what others write
+ * meanwhile it does not see.
+ *
+ * Between two steps the command is one that is retried (Retry): its session keeps how far it came, the connection its
+ * bytes. Whoever drops the command gives the pin back (Client).
+ */
+import { assert } from "../base/assert.ts";
+import type { PinnedRange } from "../protocol/reply.ts";
+import { CHUNK_BYTES } from "../store/large.ts";
+import { Encoding } from "../store/record.ts";
+import type { Call } from "./call.ts";
+import type { CommandSpec } from "./spec.ts";
+
+/** Bytes that one step looks at: a quarter of a millisecond. */
+export const STEP_BYTES = 2 << 20;
+
+/** How far a read has come: `position` is the next byte, `end` the one behind the last. */
+export interface LongRead extends PinnedRange {
+  readonly spec: CommandSpec;
+  /** What the command knows so far, and what it replies from at the end: its own business. */
+  sum: number;
+  readonly last: number;
+  readonly length: number;
+  /** Time of the steps so far, ms. */
+  spentMs: number;
+}
+
+/**
+ * Begins to read bytes `position` to `end` of the string found, if it is so long that this takes several steps. Returns
+ * null when it is not, or all pins of its shard are taken: it is then read at once.
+ */
+export function beginLongRead(
+  call: Call,
+  position: number,
+  end: number,
+  sum: number,
+  last: number,
+  length: number,
+): LongRead | null {
+  const { store, session, spec } = call;
+  if (end - position <= STEP_BYTES || store.encoding !== Encoding.Paged) return null;
+  const { shard, node } = store;
+  const pin = store.large.pin(store.headerOf(shard));
+  if (pin < 0) return null;
+  session.longRead = { spec, shard, node, pin, position, end, sum, last, length, spentMs: 0 };
+  return session.longRead;
+}
+
+/**
+ * One step of `read`. `look` is given a piece of the value and the number of its first byte, and returns false to end the
+ * whole. Returns false while there is more: the handler then returns Retry. At the end the pin is given back.
+ */
+export function stepLongRead(
+  call: Call,
+  read: LongRead,
+  look: (bytes: Buffer, at: number, length: number, position: number, read: LongRead) => boolean,
+): boolean {
+  const { store, session, clock, meter } = call;
+  assert(read.spec === call.spec, "a long read is gone on with by its own command");
+  const { large } = store;
+  const beganMs = clock.monotonicMs();
+  const until = Math.min(read.end, read.position + STEP_BYTES);
+  let goesOn = true;
+  while (goesOn && read.position < until) {
+    const part = Math.min(read.end - read.position, CHUNK_BYTES - (read.position & (CHUNK_BYTES - 1)));
+    const at = large.locateByte(read.shard, read.node, read.position);
+    goesOn = look(large.chunkBytes, at, part, read.position, read);
+    read.position += part;
+  }
+  if (goesOn && read.position < read.end) {
+    read.spentMs += clock.monotonicMs() - beganMs;
+    return false;
+  }
+  meter.tookBefore(read.spentMs);
+  large.unpin(read.shard, store.headerOf(read.shard), read.pin, store.nowSeconds);
+  session.longRead = null;
+  return true;
+}

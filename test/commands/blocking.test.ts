@@ -1,0 +1,393 @@
+/**
+ * Goal:   commands that wait for keys: an element goes to exactly one client, in the order they came, over all workers;
+ *         nobody is forgotten; the replies are Redis's.
+ * Method: scenes of several clients played to Ferrite (three workers) and to redis-server, every reply compared; a crowd of
+ *         clients on overlapping keys over two workers, pushed to, timed out, unblocked and killed all along, in which
+ *         each element must come out once.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
+import { type Reply, type RespClient, show, within } from "../support/resp.ts";
+import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
+
+const START_MS = 60_000;
+const HANG_MS = 20_000;
+const ELEMENTS = countFrom("FERRITE_BLOCKING_ELEMENTS", 6000);
+const CLIENTS = 200;
+
+let server: Server;
+let redis: Server | null = null;
+beforeAll(async () => {
+  server = await startFerrite({ workers: 3 });
+  if (requireRedis()) redis = await startRedis();
+}, START_MS);
+afterAll(async () => {
+  await server.stop();
+  await redis?.stop();
+}, START_MS);
+
+/**
+ * A scene: one line a step, `client command ...`. With "!" behind its name the client sends and is then seen blocked, with
+ * "~" it only sends; with "?" its reply is awaited, with "-" it does not matter; "x" instead of a command closes it; `$name` is a client's id.
+ */
+async function play(target: Server, scene: readonly string[]): Promise<string[]> {
+  const clients = new Map<string, { client: RespClient; id: string; reply: Promise<Reply> | null }>();
+  const admin = await target.connect();
+  await admin.command("FLUSHALL");
+  const named = async (name: string) => {
+    const known = clients.get(name);
+    if (known !== undefined) return known;
+    const client = await target.connect();
+    const made = { client, id: show(await client.command("CLIENT", "ID")).slice(1), reply: null };
+    clients.set(name, made);
+    return made;
+  };
+  const said: string[] = [];
+  for (const step of scene) {
+    const [who, ...words] = step.split(" ");
+    const name = who!.replace(/[!?~-]$/, "");
+    const actor = await named(name);
+    const args = words.map((word) => (word.startsWith("$") ? clients.get(word.slice(1))!.id : word));
+    if (words[0] === "x") {
+      actor.client.close();
+      await actor.client.closed;
+    } else if (/[!~]$/.test(who!)) {
+      actor.reply = actor.client.command(...args);
+      actor.reply.catch(() => {});
+      if (who!.endsWith("~")) continue;
+      const line = new RegExp(`id=${actor.id} .*flags=b `);
+      await within(seen(admin, line), HANG_MS, step);
+    } else if (who!.endsWith("?")) {
+      const reply = await within(actor.reply!, HANG_MS, step);
+      said.push(`${step} ${show(reply)}`);
+    } else {
+      const text = show(await within(actor.client.command(...args), HANG_MS, step));
+      if (!who!.endsWith("-")) said.push(`${step} ${text}`);
+    }
+  }
+  for (const { client } of clients.values()) client.close();
+  admin.close();
+  return said;
+}
+
+async function seen(admin: RespClient, line: RegExp): Promise<void> {
+  while (!line.test(show(await admin.command("CLIENT", "LIST")))) await Bun.sleep(1);
+}
+
+const SCENES: Record<string, readonly string[]> = {
+  "there is an element": [
+    "a RPUSH k 1 2 3",
+    "a BLPOP k 0",
+    "a BRPOP none k 0",
+    "a BLMPOP 0 2 none k LEFT COUNT 5",
+    "a RPUSH k 1 2 3",
+    "a BLMOVE k l LEFT RIGHT 0",
+    "a BRPOPLPUSH k k 0",
+    "a LRANGE k 0 -1",
+  ],
+  "one waits": ["b! BLPOP k 0", "a RPUSH k 1 2", "b?", "a LRANGE k 0 -1", "b PING"],
+  RESP3: [
+    "b- HELLO 3",
+    "b~ BLPOP k 0.02",
+    "b?",
+    "b~ BLMOVE k l LEFT LEFT 0.02",
+    "b?",
+    "b! BLMPOP 0 1 k RIGHT COUNT 2",
+    "a RPUSH k 1 2 3",
+    "b?",
+  ],
+  timeouts: [
+    "b~ BLPOP k 0.02",
+    "b?",
+    "b~ BRPOP k l m 0.01",
+    "b?",
+    "b~ BLMOVE k l LEFT LEFT 0.02",
+    "b?",
+    "b~ BRPOPLPUSH k l 0.02",
+    "b?",
+    "b~ BLMPOP 0.02 1 k LEFT",
+    "b?",
+    "a RPUSH k 1",
+    "a LLEN k",
+  ],
+  "bad arguments": [
+    "a BLPOP k x",
+    "a BLPOP k -1",
+    "a BLPOP k -0.5",
+    "a BLPOP k -inf",
+    "a BLPOP k nan",
+    "a BLPOP k",
+    "a BLMOVE k l UP LEFT 0",
+    "a BLMOVE k l LEFT UP x",
+    "a BLMPOP x 0 k LEFT",
+    "a BLMPOP x 1 k LEFT",
+    "a BLMPOP 0 1 k LEFT COUNT 0",
+    "a BLMPOP 0 2 k LEFT",
+    "a BLMPOP -1 1 k LEFT COUNT 1",
+    "a SET s 1",
+    "a BLPOP s 0",
+    "a BLPOP none s 0",
+    "a BLMOVE s l LEFT LEFT 0",
+    "a RPUSH k 1",
+    "a BLMOVE k s LEFT LEFT 0",
+    "a BLMPOP 0 2 none s LEFT",
+    "a LRANGE k 0 -1",
+  ],
+  "in the order they came": [
+    "b! BLPOP k 0",
+    "c! BRPOP l k 0",
+    "d! BLPOP k 0",
+    "a RPUSH k 1 2 3 4",
+    "b?",
+    "c?",
+    "d?",
+    "a LRANGE k 0 -1",
+  ],
+  moves: [
+    "b! BLMOVE k l LEFT RIGHT 0",
+    "c! BLPOP l 0",
+    "a RPUSH k 1",
+    "b?",
+    "c?",
+    "a EXISTS k l",
+    "d! BLMOVE m k RIGHT LEFT 0",
+    "b! BLMOVE k l LEFT RIGHT 0",
+    "c! BRPOPLPUSH l n 0",
+    "a RPUSH m 7",
+    "d?",
+    "b?",
+    "c?",
+    "a LRANGE n 0 -1",
+    "b! BLMOVE q q LEFT RIGHT 0",
+    "a RPUSH q 1 2 3",
+    "b?",
+    "a LRANGE q 0 -1",
+  ],
+  "a move to a key of another type": [
+    "a SET s x",
+    "b! BLMOVE k s LEFT RIGHT 0",
+    "c! BLPOP k 0",
+    "a RPUSH k 1",
+    "b?",
+    "c?",
+    "a EXISTS k",
+  ],
+  "many at once": [
+    "b! BLMPOP 0 2 k l LEFT COUNT 3",
+    "c! BLMPOP 0 1 k RIGHT",
+    "a RPUSH k 1 2 3 4 5",
+    "b?",
+    "c?",
+    "a LRANGE k 0 -1",
+  ],
+  "the key comes by other ways": [
+    "b! BLPOP k 0",
+    "a SET k string",
+    "a DEL k",
+    "a RPUSH k 1",
+    "b?",
+    "b! BLPOP k k k 0",
+    "a SET k string",
+    "a EXPIRE k -1",
+    "a LPUSH k 2",
+    "b?",
+    "b! BLPOP swapped 0",
+    "a SELECT 1",
+    "a RPUSH swapped 3",
+    "a SWAPDB 0 1",
+    "b?",
+    "a DBSIZE",
+  ],
+  unblocked: [
+    "b! BLPOP k 0",
+    "a CLIENT UNBLOCK $b",
+    "b?",
+    "b! BLPOP k 0",
+    "a CLIENT UNBLOCK $b ERROR",
+    "b?",
+    "a CLIENT UNBLOCK $b",
+    "b! BLMOVE k l LEFT LEFT 0",
+    "a CLIENT UNBLOCK $b TIMEOUT",
+    "b?",
+    "a RPUSH k 1",
+    "a LLEN k",
+  ],
+  gone: ["b! BLPOP k 0", "c! BLPOP k 0", "d! BLPOP k 0", "b x", "a CLIENT KILL ID $c", "a RPUSH k 1", "d?", "a LLEN k"],
+  "commands behind one that waits": ["b! BLPOP k 0", "a RPUSH k 1 2", "b?", "b BLPOP k 0", "a EXISTS k"],
+};
+
+describe("the same scenes at Ferrite and redis-server", () => {
+  for (const [name, scene] of Object.entries(SCENES)) {
+    test(name, async () => {
+      const own = await play(server, scene);
+      if (redis !== null) expect(own).toEqual(await play(redis, scene));
+      expect(own.length).toBeGreaterThan(0);
+    });
+  }
+
+  test("timeouts beyond all years are out of range, as in Redis 7.2 (7.0 calls them negative)", async () => {
+    const client = await server.connect();
+    for (const seconds of ["inf", "9999999999999999", "9223372036854775807", "0x7FFFFFFFFFFFFF"]) {
+      expect(show(await client.command("BLPOP", "k", seconds))).toBe("-ERR timeout is out of range");
+    }
+    client.close();
+  });
+
+  test("clients of all workers are served in the order they came, whoever pushes", async () => {
+    const admin = await server.connect();
+    await admin.command("FLUSHALL");
+    const clients = await Promise.all(Array.from({ length: 30 }, () => server.connect()));
+    const replies: Promise<Reply>[] = [];
+    for (const client of clients) {
+      const id = show(await client.command("CLIENT", "ID")).slice(1);
+      replies.push(client.command("BLPOP", "other", "k", 0));
+      await within(seen(admin, new RegExp(`id=${id} .*flags=b `)), HANG_MS, "a client that waits");
+    }
+    const pushers = await Promise.all(Array.from({ length: 6 }, () => server.connect()));
+    for (let i = 0; i < 30; i += 2) await pushers[i % 6]!.command("RPUSH", "k", i, i + 1);
+    const given = (await within(Promise.all(replies), HANG_MS, "the replies")).map(show);
+    expect(given).toEqual(given.map((_, i) => `*["k", "${i}"]`));
+    for (const client of [admin, ...clients, ...pushers]) client.close();
+  });
+
+  test("what is counted, and what is left when all are gone", async () => {
+    const admin = await server.connect();
+    await admin.command("FLUSHALL");
+    const clients = await Promise.all([server.connect(), server.connect(), server.connect()]);
+    const replies = clients.map((client, i) => client.command("BLPOP", "k", `k${i}`, 0));
+    const info = async () => show(await admin.command("INFO", "clients"));
+    const until = async (text: RegExp) => {
+      while (!text.test(await info())) await Bun.sleep(2);
+    };
+    await within(until(/total_blocking_keys:4\b/), HANG_MS, "four keys");
+    await within(until(/blocked_clients:3\b/), HANG_MS, "three clients");
+    for (let i = 0; i < 3; i++) await admin.command("RPUSH", "k", `v${i}`);
+    const given = (await within(Promise.all(replies), HANG_MS, "the replies")).map(show).sort();
+    expect(given).toEqual(['*["k", "v0"]', '*["k", "v1"]', '*["k", "v2"]']);
+    await within(until(/total_blocking_keys:0\b/), HANG_MS, "no key");
+    await within(until(/blocked_clients:0\b/), HANG_MS, "no client");
+    expect(show(await admin.command("DEBUG", "CHECK"))).toStartWith(":");
+    for (const client of [admin, ...clients]) client.close();
+  });
+});
+
+describe("a crowd", () => {
+  test(`${CLIENTS} clients, ${ELEMENTS} elements: each comes out once`, async () => {
+    const random = new SeededRandom(testSeed());
+    const target = await startFerrite({ workers: 2 });
+    const admin = await target.connect();
+    const keys = Array.from({ length: 8 }, (_, i) => `q${i}`);
+    const got: { key: string; element: number }[] = [];
+    /** Numbers that were sent to a client that was killed, or may have been. */
+    let done = false;
+    const ids: string[] = [];
+    const consumer = async (n: number, seed: number) => {
+      const own = new SeededRandom(seed);
+      const client = await target.connect();
+      ids[n] = show(await client.command("CLIENT", "ID")).slice(1);
+      while (!done) {
+        const some = keys.filter(() => own.chance(0.3));
+        if (some.length === 0) some.push(keys[n % keys.length]!);
+        const seconds = own.pick(["0", "0.01", "0.05", "1"]);
+        const form = own.below(4);
+        const args =
+          form === 0
+            ? ["BLMPOP", seconds, String(some.length), ...some, "LEFT", "COUNT", String(1 + own.below(3))]
+            : form === 1
+              ? ["BLMOVE", some[0]!, "moved", "LEFT", "RIGHT", seconds]
+              : ["BLPOP", ...some, seconds];
+        const reply = await client.command(...args);
+        if (reply.type === "error") {
+          expect(String(reply.value)).toStartWith("UNBLOCKED");
+          continue;
+        }
+        if (reply.type === "null") continue;
+        if (reply.type === "bulk") {
+          // What was moved is read at the end.
+          continue;
+        }
+        const [key, value] = reply.value as Reply[];
+        const elements = value!.type === "array" ? (value!.value as Reply[]) : [value!];
+        for (const element of elements) {
+          got.push({
+            key: String((key as { value: string }).value),
+            element: Number((element as { value: string }).value),
+          });
+        }
+      }
+      client.close();
+    };
+    const consumers = Array.from({ length: CLIENTS }, (_, n) => consumer(n, testSeed() + n + 1));
+    // Some wait only to be killed: for keys of their own as well as for those of all, and never the first to be served.
+    const victims = Array.from({ length: 20 }, async () => {
+      const client = await target.connect();
+      const id = show(await client.command("CLIENT", "ID")).slice(1);
+      client.command("BLPOP", "nobody", "never", 0).catch(() => {});
+      return { client, id };
+    });
+    let next = 0;
+    const producer = async (seed: number) => {
+      const own = new SeededRandom(seed);
+      const client = await target.connect();
+      while (next < ELEMENTS) {
+        const batch: string[][] = [];
+        const pushes = 1 + own.below(20);
+        for (let i = 0; i < pushes && next < ELEMENTS; i++) {
+          const elements = Array.from({ length: Math.min(1 + own.below(4), ELEMENTS - next) }, () => String(next++));
+          batch.push(["RPUSH", own.pick(keys), ...elements]);
+        }
+        await client.pipeline(batch);
+        if (own.chance(0.2)) await Bun.sleep(1);
+      }
+      client.close();
+    };
+    const disturber = async () => {
+      while (!done) {
+        const id = ids[random.below(CLIENTS)];
+        if (id !== undefined)
+          await admin.command("CLIENT", "UNBLOCK", id, ...random.pick([[], ["ERROR"], ["TIMEOUT"]]));
+        if (random.chance(0.05)) {
+          const victim = await victims[random.below(victims.length)]!;
+          if (random.chance(0.5)) victim.client.close();
+          else await admin.command("CLIENT", "KILL", "ID", victim.id);
+        }
+        await Bun.sleep(1);
+      }
+    };
+    const disturbing = disturber();
+    await within(Promise.all([producer(testSeed() ^ 77), producer(testSeed() ^ 78)]), 600_000, "the producers");
+    const moved = async () => (await admin.command("LRANGE", "moved", 0, -1)) as { value: { value: string }[] };
+    const left = async () => {
+      let sum = 0;
+      for (const key of keys) sum += Number(show(await admin.command("LLEN", key)).slice(1));
+      return sum;
+    };
+    const finish = async () => {
+      while ((await left()) > 0) await Bun.sleep(5);
+      // Nothing is left, so nothing is on its way but to clients that are there.
+      while (got.length + (await moved()).value.length < ELEMENTS) await Bun.sleep(5);
+    };
+    await within(finish(), 60_000, "the consumers");
+    done = true;
+    await disturbing;
+    const stop = async () => {
+      const all = Promise.all(consumers);
+      let ended = false;
+      void all.then(() => {
+        ended = true;
+      });
+      while (!ended) {
+        for (const id of ids) await admin.command("CLIENT", "UNBLOCK", id);
+        await Bun.sleep(1);
+      }
+    };
+    await within(stop(), HANG_MS, "the consumers' end");
+    const elements = [...got.map(({ element }) => element), ...(await moved()).value.map(({ value }) => Number(value))];
+    expect(elements.length).toBe(ELEMENTS);
+    expect(new Set(elements).size).toBe(ELEMENTS);
+    expect(show(await admin.command("DEBUG", "CHECK"))).toStartWith(":");
+    for (const victim of victims) (await victim).client.close();
+    admin.close();
+    await target.stop();
+  }, 700_000);
+});

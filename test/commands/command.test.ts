@@ -144,6 +144,9 @@ describe("COMMAND", () => {
 
   test("GETKEYS and GETKEYSANDFLAGS", async () => {
     const getKeys = (...args: string[]) => ask("COMMAND", "GETKEYS", ...args);
+    expect(await getKeys("SORT", "a", "BY", "b*", "GET", "STORE", "STORE", "d")).toBe('*["a", "d"]');
+    expect(await getKeys("SORT", "a", "STORE", "x", "STORE", "y")).toBe('*["a", "y"]');
+    expect(await getKeys("SORT_RO", "a", "STORE", "x")).toBe('*["a"]');
     expect(await getKeys("GET", "a")).toBe('*["a"]');
     expect(await getKeys("SET", "a", "1", "EX", "5")).toBe('*["a"]');
     expect(await getKeys("nothing", "a")).toBe("-ERR Invalid command specified");

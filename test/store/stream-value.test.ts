@@ -32,7 +32,10 @@ class Arguments implements FieldSource {
   constructor(readonly words: readonly string[]) {
     this.bytes = Buffer.from(words.join(""), "latin1");
     let end = 0;
-    for (const word of words) this.ends.push((end += word.length));
+    for (const word of words) {
+      end += word.length;
+      this.ends.push(end);
+    }
   }
   argAt(i: number): number {
     return i === 0 ? 0 : this.ends[i - 1]!;

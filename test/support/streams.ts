@@ -18,11 +18,11 @@ export class StreamCommands {
   next(): string[] {
     const { random } = this;
     const command = this.valid();
-    if (random.chance(0.02)) command.splice(1 + random.below(command.length), 1);
-    else if (random.chance(0.02)) command.splice(1 + random.below(command.length), 0, this.nonsense());
-    else if (random.chance(0.02) && command.length > 1) {
-      command[1 + random.below(command.length - 1)] = this.nonsense();
-    }
+    const damage = random.below(50);
+    const at = 1 + random.below(command.length);
+    if (damage === 0) command.splice(at, 1);
+    else if (damage === 1) command.splice(at, 0, this.nonsense());
+    else if (damage === 2) command.splice(at, 1, this.nonsense());
     // Time is kept out: no id is made from the clock. And "+" has a meaning to XREAD since 7.4.
     const reads = command[0]!.startsWith("XREAD");
     return command.map((word, i) => (i > 0 && (word === "*" || (reads && word === "+")) ? "x" : word));

@@ -19,6 +19,7 @@ import { dumpFamily } from "./dump.ts";
 import { configFamily } from "./config.ts";
 import { clientFamily } from "./client.ts";
 import { expireFamily } from "./expire.ts";
+import { geoFamily } from "./geo.ts";
 import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
 import { memoryFamily } from "./memory.ts";
@@ -166,6 +167,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   expireFamily,
   scanFamily,
   sortedSetsFamily,
+  geoFamily,
   dumpFamily,
   memoryFamily,
 ];

@@ -9,6 +9,7 @@
  *   G4  what has no defined order is compared as a set; SCAN by its whole iteration; RANDOMKEY by membership
  */
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
+import { GeoSteps } from "./geo-steps.ts";
 import type { SeededRandom } from "./random.ts";
 import { SortedSetSteps } from "./sorted-set-steps.ts";
 
@@ -431,6 +432,7 @@ export class CommandGenerator {
       const steps = new SortedSetSteps(random, () => this.#key(), supports("SADD"));
       this.#families.push(...steps.families());
     }
+    if (supports("GEOADD")) this.#families.push(...new GeoSteps(random, () => this.#key()).families());
   }
 
   next(): Step {

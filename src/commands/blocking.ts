@@ -31,7 +31,15 @@ import { Later, type Outcome } from "./spec.ts";
 import { Status } from "../base/status.ts";
 
 /** What a waiting command wants. */
-export const Want = { ListElement: 0, ListElements: 1, ListMove: 2, SortedSetMember: 3, SortedSetMembers: 4 } as const;
+export const Want = {
+  ListElement: 0,
+  ListElements: 1,
+  ListMove: 2,
+  SortedSetMember: 3,
+  SortedSetMembers: 4,
+  Entries: 5,
+  GroupEntries: 6,
+} as const;
 export type Want = (typeof Want)[keyof typeof Want];
 
 /**
@@ -40,11 +48,17 @@ export type Want = (typeof Want)[keyof typeof Want];
  */
 export type Server = (call: Call, reply: Reply, front: boolean, toFront: boolean, count: number) => void;
 
-const servers: { type: RecordType; serve: Server }[] = [];
+/**
+ * Tells whether a request may be served now, for wants of which a key that holds something need not hold what is wanted:
+ * the key of argument 1 is there with this type, or gone (null); argument 2 is what the plan noted of it.
+ */
+export type Readiness = (call: Call, type: RecordType | null) => boolean;
+
+const servers: { type: RecordType; serve: Server; isReady: Readiness | null }[] = [];
 
 /** Tells how a want is served; each family does so for its own when it is loaded. */
-export function registerServer(want: Want, type: RecordType, serve: Server): void {
-  servers[want] = { type, serve };
+export function registerServer(want: Want, type: RecordType, serve: Server, isReady: Readiness | null = null): void {
+  servers[want] = { type, serve, isReady };
 }
 
 /** A wait as its command begins it: keys `firstKey` to `lastKey`, arguments all. */
@@ -57,6 +71,8 @@ export interface WaitPlan {
   count: number;
   /** Argument of the target's key, 0 = none. */
   target: number;
+  /** What is noted of each key in place of a target. */
+  note?: (key: number) => Buffer;
   timeoutMs: number;
   /** Replied when the time is over. */
   write: (reply: Reply) => void;
@@ -149,7 +165,11 @@ export class Blocking {
     const targetBytes = plan.target === 0 ? 0 : call.argBytes(plan.target);
     for (let i = plan.firstKey; i <= plan.lastKey; i++) {
       call.selectKey(i);
-      const request = waiters.add(slot, session.db, kind, plan.count, call.bytes, target, targetBytes);
+      const note = plan.note?.(i);
+      const request =
+        note === undefined
+          ? waiters.add(slot, session.db, kind, plan.count, call.bytes, target, targetBytes)
+          : waiters.add(slot, session.db, kind, plan.count, note, 0, note.length);
       if (request < 0) {
         for (let n = 0; n < wait.requests.length; n++) waiters.remove(wait.shards[n]!, wait.requests[n]!);
         waiters.release(slot);
@@ -200,7 +220,7 @@ export class Blocking {
     const { store, waiters } = this;
     const header = store.headerOf(shard);
     if ((store.c[header + INTEREST_AT]! & INTEREST_BLOCKED) === 0) return;
-    if (event === KeyEvent.Set) {
+    if (event === KeyEvent.Set || event === KeyEvent.Deleted) {
       waiters.visitKey(shard, header, store.key, (place, db) => this.noteReady(shard, keyspace, place, db));
     } else if (event === KeyEvent.Flushed) {
       waiters.visitAll(shard, header, (place, db) => this.noteReady(shard, keyspace, place, db));
@@ -247,10 +267,15 @@ export class Blocking {
         continue;
       }
       call.selectKey(1);
-      if (store.find() === NO_ADDRESS) break;
+      const exists = store.find() !== NO_ADDRESS;
       const server = servers[request.kind & WANT_MASK];
-      if (server === undefined || server.type !== store.type) continue;
-      if (request.targetBytes > 0 || (request.kind & WANT_MASK) === Want.ListMove) {
+      if (server === undefined) continue;
+      if (server.isReady !== null) {
+        this.placeTarget(ref, length, request.targetBytes);
+        if (!server.isReady(call, exists ? store.type : null)) continue;
+      } else if (!exists || server.type !== store.type) {
+        continue;
+      } else if (request.targetBytes > 0 || (request.kind & WANT_MASK) === Want.ListMove) {
         this.placeTarget(ref, length, request.targetBytes);
         if (!this.lockTarget()) {
           this.postpone(shard, db, length);

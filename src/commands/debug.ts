@@ -207,7 +207,7 @@ function describeCollection(call: Call): string {
   const name = encodingName(store.type, spareBits(store.m, store.w));
   const where = store.address.toString(16);
   const idle = store.idleSecondsOf(clock);
-  const bytes = store.valueBytes + call.collections.openFound().bytes;
+  const bytes = store.valueBytes + call.collections.openFound().wholeBytes;
   return `Value at:0x${where} refcount:1 encoding:${name} serializedlength:${bytes} lru:${clock} lru_seconds_idle:${idle}`;
 }
 

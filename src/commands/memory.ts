@@ -94,7 +94,7 @@ function usage(call: Call, reply: Reply): void {
     const chunks = Math.ceil(store.valueBytes / CHUNK_BYTES);
     bytes += NODE_HEAD_BYTES + chunks * (NODE_ENTRY_BYTES + CHUNK_BYTES);
   }
-  if (store.encoding === Encoding.Tree) bytes += call.collections.openFound().bytes;
+  if (store.encoding === Encoding.Tree) bytes += call.collections.openFound().wholeBytes;
   reply.integer(bytes);
 }
 

@@ -122,7 +122,9 @@ export function emitFields(reply: Reply, stream: StreamValue): void {
 
 /** Argument `i` as Redis prints it in an error: up to the first zero byte. */
 export function errorArgument(call: Call, i: number): string {
-  const text = call.argText(i);
+  return untilNul(call.argText(i));
+}
+export function untilNul(text: string): string {
   const end = text.indexOf("\0");
   return end < 0 ? text : text.slice(0, end);
 }

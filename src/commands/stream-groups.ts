@@ -267,6 +267,7 @@ function findGroup(call: Call, stream: StreamValue, i: number): boolean {
 
 /** Finds the key and group of an XGROUP subcommand to change it. Returns 1, 0 after an error reply, or Status. */
 function beginGroup(call: Call, reply: Reply, stream: StreamValue): number {
+  call.selectKey(2);
   const found = stream.begin(roomFor(call), false);
   if (found < 0) return found;
   if (found === 0) {
@@ -321,6 +322,7 @@ function parseOptions(call: Call, reply: Reply, creates: boolean): boolean {
 function create(call: Call, reply: Reply): Outcome | void {
   if (!parseOptions(call, reply, true)) return;
   const stream = call.collections.stream();
+  call.selectKey(2);
   const found = stream.begin(roomFor(call), given.makes);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0 && !given.makes) return reply.error(NO_KEY);
@@ -360,6 +362,7 @@ function setId(call: Call, reply: Reply): Outcome | void {
 /** XGROUP DESTROY key group. Replies 1 when there was such a group. */
 function destroy(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
+  call.selectKey(2);
   const found = stream.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0) return reply.error(NO_KEY);

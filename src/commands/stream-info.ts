@@ -87,7 +87,8 @@ export const streamInfoRow: CommandSpec = {
 };
 
 /** Finds the stream that argument 2 names. Returns 1, 0 after an error reply, or Status. */
-function find(reply: Reply, stream: StreamValue): number {
+function find(call: Call, reply: Reply, stream: StreamValue): number {
+  call.selectKey(2);
   const found = stream.find();
   if (found === 0) reply.error(ErrorText.noSuchKey);
   return found;
@@ -96,7 +97,7 @@ function find(reply: Reply, stream: StreamValue): number {
 /** XINFO GROUPS key */
 function infoGroups(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
-  const found = find(reply, stream);
+  const found = find(call, reply, stream);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0) return;
   const [, groups] = stream.trees;
@@ -146,7 +147,7 @@ function replyProgress(reply: Reply, stream: StreamValue): void {
 /** XINFO CONSUMERS key group */
 function infoConsumers(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
-  const found = find(reply, stream);
+  const found = find(call, reply, stream);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0) return;
   if (!stream.findGroup(call.bytes, call.argAt(3), call.argBytes(3))) {
@@ -182,7 +183,7 @@ const FULL_COUNT = 10;
 /** XINFO STREAM key [FULL [COUNT count]] */
 function infoStream(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
-  const found = find(reply, stream);
+  const found = find(call, reply, stream);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0) return;
   const { argCount } = call;

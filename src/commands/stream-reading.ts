@@ -5,9 +5,11 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { Status } from "../base/status.ts";
 import { SMALL_CHANGE } from "../store/collection.ts";
+import { RecordType } from "../store/record.ts";
 import { StreamId } from "../store/stream-id.ts";
 import { PENDING_ROOM, type StreamValue } from "../store/stream-value.ts";
 import { flag, integer, optional, string } from "./argument-docs.ts";
+import { registerServer, Want } from "./blocking.ts";
 import type { Call } from "./call.ts";
 import { familyRow } from "./family-row.ts";
 import { replyEntries } from "./long-reply.ts";
@@ -22,10 +24,21 @@ import {
   READONLY,
   WRITE,
 } from "./spec.ts";
-import { emitEntry, emitFields, Ids, long, noGroup, replyId, strictId } from "./stream-arguments.ts";
+import {
+  emitEntry,
+  emitFields,
+  errorArgument,
+  Ids,
+  long,
+  noGroup,
+  replyId,
+  strictId,
+  untilNul,
+} from "./stream-arguments.ts";
 
 const row = familyRow("stream", ["stream"]);
 const COUNT = optional(integer("count", "COUNT"));
+const BLOCK = optional(integer("milliseconds", "BLOCK"));
 const STREAMS: ArgumentDoc = {
   name: "streams",
   type: "block",
@@ -46,7 +59,7 @@ export const streamReadingRows: readonly CommandSpec[] = [
     "5.0.0",
     "O(log N + M) for each stream, M entries replied",
     "Replies the entries of streams that are above the ids given.",
-    [COUNT, STREAMS],
+    [COUNT, BLOCK, STREAMS],
     [],
     {
       places: [{ first: 1, last: -1, step: 1, flags: "RO access", keyword: "STREAMS", half: true }],
@@ -64,6 +77,7 @@ export const streamReadingRows: readonly CommandSpec[] = [
     [
       { name: "group-block", type: "block", token: "GROUP", arguments: [string("group"), string("consumer")] },
       COUNT,
+      BLOCK,
       optional(flag("noack", "NOACK")),
       STREAMS,
     ],
@@ -75,6 +89,7 @@ export const streamReadingRows: readonly CommandSpec[] = [
 ];
 
 const COUNT_TOKEN = token("count");
+const BLOCK_TOKEN = token("block");
 const STREAMS_TOKEN = token("streams");
 const GROUP_TOKEN = token("group");
 const NOACK_TOKEN = token("noack");
@@ -91,9 +106,11 @@ class Reading {
   /** Argument that names the group; the consumer's is behind it. 0 = none. */
   group = 0;
   keepsNone = false;
-  /** Of each stream the id above which entries are replied, and what becomes of it. */
+  /** Time to wait, ms; 0 = for ever, negative = not at all. */
+  blockMs = -1;
+  /** Of each stream the id above which entries are replied, and whether there are such. */
   readonly ids = new Ids();
-  readonly how: Uint8Array[] = [];
+  readonly serves: boolean[] = [];
 
   /** Reads the options. Returns false after an error reply. */
   parse(call: Call, reply: Reply, ofGroup: boolean): boolean {
@@ -101,7 +118,9 @@ class Reading {
     this.firstStream = 0;
     this.group = 0;
     this.keepsNone = false;
+    this.blockMs = -1;
     this.ids.clear();
+    this.serves.length = 0;
     const { argCount } = call;
     for (let i = 1; i < argCount && this.firstStream === 0; i++) {
       const more = argCount - i - 1;
@@ -109,6 +128,10 @@ class Reading {
         const count = long(call, reply, ++i);
         if (Number.isNaN(count)) return false;
         this.count = count > 0 ? count : Infinity;
+      } else if (more > 0 && call.argIs(i, BLOCK_TOKEN)) {
+        this.blockMs = long(call, reply, ++i, "ERR timeout is not an integer or out of range");
+        if (Number.isNaN(this.blockMs)) return false;
+        if (this.blockMs < 0) return failed(reply, "ERR timeout is negative");
       } else if (more > 0 && call.argIs(i, STREAMS_TOKEN)) {
         this.firstStream = i + 1;
         if (more % 2 !== 0) return failed(reply, unbalanced(ofGroup));
@@ -154,7 +177,7 @@ function failed(reply: Reply, text: string): false {
 
 const reading = new Reading();
 
-/** XREAD [COUNT count] STREAMS key [key ...] id [id ...]. Replies each stream that has such entries with them, or null. */
+/** XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]. Replies each stream that has such entries with them, or null. */
 function xread(call: Call, reply: Reply): Outcome | void {
   if (!reading.parse(call, reply, false)) return;
   const { firstStream, streams, ids } = reading;
@@ -178,15 +201,17 @@ function xread(call: Call, reply: Reply): Outcome | void {
         "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
       );
     } else if (!strictId(call, reply, i, id)) return;
-    if (found === 1 && stream.count > 0 && stream.lastEntryId().compare(id) > 0) served++;
-    else id.setMost();
+    const serves = found === 1 && hasAbove(stream, id);
+    reading.serves.push(serves);
+    if (serves) served++;
   }
-  if (served === 0) return reply.nullArray();
+  if (served === 0) return waitOrNull(call, reply, Want.Entries, (key) => noteId(ids.at(key - firstStream)));
   if (reply.protocol === 3) reply.map(served);
   else reply.array(served);
   for (let n = 0; n < streams; n++) {
+    if (!reading.serves[n]) continue;
     const id = ids.at(n);
-    if (!id.increment()) continue;
+    id.increment();
     call.selectKey(firstStream + n);
     stream.find();
     const from = stream.rankFrom(id);
@@ -196,6 +221,29 @@ function xread(call: Call, reply: Reply): Outcome | void {
     replyEntries(call, reply, stream, from, entries, 1, emitEntry);
   }
 }
+
+function hasAbove(stream: StreamValue, id: StreamId): boolean {
+  return stream.count > 0 && stream.lastEntryId().compare(id) > 0;
+}
+
+/** Nothing is there: waits, if that was asked for. `note` says of a key's argument what its request keeps. */
+function waitOrNull(call: Call, reply: Reply, want: Want, note: (key: number) => Buffer): Outcome | void {
+  const { firstStream, streams, count, blockMs } = reading;
+  if (blockMs < 0) return reply.nullArray();
+  return call.blocking.wait(reply, {
+    want,
+    firstKey: firstStream,
+    lastKey: firstStream + streams - 1,
+    front: reading.keepsNone,
+    toFront: false,
+    count: Math.min(count, COUNT_MOST),
+    target: 0,
+    note,
+    timeoutMs: blockMs,
+    write: (to) => to.nullArray(),
+  });
+}
+const COUNT_MOST = 0x7fffffff;
 
 /** Begins what is replied of one stream. */
 function replyName(call: Call, reply: Reply, i: number): void {
@@ -207,7 +255,7 @@ const WHERE = " in XREADGROUP with GROUP option";
 const id = new StreamId();
 
 /**
- * XREADGROUP GROUP group consumer [COUNT count] [NOACK] STREAMS key [key ...] id [id ...]. For the id ">" the entries that
+ * XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]. For the id ">" the entries that
  * nobody in the group has read, which become the consumer's to acknowledge; for another the consumer's own above it.
  */
 function xreadgroup(call: Call, reply: Reply): Outcome | void {
@@ -240,15 +288,26 @@ function xreadgroup(call: Call, reply: Reply): Outcome | void {
     served++;
     if (!stream.pages.admits(entries * PENDING_ROOM)) return refuse(call, reply, Status.Busy);
   }
-  if (served === 0) reply.nullArray();
-  else if (reply.protocol === 3) reply.map(served);
-  else reply.array(served);
+  if (served > 0) {
+    if (reply.protocol === 3) reply.map(served);
+    else reply.array(served);
+  }
+  const { bytes } = call;
+  who.groupAt = call.argAt(group);
+  who.groupBytes = call.argBytes(group);
+  who.consumerAt = call.argAt(group + 1);
+  who.consumerBytes = call.argBytes(group + 1);
   for (let n = 0; n < streams; n++) readForGroup(call, reply, stream, firstStream + n, ids.at(n));
+  if (served > 0) return;
+  return waitOrNull(call, reply, Want.GroupEntries, () => noteGroup(bytes));
 }
+
+/** Where the names of the group and the consumer lie in the call's bytes. */
+const who = { groupAt: 0, groupBytes: 0, consumerAt: 0, consumerBytes: 0 };
 
 /** Entries that the open group has not read, as many as are asked for; the stream was named `before` times already. */
 function unread(stream: StreamValue, before: number): number {
-  if (stream.count === 0 || stream.lastEntryId().compare(stream.group.last) <= 0) return 0;
+  if (!hasAbove(stream, stream.group.last)) return 0;
   const all = stream.count - stream.rankBehind(stream.group.last) - (before === 0 ? 0 : before * reading.count);
   return Math.min(Math.max(all, 0), reading.count);
 }
@@ -268,17 +327,17 @@ function readBefore(call: Call, n: number): number {
 
 /** Replies what the consumer gets of one stream: its own entries above `from`, or new ones when that is the last id. */
 function readForGroup(call: Call, reply: Reply, stream: StreamValue, key: number, from: StreamId): void {
-  const { group: name } = reading;
   const { bytes } = call;
   const { group } = stream;
+  const { groupAt, groupBytes, consumerAt, consumerBytes } = who;
   call.selectKey(key);
   const found = stream.begin(SMALL_CHANGE, false);
-  const exists = found === 1 && stream.findGroup(bytes, call.argAt(name), call.argBytes(name));
+  const exists = found === 1 && stream.findGroup(bytes, groupAt, groupBytes);
   assert(exists, "a stream that was found, with its group, is there");
-  const at = call.argAt(name + 1);
-  const length = call.argBytes(name + 1);
   const { nowMs } = call.store;
-  if (!group.findConsumer(bytes, at, length)) group.addConsumer(bytes, at, length, nowMs);
+  if (!group.findConsumer(bytes, consumerAt, consumerBytes)) {
+    group.addConsumer(bytes, consumerAt, consumerBytes, nowMs);
+  }
   group.seenMs = nowMs;
   if (!from.isMost) {
     replyName(call, reply, key);
@@ -291,8 +350,8 @@ function readForGroup(call: Call, reply: Reply, stream: StreamValue, key: number
       replyUnread(reply, stream, entries, nowMs);
     }
   }
-  group.writeConsumer(bytes, at, length);
-  stream.finishGroup(bytes, call.argAt(name), call.argBytes(name));
+  group.writeConsumer(bytes, consumerAt, consumerBytes);
+  stream.finishGroup(bytes, groupAt, groupBytes);
   stream.finish();
 }
 
@@ -343,3 +402,99 @@ function replyOwn(reply: Reply, stream: StreamValue, from: StreamId, nowMs: numb
     group.nextOwned(owner);
   }
 }
+
+// ---- waiting clients ----
+
+const NOTED_ID_BYTES = 16;
+const NOTED_GROUP_HEAD = 4;
+const MOST = new StreamId();
+MOST.setMost();
+
+function noteId(above: StreamId): Buffer {
+  const note = Buffer.alloc(NOTED_ID_BYTES);
+  above.write(note, 0);
+  return note;
+}
+
+/** Length of the group's name, the name, and that of the consumer. */
+function noteGroup(bytes: Buffer): Buffer {
+  const { groupAt, groupBytes, consumerAt, consumerBytes } = who;
+  const note = Buffer.alloc(NOTED_GROUP_HEAD + groupBytes + consumerBytes);
+  note.writeInt32LE(groupBytes, 0);
+  bytes.copy(note, NOTED_GROUP_HEAD, groupAt, groupAt + groupBytes);
+  bytes.copy(note, NOTED_GROUP_HEAD + groupBytes, consumerAt, consumerAt + consumerBytes);
+  return note;
+}
+
+/** Reads the note of a group that stands as argument 2. */
+function readNote(call: Call): void {
+  const at = call.argAt(2);
+  who.groupAt = at + NOTED_GROUP_HEAD;
+  who.groupBytes = call.bytes.readInt32LE(at);
+  who.consumerAt = who.groupAt + who.groupBytes;
+  who.consumerBytes = call.argBytes(2) - NOTED_GROUP_HEAD - who.groupBytes;
+}
+
+/** There are entries above the id noted. */
+function areEntriesReady(call: Call, type: RecordType | null): boolean {
+  if (type !== RecordType.Stream) return false;
+  const stream = call.collections.stream();
+  stream.find();
+  id.read(call.bytes, call.argAt(2));
+  return hasAbove(stream, id);
+}
+
+function serveEntries(call: Call, reply: Reply, _front: boolean, _toFront: boolean, count: number): void {
+  const stream = call.collections.stream();
+  call.selectKey(1);
+  stream.find();
+  id.read(call.bytes, call.argAt(2));
+  const from = stream.rankBehind(id);
+  const entries = Math.min(stream.count - from, count);
+  beginServed(call, reply);
+  reply.array(entries);
+  stream.entries.seekRank(from);
+  stream.entries.settle();
+  for (let i = 0; i < entries; i++) {
+    emitEntry(reply, stream);
+    stream.entries.standAgain();
+    stream.entries.next();
+  }
+}
+
+/** The head of a reply to one that waited: of the one stream that got something. */
+function beginServed(call: Call, reply: Reply): void {
+  if (reply.protocol === 3) reply.map(1);
+  else reply.array(1);
+  replyName(call, reply, 1);
+}
+
+/** The group has entries to read, or waiting for them makes no sense any more. */
+function isGroupReady(call: Call, type: RecordType | null): boolean {
+  if (type !== RecordType.Stream) return true;
+  readNote(call);
+  const stream = call.collections.stream();
+  stream.find();
+  if (!stream.findGroup(call.bytes, who.groupAt, who.groupBytes)) return true;
+  return hasAbove(stream, stream.group.last);
+}
+
+function serveGroup(call: Call, reply: Reply, keepsNone: boolean, _toFront: boolean, count: number): void {
+  readNote(call);
+  reading.keepsNone = keepsNone;
+  reading.count = count;
+  const stream = call.collections.stream();
+  call.selectKey(1);
+  const found = stream.begin(SMALL_CHANGE, false);
+  if (found < 0) return reply.status(found);
+  if (found === 0 || !stream.findGroup(call.bytes, who.groupAt, who.groupBytes)) {
+    const group = untilNul(call.bytes.toString("latin1", who.groupAt, who.groupAt + who.groupBytes));
+    return reply.error(`NOGROUP No such key '${errorArgument(call, 1)}' or consumer group '${group}'${WHERE}`);
+  }
+  if (reply.protocol === 3) reply.map(1);
+  else reply.array(1);
+  readForGroup(call, reply, stream, 1, MOST);
+}
+
+registerServer(Want.Entries, RecordType.Stream, serveEntries, areEntriesReady);
+registerServer(Want.GroupEntries, RecordType.Stream, serveGroup, isGroupReady);

@@ -20,6 +20,7 @@ import { configFamily } from "./config.ts";
 import { clientFamily } from "./client.ts";
 import { expireFamily } from "./expire.ts";
 import { hashesFamily } from "./hashes.ts";
+import { geoFamily } from "./geo.ts";
 import { hotKeysFamily } from "./hotkeys.ts";
 import { keysFamily } from "./keys.ts";
 import { blockingListsFamily } from "./blocking-lists.ts";
@@ -177,6 +178,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   scanFamily,
   sortFamily,
   sortedSetsFamily,
+  geoFamily,
   dumpFamily,
   memoryFamily,
   streamsFamily,

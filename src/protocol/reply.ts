@@ -292,6 +292,15 @@ export class Reply {
     this.line();
   }
 
+  /** A double whose digits are given. */
+  decimal(digits: string): void {
+    if (this.protocol !== 3) return this.text(digits);
+    this.ensure(digits.length + 3);
+    this.bytes[this.at++] = 44;
+    this.at += this.bytes.write(digits, this.at, "latin1");
+    this.line();
+  }
+
   array(count: number): void {
     this.head(42, count);
   }

@@ -363,6 +363,11 @@ export abstract class Collection implements PackedHome {
     return sum;
   }
 
+  /** As `bytes`, with all that the values of its entries keep; may have to look at those. */
+  get wholeBytes(): number {
+    return this.bytes;
+  }
+
   // ---- the packed page's home ----
 
   standOn(page: Page): void {

@@ -296,6 +296,27 @@ export class ShardPages implements Pages {
     const w = this.locate(root) >> 2;
     let bytes = ROOT_BYTES + (this.m[w + ROOT_OUT]! >>> 0);
     for (let tree = 0; tree < ROOT_TREES_MAX; tree++) bytes += this.m[w + ROOT_TREES + tree * ROOT_TREE_WORDS + 3]!;
+    for (let tree = 0; tree < ROOT_TREES_MAX; tree++) {
+      const top = this.wordOf(root, ROOT_TREES + tree * ROOT_TREE_WORDS);
+      if (top === NO_REF) continue;
+      const kind = (this.wordOf(top, BLOCK_INFO) >>> TREE_KIND_SHIFT) & 15;
+      if ((kind & ROOTS_KIND) !== 0) bytes += this.bytesOfRoots(kind, top);
+    }
+    return bytes;
+  }
+
+  /** Bytes of the roots in a tree of such. */
+  private bytesOfRoots(kind: number, ref: Ref): number {
+    const info = this.wordOf(ref, BLOCK_INFO);
+    const inner = ((info >>> LEVEL_SHIFT) & LEVEL_MASK) > 0;
+    const pageBytes = info & BLOCK_BYTES_MASK;
+    let bytes = 0;
+    const { count } = this.standOn(kind, inner, ref, pageBytes);
+    for (let i = 0; i < count; i++) {
+      const page = this.standOn(kind, inner, ref, pageBytes);
+      page.openKey(i);
+      bytes += inner ? this.bytesOfRoots(kind, page.child(i)) : this.bytesOf(page.word(page.valueAt));
+    }
     return bytes;
   }
 
@@ -326,9 +347,15 @@ export class ShardPages implements Pages {
       if ((flags & VALUE_OUT) !== 0 && page.form === KeyForm.Prefixed) {
         this.copyOut(source, kind, inner, made, bytes, page.valueAt);
       }
-      if (!inner) continue;
-      const child = this.copyTree(source, page.child(i));
-      this.standOn(kind, inner, made, bytes).setChild(i, child);
+      if (inner) {
+        const child = this.copyTree(source, page.child(i));
+        this.standOn(kind, inner, made, bytes).setChild(i, child);
+      } else if ((kind & ROOTS_KIND) !== 0) {
+        const root = this.copyOf(source, page.word(page.valueAt));
+        page = this.standOn(kind, inner, made, bytes);
+        page.openKey(i);
+        page.b.writeInt32LE(root, page.valueAt);
+      }
     }
     return made;
   }

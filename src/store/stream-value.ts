@@ -155,8 +155,8 @@ export class StreamValue extends Collection {
     m[w + NODE_BYTES_AT] = this.nodeBytes;
   }
 
-  override get bytes(): number {
-    let sum = super.bytes;
+  override get wholeBytes(): number {
+    let sum = this.bytes;
     const [, groups] = this.trees;
     groups.seekRank(0);
     for (let more = groups.settle(); more; more = groups.next()) {

@@ -46,7 +46,7 @@ if (requireRedis()) {
         const seed = testSeed();
         const clients = [await redis!.connect(), await ferrite!.connect()] as const;
         try {
-          const known = await knownCommands(clients[1], ["RPUSH", "SADD", "HSET", "ZADD"]);
+          const known = await knownCommands(clients[1], ["RPUSH", "SADD", "HSET", "ZADD", "GEOADD"]);
           if (protocol === 3) for (const client of clients) await client.command("HELLO", 3);
           const outcome = await new Differential({
             redis: clients[0],

@@ -54,6 +54,8 @@ const DIFFERENT = new Map([
   ["hotkeys|get", "since 8.6"],
   ["hotkeys|reset", "since 8.6"],
   ["hotkeys|help", "since 8.6"],
+  ["xdelex", "since 8.2"],
+  ["xackdel", "since 8.2"],
   ["digest", "since 8.4"],
   ["delex", "since 8.4"],
   ["msetex", "since 8.4"],

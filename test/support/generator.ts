@@ -10,6 +10,7 @@
  */
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
 import { HASH_KEYS, hashFamily } from "./generate-hashes.ts";
+import { GeoSteps } from "./geo-steps.ts";
 import type { SeededRandom } from "./random.ts";
 import { SortedSetSteps } from "./sorted-set-steps.ts";
 
@@ -449,6 +450,7 @@ export class CommandGenerator {
       const steps = new SortedSetSteps(random, () => this.#key(), supports("SADD"));
       this.#families.push(...steps.families());
     }
+    if (supports("GEOADD")) this.#families.push(...new GeoSteps(random, () => this.#key()).families());
   }
 
   #addSets(exact: (make: () => string[]) => () => Step): void {

@@ -76,7 +76,15 @@ export class SortedSetSteps {
       [6, exact(() => ["ZCARD", this.#key()])],
       [10, scores(() => ["ZSCORE", this.#key(), this.#member()])],
       [6, scores(() => ["ZMSCORE", this.#key(), ...this.#some(() => this.#member(), 1, 4)])],
-      [12, scores(() => [random.pick(["ZRANK", "ZREVRANK"]), this.#key(), this.#member()])],
+      // As it is: WITHSCORE came with 7.2.
+      [
+        12,
+        () => ({
+          args: [random.pick(["ZRANK", "ZREVRANK"]), this.#key(), this.#member()],
+          compare: "exact",
+          asItIs: true,
+        }),
+      ],
       [10, exact(() => ["ZCOUNT", this.#key(), this.#end(), this.#end()])],
       [8, exact(() => ["ZLEXCOUNT", this.#lexKey(), this.#lexEnd(), this.#lexEnd()])],
       [40, scores(() => this.#range())],

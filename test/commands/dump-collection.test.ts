@@ -219,9 +219,9 @@ describe("RDB collections", () => {
 
   test("with lengths that lie take no memory for them, and no key", () => {
     const engine = testEngine();
-    const huge = [char(0x80) + "\x7f\xff\xff\xff", char(0x81) + "\0\0\xff\xff\xff\xff\xff\xff"];
+    const huge = [`${char(0x80)}\x7f\xff\xff\xff`, `${char(0x81)}\0\0\xff\xff\xff\xff\xff\xff`];
     const bodies = huge.flatMap((length) => [
-      ...[1, 2, 3, 4, 5, 14, 18].map((type) => char(type) + length + "\x01a\x01b"),
+      ...[1, 2, 3, 4, 5, 14, 18].map((type) => `${char(type) + length}\x01a\x01b`),
       ...[10, 11, 12, 13, 16, 17, 20].map((type) => char(type) + length),
       ...[10, 11, 12, 13, 16, 17, 20].map((type) => `${char(type)}\xc3\x03${length}\0aa`),
       `${char(11)}\x08${u32(8)}${u32(0x20000000)}`,

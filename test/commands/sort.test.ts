@@ -106,7 +106,8 @@ test.skipIf(!hasRedis)("SORT replies as Redis does", async () => {
     // Elements of equal weight come in any order, and a set's that are not sorted.
     if (by !== "" && isAlpha && by.includes("*")) isOrdered = false;
     const isSorted = !args.some((word, i) => args[i - 1] === "BY" && !word.includes("*"));
-    if (!isSorted && key === "set" && !stores) isOrdered = false;
+    // Small sets are of another encoding since 7.2, and so in another order.
+    if (!isSorted && key === "set") isOrdered = false;
     if (!isOrdered) continue;
     await same(...args);
     if (stores) {

@@ -101,8 +101,15 @@ export function hashFamily(lent: Lent): (readonly [number, () => Step])[] {
     ],
     [5, asItIs(() => [...random.pick(BAD_RANDOMS)])],
     // One field: chance has no choice.
-    [3, exact(() => ["HSET", "hash3", "only", value()])],
-    [3, asItIs(() => ["HRANDFIELD", "hash3", ...random.pick([[], ["-3"], ["-2", "WITHVALUES"], ["1", "withvalues"]])])],
+    [3, exact(() => ["HSET", "hash of one", "only", value()])],
+    [
+      3,
+      asItIs(() => [
+        "HRANDFIELD",
+        "hash of one",
+        ...random.pick([[], ["-3"], ["-2", "WITHVALUES"], ["1", "withvalues"]]),
+      ]),
+    ],
     [10, exact(() => ["OBJECT", "ENCODING", key()])],
     [6, exact(() => ["DEL", key()])],
     [6, exact(() => ["TYPE", key()])],

@@ -4,17 +4,26 @@
  *
  *   sum    ^= SHA1(bytes)                          add: order does not count
  *   sum     = SHA1(sum ^ SHA1(bytes))              mix: order counts
- *   value   mix type number, mix the string, add "!!expire!!" when it has a deadline
+ *   value   mix type number; mix the string; mix each element (list), add each member (set), add each pair's mix (hash,
+ *           sorted set), mix id and fields of each entry (stream); add "!!expire!!" when it has a deadline
  *   key     0, mix name, then as value
  *   all     for each database with keys: mix its number, then add each key's sum
  *
  * Source: behaviour of redis-server 7.0.15. Numbers are 32 bits, big-endian.
  */
-import { assert } from "../base/assert.ts";
+import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../base/double-text.ts";
+import type { Collection } from "../store/collection.ts";
+import type { HashValue } from "../store/hash-value.ts";
+import type { ListValue } from "../store/list-value.ts";
+import type { Member } from "../store/members.ts";
 import { deadline, keyAt, keyBytes, RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
+import type { SetValue } from "../store/set-value.ts";
 import { KEY_COUNT } from "../store/shard.ts";
+import type { SortedSetValue } from "../store/sorted-set-value.ts";
 import type { Store } from "../store/store.ts";
+import { ID_TEXT_BYTES_MAX } from "../store/stream-id.ts";
+import type { StreamValue } from "../store/stream-value.ts";
 import type { Call } from "./call.ts";
 
 const SUM_BYTES = 20;
@@ -59,20 +68,87 @@ function mixValue(call: Call, sum: Buffer): void {
   if (expires) addHash(sum, sha1(EXPIRES));
 }
 
-/** A set: its members, in any order. */
 function mixCollection(call: Call, sum: Buffer): void {
-  const { store, collections } = call;
-  assert(store.type === RecordType.Set, "sets are the only collections there are");
-  const set = collections.set();
-  set.open();
-  const { entries } = set;
+  switch (call.store.type) {
+    case RecordType.List:
+      return mixList(call.collections.list(), sum);
+    case RecordType.Set:
+      return addSet(call.collections.set(), sum);
+    case RecordType.Hash:
+      return addHashFields(call.collections.hash(), sum);
+    case RecordType.SortedSet:
+      return addSortedSet(call.collections.sortedSet(), sum);
+    default:
+      return mixStream(call.collections.stream(), sum);
+  }
+}
+
+/** Calls `visit` on each entry of the collection found, in its order. */
+function forEach(value: Collection, visit: () => void): void {
+  value.open();
+  const { entries } = value;
   entries.seekRank(0);
   for (let more = entries.settle(); more; more = entries.next()) {
-    set.openHere();
-    const { bytes, at, length } = set.member;
-    addHash(sum, sha1(Buffer.from(bytes.subarray(at, at + length))));
+    visit();
     entries.standAgain();
   }
+}
+
+/** SHA1 of a member; copied, since the hasher does not take a view of shared memory. */
+function hashOfMember({ bytes, at, length }: Member): Buffer {
+  return sha1(Buffer.from(bytes.subarray(at, at + length)));
+}
+
+function mixList(list: ListValue, sum: Buffer): void {
+  forEach(list, () => {
+    list.openHere();
+    mixHash(sum, hashOfMember(list.member));
+  });
+}
+
+function addSet(set: SetValue, sum: Buffer): void {
+  forEach(set, () => {
+    set.openHere();
+    addHash(sum, hashOfMember(set.member));
+  });
+}
+
+function addHashFields(hash: HashValue, sum: Buffer): void {
+  forEach(hash, () => {
+    const pair = Buffer.alloc(SUM_BYTES);
+    hash.openField();
+    mixHash(pair, hashOfMember(hash.field));
+    hash.entries.standAgain();
+    hash.openValue();
+    mixHash(pair, hashOfMember(hash.value));
+    addHash(sum, sha1(pair));
+  });
+}
+
+function addSortedSet(sorted: SortedSetValue, sum: Buffer): void {
+  const text = Buffer.alloc(DOUBLE_TEXT_BYTES_MAX);
+  forEach(sorted, () => {
+    const pair = Buffer.alloc(SUM_BYTES);
+    sorted.openHere();
+    mixHash(pair, hashOfMember(sorted.member));
+    mixHash(pair, sha1(text.subarray(0, formatDouble17(text, 0, sorted.score))));
+    addHash(sum, sha1(pair));
+  });
+}
+
+function mixStream(stream: StreamValue, sum: Buffer): void {
+  const text = Buffer.alloc(ID_TEXT_BYTES_MAX);
+  forEach(stream, () => {
+    stream.openHere();
+    const id = text.toString("latin1", 0, stream.id.format(text, 0)).replace("-", ".");
+    mixHash(sum, sha1(Buffer.from(id)));
+    for (let n = stream.fields; n > 0; n--) {
+      stream.nextField();
+      const { name, nameStart, nameLength, value, valueStart, valueLength } = stream;
+      mixHash(sum, sha1(Buffer.from(name.subarray(nameStart, nameStart + nameLength))));
+      mixHash(sum, sha1(Buffer.from(value.subarray(valueStart, valueStart + valueLength))));
+    }
+  });
 }
 
 function mixString(store: Store, sum: Buffer): void {

@@ -42,13 +42,24 @@ describe("DEBUG DIGEST", () => {
         const set = ["SET", `key:${random.below(40)}${random.bytes(random.below(3))}`, value];
         commands.push(random.chance(0.3) ? [...set, "EX", "100000"] : set);
         if (random.chance(0.2)) commands.push(["DEL", `key:${random.below(40)}`]);
+        const member = random.pick(["7", `m${random.below(500)}`, "y".repeat(3000), random.bytes(9)]);
+        commands.push(
+          random.pick([
+            ["RPUSH", "key:list", member],
+            ["SADD", "key:set", member],
+            ["HSET", "key:hash", member, `v${i}`],
+            ["ZADD", "key:zset", String(random.below(1000) / 8 - 50), member],
+            ["XADD", "key:stream", `${round + 1}-${i + 1}`, "field", member, "other", "1"],
+          ]),
+        );
       }
       commands.push(["SELECT", "0"]);
       for (const command of commands) ours.call(...command.map((word) => Buffer.from(word, "latin1")));
       await referee.pipeline(commands);
       const [theirs] = await referee.pipeline([["DEBUG", "DIGEST"]]);
       expect(`${seed}: ${ours.call("DEBUG", "DIGEST")}`).toBe(`${seed}: ${theirs}`);
-      const names = ["key:1", "key:2", "nothing", "key:3", ""];
+      const types = ["list", "set", "hash", "zset", "stream"].map((type) => `key:${type}`);
+      const names = ["key:1", "key:2", "nothing", "key:3", "", ...types];
       const [values] = await referee.pipeline([["DEBUG", "DIGEST-VALUE", ...names]]);
       expect(ours.call("DEBUG", "DIGEST-VALUE", ...names)).toEqual(values as string[]);
     }

@@ -525,7 +525,9 @@ function findKeys(call: Call): FoundKey[] | string {
   for (const key of keySpecsOf(spec)) {
     const flags = key.flags.endsWith(VARIABLE) ? flagsHere(call, spec.name, key.flags) : key.flags;
     ARGUMENTS.count = 0;
+    ARGUMENTS.isInvalid = false;
     ARGUMENTS.findPlace(call, key, FROM, given);
+    if (ARGUMENTS.isInvalid) return "ERR Invalid arguments specified for command";
     for (let n = 0; n < ARGUMENTS.count; n++) found.push({ argument: ARGUMENTS.at[n]!, flags });
   }
   if (spec.places !== undefined && found.length === 0) return "ERR Invalid arguments specified for command";

@@ -10,10 +10,13 @@ export class KeyArguments {
   /** Argument numbers, counted as `call` counts them. */
   at = new Int32Array(64);
   count = 0;
+  /** True when a number of keys was none, or more than there are. */
+  isInvalid = false;
 
   /** Finds the keys of `spec`, which has `given` arguments with its name. */
   find(call: Call, spec: CommandSpec, from: number, given: number): void {
     this.count = 0;
+    this.isInvalid = false;
     if (spec.places === undefined) {
       this.range(spec.keys, from, given);
       return;
@@ -37,11 +40,13 @@ export class KeyArguments {
 
   /** Keys behind their number. A number that is none leaves the command without keys: its handler says so. */
   private counted(call: Call, place: KeyPlace, countAt: number, from: number, given: number): void {
+    this.isInvalid = true;
     if (countAt >= given) return;
     const at = from + countAt;
     if (parseInt64(call.bytes, call.argAt(at), call.argBytes(at)) !== Int64Kind.Safe) return;
     const count = int64.value;
-    if (count <= 0 || count > given) return;
+    if (count <= 0 || place.first + (count - 1) * place.step >= given) return;
+    this.isInvalid = false;
     for (let n = 0, i = place.first; n < count && i < given; n++, i += place.step) this.add(from + i);
   }
 

@@ -14,7 +14,7 @@ import { Int64Kind, int64 } from "../base/integers.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { deadline, keyAt, keyBytes, RecordType, recordType } from "../store/record.ts";
-import { KEY_COUNT } from "../store/shard.ts";
+import { EXPIRES_COUNT, KEY_COUNT } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import { integer, optional, string } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
@@ -183,6 +183,20 @@ function addBucket(store: Store, shard: number, ks: number, bucket: number): num
   return count;
 }
 
+/** Removes those of the `count` records of the chain that are due, as Redis's SCAN does. The position in it is kept. */
+function removeDue(call: Call, shard: number, count: number): void {
+  const { store, key } = call;
+  for (let i = 0; i < count; i++) {
+    const w = store.segments.locate(shard, chain.addresses[i]!);
+    const { m } = store;
+    const due = deadline(m, w);
+    if (due === 0 || due > store.nowMs) continue;
+    key.loadWords(m, keyAt(m, w), keyBytes(m, w));
+    store.select(call.keyspaces.of(call.session.db), key);
+    store.find();
+  }
+}
+
 function replyFound(reply: Reply): void {
   reply.array(found.count);
   let at = 0;
@@ -276,9 +290,12 @@ function scan(call: Call, reply: Reply): Outcome | void {
       const ks = keyspaceIn(call, shard);
       if (store.index.bucketCount(ks) === 0) position = POSITIONS;
       while (position < POSITIONS && looked < count && visited < count * BUCKETS_PER_KEY) {
-        looked += addBucket(store, shard, ks, store.index.bucketAtPosition(ks, position));
+        const records = addBucket(store, shard, ks, store.index.bucketAtPosition(ks, position));
         position = store.index.nextPosition;
         visited++;
+        looked += records;
+        if (store.c[ks + EXPIRES_COUNT] !== 0) removeDue(call, shard, records);
+        if (store.index.bucketCount(ks) === 0) position = POSITIONS;
       }
     } finally {
       store.unlock(shard);

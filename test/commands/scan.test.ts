@@ -141,3 +141,20 @@ test("RANDOMKEY: every key comes up, none that expired", () => {
   engine.advance(5, false);
   expect(engine.send("RANDOMKEY")).toBe("null$");
 });
+
+test("SCAN removes what is due where it comes by", () => {
+  const engine = testEngine();
+  engine.engine.maintenance.expires = false;
+  for (let i = 0; i < 500; i++) engine.send("SET", `key:${i}`, "x", ...(i % 3 === 0 ? ["PX", "5"] : []));
+  engine.advance(10, false);
+  const seen = new Set<string>();
+  let cursor = "0";
+  do {
+    const [next, names] = (engine.client.reply("SCAN", cursor) as { value: { value: unknown }[] }).value;
+    cursor = String(next!.value);
+    for (const name of names!.value as { value: string }[]) seen.add(name.value);
+  } while (cursor !== "0");
+  expect(seen.size).toBe(333);
+  expect(engine.engine.store.counters.expired).toBe(167);
+  engine.checkNow();
+});

@@ -219,7 +219,7 @@ proc suite_server {code overrides} {
         set status [catch {uplevel 2 $code} result info]
     } else {
         set ::suite_unknown {}
-        suite_statements 2 $code
+        suite_statements 3 $code
         set status 0
     }
     suite_restore $before

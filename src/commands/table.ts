@@ -61,7 +61,7 @@ export class CommandTable {
     private readonly changes: CommandNames,
   ) {
     const { renamed } = changes;
-    this.all = families.flat();
+    this.all = families.flat().map(alike);
     this.listed = this.all.filter((spec) => this.isReachable(spec));
     this.rows = [...this.all, ...this.all.flatMap((spec) => spec.subcommands ?? [])];
     assert(this.rows.length <= METER_ROWS, "each command and subcommand has a meter");
@@ -139,6 +139,28 @@ export class CommandTable {
   findSubcommand(spec: CommandSpec, name: string): CommandSpec | null {
     return this.subcommands.get(spec)?.get(name.toUpperCase()) ?? null;
   }
+}
+
+/**
+ * A row with all properties, in one order: the dispatcher reads them for every command, and rows of many shapes would make
+ * each of those reads a search.
+ */
+function alike(spec: CommandSpec): CommandSpec {
+  const { name, arity, keys, flags, categories, run, docs, subcommands, keyFlags, places, tips } = spec;
+  const row = {
+    name,
+    arity,
+    keys,
+    flags,
+    categories,
+    run,
+    docs,
+    subcommands: subcommands?.map(alike),
+    keyFlags,
+    places,
+    tips,
+  };
+  return row as CommandSpec;
 }
 
 function upper(byte: number): number {

@@ -37,6 +37,7 @@ import {
 } from "../structures/pages.ts";
 import type { Heap } from "./heap.ts";
 import { CHUNK_BYTES, type LargeValues } from "./large.ts";
+import { Member } from "./members.ts";
 import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
 import { BLOCKS_HEAD_AT, BLOCKS_TAIL_AT, EPOCH_AT, EPOCH_USED_AT, GARBAGE_AT, PINS_AT } from "./shard.ts";
 
@@ -371,22 +372,10 @@ export class ShardPages implements Pages {
   private copyOut(source: ShardPages, kind: number, inner: boolean, page: Ref, bytes: number, at: number): void {
     const { b } = this.pageOf(kind, inner);
     const length = b.readInt32LE(at + 4);
-    const whole = this.wholeOut(source, b.readInt32LE(at), length);
-    const ref = this.putOut(whole.bytes, whole.at, length);
+    const { member } = this;
+    member.openOut(source, b.readInt32LE(at), length);
+    const ref = this.putOut(member.bytes, member.at, length);
     this.standOn(kind, inner, page, bytes).b.writeInt32LE(ref, at);
-  }
-
-  /** Bytes kept outside, side by side. */
-  private wholeOut(source: ShardPages, ref: Ref, length: number): { bytes: Uint8Array; at: number } {
-    const part = source.openOut(ref, length, 0);
-    if (part === length) return { bytes: source.outBytes, at: source.outAt };
-    const bytes = Buffer.allocUnsafe(length);
-    for (let position = 0; position < length; ) {
-      const run = source.openOut(ref, length, position);
-      copy(source.outBytes, source.outAt, bytes, position, run);
-      position += run;
-    }
-    return { bytes, at: 0 };
   }
 
   private pageOf(kind: number, inner: boolean): Page {
@@ -400,6 +389,7 @@ export class ShardPages implements Pages {
     return this.walkers[which];
   }
   private readonly walkers: Page[] = [];
+  private readonly member = new Member();
 
   /** True when a command may take `bytes` more for sure: below that it waits, so that none is left half done. */
   admits(bytes: number): boolean {

@@ -2,6 +2,7 @@
  * Packed: a small collection whole in one page, inside the record of its key. The same entries as a tree's, found by
  * looking through them; sorted by score where there is a lane, else in the order they came.
  */
+import { compareBytes } from "../base/bytes.ts";
 import type { Entries } from "./entries.ts";
 import { type KeyForm, Page } from "./page.ts";
 import type { Pages } from "./pages.ts";
@@ -47,7 +48,7 @@ export class Packed implements Entries {
     let found = false;
     for (; i < leaf.count && leaf.laneOf(i) === lane; i++) {
       leaf.openKey(i);
-      const order = compare(leaf.b, leaf.keyAt, leaf.keyBytes, key, keyAt, keyBytes);
+      const order = compareBytes(leaf.b, leaf.keyAt, leaf.keyBytes, key, keyAt, keyBytes);
       if (order < 0) continue;
       found = order === 0;
       break;
@@ -120,26 +121,4 @@ export class Packed implements Entries {
   check(): void {
     this.leaf.check();
   }
-
-  /** Bytes the page would need for its entries alone. */
-  get bytesNeeded(): number {
-    return this.leaf.used;
-  }
-}
-
-/** Order of two runs of bytes: byte by byte, then the shorter first. */
-export function compare(
-  a: Uint8Array,
-  aAt: number,
-  aBytes: number,
-  b: Uint8Array,
-  bAt: number,
-  bBytes: number,
-): number {
-  const shared = Math.min(aBytes, bBytes);
-  for (let i = 0; i < shared; i++) {
-    const order = a[aAt + i]! - b[bAt + i]!;
-    if (order !== 0) return order;
-  }
-  return aBytes - bBytes;
 }

@@ -264,7 +264,7 @@ export class Page {
     const to = newEndsAt >> 1;
     for (let j = count - 1; j >= i; j--) h[to + j + 1] = h[from + j]! + bytes;
     h[to + i] = (before + bytes) | flags;
-    if (to !== from) moveDown16(b, h, endsAt, newEndsAt, i);
+    if (to !== from) moveUp16(b, h, endsAt, newEndsAt, i);
     if (this.lane !== 0) {
       const split = lanesAt + i * this.lane;
       b.copyWithin(newLanesAt + (i + 1) * this.lane, split, endsAt);
@@ -451,7 +451,7 @@ export class Page {
 }
 
 /** Moves `count` ends from `from` to `to`, which lies above. */
-function moveDown16(b: Buffer, h: Uint16Array, from: number, to: number, count: number): void {
+function moveUp16(b: Buffer, h: Uint16Array, from: number, to: number, count: number): void {
   if (count > 24) {
     b.copyWithin(to, from, from + count * 2);
     return;

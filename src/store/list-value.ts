@@ -30,7 +30,7 @@ export interface ListLimits {
 }
 
 /** Most bytes of a page of a list's tree: both ends are changed most, and what lies behind in their pages is moved. */
-const LIST_PAGE_BYTES = 1024;
+const LIST_PAGE_BYTES = 2048;
 
 /** Bytes of one of Redis's listpacks besides its elements; what an element takes besides its bytes, at most and at least. */
 const LISTPACK_BYTES = 7;

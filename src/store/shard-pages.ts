@@ -18,7 +18,7 @@ import { copy } from "../base/bytes.ts";
 import { type Arena, FRAME_BITS, FRAME_MASK } from "../memory/arena.ts";
 import { SEGMENTS } from "../memory/control.ts";
 import type { FramePool } from "../memory/frame-pool.ts";
-import { KEY_OUT, KeyForm, Page, VALUE_OUT } from "../structures/page.ts";
+import { hasGaps, KEY_OUT, KeyForm, Page, VALUE_OUT } from "../structures/page.ts";
 import {
   BLOCK_BYTES_MASK,
   BLOCK_EPOCH,
@@ -380,13 +380,13 @@ export class ShardPages implements Pages {
 
   private pageOf(kind: number, inner: boolean): Page {
     const which = kind * 2 + Number(inner);
-    this.walkers[which] ??= new Page(
-      ((kind & 3) * 4) as 0 | 4 | 8,
-      inner,
-      (kind & 4) !== 0 && !inner ? KeyForm.Prefixed : KeyForm.Whole,
-      this,
-    );
-    return this.walkers[which];
+    const made = this.walkers[which];
+    if (made !== undefined) return made;
+    const lane = ((kind & 3) * 4) as 0 | 4 | 8;
+    const form = (kind & 4) !== 0 && !inner ? KeyForm.Prefixed : KeyForm.Whole;
+    const page = new Page(lane, inner, form, this, !inner && hasGaps(lane, form));
+    this.walkers[which] = page;
+    return page;
   }
   private readonly walkers: Page[] = [];
   private readonly member = new Member();

@@ -7,6 +7,8 @@
  *   extra  child reference and the entries below it; inner pages of a tree only
  *   lane   what the entries are ordered by: a hash (32 bits, signed) or a score (double)
  *   end    bytes of data up to and with this entry (13 bits), and three flags
+ *   gap    of pages of a list's tree, behind the head: ends (16) and bytes of data (16) that are free before the first
+ *          entry, so that pushing and popping at the front moves nothing; counted among the bytes of data
  *   data   the entry's bytes: entry i lies between the ends of i and i-1, counted back from the page's end
  *
  *   entry  │ deadline, ms (6 bytes, with TIMED) │ key │ value │
@@ -19,6 +21,7 @@
  * Invariants
  *   E1  ends rise, the last one is the number of data bytes; arrays and data do not overlap
  *   E2  lanes do not fall from one entry to the next
+ *   E3  only pages with room for it have a gap, and an empty page has none
  */
 import { assert } from "../base/assert.ts";
 import type { Pages } from "./pages.ts";
@@ -39,6 +42,8 @@ export const OUT_BYTES = 8;
 export const DEADLINE_BYTES = 6;
 export const EXTRA_BYTES = 8;
 export const PAGE_HEAD = 4;
+/** Bytes behind the head of a page that may have a gap. */
+export const GAP_HEAD = 4;
 /** Most bytes a page can have with all that stands before it. */
 export const PAGE_BYTES_MAX = 8192;
 assert(PAGE_BYTES_MAX - PAGE_HEAD - 2 <= END_MASK, "an end fits beside its flags");
@@ -54,6 +59,11 @@ export const KeyForm = {
 } as const;
 export type KeyForm = (typeof KeyForm)[keyof typeof KeyForm];
 
+/** True for the leaves of a tree that may have a gap: those of lists, which are changed at both ends. */
+export function hasGaps(lane: 0 | 4 | 8, form: KeyForm): boolean {
+  return lane === 0 && form === KeyForm.Whole;
+}
+
 export class Page {
   b: Buffer;
   h: Uint16Array;
@@ -65,6 +75,9 @@ export class Page {
   count = 0;
   data = 0;
   private extrasAt = 0;
+  /** The gap: ends, and bytes of data. */
+  private first = 0;
+  private gap = 0;
 
   constructor(
     readonly lane: 0 | 4 | 8,
@@ -72,6 +85,8 @@ export class Page {
     readonly inner: boolean,
     readonly form: KeyForm,
     readonly pages: Pages,
+    /** True for pages that may have a gap; without lanes, and no inner ones. */
+    readonly gaps = false,
   ) {
     this.b = pages.b;
     this.h = pages.h;
@@ -88,14 +103,28 @@ export class Page {
     this.f = pages.f;
     this.base = base;
     this.end = end;
-    this.extrasAt = this.lane === 8 || this.inner ? (base + PAGE_HEAD + 7) & ~7 : base + PAGE_HEAD;
     this.count = this.h[base >> 1]!;
     this.data = this.h[(base >> 1) + 1]!;
+    if (this.gaps) {
+      this.extrasAt = base + PAGE_HEAD + GAP_HEAD;
+      this.first = this.h[(base >> 1) + 2]!;
+      this.gap = this.h[(base >> 1) + 3]!;
+    } else {
+      this.extrasAt = this.lane === 8 || this.inner ? (base + PAGE_HEAD + 7) & ~7 : base + PAGE_HEAD;
+    }
   }
 
   /** Makes the page empty. */
   clear(): void {
+    if (this.gaps) this.setGap(0, 0);
     this.setHead(0, 0);
+  }
+
+  private setGap(first: number, gap: number): void {
+    this.first = first;
+    this.gap = gap;
+    this.h[(this.base >> 1) + 2] = first;
+    this.h[(this.base >> 1) + 3] = gap;
   }
 
   private setHead(count: number, data: number): void {
@@ -110,20 +139,28 @@ export class Page {
     return this.inner ? this.extrasAt + this.count * EXTRA_BYTES : this.extrasAt;
   }
   private get endsAt(): number {
-    return this.lanesAt + this.count * this.lane;
+    return this.lanesAt + this.count * this.lane + this.first * 2;
+  }
+  /** Bytes of data before entry `i`, counted from the page's end. */
+  private before(i: number): number {
+    return i === 0 ? this.gap : this.h[(this.endsAt >> 1) + i - 1]! & END_MASK;
   }
 
   /** Bytes of arrays an entry takes besides its data. */
   get perEntry(): number {
     return 2 + this.lane + (this.inner ? EXTRA_BYTES : 0);
   }
-  /** Bytes free. */
+  /** Bytes free, those of the gap among them. */
   get free(): number {
-    return this.end - this.endsAt - this.count * 2 - this.data;
+    return this.end - this.endsAt - this.count * 2 - this.data + this.first * 2 + this.gap;
   }
   /** Bytes in use, head included. */
   get used(): number {
     return this.end - this.base - this.free;
+  }
+  /** Bytes from the head to the last end, with what is free before the first. */
+  get arrays(): number {
+    return this.endsAt + this.count * 2 - this.base;
   }
 
   /** Lane of entry `i`: a hash or a score. */
@@ -177,7 +214,7 @@ export class Page {
     const end = word & END_MASK;
     this.entryFlags = word & FLAGS_MASK;
     this.entryAt = this.end - end;
-    this.entryBytes = i === 0 ? end : end - (this.h[at - 1]! & END_MASK);
+    this.entryBytes = i === 0 ? end - this.gap : end - (this.h[at - 1]! & END_MASK);
   }
   entryAt = 0;
   entryBytes = 0;
@@ -239,6 +276,7 @@ export class Page {
   insert(i: number, lane: number, flags: number, bytes: number): number {
     const { b, h, count, data, end, inner } = this;
     assert(this.free >= bytes + this.perEntry && i <= count, "a page has room for what is inserted");
+    if (this.gaps) return this.insertWithGap(i, flags, bytes);
     const lanesAt = this.lanesAt;
     const endsAt = this.endsAt;
     const before = i === 0 ? 0 : h[(endsAt >> 1) + i - 1]! & END_MASK;
@@ -280,15 +318,70 @@ export class Page {
     return end - before - bytes;
   }
 
+  /** As `insert`, where there may be a gap. */
+  private insertWithGap(i: number, flags: number, bytes: number): number {
+    const { b, h, end } = this;
+    if (i === 0) {
+      if (this.first === 0 || this.gap < bytes) this.widenGap(bytes);
+      const { gap } = this;
+      this.setGap(this.first - 1, gap - bytes);
+      h[this.endsAt >> 1] = gap | flags;
+      this.setHead(this.count + 1, this.data);
+      return end - gap;
+    }
+    if (end - this.endsAt - this.count * 2 - this.data < bytes + 2) this.closeGap();
+    const { count, data } = this;
+    const at = this.endsAt >> 1;
+    const before = h[at + i - 1]! & END_MASK;
+    if (i < count) {
+      b.copyWithin(end - data - bytes, end - data, end - before);
+      for (let j = count - 1; j >= i; j--) h[at + j + 1] = h[at + j]! + bytes;
+    }
+    h[at + i] = (before + bytes) | flags;
+    this.setHead(count + 1, data + bytes);
+    return end - before - bytes;
+  }
+
+  /** Makes the gap hold an entry of `bytes`, and as many more as half of what is free can. */
+  private widenGap(bytes: number): void {
+    const { b, h, end, count } = this;
+    const free = this.free;
+    const entries = count === 0 ? Math.floor(free / (bytes + 2)) : Math.max(1, Math.floor((free >>> 1) / (bytes + 2)));
+    const moreEnds = entries - this.first;
+    const moreData = entries * bytes - this.gap;
+    const from = this.endsAt >> 1;
+    const low = end - this.data;
+    // What goes towards the front goes first, so that nothing is overwritten before it has moved.
+    if (moreEnds < 0) for (let j = 0; j < count; j++) h[from + moreEnds + j] = h[from + j]! + moreData;
+    b.copyWithin(low - moreData, low, end - this.gap);
+    if (moreEnds >= 0) for (let j = count - 1; j >= 0; j--) h[from + moreEnds + j] = h[from + j]! + moreData;
+    this.setGap(entries, entries * bytes);
+    this.setHead(count, this.data + moreData);
+  }
+
+  /** Gives the gap's bytes back to what is free behind the last entry. */
+  private closeGap(): void {
+    const { b, h, end, first, gap, count, data } = this;
+    const from = this.endsAt >> 1;
+    for (let j = 0; j < count; j++) h[from - first + j] = h[from + j]! - gap;
+    b.copyWithin(end - data + gap, end - data, end - gap);
+    this.setGap(0, 0);
+    this.setHead(count, data - gap);
+  }
+
   /** Makes entry `i` `bytes` long, with `flags`. There must be room. Returns where its data is to be written anew. */
   resize(i: number, flags: number, bytes: number): number {
     const { b, h, count, data, end } = this;
     const at = this.endsAt >> 1;
-    const before = i === 0 ? 0 : h[at + i - 1]! & END_MASK;
+    const before = this.before(i);
     const had = (h[at + i]! & END_MASK) - before;
     const change = bytes - had;
     if (change !== 0) {
       assert(this.free >= change, "a page has room for what grows");
+      if (end - this.endsAt - count * 2 - data < change) {
+        this.closeGap();
+        return this.resize(i, flags, bytes);
+      }
       const low = end - data;
       if (i < count - 1) b.copyWithin(low - change, low, end - before - had);
       for (let j = i + 1; j < count; j++) h[at + j] = h[at + j]! + change;
@@ -299,6 +392,7 @@ export class Page {
   }
 
   remove(i: number): void {
+    if (this.gaps) return this.removeRun(i, i + 1);
     const { b, h, count, data, end, inner } = this;
     const lanesAt = this.lanesAt;
     const endsAt = this.endsAt;
@@ -340,13 +434,18 @@ export class Page {
     const lanesAt = this.lanesAt;
     const endsAt = this.endsAt;
     const at = endsAt >> 1;
-    const before = from === 0 ? 0 : h[at + from - 1]! & END_MASK;
+    const before = this.before(from);
     const upTo = h[at + to - 1]! & END_MASK;
     const bytes = upTo - before;
+    if (this.gaps && from === 0) {
+      this.setGap(this.first + gone, upTo);
+      this.setHead(count - gone, data);
+      return;
+    }
     b.copyWithin(end - data + bytes, end - data, end - upTo);
     // From the front to the back, so that nothing is overwritten before it has moved.
     const newLanesAt = inner ? lanesAt - gone * EXTRA_BYTES : lanesAt;
-    const newEndsAt = newLanesAt + (count - gone) * lane;
+    const newEndsAt = endsAt + newLanesAt - lanesAt - gone * lane;
     if (inner) {
       const extras = this.extrasAt;
       b.copyWithin(extras + from * EXTRA_BYTES, extras + to * EXTRA_BYTES, lanesAt);
@@ -369,21 +468,20 @@ export class Page {
   /** Bytes that entries `from` to `to` take, arrays included. */
   bytesOf(from: number, to: number): number {
     if (from >= to) return 0;
-    const at = this.endsAt >> 1;
-    const before = from === 0 ? 0 : this.h[at + from - 1]! & END_MASK;
-    return (this.h[at + to - 1]! & END_MASK) - before + (to - from) * this.perEntry;
+    const upTo = this.h[(this.endsAt >> 1) + to - 1]! & END_MASK;
+    return upTo - this.before(from) + (to - from) * this.perEntry;
   }
 
   /** Index at which the page is best cut in two: both sides take about as many bytes, and neither is empty. */
   middle(): number {
     const half = (this.used - PAGE_HEAD) >>> 1;
     const at = this.endsAt >> 1;
-    const { count, perEntry } = this;
+    const { count, gap, perEntry } = this;
     let low = 1;
     let high = count - 1;
     while (low < high) {
       const i = (low + high) >>> 1;
-      if ((this.h[at + i - 1]! & END_MASK) + i * perEntry < half) low = i + 1;
+      if ((this.h[at + i - 1]! & END_MASK) - gap + i * perEntry < half) low = i + 1;
       else high = i;
     }
     return low;
@@ -395,6 +493,7 @@ export class Page {
     if (moved <= 0) return;
     const bytes = source.bytesOf(from, to) - moved * source.perEntry;
     assert(this.free >= bytes + moved * this.perEntry, "a page has room for what is appended");
+    if (this.first > 0 || this.gap > 0) this.closeGap();
     const { b, h, count, data, end, lane, inner } = this;
     const lanesAt = this.lanesAt;
     const endsAt = this.endsAt;
@@ -403,7 +502,7 @@ export class Page {
     if (newEndsAt !== endsAt) b.copyWithin(newEndsAt, endsAt, endsAt + count * 2);
     if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, endsAt);
     const sourceEnds = source.endsAt >> 1;
-    const before = from === 0 ? 0 : source.h[sourceEnds + from - 1]! & END_MASK;
+    const before = source.before(from);
     const target = newEndsAt >> 1;
     for (let j = 0; j < moved; j++) h[target + count + j] = source.h[sourceEnds + from + j]! - before + data;
     const sourceLow = source.end - before - bytes;
@@ -425,10 +524,11 @@ export class Page {
     if (from >= count) return;
     const lanesAt = this.lanesAt;
     const endsAt = this.endsAt;
-    const data = from === 0 ? 0 : this.h[(endsAt >> 1) + from - 1]! & END_MASK;
+    if (from === 0) return this.clear();
+    const data = this.h[(endsAt >> 1) + from - 1]! & END_MASK;
     const newLanesAt = inner ? this.extrasAt + from * EXTRA_BYTES : lanesAt;
     if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, lanesAt + from * lane);
-    const newEndsAt = newLanesAt + from * lane;
+    const newEndsAt = newLanesAt + from * lane + this.first * 2;
     if (newEndsAt !== endsAt) b.copyWithin(newEndsAt, endsAt, endsAt + from * 2);
     assert(end >= data, "data lies before the page's end");
     this.setHead(from, data);
@@ -436,8 +536,9 @@ export class Page {
 
   /** Asserts E1 and E2. */
   check(): void {
-    assert(this.free >= 0, "arrays and data do not overlap (E1)");
-    let end = 0;
+    assert(this.arrays + this.data <= this.end - this.base, "arrays and data do not overlap (E1)");
+    assert((this.first === 0 && this.gap === 0) || (this.gaps && this.count > 0), "an empty page has no gap (E3)");
+    let end = this.gap;
     let lane = -Infinity;
     for (let i = 0; i < this.count; i++) {
       const word = this.h[(this.endsAt >> 1) + i]! & END_MASK;

@@ -21,7 +21,7 @@
 import { assert } from "../base/assert.ts";
 import { equal } from "../base/bytes.ts";
 import type { Entries } from "./entries.ts";
-import { END_MASK, KEY_OUT, KeyForm, OUT_BYTES, PAGE_BYTES_MAX, Page, PAGE_HEAD } from "./page.ts";
+import { END_MASK, GAP_HEAD, hasGaps, KEY_OUT, KeyForm, OUT_BYTES, PAGE_BYTES_MAX, Page, PAGE_HEAD } from "./page.ts";
 import {
   BLOCK_BYTES_MASK,
   BLOCK_EPOCH,
@@ -80,8 +80,9 @@ export class Tree implements Entries {
   ) {
     assert(pageBytes <= PAGE_BYTES_MAX, "a page's data can be counted in 13 bits");
     this.kind = (laneBytes >> 2) | (form === KeyForm.Prefixed ? 4 : 0) | (holdsRoots ? ROOTS_KIND : 0);
-    this.leaf = new Page(laneBytes, false, form, pages);
-    this.otherLeaf = new Page(laneBytes, false, form, pages);
+    const gaps = hasGaps(laneBytes, form);
+    this.leaf = new Page(laneBytes, false, form, pages, gaps);
+    this.otherLeaf = new Page(laneBytes, false, form, pages, gaps);
     this.inner = new Page(laneBytes, true, KeyForm.Whole, pages);
     this.otherInner = new Page(laneBytes, true, KeyForm.Whole, pages);
   }
@@ -495,8 +496,7 @@ export class Tree implements Entries {
     const level = (info >>> LEVEL_SHIFT) & LEVEL_MASK;
     const from = level === 0 ? this.otherLeaf : this.otherInner;
     from.stand(at + HEAD_BYTES, at + had);
-    const arrays = from.used - from.data;
-    const data = from.data;
+    const { arrays, data } = from;
     const to = pages.locate(made);
     source.copy(pages.b, to + HEAD_BYTES, at + HEAD_BYTES, at + HEAD_BYTES + arrays);
     source.copy(pages.b, to + bytes - data, at + had - data, at + had);
@@ -511,7 +511,7 @@ export class Tree implements Entries {
   private newPage(level: number, entryBytes: number): Ref {
     const { pages } = this;
     let bytes = SMALLEST;
-    const wanted = HEAD_BYTES + PAGE_HEAD + entryBytes + 2 + this.laneBytes + (level > 0 ? 8 : 0);
+    const wanted = HEAD_BYTES + PAGE_HEAD + GAP_HEAD + entryBytes + 2 + this.laneBytes + (level > 0 ? 8 : 0);
     while (bytes < wanted) bytes *= 2;
     const ref = pages.take(bytes);
     const at = pages.locate(ref);
@@ -611,7 +611,7 @@ export class Tree implements Entries {
 
   /** Moves the cut so that the side in which room is wanted has it. */
   private roomyMiddle(page: Page, from: number, wanted: number, needs: number): number {
-    const room = this.pageBytes - HEAD_BYTES - PAGE_HEAD - 8;
+    const room = this.pageBytes - HEAD_BYTES - PAGE_HEAD - GAP_HEAD - 8;
     const { count } = page;
     const fits = (cut: number) =>
       wanted <= cut ? page.bytesOf(0, cut) + needs <= room : page.bytesOf(cut, count) + needs <= room;
@@ -840,7 +840,9 @@ export class Tree implements Entries {
 
   private checkPage(ref: Ref, level: number, sum: { bytes: number; entries: number }): void {
     const page = this.standWith(
-      new Page(this.laneBytes, level > 0, level > 0 ? KeyForm.Whole : this.form, this.pages),
+      level > 0
+        ? new Page(this.laneBytes, true, KeyForm.Whole, this.pages)
+        : new Page(this.laneBytes, false, this.form, this.pages, hasGaps(this.laneBytes, this.form)),
       ref,
     );
     const at = this.pages.locate(ref);

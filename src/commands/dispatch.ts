@@ -9,6 +9,7 @@
  *   D1  locks are taken in ascending order of shards, and all of a command's before its handler runs
  *   D2  a handler that returns Retry has changed nothing; its reply is taken back
  *   D3  an exception before the first mutation becomes an error reply; after it the process stops
+ *   D4  a lock kept from one command for the next is released by that one, or before anything else is done
  */
 import { latin1Text } from "../base/bytes.ts";
 import { assert, BrokenInvariant } from "../base/assert.ts";
@@ -27,11 +28,12 @@ import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor.ts";
 import type { Observer } from "./observer.ts";
 import { Meter } from "./meter.ts";
 import { KeyArguments } from "./key-arguments.ts";
-import type { Session } from "./session.ts";
+import { Replies, type Session } from "./session.ts";
 import {
   ALL_SHARDS,
   type CommandSpec,
   DENY_OOM,
+  FAST,
   NO_AUTH,
   type Outcome,
   Close,
@@ -54,6 +56,10 @@ const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", 
 /** A connection's turn may end after so many commands of a batch: Client.process looks at the clock there. */
 export const TURN_CHECK = 64;
 
+/** A lock is kept for a run of at most so many commands (a power of two), and of so many arguments: some microseconds. */
+const KEPT_RUN = 8;
+const KEPT_ARGUMENTS = 8;
+
 const NOTHING = Buffer.alloc(0);
 const RELEASES_EARLY = MUTANT === "released-early";
 
@@ -63,6 +69,12 @@ export class Dispatcher {
   private readonly commandOf = new Int32Array(BATCH_MAX);
   private readonly keysAhead: Key[] = [];
   private readonly isAhead = new Uint8Array(BATCH_MAX);
+  /** Which of `keysAhead` each command has: the one of the command before when that is the same command on the same key. */
+  private readonly keyOf = new Int32Array(BATCH_MAX + 1);
+  /** Commands that such a run has so far, 0 = the first. */
+  private readonly repeats = new Uint8Array(BATCH_MAX + 1);
+  /** Shard whose lock the last command kept for the next one, -1 = none. */
+  private kept = -1;
   /** Where the bucket of each key was when it was touched; see Index.touchBucket. */
   private readonly aheadKs = new Int32Array(BATCH_MAX);
   private readonly aheadWord = new Int32Array(BATCH_MAX);
@@ -114,17 +126,30 @@ export class Dispatcher {
     const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
     this.touchedAhead = count > 1;
     this.meter.abandon();
+    this.releaseKept();
+    const { keyOf, repeats } = this;
+    repeats[count] = 0;
     for (let i = 0; i < count; i++) {
       const first = firstArgument[i]!;
       const index = table.find(bytes, argumentAt[first]!, argumentBytes[first]!);
       commandOf[i] = index;
       isAhead[i] = 0;
+      repeats[i] = 0;
       if (index < 0 || argumentCount[i]! < 2) continue;
       const keyAt = argumentAt[first + 1]!;
       const keyBytes = argumentBytes[first + 1]!;
       if (table.firstKey[index] !== 1 || keyBytes > AHEAD_KEY_BYTES || keyAt < 0) continue;
-      this.keysAhead[i]!.load(bytes, keyAt, keyBytes);
       isAhead[i] = 1;
+      if (i > 0 && commandOf[i - 1] === index && isAhead[i - 1] === 1) {
+        const before = firstArgument[i - 1]! + 1;
+        if (argumentBytes[before] === keyBytes && equalFromBehind(bytes, argumentAt[before]!, keyAt, keyBytes)) {
+          keyOf[i] = keyOf[i - 1]!;
+          repeats[i] = (repeats[i - 1]! + 1) & 0xff;
+          continue;
+        }
+      }
+      this.keysAhead[i]!.load(bytes, keyAt, keyBytes);
+      keyOf[i] = i;
     }
     if (count < 2) return;
     // The keyspace may change before the command runs; touching the wrong one costs nothing but time.
@@ -133,7 +158,7 @@ export class Dispatcher {
     const index = store.index;
     let sum = 0;
     for (let i = 0; i < count; i++) {
-      if (isAhead[i] === 0) continue;
+      if (isAhead[i] === 0 || keyOf[i] !== i) continue;
       const key = this.keysAhead[i]!;
       const shard = store.shardOf(key.hashA);
       const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
@@ -147,13 +172,13 @@ export class Dispatcher {
     // A loop of its own, with nothing in it but the loads: as many misses as possible are under way at once.
     const regions = store.arena.words;
     for (let i = 0; i < count; i++) {
-      if (isAhead[i] === 0 || aheadWord[i]! < 0) continue;
+      if (isAhead[i] === 0 || keyOf[i] !== i || aheadWord[i]! < 0) continue;
       const words = regions[aheadRegion[i]!];
       if (words !== undefined) sum += words[aheadWord[i]!]! | 0;
     }
     for (let i = 0; i < count; i++) {
       this.recordWord[i] = -1;
-      if (isAhead[i] === 0 || aheadWord[i]! < 0) continue;
+      if (isAhead[i] === 0 || keyOf[i] !== i || aheadWord[i]! < 0) continue;
       const key = this.keysAhead[i]!;
       this.recordWord[i] = index.candidate(store.shardOf(key.hashA), aheadRegion[i]!, aheadWord[i]!, key.hashB);
       this.recordRegion[i] = index.touchedRegion;
@@ -210,7 +235,8 @@ export class Dispatcher {
       }
       const free = this.store.pool.freeChunks;
       if (this.isNearLimit && (free <= this.freeChunksLeast || this.store.usedBytes > this.usedMost)) {
-        const shard = this.isAhead[i] === 1 ? this.store.shardOf(this.keysAhead[i]!.hashA) : -1;
+        const shard = this.isAhead[i] === 1 ? this.store.shardOf(this.keysAhead[this.keyOf[i]!]!.hashA) : -1;
+        this.releaseKept();
         if (!this.relieve(shard, recordBytes(call))) return this.reject(row, ErrorText.outOfMemory);
       }
       if (free < this.store.pool.kept + CHUNKS_AHEAD && !this.mayGrow()) {
@@ -219,6 +245,7 @@ export class Dispatcher {
     }
     const { meter, observer } = this;
     if (this.paused !== Pause.None && this.isHeldBack(spec)) {
+      this.releaseKept();
       meter.settle();
       return Paused;
     }
@@ -266,6 +293,7 @@ export class Dispatcher {
 
   /** An error in place of the command. */
   private reject(row: number, text: string): Outcome {
+    this.releaseKept();
     this.meter.settle();
     this.meter.rejected(row);
     this.reply.error(text);
@@ -283,36 +311,72 @@ export class Dispatcher {
     const { index } = store;
     index.hintWord = -1;
     if (this.isAhead[i] === 1) {
-      key = this.keysAhead[i]!;
+      const k = this.keyOf[i]!;
+      key = this.keysAhead[k]!;
       if (this.touchedAhead) {
-        index.hintWord = this.aheadWord[i]!;
-        index.hintRegion = this.aheadRegion[i]!;
+        index.hintWord = this.aheadWord[k]!;
+        index.hintRegion = this.aheadRegion[k]!;
         index.hintHash = key.hashB;
-        index.hintKs = this.aheadKs[i]!;
-        index.hintVersion = this.aheadVersion[i]!;
+        index.hintKs = this.aheadKs[k]!;
+        index.hintVersion = this.aheadVersion[k]!;
       }
     } else if (!key.load(call.bytes, call.argAt(1), call.argBytes(1))) {
       reply.error(ErrorText.keyTooLong);
       return Done;
     }
     const shard = store.shardOf(key.hashA);
-    if (!store.lock(shard)) return Retry;
+    if (this.kept >= 0) {
+      assert(this.kept === shard, "a lock is kept for the command that follows (D4)");
+      this.kept = -1;
+    } else {
+      if (!store.lock(shard)) return Retry;
+      call.keyspace = call.keyspaces.of(call.session.db);
+      store.select(call.keyspace, key);
+    }
     this.heldCount = 1;
     this.held[0] = shard;
-    call.keyspace = call.keyspaces.of(call.session.db);
-    store.select(call.keyspace, key);
     if (RELEASES_EARLY) this.releaseEarly(shard);
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
-      if (call.blocking.isReady) call.blocking.serve(this.held, 1);
+      if (call.blocking.isReady) {
+        call.blocking.serve(this.held, 1);
+        store.select(call.keyspace, key);
+      }
     } catch (error) {
       this.failed(error);
       throw error;
     }
     this.heldCount = 0;
-    if (!RELEASES_EARLY) store.unlock(shard);
+    if (RELEASES_EARLY) return outcome;
+    if (outcome === Done && this.isRepeated(i, spec, call)) {
+      this.kept = shard;
+      store.endCommand(shard);
+    } else {
+      store.unlock(shard);
+    }
     return outcome;
+  }
+
+  /** True when the same cheap command on the same key follows at once, in the same turn, and nobody waits for the lock. */
+  private isRepeated(i: number, spec: CommandSpec, call: Call): boolean {
+    const repeats = this.repeats[i + 1]!;
+    return (
+      repeats !== 0 &&
+      (repeats & (KEPT_RUN - 1)) !== 0 &&
+      (spec.flags & FAST) !== 0 &&
+      i % TURN_CHECK !== TURN_CHECK - 1 &&
+      call.argCount <= KEPT_ARGUMENTS &&
+      this.observer === null &&
+      call.session.replies === Replies.On
+    );
+  }
+
+  /** D4 */
+  private releaseKept(): void {
+    if (this.kept < 0) return;
+    this.store.unlock(this.kept);
+    this.kept = -1;
   }
 
   private runMany(spec: CommandSpec, call: Call, reply: Reply): Outcome {
@@ -398,6 +462,7 @@ export class Dispatcher {
 
   /** Forgets the bytes of the last batch, so that they can be collected. */
   letGo(): void {
+    this.releaseKept();
     this.call.bytes = NOTHING;
   }
 
@@ -440,6 +505,12 @@ export class Dispatcher {
     reply.error(unknownCommand(name, args));
     return Done;
   }
+}
+
+/** True when `length` bytes at `a` and `b` are equal; keys that differ mostly do so at the end. */
+function equalFromBehind(bytes: Buffer, a: number, b: number, length: number): boolean {
+  for (let i = length - 1; i >= 0; i--) if (bytes[a + i] !== bytes[b + i]) return false;
+  return true;
 }
 
 /** Up to so many keys are put in order one by one; with more, all shards are gone through. */

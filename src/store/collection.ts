@@ -108,8 +108,24 @@ export abstract class Collection implements PackedHome {
 
   /** Finds the selected key for reading. Returns 1, 0 when it is not there, or Status.WrongType. */
   find(): number {
-    if (this.store.findForRead() === NO_ADDRESS) return 0;
-    return this.open() ? 1 : Status.WrongType;
+    const { store } = this;
+    if (this.isOpenStill) {
+      store.counters.hits++;
+      return 1;
+    }
+    if (store.findForRead() === NO_ADDRESS) return 0;
+    if (!this.open()) return Status.WrongType;
+    this.staysOpen();
+    return 1;
+  }
+
+  /** Value of `store.stamp` while what is open stands as it is: a tree, without deadlines to look at. */
+  private openSince = -1;
+  private get isOpenStill(): boolean {
+    return this.openSince === this.store.stamp;
+  }
+  private staysOpen(): void {
+    this.openSince = this.isTree && !this.hasTimed && !this.store.hasDeadlineWords ? this.store.stamp : -1;
   }
 
   /** Opens the record that the store found. Returns false when it is of another type. */
@@ -187,6 +203,12 @@ export abstract class Collection implements PackedHome {
     const { store } = this;
     this.pages.select(store.shard, store.header);
     if (!this.pages.admits(bytes)) return Status.Busy;
+    if (this.isOpenStill) {
+      this.openSince = -1;
+      store.standAgain();
+      const status = store.beginCollection();
+      return status < 0 ? status : 1;
+    }
     if (creates) {
       const status = store.prepareInsert();
       if (status < 0) return status;
@@ -217,6 +239,7 @@ export abstract class Collection implements PackedHome {
 
   /** Removes the key of what `begin` found, whatever is in it. */
   discard(): void {
+    this.openSince = -1;
     this.store.standAgain();
     this.store.remove(KeyEvent.Deleted);
   }
@@ -266,9 +289,11 @@ export abstract class Collection implements PackedHome {
   finish(changed = true): void {
     if (!changed) return;
     const { store } = this;
+    const isEmpty = this.entries.count === 0 && !this.staysEmpty;
     if (this.isTree) this.saveRoot();
     store.standAgain();
-    store.endCollection(this.entries.count === 0 && !this.staysEmpty);
+    if (!isEmpty) this.staysOpen();
+    store.endCollection(isEmpty);
   }
 
   /**

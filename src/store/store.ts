@@ -294,6 +294,10 @@ export class Store implements HintVisitor {
     this.c[header + OWNER_AT] = this.worker + 1;
     return true;
   }
+  /** Ends a command whose shard stays locked for the next one. */
+  endCommand(shard: number): void {
+    this.c[this.shardsAt + shard * this.shardWordsEach + MUTATING_AT] = 0;
+  }
   unlock(shard: number): void {
     const header = this.shardsAt + shard * this.shardWordsEach;
     this.c[header + MUTATING_AT] = 0;
@@ -308,8 +312,12 @@ export class Store implements HintVisitor {
 
   // ---- finding ----
 
+  /** Counts selections: what a command found stands as it left it while this is the same, and its lock is kept. */
+  stamp = 0;
+
   /** Makes `key` in `keyspace` the current selection. */
   select(keyspace: number, key: Key): void {
+    this.stamp++;
     const shard = key.hashA & this.shardMask;
     const header = this.shardsAt + shard * this.shardWordsEach;
     this.key = key;
@@ -395,6 +403,10 @@ export class Store implements HintVisitor {
   /** True when the string found was changed in place or made by it: "raw" to OBJECT ENCODING. */
   get isGrown(): boolean {
     return isGrown(this.segments.m, this.w);
+  }
+  /** True when the record found has room for a deadline, set or not. */
+  get hasDeadlineWords(): boolean {
+    return hasDeadlineWords(this.segments.m, this.w);
   }
   /** Deadline of the record found, ms; 0 = none. */
   get deadlineMs(): number {

@@ -131,7 +131,9 @@ export class Dispatcher {
     repeats[count] = 0;
     for (let i = 0; i < count; i++) {
       const first = firstArgument[i]!;
-      const index = table.find(bytes, argumentAt[first]!, argumentBytes[first]!);
+      const index = this.isNamedAsBefore(parser, bytes, i)
+        ? commandOf[i - 1]!
+        : table.find(bytes, argumentAt[first]!, argumentBytes[first]!);
       commandOf[i] = index;
       isAhead[i] = 0;
       repeats[i] = 0;
@@ -191,6 +193,19 @@ export class Dispatcher {
       if (words !== undefined) sum += (words[w]! + words[w + 20]!) | 0;
     }
     this.touched = (this.touched + sum) | 0;
+  }
+
+  /** True when command `i` has the name that the one before was found by, in the same letters. */
+  private isNamedAsBefore(parser: Parser, bytes: Buffer, i: number): boolean {
+    if (i === 0) return false;
+    const { firstArgument, argumentAt, argumentBytes } = parser;
+    const here = firstArgument[i]!;
+    const before = firstArgument[i - 1]!;
+    const length = argumentBytes[here]!;
+    if (argumentBytes[before] !== length) return false;
+    const at = argumentAt[here]!;
+    const beforeAt = argumentAt[before]!;
+    return at >= 0 && beforeAt >= 0 && equalFromBehind(bytes, beforeAt, at, length);
   }
 
   /** Runs command `i` of the prepared batch for `session`; `staged` are its long arguments, if any. */
@@ -278,7 +293,8 @@ export class Dispatcher {
     }
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) meter.failed(row);
-    meter.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
+    if (this.kept >= 0) meter.goesOn(call);
+    else meter.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
     const requestBytes = parser.endOf[i]! - parser.startOf[i]!;
     if (
       requestBytes >= meter.requestLimit ||

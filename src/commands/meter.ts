@@ -183,6 +183,12 @@ export class Meter {
     if (!isTickSeen && !this.alone) this.tickSeen = this.tick();
   }
 
+  /** As `ended`, when a cheap command like it on the same key follows at once: the last of a few is looked at for all. */
+  goesOn(call: Call): void {
+    this.count++;
+    if (this.alone) this.close(call);
+  }
+
   /** A command of the run has ended. `isLast`: the batch, or its turn, ends here. */
   ended(call: Call, isLast: boolean): void {
     this.count++;

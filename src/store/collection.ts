@@ -125,8 +125,10 @@ export abstract class Collection implements PackedHome {
     return this.openSince === this.store.stamp;
   }
   private staysOpen(): void {
-    this.openSince = this.isTree && !this.hasTimed && !this.store.hasDeadlineWords ? this.store.stamp : -1;
+    this.openSince = this.mayStayOpen && !this.hasTimed ? this.store.stamp : -1;
   }
+  /** What is open was a tree when it was opened, of a key that cannot expire. */
+  private mayStayOpen = false;
 
   /** Opens the record that the store found. Returns false when it is of another type. */
   open(): boolean {
@@ -137,6 +139,7 @@ export abstract class Collection implements PackedHome {
     this.encoding = spare & ENCODING_MASK;
     this.hasTimed = (spare & HAS_TIMED) !== 0;
     this.isTree = store.encoding === Encoding.Tree;
+    this.mayStayOpen = this.isTree && !store.hasDeadlineWords;
     if (this.isTree) {
       this.loadRoot(store.node);
       this.entries = this.trees[0]!;
@@ -205,9 +208,8 @@ export abstract class Collection implements PackedHome {
     if (!this.pages.admits(bytes)) return Status.Busy;
     if (this.isOpenStill) {
       this.openSince = -1;
-      store.standAgain();
-      const status = store.beginCollection();
-      return status < 0 ? status : 1;
+      store.beginCollectionAgain();
+      return 1;
     }
     if (creates) {
       const status = store.prepareInsert();
@@ -249,6 +251,7 @@ export abstract class Collection implements PackedHome {
     const { store } = this;
     // Lanes of 8 bytes may have to be aligned.
     const room = Math.min(Math.max(bytes, 16), PACKED_BYTES_MAX) + PAGE_HEAD + (this.packed.leaf.lane === 8 ? 8 : 0);
+    this.mayStayOpen = false;
     const status = store.placeCollection(this.type, Encoding.Raw, room, false);
     assert(status === 0, "an admitted command finds room");
     store.setValueBytes(Math.min(rawCapacity(store.m, store.w), PAGE_BYTES_MAX));

@@ -859,6 +859,14 @@ export class Store implements HintVisitor {
     return 0;
   }
 
+  /** As beginCollection, for what the last command of a run has left as it is; dates nothing but frequencies. */
+  beginCollectionAgain(): void {
+    this.beginChange();
+    if (!this.countsFrequency) return;
+    this.standAgain();
+    this.dateAccess(this.m, this.w);
+  }
+
   /** Ends a change of the collection stood on; an empty one is removed. */
   endCollection(isEmpty: boolean): void {
     if (isEmpty) this.remove(KeyEvent.Deleted);

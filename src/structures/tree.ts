@@ -87,8 +87,15 @@ export class Tree implements Entries {
     this.otherInner = new Page(laneBytes, true, KeyForm.Whole, pages);
   }
 
+  /**
+   * Of trees without lanes: the path and the leaf stand on the first (-1) or the last leaf (1), so that the next insert
+   * there needs no descent; 0 = elsewhere, or not known.
+   */
+  private edge: -1 | 0 | 1 = 0;
+
   /** Points at the tree whose state was kept elsewhere. */
   load(top: Ref, height: number, count: number, bytes: number): void {
+    this.edge = 0;
     this.top = top;
     this.height = height;
     this.count = count;
@@ -113,6 +120,7 @@ export class Tree implements Entries {
     this.key = key;
     this.keyAt = keyAt;
     this.keyBytes = keyBytes;
+    this.edge = 0;
     if (this.height === 0) {
       this.slots[0] = 0;
       return false;
@@ -208,6 +216,15 @@ export class Tree implements Entries {
   /** Stands on entry `rank` (0 = first); at the tree's count, behind the last one. */
   seekRank(rank: number): void {
     assert(rank >= 0 && rank <= this.count, "a rank lies within the tree");
+    if (this.edge < 0 && rank === 0) {
+      this.slots[0] = 0;
+      return;
+    }
+    if (this.edge > 0 && rank === this.count) {
+      this.slots[0] = this.leaf.count;
+      return;
+    }
+    this.edge = this.height === 0 || this.laneBytes !== 0 ? 0 : rank === 0 ? -1 : rank === this.count ? 1 : 0;
     this.key = NOTHING;
     this.keyBytes = 0;
     const { pages, refs, slots } = this;
@@ -277,6 +294,7 @@ export class Tree implements Entries {
 
   /** Goes to the neighbouring leaf. */
   private turn(step: 1 | -1): boolean {
+    this.edge = 0;
     let level = 1;
     for (; level < this.height; level++) {
       const page = this.standOn(this.refs[level]!, level);
@@ -371,7 +389,7 @@ export class Tree implements Entries {
       this.ownPath();
     }
     const { leaf } = this;
-    this.standOn(this.refs[0]!, 0);
+    if (this.edge === 0 || this.pages.pinned !== 0) this.standOn(this.refs[0]!, 0);
     if (leaf.free < bytes + leaf.perEntry) {
       this.makeRoom(0, bytes, false);
       this.standOn(this.refs[0]!, 0);
@@ -533,6 +551,7 @@ export class Tree implements Entries {
     const page = this.standOn(refs[level]!, level);
     const needs = bytes + page.perEntry;
     if (page.free >= needs) return;
+    this.edge = 0;
     const ref = refs[level]!;
     const had = page.end - page.base + HEAD_BYTES;
     if (page.used + needs + HEAD_BYTES <= this.pageBytes) {
@@ -694,6 +713,7 @@ export class Tree implements Entries {
 
   /** After a removal in the page of the path at `level`: empty pages go, sparse ones join a neighbour. */
   private shrink(level: number): void {
+    this.edge = 0;
     const { refs, slots } = this;
     const page = this.standOn(refs[level]!, level);
     if (level === this.height - 1) {

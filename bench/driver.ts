@@ -14,7 +14,7 @@ export interface DriverPlan {
   /** Commands in a batch. */
   pipeline: number;
   requests: number;
-  /** Arguments; "<n>" anywhere in one becomes a random number below n. */
+  /** Arguments; "<n>" anywhere in one becomes a random number below n, "<+n>" the random number before plus n. */
   command: string[];
   /** Line feeds in one reply. */
   replyLines: number;
@@ -28,8 +28,13 @@ const plan = JSON.parse(process.argv[2]!) as DriverPlan;
 const random = randomSource(11);
 
 function encode(command: readonly string[]): string {
+  let last = 0;
   const args = command.map((arg) =>
-    arg.replace(/<(\d+)>/g, (_, below) => String(Math.floor(random() * Number(below)))),
+    arg.replace(/<(\+?)(\d+)>/g, (_, plus, number) => {
+      if (plus === "+") return String(last + Number(number));
+      last = Math.floor(random() * Number(number));
+      return String(last);
+    }),
   );
   return `*${args.length}\r\n${args.map((arg) => `$${arg.length}\r\n${arg}\r\n`).join("")}`;
 }

@@ -3,7 +3,7 @@ import { copy, equal, token } from "../base/bytes.ts";
 import { Int64Kind, int64 } from "../base/integers.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { SMALL_CHANGE } from "../store/collection.ts";
+import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../store/collection.ts";
 import { ListEncoding, type ListValue } from "../store/list-value.ts";
 import { flag, integer, KEY, KEYS, oneOf, optional, string } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
@@ -261,6 +261,14 @@ function argumentBytes(call: Call, from: number, to: number): number {
   return bytes;
 }
 
+/** Room for all elements from argument 2 on, `bytes` long in all, in a list that begins small; what will be a tree takes none. */
+function roomFor(call: Call, list: ListValue, bytes: number): number {
+  if (bytes > PACKED_BYTES_MAX) return 0;
+  let room = 0;
+  for (let i = 2; i < call.argCount; i++) room += list.roomOf(call.bytes, call.argAt(i), call.argBytes(i));
+  return room;
+}
+
 /** LPUSH, RPUSH, LPUSHX, RPUSHX key element [element ...]. Replies the length of the list. */
 function push(call: Call, reply: Reply, front: boolean, creates: boolean): Outcome | void {
   const list = call.collections.list();
@@ -270,7 +278,7 @@ function push(call: Call, reply: Reply, front: boolean, creates: boolean): Outco
   if (found < 0) return refuse(call, reply, found);
   if (found === 0) {
     if (!creates) return reply.integer(0);
-    list.create(call.argBytes(2), ListEncoding.Listpack);
+    list.create(argCount === 3 ? more : roomFor(call, list, more), ListEncoding.Listpack);
   }
   list.beforeGrowth(more, argCount - 2);
   for (let i = 2; i < argCount; i++) list.push(bytes, call.argAt(i), call.argBytes(i), front);

@@ -5,6 +5,7 @@
  * means those frames and the JS heaps of the workers.
  */
 import { token } from "../base/bytes.ts";
+import { FRAME_BYTES } from "../memory/arena.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { Int64Kind, int64 } from "../base/integers.ts";
 import type { Reply } from "../protocol/reply.ts";
@@ -75,7 +76,6 @@ const UNIT_BYTES = 8;
 const SLOT_BYTES = 8;
 const NODE_HEAD_BYTES = 16;
 const NODE_ENTRY_BYTES = 8;
-const FRAME_BYTES = 64 << 10;
 
 /** MEMORY USAGE key [SAMPLES count]. Replies: bytes of the record, its slot, and the chunks of a large value; or null. */
 function usage(call: Call, reply: Reply): void {

@@ -8,7 +8,7 @@ import { matchGlob } from "../base/glob.ts";
 import { Int64Kind, int64, splitInt64 } from "../base/integers.ts";
 import { ErrorText, wrongArity } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { SMALL_CHANGE } from "../store/collection.ts";
+import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../store/collection.ts";
 import { SortedSetEncoding, type SortedSetValue } from "../store/sorted-set-value.ts";
 import { integer, KEY, KEYS, flag, oneOf, optional, string } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
@@ -553,6 +553,16 @@ function addMembers(call: Call, reply: Reply, flags: number, first: number, coun
   return addScored(call, reply, flags, first + 1, 2, count);
 }
 
+/** Room for `count` members, every `step`th argument from `first` on; what will be a tree begins small. */
+function roomFor(call: Call, first: number, step: number, count: number): number {
+  let room = 0;
+  for (let n = 0, i = first; n < count; n++, i += step) {
+    room += call.argBytes(i) + ENTRY_BYTES;
+    if (room > PACKED_BYTES_MAX) return 0;
+  }
+  return room;
+}
+
 /** Adds `count` members, every `step`th argument from `first` on, with the scores in `scoresFor(count)`. */
 export function addScored(
   call: Call,
@@ -572,7 +582,7 @@ export function addScored(
     value.expect(count);
   } else {
     if ((flags & AddFlag.Existing) !== 0) return increments ? reply.nullBulk() : reply.integer(0);
-    value.create(call.argBytes(first) + ENTRY_BYTES, value.encodingFor(count, call.argBytes(first)));
+    value.create(roomFor(call, first, step, count), value.encodingFor(count, call.argBytes(first)));
   }
   let added = 0;
   let updated = 0;

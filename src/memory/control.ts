@@ -24,7 +24,7 @@ export const GLOBAL_WORDS = 256;
 export const WORKER_WORDS = 2048;
 
 /** Words of a chunk entry, see frame-pool.ts. */
-export const CHUNK_WORDS = 4;
+export const CHUNK_WORDS = 8;
 /** Segment numbers of one shard (14 bits of an address: the sign bit stays free for Status). */
 export const SEGMENTS = 16384;
 /** Words of a segment entry, see store/segments.ts. */

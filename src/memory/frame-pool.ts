@@ -1,16 +1,17 @@
 /**
- * Frame pool: hands out frames of 64 KiB, 256 KiB and 1 MiB from the regions, under one leaf lock.
+ * Frame pool: hands out frames of 16 KiB, 64 KiB, 256 KiB and 1 MiB from the regions, under one leaf lock.
  *
  * A region is cut into chunks of 1 MiB. A chunk is free, given out whole, or split into frames of one size:
  *
- *   chunk entry, word 0 │ kind (2 bits) │ 0 │ free mask (16 bits, from bit 8) │ dirty (bit 24) │
+ *   chunk entry, word 0 │ kind (3 bits) │ 0 │ dirty (bit 24) │
  *                word 1 │ next chunk of its list │    (chunk number, 0 = none)
  *                word 2 │ previous chunk of its list │
  *                word 3 │ second (monotonic) at which the chunk became free │
- *   lists: free chunks; partly used chunks of 64 KiB frames; of 256 KiB frames
+ *                word 4 │ free mask: frames 0 to 31 │ word 5 │ frames 32 to 63 │
+ *   lists: free chunks; partly used chunks of 16 KiB frames; of 64 KiB frames; of 256 KiB frames
  *
  * Invariants
- *   P1  a free-mask bit is set exactly when that frame is not handed out
+ *   P1  a free-mask bit is set exactly when that frame of a split chunk is not handed out
  *   P2  a chunk is on the list of its kind exactly when it has a free frame
  *   P3  chunk 0 is never handed out, so place 0 means "none"
  * Locking: POOL_LOCK, a leaf lock; its holder takes no other lock.
@@ -21,20 +22,24 @@ import { CHUNK_WORDS, POOL_AT, POOL_LOCK_AT, REGION_COUNT_AT, REGIONS_WANTED_AT 
 import { lock, unlock } from "./lock.ts";
 
 /** Kinds of a chunk, and the sizes a caller asks for. */
-export const FrameSize = { Small: 1, Medium: 2, Large: 3 } as const;
+export const FrameSize = { Tiny: 1, Small: 2, Medium: 3, Large: 4 } as const;
 export type FrameSize = (typeof FrameSize)[keyof typeof FrameSize];
 
-/** 64 KiB frames in a frame of each size, by FrameSize. */
-export const FRAMES_OF = [0, 1, 4, 16] as const;
+/** Smallest frames in a frame of each size, by FrameSize. */
+export const FRAMES_OF = [0, 1, 4, 16, 64] as const;
 
 const FREE_KIND = 0;
-const KIND_MASK = 3;
-const MASK_SHIFT = 8;
-const FULL_MASK = [0, 0xffff, 0x000f, 0x0001] as const;
+const KIND_MASK = 7;
+/** Free masks of chunks whose frames are all free. */
+const FULL_LOW = [0, -1, 0xffff, 0x000f, 0x0001] as const;
+const FULL_HIGH = [0, -1, 0, 0, 0] as const;
+// Words of a chunk entry.
+const MASK_LOW = 4;
+const MASK_HIGH = 5;
 const DIRTY = 1 << 24;
 
 // Words of the pool in the control block.
-const FREE_LIST = POOL_AT; // +0 free chunks, +1 small, +2 medium
+const FREE_LIST = POOL_AT; // +0 free chunks, then by FrameSize
 const FREE_CHUNKS = POOL_AT + 4;
 const FRAMES_OUT = POOL_AT + 5;
 const GROWING = POOL_AT + 6;
@@ -87,7 +92,7 @@ export class FramePool {
   }
 
   /**
-   * Hands out CHUNK_FRAMES small frames that lie side by side, each to be given back by itself as FrameSize.Small.
+   * Hands out the small frames of a chunk, side by side, each to be given back by itself as FrameSize.Small.
    * Returns the first place, or NO_PLACE.
    */
   takeRun(): Place {
@@ -104,28 +109,29 @@ export class FramePool {
     const w = this.words;
     const chunk = this.chunkOf(place);
     const at = this.entry(chunk);
-    const bit = size === FrameSize.Large ? 1 : 1 << (((place & FRAME_MASK) % CHUNK_FRAMES) / FRAMES_OF[size]);
+    const frame = ((place & FRAME_MASK) % CHUNK_FRAMES) / FRAMES_OF[size];
+    const word = at + (frame < 32 ? MASK_LOW : MASK_HIGH);
+    const bit = 1 << (frame & 31);
     lock(w, POOL_LOCK_AT);
-    const state = w[at]!;
-    const mask = (state >>> MASK_SHIFT) & 0xffff;
-    assert((state & KIND_MASK) === size, "a frame is given back as the size it was taken");
-    assert((mask & bit) === 0, "a frame is given back once (P1)");
-    if (mask === 0 && size !== FrameSize.Large) this.push(FREE_LIST + size, chunk);
-    if ((mask | bit) === FULL_MASK[size]) {
+    assert((w[at]! & KIND_MASK) === size, "a frame is given back as the size it was taken");
+    assert((w[word]! & bit) === 0, "a frame is given back once (P1)");
+    if ((w[at + MASK_LOW]! | w[at + MASK_HIGH]!) === 0 && size !== FrameSize.Large) this.push(FREE_LIST + size, chunk);
+    w[word] = w[word]! | bit;
+    if (w[at + MASK_LOW] === FULL_LOW[size] && w[at + MASK_HIGH] === FULL_HIGH[size]) {
       if (size !== FrameSize.Large) this.remove(FREE_LIST + size, chunk);
       w[at] = FREE_KIND | DIRTY;
+      w[at + MASK_LOW] = 0;
+      w[at + MASK_HIGH] = 0;
       w[at + 3] = nowSeconds | 0;
       this.push(FREE_LIST, chunk);
       w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
       w[FREE_DIRTY] = w[FREE_DIRTY]! + 1;
-    } else {
-      w[at] = state | (bit << MASK_SHIFT);
     }
     w[FRAMES_OUT] = w[FRAMES_OUT]! - FRAMES_OF[size];
     unlock(w, POOL_LOCK_AT);
   }
 
-  /** 64 KiB frames handed out and not given back. */
+  /** Frames handed out and not given back, in smallest ones. */
   get framesOut(): number {
     return Atomics.load(this.words, FRAMES_OUT);
   }
@@ -235,17 +241,19 @@ export class FramePool {
         continue;
       }
       const size = kind as FrameSize;
-      let mask = (state >>> MASK_SHIFT) & 0xffff;
-      assert((mask & ~FULL_MASK[size]) === 0, "free bits name frames of the chunk");
-      assert(mask !== FULL_MASK[size], "a wholly free chunk is on the free list");
+      const low = w[this.entry(chunk) + MASK_LOW]!;
+      const high = w[this.entry(chunk) + MASK_HIGH]!;
+      assert(((low & ~FULL_LOW[size]) | (high & ~FULL_HIGH[size])) === 0, "free bits name frames of the chunk");
+      assert(low !== FULL_LOW[size] || high !== FULL_HIGH[size], "a wholly free chunk is on the free list");
       let used = CHUNK_FRAMES / FRAMES_OF[size];
-      for (; mask !== 0; mask &= mask - 1) used--;
+      for (let mask = low; mask !== 0; mask &= mask - 1) used--;
+      for (let mask = high; mask !== 0; mask &= mask - 1) used--;
       framesOut += used * FRAMES_OF[size];
     }
     assert(free === w[FREE_CHUNKS], "the count of free chunks agrees");
     assert(dirty === w[FREE_DIRTY], "the count of free chunks that are resident agrees");
     assert(framesOut === w[FRAMES_OUT], "the count of frames out agrees");
-    for (let list = 0; list < 3; list++) {
+    for (let list = 0; list < FrameSize.Large; list++) {
       let previous = 0;
       for (let chunk = w[FREE_LIST + list]!; chunk !== 0; chunk = w[this.entry(chunk) + 1]!) {
         assert((w[this.entry(chunk)]! & KIND_MASK) === list, "a chunk is on the list of its kind (P2)");
@@ -263,17 +271,18 @@ export class FramePool {
       const place = this.takeChunk(size);
       if (place === NO_PLACE) return NO_PLACE;
       const at = this.entry(this.chunkOf(place));
-      w[at] = size | ((FULL_MASK[size] & ~1) << MASK_SHIFT);
+      w[at + MASK_LOW] = FULL_LOW[size] & ~1;
+      w[at + MASK_HIGH] = FULL_HIGH[size];
       this.push(list, this.chunkOf(place));
       return place;
     }
     const chunk = w[list]!;
     const at = this.entry(chunk);
-    const mask = (w[at]! >>> MASK_SHIFT) & 0xffff;
-    const frame = 31 - Math.clz32(mask & -mask);
-    const left = mask & (mask - 1);
-    w[at] = size | (left << MASK_SHIFT);
-    if (left === 0) this.remove(list, chunk);
+    const word = at + (w[at + MASK_LOW] !== 0 ? MASK_LOW : MASK_HIGH);
+    const mask = w[word]!;
+    const frame = 31 - Math.clz32(mask & -mask) + (word === at + MASK_LOW ? 0 : 32);
+    w[word] = mask & (mask - 1);
+    if ((w[at + MASK_LOW]! | w[at + MASK_HIGH]!) === 0) this.remove(list, chunk);
     return this.placeOf(chunk) + frame * FRAMES_OF[size];
   }
 

@@ -411,7 +411,7 @@ export abstract class Collection implements PackedHome {
     // Alignment within the page is as in the record: the copy begins on the same remainder.
     page.b.copy(kept, 0, page.base, page.base + arrays);
     page.b.copy(kept, arrays, page.end - data, page.end);
-    const wanted = Math.min(used + bytes + ((used + bytes) >>> 2) + 8, PAGE_BYTES_MAX);
+    const wanted = Math.min(used + bytes + ((used + bytes) >>> 3) + 8, PAGE_BYTES_MAX);
     const status = store.placeCollection(this.type, Encoding.Raw, wanted, true);
     assert(status === 0, "an admitted command finds room");
     store.setValueBytes(Math.min(rawCapacity(store.m, store.w), PAGE_BYTES_MAX));

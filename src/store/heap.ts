@@ -108,7 +108,14 @@ export class Heap {
   private openSegment(shard: number, header: number, units: number): number {
     const c = this.c;
     const bytes = c[header + HEAP_BYTES_AT]!;
-    let size: FrameSize = bytes < 512 << 10 ? FrameSize.Small : bytes < 4 << 20 ? FrameSize.Medium : FrameSize.Large;
+    let size: FrameSize =
+      bytes < 256 << 10
+        ? FrameSize.Tiny
+        : bytes < 1 << 20
+          ? FrameSize.Small
+          : bytes < 4 << 20
+            ? FrameSize.Medium
+            : FrameSize.Large;
     while (this.segments.unitsOf(size) < units) size = (size + 1) as FrameSize;
     const segment = this.segments.open(shard, header, size, SegmentState.Heap);
     if (segment < 0) return segment;

@@ -30,7 +30,7 @@ import {
   NO_PLACE,
   type Place,
 } from "../memory/arena.ts";
-import { type FramePool, FrameSize } from "../memory/frame-pool.ts";
+import { FRAMES_OF, type FramePool, FrameSize } from "../memory/frame-pool.ts";
 import { BLOCK_BYTES_MAX, type Heap } from "./heap.ts";
 import { type Address, NO_ADDRESS, type Segments } from "./segments.ts";
 import {
@@ -44,7 +44,11 @@ import {
   RETIRED_TREES_AT,
 } from "./shard.ts";
 
-export const CHUNK_BYTES = FRAME_BYTES;
+export const CHUNK_BYTES = FRAMES_OF[FrameSize.Small] * FRAME_BYTES;
+/** From the place of a chunk to that of the next one beside it. */
+const CHUNK_STEP = FRAMES_OF[FrameSize.Small];
+/** Chunks that the pool hands out side by side. */
+const RUN_CHUNKS = CHUNK_FRAMES / CHUNK_STEP;
 const CHUNK_SHIFT = 16;
 
 const NODE_CHUNKS = 0;
@@ -134,8 +138,8 @@ export class StagedValue {
     if (this.spare.length === 0) {
       // Neighbours are written to a socket in one call later.
       const wanted = Math.ceil(this.total / CHUNK_BYTES) - this.places.length;
-      const run = wanted >= CHUNK_FRAMES ? this.pool.takeRun() : NO_PLACE;
-      if (run !== NO_PLACE) for (let i = CHUNK_FRAMES - 1; i >= 0; i--) this.spare.push(run + i);
+      const run = wanted >= RUN_CHUNKS ? this.pool.takeRun() : NO_PLACE;
+      if (run !== NO_PLACE) for (let i = RUN_CHUNKS - 1; i >= 0; i--) this.spare.push(run + i * CHUNK_STEP);
     }
     const place = this.spare.pop() ?? this.pool.take(FrameSize.Small);
     if (place === NO_PLACE) return false;
@@ -336,7 +340,7 @@ export class LargeValues {
     while (run < length) {
       const next = this.chunkPlace(shard, node, ++chunk);
       // The frame after the last of a region is another region's first.
-      if (next !== place + 1 || (next & FRAME_MASK) === 0) break;
+      if (next !== place + CHUNK_STEP || (next & FRAME_MASK) === 0) break;
       place = next;
       run = Math.min(length, run + CHUNK_BYTES);
     }

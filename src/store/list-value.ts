@@ -340,6 +340,12 @@ export class ListValue extends Collection {
     this.length = bytes;
   }
 
+  /** Bytes that an element takes in a small list. */
+  roomOf(b: Uint8Array, at: number, length: number): number {
+    this.encode(b, at, length);
+    return this.length + 2;
+  }
+
   /** Bytes that the element encoded last takes in a listpack. */
   private encodedSize(): number {
     return listpackSize(this.bytes_, this.at, this.length, this.flags === INTEGER);

@@ -49,6 +49,8 @@ import {
 
 /** A dead record that is linked in a bin (spare flag bit of word 0). */
 const BINNED = 1 << 27;
+/** Longest record for which a segment of 16 KiB is opened: what is left at its end must not be much. */
+const TINY_UNITS_MAX = 256;
 /** Candidates looked at in a bin of mixed sizes before going to the next one. */
 const LOOK_IN_MIXED_BIN = 4;
 
@@ -276,7 +278,14 @@ export class HybridLog {
     }
     const total = c[header + LOG_UNITS_AT]! * 8;
     // The rest of the newest segment is not used yet: at most a few hundredths of the log.
-    let size: FrameSize = total < 4 << 20 ? FrameSize.Small : total < 32 << 20 ? FrameSize.Medium : FrameSize.Large;
+    let size: FrameSize =
+      total < 256 << 10 && units <= TINY_UNITS_MAX
+        ? FrameSize.Tiny
+        : total < 4 << 20
+          ? FrameSize.Small
+          : total < 32 << 20
+            ? FrameSize.Medium
+            : FrameSize.Large;
     while (this.segments.unitsOf(size) < units) size = (size + 1) as FrameSize;
     const segment = this.segments.open(shard, header, size, SegmentState.Mutable);
     if (segment < 0) return segment as Status;

@@ -16,7 +16,15 @@
  *   S2  a number is reused only when no slot, pin or hint refers to it
  */
 import { assert } from "../base/assert.ts";
-import { type Arena, FRAME_BITS, FRAME_MASK, NO_PLACE, type Place } from "../memory/arena.ts";
+import {
+  type Arena,
+  FRAME_BITS,
+  FRAME_BYTES,
+  FRAME_MASK,
+  FRAME_WORD_SHIFT,
+  NO_PLACE,
+  type Place,
+} from "../memory/arena.ts";
 import { SEGMENT_WORDS, SEGMENTS } from "../memory/control.ts";
 import { FRAMES_OF, type FramePool, type FrameSize } from "../memory/frame-pool.ts";
 import { Status } from "../base/status.ts";
@@ -60,7 +68,7 @@ export class Segments {
     const place = this.c[this.tables + ((shard * SEGMENTS + (address >>> OFFSET_BITS)) << ENTRY_SHIFT)]!;
     const region = place >>> FRAME_BITS;
     if (region !== this.region) this.turnTo(region);
-    return ((place & FRAME_MASK) << 14) + ((address & OFFSET_MASK) << 1);
+    return ((place & FRAME_MASK) << FRAME_WORD_SHIFT) + ((address & OFFSET_MASK) << 1);
   }
 
   /** Region and word of an address, without standing on it. */
@@ -69,7 +77,7 @@ export class Segments {
   }
   wordOf(shard: number, address: Address): number {
     const place = this.c[this.tables + ((shard * SEGMENTS + (address >>> OFFSET_BITS)) << ENTRY_SHIFT)]!;
-    return ((place & FRAME_MASK) << 14) + ((address & OFFSET_MASK) << 1);
+    return ((place & FRAME_MASK) << FRAME_WORD_SHIFT) + ((address & OFFSET_MASK) << 1);
   }
 
   /** Stands on `region` (`m`, `b`). */
@@ -115,7 +123,7 @@ export class Segments {
     this.c[at] = this.c[at]! + units;
   }
   unitsOf(size: FrameSize): number {
-    return FRAMES_OF[size] * 8192;
+    return FRAMES_OF[size] * (FRAME_BYTES / 8);
   }
 
   /** Opens a segment of `size` for `shard` (at header word `header`). Returns its number, or Status.Busy without room. */

@@ -15,7 +15,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { copy } from "../base/bytes.ts";
-import { type Arena, FRAME_BITS, FRAME_MASK } from "../memory/arena.ts";
+import { type Arena, FRAME_BITS, FRAME_BYTE_SHIFT, FRAME_MASK } from "../memory/arena.ts";
 import { SEGMENTS } from "../memory/control.ts";
 import type { FramePool } from "../memory/frame-pool.ts";
 import { hasGaps, KEY_OUT, KeyForm, Page, VALUE_OUT } from "../structures/page.ts";
@@ -103,7 +103,7 @@ export class ShardPages implements Pages {
     const place = this.c[this.tables + ((this.shard * SEGMENTS + (ref >>> OFFSET_BITS)) << 2)]!;
     const region = place >>> FRAME_BITS;
     if (region !== this.region) this.turn(region);
-    return ((place & FRAME_MASK) << 16) + ((ref & OFFSET_MASK) << 3);
+    return ((place & FRAME_MASK) << FRAME_BYTE_SHIFT) + ((ref & OFFSET_MASK) << 3);
   }
 
   /** Word `i` of a block. Locating comes first: it may turn the memory to another region. */

@@ -69,7 +69,7 @@ const REPLY_BYTES = ["+PONG\r\n".length, `$${VALUE_BYTES}\r\n`.length + VALUE_BY
 const REPLY_BEGINS = [43, 36, 58];
 /** Beyond this a request was stalled, and is listed. */
 const SLOW_US = 2000;
-const SLOW_LISTED = 1000;
+const SLOW_LISTED = 20_000;
 const QUEUE = 1 << 16; // requests one connection may have outstanding
 const AF_INET = 2,
   SOCK_STREAM = 1,

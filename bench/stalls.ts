@@ -12,7 +12,7 @@
  * The machine is shared: one maximum means little, the same maximum in every repetition does. `over` counts requests above
  * 2 ms, `late` is the most that the generator itself was late.
  */
-import { writeFileSync } from "node:fs";
+import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encodeCommand, type RespClient, show } from "../test/support/resp.ts";
 import { residentBytes, type Server, type ServerKind, startFerrite, startRedis } from "../test/support/servers.ts";
@@ -30,6 +30,7 @@ const options = new Options(
     rate: "requests per second of the bystander, default 1000",
     after: "seconds that are measured behind the end of each operation, default 2",
     repeats: "fresh servers for each type, default 1",
+    log: "file to which what the servers print is added",
     slow: "print every request above 2 ms",
     json: "file for the full result",
     quick: "100,000 elements, one worker, 0.5 s",
@@ -62,7 +63,7 @@ const AHEAD_OF_OTHERS =
 const BEFORE_OTHERS = AHEAD_OF_OTHERS.length > 0 ? [chrt!, "--rr", "1"] : [];
 
 interface Type {
-  /** Growing command, and what one element is; "<n>" counts up, "<r>" is by chance. */
+  /** Growing command, and what one element is; "<n>" counts up, "<r>" is by chance, "<i>" an index by chance. */
   grow: string;
   element: string[];
   perCommand: number;
@@ -81,7 +82,7 @@ const TYPES: Record<string, Type> = {
     perCommand: PER_COMMAND,
     reads: [["LRANGE", "big", "0", "-1"]],
     stores: [["SORT", "big", "BY", "nosort", "STORE", "stored"]],
-    change: ["LSET", "big", "<r>", "other:<r>"],
+    change: ["LSET", "big", "<i>", "other:<r>"],
   },
   hash: {
     grow: "HSET",
@@ -154,6 +155,7 @@ async function one(kind: ServerKind, workers: number, name: string, type: Type):
     console.log(`${name} on ${label} FAILED: ${(error as Error).message}\n${server.log().slice(-2000)}`);
     process.exitCode = 1;
   } finally {
+    if (options.has("log")) appendFileSync(options.text("log", ""), server.log());
     await server.stop();
   }
 }
@@ -352,12 +354,15 @@ async function textOf(reader: { read(): Promise<{ value?: Uint8Array; done: bool
 // ---- the connection that is at work ----
 
 const DIGITS = 9;
+/** Indexes have one digit less than the count, and none of them is a leading zero. */
+const INDEX_DIGITS = String(elements).length - 1;
 
 /** Commands made beforehand, of which only the numbers change. */
 class Batch {
   readonly bytes: Buffer;
   private readonly counters: number[] = [];
   private readonly randoms: number[] = [];
+  private readonly indexes: number[] = [];
   private next = 0;
   private readonly random = randomSource(5);
 
@@ -370,14 +375,20 @@ class Batch {
     const args = command === "" ? [...element] : [command, key];
     if (command !== "") for (let i = 0; i < perCommand; i++) args.push(...element);
     const one = encodeCommand(
-      args.map((arg) => arg.replace("<n>", "#".repeat(DIGITS)).replace("<r>", "@".repeat(DIGITS))),
+      args.map((arg) =>
+        arg
+          .replace("<n>", "#".repeat(DIGITS))
+          .replace("<r>", "@".repeat(DIGITS))
+          .replace("<i>", "%".repeat(INDEX_DIGITS)),
+      ),
     );
     this.bytes = Buffer.concat(Array.from({ length: COMMANDS_PER_BATCH }, () => one));
     for (let at = 0; at < this.bytes.length; at++) {
       if (this.bytes[at] === 35) this.counters.push(at);
       else if (this.bytes[at] === 64) this.randoms.push(at);
+      else if (this.bytes[at] === 37) this.indexes.push(at);
       else continue;
-      at += DIGITS - 1;
+      at += (this.bytes[at] === 37 ? INDEX_DIGITS : DIGITS) - 1;
     }
   }
 
@@ -387,13 +398,17 @@ class Batch {
 
   /** The next batch: the same buffer, filled anew. */
   fill(): Buffer {
-    for (const at of this.counters) this.write(at, this.next++);
-    // Indexes and scores: no leading zero.
-    for (const at of this.randoms) this.write(at, 100_000_000 + Math.floor(this.random() * 899_999_999));
+    for (const at of this.counters) this.write(at, DIGITS, this.next++);
+    for (const at of this.randoms) this.write(at, DIGITS, this.withoutZero(DIGITS));
+    for (const at of this.indexes) this.write(at, INDEX_DIGITS, this.withoutZero(INDEX_DIGITS));
     return this.bytes;
   }
-  private write(at: number, number: number): void {
-    for (let i = DIGITS - 1; i >= 0; i--, number = Math.floor(number / 10)) this.bytes[at + i] = 48 + (number % 10);
+  private withoutZero(digits: number): number {
+    const least = 10 ** (digits - 1);
+    return least + Math.floor(this.random() * 9 * least);
+  }
+  private write(at: number, digits: number, number: number): void {
+    for (let i = digits - 1; i >= 0; i--, number = Math.floor(number / 10)) this.bytes[at + i] = 48 + (number % 10);
   }
 }
 

@@ -15,7 +15,7 @@ import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../comm
 import { Replies, Session } from "../commands/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
 import { ErrorText } from "../protocol/errors.ts";
-import { type PinnedRange, PinnedWalk, type Reply, type ReplyTarget, WALK_STEP_BYTES } from "../protocol/reply.ts";
+import { type PinnedRange, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
 import { StagedValue } from "../store/large.ts";
 import { INLINE_VALUE_MAX } from "../store/record.ts";
 import type { Engine } from "./engine.ts";
@@ -53,8 +53,10 @@ const OUTPUT_FULL = 32 << 20;
 const FIRST_QUERY_BYTES = 4096;
 /** Bytes of large values sent in one turn of one connection: about a millisecond. */
 const STREAM_A_TURN = 2 << 20;
-/** What a byte that a walk writes counts there: entries are read and written one by one. */
-const WALK_WEIGHT = STREAM_A_TURN / (2 * WALK_STEP_BYTES);
+/** Steps of walks in one turn, unless they take longer than half the time of a turn. */
+const WALK_STEPS_A_TURN = 2;
+/** Within a batch the clock is looked at after so many bytes of commands and replies, too. */
+const TURN_CHECK_BYTES = 8 << 10;
 const WRITE_MAX = 1 << 20;
 /**
  * Input that waits for its turn, at which no more is read, and at which reading goes on: a pipeline of many megabytes is
@@ -247,8 +249,9 @@ export class Client implements ReplyTarget {
     reply.target = this;
     let at = start;
     let budget = engine.turnCommands;
-    // The clock is looked at from the 64th command on; short requests never do.
+    // The clock is looked at from the 64th command or 8 KiB on; short requests never do.
     let until = 0;
+    let looked = start + reply.written;
     while (at < end) {
       at = parser.parse(bytes, at, end, Math.min(BATCH_MAX, budget), this.progress, session.authenticated);
       const count = parser.commands;
@@ -263,10 +266,14 @@ export class Client implements ReplyTarget {
           if (outcome === Done) {
             if (this.retriedSince !== 0) this.retriedSince = 0;
             if (this.staged.length > 0) this.dropStaged();
-            if (i % TURN_CHECK !== TURN_CHECK - 1 || i === count - 1) continue;
+            const work = parser.endOf[i]! + reply.written;
+            if ((i % TURN_CHECK !== TURN_CHECK - 1 && work - looked < TURN_CHECK_BYTES) || i === count - 1) continue;
+            looked = work;
             const now = engine.clock.monotonicMs();
-            if (until === 0) until = now + engine.turnMs;
+            // About half of the turn is over by the first look.
+            if (until === 0) until = now + engine.turnMs / 2;
             if (now < until) continue;
+            dispatcher.meter.settle();
             // The rest of the batch waits for the next turn, so that nobody waits long for this connection.
             this.progress.clear();
             this.later();
@@ -642,6 +649,8 @@ export class Client implements ReplyTarget {
   drained(): void {
     this.blocked = false;
     let streamed = 0;
+    let steps = 0;
+    let until = 0;
     while (this.output.length > 0) {
       const next = this.output[0]!;
       if (isRange(next)) {
@@ -656,10 +665,11 @@ export class Client implements ReplyTarget {
         continue;
       }
       if (next instanceof PinnedWalk) {
-        if (streamed >= STREAM_A_TURN) return this.later();
-        const sent = this.sendWalk(next);
-        if (sent < 0) return this.lost();
-        streamed += Math.max(sent, WALK_STEP_BYTES) * WALK_WEIGHT;
+        const now = this.engine.clock.monotonicMs();
+        if (steps === 0) until = now + this.engine.turnMs / 2;
+        else if (steps === WALK_STEPS_A_TURN || now >= until) return this.later();
+        steps++;
+        if (this.sendWalk(next) < 0) return this.lost();
         if (this.blocked) return;
         continue;
       }

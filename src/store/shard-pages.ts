@@ -39,7 +39,7 @@ import type { Heap } from "./heap.ts";
 import { CHUNK_BYTES, type LargeValues } from "./large.ts";
 import { Member } from "./members.ts";
 import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
-import { BLOCKS_HEAD_AT, BLOCKS_TAIL_AT, EPOCH_AT, EPOCH_USED_AT, GARBAGE_AT, PINS_AT } from "./shard.ts";
+import { BLOCKS_HEAD_AT, BLOCKS_TAIL_AT, EPOCH_AT, EPOCH_USED_AT, GARBAGE_AT, PINS_AT, RELEASES_AT } from "./shard.ts";
 
 /** Longest run kept outside in one block; longer ones are large values (large.ts). */
 const OUT_BLOCK_MAX = (64 << 10) - BLOCK_HEAD_BYTES;
@@ -195,12 +195,17 @@ export class ShardPages implements Pages {
     c[header + BLOCKS_TAIL_AT] = ref;
   }
 
-  /** Gives back what was retired before epoch `oldest`, the oldest that a live pin has. */
-  release(oldest: number): void {
+  /** Gives back up to `blocks` of what was retired before epoch `oldest`, the oldest that a live pin has. */
+  release(oldest: number, blocks: number): void {
     const { c, header } = this;
+    c[header + RELEASES_AT] = 0;
     for (let ref = c[header + BLOCKS_HEAD_AT]!; ref !== NO_REF; ref = c[header + BLOCKS_HEAD_AT]!) {
       const w = this.locate(ref) >> 2;
       if (this.m[w + BLOCK_EPOCH]! >= oldest) return;
+      if (blocks-- === 0) {
+        c[header + RELEASES_AT] = 1;
+        return;
+      }
       const info = this.m[w + BLOCK_INFO]!;
       const next = this.m[w + BLOCK_LINK]!;
       c[header + BLOCKS_HEAD_AT] = next;
@@ -397,5 +402,5 @@ export class ShardPages implements Pages {
   }
 }
 
-/** Blocks freed by the command that removes a collection; the rest is maintenance's. */
-const AT_ONCE = 64;
+/** Blocks freed by who removes a collection or gives a pin back; the rest is maintenance's. */
+export const AT_ONCE = 64;

@@ -69,8 +69,9 @@ import {
   MUTATING_AT,
   PINS_AT,
   OWNER_AT,
+  RELEASES_AT,
 } from "./shard.ts";
-import { ShardPages } from "./shard-pages.ts";
+import { AT_ONCE, ShardPages } from "./shard-pages.ts";
 import { type HintVisitor, Wheel } from "./wheel.ts";
 
 /** No worker waits longer for a shard lock than this; then the command is suspended and tried again next turn. */
@@ -191,7 +192,7 @@ export class Store implements HintVisitor {
     this.carriedPage = new CarriedPage(this.ownPages);
     this.large.onUnpinned = (shard, header, oldest) => {
       this.ownPages.select(shard, header);
-      this.ownPages.release(oldest);
+      this.ownPages.release(oldest, AT_ONCE);
     };
     this.key = this.newKey();
     this.ownKey = this.newKey();
@@ -885,9 +886,13 @@ export class Store implements HintVisitor {
 
   /** Frees up to `blocks` blocks of collections that are gone from a shard. Returns true when more is left. */
   emptyGarbage(shard: number, header: number, blocks: number): boolean {
-    if (this.c[header + GARBAGE_AT] === NO_ADDRESS) return false;
-    this.ownPages.select(shard, header);
-    return this.ownPages.empty(blocks);
+    const { c, ownPages } = this;
+    const releases = c[header + RELEASES_AT] !== 0;
+    if (!releases && c[header + GARBAGE_AT] === NO_ADDRESS) return false;
+    ownPages.select(shard, header);
+    if (releases) ownPages.release(this.large.oldestPin(header), blocks);
+    else ownPages.empty(blocks);
+    return c[header + RELEASES_AT] !== 0 || ownPages.hasGarbage;
   }
 
   // ---- strings that grow ----

@@ -264,7 +264,7 @@ export class Client implements ReplyTarget {
               ? dispatcher.run(parser, i, bytes, session, this.staged)
               : this.runMuted(i, bytes);
           if (outcome === Done) {
-            if (this.retriedSince !== 0) this.retriedSince = 0;
+            if (this.retriedSince !== 0) this.endRetries();
             if (this.staged.length > 0) this.dropStaged();
             const work = parser.endOf[i]! + reply.written;
             if ((i % TURN_CHECK !== TURN_CHECK - 1 && work - looked < TURN_CHECK_BYTES) || i === count - 1) continue;
@@ -309,11 +309,13 @@ export class Client implements ReplyTarget {
       this.refuseBusy();
       return endOf;
     }
-    if (outcome !== Retry) this.retriedSince = 0;
     if (outcome === Retry || outcome === Paused) {
       if (outcome === Retry) {
+        if (this.retriedSince === 0) this.retriedSince = this.engine.monotonicMs;
         this.later();
       } else {
+        // Kept from 0 for endRetries.
+        this.retriedSince = this.session.longCopy === null ? 0 : 1;
         this.paused = true;
         this.engine.paused.add(this);
       }
@@ -324,6 +326,7 @@ export class Client implements ReplyTarget {
       this.progress.clear();
       return startOf;
     }
+    this.endRetries();
     this.progress.clear();
     if (outcome === Later) {
       this.waiting = true;
@@ -332,6 +335,15 @@ export class Client implements ReplyTarget {
     if (outcome === Close) this.closing = true;
     if (wasStaged) this.dropStaged();
     return endOf;
+  }
+
+  /** The command at the head is done with. What it copied in steps, if it did not need it, goes. */
+  private endRetries(): void {
+    this.retriedSince = 0;
+    const { longCopy } = this.session;
+    if (longCopy === null) return;
+    this.session.longCopy = null;
+    this.engine.dropCopy(longCopy);
   }
 
   /** Counts how long the command that is to be retried has waited; true when that is beyond busy_reply_threshold. */
@@ -801,6 +813,7 @@ export class Client implements ReplyTarget {
       this.engine.unpin(this.session.longRead);
       this.session.longRead = null;
     }
+    this.endRetries();
     this.staging?.discard(this.engine.store.nowSeconds);
     this.staging = null;
     this.dropStaged();

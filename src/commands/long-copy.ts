@@ -24,6 +24,8 @@ const AT_ONCE_BYTES = 256 << 10;
 const STEP_MS = 0.3;
 const LOOK_BLOCKS = 16;
 const STEP_BLOCKS = 512;
+/** Time for which a step waits until fresh memory was touched by the main thread, ms. */
+const TOUCH_MS = 50;
 /** Times that a copy begins anew because its source has changed. */
 const TRIES = 4;
 
@@ -40,6 +42,8 @@ export interface LongCopy {
   copy: CollectionCopy | null;
   target: number;
   tries: number;
+  /** Monotonic ms since when it has waited for memory that others touch first; 0 = it does not. */
+  waitsSinceMs: number;
   /** Time of the steps so far, ms. */
   spentMs: number;
 }
@@ -53,7 +57,17 @@ export function copyAhead(call: Call, moves: boolean): number {
   let long = session.longCopy;
   if (long === null) {
     if (!store.copiesMore(AT_ONCE_BYTES, moves)) return 0;
-    long = { spec: call.spec, shard: 0, root: 0, pin: -1, copy: null, target: 0, tries: 0, spentMs: 0 };
+    long = {
+      spec: call.spec,
+      shard: 0,
+      root: 0,
+      pin: -1,
+      copy: null,
+      target: 0,
+      tries: 0,
+      waitsSinceMs: 0,
+      spentMs: 0,
+    };
     if (!begin(store, long)) return 0;
     session.longCopy = long;
   }
@@ -132,13 +146,18 @@ function unpin(store: Store, long: LongCopy): void {
 
 /** Returns 0 when the copy is whole, GOES_ON, or Status. */
 function step(call: Call, long: LongCopy, copy: CollectionCopy): number {
-  const { clock } = call;
+  const { clock, store } = call;
   const beganMs = clock.monotonicMs();
+  if (copy.made === 0 && !store.pool.nextIsTouched) {
+    if (long.waitsSinceMs === 0) long.waitsSinceMs = beganMs;
+    if (beganMs - long.waitsSinceMs < TOUCH_MS) return GOES_ON;
+  }
+  long.waitsSinceMs = 0;
   for (let blocks = 0; ; blocks += LOOK_BLOCKS) {
     const state = copy.made !== 0 ? Copying.Done : copy.step(LOOK_BLOCKS);
     if (state === Copying.Done) return 0;
     if (state === Copying.NoRoom) return Status.Busy;
-    if (blocks >= STEP_BLOCKS || clock.monotonicMs() - beganMs >= STEP_MS) break;
+    if (blocks >= STEP_BLOCKS || !store.pool.nextIsTouched || clock.monotonicMs() - beganMs >= STEP_MS) break;
   }
   long.spentMs += clock.monotonicMs() - beganMs;
   return GOES_ON;

@@ -53,6 +53,11 @@ export class Session {
     return this.longRead !== null || this.longCopy !== null || this.populates !== null;
   }
 
+  /** True while that command waits for something that takes milliseconds. */
+  get isResting(): boolean {
+    return this.longCopy !== null && this.longCopy.waitsSinceMs !== 0;
+  }
+
   /** Back to the state of a new connection (RESET). */
   reset(authenticated: boolean): void {
     this.db = 0;

@@ -36,6 +36,8 @@ export interface Transport {
 export interface ClientHost {
   /** Calls `client.proceed()` again in a later turn. */
   proceedLater(client: Client): void;
+  /** As proceedLater, some milliseconds later; where it is missing, proceedLater does. */
+  proceedRested?(client: Client): void;
   /**
    * Takes a short reply to be sent at the end of the turn through `client.sendNow`. Returns false when it does not, and
    * the client sends at once.
@@ -430,7 +432,8 @@ export class Client implements ReplyTarget {
   private later(): void {
     if (this.suspended) return;
     this.suspended = true;
-    this.host.proceedLater(this);
+    if (this.session.isResting && this.host.proceedRested !== undefined) this.host.proceedRested(this);
+    else this.host.proceedLater(this);
   }
 
   /** Writes the reply of a Later command and goes on. */

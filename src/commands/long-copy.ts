@@ -7,13 +7,15 @@
  *   locked: pin, first step │ others │ step │ others │ ... │ step, same root? put in place, unpin
  *
  * Between two steps the command is one that is retried (Retry), and its session keeps how far it came. Who changes the
- * source meanwhile gives it another root, since a pin sees the old one: the copy begins anew, and after some tries is made
- * at once. Whoever drops the command gives back what there is (Client).
+ * source meanwhile gives it another root, since a pin sees the old one: the copy begins anew. The second time that happens,
+ * writes of clients to the source wait until the copy is done (the dispatcher retries them), or it might never be; only
+ * when even that does not help is it made at once. Whoever drops the command gives back what there is (Client).
  */
 import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
 import { type CollectionCopy, Copying } from "../store/collection-copy.ts";
 import type { Address } from "../store/segments.ts";
+import { STILL_AT, STILL_HASH_AT } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import type { CommandSpec } from "./spec.ts";
@@ -26,8 +28,9 @@ const LOOK_BLOCKS = 16;
 const STEP_BLOCKS = 512;
 /** Time for which a step waits until fresh memory was touched by the main thread, ms. */
 const TOUCH_MS = 50;
-/** Times that a copy begins anew because its source has changed. */
-const TRIES = 4;
+/** Times that a copy is begun; from which of them on writes to the source wait. */
+const TRIES = 5;
+const STILL_TRIES = 2;
 
 /** What `copyAhead` says when the copy goes on in another turn. */
 export const GOES_ON = 1;
@@ -42,6 +45,8 @@ export interface LongCopy {
   copy: CollectionCopy | null;
   target: number;
   tries: number;
+  /** True while writes to the source wait. */
+  isStill: boolean;
   /** Monotonic ms since when it has waited for memory that others touch first; 0 = it does not. */
   waitsSinceMs: number;
   /** Time of the steps so far, ms. */
@@ -65,6 +70,7 @@ export function copyAhead(call: Call, moves: boolean): number {
       copy: null,
       target: 0,
       tries: 0,
+      isStill: false,
       waitsSinceMs: 0,
       spentMs: 0,
     };
@@ -75,6 +81,7 @@ export function copyAhead(call: Call, moves: boolean): number {
   if (long.copy !== null && (!isSame(store, long) || long.target !== store.shard)) {
     giveUp(store, long);
     if (++long.tries < TRIES) begin(store, long);
+    if (long.copy !== null && long.tries >= STILL_TRIES) keepStill(call, long);
   }
   const { copy } = long;
   if (copy === null) return 0;
@@ -94,7 +101,7 @@ export function endCopy(call: Call): void {
   meter.tookBefore(long.spentMs);
   if (long.copy === null) return;
   long.copy.made = 0;
-  unpin(store, long);
+  letGo(store, long);
   store.standAgain();
 }
 
@@ -137,10 +144,24 @@ function isSame(store: Store, long: LongCopy): boolean {
 function giveUp(store: Store, long: LongCopy): void {
   long.copy!.drop();
   long.copy = null;
-  unpin(store, long);
+  letGo(store, long);
 }
 
-function unpin(store: Store, long: LongCopy): void {
+/** Lets writes to the source, the first key, wait, unless they do for somebody else's sake. */
+function keepStill(call: Call, long: LongCopy): void {
+  const { store } = call;
+  const header = store.headerOf(long.shard);
+  if (store.c[header + STILL_AT] !== 0) return;
+  const key = store.newKey();
+  key.load(call.bytes, call.argAt(1), call.argBytes(1));
+  store.c[header + STILL_AT] = 1;
+  store.c[header + STILL_HASH_AT] = key.hashB;
+  long.isStill = true;
+}
+
+function letGo(store: Store, long: LongCopy): void {
+  if (long.isStill) store.c[store.headerOf(long.shard) + STILL_AT] = 0;
+  long.isStill = false;
   store.large.unpin(long.shard, store.headerOf(long.shard), long.pin, store.nowSeconds);
 }
 

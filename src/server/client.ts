@@ -58,7 +58,7 @@ const STREAM_A_TURN = 2 << 20;
 /** Steps of walks in one turn, unless they take longer than half the time of a turn. */
 const WALK_STEPS_A_TURN = 2;
 /** Within a batch the clock is looked at after so many bytes of commands and replies, too. */
-const TURN_CHECK_BYTES = 8 << 10;
+const TURN_CHECK_BYTES = 4 << 10;
 const WRITE_MAX = 1 << 20;
 /**
  * Input that waits for its turn, at which no more is read, and at which reading goes on: a pipeline of many megabytes is
@@ -251,7 +251,7 @@ export class Client implements ReplyTarget {
     reply.target = this;
     let at = start;
     let budget = engine.turnCommands;
-    // The clock is looked at from the 64th command or 8 KiB on; short requests never do.
+    // The clock is looked at from the 64th command or 4 KiB on; short requests never do.
     let until = 0;
     let looked = start + reply.written;
     while (at < end) {

@@ -274,7 +274,7 @@ export class Engine {
         }
         if (done !== Eviction.Done && ++missed === MISSED_MAX) break;
       }
-      if (n % LOOK_AT_CLOCK !== 0) continue;
+      if (!hasFreed && n % LOOK_AT_CLOCK !== 0) continue;
       const now = this.clock.monotonicMs();
       if (until < 0) until = now + this.evictionMs;
       else if (now >= until) break;

@@ -26,6 +26,12 @@ export interface GeneratorPlan {
   /** GETs read key:%012d below this number; each must hold 64 bytes. */
   keys: number;
   seed: number;
+  /** Share of the requests that are EXISTS of `watchedKey`: they wait for that key's shard. */
+  watchShare?: number;
+  watchedKey?: string;
+  /** Workers of the server, and the one that is at work for somebody else: its connections are told apart. */
+  workers?: number;
+  busyWorker?: number;
 }
 
 export interface LatencyFigures {
@@ -43,14 +49,27 @@ export interface GeneratorResult {
   get: LatencyFigures;
   ping: LatencyFigures;
   all: LatencyFigures;
+  /** EXISTS of the watched key. */
+  watch: LatencyFigures;
+  /** PING and GET on connections of the busy worker, and of others. */
+  near: LatencyFigures;
+  far: LatencyFigures;
   lateness: LatencyFigures;
+  /** Requests that took more than SLOW_US: when they were due (ms from the start), what they took, how late they left. */
+  slow: { atMs: number; us: number; lateUs: number; what: "ping" | "get" | "watch"; isNear: boolean }[];
 }
 
 const UNITS_PER_US = 10; // the histograms count tenths of a microsecond
 const VALUE_BYTES = 64,
   PING = 0,
-  GET = 1;
-const REPLY_BYTES = ["+PONG\r\n".length, `$${VALUE_BYTES}\r\n`.length + VALUE_BYTES + 2];
+  GET = 1,
+  WATCH = 2;
+const NAMES = ["ping", "get", "watch"] as const;
+const REPLY_BYTES = ["+PONG\r\n".length, `$${VALUE_BYTES}\r\n`.length + VALUE_BYTES + 2, ":1\r\n".length];
+const REPLY_BEGINS = [43, 36, 58];
+/** Beyond this a request was stalled, and is listed. */
+const SLOW_US = 2000;
+const SLOW_LISTED = 20_000;
 const QUEUE = 1 << 16; // requests one connection may have outstanding
 const AF_INET = 2,
   SOCK_STREAM = 1,
@@ -109,6 +128,17 @@ function generate(plan: GeneratorPlan): GeneratorResult {
     return fd;
   });
 
+  const { workers = 1, busyWorker = 0, watchShare = 0, watchedKey = "" } = plan;
+  const received = new Uint8Array(1 << 16);
+  const isNear = sockets.map((fd) => {
+    if (workers < 2) return true;
+    const ask = Buffer.from("*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n");
+    libc.send(fd, ask, ask.length, MSG_NOSIGNAL);
+    const bytes = Number(libc.recv(fd, received, received.length, 0));
+    const id = Number(Buffer.from(received.subarray(1, bytes)).toString("latin1"));
+    return id % workers === busyWorker;
+  });
+
   // struct pollfd { int fd; short events; short revents; }; the last one is standard input
   const polls = new Int16Array((plan.connections + 1) * 4),
     pollFds = new Int32Array(polls.buffer);
@@ -125,13 +155,19 @@ function generate(plan: GeneratorPlan): GeneratorResult {
     got = new Int32Array(plan.connections);
   const ping = Buffer.from("*1\r\n$4\r\nPING\r\n"),
     get = Buffer.from("*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000000\r\n");
-  const digitsEnd = get.length - 3,
-    received = new Uint8Array(1 << 16);
-  const latency = [histogram(), histogram()],
+  const watch = Buffer.from(`*2\r\n$6\r\nEXISTS\r\n$${watchedKey.length}\r\n${watchedKey}\r\n`);
+  const digitsEnd = get.length - 3;
+  const latency = [histogram(), histogram(), histogram()],
+    near = histogram(),
+    far = histogram(),
     lateness = histogram();
+  const late = sockets.map(() => new Float64Array(QUEUE));
+  const slow: GeneratorResult["slow"] = [];
   const random = randomSource(plan.seed),
     meanGap = 1e9 / plan.rate;
 
+  // Who waits for the schedule to begin reads this.
+  process.stderr.write("ready\n");
   const start = Bun.nanoseconds(),
     end = start + plan.seconds * 1e9;
   let due = start + meanGap,
@@ -143,7 +179,8 @@ function generate(plan: GeneratorPlan): GeneratorResult {
   for (;;) {
     let now = Bun.nanoseconds();
     while (!stopped && due <= now && due < end) {
-      const kind = random() < plan.getShare ? GET : PING;
+      const draw = random();
+      const kind = draw < plan.getShare ? GET : draw >= 1 - watchShare ? WATCH : PING;
       if (kind === GET) {
         for (
           let key = Math.floor(random() * plan.keys), at = digitsEnd, left = 12;
@@ -152,7 +189,7 @@ function generate(plan: GeneratorPlan): GeneratorResult {
         )
           get[at--] = 48 + (key % 10);
       }
-      const request = kind === GET ? get : ping,
+      const request = kind === GET ? get : kind === WATCH ? watch : ping,
         tail = tailAt[turn]!;
       if (((tail + 1) & (QUEUE - 1)) === headAt[turn])
         throw new Error(`${QUEUE} requests outstanding on one connection`);
@@ -161,6 +198,7 @@ function generate(plan: GeneratorPlan): GeneratorResult {
         throw new Error("send failed: the socket is full or closed");
       lateness.recordValue(Math.max(1, Math.round(((now - due) / 1000) * UNITS_PER_US)));
       intended[turn]![tail] = due;
+      late[turn]![tail] = now - due;
       kinds[turn]![tail] = kind;
       tailAt[turn] = (tail + 1) & (QUEUE - 1);
       turn = (turn + 1) % plan.connections;
@@ -188,7 +226,7 @@ function generate(plan: GeneratorPlan): GeneratorResult {
         const head = headAt[c]!,
           kind = kinds[c]![head]!;
         if (head === tailAt[c]) throw new Error("a reply without a request");
-        if (got[c] === 0 && received[at] !== (kind === GET ? 36 : 43)) {
+        if (got[c] === 0 && received[at] !== REPLY_BEGINS[kind]) {
           throw new Error(
             `unexpected reply: ${Buffer.from(received.subarray(at, Math.min(bytes, at + 80))).toString("latin1")}`,
           );
@@ -200,7 +238,14 @@ function generate(plan: GeneratorPlan): GeneratorResult {
         got[c] = 0;
         headAt[c] = (head + 1) & (QUEUE - 1);
         answered++;
-        latency[kind]!.recordValue(Math.max(1, Math.round(((arrived - intended[c]![head]!) / 1000) * UNITS_PER_US)));
+        const us = (arrived - intended[c]![head]!) / 1000;
+        const units = Math.max(1, Math.round(us * UNITS_PER_US));
+        latency[kind]!.recordValue(units);
+        if (kind !== WATCH) (isNear[c]! ? near : far).recordValue(units);
+        if (us > SLOW_US && slow.length < SLOW_LISTED) {
+          const atMs = (intended[c]![head]! - start) / 1e6;
+          slow.push({ atMs, us, lateUs: late[c]![head]! / 1000, what: NAMES[kind]!, isNear: isNear[c]! });
+        }
       }
     }
   }
@@ -214,7 +259,11 @@ function generate(plan: GeneratorPlan): GeneratorResult {
     ping: figures(latency[PING]!),
     get: figures(latency[GET]!),
     all: figures(all),
+    watch: figures(latency[WATCH]!),
+    near: figures(near),
+    far: figures(far),
     lateness: figures(lateness),
+    slow,
   };
 }
 

@@ -20,7 +20,7 @@ import type { Reply } from "../protocol/reply.ts";
 import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
 import { HEADER_WORDS } from "../store/record.ts";
-import { VERSION } from "../store/shard.ts";
+import { STILL_AT, STILL_HASH_AT, VERSION } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
@@ -346,6 +346,10 @@ export class Dispatcher {
       this.kept = -1;
     } else {
       if (!store.lock(shard)) return Retry;
+      if (store.c[store.headerOf(shard) + STILL_AT] !== 0 && this.mustWait(spec, shard, key)) {
+        store.unlock(shard);
+        return Retry;
+      }
       call.keyspace = call.keyspaces.of(call.session.db);
       store.select(call.keyspace, key);
     }
@@ -430,6 +434,11 @@ export class Dispatcher {
       this.releaseHeld();
       return Retry;
     }
+    for (let n = 0; n < count; n++) {
+      if (store.c[store.headerOf(held[n]!) + STILL_AT] === 0 || !this.someMustWait(spec)) continue;
+      this.releaseHeld();
+      return Retry;
+    }
     call.keyspace = call.keyspaces.of(call.session.db);
     let outcome: Outcome;
     try {
@@ -441,6 +450,30 @@ export class Dispatcher {
     }
     this.releaseHeld();
     return outcome;
+  }
+
+  /** True when `spec` writes to a key that is kept still for a copy (long-copy.ts). Who copies in steps goes on. */
+  private mustWait(spec: CommandSpec, shard: number, key: Key): boolean {
+    const { store, call } = this;
+    const header = store.headerOf(shard);
+    return (
+      (spec.flags & WRITE) !== 0 &&
+      store.c[header + STILL_AT] !== 0 &&
+      store.c[header + STILL_HASH_AT] === key.hashB &&
+      call.session.longCopy === null
+    );
+  }
+
+  /** As mustWait, for the keys that `keyArguments` found. */
+  private someMustWait(spec: CommandSpec): boolean {
+    const { store, call, keyArguments } = this;
+    if ((spec.flags & ALL_SHARDS) !== 0) return false;
+    for (let n = 0; n < keyArguments.count; n++) {
+      const i = keyArguments.at[n]!;
+      call.key.load(call.bytes, call.argAt(i), call.argBytes(i));
+      if (this.mustWait(spec, store.shardOf(call.key.hashA), call.key)) return true;
+    }
+    return false;
   }
 
   private releaseHeld(): void {

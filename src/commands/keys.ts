@@ -10,6 +10,7 @@ import { BUCKETS, KEY_COUNT } from "../store/shard.ts";
 import { KeyEvent } from "../store/store.ts";
 import { flag, integer, KEY, KEYS, oneOf, optional } from "./argument-docs.ts";
 import type { Call } from "./call.ts";
+import { copyAhead, endCopy, keepCopy } from "./long-copy.ts";
 import { refuse } from "./refuse.ts";
 import {
   ALL_KEYS,
@@ -233,6 +234,19 @@ function isSameKey(call: Call): boolean {
   return length === call.argBytes(2) && equal(call.bytes, call.argAt(1), call.bytes, call.argAt(2), length);
 }
 
+/**
+ * Gives the selected key, just looked up, the value carried, of which a large one is first copied in steps. Returns 0,
+ * GOES_ON when the command is to be retried, or Status.
+ */
+function setCarried(call: Call, deadlineMs: number, moves: boolean): number {
+  const ahead = copyAhead(call, moves);
+  if (ahead !== 0) return ahead;
+  const status = call.store.setCarried(deadlineMs, moves);
+  if (status < 0) keepCopy(call);
+  else endCopy(call);
+  return status;
+}
+
 /** RENAME key newkey. Errors: no such key. */
 function rename(call: Call, reply: Reply): Outcome | void {
   return renameUnless(call, reply, false);
@@ -257,7 +271,8 @@ function renameUnless(call: Call, reply: Reply, unlessThere: boolean): Outcome |
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   if (store.find() !== NO_ADDRESS && unlessThere) return reply.integer(0);
-  const status = store.setCarried(due, true);
+  const status = setCarried(call, due, true);
+  if (status > 0) return Retry;
   if (status < 0) return refuse(call, reply, status);
   call.selectKey(1);
   store.find();
@@ -301,14 +316,17 @@ function copy(call: Call, reply: Reply): Outcome | void {
   }
   if (db === call.session.db && isSameKey(call)) return reply.error(ErrorText.sameObject);
   call.selectKey(1);
-  if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
+  // A copy that goes on in steps was counted as a read when it began.
+  const found = call.session.longCopy === null ? store.findForRead() : store.find();
+  if (found === NO_ADDRESS) return reply.integer(0);
   const due = store.deadlineMs;
   store.carry();
   call.selectKeyIn(call.keyspaces.of(db), 2);
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   if (store.find() !== NO_ADDRESS && !replaces) return reply.integer(0);
-  const status = store.setCarried(due, false);
+  const status = setCarried(call, due, false);
+  if (status > 0) return Retry;
   if (status < 0) return refuse(call, reply, status);
   reply.integer(1);
 }

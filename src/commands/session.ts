@@ -3,6 +3,7 @@
  * handlers see this much.
  */
 
+import type { LongCopy } from "./long-copy.ts";
 import type { LongRead } from "./long-read.ts";
 
 /** CLIENT REPLY: replies are sent; not sent; not sent to the next command; not sent to the command that runs. */
@@ -34,6 +35,8 @@ export class Session {
   replies: Replies = Replies.On;
   /** The read that the command at the head is in the middle of, null = none. Its pin is the connection's to give back. */
   longRead: LongRead | null = null;
+  /** As longRead, for the copy of a large collection. */
+  longCopy: LongCopy | null = null;
   /** How far the DEBUG POPULATE at the head has come: its next key, and the time it took so far, ms; null = none. */
   populates: { next: number; spentMs: number } | null = null;
   /** Wall ms at creation; monotonic ms of the last command. */
@@ -47,7 +50,12 @@ export class Session {
 
   /** True while the command at the head goes on in steps: it is tried again, but not for want of a lock. */
   get isInSteps(): boolean {
-    return this.longRead !== null || this.populates !== null;
+    return this.longRead !== null || this.longCopy !== null || this.populates !== null;
+  }
+
+  /** True while that command waits for something that takes milliseconds. */
+  get isResting(): boolean {
+    return this.longCopy !== null && this.longCopy.waitsSinceMs !== 0;
   }
 
   /** Back to the state of a new connection (RESET). */

@@ -47,6 +47,9 @@ const GROWING = POOL_AT + 6;
 const FREE_LAST = POOL_AT + 7;
 /** Free chunks that are resident. */
 const FREE_DIRTY = POOL_AT + 8;
+/** 1 while somebody touches free chunks ahead of need; and while somebody waits for that. */
+const TOUCHES = POOL_AT + 9;
+const TOUCH_WANTED = POOL_AT + 10;
 
 /** A change opens at most a segment of the log and one of the heap. Tests with tiny regions keep nothing. */
 const KEPT_PER_WORKER = 2;
@@ -193,26 +196,57 @@ export class FramePool {
     return NO_PLACE;
   }
 
-  /**
-   * Lists those of the next `chunks` free chunks whose memory was never touched, or was returned, and counts them as
-   * touched from `nowSeconds` on: the caller touches them. Places go to `into`. Returns how many.
-   */
-  listUntouched(chunks: number, nowSeconds: number, into: Int32Array): number {
+  // ---- touching ahead: the first touch of memory may take milliseconds ----
+
+  /** The main thread touches chunks ahead of need from now on. */
+  beginTouching(): void {
+    Atomics.store(this.words, TOUCHES, 1);
+  }
+  /** True once after each time that somebody waited for a touched chunk. */
+  takeTouchWanted(): boolean {
+    return Atomics.exchange(this.words, TOUCH_WANTED, 0) !== 0;
+  }
+
+  /** Place of the first of the next `chunks` free chunks whose memory was never touched, or was returned; or NO_PLACE. */
+  nextUntouched(chunks: number): Place {
     const w = this.words;
-    let count = 0;
     lock(w, POOL_LOCK_AT);
-    for (let chunk = w[FREE_LIST]!, n = 0; chunk !== 0 && n < chunks && count < into.length; n++) {
+    let place = NO_PLACE;
+    for (let chunk = w[FREE_LIST]!, n = 0; chunk !== 0 && n < chunks; n++) {
       const at = this.entry(chunk);
       if ((w[at]! & DIRTY) === 0) {
-        w[at] = w[at]! | DIRTY;
-        w[FREE_DIRTY] = w[FREE_DIRTY]! + 1;
-        w[at + 3] = nowSeconds | 0;
-        into[count++] = this.placeOf(chunk);
+        place = this.placeOf(chunk);
+        break;
       }
       chunk = w[at + 1]!;
     }
     unlock(w, POOL_LOCK_AT);
-    return count;
+    return place;
+  }
+  /** The chunk at `place` was touched: unless it was taken meanwhile it counts as resident from `nowSeconds` on. */
+  touched(place: Place, nowSeconds: number): void {
+    const w = this.words;
+    const at = this.entry(this.chunkOf(place));
+    lock(w, POOL_LOCK_AT);
+    if ((w[at]! & (KIND_MASK | DIRTY)) === FREE_KIND) {
+      w[at] = w[at]! | DIRTY;
+      w[FREE_DIRTY] = w[FREE_DIRTY]! + 1;
+      w[at + 3] = nowSeconds | 0;
+    }
+    unlock(w, POOL_LOCK_AT);
+  }
+
+  /**
+   * True when the next chunk will be taken without a first touch, or nobody would touch it before. Otherwise it will be
+   * touched soon: who can wait does. A hint, read without the lock.
+   */
+  get nextIsTouched(): boolean {
+    const w = this.words;
+    if (w[TOUCHES] === 0) return true;
+    const chunk = w[FREE_LIST]!;
+    if (chunk === 0 || (w[this.entry(chunk)]! & DIRTY) !== 0) return true;
+    if (w[TOUCH_WANTED] === 0) Atomics.store(w, TOUCH_WANTED, 1);
+    return false;
   }
 
   /** Puts a chunk from `takeDirty` back, its memory returned: last in line, so that resident chunks are used first. */

@@ -15,7 +15,7 @@ import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../comm
 import { Replies, Session } from "../commands/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
 import { ErrorText } from "../protocol/errors.ts";
-import { type PinnedRange, PinnedWalk, type Reply, type ReplyTarget, WALK_STEP_BYTES } from "../protocol/reply.ts";
+import { type PinnedRange, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
 import { StagedValue } from "../store/large.ts";
 import { INLINE_VALUE_MAX } from "../store/record.ts";
 import type { Engine } from "./engine.ts";
@@ -36,6 +36,8 @@ export interface Transport {
 export interface ClientHost {
   /** Calls `client.proceed()` again in a later turn. */
   proceedLater(client: Client): void;
+  /** As proceedLater, some milliseconds later; where it is missing, proceedLater does. */
+  proceedRested?(client: Client): void;
   /**
    * Takes a short reply to be sent at the end of the turn through `client.sendNow`. Returns false when it does not, and
    * the client sends at once.
@@ -53,8 +55,10 @@ const OUTPUT_FULL = 32 << 20;
 const FIRST_QUERY_BYTES = 4096;
 /** Bytes of large values sent in one turn of one connection: about a millisecond. */
 const STREAM_A_TURN = 2 << 20;
-/** What a byte that a walk writes counts there: entries are read and written one by one. */
-const WALK_WEIGHT = STREAM_A_TURN / (2 * WALK_STEP_BYTES);
+/** Steps of walks in one turn, unless they take longer than half the time of a turn. */
+const WALK_STEPS_A_TURN = 2;
+/** Within a batch the clock is looked at after so many bytes of commands and replies, too. */
+const TURN_CHECK_BYTES = 4 << 10;
 const WRITE_MAX = 1 << 20;
 /**
  * Input that waits for its turn, at which no more is read, and at which reading goes on: a pipeline of many megabytes is
@@ -247,8 +251,9 @@ export class Client implements ReplyTarget {
     reply.target = this;
     let at = start;
     let budget = engine.turnCommands;
-    // The clock is looked at from the 64th command on; short requests never do.
+    // The clock is looked at from the 64th command or 4 KiB on; short requests never do.
     let until = 0;
+    let looked = start + reply.written;
     while (at < end) {
       at = parser.parse(bytes, at, end, Math.min(BATCH_MAX, budget), this.progress, session.authenticated);
       const count = parser.commands;
@@ -261,12 +266,16 @@ export class Client implements ReplyTarget {
               ? dispatcher.run(parser, i, bytes, session, this.staged)
               : this.runMuted(i, bytes);
           if (outcome === Done) {
-            if (this.retriedSince !== 0) this.retriedSince = 0;
+            if (this.retriedSince !== 0) this.endRetries();
             if (this.staged.length > 0) this.dropStaged();
-            if (i % TURN_CHECK !== TURN_CHECK - 1 || i === count - 1) continue;
+            const work = parser.endOf[i]! + reply.written;
+            if ((i % TURN_CHECK !== TURN_CHECK - 1 && work - looked < TURN_CHECK_BYTES) || i === count - 1) continue;
+            looked = work;
             const now = engine.clock.monotonicMs();
-            if (until === 0) until = now + engine.turnMs;
+            // About half of the turn is over by the first look.
+            if (until === 0) until = now + engine.turnMs / 2;
             if (now < until) continue;
+            dispatcher.meter.settle();
             // The rest of the batch waits for the next turn, so that nobody waits long for this connection.
             this.progress.clear();
             this.later();
@@ -302,11 +311,13 @@ export class Client implements ReplyTarget {
       this.refuseBusy();
       return endOf;
     }
-    if (outcome !== Retry) this.retriedSince = 0;
     if (outcome === Retry || outcome === Paused) {
       if (outcome === Retry) {
+        if (this.retriedSince === 0) this.retriedSince = this.engine.monotonicMs;
         this.later();
       } else {
+        // Kept from 0 for endRetries.
+        this.retriedSince = this.session.longCopy === null ? 0 : 1;
         this.paused = true;
         this.engine.paused.add(this);
       }
@@ -317,6 +328,7 @@ export class Client implements ReplyTarget {
       this.progress.clear();
       return startOf;
     }
+    this.endRetries();
     this.progress.clear();
     if (outcome === Later) {
       this.waiting = true;
@@ -325,6 +337,15 @@ export class Client implements ReplyTarget {
     if (outcome === Close) this.closing = true;
     if (wasStaged) this.dropStaged();
     return endOf;
+  }
+
+  /** The command at the head is done with. What it copied in steps, if it did not need it, goes. */
+  private endRetries(): void {
+    this.retriedSince = 0;
+    const { longCopy } = this.session;
+    if (longCopy === null) return;
+    this.session.longCopy = null;
+    this.engine.dropCopy(longCopy);
   }
 
   /** Counts how long the command that is to be retried has waited; true when that is beyond busy_reply_threshold. */
@@ -411,7 +432,8 @@ export class Client implements ReplyTarget {
   private later(): void {
     if (this.suspended) return;
     this.suspended = true;
-    this.host.proceedLater(this);
+    if (this.session.isResting && this.host.proceedRested !== undefined) this.host.proceedRested(this);
+    else this.host.proceedLater(this);
   }
 
   /** Writes the reply of a Later command and goes on. */
@@ -642,6 +664,8 @@ export class Client implements ReplyTarget {
   drained(): void {
     this.blocked = false;
     let streamed = 0;
+    let steps = 0;
+    let until = 0;
     while (this.output.length > 0) {
       const next = this.output[0]!;
       if (isRange(next)) {
@@ -656,10 +680,11 @@ export class Client implements ReplyTarget {
         continue;
       }
       if (next instanceof PinnedWalk) {
-        if (streamed >= STREAM_A_TURN) return this.later();
-        const sent = this.sendWalk(next);
-        if (sent < 0) return this.lost();
-        streamed += Math.max(sent, WALK_STEP_BYTES) * WALK_WEIGHT;
+        const now = this.engine.clock.monotonicMs();
+        if (steps === 0) until = now + this.engine.turnMs / 2;
+        else if (steps === WALK_STEPS_A_TURN || now >= until) return this.later();
+        steps++;
+        if (this.sendWalk(next) < 0) return this.lost();
         if (this.blocked) return;
         continue;
       }
@@ -791,6 +816,7 @@ export class Client implements ReplyTarget {
       this.engine.unpin(this.session.longRead);
       this.session.longRead = null;
     }
+    this.endRetries();
     this.staging?.discard(this.engine.store.nowSeconds);
     this.staging = null;
     this.dropStaged();

@@ -8,6 +8,7 @@ import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Call } from "../commands/call.ts";
 import type { Blocking } from "../commands/blocking.ts";
 import { Dispatcher } from "../commands/dispatch.ts";
+import { dropCopy, type LongCopy } from "../commands/long-copy.ts";
 import type { ServerServices } from "../commands/services.ts";
 import { clientTable } from "../commands/table.ts";
 import { keyspacesOf } from "../memory/control.ts";
@@ -93,6 +94,7 @@ export class Engine {
   readonly paused = new Set<{ endPause(): void }>();
   /** Pins whose shard lock was not to be had when their reader was done. */
   private readonly unpinLater: Pinned[] = [];
+  private readonly dropLater: LongCopy[] = [];
   /** Counters of the clients of this engine, bytes. */
   inputBytes = 0;
   outputBytes = 0;
@@ -272,7 +274,7 @@ export class Engine {
         }
         if (done !== Eviction.Done && ++missed === MISSED_MAX) break;
       }
-      if (n % LOOK_AT_CLOCK !== 0) continue;
+      if (!hasFreed && n % LOOK_AT_CLOCK !== 0) continue;
       const now = this.clock.monotonicMs();
       if (until < 0) until = now + this.evictionMs;
       else if (now >= until) break;
@@ -364,6 +366,11 @@ export class Engine {
     store.unlock(pinned.shard);
   }
 
+  /** Lets go of a copy whose command is not gone on with. */
+  dropCopy(long: LongCopy): void {
+    if (!dropCopy(this.store, long)) this.dropLater.push(long);
+  }
+
   /**
    * True while the owner of several clients has a turn of its own open: it began once, and ends once, for all of them.
    */
@@ -426,6 +433,7 @@ export class Engine {
     if (this.evictor.rank !== Rank.None) this.lookAtMemory();
     const { store, maintenance } = this;
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
+    for (const long of this.dropLater.splice(0)) this.dropCopy(long);
     const emptying = maintenance.isEmptyingAny;
     const until = this.clock.monotonicMs() + budgetMs;
     for (let n = this.worker; n < store.shards; n += workers) {

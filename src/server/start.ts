@@ -189,6 +189,7 @@ class Supervisor {
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
     setInterval(() => this.touchAhead(), GROWTH_EVERY_MS);
+    this.memory.pool.beginTouching();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));
     process.on("SIGTERM", () => this.stop("SIGTERM"));
@@ -329,18 +330,19 @@ class Supervisor {
     const { pool, arena } = this.memory;
     const grown = (pool.framesOut - this.framesSeen) / CHUNK_FRAMES;
     this.framesSeen = pool.framesOut;
-    if (grown < 0.5) return;
+    if (!pool.takeTouchWanted() && grown < 0.5) return;
     // Not beyond the limit: what is touched is resident.
     const left = this.chunksWithin() - pool.touchedChunks;
     const ahead = Math.min(AHEAD_MOST, AHEAD_LEAST + Math.ceil(grown * AHEAD_PER_CHUNK), left);
     if (ahead <= 0) return;
-    const count = pool.listUntouched(ahead, systemClock.monotonicMs() / 1000, this.untouched);
-    for (let i = 0; i < count; i++) {
-      const place = this.untouched[i]!;
+    for (let i = 0; i < ahead; i++) {
+      const place = pool.nextUntouched(ahead);
+      if (place === NO_PLACE) return;
       const words = arena.wordsOf(place >>> FRAME_BITS);
       const first = (place & FRAME_MASK) * FRAME_WORDS;
-      // A chunk may be taken and written meanwhile: adding nothing touches a page and changes no word.
+      // The chunk may be taken and written meanwhile: adding nothing touches a page and changes no word.
       for (let w = first; w < first + CHUNK_BYTES / 4; w += PAGE_WORDS) Atomics.add(words, w, 0);
+      pool.touched(place, systemClock.monotonicMs() / 1000);
     }
   }
   /** Chunks that may be resident within max_memory, with what is resident beside them. */
@@ -349,7 +351,6 @@ class Supervisor {
     return Math.floor((this.config.maxMemoryBytes - outside) / CHUNK_BYTES);
   }
   private framesSeen = 0;
-  private readonly untouched = new Int32Array(AHEAD_MOST);
 
   /** Gives the memory of chunks that nobody has needed for a while back to the system. */
   private releaseIdle(): void {

@@ -32,6 +32,9 @@ const BUSY_MS = 2;
 const MAINTENANCE_MS = 1;
 const MAINTENANCE_PAUSE_MS = 3;
 
+/** Pause of a command that waits for what others do. */
+const REST_MS = 2;
+
 /** Replies gathered in a turn: bytes in all, bytes of one, and how many. */
 const TURN_BYTES = 64 << 10;
 const TURN_REPLY_MAX = 8 << 10;
@@ -222,6 +225,10 @@ class DataWorker implements ClientHost {
     if (this.proceedScheduled) return;
     this.proceedScheduled = true;
     setImmediate(() => this.proceedAll());
+  }
+
+  proceedRested(client: Client): void {
+    setTimeout(() => this.proceedLater(client), REST_MS);
   }
 
   /** The replies of a turn leave together at its end: the clients wake once, not once for each. */

@@ -404,11 +404,7 @@ export class LargeValues {
     assert(c[header + PIN_AT + slot] !== 0, "a pin is given back once");
     c[header + PIN_AT + slot] = 0;
     c[header + PINS_AT] = c[header + PINS_AT]! - 1;
-    let oldest = 0x7fffffff;
-    for (let i = 0; i < PIN_SLOTS; i++) {
-      const epoch = c[header + PIN_AT + i]!;
-      if (epoch !== 0 && epoch < oldest) oldest = epoch;
-    }
+    const oldest = this.oldestPin(header);
     this.onUnpinned(shard, header, oldest);
     this.freeRetiredTrees(shard, header, oldest, nowSeconds);
     while (c[header + RETIRED_HEAD_AT] !== NO_ADDRESS) {
@@ -425,6 +421,18 @@ export class LargeValues {
       if (kind === RETIRED_CHUNK) this.pool.give(what, FrameSize.Small, nowSeconds);
       else this.heap.give(shard, header, what, bytes, nowSeconds);
     }
+  }
+
+  /** Epoch of the oldest live pin; above all epochs when there is none. */
+  oldestPin(header: number): number {
+    const { c } = this;
+    let oldest = 0x7fffffff;
+    if (c[header + PINS_AT] === 0) return oldest;
+    for (let i = 0; i < PIN_SLOTS; i++) {
+      const epoch = c[header + PIN_AT + i]!;
+      if (epoch !== 0 && epoch < oldest) oldest = epoch;
+    }
+    return oldest;
   }
 
   /** Frees the values retired before epoch `oldest`: the list's end, since the newest come first. */

@@ -40,6 +40,7 @@ import {
   LOG_OLDEST_AT,
   LOG_SEGMENT_AT,
   LOG_UNITS_AT,
+  RELEASES_AT,
   WHEEL_HINTS_AT,
 } from "./shard.ts";
 import type { Store } from "./store.ts";
@@ -169,6 +170,7 @@ export class Maintenance {
       (this.expires && store.wheel.isDue(header, store.nowMs)) ||
       store.c[header + CLEAN_SEGMENT_AT] !== 0 ||
       store.c[header + GARBAGE_AT] !== 0 ||
+      store.c[header + RELEASES_AT] !== 0 ||
       this.wantsCleaning(header)
     );
   }

@@ -39,7 +39,7 @@ import type { Heap } from "./heap.ts";
 import { CHUNK_BYTES, type LargeValues } from "./large.ts";
 import { Member } from "./members.ts";
 import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
-import { BLOCKS_HEAD_AT, BLOCKS_TAIL_AT, EPOCH_AT, EPOCH_USED_AT, GARBAGE_AT, PINS_AT } from "./shard.ts";
+import { BLOCKS_HEAD_AT, BLOCKS_TAIL_AT, EPOCH_AT, EPOCH_USED_AT, GARBAGE_AT, PINS_AT, RELEASES_AT } from "./shard.ts";
 
 /** Longest run kept outside in one block; longer ones are large values (large.ts). */
 const OUT_BLOCK_MAX = (64 << 10) - BLOCK_HEAD_BYTES;
@@ -107,7 +107,7 @@ export class ShardPages implements Pages {
   }
 
   /** Word `i` of a block. Locating comes first: it may turn the memory to another region. */
-  private wordOf(ref: Ref, i: number): number {
+  wordOf(ref: Ref, i: number): number {
     const at = this.locate(ref) >> 2;
     return this.m[at + i]!;
   }
@@ -195,12 +195,17 @@ export class ShardPages implements Pages {
     c[header + BLOCKS_TAIL_AT] = ref;
   }
 
-  /** Gives back what was retired before epoch `oldest`, the oldest that a live pin has. */
-  release(oldest: number): void {
+  /** Gives back up to `blocks` of what was retired before epoch `oldest`, the oldest that a live pin has. */
+  release(oldest: number, blocks: number): void {
     const { c, header } = this;
+    c[header + RELEASES_AT] = 0;
     for (let ref = c[header + BLOCKS_HEAD_AT]!; ref !== NO_REF; ref = c[header + BLOCKS_HEAD_AT]!) {
       const w = this.locate(ref) >> 2;
       if (this.m[w + BLOCK_EPOCH]! >= oldest) return;
+      if (blocks-- === 0) {
+        c[header + RELEASES_AT] = 1;
+        return;
+      }
       const info = this.m[w + BLOCK_INFO]!;
       const next = this.m[w + BLOCK_LINK]!;
       c[header + BLOCKS_HEAD_AT] = next;
@@ -223,7 +228,19 @@ export class ShardPages implements Pages {
     this.empty(AT_ONCE);
   }
 
-  private throwAway(ref: Ref): void {
+  /** Sets where tree `tree` of a root begins. */
+  setTop(root: Ref, tree: number, top: Ref): void {
+    this.setWord(root, ROOT_TREES + tree * ROOT_TREE_WORDS, top);
+  }
+
+  /** As `free`, for a root that no pin has seen. */
+  throwAwayRoot(root: Ref): void {
+    this.setWord(root, BLOCK_INFO, ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT));
+    this.throwAway(root);
+  }
+
+  /** Leaves a block, with all that it reaches, to be emptied in steps. */
+  throwAway(ref: Ref): void {
     const w = this.locate(ref) >> 2;
     this.m[w + BLOCK_LINK] = this.c[this.header + GARBAGE_AT]!;
     this.c[this.header + GARBAGE_AT] = ref;
@@ -279,19 +296,6 @@ export class ShardPages implements Pages {
     return outs + (level > 0 ? page.count >>> 3 : 0);
   }
 
-  /** Copies a whole collection of another shard (or of this one) from its root. Room was admitted. Returns the new root. */
-  copyOf(source: ShardPages, root: Ref): Ref {
-    const made = this.copyBlock(source, root, ROOT_BYTES);
-    for (let tree = 0; tree < ROOT_TREES_MAX; tree++) {
-      const word = ROOT_TREES + tree * ROOT_TREE_WORDS;
-      const top = source.wordOf(root, word);
-      if (top === NO_REF) continue;
-      const copied = this.copyTree(source, top);
-      this.setWord(made, word, copied);
-    }
-    return made;
-  }
-
   /** Bytes of all that a root reaches, about. */
   bytesOf(root: Ref): number {
     const w = this.locate(root) >> 2;
@@ -321,7 +325,10 @@ export class ShardPages implements Pages {
     return bytes;
   }
 
-  private copyBlock(source: ShardPages, ref: Ref, bytes: number): Ref {
+  // ---- copies: see collection-copy.ts ----
+
+  /** Copies a block of `source`, as it is. Returns the copy. */
+  copyBlock(source: ShardPages, ref: Ref, bytes: number): Ref {
     const made = this.take(bytes);
     const from = source.locate(ref);
     const to = this.locate(made);
@@ -331,37 +338,8 @@ export class ShardPages implements Pages {
     return made;
   }
 
-  private copyTree(source: ShardPages, ref: Ref): Ref {
-    const info = source.wordOf(ref, BLOCK_INFO);
-    const bytes = info & BLOCK_BYTES_MASK;
-    const made = this.copyBlock(source, ref, bytes);
-    const inner = ((info >>> LEVEL_SHIFT) & LEVEL_MASK) > 0;
-    const kind = (info >>> TREE_KIND_SHIFT) & 15;
-    const { count } = this.standOn(kind, inner, made, bytes);
-    for (let i = 0; i < count; i++) {
-      let page = this.standOn(kind, inner, made, bytes);
-      page.openKey(i);
-      const flags = page.entryFlags;
-      if ((flags & KEY_OUT) !== 0) this.copyOut(source, kind, inner, made, bytes, page.keyAt);
-      page = this.standOn(kind, inner, made, bytes);
-      page.openKey(i);
-      if ((flags & VALUE_OUT) !== 0 && page.form === KeyForm.Prefixed) {
-        this.copyOut(source, kind, inner, made, bytes, page.valueAt);
-      }
-      if (inner) {
-        const child = this.copyTree(source, page.child(i));
-        this.standOn(kind, inner, made, bytes).setChild(i, child);
-      } else if ((kind & ROOTS_KIND) !== 0) {
-        const root = this.copyOf(source, page.word(page.valueAt));
-        page = this.standOn(kind, inner, made, bytes);
-        page.openKey(i);
-        page.b.writeInt32LE(root, page.valueAt);
-      }
-    }
-    return made;
-  }
-
-  private standOn(kind: number, inner: boolean, ref: Ref, bytes: number): Page {
+  /** Stands on a page of a tree of this kind. */
+  standOn(kind: number, inner: boolean, ref: Ref, bytes: number): Page {
     const page = this.pageOf(kind, inner);
     const at = this.locate(ref);
     page.stand(at + BLOCK_HEAD_BYTES, at + bytes);
@@ -369,7 +347,7 @@ export class ShardPages implements Pages {
   }
 
   /** Copies what an entry keeps outside and lets the reference at byte `at` of the page's memory name the copy. */
-  private copyOut(source: ShardPages, kind: number, inner: boolean, page: Ref, bytes: number, at: number): void {
+  copyOut(source: ShardPages, kind: number, inner: boolean, page: Ref, bytes: number, at: number): void {
     const { b } = this.pageOf(kind, inner);
     const length = b.readInt32LE(at + 4);
     const { member } = this;
@@ -397,5 +375,5 @@ export class ShardPages implements Pages {
   }
 }
 
-/** Blocks freed by the command that removes a collection; the rest is maintenance's. */
-const AT_ONCE = 64;
+/** Blocks freed by who removes a collection or gives a pin back; the rest is maintenance's. */
+export const AT_ONCE = 64;

@@ -40,6 +40,11 @@ export const RETIRED_TREES_AT = 46;
 export const BLOCKS_HEAD_AT = 47;
 export const BLOCKS_TAIL_AT = 48;
 export const GARBAGE_AT = 49;
+/** 1 while the first of those blocks are to be given back: no pin sees them any more. */
+export const RELEASES_AT = 50;
+/** 1 while writes of clients to one key wait, and that key's second hash word; see commands/long-copy.ts. */
+export const STILL_AT = 51;
+export const STILL_HASH_AT = 52;
 
 // Line 2: the log allocator.
 export const LOG_SEGMENT_AT = 64;

@@ -10,12 +10,14 @@
 import { assert } from "../base/assert.ts";
 import { formatInt64, INT64_TEXT_BYTES_MAX, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
 import { Random } from "../base/random.ts";
+import { NO_REF, type Ref } from "../structures/pages.ts";
 import { Status } from "../base/status.ts";
 import { type Arena, FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
 import { lockWithin, tryLock, unlock } from "../memory/lock.ts";
 import { FREQUENCY_FIRST, frequencyAt, frequencyBits, frequencyRaised, minuteOf } from "./frequency.ts";
 import { CarriedPage } from "./carried.ts";
+import { CollectionCopy, copyAtOnce } from "./collection-copy.ts";
 import { Heap } from "./heap.ts";
 import { Index } from "./index.ts";
 import { Key } from "./key.ts";
@@ -69,8 +71,9 @@ import {
   MUTATING_AT,
   PINS_AT,
   OWNER_AT,
+  RELEASES_AT,
 } from "./shard.ts";
-import { ShardPages } from "./shard-pages.ts";
+import { AT_ONCE, ShardPages } from "./shard-pages.ts";
 import { type HintVisitor, Wheel } from "./wheel.ts";
 
 /** No worker waits longer for a shard lock than this; then the command is suspended and tried again next turn. */
@@ -191,7 +194,7 @@ export class Store implements HintVisitor {
     this.carriedPage = new CarriedPage(this.ownPages);
     this.large.onUnpinned = (shard, header, oldest) => {
       this.ownPages.select(shard, header);
-      this.ownPages.release(oldest);
+      this.ownPages.release(oldest, AT_ONCE);
     };
     this.key = this.newKey();
     this.ownKey = this.newKey();
@@ -905,9 +908,13 @@ export class Store implements HintVisitor {
 
   /** Frees up to `blocks` blocks of collections that are gone from a shard. Returns true when more is left. */
   emptyGarbage(shard: number, header: number, blocks: number): boolean {
-    if (this.c[header + GARBAGE_AT] === NO_ADDRESS) return false;
-    this.ownPages.select(shard, header);
-    return this.ownPages.empty(blocks);
+    const { c, ownPages } = this;
+    const releases = c[header + RELEASES_AT] !== 0;
+    if (!releases && c[header + GARBAGE_AT] === NO_ADDRESS) return false;
+    ownPages.select(shard, header);
+    if (releases) ownPages.release(this.large.oldestPin(header), blocks);
+    else ownPages.empty(blocks);
+    return c[header + RELEASES_AT] !== 0 || ownPages.hasGarbage;
   }
 
   // ---- strings that grow ----
@@ -1186,23 +1193,53 @@ export class Store implements HintVisitor {
     return 0;
   }
 
+  /** Root of a copy, in the selected key's shard, of what is carried; set for the `setCarried` that follows. */
+  copiedAhead: Ref = NO_REF;
+
+  /** True when what is carried is no collection that is a tree. */
+  get carriesText(): boolean {
+    return this.carriedType === RecordType.String || this.carriedEncoding !== Encoding.Tree;
+  }
+
+  /** True when `setCarried` would have to copy a collection of more than `bytes`. */
+  copiesMore(bytes: number, moves: boolean): boolean {
+    if (this.carriesText) return false;
+    if (moves && this.carriedShard === this.shard) return false;
+    this.ownPages.select(this.carriedShard, this.carriedHeader);
+    return this.ownPages.bytesOf(this.carriedNode) > bytes;
+  }
+
+  /** A copy of what is carried, for the selected key, to be made in steps. Both shards are locked; the source is pinned. */
+  copyInSteps(): CollectionCopy {
+    const source = this.newPages();
+    const target = this.newPages();
+    source.select(this.carriedShard, this.carriedHeader);
+    target.select(this.shard, this.header);
+    return new CollectionCopy(source, target, this.carriedNode);
+  }
+
   /** The trees of a collection: handed over, or copied block by block. */
   private setCarriedTree(deadlineMs: number, moves: boolean): number {
     const relinks = moves && this.carriedShard === this.shard;
     let root = this.carriedNode;
-    if (!relinks) {
+    const { copiedAhead } = this;
+    if (copiedAhead !== NO_REF) {
+      root = copiedAhead;
+    } else if (!relinks) {
       this.ownPages.select(this.carriedShard, this.carriedHeader);
       this.otherPages.select(this.shard, this.header);
       if (!this.otherPages.admits(this.ownPages.bytesOf(root))) return Status.Busy;
-      root = this.otherPages.copyOf(this.ownPages, root);
+      root = copyAtOnce(this.ownPages, this.otherPages, root);
       this.standAgain();
+      if (root === NO_REF) return Status.Busy;
     }
     const status = this.place(this.carriedType, Encoding.Tree, 0, 0, deadlineMs);
     if (status < 0) {
-      if (!relinks) this.otherPages.free(root);
+      if (!relinks && copiedAhead === NO_REF) this.otherPages.free(root);
       return status;
     }
-    this.carriedIsRelinked = relinks;
+    this.copiedAhead = NO_REF;
+    this.carriedIsRelinked = relinks && copiedAhead === NO_REF;
     this.m[this.w + 2] = 0;
     this.setNode(root);
     return 0;

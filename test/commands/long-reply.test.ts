@@ -168,7 +168,7 @@ describe("long replies", () => {
   test("give pins and blocks back when the client goes away, is closed or wants no replies", () => {
     const { engine } = engineWith(12_000);
     const { store } = engine.engine;
-    for (const credit of [0, 100, 70_000]) {
+    for (const credit of [0, 100, 40_000]) {
       const slow = new SlowClient(engine);
       slow.credit = credit;
       slow.send("SMEMBERS", "set");

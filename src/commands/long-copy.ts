@@ -1,0 +1,185 @@
+/**
+ * Long copies: COPY and RENAME of a large collection copy its trees in steps, a turn for each, so that nobody waits for
+ * longer than one step takes. The source is pinned as it was when the command began; the copy is seen by nobody. When it is
+ * whole, and the source still what was pinned, the command does under the locks of both keys what is left of it: it puts
+ * the copy's root in place. Others therefore see all of the command or nothing.
+ *
+ *   locked: pin, first step │ others │ step │ others │ ... │ step, same root? put in place, unpin
+ *
+ * Between two steps the command is one that is retried (Retry), and its session keeps how far it came. Who changes the
+ * source meanwhile gives it another root, since a pin sees the old one: the copy begins anew. The second time that happens,
+ * writes of clients to the source wait until the copy is done (the dispatcher retries them), or it might never be; only
+ * when even that does not help is it made at once. Whoever drops the command gives back what there is (Client).
+ */
+import { assert } from "../base/assert.ts";
+import { Status } from "../base/status.ts";
+import { type CollectionCopy, Copying } from "../store/collection-copy.ts";
+import type { Address } from "../store/segments.ts";
+import { STILL_AT, STILL_HASH_AT } from "../store/shard.ts";
+import type { Store } from "../store/store.ts";
+import type { Call } from "./call.ts";
+import type { CommandSpec } from "./spec.ts";
+
+/** What is not larger is copied at once: a tenth of a millisecond. */
+const AT_ONCE_BYTES = 256 << 10;
+/** A step ends after so many ms, looked at every so many blocks, and after so many blocks in any case. */
+const STEP_MS = 0.3;
+const LOOK_BLOCKS = 16;
+const STEP_BLOCKS = 512;
+/** Time for which a step waits until fresh memory was touched by the main thread, ms. */
+const TOUCH_MS = 50;
+/** Times that a copy is begun; from which of them on writes to the source wait. */
+const TRIES = 5;
+const STILL_TRIES = 2;
+
+/** What `copyAhead` says when the copy goes on in another turn. */
+export const GOES_ON = 1;
+
+export interface LongCopy {
+  readonly spec: CommandSpec;
+  /** The source: its shard, its root and the pin that holds it still. */
+  shard: number;
+  root: Address;
+  pin: number;
+  /** The copy, in this shard; null when it is to be made at once. */
+  copy: CollectionCopy | null;
+  target: number;
+  tries: number;
+  /** True while writes to the source wait. */
+  isStill: boolean;
+  /** Monotonic ms since when it has waited for memory that others touch first; 0 = it does not. */
+  waitsSinceMs: number;
+  /** Time of the steps so far, ms. */
+  spentMs: number;
+}
+
+/**
+ * To be called between `carry` and `setCarried`, with the destination selected and looked up. Returns 0 when setCarried may
+ * follow, and `endCopy` after it; GOES_ON when the command is to be retried; or Status.
+ */
+export function copyAhead(call: Call, moves: boolean): number {
+  const { store, session } = call;
+  let long = session.longCopy;
+  if (long === null) {
+    if (!store.copiesMore(AT_ONCE_BYTES, moves)) return 0;
+    long = {
+      spec: call.spec,
+      shard: 0,
+      root: 0,
+      pin: -1,
+      copy: null,
+      target: 0,
+      tries: 0,
+      isStill: false,
+      waitsSinceMs: 0,
+      spentMs: 0,
+    };
+    if (!begin(store, long)) return 0;
+    session.longCopy = long;
+  }
+  assert(long.spec === call.spec, "a long copy is gone on with by its own command");
+  if (long.copy !== null && (!isSame(store, long) || long.target !== store.shard)) {
+    giveUp(store, long);
+    if (++long.tries < TRIES) begin(store, long);
+    if (long.copy !== null && long.tries >= STILL_TRIES) keepStill(call, long);
+  }
+  const { copy } = long;
+  if (copy === null) return 0;
+  const status = step(call, long, copy);
+  store.standAgain();
+  if (status !== 0) return status;
+  store.copiedAhead = copy.made;
+  return 0;
+}
+
+/** The value carried was set, from the copy if there is one: the source is let go, for `removeCarried` if that follows. */
+export function endCopy(call: Call): void {
+  const { store, session, meter } = call;
+  const long = session.longCopy;
+  if (long === null) return;
+  session.longCopy = null;
+  meter.tookBefore(long.spentMs);
+  if (long.copy === null) return;
+  long.copy.made = 0;
+  letGo(store, long);
+  store.standAgain();
+}
+
+/** `setCarried` was refused: what was copied is kept for the next try. */
+export function keepCopy(call: Call): void {
+  call.store.copiedAhead = 0;
+}
+
+/** Lets go of a copy whose command is not gone on with. Returns false when the locks were not to be had. */
+export function dropCopy(store: Store, long: LongCopy): boolean {
+  if (long.copy === null) return true;
+  const first = Math.min(long.shard, long.target);
+  const second = Math.max(long.shard, long.target);
+  if (!store.lock(first)) return false;
+  if (second !== first && !store.lock(second)) {
+    store.unlock(first);
+    return false;
+  }
+  giveUp(store, long);
+  if (second !== first) store.unlock(second);
+  store.unlock(first);
+  return true;
+}
+
+/** Pins the source carried and begins to copy it. Returns false when all pins of its shard are taken. */
+function begin(store: Store, long: LongCopy): boolean {
+  long.pin = store.large.pin(store.carriedHeader);
+  if (long.pin < 0) return false;
+  long.shard = store.carriedShard;
+  long.root = store.carriedNode;
+  long.target = store.shard;
+  long.copy = store.copyInSteps();
+  return true;
+}
+
+function isSame(store: Store, long: LongCopy): boolean {
+  return !store.carriesText && store.carriedShard === long.shard && store.carriedNode === long.root;
+}
+
+function giveUp(store: Store, long: LongCopy): void {
+  long.copy!.drop();
+  long.copy = null;
+  letGo(store, long);
+}
+
+/** Lets writes to the source, the first key, wait, unless they do for somebody else's sake. */
+function keepStill(call: Call, long: LongCopy): void {
+  const { store } = call;
+  const header = store.headerOf(long.shard);
+  if (store.c[header + STILL_AT] !== 0) return;
+  const key = store.newKey();
+  key.load(call.bytes, call.argAt(1), call.argBytes(1));
+  store.c[header + STILL_AT] = 1;
+  store.c[header + STILL_HASH_AT] = key.hashB;
+  long.isStill = true;
+}
+
+function letGo(store: Store, long: LongCopy): void {
+  if (long.isStill) store.c[store.headerOf(long.shard) + STILL_AT] = 0;
+  long.isStill = false;
+  store.large.unpin(long.shard, store.headerOf(long.shard), long.pin, store.nowSeconds);
+}
+
+/** Returns 0 when the copy is whole, GOES_ON, or Status. */
+function step(call: Call, long: LongCopy, copy: CollectionCopy): number {
+  const { clock, store } = call;
+  const beganMs = clock.monotonicMs();
+  if (copy.made === 0 && !store.pool.nextIsTouched) {
+    if (long.waitsSinceMs === 0) long.waitsSinceMs = beganMs;
+    if (beganMs - long.waitsSinceMs < TOUCH_MS) return GOES_ON;
+  }
+  long.waitsSinceMs = 0;
+  for (let blocks = 0; ; blocks += LOOK_BLOCKS) {
+    const state = copy.made !== 0 ? Copying.Done : copy.step(LOOK_BLOCKS);
+    if (state === Copying.Done) return 0;
+    if (state === Copying.NoRoom) return Status.Busy;
+    if (blocks >= STEP_BLOCKS || !store.pool.nextIsTouched || clock.monotonicMs() - beganMs >= STEP_MS) break;
+  }
+  long.spentMs += clock.monotonicMs() - beganMs;
+  return GOES_ON;
+}

@@ -36,6 +36,7 @@ import {
   type Outcome,
   Close,
   Done,
+  Later,
   Paused,
   Retry,
   WRITE,
@@ -251,7 +252,8 @@ export class Dispatcher {
     }
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) meter.failed(row);
-    meter.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
+    if (outcome === Later && call.blocking.hasBegun()) meter.beginsToWait(call, row);
+    else meter.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
     const requestBytes = parser.endOf[i]! - parser.startOf[i]!;
     if (
       requestBytes >= meter.requestLimit ||

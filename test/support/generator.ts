@@ -337,7 +337,8 @@ export const FAMILIES: Readonly<Record<string, { command: string; keys: readonly
     command: "ZADD",
     keys: ["z0", "z1", "z2"],
     settings: [
-      ["zset-max-listpack-entries", ENTRIES],
+      // Above the pairs of a ZADD: Redis 7.2 goes by their number, 7.0 by that of different members.
+      ["zset-max-listpack-entries", ENTRIES.slice(1)],
       ["zset-max-listpack-value", VALUES],
     ],
   },

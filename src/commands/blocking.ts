@@ -164,7 +164,7 @@ export class Blocking {
   wait(reply: Reply, plan: WaitPlan): Outcome | void {
     const { call, waiters } = this;
     const { server, session } = call;
-    if (server.block === undefined) return plan.write(reply);
+    if (server.block === undefined || session.deniesBlocking) return plan.write(reply);
     const slot = waiters.begin();
     if (slot < 0) return reply.error(TOO_MANY);
     const wait: Wait = { session, slot, shards: [], requests: [] };

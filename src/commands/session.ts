@@ -47,6 +47,8 @@ export class Session {
   replies: Replies = Replies.On;
   /** The read that the command at the head is in the middle of, null = none. Its pin is the connection's to give back. */
   longRead: LongRead | null = null;
+  /** Commands that could wait answer at once, as if their time were over. */
+  deniesBlocking = false;
   /** The command that waits for keys; null = none does. */
   waits: WaitingCommand | null = null;
   /** How far the DEBUG POPULATE at the head has come: its next key, and the time it took so far, ms; null = none. */

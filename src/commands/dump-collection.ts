@@ -1,27 +1,29 @@
 /**
  * Collections in DUMP and RESTORE payloads. Written are the plain forms of RDB (structures/rdb-collection.ts), which
- * every Redis reads and gives the encoding of its own limits.
+ * every Redis reads and gives the encoding of its own limits. Streams are dump-stream.ts's.
  *
  * A payload begins with its length and ends with a checksum of all of it, so the entries are walked twice: measured, then
  * written. A long one is walked from a pin, as long replies are.
  */
 import { assert } from "../base/assert.ts";
-import { crc64, updateCrc64 } from "../base/crc64.ts";
 import { PinnedWalk, type Reply, WALK_STEP_BYTES } from "../protocol/reply.ts";
 import type { Collection } from "../store/collection.ts";
 import type { Collections } from "../store/collections.ts";
 import type { HashValue } from "../store/hash-value.ts";
 import { ListEncoding, type ListValue } from "../store/list-value.ts";
-import type { Member } from "../store/members.ts";
 import { RecordType } from "../store/record.ts";
 import type { SetValue } from "../store/set-value.ts";
 import type { SortedSetValue } from "../store/sorted-set-value.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { KeyEvent } from "../store/store.ts";
+import type { StreamValue } from "../store/stream-value.ts";
 import { Status } from "../base/status.ts";
 import { RdbKind, RdbType, rdbItems } from "../structures/rdb-collection.ts";
-import { lengthBytes, RDB_VERSION, writeLength } from "../structures/rdb-string.ts";
+import { rdbStream } from "../structures/rdb-stream.ts";
+import { lengthBytes, writeLength } from "../structures/rdb-string.ts";
 import type { Call } from "./call.ts";
+import { fillStream, StreamPayload } from "./dump-stream.ts";
+import { Payload } from "./payload.ts";
 import { refuse } from "./refuse.ts";
 import { Done, type Outcome } from "./spec.ts";
 
@@ -101,39 +103,38 @@ function stringBytes(length: number): number {
 
 /** Replies the DUMP payload of `value`, which was opened by `openFound`. */
 export function dumpCollection(call: Call, reply: Reply, value: Collection): void {
-  const form = FORMS[value.type];
-  if (form === undefined) return reply.error("ERR DUMP does not know this type in this version");
   const { store, collections } = call;
-  if (value.isTree && (value.entries.count >= STREAM_ENTRIES || value.bytes >= WALK_STEP_BYTES)) {
+  if (value.isTree && (value.entries.count >= STREAM_ENTRIES || value.wholeBytes >= WALK_STEP_BYTES)) {
     const pin = store.large.pin(store.headerOf(value.pages.shard));
     // With all pins of the shard taken, it is written at once.
-    if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, form, pin));
+    if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, pin));
   }
-  const payload = new Payload(value, form);
+  const payload = payloadOf(value);
   while (payload.step(reply));
 }
 const STREAM_ENTRIES = 1000;
 
-/** The payload of a collection, written in steps. */
-class Payload {
-  private crcLow = 0;
-  private crcHigh = 0;
+function payloadOf(value: Collection): Payload {
+  const form = FORMS[value.type];
+  return form === undefined ? new StreamPayload(value as StreamValue) : new EntriesPayload(value, form);
+}
+
+/** The payload of a collection whose entries are all there is to it. */
+class EntriesPayload extends Payload {
   private left: number;
-  private bytes: number;
   private isMeasured = false;
-  private reply!: Reply;
 
   constructor(
     private readonly value: Collection,
     private readonly form: Form,
   ) {
+    super();
     const { entries } = value;
     this.left = entries.count;
     this.bytes = 1 + lengthBytes(entries.count);
     this.rewind();
   }
 
-  /** Goes on for about WALK_STEP_BYTES. Returns false when it is done. */
   step(reply: Reply): boolean {
     const { value, form } = this;
     const { entries } = value;
@@ -174,54 +175,15 @@ class Payload {
 
   /** All is measured: writes what stands before the first entry. */
   private begin(): void {
-    const { reply, value, form } = this;
+    const { value, form } = this;
     this.left = value.entries.count;
-    reply.bulkHead(this.bytes + FOOTER_BYTES);
+    this.head();
     const at = this.room(1 + 5);
-    reply.bytes[at] = form.type;
-    this.wrote(1 + writeLength(reply.bytes, at + 1, this.left));
+    this.reply.bytes[at] = form.type;
+    this.wrote(1 + writeLength(this.reply.bytes, at + 1, this.left));
     this.rewind();
   }
-
-  private end(): void {
-    const { reply } = this;
-    let at = this.room(2);
-    reply.bytes.writeUInt16LE(RDB_VERSION, at);
-    this.wrote(2);
-    at = this.room(8);
-    reply.bytes.writeInt32LE(this.crcLow, at);
-    reply.bytes.writeInt32LE(this.crcHigh, at + 4);
-    reply.at += 8;
-    reply.bulkEnd();
-  }
-
-  string(member: Member): void {
-    const { bytes, at, length } = member;
-    const to = this.room(5 + length);
-    const head = writeLength(this.reply.bytes, to, length);
-    (bytes as Buffer).copy(this.reply.bytes, to + head, at, at + length);
-    this.wrote(head + length);
-  }
-
-  double(value: number): void {
-    const at = this.room(8);
-    this.reply.bytes.writeDoubleLE(value, at);
-    this.wrote(8);
-  }
-
-  private room(bytes: number): number {
-    this.reply.ensure(bytes);
-    return this.reply.at;
-  }
-  private wrote(bytes: number): void {
-    const { reply } = this;
-    updateCrc64(this.crcLow, this.crcHigh, reply.bytes, reply.at, bytes);
-    this.crcLow = crc64.lo;
-    this.crcHigh = crc64.hi;
-    reply.at += bytes;
-  }
 }
-const FOOTER_BYTES = 10;
 
 class PayloadWalk extends PinnedWalk {
   private readonly reader: Collection;
@@ -231,12 +193,11 @@ class PayloadWalk extends PinnedWalk {
     private readonly collections: Collections,
     reply: Reply,
     value: Collection,
-    form: Form,
     pin: number,
   ) {
-    super(value.pages.shard, pin, reply.protocol, value.bytes);
+    super(value.pages.shard, pin, reply.protocol, value.wholeBytes);
     this.reader = collections.takeReader(value);
-    this.payload = new Payload(this.reader, form);
+    this.payload = payloadOf(this.reader);
   }
 
   step(reply: Reply): boolean {
@@ -267,7 +228,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
     reply.error("ERR RESTORE does not know this type in this version");
     return Done;
   }
-  const bytes = rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
+  const bytes = kind === RdbKind.Stream ? rdbStream.room : rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
   const value = fill.open(call.collections);
   value.pages.select(store.shard, store.header);
   if (!value.pages.admits(bytes)) return refuse(call, reply, Status.Busy);
@@ -277,6 +238,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   fill.fill(value);
   value.finish();
   rdbItems.clear();
+  rdbStream.clear();
   if (deadlineMs === 0) return;
   store.find();
   store.pool.urgent = true;
@@ -292,6 +254,10 @@ interface Fill {
 }
 
 const FILLS: Partial<Record<RdbKind, Fill>> = {
+  [RdbKind.Stream]: {
+    open: (collections) => collections.stream(),
+    fill: (value) => fillStream(value as StreamValue),
+  },
   [RdbKind.List]: {
     open: (collections) => collections.list(),
     fill(value) {

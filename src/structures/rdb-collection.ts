@@ -10,8 +10,10 @@
  *                                                     18 list     │ count │ (1, string: element; 2, string: listpack)
  *                                                     20 set      │ string: listpack
  *
+ *   15, 19, 21 are streams: rdb-stream.ts
+ *
  *   ziplist  │ bytes (4) │ tail (4) │ count (2) │ entries: length of the one before (1 or 5) │ encoding │ data │ 255
- *   listpack │ bytes (4) │ count (2) │ entries: encoding │ data │ length of both, backward (1 to 5) │ 255
+ *   listpack │ listpack.ts
  *   intset   │ width (4) │ count (4) │ integers, rising
  *
  * Writing uses the plain forms (1, 2, 4, 5): every Redis makes of them what its own limits say.
@@ -20,11 +22,13 @@
  *   F1  nothing is read outside [at, end)
  *   F3  memory grows with bytes that are there, never with a number that says how many there should be
  *   F4  what is accepted has one element or more, no member or field twice, and no score that is not a number
- * Source: rdb.c, ziplist.c, listpack.c, intset.c of Redis 7.0.
+ * Source: rdb.c, ziplist.c, intset.c of Redis 7.0.
  */
 import { parseDouble } from "../base/double-text.ts";
 import { formatInt64, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
 import { hashOf } from "./hash.ts";
+import { COUNT_UNKNOWN, element, isListpack, LISTPACK_HEAD, readElement } from "./listpack.ts";
+import { isStreamType, rdbStream, readStream } from "./rdb-stream.ts";
 import { NUMBER_TEXT, rdbLength, rdbString, readLength, readString } from "./rdb-string.ts";
 
 export const RdbType = {
@@ -45,14 +49,13 @@ export const RdbType = {
 } as const;
 
 /** What a payload is to be made into. */
-export const RdbKind = { None: 0, List: 1, Set: 2, Hash: 3, SortedSet: 4 } as const;
+export const RdbKind = { None: 0, List: 1, Set: 2, Hash: 3, SortedSet: 4, Stream: 5 } as const;
 export type RdbKind = (typeof RdbKind)[keyof typeof RdbKind];
 
 const MALFORMED = -1;
 const LIST_END = 0xff;
 const PLAIN_NODE = 1;
 const PACKED_NODE = 2;
-const LISTPACK_HEAD = 6;
 const ZIPLIST_HEAD = 10;
 const INTSET_HEAD = 8;
 const SCORE_NAN = 253;
@@ -201,6 +204,11 @@ export function readCollection(
   longest: number,
   seed: number,
 ): RdbKind {
+  if (isStreamType(type)) {
+    const isSound = readStream(type, bytes, at, end, longest);
+    if (!isSound) rdbStream.clear();
+    return isSound ? RdbKind.Stream : RdbKind.None;
+  }
   rdbItems.clear(bytes);
   const kind = readItems(type, bytes, at, end, longest);
   const { count } = rdbItems;
@@ -363,58 +371,20 @@ function addIntset(): boolean {
 /** Adds the entries of the listpack in rdbString; `added` is asked after each whether to go on. */
 function addListpack(added: () => boolean = always): boolean {
   const { bytes, at, length } = rdbString;
-  if (length <= LISTPACK_HEAD || bytes.readUInt32LE(at) !== length) return false;
+  if (!isListpack(bytes, at, length)) return false;
   const end = at + length - 1;
-  if (bytes[end] !== LIST_END) return false;
   const claimed = bytes.readUInt16LE(at + 4);
   let count = 0;
   let from = at + LISTPACK_HEAD;
   for (; from < end; count++) {
-    const next = listpackEntry(bytes, from, end);
+    const next = readElement(bytes, from, end);
     if (next < 0) return false;
+    if (element.isInteger) rdbItems.addInteger(element.low, element.high);
+    else rdbItems.add(bytes, element.at, element.length);
     from = next;
     if (!added()) return false;
   }
   return claimed === COUNT_UNKNOWN || claimed === count;
-}
-/** What a listpack or ziplist says of a count that two bytes do not hold. */
-const COUNT_UNKNOWN = 0xffff;
-
-/** Adds the entry at `at`. Returns where the next one begins, or -1. */
-function listpackEntry(bytes: Buffer, at: number, end: number): number {
-  const first = bytes[at]!;
-  const left = end - at;
-  let head = 1;
-  let data = 0;
-  if (first < 0x80) {
-    rdbItems.addInteger(first, 0);
-  } else if (first < 0xc0) {
-    data = first & 0x3f;
-  } else if (first < 0xe0) {
-    head = 2;
-    if (left < 2) return MALFORMED;
-    const value = ((((first & 0x1f) << 8) | bytes[at + 1]!) << 19) >> 19;
-    rdbItems.addInteger(value, value >> 31);
-  } else if (first < 0xf0) {
-    head = 2;
-    if (left < 2) return MALFORMED;
-    data = ((first & 0xf) << 8) | bytes[at + 1]!;
-  } else if (first === 0xf0) {
-    head = 5;
-    if (left < 5) return MALFORMED;
-    data = bytes.readUInt32LE(at + 1);
-  } else if (first <= 0xf4) {
-    const width = first === 0xf4 ? 8 : first - 0xef;
-    head = 1 + width;
-    if (left < head) return MALFORMED;
-    addWidth(bytes, at + 1, width);
-  } else {
-    return MALFORMED;
-  }
-  const isInteger = first < 0x80 || (first >= 0xc0 && first < 0xe0) || first > 0xf0;
-  if (data > left - head) return MALFORMED;
-  if (!isInteger) rdbItems.add(bytes, at + head, data);
-  return skipBackLength(bytes, at + head + data, end, head + data);
 }
 
 /** Adds an integer of `width` bytes. */
@@ -425,21 +395,6 @@ function addWidth(bytes: Buffer, at: number, width: number): void {
   }
   const value = bytes.readIntLE(at, width);
   rdbItems.addInteger(value, value >> 31);
-}
-
-/** Skips the length `length` of an entry, which stands behind it in groups of 7 bits. Returns -1 when it is another. */
-function skipBackLength(bytes: Buffer, at: number, end: number, length: number): number {
-  const groups = length <= 127 ? 1 : length < 16383 ? 2 : length < 2097151 ? 3 : length < 268435455 ? 4 : 5;
-  if (groups > end - at) return MALFORMED;
-  // Read backward, as by who walks backward; the first byte without the top bit is the last one read.
-  let told = 0;
-  let shift = 0;
-  for (let from = at + groups - 1; ; from--, shift += 7) {
-    if (shift > 28) return MALFORMED;
-    told += (bytes[from]! & 127) * 2 ** shift;
-    if (bytes[from]! < 128) break;
-  }
-  return told === length ? at + groups : MALFORMED;
 }
 
 /** Adds the entries of the ziplist in rdbString; `added` is asked after each whether to go on. */

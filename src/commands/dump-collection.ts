@@ -1,6 +1,5 @@
 /**
- * Collections in DUMP and RESTORE payloads. Written are the plain forms of RDB (structures/rdb-collection.ts), which
- * every Redis reads and gives the encoding of its own limits. Streams are dump-stream.ts's.
+ * Collections in DUMP and RESTORE payloads: what is written is dump-entries.ts's and, for streams, dump-stream.ts's.
  *
  * A payload begins with its length and ends with a checksum of all of it, so the entries are walked twice: measured, then
  * written. A long one is walked from a pin, as long replies are.
@@ -18,171 +17,36 @@ import { NO_ADDRESS } from "../store/segments.ts";
 import { KeyEvent } from "../store/store.ts";
 import type { StreamValue } from "../store/stream-value.ts";
 import { Status } from "../base/status.ts";
-import { RdbKind, RdbType, rdbItems } from "../structures/rdb-collection.ts";
+import { RdbKind, rdbItems } from "../structures/rdb-collection.ts";
 import { rdbStream } from "../structures/rdb-stream.ts";
-import { lengthBytes, writeLength } from "../structures/rdb-string.ts";
 import type { Call } from "./call.ts";
+import { entriesPayloadOf } from "./dump-entries.ts";
 import { fillStream, StreamPayload } from "./dump-stream.ts";
-import { Payload } from "./payload.ts";
+import type { Payload } from "./payload.ts";
 import { refuse } from "./refuse.ts";
 import { Done, type Outcome } from "./spec.ts";
 
 // ---- writing ----
 
-/** How a type's entries are written. Both stand on the entry of `value.entries`, and may leave it. */
-interface Form {
-  type: number;
-  /** Bytes that `write` will write. */
-  measure(value: Collection): number;
-  write(value: Collection, payload: Payload): void;
-}
-
-const FORMS: Partial<Record<RecordType, Form>> = {
-  [RecordType.List]: {
-    type: RdbType.List,
-    measure(value) {
-      const list = value as ListValue;
-      list.openHere();
-      return stringBytes(list.member.length);
-    },
-    write(value, payload) {
-      const list = value as ListValue;
-      list.openHere();
-      payload.string(list.member);
-    },
-  },
-  [RecordType.Set]: {
-    type: RdbType.Set,
-    measure(value) {
-      const set = value as SetValue;
-      set.openHere();
-      return stringBytes(set.member.length);
-    },
-    write(value, payload) {
-      const set = value as SetValue;
-      set.openHere();
-      payload.string(set.member);
-    },
-  },
-  [RecordType.Hash]: {
-    type: RdbType.Hash,
-    measure(value) {
-      const hash = value as HashValue;
-      const valueBytes = stringBytes(hash.valueLength);
-      hash.openField();
-      return stringBytes(hash.field.length) + valueBytes;
-    },
-    write(value, payload) {
-      const hash = value as HashValue;
-      hash.openField();
-      payload.string(hash.field);
-      hash.entries.standAgain();
-      hash.openValue();
-      payload.string(hash.value);
-    },
-  },
-  [RecordType.SortedSet]: {
-    type: RdbType.SortedSet,
-    measure(value) {
-      const sorted = value as SortedSetValue;
-      sorted.openHere();
-      return stringBytes(sorted.member.length) + 8;
-    },
-    write(value, payload) {
-      const sorted = value as SortedSetValue;
-      sorted.openHere();
-      payload.string(sorted.member);
-      payload.double(sorted.score);
-    },
-  },
-};
-
-function stringBytes(length: number): number {
-  return lengthBytes(length) + length;
-}
-
 /** Replies the DUMP payload of `value`, which was opened by `openFound`. */
 export function dumpCollection(call: Call, reply: Reply, value: Collection): void {
   const { store, collections } = call;
+  // Whose fields are all due is not there.
+  if (value.type === RecordType.Hash && (value as HashValue).countDue() === value.entries.count) {
+    return reply.nullBulk();
+  }
   if (value.isTree && (value.entries.count >= STREAM_ENTRIES || value.wholeBytes >= WALK_STEP_BYTES)) {
     const pin = store.large.pin(store.headerOf(value.pages.shard));
     // With all pins of the shard taken, it is written at once.
-    if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, pin));
+    if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, pin, store.nowMs));
   }
-  const payload = payloadOf(value);
+  const payload = payloadOf(value, store.nowMs);
   while (payload.step(reply));
 }
 const STREAM_ENTRIES = 1000;
 
-function payloadOf(value: Collection): Payload {
-  const form = FORMS[value.type];
-  return form === undefined ? new StreamPayload(value as StreamValue) : new EntriesPayload(value, form);
-}
-
-/** The payload of a collection whose entries are all there is to it. */
-class EntriesPayload extends Payload {
-  private left: number;
-  private isMeasured = false;
-
-  constructor(
-    private readonly value: Collection,
-    private readonly form: Form,
-  ) {
-    super();
-    const { entries } = value;
-    this.left = entries.count;
-    this.bytes = 1 + lengthBytes(entries.count);
-    this.rewind();
-  }
-
-  step(reply: Reply): boolean {
-    const { value, form } = this;
-    const { entries } = value;
-    this.reply = reply;
-    for (let done = 0; done < WALK_STEP_BYTES; ) {
-      if (this.left === 0) {
-        if (this.isMeasured) {
-          this.end();
-          return false;
-        }
-        this.isMeasured = true;
-        this.begin();
-      }
-      entries.standAgain();
-      const bytes = form.measure(value);
-      done += bytes;
-      if (this.isMeasured) {
-        entries.standAgain();
-        form.write(value, this);
-      } else {
-        this.bytes += bytes;
-      }
-      this.left--;
-      if (this.left === 0) continue;
-      entries.standAgain();
-      const more = entries.next();
-      assert(more, "a collection has as many entries as it counts");
-    }
-    return true;
-  }
-
-  private rewind(): void {
-    const { entries } = this.value;
-    entries.seekRank(0);
-    const more = entries.settle();
-    assert(more, "a collection has an entry");
-  }
-
-  /** All is measured: writes what stands before the first entry. */
-  private begin(): void {
-    const { value, form } = this;
-    this.left = value.entries.count;
-    this.head();
-    const at = this.room(1 + 5);
-    this.reply.bytes[at] = form.type;
-    this.wrote(1 + writeLength(this.reply.bytes, at + 1, this.left));
-    this.rewind();
-  }
+function payloadOf(value: Collection, nowMs: number): Payload {
+  return value.type === RecordType.Stream ? new StreamPayload(value as StreamValue) : entriesPayloadOf(value, nowMs);
 }
 
 class PayloadWalk extends PinnedWalk {
@@ -194,10 +58,11 @@ class PayloadWalk extends PinnedWalk {
     reply: Reply,
     value: Collection,
     pin: number,
+    nowMs: number,
   ) {
     super(value.pages.shard, pin, reply.protocol, value.wholeBytes);
     this.reader = collections.takeReader(value);
-    this.payload = payloadOf(this.reader);
+    this.payload = payloadOf(this.reader, nowMs);
   }
 
   step(reply: Reply): boolean {
@@ -233,6 +98,12 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   value.pages.select(store.shard, store.header);
   if (!value.pages.admits(bytes)) return refuse(call, reply, Status.Busy);
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
+  // A hash whose fields were all over before it came is none.
+  if (kind === RdbKind.Hash && !rdbItems.hasLive(store.nowMs)) {
+    rdbItems.clear();
+    reply.ok();
+    return Done;
+  }
   const found = value.begin(bytes, true);
   if (found < 0) return refuse(call, reply, found);
   fill.fill(value);
@@ -287,6 +158,8 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
       const items = rdbItems;
       hash.create(items.bytes, hash.firstEncoding);
       for (let i = 0; i < items.count; i += 2) {
+        const deadline = items.deadlineOf(i);
+        if (deadline !== 0 && deadline <= hash.store.nowMs) continue;
         const isNew = hash.set(
           items.sourceOf(i),
           items.atOf(i),
@@ -294,7 +167,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
           items.sourceOf(i + 1),
           items.atOf(i + 1),
           items.lengthOf(i + 1),
-          0,
+          deadline,
         );
         assert(isNew, "no field comes twice (F4)");
       }

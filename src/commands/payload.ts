@@ -12,6 +12,8 @@ export abstract class Payload {
   /** Bytes measured, without the footer. */
   protected bytes = 0;
   protected reply!: Reply;
+  /** RDB version that the footer names. */
+  protected version = RDB_VERSION;
 
   /** Goes on for about WALK_STEP_BYTES: measures all, then writes it. Returns false when it is done. */
   abstract step(reply: Reply): boolean;
@@ -24,7 +26,7 @@ export abstract class Payload {
   protected end(): void {
     const { reply } = this;
     let at = this.room(2);
-    reply.bytes.writeUInt16LE(RDB_VERSION, at);
+    reply.bytes.writeUInt16LE(this.version, at);
     this.wrote(2);
     at = this.room(8);
     reply.bytes.writeInt32LE(this.crcLow, at);

@@ -20,8 +20,10 @@ import { formatInt64 } from "../base/integers.ts";
 
 /** Version of the payloads written: strings have not changed since. */
 export const RDB_VERSION = 10;
-/** Newest version read: that of the Redis that clients are told. */
-export const RDB_VERSION_MAX = 11;
+/** The same of hashes whose fields have deadlines, which came with Redis 7.4. */
+export const RDB_VERSION_FIELD_DEADLINES = 12;
+/** Newest version read: that of Redis 7.4 and 8.0. */
+export const RDB_VERSION_MAX = 12;
 /** The byte of the value's type. */
 export const RDB_STRING = 0;
 

@@ -7,9 +7,11 @@
  *   const client = db.client();
  *   client.call("SET", "greeting", "hello");            // "OK"
  *   client.send(Buffer.from("GET greeting\r\n"));        // <Buffer "$5\r\nhello\r\n">
+ *   await client.callAsync("BLPOP", "queue", 5);         // waits until another client pushes, or tick finds its time over
  *   db.tick(1);                                          // now and then: expired keys go, sparse memory is cleaned
  *
- * One shard, regions of 64 MiB. Everything happens within the call, so a client has its whole answer when it returns.
+ * One shard, regions of 64 MiB. Everything happens within the call, so a client has its whole answer when it returns;
+ * only the Async forms may wait for keys. There are no timers: time passes in `tick`.
  */
 import { systemClock, type Clock } from "./base/clock.ts";
 import { Config, type ConfigChange } from "./base/config/config.ts";
@@ -26,6 +28,7 @@ import type {
 } from "./commands/services.ts";
 import type { Session } from "./commands/session.ts";
 import { checkCommandNames, type CommandTable } from "./commands/table.ts";
+import { ErrorText } from "./protocol/errors.ts";
 import type { Reply } from "./protocol/reply.ts";
 import { Cell } from "./server/cells.ts";
 import { Client, type ClientHost, type Transport } from "./server/client.ts";
@@ -72,7 +75,7 @@ export class Ferrite {
     this.config = config;
     this.services = new OwnServices(memory, clock);
     this.engine = new Engine(memory.arena, 0, clock, config, this.services);
-    this.services.engine = this.engine;
+    this.services.attach(this.engine);
     config.onChange("storage.max_memory", () => memory.allowRegions(regionsFor(config.maxMemoryBytes)));
   }
 
@@ -104,8 +107,9 @@ export class Ferrite {
     return this.services.connect();
   }
 
-  /** Background work for at most about `budgetMs`: expired keys, cleaning, dropped databases. */
+  /** Ends the waits whose time is over; background work for at most about `budgetMs`: expired keys, cleaning, dropped databases. */
   tick(budgetMs: number): void {
+    this.services.endWaits();
     this.engine.maintain(1, budgetMs);
     this.engine.endTurn();
   }
@@ -125,10 +129,19 @@ function regionsFor(maxMemory: number): number {
   return Math.ceil((maxMemory * 1.25) / REGION_BYTES) + 1;
 }
 
+/** A request whose reply is a promise. */
+interface Request {
+  bytes: Buffer;
+  resolve(reply: Buffer): void;
+  reject(error: Error): void;
+}
+
 export class EmbeddedClient {
   private output: Buffer[] = [];
   private readonly client: Client;
   private ended = false;
+  /** Requests of sendAsync that are not answered, the one at work first. */
+  private readonly requests: Request[] = [];
 
   /** For Ferrite.client(). */
   constructor(
@@ -152,37 +165,107 @@ export class EmbeddedClient {
     services.clients.set(id, this.client);
   }
 
-  /** Sends request bytes, whole or in pieces. Returns the reply bytes to all requests that are complete. */
+  /**
+   * Sends request bytes, whole or in pieces. Returns the reply bytes to all requests that are complete. Nothing waits:
+   * a blocking command answers at once, as if its time were over.
+   */
   send(bytes: Uint8Array): Buffer {
-    if (this.ended) throw new Error("this client was closed");
-    this.client.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-    this.services.settle();
+    if (this.ended) throw new Error(CLOSED);
+    if (this.requests.length > 0) throw new Error("a request of this client waits: use another client, or sendAsync");
+    const { session } = this.client;
+    session.deniesBlocking = true;
+    try {
+      this.client.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      this.services.settle();
+    } finally {
+      session.deniesBlocking = false;
+    }
+    return this.takeOutput();
+  }
+
+  /**
+   * As send, but blocking commands wait: for what other clients of this Ferrite do, for CLIENT UNBLOCK, or for `tick` to
+   * find their time over. What does not wait is answered within the call, and the promise is resolved. A client's
+   * requests run one after the other. Rejects when the client is closed.
+   */
+  sendAsync(bytes: Uint8Array): Promise<Buffer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+    if (this.ended) {
+      reject(new Error(CLOSED));
+      return promise;
+    }
+    this.requests.push({ bytes: Buffer.from(bytes), resolve, reject });
+    if (this.requests.length === 1) {
+      this.beginRequest();
+      this.services.settle();
+    }
+    return promise;
+  }
+
+  /** Runs one command. Returns its reply as a value; throws ReplyError when it is an error. */
+  call(...args: readonly Argument[]): Value {
+    return valueOf(this.send(requestOf(args)));
+  }
+
+  /** As call, but a blocking command waits, as in sendAsync. */
+  async callAsync(...args: readonly Argument[]): Promise<Value> {
+    return valueOf(await this.sendAsync(requestOf(args)));
+  }
+
+  /** For the services: true when the request at work has its answer. */
+  get isAnswered(): boolean {
+    return !this.client.waiting;
+  }
+  /** For the services: hands out the answer of the request at work, and begins the next one. */
+  answer(): void {
+    this.requests.shift()!.resolve(this.takeOutput());
+    if (this.requests.length > 0) this.beginRequest();
+  }
+  private beginRequest(): void {
+    this.services.asking.add(this);
+    this.client.receive(this.requests[0]!.bytes);
+  }
+
+  private takeOutput(): Buffer {
     const output = this.output;
     this.output = [];
     return output.length === 1 ? output[0]! : Buffer.concat(output);
   }
 
-  /** Runs one command. Returns its reply as a value; throws ReplyError when it is an error. */
-  call(...args: readonly (string | number | bigint | Uint8Array)[]): Value {
-    const parts: Buffer[] = [Buffer.from(`*${args.length}\r\n`)];
-    for (const arg of args) {
-      const bytes = arg instanceof Uint8Array ? Buffer.from(arg) : Buffer.from(String(arg));
-      parts.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n"));
-    }
-    const value = new ReplyReader(this.send(Buffer.concat(parts))).read();
-    if (value instanceof ReplyError) throw value;
-    return value;
-  }
-
   close(): void {
-    if (!this.ended) this.gone();
+    if (this.ended) return;
+    this.gone();
+    this.services.settle();
   }
 
   private gone(): void {
     if (this.ended) return;
     this.ended = true;
+    this.services.asking.delete(this);
     this.client.disconnected();
+    for (const { reject } of this.requests.splice(0)) reject(new Error(CLOSED));
   }
+}
+const CLOSED = "this client was closed";
+
+/** An argument of a command; strings as UTF-8. */
+export type Argument = string | number | bigint | Uint8Array;
+
+/** A command as a request. */
+function requestOf(args: readonly Argument[]): Buffer {
+  const parts: Buffer[] = [Buffer.from(`*${args.length}\r\n`)];
+  for (const arg of args) {
+    const bytes = arg instanceof Uint8Array ? Buffer.from(arg) : Buffer.from(String(arg));
+    parts.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n"));
+  }
+  return Buffer.concat(parts);
+}
+
+/** The value of a reply. Throws ReplyError when it is an error. */
+function valueOf(reply: Buffer): Value {
+  const value = new ReplyReader(reply).read();
+  if (value instanceof ReplyError) throw value;
+  return value;
 }
 
 /** Reads the values of complete reply bytes. */
@@ -247,8 +330,20 @@ class ReplyReader {
   }
 }
 
+/** A client that waits in a blocking command. */
+interface Blocked {
+  /** Monotonic ms at which its time is over; Infinity = never. */
+  readonly untilMs: number;
+  readonly write: (reply: Reply) => void;
+  readonly mayEnd: () => boolean;
+}
+
 /** The server around an embedded engine: itself alone. What it asks of itself is answered when the command has ended. */
 class OwnServices implements ServerServices, ClientHost {
+  /** Clients with a request of sendAsync at work. */
+  readonly asking = new Set<EmbeddedClient>();
+  private readonly blocked = new Map<number, Blocked>();
+  private isTurnDue = false;
   engine!: Engine;
   readonly clients = new Map<number, Client>();
   private readonly due: (() => void)[] = [];
@@ -287,12 +382,20 @@ class OwnServices implements ServerServices, ClientHost {
     this.startedMs = clock.wallMs();
   }
 
+  /** Takes the engine, once. */
+  attach(engine: Engine): void {
+    this.engine = engine;
+    engine.blocking.askTurn = () => {
+      this.isTurnDue = true;
+    };
+  }
+
   connect(): EmbeddedClient {
     this.connections++;
     return new EmbeddedClient(this.nextId++, this, this.clock);
   }
 
-  /** Does what waits: answers of Later commands, and clients that go on next turn. */
+  /** Does what waits: answers of Later commands, clients that were served, and clients that go on next turn. */
   settle(): void {
     for (let turn = 0; turn < TURNS_MAX; turn++) {
       const answer = this.due.shift();
@@ -300,7 +403,15 @@ class OwnServices implements ServerServices, ClientHost {
         answer();
         continue;
       }
-      if (this.proceeding.length === 0) return;
+      if (this.isTurnDue) {
+        this.isTurnDue = false;
+        this.engine.blocking.turn();
+        continue;
+      }
+      if (this.proceeding.length === 0) {
+        if (this.answerOne()) continue;
+        return;
+      }
       const clients = this.proceeding;
       this.proceeding = [];
       this.engine.beginTurn();
@@ -308,6 +419,16 @@ class OwnServices implements ServerServices, ClientHost {
       this.engine.endTurn();
     }
     throw new Error("a command did not end");
+  }
+
+  private answerOne(): boolean {
+    for (const client of this.asking) {
+      if (!client.isAnswered) continue;
+      this.asking.delete(client);
+      client.answer();
+      return true;
+    }
+    return false;
   }
 
   proceedLater(client: Client): void {
@@ -318,7 +439,44 @@ class OwnServices implements ServerServices, ClientHost {
   }
   sendTaken(): void {}
   closed(client: Client): void {
-    this.clients.delete(client.session.id);
+    const { id } = client.session;
+    this.clients.delete(id);
+    const blocked = this.blocked.get(id);
+    if (blocked === undefined) return;
+    this.blocked.delete(id);
+    blocked.mayEnd();
+  }
+
+  // ---- clients that wait ----
+
+  block(session: Session, timeoutMs: number, write: (reply: Reply) => void, mayEnd: () => boolean = () => true): void {
+    const untilMs = timeoutMs === 0 ? Infinity : this.clock.monotonicMs() + timeoutMs;
+    this.blocked.set(session.id, { untilMs, write, mayEnd });
+  }
+
+  endBlock(session: Session, write: (reply: Reply) => void): void {
+    if (this.blocked.delete(session.id)) this.resume(session, write);
+  }
+
+  unblock(id: number, withError: boolean, done: (found: boolean) => void): void {
+    this.due.push(() => done(this.end(id, withError)));
+  }
+
+  /** Ends the waits whose time is over. */
+  endWaits(): void {
+    const now = this.clock.monotonicMs();
+    for (const [id, { untilMs }] of this.blocked) if (untilMs <= now) this.end(id, false);
+    this.settle();
+  }
+
+  /** Ends a client's wait, as its timeout does or with an error. Returns false when it does not wait. */
+  private end(id: number, withError: boolean): boolean {
+    const blocked = this.blocked.get(id);
+    const client = this.clients.get(id);
+    if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
+    this.blocked.delete(id);
+    this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
+    return true;
   }
 
   get table(): CommandTable {

@@ -107,6 +107,91 @@ describe("embedded", () => {
   });
 });
 
+describe("waiting", () => {
+  test("the Async forms wait for other clients, in the order they came", async () => {
+    const { db, client } = open();
+    const [first, second] = [db.client(), db.client()];
+    const replies = [first.callAsync("BLPOP", "k", 0), second.callAsync("BLMPOP", 0, 2, "other", "k", "LEFT")];
+    expect(String(client.call("INFO", "clients"))).toMatch(/blocked_clients:2\r\n[\s\S]*total_blocking_keys:2\r\n/);
+    expect(client.call("RPUSH", "k", "a", "b", "c")).toBe(3);
+    expect(await Promise.all(replies)).toEqual([
+      ["k", "a"],
+      ["k", ["b"]],
+    ]);
+    expect(client.call("LRANGE", "k", 0, -1)).toEqual(["c"]);
+    expect(String(client.call("INFO", "clients"))).toMatch(/blocked_clients:0\r\n[\s\S]*total_blocking_keys:0\r\n/);
+    expect(client.call("DEBUG", "CHECK")).toBe(1);
+  });
+
+  test("a move wakes who waits for its target", async () => {
+    const { db, client } = open();
+    const [mover, taker] = [db.client(), db.client()];
+    const moved = mover.callAsync("BLMOVE", "from", "to", "LEFT", "RIGHT", 0);
+    const taken = taker.callAsync("BRPOP", "to", 0);
+    client.call("RPUSH", "from", "x");
+    expect(await moved).toBe("x");
+    expect(await taken).toEqual(["to", "x"]);
+  });
+
+  test("tick ends a wait whose time is over, and no other", async () => {
+    const { db, clock, client } = open();
+    const [short, long] = [db.client(), db.client()];
+    let ended = 0;
+    const count = (value: unknown) => {
+      ended++;
+      return value;
+    };
+    const shortReply = short.callAsync("BLPOP", "k", 0.05).then(count);
+    const longReply = long.callAsync("BZPOPMIN", "z", 5).then(count);
+    clock.advance(49);
+    db.tick(1);
+    await Promise.resolve();
+    expect(ended).toBe(0);
+    clock.advance(1);
+    db.tick(1);
+    expect(await shortReply).toBeNull();
+    expect(ended).toBe(1);
+    client.call("ZADD", "z", 1, "m");
+    expect(await longReply).toEqual(["z", "m", "1"]);
+    expect(client.call("CLIENT", "UNBLOCK", 1)).toBe(0);
+  });
+
+  test("requests of one client run one after the other; send waits for nothing", async () => {
+    const { db, client } = open();
+    const waiter = db.client();
+    const first = waiter.sendAsync(Buffer.from("BLPOP k 0\r\nPING\r\n"));
+    const second = waiter.callAsync("BLPOP", "k", 0);
+    const third = waiter.callAsync("GET", "nothing");
+    expect(() => waiter.call("PING")).toThrow("waits");
+    client.call("RPUSH", "k", "1");
+    expect((await first).toString()).toBe("*2\r\n$1\r\nk\r\n$1\r\n1\r\n+PONG\r\n");
+    client.call("RPUSH", "k", "2");
+    expect(await second).toEqual(["k", "2"]);
+    expect(await third).toBeNull();
+    expect(waiter.call("BLPOP", "k", 0)).toBeNull();
+    expect(waiter.call("WAIT", 1, 0)).toBe(0);
+    expect(await waiter.callAsync("BLPOP", "k", "x").catch(String)).toContain("timeout is not a float");
+  });
+
+  test("a wait ends by CLIENT UNBLOCK, with an error, and with its client", async () => {
+    const { db, client } = open();
+    const [unblocked, killed, closed] = [db.client(), db.client(), db.client()];
+    const id = Number(unblocked.call("CLIENT", "ID"));
+    const killedId = Number(killed.call("CLIENT", "ID"));
+    const replies = [unblocked, killed, closed].map((each) => each.callAsync("BLPOP", "k", 0).catch(String));
+    expect(client.call("CLIENT", "UNBLOCK", id, "ERROR")).toBe(1);
+    expect(await replies[0]).toContain("UNBLOCKED");
+    expect(client.call("CLIENT", "KILL", "ID", killedId)).toBe(1);
+    expect(await replies[1]).toContain("closed");
+    closed.close();
+    expect(await replies[2]).toContain("closed");
+    expect(await closed.callAsync("PING").catch(String)).toContain("closed");
+    expect(client.call("RPUSH", "k", "1")).toBe(1);
+    expect(client.call("LLEN", "k")).toBe(1);
+    expect(String(client.call("INFO", "clients"))).toContain("total_blocking_keys:0\r\n");
+  });
+});
+
 test("commands are counted and logged as by the server", () => {
   const db = Ferrite.open({ maxMemory: 32 << 20 });
   const client = db.client();

@@ -17,6 +17,7 @@ import {
   move,
   popFromFirst,
   popOne,
+  readAsked,
   readEnd,
   SOURCE,
 } from "./lists.ts";
@@ -100,7 +101,7 @@ export const blockingListsFamily: readonly CommandSpec[] = [
     -5,
     NO_KEYS,
     WRITE | BLOCKING | MOVABLE_KEYS,
-    (call, reply) => popFromFirst(call, reply, 2, waitForMany),
+    blmpop,
     "7.0.0",
     "O(N + M) where N is the number of keys and M the number of elements returned",
     "Takes elements from the first of several lists that is there, or waits for one.",
@@ -142,10 +143,14 @@ function blockingPop(call: Call, reply: Reply, front: boolean): Outcome | void {
   });
 }
 
-/** BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count], when there is no list. */
+/** BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]. The timeout is judged last, also when nobody waits. */
+function blmpop(call: Call, reply: Reply): Outcome | void {
+  if (!readAsked(call, reply, 2) || readSeconds(call, reply, 1) < 0) return;
+  return popFromFirst(call, reply, waitForMany);
+}
+
+/** BLMPOP, when there is no list. */
 function waitForMany(call: Call, reply: Reply): Outcome | void {
-  const timeoutMs = readSeconds(call, reply, 1);
-  if (timeoutMs < 0) return;
   return call.blocking.wait(reply, {
     want: Want.ListElements,
     firstKey: asked.firstKey,
@@ -154,7 +159,7 @@ function waitForMany(call: Call, reply: Reply): Outcome | void {
     toFront: false,
     count: Math.min(asked.count, 0x7fffffff),
     target: 0,
-    timeoutMs,
+    timeoutMs: readSeconds(call, reply, 1),
     write: writeNullArray,
   });
 }

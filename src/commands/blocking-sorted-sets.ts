@@ -10,7 +10,7 @@ import { ALL_BUT_LAST, IN_DOUBLE, TIMEOUT } from "./blocking-lists.ts";
 import type { Call } from "./call.ts";
 import { familyRow } from "./family-row.ts";
 import { refuse } from "./refuse.ts";
-import { askedMembers, popFromFirstSet, popMembers, popNamed } from "./sorted-sets.ts";
+import { askedMembers, popFromFirstSet, popMembers, popNamed, readAskedMembers } from "./sorted-sets.ts";
 import { BLOCKING, type CommandSpec, FAST, MOVABLE_KEYS, NO_KEYS, NO_SCRIPT, type Outcome, WRITE } from "./spec.ts";
 
 const row = familyRow("sorted-set", ["sortedset"]);
@@ -48,7 +48,7 @@ export const blockingSortedSetsFamily: readonly CommandSpec[] = [
     -5,
     NO_KEYS,
     WRITE | BLOCKING | MOVABLE_KEYS,
-    (call, reply) => popFromFirstSet(call, reply, 2, waitForMany),
+    bzmpop,
     "7.0.0",
     "O(K) + O(M*log N) where K is the number of keys and M the number of members returned, of N",
     "Removes members from one end of the first sorted set that is there, or waits for one.",
@@ -100,10 +100,14 @@ function popOne(call: Call, reply: Reply, value: SortedSetValue, i: number, high
   value.finish();
 }
 
-/** BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count], when there is no sorted set. */
+/** BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]. The timeout is judged last, also when nobody waits. */
+function bzmpop(call: Call, reply: Reply): Outcome | void {
+  if (!readAskedMembers(call, reply, 2) || readSeconds(call, reply, 1) < 0) return;
+  return popFromFirstSet(call, reply, waitForMany);
+}
+
+/** BZMPOP, when there is no sorted set. */
 function waitForMany(call: Call, reply: Reply): Outcome | void {
-  const timeoutMs = readSeconds(call, reply, 1);
-  if (timeoutMs < 0) return;
   const { firstKey, keys, highest, count } = askedMembers;
   return call.blocking.wait(reply, {
     want: Want.SortedSetMembers,
@@ -113,7 +117,7 @@ function waitForMany(call: Call, reply: Reply): Outcome | void {
     toFront: false,
     count: Math.min(count, 0x7fffffff),
     target: 0,
-    timeoutMs,
+    timeoutMs: readSeconds(call, reply, 1),
     write: writeNullArray,
   });
 }

@@ -22,7 +22,7 @@ import type { RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { INTEREST_AT, INTEREST_BLOCKED } from "../store/shard.ts";
 import { KeyEvent, type Store } from "../store/store.ts";
-import { Waiters } from "../store/waiters.ts";
+import { ENDS_WITH_KEY, Waiters } from "../store/waiters.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
 import type { Call } from "./call.ts";
 import { refuse } from "./refuse.ts";
@@ -96,6 +96,10 @@ interface Wait {
 export interface Served {
   slot: number;
   reply: Uint8Array;
+  /** Text of the error that the reply is, "" = none. */
+  error: string;
+  /** Time it took, ms. */
+  tookMs: number;
 }
 
 /** Attempts at the lock of a target before its request is postponed: some tens of microseconds. */
@@ -116,6 +120,10 @@ export class Blocking {
   /** Replies made here, by the worker they go to. */
   private outgoing: Served[][] = [];
   private isTurnAsked = false;
+  /** The handler at work has begun a wait. */
+  private begun = false;
+  /** The error replied last to a client that waits, "" = none. */
+  private errorText = "";
   private postponeTimer: Timer | null = null;
   /** Has `turn` run after the commands at hand. Set by the owner. */
   askTurn: () => void = () => {};
@@ -143,6 +151,7 @@ export class Blocking {
       touched: (shard, keyspace, event) => this.touched(shard, keyspace, event),
       removedByStore: (shard, keyspace, event) => hooks.removedByStore(shard, keyspace, event),
     };
+    this.reply.onError = (text) => (this.errorText = text);
     this.reply.target = {
       handOn: (bytes, length) => this.parts.push(Buffer.from(bytes.subarray(0, length))),
       stream: () => assert(false, "replies to waiting clients are not streamed"),
@@ -155,12 +164,16 @@ export class Blocking {
   wait(reply: Reply, plan: WaitPlan): Outcome | void {
     const { call, waiters } = this;
     const { server, session } = call;
-    if (server.block === undefined) return plan.write(reply);
+    if (server.block === undefined || session.deniesBlocking) return plan.write(reply);
     const slot = waiters.begin();
     if (slot < 0) return reply.error(TOO_MANY);
     const wait: Wait = { session, slot, shards: [], requests: [] };
     const kind =
-      plan.want | (plan.front ? FRONT : 0) | (plan.toFront ? TO_FRONT : 0) | (session.protocol === 3 ? RESP3 : 0);
+      plan.want |
+      (plan.want === Want.GroupEntries ? ENDS_WITH_KEY : 0) |
+      (plan.front ? FRONT : 0) |
+      (plan.toFront ? TO_FRONT : 0) |
+      (session.protocol === 3 ? RESP3 : 0);
     const target = plan.target === 0 ? 0 : call.argAt(plan.target);
     const targetBytes = plan.target === 0 ? 0 : call.argBytes(plan.target);
     for (let i = plan.firstKey; i <= plan.lastKey; i++) {
@@ -180,8 +193,16 @@ export class Blocking {
       wait.requests.push(request);
     }
     this.waits.set(slot, wait);
+    this.begun = true;
     server.block(session, plan.timeoutMs, plan.write, () => this.cancel(wait));
     return Later;
+  }
+
+  /** Whether the command that ended just now waits. */
+  hasBegun(): boolean {
+    const { begun } = this;
+    this.begun = false;
+    return begun;
   }
 
   /** Ends a wait for another reason than a reply. Returns false when the reply is on its way. */
@@ -288,7 +309,7 @@ export class Blocking {
       const isClaimed = waiters.claim();
       waiters.unlink(ref);
       if (!isClaimed) continue;
-      this.deliver(slot, this.run(server.serve, kind, count));
+      this.deliver(slot, server.serve, kind, count);
       // What was served may have looked at other places.
       waiters.select(shard);
     }
@@ -342,10 +363,15 @@ export class Blocking {
     return whole;
   }
 
-  private deliver(slot: number, reply: Uint8Array): void {
+  /** Serves a client, and keeps the reply for its worker. */
+  private deliver(slot: number, serve: Server, kind: number, count: number): void {
+    const { clock } = this.call;
     const worker = Waiters.workerOf(slot);
     this.outgoing[worker] ??= [];
-    this.outgoing[worker].push({ slot, reply });
+    this.errorText = "";
+    const fromMs = clock.monotonicMs();
+    const reply = this.run(serve, kind, count);
+    this.outgoing[worker].push({ slot, reply, error: this.errorText, tookMs: clock.monotonicMs() - fromMs });
     this.turnSoon();
   }
 
@@ -385,11 +411,15 @@ export class Blocking {
 
   /** Takes replies to clients of this worker. */
   receive(all: readonly Served[]): void {
-    for (const { slot, reply } of all) {
+    for (const { slot, reply, error, tookMs } of all) {
       const wait = this.waits.get(slot);
       assert(wait !== undefined, "a client is served once (G1)");
       this.end(wait);
-      this.call.server.endBlock?.(wait.session, (to) => to.constant(reply as Buffer));
+      if (wait.session.waits !== null) wait.session.waits.servedMs = tookMs;
+      this.call.server.endBlock?.(wait.session, (to) => {
+        to.constant(reply as Buffer);
+        if (error !== "") to.countError(error);
+      });
     }
   }
 

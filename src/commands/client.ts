@@ -437,7 +437,7 @@ function wait(call: Call, reply: Reply): Outcome | void {
   const isReached = (kind === Int64Kind.Safe ? int64.value : int64.hi) <= 0;
   const timeoutMs = readTimeout(call, reply, 2);
   if (timeoutMs < 0) return;
-  if (isReached || server.block === undefined) return reply.integer(0);
+  if (isReached || server.block === undefined || session.deniesBlocking) return reply.integer(0);
   server.block(session, timeoutMs, (later) => later.integer(0));
   return Later;
 }

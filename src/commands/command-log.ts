@@ -7,6 +7,7 @@ import { latin1Text } from "../base/bytes.ts";
 import { type Control, LOG_IDS_AT } from "../memory/control.ts";
 import type { Call } from "./call.ts";
 import { isSecretArgument } from "./secrets.ts";
+import type { Session } from "./session.ts";
 
 export const LogType = { Slow: 0, LargeRequest: 1, LargeReply: 2 } as const;
 export type LogType = (typeof LogType)[keyof typeof LogType];
@@ -61,15 +62,19 @@ export class CommandLog {
 
   /** Keeps the command of `call` when `value` is at the limit or above. */
   offer(type: LogType, value: number, call: Call): void {
-    if (value < this.threshold[type]!) return;
+    if (value >= this.threshold[type]!) this.keep(type, value, argumentsOf(call), call.session);
+  }
+
+  /** Keeps a command of `session` whose arguments were noted by argumentsOf. */
+  keep(type: LogType, value: number, args: string[], session: Session): void {
     const list = this.lists[type]!;
     list.push({
       id: Atomics.add(this.control.i32, LOG_IDS_AT + type, 1) >>> 0,
       atSeconds: Math.floor(this.clock.wallMs() / 1000),
       value,
-      args: argumentsOf(call),
-      address: call.session.address,
-      name: call.session.name,
+      args,
+      address: session.address,
+      name: session.name,
     });
     const length = this.length[type]!;
     if (list.length > length + SPARE) this.trim(list, length + SPARE / 2);
@@ -93,7 +98,8 @@ export class CommandLog {
   }
 }
 
-function argumentsOf(call: Call): string[] {
+/** The arguments of a command as an entry has them. */
+export function argumentsOf(call: Call): string[] {
   const { argCount } = call;
   const shown = argCount > ARGUMENTS_MAX ? ARGUMENTS_MAX - 1 : argCount;
   const args: string[] = [];

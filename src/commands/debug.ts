@@ -169,6 +169,7 @@ function check(call: Call, reply: Reply): Outcome | void {
     if (!store.lock(shard)) return Retry;
     try {
       keys += store.check(shard);
+      call.blocking.waiters.check(shard);
     } finally {
       store.unlock(shard);
     }

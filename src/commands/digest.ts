@@ -22,7 +22,7 @@ import type { SetValue } from "../store/set-value.ts";
 import { KEY_COUNT } from "../store/shard.ts";
 import type { SortedSetValue } from "../store/sorted-set-value.ts";
 import type { Store } from "../store/store.ts";
-import { ID_TEXT_BYTES_MAX } from "../store/stream-id.ts";
+import { ID_TEXT_BYTES_MAX } from "../structures/stream-id.ts";
 import type { StreamValue } from "../store/stream-value.ts";
 import type { Call } from "./call.ts";
 

@@ -38,6 +38,7 @@ import {
   type Outcome,
   Close,
   Done,
+  Later,
   Paused,
   Retry,
   WRITE,
@@ -294,6 +295,7 @@ export class Dispatcher {
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) meter.failed(row);
     if (this.kept >= 0) meter.goesOn(call);
+    else if (outcome === Later && call.blocking.hasBegun()) meter.beginsToWait(call, row);
     else meter.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
     const requestBytes = parser.endOf[i]! - parser.startOf[i]!;
     if (

@@ -1,227 +1,53 @@
 /**
- * Collections in DUMP and RESTORE payloads. Written are the plain forms of RDB (structures/rdb-collection.ts), which
- * every Redis reads and gives the encoding of its own limits.
+ * Collections in DUMP and RESTORE payloads: what is written is dump-entries.ts's and, for streams, dump-stream.ts's.
  *
  * A payload begins with its length and ends with a checksum of all of it, so the entries are walked twice: measured, then
  * written. A long one is walked from a pin, as long replies are.
  */
 import { assert } from "../base/assert.ts";
-import { crc64, updateCrc64 } from "../base/crc64.ts";
 import { PinnedWalk, type Reply, WALK_STEP_BYTES } from "../protocol/reply.ts";
 import type { Collection } from "../store/collection.ts";
 import type { Collections } from "../store/collections.ts";
 import type { HashValue } from "../store/hash-value.ts";
 import { ListEncoding, type ListValue } from "../store/list-value.ts";
-import type { Member } from "../store/members.ts";
 import { RecordType } from "../store/record.ts";
 import type { SetValue } from "../store/set-value.ts";
 import type { SortedSetValue } from "../store/sorted-set-value.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { KeyEvent } from "../store/store.ts";
+import type { StreamValue } from "../store/stream-value.ts";
 import { Status } from "../base/status.ts";
-import { RdbKind, RdbType, rdbItems } from "../structures/rdb-collection.ts";
-import { lengthBytes, RDB_VERSION, writeLength } from "../structures/rdb-string.ts";
+import { RdbKind, rdbItems } from "../structures/rdb-collection.ts";
+import { rdbStream } from "../structures/rdb-stream.ts";
 import type { Call } from "./call.ts";
+import { entriesPayloadOf } from "./dump-entries.ts";
+import { fillStream, StreamPayload } from "./dump-stream.ts";
+import type { Payload } from "./payload.ts";
 import { refuse } from "./refuse.ts";
 import { Done, type Outcome } from "./spec.ts";
 
 // ---- writing ----
 
-/** How a type's entries are written. Both stand on the entry of `value.entries`, and may leave it. */
-interface Form {
-  type: number;
-  /** Bytes that `write` will write. */
-  measure(value: Collection): number;
-  write(value: Collection, payload: Payload): void;
-}
-
-const FORMS: Partial<Record<RecordType, Form>> = {
-  [RecordType.List]: {
-    type: RdbType.List,
-    measure(value) {
-      const list = value as ListValue;
-      list.openHere();
-      return stringBytes(list.member.length);
-    },
-    write(value, payload) {
-      const list = value as ListValue;
-      list.openHere();
-      payload.string(list.member);
-    },
-  },
-  [RecordType.Set]: {
-    type: RdbType.Set,
-    measure(value) {
-      const set = value as SetValue;
-      set.openHere();
-      return stringBytes(set.member.length);
-    },
-    write(value, payload) {
-      const set = value as SetValue;
-      set.openHere();
-      payload.string(set.member);
-    },
-  },
-  [RecordType.Hash]: {
-    type: RdbType.Hash,
-    measure(value) {
-      const hash = value as HashValue;
-      const valueBytes = stringBytes(hash.valueLength);
-      hash.openField();
-      return stringBytes(hash.field.length) + valueBytes;
-    },
-    write(value, payload) {
-      const hash = value as HashValue;
-      hash.openField();
-      payload.string(hash.field);
-      hash.entries.standAgain();
-      hash.openValue();
-      payload.string(hash.value);
-    },
-  },
-  [RecordType.SortedSet]: {
-    type: RdbType.SortedSet,
-    measure(value) {
-      const sorted = value as SortedSetValue;
-      sorted.openHere();
-      return stringBytes(sorted.member.length) + 8;
-    },
-    write(value, payload) {
-      const sorted = value as SortedSetValue;
-      sorted.openHere();
-      payload.string(sorted.member);
-      payload.double(sorted.score);
-    },
-  },
-};
-
-function stringBytes(length: number): number {
-  return lengthBytes(length) + length;
-}
-
 /** Replies the DUMP payload of `value`, which was opened by `openFound`. */
 export function dumpCollection(call: Call, reply: Reply, value: Collection): void {
-  const form = FORMS[value.type];
-  if (form === undefined) return reply.error("ERR DUMP does not know this type in this version");
   const { store, collections } = call;
-  if (value.isTree && (value.entries.count >= STREAM_ENTRIES || value.bytes >= WALK_STEP_BYTES)) {
+  // Whose fields are all due is not there.
+  if (value.type === RecordType.Hash && (value as HashValue).countDue() === value.entries.count) {
+    return reply.nullBulk();
+  }
+  if (value.isTree && (value.entries.count >= STREAM_ENTRIES || value.wholeBytes >= WALK_STEP_BYTES)) {
     const pin = store.large.pin(store.headerOf(value.pages.shard));
     // With all pins of the shard taken, it is written at once.
-    if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, form, pin));
+    if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, pin, store.nowMs));
   }
-  const payload = new Payload(value, form);
+  const payload = payloadOf(value, store.nowMs);
   while (payload.step(reply));
 }
 const STREAM_ENTRIES = 1000;
 
-/** The payload of a collection, written in steps. */
-class Payload {
-  private crcLow = 0;
-  private crcHigh = 0;
-  private left: number;
-  private bytes: number;
-  private isMeasured = false;
-  private reply!: Reply;
-
-  constructor(
-    private readonly value: Collection,
-    private readonly form: Form,
-  ) {
-    const { entries } = value;
-    this.left = entries.count;
-    this.bytes = 1 + lengthBytes(entries.count);
-    this.rewind();
-  }
-
-  /** Goes on for about WALK_STEP_BYTES. Returns false when it is done. */
-  step(reply: Reply): boolean {
-    const { value, form } = this;
-    const { entries } = value;
-    this.reply = reply;
-    for (let done = 0; done < WALK_STEP_BYTES; ) {
-      if (this.left === 0) {
-        if (this.isMeasured) {
-          this.end();
-          return false;
-        }
-        this.isMeasured = true;
-        this.begin();
-      }
-      entries.standAgain();
-      const bytes = form.measure(value);
-      done += bytes;
-      if (this.isMeasured) {
-        entries.standAgain();
-        form.write(value, this);
-      } else {
-        this.bytes += bytes;
-      }
-      this.left--;
-      if (this.left === 0) continue;
-      entries.standAgain();
-      const more = entries.next();
-      assert(more, "a collection has as many entries as it counts");
-    }
-    return true;
-  }
-
-  private rewind(): void {
-    const { entries } = this.value;
-    entries.seekRank(0);
-    const more = entries.settle();
-    assert(more, "a collection has an entry");
-  }
-
-  /** All is measured: writes what stands before the first entry. */
-  private begin(): void {
-    const { reply, value, form } = this;
-    this.left = value.entries.count;
-    reply.bulkHead(this.bytes + FOOTER_BYTES);
-    const at = this.room(1 + 5);
-    reply.bytes[at] = form.type;
-    this.wrote(1 + writeLength(reply.bytes, at + 1, this.left));
-    this.rewind();
-  }
-
-  private end(): void {
-    const { reply } = this;
-    let at = this.room(2);
-    reply.bytes.writeUInt16LE(RDB_VERSION, at);
-    this.wrote(2);
-    at = this.room(8);
-    reply.bytes.writeInt32LE(this.crcLow, at);
-    reply.bytes.writeInt32LE(this.crcHigh, at + 4);
-    reply.at += 8;
-    reply.bulkEnd();
-  }
-
-  string(member: Member): void {
-    const { bytes, at, length } = member;
-    const to = this.room(5 + length);
-    const head = writeLength(this.reply.bytes, to, length);
-    (bytes as Buffer).copy(this.reply.bytes, to + head, at, at + length);
-    this.wrote(head + length);
-  }
-
-  double(value: number): void {
-    const at = this.room(8);
-    this.reply.bytes.writeDoubleLE(value, at);
-    this.wrote(8);
-  }
-
-  private room(bytes: number): number {
-    this.reply.ensure(bytes);
-    return this.reply.at;
-  }
-  private wrote(bytes: number): void {
-    const { reply } = this;
-    updateCrc64(this.crcLow, this.crcHigh, reply.bytes, reply.at, bytes);
-    this.crcLow = crc64.lo;
-    this.crcHigh = crc64.hi;
-    reply.at += bytes;
-  }
+function payloadOf(value: Collection, nowMs: number): Payload {
+  return value.type === RecordType.Stream ? new StreamPayload(value as StreamValue) : entriesPayloadOf(value, nowMs);
 }
-const FOOTER_BYTES = 10;
 
 class PayloadWalk extends PinnedWalk {
   private readonly reader: Collection;
@@ -231,12 +57,12 @@ class PayloadWalk extends PinnedWalk {
     private readonly collections: Collections,
     reply: Reply,
     value: Collection,
-    form: Form,
     pin: number,
+    nowMs: number,
   ) {
-    super(value.pages.shard, pin, reply.protocol, value.bytes);
+    super(value.pages.shard, pin, reply.protocol, value.wholeBytes);
     this.reader = collections.takeReader(value);
-    this.payload = new Payload(this.reader, form);
+    this.payload = payloadOf(this.reader, nowMs);
   }
 
   step(reply: Reply): boolean {
@@ -267,16 +93,23 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
     reply.error("ERR RESTORE does not know this type in this version");
     return Done;
   }
-  const bytes = rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
+  const bytes = kind === RdbKind.Stream ? rdbStream.room : rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
   const value = fill.open(call.collections);
   value.pages.select(store.shard, store.header);
   if (!value.pages.admits(bytes)) return refuse(call, reply, Status.Busy);
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
+  // A hash whose fields were all over before it came is none.
+  if (kind === RdbKind.Hash && !rdbItems.hasLive(store.nowMs)) {
+    rdbItems.clear();
+    reply.ok();
+    return Done;
+  }
   const found = value.begin(bytes, true);
   if (found < 0) return refuse(call, reply, found);
   fill.fill(value);
   value.finish();
   rdbItems.clear();
+  rdbStream.clear();
   if (deadlineMs === 0) return;
   store.find();
   store.pool.urgent = true;
@@ -292,6 +125,10 @@ interface Fill {
 }
 
 const FILLS: Partial<Record<RdbKind, Fill>> = {
+  [RdbKind.Stream]: {
+    open: (collections) => collections.stream(),
+    fill: (value) => fillStream(value as StreamValue),
+  },
   [RdbKind.List]: {
     open: (collections) => collections.list(),
     fill(value) {
@@ -321,6 +158,8 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
       const items = rdbItems;
       hash.create(items.bytes, hash.firstEncoding);
       for (let i = 0; i < items.count; i += 2) {
+        const deadline = items.deadlineOf(i);
+        if (deadline !== 0 && deadline <= hash.store.nowMs) continue;
         const isNew = hash.set(
           items.sourceOf(i),
           items.atOf(i),
@@ -328,7 +167,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
           items.sourceOf(i + 1),
           items.atOf(i + 1),
           items.lengthOf(i + 1),
-          0,
+          deadline,
         );
         assert(isNew, "no field comes twice (F4)");
       }

@@ -137,7 +137,7 @@ function clientsSection(call: Call, totals: ServerTotals): Fields {
     ["clients_in_timeout_table", 0],
     ["total_watched_keys", 0],
     ["total_blocking_keys", call.blocking.waiters.keysWaitedFor()],
-    ["total_blocking_keys_on_nokey", 0],
+    ["total_blocking_keys_on_nokey", call.blocking.waiters.keysWaitedToEnd()],
   ];
 }
 

@@ -240,7 +240,7 @@ export const listsFamily: readonly CommandSpec[] = [
     -4,
     NO_KEYS,
     WRITE | MOVABLE_KEYS,
-    (call, reply) => popFromFirst(call, reply, 1, replyNullArray),
+    lmpop,
     "7.0.0",
     "O(N + M) where N is the number of keys and M the number of elements returned",
     "Takes elements from the first of several lists that is there.",
@@ -676,14 +676,17 @@ export function readAsked(call: Call, reply: Reply, at: number): boolean {
   return true;
 }
 
-/** [B]LMPOP ... numkeys key [key ...] LEFT|RIGHT [COUNT count], from argument `at` on; `otherwise` when there is no list. */
+/** LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count] */
+function lmpop(call: Call, reply: Reply): Outcome | void {
+  if (readAsked(call, reply, 1)) return popFromFirst(call, reply, replyNullArray);
+}
+
+/** Pops what is `asked` for; `otherwise` when there is no list. */
 export function popFromFirst(
   call: Call,
   reply: Reply,
-  at: number,
   otherwise: (call: Call, reply: Reply) => Outcome | void,
 ): Outcome | void {
-  if (!readAsked(call, reply, at)) return;
   const list = call.collections.list();
   for (let i = asked.firstKey; i < asked.firstKey + asked.keys; i++) {
     call.selectKey(i);

@@ -20,6 +20,7 @@
  *       It is given what its predecessors in the run did not need. When some threshold is below TICK_MS, or the clock
  *       has no tick, every command is timed by itself.
  *   M4  no run outlasts a batch, and none is open while a command is refused
+ *   M5  a command that waits for keys counts once, when the wait is over; who goes away while waiting is not counted
  */
 import type { Clock } from "../base/clock.ts";
 import { TICK_MS } from "../base/clock.ts";
@@ -27,9 +28,10 @@ import type { Config } from "../base/config/config.ts";
 import { assert } from "../base/assert.ts";
 import { type Control, METER_ROW_WORDS, METER_ROWS } from "../memory/control.ts";
 import type { Call } from "./call.ts";
-import { CommandLog, type LogEntry, LogType } from "./command-log.ts";
+import { argumentsOf, CommandLog, type LogEntry, LogType } from "./command-log.ts";
 import { ErrorKinds } from "./error-kinds.ts";
 import { type LatencyEvent, LatencyMonitor } from "./latency-monitor.ts";
+import type { Session } from "./session.ts";
 import { ADMIN, type CommandSpec, FAST, SKIP_SLOWLOG } from "./spec.ts";
 import type { CommandTable } from "./table.ts";
 
@@ -247,6 +249,32 @@ export class Meter {
   settle(): void {
     if (this.count > 0) this.account(this.row, this.count, this.clock.monotonicMs() - this.markMs);
     this.abandon();
+  }
+
+  /** The command of `call`, one that is timed by itself, waits for keys: it counts when the wait is over. */
+  beginsToWait(call: Call, row: number): void {
+    const now = this.clock.monotonicMs();
+    const { log, latency } = this;
+    const { session, spec } = call;
+    const tookMs = now - this.markMs;
+    const isLogged = log.least(LogType.Slow) !== Number.POSITIVE_INFINITY && (spec.flags & SKIP_SLOWLOG) === 0;
+    session.waits = { row, spec, tookMs, servedMs: 0, args: isLogged ? argumentsOf(call) : null };
+    latency.sample((spec.flags & FAST) !== 0 ? "fast-command" : "command", Math.floor(tookMs));
+    this.abandon();
+  }
+
+  /** The wait of the session's command is over: its execution and its reply are what it took, not the wait. */
+  waited(session: Session): void {
+    const { waits } = session;
+    if (waits === null) return;
+    session.waits = null;
+    const { row, tookMs, servedMs, args } = waits;
+    this.account(row, 1, tookMs + servedMs);
+    if (args !== null) {
+      const micros = Math.floor((tookMs + servedMs) * 1000);
+      if (micros >= this.log.least(LogType.Slow)) this.log.keep(LogType.Slow, micros, args, session);
+    }
+    this.latency.sample("command-unblocking", Math.floor(servedMs));
   }
 
   /** Forgets a run that an exception left open. */

@@ -5,6 +5,19 @@
 
 import type { LongCopy } from "./long-copy.ts";
 import type { LongRead } from "./long-read.ts";
+import type { CommandSpec } from "./spec.ts";
+
+/** A command that waits for keys, as it is counted and logged when the wait is over. */
+export interface WaitingCommand {
+  /** Its row in the meters. */
+  readonly row: number;
+  readonly spec: CommandSpec;
+  /** Time it took before it began to wait, and that of who served it since, ms. */
+  tookMs: number;
+  servedMs: number;
+  /** Its arguments for the slow log; null = the log is off. */
+  readonly args: string[] | null;
+}
 
 /** CLIENT REPLY: replies are sent; not sent; not sent to the next command; not sent to the command that runs. */
 export const Replies = { On: 0, Off: 1, SkipNext: 2, Skipping: 3 } as const;
@@ -37,6 +50,10 @@ export class Session {
   longRead: LongRead | null = null;
   /** As longRead, for the copy of a large collection. */
   longCopy: LongCopy | null = null;
+  /** Commands that could wait answer at once, as if their time were over. */
+  deniesBlocking = false;
+  /** The command that waits for keys; null = none does. */
+  waits: WaitingCommand | null = null;
   /** How far the DEBUG POPULATE at the head has come: its next key, and the time it took so far, ms; null = none. */
   populates: { next: number; spentMs: number } | null = null;
   /** Wall ms at creation; monotonic ms of the last command. */

@@ -345,7 +345,7 @@ export const sortedSetsFamily: readonly CommandSpec[] = [
     -4,
     NO_KEYS,
     WRITE | MOVABLE_KEYS,
-    (call, reply) => popFromFirstSet(call, reply, 1, (_call, to) => to.nullArray()),
+    zmpop,
     "7.0.0",
     LOG_EACH,
     "Removes members from one end of the first sorted set that is there.",
@@ -742,38 +742,50 @@ const MATCH = token("match");
 /** What ZMPOP and BZMPOP ask for: the arguments of their keys, the end, and how many members. */
 export const askedMembers = { firstKey: 0, keys: 0, highest: false, count: 1 };
 
-/**
- * [B]ZMPOP ... numkeys key [key ...] MIN|MAX [COUNT count], from argument `at` on; `otherwise` when there is no sorted
- * set.
- */
-export function popFromFirstSet(
-  call: Call,
-  reply: Reply,
-  at: number,
-  otherwise: (call: Call, reply: Reply) => Outcome | void,
-): Outcome | void {
+/** Reads `numkeys key ... MIN|MAX [COUNT count]` from argument `at` on into `askedMembers`. */
+export function readAskedMembers(call: Call, reply: Reply, at: number): boolean {
   const keys = longAt(call, at);
-  if (!(keys >= 1)) return reply.error("ERR numkeys should be greater than 0");
+  if (!(keys >= 1)) return failed(reply, "ERR numkeys should be greater than 0");
   const where = at + 1 + keys;
-  if (where >= call.argCount) return reply.error(ErrorText.syntax);
+  if (where >= call.argCount) return failed(reply, ErrorText.syntax);
   const highest = call.argIs(where, MAX);
-  if (!highest && !call.argIs(where, MIN)) return reply.error(ErrorText.syntax);
+  if (!highest && !call.argIs(where, MIN)) return failed(reply, ErrorText.syntax);
   let count = -1;
   for (let i = where + 1; i < call.argCount; i += 2) {
-    if (count !== -1 || i + 1 === call.argCount || !call.argIs(i, COUNT)) return reply.error(ErrorText.syntax);
+    if (count !== -1 || i + 1 === call.argCount || !call.argIs(i, COUNT)) return failed(reply, ErrorText.syntax);
     count = longAt(call, i + 1);
-    if (!(count >= 1)) return reply.error("ERR count should be greater than 0");
+    if (!(count >= 1)) return failed(reply, "ERR count should be greater than 0");
   }
   askedMembers.firstKey = at + 1;
   askedMembers.keys = keys;
   askedMembers.highest = highest;
   askedMembers.count = Math.max(count, 1);
+  return true;
+}
+
+function failed(reply: Reply, text: string): false {
+  reply.error(text);
+  return false;
+}
+
+/** ZMPOP numkeys key [key ...] MIN|MAX [COUNT count] */
+function zmpop(call: Call, reply: Reply): Outcome | void {
+  if (readAskedMembers(call, reply, 1)) return popFromFirstSet(call, reply, (_call, to) => to.nullArray());
+}
+
+/** Pops what `askedMembers` says; `otherwise` when there is no sorted set. */
+export function popFromFirstSet(
+  call: Call,
+  reply: Reply,
+  otherwise: (call: Call, reply: Reply) => Outcome | void,
+): Outcome | void {
+  const { firstKey, keys, highest, count } = askedMembers;
   const value = call.collections.sortedSet();
-  for (let i = at + 1; i < where; i++) {
+  for (let i = firstKey; i < firstKey + keys; i++) {
     call.selectKey(i);
     const found = value.begin(SMALL_CHANGE, false);
     if (found < 0) return refuse(call, reply, found);
-    if (found === 1) return popNamed(call, reply, value, i, highest, askedMembers.count);
+    if (found === 1) return popNamed(call, reply, value, i, highest, count);
   }
   return otherwise(call, reply);
 }

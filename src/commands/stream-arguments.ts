@@ -3,7 +3,7 @@ import { token } from "../base/bytes.ts";
 import { Int64Kind, int64, joinInt64 } from "../base/integers.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { ID_TEXT_BYTES_MAX, IdText, StreamId } from "../store/stream-id.ts";
+import { ID_TEXT_BYTES_MAX, IdText, StreamId } from "../structures/stream-id.ts";
 import { References, type StreamValue } from "../store/stream-value.ts";
 import type { Call } from "./call.ts";
 

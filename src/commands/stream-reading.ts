@@ -6,7 +6,7 @@ import type { Reply } from "../protocol/reply.ts";
 import { Status } from "../base/status.ts";
 import { SMALL_CHANGE } from "../store/collection.ts";
 import { RecordType } from "../store/record.ts";
-import { StreamId } from "../store/stream-id.ts";
+import { StreamId } from "../structures/stream-id.ts";
 import { PENDING_ROOM, type StreamValue } from "../store/stream-value.ts";
 import { flag, integer, optional, string } from "./argument-docs.ts";
 import { registerServer, Want } from "./blocking.ts";

@@ -3,7 +3,7 @@ import { token } from "../base/bytes.ts";
 import { ErrorText, wrongArity } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { SMALL_CHANGE } from "../store/collection.ts";
-import { IdText, StreamId } from "../store/stream-id.ts";
+import { IdText, StreamId } from "../structures/stream-id.ts";
 import { References, type StreamValue } from "../store/stream-value.ts";
 import { flag, integer, KEY, oneOf, optional, string } from "./argument-docs.ts";
 import type { Call } from "./call.ts";

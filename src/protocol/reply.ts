@@ -269,13 +269,18 @@ export class Reply {
 
   /** Error with its code first ("ERR ..."). Line breaks become spaces, so that nothing can be injected. */
   error(text: string): void {
-    this.errors++;
-    this.onError(text);
+    this.countError(text);
     const clean = /[\r\n]/.test(text) ? text.replace(/[\r\n]/g, " ") : text;
     this.ensure(clean.length * 3 + 3);
     this.bytes[this.at++] = 45;
     this.at += this.bytes.write(clean, this.at, "latin1");
     this.line();
+  }
+
+  /** An error that was written elsewhere, and comes as a constant, counts as this sink's. */
+  countError(text: string): void {
+    this.errors++;
+    this.onError(text);
   }
 
   /** Error of an engine status. */

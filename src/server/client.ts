@@ -452,7 +452,9 @@ export class Client implements ReplyTarget {
       reply.at = 0;
       if (this.session.replies === Replies.Skipping) this.session.replies = Replies.On;
     }
-    if (reply.errors !== errors) this.engine.dispatcher.meter.failed(this.session.lastRow);
+    const { meter } = this.engine.dispatcher;
+    if (reply.errors !== errors) meter.failed(this.session.lastRow);
+    meter.waited(this.session);
     this.waiting = false;
     this.answers(-1);
     this.flush();

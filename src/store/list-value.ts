@@ -262,6 +262,12 @@ export class ListValue extends Collection {
 
   // ---- Redis's encoding ----
 
+  /** Whether a listpack with `count` elements may take one more and be of `bytes` then. */
+  fitsListpack(count: number, bytes: number): boolean {
+    const { listpackSize } = this.limits;
+    return listpackSize < 0 ? bytes <= bytesLimit(listpackSize) : bytes <= SAFE_BYTES && count < listpackSize;
+  }
+
   /** Before `count` elements of `bytes` in all come: a listpack that they do not fit in is a quicklist from now on. */
   beforeGrowth(bytes: number, count: number): void {
     if (this.encoding !== ListEncoding.Listpack) return;

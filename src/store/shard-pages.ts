@@ -371,7 +371,7 @@ export class ShardPages implements Pages {
 
   /** True when a command may take `bytes` more for sure: below that it waits, so that none is left half done. */
   admits(bytes: number): boolean {
-    return this.pool.freeChunks > this.pool.kept + (bytes >>> 20);
+    return this.pool.freeChunks > this.pool.kept + (bytes < 2 ** 32 ? bytes >>> 20 : bytes / 2 ** 20);
   }
 }
 

@@ -97,10 +97,11 @@ assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before
 export const PIN_SLOTS = 512;
 export const PIN_AT = WHEEL_AT + WHEEL_LEVELS * WHEEL_BUCKETS;
 
-// Keys that clients wait for: how many, and where they are found by hash; see waiters.ts.
+// Keys that clients wait for: how many, of these whose end ends a wait, and where they are found by hash; see waiters.ts.
 export const WAITED_COUNT_AT = PIN_AT + PIN_SLOTS;
+export const WAITED_GONE_AT = WAITED_COUNT_AT + 1;
 export const WAITED_BUCKETS = 64;
-export const WAITED_AT = WAITED_COUNT_AT + 1;
+export const WAITED_AT = WAITED_GONE_AT + 1;
 /** Bits of INTEREST_AT. */
 export const INTEREST_BLOCKED = 4;
 

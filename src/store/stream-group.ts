@@ -21,7 +21,7 @@ import { Tree } from "../structures/tree.ts";
 import { makeRoot, ROOT_OWN, TREE_PAGE_BYTES } from "./collection.ts";
 import { Member, writeOut } from "./members.ts";
 import { ROOT_BYTES, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
-import { StreamId } from "./stream-id.ts";
+import { StreamId } from "../structures/stream-id.ts";
 
 const LAST_AT = ROOT_OWN;
 const READ_AT = ROOT_OWN + 4;

@@ -21,7 +21,9 @@
  */
 import { assert } from "../base/assert.ts";
 import { copy, equal } from "../base/bytes.ts";
+import { numberBytes, writeNumber } from "../structures/numbers.ts";
 import { KEY_OUT, KeyForm, OUT_BYTES, type Page, VALUE_OUT } from "../structures/page.ts";
+import { SHARED_BYTES_MAX, SHARED_MAX } from "../structures/rdb-stream.ts";
 import { Tree } from "../structures/tree.ts";
 import { Collection, ROOT_OWN, SMALL_CHANGE, TREE_PAGE_BYTES } from "./collection.ts";
 import { Member, writeOut } from "./members.ts";
@@ -29,7 +31,7 @@ import { RecordType } from "./record.ts";
 import { ROOT_BYTES } from "./shard-pages.ts";
 import type { Store } from "./store.ts";
 import { insertNamed, nameLane, nameOutBytes, StreamGroup } from "./stream-group.ts";
-import { StreamId } from "./stream-id.ts";
+import { StreamId } from "../structures/stream-id.ts";
 
 /** When Redis begins another node; 0 = never (stream-node-max-entries, stream-node-max-bytes). */
 export interface StreamLimits {
@@ -53,9 +55,6 @@ assert((NODE_BYTES_AT + 1) * 4 <= ROOT_BYTES, "what a stream keeps fits in its r
 
 const BEGINS_NODE = 0x80;
 const NAMES_MASK = 0x7f;
-/** Most lists of names that are shared in a stream, and most bytes of one. */
-const SHARED_MAX = 16;
-const SHARED_BYTES_MAX = 512;
 /** Largest node that Redis makes. */
 const NODE_BYTES_MOST = 1 << 30;
 /** About what Redis adds to a node and an entry besides the names and values, bytes. */
@@ -82,9 +81,11 @@ export class StreamValue extends Collection {
   /** The entry stood on, see openHere. */
   readonly id = new StreamId();
   fields = 0;
+  begins = false;
   private readonly data = new Member();
   private dataAt = 0;
-  private names = 0;
+  /** Number of the names that the entry shares with others; 0 = they are its own. */
+  names = 0;
   private nameAt = 0;
   private nameBytes: Buffer = NOTHING;
   /** What nextField found. */
@@ -229,6 +230,7 @@ export class StreamValue extends Collection {
       this.dataAt = leaf.valueAt + 1;
     }
     this.fields = this.number();
+    this.begins = (head & BEGINS_NODE) !== 0;
     this.names = head & NAMES_MASK;
     if (this.names !== 0) {
       const shared = this.names - 1;
@@ -295,7 +297,6 @@ export class StreamValue extends Collection {
    * the last one. Between `begin` (or `create`) and `finish`.
    */
   append(id: StreamId, source: FieldSource, from: number, fields: number): void {
-    const [tree] = this.trees;
     let names = 0;
     let values = 0;
     for (let i = 0; i < fields; i++) {
@@ -304,9 +305,34 @@ export class StreamValue extends Collection {
       names += nameBytes + numberBytes(nameBytes);
       values += valueBytes + numberBytes(valueBytes);
     }
+    this.place(id, source, from, fields, names, values, this.beginsNode(names + values));
+  }
+
+  /** As append, of an entry that was in a stream before and begins a node there, or not. */
+  appendAgain(id: StreamId, source: FieldSource, fields: number, names: number, values: number, begins: boolean): void {
+    this.place(id, source, 0, fields, names, values, begins);
+  }
+
+  /** Tells how full the last node is, after appendAgain: its entries and bytes. */
+  setLastNode(entries: number, bytes: number): void {
+    this.nodeEntries = entries;
+    this.nodeBytes = bytes;
+  }
+
+  /** Adds an entry whose names and values, with their lengths, are `names` and `values` bytes. */
+  private place(
+    id: StreamId,
+    source: FieldSource,
+    from: number,
+    fields: number,
+    names: number,
+    values: number,
+    begins: boolean,
+  ): void {
+    const [tree] = this.trees;
     const shared = this.share(source, from, fields, names);
     const bytes = 1 + numberBytes(fields) + values + (shared === 0 ? names : 0);
-    const head = shared | (this.beginsNode(names + values) ? BEGINS_NODE : 0);
+    const head = shared | (begins ? BEGINS_NODE : 0);
     if (this.scratch.length < bytes) this.scratch = Buffer.allocUnsafe(bytes + (bytes >>> 1));
     const { scratch } = this;
     scratch[0] = head;
@@ -701,17 +727,6 @@ const SCRATCH_KEPT = 64 << 10;
 const NODE_IS_FULL = 0x7fffffff;
 assert(SMALL_CHANGE > ROOT_BYTES * 2, "a group fits in the room of a small change");
 
-function numberBytes(value: number): number {
-  return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : value < 0x10000000 ? 4 : 5;
-}
-function writeNumber(b: Uint8Array, at: number, value: number): number {
-  while (value >= 0x80) {
-    b[at++] = (value & 0x7f) | 0x80;
-    value >>>= 7;
-  }
-  b[at++] = value;
-  return at;
-}
 function writeRun(b: Uint8Array, at: number, source: FieldSource, argument: number): number {
   const length = source.argBytes(argument);
   at = writeNumber(b, at, length);

@@ -82,8 +82,10 @@ export abstract class TimedCollection extends Collection {
 
   /** Number of members that are due and still there. */
   countDue(): number {
-    if (!this.mayBeDue) return 0;
-    const { nowMs } = this.store;
+    return this.mayBeDue ? this.countDueAt(this.store.nowMs) : 0;
+  }
+  /** As countDue, at another moment. */
+  countDueAt(nowMs: number): number {
     let due = 0;
     if (this.isTree) {
       this.deadlines.seek(nowMs + 0.5, NOTHING, 0, 0);

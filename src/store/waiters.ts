@@ -2,7 +2,8 @@
  * Waiters: clients, of any worker, that wait for keys to hold something. Per shard a table of the keys waited for; per
  * key a queue of requests in the order they came; per waiting client one state word in the control block.
  *
- *   place, a key waited for │ next of its bucket │ first, last request │ database │ hash │ is ready │ key bytes │ key ...
+ *   place, a key waited for │ next of its bucket │ first, last request │ database │ hash │ is ready │ requests that the
+ *                           │ key's end ends │ key bytes │ key ...
  *   request                 │ next │ previous │ place │ slot │ state it was made with │ kind │ count │ target bytes │ target key ...
  *   state word of a slot    │ times it was used (30) │ WaitState (2) │
  *
@@ -19,6 +20,7 @@
  *   W1  a place has a request; the shard's count of places is that of all its buckets, and says whether INTEREST_BLOCKED is set
  *   W2  the requests of a place stand in the order they were made
  *   W3  a request with place 0 is in no queue
+ *   W4  a place counts its requests of kinds with ENDS_WITH_KEY, and the shard the places that have such
  * Locking: the holder of the shard lock; the state words by Atomics.
  */
 import { assert } from "../base/assert.ts";
@@ -26,9 +28,12 @@ import { copy } from "../base/bytes.ts";
 import { WAITERS } from "../memory/control.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
 import type { Key } from "./key.ts";
-import { INTEREST_AT, INTEREST_BLOCKED, WAITED_AT, WAITED_BUCKETS, WAITED_COUNT_AT } from "./shard.ts";
+import { INTEREST_AT, INTEREST_BLOCKED, WAITED_AT, WAITED_BUCKETS, WAITED_COUNT_AT, WAITED_GONE_AT } from "./shard.ts";
 import type { ShardPages } from "./shard-pages.ts";
 import type { Store } from "./store.ts";
+
+/** Bit of a request's kind: it is answered, too, when the key goes. */
+export const ENDS_WITH_KEY = 0x1000;
 
 export const WaitState = { Free: 0, Waiting: 1, Claimed: 2, Cancelled: 3 } as const;
 const STATE_MASK = 3;
@@ -41,8 +46,9 @@ const PLACE_LAST = 2;
 const PLACE_DB = 3;
 const PLACE_HASH = 4;
 const PLACE_READY = 5;
-const PLACE_KEY_BYTES = 6;
-const PLACE_KEY = 7;
+const PLACE_GONE = 6;
+const PLACE_KEY_BYTES = 7;
+const PLACE_KEY = 8;
 
 // Words of a request.
 const REQUEST_NEXT = 0;
@@ -165,7 +171,19 @@ export class Waiters {
     if (last === NO_REF) this.setWord(place, PLACE_FIRST, request);
     else this.setWord(last, REQUEST_NEXT, request);
     this.setWord(place, PLACE_LAST, request);
+    if ((kind & ENDS_WITH_KEY) !== 0) this.countEnding(place, 1);
     return request;
+  }
+
+  /** A place has one request more or less that ends with its key (W4). */
+  private countEnding(place: Ref, change: 1 | -1): void {
+    const { pages, c } = this;
+    const count = this.word(place, PLACE_GONE) + change;
+    this.setWord(place, PLACE_GONE, count);
+    if (count === (change === 1 ? 1 : 0)) {
+      const at = pages.header + WAITED_GONE_AT;
+      c[at] = c[at]! + change;
+    }
   }
 
   /** Gives a request back. The caller holds the lock of `shard`. */
@@ -190,6 +208,7 @@ export class Waiters {
     if (next === NO_REF) this.setWord(place, PLACE_LAST, previous);
     else this.setWord(next, REQUEST_PREVIOUS, previous);
     this.setWord(request, REQUEST_PLACE, NO_REF);
+    if ((this.word(request, REQUEST_KIND) & ENDS_WITH_KEY) !== 0) this.countEnding(place, -1);
   }
 
   // ---- places ----
@@ -246,6 +265,7 @@ export class Waiters {
     m[w + PLACE_DB] = db;
     m[w + PLACE_HASH] = key.hashB;
     m[w + PLACE_READY] = 0;
+    m[w + PLACE_GONE] = 0;
     m[w + PLACE_KEY_BYTES] = key.bytes;
     for (let i = 0; i < words; i++) m[w + PLACE_KEY + i] = key.words[i]!;
     c[bucket] = place;
@@ -341,9 +361,15 @@ export class Waiters {
 
   /** Keys that clients wait for, in all shards. A count for INFO: read without locks. */
   keysWaitedFor(): number {
+    return this.sum(WAITED_COUNT_AT);
+  }
+  /** As keysWaitedFor, of keys whose end is waited for too. */
+  keysWaitedToEnd(): number {
+    return this.sum(WAITED_GONE_AT);
+  }
+  private sum(at: number): number {
     let sum = 0;
-    for (let shard = 0; shard < this.store.shards; shard++)
-      sum += this.c[this.store.headerOf(shard) + WAITED_COUNT_AT]!;
+    for (let shard = 0; shard < this.store.shards; shard++) sum += this.c[this.store.headerOf(shard) + at]!;
     return sum;
   }
 
@@ -360,17 +386,23 @@ export class Waiters {
   check(shard: number): void {
     const header = this.store.headerOf(shard);
     let places = 0;
+    let ending = 0;
     this.visitAll(shard, header, (place) => {
       places++;
+      let endings = 0;
       let last: Ref = NO_REF;
       for (let ref = this.firstOf(place); ref !== NO_REF; ref = this.word(ref, REQUEST_NEXT)) {
         assert(this.word(ref, REQUEST_PREVIOUS) === last, "a queue is linked both ways");
         assert(this.word(ref, REQUEST_PLACE) === place, "a request names its place (W3)");
+        if ((this.word(ref, REQUEST_KIND) & ENDS_WITH_KEY) !== 0) endings++;
         last = ref;
       }
+      assert(this.word(place, PLACE_GONE) === endings, "a place counts what ends with its key (W4)");
+      if (endings > 0) ending++;
       assert(last !== NO_REF && this.word(place, PLACE_LAST) === last, "a place has a request (W1)");
     });
     assert(places === this.c[header + WAITED_COUNT_AT], "the places are counted (W1)");
+    assert(ending === this.c[header + WAITED_GONE_AT], "the places that wait for an end are counted (W4)");
     const isInterested = (this.c[header + INTEREST_AT]! & INTEREST_BLOCKED) !== 0;
     assert(isInterested === places > 0, "the interest word tells that clients wait (W1)");
   }

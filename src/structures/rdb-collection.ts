@@ -1,6 +1,6 @@
 /**
  * Collections as RDB files and DUMP payloads hold them, read into `rdbItems`: a flat list of elements, members, or fields
- * and values in turn, with the scores beside the members. What is read are the forms of all versions up to RDB 11.
+ * and values in turn, with the scores beside the members. What is read are the forms of all versions up to RDB 12.
  *
  *   1  list      │ count │ strings                    10 list     │ string: ziplist
  *   2  set       │ count │ strings                    11 set      │ string: intset
@@ -10,21 +10,28 @@
  *                                                     18 list     │ count │ (1, string: element; 2, string: listpack)
  *                                                     20 set      │ string: listpack
  *
+ *   24 hash   │ least deadline (8) │ count │ 0, or 1 + ms after the least (length) │ string: field │ string: value
+ *   25 hash   │ least deadline (8) │ string: listpack of field, value, deadline (ms, 0 = none) in turn
+ *
+ *   15, 19, 21 are streams: rdb-stream.ts
+ *
  *   ziplist  │ bytes (4) │ tail (4) │ count (2) │ entries: length of the one before (1 or 5) │ encoding │ data │ 255
- *   listpack │ bytes (4) │ count (2) │ entries: encoding │ data │ length of both, backward (1 to 5) │ 255
+ *   listpack │ listpack.ts
  *   intset   │ width (4) │ count (4) │ integers, rising
  *
- * Writing uses the plain forms (1, 2, 4, 5): every Redis makes of them what its own limits say.
+ * 22 and 23, of release candidates of Redis 7.4, are not read: 22 is another form to Valkey 9. Writing: dump-entries.ts.
  *
  * The bytes read are a stranger's. Invariants
  *   F1  nothing is read outside [at, end)
  *   F3  memory grows with bytes that are there, never with a number that says how many there should be
  *   F4  what is accepted has one element or more, no member or field twice, and no score that is not a number
- * Source: rdb.c, ziplist.c, listpack.c, intset.c of Redis 7.0.
+ * Source: rdb.c, ziplist.c, intset.c of Redis 7.0.
  */
 import { parseDouble } from "../base/double-text.ts";
 import { formatInt64, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
 import { hashOf } from "./hash.ts";
+import { COUNT_UNKNOWN, element, isListpack, LISTPACK_HEAD, readElement } from "./listpack.ts";
+import { isStreamType, rdbStream, readStream } from "./rdb-stream.ts";
 import { NUMBER_TEXT, rdbLength, rdbString, readLength, readString } from "./rdb-string.ts";
 
 export const RdbType = {
@@ -42,17 +49,18 @@ export const RdbType = {
   SortedSetListpack: 17,
   ListQuicklist2: 18,
   SetListpack: 20,
+  HashDeadlines: 24,
+  HashListpackDeadlines: 25,
 } as const;
 
 /** What a payload is to be made into. */
-export const RdbKind = { None: 0, List: 1, Set: 2, Hash: 3, SortedSet: 4 } as const;
+export const RdbKind = { None: 0, List: 1, Set: 2, Hash: 3, SortedSet: 4, Stream: 5 } as const;
 export type RdbKind = (typeof RdbKind)[keyof typeof RdbKind];
 
 const MALFORMED = -1;
 const LIST_END = 0xff;
 const PLAIN_NODE = 1;
 const PACKED_NODE = 2;
-const LISTPACK_HEAD = 6;
 const ZIPLIST_HEAD = 10;
 const INTSET_HEAD = 8;
 const SCORE_NAN = 253;
@@ -64,6 +72,9 @@ class Items {
   count = 0;
   /** Scores by member, for sorted sets. */
   scores = new Float64Array(0);
+  /** Deadlines by field, ms, 0 = none; for hashes, while `isTimed`. */
+  private deadlines = new Float64Array(0);
+  isTimed = false;
   /** Longest item and sum of all, bytes. */
   longest = 0;
   bytes = 0;
@@ -83,6 +94,8 @@ class Items {
     this.unpacked = 0;
     if (this.places.length > KEPT_WORDS) this.places = new Uint32Array(0);
     if (this.scores.length > KEPT_WORDS) this.scores = new Float64Array(0);
+    if (this.deadlines.length > KEPT_WORDS) this.deadlines = new Float64Array(0);
+    this.isTimed = false;
     if (this.text.length > KEPT_WORDS) this.text = Buffer.alloc(0);
     this.sources = [this.text, payload];
   }
@@ -138,6 +151,37 @@ class Items {
     return true;
   }
 
+  /** Gives the field and value added last a deadline, ms, 0 = none. */
+  addDeadline(deadline: number): void {
+    const i = this.count / 2 - 1;
+    if (i >= this.deadlines.length) this.deadlines = wider(this.deadlines, new Float64Array(Math.max(64, i * 2)));
+    this.deadlines[i] = deadline;
+  }
+  /** Deadline of the field that is item `i`, ms; 0 = none. */
+  deadlineOf(i: number): number {
+    return this.isTimed ? this.deadlines[i / 2]! : 0;
+  }
+  /** True when a field has no deadline, or one after `nowMs`. */
+  hasLive(nowMs: number): boolean {
+    for (let i = 0; i < this.count; i += 2) {
+      const deadline = this.deadlineOf(i);
+      if (deadline === 0 || deadline > nowMs) return true;
+    }
+    return false;
+  }
+  /** Makes the last item the deadline of the field and value before. Returns false when it is none. */
+  lastIsDeadline(): boolean {
+    const i = --this.count;
+    this.bytes -= this.lengthOf(i);
+    const isDeadline =
+      i % 2 === 0 &&
+      parseInt64(this.sourceOf(i), this.atOf(i), this.lengthOf(i)) === Int64Kind.Safe &&
+      int64.value >= 0 &&
+      int64.value <= DEADLINE_MAX_MS;
+    if (isDeadline) this.addDeadline(int64.value);
+    return isDeadline;
+  }
+
   /** True when no two of the items 0, step, 2 * step ... are equal. */
   areUnique(step: 1 | 2, seed: number): boolean {
     const { count } = this;
@@ -178,6 +222,8 @@ class Items {
 
 const NOTHING = Buffer.alloc(0);
 const KEPT_WORDS = 1 << 14;
+/** Latest deadline of a field, ms: what 48 bits hold, to Redis too. */
+const DEADLINE_MAX_MS = 2 ** 48 - 1;
 /** Most bytes that the packed strings of one payload may make. */
 const UNPACKED_MAX = 1 << 30;
 
@@ -201,6 +247,11 @@ export function readCollection(
   longest: number,
   seed: number,
 ): RdbKind {
+  if (isStreamType(type)) {
+    const isSound = readStream(type, bytes, at, end, longest);
+    if (!isSound) rdbStream.clear();
+    return isSound ? RdbKind.Stream : RdbKind.None;
+  }
   rdbItems.clear(bytes);
   const kind = readItems(type, bytes, at, end, longest);
   const { count } = rdbItems;
@@ -227,6 +278,13 @@ function readItems(type: number, bytes: Buffer, at: number, end: number, longest
     case RdbType.SortedSetText:
     case RdbType.SortedSet:
       return known(readMembers(bytes, at, end, longest, type === RdbType.SortedSet), RdbKind.SortedSet);
+    case RdbType.HashDeadlines:
+      return known(readTimed(bytes, at, end, longest), RdbKind.Hash);
+    case RdbType.HashListpackDeadlines:
+      // The least deadline: the fields tell theirs whole.
+      if (readMoment(bytes, at, end) < 0) return RdbKind.None;
+      at += MOMENT_BYTES;
+      break;
     default:
       break;
   }
@@ -246,6 +304,8 @@ function readItems(type: number, bytes: Buffer, at: number, end: number, longest
       return known(inPairs(addListpack), RdbKind.SortedSet);
     case RdbType.SetListpack:
       return known(addListpack(), RdbKind.Set);
+    case RdbType.HashListpackDeadlines:
+      return known(addTriples(), RdbKind.Hash);
     default:
       return RdbKind.None;
   }
@@ -316,6 +376,47 @@ function readMembers(bytes: Buffer, at: number, end: number, longest: number, ar
   return true;
 }
 
+const MOMENT_BYTES = 8;
+
+/** The moment at `at`, ms. -1 when it is none that a deadline may be. */
+function readMoment(bytes: Buffer, at: number, end: number): number {
+  if (end - at < MOMENT_BYTES) return MALFORMED;
+  const moment = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;
+  return moment <= DEADLINE_MAX_MS ? moment : MALFORMED;
+}
+
+/** Fields and values, each behind its deadline: 0 = none, else one more than the ms after the moment in front of all. */
+function readTimed(bytes: Buffer, at: number, end: number, longest: number): boolean {
+  const least = readMoment(bytes, at, end);
+  if (least < 0) return false;
+  at = readLength(bytes, at + MOMENT_BYTES, end);
+  if (at < 0) return false;
+  rdbItems.isTimed = true;
+  for (let left = rdbLength.value; left > 0; left--) {
+    at = readLength(bytes, at, end);
+    if (at < 0) return false;
+    const deadline = rdbLength.value === 0 ? 0 : least + rdbLength.value - 1;
+    if (deadline > DEADLINE_MAX_MS) return false;
+    for (let item = 0; item < 2; item++) {
+      at = readString(bytes, at, end, longest);
+      if (at < 0 || !addString() || rdbItems.unpacked > UNPACKED_MAX) return false;
+    }
+    rdbItems.addDeadline(deadline);
+  }
+  return true;
+}
+
+/** The listpack in rdbString, of fields, values and deadlines in turn. */
+function addTriples(): boolean {
+  rdbItems.isTimed = true;
+  let nth = 0;
+  const everyThird = () => {
+    nth = (nth + 1) % 3;
+    return nth !== 0 || rdbItems.lastIsDeadline();
+  };
+  return addListpack(everyThird) && nth === 0;
+}
+
 function addString(): boolean {
   const { bytes, at, length } = rdbString;
   if (bytes !== NUMBER_TEXT) rdbItems.add(bytes, at, length);
@@ -363,58 +464,20 @@ function addIntset(): boolean {
 /** Adds the entries of the listpack in rdbString; `added` is asked after each whether to go on. */
 function addListpack(added: () => boolean = always): boolean {
   const { bytes, at, length } = rdbString;
-  if (length <= LISTPACK_HEAD || bytes.readUInt32LE(at) !== length) return false;
+  if (!isListpack(bytes, at, length)) return false;
   const end = at + length - 1;
-  if (bytes[end] !== LIST_END) return false;
   const claimed = bytes.readUInt16LE(at + 4);
   let count = 0;
   let from = at + LISTPACK_HEAD;
   for (; from < end; count++) {
-    const next = listpackEntry(bytes, from, end);
+    const next = readElement(bytes, from, end);
     if (next < 0) return false;
+    if (element.isInteger) rdbItems.addInteger(element.low, element.high);
+    else rdbItems.add(bytes, element.at, element.length);
     from = next;
     if (!added()) return false;
   }
   return claimed === COUNT_UNKNOWN || claimed === count;
-}
-/** What a listpack or ziplist says of a count that two bytes do not hold. */
-const COUNT_UNKNOWN = 0xffff;
-
-/** Adds the entry at `at`. Returns where the next one begins, or -1. */
-function listpackEntry(bytes: Buffer, at: number, end: number): number {
-  const first = bytes[at]!;
-  const left = end - at;
-  let head = 1;
-  let data = 0;
-  if (first < 0x80) {
-    rdbItems.addInteger(first, 0);
-  } else if (first < 0xc0) {
-    data = first & 0x3f;
-  } else if (first < 0xe0) {
-    head = 2;
-    if (left < 2) return MALFORMED;
-    const value = ((((first & 0x1f) << 8) | bytes[at + 1]!) << 19) >> 19;
-    rdbItems.addInteger(value, value >> 31);
-  } else if (first < 0xf0) {
-    head = 2;
-    if (left < 2) return MALFORMED;
-    data = ((first & 0xf) << 8) | bytes[at + 1]!;
-  } else if (first === 0xf0) {
-    head = 5;
-    if (left < 5) return MALFORMED;
-    data = bytes.readUInt32LE(at + 1);
-  } else if (first <= 0xf4) {
-    const width = first === 0xf4 ? 8 : first - 0xef;
-    head = 1 + width;
-    if (left < head) return MALFORMED;
-    addWidth(bytes, at + 1, width);
-  } else {
-    return MALFORMED;
-  }
-  const isInteger = first < 0x80 || (first >= 0xc0 && first < 0xe0) || first > 0xf0;
-  if (data > left - head) return MALFORMED;
-  if (!isInteger) rdbItems.add(bytes, at + head, data);
-  return skipBackLength(bytes, at + head + data, end, head + data);
 }
 
 /** Adds an integer of `width` bytes. */
@@ -425,21 +488,6 @@ function addWidth(bytes: Buffer, at: number, width: number): void {
   }
   const value = bytes.readIntLE(at, width);
   rdbItems.addInteger(value, value >> 31);
-}
-
-/** Skips the length `length` of an entry, which stands behind it in groups of 7 bits. Returns -1 when it is another. */
-function skipBackLength(bytes: Buffer, at: number, end: number, length: number): number {
-  const groups = length <= 127 ? 1 : length < 16383 ? 2 : length < 2097151 ? 3 : length < 268435455 ? 4 : 5;
-  if (groups > end - at) return MALFORMED;
-  // Read backward, as by who walks backward; the first byte without the top bit is the last one read.
-  let told = 0;
-  let shift = 0;
-  for (let from = at + groups - 1; ; from--, shift += 7) {
-    if (shift > 28) return MALFORMED;
-    told += (bytes[from]! & 127) * 2 ** shift;
-    if (bytes[from]! < 128) break;
-  }
-  return told === length ? at + groups : MALFORMED;
 }
 
 /** Adds the entries of the ziplist in rdbString; `added` is asked after each whether to go on. */

@@ -20,8 +20,10 @@ import { formatInt64 } from "../base/integers.ts";
 
 /** Version of the payloads written: strings have not changed since. */
 export const RDB_VERSION = 10;
-/** Newest version read: that of the Redis that clients are told. */
-export const RDB_VERSION_MAX = 11;
+/** The same of hashes whose fields have deadlines, which came with Redis 7.4. */
+export const RDB_VERSION_FIELD_DEADLINES = 12;
+/** Newest version read: that of Redis 7.4 and 8.0. */
+export const RDB_VERSION_MAX = 12;
 /** The byte of the value's type. */
 export const RDB_STRING = 0;
 
@@ -57,6 +59,18 @@ export function writeLength(target: Buffer, at: number, length: number): number 
 /** Bytes that writeLength takes. */
 export function lengthBytes(length: number): number {
   return length < 1 << 6 ? 1 : length < 1 << 14 ? 2 : 5;
+}
+
+/** As writeLength, for the unsigned number of two words. */
+export function writeWords(target: Buffer, at: number, high: number, low: number): number {
+  if (high === 0) return writeLength(target, at, low);
+  target[at] = LENGTH_64;
+  target.writeUInt32BE(high, at + 1);
+  target.writeUInt32BE(low, at + 5);
+  return 9;
+}
+export function wordsBytes(high: number, low: number): number {
+  return high === 0 ? lengthBytes(low) : 9;
 }
 
 /** Writes a 64-bit integer, in binary when 32 bits hold it, else as its text. Returns how many bytes it took, <= 21. */
@@ -111,6 +125,22 @@ export function readString(bytes: Buffer, at: number, end: number, longest: numb
   rdbString.at = 0;
   rdbString.length = formatInt64(NUMBER_TEXT, 0, value, value >> 31);
   return at + 1 + width;
+}
+
+/** Number that readWords read. */
+export const rdbWords = { high: 0, low: 0 };
+
+/** As readLength, exactly, into `rdbWords`. */
+export function readWords(bytes: Buffer, at: number, end: number): number {
+  if (at < end && bytes[at] === LENGTH_64 && end - at >= 9) {
+    rdbWords.high = bytes.readUInt32BE(at + 1);
+    rdbWords.low = bytes.readUInt32BE(at + 5);
+    return at + 9;
+  }
+  const next = readLength(bytes, at, end);
+  rdbWords.high = 0;
+  rdbWords.low = rdbLength.value;
+  return next;
 }
 
 /** Length that readLength read. */

@@ -271,6 +271,115 @@ describe("the same scenes at Ferrite and redis-server", () => {
   });
 });
 
+describe("counts and logs", () => {
+  /** The names in SLOWLOG, newest first, of commands that are no bookkeeping. */
+  const slowNames = async (admin: RespClient) =>
+    [...show(await admin.command("SLOWLOG", "GET", "-1")).matchAll(/\*\["(\w+)"/g)]
+      .map(([, name]) => name!.toUpperCase())
+      .filter((name) => !/^(CONFIG|SLOWLOG|INFO|CLIENT|DEL|HELLO)$/.test(name));
+  const statOf = async (admin: RespClient, name: string) =>
+    new RegExp(`cmdstat_${name}:calls=(\\d+),.*?,(rejected_calls=\\d+,failed_calls=\\d+)`)
+      .exec(show(await admin.command("INFO", "commandstats")))
+      ?.slice(1, 3)
+      .join();
+  const errorsOf = async (admin: RespClient) =>
+    [...show(await admin.command("INFO", "errorstats")).matchAll(/errorstat_(\w+:count=\d+)/g)].map(([, kind]) => kind);
+  const begin = async (target: Server) => {
+    const clients = [await target.connect(), await target.connect()] as const;
+    for (const args of [
+      ["FLUSHALL"],
+      ["SET", "text", "x"],
+      ["CONFIG", "SET", "slowlog-log-slower-than", "0"],
+      ["CONFIG", "RESETSTAT"],
+      ["SLOWLOG", "RESET"],
+    ]) {
+      await clients[0].command(...args);
+    }
+    return clients;
+  };
+  const waitingClient = async (admin: RespClient, client: RespClient, ...args: string[]) => {
+    const id = show(await client.command("CLIENT", "ID")).slice(1);
+    const reply = client.command(...args);
+    reply.catch(() => {});
+    await within(seen(admin, new RegExp(`id=${id} .*flags=b `)), HANG_MS, args.join(" "));
+    return { reply, id };
+  };
+
+  async function served(target: Server): Promise<unknown[]> {
+    const [admin, client] = await begin(target);
+    const said: unknown[] = [];
+    const first = await waitingClient(admin, client, "BLPOP", "k", "0");
+    said.push(await slowNames(admin));
+    await admin.command("RPUSH", "k", "1");
+    said.push(show(await within(first.reply, HANG_MS, "BLPOP")), await slowNames(admin), await statOf(admin, "blpop"));
+    const second = await waitingClient(admin, client, "BLMOVE", "k", "text", "LEFT", "LEFT", "0");
+    await admin.command("RPUSH", "k", "2");
+    said.push(show(await within(second.reply, HANG_MS, "BLMOVE")), await slowNames(admin));
+    said.push(await statOf(admin, "blmove"), await errorsOf(admin));
+    await admin.command("CONFIG", "SET", "slowlog-log-slower-than", "10000");
+    admin.close();
+    client.close();
+    return said;
+  }
+
+  test("a command is logged when it is served, behind the one that served it", async () => {
+    const own = await served(server);
+    expect(own).toEqual([
+      [],
+      '*["k", "1"]',
+      ["BLPOP", "RPUSH"],
+      "1,rejected_calls=0,failed_calls=0",
+      "-WRONGTYPE Operation against a key holding the wrong kind of value",
+      ["BLMOVE", "RPUSH", "BLPOP", "RPUSH"],
+      "1,rejected_calls=0,failed_calls=1",
+      ["WRONGTYPE:count=1"],
+    ]);
+    if (redis !== null) expect(own).toEqual(await served(redis));
+  });
+
+  // As Redis 7.2; 7.0 counts them when they begin to wait, and the errors of CLIENT UNBLOCK twice.
+  test("timeouts and errors count when the wait is over, without the wait", async () => {
+    const [admin, client] = await begin(server);
+    await client.command("BLPOP", "k", "0.05");
+    const { reply, id } = await waitingClient(admin, client, "BRPOP", "k", "0");
+    expect(await statOf(admin, "brpop")).toBeUndefined();
+    await admin.command("CLIENT", "UNBLOCK", id, "ERROR");
+    expect(show(await within(reply, HANG_MS, "BRPOP"))).toStartWith("-UNBLOCKED");
+    expect(await slowNames(admin)).toEqual(["BRPOP", "BLPOP"]);
+    expect(await statOf(admin, "blpop")).toBe("1,rejected_calls=0,failed_calls=0");
+    expect(await statOf(admin, "brpop")).toBe("1,rejected_calls=0,failed_calls=1");
+    expect(await errorsOf(admin)).toEqual(["UNBLOCKED:count=1"]);
+    const usec = Number(/cmdstat_blpop:calls=1,usec=(\d+)/.exec(show(await admin.command("INFO", "commandstats")))![1]);
+    expect(usec).toBeLessThan(50_000);
+    await admin.command("CONFIG", "SET", "slowlog-log-slower-than", "10000");
+    admin.close();
+    client.close();
+  });
+
+  test("keys whose end ends a wait are counted apart", async () => {
+    const [admin, client] = await begin(server);
+    await admin.command("XADD", "s", "1-1", "f", "v");
+    await admin.command("XGROUP", "CREATE", "s", "g", "$");
+    const counts = async () =>
+      [...show(await admin.command("INFO", "clients")).matchAll(/total_blocking_keys\w*:\d+/g)].join();
+    const { reply } = await waitingClient(
+      admin,
+      client,
+      ...["XREADGROUP", "GROUP", "g", "c", "BLOCK", "0", "STREAMS", "s", ">"],
+    );
+    expect(await counts()).toBe("total_blocking_keys:1,total_blocking_keys_on_nokey:1");
+    expect(show(await admin.command("DEBUG", "CHECK"))).toStartWith(":");
+    await admin.command("DEL", "s");
+    expect(show(await within(reply, HANG_MS, "XREADGROUP"))).toStartWith("-");
+    const none = async () => {
+      while ((await counts()) !== "total_blocking_keys:0,total_blocking_keys_on_nokey:0") await Bun.sleep(1);
+    };
+    await within(none(), HANG_MS, "no keys");
+    admin.close();
+    client.close();
+  });
+});
+
 describe("a crowd", () => {
   test(`${CLIENTS} clients, ${ELEMENTS} elements: each comes out once`, async () => {
     const random = new SeededRandom(testSeed());

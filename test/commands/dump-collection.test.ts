@@ -169,6 +169,160 @@ describe("RDB collections", () => {
     }
   });
 
+  test.skipIf(!hasRedis)("packed ones are Redis's byte for byte, where it packs no texts", async () => {
+    const engine = testEngine({ regions: 4 });
+    engine.checksEach = false;
+    await ask("FLUSHALL");
+    await ask("CONFIG", "SET", "rdbcompression", "no");
+    for (const name of ["hash-max-listpack-entries", "zset-max-listpack-entries", "set-max-intset-entries"]) {
+      await ask("CONFIG", "SET", name, "128");
+    }
+    const long = Array.from({ length: 3000 }, (_, i) => (i % 7 === 0 ? "x".repeat(i % 100) : String(i * 37)));
+    const types = new Set<number>();
+    for (const listSize of [-2, -1, -5, 128, 3, 1, 0]) {
+      await ask("CONFIG", "SET", "list-max-listpack-size", listSize);
+      engine.config.apply([{ name: "storage.list_max_listpack_size", value: listSize, previous: 0 }]);
+      const short = INTEGERS.slice(0, 12);
+      const values: Argument[][] = [
+        ["RPUSH", `list:${listSize}`, ...VALUES],
+        ["RPUSH", `long:${listSize}`, ...long],
+        ["RPUSH", `one:${listSize}`, "e"],
+        ["HSET", `hash:${listSize}`, ...SHORT.flatMap((value, i) => [value, SHORT[SHORT.length - 1 - i]!])],
+        ["ZADD", `zset:${listSize}`, ...SHORT.flatMap((value, i) => [SCORES[i % SCORES.length]!, value])],
+        ["SADD", `ints:${listSize}`, ...short, "1000"],
+        ["SADD", `wide:${listSize}`, ...short, "-40000"],
+        ["SADD", `widest:${listSize}`, ...short, "9223372036854775807", "-9223372036854775808"],
+      ];
+      for (const command of values) {
+        expect(engine.send(...command)).toBe(show(await ask(...command)));
+        const theirs = textOf(await ask("DUMP", command[1]!));
+        const ours = textOf(engine.client.reply("DUMP", command[1]!));
+        types.add(ours.charCodeAt(0));
+        const isSame = ours === theirs;
+        expect({ key: command[1], isSame }).toEqual({ key: command[1], isSame: true });
+      }
+    }
+    await ask("CONFIG", "SET", "rdbcompression", "yes");
+    expect([...types].sort((a, b) => a - b)).toEqual([11, 16, 17, 18]);
+  });
+
+  test("fields keep their deadlines, and those that are over are not there", () => {
+    for (const fields of [6, 1200]) {
+      const engine = testEngine({ regions: 8 });
+      engine.checksEach = false;
+      const names = Array.from({ length: fields }, (_, i) => `field:${i}`);
+      engine.send("HSET", "h", ...names.flatMap((name, i) => [name, `value ${i}`]));
+      // Deadlines from a second to centuries ahead; every third field has none.
+      for (const [i, name] of names.entries()) {
+        if (i % 3 !== 0) engine.send("HPEXPIRE", "h", i % 300 === 1 ? 9e12 : 1000 + i, "FIELDS", 1, name);
+      }
+      const payload = () => Buffer.from(textOf(engine.client.reply("DUMP", "h")), "latin1");
+      const times = (key: string) => engine.send("HPEXPIRETIME", key, "FIELDS", fields, ...names);
+      const first = payload();
+      expect(first[0]).toBe(24);
+      expect(first.readUInt16LE(first.length - 10)).toBe(12);
+      expect(engine.send("RESTORE", "back", "0", first)).toBe("+OK");
+      expect(times("back")).toBe(times("h"));
+      expect(engine.send("HMGET", "back", ...names)).toBe(engine.send("HMGET", "h", ...names));
+      expect(engine.send("OBJECT", "ENCODING", "back")).toBe(engine.send("OBJECT", "ENCODING", "h"));
+      expect(engine.send("COPY", "h", "copied")).toBe(":1");
+      expect(times("copied")).toBe(times("h"));
+      engine.checkNow();
+
+      // Some are due, and still there: nobody has looked at them.
+      engine.advance(1002, false);
+      const live = (key: string) => sortedPairs(engine.client.reply("HGETALL", key));
+      const later = payload();
+      expect(engine.send("RESTORE", "back", "0", later, "REPLACE")).toBe("+OK");
+      expect(live("back")).toEqual(live("h"));
+      expect(engine.send("HLEN", "back")).toBe(`:${fields - 1}`);
+      // What is due when it comes stays away.
+      expect(engine.send("RESTORE", "late", "0", first)).toBe("+OK");
+      expect(live("late")).toEqual(live("h"));
+      engine.checkNow();
+
+      // A hash without deadlines is one that every Redis knows; one that is over is none.
+      engine.send("HPERSIST", "back", "FIELDS", fields, ...names);
+      expect(textOf(engine.client.reply("DUMP", "back")).charCodeAt(0)).toBe(4);
+      engine.send("HPEXPIRE", "back", 10, "FIELDS", fields, ...names);
+      const over = Buffer.from(textOf(engine.client.reply("DUMP", "back")), "latin1");
+      engine.advance(10, false);
+      expect(engine.send("DUMP", "back")).toBe("null$");
+      expect(engine.send("SET", "late", "x")).toBe("+OK");
+      expect(engine.send("RESTORE", "late", "0", over)).toBe("-BUSYKEY Target key name already exists.");
+      expect(engine.send("RESTORE", "late", "0", over, "REPLACE", "IDLETIME", "5")).toBe("+OK");
+      expect(engine.send("EXISTS", "late")).toBe(":0");
+      engine.advance(5000);
+      engine.checkNow();
+    }
+  });
+
+  test("fields with deadlines come from Redis 7.4 in both of its forms", () => {
+    const engine = testEngine();
+    const now = engine.clock.wallMs();
+    const moment = (ms: number) => u32(ms % 2 ** 32) + u32(Math.floor(ms / 2 ** 32));
+    const pack = (ms: number) => char(0xf4) + moment(ms) + char(9);
+    const entries = `\x81a\x02\x01\x01${pack(now + 5000)}\x81b\x02\x82no\x03${pack(now + 9000)}\x81c\x02\x02\x01\x00\x01`;
+    const listpack = (body: string, count: number) => `${u32(body.length + 7)}${char(count)}\0${body}\xff`;
+    const ex = (least: number, body: string, count: number) =>
+      char(25) + moment(least) + rdbText(listpack(body, count));
+    const restore = (body: string, version = 12) =>
+      engine.send("RESTORE", "k", "0", Buffer.from(withFooter(body, version), "latin1"), "REPLACE");
+    expect(restore(ex(now + 5000, entries, 9))).toBe("+OK");
+    expect(engine.send("HPEXPIRETIME", "k", "FIELDS", 3, "a", "b", "c")).toBe(`*[:${now + 5000}, :${now + 9000}, :-1]`);
+    expect(engine.send("HMGET", "k", "a", "b", "c")).toBe('*["1", "no", "2"]');
+    const field = (delay: string, name: string, value: string) => delay + rdbText(name) + rdbText(value);
+    const timed = char(24) + moment(now + 7) + char(3);
+    expect(restore(timed + field("\x01", "a", "1") + field("\x0b", "b", "2") + field("\0", "c", "3"))).toBe("+OK");
+    expect(engine.send("HPEXPIRETIME", "k", "FIELDS", 3, "a", "b", "c")).toBe(`*[:${now + 7}, :${now + 17}, :-1]`);
+    for (const body of [
+      timed + field("\x01", "a", "1") + field("\x0b", "a", "2") + field("\0", "c", "3"),
+      timed + field("\x01", "a", "1") + field("\x0b", "b", "2"),
+      char(24) + moment(2 ** 48) + char(1) + field("\x01", "a", "1"),
+      char(24) + moment(2 ** 48 - 1) + char(1) + field("\x02", "a", "1"),
+      char(24) + moment(now) + char(1) + field(`\x81${"\xff".repeat(8)}`, "a", "1"),
+      `${char(24)}\0\0\0`,
+      char(24) + moment(now) + char(0),
+      char(25) + moment(now),
+      ex(now, entries.slice(0, -2), 8),
+      ex(now, `\x81a\x02\x01\x01\x81x\x02`, 3),
+      ex(now, `\x81a\x02\x01\x01${pack(2 ** 48)}`, 3),
+      ex(now, `\x81a\x02\x01\x01\xdf\xff\x02`, 3),
+    ]) {
+      expect({ body, reply: restore(body) }).toEqual({ body, reply: "-ERR Bad data format" });
+    }
+    expect(restore(timed, 13)).toBe("-ERR DUMP payload version or checksum are wrong");
+    expect(engine.send("HLEN", "k")).toBe(":3");
+  });
+
+  test("damaged deadlines restore a hash or nothing, and break nothing", () => {
+    const random = new SeededRandom(testSeed());
+    const engine = testEngine();
+    engine.checksEach = false;
+    const fields = Array.from({ length: 9 }, (_, i) => `f${i}`);
+    engine.send("HSET", "h", ...fields.flatMap((name, i) => [name, "v".repeat(i)]));
+    engine.send("HPEXPIRE", "h", 100_000, "FIELDS", 4, ...fields.slice(0, 4));
+    engine.send("HPEXPIRE", "h", 9e12, "FIELDS", 1, fields[5]!);
+    const body = Buffer.from(textOf(engine.client.reply("DUMP", "h")), "latin1").subarray(0, -10);
+    const offer = (bytes: Buffer) =>
+      engine.send("RESTORE", "k", "0", Buffer.from(withFooter(bytes.toString("latin1"), 12), "latin1"), "REPLACE");
+    for (let cut = 1; cut < body.length; cut++) expect(offer(body.subarray(0, cut))).toBe("-ERR Bad data format");
+    let restored = 0;
+    for (let round = 0; round < 1500; round++) {
+      const damaged = Buffer.from(body);
+      for (let damage = 1 + random.below(2); damage > 0; damage--) {
+        const at = 1 + random.below(damaged.length - 1);
+        damaged[at] = random.below(2) === 0 ? random.below(256) : damaged[at]! ^ (1 << random.below(8));
+      }
+      const reply = offer(damaged);
+      if (reply === "+OK") restored++;
+      else expect(reply).toBe("-ERR Bad data format");
+      if (round % 100 === 0) engine.checkNow();
+    }
+    expect(restored).toBeGreaterThan(100);
+    engine.checkNow();
+  });
+
   test("long ones are of one moment, and keep no lock", () => {
     const engine = testEngine({ regions: 8 });
     engine.checksEach = false;
@@ -285,6 +439,10 @@ describe("RDB collections", () => {
     60_000,
   );
 });
+
+function sortedPairs(reply: Reply): string[] {
+  return pairs(textsOf(reply));
+}
 
 function pins(engine: TestEngine): number {
   const { store } = engine.engine;

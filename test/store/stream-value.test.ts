@@ -7,7 +7,7 @@ import { describe, expect, test } from "bun:test";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { KeyEvent } from "../../src/store/store.ts";
-import { IdText, StreamId } from "../../src/store/stream-id.ts";
+import { IdText, StreamId } from "../../src/structures/stream-id.ts";
 import { type FieldSource, References, StreamValue } from "../../src/store/stream-value.ts";
 import { Random } from "../../src/base/random.ts";
 import { testSeed } from "../support/random.ts";

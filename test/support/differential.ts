@@ -5,7 +5,15 @@
  * stream goes on: one run reports every kind of mismatch it meets, one line per (command, kind of the two replies).
  */
 import { ALLOWED, type AllowedDifference } from "./allow-list.ts";
-import { CommandGenerator, type Compare, DATABASES, KEYS, type Step, TIME_TOLERANCE_MS } from "./generator.ts";
+import {
+  CommandGenerator,
+  type Compare,
+  DATABASES,
+  KEYS,
+  KNOWN_KEYS,
+  type Step,
+  TIME_TOLERANCE_MS,
+} from "./generator.ts";
 import { countFrom, SeededRandom } from "./random.ts";
 import { escape, type Reply, type RespClient, show, within } from "./resp.ts";
 
@@ -33,7 +41,9 @@ export interface DifferentialPlan {
   steps: number;
   /** Commands of families that Ferrite may not have yet; see CommandGenerator. */
   supports(command: string): boolean;
-  /** Where the steps come from, when not from all families. */
+  /** One family of the generator's FAMILIES; all when it is not given. */
+  family?: string;
+  /** Where the steps come from, when not from the generator. */
   generator?: { next(): Step };
 }
 
@@ -51,7 +61,12 @@ export class Differential {
     this.#random = new SeededRandom(plan.seed);
     this.#generator =
       plan.generator ??
-      new CommandGenerator(new SeededRandom(plan.seed ^ 0x5bd1e995), Date.now(), (command) => plan.supports(command));
+      new CommandGenerator(
+        new SeededRandom(plan.seed ^ 0x5bd1e995),
+        Date.now(),
+        (command) => plan.supports(command),
+        plan.family ?? "",
+      );
   }
 
   async run(): Promise<Outcome> {
@@ -140,18 +155,24 @@ export class Differential {
     if (redis.type !== "bulk" || ferrite.type !== "bulk")
       return this.#judge({ ...step, compare: "exact" }, redis, ferrite);
     const copy = `${step.args[1]!}:restored`;
+    const type = await this.#plan.redis.command("TYPE", step.args[1]!);
+    const readsValue = reading(type.type === "simple" ? type.value : "", copy);
     const restore = (payload: string): string[][] => [
       ["RESTORE", copy, "0", payload],
-      ["GET", copy],
       ["OBJECT", "ENCODING", copy],
+      readsValue.args,
       ["DEL", copy],
     ];
     const [inRedis, inFerrite] = await Promise.all([
       within(this.#plan.redis.pipeline(restore(ferrite.value)), HANG_MS, "redis: RESTORE"),
       within(this.#plan.ferrite.pipeline(restore(redis.value)), HANG_MS, "ferrite: RESTORE"),
     ]);
+    const [theirValue, ownValue] = [inRedis.splice(2, 1)[0]!, inFerrite.splice(2, 1)[0]!];
     const value = (replies: Reply[]): Reply => ({ type: "array", value: replies });
-    return this.#judge({ ...step, compare: "exact" }, value(inRedis), value(inFerrite));
+    return (
+      this.#judge({ ...step, compare: "exact" }, value(inRedis), value(inFerrite)) ||
+      this.#judge({ ...step, compare: readsValue.compare }, theirValue, ownValue)
+    );
   }
 
   #note(step: Step): void {
@@ -193,7 +214,7 @@ export class Differential {
       .slice(0, -1)
       .filter(
         ({ args }) =>
-          args.slice(1).some((arg) => keys.includes(arg) && KEYS.includes(arg)) ||
+          args.slice(1).some((arg) => keys.includes(arg) && KNOWN_KEYS.has(arg)) ||
           /^(FLUSH|SWAPDB|SELECT)/i.test(args[0] ?? ""),
       )
       .slice(-SHOWN)

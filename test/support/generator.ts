@@ -11,7 +11,9 @@
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
 import { HASH_KEYS, hashFamily } from "./generate-hashes.ts";
 import { GeoSteps } from "./geo-steps.ts";
+import { LIST_KEYS, ListSteps } from "./list-steps.ts";
 import type { SeededRandom } from "./random.ts";
+import { SORT_KEYS, SortSteps } from "./sort-steps.ts";
 import { SortedSetSteps } from "./sorted-set-steps.ts";
 
 export type Compare =
@@ -80,6 +82,7 @@ export const KEYS: readonly string[] = [
   "s2",
   "s3",
   ...HASH_KEYS,
+  ...LIST_KEYS,
 ];
 /** Bytes of sketches for SET: sound, cut short, with runs beyond the end, of an encoding that is none. */
 const SKETCHES = [
@@ -311,13 +314,56 @@ const RANGE_OFFSETS = [
 /** True when the server has the command at all (it may answer with an error, but not "unknown command"). */
 export type Supports = (command: string) => boolean;
 
+type Settings = readonly (readonly [string, readonly string[]])[];
+const ENTRIES = ["4", "16", "128", "512"];
+const VALUES = ["8", "40", "64"];
+
+/**
+ * Families that may be had alone: the command that tells whether the server has it, its keys, and the settings that its
+ * encodings follow.
+ */
+export const FAMILIES: Readonly<Record<string, { command: string; keys: readonly string[]; settings?: Settings }>> = {
+  lists: { command: "RPUSH", keys: LIST_KEYS },
+  sets: { command: "SADD", keys: ["s0", "s1", "s2", "s3"], settings: [["set-max-intset-entries", ENTRIES]] },
+  hashes: {
+    command: "HSET",
+    keys: HASH_KEYS.slice(0, 3),
+    settings: [
+      // Above the pairs of an HSET, as with sorted sets.
+      ["hash-max-listpack-entries", ["100", "200", "512"]],
+      ["hash-max-listpack-value", VALUES],
+    ],
+  },
+  "sorted-sets": {
+    command: "ZADD",
+    keys: ["z0", "z1", "z2"],
+    settings: [
+      // Above the pairs of a ZADD: Redis 7.2 goes by their number, 7.0 by that of different members.
+      ["zset-max-listpack-entries", ENTRIES.slice(1)],
+      ["zset-max-listpack-value", VALUES],
+    ],
+  },
+  geo: { command: "GEOADD", keys: ["g0", "g1", "g2"] },
+  sort: { command: "SORT", keys: SORT_KEYS },
+};
+
+/** Every key that a mismatch's history is looked up by. */
+export const KNOWN_KEYS: ReadonlySet<string> = new Set([
+  ...KEYS,
+  ...Object.values(FAMILIES).flatMap(({ keys }) => keys),
+]);
+
 export class CommandGenerator {
   readonly #random: SeededRandom;
   readonly #nowMs: number;
   readonly #families: (readonly [number, () => Step])[];
+  #ownKeys: readonly string[] = [];
 
-  /** `nowMs` only has to be near the servers' clocks (G1). */
-  constructor(random: SeededRandom, nowMs: number, supports: Supports) {
+  /**
+   * `nowMs` only has to be near the servers' clocks (G1). `family`: only commands of this one, and what any key may meet
+   * (expiry, renaming, copies, DUMP), on keys of the family; "" = everything.
+   */
+  constructor(random: SeededRandom, nowMs: number, supports: Supports, family = "") {
     this.#random = random;
     this.#nowMs = nowMs;
     const exact = (make: () => string[]) => (): Step => ({ args: make(), compare: "exact" });
@@ -429,8 +475,20 @@ export class CommandGenerator {
         }),
       ],
     );
-    if (supports("RPUSH"))
+    if (family !== "") {
+      const { command, keys, settings = [] } = FAMILIES[family]!;
+      this.#ownKeys = keys;
+      this.#families.length = 0;
+      this.#families.push(...this.#surroundings());
+      for (const [name, values] of settings) {
+        this.#families.push([2, exact(() => ["CONFIG", "SET", name, this.#random.pick(values)])]);
+      }
+      supports = (name) => name === command;
+    }
+    if (supports("RPUSH")) {
       this.#families.push([12, exact(() => ["RPUSH", this.#key(), ...this.#some(() => this.#value(), 1, 3)])]);
+      this.#families.push(...new ListSteps(random, () => this.#key()).families());
+    }
     if (supports("SADD")) this.#addSets(exact);
     if (supports("HSET")) {
       this.#families.push([8, exact(() => ["HSET", this.#key(), this.#value(), this.#value()])]);
@@ -451,6 +509,30 @@ export class CommandGenerator {
       this.#families.push(...steps.families());
     }
     if (supports("GEOADD")) this.#families.push(...new GeoSteps(random, () => this.#key()).families());
+    if (supports("SORT")) this.#families.push(...new SortSteps(random).families());
+  }
+
+  /** What keys of any type meet, in a stream of one family. */
+  #surroundings(): (readonly [number, () => Step])[] {
+    const exact = (make: () => string[]) => (): Step => ({ args: make(), compare: "exact" });
+    return [
+      [3, exact(() => this.#set())],
+      [2, exact(() => ["GET", this.#key()])],
+      [4, exact(() => [this.#random.pick(["DEL", "UNLINK"]), ...this.#some(() => this.#key(), 1, 2)])],
+      [3, exact(() => [this.#random.pick(["EXISTS", "TOUCH"]), ...this.#some(() => this.#key(), 1, 4)])],
+      [3, exact(() => ["TYPE", this.#key()])],
+      [6, exact(() => [this.#random.pick(["RENAME", "RENAMENX"]), this.#key(), this.#key()])],
+      [8, exact(() => this.#copy())],
+      [4, exact(() => ["MOVE", this.#key(), this.#database()])],
+      [1, exact(() => ["SWAPDB", this.#database(), this.#database()])],
+      [3, exact(() => ["SELECT", this.#random.chance(0.8) ? "0" : this.#database()])],
+      [6, exact(() => this.#expire())],
+      [3, exact(() => ["PERSIST", this.#key()])],
+      [4, () => this.#timeReading()],
+      [2, () => ({ args: ["SCAN", "0", ...this.#scanOptions()], compare: "scan" })],
+      [8, exact(() => ["OBJECT", this.#random.pick(["ENCODING", "REFCOUNT"]), this.#key()])],
+      [8, () => ({ args: ["DUMP", this.#key()], compare: "dump" })],
+    ];
   }
 
   #addSets(exact: (make: () => string[]) => () => Step): void {
@@ -558,6 +640,7 @@ export class CommandGenerator {
   }
 
   #key(): string {
+    if (this.#ownKeys.length > 0) return this.#random.pick(this.#ownKeys);
     return this.#random.chance(0.75) ? this.#random.pick(KEYS.slice(0, 8)) : this.#random.pick(KEYS);
   }
 

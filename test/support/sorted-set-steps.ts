@@ -93,7 +93,17 @@ export class SortedSetSteps {
       [4, exact(() => ["ZREMRANGEBYSCORE", this.#key(), this.#end(), this.#end()])],
       [4, exact(() => ["ZREMRANGEBYLEX", this.#lexKey(), this.#lexEnd(), this.#lexEnd()])],
       [10, scores(() => [random.pick(["ZPOPMIN", "ZPOPMAX"]), this.#key(), ...this.#maybe(0.5, () => this.#count())])],
-      [8, scores(() => this.#mpop())],
+      [8, scores(() => this.#mpop(["ZMPOP"]))],
+      // As it is: another last argument could make it wait for ever. Nobody adds meanwhile, so the answer is known.
+      [
+        3,
+        () => ({
+          args: [random.pick(["BZPOPMIN", "BZPOPMAX"]), ...this.#some(() => this.#key(), 1, 3), this.#timeout()],
+          compare: "scores",
+          asItIs: true,
+        }),
+      ],
+      [2, () => ({ args: this.#mpop(["BZMPOP", this.#timeout()]), compare: "scores", asItIs: true })],
       [24, scores(() => this.#algebra())],
       [8, exact(() => this.#intercard())],
       [3, () => ({ args: ["ZRANDMEMBER", this.#key(), "100000"], compare: "unordered", asItIs: true })],
@@ -221,11 +231,14 @@ export class SortedSetSteps {
     return ["ZRANGESTORE", this.#key(), ...this.#rangeArguments()];
   }
 
-  #mpop(): string[] {
+  #timeout(): string {
+    return this.random.pick(this.random.chance(0.1) ? ["-1", "abc", "", "1x"] : ["0.001", "1e-3", ".001"]);
+  }
+  #mpop(head: string[]): string[] {
     const { random } = this;
     const keys = this.#some(() => this.#key(), 1, 3);
     const number = random.chance(0.9) ? String(keys.length) : random.pick(["0", "-1", "abc", "2", "100"]);
-    const args = ["ZMPOP", number, ...keys, random.pick(["MIN", "MAX", "min", random.chance(0.1) ? "MID" : "MAX"])];
+    const args = [...head, number, ...keys, random.pick(["MIN", "MAX", "min", random.chance(0.1) ? "MID" : "MAX"])];
     if (random.chance(0.5)) args.push("COUNT", this.#count());
     if (random.chance(0.03)) args.push("COUNT", "1");
     return args;

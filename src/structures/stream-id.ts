@@ -103,6 +103,30 @@ export class StreamId {
     return true;
   }
 
+  /** Adds to both numbers, modulo 2^64, what two int32 words each say. */
+  add(msLow: number, msHigh: number, sequenceLow: number, sequenceHigh: number): void {
+    const ms = this.msLow + (msLow >>> 0);
+    const sequence = this.sequenceLow + (sequenceLow >>> 0);
+    this.set(
+      (this.msHigh + msHigh + Number(ms >= TWO_32)) >>> 0,
+      ms >>> 0,
+      (this.sequenceHigh + sequenceHigh + Number(sequence >= TWO_32)) >>> 0,
+      sequence >>> 0,
+    );
+  }
+
+  /** Takes both numbers of `other` from those of this, modulo 2^64. */
+  subtract(other: StreamId): void {
+    const ms = this.msLow - other.msLow;
+    const sequence = this.sequenceLow - other.sequenceLow;
+    this.set(
+      (this.msHigh - other.msHigh - Number(ms < 0)) >>> 0,
+      ms >>> 0,
+      (this.sequenceHigh - other.sequenceHigh - Number(sequence < 0)) >>> 0,
+      sequence >>> 0,
+    );
+  }
+
   // ---- in trees and roots ----
 
   load(m: Int32Array, w: number): void {

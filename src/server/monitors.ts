@@ -15,7 +15,7 @@ import type { MonitorBatch, ToMain } from "./messages.ts";
 /** Bytes of lines of one worker that may be under way. */
 const BEHIND_MAX = 64 << 20;
 /** Lines are shown when they are this old, so that those of other workers are there too. */
-const HOLD_MICROS = 10_000;
+const HOLD_MICROS = 30_000;
 const SHOW_EVERY_MS = 5;
 
 interface Line {

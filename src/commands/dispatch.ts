@@ -390,7 +390,8 @@ export class Dispatcher {
       i % TURN_CHECK !== TURN_CHECK - 1 &&
       call.argCount <= KEPT_ARGUMENTS &&
       this.observer === null &&
-      call.session.replies === Replies.On
+      call.session.replies === Replies.On &&
+      !this.store.isWaitedFor(this.held[0]!)
     );
   }
 

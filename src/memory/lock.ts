@@ -12,7 +12,7 @@ import { CHECKS } from "../base/assert.ts";
 
 const FREE = 0;
 const HELD = 1;
-const HELD_WITH_SLEEPERS = 2;
+export const HELD_WITH_SLEEPERS = 2;
 
 /** Spins before sleeping: about 3 us of Atomics.pause, longer than nearly every critical section. */
 const SPINS = navigator.hardwareConcurrency > 1 ? 100 : 0;

@@ -14,7 +14,7 @@ import { NO_REF, type Ref } from "../structures/pages.ts";
 import { Status } from "../base/status.ts";
 import { type Arena, FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
-import { lockWithin, tryLock, unlock } from "../memory/lock.ts";
+import { HELD_WITH_SLEEPERS, lockWithin, tryLock, unlock } from "../memory/lock.ts";
 import { FREQUENCY_FIRST, frequencyAt, frequencyBits, frequencyRaised, minuteOf } from "./frequency.ts";
 import { CarriedPage } from "./carried.ts";
 import { CollectionCopy, copyAtOnce } from "./collection-copy.ts";
@@ -297,6 +297,11 @@ export class Store implements HintVisitor {
     this.c[header + OWNER_AT] = this.worker + 1;
     return true;
   }
+  /** True when somebody sleeps until the lock held on a shard is free. */
+  isWaitedFor(shard: number): boolean {
+    return this.c[this.shardsAt + shard * this.shardWordsEach + LOCK_AT] === HELD_WITH_SLEEPERS;
+  }
+
   /** Ends a command whose shard stays locked for the next one. */
   endCommand(shard: number): void {
     this.c[this.shardsAt + shard * this.shardWordsEach + MUTATING_AT] = 0;

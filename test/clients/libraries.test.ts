@@ -1,26 +1,34 @@
 /**
  * Goal:   the libraries that programs use work with Ferrite unchanged: ioredis, node-redis (RESP2 and RESP3), redis-py; and
  *         what a metrics exporter reads is there in the form it expects.
- * Method: one program for each library beside this file, run by its own runtime against the executable; the exporter's
- *         reads are done here.
+ * Method: programs for each library beside this file, run by its own runtime against the executable; those over every type
+ *         also against redis-server, to print the same. The exporter's reads are done here.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Reply, type RespClient, show, within } from "../support/resp.ts";
-import { ROOT, type Server, startFerrite } from "../support/servers.ts";
+import { requireRedis, ROOT, type Server, startFerrite, startRedis } from "../support/servers.ts";
 
 const GUARD_MS = 30_000;
 
 let server: Server;
+let redis: Server | null = null;
 beforeAll(async () => {
   server = await startFerrite({ workers: 3 });
+  if (requireRedis()) redis = await startRedis();
 });
-afterAll(() => server.stop());
+afterAll(async () => {
+  await server.stop();
+  await redis?.stop();
+});
 
 /** Runs a program of this folder. Returns what it printed; its errors, when it failed. */
-async function run(runtime: string, file: string, ...args: string[]): Promise<string> {
-  const child = Bun.spawn([runtime, join("test/clients", file), String(server.port), ...args], {
+function run(runtime: string, file: string, ...args: string[]): Promise<string> {
+  return runOn(server, runtime, file, ...args);
+}
+async function runOn(target: Server, runtime: string, file: string, ...args: string[]): Promise<string> {
+  const child = Bun.spawn([runtime, join("test/clients", file), String(target.port), ...args], {
     cwd: ROOT,
     stdin: "ignore",
     stdout: "pipe",
@@ -53,6 +61,18 @@ describe("libraries", () => {
   test("node-redis with RESP2 and with RESP3", async () => {
     for (const version of ["2", "3"]) expect(await run("node", "node-redis.mjs", version)).toBe("ok\n");
   });
+
+  for (const [name, file, ...args] of [
+    ["ioredis", "ioredis-types.mjs"],
+    ["node-redis with RESP2", "node-redis-types.mjs", "2"],
+    ["node-redis with RESP3", "node-redis-types.mjs", "3"],
+  ] as const) {
+    test(`${name}: a program over every type prints what it prints with redis-server`, async () => {
+      const ours = await run("node", file, ...args);
+      expect(ours).toMatch(/\nkeys: \[.*\]\n$/);
+      if (redis !== null) expect(ours).toBe(await runOn(redis, "node", file, ...args));
+    });
+  }
 
   test("redis-py", async () => {
     const python = pythonWithRedis();

@@ -17,11 +17,11 @@ let redis: Server | null = null;
 beforeAll(async () => {
   server = await startFerrite({ workers: 3 });
   if (requireRedis()) redis = await startRedis();
-});
+}, GUARD_MS);
 afterAll(async () => {
   await server.stop();
   await redis?.stop();
-});
+}, GUARD_MS);
 
 /** Runs a program of this folder. Returns what it printed; its errors, when it failed. */
 function run(runtime: string, file: string, ...args: string[]): Promise<string> {
@@ -54,30 +54,46 @@ function pythonWithRedis(): string | null {
 }
 
 describe("libraries", () => {
-  test("ioredis", async () => {
-    expect(await run("node", "ioredis.mjs")).toBe("ok\n");
-  });
+  test(
+    "ioredis",
+    async () => {
+      expect(await run("node", "ioredis.mjs")).toBe("ok\n");
+    },
+    GUARD_MS,
+  );
 
-  test("node-redis with RESP2 and with RESP3", async () => {
-    for (const version of ["2", "3"]) expect(await run("node", "node-redis.mjs", version)).toBe("ok\n");
-  });
+  test(
+    "node-redis with RESP2 and with RESP3",
+    async () => {
+      for (const version of ["2", "3"]) expect(await run("node", "node-redis.mjs", version)).toBe("ok\n");
+    },
+    GUARD_MS,
+  );
 
   for (const [name, file, ...args] of [
     ["ioredis", "ioredis-types.mjs"],
     ["node-redis with RESP2", "node-redis-types.mjs", "2"],
     ["node-redis with RESP3", "node-redis-types.mjs", "3"],
   ] as const) {
-    test(`${name}: a program over every type prints what it prints with redis-server`, async () => {
-      const ours = await run("node", file, ...args);
-      expect(ours).toMatch(/\nkeys: \[.*\]\n$/);
-      if (redis !== null) expect(ours).toBe(await runOn(redis, "node", file, ...args));
-    });
+    test(
+      `${name}: a program over every type prints what it prints with redis-server`,
+      async () => {
+        const ours = await run("node", file, ...args);
+        expect(ours).toMatch(/\nkeys: \[.*\]\n$/);
+        if (redis !== null) expect(ours).toBe(await runOn(redis, "node", file, ...args));
+      },
+      2 * GUARD_MS,
+    );
   }
 
-  test("redis-py", async () => {
-    const python = pythonWithRedis();
-    if (python !== null) expect(await run(python, "python-redis.py")).toBe("ok\n");
-  });
+  test(
+    "redis-py",
+    async () => {
+      const python = pythonWithRedis();
+      if (python !== null) expect(await run(python, "python-redis.py")).toBe("ok\n");
+    },
+    GUARD_MS,
+  );
 });
 
 /** Fields that the dashboards of redis_exporter are made of; all numbers. */

@@ -72,7 +72,7 @@ export class MembersAhead {
   // The tree stood on.
   private shard = 0;
   private root: Ref = NO_REF;
-  /** The last one of the batch before. */
+  /** The last one that a batch before stood on. */
   private lastRoot: Ref = NO_REF;
   private shape = 0;
   private top: Ref = NO_REF;
@@ -101,7 +101,7 @@ export class MembersAhead {
     this.next = 0;
     this.end = 0;
     this.bytes = bytes;
-    this.lastRoot = this.root;
+    if (this.root !== NO_REF) this.lastRoot = this.root;
     this.root = NO_REF;
   }
 

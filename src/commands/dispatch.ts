@@ -209,20 +209,25 @@ export class Dispatcher {
     const { store, isAhead, keyOf, membersOf, firstMember, recordWord, recordRegion } = this;
     const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
     const ahead = store.membersAhead;
+    let stoodOn = -1;
+    let isTree = false;
     for (let i = 0; i < parser.commands; i++) {
       firstMember[i] = ahead.count;
       if (isAhead[i] === 0 || membersOf[i] === MemberPlaces.None) continue;
       const k = keyOf[i]!;
-      if (recordWord[k]! < 0) continue;
-      const shard = store.shardOf(this.keysAhead[k]!.hashA);
-      if (!ahead.stand(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!)) continue;
+      if (k !== stoodOn) {
+        stoodOn = k;
+        const shard = store.shardOf(this.keysAhead[k]!.hashA);
+        isTree = recordWord[k]! >= 0 && ahead.stand(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!);
+      }
+      if (!isTree) continue;
       const first = firstArgument[i]! + 2;
       const last = membersOf[i] === MemberPlaces.One ? first + 1 : firstArgument[i]! + argumentCount[i]!;
       const step = membersOf[i] === MemberPlaces.Pairs ? 2 : 1;
       for (let n = first; n < last; n += step) if (!ahead.add(argumentAt[n]!, argumentBytes[n]!)) break;
     }
     firstMember[parser.commands] = ahead.count;
-    ahead.touch();
+    if (ahead.count > 0) ahead.touch();
   }
 
   /** True when command `i` has the name that the one before was found by, in the same letters. */

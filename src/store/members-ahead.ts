@@ -245,6 +245,10 @@ export class MembersAhead {
 
   /** Stands the tree of `root` on a member, in the shard with this header. Returns true when it is there. */
   seek(tree: Tree, root: Ref, header: number, b: Uint8Array, at: number, length: number): boolean {
+    if (this.count === 0) {
+      this.hash = hashOf(b, at, length, this.seed);
+      return tree.seek(this.hash, b, at, length);
+    }
     let n = this.next;
     if (n < this.end && this.at[n] === at && b === this.bytes) {
       this.next = n + 1;

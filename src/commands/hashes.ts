@@ -440,6 +440,10 @@ function hincrby(call: Call, reply: Reply): Outcome | void {
     if (addInt64(int64.lo, int64.hi, low, high) === Int64Kind.None) return reply.error(ErrorText.overflow);
     low = int64.lo;
     high = int64.hi;
+    if (hash.overwrite(TEXT, 0, formatInt64(TEXT, 0, low, high))) {
+      hash.finish();
+      return reply.integer64(low, high);
+    }
   }
   setField(call, hash, found, TEXT, 0, formatInt64(TEXT, 0, low, high));
   reply.integer64(low, high);

@@ -154,6 +154,22 @@ export class HashValue extends TimedCollection {
     return !isLive;
   }
 
+  /**
+   * Gives the field stood on, which is not due, another value in the place of the one it has. Returns false, with nothing
+   * changed, when that is of another length. Between `begin` and `finish`.
+   */
+  overwrite(from: Uint8Array, valueAt: number, valueLength: number): boolean {
+    const { leaf } = this.entries;
+    leaf.openKey(this.entries.at);
+    if (leaf.valueBytes !== valueLength || (leaf.entryFlags & VALUE_OUT) !== 0) return false;
+    if (this.pages.pinned !== 0) {
+      this.entries.own();
+      leaf.openKey(this.entries.at);
+    }
+    copy(from, valueAt, leaf.b, leaf.valueAt, valueLength);
+    return true;
+  }
+
   /** Gives the field stood on another value, if nothing is outside. Returns false with nothing changed. */
   private replaceHere(
     b: Uint8Array,

@@ -21,7 +21,19 @@
 import { assert } from "../base/assert.ts";
 import { equal } from "../base/bytes.ts";
 import type { Entries } from "./entries.ts";
-import { END_MASK, GAP_HEAD, hasGaps, KEY_OUT, KeyForm, OUT_BYTES, PAGE_BYTES_MAX, Page, PAGE_HEAD } from "./page.ts";
+import {
+  DEADLINE_BYTES,
+  END_MASK,
+  GAP_HEAD,
+  hasGaps,
+  KEY_OUT,
+  KeyForm,
+  OUT_BYTES,
+  PAGE_BYTES_MAX,
+  Page,
+  PAGE_HEAD,
+  TIMED,
+} from "./page.ts";
 import {
   BLOCK_BYTES_MASK,
   BLOCK_EPOCH,
@@ -226,12 +238,19 @@ export class Tree implements Entries {
     while (i > 0 && m[lanes + i - 1]! >= lane) i--;
     slots[0] = i;
     if (i === count || m[lanes + i] !== lane) return false;
-    if (this.form === KeyForm.Whole) {
-      // Nearly always the entry sought: compared at once.
-      const word = h[ends + i]!;
-      const { keyBytes } = this;
-      const before = i === 0 ? 0 : h[ends + i - 1]! & END_MASK;
-      if (word === before + keyBytes && equal(b, end - word, this.key, this.keyAt, keyBytes)) return true;
+    // Nearly always the entry sought: compared at once.
+    const word = h[ends + i]!;
+    const entryEnd = word & END_MASK;
+    let from = end - entryEnd;
+    if ((word & TIMED) !== 0) from += DEADLINE_BYTES;
+    const { form, key, keyAt, keyBytes } = this;
+    if ((word & KEY_OUT) === 0) {
+      if (form === KeyForm.Prefixed) {
+        if (b[from] === keyBytes && keyBytes < 0xff && equal(b, from + 1, key, keyAt, keyBytes)) return true;
+      } else {
+        const before = i === 0 ? 0 : h[ends + i - 1]! & END_MASK;
+        if (end - before - form - from === keyBytes && equal(b, from, key, keyAt, keyBytes)) return true;
+      }
     }
     return this.seekInLeaf(this.leaf, i, lane);
   }

@@ -1,6 +1,6 @@
 /**
- * What do sets cost in process, on one thread? One set of a million members, and many small ones; by commands in
- * pipelines of 16 through Client, Parser, Dispatcher and Store.
+ * What do sets and hashes cost in process, on one thread? One of a hundred thousand members, one of a million, and small
+ * ones; by commands in pipelines of 16 through Client, Parser, Dispatcher and Store.
  *
  * CPU time of the process, best of three: the machine may be shared.
  * Run: npm run bench -- sets [--members N] [--only word]
@@ -75,11 +75,6 @@ function report(what: string, input: (() => Buffer[]) | Buffer[], rounds = 3): v
 }
 
 const drawn = (i: number) => `element:${String(i).padStart(12, "0")}`;
-const order = Int32Array.from({ length: members }, (_, i) => i);
-for (let i = members - 1; i > 0; i--) {
-  const j = random.below(i + 1);
-  [order[i], order[j]] = [order[j]!, order[i]!];
-}
 run(batches(4000, (i) => ["SADD", "warm", `m${(i * 7919) % 3000}`]));
 run(batches(4000, (i) => ["SISMEMBER", "warm", `m${(i * 7919) % 6000}`]));
 run(batches(100, () => ["SPOP", "warm"]));
@@ -104,28 +99,69 @@ report(
   "SADD and SPOP, set of 1 (each)",
   batches(8000, (i) => (i % 2 === 0 ? ["SADD", "two", "x"] : ["SPOP", "two"])),
 );
-const adding = batches(members >> 4, (i) => ["SADD", "large", drawn(order[i]!)]);
-console.log(`SADD, ${members} new members`.padEnd(44), run(adding).toFixed(0).padStart(6), "ns");
-const looked = () => batches(members >> 5, () => ["SISMEMBER", "large", drawn(random.below(members))]);
-report("SISMEMBER, random of many", looked);
 report(
-  "SRANDMEMBER of many",
-  batches(members >> 5, () => ["SRANDMEMBER", "large"]),
-);
-report("SADD, member that is there, of many", () =>
-  batches(members >> 5, () => ["SADD", "large", drawn(random.below(members))]),
+  "HSET, one field that is there",
+  batches(8000, () => ["HSET", "fields", "element:1", "xxx"]),
 );
 report(
-  "SPOP of many",
-  batches(members >> 6, () => ["SPOP", "large"]),
+  "HGET, hash of 1",
+  batches(8000, () => ["HGET", "fields", "element:1"]),
 );
+const small = 100_000;
+for (let i = 0; i < small; i++) {
+  const fields = Array.from({ length: 10 }, (_, j) => [`field${j}`, `value${j}`]).flat();
+  client.receive(Buffer.from(text("HSET", `small:${drawn(i)}`, ...fields)));
+}
+report("HGETALL, hashes of 10", () => batches(small >> 4, () => ["HGETALL", `small:${drawn(random.below(small))}`]));
+report("HMGET, hashes of 10", () =>
+  batches(small >> 4, () => ["HMGET", `small:${drawn(random.below(small))}`, "field2", "field5", "field8"]),
+);
+
+for (const size of [members / 10, members]) {
+  const name = `of ${size}`;
+  const order = Int32Array.from({ length: size }, (_, i) => i);
+  for (let i = size - 1; i > 0; i--) {
+    const j = random.below(i + 1);
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  const any = () => drawn(random.below(size));
+  const many =
+    (...command: (string | (() => string))[]) =>
+    () =>
+      batches(Math.min(size >> 4, 40_000), () => command.map((word) => (typeof word === "string" ? word : word())));
+  report(
+    `SADD, new, ${name}`,
+    batches(size >> 4, (i) => ["SADD", `set${size}`, drawn(order[i]!)]),
+    1,
+  );
+  report(`SADD, there, ${name}`, many("SADD", `set${size}`, any));
+  report(`SISMEMBER, ${name}`, many("SISMEMBER", `set${size}`, any));
+  report(`SRANDMEMBER, ${name}`, many("SRANDMEMBER", `set${size}`));
+  report(
+    `HSET, new, ${name}`,
+    batches(size >> 4, (i) => ["HSET", `hash${size}`, drawn(order[i]!), "xxx"]),
+    1,
+  );
+  report(`HSET, there, ${name}`, many("HSET", `hash${size}`, any, "xxx"));
+  report(`HGET, ${name}`, many("HGET", `hash${size}`, any));
+  report(
+    `HSET, integers, ${name}`,
+    batches(size >> 4, (i) => ["HSET", `counts${size}`, drawn(order[i]!), "100"]),
+    1,
+  );
+  report(`HINCRBY, ${name}`, many("HINCRBY", `counts${size}`, any, "1"));
+  report(
+    `SPOP, ${name}`,
+    batches(size >> 6, () => ["SPOP", `set${size}`]),
+  );
+}
 report(
   "SINTERCARD of many with itself (a command)",
-  batches(1, () => ["SINTERCARD", "2", "large", "large"]),
+  batches(1, () => ["SINTERCARD", "2", `set${members}`, `set${members}`]),
   1,
 );
 report(
   "SUNIONSTORE of many (a command)",
-  batches(1, () => ["SUNIONSTORE", "other", "large"]),
+  batches(1, () => ["SUNIONSTORE", "other", `set${members}`]),
   1,
 );

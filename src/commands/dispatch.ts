@@ -39,6 +39,7 @@ import {
   Close,
   Done,
   Later,
+  MemberPlaces,
   Paused,
   Retry,
   WRITE,
@@ -83,6 +84,9 @@ export class Dispatcher {
   private readonly aheadVersion = new Int32Array(BATCH_MAX);
   private readonly recordWord = new Int32Array(BATCH_MAX);
   private readonly recordRegion = new Int32Array(BATCH_MAX);
+  /** Which arguments of each command are members; and where those looked up ahead begin. */
+  private readonly membersOf = new Uint8Array(BATCH_MAX);
+  private readonly firstMember = new Int32Array(BATCH_MAX + 1);
   private touchedAhead = false;
   /** Shards locked by the command that runs, ascending. */
   private readonly held: Int32Array;
@@ -126,6 +130,8 @@ export class Dispatcher {
     const { table, store, commandOf, isAhead } = this;
     const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
     this.touchedAhead = count > 1;
+    store.membersAhead.begin(bytes);
+    let members = 0;
     this.meter.abandon();
     this.releaseKept();
     const { keyOf, repeats } = this;
@@ -143,6 +149,7 @@ export class Dispatcher {
       const keyBytes = argumentBytes[first + 1]!;
       if (table.firstKey[index] !== 1 || keyBytes > AHEAD_KEY_BYTES || keyAt < 0) continue;
       isAhead[i] = 1;
+      members |= this.membersOf[i] = table.members[index]!;
       if (i > 0 && commandOf[i - 1] === index && isAhead[i - 1] === 1) {
         const before = firstArgument[i - 1]! + 1;
         if (argumentBytes[before] === keyBytes && equalFromBehind(bytes, argumentAt[before]!, keyAt, keyBytes)) {
@@ -194,6 +201,33 @@ export class Dispatcher {
       if (words !== undefined) sum += (words[w]! + words[w + 20]!) | 0;
     }
     this.touched = (this.touched + sum) | 0;
+    if (members !== 0) this.lookUpMembers(parser);
+  }
+
+  /** Looks up the members that the commands of the batch name in large collections. */
+  private lookUpMembers(parser: Parser): void {
+    const { store, isAhead, keyOf, membersOf, firstMember, recordWord, recordRegion } = this;
+    const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
+    const ahead = store.membersAhead;
+    let stoodOn = -1;
+    let isTree = false;
+    for (let i = 0; i < parser.commands; i++) {
+      firstMember[i] = ahead.count;
+      if (isAhead[i] === 0 || membersOf[i] === MemberPlaces.None) continue;
+      const k = keyOf[i]!;
+      if (k !== stoodOn) {
+        stoodOn = k;
+        const shard = store.shardOf(this.keysAhead[k]!.hashA);
+        isTree = recordWord[k]! >= 0 && ahead.stand(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!);
+      }
+      if (!isTree) continue;
+      const first = firstArgument[i]! + 2;
+      const last = membersOf[i] === MemberPlaces.One ? first + 1 : firstArgument[i]! + argumentCount[i]!;
+      const step = membersOf[i] === MemberPlaces.Pairs ? 2 : 1;
+      for (let n = first; n < last; n += step) if (!ahead.add(argumentAt[n]!, argumentBytes[n]!)) break;
+    }
+    firstMember[parser.commands] = ahead.count;
+    if (ahead.count > 0) ahead.touch();
   }
 
   /** True when command `i` has the name that the one before was found by, in the same letters. */
@@ -337,6 +371,11 @@ export class Dispatcher {
         index.hintHash = key.hashB;
         index.hintKs = this.aheadKs[k]!;
         index.hintVersion = this.aheadVersion[k]!;
+      }
+      const { membersAhead } = store;
+      if (membersAhead.count > 0) {
+        membersAhead.next = this.firstMember[i]!;
+        membersAhead.end = this.firstMember[i + 1]!;
       }
     } else if (!key.load(call.bytes, call.argAt(1), call.argBytes(1))) {
       reply.error(ErrorText.keyTooLong);
@@ -516,6 +555,7 @@ export class Dispatcher {
   letGo(): void {
     this.releaseKept();
     this.call.bytes = NOTHING;
+    this.store.membersAhead.letGo();
   }
 
   /** Asks for another region. */

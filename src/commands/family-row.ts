@@ -12,7 +12,7 @@ type MakeRow = (
   summary: string,
   args: readonly ArgumentDoc[],
   history?: readonly (readonly [version: string, change: string])[],
-  more?: Pick<CommandSpec, "keyFlags" | "places" | "tips">,
+  more?: Pick<CommandSpec, "keyFlags" | "places" | "members" | "tips">,
 ) => CommandSpec;
 
 /** A maker of rows whose docs name `group` and whose ACL categories are `categories`. */

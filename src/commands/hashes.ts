@@ -22,7 +22,17 @@ import { hashDeadlinesFamily } from "./hash-deadlines.ts";
 import { replyEntries } from "./long-reply.ts";
 import { MemberScan } from "./member-scan.ts";
 import { refuse } from "./refuse.ts";
-import { type ArgumentDoc, type CommandSpec, DENY_OOM, FAST, FIRST, type Outcome, READONLY, WRITE } from "./spec.ts";
+import {
+  type ArgumentDoc,
+  type CommandSpec,
+  DENY_OOM,
+  FAST,
+  FIRST,
+  MemberPlaces,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "./spec.ts";
 
 const row = familyRow("hash", ["hash"]);
 const FIELD = string("field");
@@ -43,6 +53,7 @@ export const hashesFamily: readonly CommandSpec[] = [
     "Sets fields of a hash, which is made if need be.",
     [KEY, PAIRS],
     [["4.0.0", "Accepts multiple `field` and `value` arguments."]],
+    { members: MemberPlaces.Pairs },
   ),
   row(
     "HSETNX",
@@ -55,7 +66,7 @@ export const hashesFamily: readonly CommandSpec[] = [
     "Sets a field of a hash that is not there yet.",
     [KEY, FIELD, VALUE],
     [],
-    { keyFlags: "RW insert" },
+    { keyFlags: "RW insert", members: MemberPlaces.One },
   ),
   row(
     "HMSET",
@@ -67,12 +78,25 @@ export const hashesFamily: readonly CommandSpec[] = [
     PER_FIELD,
     "Sets fields of a hash, as HSET does; replies OK.",
     [KEY, PAIRS],
+    [],
+    { members: MemberPlaces.Pairs },
   ),
-  row("HGET", 3, FIRST, READONLY | FAST, hget, "2.0.0", "O(1)", "Returns the value of a field.", [KEY, FIELD]),
-  row("HMGET", -3, FIRST, READONLY | FAST, hmget, "2.0.0", PER_FIELD, "Returns the values of several fields.", [
-    KEY,
-    FIELDS,
-  ]),
+  row("HGET", 3, FIRST, READONLY | FAST, hget, "2.0.0", "O(1)", "Returns the value of a field.", [KEY, FIELD], [], {
+    members: MemberPlaces.One,
+  }),
+  row(
+    "HMGET",
+    -3,
+    FIRST,
+    READONLY | FAST,
+    hmget,
+    "2.0.0",
+    PER_FIELD,
+    "Returns the values of several fields.",
+    [KEY, FIELDS],
+    [],
+    { members: MemberPlaces.All },
+  ),
   row(
     "HDEL",
     -3,
@@ -84,7 +108,7 @@ export const hashesFamily: readonly CommandSpec[] = [
     "Removes fields of a hash; an empty one is deleted.",
     [KEY, FIELDS],
     [["2.4.0", "Accepts multiple `field` arguments."]],
-    { keyFlags: "RW delete" },
+    { keyFlags: "RW delete", members: MemberPlaces.All },
   ),
   row("HLEN", 2, FIRST, READONLY | FAST, hlen, "2.0.0", "O(1)", "Counts the fields of a hash.", [KEY], [], {
     keyFlags: "RO",
@@ -100,7 +124,7 @@ export const hashesFamily: readonly CommandSpec[] = [
     "Tells how long the value of a field is.",
     [KEY, FIELD],
     [],
-    { keyFlags: "RO" },
+    { keyFlags: "RO", members: MemberPlaces.One },
   ),
   row(
     "HEXISTS",
@@ -113,7 +137,7 @@ export const hashesFamily: readonly CommandSpec[] = [
     "Tells whether a hash has a field.",
     [KEY, FIELD],
     [],
-    { keyFlags: "RO" },
+    { keyFlags: "RO", members: MemberPlaces.One },
   ),
   row("HKEYS", 2, FIRST, READONLY, hkeys, "2.0.0", PER_FIELD, "Returns all fields of a hash.", [KEY], [], ANY_ORDER),
   row("HVALS", 2, FIRST, READONLY, hvals, "2.0.0", PER_FIELD, "Returns all values of a hash.", [KEY], [], ANY_ORDER),
@@ -141,7 +165,7 @@ export const hashesFamily: readonly CommandSpec[] = [
     "Adds an integer to the value of a field.",
     [KEY, FIELD, integer("increment")],
     [],
-    { keyFlags: "RW access update" },
+    { keyFlags: "RW access update", members: MemberPlaces.One },
   ),
   row(
     "HINCRBYFLOAT",
@@ -154,7 +178,7 @@ export const hashesFamily: readonly CommandSpec[] = [
     "Adds a decimal number to the value of a field.",
     [KEY, FIELD, { name: "increment", type: "double" }],
     [],
-    { keyFlags: "RW access update" },
+    { keyFlags: "RW access update", members: MemberPlaces.One },
   ),
   row(
     "HSCAN",
@@ -416,6 +440,10 @@ function hincrby(call: Call, reply: Reply): Outcome | void {
     if (addInt64(int64.lo, int64.hi, low, high) === Int64Kind.None) return reply.error(ErrorText.overflow);
     low = int64.lo;
     high = int64.hi;
+    if (hash.overwrite(TEXT, 0, formatInt64(TEXT, 0, low, high))) {
+      hash.finish();
+      return reply.integer64(low, high);
+    }
   }
   setField(call, hash, found, TEXT, 0, formatInt64(TEXT, 0, low, high));
   reply.integer64(low, high);

@@ -27,6 +27,7 @@ import {
   type KeyPlace,
   MOVABLE_KEYS,
   NO_KEYS,
+  MemberPlaces,
   type Outcome,
   READONLY,
   WRITE,
@@ -58,7 +59,7 @@ export const setsFamily: readonly CommandSpec[] = [
     "Adds members to a set, which is made if need be.",
     [KEY, MEMBERS],
     [["2.4.0", "Accepts multiple `member` arguments."]],
-    { keyFlags: "RW insert" },
+    { keyFlags: "RW insert", members: MemberPlaces.All },
   ),
   row(
     "SREM",
@@ -71,7 +72,7 @@ export const setsFamily: readonly CommandSpec[] = [
     "Removes members from a set; an empty one is deleted.",
     [KEY, MEMBERS],
     [["2.4.0", "Accepts multiple `member` arguments."]],
-    { keyFlags: "RW delete" },
+    { keyFlags: "RW delete", members: MemberPlaces.All },
   ),
   row("SCARD", 2, FIRST, READONLY | FAST, scard, "1.0.0", "O(1)", "Counts the members of a set.", [KEY], [], {
     keyFlags: "RO",
@@ -87,7 +88,7 @@ export const setsFamily: readonly CommandSpec[] = [
     "Tells whether a set has a member.",
     [KEY, string("member")],
     [],
-    { keyFlags: "RO" },
+    { keyFlags: "RO", members: MemberPlaces.One },
   ),
   row(
     "SMISMEMBER",
@@ -99,6 +100,8 @@ export const setsFamily: readonly CommandSpec[] = [
     "O(1) for each member",
     "Tells of each member whether a set has it.",
     [KEY, MEMBERS],
+    [],
+    { members: MemberPlaces.All },
   ),
   row(
     "SMEMBERS",

@@ -71,6 +71,10 @@ export interface KeyPlace extends KeySpec {
   skips?: Readonly<Record<string, number>>;
 }
 
+/** Which arguments name members: the second; all from there on; or of those every other, between their values. */
+export const MemberPlaces = { None: 0, One: 1, All: 2, Pairs: 3 } as const;
+export type MemberPlaces = (typeof MemberPlaces)[keyof typeof MemberPlaces];
+
 /** An argument as COMMAND DOCS describes it. */
 export interface ArgumentDoc {
   name: string;
@@ -107,6 +111,8 @@ export interface CommandSpec {
   keyFlags?: string;
   /** Where the keys are, when one range does not say it; `keys` is then what COMMAND shows to old clients. */
   places?: readonly KeyPlace[];
+  /** Arguments that are members of the collection under the first key: looked up ahead when it is large. */
+  members?: MemberPlaces;
   /** Hints for proxies and cluster clients. */
   tips?: readonly string[];
   docs: CommandDocs;

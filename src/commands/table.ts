@@ -7,7 +7,7 @@ import { assert } from "../base/assert.ts";
 import type { Config } from "../base/config/config.ts";
 import { METER_ROWS } from "../memory/control.ts";
 import { checkNames, type CommandNames, commandNames, OWN_NAMES } from "./names.ts";
-import type { CommandSpec } from "./spec.ts";
+import { type CommandSpec, MemberPlaces } from "./spec.ts";
 import { bitmapsFamily } from "./bitmaps.ts";
 import { connectionFamily } from "./connection.ts";
 import { serverFamily } from "./server.ts";
@@ -48,6 +48,8 @@ export class CommandTable {
   readonly rows: readonly CommandSpec[];
   /** Number of the first key argument by table index, 0 = no keys. */
   readonly firstKey: Int32Array;
+  /** Which arguments are members, by table index. */
+  readonly members: Uint8Array;
   private readonly slots = new Int32Array(TABLE_SIZE).fill(-1);
   private readonly names: Buffer[] = [];
   private readonly rowNumbers = new Map<CommandSpec, number>();
@@ -69,6 +71,7 @@ export class CommandTable {
       this.rowNumbers.set(spec, row);
     });
     this.firstKey = Int32Array.from(this.all, (spec) => spec.keys.first);
+    this.members = Uint8Array.from(this.all, (spec) => spec.members ?? MemberPlaces.None);
     this.all.forEach((spec, index) => {
       const text = renamed.get(spec.name) ?? spec.name;
       if (text !== spec.name) this.otherNames.set(spec, text);
@@ -146,7 +149,7 @@ export class CommandTable {
  * each of those reads a search.
  */
 function alike(spec: CommandSpec): CommandSpec {
-  const { name, arity, keys, flags, categories, run, docs, subcommands, keyFlags, places, tips } = spec;
+  const { name, arity, keys, flags, categories, run, docs, subcommands, keyFlags, places, members, tips } = spec;
   const row = {
     name,
     arity,
@@ -158,6 +161,7 @@ function alike(spec: CommandSpec): CommandSpec {
     subcommands: subcommands?.map(alike),
     keyFlags,
     places,
+    members,
     tips,
   };
   return row as CommandSpec;

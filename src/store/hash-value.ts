@@ -28,6 +28,7 @@ import {
 import { NO_REF } from "../structures/pages.ts";
 import { Tree } from "../structures/tree.ts";
 import { PACKED_ENTRY_MAX, TREE_PAGE_BYTES } from "./collection.ts";
+import type { MembersAhead } from "./members-ahead.ts";
 import { Member, writeOut } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
@@ -56,6 +57,7 @@ export class HashValue extends TimedCollection {
   readonly field = new Member();
   readonly value = new Member();
   private readonly seed: number;
+  private readonly ahead: MembersAhead;
   /** Hash of the field last sought in a tree. */
   private hash = 0;
 
@@ -68,6 +70,7 @@ export class HashValue extends TimedCollection {
     this.deadlines = new Tree(this.pages, 8, KeyForm.Whole, TREE_PAGE_BYTES);
     this.trees = [this.members, this.deadlines];
     this.seed = store.memberSeed;
+    this.ahead = store.membersAhead;
   }
 
   /** Fields, those that are due among them. */
@@ -78,8 +81,10 @@ export class HashValue extends TimedCollection {
   /** Stands on a field, due or not. Returns true when it is there. */
   seek(b: Uint8Array, at: number, length: number): boolean {
     if (!this.isTree) return this.packed.seekKey(b, at, length);
-    this.hash = hashOf(b, at, length, this.seed);
-    return this.members.seek(this.hash, b, at, length);
+    const { ahead } = this;
+    const found = ahead.seek(this.members, this.root, this.pages.header, b, at, length);
+    this.hash = ahead.hash;
+    return found;
   }
 
   /** As seek, for a field that is not due. */
@@ -147,6 +152,22 @@ export class HashValue extends TimedCollection {
     }
     this.insertHere(b, at, length, from, valueAt, valueLength, deadline);
     return !isLive;
+  }
+
+  /**
+   * Gives the field stood on, which is not due, another value in the place of the one it has. Returns false, with nothing
+   * changed, when that is of another length. Between `begin` and `finish`.
+   */
+  overwrite(from: Uint8Array, valueAt: number, valueLength: number): boolean {
+    const { leaf } = this.entries;
+    leaf.openKey(this.entries.at);
+    if (leaf.valueBytes !== valueLength || (leaf.entryFlags & VALUE_OUT) !== 0) return false;
+    if (this.pages.pinned !== 0) {
+      this.entries.own();
+      leaf.openKey(this.entries.at);
+    }
+    copy(from, valueAt, leaf.b, leaf.valueAt, valueLength);
+    return true;
   }
 
   /** Gives the field stood on another value, if nothing is outside. Returns false with nothing changed. */

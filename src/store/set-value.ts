@@ -23,6 +23,7 @@ import { INTEGER, KEY_OUT, KeyForm, type Page } from "../structures/page.ts";
 import { Tree } from "../structures/tree.ts";
 import { Collection, PACKED_BYTES_MAX, TREE_PAGE_BYTES } from "./collection.ts";
 import type { MemberList } from "./member-list.ts";
+import type { MembersAhead } from "./members-ahead.ts";
 import { insertMember, Member } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
@@ -42,6 +43,7 @@ export class SetValue extends Collection {
   /** The integer opened, as text. */
   private readonly text = Buffer.alloc(32);
   private readonly seed: number;
+  private readonly ahead: MembersAhead;
 
   constructor(
     store: Store,
@@ -50,6 +52,7 @@ export class SetValue extends Collection {
     super(store, RecordType.Set, 0, KeyForm.Whole);
     this.trees = [new Tree(this.pages, 4, KeyForm.Whole, TREE_PAGE_BYTES)];
     this.seed = store.memberSeed;
+    this.ahead = store.membersAhead;
   }
 
   get count(): number {
@@ -58,7 +61,7 @@ export class SetValue extends Collection {
 
   /** Stands on a member. Returns true when it is in the set. */
   has(b: Uint8Array, at: number, length: number): boolean {
-    if (this.isTree) return this.entries.seek(hashOf(b, at, length, this.seed), b, at, length);
+    if (this.isTree) return this.ahead.seek(this.trees[0], this.root, this.pages.header, b, at, length);
     if (this.encoding === SetEncoding.Intset) return this.seekInteger(b, at, length);
     return this.packed.seekKey(b, at, length);
   }

@@ -39,7 +39,16 @@ import type { Heap } from "./heap.ts";
 import { CHUNK_BYTES, type LargeValues } from "./large.ts";
 import { Member } from "./members.ts";
 import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
-import { BLOCKS_HEAD_AT, BLOCKS_TAIL_AT, EPOCH_AT, EPOCH_USED_AT, GARBAGE_AT, PINS_AT, RELEASES_AT } from "./shard.ts";
+import {
+  BLOCKS_HEAD_AT,
+  BLOCKS_TAIL_AT,
+  EPOCH_AT,
+  EPOCH_USED_AT,
+  GARBAGE_AT,
+  PINS_AT,
+  RELEASES_AT,
+  SHAPE_AT,
+} from "./shard.ts";
 
 /** Longest run kept outside in one block; longer ones are large values (large.ts). */
 const OUT_BLOCK_MAX = (64 << 10) - BLOCK_HEAD_BYTES;
@@ -117,6 +126,7 @@ export class ShardPages implements Pages {
   }
 
   take(bytes: number): Ref {
+    this.countShape();
     this.pool.urgent = true;
     const ref = this.heap.take(this.shard, this.header, bytes);
     this.pool.urgent = false;
@@ -125,8 +135,15 @@ export class ShardPages implements Pages {
   }
 
   give(ref: Ref, bytes: number): void {
+    this.countShape();
     if (this.c[this.header + PINS_AT] === 0) this.heap.give(this.shard, this.header, ref, bytes, this.now.nowSeconds);
     else this.retire(ref, bytes, BlockKind.Out);
+  }
+
+  /** Any change of which pages there are is a change of what leads to them. */
+  private countShape(): void {
+    const at = this.header + SHAPE_AT;
+    this.c[at] = (this.c[at]! + 1) | 0;
   }
 
   get pinned(): number {

@@ -45,6 +45,8 @@ export const RELEASES_AT = 50;
 /** 1 while writes of clients to one key wait, and that key's second hash word; see commands/long-copy.ts. */
 export const STILL_AT = 51;
 export const STILL_HASH_AT = 52;
+/** Counts the blocks of collections that are taken and given back: while it stays, every page stays; see members-ahead.ts. */
+export const SHAPE_AT = 53;
 
 // Line 2: the log allocator.
 export const LOG_SEGMENT_AT = 64;

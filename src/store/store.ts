@@ -23,6 +23,7 @@ import { Index } from "./index.ts";
 import { Key } from "./key.ts";
 import { CHUNK_BYTES, LargeValues, type StagedValue } from "./large.ts";
 import { HybridLog } from "./log.ts";
+import { MembersAhead } from "./members-ahead.ts";
 import {
   accessClock,
   capacityUnits,
@@ -189,6 +190,7 @@ export class Store implements HintVisitor {
     this.index = new Index(this.segments, this.heap);
     this.large = new LargeValues(arena, this.pool, this.segments, this.heap, this.c);
     this.wheel = new Wheel(this.segments, this.heap, this.c);
+    this.membersAhead = new MembersAhead(arena, this.memberSeed);
     this.ownPages = this.newPages();
     this.otherPages = this.newPages();
     this.carriedPage = new CarriedPage(this.ownPages);
@@ -205,6 +207,8 @@ export class Store implements HintVisitor {
   newPages(): ShardPages {
     return new ShardPages(this.arena, this.pool, this.heap, this.large, this);
   }
+  /** Where the members that a batch of commands names stand. */
+  readonly membersAhead: MembersAhead;
   private readonly ownPages: ShardPages;
   /** A second shard's memory, and a packed page, while a collection goes from one key to another. */
   private readonly otherPages: ShardPages;

@@ -21,7 +21,19 @@
 import { assert } from "../base/assert.ts";
 import { equal } from "../base/bytes.ts";
 import type { Entries } from "./entries.ts";
-import { END_MASK, GAP_HEAD, hasGaps, KEY_OUT, KeyForm, OUT_BYTES, PAGE_BYTES_MAX, Page, PAGE_HEAD } from "./page.ts";
+import {
+  DEADLINE_BYTES,
+  END_MASK,
+  GAP_HEAD,
+  hasGaps,
+  KEY_OUT,
+  KeyForm,
+  OUT_BYTES,
+  PAGE_BYTES_MAX,
+  Page,
+  PAGE_HEAD,
+  TIMED,
+} from "./page.ts";
 import {
   BLOCK_BYTES_MASK,
   BLOCK_EPOCH,
@@ -176,29 +188,72 @@ export class Tree implements Entries {
     }
     refs[0] = ref;
     const at = pages.locate(ref);
-    const { m, h, b } = pages;
+    const { m, h } = pages;
     const lanes = (at >> 2) + HEAD_WORDS + 1;
     let i = ((lane - low) / (high - low)) * count || 0;
     i = i <= 0 ? 0 : i >= count ? count - 1 : i | 0;
+    this.touched = (touched + m[lanes + i]! + h[((lanes + count) << 1) + i]!) | 0;
+    return this.findInLeaf(at, count, i);
+  }
+  /** Sum of what was touched ahead: kept, so that the loads are not optimised away. */
+  touched = 0;
+
+  /**
+   * As `seek`, for a hash whose way to its leaf was found before and is still the same: pages and indices from `path` on,
+   * and where in the leaf it is likely to stand.
+   */
+  seekAlong(
+    lane: number,
+    key: Uint8Array,
+    keyAt: number,
+    keyBytes: number,
+    pathRefs: Int32Array,
+    pathSlots: Int32Array,
+    path: number,
+    guess: number,
+  ): boolean {
+    this.lane = lane;
+    this.key = key;
+    this.keyAt = keyAt;
+    this.keyBytes = keyBytes;
+    const { pages, refs, slots } = this;
+    for (let level = this.height - 1; level >= 0; level--) {
+      refs[level] = pathRefs[path + level]!;
+      slots[level] = pathSlots[path + level]!;
+    }
+    const at = pages.locate(refs[0]!);
+    const count = pages.m[(at >> 2) + HEAD_WORDS]! & 0xffff;
+    return this.findInLeaf(at, count, guess < count ? guess : count >> 1);
+  }
+
+  /** Finishes a seek by hash in the leaf at byte `at`, of `count` entries, looking from entry `i` on in both directions. */
+  private findInLeaf(at: number, count: number, i: number): boolean {
+    const { pages, slots, lane } = this;
+    const { m, h, b } = pages;
+    const lanes = (at >> 2) + HEAD_WORDS + 1;
     const ends = (lanes + count) << 1;
     const end = at + (m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK);
-    this.touched = (touched + m[lanes + i]! + h[ends + i]!) | 0;
     this.leaf.stand(at + HEAD_BYTES, end);
     while (i < count && m[lanes + i]! < lane) i++;
     while (i > 0 && m[lanes + i - 1]! >= lane) i--;
     slots[0] = i;
     if (i === count || m[lanes + i] !== lane) return false;
-    if (this.form === KeyForm.Whole) {
-      // Nearly always the entry sought: compared at once.
-      const word = h[ends + i]!;
-      const { keyBytes } = this;
-      const before = i === 0 ? 0 : h[ends + i - 1]! & END_MASK;
-      if (word === before + keyBytes && equal(b, end - word, this.key, this.keyAt, keyBytes)) return true;
+    // Nearly always the entry sought: compared at once.
+    const word = h[ends + i]!;
+    const entryEnd = word & END_MASK;
+    let from = end - entryEnd;
+    if ((word & TIMED) !== 0) from += DEADLINE_BYTES;
+    const { form, key, keyAt, keyBytes } = this;
+    if ((word & KEY_OUT) === 0) {
+      if (form === KeyForm.Prefixed) {
+        if (b[from] === keyBytes && keyBytes < 0xff && equal(b, from + 1, key, keyAt, keyBytes)) return true;
+      } else {
+        const before = i === 0 ? 0 : h[ends + i - 1]! & END_MASK;
+        if (end - before - form - from === keyBytes && equal(b, from, key, keyAt, keyBytes)) return true;
+      }
     }
     return this.seekInLeaf(this.leaf, i, lane);
   }
-  /** Sum of what was touched ahead: kept, so that the loads are not optimised away. */
-  touched = 0;
 
   /** Finishes a seek in its leaf, from the first entry of the lane or above on. */
   private seekInLeaf(leaf: Page, i: number, lane: number): boolean {
@@ -894,7 +949,7 @@ interface Bound {
   key: Buffer;
 }
 
-const HASH_LEAST = -0x80000000;
-const HASH_MOST = 0x7fffffff;
+export const HASH_LEAST = -0x80000000;
+export const HASH_MOST = 0x7fffffff;
 const NOTHING = new Uint8Array(0);
 const NO_KEY = Buffer.alloc(0);

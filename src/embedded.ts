@@ -362,7 +362,7 @@ class OwnServices implements ServerServices, ClientHost {
     exceededMs: 0,
     hits: 0,
     misses: 0,
-    flushed: 0,
+    lazyFreed: 0,
     errors: 0,
   };
 
@@ -507,7 +507,7 @@ class OwnServices implements ServerServices, ClientHost {
       exceedingMs: engine.cells.get(Cell.exceedingMs),
       keyspaceHits: counters.hits - base.hits,
       keyspaceMisses: counters.misses - base.misses,
-      flushedKeys: counters.flushed - base.flushed,
+      lazyFreed: counters.lazyFreed - base.lazyFreed,
       errorReplies: engine.reply.errors - base.errors,
       evictedClients: 0,
       outputLimitClosed: 0,
@@ -557,7 +557,7 @@ class OwnServices implements ServerServices, ClientHost {
     base.exceededMs = engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs);
     base.hits = counters.hits;
     base.misses = counters.misses;
-    base.flushed = counters.flushed;
+    base.lazyFreed = counters.lazyFreed;
     base.errors = engine.reply.errors;
     this.peak = engine.usedMemory();
     this.due.push(done);

@@ -171,6 +171,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
         );
         assert(isNew, "no field comes twice (F4)");
       }
+      if (items.isPacked) hash.staysListpack();
     },
   },
   [RdbKind.SortedSet]: {
@@ -187,6 +188,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
         assert(!isThere, "no member comes twice (F4)");
         sorted.add(source, at, length, items.scores[i]!);
       }
+      if (items.isPacked) sorted.staysListpack();
     },
   },
 };

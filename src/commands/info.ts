@@ -16,6 +16,7 @@ import {
   EXPIRES_COUNT,
   HEAP_BYTES_AT,
   HEAP_LIVE_AT,
+  GARBAGE_AT,
   KEY_COUNT,
   LIVE_UNITS_AT,
   LOG_MUTABLE_AT,
@@ -202,15 +203,21 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["mem_region_bytes", regionBytes],
     ["mem_frames_bytes", frames],
     ["active_defrag_running", 0],
-    ["lazyfree_pending_objects", flushedAndLeft(call)],
-    ["lazyfreed_objects", totals.flushedKeys],
+    ["lazyfree_pending_objects", freedAndLeft(call)],
+    ["lazyfreed_objects", totals.lazyFreed],
   ];
 }
 
-/** Keys of flushed keyspaces that the background has not come to yet. */
-function flushedAndLeft(call: Call): number {
+/**
+ * Keys of flushed keyspaces that the background has not come to yet, and shards in which collections that are gone are
+ * still being freed.
+ */
+function freedAndLeft(call: Call): number {
   const { store, keyspaces } = call;
   let keys = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    if (store.c[store.headerOf(shard) + GARBAGE_AT] !== 0) keys++;
+  }
   for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
     if (keyspaces.isEmptying(keyspace)) keys += keysOf(call, keyspace);
   }

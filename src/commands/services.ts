@@ -26,8 +26,8 @@ export interface ServerTotals {
   expiredKeys: number;
   /** Members of collections that expired. */
   expiredMembers: number;
-  /** Keys that FLUSHALL and FLUSHDB removed and whose memory was given back. */
-  flushedKeys: number;
+  /** Values freed in steps: those of flushed keyspaces, and collections that were trees. */
+  lazyFreed: number;
   evictedKeys: number;
   /** Time for which the memory limit was exceeded although keys were evicted: in all, and this time; ms. */
   exceededMs: number;

@@ -33,7 +33,7 @@ export const Cell = {
   queryLimitClosed: 24,
   /** CPU time of the worker's thread, us. */
   cpuMicros: 25,
-  flushed: 26,
+  lazyFreed: 26,
   evicted: 27,
   /** Dead records that wait for new tenants, bytes. */
   deadBytes: 28,

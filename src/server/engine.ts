@@ -408,7 +408,7 @@ export class Engine {
     cells.set(Cell.exceedingMs, this.exceededSince === 0 ? 0 : this.monotonicMs - this.exceededSince);
     cells.set(Cell.hits, store.counters.hits);
     cells.set(Cell.misses, store.counters.misses);
-    cells.set(Cell.flushed, store.counters.flushed);
+    cells.set(Cell.lazyFreed, store.counters.lazyFreed);
     cells.set(Cell.errors, this.reply.errors);
     cells.set(Cell.clientBytes, this.clientBytes);
     cells.set(Cell.outputLimitClosed, this.outputLimitClosed);

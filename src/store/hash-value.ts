@@ -332,6 +332,12 @@ export class HashValue extends TimedCollection {
     return this.limits.listpackEntries > 0 ? HashEncoding.Listpack : HashEncoding.Hashtable;
   }
 
+  /** Is a listpack again, if it has no more fields than that may: Redis does not look at the lengths of what it loads. */
+  staysListpack(): void {
+    if (this.count > this.limits.listpackEntries) return;
+    this.setEncoding(this.timed > 0 ? HashEncoding.ListpackEx : HashEncoding.Listpack);
+  }
+
   private leaveListpack(): void {
     if (this.encoding !== HashEncoding.Hashtable) this.setEncoding(HashEncoding.Hashtable);
   }

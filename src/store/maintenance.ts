@@ -209,8 +209,11 @@ export class Maintenance {
     const { store } = this;
     const c = store.c;
     const ks = store.index.keyspaceAt(header, keyspace);
+    const { counters } = store;
     for (let dropped = 0; c[ks + BUCKETS] !== 0 && dropped < STEP; ) {
       const count = store.index.collect(shard, ks, c[ks + BUCKETS]! - 1, this.chain);
+      // Trees count as what they are: one value of these.
+      const counted = counters.lazyFreed + count;
       for (let i = 0; i < count; i++) {
         const address = this.chain.addresses[i]!;
         const w = store.segments.locate(shard, address);
@@ -225,7 +228,7 @@ export class Maintenance {
         store.log.free(shard, header, address);
       }
       c[ks + KEY_COUNT] = c[ks + KEY_COUNT]! - count;
-      store.counters.flushed += count;
+      counters.lazyFreed = counted;
       store.index.dropLastBucket(shard, header, ks, store.nowSeconds);
       dropped += count + 1;
     }

@@ -272,6 +272,11 @@ export class SortedSetValue extends Collection {
       : SortedSetEncoding.Skiplist;
   }
 
+  /** Is a listpack again, if it has no more members than that may: Redis does not look at the lengths of what it loads. */
+  staysListpack(): void {
+    if (this.count <= this.limits.listpackEntries) this.setEncoding(SortedSetEncoding.Listpack);
+  }
+
   /** Notes that a command with so many members comes: Redis converts for that alone, whatever it then adds. */
   expect(members: number): void {
     if (this.encoding === SortedSetEncoding.Listpack && members > this.limits.listpackEntries) {

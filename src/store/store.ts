@@ -107,8 +107,11 @@ export class StoreCounters {
   evicted = 0;
   hits = 0;
   misses = 0;
-  /** Keys that went with their keyspace (FLUSHALL), counted when their memory is given back. */
-  flushed = 0;
+  /**
+   * Values freed in steps: those that went with their keyspace (FLUSHALL), counted when their memory is given back, and
+   * collections that were trees, counted when their key goes.
+   */
+  lazyFreed = 0;
 }
 
 export class Store implements HintVisitor {
@@ -838,6 +841,7 @@ export class Store implements HintVisitor {
     } else if (encoding === Encoding.Tree) {
       this.ownPages.select(shard, header);
       this.ownPages.free(m[fixedAt(m, w)]!);
+      this.counters.lazyFreed++;
     }
   }
 

@@ -75,6 +75,8 @@ class Items {
   /** Deadlines by field, ms, 0 = none; for hashes, while `isTimed`. */
   private deadlines = new Float64Array(0);
   isTimed = false;
+  /** They came as one listpack or ziplist: Redis keeps it as one, however long its items are. */
+  isPacked = false;
   /** Longest item and sum of all, bytes. */
   longest = 0;
   bytes = 0;
@@ -96,6 +98,7 @@ class Items {
     if (this.scores.length > KEPT_WORDS) this.scores = new Float64Array(0);
     if (this.deadlines.length > KEPT_WORDS) this.deadlines = new Float64Array(0);
     this.isTimed = false;
+    this.isPacked = false;
     if (this.text.length > KEPT_WORDS) this.text = Buffer.alloc(0);
     this.sources = [this.text, payload];
   }
@@ -289,6 +292,7 @@ function readItems(type: number, bytes: Buffer, at: number, end: number, longest
       break;
   }
   if (readString(bytes, at, end, longest) < 0) return RdbKind.None;
+  rdbItems.isPacked = true;
   switch (type) {
     case RdbType.ListZiplist:
       return known(addZiplist(), RdbKind.List);

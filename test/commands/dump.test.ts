@@ -122,7 +122,7 @@ describe.if(hasRedis)("with redis-server", () => {
       ["RESTORE", "a", "0", "", "REPLACE"],
       ["RESTORE", "a", "0", "123456789", "REPLACE"],
       ["RESTORE", "a", "0", wrong, "REPLACE"],
-      ["RESTORE", "a", "0", payload([0, 3, 97, 98, 99], 12), "REPLACE"],
+      ["RESTORE", "a", "0", payload([0, 3, 97, 98, 99], 13), "REPLACE"],
       ["RESTORE", "a", "0", payload([0, 3, 97, 98, 99], 6), "REPLACE"],
       ["RESTORE", "a", "x", good, "REPLACE"],
       ["RESTORE", "a", "-1", good, "REPLACE"],

@@ -12,7 +12,7 @@
  * The machine is shared: one maximum means little, the same maximum in every repetition does. `over` counts requests above
  * 2 ms, `late` is the most that the generator itself was late.
  */
-import { appendFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encodeCommand, type RespClient, show } from "../test/support/resp.ts";
 import { residentBytes, type Server, type ServerKind, startFerrite, startRedis } from "../test/support/servers.ts";
@@ -60,10 +60,19 @@ const AHEAD_OF_OTHERS =
   chrt !== null && Bun.spawnSync([chrt, "--fifo", "2", "true"]).exitCode === 0 ? [chrt, "--fifo", "2"] : [];
 
 /**
- * Servers run before their neighbours where they may: these are many on a shared machine. The kernel keeps 5 % for the
- * others: a server that is busy for a second waits 50 ms then, if they want all of the machine.
+ * The servers' threads, but not their compilers and collectors, run before the machine's other processes where they may:
+ * those are many on a shared machine. The kernel keeps 5 % for the others all the same, so who is busy for a second waits
+ * 50 ms then, if they want all of the machine.
  */
-const APART = AHEAD_OF_OTHERS.length > 0 ? [chrt!, "--rr", "1"] : [];
+const PREFERS = AHEAD_OF_OTHERS.length > 0;
+function prefer(server: Server): void {
+  if (!PREFERS) return;
+  for (const thread of readdirSync(`/proc/${server.pid}/task`)) {
+    const name = readFileSync(`/proc/${server.pid}/task/${thread}/comm`, "latin1").trim();
+    if (name !== "Worker" && Number(thread) !== server.pid) continue;
+    Bun.spawnSync([chrt!, "--rr", "-p", "1", thread]);
+  }
+}
 
 interface Type {
   /** Growing command, and what one element is; "<n>" counts up, "<r>" is by chance, "<i>" an index by chance. */
@@ -137,15 +146,15 @@ interface Row {
 const rows: Row[] = [];
 const headLines = printHead(`ferrite stalls: ${types.join(", ")} of ${elements} elements`);
 console.log(
-  `# priority     ${APART.length === 0 ? "as everybody's: expect what neighbours do in every figure" : "real-time class, servers and generator"}`,
+  `# priority     ${!PREFERS ? "as everybody's: expect what neighbours do in every figure" : "real-time class: what serves clients, and the generator"}`,
 );
 
 // ---- one server, one type ----
 
 async function one(kind: ServerKind, workers: number, name: string, type: Type): Promise<void> {
   const label = kind === "redis" ? "redis" : `ferrite w${workers}`;
-  const server =
-    kind === "redis" ? await startRedis({ wrapper: APART }) : await startFerrite({ workers, wrapper: APART });
+  const server = kind === "redis" ? await startRedis() : await startFerrite({ workers });
+  prefer(server);
   try {
     await load({ port: server.port, count: BYSTANDER_KEYS, valueBytes: 64 });
     const run = new Run(server, label, name, workers);

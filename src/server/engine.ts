@@ -267,7 +267,9 @@ export class Engine {
       const isDense = othersDead + store.log.deadBytes < deadKept;
       if (!hasFreed && (isOver || isDense || !maintenance.squeeze())) {
         const done = this.evictOne();
-        if (done === Eviction.Nothing) {
+        // What somebody removed and is not emptied yet is as good as evicted.
+        if (done === Eviction.Nothing) store.garbageIn = store.findGarbage();
+        if (done === Eviction.Nothing && store.garbageIn < 0) {
           // For a value on its way there must be frames; without one, what is left may be kept by the shards.
           if (isOver || (bytes > 0 && isDense)) return false;
           if (isDense && !maintenance.squeeze()) return true;

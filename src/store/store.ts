@@ -1367,6 +1367,14 @@ export class Store implements HintVisitor {
   /** Shard in which an evicted collection is still to be freed, -1 = none known. */
   garbageIn = -1;
 
+  /** A shard in which a collection that is gone is still to be freed, -1 = there is none. Read without locks: a hint. */
+  findGarbage(): number {
+    for (let shard = 0; shard < this.shards; shard++) {
+      if (this.c[this.headerOf(shard) + GARBAGE_AT] !== NO_ADDRESS) return shard;
+    }
+    return -1;
+  }
+
   /** True when a keyspace was flushed: its keys are gone already, and go in steps. */
   isEmptying(keyspace: number): boolean {
     return this.c[this.keyspaceStatesAt + keyspace] === KeyspaceState.Emptying;

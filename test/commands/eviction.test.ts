@@ -54,6 +54,25 @@ function evicted(engine: TestEngine): number {
 }
 
 describe("the limit", () => {
+  test("what was removed and is not emptied yet makes room before anything is refused", () => {
+    const engine = testEngine();
+    engine.checksEach = false;
+    for (let i = 0; i < 50; i++)
+      engine.send("SADD", "big", ...Array.from({ length: 500 }, (_, j) => `a member of the set:${i}:${j}`));
+    engine.send("SET", "x", "1");
+    const used = engine.engine.usedMemory();
+    setConfig(engine, "storage.maxmemory_policy", "volatile-lru");
+    // No key has a deadline: nothing may be evicted.
+    expect(engine.send("DEL", "big")).toBe(":1");
+    setConfig(engine, "storage.max_memory", used - 700_000);
+    expect(engine.send("SET", "x", "2")).toBe("+OK");
+    expect(engine.engine.usedMemory()).toBeLessThan(used - 700_000);
+    setConfig(engine, "storage.max_memory", 1000);
+    for (let i = 0; i < 100; i++) engine.advance(10);
+    expect(engine.send("SET", "x", "3")).toBe(OOM);
+    engine.checkNow();
+  });
+
   test("noeviction: writes are refused, reads and deletes go on", () => {
     const engine = limited("noeviction", MIB);
     expect(fill(engine, "k", 2000, 1000)).toBeGreaterThan(500);

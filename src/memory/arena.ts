@@ -2,7 +2,7 @@
  * Arena: one thread's views of all regions.
  *
  * A region is a SharedArrayBuffer of at most 1 GiB, so every index into a view stays below 2^31. A *place* names a
- * frame anywhere: region number (upper bits) and 16 KiB within the region (16 bits); place 0 is "none".
+ * frame anywhere: region number (upper bits) and 8 KiB within the region (17 bits); place 0 is "none".
  *
  * Regions are made by the main thread (or, embedded, by the caller) and announced; a thread that meets a region it
  * has not seen attaches it there and then (`onUnknownRegion`), even inside a critical section.
@@ -11,15 +11,15 @@ import { assert } from "../base/assert.ts";
 import { type Control, REGION_COUNT_AT } from "./control.ts";
 
 /** The smallest frame, in which places are counted. */
-export const FRAME_BYTES = 16 << 10;
+export const FRAME_BYTES = 8 << 10;
 export const FRAME_WORDS = FRAME_BYTES >>> 2;
 /** Shifts from a frame within its region to its first byte, and to its first word. */
-export const FRAME_BYTE_SHIFT = 14;
+export const FRAME_BYTE_SHIFT = 13;
 export const FRAME_WORD_SHIFT = FRAME_BYTE_SHIFT - 2;
-export const FRAME_BITS = 16;
+export const FRAME_BITS = 17;
 export const FRAME_MASK = (1 << FRAME_BITS) - 1;
 /** Smallest frames in a chunk (1 MiB), the largest piece the pool hands out. */
-export const CHUNK_FRAMES = 64;
+export const CHUNK_FRAMES = 128;
 export const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES;
 
 export type Place = number;

@@ -1,5 +1,5 @@
 /**
- * Frame pool: hands out frames of 16 KiB, 64 KiB, 256 KiB and 1 MiB from the regions, under one leaf lock.
+ * Frame pool: hands out frames of 8 KiB, 64 KiB, 256 KiB and 1 MiB from the regions, under one leaf lock.
  *
  * A region is cut into chunks of 1 MiB. A chunk is free, given out whole, or split into frames of one size:
  *
@@ -7,8 +7,8 @@
  *                word 1 │ next chunk of its list │    (chunk number, 0 = none)
  *                word 2 │ previous chunk of its list │
  *                word 3 │ second (monotonic) at which the chunk became free │
- *                word 4 │ free mask: frames 0 to 31 │ word 5 │ frames 32 to 63 │
- *   lists: free chunks; partly used chunks of 16 KiB frames; of 64 KiB frames; of 256 KiB frames
+ *             4 to 7 │ free mask: a bit for each of up to 128 frames │
+ *   lists: free chunks; partly used chunks of 8 KiB frames; of 64 KiB frames; of 256 KiB frames
  *
  * Invariants
  *   P1  a free-mask bit is set exactly when that frame of a split chunk is not handed out
@@ -26,16 +26,14 @@ export const FrameSize = { Tiny: 1, Small: 2, Medium: 3, Large: 4 } as const;
 export type FrameSize = (typeof FrameSize)[keyof typeof FrameSize];
 
 /** Smallest frames in a frame of each size, by FrameSize. */
-export const FRAMES_OF = [0, 1, 4, 16, 64] as const;
+export const FRAMES_OF = [0, 1, 8, 32, 128] as const;
 
 const FREE_KIND = 0;
 const KIND_MASK = 7;
-/** Free masks of chunks whose frames are all free. */
-const FULL_LOW = [0, -1, 0xffff, 0x000f, 0x0001] as const;
-const FULL_HIGH = [0, -1, 0, 0, 0] as const;
-// Words of a chunk entry.
-const MASK_LOW = 4;
-const MASK_HIGH = 5;
+/** First word of the free mask, its words, and what stands in them when all frames are free: by FrameSize. */
+const MASK_AT = 4;
+const MASK_WORDS = [0, 4, 1, 1, 1] as const;
+const FULL_MASK = [0, -1, 0xffff, 0x000f, 0x0001] as const;
 const DIRTY = 1 << 24;
 
 // Words of the pool in the control block.
@@ -113,18 +111,17 @@ export class FramePool {
     const chunk = this.chunkOf(place);
     const at = this.entry(chunk);
     const frame = ((place & FRAME_MASK) % CHUNK_FRAMES) / FRAMES_OF[size];
-    const word = at + (frame < 32 ? MASK_LOW : MASK_HIGH);
+    const word = at + MASK_AT + (frame >>> 5);
     const bit = 1 << (frame & 31);
     lock(w, POOL_LOCK_AT);
     assert((w[at]! & KIND_MASK) === size, "a frame is given back as the size it was taken");
     assert((w[word]! & bit) === 0, "a frame is given back once (P1)");
-    if ((w[at + MASK_LOW]! | w[at + MASK_HIGH]!) === 0 && size !== FrameSize.Large) this.push(FREE_LIST + size, chunk);
+    if (size !== FrameSize.Large && this.firstFree(at, size) < 0) this.push(FREE_LIST + size, chunk);
     w[word] = w[word]! | bit;
-    if (w[at + MASK_LOW] === FULL_LOW[size] && w[at + MASK_HIGH] === FULL_HIGH[size]) {
+    if (this.isWhole(at, size)) {
       if (size !== FrameSize.Large) this.remove(FREE_LIST + size, chunk);
       w[at] = FREE_KIND | DIRTY;
-      w[at + MASK_LOW] = 0;
-      w[at + MASK_HIGH] = 0;
+      w.fill(0, at + MASK_AT, at + MASK_AT + MASK_WORDS[size]);
       w[at + 3] = nowSeconds | 0;
       this.push(FREE_LIST, chunk);
       w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
@@ -275,13 +272,15 @@ export class FramePool {
         continue;
       }
       const size = kind as FrameSize;
-      const low = w[this.entry(chunk) + MASK_LOW]!;
-      const high = w[this.entry(chunk) + MASK_HIGH]!;
-      assert(((low & ~FULL_LOW[size]) | (high & ~FULL_HIGH[size])) === 0, "free bits name frames of the chunk");
-      assert(low !== FULL_LOW[size] || high !== FULL_HIGH[size], "a wholly free chunk is on the free list");
+      const at = this.entry(chunk);
+      assert(!this.isWhole(at, size), "a wholly free chunk is on the free list");
       let used = CHUNK_FRAMES / FRAMES_OF[size];
-      for (let mask = low; mask !== 0; mask &= mask - 1) used--;
-      for (let mask = high; mask !== 0; mask &= mask - 1) used--;
+      for (let word = 0; word < CHUNK_WORDS - MASK_AT; word++) {
+        let mask = w[at + MASK_AT + word]!;
+        const full = word < MASK_WORDS[size] ? FULL_MASK[size] : 0;
+        assert((mask & ~full) === 0, "free bits name frames of the chunk");
+        for (; mask !== 0; mask &= mask - 1) used--;
+      }
       framesOut += used * FRAMES_OF[size];
     }
     assert(free === w[FREE_CHUNKS], "the count of free chunks agrees");
@@ -305,19 +304,36 @@ export class FramePool {
       const place = this.takeChunk(size);
       if (place === NO_PLACE) return NO_PLACE;
       const at = this.entry(this.chunkOf(place));
-      w[at + MASK_LOW] = FULL_LOW[size] & ~1;
-      w[at + MASK_HIGH] = FULL_HIGH[size];
+      w.fill(FULL_MASK[size], at + MASK_AT, at + MASK_AT + MASK_WORDS[size]);
+      w[at + MASK_AT] = FULL_MASK[size] & ~1;
       this.push(list, this.chunkOf(place));
       return place;
     }
     const chunk = w[list]!;
     const at = this.entry(chunk);
-    const word = at + (w[at + MASK_LOW] !== 0 ? MASK_LOW : MASK_HIGH);
-    const mask = w[word]!;
-    const frame = 31 - Math.clz32(mask & -mask) + (word === at + MASK_LOW ? 0 : 32);
-    w[word] = mask & (mask - 1);
-    if ((w[at + MASK_LOW]! | w[at + MASK_HIGH]!) === 0) this.remove(list, chunk);
+    const frame = this.firstFree(at, size);
+    const word = at + MASK_AT + (frame >>> 5);
+    w[word] = w[word]! & ~(1 << (frame & 31));
+    if (this.firstFree(at, size) < 0) this.remove(list, chunk);
     return this.placeOf(chunk) + frame * FRAMES_OF[size];
+  }
+
+  /** The first free frame of a chunk split into frames of `size`, -1 = none. */
+  private firstFree(at: number, size: FrameSize): number {
+    const w = this.words;
+    for (let word = 0; word < MASK_WORDS[size]; word++) {
+      const mask = w[at + MASK_AT + word]!;
+      if (mask !== 0) return word * 32 + 31 - Math.clz32(mask & -mask);
+    }
+    return -1;
+  }
+
+  /** True when all frames of a split chunk are free. */
+  private isWhole(at: number, size: FrameSize): boolean {
+    for (let word = 0; word < MASK_WORDS[size]; word++) {
+      if (this.words[at + MASK_AT + word] !== FULL_MASK[size]) return false;
+    }
+    return true;
   }
 
   /** Takes a whole free chunk and marks it given out as `kind`, with no free frame. */

@@ -3,7 +3,7 @@
  *
  *   bucket │ slot 0 │ ... │ slot 6 │ next │ spare │     slot = [hash word B, address]; 64 bytes
  *   keyspace header → the first 56 pages of 128 buckets; further ones through blocks of 1,024 page references
- *   page reference │ place of the frame │ page in it (1 bit) │      the page's address: spare word of bucket 0
+ *   page reference │ its place: a page is as long as the smallest frame │      the page's address: spare word of bucket 0
  *
  * One insert splits at most one bucket, one removal joins at most one; neither reads a record. Bucket b of a table at
  * level L holds the hashes that end in b's low bits, so in bit-reversed order every bucket of any table size covers one
@@ -45,10 +45,8 @@ export const BUCKET_BYTES = 64;
 const PAGE_SHIFT = 7;
 const PAGE_BUCKETS = 1 << PAGE_SHIFT;
 const PAGE_BYTES = PAGE_BUCKETS * BUCKET_BYTES;
+assert(PAGE_BYTES === FRAME_BYTES, "a page is named by a place");
 const PAGE_UNITS = PAGE_BYTES / 8;
-/** Pages of buckets in a frame, as places count them. */
-const FRAME_PAGES = FRAME_BYTES / PAGE_BYTES;
-const FRAME_UNITS = FRAME_BYTES / 8;
 const BLOCK_SHIFT = 10;
 const BLOCK_PAGES = 1 << BLOCK_SHIFT;
 const BLOCK_BYTES = BLOCK_PAGES * 4;
@@ -482,8 +480,7 @@ export class Index {
       return address;
     }
     const offset = address & OFFSET_MASK;
-    const place = this.segments.place(shard, segmentOf(address)) + Math.floor(offset / FRAME_UNITS);
-    const reference = place * FRAME_PAGES + Math.floor((offset % FRAME_UNITS) / PAGE_UNITS);
+    const reference = this.segments.place(shard, segmentOf(address)) + offset / PAGE_UNITS;
     if (further < 0) {
       c[ks + DIRECT_PAGES_AT + page] = reference;
     } else {

@@ -49,8 +49,8 @@ import {
 
 /** A dead record that is linked in a bin (spare flag bit of word 0). */
 const BINNED = 1 << 27;
-/** Longest record for which a segment of 16 KiB is opened: what is left at its end must not be much. */
-const TINY_UNITS_MAX = 256;
+/** Longest record for which a segment of 8 KiB is opened: what is left at its end must not be much. */
+const TINY_UNITS_MAX = 128;
 /** Candidates looked at in a bin of mixed sizes before going to the next one. */
 const LOOK_IN_MIXED_BIN = 4;
 

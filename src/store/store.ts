@@ -855,6 +855,8 @@ export class Store implements HintVisitor {
    * held lives on, moved by the caller. Returns 0 or Status with nothing changed.
    */
   placeCollection(type: RecordType, encoding: Encoding, bytes: number, keeps: boolean): number {
+    // What was made in the shard meanwhile (a tree's pages) may lie in another region than the record that is replaced.
+    this.standAgain();
     this.replacesValue = !keeps;
     this.pool.urgent = true;
     const status = this.place(type, encoding, bytes, 0, this.address === NO_ADDRESS ? 0 : this.deadlineMs);

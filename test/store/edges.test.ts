@@ -172,7 +172,7 @@ test("two changes in a row of a key just made, across a split", () => {
 test("frames side by side in different regions are not contiguous", () => {
   const f = new Fixture({ regions: 2, regionBytes: 1 << 30 });
   const { pool, large } = f.store;
-  const node = large.link(0, f.store.headerOf(0), [0xfffc, 0x10000, 0x10004]) as number;
+  const node = large.link(0, f.store.headerOf(0), [0x1fff8, 0x20000, 0x20008]) as number;
   expect(large.contiguous(0, node, 0, 196_608)).toBe(65_536);
   expect(large.contiguous(0, node, 65_536, 131_072)).toBe(131_072);
   expect(pool.framesOut).toBeGreaterThan(0);

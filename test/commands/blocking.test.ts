@@ -221,7 +221,7 @@ const SCENES: Record<string, readonly string[]> = {
 /** More than Ferrite takes to hand out the replies of one command. */
 const SETTLE_MS = 5000;
 const REPLACES = /^(RENAME|COPY|SORT|ZUNIONSTORE|ZRANGESTORE)$/;
-const CROWD_STEPS = countFrom("FERRITE_CROWD_STEPS", 700);
+const CROWD_STEPS = countFrom("FERRITE_CROWD_STEPS", 400);
 
 describe("the same scenes at Ferrite and redis-server", () => {
   test(

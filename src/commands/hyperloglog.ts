@@ -249,12 +249,23 @@ function countOne(call: Call, reply: Reply): void {
     return reply.integer(low >>> 0);
   }
   const count = loadFound(call) ? sketch.count() : CORRUPT;
-  if (count === CORRUPT) return reply.error(CORRUPT_SKETCH);
+  if (count === CORRUPT) {
+    // Redis makes it a "raw" string before it looks at the registers.
+    if (!store.isGrown && store.stringLength() <= SPARSE_BYTES_MAX) makeRaw(call);
+    return reply.error(CORRUPT_SKETCH);
+  }
   header.writeUInt32LE(count >>> 0, CARDINALITY_AT);
   header.writeUInt32LE(Math.floor(count / 4294967296), CARDINALITY_AT + 4);
   // Without room for it the count is made again next time.
   store.writeAt(CARDINALITY_AT, header, CARDINALITY_AT, 8);
   reply.integer(count);
+}
+
+/** Makes the string found a "raw" one, with the bytes it has. Returns Status with nothing changed. */
+function makeRaw(call: Call): number {
+  const { store } = call;
+  header[0] = store.textBytes[store.textAt]!;
+  return store.writeAt(0, header, 0, 1);
 }
 
 function wordAt(bytes: Buffer, at: number): number {
@@ -305,9 +316,8 @@ function pfdebug(call: Call, reply: Reply): Outcome | void {
   if (checkFound(call, reply) === Kind.Refused) return;
   const wasDense = encodingOf(store.textBytes, store.textAt) === DENSE;
   if (!store.isGrown && store.stringLength() <= SPARSE_BYTES_MAX) {
-    // As PFADD: a "raw" string, whatever is asked for.
-    header[0] = store.textBytes[store.textAt]!;
-    const status = store.writeAt(0, header, 0, 1);
+    // As PFADD, whatever is asked for.
+    const status = makeRaw(call);
     if (status < 0) return refuse(call, reply, status);
   }
   if (call.argIs(1, ENCODING)) return reply.simple(wasDense ? "dense" : "sparse");

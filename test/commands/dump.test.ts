@@ -202,6 +202,7 @@ describe.if(hasRedis)("with redis-server", () => {
       "PFADD l a; PFMERGE k l",
       "SET k HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\x7f; PFADD k",
       "SET k HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\x7f; PFDEBUG ENCODING k",
+      "SET k HYLL\x01\0\0\0\0\0\0\0\0\0\0\x80\x7f\x7f; PFCOUNT k", // refused
       `SET k ${"x".repeat(40)}; APPEND k ${"y".repeat(40)}; SET k ${"z".repeat(40)}`,
     ];
     for (const stream of streams) {

@@ -81,6 +81,7 @@ const SPECIAL: readonly string[][] = [
   ...Array.from({ length: 40 }, (_, i) => ["XADD", "names", `1-${i + 1}`, `name${i % 20}`, String(i * 1000 - 20_000)]),
   ["XGROUP", "CREATE", "empty", "g1", "5-5", "MKSTREAM", "ENTRIESREAD", "3"],
   ["XGROUP", "CREATECONSUMER", "empty", "g1", ""],
+  ["XGROUP", "CREATE", "empty", "g2", "0", "ENTRIESREAD", "9223372036854775807"],
   ["XADD", "deleted", "7-7", "a", "b"],
   ["XDEL", "deleted", "7-7"],
 ];

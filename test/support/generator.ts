@@ -10,6 +10,7 @@
  */
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
 import { HASH_KEYS, hashFamily } from "./generate-hashes.ts";
+import { STREAM_KEYS, StreamSteps } from "./generate-streams.ts";
 import { GeoSteps } from "./geo-steps.ts";
 import { LIST_KEYS, ListSteps } from "./list-steps.ts";
 import type { SeededRandom } from "./random.ts";
@@ -25,6 +26,8 @@ export type Compare =
   /** Integer of seconds or milliseconds; negative ones exactly, others within TIME_TOLERANCE_MS. */
   | "seconds"
   | "milliseconds"
+  /** What tells of times, or of the nodes of a stream, is left out. */
+  | "timeless"
   /** SCAN, or HSCAN of a key, is carried on until cursor 0; the union of all pages is compared. */
   | "scan"
   /** Both nil, or each names a key that exists. */
@@ -83,6 +86,7 @@ export const KEYS: readonly string[] = [
   "s3",
   ...HASH_KEYS,
   ...LIST_KEYS,
+  ...STREAM_KEYS,
 ];
 /** Bytes of sketches for SET: sound, cut short, with runs beyond the end, of an encoding that is none. */
 const SKETCHES = [
@@ -311,6 +315,8 @@ const RANGE_OFFSETS = [
   "-2147483649",
 ];
 
+const STREAM_WEIGHT = 250;
+
 /** True when the server has the command at all (it may answer with an error, but not "unknown command"). */
 export type Supports = (command: string) => boolean;
 
@@ -508,6 +514,10 @@ export class CommandGenerator {
       const steps = new SortedSetSteps(random, () => this.#key(), supports("SADD"));
       this.#families.push(...steps.families());
     }
+    if (supports("XADD")) {
+      const steps = new StreamSteps(random, ["k0", "k1", "none"]);
+      this.#families.push([STREAM_WEIGHT, () => this.#first(steps.next())]);
+    }
     if (supports("GEOADD")) this.#families.push(...new GeoSteps(random, () => this.#key()).families());
     if (supports("SORT")) this.#families.push(...new SortSteps(random).families());
   }
@@ -625,8 +635,15 @@ export class CommandGenerator {
     return args;
   }
 
+  /** The first of some steps; the others are next. */
+  #first(steps: Step[]): Step {
+    this.#queued.push(...steps.slice(1));
+    return steps[0]!;
+  }
+  readonly #queued: Step[] = [];
+
   next(): Step {
-    const step = this.#random.weighted(this.#families)();
+    const step = this.#queued.shift() ?? this.#random.weighted(this.#families)();
     if (
       step.compare === "dump" ||
       step.compare === "scan" ||

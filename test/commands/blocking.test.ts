@@ -7,7 +7,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
-import { type Reply, show, within } from "../support/resp.ts";
+import { type Reply, type RespClient, show, within } from "../support/resp.ts";
 import { play, seen } from "../support/scenes.ts";
 import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
 

@@ -116,6 +116,8 @@ class Reading {
   /** Of each stream the id above which entries are replied, and whether there are such. */
   readonly ids = new Ids();
   readonly serves: boolean[] = [];
+  /** Of each stream the entries that the group has not read; -1 = to be counted when it is its turn. */
+  readonly unread: number[] = [];
 
   /** Reads the options. Returns false after an error reply. */
   parse(call: Call, reply: Reply, ofGroup: boolean): boolean {
@@ -127,6 +129,7 @@ class Reading {
     this.blockMs = -1;
     this.ids.clear();
     this.serves.length = 0;
+    this.unread.length = 0;
     const { argCount } = call;
     for (let i = 1; i < argCount && this.firstStream === 0; i++) {
       const more = argCount - i - 1;
@@ -296,6 +299,7 @@ function xreadgroup(call: Call, reply: Reply): Outcome | void {
       return noGroup(call, reply, key, group, WHERE);
     }
     const i = key + streams;
+    reading.unread.push(-1);
     if (call.argIs(i, LAST)) return reply.error(meaningless("$"));
     if (call.argIs(i, NEWEST)) return reply.error(meaningless("+"));
     if (!call.argIs(i, NEW)) {
@@ -306,7 +310,11 @@ function xreadgroup(call: Call, reply: Reply): Outcome | void {
       }
     }
     from.setMost();
-    const entries = toReply(stream, readBefore(call, n), call.store.nowMs);
+    const before = readBefore(call, n);
+    const left = unread(stream);
+    // Nobody reads of it before its turn comes.
+    if (before === 0) reading.unread[n] = left;
+    const entries = toReply(stream, left, before, call.store.nowMs);
     lookMs = Math.min(lookMs, idle.dueMs);
     const indexed = reading.claimMs >= 0 && !stream.group.byTime ? stream.group.pending.count : 0;
     if (!stream.pages.admits((entries + indexed) * PENDING_ROOM)) return refuse(call, reply, Status.Busy);
@@ -321,7 +329,11 @@ function xreadgroup(call: Call, reply: Reply): Outcome | void {
   who.groupBytes = call.argBytes(group);
   who.consumerAt = call.argAt(group + 1);
   who.consumerBytes = call.argBytes(group + 1);
-  for (let n = 0; n < streams; n++) readForGroup(call, reply, stream, firstStream + n, ids.at(n));
+  for (let n = 0; n < streams; n++) {
+    // The only one is open still.
+    if (streams > 1) openForGroup(call, stream, firstStream + n);
+    readForGroup(call, reply, stream, firstStream + n, ids.at(n), reading.unread[n]!);
+  }
   if (served > 0) return;
   return waitOrNull(call, reply, Want.GroupEntries, () => noteGroup(bytes), lookMs);
 }
@@ -331,14 +343,16 @@ const who = { groupAt: 0, groupBytes: 0, consumerAt: 0, consumerBytes: 0 };
 
 /** Entries that the open group has not read. */
 function unread(stream: StreamValue): number {
-  if (!hasAbove(stream, stream.group.last)) return 0;
+  if (stream.last.compare(stream.group.last) <= 0 || stream.count === 0) return 0;
   return stream.count - stream.rankBehind(stream.group.last);
 }
 
-/** Entries to reply for the id ">" of the open group, of a stream that was named `before` times already. */
-function toReply(stream: StreamValue, before: number, nowMs: number): number {
+/**
+ * Entries to reply for the id ">" of the open group, which has not read `unreadLeft`, of a stream that was named `before`
+ * times already.
+ */
+function toReply(stream: StreamValue, unreadLeft: number, before: number, nowMs: number): number {
   const { count, claimMs, keepsNone } = reading;
-  let unreadLeft = unread(stream);
   let claimable = idle.find(stream, count * (before + 1), nowMs);
   for (let time = 0; ; time++) {
     const claimed = Math.min(claimable, count);
@@ -427,15 +441,29 @@ function readBefore(call: Call, n: number): number {
   return times;
 }
 
-/** Replies what the consumer gets of one stream: its own entries above `from`, or new ones when that is the last id. */
-function readForGroup(call: Call, reply: Reply, stream: StreamValue, key: number, from: StreamId): void {
+/** Opens the stream of argument `key` and its group, which were found. */
+function openForGroup(call: Call, stream: StreamValue, key: number): void {
+  call.selectKey(key);
+  const found = stream.begin(SMALL_CHANGE, false);
+  const exists = found === 1 && stream.findGroup(call.bytes, who.groupAt, who.groupBytes);
+  assert(exists, "a stream that was found, with its group, is there");
+}
+
+/**
+ * Replies what the consumer gets of the stream and group that are open: its own entries above `from`, or when that is the last id new ones, of
+ * which there are `counted` (-1 = not counted).
+ */
+function readForGroup(
+  call: Call,
+  reply: Reply,
+  stream: StreamValue,
+  key: number,
+  from: StreamId,
+  counted: number,
+): void {
   const { bytes } = call;
   const { group } = stream;
   const { groupAt, groupBytes, consumerAt, consumerBytes } = who;
-  call.selectKey(key);
-  const found = stream.begin(SMALL_CHANGE, false);
-  const exists = found === 1 && stream.findGroup(bytes, groupAt, groupBytes);
-  assert(exists, "a stream that was found, with its group, is there");
   const { nowMs } = call.store;
   if (!group.findConsumer(bytes, consumerAt, consumerBytes)) {
     group.addConsumer(bytes, consumerAt, consumerBytes, nowMs);
@@ -447,7 +475,7 @@ function readForGroup(call: Call, reply: Reply, stream: StreamValue, key: number
   } else {
     if (reading.claimMs >= 0) group.indexTimes();
     const claimed = idle.find(stream, reading.count, nowMs);
-    const entries = Math.min(unread(stream), reading.count - claimed);
+    const entries = Math.min(counted < 0 ? unread(stream) : counted, reading.count - claimed);
     if (claimed + entries > 0) {
       replyName(call, reply, key);
       if (!reading.keepsNone || claimed > 0) group.activeMs = nowMs;
@@ -607,7 +635,7 @@ function isGroupReady(call: Call, type: RecordType | null): boolean {
   const stream = call.collections.stream();
   stream.find();
   if (!stream.findGroup(call.bytes, who.groupAt, who.groupBytes)) return true;
-  if (hasAbove(stream, stream.group.last) || idle.find(stream, 1, call.store.nowMs) > 0) return true;
+  if (unread(stream) > 0 || idle.find(stream, 1, call.store.nowMs) > 0) return true;
   call.blocking.lookAgain(idle.dueMs);
   return false;
 }
@@ -619,15 +647,21 @@ function serveGroup(call: Call, reply: Reply, keepsNone: boolean, _toFront: bool
   const stream = call.collections.stream();
   call.selectKey(1);
   const found = stream.begin(SMALL_CHANGE, false);
+  if (found === Status.Busy) return reply.error(ErrorText.outOfMemory);
   if (found < 0) return reply.status(found);
   if (found === 0 || !stream.findGroup(call.bytes, who.groupAt, who.groupBytes)) {
     const group = untilNul(call.bytes.toString("latin1", who.groupAt, who.groupAt + who.groupBytes));
     return reply.error(`NOGROUP No such key '${errorArgument(call, 1)}' or consumer group '${group}'${WHERE}`);
   }
+  const left = unread(stream);
+  const entries = toReply(stream, left, 0, call.store.nowMs);
+  // Without room for all there are fewer, for which that of the small change is enough.
+  if (!stream.pages.admits(entries * PENDING_ROOM)) reading.count = Math.min(count, FEW_ENTRIES);
   if (reply.protocol === 3) reply.map(1);
   else reply.array(1);
-  readForGroup(call, reply, stream, 1, MOST);
+  readForGroup(call, reply, stream, 1, MOST, left);
 }
+const FEW_ENTRIES = Math.floor(SMALL_CHANGE / 2 / PENDING_ROOM);
 
 registerServer(Want.Entries, RecordType.Stream, serveEntries, areEntriesReady);
 registerServer(Want.GroupEntries, RecordType.Stream, serveGroup, isGroupReady);

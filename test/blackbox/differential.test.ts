@@ -5,7 +5,7 @@
  *         A failure prints seed, step and both replies; FERRITE_SEED=<n> replays it.
  *         FERRITE_DIFF_STEPS=<n> sets the length of each stream (default 20,000, two streams; long run 200,000).
  *         FERRITE_DIFF_FAMILY=<name> takes commands of one family only, among what any key may meet: lists, sets, hashes,
- *         sorted-sets, geo, sort (FAMILIES in generator.ts).
+ *         sorted-sets, streams, geo, sort (FAMILIES in generator.ts).
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ALLOWED } from "../support/allow-list.ts";

@@ -315,11 +315,10 @@ const RANGE_OFFSETS = [
   "-2147483649",
 ];
 
-const STREAM_WEIGHT = 250;
-
 /** True when the server has the command at all (it may answer with an error, but not "unknown command"). */
 export type Supports = (command: string) => boolean;
 
+const STREAM_WEIGHT = 250;
 type Settings = readonly (readonly [string, readonly string[]])[];
 const ENTRIES = ["4", "16", "128", "512"];
 const VALUES = ["8", "40", "64"];
@@ -348,6 +347,11 @@ export const FAMILIES: Readonly<Record<string, { command: string; keys: readonly
       ["zset-max-listpack-entries", ENTRIES.slice(1)],
       ["zset-max-listpack-value", VALUES],
     ],
+  },
+  streams: {
+    command: "XADD",
+    keys: STREAM_KEYS,
+    settings: [["stream-node-max-entries", ["1", "3", "10", "100"]]],
   },
   geo: { command: "GEOADD", keys: ["g0", "g1", "g2"] },
   sort: { command: "SORT", keys: SORT_KEYS },

@@ -73,6 +73,8 @@ export interface WaitPlan {
   target: number;
   /** What is noted of each key in place of a target. */
   note?: (key: number) => Buffer;
+  /** When the keys are to be looked at again although nobody touches them; wall time, ms, Infinity = never. */
+  lookMs?: number;
   timeoutMs: number;
   /** Replied when the time is over. */
   write: (reply: Reply) => void;
@@ -90,6 +92,19 @@ interface Wait {
   readonly slot: number;
   readonly shards: number[];
   readonly requests: Ref[];
+  /** Keys that are to be looked at again, and when. */
+  readonly looked: LookedAt[];
+  lookMs: number;
+  timer: Timer | null;
+}
+
+/** A key to be served in a later turn. */
+interface LookedAt {
+  readonly shard: number;
+  readonly db: number;
+  readonly key: Buffer;
+  /** The wait that looks at it again and again. */
+  readonly wait: Wait | null;
 }
 
 /** A finished reply on its way to the worker of its client. */
@@ -106,14 +121,20 @@ export interface Served {
 const TRIES = 2000;
 const TOO_MANY = "ERR too many clients of this worker wait in blocking commands";
 const POSTPONED_MS = 1;
+/** Whose keys are looked at again waits for this long at most between two looks, ms. */
+const LOOK_MS = 60_000;
+/** Longest time of a timer, ms. */
+const TIMER_MS_MAX = 0x7fffffff;
 
 export class Blocking {
   readonly waiters: Waiters;
   private readonly store: Store;
   /** Places to be served before the locks go. */
   private readonly ready: { shard: number; place: Ref }[] = [];
-  /** Keys that could not be served, for want of a target's lock. */
-  private postponed: { shard: number; db: number; key: Buffer }[] = [];
+  /** Keys that could not be served, for want of a target's lock, or are to be looked at again. */
+  private postponed: LookedAt[] = [];
+  /** When the key that was served is to be looked at again. */
+  private lookMs = Infinity;
   private readonly waits = new Map<number, Wait>();
   /** Waits that are over, whose requests are to be given back. */
   private over: Wait[] = [];
@@ -125,6 +146,8 @@ export class Blocking {
   /** The error replied last to a client that waits, "" = none. */
   private errorText = "";
   private postponeTimer: Timer | null = null;
+  /** What changes now is the work of no command. */
+  isBackground = false;
   /** Has `turn` run after the commands at hand. Set by the owner. */
   askTurn: () => void = () => {};
   /** Hands replies to another worker. Set by the server. */
@@ -167,7 +190,8 @@ export class Blocking {
     if (server.block === undefined || session.deniesBlocking) return plan.write(reply);
     const slot = waiters.begin();
     if (slot < 0) return reply.error(TOO_MANY);
-    const wait: Wait = { session, slot, shards: [], requests: [] };
+    const wait: Wait = { session, slot, shards: [], requests: [], looked: [], lookMs: Infinity, timer: null };
+    const looks = plan.lookMs !== undefined && plan.lookMs < Infinity;
     const kind =
       plan.want |
       (plan.want === Want.GroupEntries ? ENDS_WITH_KEY : 0) |
@@ -191,9 +215,13 @@ export class Blocking {
       if (request === NO_REF) continue;
       wait.shards.push(this.store.shard);
       wait.requests.push(request);
+      if (!looks) continue;
+      const key = Buffer.from(call.bytes.subarray(call.argAt(i), call.argAt(i) + call.argBytes(i)));
+      wait.looked.push({ shard: this.store.shard, db: session.db, key, wait });
     }
     this.waits.set(slot, wait);
     this.begun = true;
+    if (looks) this.lookAt(wait, plan.lookMs!);
     server.block(session, plan.timeoutMs, plan.write, () => this.cancel(wait));
     return Later;
   }
@@ -214,8 +242,28 @@ export class Blocking {
 
   private end(wait: Wait): void {
     this.waits.delete(wait.slot);
+    if (wait.timer !== null) clearTimeout(wait.timer);
     this.over.push(wait);
     this.turnSoon();
+  }
+
+  /** Has the keys of `wait` looked at again at `ms`, unless that happens before. */
+  private lookAt(wait: Wait, ms: number): void {
+    if (ms >= wait.lookMs) return;
+    if (wait.timer !== null) clearTimeout(wait.timer);
+    wait.lookMs = ms;
+    const left = Math.min(Math.max(ms - this.call.clock.wallMs(), 1), TIMER_MS_MAX);
+    wait.timer = setTimeout(() => {
+      wait.timer = null;
+      wait.lookMs = Infinity;
+      this.postponed.push(...wait.looked);
+      this.turnSoon();
+    }, left);
+  }
+
+  /** Says of a request that is not ready when its key is to be looked at again: wall time, ms. */
+  lookAgain(ms: number): void {
+    this.lookMs = Math.min(this.lookMs, ms);
   }
 
   /** Gives back the requests of waits that are over, as far as the locks are to be had. */
@@ -241,8 +289,17 @@ export class Blocking {
     const { store, waiters } = this;
     const header = store.headerOf(shard);
     if ((store.c[header + INTEREST_AT]! & INTEREST_BLOCKED) === 0) return;
-    if (event === KeyEvent.Set || event === KeyEvent.Deleted) {
-      waiters.visitKey(shard, header, store.key, (place, db) => this.noteReady(shard, keyspace, place, db));
+    const { key } = store;
+    if (event === KeyEvent.Expired || event === KeyEvent.Evicted || this.isBackground) {
+      // Nobody serves before these locks go: a later turn does.
+      waiters.visitKey(shard, header, key, (place, db) => {
+        const bytes = Buffer.alloc(key.bytes);
+        waiters.copyKey(place, key.bytes, bytes);
+        this.postponed.push({ shard, db, key: bytes, wait: null });
+        this.turnSoon();
+      });
+    } else if (event === KeyEvent.Set || event === KeyEvent.Deleted) {
+      waiters.visitKey(shard, header, key, (place, db) => this.noteReady(shard, keyspace, place, db));
     } else if (event === KeyEvent.Flushed) {
       waiters.visitAll(shard, header, (place, db) => this.noteReady(shard, keyspace, place, db));
     }
@@ -376,7 +433,7 @@ export class Blocking {
   }
 
   private postpone(shard: number, db: number, length: number): void {
-    this.postponed.push({ shard, db, key: Buffer.from(this.arguments.subarray(0, length)) });
+    this.postponed.push({ shard, db, key: Buffer.from(this.arguments.subarray(0, length)), wait: null });
     this.turnSoon();
   }
 
@@ -428,7 +485,8 @@ export class Blocking {
     const all = this.postponed;
     this.postponed = [];
     for (const item of all) {
-      const { shard, db, key } = item;
+      const { shard, db, key, wait } = item;
+      if (wait !== null && this.waits.get(wait.slot) !== wait) continue;
       if (!store.lock(shard)) {
         this.postponed.push(item);
         continue;
@@ -438,8 +496,10 @@ export class Blocking {
         if (ofDb === db) this.noteReady(shard, call.keyspaces.of(db), place, db);
       });
       HELD[0] = shard;
+      this.lookMs = Infinity;
       if (this.isReady) this.serve(HELD, 1);
       store.unlock(shard);
+      if (wait !== null) this.lookAt(wait, Math.min(this.lookMs, call.clock.wallMs() + LOOK_MS));
     }
   }
 }

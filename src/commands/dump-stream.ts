@@ -307,8 +307,9 @@ export class StreamPayload extends Payload {
     if (this.isMeasured) this.to += writeWords(this.reply.bytes, this.to, high, low);
     else this.bytes += wordsBytes(high, low);
   }
-  /** A count of up to 2^63. */
+  /** A count, below 2^63 but for rounding. */
   private count(value: number): void {
+    if (value >= 2 ** 63) return this.number(0x7fffffff, TWO_32 - 1);
     this.number(Math.floor(value / TWO_32), value % TWO_32);
   }
   private id(id: StreamId): void {

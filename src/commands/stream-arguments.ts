@@ -101,10 +101,10 @@ export function replyId(reply: Reply, id: StreamId): void {
   reply.bulk(TEXT, 0, id.format(TEXT, 0));
 }
 
-/** Replies the entry that the stream stands on: its id, and names and values in turn. */
-export function emitEntry(reply: Reply, stream: StreamValue): void {
+/** Replies the entry that the stream stands on: its id, and names and values in turn; `items` with what follows. */
+export function emitEntry(reply: Reply, stream: StreamValue, items = 2): void {
   stream.openHere();
-  reply.array(2);
+  reply.array(items);
   replyId(reply, stream.id);
   emitFields(reply, stream);
 }

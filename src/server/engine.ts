@@ -422,7 +422,9 @@ export class Engine {
    * true when the budget ran out before the work.
    */
   maintain(workers: number, budgetMs: number): boolean {
+    this.blocking.isBackground = true;
     const more = this.maintainShards(workers, budgetMs);
+    this.blocking.isBackground = false;
     const { latency } = this.dispatcher.meter;
     // The turn's time is that of its begin.
     if (latency.thresholdMs > 0)

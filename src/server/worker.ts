@@ -81,7 +81,14 @@ class DataWorker implements ClientHost {
     });
     const { blocking } = this.engine;
     blocking.send = (to, served) => tell({ kind: "served", to, served });
-    blocking.askTurn = () => setImmediate(() => this.guard(() => blocking.turn()));
+    blocking.askTurn = () =>
+      setImmediate(() =>
+        this.guard(() => {
+          this.engine.beginTurn();
+          blocking.turn();
+          this.engine.endTurn();
+        }),
+      );
     this.heapAfterFull = heapSize();
   }
 

@@ -2,15 +2,18 @@
  * StreamGroup: a consumer group of a stream, a root of its own in the shard's heap with three trees.
  *
  *   root            │ block head ... trees (collection.ts) │ last delivered id (4 words) │ entries read (f64, -1 = unknown) │
- *                   │ next consumer's number │
+ *                   │ next consumer's number │ bytes kept outside │ 1: times are indexed │
  *   tree 0  pending │ by id; value: consumer's number (4), delivery time in ms (f64), deliveries (f64)
  *   tree 1  names   │ consumers by name; value: number (4), seen and active time in ms (f64)
  *   tree 2  owned   │ lane = consumer's number, key = the id's 16 bytes: the pending entries of each consumer
+ *
+ *                     and, in a group that was claimed from: lane = TIMES + delivery time, key as above
  *
  * Names are ordered by their bytes: the lane is their first six.
  *
  * Invariants
  *   G1  tree 0 and tree 2 have the same entries, each of a consumer that is there
+ *   G2  with times indexed, each of these is in tree 2 by its time too
  * Locking: the holder of the shard lock.
  */
 import { assert } from "../base/assert.ts";
@@ -27,7 +30,8 @@ const LAST_AT = ROOT_OWN;
 const READ_AT = ROOT_OWN + 4;
 const NEXT_AT = ROOT_OWN + 6;
 const OUT_AT = ROOT_OWN + 7;
-assert((NEXT_AT + 2) * 4 <= ROOT_BYTES, "what a group keeps fits in its root");
+const BY_TIME_AT = ROOT_OWN + 8;
+assert((BY_TIME_AT + 1) * 4 <= ROOT_BYTES, "what a group keeps fits in its root");
 
 const PENDING_BYTES = 20;
 const CONSUMER_BYTES = 20;
@@ -35,6 +39,8 @@ export const UNKNOWN_READ = -1;
 /** Time of what has not happened. */
 export const NEVER = -1;
 const NAME_LANE_BYTES = 6;
+/** Above all numbers of consumers. */
+const TIMES = 2 ** 40;
 
 export class StreamGroup {
   readonly pending: Tree;
@@ -46,6 +52,8 @@ export class StreamGroup {
   entriesRead = UNKNOWN_READ;
   private nextConsumer = 1;
   private outBytes = 0;
+  /** Pending entries can be found by their times (G2). */
+  byTime = false;
 
   /** The consumer stood on: see findConsumer. */
   consumer = 0;
@@ -82,6 +90,7 @@ export class StreamGroup {
     this.entriesRead = f[(w + READ_AT) >> 1]!;
     this.nextConsumer = m[w + NEXT_AT]!;
     this.outBytes = m[w + OUT_AT]! >>> 0;
+    this.byTime = m[w + BY_TIME_AT] === 1;
   }
 
   /** Makes an empty group. `last` and `entriesRead` are the caller's to set before `save`. */
@@ -91,6 +100,7 @@ export class StreamGroup {
     makeRoot(this.pages, this.root);
     this.nextConsumer = 1;
     this.outBytes = 0;
+    this.byTime = false;
   }
 
   /** Writes the state into the root. Returns true when a pin may see it and another took its place. */
@@ -119,6 +129,7 @@ export class StreamGroup {
     f[(w + READ_AT) >> 1] = this.entriesRead;
     m[w + NEXT_AT] = this.nextConsumer;
     m[w + OUT_AT] = this.outBytes;
+    m[w + BY_TIME_AT] = Number(this.byTime);
     return moved;
   }
 
@@ -184,8 +195,12 @@ export class StreamGroup {
       this.owned.leaf.openKey(this.owned.at);
       this.id.read(this.owned.leaf.b, this.owned.leaf.keyAt);
       this.owned.remove();
-      const found = this.seekPending(this.id);
+      const found = this.findPending(this.id);
       assert(found, "an entry that is owned is pending (G1)");
+      if (this.byTime) {
+        this.removeTimed(this.id, this.deliveredMs);
+        this.seekPending(this.id);
+      }
       this.pending.remove();
     }
     this.consumers.seek(nameLane(b, at, length), b, at, length);
@@ -271,6 +286,7 @@ export class StreamGroup {
     for (let i = 0; i < keyBytes; i++) b[at + 1 + i] = key[i]!;
     writePendingAt(b, at + 1 + keyBytes, owner, deliveredMs, deliveries);
     this.addOwned(id, owner);
+    if (this.byTime) this.addTimed(id, deliveredMs);
   }
 
   /** Changes the pending entry that `findPending` found. */
@@ -278,6 +294,10 @@ export class StreamGroup {
     if (owner !== this.owner) {
       this.removeOwned(id, this.owner);
       this.addOwned(id, owner);
+    }
+    if (this.byTime && deliveredMs !== this.deliveredMs) {
+      this.removeTimed(id, this.deliveredMs);
+      this.addTimed(id, deliveredMs);
     }
     const found = this.seekPending(id);
     assert(found, "what was found is pending");
@@ -291,6 +311,7 @@ export class StreamGroup {
   removePending(id: StreamId): boolean {
     if (!this.findPending(id)) return false;
     this.removeOwned(id, this.owner);
+    if (this.byTime) this.removeTimed(id, this.deliveredMs);
     this.seekPending(id);
     this.pending.remove();
     return true;
@@ -332,10 +353,55 @@ export class StreamGroup {
     this.owned.remove();
   }
 
+  // ---- by time ----
+
+  /** Makes it possible to find pending entries by their times, from now on. */
+  indexTimes(): void {
+    const { pending } = this;
+    if (this.byTime) return;
+    pending.seekRank(0);
+    for (let more = pending.settle(); more; more = pending.next()) {
+      this.readPending();
+      this.addTimed(this.id, this.deliveredMs);
+      pending.standAgain();
+    }
+    this.byTime = true;
+  }
+
+  /** Stands on the first of the entries by their times that was delivered at `ms` or later. False when there is none. */
+  seekTimedFrom(ms: number): boolean {
+    this.owned.seek(TIMES + Math.max(ms, 0), this.key, 0, 0);
+    return this.owned.settle();
+  }
+  nextTimed(): boolean {
+    return this.owned.next();
+  }
+  /** The time that `owned` stands on, after one of these. */
+  get timeHere(): number {
+    return this.owned.leaf.laneOf(this.owned.at) - TIMES;
+  }
+
+  private seekTimed(id: StreamId, ms: number): boolean {
+    id.write(this.key, 0);
+    return this.owned.seek(TIMES + ms, this.key, 0, 16);
+  }
+  private addTimed(id: StreamId, ms: number): void {
+    const had = this.seekTimed(id, ms);
+    assert(!had, "an entry has one time (G2)");
+    const at = this.owned.insert(0, 16);
+    id.write(this.owned.leaf.b, at);
+  }
+  private removeTimed(id: StreamId, ms: number): void {
+    const had = this.seekTimed(id, ms);
+    assert(had, "a pending entry has its time (G2)");
+    this.owned.remove();
+  }
+
   /** Asserts every invariant. */
   check(): void {
     for (const tree of this.trees) tree.check();
-    assert(this.pending.count === this.owned.count, "every pending entry is owned once (G1)");
+    const times = this.byTime ? this.pending.count : 0;
+    assert(this.pending.count + times === this.owned.count, "every pending entry is owned once (G1, G2)");
     const counts = new Map<number, number>();
     const { pending, consumers } = this;
     pending.seekRank(0);
@@ -343,6 +409,7 @@ export class StreamGroup {
       this.readPending();
       counts.set(this.owner, (counts.get(this.owner) ?? 0) + 1);
       assert(this.seekOwned(this.id, this.owner), "a pending entry is its owner's (G1)");
+      assert(!this.byTime || this.seekTimed(this.id, this.deliveredMs), "a pending entry has its time (G2)");
       pending.standAgain();
     }
     let sum = 0;

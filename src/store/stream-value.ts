@@ -4,7 +4,7 @@
  *   tree 0  entries │ by id (stream-id.ts)
  *   tree 1  groups  │ by name; value: the group's root (stream-group.ts)
  *   tree 2  names   │ lists of field names that entries share, by position: number of names, then each behind its length
- *   root            │ last id (4 words) │ greatest deleted id (4) │ entries ever added (f64) │ entries, bytes of the last node │
+ *   root            │ entries of the first node, 0 = not counted (in the spare word) │ last id (4 words) │ greatest deleted id (4) │ entries ever added (f64) │ entries, bytes of the last node │
  *
  *   entry │ head │ number of fields │ value behind its length ... │                with shared names
  *         │ head │ number of fields │ name behind its length │ value ... │         without
@@ -18,6 +18,7 @@
  * Invariants
  *   S1  ids rise, and none is above the last id
  *   S2  the first entry begins a node
+ *   S3  the entries of the first node are counted, or not known
  */
 import { assert } from "../base/assert.ts";
 import { copy, equal } from "../base/bytes.ts";
@@ -46,6 +47,8 @@ export interface FieldSource {
   argBytes(i: number): number;
 }
 
+/** The spare word of the root. */
+const FIRST_ENTRIES_AT = 5;
 const LAST_AT = ROOT_OWN;
 const DELETED_AT = ROOT_OWN + 4;
 const ADDED_AT = ROOT_OWN + 8;
@@ -76,6 +79,7 @@ export class StreamValue extends Collection {
   added = 0;
   private nodeEntries = 0;
   private nodeBytes = 0;
+  private firstEntries = 0;
   readonly group: StreamGroup;
 
   /** The entry stood on, see openHere. */
@@ -134,6 +138,7 @@ export class StreamValue extends Collection {
     this.added = 0;
     this.nodeEntries = 0;
     this.nodeBytes = 0;
+    this.firstEntries = 0;
     this.sharedBytes.length = 0;
     this.createTree(0);
   }
@@ -145,6 +150,7 @@ export class StreamValue extends Collection {
     this.added = f[(w + ADDED_AT) >> 1]!;
     this.nodeEntries = m[w + NODE_ENTRIES_AT]!;
     this.nodeBytes = m[w + NODE_BYTES_AT]!;
+    this.firstEntries = m[w + FIRST_ENTRIES_AT]!;
     this.sharedBytes.length = 0;
   }
   protected override saveOwn(w: number): void {
@@ -154,6 +160,7 @@ export class StreamValue extends Collection {
     f[(w + ADDED_AT) >> 1] = this.added;
     m[w + NODE_ENTRIES_AT] = this.nodeEntries;
     m[w + NODE_BYTES_AT] = this.nodeBytes;
+    m[w + FIRST_ENTRIES_AT] = this.firstEntries;
   }
 
   override get wholeBytes(): number {
@@ -343,7 +350,7 @@ export class StreamValue extends Collection {
     }
     const { key } = this;
     const keyBytes = id.writeKey(key, 0);
-    tree.seek(id.ms, key, 0, keyBytes);
+    tree.seekEnd(id.ms, key, 0, keyBytes);
     const isLong = 1 + keyBytes + bytes > tree.entryBytesMax;
     const inPage = isLong ? OUT_BYTES + 1 : bytes;
     let ref = 0;
@@ -364,6 +371,8 @@ export class StreamValue extends Collection {
     }
     this.last.copyFrom(id);
     this.added++;
+    // Not counted yet, or all that is there.
+    if (this.firstEntries === tree.count - 1 && (tree.count === 1 || !begins)) this.firstEntries++;
     // What one large entry needed is not kept.
     if (scratch.length > SCRATCH_KEPT) this.scratch = Buffer.allocUnsafe(1024);
   }
@@ -447,6 +456,7 @@ export class StreamValue extends Collection {
     const { leaf } = tree;
     leaf.openKey(tree.at);
     const { valueAt } = leaf;
+    this.firstEntries = 0;
     const isOut = (leaf.entryFlags & VALUE_OUT) !== 0;
     const head = leaf.b[isOut ? valueAt + OUT_BYTES : valueAt]!;
     if ((head & BEGINS_NODE) !== 0) {
@@ -473,7 +483,13 @@ export class StreamValue extends Collection {
       this.nodeBytes = NODE_BYTES_MOST;
       return;
     }
+    this.markHere();
+  }
+
+  /** Makes the entry stood on begin a node. */
+  private markHere(): void {
     if (this.beginsNodeHere()) return;
+    const [tree] = this.trees;
     tree.own();
     const { leaf } = tree;
     leaf.openKey(tree.at);
@@ -504,10 +520,15 @@ export class StreamValue extends Collection {
   trim(most: number, least: StreamId, approximate: boolean, limit: number, references: References): number {
     if (references === References.Acked) return this.trimAcked(most, least, approximate, limit);
     const [tree] = this.trees;
+    if (!approximate) {
+      const removed = most >= 0 ? Math.max(this.count - most, 0) : this.rankFrom(least);
+      this.removeFirst(removed, references);
+      return removed;
+    }
     let removed = 0;
     for (;;) {
       if (this.count === 0 || (most >= 0 && this.count <= most)) return removed;
-      const node = approximate ? this.firstNode() : 1;
+      const node = this.firstNode();
       if (limit !== 0 && removed + node > limit) return removed;
       if (most >= 0) {
         if (this.count - node < most) return removed;
@@ -517,22 +538,63 @@ export class StreamValue extends Collection {
         this.readId(this.id);
         if (this.id.compare(least) >= 0) return removed;
       }
-      for (let i = 0; i < node; i++) {
-        this.edgeId(0, this.first);
-        this.removeHere();
-        if (references === References.Delete) this.dropReferences(this.first);
-      }
+      this.removeFirst(node, references);
       removed += node;
+    }
+  }
+
+  /** Removes the first `count` entries, with what groups keep of them or without. */
+  private removeFirst(count: number, references: References): void {
+    if (count === 0) return;
+    const [tree] = this.trees;
+    const { leaf } = tree;
+    if (references === References.Delete) {
+      for (let rank = 0; rank < count; rank++) {
+        tree.seekRank(rank);
+        tree.settle();
+        this.readId(this.first);
+        this.dropReferences(this.first);
+      }
+    }
+    this.firstEntries = this.firstEntries > count ? this.firstEntries - count : 0;
+    for (let left = count; left > 0; ) {
+      tree.seekRank(0);
+      const more = tree.settle();
+      assert(more, "what is trimmed is there");
+      const run = Math.min(left, leaf.count - tree.at);
+      if (this.outBytes > 0) this.giveOutRun(tree.at, run);
+      tree.removeRun(run);
+      left -= run;
+    }
+    if (this.count === 0) return;
+    tree.seekRank(0);
+    tree.settle();
+    this.markHere();
+  }
+
+  /** Gives back what `count` entries of the leaf stood on, from `at` on, keep outside. */
+  private giveOutRun(at: number, count: number): void {
+    const [tree] = this.trees;
+    const { leaf } = tree;
+    for (let i = at; i < at + count; i++) {
+      leaf.openKey(i);
+      if ((leaf.entryFlags & VALUE_OUT) === 0) continue;
+      const length = leaf.word(leaf.valueAt + 4);
+      this.pages.giveOut(leaf.word(leaf.valueAt), length);
+      this.outBytes -= length;
+      tree.standAgain();
     }
   }
 
   /** Entries of the first node. */
   private firstNode(): number {
     const [tree] = this.trees;
+    if (this.firstEntries > 0) return this.firstEntries;
     tree.seekRank(0);
     tree.settle();
     let entries = 1;
     while (tree.next() && !this.beginsNodeHere()) entries++;
+    this.firstEntries = entries;
     return entries;
   }
 
@@ -706,13 +768,18 @@ export class StreamValue extends Collection {
     const [tree, groups] = this.trees;
     tree.seekRank(0);
     let isFirst = true;
+    let first = 0;
+    let nodes = 0;
     for (let more = tree.settle(); more; more = tree.next()) {
       this.openHere();
       assert(this.id.compare(this.last) <= 0, "no id is above the last (S1)");
       tree.standAgain();
       assert(!isFirst || this.beginsNodeHere(), "the first entry begins a node (S2)");
       isFirst = false;
+      if (this.beginsNodeHere()) nodes++;
+      if (nodes === 1) first++;
     }
+    assert(this.firstEntries === 0 || this.firstEntries === first, "the entries of the first node are counted (S3)");
     groups.seekRank(0);
     for (let more = groups.settle(); more; more = groups.next()) {
       this.loadGroupHere();

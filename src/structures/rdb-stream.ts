@@ -35,7 +35,8 @@ export const ENTRY_SAME_NAMES = 2;
 export const ENTRY_ELEMENTS = 3;
 const ID_BYTES = 16;
 const TWO_32 = 4294967296;
-const INT64_RANGE = 2 ** 63;
+/** From here on the upper word of an int64 is that of a negative number. */
+const SIGN = 0x80000000;
 /** Most bytes that the packed strings of one payload may make. */
 const UNPACKED_MAX = 1 << 30;
 /** Lists of names that entries of a stream share, and most bytes of one: see store/stream-value.ts. */
@@ -142,7 +143,7 @@ export function readStream(type: number, bytes: Buffer, at: number, end: number,
     if (at >= 0) at = readWords(bytes, at, end);
     if (at < 0) return false;
     stream.added = rdbWords.high * TWO_32 + rdbWords.low;
-    if (stream.added < stream.count || stream.added >= INT64_RANGE) return false;
+    if (stream.added < stream.count || rdbWords.high >= SIGN) return false;
   }
   at = readLength(bytes, at, end);
   if (at < 0) return false;
@@ -227,9 +228,8 @@ function readGroup(type: number, bytes: Buffer, at: number, end: number, names: 
   if (!stream.isOld) {
     at = readWords(bytes, at, end);
     if (at < 0) return MALFORMED;
-    const isUnknown = rdbWords.high === TWO_32 - 1 && rdbWords.low === TWO_32 - 1;
-    group.entriesRead = isUnknown ? UNKNOWN : rdbWords.high * TWO_32 + rdbWords.low;
-    if (group.entriesRead >= INT64_RANGE) return MALFORMED;
+    // Redis counts beyond its largest number into negative ones.
+    group.entriesRead = rdbWords.high >= SIGN ? UNKNOWN : rdbWords.high * TWO_32 + rdbWords.low;
   }
   at = readLength(bytes, at, end);
   if (at < 0) return MALFORMED;
@@ -265,7 +265,7 @@ export function readPending(bytes: Buffer, at: number, end: number): number {
   if (Number.isNaN(pendingEntry.deliveredMs)) return MALFORMED;
   at = readWords(bytes, at + ID_BYTES + 8, end);
   pendingEntry.deliveries = rdbWords.high * TWO_32 + rdbWords.low;
-  return pendingEntry.deliveries < INT64_RANGE ? at : MALFORMED;
+  return at;
 }
 
 function readConsumers(type: number, bytes: Buffer, at: number, end: number, group: RdbGroup): number {

@@ -258,7 +258,10 @@ export class Tree implements Entries {
   /** Finishes a seek in its leaf, from the first entry of the lane or above on. */
   private seekInLeaf(leaf: Page, i: number, lane: number): boolean {
     let found = false;
+    const near = i + RUN_LOOKED_THROUGH;
     for (; i < leaf.count && leaf.laneOf(i) === lane; i++) {
+      if (i === near) i = this.seekInRun(leaf, i, lane);
+      if (i === leaf.count || leaf.laneOf(i) !== lane) break;
       const order = this.compareKey(leaf, i);
       if (order < 0) continue;
       found = order === 0;
@@ -266,6 +269,26 @@ export class Tree implements Entries {
     }
     this.slots[0] = i;
     return found;
+  }
+
+  /** First entry from `low` on, all of them of the lane or above, whose key is not below the one sought: by halves. */
+  private seekInRun(page: Page, low: number, lane: number): number {
+    let high = page.count;
+    while (low < high) {
+      const i = (low + high) >>> 1;
+      if (page.laneOf(i) === lane && this.compareKey(page, i) < 0) low = i + 1;
+      else high = i;
+    }
+    return low;
+  }
+
+  /** Stands behind the last entry, where (lane, key) belongs, which is above all. */
+  seekEnd(lane: number, key: Uint8Array, keyAt: number, keyBytes: number): void {
+    this.seekRank(this.count);
+    this.lane = lane;
+    this.key = key;
+    this.keyAt = keyAt;
+    this.keyBytes = keyBytes;
   }
 
   /** Stands on entry `rank` (0 = first); at the tree's count, behind the last one. */
@@ -390,7 +413,13 @@ export class Tree implements Entries {
   private childFor(page: Page, slot: number): number {
     const { lane } = this;
     // Bounds of the same lane: the last whose key is not above.
-    while (slot < page.count && page.laneOf(slot) === lane && this.compareKey(page, slot) <= 0) slot++;
+    const near = slot + RUN_LOOKED_THROUGH;
+    while (slot < page.count && page.laneOf(slot) === lane) {
+      // One bound at most is the key itself: the first that is not below is it, or the one behind.
+      if (slot === near) slot = this.seekInRun(page, slot, lane);
+      if (slot === page.count || page.laneOf(slot) !== lane || this.compareKey(page, slot) > 0) break;
+      slot++;
+    }
     return slot - 1;
   }
 
@@ -949,6 +978,8 @@ interface Bound {
   key: Buffer;
 }
 
+/** Entries of one lane that are looked through before they are searched by halves. */
+const RUN_LOOKED_THROUGH = 4;
 export const HASH_LEAST = -0x80000000;
 export const HASH_MOST = 0x7fffffff;
 const NOTHING = new Uint8Array(0);

@@ -81,6 +81,7 @@ const SPECIAL: readonly string[][] = [
   ...Array.from({ length: 40 }, (_, i) => ["XADD", "names", `1-${i + 1}`, `name${i % 20}`, String(i * 1000 - 20_000)]),
   ["XGROUP", "CREATE", "empty", "g1", "5-5", "MKSTREAM", "ENTRIESREAD", "3"],
   ["XGROUP", "CREATECONSUMER", "empty", "g1", ""],
+  ["XGROUP", "CREATE", "empty", "g2", "0", "ENTRIESREAD", "9223372036854775807"],
   ["XADD", "deleted", "7-7", "a", "b"],
   ["XDEL", "deleted", "7-7"],
 ];
@@ -114,7 +115,7 @@ describe("streams in DUMP and RESTORE", () => {
         expect(show(await ask("RESTORE", "back", "0", bytesOf(fromHere), "REPLACE"))).toBe("+OK");
         expect({ key, is: await full(ask, "back") }).toEqual({ key, is: await full(ours, key) });
         // What came from Redis goes on like a stream made here.
-        expect(engine.send("XADD", "back", "*", "a", "b").slice(0, 1)).toBe('"');
+        expect(engine.send("XADD", "back", "*", "a", "b")).toMatch(/^"|exhausted/);
         engine.checkNow();
       }
     }
@@ -266,7 +267,6 @@ describe("streams in DUMP and RESTORE", () => {
       body(node, "\x01", state + group(`\0\x02${consumer("c")}${consumer("c")}`)),
       body(node, "\x01", `${state}\x02${group("\0\0").slice(1)}${group("\0\0").slice(1)}`),
       body(node, "\x01", state + group(`\x01${id(5, 1)}${"\xff".repeat(8)}\x01\x01${consumer("c", id(5, 1))}`)),
-      body(node, "\x01", state + group(`\x01${id(5, 1)}${time(1)}${huge[2]}\x01${consumer("c", id(5, 1))}`)),
       body(node, "\x01", state + group(`\0\x01${rdbText("c")}${"\x7f".repeat(8)}\0`)),
     ];
     for (const [i, sample] of sound.entries()) {
@@ -342,9 +342,12 @@ function pins(engine: TestEngine): number {
   return total;
 }
 
-/** The first id is reckoned anew here, and counts beyond 2^53 are rounded. */
+/** The first id is reckoned anew here, counts beyond 2^53 are rounded, and negative ones are unknown. */
 function withoutDerived(text: string): string {
-  return text.replace(/"recorded-first-entry-id", "[^"]*"/, "").replace(/:(\d{12})\d{4,}/g, ":$1");
+  return text
+    .replace(/"recorded-first-entry-id", "[^"]*"/, "")
+    .replace(/"entries-read", :-\d+/g, '"entries-read", null$')
+    .replace(/:(\d{12})\d{4,}/g, ":$1");
 }
 
 function idsOf(reply: Reply): bigint[] {

@@ -17,16 +17,6 @@ const NODE_ENTRIES = 10;
 /** XREAD names the new id "+" in its text, and XSETID looks at what was deleted, since 7.2 and 7.4. */
 const NEWER_TEXT = /Unbalanced|XSETID is smaller/;
 
-/** Consumers that 7.0 makes only when they get something, and 7.2 always: commands that make them for sure. */
-function consumersOf(args: readonly string[]): string[][] {
-  const keys = args.filter((word) => ["s1", "s2", "s3", "none"].includes(word));
-  if (args[0] === "XREADGROUP") {
-    return keys.map((key) => ["XGROUP", "CREATECONSUMER", key, args[2] ?? "", args[3] ?? ""]);
-  }
-  if (args[0] !== "XCLAIM" && args[0] !== "XAUTOCLAIM") return [];
-  return [["XGROUP", "CREATECONSUMER", args[1] ?? "", args[2] ?? "", args[3] ?? ""]];
-}
-
 if (requireRedis()) {
   describe("streams next to redis-server", () => {
     let redis: Server;
@@ -62,7 +52,7 @@ if (requireRedis()) {
           const ours = show(timeless(args, engine.client.reply(...args)));
           if (theirs !== ours && NEWER_TEXT.test(ours)) continue;
           if (theirs !== ours) throw new Error(`seed ${seed} step ${step} ${args.join(" ")}\n ${theirs}\n ${ours}`);
-          for (const creation of consumersOf(args)) {
+          for (const creation of commands.consumersOf(args)) {
             await other.command(...creation);
             engine.send(...creation);
           }

@@ -16,6 +16,7 @@ import {
 } from "./generator.ts";
 import { countFrom, SeededRandom } from "./random.ts";
 import { escape, type Reply, type RespClient, show, within } from "./resp.ts";
+import { withoutAnyTime } from "./streams.ts";
 
 const HANG_MS = 30_000;
 const MISMATCHES_MAX = 40;
@@ -298,6 +299,8 @@ function reading(type: string, key: string): Step {
       return { args: ["HGETALL", key], compare: "unordered" };
     case "zset":
       return { args: ["ZRANGE", key, "0", "-1", "WITHSCORES"], compare: "scores" };
+    case "stream":
+      return { args: ["XINFO", "STREAM", key, "FULL", "COUNT", "0"], compare: "timeless" };
     default:
       return { args: ["GET", key], compare: "exact" };
   }
@@ -322,6 +325,7 @@ async function scanAll(client: RespClient, args: readonly string[]): Promise<Rep
 }
 
 export function sameReply(compare: Compare, a: Reply, b: Reply): boolean {
+  if (compare === "timeless") return show(withoutAnyTime(a)) === show(withoutAnyTime(b));
   if (compare === "unordered") return show(sorted(a)) === show(sorted(b));
   if (compare === "scores") return show(withNumbers(a)) === show(withNumbers(b));
   if ((compare === "seconds" || compare === "milliseconds") && a.type === "int" && b.type === "int") {

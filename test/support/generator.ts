@@ -10,6 +10,7 @@
  */
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
 import { HASH_KEYS, hashFamily } from "./generate-hashes.ts";
+import { STREAM_KEYS, StreamSteps } from "./generate-streams.ts";
 import { GeoSteps } from "./geo-steps.ts";
 import { LIST_KEYS, ListSteps } from "./list-steps.ts";
 import type { SeededRandom } from "./random.ts";
@@ -25,6 +26,8 @@ export type Compare =
   /** Integer of seconds or milliseconds; negative ones exactly, others within TIME_TOLERANCE_MS. */
   | "seconds"
   | "milliseconds"
+  /** What tells of times, or of the nodes of a stream, is left out. */
+  | "timeless"
   /** SCAN, or HSCAN of a key, is carried on until cursor 0; the union of all pages is compared. */
   | "scan"
   /** Both nil, or each names a key that exists. */
@@ -83,6 +86,7 @@ export const KEYS: readonly string[] = [
   "s3",
   ...HASH_KEYS,
   ...LIST_KEYS,
+  ...STREAM_KEYS,
 ];
 /** Bytes of sketches for SET: sound, cut short, with runs beyond the end, of an encoding that is none. */
 const SKETCHES = [
@@ -314,6 +318,7 @@ const RANGE_OFFSETS = [
 /** True when the server has the command at all (it may answer with an error, but not "unknown command"). */
 export type Supports = (command: string) => boolean;
 
+const STREAM_WEIGHT = 250;
 type Settings = readonly (readonly [string, readonly string[]])[];
 const ENTRIES = ["4", "16", "128", "512"];
 const VALUES = ["8", "40", "64"];
@@ -342,6 +347,11 @@ export const FAMILIES: Readonly<Record<string, { command: string; keys: readonly
       ["zset-max-listpack-entries", ENTRIES.slice(1)],
       ["zset-max-listpack-value", VALUES],
     ],
+  },
+  streams: {
+    command: "XADD",
+    keys: STREAM_KEYS,
+    settings: [["stream-node-max-entries", ["1", "3", "10", "100"]]],
   },
   geo: { command: "GEOADD", keys: ["g0", "g1", "g2"] },
   sort: { command: "SORT", keys: SORT_KEYS },
@@ -508,6 +518,10 @@ export class CommandGenerator {
       const steps = new SortedSetSteps(random, () => this.#key(), supports("SADD"));
       this.#families.push(...steps.families());
     }
+    if (supports("XADD")) {
+      const steps = new StreamSteps(random, ["k0", "k1", "none"]);
+      this.#families.push([STREAM_WEIGHT, () => this.#first(steps.next())]);
+    }
     if (supports("GEOADD")) this.#families.push(...new GeoSteps(random, () => this.#key()).families());
     if (supports("SORT")) this.#families.push(...new SortSteps(random).families());
   }
@@ -625,8 +639,15 @@ export class CommandGenerator {
     return args;
   }
 
+  /** The first of some steps; the others are next. */
+  #first(steps: Step[]): Step {
+    this.#queued.push(...steps.slice(1));
+    return steps[0]!;
+  }
+  readonly #queued: Step[] = [];
+
   next(): Step {
-    const step = this.#random.weighted(this.#families)();
+    const step = this.#queued.shift() ?? this.#random.weighted(this.#families)();
     if (
       step.compare === "dump" ||
       step.compare === "scan" ||

@@ -13,7 +13,25 @@ const LONG_MS = "100000000000";
 
 export class StreamCommands {
   private top = 0;
-  constructor(private readonly random: SeededRandom) {}
+  constructor(
+    private readonly random: SeededRandom,
+    private readonly keys: readonly string[] = KEYS.slice(0, 3),
+    private readonly others: readonly string[] = ["string", "none"],
+  ) {}
+
+  /**
+   * Commands that make the consumers which `args` names. Redis 7.0 makes one only when it gets something, 7.2 always; so
+   * they come before it.
+   */
+  consumersOf(args: readonly string[]): string[][] {
+    if (args[0] === "XREADGROUP") {
+      const known = [...this.keys, ...this.others];
+      const keys = args.filter((word) => known.includes(word));
+      return keys.map((key) => ["XGROUP", "CREATECONSUMER", key, args[2] ?? "", args[3] ?? ""]);
+    }
+    if (args[0] !== "XCLAIM" && args[0] !== "XAUTOCLAIM") return [];
+    return [["XGROUP", "CREATECONSUMER", args[1] ?? "", args[2] ?? "", args[3] ?? ""]];
+  }
 
   next(): string[] {
     const { random } = this;
@@ -59,7 +77,7 @@ export class StreamCommands {
   }
 
   private key(): string {
-    return this.random.chance(0.03) ? this.random.pick(["string", "none"]) : this.random.pick(KEYS.slice(0, 3));
+    return this.random.chance(0.03) ? this.random.pick(this.others) : this.random.pick(this.keys);
   }
   private group(): string {
     return this.random.chance(0.02) ? "none" : this.random.pick(GROUPS);
@@ -258,6 +276,22 @@ export class StreamCommands {
         return this.add();
     }
   }
+}
+
+/** As timeless, for replies of any command: pending entries are told by their shape. */
+export function withoutAnyTime(reply: Reply): Reply {
+  if (reply.type === "map") return withoutTimes(reply);
+  if (reply.type !== "array") return reply;
+  const { value } = reply;
+  const isPending =
+    value.length === 4 &&
+    value[0]!.type === "bulk" &&
+    /^\d+-\d+$/.test(value[0]!.value) &&
+    value[2]!.type === "int" &&
+    value[3]!.type === "int";
+  if (isPending) return { type: "array", value: value.filter((_, i) => i !== 2) };
+  const plain = withoutTimes(reply) as { value: Reply[] };
+  return { type: "array", value: plain.value.map(withoutAnyTime) };
 }
 
 /** The reply with every time in it made 0, and without what differs between the versions of Redis. */

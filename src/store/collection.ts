@@ -215,6 +215,8 @@ export abstract class Collection implements PackedHome {
       const status = store.prepareInsert();
       if (status < 0) return status;
     }
+    // Nothing is open if `finish` follows all the same.
+    this.mayStayOpen = false;
     if (store.find() === NO_ADDRESS) return 0;
     if (store.type !== this.type) return Status.WrongType;
     const status = store.beginCollection();
@@ -290,7 +292,7 @@ export abstract class Collection implements PackedHome {
 
   /** Ends the changes, if there were any: an empty collection's key goes, and who listens is told. */
   finish(changed = true): void {
-    if (!changed) return;
+    if (!changed) return this.staysOpen();
     const { store } = this;
     const isEmpty = this.entries.count === 0 && !this.staysEmpty;
     if (this.isTree) this.saveRoot();

@@ -160,7 +160,7 @@ export abstract class TimedCollection extends Collection {
   }
 
   override finish(changed = true): void {
-    if (!changed) return;
+    if (!changed) return super.finish(false);
     if (!this.hasTimed && !this.hadTimed) return super.finish();
     if (this.timed === 0) this.earliest = Infinity;
     else if (this.isTree) this.readEarliest();

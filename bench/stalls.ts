@@ -268,7 +268,14 @@ class Run {
     await generator.ready;
     await Bun.sleep(100);
     const from = performance.now();
-    await work();
+    try {
+      await work();
+    } catch (error) {
+      console.log(`${this.name}  ${name}  ${this.label}  failed: ${(error as Error).message.split("\r\n")[0]}`);
+      generator.stop();
+      await generator.finished;
+      return false;
+    }
     const tookMs = performance.now() - from;
     await Bun.sleep(after);
     generator.stop();
@@ -486,12 +493,14 @@ class Actor {
       this.failed = fail;
       let tail = Buffer.alloc(0);
       let isFirst = true;
+      let error: Error | null = null;
       this.onData = (bytes) => {
-        if (isFirst && bytes[0] === 45)
-          return fail(new Error(`${args.join(" ")}: ${bytes.toString("latin1", 0, 100)}`));
+        if (isFirst && bytes[0] === 45) error = new Error(`${args.join(" ")}: ${bytes.toString("latin1", 0, 100)}`);
         isFirst = false;
         tail = Buffer.concat([tail, bytes.subarray(-END.length)]).subarray(-END.length);
-        if (tail.equals(END)) done();
+        if (!tail.equals(END)) return;
+        if (error === null) done();
+        else fail(error);
       };
       this.send(Buffer.concat([encodeCommand(args), encodeCommand(["PING"])]));
     });

@@ -276,7 +276,7 @@ export class Client implements ReplyTarget {
             const now = engine.clock.monotonicMs();
             if (until === 0) until = now + engine.turnMs * LEFT_AT_FIRST_LOOK;
             if (now < until) continue;
-            dispatcher.meter.settle();
+            dispatcher.breakOff();
             // The rest of the batch waits for the next turn, so that nobody waits long for this connection.
             this.progress.clear();
             this.later();

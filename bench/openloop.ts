@@ -8,6 +8,9 @@
  * through bun:ffi, because the timers of an event loop are good to a millisecond only and would drown what is measured.
  * Its own lateness is recorded and reported: a result is void when that is a fifth of the latency.
  *
+ * On a machine shared with many the server waits for a core as others do. Where the plan names its threads, the kernel's
+ * account of that is read when a request leaves and when its reply is there, and taken off.
+ *
  * Input: one JSON argument (GeneratorPlan). A byte on standard input, or its end, stops it. Output: one JSON line.
  */
 import { dlopen, FFIType, suffix } from "bun:ffi";
@@ -32,6 +35,11 @@ export interface GeneratorPlan {
   /** Workers of the server, and the one that is at work for somebody else: its connections are told apart. */
   workers?: number;
   busyWorker?: number;
+  /**
+   * For each worker, the file in /proc that says how long its thread has waited for a core (schedstat). When given, that
+   * time and the generator's own lateness are taken off each latency: what is left is what the server did.
+   */
+  schedstats?: string[];
 }
 
 export interface LatencyFigures {
@@ -113,6 +121,8 @@ function generate(plan: GeneratorPlan): GeneratorResult {
     send: { args: [i32, pointer, u64, i32], returns: i64 },
     recv: { args: [i32, pointer, u64, i32], returns: i64 },
     ppoll: { args: [pointer, u64, pointer, pointer], returns: i32 },
+    open: { args: [pointer, i32], returns: i32 },
+    pread: { args: [i32, pointer, u64, i64], returns: i64 },
     prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
   }).symbols;
   libc.prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
@@ -130,14 +140,31 @@ function generate(plan: GeneratorPlan): GeneratorResult {
 
   const { workers = 1, busyWorker = 0, watchShare = 0, watchedKey = "" } = plan;
   const received = new Uint8Array(1 << 16);
-  const isNear = sockets.map((fd) => {
-    if (workers < 2) return true;
+  const workerOf = sockets.map((fd) => {
+    if (workers < 2) return 0;
     const ask = Buffer.from("*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n");
     libc.send(fd, ask, ask.length, MSG_NOSIGNAL);
     const bytes = Number(libc.recv(fd, received, received.length, 0));
     const id = Number(Buffer.from(received.subarray(1, bytes)).toString("latin1"));
-    return id % workers === busyWorker;
+    return id % workers;
   });
+  const isNear = workerOf.map((worker) => worker === busyWorker);
+  const stats = (plan.schedstats ?? []).map((path) => {
+    const fd = libc.open(Buffer.from(`${path}\0`), 0);
+    if (fd < 0) throw new Error(`cannot open ${path}`);
+    return fd;
+  });
+  const statBytes = Buffer.alloc(128);
+  /** Nanoseconds for which the thread behind connection `c` has waited for a core so far. */
+  const waitedNs = (c: number): number => {
+    const fd = stats[workerOf[c]!];
+    if (fd === undefined) return 0;
+    libc.pread(fd, statBytes, statBytes.length, 0);
+    let at = statBytes.indexOf(32) + 1;
+    let ns = 0;
+    for (; statBytes[at]! >= 48; at++) ns = ns * 10 + (statBytes[at]! - 48);
+    return ns;
+  };
 
   // struct pollfd { int fd; short events; short revents; }; the last one is standard input
   const polls = new Int16Array((plan.connections + 1) * 4),
@@ -161,7 +188,8 @@ function generate(plan: GeneratorPlan): GeneratorResult {
     near = histogram(),
     far = histogram(),
     lateness = histogram();
-  const late = sockets.map(() => new Float64Array(QUEUE));
+  const late = sockets.map(() => new Float64Array(QUEUE)),
+    waited = sockets.map(() => new Float64Array(QUEUE));
   const slow: GeneratorResult["slow"] = [];
   const random = randomSource(plan.seed),
     meanGap = 1e9 / plan.rate;
@@ -193,6 +221,7 @@ function generate(plan: GeneratorPlan): GeneratorResult {
         tail = tailAt[turn]!;
       if (((tail + 1) & (QUEUE - 1)) === headAt[turn])
         throw new Error(`${QUEUE} requests outstanding on one connection`);
+      waited[turn]![tail] = waitedNs(turn);
       now = Bun.nanoseconds();
       if (Number(libc.send(sockets[turn]!, request, request.length, MSG_NOSIGNAL | MSG_DONTWAIT)) !== request.length)
         throw new Error("send failed: the socket is full or closed");
@@ -238,7 +267,8 @@ function generate(plan: GeneratorPlan): GeneratorResult {
         got[c] = 0;
         headAt[c] = (head + 1) & (QUEUE - 1);
         answered++;
-        const us = (arrived - intended[c]![head]!) / 1000;
+        let us = (arrived - intended[c]![head]!) / 1000;
+        if (stats.length > 0) us -= (late[c]![head]! + waitedNs(c) - waited[c]![head]!) / 1000;
         const units = Math.max(1, Math.round(us * UNITS_PER_US));
         latency[kind]!.recordValue(units);
         if (kind !== WATCH) (isNear[c]! ? near : far).recordValue(units);

@@ -2,15 +2,16 @@
  * How long others wait while one very large collection grows, is read, copied, renamed, deleted, expires or is evicted.
  *
  * A bystander (openloop.ts) sends PING, GET of other keys and EXISTS of the collection's own key on connections of its
- * own; one operation at a time runs beside it. Latency counts from the intended send time. `idle` is the same bystander
- * beside nothing, in the same minute: what the machine itself does to it.
+ * own; one operation at a time runs beside it. Latency counts from the send to the reply, less the time for which the
+ * server's thread waited for a core (openloop.ts): the machine is shared with many. `idle` is the same bystander beside
+ * nothing, in the same minute: what is left of the machine in the figures.
  *
  *   near   PING and GET on connections of the worker that runs the operation
  *   far    the same on connections of other workers
  *   key    EXISTS of the collection's key: waits for the lock of its shard
  *
- * The machine is shared: one maximum means little, the same maximum in every repetition does. `over` counts requests above
- * 2 ms, `late` is the most that the generator itself was late.
+ * `over` counts requests above 2 ms, `late` is the most that the generator itself was late. One maximum means little, the
+ * same in every repetition does.
  */
 import { appendFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -59,19 +60,18 @@ const chrt = process.getuid?.() === 0 ? Bun.which("chrt") : null;
 const AHEAD_OF_OTHERS =
   chrt !== null && Bun.spawnSync([chrt, "--fifo", "2", "true"]).exitCode === 0 ? [chrt, "--fifo", "2"] : [];
 
-/**
- * The servers' threads, but not their compilers and collectors, run before the machine's other processes where they may:
- * those are many on a shared machine. The kernel keeps 5 % for the others all the same, so who is busy for a second waits
- * 50 ms then, if they want all of the machine.
- */
-const PREFERS = AHEAD_OF_OTHERS.length > 0;
-function prefer(server: Server): void {
-  if (!PREFERS) return;
-  for (const thread of readdirSync(`/proc/${server.pid}/task`)) {
-    const name = readFileSync(`/proc/${server.pid}/task/${thread}/comm`, "latin1").trim();
-    if (name !== "Worker" && Number(thread) !== server.pid) continue;
-    Bun.spawnSync([chrt!, "--rr", "-p", "1", thread]);
-  }
+/** The servers' threads run before the machine's other processes where they may, or these would stop one that has a lock. */
+const BEFORE_OTHERS = AHEAD_OF_OTHERS.length > 0 ? [chrt!, "--rr", "1"] : [];
+
+/** The kernel's account of the threads that serve clients, in the order of the workers; see openloop.ts. */
+function schedstatsOf(server: Server): string[] {
+  const tasks = `/proc/${server.pid}/task`;
+  if (server.kind === "redis") return [`${tasks}/${server.pid}/schedstat`];
+  return readdirSync(tasks)
+    .map(Number)
+    .sort((x, y) => x - y)
+    .filter((task) => readFileSync(`${tasks}/${task}/comm`, "latin1").trim() === "Worker")
+    .map((task) => `${tasks}/${task}/schedstat`);
 }
 
 interface Type {
@@ -146,15 +146,17 @@ interface Row {
 const rows: Row[] = [];
 const headLines = printHead(`ferrite stalls: ${types.join(", ")} of ${elements} elements`);
 console.log(
-  `# priority     ${!PREFERS ? "as everybody's: expect what neighbours do in every figure" : "real-time class: what serves clients, and the generator"}`,
+  `# generator    ${AHEAD_OF_OTHERS.length > 0 ? "real-time class" : "ordinary priority: expect lateness when the cores are busy"}`,
 );
 
 // ---- one server, one type ----
 
 async function one(kind: ServerKind, workers: number, name: string, type: Type): Promise<void> {
   const label = kind === "redis" ? "redis" : `ferrite w${workers}`;
-  const server = kind === "redis" ? await startRedis() : await startFerrite({ workers });
-  prefer(server);
+  const server =
+    kind === "redis"
+      ? await startRedis({ wrapper: BEFORE_OTHERS })
+      : await startFerrite({ workers, wrapper: BEFORE_OTHERS, settings: { "server.busy_reply_threshold": "0" } });
   try {
     await load({ port: server.port, count: BYSTANDER_KEYS, valueBytes: 64 });
     const run = new Run(server, label, name, workers);
@@ -174,6 +176,7 @@ class Run {
   private client!: RespClient;
   private actor!: Actor;
   private busyWorker = 0;
+  private converted = 0;
 
   constructor(
     private readonly server: Server,
@@ -208,6 +211,8 @@ class Run {
     const copy = async () => void (await must("COPY", "big", "copy", "REPLACE"));
 
     await this.phase("idle", () => Bun.sleep(IDLE_SECONDS * 1000), 0);
+    // Once unmeasured: the first commands of a process run code that is not compiled yet.
+    await this.convert(type);
     await this.phase("convert", () => this.convert(type), 0);
     if (await this.phase("grow", () => this.grow(type), 0)) {
       // measured
@@ -263,7 +268,14 @@ class Run {
     await generator.ready;
     await Bun.sleep(100);
     const from = performance.now();
-    await work();
+    try {
+      await work();
+    } catch (error) {
+      console.log(`${this.name}  ${name}  ${this.label}  failed: ${(error as Error).message.split("\r\n")[0]}`);
+      generator.stop();
+      await generator.finished;
+      return false;
+    }
     const tookMs = performance.now() - from;
     await Bun.sleep(after);
     generator.stop();
@@ -292,7 +304,7 @@ class Run {
   /** Many small collections cross the limits of the small forms: 2,000 elements each. */
   private async convert(type: Type): Promise<void> {
     for (let i = 0; i < 20; i++) {
-      await this.actor.stream(new Batch(type.grow, `small:${i}`, type.element, type.perCommand), 2000);
+      await this.actor.stream(new Batch(type.grow, `small:${this.converted++}`, type.element, type.perCommand), 2000);
     }
   }
 
@@ -328,6 +340,7 @@ class Run {
       seed: 1,
       workers: this.workers,
       busyWorker: this.busyWorker,
+      schedstats: schedstatsOf(this.server),
     };
     const child = Bun.spawn(
       [...AHEAD_OF_OTHERS, process.execPath, join(import.meta.dir, "openloop.ts"), JSON.stringify(plan)],
@@ -480,12 +493,14 @@ class Actor {
       this.failed = fail;
       let tail = Buffer.alloc(0);
       let isFirst = true;
+      let error: Error | null = null;
       this.onData = (bytes) => {
-        if (isFirst && bytes[0] === 45)
-          return fail(new Error(`${args.join(" ")}: ${bytes.toString("latin1", 0, 100)}`));
+        if (isFirst && bytes[0] === 45) error = new Error(`${args.join(" ")}: ${bytes.toString("latin1", 0, 100)}`);
         isFirst = false;
         tail = Buffer.concat([tail, bytes.subarray(-END.length)]).subarray(-END.length);
-        if (tail.equals(END)) done();
+        if (!tail.equals(END)) return;
+        if (error === null) done();
+        else fail(error);
       };
       this.send(Buffer.concat([encodeCommand(args), encodeCommand(["PING"])]));
     });
@@ -576,7 +591,7 @@ function lines(all: readonly Row[]): string[][] {
 
 function summary(): string {
   return `${table([HEAD, ...lines(rows)])}\n
-Latency from the intended send time. near: PING and GET on connections of the worker that runs the operation; far: of other
+Latency from send to reply, less what the server's thread waited for a core. near: PING and GET on connections of the worker that runs the operation; far: of other
 workers; key: EXISTS of the collection. over: requests above 2 ms, of all repetitions. late: the generator's own.
 *: blocks by nature, in Redis too.`;
 }

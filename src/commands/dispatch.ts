@@ -434,6 +434,12 @@ export class Dispatcher {
     );
   }
 
+  /** A batch is left before its end: nothing follows the last command now. */
+  breakOff(): void {
+    this.releaseKept();
+    this.meter.settle();
+  }
+
   /** D4 */
   private releaseKept(): void {
     if (this.kept < 0) return;

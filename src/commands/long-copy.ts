@@ -26,8 +26,9 @@ const AT_ONCE_BYTES = 256 << 10;
 const STEP_MS = 0.3;
 const LOOK_BLOCKS = 16;
 const STEP_BLOCKS = 32;
-/** Time for which a step waits until fresh memory was touched by the main thread, ms. */
+/** Time for which a step waits until fresh memory was touched by the main thread, ms; and while writes wait for the copy. */
 const TOUCH_MS = 10;
+const TOUCH_STILL_MS = 4;
 /** Times that a copy is begun; from which of them on writes to the source wait. */
 const TRIES = 5;
 const STILL_TRIES = 2;
@@ -169,19 +170,16 @@ function letGo(store: Store, long: LongCopy): void {
 function step(call: Call, long: LongCopy, copy: CollectionCopy): number {
   const { clock, store } = call;
   const beganMs = clock.monotonicMs();
-  // While others wait for the copy, it waits for nobody.
-  const rests = !long.isStill;
-  if (rests && copy.made === 0 && !store.pool.nextIsTouched) {
+  if (copy.made === 0 && !store.pool.nextIsTouched) {
     if (long.waitsSinceMs === 0) long.waitsSinceMs = beganMs;
-    if (beganMs - long.waitsSinceMs < TOUCH_MS) return GOES_ON;
+    if (beganMs - long.waitsSinceMs < (long.isStill ? TOUCH_STILL_MS : TOUCH_MS)) return GOES_ON;
   }
   long.waitsSinceMs = 0;
   for (let blocks = 0; ; blocks += LOOK_BLOCKS) {
     const state = copy.made !== 0 ? Copying.Done : copy.step(LOOK_BLOCKS);
     if (state === Copying.Done) return 0;
     if (state === Copying.NoRoom) return Status.Busy;
-    if (blocks >= STEP_BLOCKS || (rests && !store.pool.nextIsTouched) || clock.monotonicMs() - beganMs >= STEP_MS)
-      break;
+    if (blocks >= STEP_BLOCKS || !store.pool.nextIsTouched || clock.monotonicMs() - beganMs >= STEP_MS) break;
   }
   long.spentMs += clock.monotonicMs() - beganMs;
   return GOES_ON;

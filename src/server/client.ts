@@ -59,6 +59,8 @@ const STREAM_A_TURN = 2 << 20;
 const WALK_STEPS_A_TURN = 2;
 /** Within a batch the clock is looked at after so many bytes of commands and replies, too. */
 const TURN_CHECK_BYTES = 4 << 10;
+/** Share of a turn that is left at the first look. The loop may run two turns of a connection one after the other. */
+const LEFT_AT_FIRST_LOOK = 0.3;
 const WRITE_MAX = 1 << 20;
 /**
  * Input that waits for its turn, at which no more is read, and at which reading goes on: a pipeline of many megabytes is
@@ -272,10 +274,9 @@ export class Client implements ReplyTarget {
             if ((i % TURN_CHECK !== TURN_CHECK - 1 && work - looked < TURN_CHECK_BYTES) || i === count - 1) continue;
             looked = work;
             const now = engine.clock.monotonicMs();
-            // About half of the turn is over by the first look.
-            if (until === 0) until = now + engine.turnMs / 2;
+            if (until === 0) until = now + engine.turnMs * LEFT_AT_FIRST_LOOK;
             if (now < until) continue;
-            dispatcher.meter.settle();
+            dispatcher.breakOff();
             // The rest of the batch waits for the next turn, so that nobody waits long for this connection.
             this.progress.clear();
             this.later();

@@ -32,7 +32,7 @@ const BUSY_MS = 2;
 const MAINTENANCE_MS = 1;
 const MAINTENANCE_PAUSE_MS = 3;
 
-/** Pause of a command that waits for what others do. */
+/** Pause of a command that waits for what others do, and between two pieces of background work. */
 const REST_MS = 2;
 
 /** Replies gathered in a turn: bytes in all, bytes of one, and how many. */
@@ -315,7 +315,8 @@ class DataWorker implements ClientHost {
       this.closeOffenders();
       engine.publish();
     });
-    if (this.events > 0 && this.events < EDEN_EVENTS >> 4) this.collectIdle();
+    // Apart from the background work, which has had its millisecond.
+    if (this.events > 0 && this.events < EDEN_EVENTS >> 4) setTimeout(() => this.collectIdle(), REST_MS);
   }
 
   /** A share of the background work, and soon another while there is more. */

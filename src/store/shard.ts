@@ -16,6 +16,9 @@ export const OWNER_AT = 1;
 
 /** 1 between the first mutation of a critical section and its end: an exception then stops the process. */
 export const MUTATING_AT = 2;
+/** 1 while writes of clients to one key wait, and that key's second hash word; see commands/long-copy.ts. */
+export const STILL_AT = 3;
+export const STILL_HASH_AT = 4;
 
 // Line 1.
 /** Log position of the last write (two words, a double): replies of who saw it wait for it. */
@@ -42,9 +45,6 @@ export const BLOCKS_TAIL_AT = 48;
 export const GARBAGE_AT = 49;
 /** 1 while the first of those blocks are to be given back: no pin sees them any more. */
 export const RELEASES_AT = 50;
-/** 1 while writes of clients to one key wait, and that key's second hash word; see commands/long-copy.ts. */
-export const STILL_AT = 51;
-export const STILL_HASH_AT = 52;
 /** Counts the blocks of collections that are taken and given back: while it stays, every page stays; see members-ahead.ts. */
 export const SHAPE_AT = 53;
 

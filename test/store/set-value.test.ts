@@ -162,10 +162,10 @@ describe("sets in the store", () => {
     for (let i = 0; i < 2000; i++) sets.add("stays", `m${i}`);
     const before = f.store.pool.framesOut;
     for (let i = 0; i < 20_000; i++) sets.add("goes", `member ${i}`);
-    expect(f.store.pool.framesOut).toBeGreaterThan(before + 8 * FRAMES_OF[FrameSize.Small]);
+    expect(f.store.pool.framesOut).toBeGreaterThan(before + 6 * FRAMES_OF[FrameSize.Small]);
     sets.drop("goes");
     f.settle();
-    expect(f.store.pool.framesOut).toBeLessThan(before + 6 * FRAMES_OF[FrameSize.Small]);
+    expect(f.store.pool.framesOut).toBeLessThan(before + 3 * FRAMES_OF[FrameSize.Small]);
     sets.compareAll(["stays", "goes"]);
   });
 

@@ -221,9 +221,14 @@ export class Dispatcher {
         isTree = recordWord[k]! >= 0 && ahead.stand(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!);
       }
       if (!isTree) continue;
-      const first = firstArgument[i]! + 2;
-      const last = membersOf[i] === MemberPlaces.One ? first + 1 : firstArgument[i]! + argumentCount[i]!;
-      const step = membersOf[i] === MemberPlaces.Pairs ? 2 : 1;
+      const places = membersOf[i]!;
+      let first = firstArgument[i]! + 2;
+      let last = firstArgument[i]! + argumentCount[i]!;
+      if (places === MemberPlaces.Third) first++;
+      // Behind options, as many as leave pairs: mostly there is but one.
+      if (places === MemberPlaces.Scored) first += 1 + ((last - first) & 1);
+      if (places === MemberPlaces.One || places === MemberPlaces.Third) last = first + 1;
+      const step = places === MemberPlaces.Pairs || places === MemberPlaces.Scored ? 2 : 1;
       for (let n = first; n < last; n += step) if (!ahead.add(argumentAt[n]!, argumentBytes[n]!)) break;
     }
     firstMember[parser.commands] = ahead.count;

@@ -47,6 +47,7 @@ import {
   FIRST,
   FIRST_TWO,
   type KeyPlace,
+  MemberPlaces,
   MOVABLE_KEYS,
   NO_KEYS,
   type Outcome,
@@ -113,7 +114,7 @@ export const sortedSetsFamily: readonly CommandSpec[] = [
       ["3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."],
       ["6.2.0", "Added the `GT` and `LT` options."],
     ],
-    { keyFlags: "RW update" },
+    { keyFlags: "RW update", members: MemberPlaces.Scored },
   ),
   row(
     "ZINCRBY",
@@ -126,7 +127,7 @@ export const sortedSetsFamily: readonly CommandSpec[] = [
     "Adds to the score of a member, which is made if need be.",
     [KEY, integer("increment"), MEMBER],
     [],
-    { keyFlags: "RW access update" },
+    { keyFlags: "RW access update", members: MemberPlaces.Third },
   ),
   row(
     "ZREM",
@@ -139,12 +140,26 @@ export const sortedSetsFamily: readonly CommandSpec[] = [
     "Removes members from a sorted set; an empty one is deleted.",
     [KEY, MEMBERS],
     [["2.4.0", "Accepts multiple elements."]],
-    { keyFlags: "RW delete" },
+    { keyFlags: "RW delete", members: MemberPlaces.All },
   ),
   row("ZCARD", 2, FIRST, READONLY | FAST, zcard, "1.2.0", "O(1)", "Counts the members of a sorted set.", [KEY], [], {
     keyFlags: "RO",
   }),
-  row("ZSCORE", 3, FIRST, READONLY | FAST, zscore, "1.2.0", "O(1)", "Replies the score of a member.", [KEY, MEMBER]),
+  row(
+    "ZSCORE",
+    3,
+    FIRST,
+    READONLY | FAST,
+    zscore,
+    "1.2.0",
+    "O(1)",
+    "Replies the score of a member.",
+    [KEY, MEMBER],
+    [],
+    {
+      members: MemberPlaces.One,
+    },
+  ),
   row(
     "ZMSCORE",
     -3,
@@ -155,6 +170,8 @@ export const sortedSetsFamily: readonly CommandSpec[] = [
     "O(1) for each member",
     "Replies the scores of members.",
     [KEY, MEMBERS],
+    [],
+    { members: MemberPlaces.All },
   ),
   row(
     "ZRANK",
@@ -167,6 +184,7 @@ export const sortedSetsFamily: readonly CommandSpec[] = [
     "Tells which place a member has, lowest score first.",
     [KEY, MEMBER, optional(flag("withscore", "WITHSCORE"))],
     [["7.2.0", "Added the optional `WITHSCORE` argument."]],
+    { members: MemberPlaces.One },
   ),
   row(
     "ZREVRANK",
@@ -179,6 +197,7 @@ export const sortedSetsFamily: readonly CommandSpec[] = [
     "Tells which place a member has, highest score first.",
     [KEY, MEMBER, optional(flag("withscore", "WITHSCORE"))],
     [["7.2.0", "Added the optional `WITHSCORE` argument."]],
+    { members: MemberPlaces.One },
   ),
   row("ZCOUNT", 4, FIRST, READONLY | FAST, zcount, "2.0.0", LOG, "Counts the members with scores in a range.", [
     KEY,

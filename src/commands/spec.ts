@@ -71,8 +71,11 @@ export interface KeyPlace extends KeySpec {
   skips?: Readonly<Record<string, number>>;
 }
 
-/** Which arguments name members: the second; all from there on; or of those every other, between their values. */
-export const MemberPlaces = { None: 0, One: 1, All: 2, Pairs: 3 } as const;
+/**
+ * Which arguments name members: the second; all from there on; or of those every other, between their values; in sorted
+ * sets the third, or behind options every other, each after its score.
+ */
+export const MemberPlaces = { None: 0, One: 1, All: 2, Pairs: 3, Third: 4, Scored: 5 } as const;
 export type MemberPlaces = (typeof MemberPlaces)[keyof typeof MemberPlaces];
 
 /** An argument as COMMAND DOCS describes it. */

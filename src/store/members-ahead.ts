@@ -24,7 +24,7 @@ import { HASH_LEAST, HASH_MOST, type Tree } from "../structures/tree.ts";
 import { Encoding, fixedAt, recordEncoding, RecordType, recordType } from "./record.ts";
 import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
 import { LOCK_AT, SHAPE_AT } from "./shard.ts";
-import { ROOT_TREES } from "./shard-pages.ts";
+import { ROOT_TREES, ROOT_TREE_WORDS } from "./shard-pages.ts";
 
 /** Members of a batch that are looked up ahead; what is longer than this is not. */
 export const MEMBERS_AHEAD = 256;
@@ -114,7 +114,8 @@ export class MembersAhead {
     if (m === undefined || w + RECORD_REACH > m.length) return false;
     if (recordEncoding(m, w) !== Encoding.Tree) return false;
     const type = recordType(m, w);
-    if (type !== RecordType.Set && type !== RecordType.Hash) return false;
+    const isSorted = type === RecordType.SortedSet;
+    if (!isSorted && type !== RecordType.Set && type !== RecordType.Hash) return false;
     const root = m[fixedAt(m, w)]!;
     // What was read of the root for the command before is good enough: the locks are looked at anew for other trees only.
     if (root === this.root && shard === this.shard) return this.height > 0;
@@ -127,7 +128,8 @@ export class MembersAhead {
     this.shape = shape;
     const at = this.turn(root);
     if (at < 0) return false;
-    const tree = at + ROOT_TREES;
+    // A sorted set keeps its members in the second tree.
+    const tree = at + ROOT_TREES + (isSorted ? ROOT_TREE_WORDS : 0);
     const height = this.m[tree + 1]!;
     if (height <= 0 || height > LEVELS) return false;
     if (isCached && this.m[tree + 3]! < CACHED_BYTES) return false;

@@ -18,6 +18,7 @@ import { hashOf } from "../structures/hash.ts";
 import { KEY_OUT, KeyForm, OUT_BYTES, type Page } from "../structures/page.ts";
 import { Tree } from "../structures/tree.ts";
 import { Collection, TREE_PAGE_BYTES } from "./collection.ts";
+import type { MembersAhead } from "./members-ahead.ts";
 import { insertMember, Member, writeOut } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
@@ -39,6 +40,7 @@ export class SortedSetValue extends Collection {
   /** Score of the member that `has` found or `openHere` opened. */
   score = 0;
   private readonly seed: number;
+  private readonly ahead: MembersAhead;
 
   constructor(
     store: Store,
@@ -50,6 +52,7 @@ export class SortedSetValue extends Collection {
       new Tree(this.pages, 4, KeyForm.Fixed, TREE_PAGE_BYTES),
     ];
     this.seed = store.memberSeed;
+    this.ahead = store.membersAhead;
   }
 
   get count(): number {
@@ -67,7 +70,7 @@ export class SortedSetValue extends Collection {
       return true;
     }
     const byMember = this.trees[1];
-    if (!byMember.seek(hashOf(b, at, length, this.seed), b, at, length)) return false;
+    if (!this.ahead.seek(byMember, this.root, this.pages.header, b, at, length)) return false;
     const { leaf } = byMember;
     leaf.openKey(byMember.at);
     this.score = readScore(leaf, leaf.valueAt);
@@ -127,20 +130,9 @@ export class SortedSetValue extends Collection {
     writeScore(byMember.leaf.b, byMember.leaf.valueAt, score);
     const found = byScore.seek(had, b, at, length);
     assert(found, "a member is found by its score (Z1)");
-    if (fitsHere(byScore.leaf, byScore.at, score)) {
-      byScore.own();
-      byScore.leaf.setLane(byScore.at, score);
-      return;
-    }
-    const page = byScore.leaf;
-    page.openKey(byScore.at);
-    const isOut = (page.entryFlags & KEY_OUT) !== 0;
-    const ref = isOut ? page.word(page.keyAt) : 0;
-    byScore.remove();
+    if (byScore.moveWithin(score)) return;
     byScore.seek(score, b, at, length);
-    const data = isOut ? byScore.insert(KEY_OUT, OUT_BYTES) : byScore.insert(0, length);
-    if (isOut) writeOut(byScore.leaf.b, data, ref, length);
-    else copy(b, at, byScore.leaf.b, data, length);
+    byScore.putMoved();
   }
 
   /** Removes a member. Returns false when it is not there. */
@@ -339,11 +331,6 @@ export class SortedSetValue extends Collection {
       byScore.standAgain();
     }
   }
-}
-
-/** True when entry `i` of a page stays where it is with another score; entries at the page's ends are not judged. */
-function fitsHere(leaf: Page, i: number, score: number): boolean {
-  return i > 0 && i < leaf.count - 1 && leaf.laneOf(i - 1) < score && score < leaf.laneOf(i + 1);
 }
 
 /** Gives entry `i` of a page that is all there is another score. Returns false when it has to move for that. */

@@ -4,7 +4,7 @@
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Entries } from "./entries.ts";
-import { type KeyForm, Page } from "./page.ts";
+import { KeyForm, Page } from "./page.ts";
 import type { Pages } from "./pages.ts";
 
 /** Who keeps the page: the record it lies in. */
@@ -61,6 +61,11 @@ export class Packed implements Entries {
   seekKey(key: Uint8Array, keyAt: number, keyBytes: number): boolean {
     const { leaf } = this;
     const { count, b } = leaf;
+    if (leaf.form === KeyForm.Whole) {
+      const i = leaf.findWhole(key, keyAt, keyBytes);
+      this.at = i < 0 ? count : i;
+      return i >= 0;
+    }
     for (let i = 0; i < count; i++) {
       leaf.openKey(i);
       if (leaf.keyBytes !== keyBytes) continue;

@@ -24,6 +24,7 @@
  *   E3  only pages with room for it have a gap, and an empty page has none
  */
 import { assert } from "../base/assert.ts";
+import { copy, equal } from "../base/bytes.ts";
 import type { Pages } from "./pages.ts";
 
 /** The entry's key lies outside the page. */
@@ -97,10 +98,13 @@ export class Page {
   /** Stands on the page from `base` to `end` of the memory that `pages` is turned to. */
   stand(base: number, end: number): void {
     const { pages } = this;
-    this.b = pages.b;
-    this.h = pages.h;
-    this.m = pages.m;
-    this.f = pages.f;
+    // Mostly the same memory as before: no need to write it again.
+    if (this.m !== pages.m) {
+      this.b = pages.b;
+      this.h = pages.h;
+      this.m = pages.m;
+      this.f = pages.f;
+    }
     this.base = base;
     this.end = end;
     this.count = this.h[base >> 1]!;
@@ -266,6 +270,30 @@ export class Page {
   valueAt = 0;
   valueBytes = 0;
 
+  /** Index of the entry that is these bytes, in a page without a gap; -1 when there is none. */
+  findWhole(key: Uint8Array, keyAt: number, keyBytes: number): number {
+    const { b, h, count, end } = this;
+    const ends = this.endsAt >> 1;
+    // Members differ at their ends more often than where they begin.
+    const last = keyBytes > 1 ? key[keyAt + keyBytes - 1]! : 0;
+    const other = keyBytes > 1 ? key[keyAt + keyBytes - 2]! : 0;
+    let before = 0;
+    for (let i = 0; i < count; i++) {
+      const upTo = h[ends + i]! & END_MASK;
+      if (upTo - before === keyBytes) {
+        const tail = end - before;
+        if (
+          (keyBytes <= 1 || ((b[tail - 1]! ^ last) | (b[tail - 2]! ^ other)) === 0) &&
+          equal(b, end - upTo, key, keyAt, keyBytes)
+        ) {
+          return i;
+        }
+      }
+      before = upTo;
+    }
+    return -1;
+  }
+
   /** Reads a word that may stand anywhere. */
   word(at: number): number {
     const { b } = this;
@@ -286,7 +314,7 @@ export class Page {
       const { lane: laneBytes } = this;
       const from = endsAt >> 1;
       const to = (endsAt + laneBytes) >> 1;
-      for (let j = count - 1; j >= i; j--) h[to + j + 1] = h[from + j]! + bytes;
+      raiseEnds(h, from + i, to + i + 1, count - i, bytes);
       const split = lanesAt + i * laneBytes;
       b.copyWithin(split + laneBytes, split, endsAt + i * 2);
       h[to + i] = (before + bytes) | flags;
@@ -300,7 +328,7 @@ export class Page {
     const newEndsAt = newLanesAt + (count + 1) * this.lane;
     const from = endsAt >> 1;
     const to = newEndsAt >> 1;
-    for (let j = count - 1; j >= i; j--) h[to + j + 1] = h[from + j]! + bytes;
+    raiseEnds(h, from + i, to + i + 1, count - i, bytes);
     h[to + i] = (before + bytes) | flags;
     if (to !== from) moveUp16(b, h, endsAt, newEndsAt, i);
     if (this.lane !== 0) {
@@ -403,8 +431,7 @@ export class Page {
     if (!inner && this.lane !== 0) {
       const split = lanesAt + i * this.lane;
       b.copyWithin(split, split + this.lane, endsAt + i * 2);
-      const to = (endsAt - this.lane) >> 1;
-      for (let j = i + 1; j < count; j++) h[to + j - 1] = h[at + j]! - bytes;
+      lowerEnds(h, at + i + 1, ((endsAt - this.lane) >> 1) + i, count - i - 1, bytes);
       this.setHead(count - 1, data - bytes);
       return;
     }
@@ -421,7 +448,7 @@ export class Page {
     }
     const to = newEndsAt >> 1;
     if (to !== at) for (let j = 0; j < i; j++) h[to + j] = h[at + j]!;
-    for (let j = i + 1; j < count; j++) h[to + j - 1] = h[at + j]! - bytes;
+    lowerEnds(h, at + i + 1, to + i, count - i - 1, bytes);
     this.setHead(count - 1, data - bytes);
   }
 
@@ -458,6 +485,36 @@ export class Page {
     if (target !== at) for (let j = 0; j < from; j++) h[target + j] = h[at + j]!;
     for (let j = to; j < count; j++) h[target + j - gone] = h[at + j]! - bytes;
     this.setHead(count - gone, data - bytes);
+  }
+
+  /** Moves entry `i` of a leaf with scores to index `to`, with another score. */
+  move(i: number, to: number, score: number): void {
+    const { b, h, f, end } = this;
+    const lanes = this.lanesAt >> 3;
+    if (i !== to) {
+      const ends = this.endsAt >> 1;
+      this.open(i);
+      const { entryBytes: bytes, entryFlags } = this;
+      copy(b, this.entryAt, MOVED, 0, bytes);
+      if (i < to) {
+        const low = end - (h[ends + to]! & END_MASK);
+        b.copyWithin(low + bytes, low, this.entryAt);
+        copy(MOVED, 0, b, low, bytes);
+        const last = h[ends + to]! & END_MASK;
+        lowerEnds(h, ends + i + 1, ends + i, to - i, bytes);
+        h[ends + to] = last | entryFlags;
+        for (let j = i; j < to; j++) f[lanes + j] = f[lanes + j + 1]!;
+      } else {
+        const before = to === 0 ? 0 : h[ends + to - 1]! & END_MASK;
+        const from = this.entryAt + bytes;
+        b.copyWithin(this.entryAt, from, end - before);
+        copy(MOVED, 0, b, end - before - bytes, bytes);
+        raiseEnds(h, ends + to, ends + to + 1, i - to, bytes);
+        h[ends + to] = (before + bytes) | entryFlags;
+        for (let j = i; j > to; j--) f[lanes + j] = f[lanes + j - 1]!;
+      }
+    }
+    f[lanes + to] = score;
   }
 
   setLane(i: number, lane: number): void {
@@ -549,6 +606,44 @@ export class Page {
     }
     assert(end === this.data, "the last end is the number of data bytes (E1)");
   }
+}
+
+/** The data of an entry that is moved. */
+const MOVED = Buffer.alloc(PAGE_BYTES_MAX);
+
+/**
+ * Moves `count` ends from index `from` to `to`, at or above it, and adds `bytes` to each. Four at a time: 15 ns for 50
+ * instead of 40.
+ */
+function raiseEnds(h: Uint16Array, from: number, to: number, count: number, bytes: number): void {
+  let j = count;
+  for (; j >= 4; j -= 4) {
+    const d = h[from + j - 1]!;
+    const c = h[from + j - 2]!;
+    const b = h[from + j - 3]!;
+    const a = h[from + j - 4]!;
+    h[to + j - 1] = d + bytes;
+    h[to + j - 2] = c + bytes;
+    h[to + j - 3] = b + bytes;
+    h[to + j - 4] = a + bytes;
+  }
+  while (--j >= 0) h[to + j] = h[from + j]! + bytes;
+}
+
+/** Moves `count` ends from index `from` to `to`, below it, and takes `bytes` from each. */
+function lowerEnds(h: Uint16Array, from: number, to: number, count: number, bytes: number): void {
+  let j = 0;
+  for (; j + 4 <= count; j += 4) {
+    const a = h[from + j]!;
+    const b = h[from + j + 1]!;
+    const c = h[from + j + 2]!;
+    const d = h[from + j + 3]!;
+    h[to + j] = a - bytes;
+    h[to + j + 1] = b - bytes;
+    h[to + j + 2] = c - bytes;
+    h[to + j + 3] = d - bytes;
+  }
+  for (; j < count; j++) h[to + j] = h[from + j]! - bytes;
 }
 
 /** Moves `count` ends from `from` to `to`, which lies above. */

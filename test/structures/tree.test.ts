@@ -112,6 +112,18 @@ class Twin {
     this.tree.remove();
   }
 
+  /** Gives an entry that is there another lane, unless that makes it one that is there. */
+  move(entry: Entry, lane: number): void {
+    const moved = { ...entry, lane };
+    if (this.find(moved).found) return;
+    this.model.splice(this.find(entry).at, 1);
+    this.model.splice(this.find(moved).at, 0, moved);
+    expect(this.seek(entry)).toBe(true);
+    if (this.tree.moveWithin(lane)) return;
+    expect(this.seek(moved)).toBe(false);
+    this.tree.putMoved();
+  }
+
   removeRank(rank: number): void {
     this.tree.seekRank(rank);
     expect(this.tree.settle()).toBe(true);
@@ -219,7 +231,10 @@ describe.each(CASES)("%s", (_name, lane, form, pageBytes, lanes, long) => {
           twin.put(randomEntry(random, twin, lanes, long));
         } else if (die < 70 && twin.model.length > 0) {
           const entry = twin.model[random.below(twin.model.length)]!;
-          if (random.below(2) === 0) twin.remove(entry);
+          const way = random.below(lane === 8 ? 4 : 2);
+          if (way === 0) twin.remove(entry);
+          else if (way === 2) twin.move(entry, randomEntry(random, twin, lanes, long).lane);
+          else if (way === 3) twin.move(entry, entry.lane + (random.below(9) - 4) / 4);
           else twin.put({ ...randomEntry(random, twin, lanes, long), lane: entry.lane, key: entry.key });
         } else if (die < 95) {
           twin.remove(randomEntry(random, twin, lanes, long));

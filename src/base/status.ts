@@ -15,5 +15,7 @@ export const Status = {
   Syntax: -9,
   NoSuchKey: -10,
   KeyTooLong: -11,
+  /** Only what had to go before the command was done, and not all of it: the command is retried next turn. */
+  Again: -12,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];

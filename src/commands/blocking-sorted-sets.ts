@@ -1,11 +1,12 @@
 /** The sorted set commands that wait for a member. How waiting works is blocking.ts's. */
+import { Status } from "../base/status.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { SMALL_CHANGE } from "../store/collection.ts";
 import { RecordType } from "../store/record.ts";
 import type { SortedSetValue } from "../store/sorted-set-value.ts";
 import { flag, integer, KEYS, oneOf, optional } from "./argument-docs.ts";
-import { readSeconds, registerServer, Want } from "./blocking.ts";
+import { type Readiness, readSeconds, registerServer, Want } from "./blocking.ts";
 import { ALL_BUT_LAST, IN_DOUBLE, TIMEOUT } from "./blocking-lists.ts";
 import type { Call } from "./call.ts";
 import { familyRow } from "./family-row.ts";
@@ -124,6 +125,20 @@ function waitForMany(call: Call, reply: Reply): Outcome | void {
 
 // ---- for clients that wait: the key is argument 1 ----
 
+/**
+ * Looks whether the sorted set has members that are not due. Nobody comes back for what is left of those that are: they go
+ * at once, however many (a key of another name with so many members that are due must have taken this one for that).
+ */
+const hasMembers: Readiness = (call, type) => {
+  if (type !== RecordType.SortedSet) return false;
+  const value = call.collections.sortedSet();
+  for (;;) {
+    value.open();
+    const left = value.hasTimed ? value.settleDue(false) : 1;
+    if (left !== Status.Again) return left !== 0;
+  }
+};
+
 /** Begins to change the sorted set that is there for sure. False, with an error replied, when there is no room. */
 function beginServing(call: Call, reply: Reply): boolean {
   call.selectKey(1);
@@ -132,10 +147,20 @@ function beginServing(call: Call, reply: Reply): boolean {
   return found > 0;
 }
 
-registerServer(Want.SortedSetMember, RecordType.SortedSet, (call, reply, front) => {
-  if (beginServing(call, reply)) popOne(call, reply, call.collections.sortedSet(), 1, !front);
-});
+registerServer(
+  Want.SortedSetMember,
+  RecordType.SortedSet,
+  (call, reply, front) => {
+    if (beginServing(call, reply)) popOne(call, reply, call.collections.sortedSet(), 1, !front);
+  },
+  hasMembers,
+);
 
-registerServer(Want.SortedSetMembers, RecordType.SortedSet, (call, reply, front, _toFront, count) => {
-  if (beginServing(call, reply)) popNamed(call, reply, call.collections.sortedSet(), 1, !front, count);
-});
+registerServer(
+  Want.SortedSetMembers,
+  RecordType.SortedSet,
+  (call, reply, front, _toFront, count) => {
+    if (beginServing(call, reply)) popNamed(call, reply, call.collections.sortedSet(), 1, !front, count);
+  },
+  hasMembers,
+);

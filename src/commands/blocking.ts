@@ -350,7 +350,11 @@ export class Blocking {
       if (server === undefined) continue;
       if (server.isReady !== null) {
         this.placeTarget(ref, length, request.targetBytes);
-        if (!server.isReady(call, exists ? store.type : null)) continue;
+        const isReady = server.isReady(call, exists ? store.type : null);
+        // It may have removed members that were due, and so looked at places.
+        waiters.select(shard);
+        waiters.openRequest(ref);
+        if (!isReady) continue;
       } else if (!exists || server.type !== store.type) {
         continue;
       } else if (request.targetBytes > 0 || (request.kind & WANT_MASK) === Want.ListMove) {

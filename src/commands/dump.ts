@@ -82,10 +82,15 @@ const head = Buffer.alloc(1 + 24);
 const footer = Buffer.alloc(FOOTER_BYTES);
 
 /** DUMP key. Replies: the payload, or null. */
-function dump(call: Call, reply: Reply): void {
+function dump(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
-  if (store.type !== RecordType.String) return dumpCollection(call, reply, call.collections.openFound());
+  if (store.type !== RecordType.String) {
+    const value = call.collections.openFound();
+    const left = value.hasTimed ? value.settleDue(false) : 1;
+    if (left === 1) return dumpCollection(call, reply, value);
+    return left === 0 ? reply.nullBulk() : refuse(call, reply, left);
+  }
   head[0] = RDB_STRING;
   if (store.encoding === Encoding.Int) {
     const headBytes = 1 + writeInteger(head, 1, store.intLow, store.intHigh);

@@ -7,9 +7,10 @@ import { Done, type Outcome, Retry } from "./spec.ts";
 
 /**
  * Replies the error of `status`. Busy means that there is no room now and nothing was changed: the command is retried
- * while memory may still be made, and refused when there will be none.
+ * while memory may still be made, and refused when there will be none. Again: it is retried in any case.
  */
 export function refuse(call: Call, reply: Reply, status: number): Outcome {
+  if (status === Status.Again) return Retry;
   if (status !== Status.Busy) {
     reply.status(status);
     return Done;

@@ -142,7 +142,12 @@ function sort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
     wish.isAlpha = true;
     wish.by = null;
   }
-  const value = isThere ? call.collections.openFound() : null;
+  let value = isThere ? call.collections.openFound() : null;
+  if (value?.hasTimed) {
+    const left = value.settleDue(false);
+    if (left < 0) return refuse(call, reply, left);
+    if (left === 0) value = null;
+  }
   const length = value === null ? 0 : value.entries.count;
   // The range, as Redis reckons it.
   let start = Math.min(Math.max(wish.offset, 0), length);

@@ -11,6 +11,7 @@ import type { Reply } from "../protocol/reply.ts";
 import { RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import type { Call } from "./call.ts";
+import { refuse } from "./refuse.ts";
 import { gathered, longAt, replyGathered, SortedSetError, storeGathered } from "./sorted-set-arguments.ts";
 import type { Outcome } from "./spec.ts";
 
@@ -81,7 +82,7 @@ function combine(call: Call, reply: Reply, operation: Operation, use: Use): Outc
     const argument = countAt + 1 + n;
     call.selectKey(argument);
     const members = call.store.findForRead() === NO_ADDRESS ? 0 : openSource(call);
-    if (members < 0) return reply.error(ErrorText.wrongType);
+    if (members < 0) return refuse(call, reply, members);
     sources.push({ argument, weight: 1, members });
   }
   let aggregate: Aggregate = Aggregate.Sum;
@@ -132,7 +133,8 @@ function openSource(call: Call): number {
   if (type !== RecordType.SortedSet && type !== RecordType.Set) return Status.WrongType;
   const value = type === RecordType.Set ? collections.set() : collections.sortedSet();
   value.open();
-  return value.count;
+  const left = value.hasTimed ? value.settleDue(false) : 1;
+  return left === 1 ? value.count : left;
 }
 
 /** Opens a source that was looked at before. Returns false when it has no members. */

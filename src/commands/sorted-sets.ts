@@ -513,7 +513,16 @@ const CH = token("ch");
 const INCR = token("incr");
 
 /** Options of ZADD, as bits. */
-export const AddFlag = { New: 1, Existing: 2, Greater: 4, Less: 8, Changed: 16, Increment: 32 } as const;
+export const AddFlag = {
+  New: 1,
+  Existing: 2,
+  Greater: 4,
+  Less: 8,
+  Changed: 16,
+  Increment: 32,
+  /** Members keep their deadlines: ZINCRBY. ZADD takes the deadline of a member that it gives a score. */
+  Keeps: 64,
+} as const;
 
 /** Scores of the members to come. */
 const wanted = { scores: new Float64Array(64) };
@@ -557,7 +566,7 @@ function conflictOf(flags: number, members: number): string {
 
 /** ZINCRBY key increment member */
 function zincrby(call: Call, reply: Reply): Outcome | void {
-  return addMembers(call, reply, AddFlag.Increment, 2, 1);
+  return addMembers(call, reply, AddFlag.Increment | AddFlag.Keeps, 2, 1);
 }
 
 /** Adds the pairs of score and member from argument `first` on. */
@@ -605,6 +614,7 @@ export function addScored(
   }
   let added = 0;
   let updated = 0;
+  let persisted = 0;
   let isDone = false;
   let score = 0;
   for (let n = 0, i = first; n < count; n++, i += step) {
@@ -631,11 +641,16 @@ export function addScored(
     if ((flags & AddFlag.Greater) !== 0 && score <= had) continue;
     if ((flags & AddFlag.Less) !== 0 && score >= had) continue;
     isDone = true;
+    if (value.hasTimed && (flags & AddFlag.Keeps) === 0 && value.deadlineHere !== 0) {
+      value.setDeadline(bytes, at, length, 0);
+      value.has(bytes, at, length);
+      persisted++;
+    }
     if (score === had) continue;
     value.move(bytes, at, length, score);
     updated++;
   }
-  value.finish(added + updated > 0);
+  value.finish(added + updated + persisted > 0);
   if (!increments) return reply.integer((flags & AddFlag.Changed) !== 0 ? added + updated : added);
   if (isDone) reply.double(score);
   else reply.nullBulk();

@@ -26,6 +26,7 @@ import { keysFamily } from "./keys.ts";
 import { blockingListsFamily } from "./blocking-lists.ts";
 import { blockingSortedSetsFamily } from "./blocking-sorted-sets.ts";
 import { listsFamily } from "./lists.ts";
+import { setDeadlinesFamily, sortedSetDeadlinesFamily } from "./member-deadlines.ts";
 import { memoryFamily } from "./memory.ts";
 import { monitorFamily } from "./monitor.ts";
 import { observeFamily } from "./observe.ts";
@@ -195,6 +196,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   bitmapsFamily,
   hyperloglogFamily,
   setsFamily,
+  setDeadlinesFamily,
   hashesFamily,
   listsFamily,
   blockingListsFamily,
@@ -204,6 +206,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   scanFamily,
   sortFamily,
   sortedSetsFamily,
+  sortedSetDeadlinesFamily,
   geoFamily,
   dumpFamily,
   memoryFamily,

@@ -106,7 +106,7 @@ export abstract class Collection implements PackedHome {
 
   // ---- finding ----
 
-  /** Finds the selected key for reading. Returns 1, 0 when it is not there, or Status.WrongType. */
+  /** Finds the selected key for reading. Returns 1, 0 when it is not there, or Status: WrongType, Again, Busy. */
   find(): number {
     const { store } = this;
     if (this.isOpenStill) {
@@ -115,8 +115,23 @@ export abstract class Collection implements PackedHome {
     }
     if (store.findForRead() === NO_ADDRESS) return 0;
     if (!this.open()) return Status.WrongType;
+    if (this.hasTimed) return this.withoutDue(false);
     this.staysOpen();
     return 1;
+  }
+
+  /**
+   * For what was just opened and has members with deadlines: makes those that are due go, where commands do not look at
+   * deadlines themselves. `isBegun`: it is ready to be changed, and is again afterwards. Returns 1; 0 when the key went
+   * with its last member; or Status, Again when there are more to go.
+   */
+  settleDue(_isBegun: boolean): number {
+    return 1;
+  }
+  private withoutDue(isBegun: boolean): number {
+    const left = this.settleDue(isBegun);
+    this.openSince = -1;
+    return left;
   }
 
   /** Value of `store.stamp` while what is open stands as it is: a tree, without deadlines to look at. */
@@ -222,7 +237,7 @@ export abstract class Collection implements PackedHome {
     const status = store.beginCollection();
     if (status < 0) return status;
     this.open();
-    return 1;
+    return this.hasTimed ? this.withoutDue(true) : 1;
   }
 
   /**

@@ -15,16 +15,7 @@
  */
 import { copy } from "../base/bytes.ts";
 import { hashOf } from "../structures/hash.ts";
-import {
-  DEADLINE_BYTES,
-  KEY_OUT,
-  KeyForm,
-  OUT_BYTES,
-  type Page,
-  TIMED,
-  VALUE_OUT,
-  writeDeadline,
-} from "../structures/page.ts";
+import { DEADLINE_BYTES, KEY_OUT, KeyForm, OUT_BYTES, type Page, TIMED, VALUE_OUT } from "../structures/page.ts";
 import { NO_REF } from "../structures/pages.ts";
 import { Tree } from "../structures/tree.ts";
 import { PACKED_ENTRY_MAX, TREE_PAGE_BYTES } from "./collection.ts";
@@ -32,7 +23,7 @@ import type { MembersAhead } from "./members-ahead.ts";
 import { Member, writeOut } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
-import { KEEP_DEADLINE, TimedCollection } from "./timed-collection.ts";
+import { KEEP_DEADLINE, putDeadline, TimedCollection } from "./timed-collection.ts";
 
 export const HashEncoding = { Listpack: 0, Hashtable: 1, ListpackEx: 2 } as const;
 
@@ -85,11 +76,6 @@ export class HashValue extends TimedCollection {
     const found = ahead.seek(this.members, this.root, this.pages.header, b, at, length);
     this.hash = ahead.hash;
     return found;
-  }
-
-  /** As seek, for a field that is not due. */
-  seekLive(b: Uint8Array, at: number, length: number): boolean {
-    return this.seek(b, at, length) && !this.isDueHere;
   }
 
   /** Opens the field stood on, in `field`. */
@@ -262,35 +248,6 @@ export class HashValue extends TimedCollection {
     if (deadline !== 0) this.moveDeadline(0, deadline, this.hash);
   }
 
-  /** Gives the field that a seek for these bytes stands on another deadline (ms), 0 for none. */
-  setDeadline(b: Uint8Array, at: number, length: number, deadline: number): void {
-    let { leaf } = this.entries;
-    leaf.open(this.entries.at);
-    const had = leaf.deadline;
-    if (had === deadline) return;
-    if (deadline !== 0) this.becomeTimed();
-    if (had !== 0 && deadline !== 0) {
-      this.entries.own();
-      leaf = this.entries.leaf;
-      leaf.open(this.entries.at);
-      writeDeadline(leaf.b, leaf.entryAt, deadline);
-    } else {
-      const skipped = had !== 0 ? DEADLINE_BYTES : 0;
-      const rest = leaf.entryBytes - skipped;
-      leaf.b.copy(KEPT, 0, leaf.entryAt + skipped, leaf.entryAt + leaf.entryBytes);
-      const flags = deadline !== 0 ? leaf.entryFlags | TIMED : leaf.entryFlags & ~TIMED;
-      const bytes = rest + (deadline !== 0 ? DEADLINE_BYTES : 0);
-      if (deadline !== 0 && !this.isTree) {
-        this.roomFor(bytes, 0);
-        if (this.isTree) this.seek(b, at, length);
-      }
-      const put = this.entries.resize(flags, bytes);
-      const target = this.entries.leaf.b;
-      KEPT.copy(target, putDeadline(target, put, deadline), 0, rest);
-    }
-    this.moveDeadline(had, deadline, this.hash);
-  }
-
   /** Removes a field, due or not. Returns false when it is not there. */
   remove(b: Uint8Array, at: number, length: number): boolean {
     if (!this.seek(b, at, length)) return false;
@@ -342,8 +299,9 @@ export class HashValue extends TimedCollection {
     if (this.encoding !== HashEncoding.Hashtable) this.setEncoding(HashEncoding.Hashtable);
   }
 
-  private becomeTimed(): void {
+  protected override becomeTimed(): boolean {
     if (this.encoding === HashEncoding.Listpack) this.setEncoding(HashEncoding.ListpackEx);
+    return false;
   }
 
   protected moveToTrees(page: Page, i: number): void {
@@ -364,13 +322,6 @@ function headBytes(length: number): number {
 }
 const LONG_FIELD = 0xff;
 
-/** Writes a deadline at the beginning of an entry; 0 = none. Returns where the rest goes. */
-function putDeadline(target: Uint8Array, to: number, deadline: number): number {
-  if (deadline === 0) return to;
-  writeDeadline(target, to, deadline);
-  return to + DEADLINE_BYTES;
-}
-
 /** Writes a field behind its length. Returns where the value goes. */
 function putField(target: Uint8Array, to: number, b: Uint8Array, at: number, length: number): number {
   if (length < LONG_FIELD) {
@@ -384,6 +335,3 @@ function putField(target: Uint8Array, to: number, b: Uint8Array, at: number, len
   copy(b, at, target, to + 3, length);
   return to + 3 + length;
 }
-
-/** An entry without its deadline, while it is made longer or shorter. */
-const KEPT = Buffer.allocUnsafe(ENTRY_MAX);

@@ -3,10 +3,11 @@
  *
  *   packed │ members in the order they came; an intset's sorted by value, in as few bytes as hold it (INTEGER, two's
  *          │ complement, the lowest byte first)
- *   tree   │ by the member's hash
+ *   tree 0 │ by the member's hash
+ *   tree 1 │ deadlines, see timed-collection.ts
  *
- * Encodings, as Redis names them: an intset while all members are integers and few; a listpack while they are few and
- * short; else a hashtable. None is turned back.
+ * Encodings, as Redis names them: an intset while all members are integers, few and without deadlines; a listpack while
+ * they are few and short; else a hashtable. None is turned back.
  */
 import { copy } from "../base/bytes.ts";
 import {
@@ -21,12 +22,13 @@ import {
 import { hashOf } from "../structures/hash.ts";
 import { INTEGER, KEY_OUT, KeyForm, type Page } from "../structures/page.ts";
 import { Tree } from "../structures/tree.ts";
-import { Collection, PACKED_BYTES_MAX, TREE_PAGE_BYTES } from "./collection.ts";
+import { PACKED_BYTES_MAX, TREE_PAGE_BYTES } from "./collection.ts";
 import type { MemberList } from "./member-list.ts";
 import type { MembersAhead } from "./members-ahead.ts";
 import { insertMember, Member } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
+import { TimedCollection } from "./timed-collection.ts";
 
 export const SetEncoding = { Intset: 0, Listpack: 1, Hashtable: 2 } as const;
 
@@ -37,8 +39,11 @@ export interface SetLimits {
   listpackValue: number;
 }
 
-export class SetValue extends Collection {
-  readonly trees: readonly [Tree];
+export class SetValue extends TimedCollection {
+  readonly trees: readonly [Tree, Tree];
+  protected readonly members: Tree;
+  protected readonly deadlines: Tree;
+  protected override readonly dropsDue = true;
   readonly member = new Member();
   /** The integer opened, as text. */
   private readonly text = Buffer.alloc(32);
@@ -50,7 +55,9 @@ export class SetValue extends Collection {
     readonly limits: SetLimits,
   ) {
     super(store, RecordType.Set, 0, KeyForm.Whole);
-    this.trees = [new Tree(this.pages, 4, KeyForm.Whole, TREE_PAGE_BYTES)];
+    this.members = new Tree(this.pages, 4, KeyForm.Whole, TREE_PAGE_BYTES);
+    this.deadlines = new Tree(this.pages, 8, KeyForm.Whole, TREE_PAGE_BYTES);
+    this.trees = [this.members, this.deadlines];
     this.seed = store.memberSeed;
     this.ahead = store.membersAhead;
   }
@@ -64,6 +71,10 @@ export class SetValue extends Collection {
     if (this.isTree) return this.ahead.seek(this.trees[0], this.root, this.pages.header, b, at, length);
     if (this.encoding === SetEncoding.Intset) return this.seekInteger(b, at, length);
     return this.packed.seekKey(b, at, length);
+  }
+
+  seek(b: Uint8Array, at: number, length: number): boolean {
+    return this.has(b, at, length);
   }
 
   /** As `has`, for a member whose hash is known. */
@@ -131,6 +142,8 @@ export class SetValue extends Collection {
     const { entries, pages } = this;
     const page = entries.leaf;
     page.openKey(entries.at);
+    const had = page.deadline;
+    const hash = this.isTree ? page.laneOf(entries.at) : 0;
     if ((page.entryFlags & KEY_OUT) !== 0) {
       const length = page.word(page.keyAt + 4);
       pages.giveOut(page.word(page.keyAt), length);
@@ -138,6 +151,21 @@ export class SetValue extends Collection {
       entries.standAgain();
     }
     entries.remove();
+    if (had !== 0) this.moveDeadline(had, 0, hash);
+  }
+  removeMember(): void {
+    this.removeHere();
+  }
+
+  /** An intset that is to have deadlines is none any more. */
+  protected override becomeTimed(): boolean {
+    if (this.encoding !== SetEncoding.Intset) return false;
+    const { listpackEntries, listpackValue } = this.limits;
+    const fits = this.count <= listpackEntries && this.longest() <= listpackValue;
+    this.setEncoding(fits ? SetEncoding.Listpack : SetEncoding.Hashtable);
+    this.spellOut();
+    this.entries.standAgain();
+    return true;
   }
 
   /** Removes the member opened. */
@@ -319,7 +347,7 @@ export class SetValue extends Collection {
   }
 
   protected moveToTrees(page: Page, i: number): void {
-    const [tree] = this.trees;
+    const tree = this.members;
     page.openKey(i);
     if ((page.entryFlags & INTEGER) !== 0) {
       this.openInteger(page, i);
@@ -330,9 +358,11 @@ export class SetValue extends Collection {
       return;
     }
     const { b, keyAt, keyBytes, entryAt, entryBytes, entryFlags } = page;
-    tree.seek(hashOf(b, keyAt, keyBytes, this.seed), b, keyAt, keyBytes);
+    const hash = hashOf(b, keyAt, keyBytes, this.seed);
+    tree.seek(hash, b, keyAt, keyBytes);
     const at = tree.insert(entryFlags, entryBytes);
     copy(b, entryAt, tree.leaf.b, at, entryBytes);
+    this.indexMoved(page.deadline, hash);
   }
 }
 

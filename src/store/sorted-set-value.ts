@@ -4,24 +4,26 @@
  *   packed  │ entries that are nothing but their member; the score is the lane
  *   tree 0  │ the same, as a tree by score: ranks, ranges, ends
  *   tree 1  │ by the member's hash; the value is its score (8 bytes): what score has this member
+ *   tree 2  │ deadlines, see timed-collection.ts; of the other two, tree 1 has them in its entries
  *
  * Encodings, as Redis names them: a listpack while the members are few and short, then a skiplist; never turned back. A
  * listpack keeps whole numbers as integers, so it knows no -0.
  *
  * Invariants
  *   Z1  both trees have the same members, with equal scores
- *   Z2  what a member keeps outside its page is kept twice, once for each tree
+ *   Z2  what a member keeps outside its page is kept twice, once for each tree (a deadline may make that tree 1 alone)
  */
 import { assert } from "../base/assert.ts";
 import { copy } from "../base/bytes.ts";
 import { hashOf } from "../structures/hash.ts";
-import { KEY_OUT, KeyForm, OUT_BYTES, type Page } from "../structures/page.ts";
+import { DEADLINE_BYTES, KEY_OUT, KeyForm, OUT_BYTES, type Page, TIMED } from "../structures/page.ts";
 import { Tree } from "../structures/tree.ts";
-import { Collection, TREE_PAGE_BYTES } from "./collection.ts";
+import { TREE_PAGE_BYTES } from "./collection.ts";
 import type { MembersAhead } from "./members-ahead.ts";
 import { insertMember, Member, writeOut } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
+import { putDeadline, TimedCollection } from "./timed-collection.ts";
 
 export const SortedSetEncoding = { Listpack: 0, Skiplist: 1 } as const;
 
@@ -34,8 +36,11 @@ export interface SortedSetLimits {
 const SCORE_BYTES = 8;
 const HASHES_BELOW_0 = 0x80000000;
 
-export class SortedSetValue extends Collection {
-  readonly trees: readonly [byScore: Tree, byMember: Tree];
+export class SortedSetValue extends TimedCollection {
+  readonly trees: readonly [byScore: Tree, byMember: Tree, byDeadline: Tree];
+  protected readonly members: Tree;
+  protected readonly deadlines: Tree;
+  protected override readonly dropsDue = true;
   readonly member = new Member();
   /** Score of the member that `has` found or `openHere` opened. */
   score = 0;
@@ -47,10 +52,9 @@ export class SortedSetValue extends Collection {
     readonly limits: SortedSetLimits,
   ) {
     super(store, RecordType.SortedSet, 8, KeyForm.Whole);
-    this.trees = [
-      new Tree(this.pages, 8, KeyForm.Whole, TREE_PAGE_BYTES),
-      new Tree(this.pages, 4, KeyForm.Fixed, TREE_PAGE_BYTES),
-    ];
+    this.members = new Tree(this.pages, 4, KeyForm.Fixed, TREE_PAGE_BYTES);
+    this.deadlines = new Tree(this.pages, 8, KeyForm.Whole, TREE_PAGE_BYTES);
+    this.trees = [new Tree(this.pages, 8, KeyForm.Whole, TREE_PAGE_BYTES), this.members, this.deadlines];
     this.seed = store.memberSeed;
     this.ahead = store.membersAhead;
   }
@@ -75,6 +79,10 @@ export class SortedSetValue extends Collection {
     leaf.openKey(byMember.at);
     this.score = readScore(leaf, leaf.valueAt);
     return true;
+  }
+
+  seek(b: Uint8Array, at: number, length: number): boolean {
+    return this.has(b, at, length);
   }
 
   /** Rank of the member that `has` just found. */
@@ -107,7 +115,7 @@ export class SortedSetValue extends Collection {
     }
     const [byScore, byMember] = this.trees;
     if (!wasTree) byMember.seek(hashOf(b, at, length, this.seed), b, at, length);
-    this.insertByMember(b, at, length, score);
+    this.insertByMember(b, at, length, score, 0);
     byScore.seek(score, b, at, length);
     this.outBytes += insertMember(byScore, this.pages, b, at, length);
   }
@@ -119,9 +127,15 @@ export class SortedSetValue extends Collection {
     if (!this.isTree) {
       const { packed } = this;
       if (setLaneHere(packed.leaf, packed.at, score)) return;
+      const deadline = this.deadlineHere;
       packed.remove();
       packed.seek(score, b, at, length);
-      insertMember(packed, this.pages, b, at, length);
+      if (deadline === 0) {
+        insertMember(packed, this.pages, b, at, length);
+      } else {
+        const data = packed.insert(TIMED, DEADLINE_BYTES + length);
+        copy(b, at, packed.leaf.b, putDeadline(packed.leaf.b, data, deadline), length);
+      }
       return;
     }
     const [byScore, byMember] = this.trees;
@@ -139,11 +153,11 @@ export class SortedSetValue extends Collection {
   remove(b: Uint8Array, at: number, length: number): boolean {
     if (!this.has(b, at, length)) return false;
     if (!this.isTree) {
-      this.packed.remove();
+      this.removePacked();
       return true;
     }
-    const [byScore, byMember] = this.trees;
-    this.removeFrom(byMember);
+    const [byScore] = this.trees;
+    this.removeByMember();
     const found = byScore.seek(this.score, b, at, length);
     assert(found, "a member is found by its score (Z1)");
     this.removeFrom(byScore);
@@ -161,19 +175,31 @@ export class SortedSetValue extends Collection {
 
   /** Removes the entry that `entries` stands on; the position is lost. */
   removeHere(): void {
-    if (!this.isTree) {
-      this.packed.remove();
-      return;
-    }
+    if (!this.isTree) return this.removePacked();
     const [byScore, byMember] = this.trees;
     const { member } = this;
     member.openKey(byScore.leaf, byScore.at, this.pages);
     const { bytes, at, length } = member;
     const found = byMember.seek(hashOf(bytes, at, length, this.seed), bytes, at, length);
     assert(found, "a member is in both trees (Z1)");
-    this.removeFrom(byMember);
+    this.removeByMember();
     byScore.standAgain();
     this.removeFrom(byScore);
+  }
+
+  removeMember(): void {
+    if (!this.isTree) return this.removePacked();
+    const [byScore, byMember] = this.trees;
+    const { member } = this;
+    const { leaf } = byMember;
+    leaf.openKey(byMember.at);
+    this.score = readScore(leaf, leaf.valueAt);
+    member.openKey(leaf, byMember.at, this.pages);
+    const found = byScore.seek(this.score, member.bytes, member.at, member.length);
+    assert(found, "a member is found by its score (Z1)");
+    this.removeFrom(byScore);
+    byMember.standAgain();
+    this.removeByMember();
   }
 
   /** Rank of the first entry whose score is at or above `score`; with `above`, of the first that is above it. */
@@ -277,19 +303,40 @@ export class SortedSetValue extends Collection {
     }
   }
 
-  private insertByMember(b: Uint8Array, at: number, length: number, score: number): void {
+  private insertByMember(b: Uint8Array, at: number, length: number, score: number, deadline: number): void {
     const byMember = this.trees[1];
-    if (length + SCORE_BYTES <= byMember.entryBytesMax) {
-      const data = byMember.insert(0, length + SCORE_BYTES);
+    const flags = deadline === 0 ? 0 : TIMED;
+    const head = deadline === 0 ? 0 : DEADLINE_BYTES;
+    if (head + length + SCORE_BYTES <= byMember.entryBytesMax) {
+      let data = byMember.insert(flags, head + length + SCORE_BYTES);
+      data = putDeadline(byMember.leaf.b, data, deadline);
       copy(b, at, byMember.leaf.b, data, length);
       writeScore(byMember.leaf.b, data + length, score);
       return;
     }
     const ref = this.pages.putOut(b, at, length);
     this.outBytes += length;
-    const data = byMember.insert(KEY_OUT, OUT_BYTES + SCORE_BYTES);
+    let data = byMember.insert(flags | KEY_OUT, head + OUT_BYTES + SCORE_BYTES);
+    data = putDeadline(byMember.leaf.b, data, deadline);
     writeOut(byMember.leaf.b, data, ref, length);
     writeScore(byMember.leaf.b, data + OUT_BYTES, score);
+  }
+
+  /** Removes the entry that the packed page stands on. */
+  private removePacked(): void {
+    const { packed } = this;
+    const had = this.deadlineHere;
+    packed.remove();
+    if (had !== 0) this.moveDeadline(had, 0, 0);
+  }
+
+  /** Removes the entry that the tree by member stands on, with its deadline. */
+  private removeByMember(): void {
+    const byMember = this.trees[1];
+    const had = this.deadlineHere;
+    const hash = had === 0 ? 0 : byMember.leaf.laneOf(byMember.at);
+    this.removeFrom(byMember);
+    if (had !== 0) this.moveDeadline(had, 0, hash);
   }
 
   /** Removes the entry a tree stands on, with what it keeps outside. */
@@ -309,11 +356,13 @@ export class SortedSetValue extends Collection {
     const [byScore, byMember] = this.trees;
     const score = page.laneOf(i);
     page.openKey(i);
-    const { b, keyAt, keyBytes } = page;
+    const { b, keyAt, keyBytes, deadline } = page;
+    const hash = hashOf(b, keyAt, keyBytes, this.seed);
     byScore.seek(score, b, keyAt, keyBytes);
     this.outBytes += insertMember(byScore, this.pages, b, keyAt, keyBytes);
-    byMember.seek(hashOf(b, keyAt, keyBytes, this.seed), b, keyAt, keyBytes);
-    this.insertByMember(b, keyAt, keyBytes, score);
+    byMember.seek(hash, b, keyAt, keyBytes);
+    this.insertByMember(b, keyAt, keyBytes, score, deadline);
+    this.indexMoved(deadline, hash);
   }
 
   /** Asserts Z1, besides what every collection keeps. */

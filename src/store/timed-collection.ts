@@ -6,8 +6,11 @@
  *   tree              a second tree by deadline: lane = deadline (ms), key = hash of the member (4 bytes), and behind it
  *                     a number (2 bytes) for all but the first member with the same hash and deadline
  *
- * A member that is due is hidden from who reads it, and removed when it is looked at or by the store: the record of the
- * key has a hint in the shard's wheel at or before the earliest deadline (store.ts, hintMembers).
+ * A member that is due is removed by the store: the record of the key has a hint in the shard's wheel at or before the
+ * earliest deadline (store.ts, hintMembers). Until then commands on hashes look at deadlines and hide what is due; of
+ * sets and sorted sets it is removed as they are opened, so much at a time that nobody waits long for it: when more is
+ * left the command is tried again next turn (Status.Again). While the store keeps what is expired (`keepsExpired`) those
+ * members are still seen.
  *
  * Invariants
  *   D1  a tree has as many entries by deadline as members with TIMED, and `timed` counts them
@@ -15,14 +18,20 @@
  *   D3  the record has HAS_TIMED while `timed` is not 0
  */
 import { assert } from "../base/assert.ts";
-import { readDeadline, TIMED } from "../structures/page.ts";
+import { Status } from "../base/status.ts";
+import type { Entries } from "../structures/entries.ts";
+import { DEADLINE_BYTES, KEY_OUT, OUT_BYTES, readDeadline, TIMED, writeDeadline } from "../structures/page.ts";
 import type { Tree } from "../structures/tree.ts";
-import { Collection, SMALL_CHANGE } from "./collection.ts";
+import { Collection, PACKED_ENTRY_MAX, SMALL_CHANGE } from "./collection.ts";
+import { writeOut } from "./members.ts";
+import { NO_ADDRESS } from "./segments.ts";
 
 /** Keeps the deadline that a member has. */
 export const KEEP_DEADLINE = -1;
 /** When there is no room to remove what is due, the store looks again after as long, ms. */
 const LATER_MS = 1000;
+/** Members that are due go so many at a time before a command: well below a millisecond. */
+const DUE_AT_ONCE = 512;
 
 export abstract class TimedCollection extends Collection {
   /** Members by hash, and deadlines: two of the trees. */
@@ -31,6 +40,8 @@ export abstract class TimedCollection extends Collection {
   /** True when a deadline was set since `begin`; and what the record said then. */
   private isHintDue = false;
   private hadTimed = false;
+  /** Commands do not look at deadlines: what is due goes as the collection is opened. */
+  protected readonly dropsDue: boolean = false;
   private readonly wanted = new Uint8Array(INDEX_KEY_MAX);
 
   override open(): boolean {
@@ -66,14 +77,27 @@ export abstract class TimedCollection extends Collection {
     return this.hasTimed && this.earliest <= this.store.nowMs;
   }
 
-  /** Deadline of the entry stood on, ms; 0 = none. */
+  /** The entries that have deadlines. */
+  private get timedEntries(): Entries {
+    return this.isTree ? this.members : this.packed;
+  }
+
+  /** Stands on a member, due or not. Returns true when it is there. */
+  abstract seek(b: Uint8Array, at: number, length: number): boolean;
+
+  /** As seek, for a member that is not due. */
+  seekLive(b: Uint8Array, at: number, length: number): boolean {
+    return this.seek(b, at, length) && !this.isDueHere;
+  }
+
+  /** Deadline of the member stood on, ms; 0 = none. */
   get deadlineHere(): number {
     if (!this.hasTimed) return 0;
-    const { leaf } = this.entries;
-    leaf.open(this.entries.at);
+    const { leaf, at } = this.timedEntries;
+    leaf.open(at);
     return leaf.deadline;
   }
-  /** True when the entry stood on is due: to be hidden. */
+  /** True when the member stood on is due: to be hidden. */
   get isDueHere(): boolean {
     if (!this.hasTimed) return false;
     const deadline = this.deadlineHere;
@@ -101,7 +125,88 @@ export abstract class TimedCollection extends Collection {
     return due;
   }
 
+  override settleDue(isBegun: boolean): number {
+    const { store } = this;
+    if (!this.dropsDue || store.keepsExpired || !this.mayBeDue) return 1;
+    if (!isBegun && !this.beginRemoval()) return Status.Busy;
+    this.removeDue(DUE_AT_ONCE);
+    const isEmpty = this.entries.count === 0;
+    const isMore = this.mayBeDue;
+    this.finish();
+    // Its record may have moved, or is gone.
+    const isThere = store.find() !== NO_ADDRESS;
+    assert(isThere !== isEmpty, "a key goes with its last member (K1)");
+    if (isEmpty) return 0;
+    if (isMore) return Status.Again;
+    if (isBegun) {
+      const status = store.beginCollection();
+      if (status < 0) return status;
+    }
+    this.open();
+    return 1;
+  }
+
   // ---- changing; between begin and finish ----
+
+  /** Before a member gets a deadline. Returns true when the entries moved for it. */
+  protected becomeTimed(): boolean {
+    return false;
+  }
+
+  /** Gives the member that a seek for these bytes stands on another deadline (ms), 0 for none. The place is lost. */
+  setDeadline(b: Uint8Array, at: number, length: number, deadline: number): void {
+    if (deadline !== 0 && this.becomeTimed()) this.seek(b, at, length);
+    const had = this.deadlineHere;
+    if (had === deadline) return;
+    if (had === 0) this.makeRoomForDeadline(b, at, length);
+    const { isTree, members } = this;
+    const entries = this.timedEntries;
+    const hash = isTree ? members.leaf.laneOf(members.at) : 0;
+    let { leaf } = entries;
+    if (had !== 0 && deadline !== 0) {
+      entries.own();
+      leaf = entries.leaf;
+      leaf.open(entries.at);
+      writeDeadline(leaf.b, leaf.entryAt, deadline);
+    } else {
+      leaf.open(entries.at);
+      const skipped = had !== 0 ? DEADLINE_BYTES : 0;
+      const rest = leaf.entryBytes - skipped;
+      leaf.b.copy(KEPT, 0, leaf.entryAt + skipped, leaf.entryAt + leaf.entryBytes);
+      const flags = deadline !== 0 ? leaf.entryFlags | TIMED : leaf.entryFlags & ~TIMED;
+      const put = entries.resize(flags, rest + (deadline !== 0 ? DEADLINE_BYTES : 0));
+      const target = entries.leaf.b;
+      KEPT.copy(target, putDeadline(target, put, deadline), 0, rest);
+    }
+    this.moveDeadline(had, deadline, hash);
+  }
+
+  /** Sees to it that the entry stood on may become longer by a deadline. */
+  private makeRoomForDeadline(b: Uint8Array, at: number, length: number): void {
+    const { pages, members } = this;
+    if (!this.isTree) {
+      const { leaf } = this.packed;
+      leaf.open(this.packed.at);
+      this.roomFor(leaf.entryBytes + DEADLINE_BYTES, 0);
+      if (!this.isTree) return;
+      this.seek(b, at, length);
+    }
+    let { leaf } = members;
+    leaf.open(members.at);
+    if (leaf.entryBytes + DEADLINE_BYTES <= members.entryBytesMax) return;
+    // It is too long for its page with a deadline: the member goes outside, what is behind it stays.
+    const ref = pages.putOut(b, at, length);
+    this.outBytes += length;
+    members.standAgain();
+    leaf = members.leaf;
+    leaf.openKey(members.at);
+    const { valueBytes } = leaf;
+    leaf.b.copy(KEPT, 0, leaf.valueAt, leaf.valueAt + valueBytes);
+    const put = members.resize(KEY_OUT, OUT_BYTES + valueBytes);
+    const target = members.leaf.b;
+    writeOut(target, put, ref, length);
+    KEPT.copy(target, put + OUT_BYTES, 0, valueBytes);
+  }
 
   /** Notes that a member's deadline goes from `had` to `deadline` (ms; 0 = none). The place in the trees is lost. */
   protected moveDeadline(had: number, deadline: number, hash: number): void {
@@ -264,7 +369,7 @@ export abstract class TimedCollection extends Collection {
   override check(): void {
     super.check();
     let timed = 0;
-    const { entries } = this;
+    const entries = this.timedEntries;
     let earliest = Infinity;
     entries.seekRank(0);
     for (let more = entries.settle(); more; more = entries.next()) {
@@ -281,6 +386,15 @@ export abstract class TimedCollection extends Collection {
   }
 }
 
+/** Writes a deadline at the beginning of an entry; 0 = none. Returns where the rest goes. */
+export function putDeadline(target: Uint8Array, to: number, deadline: number): number {
+  if (deadline === 0) return to;
+  writeDeadline(target, to, deadline);
+  return to + DEADLINE_BYTES;
+}
+
+/** What an entry holds besides its deadline, while it is made longer or shorter. */
+const KEPT = Buffer.allocUnsafe(PACKED_ENTRY_MAX);
 const HASH_BYTES = 4;
 const INDEX_KEY_MAX = 6;
 const NOTHING = new Uint8Array(0);

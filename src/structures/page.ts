@@ -34,6 +34,7 @@ export const VALUE_OUT = 0x4000;
 export const INTEGER = 0x4000;
 /** The entry begins with a deadline. */
 export const TIMED = 0x8000;
+const TIMED_SHIFT = 15;
 /** The bytes of an end; above them its flags. */
 export const END_MASK = 0x1fff;
 const FLAGS_MASK = 0xe000;
@@ -279,12 +280,14 @@ export class Page {
     const other = keyBytes > 1 ? key[keyAt + keyBytes - 2]! : 0;
     let before = 0;
     for (let i = 0; i < count; i++) {
-      const upTo = h[ends + i]! & END_MASK;
-      if (upTo - before === keyBytes) {
+      const word = h[ends + i]!;
+      const upTo = word & END_MASK;
+      // The deadline of an entry that has one stands before its key.
+      if (upTo - before - (word >>> TIMED_SHIFT) * DEADLINE_BYTES === keyBytes) {
         const tail = end - before;
         if (
           (keyBytes <= 1 || ((b[tail - 1]! ^ last) | (b[tail - 2]! ^ other)) === 0) &&
-          equal(b, end - upTo, key, keyAt, keyBytes)
+          equal(b, tail - keyBytes, key, keyAt, keyBytes)
         ) {
           return i;
         }

@@ -11,6 +11,9 @@ const BENCHES: readonly (readonly string[])[] = [
   ["engine.ts"],
   ["engine.ts", "--no-huge-pages", "--pipeline", "16"],
   ["engine.ts", "--no-ahead", "--pipeline", "16"],
+  ["lists.ts"],
+  ["sets.ts"],
+  ["sorted-sets.ts"],
 ];
 
 console.log(`Bun ${Bun.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`);

@@ -2,94 +2,13 @@
  * What do sorted sets cost in process, on one thread? The set of redis-benchmark's zadd, one of a million members, many
  * small ones; by commands in pipelines of 16 through Client, Parser, Dispatcher and Store.
  *
- * CPU time of the process, several rounds: the machine may be shared.
  * Run: npm run bench -- sorted-sets [--members N] [--only word[,word]] [--rounds N]
  */
-import { systemClock } from "../../src/base/clock.ts";
-import { loadConfigText } from "../../src/base/config/load.ts";
-import { readMachine } from "../../src/base/config/machine.ts";
-import { realFiles } from "../../src/base/files.ts";
-import { Random } from "../../src/base/random.ts";
-import type { ServerServices } from "../../src/commands/services.ts";
-import { Client } from "../../src/server/client.ts";
-import { Engine } from "../../src/server/engine.ts";
-import { Memory } from "../../src/server/memory.ts";
+import { batches, drawn, isWanted, option, random, report, reportOnce, run, shuffled } from "./in-process.ts";
 
-function option(name: string, otherwise: string): string {
-  const at = process.argv.indexOf(name);
-  return at < 0 ? otherwise : process.argv[at + 1]!;
-}
 const members = Number(option("--members", "1000000"));
-const rounds = Number(option("--rounds", "5"));
-const only = option("--only", "").split(",");
-const BATCH = 16;
-
-const memory = new Memory({
-  shards: 256,
-  workers: 2,
-  databases: 16,
-  regionBytes: 1 << 30,
-  regions: 2,
-  seedA: 0x1234567,
-  seedB: 0x7654321,
-  hugePages: true,
-});
-const { config } = loadConfigText("", "bench", readMachine(realFiles));
-const services = { wantRegion() {} } as unknown as ServerServices;
-const engine = new Engine(memory.arena, 0, systemClock, config, services);
-let refused = "";
-const transport = {
-  write(bytes: Uint8Array, offset: number, length: number) {
-    if (bytes[offset] === 45) refused = Buffer.from(bytes.slice(offset, offset + 60)).toString();
-    return length;
-  },
-  end() {},
-  terminate() {},
-};
-const host = {
-  sendAtEnd: () => false,
-  sendTaken() {},
-  proceedLater() {
-    throw new Error("a command was put off");
-  },
-  closed() {},
-};
-const client = new Client(1, engine, transport, host);
-engine.beginTurn();
-const random = new Random(1);
-
-const text = (...args: string[]) => `*${args.length}\r\n${args.map((arg) => `$${arg.length}\r\n${arg}\r\n`).join("")}`;
-/** Batches made before the clock runs. */
-function batches(count: number, make: (i: number) => string[]): Buffer[] {
-  return Array.from({ length: count }, (_, b) =>
-    Buffer.from(Array.from({ length: BATCH }, (_, i) => text(...make(b * BATCH + i))).join("")),
-  );
-}
-const cpuNanos = () => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) * 1000;
-};
-function run(input: Buffer[]): number {
-  const before = cpuNanos();
-  for (let i = 0; i < input.length; i++) client.receive(input[i]!);
-  const each = (cpuNanos() - before) / (input.length * BATCH);
-  if (refused !== "") throw new Error(refused);
-  return each;
-}
-const isWanted = (what: string) => only.some((word) => what.includes(word));
-function report(what: string, count: number, make: (i: number) => string[], wanted = rounds): void {
-  if (!isWanted(what)) return;
-  const all: number[] = [];
-  for (let i = 0; i < wanted; i++) all.push(run(batches(count >> 4, make)));
-  const least = Math.min(...all);
-  console.log(
-    `${what.padEnd(44)} ${least.toFixed(0).padStart(6)} of${all.map((one) => one.toFixed(0).padStart(6)).join("")} ns`,
-  );
-}
-
-const drawn = (i: number) => `element:${String(i).padStart(12, "0")}`;
 const score = () => String(random.below(members));
-run(batches(4000, (i) => ["ZADD", "warm", String((i * 31) % 500), `m${(i * 7919) % 3000}`]));
+run(batches(64_000, (i) => ["ZADD", "warm", String((i * 31) % 500), `m${(i * 7919) % 3000}`]));
 report("SET, one key", 100_000, () => ["SET", "text", "value"]);
 report("ZADD, set of 1", 100_000, () => ["ZADD", "one", "1", "element:000000000001"]);
 report("ZADD, set of 1, other score", 100_000, (i) => ["ZADD", "one", String(i % 1000), "element:000000000001"]);
@@ -110,22 +29,12 @@ report("redis-benchmark's zadd, with NX", 200_000, () => [
 ]);
 report("redis-benchmark's zpopmin", 50_000, () => ["ZPOPMIN", "myzset"], 1);
 
-if (only.some((word) => "many".includes(word) || word.includes("many"))) {
-  const order = Int32Array.from({ length: members }, (_, i) => i);
-  for (let i = members - 1; i > 0; i--) {
-    const j = random.below(i + 1);
-    [order[i], order[j]] = [order[j]!, order[i]!];
-  }
+if (isWanted("many") || isWanted("many: ")) {
+  const order = shuffled(members);
   for (let part = 0; part < 10; part++) {
-    const adding = batches(members / BATCH / 10, (i) => [
-      "ZADD",
-      "large",
-      score(),
-      drawn(order[(part * members) / 10 + i]!),
-    ]);
+    const adding = batches(members / 10, (i) => ["ZADD", "large", score(), drawn(order[(part * members) / 10 + i]!)]);
     const each = run(adding);
-    if (part % 3 === 0)
-      console.log(`ZADD, new members, ${part + 1}/10 of ${members}`.padEnd(44), each.toFixed(0).padStart(6), "ns");
+    if (part % 3 === 0) reportOnce(`ZADD, new members, ${part + 1}/10 of ${members}`, each);
   }
   const count = 100_000;
   const any = () => drawn(random.below(members));
@@ -166,7 +75,7 @@ for (const [what, size, keys] of [
   const any = () => `m:${random.below(size)}`;
   const key = () => `${what}:${random.below(keys)}`;
   run(
-    batches((keys * size) >> 4, (i) => [
+    batches(keys * size, (i) => [
       "ZADD",
       `${what}:${i % keys}`,
       String((i * 7919) % 1000),

@@ -55,7 +55,7 @@ export class KeyArguments {
     const start = place.first < 0 ? given + place.first : place.first;
     const step = place.first < 0 ? -1 : 1;
     for (let i = start; i > 0 && i < given; i += step) {
-      if (call.argBytes(from + i) !== keyword.length || call.argText(from + i).toUpperCase() !== keyword) continue;
+      if (!isWord(call, from + i, keyword)) continue;
       const first = i + 1;
       const count = place.half === true ? (given - first) >> 1 : place.last === 0 ? 1 : given - first;
       for (let n = 0; n < count && first + n < given; n++) this.add(from + first + n);
@@ -85,3 +85,12 @@ export class KeyArguments {
     this.at[this.count++] = argument;
   }
 }
+
+/** True when argument `i` is `word`, upper-case letters, in any case. */
+function isWord(call: Call, i: number, word: string): boolean {
+  if (call.argBytes(i) !== word.length) return false;
+  const at = call.argAt(i);
+  for (let j = 0; j < word.length; j++) if ((call.bytes[at + j]! & UPPER) !== word.charCodeAt(j)) return false;
+  return true;
+}
+const UPPER = 0xdf;

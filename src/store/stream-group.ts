@@ -73,6 +73,8 @@ export class StreamGroup {
     this.pending = new Tree(pages, 8, KeyForm.Prefixed, TREE_PAGE_BYTES);
     this.consumers = new Tree(pages, 8, KeyForm.Prefixed, TREE_PAGE_BYTES);
     this.owned = new Tree(pages, 8, KeyForm.Whole, TREE_PAGE_BYTES);
+    this.pending.growsAtEnd = true;
+    this.owned.growsAtEnd = true;
     this.trees = [this.pending, this.consumers, this.owned];
   }
 

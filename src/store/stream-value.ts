@@ -120,6 +120,7 @@ export class StreamValue extends Collection {
       new Tree(this.pages, 8, KeyForm.Prefixed, TREE_PAGE_BYTES, true),
       new Tree(this.pages, 0, KeyForm.Prefixed, TREE_PAGE_BYTES),
     ];
+    this.trees[0].growsAtEnd = true;
     this.group = new StreamGroup(this.pages);
   }
 

@@ -143,6 +143,7 @@ export class Tree implements Entries {
       return false;
     }
     if (this.laneBytes === 4) return this.seekHash(lane);
+    if (this.growsAtEnd) return this.seekGrowing(lane);
     if (this.laneBytes === 8) return this.seekScore(lane);
     let ref = this.top;
     for (let level = this.height - 1; level > 0; level--) {
@@ -206,7 +207,13 @@ export class Tree implements Entries {
     const { b, h, f, end } = leaf;
     const ends = (lanes + count) << 2;
     let before = i === 0 ? 0 : h[ends + i - 1]! & END_MASK;
+    const near = i + RUN_LOOKED_THROUGH;
     for (; i < count && f[lanes + i] === lane; i++) {
+      if (i === near) {
+        i = this.seekInRun(leaf, i, lane);
+        if (i === count || f[lanes + i] !== lane) break;
+        before = h[ends + i - 1]! & END_MASK;
+      }
       const word = h[ends + i]!;
       const upTo = word & END_MASK;
       const order =
@@ -219,6 +226,37 @@ export class Tree implements Entries {
     }
     this.slots[0] = i;
     return false;
+  }
+
+  /** What is sought is often above all that is there, which is looked at first, or has the lane of many others. */
+  growsAtEnd = false;
+
+  /** As `seek`, for trees that grow at their end. */
+  private seekGrowing(lane: number): boolean {
+    let ref = this.top;
+    for (let level = this.height - 1; level > 0; level--) {
+      const page = this.standOn(ref, level);
+      const last = page.count - 1;
+      const slot = last > 0 && this.isAfter(page, last, true) ? last : this.childFor(page, page.firstAtLeast(1, lane));
+      this.refs[level] = ref;
+      this.slots[level] = slot;
+      ref = page.child(slot);
+    }
+    this.refs[0] = ref;
+    const leaf = this.standOn(ref, 0);
+    if (leaf.count > 0 && this.isAfter(leaf, leaf.count - 1, false)) {
+      this.slots[0] = leaf.count;
+      return false;
+    }
+    return this.seekInLeaf(leaf, leaf.firstAtLeast(0, lane), lane);
+  }
+
+  /** True when what is sought belongs behind entry `i`; `orAt`: or is it. */
+  private isAfter(page: Page, i: number, orAt: boolean): boolean {
+    const had = page.laneOf(i);
+    if (had !== this.lane) return had < this.lane;
+    const order = this.compareKey(page, i);
+    return order < 0 || (orAt && order === 0);
   }
 
   /**

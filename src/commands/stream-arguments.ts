@@ -97,8 +97,16 @@ export function replyLong(reply: Reply, value: number): void {
 
 const TEXT = Buffer.alloc(ID_TEXT_BYTES_MAX + 7);
 
+// The milliseconds that stand in TEXT: neighbours often have the same.
+const inText = new StreamId();
+let inTextBytes = inText.formatMs(TEXT, 0);
+
 export function replyId(reply: Reply, id: StreamId): void {
-  reply.bulk(TEXT, 0, id.format(TEXT, 0));
+  if (id.msLow !== inText.msLow || id.msHigh !== inText.msHigh) {
+    inText.copyFrom(id);
+    inTextBytes = id.formatMs(TEXT, 0);
+  }
+  reply.bulk(TEXT, 0, inTextBytes + id.formatSequence(TEXT, inTextBytes));
 }
 
 /** Replies the entry that the stream stands on: its id, and names and values in turn; `items` with what follows. */

@@ -193,10 +193,21 @@ export class StreamId {
 
   /** Writes "ms-sequence"; room for ID_TEXT_BYTES_MAX. Returns its bytes. */
   format(b: Uint8Array, at: number): number {
-    let end = at + formatUnsigned(b, at, this.msHigh, this.msLow);
-    b[end++] = DASH;
-    end += formatUnsigned(b, end, this.sequenceHigh, this.sequenceLow);
-    return end - at;
+    const bytes = this.formatMs(b, at);
+    return bytes + this.formatSequence(b, at + bytes);
+  }
+  /** The first part of that, "ms". */
+  formatMs(b: Uint8Array, at: number): number {
+    return formatUnsigned(b, at, this.msHigh, this.msLow);
+  }
+  /** The second part, "-sequence". */
+  formatSequence(b: Uint8Array, at: number): number {
+    b[at] = DASH;
+    if (this.sequenceHigh === 0 && this.sequenceLow < 10) {
+      b[at + 1] = ZERO + this.sequenceLow;
+      return 2;
+    }
+    return 1 + formatUnsigned(b, at + 1, this.sequenceHigh, this.sequenceLow);
   }
 
   /**
@@ -228,6 +239,7 @@ export class StreamId {
 }
 
 const DASH = 45;
+const ZERO = 48;
 const PLUS = 43;
 const STAR = 42;
 const parsed = { high: 0, low: 0 };

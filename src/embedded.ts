@@ -111,6 +111,8 @@ export class Ferrite {
   tick(budgetMs: number): void {
     this.services.endWaits();
     this.engine.maintain(1, budgetMs);
+    this.engine.blocking.lookNow();
+    this.services.settle();
     this.engine.endTurn();
   }
 
@@ -385,6 +387,7 @@ class OwnServices implements ServerServices, ClientHost {
   /** Takes the engine, once. */
   attach(engine: Engine): void {
     this.engine = engine;
+    engine.blocking.usesTimers = false;
     engine.blocking.askTurn = () => {
       this.isTurnDue = true;
     };

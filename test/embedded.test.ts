@@ -156,6 +156,30 @@ describe("waiting", () => {
     expect(client.call("CLIENT", "UNBLOCK", 1)).toBe(0);
   });
 
+  test("tick gives what became idle to who claims it, and tells who waits for a group that its key expired", async () => {
+    const { db, clock, client } = open();
+    const [claimer, waiter] = [db.client(), db.client()];
+    client.call("XADD", "s", "1-1", "f", "v");
+    client.call("XGROUP", "CREATE", "s", "g", "0");
+    client.call("XREADGROUP", "GROUP", "g", "c1", "STREAMS", "s", ">");
+    const claimed = claimer.callAsync("XREADGROUP", "GROUP", "g", "c2", "BLOCK", 0, "CLAIM", 100, "STREAMS", "s", ">");
+    const waited = waiter.callAsync("XREADGROUP", "GROUP", "g", "c3", "BLOCK", 0, "STREAMS", "s", ">").catch(String);
+    clock.advance(60);
+    // Another takes it meanwhile, so that it is idle later.
+    client.call("XCLAIM", "s", "g", "c4", 0, "1-1");
+    clock.advance(60);
+    db.tick(1);
+    expect(client.call("INFO", "clients")).toMatch(/blocked_clients:2\r/);
+    clock.advance(40);
+    db.tick(1);
+    expect(await claimed).toEqual([["s", [["1-1", ["f", "v"], 100, 2]]]]);
+    client.call("PEXPIRE", "s", 10);
+    clock.advance(1000);
+    for (let i = 0; i < 50; i++) db.tick(5);
+    expect(await waited).toContain("NOGROUP No such key 's'");
+    expect(client.call("DEBUG", "CHECK")).toBe(0);
+  });
+
   test("requests of one client run one after the other; send waits for nothing", async () => {
     const { db, client } = open();
     const waiter = db.client();

@@ -146,6 +146,8 @@ export class Blocking {
   /** The error replied last to a client that waits, "" = none. */
   private errorText = "";
   private postponeTimer: Timer | null = null;
+  /** Without timers the owner calls `lookNow`. */
+  usesTimers = true;
   /** What changes now is the work of no command. */
   isBackground = false;
   /** Has `turn` run after the commands at hand. Set by the owner. */
@@ -252,13 +254,24 @@ export class Blocking {
     if (ms >= wait.lookMs) return;
     if (wait.timer !== null) clearTimeout(wait.timer);
     wait.lookMs = ms;
+    if (!this.usesTimers) return;
     const left = Math.min(Math.max(ms - this.call.clock.wallMs(), 1), TIMER_MS_MAX);
     wait.timer = setTimeout(() => {
       wait.timer = null;
-      wait.lookMs = Infinity;
-      this.postponed.push(...wait.looked);
-      this.turnSoon();
+      this.look(wait);
     }, left);
+  }
+
+  private look(wait: Wait): void {
+    wait.lookMs = Infinity;
+    this.postponed.push(...wait.looked);
+    this.turnSoon();
+  }
+
+  /** Looks at the keys whose time it is. For who has no timers. */
+  lookNow(): void {
+    const now = this.call.clock.wallMs();
+    for (const wait of this.waits.values()) if (wait.lookMs <= now) this.look(wait);
   }
 
   /** Says of a request that is not ready when its key is to be looked at again: wall time, ms. */

@@ -10,6 +10,7 @@ import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../../src/base/double-tex
 import { Client } from "../../src/server/client.ts";
 import { PINS_AT } from "../../src/store/shard.ts";
 import { RdbKind, readCollection, rdbItems } from "../../src/structures/rdb-collection.ts";
+import { isStreamType } from "../../src/structures/rdb-stream.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
 import { withFooter } from "../support/generator.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
@@ -419,7 +420,8 @@ describe("RDB collections", () => {
           body[at] = random.below(2) === 0 ? random.below(256) : body[at]! ^ (1 << random.below(8));
         }
         const cut = random.below(6) === 0 ? body.subarray(0, random.below(body.length) + 1) : body;
-        if (cut[0] === 0 || cut[0] === 20) continue;
+        // Streams have a test of their own.
+        if (cut[0] === 0 || cut[0] === 20 || isStreamType(cut[0]!)) continue;
         const payload = withFooter(cut.toString("latin1"), 10);
         const found = read(payload, 0);
         const reply = await ask("RESTORE", "damaged", "0", Buffer.from(payload, "latin1"), "REPLACE");

@@ -3,6 +3,7 @@ import { assert } from "../base/assert.ts";
 import { equal, token } from "../base/bytes.ts";
 import { matchGlob } from "../base/glob.ts";
 import { Int64Kind, int64 } from "../base/integers.ts";
+import { Status } from "../base/status.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../store/collection.ts";
@@ -550,7 +551,7 @@ const sources = {
 /** An order's number: the size, and below it which of the keys. */
 const WHICH = 1 << 21;
 
-/** Looks at `count` keys from argument `first` on. Returns Status when one holds another type. */
+/** Looks at `count` keys from argument `first` on. Returns Status when one holds another type or is not ready. */
 function findSources(call: Call, first: number, count: number): number {
   if (sources.sizes.length < count) {
     sources.sizes = new Float64Array(count * 2);
@@ -563,6 +564,7 @@ function findSources(call: Call, first: number, count: number): number {
   for (let i = 0; i < count; i++) {
     call.selectKey(first + i);
     const found = set.find();
+    if (found === Status.Again) return found;
     if (found < 0) status = found;
     sources.sizes[i] = found === 1 ? set.count : 0;
     if (found === 0) sources.missing++;

@@ -31,7 +31,7 @@ export const KEEP_DEADLINE = -1;
 /** When there is no room to remove what is due, the store looks again after as long, ms. */
 const LATER_MS = 1000;
 /** Members that are due go so many at a time before a command: well below a millisecond. */
-const DUE_AT_ONCE = 512;
+const DUE_AT_ONCE = 256;
 
 export abstract class TimedCollection extends Collection {
   /** Members by hash, and deadlines: two of the trees. */

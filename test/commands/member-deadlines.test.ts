@@ -261,9 +261,9 @@ describe.each(KINDS)("deadlines of members of %s", (_name, kind) => {
     const waiting = engine.connect();
     const other = engine.connect();
     waiting.client.receive(encodeCommand([kind.count, "k"]));
-    expect(store.counters.expiredMembers).toBe(512);
+    expect(store.counters.expiredMembers).toBe(256);
     other.client.receive(encodeCommand(["GET", "s"]));
-    expect(store.counters.expiredMembers).toBe(512);
+    expect(store.counters.expiredMembers).toBe(256);
     expect(waiting.raw("").map(show)).toEqual([":1"]);
     expect(other.raw("").map(show)).toEqual(['"v"']);
     expect(store.counters.expiredMembers).toBe(members - 1);

@@ -329,7 +329,7 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
       looks++;
     }
     f.checkAll();
-    expect(looks).toBe(5);
+    expect(looks).toBe(11);
     expect(f.store.find()).toBe(NO_ADDRESS);
     expect(f.store.counters.expiredMembers).toBe(3000);
   });

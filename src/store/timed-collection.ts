@@ -37,7 +37,7 @@ export abstract class TimedCollection extends Collection {
   /** Members by hash, and deadlines: two of the trees. */
   protected abstract readonly members: Tree;
   protected abstract readonly deadlines: Tree;
-  /** True when a deadline was set since `begin`; and what the record said then. */
+  /** True when a deadline was set since `begin`; and what the record said then, or what was open before has deadlines. */
   private isHintDue = false;
   private hadTimed = false;
   /** Commands do not look at deadlines: what is due goes as the collection is opened. */
@@ -46,14 +46,18 @@ export abstract class TimedCollection extends Collection {
 
   override open(): boolean {
     if (!super.open()) return false;
+    if (this.hasTimed || this.hadTimed) this.openTimed();
+    return true;
+  }
+
+  /** Opens what has deadlines, or follows on what had. */
+  private openTimed(): void {
     this.isHintDue = false;
     this.hadTimed = this.hasTimed;
-    if (!this.isTree) {
-      this.timed = 0;
-      this.earliest = Infinity;
-      if (this.hasTimed) this.lookThrough();
-    }
-    return true;
+    if (this.isTree) return;
+    this.timed = 0;
+    this.earliest = Infinity;
+    if (this.hasTimed) this.lookThrough();
   }
 
   override create(bytes: number, encoding: number): void {
@@ -278,6 +282,7 @@ export abstract class TimedCollection extends Collection {
     // The record may move for it: last, when nothing stands on it any more.
     if (hints) this.store.hintMembers(this.earliest);
     this.isHintDue = false;
+    this.hadTimed = true;
   }
 
   private readEarliest(): void {

@@ -390,6 +390,8 @@ export class Dispatcher {
     if (this.kept >= 0) {
       assert(this.kept === shard, "a lock is kept for the command that follows (D4)");
       this.kept = -1;
+      // A MOVE that found the key in the other database too is still there.
+      if (store.keyspace !== call.keyspace) store.select(call.keyspace, key);
     } else {
       if (!store.lock(shard)) return Retry;
       if (store.c[store.headerOf(shard) + STILL_AT] !== 0 && this.mustWait(spec, shard, key)) {

@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { testEngine } from "../support/engine.ts";
+import { encodeCommand, show } from "../support/resp.ts";
 
 const PAGED = "p".repeat(70_000);
 
@@ -81,6 +82,21 @@ describe("RENAME, COPY, MOVE", () => {
     expect(engine.send("MOVE", "b", 1)).toBe(":0");
     expect(engine.send("MOVE", "none", 1)).toBe(":0");
   });
+});
+
+test("MOVE after MOVE of the same key, in one batch, begins in its own database", () => {
+  const engine = testEngine();
+  engine.send("SET", "k", "zero");
+  engine.send("SELECT", 1);
+  engine.send("SET", "k", "one");
+  engine.send("SELECT", 0);
+  const replies = engine.client.raw(Buffer.concat([1, 1, 2, 3].map((db) => encodeCommand(["MOVE", "k", db]))));
+  expect(replies.map(show)).toEqual([":0", ":0", ":1", ":0"]);
+  const values = [0, 1, 2, 3].map((db) => {
+    engine.send("SELECT", db);
+    return engine.send("GET", "k");
+  });
+  expect(values).toEqual(["null$", '"one"', '"zero"', "null$"]);
 });
 
 test("SWAPDB, FLUSHDB, FLUSHALL", () => {

@@ -13,6 +13,16 @@ import type { Call } from "./call.ts";
 const STREAM_ENTRIES = 1000;
 const STREAM_BYTES = 64 << 10;
 
+/** True when a reply of `count` entries of what was opened is long enough to be streamed. */
+export function isStreamed(value: Collection, count: number): boolean {
+  return value.isTree && (count >= STREAM_ENTRIES || bytesOf(value, count) >= STREAM_BYTES);
+}
+
+/** Bytes of `count` entries, about. */
+function bytesOf(value: Collection, count: number): number {
+  return Math.ceil((value.bytes / value.entries.count) * count);
+}
+
 /**
  * Replies `count` entries of `value`, which was opened by `find`, from rank `from` on, forward or backward. `emit` writes
  * the entry that `value.entries` stands on; the head of the reply was written before. It may be called after the command
@@ -29,16 +39,14 @@ export function replyEntries<T extends Collection>(
 ): void {
   const { entries } = value;
   if (count === 0) return;
-  if (value.isTree) {
-    const bytes = Math.ceil((value.bytes / entries.count) * count);
-    if (count >= STREAM_ENTRIES || bytes >= STREAM_BYTES) {
-      const { store } = call;
-      const pin = store.large.pin(store.headerOf(value.pages.shard));
-      // With all pins of the shard taken, the reply is written at once.
-      if (pin >= 0) {
-        reply.walk(new EntriesWalk(call.collections, reply, value, pin, bytes, from, count, step, emit));
-        return;
-      }
+  if (isStreamed(value, count)) {
+    const { store } = call;
+    const pin = store.large.pin(store.headerOf(value.pages.shard));
+    // With all pins of the shard taken, the reply is written at once.
+    if (pin >= 0) {
+      const bytes = bytesOf(value, count);
+      reply.walk(new EntriesWalk(call.collections, reply, value, pin, bytes, from, count, step, emit));
+      return;
     }
   }
   entries.seekRank(from);

@@ -7,6 +7,7 @@ import type { SortedSetValue } from "../store/sorted-set-value.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { KeyEvent } from "../store/store.ts";
 import { Status } from "../base/status.ts";
+import { KEY_OUT } from "../structures/page.ts";
 import { ScoreTable } from "../structures/score-table.ts";
 import type { Call } from "./call.ts";
 import { refuse } from "./refuse.ts";
@@ -52,6 +53,31 @@ export function emitScored(reply: Reply, value: SortedSetValue): void {
   if (reply.protocol === 3) reply.array(2);
   emitMember(reply, value);
   reply.double(value.score);
+}
+
+/** Writes `count` members from rank `from` on, in their order: leaf by leaf, nothing is looked for in between. */
+export function emitRun(reply: Reply, value: SortedSetValue, from: number, count: number, withScores: boolean): void {
+  const { entries, member, pages } = value;
+  const isPair = withScores && reply.protocol === 3;
+  for (let rank = from, last = from + count; rank < last; ) {
+    entries.seekRank(rank);
+    entries.settle();
+    const { leaf } = entries;
+    let i = entries.at;
+    const end = Math.min(leaf.count, i + last - rank);
+    rank += end - i;
+    for (; i < end; i++) {
+      if (isPair) reply.array(2);
+      leaf.openKey(i);
+      if ((leaf.entryFlags & KEY_OUT) === 0) {
+        reply.bulk(leaf.b, leaf.keyAt, leaf.keyBytes);
+      } else {
+        member.openKey(leaf, i, pages);
+        reply.bulk(member.bytes as Buffer, member.at, member.length);
+      }
+      if (withScores) reply.double(leaf.laneOf(i));
+    }
+  }
 }
 
 /** Head of a reply of `count` members. */

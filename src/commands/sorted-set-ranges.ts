@@ -9,10 +9,11 @@ import type { Reply } from "../protocol/reply.ts";
 import { SMALL_CHANGE } from "../store/collection.ts";
 import type { SortedSetValue } from "../store/sorted-set-value.ts";
 import type { Call } from "./call.ts";
-import { replyEntries } from "./long-reply.ts";
+import { isStreamed, replyEntries } from "./long-reply.ts";
 import { refuse } from "./refuse.ts";
 import {
   emitMember,
+  emitRun,
   emitScored,
   gathered,
   longAt,
@@ -198,6 +199,7 @@ function replyRange(call: Call, reply: Reply, by: By, reverse: boolean, auto: bo
   resolve(call, value);
   const { from, count, withScores } = range;
   replyHead(reply, count, withScores);
+  if (!range.reverse && !isStreamed(value, count)) return emitRun(reply, value, from, count, withScores);
   replyEntries(call, reply, value, from, count, range.reverse ? -1 : 1, withScores ? emitScored : emitMember);
 }
 

@@ -27,6 +27,7 @@ function scratch(): Pages {
     locate: refuse,
     take: refuse,
     give: refuse,
+    reshaped: refuse,
     pinned: 0,
     youngest: refuse,
     putOut: refuse,

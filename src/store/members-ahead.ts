@@ -10,12 +10,13 @@
  * is checked against the memory there is, every loop has a bound, and nothing is written but these arrays.
  *
  * Invariants
- *   A1  SHAPE_AT of a shard counts the blocks of collections taken and given back: while it stays, every path stays
+ *   A1  SHAPE_AT of a shard counts the blocks of collections taken and given back, and entries that go from one page to
+ *       another (Pages.reshaped): while it stays, every path stays
  *   A2  a path is good if its walk began after the count was read and then the lock was seen free, the count is the same
  *       under the lock, and the collection has the root it began at: no change of a tree fell into the walk
  *   A3  a hint is used for the very bytes it was made of: a batch's arguments keep their places while it runs
  */
-import { type Arena, FRAME_BITS, FRAME_MASK } from "../memory/arena.ts";
+import { type Arena, FRAME_BITS, FRAME_MASK, FRAME_WORD_SHIFT } from "../memory/arena.ts";
 import { SEGMENTS } from "../memory/control.ts";
 import { hashOf } from "../structures/hash.ts";
 import { END_MASK, EXTRA_BYTES, PAGE_BYTES_MAX, PAGE_HEAD } from "../structures/page.ts";
@@ -29,7 +30,7 @@ import { ROOT_TREES, ROOT_TREE_WORDS } from "./shard-pages.ts";
 /** Members of a batch that are looked up ahead; what is longer than this is not. */
 export const MEMBERS_AHEAD = 256;
 const MEMBER_BYTES_MAX = 256;
-/** A tree of fewer bytes that was used just now is in the processor's caches: there is nothing to wait for. */
+/** There is little to wait for in such a tree: looking ahead would only be work (measured with trees of 4 MiB). */
 const CACHED_BYTES = 8 << 20;
 /** Levels of a path that are kept; higher trees are not looked up ahead. */
 const LEVELS_SHIFT = 3;
@@ -52,6 +53,8 @@ export class MembersAhead {
   end = 0;
   /** Hash of the member last sought. */
   hash = 0;
+  /** Bytes below which a tree that was used just now is taken to be in the processor's caches. */
+  cachedBytes = CACHED_BYTES;
   /** Sum of what was touched: kept, so that the loads are not optimised away. */
   touched = 0;
 
@@ -132,7 +135,7 @@ export class MembersAhead {
     const tree = at + ROOT_TREES + (isSorted ? ROOT_TREE_WORDS : 0);
     const height = this.m[tree + 1]!;
     if (height <= 0 || height > LEVELS) return false;
-    if (isCached && this.m[tree + 3]! < CACHED_BYTES) return false;
+    if (isCached && this.m[tree + 3]! < this.cachedBytes) return false;
     this.top = this.m[tree]!;
     this.height = height;
     this.entries = this.m[tree + 2]!;
@@ -200,7 +203,7 @@ export class MembersAhead {
     const region = place >>> FRAME_BITS;
     const m = this.arena.words[region];
     if (m === undefined) return -1;
-    const at = ((place & FRAME_MASK) << 14) + ((ref & OFFSET_MASK) << 1);
+    const at = ((place & FRAME_MASK) << FRAME_WORD_SHIFT) + ((ref & OFFSET_MASK) << 1);
     if (at + REACH > m.length) return -1;
     this.m = m;
     this.region = region;

@@ -126,7 +126,7 @@ export class ShardPages implements Pages {
   }
 
   take(bytes: number): Ref {
-    this.countShape();
+    this.reshaped();
     this.pool.urgent = true;
     const ref = this.heap.take(this.shard, this.header, bytes);
     this.pool.urgent = false;
@@ -135,13 +135,13 @@ export class ShardPages implements Pages {
   }
 
   give(ref: Ref, bytes: number): void {
-    this.countShape();
+    this.reshaped();
     if (this.c[this.header + PINS_AT] === 0) this.heap.give(this.shard, this.header, ref, bytes, this.now.nowSeconds);
     else this.retire(ref, bytes, BlockKind.Out);
   }
 
-  /** Any change of which pages there are is a change of what leads to them. */
-  private countShape(): void {
+  /** What was looked up ahead is not good any more; see members-ahead.ts. */
+  reshaped(): void {
     const at = this.header + SHAPE_AT;
     this.c[at] = (this.c[at]! + 1) | 0;
   }

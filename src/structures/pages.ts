@@ -42,6 +42,8 @@ export interface Pages {
   take(bytes: number): Ref;
   /** Takes a block back that was asked for with `bytes`: at once, or when no pin sees it any more. */
   give(ref: Ref, bytes: number): void;
+  /** Notes that the way to an entry changed although no block was taken or given back: entries moved to another page. */
+  reshaped(): void;
   /** Newest epoch that a reader has pinned, 0 = nobody reads outside the lock. */
   readonly pinned: number;
   /** Epoch of a page that is made or changed now: above every pin's. */

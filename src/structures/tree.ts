@@ -859,6 +859,7 @@ export class Tree implements Entries {
     above.setBelow(at - 1, above.below(at - 1) + count);
     above.setBelow(at, above.below(at) - count);
     slots[0] = slots[0]! - count;
+    this.pages.reshaped();
     return true;
   }
 

@@ -67,6 +67,8 @@ export class TestPages implements Pages {
     this.free.set(size, list);
   }
 
+  reshaped(): void {}
+
   youngest(): number {
     return this.epoch + 1;
   }

@@ -27,6 +27,10 @@ declare const self: Worker;
 /** Socket events and event bytes after which the young generation is collected: see DESIGN-NOTES, Garbage collection. */
 const EDEN_EVENTS = 2048;
 const EDEN_BYTES = 16 << 20;
+/** After a load, rounds of background work (100 ms) without an event until what it left in the old generation goes. */
+const QUIET_ROUNDS = 10;
+/** Event bytes of a round that are a load. */
+const LOAD_BYTES = 1 << 20;
 const BUSY_MS = 2;
 /** Background work at one go, and the pause before the next while there is more: at most a quarter of the core. */
 const MAINTENANCE_MS = 1;
@@ -59,6 +63,10 @@ class DataWorker implements ClientHost {
   private events = 0;
   private eventBytes = 0;
   private heapAfterFull = 0;
+  /** There was a load since the last full collection; rounds of background work without an event. */
+  private hadLoad = false;
+  private quietRounds = 0;
+  private eventsSeen = 0;
   private connections = 0;
   private nextClient = 1;
 
@@ -315,8 +323,11 @@ class DataWorker implements ClientHost {
       this.closeOffenders();
       engine.publish();
     });
+    this.quietRounds = this.events === this.eventsSeen ? this.quietRounds + 1 : 0;
+    this.eventsSeen = this.events;
     // Apart from the background work, which has had its millisecond.
     if (this.events > 0 && this.events < EDEN_EVENTS >> 4) setTimeout(() => this.collectIdle(), REST_MS);
+    else if (this.quietRounds >= QUIET_ROUNDS && (this.hadLoad || this.events > 0)) this.collectFull();
   }
 
   /** A share of the background work, and soon another while there is more. */
@@ -360,18 +371,23 @@ class DataWorker implements ClientHost {
   private collect(): void {
     this.events = 0;
     this.eventBytes = 0;
+    this.hadLoad = true;
     edenGC();
     const heap = heapSize();
     if (heap > this.heapAfterFull * 2 + (32 << 20)) this.collectFull();
   }
 
   private collectIdle(): void {
+    if (this.eventBytes >= LOAD_BYTES) this.hadLoad = true;
     this.events = 0;
     this.eventBytes = 0;
     edenGC();
   }
 
   private collectFull(): void {
+    this.hadLoad = false;
+    this.events = 0;
+    this.eventBytes = 0;
     fullGC();
     this.heapAfterFull = heapSize();
   }

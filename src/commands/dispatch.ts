@@ -77,6 +77,8 @@ export class Dispatcher {
   private readonly repeats = new Uint8Array(BATCH_MAX + 1);
   /** Shard whose lock the last command kept for the next one, -1 = none. */
   private kept = -1;
+  /** And `store.stamp` while its key is selected. */
+  private keptStamp = 0;
   /** Where the bucket of each key was when it was touched; see Index.touchBucket. */
   private readonly aheadKs = new Int32Array(BATCH_MAX);
   private readonly aheadWord = new Int32Array(BATCH_MAX);
@@ -390,8 +392,8 @@ export class Dispatcher {
     if (this.kept >= 0) {
       assert(this.kept === shard, "a lock is kept for the command that follows (D4)");
       this.kept = -1;
-      // A MOVE that found the key in the other database too is still there.
-      if (store.keyspace !== call.keyspace) store.select(call.keyspace, key);
+      // A handler may have ended elsewhere: a MOVE that found the key in the other database too.
+      if (store.stamp !== this.keptStamp) store.select(call.keyspace, key);
     } else {
       if (!store.lock(shard)) return Retry;
       if (store.c[store.headerOf(shard) + STILL_AT] !== 0 && this.mustWait(spec, shard, key)) {
@@ -403,6 +405,7 @@ export class Dispatcher {
     }
     this.heldCount = 1;
     this.held[0] = shard;
+    const { stamp } = store;
     if (RELEASES_EARLY) this.releaseEarly(shard);
     let outcome: Outcome;
     try {
@@ -419,6 +422,7 @@ export class Dispatcher {
     if (RELEASES_EARLY) return outcome;
     if (outcome === Done && this.isRepeated(i, spec, call)) {
       this.kept = shard;
+      this.keptStamp = stamp;
       store.endCommand(shard);
     } else {
       store.unlock(shard);

@@ -33,7 +33,6 @@ import {
   ALL_SHARDS,
   type CommandSpec,
   DENY_OOM,
-  FAST,
   NO_AUTH,
   type Outcome,
   Close,
@@ -420,7 +419,7 @@ export class Dispatcher {
     }
     this.heldCount = 0;
     if (RELEASES_EARLY) return outcome;
-    if (outcome === Done && this.isRepeated(i, spec, call)) {
+    if (outcome === Done && this.isRepeated(i, call)) {
       this.kept = shard;
       this.keptStamp = stamp;
       store.endCommand(shard);
@@ -431,12 +430,12 @@ export class Dispatcher {
   }
 
   /** True when the same cheap command on the same key follows at once, in the same turn, and nobody waits for the lock. */
-  private isRepeated(i: number, spec: CommandSpec, call: Call): boolean {
+  private isRepeated(i: number, call: Call): boolean {
     const repeats = this.repeats[i + 1]!;
     return (
       repeats !== 0 &&
       (repeats & (KEPT_RUN - 1)) !== 0 &&
-      (spec.flags & FAST) !== 0 &&
+      this.meter.isConstant(this.commandOf[i]!) &&
       i % TURN_CHECK !== TURN_CHECK - 1 &&
       call.argCount <= KEPT_ARGUMENTS &&
       this.observer === null &&

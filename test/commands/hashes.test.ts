@@ -4,7 +4,8 @@
  * Method: one engine in process on a clock that stands still; the checkers of all shards run after each command.
  */
 import { describe, expect, test } from "bun:test";
-import { START_MS, type TestEngine, testEngine } from "../support/engine.ts";
+import { deadlineScenes } from "../support/deadline-scenes.ts";
+import { type TestEngine, testEngine } from "../support/engine.ts";
 import type { Reply } from "../support/resp.ts";
 
 /** Strings of an array reply. */
@@ -13,10 +14,10 @@ function texts(reply: Reply): string[] {
   return reply.value.map((item) => ("value" in item ? String(item.value) : ""));
 }
 /** One after another: a key with as many fields. */
-function fill(engine: TestEngine, key: string, fields: number, value = "v"): void {
+function fill(engine: TestEngine, key: string, fields: number, value = "v", name = "f"): void {
   for (let i = 0; i < fields; i += 500) {
     const pairs: string[] = [];
-    for (let j = i; j < Math.min(fields, i + 500); j++) pairs.push(`f${j}`, value);
+    for (let j = i; j < Math.min(fields, i + 500); j++) pairs.push(name + j, value);
     engine.send("HSET", key, ...pairs);
   }
 }
@@ -31,49 +32,22 @@ const SIZES: readonly (readonly [string, number])[] = [
 ];
 
 describe.each(SIZES)("deadlines of fields, a %s hash", (_name, fields) => {
-  const SECONDS = 1000;
   const setUp = () => {
     const engine = testEngine();
     fill(engine, "h", fields);
     return { engine, say: (...args: string[]) => engine.send(...args) };
   };
 
-  test("are set, read and taken away", () => {
-    const { say } = setUp();
-    expect(say("HEXPIRE", "h", "100", "FIELDS", "2", "f0", "none")).toBe("*[:1, :-2]");
-    expect(say("HTTL", "h", "FIELDS", "3", "f0", "f1", "none")).toBe("*[:100, :-1, :-2]");
-    expect(say("HPTTL", "h", "FIELDS", "1", "f0")).toBe("*[:100000]");
-    expect(say("HEXPIRETIME", "h", "FIELDS", "1", "f0")).toBe(`*[:${START_MS / SECONDS + 100}]`);
-    expect(say("HPEXPIRETIME", "h", "fields", "1", "f0")).toBe(`*[:${START_MS + 100_000}]`);
-    expect(say("HPEXPIRE", "h", "1", "FIELDS", "1", "f1")).toBe("*[:1]");
-    expect(say("HTTL", "h", "FIELDS", "1", "f1")).toBe("*[:1]");
-    expect(say("HEXPIREAT", "h", String(START_MS / SECONDS + 7), "FIELDS", "1", "f1")).toBe("*[:1]");
-    expect(say("HPEXPIREAT", "h", String(START_MS + 7001), "LT", "FIELDS", "1", "f1")).toBe("*[:0]");
-    expect(say("HTTL", "h", "FIELDS", "1", "f1")).toBe("*[:7]");
-    expect(say("HPERSIST", "h", "FIELDS", "3", "f0", "f2", "none")).toBe("*[:1, :-1, :-2]");
-    expect(say("HTTL", "h", "FIELDS", "1", "f0")).toBe("*[:-1]");
-    expect(say("HEXPIRE", "none", "100", "FIELDS", "2", "a", "b")).toBe("*[:-2, :-2]");
-    expect(say("HTTL", "none", "FIELDS", "1", "a")).toBe("*[:-2]");
-    expect(say("HPERSIST", "none", "FIELDS", "1", "a")).toBe("*[:-2]");
-  });
-
-  test("are set under conditions", () => {
-    const { say } = setUp();
-    const expire = (time: string, condition: string) => say("HEXPIRE", "h", time, condition, "FIELDS", "1", "f0");
-    expect(expire("100", "XX")).toBe("*[:0]");
-    expect(expire("100", "GT")).toBe("*[:0]");
-    expect(expire("100", "nx")).toBe("*[:1]");
-    expect(expire("100", "NX")).toBe("*[:0]");
-    expect(expire("100", "GT")).toBe("*[:0]");
-    expect(expire("101", "gt")).toBe("*[:1]");
-    expect(expire("101", "LT")).toBe("*[:0]");
-    expect(expire("50", "LT")).toBe("*[:1]");
-    expect(expire("60", "xx")).toBe("*[:1]");
-    expect(say("HEXPIRE", "h", "60", "LT", "FIELDS", "1", "f1")).toBe("*[:1]");
-    // A condition that fails comes before a time that is past.
-    expect(expire("0", "NX")).toBe("*[:0]");
-    expect(expire("0", "LT")).toBe("*[:2]");
-    expect(say("HEXISTS", "h", "f0")).toBe(":0");
+  deadlineScenes({
+    letter: "H",
+    token: "FIELDS",
+    setUp: () => {
+      const engine = testEngine();
+      fill(engine, "k", fields, "v", "m");
+      return engine;
+    },
+    members: fields,
+    count: "HLEN",
   });
 
   test("hide what is due; a look removes it, and so does time", () => {

@@ -5,12 +5,13 @@
  *         waits for a key does so at a server.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { START_MS, type TestEngine, testEngine } from "../support/engine.ts";
+import { deadlineScenes } from "../support/deadline-scenes.ts";
+import { type TestEngine, testEngine } from "../support/engine.ts";
 import { encodeCommand, type Reply, show, within } from "../support/resp.ts";
 import { type Server, startFerrite } from "../support/servers.ts";
 
 interface Kind {
-  letter: string;
+  letter: "S" | "Z";
   /** Arguments of a command that adds members to `key`. */
   add(key: string, ...members: string[]): string[];
   /** Command that tells how many members there are; and that lists them all; and their encoding as Redis names it. */
@@ -59,8 +60,6 @@ function texts(reply: Reply): string[] {
   return reply.value.map((item) => ("value" in item ? String(item.value) : ""));
 }
 
-const SECONDS = 1000;
-
 describe.each(KINDS)("deadlines of members of %s", (_name, kind) => {
   const { letter } = kind;
 
@@ -73,45 +72,13 @@ describe.each(KINDS)("deadlines of members of %s", (_name, kind) => {
       return { engine, say };
     };
 
-    test("are set, read and taken away", () => {
-      const { say } = setUp();
-      expect(say("EXPIRE", "k", "100", "MEMBERS", "2", "m0", "none")).toBe("*[:1, :-2]");
-      expect(say("TTL", "k", "MEMBERS", "3", "m0", "m1", "none")).toBe("*[:100, :-1, :-2]");
-      expect(say("PTTL", "k", "MEMBERS", "1", "m0")).toBe("*[:100000]");
-      expect(say("EXPIRETIME", "k", "MEMBERS", "1", "m0")).toBe(`*[:${START_MS / SECONDS + 100}]`);
-      expect(say("PEXPIRETIME", "k", "members", "1", "m0")).toBe(`*[:${START_MS + 100_000}]`);
-      expect(say("PEXPIRE", "k", "1", "MEMBERS", "1", "m1")).toBe("*[:1]");
-      expect(say("TTL", "k", "MEMBERS", "1", "m1")).toBe("*[:1]");
-      expect(say("EXPIREAT", "k", String(START_MS / SECONDS + 7), "MEMBERS", "1", "m1")).toBe("*[:1]");
-      expect(say("PEXPIREAT", "k", String(START_MS + 7001), "LT", "MEMBERS", "1", "m1")).toBe("*[:0]");
-      expect(say("TTL", "k", "MEMBERS", "1", "m1")).toBe("*[:7]");
-      expect(say("PERSIST", "k", "MEMBERS", "3", "m0", "m2", "none")).toBe("*[:1, :-1, :-2]");
-      expect(say("TTL", "k", "MEMBERS", "1", "m0")).toBe("*[:-1]");
-      expect(say("EXPIRE", "none", "100", "MEMBERS", "2", "a", "b")).toBe("*[:-2, :-2]");
-      expect(say("TTL", "none", "MEMBERS", "1", "a")).toBe("*[:-2]");
-      expect(say("PERSIST", "none", "MEMBERS", "1", "a")).toBe("*[:-2]");
-    });
+    deadlineScenes({ letter, token: "MEMBERS", setUp: () => setUp().engine, members, count: kind.count });
 
-    test("are set under conditions, which may stand anywhere", () => {
-      const { engine, say } = setUp();
-      const expire = (time: string, condition: string) => say("EXPIRE", "k", time, condition, "MEMBERS", "1", "m0");
-      expect(expire("100", "XX")).toBe("*[:0]");
-      expect(expire("100", "GT")).toBe("*[:0]");
-      expect(expire("100", "nx")).toBe("*[:1]");
-      expect(expire("100", "NX")).toBe("*[:0]");
-      expect(expire("100", "GT")).toBe("*[:0]");
-      expect(expire("101", "gt")).toBe("*[:1]");
-      expect(expire("101", "LT")).toBe("*[:0]");
-      expect(expire("50", "LT")).toBe("*[:1]");
-      expect(expire("60", "xx")).toBe("*[:1]");
+    test("take their conditions anywhere", () => {
+      const { say } = setUp();
+      expect(say("EXPIRE", "k", "60", "NX", "MEMBERS", "1", "m0")).toBe("*[:1]");
       expect(say("EXPIRE", "k", "70", "MEMBERS", "1", "m0", "NX")).toBe("*[:0]");
       expect(say("EXPIRE", "k", "70", "XX", "MEMBERS", "2", "m0", "m1", "xx")).toBe("*[:1, :0]");
-      expect(say("EXPIRE", "k", "60", "LT", "MEMBERS", "1", "m1")).toBe("*[:1]");
-      // A condition that fails comes before a time that is past.
-      expect(expire("0", "NX")).toBe("*[:0]");
-      expect(expire("0", "LT")).toBe("*[:2]");
-      expect(say("TTL", "k", "MEMBERS", "1", "m0")).toBe("*[:-2]");
-      expect(engine.send(kind.count, "k")).toBe(`:${members - 1}`);
     });
 
     test("what is due is gone for every command, and goes by itself", () => {

@@ -199,7 +199,7 @@ proc suite_tags {tags code} {
     set before $::tags
     set ::tags [concat $::tags $tags]
     if {[tags_acceptable $::tags reason]} {
-        suite_statements 1 $code
+        suite_statements 2 $code
     } else {
         suite_event block [suite_tests_in $code] $reason
     }

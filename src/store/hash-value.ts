@@ -132,6 +132,11 @@ export class HashValue extends TimedCollection {
     if (deadline === KEEP_DEADLINE) deadline = isLive ? this.deadlineHere : 0;
     if (deadline !== 0) this.becomeTimed();
     if (found) {
+      // The limit may have been lowered since they came.
+      if (this.encoding !== HashEncoding.Hashtable && this.count > limits.listpackEntries) {
+        this.leaveListpack();
+        this.entries.standAgain();
+      }
       if (this.replaceHere(b, at, length, from, valueAt, valueLength, deadline)) return !isLive;
       this.removeMember();
       this.seek(b, at, length);
@@ -148,12 +153,19 @@ export class HashValue extends TimedCollection {
     const { leaf } = this.entries;
     leaf.openKey(this.entries.at);
     if (leaf.valueBytes !== valueLength || (leaf.entryFlags & VALUE_OUT) !== 0) return false;
+    // With limits that were lowered since, a change of what is there already may make it a hashtable: `set` does that.
+    if (this.encoding !== HashEncoding.Hashtable && !this.isWithinLimits(leaf.keyBytes, valueLength)) return false;
     if (this.pages.pinned !== 0) {
       this.entries.own();
       leaf.openKey(this.entries.at);
     }
     copy(from, valueAt, leaf.b, leaf.valueAt, valueLength);
     return true;
+  }
+
+  private isWithinLimits(fieldLength: number, valueLength: number): boolean {
+    const { listpackEntries, listpackValue } = this.limits;
+    return this.count <= listpackEntries && fieldLength <= listpackValue && valueLength <= listpackValue;
   }
 
   /** Gives the field stood on another value, if nothing is outside. Returns false with nothing changed. */

@@ -322,3 +322,21 @@ test("long fields and values, to and fro", () => {
   expect(say("HDEL", "h", ...fields)).toBe(":6");
   expect(say("EXISTS", "h")).toBe(":0");
 });
+
+test("a change of what is there judges by the limits of now, lowered since", () => {
+  for (const change of [
+    ["HSET", "h", "a", "200"],
+    ["HINCRBY", "h", "a", "1"],
+    ["HINCRBYFLOAT", "h", "a", "1"],
+  ]) {
+    for (const limit of ["storage.hash_max_listpack_entries", "storage.hash_max_listpack_value"] as const) {
+      const engine = testEngine();
+      engine.send("HSET", "h", "a", "100", "b", "200");
+      expect(engine.send("OBJECT", "ENCODING", "h")).toBe('"listpack"');
+      engine.config.apply([{ name: limit, value: 1, previous: engine.config.number(limit) }]);
+      expect(engine.send("OBJECT", "ENCODING", "h")).toBe('"listpack"');
+      engine.send(...change);
+      expect([change[0], limit, engine.send("OBJECT", "ENCODING", "h")]).toEqual([change[0], limit, '"hashtable"']);
+    }
+  }
+});

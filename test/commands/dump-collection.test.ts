@@ -7,14 +7,13 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../../src/base/double-text.ts";
-import { Client } from "../../src/server/client.ts";
 import { PINS_AT } from "../../src/store/shard.ts";
 import { RdbKind, readCollection, rdbItems } from "../../src/structures/rdb-collection.ts";
 import { isStreamType } from "../../src/structures/rdb-stream.ts";
-import { type TestEngine, testEngine } from "../support/engine.ts";
+import { StalledClient, type TestEngine, testEngine } from "../support/engine.ts";
 import { withFooter } from "../support/generator.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
-import { type Argument, encodeCommand, type Reply, type RespClient, show, within } from "../support/resp.ts";
+import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
 import { requireRedis, type Server, startRedis } from "../support/servers.ts";
 
 const hasRedis = requireRedis();
@@ -336,32 +335,13 @@ describe("RDB collections", () => {
     for (const [key, more] of Object.entries(add)) {
       for (let i = 0; i < 4000; i++) more(i);
       const before = textOf(engine.client.reply("DUMP", key));
-      // A client whose socket takes nothing at first.
-      let open = false;
-      const parts: Buffer[] = [];
-      const client = new Client(
-        77,
-        engine.engine,
-        {
-          write: (bytes, offset, length) => {
-            if (!open) return 0;
-            parts.push(Buffer.from(bytes.subarray(offset, offset + length)));
-            return length;
-          },
-          end: () => client.disconnected(),
-          terminate: () => client.disconnected(),
-        },
-        engine,
-      );
-      client.receive(encodeCommand(["DUMP", key]));
+      const client = new StalledClient(engine);
+      client.send("DUMP", key);
       expect(pins(engine)).toBe(1);
       for (let i = 3000; i < 5000; i++) more(i);
       engine.send("DEL", key);
-      open = true;
-      client.drained();
-      engine.runTurns();
+      const reply = client.drain();
       expect(pins(engine)).toBe(0);
-      const reply = Buffer.concat(parts).toString("latin1");
       const head = `$${before.length}\r\n`;
       expect(reply.length).toBe(head.length + before.length + 2);
       expect(reply === `${head}${before}\r\n`).toBe(true);

@@ -7,12 +7,11 @@
  *         refused, and what is refused here alone is inconsistent in Redis.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Client } from "../../src/server/client.ts";
 import { PINS_AT } from "../../src/store/shard.ts";
-import { type TestEngine, testEngine } from "../support/engine.ts";
+import { StalledClient, type TestEngine, testEngine } from "../support/engine.ts";
 import { withFooter } from "../support/generator.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
-import { type Argument, encodeCommand, type Reply, type RespClient, show, within } from "../support/resp.ts";
+import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
 import { requireRedis, type Server, startRedis } from "../support/servers.ts";
 import { StreamCommands } from "../support/streams.ts";
 
@@ -139,35 +138,16 @@ describe("streams in DUMP and RESTORE", () => {
       engine.send("XREADGROUP", "GROUP", "g", consumer, "COUNT", "1500", "STREAMS", "s", ">");
     }
     const before = textOf(engine.client.reply("DUMP", "s"));
-    // A client whose socket takes nothing at first.
-    let open = false;
-    const parts: Buffer[] = [];
-    const client = new Client(
-      77,
-      engine.engine,
-      {
-        write: (bytes, offset, length) => {
-          if (!open) return 0;
-          parts.push(Buffer.from(bytes.subarray(offset, offset + length)));
-          return length;
-        },
-        end: () => client.disconnected(),
-        terminate: () => client.disconnected(),
-      },
-      engine,
-    );
-    client.receive(encodeCommand(["DUMP", "s"]));
+    const client = new StalledClient(engine);
+    client.send("DUMP", "s");
     expect(pins(engine)).toBe(1);
     add(4000, 4500);
     engine.send("XACK", "s", "g", ...Array.from({ length: 700 }, (_, i) => `${i * 4 + 1}-1`));
     engine.send("XGROUP", "DELCONSUMER", "s", "g", "c1");
     engine.send("XTRIM", "s", "MAXLEN", "100");
     engine.send("DEL", "s");
-    open = true;
-    client.drained();
-    engine.runTurns();
+    const reply = client.drain();
     expect(pins(engine)).toBe(0);
-    const reply = Buffer.concat(parts).toString("latin1");
     expect(reply === `$${before.length}\r\n${before}\r\n`).toBe(true);
     expect(engine.send("RESTORE", "s", "0", bytesOf(before))).toBe("+OK");
     expect(textOf(engine.client.reply("DUMP", "s")) === before).toBe(true);

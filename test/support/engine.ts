@@ -80,6 +80,43 @@ export class TestClient {
   }
 }
 
+/** A client whose socket takes nothing until it is opened. */
+export class StalledClient {
+  private readonly client: Client;
+  private readonly parts: Buffer[] = [];
+  private isOpen = false;
+
+  constructor(private readonly owner: TestEngine) {
+    this.client = new Client(
+      STALLED_ID,
+      owner.engine,
+      {
+        write: (bytes, offset, length) => {
+          if (!this.isOpen) return 0;
+          this.parts.push(Buffer.from(bytes.subarray(offset, offset + length)));
+          return length;
+        },
+        end: () => this.client.disconnected(),
+        terminate: () => this.client.disconnected(),
+      },
+      owner,
+    );
+  }
+
+  send(...args: Argument[]): void {
+    this.client.receive(encodeCommand(args));
+  }
+
+  /** The socket takes all there is. Returns what came out, a byte a character. */
+  drain(): string {
+    this.isOpen = true;
+    this.client.drained();
+    this.owner.runTurns();
+    return Buffer.concat(this.parts).toString("latin1");
+  }
+}
+const STALLED_ID = 77;
+
 export class TestEngine implements ClientHost {
   readonly clock = new HeldClock(START_MS, 1000);
   readonly config = new Config("", { memoryBytes: 1 << 30, cgroupMemoryBytes: 0, cpus: 2 });

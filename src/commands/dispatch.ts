@@ -429,14 +429,13 @@ export class Dispatcher {
     return outcome;
   }
 
-  /** True when the same cheap command on the same key follows at once, in the same turn, and nobody waits for the lock. */
+  /** True when the same cheap command on the same key follows in the batch, and nobody waits for the lock. */
   private isRepeated(i: number, call: Call): boolean {
     const repeats = this.repeats[i + 1]!;
     return (
       repeats !== 0 &&
       (repeats & (KEPT_RUN - 1)) !== 0 &&
       this.meter.isConstant(this.commandOf[i]!) &&
-      i % TURN_CHECK !== TURN_CHECK - 1 &&
       call.argCount <= KEPT_ARGUMENTS &&
       this.observer === null &&
       call.session.replies === Replies.On &&

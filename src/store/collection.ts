@@ -110,7 +110,7 @@ export abstract class Collection implements PackedHome {
   find(): number {
     const { store } = this;
     if (this.isOpenStill) {
-      store.counters.hits++;
+      store.foundAgain();
       return 1;
     }
     if (store.findForRead() === NO_ADDRESS) return 0;

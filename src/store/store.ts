@@ -381,6 +381,12 @@ export class Store implements HintVisitor {
     return address;
   }
 
+  /** As `findForRead`, for what the last command of a run found: its key was dated then, its frequency counts each time. */
+  foundAgain(): void {
+    this.counters.hits++;
+    if (this.countsFrequency) this.dateFound();
+  }
+
   /** As `findForRead`, without dating the access (TTL, TYPE, EXISTS). */
   findUntouched(): Address {
     const address = this.find();

@@ -7,25 +7,17 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { bothServers } from "../support/both-servers.ts";
 import { type Reply, type RespClient, show, within } from "../support/resp.ts";
-import { requireRedis, ROOT, type Server, startFerrite, startRedis } from "../support/servers.ts";
+import { ROOT, type Server } from "../support/servers.ts";
 
 const GUARD_MS = 30_000;
 
-let server: Server;
-let redis: Server | null = null;
-beforeAll(async () => {
-  server = await startFerrite({ workers: 3 });
-  if (requireRedis()) redis = await startRedis();
-}, GUARD_MS);
-afterAll(async () => {
-  await server.stop();
-  await redis?.stop();
-}, GUARD_MS);
+const both = bothServers({ workers: 3 });
 
 /** Runs a program of this folder. Returns what it printed; its errors, when it failed. */
 function run(runtime: string, file: string, ...args: string[]): Promise<string> {
-  return runOn(server, runtime, file, ...args);
+  return runOn(both.ferrite, runtime, file, ...args);
 }
 async function runOn(target: Server, runtime: string, file: string, ...args: string[]): Promise<string> {
   const child = Bun.spawn([runtime, join("test/clients", file), String(target.port), ...args], {
@@ -80,7 +72,7 @@ describe("libraries", () => {
       async () => {
         const ours = await run("node", file, ...args);
         expect(ours).toMatch(/\nkeys: \[.*\]\n$/);
-        if (redis !== null) expect(ours).toBe(await runOn(redis, "node", file, ...args));
+        if (both.redis !== null) expect(ours).toBe(await runOn(both.redis, "node", file, ...args));
       },
       2 * GUARD_MS,
     );
@@ -118,7 +110,7 @@ const EXPORTED = `
 describe("a scrape as redis_exporter does it", () => {
   let client: RespClient;
   beforeAll(async () => {
-    client = await server.connect();
+    client = await both.ferrite.connect();
     await client.command("CLIENT", "SETNAME", "redis_exporter");
     await client.command("SELECT", "9");
     await client.pipeline([

@@ -7,27 +7,19 @@
  *         clients on overlapping keys over two workers, pushed to, timed out, unblocked and killed all along, in which
  *         each element must come out once.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { bothServers } from "../support/both-servers.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 import { type Reply, type RespClient, show, within } from "../support/resp.ts";
 import { play, seen } from "../support/scenes.ts";
-import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
+import { type Server, startFerrite } from "../support/servers.ts";
 
 const START_MS = 60_000;
 const HANG_MS = 20_000;
 const ELEMENTS = countFrom("FERRITE_BLOCKING_ELEMENTS", 6000);
 const CLIENTS = 200;
 
-let server: Server;
-let redis: Server | null = null;
-beforeAll(async () => {
-  server = await startFerrite({ workers: 3 });
-  if (requireRedis()) redis = await startRedis();
-}, START_MS);
-afterAll(async () => {
-  await server.stop();
-  await redis?.stop();
-}, START_MS);
+const both = bothServers({ workers: 3 });
 
 const SCENES: Record<string, readonly string[]> = {
   "there is an element": [
@@ -180,11 +172,11 @@ describe("the same scenes at Ferrite and redis-server", () => {
   test(
     "a crowd under random commands: the same clients are served, with the same",
     async () => {
-      if (redis === null) return;
+      if (both.redis === null) return;
       const seed = testSeed();
       const random = new SeededRandom(seed);
       const steps = new CrowdSteps(random);
-      const sides = [await Side.of(redis, 8), await Side.of(server, 8)];
+      const sides = [await Side.of(both.redis, 8), await Side.of(both.ferrite, 8)];
       const [theirs, own] = sides as [Side, Side];
       const history: string[] = [];
       for (let step = 0; step < CROWD_STEPS; step++) {
@@ -233,14 +225,14 @@ describe("the same scenes at Ferrite and redis-server", () => {
 
   for (const [name, scene] of Object.entries(SCENES)) {
     test(name, async () => {
-      const own = await play(server, scene);
-      if (redis !== null) expect(own).toEqual(await play(redis, scene));
+      const own = await play(both.ferrite, scene);
+      if (both.redis !== null) expect(own).toEqual(await play(both.redis, scene));
       expect(own.length).toBeGreaterThan(0);
     });
   }
 
   test("timeouts beyond all years are out of range, as in Redis 7.2 (7.0 calls them negative)", async () => {
-    const client = await server.connect();
+    const client = await both.ferrite.connect();
     for (const seconds of ["inf", "9999999999999999", "9223372036854775807", "0x7FFFFFFFFFFFFF"]) {
       expect(show(await client.command("BLPOP", "k", seconds))).toBe("-ERR timeout is out of range");
     }
@@ -248,16 +240,16 @@ describe("the same scenes at Ferrite and redis-server", () => {
   });
 
   test("clients of all workers are served in the order they came, whoever pushes", async () => {
-    const admin = await server.connect();
+    const admin = await both.ferrite.connect();
     await admin.command("FLUSHALL");
-    const clients = await Promise.all(Array.from({ length: 30 }, () => server.connect()));
+    const clients = await Promise.all(Array.from({ length: 30 }, () => both.ferrite.connect()));
     const replies: Promise<Reply>[] = [];
     for (const client of clients) {
       const id = show(await client.command("CLIENT", "ID")).slice(1);
       replies.push(client.command("BLPOP", "other", "k", 0));
       await within(seen(admin, new RegExp(`id=${id} .*flags=b `)), HANG_MS, "a client that waits");
     }
-    const pushers = await Promise.all(Array.from({ length: 6 }, () => server.connect()));
+    const pushers = await Promise.all(Array.from({ length: 6 }, () => both.ferrite.connect()));
     for (let i = 0; i < 30; i += 2) await pushers[i % 6]!.command("RPUSH", "k", i, i + 1);
     const given = (await within(Promise.all(replies), HANG_MS, "the replies")).map(show);
     expect(given).toEqual(given.map((_, i) => `*["k", "${i}"]`));
@@ -265,9 +257,9 @@ describe("the same scenes at Ferrite and redis-server", () => {
   });
 
   test("what is counted, and what is left when all are gone", async () => {
-    const admin = await server.connect();
+    const admin = await both.ferrite.connect();
     await admin.command("FLUSHALL");
-    const clients = await Promise.all([server.connect(), server.connect(), server.connect()]);
+    const clients = await Promise.all([both.ferrite.connect(), both.ferrite.connect(), both.ferrite.connect()]);
     const replies = clients.map((client, i) => client.command("BLPOP", "k", `k${i}`, 0));
     const info = async () => show(await admin.command("INFO", "clients"));
     const until = async (text: RegExp) => {
@@ -433,7 +425,7 @@ describe("counts and logs", () => {
   }
 
   test("a command is logged when it is served, behind the one that served it", async () => {
-    const own = await served(server);
+    const own = await served(both.ferrite);
     expect(own).toEqual([
       [],
       '*["k", "1"]',
@@ -444,12 +436,12 @@ describe("counts and logs", () => {
       "1,rejected_calls=0,failed_calls=1",
       ["WRONGTYPE:count=1"],
     ]);
-    if (redis !== null) expect(own).toEqual(await served(redis));
+    if (both.redis !== null) expect(own).toEqual(await served(both.redis));
   });
 
   // As Redis 7.2; 7.0 counts them when they begin to wait, and the errors of CLIENT UNBLOCK twice.
   test("timeouts and errors count when the wait is over, without the wait", async () => {
-    const [admin, client] = await begin(server);
+    const [admin, client] = await begin(both.ferrite);
     await client.command("BLPOP", "k", "0.05");
     const { reply, id } = await waitingClient(admin, client, "BRPOP", "k", "0");
     expect(await statOf(admin, "brpop")).toBeUndefined();
@@ -467,7 +459,7 @@ describe("counts and logs", () => {
   });
 
   test("keys whose end ends a wait are counted apart", async () => {
-    const [admin, client] = await begin(server);
+    const [admin, client] = await begin(both.ferrite);
     await admin.command("XADD", "s", "1-1", "f", "v");
     await admin.command("XGROUP", "CREATE", "s", "g", "$");
     const counts = async () =>

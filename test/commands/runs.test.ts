@@ -96,6 +96,25 @@ describe("a run of one command on one key", () => {
     RUN_MS,
   );
 
+  test("counts each access for LFU, of reads and of writes", () => {
+    const engine = testEngine();
+    const { config } = engine;
+    for (const [name, value] of [
+      ["storage.maxmemory_policy", "allkeys-lfu"],
+      ["storage.lfu_log_factor", 0],
+    ] as const) {
+      config.apply([{ name, value, previous: config.get(name) }]);
+    }
+    const client = engine.connect();
+    for (let i = 0; i < 600; i++) client.send("SADD", "set", `m${i}`);
+    for (const command of ["SISMEMBER", "SREM"]) {
+      engine.send("COPY", "set", command);
+      const before = Number(client.send("OBJECT", "FREQ", command).slice(1));
+      client.raw(Buffer.concat(Array.from({ length: 50 }, (_, i) => encodeCommand([command, command, `m${i}`]))));
+      expect(client.send("OBJECT", "FREQ", command)).toBe(`:${before + 50}`);
+    }
+  });
+
   test(
     "serves who waits for its key, element by element",
     async () => {

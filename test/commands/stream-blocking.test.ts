@@ -5,24 +5,14 @@
  *         does otherwise than the 7.0 at hand, its replies are written down. Two groups of consumers over both workers
  *         that wait, in which each entry must come out once.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { bothServers } from "../support/both-servers.ts";
 import { type Reply, type RespClient, show, within } from "../support/resp.ts";
 import { play } from "../support/scenes.ts";
-import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
 
-const START_MS = 60_000;
 const HANG_MS = 20_000;
 
-let server: Server;
-let redis: Server | null = null;
-beforeAll(async () => {
-  server = await startFerrite({ workers: 2 });
-  if (requireRedis()) redis = await startRedis();
-}, START_MS);
-afterAll(async () => {
-  await server.stop();
-  await redis?.stop();
-}, START_MS);
+const both = bothServers({ workers: 2 });
 
 const SCENES: Record<string, readonly string[]> = {
   "XREAD: new entries, of the key that got them": [
@@ -161,8 +151,8 @@ describe("the same scenes at Ferrite and redis-server", () => {
     test(
       name,
       async () => {
-        const own = await play(server, scene);
-        if (redis !== null) expect(own.map(newer)).toEqual((await play(redis, scene)).map(newer));
+        const own = await play(both.ferrite, scene);
+        if (both.redis !== null) expect(own.map(newer)).toEqual((await play(both.redis, scene)).map(newer));
         expect(own.length).toBeGreaterThan(0);
       },
       HANG_MS,
@@ -180,7 +170,7 @@ describe("the same scenes at Ferrite and redis-server", () => {
         ...steps,
         "b?",
       ];
-      const own = await play(server, [...scene, "a- CLIENT UNBLOCK $c", "c?"]);
+      const own = await play(both.ferrite, [...scene, "a- CLIENT UNBLOCK $c", "c?"]);
       expect(own.at(-2)).toBe(`b? ${told}`);
       expect(own.at(-1)).toBe("c? null*");
     },
@@ -190,7 +180,7 @@ describe("the same scenes at Ferrite and redis-server", () => {
   test(
     "eviction of the key",
     async () => {
-      const own = await play(server, [
+      const own = await play(both.ferrite, [
         "a XGROUP CREATE k g $ MKSTREAM",
         "b! XREADGROUP GROUP g c1 BLOCK 0 STREAMS k >",
         "a- CONFIG SET maxmemory-policy allkeys-random maxmemory 1",
@@ -212,7 +202,7 @@ describe("CLAIM", () => {
   test(
     "who waits is given what becomes idle, and what is new",
     async () => {
-      const own = await play(server, [
+      const own = await play(both.ferrite, [
         "a XGROUP CREATE k g $ MKSTREAM",
         "a XGROUP CREATE l g $ MKSTREAM",
         "a XADD k 1-1 f v",
@@ -260,7 +250,7 @@ describe("CLAIM", () => {
 test(
   "each entry comes to one consumer of each group, whatever their workers",
   async () => {
-    const admin = await server.connect();
+    const admin = await both.ferrite.connect();
     await admin.command("FLUSHALL");
     const streams = ["s1", "s2", "s3"];
     const groups = ["g1", "g2"];
@@ -272,7 +262,7 @@ test(
     const clients: RespClient[] = [];
     const isDone = () => groups.every((group) => got.get(group)!.length >= entries);
     const consumer = async (n: number) => {
-      const client = await server.connect();
+      const client = await both.ferrite.connect();
       clients.push(client);
       const group = groups[n % 2]!;
       const own = streams.slice(n % 3).concat(streams.slice(0, n % 3));
@@ -302,7 +292,7 @@ test(
       }
     };
     const consumers = Array.from({ length: 20 }, (_, n) => consumer(n));
-    const producers = await Promise.all([server.connect(), server.connect(), server.connect()]);
+    const producers = await Promise.all([both.ferrite.connect(), both.ferrite.connect(), both.ferrite.connect()]);
     clients.push(...producers);
     for (let i = 0; i < entries; i += 3) {
       await Promise.all(

@@ -25,9 +25,10 @@ import type {
   ServerServices,
   ServerTotals,
   WorkerFigures,
-} from "./commands/services.ts";
-import type { Session } from "./commands/session.ts";
-import { checkCommandNames, type CommandTable } from "./commands/table.ts";
+} from "./dispatch/services.ts";
+import type { Session } from "./dispatch/session.ts";
+import { checkCommandNames } from "./commands/families.ts";
+import type { CommandTable } from "./dispatch/command-table.ts";
 import { ErrorText } from "./protocol/errors.ts";
 import type { Reply } from "./protocol/reply.ts";
 import { Cell } from "./server/cells.ts";

@@ -17,6 +17,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["structures"],
   ["store"],
   ["protocol"],
+  ["dispatch"],
   ["commands"],
   ["metrics", "cluster", "replication", "persistence", "scripting", "pubsub", "acl"],
   ["server"],

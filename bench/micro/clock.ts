@@ -1,5 +1,5 @@
 /**
- * What does a look at the clock cost? commands/meter.ts rests on these: performance.now is a tenth of a pipelined GET, the
+ * What does a look at the clock cost? dispatch/command-statistics.ts rests on these: performance.now is a tenth of a pipelined GET, the
  * coarse tick a sixth of that.
  *
  * Run: npm run bench -- clock

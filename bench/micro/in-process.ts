@@ -9,7 +9,7 @@ import { loadConfigText } from "../../src/base/config/load.ts";
 import { readMachine } from "../../src/base/config/machine.ts";
 import { realFiles } from "../../src/base/files.ts";
 import { Random } from "../../src/base/random.ts";
-import type { ServerServices } from "../../src/commands/services.ts";
+import type { ServerServices } from "../../src/dispatch/services.ts";
 import { Client } from "../../src/server/client.ts";
 import { Engine } from "../../src/server/engine.ts";
 import { Memory } from "../../src/server/memory.ts";

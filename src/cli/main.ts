@@ -8,7 +8,7 @@ import { basename } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { dumpConfig } from "../base/config/dump.ts";
 import { chosenValues, loadConfig, type LoadedConfig } from "../base/config/load.ts";
-import { checkCommandNames } from "../commands/table.ts";
+import { checkCommandNames } from "../commands/families.ts";
 import { openLogs } from "../base/config/open-logs.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/errors.ts";

@@ -30,10 +30,10 @@ export const SEGMENTS = 16384;
 /** Words of a segment entry, see store/segments.ts. */
 export const SEGMENT_WORDS = 4;
 
-/** Counters of each command (commands/meter.ts): rows, subcommands among them, and words of one. */
+/** Counters of each command (dispatch/command-statistics.ts): rows, subcommands among them, and words of one. */
 export const METER_ROWS = 512;
 export const METER_ROW_WORDS = 6176;
-/** Counters of each kind of error (commands/error-kinds.ts) within a worker's cells. */
+/** Counters of each kind of error (dispatch/error-kinds.ts) within a worker's cells. */
 export const ERROR_KINDS_AT = 512;
 export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;
 

@@ -23,7 +23,7 @@ const SLEEP_MS = 1;
  * linearizability check or as a hang. Never set in production; without FERRITE_CHECKS the name is ignored.
  */
 export const MUTANT = CHECKS ? (process.env.FERRITE_MUTANT ?? "") : "";
-/** The names there are; "released-early" stands in commands/dispatch.ts. */
+/** The names there are; "released-early" stands in dispatch/dispatcher.ts. */
 export const MUTANTS = ["", "lock-skipped", "lost-wakeup", "spin-gives-up", "unlocked-twice", "released-early"];
 const LOSES_SLEEPERS = MUTANT === "lost-wakeup";
 const SKIPS_LOCK = MUTANT === "lock-skipped";

@@ -1,8 +1,8 @@
 /** What CLIENT LIST says of a client, and whether CLIENT KILL means it: the same in the server and embedded. */
 import type { Clock } from "../base/clock.ts";
-import type { ClientFilter, ClientTraits } from "../commands/services.ts";
-import { BLOCKING } from "../commands/spec.ts";
-import type { CommandTable } from "../commands/table.ts";
+import type { ClientFilter, ClientTraits } from "../dispatch/services.ts";
+import { BLOCKING } from "../dispatch/spec.ts";
+import type { CommandTable } from "../dispatch/command-table.ts";
 import type { Client } from "./client.ts";
 
 /** Waiting in a blocking command; a client that waits for other workers (CLIENT LIST) is not blocked. */

@@ -10,9 +10,9 @@
  */
 import { assert } from "../base/assert.ts";
 import type { OutputBufferLimit } from "../base/config/syntax.ts";
-import { TURN_CHECK } from "../commands/dispatch.ts";
-import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../commands/spec.ts";
-import { Replies, Session } from "../commands/session.ts";
+import { TURN_CHECK } from "../dispatch/dispatcher.ts";
+import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../dispatch/spec.ts";
+import { Replies, Session } from "../dispatch/session.ts";
 import { BATCH_MAX, Progress } from "../protocol/parser.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { type PinnedRange, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";

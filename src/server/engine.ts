@@ -5,12 +5,12 @@
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
-import { Call } from "../commands/call.ts";
-import type { Blocking } from "../commands/blocking.ts";
-import { Dispatcher } from "../commands/dispatch.ts";
-import { dropCopy, type LongCopy } from "../commands/long-copy.ts";
-import type { ServerServices } from "../commands/services.ts";
-import { clientTable } from "../commands/table.ts";
+import { Call } from "../dispatch/call.ts";
+import type { Blocking } from "../dispatch/blocking.ts";
+import { Dispatcher } from "../dispatch/dispatcher.ts";
+import { dropCopy, type LongCopy } from "../dispatch/long-copy.ts";
+import type { ServerServices } from "../dispatch/services.ts";
+import { clientTable } from "../commands/families.ts";
 import { keyspacesOf } from "../memory/control.ts";
 import { type Arena, FRAME_BYTES } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";

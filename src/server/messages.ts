@@ -1,9 +1,9 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
-import type { Served } from "../commands/blocking.ts";
-import type { HotKeysAnswer, HotKeysAsk } from "../commands/hotkeys.ts";
-import type { MeterAnswer, MeterAsk } from "../commands/meter.ts";
-import type { ClientFilter, ClientLine, Pause } from "../commands/services.ts";
+import type { Served } from "../dispatch/blocking.ts";
+import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
+import type { MeterAnswer, MeterAsk } from "../dispatch/command-statistics.ts";
+import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
 
 /** Facts about the process that every worker tells in INFO. */
 export interface ProcessFacts {

@@ -13,12 +13,12 @@ import {
   type ServerServices,
   type ServerTotals,
   type WorkerFigures,
-} from "../commands/services.ts";
-import { HotKeys, type HotKeysAnswer, type HotKeysAsk } from "../commands/hotkeys.ts";
-import { Observer } from "../commands/observer.ts";
-import type { MeterAnswer, MeterAsk } from "../commands/meter.ts";
-import type { Session } from "../commands/session.ts";
-import type { CommandTable } from "../commands/table.ts";
+} from "../dispatch/services.ts";
+import { HotKeys, type HotKeysAnswer, type HotKeysAsk } from "../dispatch/hot-keys.ts";
+import { Observer } from "../dispatch/command-observer.ts";
+import type { MeterAnswer, MeterAsk } from "../dispatch/command-statistics.ts";
+import type { Session } from "../dispatch/session.ts";
+import type { CommandTable } from "../dispatch/command-table.ts";
 import type { Control } from "../memory/control.ts";
 import { CLIENTS_AT } from "../memory/control.ts";
 import { ErrorText } from "../protocol/errors.ts";
@@ -28,7 +28,7 @@ import type { Client } from "./client.ts";
 import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Engine } from "./engine.ts";
-import { Monitors } from "./monitors.ts";
+import { Monitors } from "./monitor-feed.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 

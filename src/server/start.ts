@@ -20,7 +20,7 @@ import {
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { realFiles } from "../base/files.ts";
 import type { LogRoot } from "../base/log.ts";
-import { DANGEROUS } from "../commands/names.ts";
+import { DANGEROUS } from "../dispatch/command-names.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
 import {

@@ -16,7 +16,7 @@ export const OWNER_AT = 1;
 
 /** 1 between the first mutation of a critical section and its end: an exception then stops the process. */
 export const MUTATING_AT = 2;
-/** 1 while writes of clients to one key wait, and that key's second hash word; see commands/long-copy.ts. */
+/** 1 while writes of clients to one key wait, and that key's second hash word; see dispatch/long-copy.ts. */
 export const STILL_AT = 3;
 export const STILL_HASH_AT = 4;
 

@@ -40,7 +40,7 @@ export interface StreamLimits {
   nodeBytes: number;
 }
 
-/** Where a command's arguments lie: commands/call.ts. */
+/** Where a command's arguments lie: dispatch/call.ts. */
 export interface FieldSource {
   readonly bytes: Buffer;
   argAt(i: number): number;

@@ -66,7 +66,7 @@ export interface Request {
   next: Ref;
   slot: number;
   state: number;
-  /** What is wanted, and how it is replied: bits that commands/blocking.ts knows. */
+  /** What is wanted, and how it is replied: bits that dispatch/blocking.ts knows. */
   kind: number;
   count: number;
   targetBytes: number;

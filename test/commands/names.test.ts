@@ -6,8 +6,8 @@ import { describe, expect, test } from "bun:test";
 import { Config } from "../../src/base/config/config.ts";
 import type { ConfigValue } from "../../src/base/config/values.ts";
 import { ConfigError } from "../../src/base/errors.ts";
-import { DANGEROUS } from "../../src/commands/names.ts";
-import { checkCommandNames, clientTable, commandTable } from "../../src/commands/table.ts";
+import { DANGEROUS } from "../../src/dispatch/command-names.ts";
+import { checkCommandNames, clientTable, commandTable } from "../../src/commands/families.ts";
 import { Ferrite, type EmbeddedClient, type OpenOptions } from "../../src/embedded.ts";
 
 const MEMORY = 64 << 20;

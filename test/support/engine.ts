@@ -7,7 +7,7 @@ import { Config } from "../../src/base/config/config.ts";
 import { Client, type ClientHost } from "../../src/server/client.ts";
 import { Engine } from "../../src/server/engine.ts";
 import { Memory } from "../../src/server/memory.ts";
-import type { ServerServices } from "../../src/commands/services.ts";
+import type { ServerServices } from "../../src/dispatch/services.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "./resp.ts";
 
 export const START_MS = 1_800_000_000_000;

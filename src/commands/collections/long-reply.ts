@@ -1,0 +1,104 @@
+/**
+ * Replies of many entries of a collection. Short ones are written at once. Long ones are streamed: the command pins the
+ * shard and ends, and the entries are read from what is pinned as the socket drains, a step at a time, so that neither
+ * the lock is held nor memory taken for them.
+ */
+import { assert } from "../../base/assert.ts";
+import { PinnedWalk, type Reply, WALK_STEP_BYTES } from "../../protocol/reply.ts";
+import type { Collection } from "../../store/collection.ts";
+import type { Collections } from "../../store/collections.ts";
+import type { Call } from "../../dispatch/call.ts";
+
+/** From so many entries, or about so many bytes, a reply is streamed. */
+const STREAM_ENTRIES = 1000;
+const STREAM_BYTES = 64 << 10;
+
+/** True when a reply of `count` entries of what was opened is long enough to be streamed. */
+export function isStreamed(value: Collection, count: number): boolean {
+  return value.isTree && (count >= STREAM_ENTRIES || bytesOf(value, count) >= STREAM_BYTES);
+}
+
+/** Bytes of `count` entries, about. */
+function bytesOf(value: Collection, count: number): number {
+  return Math.ceil((value.bytes / value.entries.count) * count);
+}
+
+/**
+ * Replies `count` entries of `value`, which was opened by `find`, from rank `from` on, forward or backward. `emit` writes
+ * the entry that `value.entries` stands on; the head of the reply was written before. It may be called after the command
+ * has ended, with another value of the type: it must use nothing but its arguments.
+ */
+export function replyEntries<T extends Collection>(
+  call: Call,
+  reply: Reply,
+  value: T,
+  from: number,
+  count: number,
+  step: 1 | -1,
+  emit: (reply: Reply, value: T) => void,
+): void {
+  const { entries } = value;
+  if (count === 0) return;
+  if (isStreamed(value, count)) {
+    const { store } = call;
+    const pin = store.large.pin(store.headerOf(value.pages.shard));
+    // With all pins of the shard taken, the reply is written at once.
+    if (pin >= 0) {
+      const bytes = bytesOf(value, count);
+      reply.walk(new EntriesWalk(call.collections, reply, value, pin, bytes, from, count, step, emit));
+      return;
+    }
+  }
+  entries.seekRank(from);
+  let more = entries.settle();
+  for (let i = 0; i < count && more; i++) {
+    emit(reply, value);
+    entries.standAgain();
+    more = step > 0 ? entries.next() : entries.previous();
+  }
+}
+
+class EntriesWalk<T extends Collection> extends PinnedWalk {
+  private readonly reader: T;
+  private left: number;
+
+  constructor(
+    private readonly collections: Collections,
+    reply: Reply,
+    value: T,
+    pin: number,
+    bytes: number,
+    from: number,
+    private readonly count: number,
+    private readonly direction: 1 | -1,
+    private readonly emit: (reply: Reply, value: T) => void,
+  ) {
+    super(value.pages.shard, pin, reply.protocol, bytes);
+    this.bytes = bytes;
+    this.left = count;
+    this.reader = collections.takeReader(value);
+    this.reader.entries.seekRank(from);
+    assert(this.reader.entries.settle(), "a reply begins at an entry");
+  }
+  private readonly bytes: number;
+
+  step(reply: Reply): boolean {
+    const { reader, emit, direction } = this;
+    const { entries } = reader;
+    const until = reply.written + WALK_STEP_BYTES;
+    for (;;) {
+      entries.standAgain();
+      emit(reply, reader);
+      if (--this.left === 0) return false;
+      entries.standAgain();
+      assert(direction > 0 ? entries.next() : entries.previous(), "a reply has as many entries as its head says");
+      if (reply.written < until) continue;
+      this.pending = Math.ceil((this.bytes / this.count) * this.left);
+      return true;
+    }
+  }
+
+  close(): void {
+    this.collections.giveReader(this.reader);
+  }
+}

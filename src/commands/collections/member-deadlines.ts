@@ -1,0 +1,384 @@
+/**
+ * Deadlines of members: one family of commands for the fields of hashes (HEXPIRE, Redis 7.4) and for the members of sets
+ * and sorted sets (SEXPIRE as in Redis 8.12, and ZEXPIRE after it). They differ in their names, in the word before the
+ * members, and in how free the order of the options is.
+ *
+ * A deadline is at most 2^46 - 1 ms after the epoch, as in Redis. One that is past when it is given removes the member.
+ */
+import { token } from "../../base/bytes.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { ErrorText, invalidExpire } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { SMALL_CHANGE } from "../../store/collection.ts";
+import type { TimedCollection } from "../../store/timed-collection.ts";
+import { flag, integer, KEY, oneOf, optional, string, unixTime } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { familyRow } from "../../dispatch/family-row.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  type ArgumentDoc,
+  type CommandSpec,
+  DENY_OOM,
+  FAST,
+  FIRST,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+/** The commands of one type. */
+export interface DeadlineFamily {
+  /** First letter of their names. */
+  letter: string;
+  group: string;
+  category: string;
+  since: string;
+  words: MemberWords;
+  open(call: Call): TimedCollection;
+  /** Options of the commands that set deadlines may come in any order, behind the members too. */
+  isFree: boolean;
+}
+
+/** The word before the members, and the error texts that have it. */
+export interface MemberWords {
+  /** What one is called, and several. */
+  one: string;
+  many: string;
+  sought: Uint8Array;
+  missing: string;
+  wrongCount: string;
+  notPositive: string;
+  notPositiveExpire: string;
+}
+
+/** `counted`: how the error text of HEXPIRE and its like writes the number of members. */
+export function memberWords(one: string, counted: string): MemberWords {
+  const many = `${one}s`;
+  return {
+    one,
+    many,
+    sought: token(many),
+    missing: `ERR Mandatory argument ${many.toUpperCase()} is missing or not at the right position`,
+    wrongCount: `ERR The \`num${many}\` parameter must match the number of arguments`,
+    notPositive: `ERR Number of ${many} must be a positive integer`,
+    notPositiveExpire: `ERR Parameter \`${counted}\` should be greater than 0`,
+  };
+}
+
+const MEMBERS = memberWords("member", "numMembers");
+const CONDITION = optional(oneOf("condition", flag("nx", "NX"), flag("xx", "XX"), flag("gt", "GT"), flag("lt", "LT")));
+
+export const setDeadlinesFamily = deadlineRows({
+  letter: "S",
+  group: "set",
+  category: "set",
+  since: "8.12.0",
+  words: MEMBERS,
+  open: (call) => call.collections.set(),
+  isFree: true,
+});
+
+export const sortedSetDeadlinesFamily = deadlineRows({
+  letter: "Z",
+  group: "sorted-set",
+  category: "sortedset",
+  since: "8.12.0",
+  words: MEMBERS,
+  open: (call) => call.collections.sortedSet(),
+  isFree: true,
+});
+
+/** Arguments that name members. */
+export function namedMembers(words: MemberWords): ArgumentDoc {
+  return {
+    name: words.many,
+    type: "block",
+    token: words.many.toUpperCase(),
+    arguments: [integer(`num${words.many}`), { ...string(words.one), multiple: true }],
+  };
+}
+
+/** The rows of a type's EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, TTL, PTTL, EXPIRETIME, PEXPIRETIME and PERSIST. */
+export function deadlineRows(family: DeadlineFamily): readonly CommandSpec[] {
+  const { letter, since, words } = family;
+  const { many } = words;
+  const row = familyRow(family.group, [family.category]);
+  const perMember = `O(N) for N ${many}`;
+  const named = namedMembers(words);
+  const setter = (name: string, summary: string, time: ArgumentDoc, run: CommandSpec["run"]): CommandSpec => {
+    const args = [KEY, time, CONDITION, named];
+    return row(letter + name, -6, FIRST, WRITE | DENY_OOM | FAST, run, since, perMember, summary, args);
+  };
+  const reader = (name: string, summary: string, run: CommandSpec["run"]): CommandSpec =>
+    row(letter + name, -5, FIRST, READONLY | FAST, run, since, perMember, summary, [KEY, named], [], {
+      tips: ["nondeterministic_output"],
+    });
+  return [
+    setter("EXPIRE", `Lets ${many} expire after some seconds.`, integer("seconds"), (call, reply) =>
+      expire(call, reply, family, 1000, call.store.nowMs),
+    ),
+    setter("PEXPIRE", `Lets ${many} expire after some milliseconds.`, integer("milliseconds"), (call, reply) =>
+      expire(call, reply, family, 1, call.store.nowMs),
+    ),
+    setter("EXPIREAT", `Lets ${many} expire at a Unix time.`, unixTime("unix-time-seconds"), (call, reply) =>
+      expire(call, reply, family, 1000, 0),
+    ),
+    setter(
+      "PEXPIREAT",
+      `Lets ${many} expire at a Unix time in milliseconds.`,
+      unixTime("unix-time-milliseconds"),
+      (call, reply) => expire(call, reply, family, 1, 0),
+    ),
+    reader("TTL", `Returns how many seconds ${many} have left.`, (call, reply) =>
+      timeLeft(call, reply, family, 1000, call.store.nowMs),
+    ),
+    reader("PTTL", `Returns how many milliseconds ${many} have left.`, (call, reply) =>
+      timeLeft(call, reply, family, 1, call.store.nowMs),
+    ),
+    reader("EXPIRETIME", `Returns the Unix times at which ${many} expire.`, (call, reply) =>
+      timeLeft(call, reply, family, 1000, 0),
+    ),
+    reader("PEXPIRETIME", `Returns the Unix times in milliseconds at which ${many} expire.`, (call, reply) =>
+      timeLeft(call, reply, family, 1, 0),
+    ),
+    row(
+      `${letter}PERSIST`,
+      -5,
+      FIRST,
+      WRITE | FAST,
+      (call, reply) => persist(call, reply, family),
+      since,
+      perMember,
+      `Takes the deadlines of ${many} away.`,
+      [KEY, named],
+    ),
+  ];
+}
+
+// ---- arguments ----
+
+const NEGATIVE_TIME = "ERR invalid expire time, must be >= 0";
+
+/** Latest deadline of a member, ms. */
+const MEMBER_DEADLINE_MAX = 2 ** 46 - 1;
+const COUNT_MAX = 0x7fffffff;
+
+const NX = 1;
+const XX = 2;
+const GT = 3;
+const LT = 4;
+const CONDITIONS = [token("nx"), token("xx"), token("gt"), token("lt")];
+
+/** The condition that argument `i` names; 0 = none. */
+function conditionAt(call: Call, i: number): number {
+  for (let n = 0; n < CONDITIONS.length; n++) if (call.argIs(i, CONDITIONS[n]!)) return n + 1;
+  return 0;
+}
+
+/** `had`: the deadline that the member has, 0 = none, which counts as never. */
+function permits(condition: number, due: number, had: number): boolean {
+  if (condition === NX) return had === 0;
+  if (condition === XX) return had !== 0;
+  if (condition === GT) return had !== 0 && due > had;
+  if (condition === LT) return had === 0 || due < had;
+  return true;
+}
+
+/**
+ * Reads the word before the members, their number and that as many follow, from argument `i` on. Returns the number of the
+ * first one, 0 after an error reply; `countError`: what is said of a number that is none.
+ */
+export function readMembers(call: Call, reply: Reply, words: MemberWords, i: number, countError: string): number {
+  if (i >= call.argCount || !call.argIs(i, words.sought)) {
+    reply.error(words.missing);
+    return 0;
+  }
+  if (i + 1 >= call.argCount) {
+    reply.error(countError);
+    return 0;
+  }
+  const kind = call.argInt64(i + 1);
+  if (kind === Int64Kind.None || (kind === Int64Kind.Wide ? int64.hi < 0 : int64.value < 1)) {
+    reply.error(countError);
+    return 0;
+  }
+  if (kind === Int64Kind.Wide || int64.value !== call.argCount - i - 2) {
+    reply.error(words.wrongCount);
+    return 0;
+  }
+  return i + 2;
+}
+
+/** Reads argument `i`, a time in units of `unitMs` after `baseMs`. Returns the deadline, ms; -1 after an error reply. */
+export function readTime(call: Call, reply: Reply, i: number, unitMs: number, baseMs: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.None) {
+    reply.error(ErrorText.notInteger);
+    return -1;
+  }
+  if (kind === Int64Kind.Wide ? int64.hi < 0 : int64.value < 0) {
+    reply.error(NEGATIVE_TIME);
+    return -1;
+  }
+  if (
+    kind === Int64Kind.Wide ||
+    int64.value > MEMBER_DEADLINE_MAX / unitMs ||
+    int64.value * unitMs > MEMBER_DEADLINE_MAX - baseMs
+  ) {
+    reply.error(invalidExpire(call.spec.name.toLowerCase()));
+    return -1;
+  }
+  return int64.value * unitMs + baseMs;
+}
+
+/** What follows the time of a command that sets deadlines: the condition, and arguments that name members. One per thread. */
+const asked = { condition: 0, first: 0, end: 0 };
+
+/** Reads [NX | XX | GT | LT] and the members, in this order. Returns false after an error reply. */
+function readInOrder(call: Call, reply: Reply, words: MemberWords): boolean {
+  asked.condition = conditionAt(call, 3);
+  asked.first = readMembers(call, reply, words, asked.condition === 0 ? 3 : 4, words.notPositiveExpire);
+  asked.end = call.argCount;
+  return asked.first !== 0;
+}
+
+/** As readInOrder, in any order. */
+function readInAnyOrder(call: Call, reply: Reply, words: MemberWords): boolean {
+  const { argCount } = call;
+  const { many, one } = words;
+  asked.condition = 0;
+  asked.first = 0;
+  let isTwofold = false;
+  for (let i = 3; i < argCount; i++) {
+    if (!call.argIs(i, words.sought)) {
+      const condition = conditionAt(call, i);
+      // Redis prints a C string: it ends at the first NUL.
+      if (condition === 0) return refused(reply, `ERR unknown argument: ${call.argText(i).split("\0")[0]}`);
+      if (asked.condition !== 0 && asked.condition !== condition) isTwofold = true;
+      asked.condition = condition;
+      continue;
+    }
+    if (asked.first !== 0) return refused(reply, `ERR ${many.toUpperCase()} keyword specified multiple times`);
+    if (i >= argCount - 2) {
+      return refused(reply, `ERR ${many.toUpperCase()} requires at least num${many} and one ${one} argument`);
+    }
+    const count = call.argInteger(i + 1);
+    if (!(count >= 1 && count <= COUNT_MAX)) return refused(reply, words.notPositiveExpire);
+    if (count > argCount - i - 2) return refused(reply, "ERR wrong number of arguments");
+    asked.first = i + 2;
+    asked.end = asked.first + count;
+    i = asked.end - 1;
+  }
+  if (asked.first === 0) return refused(reply, `ERR missing ${many.toUpperCase()} argument`);
+  return isTwofold ? refused(reply, "ERR Multiple condition flags specified") : true;
+}
+
+function refused(reply: Reply, text: string): false {
+  reply.error(text);
+  return false;
+}
+
+/** Replies `number` for each argument from `first` to `end`: there is no key. */
+function replyEach(reply: Reply, first: number, end: number, number: number): void {
+  reply.array(end - first);
+  for (let i = first; i < end; i++) reply.integer(number);
+}
+
+// ---- the commands ----
+
+const NO_MEMBER = -2;
+const NO_DEADLINE = -1;
+const NOT_SET = 0;
+const SET = 1;
+const DELETED = 2;
+
+/** What a deadline takes at most besides the entry it is in: its entry in the tree by deadline. */
+const DEADLINE_ROOM = 64;
+
+/**
+ * EXPIRE key time [NX | XX | GT | LT] MEMBERS number member [member ...]
+ * Replies, for each member: 1 set; 2 deleted, for the time is past; 0 the condition fails; -2 no such member.
+ */
+function expire(call: Call, reply: Reply, family: DeadlineFamily, unitMs: number, baseMs: number): Outcome | void {
+  const value = family.open(call);
+  const found = value.begin(SMALL_CHANGE + call.argCount * DEADLINE_ROOM, false);
+  if (found < 0) return refuse(call, reply, found);
+  const due = readTime(call, reply, 2, unitMs, baseMs);
+  if (due < 0) return;
+  const { words } = family;
+  if (!(family.isFree ? readInAnyOrder(call, reply, words) : readInOrder(call, reply, words))) return;
+  const { first, end, condition } = asked;
+  if (found === 0) return replyEach(reply, first, end, NO_MEMBER);
+  reply.array(end - first);
+  let changed = false;
+  for (let i = first; i < end; i++) {
+    const result = expireMember(call, value, i, due, condition);
+    if (result > 0) changed = true;
+    reply.integer(result);
+  }
+  value.finish(changed);
+}
+
+function expireMember(call: Call, value: TimedCollection, i: number, due: number, condition: number): number {
+  const { bytes } = call;
+  const at = call.argAt(i);
+  const length = call.argBytes(i);
+  if (value.entries.count === 0 || !value.seekLive(bytes, at, length)) return NO_MEMBER;
+  if (condition !== 0 && !permits(condition, due, value.deadlineHere)) return NOT_SET;
+  return setDeadline(call, value, i, due);
+}
+
+/** Gives the member stood on, that argument `i` names, a deadline; one that is past removes it. */
+export function setDeadline(call: Call, value: TimedCollection, i: number, due: number): number {
+  if (due <= call.store.nowMs) {
+    value.removeMember();
+    return DELETED;
+  }
+  value.setDeadline(call.bytes, call.argAt(i), call.argBytes(i), due);
+  return SET;
+}
+
+/** TTL key MEMBERS number member [member ...]. Replies, for each member: the time, -1 without a deadline, -2 without it. */
+function timeLeft(call: Call, reply: Reply, family: DeadlineFamily, unitMs: number, baseMs: number): Outcome | void {
+  const value = family.open(call);
+  const found = value.find();
+  if (found < 0) return refuse(call, reply, found);
+  const first = readMembers(call, reply, family.words, 2, family.words.notPositive);
+  if (first === 0) return;
+  if (found === 0) return replyEach(reply, first, call.argCount, NO_MEMBER);
+  reply.array(call.argCount - first);
+  for (let i = first; i < call.argCount; i++) {
+    if (!value.seekLive(call.bytes, call.argAt(i), call.argBytes(i))) {
+      reply.integer(NO_MEMBER);
+      continue;
+    }
+    const due = value.deadlineHere;
+    reply.integer(due === 0 ? NO_DEADLINE : Math.ceil((due - baseMs) / unitMs));
+  }
+}
+
+/** PERSIST key MEMBERS number member [member ...]. Replies, for each member: 1, -1 without a deadline, -2 without it. */
+function persist(call: Call, reply: Reply, family: DeadlineFamily): Outcome | void {
+  const value = family.open(call);
+  const found = value.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  const first = readMembers(call, reply, family.words, 2, family.words.notPositive);
+  if (first === 0) return;
+  if (found === 0) return replyEach(reply, first, call.argCount, NO_MEMBER);
+  reply.array(call.argCount - first);
+  let changed = false;
+  for (let i = first; i < call.argCount; i++) {
+    const at = call.argAt(i);
+    const length = call.argBytes(i);
+    if (!value.seekLive(call.bytes, at, length)) {
+      reply.integer(NO_MEMBER);
+    } else if (value.deadlineHere === 0) {
+      reply.integer(NO_DEADLINE);
+    } else {
+      value.setDeadline(call.bytes, at, length, 0);
+      changed = true;
+      reply.integer(SET);
+    }
+  }
+  value.finish(changed);
+}

@@ -1,0 +1,667 @@
+/**
+ * CLIENT: what connections are there, what each says of itself, and what they may do now; and WAIT.
+ *
+ * LIST, KILL, PAUSE and UNBLOCK reach the clients of every worker: they answer Later, through ServerServices.
+ */
+import { token } from "../../base/bytes.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { isPlain } from "./connection.ts";
+import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
+import { type ClientFilter, type ClientLine, type ClientTraits, Pause } from "../../dispatch/services.ts";
+import { Replies } from "../../dispatch/session.ts";
+import {
+  ADMIN,
+  type ArgumentDoc,
+  type CommandSpec,
+  Later,
+  LOADING,
+  NO_KEYS,
+  NO_SCRIPT,
+  type Outcome,
+  STALE,
+} from "../../dispatch/spec.ts";
+
+const ABOUT_SELF = NO_SCRIPT | LOADING | STALE;
+const ABOUT_OTHERS = ADMIN | ABOUT_SELF;
+
+/** A row of CLIENT's subcommands, which differ in little. */
+function subcommand(
+  name: string,
+  arity: number,
+  flags: number,
+  run: CommandSpec["run"],
+  since: string,
+  summary: string,
+  args: readonly ArgumentDoc[] = [],
+  complexity = "O(1)",
+): CommandSpec {
+  return {
+    name: `CLIENT|${name}`,
+    arity,
+    keys: NO_KEYS,
+    flags,
+    categories: ["connection"],
+    run,
+    docs: { summary, since, group: "connection", complexity, arguments: args },
+  };
+}
+
+const ON_OFF: readonly ArgumentDoc[] = [
+  {
+    name: "enabled",
+    type: "oneof",
+    arguments: [
+      { name: "on", type: "pure-token", token: "ON" },
+      { name: "off", type: "pure-token", token: "OFF" },
+    ],
+  },
+];
+
+const TYPES: readonly ArgumentDoc[] = ["NORMAL", "MASTER", "SLAVE", "REPLICA", "PUBSUB"].map((name) => ({
+  name: name.toLowerCase(),
+  type: "pure-token",
+  token: name,
+}));
+
+/** Filters of Valkey 9: of a name or number, and negated ("NOT-" before the name). */
+const NEWER_FILTERS: readonly ArgumentDoc[] = [
+  ...["NAME", "FLAGS", "LIB-NAME", "LIB-VER", "DB", "CAPA", "IP"],
+  ...["ID", "TYPE", "USER", "ADDR", "LADDR", "NAME", "FLAGS", "LIB-NAME", "LIB-VER", "DB", "CAPA", "IP"].map(
+    (name) => `NOT-${name}`,
+  ),
+].map((token) => ({
+  name: token.toLowerCase(),
+  type: token.endsWith("DB") || token === "NOT-ID" ? "integer" : "string",
+  token,
+  since: "9.0.0",
+  optional: true,
+  ...(token === "NOT-ID" ? { multiple: true as const } : {}),
+}));
+
+const KILL_ARGUMENTS: readonly ArgumentDoc[] = [
+  {
+    name: "filter",
+    type: "oneof",
+    arguments: [
+      { name: "ip:port", type: "string" },
+      {
+        name: "new-format",
+        type: "oneof",
+        multiple: true,
+        arguments: [
+          { name: "client-id", type: "integer", token: "ID", since: "2.8.12", optional: true, multiple: true },
+          { name: "type", type: "oneof", token: "TYPE", since: "2.8.12", optional: true, arguments: TYPES },
+          { name: "username", type: "string", token: "USER", optional: true },
+          { name: "ip:port", type: "string", token: "ADDR", optional: true },
+          { name: "ip:port", type: "string", token: "LADDR", since: "6.2.0", optional: true },
+          { name: "yes/no", type: "string", token: "SKIPME", optional: true },
+          { name: "maxage", type: "integer", token: "MAXAGE", since: "7.4.0", optional: true },
+          { name: "idle", type: "integer", token: "IDLE", since: "9.0.0", optional: true },
+          ...NEWER_FILTERS,
+        ],
+      },
+    ],
+  },
+];
+
+const LIST_ARGUMENTS: readonly ArgumentDoc[] = [
+  {
+    name: "type",
+    type: "oneof",
+    token: "TYPE",
+    since: "5.0.0",
+    optional: true,
+    arguments: TYPES.filter(({ name }) => name !== "slave"),
+  },
+  {
+    name: "id",
+    type: "block",
+    token: "ID",
+    since: "6.2.0",
+    optional: true,
+    arguments: [{ name: "client-id", type: "integer", multiple: true }],
+  },
+  { name: "username", type: "string", token: "USER", since: "8.1.0", optional: true },
+  { name: "ip:port", type: "string", token: "ADDR", since: "8.1.0", optional: true },
+  { name: "ip:port", type: "string", token: "LADDR", since: "8.1.0", optional: true },
+  { name: "yes/no", type: "string", token: "SKIPME", since: "8.1.0", optional: true },
+  { name: "maxage", type: "integer", token: "MAXAGE", since: "8.1.0", optional: true },
+  { name: "idle", type: "integer", token: "IDLE", since: "9.0.0", optional: true },
+  ...NEWER_FILTERS,
+];
+
+const REPLY_ARGUMENTS: readonly ArgumentDoc[] = [
+  {
+    name: "on_off_skip",
+    type: "oneof",
+    arguments: [
+      { name: "on", type: "pure-token", token: "ON" },
+      { name: "off", type: "pure-token", token: "OFF" },
+      { name: "skip", type: "pure-token", token: "SKIP" },
+    ],
+  },
+];
+
+const PAUSE_ARGUMENTS: readonly ArgumentDoc[] = [
+  { name: "timeout", type: "integer" },
+  {
+    name: "mode",
+    type: "oneof",
+    since: "6.2.0",
+    optional: true,
+    arguments: [
+      { name: "write", type: "pure-token", token: "WRITE" },
+      { name: "all", type: "pure-token", token: "ALL" },
+    ],
+  },
+];
+
+const UNBLOCK_ARGUMENTS: readonly ArgumentDoc[] = [
+  { name: "client-id", type: "integer" },
+  {
+    name: "timeout_error",
+    type: "oneof",
+    optional: true,
+    arguments: [
+      { name: "timeout", type: "pure-token", token: "TIMEOUT" },
+      { name: "error", type: "pure-token", token: "ERROR" },
+    ],
+  },
+];
+
+const PER_CLIENT = "O(N) where N is the number of client connections";
+
+export const clientFamily: readonly CommandSpec[] = [
+  {
+    name: "CLIENT",
+    arity: -2,
+    keys: NO_KEYS,
+    flags: 0,
+    categories: [],
+    run: () => {},
+    docs: {
+      summary: "Commands about client connections.",
+      since: "2.4.0",
+      group: "connection",
+      complexity: "Depends on subcommand.",
+    },
+    subcommands: [
+      subcommand("ID", 2, ABOUT_SELF, id, "5.0.0", "Replies the number of this connection."),
+      subcommand("GETNAME", 2, ABOUT_SELF, getName, "2.6.9", "Replies the name of this connection."),
+      subcommand("SETNAME", 3, ABOUT_SELF, setName, "2.6.9", "Names this connection; an empty name takes it away.", [
+        { name: "connection-name", type: "string" },
+      ]),
+      subcommand("SETINFO", 4, ABOUT_SELF, setInfo, "7.2.0", "Notes the library behind this connection.", [
+        {
+          name: "attr",
+          type: "oneof",
+          arguments: [
+            { name: "libname", type: "string", token: "LIB-NAME" },
+            { name: "libver", type: "string", token: "LIB-VER" },
+          ],
+        },
+      ]),
+      subcommand("INFO", 2, ABOUT_SELF, info, "6.2.0", "Describes this connection, in the form of CLIENT LIST."),
+      subcommand(
+        "LIST",
+        -2,
+        ABOUT_OTHERS,
+        list,
+        "2.4.0",
+        "Describes the connections, one a line.",
+        LIST_ARGUMENTS,
+        PER_CLIENT,
+      ),
+      subcommand(
+        "KILL",
+        -3,
+        ABOUT_OTHERS,
+        kill,
+        "2.4.0",
+        "Closes the connections that match.",
+        KILL_ARGUMENTS,
+        PER_CLIENT,
+      ),
+      subcommand(
+        "NO-EVICT",
+        3,
+        ABOUT_OTHERS,
+        noEvict,
+        "7.0.0",
+        "Spares this connection when clients are evicted.",
+        ON_OFF,
+      ),
+      subcommand(
+        "REPLY",
+        3,
+        ABOUT_SELF,
+        replies,
+        "3.2.0",
+        "Says whether this connection gets replies.",
+        REPLY_ARGUMENTS,
+      ),
+      subcommand(
+        "PAUSE",
+        -3,
+        ABOUT_OTHERS,
+        pause,
+        "3.0.0",
+        "Holds back the commands of all clients, or those that write.",
+        PAUSE_ARGUMENTS,
+      ),
+      subcommand("UNPAUSE", 2, ABOUT_OTHERS, unpause, "6.2.0", "Ends the pause.", [], PER_CLIENT),
+      subcommand(
+        "UNBLOCK",
+        -3,
+        ABOUT_OTHERS,
+        unblock,
+        "5.0.0",
+        "Ends the wait of a client in a blocking command.",
+        UNBLOCK_ARGUMENTS,
+      ),
+      subcommand("NO-TOUCH", 3, ABOUT_SELF, noTouch, "7.2.0", "Keeps reads from dating the keys they read.", ON_OFF),
+      subcommand("HELP", 2, LOADING | STALE, help, "5.0.0", "Lists the subcommands."),
+    ],
+  },
+  {
+    name: "WAIT",
+    arity: 3,
+    keys: NO_KEYS,
+    flags: NO_SCRIPT,
+    categories: ["connection"],
+    run: wait,
+    docs: {
+      summary: "Waits until that many replicas have the writes of this connection.",
+      since: "3.0.0",
+      group: "generic",
+      complexity: "O(1)",
+      arguments: [
+        { name: "numreplicas", type: "integer" },
+        { name: "timeout", type: "integer" },
+      ],
+    },
+  },
+];
+
+const ON = token("on");
+const OFF = token("off");
+const LIB_NAME = token("lib-name");
+const LIB_VER = token("lib-ver");
+
+function id(call: Call, reply: Reply): void {
+  reply.integer(call.session.id);
+}
+
+function getName(call: Call, reply: Reply): void {
+  if (call.session.name === "") reply.nullBulk();
+  else reply.text(call.session.name);
+}
+
+function setName(call: Call, reply: Reply): void {
+  if (!isPlain(call, 2)) {
+    return reply.error("ERR Client names cannot contain spaces, newlines or special characters.");
+  }
+  call.session.name = call.argText(2);
+  reply.ok();
+}
+
+function setInfo(call: Call, reply: Reply): void {
+  const isName = call.argIs(2, LIB_NAME);
+  if (!isName && !call.argIs(2, LIB_VER)) return reply.error(`ERR Unrecognized option '${call.argText(2)}'`);
+  if (!isPlain(call, 3)) {
+    return reply.error(`ERR ${call.argText(2)} cannot contain spaces, newlines or special characters.`);
+  }
+  if (isName) call.session.libName = call.argText(3);
+  else call.session.libVersion = call.argText(3);
+  reply.ok();
+}
+
+function info(call: Call, reply: Reply): void {
+  reply.verbatim(`${call.server.describeClient(call.session)}\n`);
+}
+
+/** Reads ON or OFF. Returns null, with an error replied, for anything else. */
+function onOff(call: Call, reply: Reply): boolean | null {
+  if (call.argIs(2, ON)) return true;
+  if (call.argIs(2, OFF)) return false;
+  reply.error(ErrorText.syntax);
+  return null;
+}
+
+function noEvict(call: Call, reply: Reply): void {
+  const on = onOff(call, reply);
+  if (on === null) return;
+  call.session.noEvict = on;
+  reply.ok();
+}
+
+function noTouch(call: Call, reply: Reply): void {
+  const on = onOff(call, reply);
+  if (on === null) return;
+  call.session.noTouch = on;
+  reply.ok();
+}
+
+const SKIP = token("skip");
+const WRITE_MODE = token("write");
+const ALL_MODE = token("all");
+const TIMEOUT = token("timeout");
+const ERROR = token("error");
+
+/** CLIENT REPLY ON | OFF | SKIP. Only ON replies. */
+function replies(call: Call, reply: Reply): void {
+  const { session } = call;
+  if (call.argIs(2, ON)) {
+    session.replies = Replies.On;
+    reply.ok();
+  } else if (call.argIs(2, OFF)) {
+    session.replies = Replies.Off;
+  } else if (call.argIs(2, SKIP)) {
+    if (session.replies !== Replies.Off) session.replies = Replies.SkipNext;
+  } else {
+    reply.error(ErrorText.syntax);
+  }
+}
+
+function tooMany(call: Call): string {
+  return `ERR unknown subcommand or wrong number of arguments for '${call.argText(1).slice(0, 128)}'. Try CLIENT HELP.`;
+}
+
+/** Reads argument `i` as a timeout in ms. Returns -1 after an error reply. */
+function readTimeout(call: Call, reply: Reply, i: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.None) reply.error("ERR timeout is not an integer or out of range");
+  else if (kind === Int64Kind.Safe ? int64.value < 0 : int64.hi < 0) reply.error("ERR timeout is negative");
+  else if (kind === Int64Kind.Safe) return int64.value;
+  else return Number.MAX_SAFE_INTEGER;
+  return -1;
+}
+
+/**
+ * CLIENT PAUSE timeout [WRITE | ALL]
+ * Replies: OK, when no command of that kind is at work in any worker any more. Two pauses add up to the longer and
+ * stricter of both. Who is held back waits in order; with ALL that includes UNPAUSE.
+ */
+function pause(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  let mode: Pause = Pause.All;
+  if (call.argCount > 4) return reply.error(tooMany(call));
+  if (call.argCount === 4) {
+    if (call.argIs(3, WRITE_MODE)) mode = Pause.Writes;
+    else if (!call.argIs(3, ALL_MODE)) return reply.error("ERR CLIENT PAUSE mode must be WRITE or ALL");
+  }
+  const timeoutMs = readTimeout(call, reply, 2);
+  if (timeoutMs < 0) return;
+  if (server.pauseClients === undefined) return reply.error(NO_WAITING);
+  server.pauseClients(mode, call.clock.wallMs() + timeoutMs, () => server.resume(session, (later) => later.ok()));
+  return Later;
+}
+
+const NO_WAITING = "ERR Clients of an embedded Ferrite cannot wait for each other";
+
+/** CLIENT UNPAUSE */
+function unpause(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  if (server.unpauseClients === undefined) return reply.ok();
+  server.unpauseClients(() => server.resume(session, (later) => later.ok()));
+  return Later;
+}
+
+/** CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. Replies: 1 when it was blocked; one held back by PAUSE is not. */
+function unblock(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  if (call.argCount > 4) return reply.error(tooMany(call));
+  let withError = false;
+  if (call.argCount === 4) {
+    withError = call.argIs(3, ERROR);
+    if (!withError && !call.argIs(3, TIMEOUT)) {
+      return reply.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+    }
+  }
+  if (call.argInt64(2) === Int64Kind.None) return reply.error(ErrorText.notInteger);
+  if (server.unblock === undefined) return reply.integer(0);
+  server.unblock(call.argInteger(2), withError, (found) => {
+    server.resume(session, (later) => later.integer(found ? 1 : 0));
+  });
+  return Later;
+}
+
+/** WAIT numreplicas timeout. There are no replicas in this version: replies 0, at once or when the time is over. */
+function wait(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  const kind = call.argInt64(1);
+  if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
+  const isReached = (kind === Int64Kind.Safe ? int64.value : int64.hi) <= 0;
+  const timeoutMs = readTimeout(call, reply, 2);
+  if (timeoutMs < 0) return;
+  if (isReached || server.block === undefined || session.deniesBlocking) return reply.integer(0);
+  server.block(session, timeoutMs, (later) => later.integer(0));
+  return Later;
+}
+
+/** Class of clients named by argument `i`: "normal", "replica", "pubsub" or "master"; "" = no such class. */
+function clientType(call: Call, i: number): string {
+  const name = call.argText(i).toLowerCase();
+  if (name === "slave") return "replica";
+  if (name === "primary") return "master";
+  return name === "normal" || name === "replica" || name === "pubsub" || name === "master" ? name : "";
+}
+
+/** CLIENT LIST [filter value ...]. Replies the lines by id; with nothing but ID, in the order asked for. */
+function list(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  const filter = readFilter(call, "ERR Invalid client ID", true);
+  if (typeof filter === "string") return reply.error(filter);
+  const { ids } = filter.only;
+  const isOnlyIds = ids !== undefined && ids.length === call.argCount - 3;
+  server.listClients(filter, (lines) => {
+    const text = (isOnlyIds ? inOrder(lines, ids) : lines).map(({ line }) => `${line}\n`).join("");
+    server.resume(session, (later) => later.verbatim(text));
+  });
+  return Later;
+}
+
+function inOrder(lines: ClientLine[], ids: readonly number[]): ClientLine[] {
+  const byId = new Map(lines.map((line) => [line.id, line]));
+  return ids.flatMap((wanted) => byId.get(wanted) ?? []);
+}
+
+/** CLIENT KILL ip:port, or CLIENT KILL filter value [filter value ...] */
+function kill(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  if (call.argCount === 3) {
+    server.killClients({ only: { address: call.argText(2) }, not: {} }, session, (killed, self) => {
+      server.resume(session, (later) => (killed > 0 ? later.ok() : later.error("ERR No such client")), self);
+    });
+    return Later;
+  }
+  const filter = readFilter(call, "ERR client-id should be greater than 0", false);
+  if (typeof filter === "string") return reply.error(filter);
+  if (filter.skip === undefined && !isGiven(call, "skipme")) filter.skip = session.id;
+  server.killClients(filter, session, (killed, self) => {
+    server.resume(session, (later) => later.integer(killed), self);
+  });
+  return Later;
+}
+
+/** Filters by their names in lower case. Those that have a trait are known with "not-" before them too. */
+const TRAIT_OF: Readonly<Record<string, keyof ClientTraits>> = {
+  id: "ids",
+  type: "type",
+  user: "user",
+  addr: "address",
+  laddr: "localAddress",
+  ip: "ip",
+  name: "name",
+  "lib-name": "libName",
+  "lib-ver": "libVersion",
+  db: "db",
+  flags: "flags",
+  capa: "capabilities",
+};
+const WITHOUT_TRAIT = new Set(["skipme", "maxage", "idle"]);
+/** Letters of the field "flags" that some version of Redis or Valkey shows, and of capabilities. */
+const FLAG_LETTERS = /^[AbBcdeiIMNOPrRStTuUx]*$/;
+const CAPABILITY_LETTERS = /^r*$/;
+
+function traitOf(filter: string): keyof ClientTraits | undefined {
+  return TRAIT_OF[filter.startsWith("not-") ? filter.slice(4) : filter];
+}
+
+function isGiven(call: Call, filter: string): boolean {
+  for (let i = 2; i < call.argCount; i++) if (call.argText(i).toLowerCase() === filter) return true;
+  return false;
+}
+
+/** The filter that the arguments from the third on make; or the text of an error. `badId`: what is said of a bad ID. */
+function readFilter(call: Call, badId: string, lists: boolean): ClientFilter | string {
+  const filter: ClientFilter = { only: {}, not: {} };
+  for (let i = 2; i < call.argCount; ) {
+    const name = call.argText(i).toLowerCase();
+    const trait = traitOf(name);
+    if ((trait === undefined && !WITHOUT_TRAIT.has(name)) || i + 1 === call.argCount) return ErrorText.syntax;
+    const traits = name.startsWith("not-") ? filter.not : filter.only;
+    if (trait === "ids") {
+      const ids = readIds(call, i + 1, lists);
+      if (ids === null) return badId;
+      traits.ids = [...(traits.ids ?? []), ...ids];
+      i += 1 + ids.length;
+      continue;
+    }
+    const problem = trait === undefined ? readCondition(call, i, filter) : readTrait(call, i + 1, trait, traits);
+    if (problem !== "") return problem;
+    i += 2;
+  }
+  return filter;
+}
+
+/**
+ * Reads one or more IDs, up to the next filter. null: one of them is none. LIST takes any number for an ID, which then
+ * nobody has; to KILL a word behind an ID that is no number is the next filter, and so a syntax error when it is none.
+ */
+function readIds(call: Call, first: number, lists: boolean): number[] | null {
+  const ids: number[] = [];
+  for (let i = first; i < call.argCount; i++) {
+    if (call.argInt64(i) === Int64Kind.None) {
+      const name = call.argText(i).toLowerCase();
+      return ids.length > 0 && (!lists || traitOf(name) !== undefined || WITHOUT_TRAIT.has(name)) ? ids : null;
+    }
+    const id = call.argInteger(i);
+    if (id < 1 && !lists) return ids.length > 0 ? ids : null;
+    ids.push(id);
+  }
+  return ids;
+}
+
+/** Reads the value of a filter that has a trait. Returns the text of an error, or "". */
+function readTrait(
+  call: Call,
+  i: number,
+  trait: Exclude<keyof ClientTraits, "ids">,
+  traits: Partial<ClientTraits>,
+): string {
+  const value = call.argText(i);
+  switch (trait) {
+    case "type":
+      traits.type = clientType(call, i);
+      return traits.type === "" ? `ERR Unknown client type '${value}'` : "";
+    case "user":
+      traits.user = value;
+      return value === "default" ? "" : `ERR No such user '${value}'`;
+    case "db": {
+      const db = call.argInteger(i);
+      if (Number.isNaN(db)) return "ERR DB is not an integer or out of range";
+      const { databases } = call.keyspaces;
+      if (db < 0 || db >= databases) return `ERR DB number should be between 0 and ${databases - 1}`;
+      traits.db = db;
+      return "";
+    }
+    case "flags":
+      traits.flags = value;
+      return FLAG_LETTERS.test(value) ? "" : `ERR Unknown flags found in the provided filter: ${value}`;
+    case "capabilities":
+      traits.capabilities = value;
+      return CAPABILITY_LETTERS.test(value) ? "" : `ERR Unknown capa found in the provided filter: ${value}`;
+    default:
+      traits[trait] = value;
+      return "";
+  }
+}
+
+/** Reads SKIPME, MAXAGE or IDLE, and its value. Returns the text of an error, or "". */
+function readCondition(call: Call, i: number, filter: ClientFilter): string {
+  const name = call.argText(i).toLowerCase();
+  if (name === "skipme") {
+    const value = call.argText(i + 1).toLowerCase();
+    if (value !== "yes" && value !== "no") return ErrorText.syntax;
+    if (value === "yes") filter.skip = call.session.id;
+    else delete filter.skip;
+    return "";
+  }
+  const seconds = call.argInteger(i + 1);
+  if (Number.isNaN(seconds)) return `ERR ${name} is not an integer or out of range`;
+  if (seconds <= 0) return `ERR ${name} should be greater than 0`;
+  if (name === "maxage") filter.maxAgeSeconds = seconds;
+  else filter.idleSeconds = seconds;
+  return "";
+}
+
+const MORE_FILTERS = [
+  "* NAME <name>, LIB-NAME <name>, LIB-VER <version>, DB <db>, IP <ip>, FLAGS <letters>, CAPA <letters>",
+  "  Kill connections by these fields of LIST; of the letters, all must be there.",
+  "* NOT-<option> <value>",
+  "  Kill the other connections; for all options but SKIPME, MAXAGE and IDLE.",
+];
+
+const HELP: readonly HelpEntry[] = [
+  ["GETNAME", "Return the name of the current connection."],
+  ["ID", "Return the ID of the current connection."],
+  ["INFO", "Return information about the current client connection."],
+  ["KILL <ip:port>", "Kill connection made from <ip:port>."],
+  [
+    "KILL <option> <value> [<option> <value> [...]]",
+    "Kill connections. Options are:",
+    "* ADDR (<ip:port>|<unixsocket>:0)",
+    "  Kill connections made from the specified address",
+    "* LADDR (<ip:port>|<unixsocket>:0)",
+    "  Kill connections made to specified local address",
+    "* TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "  Kill connections by type.",
+    "* USER <username>",
+    "  Kill connections authenticated by <username>.",
+    "* SKIPME (YES|NO)",
+    "  Skip killing current connection (default: yes).",
+    "* ID <client-id> [<client-id> ...]",
+    "  Kill connections by client id.",
+    "* MAXAGE <maxage>",
+    "  Kill connections older than the specified age, in seconds.",
+    "* IDLE <seconds>",
+    "  Kill connections that have been idle for at least as long.",
+    ...MORE_FILTERS,
+  ],
+  [
+    "LIST [options ...]",
+    "Return information about client connections. Options:",
+    "* TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "  Return clients of specified type.",
+    "* ID <client-id> [<client-id> ...]",
+    "  Return clients of specified IDs only.",
+    "* The other options of KILL",
+    "  Return the clients that KILL would close.",
+  ],
+  ["UNPAUSE", "Stop the current client pause, resuming traffic."],
+  ["PAUSE <timeout> [WRITE|ALL]", "Suspend all, or just write, clients for <timeout> milliseconds."],
+  ["REPLY (ON|OFF|SKIP)", "Control the replies sent to the current connection."],
+  ["SETINFO (LIB-NAME|LIB-VER) <value>", "Set client meta attributes."],
+  ["SETNAME <name>", "Assign the name <name> to the current connection."],
+  ["UNBLOCK <clientid> [TIMEOUT|ERROR]", "Unblock the specified blocked client."],
+  ["NO-EVICT (ON|OFF)", "Protect current client connection from eviction."],
+  ["NO-TOUCH (ON|OFF)", "Will not touch LRU/LFU stats when this mode is on."],
+];
+
+function help(_call: Call, reply: Reply): void {
+  replyHelp(reply, "CLIENT", HELP);
+}

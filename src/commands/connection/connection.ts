@@ -1,0 +1,284 @@
+/** Commands about the connection itself. */
+import { timingSafeEqual } from "node:crypto";
+import { token } from "../../base/bytes.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { REDIS_VERSION } from "../../dispatch/services.ts";
+import {
+  ALLOW_BUSY,
+  Close,
+  type CommandSpec,
+  FAST,
+  LOADING,
+  NO_AUTH,
+  NO_KEYS,
+  NO_SCRIPT,
+  type Outcome,
+  STALE,
+} from "../../dispatch/spec.ts";
+
+/** Flags of the commands that even a client that has not authenticated may send. */
+const OPEN = NO_SCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY;
+const CONNECTION = ["connection"] as const;
+
+export const connectionFamily: readonly CommandSpec[] = [
+  {
+    name: "PING",
+    arity: -1,
+    keys: NO_KEYS,
+    flags: FAST,
+    categories: CONNECTION,
+    run: ping,
+    docs: {
+      summary: "Replies PONG, or the message given: shows that the server is there.",
+      since: "1.0.0",
+      group: "connection",
+      complexity: "O(1)",
+      arguments: [{ name: "message", type: "string", optional: true }],
+    },
+  },
+  {
+    name: "ECHO",
+    arity: 2,
+    keys: NO_KEYS,
+    flags: LOADING | STALE | FAST,
+    categories: CONNECTION,
+    run: echo,
+    docs: {
+      summary: "Replies the message given.",
+      since: "1.0.0",
+      group: "connection",
+      complexity: "O(1)",
+      arguments: [{ name: "message", type: "string" }],
+    },
+  },
+  {
+    name: "HELLO",
+    arity: -1,
+    keys: NO_KEYS,
+    flags: OPEN,
+    categories: CONNECTION,
+    run: hello,
+    docs: {
+      summary: "Chooses the protocol version, and may authenticate and name the connection on the way.",
+      since: "6.0.0",
+      group: "connection",
+      complexity: "O(1)",
+      arguments: [
+        {
+          name: "arguments",
+          type: "block",
+          optional: true,
+          arguments: [
+            { name: "protover", type: "integer" },
+            {
+              name: "username_password",
+              type: "block",
+              token: "AUTH",
+              optional: true,
+              arguments: [
+                { name: "username", type: "string" },
+                { name: "password", type: "string" },
+              ],
+            },
+            { name: "clientname", type: "string", token: "SETNAME", optional: true },
+          ],
+        },
+      ],
+      history: [["6.2.0", "The version may be left out; then nothing but the other options changes."]],
+    },
+  },
+  {
+    name: "AUTH",
+    arity: -2,
+    keys: NO_KEYS,
+    flags: OPEN,
+    categories: CONNECTION,
+    run: auth,
+    docs: {
+      summary: "Authenticates the connection.",
+      since: "1.0.0",
+      group: "connection",
+      complexity: "O(N) where N is the number of passwords defined for the user",
+      arguments: [
+        { name: "username", type: "string", since: "6.0.0", optional: true },
+        { name: "password", type: "string" },
+      ],
+      history: [["6.0.0", "A user name may come first."]],
+    },
+  },
+  {
+    name: "SELECT",
+    arity: 2,
+    keys: NO_KEYS,
+    flags: LOADING | STALE | FAST,
+    categories: CONNECTION,
+    run: select,
+    docs: {
+      summary: "Chooses the database of the connection.",
+      since: "1.0.0",
+      group: "connection",
+      complexity: "O(1)",
+      arguments: [{ name: "index", type: "integer" }],
+    },
+  },
+  {
+    name: "QUIT",
+    arity: -1,
+    keys: NO_KEYS,
+    flags: OPEN,
+    categories: CONNECTION,
+    run: quit,
+    docs: { summary: "Closes the connection.", since: "1.0.0", group: "connection", complexity: "O(1)" },
+  },
+  {
+    name: "RESET",
+    arity: 1,
+    keys: NO_KEYS,
+    flags: OPEN,
+    categories: CONNECTION,
+    run: reset,
+    docs: {
+      summary: "Puts the connection back into the state of a new one.",
+      since: "6.2.0",
+      group: "connection",
+      complexity: "O(1)",
+    },
+  },
+];
+
+const HELLO_AUTH = token("auth");
+const HELLO_SETNAME = token("setname");
+const DEFAULT_USER = Buffer.from("default");
+
+const HELLO_NOAUTH =
+  "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
+const BAD_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
+
+function ping(call: Call, reply: Reply): void {
+  if (call.argCount === 1) reply.pong();
+  else if (call.argCount === 2) reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
+  else reply.error("ERR wrong number of arguments for 'ping' command");
+}
+
+function echo(call: Call, reply: Reply): void {
+  reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
+}
+
+/**
+ * HELLO [protover [AUTH username password] [SETNAME clientname]]
+ * Replies: map of server facts. All arguments are read before the first takes effect.
+ */
+function hello(call: Call, reply: Reply): void {
+  const { session } = call;
+  let protocol: 2 | 3 = session.protocol;
+  if (call.argCount > 1) {
+    const kind = call.argInt64(1);
+    if (kind === Int64Kind.None) return reply.error(ErrorText.protoNotInteger);
+    const version = kind === Int64Kind.Safe ? int64.value : 0;
+    if (version !== 2 && version !== 3) return reply.error(ErrorText.noProto);
+    protocol = version;
+  }
+  let userAt = 0;
+  let nameAt = 0;
+  for (let i = 2; i < call.argCount; i++) {
+    const more = call.argCount - 1 - i;
+    if (more >= 2 && call.argIs(i, HELLO_AUTH)) {
+      userAt = i + 1;
+      i += 2;
+    } else if (more >= 1 && call.argIs(i, HELLO_SETNAME)) {
+      nameAt = ++i;
+      if (!isPlain(call, i)) return reply.error(BAD_NAME);
+    } else {
+      return reply.error(`ERR Syntax error in HELLO option '${call.argText(i)}'`);
+    }
+  }
+  if (userAt !== 0 && !authenticate(call, userAt, userAt + 1)) return reply.error(ErrorText.wrongPass);
+  if (!session.authenticated) return reply.error(HELLO_NOAUTH);
+  if (nameAt !== 0) session.name = call.argText(nameAt);
+  session.protocol = protocol;
+  reply.protocol = protocol;
+
+  reply.map(7);
+  reply.text("server");
+  reply.text("redis");
+  reply.text("version");
+  reply.text(REDIS_VERSION);
+  reply.text("proto");
+  reply.integer(protocol);
+  reply.text("id");
+  reply.integer(session.id);
+  reply.text("mode");
+  reply.text("standalone");
+  reply.text("role");
+  reply.text("master");
+  reply.text("modules");
+  reply.array(0);
+}
+
+/** AUTH [username] password */
+function auth(call: Call, reply: Reply): void {
+  if (call.argCount > 3) return reply.error(ErrorText.syntax);
+  const withUser = call.argCount === 3;
+  if (!withUser && call.config.requiredPassword === "") return reply.error(ErrorText.authNotConfigured);
+  if (!authenticate(call, withUser ? 1 : 0, withUser ? 2 : 1)) return reply.error(ErrorText.wrongPass);
+  reply.ok();
+}
+
+/** Checks user (argument `user`, 0 = the default user) and password; marks the session when they are right. */
+function authenticate(call: Call, user: number, password: number): boolean {
+  const known = user === 0 || sameSecret(argument(call, user), DEFAULT_USER);
+  const wanted = call.config.requiredPassword;
+  const right = wanted === "" || sameSecret(argument(call, password), Buffer.from(wanted));
+  if (!known || !right) return false;
+  call.session.authenticated = true;
+  return true;
+}
+
+function argument(call: Call, i: number): Buffer {
+  return call.bytes.subarray(call.argAt(i), call.argAt(i) + call.argBytes(i));
+}
+
+/** Compares in a time that tells nothing about where, or in which length, the two differ. */
+function sameSecret(given: Uint8Array, wanted: Uint8Array): boolean {
+  return timingSafeEqual(digest(given), digest(wanted));
+}
+
+function digest(bytes: Uint8Array): Buffer {
+  return new Bun.CryptoHasher("sha256").update(bytes).digest();
+}
+
+function select(call: Call, reply: Reply): void {
+  const kind = call.argInt64(1);
+  if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
+  if (kind === Int64Kind.Wide || int64.value > 0x7fffffff || int64.value < -0x80000000) {
+    return reply.error("ERR value is out of range, value must between -2147483648 and 2147483647");
+  }
+  const db = int64.value;
+  if (db < 0 || db >= call.keyspaces.databases) return reply.error(ErrorText.databaseOutOfRange);
+  call.session.db = db;
+  reply.ok();
+}
+
+function quit(_call: Call, reply: Reply): Outcome {
+  reply.ok();
+  return Close;
+}
+
+function reset(call: Call, reply: Reply): void {
+  if (call.session.monitors) call.server.stopMonitoring?.(call.session);
+  call.session.reset(call.config.requiredPassword === "");
+  reply.protocol = 2;
+  reply.simple("RESET");
+}
+
+/** True when the argument has only the bytes "!" to "~", which names and attributes of clients are made of. */
+export function isPlain(call: Call, i: number): boolean {
+  const at = call.argAt(i);
+  for (let byte = at; byte < at + call.argBytes(i); byte++) {
+    if (call.bytes[byte]! < 0x21 || call.bytes[byte]! > 0x7e) return false;
+  }
+  return true;
+}

@@ -1,0 +1,613 @@
+/** The hash family. What a hash is made of is store/hash-value.ts's; deadlines of fields are hash-deadlines.ts's. */
+import {
+  addInt64,
+  formatInt64,
+  INT64_TEXT_BYTES_MAX,
+  Int64Kind,
+  int64,
+  parseInt64,
+  splitInt64,
+} from "../../base/integers.ts";
+import { token } from "../../base/bytes.ts";
+import { formatLongDouble, parseLongDouble, sumLongDouble } from "../../base/long-double.ts";
+import { ErrorText, wrongArity } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { SMALL_CHANGE } from "../../store/collection.ts";
+import { HashEncoding, type HashValue } from "../../store/hash-value.ts";
+import { KEEP_DEADLINE } from "../../store/timed-collection.ts";
+import { flag, integer, KEY, optional, string, VALUE } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { familyRow } from "../../dispatch/family-row.ts";
+import { hashDeadlinesFamily } from "./hash-deadlines.ts";
+import { replyEntries } from "../collections/long-reply.ts";
+import { MemberScan } from "../collections/member-scan.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  type ArgumentDoc,
+  type CommandSpec,
+  DENY_OOM,
+  FAST,
+  FIRST,
+  MemberPlaces,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+const row = familyRow("hash", ["hash"]);
+const FIELD = string("field");
+const FIELDS: ArgumentDoc = { ...FIELD, multiple: true };
+const PAIRS: ArgumentDoc = { name: "data", type: "block", multiple: true, arguments: [FIELD, VALUE] };
+const ANY_ORDER = { tips: ["nondeterministic_output_order"] };
+const PER_FIELD = "O(N) for N fields";
+
+export const hashesFamily: readonly CommandSpec[] = [
+  row(
+    "HSET",
+    -4,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    hset,
+    "2.0.0",
+    PER_FIELD,
+    "Sets fields of a hash, which is made if need be.",
+    [KEY, PAIRS],
+    [["4.0.0", "Accepts multiple `field` and `value` arguments."]],
+    { members: MemberPlaces.Pairs },
+  ),
+  row(
+    "HSETNX",
+    4,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    hsetnx,
+    "2.0.0",
+    "O(1)",
+    "Sets a field of a hash that is not there yet.",
+    [KEY, FIELD, VALUE],
+    [],
+    { keyFlags: "RW insert", members: MemberPlaces.One },
+  ),
+  row(
+    "HMSET",
+    -4,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    hmset,
+    "2.0.0",
+    PER_FIELD,
+    "Sets fields of a hash, as HSET does; replies OK.",
+    [KEY, PAIRS],
+    [],
+    { members: MemberPlaces.Pairs },
+  ),
+  row("HGET", 3, FIRST, READONLY | FAST, hget, "2.0.0", "O(1)", "Returns the value of a field.", [KEY, FIELD], [], {
+    members: MemberPlaces.One,
+  }),
+  row(
+    "HMGET",
+    -3,
+    FIRST,
+    READONLY | FAST,
+    hmget,
+    "2.0.0",
+    PER_FIELD,
+    "Returns the values of several fields.",
+    [KEY, FIELDS],
+    [],
+    { members: MemberPlaces.All },
+  ),
+  row(
+    "HDEL",
+    -3,
+    FIRST,
+    WRITE | FAST,
+    hdel,
+    "2.0.0",
+    PER_FIELD,
+    "Removes fields of a hash; an empty one is deleted.",
+    [KEY, FIELDS],
+    [["2.4.0", "Accepts multiple `field` arguments."]],
+    { keyFlags: "RW delete", members: MemberPlaces.All },
+  ),
+  row("HLEN", 2, FIRST, READONLY | FAST, hlen, "2.0.0", "O(1)", "Counts the fields of a hash.", [KEY], [], {
+    keyFlags: "RO",
+  }),
+  row(
+    "HSTRLEN",
+    3,
+    FIRST,
+    READONLY | FAST,
+    hstrlen,
+    "3.2.0",
+    "O(1)",
+    "Tells how long the value of a field is.",
+    [KEY, FIELD],
+    [],
+    { keyFlags: "RO", members: MemberPlaces.One },
+  ),
+  row(
+    "HEXISTS",
+    3,
+    FIRST,
+    READONLY | FAST,
+    hexists,
+    "2.0.0",
+    "O(1)",
+    "Tells whether a hash has a field.",
+    [KEY, FIELD],
+    [],
+    { keyFlags: "RO", members: MemberPlaces.One },
+  ),
+  row("HKEYS", 2, FIRST, READONLY, hkeys, "2.0.0", PER_FIELD, "Returns all fields of a hash.", [KEY], [], ANY_ORDER),
+  row("HVALS", 2, FIRST, READONLY, hvals, "2.0.0", PER_FIELD, "Returns all values of a hash.", [KEY], [], ANY_ORDER),
+  row(
+    "HGETALL",
+    2,
+    FIRST,
+    READONLY,
+    hgetall,
+    "2.0.0",
+    PER_FIELD,
+    "Returns all fields of a hash with their values.",
+    [KEY],
+    [],
+    ANY_ORDER,
+  ),
+  row(
+    "HINCRBY",
+    4,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    hincrby,
+    "2.0.0",
+    "O(1)",
+    "Adds an integer to the value of a field.",
+    [KEY, FIELD, integer("increment")],
+    [],
+    { keyFlags: "RW access update", members: MemberPlaces.One },
+  ),
+  row(
+    "HINCRBYFLOAT",
+    4,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    hincrbyfloat,
+    "2.6.0",
+    "O(1)",
+    "Adds a decimal number to the value of a field.",
+    [KEY, FIELD, { name: "increment", type: "double" }],
+    [],
+    { keyFlags: "RW access update", members: MemberPlaces.One },
+  ),
+  row(
+    "HSCAN",
+    -3,
+    FIRST,
+    READONLY,
+    hscan,
+    "2.8.0",
+    "O(1) for a call, O(N) for a whole walk over N fields",
+    "Returns fields and values of a hash page by page.",
+    [
+      KEY,
+      integer("cursor"),
+      optional({ name: "pattern", type: "pattern", token: "MATCH" }),
+      optional(integer("count", "COUNT")),
+      optional(flag("novalues", "NOVALUES"), "7.4.0"),
+    ],
+    [["7.4.0", "Added the `NOVALUES` flag."]],
+    { tips: ["nondeterministic_output"] },
+  ),
+  row(
+    "HRANDFIELD",
+    -2,
+    FIRST,
+    READONLY,
+    hrandfield,
+    "6.2.0",
+    "O(N) for N fields returned",
+    "Returns fields of a hash chosen by chance.",
+    [
+      KEY,
+      {
+        name: "options",
+        type: "block",
+        optional: true,
+        arguments: [integer("count"), optional(flag("withvalues", "WITHVALUES"))],
+      },
+    ],
+    [],
+    { tips: ["nondeterministic_output"] },
+  ),
+  ...hashDeadlinesFamily,
+];
+
+const NOT_INTEGER = "ERR hash value is not an integer";
+const NOT_FLOAT = "ERR hash value is not a float";
+const INFINITE_INCREMENT = "ERR value is NaN or Infinity";
+
+// ---- setting ----
+
+/** Sets the pairs from argument 2 on. Returns the number of fields that are new, or Status with nothing changed. */
+function setPairs(call: Call): number {
+  const { bytes, argCount } = call;
+  const hash = call.collections.hash();
+  let sum = 0;
+  for (let i = 2; i < argCount; i++) sum += call.argBytes(i);
+  const found = hash.begin(SMALL_CHANGE + sum, true);
+  if (found < 0) return found;
+  const pairs = (argCount - 2) >> 1;
+  if (found === 0) hash.create(sum + pairs * PAIR_BYTES, hash.firstEncoding);
+  hash.expectFields(pairs);
+  let added = 0;
+  for (let i = 2; i < argCount; i += 2) {
+    const valueAt = call.argAt(i + 1);
+    const valueBytes = call.argBytes(i + 1);
+    if (hash.set(bytes, call.argAt(i), call.argBytes(i), bytes, valueAt, valueBytes, 0)) added++;
+  }
+  hash.finish();
+  return added;
+}
+/** What a pair takes in a packed page besides its bytes. */
+const PAIR_BYTES = 3;
+
+/** HSET key field value [field value ...]. Replies: the number of fields that are new. */
+function hset(call: Call, reply: Reply): Outcome | void {
+  if ((call.argCount & 1) !== 0) return reply.error(wrongArity("hset"));
+  const added = setPairs(call);
+  if (added < 0) return refuse(call, reply, added);
+  reply.integer(added);
+}
+
+/** HMSET key field value [field value ...] */
+function hmset(call: Call, reply: Reply): Outcome | void {
+  if ((call.argCount & 1) !== 0) return reply.error(wrongArity("hmset"));
+  const added = setPairs(call);
+  if (added < 0) return refuse(call, reply, added);
+  reply.ok();
+}
+
+/** HSETNX key field value. Replies: 1 when the field was set. */
+function hsetnx(call: Call, reply: Reply): Outcome | void {
+  const hash = call.collections.hash();
+  const found = hash.begin(SMALL_CHANGE + call.argBytes(2) + call.argBytes(3), true);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 1 && hash.seekLive(call.bytes, call.argAt(2), call.argBytes(2))) return reply.integer(0);
+  setField(call, hash, found, call.bytes, call.argAt(3), call.argBytes(3));
+  reply.integer(1);
+}
+
+/** Sets the field that argument 2 names, which keeps its deadline. `found`: what `begin` said. */
+function setField(call: Call, hash: HashValue, found: number, value: Uint8Array, at: number, length: number): void {
+  if (found === 0) hash.create(call.argBytes(2) + length + PAIR_BYTES, hash.firstEncoding);
+  hash.set(call.bytes, call.argAt(2), call.argBytes(2), value, at, length, KEEP_DEADLINE);
+  hash.finish();
+}
+
+/** HDEL key field [field ...]. Replies: the number of fields removed. */
+function hdel(call: Call, reply: Reply): Outcome | void {
+  const hash = call.collections.hash();
+  const found = hash.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  let removed = 0;
+  if (found === 1) {
+    for (let i = 2; i < call.argCount && hash.count > 0; i++) {
+      if (hash.remove(call.bytes, call.argAt(i), call.argBytes(i))) removed++;
+    }
+    hash.finish(removed > 0);
+  }
+  reply.integer(removed);
+}
+
+// ---- reading a field ----
+
+/** Stands on the field that argument `i` names, of a hash that was found. One that is due goes. */
+function standOn(call: Call, hash: HashValue, i: number): boolean {
+  const { bytes } = call;
+  const at = call.argAt(i);
+  const length = call.argBytes(i);
+  if (!hash.seek(bytes, at, length)) return false;
+  if (!hash.isDueHere) return true;
+  hash.removeLookedUp(bytes, at, length);
+  return false;
+}
+
+/** HGET key field. Replies: the value, or null. */
+function hget(call: Call, reply: Reply): Outcome | void {
+  const hash = call.collections.hash();
+  const found = hash.find();
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0 || !standOn(call, hash, 2)) return reply.nullBulk();
+  emitValue(reply, hash);
+}
+
+/** HMGET key field [field ...]. Replies: array of values and nulls. */
+function hmget(call: Call, reply: Reply): Outcome | void {
+  const hash = call.collections.hash();
+  const found = hash.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.array(call.argCount - 2);
+  for (let i = 2; i < call.argCount; i++) {
+    if (found === 1 && hash.count > 0 && standOn(call, hash, i)) emitValue(reply, hash);
+    else reply.nullBulk();
+  }
+}
+
+/** HLEN key. Counts fields that are due, too, until they are removed. */
+function hlen(call: Call, reply: Reply): Outcome | void {
+  const hash = call.collections.hash();
+  const found = hash.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.integer(found === 0 ? 0 : hash.count);
+}
+
+/** HSTRLEN key field */
+function hstrlen(call: Call, reply: Reply): Outcome | void {
+  const hash = call.collections.hash();
+  const found = hash.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.integer(found === 1 && standOn(call, hash, 2) ? hash.valueLength : 0);
+}
+
+/** HEXISTS key field */
+function hexists(call: Call, reply: Reply): Outcome | void {
+  const hash = call.collections.hash();
+  const found = hash.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.integer(Number(found === 1 && standOn(call, hash, 2)));
+}
+
+// ---- all fields ----
+
+type Emit = (reply: Reply, hash: HashValue) => void;
+
+function emitField(reply: Reply, hash: HashValue): void {
+  hash.openField();
+  const { field } = hash;
+  reply.bulk(field.bytes as Buffer, field.at, field.length);
+}
+function emitValue(reply: Reply, hash: HashValue): void {
+  hash.openValue();
+  const { value } = hash;
+  reply.bulk(value.bytes as Buffer, value.at, value.length);
+}
+function emitBoth(reply: Reply, hash: HashValue): void {
+  emitField(reply, hash);
+  hash.entries.standAgain();
+  emitValue(reply, hash);
+}
+function emitPair(reply: Reply, hash: HashValue): void {
+  reply.array(2);
+  emitBoth(reply, hash);
+}
+
+/** HKEYS key */
+function hkeys(call: Call, reply: Reply): Outcome | void {
+  return list(call, reply, false, emitField);
+}
+/** HVALS key */
+function hvals(call: Call, reply: Reply): Outcome | void {
+  return list(call, reply, false, emitValue);
+}
+/** HGETALL key. Replies: map of fields and values. */
+function hgetall(call: Call, reply: Reply): Outcome | void {
+  return list(call, reply, true, emitBoth);
+}
+
+function list(call: Call, reply: Reply, isMap: boolean, emit: Emit): Outcome | void {
+  const hash = call.collections.hash();
+  const found = hash.find();
+  if (found < 0) return refuse(call, reply, found);
+  const live = found === 0 ? 0 : hash.count - hash.countDue();
+  if (isMap) reply.map(live);
+  else reply.array(live);
+  if (live > 0) replyAll(call, reply, hash, live, emit);
+}
+
+/** Replies all fields that are not due; `live` is their number. */
+function replyAll(call: Call, reply: Reply, hash: HashValue, live: number, emit: Emit): void {
+  if (live === hash.count) return replyEntries(call, reply, hash, 0, live, 1, emit);
+  const { entries } = hash;
+  entries.seekRank(0);
+  for (let more = entries.settle(); more; more = entries.next()) {
+    if (hash.isDueHere) continue;
+    emit(reply, hash);
+    entries.standAgain();
+  }
+}
+
+// ---- numbers ----
+
+const TEXT = Buffer.alloc(INT64_TEXT_BYTES_MAX + 4);
+
+/** HINCRBY key field increment. Replies: the new value. */
+function hincrby(call: Call, reply: Reply): Outcome | void {
+  const kind = call.argInt64(3);
+  if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
+  if (kind === Int64Kind.Safe) splitInt64(int64.value);
+  let low = int64.lo;
+  let high = int64.hi;
+  const hash = call.collections.hash();
+  const found = hash.begin(SMALL_CHANGE + call.argBytes(2), true);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 1 && hash.seekLive(call.bytes, call.argAt(2), call.argBytes(2))) {
+    hash.openValue();
+    const { value } = hash;
+    const had = parseInt64(value.bytes, value.at, value.length);
+    if (had === Int64Kind.None) return reply.error(NOT_INTEGER);
+    if (had === Int64Kind.Safe) splitInt64(int64.value);
+    if (addInt64(int64.lo, int64.hi, low, high) === Int64Kind.None) return reply.error(ErrorText.overflow);
+    low = int64.lo;
+    high = int64.hi;
+    if (hash.overwrite(TEXT, 0, formatInt64(TEXT, 0, low, high))) {
+      hash.finish();
+      return reply.integer64(low, high);
+    }
+  }
+  setField(call, hash, found, TEXT, 0, formatInt64(TEXT, 0, low, high));
+  reply.integer64(low, high);
+}
+
+/** HINCRBYFLOAT key field increment. Replies: the new value as text. */
+function hincrbyfloat(call: Call, reply: Reply): Outcome | void {
+  const increment = parseLongDouble(call.bytes, call.argAt(3), call.argBytes(3));
+  if (increment === null) return reply.error(ErrorText.notFloat);
+  if (increment.exponent === Infinity) return reply.error(INFINITE_INCREMENT);
+  const hash = call.collections.hash();
+  const found = hash.begin(SMALL_CHANGE + call.argBytes(2), true);
+  if (found < 0) return refuse(call, reply, found);
+  let had: ReturnType<typeof parseLongDouble> = ZERO;
+  if (found === 1 && hash.seekLive(call.bytes, call.argAt(2), call.argBytes(2))) {
+    hash.openValue();
+    const { value } = hash;
+    had = parseLongDouble(value.bytes, value.at, value.length);
+  }
+  if (had === null) return reply.error(NOT_FLOAT);
+  const sum = sumLongDouble(had, increment);
+  if (sum === null) return reply.error(ErrorText.nanOrInfinity);
+  const text = Buffer.from(formatLongDouble(sum), "latin1");
+  setField(call, hash, found, text, 0, text.length);
+  reply.bulk(text, 0, text.length);
+}
+const ZERO = parseLongDouble(Buffer.from("0"), 0, 1)!;
+
+// ---- HSCAN ----
+
+const NOVALUES = token("novalues");
+const fieldScan = new MemberScan();
+
+/**
+ * HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]. Replies: [next cursor, array]. A small hash, and what is a
+ * listpack to Redis, comes in one page.
+ */
+function hscan(call: Call, reply: Reply): Outcome | void {
+  const scan = fieldScan;
+  if (!scan.readCursor(call, 2)) return reply.error(ErrorText.invalidCursor);
+  const hash = call.collections.hash();
+  const found = hash.find();
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return scan.replyNothing(reply);
+  let values = true;
+  for (let i = 3; i < call.argCount; ) {
+    if (call.argIs(i, NOVALUES)) {
+      values = false;
+      i++;
+      continue;
+    }
+    const read = scan.readOption(call, reply, i);
+    if (read === 0) return;
+    i += read;
+  }
+  const isWhole = !hash.isTree || hash.encoding !== HashEncoding.Hashtable;
+  scan.begin(hash.entries, isWhole);
+  for (let more = scan.isThere; more; more = scan.next()) {
+    if (hash.isDueHere) continue;
+    hash.openField();
+    const { field } = hash;
+    if (!scan.matches(field.bytes, field.at, field.length)) continue;
+    hash.entries.standAgain();
+    scan.keep();
+  }
+  scan.replyHead(reply, values ? 2 : 1);
+  for (let more = scan.firstKept(); more; more = scan.nextKept()) {
+    if (values) emitBoth(reply, hash);
+    else emitField(reply, hash);
+    hash.entries.standAgain();
+  }
+}
+
+// ---- HRANDFIELD ----
+
+const WITHVALUES = token("withvalues");
+const INT64_MAX = "9223372036854775807";
+
+/** HRANDFIELD key [count [WITHVALUES]]. Replies: a field, or array; null or an empty array without a key. */
+function hrandfield(call: Call, reply: Reply): Outcome | void {
+  let count = 0;
+  const hasCount = call.argCount > 2;
+  const hasValues = call.argCount === 4 && call.argIs(3, WITHVALUES);
+  if (hasCount) {
+    const kind = call.argInt64(2);
+    if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
+    if (kind === Int64Kind.Wide && int64.hi === -0x80000000 && int64.lo === 0) {
+      return reply.error(`ERR value is out of range, value must between -${INT64_MAX} and ${INT64_MAX}`);
+    }
+    count = kind === Int64Kind.Safe ? int64.value : int64.hi * 4294967296 + (int64.lo >>> 0);
+    if (call.argCount > 4 || (call.argCount === 4 && !hasValues)) return reply.error(ErrorText.syntax);
+    if (hasValues && kind === Int64Kind.Wide && isBeyondHalf(int64.lo, int64.hi)) {
+      return reply.error("ERR value is out of range");
+    }
+  }
+  const hash = call.collections.hash();
+  const found = hash.find();
+  if (found < 0) return refuse(call, reply, found);
+  let there = found === 1;
+  // Fields that are due go first, so that chance finds none of them.
+  if (there && hash.mayBeDue && hash.beginRemoval()) {
+    hash.removeDue(Infinity);
+    there = hash.count > 0;
+    hash.finish();
+  }
+  const ranks = there && hash.mayBeDue ? liveRanks(hash) : null;
+  const size = there ? (ranks === null ? hash.count : ranks.length) : 0;
+  if (!hasCount) {
+    if (size === 0) return reply.nullBulk();
+    const rank = call.store.random.below(size);
+    return emitAt(reply, hash, ranks === null ? rank : ranks[rank]!, emitField);
+  }
+  const emit = hasValues ? (reply.protocol === 3 ? emitPair : emitBoth) : emitField;
+  const perField = hasValues && reply.protocol !== 3 ? 2 : 1;
+  if (size === 0 || count === 0) return reply.emptyArray();
+  if (count < 0) {
+    reply.array(-count * perField);
+    for (let i = 0; i < -count; i++) {
+      const rank = call.store.random.below(size);
+      emitAt(reply, hash, ranks === null ? rank : ranks[rank]!, emit);
+    }
+    return;
+  }
+  const picked = Math.min(count, size);
+  reply.array(picked * perField);
+  if (picked === size) return replyAll(call, reply, hash, size, emit);
+  replySome(call, reply, hash, ranks, size, picked, emit);
+}
+
+/** True for 2^62 and above and -2^62 and below: Redis doubles a count with values. */
+function isBeyondHalf(low: number, high: number): boolean {
+  return high >= 0x40000000 || high < -0x40000000 || (high === -0x40000000 && low === 0);
+}
+
+/** Ranks of the fields that are not due, while those that are must stay (CLIENT PAUSE). */
+function liveRanks(hash: HashValue): number[] {
+  const ranks: number[] = [];
+  const { entries } = hash;
+  entries.seekRank(0);
+  let rank = 0;
+  for (let more = entries.settle(); more; more = entries.next(), rank++) if (!hash.isDueHere) ranks.push(rank);
+  return ranks;
+}
+
+function emitAt(reply: Reply, hash: HashValue, rank: number, emit: Emit): void {
+  hash.entries.seekRank(rank);
+  hash.entries.settle();
+  emit(reply, hash);
+}
+
+/** Replies `picked` different fields of `size`: Floyd's sampling (Bentley and Floyd 1987). */
+function replySome(
+  call: Call,
+  reply: Reply,
+  hash: HashValue,
+  ranks: number[] | null,
+  size: number,
+  picked: number,
+  emit: Emit,
+): void {
+  const taken = new Set<number>();
+  for (let last = size - picked; last < size; last++) {
+    const drawn = call.store.random.below(last + 1);
+    taken.add(taken.has(drawn) ? last : drawn);
+  }
+  for (const rank of taken) emitAt(reply, hash, ranks === null ? rank : ranks[rank]!, emit);
+}

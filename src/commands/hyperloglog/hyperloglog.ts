@@ -1,0 +1,383 @@
+/**
+ * The HyperLogLog family. A sketch is a string in Redis's own format (structures/hyperloglog.ts), so GET and SET move it
+ * between servers; and so its bytes are a client's and are never trusted.
+ *
+ * A dense sketch is read and changed where it lies; a sparse one, at most a few kilobytes, is copied out, changed and
+ * set again, so that a command does all or nothing.
+ */
+import { familyRow } from "../../dispatch/family-row.ts";
+import { Status } from "../../base/status.ts";
+import { token } from "../../base/bytes.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { RecordType } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import {
+  CARDINALITY_AT,
+  CORRUPT,
+  countRegisters,
+  DENSE,
+  denseRegister,
+  encodingOf,
+  HEADER_BYTES,
+  isCounted,
+  isSketch,
+  place,
+  placed,
+  REGISTERS,
+  setDenseRegister,
+  Sketch,
+  SPARSE_BYTES_MAX,
+  STALE_AT,
+  STALE_BIT,
+} from "../../structures/hyperloglog.ts";
+import { KEY, KEYS, string } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  type ArgumentDoc,
+  ADMIN,
+  ALL_KEYS,
+  type CommandSpec,
+  DENY_OOM,
+  FAST,
+  FIRST,
+  type KeySpec,
+  NO_KEYS,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
+
+const sketchRow = familyRow("hyperloglog", ["hyperloglog"]);
+/** A row of this family: all of it came with 2.8.9. */
+const row = (
+  name: string,
+  arity: number,
+  keys: KeySpec,
+  flags: number,
+  run: CommandSpec["run"],
+  complexity: string,
+  summary: string,
+  args: readonly ArgumentDoc[],
+) => sketchRow(name, arity, keys, flags, run, "2.8.9", complexity, summary, args);
+
+export const hyperloglogFamily: readonly CommandSpec[] = [
+  row(
+    "PFADD",
+    -2,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    pfadd,
+    "O(1) for each element.",
+    "Adds elements to a HyperLogLog, which is made if need be.",
+    [KEY, { ...string("element"), optional: true, multiple: true }],
+  ),
+  row(
+    "PFCOUNT",
+    -2,
+    ALL_KEYS,
+    READONLY,
+    pfcount,
+    "O(1) for one key, O(N) for the union of N.",
+    "Estimates the number of different elements added to HyperLogLogs.",
+    [KEYS],
+  ),
+  row(
+    "PFMERGE",
+    -2,
+    ALL_KEYS,
+    WRITE | DENY_OOM,
+    pfmerge,
+    "O(N) where N is the number of HyperLogLogs.",
+    "Merges HyperLogLogs into one.",
+    [
+      { name: "destkey", type: "key", keySpecIndex: 0 },
+      { name: "sourcekey", type: "key", keySpecIndex: 1, optional: true, multiple: true },
+    ],
+  ),
+  row("PFDEBUG", 3, SECOND, WRITE | DENY_OOM | ADMIN, pfdebug, "N/A", "Shows the inside of a HyperLogLog.", [
+    string("subcommand"),
+    KEY,
+  ]),
+  row("PFSELFTEST", 1, NO_KEYS, ADMIN, pfselftest, "N/A", "Tests the HyperLogLog code of this server.", []),
+];
+
+const NOT_A_SKETCH = "WRONGTYPE Key is not a valid HyperLogLog string value.";
+const CORRUPT_SKETCH = "INVALIDOBJ Corrupted HLL object detected";
+
+/** The sketch that is worked on, and the registers of a union. */
+const sketch = new Sketch();
+const union = new Uint8Array(REGISTERS);
+const header = Buffer.alloc(HEADER_BYTES);
+
+/** What the header of the string found says. */
+const Kind = { Sketch: 0, Refused: 1 } as const;
+type Kind = (typeof Kind)[keyof typeof Kind];
+
+/**
+ * Checks the value found: a string with a sketch's header. Replies the error when it is none; else its first bytes are
+ * open (store.textBytes from store.textAt on).
+ */
+function checkFound(call: Call, reply: Reply): Kind {
+  const { store } = call;
+  if (store.type !== RecordType.String) {
+    reply.status(Status.WrongType);
+    return Kind.Refused;
+  }
+  const length = store.stringLength();
+  const had = store.openPart(0);
+  if (had < HEADER_BYTES || !isSketch(store.textBytes, store.textAt, length)) {
+    reply.error(NOT_A_SKETCH);
+    return Kind.Refused;
+  }
+  return Kind.Sketch;
+}
+
+/** Copies the sketch found into `sketch`. Returns false when it is too long to be one. */
+function loadFound(call: Call): boolean {
+  const { store } = call;
+  const length = store.stringLength();
+  if (length > SPARSE_BYTES_MAX) return false;
+  store.openText(); // no longer than an inline value
+  return sketch.load(store.textBytes, store.textAt, store.textLength);
+}
+
+/** Sets the key just looked up to `sketch`; its deadline stays. Returns 0, or Status with nothing changed. */
+function storeSketch(call: Call): number {
+  const { store } = call;
+  const due = store.address === NO_ADDRESS ? 0 : store.deadlineMs;
+  return store.setBytes(sketch.bytes, 0, sketch.length, due, true);
+}
+
+function sparseBytesMax(call: Call): number {
+  return call.config.number("storage.hll_sparse_max_bytes");
+}
+
+// ---- PFADD ----
+
+/** PFADD key [element ...]. Replies: 1 when a register was raised or the key made. */
+function pfadd(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  let changes = 0;
+  if (store.find() === NO_ADDRESS) {
+    sketch.clear();
+    changes = 1;
+  } else {
+    if (checkFound(call, reply) === Kind.Refused) return;
+    if (encodingOf(store.textBytes, store.textAt) === DENSE) return addDense(call, reply);
+    if (!loadFound(call)) return reply.error(CORRUPT_SKETCH);
+  }
+  const bytesMax = sparseBytesMax(call);
+  for (let i = 2; i < call.argCount; i++) {
+    place(call.bytes, call.argAt(i), call.argBytes(i));
+    const raised = sketch.raise(placed.register, placed.rank, bytesMax);
+    if (raised === CORRUPT) return reply.error(CORRUPT_SKETCH);
+    changes += raised;
+  }
+  if (changes > 0) {
+    sketch.markStale();
+    const status = storeSketch(call);
+    if (status < 0) return refuse(call, reply, status);
+  } else if (!store.isGrown) {
+    // Redis makes it a "raw" string before it looks whether anything changes.
+    const status = store.writeAt(0, sketch.bytes, 0, 1);
+    if (status < 0) return refuse(call, reply, status);
+  }
+  reply.integer(changes > 0 ? 1 : 0);
+}
+
+/** PFADD into the dense sketch found, which is open, in place. */
+function addDense(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  let { textBytes: bytes, textAt: at } = store;
+  let changes = 0;
+  for (let i = 2; i < call.argCount; i++) {
+    place(call.bytes, call.argAt(i), call.argBytes(i));
+    const { register, rank } = placed;
+    if (denseRegister(bytes, at, register) >= rank) continue;
+    if (changes === 0) {
+      // The first write announces the change, and moves the record if it has to be; the others follow where it then lies.
+      header[0] = bytes[at + STALE_AT]! | STALE_BIT;
+      const status = store.writeAt(STALE_AT, header, 0, 1);
+      if (status < 0) return refuse(call, reply, status);
+      store.openText();
+      bytes = store.textBytes;
+      at = store.textAt;
+    }
+    changes++;
+    setDenseRegister(bytes, at, register, rank);
+  }
+  reply.integer(changes > 0 ? 1 : 0);
+}
+
+// ---- PFCOUNT and PFMERGE ----
+
+/** PFCOUNT key [key ...]. Replies: the estimate; that of one key is kept in its header. */
+function pfcount(call: Call, reply: Reply): void {
+  if (call.argCount === 2) return countOne(call, reply);
+  union.fill(0);
+  for (let i = 1; i < call.argCount; i++) {
+    call.selectKey(i);
+    if (call.store.findForRead() === NO_ADDRESS) continue;
+    if (!mergeFound(call, reply)) return;
+  }
+  reply.integer(countRegisters(union));
+}
+
+/** Merges the value found into `union`. Returns false after an error reply. */
+function mergeFound(call: Call, reply: Reply): boolean {
+  if (checkFound(call, reply) === Kind.Refused) return false;
+  if (loadFound(call) && sketch.mergeInto(union)) return true;
+  reply.error(CORRUPT_SKETCH);
+  return false;
+}
+
+function countOne(call: Call, reply: Reply): void {
+  const { store } = call;
+  call.selectKey(1);
+  if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
+  if (checkFound(call, reply) === Kind.Refused) return;
+  const { textBytes: bytes, textAt: at } = store;
+  if (isCounted(bytes, at)) {
+    const low = wordAt(bytes, at + CARDINALITY_AT);
+    const high = wordAt(bytes, at + CARDINALITY_AT + 4);
+    if (high !== 0) return reply.integer64(low, high);
+    return reply.integer(low >>> 0);
+  }
+  const count = loadFound(call) ? sketch.count() : CORRUPT;
+  if (count === CORRUPT) {
+    // Redis makes it a "raw" string before it looks at the registers.
+    if (!store.isGrown && store.stringLength() <= SPARSE_BYTES_MAX) makeRaw(call);
+    return reply.error(CORRUPT_SKETCH);
+  }
+  header.writeUInt32LE(count >>> 0, CARDINALITY_AT);
+  header.writeUInt32LE(Math.floor(count / 4294967296), CARDINALITY_AT + 4);
+  // Without room for it the count is made again next time.
+  store.writeAt(CARDINALITY_AT, header, CARDINALITY_AT, 8);
+  reply.integer(count);
+}
+
+/** Makes the string found a "raw" one, with the bytes it has. Returns Status with nothing changed. */
+function makeRaw(call: Call): number {
+  const { store } = call;
+  header[0] = store.textBytes[store.textAt]!;
+  return store.writeAt(0, header, 0, 1);
+}
+
+function wordAt(bytes: Buffer, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+}
+
+/** PFMERGE destkey [sourcekey ...]. Replies: OK. */
+function pfmerge(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  union.fill(0);
+  let anyDense = false;
+  for (let i = 1; i < call.argCount; i++) {
+    call.selectKey(i);
+    if (store.findForRead() === NO_ADDRESS) continue;
+    if (!mergeFound(call, reply)) return;
+    if (sketch.isDense) anyDense = true;
+  }
+  call.selectKey(1);
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  if (store.find() === NO_ADDRESS) sketch.clear();
+  else loadFound(call); // it was merged above, so it is sound
+  if (anyDense) {
+    sketch.makeDense();
+    sketch.setRegisters(union); // the destination's own were merged too
+  } else {
+    const bytesMax = sparseBytesMax(call);
+    for (let i = 0; i < REGISTERS; i++) if (union[i] !== 0) sketch.raise(i, union[i]!, bytesMax);
+  }
+  sketch.markStale();
+  const status = storeSketch(call);
+  if (status < 0) return refuse(call, reply, status);
+  reply.ok();
+}
+
+// ---- for those who look inside ----
+
+const GETREG = token("getreg");
+const DECODE = token("decode");
+const ENCODING = token("encoding");
+const TODENSE = token("todense");
+
+/** PFDEBUG GETREG | DECODE | ENCODING | TODENSE key */
+function pfdebug(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  call.selectKey(2);
+  if (store.find() === NO_ADDRESS) return reply.error("ERR The specified key does not exist");
+  if (checkFound(call, reply) === Kind.Refused) return;
+  const wasDense = encodingOf(store.textBytes, store.textAt) === DENSE;
+  if (!store.isGrown && store.stringLength() <= SPARSE_BYTES_MAX) {
+    // As PFADD, whatever is asked for.
+    const status = makeRaw(call);
+    if (status < 0) return refuse(call, reply, status);
+  }
+  if (call.argIs(1, ENCODING)) return reply.simple(wasDense ? "dense" : "sparse");
+  if (call.argIs(1, DECODE)) {
+    if (wasDense) return reply.error("ERR HLL encoding is not sparse");
+    if (!loadFound(call)) return reply.error(CORRUPT_SKETCH);
+    return reply.text(sketch.decode());
+  }
+  const getsRegisters = call.argIs(1, GETREG);
+  if (!getsRegisters && !call.argIs(1, TODENSE)) {
+    return reply.error(`ERR Unknown PFDEBUG subcommand '${call.argText(1)}'`);
+  }
+  if (!loadFound(call) || !sketch.makeDense()) return reply.error(CORRUPT_SKETCH);
+  if (!wasDense) {
+    const status = storeSketch(call);
+    if (status < 0) return refuse(call, reply, status);
+  }
+  if (!getsRegisters) return reply.integer(wasDense ? 0 : 1);
+  reply.array(REGISTERS);
+  for (let i = 0; i < REGISTERS; i++) reply.integer(denseRegister(sketch.bytes, 0, i));
+}
+
+/** Elements of the self test: fewer than Redis's ten million, so that no other client waits for seconds. */
+const SELF_TEST_ELEMENTS = 100_000;
+
+/** PFSELFTEST. Replies: OK when sparse and dense agree and the estimates are within six standard errors. */
+function pfselftest(call: Call, reply: Reply): void {
+  const dense = new Sketch();
+  const grown = new Sketch();
+  dense.clear();
+  dense.makeDense();
+  grown.clear();
+  const { random } = call.store;
+  for (let i = 0; i < REGISTERS; i++) union[i] = random.below(64);
+  for (let i = 0; i < REGISTERS; i++) setDenseRegister(dense.bytes, 0, i, union[i]!);
+  for (let i = 0; i < REGISTERS; i++) {
+    const value = denseRegister(dense.bytes, 0, i);
+    if (value !== union[i]) {
+      return reply.error(`ERR TESTFAILED Register ${i} should be ${union[i]} but is ${value}`);
+    }
+  }
+  dense.clear();
+  dense.makeDense();
+  const element = Buffer.alloc(8);
+  const salt = random.bits();
+  const bytesMax = sparseBytesMax(call);
+  for (let i = 1, checkpoint = 1; i <= SELF_TEST_ELEMENTS; i++) {
+    element.writeInt32LE(i ^ salt, 0);
+    element.writeInt32LE(salt, 4);
+    place(element, 0, 8);
+    dense.raise(placed.register, placed.rank, 0);
+    grown.raise(placed.register, placed.rank, bytesMax);
+    if (i !== checkpoint) continue;
+    const count = dense.count();
+    if (i < bytesMax / 2 && grown.isDense) return reply.error("ERR TESTFAILED sparse encoding not used");
+    if (grown.count() !== count) return reply.error("ERR TESTFAILED dense/sparse disagree");
+    const error = Math.abs(count - i);
+    const most = i === 10 ? 1 : Math.ceil((1.04 / Math.sqrt(REGISTERS)) * 6 * i);
+    if (error > most) return reply.error(`ERR TESTFAILED Too big error. card:${i} abserr:${error}`);
+    checkpoint *= 10;
+  }
+  reply.ok();
+}

@@ -1,0 +1,194 @@
+/**
+ * Collections in DUMP and RESTORE payloads: what is written is dump-entries.ts's and, for streams, dump-stream.ts's.
+ *
+ * A payload begins with its length and ends with a checksum of all of it, so the entries are walked twice: measured, then
+ * written. A long one is walked from a pin, as long replies are.
+ */
+import { assert } from "../../base/assert.ts";
+import { PinnedWalk, type Reply, WALK_STEP_BYTES } from "../../protocol/reply.ts";
+import type { Collection } from "../../store/collection.ts";
+import type { Collections } from "../../store/collections.ts";
+import type { HashValue } from "../../store/hash-value.ts";
+import { ListEncoding, type ListValue } from "../../store/list-value.ts";
+import { RecordType } from "../../store/record.ts";
+import type { SetValue } from "../../store/set-value.ts";
+import type { SortedSetValue } from "../../store/sorted-set-value.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import { KeyEvent } from "../../store/store.ts";
+import type { StreamValue } from "../../store/stream-value.ts";
+import { Status } from "../../base/status.ts";
+import { RdbKind, rdbItems } from "../../structures/rdb-collection.ts";
+import { rdbStream } from "../../structures/rdb-stream.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { entriesPayloadOf } from "./dump-entries.ts";
+import { fillStream, StreamPayload } from "./dump-stream.ts";
+import type { Payload } from "./dump-payload.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import { Done, type Outcome } from "../../dispatch/spec.ts";
+
+// ---- writing ----
+
+/** Replies the DUMP payload of `value`, which was opened by `openFound`. */
+export function dumpCollection(call: Call, reply: Reply, value: Collection): void {
+  const { store, collections } = call;
+  // Whose fields are all due is not there.
+  if (value.type === RecordType.Hash && (value as HashValue).countDue() === value.entries.count) {
+    return reply.nullBulk();
+  }
+  if (value.isTree && (value.entries.count >= STREAM_ENTRIES || value.wholeBytes >= WALK_STEP_BYTES)) {
+    const pin = store.large.pin(store.headerOf(value.pages.shard));
+    // With all pins of the shard taken, it is written at once.
+    if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, pin, store.nowMs));
+  }
+  const payload = payloadOf(value, store.nowMs);
+  while (payload.step(reply));
+}
+const STREAM_ENTRIES = 1000;
+
+function payloadOf(value: Collection, nowMs: number): Payload {
+  return value.type === RecordType.Stream ? new StreamPayload(value as StreamValue) : entriesPayloadOf(value, nowMs);
+}
+
+class PayloadWalk extends PinnedWalk {
+  private readonly reader: Collection;
+  private readonly payload: Payload;
+
+  constructor(
+    private readonly collections: Collections,
+    reply: Reply,
+    value: Collection,
+    pin: number,
+    nowMs: number,
+  ) {
+    super(value.pages.shard, pin, reply.protocol, value.wholeBytes);
+    this.reader = collections.takeReader(value);
+    this.payload = payloadOf(this.reader, nowMs);
+  }
+
+  step(reply: Reply): boolean {
+    const before = reply.written;
+    const more = this.payload.step(reply);
+    this.pending = Math.max(0, this.pending - (reply.written - before));
+    return more;
+  }
+
+  close(): void {
+    this.collections.giveReader(this.reader);
+  }
+}
+
+// ---- reading ----
+
+/** What an entry takes beyond its bytes, at most, bytes. */
+const ENTRY_OVERHEAD = 64;
+
+/**
+ * Makes the selected key the collection that readCollection left in `rdbItems`, with a deadline (ms, 0 = none); a key that
+ * is there goes. Nothing changes when it is refused.
+ */
+export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadlineMs: number): Outcome | void {
+  const { store } = call;
+  const fill = FILLS[kind];
+  if (fill === undefined) {
+    reply.error("ERR RESTORE does not know this type in this version");
+    return Done;
+  }
+  const bytes = kind === RdbKind.Stream ? rdbStream.room : rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
+  const value = fill.open(call.collections);
+  value.pages.select(store.shard, store.header);
+  if (!value.pages.admits(bytes)) return refuse(call, reply, Status.Busy);
+  if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
+  // A hash whose fields were all over before it came is none.
+  if (kind === RdbKind.Hash && !rdbItems.hasLive(store.nowMs)) {
+    rdbItems.clear();
+    reply.ok();
+    return Done;
+  }
+  const found = value.begin(bytes, true);
+  if (found < 0) return refuse(call, reply, found);
+  fill.fill(value);
+  value.finish();
+  rdbItems.clear();
+  rdbStream.clear();
+  if (deadlineMs === 0) return;
+  store.find();
+  store.pool.urgent = true;
+  const status = store.setDeadline(deadlineMs);
+  store.pool.urgent = false;
+  assert(status === 0, "an admitted command finds room");
+}
+
+/** How the items become a collection, between `begin` and `finish`. */
+interface Fill {
+  open(collections: Collections): Collection;
+  fill(value: Collection): void;
+}
+
+const FILLS: Partial<Record<RdbKind, Fill>> = {
+  [RdbKind.Stream]: {
+    open: (collections) => collections.stream(),
+    fill: (value) => fillStream(value as StreamValue),
+  },
+  [RdbKind.List]: {
+    open: (collections) => collections.list(),
+    fill(value) {
+      const list = value as ListValue;
+      const items = rdbItems;
+      list.create(items.bytes, ListEncoding.Listpack);
+      list.beforeGrowth(items.bytes, items.count);
+      for (let i = 0; i < items.count; i++) list.push(items.sourceOf(i), items.atOf(i), items.lengthOf(i), false);
+    },
+  },
+  [RdbKind.Set]: {
+    open: (collections) => collections.set(),
+    fill(value) {
+      const set = value as SetValue;
+      const items = rdbItems;
+      set.create(items.bytes, set.firstEncoding(items.sourceOf(0), items.atOf(0), items.lengthOf(0)));
+      for (let i = 0; i < items.count; i++) {
+        const isNew = set.add(items.sourceOf(i), items.atOf(i), items.lengthOf(i));
+        assert(isNew, "no member comes twice (F4)");
+      }
+    },
+  },
+  [RdbKind.Hash]: {
+    open: (collections) => collections.hash(),
+    fill(value) {
+      const hash = value as HashValue;
+      const items = rdbItems;
+      hash.create(items.bytes, hash.firstEncoding);
+      for (let i = 0; i < items.count; i += 2) {
+        const deadline = items.deadlineOf(i);
+        if (deadline !== 0 && deadline <= hash.store.nowMs) continue;
+        const isNew = hash.set(
+          items.sourceOf(i),
+          items.atOf(i),
+          items.lengthOf(i),
+          items.sourceOf(i + 1),
+          items.atOf(i + 1),
+          items.lengthOf(i + 1),
+          deadline,
+        );
+        assert(isNew, "no field comes twice (F4)");
+      }
+      if (items.isPacked) hash.staysListpack();
+    },
+  },
+  [RdbKind.SortedSet]: {
+    open: (collections) => collections.sortedSet(),
+    fill(value) {
+      const sorted = value as SortedSetValue;
+      const items = rdbItems;
+      sorted.create(items.bytes, sorted.encodingFor(items.count, items.longest));
+      for (let i = 0; i < items.count; i++) {
+        const source = items.sourceOf(i);
+        const at = items.atOf(i);
+        const length = items.lengthOf(i);
+        const isThere = sorted.has(source, at, length);
+        assert(!isThere, "no member comes twice (F4)");
+        sorted.add(source, at, length, items.scores[i]!);
+      }
+      if (items.isPacked) sorted.staysListpack();
+    },
+  },
+};

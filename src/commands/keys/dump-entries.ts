@@ -1,0 +1,400 @@
+/**
+ * DUMP payloads of lists, sets, hashes and sorted sets, in the RDB forms that Redis 7.0 writes for the same encodings
+ * (structures/rdb-collection.ts draws them):
+ *
+ *   list        18, listpacks filled up to list-max-listpack-size
+ *   set         11 an intset, else 2: the listpack of Redis 7.2 is unknown to 7.0
+ *   hash        16 a listpack, else 4; 24, of Redis 7.4, with fields that have deadlines
+ *   sorted set  17 a listpack, else 5
+ *
+ * Texts are as they are: Redis writes those that are integers or longer than 20 bytes shorter, if it can.
+ */
+import { assert } from "../../base/assert.ts";
+import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../../base/double-text.ts";
+import { Int64Kind, int64, parseInt64, splitInt64 } from "../../base/integers.ts";
+import { type Reply, WALK_STEP_BYTES } from "../../protocol/reply.ts";
+import type { Collection } from "../../store/collection.ts";
+import { HashEncoding, type HashValue } from "../../store/hash-value.ts";
+import type { ListValue } from "../../store/list-value.ts";
+import type { Member } from "../../store/members.ts";
+import { RecordType } from "../../store/record.ts";
+import { SetEncoding, type SetValue } from "../../store/set-value.ts";
+import { SortedSetEncoding, type SortedSetValue } from "../../store/sorted-set-value.ts";
+import { LISTPACK_END, LISTPACK_HEAD, textBytes, writeHead, writeText } from "../../structures/listpack.ts";
+import { RdbType } from "../../structures/rdb-collection.ts";
+import {
+  lengthBytes,
+  RDB_VERSION_FIELD_DEADLINES,
+  wordsBytes,
+  writeLength,
+  writeWords,
+} from "../../structures/rdb-string.ts";
+import { Payload } from "./dump-payload.ts";
+
+/** The payload of a collection that is open, as it is at `nowMs`. */
+export function entriesPayloadOf(value: Collection, nowMs: number): Payload {
+  switch (value.type) {
+    case RecordType.List:
+      return new ListPayload(value as ListValue);
+    case RecordType.Set:
+      if (value.encoding === SetEncoding.Intset && !value.isTree) return new IntsetPayload(value as SetValue);
+      return new SetPayload(value as SetValue);
+    case RecordType.Hash:
+      if (value.encoding === HashEncoding.Listpack) return new HashListpackPayload(value as HashValue);
+      return new HashPayload(value as HashValue, nowMs);
+    default:
+      assert(value.type === RecordType.SortedSet, "a collection of entries is a list, a set, a hash or a sorted set");
+      if (value.encoding === SortedSetEncoding.Listpack) return new SortedSetListpackPayload(value as SortedSetValue);
+      return new SortedSetPayload(value as SortedSetValue);
+  }
+}
+
+/** A payload of which every entry is measured, and then every entry written. */
+abstract class EntriesPayload<V extends Collection> extends Payload {
+  private left: number;
+  private isMeasured = false;
+
+  constructor(protected readonly value: V) {
+    super();
+    this.left = value.entries.count;
+    this.rewind();
+  }
+
+  /** Adds the bytes of the entry stood on, which it may leave, to `bytes`. */
+  protected abstract measure(): void;
+  /** All is measured, and `bytes` is right but for what it writes: what stands before the first entry, by `head`. */
+  protected abstract begin(): void;
+  /** Writes the entry stood on, which it may leave. */
+  protected abstract write(): void;
+  /** Writes what stands behind the last entry. */
+  protected finish(): void {}
+
+  step(reply: Reply): boolean {
+    this.reply = reply;
+    const { entries } = this.value;
+    // An entry costs something, however short it is.
+    for (let done = 0; done < WALK_STEP_BYTES; done++) {
+      if (this.left === 0) {
+        if (this.isMeasured) {
+          this.finish();
+          this.end();
+          return false;
+        }
+        this.isMeasured = true;
+        this.begin();
+        this.left = entries.count;
+        this.rewind();
+      }
+      const before = this.isMeasured ? reply.written : this.bytes;
+      entries.standAgain();
+      if (this.isMeasured) this.write();
+      else this.measure();
+      done += (this.isMeasured ? reply.written : this.bytes) - before;
+      this.left--;
+      if (this.left === 0) continue;
+      entries.standAgain();
+      const more = entries.next();
+      assert(more, "a collection has as many entries as it counts");
+    }
+    return true;
+  }
+
+  private rewind(): void {
+    const { entries } = this.value;
+    entries.seekRank(0);
+    const more = entries.settle();
+    assert(more, "a collection has an entry");
+  }
+
+  /** Begins a payload of `type`, whose bytes besides the type are all in `bytes` but those of this length. */
+  protected beginCounted(type: number, length: number): void {
+    this.bytes += 1 + lengthBytes(length);
+    this.head();
+    this.byte(type);
+    this.length(length);
+  }
+
+  // ---- what is written ----
+
+  protected byte(value: number): void {
+    const at = this.room(1);
+    this.reply.bytes[at] = value;
+    this.wrote(1);
+  }
+  protected length(value: number): void {
+    const at = this.room(9);
+    this.wrote(writeLength(this.reply.bytes, at, value));
+  }
+  protected listpackHead(bytes: number, entries: number): void {
+    const at = this.room(LISTPACK_HEAD);
+    this.wrote(writeHead(this.reply.bytes, at, bytes, entries) - at);
+  }
+  /** An entry of a listpack. */
+  protected text(member: Member): void {
+    const { bytes, at, length } = member;
+    const to = this.room(length + LISTPACK_ENTRY_MORE);
+    this.wrote(writeText(this.reply.bytes, to, bytes as Buffer, at, length) - to);
+  }
+}
+/** What an entry of a listpack takes besides its bytes, at most. */
+const LISTPACK_ENTRY_MORE = 10;
+/** Bytes of a listpack besides its entries. */
+const LISTPACK_BYTES = LISTPACK_HEAD + 1;
+
+function stringBytes(length: number): number {
+  return lengthBytes(length) + length;
+}
+function memberBytes(member: Member): number {
+  return textBytes(member.bytes as Buffer, member.at, member.length);
+}
+
+// ---- lists ----
+
+/** Bytes that Redis reckons for an element besides its own. */
+const ESTIMATED_MORE = 8;
+const PACKED_NODE = 2;
+
+class ListPayload extends EntriesPayload<ListValue> {
+  /** Elements and bytes of the listpacks measured so far, the last one being open. */
+  private readonly counts: number[] = [0];
+  private readonly sizes: number[] = [LISTPACK_BYTES];
+  /** The listpack that is written next, and the elements that are missing in the one at work. */
+  private node = 0;
+  private missing = 0;
+
+  protected measure(): void {
+    const { value, counts, sizes } = this;
+    value.openHere();
+    const { length } = value.member;
+    const size = memberBytes(value.member);
+    let last = counts.length - 1;
+    if (counts[last]! > 0 && !value.fitsListpack(counts[last]!, sizes[last]! + length + ESTIMATED_MORE)) {
+      last = counts.push(0) - 1;
+      sizes.push(LISTPACK_BYTES);
+    }
+    counts[last] = counts[last]! + 1;
+    sizes[last] = sizes[last]! + size;
+    this.bytes += size;
+  }
+
+  protected begin(): void {
+    this.bytes = 0;
+    for (const size of this.sizes) this.bytes += 1 + stringBytes(size);
+    this.beginCounted(RdbType.ListQuicklist2, this.sizes.length);
+  }
+
+  protected write(): void {
+    if (this.missing === 0) {
+      this.missing = this.counts[this.node]!;
+      const size = this.sizes[this.node++]!;
+      this.byte(PACKED_NODE);
+      this.length(size);
+      this.listpackHead(size, this.missing);
+    }
+    this.value.openHere();
+    this.text(this.value.member);
+    if (--this.missing === 0) this.byte(LISTPACK_END);
+  }
+}
+
+// ---- small ones, of one string ----
+
+/** A hash or sorted set as one listpack: what it is, and what belongs to it, in turn. */
+abstract class ListpackPayload<V extends Collection> extends EntriesPayload<V> {
+  protected abstract readonly rdbType: number;
+
+  protected begin(): void {
+    const size = this.bytes + LISTPACK_BYTES;
+    this.bytes = size;
+    this.beginCounted(this.rdbType, size);
+    this.listpackHead(size, this.value.entries.count * 2);
+  }
+  protected override finish(): void {
+    this.byte(LISTPACK_END);
+  }
+}
+
+class HashListpackPayload extends ListpackPayload<HashValue> {
+  protected readonly rdbType = RdbType.HashListpack;
+
+  protected measure(): void {
+    const { value } = this;
+    value.openField();
+    this.bytes += memberBytes(value.field);
+    value.entries.standAgain();
+    value.openValue();
+    this.bytes += memberBytes(value.value);
+  }
+  protected write(): void {
+    const { value } = this;
+    value.openField();
+    this.text(value.field);
+    value.entries.standAgain();
+    value.openValue();
+    this.text(value.value);
+  }
+}
+
+class SortedSetListpackPayload extends ListpackPayload<SortedSetValue> {
+  protected readonly rdbType = RdbType.SortedSetListpack;
+
+  protected measure(): void {
+    const { value } = this;
+    value.openHere();
+    this.bytes += memberBytes(value.member);
+    this.bytes += textBytes(SCORE, 0, formatDouble17(SCORE, 0, value.score));
+  }
+  protected write(): void {
+    const { value } = this;
+    value.openHere();
+    this.text(value.member);
+    const length = formatDouble17(SCORE, 0, value.score);
+    const at = this.room(length + LISTPACK_ENTRY_MORE);
+    this.wrote(writeText(this.reply.bytes, at, SCORE, 0, length) - at);
+  }
+}
+const SCORE = Buffer.alloc(DOUBLE_TEXT_BYTES_MAX);
+
+/** The integers are kept in their order, which is that of an intset. */
+class IntsetPayload extends EntriesPayload<SetValue> {
+  /** Bytes of an integer. */
+  private width = 2;
+
+  protected measure(): void {
+    this.read();
+    const { lo, hi } = int64;
+    if (hi !== lo >> 31) this.width = 8;
+    else if (this.width === 2 && lo !== (lo << 16) >> 16) this.width = 4;
+    this.bytes++;
+  }
+  protected begin(): void {
+    const { count } = this.value.entries;
+    const size = INTSET_HEAD + count * this.width;
+    this.bytes = size;
+    this.beginCounted(RdbType.SetIntset, size);
+    const at = this.room(INTSET_HEAD);
+    this.reply.bytes.writeUInt32LE(this.width, at);
+    this.reply.bytes.writeUInt32LE(count, at + 4);
+    this.wrote(INTSET_HEAD);
+  }
+  protected write(): void {
+    this.read();
+    const at = this.room(8);
+    this.reply.bytes.writeInt32LE(int64.lo, at);
+    this.reply.bytes.writeInt32LE(int64.hi, at + 4);
+    this.wrote(this.width);
+  }
+
+  /** Reads the member stood on into `int64` as two words. */
+  private read(): void {
+    this.value.openHere();
+    const { bytes, at, length } = this.value.member;
+    const kind = parseInt64(bytes, at, length);
+    assert(kind !== Int64Kind.None, "a member of an intset is an integer");
+    if (kind === Int64Kind.Safe) splitInt64(int64.value);
+  }
+}
+const INTSET_HEAD = 8;
+
+// ---- plain ones ----
+
+class SetPayload extends EntriesPayload<SetValue> {
+  protected measure(): void {
+    this.value.openHere();
+    this.bytes += stringBytes(this.value.member.length);
+  }
+  protected begin(): void {
+    this.beginCounted(RdbType.Set, this.value.entries.count);
+  }
+  protected write(): void {
+    this.value.openHere();
+    this.string(this.value.member);
+  }
+}
+
+class SortedSetPayload extends EntriesPayload<SortedSetValue> {
+  protected measure(): void {
+    this.value.openHere();
+    this.bytes += stringBytes(this.value.member.length) + 8;
+  }
+  protected begin(): void {
+    this.beginCounted(RdbType.SortedSet, this.value.entries.count);
+  }
+  protected write(): void {
+    this.value.openHere();
+    this.string(this.value.member);
+    this.double(this.value.score);
+  }
+}
+
+/** Fields that are due are not there. What the others have for deadlines stands before each, as the time from `leastMs`. */
+class HashPayload extends EntriesPayload<HashValue> {
+  private readonly live: number;
+  private readonly isTimed: boolean;
+  /** No deadline of a field that is there is before this moment. */
+  private readonly leastMs: number;
+
+  constructor(
+    value: HashValue,
+    private readonly nowMs: number,
+  ) {
+    super(value);
+    const due = value.hasTimed ? value.countDueAt(nowMs) : 0;
+    this.live = value.entries.count - due;
+    this.isTimed = value.hasTimed && value.timed > due;
+    this.leastMs = due > 0 ? nowMs + 1 : value.earliest;
+  }
+
+  /** The deadline of the field stood on, ms; 0 = none, -1 = it is due. */
+  private deadline(): number {
+    const deadline = this.value.deadlineHere;
+    return deadline !== 0 && deadline <= this.nowMs ? -1 : deadline;
+  }
+
+  protected measure(): void {
+    const { value, isTimed } = this;
+    const deadline = this.deadline();
+    if (deadline < 0) return;
+    if (isTimed) this.bytes += this.delay(deadline, false);
+    this.bytes += stringBytes(value.valueLength);
+    value.openField();
+    this.bytes += stringBytes(value.field.length);
+  }
+  protected begin(): void {
+    if (!this.isTimed) return this.beginCounted(RdbType.Hash, this.live);
+    this.version = RDB_VERSION_FIELD_DEADLINES;
+    this.bytes += 1 + 8 + lengthBytes(this.live);
+    this.head();
+    this.byte(RdbType.HashDeadlines);
+    const at = this.room(8);
+    this.reply.bytes.writeUInt32LE(this.leastMs % TWO_32, at);
+    this.reply.bytes.writeUInt32LE(Math.floor(this.leastMs / TWO_32), at + 4);
+    this.wrote(8);
+    this.length(this.live);
+  }
+  protected write(): void {
+    const { value } = this;
+    const deadline = this.deadline();
+    if (deadline < 0) return;
+    if (this.isTimed) this.delay(deadline, true);
+    value.entries.standAgain();
+    value.openField();
+    this.string(value.field);
+    value.entries.standAgain();
+    value.openValue();
+    this.string(value.value);
+  }
+
+  /** Measures, or writes, what says of a field when it ends: 0 = never, else one more than the ms behind the least. */
+  private delay(deadline: number, writes: boolean): number {
+    const delay = deadline === 0 ? 0 : deadline - this.leastMs + 1;
+    const high = Math.floor(delay / TWO_32);
+    const low = delay % TWO_32;
+    if (!writes) return wordsBytes(high, low);
+    const at = this.room(9);
+    const bytes = writeWords(this.reply.bytes, at, high, low);
+    this.wrote(bytes);
+    return bytes;
+  }
+}
+const TWO_32 = 2 ** 32;

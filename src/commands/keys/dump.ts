@@ -1,0 +1,258 @@
+/**
+ * DUMP and RESTORE: a value as bytes that any Redis understands.
+ *
+ *   │ type (1) │ value as in an RDB file │ RDB version (2) │ CRC-64 of all before (8) │   little-endian
+ *
+ * What is written is never packed; LZF is read. Collections are dump-collection.ts's.
+ */
+import { token } from "../../base/bytes.ts";
+import { crc64, updateCrc64 } from "../../base/crc64.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
+import { Encoding, RecordType } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import { KeyEvent } from "../../store/store.ts";
+import { RdbKind, readCollection } from "../../structures/rdb-collection.ts";
+import {
+  RDB_STRING,
+  RDB_VERSION,
+  RDB_VERSION_MAX,
+  rdbString,
+  readString,
+  writeInteger,
+  writeLength,
+} from "../../structures/rdb-string.ts";
+import { flag, integer, KEY, optional, string } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { dumpCollection, restoreCollection } from "./dump-collection.ts";
+import { OUT_OF_RANGE, readDeadline } from "./expire.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import { type CommandSpec, DENY_OOM, FIRST, type Outcome, READONLY, WRITE } from "../../dispatch/spec.ts";
+
+export const dumpFamily: readonly CommandSpec[] = [
+  {
+    name: "DUMP",
+    arity: 2,
+    keys: FIRST,
+    flags: READONLY,
+    categories: ["keyspace"],
+    run: dump,
+    docs: {
+      summary: "Returns a key's value as bytes that RESTORE takes.",
+      since: "2.6.0",
+      group: "generic",
+      complexity: "O(N) where N is the size of the value.",
+      arguments: [KEY],
+    },
+  },
+  {
+    name: "RESTORE",
+    arity: -4,
+    keys: FIRST,
+    flags: WRITE | DENY_OOM,
+    categories: ["keyspace", "dangerous"],
+    run: restore,
+    docs: {
+      summary: "Makes a key of the bytes that DUMP returned.",
+      since: "2.6.0",
+      group: "generic",
+      complexity: "O(N) where N is the size of the value.",
+      arguments: [
+        KEY,
+        integer("ttl"),
+        string("serialized-value"),
+        optional(flag("replace", "REPLACE"), "3.0.0"),
+        optional(flag("absttl", "ABSTTL"), "5.0.0"),
+        optional(integer("seconds", "IDLETIME"), "5.0.0"),
+        optional(integer("frequency", "FREQ"), "5.0.0"),
+      ],
+      history: [
+        ["3.0.0", "The modifier REPLACE."],
+        ["5.0.0", "The modifiers ABSTTL, IDLETIME and FREQ."],
+      ],
+    },
+  },
+];
+
+const VERSION_BYTES = 2;
+const FOOTER_BYTES = VERSION_BYTES + 8;
+const head = Buffer.alloc(1 + 24);
+const footer = Buffer.alloc(FOOTER_BYTES);
+
+/** DUMP key. Replies: the payload, or null. */
+function dump(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
+  if (store.type !== RecordType.String) {
+    const value = call.collections.openFound();
+    const left = value.hasTimed ? value.settleDue(false) : 1;
+    if (left === 1) return dumpCollection(call, reply, value);
+    return left === 0 ? reply.nullBulk() : refuse(call, reply, left);
+  }
+  head[0] = RDB_STRING;
+  if (store.encoding === Encoding.Int) {
+    const headBytes = 1 + writeInteger(head, 1, store.intLow, store.intHigh);
+    finish(headBytes);
+    reply.bulkHead(headBytes + FOOTER_BYTES);
+    append(reply, head, 0, headBytes);
+  } else {
+    const length = store.valueBytes;
+    const headBytes = 1 + writeLength(head, 1, length);
+    reply.bulkHead(headBytes + length + FOOTER_BYTES);
+    append(reply, head, 0, headBytes);
+    updateCrc64(0, 0, head, 0, headBytes);
+    if (store.encoding === Encoding.Paged) {
+      appendLarge(call, reply, length);
+    } else {
+      updateCrc64(crc64.lo, crc64.hi, store.b, store.rawAt, length);
+      append(reply, store.b, store.rawAt, length);
+    }
+    finish(0);
+  }
+  append(reply, footer, 0, FOOTER_BYTES);
+  reply.bulkEnd();
+}
+
+/** Makes the footer, from the CRC so far or that of the head alone (`headBytes`). */
+function finish(headBytes: number): void {
+  if (headBytes > 0) updateCrc64(0, 0, head, 0, headBytes);
+  footer.writeUInt16LE(RDB_VERSION, 0);
+  updateCrc64(crc64.lo, crc64.hi, footer, 0, VERSION_BYTES);
+  footer.writeInt32LE(crc64.lo, VERSION_BYTES);
+  footer.writeInt32LE(crc64.hi, VERSION_BYTES + 4);
+}
+
+function append(reply: Reply, source: Buffer, at: number, length: number): void {
+  reply.ensure(length);
+  source.copy(reply.bytes, reply.at, at, at + length);
+  reply.at += length;
+}
+
+/** Appends the large value found, chunk by chunk, and goes on with its CRC. */
+function appendLarge(call: Call, reply: Reply, length: number): void {
+  const { store } = call;
+  const { shard, node } = store;
+  for (let done = 0; done < length; done += CHUNK_BYTES) {
+    const part = Math.min(CHUNK_BYTES, length - done);
+    reply.ensure(part);
+    store.large.read(shard, node, done, reply.bytes, reply.at, part);
+    updateCrc64(crc64.lo, crc64.hi, reply.bytes, reply.at, part);
+    reply.at += part;
+  }
+}
+
+const REPLACE = token("replace");
+const ABSTTL = token("absttl");
+const IDLETIME = token("idletime");
+const FREQ = token("freq");
+const FREQUENCY_MAX = 255;
+const BUSY_KEY = "BUSYKEY Target key name already exists.";
+const BAD_PAYLOAD = "ERR DUMP payload version or checksum are wrong";
+const BAD_FORMAT = "ERR Bad data format";
+
+/** What RESTORE's options said. */
+const options = { replaces: false, isAbsolute: false, idleSeconds: -1, frequency: -1 };
+
+/** Reads the options into `options`. Returns false after an error reply. */
+function readOptions(call: Call, reply: Reply): boolean {
+  options.replaces = false;
+  options.isAbsolute = false;
+  options.idleSeconds = -1;
+  options.frequency = -1;
+  for (let i = 4; i < call.argCount; i++) {
+    const hasNext = i + 1 < call.argCount;
+    if (call.argIs(i, REPLACE)) {
+      options.replaces = true;
+    } else if (call.argIs(i, ABSTTL)) {
+      options.isAbsolute = true;
+    } else if (hasNext && options.frequency === -1 && call.argIs(i, IDLETIME)) {
+      const seconds = readNumber(call, reply, ++i);
+      if (seconds === null) return false;
+      if (seconds < 0) {
+        reply.error("ERR Invalid IDLETIME value, must be >= 0");
+        return false;
+      }
+      options.idleSeconds = seconds;
+    } else if (hasNext && options.idleSeconds === -1 && call.argIs(i, FREQ)) {
+      const frequency = readNumber(call, reply, ++i);
+      if (frequency === null) return false;
+      if (frequency < 0 || frequency > FREQUENCY_MAX) {
+        reply.error("ERR Invalid FREQ value, must be >= 0 and <= 255");
+        return false;
+      }
+      options.frequency = frequency;
+    } else {
+      reply.error(ErrorText.syntax);
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Argument `i`, rounded when a double does not hold it; null after an error reply. */
+function readNumber(call: Call, reply: Reply, i: number): number | null {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.Safe) return int64.value;
+  if (kind === Int64Kind.Wide) return int64.hi * 4294967296 + (int64.lo >>> 0);
+  reply.error(ErrorText.notInteger);
+  return null;
+}
+
+/**
+ * RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]
+ * Errors: BUSYKEY, wrong version or checksum, bad data. Nothing changes with any of them.
+ */
+function restore(call: Call, reply: Reply): Outcome | void {
+  const { store, bytes } = call;
+  if (!readOptions(call, reply)) return;
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  const isThere = store.find() !== NO_ADDRESS;
+  if (isThere && !options.replaces) return reply.error(BUSY_KEY);
+  const ttl = readNumber(call, reply, 2);
+  if (ttl === null) return;
+  if (ttl < 0) return reply.error("ERR Invalid TTL value, must be >= 0");
+  const at = call.argAt(3);
+  const end = at + call.argBytes(3) - FOOTER_BYTES;
+  if (end < at || !isIntact(bytes, at, end)) return reply.error(BAD_PAYLOAD);
+  if (end === at) return reply.error(BAD_FORMAT);
+  const longest = Math.min(call.stringMax, LARGE_VALUE_MAX);
+  let kind: RdbKind = RdbKind.None;
+  // What stands behind the value is not looked at, as in Redis 7.0.
+  if (bytes[at] !== RDB_STRING) {
+    kind = readCollection(bytes[at]!, bytes, at + 1, end, longest, store.memberSeed);
+    if (kind === RdbKind.None) return reply.error(BAD_FORMAT);
+  } else if (readString(bytes, at + 1, end, longest) < 0) {
+    return reply.error(BAD_FORMAT);
+  }
+
+  let due = ttl === 0 ? 0 : readDeadline(call, 2, 1, options.isAbsolute ? 0 : store.nowMs);
+  // Redis adds in 64 bits without looking: beyond them lies the distant past.
+  if (due === OUT_OF_RANGE) due = -1;
+  if (due !== 0 && due <= store.nowMs) {
+    if (isThere) store.remove(KeyEvent.Deleted);
+    return reply.ok();
+  }
+  // `find` left the store where it was; large.ts may have turned it to another region since.
+  store.standAgain();
+  if (kind !== RdbKind.None) {
+    const refused = restoreCollection(call, reply, kind, due);
+    if (refused !== undefined) return refused;
+    store.restoreAccess(options.idleSeconds, options.frequency);
+    return reply.ok();
+  }
+  const status = store.setString(rdbString.bytes, rdbString.at, rdbString.length, due);
+  rdbString.bytes = head; // not to keep a long one alive
+  if (status < 0) return refuse(call, reply, status);
+  store.restoreAccess(options.idleSeconds, options.frequency);
+  reply.ok();
+}
+
+/** True when the footer behind `end` has a version that is known and the right CRC. */
+function isIntact(bytes: Buffer, at: number, end: number): boolean {
+  if (bytes.readUInt16LE(end) > RDB_VERSION_MAX) return false;
+  updateCrc64(0, 0, bytes, at, end + VERSION_BYTES - at);
+  return bytes.readInt32LE(end + VERSION_BYTES) === crc64.lo && bytes.readInt32LE(end + VERSION_BYTES + 4) === crc64.hi;
+}

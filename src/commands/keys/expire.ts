@@ -1,0 +1,205 @@
+/**
+ * Deadlines of keys. A deadline is absolute, in ms since the Unix epoch, from the moment its command runs.
+ *
+ * Deadlines after DEADLINE_MAX are taken as that one: so far away that a double no longer counts milliseconds.
+ */
+import { token } from "../../base/bytes.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { ErrorText, invalidExpire } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { DEADLINE_MAX } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import { KeyEvent } from "../../store/store.ts";
+import { flag, integer, KEY, oneOf, optional, unixTime } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import { type ArgumentDoc, type CommandSpec, FAST, FIRST, type Outcome, READONLY, WRITE } from "../../dispatch/spec.ts";
+
+const CONDITION: ArgumentDoc = optional(
+  oneOf("condition", flag("nx", "NX"), flag("xx", "XX"), flag("gt", "GT"), flag("lt", "LT")),
+  "7.0.0",
+);
+
+function setter(name: string, since: string, summary: string, time: ArgumentDoc, run: CommandSpec["run"]): CommandSpec {
+  return {
+    name,
+    arity: -3,
+    keys: FIRST,
+    flags: WRITE | FAST,
+    categories: ["keyspace"],
+    run,
+    docs: {
+      summary,
+      since,
+      group: "generic",
+      complexity: "O(1)",
+      arguments: [KEY, time, CONDITION],
+      history: [["7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`."]],
+    },
+  };
+}
+
+function reader(name: string, since: string, summary: string, run: CommandSpec["run"]): CommandSpec {
+  return {
+    name,
+    arity: 2,
+    keys: FIRST,
+    flags: READONLY | FAST,
+    categories: ["keyspace"],
+    run,
+    docs: { summary, since, group: "generic", complexity: "O(1)", arguments: [KEY] },
+  };
+}
+
+export const expireFamily: readonly CommandSpec[] = [
+  setter("EXPIRE", "1.0.0", "Lets a key expire after some seconds.", integer("seconds"), (call, reply) =>
+    expire(call, reply, 1000, call.store.nowMs),
+  ),
+  setter("PEXPIRE", "2.6.0", "Lets a key expire after some milliseconds.", integer("milliseconds"), (call, reply) =>
+    expire(call, reply, 1, call.store.nowMs),
+  ),
+  setter("EXPIREAT", "1.2.0", "Lets a key expire at a Unix time.", unixTime("unix-time-seconds"), (call, reply) =>
+    expire(call, reply, 1000, 0),
+  ),
+  setter(
+    "PEXPIREAT",
+    "2.6.0",
+    "Lets a key expire at a Unix time in milliseconds.",
+    unixTime("unix-time-milliseconds"),
+    (call, reply) => expire(call, reply, 1, 0),
+  ),
+  reader("TTL", "1.0.0", "Returns how many seconds a key has left.", (call, reply) => {
+    timeLeft(call, reply, 1000, call.store.nowMs);
+  }),
+  reader("PTTL", "2.6.0", "Returns how many milliseconds a key has left.", (call, reply) => {
+    timeLeft(call, reply, 1, call.store.nowMs);
+  }),
+  reader("EXPIRETIME", "7.0.0", "Returns the Unix time at which a key expires.", (call, reply) => {
+    timeLeft(call, reply, 1000, 0);
+  }),
+  reader("PEXPIRETIME", "7.0.0", "Returns the Unix time in milliseconds at which a key expires.", (call, reply) => {
+    timeLeft(call, reply, 1, 0);
+  }),
+  {
+    name: "PERSIST",
+    arity: 2,
+    keys: FIRST,
+    flags: WRITE | FAST,
+    categories: ["keyspace"],
+    run: persist,
+    docs: {
+      summary: "Takes a key's deadline away.",
+      since: "2.2.0",
+      group: "generic",
+      complexity: "O(1)",
+      arguments: [KEY],
+    },
+  },
+];
+
+/** The two outcomes of readDeadline that are no deadline. */
+export const NOT_INTEGER = Number.NaN;
+export const OUT_OF_RANGE = Number.POSITIVE_INFINITY;
+
+/** Below this many units, units * 1000 + now is exact in a double. */
+const EXACT_UNITS = 9e12;
+const INT64_MAX = 2n ** 63n - 1n;
+const INT64_MIN = -(2n ** 63n);
+
+/**
+ * Reads argument `i`, a time in units of `unitMs` (1 or 1000) after `baseMs`. Returns the deadline, capped at
+ * DEADLINE_MAX and possibly in the past or negative; NaN when it is no integer, Infinity when it overflows 64 bits.
+ */
+export function readDeadline(call: Call, i: number, unitMs: number, baseMs: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.None) return NOT_INTEGER;
+  if (kind === Int64Kind.Safe && int64.value < EXACT_UNITS && int64.value > -EXACT_UNITS) {
+    return Math.min(int64.value * unitMs + baseMs, DEADLINE_MAX);
+  }
+  const scaled = BigInt(call.argText(i)) * BigInt(unitMs);
+  if (scaled > INT64_MAX || scaled < INT64_MIN) return OUT_OF_RANGE;
+  const due = scaled + BigInt(baseMs);
+  if (due > INT64_MAX) return OUT_OF_RANGE;
+  return Math.min(Number(due), DEADLINE_MAX);
+}
+
+const NX = 1;
+const XX = 2;
+const GT = 4;
+const LT = 8;
+const TOKENS = { nx: token("nx"), xx: token("xx"), gt: token("gt"), lt: token("lt") };
+
+/** Reads the conditions from argument 3 on. Returns their bits, or -1 after an error reply. */
+function readConditions(call: Call, reply: Reply): number {
+  let conditions = 0;
+  for (let i = 3; i < call.argCount; i++) {
+    if (call.argIs(i, TOKENS.nx)) conditions |= NX;
+    else if (call.argIs(i, TOKENS.xx)) conditions |= XX;
+    else if (call.argIs(i, TOKENS.gt)) conditions |= GT;
+    else if (call.argIs(i, TOKENS.lt)) conditions |= LT;
+    else {
+      // Redis prints a C string: it ends at the first NUL.
+      reply.error(`ERR Unsupported option ${call.argText(i).split("\0")[0]}`);
+      return -1;
+    }
+  }
+  if ((conditions & NX) !== 0 && conditions !== NX) {
+    reply.error("ERR NX and XX, GT or LT options at the same time are not compatible");
+    return -1;
+  }
+  if ((conditions & GT) !== 0 && (conditions & LT) !== 0) {
+    reply.error("ERR GT and LT options at the same time are not compatible");
+    return -1;
+  }
+  return conditions;
+}
+
+/** A key without a deadline (0) counts as one that lives for ever. */
+function permits(conditions: number, due: number, current: number): boolean {
+  if ((conditions & NX) !== 0) return current === 0;
+  if ((conditions & XX) !== 0 && current === 0) return false;
+  if ((conditions & GT) !== 0) return current !== 0 && due > current;
+  if ((conditions & LT) !== 0) return current === 0 || due < current;
+  return true;
+}
+
+/**
+ * EXPIRE key seconds [NX | XX | GT | LT]
+ * Replies: 1 when the deadline was set, or was past and the key deleted; 0 when there is no key or a condition fails.
+ */
+function expire(call: Call, reply: Reply, unitMs: number, baseMs: number): Outcome | void {
+  const { store } = call;
+  const conditions = readConditions(call, reply);
+  if (conditions < 0) return;
+  const due = readDeadline(call, 2, unitMs, baseMs);
+  if (Number.isNaN(due)) return reply.error(ErrorText.notInteger);
+  if (due === OUT_OF_RANGE) return reply.error(invalidExpire(call.spec.name.toLowerCase()));
+  if (store.find() === NO_ADDRESS) return reply.integer(0);
+  if (conditions !== 0 && !permits(conditions, due, store.deadlineMs)) return reply.integer(0);
+  if (due <= store.nowMs) {
+    store.remove(KeyEvent.Deleted);
+  } else {
+    const status = store.setDeadline(due);
+    if (status < 0) return refuse(call, reply, status);
+  }
+  reply.integer(1);
+}
+
+/** TTL key. Replies: the time left in units of `unitMs` after `baseMs`, -1 without a deadline, -2 without a key. */
+function timeLeft(call: Call, reply: Reply, unitMs: number, baseMs: number): void {
+  const { store } = call;
+  if (store.findUntouched() === NO_ADDRESS) return reply.integer(-2);
+  const due = store.deadlineMs;
+  if (due === 0) return reply.integer(-1);
+  const ms = Math.max(due - baseMs, 0);
+  reply.integer(unitMs === 1 ? ms : Math.floor((ms + 500) / 1000));
+}
+
+/** PERSIST key. Replies: 1 when the key had a deadline. */
+function persist(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  if (store.find() === NO_ADDRESS || store.deadlineMs === 0) return reply.integer(0);
+  const status = store.setDeadline(0);
+  if (status < 0) return refuse(call, reply, status);
+  reply.integer(1);
+}

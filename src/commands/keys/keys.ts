@@ -1,0 +1,534 @@
+/** Commands about keys as a whole: deleting, renaming, copying, moving, whole databases, and OBJECT. */
+import { equal, token } from "../../base/bytes.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { encodingName } from "../../store/collections.ts";
+import { accessClock, Encoding, RecordType, spareBits } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import { BUCKETS, KEY_COUNT } from "../../store/shard.ts";
+import { KeyEvent } from "../../store/store.ts";
+import { flag, integer, KEY, KEYS, oneOf, optional } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { copyAhead, endCopy, keepCopy } from "../../dispatch/long-copy.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  ALL_KEYS,
+  ALL_SHARDS,
+  type ArgumentDoc,
+  type CommandSpec,
+  DENY_OOM,
+  FAST,
+  FIRST,
+  FIRST_TWO,
+  type KeySpec,
+  LOADING,
+  NO_KEYS,
+  type Outcome,
+  READONLY,
+  Retry,
+  STALE,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+/** The key of OBJECT's subcommands. */
+const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
+const NEW_KEY: ArgumentDoc = { name: "newkey", type: "key", keySpecIndex: 1 };
+const FLUSH_TYPE = optional(
+  oneOf("async", { ...flag("async", "ASYNC"), since: "4.0.0" }, { ...flag("sync", "SYNC"), since: "6.2.0" }),
+);
+const PER_KEY = "O(N) where N is the number of keys.";
+
+/** A row of this family. */
+function row(
+  name: string,
+  arity: number,
+  keys: KeySpec,
+  flags: number,
+  run: CommandSpec["run"],
+  since: string,
+  complexity: string,
+  summary: string,
+  args: readonly ArgumentDoc[],
+  categories: readonly string[] = ["keyspace"],
+): CommandSpec {
+  const docs = { summary, since, group: "generic", complexity };
+  return {
+    name,
+    arity,
+    keys,
+    flags,
+    categories,
+    run,
+    docs: args.length === 0 ? docs : { ...docs, arguments: args },
+  };
+}
+
+function inGroup(group: string, spec: CommandSpec): CommandSpec {
+  return { ...spec, docs: { ...spec.docs, group } };
+}
+
+export const keysFamily: readonly CommandSpec[] = [
+  row("DEL", -2, ALL_KEYS, WRITE, del, "1.0.0", PER_KEY, "Deletes keys.", [KEYS]),
+  row(
+    "UNLINK",
+    -2,
+    ALL_KEYS,
+    WRITE | FAST,
+    del,
+    "4.0.0",
+    "O(1) for each key; memory is given back later.",
+    "Deletes keys without waiting for their memory.",
+    [KEYS],
+  ),
+  row("EXISTS", -2, ALL_KEYS, READONLY | FAST, exists, "1.0.0", PER_KEY, "Counts which of the keys named are there.", [
+    KEYS,
+  ]),
+  row("TOUCH", -2, ALL_KEYS, READONLY | FAST, touch, "3.2.1", PER_KEY, "Dates the last access of keys anew.", [KEYS]),
+  row("TYPE", 2, FIRST, READONLY | FAST, type, "1.0.0", "O(1)", "Returns the type of a key's value.", [KEY]),
+  row("RENAME", 3, FIRST_TWO, WRITE, rename, "1.0.0", "O(1)", "Renames a key; what had the new name is gone.", [
+    KEY,
+    NEW_KEY,
+  ]),
+  row("RENAMENX", 3, FIRST_TWO, WRITE | FAST, renamenx, "1.0.0", "O(1)", "Renames a key if the new name is free.", [
+    KEY,
+    NEW_KEY,
+  ]),
+  row(
+    "COPY",
+    -3,
+    FIRST_TWO,
+    WRITE | DENY_OOM,
+    copy,
+    "6.2.0",
+    "O(N) where N is the size of the value.",
+    "Copies a key's value to another key.",
+    [
+      { name: "source", type: "key", keySpecIndex: 0 },
+      { name: "destination", type: "key", keySpecIndex: 1 },
+      optional(integer("destination-db", "DB")),
+      optional(flag("replace", "REPLACE")),
+    ],
+  ),
+  row("MOVE", 3, FIRST, WRITE | FAST, move, "1.0.0", "O(1)", "Moves a key to another database.", [KEY, integer("db")]),
+  inGroup(
+    "server",
+    row(
+      "SWAPDB",
+      3,
+      NO_KEYS,
+      WRITE | FAST | ALL_SHARDS,
+      swapdb,
+      "4.0.0",
+      "O(1), whatever the databases hold.",
+      "Exchanges the contents of two databases.",
+      [integer("index1"), integer("index2")],
+      ["keyspace", "dangerous"],
+    ),
+  ),
+  inGroup(
+    "server",
+    row(
+      "FLUSHDB",
+      -1,
+      NO_KEYS,
+      WRITE | ALL_SHARDS,
+      flushdb,
+      "1.0.0",
+      "O(1); memory is given back later.",
+      "Removes all keys of the selected database.",
+      [FLUSH_TYPE],
+      ["keyspace", "dangerous"],
+    ),
+  ),
+  inGroup(
+    "server",
+    row(
+      "FLUSHALL",
+      -1,
+      NO_KEYS,
+      WRITE | ALL_SHARDS,
+      flushall,
+      "1.0.0",
+      "O(1); memory is given back later.",
+      "Removes all keys of all databases.",
+      [FLUSH_TYPE],
+      ["keyspace", "dangerous"],
+    ),
+  ),
+  {
+    ...row("OBJECT", -2, NO_KEYS, 0, () => {}, "2.2.3", "Depends on subcommand.", "Looks at how a key is kept.", []),
+    categories: [],
+    subcommands: [
+      objectRow("ENCODING", "2.2.3", "Returns how a key's value is encoded.", encoding),
+      objectRow("FREQ", "4.0.0", "Returns how often a key was used, on a logarithmic scale.", frequency),
+      objectRow("IDLETIME", "2.2.3", "Returns the seconds since a key was last used.", idleTime),
+      objectRow("REFCOUNT", "2.2.3", "Returns the number of references to a key's value.", referenceCount),
+      {
+        ...row("OBJECT|HELP", 2, NO_KEYS, LOADING | STALE, help, "6.2.0", "O(1)", "Describes the subcommands.", []),
+      },
+    ],
+  },
+];
+
+function objectRow(name: string, since: string, summary: string, run: CommandSpec["run"]): CommandSpec {
+  return row(`OBJECT|${name}`, 3, SECOND, READONLY, run, since, "O(1)", summary, [KEY]);
+}
+
+// ---- looking ----
+
+/** DEL key [key ...]. Replies: how many there were. */
+function del(call: Call, reply: Reply): void {
+  const { store } = call;
+  let deleted = 0;
+  for (let i = 1; i < call.argCount; i++) {
+    call.selectKey(i);
+    if (store.find() === NO_ADDRESS) continue;
+    store.remove(KeyEvent.Deleted);
+    deleted++;
+  }
+  reply.integer(deleted);
+}
+
+/** EXISTS key [key ...]. Replies: how many are there; a key named twice counts twice. */
+function exists(call: Call, reply: Reply): void {
+  let count = 0;
+  for (let i = 1; i < call.argCount; i++) {
+    call.selectKey(i);
+    if (call.store.findUntouched() !== NO_ADDRESS) count++;
+  }
+  reply.integer(count);
+}
+
+/** TOUCH key [key ...]. Replies as EXISTS; dates the keys even under CLIENT NO-TOUCH. */
+function touch(call: Call, reply: Reply): void {
+  let count = 0;
+  call.store.datesAccess = true;
+  for (let i = 1; i < call.argCount; i++) {
+    call.selectKey(i);
+    if (call.store.findForRead() !== NO_ADDRESS) count++;
+  }
+  reply.integer(count);
+}
+
+const TYPE_REPLIES: Record<RecordType, Buffer> = {
+  [RecordType.String]: Buffer.from("+string\r\n"),
+  [RecordType.List]: Buffer.from("+list\r\n"),
+  [RecordType.Set]: Buffer.from("+set\r\n"),
+  [RecordType.SortedSet]: Buffer.from("+zset\r\n"),
+  [RecordType.Hash]: Buffer.from("+hash\r\n"),
+  [RecordType.Stream]: Buffer.from("+stream\r\n"),
+};
+const TYPE_NONE = Buffer.from("+none\r\n");
+
+/** TYPE key. Replies: the type's name, or none. */
+function type(call: Call, reply: Reply): void {
+  const { store } = call;
+  reply.constant(store.findUntouched() === NO_ADDRESS ? TYPE_NONE : TYPE_REPLIES[store.type]);
+}
+
+// ---- renaming, copying, moving ----
+
+function isSameKey(call: Call): boolean {
+  const length = call.argBytes(1);
+  return length === call.argBytes(2) && equal(call.bytes, call.argAt(1), call.bytes, call.argAt(2), length);
+}
+
+/**
+ * Gives the selected key, just looked up, the value carried, of which a large one is first copied in steps. Returns 0,
+ * GOES_ON when the command is to be retried, or Status.
+ */
+function setCarried(call: Call, deadlineMs: number, moves: boolean): number {
+  const ahead = copyAhead(call, moves);
+  if (ahead !== 0) return ahead;
+  const status = call.store.setCarried(deadlineMs, moves);
+  if (status < 0) keepCopy(call);
+  else endCopy(call);
+  return status;
+}
+
+/** RENAME key newkey. Errors: no such key. */
+function rename(call: Call, reply: Reply): Outcome | void {
+  return renameUnless(call, reply, false);
+}
+/** RENAMENX key newkey. Replies: 1 when renamed, 0 when newkey is there. */
+function renamenx(call: Call, reply: Reply): Outcome | void {
+  return renameUnless(call, reply, true);
+}
+
+function renameUnless(call: Call, reply: Reply, unlessThere: boolean): Outcome | void {
+  const { store } = call;
+  call.selectKey(1);
+  if (store.find() === NO_ADDRESS) return reply.error(ErrorText.noSuchKey);
+  if (isSameKey(call)) {
+    if (unlessThere) reply.integer(0);
+    else reply.ok();
+    return;
+  }
+  const due = store.deadlineMs;
+  store.carry();
+  call.selectKey(2);
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  if (store.find() !== NO_ADDRESS && unlessThere) return reply.integer(0);
+  const status = setCarried(call, due, true);
+  if (status > 0) return Retry;
+  if (status < 0) return refuse(call, reply, status);
+  call.selectKey(1);
+  store.find();
+  store.removeCarried(KeyEvent.Deleted);
+  if (unlessThere) reply.integer(1);
+  else reply.ok();
+}
+
+/**
+ * Reads argument `i` as the number of a database. Returns -1 after an error reply. `notInteger` is the text for what is
+ * no integer of 32 bits, "" for the usual ones.
+ */
+function readDatabase(call: Call, reply: Reply, i: number, notInteger: string): number {
+  const kind = call.argInt64(i);
+  const isInt = kind === Int64Kind.Safe && int64.value >= -2147483648 && int64.value <= 2147483647;
+  if (isInt && int64.value >= 0 && int64.value < call.keyspaces.databases) return int64.value;
+  if (isInt) reply.error(ErrorText.databaseOutOfRange);
+  else if (notInteger !== "") reply.error(notInteger);
+  else if (kind === Int64Kind.None) reply.error(ErrorText.notInteger);
+  else reply.error("ERR value is out of range, value must between -2147483648 and 2147483647");
+  return -1;
+}
+
+const DB = token("db");
+const REPLACE = token("replace");
+
+/** COPY source destination [DB db] [REPLACE]. Replies: 1 when copied. */
+function copy(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  let replaces = false;
+  let db = call.session.db;
+  for (let i = 3; i < call.argCount; i++) {
+    if (call.argIs(i, REPLACE)) {
+      replaces = true;
+    } else if (call.argIs(i, DB) && i + 1 < call.argCount) {
+      db = readDatabase(call, reply, ++i, "");
+      if (db < 0) return;
+    } else {
+      return reply.error(ErrorText.syntax);
+    }
+  }
+  if (db === call.session.db && isSameKey(call)) return reply.error(ErrorText.sameObject);
+  call.selectKey(1);
+  // A copy that goes on in steps was counted as a read when it began.
+  const found = call.session.longCopy === null ? store.findForRead() : store.find();
+  if (found === NO_ADDRESS) return reply.integer(0);
+  const due = store.deadlineMs;
+  store.carry();
+  call.selectKeyIn(call.keyspaces.of(db), 2);
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  if (store.find() !== NO_ADDRESS && !replaces) return reply.integer(0);
+  const status = setCarried(call, due, false);
+  if (status > 0) return Retry;
+  if (status < 0) return refuse(call, reply, status);
+  reply.integer(1);
+}
+
+/** MOVE key db. Replies: 1 when moved, 0 when the key is not here or already there. */
+function move(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const db = readDatabase(call, reply, 2, "");
+  if (db < 0) return;
+  if (db === call.session.db) return reply.error(ErrorText.sameObject);
+  if (store.find() === NO_ADDRESS) return reply.integer(0);
+  const due = store.deadlineMs;
+  const { key } = store;
+  store.carry();
+  store.select(call.keyspaces.of(db), key);
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  if (store.find() !== NO_ADDRESS) return reply.integer(0);
+  const status = store.setCarried(due, true);
+  if (status < 0) return refuse(call, reply, status);
+  store.select(call.keyspace, key);
+  store.find();
+  store.removeCarried(KeyEvent.Deleted);
+  reply.integer(1);
+}
+
+// ---- whole databases ----
+
+/** SWAPDB index1 index2 */
+function swapdb(call: Call, reply: Reply): void {
+  // Both are read as integers before either is looked up.
+  if (!isInt32(call, 1)) return reply.error("ERR invalid first DB index");
+  if (!isInt32(call, 2)) return reply.error("ERR invalid second DB index");
+  const a = readDatabase(call, reply, 1, "");
+  if (a < 0) return;
+  const b = readDatabase(call, reply, 2, "");
+  if (b < 0) return;
+  if (a !== b) {
+    call.keyspaces.swap(a, b);
+    call.store.keyspaceChanged(call.keyspaces.of(a));
+    call.store.keyspaceChanged(call.keyspaces.of(b));
+  }
+  reply.ok();
+}
+
+function isInt32(call: Call, i: number): boolean {
+  return call.argInt64(i) === Int64Kind.Safe && int64.value >= -2147483648 && int64.value <= 2147483647;
+}
+
+/** Buckets and keys that a flush drops at once, with all shards locked: about a millisecond. */
+const AT_ONCE_MAX = 4096;
+const ASYNC = token("async");
+const SYNC = token("sync");
+
+/**
+ * True when FLUSHDB's and FLUSHALL's arguments are well formed. Either way a small database is emptied at once, and a
+ * large one leaves at once and gives its memory back in steps.
+ */
+function isFlush(call: Call): boolean {
+  return call.argCount === 1 || (call.argCount === 2 && (call.argIs(1, ASYNC) || call.argIs(1, SYNC)));
+}
+
+/** FLUSHDB [ASYNC | SYNC] */
+function flushdb(call: Call, reply: Reply): Outcome | void {
+  if (!isFlush(call)) return reply.error(ErrorText.syntax);
+  const { db } = call.session;
+  const size = tableSize(call, db);
+  if (size > AT_ONCE_MAX && freeKeyspaces(call) === 0) return Retry;
+  if (size > 0) flush(call, db, size);
+  reply.ok();
+}
+
+/** FLUSHALL [ASYNC | SYNC] */
+function flushall(call: Call, reply: Reply): Outcome | void {
+  if (!isFlush(call)) return reply.error(ErrorText.syntax);
+  const { databases } = call.keyspaces;
+  let wanted = 0;
+  for (let db = 0; db < databases; db++) if (tableSize(call, db) > AT_ONCE_MAX) wanted++;
+  // Those flushed before are still being emptied: all at once, or later.
+  if (freeKeyspaces(call) < wanted) return Retry;
+  for (let db = 0; db < databases; db++) {
+    const size = tableSize(call, db);
+    if (size > 0) flush(call, db, size);
+  }
+  reply.ok();
+}
+
+/** Buckets and keys of a database: 0 when it has nothing to empty. */
+function tableSize(call: Call, db: number): number {
+  const { store, keyspaces } = call;
+  const keyspace = keyspaces.of(db);
+  let size = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
+    size += store.c[ks + BUCKETS]! + store.c[ks + KEY_COUNT]!;
+  }
+  return size;
+}
+
+function freeKeyspaces(call: Call): number {
+  const { store, keyspaces } = call;
+  let free = 0;
+  for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
+    if (!keyspaces.isEmptying(keyspace) && keyspaces.databaseOf(keyspace) < 0) free++;
+  }
+  return free;
+}
+
+function flush(call: Call, db: number, size: number): void {
+  const keyspace = call.keyspaces.of(db);
+  if (size > AT_ONCE_MAX) call.keyspaces.flush(db);
+  call.store.keyspaceChanged(keyspace);
+  if (size <= AT_ONCE_MAX) call.maintenance.emptyNow(keyspace);
+}
+
+// ---- OBJECT ----
+
+/** Finds OBJECT's key without touching it. Returns false after the null reply. */
+function openObject(call: Call, reply: Reply): boolean {
+  call.selectKey(2);
+  if (call.store.findUntouched() !== NO_ADDRESS) return true;
+  reply.nullBulk();
+  return false;
+}
+
+/** Longest string that Redis calls embstr. */
+const EMBSTR_BYTES_MAX = 44;
+const INT = Buffer.from("$3\r\nint\r\n");
+const EMBSTR = Buffer.from("$6\r\nembstr\r\n");
+const RAW = Buffer.from("$3\r\nraw\r\n");
+
+/** OBJECT ENCODING key. Replies: the name Redis has for it. */
+function encoding(call: Call, reply: Reply): void {
+  if (!openObject(call, reply)) return;
+  const { store } = call;
+  if (store.type !== RecordType.String) reply.text(encodingName(store.type, spareBits(store.m, store.w)));
+  else if (store.encoding === Encoding.Int) reply.constant(INT);
+  else reply.constant(store.valueBytes <= EMBSTR_BYTES_MAX && !store.isGrown ? EMBSTR : RAW);
+}
+
+/** Integers that Redis shares between keys, with the count it shows for them. */
+const SHARED_INTEGERS = 10_000;
+const SHARED_COUNT = 2147483647;
+
+/** OBJECT REFCOUNT key. Replies: 1; for small integers what Redis shows for the ones it shares. */
+function referenceCount(call: Call, reply: Reply): void {
+  if (!openObject(call, reply)) return;
+  const { store } = call;
+  // A shared value would have one time of access for all its keys: not under a policy that goes by it.
+  const isShared =
+    store.encoding === Encoding.Int &&
+    store.intHigh === 0 &&
+    store.intLow >= 0 &&
+    store.intLow < SHARED_INTEGERS &&
+    (call.config.number("storage.max_memory") === 0 || !/-l[rf]u$/.test(call.config.text("storage.maxmemory_policy")));
+  reply.integer(isShared ? SHARED_COUNT : 1);
+}
+
+function isFrequencyKept(call: Call): boolean {
+  return call.config.text("storage.maxmemory_policy").endsWith("lfu");
+}
+const SWITCHING =
+  "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+
+/** OBJECT IDLETIME key. Replies: seconds since the last access. */
+function idleTime(call: Call, reply: Reply): void {
+  if (!openObject(call, reply)) return;
+  if (isFrequencyKept(call)) {
+    return reply.error(`ERR An LFU maxmemory policy is selected, idle time not tracked. ${SWITCHING}`);
+  }
+  const { store } = call;
+  reply.integer(store.idleSecondsOf(accessClock(store.m, store.w)));
+}
+
+/** OBJECT FREQ key. Replies: the access frequency, which is kept under an LFU policy only. */
+function frequency(call: Call, reply: Reply): void {
+  if (!openObject(call, reply)) return;
+  if (!isFrequencyKept(call)) {
+    return reply.error(`ERR An LFU maxmemory policy is not selected, access frequency not tracked. ${SWITCHING}`);
+  }
+  reply.integer(call.store.frequencyOf(accessClock(call.store.m, call.store.w)));
+}
+
+const HELP = [
+  "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+  "ENCODING <key>",
+  "    Return the kind of internal representation used in order to store the value",
+  "    associated with a <key>.",
+  "FREQ <key>",
+  "    Return the access frequency index of the <key>. The returned integer is",
+  "    proportional to the logarithm of the recent access frequency of the key.",
+  "IDLETIME <key>",
+  "    Return the idle time of the <key>, that is the approximated number of",
+  "    seconds elapsed since the last access to the key.",
+  "REFCOUNT <key>",
+  "    Return the number of references of the value associated with the specified",
+  "    <key>.",
+  "HELP",
+  "    Prints this help.",
+];
+
+function help(_call: Call, reply: Reply): void {
+  reply.array(HELP.length);
+  for (const line of HELP) reply.simple(line);
+}

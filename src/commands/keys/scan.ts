@@ -1,0 +1,366 @@
+/**
+ * Commands that walk a database: DBSIZE, KEYS, SCAN, RANDOMKEY. They name no key, so they lock the shards themselves,
+ * one at a time. Expired keys are neither counted nor returned.
+ *
+ *   SCAN cursor │ shard │ position (32 bits) │ as one decimal number; 0 = the start, and the end
+ *
+ * A position is a hash with its bits reversed: every bucket of any table size covers one contiguous range of positions
+ * (store/index.ts). So a key that is there all the time is met, whatever the table does between two calls: what lies
+ * before the cursor was returned, what lies behind it will be. Keys may come twice after a shrink.
+ */
+import { equalsToken, token } from "../../base/bytes.ts";
+import { matchGlob } from "../../base/glob.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { deadline, keyAt, keyBytes, RecordType, recordType } from "../../store/record.ts";
+import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
+import type { Store } from "../../store/store.ts";
+import { integer, optional, string } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { type CommandSpec, FAST, NO_KEYS, type Outcome, READONLY, Retry } from "../../dispatch/spec.ts";
+
+const PATTERN = { name: "pattern", type: "pattern" } as const;
+
+export const scanFamily: readonly CommandSpec[] = [
+  {
+    name: "DBSIZE",
+    arity: 1,
+    keys: NO_KEYS,
+    flags: READONLY | FAST,
+    categories: ["keyspace"],
+    run: dbsize,
+    docs: { summary: "Counts the keys of the database.", since: "1.0.0", group: "server", complexity: "O(1)" },
+  },
+  {
+    name: "KEYS",
+    arity: 2,
+    keys: NO_KEYS,
+    flags: READONLY,
+    categories: ["keyspace", "dangerous"],
+    run: keys,
+    docs: {
+      summary: "Returns the names of all keys that match a pattern.",
+      since: "1.0.0",
+      group: "generic",
+      complexity: "O(N) where N is the number of keys in the database.",
+      arguments: [PATTERN],
+    },
+  },
+  {
+    name: "SCAN",
+    arity: -2,
+    keys: NO_KEYS,
+    flags: READONLY,
+    categories: ["keyspace"],
+    run: scan,
+    docs: {
+      summary: "Returns the names of keys page by page.",
+      since: "2.8.0",
+      group: "generic",
+      complexity: "O(1) for a call, O(N) for a whole walk where N is the number of keys in the database.",
+      arguments: [
+        integer("cursor"),
+        optional({ ...PATTERN, token: "MATCH" }),
+        optional(integer("count", "COUNT")),
+        optional(string("type", "TYPE"), "6.0.0"),
+      ],
+      history: [["6.0.0", "Added the `TYPE` subcommand."]],
+    },
+  },
+  {
+    name: "RANDOMKEY",
+    arity: 1,
+    keys: NO_KEYS,
+    flags: READONLY,
+    categories: ["keyspace"],
+    run: randomkey,
+    docs: {
+      summary: "Returns the name of a key chosen by chance.",
+      since: "1.0.0",
+      group: "generic",
+      complexity: "O(1)",
+    },
+  },
+];
+
+/** Header of the session's database in `shard`, whose lock is held. */
+function keyspaceIn(call: Call, shard: number): number {
+  const { store } = call;
+  return store.index.keyspaceAt(store.headerOf(shard), call.keyspaces.of(call.session.db));
+}
+
+/** DBSIZE. Replies: the number of keys. */
+function dbsize(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  let count = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    if (!store.lock(shard)) return Retry;
+    try {
+      count += store.countKeys(shard, call.keyspaces.of(call.session.db));
+    } finally {
+      store.unlock(shard);
+    }
+  }
+  reply.integer(count);
+}
+
+// ---- gathering names ----
+
+const ANY_TYPE = -1;
+const NO_TYPE = -2;
+const TYPE_NAMES: readonly (readonly [Uint8Array, number])[] = [
+  [token("string"), RecordType.String],
+  [token("list"), RecordType.List],
+  [token("set"), RecordType.Set],
+  [token("zset"), RecordType.SortedSet],
+  [token("hash"), RecordType.Hash],
+  [token("stream"), RecordType.Stream],
+];
+
+/** Names found, one behind the other in `bytes`; they are replied when their number is known. One per thread. */
+const found = {
+  bytes: Buffer.allocUnsafe(1 << 16),
+  ends: new Int32Array(1024),
+  count: 0,
+  used: 0,
+};
+/** What a name must be to be found. */
+const wanted = { bytes: Buffer.alloc(0) as Buffer, patternAt: 0, patternBytes: -1, type: ANY_TYPE };
+
+/** Above this the buffers are not kept for the next call. */
+const KEPT_BYTES = 4 << 20;
+
+function begin(): void {
+  found.count = 0;
+  found.used = 0;
+  if (found.bytes.length > KEPT_BYTES) found.bytes = Buffer.allocUnsafe(1 << 16);
+  if (found.ends.length * 4 > KEPT_BYTES) found.ends = new Int32Array(1024);
+  wanted.patternBytes = -1;
+  wanted.type = ANY_TYPE;
+}
+
+/** Sets the pattern to argument `i`. "*" alone matches every name, the empty one too. */
+function wantPattern(call: Call, i: number): void {
+  wanted.bytes = call.bytes;
+  wanted.patternAt = call.argAt(i);
+  wanted.patternBytes = call.argBytes(i);
+  if (wanted.patternBytes === 1 && call.bytes[wanted.patternAt] === 42) wanted.patternBytes = -1;
+}
+
+/** Adds the name of the record at word `w` of the store's region, if it is wanted and not expired. */
+function addName(store: Store, w: number): void {
+  const { m, b } = store;
+  const due = deadline(m, w);
+  if (due !== 0 && due <= store.nowMs) return;
+  if (wanted.type !== ANY_TYPE && recordType(m, w) !== wanted.type) return;
+  const at = keyAt(m, w) << 2;
+  const length = keyBytes(m, w);
+  const { patternBytes } = wanted;
+  if (patternBytes >= 0 && !matchGlob(wanted.bytes, wanted.patternAt, patternBytes, b, at, length, false)) return;
+  if (found.used + length > found.bytes.length) {
+    const wider = Buffer.allocUnsafe(Math.max(found.bytes.length * 2, found.used + length));
+    found.bytes.copy(wider, 0, 0, found.used);
+    found.bytes = wider;
+  }
+  if (found.count === found.ends.length) {
+    const wider = new Int32Array(found.ends.length * 2);
+    wider.set(found.ends);
+    found.ends = wider;
+  }
+  b.copy(found.bytes, found.used, at, at + length);
+  found.used += length;
+  found.ends[found.count++] = found.used;
+}
+
+/** Addresses of the chain looked at. */
+const chain = { addresses: new Int32Array(64) };
+
+/** Adds the names of one bucket. Returns how many records it has. */
+function addBucket(store: Store, shard: number, ks: number, bucket: number): number {
+  const count = store.index.collect(shard, ks, bucket, chain);
+  for (let i = 0; i < count; i++) addName(store, store.segments.locate(shard, chain.addresses[i]!));
+  return count;
+}
+
+/** Removes those of the `count` records of the chain that are due, as Redis's SCAN does. The position in it is kept. */
+function removeDue(call: Call, shard: number, count: number): void {
+  const { store, key } = call;
+  for (let i = 0; i < count; i++) {
+    const w = store.segments.locate(shard, chain.addresses[i]!);
+    const { m } = store;
+    const due = deadline(m, w);
+    if (due === 0 || due > store.nowMs) continue;
+    key.loadWords(m, keyAt(m, w), keyBytes(m, w));
+    store.select(call.keyspaces.of(call.session.db), key);
+    store.find();
+  }
+}
+
+function replyFound(reply: Reply): void {
+  reply.array(found.count);
+  let at = 0;
+  for (let i = 0; i < found.count; i++) {
+    const end = found.ends[i]!;
+    reply.bulk(found.bytes, at, end - at);
+    at = end;
+  }
+}
+
+/** KEYS pattern. Replies: array of names. */
+function keys(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  begin();
+  wantPattern(call, 1);
+  for (let shard = 0; shard < store.shards; shard++) {
+    if (!store.lock(shard)) return Retry;
+    try {
+      const ks = keyspaceIn(call, shard);
+      const buckets = store.index.bucketCount(ks);
+      for (let bucket = 0; bucket < buckets; bucket++) addBucket(store, shard, ks, bucket);
+    } finally {
+      store.unlock(shard);
+    }
+  }
+  replyFound(reply);
+}
+
+// ---- SCAN ----
+
+const MATCH = token("match");
+const COUNT = token("count");
+const TYPE = token("type");
+const POSITIONS = 4294967296;
+const CURSOR_MAX = 2n ** 64n - 1n;
+/** Buckets looked at for each key asked for, in a table that is nearly empty or a pattern that seldom matches. */
+const BUCKETS_PER_KEY = 10;
+
+/**
+ * Reads a cursor as strtoull does: an optional sign and decimal digits, or nothing at all. Returns NaN when it is none,
+ * and a number that no shard has for one beyond any cursor of ours.
+ */
+export function readCursor(call: Call, i: number): number {
+  const length = call.argBytes(i);
+  if (length > 64) return Number.NaN;
+  const text = call.argText(i);
+  if (!/^([+-]?[0-9]+)?(\0.*)?$/s.test(text)) return Number.NaN;
+  const digits = /[0-9]*$/.exec(text.split("\0")[0]!)![0];
+  const value = BigInt(digits === "" ? "0" : digits);
+  if (value > CURSOR_MAX) return Number.NaN;
+  if (text[0] === "-" && value !== 0n) return Number.MAX_SAFE_INTEGER;
+  return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
+}
+
+/** SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]. Replies: [next cursor, array of names]. */
+function scan(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const cursor = readCursor(call, 1);
+  if (Number.isNaN(cursor)) return reply.error(ErrorText.invalidCursor);
+  begin();
+  let count = 10;
+  for (let i = 2; i < call.argCount; i += 2) {
+    if (i + 1 === call.argCount) return reply.error(ErrorText.syntax);
+    if (call.argIs(i, COUNT)) {
+      const kind = call.argInt64(i + 1);
+      if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
+      if (kind === Int64Kind.Wide ? int64.hi < 0 : int64.value < 1) return reply.error(ErrorText.syntax);
+      count = kind === Int64Kind.Wide ? Number.MAX_SAFE_INTEGER : int64.value;
+    } else if (call.argIs(i, MATCH)) {
+      wantPattern(call, i + 1);
+    } else if (call.argIs(i, TYPE)) {
+      wanted.type = NO_TYPE;
+      for (const [name, type] of TYPE_NAMES) {
+        if (equalsToken(call.bytes, call.argAt(i + 1), call.argBytes(i + 1), name)) wanted.type = type;
+      }
+    } else {
+      return reply.error(ErrorText.syntax);
+    }
+  }
+
+  let shard = Math.floor(cursor / POSITIONS);
+  let position = cursor % POSITIONS;
+  let visited = 0;
+  let looked = 0;
+  while (shard < store.shards && looked < count && visited < count * BUCKETS_PER_KEY) {
+    if (!store.lock(shard)) {
+      if (visited === 0) return Retry;
+      break; // what was found so far is a page
+    }
+    try {
+      const ks = keyspaceIn(call, shard);
+      if (store.index.bucketCount(ks) === 0) position = POSITIONS;
+      while (position < POSITIONS && looked < count && visited < count * BUCKETS_PER_KEY) {
+        const records = addBucket(store, shard, ks, store.index.bucketAtPosition(ks, position));
+        position = store.index.nextPosition;
+        visited++;
+        looked += records;
+        if (store.c[ks + EXPIRES_COUNT] !== 0) removeDue(call, shard, records);
+        if (store.index.bucketCount(ks) === 0) position = POSITIONS;
+      }
+    } finally {
+      store.unlock(shard);
+    }
+    if (position === POSITIONS) {
+      shard++;
+      position = 0;
+      visited++;
+    }
+  }
+  const next = shard < store.shards ? shard * POSITIONS + position : 0;
+  reply.array(2);
+  reply.text(String(next));
+  replyFound(reply);
+}
+
+// ---- RANDOMKEY ----
+
+/** Buckets tried before a shard is walked: with a key in every second slot of eight, all but never used up. */
+const TRIES = 128;
+/** Entries of a chain among which one is drawn; shorter chains are drawn from less often, so that keys are equal. */
+const CHAIN_SLOTS = 16;
+
+/** RANDOMKEY. Replies: a name, null when the database is empty. */
+function randomkey(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const { random } = store;
+  // Weighted by keys, looked at without the locks.
+  let total = 0;
+  const keyspace = call.keyspaces.of(call.session.db);
+  const countOf = (shard: number) => store.c[store.index.keyspaceAt(store.headerOf(shard), keyspace) + KEY_COUNT]!;
+  for (let shard = 0; shard < store.shards; shard++) total += countOf(shard);
+  let first = 0;
+  if (total > 0) {
+    let rank = random.below(total);
+    while (first < store.shards - 1 && rank >= countOf(first)) rank -= countOf(first++);
+  }
+  begin();
+  for (let i = 0; i < store.shards; i++) {
+    const shard = (first + i) & (store.shards - 1);
+    if (!store.lock(shard)) return Retry;
+    try {
+      const ks = keyspaceIn(call, shard);
+      if (store.c[ks + KEY_COUNT] !== 0) drawName(store, shard, ks);
+    } finally {
+      store.unlock(shard);
+    }
+    if (found.count === 0) continue;
+    const pick = random.below(found.count);
+    const at = pick === 0 ? 0 : found.ends[pick - 1]!;
+    return reply.bulk(found.bytes, at, found.ends[pick]! - at);
+  }
+  reply.nullBulk();
+}
+
+/** Adds the name of a random key that has not expired; when chance finds none, all names of the shard. */
+function drawName(store: Store, shard: number, ks: number): void {
+  const { random, index } = store;
+  const buckets = index.bucketCount(ks);
+  for (let tries = 0; tries < TRIES; tries++) {
+    const count = index.collect(shard, ks, random.below(buckets), chain);
+    const pick = random.below(Math.max(count, CHAIN_SLOTS));
+    if (pick >= count) continue;
+    addName(store, store.segments.locate(shard, chain.addresses[pick]!));
+    if (found.count > 0) return;
+  }
+  for (let bucket = 0; bucket < buckets; bucket++) addBucket(store, shard, ks, bucket);
+}

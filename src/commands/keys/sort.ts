@@ -1,0 +1,379 @@
+/**
+ * SORT and SORT_RO: the elements of a list, a set or a sorted set, sorted by themselves or by what keys of their names
+ * hold. Keys that follow from the elements lie in any shard, so all are locked while it runs.
+ */
+import { token } from "../../base/bytes.ts";
+import { parseDouble } from "../../base/double-text.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { Status } from "../../base/status.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import type { Collection } from "../../store/collection.ts";
+import { ListEncoding, type ListValue } from "../../store/list-value.ts";
+import type { Member } from "../../store/members.ts";
+import { RecordType } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import type { SetValue } from "../../store/set-value.ts";
+import type { SortedSetValue } from "../../store/sorted-set-value.ts";
+import { KeyEvent } from "../../store/store.ts";
+import { flag, integer, KEY, oneOf, optional } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  ALL_SHARDS,
+  type ArgumentDoc,
+  type CommandSpec,
+  DENY_OOM,
+  FIRST,
+  type KeyPlace,
+  MOVABLE_KEYS,
+  NO_KEYS,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+const FIRST_KEY: KeyPlace = { ...FIRST, flags: "RO access" };
+const PATTERN_KEYS: KeyPlace = { ...NO_KEYS, flags: "RO access", unknown: true };
+const STORED_KEY: KeyPlace = {
+  ...NO_KEYS,
+  first: 2,
+  flags: "OW update",
+  unknown: true,
+  keyword: "STORE",
+  skips: { LIMIT: 2, GET: 1, BY: 1 },
+};
+
+const ARGUMENTS: readonly ArgumentDoc[] = [
+  KEY,
+  optional({ name: "pattern", type: "pattern", keySpecIndex: 1, token: "BY" }),
+  optional({
+    name: "offset_count",
+    type: "block",
+    token: "LIMIT",
+    arguments: [integer("offset"), integer("count")],
+  }),
+  {
+    name: "pattern",
+    type: "pattern",
+    keySpecIndex: 1,
+    token: "GET",
+    optional: true,
+    multiple: true,
+    multipleToken: true,
+  },
+  optional(oneOf("order", flag("asc", "ASC"), flag("desc", "DESC"))),
+  optional(flag("sorting", "ALPHA")),
+];
+const COMPLEXITY = "O(N+M*log(M)) for N elements of which M are replied; O(N) when they are not sorted.";
+const CATEGORIES = ["set", "sortedset", "list", "dangerous"];
+
+export const sortFamily: readonly CommandSpec[] = [
+  {
+    name: "SORT",
+    arity: -2,
+    keys: FIRST,
+    places: [FIRST_KEY, PATTERN_KEYS, STORED_KEY],
+    flags: WRITE | DENY_OOM | MOVABLE_KEYS | ALL_SHARDS,
+    categories: CATEGORIES,
+    run: (call, reply) => sort(call, reply, true),
+    docs: {
+      summary: "Sorts the elements of a list, set or sorted set; replies or stores them.",
+      since: "1.0.0",
+      group: "generic",
+      complexity: COMPLEXITY,
+      arguments: [...ARGUMENTS, optional({ name: "destination", type: "key", keySpecIndex: 2, token: "STORE" })],
+    },
+  },
+  {
+    name: "SORT_RO",
+    arity: -2,
+    keys: FIRST,
+    places: [FIRST_KEY, PATTERN_KEYS],
+    flags: READONLY | MOVABLE_KEYS | ALL_SHARDS,
+    categories: CATEGORIES,
+    run: (call, reply) => sort(call, reply, false),
+    docs: {
+      summary: "Sorts the elements of a list, set or sorted set, as SORT without STORE.",
+      since: "7.0.0",
+      group: "generic",
+      complexity: COMPLEXITY,
+      arguments: ARGUMENTS,
+    },
+  },
+];
+
+const ASC = token("asc");
+const DESC = token("desc");
+const ALPHA = token("alpha");
+const LIMIT = token("limit");
+const STORE = token("store");
+const BY = token("by");
+const GET = token("get");
+const STAR = 42;
+const NO_NUMBER = "ERR One or more scores can't be converted into double";
+
+/** What the arguments say. `store`: number of the argument that names the destination, 0 = none. */
+interface Wish {
+  isDescending: boolean;
+  isAlpha: boolean;
+  isSorted: boolean;
+  offset: number;
+  count: number;
+  store: number;
+  by: Pattern | null;
+  get: Pattern[];
+}
+
+/** SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC | DESC] [ALPHA] [STORE destination] */
+function sort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
+  const wish = readWish(call, reply, mayStore);
+  if (wish === null) return;
+  const { store } = call;
+  call.selectKey(1);
+  const isThere = store.findForRead() !== NO_ADDRESS;
+  const type = isThere ? store.type : RecordType.List;
+  if (type !== RecordType.List && type !== RecordType.Set && type !== RecordType.SortedSet) {
+    return reply.status(Status.WrongType);
+  }
+  // A set has no order of its own: what is stored of it must not depend on where its members lie.
+  if (!wish.isSorted && type === RecordType.Set && wish.store > 0) {
+    wish.isSorted = true;
+    wish.isAlpha = true;
+    wish.by = null;
+  }
+  let value = isThere ? call.collections.openFound() : null;
+  if (value?.hasTimed) {
+    const left = value.settleDue(false);
+    if (left < 0) return refuse(call, reply, left);
+    if (left === 0) value = null;
+  }
+  const length = value === null ? 0 : value.entries.count;
+  // The range, as Redis reckons it.
+  let start = Math.min(Math.max(wish.offset, 0), length);
+  const limit = Math.min(Math.max(wish.count, -1), length);
+  let end = limit < 0 ? length : Math.min(start + limit, length);
+  let elements: Buffer[] = [];
+  if (value !== null) {
+    if (!wish.isSorted && type !== RecordType.Set) {
+      // Only what is replied is read; DESC is from the end.
+      if (start < end) elements = read(value, start, end - start, wish.isDescending);
+      end -= start;
+      start = 0;
+    } else {
+      elements = read(value, 0, length, false);
+    }
+    if (wish.isSorted && !order(call, elements, wish)) return reply.error(NO_NUMBER);
+    elements = elements.slice(start, end);
+  }
+  if (wish.store > 0) return storeResult(call, reply, elements, wish);
+  replyElements(call, reply, elements, wish.get);
+}
+
+/** Reads the options; null after an error reply. */
+function readWish(call: Call, reply: Reply, mayStore: boolean): Wish | null {
+  const wish: Wish = {
+    isDescending: false,
+    isAlpha: false,
+    isSorted: true,
+    offset: 0,
+    count: -1,
+    store: 0,
+    by: null,
+    get: [],
+  };
+  for (let i = 2; i < call.argCount; i++) {
+    const left = call.argCount - i - 1;
+    if (call.argIs(i, ASC)) {
+      wish.isDescending = false;
+    } else if (call.argIs(i, DESC)) {
+      wish.isDescending = true;
+    } else if (call.argIs(i, ALPHA)) {
+      wish.isAlpha = true;
+    } else if (left >= 2 && call.argIs(i, LIMIT)) {
+      wish.offset = readLimit(call, i + 1);
+      wish.count = readLimit(call, i + 2);
+      if (Number.isNaN(wish.offset) || Number.isNaN(wish.count)) {
+        reply.error(ErrorText.notInteger);
+        return null;
+      }
+      i += 2;
+    } else if (mayStore && left >= 1 && call.argIs(i, STORE)) {
+      wish.store = ++i;
+    } else if (left >= 1 && call.argIs(i, BY)) {
+      wish.by = new Pattern(call, ++i);
+      // A name without a place for the element: they stay in the order they have.
+      if (wish.by.star < 0) wish.isSorted = false;
+    } else if (left >= 1 && call.argIs(i, GET)) {
+      wish.get.push(new Pattern(call, ++i));
+    } else {
+      reply.error(ErrorText.syntax);
+      return null;
+    }
+  }
+  return wish;
+}
+
+/** Argument `i`, rounded when a double does not hold it; NaN when it is no integer. */
+function readLimit(call: Call, i: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.None) return Number.NaN;
+  return kind === Int64Kind.Safe ? int64.value : int64.hi * 4294967296;
+}
+
+/** Copies `count` elements from position `from` on, or from as far before the end, backward. */
+function read(value: Collection, from: number, count: number, isBackward: boolean): Buffer[] {
+  const { entries } = value;
+  const elements: Buffer[] = new Array(count);
+  entries.seekRank(isBackward ? entries.count - 1 - from : from);
+  entries.settle();
+  for (let i = 0; i < count; i++) {
+    const { bytes, at, length } = memberHere(value);
+    elements[i] = Buffer.from(bytes.subarray(at, at + length));
+    if (i === count - 1) break;
+    entries.standAgain();
+    if (isBackward) entries.previous();
+    else entries.next();
+  }
+  return elements;
+}
+
+function memberHere(value: Collection): Member {
+  const known = value as ListValue | SetValue | SortedSetValue;
+  known.openHere();
+  return known.member;
+}
+
+/** Puts the elements in order. Returns false when a weight is no number. */
+function order(call: Call, elements: Buffer[], wish: Wish): boolean {
+  const { by, isAlpha } = wish;
+  const { length } = elements;
+  const sign = wish.isDescending ? -1 : 1;
+  const weights: (Buffer | null)[] = by === null ? elements : elements.map((element) => by.lookUp(call, element));
+  const places = Uint32Array.from({ length }, (_, i) => i);
+  if (isAlpha) {
+    places.sort((a, b) => sign * compareWeights(weights[a]!, weights[b]!));
+  } else {
+    const numbers = new Float64Array(length);
+    for (let i = 0; i < length; i++) {
+      const weight = weights[i]!;
+      if (weight === null) continue;
+      numbers[i] = readWeight(weight);
+      if (Number.isNaN(numbers[i])) return false;
+    }
+    places.sort((a, b) => {
+      const x = numbers[a]!;
+      const y = numbers[b]!;
+      return sign * (x < y ? -1 : x > y ? 1 : Buffer.compare(elements[a]!, elements[b]!));
+    });
+  }
+  const had = elements.slice();
+  for (let i = 0; i < length; i++) elements[i] = had[places[i]!]!;
+  return true;
+}
+
+function compareWeights(a: Buffer | null, b: Buffer | null): number {
+  if (a === null || b === null) return a === b ? 0 : a === null ? -1 : 1;
+  return Buffer.compare(a, b);
+}
+
+/** A weight as C's strtod reads it, which must take all of it up to a zero byte; NaN when it does not. */
+function readWeight(weight: Buffer): number {
+  const zero = weight.indexOf(0);
+  const end = zero < 0 ? weight.length : zero;
+  if (end === 0) return 0;
+  let at = 0;
+  while (at < end && (weight[at] === 32 || (weight[at]! >= 9 && weight[at]! <= 13))) at++;
+  return parseDouble(weight, at, end - at);
+}
+
+/** "user_*->age": a key's name with a place for an element, and a field of the hash there. "#" is the element. */
+class Pattern {
+  readonly star: number;
+  private readonly bytes: Buffer;
+  private readonly isElement: boolean;
+  /** Where the name ends, and the field begins; -1 = the key holds a string. */
+  private readonly end: number;
+  private readonly field: number;
+
+  constructor(call: Call, i: number) {
+    const at = call.argAt(i);
+    const bytes = call.bytes.subarray(at, at + call.argBytes(i)) as Buffer;
+    this.bytes = bytes;
+    this.star = bytes.indexOf(STAR);
+    this.isElement = bytes.length === 1 && bytes[0] === 35;
+    const arrow = this.star < 0 ? -1 : bytes.indexOf("->", this.star + 1);
+    const hasField = arrow >= 0 && arrow + 2 < bytes.length;
+    this.field = hasField ? arrow + 2 : -1;
+    this.end = hasField ? arrow : bytes.length;
+  }
+
+  /** What stands where the pattern points to for `element`, or null. */
+  lookUp(call: Call, element: Buffer): Buffer | null {
+    if (this.isElement) return element;
+    const { bytes, star, end, field } = this;
+    if (star < 0) return null;
+    const name = Buffer.concat([bytes.subarray(0, star), element, bytes.subarray(star + 1, end)]);
+    const { store, key } = call;
+    if (!key.load(name, 0, name.length)) return null;
+    store.select(call.keyspace, key);
+    if (store.findForRead() === NO_ADDRESS) return null;
+    if (field < 0) {
+      if (store.type !== RecordType.String) return null;
+      const text = Buffer.allocUnsafe(store.stringLength());
+      store.readText(0, text, 0, text.length);
+      return text;
+    }
+    if (store.type !== RecordType.Hash) return null;
+    const hash = call.collections.hash();
+    hash.open();
+    if (!hash.seekLive(bytes, field, bytes.length - field)) return null;
+    hash.openValue();
+    const { value } = hash;
+    return Buffer.from(value.bytes.subarray(value.at, value.at + value.length));
+  }
+}
+
+function replyElements(call: Call, reply: Reply, elements: readonly Buffer[], get: readonly Pattern[]): void {
+  reply.array(elements.length * Math.max(get.length, 1));
+  for (const element of elements) {
+    if (get.length === 0) reply.bulk(element, 0, element.length);
+    for (const pattern of get) {
+      const found = pattern.lookUp(call, element);
+      if (found === null) reply.nullBulk();
+      else reply.bulk(found, 0, found.length);
+    }
+  }
+}
+
+/** Stores the elements, or what they get, as a list; what is not there as an empty string. Replies how many. */
+function storeResult(call: Call, reply: Reply, elements: Buffer[], wish: Wish): Outcome | void {
+  const { store } = call;
+  let items = elements;
+  if (wish.get.length > 0) {
+    items = [];
+    for (const element of elements) {
+      for (const pattern of wish.get) items.push(pattern.lookUp(call, element) ?? NOTHING);
+    }
+  }
+  call.selectKey(wish.store);
+  let bytes = 0;
+  for (const item of items) bytes += item.length + ELEMENT_BYTES;
+  const list = call.collections.list();
+  list.pages.select(store.shard, store.header);
+  if (!list.pages.admits(bytes)) return refuse(call, reply, Status.Busy);
+  if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
+  if (items.length > 0) {
+    const found = list.begin(bytes, true);
+    if (found < 0) return refuse(call, reply, found);
+    list.create(bytes, ListEncoding.Listpack);
+    list.beforeGrowth(bytes - items.length * ELEMENT_BYTES, items.length);
+    for (const item of items) list.push(item, 0, item.length, false);
+    list.finish();
+  }
+  reply.integer(items.length);
+}
+
+const NOTHING = Buffer.alloc(0);
+/** What an element takes beyond its bytes, at most. */
+const ELEMENT_BYTES = 32;

@@ -1,0 +1,231 @@
+/** The list commands that wait: for an element to take, or to move. How waiting works is blocking.ts's. */
+import { ErrorText, statusText } from "../../protocol/errors.ts";
+import { Status } from "../../base/status.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { SMALL_CHANGE } from "../../store/collection.ts";
+import { RecordType } from "../../store/record.ts";
+import { integer, KEYS, oneOf, optional } from "../../dispatch/argument-docs.ts";
+import { readSeconds, registerServer, Want } from "../../dispatch/blocking.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { familyRow } from "../../dispatch/family-row.ts";
+import {
+  asked,
+  DESTINATION,
+  emitElement,
+  FROM_AND_TO,
+  LEFT_OR_RIGHT,
+  move,
+  popFromFirst,
+  popOne,
+  readAsked,
+  readEnd,
+  SOURCE,
+} from "./lists.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  type ArgumentDoc,
+  BLOCKING,
+  type CommandSpec,
+  DENY_OOM,
+  FIRST_TWO,
+  type KeySpec,
+  MOVABLE_KEYS,
+  NO_KEYS,
+  NO_SCRIPT,
+  type Outcome,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+const row = familyRow("list", ["list"]);
+/** All arguments but the last one, which is the timeout. */
+export const ALL_BUT_LAST: KeySpec = { first: 1, last: -2, step: 1 };
+export const TIMEOUT: ArgumentDoc = { name: "timeout", type: "double" };
+export const IN_DOUBLE = [["6.0.0", "`timeout` is interpreted as a double instead of an integer."]] as const;
+const PER_KEY = "O(N) where N is the number of keys";
+
+export const blockingListsFamily: readonly CommandSpec[] = [
+  row(
+    "BLPOP",
+    -3,
+    ALL_BUT_LAST,
+    WRITE | NO_SCRIPT | BLOCKING,
+    (call, reply) => blockingPop(call, reply, true),
+    "2.0.0",
+    PER_KEY,
+    "Takes the first element of the first of several lists that is there, or waits for one.",
+    [KEYS, TIMEOUT],
+    IN_DOUBLE,
+    { keyFlags: "RW access delete" },
+  ),
+  row(
+    "BRPOP",
+    -3,
+    ALL_BUT_LAST,
+    WRITE | NO_SCRIPT | BLOCKING,
+    (call, reply) => blockingPop(call, reply, false),
+    "2.0.0",
+    PER_KEY,
+    "Takes the last element of the first of several lists that is there, or waits for one.",
+    [KEYS, TIMEOUT],
+    IN_DOUBLE,
+    { keyFlags: "RW access delete" },
+  ),
+  row(
+    "BLMOVE",
+    6,
+    FIRST_TWO,
+    WRITE | DENY_OOM | NO_SCRIPT | BLOCKING,
+    blmove,
+    "6.2.0",
+    "O(1)",
+    "Moves an element from one list to another and returns it, or waits for one.",
+    [SOURCE, DESTINATION, oneOf("wherefrom", ...LEFT_OR_RIGHT), oneOf("whereto", ...LEFT_OR_RIGHT), TIMEOUT],
+    [],
+    { places: FROM_AND_TO },
+  ),
+  row(
+    "BRPOPLPUSH",
+    4,
+    FIRST_TWO,
+    WRITE | DENY_OOM | NO_SCRIPT | BLOCKING,
+    (call, reply) => blockingMove(call, reply, false, true, 3),
+    "2.2.0",
+    "O(1)",
+    "Moves the last element of a list to the front of another one and returns it, or waits for one.",
+    [SOURCE, DESTINATION, TIMEOUT],
+    IN_DOUBLE,
+    { places: FROM_AND_TO },
+  ),
+  row(
+    "BLMPOP",
+    -5,
+    NO_KEYS,
+    WRITE | BLOCKING | MOVABLE_KEYS,
+    blmpop,
+    "7.0.0",
+    "O(N + M) where N is the number of keys and M the number of elements returned",
+    "Takes elements from the first of several lists that is there, or waits for one.",
+    [TIMEOUT, integer("numkeys"), KEYS, oneOf("where", ...LEFT_OR_RIGHT), optional(integer("count", "COUNT"))],
+    [],
+    { places: [{ first: 3, last: 0, step: 1, countAt: 2, flags: "RW access delete" }] },
+  ),
+];
+
+function writeNullArray(reply: Reply): void {
+  reply.nullArray();
+}
+
+/** BLPOP, BRPOP key [key ...] timeout. Replies the key and the element. */
+function blockingPop(call: Call, reply: Reply, front: boolean): Outcome | void {
+  const last = call.argCount - 2;
+  const timeoutMs = readSeconds(call, reply, last + 1);
+  if (timeoutMs < 0) return;
+  const list = call.collections.list();
+  for (let i = 1; i <= last; i++) {
+    call.selectKey(i);
+    const found = list.begin(SMALL_CHANGE, false);
+    if (found < 0) return refuse(call, reply, found);
+    if (found === 0) continue;
+    reply.array(2);
+    reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+    return popOne(reply, list, front);
+  }
+  return call.blocking.wait(reply, {
+    want: Want.ListElement,
+    firstKey: 1,
+    lastKey: last,
+    front,
+    toFront: false,
+    count: 1,
+    target: 0,
+    timeoutMs,
+    write: writeNullArray,
+  });
+}
+
+/** BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]. The timeout is judged last, also when nobody waits. */
+function blmpop(call: Call, reply: Reply): Outcome | void {
+  if (!readAsked(call, reply, 2) || readSeconds(call, reply, 1) < 0) return;
+  return popFromFirst(call, reply, waitForMany);
+}
+
+/** BLMPOP, when there is no list. */
+function waitForMany(call: Call, reply: Reply): Outcome | void {
+  return call.blocking.wait(reply, {
+    want: Want.ListElements,
+    firstKey: asked.firstKey,
+    lastKey: asked.firstKey + asked.keys - 1,
+    front: asked.front,
+    toFront: false,
+    count: Math.min(asked.count, 0x7fffffff),
+    target: 0,
+    timeoutMs: readSeconds(call, reply, 1),
+    write: writeNullArray,
+  });
+}
+
+/** BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout */
+function blmove(call: Call, reply: Reply): Outcome | void {
+  const from = readEnd(call, 3);
+  const to = from < 0 ? -1 : readEnd(call, 4);
+  if (to < 0) return reply.error(ErrorText.syntax);
+  return blockingMove(call, reply, from === 1, to === 1, 5);
+}
+
+function blockingMove(call: Call, reply: Reply, front: boolean, toFront: boolean, timeoutAt: number): Outcome | void {
+  const timeoutMs = readSeconds(call, reply, timeoutAt);
+  if (timeoutMs < 0) return;
+  const moved = move(call, reply, front, toFront);
+  if (moved < 0) return refuse(call, reply, moved);
+  if (moved > 0) return;
+  return call.blocking.wait(reply, {
+    want: Want.ListMove,
+    firstKey: 1,
+    lastKey: 1,
+    front,
+    toFront,
+    count: 1,
+    target: 2,
+    timeoutMs,
+    write: writeNullArray,
+  });
+}
+
+// ---- for clients that wait: the key is argument 1, the target argument 2 ----
+
+/** Begins to change the list that is there for sure. False, with an error replied, when there is no room for that. */
+function beginServing(call: Call, reply: Reply): boolean {
+  call.selectKey(1);
+  const found = call.collections.list().begin(SMALL_CHANGE, false);
+  if (found < 0) reply.error(ErrorText.outOfMemory);
+  return found > 0;
+}
+
+registerServer(Want.ListElement, RecordType.List, (call, reply, front) => {
+  if (!beginServing(call, reply)) return;
+  reply.array(2);
+  reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
+  popOne(reply, call.collections.list(), front);
+});
+
+registerServer(Want.ListElements, RecordType.List, (call, reply, front, _toFront, count) => {
+  if (!beginServing(call, reply)) return;
+  const list = call.collections.list();
+  const taken = Math.min(count, list.count);
+  reply.array(2);
+  reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
+  reply.array(taken);
+  const rank = front ? 0 : list.count - taken;
+  for (let i = 0; i < taken; i++) {
+    list.seekIndex(front ? i : list.count - 1 - i);
+    emitElement(reply, list);
+  }
+  list.removeRange(rank, taken);
+  list.afterShrinking();
+  list.finish();
+});
+
+registerServer(Want.ListMove, RecordType.List, (call, reply, front, toFront) => {
+  const moved = move(call, reply, front, toFront);
+  if (moved < 0) reply.error(moved === Status.Busy ? ErrorText.outOfMemory : statusText(moved));
+});

@@ -1,0 +1,701 @@
+/** The list family without the commands that wait (blocking-lists.ts). What a list is made of is store/list-value.ts's. */
+import { copy, equal, token } from "../../base/bytes.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../../store/collection.ts";
+import { ListEncoding, type ListValue } from "../../store/list-value.ts";
+import { flag, integer, KEY, KEYS, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { familyRow } from "../../dispatch/family-row.ts";
+import { replyEntries } from "../collections/long-reply.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  type ArgumentDoc,
+  type CommandSpec,
+  DENY_OOM,
+  Done,
+  FAST,
+  FIRST,
+  FIRST_TWO,
+  type KeyPlace,
+  MOVABLE_KEYS,
+  NO_KEYS,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+const row = familyRow("list", ["list"]);
+
+const ELEMENT = string("element");
+const ELEMENTS: ArgumentDoc = { ...ELEMENT, multiple: true };
+export const LEFT_OR_RIGHT = [flag("left", "LEFT"), flag("right", "RIGHT")] as const;
+export const SOURCE: ArgumentDoc = { name: "source", type: "key", keySpecIndex: 0 };
+export const DESTINATION: ArgumentDoc = { name: "destination", type: "key", keySpecIndex: 1 };
+/** Keys of the commands that move an element. */
+export const FROM_AND_TO: readonly KeyPlace[] = [
+  { first: 1, last: 1, step: 1, flags: "RW access delete" },
+  { first: 2, last: 2, step: 1, flags: "RW insert" },
+];
+const PUSH_COST = "O(1) for each element";
+const POP_COST = "O(N) where N is the number of elements returned";
+const MULTIPLE = [["2.4.0", "Accepts multiple `element` arguments."]] as const;
+const COUNTED = [["6.2.0", "Added the `count` argument."]] as const;
+const COUNT_ARGUMENT = optional(integer("count"), "6.2.0");
+
+export const listsFamily: readonly CommandSpec[] = [
+  row(
+    "LPUSH",
+    -3,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    (call, reply) => push(call, reply, true, true),
+    "1.0.0",
+    PUSH_COST,
+    "Puts elements at the front of a list, which is made if need be.",
+    [KEY, ELEMENTS],
+    MULTIPLE,
+    { keyFlags: "RW insert" },
+  ),
+  row(
+    "RPUSH",
+    -3,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    (call, reply) => push(call, reply, false, true),
+    "1.0.0",
+    PUSH_COST,
+    "Puts elements at the back of a list, which is made if need be.",
+    [KEY, ELEMENTS],
+    MULTIPLE,
+    { keyFlags: "RW insert" },
+  ),
+  row(
+    "LPUSHX",
+    -3,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    (call, reply) => push(call, reply, true, false),
+    "2.2.0",
+    PUSH_COST,
+    "Puts elements at the front of a list that is there.",
+    [KEY, ELEMENTS],
+    [["4.0.0", "Accepts multiple `element` arguments."]],
+    { keyFlags: "RW insert" },
+  ),
+  row(
+    "RPUSHX",
+    -3,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    (call, reply) => push(call, reply, false, false),
+    "2.2.0",
+    PUSH_COST,
+    "Puts elements at the back of a list that is there.",
+    [KEY, ELEMENTS],
+    [["4.0.0", "Accepts multiple `element` arguments."]],
+    { keyFlags: "RW insert" },
+  ),
+  row(
+    "LPOP",
+    -2,
+    FIRST,
+    WRITE | FAST,
+    (call, reply) => pop(call, reply, true),
+    "1.0.0",
+    POP_COST,
+    "Takes elements from the front of a list; an empty one is deleted.",
+    [KEY, COUNT_ARGUMENT],
+    COUNTED,
+    { keyFlags: "RW access delete" },
+  ),
+  row(
+    "RPOP",
+    -2,
+    FIRST,
+    WRITE | FAST,
+    (call, reply) => pop(call, reply, false),
+    "1.0.0",
+    POP_COST,
+    "Takes elements from the back of a list; an empty one is deleted.",
+    [KEY, COUNT_ARGUMENT],
+    COUNTED,
+    { keyFlags: "RW access delete" },
+  ),
+  row("LLEN", 2, FIRST, READONLY | FAST, llen, "1.0.0", "O(1)", "Counts the elements of a list.", [KEY], [], {
+    keyFlags: "RO",
+  }),
+  row(
+    "LINDEX",
+    3,
+    FIRST,
+    READONLY,
+    lindex,
+    "1.0.0",
+    "O(log N)",
+    "Returns the element at a position; negative ones count from the back.",
+    [KEY, integer("index")],
+  ),
+  row("LSET", 4, FIRST, WRITE | DENY_OOM, lset, "1.0.0", "O(log N)", "Replaces the element at a position.", [
+    KEY,
+    integer("index"),
+    ELEMENT,
+  ]),
+  row(
+    "LRANGE",
+    4,
+    FIRST,
+    READONLY,
+    lrange,
+    "1.0.0",
+    "O(log N + M) where M is the number of elements returned",
+    "Returns the elements between two positions.",
+    [KEY, integer("start"), integer("stop")],
+  ),
+  row(
+    "LTRIM",
+    4,
+    FIRST,
+    WRITE,
+    ltrim,
+    "1.0.0",
+    "O(log N + M) where M is the number of elements removed; whole pages of them go at once",
+    "Removes all elements but those between two positions.",
+    [KEY, integer("start"), integer("stop")],
+    [],
+    { keyFlags: "RW delete" },
+  ),
+  row(
+    "LREM",
+    4,
+    FIRST,
+    WRITE,
+    lrem,
+    "1.0.0",
+    "O(N) where N is the length of the list",
+    "Removes elements equal to one given, from the front or the back on; an empty list is deleted.",
+    [KEY, integer("count"), ELEMENT],
+    [],
+    { keyFlags: "RW delete" },
+  ),
+  row(
+    "LINSERT",
+    5,
+    FIRST,
+    WRITE | DENY_OOM,
+    linsert,
+    "2.2.0",
+    "O(N) where N is the number of elements before the pivot",
+    "Inserts an element before or behind another one.",
+    [KEY, oneOf("where", flag("before", "BEFORE"), flag("after", "AFTER")), string("pivot"), ELEMENT],
+    [],
+    { keyFlags: "RW insert" },
+  ),
+  row(
+    "LPOS",
+    -3,
+    FIRST,
+    READONLY,
+    lpos,
+    "6.0.6",
+    "O(N) where N is the number of elements compared",
+    "Returns the positions of elements equal to one given.",
+    [
+      KEY,
+      ELEMENT,
+      optional(integer("rank", "RANK")),
+      optional(integer("num-matches", "COUNT")),
+      optional(integer("len", "MAXLEN")),
+    ],
+  ),
+  row(
+    "LMOVE",
+    5,
+    FIRST_TWO,
+    WRITE | DENY_OOM,
+    lmove,
+    "6.2.0",
+    "O(1)",
+    "Takes an element from one list, puts it into another one and returns it.",
+    [SOURCE, DESTINATION, oneOf("wherefrom", ...LEFT_OR_RIGHT), oneOf("whereto", ...LEFT_OR_RIGHT)],
+    [],
+    { places: FROM_AND_TO },
+  ),
+  row(
+    "RPOPLPUSH",
+    3,
+    FIRST_TWO,
+    WRITE | DENY_OOM,
+    (call, reply) => moveElement(call, reply, false, true),
+    "1.2.0",
+    "O(1)",
+    "Takes the last element of a list, puts it at the front of another one and returns it.",
+    [SOURCE, DESTINATION],
+    [],
+    { places: FROM_AND_TO },
+  ),
+  row(
+    "LMPOP",
+    -4,
+    NO_KEYS,
+    WRITE | MOVABLE_KEYS,
+    lmpop,
+    "7.0.0",
+    "O(N + M) where N is the number of keys and M the number of elements returned",
+    "Takes elements from the first of several lists that is there.",
+    [integer("numkeys"), KEYS, oneOf("where", ...LEFT_OR_RIGHT), optional(integer("count", "COUNT"))],
+    [],
+    { places: [{ first: 2, last: 0, step: 1, countAt: 1, flags: "RW access delete" }] },
+  ),
+];
+
+function replyNullArray(_call: Call, reply: Reply): void {
+  reply.nullArray();
+}
+
+/** Bytes of arguments `from` to `to`, for the admission of what they make. */
+function argumentBytes(call: Call, from: number, to: number): number {
+  let bytes = 0;
+  for (let i = from; i < to; i++) bytes += call.argBytes(i);
+  return bytes;
+}
+
+/** Room for all elements from argument 2 on, `bytes` long in all, in a list that begins small; what will be a tree takes none. */
+function roomFor(call: Call, list: ListValue, bytes: number): number {
+  if (bytes > PACKED_BYTES_MAX) return 0;
+  let room = 0;
+  for (let i = 2; i < call.argCount; i++) room += list.roomOf(call.bytes, call.argAt(i), call.argBytes(i));
+  return room;
+}
+
+/** LPUSH, RPUSH, LPUSHX, RPUSHX key element [element ...]. Replies the length of the list. */
+function push(call: Call, reply: Reply, front: boolean, creates: boolean): Outcome | void {
+  const list = call.collections.list();
+  const { argCount, bytes } = call;
+  const more = argCount === 3 ? call.argBytes(2) : argumentBytes(call, 2, argCount);
+  const found = list.begin(more, creates);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) {
+    if (!creates) return reply.integer(0);
+    list.create(argCount === 3 ? more : roomFor(call, list, more), ListEncoding.Listpack);
+  }
+  list.beforeGrowth(more, argCount - 2);
+  for (let i = 2; i < argCount; i++) list.push(bytes, call.argAt(i), call.argBytes(i), front);
+  const { count } = list;
+  list.finish();
+  reply.integer(count);
+}
+
+/** LPOP, RPOP key [count] */
+function pop(call: Call, reply: Reply, front: boolean): Outcome | void {
+  if (call.argCount > 3) {
+    return reply.error(`ERR wrong number of arguments for '${call.spec.name.toLowerCase()}' command`);
+  }
+  const isCounted = call.argCount === 3;
+  let most = 1;
+  if (isCounted) {
+    most = positive(call, reply, 2);
+    if (most < 0) return;
+  }
+  const list = call.collections.list();
+  const found = list.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) {
+    if (isCounted) reply.nullArray();
+    else reply.nullBulk();
+    return;
+  }
+  if (isCounted) {
+    if (most === 0) return reply.emptyArray();
+    return popMany(call, reply, list, front, most);
+  }
+  popOne(reply, list, front);
+}
+
+/** Takes one element of a list that `begin` found, and replies it. */
+export function popOne(reply: Reply, list: ListValue, front: boolean): void {
+  const rank = front ? 0 : list.count - 1;
+  list.seekIndex(rank);
+  emitElement(reply, list);
+  list.removeRange(rank, 1);
+  list.afterShrinking();
+  list.finish();
+}
+
+/** Takes up to `most` elements of a list that `begin` found, and replies them in the order they go. */
+export function popMany(call: Call, reply: Reply, list: ListValue, front: boolean, most: number): void {
+  const { count } = list;
+  const taken = Math.min(most, count);
+  reply.array(taken);
+  replyEntries(call, reply, list, front ? 0 : count - 1, taken, front ? 1 : -1, emitElement);
+  list.removeRange(front ? 0 : count - taken, taken);
+  list.afterShrinking();
+  list.finish();
+}
+
+/** Reads argument `i` as a number from 0 on. Negative, with the error replied, when it is none. */
+function positive(call: Call, reply: Reply, i: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.Safe && int64.value >= 0) return int64.value;
+  if (kind === Int64Kind.Wide && int64.hi >= 0) return Number.MAX_SAFE_INTEGER;
+  reply.error("ERR value is out of range, must be positive");
+  return -1;
+}
+
+/** Reads argument `i` as a position or a count: any 64-bit integer. NaN, with the error replied, when it is none. */
+function anyInteger(call: Call, reply: Reply, i: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.Safe) return int64.value;
+  if (kind === Int64Kind.Wide) return int64.hi < 0 ? -Number.MAX_SAFE_INTEGER : Number.MAX_SAFE_INTEGER;
+  reply.error(ErrorText.notInteger);
+  return Number.NaN;
+}
+
+export function emitElement(reply: Reply, list: ListValue): void {
+  list.openHere();
+  const { member } = list;
+  reply.bulk(member.bytes as Buffer, member.at, member.length);
+}
+
+/** LLEN key */
+function llen(call: Call, reply: Reply): Outcome | void {
+  const list = call.collections.list();
+  const found = list.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.integer(found === 0 ? 0 : list.count);
+}
+
+/** LINDEX key index */
+function lindex(call: Call, reply: Reply): Outcome | void {
+  const list = call.collections.list();
+  const found = list.find();
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return reply.nullBulk();
+  let rank = anyInteger(call, reply, 2);
+  if (Number.isNaN(rank)) return;
+  if (rank < 0) rank += list.count;
+  if (rank < 0 || rank >= list.count) return reply.nullBulk();
+  list.seekIndex(rank);
+  emitElement(reply, list);
+}
+
+/** LSET key index element */
+function lset(call: Call, reply: Reply): Outcome | void {
+  const list = call.collections.list();
+  const found = list.begin(call.argBytes(3) + SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return reply.error(ErrorText.noSuchKey);
+  let rank = anyInteger(call, reply, 2);
+  if (Number.isNaN(rank)) return;
+  if (rank < 0) rank += list.count;
+  if (rank < 0 || rank >= list.count) return reply.error(ErrorText.indexOutOfRange);
+  list.beforeGrowth(call.argBytes(3), 1);
+  list.setAt(rank, call.bytes, call.argAt(3), call.argBytes(3));
+  list.afterShrinking();
+  list.finish();
+  reply.ok();
+}
+
+/** Positions `start` to `stop` of a list of `count` elements, cut to what there is, in `range`. */
+function cutRange(start: number, stop: number, count: number): void {
+  if (start < 0) start = Math.max(0, start + count);
+  if (stop < 0) stop += count;
+  stop = Math.min(stop, count - 1);
+  range.start = start;
+  range.count = start > stop ? 0 : stop - start + 1;
+}
+const range = { start: 0, count: 0 };
+
+/** LRANGE key start stop */
+function lrange(call: Call, reply: Reply): Outcome | void {
+  const start = anyInteger(call, reply, 2);
+  if (Number.isNaN(start)) return;
+  const stop = anyInteger(call, reply, 3);
+  if (Number.isNaN(stop)) return;
+  const list = call.collections.list();
+  const found = list.find();
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return reply.emptyArray();
+  cutRange(start, stop, list.count);
+  if (range.count === 0) return reply.emptyArray();
+  reply.array(range.count);
+  replyEntries(call, reply, list, range.start, range.count, 1, emitElement);
+}
+
+/** LTRIM key start stop */
+function ltrim(call: Call, reply: Reply): Outcome | void {
+  const start = anyInteger(call, reply, 2);
+  if (Number.isNaN(start)) return;
+  const stop = anyInteger(call, reply, 3);
+  if (Number.isNaN(stop)) return;
+  const list = call.collections.list();
+  const found = list.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 1) {
+    const { count } = list;
+    cutRange(start, stop, count);
+    // From the back first: the positions before stay.
+    const end = range.count === 0 ? 0 : range.start + range.count;
+    if (end < count) list.removeRange(end, count - end);
+    if (range.count > 0 && range.start > 0) list.removeRange(0, range.start);
+    list.afterShrinking();
+    list.finish();
+  }
+  reply.ok();
+}
+
+/** LREM key count element. Replies the number of elements removed. */
+function lrem(call: Call, reply: Reply): Outcome | void {
+  const wanted = anyInteger(call, reply, 2);
+  if (Number.isNaN(wanted)) return;
+  const list = call.collections.list();
+  const found = list.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return reply.integer(0);
+  const most = wanted === 0 ? list.count : Math.abs(wanted);
+  const removed = list.removeEqual(call.bytes, call.argAt(3), call.argBytes(3), most, wanted < 0);
+  if (removed > 0) list.afterShrinking();
+  list.finish(removed > 0);
+  reply.integer(removed);
+}
+
+const BEFORE = token("before");
+const AFTER = token("after");
+
+/** LINSERT key BEFORE|AFTER pivot element. Replies the length, or -1 without a pivot. */
+function linsert(call: Call, reply: Reply): Outcome | void {
+  const isAfter = call.argIs(2, AFTER);
+  if (!isAfter && !call.argIs(2, BEFORE)) return reply.error(ErrorText.syntax);
+  const { bytes } = call;
+  const list = call.collections.list();
+  const found = list.begin(call.argBytes(4) + SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return reply.integer(0);
+  list.soughtIs(bytes, call.argAt(3), call.argBytes(3));
+  const { entries } = list;
+  let rank = 0;
+  let more = true;
+  list.seekIndex(0);
+  while (more && !list.isHere()) {
+    rank++;
+    more = entries.next();
+  }
+  if (!more) return reply.integer(-1);
+  list.beforeGrowth(call.argBytes(4), 1);
+  list.insertAt(isAfter ? rank + 1 : rank, bytes, call.argAt(4), call.argBytes(4));
+  const { count } = list;
+  list.finish();
+  reply.integer(count);
+}
+
+const RANK = token("rank");
+const COUNT = token("count");
+const MAXLEN = token("maxlen");
+const wantedPositions = { rank: 1, count: -1, most: 0 };
+
+/** LPOS key element [RANK rank] [COUNT num-matches] [MAXLEN len] */
+function lpos(call: Call, reply: Reply): Outcome | void {
+  if (!readPositionOptions(call, reply)) return;
+  const { rank, count: wanted, most } = wantedPositions;
+  const isMany = wanted >= 0;
+  const list = call.collections.list();
+  const found = list.find();
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) {
+    if (isMany) reply.emptyArray();
+    else reply.nullBulk();
+    return;
+  }
+  const { entries, count } = list;
+  const backward = rank < 0;
+  list.soughtIs(call.bytes, call.argAt(2), call.argBytes(2));
+  const compared = most === 0 ? count : Math.min(most, count);
+  let skipped = Math.abs(rank) - 1;
+  const matches: number[] = [];
+  const enough = isMany ? (wanted === 0 ? Infinity : wanted) : 1;
+  list.seekIndex(backward ? count - 1 : 0);
+  for (let i = 0; i < compared; i++) {
+    if (i > 0) {
+      if (backward) entries.previous();
+      else entries.next();
+    }
+    if (!list.isHere() || skipped-- > 0) continue;
+    matches.push(backward ? count - 1 - i : i);
+    if (matches.length >= enough) break;
+  }
+  if (isMany) {
+    reply.array(matches.length);
+    for (const at of matches) reply.integer(at);
+  } else if (matches.length === 0) {
+    reply.nullBulk();
+  } else {
+    reply.integer(matches[0]!);
+  }
+}
+
+/** Reads LPOS's options into `wantedPositions`. False, with the error replied, when they are wrong. */
+function readPositionOptions(call: Call, reply: Reply): boolean {
+  const wanted = wantedPositions;
+  wanted.rank = 1;
+  wanted.count = -1;
+  wanted.most = 0;
+  for (let i = 3; i < call.argCount; i += 2) {
+    const isLast = i + 1 === call.argCount;
+    if (call.argIs(i, RANK) && !isLast) {
+      const rank = anyInteger(call, reply, i + 1);
+      if (Number.isNaN(rank)) return false;
+      if (rank === 0) return failed(reply, ZERO_RANK);
+      if (int64.hi === -0x80000000 && int64.lo === 0 && rank === -Number.MAX_SAFE_INTEGER) {
+        return failed(reply, LEAST_RANK);
+      }
+      wanted.rank = rank;
+    } else if (call.argIs(i, COUNT) && !isLast) {
+      wanted.count = notNegative(call, i + 1);
+      if (wanted.count < 0) return failed(reply, "ERR COUNT can't be negative");
+    } else if (call.argIs(i, MAXLEN) && !isLast) {
+      wanted.most = notNegative(call, i + 1);
+      if (wanted.most < 0) return failed(reply, "ERR MAXLEN can't be negative");
+    } else {
+      return failed(reply, ErrorText.syntax);
+    }
+  }
+  return true;
+}
+const ZERO_RANK =
+  "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list";
+const LEAST_RANK = "ERR value is out of range, must be between -9223372036854775807 and 9223372036854775807";
+
+function notNegative(call: Call, i: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.Safe) return int64.value;
+  return kind === Int64Kind.Wide && int64.hi >= 0 ? Number.MAX_SAFE_INTEGER : -1;
+}
+
+function failed(reply: Reply, text: string): false {
+  reply.error(text);
+  return false;
+}
+
+// ---- from one list to another ----
+
+export const LEFT = token("left");
+export const RIGHT = token("right");
+
+/** Reads LEFT (1) or RIGHT (0); -1 when argument `i` is neither. */
+export function readEnd(call: Call, i: number): number {
+  if (call.argIs(i, LEFT)) return 1;
+  return call.argIs(i, RIGHT) ? 0 : -1;
+}
+
+/** LMOVE source destination LEFT|RIGHT LEFT|RIGHT */
+function lmove(call: Call, reply: Reply): Outcome | void {
+  const from = readEnd(call, 3);
+  const to = from < 0 ? -1 : readEnd(call, 4);
+  if (to < 0) return reply.error(ErrorText.syntax);
+  return moveElement(call, reply, from === 1, to === 1);
+}
+
+/** As LMOVE with the ends given; null without a source. */
+function moveElement(call: Call, reply: Reply, fromFront: boolean, toFront: boolean): Outcome {
+  const moved = move(call, reply, fromFront, toFront);
+  if (moved < 0) return refuse(call, reply, moved);
+  if (moved === 0) reply.nullBulk();
+  return Done;
+}
+
+/**
+ * Moves an element from the list of argument 1 to that of argument 2, and replies it. Returns 1; 0 when there is no
+ * source, or Status, with nothing changed and nothing replied.
+ */
+export function move(call: Call, reply: Reply, fromFront: boolean, toFront: boolean): number {
+  const { bytes } = call;
+  const keyBytes = call.argBytes(1);
+  const isSame = keyBytes === call.argBytes(2) && equal(bytes, call.argAt(1), bytes, call.argAt(2), keyBytes);
+  const source = call.collections.list(0);
+  call.selectKey(1);
+  const found = source.begin(SMALL_CHANGE, false);
+  if (found <= 0) return found;
+  const rank = fromFront ? 0 : source.count - 1;
+  source.seekIndex(rank);
+  source.openHere();
+  const { member } = source;
+  const { length } = member;
+  // The bytes lie in a page that is about to change.
+  if (length > element.length) element = Buffer.allocUnsafe(length);
+  copy(member.bytes, member.at, element, 0, length);
+  if (!isSame) {
+    const target = call.collections.list(1);
+    call.selectKey(2);
+    const there = target.begin(length + SMALL_CHANGE, true);
+    if (there < 0) return there;
+    if (there === 0) target.create(length, ListEncoding.Listpack);
+    target.beforeGrowth(length, 1);
+    target.push(element, 0, length, toFront);
+    target.finish();
+    call.selectKey(1);
+    source.openAgain();
+    source.removeRange(rank, 1);
+  } else {
+    source.removeRange(rank, 1);
+    source.beforeGrowth(length, 1);
+    source.push(element, 0, length, toFront);
+  }
+  source.afterShrinking();
+  source.finish();
+  reply.bulk(element, 0, length);
+  if (element.length > KEPT_BYTES) element = Buffer.allocUnsafe(KEPT_BYTES);
+  return 1;
+}
+const KEPT_BYTES = 64 << 10;
+let element = Buffer.allocUnsafe(1024);
+
+// ---- from the first of several ----
+
+/** What LMPOP asks for: the arguments of its keys, the end, and how many elements. */
+export const asked = { firstKey: 0, keys: 0, front: false, count: 1 };
+
+/** Reads `numkeys key ... LEFT|RIGHT [COUNT count]` from argument `at` on into `asked`. */
+export function readAsked(call: Call, reply: Reply, at: number): boolean {
+  const keys = notNegative(call, at);
+  if (keys <= 0) return failed(reply, "ERR numkeys should be greater than 0");
+  const whereAt = at + keys + 1;
+  if (whereAt >= call.argCount) return failed(reply, ErrorText.syntax);
+  const end = readEnd(call, whereAt);
+  if (end < 0) return failed(reply, ErrorText.syntax);
+  let count = -1;
+  for (let i = whereAt + 1; i < call.argCount; i++) {
+    if (count !== -1 || !call.argIs(i, COUNT) || i + 1 === call.argCount) return failed(reply, ErrorText.syntax);
+    count = notNegative(call, ++i);
+    if (count <= 0) return failed(reply, "ERR count should be greater than 0");
+  }
+  asked.firstKey = at + 1;
+  asked.keys = keys;
+  asked.front = end === 1;
+  asked.count = count === -1 ? 1 : count;
+  return true;
+}
+
+/** LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count] */
+function lmpop(call: Call, reply: Reply): Outcome | void {
+  if (readAsked(call, reply, 1)) return popFromFirst(call, reply, replyNullArray);
+}
+
+/** Pops what is `asked` for; `otherwise` when there is no list. */
+export function popFromFirst(
+  call: Call,
+  reply: Reply,
+  otherwise: (call: Call, reply: Reply) => Outcome | void,
+): Outcome | void {
+  const list = call.collections.list();
+  for (let i = asked.firstKey; i < asked.firstKey + asked.keys; i++) {
+    call.selectKey(i);
+    const found = list.begin(SMALL_CHANGE, false);
+    if (found < 0) return refuse(call, reply, found);
+    if (found === 0) continue;
+    reply.array(2);
+    reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+    return popMany(call, reply, list, asked.front, asked.count);
+  }
+  return otherwise(call, reply);
+}

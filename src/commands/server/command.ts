@@ -1,0 +1,586 @@
+/**
+ * COMMAND: the command table, told to clients. Source: the table's rows; shapes as Redis 7.0 replies them.
+ *
+ * ACL categories follow from the flags (a write is @write, what is not @fast is @slow) plus those the row names.
+ */
+import { matchGlob } from "../../base/glob.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
+import { KeyArguments } from "../../dispatch/key-arguments.ts";
+import {
+  ADMIN,
+  ALLOW_BUSY,
+  type ArgumentDoc,
+  BLOCKING,
+  type CommandSpec,
+  DENY_OOM,
+  FAST,
+  type KeyPlace,
+  LOADING,
+  MOVABLE_KEYS,
+  NO_AUTH,
+  NO_KEYS,
+  NO_MULTI,
+  NO_SCRIPT,
+  READONLY,
+  SKIP_MONITOR,
+  SKIP_SLOWLOG,
+  STALE,
+  WRITE,
+} from "../../dispatch/spec.ts";
+import type { CommandTable } from "../../dispatch/command-table.ts";
+
+const FLAGS = LOADING | STALE;
+const NAMES: readonly ArgumentDoc[] = [{ name: "command-name", type: "string", optional: true, multiple: true }];
+const WHOLE: readonly ArgumentDoc[] = [
+  { name: "command", type: "string" },
+  { name: "arg", type: "string", optional: true, multiple: true },
+];
+const FILTERS: readonly ArgumentDoc[] = [
+  {
+    name: "filterby",
+    type: "oneof",
+    token: "FILTERBY",
+    optional: true,
+    arguments: [
+      { name: "module-name", type: "string", token: "MODULE" },
+      { name: "category", type: "string", token: "ACLCAT" },
+      { name: "pattern", type: "pattern", token: "PATTERN" },
+    ],
+  },
+];
+
+function subcommand(
+  name: string,
+  arity: number,
+  run: CommandSpec["run"],
+  since: string,
+  summary: string,
+  complexity: string,
+  args: readonly ArgumentDoc[] = [],
+): CommandSpec {
+  return {
+    name: `COMMAND|${name}`,
+    arity,
+    keys: NO_KEYS,
+    flags: FLAGS,
+    categories: ["connection"],
+    run,
+    docs: { summary, since, group: "server", complexity, arguments: args },
+  };
+}
+
+const PER_ARGUMENT = "O(N) where N is the number of arguments to the command";
+const PER_NAME = "O(N) where N is the number of commands to look up";
+const PER_COMMAND = "O(N) where N is the total number of commands";
+
+export const commandFamily: readonly CommandSpec[] = [
+  {
+    name: "COMMAND",
+    arity: -1,
+    keys: NO_KEYS,
+    flags: FLAGS,
+    categories: ["connection"],
+    run: all,
+    docs: {
+      summary: "Describes every command.",
+      since: "2.8.13",
+      group: "server",
+      complexity: PER_COMMAND,
+    },
+    subcommands: [
+      subcommand("COUNT", 2, count, "2.8.13", "Replies how many commands there are.", "O(1)"),
+      subcommand("INFO", -2, info, "2.8.13", "Describes the commands named, or all.", PER_NAME, NAMES),
+      subcommand("LIST", -2, list, "7.0.0", "Replies the names of the commands.", PER_COMMAND, FILTERS),
+      subcommand(
+        "DOCS",
+        -2,
+        docs,
+        "7.0.0",
+        "Replies the documentation of the commands named, or of all.",
+        PER_NAME,
+        NAMES,
+      ),
+      subcommand("GETKEYS", -4, getKeys, "2.8.13", "Replies the keys of a command given in full.", PER_ARGUMENT, WHOLE),
+      subcommand(
+        "GETKEYSANDFLAGS",
+        -4,
+        getKeysAndFlags,
+        "7.0.0",
+        "Replies the keys of a command given in full, and what it does with each.",
+        PER_ARGUMENT,
+        WHOLE,
+      ),
+      subcommand("HELP", 2, help, "5.0.0", "Lists the subcommands.", "O(1)"),
+    ],
+  },
+];
+
+// ---- what a row means ----
+
+/** Flags in the order Redis lists them. */
+const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
+  [WRITE, "write"],
+  [READONLY, "readonly"],
+  [DENY_OOM, "denyoom"],
+  [ADMIN, "admin"],
+  [NO_SCRIPT, "noscript"],
+  [BLOCKING, "blocking"],
+  [LOADING, "loading"],
+  [STALE, "stale"],
+  [SKIP_MONITOR, "skip_monitor"],
+  [SKIP_SLOWLOG, "skip_slowlog"],
+  [FAST, "fast"],
+  [NO_AUTH, "no_auth"],
+  [NO_MULTI, "no_multi"],
+  [MOVABLE_KEYS, "movablekeys"],
+  [ALLOW_BUSY, "allow_busy"],
+];
+
+function flagNames(spec: CommandSpec): string[] {
+  return FLAG_NAMES.filter(([flag]) => (spec.flags & flag) !== 0).map(([, name]) => name);
+}
+
+/** All ACL categories, in the order Redis lists them. */
+export const CATEGORIES = [
+  "keyspace",
+  "read",
+  "write",
+  "set",
+  "sortedset",
+  "list",
+  "hash",
+  "string",
+  "bitmap",
+  "hyperloglog",
+  "geo",
+  "stream",
+  "pubsub",
+  "admin",
+  "fast",
+  "slow",
+  "blocking",
+  "dangerous",
+  "connection",
+  "transaction",
+  "scripting",
+] as const;
+
+/** ACL categories of a command, without "@". */
+export function categoriesOf(spec: CommandSpec): string[] {
+  const has = new Set<string>(spec.categories);
+  if ((spec.flags & WRITE) !== 0) has.add("write");
+  if ((spec.flags & READONLY) !== 0 && !has.has("scripting")) has.add("read");
+  if ((spec.flags & ADMIN) !== 0) has.add("admin").add("dangerous");
+  if ((spec.flags & BLOCKING) !== 0) has.add("blocking");
+  has.add((spec.flags & FAST) !== 0 ? "fast" : "slow");
+  return CATEGORIES.filter((name) => has.has(name));
+}
+
+/** What a command does with its keys, where "reads" or "changes" does not say it: Redis's key-spec flags. */
+const KEY_FLAGS = new Map<string, string>();
+for (const [flags, names] of Object.entries({
+  RO: "EXISTS TOUCH TYPE STRLEN OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT MEMORY|USAGE",
+  "OW insert": "SETNX MSETNX",
+  "OW update": "SETEX PSETEX MSET MSETEX RESTORE",
+  "RM delete": "DEL UNLINK DELIFEQ",
+  "RW access": "PFCOUNT PFDEBUG",
+  "RW delete": "DELEX",
+  "RW access delete": "GETDEL",
+  "RW access update": "GETEX GETSET INCR INCRBY INCRBYFLOAT INCREX DECR DECRBY MOVE SETBIT",
+  "RW access update variable_flags": "SET BITFIELD",
+  "RW insert": "APPEND PFADD",
+})) {
+  for (const name of names.split(" ")) KEY_FLAGS.set(name, flags);
+}
+
+const VARIABLE = " variable_flags";
+
+/** Commands that treat their keys differently: one key spec for each. */
+const KEY_SPECS: Readonly<Record<string, readonly KeyPlace[]>> = {
+  COPY: [
+    { first: 1, last: 1, step: 1, flags: "RO access" },
+    { first: 2, last: 2, step: 1, flags: "OW update" },
+  ],
+  RENAME: [
+    { first: 1, last: 1, step: 1, flags: "RW access delete" },
+    { first: 2, last: 2, step: 1, flags: "OW update" },
+  ],
+  RENAMENX: [
+    { first: 1, last: 1, step: 1, flags: "RW access delete" },
+    { first: 2, last: 2, step: 1, flags: "OW insert" },
+  ],
+  BITOP: [
+    { first: 2, last: 2, step: 1, flags: "OW update" },
+    { first: 3, last: -1, step: 1, flags: "RO access" },
+  ],
+  PFMERGE: [
+    { first: 1, last: 1, step: 1, flags: "RW access insert" },
+    { first: 2, last: -1, step: 1, flags: "RO access" },
+  ],
+};
+
+function keySpecsOf(spec: CommandSpec): readonly KeyPlace[] {
+  if (spec.places !== undefined) return spec.places;
+  if (spec.keys.first === 0) return [];
+  const several = KEY_SPECS[spec.name];
+  if (several !== undefined) return several;
+  const byKind = (spec.flags & WRITE) !== 0 ? "RW update" : "RO access";
+  return [{ ...spec.keys, flags: spec.keyFlags ?? KEY_FLAGS.get(spec.name) ?? byKind }];
+}
+
+/** Hints for proxies and cluster clients. */
+const TIPS = new Map<string, string>();
+for (const [tips, names] of Object.entries({
+  "nondeterministic_output request_policy:all_shards response_policy:special":
+    "INFO MEMORY|STATS MEMORY|DOCTOR MEMORY|MALLOC-STATS",
+  nondeterministic_output:
+    "CLIENT|INFO CLIENT|LIST TIME TTL PTTL DUMP OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT LASTSAVE",
+  nondeterministic_output_order: "COMMAND COMMAND|DOCS COMMAND|INFO COMMAND|LIST",
+  "request_policy:all_shards response_policy:agg_sum": "DBSIZE",
+  "request_policy:all_shards response_policy:agg_min": "WAIT",
+  "request_policy:multi_shard response_policy:agg_sum": "TOUCH EXISTS UNLINK DEL",
+  "request_policy:all_shards nondeterministic_output": "RANDOMKEY",
+  "request_policy:all_nodes nondeterministic_output": "SLOWLOG|GET COMMANDLOG|GET",
+  "request_policy:all_nodes response_policy:agg_sum nondeterministic_output": "SLOWLOG|LEN COMMANDLOG|LEN",
+  "nondeterministic_output request_policy:all_nodes response_policy:special":
+    "LATENCY|LATEST LATENCY|DOCTOR LATENCY|HISTOGRAM LATENCY|HISTORY LATENCY|GRAPH",
+  "request_policy:all_shards response_policy:all_succeeded": "PING FLUSHALL FLUSHDB MEMORY|PURGE",
+  "request_policy:all_nodes response_policy:all_succeeded": "CONFIG|SET SLOWLOG|RESET COMMANDLOG|RESET LATENCY|RESET",
+  "request_policy:multi_shard response_policy:all_succeeded": "MSET",
+  "request_policy:multi_shard response_policy:agg_min": "MSETNX",
+  "request_policy:multi_shard": "MGET",
+  "nondeterministic_output request_policy:special": "SCAN",
+  "request_policy:all_shards nondeterministic_output_order": "KEYS",
+})) {
+  for (const name of names.split(" ")) TIPS.set(name, tips);
+}
+
+// ---- COMMAND, COMMAND INFO ----
+
+function all(call: Call, reply: Reply): void {
+  const { table } = call.server;
+  reply.array(table.listed.length);
+  for (const spec of table.listed) writeInfo(reply, table, spec);
+}
+
+function count(call: Call, reply: Reply): void {
+  reply.integer(call.server.table.listed.length);
+}
+
+function info(call: Call, reply: Reply): void {
+  if (call.argCount === 2) return all(call, reply);
+  reply.array(call.argCount - 2);
+  for (let i = 2; i < call.argCount; i++) {
+    const spec = named(call, call.argText(i));
+    if (spec === null) reply.nullBulk();
+    else writeInfo(reply, call.server.table, spec);
+  }
+}
+
+/** The row of a name like "get" or "client|list"; null when there is none. */
+function named(call: Call, name: string): CommandSpec | null {
+  const bar = name.indexOf("|");
+  const { table } = call.server;
+  if (bar < 0) return table.byName(name);
+  const container = table.byName(name.slice(0, bar));
+  return container === null ? null : table.findSubcommand(container, name.slice(bar + 1));
+}
+
+function simples(reply: Reply, names: readonly string[]): void {
+  reply.set(names.length);
+  for (const name of names) reply.simple(name);
+}
+
+function writeInfo(reply: Reply, table: CommandTable, spec: CommandSpec): void {
+  reply.array(10);
+  reply.text(table.nameOf(spec).toLowerCase());
+  reply.integer(spec.arity);
+  simples(reply, flagNames(spec));
+  reply.integer(spec.keys.first);
+  reply.integer(spec.keys.last);
+  reply.integer(spec.keys.step);
+  simples(
+    reply,
+    categoriesOf(spec).map((name) => `@${name}`),
+  );
+  const tips = spec.tips ?? TIPS.get(spec.name)?.split(" ") ?? [];
+  reply.set(tips.length);
+  for (const tip of tips) reply.text(tip);
+  const keys = keySpecsOf(spec);
+  reply.set(keys.length);
+  for (const key of keys) writeKeySpec(reply, key);
+  const subcommands = table.subcommandsOf(spec);
+  reply.set(subcommands.length);
+  for (const sub of subcommands) writeInfo(reply, table, sub);
+}
+
+function writeKeySpec(reply: Reply, key: KeyPlace): void {
+  reply.map(3);
+  reply.text("flags");
+  simples(reply, key.flags.split(" "));
+  reply.text("begin_search");
+  reply.map(2);
+  reply.text("type");
+  if (key.unknown === true) {
+    for (const text of ["unknown", "spec"]) reply.text(text);
+    reply.map(0);
+    for (const text of ["find_keys"]) reply.text(text);
+    reply.map(2);
+    for (const text of ["type", "unknown", "spec"]) reply.text(text);
+    reply.map(0);
+    return;
+  }
+  const { keyword, countAt } = key;
+  reply.text(keyword === undefined ? "index" : "keyword");
+  reply.text("spec");
+  reply.map(keyword === undefined ? 1 : 2);
+  if (keyword !== undefined) {
+    reply.text("keyword");
+    reply.text(keyword);
+    reply.text("startfrom");
+    reply.integer(key.first);
+  } else {
+    reply.text("index");
+    reply.integer(countAt ?? key.first);
+  }
+  reply.text("find_keys");
+  reply.map(2);
+  reply.text("type");
+  reply.text(countAt === undefined ? "range" : "keynum");
+  reply.text("spec");
+  reply.map(3);
+  if (countAt !== undefined) {
+    reply.text("keynumidx");
+    reply.integer(0);
+    reply.text("firstkey");
+    reply.integer(key.first - countAt);
+    reply.text("keystep");
+    reply.integer(key.step);
+    return;
+  }
+  reply.text("lastkey");
+  reply.integer(key.last <= 0 ? key.last : key.last - key.first);
+  reply.text("keystep");
+  reply.integer(key.step);
+  reply.text("limit");
+  reply.integer(key.half === true ? 2 : 0);
+}
+
+// ---- COMMAND LIST ----
+
+/** COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob] */
+function list(call: Call, reply: Reply): void {
+  const { table } = call.server;
+  let wanted: (spec: CommandSpec) => boolean = () => true;
+  if (call.argCount !== 2) {
+    if (call.argCount !== 5 || call.argText(2).toLowerCase() !== "filterby") return reply.error(ErrorText.syntax);
+    const value = call.argText(4);
+    switch (call.argText(3).toLowerCase()) {
+      case "module":
+        wanted = () => false;
+        break;
+      case "aclcat":
+        wanted = (spec) => categoriesOf(spec).includes(value.toLowerCase());
+        break;
+      case "pattern": {
+        const pattern = Buffer.from(value, "latin1");
+        wanted = (spec) => {
+          const name = Buffer.from(table.nameOf(spec));
+          return matchGlob(pattern, 0, pattern.length, name, 0, name.length, true);
+        };
+        break;
+      }
+      default:
+        return reply.error(ErrorText.syntax);
+    }
+  }
+  const names = table.listed
+    .flatMap((spec) => [spec, ...table.subcommandsOf(spec)])
+    .filter(wanted)
+    .map((spec) => table.nameOf(spec).toLowerCase());
+  reply.array(names.length);
+  for (const name of names) reply.text(name);
+}
+
+// ---- COMMAND DOCS ----
+
+function docs(call: Call, reply: Reply): void {
+  const { table } = call.server;
+  const specs: CommandSpec[] = [];
+  if (call.argCount === 2) specs.push(...table.listed);
+  for (let i = 2; i < call.argCount; i++) {
+    const spec = named(call, call.argText(i));
+    if (spec !== null) specs.push(spec);
+  }
+  reply.map(specs.length);
+  for (const spec of specs) writeDocs(reply, table, spec);
+}
+
+function writeDocs(reply: Reply, table: CommandTable, spec: CommandSpec): void {
+  const { summary, since, group, complexity } = spec.docs;
+  const args = spec.docs.arguments ?? [];
+  const history = spec.docs.history ?? [];
+  const subcommands = table.subcommandsOf(spec);
+  reply.text(table.nameOf(spec).toLowerCase());
+  reply.map(
+    3 +
+      Number(complexity !== "") +
+      Number(history.length > 0) +
+      Number(args.length > 0) +
+      Number(subcommands.length > 0),
+  );
+  field(reply, "summary", summary);
+  field(reply, "since", since);
+  field(reply, "group", group);
+  if (complexity !== "") field(reply, "complexity", complexity);
+  if (history.length > 0) {
+    reply.text("history");
+    reply.set(history.length);
+    for (const [version, change] of history) {
+      reply.array(2);
+      reply.text(version);
+      reply.text(change);
+    }
+  }
+  if (args.length > 0) {
+    reply.text("arguments");
+    writeArguments(reply, args);
+  }
+  if (subcommands.length > 0) {
+    reply.text("subcommands");
+    reply.map(subcommands.length);
+    for (const sub of subcommands) writeDocs(reply, table, sub);
+  }
+}
+
+function field(reply: Reply, name: string, value: string): void {
+  reply.text(name);
+  reply.text(value);
+}
+
+function writeArguments(reply: Reply, args: readonly ArgumentDoc[]): void {
+  reply.array(args.length);
+  for (const argument of args) {
+    const { token, since } = argument;
+    const keySpec = argument.keySpecIndex ?? (argument.type === "key" ? 0 : undefined);
+    const flags: string[] = [];
+    if (argument.optional === true) flags.push("optional");
+    if (argument.multiple === true) flags.push("multiple");
+    if (argument.multipleToken === true) flags.push("multiple_token");
+    const inner = argument.arguments ?? [];
+    reply.map(
+      2 +
+        Number(keySpec !== undefined) +
+        Number(token !== undefined) +
+        Number(since !== undefined) +
+        Number(flags.length > 0) +
+        Number(inner.length > 0),
+    );
+    field(reply, "name", argument.name);
+    field(reply, "type", argument.type);
+    if (keySpec !== undefined) {
+      reply.text("key_spec_index");
+      reply.integer(keySpec);
+    }
+    if (token !== undefined) field(reply, "token", token);
+    if (since !== undefined) field(reply, "since", since);
+    if (flags.length > 0) {
+      reply.text("flags");
+      simples(reply, flags);
+    }
+    if (inner.length > 0) {
+      reply.text("arguments");
+      writeArguments(reply, inner);
+    }
+  }
+}
+
+// ---- COMMAND GETKEYS ----
+
+interface FoundKey {
+  /** Number of the argument of COMMAND that is the key. */
+  argument: number;
+  flags: string;
+}
+
+const ARGUMENTS = new KeyArguments();
+
+/** The keys of the command in the arguments from 2 on; or the text of an error. */
+function findKeys(call: Call): FoundKey[] | string {
+  const FROM = 2;
+  let spec = call.server.table.byName(call.argText(FROM));
+  if (spec?.subcommands !== undefined && call.argCount > FROM + 1) {
+    spec = call.server.table.findSubcommand(spec, call.argText(FROM + 1));
+  }
+  if (spec === null) return "ERR Invalid command specified";
+  if (spec.keys.first === 0 && spec.places === undefined) return "ERR The command has no key arguments";
+  const given = call.argCount - FROM;
+  if (spec.arity > 0 ? given !== spec.arity : given < -spec.arity) {
+    return "ERR Invalid number of arguments specified for command";
+  }
+  const found: FoundKey[] = [];
+  for (const key of keySpecsOf(spec)) {
+    const flags = key.flags.endsWith(VARIABLE) ? flagsHere(call, spec.name, key.flags) : key.flags;
+    ARGUMENTS.count = 0;
+    ARGUMENTS.isInvalid = false;
+    ARGUMENTS.findPlace(call, key, FROM, given);
+    if (ARGUMENTS.isInvalid) return "ERR Invalid arguments specified for command";
+    for (let n = 0; n < ARGUMENTS.count; n++) found.push({ argument: ARGUMENTS.at[n]!, flags });
+  }
+  if (spec.places !== undefined && found.length === 0) return "ERR Invalid arguments specified for command";
+  return found;
+}
+
+/** SET reads only with GET, BITFIELD changes only with SET or INCRBY: what the arguments of COMMAND GETKEYS come to. */
+function flagsHere(call: Call, name: string, flags: string): string {
+  const words = new Set<string>();
+  for (let i = 4; i < call.argCount; i++) words.add(call.argText(i).toLowerCase());
+  if (name === "SET" && !words.has("get")) return "OW update";
+  if (name === "BITFIELD" && !words.has("set") && !words.has("incrby")) return "RO access";
+  return flags.slice(0, -VARIABLE.length);
+}
+
+function getKeys(call: Call, reply: Reply): void {
+  const found = findKeys(call);
+  if (typeof found === "string") return reply.error(found);
+  reply.array(found.length);
+  for (const { argument } of found) reply.bulk(call.bytes, call.argAt(argument), call.argBytes(argument));
+}
+
+function getKeysAndFlags(call: Call, reply: Reply): void {
+  const found = findKeys(call);
+  if (typeof found === "string") return reply.error(found);
+  reply.array(found.length);
+  for (const { argument, flags } of found) {
+    reply.array(2);
+    reply.bulk(call.bytes, call.argAt(argument), call.argBytes(argument));
+    simples(reply, flags.split(" "));
+  }
+}
+
+const HELP: readonly HelpEntry[] = [
+  ["(no subcommand)", "Return details about all Redis commands."],
+  ["COUNT", "Return the total number of commands in this Redis server."],
+  ["LIST", "Return a list of all commands in this Redis server."],
+  [
+    "INFO [<command-name> ...]",
+    "Return details about multiple Redis commands.",
+    "If no command names are given, documentation details for all",
+    "commands are returned.",
+  ],
+  [
+    "DOCS [<command-name> ...]",
+    "Return documentation details about multiple Redis commands.",
+    "If no command names are given, documentation details for all",
+    "commands are returned.",
+  ],
+  ["GETKEYS <full-command>", "Return the keys from a full Redis command."],
+  ["GETKEYSANDFLAGS <full-command>", "Return the keys and the access flags from a full Redis command."],
+];
+
+function help(_call: Call, reply: Reply): void {
+  replyHelp(reply, "COMMAND", HELP);
+}

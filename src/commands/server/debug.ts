@@ -1,0 +1,464 @@
+/**
+ * DEBUG: for tests and for those who look after a server. Allowed as enable-debug-command says: no, local, yes.
+ *
+ * Its subcommands are not rows of their own, as in Redis. Those that look at data take the shard's lock themselves, a
+ * thing no other handler does: they belong to no key spec.
+ */
+import { CHECKS } from "../../base/assert.ts";
+import { matchGlob } from "../../base/glob.ts";
+import { Int64Kind } from "../../base/integers.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
+import { datasetDigest, NO_VALUE_DIGEST, valueDigest } from "./debug-digest.ts";
+import { encodingName } from "../../store/collections.ts";
+import { accessClock, Encoding, RecordType, spareBits } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { FatalError } from "../../dispatch/dispatcher.ts";
+import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  ADMIN,
+  type CommandSpec,
+  Later,
+  LOADING,
+  NO_KEYS,
+  NO_SCRIPT,
+  type Outcome,
+  Retry,
+  STALE,
+} from "../../dispatch/spec.ts";
+
+export const debugFamily: readonly CommandSpec[] = [
+  {
+    name: "DEBUG",
+    arity: -2,
+    keys: NO_KEYS,
+    flags: ADMIN | NO_SCRIPT | LOADING | STALE,
+    categories: [],
+    run: debug,
+    docs: {
+      summary: "Commands for testing and looking inside.",
+      since: "1.0.0",
+      group: "server",
+      complexity: "Depends on subcommand.",
+      arguments: [{ name: "subcommand", type: "string" }],
+    },
+  },
+];
+
+const NOT_ALLOWED =
+  'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.';
+
+/** Longest DEBUG SLEEP, seconds: a worker that sleeps serves nobody. */
+const SLEEP_MAX = 3600;
+/** Longest string that Redis keeps in one piece with its header. */
+const EMBEDDED_MAX = 44;
+
+function debug(call: Call, reply: Reply): Outcome | void {
+  const allowed = call.config.text("server.enable_debug_command");
+  if (allowed === "no" || (allowed === "local" && !call.server.isLocal(call.session))) return reply.error(NOT_ALLOWED);
+  const name = call.argText(1).toLowerCase();
+  if (name === "digest-value") return digestValue(call, reply);
+  switch (`${name}/${call.argCount - 2}`) {
+    case "help/0":
+      return replyHelp(reply, "DEBUG", HELP);
+    case "sleep/1":
+      return sleep(call, reply);
+    case "check/0":
+      return check(call, reply);
+    case "object/1":
+      return object(call, reply);
+    case "populate/1":
+    case "populate/2":
+    case "populate/3":
+      return populate(call, reply);
+    case "set-active-expire/1":
+      return setActiveExpire(call);
+    case "stringmatch-len/2":
+      return stringMatch(call, reply);
+    case "clock/1":
+    case "clock/2":
+      return clock(call, reply);
+    case "digest/0":
+      return digest(call, reply);
+    case "htstats/1":
+      return tableStats(call, reply);
+    case "log/1":
+      return log(call, reply);
+    case "protocol/1":
+      return protocol(call, reply);
+    case "error/1":
+      return reply.error(call.argText(2));
+    case "panic/0":
+      if (CHECKS) return panic(call, reply);
+  }
+  reply.error(`ERR unknown subcommand or wrong number of arguments for '${call.argText(1)}'. Try DEBUG HELP.`);
+}
+
+/** DEBUG SLEEP seconds: this worker stands still; then everything expired goes, in all shards. */
+function sleep(call: Call, reply: Reply): void {
+  const seconds = Number.parseFloat(call.argText(2));
+  if (seconds > 0) Bun.sleepSync(Math.min(seconds, SLEEP_MAX) * 1000);
+  call.server.expirePass();
+  reply.ok();
+}
+
+/** Keys made in one turn, and bytes of values after which a turn ends: less than a millisecond. */
+const POPULATE_KEYS = 512;
+const POPULATE_BYTES = 1 << 20;
+const NOT_POSITIVE = "ERR value is out of range, must be positive";
+
+/** DEBUG POPULATE count [prefix] [size]: works in turns, so the command is retried (Retry) until all keys are there. */
+function populate(call: Call, reply: Reply): Outcome | void {
+  const { session, clock } = call;
+  const count = call.argInteger(2);
+  const bytes = call.argCount === 5 ? call.argInteger(4) : 0;
+  if (!(count >= 0 && bytes >= 0)) return reply.error(NOT_POSITIVE);
+  if (bytes > call.stringMax) return reply.error(ErrorText.outOfMemory);
+  const longest = Buffer.from(`${populatePrefix(call)}:${count}`, "latin1");
+  if (!call.key.load(longest, 0, longest.length)) return reply.error(ErrorText.keyTooLong);
+  const beganMs = clock.monotonicMs();
+  session.populates ??= { next: 0, spentMs: 0 };
+  const progress = session.populates;
+  const status = populateSome(call, progress, count, bytes);
+  progress.spentMs += clock.monotonicMs() - beganMs;
+  if (status < 0) {
+    const outcome = refuse(call, reply, status);
+    if (outcome !== Retry) session.populates = null;
+    return outcome;
+  }
+  if (progress.next < count) return Retry;
+  call.meter.tookBefore(progress.spentMs);
+  session.populates = null;
+  reply.ok();
+}
+
+function populatePrefix(call: Call): string {
+  return call.argCount > 3 ? call.argText(3) : "key";
+}
+
+/** Makes keys up to `count`, or as many as a turn may. Returns 0, or Status with the key at `progress` not made. */
+function populateSome(call: Call, progress: { next: number }, count: number, bytes: number): number {
+  const { store, key } = call;
+  const keyspace = call.keyspaces.of(call.session.db);
+  const prefix = populatePrefix(call);
+  const keysMost = Math.min(POPULATE_KEYS, Math.max(1, Math.floor(POPULATE_BYTES / Math.max(bytes, 1))));
+  const end = Math.min(count, progress.next + keysMost);
+  for (; progress.next < end; progress.next++) {
+    const name = Buffer.from(`${prefix}:${progress.next}`, "latin1");
+    const text = Buffer.from(`value:${progress.next}`, "latin1");
+    const value = bytes === 0 ? text : Buffer.alloc(bytes);
+    if (bytes > 0) text.copy(value, 0, 0, bytes);
+    key.load(name, 0, name.length);
+    const shard = store.shardOf(key.hashA);
+    if (!store.lock(shard)) return 0;
+    let status: number;
+    try {
+      store.select(keyspace, key);
+      status = store.prepareInsert();
+      if (status >= 0 && store.find() === NO_ADDRESS) status = store.setString(value, 0, value.length, 0);
+    } catch (error) {
+      // As for any handler: what is half done stays locked, and the process stops.
+      if (store.isMutating(shard)) throw new FatalError(error);
+      store.unlock(shard);
+      throw error;
+    }
+    store.unlock(shard);
+    if (status < 0) return status;
+  }
+  return 0;
+}
+
+/** DEBUG CHECK: walks shard after shard under its lock, asserting every invariant. Replies the number of keys. */
+function check(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  let keys = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    if (!store.lock(shard)) return Retry;
+    try {
+      keys += store.check(shard);
+      call.blocking.waiters.check(shard);
+    } finally {
+      store.unlock(shard);
+    }
+  }
+  reply.integer(keys);
+}
+
+/** DEBUG OBJECT key */
+function object(call: Call, reply: Reply): Outcome | void {
+  const { store, key } = call;
+  if (!key.load(call.bytes, call.argAt(2), call.argBytes(2))) return reply.error(ErrorText.noSuchKey);
+  const shard = store.shardOf(key.hashA);
+  if (!store.lock(shard)) return Retry;
+  store.select(call.keyspaces.of(call.session.db), key);
+  const text = store.find() === NO_ADDRESS ? null : describeFound(call);
+  store.unlock(shard);
+  if (text === null) reply.error(ErrorText.noSuchKey);
+  else reply.simple(text);
+}
+
+function describeFound(call: Call): string {
+  const { store } = call;
+  if (store.type !== RecordType.String) return describeCollection(call);
+  const length = store.stringLength();
+  const isInt = store.encoding === Encoding.Int;
+  const encoding = isInt ? "int" : length <= EMBEDDED_MAX && !store.isGrown ? "embstr" : "raw";
+  const clock = accessClock(store.m, store.w);
+  const idle = store.idleSecondsOf(clock);
+  const serialized = isInt ? serializedInt(store.intLow, store.intHigh, length) : serializedString(length);
+  return `Value at:0x${store.address.toString(16)} refcount:1 encoding:${encoding} serializedlength:${serialized} lru:${clock} lru_seconds_idle:${idle}`;
+}
+
+function describeCollection(call: Call): string {
+  const { store } = call;
+  const clock = accessClock(store.m, store.w);
+  const name = encodingName(store.type, spareBits(store.m, store.w));
+  const where = store.address.toString(16);
+  const idle = store.idleSecondsOf(clock);
+  const bytes = store.valueBytes + call.collections.openFound().wholeBytes;
+  return `Value at:0x${where} refcount:1 encoding:${name} serializedlength:${bytes} lru:${clock} lru_seconds_idle:${idle}`;
+}
+
+/** Bytes of a string in an RDB file: its length in 1, 2 or 5 bytes, then itself. */
+function serializedString(length: number): number {
+  return length + (length < 64 ? 1 : length < 16384 ? 2 : 5);
+}
+
+/** Integers of up to 32 bits are written in binary behind a byte that says so, wider ones as text. */
+function serializedInt(low: number, high: number, textLength: number): number {
+  if (high !== low >> 31) return serializedString(textLength);
+  if (low === (low << 24) >> 24) return 2;
+  return low === (low << 16) >> 16 ? 3 : 5;
+}
+
+/** DEBUG SET-ACTIVE-EXPIRE 0|1: in every worker. */
+function setActiveExpire(call: Call): Outcome {
+  const { server, session } = call;
+  const on = call.argInt64(2) !== Int64Kind.None && call.argInteger(2) !== 0;
+  server.setActiveExpire(on, () => server.resume(session, (later) => later.ok()));
+  return Later;
+}
+
+/** DEBUG STRINGMATCH-LEN bytes pattern: matches a text of that many "a" with the pattern; replies 1 or 0. */
+function stringMatch(call: Call, reply: Reply): void {
+  const length = call.argInteger(2);
+  if (!(length >= 0 && length <= 1 << 20)) return reply.error(ErrorText.notInteger);
+  const text = Buffer.alloc(length, "a");
+  reply.integer(Number(matchGlob(call.bytes, call.argAt(3), call.argBytes(3), text, 0, length, false)));
+}
+
+/**
+ * DEBUG PANIC, under FERRITE_CHECKS=1 only: the next write of this worker that changes an existing key throws in the
+ * middle of its critical section. The process must stop with a clear line, and hang nobody.
+ */
+function panic(call: Call, reply: Reply): void {
+  const { store } = call;
+  store.snapshotting = true;
+  store.hooks = {
+    beforeChange() {
+      throw new Error("DEBUG PANIC");
+    },
+    touched() {},
+    removedByStore() {},
+  };
+  reply.ok();
+}
+
+/** Latest time that DEBUG CLOCK takes, ms: the year 10889. */
+const CLOCK_MAX_MS = 2 ** 48;
+
+/** DEBUG CLOCK SET unix-ms | ADVANCE ms | RESET: moves the wall time of every worker; it goes on from there. */
+function clock(call: Call, reply: Reply): void {
+  const { clock: shared, store } = call;
+  const given = call.argCount === 4 ? call.argInteger(3) : Number.NaN;
+  switch (`${call.argText(2).toLowerCase()}/${call.argCount - 3}`) {
+    case "reset/0":
+      shared.reset();
+      break;
+    case "set/1":
+    case "advance/1": {
+      const target = call.argText(2).toLowerCase() === "set" ? given : shared.wallMs() + given;
+      if (!(target >= 0 && target <= CLOCK_MAX_MS)) return reply.error(ErrorText.notInteger);
+      shared.set(target);
+      break;
+    }
+    default:
+      return reply.error(ErrorText.syntax);
+  }
+  // The rest of this turn lives in the new time; the other workers do from their next turn on.
+  store.setTime(shared.wallMs(), shared.monotonicMs());
+  reply.ok();
+}
+
+/** DEBUG DIGEST: 40 hexadecimal digits over all data, Redis's. */
+function digest(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  let locked = 0;
+  try {
+    for (; locked < store.shards; locked++) if (!store.lock(locked)) return Retry;
+    reply.simple(datasetDigest(call));
+  } finally {
+    while (locked > 0) store.unlock(--locked);
+  }
+}
+
+/** DEBUG DIGEST-VALUE key [key ...]: the digest of each value, zeros for a key that is not there. */
+function digestValue(call: Call, reply: Reply): Outcome | void {
+  const { store, key } = call;
+  const found: string[] = [];
+  for (let i = 2; i < call.argCount; i++) {
+    if (!key.load(call.bytes, call.argAt(i), call.argBytes(i))) {
+      found.push(NO_VALUE_DIGEST);
+      continue;
+    }
+    const shard = store.shardOf(key.hashA);
+    if (!store.lock(shard)) return Retry;
+    try {
+      store.select(call.keyspaces.of(call.session.db), key);
+      found.push(store.find() === NO_ADDRESS ? NO_VALUE_DIGEST : valueDigest(call));
+    } finally {
+      store.unlock(shard);
+    }
+  }
+  reply.array(found.length);
+  for (const text of found) reply.simple(text);
+}
+
+/** DEBUG LOG message */
+function log(call: Call, reply: Reply): void {
+  if (call.server.writeLog === undefined) return reply.error("ERR there is no log");
+  call.server.writeLog(`DEBUG LOG: ${call.argUtf8(2)}`);
+  reply.ok();
+}
+
+/** DEBUG HTSTATS dbid: how the keys of a database lie in the index. Read shard by shard, so only nearly of one moment. */
+function tableStats(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const db = call.argInteger(2);
+  if (Number.isNaN(db)) return reply.error(ErrorText.notInteger);
+  if (!(db >= 0 && db < call.config.number("server.databases"))) return reply.error("ERR Out of range database");
+  const keyspace = call.keyspaces.of(db);
+  let keys = 0;
+  let expires = 0;
+  let buckets = 0;
+  let largest = 0;
+  const byCount: number[] = [];
+  const chain = { addresses: new Int32Array(64) };
+  for (let shard = 0; shard < store.shards; shard++) {
+    if (!store.lock(shard)) return Retry;
+    try {
+      const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
+      keys += store.c[ks + KEY_COUNT]!;
+      expires += store.c[ks + EXPIRES_COUNT]!;
+      largest = Math.max(largest, store.c[ks + KEY_COUNT]!);
+      const count = store.index.bucketCount(ks);
+      buckets += count;
+      for (let bucket = 0; bucket < count; bucket++) {
+        const held = store.index.collect(shard, ks, bucket, chain);
+        byCount[held] = (byCount[held] ?? 0) + 1;
+      }
+    } finally {
+      store.unlock(shard);
+    }
+  }
+  const lines = [
+    `[Index of database ${db}]`,
+    ` shards: ${store.shards}`,
+    ` keys: ${keys}`,
+    ` keys with a deadline: ${expires}`,
+    ` most keys in a shard: ${largest}`,
+    ` buckets: ${buckets}`,
+    ` most keys in a bucket: ${Math.max(0, byCount.length - 1)}`,
+    " Keys in a bucket:",
+  ];
+  byCount.forEach((count, held) => {
+    lines.push(`   ${held}: ${count} (${((count / buckets) * 100).toFixed(2)}%)`);
+  });
+  reply.verbatim(`${lines.join("\n")}\n`);
+}
+
+/** Redis's example of a double, which is not pi. */
+const PROTOCOL_DOUBLE = 3141 / 1000;
+const TYPES = "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
+
+/** DEBUG PROTOCOL type: a reply of that type, with Redis's values, for those who test clients. */
+function protocol(call: Call, reply: Reply): void {
+  switch (call.argText(2).toLowerCase()) {
+    case "string":
+      return reply.text("Hello World");
+    case "integer":
+      return reply.integer(12345);
+    case "double":
+      return reply.double(PROTOCOL_DOUBLE);
+    case "bignum":
+      return reply.bigNumber("1234567999999999999999999999999999999");
+    case "null":
+      return reply.nullBulk();
+    case "array":
+      reply.array(3);
+      for (let i = 0; i < 3; i++) reply.integer(i);
+      return;
+    case "set":
+      reply.set(3);
+      for (let i = 0; i < 3; i++) reply.integer(i);
+      return;
+    case "map":
+      reply.map(3);
+      for (let i = 0; i < 3; i++) {
+        reply.integer(i);
+        reply.bool(i === 1);
+      }
+      return;
+    case "attrib":
+      if (reply.protocol === 3) {
+        reply.attribute(1);
+        reply.text("key-popularity");
+        reply.array(2);
+        reply.text("key:123");
+        reply.integer(90);
+      }
+      return reply.text("Some real reply following the attribute");
+    case "push":
+      if (reply.protocol !== 3) return reply.error("ERR RESP2 is not supported by this command");
+      reply.push(2);
+      reply.text("server-cpu-usage");
+      reply.integer(42);
+      return reply.text("Some real reply following the push reply");
+    case "verbatim":
+      return reply.verbatim("This is a verbatim\nstring");
+    case "true":
+      return reply.bool(true);
+    case "false":
+      return reply.bool(false);
+  }
+  reply.error(`ERR Wrong protocol type name. Please use one of the following: ${TYPES}`);
+}
+
+const HELP: readonly HelpEntry[] = [
+  ["CHECK", "Walk all shards and check every invariant; replies the number of keys."],
+  ["CLOCK SET <unix-time-ms>", "Make it this time in all workers; it goes on from there. Tests use it."],
+  ["CLOCK ADVANCE <ms>", "Move the time on, or back with a negative number."],
+  ["CLOCK RESET", "Back to the time of the system."],
+  ["DIGEST", "Output a hex signature representing the current DB content."],
+  ["DIGEST-VALUE <key> [<key> ...]", "Output a hex signature of the values of all the specified keys."],
+  ["ERROR <string>", "Return a Redis protocol error with <string> as message."],
+  ["HTSTATS <dbid>", "Return statistics of the index of a database."],
+  ["LOG <message>", "Write <message> to the server log."],
+  ["OBJECT <key>", "Show low level info about `key` and associated value."],
+  [
+    "POPULATE <count> [<prefix>] [<size>]",
+    "Make <count> strings, <prefix>:0 (key:0) and so on, that are not there yet, others being served meanwhile.",
+    "The values are value:0 and so on, cut or filled with zero bytes to <size>.",
+  ],
+  [
+    "PROTOCOL <type>",
+    "Reply with a test value of the specified type. <type> can be:",
+    `${TYPES.replaceAll("|", ", ")}.`,
+  ],
+  ["SET-ACTIVE-EXPIRE <0|1>", "Turn the removal of expired keys in the background off or on."],
+  ["SLEEP <seconds>", "Stop one worker for <seconds>, then remove what has expired. Decimals allowed."],
+  ["STRINGMATCH-LEN <bytes> <pattern>", "Match a text of <bytes> letters a with the pattern."],
+];

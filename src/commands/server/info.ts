@@ -1,0 +1,496 @@
+/**
+ * INFO: figures of the server in sections, under the names that Redis's monitoring tools read.
+ *
+ * A field that Redis has and Ferrite cannot answer truly is left out; one whose feature does not exist here is answered
+ * with what Redis says while nobody uses it (0 connected replicas).
+ */
+import { arch, machine, release, totalmem, type } from "node:os";
+import { parameterText } from "../../base/config/redis.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { FRAME_BYTES } from "../../memory/arena.ts";
+import {
+  BIN_BITMAP_AT,
+  BIN_BITMAP_WORDS,
+  DEAD_UNITS_AT,
+  DEADLINE_SUM,
+  EXPIRES_COUNT,
+  HEAP_BYTES_AT,
+  HEAP_LIVE_AT,
+  GARBAGE_AT,
+  KEY_COUNT,
+  LIVE_UNITS_AT,
+  LOG_MUTABLE_AT,
+  LOG_SEGMENTS_AT,
+  LOG_UNITS_AT,
+  PINS_AT,
+  WHEEL_HINTS_AT,
+} from "../../store/shard.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { REDIS_VERSION, type ServerTotals } from "../../dispatch/services.ts";
+import { type CommandSpec, LOADING, NO_KEYS, STALE } from "../../dispatch/spec.ts";
+
+export const infoFamily: readonly CommandSpec[] = [
+  {
+    name: "INFO",
+    arity: -1,
+    keys: NO_KEYS,
+    flags: LOADING | STALE,
+    categories: ["dangerous"],
+    run: info,
+    docs: {
+      summary: "Replies facts and figures about the server, by section.",
+      since: "1.0.0",
+      group: "server",
+      complexity: "O(1)",
+      arguments: [{ name: "section", type: "string", optional: true, multiple: true }],
+      history: [["7.0.0", "More than one section may be asked for."]],
+    },
+  },
+];
+
+type Fields = (readonly [name: string, value: string | number])[];
+type Section = (call: Call, totals: ServerTotals) => Fields;
+
+/** Sections in the order they are printed. */
+const SECTIONS: readonly (readonly [title: string, section: Section])[] = [
+  ["Server", serverSection],
+  ["Clients", clientsSection],
+  ["Memory", memorySection],
+  ["Persistence", persistenceSection],
+  ["Stats", statsSection],
+  ["Replication", replicationSection],
+  ["CPU", cpuSection],
+  ["Modules", () => []],
+  ["Commandstats", commandStats],
+  ["Errorstats", (call) => call.meter.errors.sums().map(([code, count]) => [`errorstat_${code}`, `count=${count}`])],
+  ["Latencystats", latencyStats],
+  ["Cluster", () => [["cluster_enabled", 0]]],
+  ["Keyspace", keyspaceSection],
+  ["HybridLog", hybridLogSection],
+  ["Workers", workersSection],
+];
+/** Sections that are shown by name, and by `all` and `everything`. */
+const NOT_DEFAULT = new Set(["Commandstats", "Latencystats", "HybridLog", "Workers"]);
+
+/** INFO [section ...]. Unknown sections are silent. */
+function info(call: Call, reply: Reply): void {
+  const wanted = new Set<string>();
+  for (let i = 1; i < call.argCount; i++) wanted.add(call.argText(i).toLowerCase());
+  const all = wanted.has("all") || wanted.has("everything");
+  const byDefault = wanted.size === 0 || wanted.has("default");
+  const totals = call.server.totals();
+  const texts: string[] = [];
+  for (const [title, section] of SECTIONS) {
+    if (!all && !wanted.has(title.toLowerCase()) && !(byDefault && !NOT_DEFAULT.has(title))) continue;
+    let text = `# ${title}\r\n`;
+    for (const [name, value] of section(call, totals)) text += `${name}:${value}\r\n`;
+    texts.push(text);
+  }
+  reply.verbatim(texts.join("\r\n"));
+}
+
+function serverSection(call: Call): Fields {
+  const { server, config } = call;
+  const wallMs = call.clock.wallMs();
+  const uptime = Math.max(0, Math.floor((wallMs - server.startedMs) / 1000));
+  return [
+    ["redis_version", REDIS_VERSION],
+    ["redis_git_sha1", "00000000"],
+    ["redis_git_dirty", 0],
+    ["redis_build_id", "0000000000000000"],
+    ["redis_mode", "standalone"],
+    ["ferrite_version", server.version],
+    ["ferrite_commit", server.commit],
+    ["bun_version", Bun.version],
+    ["os", OS],
+    ["arch_bits", arch() === "ia32" || arch() === "arm" ? 32 : 64],
+    ["monotonic_clock", "performance.now"],
+    ["multiplexing_api", process.platform === "linux" ? "epoll" : "kqueue"],
+    ["process_id", server.pid],
+    ["process_supervised", "no"],
+    ["run_id", server.runId],
+    ["tcp_port", config.number("server.port")],
+    ["server_time_usec", call.clock.wallMicros()],
+    ["uptime_in_seconds", uptime],
+    ["uptime_in_days", Math.floor(uptime / 86400)],
+    ["hz", config.hz],
+    ["configured_hz", config.hz],
+    ["lru_clock", Math.floor(wallMs / 1000) & 0xffffff],
+    ["executable", server.executable],
+    ["config_file", server.configFile],
+    ["io_threads_active", 0],
+    ["worker_threads", server.workers],
+    ["num_shards", call.store.shards],
+  ];
+}
+
+function clientsSection(call: Call, totals: ServerTotals): Fields {
+  return [
+    ["connected_clients", totals.connectedClients],
+    ["cluster_connections", 0],
+    ["maxclients", call.server.maxClients],
+    ["client_recent_max_input_buffer", totals.maxInputBuffer],
+    ["client_recent_max_output_buffer", totals.maxOutputBuffer],
+    ["blocked_clients", totals.blockedClients],
+    ["tracking_clients", 0],
+    ["pubsub_clients", 0],
+    ["watching_clients", 0],
+    ["clients_in_timeout_table", 0],
+    ["total_watched_keys", 0],
+    ["total_blocking_keys", call.blocking.waiters.keysWaitedFor()],
+    ["total_blocking_keys_on_nokey", call.blocking.waiters.keysWaitedToEnd()],
+  ];
+}
+
+function memorySection(call: Call, totals: ServerTotals): Fields {
+  const { store, config, server } = call;
+  const used = totals.usedMemory;
+  const peak = Math.max(totals.usedMemoryPeak, used);
+  const resident = server.processUse().residentBytes;
+  const machineBytes = totalmem();
+  const overhead = totals.heapBytes + totals.bufferBytes;
+  const limit = config.maxMemoryBytes;
+  // As MEMORY STATS: what is taken of the frames, used or not, and the JS heaps.
+  const frames = store.pool.framesOut * FRAME_BYTES;
+  const active = frames + overhead;
+  const regionBytes = store.arena.control.geometry.regionBytes;
+  return [
+    ["used_memory", used],
+    ["used_memory_human", humanBytes(used)],
+    ["used_memory_rss", resident],
+    ["used_memory_rss_human", humanBytes(resident)],
+    ["used_memory_peak", peak],
+    ["used_memory_peak_human", humanBytes(peak)],
+    ["used_memory_peak_perc", percent(used, peak)],
+    ["used_memory_overhead", overhead],
+    ["used_memory_startup", totals.heapBytes],
+    ["used_memory_dataset", totals.dataBytes],
+    ["used_memory_dataset_perc", percent(totals.dataBytes, used)],
+    ["used_memory_heap", totals.heapBytes],
+    ["allocator_allocated", used],
+    ["allocator_active", active],
+    ["allocator_resident", resident],
+    ["total_system_memory", machineBytes],
+    ["total_system_memory_human", humanBytes(machineBytes)],
+    ["used_memory_lua", 0],
+    ["used_memory_lua_human", humanBytes(0)],
+    ["used_memory_scripts", 0],
+    ["used_memory_scripts_human", humanBytes(0)],
+    ["number_of_cached_scripts", 0],
+    ["number_of_functions", 0],
+    ["number_of_libraries", 0],
+    ["maxmemory", limit],
+    ["maxmemory_human", humanBytes(limit)],
+    ["maxmemory_policy", parameterText(config, "maxmemory-policy")],
+    ["allocator_frag_ratio", ratio(active, used)],
+    ["allocator_frag_bytes", active - used],
+    ["allocator_rss_ratio", ratio(resident, active)],
+    ["allocator_rss_bytes", resident - active],
+    ["rss_overhead_ratio", "1.00"],
+    ["rss_overhead_bytes", 0],
+    ["mem_fragmentation_ratio", ratio(resident, used)],
+    ["mem_fragmentation_bytes", resident - used],
+    ["mem_not_counted_for_evict", 0],
+    ["mem_replication_backlog", 0],
+    ["mem_total_replication_buffers", 0],
+    ["mem_clients_slaves", 0],
+    ["mem_clients_normal", totals.clientBytes],
+    ["mem_cluster_links", 0],
+    ["mem_aof_buffer", 0],
+    ["mem_overhead_db_hashtable_rehashing", 0], // linear hashing splits bucket by bucket: no second table
+    ["mem_allocator", "mimalloc"],
+    ["mem_regions", store.arena.regionCount],
+    ["mem_region_bytes", regionBytes],
+    ["mem_frames_bytes", frames],
+    ["active_defrag_running", 0],
+    ["lazyfree_pending_objects", freedAndLeft(call)],
+    ["lazyfreed_objects", totals.lazyFreed],
+  ];
+}
+
+/**
+ * Keys of flushed keyspaces that the background has not come to yet, and shards in which collections that are gone are
+ * still being freed.
+ */
+function freedAndLeft(call: Call): number {
+  const { store, keyspaces } = call;
+  let keys = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    if (store.c[store.headerOf(shard) + GARBAGE_AT] !== 0) keys++;
+  }
+  for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
+    if (keyspaces.isEmptying(keyspace)) keys += keysOf(call, keyspace);
+  }
+  return keys;
+}
+
+function keysOf(call: Call, keyspace: number): number {
+  const { store } = call;
+  let keys = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    keys += store.c[store.index.keyspaceAt(store.headerOf(shard), keyspace) + KEY_COUNT]!;
+  }
+  return keys;
+}
+
+/** Nothing is persisted in this version, and the fields say so: no save, no rewrite, no AOF. */
+function persistenceSection(): Fields {
+  return [
+    ["loading", 0],
+    ["async_loading", 0],
+    ["current_cow_peak", 0],
+    ["current_cow_size", 0],
+    ["current_cow_size_age", 0],
+    ["current_fork_perc", "0.00"],
+    ["current_save_keys_processed", 0],
+    ["current_save_keys_total", 0],
+    ["rdb_bgsave_in_progress", 0],
+    ["rdb_last_save_time", 0],
+    ["rdb_last_bgsave_status", "ok"],
+    ["rdb_last_bgsave_time_sec", -1],
+    ["rdb_current_bgsave_time_sec", -1],
+    ["rdb_saves", 0],
+    ["rdb_last_cow_size", 0],
+    ["rdb_last_load_keys_expired", 0],
+    ["rdb_last_load_keys_loaded", 0],
+    ["aof_enabled", 0],
+    ["aof_rewrite_in_progress", 0],
+    ["aof_rewrite_scheduled", 0],
+    ["aof_last_rewrite_time_sec", -1],
+    ["aof_current_rewrite_time_sec", -1],
+    ["aof_last_bgrewrite_status", "ok"],
+    ["aof_rewrites", 0],
+    ["aof_rewrites_consecutive_failures", 0],
+    ["aof_last_write_status", "ok"],
+    ["aof_last_cow_size", 0],
+    ["module_fork_in_progress", 0],
+    ["module_fork_last_cow_size", 0],
+  ];
+}
+
+const SYNC: Fields = [
+  ["sync_full", 0],
+  ["sync_partial_ok", 0],
+  ["sync_partial_err", 0],
+];
+
+function statsSection(_call: Call, totals: ServerTotals): Fields {
+  return [
+    ["total_connections_received", totals.totalConnections],
+    ["total_commands_processed", totals.totalCommands],
+    ["instantaneous_ops_per_sec", totals.opsPerSecond],
+    ["total_net_input_bytes", totals.netInputBytes],
+    ["total_net_output_bytes", totals.netOutputBytes],
+    ["total_net_repl_input_bytes", 0],
+    ["total_net_repl_output_bytes", 0],
+    ["instantaneous_input_kbps", totals.inputKbps.toFixed(2)],
+    ["instantaneous_output_kbps", totals.outputKbps.toFixed(2)],
+    ["instantaneous_input_repl_kbps", "0.00"],
+    ["instantaneous_output_repl_kbps", "0.00"],
+    ["rejected_connections", totals.rejectedConnections],
+    ...SYNC,
+    ["expired_keys", totals.expiredKeys],
+    ["expired_subkeys", totals.expiredMembers],
+    ["evicted_keys", totals.evictedKeys],
+    ["evicted_clients", totals.evictedClients],
+    ["total_eviction_exceeded_time", Math.round(totals.exceededMs)],
+    ["current_eviction_exceeded_time", Math.round(totals.exceedingMs)],
+    ["keyspace_hits", totals.keyspaceHits],
+    ["keyspace_misses", totals.keyspaceMisses],
+    ["pubsub_channels", 0],
+    ["pubsub_patterns", 0],
+    ["pubsubshard_channels", 0],
+    ["latest_fork_usec", 0],
+    ["total_forks", 0],
+    ["migrate_cached_sockets", 0],
+    ["slave_expires_tracked_keys", 0],
+    ["active_defrag_hits", 0],
+    ["active_defrag_misses", 0],
+    ["active_defrag_key_hits", 0],
+    ["active_defrag_key_misses", 0],
+    ["total_active_defrag_time", 0],
+    ["current_active_defrag_time", 0],
+    ["tracking_total_keys", 0],
+    ["tracking_total_items", 0],
+    ["tracking_total_prefixes", 0],
+    ["unexpected_error_replies", 0],
+    ["total_error_replies", totals.errorReplies],
+    ["dump_payload_sanitizations", 0],
+    ["io_threaded_reads_processed", 0],
+    ["io_threaded_writes_processed", 0],
+    ["client_query_buffer_limit_disconnections", totals.queryLimitClosed],
+    ["client_output_buffer_limit_disconnections", totals.outputLimitClosed],
+  ];
+}
+
+function replicationSection(call: Call): Fields {
+  return [
+    ["role", "master"],
+    ["connected_slaves", 0],
+    ["master_failover_state", "no-failover"],
+    ["master_replid", call.server.runId],
+    ["master_replid2", "0".repeat(40)],
+    ["master_repl_offset", 0],
+    ["second_repl_offset", -1],
+    ["repl_backlog_active", 0],
+    ["repl_backlog_size", parameterText(call.config, "repl-backlog-size")],
+    ["repl_backlog_first_byte_offset", 0],
+    ["repl_backlog_histlen", 0],
+    ...SYNC,
+  ];
+}
+
+function cpuSection(call: Call): Fields {
+  const use = call.server.processUse();
+  return [
+    ["used_cpu_sys", (use.systemMicros / 1e6).toFixed(6)],
+    ["used_cpu_user", (use.userMicros / 1e6).toFixed(6)],
+    ["used_cpu_sys_children", "0.000000"],
+    ["used_cpu_user_children", "0.000000"],
+  ];
+}
+
+/** A line for each command that ran, was refused or failed. */
+function commandStats(call: Call): Fields {
+  const { meter } = call;
+  const fields: Fields = [];
+  const sums = { calls: 0, nanos: 0, rejected: 0, failed: 0 };
+  meter.table.rows.forEach((spec, row) => {
+    if (!meter.sum(row, sums)) return;
+    const micros = sums.nanos / 1000;
+    const each = sums.calls > 0 ? micros / sums.calls : 0;
+    fields.push([
+      `cmdstat_${spec.name.toLowerCase()}`,
+      `calls=${sums.calls},usec=${Math.floor(micros)},usec_per_call=${each.toFixed(2)},rejected_calls=${sums.rejected},failed_calls=${sums.failed}`,
+    ]);
+  });
+  return fields;
+}
+
+function latencyStats(call: Call): Fields {
+  const { meter } = call;
+  // As Redis: what was measured before is kept, and not shown.
+  if (!call.config.flag("server.latency_tracking")) return [];
+  const percentiles = call.config.latencyPercentiles;
+  const names = percentiles.map((percentile) => `p${percentile.toFixed(6).replace(/\.?0+$/, "")}`);
+  const fields: Fields = [];
+  meter.table.rows.forEach((spec, row) => {
+    if (!meter.hasHistogram(row)) return;
+    const micros = meter.percentiles(row, percentiles);
+    fields.push([
+      `latency_percentiles_usec_${spec.name.toLowerCase()}`,
+      micros.map((value, i) => `${names[i]}=${value.toFixed(3)}`).join(","),
+    ]);
+  });
+  return fields;
+}
+
+/** The store's figures, summed over the shards without locks. */
+function hybridLogSection(call: Call): Fields {
+  const { store } = call;
+  const { c } = store;
+  const sums = new Float64Array(SHARD_WORDS.length);
+  let bins = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    const header = store.headerOf(shard);
+    for (let i = 0; i < SHARD_WORDS.length; i++) sums[i] = sums[i]! + c[header + SHARD_WORDS[i]!]!;
+    for (let word = 0; word < BIN_BITMAP_WORDS; word++) bins += bitCount(c[header + BIN_BITMAP_AT + word]!);
+  }
+  const [units = 0, live = 0, inBins = 0, segments = 0, mutable = 0, heapLive = 0, heapBytes = 0, hints = 0, pins = 0] =
+    sums;
+  return [
+    ["hybridlog_shards", store.shards],
+    ["hybridlog_segments", segments],
+    ["hybridlog_mutable_segments", mutable],
+    ["hybridlog_bytes", units * UNIT_BYTES],
+    ["hybridlog_live_bytes", live * UNIT_BYTES],
+    ["hybridlog_dead_bytes", (units - live) * UNIT_BYTES],
+    ["hybridlog_reusable_bytes", inBins * UNIT_BYTES],
+    ["hybridlog_bins_used", bins],
+    ["hybridlog_heap_bytes", heapBytes],
+    ["hybridlog_heap_live_bytes", heapLive],
+    ["hybridlog_expiry_hints", hints],
+    ["hybridlog_pins", pins],
+    ["hybridlog_frames", store.pool.framesOut],
+    ["hybridlog_frame_bytes", FRAME_BYTES],
+    ["hybridlog_regions", store.arena.regionCount],
+    ["hybridlog_free_chunks", store.pool.freeChunks],
+  ];
+}
+const UNIT_BYTES = 8;
+/** Words of a shard header that are summed, in the order hybridLogSection takes them. */
+const SHARD_WORDS = [
+  LOG_UNITS_AT,
+  LIVE_UNITS_AT,
+  DEAD_UNITS_AT,
+  LOG_SEGMENTS_AT,
+  LOG_MUTABLE_AT,
+  HEAP_LIVE_AT,
+  HEAP_BYTES_AT,
+  WHEEL_HINTS_AT,
+  PINS_AT,
+];
+
+function bitCount(word: number): number {
+  let count = 0;
+  for (let rest = word; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
+
+/** A line per worker. */
+function workersSection(call: Call): Fields {
+  return call.server.workerFigures().map((worker, i) => {
+    const cpu = Number.isNaN(worker.cpuMicros) ? "" : `,cpu_seconds=${(worker.cpuMicros / 1e6).toFixed(3)}`;
+    return [
+      `worker${i}`,
+      `clients=${worker.clients},blocked=${worker.blocked},commands=${worker.commands},ops_per_sec=${worker.opsPerSecond},heap_bytes=${worker.heapBytes},buffer_bytes=${worker.bufferBytes}${cpu}`,
+    ];
+  });
+}
+
+/** A line per database that has keys. Read without locks: each figure was true at some moment of the last millisecond. */
+function keyspaceSection(call: Call): Fields {
+  const fields: Fields = [];
+  for (let db = 0; db < call.keyspaces.databases; db++) {
+    const { keys, expires, ttlMs } = keyspaceFigures(call, db);
+    if (keys > 0) fields.push([`db${db}`, `keys=${keys},expires=${expires},avg_ttl=${ttlMs}`]);
+  }
+  return fields;
+}
+
+function keyspaceFigures(call: Call, db: number): { keys: number; expires: number; ttlMs: number } {
+  const { store } = call;
+  const keyspace = call.keyspaces.of(db);
+  let keys = 0;
+  let expires = 0;
+  let deadlines = 0;
+  for (let shard = 0; shard < store.shards; shard++) {
+    const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
+    keys += store.c[ks + KEY_COUNT]!;
+    expires += store.c[ks + EXPIRES_COUNT]!;
+    deadlines += store.f64[(ks + DEADLINE_SUM) >>> 1]!;
+  }
+  const ttlMs = expires > 0 ? Math.max(0, Math.round(deadlines / expires - call.clock.wallMs())) : 0;
+  return { keys, expires, ttlMs };
+}
+
+const OS = `${type()} ${release()} ${machine()}`;
+
+/** Bytes as Redis prints them for people: 512B, 1.50K, 3.25M. */
+export function humanBytes(bytes: number): string {
+  if (bytes < 1024) return `${bytes}B`;
+  let value = bytes / 1024;
+  for (const unit of ["K", "M", "G", "T", "P"]) {
+    if (value < 1024 || unit === "P") return `${value.toFixed(2)}${unit}`;
+    value /= 1024;
+  }
+  return `${bytes}B`;
+}
+
+function ratio(a: number, b: number): string {
+  return (b > 0 ? a / b : 0).toFixed(2);
+}
+
+function percent(part: number, whole: number): string {
+  return `${((part / Math.max(whole, 1)) * 100).toFixed(2)}%`;
+}

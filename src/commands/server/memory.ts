@@ -1,0 +1,300 @@
+/**
+ * MEMORY: what a key takes, what the server takes, and what is worth a look.
+ *
+ * Figures stand under the names of Redis. Data lies in regions of shared memory that are cut into frames, so "allocator"
+ * means those frames and the JS heaps of the workers.
+ */
+import { token } from "../../base/bytes.ts";
+import { FRAME_BYTES } from "../../memory/arena.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { BUCKET_BYTES } from "../../store/index.ts";
+import { CHUNK_BYTES } from "../../store/large.ts";
+import { capacityUnits, Encoding } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
+import { integer, KEY, optional } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
+import {
+  type ArgumentDoc,
+  type CommandSpec,
+  type KeySpec,
+  LOADING,
+  NO_KEYS,
+  READONLY,
+  STALE,
+} from "../../dispatch/spec.ts";
+
+const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
+
+function subcommand(
+  name: string,
+  arity: number,
+  run: CommandSpec["run"],
+  summary: string,
+  flags = 0,
+  keys: KeySpec = NO_KEYS,
+  args?: readonly ArgumentDoc[],
+): CommandSpec {
+  const docs = { summary, since: "4.0.0", group: "server", complexity: "O(1)" };
+  return {
+    name: `MEMORY|${name}`,
+    arity,
+    keys,
+    flags,
+    categories: [],
+    run,
+    docs: args === undefined ? docs : { ...docs, arguments: args },
+  };
+}
+
+export const memoryFamily: readonly CommandSpec[] = [
+  {
+    name: "MEMORY",
+    arity: -2,
+    keys: NO_KEYS,
+    flags: 0,
+    categories: [],
+    run: () => {},
+    docs: {
+      summary: "Commands about the use of memory.",
+      since: "4.0.0",
+      group: "server",
+      complexity: "Depends on subcommand.",
+    },
+    subcommands: [
+      subcommand("USAGE", -3, usage, "Returns the bytes that a key and its value take.", READONLY, SECOND, [
+        KEY,
+        optional(integer("count", "SAMPLES")),
+      ]),
+      subcommand("STATS", 2, stats, "Returns figures of the memory in use."),
+      subcommand("DOCTOR", 2, doctor, "Tells what about the memory is worth a look."),
+      subcommand("PURGE", 2, purge, "Asks for memory to be given back to the operating system."),
+      subcommand("MALLOC-STATS", 2, mallocStats, "Describes the frame pool."),
+      subcommand("HELP", 2, help, "Lists the subcommands.", LOADING | STALE),
+    ],
+  },
+];
+
+const SAMPLES = token("samples");
+const UNIT_BYTES = 8;
+/** A key's slot in the hash index. */
+const SLOT_BYTES = 8;
+const NODE_HEAD_BYTES = 16;
+const NODE_ENTRY_BYTES = 8;
+
+/** MEMORY USAGE key [SAMPLES count]. Replies: bytes of the record, its slot, and the chunks of a large value; or null. */
+function usage(call: Call, reply: Reply): void {
+  for (let i = 3; i < call.argCount; i++) {
+    if (!call.argIs(i, SAMPLES) || i + 1 === call.argCount) return reply.error(ErrorText.syntax);
+    // Strings are counted, not sampled: the number only has to be one.
+    const kind = call.argInt64(++i);
+    if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
+    if (kind === Int64Kind.Safe ? int64.value < 0 : int64.hi < 0) return reply.error(ErrorText.syntax);
+  }
+  call.selectKey(2);
+  const { store } = call;
+  if (store.findUntouched() === NO_ADDRESS) return reply.nullBulk();
+  let bytes = capacityUnits(store.m, store.w) * UNIT_BYTES + SLOT_BYTES;
+  if (store.encoding === Encoding.Paged) {
+    const chunks = Math.ceil(store.valueBytes / CHUNK_BYTES);
+    bytes += NODE_HEAD_BYTES + chunks * (NODE_ENTRY_BYTES + CHUNK_BYTES);
+  }
+  if (store.encoding === Encoding.Tree) bytes += call.collections.openFound().wholeBytes;
+  reply.integer(bytes);
+}
+
+/** Keys of a database, those with a deadline, and the bytes of its hash index. */
+interface DatabaseUse {
+  db: number;
+  keys: number;
+  indexBytes: number;
+  expires: number;
+}
+
+function databases(call: Call): DatabaseUse[] {
+  const { store, keyspaces } = call;
+  const uses: DatabaseUse[] = [];
+  for (let db = 0; db < keyspaces.databases; db++) {
+    const use: DatabaseUse = { db, keys: 0, indexBytes: 0, expires: 0 };
+    for (let shard = 0; shard < store.shards; shard++) {
+      const ks = store.index.keyspaceAt(store.headerOf(shard), keyspaces.of(db));
+      use.keys += store.c[ks + KEY_COUNT]!;
+      use.expires += store.c[ks + EXPIRES_COUNT]!;
+      use.indexBytes += store.index.bucketCount(ks) * BUCKET_BYTES;
+    }
+    if (use.keys > 0) uses.push(use);
+  }
+  return uses;
+}
+
+/** Figures that STATS and DOCTOR share. */
+function figures(call: Call) {
+  const totals = call.server.totals();
+  const uses = databases(call);
+  const indexBytes = uses.reduce((sum, use) => sum + use.indexBytes, 0);
+  const used = totals.usedMemory;
+  const overhead = totals.heapBytes + totals.bufferBytes + indexBytes;
+  return {
+    totals,
+    uses,
+    used,
+    peak: Math.max(totals.usedMemoryPeak, used),
+    overhead,
+    dataset: Math.max(0, used - overhead),
+    keys: uses.reduce((sum, use) => sum + use.keys, 0),
+    frames: call.store.pool.framesOut * FRAME_BYTES,
+    active: call.store.pool.framesOut * FRAME_BYTES + totals.heapBytes + totals.bufferBytes,
+    resident: call.server.processUse().residentBytes,
+  };
+}
+
+function ratio(a: number, b: number): number {
+  return b === 0 ? 0 : a / b;
+}
+
+/** MEMORY STATS */
+function stats(call: Call, reply: Reply): void {
+  const now = figures(call);
+  const { totals, uses, used, peak, overhead, dataset, keys, active, resident } = now;
+  // What is there without any data: the JS heaps.
+  const startup = totals.heapBytes;
+  const fields: (readonly [name: string, value: number, isDouble?: true])[] = [
+    ["overhead.total", overhead],
+    ["keys.count", keys],
+    ["keys.bytes-per-key", keys === 0 ? 0 : Math.floor(Math.max(0, used - startup) / keys)],
+    ["dataset.bytes", dataset],
+    ["dataset.percentage", ratio(dataset, used - startup) * 100, true],
+    ["peak.percentage", ratio(used, peak) * 100, true],
+    ["allocator.allocated", used],
+    ["allocator.active", active],
+    ["allocator.resident", resident],
+    ["allocator-fragmentation.ratio", ratio(active, used), true],
+    ["allocator-fragmentation.bytes", active - used],
+    ["allocator-rss.ratio", ratio(resident, active), true],
+    ["allocator-rss.bytes", resident - active],
+    ["rss-overhead.ratio", 1, true],
+    ["rss-overhead.bytes", 0],
+    ["fragmentation", ratio(resident, used), true],
+    ["fragmentation.bytes", resident - used],
+  ];
+  const first: (readonly [name: string, value: number])[] = [
+    ["peak.allocated", peak],
+    ["total.allocated", used],
+    ["startup.allocated", startup],
+    ["replication.backlog", 0],
+    ["clients.slaves", 0],
+    ["clients.normal", totals.clientBytes],
+    ["cluster.links", 0],
+    ["aof.buffer", 0],
+    ["lua.caches", 0],
+    ["functions.caches", 0],
+  ];
+  reply.map(first.length + uses.length + fields.length);
+  for (const [name, value] of first) {
+    reply.text(name);
+    reply.integer(value);
+  }
+  for (const { db, indexBytes } of uses) {
+    reply.text(`db.${db}`);
+    reply.map(3);
+    reply.text("overhead.hashtable.main");
+    reply.integer(indexBytes);
+    reply.text("overhead.hashtable.expires");
+    reply.integer(0);
+    reply.text("overhead.hashtable.slot-to-keys");
+    reply.integer(0);
+  }
+  for (const [name, value, isDouble] of fields) {
+    reply.text(name);
+    if (isDouble === true) reply.double(value);
+    else reply.integer(value);
+  }
+}
+
+/** Below this there is nothing to tell. */
+const SMALL_BYTES = 5 << 20;
+const PEAK_RATIO = 1.5;
+const FRAGMENTATION_RATIO = 1.4;
+const FRAGMENTATION_BYTES = 64 << 20;
+const CLIENT_BYTES = 200 << 10;
+
+/** MEMORY DOCTOR: in words, the few things that are worth a look. */
+function doctor(call: Call, reply: Reply): void {
+  const { totals, used, peak, frames, active, resident } = figures(call);
+  if (totals.dataBytes < SMALL_BYTES) {
+    return reply.verbatim(
+      "Hi Sam, this instance is empty or is using very little memory, my issues detector can't be used in these conditions. Come back when there is some data in it.\n",
+    );
+  }
+  const found: string[] = [];
+  if (peak > used * PEAK_RATIO) {
+    found.push(
+      " * Peak memory: at its peak this instance used more than 150% of what it uses now. Frames given back are kept for a while, so the process may look larger than its data.\n",
+    );
+  }
+  if (frames > totals.dataBytes * FRAGMENTATION_RATIO && frames - totals.dataBytes > FRAGMENTATION_BYTES) {
+    found.push(
+      " * High fragmentation: the frames handed out hold much more than the data in them. The cleaner works on it; storage.compaction_threshold says how sparse a segment may become.\n",
+    );
+  }
+  if (resident > active * FRAGMENTATION_RATIO && resident - active > FRAGMENTATION_BYTES * 4) {
+    found.push(
+      " * High process RSS overhead: the process holds more than its frames and heaps, such as regions touched before.\n",
+    );
+  }
+  if (totals.connectedClients > 0 && totals.bufferBytes / totals.connectedClients > CLIENT_BYTES) {
+    found.push(
+      " * Big client buffers: clients have more than 200 KiB each waiting on average. Some read too slowly, or send too much at once.\n",
+    );
+  }
+  if (found.length === 0) {
+    return reply.verbatim(
+      "Hi Sam, I can't find any memory issue in your instance. I can only account for what occurs on this base.\n",
+    );
+  }
+  reply.verbatim(`Sam, I detected a few issues in this Ferrite instance memory implants:\n\n${found.join("\n")}`);
+}
+
+/** MEMORY PURGE: frames that are empty go back by themselves, in the background; there is nothing to hurry. */
+function purge(_call: Call, reply: Reply): void {
+  reply.ok();
+}
+
+/** MEMORY MALLOC-STATS: the frame pool in words. */
+function mallocStats(call: Call, reply: Reply): void {
+  const { store } = call;
+  const { pool, arena } = store;
+  const { totals, frames } = figures(call);
+  const { regionBytes } = arena.control.geometry;
+  const lines: (readonly [name: string, value: number])[] = [
+    ["regions", arena.regionCount],
+    ["bytes in regions", arena.regionCount * regionBytes],
+    ["bytes of frames handed out", frames],
+    ["bytes of data in them", totals.dataBytes],
+    ["free chunks of 1 MiB", pool.freeChunks],
+    ["bytes of JS heaps", totals.heapBytes],
+    ["bytes of query and output buffers", totals.bufferBytes],
+  ];
+  reply.verbatim(
+    `___ Begin frame pool statistics ___\n${lines.map(([name, value]) => `${name}: ${value}\n`).join("")}`,
+  );
+}
+
+const HELP: readonly HelpEntry[] = [
+  ["DOCTOR", "Return memory problems reports."],
+  ["MALLOC-STATS", "Return internal statistics report from the memory allocator."],
+  ["PURGE", "Attempt to purge dirty pages for reclamation by the allocator."],
+  ["STATS", "Return information about the memory usage of the server."],
+  [
+    "USAGE <key> [SAMPLES <count>]",
+    "Return memory in bytes used by <key> and its value. Nested values are",
+    "sampled up to <count> times (default: 5, 0 means sample all).",
+  ],
+];
+
+function help(_call: Call, reply: Reply): void {
+  replyHelp(reply, "MEMORY", HELP);
+}

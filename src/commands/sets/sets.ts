@@ -1,0 +1,900 @@
+/** The set family. What a set is made of is store/set-value.ts's. */
+import { assert } from "../../base/assert.ts";
+import { equal, token } from "../../base/bytes.ts";
+import { matchGlob } from "../../base/glob.ts";
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { Status } from "../../base/status.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../../store/collection.ts";
+import { MemberList } from "../../store/member-list.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import { SetEncoding, type SetValue, sortIntegers } from "../../store/set-value.ts";
+import { KeyEvent } from "../../store/store.ts";
+import { integer, KEY, KEYS, optional, string } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { familyRow } from "../../dispatch/family-row.ts";
+import { replyEntries } from "../collections/long-reply.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import { readCursor } from "../keys/scan.ts";
+import {
+  ALL_KEYS,
+  type ArgumentDoc,
+  type CommandSpec,
+  DENY_OOM,
+  FAST,
+  FIRST,
+  FIRST_TWO,
+  type KeyPlace,
+  MOVABLE_KEYS,
+  NO_KEYS,
+  MemberPlaces,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+const row = familyRow("set", ["set"]);
+const MEMBERS: ArgumentDoc = { ...string("member"), multiple: true };
+
+const DESTINATION: ArgumentDoc = { name: "destination", type: "key", keySpecIndex: 0 };
+const SOURCES: ArgumentDoc = { ...KEYS, keySpecIndex: 1 };
+
+/** Key specs of a command that stores in its first key what it makes of all others. */
+function storePlaces(flags: string): readonly KeyPlace[] {
+  return [
+    { first: 1, last: 1, step: 1, flags },
+    { first: 2, last: -1, step: 1, flags: "RO access" },
+  ];
+}
+
+export const setsFamily: readonly CommandSpec[] = [
+  row(
+    "SADD",
+    -3,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    sadd,
+    "1.0.0",
+    "O(1) for each member",
+    "Adds members to a set, which is made if need be.",
+    [KEY, MEMBERS],
+    [["2.4.0", "Accepts multiple `member` arguments."]],
+    { keyFlags: "RW insert", members: MemberPlaces.All },
+  ),
+  row(
+    "SREM",
+    -3,
+    FIRST,
+    WRITE | FAST,
+    srem,
+    "1.0.0",
+    "O(1) for each member",
+    "Removes members from a set; an empty one is deleted.",
+    [KEY, MEMBERS],
+    [["2.4.0", "Accepts multiple `member` arguments."]],
+    { keyFlags: "RW delete", members: MemberPlaces.All },
+  ),
+  row("SCARD", 2, FIRST, READONLY | FAST, scard, "1.0.0", "O(1)", "Counts the members of a set.", [KEY], [], {
+    keyFlags: "RO",
+  }),
+  row(
+    "SISMEMBER",
+    3,
+    FIRST,
+    READONLY | FAST,
+    sismember,
+    "1.0.0",
+    "O(1)",
+    "Tells whether a set has a member.",
+    [KEY, string("member")],
+    [],
+    { keyFlags: "RO", members: MemberPlaces.One },
+  ),
+  row(
+    "SMISMEMBER",
+    -3,
+    FIRST,
+    READONLY | FAST,
+    smismember,
+    "6.2.0",
+    "O(1) for each member",
+    "Tells of each member whether a set has it.",
+    [KEY, MEMBERS],
+    [],
+    { members: MemberPlaces.All },
+  ),
+  row(
+    "SMEMBERS",
+    2,
+    FIRST,
+    READONLY,
+    smembers,
+    "1.0.0",
+    "O(N) for N members",
+    "Replies all members of a set.",
+    [KEY],
+    [],
+    { tips: ["nondeterministic_output_order"] },
+  ),
+  row(
+    "SPOP",
+    -2,
+    FIRST,
+    WRITE | FAST,
+    spop,
+    "1.0.0",
+    "O(log N) for each member, N being the size of the set",
+    "Removes random members from a set and replies them; an empty set is deleted.",
+    [KEY, optional(integer("count"), "3.2.0")],
+    [["3.2.0", "Added the `count` argument."]],
+    { keyFlags: "RW access delete", tips: ["nondeterministic_output"] },
+  ),
+  row(
+    "SRANDMEMBER",
+    -2,
+    FIRST,
+    READONLY,
+    srandmember,
+    "1.0.0",
+    "O(log N) for each member, N being the size of the set",
+    "Replies random members of a set.",
+    [KEY, optional(integer("count"), "2.6.0")],
+    [["2.6.0", "Added the optional `count` argument."]],
+    { tips: ["nondeterministic_output"] },
+  ),
+  row(
+    "SMOVE",
+    4,
+    FIRST_TWO,
+    WRITE | FAST,
+    smove,
+    "1.0.0",
+    "O(1)",
+    "Moves a member from one set to another.",
+    [
+      { name: "source", type: "key", keySpecIndex: 0 },
+      { name: "destination", type: "key", keySpecIndex: 1 },
+      string("member"),
+    ],
+    [],
+    {
+      places: [
+        { first: 1, last: 1, step: 1, flags: "RW access delete" },
+        { first: 2, last: 2, step: 1, flags: "RW insert" },
+      ],
+    },
+  ),
+  row(
+    "SINTER",
+    -2,
+    ALL_KEYS,
+    READONLY,
+    sinter,
+    "1.0.0",
+    "O(N*M) at most, where N is the size of the smallest set and M the number of sets",
+    "Replies the members that all sets have.",
+    [KEYS],
+    [],
+    { tips: ["nondeterministic_output_order"] },
+  ),
+  row(
+    "SINTERSTORE",
+    -3,
+    ALL_KEYS,
+    WRITE | DENY_OOM,
+    sinterstore,
+    "1.0.0",
+    "O(N*M) at most, where N is the size of the smallest set and M the number of sets",
+    "Stores the members that all sets have in a key.",
+    [DESTINATION, SOURCES],
+    [],
+    { places: storePlaces("RW update") },
+  ),
+  row(
+    "SINTERCARD",
+    -3,
+    NO_KEYS,
+    READONLY | MOVABLE_KEYS,
+    sintercard,
+    "7.0.0",
+    "O(N*M) at most, where N is the size of the smallest set and M the number of sets",
+    "Counts the members that all sets have.",
+    [integer("numkeys"), KEYS, optional(integer("limit", "LIMIT"))],
+    [],
+    { places: [{ first: 2, last: 0, step: 1, countAt: 1, flags: "RO access" }] },
+  ),
+  row(
+    "SUNION",
+    -2,
+    ALL_KEYS,
+    READONLY,
+    sunion,
+    "1.0.0",
+    "O(N) where N is the number of members of all sets",
+    "Replies the members that any of the sets has.",
+    [KEYS],
+    [],
+    { tips: ["nondeterministic_output_order"] },
+  ),
+  row(
+    "SUNIONSTORE",
+    -3,
+    ALL_KEYS,
+    WRITE | DENY_OOM,
+    sunionstore,
+    "1.0.0",
+    "O(N) where N is the number of members of all sets",
+    "Stores the members that any of the sets has in a key.",
+    [DESTINATION, SOURCES],
+    [],
+    { places: storePlaces("OW update") },
+  ),
+  row(
+    "SDIFF",
+    -2,
+    ALL_KEYS,
+    READONLY,
+    sdiff,
+    "1.0.0",
+    "O(N) where N is the number of members of all sets",
+    "Replies the members of the first set that no other has.",
+    [KEYS],
+    [],
+    { tips: ["nondeterministic_output_order"] },
+  ),
+  row(
+    "SDIFFSTORE",
+    -3,
+    ALL_KEYS,
+    WRITE | DENY_OOM,
+    sdiffstore,
+    "1.0.0",
+    "O(N) where N is the number of members of all sets",
+    "Stores the members of the first set that no other has in a key.",
+    [DESTINATION, SOURCES],
+    [],
+    { places: storePlaces("OW update") },
+  ),
+  row(
+    "SSCAN",
+    -3,
+    FIRST,
+    READONLY,
+    sscan,
+    "2.8.0",
+    "O(1) for a call, O(N) for a whole walk where N is the size of the set",
+    "Replies the members of a set page by page.",
+    [
+      KEY,
+      integer("cursor"),
+      optional({ name: "pattern", type: "pattern", token: "MATCH" }),
+      optional(integer("count", "COUNT")),
+    ],
+    [],
+    { tips: ["nondeterministic_output"] },
+  ),
+];
+
+/** Bytes of the arguments from `first` on, and what each takes besides in a small set. */
+function bytesFrom(call: Call, first: number): number {
+  let bytes = 0;
+  for (let i = first; i < call.argCount; i++) bytes += call.argBytes(i) + 2;
+  return bytes;
+}
+
+/** SADD key member [member ...]. Replies the number of members that are new. */
+function sadd(call: Call, reply: Reply): Outcome | void {
+  const set = call.collections.set();
+  const { bytes, argCount } = call;
+  const adds = bytesFrom(call, 2);
+  const found = set.begin(SMALL_CHANGE + adds, true);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) createFor(call, set, adds);
+  let added = 0;
+  for (let i = 2; i < argCount; i++) if (set.add(bytes, call.argAt(i), call.argBytes(i))) added++;
+  set.finish(added > 0);
+  reply.integer(added);
+}
+
+/** Makes the set for the members from argument 2 on, which take `adds` bytes: a small one with room for all of them. */
+function createFor(call: Call, set: SetValue, adds: number): void {
+  const { bytes, argCount } = call;
+  const encoding = set.firstEncoding(bytes, call.argAt(2), call.argBytes(2));
+  let room = 0;
+  // What will be a tree begins small.
+  if (adds <= PACKED_BYTES_MAX) {
+    for (let i = 2; i < argCount; i++) room += set.roomOf(encoding, bytes, call.argAt(i), call.argBytes(i));
+  }
+  set.create(room, encoding);
+}
+
+/** SREM key member [member ...]. Replies the number of members removed. */
+function srem(call: Call, reply: Reply): Outcome | void {
+  const set = call.collections.set();
+  const found = set.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  let removed = 0;
+  if (found === 1) {
+    for (let i = 2; i < call.argCount && set.count > 0; i++) {
+      if (set.remove(call.bytes, call.argAt(i), call.argBytes(i))) removed++;
+    }
+    set.finish(removed > 0);
+  }
+  reply.integer(removed);
+}
+
+/** SCARD key */
+function scard(call: Call, reply: Reply): Outcome | void {
+  const set = call.collections.set();
+  const found = set.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.integer(found === 0 ? 0 : set.count);
+}
+
+/** SISMEMBER key member */
+function sismember(call: Call, reply: Reply): Outcome | void {
+  const set = call.collections.set();
+  const found = set.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.integer(Number(found === 1 && set.has(call.bytes, call.argAt(2), call.argBytes(2))));
+}
+
+/** SMISMEMBER key member [member ...] */
+function smismember(call: Call, reply: Reply): Outcome | void {
+  const set = call.collections.set();
+  const found = set.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.array(call.argCount - 2);
+  for (let i = 2; i < call.argCount; i++) {
+    reply.integer(Number(found === 1 && set.has(call.bytes, call.argAt(i), call.argBytes(i))));
+  }
+}
+
+/** SMEMBERS key */
+function smembers(call: Call, reply: Reply): Outcome | void {
+  const set = call.collections.set();
+  const found = set.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.set(found === 0 ? 0 : set.count);
+  if (found === 1) replyEntries(call, reply, set, 0, set.count, 1, emitMember);
+}
+
+function emitMember(reply: Reply, set: SetValue): void {
+  set.openHere();
+  replyMember(reply, set);
+}
+
+/** Replies the member opened. */
+function replyMember(reply: Reply, set: SetValue): void {
+  const { member } = set;
+  reply.bulk(member.bytes as Buffer, member.at, member.length);
+}
+
+// ---- chance ----
+
+const NOT_POSITIVE = "ERR value is out of range, must be positive";
+const NO_LONG = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+/** Most members that SRANDMEMBER draws one by one, with repetitions. */
+const DRAWS_MAX = 2 ** 31;
+
+/** SPOP key [count]. Replies the members removed; without a count one, or null. */
+function spop(call: Call, reply: Reply): Outcome | void {
+  if (call.argCount > 3) return reply.error(ErrorText.syntax);
+  if (call.argCount === 3) return spopMany(call, reply);
+  const set = call.collections.set();
+  const found = set.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return reply.nullBulk();
+  set.openAt(call.store.random.below(set.count));
+  replyMember(reply, set);
+  set.removeOpened();
+  set.finish();
+}
+
+function spopMany(call: Call, reply: Reply): Outcome | void {
+  const kind = call.argInt64(2);
+  if (kind === Int64Kind.None || (kind === Int64Kind.Safe ? int64.value : int64.hi) < 0) {
+    return reply.error(NOT_POSITIVE);
+  }
+  const count = kind === Int64Kind.Safe ? int64.value : Number.MAX_SAFE_INTEGER;
+  const set = call.collections.set();
+  const found = set.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0 || count === 0) return reply.set(0);
+  if (count >= set.count) {
+    reply.set(set.count);
+    set.openFirst();
+    do replyMember(reply, set);
+    while (set.openNext());
+    return set.discard();
+  }
+  reply.set(count);
+  const { random } = call.store;
+  for (let i = 0; i < count; i++) {
+    set.openAt(random.below(set.count));
+    replyMember(reply, set);
+    set.removeOpened();
+  }
+  set.finish();
+}
+
+/** SRANDMEMBER key [count]. Replies a member or null; with a count so many different ones, or -count with repetitions. */
+function srandmember(call: Call, reply: Reply): Outcome | void {
+  if (call.argCount > 3) return reply.error(ErrorText.syntax);
+  let count = 0;
+  if (call.argCount === 3) {
+    const kind = call.argInt64(2);
+    if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
+    if (kind === Int64Kind.Safe) count = int64.value;
+    else if (int64.hi === -0x80000000 && int64.lo === 0) return reply.error(NO_LONG);
+    else count = int64.hi < 0 ? -Number.MAX_SAFE_INTEGER : Number.MAX_SAFE_INTEGER;
+  }
+  const set = call.collections.set();
+  const found = set.find();
+  if (found < 0) return refuse(call, reply, found);
+  const { random } = call.store;
+  if (call.argCount === 2) {
+    if (found === 0) return reply.nullBulk();
+    set.openAt(random.below(set.count));
+    return replyMember(reply, set);
+  }
+  if (found === 0 || count === 0) return reply.emptyArray();
+  if (count >= set.count) {
+    reply.array(set.count);
+    return replyEntries(call, reply, set, 0, set.count, 1, emitMember);
+  }
+  if (count > 0) return replySample(call, reply, set, count);
+  if (count < -DRAWS_MAX) return reply.error("ERR value is out of range");
+  reply.array(-count);
+  for (let i = count; i < 0; i++) {
+    set.openAt(random.below(set.count));
+    replyMember(reply, set);
+  }
+}
+
+/** Ranks drawn so far: open-addressed, 0 = empty, else rank + 1. */
+const drawn = { table: new Int32Array(256) };
+const DRAWN_KEPT = 1 << 18;
+
+/** Replies `count` different members of more. */
+function replySample(call: Call, reply: Reply, set: SetValue, count: number): void {
+  const { random } = call.store;
+  const size = set.count;
+  reply.array(count);
+  if (count * 3 > size) {
+    // Each is taken with the chance that leaves as many as are still wanted.
+    set.openFirst();
+    for (let rank = 0, wanted = count; ; rank++) {
+      if (random.below(size - rank) < wanted) {
+        replyMember(reply, set);
+        if (--wanted === 0) return;
+      }
+      set.openNext();
+    }
+  }
+  let slots = 256;
+  while (slots < count * 2) slots *= 2;
+  if (drawn.table.length !== slots) drawn.table = new Int32Array(slots);
+  else drawn.table.fill(0);
+  const { table } = drawn;
+  const mask = slots - 1;
+  for (let taken = 0; taken < count; ) {
+    const rank = random.below(size);
+    let slot = Math.imul(rank, 0x9e3779b1) & mask;
+    while (table[slot] !== 0 && table[slot] !== rank + 1) slot = (slot + 1) & mask;
+    if (table[slot] !== 0) continue;
+    table[slot] = rank + 1;
+    taken++;
+    set.openAt(rank);
+    replyMember(reply, set);
+  }
+  if (slots > DRAWN_KEPT) drawn.table = new Int32Array(256);
+}
+
+// ---- several sets ----
+
+/** SMOVE source destination member. Replies 1 when the member was in the source. */
+function smove(call: Call, reply: Reply): Outcome | void {
+  const source = call.collections.set(0);
+  const target = call.collections.set(1);
+  const { bytes } = call;
+  const at = call.argAt(3);
+  const length = call.argBytes(3);
+  call.selectKey(2);
+  const targetFound = target.find();
+  call.selectKey(1);
+  const found = source.find();
+  if (found === 0) return reply.integer(0);
+  if (found < 0) return refuse(call, reply, found);
+  if (targetFound < 0) return refuse(call, reply, targetFound);
+  if (!source.has(bytes, at, length)) return reply.integer(0);
+  if (isSameKey(call, 1, 2)) return reply.integer(1);
+  // Both are made ready before either is changed: what is refused has changed nothing.
+  const begun = source.begin(SMALL_CHANGE, false);
+  if (begun < 0) return refuse(call, reply, begun);
+  call.selectKey(2);
+  const ready = target.begin(SPARE_BYTES + length, true);
+  if (ready < 0) return refuse(call, reply, ready);
+  if (ready === 0) target.create(length, target.firstEncoding(bytes, at, length));
+  target.finish(target.add(bytes, at, length));
+  call.selectKey(1);
+  const again = source.begin(0, false);
+  assert(again === 1, "what was made ready can be changed");
+  source.remove(bytes, at, length);
+  source.finish();
+  reply.integer(1);
+}
+
+/** Admitted beyond what the second key takes, so that the first can be changed afterwards for sure. */
+const SPARE_BYTES = 2 << 20;
+
+function isSameKey(call: Call, a: number, b: number): boolean {
+  const length = call.argBytes(a);
+  return length === call.argBytes(b) && equal(call.bytes, call.argAt(a), call.bytes, call.argAt(b), length);
+}
+
+/** What is worked out of several sets, and the part of a set that is looked at. One per thread. */
+const result = new MemberList();
+const part = new MemberList();
+const PART_FIRST = 32;
+const PART_MOST = 1024;
+
+/** Sizes of the sets that a command names, 0 = the key is not there; and their order. One per thread. */
+const sources = {
+  sizes: new Float64Array(16),
+  order: new Float64Array(16),
+  missing: 0,
+  /** All that are there are intsets. */
+  integers: true,
+};
+/** An order's number: the size, and below it which of the keys. */
+const WHICH = 1 << 21;
+
+/** Looks at `count` keys from argument `first` on. Returns Status when one holds another type or is not ready. */
+function findSources(call: Call, first: number, count: number): number {
+  if (sources.sizes.length < count) {
+    sources.sizes = new Float64Array(count * 2);
+    sources.order = new Float64Array(count * 2);
+  }
+  sources.missing = 0;
+  sources.integers = true;
+  const set = call.collections.set();
+  let status = 0;
+  for (let i = 0; i < count; i++) {
+    call.selectKey(first + i);
+    const found = set.find();
+    if (found === Status.Again) return found;
+    if (found < 0) status = found;
+    sources.sizes[i] = found === 1 ? set.count : 0;
+    if (found === 0) sources.missing++;
+    if (found === 1 && set.encoding !== SetEncoding.Intset) sources.integers = false;
+  }
+  return status;
+}
+
+/** Puts sources `from` to `count` in `sources.order`: by size, the smallest first, or with `sign` -1 the largest. */
+function orderSources(from: number, count: number, sign: 1 | -1): void {
+  const { sizes, order } = sources;
+  for (let i = from; i < count; i++) order[i] = sign * sizes[i]! * WHICH + i;
+  order.subarray(from, count).sort();
+}
+/** Number of the source at `place` of the order. */
+function sourceAt(place: number): number {
+  const number = sources.order[place]!;
+  return number - Math.floor(number / WHICH) * WHICH;
+}
+
+/** Opens the set that findSources saw at argument `i`. */
+function openSource(call: Call, set: SetValue, i: number): void {
+  call.selectKey(i);
+  call.store.find();
+  set.open();
+}
+
+/** Gathers up to `most` members from `rank` on in `part`. */
+function gatherPart(set: SetValue, rank: number, most: number): void {
+  part.clear();
+  set.openAt(rank);
+  do {
+    const { member } = set;
+    part.append(member.bytes, member.at, member.length, set.hashHere());
+  } while (part.count < most && set.openNext());
+}
+
+/** Keeps of `part` what is in the set, or with `wanted` false what is not. */
+function sift(set: SetValue, wanted: boolean): void {
+  const { bytes, starts, lengths, hashes } = part;
+  let kept = 0;
+  for (let i = 0; i < part.count; i++) {
+    if (set.hasHashed(bytes, starts[i]!, lengths[i]!, hashes[i]!) === wanted) part.keep(i, kept++);
+  }
+  part.count = kept;
+}
+
+/**
+ * Goes through the set at the head of the order, a part at a time, and sifts each part through the others: one after the
+ * other, so that only two sets are open. Returns how many members are left, at most `limit`; they are appended to
+ * `result` when it is asked for.
+ */
+function siftThrough(call: Call, first: number, count: number, wanted: boolean, limit: number, keeps: boolean): number {
+  const base = call.collections.set(0);
+  const other = call.collections.set(1);
+  const head = wanted ? sourceAt(0) : 0;
+  const size = sources.sizes[head]!;
+  let left = 0;
+  openSource(call, base, first + head);
+  for (let rank = 0, most = PART_FIRST; rank < size; most = Math.min(most * 2, PART_MOST)) {
+    gatherPart(base, rank, most);
+    rank += part.count;
+    for (let place = 1; place < count && part.count > 0; place++) {
+      const source = sourceAt(place);
+      if (sources.sizes[source] === 0) continue;
+      openSource(call, other, first + source);
+      sift(other, wanted);
+    }
+    const { bytes, starts, lengths, hashes } = part;
+    for (let i = 0; i < part.count; i++) {
+      left++;
+      if (keeps) result.append(bytes, starts[i]!, lengths[i]!, hashes[i]!);
+      if (left === limit) return left;
+    }
+  }
+  return left;
+}
+
+/** Works out the intersection of the sources, in `result` when it is asked for. Returns its size, at most `limit`. */
+function intersect(call: Call, first: number, count: number, limit: number, keeps: boolean): number {
+  if (sources.missing > 0) return 0;
+  orderSources(0, count, 1);
+  return siftThrough(call, first, count, true, limit, keeps);
+}
+
+/** Gathers the union of the sources in `result`. */
+function unite(call: Call, first: number, count: number): void {
+  const set = call.collections.set();
+  for (let i = 0; i < count; i++) {
+    if (sources.sizes[i] === 0) continue;
+    openSource(call, set, first + i);
+    addAll(set);
+  }
+}
+
+function addAll(set: SetValue): void {
+  const { member } = set;
+  set.openFirst();
+  do result.add(member.bytes, member.at, member.length, set.hashHere());
+  while (set.openNext());
+}
+
+/**
+ * Gathers in `result` what the first source alone has: by looking its members up in the others, or by taking the others'
+ * members away from it, whichever is less work. Returns the encoding that Redis gives the result.
+ */
+function subtract(call: Call, first: number, count: number): number {
+  const set = call.collections.set();
+  const { sizes } = sources;
+  if (sizes[0] === 0) return SetEncoding.Intset;
+  for (let i = 1; i < count; i++) if (isSameKey(call, first, first + i)) return SetEncoding.Intset;
+  let sifting = 0;
+  let taking = 0;
+  for (let i = 0; i < count; i++) {
+    if (sizes[i] === 0) continue;
+    sifting += sizes[0]!;
+    taking += sizes[i]!;
+  }
+  if (sifting / 2 <= taking) {
+    orderSources(1, count, -1);
+    siftThrough(call, first, count, false, Infinity, true);
+    return set.encodingOfAdding(result);
+  }
+  openSource(call, set, first);
+  addAll(set);
+  const encoding = set.encodingOfAdding(result);
+  for (let i = 1; i < count && result.present > 0; i++) {
+    if (sizes[i] === 0) continue;
+    openSource(call, set, first + i);
+    const { member } = set;
+    set.openFirst();
+    do result.remove(member.bytes, member.at, member.length, set.hashHere());
+    while (set.openNext());
+  }
+  result.close();
+  return encoding;
+}
+
+function replyResult(reply: Reply): void {
+  const { bytes, starts, lengths, count } = result;
+  reply.set(count);
+  for (let i = 0; i < count; i++) reply.bulk(bytes, starts[i]!, lengths[i]!);
+  result.clear();
+}
+
+/** Stores `result` in the key of argument 1, whatever that holds; an empty one deletes it. Replies its size. */
+function storeResult(call: Call, reply: Reply, encoding: number): Outcome | void {
+  const { bytes, starts, lengths, count, used } = result;
+  call.selectKey(1);
+  if (count === 0) {
+    if (call.store.find() !== NO_ADDRESS) call.store.remove(KeyEvent.Deleted);
+    return reply.integer(0);
+  }
+  const set = call.collections.set();
+  const status = set.beginAnew(SMALL_CHANGE + used * 2 + count * MEMBER_BYTES);
+  if (status < 0) return refuse(call, reply, status);
+  set.create(used + count * 2, encoding);
+  for (let i = 0; i < count; i++) set.add(bytes, starts[i]!, lengths[i]!);
+  set.finish();
+  result.clear();
+  reply.integer(count);
+}
+
+/** About what a member takes in a tree besides its bytes. */
+const MEMBER_BYTES = 16;
+
+/** SINTER key [key ...] */
+function sinter(call: Call, reply: Reply): Outcome | void {
+  const count = call.argCount - 1;
+  const status = findSources(call, 1, count);
+  if (status < 0) return refuse(call, reply, status);
+  result.clear();
+  intersect(call, 1, count, Infinity, true);
+  replyResult(reply);
+}
+
+/** SINTERSTORE destination key [key ...] */
+function sinterstore(call: Call, reply: Reply): Outcome | void {
+  const count = call.argCount - 2;
+  const status = findSources(call, 2, count);
+  if (status < 0) return refuse(call, reply, status);
+  result.clear();
+  intersect(call, 2, count, Infinity, true);
+  return storeResult(call, reply, call.collections.set().encodingOfIntersection(result));
+}
+
+const LIMIT = token("limit");
+const MATCH = token("match");
+const COUNT = token("count");
+
+/** SINTERCARD numkeys key [key ...] [LIMIT limit]. Limit 0 = none. */
+function sintercard(call: Call, reply: Reply): Outcome | void {
+  const kind = call.argInt64(1);
+  if (kind === Int64Kind.None || (kind === Int64Kind.Safe ? int64.value < 1 : int64.hi < 0)) {
+    return reply.error("ERR numkeys should be greater than 0");
+  }
+  const count = kind === Int64Kind.Safe ? int64.value : Number.MAX_SAFE_INTEGER;
+  if (count > call.argCount - 2) return reply.error("ERR Number of keys can't be greater than number of args");
+  let limit = 0;
+  for (let i = 2 + count; i < call.argCount; i += 2) {
+    if (!call.argIs(i, LIMIT) || i + 1 === call.argCount) return reply.error(ErrorText.syntax);
+    const limitKind = call.argInt64(i + 1);
+    if (limitKind === Int64Kind.None || (limitKind === Int64Kind.Safe ? int64.value : int64.hi) < 0) {
+      return reply.error("ERR LIMIT can't be negative");
+    }
+    limit = limitKind === Int64Kind.Safe ? int64.value : 0;
+  }
+  const status = findSources(call, 2, count);
+  if (status < 0) return refuse(call, reply, status);
+  reply.integer(intersect(call, 2, count, limit === 0 ? Infinity : limit, false));
+}
+
+/** SUNION key [key ...] */
+function sunion(call: Call, reply: Reply): Outcome | void {
+  const count = call.argCount - 1;
+  const status = findSources(call, 1, count);
+  if (status < 0) return refuse(call, reply, status);
+  result.clear();
+  unite(call, 1, count);
+  const { limits } = call.collections.set();
+  if (sources.integers && result.count <= limits.intsetEntries) sortIntegers(result);
+  replyResult(reply);
+}
+
+/** SUNIONSTORE destination key [key ...] */
+function sunionstore(call: Call, reply: Reply): Outcome | void {
+  const count = call.argCount - 2;
+  const status = findSources(call, 2, count);
+  if (status < 0) return refuse(call, reply, status);
+  result.clear();
+  unite(call, 2, count);
+  return storeResult(call, reply, call.collections.set().encodingOfAdding(result));
+}
+
+/** SDIFF key [key ...] */
+function sdiff(call: Call, reply: Reply): Outcome | void {
+  const count = call.argCount - 1;
+  const status = findSources(call, 1, count);
+  if (status < 0) return refuse(call, reply, status);
+  result.clear();
+  subtract(call, 1, count);
+  replyResult(reply);
+}
+
+/** SDIFFSTORE destination key [key ...] */
+function sdiffstore(call: Call, reply: Reply): Outcome | void {
+  const count = call.argCount - 2;
+  const status = findSources(call, 2, count);
+  if (status < 0) return refuse(call, reply, status);
+  result.clear();
+  return storeResult(call, reply, subtract(call, 2, count));
+}
+
+// ---- SSCAN ----
+
+/** What SSCAN's arguments say. */
+const wanted = { count: 10, patternAt: 0, patternBytes: -1 };
+
+/** Reads MATCH and COUNT. Returns false after an error reply. */
+function readScanOptions(call: Call, reply: Reply): boolean {
+  wanted.count = 10;
+  wanted.patternBytes = -1;
+  for (let i = 3; i < call.argCount; i += 2) {
+    if (i + 1 < call.argCount && call.argIs(i, COUNT)) {
+      const kind = call.argInt64(i + 1);
+      if (kind === Int64Kind.None) {
+        reply.error(ErrorText.notInteger);
+        return false;
+      }
+      if (kind === Int64Kind.Wide ? int64.hi < 0 : int64.value < 1) {
+        reply.error(ErrorText.syntax);
+        return false;
+      }
+      wanted.count = kind === Int64Kind.Wide ? Number.MAX_SAFE_INTEGER : int64.value;
+    } else if (i + 1 < call.argCount && call.argIs(i, MATCH)) {
+      wanted.patternAt = call.argAt(i + 1);
+      wanted.patternBytes = call.argBytes(i + 1);
+    } else {
+      reply.error(ErrorText.syntax);
+      return false;
+    }
+  }
+  // "*" alone matches every member, the empty one too.
+  if (wanted.patternBytes === 1 && call.bytes[wanted.patternAt] === 42) wanted.patternBytes = -1;
+  return true;
+}
+
+/**
+ * SSCAN key cursor [MATCH pattern] [COUNT count]. Replies: [next cursor, array of members]. A small set comes whole. In a
+ * tree the cursor is the next hash, counted from the least: members of equal hashes come together, so whatever happens to
+ * the tree between two calls, what is there all the time is met.
+ */
+function sscan(call: Call, reply: Reply): Outcome | void {
+  const cursor = readCursor(call, 2);
+  if (Number.isNaN(cursor)) return reply.error(ErrorText.invalidCursor);
+  const set = call.collections.set();
+  const found = set.find();
+  if (found < 0) return refuse(call, reply, found);
+  // Redis looks at the key before the options.
+  if (found === 1 && !readScanOptions(call, reply)) return;
+  result.clear();
+  let next = 0;
+  if (found === 1 && !set.isTree) {
+    set.openFirst();
+    do gatherMatch(call, set);
+    while (set.openNext());
+  } else if (found === 1 && set.openHash(cursor)) {
+    let hash = set.hashHere();
+    for (let looked = 0; ; ) {
+      gatherMatch(call, set);
+      looked++;
+      if (!set.openNext()) break;
+      if (set.hashHere() === hash) continue;
+      hash = set.hashHere();
+      if (looked < wanted.count) continue;
+      next = hash + 0x80000000;
+      break;
+    }
+  }
+  reply.array(2);
+  reply.text(String(next));
+  const { bytes, starts, lengths, count } = result;
+  reply.array(count);
+  for (let i = 0; i < count; i++) reply.bulk(bytes, starts[i]!, lengths[i]!);
+  result.clear();
+}
+
+function gatherMatch(call: Call, set: SetValue): void {
+  const { bytes, at, length } = set.member;
+  const { patternAt, patternBytes } = wanted;
+  if (patternBytes >= 0 && !matchGlob(call.bytes, patternAt, patternBytes, bytes, at, length, false)) return;
+  result.append(bytes, at, length, 0);
+}

@@ -1,0 +1,175 @@
+/** The sorted set commands that wait for a member. How waiting works is blocking.ts's. */
+import { Status } from "../../base/status.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { SMALL_CHANGE } from "../../store/collection.ts";
+import { RecordType } from "../../store/record.ts";
+import type { SortedSetValue } from "../../store/sorted-set-value.ts";
+import { flag, integer, KEYS, oneOf, optional } from "../../dispatch/argument-docs.ts";
+import { type Readiness, readSeconds, registerServer, Want } from "../../dispatch/blocking.ts";
+import { ALL_BUT_LAST, IN_DOUBLE, TIMEOUT } from "../lists/blocking-lists.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { familyRow } from "../../dispatch/family-row.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import { askedMembers, popFromFirstSet, popMembers, popNamed, readAskedMembers } from "./sorted-sets.ts";
+import {
+  BLOCKING,
+  type CommandSpec,
+  FAST,
+  MOVABLE_KEYS,
+  NO_KEYS,
+  NO_SCRIPT,
+  type Outcome,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+const row = familyRow("sorted-set", ["sortedset"]);
+const LOG_EACH = "O(log N) for each key, of N members";
+
+export const blockingSortedSetsFamily: readonly CommandSpec[] = [
+  row(
+    "BZPOPMIN",
+    -3,
+    ALL_BUT_LAST,
+    WRITE | NO_SCRIPT | BLOCKING | FAST,
+    (call, reply) => blockingPop(call, reply, false),
+    "5.0.0",
+    LOG_EACH,
+    "Removes the member with the lowest score of the first sorted set that is there, or waits for one.",
+    [KEYS, TIMEOUT],
+    IN_DOUBLE,
+    { keyFlags: "RW access delete" },
+  ),
+  row(
+    "BZPOPMAX",
+    -3,
+    ALL_BUT_LAST,
+    WRITE | NO_SCRIPT | BLOCKING | FAST,
+    (call, reply) => blockingPop(call, reply, true),
+    "5.0.0",
+    LOG_EACH,
+    "Removes the member with the highest score of the first sorted set that is there, or waits for one.",
+    [KEYS, TIMEOUT],
+    IN_DOUBLE,
+    { keyFlags: "RW access delete" },
+  ),
+  row(
+    "BZMPOP",
+    -5,
+    NO_KEYS,
+    WRITE | BLOCKING | MOVABLE_KEYS,
+    bzmpop,
+    "7.0.0",
+    "O(K) + O(M*log N) where K is the number of keys and M the number of members returned, of N",
+    "Removes members from one end of the first sorted set that is there, or waits for one.",
+    [
+      TIMEOUT,
+      integer("numkeys"),
+      KEYS,
+      oneOf("where", flag("min", "MIN"), flag("max", "MAX")),
+      optional(integer("count", "COUNT")),
+    ],
+    [],
+    { places: [{ first: 3, last: 0, step: 1, countAt: 2, flags: "RW access delete" }] },
+  ),
+];
+
+function writeNullArray(reply: Reply): void {
+  reply.nullArray();
+}
+
+/** BZPOPMIN key [key ...] timeout, and BZPOPMAX. Replies the key, the member and its score. */
+function blockingPop(call: Call, reply: Reply, highest: boolean): Outcome | void {
+  const last = call.argCount - 2;
+  const timeoutMs = readSeconds(call, reply, last + 1);
+  if (timeoutMs < 0) return;
+  const value = call.collections.sortedSet();
+  for (let i = 1; i <= last; i++) {
+    call.selectKey(i);
+    const found = value.begin(SMALL_CHANGE, false);
+    if (found < 0) return refuse(call, reply, found);
+    if (found === 1) return popOne(call, reply, value, i, highest);
+  }
+  return call.blocking.wait(reply, {
+    want: Want.SortedSetMember,
+    firstKey: 1,
+    lastKey: last,
+    front: !highest,
+    toFront: false,
+    count: 1,
+    target: 0,
+    timeoutMs,
+    write: writeNullArray,
+  });
+}
+
+function popOne(call: Call, reply: Reply, value: SortedSetValue, i: number, highest: boolean): void {
+  reply.array(3);
+  reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+  popMembers(reply, value, 1, highest, false);
+  value.finish();
+}
+
+/** BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]. The timeout is judged last, also when nobody waits. */
+function bzmpop(call: Call, reply: Reply): Outcome | void {
+  if (!readAskedMembers(call, reply, 2) || readSeconds(call, reply, 1) < 0) return;
+  return popFromFirstSet(call, reply, waitForMany);
+}
+
+/** BZMPOP, when there is no sorted set. */
+function waitForMany(call: Call, reply: Reply): Outcome | void {
+  const { firstKey, keys, highest, count } = askedMembers;
+  return call.blocking.wait(reply, {
+    want: Want.SortedSetMembers,
+    firstKey,
+    lastKey: firstKey + keys - 1,
+    front: !highest,
+    toFront: false,
+    count: Math.min(count, 0x7fffffff),
+    target: 0,
+    timeoutMs: readSeconds(call, reply, 1),
+    write: writeNullArray,
+  });
+}
+
+// ---- for clients that wait: the key is argument 1 ----
+
+/**
+ * Looks whether the sorted set has members that are not due. Nobody comes back for what is left of those that are: they go
+ * at once, however many (a key of another name with so many members that are due must have taken this one for that).
+ */
+const hasMembers: Readiness = (call, type) => {
+  if (type !== RecordType.SortedSet) return false;
+  const value = call.collections.sortedSet();
+  for (;;) {
+    value.open();
+    const left = value.hasTimed ? value.settleDue(false) : 1;
+    if (left !== Status.Again) return left !== 0;
+  }
+};
+
+/** Begins to change the sorted set that is there for sure. False, with an error replied, when there is no room. */
+function beginServing(call: Call, reply: Reply): boolean {
+  call.selectKey(1);
+  const found = call.collections.sortedSet().begin(SMALL_CHANGE, false);
+  if (found < 0) reply.error(ErrorText.outOfMemory);
+  return found > 0;
+}
+
+registerServer(
+  Want.SortedSetMember,
+  RecordType.SortedSet,
+  (call, reply, front) => {
+    if (beginServing(call, reply)) popOne(call, reply, call.collections.sortedSet(), 1, !front);
+  },
+  hasMembers,
+);
+
+registerServer(
+  Want.SortedSetMembers,
+  RecordType.SortedSet,
+  (call, reply, front, _toFront, count) => {
+    if (beginServing(call, reply)) popNamed(call, reply, call.collections.sortedSet(), 1, !front, count);
+  },
+  hasMembers,
+);

@@ -1,0 +1,211 @@
+/**
+ * ZUNION, ZINTER, ZDIFF, their STORE forms and ZINTERCARD, over sorted sets and sets (whose members all have score 1).
+ * Sources are gone through one after the other; what is found gathers in a table of its own, so that the destination may
+ * be a source too.
+ */
+import { token } from "../../base/bytes.ts";
+import { parseDouble } from "../../base/double-text.ts";
+import { Status } from "../../base/status.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { RecordType } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import { gathered, longAt, replyGathered, SortedSetError, storeGathered } from "./sorted-set-arguments.ts";
+import type { Outcome } from "../../dispatch/spec.ts";
+
+const Operation = { Union: 0, Intersection: 1, Difference: 2 } as const;
+type Operation = (typeof Operation)[keyof typeof Operation];
+
+const Aggregate = { Sum: 0, Min: 1, Max: 2 } as const;
+type Aggregate = (typeof Aggregate)[keyof typeof Aggregate];
+
+/** What the result is for. */
+const Use = { Reply: 0, Store: 1, Count: 2 } as const;
+type Use = (typeof Use)[keyof typeof Use];
+
+const WEIGHTS = token("weights");
+const AGGREGATE = token("aggregate");
+const WITHSCORES = token("withscores");
+const LIMIT = token("limit");
+const SUM = token("sum");
+const MIN = token("min");
+const MAX = token("max");
+
+/** A source: the argument that names it, its weight and its members; `members` 0: there is no such key. */
+interface Source {
+  argument: number;
+  weight: number;
+  members: number;
+}
+
+/** ZUNION numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX] [WITHSCORES] */
+export function zunion(call: Call, reply: Reply): Outcome | void {
+  return combine(call, reply, Operation.Union, Use.Reply);
+}
+/** ZINTER numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX] [WITHSCORES] */
+export function zinter(call: Call, reply: Reply): Outcome | void {
+  return combine(call, reply, Operation.Intersection, Use.Reply);
+}
+/** ZDIFF numkeys key [key ...] [WITHSCORES] */
+export function zdiff(call: Call, reply: Reply): Outcome | void {
+  return combine(call, reply, Operation.Difference, Use.Reply);
+}
+/** ZUNIONSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX] */
+export function zunionstore(call: Call, reply: Reply): Outcome | void {
+  return combine(call, reply, Operation.Union, Use.Store);
+}
+/** ZINTERSTORE destination numkeys key [key ...] [WEIGHTS weight ...] [AGGREGATE SUM|MIN|MAX] */
+export function zinterstore(call: Call, reply: Reply): Outcome | void {
+  return combine(call, reply, Operation.Intersection, Use.Store);
+}
+/** ZDIFFSTORE destination numkeys key [key ...] */
+export function zdiffstore(call: Call, reply: Reply): Outcome | void {
+  return combine(call, reply, Operation.Difference, Use.Store);
+}
+/** ZINTERCARD numkeys key [key ...] [LIMIT limit] */
+export function zintercard(call: Call, reply: Reply): Outcome | void {
+  return combine(call, reply, Operation.Intersection, Use.Count);
+}
+
+function combine(call: Call, reply: Reply, operation: Operation, use: Use): Outcome | void {
+  const countAt = use === Use.Store ? 2 : 1;
+  const keys = longAt(call, countAt);
+  if (Number.isNaN(keys)) return reply.error(ErrorText.notInteger);
+  if (keys < 1) {
+    return reply.error(`ERR at least 1 input key is needed for '${call.spec.name.toLowerCase()}' command`);
+  }
+  if (keys > call.argCount - countAt - 1) return reply.error(ErrorText.syntax);
+  const sources: Source[] = [];
+  for (let n = 0; n < keys; n++) {
+    const argument = countAt + 1 + n;
+    call.selectKey(argument);
+    const members = call.store.findForRead() === NO_ADDRESS ? 0 : openSource(call);
+    if (members < 0) return refuse(call, reply, members);
+    sources.push({ argument, weight: 1, members });
+  }
+  let aggregate: Aggregate = Aggregate.Sum;
+  let withScores = false;
+  let limit = 0;
+  const takesWeights = operation !== Operation.Difference && use !== Use.Count;
+  for (let i = countAt + 1 + keys; i < call.argCount; i++) {
+    const more = call.argCount - 1 - i;
+    if (takesWeights && more >= keys && call.argIs(i, WEIGHTS)) {
+      for (const source of sources) {
+        source.weight = parseDouble(call.bytes, call.argAt(++i), call.argBytes(i));
+        if (Number.isNaN(source.weight)) return reply.error(SortedSetError.weight);
+      }
+    } else if (takesWeights && more >= 1 && call.argIs(i, AGGREGATE)) {
+      i++;
+      if (call.argIs(i, SUM)) aggregate = Aggregate.Sum;
+      else if (call.argIs(i, MIN)) aggregate = Aggregate.Min;
+      else if (call.argIs(i, MAX)) aggregate = Aggregate.Max;
+      else return reply.error(ErrorText.syntax);
+    } else if (use === Use.Reply && call.argIs(i, WITHSCORES)) {
+      withScores = true;
+    } else if (use === Use.Count && more >= 1 && call.argIs(i, LIMIT)) {
+      limit = longAt(call, ++i);
+      if (!(limit >= 0)) return reply.error("ERR LIMIT can't be negative");
+    } else {
+      return reply.error(ErrorText.syntax);
+    }
+  }
+  gathered.clear();
+  if (operation === Operation.Difference) {
+    gatherDifference(call, sources);
+  } else {
+    // From the smallest to the largest, which is also the order in which Redis adds the scores up.
+    sources.sort((a, b) => a.members - b.members);
+    if (operation === Operation.Union) gatherUnion(call, sources, aggregate);
+    else gatherIntersection(call, sources, aggregate);
+  }
+  if (use === Use.Count) return reply.integer(limit > 0 ? Math.min(limit, gathered.count) : gathered.count);
+  gathered.sort();
+  if (use === Use.Store) return storeGathered(call, reply, 1);
+  replyGathered(reply, withScores);
+}
+
+/** Opens the sorted set or set that the store found. Returns the number of its members, or Status. */
+function openSource(call: Call): number {
+  const { type } = call.store;
+  const { collections } = call;
+  if (type !== RecordType.SortedSet && type !== RecordType.Set) return Status.WrongType;
+  const value = type === RecordType.Set ? collections.set() : collections.sortedSet();
+  value.open();
+  const left = value.hasTimed ? value.settleDue(false) : 1;
+  return left === 1 ? value.count : left;
+}
+
+/** Opens a source that was looked at before. Returns false when it has no members. */
+function openAgain(call: Call, source: Source): boolean {
+  if (source.members === 0) return false;
+  call.selectKey(source.argument);
+  call.store.find();
+  openSource(call);
+  return true;
+}
+
+/** Gathers all members of a source; `isFirst`: none of them is there already. */
+function gatherAll(call: Call, source: Source, aggregate: Aggregate, isFirst: boolean): void {
+  if (!openAgain(call, source)) return;
+  const isSet = call.store.type === RecordType.Set;
+  const sortedSet = call.collections.sortedSet();
+  const value = isSet ? call.collections.set() : sortedSet;
+  const { entries, member } = value;
+  entries.seekRank(0);
+  for (let more = entries.settle(); more; more = entries.next()) {
+    value.openHere();
+    const score = weighted(isSet ? 1 : sortedSet.score, source.weight);
+    const i = isFirst ? -1 : gathered.find(member.bytes, member.at, member.length);
+    if (i < 0) gathered.add(member.bytes, member.at, member.length, score);
+    else gathered.scores[i] = joined(gathered.scores[i]!, score, aggregate);
+    entries.standAgain();
+  }
+}
+
+/** Infinity times 0 counts as 0. */
+function weighted(score: number, weight: number): number {
+  const product = score * weight;
+  return Number.isNaN(product) ? 0 : product;
+}
+
+function joined(a: number, b: number, aggregate: Aggregate): number {
+  if (aggregate === Aggregate.Min) return b < a ? b : a;
+  if (aggregate === Aggregate.Max) return b > a ? b : a;
+  const sum = a + b;
+  return Number.isNaN(sum) ? 0 : sum;
+}
+
+function gatherUnion(call: Call, sources: readonly Source[], aggregate: Aggregate): void {
+  for (const source of sources) gatherAll(call, source, aggregate, gathered.count === 0);
+}
+
+function gatherIntersection(call: Call, sources: readonly Source[], aggregate: Aggregate): void {
+  if (sources[0]!.members === 0) return;
+  gatherAll(call, sources[0]!, aggregate, true);
+  for (const source of sources.slice(1)) keepThose(call, source, true, aggregate);
+}
+
+function gatherDifference(call: Call, sources: readonly Source[]): void {
+  gatherAll(call, sources[0]!, Aggregate.Sum, true);
+  for (const source of sources.slice(1)) keepThose(call, source, false, Aggregate.Sum);
+}
+
+/** Of what was gathered, keeps the members that a source has, their scores joined; or those that it has not. */
+function keepThose(call: Call, source: Source, wanted: boolean, aggregate: Aggregate): void {
+  if (gathered.count === 0 || !openAgain(call, source)) return;
+  const isSet = call.store.type === RecordType.Set;
+  const sortedSet = call.collections.sortedSet();
+  const value = isSet ? call.collections.set() : sortedSet;
+  const { order, bytes, scores, count } = gathered;
+  let kept = 0;
+  for (let n = 0; n < count; n++) {
+    const i = order[n]!;
+    const has = value.has(bytes, gathered.startOf(i), gathered.bytesOf(i));
+    if (has !== wanted) continue;
+    if (has) scores[i] = joined(scores[i]!, (isSet ? 1 : sortedSet.score) * source.weight, aggregate);
+    order[kept++] = i;
+  }
+  gathered.count = kept;
+}

@@ -1,0 +1,992 @@
+/**
+ * The sorted set family. What a sorted set is made of is store/sorted-set-value.ts's; ranges and set operations are in
+ * sorted-set-ranges.ts and sorted-set-algebra.ts.
+ */
+import { token } from "../../base/bytes.ts";
+import { formatDouble, formatDouble17, parseDouble } from "../../base/double-text.ts";
+import { matchGlob } from "../../base/glob.ts";
+import { Int64Kind, int64, splitInt64 } from "../../base/integers.ts";
+import { ErrorText, wrongArity } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../../store/collection.ts";
+import { SortedSetEncoding, type SortedSetValue } from "../../store/sorted-set-value.ts";
+import { integer, KEY, KEYS, flag, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { familyRow } from "../../dispatch/family-row.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import { readCursor } from "../keys/scan.ts";
+import { zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore } from "./sorted-set-algebra.ts";
+import {
+  bytesFrom,
+  emitMember,
+  emitScored,
+  gathered,
+  longAt,
+  replyHead,
+  SortedSetError,
+} from "./sorted-set-arguments.ts";
+import {
+  zcount,
+  zlexcount,
+  zrange,
+  zrangebylex,
+  zrangebyscore,
+  zrangestore,
+  zremrangebylex,
+  zremrangebyrank,
+  zremrangebyscore,
+  zrevrange,
+  zrevrangebylex,
+  zrevrangebyscore,
+} from "./sorted-set-ranges.ts";
+import {
+  type ArgumentDoc,
+  type CommandSpec,
+  DENY_OOM,
+  FAST,
+  FIRST,
+  FIRST_TWO,
+  type KeyPlace,
+  MemberPlaces,
+  MOVABLE_KEYS,
+  NO_KEYS,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "../../dispatch/spec.ts";
+
+const row = familyRow("sorted-set", ["sortedset"]);
+
+const double = (name: string): ArgumentDoc => ({ name, type: "double" });
+const MEMBER = string("member");
+const MEMBERS: ArgumentDoc = { ...MEMBER, multiple: true };
+const NUMKEYS = integer("numkeys");
+const SCORES = optional(flag("withscores", "WITHSCORES"));
+const LIMITS = optional({
+  name: "limit",
+  type: "block",
+  token: "LIMIT",
+  arguments: [integer("offset"), integer("count")],
+});
+const WEIGHTS = optional({ ...integer("weight", "WEIGHTS"), multiple: true });
+const AGGREGATE = optional({
+  ...oneOf("aggregate", flag("sum", "SUM"), flag("min", "MIN"), flag("max", "MAX")),
+  token: "AGGREGATE",
+});
+const SORTED_BY = optional(oneOf("sortby", flag("byscore", "BYSCORE"), flag("bylex", "BYLEX")));
+export const WHERE = oneOf("where", flag("min", "MIN"), flag("max", "MAX"));
+
+const COUNTED: readonly KeyPlace[] = [{ first: 2, last: -1, step: 1, countAt: 1, flags: "RO access" }];
+const COUNTED_POPPED: readonly KeyPlace[] = [{ first: 2, last: -1, step: 1, countAt: 1, flags: "RW access delete" }];
+const COUNTED_STORED: readonly KeyPlace[] = [
+  { first: 1, last: 1, step: 1, flags: "OW update" },
+  { first: 3, last: -1, step: 1, countAt: 2, flags: "RO access" },
+];
+const STORED: readonly KeyPlace[] = [
+  { first: 1, last: 1, step: 1, flags: "OW update" },
+  { first: 2, last: 2, step: 1, flags: "RO access" },
+];
+
+const LOG = "O(log(N)) for N members";
+const LOG_EACH = "O(log(N)) for each member, for N members";
+const LOG_AND_M = "O(log(N)+M) for N members of which M are concerned";
+
+export const sortedSetsFamily: readonly CommandSpec[] = [
+  row(
+    "ZADD",
+    -4,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    zadd,
+    "1.2.0",
+    LOG_EACH,
+    "Adds members to a sorted set or changes their scores; the set is made if need be.",
+    [
+      KEY,
+      optional(oneOf("condition", flag("nx", "NX"), flag("xx", "XX")), "3.0.2"),
+      optional(oneOf("comparison", flag("gt", "GT"), flag("lt", "LT")), "6.2.0"),
+      optional(flag("change", "CH"), "3.0.2"),
+      optional(flag("increment", "INCR"), "3.0.2"),
+      { name: "data", type: "block", multiple: true, arguments: [double("score"), MEMBER] },
+    ],
+    [
+      ["2.4.0", "Accepts multiple elements."],
+      ["3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."],
+      ["6.2.0", "Added the `GT` and `LT` options."],
+    ],
+    { keyFlags: "RW update", members: MemberPlaces.Scored },
+  ),
+  row(
+    "ZINCRBY",
+    4,
+    FIRST,
+    WRITE | DENY_OOM | FAST,
+    zincrby,
+    "1.2.0",
+    LOG,
+    "Adds to the score of a member, which is made if need be.",
+    [KEY, integer("increment"), MEMBER],
+    [],
+    { keyFlags: "RW access update", members: MemberPlaces.Third },
+  ),
+  row(
+    "ZREM",
+    -3,
+    FIRST,
+    WRITE | FAST,
+    zrem,
+    "1.2.0",
+    LOG_EACH,
+    "Removes members from a sorted set; an empty one is deleted.",
+    [KEY, MEMBERS],
+    [["2.4.0", "Accepts multiple elements."]],
+    { keyFlags: "RW delete", members: MemberPlaces.All },
+  ),
+  row("ZCARD", 2, FIRST, READONLY | FAST, zcard, "1.2.0", "O(1)", "Counts the members of a sorted set.", [KEY], [], {
+    keyFlags: "RO",
+  }),
+  row(
+    "ZSCORE",
+    3,
+    FIRST,
+    READONLY | FAST,
+    zscore,
+    "1.2.0",
+    "O(1)",
+    "Replies the score of a member.",
+    [KEY, MEMBER],
+    [],
+    {
+      members: MemberPlaces.One,
+    },
+  ),
+  row(
+    "ZMSCORE",
+    -3,
+    FIRST,
+    READONLY | FAST,
+    zmscore,
+    "6.2.0",
+    "O(1) for each member",
+    "Replies the scores of members.",
+    [KEY, MEMBERS],
+    [],
+    { members: MemberPlaces.All },
+  ),
+  row(
+    "ZRANK",
+    -3,
+    FIRST,
+    READONLY | FAST,
+    (call, reply) => replyRank(call, reply, false),
+    "2.0.0",
+    LOG,
+    "Tells which place a member has, lowest score first.",
+    [KEY, MEMBER, optional(flag("withscore", "WITHSCORE"))],
+    [["7.2.0", "Added the optional `WITHSCORE` argument."]],
+    { members: MemberPlaces.One },
+  ),
+  row(
+    "ZREVRANK",
+    -3,
+    FIRST,
+    READONLY | FAST,
+    (call, reply) => replyRank(call, reply, true),
+    "2.0.0",
+    LOG,
+    "Tells which place a member has, highest score first.",
+    [KEY, MEMBER, optional(flag("withscore", "WITHSCORE"))],
+    [["7.2.0", "Added the optional `WITHSCORE` argument."]],
+    { members: MemberPlaces.One },
+  ),
+  row("ZCOUNT", 4, FIRST, READONLY | FAST, zcount, "2.0.0", LOG, "Counts the members with scores in a range.", [
+    KEY,
+    double("min"),
+    double("max"),
+  ]),
+  row("ZLEXCOUNT", 4, FIRST, READONLY | FAST, zlexcount, "2.8.9", LOG, "Counts the members between two texts.", [
+    KEY,
+    string("min"),
+    string("max"),
+  ]),
+  row(
+    "ZRANGE",
+    -4,
+    FIRST,
+    READONLY,
+    zrange,
+    "1.2.0",
+    LOG_AND_M,
+    "Replies the members within a range of ranks, scores or texts.",
+    [KEY, string("start"), string("stop"), SORTED_BY, optional(flag("rev", "REV")), LIMITS, SCORES],
+    [["6.2.0", "Added the `REV`, `BYSCORE`, `BYLEX` and `LIMIT` options."]],
+  ),
+  row(
+    "ZREVRANGE",
+    -4,
+    FIRST,
+    READONLY,
+    zrevrange,
+    "1.2.0",
+    LOG_AND_M,
+    "Replies the members within a range of ranks, from the last on.",
+    [KEY, integer("start"), integer("stop"), SCORES],
+  ),
+  row(
+    "ZRANGEBYSCORE",
+    -4,
+    FIRST,
+    READONLY,
+    zrangebyscore,
+    "1.0.5",
+    LOG_AND_M,
+    "Replies the members with scores in a range.",
+    [KEY, double("min"), double("max"), SCORES, LIMITS],
+    [["2.0.0", "Added the `WITHSCORES` modifier."]],
+  ),
+  row(
+    "ZREVRANGEBYSCORE",
+    -4,
+    FIRST,
+    READONLY,
+    zrevrangebyscore,
+    "2.2.0",
+    LOG_AND_M,
+    "Replies the members with scores in a range, highest first.",
+    [KEY, double("max"), double("min"), SCORES, LIMITS],
+    [["2.1.6", "`min` and `max` can be exclusive."]],
+  ),
+  row("ZRANGEBYLEX", -4, FIRST, READONLY, zrangebylex, "2.8.9", LOG_AND_M, "Replies the members between two texts.", [
+    KEY,
+    string("min"),
+    string("max"),
+    LIMITS,
+  ]),
+  row(
+    "ZREVRANGEBYLEX",
+    -4,
+    FIRST,
+    READONLY,
+    zrevrangebylex,
+    "2.8.9",
+    LOG_AND_M,
+    "Replies the members between two texts, last first.",
+    [KEY, string("max"), string("min"), LIMITS],
+  ),
+  row(
+    "ZRANGESTORE",
+    -5,
+    FIRST_TWO,
+    WRITE | DENY_OOM,
+    zrangestore,
+    "6.2.0",
+    LOG_AND_M,
+    "Stores the members within a range of another sorted set.",
+    [
+      { ...KEY, name: "dst" },
+      { ...KEY, name: "src", keySpecIndex: 1 },
+      string("min"),
+      string("max"),
+      SORTED_BY,
+      optional(flag("rev", "REV")),
+      LIMITS,
+    ],
+    [],
+    { places: STORED },
+  ),
+  row(
+    "ZREMRANGEBYRANK",
+    4,
+    FIRST,
+    WRITE,
+    zremrangebyrank,
+    "2.0.0",
+    LOG_AND_M,
+    "Removes the members within a range of ranks.",
+    [KEY, integer("start"), integer("stop")],
+    [],
+    { keyFlags: "RW delete" },
+  ),
+  row(
+    "ZREMRANGEBYSCORE",
+    4,
+    FIRST,
+    WRITE,
+    zremrangebyscore,
+    "1.2.0",
+    LOG_AND_M,
+    "Removes the members with scores in a range.",
+    [KEY, double("min"), double("max")],
+    [],
+    { keyFlags: "RW delete" },
+  ),
+  row(
+    "ZREMRANGEBYLEX",
+    4,
+    FIRST,
+    WRITE,
+    zremrangebylex,
+    "2.8.9",
+    LOG_AND_M,
+    "Removes the members between two texts.",
+    [KEY, string("min"), string("max")],
+    [],
+    { keyFlags: "RW delete" },
+  ),
+  row(
+    "ZPOPMIN",
+    -2,
+    FIRST,
+    WRITE | FAST,
+    (call, reply) => pop(call, reply, false),
+    "5.0.0",
+    LOG_EACH,
+    "Removes and replies the members with the lowest scores.",
+    [KEY, optional(integer("count"))],
+    [],
+    { keyFlags: "RW access delete" },
+  ),
+  row(
+    "ZPOPMAX",
+    -2,
+    FIRST,
+    WRITE | FAST,
+    (call, reply) => pop(call, reply, true),
+    "5.0.0",
+    LOG_EACH,
+    "Removes and replies the members with the highest scores.",
+    [KEY, optional(integer("count"))],
+    [],
+    { keyFlags: "RW access delete" },
+  ),
+  row(
+    "ZMPOP",
+    -4,
+    NO_KEYS,
+    WRITE | MOVABLE_KEYS,
+    zmpop,
+    "7.0.0",
+    LOG_EACH,
+    "Removes members from one end of the first sorted set that is there.",
+    [NUMKEYS, KEYS, WHERE, optional(integer("count", "COUNT"))],
+    [],
+    { places: COUNTED_POPPED },
+  ),
+  row(
+    "ZRANDMEMBER",
+    -2,
+    FIRST,
+    READONLY,
+    zrandmember,
+    "6.2.0",
+    "O(log(N)) for each member replied, of N",
+    "Replies members chosen by chance.",
+    [
+      KEY,
+      optional({
+        name: "options",
+        type: "block",
+        arguments: [integer("count"), optional(flag("withscores", "WITHSCORES"))],
+      }),
+    ],
+    [],
+    { tips: ["nondeterministic_output"] },
+  ),
+  row(
+    "ZUNION",
+    -3,
+    NO_KEYS,
+    READONLY | MOVABLE_KEYS,
+    zunion,
+    "6.2.0",
+    "O(N)+O(M log(M)) for N members of all sources and M of the result",
+    "Replies the members of several sorted sets.",
+    [NUMKEYS, KEYS, WEIGHTS, AGGREGATE, SCORES],
+    [],
+    { places: COUNTED },
+  ),
+  row(
+    "ZINTER",
+    -3,
+    NO_KEYS,
+    READONLY | MOVABLE_KEYS,
+    zinter,
+    "6.2.0",
+    "O(N*K)+O(M log(M)) for N members of the smallest of K sources and M of the result",
+    "Replies the members that several sorted sets have in common.",
+    [NUMKEYS, KEYS, WEIGHTS, AGGREGATE, SCORES],
+    [],
+    { places: COUNTED },
+  ),
+  row(
+    "ZDIFF",
+    -3,
+    NO_KEYS,
+    READONLY | MOVABLE_KEYS,
+    zdiff,
+    "6.2.0",
+    "O(N*K)+O(M log(M)) for N members of the first of K sources and M of the result",
+    "Replies the members of the first sorted set that the others do not have.",
+    [NUMKEYS, KEYS, SCORES],
+    [],
+    { places: COUNTED },
+  ),
+  row(
+    "ZUNIONSTORE",
+    -4,
+    FIRST,
+    WRITE | DENY_OOM | MOVABLE_KEYS,
+    zunionstore,
+    "2.0.0",
+    "O(N)+O(M log(M)) for N members of all sources and M of the result",
+    "Stores the members of several sorted sets.",
+    [{ ...KEY, name: "destination" }, NUMKEYS, { ...KEYS, keySpecIndex: 1 }, WEIGHTS, AGGREGATE],
+    [],
+    { places: COUNTED_STORED },
+  ),
+  row(
+    "ZINTERSTORE",
+    -4,
+    FIRST,
+    WRITE | DENY_OOM | MOVABLE_KEYS,
+    zinterstore,
+    "2.0.0",
+    "O(N*K)+O(M log(M)) for N members of the smallest of K sources and M of the result",
+    "Stores the members that several sorted sets have in common.",
+    [{ ...KEY, name: "destination" }, NUMKEYS, { ...KEYS, keySpecIndex: 1 }, WEIGHTS, AGGREGATE],
+    [],
+    { places: COUNTED_STORED },
+  ),
+  row(
+    "ZDIFFSTORE",
+    -4,
+    FIRST,
+    WRITE | DENY_OOM | MOVABLE_KEYS,
+    zdiffstore,
+    "6.2.0",
+    "O(N*K)+O(M log(M)) for N members of the first of K sources and M of the result",
+    "Stores the members of the first sorted set that the others do not have.",
+    [{ ...KEY, name: "destination" }, NUMKEYS, { ...KEYS, keySpecIndex: 1 }],
+    [],
+    { places: COUNTED_STORED },
+  ),
+  row(
+    "ZINTERCARD",
+    -3,
+    NO_KEYS,
+    READONLY | MOVABLE_KEYS,
+    zintercard,
+    "7.0.0",
+    "O(N*K) for N members of the smallest of K sources",
+    "Counts the members that several sorted sets have in common.",
+    [NUMKEYS, KEYS, optional(integer("limit", "LIMIT"))],
+    [],
+    { places: COUNTED },
+  ),
+  row(
+    "ZSCAN",
+    -3,
+    FIRST,
+    READONLY,
+    zscan,
+    "2.8.0",
+    "O(1) for a call, O(N) for a whole walk over N members",
+    "Replies members and scores page by page.",
+    [
+      KEY,
+      integer("cursor"),
+      optional({ name: "pattern", type: "pattern", token: "MATCH" }),
+      optional(integer("count", "COUNT")),
+    ],
+    [],
+    { tips: ["nondeterministic_output"] },
+  ),
+];
+
+// ---- ZADD, ZINCRBY ----
+
+const NX = token("nx");
+const XX = token("xx");
+const GT = token("gt");
+const LT = token("lt");
+const CH = token("ch");
+const INCR = token("incr");
+
+/** Options of ZADD, as bits. */
+export const AddFlag = {
+  New: 1,
+  Existing: 2,
+  Greater: 4,
+  Less: 8,
+  Changed: 16,
+  Increment: 32,
+  /** Members keep their deadlines: ZINCRBY. ZADD takes the deadline of a member that it gives a score. */
+  Keeps: 64,
+} as const;
+
+/** Scores of the members to come. */
+const wanted = { scores: new Float64Array(64) };
+
+/** Room for the scores of `count` members. */
+export function scoresFor(count: number): Float64Array {
+  if (wanted.scores.length < count) wanted.scores = new Float64Array(count * 2);
+  return wanted.scores;
+}
+
+/** ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member [score member ...] */
+function zadd(call: Call, reply: Reply): Outcome | void {
+  let flags = 0;
+  let first = 2;
+  for (; first < call.argCount; first++) {
+    if (call.argIs(first, NX)) flags |= AddFlag.New;
+    else if (call.argIs(first, XX)) flags |= AddFlag.Existing;
+    else if (call.argIs(first, CH)) flags |= AddFlag.Changed;
+    else if (call.argIs(first, INCR)) flags |= AddFlag.Increment;
+    else if (call.argIs(first, GT)) flags |= AddFlag.Greater;
+    else if (call.argIs(first, LT)) flags |= AddFlag.Less;
+    else break;
+  }
+  const given = call.argCount - first;
+  if (given === 0 || given % 2 !== 0) return reply.error(ErrorText.syntax);
+  const error = flags === 0 ? "" : conflictOf(flags, given >> 1);
+  if (error !== "") return reply.error(error);
+  return addMembers(call, reply, flags, first, given >> 1);
+}
+
+/** Text of the error when options do not go together. */
+function conflictOf(flags: number, members: number): string {
+  const has = (flag: number) => (flags & flag) !== 0;
+  if (has(AddFlag.New) && has(AddFlag.Existing)) {
+    return "ERR XX and NX options at the same time are not compatible";
+  }
+  const compared = Number(has(AddFlag.New)) + Number(has(AddFlag.Greater)) + Number(has(AddFlag.Less));
+  if (compared > 1) return "ERR GT, LT, and/or NX options at the same time are not compatible";
+  return has(AddFlag.Increment) && members > 1 ? "ERR INCR option supports a single increment-element pair" : "";
+}
+
+/** ZINCRBY key increment member */
+function zincrby(call: Call, reply: Reply): Outcome | void {
+  return addMembers(call, reply, AddFlag.Increment | AddFlag.Keeps, 2, 1);
+}
+
+/** Adds the pairs of score and member from argument `first` on. */
+function addMembers(call: Call, reply: Reply, flags: number, first: number, count: number): Outcome | void {
+  const scores = scoresFor(count);
+  for (let n = 0; n < count; n++) {
+    const i = first + n * 2;
+    const score = parseDouble(call.bytes, call.argAt(i), call.argBytes(i));
+    if (Number.isNaN(score)) return reply.error(ErrorText.notFloat);
+    scores[n] = score;
+  }
+  return addScored(call, reply, flags, first + 1, 2, count);
+}
+
+/** Room for `count` members, every `step`th argument from `first` on; what will be a tree begins small. */
+function roomFor(call: Call, first: number, step: number, count: number): number {
+  let room = 0;
+  for (let n = 0, i = first; n < count; n++, i += step) {
+    room += call.argBytes(i) + ENTRY_BYTES;
+    if (room > PACKED_BYTES_MAX) return 0;
+  }
+  return room;
+}
+
+/** Adds `count` members, every `step`th argument from `first` on, with the scores in `scoresFor(count)`. */
+export function addScored(
+  call: Call,
+  reply: Reply,
+  flags: number,
+  first: number,
+  step: number,
+  count: number,
+): Outcome | void {
+  const value = call.collections.sortedSet();
+  const { bytes } = call;
+  const { scores } = wanted;
+  const increments = (flags & AddFlag.Increment) !== 0;
+  const found = value.begin(bytesFrom(call, 2), (flags & AddFlag.Existing) === 0);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 1) {
+    value.expect(count);
+  } else {
+    if ((flags & AddFlag.Existing) !== 0) return increments ? reply.nullBulk() : reply.integer(0);
+    value.create(roomFor(call, first, step, count), value.encodingFor(count, call.argBytes(first)));
+  }
+  let added = 0;
+  let updated = 0;
+  let persisted = 0;
+  let isDone = false;
+  let score = 0;
+  for (let n = 0, i = first; n < count; n++, i += step) {
+    score = scores[n]!;
+    const at = call.argAt(i);
+    const length = call.argBytes(i);
+    if (!value.has(bytes, at, length)) {
+      if ((flags & AddFlag.Existing) !== 0) continue;
+      value.add(bytes, at, length, score);
+      added++;
+      isDone = true;
+      continue;
+    }
+    const had = value.score;
+    if ((flags & AddFlag.New) !== 0) continue;
+    if (increments) {
+      score += had;
+      // There is but this one member: nothing was changed.
+      if (Number.isNaN(score)) {
+        value.finish(false);
+        return reply.error(SortedSetError.nan);
+      }
+    }
+    if ((flags & AddFlag.Greater) !== 0 && score <= had) continue;
+    if ((flags & AddFlag.Less) !== 0 && score >= had) continue;
+    isDone = true;
+    if (value.hasTimed && (flags & AddFlag.Keeps) === 0 && value.deadlineHere !== 0) {
+      value.setDeadline(bytes, at, length, 0);
+      value.has(bytes, at, length);
+      persisted++;
+    }
+    if (score === had) continue;
+    value.move(bytes, at, length, score);
+    updated++;
+  }
+  value.finish(added + updated + persisted > 0);
+  if (!increments) return reply.integer((flags & AddFlag.Changed) !== 0 ? added + updated : added);
+  if (isDone) reply.double(score);
+  else reply.nullBulk();
+}
+
+/** What an entry takes in a packed page besides its member. */
+const ENTRY_BYTES = 10;
+
+// ---- members ----
+
+/** ZREM key member [member ...]. Replies the number of members removed. */
+function zrem(call: Call, reply: Reply): Outcome | void {
+  const value = call.collections.sortedSet();
+  const found = value.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  let removed = 0;
+  if (found === 1) {
+    for (let i = 2; i < call.argCount && value.count > 0; i++) {
+      if (value.remove(call.bytes, call.argAt(i), call.argBytes(i))) removed++;
+    }
+    value.finish(removed > 0);
+  }
+  reply.integer(removed);
+}
+
+/** ZCARD key */
+function zcard(call: Call, reply: Reply): Outcome | void {
+  const value = call.collections.sortedSet();
+  const found = value.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.integer(found === 0 ? 0 : value.count);
+}
+
+/** ZSCORE key member */
+function zscore(call: Call, reply: Reply): Outcome | void {
+  const value = call.collections.sortedSet();
+  const found = value.find();
+  if (found < 0) return refuse(call, reply, found);
+  replyScore(call, reply, value, found, 2);
+}
+
+/** ZMSCORE key member [member ...] */
+function zmscore(call: Call, reply: Reply): Outcome | void {
+  const value = call.collections.sortedSet();
+  const found = value.find();
+  if (found < 0) return refuse(call, reply, found);
+  reply.array(call.argCount - 2);
+  for (let i = 2; i < call.argCount; i++) replyScore(call, reply, value, found, i);
+}
+
+function replyScore(call: Call, reply: Reply, value: SortedSetValue, found: number, i: number): void {
+  if (found === 1 && value.has(call.bytes, call.argAt(i), call.argBytes(i))) reply.double(value.score);
+  else reply.nullBulk();
+}
+
+const WITHSCORE = token("withscore");
+
+/** ZRANK key member [WITHSCORE], and ZREVRANK */
+function replyRank(call: Call, reply: Reply, reverse: boolean): Outcome | void {
+  if (call.argCount > 4) return reply.error(wrongArity(call.spec.name.toLowerCase()));
+  const withScore = call.argCount === 4;
+  if (withScore && !call.argIs(3, WITHSCORE)) return reply.error(ErrorText.syntax);
+  const value = call.collections.sortedSet();
+  const found = value.find();
+  if (found < 0) return refuse(call, reply, found);
+  const at = call.argAt(2);
+  const length = call.argBytes(2);
+  if (found === 0 || !value.has(call.bytes, at, length)) return withScore ? reply.nullArray() : reply.nullBulk();
+  const rank = value.rankOf(call.bytes, at, length);
+  if (withScore) reply.array(2);
+  reply.integer(reverse ? value.count - 1 - rank : rank);
+  if (withScore) reply.double(value.score);
+}
+
+// ---- popping ----
+
+/**
+ * Removes `count` members from one end of a sorted set that was begun, and writes each with its score, as a pair when
+ * `nested`. The head of the reply was written before; `finish` is the caller's.
+ */
+export function popMembers(
+  reply: Reply,
+  value: SortedSetValue,
+  count: number,
+  highest: boolean,
+  nested: boolean,
+): void {
+  const { entries } = value;
+  for (let n = 0; n < count; n++) {
+    const rank = highest ? value.count - 1 : 0;
+    value.entries.seekRank(rank);
+    entries.settle();
+    if (nested) reply.array(2);
+    emitMember(reply, value);
+    reply.double(value.score);
+    entries.standAgain();
+    value.removeHere();
+  }
+}
+
+/** ZPOPMIN key [count], and ZPOPMAX */
+function pop(call: Call, reply: Reply, highest: boolean): Outcome | void {
+  if (call.argCount > 3) return reply.error(ErrorText.syntax);
+  const isCounted = call.argCount === 3;
+  const count = isCounted ? longAt(call, 2) : 1;
+  if (!(count >= 0)) return reply.error(SortedSetError.notPositive);
+  const value = call.collections.sortedSet();
+  const found = value.begin(SMALL_CHANGE, false);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return reply.emptyArray();
+  const popped = Math.min(count, value.count);
+  const nested = isCounted && reply.protocol === 3;
+  reply.array(nested ? popped : popped * 2);
+  popMembers(reply, value, popped, highest, nested);
+  value.finish(popped > 0);
+}
+
+const MIN = token("min");
+const MAX = token("max");
+const COUNT = token("count");
+const MATCH = token("match");
+
+/** What ZMPOP and BZMPOP ask for: the arguments of their keys, the end, and how many members. */
+export const askedMembers = { firstKey: 0, keys: 0, highest: false, count: 1 };
+
+/** Reads `numkeys key ... MIN|MAX [COUNT count]` from argument `at` on into `askedMembers`. */
+export function readAskedMembers(call: Call, reply: Reply, at: number): boolean {
+  const keys = longAt(call, at);
+  if (!(keys >= 1)) return failed(reply, "ERR numkeys should be greater than 0");
+  const where = at + 1 + keys;
+  if (where >= call.argCount) return failed(reply, ErrorText.syntax);
+  const highest = call.argIs(where, MAX);
+  if (!highest && !call.argIs(where, MIN)) return failed(reply, ErrorText.syntax);
+  let count = -1;
+  for (let i = where + 1; i < call.argCount; i += 2) {
+    if (count !== -1 || i + 1 === call.argCount || !call.argIs(i, COUNT)) return failed(reply, ErrorText.syntax);
+    count = longAt(call, i + 1);
+    if (!(count >= 1)) return failed(reply, "ERR count should be greater than 0");
+  }
+  askedMembers.firstKey = at + 1;
+  askedMembers.keys = keys;
+  askedMembers.highest = highest;
+  askedMembers.count = Math.max(count, 1);
+  return true;
+}
+
+function failed(reply: Reply, text: string): false {
+  reply.error(text);
+  return false;
+}
+
+/** ZMPOP numkeys key [key ...] MIN|MAX [COUNT count] */
+function zmpop(call: Call, reply: Reply): Outcome | void {
+  if (readAskedMembers(call, reply, 1)) return popFromFirstSet(call, reply, (_call, to) => to.nullArray());
+}
+
+/** Pops what `askedMembers` says; `otherwise` when there is no sorted set. */
+export function popFromFirstSet(
+  call: Call,
+  reply: Reply,
+  otherwise: (call: Call, reply: Reply) => Outcome | void,
+): Outcome | void {
+  const { firstKey, keys, highest, count } = askedMembers;
+  const value = call.collections.sortedSet();
+  for (let i = firstKey; i < firstKey + keys; i++) {
+    call.selectKey(i);
+    const found = value.begin(SMALL_CHANGE, false);
+    if (found < 0) return refuse(call, reply, found);
+    if (found === 1) return popNamed(call, reply, value, i, highest, count);
+  }
+  return otherwise(call, reply);
+}
+
+/** Pops up to `count` members of the key of argument `i`, which was begun, and replies them behind its name. */
+export function popNamed(
+  call: Call,
+  reply: Reply,
+  value: SortedSetValue,
+  i: number,
+  highest: boolean,
+  count: number,
+): void {
+  const popped = Math.min(count, value.count);
+  reply.array(2);
+  reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+  reply.array(popped);
+  popMembers(reply, value, popped, highest, true);
+  value.finish();
+}
+
+// ---- chance ----
+
+const WITHSCORES = token("withscores");
+/** Half of the largest 64-bit integer, high word: replies with scores are twice as long. */
+const HALF_HIGH = 0x40000000;
+
+/** True when the integer just read is not between -limit and limit, where `limit` is the largest or half of it. */
+function isTooFar(kind: Int64Kind, half: boolean): boolean {
+  if (kind === Int64Kind.Safe) splitInt64(int64.value);
+  const { lo, hi } = int64;
+  const high = half ? -HALF_HIGH : -0x80000000;
+  return hi < high || (hi === high && lo === 0) || (half && hi >= HALF_HIGH);
+}
+
+/** ZRANDMEMBER key [count [WITHSCORES]]. A negative count: as many, and members may come again. */
+function zrandmember(call: Call, reply: Reply): Outcome | void {
+  let count = 1;
+  let withScores = false;
+  if (call.argCount >= 3) {
+    const kind = call.argInt64(2);
+    if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
+    count = longAt(call, 2);
+    if (isTooFar(kind, false)) return reply.error(SortedSetError.outOfLongRange);
+    withScores = call.argCount === 4 && call.argIs(3, WITHSCORES);
+    if (call.argCount > 3 && !withScores) return reply.error(ErrorText.syntax);
+    call.argInt64(2);
+    if (withScores && isTooFar(kind, true)) return reply.error(SortedSetError.outOfRange);
+  }
+  const value = call.collections.sortedSet();
+  const found = value.find();
+  if (found < 0) return refuse(call, reply, found);
+  if (call.argCount === 2) {
+    if (found === 0) return reply.nullBulk();
+    value.entries.seekRank(call.store.random.below(value.count));
+    return emitMember(reply, value);
+  }
+  if (found === 0) return reply.emptyArray();
+  const emit = withScores ? emitScored : emitMember;
+  if (count >= 0) return replyDistinct(call, reply, value, Math.min(count, value.count), withScores, emit);
+  replyHead(reply, -count, withScores);
+  for (let n = 0; n < -count; n++) {
+    value.entries.seekRank(call.store.random.below(value.count));
+    emit(reply, value);
+  }
+}
+
+/** Replies `count` different members, each choice of them as likely as any other (Floyd's way of drawing ranks). */
+function replyDistinct(
+  call: Call,
+  reply: Reply,
+  value: SortedSetValue,
+  count: number,
+  withScores: boolean,
+  emit: (reply: Reply, value: SortedSetValue) => void,
+): void {
+  const total = value.count;
+  replyHead(reply, count, withScores);
+  const taken = new Set<number>();
+  for (let last = total - count; last < total; last++) {
+    // All of them: in their order.
+    const drawn = count === total ? last : call.store.random.below(last + 1);
+    const rank = taken.has(drawn) ? last : drawn;
+    taken.add(rank);
+    value.entries.seekRank(rank);
+    emit(reply, value);
+  }
+}
+
+// ---- ZSCAN ----
+
+/** ZSCAN key cursor [MATCH pattern] [COUNT count]. Replies: [next cursor, array of members and scores]. */
+function zscan(call: Call, reply: Reply): Outcome | void {
+  const cursor = readCursor(call, 2);
+  if (Number.isNaN(cursor)) return reply.error(ErrorText.invalidCursor);
+  const value = call.collections.sortedSet();
+  const found = value.find();
+  if (found < 0) return refuse(call, reply, found);
+  let pattern = -1;
+  let count = 10;
+  if (found === 1) {
+    for (let i = 3; i < call.argCount; i += 2) {
+      if (i + 1 === call.argCount) return reply.error(ErrorText.syntax);
+      if (call.argIs(i, COUNT)) {
+        count = longAt(call, i + 1);
+        if (Number.isNaN(count)) return reply.error(ErrorText.notInteger);
+        if (count < 1) return reply.error(ErrorText.syntax);
+      } else if (call.argIs(i, MATCH)) {
+        pattern = i + 1;
+      } else {
+        return reply.error(ErrorText.syntax);
+      }
+    }
+  }
+  gathered.clear();
+  let next = 0;
+  if (found === 1) next = value.isTree ? scanTree(call, value, cursor, count, pattern) : scanAll(call, value, pattern);
+  reply.array(2);
+  reply.text(String(next));
+  const { scores, bytes } = gathered;
+  const isShort = value.encoding === SortedSetEncoding.Listpack;
+  reply.array(gathered.count * 2);
+  for (let i = 0; i < gathered.count; i++) {
+    reply.bulk(bytes, gathered.startOf(i), gathered.bytesOf(i));
+    // Redis prints what a skiplist keeps in another style.
+    const length = isShort ? formatDouble(TEXT, 0, scores[i]!) : formatDouble17(TEXT, 0, scores[i]!);
+    reply.bulk(TEXT, 0, length);
+  }
+}
+
+const TEXT = Buffer.alloc(64);
+
+/** Gathers the member opened if it is one of those asked for. */
+function gatherMatching(call: Call, value: SortedSetValue, pattern: number): void {
+  const { bytes, at, length } = value.member;
+  if (pattern >= 0) {
+    const patternBytes = call.argBytes(pattern);
+    if (!matchGlob(call.bytes, call.argAt(pattern), patternBytes, bytes, at, length, false)) return;
+  }
+  gathered.add(bytes, at, length, value.score);
+}
+
+function scanAll(call: Call, value: SortedSetValue, pattern: number): number {
+  const { entries } = value;
+  entries.seekRank(0);
+  for (let more = entries.settle(); more; more = entries.next()) {
+    value.openHere();
+    gatherMatching(call, value, pattern);
+    entries.standAgain();
+  }
+  return 0;
+}
+
+const POSITIONS = 4294967296;
+
+/** Gathers `count` members from a position on, and all that share the last one's. Returns the next one, 0 = the end. */
+function scanTree(call: Call, value: SortedSetValue, cursor: number, count: number, pattern: number): number {
+  if (cursor >= POSITIONS) return 0;
+  let last = -1;
+  let seen = 0;
+  for (let more = value.scanFrom(cursor); more; more = value.scanNext()) {
+    const position = value.scanPosition;
+    if (seen >= count && position !== last) return position;
+    value.openScanned();
+    gatherMatching(call, value, pattern);
+    last = position;
+    seen++;
+  }
+  return 0;
+}

@@ -1,0 +1,336 @@
+/** XINFO: what a stream, its groups and their consumers are at. */
+import { token } from "../../base/bytes.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { NEVER } from "../../store/stream-group.ts";
+import type { StreamValue } from "../../store/stream-value.ts";
+import { integer, KEY, optional, string } from "../../dispatch/argument-docs.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { familyRow } from "../../dispatch/family-row.ts";
+import { replyHelp } from "../../dispatch/help-reply.ts";
+import { replyEntries } from "../collections/long-reply.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  type CommandSpec,
+  type KeySpec,
+  LOADING,
+  NO_KEYS,
+  type Outcome,
+  READONLY,
+  STALE,
+} from "../../dispatch/spec.ts";
+import { emitEntry, errorArgument, long, replyId, replyLong } from "./stream-arguments.ts";
+
+const row = familyRow("stream", ["stream"]);
+const parent = familyRow("stream", []);
+const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
+
+export const streamInfoRow: CommandSpec = {
+  ...parent(
+    "XINFO",
+    -2,
+    NO_KEYS,
+    0,
+    () => {},
+    "5.0.0",
+    "Depends on subcommand.",
+    "A container for commands that describe streams.",
+    [],
+  ),
+  subcommands: [
+    row(
+      "XINFO|CONSUMERS",
+      4,
+      SECOND,
+      READONLY,
+      infoConsumers,
+      "5.0.0",
+      "O(C log P) for C consumers",
+      "Lists the consumers of a group.",
+      [KEY, string("group")],
+      [["7.2.0", "Added the `inactive` field, and changed the meaning of `idle`."]],
+      { tips: ["nondeterministic_output"] },
+    ),
+    row(
+      "XINFO|GROUPS",
+      3,
+      SECOND,
+      READONLY,
+      infoGroups,
+      "5.0.0",
+      "O(G) for G groups",
+      "Lists the consumer groups of a stream.",
+      [KEY],
+      [["7.0.0", "Added the `entries-read` and `lag` fields"]],
+    ),
+    row(
+      "XINFO|STREAM",
+      -3,
+      SECOND,
+      READONLY,
+      infoStream,
+      "5.0.0",
+      "O(log N); with FULL O(N) for what is replied",
+      "Describes a stream.",
+      [
+        KEY,
+        {
+          name: "full-block",
+          type: "block",
+          optional: true,
+          arguments: [{ name: "full", type: "pure-token", token: "FULL" }, optional(integer("count", "COUNT"))],
+        },
+      ],
+      [
+        ["6.0.0", "Added the `FULL` modifier."],
+        [
+          "7.0.0",
+          "Added the `max-deleted-entry-id`, `entries-added`, `recorded-first-entry-id`, `entries-read` and `lag` fields",
+        ],
+        ["7.2.0", "Added the `active-time` field, and changed the meaning of `seen-time`."],
+      ],
+    ),
+    row("XINFO|HELP", 2, NO_KEYS, LOADING | STALE, help, "5.0.0", "O(1)", "Describes the subcommands.", []),
+  ],
+};
+
+/** Finds the stream that argument 2 names. Returns 1, 0 after an error reply, or Status. */
+function find(call: Call, reply: Reply, stream: StreamValue): number {
+  call.selectKey(2);
+  const found = stream.find();
+  if (found === 0) reply.error(ErrorText.noSuchKey);
+  return found;
+}
+
+/** XINFO GROUPS key */
+function infoGroups(call: Call, reply: Reply): Outcome | void {
+  const stream = call.collections.stream();
+  const found = find(call, reply, stream);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return;
+  const [, groups] = stream.trees;
+  reply.array(groups.count);
+  for (let rank = 0; rank < groups.count; rank++) {
+    openGroup(stream, rank);
+    const { group } = stream;
+    reply.map(6);
+    replyGroupName(reply, stream);
+    reply.text("consumers");
+    reply.integer(group.consumers.count);
+    reply.text("pending");
+    reply.integer(group.pending.count);
+    replyProgress(reply, stream);
+  }
+}
+
+function openGroup(stream: StreamValue, rank: number): void {
+  const [, groups] = stream.trees;
+  groups.seekRank(rank);
+  groups.settle();
+  stream.loadGroupHere();
+  groups.standAgain();
+  stream.group.name.openKey(groups.leaf, groups.at, stream.pages);
+}
+
+function replyGroupName(reply: Reply, stream: StreamValue): void {
+  const { name } = stream.group;
+  reply.text("name");
+  reply.bulk(name.bytes as Buffer, name.at, name.length);
+}
+
+/** last-delivered-id, entries-read and lag */
+function replyProgress(reply: Reply, stream: StreamValue): void {
+  const { group } = stream;
+  reply.text("last-delivered-id");
+  replyId(reply, group.last);
+  reply.text("entries-read");
+  if (group.entriesRead < 0) reply.nullBulk();
+  else replyLong(reply, group.entriesRead);
+  reply.text("lag");
+  const lag = stream.lag();
+  if (Number.isNaN(lag)) reply.nullBulk();
+  else replyLong(reply, lag);
+}
+
+/** XINFO CONSUMERS key group */
+function infoConsumers(call: Call, reply: Reply): Outcome | void {
+  const stream = call.collections.stream();
+  const found = find(call, reply, stream);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return;
+  if (!stream.findGroup(call.bytes, call.argAt(3), call.argBytes(3))) {
+    return reply.error(
+      `NOGROUP No such consumer group '${errorArgument(call, 3)}' for key name '${errorArgument(call, 2)}'`,
+    );
+  }
+  const { group } = stream;
+  const { consumers } = group;
+  const { nowMs } = call.store;
+  reply.array(consumers.count);
+  consumers.seekRank(0);
+  for (let more = consumers.settle(); more; more = consumers.next()) {
+    group.readConsumer();
+    const { name, activeMs } = group;
+    reply.map(4);
+    reply.text("name");
+    reply.bulk(name.bytes as Buffer, name.at, name.length);
+    reply.text("pending");
+    reply.integer(group.pendingOf(group.consumer));
+    reply.text("idle");
+    reply.integer(Math.max(nowMs - group.seenMs, 0));
+    reply.text("inactive");
+    reply.integer(activeMs === NEVER ? NEVER : Math.max(nowMs - activeMs, 0));
+    consumers.standAgain();
+  }
+}
+
+const FULL = token("full");
+const COUNT = token("count");
+const FULL_COUNT = 10;
+
+/** XINFO STREAM key [FULL [COUNT count]] */
+function infoStream(call: Call, reply: Reply): Outcome | void {
+  const stream = call.collections.stream();
+  const found = find(call, reply, stream);
+  if (found < 0) return refuse(call, reply, found);
+  if (found === 0) return;
+  const { argCount } = call;
+  if (argCount > 3) {
+    if ((argCount !== 4 && argCount !== 6) || !call.argIs(3, FULL) || (argCount === 6 && !call.argIs(4, COUNT))) {
+      return reply.error(
+        `ERR unknown subcommand or wrong number of arguments for '${errorArgument(call, 1).slice(0, 128)}'. Try XINFO HELP.`,
+      );
+    }
+    let count = FULL_COUNT;
+    if (argCount === 6) {
+      count = long(call, reply, 5);
+      if (Number.isNaN(count)) return;
+      if (count < 0) count = FULL_COUNT;
+    }
+    replyFull(call, reply, stream, count === 0 ? Infinity : count);
+    return;
+  }
+  reply.map(10);
+  replyState(reply, stream);
+  reply.text("groups");
+  reply.integer(stream.groups);
+  reply.text("first-entry");
+  replyEdge(reply, stream, 0);
+  reply.text("last-entry");
+  replyEdge(reply, stream, stream.count - 1);
+}
+
+/** What both forms begin with. The pages of the tree stand for the nodes of Redis's, the root page for their root. */
+function replyState(reply: Reply, stream: StreamValue): void {
+  const [tree] = stream.trees;
+  const pages = tree.pagesFrom(0);
+  reply.text("length");
+  reply.integer(stream.count);
+  reply.text("radix-tree-keys");
+  reply.integer(pages - tree.pagesFrom(1));
+  reply.text("radix-tree-nodes");
+  reply.integer(pages + 1);
+  reply.text("last-generated-id");
+  replyId(reply, stream.last);
+  reply.text("max-deleted-entry-id");
+  replyId(reply, stream.maxDeleted);
+  reply.text("entries-added");
+  replyLong(reply, stream.added);
+  reply.text("recorded-first-entry-id");
+  replyId(reply, stream.firstId());
+}
+
+function replyEdge(reply: Reply, stream: StreamValue, rank: number): void {
+  if (stream.count === 0) return reply.nullBulk();
+  stream.entries.seekRank(rank);
+  stream.entries.settle();
+  emitEntry(reply, stream);
+}
+
+function replyFull(call: Call, reply: Reply, stream: StreamValue, count: number): void {
+  const [, groups] = stream.trees;
+  reply.map(9);
+  replyState(reply, stream);
+  reply.text("entries");
+  const entries = Math.min(stream.count, count);
+  reply.array(entries);
+  replyEntries(call, reply, stream, 0, entries, 1, emitEntry);
+  reply.text("groups");
+  reply.array(groups.count);
+  for (let rank = 0; rank < groups.count; rank++) {
+    openGroup(stream, rank);
+    replyGroup(reply, stream, count);
+  }
+}
+
+function replyGroup(reply: Reply, stream: StreamValue, count: number): void {
+  const { group } = stream;
+  const { pending, consumers } = group;
+  reply.map(7);
+  replyGroupName(reply, stream);
+  replyProgress(reply, stream);
+  reply.text("pel-count");
+  reply.integer(pending.count);
+  reply.text("pending");
+  const names = group.names();
+  const shown = Math.min(pending.count, count);
+  reply.array(shown);
+  pending.seekRank(0);
+  pending.settle();
+  for (let i = 0; i < shown; i++) {
+    group.readPending();
+    const name = names.get(group.owner)!;
+    reply.array(4);
+    replyId(reply, group.id);
+    reply.bulk(name, 0, name.length);
+    reply.integer(group.deliveredMs);
+    replyLong(reply, group.deliveries);
+    pending.next();
+  }
+  reply.text("consumers");
+  reply.array(consumers.count);
+  consumers.seekRank(0);
+  for (let more = consumers.settle(); more; more = consumers.next()) {
+    group.readConsumer();
+    replyConsumer(reply, stream, count);
+    consumers.standAgain();
+  }
+}
+
+/** The consumer that was read, and up to `count` of its pending entries. */
+function replyConsumer(reply: Reply, stream: StreamValue, count: number): void {
+  const { group } = stream;
+  const { consumer, name } = group;
+  reply.map(5);
+  reply.text("name");
+  reply.bulk(name.bytes as Buffer, name.at, name.length);
+  reply.text("seen-time");
+  reply.integer(group.seenMs);
+  reply.text("active-time");
+  reply.integer(group.activeMs);
+  reply.text("pel-count");
+  const own = group.pendingOf(consumer);
+  reply.integer(own);
+  reply.text("pending");
+  const shown = Math.min(own, count);
+  reply.array(shown);
+  let more = group.seekFirstOwned(consumer);
+  for (let i = 0; i < shown && more; i++) {
+    group.readOwned(group.id);
+    group.findPending(group.id);
+    reply.array(3);
+    replyId(reply, group.id);
+    reply.integer(group.deliveredMs);
+    replyLong(reply, group.deliveries);
+    group.owned.standAgain();
+    more = group.nextOwned(consumer);
+  }
+}
+
+function help(_call: Call, reply: Reply): void {
+  replyHelp(reply, "XINFO", [
+    ["CONSUMERS <key> <groupname>", "Lists the consumers of a group."],
+    ["GROUPS <key>", "Lists the groups of a stream."],
+    ["STREAM <key> [FULL [COUNT <count>]]", "Describes a stream; in full with entries, groups and pending entries."],
+  ]);
+}

@@ -1,0 +1,667 @@
+/** XREAD and XREADGROUP. */
+import { assert } from "../../base/assert.ts";
+import { equal, token } from "../../base/bytes.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { Status } from "../../base/status.ts";
+import { SMALL_CHANGE } from "../../store/collection.ts";
+import { RecordType } from "../../store/record.ts";
+import { StreamId } from "../../structures/stream-id.ts";
+import { PENDING_ROOM, type StreamValue } from "../../store/stream-value.ts";
+import { flag, integer, optional, string } from "../../dispatch/argument-docs.ts";
+import { registerServer, Want } from "../../dispatch/blocking.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { familyRow } from "../../dispatch/family-row.ts";
+import { replyEntries } from "../collections/long-reply.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import {
+  type ArgumentDoc,
+  BLOCKING,
+  type CommandSpec,
+  MOVABLE_KEYS,
+  NO_KEYS,
+  type Outcome,
+  READONLY,
+  WRITE,
+} from "../../dispatch/spec.ts";
+import {
+  emitEntry,
+  emitFields,
+  errorArgument,
+  Ids,
+  long,
+  noGroup,
+  replyId,
+  replyLong,
+  strictId,
+  untilNul,
+} from "./stream-arguments.ts";
+
+const row = familyRow("stream", ["stream"]);
+const COUNT = optional(integer("count", "COUNT"));
+const BLOCK = optional(integer("milliseconds", "BLOCK"));
+const STREAMS: ArgumentDoc = {
+  name: "streams",
+  type: "block",
+  token: "STREAMS",
+  arguments: [
+    { name: "key", type: "key", keySpecIndex: 0, multiple: true },
+    { ...string("ID"), multiple: true },
+  ],
+};
+
+export const streamReadingRows: readonly CommandSpec[] = [
+  row(
+    "XREAD",
+    -4,
+    NO_KEYS,
+    READONLY | BLOCKING | MOVABLE_KEYS,
+    xread,
+    "5.0.0",
+    "O(log N + M) for each stream, M entries replied",
+    "Replies the entries of streams that are above the ids given.",
+    [COUNT, BLOCK, STREAMS],
+    [],
+    {
+      places: [{ first: 1, last: -1, step: 1, flags: "RO access", keyword: "STREAMS", half: true }],
+    },
+  ),
+  row(
+    "XREADGROUP",
+    -7,
+    NO_KEYS,
+    WRITE | BLOCKING | MOVABLE_KEYS,
+    xreadgroup,
+    "5.0.0",
+    "O(log N + M log P) for each stream, M entries replied and P pending",
+    "Replies the new entries of streams to a consumer of a group, or those that it has yet to acknowledge.",
+    [
+      { name: "group-block", type: "block", token: "GROUP", arguments: [string("group"), string("consumer")] },
+      COUNT,
+      BLOCK,
+      optional(integer("min-idle-time", "CLAIM"), "8.4.0"),
+      optional(flag("noack", "NOACK")),
+      STREAMS,
+    ],
+    [["8.4.0", "Added the `CLAIM` option."]],
+    {
+      places: [{ first: 4, last: -1, step: 1, flags: "RO access", keyword: "STREAMS", half: true }],
+    },
+  ),
+];
+
+const COUNT_TOKEN = token("count");
+const BLOCK_TOKEN = token("block");
+const STREAMS_TOKEN = token("streams");
+const CLAIM_TOKEN = token("claim");
+const GROUP_TOKEN = token("group");
+const NOACK_TOKEN = token("noack");
+const LAST = token("$");
+const NEWEST = token("+");
+const NEW = token(">");
+
+/** What both commands are given. */
+class Reading {
+  /** Most entries of a stream; Infinity = all. */
+  count = Infinity;
+  firstStream = 0;
+  streams = 0;
+  /** Argument that names the group; the consumer's is behind it. 0 = none. */
+  group = 0;
+  keepsNone = false;
+  /** Pending entries that nobody took for so long, ms, are the consumer's too; negative = they are not. */
+  claimMs = -1;
+  /** Time to wait, ms; 0 = for ever, negative = not at all. */
+  blockMs = -1;
+  /** Of each stream the id above which entries are replied, and whether there are such. */
+  readonly ids = new Ids();
+  readonly serves: boolean[] = [];
+  /** Of each stream the entries that the group has not read; -1 = to be counted when it is its turn. */
+  readonly unread: number[] = [];
+
+  /** Reads the options. Returns false after an error reply. */
+  parse(call: Call, reply: Reply, ofGroup: boolean): boolean {
+    this.count = Infinity;
+    this.firstStream = 0;
+    this.group = 0;
+    this.keepsNone = false;
+    this.claimMs = -1;
+    this.blockMs = -1;
+    this.ids.clear();
+    this.serves.length = 0;
+    this.unread.length = 0;
+    const { argCount } = call;
+    for (let i = 1; i < argCount && this.firstStream === 0; i++) {
+      const more = argCount - i - 1;
+      if (more > 0 && call.argIs(i, COUNT_TOKEN)) {
+        const count = long(call, reply, ++i);
+        if (Number.isNaN(count)) return false;
+        this.count = count > 0 ? count : Infinity;
+      } else if (more > 0 && call.argIs(i, BLOCK_TOKEN)) {
+        this.blockMs = long(call, reply, ++i, "ERR timeout is not an integer or out of range");
+        if (Number.isNaN(this.blockMs)) return false;
+        if (this.blockMs < 0) return failed(reply, "ERR timeout is negative");
+      } else if (more > 0 && call.argIs(i, STREAMS_TOKEN)) {
+        this.firstStream = i + 1;
+        if (more % 2 !== 0) return failed(reply, unbalanced(ofGroup));
+        this.streams = more / 2;
+      } else if (more >= 2 && call.argIs(i, GROUP_TOKEN)) {
+        if (!ofGroup) return failed(reply, ONLY_GROUPS.replace("%", "GROUP"));
+        this.group = i + 1;
+        i += 2;
+      } else if (more > 0 && call.argIs(i, CLAIM_TOKEN)) {
+        if (!ofGroup) return failed(reply, ONLY_GROUPS.replace("%", "CLAIM"));
+        this.claimMs = long(call, reply, ++i, "ERR min-idle-time is not an integer");
+        if (Number.isNaN(this.claimMs)) return false;
+        if (this.claimMs < 0) return failed(reply, "ERR min-idle-time must be a positive integer");
+      } else if (call.argIs(i, NOACK_TOKEN)) {
+        if (!ofGroup) return failed(reply, ONLY_GROUPS.replace("%", "NOACK"));
+        this.keepsNone = true;
+      } else {
+        return failed(reply, ErrorText.syntax);
+      }
+    }
+    if (this.firstStream === 0) return failed(reply, ErrorText.syntax);
+    if (ofGroup && this.group === 0) return failed(reply, "ERR Missing GROUP option for XREADGROUP");
+    return this.firstStream === lockedFrom(call, ofGroup) || failed(reply, ErrorText.syntax);
+  }
+}
+
+/**
+ * First key of those that are locked: behind the first word STREAMS. A group or consumer of that name stands before the
+ * real one when it does not come first, and is refused.
+ */
+function lockedFrom(call: Call, ofGroup: boolean): number {
+  for (let i = ofGroup ? 4 : 1; i < call.argCount; i++) if (call.argIs(i, STREAMS_TOKEN)) return i + 1;
+  return 0;
+}
+
+const ONLY_GROUPS = "ERR The % option is only supported by XREADGROUP. You called XREAD instead.";
+function unbalanced(ofGroup: boolean): string {
+  const [name, ids] = ofGroup ? ["xreadgroup", "ID or '>'"] : ["xread", "ID, '+', or '$'"];
+  return `ERR Unbalanced '${name}' list of streams: for each stream key an ${ids} must be specified.`;
+}
+function meaningless(sign: string): string {
+  return `ERR The ${sign} ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The ${sign} ID would just return an empty result set.`;
+}
+function failed(reply: Reply, text: string): false {
+  reply.error(text);
+  return false;
+}
+
+const reading = new Reading();
+
+/** XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]. Replies each stream that has such entries with them, or null. */
+function xread(call: Call, reply: Reply): Outcome | void {
+  if (!reading.parse(call, reply, false)) return;
+  const { firstStream, streams, ids } = reading;
+  const stream = call.collections.stream();
+  let served = 0;
+  for (let n = 0; n < streams; n++) {
+    const id = ids.add();
+    call.selectKey(firstStream + n);
+    const found = stream.find();
+    if (found < 0) return refuse(call, reply, found);
+    const i = firstStream + streams + n;
+    if (call.argIs(i, LAST)) {
+      if (found === 1) id.copyFrom(stream.last);
+      else id.setZero();
+    } else if (call.argIs(i, NEWEST)) {
+      if (found === 1) id.copyFrom(stream.lastEntryId());
+      else id.setZero();
+      id.decrement();
+    } else if (call.argIs(i, NEW)) {
+      return reply.error(
+        "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
+      );
+    } else if (!strictId(call, reply, i, id)) return;
+    const serves = found === 1 && hasAbove(stream, id);
+    reading.serves.push(serves);
+    if (serves) served++;
+  }
+  if (served === 0) return waitOrNull(call, reply, Want.Entries, (key) => noteId(ids.at(key - firstStream)), Infinity);
+  if (reply.protocol === 3) reply.map(served);
+  else reply.array(served);
+  for (let n = 0; n < streams; n++) {
+    if (!reading.serves[n]) continue;
+    const id = ids.at(n);
+    id.increment();
+    call.selectKey(firstStream + n);
+    stream.find();
+    const from = stream.rankFrom(id);
+    const entries = Math.min(stream.count - from, reading.count);
+    replyName(call, reply, firstStream + n);
+    reply.array(entries);
+    replyEntries(call, reply, stream, from, entries, 1, emitEntry);
+  }
+}
+
+function hasAbove(stream: StreamValue, id: StreamId): boolean {
+  return stream.count > 0 && stream.lastEntryId().compare(id) > 0;
+}
+
+/**
+ * Nothing is there: waits, if that was asked for. `note` says of a key's argument what its request keeps; the keys are
+ * looked at again at `lookMs`.
+ */
+function waitOrNull(
+  call: Call,
+  reply: Reply,
+  want: Want,
+  note: (key: number) => Buffer,
+  lookMs: number,
+): Outcome | void {
+  const { firstStream, streams, count, blockMs } = reading;
+  if (blockMs < 0) return reply.nullArray();
+  return call.blocking.wait(reply, {
+    want,
+    firstKey: firstStream,
+    lastKey: firstStream + streams - 1,
+    front: reading.keepsNone,
+    toFront: false,
+    count: Math.min(count, COUNT_MOST),
+    target: 0,
+    note,
+    lookMs,
+    timeoutMs: blockMs,
+    write: (to) => to.nullArray(),
+  });
+}
+const COUNT_MOST = 0x7fffffff;
+
+/** Begins what is replied of one stream. */
+function replyName(call: Call, reply: Reply, i: number): void {
+  if (reply.protocol === 2) reply.array(2);
+  reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+}
+
+const WHERE = " in XREADGROUP with GROUP option";
+const id = new StreamId();
+
+/**
+ * XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time] [NOACK] STREAMS key [key ...]
+ * id [id ...]. For the id ">" the entries that nobody in the group has read, which become the consumer's to acknowledge;
+ * before them, with CLAIM, those that have been pending for so long. For another id the consumer's own above it.
+ */
+function xreadgroup(call: Call, reply: Reply): Outcome | void {
+  if (!reading.parse(call, reply, true)) return;
+  const { firstStream, streams, ids, group } = reading;
+  const stream = call.collections.stream();
+  let served = 0;
+  let lookMs = Infinity;
+  for (let n = 0; n < streams; n++) {
+    const from = ids.add();
+    const key = firstStream + n;
+    call.selectKey(key);
+    const found = stream.begin(SMALL_CHANGE, false);
+    if (found < 0) return refuse(call, reply, found);
+    if (found === 0 || !stream.findGroup(call.bytes, call.argAt(group), call.argBytes(group))) {
+      return noGroup(call, reply, key, group, WHERE);
+    }
+    const i = key + streams;
+    reading.unread.push(-1);
+    if (call.argIs(i, LAST)) return reply.error(meaningless("$"));
+    if (call.argIs(i, NEWEST)) return reply.error(meaningless("+"));
+    if (!call.argIs(i, NEW)) {
+      if (!strictId(call, reply, i, from)) return;
+      if (!from.isMost) {
+        served++;
+        continue;
+      }
+    }
+    from.setMost();
+    const before = readBefore(call, n);
+    const left = unread(stream);
+    // Nobody reads of it before its turn comes.
+    if (before === 0) reading.unread[n] = left;
+    const entries = toReply(stream, left, before, call.store.nowMs);
+    lookMs = Math.min(lookMs, idle.dueMs);
+    const indexed = reading.claimMs >= 0 && !stream.group.byTime ? stream.group.pending.count : 0;
+    if (!stream.pages.admits((entries + indexed) * PENDING_ROOM)) return refuse(call, reply, Status.Busy);
+    if (entries > 0) served++;
+  }
+  if (served > 0) {
+    if (reply.protocol === 3) reply.map(served);
+    else reply.array(served);
+  }
+  const { bytes } = call;
+  who.groupAt = call.argAt(group);
+  who.groupBytes = call.argBytes(group);
+  who.consumerAt = call.argAt(group + 1);
+  who.consumerBytes = call.argBytes(group + 1);
+  for (let n = 0; n < streams; n++) {
+    // The only one is open still.
+    if (streams > 1) openForGroup(call, stream, firstStream + n);
+    readForGroup(call, reply, stream, firstStream + n, ids.at(n), reading.unread[n]!);
+  }
+  if (served > 0) return;
+  return waitOrNull(call, reply, Want.GroupEntries, () => noteGroup(bytes), lookMs);
+}
+
+/** Where the names of the group and the consumer lie in the call's bytes. */
+const who = { groupAt: 0, groupBytes: 0, consumerAt: 0, consumerBytes: 0 };
+
+/** Entries that the open group has not read. */
+function unread(stream: StreamValue): number {
+  if (stream.last.compare(stream.group.last) <= 0 || stream.count === 0) return 0;
+  return stream.count - stream.rankBehind(stream.group.last);
+}
+
+/**
+ * Entries to reply for the id ">" of the open group, which has not read `unreadLeft`, of a stream that was named `before`
+ * times already.
+ */
+function toReply(stream: StreamValue, unreadLeft: number, before: number, nowMs: number): number {
+  const { count, claimMs, keepsNone } = reading;
+  let claimable = idle.find(stream, count * (before + 1), nowMs);
+  for (let time = 0; ; time++) {
+    const claimed = Math.min(claimable, count);
+    const read = Math.min(unreadLeft, count - claimed);
+    if (time === before) return claimed + read;
+    unreadLeft -= read;
+    // What was just delivered is idle for no time.
+    if (claimMs !== 0) claimable -= claimed;
+    else if (!keepsNone) claimable += read;
+  }
+}
+
+/** Pending entries of the open group that may be claimed. */
+class Idle {
+  readonly ids = new Ids();
+  /** When there will be more of them, if nothing happens; Infinity without CLAIM. */
+  dueMs = Infinity;
+  private times: { id: StreamId; ms: number }[] = [];
+
+  /** Finds the ids of up to `most`, the one that was delivered first comes first. Returns their number. */
+  find(stream: StreamValue, most: number, nowMs: number): number {
+    const { claimMs } = reading;
+    this.ids.clear();
+    this.dueMs = Infinity;
+    if (claimMs < 0) return 0;
+    const until = nowMs - claimMs;
+    this.dueMs = nowMs + claimMs;
+    if (stream.group.byTime) this.findByTime(stream, most, until);
+    else this.findByLooking(stream, most, until);
+    return this.ids.count;
+  }
+
+  private findByTime(stream: StreamValue, most: number, until: number): void {
+    const { ids } = this;
+    const { group } = stream;
+    let more = group.seekTimedFrom(0);
+    while (more && ids.count < most && group.timeHere <= until) {
+      const next = ids.add();
+      group.readOwned(next);
+      if (!stream.seek(next)) ids.count--;
+      group.owned.standAgain();
+      more = group.nextTimed();
+    }
+    if (until >= 0 && group.seekTimedFrom(until + 1)) this.dueAt(group.timeHere);
+    else if (until < 0 && group.seekTimedFrom(0)) this.dueAt(group.timeHere);
+  }
+
+  /** As findByTime, for a group whose times are not indexed yet. */
+  private findByLooking(stream: StreamValue, most: number, until: number): void {
+    const { ids, times } = this;
+    const { group } = stream;
+    const { pending } = group;
+    pending.seekRank(0);
+    for (let more = pending.settle(); more; more = pending.next()) {
+      group.readPending();
+      if (group.deliveredMs > until) {
+        this.dueAt(group.deliveredMs);
+      } else if (stream.seek(group.id)) {
+        const id = new StreamId();
+        id.copyFrom(group.id);
+        times.push({ id, ms: group.deliveredMs });
+      }
+      pending.standAgain();
+    }
+    times.sort((a, b) => a.ms - b.ms || a.id.compare(b.id));
+    for (let i = 0; i < times.length && i < most; i++) ids.add().copyFrom(times[i]!.id);
+    this.times = [];
+  }
+
+  private dueAt(deliveredMs: number): void {
+    this.dueMs = Math.min(this.dueMs, deliveredMs + reading.claimMs);
+  }
+}
+const idle = new Idle();
+
+/** How often stream `n` is among those before it with the id ">". */
+function readBefore(call: Call, n: number): number {
+  const { firstStream, ids } = reading;
+  const { bytes } = call;
+  const length = call.argBytes(firstStream + n);
+  let times = 0;
+  for (let i = firstStream; i < firstStream + n; i++) {
+    if (call.argBytes(i) !== length || !ids.at(i - firstStream).isMost) continue;
+    if (equal(bytes, call.argAt(i), bytes, call.argAt(firstStream + n), length)) times++;
+  }
+  return times;
+}
+
+/** Opens the stream of argument `key` and its group, which were found. */
+function openForGroup(call: Call, stream: StreamValue, key: number): void {
+  call.selectKey(key);
+  const found = stream.begin(SMALL_CHANGE, false);
+  const exists = found === 1 && stream.findGroup(call.bytes, who.groupAt, who.groupBytes);
+  assert(exists, "a stream that was found, with its group, is there");
+}
+
+/**
+ * Replies what the consumer gets of the stream and group that are open: its own entries above `from`, or when that is the last id new ones, of
+ * which there are `counted` (-1 = not counted).
+ */
+function readForGroup(
+  call: Call,
+  reply: Reply,
+  stream: StreamValue,
+  key: number,
+  from: StreamId,
+  counted: number,
+): void {
+  const { bytes } = call;
+  const { group } = stream;
+  const { groupAt, groupBytes, consumerAt, consumerBytes } = who;
+  const { nowMs } = call.store;
+  if (!group.findConsumer(bytes, consumerAt, consumerBytes)) {
+    group.addConsumer(bytes, consumerAt, consumerBytes, nowMs);
+  }
+  group.seenMs = nowMs;
+  if (!from.isMost) {
+    replyName(call, reply, key);
+    replyOwn(reply, stream, from, nowMs);
+  } else {
+    if (reading.claimMs >= 0) group.indexTimes();
+    const claimed = idle.find(stream, reading.count, nowMs);
+    const entries = Math.min(counted < 0 ? unread(stream) : counted, reading.count - claimed);
+    if (claimed + entries > 0) {
+      replyName(call, reply, key);
+      if (!reading.keepsNone || claimed > 0) group.activeMs = nowMs;
+      reply.array(claimed + entries);
+      if (claimed > 0) replyIdle(reply, stream, nowMs);
+      if (entries > 0) replyUnread(reply, stream, entries, nowMs);
+    }
+  }
+  group.writeConsumer(bytes, consumerAt, consumerBytes);
+  stream.finishGroup(bytes, groupAt, groupBytes);
+  stream.finish();
+}
+
+/** Makes the entries of `idle` the consumer's, and replies them with the time and the deliveries before. */
+function replyIdle(reply: Reply, stream: StreamValue, nowMs: number): void {
+  const { group } = stream;
+  const { ids } = idle;
+  const owner = group.consumer;
+  for (let i = 0; i < ids.count; i++) {
+    const claimed = ids.at(i);
+    const isThere = group.findPending(claimed) && stream.seek(claimed);
+    assert(isThere, "an entry that was found is there, and pending");
+    reply.array(4);
+    replyId(reply, claimed);
+    stream.openHere();
+    emitFields(reply, stream);
+    reply.integer(nowMs - group.deliveredMs);
+    replyLong(reply, group.deliveries);
+    group.changePending(claimed, owner, nowMs, group.deliveries + 1);
+  }
+}
+
+function replyUnread(reply: Reply, stream: StreamValue, entries: number, nowMs: number): void {
+  const { group } = stream;
+  const owner = group.consumer;
+  const claims = reading.claimMs >= 0;
+  id.copyFrom(group.last);
+  if (stream.seek(id)) stream.entries.next();
+  else stream.entries.settle();
+  for (let i = 0; i < entries; i++) {
+    emitEntry(reply, stream, claims ? 4 : 2);
+    if (claims) {
+      reply.integer(0);
+      reply.integer(0);
+    }
+    id.copyFrom(stream.id);
+    const isLost = stream.groupReads(id);
+    if (!reading.keepsNone) {
+      if (group.findPending(id)) group.changePending(id, owner, nowMs, 1);
+      else group.addPending(id, owner, nowMs, 1);
+    }
+    if (isLost) stream.seek(id);
+    else stream.entries.standAgain();
+    stream.entries.next();
+  }
+}
+
+/** The consumer's own entries above `from`; of those that are gone the id alone. Each counts as delivered once more. */
+function replyOwn(reply: Reply, stream: StreamValue, from: StreamId, nowMs: number): void {
+  const { group } = stream;
+  const owner = group.consumer;
+  id.copyFrom(from);
+  id.increment();
+  const entries = Math.min(group.ownedFrom(id, owner), reading.count);
+  reply.array(entries);
+  if (entries === 0) return;
+  group.seekOwnedFrom(id, owner);
+  for (let i = 0; i < entries; i++) {
+    group.readOwned(id);
+    reply.array(2);
+    replyId(reply, id);
+    if (stream.seek(id)) {
+      stream.openHere();
+      emitFields(reply, stream);
+      group.findPending(id);
+      group.changePending(id, owner, nowMs, group.deliveries + 1);
+      group.owned.standAgain();
+    } else {
+      reply.nullArray();
+    }
+    group.nextOwned(owner);
+  }
+}
+
+// ---- waiting clients ----
+
+const NOTED_ID_BYTES = 16;
+const NOTED_GROUP_HEAD = 12;
+const MOST = new StreamId();
+MOST.setMost();
+
+function noteId(above: StreamId): Buffer {
+  const note = Buffer.alloc(NOTED_ID_BYTES);
+  above.write(note, 0);
+  return note;
+}
+
+/** Length of the group's name, what may be claimed, the name, and that of the consumer. */
+function noteGroup(bytes: Buffer): Buffer {
+  const { groupAt, groupBytes, consumerAt, consumerBytes } = who;
+  const note = Buffer.alloc(NOTED_GROUP_HEAD + groupBytes + consumerBytes);
+  note.writeInt32LE(groupBytes, 0);
+  note.writeDoubleLE(reading.claimMs, 4);
+  bytes.copy(note, NOTED_GROUP_HEAD, groupAt, groupAt + groupBytes);
+  bytes.copy(note, NOTED_GROUP_HEAD + groupBytes, consumerAt, consumerAt + consumerBytes);
+  return note;
+}
+
+/** Reads the note of a group that stands as argument 2. */
+function readNote(call: Call): void {
+  const at = call.argAt(2);
+  reading.claimMs = call.bytes.readDoubleLE(at + 4);
+  who.groupAt = at + NOTED_GROUP_HEAD;
+  who.groupBytes = call.bytes.readInt32LE(at);
+  who.consumerAt = who.groupAt + who.groupBytes;
+  who.consumerBytes = call.argBytes(2) - NOTED_GROUP_HEAD - who.groupBytes;
+}
+
+/** There are entries above the id noted. */
+function areEntriesReady(call: Call, type: RecordType | null): boolean {
+  if (type !== RecordType.Stream) return false;
+  const stream = call.collections.stream();
+  stream.find();
+  id.read(call.bytes, call.argAt(2));
+  return hasAbove(stream, id);
+}
+
+function serveEntries(call: Call, reply: Reply, _front: boolean, _toFront: boolean, count: number): void {
+  const stream = call.collections.stream();
+  call.selectKey(1);
+  stream.find();
+  id.read(call.bytes, call.argAt(2));
+  const from = stream.rankBehind(id);
+  const entries = Math.min(stream.count - from, count);
+  beginServed(call, reply);
+  reply.array(entries);
+  stream.entries.seekRank(from);
+  stream.entries.settle();
+  for (let i = 0; i < entries; i++) {
+    emitEntry(reply, stream);
+    stream.entries.standAgain();
+    stream.entries.next();
+  }
+}
+
+/** The head of a reply to one that waited: of the one stream that got something. */
+function beginServed(call: Call, reply: Reply): void {
+  if (reply.protocol === 3) reply.map(1);
+  else reply.array(1);
+  replyName(call, reply, 1);
+}
+
+/** The group has entries to read, or waiting for them makes no sense any more. */
+function isGroupReady(call: Call, type: RecordType | null): boolean {
+  if (type !== RecordType.Stream) return true;
+  readNote(call);
+  const stream = call.collections.stream();
+  stream.find();
+  if (!stream.findGroup(call.bytes, who.groupAt, who.groupBytes)) return true;
+  if (unread(stream) > 0 || idle.find(stream, 1, call.store.nowMs) > 0) return true;
+  call.blocking.lookAgain(idle.dueMs);
+  return false;
+}
+
+function serveGroup(call: Call, reply: Reply, keepsNone: boolean, _toFront: boolean, count: number): void {
+  readNote(call);
+  reading.keepsNone = keepsNone;
+  reading.count = count;
+  const stream = call.collections.stream();
+  call.selectKey(1);
+  const found = stream.begin(SMALL_CHANGE, false);
+  if (found === Status.Busy) return reply.error(ErrorText.outOfMemory);
+  if (found < 0) return reply.status(found);
+  if (found === 0 || !stream.findGroup(call.bytes, who.groupAt, who.groupBytes)) {
+    const group = untilNul(call.bytes.toString("latin1", who.groupAt, who.groupAt + who.groupBytes));
+    return reply.error(`NOGROUP No such key '${errorArgument(call, 1)}' or consumer group '${group}'${WHERE}`);
+  }
+  const left = unread(stream);
+  const entries = toReply(stream, left, 0, call.store.nowMs);
+  // Without room for all there are fewer, for which that of the small change is enough.
+  if (!stream.pages.admits(entries * PENDING_ROOM)) reading.count = Math.min(count, FEW_ENTRIES);
+  if (reply.protocol === 3) reply.map(1);
+  else reply.array(1);
+  readForGroup(call, reply, stream, 1, MOST, left);
+}
+const FEW_ENTRIES = Math.floor(SMALL_CHANGE / 2 / PENDING_ROOM);
+
+registerServer(Want.Entries, RecordType.Stream, serveEntries, areEntriesReady);
+registerServer(Want.GroupEntries, RecordType.Stream, serveGroup, isGroupReady);

@@ -1,0 +1,147 @@
+/**
+ * Call: what a handler sees of one command. One object per worker, filled anew for each command.
+ */
+import { equalsToken, latin1Text } from "../base/bytes.ts";
+import type { Config } from "../base/config/config.ts";
+import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
+import type { SharedClock } from "../memory/shared-clock.ts";
+import { Collections } from "../store/collections.ts";
+import type { Key } from "../store/key.ts";
+import type { StagedValue } from "../store/large.ts";
+import type { Keyspaces, Maintenance } from "../store/maintenance.ts";
+import type { Store } from "../store/store.ts";
+import { Blocking } from "./blocking.ts";
+import type { Meter } from "./command-statistics.ts";
+import type { ServerServices } from "./services.ts";
+import type { Session } from "./session.ts";
+import type { CommandSpec } from "./spec.ts";
+
+const NOTHING = Buffer.alloc(0);
+
+interface Arguments {
+  bytes: Buffer;
+  starts: Int32Array;
+  lengths: Int32Array;
+  first: number;
+  argCount: number;
+  keyspace: number;
+}
+
+export class Call {
+  /** The bytes the arguments lie in. */
+  bytes: Buffer = Buffer.alloc(0);
+  /** Number of arguments, the name included. */
+  argCount = 0;
+  session!: Session;
+  spec!: CommandSpec;
+  /** What is counted and logged of commands. */
+  meter!: Meter;
+  /** The first key, hashed; loaded before the handler runs when the command has keys. */
+  readonly key: Key;
+  readonly collections: Collections;
+  /** Keyspace of the session's database. */
+  keyspace = 0;
+  /** Longest string a value may become, bytes (proto-max-bulk-len). */
+  stringMax = 512 << 20;
+  private starts: Int32Array = new Int32Array(0);
+  private lengths: Int32Array = new Int32Array(0);
+  /** Where the arguments begin in the parser's table. */
+  first = 0;
+  /** Large arguments that came in chunks. */
+  staged: readonly StagedValue[] = [];
+
+  /** Waiting for keys. */
+  readonly blocking: Blocking;
+
+  constructor(
+    readonly store: Store,
+    readonly keyspaces: Keyspaces,
+    readonly maintenance: Maintenance,
+    readonly clock: SharedClock,
+    readonly config: Config,
+    readonly server: ServerServices,
+  ) {
+    this.key = store.newKey();
+    this.collections = new Collections(store);
+    this.blocking = new Blocking(this);
+  }
+
+  /** Points the call at other arguments, to serve a client that waits, until `giveBack`. */
+  borrow(bytes: Buffer, starts: Int32Array, lengths: Int32Array): void {
+    const { lent } = this;
+    lent.bytes = this.bytes;
+    lent.starts = this.starts;
+    lent.lengths = this.lengths;
+    lent.first = this.first;
+    lent.argCount = this.argCount;
+    lent.keyspace = this.keyspace;
+    this.setArguments(bytes, starts, lengths, 0, starts.length);
+  }
+  giveBack(): void {
+    const { lent } = this;
+    this.setArguments(lent.bytes, lent.starts, lent.lengths, lent.first, lent.argCount);
+    this.keyspace = lent.keyspace;
+    lent.bytes = NOTHING;
+  }
+  private readonly lent: Arguments = {
+    bytes: NOTHING,
+    starts: new Int32Array(0),
+    lengths: new Int32Array(0),
+    first: 0,
+    argCount: 0,
+    keyspace: 0,
+  };
+
+  /** Points the call at arguments `first` .. of the parser's table. */
+  setArguments(bytes: Buffer, starts: Int32Array, lengths: Int32Array, first: number, count: number): void {
+    this.bytes = bytes;
+    this.starts = starts;
+    this.lengths = lengths;
+    this.first = first;
+    this.argCount = count;
+  }
+
+  /** Offset of argument `i` in `bytes`; negative when it is staged. */
+  argAt(i: number): number {
+    return this.starts[this.first + i]!;
+  }
+  argBytes(i: number): number {
+    return this.lengths[this.first + i]!;
+  }
+  /** The staged value that argument `i` is, or null. */
+  stagedArgument(i: number): StagedValue | null {
+    const at = this.argAt(i);
+    return at < 0 ? this.staged[-at - 1]! : null;
+  }
+
+  /** Argument `i` as text, a byte a character. For names and options, never for keys or values. */
+  argText(i: number): string {
+    return latin1Text(this.bytes, this.argAt(i), this.argBytes(i));
+  }
+  /** Argument `i` as UTF-8 text. */
+  argUtf8(i: number): string {
+    return this.bytes.toString("utf8", this.argAt(i), this.argAt(i) + this.argBytes(i));
+  }
+  /** True when argument `i` is `lowerToken` in any case. */
+  argIs(i: number, lowerToken: Uint8Array): boolean {
+    return equalsToken(this.bytes, this.argAt(i), this.argBytes(i), lowerToken);
+  }
+  /** Reads argument `i` as a strict 64-bit integer into base/integers' `int64`. */
+  argInt64(i: number): Int64Kind {
+    return parseInt64(this.bytes, this.argAt(i), this.argBytes(i));
+  }
+  /** Reads argument `i` as an integer a double holds exactly. NaN when it is none. */
+  argInteger(i: number): number {
+    return parseInt64(this.bytes, this.argAt(i), this.argBytes(i)) === Int64Kind.Safe ? int64.value : Number.NaN;
+  }
+
+  /** Makes argument `i` the store's current key, in the session's database. */
+  selectKey(i: number): void {
+    this.selectKeyIn(this.keyspace, i);
+  }
+  /** As selectKey, in another keyspace. */
+  selectKeyIn(keyspace: number, i: number): void {
+    this.key.load(this.bytes, this.argAt(i), this.argBytes(i));
+    this.store.select(keyspace, this.key);
+  }
+}

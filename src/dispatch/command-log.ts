@@ -1,0 +1,117 @@
+/**
+ * Command log: the latest commands that were slow, large, or had a large reply (SLOWLOG, COMMANDLOG). Each worker keeps
+ * its own; whoever is asked merges them by id, which all workers draw from one counter per type.
+ */
+import type { Clock } from "../base/clock.ts";
+import { latin1Text } from "../base/bytes.ts";
+import { type Control, LOG_IDS_AT } from "../memory/control.ts";
+import type { Call } from "./call.ts";
+import { isSecretArgument } from "./secret-arguments.ts";
+import type { Session } from "./session.ts";
+
+export const LogType = { Slow: 0, LargeRequest: 1, LargeReply: 2 } as const;
+export type LogType = (typeof LogType)[keyof typeof LogType];
+
+/** Arguments of an entry and bytes of one; what is more is told as a number. */
+const ARGUMENTS_MAX = 32;
+const ARGUMENT_BYTES_MAX = 128;
+/**
+ * Entries kept above the limit: while a worker waits for the answers of the others, what is logged meanwhile (the asking
+ * command first of all) does not push out what was in the log when it asked.
+ */
+const SPARE = 64;
+
+export interface LogEntry {
+  id: number;
+  /** Wall time, whole seconds. */
+  atSeconds: number;
+  /** Microseconds, or bytes. */
+  value: number;
+  /** A byte a character. */
+  args: string[];
+  address: string;
+  name: string;
+}
+
+export class CommandLog {
+  private readonly lists: LogEntry[][] = [[], [], []];
+  private readonly threshold = [Infinity, Infinity, Infinity];
+  private readonly length = [0, 0, 0];
+
+  constructor(
+    private readonly control: Control,
+    private readonly clock: Clock,
+  ) {}
+
+  /** `from`: the least value that is kept, negative = none; `length`: entries that are kept, 0 = none. */
+  setLimits(type: LogType, from: number, length: number): void {
+    this.threshold[type] = from < 0 || length === 0 ? Infinity : from;
+    this.length[type] = length;
+    this.trim(this.lists[type]!, length);
+  }
+
+  /** The least value that is kept; Infinity = the log is off. */
+  least(type: LogType): number {
+    return this.threshold[type]!;
+  }
+
+  /** Most entries there may be, over all workers. */
+  lengthOf(type: LogType): number {
+    return this.length[type]!;
+  }
+
+  /** Keeps the command of `call` when `value` is at the limit or above. */
+  offer(type: LogType, value: number, call: Call): void {
+    if (value >= this.threshold[type]!) this.keep(type, value, argumentsOf(call), call.session);
+  }
+
+  /** Keeps a command of `session` whose arguments were noted by argumentsOf. */
+  keep(type: LogType, value: number, args: string[], session: Session): void {
+    const list = this.lists[type]!;
+    list.push({
+      id: Atomics.add(this.control.i32, LOG_IDS_AT + type, 1) >>> 0,
+      atSeconds: Math.floor(this.clock.wallMs() / 1000),
+      value,
+      args,
+      address: session.address,
+      name: session.name,
+    });
+    const length = this.length[type]!;
+    if (list.length > length + SPARE) this.trim(list, length + SPARE / 2);
+  }
+
+  private trim(list: LogEntry[], length: number): void {
+    if (list.length > length) list.splice(0, list.length - length);
+  }
+
+  /** The id that the next entry of any worker will have. */
+  nextId(type: LogType): number {
+    return Atomics.load(this.control.i32, LOG_IDS_AT + type) >>> 0;
+  }
+  /** Entries of this worker with ids below `before`, oldest first. */
+  entries(type: LogType, before: number): LogEntry[] {
+    return this.lists[type]!.filter(({ id }) => id < before);
+  }
+  /** Forgets the entries of this worker with ids below `before`. */
+  clear(type: LogType, before: number): void {
+    this.lists[type] = this.lists[type]!.filter(({ id }) => id >= before);
+  }
+}
+
+/** The arguments of a command as an entry has them. */
+export function argumentsOf(call: Call): string[] {
+  const { argCount } = call;
+  const shown = argCount > ARGUMENTS_MAX ? ARGUMENTS_MAX - 1 : argCount;
+  const args: string[] = [];
+  for (let i = 0; i < shown; i++) args.push(isSecretArgument(call, i) ? "(redacted)" : argumentText(call, i));
+  if (shown < argCount) args.push(`... (${argCount - shown} more arguments)`);
+  return args;
+}
+
+function argumentText(call: Call, i: number): string {
+  const bytes = call.argBytes(i);
+  const shown = Math.min(bytes, ARGUMENT_BYTES_MAX);
+  const staged = call.stagedArgument(i);
+  const text = staged === null ? latin1Text(call.bytes, call.argAt(i), shown) : staged.beginning(shown);
+  return bytes > shown ? `${text}... (${bytes - shown} more bytes)` : text;
+}

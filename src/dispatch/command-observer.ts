@@ -1,0 +1,48 @@
+/**
+ * Observer: who looks on while commands run: MONITOR and HOTKEYS. The dispatcher has one only while somebody does, so
+ * that nobody pays for it otherwise.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { Call } from "./call.ts";
+import type { HotKeys } from "./hot-keys.ts";
+import { isTold, monitorLine } from "./monitor-line.ts";
+import type { Session } from "./session.ts";
+
+/** Takes the line of one command for those who monitor, and when it was made. */
+export type MonitorFeed = (line: Buffer, wallMicros: number) => void;
+
+const NO_VALUES: readonly Buffer[] = [];
+
+export class Observer {
+  /** null: nobody monitors. */
+  feed: MonitorFeed | null = null;
+  hotKeys: HotKeys | null = null;
+  private values: readonly Buffer[] = NO_VALUES;
+  private beganMs = 0;
+  private replied = 0;
+
+  constructor(
+    private readonly clock: Clock,
+    /** Address of a client as MONITOR shows it: "1.2.3.4:5", "unix:/path". */
+    private readonly addressOf: (session: Session) => string,
+  ) {}
+
+  /** Before a command runs: its staged values are gone afterwards. `replied`: Reply.written. */
+  begin(call: Call, replied: number): void {
+    this.replied = replied;
+    const { staged } = call;
+    this.values = this.feed === null || staged.length === 0 ? NO_VALUES : staged.map((value) => value.copy());
+    this.beganMs = this.clock.monotonicMs();
+  }
+
+  /** After a command ran. */
+  end(call: Call, replied: number): void {
+    const { hotKeys, feed } = this;
+    if (hotKeys !== null) hotKeys.note(call, (this.clock.monotonicMs() - this.beganMs) * 1000, replied - this.replied);
+    if (feed === null || !isTold(call.spec)) return;
+    const wallMicros = this.clock.wallMicros();
+    const from = `${call.session.db} ${this.addressOf(call.session)}`;
+    feed(monitorLine(call, wallMicros, from, this.values), wallMicros);
+    this.values = NO_VALUES;
+  }
+}

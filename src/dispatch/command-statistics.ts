@@ -1,0 +1,469 @@
+/**
+ * Meter: how often each command ran and how long it took, and whom to tell of the slow ones.
+ *
+ *   worker's meters in the control block, doubles; a row is a command or subcommand
+ *        counters ├ of each row: calls │ nanoseconds │ rejected │ failed │ 4 free ┤   together: INFO reads all of them
+ *        octaves  ├ of each row: 24 totals ───────────────────────────────────────┤
+ *        buckets  ├ of each row: 3056 ────────────────────────────────────────────┤
+ *   bucket of v ns: v itself below 256, then 128 per octave (two significant digits, as Redis's histograms), 1 ns to 1 s
+ *
+ * A reading of the clock costs 32 ns, a tenth of a pipelined GET. So commands of one batch are timed together: the clock
+ * is read where the batch begins and ends and where another command follows, and a *run* of one and the same command is
+ * shared out evenly. `usec` is therefore exact for each command, and the histogram of a run knows its mean. What may be
+ * slow is not left to that (M2, M3).
+ *
+ * Invariants
+ *   M1  a row's cells are written by its worker alone; the octave totals are the sums of their buckets
+ *   M2  only commands of constant cost (O(1), fast or of one key; or fast and of one key, so that what each argument costs
+ *       is constant) share a run; all others are timed one by one
+ *   M3  a command that takes TICK_MS or more ends its run: the clock's tick, looked at after each command, has changed.
+ *       It is given what its predecessors in the run did not need. When some threshold is below TICK_MS, or the clock
+ *       has no tick, every command is timed by itself.
+ *   M4  no run outlasts a batch, and none is open while a command is refused
+ *   M5  a command that waits for keys counts once, when the wait is over; who goes away while waiting is not counted
+ */
+import type { Clock } from "../base/clock.ts";
+import { TICK_MS } from "../base/clock.ts";
+import type { Config } from "../base/config/config.ts";
+import { assert } from "../base/assert.ts";
+import { type Control, METER_ROW_WORDS, METER_ROWS } from "../memory/control.ts";
+import type { Call } from "./call.ts";
+import { argumentsOf, CommandLog, type LogEntry, LogType } from "./command-log.ts";
+import { ErrorKinds } from "./error-kinds.ts";
+import { type LatencyEvent, LatencyMonitor } from "./latency-monitor.ts";
+import type { Session } from "./session.ts";
+import { ADMIN, type CommandSpec, FAST, SKIP_SLOWLOG } from "./spec.ts";
+import type { CommandTable } from "./command-table.ts";
+
+const CALLS = 0;
+const NANOS = 1;
+const REJECTED = 2;
+const FAILED = 3;
+const COUNTERS = 8;
+const OCTAVES = 24;
+const BUCKETS = 3056;
+const OCTAVES_AT = METER_ROWS * COUNTERS;
+const BUCKETS_AT = OCTAVES_AT + METER_ROWS * OCTAVES;
+/** Longest time that is told apart, ns. */
+const NANOS_MOST = 1e9;
+/** LATENCY HISTOGRAM's first bound is 1024 ns: octave 3 begins there. */
+const FIRST_BOUND_OCTAVE = 3;
+/** The last bound, ns. */
+const HISTOGRAM_END = 2 ** 30 - 1;
+assert((COUNTERS + OCTAVES + BUCKETS) * 2 === METER_ROW_WORDS, "a meter row is its counters, octaves and buckets");
+assert(octaveOf(NANOS_MOST) < OCTAVES, "the longest time has an octave");
+assert(bucketOf(NANOS_MOST, octaveOf(NANOS_MOST)) < BUCKETS, "the longest time has a bucket");
+
+/** Octave 0 is what lies below 256 ns; octave n begins at 128 << n. */
+function octaveOf(nanos: number): number {
+  return nanos < 256 ? 0 : 24 - Math.clz32(nanos);
+}
+function bucketOf(nanos: number, octave: number): number {
+  return octave * 128 + (nanos >>> octave);
+}
+/** First bucket of an octave. */
+function firstBucket(octave: number): number {
+  return octave === 0 ? 0 : octave * 128 + 128;
+}
+/** Largest time, ns, that falls into a bucket. */
+function bucketEnd(bucket: number): number {
+  if (bucket < 256) return bucket;
+  const octave = (bucket >>> 7) - 1;
+  return (bucket - octave * 128 + 1) * 2 ** octave - 1;
+}
+
+/** What one worker asks of the meters of all. */
+export type MeterAsk =
+  /** Only entries with ids below `before` are meant: not the command that asks. */
+  | { what: "log"; type: LogType; before: number }
+  | { what: "resetLog"; type: LogType; before: number }
+  | { what: "latency" }
+  /** An empty list means all events. */
+  | { what: "resetLatency"; events: readonly string[] };
+export type MeterAnswer =
+  | { what: "log"; entries: readonly LogEntry[] }
+  | { what: "latency"; events: readonly LatencyEvent[] }
+  | { what: "done" };
+
+/** Sums of a row over all workers. */
+export interface RowSums {
+  calls: number;
+  nanos: number;
+  rejected: number;
+  failed: number;
+}
+
+export class Meter {
+  readonly errors: ErrorKinds;
+  readonly log: CommandLog;
+  readonly latency: LatencyMonitor;
+  /** Row of the run that is open, -1 = none; commands in it so far. */
+  row = -1;
+  count = 0;
+  /** When the run began, monotonic ms, and the clock's tick when it was looked at last. */
+  private markMs = 0;
+  private tickSeen = 0;
+  /** 1 for the rows whose commands may share a run (M2). */
+  private readonly shares: Uint8Array;
+  /** Every command is timed by itself (M3). */
+  private each = false;
+  /** The run that is open ends with each command. */
+  private alone = false;
+  /** Durations from here on, ms, are told to the slow log or the latency monitor; Infinity = none. */
+  private slowMs = Number.POSITIVE_INFINITY;
+  private tracking = true;
+  /** Requests and replies of this size or more, bytes, are looked at by `sized`; Infinity = none. */
+  requestLimit = Number.POSITIVE_INFINITY;
+  replyLimit = Number.POSITIVE_INFINITY;
+  /** Commands run since the start. */
+  commands = 0;
+  private readonly f64: Float64Array;
+  private readonly own: number;
+  private readonly tick: () => number;
+
+  constructor(
+    private readonly control: Control,
+    worker: number,
+    readonly table: CommandTable,
+    private readonly clock: Clock,
+    config: Config,
+  ) {
+    this.f64 = control.f64;
+    this.own = control.meterAt(worker) >>> 1;
+    this.errors = new ErrorKinds(control, worker);
+    this.log = new CommandLog(control, clock);
+    this.latency = new LatencyMonitor(clock);
+    this.shares = Uint8Array.from(table.rows, (spec) => (isConstant(spec) ? 1 : 0));
+    this.tick = clock.tick ?? (() => clock.monotonicMs());
+    this.configure(config);
+    config.onChange("*", () => this.configure(config));
+  }
+
+  private configure(config: Config): void {
+    const { log, latency } = this;
+    log.setLimits(
+      LogType.Slow,
+      config.number("server.slowlog_log_slower_than"),
+      config.number("server.slowlog_max_len"),
+    );
+    log.setLimits(
+      LogType.LargeRequest,
+      config.number("server.commandlog_request_larger_than"),
+      config.number("server.commandlog_large_request_max_len"),
+    );
+    log.setLimits(
+      LogType.LargeReply,
+      config.number("server.commandlog_reply_larger_than"),
+      config.number("server.commandlog_large_reply_max_len"),
+    );
+    this.requestLimit = log.least(LogType.LargeRequest);
+    this.replyLimit = log.least(LogType.LargeReply);
+    latency.thresholdMs = config.number("server.latency_monitor_threshold");
+    this.slowMs = Math.min(
+      log.least(LogType.Slow) / 1000,
+      latency.thresholdMs > 0 ? latency.thresholdMs : Number.POSITIVE_INFINITY,
+    );
+    this.each = this.slowMs < TICK_MS || this.clock.tick === undefined;
+    this.tracking = config.flag("server.latency_tracking");
+  }
+
+  // ---- timing, called by the dispatcher ----
+
+  /** True for commands that always cost about as much, and little: several in a row are timed together. */
+  isConstant(row: number): boolean {
+    return this.shares[row] === 1;
+  }
+
+  /** A command of another row than the run's begins: the run ends, another begins. */
+  turnTo(row: number): void {
+    const isTickSeen = this.row >= 0 && !this.alone;
+    if (this.row < 0) {
+      this.markMs = this.clock.monotonicMs();
+    } else if (this.count > 0) {
+      const now = this.clock.monotonicMs();
+      this.account(this.row, this.count, now - this.markMs);
+      this.markMs = now;
+      this.count = 0;
+    }
+    this.row = row;
+    this.alone = this.each || this.shares[row] === 0;
+    if (!isTickSeen && !this.alone) this.tickSeen = this.tick();
+  }
+
+  /** As `ended`, when a cheap command like it on the same key follows at once: the last of a few is looked at for all. */
+  goesOn(call: Call): void {
+    this.count++;
+    if (this.alone) this.close(call);
+  }
+
+  /** A command of the run has ended. `isLast`: the batch, or its turn, ends here. */
+  ended(call: Call, isLast: boolean): void {
+    this.count++;
+    if (isLast) {
+      this.close(call);
+      this.row = -1;
+      return;
+    }
+    if (!this.alone) {
+      const tick = this.tick();
+      if (tick === this.tickSeen) return;
+      this.tickSeen = tick;
+    }
+    this.close(call);
+  }
+
+  /** Ends the run with the command of `call` as its last; the next one begins now. */
+  private close(call: Call): void {
+    const { row, count } = this;
+    const now = this.clock.monotonicMs();
+    const elapsed = now - this.markMs;
+    this.markMs = now;
+    this.count = 0;
+    let last = elapsed;
+    if (count > 1) {
+      if (elapsed < TICK_MS) return this.account(row, count, elapsed);
+      // Somebody was slow, and it is the last (M3).
+      last = elapsed - this.accountTypical(row, count - 1, elapsed);
+    }
+    this.account(row, 1, last);
+    if (last >= this.slowMs) this.tellSlow(call, last);
+  }
+
+  /** Counts the predecessors of a slow command, as long as they take on average. Returns the time given them. */
+  private accountTypical(row: number, count: number, mostMs: number): number {
+    const at = this.own + row * COUNTERS;
+    const calls = this.f64[at + CALLS]!;
+    const typical = calls > 0 ? this.f64[at + NANOS]! / calls / 1e6 : 0;
+    const given = Math.min(typical * count, mostMs / 2);
+    this.account(row, count, given);
+    return given;
+  }
+
+  /** The command that was begun is tried again later, and does not count: what it took is nobody's. */
+  retried(): void {
+    if (this.count > 0) this.accountTypical(this.row, this.count, this.clock.monotonicMs() - this.markMs);
+    this.abandon();
+  }
+
+  /** The command at work, one that is timed by itself, took `elapsedMs` in earlier steps. */
+  tookBefore(elapsedMs: number): void {
+    this.markMs -= elapsedMs;
+  }
+
+  /** Ends the run: no command follows now (M4). */
+  settle(): void {
+    if (this.count > 0) this.account(this.row, this.count, this.clock.monotonicMs() - this.markMs);
+    this.abandon();
+  }
+
+  /** The command of `call`, one that is timed by itself, waits for keys: it counts when the wait is over. */
+  beginsToWait(call: Call, row: number): void {
+    const now = this.clock.monotonicMs();
+    const { log, latency } = this;
+    const { session, spec } = call;
+    const tookMs = now - this.markMs;
+    const isLogged = log.least(LogType.Slow) !== Number.POSITIVE_INFINITY && (spec.flags & SKIP_SLOWLOG) === 0;
+    session.waits = { row, spec, tookMs, servedMs: 0, args: isLogged ? argumentsOf(call) : null };
+    latency.sample((spec.flags & FAST) !== 0 ? "fast-command" : "command", Math.floor(tookMs));
+    this.abandon();
+  }
+
+  /** The wait of the session's command is over: its execution and its reply are what it took, not the wait. */
+  waited(session: Session): void {
+    const { waits } = session;
+    if (waits === null) return;
+    session.waits = null;
+    const { row, tookMs, servedMs, args } = waits;
+    this.account(row, 1, tookMs + servedMs);
+    if (args !== null) {
+      const micros = Math.floor((tookMs + servedMs) * 1000);
+      if (micros >= this.log.least(LogType.Slow)) this.log.keep(LogType.Slow, micros, args, session);
+    }
+    this.latency.sample("command-unblocking", Math.floor(servedMs));
+  }
+
+  /** Forgets a run that an exception left open. */
+  abandon(): void {
+    this.row = -1;
+    this.count = 0;
+  }
+
+  private account(row: number, count: number, elapsedMs: number): void {
+    const { f64, own } = this;
+    const at = own + row * COUNTERS;
+    f64[at + CALLS] = f64[at + CALLS]! + count;
+    f64[at + NANOS] = f64[at + NANOS]! + elapsedMs * 1e6;
+    this.commands += count;
+    if (!this.tracking) return;
+    const nanos = Math.min(Math.max(Math.round((elapsedMs * 1e6) / count), 1), NANOS_MOST);
+    const octave = octaveOf(nanos);
+    const bucket = own + BUCKETS_AT + row * BUCKETS + bucketOf(nanos, octave);
+    f64[bucket] = f64[bucket]! + count;
+    const total = own + OCTAVES_AT + row * OCTAVES + octave;
+    f64[total] = f64[total]! + count;
+  }
+
+  private tellSlow(call: Call, elapsedMs: number): void {
+    const { spec } = call;
+    const micros = Math.floor(elapsedMs * 1000);
+    if ((spec.flags & SKIP_SLOWLOG) === 0) this.log.offer(LogType.Slow, micros, call);
+    this.latency.sample((spec.flags & FAST) !== 0 ? "fast-command" : "command", Math.floor(elapsedMs));
+  }
+
+  /** A command and its reply have these sizes, bytes. */
+  sized(call: Call, requestBytes: number, replyBytes: number): void {
+    if ((call.spec.flags & SKIP_SLOWLOG) !== 0) return;
+    let request = requestBytes;
+    for (const value of call.staged) request += value.total;
+    this.log.offer(LogType.LargeRequest, request, call);
+    this.log.offer(LogType.LargeReply, replyBytes, call);
+  }
+
+  /** The command of `row` was refused before it ran. */
+  rejected(row: number): void {
+    const at = this.own + row * COUNTERS + REJECTED;
+    this.f64[at] = this.f64[at]! + 1;
+  }
+  /** The command of `row` replied an error. */
+  failed(row: number): void {
+    const at = this.own + row * COUNTERS + FAILED;
+    this.f64[at] = this.f64[at]! + 1;
+  }
+
+  /** Counts a command of `row` whose first count a reset has taken away, when it is over. */
+  countAgain(row: number, elapsedMs: number): void {
+    this.account(row, 1, elapsedMs);
+  }
+
+  /** Sets this worker's counters to 0. */
+  reset(): void {
+    const { f64, own } = this;
+    for (let row = 0; row < this.table.rows.length; row++) {
+      if (f64[own + row * COUNTERS + CALLS] === 0) continue;
+      f64.fill(0, own + OCTAVES_AT + row * OCTAVES, own + OCTAVES_AT + (row + 1) * OCTAVES);
+      f64.fill(0, own + BUCKETS_AT + row * BUCKETS, own + BUCKETS_AT + (row + 1) * BUCKETS);
+    }
+    f64.fill(0, own, own + OCTAVES_AT);
+    this.errors.reset();
+  }
+
+  answer(ask: MeterAsk): MeterAnswer {
+    switch (ask.what) {
+      case "log":
+        return { what: "log", entries: this.log.entries(ask.type, ask.before) };
+      case "resetLog":
+        this.log.clear(ask.type, ask.before);
+        return { what: "done" };
+      case "latency":
+        return { what: "latency", events: this.latency.events() };
+      case "resetLatency":
+        return { what: "latency", events: this.latency.reset(ask.events) };
+    }
+  }
+
+  // ---- sums over all workers ----
+
+  /** Fills `sums` with those of `row`. Returns false when nothing was ever counted. */
+  sum(row: number, sums: RowSums): boolean {
+    const at = row * COUNTERS;
+    sums.calls = this.sumAt(at + CALLS);
+    sums.nanos = this.sumAt(at + NANOS);
+    sums.rejected = this.sumAt(at + REJECTED);
+    sums.failed = this.sumAt(at + FAILED);
+    return sums.calls > 0 || sums.rejected > 0 || sums.failed > 0;
+  }
+
+  /** Sum of what stands at `offset` of each worker's meters. */
+  private sumAt(offset: number): number {
+    const { control, f64 } = this;
+    let sum = 0;
+    for (let worker = 0; worker < control.geometry.workers; worker++) {
+      sum += f64[(control.meterAt(worker) >>> 1) + offset]!;
+    }
+    return sum;
+  }
+  private callsOf(row: number): number {
+    return this.sumAt(row * COUNTERS + CALLS);
+  }
+  private bucketSum(row: number, bucket: number): number {
+    return this.sumAt(BUCKETS_AT + row * BUCKETS + bucket);
+  }
+
+  /** Octave totals of `row` into `octaves`. Returns how many durations there are. */
+  private octaves(row: number, octaves: Float64Array): number {
+    let total = 0;
+    for (let octave = 0; octave < OCTAVES; octave++) {
+      const sum = this.sumAt(OCTAVES_AT + row * OCTAVES + octave);
+      octaves[octave] = sum;
+      total += sum;
+    }
+    return total;
+  }
+  private readonly scratch = new Float64Array(OCTAVES);
+
+  /**
+   * The durations, in us, that `percentiles` (0 to 100) of the calls of `row` did not exceed. Empty when no duration is
+   * known.
+   */
+  percentiles(row: number, percentiles: readonly number[]): number[] {
+    const { scratch } = this;
+    if (this.callsOf(row) === 0) return [];
+    const total = this.octaves(row, scratch);
+    if (total === 0) return [];
+    return percentiles.map((percentile) => {
+      const rank = Math.max(1, Math.floor((percentile / 100) * total + 0.5));
+      let seen = 0;
+      let octave = 0;
+      while (octave < OCTAVES - 1 && seen + scratch[octave]! < rank) seen += scratch[octave++]!;
+      let bucket = firstBucket(octave);
+      const last = firstBucket(octave + 1) - 1;
+      for (; bucket < last; bucket++) {
+        seen += this.bucketSum(row, bucket);
+        if (seen >= rank) break;
+      }
+      // Redis's 0th percentile is where the bucket of the shortest begins.
+      return (percentile === 0 && bucket > 0 ? bucketEnd(bucket - 1) + 1 : bucketEnd(bucket)) / 1000;
+    });
+  }
+
+  /** True when a duration of `row` is known. */
+  hasHistogram(row: number): boolean {
+    return this.callsOf(row) > 0 && this.octaves(row, this.scratch) > 0;
+  }
+
+  /**
+   * Durations of `row`, cumulated at the powers of two from 1024 ns: whole us and calls so far, without the bounds that
+   * add nothing. Null when no duration is known.
+   */
+  histogram(row: number): { calls: number; bounds: [micros: number, calls: number][] } | null {
+    if (this.callsOf(row) === 0) return null;
+    const { scratch } = this;
+    const calls = this.octaves(row, scratch);
+    if (calls === 0) return null;
+    const bounds: [number, number][] = [];
+    let below = 0;
+    let told = 0;
+    for (let octave = 0; octave < OCTAVES; octave++) {
+      // A bound counts the bucket that it lies in, the first of its octave.
+      if (octave >= FIRST_BOUND_OCTAVE) {
+        const bound = firstBucket(octave);
+        const cumulated = below + (bound < BUCKETS ? this.bucketSum(row, bound) : 0);
+        const micros = Math.floor((bound < BUCKETS ? bucketEnd(bound) : HISTOGRAM_END) / 1000);
+        if (cumulated > told) bounds.push([micros, cumulated]);
+        told = cumulated;
+      }
+      below += scratch[octave]!;
+    }
+    return { calls, bounds };
+  }
+}
+
+function isConstant(spec: CommandSpec): boolean {
+  if ((spec.flags & ADMIN) !== 0) return false;
+  const hasOneKey = spec.keys.first === 1 && spec.keys.last === 1;
+  const isFast = (spec.flags & FAST) !== 0;
+  if (spec.docs.complexity === "O(1)") return isFast || hasOneKey;
+  return hasOneKey && (isFast || ONE_DESCENT.has(spec.name));
+}
+/** To Redis these walk through the list; here they are one descent. */
+const ONE_DESCENT = new Set(["LINDEX", "LSET"]);

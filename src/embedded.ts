@@ -119,7 +119,7 @@ export class Ferrite {
 
   /** Bytes of data. */
   get usedMemory(): number {
-    return this.engine.usedMemory();
+    return this.engine.memory.usedBytes();
   }
 
   /** Bytes of shared memory made so far. */
@@ -493,7 +493,7 @@ class OwnServices implements ServerServices, ClientHost {
   totals(): ServerTotals {
     const { engine, base } = this;
     const { counters } = engine.store;
-    const usedMemory = engine.usedMemory();
+    const usedMemory = engine.memory.usedBytes();
     this.peak = Math.max(this.peak, usedMemory);
     let blockedClients = 0;
     for (const client of this.clients.values()) if (isBlocked(client, this.table)) blockedClients++;
@@ -563,7 +563,7 @@ class OwnServices implements ServerServices, ClientHost {
     base.misses = counters.misses;
     base.lazyFreed = counters.lazyFreed;
     base.errors = engine.reply.errors;
-    this.peak = engine.usedMemory();
+    this.peak = engine.memory.usedBytes();
     this.due.push(done);
   }
 

@@ -499,7 +499,7 @@ export class Client implements ReplyTarget {
     if (index < 0 || (engine.dispatcher.table.all[index]!.flags & STAGES) === 0) return false;
     const head = progress.at;
     const staging = new StagedValue(engine.arena, engine.store.pool, progress.bulk);
-    staging.refused = engine.wouldExceed(progress.bulk);
+    staging.refused = engine.memory.wouldExceed(progress.bulk);
     const query = Buffer.allocUnsafeSlow(Math.max(FIRST_QUERY_BYTES, head));
     bytes.copy(query, 0, at, at + head);
     const rest = bytes.subarray(at + head, end);

@@ -12,44 +12,14 @@ import { dropCopy, type LongCopy } from "../dispatch/long-copy.ts";
 import type { ServerServices } from "../dispatch/services.ts";
 import { clientTable } from "../commands/families.ts";
 import { keyspacesOf } from "../memory/control.ts";
-import { type Arena, FRAME_BYTES } from "../memory/arena.ts";
+import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
 import { Parser } from "../protocol/parser.ts";
 import { Reply } from "../protocol/reply.ts";
-import { Eviction, Evictor, Rank } from "../store/eviction.ts";
 import { Keyspaces, Maintenance } from "../store/maintenance.ts";
-import { INLINE_VALUE_MAX } from "../store/record.ts";
 import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
-
-const CHUNK_BYTES = 1 << 20;
-/** Frames for which a limit leaves room always, per shard and in all: below that, what shards begin with would not fit. */
-const LEAST_PER_SHARD = 128 << 10;
-const LEAST = 4 << 20;
-/** Share of the frames that is kept dead while segments are cleaned: with less, cleaning copies too much. */
-const DEAD_KEPT = 0.04;
-/** Chunks that are out for frames of other sizes than are wanted, as a share: more of them counts as use. */
-const CHUNKS_SPLIT = 0.02;
-/** More than the commands of one turn take. */
-const NEAR_BYTES = 128 << 20;
-/** Blocks of a collection freed between two looks at the limit. */
-const GARBAGE_BLOCKS = 16;
-/** Keys evicted between two looks at the clock, and tries that found none before a round ends. */
-const LOOK_AT_CLOCK = 8;
-const MISSED_MAX = 16;
-
-const RANKS: Record<string, Rank> = {
-  lru: Rank.LeastRecent,
-  lfu: Rank.LeastFrequent,
-  random: Rank.Random,
-  ttl: Rank.NearestDeadline,
-};
-
-/** Milliseconds that one round of eviction may take (maxmemory-eviction-tenacity): 0.5 at 10, without end at 100. */
-function evictionMs(tenacity: number): number {
-  if (tenacity <= 10) return 0.05 * tenacity;
-  return tenacity < 100 ? 0.5 * 1.15 ** (tenacity - 10) : Infinity;
-}
+import { MemoryLimit } from "./memory-limit.ts";
 
 /** What holds a shard's pin. */
 interface Pinned {
@@ -64,7 +34,7 @@ export class Engine {
   readonly store: Store;
   readonly keyspaces: Keyspaces;
   readonly maintenance: Maintenance;
-  readonly evictor: Evictor;
+  readonly memory: MemoryLimit;
   readonly parser: Parser;
   readonly reply = new Reply();
   /** What walks write their steps into. */
@@ -72,8 +42,6 @@ export class Engine {
   readonly dispatcher: Dispatcher;
   readonly cells: Cells;
   readonly blocking: Blocking;
-  /** Bytes of memory above which writes are refused. */
-  private maxMemory: number;
   /** Commands of one connection in one turn. */
   turnCommands: number;
   /** Time of one connection in one turn, ms. */
@@ -125,10 +93,7 @@ export class Engine {
     this.blocking = call.blocking;
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.cells = new Cells(control, worker);
-    this.evictor = new Evictor(this.store);
-    this.dispatcher.relieve = (shard, bytes) => this.relieveFor(shard, bytes);
-    this.maxMemory = config.maxMemoryBytes;
-    this.setEviction();
+    this.memory = new MemoryLimit(this.store, this.maintenance, this.dispatcher, this.cells, this.clock, config);
     this.turnCommands = config.number("server.turn_max_commands");
     this.turnMs = config.number("server.turn_max_microseconds") / 1000;
     this.busyMs = busyThreshold(config);
@@ -152,8 +117,7 @@ export class Engine {
     setLimits();
     config.onChange("*", () => {
       setLimits();
-      this.maxMemory = config.maxMemoryBytes;
-      this.setEviction();
+      this.memory.configure();
       this.turnCommands = config.number("server.turn_max_commands");
       this.turnMs = config.number("server.turn_max_microseconds") / 1000;
       this.busyMs = busyThreshold(config);
@@ -172,164 +136,7 @@ export class Engine {
   beginTurn(): void {
     if (this.turnOpen) return;
     this.readClock();
-    this.lookAtMemory();
-  }
-
-  // ---- memory ----
-
-  private setEviction(): void {
-    const { config, store } = this;
-    const [scope, order] = config.text("storage.maxmemory_policy").split("-");
-    const rank = RANKS[order ?? ""] ?? Rank.None;
-    this.evictor.setPolicy(rank, scope === "volatile", config.number("storage.maxmemory_samples"));
-    store.setAccessPolicy(
-      rank === Rank.LeastFrequent,
-      config.number("storage.lfu_log_factor"),
-      config.number("storage.lfu_decay_time"),
-    );
-    this.evictionMs = evictionMs(config.number("storage.maxmemory_eviction_tenacity"));
-  }
-  private evictionMs = 0;
-
-  /** Compares what is used with the limit, once a turn, and evicts what must go. */
-  private lookAtMemory(): void {
-    const { dispatcher, store } = this;
-    const evicts = this.evictor.rank !== Rank.None;
-    let room = this.maxMemory - this.usedMemory();
-    if (room > NEAR_BYTES && !evicts) {
-      dispatcher.memoryExceeded = false;
-      dispatcher.isNearLimit = false;
-      if (this.exceededSince !== 0) this.countExceeded(false);
-      return;
-    }
-    const frames = evicts ? this.frameLimit() : Infinity;
-    if (room < 0 || (evicts && this.framesUsed(frames) > frames)) {
-      dispatcher.memoryExceeded = !this.relieve(0);
-      room = this.maxMemory - this.usedMemory();
-    } else {
-      dispatcher.memoryExceeded = false;
-      if (this.exceededSince !== 0) this.countExceeded(false);
-    }
-    dispatcher.usedMost = store.usedBytes + Math.max(room, 0);
-    dispatcher.freeChunksLeast = evicts ? store.pool.chunks - Math.floor(frames / CHUNK_BYTES) : -1;
-    const chunksLeft = store.pool.freeChunks - dispatcher.freeChunksLeast;
-    dispatcher.isNearLimit = room < NEAR_BYTES || (evicts && chunksLeft * CHUNK_BYTES < NEAR_BYTES);
-  }
-
-  /** Bytes that frames may take: the limit less what is resident beside them. */
-  private frameLimit(): number {
-    const { cells, store } = this;
-    const outside = cells.sum(Cell.outsideBytes) || cells.sum(Cell.heapBytes) + cells.sum(Cell.bufferBytes);
-    return Math.max(this.maxMemory - outside, LEAST + store.shards * LEAST_PER_SHARD);
-  }
-
-  /** Bytes of the frames handed out, and of chunks that too many sizes share. */
-  private framesUsed(limit: number): number {
-    const { pool } = this.store;
-    return Math.max(
-      pool.framesOut * FRAME_BYTES,
-      (pool.chunks - pool.freeChunks) * CHUNK_BYTES - Math.max(limit * CHUNKS_SPLIT, LEAST),
-    );
-  }
-
-  /**
-   * Evicts, and cleans segments, until `bytes` more are within the limit; not longer than a round may take, after which
-   * writes go on and the next turn does. Returns false when the limit is exceeded and no key may go.
-   */
-  private relieve(bytes: number): boolean {
-    const { latency } = this.dispatcher.meter;
-    if (latency.thresholdMs === 0 || this.evictor.rank === Rank.None) return this.evictFor(bytes);
-    const from = this.clock.monotonicMs();
-    const mayGoOn = this.evictFor(bytes);
-    latency.sample("eviction-cycle", Math.floor(this.clock.monotonicMs() - from));
-    return mayGoOn;
-  }
-
-  private evictFor(bytes: number): boolean {
-    const { cells, store, evictor, maintenance } = this;
-    if (evictor.rank === Rank.None) return this.usedMemory() + bytes <= this.maxMemory;
-    // While nothing may change, not even by itself, writes are held back anyway.
-    if (store.keepsExpired) return true;
-    const limit = this.frameLimit();
-    const others = this.usedMemory() - store.usedBytes;
-    const othersDead = cells.sum(Cell.deadBytes) - cells.get(Cell.deadBytes);
-    const deadKept = limit * DEAD_KEPT;
-    let until = -1;
-    let missed = 0;
-    for (let n = 1; ; n++) {
-      const isOver = others + store.usedBytes + bytes > this.maxMemory;
-      if (!isOver && this.framesUsed(limit) + bytes <= limit) {
-        if (this.exceededSince !== 0) this.countExceeded(false);
-        return true;
-      }
-      // What an evicted collection leaves is freed in steps: that comes before more keys have to go.
-      const hasFreed = this.emptyGarbage();
-      const isDense = othersDead + store.log.deadBytes < deadKept;
-      if (!hasFreed && (isOver || isDense || !maintenance.squeeze())) {
-        const done = this.evictOne();
-        // What somebody removed and is not emptied yet is as good as evicted.
-        if (done === Eviction.Nothing) store.garbageIn = store.findGarbage();
-        if (done === Eviction.Nothing && store.garbageIn < 0) {
-          // For a value on its way there must be frames; without one, what is left may be kept by the shards.
-          if (isOver || (bytes > 0 && isDense)) return false;
-          if (isDense && !maintenance.squeeze()) return true;
-        }
-        if (done !== Eviction.Done && ++missed === MISSED_MAX) break;
-      }
-      if (!hasFreed && n % LOOK_AT_CLOCK !== 0) continue;
-      const now = this.clock.monotonicMs();
-      if (until < 0) until = now + this.evictionMs;
-      else if (now >= until) break;
-    }
-    this.countExceeded(true);
-    return true;
-  }
-
-  private emptyGarbage(): boolean {
-    const { store } = this;
-    const shard = store.garbageIn;
-    if (shard < 0 || !store.tryLock(shard)) return false;
-    if (!store.emptyGarbage(shard, store.headerOf(shard), GARBAGE_BLOCKS)) store.garbageIn = -1;
-    store.unlock(shard);
-    return true;
-  }
-
-  /** One key goes, if one may; timed while latency is monitored. */
-  private evictOne(): Eviction {
-    const { latency } = this.dispatcher.meter;
-    if (latency.thresholdMs === 0) return this.evictor.evictOne();
-    const from = this.clock.monotonicMs();
-    const done = this.evictor.evictOne();
-    latency.sample("eviction-del", Math.floor(this.clock.monotonicMs() - from));
-    return done;
-  }
-
-  /** Counts the time for which eviction lags behind. */
-  private countExceeded(isExceeded: boolean): void {
-    if (isExceeded) {
-      if (this.exceededSince === 0) this.exceededSince = this.monotonicMs;
-    } else {
-      this.exceededMs += this.monotonicMs - this.exceededSince;
-      this.exceededSince = 0;
-    }
-  }
-  /** Monotonic ms since when the limit has been exceeded; 0 = it is not. */
-  private exceededSince = 0;
-  private exceededMs = 0;
-
-  /**
-   * A command that may grow the data met a limit within its turn: makes room for `bytes` in `shard` (-1 = any). Returns
-   * false when there is none to be had.
-   */
-  private relieveFor(shard: number, bytes: number): boolean {
-    const { store, evictor } = this;
-    if (this.usedMemory() > this.maxMemory && !this.relieve(0)) return false;
-    if (evictor.rank === Rank.None || store.keepsExpired) return true;
-    if (shard >= 0 && bytes <= INLINE_VALUE_MAX) evictor.makeRoom(shard, bytes);
-    const limit = this.frameLimit();
-    if (this.framesUsed(limit) > limit) this.relieve(0);
-    this.dispatcher.usedMost = store.usedBytes + Math.max(0, this.maxMemory - this.usedMemory());
-    return true;
+    this.memory.look();
   }
 
   /** Number, within its batch, of the command whose handler is at work. */
@@ -344,18 +151,6 @@ export class Engine {
   }
   /** Monotonic time of this turn, ms. */
   monotonicMs = 0;
-
-  /** Bytes used by data, buffers and JS heaps of all workers: what INFO shows and what max_memory limits. */
-  usedMemory(): number {
-    this.cells.set(Cell.usedBytes, this.store.usedBytes);
-    const { cells } = this;
-    return cells.sum(Cell.usedBytes) + cells.sum(Cell.bufferBytes) + cells.sum(Cell.heapBytes);
-  }
-
-  /** True when `bytes` more would go beyond the memory limit, and no keys may go for them. */
-  wouldExceed(bytes: number): boolean {
-    return bytes > this.maxMemory || !this.relieve(bytes);
-  }
 
   /** Gives back the pin of what is sent, or not wanted any more. */
   unpin(pinned: Pinned): void {
@@ -398,6 +193,7 @@ export class Engine {
   /** As publish, while a command runs. */
   publishCounters(): void {
     const { cells, store, dispatcher } = this;
+    this.memory.publish();
     cells.set(Cell.usedBytes, store.usedBytes);
     cells.set(Cell.commands, dispatcher.meter.commands);
     cells.set(Cell.inputBytes, this.inputBytes);
@@ -406,8 +202,6 @@ export class Engine {
     cells.set(Cell.expiredMembers, store.counters.expiredMembers);
     cells.set(Cell.evicted, store.counters.evicted);
     cells.set(Cell.deadBytes, store.log.deadBytes);
-    cells.set(Cell.exceededMs, this.exceededMs);
-    cells.set(Cell.exceedingMs, this.exceededSince === 0 ? 0 : this.monotonicMs - this.exceededSince);
     cells.set(Cell.hits, store.counters.hits);
     cells.set(Cell.misses, store.counters.misses);
     cells.set(Cell.lazyFreed, store.counters.lazyFreed);
@@ -434,7 +228,7 @@ export class Engine {
 
   private maintainShards(workers: number, budgetMs: number): boolean {
     this.readClock();
-    if (this.evictor.rank !== Rank.None) this.lookAtMemory();
+    if (this.memory.evicts) this.memory.look();
     const { store, maintenance } = this;
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     for (const long of this.dropLater.splice(0)) this.dropCopy(long);

@@ -201,7 +201,7 @@ export class Services implements ServerServices {
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
-    this.peak = Math.max(this.peak, this.engine.usedMemory());
+    this.peak = Math.max(this.peak, this.engine.memory.usedBytes());
     this.sample();
   }
 
@@ -252,7 +252,7 @@ export class Services implements ServerServices {
   totals(): ServerTotals {
     this.engine.publishCounters();
     const { cells, base } = this;
-    const usedMemory = this.engine.usedMemory();
+    const usedMemory = this.engine.memory.usedBytes();
     this.peak = Math.max(this.peak, usedMemory);
     return {
       connectedClients: this.connectedClients(),

@@ -70,7 +70,7 @@ test("a large collection that is evicted makes room by itself: others stay", () 
   }
   engine.advance(10_000);
   for (let i = 0; i < 200; i++) say("GET", `small:${i}`);
-  const used = engine.engine.usedMemory();
+  const used = engine.engine.memory.usedBytes();
   engine.config.apply([
     { name: "storage.maxmemory_policy", value: "allkeys-lru", previous: "noeviction" },
     { name: "storage.max_memory", value: used - 800_000, previous: 0 },

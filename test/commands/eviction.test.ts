@@ -9,7 +9,7 @@ import { type TestEngine, testEngine } from "../support/engine.ts";
 
 const OOM = "-OOM command not allowed when used memory > 'maxmemory'.";
 const MIB = 1 << 20;
-/** Frames that a limit always leaves room for (engine.ts), with 4 shards. */
+/** Frames that a limit always leaves room for (memory-limit.ts), with 4 shards. */
 const FRAMES_LEAST = 4.5 * MIB;
 
 function setConfig(engine: TestEngine, name: string, value: string | number): void {
@@ -23,7 +23,7 @@ function limited(policy: string, bytes: number): TestEngine {
   const engine = testEngine();
   engine.checksEach = false;
   setConfig(engine, "storage.maxmemory_policy", policy);
-  setConfig(engine, "storage.max_memory", engine.engine.usedMemory() + bytes);
+  setConfig(engine, "storage.max_memory", engine.engine.memory.usedBytes() + bytes);
   return engine;
 }
 
@@ -60,13 +60,13 @@ describe("the limit", () => {
     for (let i = 0; i < 50; i++)
       engine.send("SADD", "big", ...Array.from({ length: 500 }, (_, j) => `a member of the set:${i}:${j}`));
     engine.send("SET", "x", "1");
-    const used = engine.engine.usedMemory();
+    const used = engine.engine.memory.usedBytes();
     setConfig(engine, "storage.maxmemory_policy", "volatile-lru");
     // No key has a deadline: nothing may be evicted.
     expect(engine.send("DEL", "big")).toBe(":1");
     setConfig(engine, "storage.max_memory", used - 700_000);
     expect(engine.send("SET", "x", "2")).toBe("+OK");
-    expect(engine.engine.usedMemory()).toBeLessThan(used - 700_000);
+    expect(engine.engine.memory.usedBytes()).toBeLessThan(used - 700_000);
     setConfig(engine, "storage.max_memory", 1000);
     for (let i = 0; i < 100; i++) engine.advance(10);
     expect(engine.send("SET", "x", "3")).toBe(OOM);
@@ -90,7 +90,7 @@ describe("the limit", () => {
     expect(fill(engine, "k", 4000, 1000)).toBe(0);
     expect(evicted(engine)).toBeGreaterThan(2500);
     engine.send("PING");
-    expect(engine.engine.usedMemory()).toBeLessThanOrEqual(maxMemoryBytes + 2000);
+    expect(engine.engine.memory.usedBytes()).toBeLessThanOrEqual(maxMemoryBytes + 2000);
     expect(held(engine, "k", 4000).length).toBeGreaterThan(600);
     engine.checkNow();
   });
@@ -120,7 +120,7 @@ describe("the limit", () => {
     setConfig(engine, "storage.max_memory", 6 * MIB);
     for (let round = 0; round < 50; round++) engine.advance(100);
     const { store } = engine.engine;
-    expect(engine.engine.usedMemory()).toBeLessThanOrEqual(6 * MIB);
+    expect(engine.engine.memory.usedBytes()).toBeLessThanOrEqual(6 * MIB);
     expect(store.pool.framesOut * FRAME_BYTES).toBeLessThanOrEqual(6 * MIB * 1.05);
     expect(evicted(engine)).toBeGreaterThan(1000);
     engine.checkNow();
@@ -225,7 +225,7 @@ describe("which keys go", () => {
     const KEYS = 2000;
     const GROUPS = 20;
     const counts = new Array<number>(GROUPS).fill(0);
-    const { evictor } = engine.engine;
+    const { evictor } = engine.engine.memory;
     let total = 0;
     for (let round = 0; round < 4; round++) {
       fill(engine, "k", KEYS, 8);
@@ -313,7 +313,7 @@ describe("frequency", () => {
 test("what eviction takes is told to the latency monitor: a round, and a key", () => {
   const engine = limited("allkeys-random", 256 << 10);
   setConfig(engine, "server.latency_monitor_threshold", 3);
-  const { evictor } = engine.engine;
+  const { evictor } = engine.engine.memory;
   const evictOne = evictor.evictOne.bind(evictor);
   evictor.evictOne = () => {
     engine.clock.advance(4);

@@ -32,6 +32,7 @@ import {
   KEYSPACE_WORDS,
   KEYSPACES_AT,
   LEVEL_MASK,
+  LOCK_AT,
   SPLIT,
   VERSION,
 } from "./shard.ts";
@@ -326,6 +327,19 @@ export class Index {
 
   bucketCount(ks: number): number {
     return this.c[ks + BUCKETS]!;
+  }
+
+  /**
+   * True when the keyspace has no key in the shard; may be called without the lock. A section that removes the last key
+   * and inserts one again drops the table and makes a new one, which VERSION counts twice: such a keyspace is never taken
+   * for an empty one. False says nothing.
+   */
+  isSurelyEmpty(header: number, ks: number): boolean {
+    const { c } = this;
+    if (Atomics.load(c, header + LOCK_AT) !== 0) return false;
+    const version = Atomics.load(c, ks + VERSION);
+    if (Atomics.load(c, ks + BUCKETS) !== 0) return false;
+    return Atomics.load(c, header + LOCK_AT) === 0 && Atomics.load(c, ks + VERSION) === version;
   }
 
   /** Copies the addresses of bucket `bucket`'s chain to `into` (grown as needed). Returns how many. */

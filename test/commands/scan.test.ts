@@ -41,6 +41,41 @@ describe("SCAN", () => {
     expect(walk(engine, ["COUNT", count]).sort()).toEqual(all.sort());
   });
 
+  test.each([1, 2, 5, 9])("%d keys in 256 shards come in one call", (count) => {
+    const engine = testEngine({ shards: 256, regionBytes: 64 << 20 });
+    engine.checksEach = false;
+    const all = Array.from({ length: count }, (_, i) => `key:${i}`);
+    for (const key of all) engine.send("SET", key, "v");
+    engine.send("SET", "gone", "v");
+    engine.send("DEL", "gone");
+    for (const options of [[], ["MATCH", "key:*"], ["TYPE", "string"], ["COUNT", 1000]]) {
+      const { next, keys } = page(engine, "0", ...options);
+      expect(next).toBe("0");
+      expect(keys.sort()).toEqual(all);
+    }
+    expect(page(engine, "0", "MATCH", "other*")).toEqual({ next: "0", keys: [] });
+    expect(page(engine, "0", "TYPE", "hash")).toEqual({ next: "0", keys: [] });
+    engine.send("SELECT", 1);
+    expect(page(engine, "0")).toEqual({ next: "0", keys: [] });
+  });
+
+  test("a page has about COUNT keys, however many shards they are spread over", () => {
+    const engine = testEngine({ shards: 256, regionBytes: 64 << 20 });
+    engine.checksEach = false;
+    for (let i = 0; i < 400; i++) engine.send("SET", `key:${i}`, "v");
+    let cursor = "0";
+    const sizes: number[] = [];
+    do {
+      const { next, keys } = page(engine, cursor, "COUNT", 20);
+      sizes.push(keys.length);
+      cursor = next;
+    } while (cursor !== "0");
+    sizes.pop();
+    expect(Math.min(...sizes)).toBeGreaterThanOrEqual(20);
+    // A bucket is never divided between pages.
+    expect(Math.max(...sizes)).toBeLessThan(80);
+  });
+
   test.each(["grow", "shrink", "both"])("keys that stay are met while the tables %s", (kind) => {
     const random = new SeededRandom(testSeed());
     const engine = testEngine();

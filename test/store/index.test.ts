@@ -47,6 +47,25 @@ test(
   }),
 );
 
+test("a keyspace is surely empty while it has no key and nobody holds the lock", () => {
+  const f = new Fixture();
+  const { store } = f;
+  const header = store.headerOf(0);
+  const ks = store.index.keyspaceAt(header, 0);
+  const isEmpty = () => store.index.isSurelyEmpty(header, ks);
+  expect(isEmpty()).toBe(true);
+  f.set("key", VALUE);
+  expect(isEmpty()).toBe(false);
+  f.select("key");
+  store.find();
+  store.remove(2);
+  expect(isEmpty()).toBe(true);
+  store.lock(0);
+  expect(isEmpty()).toBe(false);
+  store.unlock(0);
+  expect(isEmpty()).toBe(true);
+});
+
 test("a table of more than a block of pages", () => {
   const f = new Fixture({ regionBytes: 64 << 20 });
   // 56 pages of 128 buckets are reached directly; the rest through blocks.

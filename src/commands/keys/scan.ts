@@ -84,7 +84,7 @@ export const scanFamily: readonly CommandSpec[] = [
   },
 ];
 
-/** Header of the session's database in `shard`, whose lock is held. */
+/** Header of the session's database in `shard`. */
 function keyspaceIn(call: Call, shard: number): number {
   const { store } = call;
   return store.index.keyspaceAt(store.headerOf(shard), call.keyspaces.of(call.session.db));
@@ -232,7 +232,7 @@ const COUNT = token("count");
 const TYPE = token("type");
 const POSITIONS = 4294967296;
 const CURSOR_MAX = 2n ** 64n - 1n;
-/** Buckets looked at for each key asked for, in a table that is nearly empty or a pattern that seldom matches. */
+/** Buckets that a call may look into for each key asked for: the bound of its work in tables that are nearly empty. */
 const BUCKETS_PER_KEY = 10;
 
 /**
@@ -251,19 +251,32 @@ export function readCursor(call: Call, i: number): number {
   return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
 }
 
+/** How many records a call of SCAN looks at, and how many buckets it may look into for that. One per thread. */
+const quota = { records: 0, buckets: 0 };
+
 /** SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]. Replies: [next cursor, array of names]. */
 function scan(call: Call, reply: Reply): Outcome | void {
-  const { store } = call;
   const cursor = readCursor(call, 1);
   if (Number.isNaN(cursor)) return reply.error(ErrorText.invalidCursor);
   begin();
+  const error = readScanOptions(call);
+  if (error !== null) return reply.error(error);
+  const next = scanFrom(call, cursor);
+  if (next < 0) return Retry;
+  reply.array(2);
+  reply.text(String(next));
+  replyFound(reply);
+}
+
+/** Reads MATCH, COUNT and TYPE. Returns the text of an error, or null. */
+function readScanOptions(call: Call): string | null {
   let count = 10;
   for (let i = 2; i < call.argCount; i += 2) {
-    if (i + 1 === call.argCount) return reply.error(ErrorText.syntax);
+    if (i + 1 === call.argCount) return ErrorText.syntax;
     if (call.argIs(i, COUNT)) {
       const kind = call.argInt64(i + 1);
-      if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
-      if (kind === Int64Kind.Wide ? int64.hi < 0 : int64.value < 1) return reply.error(ErrorText.syntax);
+      if (kind === Int64Kind.None) return ErrorText.notInteger;
+      if (kind === Int64Kind.Wide ? int64.hi < 0 : int64.value < 1) return ErrorText.syntax;
       count = kind === Int64Kind.Wide ? Number.MAX_SAFE_INTEGER : int64.value;
     } else if (call.argIs(i, MATCH)) {
       wantPattern(call, i + 1);
@@ -273,43 +286,57 @@ function scan(call: Call, reply: Reply): Outcome | void {
         if (equalsToken(call.bytes, call.argAt(i + 1), call.argBytes(i + 1), name)) wanted.type = type;
       }
     } else {
-      return reply.error(ErrorText.syntax);
+      return ErrorText.syntax;
     }
   }
+  quota.records = count;
+  quota.buckets = count * BUCKETS_PER_KEY;
+  return null;
+}
 
+/**
+ * Gathers names from `cursor` on, until the quota is used up, with one shard locked at a time. Shards without keys use up
+ * nothing. Returns the next cursor, 0 at the end; or -1 when the first shard could not be locked, with nothing gathered.
+ */
+function scanFrom(call: Call, cursor: number): number {
+  const { store } = call;
   let shard = Math.floor(cursor / POSITIONS);
   let position = cursor % POSITIONS;
-  let visited = 0;
-  let looked = 0;
-  while (shard < store.shards && looked < count && visited < count * BUCKETS_PER_KEY) {
+  let isFirst = true;
+  for (; shard < store.shards; shard++, position = 0) {
+    if (store.index.isSurelyEmpty(store.headerOf(shard), keyspaceIn(call, shard))) continue;
     if (!store.lock(shard)) {
-      if (visited === 0) return Retry;
+      if (isFirst) return -1;
       break; // what was found so far is a page
     }
+    isFirst = false;
     try {
-      const ks = keyspaceIn(call, shard);
-      if (store.index.bucketCount(ks) === 0) position = POSITIONS;
-      while (position < POSITIONS && looked < count && visited < count * BUCKETS_PER_KEY) {
-        const records = addBucket(store, shard, ks, store.index.bucketAtPosition(ks, position));
-        position = store.index.nextPosition;
-        visited++;
-        looked += records;
-        if (store.c[ks + EXPIRES_COUNT] !== 0) removeDue(call, shard, records);
-        if (store.index.bucketCount(ks) === 0) position = POSITIONS;
-      }
+      position = scanShard(call, shard, position);
     } finally {
       store.unlock(shard);
     }
-    if (position === POSITIONS) {
-      shard++;
-      position = 0;
-      visited++;
-    }
+    if (position < POSITIONS) break;
   }
-  const next = shard < store.shards ? shard * POSITIONS + position : 0;
-  reply.array(2);
-  reply.text(String(next));
-  replyFound(reply);
+  return shard < store.shards ? shard * POSITIONS + position : 0;
+}
+
+/**
+ * Gathers names of a locked shard from `position` on, while there is some quota. Returns the next position; POSITIONS at
+ * the end, and when the shard has no key.
+ */
+function scanShard(call: Call, shard: number, position: number): number {
+  const { store } = call;
+  const ks = keyspaceIn(call, shard);
+  while (position < POSITIONS) {
+    if (store.c[ks + KEY_COUNT] === 0) return POSITIONS;
+    if (quota.records <= 0 || quota.buckets <= 0) return position;
+    const records = addBucket(store, shard, ks, store.index.bucketAtPosition(ks, position));
+    position = store.index.nextPosition;
+    quota.buckets--;
+    quota.records -= records;
+    if (store.c[ks + EXPIRES_COUNT] !== 0) removeDue(call, shard, records);
+  }
+  return position;
 }
 
 // ---- RANDOMKEY ----

@@ -612,8 +612,7 @@ class OwnServices implements ServerServices, ClientHost {
   }
 
   setActiveExpire(on: boolean, done: () => void): void {
-    this.engine.maintenance.expires = on;
-    this.engine.store.expiresDue = on;
+    this.engine.store.activeExpire = on;
     this.due.push(done);
   }
 

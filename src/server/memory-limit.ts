@@ -165,7 +165,7 @@ export class MemoryLimit {
     const { cells, store, maintenance } = this;
     if (!this.evicts) return this.usedBytes() + bytes <= this.maxBytes;
     // While the data may not change at all, not even by expiry, writes are held back anyway.
-    if (store.keepsExpired) return true;
+    if (!store.removesExpired) return true;
     const limit = this.frameLimit();
     const others = this.usedBytes() - store.usedBytes;
     const othersDead = cells.sum(Cell.deadBytes) - cells.get(Cell.deadBytes);
@@ -231,7 +231,7 @@ export class MemoryLimit {
   private relieveFor(shard: number, bytes: number): boolean {
     const { store } = this;
     if (this.usedBytes() > this.maxBytes && !this.relieve(0)) return false;
-    if (!this.evicts || store.keepsExpired) return true;
+    if (!this.evicts || !store.removesExpired) return true;
     if (shard >= 0 && bytes <= INLINE_VALUE_MAX) this.evictor.makeRoom(shard, bytes);
     const limit = this.frameLimit();
     if (this.framesUsed(limit) > limit) this.relieve(0);

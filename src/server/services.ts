@@ -23,6 +23,7 @@ import type { Control } from "../memory/control.ts";
 import { CLIENTS_AT } from "../memory/control.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
+import { ExpiryMode } from "../store/expiry-mode.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
 import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
@@ -536,9 +537,8 @@ export class Services implements ServerServices {
   private setExpiry(): void {
     const { engine } = this;
     const isPaused = engine.dispatcher.paused !== Pause.None;
-    engine.maintenance.expires = this.activeExpire && !isPaused;
-    engine.store.keepsExpired = isPaused;
-    engine.store.expiresDue = this.activeExpire;
+    engine.store.setExpiryMode(isPaused ? ExpiryMode.Paused : ExpiryMode.Normal);
+    engine.store.activeExpire = this.activeExpire;
   }
 
   block(session: Session, timeoutMs: number, write: (reply: Reply) => void, mayEnd: () => boolean = MAY_END): void {

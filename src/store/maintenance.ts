@@ -133,8 +133,6 @@ export interface MaintenanceLimits {
 export class Maintenance {
   private readonly key: Key;
   private readonly chain = { addresses: new Int32Array(64) };
-  /** False while expired keys wait until somebody looks at them (DEBUG SET-ACTIVE-EXPIRE 0). */
-  expires = true;
 
   constructor(
     private readonly store: Store,
@@ -148,7 +146,7 @@ export class Maintenance {
   step(shard: number): boolean {
     const { store } = this;
     const header = store.headerOf(shard);
-    let more = this.expires && !store.wheel.turn(shard, header, store.nowMs, STEP, store);
+    let more = store.expiresActively && !store.wheel.turn(shard, header, store.nowMs, STEP, store);
     for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
       if (this.keyspaces.isEmptying(keyspace) && this.dropStep(shard, header, keyspace)) more = true;
     }
@@ -167,7 +165,7 @@ export class Maintenance {
     const { store } = this;
     const header = store.headerOf(shard);
     return (
-      (this.expires && store.wheel.isDue(header, store.nowMs)) ||
+      (store.expiresActively && store.wheel.isDue(header, store.nowMs)) ||
       store.c[header + CLEAN_SEGMENT_AT] !== 0 ||
       store.c[header + GARBAGE_AT] !== 0 ||
       store.c[header + RELEASES_AT] !== 0 ||

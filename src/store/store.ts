@@ -18,6 +18,7 @@ import { HELD_WITH_SLEEPERS, lockWithin, tryLock, unlock } from "../memory/lock.
 import { FREQUENCY_FIRST, frequencyAt, frequencyBits, frequencyRaised, minuteOf } from "./frequency.ts";
 import { CarriedPage } from "./carried.ts";
 import { CollectionCopy, copyAtOnce } from "./collection-copy.ts";
+import { ExpiryMode } from "./expiry-mode.ts";
 import { Heap } from "./heap.ts";
 import { Index } from "./index.ts";
 import { Key } from "./key.ts";
@@ -151,10 +152,12 @@ export class Store implements HintVisitor {
   private lfuDecayMinutes = 0;
   /** False while a client reads that asked not to date what it reads (CLIENT NO-TOUCH). */
   datesAccess = true;
-  /** True while nothing may change, not even by itself (CLIENT PAUSE): expired keys are hidden, not removed. */
-  keepsExpired = false;
-  /** False while expired keys wait until somebody looks at them (DEBUG SET-ACTIVE-EXPIRE 0). */
-  expiresDue = true;
+  /** What a deadline that has passed means now; see setExpiryMode. */
+  expiryMode: ExpiryMode = ExpiryMode.Normal;
+  /** Deadlines up to this time have passed, ms: now, or never in replay mode. */
+  dueMs = 0;
+  /** False while due keys stay until a command looks them up (DEBUG SET-ACTIVE-EXPIRE 0). */
+  activeExpire = true;
   /** Monotonic seconds, to date what is given back. */
   nowSeconds = 0;
 
@@ -164,8 +167,10 @@ export class Store implements HintVisitor {
   keyspace = 0;
   ks = 0;
   key: Key;
-  /** Address that `find` found, NO_ADDRESS when the key is not there. */
+  /** Address that `find` found, NO_ADDRESS when the key is not there or is hidden. */
   address: Address = NO_ADDRESS;
+  /** While `address` is NO_ADDRESS: the record of the key that is hidden (ExpiryMode.Paused), NO_ADDRESS = none. */
+  private hidden: Address = NO_ADDRESS;
   /** Word of the record found, within `segments.m`. */
   w = 0;
   /** A second key for work inside the store (expiry, cleaning), so that the caller's stays loaded. */
@@ -230,10 +235,24 @@ export class Store implements HintVisitor {
   /** Sets the time of this batch. */
   setTime(wallMs: number, monotonicMs: number): void {
     this.nowMs = wallMs;
+    this.dueMs = this.expiryMode === ExpiryMode.Replay ? 0 : wallMs;
     this.nowSeconds = (monotonicMs / 1000) | 0;
     this.accessClock = Math.floor(wallMs / 1000) & 0xffffff;
     this.minute = minuteOf(wallMs);
     this.setAccessBits();
+  }
+
+  setExpiryMode(mode: ExpiryMode): void {
+    this.expiryMode = mode;
+    this.dueMs = mode === ExpiryMode.Replay ? 0 : this.nowMs;
+  }
+  /** True while keys may leave by themselves: expired when a command looks them up, or evicted. */
+  get removesExpired(): boolean {
+    return this.expiryMode === ExpiryMode.Normal;
+  }
+  /** True while due keys are also removed that no command looks up. */
+  get expiresActively(): boolean {
+    return this.activeExpire && this.removesExpired;
   }
 
   /** Whether records keep the frequency of their accesses (LFU), and how it grows and falls, or the last one's time. */
@@ -342,18 +361,24 @@ export class Store implements HintVisitor {
     this.ks = header + KEYSPACES_AT + keyspace * KEYSPACE_WORDS;
   }
 
-  /** Finds the selected key. An expired one is removed on the way. Returns its address, NO_ADDRESS when not there. */
+  /**
+   * Finds the selected key. One that is due is removed or hidden, as the expiry mode says. Returns its address, NO_ADDRESS
+   * when it is not there for commands.
+   */
   find(): Address {
     const address = this.index.find(this.shard, this.ks, this.key);
     this.address = address;
-    if (address === NO_ADDRESS) return NO_ADDRESS;
+    if (address === NO_ADDRESS) {
+      this.hidden = NO_ADDRESS;
+      return NO_ADDRESS;
+    }
     this.w = this.index.recordWord;
     const m = this.segments.m;
     if (hasDeadlineWords(m, this.w)) {
       const due = deadline(m, this.w);
-      if (due !== 0 && due <= this.nowMs) {
-        if (this.keepsExpired) this.address = NO_ADDRESS;
-        else this.expireFound();
+      if (due !== 0 && due <= this.dueMs) {
+        if (this.removesExpired) this.expireFound();
+        else this.hide();
         return NO_ADDRESS;
       }
     }
@@ -400,6 +425,18 @@ export class Store implements HintVisitor {
     if (!this.datesAccess) return;
     this.standAgain();
     this.dateAccess(this.m, this.w);
+  }
+
+  /** Stands on no record, and remembers the one that an insert of this key must not leave beside its own. */
+  private hide(): void {
+    this.hidden = this.address;
+    this.address = NO_ADDRESS;
+  }
+  /** A write to the key that is hidden: it expires now, as if the write had found it in normal mode. */
+  private expireHidden(): void {
+    this.address = this.hidden;
+    this.w = this.segments.locate(this.shard, this.hidden);
+    this.expireFound();
   }
 
   private expireFound(): void {
@@ -650,6 +687,7 @@ export class Store implements HintVisitor {
     deadlineMs: number,
   ): number {
     const { key, shard, header } = this;
+    if (this.address === NO_ADDRESS && this.hidden !== NO_ADDRESS) this.expireHidden();
     const old = this.address;
     let flags = deadlineMs !== 0 || this.wantsDeadlineWords ? HAS_DEADLINE : 0;
     let filed = 0;
@@ -837,6 +875,7 @@ export class Store implements HintVisitor {
     this.index.remove(shard, header, ks, this.key.hashB, this.address, this.nowSeconds);
     this.log.free(shard, header, this.address);
     this.address = NO_ADDRESS;
+    this.hidden = NO_ADDRESS;
   }
 
   /** Frees what the record at `w` keeps outside itself. */
@@ -1312,7 +1351,7 @@ export class Store implements HintVisitor {
     const header = this.headerOf(shard);
     const ks = this.index.keyspaceAt(header, keyspace);
     if (this.c[ks + EXPIRES_COUNT] === 0) return this.c[ks + KEY_COUNT]!;
-    if (this.expiresDue && !this.keepsExpired && this.wheel.isDue(header, this.nowMs))
+    if (this.expiresActively && this.wheel.isDue(header, this.nowMs))
       this.wheel.turn(shard, header, this.nowMs, DUE_HINTS_MAX, this);
     return this.c[ks + KEY_COUNT]!;
   }

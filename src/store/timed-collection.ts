@@ -9,8 +9,8 @@
  * A member that is due is removed by the store: the record of the key has a hint in the shard's wheel at or before the
  * earliest deadline (store.ts, hintMembers). Until then commands on hashes look at deadlines and hide what is due; of
  * sets and sorted sets it is removed as they are opened, so much at a time that nobody waits long for it: when more is
- * left the command is tried again next turn (Status.Again). While the store keeps what is expired (`keepsExpired`) those
- * members are still seen.
+ * left the command is tried again next turn (Status.Again). In paused mode (expiry-mode.ts) nothing is removed: the due
+ * members of hashes stay hidden, those of sets and sorted sets are still seen. In replay mode no member is due.
  *
  * Invariants
  *   D1  a tree has as many entries by deadline as members with TIMED, and `timed` counts them
@@ -78,7 +78,7 @@ export abstract class TimedCollection extends Collection {
 
   /** True when members may be due now. */
   get mayBeDue(): boolean {
-    return this.hasTimed && this.earliest <= this.store.nowMs;
+    return this.hasTimed && this.earliest <= this.store.dueMs;
   }
 
   /** The entries that have deadlines. */
@@ -105,12 +105,12 @@ export abstract class TimedCollection extends Collection {
   get isDueHere(): boolean {
     if (!this.hasTimed) return false;
     const deadline = this.deadlineHere;
-    return deadline !== 0 && deadline <= this.store.nowMs;
+    return deadline !== 0 && deadline <= this.store.dueMs;
   }
 
   /** Number of members that are due and still there. */
   countDue(): number {
-    return this.mayBeDue ? this.countDueAt(this.store.nowMs) : 0;
+    return this.mayBeDue ? this.countDueAt(this.store.dueMs) : 0;
   }
   /** As countDue, at another moment. */
   countDueAt(nowMs: number): number {
@@ -131,7 +131,7 @@ export abstract class TimedCollection extends Collection {
 
   override settleDue(isBegun: boolean): number {
     const { store } = this;
-    if (!this.dropsDue || store.keepsExpired || !this.mayBeDue) return 1;
+    if (!this.dropsDue || !store.removesExpired || !this.mayBeDue) return 1;
     if (!isBegun && !this.beginRemoval()) return Status.Busy;
     this.removeDue(DUE_AT_ONCE);
     const isEmpty = this.entries.count === 0;
@@ -308,7 +308,7 @@ export abstract class TimedCollection extends Collection {
     let removed = 0;
     for (let i = leaf.count - 1; i >= 0; i--) {
       leaf.open(i);
-      if ((leaf.entryFlags & TIMED) === 0 || leaf.deadline > store.nowMs) continue;
+      if ((leaf.entryFlags & TIMED) === 0 || leaf.deadline > store.dueMs) continue;
       packed.seekRank(i);
       this.removeMember();
       removed++;
@@ -327,7 +327,7 @@ export abstract class TimedCollection extends Collection {
       deadlines.settle();
       const { leaf } = deadlines;
       const deadline = leaf.laneOf(deadlines.at);
-      if (deadline > store.nowMs) break;
+      if (deadline > store.dueMs) break;
       leaf.openKey(deadlines.at);
       this.standOnMember(leaf.word(leaf.keyAt), deadline);
       this.removeMember();
@@ -354,7 +354,7 @@ export abstract class TimedCollection extends Collection {
   /** Makes what `find` opened ready to be changed, when it is an expired member that was looked at. False when not now. */
   beginRemoval(): boolean {
     const { store, pages } = this;
-    if (store.keepsExpired || !pages.admits(SMALL_CHANGE)) return false;
+    if (!store.removesExpired || !pages.admits(SMALL_CHANGE)) return false;
     store.standAgain();
     if (store.beginCollection() < 0) return false;
     this.open();

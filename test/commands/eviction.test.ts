@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { FRAME_BYTES } from "../../src/memory/arena.ts";
+import { ExpiryMode } from "../../src/store/expiry-mode.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
 
 const OOM = "-OOM command not allowed when used memory > 'maxmemory'.";
@@ -148,11 +149,11 @@ describe("the limit", () => {
   test("nothing goes while clients are paused", () => {
     const engine = limited("allkeys-lru", MIB);
     fill(engine, "k", 500, 1000);
-    engine.engine.store.keepsExpired = true;
+    engine.engine.store.setExpiryMode(ExpiryMode.Paused);
     setConfig(engine, "storage.max_memory", MIB / 4);
     engine.send("PING");
     expect(evicted(engine)).toBe(0);
-    engine.engine.store.keepsExpired = false;
+    engine.engine.store.setExpiryMode(ExpiryMode.Normal);
     engine.send("PING");
     expect(evicted(engine)).toBeGreaterThan(100);
   });

@@ -179,7 +179,7 @@ test("RANDOMKEY: every key comes up, none that expired", () => {
 
 test("SCAN removes what is due where it comes by", () => {
   const engine = testEngine();
-  engine.engine.maintenance.expires = false;
+  engine.engine.store.activeExpire = false;
   for (let i = 0; i < 500; i++) engine.send("SET", `key:${i}`, "x", ...(i % 3 === 0 ? ["PX", "5"] : []));
   engine.advance(10, false);
   const seen = new Set<string>();

@@ -9,6 +9,7 @@ import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Status } from "../../src/base/status.ts";
 import { Collections } from "../../src/store/collections.ts";
+import { ExpiryMode } from "../../src/store/expiry-mode.ts";
 import { Encoding } from "../../src/store/record.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { SetEncoding, type SetValue } from "../../src/store/set-value.ts";
@@ -334,18 +335,18 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
     expect(f.store.counters.expiredMembers).toBe(3000);
   });
 
-  test("are left alone by a store that keeps what is expired", () => {
+  test("are left alone in paused mode", () => {
     const twins = make();
     const { f, value } = twins;
     twins.add("k", "m", 1);
     twins.expire("k", "m", twins.now + 10);
     f.tick(10);
-    f.store.keepsExpired = true;
+    f.store.setExpiryMode(ExpiryMode.Paused);
     f.select("k");
     expect(value.find()).toBe(1);
     expect(value.count).toBe(1);
     expect(value.seekLive(Buffer.from("m"), 0, 1)).toBe(false);
-    f.store.keepsExpired = false;
+    f.store.setExpiryMode(ExpiryMode.Normal);
     f.select("k");
     expect(value.find()).toBe(0);
   });

@@ -18,6 +18,8 @@ export interface TestEngineOptions {
   regions?: number;
   shards?: number;
   regionBytes?: number;
+  /** What the server around the engine does, beyond making regions. */
+  services?: Partial<ServerServices>;
 }
 
 export class TestClient {
@@ -140,7 +142,7 @@ export class TestEngine implements ClientHost {
       hugePages: false,
     });
     // Only what the commands under test ask for.
-    const services = { wantRegion: () => this.memory.grow() } as unknown as ServerServices;
+    const services = { wantRegion: () => this.memory.grow(), ...options.services } as unknown as ServerServices;
     this.engine = new Engine(this.memory.arena, 0, this.clock, this.config, services);
     this.client = this.connect();
   }

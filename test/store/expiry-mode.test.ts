@@ -1,0 +1,153 @@
+/**
+ * Goal:   what a deadline that has passed means in each of the three expiry modes, and that a write over a key that is
+ *         hidden leaves one key, not two.
+ * Method: one store with a clock that stands still; the checkers of the shard run after each change.
+ */
+import { describe, expect, test } from "bun:test";
+import { ExpiryMode } from "../../src/store/expiry-mode.ts";
+import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { INTEREST_AT, KEY_COUNT } from "../../src/store/shard.ts";
+import { KeyEvent } from "../../src/store/store.ts";
+import { TestEngine } from "../support/engine.ts";
+import { Fixture, START_MS } from "./fixture.ts";
+
+const TEXT = Buffer.from("text");
+const OTHER = Buffer.from("other");
+
+function keyCount(f: Fixture): number {
+  return f.store.c[f.store.index.keyspaceAt(f.store.headerOf(0), 0) + KEY_COUNT]!;
+}
+
+/** A store with the key "k", which is due now, and five more in the same bucket's way. */
+function withDueKey(mode: ExpiryMode): Fixture {
+  const f = new Fixture();
+  for (const name of ["a", "b", "c", "d", "e"]) f.set(name, TEXT);
+  f.set("k", TEXT, START_MS + 10);
+  f.tick(10);
+  f.store.setExpiryMode(mode);
+  return f;
+}
+
+describe("a key whose deadline has passed", () => {
+  test("goes when it is looked up, in normal mode", () => {
+    const f = withDueKey(ExpiryMode.Normal);
+    expect(f.get("k")).toBeNull();
+    expect(keyCount(f)).toBe(5);
+    expect(f.store.counters.expired).toBe(1);
+    f.checkAll();
+  });
+
+  test("is hidden and stays, in paused mode", () => {
+    const f = withDueKey(ExpiryMode.Paused);
+    expect(f.get("k")).toBeNull();
+    expect(keyCount(f)).toBe(6);
+    expect(f.store.countKeys(0, 0)).toBe(6);
+    expect(f.store.counters.expired).toBe(0);
+    f.store.setExpiryMode(ExpiryMode.Normal);
+    expect(f.get("k")).toBeNull();
+    expect(keyCount(f)).toBe(5);
+    f.checkAll();
+  });
+
+  test("is still there in replay mode: the log says when it goes", () => {
+    const f = withDueKey(ExpiryMode.Replay);
+    expect(f.get("k")).toEqual(TEXT);
+    f.tick(1000);
+    expect(f.get("k")).toEqual(TEXT);
+    expect(f.store.countKeys(0, 0)).toBe(6);
+    f.settle();
+    expect(keyCount(f)).toBe(6);
+    f.store.setExpiryMode(ExpiryMode.Normal);
+    expect(f.get("k")).toBeNull();
+    f.checkAll();
+  });
+});
+
+describe("a write over a hidden key", () => {
+  test("leaves one key without the old deadline", () => {
+    const f = withDueKey(ExpiryMode.Paused);
+    expect(f.set("k", OTHER)).toBe(0);
+    expect(keyCount(f)).toBe(6);
+    f.checkAll();
+    expect(f.get("k")).toEqual(OTHER);
+    expect(f.store.deadlineMs).toBe(0);
+    f.store.remove(KeyEvent.Deleted);
+    f.checkAll();
+    expect(f.get("k")).toBeNull();
+  });
+
+  test("of a key alone in its table leaves one key", () => {
+    const f = new Fixture();
+    f.set("k", TEXT, START_MS + 10);
+    f.tick(10);
+    f.store.setExpiryMode(ExpiryMode.Paused);
+    expect(f.set("k", OTHER)).toBe(0);
+    expect(keyCount(f)).toBe(1);
+    f.checkAll();
+  });
+
+  test("tells that the old key expired before it tells of the new one", () => {
+    const f = withDueKey(ExpiryMode.Paused);
+    const events: KeyEvent[] = [];
+    let removed = 0;
+    f.store.hooks = {
+      beforeChange() {},
+      touched: (_shard, _keyspace, event) => events.push(event),
+      removedByStore: () => removed++,
+    };
+    f.store.c[f.store.headerOf(0) + INTEREST_AT] = 1;
+    f.set("k", OTHER);
+    expect(events).toEqual([KeyEvent.Expired, KeyEvent.Set]);
+    expect(removed).toBe(1);
+    expect(f.store.counters.expired).toBe(1);
+  });
+
+  test("does not take a key hidden before for the one that is written", () => {
+    const f = withDueKey(ExpiryMode.Paused);
+    f.select("k");
+    expect(f.store.find()).toBe(NO_ADDRESS);
+    f.set("z", OTHER);
+    f.checkAll();
+    expect(keyCount(f)).toBe(7);
+    expect(f.get("z")).toEqual(OTHER);
+    expect(f.store.counters.expired).toBe(0);
+  });
+});
+
+test("BLMOVE served during a pause replaces a target that has expired", () => {
+  const ended: string[] = [];
+  const engine = new TestEngine({
+    services: {
+      block: () => {},
+      endBlock: () => ended.push("served"),
+    },
+  });
+  engine.engine.blocking.usesTimers = false;
+  const { store, blocking } = engine.engine;
+  const key = store.newKey();
+  const shardOf = (name: string) => {
+    key.load(Buffer.from(name), 0, name.length);
+    return store.shardOf(key.hashA);
+  };
+  let target = "target";
+  while (shardOf(target) === shardOf("source")) target += "x";
+  engine.send("RPUSH", target, "old");
+  engine.send("PEXPIRE", target, "100");
+  const waiting = engine.connect();
+  expect(waiting.raw(`BLMOVE source ${target} LEFT LEFT 0\r\n`)).toEqual([]);
+  // Another worker holds the target's lock while the source is pushed to: the serve is put off.
+  expect(store.tryLock(shardOf(target))).toBe(true);
+  engine.client.raw("RPUSH source x\r\n");
+  expect(ended).toEqual([]);
+  store.unlock(shardOf(target));
+  store.setExpiryMode(ExpiryMode.Paused);
+  engine.advance(200, false);
+  engine.engine.beginTurn();
+  blocking.turn();
+  blocking.turn();
+  engine.engine.endTurn();
+  expect(ended).toEqual(["served"]);
+  engine.checkNow();
+  expect(engine.send("DBSIZE")).toBe(":1");
+  expect(engine.send("LRANGE", target, "0", "-1")).toBe('*["x"]');
+});

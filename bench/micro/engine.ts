@@ -60,7 +60,7 @@ const host = {
 const client = new Client(1, engine, transport, host);
 if (!ahead) {
   // Hashing stays, the look at bucket and record goes.
-  store.index.touchBucket = () => -1;
+  store.index.prefetchBucket = () => -1;
 }
 
 /** Key `n` as text: "key:" and 12 digits. */

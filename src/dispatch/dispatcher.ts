@@ -20,7 +20,7 @@ import type { Reply } from "../protocol/reply.ts";
 import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
 import { HEADER_WORDS } from "../store/record.ts";
-import { STILL_AT, STILL_HASH_AT, VERSION } from "../store/shard.ts";
+import { STILL_AT, STILL_HASH_AT } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
@@ -78,7 +78,7 @@ export class Dispatcher {
   private kept = -1;
   /** And `store.stamp` while its key is selected. */
   private keptStamp = 0;
-  /** Where the bucket of each key was when it was touched; see Index.touchBucket. */
+  /** Where the bucket of each key was when it was touched; see Index.prefetchBucket. */
   private readonly aheadKs = new Int32Array(BATCH_MAX);
   private readonly aheadWord = new Int32Array(BATCH_MAX);
   private readonly aheadRegion = new Int32Array(BATCH_MAX);
@@ -173,12 +173,11 @@ export class Dispatcher {
       const key = this.keysAhead[i]!;
       const shard = store.shardOf(key.hashA);
       const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
-      const version = store.c[ks + VERSION]!;
-      const w = index.touchBucket(shard, ks, key.hashB);
+      const w = index.prefetchBucket(shard, ks, key.hashB);
       aheadKs[i] = ks;
       aheadWord[i] = w;
-      aheadVersion[i] = version;
-      aheadRegion[i] = index.touchedRegion;
+      aheadVersion[i] = index.prefetchedVersion;
+      aheadRegion[i] = index.prefetchedRegion;
     }
     // A loop of its own, with nothing in it but the loads: as many misses as possible are under way at once.
     const regions = store.arena.words;
@@ -192,7 +191,7 @@ export class Dispatcher {
       if (isAhead[i] === 0 || keyOf[i] !== i || aheadWord[i]! < 0) continue;
       const key = this.keysAhead[i]!;
       this.recordWord[i] = index.candidate(store.shardOf(key.hashA), aheadRegion[i]!, aheadWord[i]!, key.hashB);
-      this.recordRegion[i] = index.touchedRegion;
+      this.recordRegion[i] = index.prefetchedRegion;
     }
     for (let i = 0; i < count; i++) {
       const w = this.recordWord[i]!;

@@ -14,7 +14,11 @@
  *   B2  the slots of a chain are filled from the front without a gap: the first empty slot ends it
  *   B3  two slots of one chain may share a hash word: a match is a hint, the key decides
  *   B4  2^level ≤ buckets < 2^(level+1), and buckets = 2^level + split
- * Source: Litwin 1980 (linear hashing). Locking: the holder of the shard lock.
+ *   B5  VERSION grows with each change of where the bucket of a hash lies, by an atomic store after all others of the
+ *       change. A prefetch reads it by an atomic load before it reads the table. Under the lock, an equal number then
+ *       means that no change came between the two: one that was under way has published a higher number since, and
+ *       of one that was published before, the prefetch has seen every store
+ * Source: Litwin 1980 (linear hashing). Locking: the holder of the shard lock; prefetchBucket and candidate take none.
  */
 import { assert } from "../base/assert.ts";
 import { FRAME_BYTES } from "../memory/arena.ts";
@@ -81,7 +85,7 @@ export class Index {
   /** Word of the record `find` returned, within segments.m. */
   recordWord = 0;
   private entries = new Int32Array(256);
-  /** Where the bucket of the next key to be found is, if its table has not changed since; hintWord -1 = not known. */
+  /** Where the bucket of the next key to be found is, if its table has not changed since (B5); hintWord -1 = not known. */
   hintWord = -1;
   hintRegion = 0;
   hintHash = 0;
@@ -160,11 +164,13 @@ export class Index {
   }
 
   /**
-   * Finds the bucket that `hashB` falls in, without the lock: its first word, in region `touchedRegion`; -1 when there
-   * is no table. The bucket may be another's by the time the lock is held: VERSION tells.
+   * Finds the bucket that `hashB` falls in, without the lock: its first word, in region `prefetchedRegion`; -1 when there
+   * is no table. Under the lock it is still that bucket if VERSION is `prefetchedVersion` (B5).
    */
-  touchBucket(shard: number, ks: number, hashB: number): number {
+  prefetchBucket(shard: number, ks: number, hashB: number): number {
     const c = this.c;
+    // Before anything else of the table: what a change has published with this number is then seen whole.
+    this.prefetchedVersion = Atomics.load(c, ks + VERSION);
     if (c[ks + BUCKETS] === 0) return -1;
     const bucket = this.bucketOf(ks, hashB);
     let page = 0;
@@ -179,14 +185,15 @@ export class Index {
     }
     // A page being taken away meanwhile may leave anything here; a region never made is not touched.
     if (page <= 0 || page >>> 17 >= this.segments.arena.words.length) return -1;
-    this.touchedRegion = page >>> 17;
+    this.prefetchedRegion = page >>> 17;
     return ((page & 0x1ffff) << 11) + (bucket & (PAGE_BUCKETS - 1)) * BUCKET_WORDS;
   }
-  touchedRegion = 0;
+  prefetchedRegion = 0;
+  prefetchedVersion = 0;
 
   /**
-   * The word of the first record in the bucket at `w` whose hash word matches, in region `touchedRegion`; -1 = none.
-   * Without the lock: the record may be another's by the time it is held, so this is only good for touching it.
+   * The word of the first record in the bucket at `w` whose hash word matches, in region `prefetchedRegion`; -1 = none.
+   * Without the lock: the record may be another's by the time it is held, so this is only good for loading its cache line.
    */
   candidate(shard: number, region: number, w: number, hashB: number): number {
     this.segments.turnToRegion(region);
@@ -194,7 +201,7 @@ export class Index {
     for (let slot = w; slot < w + NEXT_AT; slot += SLOT_WORDS) {
       if (m[slot] !== hashB) continue;
       const address = m[slot + 1]!;
-      this.touchedRegion = this.segments.regionOf(shard, address);
+      this.prefetchedRegion = this.segments.regionOf(shard, address);
       return this.segments.wordOf(shard, address);
     }
     return -1;
@@ -396,12 +403,9 @@ export class Index {
     this.nextVersion(ks);
   }
 
-  /**
-   * Counts a change of which bucket a hash falls in. Always the last store of the change: who looks ahead without the
-   * lock reads VERSION first, so a mixture of old and new words never goes with the new number.
-   */
+  /** Counts a change of which bucket a hash falls in, and publishes it: the last store of the change (B5). */
   private nextVersion(ks: number): void {
-    this.c[ks + VERSION] = (this.c[ks + VERSION]! + 1) | 0;
+    Atomics.store(this.c, ks + VERSION, (this.c[ks + VERSION]! + 1) | 0);
   }
 
   /** Takes the last bucket off a table that is being emptied (its records already freed). */

@@ -13,7 +13,8 @@
  *   A1  SHAPE_AT of a shard counts the blocks of collections taken and given back, and entries that go from one page to
  *       another (Pages.reshaped): while it stays, every path stays
  *   A2  a path is good if its walk began after the count was read and then the lock was seen free, the count is the same
- *       under the lock, and the collection has the root it began at: no change of a tree fell into the walk
+ *       under the lock, and the collection has the root it began at: no change of a tree fell into the walk. The count
+ *       is stored and read by Atomics, so nobody sees a holder's count who does not see that the lock is held
  *   A3  a hint is used for the very bytes it was made of: a batch's arguments keep their places while it runs
  */
 import { type Arena, FRAME_BITS, FRAME_MASK, FRAME_WORD_SHIFT } from "../memory/arena.ts";

@@ -140,10 +140,10 @@ export class ShardPages implements Pages {
     else this.retire(ref, bytes, BlockKind.Out);
   }
 
-  /** What was looked up ahead is not good any more; see members-ahead.ts. */
+  /** What was looked up ahead is not good any more; an atomic store: see A2 in members-ahead.ts. */
   reshaped(): void {
     const at = this.header + SHAPE_AT;
-    this.c[at] = (this.c[at]! + 1) | 0;
+    Atomics.store(this.c, at, (this.c[at]! + 1) | 0);
   }
 
   get pinned(): number {

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { reverseBits } from "../../src/store/index.ts";
 import { keyAt, keyBytes } from "../../src/store/record.ts";
-import { BUCKETS, VERSION } from "../../src/store/shard.ts";
+import { BUCKETS, LEVEL_MASK, VERSION } from "../../src/store/shard.ts";
 import { FrameSize } from "../../src/memory/frame-pool.ts";
 import { countFrom } from "../support/random.ts";
 import { Fixture, seeded } from "./fixture.ts";
@@ -259,4 +259,72 @@ test("hash words of a million keys hardly collide", () => {
   let same = 0;
   for (let i = 1; i < words.length; i++) if (words[i] === words[i - 1]) same++;
   expect(same).toBeLessThan(200); // 116 by chance
+});
+
+// B5 on machines that reorder stores cannot be shown on one that does not: the two tests look at the accesses themselves.
+
+test("each change of the table is published by an atomic store, after all its other stores", () => {
+  const f = new Fixture();
+  const { store } = f;
+  const ks = store.index.keyspaceAt(store.headerOf(0), 0);
+  const words = () => store.c.slice(ks + LEVEL_MASK, ks + BUCKETS + 1).join();
+  const published: string[] = [];
+  const atomicStore = Atomics.store;
+  const watched = (array: Int32Array, at: number, value: number): number => {
+    if (array === store.c && at === ks + VERSION) published.push(words());
+    return atomicStore(array, at, value);
+  };
+  Atomics.store = watched as typeof Atomics.store;
+  let changes = 0;
+  try {
+    const step = (run: () => void) => {
+      const before = words();
+      published.length = 0;
+      run();
+      if (words() === before) return;
+      changes++;
+      expect(published.at(-1)).toBe(words());
+    };
+    for (let i = 0; i < 500; i++) step(() => f.set(`key:${i}`, VALUE));
+    for (let i = 0; i < 500; i++) {
+      f.select(`key:${i}`);
+      store.find();
+      step(() => store.remove(2));
+    }
+  } finally {
+    Atomics.store = atomicStore;
+  }
+  expect(changes).toBeGreaterThan(150);
+});
+
+test("a prefetch reads the version before the table: a change in between refuses it", () => {
+  const f = new Fixture();
+  const { store } = f;
+  const { index } = store;
+  const ks = index.keyspaceAt(store.headerOf(0), 0);
+  for (let i = 0; i < 20; i++) f.set(`key:${i}`, VALUE);
+  const wanted = store.newKey();
+  wanted.load(Buffer.from("key:7"), 0, 5);
+  const atomicLoad = Atomics.load;
+  let changed = false;
+  // The holder of the lock splits a bucket right after the version was read.
+  const watched = (array: Int32Array, at: number): number => {
+    const value = atomicLoad(array, at);
+    if (array === store.c && at === ks + VERSION && !changed) {
+      changed = true;
+      const before = value;
+      for (let i = 20; store.c[ks + VERSION] === before; i++) f.set(`key:${i}`, VALUE);
+    }
+    return value;
+  };
+  Atomics.load = watched as typeof Atomics.load;
+  try {
+    index.prefetchBucket(0, ks, wanted.hashB);
+  } finally {
+    Atomics.load = atomicLoad;
+  }
+  expect(changed).toBe(true);
+  expect(index.prefetchedVersion).not.toBe(store.c[ks + VERSION]!);
+  index.prefetchBucket(0, ks, wanted.hashB);
+  expect(index.prefetchedVersion).toBe(store.c[ks + VERSION]!);
 });

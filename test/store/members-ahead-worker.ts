@@ -103,9 +103,9 @@ function work(task: AheadTask): AheadDone {
     ahead.begin(bytes);
     const { index } = store;
     const ks = index.keyspaceAt(header, 0);
-    const bucket = index.touchBucket(shard, ks, key.hashB);
-    const record = bucket < 0 ? -1 : index.candidate(shard, index.touchedRegion, bucket, key.hashB);
-    if (record >= 0 && ahead.stand(shard, header, index.touchedRegion, record)) {
+    const bucket = index.prefetchBucket(shard, ks, key.hashB);
+    const record = bucket < 0 ? -1 : index.candidate(shard, index.prefetchedRegion, bucket, key.hashB);
+    if (record >= 0 && ahead.stand(shard, header, index.prefetchedRegion, record)) {
       for (let i = 0; i < BATCH; i++) ahead.add(starts[i]!, lengths[i]!);
       ahead.touch();
     }

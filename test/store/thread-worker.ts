@@ -7,7 +7,6 @@ import { Control, keyspacesOf } from "../../src/memory/control.ts";
 import { Keyspaces, Maintenance } from "../../src/store/maintenance.ts";
 import { Encoding } from "../../src/store/record.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { VERSION } from "../../src/store/shard.ts";
 import { Store } from "../../src/store/store.ts";
 
 declare const self: Worker;
@@ -69,9 +68,8 @@ function work(task: ThreadTask): unknown {
     // Look at the bucket ahead of the lock, as the dispatcher does; in between the table may change.
     const { index } = store;
     const ks = index.keyspaceAt(store.headerOf(shard), 0);
-    const version = store.c[ks + VERSION]!;
-    const word = index.touchBucket(shard, ks, key.hashB);
-    const region = index.touchedRegion;
+    const word = index.prefetchBucket(shard, ks, key.hashB);
+    const region = index.prefetchedRegion;
     if (random.below(4) === 0) for (let i = random.below(100); i > 0; i--) Atomics.pause();
     if (!store.lock(shard)) {
       locksMissed++;
@@ -81,7 +79,7 @@ function work(task: ThreadTask): unknown {
     index.hintRegion = region;
     index.hintHash = key.hashB;
     index.hintKs = ks;
-    index.hintVersion = version;
+    index.hintVersion = index.prefetchedVersion;
     store.select(0, key);
     const status = run();
     store.unlock(shard);

@@ -175,16 +175,6 @@ export class SetValue extends TimedCollection {
     this.removeHere();
   }
 
-  /** In a tree, opens the first member whose hash, counted from the least one, is `position` or more. False: none. */
-  openHash(position: number): boolean {
-    if (position > 0xffffffff) return false;
-    const { entries } = this;
-    entries.seek(position - 0x80000000, NO_BYTES, 0, 0);
-    if (!entries.settle()) return false;
-    this.openHere();
-    return true;
-  }
-
   /** Opens the member stood on, in `member`. */
   openHere(): void {
     const { leaf, at } = this.entries;
@@ -426,5 +416,3 @@ function isInteger(b: Uint8Array, at: number, length: number): boolean {
 function splitSafe(b: Uint8Array, at: number, length: number): void {
   if (parseInt64(b, at, length) === Int64Kind.Safe) splitInt64(int64.value);
 }
-
-const NO_BYTES = new Uint8Array(0);

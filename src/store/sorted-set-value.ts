@@ -34,7 +34,6 @@ export interface SortedSetLimits {
 }
 
 const SCORE_BYTES = 8;
-const HASHES_BELOW_0 = 0x80000000;
 
 export class SortedSetValue extends TimedCollection {
   readonly trees: readonly [byScore: Tree, byMember: Tree, byDeadline: Tree];
@@ -251,29 +250,16 @@ export class SortedSetValue extends TimedCollection {
     return rank;
   }
 
-  // ---- walking in an order that changes do not disturb ----
+  // ---- by hash ----
 
-  /**
-   * Stands on the first member whose position is `position` or above: hashes in their order, counted from 0. Trees only.
-   * Returns false when there is none.
-   */
-  scanFrom(position: number): boolean {
-    const byMember = this.trees[1];
-    byMember.seek((position - HASHES_BELOW_0) | 0, NOTHING, 0, 0);
-    return byMember.settle();
+  /** The members by hash, of a value that is a tree: an order that growing and shrinking do not change. */
+  get byMember(): Tree {
+    return this.trees[1];
   }
-  get scanPosition(): number {
-    const byMember = this.trees[1];
-    return byMember.leaf.laneOf(byMember.at) + HASHES_BELOW_0;
-  }
-  scanNext(): boolean {
-    const byMember = this.trees[1];
-    byMember.standAgain();
-    return byMember.next();
-  }
-  /** Opens the member that the scan stands on. */
-  openScanned(): void {
-    const byMember = this.trees[1];
+
+  /** Opens the entry that `byMember` is at, in `member` and `score`. */
+  openByMember(): void {
+    const [, byMember] = this.trees;
     const { leaf } = byMember;
     leaf.openKey(byMember.at);
     this.score = readScore(leaf, leaf.valueAt);

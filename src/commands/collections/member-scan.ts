@@ -1,169 +1,191 @@
 /**
- * What HSCAN, SSCAN and ZSCAN share: cursor, options, and a page of members.
+ * HSCAN, SSCAN and ZSCAN: one page of members.
  *
- * The cursor of a tree is a place in the order of the hash, where the next page begins: hash + 2^31, which is never 0
- * there. That order does not change as the tree grows or shrinks, so a member that is there all the time is returned once.
- * What Redis would have in a listpack or an intset comes in one page, whatever COUNT says.
+ *   cursor │ hash of the first member of the next page + 2^31 │ as a decimal number; 0 = the start, and the end
  *
- * Two walks: the first finds which members are wanted, so that their number can be said; the second one writes them.
+ * A collection that is packed, or that Redis would keep packed, comes in one page, whatever COUNT says. A larger one is
+ * walked in the order of its members' hashes. That order does not change as the tree grows or shrinks, so a member that
+ * is there throughout the walk is returned exactly once. Members of equal hashes are never divided between two pages.
+ *
+ * A page takes two passes: the first finds the members that are wanted, because the reply begins with their number; the
+ * second writes them.
  */
 import { token } from "../../base/bytes.ts";
 import { matchGlob } from "../../base/glob.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import type { Outcome } from "../../dispatch/spec.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
+import type { Collection } from "../../store/collection.ts";
+import type { Member } from "../../store/members.ts";
 import type { Entries } from "../../structures/entries.ts";
-import type { Call } from "../../dispatch/call.ts";
 import { readCursor } from "../keys/scan.ts";
+
+/** What a type tells a scan about its members. */
+export interface ScannedType<V extends Collection> {
+  /** True when all members come in one page, in the order of `value.entries`. */
+  isWhole(value: V): boolean;
+  /** The members by hash, of a value that is not whole. */
+  byHash(value: V): Entries;
+  /** Opens the member that `entries` is at. Returns null for one that is due, which the scan passes over. */
+  open(value: V, entries: Entries): Member | null;
+  /** Replies the member that `entries` is at; `isBare`: without what belongs to it. */
+  emit(reply: Reply, value: V, entries: Entries, isBare: boolean): void;
+  /** Option that leaves out what belongs to a member (NOVALUES, NOSCORES); null where nothing does. */
+  readonly bareOption: Uint8Array | null;
+  /** Elements that a member has in the reply, unless bare. */
+  readonly elements: 1 | 2;
+}
 
 const MATCH = token("match");
 const COUNT = token("count");
-const HASHES_BELOW_ZERO = 0x80000000;
+/** The least hash is -2^31; a position counts from there. */
+const LEAST_HASH = 0x80000000;
 const POSITIONS = 4294967296;
-const COUNT_FIRST = 10;
+const COUNT_DEFAULT = 10;
 const STAR = 42;
-/** Above this the list of members kept is not kept for the next call. */
-const KEPT_MAX = 1 << 16;
 
-export class MemberScan {
-  private cursor = 0;
-  private nextCursor = 0;
-  private count = COUNT_FIRST;
-  private bytes: Uint8Array = new Uint8Array(0);
-  private patternAt = 0;
-  private patternBytes = -1;
+/** The page at work. One per thread. */
+const page = {
+  /** Where it begins, and where the next one does; 0 = the end. */
+  cursor: 0,
+  nextCursor: 0,
+  count: COUNT_DEFAULT,
+  isBare: false,
+  /** Argument that is the pattern; 0 = none. */
+  pattern: 0,
+  /** Rank of its first member, and how far behind that the wanted ones are. */
+  firstRank: 0,
+  wanted: new Int32Array(64),
+  wantedCount: 0,
+};
+/** A longer list of wanted members is not kept for the next page. */
+const WANTED_KEPT_MAX = 1 << 16;
 
-  private entries: Entries | null = null;
-  private isWhole = false;
-  private startRank = 0;
-  /** Members walked over, and the hash of the one stood on. */
-  private walked = 0;
-  private hash = 0;
-  /** True while a member is stood on. */
-  isThere = false;
-  private kept = new Int32Array(64);
-  private keptCount = 0;
-  private written = 0;
+/** Runs HSCAN, SSCAN or ZSCAN: key cursor [MATCH pattern] [COUNT count] [NOVALUES | NOSCORES]. */
+export function scanMembers<V extends Collection>(
+  call: Call,
+  reply: Reply,
+  value: V,
+  type: ScannedType<V>,
+): Outcome | void {
+  page.cursor = readCursor(call, 2);
+  if (Number.isNaN(page.cursor)) return reply.error(ErrorText.invalidCursor);
+  const found = value.find();
+  if (found < 0) return refuse(call, reply, found);
+  page.nextCursor = 0;
+  page.wantedCount = 0;
+  if (found === 0) return replyHead(reply, 1);
+  // Redis looks at the key before the options.
+  const error = readOptions(call, type.bareOption);
+  if (error !== null) return reply.error(error);
+  const isWhole = type.isWhole(value);
+  const entries = isWhole ? value.entries : type.byHash(value);
+  findWanted(call, value, type, entries, isWhole);
+  replyHead(reply, page.isBare ? 1 : type.elements);
+  replyWanted(reply, value, type, entries);
+}
 
-  /** Reads argument `i`, the cursor, and forgets the call before. Returns false when it is none. */
-  readCursor(call: Call, i: number): boolean {
-    this.cursor = readCursor(call, i);
-    this.count = COUNT_FIRST;
-    this.bytes = call.bytes;
-    this.patternBytes = -1;
-    return !Number.isNaN(this.cursor);
-  }
-
-  /** Reads the option at argument `i`. Returns how many arguments it took; 0 after an error reply. */
-  readOption(call: Call, reply: Reply, i: number): number {
-    const hasValue = i + 1 < call.argCount;
-    if (hasValue && call.argIs(i, COUNT)) {
+/** Reads the options into `page`. Returns the text of an error, or null. */
+function readOptions(call: Call, bareOption: Uint8Array | null): string | null {
+  page.count = COUNT_DEFAULT;
+  page.isBare = false;
+  page.pattern = 0;
+  for (let i = 3; i < call.argCount; ) {
+    if (bareOption !== null && call.argIs(i, bareOption)) {
+      page.isBare = true;
+      i++;
+      continue;
+    }
+    if (i + 1 === call.argCount) return ErrorText.syntax;
+    if (call.argIs(i, COUNT)) {
       const kind = call.argInt64(i + 1);
-      if (kind === Int64Kind.None) {
-        reply.error(ErrorText.notInteger);
-        return 0;
-      }
-      if (kind === Int64Kind.Wide ? int64.hi < 0 : int64.value < 1) {
-        reply.error(ErrorText.syntax);
-        return 0;
-      }
-      this.count = kind === Int64Kind.Wide ? Number.MAX_SAFE_INTEGER : int64.value;
-      return 2;
-    }
-    if (hasValue && call.argIs(i, MATCH)) {
-      this.patternAt = call.argAt(i + 1);
-      this.patternBytes = call.argBytes(i + 1);
-      if (this.patternBytes === 1 && call.bytes[this.patternAt] === STAR) this.patternBytes = -1;
-      return 2;
-    }
-    reply.error(ErrorText.syntax);
-    return 0;
-  }
-
-  /** Without a key: the end, and no members. */
-  replyNothing(reply: Reply): void {
-    reply.array(2);
-    reply.text("0");
-    reply.emptyArray();
-  }
-
-  /** Stands on the first member of the page, if there is one. `isWhole`: the page is all members; else a hash tree. */
-  begin(entries: Entries, isWhole: boolean): void {
-    this.entries = entries;
-    this.isWhole = isWhole;
-    this.walked = 0;
-    this.keptCount = 0;
-    this.nextCursor = 0;
-    this.startRank = 0;
-    if (isWhole) {
-      entries.seekRank(0);
-    } else if (this.cursor >= POSITIONS) {
-      this.isThere = false;
-      return;
+      if (kind === Int64Kind.None) return ErrorText.notInteger;
+      if (kind === Int64Kind.Wide ? int64.hi < 0 : int64.value < 1) return ErrorText.syntax;
+      page.count = kind === Int64Kind.Wide ? Number.MAX_SAFE_INTEGER : int64.value;
+    } else if (call.argIs(i, MATCH)) {
+      // "*" alone matches every member, the empty one too.
+      page.pattern = call.argBytes(i + 1) === 1 && call.bytes[call.argAt(i + 1)] === STAR ? 0 : i + 1;
     } else {
-      entries.seek(this.cursor - HASHES_BELOW_ZERO, NOTHING, 0, 0);
-      this.startRank = entries.rank();
+      return ErrorText.syntax;
     }
-    this.isThere = entries.settle();
-    if (this.isThere && !isWhole) this.hash = entries.leaf.laneOf(entries.at);
+    i += 2;
   }
+  return null;
+}
 
-  /** Goes to the next member of the page. Members with the same hash are not parted. */
-  next(): boolean {
-    const entries = this.entries!;
-    this.walked++;
-    if (!entries.next()) return false;
-    if (this.isWhole) return true;
-    const hash = entries.leaf.laneOf(entries.at);
-    if (this.walked >= this.count && hash !== this.hash) {
-      this.nextCursor = hash + HASHES_BELOW_ZERO;
-      return false;
+/** The first pass: notes the members that are wanted, and where the next page begins. */
+function findWanted<V extends Collection>(
+  call: Call,
+  value: V,
+  type: ScannedType<V>,
+  entries: Entries,
+  isWhole: boolean,
+): void {
+  page.firstRank = 0;
+  if (isWhole) {
+    entries.seekRank(0);
+  } else {
+    if (page.cursor >= POSITIONS) return;
+    entries.seek(page.cursor - LEAST_HASH, NOTHING, 0, 0);
+    page.firstRank = entries.rank();
+  }
+  let hash = 0;
+  let passed = 0;
+  for (let more = entries.settle(); more; more = entries.next(), passed++) {
+    if (!isWhole) {
+      const before = hash;
+      hash = entries.leaf.laneOf(entries.at);
+      if (passed >= page.count && hash !== before) {
+        page.nextCursor = hash + LEAST_HASH;
+        return;
+      }
     }
-    this.hash = hash;
-    return true;
+    const member = type.open(value, entries);
+    if (member !== null && matches(call, member)) want(passed);
+    entries.standAgain();
   }
+}
 
-  matches(b: Uint8Array, at: number, length: number): boolean {
-    if (this.patternBytes < 0) return true;
-    return matchGlob(this.bytes, this.patternAt, this.patternBytes, b, at, length, false);
+function matches(call: Call, member: Member): boolean {
+  const { pattern } = page;
+  if (pattern === 0) return true;
+  const { bytes, at, length } = member;
+  return matchGlob(call.bytes, call.argAt(pattern), call.argBytes(pattern), bytes, at, length, false);
+}
+
+/** Notes a member that is wanted by its distance from the first one of the page. */
+function want(distance: number): void {
+  if (page.wantedCount === page.wanted.length) {
+    const wider = new Int32Array(page.wanted.length * 2);
+    wider.set(page.wanted);
+    page.wanted = wider;
   }
+  page.wanted[page.wantedCount++] = distance;
+}
 
-  /** The member stood on is wanted. */
-  keep(): void {
-    if (this.keptCount === this.kept.length) {
-      const wider = new Int32Array(this.kept.length * 2);
-      wider.set(this.kept);
-      this.kept = wider;
+function replyHead(reply: Reply, elements: number): void {
+  reply.array(2);
+  reply.text(String(page.nextCursor));
+  reply.array(page.wantedCount * elements);
+}
+
+/** The second pass: replies the members that are wanted. */
+function replyWanted<V extends Collection>(reply: Reply, value: V, type: ScannedType<V>, entries: Entries): void {
+  const { wanted, wantedCount, isBare } = page;
+  for (let i = 0; i < wantedCount; i++) {
+    if (i === 0) {
+      entries.seekRank(page.firstRank + wanted[0]!);
+      entries.settle();
+    } else {
+      for (let steps = wanted[i]! - wanted[i - 1]!; steps > 0; steps--) entries.next();
     }
-    this.kept[this.keptCount++] = this.walked;
+    type.emit(reply, value, entries, isBare);
+    entries.standAgain();
   }
-
-  /** Replies the cursor and the head of the array; `perMember`: elements of each member. */
-  replyHead(reply: Reply, perMember: number): void {
-    reply.array(2);
-    reply.text(String(this.nextCursor));
-    reply.array(this.keptCount * perMember);
-  }
-
-  /** Stands on the first member kept. */
-  firstKept(): boolean {
-    this.written = 0;
-    if (this.keptCount === 0) return false;
-    const entries = this.entries!;
-    entries.seekRank(this.startRank + this.kept[0]!);
-    return entries.settle();
-  }
-  nextKept(): boolean {
-    const entries = this.entries!;
-    const from = this.kept[this.written++]!;
-    if (this.written === this.keptCount) {
-      if (this.kept.length > KEPT_MAX) this.kept = new Int32Array(64);
-      this.entries = null;
-      return false;
-    }
-    for (let i = this.kept[this.written]! - from; i > 0; i--) entries.next();
-    return true;
-  }
+  if (wanted.length > WANTED_KEPT_MAX) page.wanted = new Int32Array(64);
 }
 
 const NOTHING = new Uint8Array(0);

@@ -20,7 +20,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { familyRow } from "../../dispatch/family-row.ts";
 import { hashDeadlinesFamily } from "./hash-deadlines.ts";
 import { replyEntries } from "../collections/long-reply.ts";
-import { MemberScan } from "../collections/member-scan.ts";
+import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import {
   type ArgumentDoc,
@@ -474,47 +474,26 @@ const ZERO = parseLongDouble(Buffer.from("0"), 0, 1)!;
 
 // ---- HSCAN ----
 
-const NOVALUES = token("novalues");
-const fieldScan = new MemberScan();
-
-/**
- * HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]. Replies: [next cursor, array]. A small hash, and what is a
- * listpack to Redis, comes in one page.
- */
-function hscan(call: Call, reply: Reply): Outcome | void {
-  const scan = fieldScan;
-  if (!scan.readCursor(call, 2)) return reply.error(ErrorText.invalidCursor);
-  const hash = call.collections.hash();
-  const found = hash.find();
-  if (found < 0) return refuse(call, reply, found);
-  if (found === 0) return scan.replyNothing(reply);
-  let values = true;
-  for (let i = 3; i < call.argCount; ) {
-    if (call.argIs(i, NOVALUES)) {
-      values = false;
-      i++;
-      continue;
-    }
-    const read = scan.readOption(call, reply, i);
-    if (read === 0) return;
-    i += read;
-  }
-  const isWhole = !hash.isTree || hash.encoding !== HashEncoding.Hashtable;
-  scan.begin(hash.entries, isWhole);
-  for (let more = scan.isThere; more; more = scan.next()) {
-    if (hash.isDueHere) continue;
+/** What HSCAN needs to know of fields. */
+const SCANNED_FIELDS: ScannedType<HashValue> = {
+  isWhole: (hash) => !hash.isTree || hash.encoding !== HashEncoding.Hashtable,
+  byHash: (hash) => hash.entries,
+  open(hash) {
+    if (hash.isDueHere) return null;
     hash.openField();
-    const { field } = hash;
-    if (!scan.matches(field.bytes, field.at, field.length)) continue;
-    hash.entries.standAgain();
-    scan.keep();
-  }
-  scan.replyHead(reply, values ? 2 : 1);
-  for (let more = scan.firstKept(); more; more = scan.nextKept()) {
-    if (values) emitBoth(reply, hash);
-    else emitField(reply, hash);
-    hash.entries.standAgain();
-  }
+    return hash.field;
+  },
+  emit(reply, hash, _entries, isBare) {
+    if (isBare) emitField(reply, hash);
+    else emitBoth(reply, hash);
+  },
+  bareOption: token("novalues"),
+  elements: 2,
+};
+
+/** HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]. Replies: [next cursor, array of fields and values]. */
+function hscan(call: Call, reply: Reply): Outcome | void {
+  return scanMembers(call, reply, call.collections.hash(), SCANNED_FIELDS);
 }
 
 // ---- HRANDFIELD ----

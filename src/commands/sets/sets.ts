@@ -1,7 +1,6 @@
 /** The set family. What a set is made of is store/set-value.ts's. */
 import { assert } from "../../base/assert.ts";
 import { equal, token } from "../../base/bytes.ts";
-import { matchGlob } from "../../base/glob.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -16,7 +15,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { familyRow } from "../../dispatch/family-row.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import { readCursor } from "../keys/scan.ts";
+import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import {
   ALL_KEYS,
   type ArgumentDoc,
@@ -752,8 +751,6 @@ function sinterstore(call: Call, reply: Reply): Outcome | void {
 }
 
 const LIMIT = token("limit");
-const MATCH = token("match");
-const COUNT = token("count");
 
 /** SINTERCARD numkeys key [key ...] [LIMIT limit]. Limit 0 = none. */
 function sintercard(call: Call, reply: Reply): Outcome | void {
@@ -820,81 +817,20 @@ function sdiffstore(call: Call, reply: Reply): Outcome | void {
 
 // ---- SSCAN ----
 
-/** What SSCAN's arguments say. */
-const wanted = { count: 10, patternAt: 0, patternBytes: -1 };
+/** What SSCAN needs to know of members. */
+const SCANNED_MEMBERS: ScannedType<SetValue> = {
+  isWhole: (set) => !set.isTree || set.encoding !== SetEncoding.Hashtable,
+  byHash: (set) => set.entries,
+  open(set) {
+    set.openHere();
+    return set.member;
+  },
+  emit: emitMember,
+  bareOption: null,
+  elements: 1,
+};
 
-/** Reads MATCH and COUNT. Returns false after an error reply. */
-function readScanOptions(call: Call, reply: Reply): boolean {
-  wanted.count = 10;
-  wanted.patternBytes = -1;
-  for (let i = 3; i < call.argCount; i += 2) {
-    if (i + 1 < call.argCount && call.argIs(i, COUNT)) {
-      const kind = call.argInt64(i + 1);
-      if (kind === Int64Kind.None) {
-        reply.error(ErrorText.notInteger);
-        return false;
-      }
-      if (kind === Int64Kind.Wide ? int64.hi < 0 : int64.value < 1) {
-        reply.error(ErrorText.syntax);
-        return false;
-      }
-      wanted.count = kind === Int64Kind.Wide ? Number.MAX_SAFE_INTEGER : int64.value;
-    } else if (i + 1 < call.argCount && call.argIs(i, MATCH)) {
-      wanted.patternAt = call.argAt(i + 1);
-      wanted.patternBytes = call.argBytes(i + 1);
-    } else {
-      reply.error(ErrorText.syntax);
-      return false;
-    }
-  }
-  // "*" alone matches every member, the empty one too.
-  if (wanted.patternBytes === 1 && call.bytes[wanted.patternAt] === 42) wanted.patternBytes = -1;
-  return true;
-}
-
-/**
- * SSCAN key cursor [MATCH pattern] [COUNT count]. Replies: [next cursor, array of members]. A small set comes whole. In a
- * tree the cursor is the next hash, counted from the least: members of equal hashes come together, so whatever happens to
- * the tree between two calls, what is there all the time is met.
- */
+/** SSCAN key cursor [MATCH pattern] [COUNT count]. Replies: [next cursor, array of members]. */
 function sscan(call: Call, reply: Reply): Outcome | void {
-  const cursor = readCursor(call, 2);
-  if (Number.isNaN(cursor)) return reply.error(ErrorText.invalidCursor);
-  const set = call.collections.set();
-  const found = set.find();
-  if (found < 0) return refuse(call, reply, found);
-  // Redis looks at the key before the options.
-  if (found === 1 && !readScanOptions(call, reply)) return;
-  result.clear();
-  let next = 0;
-  if (found === 1 && !set.isTree) {
-    set.openFirst();
-    do gatherMatch(call, set);
-    while (set.openNext());
-  } else if (found === 1 && set.openHash(cursor)) {
-    let hash = set.hashHere();
-    for (let looked = 0; ; ) {
-      gatherMatch(call, set);
-      looked++;
-      if (!set.openNext()) break;
-      if (set.hashHere() === hash) continue;
-      hash = set.hashHere();
-      if (looked < wanted.count) continue;
-      next = hash + 0x80000000;
-      break;
-    }
-  }
-  reply.array(2);
-  reply.text(String(next));
-  const { bytes, starts, lengths, count } = result;
-  reply.array(count);
-  for (let i = 0; i < count; i++) reply.bulk(bytes, starts[i]!, lengths[i]!);
-  result.clear();
-}
-
-function gatherMatch(call: Call, set: SetValue): void {
-  const { bytes, at, length } = set.member;
-  const { patternAt, patternBytes } = wanted;
-  if (patternBytes >= 0 && !matchGlob(call.bytes, patternAt, patternBytes, bytes, at, length, false)) return;
-  result.append(bytes, at, length, 0);
+  return scanMembers(call, reply, call.collections.set(), SCANNED_MEMBERS);
 }

@@ -4,27 +4,19 @@
  */
 import { token } from "../../base/bytes.ts";
 import { formatDouble, formatDouble17, parseDouble } from "../../base/double-text.ts";
-import { matchGlob } from "../../base/glob.ts";
 import { Int64Kind, int64, splitInt64 } from "../../base/integers.ts";
 import { ErrorText, wrongArity } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../../store/collection.ts";
 import { SortedSetEncoding, type SortedSetValue } from "../../store/sorted-set-value.ts";
+import type { Entries } from "../../structures/entries.ts";
 import { integer, KEY, KEYS, flag, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { familyRow } from "../../dispatch/family-row.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import { readCursor } from "../keys/scan.ts";
+import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import { zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore } from "./sorted-set-algebra.ts";
-import {
-  bytesFrom,
-  emitMember,
-  emitScored,
-  gathered,
-  longAt,
-  replyHead,
-  SortedSetError,
-} from "./sorted-set-arguments.ts";
+import { bytesFrom, emitMember, emitScored, longAt, replyHead, SortedSetError } from "./sorted-set-arguments.ts";
 import {
   zcount,
   zlexcount,
@@ -497,6 +489,7 @@ export const sortedSetsFamily: readonly CommandSpec[] = [
       integer("cursor"),
       optional({ name: "pattern", type: "pattern", token: "MATCH" }),
       optional(integer("count", "COUNT")),
+      optional(flag("noscores", "NOSCORES")),
     ],
     [],
     { tips: ["nondeterministic_output"] },
@@ -771,7 +764,6 @@ function pop(call: Call, reply: Reply, highest: boolean): Outcome | void {
 const MIN = token("min");
 const MAX = token("max");
 const COUNT = token("count");
-const MATCH = token("match");
 
 /** What ZMPOP and BZMPOP ask for: the arguments of their keys, the end, and how many members. */
 export const askedMembers = { firstKey: 0, keys: 0, highest: false, count: 1 };
@@ -911,82 +903,35 @@ function replyDistinct(
 
 // ---- ZSCAN ----
 
-/** ZSCAN key cursor [MATCH pattern] [COUNT count]. Replies: [next cursor, array of members and scores]. */
-function zscan(call: Call, reply: Reply): Outcome | void {
-  const cursor = readCursor(call, 2);
-  if (Number.isNaN(cursor)) return reply.error(ErrorText.invalidCursor);
-  const value = call.collections.sortedSet();
-  const found = value.find();
-  if (found < 0) return refuse(call, reply, found);
-  let pattern = -1;
-  let count = 10;
-  if (found === 1) {
-    for (let i = 3; i < call.argCount; i += 2) {
-      if (i + 1 === call.argCount) return reply.error(ErrorText.syntax);
-      if (call.argIs(i, COUNT)) {
-        count = longAt(call, i + 1);
-        if (Number.isNaN(count)) return reply.error(ErrorText.notInteger);
-        if (count < 1) return reply.error(ErrorText.syntax);
-      } else if (call.argIs(i, MATCH)) {
-        pattern = i + 1;
-      } else {
-        return reply.error(ErrorText.syntax);
-      }
-    }
-  }
-  gathered.clear();
-  let next = 0;
-  if (found === 1) next = value.isTree ? scanTree(call, value, cursor, count, pattern) : scanAll(call, value, pattern);
-  reply.array(2);
-  reply.text(String(next));
-  const { scores, bytes } = gathered;
-  const isShort = value.encoding === SortedSetEncoding.Listpack;
-  reply.array(gathered.count * 2);
-  for (let i = 0; i < gathered.count; i++) {
-    reply.bulk(bytes, gathered.startOf(i), gathered.bytesOf(i));
+/** What ZSCAN needs to know of members. */
+const SCANNED_MEMBERS: ScannedType<SortedSetValue> = {
+  isWhole: (value) => !value.isTree || value.encoding !== SortedSetEncoding.Skiplist,
+  byHash: (value) => value.byMember,
+  open(value, entries) {
+    openScanned(value, entries);
+    return value.member;
+  },
+  emit(reply, value, entries, isBare) {
+    openScanned(value, entries);
+    const { member } = value;
+    reply.bulk(member.bytes as Buffer, member.at, member.length);
+    if (isBare) return;
     // Redis prints what a skiplist keeps in another style.
-    const length = isShort ? formatDouble(TEXT, 0, scores[i]!) : formatDouble17(TEXT, 0, scores[i]!);
+    const isShort = value.encoding === SortedSetEncoding.Listpack;
+    const length = isShort ? formatDouble(TEXT, 0, value.score) : formatDouble17(TEXT, 0, value.score);
     reply.bulk(TEXT, 0, length);
-  }
-}
-
+  },
+  bareOption: token("noscores"),
+  elements: 2,
+};
 const TEXT = Buffer.alloc(64);
 
-/** Gathers the member opened if it is one of those asked for. */
-function gatherMatching(call: Call, value: SortedSetValue, pattern: number): void {
-  const { bytes, at, length } = value.member;
-  if (pattern >= 0) {
-    const patternBytes = call.argBytes(pattern);
-    if (!matchGlob(call.bytes, call.argAt(pattern), patternBytes, bytes, at, length, false)) return;
-  }
-  gathered.add(bytes, at, length, value.score);
+function openScanned(value: SortedSetValue, entries: Entries): void {
+  if (entries === value.byMember) value.openByMember();
+  else value.openHere();
 }
 
-function scanAll(call: Call, value: SortedSetValue, pattern: number): number {
-  const { entries } = value;
-  entries.seekRank(0);
-  for (let more = entries.settle(); more; more = entries.next()) {
-    value.openHere();
-    gatherMatching(call, value, pattern);
-    entries.standAgain();
-  }
-  return 0;
-}
-
-const POSITIONS = 4294967296;
-
-/** Gathers `count` members from a position on, and all that share the last one's. Returns the next one, 0 = the end. */
-function scanTree(call: Call, value: SortedSetValue, cursor: number, count: number, pattern: number): number {
-  if (cursor >= POSITIONS) return 0;
-  let last = -1;
-  let seen = 0;
-  for (let more = value.scanFrom(cursor); more; more = value.scanNext()) {
-    const position = value.scanPosition;
-    if (seen >= count && position !== last) return position;
-    value.openScanned();
-    gatherMatching(call, value, pattern);
-    last = position;
-    seen++;
-  }
-  return 0;
+/** ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]. Replies: [next cursor, array of members and scores]. */
+function zscan(call: Call, reply: Reply): Outcome | void {
+  return scanMembers(call, reply, call.collections.sortedSet(), SCANNED_MEMBERS);
 }

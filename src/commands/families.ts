@@ -3,67 +3,32 @@ import type { Config } from "../base/config/config.ts";
 import { checkNames, commandNames, OWN_NAMES } from "../dispatch/command-names.ts";
 import { CommandTable } from "../dispatch/command-table.ts";
 import type { CommandSpec } from "../dispatch/spec.ts";
-import { bitmapsFamily } from "./bitmaps/bitmaps.ts";
-import { connectionFamily } from "./connection/connection.ts";
-import { serverFamily } from "./server/server.ts";
-import { commandFamily } from "./server/command.ts";
-import { hyperloglogFamily } from "./hyperloglog/hyperloglog.ts";
-import { infoFamily } from "./server/info.ts";
-import { debugFamily } from "./server/debug.ts";
-import { dumpFamily } from "./keys/dump.ts";
-import { configFamily } from "./server/config.ts";
-import { clientFamily } from "./connection/client.ts";
-import { expireFamily } from "./keys/expire.ts";
-import { hashesFamily } from "./hashes/hashes.ts";
-import { geoFamily } from "./geo/geo.ts";
-import { hotKeysFamily } from "./server/hotkeys.ts";
-import { keysFamily } from "./keys/keys.ts";
-import { blockingListsFamily } from "./lists/blocking-lists.ts";
-import { blockingSortedSetsFamily } from "./sorted-sets/blocking-sorted-sets.ts";
-import { listsFamily } from "./lists/lists.ts";
-import { setDeadlinesFamily, sortedSetDeadlinesFamily } from "./collections/member-deadlines.ts";
-import { memoryFamily } from "./server/memory.ts";
-import { monitorFamily } from "./server/monitor.ts";
-import { observeFamily } from "./server/slowlog-latency.ts";
-import { scanFamily } from "./keys/scan.ts";
-import { setsFamily } from "./sets/sets.ts";
-import { sortedSetsFamily } from "./sorted-sets/sorted-sets.ts";
-import { streamsFamily } from "./streams/streams.ts";
-import { sortFamily } from "./keys/sort.ts";
-import { stringsFamily } from "./strings/strings.ts";
-import { stringsMoreFamily } from "./strings/strings-more.ts";
+import { connectionFamily } from "./connection/rows.ts";
+import { serverFamily } from "./server/rows.ts";
+import { stringsFamily } from "./strings/rows.ts";
+import { bitmapsFamily } from "./bitmaps/rows.ts";
+import { hyperloglogFamily } from "./hyperloglog/rows.ts";
+import { setsFamily } from "./sets/rows.ts";
+import { hashesFamily } from "./hashes/rows.ts";
+import { listsFamily } from "./lists/rows.ts";
+import { keysFamily } from "./keys/rows.ts";
+import { sortedSetsFamily } from "./sorted-sets/rows.ts";
+import { geoFamily } from "./geo/rows.ts";
+import { streamsFamily } from "./streams/rows.ts";
 
 /** All families of this version. */
 const FAMILIES: readonly (readonly CommandSpec[])[] = [
   connectionFamily,
-  clientFamily,
   serverFamily,
-  configFamily,
-  monitorFamily,
-  hotKeysFamily,
-  infoFamily,
-  observeFamily,
-  commandFamily,
-  debugFamily,
   stringsFamily,
-  stringsMoreFamily,
   bitmapsFamily,
   hyperloglogFamily,
   setsFamily,
-  setDeadlinesFamily,
   hashesFamily,
   listsFamily,
-  blockingListsFamily,
-  blockingSortedSetsFamily,
   keysFamily,
-  expireFamily,
-  scanFamily,
-  sortFamily,
   sortedSetsFamily,
-  sortedSetDeadlinesFamily,
   geoFamily,
-  dumpFamily,
-  memoryFamily,
   streamsFamily,
 ];
 

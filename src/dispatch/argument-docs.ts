@@ -5,24 +5,54 @@ export const KEY: ArgumentDoc = { name: "key", type: "key", keySpecIndex: 0 };
 export const KEYS: ArgumentDoc = { name: "key", type: "key", keySpecIndex: 0, multiple: true };
 export const VALUE: ArgumentDoc = { name: "value", type: "string" };
 
+export function key(name: string, keySpecIndex: number, token?: string): ArgumentDoc {
+  return token === undefined ? { name, type: "key", keySpecIndex } : { name, type: "key", keySpecIndex, token };
+}
 export function string(name: string, token?: string): ArgumentDoc {
-  return token === undefined ? { name, type: "string" } : { name, type: "string", token };
+  return typed("string", name, token);
 }
 export function integer(name: string, token?: string): ArgumentDoc {
-  return token === undefined ? { name, type: "integer" } : { name, type: "integer", token };
+  return typed("integer", name, token);
+}
+export function double(name: string, token?: string): ArgumentDoc {
+  return typed("double", name, token);
 }
 export function unixTime(name: string, token?: string): ArgumentDoc {
-  return token === undefined ? { name, type: "unix-time" } : { name, type: "unix-time", token };
+  return typed("unix-time", name, token);
 }
-/** A word that stands for itself. */
+export function pattern(name: string, token?: string): ArgumentDoc {
+  return typed("pattern", name, token);
+}
+function typed(type: ArgumentDoc["type"], name: string, token: string | undefined): ArgumentDoc {
+  return token === undefined ? { name, type } : { name, type, token };
+}
+/** A word that is an argument by itself. */
 export function flag(name: string, token: string): ArgumentDoc {
   return { name, type: "pure-token", token };
 }
+/** One of several. */
 export function oneOf(name: string, ...choices: ArgumentDoc[]): ArgumentDoc {
   return { name, type: "oneof", arguments: choices };
 }
+/** Several in a row, behind `token` if there is one. */
+export function block(name: string, parts: readonly ArgumentDoc[], token?: string): ArgumentDoc {
+  return token === undefined
+    ? { name, type: "block", arguments: parts }
+    : { name, type: "block", token, arguments: parts };
+}
+/** Once or more. */
+export function many(argument: ArgumentDoc): ArgumentDoc {
+  return { ...argument, multiple: true };
+}
+/** Once or more, each time behind the token. */
+export function manyTokens(argument: ArgumentDoc): ArgumentDoc {
+  return { ...argument, multiple: true, multipleToken: true };
+}
 export function optional(argument: ArgumentDoc, since?: string): ArgumentDoc {
   return since === undefined ? { ...argument, optional: true } : { ...argument, optional: true, since };
+}
+export function since(version: string, argument: ArgumentDoc): ArgumentDoc {
+  return { ...argument, since: version };
 }
 
 /** EX, PX, EXAT and PXAT, as SET and GETEX take them. */

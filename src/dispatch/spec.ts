@@ -51,7 +51,11 @@ export const NO_KEYS: KeySpec = { first: 0, last: 0, step: 0 };
 export const FIRST: KeySpec = { first: 1, last: 1, step: 1 };
 export const FIRST_TWO: KeySpec = { first: 1, last: 2, step: 1 };
 export const ALL_KEYS: KeySpec = { first: 1, last: -1, step: 1 };
+export const ALL_BUT_LAST: KeySpec = { first: 1, last: -2, step: 1 };
 export const KEY_VALUES: KeySpec = { first: 1, last: -1, step: 2 };
+export const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
+export const FROM_SECOND: KeySpec = { first: 2, last: -1, step: 1 };
+export const KEY_VALUES_FROM_SECOND: KeySpec = { first: 2, last: -1, step: 2 };
 
 /**
  * A key spec of COMMAND that is not the row's one range. `first` and `step` count as in KeySpec; with `keyword`, `first` is
@@ -100,6 +104,9 @@ export interface CommandDocs {
   history?: readonly (readonly [version: string, change: string])[];
 }
 
+/** Runs a command; nothing returned is Done. */
+export type Handler = (call: Call, reply: Reply) => Outcome | void;
+
 export interface CommandSpec {
   /** Upper case; a subcommand's is "CLIENT|LIST". */
   name: string;
@@ -109,7 +116,7 @@ export interface CommandSpec {
   flags: number;
   /** ACL categories besides those that follow from the flags, without "@". */
   categories: readonly string[];
-  run: (call: Call, reply: Reply) => Outcome | void;
+  run: Handler;
   /** What happens to the keys, where it is not "RO access" for reading and "RW update" for writing commands. */
   keyFlags?: string;
   /** Where the keys are, when one range does not say it; `keys` is then what COMMAND shows to old clients. */

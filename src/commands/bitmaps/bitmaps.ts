@@ -4,7 +4,6 @@
  * What only reads goes over a large value chunk by chunk; what writes a few bits writes only their bytes. BITOP fills
  * chunks that belong to no key yet, so that a source may be the destination.
  */
-import { familyRow } from "../../dispatch/family-row.ts";
 import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64, parseInt64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
@@ -28,158 +27,10 @@ import {
   writeField,
   writeWideField,
 } from "../../structures/bits.ts";
-import { flag, integer, KEY, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { beginLongRead, type LongRead, stepLongRead } from "../../dispatch/long-read.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  type KeySpec,
-  type Outcome,
-  READONLY,
-  Retry,
-  WRITE,
-} from "../../dispatch/spec.ts";
-
-/** BITOP's keys: the destination and the sources. */
-const FROM_SECOND: KeySpec = { first: 2, last: -1, step: 1 };
-const UNIT: ArgumentDoc = optional(oneOf("unit", flag("byte", "BYTE"), flag("bit", "BIT")), "7.0.0");
-const ENCODING_AND_OFFSET = [string("encoding"), integer("offset")];
-const GET_FIELD: ArgumentDoc = { name: "get-block", type: "block", token: "GET", arguments: ENCODING_AND_OFFSET };
-const SINCE_8_2 = "8.2.0";
-
-const row = familyRow("bitmap", ["bitmap"]);
-
-export const bitmapsFamily: readonly CommandSpec[] = [
-  row("SETBIT", 4, FIRST, WRITE | DENY_OOM, setbit, "2.2.0", "O(1)", "Sets or clears a bit of a string.", [
-    KEY,
-    integer("offset"),
-    integer("value"),
-  ]),
-  row("GETBIT", 3, FIRST, READONLY | FAST, getbit, "2.2.0", "O(1)", "Returns a bit of a string.", [
-    KEY,
-    integer("offset"),
-  ]),
-  row(
-    "BITCOUNT",
-    -2,
-    FIRST,
-    READONLY,
-    bitcount,
-    "2.6.0",
-    "O(N)",
-    "Counts the bits set in a string, or in a range of it.",
-    [
-      KEY,
-      optional({
-        name: "index",
-        type: "block",
-        arguments: [integer("start"), integer("end"), { ...UNIT, name: "index_unit" }],
-      }),
-    ],
-    [["7.0.0", "Added the `BYTE|BIT` option."]],
-  ),
-  row(
-    "BITPOS",
-    -3,
-    FIRST,
-    READONLY,
-    bitpos,
-    "2.8.7",
-    "O(N)",
-    "Finds the first bit that is set, or clear, in a string or a range of it.",
-    [
-      KEY,
-      integer("bit"),
-      optional({
-        name: "range",
-        type: "block",
-        arguments: [
-          integer("start"),
-          optional({ name: "end-unit-block", type: "block", arguments: [integer("end"), UNIT] }),
-        ],
-      }),
-    ],
-    [["7.0.0", "Added the `BYTE|BIT` option."]],
-  ),
-  row(
-    "BITOP",
-    -4,
-    FROM_SECOND,
-    WRITE | DENY_OOM,
-    bitop,
-    "2.6.0",
-    "O(N)",
-    "Combines strings bit by bit and stores the result.",
-    [
-      oneOf(
-        "operation",
-        flag("and", "AND"),
-        flag("or", "OR"),
-        flag("xor", "XOR"),
-        flag("not", "NOT"),
-        { ...flag("diff", "DIFF"), since: SINCE_8_2 },
-        { ...flag("diff1", "DIFF1"), since: SINCE_8_2 },
-        { ...flag("andor", "ANDOR"), since: SINCE_8_2 },
-        { ...flag("one", "ONE"), since: SINCE_8_2 },
-      ),
-      { name: "destkey", type: "key", keySpecIndex: 0 },
-      { name: "key", type: "key", keySpecIndex: 1, multiple: true },
-    ],
-    [["8.2.0", "Added the `DIFF`, `DIFF1`, `ANDOR` and `ONE` operations."]],
-  ),
-  row(
-    "BITFIELD",
-    -2,
-    FIRST,
-    WRITE | DENY_OOM,
-    bitfield,
-    "3.2.0",
-    "O(1) for each subcommand.",
-    "Reads and writes integers of any width within a string.",
-    [
-      KEY,
-      optional({
-        ...oneOf("operation", GET_FIELD, {
-          name: "write",
-          type: "block",
-          arguments: [
-            optional({
-              ...oneOf("overflow-block", flag("wrap", "WRAP"), flag("sat", "SAT"), flag("fail", "FAIL")),
-              token: "OVERFLOW",
-            }),
-            oneOf(
-              "write-operation",
-              { name: "set-block", type: "block", token: "SET", arguments: [...ENCODING_AND_OFFSET, integer("value")] },
-              {
-                name: "incrby-block",
-                type: "block",
-                token: "INCRBY",
-                arguments: [...ENCODING_AND_OFFSET, integer("increment")],
-              },
-            ),
-          ],
-        }),
-        multiple: true,
-      }),
-    ],
-  ),
-  row(
-    "BITFIELD_RO",
-    -2,
-    FIRST,
-    READONLY | FAST,
-    bitfieldRo,
-    "6.0.0",
-    "O(1) for each subcommand.",
-    "Reads integers of any width within a string.",
-    [KEY, optional({ ...GET_FIELD, multiple: true, multipleToken: true })],
-  ),
-];
+import { type Outcome, Retry } from "../../dispatch/spec.ts";
 
 const BAD_OFFSET = "ERR bit offset is not an integer or out of range";
 const BAD_BIT = "ERR bit is not an integer or out of range";
@@ -214,7 +65,7 @@ function write(call: Call, position: number, source: Buffer, offset: number, len
 // ---- single bits ----
 
 /** SETBIT key offset value. Replies: the bit before. */
-function setbit(call: Call, reply: Reply): Outcome | void {
+export function setbit(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const offset = parseBitOffset(call, call.argAt(2), call.argBytes(2), 1);
   if (offset < 0) return reply.error(BAD_OFFSET);
@@ -240,7 +91,7 @@ function setbit(call: Call, reply: Reply): Outcome | void {
 }
 
 /** GETBIT key offset. Replies: the bit; 0 behind the end of the string. */
-function getbit(call: Call, reply: Reply): void {
+export function getbit(call: Call, reply: Reply): void {
   const { store } = call;
   const offset = parseBitOffset(call, call.argAt(2), call.argBytes(2), 1);
   if (offset < 0) return reply.error(BAD_OFFSET);
@@ -284,7 +135,7 @@ function setRange(start: number, end: number, length: number, unit: number): voi
  * BITCOUNT key [start end [BYTE | BIT]]. Replies: the number of bits set.
  * The arguments are judged before the key is looked at, as since Redis 7.4: a wrong one is an error without a key too.
  */
-function bitcount(call: Call, reply: Reply): Outcome | void {
+export function bitcount(call: Call, reply: Reply): Outcome | void {
   const { store, argCount, session } = call;
   if (session.longRead !== null) return countOn(call, reply, session.longRead);
   let start = 0;
@@ -343,7 +194,7 @@ function outside(call: Call, first: number, last: number): number {
 }
 
 /** BITPOS key bit [start [end [BYTE | BIT]]]. Replies: the first such bit, or -1. Judges arguments as BITCOUNT does. */
-function bitpos(call: Call, reply: Reply): Outcome | void {
+export function bitpos(call: Call, reply: Reply): Outcome | void {
   const { store, argCount, session } = call;
   const bit = readIndex(call, 2);
   if (Number.isNaN(bit)) return reply.error(ErrorText.notInteger);
@@ -436,7 +287,7 @@ const MIB = 1 << 20;
  *   DIFF = X and no Y     DIFF1 = any Y and not X     ANDOR = X and any Y     ONE = exactly one source
  * Replies: the length of the result, that of the longest source. An empty result deletes the destination.
  */
-function bitop(call: Call, reply: Reply): Outcome | void {
+export function bitop(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const operation = OPERATIONS.findIndex((name) => call.argIs(1, name)) as Operation | -1;
   if (operation === -1) return reply.error(ErrorText.syntax);
@@ -781,7 +632,7 @@ function loadField(call: Call, field: Field, found: boolean): number {
 }
 
 /** BITFIELD_RO key [GET encoding offset ...]. Replies: array of integers. */
-function bitfieldRo(call: Call, reply: Reply): void {
+export function bitfieldRo(call: Call, reply: Reply): void {
   if (!readFields(call, reply)) return;
   for (let i = 0; i < fieldCount; i++) {
     if (fields[i]!.kind !== Kind.Get) return reply.error("ERR BITFIELD_RO only supports the GET subcommand");
@@ -824,7 +675,7 @@ function signedWide(field: Field, value: bigint): bigint {
  *     increment ...]
  * Replies: array of integers; null where OVERFLOW FAIL kept a field as it was.
  */
-function bitfield(call: Call, reply: Reply): Outcome | void {
+export function bitfield(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   if (!readFields(call, reply)) return;
   let lastBit = -1;

@@ -11,27 +11,15 @@ import { ErrorText, invalidExpire } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import type { TimedCollection } from "../../store/timed-collection.ts";
-import { flag, integer, KEY, oneOf, optional, string, unixTime } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
+import type { Outcome } from "../../dispatch/spec.ts";
 
 /** The commands of one type. */
 export interface DeadlineFamily {
   /** First letter of their names. */
   letter: string;
-  group: string;
-  category: string;
+  /** Version of Redis that has them. */
   since: string;
   words: MemberWords;
   open(call: Call): TimedCollection;
@@ -66,94 +54,22 @@ export function memberWords(one: string, counted: string): MemberWords {
 }
 
 const MEMBERS = memberWords("member", "numMembers");
-const CONDITION = optional(oneOf("condition", flag("nx", "NX"), flag("xx", "XX"), flag("gt", "GT"), flag("lt", "LT")));
 
-export const setDeadlinesFamily = deadlineRows({
+export const SET_DEADLINES: DeadlineFamily = {
   letter: "S",
-  group: "set",
-  category: "set",
   since: "8.12.0",
   words: MEMBERS,
   open: (call) => call.collections.set(),
   isFree: true,
-});
+};
 
-export const sortedSetDeadlinesFamily = deadlineRows({
+export const SORTED_SET_DEADLINES: DeadlineFamily = {
   letter: "Z",
-  group: "sorted-set",
-  category: "sortedset",
   since: "8.12.0",
   words: MEMBERS,
   open: (call) => call.collections.sortedSet(),
   isFree: true,
-});
-
-/** Arguments that name members. */
-export function namedMembers(words: MemberWords): ArgumentDoc {
-  return {
-    name: words.many,
-    type: "block",
-    token: words.many.toUpperCase(),
-    arguments: [integer(`num${words.many}`), { ...string(words.one), multiple: true }],
-  };
-}
-
-/** The rows of a type's EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, TTL, PTTL, EXPIRETIME, PEXPIRETIME and PERSIST. */
-export function deadlineRows(family: DeadlineFamily): readonly CommandSpec[] {
-  const { letter, since, words } = family;
-  const { many } = words;
-  const row = familyRow(family.group, [family.category]);
-  const perMember = `O(N) for N ${many}`;
-  const named = namedMembers(words);
-  const setter = (name: string, summary: string, time: ArgumentDoc, run: CommandSpec["run"]): CommandSpec => {
-    const args = [KEY, time, CONDITION, named];
-    return row(letter + name, -6, FIRST, WRITE | DENY_OOM | FAST, run, since, perMember, summary, args);
-  };
-  const reader = (name: string, summary: string, run: CommandSpec["run"]): CommandSpec =>
-    row(letter + name, -5, FIRST, READONLY | FAST, run, since, perMember, summary, [KEY, named], [], {
-      tips: ["nondeterministic_output"],
-    });
-  return [
-    setter("EXPIRE", `Lets ${many} expire after some seconds.`, integer("seconds"), (call, reply) =>
-      expire(call, reply, family, 1000, call.store.nowMs),
-    ),
-    setter("PEXPIRE", `Lets ${many} expire after some milliseconds.`, integer("milliseconds"), (call, reply) =>
-      expire(call, reply, family, 1, call.store.nowMs),
-    ),
-    setter("EXPIREAT", `Lets ${many} expire at a Unix time.`, unixTime("unix-time-seconds"), (call, reply) =>
-      expire(call, reply, family, 1000, 0),
-    ),
-    setter(
-      "PEXPIREAT",
-      `Lets ${many} expire at a Unix time in milliseconds.`,
-      unixTime("unix-time-milliseconds"),
-      (call, reply) => expire(call, reply, family, 1, 0),
-    ),
-    reader("TTL", `Returns how many seconds ${many} have left.`, (call, reply) =>
-      timeLeft(call, reply, family, 1000, call.store.nowMs),
-    ),
-    reader("PTTL", `Returns how many milliseconds ${many} have left.`, (call, reply) =>
-      timeLeft(call, reply, family, 1, call.store.nowMs),
-    ),
-    reader("EXPIRETIME", `Returns the Unix times at which ${many} expire.`, (call, reply) =>
-      timeLeft(call, reply, family, 1000, 0),
-    ),
-    reader("PEXPIRETIME", `Returns the Unix times in milliseconds at which ${many} expire.`, (call, reply) =>
-      timeLeft(call, reply, family, 1, 0),
-    ),
-    row(
-      `${letter}PERSIST`,
-      -5,
-      FIRST,
-      WRITE | FAST,
-      (call, reply) => persist(call, reply, family),
-      since,
-      perMember,
-      `Takes the deadlines of ${many} away.`,
-      [KEY, named],
-    ),
-  ];
-}
+};
 
 // ---- arguments ----
 
@@ -299,7 +215,13 @@ const DEADLINE_ROOM = 64;
  * EXPIRE key time [NX | XX | GT | LT] MEMBERS number member [member ...]
  * Replies, for each member: 1 set; 2 deleted, for the time is past; 0 the condition fails; -2 no such member.
  */
-function expire(call: Call, reply: Reply, family: DeadlineFamily, unitMs: number, baseMs: number): Outcome | void {
+export function expire(
+  call: Call,
+  reply: Reply,
+  family: DeadlineFamily,
+  unitMs: number,
+  baseMs: number,
+): Outcome | void {
   const value = family.open(call);
   const found = value.begin(SMALL_CHANGE + call.argCount * DEADLINE_ROOM, false);
   if (found < 0) return refuse(call, reply, found);
@@ -339,7 +261,13 @@ export function setDeadline(call: Call, value: TimedCollection, i: number, due: 
 }
 
 /** TTL key MEMBERS number member [member ...]. Replies, for each member: the time, -1 without a deadline, -2 without it. */
-function timeLeft(call: Call, reply: Reply, family: DeadlineFamily, unitMs: number, baseMs: number): Outcome | void {
+export function timeLeft(
+  call: Call,
+  reply: Reply,
+  family: DeadlineFamily,
+  unitMs: number,
+  baseMs: number,
+): Outcome | void {
   const value = family.open(call);
   const found = value.find();
   if (found < 0) return refuse(call, reply, found);
@@ -358,7 +286,7 @@ function timeLeft(call: Call, reply: Reply, family: DeadlineFamily, unitMs: numb
 }
 
 /** PERSIST key MEMBERS number member [member ...]. Replies, for each member: 1, -1 without a deadline, -2 without it. */
-function persist(call: Call, reply: Reply, family: DeadlineFamily): Outcome | void {
+export function persist(call: Call, reply: Reply, family: DeadlineFamily): Outcome | void {
   const value = family.open(call);
   const found = value.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);

@@ -12,295 +12,23 @@ import { isPlain } from "./connection.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { type ClientFilter, type ClientLine, type ClientTraits, Pause } from "../../dispatch/services.ts";
 import { Replies } from "../../dispatch/session.ts";
-import {
-  ADMIN,
-  type ArgumentDoc,
-  type CommandSpec,
-  Later,
-  LOADING,
-  NO_KEYS,
-  NO_SCRIPT,
-  type Outcome,
-  STALE,
-} from "../../dispatch/spec.ts";
-
-const ABOUT_SELF = NO_SCRIPT | LOADING | STALE;
-const ABOUT_OTHERS = ADMIN | ABOUT_SELF;
-
-/** A row of CLIENT's subcommands, which differ in little. */
-function subcommand(
-  name: string,
-  arity: number,
-  flags: number,
-  run: CommandSpec["run"],
-  since: string,
-  summary: string,
-  args: readonly ArgumentDoc[] = [],
-  complexity = "O(1)",
-): CommandSpec {
-  return {
-    name: `CLIENT|${name}`,
-    arity,
-    keys: NO_KEYS,
-    flags,
-    categories: ["connection"],
-    run,
-    docs: { summary, since, group: "connection", complexity, arguments: args },
-  };
-}
-
-const ON_OFF: readonly ArgumentDoc[] = [
-  {
-    name: "enabled",
-    type: "oneof",
-    arguments: [
-      { name: "on", type: "pure-token", token: "ON" },
-      { name: "off", type: "pure-token", token: "OFF" },
-    ],
-  },
-];
-
-const TYPES: readonly ArgumentDoc[] = ["NORMAL", "MASTER", "SLAVE", "REPLICA", "PUBSUB"].map((name) => ({
-  name: name.toLowerCase(),
-  type: "pure-token",
-  token: name,
-}));
-
-/** Filters of Valkey 9: of a name or number, and negated ("NOT-" before the name). */
-const NEWER_FILTERS: readonly ArgumentDoc[] = [
-  ...["NAME", "FLAGS", "LIB-NAME", "LIB-VER", "DB", "CAPA", "IP"],
-  ...["ID", "TYPE", "USER", "ADDR", "LADDR", "NAME", "FLAGS", "LIB-NAME", "LIB-VER", "DB", "CAPA", "IP"].map(
-    (name) => `NOT-${name}`,
-  ),
-].map((token) => ({
-  name: token.toLowerCase(),
-  type: token.endsWith("DB") || token === "NOT-ID" ? "integer" : "string",
-  token,
-  since: "9.0.0",
-  optional: true,
-  ...(token === "NOT-ID" ? { multiple: true as const } : {}),
-}));
-
-const KILL_ARGUMENTS: readonly ArgumentDoc[] = [
-  {
-    name: "filter",
-    type: "oneof",
-    arguments: [
-      { name: "ip:port", type: "string" },
-      {
-        name: "new-format",
-        type: "oneof",
-        multiple: true,
-        arguments: [
-          { name: "client-id", type: "integer", token: "ID", since: "2.8.12", optional: true, multiple: true },
-          { name: "type", type: "oneof", token: "TYPE", since: "2.8.12", optional: true, arguments: TYPES },
-          { name: "username", type: "string", token: "USER", optional: true },
-          { name: "ip:port", type: "string", token: "ADDR", optional: true },
-          { name: "ip:port", type: "string", token: "LADDR", since: "6.2.0", optional: true },
-          { name: "yes/no", type: "string", token: "SKIPME", optional: true },
-          { name: "maxage", type: "integer", token: "MAXAGE", since: "7.4.0", optional: true },
-          { name: "idle", type: "integer", token: "IDLE", since: "9.0.0", optional: true },
-          ...NEWER_FILTERS,
-        ],
-      },
-    ],
-  },
-];
-
-const LIST_ARGUMENTS: readonly ArgumentDoc[] = [
-  {
-    name: "type",
-    type: "oneof",
-    token: "TYPE",
-    since: "5.0.0",
-    optional: true,
-    arguments: TYPES.filter(({ name }) => name !== "slave"),
-  },
-  {
-    name: "id",
-    type: "block",
-    token: "ID",
-    since: "6.2.0",
-    optional: true,
-    arguments: [{ name: "client-id", type: "integer", multiple: true }],
-  },
-  { name: "username", type: "string", token: "USER", since: "8.1.0", optional: true },
-  { name: "ip:port", type: "string", token: "ADDR", since: "8.1.0", optional: true },
-  { name: "ip:port", type: "string", token: "LADDR", since: "8.1.0", optional: true },
-  { name: "yes/no", type: "string", token: "SKIPME", since: "8.1.0", optional: true },
-  { name: "maxage", type: "integer", token: "MAXAGE", since: "8.1.0", optional: true },
-  { name: "idle", type: "integer", token: "IDLE", since: "9.0.0", optional: true },
-  ...NEWER_FILTERS,
-];
-
-const REPLY_ARGUMENTS: readonly ArgumentDoc[] = [
-  {
-    name: "on_off_skip",
-    type: "oneof",
-    arguments: [
-      { name: "on", type: "pure-token", token: "ON" },
-      { name: "off", type: "pure-token", token: "OFF" },
-      { name: "skip", type: "pure-token", token: "SKIP" },
-    ],
-  },
-];
-
-const PAUSE_ARGUMENTS: readonly ArgumentDoc[] = [
-  { name: "timeout", type: "integer" },
-  {
-    name: "mode",
-    type: "oneof",
-    since: "6.2.0",
-    optional: true,
-    arguments: [
-      { name: "write", type: "pure-token", token: "WRITE" },
-      { name: "all", type: "pure-token", token: "ALL" },
-    ],
-  },
-];
-
-const UNBLOCK_ARGUMENTS: readonly ArgumentDoc[] = [
-  { name: "client-id", type: "integer" },
-  {
-    name: "timeout_error",
-    type: "oneof",
-    optional: true,
-    arguments: [
-      { name: "timeout", type: "pure-token", token: "TIMEOUT" },
-      { name: "error", type: "pure-token", token: "ERROR" },
-    ],
-  },
-];
-
-const PER_CLIENT = "O(N) where N is the number of client connections";
-
-export const clientFamily: readonly CommandSpec[] = [
-  {
-    name: "CLIENT",
-    arity: -2,
-    keys: NO_KEYS,
-    flags: 0,
-    categories: [],
-    run: () => {},
-    docs: {
-      summary: "Commands about client connections.",
-      since: "2.4.0",
-      group: "connection",
-      complexity: "Depends on subcommand.",
-    },
-    subcommands: [
-      subcommand("ID", 2, ABOUT_SELF, id, "5.0.0", "Replies the number of this connection."),
-      subcommand("GETNAME", 2, ABOUT_SELF, getName, "2.6.9", "Replies the name of this connection."),
-      subcommand("SETNAME", 3, ABOUT_SELF, setName, "2.6.9", "Names this connection; an empty name takes it away.", [
-        { name: "connection-name", type: "string" },
-      ]),
-      subcommand("SETINFO", 4, ABOUT_SELF, setInfo, "7.2.0", "Notes the library behind this connection.", [
-        {
-          name: "attr",
-          type: "oneof",
-          arguments: [
-            { name: "libname", type: "string", token: "LIB-NAME" },
-            { name: "libver", type: "string", token: "LIB-VER" },
-          ],
-        },
-      ]),
-      subcommand("INFO", 2, ABOUT_SELF, info, "6.2.0", "Describes this connection, in the form of CLIENT LIST."),
-      subcommand(
-        "LIST",
-        -2,
-        ABOUT_OTHERS,
-        list,
-        "2.4.0",
-        "Describes the connections, one a line.",
-        LIST_ARGUMENTS,
-        PER_CLIENT,
-      ),
-      subcommand(
-        "KILL",
-        -3,
-        ABOUT_OTHERS,
-        kill,
-        "2.4.0",
-        "Closes the connections that match.",
-        KILL_ARGUMENTS,
-        PER_CLIENT,
-      ),
-      subcommand(
-        "NO-EVICT",
-        3,
-        ABOUT_OTHERS,
-        noEvict,
-        "7.0.0",
-        "Spares this connection when clients are evicted.",
-        ON_OFF,
-      ),
-      subcommand(
-        "REPLY",
-        3,
-        ABOUT_SELF,
-        replies,
-        "3.2.0",
-        "Says whether this connection gets replies.",
-        REPLY_ARGUMENTS,
-      ),
-      subcommand(
-        "PAUSE",
-        -3,
-        ABOUT_OTHERS,
-        pause,
-        "3.0.0",
-        "Holds back the commands of all clients, or those that write.",
-        PAUSE_ARGUMENTS,
-      ),
-      subcommand("UNPAUSE", 2, ABOUT_OTHERS, unpause, "6.2.0", "Ends the pause.", [], PER_CLIENT),
-      subcommand(
-        "UNBLOCK",
-        -3,
-        ABOUT_OTHERS,
-        unblock,
-        "5.0.0",
-        "Ends the wait of a client in a blocking command.",
-        UNBLOCK_ARGUMENTS,
-      ),
-      subcommand("NO-TOUCH", 3, ABOUT_SELF, noTouch, "7.2.0", "Keeps reads from dating the keys they read.", ON_OFF),
-      subcommand("HELP", 2, LOADING | STALE, help, "5.0.0", "Lists the subcommands."),
-    ],
-  },
-  {
-    name: "WAIT",
-    arity: 3,
-    keys: NO_KEYS,
-    flags: NO_SCRIPT,
-    categories: ["connection"],
-    run: wait,
-    docs: {
-      summary: "Waits until that many replicas have the writes of this connection.",
-      since: "3.0.0",
-      group: "generic",
-      complexity: "O(1)",
-      arguments: [
-        { name: "numreplicas", type: "integer" },
-        { name: "timeout", type: "integer" },
-      ],
-    },
-  },
-];
+import { Later, type Outcome } from "../../dispatch/spec.ts";
 
 const ON = token("on");
 const OFF = token("off");
 const LIB_NAME = token("lib-name");
 const LIB_VER = token("lib-ver");
 
-function id(call: Call, reply: Reply): void {
+export function id(call: Call, reply: Reply): void {
   reply.integer(call.session.id);
 }
 
-function getName(call: Call, reply: Reply): void {
+export function getName(call: Call, reply: Reply): void {
   if (call.session.name === "") reply.nullBulk();
   else reply.text(call.session.name);
 }
 
-function setName(call: Call, reply: Reply): void {
+export function setName(call: Call, reply: Reply): void {
   if (!isPlain(call, 2)) {
     return reply.error("ERR Client names cannot contain spaces, newlines or special characters.");
   }
@@ -308,7 +36,7 @@ function setName(call: Call, reply: Reply): void {
   reply.ok();
 }
 
-function setInfo(call: Call, reply: Reply): void {
+export function setInfo(call: Call, reply: Reply): void {
   const isName = call.argIs(2, LIB_NAME);
   if (!isName && !call.argIs(2, LIB_VER)) return reply.error(`ERR Unrecognized option '${call.argText(2)}'`);
   if (!isPlain(call, 3)) {
@@ -319,7 +47,7 @@ function setInfo(call: Call, reply: Reply): void {
   reply.ok();
 }
 
-function info(call: Call, reply: Reply): void {
+export function info(call: Call, reply: Reply): void {
   reply.verbatim(`${call.server.describeClient(call.session)}\n`);
 }
 
@@ -331,14 +59,14 @@ function onOff(call: Call, reply: Reply): boolean | null {
   return null;
 }
 
-function noEvict(call: Call, reply: Reply): void {
+export function noEvict(call: Call, reply: Reply): void {
   const on = onOff(call, reply);
   if (on === null) return;
   call.session.noEvict = on;
   reply.ok();
 }
 
-function noTouch(call: Call, reply: Reply): void {
+export function noTouch(call: Call, reply: Reply): void {
   const on = onOff(call, reply);
   if (on === null) return;
   call.session.noTouch = on;
@@ -352,7 +80,7 @@ const TIMEOUT = token("timeout");
 const ERROR = token("error");
 
 /** CLIENT REPLY ON | OFF | SKIP. Only ON replies. */
-function replies(call: Call, reply: Reply): void {
+export function replies(call: Call, reply: Reply): void {
   const { session } = call;
   if (call.argIs(2, ON)) {
     session.replies = Replies.On;
@@ -385,7 +113,7 @@ function readTimeout(call: Call, reply: Reply, i: number): number {
  * Replies: OK, when no command of that kind is at work in any worker any more. Two pauses add up to the longer and
  * stricter of both. Who is held back waits in order; with ALL that includes UNPAUSE.
  */
-function pause(call: Call, reply: Reply): Outcome | void {
+export function pause(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   let mode: Pause = Pause.All;
   if (call.argCount > 4) return reply.error(tooMany(call));
@@ -403,7 +131,7 @@ function pause(call: Call, reply: Reply): Outcome | void {
 const NO_WAITING = "ERR Clients of an embedded Ferrite cannot wait for each other";
 
 /** CLIENT UNPAUSE */
-function unpause(call: Call, reply: Reply): Outcome | void {
+export function unpause(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (server.unpauseClients === undefined) return reply.ok();
   server.unpauseClients(() => server.resume(session, (later) => later.ok()));
@@ -411,7 +139,7 @@ function unpause(call: Call, reply: Reply): Outcome | void {
 }
 
 /** CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. Replies: 1 when it was blocked; one held back by PAUSE is not. */
-function unblock(call: Call, reply: Reply): Outcome | void {
+export function unblock(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (call.argCount > 4) return reply.error(tooMany(call));
   let withError = false;
@@ -430,7 +158,7 @@ function unblock(call: Call, reply: Reply): Outcome | void {
 }
 
 /** WAIT numreplicas timeout. There are no replicas in this version: replies 0, at once or when the time is over. */
-function wait(call: Call, reply: Reply): Outcome | void {
+export function wait(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   const kind = call.argInt64(1);
   if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
@@ -451,7 +179,7 @@ function clientType(call: Call, i: number): string {
 }
 
 /** CLIENT LIST [filter value ...]. Replies the lines by id; with nothing but ID, in the order asked for. */
-function list(call: Call, reply: Reply): Outcome | void {
+export function list(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   const filter = readFilter(call, "ERR Invalid client ID", true);
   if (typeof filter === "string") return reply.error(filter);
@@ -470,7 +198,7 @@ function inOrder(lines: ClientLine[], ids: readonly number[]): ClientLine[] {
 }
 
 /** CLIENT KILL ip:port, or CLIENT KILL filter value [filter value ...] */
-function kill(call: Call, reply: Reply): Outcome | void {
+export function kill(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (call.argCount === 3) {
     server.killClients({ only: { address: call.argText(2) }, not: {} }, session, (killed, self) => {
@@ -662,6 +390,6 @@ const HELP: readonly HelpEntry[] = [
   ["NO-TOUCH (ON|OFF)", "Will not touch LRU/LFU stats when this mode is on."],
 ];
 
-function help(_call: Call, reply: Reply): void {
+export function help(_call: Call, reply: Reply): void {
   replyHelp(reply, "CLIENT", HELP);
 }

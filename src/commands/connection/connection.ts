@@ -6,148 +6,7 @@ import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { REDIS_VERSION } from "../../dispatch/services.ts";
-import {
-  ALLOW_BUSY,
-  Close,
-  type CommandSpec,
-  FAST,
-  LOADING,
-  NO_AUTH,
-  NO_KEYS,
-  NO_SCRIPT,
-  type Outcome,
-  STALE,
-} from "../../dispatch/spec.ts";
-
-/** Flags of the commands that even a client that has not authenticated may send. */
-const OPEN = NO_SCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY;
-const CONNECTION = ["connection"] as const;
-
-export const connectionFamily: readonly CommandSpec[] = [
-  {
-    name: "PING",
-    arity: -1,
-    keys: NO_KEYS,
-    flags: FAST,
-    categories: CONNECTION,
-    run: ping,
-    docs: {
-      summary: "Replies PONG, or the message given: shows that the server is there.",
-      since: "1.0.0",
-      group: "connection",
-      complexity: "O(1)",
-      arguments: [{ name: "message", type: "string", optional: true }],
-    },
-  },
-  {
-    name: "ECHO",
-    arity: 2,
-    keys: NO_KEYS,
-    flags: LOADING | STALE | FAST,
-    categories: CONNECTION,
-    run: echo,
-    docs: {
-      summary: "Replies the message given.",
-      since: "1.0.0",
-      group: "connection",
-      complexity: "O(1)",
-      arguments: [{ name: "message", type: "string" }],
-    },
-  },
-  {
-    name: "HELLO",
-    arity: -1,
-    keys: NO_KEYS,
-    flags: OPEN,
-    categories: CONNECTION,
-    run: hello,
-    docs: {
-      summary: "Chooses the protocol version, and may authenticate and name the connection on the way.",
-      since: "6.0.0",
-      group: "connection",
-      complexity: "O(1)",
-      arguments: [
-        {
-          name: "arguments",
-          type: "block",
-          optional: true,
-          arguments: [
-            { name: "protover", type: "integer" },
-            {
-              name: "username_password",
-              type: "block",
-              token: "AUTH",
-              optional: true,
-              arguments: [
-                { name: "username", type: "string" },
-                { name: "password", type: "string" },
-              ],
-            },
-            { name: "clientname", type: "string", token: "SETNAME", optional: true },
-          ],
-        },
-      ],
-      history: [["6.2.0", "The version may be left out; then nothing but the other options changes."]],
-    },
-  },
-  {
-    name: "AUTH",
-    arity: -2,
-    keys: NO_KEYS,
-    flags: OPEN,
-    categories: CONNECTION,
-    run: auth,
-    docs: {
-      summary: "Authenticates the connection.",
-      since: "1.0.0",
-      group: "connection",
-      complexity: "O(N) where N is the number of passwords defined for the user",
-      arguments: [
-        { name: "username", type: "string", since: "6.0.0", optional: true },
-        { name: "password", type: "string" },
-      ],
-      history: [["6.0.0", "A user name may come first."]],
-    },
-  },
-  {
-    name: "SELECT",
-    arity: 2,
-    keys: NO_KEYS,
-    flags: LOADING | STALE | FAST,
-    categories: CONNECTION,
-    run: select,
-    docs: {
-      summary: "Chooses the database of the connection.",
-      since: "1.0.0",
-      group: "connection",
-      complexity: "O(1)",
-      arguments: [{ name: "index", type: "integer" }],
-    },
-  },
-  {
-    name: "QUIT",
-    arity: -1,
-    keys: NO_KEYS,
-    flags: OPEN,
-    categories: CONNECTION,
-    run: quit,
-    docs: { summary: "Closes the connection.", since: "1.0.0", group: "connection", complexity: "O(1)" },
-  },
-  {
-    name: "RESET",
-    arity: 1,
-    keys: NO_KEYS,
-    flags: OPEN,
-    categories: CONNECTION,
-    run: reset,
-    docs: {
-      summary: "Puts the connection back into the state of a new one.",
-      since: "6.2.0",
-      group: "connection",
-      complexity: "O(1)",
-    },
-  },
-];
+import { Close, type Outcome } from "../../dispatch/spec.ts";
 
 const HELLO_AUTH = token("auth");
 const HELLO_SETNAME = token("setname");
@@ -157,13 +16,13 @@ const HELLO_NOAUTH =
   "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
 const BAD_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
 
-function ping(call: Call, reply: Reply): void {
+export function ping(call: Call, reply: Reply): void {
   if (call.argCount === 1) reply.pong();
   else if (call.argCount === 2) reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
   else reply.error("ERR wrong number of arguments for 'ping' command");
 }
 
-function echo(call: Call, reply: Reply): void {
+export function echo(call: Call, reply: Reply): void {
   reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
 }
 
@@ -171,7 +30,7 @@ function echo(call: Call, reply: Reply): void {
  * HELLO [protover [AUTH username password] [SETNAME clientname]]
  * Replies: map of server facts. All arguments are read before the first takes effect.
  */
-function hello(call: Call, reply: Reply): void {
+export function hello(call: Call, reply: Reply): void {
   const { session } = call;
   let protocol: 2 | 3 = session.protocol;
   if (call.argCount > 1) {
@@ -219,7 +78,7 @@ function hello(call: Call, reply: Reply): void {
 }
 
 /** AUTH [username] password */
-function auth(call: Call, reply: Reply): void {
+export function auth(call: Call, reply: Reply): void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
   const withUser = call.argCount === 3;
   if (!withUser && call.config.requiredPassword === "") return reply.error(ErrorText.authNotConfigured);
@@ -250,7 +109,7 @@ function digest(bytes: Uint8Array): Buffer {
   return new Bun.CryptoHasher("sha256").update(bytes).digest();
 }
 
-function select(call: Call, reply: Reply): void {
+export function select(call: Call, reply: Reply): void {
   const kind = call.argInt64(1);
   if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
   if (kind === Int64Kind.Wide || int64.value > 0x7fffffff || int64.value < -0x80000000) {
@@ -262,12 +121,12 @@ function select(call: Call, reply: Reply): void {
   reply.ok();
 }
 
-function quit(_call: Call, reply: Reply): Outcome {
+export function quit(_call: Call, reply: Reply): Outcome {
   reply.ok();
   return Close;
 }
 
-function reset(call: Call, reply: Reply): void {
+export function reset(call: Call, reply: Reply): void {
   if (call.session.monitors) call.server.stopMonitoring?.(call.session);
   call.session.reset(call.config.requiredPassword === "");
   reply.protocol = 2;

@@ -8,88 +8,26 @@ import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import type { HashValue } from "../../store/hash-value.ts";
 import { KEEP_DEADLINE } from "../../store/timed-collection.ts";
-import { DEADLINES, flag, integer, KEY, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import {
-  deadlineRows,
+  type DeadlineFamily,
   memberWords,
-  namedMembers,
   readMembers,
   readTime,
   setDeadline,
 } from "../collections/member-deadlines.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import { type ArgumentDoc, type CommandSpec, DENY_OOM, FAST, FIRST, type Outcome, WRITE } from "../../dispatch/spec.ts";
+import type { Outcome } from "../../dispatch/spec.ts";
 
-const row = familyRow("hash", ["hash"]);
 const FIELDS = memberWords("field", "numFields");
-const NAMED_FIELDS = namedMembers(FIELDS);
-const PER_FIELD = "O(N) for N fields";
-const FIELD = string("field");
-const NAMED_PAIRS: ArgumentDoc = {
-  name: "fields",
-  type: "block",
-  token: "FIELDS",
-  arguments: [
-    integer("numfields"),
-    { name: "data", type: "block", multiple: true, arguments: [FIELD, string("value")] },
-  ],
-};
 
-export const hashDeadlinesFamily: readonly CommandSpec[] = [
-  ...deadlineRows({
-    letter: "H",
-    group: "hash",
-    category: "hash",
-    since: "7.4.0",
-    words: FIELDS,
-    open: (call) => call.collections.hash(),
-    isFree: false,
-  }),
-  row(
-    "HGETEX",
-    -5,
-    FIRST,
-    WRITE | FAST,
-    hgetex,
-    "8.0.0",
-    PER_FIELD,
-    "Returns the values of fields and sets or takes their deadlines.",
-    [KEY, optional(oneOf("expiration", ...DEADLINES, flag("persist", "PERSIST"))), NAMED_FIELDS],
-    [],
-    { keyFlags: "RW access update" },
-  ),
-  row(
-    "HSETEX",
-    -6,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    hsetex,
-    "8.0.0",
-    PER_FIELD,
-    "Sets fields of a hash, with deadlines.",
-    [
-      KEY,
-      optional(oneOf("condition", flag("fnx", "FNX"), flag("fxx", "FXX"))),
-      optional(oneOf("expiration", ...DEADLINES, flag("keepttl", "KEEPTTL"))),
-      NAMED_PAIRS,
-    ],
-  ),
-  row(
-    "HGETDEL",
-    -5,
-    FIRST,
-    WRITE | FAST,
-    hgetdel,
-    "8.0.0",
-    PER_FIELD,
-    "Returns the values of fields and removes them.",
-    [KEY, NAMED_FIELDS],
-    [],
-    { keyFlags: "RW access delete" },
-  ),
-];
+export const HASH_DEADLINES: DeadlineFamily = {
+  letter: "H",
+  since: "7.4.0",
+  words: FIELDS,
+  open: (call) => call.collections.hash(),
+  isFree: false,
+};
 
 // ---- arguments ----
 
@@ -161,7 +99,7 @@ function replyNulls(call: Call, reply: Reply, first: number): void {
  * HGETEX key [EX seconds | PX milliseconds | EXAT time | PXAT time | PERSIST] FIELDS numfields field [field ...]
  * Replies: array of values and nulls.
  */
-function hgetex(call: Call, reply: Reply): Outcome | void {
+export function hgetex(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
@@ -193,7 +131,7 @@ function hgetex(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HGETDEL key FIELDS numfields field [field ...]. Replies: array of values and nulls. */
-function hgetdel(call: Call, reply: Reply): Outcome | void {
+export function hgetdel(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
@@ -268,7 +206,7 @@ function refused(reply: Reply, text: string): false {
  * HSETEX key [FNX | FXX] [EX seconds | PX milliseconds | EXAT time | PXAT time | KEEPTTL] FIELDS numfields field value ...
  * Replies: 1 when all fields were set, 0 when none was, for a condition.
  */
-function hsetex(call: Call, reply: Reply): Outcome | void {
+export function hsetex(call: Call, reply: Reply): Outcome | void {
   if (!readSetting(call, reply)) return;
   const { first, due, isAll, isNone } = wanted;
   const { bytes, argCount, store } = call;

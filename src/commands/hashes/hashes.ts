@@ -15,213 +15,11 @@ import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import { HashEncoding, type HashValue } from "../../store/hash-value.ts";
 import { KEEP_DEADLINE } from "../../store/timed-collection.ts";
-import { flag, integer, KEY, optional, string, VALUE } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
-import { hashDeadlinesFamily } from "./hash-deadlines.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  MemberPlaces,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
-
-const row = familyRow("hash", ["hash"]);
-const FIELD = string("field");
-const FIELDS: ArgumentDoc = { ...FIELD, multiple: true };
-const PAIRS: ArgumentDoc = { name: "data", type: "block", multiple: true, arguments: [FIELD, VALUE] };
-const ANY_ORDER = { tips: ["nondeterministic_output_order"] };
-const PER_FIELD = "O(N) for N fields";
-
-export const hashesFamily: readonly CommandSpec[] = [
-  row(
-    "HSET",
-    -4,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    hset,
-    "2.0.0",
-    PER_FIELD,
-    "Sets fields of a hash, which is made if need be.",
-    [KEY, PAIRS],
-    [["4.0.0", "Accepts multiple `field` and `value` arguments."]],
-    { members: MemberPlaces.Pairs },
-  ),
-  row(
-    "HSETNX",
-    4,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    hsetnx,
-    "2.0.0",
-    "O(1)",
-    "Sets a field of a hash that is not there yet.",
-    [KEY, FIELD, VALUE],
-    [],
-    { keyFlags: "RW insert", members: MemberPlaces.One },
-  ),
-  row(
-    "HMSET",
-    -4,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    hmset,
-    "2.0.0",
-    PER_FIELD,
-    "Sets fields of a hash, as HSET does; replies OK.",
-    [KEY, PAIRS],
-    [],
-    { members: MemberPlaces.Pairs },
-  ),
-  row("HGET", 3, FIRST, READONLY | FAST, hget, "2.0.0", "O(1)", "Returns the value of a field.", [KEY, FIELD], [], {
-    members: MemberPlaces.One,
-  }),
-  row(
-    "HMGET",
-    -3,
-    FIRST,
-    READONLY | FAST,
-    hmget,
-    "2.0.0",
-    PER_FIELD,
-    "Returns the values of several fields.",
-    [KEY, FIELDS],
-    [],
-    { members: MemberPlaces.All },
-  ),
-  row(
-    "HDEL",
-    -3,
-    FIRST,
-    WRITE | FAST,
-    hdel,
-    "2.0.0",
-    PER_FIELD,
-    "Removes fields of a hash; an empty one is deleted.",
-    [KEY, FIELDS],
-    [["2.4.0", "Accepts multiple `field` arguments."]],
-    { keyFlags: "RW delete", members: MemberPlaces.All },
-  ),
-  row("HLEN", 2, FIRST, READONLY | FAST, hlen, "2.0.0", "O(1)", "Counts the fields of a hash.", [KEY], [], {
-    keyFlags: "RO",
-  }),
-  row(
-    "HSTRLEN",
-    3,
-    FIRST,
-    READONLY | FAST,
-    hstrlen,
-    "3.2.0",
-    "O(1)",
-    "Tells how long the value of a field is.",
-    [KEY, FIELD],
-    [],
-    { keyFlags: "RO", members: MemberPlaces.One },
-  ),
-  row(
-    "HEXISTS",
-    3,
-    FIRST,
-    READONLY | FAST,
-    hexists,
-    "2.0.0",
-    "O(1)",
-    "Tells whether a hash has a field.",
-    [KEY, FIELD],
-    [],
-    { keyFlags: "RO", members: MemberPlaces.One },
-  ),
-  row("HKEYS", 2, FIRST, READONLY, hkeys, "2.0.0", PER_FIELD, "Returns all fields of a hash.", [KEY], [], ANY_ORDER),
-  row("HVALS", 2, FIRST, READONLY, hvals, "2.0.0", PER_FIELD, "Returns all values of a hash.", [KEY], [], ANY_ORDER),
-  row(
-    "HGETALL",
-    2,
-    FIRST,
-    READONLY,
-    hgetall,
-    "2.0.0",
-    PER_FIELD,
-    "Returns all fields of a hash with their values.",
-    [KEY],
-    [],
-    ANY_ORDER,
-  ),
-  row(
-    "HINCRBY",
-    4,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    hincrby,
-    "2.0.0",
-    "O(1)",
-    "Adds an integer to the value of a field.",
-    [KEY, FIELD, integer("increment")],
-    [],
-    { keyFlags: "RW access update", members: MemberPlaces.One },
-  ),
-  row(
-    "HINCRBYFLOAT",
-    4,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    hincrbyfloat,
-    "2.6.0",
-    "O(1)",
-    "Adds a decimal number to the value of a field.",
-    [KEY, FIELD, { name: "increment", type: "double" }],
-    [],
-    { keyFlags: "RW access update", members: MemberPlaces.One },
-  ),
-  row(
-    "HSCAN",
-    -3,
-    FIRST,
-    READONLY,
-    hscan,
-    "2.8.0",
-    "O(1) for a call, O(N) for a whole walk over N fields",
-    "Returns fields and values of a hash page by page.",
-    [
-      KEY,
-      integer("cursor"),
-      optional({ name: "pattern", type: "pattern", token: "MATCH" }),
-      optional(integer("count", "COUNT")),
-      optional(flag("novalues", "NOVALUES"), "7.4.0"),
-    ],
-    [["7.4.0", "Added the `NOVALUES` flag."]],
-    { tips: ["nondeterministic_output"] },
-  ),
-  row(
-    "HRANDFIELD",
-    -2,
-    FIRST,
-    READONLY,
-    hrandfield,
-    "6.2.0",
-    "O(N) for N fields returned",
-    "Returns fields of a hash chosen by chance.",
-    [
-      KEY,
-      {
-        name: "options",
-        type: "block",
-        optional: true,
-        arguments: [integer("count"), optional(flag("withvalues", "WITHVALUES"))],
-      },
-    ],
-    [],
-    { tips: ["nondeterministic_output"] },
-  ),
-  ...hashDeadlinesFamily,
-];
+import type { Outcome } from "../../dispatch/spec.ts";
 
 const NOT_INTEGER = "ERR hash value is not an integer";
 const NOT_FLOAT = "ERR hash value is not a float";
@@ -253,7 +51,7 @@ function setPairs(call: Call): number {
 const PAIR_BYTES = 3;
 
 /** HSET key field value [field value ...]. Replies: the number of fields that are new. */
-function hset(call: Call, reply: Reply): Outcome | void {
+export function hset(call: Call, reply: Reply): Outcome | void {
   if ((call.argCount & 1) !== 0) return reply.error(wrongArity("hset"));
   const added = setPairs(call);
   if (added < 0) return refuse(call, reply, added);
@@ -261,7 +59,7 @@ function hset(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HMSET key field value [field value ...] */
-function hmset(call: Call, reply: Reply): Outcome | void {
+export function hmset(call: Call, reply: Reply): Outcome | void {
   if ((call.argCount & 1) !== 0) return reply.error(wrongArity("hmset"));
   const added = setPairs(call);
   if (added < 0) return refuse(call, reply, added);
@@ -269,7 +67,7 @@ function hmset(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HSETNX key field value. Replies: 1 when the field was set. */
-function hsetnx(call: Call, reply: Reply): Outcome | void {
+export function hsetnx(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.begin(SMALL_CHANGE + call.argBytes(2) + call.argBytes(3), true);
   if (found < 0) return refuse(call, reply, found);
@@ -286,7 +84,7 @@ function setField(call: Call, hash: HashValue, found: number, value: Uint8Array,
 }
 
 /** HDEL key field [field ...]. Replies: the number of fields removed. */
-function hdel(call: Call, reply: Reply): Outcome | void {
+export function hdel(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
@@ -314,7 +112,7 @@ function standOn(call: Call, hash: HashValue, i: number): boolean {
 }
 
 /** HGET key field. Replies: the value, or null. */
-function hget(call: Call, reply: Reply): Outcome | void {
+export function hget(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.find();
   if (found < 0) return refuse(call, reply, found);
@@ -323,7 +121,7 @@ function hget(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HMGET key field [field ...]. Replies: array of values and nulls. */
-function hmget(call: Call, reply: Reply): Outcome | void {
+export function hmget(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.find();
   if (found < 0) return refuse(call, reply, found);
@@ -335,7 +133,7 @@ function hmget(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HLEN key. Counts fields that are due, too, until they are removed. */
-function hlen(call: Call, reply: Reply): Outcome | void {
+export function hlen(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.find();
   if (found < 0) return refuse(call, reply, found);
@@ -343,7 +141,7 @@ function hlen(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HSTRLEN key field */
-function hstrlen(call: Call, reply: Reply): Outcome | void {
+export function hstrlen(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.find();
   if (found < 0) return refuse(call, reply, found);
@@ -351,7 +149,7 @@ function hstrlen(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HEXISTS key field */
-function hexists(call: Call, reply: Reply): Outcome | void {
+export function hexists(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.find();
   if (found < 0) return refuse(call, reply, found);
@@ -383,15 +181,15 @@ function emitPair(reply: Reply, hash: HashValue): void {
 }
 
 /** HKEYS key */
-function hkeys(call: Call, reply: Reply): Outcome | void {
+export function hkeys(call: Call, reply: Reply): Outcome | void {
   return list(call, reply, false, emitField);
 }
 /** HVALS key */
-function hvals(call: Call, reply: Reply): Outcome | void {
+export function hvals(call: Call, reply: Reply): Outcome | void {
   return list(call, reply, false, emitValue);
 }
 /** HGETALL key. Replies: map of fields and values. */
-function hgetall(call: Call, reply: Reply): Outcome | void {
+export function hgetall(call: Call, reply: Reply): Outcome | void {
   return list(call, reply, true, emitBoth);
 }
 
@@ -422,7 +220,7 @@ function replyAll(call: Call, reply: Reply, hash: HashValue, live: number, emit:
 const TEXT = Buffer.alloc(INT64_TEXT_BYTES_MAX + 4);
 
 /** HINCRBY key field increment. Replies: the new value. */
-function hincrby(call: Call, reply: Reply): Outcome | void {
+export function hincrby(call: Call, reply: Reply): Outcome | void {
   const kind = call.argInt64(3);
   if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
   if (kind === Int64Kind.Safe) splitInt64(int64.value);
@@ -450,7 +248,7 @@ function hincrby(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HINCRBYFLOAT key field increment. Replies: the new value as text. */
-function hincrbyfloat(call: Call, reply: Reply): Outcome | void {
+export function hincrbyfloat(call: Call, reply: Reply): Outcome | void {
   const increment = parseLongDouble(call.bytes, call.argAt(3), call.argBytes(3));
   if (increment === null) return reply.error(ErrorText.notFloat);
   if (increment.exponent === Infinity) return reply.error(INFINITE_INCREMENT);
@@ -492,7 +290,7 @@ const SCANNED_FIELDS: ScannedType<HashValue> = {
 };
 
 /** HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]. Replies: [next cursor, array of fields and values]. */
-function hscan(call: Call, reply: Reply): Outcome | void {
+export function hscan(call: Call, reply: Reply): Outcome | void {
   return scanMembers(call, reply, call.collections.hash(), SCANNED_FIELDS);
 }
 
@@ -502,7 +300,7 @@ const WITHVALUES = token("withvalues");
 const INT64_MAX = "9223372036854775807";
 
 /** HRANDFIELD key [count [WITHVALUES]]. Replies: a field, or array; null or an empty array without a key. */
-function hrandfield(call: Call, reply: Reply): Outcome | void {
+export function hrandfield(call: Call, reply: Reply): Outcome | void {
   let count = 0;
   const hasCount = call.argCount > 2;
   const hasValues = call.argCount === 4 && call.argIs(3, WITHVALUES);

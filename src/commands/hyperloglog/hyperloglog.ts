@@ -5,7 +5,6 @@
  * A dense sketch is read and changed where it lies; a sparse one, at most a few kilobytes, is copied out, changed and
  * set again, so that a command does all or nothing.
  */
-import { familyRow } from "../../dispatch/family-row.ts";
 import { Status } from "../../base/status.ts";
 import { token } from "../../base/bytes.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -30,79 +29,9 @@ import {
   STALE_AT,
   STALE_BIT,
 } from "../../structures/hyperloglog.ts";
-import { KEY, KEYS, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type ArgumentDoc,
-  ADMIN,
-  ALL_KEYS,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  type KeySpec,
-  NO_KEYS,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
-
-const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
-
-const sketchRow = familyRow("hyperloglog", ["hyperloglog"]);
-/** A row of this family: all of it came with 2.8.9. */
-const row = (
-  name: string,
-  arity: number,
-  keys: KeySpec,
-  flags: number,
-  run: CommandSpec["run"],
-  complexity: string,
-  summary: string,
-  args: readonly ArgumentDoc[],
-) => sketchRow(name, arity, keys, flags, run, "2.8.9", complexity, summary, args);
-
-export const hyperloglogFamily: readonly CommandSpec[] = [
-  row(
-    "PFADD",
-    -2,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    pfadd,
-    "O(1) for each element.",
-    "Adds elements to a HyperLogLog, which is made if need be.",
-    [KEY, { ...string("element"), optional: true, multiple: true }],
-  ),
-  row(
-    "PFCOUNT",
-    -2,
-    ALL_KEYS,
-    READONLY,
-    pfcount,
-    "O(1) for one key, O(N) for the union of N.",
-    "Estimates the number of different elements added to HyperLogLogs.",
-    [KEYS],
-  ),
-  row(
-    "PFMERGE",
-    -2,
-    ALL_KEYS,
-    WRITE | DENY_OOM,
-    pfmerge,
-    "O(N) where N is the number of HyperLogLogs.",
-    "Merges HyperLogLogs into one.",
-    [
-      { name: "destkey", type: "key", keySpecIndex: 0 },
-      { name: "sourcekey", type: "key", keySpecIndex: 1, optional: true, multiple: true },
-    ],
-  ),
-  row("PFDEBUG", 3, SECOND, WRITE | DENY_OOM | ADMIN, pfdebug, "N/A", "Shows the inside of a HyperLogLog.", [
-    string("subcommand"),
-    KEY,
-  ]),
-  row("PFSELFTEST", 1, NO_KEYS, ADMIN, pfselftest, "N/A", "Tests the HyperLogLog code of this server.", []),
-];
+import type { Outcome } from "../../dispatch/spec.ts";
 
 const NOT_A_SKETCH = "WRONGTYPE Key is not a valid HyperLogLog string value.";
 const CORRUPT_SKETCH = "INVALIDOBJ Corrupted HLL object detected";
@@ -158,7 +87,7 @@ function sparseBytesMax(call: Call): number {
 // ---- PFADD ----
 
 /** PFADD key [element ...]. Replies: 1 when a register was raised or the key made. */
-function pfadd(call: Call, reply: Reply): Outcome | void {
+export function pfadd(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
@@ -217,7 +146,7 @@ function addDense(call: Call, reply: Reply): Outcome | void {
 // ---- PFCOUNT and PFMERGE ----
 
 /** PFCOUNT key [key ...]. Replies: the estimate; that of one key is kept in its header. */
-function pfcount(call: Call, reply: Reply): void {
+export function pfcount(call: Call, reply: Reply): void {
   if (call.argCount === 2) return countOne(call, reply);
   union.fill(0);
   for (let i = 1; i < call.argCount; i++) {
@@ -273,7 +202,7 @@ function wordAt(bytes: Buffer, at: number): number {
 }
 
 /** PFMERGE destkey [sourcekey ...]. Replies: OK. */
-function pfmerge(call: Call, reply: Reply): Outcome | void {
+export function pfmerge(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   union.fill(0);
   let anyDense = false;
@@ -309,7 +238,7 @@ const ENCODING = token("encoding");
 const TODENSE = token("todense");
 
 /** PFDEBUG GETREG | DECODE | ENCODING | TODENSE key */
-function pfdebug(call: Call, reply: Reply): Outcome | void {
+export function pfdebug(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   call.selectKey(2);
   if (store.find() === NO_ADDRESS) return reply.error("ERR The specified key does not exist");
@@ -344,7 +273,7 @@ function pfdebug(call: Call, reply: Reply): Outcome | void {
 const SELF_TEST_ELEMENTS = 100_000;
 
 /** PFSELFTEST. Replies: OK when sparse and dense agree and the estimates are within six standard errors. */
-function pfselftest(call: Call, reply: Reply): void {
+export function pfselftest(call: Call, reply: Reply): void {
   const dense = new Sketch();
   const grown = new Sketch();
   dense.clear();

@@ -24,57 +24,11 @@ import {
   writeInteger,
   writeLength,
 } from "../../structures/rdb-string.ts";
-import { flag, integer, KEY, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { dumpCollection, restoreCollection } from "./dump-collection.ts";
 import { OUT_OF_RANGE, readDeadline } from "./expire.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import { type CommandSpec, DENY_OOM, FIRST, type Outcome, READONLY, WRITE } from "../../dispatch/spec.ts";
-
-export const dumpFamily: readonly CommandSpec[] = [
-  {
-    name: "DUMP",
-    arity: 2,
-    keys: FIRST,
-    flags: READONLY,
-    categories: ["keyspace"],
-    run: dump,
-    docs: {
-      summary: "Returns a key's value as bytes that RESTORE takes.",
-      since: "2.6.0",
-      group: "generic",
-      complexity: "O(N) where N is the size of the value.",
-      arguments: [KEY],
-    },
-  },
-  {
-    name: "RESTORE",
-    arity: -4,
-    keys: FIRST,
-    flags: WRITE | DENY_OOM,
-    categories: ["keyspace", "dangerous"],
-    run: restore,
-    docs: {
-      summary: "Makes a key of the bytes that DUMP returned.",
-      since: "2.6.0",
-      group: "generic",
-      complexity: "O(N) where N is the size of the value.",
-      arguments: [
-        KEY,
-        integer("ttl"),
-        string("serialized-value"),
-        optional(flag("replace", "REPLACE"), "3.0.0"),
-        optional(flag("absttl", "ABSTTL"), "5.0.0"),
-        optional(integer("seconds", "IDLETIME"), "5.0.0"),
-        optional(integer("frequency", "FREQ"), "5.0.0"),
-      ],
-      history: [
-        ["3.0.0", "The modifier REPLACE."],
-        ["5.0.0", "The modifiers ABSTTL, IDLETIME and FREQ."],
-      ],
-    },
-  },
-];
+import type { Outcome } from "../../dispatch/spec.ts";
 
 const VERSION_BYTES = 2;
 const FOOTER_BYTES = VERSION_BYTES + 8;
@@ -82,7 +36,7 @@ const head = Buffer.alloc(1 + 24);
 const footer = Buffer.alloc(FOOTER_BYTES);
 
 /** DUMP key. Replies: the payload, or null. */
-function dump(call: Call, reply: Reply): Outcome | void {
+export function dump(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
   if (store.type !== RecordType.String) {
@@ -204,7 +158,7 @@ function readNumber(call: Call, reply: Reply, i: number): number | null {
  * RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]
  * Errors: BUSYKEY, wrong version or checksum, bad data. Nothing changes with any of them.
  */
-function restore(call: Call, reply: Reply): Outcome | void {
+export function restore(call: Call, reply: Reply): Outcome | void {
   const { store, bytes } = call;
   if (!readOptions(call, reply)) return;
   const prepared = store.prepareInsert();

@@ -10,92 +10,18 @@ import type { Reply } from "../../protocol/reply.ts";
 import { DEADLINE_MAX } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/store.ts";
-import { flag, integer, KEY, oneOf, optional, unixTime } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import { type ArgumentDoc, type CommandSpec, FAST, FIRST, type Outcome, READONLY, WRITE } from "../../dispatch/spec.ts";
+import type { Handler, Outcome } from "../../dispatch/spec.ts";
 
-const CONDITION: ArgumentDoc = optional(
-  oneOf("condition", flag("nx", "NX"), flag("xx", "XX"), flag("gt", "GT"), flag("lt", "LT")),
-  "7.0.0",
-);
-
-function setter(name: string, since: string, summary: string, time: ArgumentDoc, run: CommandSpec["run"]): CommandSpec {
-  return {
-    name,
-    arity: -3,
-    keys: FIRST,
-    flags: WRITE | FAST,
-    categories: ["keyspace"],
-    run,
-    docs: {
-      summary,
-      since,
-      group: "generic",
-      complexity: "O(1)",
-      arguments: [KEY, time, CONDITION],
-      history: [["7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`."]],
-    },
-  };
-}
-
-function reader(name: string, since: string, summary: string, run: CommandSpec["run"]): CommandSpec {
-  return {
-    name,
-    arity: 2,
-    keys: FIRST,
-    flags: READONLY | FAST,
-    categories: ["keyspace"],
-    run,
-    docs: { summary, since, group: "generic", complexity: "O(1)", arguments: [KEY] },
-  };
-}
-
-export const expireFamily: readonly CommandSpec[] = [
-  setter("EXPIRE", "1.0.0", "Lets a key expire after some seconds.", integer("seconds"), (call, reply) =>
-    expire(call, reply, 1000, call.store.nowMs),
-  ),
-  setter("PEXPIRE", "2.6.0", "Lets a key expire after some milliseconds.", integer("milliseconds"), (call, reply) =>
-    expire(call, reply, 1, call.store.nowMs),
-  ),
-  setter("EXPIREAT", "1.2.0", "Lets a key expire at a Unix time.", unixTime("unix-time-seconds"), (call, reply) =>
-    expire(call, reply, 1000, 0),
-  ),
-  setter(
-    "PEXPIREAT",
-    "2.6.0",
-    "Lets a key expire at a Unix time in milliseconds.",
-    unixTime("unix-time-milliseconds"),
-    (call, reply) => expire(call, reply, 1, 0),
-  ),
-  reader("TTL", "1.0.0", "Returns how many seconds a key has left.", (call, reply) => {
-    timeLeft(call, reply, 1000, call.store.nowMs);
-  }),
-  reader("PTTL", "2.6.0", "Returns how many milliseconds a key has left.", (call, reply) => {
-    timeLeft(call, reply, 1, call.store.nowMs);
-  }),
-  reader("EXPIRETIME", "7.0.0", "Returns the Unix time at which a key expires.", (call, reply) => {
-    timeLeft(call, reply, 1000, 0);
-  }),
-  reader("PEXPIRETIME", "7.0.0", "Returns the Unix time in milliseconds at which a key expires.", (call, reply) => {
-    timeLeft(call, reply, 1, 0);
-  }),
-  {
-    name: "PERSIST",
-    arity: 2,
-    keys: FIRST,
-    flags: WRITE | FAST,
-    categories: ["keyspace"],
-    run: persist,
-    docs: {
-      summary: "Takes a key's deadline away.",
-      since: "2.2.0",
-      group: "generic",
-      complexity: "O(1)",
-      arguments: [KEY],
-    },
-  },
-];
+export const expire: Handler = (call, reply) => setDeadline(call, reply, 1000, call.store.nowMs);
+export const pexpire: Handler = (call, reply) => setDeadline(call, reply, 1, call.store.nowMs);
+export const expireat: Handler = (call, reply) => setDeadline(call, reply, 1000, 0);
+export const pexpireat: Handler = (call, reply) => setDeadline(call, reply, 1, 0);
+export const ttl: Handler = (call, reply) => timeLeft(call, reply, 1000, call.store.nowMs);
+export const pttl: Handler = (call, reply) => timeLeft(call, reply, 1, call.store.nowMs);
+export const expiretime: Handler = (call, reply) => timeLeft(call, reply, 1000, 0);
+export const pexpiretime: Handler = (call, reply) => timeLeft(call, reply, 1, 0);
 
 /** The two outcomes of readDeadline that are no deadline. */
 export const NOT_INTEGER = Number.NaN;
@@ -167,7 +93,7 @@ function permits(conditions: number, due: number, current: number): boolean {
  * EXPIRE key seconds [NX | XX | GT | LT]
  * Replies: 1 when the deadline was set, or was past and the key deleted; 0 when there is no key or a condition fails.
  */
-function expire(call: Call, reply: Reply, unitMs: number, baseMs: number): Outcome | void {
+function setDeadline(call: Call, reply: Reply, unitMs: number, baseMs: number): Outcome | void {
   const { store } = call;
   const conditions = readConditions(call, reply);
   if (conditions < 0) return;
@@ -196,7 +122,7 @@ function timeLeft(call: Call, reply: Reply, unitMs: number, baseMs: number): voi
 }
 
 /** PERSIST key. Replies: 1 when the key had a deadline. */
-function persist(call: Call, reply: Reply): Outcome | void {
+export function persist(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   if (store.find() === NO_ADDRESS || store.deadlineMs === 0) return reply.integer(0);
   const status = store.setDeadline(0);

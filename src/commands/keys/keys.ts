@@ -8,177 +8,15 @@ import { accessClock, Encoding, RecordType, spareBits } from "../../store/record
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { BUCKETS, KEY_COUNT } from "../../store/shard.ts";
 import { KeyEvent } from "../../store/store.ts";
-import { flag, integer, KEY, KEYS, oneOf, optional } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { copyAhead, endCopy, keepCopy } from "../../dispatch/long-copy.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  ALL_KEYS,
-  ALL_SHARDS,
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  FIRST_TWO,
-  type KeySpec,
-  LOADING,
-  NO_KEYS,
-  type Outcome,
-  READONLY,
-  Retry,
-  STALE,
-  WRITE,
-} from "../../dispatch/spec.ts";
-
-/** The key of OBJECT's subcommands. */
-const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
-const NEW_KEY: ArgumentDoc = { name: "newkey", type: "key", keySpecIndex: 1 };
-const FLUSH_TYPE = optional(
-  oneOf("async", { ...flag("async", "ASYNC"), since: "4.0.0" }, { ...flag("sync", "SYNC"), since: "6.2.0" }),
-);
-const PER_KEY = "O(N) where N is the number of keys.";
-
-/** A row of this family. */
-function row(
-  name: string,
-  arity: number,
-  keys: KeySpec,
-  flags: number,
-  run: CommandSpec["run"],
-  since: string,
-  complexity: string,
-  summary: string,
-  args: readonly ArgumentDoc[],
-  categories: readonly string[] = ["keyspace"],
-): CommandSpec {
-  const docs = { summary, since, group: "generic", complexity };
-  return {
-    name,
-    arity,
-    keys,
-    flags,
-    categories,
-    run,
-    docs: args.length === 0 ? docs : { ...docs, arguments: args },
-  };
-}
-
-function inGroup(group: string, spec: CommandSpec): CommandSpec {
-  return { ...spec, docs: { ...spec.docs, group } };
-}
-
-export const keysFamily: readonly CommandSpec[] = [
-  row("DEL", -2, ALL_KEYS, WRITE, del, "1.0.0", PER_KEY, "Deletes keys.", [KEYS]),
-  row(
-    "UNLINK",
-    -2,
-    ALL_KEYS,
-    WRITE | FAST,
-    del,
-    "4.0.0",
-    "O(1) for each key; memory is given back later.",
-    "Deletes keys without waiting for their memory.",
-    [KEYS],
-  ),
-  row("EXISTS", -2, ALL_KEYS, READONLY | FAST, exists, "1.0.0", PER_KEY, "Counts which of the keys named are there.", [
-    KEYS,
-  ]),
-  row("TOUCH", -2, ALL_KEYS, READONLY | FAST, touch, "3.2.1", PER_KEY, "Dates the last access of keys anew.", [KEYS]),
-  row("TYPE", 2, FIRST, READONLY | FAST, type, "1.0.0", "O(1)", "Returns the type of a key's value.", [KEY]),
-  row("RENAME", 3, FIRST_TWO, WRITE, rename, "1.0.0", "O(1)", "Renames a key; what had the new name is gone.", [
-    KEY,
-    NEW_KEY,
-  ]),
-  row("RENAMENX", 3, FIRST_TWO, WRITE | FAST, renamenx, "1.0.0", "O(1)", "Renames a key if the new name is free.", [
-    KEY,
-    NEW_KEY,
-  ]),
-  row(
-    "COPY",
-    -3,
-    FIRST_TWO,
-    WRITE | DENY_OOM,
-    copy,
-    "6.2.0",
-    "O(N) where N is the size of the value.",
-    "Copies a key's value to another key.",
-    [
-      { name: "source", type: "key", keySpecIndex: 0 },
-      { name: "destination", type: "key", keySpecIndex: 1 },
-      optional(integer("destination-db", "DB")),
-      optional(flag("replace", "REPLACE")),
-    ],
-  ),
-  row("MOVE", 3, FIRST, WRITE | FAST, move, "1.0.0", "O(1)", "Moves a key to another database.", [KEY, integer("db")]),
-  inGroup(
-    "server",
-    row(
-      "SWAPDB",
-      3,
-      NO_KEYS,
-      WRITE | FAST | ALL_SHARDS,
-      swapdb,
-      "4.0.0",
-      "O(1), whatever the databases hold.",
-      "Exchanges the contents of two databases.",
-      [integer("index1"), integer("index2")],
-      ["keyspace", "dangerous"],
-    ),
-  ),
-  inGroup(
-    "server",
-    row(
-      "FLUSHDB",
-      -1,
-      NO_KEYS,
-      WRITE | ALL_SHARDS,
-      flushdb,
-      "1.0.0",
-      "O(1); memory is given back later.",
-      "Removes all keys of the selected database.",
-      [FLUSH_TYPE],
-      ["keyspace", "dangerous"],
-    ),
-  ),
-  inGroup(
-    "server",
-    row(
-      "FLUSHALL",
-      -1,
-      NO_KEYS,
-      WRITE | ALL_SHARDS,
-      flushall,
-      "1.0.0",
-      "O(1); memory is given back later.",
-      "Removes all keys of all databases.",
-      [FLUSH_TYPE],
-      ["keyspace", "dangerous"],
-    ),
-  ),
-  {
-    ...row("OBJECT", -2, NO_KEYS, 0, () => {}, "2.2.3", "Depends on subcommand.", "Looks at how a key is kept.", []),
-    categories: [],
-    subcommands: [
-      objectRow("ENCODING", "2.2.3", "Returns how a key's value is encoded.", encoding),
-      objectRow("FREQ", "4.0.0", "Returns how often a key was used, on a logarithmic scale.", frequency),
-      objectRow("IDLETIME", "2.2.3", "Returns the seconds since a key was last used.", idleTime),
-      objectRow("REFCOUNT", "2.2.3", "Returns the number of references to a key's value.", referenceCount),
-      {
-        ...row("OBJECT|HELP", 2, NO_KEYS, LOADING | STALE, help, "6.2.0", "O(1)", "Describes the subcommands.", []),
-      },
-    ],
-  },
-];
-
-function objectRow(name: string, since: string, summary: string, run: CommandSpec["run"]): CommandSpec {
-  return row(`OBJECT|${name}`, 3, SECOND, READONLY, run, since, "O(1)", summary, [KEY]);
-}
+import { type Outcome, Retry } from "../../dispatch/spec.ts";
 
 // ---- looking ----
 
 /** DEL key [key ...]. Replies: how many there were. */
-function del(call: Call, reply: Reply): void {
+export function del(call: Call, reply: Reply): void {
   const { store } = call;
   let deleted = 0;
   for (let i = 1; i < call.argCount; i++) {
@@ -191,7 +29,7 @@ function del(call: Call, reply: Reply): void {
 }
 
 /** EXISTS key [key ...]. Replies: how many are there; a key named twice counts twice. */
-function exists(call: Call, reply: Reply): void {
+export function exists(call: Call, reply: Reply): void {
   let count = 0;
   for (let i = 1; i < call.argCount; i++) {
     call.selectKey(i);
@@ -201,7 +39,7 @@ function exists(call: Call, reply: Reply): void {
 }
 
 /** TOUCH key [key ...]. Replies as EXISTS; dates the keys even under CLIENT NO-TOUCH. */
-function touch(call: Call, reply: Reply): void {
+export function touch(call: Call, reply: Reply): void {
   let count = 0;
   call.store.datesAccess = true;
   for (let i = 1; i < call.argCount; i++) {
@@ -222,7 +60,7 @@ const TYPE_REPLIES: Record<RecordType, Buffer> = {
 const TYPE_NONE = Buffer.from("+none\r\n");
 
 /** TYPE key. Replies: the type's name, or none. */
-function type(call: Call, reply: Reply): void {
+export function type(call: Call, reply: Reply): void {
   const { store } = call;
   reply.constant(store.findUntouched() === NO_ADDRESS ? TYPE_NONE : TYPE_REPLIES[store.type]);
 }
@@ -248,11 +86,11 @@ function setCarried(call: Call, deadlineMs: number, moves: boolean): number {
 }
 
 /** RENAME key newkey. Errors: no such key. */
-function rename(call: Call, reply: Reply): Outcome | void {
+export function rename(call: Call, reply: Reply): Outcome | void {
   return renameUnless(call, reply, false);
 }
 /** RENAMENX key newkey. Replies: 1 when renamed, 0 when newkey is there. */
-function renamenx(call: Call, reply: Reply): Outcome | void {
+export function renamenx(call: Call, reply: Reply): Outcome | void {
   return renameUnless(call, reply, true);
 }
 
@@ -300,7 +138,7 @@ const DB = token("db");
 const REPLACE = token("replace");
 
 /** COPY source destination [DB db] [REPLACE]. Replies: 1 when copied. */
-function copy(call: Call, reply: Reply): Outcome | void {
+export function copy(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   let replaces = false;
   let db = call.session.db;
@@ -332,7 +170,7 @@ function copy(call: Call, reply: Reply): Outcome | void {
 }
 
 /** MOVE key db. Replies: 1 when moved, 0 when the key is not here or already there. */
-function move(call: Call, reply: Reply): Outcome | void {
+export function move(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const db = readDatabase(call, reply, 2, "");
   if (db < 0) return;
@@ -356,7 +194,7 @@ function move(call: Call, reply: Reply): Outcome | void {
 // ---- whole databases ----
 
 /** SWAPDB index1 index2 */
-function swapdb(call: Call, reply: Reply): void {
+export function swapdb(call: Call, reply: Reply): void {
   // Both are read as integers before either is looked up.
   if (!isInt32(call, 1)) return reply.error("ERR invalid first DB index");
   if (!isInt32(call, 2)) return reply.error("ERR invalid second DB index");
@@ -390,7 +228,7 @@ function isFlush(call: Call): boolean {
 }
 
 /** FLUSHDB [ASYNC | SYNC] */
-function flushdb(call: Call, reply: Reply): Outcome | void {
+export function flushdb(call: Call, reply: Reply): Outcome | void {
   if (!isFlush(call)) return reply.error(ErrorText.syntax);
   const { db } = call.session;
   const size = tableSize(call, db);
@@ -400,7 +238,7 @@ function flushdb(call: Call, reply: Reply): Outcome | void {
 }
 
 /** FLUSHALL [ASYNC | SYNC] */
-function flushall(call: Call, reply: Reply): Outcome | void {
+export function flushall(call: Call, reply: Reply): Outcome | void {
   if (!isFlush(call)) return reply.error(ErrorText.syntax);
   const { databases } = call.keyspaces;
   let wanted = 0;
@@ -459,7 +297,7 @@ const EMBSTR = Buffer.from("$6\r\nembstr\r\n");
 const RAW = Buffer.from("$3\r\nraw\r\n");
 
 /** OBJECT ENCODING key. Replies: the name Redis has for it. */
-function encoding(call: Call, reply: Reply): void {
+export function objectEncoding(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
   if (store.type !== RecordType.String) reply.text(encodingName(store.type, spareBits(store.m, store.w)));
@@ -472,7 +310,7 @@ const SHARED_INTEGERS = 10_000;
 const SHARED_COUNT = 2147483647;
 
 /** OBJECT REFCOUNT key. Replies: 1; for small integers what Redis shows for the ones it shares. */
-function referenceCount(call: Call, reply: Reply): void {
+export function objectRefCount(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
   // A shared value would have one time of access for all its keys: not under a policy that goes by it.
@@ -492,7 +330,7 @@ const SWITCHING =
   "Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
 
 /** OBJECT IDLETIME key. Replies: seconds since the last access. */
-function idleTime(call: Call, reply: Reply): void {
+export function objectIdleTime(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   if (isFrequencyKept(call)) {
     return reply.error(`ERR An LFU maxmemory policy is selected, idle time not tracked. ${SWITCHING}`);
@@ -502,7 +340,7 @@ function idleTime(call: Call, reply: Reply): void {
 }
 
 /** OBJECT FREQ key. Replies: the access frequency, which is kept under an LFU policy only. */
-function frequency(call: Call, reply: Reply): void {
+export function objectFreq(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   if (!isFrequencyKept(call)) {
     return reply.error(`ERR An LFU maxmemory policy is not selected, access frequency not tracked. ${SWITCHING}`);
@@ -528,7 +366,7 @@ const HELP = [
   "    Prints this help.",
 ];
 
-function help(_call: Call, reply: Reply): void {
+export function objectHelp(_call: Call, reply: Reply): void {
   reply.array(HELP.length);
   for (const line of HELP) reply.simple(line);
 }

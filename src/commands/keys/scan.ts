@@ -16,73 +16,8 @@ import type { Reply } from "../../protocol/reply.ts";
 import { deadline, keyAt, keyBytes, RecordType, recordType } from "../../store/record.ts";
 import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
 import type { Store } from "../../store/store.ts";
-import { integer, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { type CommandSpec, FAST, NO_KEYS, type Outcome, READONLY, Retry } from "../../dispatch/spec.ts";
-
-const PATTERN = { name: "pattern", type: "pattern" } as const;
-
-export const scanFamily: readonly CommandSpec[] = [
-  {
-    name: "DBSIZE",
-    arity: 1,
-    keys: NO_KEYS,
-    flags: READONLY | FAST,
-    categories: ["keyspace"],
-    run: dbsize,
-    docs: { summary: "Counts the keys of the database.", since: "1.0.0", group: "server", complexity: "O(1)" },
-  },
-  {
-    name: "KEYS",
-    arity: 2,
-    keys: NO_KEYS,
-    flags: READONLY,
-    categories: ["keyspace", "dangerous"],
-    run: keys,
-    docs: {
-      summary: "Returns the names of all keys that match a pattern.",
-      since: "1.0.0",
-      group: "generic",
-      complexity: "O(N) where N is the number of keys in the database.",
-      arguments: [PATTERN],
-    },
-  },
-  {
-    name: "SCAN",
-    arity: -2,
-    keys: NO_KEYS,
-    flags: READONLY,
-    categories: ["keyspace"],
-    run: scan,
-    docs: {
-      summary: "Returns the names of keys page by page.",
-      since: "2.8.0",
-      group: "generic",
-      complexity: "O(1) for a call, O(N) for a whole walk where N is the number of keys in the database.",
-      arguments: [
-        integer("cursor"),
-        optional({ ...PATTERN, token: "MATCH" }),
-        optional(integer("count", "COUNT")),
-        optional(string("type", "TYPE"), "6.0.0"),
-      ],
-      history: [["6.0.0", "Added the `TYPE` subcommand."]],
-    },
-  },
-  {
-    name: "RANDOMKEY",
-    arity: 1,
-    keys: NO_KEYS,
-    flags: READONLY,
-    categories: ["keyspace"],
-    run: randomkey,
-    docs: {
-      summary: "Returns the name of a key chosen by chance.",
-      since: "1.0.0",
-      group: "generic",
-      complexity: "O(1)",
-    },
-  },
-];
+import { type Outcome, Retry } from "../../dispatch/spec.ts";
 
 /** Header of the session's database in `shard`. */
 function keyspaceIn(call: Call, shard: number): number {
@@ -91,7 +26,7 @@ function keyspaceIn(call: Call, shard: number): number {
 }
 
 /** DBSIZE. Replies: the number of keys. */
-function dbsize(call: Call, reply: Reply): Outcome | void {
+export function dbsize(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   let count = 0;
   for (let shard = 0; shard < store.shards; shard++) {
@@ -208,7 +143,7 @@ function replyFound(reply: Reply): void {
 }
 
 /** KEYS pattern. Replies: array of names. */
-function keys(call: Call, reply: Reply): Outcome | void {
+export function keys(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   begin();
   wantPattern(call, 1);
@@ -255,7 +190,7 @@ export function readCursor(call: Call, i: number): number {
 const quota = { records: 0, buckets: 0 };
 
 /** SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]. Replies: [next cursor, array of names]. */
-function scan(call: Call, reply: Reply): Outcome | void {
+export function scan(call: Call, reply: Reply): Outcome | void {
   const cursor = readCursor(call, 1);
   if (Number.isNaN(cursor)) return reply.error(ErrorText.invalidCursor);
   begin();
@@ -347,7 +282,7 @@ const TRIES = 128;
 const CHAIN_SLOTS = 16;
 
 /** RANDOMKEY. Replies: a name, null when the database is empty. */
-function randomkey(call: Call, reply: Reply): Outcome | void {
+export function randomkey(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const { random } = store;
   // Weighted by keys, looked at without the locks.

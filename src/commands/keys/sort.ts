@@ -16,92 +16,12 @@ import { NO_ADDRESS } from "../../store/segments.ts";
 import type { SetValue } from "../../store/set-value.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
 import { KeyEvent } from "../../store/store.ts";
-import { flag, integer, KEY, oneOf, optional } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  ALL_SHARDS,
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FIRST,
-  type KeyPlace,
-  MOVABLE_KEYS,
-  NO_KEYS,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
+import type { Handler, Outcome } from "../../dispatch/spec.ts";
 
-const FIRST_KEY: KeyPlace = { ...FIRST, flags: "RO access" };
-const PATTERN_KEYS: KeyPlace = { ...NO_KEYS, flags: "RO access", unknown: true };
-const STORED_KEY: KeyPlace = {
-  ...NO_KEYS,
-  first: 2,
-  flags: "OW update",
-  unknown: true,
-  keyword: "STORE",
-  skips: { LIMIT: 2, GET: 1, BY: 1 },
-};
-
-const ARGUMENTS: readonly ArgumentDoc[] = [
-  KEY,
-  optional({ name: "pattern", type: "pattern", keySpecIndex: 1, token: "BY" }),
-  optional({
-    name: "offset_count",
-    type: "block",
-    token: "LIMIT",
-    arguments: [integer("offset"), integer("count")],
-  }),
-  {
-    name: "pattern",
-    type: "pattern",
-    keySpecIndex: 1,
-    token: "GET",
-    optional: true,
-    multiple: true,
-    multipleToken: true,
-  },
-  optional(oneOf("order", flag("asc", "ASC"), flag("desc", "DESC"))),
-  optional(flag("sorting", "ALPHA")),
-];
-const COMPLEXITY = "O(N+M*log(M)) for N elements of which M are replied; O(N) when they are not sorted.";
-const CATEGORIES = ["set", "sortedset", "list", "dangerous"];
-
-export const sortFamily: readonly CommandSpec[] = [
-  {
-    name: "SORT",
-    arity: -2,
-    keys: FIRST,
-    places: [FIRST_KEY, PATTERN_KEYS, STORED_KEY],
-    flags: WRITE | DENY_OOM | MOVABLE_KEYS | ALL_SHARDS,
-    categories: CATEGORIES,
-    run: (call, reply) => sort(call, reply, true),
-    docs: {
-      summary: "Sorts the elements of a list, set or sorted set; replies or stores them.",
-      since: "1.0.0",
-      group: "generic",
-      complexity: COMPLEXITY,
-      arguments: [...ARGUMENTS, optional({ name: "destination", type: "key", keySpecIndex: 2, token: "STORE" })],
-    },
-  },
-  {
-    name: "SORT_RO",
-    arity: -2,
-    keys: FIRST,
-    places: [FIRST_KEY, PATTERN_KEYS],
-    flags: READONLY | MOVABLE_KEYS | ALL_SHARDS,
-    categories: CATEGORIES,
-    run: (call, reply) => sort(call, reply, false),
-    docs: {
-      summary: "Sorts the elements of a list, set or sorted set, as SORT without STORE.",
-      since: "7.0.0",
-      group: "generic",
-      complexity: COMPLEXITY,
-      arguments: ARGUMENTS,
-    },
-  },
-];
+export const sort: Handler = (call, reply) => runSort(call, reply, true);
+export const sortRo: Handler = (call, reply) => runSort(call, reply, false);
 
 const ASC = token("asc");
 const DESC = token("desc");
@@ -126,7 +46,7 @@ interface Wish {
 }
 
 /** SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC | DESC] [ALPHA] [STORE destination] */
-function sort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
+function runSort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
   const wish = readWish(call, reply, mayStore);
   if (wish === null) return;
   const { store } = call;

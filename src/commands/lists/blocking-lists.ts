@@ -4,112 +4,15 @@ import { Status } from "../../base/status.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import { RecordType } from "../../store/record.ts";
-import { integer, KEYS, oneOf, optional } from "../../dispatch/argument-docs.ts";
 import { readSeconds, registerServer, Want } from "../../dispatch/blocking.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
-import {
-  asked,
-  DESTINATION,
-  emitElement,
-  FROM_AND_TO,
-  LEFT_OR_RIGHT,
-  move,
-  popFromFirst,
-  popOne,
-  readAsked,
-  readEnd,
-  SOURCE,
-} from "./lists.ts";
+import { asked, emitElement, move, popFromFirst, popOne, readAsked, readEnd } from "./lists.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type ArgumentDoc,
-  BLOCKING,
-  type CommandSpec,
-  DENY_OOM,
-  FIRST_TWO,
-  type KeySpec,
-  MOVABLE_KEYS,
-  NO_KEYS,
-  NO_SCRIPT,
-  type Outcome,
-  WRITE,
-} from "../../dispatch/spec.ts";
+import type { Outcome, Handler } from "../../dispatch/spec.ts";
 
-const row = familyRow("list", ["list"]);
-/** All arguments but the last one, which is the timeout. */
-export const ALL_BUT_LAST: KeySpec = { first: 1, last: -2, step: 1 };
-export const TIMEOUT: ArgumentDoc = { name: "timeout", type: "double" };
-export const IN_DOUBLE = [["6.0.0", "`timeout` is interpreted as a double instead of an integer."]] as const;
-const PER_KEY = "O(N) where N is the number of keys";
-
-export const blockingListsFamily: readonly CommandSpec[] = [
-  row(
-    "BLPOP",
-    -3,
-    ALL_BUT_LAST,
-    WRITE | NO_SCRIPT | BLOCKING,
-    (call, reply) => blockingPop(call, reply, true),
-    "2.0.0",
-    PER_KEY,
-    "Takes the first element of the first of several lists that is there, or waits for one.",
-    [KEYS, TIMEOUT],
-    IN_DOUBLE,
-    { keyFlags: "RW access delete" },
-  ),
-  row(
-    "BRPOP",
-    -3,
-    ALL_BUT_LAST,
-    WRITE | NO_SCRIPT | BLOCKING,
-    (call, reply) => blockingPop(call, reply, false),
-    "2.0.0",
-    PER_KEY,
-    "Takes the last element of the first of several lists that is there, or waits for one.",
-    [KEYS, TIMEOUT],
-    IN_DOUBLE,
-    { keyFlags: "RW access delete" },
-  ),
-  row(
-    "BLMOVE",
-    6,
-    FIRST_TWO,
-    WRITE | DENY_OOM | NO_SCRIPT | BLOCKING,
-    blmove,
-    "6.2.0",
-    "O(1)",
-    "Moves an element from one list to another and returns it, or waits for one.",
-    [SOURCE, DESTINATION, oneOf("wherefrom", ...LEFT_OR_RIGHT), oneOf("whereto", ...LEFT_OR_RIGHT), TIMEOUT],
-    [],
-    { places: FROM_AND_TO },
-  ),
-  row(
-    "BRPOPLPUSH",
-    4,
-    FIRST_TWO,
-    WRITE | DENY_OOM | NO_SCRIPT | BLOCKING,
-    (call, reply) => blockingMove(call, reply, false, true, 3),
-    "2.2.0",
-    "O(1)",
-    "Moves the last element of a list to the front of another one and returns it, or waits for one.",
-    [SOURCE, DESTINATION, TIMEOUT],
-    IN_DOUBLE,
-    { places: FROM_AND_TO },
-  ),
-  row(
-    "BLMPOP",
-    -5,
-    NO_KEYS,
-    WRITE | BLOCKING | MOVABLE_KEYS,
-    blmpop,
-    "7.0.0",
-    "O(N + M) where N is the number of keys and M the number of elements returned",
-    "Takes elements from the first of several lists that is there, or waits for one.",
-    [TIMEOUT, integer("numkeys"), KEYS, oneOf("where", ...LEFT_OR_RIGHT), optional(integer("count", "COUNT"))],
-    [],
-    { places: [{ first: 3, last: 0, step: 1, countAt: 2, flags: "RW access delete" }] },
-  ),
-];
+export const blpop: Handler = (call, reply) => blockingPop(call, reply, true);
+export const brpop: Handler = (call, reply) => blockingPop(call, reply, false);
+export const brpoplpush: Handler = (call, reply) => blockingMove(call, reply, false, true, 3);
 
 function writeNullArray(reply: Reply): void {
   reply.nullArray();
@@ -144,7 +47,7 @@ function blockingPop(call: Call, reply: Reply, front: boolean): Outcome | void {
 }
 
 /** BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]. The timeout is judged last, also when nobody waits. */
-function blmpop(call: Call, reply: Reply): Outcome | void {
+export function blmpop(call: Call, reply: Reply): Outcome | void {
   if (!readAsked(call, reply, 2) || readSeconds(call, reply, 1) < 0) return;
   return popFromFirst(call, reply, waitForMany);
 }
@@ -165,7 +68,7 @@ function waitForMany(call: Call, reply: Reply): Outcome | void {
 }
 
 /** BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout */
-function blmove(call: Call, reply: Reply): Outcome | void {
+export function blmove(call: Call, reply: Reply): Outcome | void {
   const from = readEnd(call, 3);
   const to = from < 0 ? -1 : readEnd(call, 4);
   if (to < 0) return reply.error(ErrorText.syntax);

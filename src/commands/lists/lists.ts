@@ -5,250 +5,18 @@ import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../../store/collection.ts";
 import { ListEncoding, type ListValue } from "../../store/list-value.ts";
-import { flag, integer, KEY, KEYS, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  Done,
-  FAST,
-  FIRST,
-  FIRST_TWO,
-  type KeyPlace,
-  MOVABLE_KEYS,
-  NO_KEYS,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
+import { type Handler, Done, type Outcome } from "../../dispatch/spec.ts";
 
-const row = familyRow("list", ["list"]);
-
-const ELEMENT = string("element");
-const ELEMENTS: ArgumentDoc = { ...ELEMENT, multiple: true };
-export const LEFT_OR_RIGHT = [flag("left", "LEFT"), flag("right", "RIGHT")] as const;
-export const SOURCE: ArgumentDoc = { name: "source", type: "key", keySpecIndex: 0 };
-export const DESTINATION: ArgumentDoc = { name: "destination", type: "key", keySpecIndex: 1 };
-/** Keys of the commands that move an element. */
-export const FROM_AND_TO: readonly KeyPlace[] = [
-  { first: 1, last: 1, step: 1, flags: "RW access delete" },
-  { first: 2, last: 2, step: 1, flags: "RW insert" },
-];
-const PUSH_COST = "O(1) for each element";
-const POP_COST = "O(N) where N is the number of elements returned";
-const MULTIPLE = [["2.4.0", "Accepts multiple `element` arguments."]] as const;
-const COUNTED = [["6.2.0", "Added the `count` argument."]] as const;
-const COUNT_ARGUMENT = optional(integer("count"), "6.2.0");
-
-export const listsFamily: readonly CommandSpec[] = [
-  row(
-    "LPUSH",
-    -3,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    (call, reply) => push(call, reply, true, true),
-    "1.0.0",
-    PUSH_COST,
-    "Puts elements at the front of a list, which is made if need be.",
-    [KEY, ELEMENTS],
-    MULTIPLE,
-    { keyFlags: "RW insert" },
-  ),
-  row(
-    "RPUSH",
-    -3,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    (call, reply) => push(call, reply, false, true),
-    "1.0.0",
-    PUSH_COST,
-    "Puts elements at the back of a list, which is made if need be.",
-    [KEY, ELEMENTS],
-    MULTIPLE,
-    { keyFlags: "RW insert" },
-  ),
-  row(
-    "LPUSHX",
-    -3,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    (call, reply) => push(call, reply, true, false),
-    "2.2.0",
-    PUSH_COST,
-    "Puts elements at the front of a list that is there.",
-    [KEY, ELEMENTS],
-    [["4.0.0", "Accepts multiple `element` arguments."]],
-    { keyFlags: "RW insert" },
-  ),
-  row(
-    "RPUSHX",
-    -3,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    (call, reply) => push(call, reply, false, false),
-    "2.2.0",
-    PUSH_COST,
-    "Puts elements at the back of a list that is there.",
-    [KEY, ELEMENTS],
-    [["4.0.0", "Accepts multiple `element` arguments."]],
-    { keyFlags: "RW insert" },
-  ),
-  row(
-    "LPOP",
-    -2,
-    FIRST,
-    WRITE | FAST,
-    (call, reply) => pop(call, reply, true),
-    "1.0.0",
-    POP_COST,
-    "Takes elements from the front of a list; an empty one is deleted.",
-    [KEY, COUNT_ARGUMENT],
-    COUNTED,
-    { keyFlags: "RW access delete" },
-  ),
-  row(
-    "RPOP",
-    -2,
-    FIRST,
-    WRITE | FAST,
-    (call, reply) => pop(call, reply, false),
-    "1.0.0",
-    POP_COST,
-    "Takes elements from the back of a list; an empty one is deleted.",
-    [KEY, COUNT_ARGUMENT],
-    COUNTED,
-    { keyFlags: "RW access delete" },
-  ),
-  row("LLEN", 2, FIRST, READONLY | FAST, llen, "1.0.0", "O(1)", "Counts the elements of a list.", [KEY], [], {
-    keyFlags: "RO",
-  }),
-  row(
-    "LINDEX",
-    3,
-    FIRST,
-    READONLY,
-    lindex,
-    "1.0.0",
-    "O(log N)",
-    "Returns the element at a position; negative ones count from the back.",
-    [KEY, integer("index")],
-  ),
-  row("LSET", 4, FIRST, WRITE | DENY_OOM, lset, "1.0.0", "O(log N)", "Replaces the element at a position.", [
-    KEY,
-    integer("index"),
-    ELEMENT,
-  ]),
-  row(
-    "LRANGE",
-    4,
-    FIRST,
-    READONLY,
-    lrange,
-    "1.0.0",
-    "O(log N + M) where M is the number of elements returned",
-    "Returns the elements between two positions.",
-    [KEY, integer("start"), integer("stop")],
-  ),
-  row(
-    "LTRIM",
-    4,
-    FIRST,
-    WRITE,
-    ltrim,
-    "1.0.0",
-    "O(log N + M) where M is the number of elements removed; whole pages of them go at once",
-    "Removes all elements but those between two positions.",
-    [KEY, integer("start"), integer("stop")],
-    [],
-    { keyFlags: "RW delete" },
-  ),
-  row(
-    "LREM",
-    4,
-    FIRST,
-    WRITE,
-    lrem,
-    "1.0.0",
-    "O(N) where N is the length of the list",
-    "Removes elements equal to one given, from the front or the back on; an empty list is deleted.",
-    [KEY, integer("count"), ELEMENT],
-    [],
-    { keyFlags: "RW delete" },
-  ),
-  row(
-    "LINSERT",
-    5,
-    FIRST,
-    WRITE | DENY_OOM,
-    linsert,
-    "2.2.0",
-    "O(N) where N is the number of elements before the pivot",
-    "Inserts an element before or behind another one.",
-    [KEY, oneOf("where", flag("before", "BEFORE"), flag("after", "AFTER")), string("pivot"), ELEMENT],
-    [],
-    { keyFlags: "RW insert" },
-  ),
-  row(
-    "LPOS",
-    -3,
-    FIRST,
-    READONLY,
-    lpos,
-    "6.0.6",
-    "O(N) where N is the number of elements compared",
-    "Returns the positions of elements equal to one given.",
-    [
-      KEY,
-      ELEMENT,
-      optional(integer("rank", "RANK")),
-      optional(integer("num-matches", "COUNT")),
-      optional(integer("len", "MAXLEN")),
-    ],
-  ),
-  row(
-    "LMOVE",
-    5,
-    FIRST_TWO,
-    WRITE | DENY_OOM,
-    lmove,
-    "6.2.0",
-    "O(1)",
-    "Takes an element from one list, puts it into another one and returns it.",
-    [SOURCE, DESTINATION, oneOf("wherefrom", ...LEFT_OR_RIGHT), oneOf("whereto", ...LEFT_OR_RIGHT)],
-    [],
-    { places: FROM_AND_TO },
-  ),
-  row(
-    "RPOPLPUSH",
-    3,
-    FIRST_TWO,
-    WRITE | DENY_OOM,
-    (call, reply) => moveElement(call, reply, false, true),
-    "1.2.0",
-    "O(1)",
-    "Takes the last element of a list, puts it at the front of another one and returns it.",
-    [SOURCE, DESTINATION],
-    [],
-    { places: FROM_AND_TO },
-  ),
-  row(
-    "LMPOP",
-    -4,
-    NO_KEYS,
-    WRITE | MOVABLE_KEYS,
-    lmpop,
-    "7.0.0",
-    "O(N + M) where N is the number of keys and M the number of elements returned",
-    "Takes elements from the first of several lists that is there.",
-    [integer("numkeys"), KEYS, oneOf("where", ...LEFT_OR_RIGHT), optional(integer("count", "COUNT"))],
-    [],
-    { places: [{ first: 2, last: 0, step: 1, countAt: 1, flags: "RW access delete" }] },
-  ),
-];
+export const lpush: Handler = (call, reply) => push(call, reply, true, true);
+export const rpush: Handler = (call, reply) => push(call, reply, false, true);
+export const lpushx: Handler = (call, reply) => push(call, reply, true, false);
+export const rpushx: Handler = (call, reply) => push(call, reply, false, false);
+export const lpop: Handler = (call, reply) => pop(call, reply, true);
+export const rpop: Handler = (call, reply) => pop(call, reply, false);
+export const rpoplpush: Handler = (call, reply) => moveElement(call, reply, false, true);
 
 function replyNullArray(_call: Call, reply: Reply): void {
   reply.nullArray();
@@ -359,7 +127,7 @@ export function emitElement(reply: Reply, list: ListValue): void {
 }
 
 /** LLEN key */
-function llen(call: Call, reply: Reply): Outcome | void {
+export function llen(call: Call, reply: Reply): Outcome | void {
   const list = call.collections.list();
   const found = list.find();
   if (found < 0) return refuse(call, reply, found);
@@ -367,7 +135,7 @@ function llen(call: Call, reply: Reply): Outcome | void {
 }
 
 /** LINDEX key index */
-function lindex(call: Call, reply: Reply): Outcome | void {
+export function lindex(call: Call, reply: Reply): Outcome | void {
   const list = call.collections.list();
   const found = list.find();
   if (found < 0) return refuse(call, reply, found);
@@ -381,7 +149,7 @@ function lindex(call: Call, reply: Reply): Outcome | void {
 }
 
 /** LSET key index element */
-function lset(call: Call, reply: Reply): Outcome | void {
+export function lset(call: Call, reply: Reply): Outcome | void {
   const list = call.collections.list();
   const found = list.begin(call.argBytes(3) + SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
@@ -408,7 +176,7 @@ function cutRange(start: number, stop: number, count: number): void {
 const range = { start: 0, count: 0 };
 
 /** LRANGE key start stop */
-function lrange(call: Call, reply: Reply): Outcome | void {
+export function lrange(call: Call, reply: Reply): Outcome | void {
   const start = anyInteger(call, reply, 2);
   if (Number.isNaN(start)) return;
   const stop = anyInteger(call, reply, 3);
@@ -424,7 +192,7 @@ function lrange(call: Call, reply: Reply): Outcome | void {
 }
 
 /** LTRIM key start stop */
-function ltrim(call: Call, reply: Reply): Outcome | void {
+export function ltrim(call: Call, reply: Reply): Outcome | void {
   const start = anyInteger(call, reply, 2);
   if (Number.isNaN(start)) return;
   const stop = anyInteger(call, reply, 3);
@@ -446,7 +214,7 @@ function ltrim(call: Call, reply: Reply): Outcome | void {
 }
 
 /** LREM key count element. Replies the number of elements removed. */
-function lrem(call: Call, reply: Reply): Outcome | void {
+export function lrem(call: Call, reply: Reply): Outcome | void {
   const wanted = anyInteger(call, reply, 2);
   if (Number.isNaN(wanted)) return;
   const list = call.collections.list();
@@ -464,7 +232,7 @@ const BEFORE = token("before");
 const AFTER = token("after");
 
 /** LINSERT key BEFORE|AFTER pivot element. Replies the length, or -1 without a pivot. */
-function linsert(call: Call, reply: Reply): Outcome | void {
+export function linsert(call: Call, reply: Reply): Outcome | void {
   const isAfter = call.argIs(2, AFTER);
   if (!isAfter && !call.argIs(2, BEFORE)) return reply.error(ErrorText.syntax);
   const { bytes } = call;
@@ -495,7 +263,7 @@ const MAXLEN = token("maxlen");
 const wantedPositions = { rank: 1, count: -1, most: 0 };
 
 /** LPOS key element [RANK rank] [COUNT num-matches] [MAXLEN len] */
-function lpos(call: Call, reply: Reply): Outcome | void {
+export function lpos(call: Call, reply: Reply): Outcome | void {
   if (!readPositionOptions(call, reply)) return;
   const { rank, count: wanted, most } = wantedPositions;
   const isMany = wanted >= 0;
@@ -589,7 +357,7 @@ export function readEnd(call: Call, i: number): number {
 }
 
 /** LMOVE source destination LEFT|RIGHT LEFT|RIGHT */
-function lmove(call: Call, reply: Reply): Outcome | void {
+export function lmove(call: Call, reply: Reply): Outcome | void {
   const from = readEnd(call, 3);
   const to = from < 0 ? -1 : readEnd(call, 4);
   if (to < 0) return reply.error(ErrorText.syntax);
@@ -677,7 +445,7 @@ export function readAsked(call: Call, reply: Reply, at: number): boolean {
 }
 
 /** LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count] */
-function lmpop(call: Call, reply: Reply): Outcome | void {
+export function lmpop(call: Call, reply: Reply): Outcome | void {
   if (readAsked(call, reply, 1)) return popFromFirst(call, reply, replyNullArray);
 }
 

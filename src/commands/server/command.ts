@@ -21,7 +21,6 @@ import {
   LOADING,
   MOVABLE_KEYS,
   NO_AUTH,
-  NO_KEYS,
   NO_MULTI,
   NO_SCRIPT,
   READONLY,
@@ -31,92 +30,6 @@ import {
   WRITE,
 } from "../../dispatch/spec.ts";
 import type { CommandTable } from "../../dispatch/command-table.ts";
-
-const FLAGS = LOADING | STALE;
-const NAMES: readonly ArgumentDoc[] = [{ name: "command-name", type: "string", optional: true, multiple: true }];
-const WHOLE: readonly ArgumentDoc[] = [
-  { name: "command", type: "string" },
-  { name: "arg", type: "string", optional: true, multiple: true },
-];
-const FILTERS: readonly ArgumentDoc[] = [
-  {
-    name: "filterby",
-    type: "oneof",
-    token: "FILTERBY",
-    optional: true,
-    arguments: [
-      { name: "module-name", type: "string", token: "MODULE" },
-      { name: "category", type: "string", token: "ACLCAT" },
-      { name: "pattern", type: "pattern", token: "PATTERN" },
-    ],
-  },
-];
-
-function subcommand(
-  name: string,
-  arity: number,
-  run: CommandSpec["run"],
-  since: string,
-  summary: string,
-  complexity: string,
-  args: readonly ArgumentDoc[] = [],
-): CommandSpec {
-  return {
-    name: `COMMAND|${name}`,
-    arity,
-    keys: NO_KEYS,
-    flags: FLAGS,
-    categories: ["connection"],
-    run,
-    docs: { summary, since, group: "server", complexity, arguments: args },
-  };
-}
-
-const PER_ARGUMENT = "O(N) where N is the number of arguments to the command";
-const PER_NAME = "O(N) where N is the number of commands to look up";
-const PER_COMMAND = "O(N) where N is the total number of commands";
-
-export const commandFamily: readonly CommandSpec[] = [
-  {
-    name: "COMMAND",
-    arity: -1,
-    keys: NO_KEYS,
-    flags: FLAGS,
-    categories: ["connection"],
-    run: all,
-    docs: {
-      summary: "Describes every command.",
-      since: "2.8.13",
-      group: "server",
-      complexity: PER_COMMAND,
-    },
-    subcommands: [
-      subcommand("COUNT", 2, count, "2.8.13", "Replies how many commands there are.", "O(1)"),
-      subcommand("INFO", -2, info, "2.8.13", "Describes the commands named, or all.", PER_NAME, NAMES),
-      subcommand("LIST", -2, list, "7.0.0", "Replies the names of the commands.", PER_COMMAND, FILTERS),
-      subcommand(
-        "DOCS",
-        -2,
-        docs,
-        "7.0.0",
-        "Replies the documentation of the commands named, or of all.",
-        PER_NAME,
-        NAMES,
-      ),
-      subcommand("GETKEYS", -4, getKeys, "2.8.13", "Replies the keys of a command given in full.", PER_ARGUMENT, WHOLE),
-      subcommand(
-        "GETKEYSANDFLAGS",
-        -4,
-        getKeysAndFlags,
-        "7.0.0",
-        "Replies the keys of a command given in full, and what it does with each.",
-        PER_ARGUMENT,
-        WHOLE,
-      ),
-      subcommand("HELP", 2, help, "5.0.0", "Lists the subcommands.", "O(1)"),
-    ],
-  },
-];
 
 // ---- what a row means ----
 
@@ -179,98 +92,28 @@ export function categoriesOf(spec: CommandSpec): string[] {
   return CATEGORIES.filter((name) => has.has(name));
 }
 
-/** What a command does with its keys, where "reads" or "changes" does not say it: Redis's key-spec flags. */
-const KEY_FLAGS = new Map<string, string>();
-for (const [flags, names] of Object.entries({
-  RO: "EXISTS TOUCH TYPE STRLEN OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT MEMORY|USAGE",
-  "OW insert": "SETNX MSETNX",
-  "OW update": "SETEX PSETEX MSET MSETEX RESTORE",
-  "RM delete": "DEL UNLINK DELIFEQ",
-  "RW access": "PFCOUNT PFDEBUG",
-  "RW delete": "DELEX",
-  "RW access delete": "GETDEL",
-  "RW access update": "GETEX GETSET INCR INCRBY INCRBYFLOAT INCREX DECR DECRBY MOVE SETBIT",
-  "RW access update variable_flags": "SET BITFIELD",
-  "RW insert": "APPEND PFADD",
-})) {
-  for (const name of names.split(" ")) KEY_FLAGS.set(name, flags);
-}
-
 const VARIABLE = " variable_flags";
-
-/** Commands that treat their keys differently: one key spec for each. */
-const KEY_SPECS: Readonly<Record<string, readonly KeyPlace[]>> = {
-  COPY: [
-    { first: 1, last: 1, step: 1, flags: "RO access" },
-    { first: 2, last: 2, step: 1, flags: "OW update" },
-  ],
-  RENAME: [
-    { first: 1, last: 1, step: 1, flags: "RW access delete" },
-    { first: 2, last: 2, step: 1, flags: "OW update" },
-  ],
-  RENAMENX: [
-    { first: 1, last: 1, step: 1, flags: "RW access delete" },
-    { first: 2, last: 2, step: 1, flags: "OW insert" },
-  ],
-  BITOP: [
-    { first: 2, last: 2, step: 1, flags: "OW update" },
-    { first: 3, last: -1, step: 1, flags: "RO access" },
-  ],
-  PFMERGE: [
-    { first: 1, last: 1, step: 1, flags: "RW access insert" },
-    { first: 2, last: -1, step: 1, flags: "RO access" },
-  ],
-};
 
 function keySpecsOf(spec: CommandSpec): readonly KeyPlace[] {
   if (spec.places !== undefined) return spec.places;
   if (spec.keys.first === 0) return [];
-  const several = KEY_SPECS[spec.name];
-  if (several !== undefined) return several;
   const byKind = (spec.flags & WRITE) !== 0 ? "RW update" : "RO access";
-  return [{ ...spec.keys, flags: spec.keyFlags ?? KEY_FLAGS.get(spec.name) ?? byKind }];
-}
-
-/** Hints for proxies and cluster clients. */
-const TIPS = new Map<string, string>();
-for (const [tips, names] of Object.entries({
-  "nondeterministic_output request_policy:all_shards response_policy:special":
-    "INFO MEMORY|STATS MEMORY|DOCTOR MEMORY|MALLOC-STATS",
-  nondeterministic_output:
-    "CLIENT|INFO CLIENT|LIST TIME TTL PTTL DUMP OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT LASTSAVE",
-  nondeterministic_output_order: "COMMAND COMMAND|DOCS COMMAND|INFO COMMAND|LIST",
-  "request_policy:all_shards response_policy:agg_sum": "DBSIZE",
-  "request_policy:all_shards response_policy:agg_min": "WAIT",
-  "request_policy:multi_shard response_policy:agg_sum": "TOUCH EXISTS UNLINK DEL",
-  "request_policy:all_shards nondeterministic_output": "RANDOMKEY",
-  "request_policy:all_nodes nondeterministic_output": "SLOWLOG|GET COMMANDLOG|GET",
-  "request_policy:all_nodes response_policy:agg_sum nondeterministic_output": "SLOWLOG|LEN COMMANDLOG|LEN",
-  "nondeterministic_output request_policy:all_nodes response_policy:special":
-    "LATENCY|LATEST LATENCY|DOCTOR LATENCY|HISTOGRAM LATENCY|HISTORY LATENCY|GRAPH",
-  "request_policy:all_shards response_policy:all_succeeded": "PING FLUSHALL FLUSHDB MEMORY|PURGE",
-  "request_policy:all_nodes response_policy:all_succeeded": "CONFIG|SET SLOWLOG|RESET COMMANDLOG|RESET LATENCY|RESET",
-  "request_policy:multi_shard response_policy:all_succeeded": "MSET",
-  "request_policy:multi_shard response_policy:agg_min": "MSETNX",
-  "request_policy:multi_shard": "MGET",
-  "nondeterministic_output request_policy:special": "SCAN",
-  "request_policy:all_shards nondeterministic_output_order": "KEYS",
-})) {
-  for (const name of names.split(" ")) TIPS.set(name, tips);
+  return [{ ...spec.keys, flags: spec.keyFlags ?? byKind }];
 }
 
 // ---- COMMAND, COMMAND INFO ----
 
-function all(call: Call, reply: Reply): void {
+export function all(call: Call, reply: Reply): void {
   const { table } = call.server;
   reply.array(table.listed.length);
   for (const spec of table.listed) writeInfo(reply, table, spec);
 }
 
-function count(call: Call, reply: Reply): void {
+export function count(call: Call, reply: Reply): void {
   reply.integer(call.server.table.listed.length);
 }
 
-function info(call: Call, reply: Reply): void {
+export function info(call: Call, reply: Reply): void {
   if (call.argCount === 2) return all(call, reply);
   reply.array(call.argCount - 2);
   for (let i = 2; i < call.argCount; i++) {
@@ -306,7 +149,7 @@ function writeInfo(reply: Reply, table: CommandTable, spec: CommandSpec): void {
     reply,
     categoriesOf(spec).map((name) => `@${name}`),
   );
-  const tips = spec.tips ?? TIPS.get(spec.name)?.split(" ") ?? [];
+  const tips = spec.tips ?? [];
   reply.set(tips.length);
   for (const tip of tips) reply.text(tip);
   const keys = keySpecsOf(spec);
@@ -372,7 +215,7 @@ function writeKeySpec(reply: Reply, key: KeyPlace): void {
 // ---- COMMAND LIST ----
 
 /** COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN glob] */
-function list(call: Call, reply: Reply): void {
+export function list(call: Call, reply: Reply): void {
   const { table } = call.server;
   let wanted: (spec: CommandSpec) => boolean = () => true;
   if (call.argCount !== 2) {
@@ -407,7 +250,7 @@ function list(call: Call, reply: Reply): void {
 
 // ---- COMMAND DOCS ----
 
-function docs(call: Call, reply: Reply): void {
+export function docs(call: Call, reply: Reply): void {
   const { table } = call.server;
   const specs: CommandSpec[] = [];
   if (call.argCount === 2) specs.push(...table.listed);
@@ -543,14 +386,14 @@ function flagsHere(call: Call, name: string, flags: string): string {
   return flags.slice(0, -VARIABLE.length);
 }
 
-function getKeys(call: Call, reply: Reply): void {
+export function getKeys(call: Call, reply: Reply): void {
   const found = findKeys(call);
   if (typeof found === "string") return reply.error(found);
   reply.array(found.length);
   for (const { argument } of found) reply.bulk(call.bytes, call.argAt(argument), call.argBytes(argument));
 }
 
-function getKeysAndFlags(call: Call, reply: Reply): void {
+export function getKeysAndFlags(call: Call, reply: Reply): void {
   const found = findKeys(call);
   if (typeof found === "string") return reply.error(found);
   reply.array(found.length);
@@ -581,6 +424,6 @@ const HELP: readonly HelpEntry[] = [
   ["GETKEYSANDFLAGS <full-command>", "Return the keys and the access flags from a full Redis command."],
 ];
 
-function help(_call: Call, reply: Reply): void {
+export function help(_call: Call, reply: Reply): void {
   replyHelp(reply, "COMMAND", HELP);
 }

@@ -4,89 +4,14 @@ import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { replyHelp } from "../../dispatch/help-reply.ts";
-import {
-  ADMIN,
-  type ArgumentDoc,
-  type CommandSpec,
-  Later,
-  LOADING,
-  NO_KEYS,
-  NO_SCRIPT,
-  type Outcome,
-  STALE,
-} from "../../dispatch/spec.ts";
-
-const FLAGS = ADMIN | NO_SCRIPT | LOADING | STALE;
-const PER_PARAMETER = "O(N) when N is the number of configuration parameters provided";
-
-function subcommand(
-  name: string,
-  arity: number,
-  flags: number,
-  run: CommandSpec["run"],
-  since: string,
-  summary: string,
-  complexity: string,
-  args: readonly ArgumentDoc[] = [],
-): CommandSpec {
-  return {
-    name: `CONFIG|${name}`,
-    arity,
-    keys: NO_KEYS,
-    flags,
-    categories: [],
-    run,
-    docs: { summary, since, group: "server", complexity, arguments: args },
-  };
-}
-
-export const configFamily: readonly CommandSpec[] = [
-  {
-    name: "CONFIG",
-    arity: -2,
-    keys: NO_KEYS,
-    flags: 0,
-    categories: [],
-    run: () => {},
-    docs: {
-      summary: "Commands about the configuration.",
-      since: "2.0.0",
-      group: "server",
-      complexity: "Depends on subcommand.",
-    },
-    subcommands: [
-      subcommand("GET", -3, FLAGS, get, "2.0.0", "Replies the parameters that match the patterns.", PER_PARAMETER, [
-        {
-          name: "parameter",
-          type: "block",
-          multiple: true,
-          arguments: [{ name: "parameter", type: "string" }],
-        },
-      ]),
-      subcommand("SET", -4, FLAGS, set, "2.0.0", "Sets parameters, all or none, in every thread.", PER_PARAMETER, [
-        {
-          name: "parameter_value",
-          type: "block",
-          multiple: true,
-          arguments: [
-            { name: "parameter", type: "string" },
-            { name: "value", type: "string" },
-          ],
-        },
-      ]),
-      subcommand("RESETSTAT", 2, FLAGS, resetStat, "2.0.0", "Begins the counters of INFO anew.", "O(1)"),
-      subcommand("REWRITE", 2, FLAGS, rewrite, "2.8.0", "Writes the running configuration into its file.", "O(1)"),
-      subcommand("HELP", 2, LOADING | STALE, help, "5.0.0", "Lists the subcommands.", "O(1)"),
-    ],
-  },
-];
+import { Later, type Outcome } from "../../dispatch/spec.ts";
 
 /** Argument `i`, as bytes that last until the next command. */
 function argument(call: Call, i: number): Buffer {
   return call.bytes.subarray(call.argAt(i), call.argAt(i) + call.argBytes(i));
 }
 
-function get(call: Call, reply: Reply): void {
+export function get(call: Call, reply: Reply): void {
   const patterns: Buffer[] = [];
   for (let i = 2; i < call.argCount; i++) patterns.push(argument(call, i));
   const found = configGet(call.config, patterns, call.config.flag("server.disable_dangerous_commands"));
@@ -101,7 +26,7 @@ function get(call: Call, reply: Reply): void {
  * CONFIG SET parameter value [parameter value ...]
  * This worker obeys at once; OK is sent when all threads do.
  */
-function set(call: Call, reply: Reply): Outcome | void {
+export function set(call: Call, reply: Reply): Outcome | void {
   if (call.argCount % 2 !== 0) return reply.error(ErrorText.syntax);
   const pairs: [Buffer, Buffer][] = [];
   for (let i = 2; i < call.argCount; i += 2) pairs.push([argument(call, i), argument(call, i + 1)]);
@@ -114,7 +39,7 @@ function set(call: Call, reply: Reply): Outcome | void {
 }
 
 /** CONFIG RESETSTAT: the first command that is counted anew is itself. */
-function resetStat(call: Call): Outcome {
+export function resetStat(call: Call): Outcome {
   const { server, session, meter, spec, clock } = call;
   const beganMs = clock.monotonicMs();
   server.resetTotals(() => {
@@ -128,7 +53,7 @@ function resetStat(call: Call): Outcome {
  * CONFIG REWRITE
  * OK when the file, by itself, means the running configuration (base/config/rewrite.ts).
  */
-function rewrite(call: Call, reply: Reply): Outcome | void {
+export function rewrite(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (server.configFile === "" || server.rewriteConfig === undefined)
     return reply.error("ERR The server is running without a config file");
@@ -141,7 +66,7 @@ function rewrite(call: Call, reply: Reply): Outcome | void {
   return Later;
 }
 
-function help(_call: Call, reply: Reply): void {
+export function help(_call: Call, reply: Reply): void {
   replyHelp(reply, "CONFIG", [
     ["GET <pattern>", "Return parameters matching the glob-like <pattern> and their values."],
     ["SET <directive> <value>", "Set the configuration <directive> to <value>."],

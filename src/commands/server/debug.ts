@@ -18,35 +18,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { FatalError } from "../../dispatch/dispatcher.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  ADMIN,
-  type CommandSpec,
-  Later,
-  LOADING,
-  NO_KEYS,
-  NO_SCRIPT,
-  type Outcome,
-  Retry,
-  STALE,
-} from "../../dispatch/spec.ts";
-
-export const debugFamily: readonly CommandSpec[] = [
-  {
-    name: "DEBUG",
-    arity: -2,
-    keys: NO_KEYS,
-    flags: ADMIN | NO_SCRIPT | LOADING | STALE,
-    categories: [],
-    run: debug,
-    docs: {
-      summary: "Commands for testing and looking inside.",
-      since: "1.0.0",
-      group: "server",
-      complexity: "Depends on subcommand.",
-      arguments: [{ name: "subcommand", type: "string" }],
-    },
-  },
-];
+import { Later, type Outcome, Retry } from "../../dispatch/spec.ts";
 
 const NOT_ALLOWED =
   'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.';
@@ -56,7 +28,7 @@ const SLEEP_MAX = 3600;
 /** Longest string that Redis keeps in one piece with its header. */
 const EMBEDDED_MAX = 44;
 
-function debug(call: Call, reply: Reply): Outcome | void {
+export function debug(call: Call, reply: Reply): Outcome | void {
   const allowed = call.config.text("server.enable_debug_command");
   if (allowed === "no" || (allowed === "local" && !call.server.isLocal(call.session))) return reply.error(NOT_ALLOWED);
   const name = call.argText(1).toLowerCase();

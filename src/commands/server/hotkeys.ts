@@ -13,15 +13,7 @@ import { type KeySum, mergeTop } from "../../structures/top-keys.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import type { HotKeysAnswer, HotKeysOptions, HotKeysReport } from "../../dispatch/hot-keys.ts";
-import {
-  ADMIN,
-  type ArgumentDoc,
-  type CommandSpec,
-  Later,
-  NO_KEYS,
-  NO_SCRIPT,
-  type Outcome,
-} from "../../dispatch/spec.ts";
+import { Later, type Outcome } from "../../dispatch/spec.ts";
 
 const COUNT_DEFAULT = 10;
 const COUNT_MAX = 64;
@@ -30,81 +22,12 @@ const SAMPLE_MAX = 0x7fffffff;
 /** Cluster slots of a server that has all of them. */
 const LAST_SLOT = 16383;
 
-const START_ARGUMENTS: readonly ArgumentDoc[] = [
-  {
-    name: "metrics",
-    type: "block",
-    token: "METRICS",
-    arguments: [
-      { name: "count", type: "integer" },
-      { name: "cpu", type: "pure-token", token: "CPU", optional: true },
-      { name: "net", type: "pure-token", token: "NET", optional: true },
-    ],
-  },
-  { name: "k", type: "integer", token: "COUNT", optional: true },
-  { name: "seconds", type: "integer", token: "DURATION", optional: true },
-  { name: "ratio", type: "integer", token: "SAMPLE", optional: true },
-  {
-    name: "slots",
-    type: "block",
-    token: "SLOTS",
-    optional: true,
-    arguments: [
-      { name: "count", type: "integer" },
-      { name: "slot", type: "integer", multiple: true },
-    ],
-  },
-];
-
-function subcommand(
-  name: string,
-  arity: number,
-  run: CommandSpec["run"],
-  summary: string,
-  complexity: string,
-  args: readonly ArgumentDoc[] = [],
-): CommandSpec {
-  return {
-    name: `HOTKEYS|${name}`,
-    arity,
-    keys: NO_KEYS,
-    flags: ADMIN | NO_SCRIPT,
-    categories: [],
-    run,
-    docs: { summary, since: "8.6.0", group: "server", complexity, arguments: args },
-  };
-}
-
-export const hotKeysFamily: readonly CommandSpec[] = [
-  {
-    name: "HOTKEYS",
-    arity: -2,
-    keys: NO_KEYS,
-    flags: 0,
-    categories: [],
-    run: () => {},
-    docs: {
-      summary: "Finds the keys that most time and most bytes go to.",
-      since: "8.6.0",
-      group: "server",
-      complexity: "Depends on subcommand.",
-    },
-    subcommands: [
-      subcommand("START", -2, start, "Starts to track keys.", "O(1)", START_ARGUMENTS),
-      subcommand("STOP", 2, stop, "Stops tracking; the results stay.", "O(1)"),
-      subcommand("GET", 2, get, "Replies the results.", "O(K) where K is the number of hotkeys returned."),
-      subcommand("RESET", 2, reset, "Forgets the results.", "O(1)"),
-      subcommand("HELP", 2, help, "Lists the subcommands.", "O(1)"),
-    ],
-  },
-];
-
 const METRICS = token("metrics");
 const CPU = token("cpu");
 const NET = token("net");
 
 /** HOTKEYS START METRICS count [CPU] [NET] [COUNT k] [DURATION seconds] [SAMPLE ratio] */
-function start(call: Call, reply: Reply): Outcome | void {
+export function start(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (server.hotKeys === undefined) return reply.error(NOT_EMBEDDED);
   const options = readOptions(call);
@@ -182,7 +105,7 @@ function readOptions(call: Call): HotKeysOptions | string {
 }
 
 /** HOTKEYS STOP. Replies: OK; null when nothing is tracked. */
-function stop(call: Call, reply: Reply): Outcome | void {
+export function stop(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (server.hotKeys === undefined) return reply.nullBulk();
   server.hotKeys({ action: "stop", nowMs: call.clock.wallMs() }, ([isStopped]) => {
@@ -192,7 +115,7 @@ function stop(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HOTKEYS RESET */
-function reset(call: Call, reply: Reply): Outcome | void {
+export function reset(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (server.hotKeys === undefined) return reply.ok();
   server.hotKeys({ action: "reset" }, ([isReset]) => {
@@ -205,7 +128,7 @@ function reset(call: Call, reply: Reply): Outcome | void {
 }
 
 /** HOTKEYS GET. Replies: an array with one map, of this node; null when nothing was tracked since the last RESET. */
-function get(call: Call, reply: Reply): Outcome | void {
+export function get(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (server.hotKeys === undefined) return reply.nullBulk();
   server.hotKeys({ action: "get" }, (answers) => {
@@ -291,6 +214,6 @@ const HELP: readonly HelpEntry[] = [
   ["RESET", "Forget the results of tracking that was stopped."],
 ];
 
-function help(_call: Call, reply: Reply): void {
+export function help(_call: Call, reply: Reply): void {
   replyHelp(reply, "HOTKEYS", HELP);
 }

@@ -27,26 +27,6 @@ import {
 } from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { REDIS_VERSION, type ServerTotals } from "../../dispatch/services.ts";
-import { type CommandSpec, LOADING, NO_KEYS, STALE } from "../../dispatch/spec.ts";
-
-export const infoFamily: readonly CommandSpec[] = [
-  {
-    name: "INFO",
-    arity: -1,
-    keys: NO_KEYS,
-    flags: LOADING | STALE,
-    categories: ["dangerous"],
-    run: info,
-    docs: {
-      summary: "Replies facts and figures about the server, by section.",
-      since: "1.0.0",
-      group: "server",
-      complexity: "O(1)",
-      arguments: [{ name: "section", type: "string", optional: true, multiple: true }],
-      history: [["7.0.0", "More than one section may be asked for."]],
-    },
-  },
-];
 
 type Fields = (readonly [name: string, value: string | number])[];
 type Section = (call: Call, totals: ServerTotals) => Fields;
@@ -73,7 +53,7 @@ const SECTIONS: readonly (readonly [title: string, section: Section])[] = [
 const NOT_DEFAULT = new Set(["Commandstats", "Latencystats", "HybridLog", "Workers"]);
 
 /** INFO [section ...]. Unknown sections are silent. */
-function info(call: Call, reply: Reply): void {
+export function info(call: Call, reply: Reply): void {
   const wanted = new Set<string>();
   for (let i = 1; i < call.argCount; i++) wanted.add(call.argText(i).toLowerCase());
   const all = wanted.has("all") || wanted.has("everything");

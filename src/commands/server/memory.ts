@@ -14,69 +14,8 @@ import { CHUNK_BYTES } from "../../store/large.ts";
 import { capacityUnits, Encoding } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
-import { integer, KEY, optional } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
-import {
-  type ArgumentDoc,
-  type CommandSpec,
-  type KeySpec,
-  LOADING,
-  NO_KEYS,
-  READONLY,
-  STALE,
-} from "../../dispatch/spec.ts";
-
-const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
-
-function subcommand(
-  name: string,
-  arity: number,
-  run: CommandSpec["run"],
-  summary: string,
-  flags = 0,
-  keys: KeySpec = NO_KEYS,
-  args?: readonly ArgumentDoc[],
-): CommandSpec {
-  const docs = { summary, since: "4.0.0", group: "server", complexity: "O(1)" };
-  return {
-    name: `MEMORY|${name}`,
-    arity,
-    keys,
-    flags,
-    categories: [],
-    run,
-    docs: args === undefined ? docs : { ...docs, arguments: args },
-  };
-}
-
-export const memoryFamily: readonly CommandSpec[] = [
-  {
-    name: "MEMORY",
-    arity: -2,
-    keys: NO_KEYS,
-    flags: 0,
-    categories: [],
-    run: () => {},
-    docs: {
-      summary: "Commands about the use of memory.",
-      since: "4.0.0",
-      group: "server",
-      complexity: "Depends on subcommand.",
-    },
-    subcommands: [
-      subcommand("USAGE", -3, usage, "Returns the bytes that a key and its value take.", READONLY, SECOND, [
-        KEY,
-        optional(integer("count", "SAMPLES")),
-      ]),
-      subcommand("STATS", 2, stats, "Returns figures of the memory in use."),
-      subcommand("DOCTOR", 2, doctor, "Tells what about the memory is worth a look."),
-      subcommand("PURGE", 2, purge, "Asks for memory to be given back to the operating system."),
-      subcommand("MALLOC-STATS", 2, mallocStats, "Describes the frame pool."),
-      subcommand("HELP", 2, help, "Lists the subcommands.", LOADING | STALE),
-    ],
-  },
-];
 
 const SAMPLES = token("samples");
 const UNIT_BYTES = 8;
@@ -86,7 +25,7 @@ const NODE_HEAD_BYTES = 16;
 const NODE_ENTRY_BYTES = 8;
 
 /** MEMORY USAGE key [SAMPLES count]. Replies: bytes of the record, its slot, and the chunks of a large value; or null. */
-function usage(call: Call, reply: Reply): void {
+export function usage(call: Call, reply: Reply): void {
   for (let i = 3; i < call.argCount; i++) {
     if (!call.argIs(i, SAMPLES) || i + 1 === call.argCount) return reply.error(ErrorText.syntax);
     // Strings are counted, not sampled: the number only has to be one.
@@ -156,7 +95,7 @@ function ratio(a: number, b: number): number {
 }
 
 /** MEMORY STATS */
-function stats(call: Call, reply: Reply): void {
+export function stats(call: Call, reply: Reply): void {
   const now = figures(call);
   const { totals, uses, used, peak, overhead, dataset, keys, active, resident } = now;
   // What is there without any data: the JS heaps.
@@ -222,7 +161,7 @@ const FRAGMENTATION_BYTES = 64 << 20;
 const CLIENT_BYTES = 200 << 10;
 
 /** MEMORY DOCTOR: in words, the few things that are worth a look. */
-function doctor(call: Call, reply: Reply): void {
+export function doctor(call: Call, reply: Reply): void {
   const { totals, used, peak, frames, active, resident } = figures(call);
   if (totals.dataBytes < SMALL_BYTES) {
     return reply.verbatim(
@@ -259,12 +198,12 @@ function doctor(call: Call, reply: Reply): void {
 }
 
 /** MEMORY PURGE: frames that are empty go back by themselves, in the background; there is nothing to hurry. */
-function purge(_call: Call, reply: Reply): void {
+export function purge(_call: Call, reply: Reply): void {
   reply.ok();
 }
 
 /** MEMORY MALLOC-STATS: the frame pool in words. */
-function mallocStats(call: Call, reply: Reply): void {
+export function mallocStats(call: Call, reply: Reply): void {
   const { store } = call;
   const { pool, arena } = store;
   const { totals, frames } = figures(call);
@@ -295,6 +234,6 @@ const HELP: readonly HelpEntry[] = [
   ],
 ];
 
-function help(_call: Call, reply: Reply): void {
+export function help(_call: Call, reply: Reply): void {
   replyHelp(reply, "MEMORY", HELP);
 }

@@ -4,97 +4,9 @@ import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { REDIS_VERSION } from "../../dispatch/services.ts";
-import {
-  ADMIN,
-  ALLOW_BUSY,
-  type CommandSpec,
-  FAST,
-  Later,
-  LOADING,
-  NO_KEYS,
-  NO_MULTI,
-  NO_SCRIPT,
-  type Outcome,
-  READONLY,
-  STALE,
-} from "../../dispatch/spec.ts";
+import { Later, type Outcome } from "../../dispatch/spec.ts";
 
-export const serverFamily: readonly CommandSpec[] = [
-  {
-    name: "TIME",
-    arity: 1,
-    keys: NO_KEYS,
-    flags: LOADING | STALE | FAST,
-    categories: [],
-    run: time,
-    docs: {
-      summary: "Replies the time: seconds since the Unix epoch, and the microseconds of the second.",
-      since: "2.6.0",
-      group: "server",
-      complexity: "O(1)",
-    },
-  },
-  {
-    name: "ROLE",
-    arity: 1,
-    keys: NO_KEYS,
-    flags: NO_SCRIPT | LOADING | STALE | FAST,
-    categories: ["admin", "dangerous"],
-    run: role,
-    docs: {
-      summary: "Replies the part this server plays in replication.",
-      since: "2.8.12",
-      group: "server",
-      complexity: "O(1)",
-    },
-  },
-  {
-    name: "LOLWUT",
-    arity: -1,
-    keys: NO_KEYS,
-    flags: READONLY | FAST,
-    categories: [],
-    run: lolwut,
-    docs: {
-      summary: "Shows a picture, and the version.",
-      since: "5.0.0",
-      group: "server",
-      complexity: "O(1)",
-      arguments: [{ name: "version", type: "integer", token: "VERSION", optional: true }],
-    },
-  },
-  {
-    name: "SHUTDOWN",
-    arity: -1,
-    keys: NO_KEYS,
-    flags: ADMIN | NO_SCRIPT | LOADING | STALE | NO_MULTI | ALLOW_BUSY,
-    categories: [],
-    run: shutdown,
-    docs: {
-      summary: "Stops the server.",
-      since: "1.0.0",
-      group: "server",
-      complexity: "O(1)",
-      arguments: [
-        {
-          name: "nosave_save",
-          type: "oneof",
-          optional: true,
-          arguments: [
-            { name: "nosave", type: "pure-token", token: "NOSAVE" },
-            { name: "save", type: "pure-token", token: "SAVE" },
-          ],
-        },
-        { name: "now", type: "pure-token", token: "NOW", since: "7.0.0", optional: true },
-        { name: "force", type: "pure-token", token: "FORCE", since: "7.0.0", optional: true },
-        { name: "abort", type: "pure-token", token: "ABORT", since: "7.0.0", optional: true },
-      ],
-      history: [["7.0.0", "The modifiers NOW, FORCE and ABORT."]],
-    },
-  },
-];
-
-function time(call: Call, reply: Reply): void {
+export function time(call: Call, reply: Reply): void {
   const micros = call.clock.wallMicros();
   const seconds = Math.floor(micros / 1e6);
   reply.array(2);
@@ -102,7 +14,7 @@ function time(call: Call, reply: Reply): void {
   reply.text(String(micros - seconds * 1e6));
 }
 
-function role(_call: Call, reply: Reply): void {
+export function role(_call: Call, reply: Reply): void {
   reply.array(3);
   reply.text("master");
   reply.integer(0);
@@ -121,7 +33,7 @@ const PICTURE = `
 `;
 
 /** LOLWUT [VERSION version [number ...]]: versions 5 and 6 take numbers, which shape pictures of Redis we do not draw. */
-function lolwut(call: Call, reply: Reply): void {
+export function lolwut(call: Call, reply: Reply): void {
   let numbersFrom = call.argCount;
   if (call.argCount >= 3 && call.argText(1).toLowerCase() === "version") {
     if (call.argInt64(2) === Int64Kind.None) return reply.error(ErrorText.notInteger);
@@ -135,7 +47,7 @@ function lolwut(call: Call, reply: Reply): void {
 }
 
 /** SHUTDOWN [NOSAVE | SAVE] [NOW] [FORCE] [ABORT]. No reply when it succeeds: the connection closes. */
-function shutdown(call: Call, reply: Reply): Outcome | void {
+export function shutdown(call: Call, reply: Reply): Outcome | void {
   const said = new Set<string>();
   for (let i = 1; i < call.argCount; i++) said.add(call.argText(i).toLowerCase());
   for (const word of said) {

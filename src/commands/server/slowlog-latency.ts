@@ -3,50 +3,11 @@ import { Int64Kind, int64 } from "../../base/integers.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type LogEntry, LogType } from "../../dispatch/command-log.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { latencyGraph, latencyReport } from "./latency-report.ts";
 import { type LatencyEvent, mergeEvents } from "../../dispatch/latency-monitor.ts";
 import type { MeterAnswer, MeterAsk } from "../../dispatch/command-statistics.ts";
-import {
-  ADMIN,
-  type ArgumentDoc,
-  type CommandSpec,
-  Done,
-  Later,
-  LOADING,
-  NO_KEYS,
-  NO_SCRIPT,
-  type Outcome,
-  STALE,
-} from "../../dispatch/spec.ts";
-
-const row = familyRow("server", []);
-const LOG_FLAGS = ADMIN | LOADING | STALE;
-const FLAGS = ADMIN | NO_SCRIPT | LOADING | STALE;
-
-function container(name: string, since: string, summary: string, subcommands: readonly CommandSpec[]): CommandSpec {
-  const spec = row(name, -2, NO_KEYS, 0, () => {}, since, "Depends on subcommand.", summary, []);
-  return { ...spec, subcommands };
-}
-function help(name: string, since: string, entries: readonly HelpEntry[]): CommandSpec {
-  const run = (_call: Call, reply: Reply) => replyHelp(reply, name, entries);
-  return row(`${name}|HELP`, 2, NO_KEYS, LOADING | STALE, run, since, "O(1)", "Lists the subcommands.", []);
-}
-
-const COUNT: ArgumentDoc = { name: "count", type: "integer" };
-const TYPE: ArgumentDoc = {
-  name: "type",
-  type: "oneof",
-  arguments: [
-    { name: "slow", type: "pure-token", token: "SLOW" },
-    { name: "large-request", type: "pure-token", token: "LARGE-REQUEST" },
-    { name: "large-reply", type: "pure-token", token: "LARGE-REPLY" },
-  ],
-};
-const EVENT: ArgumentDoc = { name: "event", type: "string" };
-const PER_ENTRY = "O(N) where N is the number of entries replied";
-const PER_SAMPLE = "O(1)";
+import { type Handler, type CommandSpec, Done, Later, type Outcome } from "../../dispatch/spec.ts";
 
 const SLOWLOG_HELP: readonly HelpEntry[] = [
   [
@@ -91,86 +52,9 @@ const LATENCY_HELP: readonly HelpEntry[] = [
   ],
 ];
 
-export const observeFamily: readonly CommandSpec[] = [
-  container("SLOWLOG", "2.2.12", "Commands about the slow log.", [
-    row(
-      "SLOWLOG|GET",
-      -2,
-      NO_KEYS,
-      LOG_FLAGS,
-      slowlogGet,
-      "2.2.12",
-      PER_ENTRY,
-      "Replies the latest commands that were slow.",
-      [{ ...COUNT, optional: true }],
-      [["4.0.0", "Client address and name."]],
-    ),
-    row("SLOWLOG|LEN", 2, NO_KEYS, LOG_FLAGS, slowlogLen, "2.2.12", "O(1)", "Replies the length of the slow log.", []),
-    row("SLOWLOG|RESET", 2, NO_KEYS, LOG_FLAGS, slowlogReset, "2.2.12", PER_ENTRY, "Empties the slow log.", []),
-    help("SLOWLOG", "6.2.0", SLOWLOG_HELP),
-  ]),
-  container("COMMANDLOG", "8.1.0", "Commands about the logs of slow and large commands.", [
-    row(
-      "COMMANDLOG|GET",
-      4,
-      NO_KEYS,
-      LOG_FLAGS,
-      commandlogGet,
-      "8.1.0",
-      PER_ENTRY,
-      "Replies the latest commands that were slow, large, or had a large reply.",
-      [COUNT, TYPE],
-    ),
-    row(
-      "COMMANDLOG|LEN",
-      3,
-      NO_KEYS,
-      LOG_FLAGS,
-      commandlogLen,
-      "8.1.0",
-      "O(1)",
-      "Replies the length of one of the logs.",
-      [TYPE],
-    ),
-    row("COMMANDLOG|RESET", 3, NO_KEYS, LOG_FLAGS, commandlogReset, "8.1.0", PER_ENTRY, "Empties one of the logs.", [
-      TYPE,
-    ]),
-    help("COMMANDLOG", "8.1.0", COMMANDLOG_HELP),
-  ]),
-  container("LATENCY", "2.8.13", "Commands about how long things take.", [
-    row(
-      "LATENCY|LATEST",
-      2,
-      NO_KEYS,
-      FLAGS,
-      latest,
-      "2.8.13",
-      PER_SAMPLE,
-      "Replies the latest sample of each event.",
-      [],
-    ),
-    row("LATENCY|HISTORY", 3, NO_KEYS, FLAGS, history, "2.8.13", PER_SAMPLE, "Replies the samples of an event.", [
-      EVENT,
-    ]),
-    row("LATENCY|RESET", -2, NO_KEYS, FLAGS, reset, "2.8.13", PER_SAMPLE, "Forgets the samples of events.", [
-      { ...EVENT, optional: true, multiple: true },
-    ]),
-    row("LATENCY|GRAPH", 3, NO_KEYS, FLAGS, graph, "2.8.13", PER_SAMPLE, "Draws the samples of an event.", [EVENT]),
-    row("LATENCY|DOCTOR", 2, NO_KEYS, FLAGS, doctor, "2.8.13", PER_SAMPLE, "Says what the samples mean.", []),
-    row(
-      "LATENCY|HISTOGRAM",
-      -2,
-      NO_KEYS,
-      FLAGS,
-      histogram,
-      "7.0.0",
-      "O(N) where N is the number of commands replied",
-      "Replies how long the calls of commands took, cumulated.",
-      [{ name: "COMMAND", type: "string", optional: true, multiple: true }],
-    ),
-    help("LATENCY", "2.8.13", LATENCY_HELP),
-  ]),
-];
+export const slowlogHelp: Handler = (_call, reply) => replyHelp(reply, "SLOWLOG", SLOWLOG_HELP);
+export const commandlogHelp: Handler = (_call, reply) => replyHelp(reply, "COMMANDLOG", COMMANDLOG_HELP);
+export const latencyHelp: Handler = (_call, reply) => replyHelp(reply, "LATENCY", LATENCY_HELP);
 
 /** Asks the meters of all workers; `write` replies, at once where there is one only. */
 function askAll(
@@ -214,7 +98,7 @@ function countOf(call: Call, reply: Reply, i: number): number {
 }
 
 /** SLOWLOG GET [count] */
-function slowlogGet(call: Call, reply: Reply): Outcome | void {
+export function slowlogGet(call: Call, reply: Reply): Outcome | void {
   if (call.argCount > 3) {
     const said = call.argText(1).slice(0, 128);
     return reply.error(`ERR unknown subcommand or wrong number of arguments for '${said}'. Try SLOWLOG HELP.`);
@@ -223,24 +107,24 @@ function slowlogGet(call: Call, reply: Reply): Outcome | void {
   if (!Number.isNaN(count)) return getLog(call, reply, LogType.Slow, count);
 }
 /** COMMANDLOG GET count type */
-function commandlogGet(call: Call, reply: Reply): Outcome | void {
+export function commandlogGet(call: Call, reply: Reply): Outcome | void {
   const count = countOf(call, reply, 2);
   if (Number.isNaN(count)) return;
   const type = typeOf(call, reply, 3);
   if (type !== null) return getLog(call, reply, type, count);
 }
 
-function slowlogLen(call: Call, reply: Reply): Outcome {
+export function slowlogLen(call: Call, reply: Reply): Outcome {
   return logLen(call, reply, LogType.Slow);
 }
-function commandlogLen(call: Call, reply: Reply): Outcome | void {
+export function commandlogLen(call: Call, reply: Reply): Outcome | void {
   const type = typeOf(call, reply, 2);
   if (type !== null) return logLen(call, reply, type);
 }
-function slowlogReset(call: Call, reply: Reply): Outcome {
+export function slowlogReset(call: Call, reply: Reply): Outcome {
   return resetLog(call, reply, LogType.Slow);
 }
-function commandlogReset(call: Call, reply: Reply): Outcome | void {
+export function commandlogReset(call: Call, reply: Reply): Outcome | void {
   const type = typeOf(call, reply, 2);
   if (type !== null) return resetLog(call, reply, type);
 }
@@ -297,7 +181,7 @@ function eventsOf(answers: readonly MeterAnswer[]): LatencyEvent[] {
 }
 
 /** LATENCY LATEST: per event its name, when it was seen last, how long it took then and at worst. */
-function latest(call: Call, reply: Reply): Outcome {
+export function latest(call: Call, reply: Reply): Outcome {
   return askEvents(call, reply, (target, events) => {
     target.array(events.length);
     for (const { name, samples, worstMs } of events) {
@@ -312,7 +196,7 @@ function latest(call: Call, reply: Reply): Outcome {
 }
 
 /** LATENCY HISTORY event: pairs of time and milliseconds, oldest first. */
-function history(call: Call, reply: Reply): Outcome {
+export function history(call: Call, reply: Reply): Outcome {
   const wanted = call.argText(2);
   return askEvents(call, reply, (target, events) => {
     const samples = events.find(({ name }) => name === wanted)?.samples ?? [];
@@ -326,7 +210,7 @@ function history(call: Call, reply: Reply): Outcome {
 }
 
 /** LATENCY RESET [event ...]: how many events were forgotten. */
-function reset(call: Call, reply: Reply): Outcome {
+export function reset(call: Call, reply: Reply): Outcome {
   const events: string[] = [];
   for (let i = 2; i < call.argCount; i++) events.push(call.argText(i));
   return askAll(call, reply, { what: "resetLatency", events }, (target, answers) => {
@@ -335,7 +219,7 @@ function reset(call: Call, reply: Reply): Outcome {
 }
 
 /** LATENCY GRAPH event */
-function graph(call: Call, reply: Reply): Outcome {
+export function graph(call: Call, reply: Reply): Outcome {
   const wanted = call.argText(2);
   const nowSeconds = Math.floor(call.clock.wallMs() / 1000);
   return askEvents(call, reply, (target, events) => {
@@ -346,14 +230,14 @@ function graph(call: Call, reply: Reply): Outcome {
 }
 
 /** LATENCY DOCTOR */
-function doctor(call: Call, reply: Reply): Outcome {
+export function doctor(call: Call, reply: Reply): Outcome {
   const thresholdMs = call.config.number("server.latency_monitor_threshold");
   const slowerThan = call.config.number("server.slowlog_log_slower_than");
   return askEvents(call, reply, (target, events) => target.verbatim(latencyReport(events, thresholdMs, slowerThan)));
 }
 
 /** LATENCY HISTOGRAM [command ...]: a command with subcommands stands for them; unknown ones are silent. */
-function histogram(call: Call, reply: Reply): void {
+export function histogram(call: Call, reply: Reply): void {
   const { meter } = call;
   const { table } = meter;
   const specs: CommandSpec[] = [];

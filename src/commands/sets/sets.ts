@@ -10,270 +10,11 @@ import { MemberList } from "../../store/member-list.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { SetEncoding, type SetValue, sortIntegers } from "../../store/set-value.ts";
 import { KeyEvent } from "../../store/store.ts";
-import { integer, KEY, KEYS, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
-import {
-  ALL_KEYS,
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  FIRST_TWO,
-  type KeyPlace,
-  MOVABLE_KEYS,
-  NO_KEYS,
-  MemberPlaces,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
-
-const row = familyRow("set", ["set"]);
-const MEMBERS: ArgumentDoc = { ...string("member"), multiple: true };
-
-const DESTINATION: ArgumentDoc = { name: "destination", type: "key", keySpecIndex: 0 };
-const SOURCES: ArgumentDoc = { ...KEYS, keySpecIndex: 1 };
-
-/** Key specs of a command that stores in its first key what it makes of all others. */
-function storePlaces(flags: string): readonly KeyPlace[] {
-  return [
-    { first: 1, last: 1, step: 1, flags },
-    { first: 2, last: -1, step: 1, flags: "RO access" },
-  ];
-}
-
-export const setsFamily: readonly CommandSpec[] = [
-  row(
-    "SADD",
-    -3,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    sadd,
-    "1.0.0",
-    "O(1) for each member",
-    "Adds members to a set, which is made if need be.",
-    [KEY, MEMBERS],
-    [["2.4.0", "Accepts multiple `member` arguments."]],
-    { keyFlags: "RW insert", members: MemberPlaces.All },
-  ),
-  row(
-    "SREM",
-    -3,
-    FIRST,
-    WRITE | FAST,
-    srem,
-    "1.0.0",
-    "O(1) for each member",
-    "Removes members from a set; an empty one is deleted.",
-    [KEY, MEMBERS],
-    [["2.4.0", "Accepts multiple `member` arguments."]],
-    { keyFlags: "RW delete", members: MemberPlaces.All },
-  ),
-  row("SCARD", 2, FIRST, READONLY | FAST, scard, "1.0.0", "O(1)", "Counts the members of a set.", [KEY], [], {
-    keyFlags: "RO",
-  }),
-  row(
-    "SISMEMBER",
-    3,
-    FIRST,
-    READONLY | FAST,
-    sismember,
-    "1.0.0",
-    "O(1)",
-    "Tells whether a set has a member.",
-    [KEY, string("member")],
-    [],
-    { keyFlags: "RO", members: MemberPlaces.One },
-  ),
-  row(
-    "SMISMEMBER",
-    -3,
-    FIRST,
-    READONLY | FAST,
-    smismember,
-    "6.2.0",
-    "O(1) for each member",
-    "Tells of each member whether a set has it.",
-    [KEY, MEMBERS],
-    [],
-    { members: MemberPlaces.All },
-  ),
-  row(
-    "SMEMBERS",
-    2,
-    FIRST,
-    READONLY,
-    smembers,
-    "1.0.0",
-    "O(N) for N members",
-    "Replies all members of a set.",
-    [KEY],
-    [],
-    { tips: ["nondeterministic_output_order"] },
-  ),
-  row(
-    "SPOP",
-    -2,
-    FIRST,
-    WRITE | FAST,
-    spop,
-    "1.0.0",
-    "O(log N) for each member, N being the size of the set",
-    "Removes random members from a set and replies them; an empty set is deleted.",
-    [KEY, optional(integer("count"), "3.2.0")],
-    [["3.2.0", "Added the `count` argument."]],
-    { keyFlags: "RW access delete", tips: ["nondeterministic_output"] },
-  ),
-  row(
-    "SRANDMEMBER",
-    -2,
-    FIRST,
-    READONLY,
-    srandmember,
-    "1.0.0",
-    "O(log N) for each member, N being the size of the set",
-    "Replies random members of a set.",
-    [KEY, optional(integer("count"), "2.6.0")],
-    [["2.6.0", "Added the optional `count` argument."]],
-    { tips: ["nondeterministic_output"] },
-  ),
-  row(
-    "SMOVE",
-    4,
-    FIRST_TWO,
-    WRITE | FAST,
-    smove,
-    "1.0.0",
-    "O(1)",
-    "Moves a member from one set to another.",
-    [
-      { name: "source", type: "key", keySpecIndex: 0 },
-      { name: "destination", type: "key", keySpecIndex: 1 },
-      string("member"),
-    ],
-    [],
-    {
-      places: [
-        { first: 1, last: 1, step: 1, flags: "RW access delete" },
-        { first: 2, last: 2, step: 1, flags: "RW insert" },
-      ],
-    },
-  ),
-  row(
-    "SINTER",
-    -2,
-    ALL_KEYS,
-    READONLY,
-    sinter,
-    "1.0.0",
-    "O(N*M) at most, where N is the size of the smallest set and M the number of sets",
-    "Replies the members that all sets have.",
-    [KEYS],
-    [],
-    { tips: ["nondeterministic_output_order"] },
-  ),
-  row(
-    "SINTERSTORE",
-    -3,
-    ALL_KEYS,
-    WRITE | DENY_OOM,
-    sinterstore,
-    "1.0.0",
-    "O(N*M) at most, where N is the size of the smallest set and M the number of sets",
-    "Stores the members that all sets have in a key.",
-    [DESTINATION, SOURCES],
-    [],
-    { places: storePlaces("RW update") },
-  ),
-  row(
-    "SINTERCARD",
-    -3,
-    NO_KEYS,
-    READONLY | MOVABLE_KEYS,
-    sintercard,
-    "7.0.0",
-    "O(N*M) at most, where N is the size of the smallest set and M the number of sets",
-    "Counts the members that all sets have.",
-    [integer("numkeys"), KEYS, optional(integer("limit", "LIMIT"))],
-    [],
-    { places: [{ first: 2, last: 0, step: 1, countAt: 1, flags: "RO access" }] },
-  ),
-  row(
-    "SUNION",
-    -2,
-    ALL_KEYS,
-    READONLY,
-    sunion,
-    "1.0.0",
-    "O(N) where N is the number of members of all sets",
-    "Replies the members that any of the sets has.",
-    [KEYS],
-    [],
-    { tips: ["nondeterministic_output_order"] },
-  ),
-  row(
-    "SUNIONSTORE",
-    -3,
-    ALL_KEYS,
-    WRITE | DENY_OOM,
-    sunionstore,
-    "1.0.0",
-    "O(N) where N is the number of members of all sets",
-    "Stores the members that any of the sets has in a key.",
-    [DESTINATION, SOURCES],
-    [],
-    { places: storePlaces("OW update") },
-  ),
-  row(
-    "SDIFF",
-    -2,
-    ALL_KEYS,
-    READONLY,
-    sdiff,
-    "1.0.0",
-    "O(N) where N is the number of members of all sets",
-    "Replies the members of the first set that no other has.",
-    [KEYS],
-    [],
-    { tips: ["nondeterministic_output_order"] },
-  ),
-  row(
-    "SDIFFSTORE",
-    -3,
-    ALL_KEYS,
-    WRITE | DENY_OOM,
-    sdiffstore,
-    "1.0.0",
-    "O(N) where N is the number of members of all sets",
-    "Stores the members of the first set that no other has in a key.",
-    [DESTINATION, SOURCES],
-    [],
-    { places: storePlaces("OW update") },
-  ),
-  row(
-    "SSCAN",
-    -3,
-    FIRST,
-    READONLY,
-    sscan,
-    "2.8.0",
-    "O(1) for a call, O(N) for a whole walk where N is the size of the set",
-    "Replies the members of a set page by page.",
-    [
-      KEY,
-      integer("cursor"),
-      optional({ name: "pattern", type: "pattern", token: "MATCH" }),
-      optional(integer("count", "COUNT")),
-    ],
-    [],
-    { tips: ["nondeterministic_output"] },
-  ),
-];
+import type { Outcome } from "../../dispatch/spec.ts";
 
 /** Bytes of the arguments from `first` on, and what each takes besides in a small set. */
 function bytesFrom(call: Call, first: number): number {
@@ -283,7 +24,7 @@ function bytesFrom(call: Call, first: number): number {
 }
 
 /** SADD key member [member ...]. Replies the number of members that are new. */
-function sadd(call: Call, reply: Reply): Outcome | void {
+export function sadd(call: Call, reply: Reply): Outcome | void {
   const set = call.collections.set();
   const { bytes, argCount } = call;
   const adds = bytesFrom(call, 2);
@@ -309,7 +50,7 @@ function createFor(call: Call, set: SetValue, adds: number): void {
 }
 
 /** SREM key member [member ...]. Replies the number of members removed. */
-function srem(call: Call, reply: Reply): Outcome | void {
+export function srem(call: Call, reply: Reply): Outcome | void {
   const set = call.collections.set();
   const found = set.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
@@ -324,7 +65,7 @@ function srem(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SCARD key */
-function scard(call: Call, reply: Reply): Outcome | void {
+export function scard(call: Call, reply: Reply): Outcome | void {
   const set = call.collections.set();
   const found = set.find();
   if (found < 0) return refuse(call, reply, found);
@@ -332,7 +73,7 @@ function scard(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SISMEMBER key member */
-function sismember(call: Call, reply: Reply): Outcome | void {
+export function sismember(call: Call, reply: Reply): Outcome | void {
   const set = call.collections.set();
   const found = set.find();
   if (found < 0) return refuse(call, reply, found);
@@ -340,7 +81,7 @@ function sismember(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SMISMEMBER key member [member ...] */
-function smismember(call: Call, reply: Reply): Outcome | void {
+export function smismember(call: Call, reply: Reply): Outcome | void {
   const set = call.collections.set();
   const found = set.find();
   if (found < 0) return refuse(call, reply, found);
@@ -351,7 +92,7 @@ function smismember(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SMEMBERS key */
-function smembers(call: Call, reply: Reply): Outcome | void {
+export function smembers(call: Call, reply: Reply): Outcome | void {
   const set = call.collections.set();
   const found = set.find();
   if (found < 0) return refuse(call, reply, found);
@@ -378,7 +119,7 @@ const NO_LONG = "ERR value is out of range, value must between -9223372036854775
 const DRAWS_MAX = 2 ** 31;
 
 /** SPOP key [count]. Replies the members removed; without a count one, or null. */
-function spop(call: Call, reply: Reply): Outcome | void {
+export function spop(call: Call, reply: Reply): Outcome | void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
   if (call.argCount === 3) return spopMany(call, reply);
   const set = call.collections.set();
@@ -419,7 +160,7 @@ function spopMany(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SRANDMEMBER key [count]. Replies a member or null; with a count so many different ones, or -count with repetitions. */
-function srandmember(call: Call, reply: Reply): Outcome | void {
+export function srandmember(call: Call, reply: Reply): Outcome | void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
   let count = 0;
   if (call.argCount === 3) {
@@ -494,7 +235,7 @@ function replySample(call: Call, reply: Reply, set: SetValue, count: number): vo
 // ---- several sets ----
 
 /** SMOVE source destination member. Replies 1 when the member was in the source. */
-function smove(call: Call, reply: Reply): Outcome | void {
+export function smove(call: Call, reply: Reply): Outcome | void {
   const source = call.collections.set(0);
   const target = call.collections.set(1);
   const { bytes } = call;
@@ -731,7 +472,7 @@ function storeResult(call: Call, reply: Reply, encoding: number): Outcome | void
 const MEMBER_BYTES = 16;
 
 /** SINTER key [key ...] */
-function sinter(call: Call, reply: Reply): Outcome | void {
+export function sinter(call: Call, reply: Reply): Outcome | void {
   const count = call.argCount - 1;
   const status = findSources(call, 1, count);
   if (status < 0) return refuse(call, reply, status);
@@ -741,7 +482,7 @@ function sinter(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SINTERSTORE destination key [key ...] */
-function sinterstore(call: Call, reply: Reply): Outcome | void {
+export function sinterstore(call: Call, reply: Reply): Outcome | void {
   const count = call.argCount - 2;
   const status = findSources(call, 2, count);
   if (status < 0) return refuse(call, reply, status);
@@ -753,7 +494,7 @@ function sinterstore(call: Call, reply: Reply): Outcome | void {
 const LIMIT = token("limit");
 
 /** SINTERCARD numkeys key [key ...] [LIMIT limit]. Limit 0 = none. */
-function sintercard(call: Call, reply: Reply): Outcome | void {
+export function sintercard(call: Call, reply: Reply): Outcome | void {
   const kind = call.argInt64(1);
   if (kind === Int64Kind.None || (kind === Int64Kind.Safe ? int64.value < 1 : int64.hi < 0)) {
     return reply.error("ERR numkeys should be greater than 0");
@@ -775,7 +516,7 @@ function sintercard(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SUNION key [key ...] */
-function sunion(call: Call, reply: Reply): Outcome | void {
+export function sunion(call: Call, reply: Reply): Outcome | void {
   const count = call.argCount - 1;
   const status = findSources(call, 1, count);
   if (status < 0) return refuse(call, reply, status);
@@ -787,7 +528,7 @@ function sunion(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SUNIONSTORE destination key [key ...] */
-function sunionstore(call: Call, reply: Reply): Outcome | void {
+export function sunionstore(call: Call, reply: Reply): Outcome | void {
   const count = call.argCount - 2;
   const status = findSources(call, 2, count);
   if (status < 0) return refuse(call, reply, status);
@@ -797,7 +538,7 @@ function sunionstore(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SDIFF key [key ...] */
-function sdiff(call: Call, reply: Reply): Outcome | void {
+export function sdiff(call: Call, reply: Reply): Outcome | void {
   const count = call.argCount - 1;
   const status = findSources(call, 1, count);
   if (status < 0) return refuse(call, reply, status);
@@ -807,7 +548,7 @@ function sdiff(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SDIFFSTORE destination key [key ...] */
-function sdiffstore(call: Call, reply: Reply): Outcome | void {
+export function sdiffstore(call: Call, reply: Reply): Outcome | void {
   const count = call.argCount - 2;
   const status = findSources(call, 2, count);
   if (status < 0) return refuse(call, reply, status);
@@ -831,6 +572,6 @@ const SCANNED_MEMBERS: ScannedType<SetValue> = {
 };
 
 /** SSCAN key cursor [MATCH pattern] [COUNT count]. Replies: [next cursor, array of members]. */
-function sscan(call: Call, reply: Reply): Outcome | void {
+export function sscan(call: Call, reply: Reply): Outcome | void {
   return scanMembers(call, reply, call.collections.set(), SCANNED_MEMBERS);
 }

@@ -5,74 +5,14 @@ import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import { RecordType } from "../../store/record.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
-import { flag, integer, KEYS, oneOf, optional } from "../../dispatch/argument-docs.ts";
 import { type Readiness, readSeconds, registerServer, Want } from "../../dispatch/blocking.ts";
-import { ALL_BUT_LAST, IN_DOUBLE, TIMEOUT } from "../lists/blocking-lists.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { askedMembers, popFromFirstSet, popMembers, popNamed, readAskedMembers } from "./sorted-sets.ts";
-import {
-  BLOCKING,
-  type CommandSpec,
-  FAST,
-  MOVABLE_KEYS,
-  NO_KEYS,
-  NO_SCRIPT,
-  type Outcome,
-  WRITE,
-} from "../../dispatch/spec.ts";
+import type { Outcome, Handler } from "../../dispatch/spec.ts";
 
-const row = familyRow("sorted-set", ["sortedset"]);
-const LOG_EACH = "O(log N) for each key, of N members";
-
-export const blockingSortedSetsFamily: readonly CommandSpec[] = [
-  row(
-    "BZPOPMIN",
-    -3,
-    ALL_BUT_LAST,
-    WRITE | NO_SCRIPT | BLOCKING | FAST,
-    (call, reply) => blockingPop(call, reply, false),
-    "5.0.0",
-    LOG_EACH,
-    "Removes the member with the lowest score of the first sorted set that is there, or waits for one.",
-    [KEYS, TIMEOUT],
-    IN_DOUBLE,
-    { keyFlags: "RW access delete" },
-  ),
-  row(
-    "BZPOPMAX",
-    -3,
-    ALL_BUT_LAST,
-    WRITE | NO_SCRIPT | BLOCKING | FAST,
-    (call, reply) => blockingPop(call, reply, true),
-    "5.0.0",
-    LOG_EACH,
-    "Removes the member with the highest score of the first sorted set that is there, or waits for one.",
-    [KEYS, TIMEOUT],
-    IN_DOUBLE,
-    { keyFlags: "RW access delete" },
-  ),
-  row(
-    "BZMPOP",
-    -5,
-    NO_KEYS,
-    WRITE | BLOCKING | MOVABLE_KEYS,
-    bzmpop,
-    "7.0.0",
-    "O(K) + O(M*log N) where K is the number of keys and M the number of members returned, of N",
-    "Removes members from one end of the first sorted set that is there, or waits for one.",
-    [
-      TIMEOUT,
-      integer("numkeys"),
-      KEYS,
-      oneOf("where", flag("min", "MIN"), flag("max", "MAX")),
-      optional(integer("count", "COUNT")),
-    ],
-    [],
-    { places: [{ first: 3, last: 0, step: 1, countAt: 2, flags: "RW access delete" }] },
-  ),
-];
+export const bzpopmin: Handler = (call, reply) => blockingPop(call, reply, false);
+export const bzpopmax: Handler = (call, reply) => blockingPop(call, reply, true);
 
 function writeNullArray(reply: Reply): void {
   reply.nullArray();
@@ -111,7 +51,7 @@ function popOne(call: Call, reply: Reply, value: SortedSetValue, i: number, high
 }
 
 /** BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]. The timeout is judged last, also when nobody waits. */
-function bzmpop(call: Call, reply: Reply): Outcome | void {
+export function bzmpop(call: Call, reply: Reply): Outcome | void {
   if (!readAskedMembers(call, reply, 2) || readSeconds(call, reply, 1) < 0) return;
   return popFromFirstSet(call, reply, waitForMany);
 }

@@ -10,491 +10,16 @@ import type { Reply } from "../../protocol/reply.ts";
 import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../../store/collection.ts";
 import { SortedSetEncoding, type SortedSetValue } from "../../store/sorted-set-value.ts";
 import type { Entries } from "../../structures/entries.ts";
-import { integer, KEY, KEYS, flag, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
-import { zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore } from "./sorted-set-algebra.ts";
 import { bytesFrom, emitMember, emitScored, longAt, replyHead, SortedSetError } from "./sorted-set-arguments.ts";
-import {
-  zcount,
-  zlexcount,
-  zrange,
-  zrangebylex,
-  zrangebyscore,
-  zrangestore,
-  zremrangebylex,
-  zremrangebyrank,
-  zremrangebyscore,
-  zrevrange,
-  zrevrangebylex,
-  zrevrangebyscore,
-} from "./sorted-set-ranges.ts";
-import {
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  FIRST_TWO,
-  type KeyPlace,
-  MemberPlaces,
-  MOVABLE_KEYS,
-  NO_KEYS,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
+import type { Outcome, Handler } from "../../dispatch/spec.ts";
 
-const row = familyRow("sorted-set", ["sortedset"]);
-
-const double = (name: string): ArgumentDoc => ({ name, type: "double" });
-const MEMBER = string("member");
-const MEMBERS: ArgumentDoc = { ...MEMBER, multiple: true };
-const NUMKEYS = integer("numkeys");
-const SCORES = optional(flag("withscores", "WITHSCORES"));
-const LIMITS = optional({
-  name: "limit",
-  type: "block",
-  token: "LIMIT",
-  arguments: [integer("offset"), integer("count")],
-});
-const WEIGHTS = optional({ ...integer("weight", "WEIGHTS"), multiple: true });
-const AGGREGATE = optional({
-  ...oneOf("aggregate", flag("sum", "SUM"), flag("min", "MIN"), flag("max", "MAX")),
-  token: "AGGREGATE",
-});
-const SORTED_BY = optional(oneOf("sortby", flag("byscore", "BYSCORE"), flag("bylex", "BYLEX")));
-export const WHERE = oneOf("where", flag("min", "MIN"), flag("max", "MAX"));
-
-const COUNTED: readonly KeyPlace[] = [{ first: 2, last: -1, step: 1, countAt: 1, flags: "RO access" }];
-const COUNTED_POPPED: readonly KeyPlace[] = [{ first: 2, last: -1, step: 1, countAt: 1, flags: "RW access delete" }];
-const COUNTED_STORED: readonly KeyPlace[] = [
-  { first: 1, last: 1, step: 1, flags: "OW update" },
-  { first: 3, last: -1, step: 1, countAt: 2, flags: "RO access" },
-];
-const STORED: readonly KeyPlace[] = [
-  { first: 1, last: 1, step: 1, flags: "OW update" },
-  { first: 2, last: 2, step: 1, flags: "RO access" },
-];
-
-const LOG = "O(log(N)) for N members";
-const LOG_EACH = "O(log(N)) for each member, for N members";
-const LOG_AND_M = "O(log(N)+M) for N members of which M are concerned";
-
-export const sortedSetsFamily: readonly CommandSpec[] = [
-  row(
-    "ZADD",
-    -4,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    zadd,
-    "1.2.0",
-    LOG_EACH,
-    "Adds members to a sorted set or changes their scores; the set is made if need be.",
-    [
-      KEY,
-      optional(oneOf("condition", flag("nx", "NX"), flag("xx", "XX")), "3.0.2"),
-      optional(oneOf("comparison", flag("gt", "GT"), flag("lt", "LT")), "6.2.0"),
-      optional(flag("change", "CH"), "3.0.2"),
-      optional(flag("increment", "INCR"), "3.0.2"),
-      { name: "data", type: "block", multiple: true, arguments: [double("score"), MEMBER] },
-    ],
-    [
-      ["2.4.0", "Accepts multiple elements."],
-      ["3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."],
-      ["6.2.0", "Added the `GT` and `LT` options."],
-    ],
-    { keyFlags: "RW update", members: MemberPlaces.Scored },
-  ),
-  row(
-    "ZINCRBY",
-    4,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    zincrby,
-    "1.2.0",
-    LOG,
-    "Adds to the score of a member, which is made if need be.",
-    [KEY, integer("increment"), MEMBER],
-    [],
-    { keyFlags: "RW access update", members: MemberPlaces.Third },
-  ),
-  row(
-    "ZREM",
-    -3,
-    FIRST,
-    WRITE | FAST,
-    zrem,
-    "1.2.0",
-    LOG_EACH,
-    "Removes members from a sorted set; an empty one is deleted.",
-    [KEY, MEMBERS],
-    [["2.4.0", "Accepts multiple elements."]],
-    { keyFlags: "RW delete", members: MemberPlaces.All },
-  ),
-  row("ZCARD", 2, FIRST, READONLY | FAST, zcard, "1.2.0", "O(1)", "Counts the members of a sorted set.", [KEY], [], {
-    keyFlags: "RO",
-  }),
-  row(
-    "ZSCORE",
-    3,
-    FIRST,
-    READONLY | FAST,
-    zscore,
-    "1.2.0",
-    "O(1)",
-    "Replies the score of a member.",
-    [KEY, MEMBER],
-    [],
-    {
-      members: MemberPlaces.One,
-    },
-  ),
-  row(
-    "ZMSCORE",
-    -3,
-    FIRST,
-    READONLY | FAST,
-    zmscore,
-    "6.2.0",
-    "O(1) for each member",
-    "Replies the scores of members.",
-    [KEY, MEMBERS],
-    [],
-    { members: MemberPlaces.All },
-  ),
-  row(
-    "ZRANK",
-    -3,
-    FIRST,
-    READONLY | FAST,
-    (call, reply) => replyRank(call, reply, false),
-    "2.0.0",
-    LOG,
-    "Tells which place a member has, lowest score first.",
-    [KEY, MEMBER, optional(flag("withscore", "WITHSCORE"))],
-    [["7.2.0", "Added the optional `WITHSCORE` argument."]],
-    { members: MemberPlaces.One },
-  ),
-  row(
-    "ZREVRANK",
-    -3,
-    FIRST,
-    READONLY | FAST,
-    (call, reply) => replyRank(call, reply, true),
-    "2.0.0",
-    LOG,
-    "Tells which place a member has, highest score first.",
-    [KEY, MEMBER, optional(flag("withscore", "WITHSCORE"))],
-    [["7.2.0", "Added the optional `WITHSCORE` argument."]],
-    { members: MemberPlaces.One },
-  ),
-  row("ZCOUNT", 4, FIRST, READONLY | FAST, zcount, "2.0.0", LOG, "Counts the members with scores in a range.", [
-    KEY,
-    double("min"),
-    double("max"),
-  ]),
-  row("ZLEXCOUNT", 4, FIRST, READONLY | FAST, zlexcount, "2.8.9", LOG, "Counts the members between two texts.", [
-    KEY,
-    string("min"),
-    string("max"),
-  ]),
-  row(
-    "ZRANGE",
-    -4,
-    FIRST,
-    READONLY,
-    zrange,
-    "1.2.0",
-    LOG_AND_M,
-    "Replies the members within a range of ranks, scores or texts.",
-    [KEY, string("start"), string("stop"), SORTED_BY, optional(flag("rev", "REV")), LIMITS, SCORES],
-    [["6.2.0", "Added the `REV`, `BYSCORE`, `BYLEX` and `LIMIT` options."]],
-  ),
-  row(
-    "ZREVRANGE",
-    -4,
-    FIRST,
-    READONLY,
-    zrevrange,
-    "1.2.0",
-    LOG_AND_M,
-    "Replies the members within a range of ranks, from the last on.",
-    [KEY, integer("start"), integer("stop"), SCORES],
-  ),
-  row(
-    "ZRANGEBYSCORE",
-    -4,
-    FIRST,
-    READONLY,
-    zrangebyscore,
-    "1.0.5",
-    LOG_AND_M,
-    "Replies the members with scores in a range.",
-    [KEY, double("min"), double("max"), SCORES, LIMITS],
-    [["2.0.0", "Added the `WITHSCORES` modifier."]],
-  ),
-  row(
-    "ZREVRANGEBYSCORE",
-    -4,
-    FIRST,
-    READONLY,
-    zrevrangebyscore,
-    "2.2.0",
-    LOG_AND_M,
-    "Replies the members with scores in a range, highest first.",
-    [KEY, double("max"), double("min"), SCORES, LIMITS],
-    [["2.1.6", "`min` and `max` can be exclusive."]],
-  ),
-  row("ZRANGEBYLEX", -4, FIRST, READONLY, zrangebylex, "2.8.9", LOG_AND_M, "Replies the members between two texts.", [
-    KEY,
-    string("min"),
-    string("max"),
-    LIMITS,
-  ]),
-  row(
-    "ZREVRANGEBYLEX",
-    -4,
-    FIRST,
-    READONLY,
-    zrevrangebylex,
-    "2.8.9",
-    LOG_AND_M,
-    "Replies the members between two texts, last first.",
-    [KEY, string("max"), string("min"), LIMITS],
-  ),
-  row(
-    "ZRANGESTORE",
-    -5,
-    FIRST_TWO,
-    WRITE | DENY_OOM,
-    zrangestore,
-    "6.2.0",
-    LOG_AND_M,
-    "Stores the members within a range of another sorted set.",
-    [
-      { ...KEY, name: "dst" },
-      { ...KEY, name: "src", keySpecIndex: 1 },
-      string("min"),
-      string("max"),
-      SORTED_BY,
-      optional(flag("rev", "REV")),
-      LIMITS,
-    ],
-    [],
-    { places: STORED },
-  ),
-  row(
-    "ZREMRANGEBYRANK",
-    4,
-    FIRST,
-    WRITE,
-    zremrangebyrank,
-    "2.0.0",
-    LOG_AND_M,
-    "Removes the members within a range of ranks.",
-    [KEY, integer("start"), integer("stop")],
-    [],
-    { keyFlags: "RW delete" },
-  ),
-  row(
-    "ZREMRANGEBYSCORE",
-    4,
-    FIRST,
-    WRITE,
-    zremrangebyscore,
-    "1.2.0",
-    LOG_AND_M,
-    "Removes the members with scores in a range.",
-    [KEY, double("min"), double("max")],
-    [],
-    { keyFlags: "RW delete" },
-  ),
-  row(
-    "ZREMRANGEBYLEX",
-    4,
-    FIRST,
-    WRITE,
-    zremrangebylex,
-    "2.8.9",
-    LOG_AND_M,
-    "Removes the members between two texts.",
-    [KEY, string("min"), string("max")],
-    [],
-    { keyFlags: "RW delete" },
-  ),
-  row(
-    "ZPOPMIN",
-    -2,
-    FIRST,
-    WRITE | FAST,
-    (call, reply) => pop(call, reply, false),
-    "5.0.0",
-    LOG_EACH,
-    "Removes and replies the members with the lowest scores.",
-    [KEY, optional(integer("count"))],
-    [],
-    { keyFlags: "RW access delete" },
-  ),
-  row(
-    "ZPOPMAX",
-    -2,
-    FIRST,
-    WRITE | FAST,
-    (call, reply) => pop(call, reply, true),
-    "5.0.0",
-    LOG_EACH,
-    "Removes and replies the members with the highest scores.",
-    [KEY, optional(integer("count"))],
-    [],
-    { keyFlags: "RW access delete" },
-  ),
-  row(
-    "ZMPOP",
-    -4,
-    NO_KEYS,
-    WRITE | MOVABLE_KEYS,
-    zmpop,
-    "7.0.0",
-    LOG_EACH,
-    "Removes members from one end of the first sorted set that is there.",
-    [NUMKEYS, KEYS, WHERE, optional(integer("count", "COUNT"))],
-    [],
-    { places: COUNTED_POPPED },
-  ),
-  row(
-    "ZRANDMEMBER",
-    -2,
-    FIRST,
-    READONLY,
-    zrandmember,
-    "6.2.0",
-    "O(log(N)) for each member replied, of N",
-    "Replies members chosen by chance.",
-    [
-      KEY,
-      optional({
-        name: "options",
-        type: "block",
-        arguments: [integer("count"), optional(flag("withscores", "WITHSCORES"))],
-      }),
-    ],
-    [],
-    { tips: ["nondeterministic_output"] },
-  ),
-  row(
-    "ZUNION",
-    -3,
-    NO_KEYS,
-    READONLY | MOVABLE_KEYS,
-    zunion,
-    "6.2.0",
-    "O(N)+O(M log(M)) for N members of all sources and M of the result",
-    "Replies the members of several sorted sets.",
-    [NUMKEYS, KEYS, WEIGHTS, AGGREGATE, SCORES],
-    [],
-    { places: COUNTED },
-  ),
-  row(
-    "ZINTER",
-    -3,
-    NO_KEYS,
-    READONLY | MOVABLE_KEYS,
-    zinter,
-    "6.2.0",
-    "O(N*K)+O(M log(M)) for N members of the smallest of K sources and M of the result",
-    "Replies the members that several sorted sets have in common.",
-    [NUMKEYS, KEYS, WEIGHTS, AGGREGATE, SCORES],
-    [],
-    { places: COUNTED },
-  ),
-  row(
-    "ZDIFF",
-    -3,
-    NO_KEYS,
-    READONLY | MOVABLE_KEYS,
-    zdiff,
-    "6.2.0",
-    "O(N*K)+O(M log(M)) for N members of the first of K sources and M of the result",
-    "Replies the members of the first sorted set that the others do not have.",
-    [NUMKEYS, KEYS, SCORES],
-    [],
-    { places: COUNTED },
-  ),
-  row(
-    "ZUNIONSTORE",
-    -4,
-    FIRST,
-    WRITE | DENY_OOM | MOVABLE_KEYS,
-    zunionstore,
-    "2.0.0",
-    "O(N)+O(M log(M)) for N members of all sources and M of the result",
-    "Stores the members of several sorted sets.",
-    [{ ...KEY, name: "destination" }, NUMKEYS, { ...KEYS, keySpecIndex: 1 }, WEIGHTS, AGGREGATE],
-    [],
-    { places: COUNTED_STORED },
-  ),
-  row(
-    "ZINTERSTORE",
-    -4,
-    FIRST,
-    WRITE | DENY_OOM | MOVABLE_KEYS,
-    zinterstore,
-    "2.0.0",
-    "O(N*K)+O(M log(M)) for N members of the smallest of K sources and M of the result",
-    "Stores the members that several sorted sets have in common.",
-    [{ ...KEY, name: "destination" }, NUMKEYS, { ...KEYS, keySpecIndex: 1 }, WEIGHTS, AGGREGATE],
-    [],
-    { places: COUNTED_STORED },
-  ),
-  row(
-    "ZDIFFSTORE",
-    -4,
-    FIRST,
-    WRITE | DENY_OOM | MOVABLE_KEYS,
-    zdiffstore,
-    "6.2.0",
-    "O(N*K)+O(M log(M)) for N members of the first of K sources and M of the result",
-    "Stores the members of the first sorted set that the others do not have.",
-    [{ ...KEY, name: "destination" }, NUMKEYS, { ...KEYS, keySpecIndex: 1 }],
-    [],
-    { places: COUNTED_STORED },
-  ),
-  row(
-    "ZINTERCARD",
-    -3,
-    NO_KEYS,
-    READONLY | MOVABLE_KEYS,
-    zintercard,
-    "7.0.0",
-    "O(N*K) for N members of the smallest of K sources",
-    "Counts the members that several sorted sets have in common.",
-    [NUMKEYS, KEYS, optional(integer("limit", "LIMIT"))],
-    [],
-    { places: COUNTED },
-  ),
-  row(
-    "ZSCAN",
-    -3,
-    FIRST,
-    READONLY,
-    zscan,
-    "2.8.0",
-    "O(1) for a call, O(N) for a whole walk over N members",
-    "Replies members and scores page by page.",
-    [
-      KEY,
-      integer("cursor"),
-      optional({ name: "pattern", type: "pattern", token: "MATCH" }),
-      optional(integer("count", "COUNT")),
-      optional(flag("noscores", "NOSCORES")),
-    ],
-    [],
-    { tips: ["nondeterministic_output"] },
-  ),
-];
+export const zrank: Handler = (call, reply) => replyRank(call, reply, false);
+export const zrevrank: Handler = (call, reply) => replyRank(call, reply, true);
+export const zpopmin: Handler = (call, reply) => pop(call, reply, false);
+export const zpopmax: Handler = (call, reply) => pop(call, reply, true);
 
 // ---- ZADD, ZINCRBY ----
 
@@ -527,7 +52,7 @@ export function scoresFor(count: number): Float64Array {
 }
 
 /** ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member [score member ...] */
-function zadd(call: Call, reply: Reply): Outcome | void {
+export function zadd(call: Call, reply: Reply): Outcome | void {
   let flags = 0;
   let first = 2;
   for (; first < call.argCount; first++) {
@@ -558,7 +83,7 @@ function conflictOf(flags: number, members: number): string {
 }
 
 /** ZINCRBY key increment member */
-function zincrby(call: Call, reply: Reply): Outcome | void {
+export function zincrby(call: Call, reply: Reply): Outcome | void {
   return addMembers(call, reply, AddFlag.Increment | AddFlag.Keeps, 2, 1);
 }
 
@@ -655,7 +180,7 @@ const ENTRY_BYTES = 10;
 // ---- members ----
 
 /** ZREM key member [member ...]. Replies the number of members removed. */
-function zrem(call: Call, reply: Reply): Outcome | void {
+export function zrem(call: Call, reply: Reply): Outcome | void {
   const value = call.collections.sortedSet();
   const found = value.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
@@ -670,7 +195,7 @@ function zrem(call: Call, reply: Reply): Outcome | void {
 }
 
 /** ZCARD key */
-function zcard(call: Call, reply: Reply): Outcome | void {
+export function zcard(call: Call, reply: Reply): Outcome | void {
   const value = call.collections.sortedSet();
   const found = value.find();
   if (found < 0) return refuse(call, reply, found);
@@ -678,7 +203,7 @@ function zcard(call: Call, reply: Reply): Outcome | void {
 }
 
 /** ZSCORE key member */
-function zscore(call: Call, reply: Reply): Outcome | void {
+export function zscore(call: Call, reply: Reply): Outcome | void {
   const value = call.collections.sortedSet();
   const found = value.find();
   if (found < 0) return refuse(call, reply, found);
@@ -686,7 +211,7 @@ function zscore(call: Call, reply: Reply): Outcome | void {
 }
 
 /** ZMSCORE key member [member ...] */
-function zmscore(call: Call, reply: Reply): Outcome | void {
+export function zmscore(call: Call, reply: Reply): Outcome | void {
   const value = call.collections.sortedSet();
   const found = value.find();
   if (found < 0) return refuse(call, reply, found);
@@ -795,7 +320,7 @@ function failed(reply: Reply, text: string): false {
 }
 
 /** ZMPOP numkeys key [key ...] MIN|MAX [COUNT count] */
-function zmpop(call: Call, reply: Reply): Outcome | void {
+export function zmpop(call: Call, reply: Reply): Outcome | void {
   if (readAskedMembers(call, reply, 1)) return popFromFirstSet(call, reply, (_call, to) => to.nullArray());
 }
 
@@ -848,7 +373,7 @@ function isTooFar(kind: Int64Kind, half: boolean): boolean {
 }
 
 /** ZRANDMEMBER key [count [WITHSCORES]]. A negative count: as many, and members may come again. */
-function zrandmember(call: Call, reply: Reply): Outcome | void {
+export function zrandmember(call: Call, reply: Reply): Outcome | void {
   let count = 1;
   let withScores = false;
   if (call.argCount >= 3) {
@@ -932,6 +457,6 @@ function openScanned(value: SortedSetValue, entries: Entries): void {
 }
 
 /** ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]. Replies: [next cursor, array of members and scores]. */
-function zscan(call: Call, reply: Reply): Outcome | void {
+export function zscan(call: Call, reply: Reply): Outcome | void {
   return scanMembers(call, reply, call.collections.sortedSet(), SCANNED_MEMBERS);
 }

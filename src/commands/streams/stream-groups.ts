@@ -5,25 +5,10 @@ import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import { StreamId } from "../../structures/stream-id.ts";
 import { References, type StreamValue } from "../../store/stream-value.ts";
-import { flag, integer, KEY, oneOf, optional, string, unixTime } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { replyHelp } from "../../dispatch/help-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  type KeySpec,
-  LOADING,
-  NO_KEYS,
-  type Outcome,
-  READONLY,
-  STALE,
-  WRITE,
-} from "../../dispatch/spec.ts";
+import type { Outcome } from "../../dispatch/spec.ts";
 import {
   emitEntry,
   errorArgument,
@@ -39,213 +24,6 @@ import {
   strictId,
   strictIds,
 } from "./stream-arguments.ts";
-
-const row = familyRow("stream", ["stream"]);
-const parent = familyRow("stream", []);
-const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
-const GROUP = string("group");
-const CONSUMER = string("consumer");
-const MIN_IDLE = string("min-idle-time");
-const IDS: ArgumentDoc = { ...string("ID"), multiple: true };
-const ID_SELECTOR = oneOf("id-selector", string("ID"), flag("new-id", "$"));
-const ENTRIES_READ = optional(integer("entries-read-id", "ENTRIESREAD"), "7.0.0");
-const REFERENCES = optional(
-  oneOf("condition", flag("keepref", "KEEPREF"), flag("delref", "DELREF"), flag("acked", "ACKED")),
-);
-
-export const streamGroupRows: readonly CommandSpec[] = [
-  {
-    ...parent(
-      "XGROUP",
-      -2,
-      NO_KEYS,
-      0,
-      () => {},
-      "5.0.0",
-      "Depends on subcommand.",
-      "A container for commands about consumer groups.",
-      [],
-    ),
-    subcommands: [
-      row(
-        "XGROUP|CREATE",
-        -5,
-        SECOND,
-        WRITE | DENY_OOM,
-        create,
-        "5.0.0",
-        "O(log N)",
-        "Makes a consumer group.",
-        [KEY, GROUP, ID_SELECTOR, optional(flag("mkstream", "MKSTREAM")), ENTRIES_READ],
-        [["7.0.0", "Added the `entries_read` named argument."]],
-        { keyFlags: "RW insert" },
-      ),
-      row(
-        "XGROUP|SETID",
-        -5,
-        SECOND,
-        WRITE,
-        setId,
-        "5.0.0",
-        "O(log N)",
-        "Sets the last id that a consumer group was given.",
-        [KEY, GROUP, ID_SELECTOR, ENTRIES_READ],
-        [["7.0.0", "Added the optional `entries_read` argument."]],
-        { keyFlags: "RW update" },
-      ),
-      row(
-        "XGROUP|DESTROY",
-        4,
-        SECOND,
-        WRITE,
-        destroy,
-        "5.0.0",
-        "O(N) for N pending entries, in the background",
-        "Removes a consumer group.",
-        [KEY, GROUP],
-        [],
-        { keyFlags: "RW delete" },
-      ),
-      row(
-        "XGROUP|CREATECONSUMER",
-        5,
-        SECOND,
-        WRITE | DENY_OOM,
-        createConsumer,
-        "6.2.0",
-        "O(log N)",
-        "Makes a consumer of a group.",
-        [KEY, GROUP, CONSUMER],
-        [],
-        { keyFlags: "RW insert" },
-      ),
-      row(
-        "XGROUP|DELCONSUMER",
-        5,
-        SECOND,
-        WRITE,
-        deleteConsumer,
-        "5.0.0",
-        "O(N log P) for the N entries that it has pending",
-        "Removes a consumer from a group.",
-        [KEY, GROUP, CONSUMER],
-        [],
-        { keyFlags: "RW delete" },
-      ),
-      row("XGROUP|HELP", 2, NO_KEYS, LOADING | STALE, help, "5.0.0", "O(1)", "Describes the subcommands.", []),
-    ],
-  },
-  row(
-    "XACK",
-    -4,
-    FIRST,
-    WRITE | FAST,
-    xack,
-    "5.0.0",
-    "O(log N) for each id",
-    "Acknowledges entries that a group was given.",
-    [KEY, GROUP, IDS],
-    [],
-    { keyFlags: "RW update" },
-  ),
-  row(
-    "XACKDEL",
-    -6,
-    FIRST,
-    WRITE | FAST,
-    xackdel,
-    "8.2.0",
-    "O(log N) for each id and group",
-    "Acknowledges entries that a group was given, and removes them.",
-    [
-      KEY,
-      GROUP,
-      REFERENCES,
-      {
-        name: "ids",
-        type: "block",
-        token: "IDS",
-        arguments: [integer("numids"), { ...string("id"), multiple: true }],
-      },
-    ],
-    [],
-    { keyFlags: "RW delete" },
-  ),
-  row(
-    "XPENDING",
-    -3,
-    FIRST,
-    READONLY,
-    xpending,
-    "5.0.0",
-    "O(log N + M) for M entries replied; O(C) for the summary of C consumers",
-    "Tells of the entries that a group was given and has not acknowledged.",
-    [
-      KEY,
-      GROUP,
-      {
-        name: "filters",
-        type: "block",
-        optional: true,
-        arguments: [
-          optional(integer("min-idle-time", "IDLE"), "6.2.0"),
-          string("start"),
-          string("end"),
-          integer("count"),
-          optional(CONSUMER),
-        ],
-      },
-    ],
-    [["6.2.0", "Added the `IDLE` option and exclusive range intervals."]],
-    { tips: ["nondeterministic_output"] },
-  ),
-  row(
-    "XCLAIM",
-    -6,
-    FIRST,
-    WRITE | FAST,
-    xclaim,
-    "5.0.0",
-    "O(log N) for each id",
-    "Makes a consumer the owner of pending entries.",
-    [
-      KEY,
-      GROUP,
-      CONSUMER,
-      MIN_IDLE,
-      IDS,
-      optional(integer("ms", "IDLE")),
-      optional(unixTime("unix-time-milliseconds", "TIME")),
-      optional(integer("count", "RETRYCOUNT")),
-      optional(flag("force", "FORCE")),
-      optional(flag("justid", "JUSTID")),
-      optional(string("lastid", "LASTID")),
-    ],
-    [],
-    { keyFlags: "RW update", tips: ["nondeterministic_output"] },
-  ),
-  row(
-    "XAUTOCLAIM",
-    -6,
-    FIRST,
-    WRITE | FAST,
-    xautoclaim,
-    "6.2.0",
-    "O(log N) for each of up to 10 times COUNT entries",
-    "Makes a consumer the owner of entries that have been pending for long.",
-    [
-      KEY,
-      GROUP,
-      CONSUMER,
-      MIN_IDLE,
-      string("start"),
-      optional(integer("count", "COUNT")),
-      optional(flag("justid", "JUSTID")),
-    ],
-    [["7.0.0", "Added an element to the reply array, containing deleted entries the command cleared from the PEL"]],
-    { keyFlags: "RW delete", tips: ["nondeterministic_output"] },
-  ),
-];
 
 const ids = new Ids();
 const others = new Ids();
@@ -319,7 +97,7 @@ function parseOptions(call: Call, reply: Reply, creates: boolean): boolean {
 }
 
 /** XGROUP CREATE key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read] */
-function create(call: Call, reply: Reply): Outcome | void {
+export function xgroupCreate(call: Call, reply: Reply): Outcome | void {
   if (!parseOptions(call, reply, true)) return;
   const stream = call.collections.stream();
   call.selectKey(2);
@@ -344,7 +122,7 @@ function create(call: Call, reply: Reply): Outcome | void {
 }
 
 /** XGROUP SETID key group <id | $> [ENTRIESREAD entries-read] */
-function setId(call: Call, reply: Reply): Outcome | void {
+export function xgroupSetId(call: Call, reply: Reply): Outcome | void {
   if (!parseOptions(call, reply, false)) return;
   const stream = call.collections.stream();
   const found = beginGroup(call, reply, stream);
@@ -360,7 +138,7 @@ function setId(call: Call, reply: Reply): Outcome | void {
 }
 
 /** XGROUP DESTROY key group. Replies 1 when there was such a group. */
-function destroy(call: Call, reply: Reply): Outcome | void {
+export function xgroupDestroy(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   call.selectKey(2);
   const found = stream.begin(SMALL_CHANGE, false);
@@ -373,7 +151,7 @@ function destroy(call: Call, reply: Reply): Outcome | void {
 }
 
 /** XGROUP CREATECONSUMER key group consumer. Replies 1 when it is new. */
-function createConsumer(call: Call, reply: Reply): Outcome | void {
+export function xgroupCreateConsumer(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = beginGroup(call, reply, stream);
   if (found < 0) return refuse(call, reply, found);
@@ -388,7 +166,7 @@ function createConsumer(call: Call, reply: Reply): Outcome | void {
 }
 
 /** XGROUP DELCONSUMER key group consumer. Replies the number of entries that it had pending. */
-function deleteConsumer(call: Call, reply: Reply): Outcome | void {
+export function xgroupDelConsumer(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = beginGroup(call, reply, stream);
   if (found < 0) return refuse(call, reply, found);
@@ -402,7 +180,7 @@ function deleteConsumer(call: Call, reply: Reply): Outcome | void {
   reply.integer(pending);
 }
 
-function help(_call: Call, reply: Reply): void {
+export function xgroupHelp(_call: Call, reply: Reply): void {
   replyHelp(reply, "XGROUP", [
     [
       "CREATE <key> <groupname> <id|$> [option]",
@@ -420,7 +198,7 @@ function help(_call: Call, reply: Reply): void {
 }
 
 /** XACK key group id [id ...]. Replies the number of entries that were pending. */
-function xack(call: Call, reply: Reply): Outcome | void {
+export function xack(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = stream.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
@@ -436,7 +214,7 @@ function xack(call: Call, reply: Reply): Outcome | void {
  * XACKDEL key group [KEEPREF | DELREF | ACKED] IDS numids id [id ...]. For each id: 1 acknowledged and removed, 2
  * acknowledged and kept for another group, -1 not pending.
  */
-function xackdel(call: Call, reply: Reply): Outcome | void {
+export function xackdel(call: Call, reply: Reply): Outcome | void {
   const references = parseIdsBlock(call, reply, 3, ids);
   if (references < 0) return;
   const stream = call.collections.stream();
@@ -467,7 +245,7 @@ function xackdel(call: Call, reply: Reply): Outcome | void {
 const IDLE = token("idle");
 
 /** XPENDING key group [[IDLE min-idle] start end count [consumer]] */
-function xpending(call: Call, reply: Reply): Outcome | void {
+export function xpending(call: Call, reply: Reply): Outcome | void {
   const { argCount } = call;
   if (argCount !== 3 && (argCount < 6 || argCount > 9)) return reply.error(ErrorText.syntax);
   let count = 0;
@@ -648,7 +426,7 @@ function replyClaimed(reply: Reply, stream: StreamValue, claimed: Ids, justId: b
  * XCLAIM key group consumer min-idle-time id [id ...] [IDLE ms] [TIME ms] [RETRYCOUNT count] [FORCE] [JUSTID]
  * [LASTID id]. Replies the entries claimed, or their ids.
  */
-function xclaim(call: Call, reply: Reply): Outcome | void {
+export function xclaim(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = stream.begin(roomFor(call) + call.argCount * 256, false);
   if (found < 0) return refuse(call, reply, found);
@@ -698,7 +476,7 @@ const CLAIM_MOST = Math.floor(Number(2n ** 63n - 1n) / 16);
  * XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]. Replies where to go on (0-0: done), what was
  * claimed, and the ids that are gone from the stream, which are pending no more.
  */
-function xautoclaim(call: Call, reply: Reply): Outcome | void {
+export function xautoclaim(call: Call, reply: Reply): Outcome | void {
   const minIdle = long(call, reply, 4, "ERR Invalid min-idle-time argument for XAUTOCLAIM");
   if (Number.isNaN(minIdle) || !intervalId(call, reply, 5, false, start)) return;
   let count = 100;

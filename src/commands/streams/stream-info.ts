@@ -4,95 +4,12 @@ import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { NEVER } from "../../store/stream-group.ts";
 import type { StreamValue } from "../../store/stream-value.ts";
-import { integer, KEY, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { replyHelp } from "../../dispatch/help-reply.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type CommandSpec,
-  type KeySpec,
-  LOADING,
-  NO_KEYS,
-  type Outcome,
-  READONLY,
-  STALE,
-} from "../../dispatch/spec.ts";
+import type { Outcome } from "../../dispatch/spec.ts";
 import { emitEntry, errorArgument, long, replyId, replyLong } from "./stream-arguments.ts";
-
-const row = familyRow("stream", ["stream"]);
-const parent = familyRow("stream", []);
-const SECOND: KeySpec = { first: 2, last: 2, step: 1 };
-
-export const streamInfoRow: CommandSpec = {
-  ...parent(
-    "XINFO",
-    -2,
-    NO_KEYS,
-    0,
-    () => {},
-    "5.0.0",
-    "Depends on subcommand.",
-    "A container for commands that describe streams.",
-    [],
-  ),
-  subcommands: [
-    row(
-      "XINFO|CONSUMERS",
-      4,
-      SECOND,
-      READONLY,
-      infoConsumers,
-      "5.0.0",
-      "O(C log P) for C consumers",
-      "Lists the consumers of a group.",
-      [KEY, string("group")],
-      [["7.2.0", "Added the `inactive` field, and changed the meaning of `idle`."]],
-      { tips: ["nondeterministic_output"] },
-    ),
-    row(
-      "XINFO|GROUPS",
-      3,
-      SECOND,
-      READONLY,
-      infoGroups,
-      "5.0.0",
-      "O(G) for G groups",
-      "Lists the consumer groups of a stream.",
-      [KEY],
-      [["7.0.0", "Added the `entries-read` and `lag` fields"]],
-    ),
-    row(
-      "XINFO|STREAM",
-      -3,
-      SECOND,
-      READONLY,
-      infoStream,
-      "5.0.0",
-      "O(log N); with FULL O(N) for what is replied",
-      "Describes a stream.",
-      [
-        KEY,
-        {
-          name: "full-block",
-          type: "block",
-          optional: true,
-          arguments: [{ name: "full", type: "pure-token", token: "FULL" }, optional(integer("count", "COUNT"))],
-        },
-      ],
-      [
-        ["6.0.0", "Added the `FULL` modifier."],
-        [
-          "7.0.0",
-          "Added the `max-deleted-entry-id`, `entries-added`, `recorded-first-entry-id`, `entries-read` and `lag` fields",
-        ],
-        ["7.2.0", "Added the `active-time` field, and changed the meaning of `seen-time`."],
-      ],
-    ),
-    row("XINFO|HELP", 2, NO_KEYS, LOADING | STALE, help, "5.0.0", "O(1)", "Describes the subcommands.", []),
-  ],
-};
 
 /** Finds the stream that argument 2 names. Returns 1, 0 after an error reply, or Status. */
 function find(call: Call, reply: Reply, stream: StreamValue): number {
@@ -103,7 +20,7 @@ function find(call: Call, reply: Reply, stream: StreamValue): number {
 }
 
 /** XINFO GROUPS key */
-function infoGroups(call: Call, reply: Reply): Outcome | void {
+export function xinfoGroups(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = find(call, reply, stream);
   if (found < 0) return refuse(call, reply, found);
@@ -153,7 +70,7 @@ function replyProgress(reply: Reply, stream: StreamValue): void {
 }
 
 /** XINFO CONSUMERS key group */
-function infoConsumers(call: Call, reply: Reply): Outcome | void {
+export function xinfoConsumers(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = find(call, reply, stream);
   if (found < 0) return refuse(call, reply, found);
@@ -189,7 +106,7 @@ const COUNT = token("count");
 const FULL_COUNT = 10;
 
 /** XINFO STREAM key [FULL [COUNT count]] */
-function infoStream(call: Call, reply: Reply): Outcome | void {
+export function xinfoStream(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = find(call, reply, stream);
   if (found < 0) return refuse(call, reply, found);
@@ -327,7 +244,7 @@ function replyConsumer(reply: Reply, stream: StreamValue, count: number): void {
   }
 }
 
-function help(_call: Call, reply: Reply): void {
+export function xinfoHelp(_call: Call, reply: Reply): void {
   replyHelp(reply, "XINFO", [
     ["CONSUMERS <key> <groupname>", "Lists the consumers of a group."],
     ["GROUPS <key>", "Lists the groups of a stream."],

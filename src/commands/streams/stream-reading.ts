@@ -8,22 +8,11 @@ import { SMALL_CHANGE } from "../../store/collection.ts";
 import { RecordType } from "../../store/record.ts";
 import { StreamId } from "../../structures/stream-id.ts";
 import { PENDING_ROOM, type StreamValue } from "../../store/stream-value.ts";
-import { flag, integer, optional, string } from "../../dispatch/argument-docs.ts";
 import { registerServer, Want } from "../../dispatch/blocking.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type ArgumentDoc,
-  BLOCKING,
-  type CommandSpec,
-  MOVABLE_KEYS,
-  NO_KEYS,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
+import type { Outcome } from "../../dispatch/spec.ts";
 import {
   emitEntry,
   emitFields,
@@ -36,59 +25,6 @@ import {
   strictId,
   untilNul,
 } from "./stream-arguments.ts";
-
-const row = familyRow("stream", ["stream"]);
-const COUNT = optional(integer("count", "COUNT"));
-const BLOCK = optional(integer("milliseconds", "BLOCK"));
-const STREAMS: ArgumentDoc = {
-  name: "streams",
-  type: "block",
-  token: "STREAMS",
-  arguments: [
-    { name: "key", type: "key", keySpecIndex: 0, multiple: true },
-    { ...string("ID"), multiple: true },
-  ],
-};
-
-export const streamReadingRows: readonly CommandSpec[] = [
-  row(
-    "XREAD",
-    -4,
-    NO_KEYS,
-    READONLY | BLOCKING | MOVABLE_KEYS,
-    xread,
-    "5.0.0",
-    "O(log N + M) for each stream, M entries replied",
-    "Replies the entries of streams that are above the ids given.",
-    [COUNT, BLOCK, STREAMS],
-    [],
-    {
-      places: [{ first: 1, last: -1, step: 1, flags: "RO access", keyword: "STREAMS", half: true }],
-    },
-  ),
-  row(
-    "XREADGROUP",
-    -7,
-    NO_KEYS,
-    WRITE | BLOCKING | MOVABLE_KEYS,
-    xreadgroup,
-    "5.0.0",
-    "O(log N + M log P) for each stream, M entries replied and P pending",
-    "Replies the new entries of streams to a consumer of a group, or those that it has yet to acknowledge.",
-    [
-      { name: "group-block", type: "block", token: "GROUP", arguments: [string("group"), string("consumer")] },
-      COUNT,
-      BLOCK,
-      optional(integer("min-idle-time", "CLAIM"), "8.4.0"),
-      optional(flag("noack", "NOACK")),
-      STREAMS,
-    ],
-    [["8.4.0", "Added the `CLAIM` option."]],
-    {
-      places: [{ first: 4, last: -1, step: 1, flags: "RO access", keyword: "STREAMS", half: true }],
-    },
-  ),
-];
 
 const COUNT_TOKEN = token("count");
 const BLOCK_TOKEN = token("block");
@@ -192,7 +128,7 @@ function failed(reply: Reply, text: string): false {
 const reading = new Reading();
 
 /** XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]. Replies each stream that has such entries with them, or null. */
-function xread(call: Call, reply: Reply): Outcome | void {
+export function xread(call: Call, reply: Reply): Outcome | void {
   if (!reading.parse(call, reply, false)) return;
   const { firstStream, streams, ids } = reading;
   const stream = call.collections.stream();
@@ -283,7 +219,7 @@ const id = new StreamId();
  * id [id ...]. For the id ">" the entries that nobody in the group has read, which become the consumer's to acknowledge;
  * before them, with CLAIM, those that have been pending for so long. For another id the consumer's own above it.
  */
-function xreadgroup(call: Call, reply: Reply): Outcome | void {
+export function xreadgroup(call: Call, reply: Reply): Outcome | void {
   if (!reading.parse(call, reply, true)) return;
   const { firstStream, streams, ids, group } = reading;
   const stream = call.collections.stream();

@@ -5,21 +5,10 @@ import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import { IdText, StreamId } from "../../structures/stream-id.ts";
 import { References, type StreamValue } from "../../store/stream-value.ts";
-import { flag, integer, KEY, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { familyRow } from "../../dispatch/family-row.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
+import type { Outcome, Handler } from "../../dispatch/spec.ts";
 import {
   emitEntry,
   Ids,
@@ -31,152 +20,9 @@ import {
   strictIds,
   TrimOptions,
 } from "./stream-arguments.ts";
-import { streamGroupRows } from "./stream-groups.ts";
-import { streamInfoRow } from "./stream-info.ts";
-import { streamReadingRows } from "./stream-reading.ts";
 
-const row = familyRow("stream", ["stream"]);
-const ID: ArgumentDoc = string("ID");
-const IDS: ArgumentDoc = { ...ID, multiple: true };
-const REFERENCES = optional(
-  oneOf("condition", flag("keepref", "KEEPREF"), flag("delref", "DELREF"), flag("acked", "ACKED")),
-  "8.2.0",
-);
-const IDS_BLOCK: ArgumentDoc = {
-  name: "ids",
-  type: "block",
-  token: "IDS",
-  arguments: [integer("numids"), { ...string("id"), multiple: true }],
-};
-const TRIM: ArgumentDoc = {
-  name: "trim",
-  type: "block",
-  arguments: [
-    oneOf("strategy", flag("maxlen", "MAXLEN"), { ...flag("minid", "MINID"), since: "6.2.0" }),
-    optional(oneOf("operator", flag("equal", "="), flag("approximately", "~"))),
-    string("threshold"),
-    optional(integer("count", "LIMIT"), "6.2.0"),
-  ],
-};
-const COUNT = optional(integer("count", "COUNT"));
-const EXCLUSIVE: readonly [string, string] = ["6.2.0", "Added exclusive ranges."];
-
-export const streamsFamily: readonly CommandSpec[] = [
-  row(
-    "XADD",
-    -5,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    xadd,
-    "5.0.0",
-    "O(log N), and O(N) for N entries that trimming removes",
-    "Appends an entry to a stream, which is made if need be.",
-    [
-      KEY,
-      optional(flag("nomkstream", "NOMKSTREAM"), "6.2.0"),
-      REFERENCES,
-      { ...TRIM, optional: true },
-      oneOf("id-selector", flag("auto-id", "*"), string("id")),
-      { name: "data", type: "block", multiple: true, arguments: [string("field"), string("value")] },
-    ],
-    [
-      ["6.2.0", "Added the `NOMKSTREAM` option, `MINID` trimming strategy and the `LIMIT` option."],
-      ["7.0.0", "Added support for the `<ms>-*` explicit ID form."],
-      ["8.2.0", "Added the `KEEPREF`, `DELREF` and `ACKED` options."],
-    ],
-    { keyFlags: "RW update", tips: ["nondeterministic_output"] },
-  ),
-  row("XLEN", 2, FIRST, READONLY | FAST, xlen, "5.0.0", "O(1)", "Counts the entries of a stream.", [KEY], [], {
-    keyFlags: "RO",
-  }),
-  row(
-    "XRANGE",
-    -4,
-    FIRST,
-    READONLY,
-    (call, reply) => range(call, reply, 1),
-    "5.0.0",
-    "O(log N + M) for M entries replied",
-    "Replies the entries of a range of ids.",
-    [KEY, string("start"), string("end"), COUNT],
-    [EXCLUSIVE],
-  ),
-  row(
-    "XREVRANGE",
-    -4,
-    FIRST,
-    READONLY,
-    (call, reply) => range(call, reply, -1),
-    "5.0.0",
-    "O(log N + M) for M entries replied",
-    "Replies the entries of a range of ids, the last one first.",
-    [KEY, string("end"), string("start"), COUNT],
-    [EXCLUSIVE],
-  ),
-  row(
-    "XDEL",
-    -3,
-    FIRST,
-    WRITE | FAST,
-    xdel,
-    "5.0.0",
-    "O(log N) for each entry",
-    "Removes entries of a stream by their ids.",
-    [KEY, IDS],
-    [],
-    { keyFlags: "RW delete" },
-  ),
-  row(
-    "XDELEX",
-    -5,
-    FIRST,
-    WRITE | FAST,
-    xdelex,
-    "8.2.0",
-    "O(log N) for each entry and group",
-    "Removes entries of a stream, and tells what became of the references that groups have to them.",
-    [KEY, REFERENCES, IDS_BLOCK],
-    [],
-    { keyFlags: "RW delete" },
-  ),
-  row(
-    "XTRIM",
-    -4,
-    FIRST,
-    WRITE,
-    xtrim,
-    "5.0.0",
-    "O(N) for N entries removed",
-    "Removes the oldest entries of a stream.",
-    [KEY, TRIM, REFERENCES],
-    [
-      ["6.2.0", "Added the `MINID` trimming strategy and the `LIMIT` option."],
-      ["8.2.0", "Added the `KEEPREF`, `DELREF` and `ACKED` options."],
-    ],
-    { keyFlags: "RW delete", tips: ["nondeterministic_output"] },
-  ),
-  row(
-    "XSETID",
-    -3,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    xsetid,
-    "5.0.0",
-    "O(log N)",
-    "Sets the last id of a stream. For replication.",
-    [
-      KEY,
-      string("last-id"),
-      optional(integer("entries-added", "ENTRIESADDED"), "7.0.0"),
-      optional(string("max-deleted-id", "MAXDELETEDID"), "7.0.0"),
-    ],
-    [["7.0.0", "Added the `entries_added` and `max_deleted_entry_id` arguments."]],
-    { keyFlags: "RW update" },
-  ),
-  ...streamReadingRows,
-  ...streamGroupRows,
-  streamInfoRow,
-];
+export const xrange: Handler = (call, reply) => range(call, reply, 1);
+export const xrevrange: Handler = (call, reply) => range(call, reply, -1);
 
 const options = new TrimOptions();
 const ids = new Ids();
@@ -185,7 +31,7 @@ const end = new StreamId();
 const made = new StreamId();
 
 /** XADD key [NOMKSTREAM] [references] [trimming] <* | id> field value [field value ...]. Replies the id. */
-function xadd(call: Call, reply: Reply): Outcome | void {
+export function xadd(call: Call, reply: Reply): Outcome | void {
   const first = options.parse(call, reply, true);
   if (first < 0) return;
   const given = call.argCount - first;
@@ -233,7 +79,7 @@ function nextId(call: Call, stream: StreamValue): boolean {
 }
 
 /** XLEN key */
-function xlen(call: Call, reply: Reply): Outcome | void {
+export function xlen(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = stream.find();
   if (found < 0) return refuse(call, reply, found);
@@ -266,7 +112,7 @@ function range(call: Call, reply: Reply, step: 1 | -1): Outcome | void {
 }
 
 /** XDEL key id [id ...]. Replies the number of entries removed. */
-function xdel(call: Call, reply: Reply): Outcome | void {
+export function xdel(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = stream.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
@@ -279,7 +125,7 @@ function xdel(call: Call, reply: Reply): Outcome | void {
 }
 
 /** XDELEX key [KEEPREF | DELREF | ACKED] IDS numids id [id ...]. For each id: 1 removed, 2 kept for a group, -1 not there. */
-function xdelex(call: Call, reply: Reply): Outcome | void {
+export function xdelex(call: Call, reply: Reply): Outcome | void {
   const references = parseIdsBlock(call, reply, 2, ids);
   if (references < 0) return;
   const stream = call.collections.stream();
@@ -303,7 +149,7 @@ function xdelex(call: Call, reply: Reply): Outcome | void {
 }
 
 /** XTRIM key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [references]. Replies the number of entries removed. */
-function xtrim(call: Call, reply: Reply): Outcome | void {
+export function xtrim(call: Call, reply: Reply): Outcome | void {
   if (options.parse(call, reply, false) < 0) return;
   const stream = call.collections.stream();
   const found = stream.begin(SMALL_CHANGE, false);
@@ -318,7 +164,7 @@ const ENTRIES_ADDED = token("entriesadded");
 const MAX_DELETED_ID = token("maxdeletedid");
 
 /** XSETID key last-id [ENTRIESADDED entries-added] [MAXDELETEDID max-deleted-id] */
-function xsetid(call: Call, reply: Reply): Outcome | void {
+export function xsetid(call: Call, reply: Reply): Outcome | void {
   if (!strictId(call, reply, 2, start)) return;
   let added = -1;
   end.setZero();

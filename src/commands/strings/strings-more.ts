@@ -2,7 +2,6 @@
  * String commands beside the first family: LCS, and what later versions brought: DIGEST, DELEX and MSETEX (Redis 8.4),
  * DELIFEQ (Valkey 9), INCREX (Redis 8.8).
  */
-import { familyRow } from "../../dispatch/family-row.ts";
 import { equal, equalsToken, token } from "../../base/bytes.ts";
 import { Int64Kind, int64, parseInt64 } from "../../base/integers.ts";
 import { formatLongDouble, type LongDouble, parseLongDouble, sumLongDouble } from "../../base/long-double.ts";
@@ -12,126 +11,10 @@ import type { Reply } from "../../protocol/reply.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/store.ts";
-import { DEADLINES, flag, integer, KEY, oneOf, optional, string, VALUE } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { OUT_OF_RANGE, readDeadline } from "../keys/expire.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  FIRST_TWO,
-  type KeySpec,
-  type Outcome,
-  READONLY,
-  WRITE,
-} from "../../dispatch/spec.ts";
-
-/** MSETEX: behind the number of keys. Options that follow are taken for keys when shards are locked, which is harmless. */
-const COUNTED_KEY_VALUES: KeySpec = { first: 2, last: -1, step: 2 };
-
-const row = familyRow("string", ["string"]);
-
-export const stringsMoreFamily: readonly CommandSpec[] = [
-  row(
-    "LCS",
-    -3,
-    FIRST_TWO,
-    READONLY,
-    lcs,
-    "7.0.0",
-    "O(N*M) where N and M are the lengths of the strings.",
-    "Finds the longest common subsequence of two strings.",
-    [
-      { name: "key1", type: "key", keySpecIndex: 0 },
-      { name: "key2", type: "key", keySpecIndex: 0 },
-      optional(flag("len", "LEN")),
-      optional(flag("idx", "IDX")),
-      optional(integer("min-match-len", "MINMATCHLEN")),
-      optional(flag("withmatchlen", "WITHMATCHLEN")),
-    ],
-  ),
-  row(
-    "DIGEST",
-    2,
-    FIRST,
-    READONLY | FAST,
-    digest,
-    "8.4.0",
-    "O(N) where N is the length of the string.",
-    "Returns the XXH3 digest of a string, in hexadecimal digits.",
-    [KEY],
-  ),
-  row(
-    "DELEX",
-    -2,
-    FIRST,
-    WRITE | FAST,
-    delex,
-    "8.4.0",
-    "O(N) where N is the length of the string.",
-    "Deletes a key if its value, or its digest, is or is not what is given.",
-    [
-      KEY,
-      optional(
-        oneOf(
-          "condition",
-          string("ifeq-value", "IFEQ"),
-          string("ifne-value", "IFNE"),
-          string("ifdeq-digest", "IFDEQ"),
-          string("ifdne-digest", "IFDNE"),
-        ),
-      ),
-    ],
-  ),
-  row(
-    "DELIFEQ",
-    3,
-    FIRST,
-    WRITE | FAST,
-    delifeq,
-    "9.0.0",
-    "O(N) where N is the length of the string.",
-    "Deletes a key if its value is the one given (Valkey's command).",
-    [KEY, VALUE],
-  ),
-  row(
-    "MSETEX",
-    -4,
-    COUNTED_KEY_VALUES,
-    WRITE | DENY_OOM,
-    msetex,
-    "8.4.0",
-    "O(N) where N is the number of keys.",
-    "Sets several keys to strings, with a common deadline, all at once or not at all.",
-    [
-      integer("numkeys"),
-      { name: "data", type: "block", multiple: true, arguments: [KEY, VALUE] },
-      optional(oneOf("condition", flag("nx", "NX"), flag("xx", "XX"))),
-      optional(oneOf("expiration", ...DEADLINES, flag("keepttl", "KEEPTTL"))),
-    ],
-  ),
-  row(
-    "INCREX",
-    -2,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    increx,
-    "8.8.0",
-    "O(1)",
-    "Adds to the number a key holds, within bounds, and sets its deadline.",
-    [
-      KEY,
-      optional(oneOf("increment", { name: "float", type: "double", token: "BYFLOAT" }, integer("integer", "BYINT"))),
-      optional(string("lowerbound", "LBOUND")),
-      optional(string("upperbound", "UBOUND")),
-      optional(flag("saturate", "SATURATE")),
-      optional(oneOf("expiration", ...DEADLINES, flag("persist", "PERSIST"))),
-      optional(flag("enx", "ENX")),
-    ],
-  ),
-];
+import type { Outcome } from "../../dispatch/spec.ts";
 
 const TOKENS = {
   len: token("len"),
@@ -157,7 +40,7 @@ const TOKENS = {
 // ---- LCS ----
 
 /** LCS key1 key2 [LEN] [IDX] [MINMATCHLEN length] [WITHMATCHLEN]. Replies: the subsequence, its length, or the matches. */
-function lcs(call: Call, reply: Reply): void {
+export function lcs(call: Call, reply: Reply): void {
   let isString = true;
   const lengths = [0, 0];
   const { store } = call;
@@ -313,7 +196,7 @@ function digestOfFound(call: Call): string {
 }
 
 /** DIGEST key. Replies: 16 hexadecimal digits; null when there is no such key. */
-function digest(call: Call, reply: Reply): void {
+export function digest(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
   if (store.type !== RecordType.String) return reply.status(Status.WrongType);
@@ -334,7 +217,7 @@ function equalsArgument(call: Call, i: number): boolean {
 }
 
 /** DELEX key [IFEQ value | IFNE value | IFDEQ digest | IFDNE digest]. Replies: 1 when the key was deleted. */
-function delex(call: Call, reply: Reply): void {
+export function delex(call: Call, reply: Reply): void {
   const { store } = call;
   if (call.argCount === 2) {
     if (store.find() === NO_ADDRESS) return reply.integer(0);
@@ -361,7 +244,7 @@ function delex(call: Call, reply: Reply): void {
 }
 
 /** DELIFEQ key value. Replies: 1 when the key was deleted. */
-function delifeq(call: Call, reply: Reply): void {
+export function delifeq(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.find() === NO_ADDRESS) return reply.integer(0);
   if (store.type !== RecordType.String) return reply.status(Status.WrongType);
@@ -412,7 +295,7 @@ const MIB = 1 << 20;
  *     [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]
  * Replies: 1 when all keys were set, 0 when none was.
  */
-function msetex(call: Call, reply: Reply): Outcome | void {
+export function msetex(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const count = call.argInteger(1);
   if (!(count >= 1 && count <= PAIRS_MAX)) return reply.error("ERR invalid numkeys value");
@@ -525,7 +408,7 @@ function readIncrex(call: Call, reply: Reply): boolean {
  *     [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] [ENX]
  * Replies: array of the value then and of what was added: nothing when the sum is out of bounds and SATURATE not given.
  */
-function increx(call: Call, reply: Reply): Outcome | void {
+export function increx(call: Call, reply: Reply): Outcome | void {
   if (!readIncrex(call, reply)) return;
   return plan.isFloat ? increxFloat(call, reply) : increxInteger(call, reply);
 }

@@ -4,7 +4,6 @@
  * Large values pass through two places only: `replyString`, which writes one out, and `storeArgument`, which takes one
  * in that came staged in chunks. What a command may have to try again (Retry) is done before its reply begins.
  */
-import { familyRow } from "../../dispatch/family-row.ts";
 import { equal, equalsToken, token } from "../../base/bytes.ts";
 import { addInt64, Int64Kind, int64, negateInt64, parseInt64, splitInt64 } from "../../base/integers.ts";
 import { formatLongDouble, parseLongDouble, sumLongDouble } from "../../base/long-double.ts";
@@ -16,247 +15,10 @@ import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { type Address, NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/store.ts";
-import { DEADLINES, flag, integer, KEY, KEYS, oneOf, optional, string, VALUE } from "../../dispatch/argument-docs.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { OUT_OF_RANGE, readDeadline } from "../keys/expire.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import {
-  ALL_KEYS,
-  type ArgumentDoc,
-  type CommandSpec,
-  DENY_OOM,
-  FAST,
-  FIRST,
-  KEY_VALUES,
-  type Outcome,
-  READONLY,
-  STAGES,
-  WRITE,
-} from "../../dispatch/spec.ts";
-
-const SET_CONDITION: ArgumentDoc = optional(
-  oneOf(
-    "condition",
-    flag("nx", "NX"),
-    flag("xx", "XX"),
-    string("ifeq-value", "IFEQ"),
-    string("ifne-value", "IFNE"),
-    string("ifdeq-digest", "IFDEQ"),
-    string("ifdne-digest", "IFDNE"),
-  ),
-  "2.6.12",
-);
-/** SET had EX and PX before EXAT and PXAT. */
-const SET_DEADLINES = DEADLINES.map((doc, i) => ({ ...doc, since: i < 2 ? "2.6.12" : "6.2.0" }));
-const KEY_VALUE: ArgumentDoc = { name: "key_value", type: "block", multiple: true, arguments: [KEY, VALUE] };
-const RANGE = [KEY, integer("start"), integer("end")];
-
-const row = familyRow("string", ["string"]);
-
-export const stringsFamily: readonly CommandSpec[] = [
-  row("GET", 2, FIRST, READONLY | FAST, get, "1.0.0", "O(1)", "Returns the string value of a key.", [KEY]),
-  row(
-    "SET",
-    -3,
-    FIRST,
-    WRITE | DENY_OOM | STAGES,
-    set,
-    "1.0.0",
-    "O(1)",
-    "Sets a key to a string, whatever it held.",
-    [
-      KEY,
-      VALUE,
-      SET_CONDITION,
-      optional(flag("get", "GET"), "6.2.0"),
-      optional(oneOf("expiration", ...SET_DEADLINES, { ...flag("keepttl", "KEEPTTL"), since: "6.0.0" })),
-    ],
-    [
-      ["2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."],
-      ["6.0.0", "Added the `KEEPTTL` option."],
-      ["6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."],
-      ["7.0.0", "Allowed the `NX` and `GET` options to be used together."],
-      ["8.4.0", "Added the `IFEQ`, `IFNE`, `IFDEQ` and `IFDNE` options."],
-    ],
-  ),
-  row(
-    "GETEX",
-    -2,
-    FIRST,
-    WRITE | FAST,
-    getex,
-    "6.2.0",
-    "O(1)",
-    "Returns the string value of a key and sets or takes away its deadline.",
-    [KEY, optional(oneOf("expiration", ...DEADLINES, flag("persist", "PERSIST")))],
-  ),
-  row("GETDEL", 2, FIRST, WRITE | FAST, getdel, "6.2.0", "O(1)", "Returns the string value of a key and deletes it.", [
-    KEY,
-  ]),
-  row(
-    "GETSET",
-    3,
-    FIRST,
-    WRITE | DENY_OOM | FAST | STAGES,
-    getset,
-    "1.0.0",
-    "O(1)",
-    "Sets a key to a string and returns what it held.",
-    [KEY, VALUE],
-  ),
-  row(
-    "SETNX",
-    3,
-    FIRST,
-    WRITE | DENY_OOM | FAST | STAGES,
-    setnx,
-    "1.0.0",
-    "O(1)",
-    "Sets a key to a string if there is no such key.",
-    [KEY, VALUE],
-  ),
-  row(
-    "SETEX",
-    4,
-    FIRST,
-    WRITE | DENY_OOM | STAGES,
-    setex,
-    "2.0.0",
-    "O(1)",
-    "Sets a key to a string that expires after some seconds.",
-    [KEY, integer("seconds"), VALUE],
-  ),
-  row(
-    "PSETEX",
-    4,
-    FIRST,
-    WRITE | DENY_OOM | STAGES,
-    psetex,
-    "2.6.0",
-    "O(1)",
-    "Sets a key to a string that expires after some milliseconds.",
-    [KEY, integer("milliseconds"), VALUE],
-  ),
-  row(
-    "MGET",
-    -2,
-    ALL_KEYS,
-    READONLY | FAST,
-    mget,
-    "1.0.0",
-    "O(N) where N is the number of keys.",
-    "Returns the string values of several keys.",
-    [KEYS],
-  ),
-  row(
-    "MSET",
-    -3,
-    KEY_VALUES,
-    WRITE | DENY_OOM,
-    mset,
-    "1.0.1",
-    "O(N) where N is the number of keys.",
-    "Sets several keys to strings, all at once.",
-    [KEY_VALUE],
-  ),
-  row(
-    "MSETNX",
-    -3,
-    KEY_VALUES,
-    WRITE | DENY_OOM,
-    msetnx,
-    "1.0.1",
-    "O(N) where N is the number of keys.",
-    "Sets several keys to strings if none of them is there.",
-    [KEY_VALUE],
-  ),
-  row(
-    "APPEND",
-    3,
-    FIRST,
-    WRITE | DENY_OOM | FAST | STAGES,
-    append,
-    "2.0.0",
-    "O(1) amortized.",
-    "Appends to the string value of a key, which is made if need be.",
-    [KEY, VALUE],
-  ),
-  row("STRLEN", 2, FIRST, READONLY | FAST, strlen, "2.2.0", "O(1)", "Returns the length of a string value in bytes.", [
-    KEY,
-  ]),
-  row(
-    "GETRANGE",
-    4,
-    FIRST,
-    READONLY,
-    getrange,
-    "2.4.0",
-    "O(N) where N is the length of what is returned.",
-    "Returns a part of a string value.",
-    RANGE,
-  ),
-  row(
-    "SUBSTR",
-    4,
-    FIRST,
-    READONLY,
-    getrange,
-    "1.0.0",
-    "O(N) where N is the length of what is returned.",
-    "Returns a part of a string value; GETRANGE under its old name.",
-    RANGE,
-  ),
-  row(
-    "SETRANGE",
-    4,
-    FIRST,
-    WRITE | DENY_OOM | STAGES,
-    setrange,
-    "2.2.0",
-    "O(1), plus the length of the value.",
-    "Overwrites a part of a string value, which grows with zeros as needed.",
-    [KEY, integer("offset"), VALUE],
-  ),
-  row("INCR", 2, FIRST, WRITE | DENY_OOM | FAST, incr, "1.0.0", "O(1)", "Adds one to the integer value of a key.", [
-    KEY,
-  ]),
-  row("DECR", 2, FIRST, WRITE | DENY_OOM | FAST, decr, "1.0.0", "O(1)", "Takes one off the integer value of a key.", [
-    KEY,
-  ]),
-  row(
-    "INCRBY",
-    3,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    incrby,
-    "1.0.0",
-    "O(1)",
-    "Adds a number to the integer value of a key.",
-    [KEY, integer("increment")],
-  ),
-  row(
-    "DECRBY",
-    3,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    decrby,
-    "1.0.0",
-    "O(1)",
-    "Takes a number off the integer value of a key.",
-    [KEY, integer("decrement")],
-  ),
-  row(
-    "INCRBYFLOAT",
-    3,
-    FIRST,
-    WRITE | DENY_OOM | FAST,
-    incrbyfloat,
-    "2.6.0",
-    "O(1)",
-    "Adds to the floating-point value of a key.",
-    [KEY, { name: "increment", type: "double" }],
-  ),
-];
+import type { Outcome } from "../../dispatch/spec.ts";
 
 // ---- the two ways of large values ----
 
@@ -310,7 +72,7 @@ function isTooLong(call: Call, total: number): boolean {
 // ---- GET and SET ----
 
 /** GET key. Replies: the value; null when there is no such key. Errors: WRONGTYPE. */
-function get(call: Call, reply: Reply): void {
+export function get(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
   if (store.type !== RecordType.String) return reply.status(Status.WrongType);
@@ -323,7 +85,7 @@ function get(call: Call, reply: Reply): void {
  *     [EX seconds | PX milliseconds | EXAT seconds | PXAT milliseconds | KEEPTTL]
  * Replies: OK; null when the condition fails; with GET the value before, or null.
  */
-function set(call: Call, reply: Reply): Outcome | void {
+export function set(call: Call, reply: Reply): Outcome | void {
   if (call.argCount > 3) return setWithOptions(call, reply);
   const { store } = call;
   const prepared = store.prepareInsert();
@@ -579,7 +341,7 @@ function digestEquals(call: Call, i: number): boolean {
 // ---- GET's and SET's relatives ----
 
 /** GETEX key [EX seconds | PX milliseconds | EXAT seconds | PXAT milliseconds | PERSIST]. Replies as GET. */
-function getex(call: Call, reply: Reply): Outcome | void {
+export function getex(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   if (!readOptions(call, 2, false)) return reply.error(ErrorText.syntax);
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
@@ -602,7 +364,7 @@ function getex(call: Call, reply: Reply): Outcome | void {
 }
 
 /** GETDEL key. Replies as GET. */
-function getdel(call: Call, reply: Reply): void {
+export function getdel(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
   if (store.type !== RecordType.String) return reply.status(Status.WrongType);
@@ -611,7 +373,7 @@ function getdel(call: Call, reply: Reply): void {
 }
 
 /** GETSET key value. Replies: the value before, or null. */
-function getset(call: Call, reply: Reply): Outcome | void {
+export function getset(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
@@ -621,7 +383,7 @@ function getset(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SETNX key value. Replies: 1 when the key was set. */
-function setnx(call: Call, reply: Reply): Outcome | void {
+export function setnx(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
@@ -635,11 +397,11 @@ function setnx(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SETEX key seconds value. */
-function setex(call: Call, reply: Reply): Outcome | void {
+export function setex(call: Call, reply: Reply): Outcome | void {
   return setExpiring(call, reply, 1000);
 }
 /** PSETEX key milliseconds value. */
-function psetex(call: Call, reply: Reply): Outcome | void {
+export function psetex(call: Call, reply: Reply): Outcome | void {
   return setExpiring(call, reply, 1);
 }
 
@@ -658,7 +420,7 @@ function setExpiring(call: Call, reply: Reply, unitMs: number): Outcome | void {
 // ---- several keys ----
 
 /** MGET key [key ...]. Replies: array of values; null where there is no string. */
-function mget(call: Call, reply: Reply): void {
+export function mget(call: Call, reply: Reply): void {
   const { store } = call;
   reply.array(call.argCount - 1);
   for (let i = 1; i < call.argCount; i++) {
@@ -669,7 +431,7 @@ function mget(call: Call, reply: Reply): void {
 }
 
 /** MSET key value [key value ...] */
-function mset(call: Call, reply: Reply): Outcome | void {
+export function mset(call: Call, reply: Reply): Outcome | void {
   if (call.argCount % 2 === 0) return reply.error(wrongArity("mset"));
   const status = setPairs(call);
   if (status < 0) return refuse(call, reply, status);
@@ -677,7 +439,7 @@ function mset(call: Call, reply: Reply): Outcome | void {
 }
 
 /** MSETNX key value [key value ...]. Replies: 1 when all were set, 0 when none was. */
-function msetnx(call: Call, reply: Reply): Outcome | void {
+export function msetnx(call: Call, reply: Reply): Outcome | void {
   if (call.argCount % 2 === 0) return reply.error(wrongArity("msetnx"));
   for (let i = 1; i < call.argCount; i += 2) {
     call.selectKey(i);
@@ -714,7 +476,7 @@ function setPairs(call: Call): number {
 // ---- parts of a string ----
 
 /** STRLEN key. Replies: the length in bytes, 0 when there is no such key. */
-function strlen(call: Call, reply: Reply): void {
+export function strlen(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
   if (store.type !== RecordType.String) return reply.status(Status.WrongType);
@@ -722,7 +484,7 @@ function strlen(call: Call, reply: Reply): void {
 }
 
 /** APPEND key value. Replies: the new length. */
-function append(call: Call, reply: Reply): Outcome | void {
+export function append(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
@@ -742,7 +504,7 @@ function append(call: Call, reply: Reply): Outcome | void {
 }
 
 /** SETRANGE key offset value. Replies: the length of the string then. */
-function setrange(call: Call, reply: Reply): Outcome | void {
+export function setrange(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const position = readOffset(call, 2);
   if (Number.isNaN(position)) return reply.error(ErrorText.notInteger);
@@ -761,7 +523,7 @@ function setrange(call: Call, reply: Reply): Outcome | void {
 }
 
 /** GETRANGE key start end. Replies: the bytes from start to end, both included; negative ones count from the end. */
-function getrange(call: Call, reply: Reply): void {
+export function getrange(call: Call, reply: Reply): void {
   const { store } = call;
   let start = readOffset(call, 2);
   if (Number.isNaN(start)) return reply.error(ErrorText.notInteger);
@@ -794,22 +556,22 @@ function readOffset(call: Call, i: number): number {
 // ---- numbers ----
 
 /** INCR key. Replies: the new value. Errors: WRONGTYPE, not an integer, overflow. */
-function incr(call: Call, reply: Reply): Outcome | void {
+export function incr(call: Call, reply: Reply): Outcome | void {
   return addTo(call, reply, 1, 0);
 }
 /** DECR key. */
-function decr(call: Call, reply: Reply): Outcome | void {
+export function decr(call: Call, reply: Reply): Outcome | void {
   return addTo(call, reply, -1, -1);
 }
 /** INCRBY key increment. */
-function incrby(call: Call, reply: Reply): Outcome | void {
+export function incrby(call: Call, reply: Reply): Outcome | void {
   const kind = call.argInt64(2);
   if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
   if (kind === Int64Kind.Safe) splitInt64(int64.value);
   return addTo(call, reply, int64.lo, int64.hi);
 }
 /** DECRBY key decrement. */
-function decrby(call: Call, reply: Reply): Outcome | void {
+export function decrby(call: Call, reply: Reply): Outcome | void {
   const kind = call.argInt64(2);
   if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
   if (kind === Int64Kind.Safe) splitInt64(int64.value);
@@ -854,7 +616,7 @@ function readInteger(call: Call): boolean {
 }
 
 /** INCRBYFLOAT key increment. Replies: the new value as text. */
-function incrbyfloat(call: Call, reply: Reply): Outcome | void {
+export function incrbyfloat(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);

@@ -1,0 +1,62 @@
+/** The rows and docs of a type's commands for the deadlines of members: EXPIRE, TTL and PERSIST behind its letter. */
+import { flag, integer, KEY, block, many, oneOf, optional, string, unixTime } from "../../dispatch/argument-docs.ts";
+import type { CommandRow, FamilyDoc, FamilyDocs } from "../../dispatch/family.ts";
+import { type ArgumentDoc, DENY_OOM, FAST, FIRST, type Handler, READONLY, WRITE } from "../../dispatch/spec.ts";
+import { type DeadlineFamily, expire, persist, timeLeft } from "./member-deadlines.ts";
+
+export function deadlineRows(family: DeadlineFamily): readonly CommandRow[] {
+  const setter = (name: string, unitMs: number, isRelative: boolean): CommandRow => {
+    const run: Handler = (call, reply) => expire(call, reply, family, unitMs, isRelative ? call.store.nowMs : 0);
+    return { name: family.letter + name, arity: -6, keys: FIRST, flags: WRITE | DENY_OOM | FAST, run };
+  };
+  const reader = (name: string, unitMs: number, isRelative: boolean): CommandRow => {
+    const run: Handler = (call, reply) => timeLeft(call, reply, family, unitMs, isRelative ? call.store.nowMs : 0);
+    return { name: family.letter + name, arity: -5, keys: FIRST, flags: READONLY | FAST, run };
+  };
+  const drop: Handler = (call, reply) => persist(call, reply, family);
+  return [
+    setter("EXPIRE", 1000, true),
+    setter("PEXPIRE", 1, true),
+    setter("EXPIREAT", 1000, false),
+    setter("PEXPIREAT", 1, false),
+    reader("TTL", 1000, true),
+    reader("PTTL", 1, true),
+    reader("EXPIRETIME", 1000, false),
+    reader("PEXPIRETIME", 1, false),
+    { name: `${family.letter}PERSIST`, arity: -5, keys: FIRST, flags: WRITE | FAST, run: drop },
+  ];
+}
+
+const CONDITION = optional(oneOf("condition", flag("nx", "NX"), flag("xx", "XX"), flag("gt", "GT"), flag("lt", "LT")));
+
+export function deadlineDocs(family: DeadlineFamily): FamilyDocs {
+  const { letter, since, words } = family;
+  const { many: members } = words;
+  const complexity = `O(N) for N ${members}`;
+  const named = block(members, [integer(`num${members}`), many(string(words.one))], members.toUpperCase());
+  const setter = (time: ArgumentDoc, summary: string): FamilyDoc => {
+    return { summary, since, complexity, arguments: [KEY, time, CONDITION, named] };
+  };
+  const reader = (summary: string): FamilyDoc => {
+    return { summary, since, complexity, arguments: [KEY, named], tips: ["nondeterministic_output"] };
+  };
+  return {
+    [`${letter}EXPIRE`]: setter(integer("seconds"), `Lets ${members} expire after some seconds.`),
+    [`${letter}PEXPIRE`]: setter(integer("milliseconds"), `Lets ${members} expire after some milliseconds.`),
+    [`${letter}EXPIREAT`]: setter(unixTime("unix-time-seconds"), `Lets ${members} expire at a Unix time.`),
+    [`${letter}PEXPIREAT`]: setter(
+      unixTime("unix-time-milliseconds"),
+      `Lets ${members} expire at a Unix time in milliseconds.`,
+    ),
+    [`${letter}TTL`]: reader(`Returns how many seconds ${members} have left.`),
+    [`${letter}PTTL`]: reader(`Returns how many milliseconds ${members} have left.`),
+    [`${letter}EXPIRETIME`]: reader(`Returns the Unix times at which ${members} expire.`),
+    [`${letter}PEXPIRETIME`]: reader(`Returns the Unix times in milliseconds at which ${members} expire.`),
+    [`${letter}PERSIST`]: {
+      summary: `Takes the deadlines of ${members} away.`,
+      since,
+      complexity,
+      arguments: [KEY, named],
+    },
+  };
+}

@@ -1,0 +1,271 @@
+/** What COMMAND DOCS and COMMAND INFO say of the commands in rows.ts. */
+import {
+  KEY,
+  KEYS,
+  VALUE,
+  block,
+  double,
+  flag,
+  integer,
+  key,
+  many,
+  oneOf,
+  optional,
+  since,
+  string,
+  unixTime,
+} from "../../dispatch/argument-docs.ts";
+import type { FamilyDocs } from "../../dispatch/family.ts";
+
+const KEY_VALUE = many(block("key_value", [KEY, VALUE]));
+const EXPIRATION = optional(
+  oneOf(
+    "expiration",
+    integer("seconds", "EX"),
+    integer("milliseconds", "PX"),
+    unixTime("unix-time-seconds", "EXAT"),
+    unixTime("unix-time-milliseconds", "PXAT"),
+    flag("persist", "PERSIST"),
+  ),
+);
+
+export const STRINGS_DOCS: FamilyDocs = {
+  GET: {
+    summary: "Returns the string value of a key.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [KEY],
+  },
+  SET: {
+    summary: "Sets a key to a string, whatever it held.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [
+      KEY,
+      VALUE,
+      optional(
+        oneOf(
+          "condition",
+          flag("nx", "NX"),
+          flag("xx", "XX"),
+          string("ifeq-value", "IFEQ"),
+          string("ifne-value", "IFNE"),
+          string("ifdeq-digest", "IFDEQ"),
+          string("ifdne-digest", "IFDNE"),
+        ),
+        "2.6.12",
+      ),
+      optional(flag("get", "GET"), "6.2.0"),
+      optional(
+        oneOf(
+          "expiration",
+          since("2.6.12", integer("seconds", "EX")),
+          since("2.6.12", integer("milliseconds", "PX")),
+          since("6.2.0", unixTime("unix-time-seconds", "EXAT")),
+          since("6.2.0", unixTime("unix-time-milliseconds", "PXAT")),
+          since("6.0.0", flag("keepttl", "KEEPTTL")),
+        ),
+      ),
+    ],
+    history: [
+      ["2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."],
+      ["6.0.0", "Added the `KEEPTTL` option."],
+      ["6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."],
+      ["7.0.0", "Allowed the `NX` and `GET` options to be used together."],
+      ["8.4.0", "Added the `IFEQ`, `IFNE`, `IFDEQ` and `IFDNE` options."],
+    ],
+  },
+  GETEX: {
+    summary: "Returns the string value of a key and sets or takes away its deadline.",
+    since: "6.2.0",
+    complexity: "O(1)",
+    arguments: [KEY, EXPIRATION],
+  },
+  GETDEL: {
+    summary: "Returns the string value of a key and deletes it.",
+    since: "6.2.0",
+    complexity: "O(1)",
+    arguments: [KEY],
+  },
+  GETSET: {
+    summary: "Sets a key to a string and returns what it held.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [KEY, VALUE],
+  },
+  SETNX: {
+    summary: "Sets a key to a string if there is no such key.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [KEY, VALUE],
+  },
+  SETEX: {
+    summary: "Sets a key to a string that expires after some seconds.",
+    since: "2.0.0",
+    complexity: "O(1)",
+    arguments: [KEY, integer("seconds"), VALUE],
+  },
+  PSETEX: {
+    summary: "Sets a key to a string that expires after some milliseconds.",
+    since: "2.6.0",
+    complexity: "O(1)",
+    arguments: [KEY, integer("milliseconds"), VALUE],
+  },
+  MGET: {
+    summary: "Returns the string values of several keys.",
+    since: "1.0.0",
+    complexity: "O(N) where N is the number of keys.",
+    arguments: [KEYS],
+    tips: ["request_policy:multi_shard"],
+  },
+  MSET: {
+    summary: "Sets several keys to strings, all at once.",
+    since: "1.0.1",
+    complexity: "O(N) where N is the number of keys.",
+    arguments: [KEY_VALUE],
+    tips: ["request_policy:multi_shard", "response_policy:all_succeeded"],
+  },
+  MSETNX: {
+    summary: "Sets several keys to strings if none of them is there.",
+    since: "1.0.1",
+    complexity: "O(N) where N is the number of keys.",
+    arguments: [KEY_VALUE],
+    tips: ["request_policy:multi_shard", "response_policy:agg_min"],
+  },
+  APPEND: {
+    summary: "Appends to the string value of a key, which is made if need be.",
+    since: "2.0.0",
+    complexity: "O(1) amortized.",
+    arguments: [KEY, VALUE],
+  },
+  STRLEN: {
+    summary: "Returns the length of a string value in bytes.",
+    since: "2.2.0",
+    complexity: "O(1)",
+    arguments: [KEY],
+  },
+  GETRANGE: {
+    summary: "Returns a part of a string value.",
+    since: "2.4.0",
+    complexity: "O(N) where N is the length of what is returned.",
+    arguments: [KEY, integer("start"), integer("end")],
+  },
+  SUBSTR: {
+    summary: "Returns a part of a string value; GETRANGE under its old name.",
+    since: "1.0.0",
+    complexity: "O(N) where N is the length of what is returned.",
+    arguments: [KEY, integer("start"), integer("end")],
+  },
+  SETRANGE: {
+    summary: "Overwrites a part of a string value, which grows with zeros as needed.",
+    since: "2.2.0",
+    complexity: "O(1), plus the length of the value.",
+    arguments: [KEY, integer("offset"), VALUE],
+  },
+  INCR: {
+    summary: "Adds one to the integer value of a key.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [KEY],
+  },
+  DECR: {
+    summary: "Takes one off the integer value of a key.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [KEY],
+  },
+  INCRBY: {
+    summary: "Adds a number to the integer value of a key.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [KEY, integer("increment")],
+  },
+  DECRBY: {
+    summary: "Takes a number off the integer value of a key.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [KEY, integer("decrement")],
+  },
+  INCRBYFLOAT: {
+    summary: "Adds to the floating-point value of a key.",
+    since: "2.6.0",
+    complexity: "O(1)",
+    arguments: [KEY, double("increment")],
+  },
+  LCS: {
+    summary: "Finds the longest common subsequence of two strings.",
+    since: "7.0.0",
+    complexity: "O(N*M) where N and M are the lengths of the strings.",
+    arguments: [
+      key("key1", 0),
+      key("key2", 0),
+      optional(flag("len", "LEN")),
+      optional(flag("idx", "IDX")),
+      optional(integer("min-match-len", "MINMATCHLEN")),
+      optional(flag("withmatchlen", "WITHMATCHLEN")),
+    ],
+  },
+  DIGEST: {
+    summary: "Returns the XXH3 digest of a string, in hexadecimal digits.",
+    since: "8.4.0",
+    complexity: "O(N) where N is the length of the string.",
+    arguments: [KEY],
+  },
+  DELEX: {
+    summary: "Deletes a key if its value, or its digest, is or is not what is given.",
+    since: "8.4.0",
+    complexity: "O(N) where N is the length of the string.",
+    arguments: [
+      KEY,
+      optional(
+        oneOf(
+          "condition",
+          string("ifeq-value", "IFEQ"),
+          string("ifne-value", "IFNE"),
+          string("ifdeq-digest", "IFDEQ"),
+          string("ifdne-digest", "IFDNE"),
+        ),
+      ),
+    ],
+  },
+  DELIFEQ: {
+    summary: "Deletes a key if its value is the one given (Valkey's command).",
+    since: "9.0.0",
+    complexity: "O(N) where N is the length of the string.",
+    arguments: [KEY, VALUE],
+  },
+  MSETEX: {
+    summary: "Sets several keys to strings, with a common deadline, all at once or not at all.",
+    since: "8.4.0",
+    complexity: "O(N) where N is the number of keys.",
+    arguments: [
+      integer("numkeys"),
+      many(block("data", [KEY, VALUE])),
+      optional(oneOf("condition", flag("nx", "NX"), flag("xx", "XX"))),
+      optional(
+        oneOf(
+          "expiration",
+          integer("seconds", "EX"),
+          integer("milliseconds", "PX"),
+          unixTime("unix-time-seconds", "EXAT"),
+          unixTime("unix-time-milliseconds", "PXAT"),
+          flag("keepttl", "KEEPTTL"),
+        ),
+      ),
+    ],
+  },
+  INCREX: {
+    summary: "Adds to the number a key holds, within bounds, and sets its deadline.",
+    since: "8.8.0",
+    complexity: "O(1)",
+    arguments: [
+      KEY,
+      optional(oneOf("increment", double("float", "BYFLOAT"), integer("integer", "BYINT"))),
+      optional(string("lowerbound", "LBOUND")),
+      optional(string("upperbound", "UBOUND")),
+      optional(flag("saturate", "SATURATE")),
+      EXPIRATION,
+      optional(flag("enx", "ENX")),
+    ],
+  },
+};

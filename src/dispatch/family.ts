@@ -1,0 +1,70 @@
+/**
+ * A family of commands: the rows of its rows.ts joined with the texts of its docs.ts.
+ *
+ * Both are checked against each other when the module loads: a row without docs, or docs without a row, stop the program.
+ */
+import { assert } from "../base/assert.ts";
+import { type CommandDocs, type CommandSpec, type Handler, NO_KEYS } from "./spec.ts";
+
+/** What COMMAND DOCS says of one command, and the tips of COMMAND INFO. */
+export interface FamilyDoc extends Omit<CommandDocs, "group"> {
+  /** Left out where it is the family's. */
+  group?: string;
+  /** Hints for proxies and cluster clients. */
+  tips?: readonly string[];
+}
+
+/** Docs by command name, "CLIENT|LIST" for a subcommand. */
+export type FamilyDocs = Readonly<Record<string, FamilyDoc>>;
+
+/** A row as a family writes it. What is left out: no keys, no flags, the family's categories. */
+export interface CommandRow
+  extends Omit<CommandSpec, "docs" | "tips" | "keys" | "flags" | "categories" | "run" | "subcommands"> {
+  keys?: CommandSpec["keys"];
+  flags?: number;
+  categories?: readonly string[];
+  /** Left out by a command that is nothing without a subcommand. */
+  run?: Handler;
+  subcommands?: readonly CommandRow[];
+}
+
+export interface FamilyTraits {
+  /** Group of COMMAND DOCS. */
+  group: string;
+  /** ACL categories of rows that name none, besides those that follow from the flags. */
+  categories: readonly string[];
+  docs: FamilyDocs;
+}
+
+/** The table's rows of a family. */
+export function family(traits: FamilyTraits, rows: readonly CommandRow[]): readonly CommandSpec[] {
+  const documented = new Set<string>();
+  const specs = rows.map((row) => specOf(traits, row, documented));
+  assert(documented.size === Object.keys(traits.docs).length, "docs of a family belong to its rows");
+  return specs;
+}
+
+function specOf(traits: FamilyTraits, row: CommandRow, documented: Set<string>): CommandSpec {
+  const doc = traits.docs[row.name];
+  assert(doc !== undefined && !documented.has(row.name), "each row has docs of its own");
+  documented.add(row.name);
+  const { group = traits.group, tips, ...docs } = doc;
+  const { run, subcommands, keys = NO_KEYS, flags = 0 } = row;
+  const categories = row.categories ?? (run === undefined ? [] : traits.categories);
+  const spec: CommandSpec = {
+    ...row,
+    keys,
+    flags,
+    categories,
+    run: run ?? refuseAlone,
+    docs: { ...docs, group },
+  } as CommandSpec;
+  if (tips !== undefined) spec.tips = tips;
+  if (subcommands !== undefined) spec.subcommands = subcommands.map((sub) => specOf(traits, sub, documented));
+  return spec;
+}
+
+/** Never runs: the dispatcher answers a container whose subcommand is missing or unknown. */
+function refuseAlone(): void {
+  assert(false, "a container runs by its subcommands");
+}

@@ -112,12 +112,12 @@ function storeSet(n: number): void {
   writeKey(keyBytes, 0, n);
   key.load(keyBytes, 0, KEY_BYTES);
   const shard = store.shardOf(key.hashA);
-  store.lock(shard);
+  store.section.enter(shard);
   store.select(0, key);
   store.prepareInsert();
   store.find();
   store.setString(value, 0, VALUE_BYTES, 0);
-  store.unlock(shard);
+  store.section.leave();
 }
 
 const reply = new Reply();
@@ -125,10 +125,10 @@ function storeGet(n: number): void {
   writeKey(keyBytes, 0, n);
   key.load(keyBytes, 0, KEY_BYTES);
   const shard = store.shardOf(key.hashA);
-  store.lock(shard);
+  store.section.enter(shard);
   store.select(0, key);
   if (store.findForRead() !== NO_ADDRESS) reply.bulk(store.b, store.rawAt, store.valueBytes);
-  store.unlock(shard);
+  store.section.leave();
 }
 
 engine.beginTurn();
@@ -157,8 +157,8 @@ measure("+ lock and unlock of its shard", (from) => {
     writeKey(keyBytes, 0, numbers[from + i]!);
     key.load(keyBytes, 0, KEY_BYTES);
     const shard = store.shardOf(key.hashA);
-    store.lock(shard);
-    store.unlock(shard);
+    store.section.enter(shard);
+    store.section.leave();
   }
   return 4096;
 });
@@ -167,10 +167,10 @@ measure("+ find", (from) => {
     writeKey(keyBytes, 0, numbers[from + i]!);
     key.load(keyBytes, 0, KEY_BYTES);
     const shard = store.shardOf(key.hashA);
-    store.lock(shard);
+    store.section.enter(shard);
     store.select(0, key);
     sum += store.find();
-    store.unlock(shard);
+    store.section.leave();
   }
   return 4096;
 });

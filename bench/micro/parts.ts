@@ -51,8 +51,8 @@ measure("lock and unlock, nobody waits", 1_000_000, (calls) => {
 });
 measure("shard lock and unlock", 1_000_000, (calls) => {
   for (let i = 0; i < calls; i++) {
-    store.lock(i & 15);
-    store.unlock(i & 15);
+    store.section.enter(i & 15);
+    store.section.leave();
   }
 });
 const value = Buffer.alloc(64, 120);

@@ -1,8 +1,8 @@
 /**
  * Blocking: commands that wait until a key holds something. The command, finding nothing, leaves a request at each of its
  * keys (store/waiters.ts) and answers Later. Whoever then makes one of the keys hold something, on whatever worker, serves
- * the requests inside its critical section, before it lets go of the locks: in the order they came it claims the client,
- * takes what is wanted out of the key, and hands the finished reply to the client's worker.
+ * the requests inside its critical section (store/section.ts), before it lets go of the locks: in the order they came it
+ * claims the client, takes what is wanted out of the key, and hands the finished reply to the client's worker.
  *
  *   command that changes a key ─ store.touched ─► ready places ─ serve, locks held ─► replies ─ end of turn ─► workers
  *
@@ -21,6 +21,7 @@ import { Reply } from "../protocol/reply.ts";
 import type { RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
 import { INTEREST_AT, INTEREST_BLOCKED } from "../store/shard.ts";
+import type { ReadyPlace } from "../store/section.ts";
 import { KeyEvent, type Store } from "../store/store.ts";
 import { ENDS_WITH_KEY, Waiters } from "../store/waiters.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
@@ -117,8 +118,6 @@ export interface Served {
   tookMs: number;
 }
 
-/** Attempts at the lock of a target before its request is postponed: some tens of microseconds. */
-const TRIES = 2000;
 const TOO_MANY = "ERR too many clients of this worker wait in blocking commands";
 const POSTPONED_MS = 1;
 /** Whose keys are looked at again waits for this long at most between two looks, ms. */
@@ -129,8 +128,6 @@ const TIMER_MS_MAX = 0x7fffffff;
 export class Blocking {
   readonly waiters: Waiters;
   private readonly store: Store;
-  /** Places to be served before the locks go. */
-  private readonly ready: { shard: number; place: Ref }[] = [];
   /** Keys that could not be served, for want of a target's lock, or are to be looked at again. */
   private postponed: LookedAt[] = [];
   /** When the key that was served is to be looked at again. */
@@ -148,8 +145,6 @@ export class Blocking {
   private postponeTimer: Timer | null = null;
   /** Without timers the owner calls `lookNow`. */
   usesTimers = true;
-  /** What changes now is the work of no command. */
-  isBackground = false;
   /** Has `turn` run after the commands at hand. Set by the owner. */
   askTurn: () => void = () => {};
   /** Hands replies to another worker. Set by the server. */
@@ -161,15 +156,12 @@ export class Blocking {
   private readonly lengths = new Int32Array(3);
   private readonly reply = new Reply();
   private parts: Buffer[] = [];
-  /** Shards locked for targets. */
-  private readonly targets: number[] = [];
-  private held: Int32Array = NOTHING_HELD;
-  private heldCount = 0;
 
   constructor(private readonly call: Call) {
     const { store } = call;
     this.store = store;
     this.waiters = new Waiters(store);
+    store.section.serve = (ready) => this.serve(ready);
     const { hooks } = store;
     store.hooks = {
       beforeChange: (shard, address) => hooks.beforeChange(shard, address),
@@ -281,15 +273,15 @@ export class Blocking {
 
   /** Gives back the requests of waits that are over, as far as the locks are to be had. */
   private collect(): void {
-    const { store, waiters } = this;
+    const { waiters } = this;
+    const { section } = this.store;
     const waits = this.over;
     this.over = [];
     for (const wait of waits) {
       for (let shard = wait.shards.at(-1); shard !== undefined; shard = wait.shards.at(-1)) {
-        if (!store.lock(shard)) break;
-        waiters.remove(shard, wait.requests.pop()!);
+        const isFree = section.within(shard, () => waiters.remove(shard, wait.requests.pop()!));
+        if (!isFree) break;
         wait.shards.pop();
-        store.unlock(shard);
       }
       if (wait.shards.length > 0) this.over.push(wait);
       else waiters.release(wait.slot);
@@ -302,44 +294,29 @@ export class Blocking {
     const { store, waiters } = this;
     const header = store.headerOf(shard);
     if ((store.c[header + INTEREST_AT]! & INTEREST_BLOCKED) === 0) return;
-    const { key } = store;
-    if (event === KeyEvent.Expired || event === KeyEvent.Evicted || this.isBackground) {
-      // Nobody serves before these locks go: a later turn does.
-      waiters.visitKey(shard, header, key, (place, db) => {
-        const bytes = Buffer.alloc(key.bytes);
-        waiters.copyKey(place, key.bytes, bytes);
-        this.postponed.push({ shard, db, key: bytes, wait: null });
-        this.turnSoon();
-      });
-    } else if (event === KeyEvent.Set || event === KeyEvent.Deleted) {
-      waiters.visitKey(shard, header, key, (place, db) => this.noteReady(shard, keyspace, place, db));
-    } else if (event === KeyEvent.Flushed) {
+    if (event === KeyEvent.Flushed) {
       waiters.visitAll(shard, header, (place, db) => this.noteReady(shard, keyspace, place, db));
+    } else if (event !== KeyEvent.Deadline) {
+      waiters.visitKey(shard, header, store.key, (place, db) => this.noteReady(shard, keyspace, place, db));
     }
   }
 
   private noteReady(shard: number, keyspace: number, place: Ref, db: number): void {
     if (this.call.keyspaces.of(db) !== keyspace) return;
-    if (this.waiters.makeReady(place)) this.ready.push({ shard, place });
-  }
-
-  get isReady(): boolean {
-    return this.ready.length > 0;
+    if (!this.waiters.makeReady(place)) return;
+    this.store.section.rearranges(shard);
+    this.store.section.ready.push({ shard, place });
   }
 
   // ---- serving ----
 
-  /** Serves all places that are ready. The caller holds the locks of the first `heldCount` shards of `held` (G2). */
-  serve(held: Int32Array, heldCount: number): void {
-    const { call, ready, store } = this;
-    this.held = held;
-    this.heldCount = heldCount;
+  /** Serves all places that are ready, in the section that made them so (G2). */
+  private serve(ready: readonly ReadyPlace[]): void {
+    const { call } = this;
     call.borrow(this.arguments, this.starts, this.lengths);
-    // The list grows while it is gone through: what is moved may be waited for too.
+    // The list grows meanwhile: what is moved to another key may be waited for there too.
     for (let i = 0; i < ready.length; i++) this.servePlace(ready[i]!.shard, ready[i]!.place);
-    ready.length = 0;
     call.giveBack();
-    while (this.targets.length > 0) store.unlock(this.targets.pop()!);
   }
 
   private servePlace(shard: number, place: Ref): void {
@@ -407,19 +384,9 @@ export class Blocking {
 
   /** Sees to it that the shard of argument 2 is locked. Returns false when it is not to be had now. */
   private lockTarget(): boolean {
-    const { store, call, held, targets } = this;
+    const { store, call } = this;
     call.selectKey(2);
-    const { shard } = store;
-    for (let i = 0; i < this.heldCount; i++) if (held[i] === shard) return true;
-    if (targets.includes(shard)) return true;
-    for (let n = 0; n < TRIES; n++) {
-      if (store.tryLock(shard)) {
-        targets.push(shard);
-        return true;
-      }
-      Atomics.pause();
-    }
-    return false;
+    return store.section.tryAdd(store.shard);
   }
 
   /** Runs what serves one request. Returns its reply. */
@@ -504,25 +471,21 @@ export class Blocking {
     for (const item of all) {
       const { shard, db, key, wait } = item;
       if (wait !== null && this.waits.get(wait.slot) !== wait) continue;
-      if (!store.lock(shard)) {
+      this.lookMs = Infinity;
+      const isServed = store.section.within(shard, () => {
+        call.key.load(key, 0, key.length);
+        waiters.visitKey(shard, store.headerOf(shard), call.key, (place, ofDb) => {
+          if (ofDb === db) this.noteReady(shard, call.keyspaces.of(db), place, db);
+        });
+      });
+      if (!isServed) {
         this.postponed.push(item);
         continue;
       }
-      call.key.load(key, 0, key.length);
-      waiters.visitKey(shard, store.headerOf(shard), call.key, (place, ofDb) => {
-        if (ofDb === db) this.noteReady(shard, call.keyspaces.of(db), place, db);
-      });
-      HELD[0] = shard;
-      this.lookMs = Infinity;
-      if (this.isReady) this.serve(HELD, 1);
-      store.unlock(shard);
       if (wait !== null) this.lookAt(wait, Math.min(this.lookMs, call.clock.wallMs() + LOOK_MS));
     }
   }
 }
-
-const NOTHING_HELD = new Int32Array(0);
-const HELD = new Int32Array(1);
 
 /** Longest timeout, ms: what is above is out of range to Redis too, but for a few years. */
 const TIMEOUT_MAX = 2 ** 63;

@@ -5,14 +5,13 @@
  * A batch's lookups are overlapped: first all keys are hashed, then the buckets are touched, then the records, and only
  * then the commands run one by one, so that the cache misses of a pipeline wait for each other no longer.
  *
- * Invariants
- *   D1  locks are taken in ascending order of shards, and all of a command's before its handler runs
+ * Invariants (locks and exceptions: see store/section.ts)
+ *   D1  all locks of a command are held before its handler runs
  *   D2  a handler that returns Retry has changed nothing; its reply is taken back
- *   D3  an exception before the first mutation becomes an error reply; after it the process stops
  *   D4  a lock kept from one command for the next is released by that one, or before anything else is done
  */
 import { latin1Text } from "../base/bytes.ts";
-import { assert, BrokenInvariant } from "../base/assert.ts";
+import { assert } from "../base/assert.ts";
 import { MUTANT } from "../memory/lock.ts";
 import type { Parser } from "../protocol/parser.ts";
 import { BATCH_MAX } from "../protocol/parser.ts";
@@ -20,6 +19,7 @@ import type { Reply } from "../protocol/reply.ts";
 import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
 import { HEADER_WORDS } from "../store/record.ts";
+import type { Section } from "../store/section.ts";
 import { STILL_AT, STILL_HASH_AT } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
@@ -89,10 +89,7 @@ export class Dispatcher {
   private readonly membersOf = new Uint8Array(BATCH_MAX);
   private readonly firstMember = new Int32Array(BATCH_MAX + 1);
   private touchedAhead = false;
-  /** Shards locked by the command that runs, ascending. */
-  private readonly held: Int32Array;
-  private heldCount = 0;
-  private readonly wanted: Uint8Array;
+  private readonly section: Section;
   private readonly keyArguments = new KeyArguments();
   /** Sum of what was touched ahead: read, so that the loads are not optimised away. */
   touched = 0;
@@ -118,8 +115,7 @@ export class Dispatcher {
   ) {
     this.store = call.store;
     for (let i = 0; i < BATCH_MAX; i++) this.keysAhead.push(this.store.newKey());
-    this.held = new Int32Array(this.store.shards);
-    this.wanted = new Uint8Array(this.store.shards);
+    this.section = this.store.section;
     this.meter = new Meter(this.store.arena.control, this.store.worker, table, call.clock, call.config);
     call.meter = this.meter;
     reply.onError = (text) => this.meter.errors.count(text);
@@ -327,6 +323,7 @@ export class Dispatcher {
     }
     if (outcome === Retry) {
       assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (D2)");
+      assert(!this.section.isAtOnce, "a command that runs at once is not retried");
       reply.at = replyAt;
       meter.retried();
       return outcome;
@@ -363,7 +360,7 @@ export class Dispatcher {
   }
 
   private runSingle(spec: CommandSpec, i: number, call: Call, reply: Reply): Outcome {
-    const { store } = this;
+    const { store, section } = this;
     let key = call.key;
     const { index } = store;
     index.hintWord = -1;
@@ -390,46 +387,39 @@ export class Dispatcher {
     if (this.kept >= 0) {
       assert(this.kept === shard, "a lock is kept for the command that follows (D4)");
       this.kept = -1;
+      section.resume();
       // A handler may have ended elsewhere: a MOVE that found the key in the other database too.
       if (store.stamp !== this.keptStamp) store.select(call.keyspace, key);
     } else {
-      if (!store.lock(shard)) return Retry;
+      if (!section.enter(shard)) return Retry;
       if (store.c[store.headerOf(shard) + STILL_AT] !== 0 && this.mustWait(spec, shard, key)) {
-        store.unlock(shard);
+        section.leave();
         return Retry;
       }
       call.keyspace = call.keyspaces.of(call.session.db);
       store.select(call.keyspace, key);
     }
-    this.heldCount = 1;
-    this.held[0] = shard;
     const { stamp } = store;
-    if (RELEASES_EARLY) this.releaseEarly(shard);
+    if (RELEASES_EARLY) this.releaseEarly();
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
-      if (call.blocking.isReady) {
-        call.blocking.serve(this.held, 1);
-        store.select(call.keyspace, key);
+      if (RELEASES_EARLY) return outcome;
+      if (outcome === Done && this.isRepeated(i, call, shard)) {
+        section.keep();
+        this.kept = shard;
+        this.keptStamp = stamp;
+      } else {
+        section.leave();
       }
     } catch (error) {
-      this.failed(error);
-      throw error;
-    }
-    this.heldCount = 0;
-    if (RELEASES_EARLY) return outcome;
-    if (outcome === Done && this.isRepeated(i, call)) {
-      this.kept = shard;
-      this.keptStamp = stamp;
-      store.endCommand(shard);
-    } else {
-      store.unlock(shard);
+      throw section.failed(error);
     }
     return outcome;
   }
 
   /** True when the same cheap command on the same key follows in the batch, and nobody waits for the lock. */
-  private isRepeated(i: number, call: Call): boolean {
+  private isRepeated(i: number, call: Call, shard: number): boolean {
     const repeats = this.repeats[i + 1]!;
     return (
       repeats !== 0 &&
@@ -438,7 +428,7 @@ export class Dispatcher {
       call.argCount <= KEPT_ARGUMENTS &&
       this.observer === null &&
       call.session.replies === Replies.On &&
-      !this.store.isWaitedFor(this.held[0]!)
+      !this.section.isWaitedFor(shard)
     );
   }
 
@@ -451,61 +441,48 @@ export class Dispatcher {
   /** D4 */
   private releaseKept(): void {
     if (this.kept < 0) return;
-    this.store.unlock(this.kept);
+    this.section.release();
     this.kept = -1;
   }
 
   private runMany(spec: CommandSpec, call: Call, reply: Reply): Outcome {
-    const { store, wanted, held } = this;
-    let count = 0;
+    const { store, section } = this;
     if ((spec.flags & ALL_SHARDS) !== 0) {
-      for (let shard = 0; shard < store.shards; shard++) held[count++] = shard;
+      if (!section.enterAll()) return Retry;
     } else {
       const { keyArguments } = this;
       keyArguments.find(call, spec, 0, call.argCount);
-      const isFew = keyArguments.count <= FEW_KEYS;
-      if (!isFew) wanted.fill(0);
+      section.beginSet(keyArguments.count);
       for (let n = 0; n < keyArguments.count; n++) {
         const i = keyArguments.at[n]!;
         if (!call.key.load(call.bytes, call.argAt(i), call.argBytes(i))) {
           reply.error(ErrorText.keyTooLong);
           return Done;
         }
-        const shard = store.shardOf(call.key.hashA);
-        if (isFew) count = insertShard(held, count, shard);
-        else wanted[shard] = 1;
+        section.want(store.shardOf(call.key.hashA));
       }
-      if (!isFew) for (let shard = 0; shard < store.shards; shard++) if (wanted[shard] === 1) held[count++] = shard;
       // Each shard may have to open a segment: with the room there from the start, nothing is done by halves.
       if (
         (spec.flags & DENY_OOM) !== 0 &&
-        store.pool.freeChunks < store.pool.kept + count + CHUNKS_AHEAD &&
+        store.pool.freeChunks < store.pool.kept + section.setSize + CHUNKS_AHEAD &&
         !this.mayGrow()
       ) {
         return this.refuseFull();
       }
-    }
-    for (this.heldCount = 0; this.heldCount < count; this.heldCount++) {
-      if (store.lock(held[this.heldCount]!)) continue; // D1
-      this.releaseHeld();
-      return Retry;
-    }
-    for (let n = 0; n < count; n++) {
-      if (store.c[store.headerOf(held[n]!) + STILL_AT] === 0 || !this.someMustWait(spec)) continue;
-      this.releaseHeld();
-      return Retry;
+      if (!section.enterSet()) return Retry;
+      if (this.someMustWait(spec)) {
+        section.leave();
+        return Retry;
+      }
     }
     call.keyspace = call.keyspaces.of(call.session.db);
-    let outcome: Outcome;
     try {
-      outcome = spec.run(call, reply) ?? Done;
-      if (call.blocking.isReady) call.blocking.serve(held, this.heldCount);
+      const outcome = spec.run(call, reply) ?? Done;
+      section.leave();
+      return outcome;
     } catch (error) {
-      this.failed(error);
-      throw error;
+      throw section.failed(error);
     }
-    this.releaseHeld();
-    return outcome;
   }
 
   /** True when `spec` writes to a key that is kept still for a copy (long-copy.ts). Who copies in steps goes on. */
@@ -522,8 +499,12 @@ export class Dispatcher {
 
   /** As mustWait, for the keys that `keyArguments` found. */
   private someMustWait(spec: CommandSpec): boolean {
-    const { store, call, keyArguments } = this;
-    if ((spec.flags & ALL_SHARDS) !== 0) return false;
+    const { store, call, keyArguments, section } = this;
+    let isStill = false;
+    for (let n = 0; n < section.heldCount && !isStill; n++) {
+      isStill = store.c[store.headerOf(section.held[n]!) + STILL_AT] !== 0;
+    }
+    if (!isStill) return false;
     for (let n = 0; n < keyArguments.count; n++) {
       const i = keyArguments.at[n]!;
       call.key.load(call.bytes, call.argAt(i), call.argBytes(i));
@@ -532,37 +513,9 @@ export class Dispatcher {
     return false;
   }
 
-  private releaseHeld(): void {
-    for (let i = this.heldCount - 1; i >= 0; i--) {
-      this.store.unlock(this.held[i]!);
-    }
-    this.heldCount = 0;
-  }
-
-  /** D3: releases what is held, unless something was mutated: then the locks stay and the process stops. */
-  private failed(error: unknown): void {
-    for (let i = 0; i < this.heldCount; i++) {
-      if (this.store.isMutating(this.held[i]!) || error instanceof BrokenInvariant) {
-        throw new FatalError(error);
-      }
-    }
-    this.releaseHeld();
-  }
-
   /** Where the arguments of the command at work begin in the parser's table. */
   get firstArgument(): number {
     return this.call.first;
-  }
-
-  /** Runs `work` while holding the locks of all shards. Returns false when they were not to be had. */
-  withAllShards(work: () => void): boolean {
-    const { store } = this;
-    let taken = 0;
-    for (; taken < store.shards; taken++) if (!store.lock(taken)) break;
-    const all = taken === store.shards;
-    if (all) work();
-    while (taken > 0) store.unlock(--taken);
-    return all;
   }
 
   /** Forgets the bytes of the last batch, so that they can be collected. */
@@ -589,8 +542,8 @@ export class Dispatcher {
   }
 
   /** The mutant "released-early": another worker gets between the lookup and the change. */
-  private releaseEarly(shard: number): void {
-    this.store.unlock(shard);
+  private releaseEarly(): void {
+    this.section.leave();
     for (let i = 0; i < 2000; i++) Atomics.pause();
   }
 
@@ -619,18 +572,6 @@ function equalFromBehind(bytes: Buffer, a: number, b: number, length: number): b
   return true;
 }
 
-/** Up to so many keys are put in order one by one; with more, all shards are gone through. */
-const FEW_KEYS = 8;
-
-/** Puts `shard` into the ascending list of `count` shards unless it is there. Returns the new count. */
-function insertShard(list: Int32Array, count: number, shard: number): number {
-  let at = count;
-  while (at > 0 && list[at - 1]! > shard) at--;
-  if (at > 0 && list[at - 1] === shard) return count;
-  for (let i = count; i > at; i--) list[i] = list[i - 1]!;
-  list[at] = shard;
-  return count + 1;
-}
 /** About the bytes of the record that a command writes: its key and its longest other argument. Rather too few. */
 function recordBytes(call: Call): number {
   let longest = 0;
@@ -643,12 +584,4 @@ const HEADER_BYTES = HEADER_WORDS * 4;
 function untilNul(text: string): string {
   const end = text.indexOf("\0");
   return end < 0 ? text : text.slice(0, end);
-}
-
-/** An exception after the first mutation of a critical section: the data may be half changed, the process must stop. */
-export class FatalError extends Error {
-  override name = "FatalError";
-  constructor(cause: unknown) {
-    super(`broken inside a critical section: ${cause instanceof Error ? cause.stack : String(cause)}`, { cause });
-  }
 }

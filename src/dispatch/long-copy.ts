@@ -114,17 +114,14 @@ export function keepCopy(call: Call): void {
 /** Lets go of a copy whose command is not gone on with. Returns false when the locks were not to be had. */
 export function dropCopy(store: Store, long: LongCopy): boolean {
   if (long.copy === null) return true;
-  const first = Math.min(long.shard, long.target);
-  const second = Math.max(long.shard, long.target);
-  if (!store.lock(first)) return false;
-  if (second !== first && !store.lock(second)) {
-    store.unlock(first);
-    return false;
-  }
-  giveUp(store, long);
-  if (second !== first) store.unlock(second);
-  store.unlock(first);
-  return true;
+  const { section } = store;
+  section.beginSet(2);
+  section.want(long.shard);
+  section.want(long.target);
+  return section.withinSet(() => {
+    section.rearranges(long.shard);
+    giveUp(store, long);
+  });
 }
 
 /** Pins the source carried and begins to copy it. Returns false when all pins of its shard are taken. */

@@ -16,7 +16,7 @@ export const HELD_WITH_SLEEPERS = 2;
 
 /** Spins before sleeping: about 3 us of Atomics.pause, longer than nearly every critical section. */
 const SPINS = navigator.hardwareConcurrency > 1 ? 100 : 0;
-const SLEEP_MS = 1;
+export const SLEEP_MS = 1;
 
 /**
  * Deliberate faults for the tests of the tests (FERRITE_CHECKS=1 FERRITE_MUTANT=name): each must be caught by the
@@ -36,24 +36,36 @@ export function tryLock(words: Int32Array, at: number): boolean {
   return Atomics.compareExchange(words, at, FREE, HELD) === FREE;
 }
 
-/**
- * Takes the lock, waiting at most about `boundMs` (L3). Returns false when it was not to be had: the caller releases
- * what it holds and tries again next turn.
- */
-export function lockWithin(words: Int32Array, at: number, boundMs: number): boolean {
-  if (SKIPS_LOCK) return true;
-  if (Atomics.compareExchange(words, at, FREE, HELD) === FREE) return true;
+/** Sleeps of this thread for locks, of SLEEP_MS each at most. */
+export const waits = { sleeps: 0 };
+
+/** Tries for about 3 us to take the lock. */
+export function spinLock(words: Int32Array, at: number): boolean {
   for (let spin = 0; spin < SPINS; spin++) {
     Atomics.pause();
     if (Atomics.load(words, at) === FREE && Atomics.compareExchange(words, at, FREE, HELD) === FREE) return true;
   }
+  return false;
+}
+
+/** Takes the lock, sleeping for it at most about `boundMs` (L3). Returns false when it was not to be had. */
+export function sleepLock(words: Int32Array, at: number, boundMs: number): boolean {
   if (GIVES_UP) return true;
   if (LOSES_SLEEPERS) return lockLosingSleepers(words, at);
   for (let waited = 0; Atomics.exchange(words, at, HELD_WITH_SLEEPERS) !== FREE; waited += SLEEP_MS) {
     if (waited >= boundMs) return false;
+    waits.sleeps++;
     Atomics.wait(words, at, HELD_WITH_SLEEPERS, SLEEP_MS);
   }
   return true;
+}
+
+/**
+ * Takes the lock, waiting at most about `boundMs` (L3). Returns false when it was not to be had: the caller releases
+ * what it holds and tries again later.
+ */
+export function lockWithin(words: Int32Array, at: number, boundMs: number): boolean {
+  return tryLock(words, at) || spinLock(words, at) || sleepLock(words, at, boundMs);
 }
 
 /** For leaf locks, held for nanoseconds: waits until it has the lock. */

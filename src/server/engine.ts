@@ -136,6 +136,7 @@ export class Engine {
   beginTurn(): void {
     if (this.turnOpen) return;
     this.readClock();
+    this.store.section.beginTurn();
     this.memory.look();
   }
 
@@ -155,17 +156,21 @@ export class Engine {
   /** Gives back the pin of what is sent, or not wanted any more. */
   unpin(pinned: Pinned): void {
     const { store } = this;
-    if (!store.lock(pinned.shard)) {
-      this.unpinLater.push(pinned);
-      return;
-    }
-    store.large.unpin(pinned.shard, store.headerOf(pinned.shard), pinned.pin, store.nowSeconds);
-    store.unlock(pinned.shard);
+    const { section } = store;
+    const { shard, pin } = pinned;
+    // Not in the middle of a command: what is freed would move under its hands.
+    const isDone =
+      section.heldCount === 0 &&
+      section.within(shard, () => {
+        section.rearranges(shard);
+        store.large.unpin(shard, store.headerOf(shard), pin, store.nowSeconds);
+      });
+    if (!isDone) this.unpinLater.push(pinned);
   }
 
   /** Lets go of a copy whose command is not gone on with. */
   dropCopy(long: LongCopy): void {
-    if (!dropCopy(this.store, long)) this.dropLater.push(long);
+    if (this.store.section.heldCount !== 0 || !dropCopy(this.store, long)) this.dropLater.push(long);
   }
 
   /**
@@ -216,9 +221,7 @@ export class Engine {
    * true when the budget ran out before the work.
    */
   maintain(workers: number, budgetMs: number): boolean {
-    this.blocking.isBackground = true;
     const more = this.maintainShards(workers, budgetMs);
-    this.blocking.isBackground = false;
     const { latency } = this.dispatcher.meter;
     // The turn's time is that of its begin.
     if (latency.thresholdMs > 0)
@@ -228,6 +231,7 @@ export class Engine {
 
   private maintainShards(workers: number, budgetMs: number): boolean {
     this.readClock();
+    this.store.section.beginTurn();
     if (this.memory.evicts) this.memory.look();
     const { store, maintenance } = this;
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
@@ -241,9 +245,10 @@ export class Engine {
       if (!emptying && !maintenance.isDue(shard)) continue;
       for (let more = true; more; ) {
         if (this.clock.monotonicMs() >= until) return true;
-        if (!store.tryLock(shard)) break;
-        more = maintenance.step(shard);
-        store.unlock(shard);
+        const step = (): void => {
+          more = maintenance.step(shard);
+        };
+        if (!store.section.tryWithin(shard, step)) break;
       }
     }
     if (emptying) maintenance.releaseEmptied();

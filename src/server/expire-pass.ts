@@ -9,9 +9,10 @@ export function expirePass(engine: Engine): void {
   engine.readClock();
   const { store } = engine;
   for (let shard = 0; shard < store.shards; shard++) {
-    for (let whole = false; !whole && store.lock(shard); ) {
-      whole = store.wheel.turn(shard, store.headerOf(shard), store.nowMs, PASS_STEP, store);
-      store.unlock(shard);
-    }
+    let isWhole = false;
+    const step = (): void => {
+      isWhole = store.wheel.turn(shard, store.headerOf(shard), store.nowMs, PASS_STEP, store);
+    };
+    while (!isWhole && store.section.within(shard, step));
   }
 }

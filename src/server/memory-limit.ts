@@ -204,10 +204,10 @@ export class MemoryLimit {
   private emptyGarbage(): boolean {
     const { store } = this;
     const shard = store.garbageIn;
-    if (shard < 0 || !store.tryLock(shard)) return false;
-    if (!store.emptyGarbage(shard, store.headerOf(shard), GARBAGE_BLOCKS)) store.garbageIn = -1;
-    store.unlock(shard);
-    return true;
+    if (shard < 0) return false;
+    return store.section.tryWithin(shard, () => {
+      if (!store.emptyGarbage(shard, store.headerOf(shard), GARBAGE_BLOCKS)) store.garbageIn = -1;
+    });
   }
 
   /** Evicts one key, if one may go; timed while latency is monitored. */

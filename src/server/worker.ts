@@ -11,7 +11,7 @@ import { Config } from "../base/config/config.ts";
 import { forwardLogs } from "../base/config/open-logs.ts";
 import type { Logger } from "../base/log.ts";
 import type { Served } from "../dispatch/blocking.ts";
-import { FatalError } from "../dispatch/dispatcher.ts";
+import { FatalError } from "../store/section.ts";
 import { BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
 import { Control } from "../memory/control.ts";

@@ -108,19 +108,22 @@ export class Evictor {
     for (let draw = 0; draw < DRAWS; draw++) {
       const shard = this.drawShard();
       if (shard < 0) return Eviction.Nothing;
-      if (!store.tryLock(shard)) continue;
       let done = false;
-      if (this.rank === Rank.Random) done = this.evictRandom(shard, this.drawnKeyspace);
-      else looked += this.look(all, shard, this.drawnKeyspace, this.samples - looked);
-      store.unlock(shard);
+      const isFree = store.section.tryWithin(shard, () => {
+        if (this.rank === Rank.Random) done = this.evictRandom(shard, this.drawnKeyspace);
+        else looked += this.look(all, shard, this.drawnKeyspace, this.samples - looked);
+      });
+      if (!isFree) continue;
       if (done) return Eviction.Done;
       if (looked >= this.samples) break;
     }
     for (let entry = this.best(all); entry >= 0; entry = this.best(all)) {
       const shard = this.shardsOf[entry]!;
-      if (!store.tryLock(shard)) return Eviction.Missed;
-      const done = this.evictEntry(entry);
-      store.unlock(shard);
+      let done = false;
+      const isFree = store.section.tryWithin(shard, () => {
+        done = this.evictEntry(entry);
+      });
+      if (!isFree) return Eviction.Missed;
       this.drop(all, entry);
       if (done) return Eviction.Done;
     }
@@ -134,13 +137,14 @@ export class Evictor {
     const header = store.headerOf(shard);
     // One unit less: integers take less room than their text.
     const units = Math.ceil(bytes / UNIT_BYTES) - 1;
-    if (store.log.hasRoom(header, units) || !store.tryLock(shard)) return;
-    this.findActive();
-    const enough = store.log.deadBytes + bytes * 2;
-    for (let n = 0; n < FOR_ONE_RECORD && store.log.deadBytes < enough; n++) {
-      if (store.log.hasRoom(header, units) || !this.evictIn(shard, header)) break;
-    }
-    store.unlock(shard);
+    if (store.log.hasRoom(header, units)) return;
+    store.section.tryWithin(shard, () => {
+      this.findActive();
+      const enough = store.log.deadBytes + bytes * 2;
+      for (let n = 0; n < FOR_ONE_RECORD && store.log.deadBytes < enough; n++) {
+        if (store.log.hasRoom(header, units) || !this.evictIn(shard, header)) break;
+      }
+    });
   }
 
   /** Evicts one key of `shard`, whose lock the caller holds. Returns false when none was found. */

@@ -151,6 +151,7 @@ export class Maintenance {
       if (this.keyspaces.isEmptying(keyspace) && this.dropStep(shard, header, keyspace)) more = true;
     }
     if (store.c[header + LIVE_UNITS_AT] === 0 && store.c[header + WHEEL_HINTS_AT] !== 0) {
+      store.section.rearranges(shard);
       // Hints of flushed keys would hold their blocks until their time comes.
       if (!store.wheel.clear(shard, header, STEP, store.nowSeconds)) more = true;
     }
@@ -209,6 +210,7 @@ export class Maintenance {
     const ks = store.index.keyspaceAt(header, keyspace);
     const { counters } = store;
     for (let dropped = 0; c[ks + BUCKETS] !== 0 && dropped < STEP; ) {
+      store.section.rearranges(shard);
       const count = store.index.collect(shard, ks, c[ks + BUCKETS]! - 1, this.chain);
       // Trees count as what they are: one value of these.
       const counted = counters.lazyFreed + count;
@@ -255,9 +257,11 @@ export class Maintenance {
       if (!this.wantsCleaning(header)) return false;
       const segment = this.sparsest(shard, header);
       if (segment === 0) return false;
+      store.section.rearranges(shard);
       store.log.beginCleaning(shard, header, segment);
     }
     const segment = c[header + CLEAN_SEGMENT_AT]!;
+    store.section.rearranges(shard);
     if (c[header + CLEAN_PHASE_AT] === 0) {
       const next = store.log.unlinkDead(shard, header, segment, c[header + CLEAN_UNIT_AT]!, STEP * 4);
       c[header + CLEAN_UNIT_AT] = Math.max(next, 0);
@@ -318,23 +322,34 @@ export class Maintenance {
     const { store } = this;
     if (this.squeezed < 0) this.squeezed = this.mostDead();
     const shard = this.squeezed;
-    if (shard < 0 || !store.tryLock(shard)) return false;
-    const header = store.headerOf(shard);
-    if (store.c[header + CLEAN_SEGMENT_AT] === 0) {
+    let hasWorked = false;
+    if (shard < 0) return false;
+    store.section.tryWithin(shard, () => {
+      hasWorked = this.squeezeSteps(shard, store.headerOf(shard));
+    });
+    return hasWorked;
+  }
+
+  private squeezeSteps(shard: number, header: number): boolean {
+    const { store } = this;
+    const { c } = store;
+    if (c[header + CLEAN_SEGMENT_AT] === 0) {
       const segment = this.sparsest(shard, header);
-      if (segment !== 0) store.log.beginCleaning(shard, header, segment);
+      if (segment !== 0) {
+        store.section.rearranges(shard);
+        store.log.beginCleaning(shard, header, segment);
+      }
     }
-    const begun = store.c[header + CLEAN_SEGMENT_AT]!;
-    const before = store.c[header + CLEAN_UNIT_AT]! * 2 + store.c[header + CLEAN_PHASE_AT]!;
+    const begun = c[header + CLEAN_SEGMENT_AT]!;
+    const before = c[header + CLEAN_UNIT_AT]! * 2 + c[header + CLEAN_PHASE_AT]!;
     for (let step = 0; step < SQUEEZE_STEPS && begun !== 0; step++) {
       this.cleanStep(shard, header);
-      if (store.c[header + CLEAN_SEGMENT_AT] !== begun) break;
+      if (c[header + CLEAN_SEGMENT_AT] !== begun) break;
     }
-    const isDone = store.c[header + CLEAN_SEGMENT_AT] !== begun;
-    const after = store.c[header + CLEAN_UNIT_AT]! * 2 + store.c[header + CLEAN_PHASE_AT]!;
+    const isDone = c[header + CLEAN_SEGMENT_AT] !== begun;
+    const after = c[header + CLEAN_UNIT_AT]! * 2 + c[header + CLEAN_PHASE_AT]!;
     // Without a step forward there is no room to move records to: some must go first.
     if (begun === 0 || isDone || after === before) this.squeezed = -1;
-    store.unlock(shard);
     return begun !== 0 && (isDone || after !== before);
   }
   private squeezed = -1;
@@ -385,6 +400,8 @@ export class Maintenance {
       mutable += store.segments.unitsOf(store.segments.frameSize(shard, segment));
       if (oldest === 0 && segment !== c[header + LOG_SEGMENT_AT]) oldest = segment;
     }
-    if (oldest !== 0 && mutable > limit) store.log.seal(shard, header, oldest);
+    if (oldest === 0 || mutable <= limit) return;
+    store.section.rearranges(shard);
+    store.log.seal(shard, header, oldest);
   }
 }

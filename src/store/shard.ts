@@ -14,14 +14,16 @@ export const LOCK_AT = 0;
 /** Worker number + 1 of the holder, for those who wait too long; 0 when nobody. */
 export const OWNER_AT = 1;
 
-/** 1 between the first mutation of a critical section and its end: an exception then stops the process. */
+/** Whether the critical section has changed something so far (Mutating): an exception then stops the process. */
 export const MUTATING_AT = 2;
+/** Nothing; only where things lie in memory; data, which the change log will hear of. */
+export const Mutating = { No: 0, Data: 1, Memory: 2 } as const;
 /** 1 while writes of clients to one key wait, and that key's second hash word; see dispatch/long-copy.ts. */
 export const STILL_AT = 3;
 export const STILL_HASH_AT = 4;
 
 // Line 1.
-/** Log position of the last write (two words, a double): replies of who saw it wait for it. */
+/** Position in the change log of the last change (two words, a double; 0 = none): replies that saw it wait for it. */
 export const LOG_POSITION_AT = 34;
 /** Bit per interest of somebody (watched, tracked, blocked, notify): zero costs one load. */
 export const INTEREST_AT = 36;

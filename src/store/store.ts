@@ -14,7 +14,6 @@ import { NO_REF, type Ref } from "../structures/pages.ts";
 import { Status } from "../base/status.ts";
 import { type Arena, FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
-import { HELD_WITH_SLEEPERS, lockWithin, tryLock, unlock } from "../memory/lock.ts";
 import { FREQUENCY_FIRST, frequencyAt, frequencyBits, frequencyRaised, minuteOf } from "./frequency.ts";
 import { CarriedPage } from "./carried.ts";
 import { CollectionCopy, copyAtOnce } from "./collection-copy.ts";
@@ -69,17 +68,14 @@ import {
   KEYSPACE_WORDS,
   KEYSPACES_AT,
   KeyspaceState,
-  LOCK_AT,
   MUTATING_AT,
   PINS_AT,
-  OWNER_AT,
   RELEASES_AT,
 } from "./shard.ts";
 import { AT_ONCE, ShardPages } from "./shard-pages.ts";
+import { Section } from "./section.ts";
 import { type HintVisitor, Wheel } from "./wheel.ts";
 
-/** No worker waits longer for a shard lock than this; then the command is suspended and tried again next turn. */
-export const LOCK_BOUND_MS = 2;
 /** A record rewritten in place may be this many times larger than it needs to be, plus a little. */
 const ROOMY = 2;
 const ROOMY_UNITS = 8;
@@ -118,6 +114,8 @@ export class StoreCounters {
 export class Store implements HintVisitor {
   readonly c: Int32Array;
   readonly f64: Float64Array;
+  /** Holds the locks of shards. */
+  readonly section: Section;
   readonly pool: FramePool;
   readonly segments: Segments;
   readonly heap: Heap;
@@ -191,6 +189,7 @@ export class Store implements HintVisitor {
     this.keyspaceStatesAt = control.keyspaceMapAt + geometry.databases;
     this.shardWordsEach = geometry.shardWords;
     this.keyspaces = Math.floor((geometry.shardWords - KEYSPACES_AT) / KEYSPACE_WORDS);
+    this.section = new Section(control, worker);
     this.pool = new FramePool(arena);
     this.segments = new Segments(arena, this.pool);
     this.heap = new Heap(this.segments, this.c);
@@ -301,47 +300,13 @@ export class Store implements HintVisitor {
     return this.log.usedBytes + this.heap.usedBytes + this.large.usedBytes;
   }
 
-  // ---- locks ----
+  // ---- shards ----
 
   shardOf(hashA: number): number {
     return hashA & this.shardMask;
   }
   headerOf(shard: number): number {
     return this.shardsAt + shard * this.shardWordsEach;
-  }
-
-  /** Takes a shard's lock within the bound. Returns false when it was not to be had. */
-  lock(shard: number): boolean {
-    const header = this.shardsAt + shard * this.shardWordsEach;
-    if (!lockWithin(this.c, header + LOCK_AT, LOCK_BOUND_MS)) return false;
-    this.c[header + OWNER_AT] = this.worker + 1;
-    return true;
-  }
-  tryLock(shard: number): boolean {
-    const header = this.shardsAt + shard * this.shardWordsEach;
-    if (!tryLock(this.c, header + LOCK_AT)) return false;
-    this.c[header + OWNER_AT] = this.worker + 1;
-    return true;
-  }
-  /** True when somebody sleeps until the lock held on a shard is free. */
-  isWaitedFor(shard: number): boolean {
-    return this.c[this.shardsAt + shard * this.shardWordsEach + LOCK_AT] === HELD_WITH_SLEEPERS;
-  }
-
-  /** Ends a command whose shard stays locked for the next one. */
-  endCommand(shard: number): void {
-    this.c[this.shardsAt + shard * this.shardWordsEach + MUTATING_AT] = 0;
-  }
-  unlock(shard: number): void {
-    const header = this.shardsAt + shard * this.shardWordsEach;
-    this.c[header + MUTATING_AT] = 0;
-    this.c[header + OWNER_AT] = 0;
-    unlock(this.c, header + LOCK_AT);
-  }
-
-  /** Shards whose critical section has mutated something and not ended: a thrown error then means a broken invariant. */
-  isMutating(shard: number): boolean {
-    return this.c[this.headerOf(shard) + MUTATING_AT] !== 0;
   }
 
   // ---- finding ----
@@ -971,6 +936,7 @@ export class Store implements HintVisitor {
     const { c, ownPages } = this;
     const releases = c[header + RELEASES_AT] !== 0;
     if (!releases && c[header + GARBAGE_AT] === NO_ADDRESS) return false;
+    this.section.rearranges(shard);
     ownPages.select(shard, header);
     if (releases) ownPages.release(this.large.oldestPin(header), blocks);
     else ownPages.empty(blocks);

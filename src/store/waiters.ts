@@ -145,6 +145,7 @@ export class Waiters {
     pages.select(shard, header);
     const bytes = REQUEST_TARGET * 4 + targetBytes;
     if (!pages.admits(bytes + key.bytes)) return -1;
+    store.section.rearranges(shard);
     let place = this.findInDatabase(db, key);
     if (place === NO_REF) place = this.newPlace(db, key);
     const last = this.word(place, PLACE_LAST);
@@ -190,6 +191,7 @@ export class Waiters {
   remove(shard: number, request: Ref): void {
     const { store, pages } = this;
     pages.select(shard, store.headerOf(shard));
+    store.section.rearranges(shard);
     const place = this.word(request, REQUEST_PLACE);
     const bytes = REQUEST_TARGET * 4 + this.word(request, REQUEST_TARGET_BYTES);
     this.unlink(request);

@@ -20,7 +20,15 @@
 import { assert } from "../base/assert.ts";
 import type { Heap } from "./heap.ts";
 import { NO_ADDRESS, type Segments } from "./segments.ts";
-import { WHEEL_AT, WHEEL_BUCKETS, WHEEL_HINTS_AT, WHEEL_LEVELS, WHEEL_TIME_AT } from "./shard.ts";
+import {
+  MUTATING_AT,
+  Mutating,
+  WHEEL_AT,
+  WHEEL_BUCKETS,
+  WHEEL_HINTS_AT,
+  WHEEL_LEVELS,
+  WHEEL_TIME_AT,
+} from "./shard.ts";
 
 export const TICK_MS = 64;
 const HEAD_WORDS = 4;
@@ -183,6 +191,7 @@ export class Wheel {
     const c = this.c;
     const head = header + WHEEL_AT + filed - 1;
     for (let block = c[head]!; block !== NO_ADDRESS && left > 0; block = c[head]!) {
+      if (c[header + MUTATING_AT] === Mutating.No) c[header + MUTATING_AT] = Mutating.Memory;
       let w = this.segments.locate(shard, block);
       const hints = this.segments.m[w + 1]!;
       const bytes = this.segments.m[w + 2]!;

@@ -343,9 +343,9 @@ test("what a pinned reader sees stays, whatever SETBIT and BITFIELD write meanwh
   store.select(0, key);
   const { shard, header } = store;
   const locked = <T>(work: () => T): T => {
-    expect(store.lock(shard)).toBe(true);
+    expect(store.section.enter(shard)).toBe(true);
     const result = work();
-    store.unlock(shard);
+    store.section.leave();
     return result;
   };
   const { node, pin } = locked(() => {

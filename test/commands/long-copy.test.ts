@@ -9,7 +9,7 @@ import { expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Client, type ClientHost } from "../../src/server/client.ts";
 import { GARBAGE_AT, HEAP_LIVE_AT, PINS_AT, RELEASES_AT, STILL_AT } from "../../src/store/shard.ts";
-import { type TestEngine, testEngine } from "../support/engine.ts";
+import { holdLocks, type TestEngine, testEngine } from "../support/engine.ts";
 import { testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "../support/resp.ts";
 
@@ -310,9 +310,9 @@ test("who goes away in the middle leaves nothing behind", () => {
       if (waits) expect(writer.step()).toBeNull();
       // Once the locks are not to be had just then.
       const isLocked = turns === 3;
-      if (isLocked) for (let shard = 0; shard < store.shards; shard++) expect(store.tryLock(shard)).toBe(true);
+      const release = isLocked ? holdLocks(store) : () => {};
       stepped.client.disconnected();
-      if (isLocked) for (let shard = 0; shard < store.shards; shard++) store.unlock(shard);
+      release();
       engine.engine.maintain(1, 50);
       if (waits) expect(writer.step()).not.toBeNull();
       writer.client.disconnected();

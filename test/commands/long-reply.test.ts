@@ -10,7 +10,7 @@ import { Random } from "../../src/base/random.ts";
 import { WALK_STEP_BYTES } from "../../src/protocol/reply.ts";
 import { Client } from "../../src/server/client.ts";
 import { HEAP_LIVE_AT, PIN_SLOTS, PINS_AT } from "../../src/store/shard.ts";
-import { type TestEngine, testEngine } from "../support/engine.ts";
+import { holdLocks, type TestEngine, testEngine } from "../support/engine.ts";
 import { testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "../support/resp.ts";
 
@@ -147,10 +147,7 @@ describe("long replies", () => {
     for (let before = -1; slow.taken !== before && slow.client.outputItems > 0; turns++) {
       expect(slow.taken - Math.max(before, 0)).toBeLessThan(3 * WALK_STEP_BYTES);
       before = slow.taken;
-      for (let shard = 0; shard < store.shards; shard++) {
-        expect(store.tryLock(shard)).toBe(true);
-        store.unlock(shard);
-      }
+      holdLocks(store)();
       expect(engine.engine.reply.at).toBe(0);
       slow.client.proceed();
     }
@@ -181,9 +178,9 @@ describe("long replies", () => {
     // The lock was not to be had just then.
     const slow = new SlowClient(engine);
     slow.send("SMEMBERS", "set");
-    for (let shard = 0; shard < store.shards; shard++) expect(store.tryLock(shard)).toBe(true);
+    const release = holdLocks(store);
     slow.client.disconnected();
-    for (let shard = 0; shard < store.shards; shard++) store.unlock(shard);
+    release();
     expect(sum(engine, PINS_AT)).toBe(1);
     engine.engine.maintain(1, 50);
     expect(sum(engine, PINS_AT)).toBe(0);

@@ -10,6 +10,7 @@ import { INTEREST_AT, KEY_COUNT } from "../../src/store/shard.ts";
 import { KeyEvent } from "../../src/store/store.ts";
 import { TestEngine } from "../support/engine.ts";
 import { Fixture, START_MS } from "./fixture.ts";
+import { Section } from "../../src/store/section.ts";
 
 const TEXT = Buffer.from("text");
 const OTHER = Buffer.from("other");
@@ -136,10 +137,11 @@ test("BLMOVE served during a pause replaces a target that has expired", () => {
   const waiting = engine.connect();
   expect(waiting.raw(`BLMOVE source ${target} LEFT LEFT 0\r\n`)).toEqual([]);
   // Another worker holds the target's lock while the source is pushed to: the serve is put off.
-  expect(store.tryLock(shardOf(target))).toBe(true);
+  const other = new Section(engine.memory.control, 1);
+  expect(other.enter(shardOf(target))).toBe(true);
   engine.client.raw("RPUSH source x\r\n");
   expect(ended).toEqual([]);
-  store.unlock(shardOf(target));
+  other.leave();
   store.setExpiryMode(ExpiryMode.Paused);
   engine.advance(200, false);
   engine.engine.beginTurn();

@@ -62,9 +62,10 @@ export class Fixture {
 
   set(key: string, value: Buffer, deadlineMs = 0, keyspace = 0): number {
     this.select(key, keyspace);
+    this.store.section.enter(this.store.shard);
     this.store.find();
     const status = this.store.setString(value, 0, value.length, deadlineMs);
-    this.store.unlock(this.store.shard);
+    this.store.section.leave();
     return status;
   }
 

@@ -60,9 +60,9 @@ test("a keyspace is surely empty while it has no key and nobody holds the lock",
   store.find();
   store.remove(2);
   expect(isEmpty()).toBe(true);
-  store.lock(0);
+  store.section.enter(0);
   expect(isEmpty()).toBe(false);
-  store.unlock(0);
+  store.section.leave();
   expect(isEmpty()).toBe(true);
 });
 

@@ -74,7 +74,7 @@ function work(task: AheadTask): AheadDone {
   const pins: { shard: number; pin: number }[] = [];
 
   const lock = (shard: number) => {
-    while (!store.lock(shard));
+    while (!store.section.enter(shard)) store.section.beginTurn();
   };
   const check = (is: boolean, should: boolean, what: string) => {
     seeks++;
@@ -148,7 +148,7 @@ function work(task: AheadTask): AheadDone {
         }
       }
       if (kind !== 0 && isThere) value.finish(changed);
-      store.unlock(shard);
+      store.section.leave();
     }
 
     // Memory that others may be looking at goes, and is used again.
@@ -159,23 +159,23 @@ function work(task: AheadTask): AheadDone {
       generations[k]!++;
       seen[k] = generations[k]!;
       mine.clear();
-      store.unlock(shard);
+      store.section.leave();
     }
     if (random.below(50) === 0) {
       lock(shard);
       pins.push({ shard, pin: store.large.pin(header) });
-      store.unlock(shard);
+      store.section.leave();
     }
     if (pins.length > 1 || (round === task.rounds - 1 && pins.length > 0)) {
       const { shard: pinned, pin } = pins.pop()!;
       lock(pinned);
       store.large.unpin(pinned, store.headerOf(pinned), pin, store.nowSeconds);
-      store.unlock(pinned);
+      store.section.leave();
     }
     if (round % 16 === 0) {
       lock(shard);
       store.emptyGarbage(shard, header, 20);
-      store.unlock(shard);
+      store.section.leave();
     }
   }
   return { kind: "done", along, seeks, held: held.map((one) => [...one]), generations: seen };

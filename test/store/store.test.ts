@@ -140,7 +140,6 @@ for (const shape of SHAPES) {
         const entry = model.at(db, key, now());
         watcher.clear();
         f.select(key, keyspace);
-        const shard = store.shard;
         const operation = random.below(100);
         let event = 0;
         let status = 0;
@@ -269,7 +268,6 @@ for (const shape of SHAPES) {
           }
           if (busy % 5 === 0) f.memory.grow();
         }
-        store.unlock(shard);
         if (step % 100 === 99) f.checkAll();
       }
       if (shape.name === "memory runs out") expect(busy).toBeGreaterThan(0);

@@ -71,7 +71,8 @@ function work(task: ThreadTask): unknown {
     const word = index.prefetchBucket(shard, ks, key.hashB);
     const region = index.prefetchedRegion;
     if (random.below(4) === 0) for (let i = random.below(100); i > 0; i--) Atomics.pause();
-    if (!store.lock(shard)) {
+    store.section.beginTurn();
+    if (!store.section.enter(shard)) {
       locksMissed++;
       return false;
     }
@@ -82,7 +83,7 @@ function work(task: ThreadTask): unknown {
     index.hintVersion = index.prefetchedVersion;
     store.select(0, key);
     const status = run();
-    store.unlock(shard);
+    store.section.leave();
     if (status >= 0) return true;
     if (status !== Status.Busy) throw new Error(`status ${status}`);
     busy++;
@@ -126,9 +127,9 @@ function work(task: ThreadTask): unknown {
       store.setTime(task.startMs + round / 10, 1000);
       if (store.pool.wantsRegion()) self.postMessage({ kind: "region" });
       const shard = task.worker + task.workers * random.below(Math.ceil(store.shards / task.workers));
-      if (shard < store.shards && store.tryLock(shard)) {
+      if (shard < store.shards && store.section.tryEnter(shard)) {
         maintenance.step(shard);
-        store.unlock(shard);
+        store.section.leave();
       }
     }
   }

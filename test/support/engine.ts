@@ -6,8 +6,11 @@ import { HeldClock } from "../../src/base/clock.ts";
 import { Config } from "../../src/base/config/config.ts";
 import { Client, type ClientHost } from "../../src/server/client.ts";
 import { Engine } from "../../src/server/engine.ts";
+import { expirePass } from "../../src/server/expire-pass.ts";
 import { Memory } from "../../src/server/memory.ts";
 import type { ServerServices } from "../../src/dispatch/services.ts";
+import { LOCK_AT } from "../../src/store/shard.ts";
+import type { Store } from "../../src/store/store.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "./resp.ts";
 
 export const START_MS = 1_800_000_000_000;
@@ -20,6 +23,8 @@ export interface TestEngineOptions {
   regionBytes?: number;
   /** What the server around the engine does, beyond making regions. */
   services?: Partial<ServerServices>;
+  /** The engine whose memory and clock this one shares: a second worker, in the same thread. */
+  beside?: TestEngine;
 }
 
 export class TestClient {
@@ -120,35 +125,56 @@ export class StalledClient {
 const STALLED_ID = 77;
 
 export class TestEngine implements ClientHost {
-  readonly clock = new HeldClock(START_MS, 1000);
+  readonly clock: HeldClock;
   readonly config = new Config("", { memoryBytes: 1 << 30, cgroupMemoryBytes: 0, cpus: 2 });
   readonly memory: Memory;
   readonly engine: Engine;
   readonly client: TestClient;
+  readonly services: ServerServices;
   private waiting: Client[] = [];
+  private readonly byId = new Map<number, TestClient>();
   private clients = 0;
   /** The checkers run after every command. Off for long streams, which call `check` themselves. */
   checksEach = true;
 
   constructor(options: TestEngineOptions = {}) {
-    this.memory = new Memory({
-      shards: options.shards ?? SHARDS,
-      workers: 2,
-      databases: 16,
-      regionBytes: options.regionBytes ?? 16 << 20,
-      regions: options.regions ?? 4,
-      seedA: 0x1234567,
-      seedB: 0x89abcde,
-      hugePages: false,
-    });
+    const { beside } = options;
+    this.clock = beside?.clock ?? new HeldClock(START_MS, 1000);
+    this.memory =
+      beside?.memory ??
+      new Memory({
+        shards: options.shards ?? SHARDS,
+        workers: 2,
+        databases: 16,
+        regionBytes: options.regionBytes ?? 16 << 20,
+        regions: options.regions ?? 4,
+        seedA: 0x1234567,
+        seedB: 0x89abcde,
+        hugePages: false,
+      });
     // Only what the commands under test ask for.
-    const services = { wantRegion: () => this.memory.grow(), ...options.services } as unknown as ServerServices;
-    this.engine = new Engine(this.memory.arena, 0, this.clock, this.config, services);
+    const services = {
+      wantRegion: () => this.memory.grow(),
+      isLocal: () => true,
+      expirePass: () => expirePass(this.engine),
+      ...options.services,
+    } as unknown as ServerServices;
+    this.services = services;
+    this.engine = new Engine(this.memory.arena, beside === undefined ? 0 : 1, this.clock, this.config, services);
     this.client = this.connect();
   }
 
   connect(): TestClient {
-    return new TestClient(this, ++this.clients);
+    const client = new TestClient(this, ++this.clients);
+    this.byId.set(this.clients, client);
+    return client;
+  }
+
+  /** Blocking commands wait from now on, until they are served: timeouts never come. */
+  letClientsWait(): void {
+    this.services.block = () => {};
+    this.services.endBlock = (session, write) => this.byId.get(session.id)!.client.resume(write);
+    this.engine.blocking.usesTimers = false;
   }
 
   send(...args: Argument[]): string {
@@ -193,6 +219,18 @@ export class TestEngine implements ClientHost {
     return false;
   }
   sendTaken(): void {}
+}
+
+/** Takes the locks of all shards, which must be free, as another worker would. Returns what releases them. */
+export function holdLocks(store: Store): () => void {
+  const set = (from: number, to: number): void => {
+    for (let shard = 0; shard < store.shards; shard++) {
+      const was = Atomics.exchange(store.c, store.headerOf(shard) + LOCK_AT, to);
+      if (was !== from && from === 0) throw new Error("a lock is held");
+    }
+  };
+  set(0, 1);
+  return () => set(1, 0);
 }
 
 export function testEngine(options: TestEngineOptions = {}): TestEngine {

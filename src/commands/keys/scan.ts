@@ -30,12 +30,10 @@ export function dbsize(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   let count = 0;
   for (let shard = 0; shard < store.shards; shard++) {
-    if (!store.lock(shard)) return Retry;
-    try {
+    const counts = (): void => {
       count += store.countKeys(shard, call.keyspaces.of(call.session.db));
-    } finally {
-      store.unlock(shard);
-    }
+    };
+    if (!store.section.within(shard, counts)) return Retry;
   }
   reply.integer(count);
 }
@@ -148,14 +146,12 @@ export function keys(call: Call, reply: Reply): Outcome | void {
   begin();
   wantPattern(call, 1);
   for (let shard = 0; shard < store.shards; shard++) {
-    if (!store.lock(shard)) return Retry;
-    try {
+    const gathers = (): void => {
       const ks = keyspaceIn(call, shard);
       const buckets = store.index.bucketCount(ks);
       for (let bucket = 0; bucket < buckets; bucket++) addBucket(store, shard, ks, bucket);
-    } finally {
-      store.unlock(shard);
-    }
+    };
+    if (!store.section.within(shard, gathers)) return Retry;
   }
   replyFound(reply);
 }
@@ -240,16 +236,14 @@ function scanFrom(call: Call, cursor: number): number {
   let isFirst = true;
   for (; shard < store.shards; shard++, position = 0) {
     if (store.index.isSurelyEmpty(store.headerOf(shard), keyspaceIn(call, shard))) continue;
-    if (!store.lock(shard)) {
+    const scans = (): void => {
+      position = scanShard(call, shard, position);
+    };
+    if (!store.section.within(shard, scans)) {
       if (isFirst) return -1;
       break; // what was found so far is a page
     }
     isFirst = false;
-    try {
-      position = scanShard(call, shard, position);
-    } finally {
-      store.unlock(shard);
-    }
     if (position < POSITIONS) break;
   }
   return shard < store.shards ? shard * POSITIONS + position : 0;
@@ -298,13 +292,11 @@ export function randomkey(call: Call, reply: Reply): Outcome | void {
   begin();
   for (let i = 0; i < store.shards; i++) {
     const shard = (first + i) & (store.shards - 1);
-    if (!store.lock(shard)) return Retry;
-    try {
+    const draws = (): void => {
       const ks = keyspaceIn(call, shard);
       if (store.c[ks + KEY_COUNT] !== 0) drawName(store, shard, ks);
-    } finally {
-      store.unlock(shard);
-    }
+    };
+    if (!store.section.within(shard, draws)) return Retry;
     if (found.count === 0) continue;
     const pick = random.below(found.count);
     const at = pick === 0 ? 0 : found.ends[pick - 1]!;

@@ -15,7 +15,6 @@ import { encodingName } from "../../store/collections.ts";
 import { accessClock, Encoding, RecordType, spareBits } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { FatalError } from "../../dispatch/dispatcher.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { Later, type Outcome, Retry } from "../../dispatch/spec.ts";
@@ -125,19 +124,13 @@ function populateSome(call: Call, progress: { next: number }, count: number, byt
     if (bytes > 0) text.copy(value, 0, 0, bytes);
     key.load(name, 0, name.length);
     const shard = store.shardOf(key.hashA);
-    if (!store.lock(shard)) return 0;
-    let status: number;
-    try {
+    let status = 0;
+    const isMade = store.section.within(shard, () => {
       store.select(keyspace, key);
       status = store.prepareInsert();
       if (status >= 0 && store.find() === NO_ADDRESS) status = store.setString(value, 0, value.length, 0);
-    } catch (error) {
-      // As for any handler: what is half done stays locked, and the process stops.
-      if (store.isMutating(shard)) throw new FatalError(error);
-      store.unlock(shard);
-      throw error;
-    }
-    store.unlock(shard);
+    });
+    if (!isMade) return 0;
     if (status < 0) return status;
   }
   return 0;
@@ -148,13 +141,11 @@ function check(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   let keys = 0;
   for (let shard = 0; shard < store.shards; shard++) {
-    if (!store.lock(shard)) return Retry;
-    try {
+    const checks = (): void => {
       keys += store.check(shard);
       call.blocking.waiters.check(shard);
-    } finally {
-      store.unlock(shard);
-    }
+    };
+    if (!store.section.within(shard, checks)) return Retry;
   }
   reply.integer(keys);
 }
@@ -164,10 +155,12 @@ function object(call: Call, reply: Reply): Outcome | void {
   const { store, key } = call;
   if (!key.load(call.bytes, call.argAt(2), call.argBytes(2))) return reply.error(ErrorText.noSuchKey);
   const shard = store.shardOf(key.hashA);
-  if (!store.lock(shard)) return Retry;
-  store.select(call.keyspaces.of(call.session.db), key);
-  const text = store.find() === NO_ADDRESS ? null : describeFound(call);
-  store.unlock(shard);
+  let text: string | null = null;
+  const isFound = store.section.within(shard, () => {
+    store.select(call.keyspaces.of(call.session.db), key);
+    if (store.find() !== NO_ADDRESS) text = describeFound(call);
+  });
+  if (!isFound) return Retry;
   if (text === null) reply.error(ErrorText.noSuchKey);
   else reply.simple(text);
 }
@@ -268,13 +261,7 @@ function clock(call: Call, reply: Reply): void {
 /** DEBUG DIGEST: 40 hexadecimal digits over all data, Redis's. */
 function digest(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
-  let locked = 0;
-  try {
-    for (; locked < store.shards; locked++) if (!store.lock(locked)) return Retry;
-    reply.simple(datasetDigest(call));
-  } finally {
-    while (locked > 0) store.unlock(--locked);
-  }
+  if (!store.section.withinAll(() => reply.simple(datasetDigest(call)))) return Retry;
 }
 
 /** DEBUG DIGEST-VALUE key [key ...]: the digest of each value, zeros for a key that is not there. */
@@ -287,13 +274,11 @@ function digestValue(call: Call, reply: Reply): Outcome | void {
       continue;
     }
     const shard = store.shardOf(key.hashA);
-    if (!store.lock(shard)) return Retry;
-    try {
+    const isFound = store.section.within(shard, () => {
       store.select(call.keyspaces.of(call.session.db), key);
       found.push(store.find() === NO_ADDRESS ? NO_VALUE_DIGEST : valueDigest(call));
-    } finally {
-      store.unlock(shard);
-    }
+    });
+    if (!isFound) return Retry;
   }
   reply.array(found.length);
   for (const text of found) reply.simple(text);
@@ -320,8 +305,7 @@ function tableStats(call: Call, reply: Reply): Outcome | void {
   const byCount: number[] = [];
   const chain = { addresses: new Int32Array(64) };
   for (let shard = 0; shard < store.shards; shard++) {
-    if (!store.lock(shard)) return Retry;
-    try {
+    const looks = (): void => {
       const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
       keys += store.c[ks + KEY_COUNT]!;
       expires += store.c[ks + EXPIRES_COUNT]!;
@@ -332,9 +316,8 @@ function tableStats(call: Call, reply: Reply): Outcome | void {
         const held = store.index.collect(shard, ks, bucket, chain);
         byCount[held] = (byCount[held] ?? 0) + 1;
       }
-    } finally {
-      store.unlock(shard);
-    }
+    };
+    if (!store.section.within(shard, looks)) return Retry;
   }
   const lines = [
     `[Index of database ${db}]`,

@@ -1,6 +1,8 @@
 /**
- * Observer: who looks on while commands run: MONITOR and HOTKEYS. The dispatcher has one only while somebody does, so
- * that nobody pays for it otherwise.
+ * The seam between the dispatcher and those that watch commands run: MONITOR (monitor-line.ts) and HOTKEYS (hot-keys.ts).
+ *
+ * The dispatcher's `observer` is null while nobody watches, so that a command costs nothing more then. The slow log and
+ * the latency monitor are no observers: command-statistics.ts feeds them, because it takes the time of each command anyway.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Call } from "./call.ts";
@@ -13,7 +15,7 @@ export type MonitorFeed = (line: Buffer, wallMicros: number) => void;
 
 const NO_VALUES: readonly Buffer[] = [];
 
-export class Observer {
+export class CommandObserver {
   /** null: nobody monitors. */
   feed: MonitorFeed | null = null;
   hotKeys: HotKeys | null = null;

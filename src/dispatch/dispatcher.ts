@@ -25,7 +25,7 @@ import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
-import type { Observer } from "./command-observer.ts";
+import type { CommandObserver } from "./command-observer.ts";
 import { Meter } from "./command-statistics.ts";
 import { KeyArguments } from "./key-arguments.ts";
 import { Replies, type Session } from "./session.ts";
@@ -105,7 +105,7 @@ export class Dispatcher {
   /** CLIENT PAUSE: commands that this worker holds back. Set between two turns, so none of them is at work then. */
   paused: Pause = Pause.None;
   /** Who looks on while commands run (MONITOR, HOTKEYS); null: nobody. */
-  observer: Observer | null = null;
+  observer: CommandObserver | null = null;
   readonly meter: Meter;
 
   constructor(

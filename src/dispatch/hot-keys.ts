@@ -2,11 +2,11 @@
  * One worker's part of a HOTKEYS session (Redis 8.6): sketches of bounded size that count which keys take the most time
  * and the most bytes of the network. A command's time and bytes (request and reply) are shared evenly among its keys.
  */
+import { latin1Text } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { type KeySum, TopKeys } from "../structures/top-keys.ts";
 import type { Call } from "./call.ts";
 import { KeyArguments } from "./key-arguments.ts";
-import { keyText } from "./monitor-line.ts";
 
 /** Keys counted for each that is reported: the more, the surer. */
 const COUNTED_PER_KEY = 10;
@@ -103,7 +103,7 @@ export class HotKeys {
     for (let n = 0; n < keys; n++) {
       const i = keyArguments.at[n]!;
       if (call.argBytes(i) > KEY_BYTES_MAX) continue;
-      const key = keyText(call, i);
+      const key = latin1Text(call.bytes, call.argAt(i), call.argBytes(i));
       this.byTime?.add(key, Math.floor(whole / keys));
       this.byBytes?.add(key, Math.floor(bytes / keys));
     }

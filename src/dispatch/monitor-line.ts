@@ -2,7 +2,7 @@
  * The line that MONITOR shows for a command, and which commands it shows. Administrative commands are left out and secrets
  * are redacted. Redis counts a monitoring client as a replica, so a command on keys gets a replica's error.
  */
-import { latin1Text, token } from "../base/bytes.ts";
+import { token } from "../base/bytes.ts";
 import type { Call } from "./call.ts";
 import { ADMIN, type CommandSpec, READONLY, SKIP_MONITOR, WRITE } from "./spec.ts";
 
@@ -86,9 +86,4 @@ function quote(target: Buffer, at: number, source: Buffer, offset: number, lengt
   }
   target[at++] = 0x22;
   return at;
-}
-
-/** Key `i` of the command that `call` holds, a character a byte. */
-export function keyText(call: Call, i: number): string {
-  return latin1Text(call.bytes, call.argAt(i), call.argBytes(i));
 }

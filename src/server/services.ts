@@ -15,7 +15,7 @@ import {
   type WorkerFigures,
 } from "../dispatch/services.ts";
 import { HotKeys, type HotKeysAnswer, type HotKeysAsk } from "../dispatch/hot-keys.ts";
-import { Observer } from "../dispatch/command-observer.ts";
+import { CommandObserver } from "../dispatch/command-observer.ts";
 import type { MeterAnswer, MeterAsk } from "../dispatch/command-statistics.ts";
 import type { Session } from "../dispatch/session.ts";
 import type { CommandTable } from "../dispatch/command-table.ts";
@@ -115,7 +115,7 @@ export class Services implements ServerServices {
     queryLimitClosed: 0,
   };
   readonly monitors: Monitors;
-  private readonly observer: Observer;
+  private readonly observer: CommandObserver;
   private eviction!: ClientEviction;
   private isEvictionAsked = false;
   /** By session. */
@@ -147,7 +147,7 @@ export class Services implements ServerServices {
   ) {
     this.cells = new Cells(control, worker);
     this.monitors = new Monitors(worker, systemClock, tell);
-    this.observer = new Observer(systemClock, (session) => monitorAddress(clients.get(session.id)));
+    this.observer = new CommandObserver(systemClock, (session) => monitorAddress(clients.get(session.id)));
     this.maxClientsPossible = facts.clientsPossible;
     config.addCheck("server.maxclients", (value) =>
       Number(value) <= facts.clientsPossible

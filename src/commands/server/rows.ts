@@ -17,7 +17,8 @@ import * as config from "./config.ts";
 import * as monitor from "./monitor.ts";
 import * as hotkeys from "./hotkeys.ts";
 import * as info from "./info.ts";
-import * as slowlogLatency from "./slowlog-latency.ts";
+import * as commandLogs from "./command-logs.ts";
+import * as latency from "./latency.ts";
 import * as command from "./command.ts";
 import * as debug from "./debug.ts";
 import * as memory from "./memory.ts";
@@ -52,25 +53,25 @@ export const serverFamily: readonly CommandSpec[] = family(TRAITS, [
   ] },
   { name: "INFO",                      arity: -1, flags: ALWAYS,                             run: info.info, categories: ["dangerous"] },
   { name: "SLOWLOG", arity: -2, subcommands: [
-    { name: "SLOWLOG|GET",             arity: -2, flags: CONTROL,                            run: slowlogLatency.slowlogGet },
-    { name: "SLOWLOG|LEN",             arity:  2, flags: CONTROL,                            run: slowlogLatency.slowlogLen },
-    { name: "SLOWLOG|RESET",           arity:  2, flags: CONTROL,                            run: slowlogLatency.slowlogReset },
-    { name: "SLOWLOG|HELP",            arity:  2, flags: ALWAYS,                             run: slowlogLatency.slowlogHelp },
+    { name: "SLOWLOG|GET",             arity: -2, flags: CONTROL,                            run: commandLogs.slowlogGet },
+    { name: "SLOWLOG|LEN",             arity:  2, flags: CONTROL,                            run: commandLogs.slowlogLen },
+    { name: "SLOWLOG|RESET",           arity:  2, flags: CONTROL,                            run: commandLogs.slowlogReset },
+    { name: "SLOWLOG|HELP",            arity:  2, flags: ALWAYS,                             run: commandLogs.slowlogHelp },
   ] },
   { name: "COMMANDLOG", arity: -2, subcommands: [
-    { name: "COMMANDLOG|GET",          arity:  4, flags: CONTROL,                            run: slowlogLatency.commandlogGet },
-    { name: "COMMANDLOG|LEN",          arity:  3, flags: CONTROL,                            run: slowlogLatency.commandlogLen },
-    { name: "COMMANDLOG|RESET",        arity:  3, flags: CONTROL,                            run: slowlogLatency.commandlogReset },
-    { name: "COMMANDLOG|HELP",         arity:  2, flags: ALWAYS,                             run: slowlogLatency.commandlogHelp },
+    { name: "COMMANDLOG|GET",          arity:  4, flags: CONTROL,                            run: commandLogs.commandlogGet },
+    { name: "COMMANDLOG|LEN",          arity:  3, flags: CONTROL,                            run: commandLogs.commandlogLen },
+    { name: "COMMANDLOG|RESET",        arity:  3, flags: CONTROL,                            run: commandLogs.commandlogReset },
+    { name: "COMMANDLOG|HELP",         arity:  2, flags: ALWAYS,                             run: commandLogs.commandlogHelp },
   ] },
   { name: "LATENCY", arity: -2, subcommands: [
-    { name: "LATENCY|LATEST",          arity:  2, flags: OPERATOR,                           run: slowlogLatency.latest },
-    { name: "LATENCY|HISTORY",         arity:  3, flags: OPERATOR,                           run: slowlogLatency.history },
-    { name: "LATENCY|RESET",           arity: -2, flags: OPERATOR,                           run: slowlogLatency.reset },
-    { name: "LATENCY|GRAPH",           arity:  3, flags: OPERATOR,                           run: slowlogLatency.graph },
-    { name: "LATENCY|DOCTOR",          arity:  2, flags: OPERATOR,                           run: slowlogLatency.doctor },
-    { name: "LATENCY|HISTOGRAM",       arity: -2, flags: OPERATOR,                           run: slowlogLatency.histogram },
-    { name: "LATENCY|HELP",            arity:  2, flags: ALWAYS,                             run: slowlogLatency.latencyHelp },
+    { name: "LATENCY|LATEST",          arity:  2, flags: OPERATOR,                           run: latency.latest },
+    { name: "LATENCY|HISTORY",         arity:  3, flags: OPERATOR,                           run: latency.history },
+    { name: "LATENCY|RESET",           arity: -2, flags: OPERATOR,                           run: latency.reset },
+    { name: "LATENCY|GRAPH",           arity:  3, flags: OPERATOR,                           run: latency.graph },
+    { name: "LATENCY|DOCTOR",          arity:  2, flags: OPERATOR,                           run: latency.doctor },
+    { name: "LATENCY|HISTOGRAM",       arity: -2, flags: OPERATOR,                           run: latency.histogram },
+    { name: "LATENCY|HELP",            arity:  2, flags: ALWAYS,                             run: latency.help },
   ] },
   { name: "COMMAND",                   arity: -1, flags: ALWAYS,                             run: command.all, categories: ["connection"], subcommands: [
     { name: "COMMAND|COUNT",           arity:  2, flags: ALWAYS,                             run: command.count, categories: ["connection"] },

@@ -1,8 +1,7 @@
 /**
- * Goal:   what is counted and logged of commands is true and complete over all workers: commandstats, latencystats,
- *         errorstats, SLOWLOG, COMMANDLOG, LATENCY, and their replies are Redis's.
- * Method: the meter alone under a clock that the test moves; an engine in process; the same commands to a server of two
- *         workers and to redis-server.
+ * Goal:   what is counted of commands is true and complete over all workers: commandstats, latencystats, errorstats.
+ * Method: the statistics alone under a clock that the test moves; an engine in process; the same commands to a server of
+ *         two workers and to redis-server.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Clock, HeldClock } from "../../src/base/clock.ts";
@@ -10,8 +9,6 @@ import { Config } from "../../src/base/config/config.ts";
 import { configSet } from "../../src/base/config/redis.ts";
 import type { Call } from "../../src/dispatch/call.ts";
 import { KINDS_MAX } from "../../src/dispatch/error-kinds.ts";
-import { latencyGraph, latencyReport } from "../../src/commands/server/latency-report.ts";
-import { LatencyMonitor, mergeEvents, SAMPLES_MAX } from "../../src/dispatch/latency-monitor.ts";
 import { Meter } from "../../src/dispatch/command-statistics.ts";
 import { Session } from "../../src/dispatch/session.ts";
 import { commandTable } from "../../src/commands/families.ts";
@@ -251,124 +248,16 @@ describe("in process", () => {
     engine.reply.error("NOSPACE");
     expect(engine.dispatcher.meter.errors.sums()).toEqual([["ERR", 1]]);
   });
-
-  test("arguments of an entry are cut as Redis cuts them, and secrets are not shown", () => {
-    const engine = testEngine();
-    configSet(engine.config, [["slowlog-log-slower-than", "0"]]);
-    engine.send("SET", "k", "x".repeat(128));
-    engine.send("SET", "k", "y".repeat(130));
-    engine.send("MGET", ...Array.from({ length: 31 }, (_, i) => `${i}`));
-    engine.send("MGET", ...Array.from({ length: 40 }, (_, i) => `${i}`));
-    engine.client.sendCut(60_000, "SET", "k", `${"z".repeat(128)}${"w".repeat(200_000)}`);
-    engine.send("AUTH", "a", "secret");
-    engine.send("HELLO", "3", "AUTH", "a", "secret", "SETNAME", "me");
-    engine.send("HELLO", "2");
-    engine.send("SET", "\xff\x00", "v");
-    const { log } = engine.engine.dispatcher.meter;
-    const args = log.entries(0, Infinity).map((entry) => entry.args);
-    expect(args).toEqual([
-      ["SET", "k", "x".repeat(128)],
-      ["SET", "k", `${"y".repeat(128)}... (2 more bytes)`],
-      ["MGET", ...Array.from({ length: 31 }, (_, i) => `${i}`)],
-      ["MGET", ...Array.from({ length: 30 }, (_, i) => `${i}`), "... (10 more arguments)"],
-      ["SET", "k", `${"z".repeat(128)}... (200000 more bytes)`],
-      ["AUTH", "(redacted)", "(redacted)"],
-      ["HELLO", "3", "AUTH", "(redacted)", "(redacted)", "SETNAME", "me"],
-      ["HELLO", "2"],
-      ["SET", "\xff\x00", "v"],
-    ]);
-  });
-});
-
-describe("latency monitor", () => {
-  test("background work that takes long is an expire-cycle", () => {
-    const engine = testEngine();
-    configSet(engine.config, [["latency-monitor-threshold", "5"]]);
-    const { store, dispatcher } = engine.engine;
-    engine.send("SET", "k", "v", "PX", "1");
-    const { turn } = store.wheel;
-    store.wheel.turn = (...args) => {
-      engine.clock.advance(7);
-      return turn.apply(store.wheel, args);
-    };
-    engine.advance(5000);
-    const [event] = dispatcher.meter.latency.events();
-    expect(event).toMatchObject({ name: "expire-cycle" });
-    expect(event!.worstMs).toBeGreaterThanOrEqual(7);
-    expect(engine.send("LATENCY", "LATEST")).toStartWith('*[*["expire-cycle", :');
-  });
-
-  test("keeps the worst of each second, 160 of them, and merges workers", () => {
-    const clock = new TickingClock();
-    const one = new LatencyMonitor(clock);
-    one.sample("command", 500);
-    expect(one.events()).toEqual([]);
-    one.thresholdMs = 100;
-    one.sample("command", 99);
-    one.sample("command", 100);
-    one.sample("command", 300);
-    one.sample("command", 200);
-    const two = new LatencyMonitor(clock);
-    two.thresholdMs = 100;
-    two.sample("command", 250);
-    two.sample("expire-cycle", 120);
-    clock.ms += 1000;
-    two.sample("command", 110);
-    expect(mergeEvents([one.events(), two.events()])).toEqual([
-      {
-        name: "command",
-        samples: [
-          { atSeconds: START_SECONDS, ms: 300 },
-          { atSeconds: START_SECONDS + 1, ms: 110 },
-        ],
-        worstMs: 300,
-      },
-      { name: "expire-cycle", samples: [{ atSeconds: START_SECONDS, ms: 120 }], worstMs: 120 },
-    ]);
-    for (let i = 0; i < 200; i++) {
-      clock.ms += 1000;
-      one.sample("command", 100 + i);
-    }
-    expect(one.events()[0]!.samples.length).toBe(SAMPLES_MAX);
-    expect(one.events()[0]!.worstMs).toBe(300);
-    expect(one.reset(["nothing"])).toEqual([]);
-    expect(one.reset([]).length).toBe(1);
-    expect(one.events()).toEqual([]);
-  });
-
-  test("the graph is the one that redis-server 7.0.15 draws of these samples", () => {
-    const samples = [50, 20, 30, 100].map((ms, i) => ({ atSeconds: 100 + i, ms }));
-    expect(latencyGraph({ name: "command", samples, worstMs: 100 }, 103)).toBe(
-      `command - high 100 ms, low 20 ms (all time high 100 ms)\n${"-".repeat(80)}\n   #\n   |\no  |\n|_o|\n    \n3210\nssss\n`,
-    );
-  });
-
-  test("the doctor speaks of what was seen, and of the monitor being off", () => {
-    const samples = [50, 20, 30, 100].map((ms, i) => ({ atSeconds: 100 + i, ms }));
-    const report = latencyReport([{ name: "command", samples, worstMs: 120 }], 10, 10_000);
-    expect(report).toContain(
-      "1. command: 4 latency spikes (average 50ms, mean deviation 25ms, period 0.75 sec). Worst all time event 120ms.\n",
-    );
-    expect(report).toContain("SLOWLOG GET");
-    const once = { name: "expire-cycle", samples: samples.slice(0, 1), worstMs: 50 };
-    expect(latencyReport([once], 0, -1)).toContain(
-      "1 latency spikes (average 50ms, mean deviation 0ms, period 1.00 sec)",
-    );
-    expect(latencyReport([], 0, 0)).toContain("latency-monitor-threshold");
-    expect(latencyReport([], 10, 0)).toContain("10 ms");
-  });
 });
 
 let server: Server;
 let redis: Server | null = null;
 let clients: RespClient[] = [];
 const hasRedis = requireRedis();
-/** A number of 30 or more: what slept for 30 ms may have taken longer. */
-const AT_LEAST_30 = "(?:[3-9]\\d|[1-9]\\d{2,})";
 beforeAll(async () => {
   server = await startFerrite({ workers: 2 });
   clients = await Promise.all(Array.from({ length: 8 }, () => server.connect()));
-  if (hasRedis) redis = await startRedis({ settings: { "enable-debug-command": "yes" } });
+  if (hasRedis) redis = await startRedis();
 });
 afterAll(async () => {
   for (const client of clients) client.close();
@@ -436,62 +325,6 @@ describe("two workers", () => {
     expect((await info(admin!, "stats")).get("total_error_replies")).toBe("0");
   });
 
-  test("one slow log: ids ascend over the workers, each entry has its client", async () => {
-    const [admin] = clients;
-    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "10");
-    await said(admin!, "SLOWLOG", "RESET");
-    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":1");
-    for (const [i, client] of clients.entries()) {
-      await said(client, "CLIENT", "SETNAME", `client${i}`);
-      await said(client, "SET", "k", `${i}`);
-    }
-    const log = await ask(admin!, "SLOWLOG", "GET", "-1");
-    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":10");
-    // All of one worker: what asks is logged before it is answered, and must not push the tenth out.
-    for (let i = 0; i < 12; i++) await said(admin!, "PING");
-    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":10");
-    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000", "slowlog-max-len", "128");
-    if (log.type !== "array") throw new Error(show(log));
-    expect(log.value.length).toBe(10);
-    const shown = log.value.map(show);
-    const ids = shown.map((entry) => Number(/^\*\[:(\d+), /.exec(entry)![1]));
-    expect(ids).toEqual(Array.from({ length: 10 }, (_, i) => ids[0]! - i));
-    expect(shown[0]).toMatch(/^\*\[:\d+, :\d{10}, :\d+, \*\["SET", "k", "7"\], "127\.0\.0\.1:\d+", "client7"\]$/);
-    expect(shown[9]).toContain('*["CLIENT", "SETNAME", "client3"]');
-    expect(await said(admin!, "SLOWLOG", "RESET")).toBe("+OK");
-    expect(await said(admin!, "SLOWLOG", "GET")).toBe("*[]");
-  });
-
-  test("COMMANDLOG keeps large requests and large replies", async () => {
-    const [admin, , other] = clients;
-    for (const type of ["large-request", "LARGE-REPLY", "slow"]) {
-      expect(await said(admin!, "COMMANDLOG", "RESET", type)).toBe("+OK");
-    }
-    await said(admin!, "CONFIG", "SET", "commandlog-request-larger-than", "150000");
-    await said(admin!, "CONFIG", "SET", "commandlog-reply-larger-than", "100000");
-    await said(other!, "SET", "large", "v".repeat(200_000));
-    await said(other!, "SET", "medium", "v".repeat(110_000));
-    await other!.pipeline([["GET", "medium"], ["PING"], ["GET", "large"], ["STRLEN", "large"]]);
-    expect(await said(admin!, "COMMANDLOG", "LEN", "large-request")).toBe(":1");
-    expect(await said(admin!, "COMMANDLOG", "GET", "-1", "large-request")).toMatch(
-      /^\*\[\*\[:\d+, :\d+, :2000\d\d, \*\["SET", "large", "v{128}\.\.\. \(199872 more bytes\)"\], "127.*"\]\]$/,
-    );
-    expect(await said(admin!, "COMMANDLOG", "GET", "5", "large-reply")).toMatch(
-      /^\*\[\*\[:\d+, :\d+, :200011, \*\["GET", "large"\], .*\], \*\[:\d+, :\d+, :110011, \*\["GET", "medium"\], .*\]\]$/,
-    );
-    expect(await said(admin!, "COMMANDLOG", "LEN", "slow")).toBe(":0");
-    expect(await said(admin!, "COMMANDLOG", "LEN", "nothing")).toBe(
-      "-ERR type should be one of the following: slow, large-request, large-reply",
-    );
-    expect(await said(admin!, "COMMANDLOG", "GET", "x", "slow")).toBe(
-      "-ERR count should be greater than or equal to -1",
-    );
-    expect(await said(admin!, "COMMANDLOG", "HELP")).toContain("+GET <count> <type>");
-    await said(admin!, "CONFIG", "SET", "commandlog-execution-slower-than", "5000");
-    expect(await said(admin!, "CONFIG", "GET", "slowlog-log-slower-than")).toBe('*["slowlog-log-slower-than", "5000"]');
-    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000");
-  });
-
   test("an error that comes later counts as its command's failure", async () => {
     const [admin, other] = clients;
     await said(admin!, "CONFIG", "RESETSTAT");
@@ -507,66 +340,10 @@ describe("two workers", () => {
     expect((await info(admin!, "errorstats")).get("errorstat_UNBLOCKED")).toBe("count=1");
   });
 
-  test("a command that sleeps is in the slow log and the latency monitor, alone of its pipeline", async () => {
-    const [admin, other] = clients;
-    await said(admin!, "CONFIG", "SET", "latency-monitor-threshold", "20");
-    await said(admin!, "SLOWLOG", "RESET");
-    await other!.pipeline([
-      ["GET", "a"],
-      ["GET", "a"],
-      ["DEBUG", "SLEEP", "0.03"],
-      ["GET", "a"],
-    ]);
-    expect(await said(admin!, "SLOWLOG", "GET")).toMatch(
-      new RegExp(`^\\*\\[\\*\\[:\\d+, :\\d+, :${AT_LEAST_30}\\d{3}, \\*\\["DEBUG", "SLEEP", "0\\.03"\\]`),
-    );
-    expect(await said(admin!, "LATENCY", "LATEST")).toMatch(
-      new RegExp(`^\\*\\[\\*\\["command", :\\d{10}, :${AT_LEAST_30}, :${AT_LEAST_30}\\]\\]$`),
-    );
-    expect(await said(admin!, "LATENCY", "HISTORY", "command")).toMatch(
-      new RegExp(`^\\*\\[\\*\\[:\\d{10}, :${AT_LEAST_30}\\]\\]$`),
-    );
-    expect(await said(admin!, "LATENCY", "HISTORY", "nothing")).toBe("*[]");
-    expect(await said(admin!, "LATENCY", "GRAPH", "command")).toMatch(new RegExp(`^"command - high ${AT_LEAST_30} `));
-    expect(await said(admin!, "LATENCY", "DOCTOR")).toContain("1. command: 1 latency spikes");
-    expect(await said(admin!, "LATENCY", "RESET", "nothing")).toBe(":0");
-    expect(await said(admin!, "LATENCY", "RESET")).toBe(":1");
-    expect(await said(admin!, "LATENCY", "LATEST")).toBe("*[]");
-    await said(admin!, "CONFIG", "SET", "latency-monitor-threshold", "0");
-  });
-
   test.if(hasRedis)("replies, help and errors are Redis's", async () => {
     const theirs = await redis!.connect();
     const ours = await server.connect();
-    const commands = [
-      "SLOWLOG",
-      "SLOWLOG HELP",
-      "SLOWLOG GET a",
-      "SLOWLOG GET -2",
-      "SLOWLOG GET 1 2",
-      "SLOWLOG GET 99999999999999999999",
-      "SLOWLOG LEN 1",
-      "SLOWLOG nothing",
-      "SLOWLOG RESET",
-      "SLOWLOG LEN",
-      "SLOWLOG GET",
-      "LATENCY",
-      "LATENCY HELP",
-      "LATENCY nothing",
-      "LATENCY GRAPH",
-      "LATENCY GRAPH nothing",
-      "LATENCY HISTORY",
-      "LATENCY HISTORY nothing",
-      "LATENCY LATEST",
-      "LATENCY LATEST 1",
-      "LATENCY RESET",
-      "LATENCY RESET a b",
-      "LATENCY HISTOGRAM nothing",
-      "LATENCY DOCTOR 1",
-      "CONFIG SET latency-tracking-info-percentiles 33.3333333",
-      "CONFIG RESETSTAT",
-      "INFO errorstats",
-    ];
+    const commands = ["CONFIG SET latency-tracking-info-percentiles 33.3333333", "CONFIG RESETSTAT", "INFO errorstats"];
     for (const command of commands) {
       const args = command.split(" ");
       expect([command, await said(ours, ...args)]).toEqual([command, await said(theirs, ...args)]);
@@ -588,11 +365,6 @@ describe("two workers", () => {
       const [mine, other] = [(await info(ours, section)).get(name), (await info(theirs, section)).get(name)];
       expect([name, form(mine ?? "none")]).toEqual([name, form(other ?? "none")]);
     }
-    for (const client of [ours, theirs]) await said(client, "HELLO", "3");
-    const shape = (text: string) => text.replace(/%\{(:\d+ => :\d+(, )?)+\}/, "BOUNDS");
-    const histogram = ["LATENCY", "HISTOGRAM", "get"] as const;
-    expect(shape(await said(ours, ...histogram))).toEqual(shape(await said(theirs, ...histogram)));
-    expect(shape(await said(ours, ...histogram))).toContain("BOUNDS");
     ours.close();
     theirs.close();
   });

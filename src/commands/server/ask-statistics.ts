@@ -1,0 +1,21 @@
+/** Asking the command statistics of all workers, for SLOWLOG, COMMANDLOG and LATENCY. */
+import type { Reply } from "../../protocol/reply.ts";
+import type { Call } from "../../dispatch/call.ts";
+import type { MeterAnswer, MeterAsk } from "../../dispatch/command-statistics.ts";
+import { Done, Later, type Outcome } from "../../dispatch/spec.ts";
+
+/** `write` replies with one answer from each worker: at once where there is one worker, else when all have answered. */
+export function askAll(
+  call: Call,
+  reply: Reply,
+  ask: MeterAsk,
+  write: (reply: Reply, answers: MeterAnswer[]) => void,
+): Outcome {
+  const { server, session, meter } = call;
+  if (server.askMeters === undefined) {
+    write(reply, [meter.answer(ask)]);
+    return Done;
+  }
+  server.askMeters(ask, (answers) => server.resume(session, (later) => write(later, answers)));
+  return Later;
+}

@@ -1,0 +1,179 @@
+/**
+ * Goal:   LATENCY: the samples of the latency monitor and the histograms of commands, in Redis's replies.
+ * Method: the monitor alone under a clock that the test moves; an engine in process; the same commands to a server of two
+ *         workers and to redis-server.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { HeldClock } from "../../src/base/clock.ts";
+import { configSet } from "../../src/base/config/redis.ts";
+import { latencyGraph, latencyReport } from "../../src/commands/server/latency-report.ts";
+import { LatencyMonitor, mergeEvents, SAMPLES_MAX } from "../../src/dispatch/latency-monitor.ts";
+import { testEngine } from "../support/engine.ts";
+import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
+import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
+
+const START_SECONDS = 1_800_000_000;
+
+describe("latency monitor", () => {
+  test("background work that takes long is an expire-cycle", () => {
+    const engine = testEngine();
+    configSet(engine.config, [["latency-monitor-threshold", "5"]]);
+    const { store, dispatcher } = engine.engine;
+    engine.send("SET", "k", "v", "PX", "1");
+    const { turn } = store.wheel;
+    store.wheel.turn = (...args) => {
+      engine.clock.advance(7);
+      return turn.apply(store.wheel, args);
+    };
+    engine.advance(5000);
+    const [event] = dispatcher.meter.latency.events();
+    expect(event).toMatchObject({ name: "expire-cycle" });
+    expect(event!.worstMs).toBeGreaterThanOrEqual(7);
+    expect(engine.send("LATENCY", "LATEST")).toStartWith('*[*["expire-cycle", :');
+  });
+
+  test("keeps the worst of each second, 160 of them, and merges workers", () => {
+    const clock = new HeldClock(START_SECONDS * 1000);
+    const one = new LatencyMonitor(clock);
+    one.sample("command", 500);
+    expect(one.events()).toEqual([]);
+    one.thresholdMs = 100;
+    one.sample("command", 99);
+    one.sample("command", 100);
+    one.sample("command", 300);
+    one.sample("command", 200);
+    const two = new LatencyMonitor(clock);
+    two.thresholdMs = 100;
+    two.sample("command", 250);
+    two.sample("expire-cycle", 120);
+    clock.advance(1000);
+    two.sample("command", 110);
+    expect(mergeEvents([one.events(), two.events()])).toEqual([
+      {
+        name: "command",
+        samples: [
+          { atSeconds: START_SECONDS, ms: 300 },
+          { atSeconds: START_SECONDS + 1, ms: 110 },
+        ],
+        worstMs: 300,
+      },
+      { name: "expire-cycle", samples: [{ atSeconds: START_SECONDS, ms: 120 }], worstMs: 120 },
+    ]);
+    for (let i = 0; i < 200; i++) {
+      clock.advance(1000);
+      one.sample("command", 100 + i);
+    }
+    expect(one.events()[0]!.samples.length).toBe(SAMPLES_MAX);
+    expect(one.events()[0]!.worstMs).toBe(300);
+    expect(one.reset(["nothing"])).toEqual([]);
+    expect(one.reset([]).length).toBe(1);
+    expect(one.events()).toEqual([]);
+  });
+
+  test("the graph is the one that redis-server 7.0.15 draws of these samples", () => {
+    const samples = [50, 20, 30, 100].map((ms, i) => ({ atSeconds: 100 + i, ms }));
+    expect(latencyGraph({ name: "command", samples, worstMs: 100 }, 103)).toBe(
+      `command - high 100 ms, low 20 ms (all time high 100 ms)\n${"-".repeat(80)}\n   #\n   |\no  |\n|_o|\n    \n3210\nssss\n`,
+    );
+  });
+
+  test("the doctor speaks of what was seen, and of the monitor being off", () => {
+    const samples = [50, 20, 30, 100].map((ms, i) => ({ atSeconds: 100 + i, ms }));
+    const report = latencyReport([{ name: "command", samples, worstMs: 120 }], 10, 10_000);
+    expect(report).toContain(
+      "1. command: 4 latency spikes (average 50ms, mean deviation 25ms, period 0.75 sec). Worst all time event 120ms.\n",
+    );
+    expect(report).toContain("SLOWLOG GET");
+    const once = { name: "expire-cycle", samples: samples.slice(0, 1), worstMs: 50 };
+    expect(latencyReport([once], 0, -1)).toContain(
+      "1 latency spikes (average 50ms, mean deviation 0ms, period 1.00 sec)",
+    );
+    expect(latencyReport([], 0, 0)).toContain("latency-monitor-threshold");
+    expect(latencyReport([], 10, 0)).toContain("10 ms");
+  });
+});
+
+let server: Server;
+let redis: Server | null = null;
+let clients: RespClient[] = [];
+const hasRedis = requireRedis();
+/** A number of 30 or more: what slept for 30 ms may have taken longer. */
+const AT_LEAST_30 = "(?:[3-9]\\d|[1-9]\\d{2,})";
+beforeAll(async () => {
+  server = await startFerrite({ workers: 2 });
+  clients = await Promise.all(Array.from({ length: 8 }, () => server.connect()));
+  if (hasRedis) redis = await startRedis();
+});
+afterAll(async () => {
+  for (const client of clients) client.close();
+  await server.stop();
+  await redis?.stop();
+});
+
+function ask(client: RespClient, ...args: Argument[]): Promise<Reply> {
+  return within(client.command(...args), 5000, args.join(" "));
+}
+async function said(client: RespClient, ...args: Argument[]): Promise<string> {
+  return show(await ask(client, ...args));
+}
+describe("two workers", () => {
+  test("a command that sleeps is in the slow log and the latency monitor, alone of its pipeline", async () => {
+    const [admin, other] = clients;
+    await said(admin!, "CONFIG", "SET", "latency-monitor-threshold", "20");
+    await said(admin!, "SLOWLOG", "RESET");
+    await other!.pipeline([
+      ["GET", "a"],
+      ["GET", "a"],
+      ["DEBUG", "SLEEP", "0.03"],
+      ["GET", "a"],
+    ]);
+    expect(await said(admin!, "SLOWLOG", "GET")).toMatch(
+      new RegExp(`^\\*\\[\\*\\[:\\d+, :\\d+, :${AT_LEAST_30}\\d{3}, \\*\\["DEBUG", "SLEEP", "0\\.03"\\]`),
+    );
+    expect(await said(admin!, "LATENCY", "LATEST")).toMatch(
+      new RegExp(`^\\*\\[\\*\\["command", :\\d{10}, :${AT_LEAST_30}, :${AT_LEAST_30}\\]\\]$`),
+    );
+    expect(await said(admin!, "LATENCY", "HISTORY", "command")).toMatch(
+      new RegExp(`^\\*\\[\\*\\[:\\d{10}, :${AT_LEAST_30}\\]\\]$`),
+    );
+    expect(await said(admin!, "LATENCY", "HISTORY", "nothing")).toBe("*[]");
+    expect(await said(admin!, "LATENCY", "GRAPH", "command")).toMatch(new RegExp(`^"command - high ${AT_LEAST_30} `));
+    expect(await said(admin!, "LATENCY", "DOCTOR")).toContain("1. command: 1 latency spikes");
+    expect(await said(admin!, "LATENCY", "RESET", "nothing")).toBe(":0");
+    expect(await said(admin!, "LATENCY", "RESET")).toBe(":1");
+    expect(await said(admin!, "LATENCY", "LATEST")).toBe("*[]");
+    await said(admin!, "CONFIG", "SET", "latency-monitor-threshold", "0");
+  });
+
+  test.if(hasRedis)("replies, help and errors are Redis's", async () => {
+    const theirs = await redis!.connect();
+    const ours = await server.connect();
+    const commands = [
+      "LATENCY",
+      "LATENCY HELP",
+      "LATENCY nothing",
+      "LATENCY GRAPH",
+      "LATENCY GRAPH nothing",
+      "LATENCY HISTORY",
+      "LATENCY HISTORY nothing",
+      "LATENCY LATEST",
+      "LATENCY LATEST 1",
+      "LATENCY RESET",
+      "LATENCY RESET a b",
+      "LATENCY HISTOGRAM nothing",
+      "LATENCY DOCTOR 1",
+    ];
+    for (const command of commands) {
+      const args = command.split(" ");
+      expect([command, await said(ours, ...args)]).toEqual([command, await said(theirs, ...args)]);
+    }
+    for (const client of [ours, theirs]) await said(client, "GET", "a");
+    for (const client of [ours, theirs]) await said(client, "HELLO", "3");
+    const shape = (text: string) => text.replace(/%\{(:\d+ => :\d+(, )?)+\}/, "BOUNDS");
+    const histogram = ["LATENCY", "HISTOGRAM", "get"] as const;
+    expect(shape(await said(ours, ...histogram))).toEqual(shape(await said(theirs, ...histogram)));
+    expect(shape(await said(ours, ...histogram))).toContain("BOUNDS");
+    ours.close();
+    theirs.close();
+  });
+});

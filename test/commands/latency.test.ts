@@ -167,7 +167,10 @@ describe("two workers", () => {
       const args = command.split(" ");
       expect([command, await said(ours, ...args)]).toEqual([command, await said(theirs, ...args)]);
     }
-    for (const client of [ours, theirs]) await said(client, "GET", "a");
+    for (const client of [ours, theirs]) {
+      await said(client, "CONFIG", "RESETSTAT");
+      await said(client, "GET", "a");
+    }
     for (const client of [ours, theirs]) await said(client, "HELLO", "3");
     const shape = (text: string) => text.replace(/%\{(:\d+ => :\d+(, )?)+\}/, "BOUNDS");
     const histogram = ["LATENCY", "HISTOGRAM", "get"] as const;

@@ -523,8 +523,7 @@ class OwnServices implements ServerServices, ClientHost {
       outputKbps: 0,
       usedMemory,
       usedMemoryPeak: this.peak,
-      dataBytes: usedMemory,
-      bufferBytes: 0,
+      dataBytes: engine.store.usedBytes,
       heapBytes: 0,
       blockedClients,
       maxInputBuffer: 0,
@@ -541,7 +540,7 @@ class OwnServices implements ServerServices, ClientHost {
         commands: totalCommands,
         opsPerSecond: 0,
         heapBytes: 0,
-        bufferBytes: 0,
+        clientBytes: this.engine.clientBytes,
         cpuMicros: Number.NaN,
       },
     ];

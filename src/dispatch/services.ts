@@ -45,12 +45,11 @@ export interface ServerTotals {
   opsPerSecond: number;
   inputKbps: number;
   outputKbps: number;
-  /** Data, buffers and JS heaps. */
+  /** Data, clients and live JS heaps. */
   usedMemory: number;
   usedMemoryPeak: number;
-  /** Parts of usedMemory: records and collections; query and output buffers; JS heaps of the workers. */
+  /** Parts of usedMemory, with clientBytes: records and collections; live JS heaps of the workers. */
   dataBytes: number;
-  bufferBytes: number;
   heapBytes: number;
   blockedClients: number;
   maxInputBuffer: number;
@@ -64,7 +63,7 @@ export interface WorkerFigures {
   commands: number;
   opsPerSecond: number;
   heapBytes: number;
-  bufferBytes: number;
+  clientBytes: number;
   /** CPU time of its thread; NaN where the system does not tell. */
   cpuMicros: number;
 }

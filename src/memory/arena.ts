@@ -62,6 +62,13 @@ export class Arena {
     return this.bytes[region]!;
   }
 
+  /** Regions that this thread has views of. */
+  get attachedRegions(): number {
+    let count = 0;
+    for (const words of this.words) if (words !== undefined) count++;
+    return count;
+  }
+
   get regionCount(): number {
     return Atomics.load(this.control.i32, REGION_COUNT_AT);
   }

@@ -16,9 +16,8 @@ export const Cell = {
   hits: 8,
   misses: 9,
   errors: 10,
-  /** JS heap without the regions, and bytes in query and output buffers. */
+  /** Live bytes of the JS heap, without regions and clients' buffers. */
   heapBytes: 11,
-  bufferBytes: 12,
   blocked: 14,
   opsPerSecond: 15,
   inputPerSecond: 16,
@@ -37,7 +36,7 @@ export const Cell = {
   evicted: 27,
   /** Dead records that wait for new tenants, bytes. */
   deadBytes: 28,
-  /** Resident memory outside the regions, bytes: the first worker's only. */
+  /** Resident memory of the process outside the regions, garbage left out, bytes: the first worker's only. */
   outsideBytes: 29,
   /** Time for which the memory limit was exceeded although keys were evicted: in all, and of this time; ms. */
   exceededMs: 30,
@@ -57,6 +56,11 @@ export class Cells {
   ) {
     this.f64 = control.f64;
     this.own = control.workerAt(worker) >>> 1;
+  }
+
+  /** Worker slots: those of the workers, and the main thread's. */
+  get slots(): number {
+    return this.control.geometry.workers;
   }
 
   set(cell: Cell, value: number): void {

@@ -138,8 +138,8 @@ export class Client implements ReplyTarget {
   get memoryBytes(): number {
     let bytes = CLIENT_BYTES + this.outputBytes + this.progress.lengths.length * ARGUMENT_BYTES;
     if (this.query !== null) bytes += this.query.length;
-    if (this.staging !== null) bytes += this.staging.bytes;
-    for (const value of this.staged) bytes += value.bytes;
+    if (this.staging !== null) bytes += this.staging.heldBytes;
+    for (const value of this.staged) bytes += value.heldBytes;
     return bytes;
   }
 

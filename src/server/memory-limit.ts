@@ -2,8 +2,9 @@
  * The memory limit (max_memory): adds up what is used, evicts keys to stay below it, and tells the dispatcher when
  * writes are refused.
  *
- * Used memory is data, buffers and JS heaps of all workers. Under a policy of eviction the frames of the data have a
- * limit of their own besides: what the limit leaves after the resident memory outside the regions.
+ * Used memory is the data, the memory of the clients and the live JS heaps of all workers. Garbage of the heaps is left
+ * out: the next collection frees it (collector.ts). Under a policy of eviction the frames of the data have a limit of
+ * their own besides, because frames are resident whole: see bytesBesideFrames.
  *
  * The owner calls `look` once a turn. Within a turn the dispatcher calls `relieveFor` when a command that may grow the
  * data meets one of the two bounds that `look` set.
@@ -11,14 +12,13 @@
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
-import { FRAME_BYTES } from "../memory/arena.ts";
+import { CHUNK_BYTES, FRAME_BYTES } from "../memory/arena.ts";
 import { Eviction, Evictor, Rank } from "../store/eviction.ts";
 import type { Maintenance } from "../store/maintenance.ts";
 import { INLINE_VALUE_MAX } from "../store/record.ts";
 import type { Store } from "../store/store.ts";
 import { Cell, type Cells } from "./cells.ts";
 
-const CHUNK_BYTES = 1 << 20;
 /** Bytes of frames that the limit always allows, per shard and in all: a shard's first segments need them. */
 const LEAST_PER_SHARD = 128 << 10;
 const LEAST = 4 << 20;
@@ -28,6 +28,9 @@ const DEAD_KEPT = 0.04;
 const CHUNKS_SPLIT = 0.02;
 /** Room below the limit above which no turn can reach it. */
 const NEAR_BYTES = 128 << 20;
+/** Resident memory that the runtime may take beside max_memory, in all and per thread: code, stacks, garbage. */
+const RUNTIME_BYTES = 16 << 20;
+const RUNTIME_SLOT_BYTES = 16 << 20;
 /** Blocks of a collection freed between two looks at the limit. */
 const GARBAGE_BLOCKS = 16;
 /** Keys evicted between two readings of the clock, and draws without a key before a round ends. */
@@ -45,6 +48,16 @@ const RANKS: Record<string, Rank> = {
 function roundMs(tenacity: number): number {
   if (tenacity <= 10) return 0.05 * tenacity;
   return tenacity < 100 ? 0.5 * 1.15 ** (tenacity - 10) : Infinity;
+}
+
+/**
+ * Bytes of max_memory that frames may not take: the live heaps, or the resident memory outside the regions where that is
+ * larger by more than the runtime is allowed. Buffers of clients are part of the latter; values that arrive in steps lie
+ * in frames already.
+ */
+export function bytesBesideFrames(cells: Cells): number {
+  const runtimeBytes = RUNTIME_BYTES + cells.slots * RUNTIME_SLOT_BYTES;
+  return Math.max(cells.sum(Cell.heapBytes), cells.sum(Cell.outsideBytes) - runtimeBytes);
 }
 
 export class MemoryLimit {
@@ -89,11 +102,11 @@ export class MemoryLimit {
     return this.evictor.rank !== Rank.None;
   }
 
-  /** Bytes of data, buffers and JS heaps of all workers: what INFO shows and what max_memory limits. */
+  /** Bytes of data, clients and live JS heaps of all workers: what INFO shows and what max_memory limits. */
   usedBytes(): number {
     const { cells } = this;
     cells.set(Cell.usedBytes, this.store.usedBytes);
-    return cells.sum(Cell.usedBytes) + cells.sum(Cell.bufferBytes) + cells.sum(Cell.heapBytes);
+    return cells.sum(Cell.usedBytes) + cells.sum(Cell.clientBytes) + cells.sum(Cell.heapBytes);
   }
 
   /** Compares the memory used with the limit, once a turn, and evicts what is above it. */
@@ -132,11 +145,10 @@ export class MemoryLimit {
     cells.set(Cell.exceedingMs, exceededSince === 0 ? 0 : this.clock.monotonicMs() - exceededSince);
   }
 
-  /** Bytes that frames may take: the limit less the resident memory outside the regions. */
+  /** Bytes that frames may take. */
   private frameLimit(): number {
-    const { cells, store } = this;
-    const outside = cells.sum(Cell.outsideBytes) || cells.sum(Cell.heapBytes) + cells.sum(Cell.bufferBytes);
-    return Math.max(this.maxBytes - outside, LEAST + store.shards * LEAST_PER_SHARD);
+    const { store } = this;
+    return Math.max(this.maxBytes - bytesBesideFrames(this.cells), LEAST + store.shards * LEAST_PER_SHARD);
   }
 
   /** Bytes of the frames handed out, and of chunks that too many sizes share. */

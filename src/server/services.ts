@@ -1,6 +1,4 @@
 /** What a worker's handlers may ask of the server: sums of the cells at once, everything else over the main thread. */
-import { heapSize } from "bun:jsc";
-import { readText, realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
@@ -28,8 +26,10 @@ import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
 import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
+import type { Collector } from "./collector.ts";
 import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitor-feed.ts";
+import { OutsideMemory } from "./outside-memory.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 
@@ -38,9 +38,6 @@ const SAMPLES = 16;
 const SAMPLE_MS = 100;
 /** Resident memory and CPU time are read again after this time at the earliest. */
 const PROCESS_USE_MS = 100;
-const CHUNK_BYTES = 1 << 20;
-/** What is left of a peak of the memory outside the regions at the next tick. */
-const PEAK_KEPT = 0.998;
 /** Longest wait that a timer can be given. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -89,6 +86,7 @@ interface Sample {
 export class Services implements ServerServices {
   engine!: Engine;
   log!: Logger;
+  collector!: Collector;
   rejected = 0;
   private readonly cells: Cells;
   private readonly pending = new Map<number, (answers: Answer[]) => void>();
@@ -117,6 +115,7 @@ export class Services implements ServerServices {
   readonly monitors: Monitors;
   private readonly observer: CommandObserver;
   private eviction!: ClientEviction;
+  private outside!: OutsideMemory;
   private isEvictionAsked = false;
   /** By session. */
   private readonly blocked = new Map<number, Blocked>();
@@ -164,6 +163,7 @@ export class Services implements ServerServices {
   /** Completes the two halves that know each other. */
   attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
     this.engine = engine;
+    this.outside = new OutsideMemory(engine.store.pool);
     this.eviction = new ClientEviction(this.worker, this.control, this.clients, engine, tellOfEviction);
   }
 
@@ -186,18 +186,15 @@ export class Services implements ServerServices {
 
   /** Rates and sizes that are not counted per turn. */
   tick(): void {
-    this.cells.set(Cell.heapBytes, this.heapBytes());
+    this.cells.set(Cell.heapBytes, this.collector.liveBytes);
     this.cells.set(Cell.cpuMicros, threadMicros());
-    if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outsideBytes());
-    let buffers = 0;
+    if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outside.measure());
     let maxInput = 0;
     let maxOutput = 0;
     for (const client of this.clients.values()) {
-      buffers += client.queryBytes + client.outputBytes;
       maxInput = Math.max(maxInput, client.queryBytes);
       maxOutput = Math.max(maxOutput, client.outputBytes);
     }
-    this.cells.set(Cell.bufferBytes, buffers);
     this.evictClients();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
     this.cells.set(Cell.maxInputBuffer, maxInput);
@@ -205,29 +202,6 @@ export class Services implements ServerServices {
     this.peak = Math.max(this.peak, this.engine.memory.usedBytes());
     this.sample();
   }
-
-  /** JS heap of this worker. The collector counts shared memory that is mapped as heap of each worker: taken out. */
-  private heapBytes(): number {
-    const { arena } = this.engine;
-    const { buffer, geometry } = this.control;
-    const regions = arena.words.filter((words) => words !== undefined).length;
-    return Math.max(0, heapSize() - buffer.byteLength - regions * geometry.regionBytes);
-  }
-
-  /**
-   * Resident memory that is no chunk of a region: heaps, stacks, buffers. Chunks that were touched count whole, so
-   * while the data grows into fresh ones this comes out too low: it never falls below what there was at first. A peak is
-   * forgotten slowly: heaps rise and fall with each collection, and data is not to go and come with them.
-   */
-  private outsideBytes(): number {
-    const { pool } = this.engine.store;
-    const resident = heldBytes() - pool.touchedChunks * CHUNK_BYTES;
-    if (this.outsideLeast === 0) this.outsideLeast = Math.max(resident, 0);
-    this.outside = Math.max(resident, this.outsideLeast, this.outside * PEAK_KEPT);
-    return this.outside;
-  }
-  private outsideLeast = 0;
-  private outside = 0;
 
   private sample(): void {
     const { engine, samples, cells } = this;
@@ -281,7 +255,6 @@ export class Services implements ServerServices {
       usedMemory,
       usedMemoryPeak: this.peak,
       dataBytes: cells.sum(Cell.usedBytes),
-      bufferBytes: cells.sum(Cell.bufferBytes),
       heapBytes: cells.sum(Cell.heapBytes),
       blockedClients: cells.sum(Cell.blocked),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
@@ -327,7 +300,7 @@ export class Services implements ServerServices {
       commands: cells.of(worker, Cell.commands),
       opsPerSecond: Math.round(cells.of(worker, Cell.opsPerSecond)),
       heapBytes: cells.of(worker, Cell.heapBytes),
-      bufferBytes: cells.of(worker, Cell.bufferBytes),
+      clientBytes: cells.of(worker, Cell.clientBytes),
       cpuMicros: cells.of(worker, Cell.cpuMicros),
     }));
   }
@@ -675,22 +648,6 @@ export class Services implements ServerServices {
     }
     return { kind: "killed", count, askerMatched };
   }
-}
-
-/**
- * Resident memory of the process without the pages of files, bytes: those of the executable are clean and shared, and the
- * kernel takes them back when it needs them.
- */
-function heldBytes(): number {
-  try {
-    const status = readText(realFiles, "/proc/self/status");
-    const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
-    const held = kib("RssAnon") + kib("RssShmem");
-    if (held > 0) return held * 1024;
-  } catch {
-    // no /proc
-  }
-  return process.memoryUsage.rss();
 }
 
 /** A client's address as MONITOR shows it. */

@@ -33,8 +33,9 @@ import {
   NO_PLACE,
 } from "../memory/arena.ts";
 import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
-import { Cell, Cells } from "./cells.ts";
+import { Cells } from "./cells.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
+import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 
 /** Descriptors kept free of clients: files, listeners, event loops, and the pipes of each worker. */
@@ -53,8 +54,6 @@ const GROWTH_EVERY_MS = 20;
 const AHEAD_PER_CHUNK = 2;
 const AHEAD_LEAST = 4;
 const AHEAD_MOST = 24;
-/** What is resident beside the regions, about, until it is known. */
-const RUNTIME_BYTES = 64 << 20;
 const PAGE_WORDS = 1024;
 /** Workers must have sent their last replies within this time after SIGTERM. */
 const STOP_MS = 5000;
@@ -345,10 +344,9 @@ class Supervisor {
       pool.touched(place, systemClock.monotonicMs() / 1000);
     }
   }
-  /** Chunks that may be resident within max_memory, with what is resident beside them. */
+  /** Chunks that may be resident within max_memory. */
   private chunksWithin(): number {
-    const outside = this.cells.sum(Cell.outsideBytes) || RUNTIME_BYTES;
-    return Math.floor((this.config.maxMemoryBytes - outside) / CHUNK_BYTES);
+    return Math.floor((this.config.maxMemoryBytes - bytesBesideFrames(this.cells)) / CHUNK_BYTES);
   }
   private framesSeen = 0;
 

@@ -2,7 +2,6 @@
  * Data worker: a thread with its own listener, its own engine over the shared memory, and the background work of the
  * shards it is home to. Started by start.ts; never terminated or respawned.
  */
-import { edenGC, fullGC, heapSize } from "bun:jsc";
 import { chmodSync, rmSync } from "node:fs";
 import { receiveMessageOnPort } from "node:worker_threads";
 import type { Socket, TCPSocketListener, TCPSocketListenOptions, UnixSocketListener } from "bun";
@@ -18,19 +17,13 @@ import { Control } from "../memory/control.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { Cell } from "./cells.ts";
 import { Client, type ClientHost, type Transport } from "./client.ts";
+import { Collector } from "./collector.ts";
 import { Engine } from "./engine.ts";
 import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { Services } from "./services.ts";
 
 declare const self: Worker;
 
-/** Socket events and event bytes after which the young generation is collected: see DESIGN-NOTES, Garbage collection. */
-const EDEN_EVENTS = 2048;
-const EDEN_BYTES = 16 << 20;
-/** After a load, rounds of background work (100 ms) without an event until what it left in the old generation goes. */
-const QUIET_ROUNDS = 10;
-/** Event bytes of a round that are a load. */
-const LOAD_BYTES = 1 << 20;
 const BUSY_MS = 2;
 /** Background work at one go, and the pause before the next while there is more: at most a quarter of the core. */
 const MAINTENANCE_MS = 1;
@@ -59,14 +52,7 @@ class DataWorker implements ClientHost {
   private proceeding: Client[] = [];
   private proceedScheduled = false;
   private maintainScheduled = false;
-  private collectScheduled = false;
-  private events = 0;
-  private eventBytes = 0;
-  private heapAfterFull = 0;
-  /** There was a load since the last full collection; rounds of background work without an event. */
-  private hadLoad = false;
-  private quietRounds = 0;
-  private eventsSeen = 0;
+  private readonly collector: Collector;
   private connections = 0;
   private nextClient = 1;
 
@@ -87,6 +73,12 @@ class DataWorker implements ClientHost {
     this.services.attach(this.engine, (client) => {
       this.log.info(`client evicted: ${this.services.lineOf(client)}`);
     });
+    const { geometry } = control;
+    this.collector = new Collector(
+      () => control.buffer.byteLength + arena.attachedRegions * geometry.regionBytes,
+      () => this.engine.clientBytes,
+    );
+    this.services.collector = this.collector;
     const { blocking } = this.engine;
     blocking.send = (to, served) => tell({ kind: "served", to, served });
     blocking.askTurn = () =>
@@ -97,10 +89,11 @@ class DataWorker implements ClientHost {
           this.engine.endTurn();
         }),
       );
-    this.heapAfterFull = heapSize();
   }
 
   listen(): void {
+    this.collector.begin();
+    this.services.tick();
     const hosts = this.config.bindHosts;
     const port = this.config.number("server.port");
     if (port !== 0) {
@@ -146,8 +139,7 @@ class DataWorker implements ClientHost {
         } catch (thrown) {
           this.failed(thrown, socket.data);
         }
-        this.eventBytes += bytes.length;
-        if (++this.events >= EDEN_EVENTS || this.eventBytes >= EDEN_BYTES) this.collectSoon();
+        this.collector.countEvent(bytes.length);
       },
       drain: (socket: ClientSocket) => this.guard(() => socket.data?.drained()),
       close: (socket: ClientSocket) => this.guard(() => socket.data?.disconnected()),
@@ -323,11 +315,7 @@ class DataWorker implements ClientHost {
       this.closeOffenders();
       engine.publish();
     });
-    this.quietRounds = this.events === this.eventsSeen ? this.quietRounds + 1 : 0;
-    this.eventsSeen = this.events;
-    // Apart from the background work, which has had its millisecond.
-    if (this.events > 0 && this.events < EDEN_EVENTS >> 4) setTimeout(() => this.collectIdle(), REST_MS);
-    else if (this.quietRounds >= QUIET_ROUNDS && (this.hadLoad || this.events > 0)) this.collectFull();
+    this.collector.endRound();
   }
 
   /** A share of the background work, and soon another while there is more. */
@@ -351,45 +339,6 @@ class DataWorker implements ClientHost {
       if (session.activeMs < before && !client.waiting && !client.paused && !session.monitors)
         client.transport.terminate();
     }
-  }
-
-  /**
-   * Collects once the stack is empty: the buffer of the event in work would survive for being on it, be old from then
-   * on, and stay until the next full collection; at 512 KB each that is most of the garbage.
-   */
-  private collectSoon(): void {
-    this.events = 0;
-    this.eventBytes = 0;
-    if (this.collectScheduled) return;
-    this.collectScheduled = true;
-    setImmediate(() => {
-      this.collectScheduled = false;
-      this.collect();
-    });
-  }
-
-  private collect(): void {
-    this.events = 0;
-    this.eventBytes = 0;
-    this.hadLoad = true;
-    edenGC();
-    const heap = heapSize();
-    if (heap > this.heapAfterFull * 2 + (32 << 20)) this.collectFull();
-  }
-
-  private collectIdle(): void {
-    if (this.eventBytes >= LOAD_BYTES) this.hadLoad = true;
-    this.events = 0;
-    this.eventBytes = 0;
-    edenGC();
-  }
-
-  private collectFull(): void {
-    this.hadLoad = false;
-    this.events = 0;
-    this.eventBytes = 0;
-    fullGC();
-    this.heapAfterFull = heapSize();
   }
 
   monitored(from: number, batch: MonitorBatch): void {

@@ -93,6 +93,11 @@ export class StagedValue {
     readonly total: number,
   ) {}
 
+  /** Bytes that are kept: none of a value that is refused. */
+  get heldBytes(): number {
+    return this.refused ? 0 : this.bytes;
+  }
+
   /** Copies `length` bytes on. Returns how many were taken: fewer when the pool has no room now. */
   write(source: Buffer, offset: number, length: number): number {
     if (this.refused) {

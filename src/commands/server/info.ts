@@ -128,7 +128,7 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
   const peak = Math.max(totals.usedMemoryPeak, used);
   const resident = server.processUse().residentBytes;
   const machineBytes = totalmem();
-  const overhead = totals.heapBytes + totals.bufferBytes;
+  const overhead = totals.heapBytes + totals.clientBytes;
   const limit = config.maxMemoryBytes;
   // As MEMORY STATS: what is taken of the frames, used or not, and the JS heaps.
   const frames = store.pool.framesOut * FRAME_BYTES;
@@ -423,7 +423,7 @@ function workersSection(call: Call): Fields {
     const cpu = Number.isNaN(worker.cpuMicros) ? "" : `,cpu_seconds=${(worker.cpuMicros / 1e6).toFixed(3)}`;
     return [
       `worker${i}`,
-      `clients=${worker.clients},blocked=${worker.blocked},commands=${worker.commands},ops_per_sec=${worker.opsPerSecond},heap_bytes=${worker.heapBytes},buffer_bytes=${worker.bufferBytes}${cpu}`,
+      `clients=${worker.clients},blocked=${worker.blocked},commands=${worker.commands},ops_per_sec=${worker.opsPerSecond},heap_bytes=${worker.heapBytes},buffer_bytes=${worker.clientBytes}${cpu}`,
     ];
   });
 }

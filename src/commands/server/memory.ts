@@ -75,7 +75,7 @@ function figures(call: Call) {
   const uses = databases(call);
   const indexBytes = uses.reduce((sum, use) => sum + use.indexBytes, 0);
   const used = totals.usedMemory;
-  const overhead = totals.heapBytes + totals.bufferBytes + indexBytes;
+  const overhead = totals.heapBytes + totals.clientBytes + indexBytes;
   return {
     totals,
     uses,
@@ -85,7 +85,7 @@ function figures(call: Call) {
     dataset: Math.max(0, used - overhead),
     keys: uses.reduce((sum, use) => sum + use.keys, 0),
     frames: call.store.pool.framesOut * FRAME_BYTES,
-    active: call.store.pool.framesOut * FRAME_BYTES + totals.heapBytes + totals.bufferBytes,
+    active: call.store.pool.framesOut * FRAME_BYTES + totals.heapBytes + totals.clientBytes,
     resident: call.server.processUse().residentBytes,
   };
 }
@@ -184,7 +184,7 @@ export function doctor(call: Call, reply: Reply): void {
       " * High process RSS overhead: the process holds more than its frames and heaps, such as regions touched before.\n",
     );
   }
-  if (totals.connectedClients > 0 && totals.bufferBytes / totals.connectedClients > CLIENT_BYTES) {
+  if (totals.connectedClients > 0 && totals.clientBytes / totals.connectedClients > CLIENT_BYTES) {
     found.push(
       " * Big client buffers: clients have more than 200 KiB each waiting on average. Some read too slowly, or send too much at once.\n",
     );
@@ -215,7 +215,7 @@ export function mallocStats(call: Call, reply: Reply): void {
     ["bytes of data in them", totals.dataBytes],
     ["free chunks of 1 MiB", pool.freeChunks],
     ["bytes of JS heaps", totals.heapBytes],
-    ["bytes of query and output buffers", totals.bufferBytes],
+    ["bytes of clients and their buffers", totals.clientBytes],
   ];
   reply.verbatim(
     `___ Begin frame pool statistics ___\n${lines.map(([name, value]) => `${name}: ${value}\n`).join("")}`,

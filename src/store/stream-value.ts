@@ -19,6 +19,7 @@
  *   S1  ids rise, and none is above the last id
  *   S2  the first entry begins a node
  *   S3  the entries of the first node are counted, or not known
+ *   S4  a group has read no more entries than were ever added
  */
 import { assert } from "../base/assert.ts";
 import { copy, equal } from "../base/bytes.ts";
@@ -686,6 +687,39 @@ export class StreamValue extends Collection {
     pages.free(this.group.root);
   }
 
+  /** Bytes of room that `setAdded` takes. */
+  get setAddedBytes(): number {
+    return SMALL_CHANGE + this.groups * ROOT_BYTES * 2;
+  }
+
+  /** Sets how many entries were ever added, which may be fewer than before: no group has read more (S4). */
+  setAdded(added: number): void {
+    const [, groups] = this.trees;
+    const { group } = this;
+    this.added = added;
+    for (let rank = 0; rank < groups.count; rank++) {
+      this.openGroupAt(rank);
+      if (group.entriesRead <= added) continue;
+      group.entriesRead = added;
+      this.saveGroupAt(rank);
+    }
+  }
+
+  private openGroupAt(rank: number): void {
+    const [, groups] = this.trees;
+    groups.seekRank(rank);
+    groups.settle();
+    this.loadGroupHere();
+  }
+
+  private saveGroupAt(rank: number): void {
+    const [, groups] = this.trees;
+    if (!this.group.save()) return;
+    groups.seekRank(rank);
+    groups.settle();
+    this.setGroupHere();
+  }
+
   /** True while a group has yet to read `id`, or has not acknowledged it. */
   isReferenced(id: StreamId): boolean {
     const [, groups] = this.trees;
@@ -702,14 +736,8 @@ export class StreamValue extends Collection {
   dropReferences(id: StreamId): void {
     const [, groups] = this.trees;
     for (let rank = 0; rank < groups.count; rank++) {
-      groups.seekRank(rank);
-      groups.settle();
-      this.loadGroupHere();
-      if (!this.group.removePending(id)) continue;
-      if (!this.group.save()) continue;
-      groups.seekRank(rank);
-      groups.settle();
-      this.setGroupHere();
+      this.openGroupAt(rank);
+      if (this.group.removePending(id)) this.saveGroupAt(rank);
     }
   }
 
@@ -738,7 +766,12 @@ export class StreamValue extends Collection {
     return -1;
   }
 
-  /** Entries that the open group has not read; NaN when that is not known. */
+  /** Sets how many entries the open group has read, -1 = not known: never more than were added (S4). */
+  setEntriesRead(entries: number): void {
+    this.group.entriesRead = Math.min(entries, this.added);
+  }
+
+  /** Entries that the open group has not read, never negative; NaN when that is not known. */
   lag(): number {
     const { group } = this;
     if (this.added === 0 || this.count === 0) return 0;
@@ -756,7 +789,7 @@ export class StreamValue extends Collection {
   groupReads(id: StreamId): boolean {
     const { group } = this;
     const counts = group.entriesRead >= 0 && !this.hasDeletedFrom(group.last);
-    if (counts) group.entriesRead++;
+    if (counts) this.setEntriesRead(group.entriesRead + 1);
     else if (this.added > 0) group.entriesRead = this.addedUpTo(id);
     group.last.copyFrom(id);
     return !counts;
@@ -784,6 +817,7 @@ export class StreamValue extends Collection {
     groups.seekRank(0);
     for (let more = groups.settle(); more; more = groups.next()) {
       this.loadGroupHere();
+      assert(this.group.entriesRead <= this.added, "a group has read no more than was added (S4)");
       this.group.check();
       groups.standAgain();
     }

@@ -58,7 +58,15 @@ function plain(reply: Reply): Reply {
 async function full(send: (...args: string[]) => Reply | Promise<Reply>, key: string): Promise<string> {
   const replies = [await send("XINFO", "STREAM", key, "FULL", "COUNT", "0"), await send("XRANGE", key, "-", "+")];
   for (const group of ["g1", "g2", "group-with-a-longer-name", ""]) replies.push(await send("XPENDING", key, group));
-  return replies.map((reply) => show(plain(reply))).join("\n");
+  return clamped(replies.map((reply) => show(plain(reply))).join("\n"));
+}
+
+/** Redis 7.0 lets a group have read more than was ever added. */
+function clamped(text: string): string {
+  const added = BigInt(/"entries-added", :(\d+)/.exec(text)?.[1] ?? 0);
+  return text.replace(/"entries-read", :(\d+)/g, (field, read: string) =>
+    BigInt(read) > added ? `"entries-read", :${added}` : field,
+  );
 }
 
 function limited(engine: TestEngine): TestEngine {
@@ -106,6 +114,10 @@ describe("streams in DUMP and RESTORE", () => {
     for (let round = 0; round < 2; round++) {
       await fillBoth(engine, testSeed() + round, 1000);
       for (const key of [...KEYS, ...SPECIAL_KEYS]) {
+        // The random commands may have removed the key.
+        const exists = show(await ask("EXISTS", key));
+        expect({ key, exists: engine.send("EXISTS", key) }).toEqual({ key, exists });
+        if (exists === ":0") continue;
         const fromRedis = textOf(await ask("DUMP", key));
         const fromHere = textOf(ours("DUMP", key));
         expect([fromRedis.charCodeAt(0), fromHere.charCodeAt(0)]).toEqual([19, 19]);

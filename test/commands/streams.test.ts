@@ -156,6 +156,46 @@ describe("streams", () => {
     expect(lag()).toBe("null$ :0");
   });
 
+  test("a group has never read more than was added, and its lag is never negative", () => {
+    const engine = testEngine();
+    const progress = () =>
+      engine.send("XINFO", "GROUPS", "s").replace(/.*"entries-read", (.*), "lag", (.*)\]\]/, "$1 $2");
+    const inFull = () => /"entries-read", (\S+), "lag", (\S+),/.exec(engine.send("XINFO", "STREAM", "s", "FULL"))!;
+    const expectProgress = (read: string, lag: string) => {
+      expect(progress()).toBe(`${read} ${lag}`);
+      expect(inFull().slice(1)).toEqual([read, lag]);
+    };
+    for (let i = 1; i <= 3; i++) engine.send("XADD", "s", `${i}-0`, "a", "1");
+    engine.send("XGROUP", "CREATE", "s", "g", "0", "ENTRIESREAD", "1000");
+    expectProgress(":3", ":3"); // by its id it stands before the first entry
+    engine.send("XGROUP", "SETID", "s", "g", "2-0", "ENTRIESREAD", "9223372036854775807");
+    expectProgress(":3", ":0");
+    engine.send("XGROUP", "SETID", "s", "g", "2-0", "ENTRIESREAD", "2");
+    expectProgress(":2", ":1");
+    // What it says it has read is too much: reading on does not count beyond what was added.
+    engine.send("XGROUP", "SETID", "s", "g", "1-0", "ENTRIESREAD", "3");
+    engine.send("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">");
+    expectProgress(":3", ":0");
+    engine.send("XTRIM", "s", "MAXLEN", "1");
+    expectProgress(":3", ":0");
+    engine.send("XSETID", "s", "3-0", "ENTRIESADDED", "1");
+    expectProgress(":1", ":0");
+    engine.send("XADD", "s", "4-0", "a", "1");
+    expectProgress(":1", ":1");
+    engine.send("XGROUP", "SETID", "s", "g", "4-0", "ENTRIESREAD", "-1");
+    expectProgress("null$", ":0");
+  });
+
+  test("XSETID sets back what each of many groups has read", () => {
+    const engine = testEngine();
+    for (let i = 1; i <= 3; i++) engine.send("XADD", "s", `${i}-0`, "a", "1");
+    for (let g = 0; g < 50; g++) engine.send("XGROUP", "CREATE", "s", `g${g}`, "3-0", "ENTRIESREAD", "3");
+    engine.send("XTRIM", "s", "MAXLEN", "0");
+    engine.send("XSETID", "s", "3-0", "ENTRIESADDED", "2");
+    const reads = engine.send("XINFO", "GROUPS", "s").match(/"entries-read", :2,/g);
+    expect(reads).toHaveLength(50);
+  });
+
   test("XDELEX, XACKDEL and references of trimmed entries", () => {
     const engine = testEngine();
     const again = () => {

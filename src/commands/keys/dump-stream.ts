@@ -373,7 +373,7 @@ function fillGroup(stream: StreamValue, read: RdbGroup): void {
   const exists = stream.findGroup(name, 0, name.length);
   assert(!exists, "no group comes twice (F5)");
   group.last.copyFrom(read.last);
-  group.entriesRead = entriesRead;
+  stream.setEntriesRead(entriesRead);
   stream.addGroup(name, 0, name.length);
   const numbers: number[] = [];
   for (const { name: consumer, seenMs, activeMs } of read.consumers) {

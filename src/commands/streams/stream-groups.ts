@@ -115,7 +115,7 @@ export function xgroupCreate(call: Call, reply: Reply): Outcome | void {
   if (found === 0) stream.create();
   if (findGroup(call, stream, 3)) return reply.error("BUSYGROUP Consumer Group name already exists");
   stream.group.last.copyFrom(start);
-  stream.group.entriesRead = given.entriesRead;
+  stream.setEntriesRead(given.entriesRead);
   stream.addGroup(call.bytes, call.argAt(3), call.argBytes(3));
   stream.finish();
   reply.ok();
@@ -132,7 +132,7 @@ export function xgroupSetId(call: Call, reply: Reply): Outcome | void {
   if (call.argIs(4, LAST)) start.copyFrom(stream.last);
   else if (!looseId(call, reply, 4, start)) return;
   stream.group.last.copyFrom(start);
-  stream.group.entriesRead = given.entriesRead;
+  stream.setEntriesRead(given.entriesRead);
   finish(call, stream, 3);
   reply.ok();
 }

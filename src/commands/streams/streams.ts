@@ -1,5 +1,6 @@
 /** The stream family: entries. Consumer groups are in stream-groups.ts, XREAD and XREADGROUP in stream-reading.ts. */
 import { token } from "../../base/bytes.ts";
+import { Status } from "../../base/status.ts";
 import { ErrorText, wrongArity } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
@@ -186,6 +187,7 @@ export function xsetid(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = stream.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
+  if (found > 0 && added >= 0 && !stream.pages.admits(stream.setAddedBytes)) return refuse(call, reply, Status.Busy);
   if (found === 0) return reply.error(ErrorText.noSuchKey);
   if (start.compare(stream.maxDeleted) < 0) {
     return reply.error("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id");
@@ -199,7 +201,7 @@ export function xsetid(call: Call, reply: Reply): Outcome | void {
     }
   }
   stream.last.copyFrom(start);
-  if (added >= 0) stream.added = added;
+  if (added >= 0) stream.setAdded(added);
   if (!end.isZero) stream.maxDeleted.copyFrom(end);
   stream.finish();
   reply.ok();

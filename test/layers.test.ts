@@ -1,8 +1,9 @@
 /**
- * Goal:   imports under src/ point only downward through the layers of the design, and subsystems beside each other use
- *         each other, if at all, by their index.ts.
- * Method: read every import, export-from and import() of every file; compare the ranks of the two folders. A type import
- *         counts: it ties the files together all the same.
+ * Goal:   imports under src/ point only downward through the layers of the design; subsystems beside each other use each
+ *         other, if at all, by their index.ts; no files import each other in a circle, except within src/dispatch/, where
+ *         a call, its session and its services are one thing in several files.
+ * Method: read every import, export-from and import() of every file; compare the ranks of the two folders; look for
+ *         strongly connected files. A type import counts: it ties the files together all the same.
  */
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
@@ -75,6 +76,51 @@ function complaints(file: string, source: string): string[] {
   return found;
 }
 
+/** The files that each file of the sources imports, by path under src/. */
+function importGraph(sources: ReadonlyMap<string, string>): Map<string, string[]> {
+  const graph = new Map<string, string[]>();
+  for (const [path, source] of sources) {
+    const file = join(SOURCE, path);
+    const targets = importsOf(source).filter((target) => target.startsWith("."));
+    graph.set(
+      path,
+      targets.map((target) => relative(SOURCE, resolve(dirname(file), target))),
+    );
+  }
+  return graph;
+}
+
+/** The shortest circle through `start`, as "a.ts → b.ts → a.ts"; null when there is none. */
+function circleThrough(graph: ReadonlyMap<string, readonly string[]>, start: string): string | null {
+  const cameFrom = new Map<string, string>();
+  const queue = [start];
+  for (let head = 0; head < queue.length; head++) {
+    const here = queue[head]!;
+    for (const next of graph.get(here) ?? []) {
+      if (next === start) {
+        const path = [start];
+        for (let at = here; at !== start; at = cameFrom.get(at)!) path.unshift(at);
+        return [start, ...path].join(" → ");
+      }
+      if (cameFrom.has(next)) continue;
+      cameFrom.set(next, here);
+      queue.push(next);
+    }
+  }
+  return null;
+}
+
+/** Circles among files outside of src/dispatch/, one for each file that is in one. */
+function circles(sources: ReadonlyMap<string, string>): string[] {
+  const graph = importGraph(sources);
+  const found: string[] = [];
+  for (const file of graph.keys()) {
+    const circle = file.startsWith("dispatch/") ? null : circleThrough(graph, file);
+    if (circle !== null) found.push(circle);
+  }
+  return found;
+}
+
 describe("layers", () => {
   test("every import under src/ points downward", async () => {
     const found: string[] = [];
@@ -97,6 +143,37 @@ describe("layers", () => {
       }
     }
     expect(missing).toEqual([]);
+  });
+
+  test("no file outside of src/dispatch/ imports itself over others", async () => {
+    const sources = new Map<string, string>();
+    for (const path of new Bun.Glob("**/*.ts").scanSync(SOURCE)) {
+      sources.set(path, await Bun.file(join(SOURCE, path)).text());
+    }
+    expect(sources.size).toBeGreaterThan(10);
+    expect(circles(sources)).toEqual([]);
+  });
+
+  test("the checker sees a circle, of types too", () => {
+    const importing = (...targets: string[]): string =>
+      targets.map((target) => `import type { T } from "${target}";`).join("\n");
+    const tree = [
+      ["store/a.ts", importing("./b.ts", "../memory/m.ts")],
+      ["store/b.ts", importing("./c.ts")],
+      ["memory/m.ts", ""],
+    ] as const;
+    expect(circles(new Map([...tree, ["store/c.ts", importing("../memory/m.ts")]]))).toEqual([]);
+    expect(circles(new Map([...tree, ["store/c.ts", importing("./a.ts")]]))).toEqual([
+      "store/a.ts → store/b.ts → store/c.ts → store/a.ts",
+      "store/b.ts → store/c.ts → store/a.ts → store/b.ts",
+      "store/c.ts → store/a.ts → store/b.ts → store/c.ts",
+    ]);
+    expect(circles(new Map([["store/a.ts", 'export * from "./a.ts";']]))).toEqual(["store/a.ts → store/a.ts"]);
+    const inDispatch = new Map([
+      ["dispatch/a.ts", importing("./b.ts")],
+      ["dispatch/b.ts", importing("./a.ts")],
+    ]);
+    expect(circles(inDispatch)).toEqual([]);
   });
 
   test("the checker sees what it should", () => {

@@ -11,7 +11,7 @@ import { errorCode, errorMessage, osErrorText, StartupError } from "../base/erro
 import { FileFailure, readText, realFiles, type Files } from "../base/files.ts";
 import { LOCK_FILE, lockFile } from "../memory/native.ts";
 import { HELP, parseDoctorArguments } from "./arguments.ts";
-import { load, sourceText } from "./main.ts";
+import { load, sourceText } from "./configuration.ts";
 import { versionLine } from "./version.ts";
 
 export type FindingLevel = "ok" | "info" | "warning" | "error";

@@ -7,8 +7,7 @@
 import { basename } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { dumpConfig } from "../base/config/dump.ts";
-import { chosenValues, loadConfig, type LoadedConfig } from "../base/config/load.ts";
-import { checkCommandNames } from "../commands/families.ts";
+import { chosenValues, type LoadedConfig } from "../base/config/load.ts";
 import { openLogs } from "../base/config/open-logs.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/errors.ts";
@@ -22,6 +21,7 @@ import {
   type ServerArguments,
   type Subcommand,
 } from "./arguments.ts";
+import { load, sourceText } from "./configuration.ts";
 import { versionLine } from "./version.ts";
 
 /** Runs the program with the arguments after its name. Never throws for bad input; resolves with the exit code. */
@@ -83,23 +83,6 @@ async function runServer(options: ServerArguments): Promise<number> {
   if (options.action === "dump-config") process.stdout.write(dumpConfig(loaded.config, options.showSecrets));
   else console.log(`configuration is good (${sourceText(loaded)})`);
   return 0;
-}
-
-/** The configuration these arguments lead to. Throws StartupError. */
-export function load(options: ServerArguments): LoadedConfig {
-  const loaded = loadConfig({
-    configPath: options.configPath,
-    flags: options.flags,
-    environment: process.env,
-    files: realFiles,
-    machine: null,
-  });
-  checkCommandNames(loaded.config);
-  return loaded;
-}
-
-export function sourceText({ config }: LoadedConfig): string {
-  return config.source === "" ? "built-in defaults, no configuration file found" : config.source;
 }
 
 async function serve(loaded: LoadedConfig): Promise<number> {

@@ -1,0 +1,23 @@
+/** Loads the configuration that a command line asks for. */
+import { loadConfig, type LoadedConfig } from "../base/config/load.ts";
+import { realFiles } from "../base/files.ts";
+import { checkCommandNames } from "../commands/families.ts";
+import type { ServerArguments } from "./arguments.ts";
+
+/** Throws StartupError when the configuration is bad. */
+export function load(options: ServerArguments): LoadedConfig {
+  const loaded = loadConfig({
+    configPath: options.configPath,
+    flags: options.flags,
+    environment: process.env,
+    files: realFiles,
+    machine: null,
+  });
+  checkCommandNames(loaded.config);
+  return loaded;
+}
+
+/** Where the configuration came from, for messages. */
+export function sourceText({ config }: LoadedConfig): string {
+  return config.source === "" ? "built-in defaults, no configuration file found" : config.source;
+}

@@ -1,6 +1,6 @@
 /** The set family. What a set is made of is store/set-value.ts's. */
 import { assert } from "../../base/assert.ts";
-import { equal, token } from "../../base/bytes.ts";
+import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -12,6 +12,7 @@ import { SetEncoding, type SetValue, sortIntegers } from "../../store/set-value.
 import { KeyEvent } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
+import { findRepeats, isSameKey } from "../collections/repeated-keys.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
@@ -269,22 +270,24 @@ export function smove(call: Call, reply: Reply): Outcome | void {
 /** Admitted beyond what the second key takes, so that the first can be changed afterwards for sure. */
 const SPARE_BYTES = 2 << 20;
 
-function isSameKey(call: Call, a: number, b: number): boolean {
-  const length = call.argBytes(a);
-  return length === call.argBytes(b) && equal(call.bytes, call.argAt(a), call.bytes, call.argAt(b), length);
-}
-
 /** What is worked out of several sets, and the part of a set that is looked at. One per thread. */
 const result = new MemberList();
 const part = new MemberList();
 const PART_FIRST = 32;
 const PART_MOST = 1024;
 
-/** Sizes of the sets that a command names, 0 = the key is not there; and their order. One per thread. */
+/**
+ * The sets that a command names, each once: their arguments, their sizes, 0 = the key is not there, and their order. One
+ * per thread.
+ */
 const sources = {
+  count: 0,
+  places: new Int32Array(16),
   sizes: new Float64Array(16),
   order: new Float64Array(16),
   missing: 0,
+  /** The first key is named again. */
+  firstRepeats: false,
   /** All that are there are intsets. */
   integers: true,
 };
@@ -294,18 +297,28 @@ const WHICH = 1 << 21;
 /** Looks at `count` keys from argument `first` on. Returns Status when one holds another type or is not ready. */
 function findSources(call: Call, first: number, count: number): number {
   if (sources.sizes.length < count) {
+    sources.places = new Int32Array(count * 2);
     sources.sizes = new Float64Array(count * 2);
     sources.order = new Float64Array(count * 2);
   }
+  sources.count = 0;
   sources.missing = 0;
+  sources.firstRepeats = false;
   sources.integers = true;
+  const firstOf = findRepeats(call, first, count);
   const set = call.collections.set();
   let status = 0;
-  for (let i = 0; i < count; i++) {
-    call.selectKey(first + i);
+  for (let n = 0; n < count; n++) {
+    call.selectKey(first + n);
     const found = set.find();
     if (found === Status.Again) return found;
     if (found < 0) status = found;
+    if (firstOf[n] !== n) {
+      if (firstOf[n] === 0) sources.firstRepeats = true;
+      continue;
+    }
+    const i = sources.count++;
+    sources.places[i] = first + n;
     sources.sizes[i] = found === 1 ? set.count : 0;
     if (found === 0) sources.missing++;
     if (found === 1 && set.encoding !== SetEncoding.Intset) sources.integers = false;
@@ -325,9 +338,9 @@ function sourceAt(place: number): number {
   return number - Math.floor(number / WHICH) * WHICH;
 }
 
-/** Opens the set that findSources saw at argument `i`. */
+/** Opens source `i`. */
 function openSource(call: Call, set: SetValue, i: number): void {
-  call.selectKey(i);
+  call.selectKey(sources.places[i]!);
   call.store.find();
   set.open();
 }
@@ -357,20 +370,21 @@ function sift(set: SetValue, wanted: boolean): void {
  * other, so that only two sets are open. Returns how many members are left, at most `limit`; they are appended to
  * `result` when it is asked for.
  */
-function siftThrough(call: Call, first: number, count: number, wanted: boolean, limit: number, keeps: boolean): number {
+function siftThrough(call: Call, wanted: boolean, limit: number, keeps: boolean): number {
+  const { count } = sources;
   const base = call.collections.set(0);
   const other = call.collections.set(1);
   const head = wanted ? sourceAt(0) : 0;
   const size = sources.sizes[head]!;
   let left = 0;
-  openSource(call, base, first + head);
+  openSource(call, base, head);
   for (let rank = 0, most = PART_FIRST; rank < size; most = Math.min(most * 2, PART_MOST)) {
     gatherPart(base, rank, most);
     rank += part.count;
     for (let place = 1; place < count && part.count > 0; place++) {
       const source = sourceAt(place);
       if (sources.sizes[source] === 0) continue;
-      openSource(call, other, first + source);
+      openSource(call, other, source);
       sift(other, wanted);
     }
     const { bytes, starts, lengths, hashes } = part;
@@ -384,18 +398,18 @@ function siftThrough(call: Call, first: number, count: number, wanted: boolean, 
 }
 
 /** Works out the intersection of the sources, in `result` when it is asked for. Returns its size, at most `limit`. */
-function intersect(call: Call, first: number, count: number, limit: number, keeps: boolean): number {
+function intersect(call: Call, limit: number, keeps: boolean): number {
   if (sources.missing > 0) return 0;
-  orderSources(0, count, 1);
-  return siftThrough(call, first, count, true, limit, keeps);
+  orderSources(0, sources.count, 1);
+  return siftThrough(call, true, limit, keeps);
 }
 
 /** Gathers the union of the sources in `result`. */
-function unite(call: Call, first: number, count: number): void {
+function unite(call: Call): void {
   const set = call.collections.set();
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < sources.count; i++) {
     if (sources.sizes[i] === 0) continue;
-    openSource(call, set, first + i);
+    openSource(call, set, i);
     addAll(set);
   }
 }
@@ -411,11 +425,10 @@ function addAll(set: SetValue): void {
  * Gathers in `result` what the first source alone has: by looking its members up in the others, or by taking the others'
  * members away from it, whichever is less work. Returns the encoding that Redis gives the result.
  */
-function subtract(call: Call, first: number, count: number): number {
+function subtract(call: Call): number {
   const set = call.collections.set();
-  const { sizes } = sources;
-  if (sizes[0] === 0) return SetEncoding.Intset;
-  for (let i = 1; i < count; i++) if (isSameKey(call, first, first + i)) return SetEncoding.Intset;
+  const { sizes, count } = sources;
+  if (sizes[0] === 0 || sources.firstRepeats) return SetEncoding.Intset;
   let sifting = 0;
   let taking = 0;
   for (let i = 0; i < count; i++) {
@@ -425,15 +438,15 @@ function subtract(call: Call, first: number, count: number): number {
   }
   if (sifting / 2 <= taking) {
     orderSources(1, count, -1);
-    siftThrough(call, first, count, false, Infinity, true);
+    siftThrough(call, false, Infinity, true);
     return set.encodingOfAdding(result);
   }
-  openSource(call, set, first);
+  openSource(call, set, 0);
   addAll(set);
   const encoding = set.encodingOfAdding(result);
   for (let i = 1; i < count && result.present > 0; i++) {
     if (sizes[i] === 0) continue;
-    openSource(call, set, first + i);
+    openSource(call, set, i);
     const { member } = set;
     set.openFirst();
     do result.remove(member.bytes, member.at, member.length, set.hashHere());
@@ -477,7 +490,7 @@ export function sinter(call: Call, reply: Reply): Outcome | void {
   const status = findSources(call, 1, count);
   if (status < 0) return refuse(call, reply, status);
   result.clear();
-  intersect(call, 1, count, Infinity, true);
+  intersect(call, Infinity, true);
   replyResult(reply);
 }
 
@@ -487,7 +500,7 @@ export function sinterstore(call: Call, reply: Reply): Outcome | void {
   const status = findSources(call, 2, count);
   if (status < 0) return refuse(call, reply, status);
   result.clear();
-  intersect(call, 2, count, Infinity, true);
+  intersect(call, Infinity, true);
   return storeResult(call, reply, call.collections.set().encodingOfIntersection(result));
 }
 
@@ -512,7 +525,7 @@ export function sintercard(call: Call, reply: Reply): Outcome | void {
   }
   const status = findSources(call, 2, count);
   if (status < 0) return refuse(call, reply, status);
-  reply.integer(intersect(call, 2, count, limit === 0 ? Infinity : limit, false));
+  reply.integer(intersect(call, limit === 0 ? Infinity : limit, false));
 }
 
 /** SUNION key [key ...] */
@@ -521,7 +534,7 @@ export function sunion(call: Call, reply: Reply): Outcome | void {
   const status = findSources(call, 1, count);
   if (status < 0) return refuse(call, reply, status);
   result.clear();
-  unite(call, 1, count);
+  unite(call);
   const { limits } = call.collections.set();
   if (sources.integers && result.count <= limits.intsetEntries) sortIntegers(result);
   replyResult(reply);
@@ -533,7 +546,7 @@ export function sunionstore(call: Call, reply: Reply): Outcome | void {
   const status = findSources(call, 2, count);
   if (status < 0) return refuse(call, reply, status);
   result.clear();
-  unite(call, 2, count);
+  unite(call);
   return storeResult(call, reply, call.collections.set().encodingOfAdding(result));
 }
 
@@ -543,7 +556,7 @@ export function sdiff(call: Call, reply: Reply): Outcome | void {
   const status = findSources(call, 1, count);
   if (status < 0) return refuse(call, reply, status);
   result.clear();
-  subtract(call, 1, count);
+  subtract(call);
   replyResult(reply);
 }
 
@@ -553,7 +566,7 @@ export function sdiffstore(call: Call, reply: Reply): Outcome | void {
   const status = findSources(call, 2, count);
   if (status < 0) return refuse(call, reply, status);
   result.clear();
-  return storeResult(call, reply, subtract(call, 2, count));
+  return storeResult(call, reply, subtract(call));
 }
 
 // ---- SSCAN ----

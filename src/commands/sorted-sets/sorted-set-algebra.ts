@@ -12,6 +12,7 @@ import { RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
+import { findRepeats } from "../collections/repeated-keys.ts";
 import { gathered, longAt, replyGathered, SortedSetError, storeGathered } from "./sorted-set-arguments.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
@@ -36,6 +37,8 @@ const MAX = token("max");
 /** A source: the argument that names it, its weight and its members; `members` 0: there is no such key. */
 interface Source {
   argument: number;
+  /** The first argument that names the same key. */
+  firstArgument: number;
   weight: number;
   members: number;
 }
@@ -78,12 +81,13 @@ function combine(call: Call, reply: Reply, operation: Operation, use: Use): Outc
   }
   if (keys > call.argCount - countAt - 1) return reply.error(ErrorText.syntax);
   const sources: Source[] = [];
+  const first = countAt + 1;
+  const firstOf = findRepeats(call, first, keys);
   for (let n = 0; n < keys; n++) {
-    const argument = countAt + 1 + n;
-    call.selectKey(argument);
+    call.selectKey(first + n);
     const members = call.store.findForRead() === NO_ADDRESS ? 0 : openSource(call);
     if (members < 0) return refuse(call, reply, members);
-    sources.push({ argument, weight: 1, members });
+    sources.push({ argument: first + n, firstArgument: first + firstOf[n]!, weight: 1, members });
   }
   let aggregate: Aggregate = Aggregate.Sum;
   let withScores = false;
@@ -111,19 +115,23 @@ function combine(call: Call, reply: Reply, operation: Operation, use: Use): Outc
       return reply.error(ErrorText.syntax);
     }
   }
+  if (use === Use.Count) return reply.integer(countIntersection(call, sources, limit === 0 ? Infinity : limit));
   gathered.clear();
   if (operation === Operation.Difference) {
     gatherDifference(call, sources);
   } else {
-    // From the smallest to the largest, which is also the order in which Redis adds the scores up.
-    sources.sort((a, b) => a.members - b.members);
+    orderBySize(sources);
     if (operation === Operation.Union) gatherUnion(call, sources, aggregate);
     else gatherIntersection(call, sources, aggregate);
   }
-  if (use === Use.Count) return reply.integer(limit > 0 ? Math.min(limit, gathered.count) : gathered.count);
   gathered.sort();
   if (use === Use.Store) return storeGathered(call, reply, 1);
   replyGathered(reply, withScores);
+}
+
+/** From the smallest to the largest, which is also the order in which Redis adds the scores up. */
+function orderBySize(sources: Source[]): void {
+  sources.sort((a, b) => a.members - b.members);
 }
 
 /** Opens the sorted set or set that the store found. Returns the number of its members, or Status. */
@@ -148,13 +156,25 @@ function openAgain(call: Call, source: Source): boolean {
 
 /** Gathers all members of a source; `isFirst`: none of them is there already. */
 function gatherAll(call: Call, source: Source, aggregate: Aggregate, isFirst: boolean): void {
-  if (!openAgain(call, source)) return;
+  if (openAgain(call, source)) gatherOpened(call, source, aggregate, isFirst, 0, Infinity);
+}
+
+/** Gathers up to `most` members of the source that was opened, from `rank` on. */
+function gatherOpened(
+  call: Call,
+  source: Source,
+  aggregate: Aggregate,
+  isFirst: boolean,
+  rank: number,
+  most: number,
+): void {
   const isSet = call.store.type === RecordType.Set;
   const sortedSet = call.collections.sortedSet();
   const value = isSet ? call.collections.set() : sortedSet;
   const { entries, member } = value;
-  entries.seekRank(0);
-  for (let more = entries.settle(); more; more = entries.next()) {
+  entries.seekRank(rank);
+  let left = most;
+  for (let more = entries.settle(); more && left > 0; more = entries.next(), left--) {
     value.openHere();
     const score = weighted(isSet ? 1 : sortedSet.score, source.weight);
     const i = isFirst ? -1 : gathered.find(member.bytes, member.at, member.length);
@@ -184,17 +204,22 @@ function gatherUnion(call: Call, sources: readonly Source[], aggregate: Aggregat
 function gatherIntersection(call: Call, sources: readonly Source[], aggregate: Aggregate): void {
   if (sources[0]!.members === 0) return;
   gatherAll(call, sources[0]!, aggregate, true);
-  for (const source of sources.slice(1)) keepThose(call, source, true, aggregate);
+  keepCommon(call, sources, aggregate);
 }
 
-function gatherDifference(call: Call, sources: readonly Source[]): void {
-  gatherAll(call, sources[0]!, Aggregate.Sum, true);
-  for (const source of sources.slice(1)) keepThose(call, source, false, Aggregate.Sum);
+/** Keeps of what was gathered of the first source the members that all others have, their scores joined. */
+function keepCommon(call: Call, sources: readonly Source[], aggregate: Aggregate): void {
+  for (let n = 1, end = 1; n < sources.length && gathered.count > 0; n = end) {
+    // A key that is named several times in a row is looked into once; its scores are joined one after the other.
+    end = n + 1;
+    while (end < sources.length && sources[end]!.firstArgument === sources[n]!.firstArgument) end++;
+    openAgain(call, sources[n]!);
+    keepHad(call, sources, n, end, aggregate);
+  }
 }
 
-/** Of what was gathered, keeps the members that a source has, their scores joined; or those that it has not. */
-function keepThose(call: Call, source: Source, wanted: boolean, aggregate: Aggregate): void {
-  if (gathered.count === 0 || !openAgain(call, source)) return;
+/** As keepCommon, for sources `from` to `end`, which are the set or sorted set that was opened. */
+function keepHad(call: Call, sources: readonly Source[], from: number, end: number, aggregate: Aggregate): void {
   const isSet = call.store.type === RecordType.Set;
   const sortedSet = call.collections.sortedSet();
   const value = isSet ? call.collections.set() : sortedSet;
@@ -202,10 +227,75 @@ function keepThose(call: Call, source: Source, wanted: boolean, aggregate: Aggre
   let kept = 0;
   for (let n = 0; n < count; n++) {
     const i = order[n]!;
-    const has = value.has(bytes, gathered.startOf(i), gathered.bytesOf(i));
-    if (has !== wanted) continue;
-    if (has) scores[i] = joined(scores[i]!, (isSet ? 1 : sortedSet.score) * source.weight, aggregate);
+    if (!value.has(bytes, gathered.startOf(i), gathered.bytesOf(i))) continue;
+    const score = isSet ? 1 : sortedSet.score;
+    let sum = scores[i]!;
+    for (let m = from; m < end; m++) sum = joined(sum, score * sources[m]!.weight, aggregate);
+    scores[i] = sum;
     order[kept++] = i;
+  }
+  gathered.count = kept;
+}
+
+/** Members of the smallest source that are looked at together: first, and at most. */
+const PART_FIRST = 32;
+const PART_MOST = 1024;
+
+/** Counts the members that all sources have, up to `limit`. */
+function countIntersection(call: Call, all: readonly Source[], limit: number): number {
+  const sources = all.filter((source) => source.argument === source.firstArgument);
+  orderBySize(sources);
+  const smallest = sources[0]!;
+  let common = 0;
+  for (let rank = 0, most = PART_FIRST; rank < smallest.members && common < limit; rank += most) {
+    if (rank > 0) most = Math.min(most * 2, PART_MOST);
+    gathered.clear();
+    openAgain(call, smallest);
+    gatherOpened(call, smallest, Aggregate.Sum, true, rank, most);
+    keepCommon(call, sources, Aggregate.Sum);
+    common += gathered.count;
+  }
+  return Math.min(common, limit);
+}
+
+/** Gathers what the first source has and no other: each of the others is gone through, or looked into, whichever is less. */
+function gatherDifference(call: Call, sources: readonly Source[]): void {
+  const first = sources[0]!;
+  if (sources.some((source) => source !== first && source.firstArgument === first.argument)) return;
+  gatherAll(call, first, Aggregate.Sum, true);
+  for (const source of sources) {
+    if (gathered.count === 0) return;
+    if (source === first || source.argument !== source.firstArgument || !openAgain(call, source)) continue;
+    if (source.members < gathered.count) dropMembers(call);
+    else dropHad(call);
+  }
+}
+
+/** Drops the members of the set or sorted set that was opened from what was gathered, by going through it. */
+function dropMembers(call: Call): void {
+  const value = call.store.type === RecordType.Set ? call.collections.set() : call.collections.sortedSet();
+  const { entries, member } = value;
+  const { scores, order, count } = gathered;
+  entries.seekRank(0);
+  for (let more = entries.settle(); more; more = entries.next()) {
+    value.openHere();
+    const i = gathered.find(member.bytes, member.at, member.length);
+    if (i >= 0) scores[i] = Number.NaN;
+    entries.standAgain();
+  }
+  let kept = 0;
+  for (let n = 0; n < count; n++) if (!Number.isNaN(scores[order[n]!]!)) order[kept++] = order[n]!;
+  gathered.count = kept;
+}
+
+/** The same, by looking up what was gathered. */
+function dropHad(call: Call): void {
+  const value = call.store.type === RecordType.Set ? call.collections.set() : call.collections.sortedSet();
+  const { order, bytes, count } = gathered;
+  let kept = 0;
+  for (let n = 0; n < count; n++) {
+    const i = order[n]!;
+    if (!value.has(bytes, gathered.startOf(i), gathered.bytesOf(i))) order[kept++] = i;
   }
   gathered.count = kept;
 }

@@ -33,7 +33,7 @@ export interface PinnedRange {
 export abstract class PinnedWalk {
   constructor(
     readonly shard: number,
-    /** Pin slot, from LargeValues.pin. */
+    /** Pin slot, from LargeValues.pin, or NO_PIN. */
     readonly pin: number,
     /** RESP version in which it was asked for. */
     readonly protocol: 2 | 3,
@@ -41,11 +41,20 @@ export abstract class PinnedWalk {
     public pending: number,
   ) {}
 
+  /**
+   * True when the bytes to come lie nowhere yet: they count against the output limits, but they are no memory of the
+   * client's.
+   */
+  readonly isMade: boolean = false;
+
   /** Writes about WALK_STEP_BYTES more, outside any lock. Returns false when that was the end. */
   abstract step(reply: Reply): boolean;
   /** Sent, or not wanted any more: lets go of what it holds besides the pin. */
   abstract close(): void;
 }
+
+/** Pin of a walk that reads nothing of the shard. */
+export const NO_PIN = -1;
 
 /** What one step of a walk writes, bytes: a quarter of a millisecond of small entries. */
 export const WALK_STEP_BYTES = 32 << 10;
@@ -308,6 +317,13 @@ export class Reply {
 
   array(count: number): void {
     this.head(42, count);
+  }
+  /** Array of a 64-bit number of items. */
+  array64(low: number, high: number): void {
+    this.ensure(24);
+    this.bytes[this.at++] = 42;
+    this.at += formatInt64(this.bytes, this.at, low, high);
+    this.line();
   }
   /** Map of `pairs`: a flat array in RESP2. */
   map(pairs: number): void {

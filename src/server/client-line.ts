@@ -43,7 +43,7 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
     "rbp=0",
     "obl=0",
     `oll=${client.outputItems}`,
-    `omem=${client.outputBytes}`,
+    `omem=${client.heldOutputBytes}`,
     `tot-mem=${client.memoryBytes}`,
     `events=${client.outputBytes > 0 ? "rw" : "r"}`,
     `cmd=${session.commandName === "" ? last : session.commandName}`,

@@ -91,6 +91,12 @@ export class Client implements ReplyTarget {
   /** The transport took less than it was given: nothing is written until it drains. */
   private blocked = false;
   outputBytes = 0;
+  /** Bytes of `outputBytes` that lie nowhere yet: walks make them as they are sent. */
+  private unmadeBytes = 0;
+  /** Bytes of the replies that wait and are there. */
+  get heldOutputBytes(): number {
+    return this.outputBytes - this.unmadeBytes;
+  }
   /** Bytes replied to the input at hand and handed on before its end: with the rest they are under the hard limit. */
   private repliedBytes = 0;
   /** What of `memoryBytes` is in the engine's sum. */
@@ -136,7 +142,7 @@ export class Client implements ReplyTarget {
    * for it, and what a connection costs at least.
    */
   get memoryBytes(): number {
-    let bytes = CLIENT_BYTES + this.outputBytes + this.progress.lengths.length * ARGUMENT_BYTES;
+    let bytes = CLIENT_BYTES + this.heldOutputBytes + this.progress.lengths.length * ARGUMENT_BYTES;
     if (this.query !== null) bytes += this.query.length;
     if (this.staging !== null) bytes += this.staging.heldBytes;
     for (const value of this.staged) bytes += value.heldBytes;
@@ -579,6 +585,7 @@ export class Client implements ReplyTarget {
     const bytes = part instanceof PinnedWalk ? part.pending : part.end - part.position;
     this.output.push(part);
     this.outputBytes += bytes;
+    if (part instanceof PinnedWalk && part.isMade) this.unmadeBytes += bytes;
     this.repliedBytes += bytes;
     if (this.isTooMuch(0)) this.lost(Lost.Output);
   }
@@ -753,9 +760,10 @@ export class Client implements ReplyTarget {
     const more = walk.step(walkReply);
     walkReply.handOnNow();
     if (written < 0) return written;
-    this.outputBytes += walk.pending - pending;
+    const left = more ? walk.pending : 0;
+    this.outputBytes += left - pending;
+    if (walk.isMade) this.unmadeBytes += left - pending;
     if (more) return written;
-    this.outputBytes -= walk.pending;
     this.output.splice(this.output.indexOf(walk), 1);
     this.letGo(walk);
     return written;
@@ -811,6 +819,7 @@ export class Client implements ReplyTarget {
     for (const item of this.output) if (!(item instanceof Uint8Array)) this.letGo(item);
     this.output.length = 0;
     this.outputBytes = 0;
+    this.unmadeBytes = 0;
     this.query = null;
     this.queryAt = 0;
     this.queryEnd = 0;

@@ -15,7 +15,7 @@ import { keyspacesOf } from "../memory/control.ts";
 import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
 import { Parser } from "../protocol/parser.ts";
-import { Reply } from "../protocol/reply.ts";
+import { NO_PIN, Reply } from "../protocol/reply.ts";
 import { Keyspaces, Maintenance } from "../store/maintenance.ts";
 import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
@@ -155,6 +155,7 @@ export class Engine {
 
   /** Gives back the pin of what is sent, or not wanted any more. */
   unpin(pinned: Pinned): void {
+    if (pinned.pin === NO_PIN) return;
     const { store } = this;
     const { section } = store;
     const { shard, pin } = pinned;

@@ -193,7 +193,7 @@ export class Services implements ServerServices {
     let maxOutput = 0;
     for (const client of this.clients.values()) {
       maxInput = Math.max(maxInput, client.queryBytes);
-      maxOutput = Math.max(maxOutput, client.outputBytes);
+      maxOutput = Math.max(maxOutput, client.heldOutputBytes);
     }
     this.evictClients();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();

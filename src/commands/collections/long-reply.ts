@@ -15,11 +15,16 @@ const STREAM_BYTES = 64 << 10;
 
 /** True when a reply of `count` entries of what was opened is long enough to be streamed. */
 export function isStreamed(value: Collection, count: number): boolean {
-  return value.isTree && (count >= STREAM_ENTRIES || bytesOf(value, count) >= STREAM_BYTES);
+  return value.isTree && isLong(value, count);
 }
 
-/** Bytes of `count` entries, about. */
-function bytesOf(value: Collection, count: number): number {
+/** True when a reply of `count` entries like those of what was opened has many of them, or many bytes. */
+export function isLong(value: Collection, count: number): boolean {
+  return count >= STREAM_ENTRIES || bytesOf(value, count) >= STREAM_BYTES;
+}
+
+/** Bytes of `count` entries of what was opened, about. */
+export function bytesOf(value: Collection, count: number): number {
   return Math.ceil((value.bytes / value.entries.count) * count);
 }
 

@@ -18,6 +18,7 @@ import { KEEP_DEADLINE } from "../../store/timed-collection.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
+import { checkPairs, countAsked, readCount, replyRandom } from "../collections/random-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
@@ -297,24 +298,15 @@ export function hscan(call: Call, reply: Reply): Outcome | void {
 // ---- HRANDFIELD ----
 
 const WITHVALUES = token("withvalues");
-const INT64_MAX = "9223372036854775807";
 
 /** HRANDFIELD key [count [WITHVALUES]]. Replies: a field, or array; null or an empty array without a key. */
 export function hrandfield(call: Call, reply: Reply): Outcome | void {
-  let count = 0;
   const hasCount = call.argCount > 2;
   const hasValues = call.argCount === 4 && call.argIs(3, WITHVALUES);
   if (hasCount) {
-    const kind = call.argInt64(2);
-    if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
-    if (kind === Int64Kind.Wide && int64.hi === -0x80000000 && int64.lo === 0) {
-      return reply.error(`ERR value is out of range, value must between -${INT64_MAX} and ${INT64_MAX}`);
-    }
-    count = kind === Int64Kind.Safe ? int64.value : int64.hi * 4294967296 + (int64.lo >>> 0);
+    if (!readCount(call, reply)) return;
     if (call.argCount > 4 || (call.argCount === 4 && !hasValues)) return reply.error(ErrorText.syntax);
-    if (hasValues && kind === Int64Kind.Wide && isBeyondHalf(int64.lo, int64.hi)) {
-      return reply.error("ERR value is out of range");
-    }
+    if (hasValues && !checkPairs(reply)) return;
   }
   const hash = call.collections.hash();
   const found = hash.find();
@@ -333,26 +325,13 @@ export function hrandfield(call: Call, reply: Reply): Outcome | void {
     const rank = call.store.random.below(size);
     return emitAt(reply, hash, ranks === null ? rank : ranks[rank]!, emitField);
   }
-  const emit = hasValues ? (reply.protocol === 3 ? emitPair : emitBoth) : emitField;
-  const perField = hasValues && reply.protocol !== 3 ? 2 : 1;
+  const count = countAsked();
   if (size === 0 || count === 0) return reply.emptyArray();
-  if (count < 0) {
-    reply.array(-count * perField);
-    for (let i = 0; i < -count; i++) {
-      const rank = call.store.random.below(size);
-      emitAt(reply, hash, ranks === null ? rank : ranks[rank]!, emit);
-    }
-    return;
-  }
-  const picked = Math.min(count, size);
-  reply.array(picked * perField);
-  if (picked === size) return replyAll(call, reply, hash, size, emit);
-  replySome(call, reply, hash, ranks, size, picked, emit);
-}
-
-/** True for 2^62 and above and -2^62 and below: Redis doubles a count with values. */
-function isBeyondHalf(low: number, high: number): boolean {
-  return high >= 0x40000000 || high < -0x40000000 || (high === -0x40000000 && low === 0);
+  const emit = hasValues ? (reply.protocol === 3 ? emitPair : emitBoth) : emitField;
+  const items = hasValues && reply.protocol !== 3 ? 2 : 1;
+  if (count < size) return replyRandom(call, reply, hash, ranks, size, items, emit);
+  reply.array(size * items);
+  replyAll(call, reply, hash, size, emit);
 }
 
 /** Ranks of the fields that are not due, while those that are must stay (CLIENT PAUSE). */
@@ -369,22 +348,4 @@ function emitAt(reply: Reply, hash: HashValue, rank: number, emit: Emit): void {
   hash.entries.seekRank(rank);
   hash.entries.settle();
   emit(reply, hash);
-}
-
-/** Replies `picked` different fields of `size`: Floyd's sampling (Bentley and Floyd 1987). */
-function replySome(
-  call: Call,
-  reply: Reply,
-  hash: HashValue,
-  ranks: number[] | null,
-  size: number,
-  picked: number,
-  emit: Emit,
-): void {
-  const taken = new Set<number>();
-  for (let last = size - picked; last < size; last++) {
-    const drawn = call.store.random.below(last + 1);
-    taken.add(taken.has(drawn) ? last : drawn);
-  }
-  for (const rank of taken) emitAt(reply, hash, ranks === null ? rank : ranks[rank]!, emit);
 }

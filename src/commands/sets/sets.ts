@@ -13,6 +13,7 @@ import { KeyEvent } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { findRepeats, isSameKey } from "../collections/repeated-keys.ts";
+import { countAsked, readCount, replyRandom } from "../collections/random-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
@@ -115,10 +116,6 @@ function replyMember(reply: Reply, set: SetValue): void {
 // ---- chance ----
 
 const NOT_POSITIVE = "ERR value is out of range, must be positive";
-const NO_LONG = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
-/** Most members that SRANDMEMBER draws one by one, with repetitions. */
-const DRAWS_MAX = 2 ** 31;
-
 /** SPOP key [count]. Replies the members removed; without a count one, or null. */
 export function spop(call: Call, reply: Reply): Outcome | void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
@@ -163,74 +160,21 @@ function spopMany(call: Call, reply: Reply): Outcome | void {
 /** SRANDMEMBER key [count]. Replies a member or null; with a count so many different ones, or -count with repetitions. */
 export function srandmember(call: Call, reply: Reply): Outcome | void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
-  let count = 0;
-  if (call.argCount === 3) {
-    const kind = call.argInt64(2);
-    if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
-    if (kind === Int64Kind.Safe) count = int64.value;
-    else if (int64.hi === -0x80000000 && int64.lo === 0) return reply.error(NO_LONG);
-    else count = int64.hi < 0 ? -Number.MAX_SAFE_INTEGER : Number.MAX_SAFE_INTEGER;
-  }
+  const isCounted = call.argCount === 3;
+  if (isCounted && !readCount(call, reply)) return;
   const set = call.collections.set();
   const found = set.find();
   if (found < 0) return refuse(call, reply, found);
-  const { random } = call.store;
-  if (call.argCount === 2) {
+  if (!isCounted) {
     if (found === 0) return reply.nullBulk();
-    set.openAt(random.below(set.count));
+    set.openAt(call.store.random.below(set.count));
     return replyMember(reply, set);
   }
+  const count = countAsked();
   if (found === 0 || count === 0) return reply.emptyArray();
-  if (count >= set.count) {
-    reply.array(set.count);
-    return replyEntries(call, reply, set, 0, set.count, 1, emitMember);
-  }
-  if (count > 0) return replySample(call, reply, set, count);
-  if (count < -DRAWS_MAX) return reply.error("ERR value is out of range");
-  reply.array(-count);
-  for (let i = count; i < 0; i++) {
-    set.openAt(random.below(set.count));
-    replyMember(reply, set);
-  }
-}
-
-/** Ranks drawn so far: open-addressed, 0 = empty, else rank + 1. */
-const drawn = { table: new Int32Array(256) };
-const DRAWN_KEPT = 1 << 18;
-
-/** Replies `count` different members of more. */
-function replySample(call: Call, reply: Reply, set: SetValue, count: number): void {
-  const { random } = call.store;
-  const size = set.count;
-  reply.array(count);
-  if (count * 3 > size) {
-    // Each is taken with the chance that leaves as many as are still wanted.
-    set.openFirst();
-    for (let rank = 0, wanted = count; ; rank++) {
-      if (random.below(size - rank) < wanted) {
-        replyMember(reply, set);
-        if (--wanted === 0) return;
-      }
-      set.openNext();
-    }
-  }
-  let slots = 256;
-  while (slots < count * 2) slots *= 2;
-  if (drawn.table.length !== slots) drawn.table = new Int32Array(slots);
-  else drawn.table.fill(0);
-  const { table } = drawn;
-  const mask = slots - 1;
-  for (let taken = 0; taken < count; ) {
-    const rank = random.below(size);
-    let slot = Math.imul(rank, 0x9e3779b1) & mask;
-    while (table[slot] !== 0 && table[slot] !== rank + 1) slot = (slot + 1) & mask;
-    if (table[slot] !== 0) continue;
-    table[slot] = rank + 1;
-    taken++;
-    set.openAt(rank);
-    replyMember(reply, set);
-  }
-  if (slots > DRAWN_KEPT) drawn.table = new Int32Array(256);
+  if (count < set.count) return replyRandom(call, reply, set, null, set.count, 1, emitMember);
+  reply.array(set.count);
+  replyEntries(call, reply, set, 0, set.count, 1, emitMember);
 }
 
 // ---- several sets ----

@@ -4,7 +4,6 @@
  */
 import { token } from "../../base/bytes.ts";
 import { formatDouble, formatDouble17, parseDouble } from "../../base/double-text.ts";
-import { Int64Kind, int64, splitInt64 } from "../../base/integers.ts";
 import { ErrorText, wrongArity } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../../store/collection.ts";
@@ -12,7 +11,9 @@ import { SortedSetEncoding, type SortedSetValue } from "../../store/sorted-set-v
 import type { Entries } from "../../structures/entries.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
+import { replyEntries } from "../collections/long-reply.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
+import { checkPairs, countAsked, readCount, replyRandom } from "../collections/random-reply.ts";
 import { bytesFrom, emitMember, emitScored, longAt, replyHead, SortedSetError } from "./sorted-set-arguments.ts";
 import type { Outcome, Handler } from "../../dispatch/spec.ts";
 
@@ -361,69 +362,32 @@ export function popNamed(
 // ---- chance ----
 
 const WITHSCORES = token("withscores");
-/** Half of the largest 64-bit integer, high word: replies with scores are twice as long. */
-const HALF_HIGH = 0x40000000;
-
-/** True when the integer just read is not between -limit and limit, where `limit` is the largest or half of it. */
-function isTooFar(kind: Int64Kind, half: boolean): boolean {
-  if (kind === Int64Kind.Safe) splitInt64(int64.value);
-  const { lo, hi } = int64;
-  const high = half ? -HALF_HIGH : -0x80000000;
-  return hi < high || (hi === high && lo === 0) || (half && hi >= HALF_HIGH);
-}
-
 /** ZRANDMEMBER key [count [WITHSCORES]]. A negative count: as many, and members may come again. */
 export function zrandmember(call: Call, reply: Reply): Outcome | void {
-  let count = 1;
-  let withScores = false;
-  if (call.argCount >= 3) {
-    const kind = call.argInt64(2);
-    if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
-    count = longAt(call, 2);
-    if (isTooFar(kind, false)) return reply.error(SortedSetError.outOfLongRange);
-    withScores = call.argCount === 4 && call.argIs(3, WITHSCORES);
+  const isCounted = call.argCount > 2;
+  const withScores = call.argCount === 4 && call.argIs(3, WITHSCORES);
+  if (isCounted) {
+    if (!readCount(call, reply)) return;
     if (call.argCount > 3 && !withScores) return reply.error(ErrorText.syntax);
-    call.argInt64(2);
-    if (withScores && isTooFar(kind, true)) return reply.error(SortedSetError.outOfRange);
+    if (withScores && !checkPairs(reply)) return;
   }
   const value = call.collections.sortedSet();
   const found = value.find();
   if (found < 0) return refuse(call, reply, found);
-  if (call.argCount === 2) {
+  if (!isCounted) {
     if (found === 0) return reply.nullBulk();
     value.entries.seekRank(call.store.random.below(value.count));
     return emitMember(reply, value);
   }
-  if (found === 0) return reply.emptyArray();
+  const count = countAsked();
+  if (found === 0 || count === 0) return reply.emptyArray();
   const emit = withScores ? emitScored : emitMember;
-  if (count >= 0) return replyDistinct(call, reply, value, Math.min(count, value.count), withScores, emit);
-  replyHead(reply, -count, withScores);
-  for (let n = 0; n < -count; n++) {
-    value.entries.seekRank(call.store.random.below(value.count));
-    emit(reply, value);
+  if (count < value.count) {
+    const items = withScores && reply.protocol === 2 ? 2 : 1;
+    return replyRandom(call, reply, value, null, value.count, items, emit);
   }
-}
-
-/** Replies `count` different members, each choice of them as likely as any other (Floyd's way of drawing ranks). */
-function replyDistinct(
-  call: Call,
-  reply: Reply,
-  value: SortedSetValue,
-  count: number,
-  withScores: boolean,
-  emit: (reply: Reply, value: SortedSetValue) => void,
-): void {
-  const total = value.count;
-  replyHead(reply, count, withScores);
-  const taken = new Set<number>();
-  for (let last = total - count; last < total; last++) {
-    // All of them: in their order.
-    const drawn = count === total ? last : call.store.random.below(last + 1);
-    const rank = taken.has(drawn) ? last : drawn;
-    taken.add(rank);
-    value.entries.seekRank(rank);
-    emit(reply, value);
-  }
+  replyHead(reply, value.count, withScores);
+  replyEntries(call, reply, value, 0, value.count, 1, emit);
 }
 
 // ---- ZSCAN ----

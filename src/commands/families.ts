@@ -3,6 +3,7 @@ import type { Config } from "../base/config/config.ts";
 import { checkNames, commandNames, OWN_NAMES } from "../dispatch/command-names.ts";
 import { CommandTable } from "../dispatch/command-table.ts";
 import type { CommandSpec } from "../dispatch/spec.ts";
+import { clusterFamily } from "./cluster/rows.ts";
 import { connectionFamily } from "./connection/rows.ts";
 import { serverFamily } from "./server/rows.ts";
 import { stringsFamily } from "./strings/rows.ts";
@@ -30,6 +31,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   sortedSetsFamily,
   geoFamily,
   streamsFamily,
+  clusterFamily,
 ];
 
 /** The table under the commands' own names. */

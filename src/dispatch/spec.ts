@@ -24,6 +24,7 @@ export const NO_MULTI = 2048;
 export const SKIP_MONITOR = 4096;
 export const SKIP_SLOWLOG = 8192;
 export const MOVABLE_KEYS = 16384;
+export const NO_ASYNC_LOADING = 32768;
 /** All shards are locked before the handler runs (SWAPDB, FLUSHALL). Not a Redis flag. */
 export const ALL_SHARDS = 1 << 20;
 /** The last argument may come staged in chunks when it is long (SET, APPEND). Not a Redis flag. */

@@ -6,6 +6,7 @@ import {
   flag,
   integer,
   many,
+  manyTokens,
   oneOf,
   optional,
   pattern,
@@ -347,6 +348,44 @@ export const SERVER_DOCS: FamilyDocs = {
   "MEMORY|HELP": {
     summary: "Lists the subcommands.",
     since: "4.0.0",
+    complexity: "O(1)",
+  },
+  MODULE: {
+    summary: "A container for commands about modules.",
+    since: "4.0.0",
+    complexity: "Depends on subcommand.",
+  },
+  "MODULE|LIST": {
+    summary: "Lists the modules that are loaded.",
+    since: "4.0.0",
+    complexity: "O(N) for N modules",
+    tips: ["nondeterministic_output_order"],
+  },
+  "MODULE|LOAD": {
+    summary: "Loads a module.",
+    since: "4.0.0",
+    complexity: "O(1)",
+    arguments: [string("path"), optional(many(string("arg")))],
+  },
+  "MODULE|LOADEX": {
+    summary: "Loads a module with its configuration.",
+    since: "7.0.0",
+    complexity: "O(1)",
+    arguments: [
+      string("path"),
+      optional(manyTokens(block("configs", [string("name"), string("value")], "CONFIG"))),
+      optional(many(block("args", [string("arg")], "ARGS"))),
+    ],
+  },
+  "MODULE|UNLOAD": {
+    summary: "Unloads a module.",
+    since: "4.0.0",
+    complexity: "O(1)",
+    arguments: [string("name")],
+  },
+  "MODULE|HELP": {
+    summary: "Describes the subcommands.",
+    since: "5.0.0",
     complexity: "O(1)",
   },
 };

@@ -6,6 +6,7 @@ import {
   type CommandSpec,
   FAST,
   LOADING,
+  NO_ASYNC_LOADING,
   NO_MULTI,
   NO_SCRIPT,
   READONLY,
@@ -22,6 +23,7 @@ import * as latency from "./latency.ts";
 import * as command from "./command.ts";
 import * as debug from "./debug.ts";
 import * as memory from "./memory.ts";
+import * as module from "./module.ts";
 import { SERVER_DOCS } from "./docs.ts";
 
 const ALWAYS = LOADING | STALE;
@@ -90,5 +92,12 @@ export const serverFamily: readonly CommandSpec[] = family(TRAITS, [
     { name: "MEMORY|PURGE",            arity:  2, flags: 0,                                  run: memory.purge },
     { name: "MEMORY|MALLOC-STATS",     arity:  2, flags: 0,                                  run: memory.mallocStats },
     { name: "MEMORY|HELP",             arity:  2, flags: ALWAYS,                             run: memory.help },
+  ] },
+  { name: "MODULE", arity: -2, subcommands: [
+    { name: "MODULE|LIST",             arity:  2, flags: ADMIN | NO_SCRIPT,                  run: module.list },
+    { name: "MODULE|LOAD",             arity: -3, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING, run: module.refuseNotAllowed },
+    { name: "MODULE|LOADEX",           arity: -3, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING, run: module.refuseNotAllowed },
+    { name: "MODULE|UNLOAD",           arity:  3, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING, run: module.refuseNotAllowed },
+    { name: "MODULE|HELP",             arity:  2, flags: ALWAYS,                             run: module.help },
   ] },
 ]);

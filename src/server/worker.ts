@@ -116,10 +116,12 @@ class DataWorker implements ClientHost {
     // One path has one listener: the first worker takes it.
     if (unix !== "" && this.worker === 0) {
       rmSync(unix, { force: true });
-      const umask = process.umask(0o077);
+      const permissions = this.config.number("server.unix_socket_perm");
+      // Nobody else connects before the permissions are set; with 0 they are the umask's.
+      const umask = permissions === 0 ? process.umask() : process.umask(0o077);
       this.listeners.push(Bun.listen<Client>({ unix, socket: this.handlers(true) }));
       process.umask(umask);
-      chmodSync(unix, this.config.number("server.unix_socket_perm") || 0o700);
+      if (permissions !== 0) chmodSync(unix, permissions);
     }
     const every = () => setInterval(() => this.maintain(), this.config.number("storage.expire_check_interval"));
     let timer = every();

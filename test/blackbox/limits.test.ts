@@ -360,6 +360,22 @@ describe("the process", () => {
     rmSync(directory, { recursive: true, force: true });
   });
 
+  onEach("unixsocketperm 0 leaves the permissions of the socket to the umask", {}, async (server) => {
+    const directory = mkdtempSync(join(tmpdir(), "ferrite-socket-"));
+    const path = join(directory, "server.sock");
+    const options: StartOptions = {
+      settings: { unixsocket: path, unixsocketperm: "0" },
+      wrapper: ["sh", "-c", 'umask 0027; exec "$@"', "sh"],
+    };
+    const second = server.kind === "redis" ? await startRedis(options) : await startFerrite(options);
+    try {
+      expect(statSync(path).mode & 0o777).toBe(0o750);
+    } finally {
+      await second.stop();
+    }
+    rmSync(directory, { recursive: true, force: true });
+  });
+
   if (!standsInForFerrite()) {
     test(
       "a second instance on the same port fails with the system's words, the first goes on",

@@ -2,6 +2,7 @@
  * What the benches read from /proc, and the head that every result carries: machine, versions, commit, command line.
  * Linux only; every figure is a plain number in the unit its name ends with.
  */
+import { dlopen, FFIType, ptr } from "bun:ffi";
 import { readFileSync, readdirSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { ferriteCommand, redisBinary, ROOT, standsInForFerrite } from "../test/support/servers.ts";
@@ -41,6 +42,23 @@ export function processTimes(pid: number): ProcessTimes {
     }
   }
   return times;
+}
+
+const CLOCK_OF_PROCESS = 2; // CPUCLOCK_SCHED: time that the scheduler gave, in nanoseconds
+const libc = dlopen("libc.so.6", {
+  clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+});
+const timespec = new BigInt64Array(2);
+
+/**
+ * CPU time of a process in microseconds, user and system, threads that have ended included. `processTimes` loses those,
+ * and the runtime's compiler threads come and go.
+ */
+export function processCpuUs(pid: number): number {
+  // The clock id of a process, as clock_getcpuclockid(3) makes it on Linux.
+  if (libc.symbols.clock_gettime((~pid << 3) | CLOCK_OF_PROCESS, ptr(timespec)) !== 0)
+    throw new Error(`process ${pid} has no CPU clock`);
+  return Number(timespec[0]!) * 1e6 + Number(timespec[1]!) / 1000;
 }
 
 export function timesBetween(before: ProcessTimes, after: ProcessTimes): ProcessTimes {

@@ -49,6 +49,8 @@ export interface StartOptions {
 
 export interface FerriteOptions extends StartOptions {
   workers?: number;
+  /** The executable to start, instead of the one that `ferriteCommand` finds. */
+  binary?: string;
   /** Leave persistence as configured by default instead of switching it off. */
   persistence?: boolean;
 }
@@ -204,7 +206,7 @@ export function standsInForFerrite(): boolean {
 export async function startFerrite(options: FerriteOptions = {}): Promise<Server> {
   if (standsInForFerrite()) return startRedisAs("ferrite", options);
   return start("ferrite", options, (port, dataDir) => [
-    ...ferriteCommand(),
+    ...(options.binary === undefined ? ferriteCommand() : [options.binary]),
     "--port",
     String(port),
     "--bind",

@@ -208,6 +208,16 @@ describe("sorted sets in the store", () => {
     }
   });
 
+  test("pass the checker with the empty member at minus infinity, the lowest place there is", () => {
+    const sets = new SortedSets();
+    sets.put("lowest", "", -Infinity);
+    for (let i = 0; i < 20; i++) sets.put("lowest", `m${i}`.padEnd(1000, "x"), -Infinity);
+    sets.f.select("lowest");
+    sets.value.find();
+    expect(sets.value.isTree).toBe(true);
+    sets.value.check();
+  });
+
   test("change their encoding as Redis's do, and a listpack knows no -0", () => {
     const sets = new SortedSets();
     const { value } = sets;

@@ -114,7 +114,7 @@ export class Ferrite {
     this.engine.maintain(1, budgetMs);
     this.engine.blocking.lookNow();
     this.services.settle();
-    this.engine.endTurn();
+    this.engine.publishCounters();
   }
 
   /** Bytes of data. */
@@ -217,7 +217,7 @@ export class EmbeddedClient {
 
   /** For the services: true when the request at work has its answer. */
   get isAnswered(): boolean {
-    return !this.client.waiting;
+    return !this.client.isWaiting;
   }
   /** For the services: hands out the answer of the request at work, and begins the next one. */
   answer(): void {
@@ -346,11 +346,9 @@ class OwnServices implements ServerServices, ClientHost {
   /** Clients with a request of sendAsync at work. */
   readonly asking = new Set<EmbeddedClient>();
   private readonly blocked = new Map<number, Blocked>();
-  private isTurnDue = false;
   engine!: Engine;
   readonly clients = new Map<number, Client>();
   private readonly due: (() => void)[] = [];
-  private proceeding: Client[] = [];
   private nextId = 1;
   private connections = 0;
   private peak = 0;
@@ -389,9 +387,6 @@ class OwnServices implements ServerServices, ClientHost {
   attach(engine: Engine): void {
     this.engine = engine;
     engine.blocking.usesTimers = false;
-    engine.blocking.askTurn = () => {
-      this.isTurnDue = true;
-    };
   }
 
   connect(): EmbeddedClient {
@@ -407,20 +402,8 @@ class OwnServices implements ServerServices, ClientHost {
         answer();
         continue;
       }
-      if (this.isTurnDue) {
-        this.isTurnDue = false;
-        this.engine.blocking.turn();
-        continue;
-      }
-      if (this.proceeding.length === 0) {
-        if (this.answerOne()) continue;
-        return;
-      }
-      const clients = this.proceeding;
-      this.proceeding = [];
-      this.engine.beginTurn();
-      for (const client of clients) if (!client.closed) client.proceed();
-      this.engine.endTurn();
+      if (this.engine.turn.runDue()) continue;
+      if (!this.answerOne()) return;
     }
     throw new Error("a command did not end");
   }
@@ -436,12 +419,8 @@ class OwnServices implements ServerServices, ClientHost {
   }
 
   proceedLater(client: Client): void {
-    this.proceeding.push(client);
+    this.engine.turn.proceedLater(client);
   }
-  sendAtEnd(): boolean {
-    return false;
-  }
-  sendTaken(): void {}
   closed(client: Client): void {
     const { id } = client.session;
     this.clients.delete(id);
@@ -627,14 +606,7 @@ class OwnServices implements ServerServices, ClientHost {
   }
 
   resume(session: Session, write: (reply: Reply) => void, close = false): void {
-    const client = this.clients.get(session.id);
-    if (client === undefined) return;
-    this.engine.beginTurn();
-    client.resume((reply) => {
-      write(reply);
-      if (close) client.closing = true;
-    });
-    this.engine.endTurn();
+    this.clients.get(session.id)?.resume(write, close);
   }
 
   wantRegion(): void {

@@ -48,10 +48,6 @@ const engine = new Engine(memory.arena, 0, systemClock, config, services);
 const { store } = engine;
 const transport = { write: (_bytes: Uint8Array, _offset: number, length: number) => length, end() {}, terminate() {} };
 const host = {
-  sendAtEnd() {
-    return false;
-  },
-  sendTaken() {},
   proceedLater() {
     throw new Error("a command was put off");
   },
@@ -217,7 +213,8 @@ const { parser } = engine;
 for (const command of ["GET", "SET"]) {
   const { bytes } = pipeline(command, 16);
   measure(`parser alone: ${command}, pipeline of 16`, () => {
-    for (let round = 0; round < 256; round++) sum += parser.parse(bytes, 0, bytes.length, 256, client.progress, true);
+    for (let round = 0; round < 256; round++)
+      sum += parser.parse(bytes, 0, bytes.length, 256, client.input.progress, true);
     return 4096;
   });
 }

@@ -50,8 +50,6 @@ const transport = {
 /** The client's turn ended before its batch did. */
 let isPutOff = false;
 const host = {
-  sendAtEnd: () => false,
-  sendTaken() {},
   proceedLater() {
     isPutOff = true;
   },

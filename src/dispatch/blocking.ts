@@ -170,7 +170,11 @@ export class Blocking {
     };
     this.reply.onError = (text) => (this.errorText = text);
     this.reply.target = {
-      handOn: (bytes, length) => this.parts.push(Buffer.from(bytes.subarray(0, length))),
+      isGone: false,
+      handOn: (bytes, length) => {
+        this.parts.push(Buffer.from(bytes.subarray(0, length)));
+        return bytes;
+      },
       stream: () => assert(false, "replies to waiting clients are not streamed"),
     };
   }
@@ -431,7 +435,8 @@ export class Blocking {
 
   /** Sends the replies made, gives back what ended, and serves what was postponed. Call without locks. */
   turn(): void {
-    this.isTurnAsked = false;
+    // What is asked for meanwhile is looked at below; a key that is put off again must not make one turn after the other.
+    this.isTurnAsked = true;
     const { outgoing } = this;
     this.outgoing = [];
     const { worker } = this.store;
@@ -442,6 +447,8 @@ export class Blocking {
     if (outgoing[worker] !== undefined) this.receive(outgoing[worker]);
     if (this.over.length > 0) this.collect();
     if (this.postponed.length > 0) this.servePostponed();
+    this.isTurnAsked = false;
+    if (this.outgoing.length > 0) this.turnSoon();
     if ((this.over.length > 0 || this.postponed.length > 0) && this.postponeTimer === null) {
       this.postponeTimer = setTimeout(() => {
         this.postponeTimer = null;

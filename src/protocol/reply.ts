@@ -3,7 +3,8 @@
  * sink knows the protocol version. Replies of a batch gather in one buffer and leave in one socket write.
  *
  * `ReplyTarget` takes what does not stay in the buffer: bytes when it runs full, and large values and replies of many
- * entries, which are pinned and streamed as the socket drains.
+ * entries, which are pinned and streamed as the socket drains. A handler writes while it holds shard locks, so a target
+ * must not touch a socket, a lock or a pin.
  */
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble } from "../base/double-text.ts";
 import { formatInt, formatInt64 } from "../base/integers.ts";
@@ -60,8 +61,13 @@ export const NO_PIN = -1;
 export const WALK_STEP_BYTES = 32 << 10;
 
 export interface ReplyTarget {
-  /** Takes `length` bytes from the start of `bytes`; the buffer is used again afterwards. */
-  handOn(bytes: Buffer, length: number): void;
+  /** True when nobody wants the reply any more: a handler with a long way to go may end early. */
+  readonly isGone: boolean;
+  /**
+   * Takes `length` bytes from the start of `bytes`. Returns the buffer to write on into: the same when its bytes were
+   * copied, or another when the target keeps it.
+   */
+  handOn(bytes: Buffer, length: number): Buffer;
   /** Takes what is to be sent after what was handed on so far. */
   stream(part: PinnedRange | PinnedWalk): void;
 }
@@ -82,7 +88,7 @@ const STREAM_BYTES = 128 << 10;
 const COPY_STEP = 64 << 10;
 
 export class Reply {
-  bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+  bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
   /** Bytes written and not handed on. */
   at = 0;
   /** RESP version of the connection served now: 2 or 3. */
@@ -93,7 +99,12 @@ export class Reply {
   onError: (text: string) => void = () => {};
   /** Bytes of replies handed on or streamed since the start. */
   passedOn = 0;
-  target: ReplyTarget = { handOn: () => {}, stream: () => {} };
+  target: ReplyTarget = { isGone: false, handOn: (bytes) => bytes, stream: () => {} };
+  /**
+   * Position in the change log that must be released before the replies of this batch may leave: the highest of the
+   * critical sections that the batch read or wrote. 0 = none.
+   */
+  position = 0;
   /** Times the buffer was handed on: a reply that began before cannot be taken back. */
   handedOn = 0;
   /** Bytes written since the start. */
@@ -116,7 +127,7 @@ export class Reply {
     if (this.at === 0) return;
     this.handedOn++;
     this.passedOn += this.at;
-    this.target.handOn(this.bytes, this.at);
+    this.bytes = this.target.handOn(this.bytes, this.at);
     this.at = 0;
     // One reply of many megabytes does not keep its buffer.
     if (this.bytes.length > HAND_ON_BYTES * 4) this.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);

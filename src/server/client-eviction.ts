@@ -111,7 +111,7 @@ export class ClientEviction {
 }
 
 function isEvictable(client: Client): boolean {
-  return !client.closed && !client.session.noEvict;
+  return !client.isClosed && !client.session.noEvict;
 }
 
 /** 1 + the power of two that the memory of the client reaches. */

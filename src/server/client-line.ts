@@ -8,7 +8,7 @@ import type { Client } from "./client.ts";
 /** Waiting in a blocking command; a client that waits for other workers (CLIENT LIST) is not blocked. */
 export function isBlocked(client: Client, table: CommandTable): boolean {
   const last = client.session.lastCommand;
-  if (!client.waiting || last < 0) return false;
+  if (!client.isWaiting || last < 0) return false;
   const { flags, name } = table.all[last]!;
   return (flags & BLOCKING) !== 0 || name === "WAIT"; // Redis gives WAIT no such flag
 }
@@ -36,16 +36,16 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
     "multi=-1",
     "watch=0",
     `qbuf=${client.unreadBytes}`,
-    `qbuf-free=${client.queryFreeBytes}`,
+    `qbuf-free=${client.input.freeBytes}`,
     `argv-mem=${client.argumentBytes}`,
     "multi-mem=0",
     "rbs=0",
     "rbp=0",
     "obl=0",
-    `oll=${client.outputItems}`,
-    `omem=${client.heldOutputBytes}`,
+    `oll=${client.output.parts}`,
+    `omem=${client.output.heldBytes}`,
     `tot-mem=${client.memoryBytes}`,
-    `events=${client.outputBytes > 0 ? "rw" : "r"}`,
+    `events=${client.output.bytes > 0 ? "rw" : "r"}`,
     `cmd=${session.commandName === "" ? last : session.commandName}`,
     "user=default",
     "redir=-1",
@@ -53,7 +53,7 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
     `lib-name=${session.libName}`,
     `lib-ver=${session.libVersion}`,
     `tot-net-in=${client.totalInput}`,
-    `tot-net-out=${client.totalOutput}`,
+    `tot-net-out=${client.output.total}`,
     `tot-cmds=${session.commands}`,
   ].join(" ");
 }
@@ -62,7 +62,7 @@ function flagsOf(client: Client, table: CommandTable): string {
   const { session } = client;
   const flags = [
     session.monitors ? "O" : "",
-    client.paused || isBlocked(client, table) ? "b" : "",
+    client.isPaused || isBlocked(client, table) ? "b" : "",
     isUnixAddress(client.address) ? "U" : "",
     session.noEvict ? "e" : "",
     session.noTouch ? "T" : "",

@@ -2,6 +2,7 @@
  * Engine: bytes in, bytes out, over the shared memory; no socket and no thread of its own. The server has one per
  * worker, the embedded mode and the tests have one in process.
  */
+import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
@@ -20,15 +21,9 @@ import { Keyspaces, Maintenance } from "../store/maintenance.ts";
 import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
+import { type Pinned, Turn, type TurnWork } from "./turn.ts";
 
-/** What holds a shard's pin. */
-interface Pinned {
-  readonly shard: number;
-  /** Pin slot, from LargeValues.pin. */
-  readonly pin: number;
-}
-
-export class Engine {
+export class Engine implements TurnWork {
   /** The given clock, as DEBUG CLOCK moves it. */
   readonly clock: SharedClock;
   readonly store: Store;
@@ -42,6 +37,7 @@ export class Engine {
   readonly dispatcher: Dispatcher;
   readonly cells: Cells;
   readonly blocking: Blocking;
+  readonly turn: Turn;
   /** Commands of one connection in one turn. */
   turnCommands: number;
   /** Time of one connection in one turn, ms. */
@@ -91,6 +87,7 @@ export class Engine {
     });
     const call = new Call(this.store, this.keyspaces, this.maintenance, this.clock, config, services);
     this.blocking = call.blocking;
+    this.turn = new Turn(this);
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.cells = new Cells(control, worker);
     this.memory = new MemoryLimit(this.store, this.maintenance, this.dispatcher, this.cells, this.clock, config);
@@ -134,7 +131,6 @@ export class Engine {
 
   /** Reads the clock for the turn that begins, and looks whether memory is left. */
   beginTurn(): void {
-    if (this.turnOpen) return;
     this.readClock();
     this.store.section.beginTurn();
     this.memory.look();
@@ -159,13 +155,11 @@ export class Engine {
     const { store } = this;
     const { section } = store;
     const { shard, pin } = pinned;
-    // Not in the middle of a command: what is freed would move under its hands.
-    const isDone =
-      section.heldCount === 0 &&
-      section.within(shard, () => {
-        section.rearranges(shard);
-        store.large.unpin(shard, store.headerOf(shard), pin, store.nowSeconds);
-      });
+    assert(section.heldCount === 0, "pins are given back between commands (N1)");
+    const isDone = section.within(shard, () => {
+      section.rearranges(shard);
+      store.large.unpin(shard, store.headerOf(shard), pin, store.nowSeconds);
+    });
     if (!isDone) this.unpinLater.push(pinned);
   }
 
@@ -174,29 +168,24 @@ export class Engine {
     if (this.store.section.heldCount !== 0 || !dropCopy(this.store, long)) this.dropLater.push(long);
   }
 
-  /**
-   * True while the owner of several clients has a turn of its own open: it began once, and ends once, for all of them.
-   */
-  turnOpen = false;
-
-  /** Ends a turn that this client's input alone made. */
-  endTurn(): void {
-    if (!this.turnOpen) this.publish();
-  }
-
   /** The clients of this engine hold `change` more; known to the other workers at once, or they would close too many. */
   addClientBytes(change: number): void {
     this.clientBytes += change;
     this.cells.set(Cell.clientBytes, this.clientBytes);
   }
 
-  /** Publishes this worker's counters at the end of a turn. */
-  publish(): void {
+  /** The commands of a turn are done: lets go of their bytes, and publishes the counters before any reply leaves. */
+  endCommands(): void {
     this.dispatcher.letGo();
     this.publishCounters();
   }
 
-  /** As publish, while a command runs. */
+  /** The replies of a turn were sent. */
+  publishSent(): void {
+    this.cells.set(Cell.outputBytes, this.outputBytes);
+  }
+
+  /** Publishes this worker's counters. */
   publishCounters(): void {
     const { cells, store, dispatcher } = this;
     this.memory.publish();

@@ -192,8 +192,8 @@ export class Services implements ServerServices {
     let maxInput = 0;
     let maxOutput = 0;
     for (const client of this.clients.values()) {
-      maxInput = Math.max(maxInput, client.queryBytes);
-      maxOutput = Math.max(maxOutput, client.heldOutputBytes);
+      maxInput = Math.max(maxInput, client.input.bytes);
+      maxOutput = Math.max(maxOutput, client.output.heldBytes);
     }
     this.evictClients();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
@@ -390,7 +390,7 @@ export class Services implements ServerServices {
   monitor(session: Session, done: () => void): void {
     this.ask({ kind: "monitor", receiver: this.worker, receives: true }, () => {
       const client = this.clients.get(session.id);
-      if (client !== undefined && !client.closing) {
+      if (client !== undefined && !client.isClosing) {
         session.monitors = true;
         this.monitors.add(client);
         done();
@@ -455,14 +455,7 @@ export class Services implements ServerServices {
   }
 
   resume(session: Session, write: (reply: Reply) => void, close = false): void {
-    const client = this.clients.get(session.id);
-    if (client === undefined) return;
-    this.engine.beginTurn();
-    client.resume((reply) => {
-      write(reply);
-      if (close) client.closing = true;
-    });
-    this.engine.endTurn();
+    this.clients.get(session.id)?.resume(write, close);
   }
 
   wantRegion(): void {
@@ -592,7 +585,7 @@ export class Services implements ServerServices {
         return {
           kind: "clients",
           lines: [...this.clients.values()]
-            .filter((client) => !client.closing && matchesFilter(client, ask.filter, this.table, systemClock))
+            .filter((client) => !client.isClosing && matchesFilter(client, ask.filter, this.table, systemClock))
             .map((client) => ({ id: client.session.id, line: this.lineOf(client) })),
         };
       case "kill":
@@ -635,7 +628,7 @@ export class Services implements ServerServices {
     let count = 0;
     let askerMatched = false;
     for (const client of [...this.clients.values()]) {
-      if (client.closing || !matchesFilter(client, filter, this.table, systemClock)) continue;
+      if (client.isClosing || !matchesFilter(client, filter, this.table, systemClock)) continue;
       count++;
       if (client.session.id === asker) {
         askerMatched = true;
@@ -643,8 +636,6 @@ export class Services implements ServerServices {
       }
       this.forgetBlock(client.session.id);
       client.kill();
-      // What it does not read it will not get: waiting for it would keep the client for ever.
-      if (client.outputBytes > 0) client.transport.terminate();
     }
     return { kind: "killed", count, askerMatched };
   }

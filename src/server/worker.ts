@@ -21,6 +21,7 @@ import { Collector } from "./collector.ts";
 import { Engine } from "./engine.ts";
 import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { Services } from "./services.ts";
+import type { Proceeding } from "./turn.ts";
 
 declare const self: Worker;
 
@@ -31,11 +32,6 @@ const MAINTENANCE_PAUSE_MS = 3;
 
 /** Pause of a command that waits for what others do, and between two pieces of background work. */
 const REST_MS = 2;
-
-/** Replies gathered in a turn: bytes in all, bytes of one, and how many. */
-const TURN_BYTES = 64 << 10;
-const TURN_REPLY_MAX = 8 << 10;
-const TURN_REPLIES = 128;
 
 type ClientSocket = Socket<Client>;
 
@@ -49,8 +45,6 @@ class DataWorker implements ClientHost {
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
   private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
-  private proceeding: Client[] = [];
-  private proceedScheduled = false;
   private maintainScheduled = false;
   private readonly collector: Collector;
   private connections = 0;
@@ -79,16 +73,10 @@ class DataWorker implements ClientHost {
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;
-    const { blocking } = this.engine;
+    const { blocking, turn } = this.engine;
     blocking.send = (to, served) => tell({ kind: "served", to, served });
-    blocking.askTurn = () =>
-      setImmediate(() =>
-        this.guard(() => {
-          this.engine.beginTurn();
-          blocking.turn();
-          this.engine.endTurn();
-        }),
-      );
+    turn.later = setImmediate;
+    turn.failed = (thrown, client) => this.failed(thrown, client);
   }
 
   listen(): void {
@@ -135,7 +123,6 @@ class DataWorker implements ClientHost {
     return {
       open: (socket: ClientSocket) => this.guard(() => this.opened(socket, unix)),
       data: (socket: ClientSocket, bytes: Buffer) => {
-        if (!this.engine.turnOpen) this.openTurn();
         try {
           socket.data.receive(bytes);
         } catch (thrown) {
@@ -161,14 +148,14 @@ class DataWorker implements ClientHost {
   }
 
   /** An exception outside a mutation costs the connection; one that broke an invariant stops the process. */
-  private failed(thrown: unknown, client: Client | null): void {
+  private failed(thrown: unknown, client: Proceeding | null): void {
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
     if (thrown instanceof FatalError || thrown instanceof BrokenInvariant) {
       tell({ kind: "fatal", worker: this.worker, text });
       return;
     }
     this.log.error("unexpected", `unexpected error, connection closed: ${text}`);
-    client?.transport.terminate();
+    if (client instanceof Client) client.transport.terminate();
   }
 
   private opened(socket: ClientSocket, unix: boolean): void {
@@ -196,7 +183,7 @@ class DataWorker implements ClientHost {
       this.services.rejected++;
       this.engine.cells.set(Cell.rejected, this.services.rejected);
       socket.write(`-${refusal}\r\n`);
-      client.closing = true;
+      client.closeAfterReplies();
       socket.end();
       return;
     }
@@ -230,59 +217,12 @@ class DataWorker implements ClientHost {
   }
 
   proceedLater(client: Client): void {
-    this.proceeding.push(client);
-    if (this.proceedScheduled) return;
-    this.proceedScheduled = true;
-    setImmediate(() => this.proceedAll());
+    this.engine.turn.proceedLater(client);
   }
 
   proceedRested(client: Client): void {
     setTimeout(() => this.proceedLater(client), REST_MS);
   }
-
-  /** The replies of a turn leave together at its end: the clients wake once, not once for each. */
-  sendAtEnd(client: Client, bytes: Buffer, length: number): boolean {
-    if (length > TURN_REPLY_MAX) return false;
-    if (this.turnAt + length > TURN_BYTES || this.turnClients.length === TURN_REPLIES) this.sendTaken();
-    bytes.copy(this.turnBytes, this.turnAt, 0, length);
-    this.turnClients.push(client);
-    this.turnAt += length;
-    this.turnEnds[this.turnClients.length - 1] = this.turnAt;
-    if (!this.engine.turnOpen) this.openTurn();
-    return true;
-  }
-
-  sendTaken(): void {
-    const { turnClients, turnEnds, turnBytes } = this;
-    let at = 0;
-    for (let i = 0; i < turnClients.length; i++) {
-      turnClients[i]!.sendNow(turnBytes, at, turnEnds[i]! - at);
-      at = turnEnds[i]!;
-    }
-    turnClients.length = 0;
-    this.turnAt = 0;
-  }
-
-  /** Begins a turn of the event loop: the clock is read once for all its events. */
-  private openTurn(): void {
-    this.engine.beginTurn();
-    this.engine.turnOpen = true;
-    setImmediate(this.endTurn);
-  }
-
-  private readonly endTurn = () => {
-    this.engine.turnOpen = false;
-    this.engine.publish();
-    try {
-      this.sendTaken();
-    } catch (thrown) {
-      this.failed(thrown, null);
-    }
-  };
-  private readonly turnBytes = Buffer.allocUnsafeSlow(TURN_BYTES);
-  private readonly turnEnds = new Int32Array(TURN_REPLIES);
-  private readonly turnClients: Client[] = [];
-  private turnAt = 0;
 
   memoryGrew(client: Client): void {
     if (!this.services.mustEvict(client) || this.evictionScheduled) return;
@@ -294,28 +234,13 @@ class DataWorker implements ClientHost {
   }
   private evictionScheduled = false;
 
-  private proceedAll(): void {
-    this.proceedScheduled = false;
-    const clients = this.proceeding;
-    this.proceeding = [];
-    this.engine.beginTurn();
-    for (const client of clients) {
-      try {
-        if (!client.closed) client.proceed();
-      } catch (thrown) {
-        this.failed(thrown, client);
-      }
-    }
-    this.engine.endTurn();
-  }
-
   private maintain(): void {
     this.guard(() => {
       const { engine } = this;
       this.maintainData();
       this.services.tick();
       this.closeOffenders();
-      engine.publish();
+      engine.publishCounters();
     });
     this.collector.endRound();
   }
@@ -332,13 +257,13 @@ class DataWorker implements ClientHost {
 
   private closeOffenders(): void {
     const now = systemClock.monotonicMs();
-    for (const client of this.clients.values()) if (client.outputBytes > 0) client.checkSoftLimit(now);
+    for (const client of this.clients.values()) if (client.output.bytes > 0) client.output.checkSoftLimit(now);
     const seconds = this.config.number("server.client_timeout");
     if (seconds === 0) return;
     const before = systemClock.monotonicMs() - seconds * 1000;
     for (const client of this.clients.values()) {
       const { session } = client;
-      if (session.activeMs < before && !client.waiting && !client.paused && !session.monitors)
+      if (session.activeMs < before && !client.isWaiting && !client.isPaused && !session.monitors)
         client.transport.terminate();
     }
   }
@@ -361,7 +286,7 @@ class DataWorker implements ClientHost {
 
   /** Stops listening, sends what is queued, closes all connections. */
   stop(): void {
-    this.sendTaken();
+    this.engine.turn.finish();
     for (const listener of this.listeners) listener.stop(false);
     for (const client of this.clients.values()) client.transport.end();
     setTimeout(() => tell({ kind: "stopped", worker: this.worker }), BUSY_MS);

@@ -109,10 +109,9 @@ describe("waiting for locks (fault C)", () => {
     const at = store.headerOf(shard) + LOCK_AT;
     Atomics.store(store.c, at, 1);
     countSleeps();
-    one.engine.beginTurn();
-    one.engine.turnOpen = true;
+    one.engine.turn.enter();
     for (const { client } of clients) client.receive(encodeCommand(["GET", "k"]));
-    one.engine.turnOpen = false;
+    one.engine.turn.leave();
     expect(sleeps).toBeGreaterThan(0);
     expect(sleeps).toBeLessThanOrEqual(SLEEPS_A_TURN);
     Atomics.store(store.c, at, 0);
@@ -187,6 +186,8 @@ describe("an exception at a site that holds locks (fault F)", () => {
     "the requests of a wait that is over": {
       prepare: (one) => {
         one.letClientsWait();
+        // Not at the end of this turn yet.
+        one.engine.blocking.askTurn = () => {};
         one.connect().raw(encodeCommand(["BLPOP", "list", "0"]));
         one.send("RPUSH", "list", "element");
       },

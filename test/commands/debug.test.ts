@@ -259,11 +259,11 @@ describe("DEBUG POPULATE", () => {
     engine.send("SET", "key:7", "mine");
     const { client } = engine.connect();
     client.receive(encodeCommand(["DEBUG", "POPULATE", "2000"]));
-    expect(client.suspended).toBe(true);
+    expect(client.isSuspended).toBe(true);
     // Another client has its turn before the rest.
-    expect(engine.connect().client.suspended).toBe(false);
+    expect(engine.connect().client.isSuspended).toBe(false);
     engine.runTurns();
-    expect(client.suspended).toBe(false);
+    expect(client.isSuspended).toBe(false);
     expect(engine.send("DBSIZE")).toBe(":2000");
     expect(engine.send("MGET", "key:0", "key:7", "key:1999")).toBe('*["value:0", "mine", "value:1999"]');
     expect(engine.send("DEBUG", "POPULATE", "2", "p", "12")).toBe("+OK");
@@ -301,10 +301,10 @@ describe("-BUSY", () => {
 
     expect(lockWithin(control.i32, at, 1)).toBe(true);
     send(["SET", "a", "1"], ["PING"], ["GET", "a"]);
-    expect(client.suspended).toBe(true);
+    expect(client.isSuspended).toBe(true);
     engine.clock.advance(5000);
     client.proceed();
-    expect(client.suspended).toBe(true); // not yet
+    expect(client.isSuspended).toBe(true); // not yet
     engine.clock.advance(1);
     engine.engine.beginTurn();
     client.proceed();
@@ -334,7 +334,7 @@ describe("-BUSY", () => {
     engine.clock.advance(1e9);
     engine.engine.beginTurn();
     client.proceed();
-    expect(client.suspended).toBe(true);
+    expect(client.isSuspended).toBe(true);
     unlock(control.i32, at);
     expect(engine.client.raw("").map((reply) => show(reply))).toEqual(["+OK"]);
   });

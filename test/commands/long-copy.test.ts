@@ -36,10 +36,6 @@ class SteppedClient implements ClientHost {
   proceedLater(): void {
     this.waits = true;
   }
-  sendAtEnd(): boolean {
-    return false;
-  }
-  sendTaken(): void {}
   closed(): void {}
 
   send(...args: Argument[]): void {
@@ -49,9 +45,7 @@ class SteppedClient implements ClientHost {
   step(): string | null {
     if (this.waits) {
       this.waits = false;
-      this.owner.engine.beginTurn();
       this.client.proceed();
-      this.owner.engine.endTurn();
     }
     const reply = this.parser.take();
     return reply === null ? null : show(reply);

@@ -49,7 +49,7 @@ class SlowClient {
   }
   /** The next reply, complete by now. */
   take(): Reply {
-    for (let i = 0; i < 10_000 && this.client.outputItems > 0; i++) this.drain(1 << 20);
+    for (let i = 0; i < 10_000 && this.client.output.parts > 0; i++) this.drain(1 << 20);
     const reply = this.parser.take();
     if (reply === null) throw new Error("no reply");
     return reply;
@@ -124,7 +124,7 @@ describe("long replies", () => {
       expect(reply.type).toBe(i % 2 === 1 ? "set" : "array");
       expect(items(reply)).toEqual(before);
       expect(show(slow.take())).toBe("+PONG");
-      expect(slow.client.outputBytes).toBe(0);
+      expect(slow.client.output.bytes).toBe(0);
       slow.client.disconnected();
       if (last === "SET") engine.send("DEL", "set");
       for (let n = 0; model.size < 5000; n++) {
@@ -144,7 +144,7 @@ describe("long replies", () => {
     slow.send("SMEMBERS", "set");
     let turns = 0;
     // Each pass is one turn of this connection; in between the shard belongs to whoever comes.
-    for (let before = -1; slow.taken !== before && slow.client.outputItems > 0; turns++) {
+    for (let before = -1; slow.taken !== before && slow.client.output.parts > 0; turns++) {
       expect(slow.taken - Math.max(before, 0)).toBeLessThan(3 * WALK_STEP_BYTES);
       before = slow.taken;
       holdLocks(store)();
@@ -157,7 +157,7 @@ describe("long replies", () => {
     slow.credit = 100;
     slow.send("SMEMBERS", "set");
     for (let i = 0; i < 10; i++) slow.client.proceed();
-    expect(slow.client.outputItems).toBe(2);
+    expect(slow.client.output.parts).toBe(2);
     slow.client.disconnected();
     expectNothingLeft(engine);
   });
@@ -196,18 +196,18 @@ describe("long replies", () => {
     const { engine } = engineWith(20_000);
     const slow = new SlowClient(engine);
     slow.send("SMEMBERS", "set");
-    expect(slow.client.outputBytes).toBeGreaterThan(150_000);
-    let before = slow.client.outputBytes;
-    while (slow.client.outputItems > 0) {
+    expect(slow.client.output.bytes).toBeGreaterThan(150_000);
+    let before = slow.client.output.bytes;
+    while (slow.client.output.parts > 0) {
       slow.drain(40_000);
-      expect(slow.client.outputBytes).toBeLessThan(before);
-      before = slow.client.outputBytes;
+      expect(slow.client.output.bytes).toBeLessThan(before);
+      before = slow.client.output.bytes;
     }
     expect(items(slow.take())).toHaveLength(20_000);
     const normal = { hardBytes: 100_000, softBytes: 0, softSeconds: 0 };
     engine.engine.outputLimits = { ...engine.engine.outputLimits, normal };
     slow.send("SMEMBERS", "set");
-    expect(slow.client.closed).toBe(true);
+    expect(slow.client.isClosed).toBe(true);
     expect(slow.taken).toBeGreaterThan(0);
     expectNothingLeft(engine);
   });

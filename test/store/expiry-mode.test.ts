@@ -144,10 +144,10 @@ test("BLMOVE served during a pause replaces a target that has expired", () => {
   other.leave();
   store.setExpiryMode(ExpiryMode.Paused);
   engine.advance(200, false);
-  engine.engine.beginTurn();
+  engine.engine.turn.enter();
   blocking.turn();
   blocking.turn();
-  engine.engine.endTurn();
+  engine.engine.turn.leave();
   expect(ended).toEqual(["served"]);
   engine.checkNow();
   expect(engine.send("DBSIZE")).toBe(":1");

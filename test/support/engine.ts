@@ -131,7 +131,6 @@ export class TestEngine implements ClientHost {
   readonly engine: Engine;
   readonly client: TestClient;
   readonly services: ServerServices;
-  private waiting: Client[] = [];
   private readonly byId = new Map<number, TestClient>();
   private clients = 0;
   /** The checkers run after every command. Off for long streams, which call `check` themselves. */
@@ -183,16 +182,11 @@ export class TestEngine implements ClientHost {
 
   /** Later turns, until nobody waits for one. */
   runTurns(): void {
-    for (let turn = 0; this.waiting.length > 0; turn++) {
-      if (turn === 1000) throw new Error("a command is retried for ever");
-      const waiting = this.waiting;
-      this.waiting = [];
+    const { turn } = this.engine;
+    for (let turns = 0; turn.isDue; turns++) {
+      if (turns === 1000) throw new Error("a command is retried for ever");
       this.engine.maintain(1, 50);
-      for (const client of waiting) {
-        this.engine.beginTurn();
-        client.proceed();
-        this.engine.endTurn();
-      }
+      turn.runDue();
     }
   }
 
@@ -212,13 +206,9 @@ export class TestEngine implements ClientHost {
   }
 
   proceedLater(client: Client): void {
-    if (!this.waiting.includes(client)) this.waiting.push(client);
+    this.engine.turn.proceedLater(client);
   }
   closed(): void {}
-  sendAtEnd(): boolean {
-    return false;
-  }
-  sendTaken(): void {}
 }
 
 /** Takes the locks of all shards, which must be free, as another worker would. Returns what releases them. */

@@ -1,0 +1,178 @@
+/**
+ * Goal:   a reply that carries a log position leaves only when that position is released, in the order of the commands;
+ *         limits and kills do their work on what is held back.
+ * Method: an engine whose commands each get the next position, as a change log would give it. What came out is compared
+ *         with what an engine without a gate sends for the same commands.
+ */
+import { describe, expect, test } from "bun:test";
+import { Client } from "../../src/server/client.ts";
+import { PINS_AT } from "../../src/store/shard.ts";
+import { type TestEngine, testEngine } from "../support/engine.ts";
+import { type Argument, encodeCommand } from "../support/resp.ts";
+
+class Recorded {
+  readonly client: Client;
+  readonly ends: string[] = [];
+  private readonly parts: Buffer[] = [];
+
+  constructor(owner: TestEngine, id = 4000) {
+    const end = (what: string) => {
+      this.ends.push(what);
+      this.client.disconnected();
+    };
+    this.client = new Client(
+      id,
+      owner.engine,
+      {
+        write: (bytes, offset, length) => {
+          this.parts.push(Buffer.from(bytes.subarray(offset, offset + length)));
+          return length;
+        },
+        end: () => end("end"),
+        terminate: () => end("terminate"),
+      },
+      owner,
+    );
+  }
+  send(...commands: Argument[][]): void {
+    this.client.receive(Buffer.concat(commands.map((command) => encodeCommand(command))));
+  }
+  get text(): string {
+    return Buffer.concat(this.parts).toString("latin1");
+  }
+}
+
+/** An engine with data to reply from. With `gated`, each command's replies wait for the next position. */
+function engineWith(gated: boolean): { engine: TestEngine; position: () => number } {
+  const engine = testEngine({ regions: 4 });
+  engine.checksEach = false;
+  engine.send("SET", "short", "value");
+  engine.send("SET", "large", "l".repeat(300_000));
+  engine.send("SADD", "set", ...Array.from({ length: 5000 }, (_, i) => `member:${i}`));
+  engine.send("RPUSH", "list", ...Array.from({ length: 40 }, () => "x".repeat(5000)));
+  let position = 0;
+  if (gated) {
+    const { dispatcher, reply } = engine.engine;
+    const run = dispatcher.run.bind(dispatcher);
+    dispatcher.run = (...args) => {
+      const outcome = run(...args);
+      reply.position = ++position;
+      return outcome;
+    };
+  }
+  return { engine, position: () => position };
+}
+
+const BATCHES: Argument[][][] = [
+  [["GET", "short"]],
+  [["SET", "short", "other"]],
+  [["GET", "large"], ["GET", "short"], ["PING"]],
+  [
+    ["SMEMBERS", "set"],
+    ["INCR", "counter"],
+  ],
+  Array.from({ length: 40 }, () => ["LRANGE", "list", "0", "9"]),
+  [["LRANGE", "list", "0", "-1"]],
+  [["GET", "missing"]],
+];
+
+function plainTexts(): string[] {
+  const { engine } = engineWith(false);
+  const client = new Recorded(engine);
+  let before = 0;
+  return BATCHES.map((batch) => {
+    client.send(...batch);
+    engine.runTurns();
+    const { text } = client;
+    const part = text.slice(before);
+    before = text.length;
+    return part;
+  });
+}
+
+describe("the gate", () => {
+  const plain = plainTexts();
+
+  test("holds each batch until its position is released", () => {
+    const { engine, position } = engineWith(true);
+    const client = new Recorded(engine);
+    let expected = "";
+    BATCHES.forEach((batch, i) => {
+      client.send(...batch);
+      engine.runTurns();
+      expect(client.text).toBe(expected);
+      engine.engine.turn.release(position() - 1);
+      engine.runTurns();
+      expect(client.text).toBe(expected);
+      engine.engine.turn.release(position());
+      engine.runTurns();
+      expected += plain[i]!;
+      expect(client.text).toBe(expected);
+    });
+    expect(client.client.output.bytes).toBe(0);
+  });
+
+  test("lets several batches go in their order, as far as their positions are released", () => {
+    const { engine, position } = engineWith(true);
+    const client = new Recorded(engine);
+    const other = new Recorded(engine, 4001);
+    const after: number[] = [];
+    for (const batch of BATCHES) {
+      client.send(...batch);
+      after.push(position());
+    }
+    other.send(["PING"]);
+    expect(client.text).toBe("");
+    for (let i = 0; i < BATCHES.length; i++) {
+      engine.engine.turn.release(after[i]!);
+      engine.runTurns();
+      expect(client.text).toBe(plain.slice(0, i + 1).join(""));
+      expect(other.text).toBe("");
+    }
+    engine.engine.turn.release(position());
+    expect(other.text).toBe("+PONG\r\n");
+  });
+
+  test("what was released before a batch ends does not wait", () => {
+    const { engine } = engineWith(true);
+    engine.engine.turn.release(1000);
+    const client = new Recorded(engine);
+    client.send(["GET", "short"]);
+    expect(client.text).toBe(plain[0]!);
+  });
+
+  test("what it holds back counts against the output limit", () => {
+    const { engine, position } = engineWith(true);
+    const normal = { hardBytes: 100_000, softBytes: 0, softSeconds: 0 };
+    engine.engine.outputLimits = { ...engine.engine.outputLimits, normal };
+    const client = new Recorded(engine);
+    for (let i = 0; i < 30 && client.ends.length === 0; i++) client.send(["LRANGE", "list", "0", "0"]);
+    expect(client.ends).toEqual(["terminate"]);
+    expect(engine.engine.outputLimitClosed).toBe(1);
+    engine.engine.turn.release(position());
+    expect(client.text).toBe("");
+  });
+
+  test("a client that is killed gets nothing of it, and its pins are given back", () => {
+    const { engine, position } = engineWith(true);
+    const client = new Recorded(engine);
+    client.send(["GET", "short"], ["GET", "large"], ["SMEMBERS", "set"]);
+    client.client.kill();
+    expect(client.ends).toEqual(["terminate"]);
+    engine.engine.turn.release(position());
+    engine.runTurns();
+    expect(client.text).toBe("");
+    const { store } = engine.engine;
+    for (let shard = 0; shard < store.shards; shard++) expect(store.c[store.headerOf(shard) + PINS_AT]).toBe(0);
+  });
+
+  test("a connection that closes after its replies waits for them", () => {
+    const { engine, position } = engineWith(true);
+    const client = new Recorded(engine);
+    client.send(["SET", "a", "1"], ["QUIT"]);
+    expect(client.ends).toEqual([]);
+    engine.engine.turn.release(position());
+    expect(client.text).toBe("+OK\r\n+OK\r\n");
+    expect(client.ends).toEqual(["end"]);
+  });
+});

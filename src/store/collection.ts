@@ -43,7 +43,7 @@ import {
   setSpareBits,
   spareBits,
 } from "./record.ts";
-import { NO_ADDRESS } from "./segments.ts";
+import { type Address, NO_ADDRESS } from "./segments.ts";
 import { ROOT_BYTES, ROOT_OUT, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
 import { KeyEvent, type Store } from "./store.ts";
 
@@ -113,7 +113,16 @@ export abstract class Collection implements PackedHome {
       store.foundAgain();
       return 1;
     }
-    if (store.findForRead() === NO_ADDRESS) return 0;
+    return this.openFoundKey(store.findForRead());
+  }
+
+  /** As `find`, for a command of which Redis counts neither hit nor miss. */
+  findUncounted(): number {
+    return this.openFoundKey(this.store.findUncounted());
+  }
+
+  private openFoundKey(address: Address): number {
+    if (address === NO_ADDRESS) return 0;
     if (!this.open()) return Status.WrongType;
     if (this.hasTimed) return this.withoutDue(false);
     this.staysOpen();

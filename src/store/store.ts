@@ -371,6 +371,19 @@ export class Store implements HintVisitor {
     return address;
   }
 
+  /** As `findForRead`, for a command of which Redis counts neither hit nor miss. */
+  findUncounted(): Address {
+    const address = this.find();
+    if (address !== NO_ADDRESS && this.datesAccess) this.dateAccess(this.segments.m, this.w);
+    return address;
+  }
+
+  /** Counts a lookup that `find` made: `found` is 0 for a key that is not there, or what opening it came to. */
+  countLookup(found: number): void {
+    if (found === 0) this.counters.misses++;
+    else if (found > 0 || found === Status.WrongType) this.counters.hits++;
+  }
+
   /** As `findForRead`, for what the last command of a run found: its key was dated then, its frequency counts each time. */
   foundAgain(): void {
     this.counters.hits++;

@@ -35,7 +35,7 @@ export function usage(call: Call, reply: Reply): void {
   }
   call.selectKey(2);
   const { store } = call;
-  if (store.findUntouched() === NO_ADDRESS) return reply.nullBulk();
+  if (store.find() === NO_ADDRESS) return reply.nullBulk();
   let bytes = capacityUnits(store.m, store.w) * UNIT_BYTES + SLOT_BYTES;
   if (store.encoding === Encoding.Paged) {
     const chunks = Math.ceil(store.valueBytes / CHUNK_BYTES);

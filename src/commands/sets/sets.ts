@@ -187,9 +187,9 @@ export function smove(call: Call, reply: Reply): Outcome | void {
   const at = call.argAt(3);
   const length = call.argBytes(3);
   call.selectKey(2);
-  const targetFound = target.find();
+  const targetFound = target.findUncounted();
   call.selectKey(1);
-  const found = source.find();
+  const found = source.findUncounted();
   if (found === 0) return reply.integer(0);
   if (found < 0) return refuse(call, reply, found);
   if (targetFound < 0) return refuse(call, reply, targetFound);

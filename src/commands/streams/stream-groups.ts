@@ -201,6 +201,7 @@ export function xgroupHelp(_call: Call, reply: Reply): void {
 export function xack(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = stream.begin(SMALL_CHANGE, false);
+  call.store.countLookup(found);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0 || !findGroup(call, stream, 2)) return reply.integer(0);
   if (!strictIds(call, reply, 3, call.argCount, ids)) return;
@@ -429,6 +430,7 @@ function replyClaimed(reply: Reply, stream: StreamValue, claimed: Ids, justId: b
 export function xclaim(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = stream.begin(roomFor(call) + call.argCount * 256, false);
+  call.store.countLookup(found);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0 || !findGroup(call, stream, 2)) return noGroup(call, reply, 1, 2);
   const minIdle = long(call, reply, 4, "ERR Invalid min-idle-time argument for XCLAIM");
@@ -493,6 +495,7 @@ export function xautoclaim(call: Call, reply: Reply): Outcome | void {
   }
   const stream = call.collections.stream();
   const found = stream.begin(roomFor(call), false);
+  call.store.countLookup(found);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0 || !findGroup(call, stream, 2)) return noGroup(call, reply, 1, 2);
   const { group } = stream;

@@ -153,7 +153,9 @@ export function xread(call: Call, reply: Reply): Outcome | void {
     } else if (!strictId(call, reply, i, id)) return;
     const serves = found === 1 && hasAbove(stream, id);
     reading.serves.push(serves);
+    // Redis looks each key up twice.
     if (serves) served++;
+    else call.store.countLookup(found);
   }
   if (served === 0) return waitOrNull(call, reply, Want.Entries, (key) => noteId(ids.at(key - firstStream)), Infinity);
   if (reply.protocol === 3) reply.map(served);
@@ -230,6 +232,7 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
     const key = firstStream + n;
     call.selectKey(key);
     const found = stream.begin(SMALL_CHANGE, false);
+    call.store.countLookup(found);
     if (found < 0) return refuse(call, reply, found);
     if (found === 0 || !stream.findGroup(call.bytes, call.argAt(group), call.argBytes(group))) {
       return noGroup(call, reply, key, group, WHERE);
@@ -266,6 +269,7 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
   who.consumerAt = call.argAt(group + 1);
   who.consumerBytes = call.argBytes(group + 1);
   for (let n = 0; n < streams; n++) {
+    call.store.countLookup(1);
     // The only one is open still.
     if (streams > 1) openForGroup(call, stream, firstStream + n);
     readForGroup(call, reply, stream, firstStream + n, ids.at(n), reading.unread[n]!);

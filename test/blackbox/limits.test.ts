@@ -193,6 +193,81 @@ describe("buffers", () => {
     other.close();
   });
 
+  const MB = 1 << 20;
+  /** Sends a command in pieces. Returns its reply, or what the server sent until it closed the connection. */
+  async function sent(server: Server, ...args: Argument[]): Promise<string> {
+    const client = await rawConnection(server);
+    const bytes = encodeCommand(args);
+    for (let at = 0; at < bytes.length && !client.isClosed; at += 1 << 16) {
+      client.write(bytes.subarray(at, at + (1 << 16)));
+      if (at % MB === 0) await Bun.sleep(1);
+    }
+    const isAnswered = client.rawBytes(1, HANG_MS);
+    await within(Promise.race([client.closed, isAnswered]), HANG_MS, String(args[0]));
+    const text = client.isClosed ? "closed" : client.raw().toString("latin1");
+    client.close();
+    return text;
+  }
+
+  onEach("of client-query-buffer-limit one argument counts, and not what was parsed", {}, async (server) => {
+    const other = await server.connect();
+    expect(await ask(other, "CONFIG", "SET", "client-query-buffer-limit", `${MB}`)).toBe("+OK");
+    const pairs = Array.from({ length: 30_000 }, (_, i) => [`key:${i}`, `value:${i}:${"v".repeat(30)}`]).flat();
+    expect(await sent(server, "MSET", ...pairs)).toBe("+OK\r\n");
+    expect(await ask(other, "DBSIZE")).toBe(":30000");
+    const large = Buffer.alloc(5 * MB, "l");
+    expect(await sent(server, "SET", "k", large)).toBe("closed");
+    expect(await sent(server, "MSET", "k", "v", "other", large)).toBe("closed");
+    expect(await sent(server, "ECHO", large)).toBe("closed");
+    expect(await sent(server, "SET", "k", Buffer.alloc(MB - 1000, "s"))).toBe("+OK\r\n");
+    expect(await ask(other, "EXISTS", "other")).toBe(":0");
+    expect(await ask(other, "STRLEN", "k")).toBe(`:${MB - 1000}`);
+    other.close();
+  });
+
+  onEach("input behind a blocked command counts whole", {}, async (server) => {
+    const other = await server.connect();
+    expect(await ask(other, "CONFIG", "SET", "client-query-buffer-limit", `${MB}`)).toBe("+OK");
+    const client = await rawConnection(server);
+    client.write("BLPOP nothing 0\r\n");
+    await eventually("it waits", async () => (await info(other, "clients", "blocked_clients")) === 1);
+    const ping = Buffer.from("*2\r\n$4\r\nPING\r\n$9\r\nsomething\r\n".repeat(1000));
+    for (let i = 0; i < 200 && !client.isClosed; i++) {
+      client.write(ping);
+      await Bun.sleep(1);
+    }
+    expect(await untilClosed(client, "the flooding client")).toBe("");
+    expect(await ask(other, "PING")).toBe("+PONG");
+    other.close();
+  });
+
+  onEach("input that waits behind blocked commands is counted once", {}, async (server) => {
+    const CLIENTS = 5,
+      EACH = 10 * MB;
+    const other = await server.connect();
+    const figure = (name: string) => info(other, "memory", name);
+    const before = await figure("used_memory");
+    const beforeClients = await figure("mem_clients_normal");
+    const part = Buffer.alloc(MB / 2, "*1\r\n$4\r\nPING\r\n");
+    const clients: RespClient[] = [];
+    for (let i = 0; i < CLIENTS; i++) {
+      const client = await rawConnection(server);
+      clients.push(client);
+      client.write("BLPOP nothing 0\r\n");
+      await eventually("it waits", async () => (await info(other, "clients", "blocked_clients")) === i + 1);
+      for (let at = 0; at < EACH; at += part.length) client.write(part);
+    }
+    const total = CLIENTS * EACH;
+    const waiting = async (name: string, from: number) => (await figure(name)) - from;
+    await eventually("all of it arrived", async () => (await waiting("mem_clients_normal", beforeClients)) >= total);
+    // The buffers may be larger than what is in them, by a third at most.
+    expect(await waiting("mem_clients_normal", beforeClients)).toBeLessThan(total * 1.35);
+    expect(await waiting("used_memory", before)).toBeGreaterThan(total * 0.95);
+    expect(await waiting("used_memory", before)).toBeLessThan(total * 1.4);
+    for (const client of clients) client.close();
+    other.close();
+  });
+
   onEach("a reader that does not read is closed at client-output-buffer-limit", {}, async (server) => {
     const VALUE = 1 << 20,
       REQUESTS = 200;

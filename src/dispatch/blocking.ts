@@ -16,7 +16,6 @@
  *   G3  a wait's requests are given back by its own worker, after the wait has ended
  */
 import { assert } from "../base/assert.ts";
-import { parseDouble } from "../base/double-text.ts";
 import { Reply } from "../protocol/reply.ts";
 import type { RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
@@ -492,18 +491,4 @@ export class Blocking {
       if (wait !== null) this.lookAt(wait, Math.min(this.lookMs, call.clock.wallMs() + LOOK_MS));
     }
   }
-}
-
-/** Longest timeout, ms: what is above is out of range to Redis too, but for a few years. */
-const TIMEOUT_MAX = 2 ** 63;
-
-/** Reads argument `i` as a timeout in seconds. Returns it in ms, 0 = for ever; negative after an error reply. */
-export function readSeconds(call: Call, reply: Reply, i: number): number {
-  const seconds = parseDouble(call.bytes, call.argAt(i), call.argBytes(i));
-  const ms = Math.ceil(seconds * 1000);
-  if (Number.isNaN(seconds)) reply.error("ERR timeout is not a float or out of range");
-  else if (ms + call.clock.wallMs() >= TIMEOUT_MAX) reply.error("ERR timeout is out of range");
-  else if (ms < 0) reply.error("ERR timeout is negative");
-  else return Math.abs(ms);
-  return -1;
 }

@@ -54,6 +54,9 @@ const CHUNKS_AHEAD = 4;
 /** Commands without the flag that write all the same, or that replicas hear of: a pause of writes holds them too. */
 const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
 
+/** What ends a pause, and what a client must say before it may: no pause holds these back. */
+const NEVER_HELD = new Set(["CLIENT|UNPAUSE", "SHUTDOWN", "AUTH", "HELLO"]);
+
 /** A connection's turn may end after so many commands of a batch: Client.process looks at the clock there. */
 export const TURN_CHECK = 64;
 
@@ -356,7 +359,8 @@ export class Dispatcher {
 
   /** CLIENT PAUSE holds this command back. */
   private isHeldBack(spec: CommandSpec): boolean {
-    return this.paused === Pause.All || (spec.flags & WRITE) !== 0 || MAY_WRITE.has(spec.name);
+    if (this.paused === Pause.All) return !NEVER_HELD.has(spec.name);
+    return (spec.flags & WRITE) !== 0 || MAY_WRITE.has(spec.name);
   }
 
   private runSingle(spec: CommandSpec, i: number, call: Call, reply: Reply): Outcome {

@@ -13,6 +13,7 @@ import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { type ClientFilter, type ClientLine, type ClientTraits, Pause } from "../../dispatch/services.ts";
 import { Replies } from "../../dispatch/session.ts";
 import { Later, type Outcome } from "../../dispatch/spec.ts";
+import { readMilliseconds } from "../../dispatch/timeouts.ts";
 
 const ON = token("on");
 const OFF = token("off");
@@ -98,20 +99,11 @@ function tooMany(call: Call): string {
   return `ERR unknown subcommand or wrong number of arguments for '${call.argText(1).slice(0, 128)}'. Try CLIENT HELP.`;
 }
 
-/** Reads argument `i` as a timeout in ms. Returns -1 after an error reply. */
-function readTimeout(call: Call, reply: Reply, i: number): number {
-  const kind = call.argInt64(i);
-  if (kind === Int64Kind.None) reply.error("ERR timeout is not an integer or out of range");
-  else if (kind === Int64Kind.Safe ? int64.value < 0 : int64.hi < 0) reply.error("ERR timeout is negative");
-  else if (kind === Int64Kind.Safe) return int64.value;
-  else return Number.MAX_SAFE_INTEGER;
-  return -1;
-}
-
 /**
  * CLIENT PAUSE timeout [WRITE | ALL]
  * Replies: OK, when no command of that kind is at work in any worker any more. Two pauses add up to the longer and
- * stricter of both. Who is held back waits in order; with ALL that includes UNPAUSE.
+ * stricter of both. The commands held back run in the order in which they came. CLIENT UNPAUSE and SHUTDOWN are served
+ * during any pause.
  */
 export function pause(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
@@ -121,7 +113,7 @@ export function pause(call: Call, reply: Reply): Outcome | void {
     if (call.argIs(3, WRITE_MODE)) mode = Pause.Writes;
     else if (!call.argIs(3, ALL_MODE)) return reply.error("ERR CLIENT PAUSE mode must be WRITE or ALL");
   }
-  const timeoutMs = readTimeout(call, reply, 2);
+  const timeoutMs = readMilliseconds(call, reply, 2);
   if (timeoutMs < 0) return;
   if (server.pauseClients === undefined) return reply.error(NO_WAITING);
   server.pauseClients(mode, call.clock.wallMs() + timeoutMs, () => server.resume(session, (later) => later.ok()));
@@ -163,7 +155,7 @@ export function wait(call: Call, reply: Reply): Outcome | void {
   const kind = call.argInt64(1);
   if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
   const isReached = (kind === Int64Kind.Safe ? int64.value : int64.hi) <= 0;
-  const timeoutMs = readTimeout(call, reply, 2);
+  const timeoutMs = readMilliseconds(call, reply, 2);
   if (timeoutMs < 0) return;
   if (isReached || server.block === undefined || session.deniesBlocking) return reply.integer(0);
   server.block(session, timeoutMs, (later) => later.integer(0));

@@ -68,10 +68,11 @@ export function debug(call: Call, reply: Reply): Outcome | void {
   reply.error(`ERR unknown subcommand or wrong number of arguments for '${call.argText(1)}'. Try DEBUG HELP.`);
 }
 
-/** DEBUG SLEEP seconds: this worker stands still; then everything expired goes, in all shards. */
+/** DEBUG SLEEP seconds: stops this worker for so long, then removes everything that has expired, in all shards. */
 function sleep(call: Call, reply: Reply): void {
   const seconds = Number.parseFloat(call.argText(2));
-  if (seconds > 0) Bun.sleepSync(Math.min(seconds, SLEEP_MAX) * 1000);
+  if (seconds > SLEEP_MAX) return reply.error("ERR timeout is out of range");
+  if (seconds > 0) Bun.sleepSync(seconds * 1000);
   call.server.expirePass();
   reply.ok();
 }

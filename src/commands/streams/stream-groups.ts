@@ -472,7 +472,9 @@ export function xclaim(call: Call, reply: Reply): Outcome | void {
 const COUNT = token("count");
 /** Pending entries looked at for each that may be claimed. */
 const LOOKS = 10;
-const CLAIM_MOST = Math.floor(Number(2n ** 63n - 1n) / 16);
+const COUNT_RANGE = "ERR COUNT must be > 0";
+/** First COUNT of XAUTOCLAIM that Redis refuses: as many ids of 16 bytes are more than a 64-bit number of bytes. */
+const CLAIM_END = 2 ** 59;
 
 /**
  * XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]. Replies where to go on (0-0: done), what was
@@ -485,8 +487,9 @@ export function xautoclaim(call: Call, reply: Reply): Outcome | void {
   let justId = false;
   for (let i = 6; i < call.argCount; i++) {
     if (i + 1 < call.argCount && call.argIs(i, COUNT)) {
-      count = call.argInteger(++i);
-      if (!(count >= 1 && count <= CLAIM_MOST)) return reply.error("ERR COUNT must be > 0");
+      count = long(call, reply, ++i, COUNT_RANGE);
+      if (Number.isNaN(count)) return;
+      if (count < 1 || count >= CLAIM_END) return reply.error(COUNT_RANGE);
     } else if (call.argIs(i, JUSTID)) {
       justId = true;
     } else {

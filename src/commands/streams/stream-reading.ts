@@ -13,6 +13,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
+import { readMilliseconds } from "../../dispatch/timeouts.ts";
 import {
   emitEntry,
   emitFields,
@@ -74,9 +75,8 @@ class Reading {
         if (Number.isNaN(count)) return false;
         this.count = count > 0 ? count : Infinity;
       } else if (more > 0 && call.argIs(i, BLOCK_TOKEN)) {
-        this.blockMs = long(call, reply, ++i, "ERR timeout is not an integer or out of range");
-        if (Number.isNaN(this.blockMs)) return false;
-        if (this.blockMs < 0) return failed(reply, "ERR timeout is negative");
+        this.blockMs = readMilliseconds(call, reply, ++i);
+        if (this.blockMs < 0) return false;
       } else if (more > 0 && call.argIs(i, STREAMS_TOKEN)) {
         this.firstStream = i + 1;
         if (more % 2 !== 0) return failed(reply, unbalanced(ofGroup));

@@ -55,6 +55,10 @@ export function since(version: string, argument: ArgumentDoc): ArgumentDoc {
   return { ...argument, since: version };
 }
 
+export function deprecated(version: string, argument: ArgumentDoc): ArgumentDoc {
+  return { ...argument, deprecatedSince: version };
+}
+
 /** EX, PX, EXAT and PXAT, as SET and GETEX take them. */
 export const DEADLINES: readonly ArgumentDoc[] = [
   integer("seconds", "EX"),

@@ -32,7 +32,7 @@ import { argumentsOf, CommandLog, type LogEntry, LogType } from "./command-log.t
 import { ErrorKinds } from "./error-kinds.ts";
 import { type LatencyEvent, LatencyMonitor } from "./latency-monitor.ts";
 import type { Session } from "./session.ts";
-import { ADMIN, type CommandSpec, FAST, SKIP_SLOWLOG } from "./spec.ts";
+import { ADMIN, ALL_SHARDS, type CommandSpec, FAST, SKIP_SLOWLOG } from "./spec.ts";
 import type { CommandTable } from "./command-table.ts";
 
 const CALLS = 0;
@@ -458,12 +458,12 @@ export class Meter {
   }
 }
 
+/**
+ * Commands that always cost about as much, and little: the fast ones with a fixed number of keys, and a few that Redis does
+ * not call fast, for its lists are walked through or its strings copied.
+ */
 function isConstant(spec: CommandSpec): boolean {
-  if ((spec.flags & ADMIN) !== 0) return false;
-  const hasOneKey = spec.keys.first === 1 && spec.keys.last === 1;
-  const isFast = (spec.flags & FAST) !== 0;
-  if (spec.docs.complexity === "O(1)") return isFast || hasOneKey;
-  return hasOneKey && (isFast || ONE_DESCENT.has(spec.name));
+  if ((spec.flags & (ADMIN | ALL_SHARDS)) !== 0 || spec.keys.last < 0) return false;
+  return (spec.flags & FAST) !== 0 || ALSO_CONSTANT.has(spec.name);
 }
-/** To Redis these walk through the list; here they are one descent. */
-const ONE_DESCENT = new Set(["LINDEX", "LSET"]);
+const ALSO_CONSTANT = new Set(["SET", "SETEX", "PSETEX", "SETBIT", "GEODIST", "LINDEX", "LSET"]);

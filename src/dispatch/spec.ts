@@ -92,6 +92,7 @@ export interface ArgumentDoc {
   multiple?: true;
   multipleToken?: true;
   since?: string;
+  deprecatedSince?: string;
   keySpecIndex?: number;
   arguments?: readonly ArgumentDoc[];
 }
@@ -100,7 +101,12 @@ export interface CommandDocs {
   summary: string;
   since: string;
   group: string;
+  /** "" = it says nothing. */
   complexity: string;
+  /** The version that advised against the command, and what to use in its place. */
+  deprecated?: readonly [since: string, replacedBy: string];
+  /** For those who work on the server. */
+  isInternal?: true;
   arguments?: readonly ArgumentDoc[];
   history?: readonly (readonly [version: string, change: string])[];
 }

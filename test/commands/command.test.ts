@@ -1,5 +1,6 @@
 /**
- * Goal:   COMMAND tells of every command what Redis 7.0 tells: arity, flags, keys, ACL categories, key specs.
+ * Goal:   COMMAND tells of every command what Redis 7.0 tells: arity, flags, keys, ACL categories, key specs; and COMMAND
+ *         DOCS its version, group, arguments and history. Texts are our own.
  * Method: each row of the table, and its subcommands, next to a redis-server; and the shapes of the replies.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -100,7 +101,98 @@ const DIFFERENT = new Map([
   ["commandlog|help", "Valkey 8.1"],
 ]);
 
+/** A reply of RESP3 as plain values: maps become objects, sets arrays. */
+function plain(reply: Reply): unknown {
+  switch (reply.type) {
+    case "array":
+    case "set":
+      return reply.value.map(plain);
+    case "map":
+      return Object.fromEntries(reply.value.map(([key, value]) => [text(key), plain(value)]));
+    default:
+      return "value" in reply ? reply.value : null;
+  }
+}
+
+interface Docs {
+  since: string;
+  group: string;
+  doc_flags?: string[];
+  deprecated_since?: string;
+  history?: [version: string, change: string][];
+  arguments?: DocumentedArgument[];
+  subcommands?: Record<string, Docs>;
+}
+interface DocumentedArgument {
+  name: string;
+  since?: string;
+  display_text?: string;
+  arguments?: DocumentedArgument[];
+}
+
+const isNewer = (version: string | undefined): boolean => {
+  const [major, minor] = (version ?? "0.0").split(".").map(Number);
+  return major! > 7 || (major === 7 && minor! > 0);
+};
+
+/** What Redis 7.0 knows of the arguments, with their fields in one order. */
+function known(args: readonly DocumentedArgument[] = []): unknown[] {
+  return args
+    .filter(({ since }) => !isNewer(since))
+    .map(({ display_text, arguments: inner, ...rest }) => {
+      const fields = Object.entries(rest).sort(([a], [b]) => (a < b ? -1 : 1));
+      return inner === undefined ? fields : [...fields, known(inner)];
+    });
+}
+
+/** Docs by name, subcommands among them: all that is not prose. */
+function facts(docs: Record<string, Docs>): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const [name, entry] of Object.entries(docs)) {
+    const { since, group, doc_flags, deprecated_since } = entry;
+    const history = (entry.history ?? []).map(([version]) => version).filter((version) => !isNewer(version));
+    const told = { since, group, doc_flags, deprecated_since, history, arguments: known(entry.arguments) };
+    found.set(name, JSON.stringify(told));
+    for (const [sub, line] of facts(entry.subcommands ?? {})) found.set(sub, line);
+  }
+  return found;
+}
+
+/** Other docs than Redis 7.0 has: name, and why. */
+const DIFFERENT_DOCS = new Map([
+  ["bitop", "the operations are named one by one, as since 7.2"],
+  ["command|getkeys", "has arguments, as since 7.2"],
+  ["command|getkeysandflags", "has arguments, as since 7.2"],
+]);
+
 describe("COMMAND", () => {
+  test("the docs of each command and subcommand have Redis's version, group, arguments and history", async () => {
+    if (!requireRedis()) return;
+    const redis = await startRedis();
+    const both = [await server.connect(), await redis.connect()];
+    for (const one of both) await one.command("HELLO", "3");
+    const [ours, theirs] = await Promise.all(
+      both.map(async (one) => facts(plain(await one.command("COMMAND", "DOCS")) as Record<string, Docs>)),
+    );
+    const differences: string[] = [];
+    for (const [name, entry] of ours!) {
+      const other = theirs!.get(name);
+      if (other === undefined || DIFFERENT_DOCS.has(name)) continue;
+      if (other !== entry) differences.push(`${name}\n  ferrite ${entry}\n  redis   ${other}`);
+    }
+    for (const one of both) one.close();
+    await redis.stop();
+    expect(differences).toEqual([]);
+    expect(ours!.get("client|list")).toContain('"history":["2.8.12",');
+    expect(ours!.size).toBeGreaterThan(200);
+  });
+
+  test("docs of a deprecated command name its successor, those of an internal one say so", async () => {
+    const getset = await ask("COMMAND", "DOCS", "getset");
+    expect(getset).toContain('"doc_flags", *[+deprecated], "deprecated_since", "6.2.0", "replaced_by", "`SET` with');
+    expect(await ask("COMMAND", "DOCS", "debug")).toContain('"doc_flags", *[+syscmd]');
+  });
+
   test("each row is Redis's", async () => {
     if (!requireRedis()) return;
     const redis = await startRedis();

@@ -16,21 +16,21 @@ import type { FamilyDocs } from "../../dispatch/family.ts";
 
 export const BITMAPS_DOCS: FamilyDocs = {
   SETBIT: {
-    summary: "Sets or clears a bit of a string.",
+    summary: "Sets or clears the bit at an offset of a string value.",
     since: "2.2.0",
     complexity: "O(1)",
     arguments: [KEY, integer("offset"), integer("value")],
   },
   GETBIT: {
-    summary: "Returns a bit of a string.",
+    summary: "Returns the bit at an offset of a string value.",
     since: "2.2.0",
     complexity: "O(1)",
     arguments: [KEY, integer("offset")],
   },
   BITCOUNT: {
-    summary: "Counts the bits set in a string, or in a range of it.",
+    summary: "Counts the set bits of a string value or of a range of it.",
     since: "2.6.0",
-    complexity: "O(N)",
+    complexity: "O(N) where N is the length of the range",
     arguments: [
       KEY,
       optional(
@@ -44,19 +44,19 @@ export const BITMAPS_DOCS: FamilyDocs = {
     history: [["7.0.0", "Added the `BYTE|BIT` option."]],
   },
   BITPOS: {
-    summary: "Finds the first bit that is set, or clear, in a string or a range of it.",
+    summary: "Finds the first set or clear bit of a string value or of a range of it.",
     since: "2.8.7",
-    complexity: "O(N)",
+    complexity: "O(N) where N is the length of the range",
     arguments: [
       KEY,
       integer("bit"),
       optional(
-        block("range", [
+        block("index", [
           integer("start"),
           optional(
-            block("end-unit-block", [
+            block("end_index", [
               integer("end"),
-              optional(oneOf("unit", flag("byte", "BYTE"), flag("bit", "BIT")), "7.0.0"),
+              optional(oneOf("index_unit", flag("byte", "BYTE"), flag("bit", "BIT")), "7.0.0"),
             ]),
           ),
         ]),
@@ -65,9 +65,9 @@ export const BITMAPS_DOCS: FamilyDocs = {
     history: [["7.0.0", "Added the `BYTE|BIT` option."]],
   },
   BITOP: {
-    summary: "Combines strings bit by bit and stores the result.",
+    summary: "Performs a bitwise operation on several strings and stores the result.",
     since: "2.6.0",
-    complexity: "O(N)",
+    complexity: "O(N) where N is the length of the longest string",
     arguments: [
       oneOf(
         "operation",
@@ -86,25 +86,29 @@ export const BITMAPS_DOCS: FamilyDocs = {
     history: [["8.2.0", "Added the `DIFF`, `DIFF1`, `ANDOR` and `ONE` operations."]],
   },
   BITFIELD: {
-    summary: "Reads and writes integers of any width within a string.",
+    summary: "Reads and writes integers of arbitrary width within a string value.",
     since: "3.2.0",
-    complexity: "O(1) for each subcommand.",
+    complexity: "O(1) for each operation",
     arguments: [
       KEY,
       optional(
         many(
           oneOf(
             "operation",
-            block("get-block", [string("encoding"), integer("offset")], "GET"),
+            block("encoding_offset", [string("encoding"), integer("offset")], "GET"),
             block("write", [
               optional({
-                ...oneOf("overflow-block", flag("wrap", "WRAP"), flag("sat", "SAT"), flag("fail", "FAIL")),
+                ...oneOf("wrap_sat_fail", flag("wrap", "WRAP"), flag("sat", "SAT"), flag("fail", "FAIL")),
                 token: "OVERFLOW",
               }),
               oneOf(
-                "write-operation",
-                block("set-block", [string("encoding"), integer("offset"), integer("value")], "SET"),
-                block("incrby-block", [string("encoding"), integer("offset"), integer("increment")], "INCRBY"),
+                "write_operation",
+                block("encoding_offset_value", [string("encoding"), integer("offset"), integer("value")], "SET"),
+                block(
+                  "encoding_offset_increment",
+                  [string("encoding"), integer("offset"), integer("increment")],
+                  "INCRBY",
+                ),
               ),
             ]),
           ),
@@ -113,9 +117,9 @@ export const BITMAPS_DOCS: FamilyDocs = {
     ],
   },
   BITFIELD_RO: {
-    summary: "Reads integers of any width within a string.",
+    summary: "Reads integers of arbitrary width within a string value.",
     since: "6.0.0",
-    complexity: "O(1) for each subcommand.",
-    arguments: [KEY, optional(manyTokens(block("get-block", [string("encoding"), integer("offset")], "GET")))],
+    complexity: "O(1) for each operation",
+    arguments: [KEY, optional(manyTokens(block("encoding_offset", [string("encoding"), integer("offset")], "GET")))],
   },
 };

@@ -32,7 +32,7 @@ const CONDITION = optional(oneOf("condition", flag("nx", "NX"), flag("xx", "XX")
 export function deadlineDocs(family: DeadlineFamily): FamilyDocs {
   const { letter, since, words } = family;
   const { many: members } = words;
-  const complexity = `O(N) for N ${members}`;
+  const complexity = `O(N) where N is the number of ${members}`;
   const named = block(members, [integer(`num${members}`), many(string(words.one))], members.toUpperCase());
   const setter = (time: ArgumentDoc, summary: string): FamilyDoc => {
     return { summary, since, complexity, arguments: [KEY, time, CONDITION, named] };
@@ -41,19 +41,22 @@ export function deadlineDocs(family: DeadlineFamily): FamilyDocs {
     return { summary, since, complexity, arguments: [KEY, named], tips: ["nondeterministic_output"] };
   };
   return {
-    [`${letter}EXPIRE`]: setter(integer("seconds"), `Lets ${members} expire after some seconds.`),
-    [`${letter}PEXPIRE`]: setter(integer("milliseconds"), `Lets ${members} expire after some milliseconds.`),
-    [`${letter}EXPIREAT`]: setter(unixTime("unix-time-seconds"), `Lets ${members} expire at a Unix time.`),
+    [`${letter}EXPIRE`]: setter(integer("seconds"), `Sets the expiration of ${members} in seconds.`),
+    [`${letter}PEXPIRE`]: setter(integer("milliseconds"), `Sets the expiration of ${members} in milliseconds.`),
+    [`${letter}EXPIREAT`]: setter(
+      unixTime("unix-time-seconds"),
+      `Sets the expiration of ${members} to a Unix timestamp in seconds.`,
+    ),
     [`${letter}PEXPIREAT`]: setter(
       unixTime("unix-time-milliseconds"),
-      `Lets ${members} expire at a Unix time in milliseconds.`,
+      `Sets the expiration of ${members} to a Unix timestamp in milliseconds.`,
     ),
-    [`${letter}TTL`]: reader(`Returns how many seconds ${members} have left.`),
-    [`${letter}PTTL`]: reader(`Returns how many milliseconds ${members} have left.`),
-    [`${letter}EXPIRETIME`]: reader(`Returns the Unix times at which ${members} expire.`),
-    [`${letter}PEXPIRETIME`]: reader(`Returns the Unix times in milliseconds at which ${members} expire.`),
+    [`${letter}TTL`]: reader(`Returns the remaining time to live of ${members} in seconds.`),
+    [`${letter}PTTL`]: reader(`Returns the remaining time to live of ${members} in milliseconds.`),
+    [`${letter}EXPIRETIME`]: reader(`Returns the expiration of ${members} as Unix timestamps in seconds.`),
+    [`${letter}PEXPIRETIME`]: reader(`Returns the expiration of ${members} as Unix timestamps in milliseconds.`),
     [`${letter}PERSIST`]: {
-      summary: `Takes the deadlines of ${members} away.`,
+      summary: `Removes the expiration of ${members}.`,
       since,
       complexity,
       arguments: [KEY, named],

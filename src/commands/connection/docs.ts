@@ -1,25 +1,56 @@
 /** What COMMAND DOCS and COMMAND INFO say of the commands in rows.ts. */
-import { block, flag, integer, many, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
+import {
+  block,
+  deprecated,
+  flag,
+  integer,
+  many,
+  oneOf,
+  optional,
+  since,
+  string,
+} from "../../dispatch/argument-docs.ts";
 import type { FamilyDocs } from "../../dispatch/family.ts";
+import type { ArgumentDoc } from "../../dispatch/spec.ts";
 
 const ENABLED = oneOf("enabled", flag("on", "ON"), flag("off", "OFF"));
+const NORMAL = flag("normal", "NORMAL");
+const MASTER = flag("master", "MASTER");
+const REPLICA = flag("replica", "REPLICA");
+const PUBSUB = flag("pubsub", "PUBSUB");
+
+/** The filters of Valkey 9: those that CLIENT LIST and KILL had not before, and then each of all filters negated. */
+const NEWER_FILTERS: readonly ArgumentDoc[] = [
+  ...["NAME", "FLAGS", "LIB-NAME", "LIB-VER"].map((token) => newerFilter(string, token)),
+  newerFilter(integer, "DB"),
+  ...["CAPA", "IP"].map((token) => newerFilter(string, token)),
+  optional(many(integer("not-id", "NOT-ID")), "9.0.0"),
+  ...["NOT-TYPE", "NOT-USER", "NOT-ADDR", "NOT-LADDR", "NOT-NAME", "NOT-FLAGS", "NOT-LIB-NAME", "NOT-LIB-VER"].map(
+    (token) => newerFilter(string, token),
+  ),
+  newerFilter(integer, "NOT-DB"),
+  ...["NOT-CAPA", "NOT-IP"].map((token) => newerFilter(string, token)),
+];
+function newerFilter(typed: (name: string, token: string) => ArgumentDoc, token: string): ArgumentDoc {
+  return optional(typed(token.toLowerCase(), token), "9.0.0");
+}
 
 export const CONNECTION_DOCS: FamilyDocs = {
   PING: {
-    summary: "Replies PONG, or the message given: shows that the server is there.",
+    summary: "Answers PONG, or returns the message it was given.",
     since: "1.0.0",
     complexity: "O(1)",
     arguments: [optional(string("message"))],
     tips: ["request_policy:all_shards", "response_policy:all_succeeded"],
   },
   ECHO: {
-    summary: "Replies the message given.",
+    summary: "Returns the message it was given.",
     since: "1.0.0",
     complexity: "O(1)",
     arguments: [string("message")],
   },
   HELLO: {
-    summary: "Chooses the protocol version, and may authenticate and name the connection on the way.",
+    summary: "Switches to a protocol version; can also authenticate and name the connection.",
     since: "6.0.0",
     complexity: "O(1)",
     arguments: [
@@ -31,17 +62,17 @@ export const CONNECTION_DOCS: FamilyDocs = {
         ]),
       ),
     ],
-    history: [["6.2.0", "The version may be left out; then nothing but the other options changes."]],
+    history: [["6.2.0", "The protocol version is optional; without arguments the connection is only described."]],
   },
   AUTH: {
     summary: "Authenticates the connection.",
     since: "1.0.0",
-    complexity: "O(N) where N is the number of passwords defined for the user",
+    complexity: "O(N) where N is the number of the user's passwords",
     arguments: [optional(string("username"), "6.0.0"), string("password")],
-    history: [["6.0.0", "A user name may come first."]],
+    history: [["6.0.0", "Added the user name, for ACL users."]],
   },
   SELECT: {
-    summary: "Chooses the database of the connection.",
+    summary: "Changes the database of the connection.",
     since: "1.0.0",
     complexity: "O(1)",
     arguments: [integer("index")],
@@ -52,61 +83,49 @@ export const CONNECTION_DOCS: FamilyDocs = {
     complexity: "O(1)",
   },
   RESET: {
-    summary: "Puts the connection back into the state of a new one.",
+    summary: "Restores the connection to its initial state.",
     since: "6.2.0",
     complexity: "O(1)",
   },
   CLIENT: {
-    summary: "Commands about client connections.",
+    summary: "A container for commands about client connections.",
     since: "2.4.0",
     complexity: "Depends on subcommand.",
   },
   "CLIENT|ID": {
-    summary: "Replies the number of this connection.",
+    summary: "Returns the ID of the connection.",
     since: "5.0.0",
     complexity: "O(1)",
   },
   "CLIENT|GETNAME": {
-    summary: "Replies the name of this connection.",
+    summary: "Returns the name of the connection.",
     since: "2.6.9",
     complexity: "O(1)",
   },
   "CLIENT|SETNAME": {
-    summary: "Names this connection; an empty name takes it away.",
+    summary: "Sets the name of the connection.",
     since: "2.6.9",
     complexity: "O(1)",
     arguments: [string("connection-name")],
   },
   "CLIENT|SETINFO": {
-    summary: "Notes the library behind this connection.",
+    summary: "Records the name or version of the client library.",
     since: "7.2.0",
     complexity: "O(1)",
     arguments: [oneOf("attr", string("libname", "LIB-NAME"), string("libver", "LIB-VER"))],
   },
   "CLIENT|INFO": {
-    summary: "Describes this connection, in the form of CLIENT LIST.",
+    summary: "Returns details about the connection.",
     since: "6.2.0",
     complexity: "O(1)",
     tips: ["nondeterministic_output"],
   },
   "CLIENT|LIST": {
-    summary: "Describes the connections, one a line.",
+    summary: "Lists the connections.",
     since: "2.4.0",
     complexity: "O(N) where N is the number of client connections",
     arguments: [
-      optional(
-        {
-          ...oneOf(
-            "type",
-            flag("normal", "NORMAL"),
-            flag("master", "MASTER"),
-            flag("replica", "REPLICA"),
-            flag("pubsub", "PUBSUB"),
-          ),
-          token: "TYPE",
-        },
-        "5.0.0",
-      ),
+      optional({ ...oneOf("normal_master_replica_pubsub", NORMAL, MASTER, REPLICA, PUBSUB), token: "TYPE" }, "5.0.0"),
       optional(block("id", [many(integer("client-id"))], "ID"), "6.2.0"),
       optional(string("username", "USER"), "8.1.0"),
       optional(string("ip:port", "ADDR"), "8.1.0"),
@@ -114,49 +133,44 @@ export const CONNECTION_DOCS: FamilyDocs = {
       optional(string("yes/no", "SKIPME"), "8.1.0"),
       optional(integer("maxage", "MAXAGE"), "8.1.0"),
       optional(integer("idle", "IDLE"), "9.0.0"),
-      optional(string("name", "NAME"), "9.0.0"),
-      optional(string("flags", "FLAGS"), "9.0.0"),
-      optional(string("lib-name", "LIB-NAME"), "9.0.0"),
-      optional(string("lib-ver", "LIB-VER"), "9.0.0"),
-      optional(integer("db", "DB"), "9.0.0"),
-      optional(string("capa", "CAPA"), "9.0.0"),
-      optional(string("ip", "IP"), "9.0.0"),
-      optional(many(integer("not-id", "NOT-ID")), "9.0.0"),
-      optional(string("not-type", "NOT-TYPE"), "9.0.0"),
-      optional(string("not-user", "NOT-USER"), "9.0.0"),
-      optional(string("not-addr", "NOT-ADDR"), "9.0.0"),
-      optional(string("not-laddr", "NOT-LADDR"), "9.0.0"),
-      optional(string("not-name", "NOT-NAME"), "9.0.0"),
-      optional(string("not-flags", "NOT-FLAGS"), "9.0.0"),
-      optional(string("not-lib-name", "NOT-LIB-NAME"), "9.0.0"),
-      optional(string("not-lib-ver", "NOT-LIB-VER"), "9.0.0"),
-      optional(integer("not-db", "NOT-DB"), "9.0.0"),
-      optional(string("not-capa", "NOT-CAPA"), "9.0.0"),
-      optional(string("not-ip", "NOT-IP"), "9.0.0"),
+      ...NEWER_FILTERS,
+    ],
+    history: [
+      ["2.8.12", "Added the `id` field."],
+      ["5.0.0", "Added the `TYPE` option."],
+      ["6.0.0", "Added the `user` field."],
+      ["6.2.0", "Added the `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the `ID` option."],
+      ["7.0.0", "Added the `resp`, `multi-mem`, `rbs` and `rbp` fields."],
+      ["7.0.3", "Added the `ssub` field."],
+      ["8.1.0", "Added the `USER`, `ADDR`, `LADDR`, `SKIPME` and `MAXAGE` options."],
+      [
+        "9.0.0",
+        "Added the `IDLE`, `NAME`, `FLAGS`, `LIB-NAME`, `LIB-VER`, `DB`, `CAPA` and `IP` options and the negated ones.",
+      ],
     ],
     tips: ["nondeterministic_output"],
   },
   "CLIENT|KILL": {
-    summary: "Closes the connections that match.",
+    summary: "Closes the connections that match filters.",
     since: "2.4.0",
     complexity: "O(N) where N is the number of client connections",
     arguments: [
       oneOf(
         "filter",
-        string("ip:port"),
+        deprecated("2.8.12", string("ip:port")),
         many(
           oneOf(
             "new-format",
-            optional(many(integer("client-id", "ID")), "2.8.12"),
+            optional(integer("client-id", "ID"), "2.8.12"),
             optional(
               {
                 ...oneOf(
-                  "type",
-                  flag("normal", "NORMAL"),
-                  flag("master", "MASTER"),
+                  "normal_master_slave_pubsub",
+                  NORMAL,
+                  since("3.2.0", MASTER),
                   flag("slave", "SLAVE"),
-                  flag("replica", "REPLICA"),
-                  flag("pubsub", "PUBSUB"),
+                  since("5.0.0", REPLICA),
+                  PUBSUB,
                 ),
                 token: "TYPE",
               },
@@ -168,55 +182,50 @@ export const CONNECTION_DOCS: FamilyDocs = {
             optional(string("yes/no", "SKIPME")),
             optional(integer("maxage", "MAXAGE"), "7.4.0"),
             optional(integer("idle", "IDLE"), "9.0.0"),
-            optional(string("name", "NAME"), "9.0.0"),
-            optional(string("flags", "FLAGS"), "9.0.0"),
-            optional(string("lib-name", "LIB-NAME"), "9.0.0"),
-            optional(string("lib-ver", "LIB-VER"), "9.0.0"),
-            optional(integer("db", "DB"), "9.0.0"),
-            optional(string("capa", "CAPA"), "9.0.0"),
-            optional(string("ip", "IP"), "9.0.0"),
-            optional(many(integer("not-id", "NOT-ID")), "9.0.0"),
-            optional(string("not-type", "NOT-TYPE"), "9.0.0"),
-            optional(string("not-user", "NOT-USER"), "9.0.0"),
-            optional(string("not-addr", "NOT-ADDR"), "9.0.0"),
-            optional(string("not-laddr", "NOT-LADDR"), "9.0.0"),
-            optional(string("not-name", "NOT-NAME"), "9.0.0"),
-            optional(string("not-flags", "NOT-FLAGS"), "9.0.0"),
-            optional(string("not-lib-name", "NOT-LIB-NAME"), "9.0.0"),
-            optional(string("not-lib-ver", "NOT-LIB-VER"), "9.0.0"),
-            optional(integer("not-db", "NOT-DB"), "9.0.0"),
-            optional(string("not-capa", "NOT-CAPA"), "9.0.0"),
-            optional(string("not-ip", "NOT-IP"), "9.0.0"),
+            ...NEWER_FILTERS,
           ),
         ),
       ),
     ],
+    history: [
+      ["2.8.12", "Added the form with filters."],
+      ["2.8.12", "Added the `ID` option."],
+      ["3.2.0", "`TYPE` knows `master`."],
+      ["5.0.0", "`TYPE` knows `replica`, and still `slave`."],
+      ["6.2.0", "Added the `LADDR` option."],
+      ["7.4.0", "Added the `MAXAGE` option."],
+      [
+        "9.0.0",
+        "Added the `IDLE`, `NAME`, `FLAGS`, `LIB-NAME`, `LIB-VER`, `DB`, `CAPA` and `IP` options and the negated ones.",
+      ],
+    ],
   },
   "CLIENT|NO-EVICT": {
-    summary: "Spares this connection when clients are evicted.",
+    summary: "Exempts the connection from client eviction.",
     since: "7.0.0",
     complexity: "O(1)",
     arguments: [ENABLED],
   },
   "CLIENT|REPLY": {
-    summary: "Says whether this connection gets replies.",
+    summary: "Turns the replies of the connection on or off.",
     since: "3.2.0",
     complexity: "O(1)",
     arguments: [oneOf("on_off_skip", flag("on", "ON"), flag("off", "OFF"), flag("skip", "SKIP"))],
   },
   "CLIENT|PAUSE": {
-    summary: "Holds back the commands of all clients, or those that write.",
-    since: "3.0.0",
+    summary: "Suspends the commands of all clients, or only those that write.",
+    since: "2.9.50",
     complexity: "O(1)",
     arguments: [integer("timeout"), optional(oneOf("mode", flag("write", "WRITE"), flag("all", "ALL")), "6.2.0")],
+    history: [["6.2.0", "Added the `WRITE` and `ALL` modes."]],
   },
   "CLIENT|UNPAUSE": {
-    summary: "Ends the pause.",
+    summary: "Resumes the commands that CLIENT PAUSE suspended.",
     since: "6.2.0",
-    complexity: "O(N) where N is the number of client connections",
+    complexity: "O(N) where N is the number of suspended clients",
   },
   "CLIENT|UNBLOCK": {
-    summary: "Ends the wait of a client in a blocking command.",
+    summary: "Unblocks a client that waits in a blocking command.",
     since: "5.0.0",
     complexity: "O(1)",
     arguments: [
@@ -225,7 +234,7 @@ export const CONNECTION_DOCS: FamilyDocs = {
     ],
   },
   "CLIENT|NO-TOUCH": {
-    summary: "Keeps reads from dating the keys they read.",
+    summary: "Controls whether commands of the connection update the last access time of keys.",
     since: "7.2.0",
     complexity: "O(1)",
     arguments: [ENABLED],
@@ -236,7 +245,7 @@ export const CONNECTION_DOCS: FamilyDocs = {
     complexity: "O(1)",
   },
   WAIT: {
-    summary: "Waits until that many replicas have the writes of this connection.",
+    summary: "Blocks until enough replicas have acknowledged the writes of this connection.",
     since: "3.0.0",
     group: "generic",
     complexity: "O(1)",

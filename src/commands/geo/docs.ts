@@ -3,13 +3,15 @@ import { KEY, block, double, flag, integer, key, many, oneOf, optional, string }
 import type { FamilyDocs } from "../../dispatch/family.ts";
 
 const ORDER = optional(oneOf("order", flag("asc", "ASC"), flag("desc", "DESC")));
-const COUNT_BLOCK = optional(block("count-block", [integer("count", "COUNT"), optional(flag("any", "ANY"), "6.2.0")]));
-const STORE = optional(oneOf("store", key("storekey", 1, "STORE"), key("storedistkey", 2, "STOREDIST")));
+const COUNT = optional(block("count", [integer("count", "COUNT"), optional(flag("any", "ANY"))]));
+/** As COUNT, for the commands that are older than ANY. */
+const COUNT_BEFORE_ANY = optional(block("count", [integer("count", "COUNT"), optional(flag("any", "ANY"), "6.2.0")]));
+const STORE = [optional(key("key", 1, "STORE")), optional(key("key", 2, "STOREDIST"))];
 const UNIT = oneOf("unit", flag("m", "M"), flag("km", "KM"), flag("ft", "FT"), flag("mi", "MI"));
 const FROM = oneOf(
   "from",
   string("member", "FROMMEMBER"),
-  block("fromlonlat", [double("longitude"), double("latitude")], "FROMLONLAT"),
+  block("longitude_latitude", [double("longitude"), double("latitude")], "FROMLONLAT"),
 );
 const BY = oneOf(
   "by",
@@ -19,25 +21,25 @@ const BY = oneOf(
 
 export const GEO_DOCS: FamilyDocs = {
   GEOADD: {
-    summary: "Adds places to a sorted set, which is made if need be.",
+    summary: "Adds members with coordinates to a geospatial index; creates the index if it does not exist.",
     since: "3.2.0",
-    complexity: "O(log(N)) for each member, for N members",
+    complexity: "O(log(N)) for each member, where N is the size of the index",
     arguments: [
       KEY,
       optional(oneOf("condition", flag("nx", "NX"), flag("xx", "XX")), "6.2.0"),
       optional(flag("change", "CH"), "6.2.0"),
-      many(block("data", [double("longitude"), double("latitude"), string("member")])),
+      many(block("longitude_latitude_member", [double("longitude"), double("latitude"), string("member")])),
     ],
     history: [["6.2.0", "Added the `CH`, `NX` and `XX` options."]],
   },
   GEOPOS: {
-    summary: "Replies longitudes and latitudes.",
+    summary: "Returns the coordinates of members of a geospatial index.",
     since: "3.2.0",
-    complexity: "O(1) for each member",
-    arguments: [KEY, optional(many(string("member")))],
+    complexity: "O(N) where N is the number of members asked for",
+    arguments: [KEY, many(string("member"))],
   },
   GEODIST: {
-    summary: "Replies the distance between two members.",
+    summary: "Returns the distance between two members of a geospatial index.",
     since: "3.2.0",
     complexity: "O(1)",
     arguments: [
@@ -48,46 +50,47 @@ export const GEO_DOCS: FamilyDocs = {
     ],
   },
   GEOHASH: {
-    summary: "Replies members' places as geohashes.",
+    summary: "Returns the Geohash strings of members of a geospatial index.",
     since: "3.2.0",
-    complexity: "O(1) for each member",
-    arguments: [KEY, optional(many(string("member")))],
+    complexity: "O(N) where N is the number of members asked for",
+    arguments: [KEY, many(string("member"))],
   },
   GEOSEARCH: {
-    summary: "Replies the members within a circle or a box.",
+    summary: "Returns the members of a geospatial index within a circle or a box.",
     since: "6.2.0",
-    complexity: "O(N+log(M)) for N members in the boxes looked through, of M",
+    complexity: "O(N+log(M)) where N is the number of members in the cells around the area and M the size of the index",
     arguments: [
       KEY,
       FROM,
       BY,
       ORDER,
-      COUNT_BLOCK,
+      COUNT,
       optional(flag("withcoord", "WITHCOORD")),
       optional(flag("withdist", "WITHDIST")),
       optional(flag("withhash", "WITHHASH")),
     ],
-    history: [["7.0.0", "Added support for uppercase unit names."]],
+    history: [["7.0.0", "Units can be in upper case."]],
   },
   GEOSEARCHSTORE: {
-    summary: "Stores the members within a circle or a box.",
+    summary: "Stores the members of a geospatial index within a circle or a box.",
     since: "6.2.0",
-    complexity: "O(N+log(M)) for N members in the boxes looked through, of M",
+    complexity: "O(N+log(M)) where N is the number of members in the cells around the area and M the size of the index",
     arguments: [
       key("destination", 0),
       key("source", 1),
       FROM,
       BY,
       ORDER,
-      COUNT_BLOCK,
+      COUNT,
       optional(flag("storedist", "STOREDIST")),
     ],
-    history: [["7.0.0", "Added support for uppercase unit names."]],
+    history: [["7.0.0", "Units can be in upper case."]],
   },
   GEORADIUS: {
-    summary: "Replies or stores the members within a circle.",
+    summary: "Returns or stores the members of a geospatial index within a distance from coordinates.",
     since: "3.2.0",
-    complexity: "O(N+log(M)) for N members in the boxes looked through, of M",
+    complexity: "O(N+log(M)) where N is the number of members in the cells around the area and M the size of the index",
+    deprecated: ["6.2.0", "`GEOSEARCH` or `GEOSEARCHSTORE` with `FROMLONLAT` and `BYRADIUS`"],
     arguments: [
       KEY,
       double("longitude"),
@@ -97,19 +100,20 @@ export const GEO_DOCS: FamilyDocs = {
       optional(flag("withcoord", "WITHCOORD")),
       optional(flag("withdist", "WITHDIST")),
       optional(flag("withhash", "WITHHASH")),
-      COUNT_BLOCK,
+      COUNT_BEFORE_ANY,
       ORDER,
-      STORE,
+      ...STORE,
     ],
     history: [
       ["6.2.0", "Added the `ANY` option for `COUNT`."],
-      ["7.0.0", "Added support for uppercase unit names."],
+      ["7.0.0", "Units can be in upper case."],
     ],
   },
   GEORADIUS_RO: {
-    summary: "Replies the members within a circle.",
+    summary: "Returns the members of a geospatial index within a distance from coordinates.",
     since: "3.2.10",
-    complexity: "O(N+log(M)) for N members in the boxes looked through, of M",
+    complexity: "O(N+log(M)) where N is the number of members in the cells around the area and M the size of the index",
+    deprecated: ["6.2.0", "`GEOSEARCH` with `FROMLONLAT` and `BYRADIUS`"],
     arguments: [
       KEY,
       double("longitude"),
@@ -119,15 +123,16 @@ export const GEO_DOCS: FamilyDocs = {
       optional(flag("withcoord", "WITHCOORD")),
       optional(flag("withdist", "WITHDIST")),
       optional(flag("withhash", "WITHHASH")),
-      COUNT_BLOCK,
+      COUNT_BEFORE_ANY,
       ORDER,
     ],
     history: [["6.2.0", "Added the `ANY` option for `COUNT`."]],
   },
   GEORADIUSBYMEMBER: {
-    summary: "Replies or stores the members within a circle around one of them.",
+    summary: "Returns or stores the members of a geospatial index within a distance from a member.",
     since: "3.2.0",
-    complexity: "O(N+log(M)) for N members in the boxes looked through, of M",
+    complexity: "O(N+log(M)) where N is the number of members in the cells around the area and M the size of the index",
+    deprecated: ["6.2.0", "`GEOSEARCH` or `GEOSEARCHSTORE` with `FROMMEMBER` and `BYRADIUS`"],
     arguments: [
       KEY,
       string("member"),
@@ -136,19 +141,17 @@ export const GEO_DOCS: FamilyDocs = {
       optional(flag("withcoord", "WITHCOORD")),
       optional(flag("withdist", "WITHDIST")),
       optional(flag("withhash", "WITHHASH")),
-      COUNT_BLOCK,
+      COUNT,
       ORDER,
-      STORE,
+      ...STORE,
     ],
-    history: [
-      ["6.2.0", "Added the `ANY` option for `COUNT`."],
-      ["7.0.0", "Added support for uppercase unit names."],
-    ],
+    history: [["7.0.0", "Units can be in upper case."]],
   },
   GEORADIUSBYMEMBER_RO: {
-    summary: "Replies the members within a circle around one of them.",
+    summary: "Returns the members of a geospatial index within a distance from a member.",
     since: "3.2.10",
-    complexity: "O(N+log(M)) for N members in the boxes looked through, of M",
+    complexity: "O(N+log(M)) where N is the number of members in the cells around the area and M the size of the index",
+    deprecated: ["6.2.0", "`GEOSEARCH` with `FROMMEMBER` and `BYRADIUS`"],
     arguments: [
       KEY,
       string("member"),
@@ -157,9 +160,8 @@ export const GEO_DOCS: FamilyDocs = {
       optional(flag("withcoord", "WITHCOORD")),
       optional(flag("withdist", "WITHDIST")),
       optional(flag("withhash", "WITHHASH")),
-      COUNT_BLOCK,
+      COUNT,
       ORDER,
     ],
-    history: [["6.2.0", "Added the `ANY` option for `COUNT`."]],
   },
 };

@@ -4,32 +4,34 @@ import type { FamilyDocs } from "../../dispatch/family.ts";
 
 export const HYPERLOGLOG_DOCS: FamilyDocs = {
   PFADD: {
-    summary: "Adds elements to a HyperLogLog, which is made if need be.",
+    summary: "Adds elements to a HyperLogLog; creates the key if it does not exist.",
     since: "2.8.9",
-    complexity: "O(1) for each element.",
+    complexity: "O(1) for each element",
     arguments: [KEY, optional(many(string("element")))],
   },
   PFCOUNT: {
-    summary: "Estimates the number of different elements added to HyperLogLogs.",
+    summary: "Returns the estimated cardinality of one HyperLogLog or of the union of several.",
     since: "2.8.9",
-    complexity: "O(1) for one key, O(N) for the union of N.",
+    complexity: "O(1) for one key, O(N) for N keys",
     arguments: [KEYS],
   },
   PFMERGE: {
     summary: "Merges HyperLogLogs into one.",
     since: "2.8.9",
-    complexity: "O(N) where N is the number of HyperLogLogs.",
-    arguments: [key("destkey", 0), optional(many(key("sourcekey", 1)))],
+    complexity: "O(N) where N is the number of HyperLogLogs",
+    arguments: [key("destkey", 0), many(key("sourcekey", 1))],
   },
   PFDEBUG: {
-    summary: "Shows the inside of a HyperLogLog.",
+    summary: "Shows the internal state of a HyperLogLog.",
     since: "2.8.9",
     complexity: "N/A",
+    isInternal: true,
     arguments: [string("subcommand"), KEY],
   },
   PFSELFTEST: {
-    summary: "Tests the HyperLogLog code of this server.",
+    summary: "Tests the HyperLogLog implementation.",
     since: "2.8.9",
     complexity: "N/A",
+    isInternal: true,
   },
 };

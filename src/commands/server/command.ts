@@ -265,14 +265,17 @@ export function docs(call: Call, reply: Reply): void {
 }
 
 function writeDocs(reply: Reply, table: CommandTable, spec: CommandSpec): void {
-  const { summary, since, group, complexity } = spec.docs;
+  const { summary, since, group, complexity, deprecated, isInternal } = spec.docs;
   const args = spec.docs.arguments ?? [];
   const history = spec.docs.history ?? [];
   const subcommands = table.subcommandsOf(spec);
+  const flag = deprecated !== undefined ? "deprecated" : isInternal === true ? "syscmd" : "";
   reply.text(table.nameOf(spec).toLowerCase());
   reply.map(
     3 +
       Number(complexity !== "") +
+      Number(flag !== "") +
+      2 * Number(deprecated !== undefined) +
       Number(history.length > 0) +
       Number(args.length > 0) +
       Number(subcommands.length > 0),
@@ -281,15 +284,15 @@ function writeDocs(reply: Reply, table: CommandTable, spec: CommandSpec): void {
   field(reply, "since", since);
   field(reply, "group", group);
   if (complexity !== "") field(reply, "complexity", complexity);
-  if (history.length > 0) {
-    reply.text("history");
-    reply.set(history.length);
-    for (const [version, change] of history) {
-      reply.array(2);
-      reply.text(version);
-      reply.text(change);
-    }
+  if (flag !== "") {
+    reply.text("doc_flags");
+    simples(reply, [flag]);
   }
+  if (deprecated !== undefined) {
+    field(reply, "deprecated_since", deprecated[0]);
+    field(reply, "replaced_by", deprecated[1]);
+  }
+  if (history.length > 0) writeHistory(reply, history);
   if (args.length > 0) {
     reply.text("arguments");
     writeArguments(reply, args);
@@ -301,6 +304,16 @@ function writeDocs(reply: Reply, table: CommandTable, spec: CommandSpec): void {
   }
 }
 
+function writeHistory(reply: Reply, history: NonNullable<CommandSpec["docs"]["history"]>): void {
+  reply.text("history");
+  reply.set(history.length);
+  for (const [version, change] of history) {
+    reply.array(2);
+    reply.text(version);
+    reply.text(change);
+  }
+}
+
 function field(reply: Reply, name: string, value: string): void {
   reply.text(name);
   reply.text(value);
@@ -309,7 +322,7 @@ function field(reply: Reply, name: string, value: string): void {
 function writeArguments(reply: Reply, args: readonly ArgumentDoc[]): void {
   reply.array(args.length);
   for (const argument of args) {
-    const { token, since } = argument;
+    const { token, since, deprecatedSince } = argument;
     const keySpec = argument.keySpecIndex ?? (argument.type === "key" ? 0 : undefined);
     const flags: string[] = [];
     if (argument.optional === true) flags.push("optional");
@@ -321,6 +334,7 @@ function writeArguments(reply: Reply, args: readonly ArgumentDoc[]): void {
         Number(keySpec !== undefined) +
         Number(token !== undefined) +
         Number(since !== undefined) +
+        Number(deprecatedSince !== undefined) +
         Number(flags.length > 0) +
         Number(inner.length > 0),
     );
@@ -332,6 +346,7 @@ function writeArguments(reply: Reply, args: readonly ArgumentDoc[]): void {
     }
     if (token !== undefined) field(reply, "token", token);
     if (since !== undefined) field(reply, "since", since);
+    if (deprecatedSince !== undefined) field(reply, "deprecated_since", deprecatedSince);
     if (flags.length > 0) {
       reply.text("flags");
       simples(reply, flags);

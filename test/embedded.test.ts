@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { HeldClock } from "../src/base/clock.ts";
-import { Ferrite, ReplyError } from "../src/embedded.ts";
+import { Ferrite, ReplyError } from "../src/embedded/index.ts";
 
 const START_MS = 1_800_000_000_000;
 

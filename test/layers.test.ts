@@ -23,6 +23,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["metrics", "cluster", "replication", "persistence", "scripting", "pubsub", "acl"],
   ["server"],
   ["cli"],
+  ["embedded"],
 ];
 const TOP = LAYERS.length;
 
@@ -192,8 +193,8 @@ describe("layers", () => {
     expect(check("acl/a.ts", 'import { a } from "../pubsub/inside.ts";')).toBe(1);
     expect(check("acl/a.ts", 'import { a } from "../pubsub/index.ts";')).toBe(0);
     expect(check("acl/a.ts", 'import { a } from "./b.ts";')).toBe(0);
-    expect(check("embedded.ts", 'import { a } from "./server/a.ts";')).toBe(0);
-    expect(check("server/a.ts", 'import { a } from "../embedded.ts";')).toBe(1);
+    expect(check("embedded/index.ts", 'import { a } from "../server/a.ts";')).toBe(0);
+    expect(check("server/a.ts", 'import { a } from "../embedded/index.ts";')).toBe(1);
     expect(check("server/a.ts", 'import { a } from "../../test/b.ts";')).toBe(1);
     expect(check("unheard/a.ts", "")).toBe(1);
     expect(check("store/a.ts", 'import { a } from "../unheard/b.ts";')).toBe(1);

@@ -4,7 +4,7 @@
  * Method: embedded engines beside redis-server; a server of three workers; an engine whose shard lock the test holds.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Ferrite } from "../../src/embedded.ts";
+import { Ferrite } from "../../src/embedded/index.ts";
 import { lockWithin, unlock } from "../../src/memory/lock.ts";
 import { LOCK_AT } from "../../src/store/shard.ts";
 import { Referee } from "../base/redis.ts";

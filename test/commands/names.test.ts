@@ -8,7 +8,7 @@ import type { ConfigValue } from "../../src/base/config/values.ts";
 import { ConfigError } from "../../src/base/errors.ts";
 import { DANGEROUS } from "../../src/dispatch/command-names.ts";
 import { checkCommandNames, clientTable, commandTable } from "../../src/commands/families.ts";
-import { Ferrite, type EmbeddedClient, type OpenOptions } from "../../src/embedded.ts";
+import { Ferrite, type EmbeddedClient, type OpenOptions } from "../../src/embedded/index.ts";
 
 const MEMORY = 64 << 20;
 

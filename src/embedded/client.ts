@@ -1,0 +1,139 @@
+/**
+ * A client of an embedded Ferrite: sends requests as bytes or as arguments, and gets replies as bytes or as values.
+ */
+import type { Clock } from "../base/clock.ts";
+import { Client, type Transport } from "../server/client.ts";
+import { type Value, valueOf } from "./reply-reader.ts";
+import type { EmbeddedServices } from "./services.ts";
+
+const CLOSED = "this client was closed";
+
+/** A request whose reply is a promise. */
+interface Request {
+  bytes: Buffer;
+  resolve(reply: Buffer): void;
+  reject(error: Error): void;
+}
+
+export class EmbeddedClient {
+  private output: Buffer[] = [];
+  private readonly client: Client;
+  private ended = false;
+  /** Requests of sendAsync that are not answered, the one at work first. */
+  private readonly requests: Request[] = [];
+
+  /** For Ferrite.client(). */
+  constructor(
+    id: number,
+    private readonly services: EmbeddedServices,
+    clock: Clock,
+  ) {
+    const transport: Transport = {
+      write: (bytes, offset, length) => {
+        this.output.push(Buffer.from(bytes.subarray(offset, offset + length)));
+        return length;
+      },
+      end: () => this.gone(),
+      terminate: () => this.gone(),
+    };
+    this.client = new Client(id, services.engine, transport, services);
+    this.client.address = "embedded:0";
+    this.client.localAddress = "embedded:0";
+    this.client.session.createdMs = clock.wallMs();
+    this.client.session.activeMs = clock.monotonicMs();
+    services.clients.set(id, this.client);
+  }
+
+  /**
+   * Sends request bytes, whole or in pieces. Returns the reply bytes to all requests that are complete. Nothing waits:
+   * a blocking command answers at once, as if its time were over.
+   */
+  send(bytes: Uint8Array): Buffer {
+    if (this.ended) throw new Error(CLOSED);
+    if (this.requests.length > 0) throw new Error("a request of this client waits: use another client, or sendAsync");
+    const { session } = this.client;
+    session.deniesBlocking = true;
+    try {
+      this.client.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      this.services.settle();
+    } finally {
+      session.deniesBlocking = false;
+    }
+    return this.takeOutput();
+  }
+
+  /**
+   * As send, but blocking commands wait: for what other clients of this Ferrite do, for CLIENT UNBLOCK, or for `tick` to
+   * find their time over. What does not wait is answered within the call, and the promise is resolved. A client's
+   * requests run one after the other. Rejects when the client is closed.
+   */
+  sendAsync(bytes: Uint8Array): Promise<Buffer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+    if (this.ended) {
+      reject(new Error(CLOSED));
+      return promise;
+    }
+    this.requests.push({ bytes: Buffer.from(bytes), resolve, reject });
+    if (this.requests.length === 1) {
+      this.beginRequest();
+      this.services.settle();
+    }
+    return promise;
+  }
+
+  /** Runs one command. Returns its reply as a value; throws ReplyError when it is an error. */
+  call(...args: readonly Argument[]): Value {
+    return valueOf(this.send(requestOf(args)));
+  }
+
+  /** As call, but a blocking command waits, as in sendAsync. */
+  async callAsync(...args: readonly Argument[]): Promise<Value> {
+    return valueOf(await this.sendAsync(requestOf(args)));
+  }
+
+  /** For the services: true when the request at work has its answer. */
+  get isAnswered(): boolean {
+    return !this.client.isWaiting;
+  }
+  /** For the services: hands out the answer of the request at work, and begins the next one. */
+  answer(): void {
+    this.requests.shift()!.resolve(this.takeOutput());
+    if (this.requests.length > 0) this.beginRequest();
+  }
+  private beginRequest(): void {
+    this.services.asking.add(this);
+    this.client.receive(this.requests[0]!.bytes);
+  }
+
+  private takeOutput(): Buffer {
+    const output = this.output;
+    this.output = [];
+    return output.length === 1 ? output[0]! : Buffer.concat(output);
+  }
+
+  close(): void {
+    if (this.ended) return;
+    this.gone();
+    this.services.settle();
+  }
+
+  private gone(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.services.asking.delete(this);
+    this.client.disconnected();
+    for (const { reject } of this.requests.splice(0)) reject(new Error(CLOSED));
+  }
+}
+/** An argument of a command; strings as UTF-8. */
+export type Argument = string | number | bigint | Uint8Array;
+
+/** A command as a request. */
+function requestOf(args: readonly Argument[]): Buffer {
+  const parts: Buffer[] = [Buffer.from(`*${args.length}\r\n`)];
+  for (const arg of args) {
+    const bytes = arg instanceof Uint8Array ? Buffer.from(arg) : Buffer.from(String(arg));
+    parts.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from("\r\n"));
+  }
+  return Buffer.concat(parts);
+}

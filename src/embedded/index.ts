@@ -1,0 +1,111 @@
+/**
+ * Embedded mode: a Ferrite in this process and on this thread. No sockets, no workers; the same parser, commands, store
+ * and expiry as the server's.
+ *
+ *   import { Ferrite } from "ferrite";
+ *   const db = Ferrite.open({ maxMemory: 256 << 20 });
+ *   const client = db.client();
+ *   client.call("SET", "greeting", "hello");            // "OK"
+ *   client.send(Buffer.from("GET greeting\r\n"));        // <Buffer "$5\r\nhello\r\n">
+ *   await client.callAsync("BLPOP", "queue", 5);         // waits until another client pushes, or tick finds its time over
+ *   db.tick(1);                                          // now and then: expired keys go, sparse memory is cleaned
+ *
+ * One shard, regions of 64 MiB. Everything happens within the call, so a client has its whole answer when it returns;
+ * only the Async forms may wait for keys. There are no timers: time passes in `tick`.
+ */
+import { systemClock, type Clock } from "../base/clock.ts";
+import { Config } from "../base/config/config.ts";
+import { readMachine } from "../base/config/machine.ts";
+import { realFiles } from "../base/files.ts";
+import { checkCommandNames } from "../commands/families.ts";
+import { Engine } from "../server/engine.ts";
+import { Memory } from "../server/memory.ts";
+import { EmbeddedClient } from "./client.ts";
+import { EmbeddedServices } from "./services.ts";
+
+export { type Argument, EmbeddedClient } from "./client.ts";
+export { ReplyError, type Value } from "./reply-reader.ts";
+
+const REGION_BYTES = 64 << 20;
+
+export interface OpenOptions {
+  /** Bytes of data above which writes are refused; default: three quarters of the machine's memory. */
+  maxMemory?: number;
+  /** Databases for SELECT; default 16. */
+  databases?: number;
+  /** New names of commands, "" = removed (server.rename_commands). */
+  renameCommands?: Readonly<Record<string, string>>;
+  /** Refuses KEYS, FLUSHALL, CONFIG SET and their like (server.disable_dangerous_commands). */
+  disableDangerousCommands?: boolean;
+  /** Time as the commands see it; default: the system's. */
+  clock?: Clock;
+}
+
+export class Ferrite {
+  readonly config: Config;
+  readonly engine: Engine;
+  private readonly services: EmbeddedServices;
+
+  private constructor(
+    private readonly memory: Memory,
+    config: Config,
+    private readonly clock: Clock,
+  ) {
+    this.config = config;
+    this.services = new EmbeddedServices(memory, clock);
+    this.engine = new Engine(memory.arena, 0, clock, config, this.services);
+    this.services.attach(this.engine);
+    config.onChange("storage.max_memory", () => memory.allowRegions(regionsFor(config.maxMemoryBytes)));
+  }
+
+  /** Makes an empty data set. Throws ConfigError when commands cannot be renamed as wished. */
+  static open(options: OpenOptions = {}): Ferrite {
+    const config = new Config("", readMachine(realFiles));
+    const from = { kind: "flag", text: "Ferrite.open" } as const;
+    if (options.maxMemory !== undefined) config.place("storage.max_memory", options.maxMemory, from);
+    if (options.databases !== undefined) config.place("server.databases", options.databases, from);
+    if (options.renameCommands !== undefined) config.place("server.rename_commands", options.renameCommands, from);
+    if (options.disableDangerousCommands === true) config.place("server.disable_dangerous_commands", true, from);
+    checkCommandNames(config);
+    const seeds = crypto.getRandomValues(new Int32Array(2));
+    const memory = new Memory({
+      shards: 1,
+      workers: 1,
+      databases: config.number("server.databases"),
+      regionBytes: REGION_BYTES,
+      regions: regionsFor(config.maxMemoryBytes),
+      seedA: seeds[0]!,
+      seedB: seeds[1]!,
+      hugePages: false,
+    });
+    return new Ferrite(memory, config, options.clock ?? systemClock);
+  }
+
+  /** A client of its own: database, name, protocol version. */
+  client(): EmbeddedClient {
+    return new EmbeddedClient(this.services.connect(), this.services, this.clock);
+  }
+
+  /** Ends the waits whose time is over; background work for at most about `budgetMs`: expired keys, cleaning, dropped databases. */
+  tick(budgetMs: number): void {
+    this.services.endWaits();
+    this.engine.maintain(1, budgetMs);
+    this.engine.blocking.lookNow();
+    this.services.settle();
+    this.engine.publishCounters();
+  }
+
+  /** Bytes of data. */
+  get usedMemory(): number {
+    return this.engine.memory.usedBytes();
+  }
+
+  /** Bytes of shared memory made so far. */
+  get reservedMemory(): number {
+    return this.memory.regionCount * REGION_BYTES;
+  }
+}
+
+function regionsFor(maxMemory: number): number {
+  return Math.ceil((maxMemory * 1.25) / REGION_BYTES) + 1;
+}

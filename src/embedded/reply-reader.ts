@@ -1,0 +1,78 @@
+/** Reads the replies of an embedded Ferrite as values. */
+
+/** A value of a reply: bulk and simple strings as text (UTF-8), integers beyond 2^53 as bigint. */
+export type Value = string | number | bigint | boolean | null | ReplyError | Value[] | Map<Value, Value> | Set<Value>;
+
+/** An error reply. `call` throws it; inside an array it is an element. */
+export class ReplyError extends Error {
+  override name = "ReplyError";
+}
+
+/** The value of a reply. Throws ReplyError when it is an error. */
+export function valueOf(reply: Buffer): Value {
+  const value = new ReplyReader(reply).read();
+  if (value instanceof ReplyError) throw value;
+  return value;
+}
+
+/** Reads the values of complete reply bytes. */
+class ReplyReader {
+  private at = 0;
+  constructor(private readonly bytes: Buffer) {}
+
+  read(): Value {
+    const end = this.bytes.indexOf("\r\n", this.at);
+    if (end < 0) throw new Error("an incomplete reply: the command answers later, or not at all");
+    const type = String.fromCharCode(this.bytes[this.at]!);
+    const line = this.bytes.toString("utf8", this.at + 1, end);
+    this.at = end + 2;
+    switch (type) {
+      case "+":
+        return line;
+      case "-":
+        return new ReplyError(line);
+      case ":": {
+        const number = Number(line);
+        return Number.isSafeInteger(number) ? number : BigInt(line);
+      }
+      case ",":
+        return line === "inf" ? Infinity : line === "-inf" ? -Infinity : Number(line);
+      case "(":
+        return BigInt(line);
+      case "#":
+        return line === "t";
+      case "_":
+        return null;
+      case "$":
+        return this.bulk(Number(line), 0);
+      case "=":
+        return this.bulk(Number(line), 4);
+      case "*":
+      case ">":
+        return line === "-1" ? null : this.items(Number(line));
+      case "~":
+        return new Set(this.items(Number(line)));
+      case "%": {
+        const items = this.items(Number(line) * 2);
+        const map = new Map<Value, Value>();
+        for (let i = 0; i < items.length; i += 2) map.set(items[i]!, items[i + 1]!);
+        return map;
+      }
+      default:
+        throw new Error(`a reply of unknown type ${type}`);
+    }
+  }
+
+  private bulk(length: number, skipped: number): string | null {
+    if (length < 0) return null;
+    const from = this.at;
+    this.at += length + 2;
+    return this.bytes.toString("utf8", from + skipped, from + length);
+  }
+
+  private items(count: number): Value[] {
+    const items: Value[] = [];
+    for (let i = 0; i < count; i++) items.push(this.read());
+    return items;
+  }
+}

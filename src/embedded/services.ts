@@ -1,0 +1,316 @@
+/**
+ * The server around an embedded engine: itself alone. What a command asks of it is answered when the command has ended.
+ */
+import type { Clock } from "../base/clock.ts";
+import type { ConfigChange } from "../base/config/config.ts";
+import { COMMIT, VERSION } from "../base/version.ts";
+import type { CommandTable } from "../dispatch/command-table.ts";
+import type {
+  ClientFilter,
+  ClientLine,
+  ProcessUse,
+  ServerServices,
+  ServerTotals,
+  WorkerFigures,
+} from "../dispatch/services.ts";
+import type { Session } from "../dispatch/session.ts";
+import { ErrorText } from "../protocol/errors.ts";
+import type { Reply } from "../protocol/reply.ts";
+import { Cell } from "../server/cells.ts";
+import type { Client, ClientHost } from "../server/client.ts";
+import { clientLine, isBlocked, matchesFilter } from "../server/client-line.ts";
+import type { Engine } from "../server/engine.ts";
+import { expirePass } from "../server/expire-pass.ts";
+import type { Memory } from "../server/memory.ts";
+
+/** Turns one call may take: a lock or room that does not come within them is a bug, not a wait. */
+const TURNS_MAX = 1_000_000;
+
+/** A client that waits in a blocking command. */
+interface Blocked {
+  /** Monotonic ms at which its time is over; Infinity = never. */
+  readonly untilMs: number;
+  readonly write: (reply: Reply) => void;
+  readonly mayEnd: () => boolean;
+}
+
+/** A client with a request of sendAsync at work. */
+export interface Asking {
+  /** True when the request at work has its answer. */
+  readonly isAnswered: boolean;
+  /** Hands out the answer, and begins the next request. */
+  answer(): void;
+}
+
+export class EmbeddedServices implements ServerServices, ClientHost {
+  /** Clients with a request of sendAsync at work. */
+  readonly asking = new Set<Asking>();
+  private readonly blocked = new Map<number, Blocked>();
+  engine!: Engine;
+  readonly clients = new Map<number, Client>();
+  private readonly due: (() => void)[] = [];
+  private nextId = 1;
+  private connections = 0;
+  private peak = 0;
+  private readonly base = {
+    connections: 0,
+    commands: 0,
+    input: 0,
+    output: 0,
+    expired: 0,
+    expiredMembers: 0,
+    evicted: 0,
+    exceededMs: 0,
+    hits: 0,
+    misses: 0,
+    lazyFreed: 0,
+    errors: 0,
+  };
+
+  readonly startedMs: number;
+  readonly pid = process.pid;
+  readonly workers = 1;
+  readonly version = VERSION;
+  readonly commit = COMMIT;
+  readonly runId = crypto.getRandomValues(new Uint8Array(20)).toHex();
+  readonly configFile = "";
+  readonly executable = process.execPath;
+
+  constructor(
+    private readonly memory: Memory,
+    private readonly clock: Clock,
+  ) {
+    this.startedMs = clock.wallMs();
+  }
+
+  /** Takes the engine, once. */
+  attach(engine: Engine): void {
+    this.engine = engine;
+    engine.blocking.usesTimers = false;
+  }
+
+  /** A client comes. Returns its id. */
+  connect(): number {
+    this.connections++;
+    return this.nextId++;
+  }
+
+  /** Does what waits: answers of Later commands, clients that were served, and clients that go on next turn. */
+  settle(): void {
+    for (let turn = 0; turn < TURNS_MAX; turn++) {
+      const answer = this.due.shift();
+      if (answer !== undefined) {
+        answer();
+        continue;
+      }
+      if (this.engine.turn.runDue()) continue;
+      if (!this.answerOne()) return;
+    }
+    throw new Error("a command did not end");
+  }
+
+  private answerOne(): boolean {
+    for (const client of this.asking) {
+      if (!client.isAnswered) continue;
+      this.asking.delete(client);
+      client.answer();
+      return true;
+    }
+    return false;
+  }
+
+  proceedLater(client: Client): void {
+    this.engine.turn.proceedLater(client);
+  }
+  closed(client: Client): void {
+    const { id } = client.session;
+    this.clients.delete(id);
+    const blocked = this.blocked.get(id);
+    if (blocked === undefined) return;
+    this.blocked.delete(id);
+    blocked.mayEnd();
+  }
+
+  // ---- clients that wait ----
+
+  block(session: Session, timeoutMs: number, write: (reply: Reply) => void, mayEnd: () => boolean = () => true): void {
+    const untilMs = timeoutMs === 0 ? Infinity : this.clock.monotonicMs() + timeoutMs;
+    this.blocked.set(session.id, { untilMs, write, mayEnd });
+  }
+
+  endBlock(session: Session, write: (reply: Reply) => void): void {
+    if (this.blocked.delete(session.id)) this.resume(session, write);
+  }
+
+  unblock(id: number, withError: boolean, done: (found: boolean) => void): void {
+    this.due.push(() => done(this.end(id, withError)));
+  }
+
+  /** Ends the waits whose time is over. */
+  endWaits(): void {
+    const now = this.clock.monotonicMs();
+    for (const [id, { untilMs }] of this.blocked) if (untilMs <= now) this.end(id, false);
+    this.settle();
+  }
+
+  /** Ends a client's wait, as its timeout does or with an error. Returns false when it does not wait. */
+  private end(id: number, withError: boolean): boolean {
+    const blocked = this.blocked.get(id);
+    const client = this.clients.get(id);
+    if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
+    this.blocked.delete(id);
+    this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
+    return true;
+  }
+
+  get table(): CommandTable {
+    return this.engine.dispatcher.table;
+  }
+  get maxClients(): number {
+    return this.engine.config.number("server.maxclients");
+  }
+
+  totals(): ServerTotals {
+    const { engine, base } = this;
+    const { counters } = engine.store;
+    const usedMemory = engine.memory.usedBytes();
+    this.peak = Math.max(this.peak, usedMemory);
+    let blockedClients = 0;
+    for (const client of this.clients.values()) if (isBlocked(client, this.table)) blockedClients++;
+    return {
+      connectedClients: this.clients.size,
+      totalConnections: this.connections - base.connections,
+      rejectedConnections: 0,
+      totalCommands: engine.dispatcher.meter.commands - base.commands,
+      netInputBytes: engine.inputBytes - base.input,
+      netOutputBytes: engine.outputBytes - base.output,
+      expiredKeys: counters.expired - base.expired,
+      expiredMembers: counters.expiredMembers - base.expiredMembers,
+      evictedKeys: counters.evicted - base.evicted,
+      exceededMs: engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs) - base.exceededMs,
+      exceedingMs: engine.cells.get(Cell.exceedingMs),
+      keyspaceHits: counters.hits - base.hits,
+      keyspaceMisses: counters.misses - base.misses,
+      lazyFreed: counters.lazyFreed - base.lazyFreed,
+      errorReplies: engine.reply.errors - base.errors,
+      evictedClients: 0,
+      outputLimitClosed: 0,
+      queryLimitClosed: 0,
+      clientBytes: engine.clientBytes,
+      // Nothing runs between two calls, so there is no moment of which a rate could be told.
+      opsPerSecond: 0,
+      inputKbps: 0,
+      outputKbps: 0,
+      usedMemory,
+      usedMemoryPeak: this.peak,
+      dataBytes: engine.store.usedBytes,
+      heapBytes: 0,
+      blockedClients,
+      maxInputBuffer: 0,
+      maxOutputBuffer: 0,
+    };
+  }
+
+  workerFigures(): WorkerFigures[] {
+    const { totalCommands, blockedClients } = this.totals();
+    return [
+      {
+        clients: this.clients.size,
+        blocked: blockedClients,
+        commands: totalCommands,
+        opsPerSecond: 0,
+        heapBytes: 0,
+        clientBytes: this.engine.clientBytes,
+        cpuMicros: Number.NaN,
+      },
+    ];
+  }
+
+  resetTotals(done: () => void): void {
+    const { engine, base } = this;
+    engine.dispatcher.meter.reset();
+    const { counters } = engine.store;
+    base.connections = this.connections;
+    base.commands = engine.dispatcher.meter.commands;
+    base.input = engine.inputBytes;
+    base.output = engine.outputBytes;
+    base.expired = counters.expired;
+    base.expiredMembers = counters.expiredMembers;
+    base.evicted = counters.evicted;
+    base.exceededMs = engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs);
+    base.hits = counters.hits;
+    base.misses = counters.misses;
+    base.lazyFreed = counters.lazyFreed;
+    base.errors = engine.reply.errors;
+    this.peak = engine.memory.usedBytes();
+    this.due.push(done);
+  }
+
+  processUse(): ProcessUse {
+    const { user, system } = process.cpuUsage();
+    return { residentBytes: process.memoryUsage.rss(), userMicros: user, systemMicros: system };
+  }
+
+  listClients(filter: ClientFilter, done: (lines: ClientLine[]) => void): void {
+    this.due.push(() =>
+      done(
+        [...this.clients.values()]
+          .filter((client) => matchesFilter(client, filter, this.table, this.clock))
+          .map((client) => ({ id: client.session.id, line: clientLine(client, this.table, this.clock) })),
+      ),
+    );
+  }
+
+  describeClient(session: Session): string {
+    const client = this.clients.get(session.id);
+    if (client === undefined) return "";
+    client.answers(this.engine.runningCommand());
+    const line = clientLine(client, this.table, this.clock);
+    client.answers(-1);
+    return line;
+  }
+
+  isLocal(): boolean {
+    return true;
+  }
+
+  killClients(filter: ClientFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void {
+    this.due.push(() => {
+      const matching = [...this.clients.values()].filter((client) =>
+        matchesFilter(client, filter, this.table, this.clock),
+      );
+      const others = matching.filter((client) => client.session.id !== asker.id);
+      for (const client of others) client.kill();
+      done(matching.length, others.length < matching.length);
+    });
+  }
+
+  publishConfig(_changes: readonly ConfigChange[], done: () => void): void {
+    // The one thread there is has applied them.
+    this.due.push(done);
+  }
+
+  setActiveExpire(on: boolean, done: () => void): void {
+    this.engine.store.activeExpire = on;
+    this.due.push(done);
+  }
+
+  expirePass(): void {
+    expirePass(this.engine);
+  }
+
+  /** Closes the clients; the data goes with the last reference to it. */
+  shutdown(): void {
+    this.due.push(() => {
+      for (const client of [...this.clients.values()]) client.kill();
+    });
+  }
+
+  resume(session: Session, write: (reply: Reply) => void, close = false): void {
+    this.clients.get(session.id)?.resume(write, close);
+  }
+
+  wantRegion(): void {
+    if (this.engine.store.pool.wantsRegion()) this.memory.grow();
+  }
+}

@@ -23,6 +23,17 @@ export interface ServerTotals {
   totalCommands: number;
   netInputBytes: number;
   netOutputBytes: number;
+  /** Times that input came from a socket, and that output went to one. */
+  reads: number;
+  writes: number;
+  /** Times that a reply buffer became larger, and smaller. */
+  replyExpands: number;
+  replyShrinks: number;
+  /** Rounds of background work: their time in all, ms, and how many ended because their time was over. */
+  expireCycleMs: number;
+  expireCapReached: number;
+  /** Share of the keys with a deadline that are due and still there, percent: estimated from samples. */
+  stalePercent: number;
   expiredKeys: number;
   /** Members of collections that expired. */
   expiredMembers: number;
@@ -73,6 +84,9 @@ export interface ProcessUse {
   residentBytes: number;
   userMicros: number;
   systemMicros: number;
+  /** Of the main thread alone, which executes no commands; NaN where the system does not tell. */
+  mainUserMicros: number;
+  mainSystemMicros: number;
 }
 
 /** What a filter of CLIENT LIST and KILL may ask of a client. */

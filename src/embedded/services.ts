@@ -53,6 +53,12 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   private connections = 0;
   private peak = 0;
   private readonly base = {
+    reads: 0,
+    writes: 0,
+    replyExpands: 0,
+    replyShrinks: 0,
+    expireCycleMs: 0,
+    expireCapReached: 0,
     connections: 0,
     commands: 0,
     input: 0,
@@ -184,6 +190,13 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       totalCommands: engine.dispatcher.meter.commands - base.commands,
       netInputBytes: engine.inputBytes - base.input,
       netOutputBytes: engine.outputBytes - base.output,
+      reads: engine.reads - base.reads,
+      writes: engine.writes - base.writes,
+      replyExpands: engine.reply.expands - base.replyExpands,
+      replyShrinks: engine.reply.shrinks - base.replyShrinks,
+      expireCycleMs: engine.cells.get(Cell.expireCycleMs) - base.expireCycleMs,
+      expireCapReached: engine.cells.get(Cell.expireCapReached) - base.expireCapReached,
+      stalePercent: engine.cells.get(Cell.stalePercent),
       expiredKeys: counters.expired - base.expired,
       expiredMembers: counters.expiredMembers - base.expiredMembers,
       evictedKeys: counters.evicted - base.evicted,
@@ -234,6 +247,12 @@ export class EmbeddedServices implements ServerServices, ClientHost {
     base.commands = engine.dispatcher.meter.commands;
     base.input = engine.inputBytes;
     base.output = engine.outputBytes;
+    base.reads = engine.reads;
+    base.writes = engine.writes;
+    base.replyExpands = engine.reply.expands;
+    base.replyShrinks = engine.reply.shrinks;
+    base.expireCycleMs = engine.cells.get(Cell.expireCycleMs);
+    base.expireCapReached = engine.cells.get(Cell.expireCapReached);
     base.expired = counters.expired;
     base.expiredMembers = counters.expiredMembers;
     base.evicted = counters.evicted;
@@ -248,7 +267,13 @@ export class EmbeddedServices implements ServerServices, ClientHost {
 
   processUse(): ProcessUse {
     const { user, system } = process.cpuUsage();
-    return { residentBytes: process.memoryUsage.rss(), userMicros: user, systemMicros: system };
+    return {
+      residentBytes: process.memoryUsage.rss(),
+      userMicros: user,
+      systemMicros: system,
+      mainUserMicros: Number.NaN,
+      mainSystemMicros: Number.NaN,
+    };
   }
 
   listClients(filter: ClientFilter, done: (lines: ClientLine[]) => void): void {

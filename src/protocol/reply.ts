@@ -107,6 +107,9 @@ export class Reply {
   position = 0;
   /** Times the buffer was handed on: a reply that began before cannot be taken back. */
   handedOn = 0;
+  /** Times the buffer became larger, and times it became smaller, since the start. */
+  expands = 0;
+  shrinks = 0;
   /** Bytes written since the start. */
   get written(): number {
     return this.passedOn + this.at;
@@ -120,6 +123,7 @@ export class Reply {
     const wider = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + bytes));
     this.bytes.copy(wider, 0, 0, this.at);
     this.bytes = wider;
+    this.expands++;
   }
 
   /** Hands on what is in the buffer. */
@@ -127,10 +131,13 @@ export class Reply {
     if (this.at === 0) return;
     this.handedOn++;
     this.passedOn += this.at;
+    const before = this.bytes.length;
     this.bytes = this.target.handOn(this.bytes, this.at);
     this.at = 0;
     // One reply of many megabytes does not keep its buffer.
     if (this.bytes.length > HAND_ON_BYTES * 4) this.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+    if (this.bytes.length < before) this.shrinks++;
+    else if (this.bytes.length > before) this.expands++;
   }
 
   ok(): void {

@@ -30,8 +30,8 @@ export const Cell = {
   evictedClients: 22,
   outputLimitClosed: 23,
   queryLimitClosed: 24,
-  /** CPU time of the worker's thread, us. */
-  cpuMicros: 25,
+  /** CPU time of the thread in user mode, us; in the system's: cpuSystemMicros. */
+  cpuUserMicros: 25,
   lazyFreed: 26,
   evicted: 27,
   /** Dead records that wait for new tenants, bytes. */
@@ -43,6 +43,18 @@ export const Cell = {
   exceedingMs: 31,
   /** Members of collections that expired. */
   expiredMembers: 32,
+  cpuSystemMicros: 33,
+  /** Times that input came from a socket, and that output went to one. */
+  reads: 34,
+  writes: 35,
+  /** Times that a reply buffer became larger, and smaller. */
+  replyExpands: 36,
+  replyShrinks: 37,
+  /** Rounds of background work: their time in all, ms, and how many ended because their time was over. */
+  expireCycleMs: 38,
+  expireCapReached: 39,
+  /** Share of the keys with a deadline that are due and still there, percent: a running average of samples. */
+  stalePercent: 40,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 
@@ -83,6 +95,7 @@ export class Cells {
     }
     return most;
   }
+  /** The cells of a slot; the last slot is the main thread's. */
   of(worker: number, cell: Cell): number {
     return this.f64[(this.control.workerAt(worker) >>> 1) + cell]!;
   }

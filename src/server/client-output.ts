@@ -229,6 +229,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
     if (sent < 0) return -1;
     if (sent < length) this.isBlocked = true;
     this.engine.outputBytes += sent;
+    this.engine.writes++;
     this.total += sent;
     return sent;
   }

@@ -173,6 +173,7 @@ export class Client implements OutputOwner {
     if (this.state >= State.Closing) return;
     const { engine, input } = this;
     engine.inputBytes += bytes.length;
+    engine.reads++;
     this.totalInput += bytes.length;
     engine.turn.enter();
     this.session.activeMs = engine.monotonicMs;

@@ -23,6 +23,10 @@ import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
 import { type Pinned, Turn, type TurnWork } from "./turn.ts";
 
+/** Keys looked at per round for the share that is due, and the weight of one round in the running average. */
+const STALE_SAMPLES = 20;
+const STALE_WEIGHT = 0.05;
+
 export class Engine implements TurnWork {
   /** The given clock, as DEBUG CLOCK moves it. */
   readonly clock: SharedClock;
@@ -62,6 +66,15 @@ export class Engine implements TurnWork {
   /** Counters of the clients of this engine, bytes. */
   inputBytes = 0;
   outputBytes = 0;
+  /** Times that input came from a transport, and that output went to one. */
+  reads = 0;
+  writes = 0;
+  /** Background work: time of all rounds, ms; rounds that ended because their time was over. */
+  private expireCycleMs = 0;
+  private expireCapReached = 0;
+  /** Of the keys with a deadline, those that are due: see Cell.stalePercent. */
+  private stalePercent = 0;
+  private gaugedShard = 0;
 
   constructor(
     readonly arena: Arena,
@@ -183,6 +196,7 @@ export class Engine implements TurnWork {
   /** The replies of a turn were sent. */
   publishSent(): void {
     this.cells.set(Cell.outputBytes, this.outputBytes);
+    this.cells.set(Cell.writes, this.writes);
   }
 
   /** Publishes this worker's counters. */
@@ -192,6 +206,13 @@ export class Engine implements TurnWork {
     cells.set(Cell.usedBytes, store.usedBytes);
     cells.set(Cell.commands, dispatcher.meter.commands);
     cells.set(Cell.inputBytes, this.inputBytes);
+    cells.set(Cell.reads, this.reads);
+    cells.set(Cell.writes, this.writes);
+    cells.set(Cell.replyExpands, this.reply.expands + this.walkReply.expands);
+    cells.set(Cell.replyShrinks, this.reply.shrinks + this.walkReply.shrinks);
+    cells.set(Cell.expireCycleMs, this.expireCycleMs);
+    cells.set(Cell.expireCapReached, this.expireCapReached);
+    cells.set(Cell.stalePercent, this.stalePercent);
     cells.set(Cell.outputBytes, this.outputBytes);
     cells.set(Cell.expired, store.counters.expired);
     cells.set(Cell.expiredMembers, store.counters.expiredMembers);
@@ -212,11 +233,32 @@ export class Engine implements TurnWork {
    */
   maintain(workers: number, budgetMs: number): boolean {
     const more = this.maintainShards(workers, budgetMs);
+    this.gaugeStale(workers);
     const { latency } = this.dispatcher.meter;
     // The turn's time is that of its begin.
-    if (latency.thresholdMs > 0)
-      latency.sample("expire-cycle", Math.floor(this.clock.monotonicMs() - this.monotonicMs));
+    const tookMs = this.clock.monotonicMs() - this.monotonicMs;
+    this.expireCycleMs += tookMs;
+    if (more) this.expireCapReached++;
+    if (latency.thresholdMs > 0) latency.sample("expire-cycle", Math.floor(tookMs));
     return more;
+  }
+
+  /** Samples keys with a deadline of one of this worker's shards, the next that has any. */
+  private gaugeStale(workers: number): void {
+    const { store } = this;
+    let share = 0;
+    for (let n = this.worker; n < store.shards; n += workers) {
+      this.gaugedShard += workers;
+      if (this.gaugedShard >= store.shards) this.gaugedShard = this.worker;
+      const shard = this.gaugedShard;
+      if (!this.memory.evictor.hasDeadlines(shard)) continue;
+      const gauge = (): void => {
+        share = this.memory.evictor.dueShare(shard, STALE_SAMPLES);
+      };
+      if (!store.section.tryWithin(shard, gauge)) return;
+      break;
+    }
+    this.stalePercent += STALE_WEIGHT * (share * 100 - this.stalePercent);
   }
 
   private maintainShards(workers: number, budgetMs: number): boolean {

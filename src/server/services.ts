@@ -32,6 +32,7 @@ import { Monitors } from "./monitor-feed.ts";
 import { OutsideMemory } from "./outside-memory.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
+import { publishThreadCpu } from "./thread-cpu.ts";
 
 /** INFO's rates are the mean of this many samples, taken at least this long apart: of the last 1.6 seconds, as Redis's. */
 const SAMPLES = 16;
@@ -52,6 +53,12 @@ const RESETTABLE = [
   "totalCommands",
   "netInputBytes",
   "netOutputBytes",
+  "reads",
+  "writes",
+  "replyExpands",
+  "replyShrinks",
+  "expireCycleMs",
+  "expireCapReached",
   "expiredKeys",
   "expiredMembers",
   "evictedKeys",
@@ -100,6 +107,12 @@ export class Services implements ServerServices {
     totalCommands: 0,
     netInputBytes: 0,
     netOutputBytes: 0,
+    reads: 0,
+    writes: 0,
+    replyExpands: 0,
+    replyShrinks: 0,
+    expireCycleMs: 0,
+    expireCapReached: 0,
     expiredKeys: 0,
     expiredMembers: 0,
     evictedKeys: 0,
@@ -124,7 +137,13 @@ export class Services implements ServerServices {
   private pauseTimer: Timer | null = null;
   private activeExpire = true;
   private readonly maxClientsPossible: number;
-  private use: ProcessUse = { residentBytes: 0, userMicros: 0, systemMicros: 0 };
+  private use: ProcessUse = {
+    residentBytes: 0,
+    userMicros: 0,
+    systemMicros: 0,
+    mainUserMicros: Number.NaN,
+    mainSystemMicros: Number.NaN,
+  };
   private useAtMs = -Infinity;
 
   readonly startedMs: number;
@@ -187,7 +206,7 @@ export class Services implements ServerServices {
   /** Rates and sizes that are not counted per turn. */
   tick(): void {
     this.cells.set(Cell.heapBytes, this.collector.liveBytes);
-    this.cells.set(Cell.cpuMicros, threadMicros());
+    publishThreadCpu(this.cells);
     if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outside.measure());
     let maxInput = 0;
     let maxOutput = 0;
@@ -236,6 +255,13 @@ export class Services implements ServerServices {
       totalCommands: cells.sum(Cell.commands) - base.totalCommands,
       netInputBytes: cells.sum(Cell.inputBytes) - base.netInputBytes,
       netOutputBytes: cells.sum(Cell.outputBytes) - base.netOutputBytes,
+      reads: cells.sum(Cell.reads) - base.reads,
+      writes: cells.sum(Cell.writes) - base.writes,
+      replyExpands: cells.sum(Cell.replyExpands) - base.replyExpands,
+      replyShrinks: cells.sum(Cell.replyShrinks) - base.replyShrinks,
+      expireCycleMs: cells.sum(Cell.expireCycleMs) - base.expireCycleMs,
+      expireCapReached: cells.sum(Cell.expireCapReached) - base.expireCapReached,
+      stalePercent: cells.sum(Cell.stalePercent) / this.workers,
       expiredKeys: cells.sum(Cell.expired) - base.expiredKeys,
       expiredMembers: cells.sum(Cell.expiredMembers) - base.expiredMembers,
       evictedKeys: cells.sum(Cell.evicted) - base.evictedKeys,
@@ -267,7 +293,14 @@ export class Services implements ServerServices {
     if (now - this.useAtMs < PROCESS_USE_MS) return this.use;
     this.useAtMs = now;
     const { user, system } = process.cpuUsage();
-    this.use = { residentBytes: process.memoryUsage.rss(), userMicros: user, systemMicros: system };
+    const { cells, workers } = this;
+    this.use = {
+      residentBytes: process.memoryUsage.rss(),
+      userMicros: user,
+      systemMicros: system,
+      mainUserMicros: cells.of(workers, Cell.cpuUserMicros),
+      mainSystemMicros: cells.of(workers, Cell.cpuSystemMicros),
+    };
     return this.use;
   }
 
@@ -301,7 +334,7 @@ export class Services implements ServerServices {
       opsPerSecond: Math.round(cells.of(worker, Cell.opsPerSecond)),
       heapBytes: cells.of(worker, Cell.heapBytes),
       clientBytes: cells.of(worker, Cell.clientBytes),
-      cpuMicros: cells.of(worker, Cell.cpuMicros),
+      cpuMicros: cells.of(worker, Cell.cpuUserMicros) + cells.of(worker, Cell.cpuSystemMicros),
     }));
   }
 
@@ -645,12 +678,4 @@ export class Services implements ServerServices {
 function monitorAddress(client: Client | undefined): string {
   if (client === undefined) return "?";
   return isUnixAddress(client.address) ? `unix:${client.address.slice(0, -2)}` : client.address;
-}
-
-/** CPU time of this thread, us; NaN where the system does not tell. Bun's types of 1.4.5 leave the call out. */
-function threadMicros(): number {
-  const { threadCpuUsage } = process as { threadCpuUsage?: () => { user: number; system: number } };
-  if (threadCpuUsage === undefined) return Number.NaN;
-  const { user, system } = threadCpuUsage.call(process);
-  return user + system;
 }

@@ -37,6 +37,7 @@ import { Cells } from "./cells.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import { publishThreadCpu } from "./thread-cpu.ts";
 
 /** Descriptors kept free of clients: files, listeners, event loops, and the pipes of each worker. */
 const DESCRIPTORS_KEPT = 64;
@@ -51,6 +52,8 @@ const CHUNKS_AT_ONCE = 64;
  * ahead for each that was taken since the last look, and at least and at most.
  */
 const GROWTH_EVERY_MS = 20;
+/** How often the main thread publishes its CPU time. */
+const CPU_EVERY_MS = 500;
 const AHEAD_PER_CHUNK = 2;
 const AHEAD_LEAST = 4;
 const AHEAD_MOST = 24;
@@ -188,6 +191,9 @@ class Supervisor {
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
     setInterval(() => this.touchAhead(), GROWTH_EVERY_MS);
+    const own = new Cells(this.memory.control, this.facts.workers);
+    publishThreadCpu(own);
+    setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
     this.memory.pool.beginTouching();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));

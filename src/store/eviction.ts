@@ -259,6 +259,29 @@ export class Evictor {
     return false;
   }
 
+  /** True when a shard has records with a deadline. Read without the lock: nearly of this moment. */
+  hasDeadlines(shard: number): boolean {
+    const { store } = this;
+    return store.c[store.headerOf(shard) + WHEEL_HINTS_AT] !== 0;
+  }
+
+  /**
+   * Of up to `draws` records with a deadline, drawn from a shard, the share that is due; 0 when none was drawn. The caller
+   * holds the lock.
+   */
+  dueShare(shard: number, draws: number): number {
+    const { store } = this;
+    let drawn = 0;
+    let due = 0;
+    for (let draw = 0; draw < draws; draw++) {
+      const address = this.drawHint(shard, store.headerOf(shard));
+      if (address === NO_ADDRESS) continue;
+      drawn++;
+      if (this.deadlineAt(shard, address) <= store.nowMs) due++;
+    }
+    return drawn === 0 ? 0 : due / drawn;
+  }
+
   private deadlinesAreRare(ks: number): boolean {
     const { c } = this.store;
     return this.volatileOnly && c[ks + EXPIRES_COUNT]! * RARE < c[ks + KEY_COUNT]!;

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type RespClient, show, within } from "../support/resp.ts";
-import { residentBytes, type Server, startFerrite } from "../support/servers.ts";
+import { requireRedis, residentBytes, type Server, startFerrite, startRedis } from "../support/servers.ts";
 
 let server: Server;
 let client: RespClient;
@@ -58,7 +58,10 @@ const READ_BY_TOOLS =
   allocator_active allocator_allocated allocator_resident allocator_frag_ratio allocator_rss_ratio rss_overhead_ratio
   used_memory_startup unexpected_error_replies role connected_slaves master_replid master_repl_offset second_repl_offset
   repl_backlog_active repl_backlog_size repl_backlog_first_byte_offset repl_backlog_histlen used_cpu_sys used_cpu_user
-  used_cpu_sys_children used_cpu_user_children cluster_enabled`.split(/\s+/);
+  used_cpu_sys_children used_cpu_user_children cluster_enabled
+  expired_stale_perc expired_time_cap_reached_count expire_cycle_cpu_milliseconds total_reads_processed
+  total_writes_processed reply_buffer_shrinks reply_buffer_expands used_cpu_sys_main_thread used_cpu_user_main_thread
+  gcc_version atomicvar_api`.split(/\s+/);
 
 describe("INFO", () => {
   test("sections: default, all, everything, one, several, unknown", async () => {
@@ -91,6 +94,40 @@ describe("INFO", () => {
     expect(all.get("role")).toBe("master");
     expect(all.get("run_id")).toMatch(/^[0-9a-f]{40}$/);
     expect(all.get("maxclients")).toBe("10000");
+  });
+
+  test("what a thread is, and what was read and written", async () => {
+    const single = await startFerrite({ workers: 1 });
+    try {
+      const other = await single.connect();
+      const ask = async () => fields(show(await other.command("INFO", "everything")).replaceAll("\\r\\n", "\r\n"));
+      const first = await ask();
+      const second = await ask();
+      for (const name of ["total_reads_processed", "total_writes_processed"])
+        expect({ name, grown: Number(second.get(name)) - Number(first.get(name)) }).toEqual({ name, grown: 1 });
+      for (const mode of ["sys", "user"]) {
+        const main = Number(second.get(`used_cpu_${mode}_main_thread`));
+        expect(main).toBeGreaterThan(0);
+        expect(main).toBeLessThanOrEqual(Number(second.get(`used_cpu_${mode}`)));
+      }
+      other.close();
+    } finally {
+      await single.stop();
+    }
+  });
+
+  test("has every field of Redis 7.0 but those of persistence", async () => {
+    if (!requireRedis()) return;
+    const redis = await startRedis();
+    const other = await redis.connect();
+    const theirs = fields(show(await other.command("INFO", "everything")).replaceAll("\\r\\n", "\r\n"));
+    const ours = fields(await info("everything"));
+    const missing = [...theirs.keys()].filter(
+      (name) => !ours.has(name) && !/^(cmdstat|latency_percentiles)_/.test(name),
+    );
+    other.close();
+    await redis.stop();
+    expect(missing).toEqual(["rdb_changes_since_last_save"]);
   });
 
   test("memory figures are plausible: the regions' address space does not count, what is used does", async () => {

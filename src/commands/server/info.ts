@@ -26,7 +26,7 @@ import {
   WHEEL_HINTS_AT,
 } from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { REDIS_VERSION, type ServerTotals } from "../../dispatch/services.ts";
+import { type ProcessUse, REDIS_VERSION, type ServerTotals } from "../../dispatch/services.ts";
 
 type Fields = (readonly [name: string, value: string | number])[];
 type Section = (call: Call, totals: ServerTotals) => Fields;
@@ -85,6 +85,8 @@ function serverSection(call: Call): Fields {
     ["os", OS],
     ["arch_bits", arch() === "ia32" || arch() === "arm" ? 32 : 64],
     ["monotonic_clock", "performance.now"],
+    ["atomicvar_api", "js-atomics"],
+    ["gcc_version", "0.0.0"], // as Redis says when another compiler built it
     ["multiplexing_api", process.platform === "linux" ? "epoll" : "kqueue"],
     ["process_id", server.pid],
     ["process_supervised", "no"],
@@ -153,12 +155,18 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["total_system_memory", machineBytes],
     ["total_system_memory_human", humanBytes(machineBytes)],
     ["used_memory_lua", 0],
+    ["used_memory_vm_eval", 0],
     ["used_memory_lua_human", humanBytes(0)],
+    ["used_memory_scripts_eval", 0],
     ["used_memory_scripts", 0],
     ["used_memory_scripts_human", humanBytes(0)],
     ["number_of_cached_scripts", 0],
     ["number_of_functions", 0],
     ["number_of_libraries", 0],
+    ["used_memory_vm_functions", 0],
+    ["used_memory_vm_total", 0],
+    ["used_memory_vm_total_human", humanBytes(0)],
+    ["used_memory_functions", 0],
     ["maxmemory", limit],
     ["maxmemory_human", humanBytes(limit)],
     ["maxmemory_policy", parameterText(config, "maxmemory-policy")],
@@ -271,6 +279,9 @@ function statsSection(_call: Call, totals: ServerTotals): Fields {
     ...SYNC,
     ["expired_keys", totals.expiredKeys],
     ["expired_subkeys", totals.expiredMembers],
+    ["expired_stale_perc", totals.stalePercent.toFixed(2)],
+    ["expired_time_cap_reached_count", totals.expireCapReached],
+    ["expire_cycle_cpu_milliseconds", Math.floor(totals.expireCycleMs)],
     ["evicted_keys", totals.evictedKeys],
     ["evicted_clients", totals.evictedClients],
     ["total_eviction_exceeded_time", Math.round(totals.exceededMs)],
@@ -296,8 +307,12 @@ function statsSection(_call: Call, totals: ServerTotals): Fields {
     ["unexpected_error_replies", 0],
     ["total_error_replies", totals.errorReplies],
     ["dump_payload_sanitizations", 0],
+    ["total_reads_processed", totals.reads],
+    ["total_writes_processed", totals.writes],
     ["io_threaded_reads_processed", 0],
     ["io_threaded_writes_processed", 0],
+    ["reply_buffer_shrinks", totals.replyShrinks],
+    ["reply_buffer_expands", totals.replyExpands],
     ["client_query_buffer_limit_disconnections", totals.queryLimitClosed],
     ["client_output_buffer_limit_disconnections", totals.outputLimitClosed],
   ];
@@ -327,6 +342,16 @@ function cpuSection(call: Call): Fields {
     ["used_cpu_user", (use.userMicros / 1e6).toFixed(6)],
     ["used_cpu_sys_children", "0.000000"],
     ["used_cpu_user_children", "0.000000"],
+    ...mainThreadCpu(use),
+  ];
+}
+
+/** The main thread, which executes no commands: section Workers has the threads that do. */
+function mainThreadCpu(use: ProcessUse): Fields {
+  if (Number.isNaN(use.mainUserMicros)) return [];
+  return [
+    ["used_cpu_sys_main_thread", (use.mainSystemMicros / 1e6).toFixed(6)],
+    ["used_cpu_user_main_thread", (use.mainUserMicros / 1e6).toFixed(6)],
   ];
 }
 

@@ -115,6 +115,8 @@ export interface Served {
   error: string;
   /** Time it took, ms. */
   tookMs: number;
+  /** Log position that must be released before it leaves; see Reply.position. */
+  position: number;
 }
 
 const TOO_MANY = "ERR too many clients of this worker wait in blocking commands";
@@ -415,7 +417,13 @@ export class Blocking {
     this.errorText = "";
     const fromMs = clock.monotonicMs();
     const reply = this.run(serve, kind, count);
-    this.outgoing[worker].push({ slot, reply, error: this.errorText, tookMs: clock.monotonicMs() - fromMs });
+    this.outgoing[worker].push({
+      slot,
+      reply,
+      error: this.errorText,
+      tookMs: clock.monotonicMs() - fromMs,
+      position: 0,
+    });
     this.turnSoon();
   }
 
@@ -439,11 +447,15 @@ export class Blocking {
     const { outgoing } = this;
     this.outgoing = [];
     const { worker } = this.store;
+    const { position } = this.reply;
+    this.reply.position = 0;
     for (let to = 0; to < outgoing.length; to++) {
       const served = outgoing[to];
-      if (served !== undefined && to !== worker) this.send(to, served);
+      if (served === undefined) continue;
+      for (const one of served) one.position = position;
+      if (to !== worker) this.send(to, served);
     }
-    if (outgoing[worker] !== undefined) this.receive(outgoing[worker]);
+    for (const served of outgoing[worker] ?? []) this.receive(served);
     if (this.over.length > 0) this.collect();
     if (this.postponed.length > 0) this.servePostponed();
     this.isTurnAsked = false;
@@ -456,18 +468,18 @@ export class Blocking {
     }
   }
 
-  /** Takes replies to clients of this worker. */
-  receive(all: readonly Served[]): void {
-    for (const { slot, reply, error, tookMs } of all) {
-      const wait = this.waits.get(slot);
-      assert(wait !== undefined, "a client is served once (G1)");
-      this.end(wait);
-      if (wait.session.waits !== null) wait.session.waits.servedMs = tookMs;
-      this.call.server.endBlock?.(wait.session, (to) => {
-        to.constant(reply as Buffer);
-        if (error !== "") to.countError(error);
-      });
-    }
+  /** Takes a reply to a client of this worker. */
+  receive(served: Served): void {
+    const { slot, reply, error, tookMs, position } = served;
+    const wait = this.waits.get(slot);
+    assert(wait !== undefined, "a client is served once (G1)");
+    this.end(wait);
+    if (wait.session.waits !== null) wait.session.waits.servedMs = tookMs;
+    this.call.server.endBlock?.(wait.session, (to) => {
+      to.constant(reply as Buffer);
+      if (error !== "") to.countError(error);
+      if (position > to.position) to.position = position;
+    });
   }
 
   private servePostponed(): void {

@@ -1,6 +1,5 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
-import type { Served } from "../dispatch/blocking.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { MeterAnswer, MeterAsk } from "../dispatch/command-statistics.ts";
 import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
@@ -61,6 +60,9 @@ export type ToWorker =
       control: SharedArrayBuffer;
       regions: SharedArrayBuffer[];
       regionPort: MessagePort;
+      /** Shared memory of the mailboxes, and a port to each other worker. */
+      mailboxes: SharedArrayBuffer;
+      mailPorts: (MessagePort | null)[];
       config: ConfigSnapshot;
       facts: ProcessFacts;
     }
@@ -69,8 +71,6 @@ export type ToWorker =
   | { kind: "answers"; id: number; answers: Answer[] }
   | { kind: "monitored"; from: number; batch: MonitorBatch }
   | { kind: "monitorTaken"; bytes: number }
-  /** Replies to clients of this worker that waited. */
-  | { kind: "served"; served: Served[] }
   | { kind: "stop" };
 
 export type ToMain =
@@ -85,7 +85,6 @@ export type ToMain =
   | { kind: "ask"; worker: number; id: number; ask: Ask }
   | { kind: "monitored"; worker: number; to: number[]; batch: MonitorBatch }
   | { kind: "monitorTaken"; to: number; bytes: number }
-  | { kind: "served"; to: number; served: Served[] }
   | { kind: "answer"; worker: number; to: number; id: number; answer: Answer };
 
 /** A region announced to a worker, through a port of its own so that it can be taken in the middle of a command. */

@@ -34,6 +34,7 @@ import {
 } from "../memory/arena.ts";
 import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { Cells } from "./cells.ts";
+import { makeMailboxes } from "./mailbox.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
@@ -152,6 +153,19 @@ async function tryBind(config: Config): Promise<void> {
   }
 }
 
+/** A channel between each two of `count` workers: the ports of each, null to itself. */
+function connectAll(count: number): (MessagePort | null)[][] {
+  const ports: (MessagePort | null)[][] = Array.from({ length: count }, () => new Array(count).fill(null));
+  for (let a = 0; a < count; a++) {
+    for (let b = a + 1; b < count; b++) {
+      const { port1, port2 } = new MessageChannel();
+      ports[a]![b] = port1;
+      ports[b]![a] = port2;
+    }
+  }
+  return ports;
+}
+
 interface Pending {
   answers: Answer[];
 }
@@ -173,8 +187,12 @@ class Supervisor {
     private readonly facts: ProcessFacts,
   ) {
     this.cells = new Cells(memory.control, 0);
+    this.mailboxes = makeMailboxes(facts.workers);
+    this.mailPorts = connectAll(facts.workers);
   }
   private readonly cells: Cells;
+  private readonly mailboxes: SharedArrayBuffer;
+  private readonly mailPorts: (MessagePort | null)[][];
 
   async run(): Promise<number> {
     const log = this.logs.target("server");
@@ -209,6 +227,7 @@ class Supervisor {
   private startWorker(number: number): void {
     const worker = new Worker(new URL("./worker.ts", import.meta.url));
     const ports = new MessageChannel();
+    const mailPorts = this.mailPorts[number]!;
     worker.onmessage = (event: MessageEvent<ToMain>) => this.receive(event.data);
     worker.onerror = (event) => this.fatal(`worker ${number} failed: ${event.message}`);
     worker.addEventListener("close", () => {
@@ -222,10 +241,12 @@ class Supervisor {
       control: this.memory.control.buffer,
       regions: this.memory.regions,
       regionPort: ports.port2,
+      mailboxes: this.mailboxes,
+      mailPorts,
       config: this.config.toSnapshot(),
       facts: this.facts,
     };
-    worker.postMessage(message, [ports.port2]);
+    worker.postMessage(message, [ports.port2, ...mailPorts.filter((port) => port !== null)]);
   }
 
   private send(worker: number, message: ToWorker): void {
@@ -264,9 +285,6 @@ class Supervisor {
         for (const worker of message.to) {
           this.send(worker, { kind: "monitored", from: message.worker, batch: message.batch });
         }
-        return;
-      case "served":
-        this.send(message.to, { kind: "served", served: message.served });
         return;
       case "monitorTaken":
         this.send(message.to, { kind: "monitorTaken", bytes: message.bytes });

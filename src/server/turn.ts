@@ -3,7 +3,7 @@
  *
  *   begin   the clock is read and the memory limit is looked at, once for all events of the round
  *   work    commands of all connections run; their replies are written to memory only
- *   end     served clients get their replies, the counters are published; then sockets are written, connections are
+ *   end     clients that were served get their replies, the counters are published; then sockets are written, connections are
  *           closed, and pins are given back
  *
  * Short replies of all connections are gathered in one buffer, one behind the other. Longer ones are queued in the
@@ -67,6 +67,14 @@ export interface TurnWork {
   unpin(pinned: Pinned): void;
 }
 
+/** What other workers send. */
+export interface Mail {
+  work(): void;
+  collect(): void;
+  /** Returns false when something has come. */
+  rest(): boolean;
+}
+
 export class Turn {
   /** Position of the change log up to which replies may leave. */
   released = 0;
@@ -79,6 +87,8 @@ export class Turn {
   failed: (thrown: unknown, client: Proceeding | null) => void = (thrown) => {
     throw thrown;
   };
+  /** null: there are no other workers. */
+  mail: Mail | null = null;
   private isOpen = false;
   private isEnding = false;
   private depth = 0;
@@ -113,6 +123,11 @@ export class Turn {
     if (--this.depth === 0 && this.later === null && !this.isEnding) this.end();
   }
 
+  /** Sees to it that a turn is open, and so ends. */
+  touch(): void {
+    this.enter();
+    this.leave();
+  }
   /** In place of `leave`, when what was done threw: what there is to send waits for the next turn's end. */
   abandon(): void {
     this.depth--;
@@ -121,6 +136,7 @@ export class Turn {
   private open(): void {
     if (this.isOpen) return;
     this.isOpen = true;
+    this.mail?.work();
     this.work.beginTurn();
     this.later?.(this.end);
   }
@@ -129,6 +145,7 @@ export class Turn {
     if (!this.isOpen || this.isEnding) return;
     this.isEnding = true;
     try {
+      this.mail?.collect();
       if (this.isServing) {
         this.isServing = false;
         this.work.blocking.turn();
@@ -143,7 +160,7 @@ export class Turn {
     }
     this.work.publishSent();
     // Closing one connection may have given another something to send or to wait for.
-    if (this.later !== null && (this.isServing || this.leaving.length > 0)) this.open();
+    if (this.later !== null && (this.isServing || this.leaving.length > 0 || this.mail?.rest() === false)) this.open();
   };
 
   /** Sends, closes and gives back what the turn put off (N1). */

@@ -9,7 +9,6 @@ import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { forwardLogs } from "../base/config/open-logs.ts";
 import type { Logger } from "../base/log.ts";
-import type { Served } from "../dispatch/blocking.ts";
 import { FatalError } from "../store/section.ts";
 import { BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
@@ -19,6 +18,7 @@ import { Cell } from "./cells.ts";
 import { Client, type ClientHost, type Transport } from "./client.ts";
 import { Collector } from "./collector.ts";
 import { Engine } from "./engine.ts";
+import { Mailbox } from "./mailbox.ts";
 import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { Services } from "./services.ts";
 import type { Proceeding } from "./turn.ts";
@@ -56,6 +56,7 @@ class DataWorker implements ClientHost {
     readonly arena: Arena,
     private readonly config: Config,
     private readonly facts: ProcessFacts,
+    mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">,
   ) {
     const logs = forwardLogs(config, systemClock, process.env, { name: `worker-${worker}`, id: worker + 1 }, (line) =>
       tell({ kind: "log", line }),
@@ -74,7 +75,15 @@ class DataWorker implements ClientHost {
     );
     this.services.collector = this.collector;
     const { blocking, turn } = this.engine;
-    blocking.send = (to, served) => tell({ kind: "served", to, served });
+    const mailbox = new Mailbox(
+      worker,
+      mail.mailboxes,
+      mail.mailPorts,
+      () => turn.touch(),
+      (served) => this.guard(() => blocking.receive(served)),
+    );
+    blocking.send = (to, served) => mailbox.send(to, served);
+    turn.mail = mailbox;
     turn.later = setImmediate;
     turn.failed = (thrown, client) => this.failed(thrown, client);
   }
@@ -272,10 +281,6 @@ class DataWorker implements ClientHost {
     this.guard(() => this.services.monitors.receive(from, batch));
   }
 
-  served(served: readonly Served[]): void {
-    this.guard(() => this.engine.blocking.receive(served));
-  }
-
   answer(ask: Ask): Answer {
     return this.services.answer(ask);
   }
@@ -321,7 +326,14 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
         }
       });
       for (const [region, buffer] of message.regions.entries()) arena.attach(region, buffer);
-      worker = new DataWorker(message.worker, control, arena, Config.fromSnapshot(message.config), message.facts);
+      worker = new DataWorker(
+        message.worker,
+        control,
+        arena,
+        Config.fromSnapshot(message.config),
+        message.facts,
+        message,
+      );
       tell({ kind: "ready", worker: message.worker });
       return;
     }
@@ -354,9 +366,6 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       return;
     case "monitorTaken":
       worker!.services.monitors.taken(message.bytes);
-      return;
-    case "served":
-      worker!.served(message.served);
       return;
     case "stop":
       worker!.stop();

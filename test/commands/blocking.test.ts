@@ -256,6 +256,31 @@ describe("the same scenes at Ferrite and redis-server", () => {
     for (const client of [admin, ...clients, ...pushers]) client.close();
   });
 
+  test("replies of all lengths reach clients of all workers whole, many at a time", async () => {
+    const server = both.ferrite;
+    const pusher = await server.connect();
+    // 32 KiB is the longest reply that a worker's ring takes; 160 of 4,000 bytes are more than the rings hold together.
+    for (const [clients, bytes] of [
+      [6, 1],
+      [6, 32_700],
+      [6, 32_768],
+      [6, 200_000],
+      [160, 4000],
+    ] as const) {
+      const waiting = await Promise.all(Array.from({ length: clients }, () => server.connect()));
+      const replies = waiting.map((client) => client.command("BLPOP", "whole", "0"));
+      const isBlocked = async () =>
+        new RegExp(`blocked_clients:${clients}\\b`).test(show(await pusher.command("INFO", "clients")));
+      while (!(await within(isBlocked(), HANG_MS, "clients that wait"))) await Bun.sleep(5);
+      const elements = Array.from({ length: clients }, (_, i) => String.fromCharCode(97 + (i % 26)).repeat(bytes));
+      await pusher.command("RPUSH", "whole", ...elements);
+      const got = (await within(Promise.all(replies), HANG_MS, "served")).map((reply) => show(reply));
+      expect(got.sort()).toEqual(elements.map((element) => `*["whole", "${element}"]`).sort());
+      for (const client of waiting) client.close();
+    }
+    pusher.close();
+  });
+
   test("what is counted, and what is left when all are gone", async () => {
     const admin = await both.ferrite.connect();
     await admin.command("FLUSHALL");

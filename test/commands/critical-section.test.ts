@@ -18,7 +18,7 @@ function pair(): { first: TestEngine; second: TestEngine } {
   for (const one of [first, second]) one.letClientsWait();
   second.engine.blocking.send = (worker, served) => {
     expect(worker).toBe(0);
-    first.engine.blocking.receive(served);
+    for (const one of served) first.engine.blocking.receive(one);
   };
   return { first, second };
 }

@@ -8,7 +8,7 @@ import { describe, expect, test } from "bun:test";
 import { Client } from "../../src/server/client.ts";
 import { PINS_AT } from "../../src/store/shard.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
-import { type Argument, encodeCommand } from "../support/resp.ts";
+import { type Argument, encodeCommand, show } from "../support/resp.ts";
 
 class Recorded {
   readonly client: Client;
@@ -164,6 +164,25 @@ describe("the gate", () => {
     expect(client.text).toBe("");
     const { store } = engine.engine;
     for (let shard = 0; shard < store.shards; shard++) expect(store.c[store.headerOf(shard) + PINS_AT]).toBe(0);
+  });
+
+  test("a client that was blocked waits for the position of the section that served it", () => {
+    const { engine } = engineWith(false);
+    engine.letClientsWait();
+    const waiting = engine.connect();
+    expect(waiting.raw("BLPOP queue 0\r\n")).toEqual([]);
+    const { blocking, turn } = engine.engine;
+    const deliver = blocking["deliver"].bind(blocking);
+    blocking["deliver"] = (...args) => {
+      deliver(...args);
+      blocking["reply"].position = 7;
+    };
+    expect(engine.send("RPUSH", "queue", "element")).toBe(":1");
+    expect(waiting.raw("")).toEqual([]);
+    turn.release(6);
+    expect(waiting.raw("")).toEqual([]);
+    turn.release(7);
+    expect(waiting.raw("").map((reply) => show(reply))).toEqual(['*["queue", "element"]']);
   });
 
   test("a connection that closes after its replies waits for them", () => {

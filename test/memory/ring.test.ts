@@ -1,0 +1,118 @@
+/**
+ * Goal:   what is pushed into a ring comes out whole, once, and in each producer's order; a full ring refuses; a consumer
+ *         that sleeps is woken for every message.
+ * Method: a model on one thread, with rings so small that messages go over the end and counters over 2^32; then producer
+ *         threads and a consumer that truly sleeps. A lost wake-up leaves it asleep and the test hangs into its timeout.
+ */
+import { describe, expect, test } from "bun:test";
+import { Random } from "../../src/base/random.ts";
+import { Ring, ringBytes } from "../../src/memory/ring.ts";
+import { testSeed } from "../support/random.ts";
+import type { RingRun } from "./ring-worker.ts";
+
+const HEAD_WORD = 32,
+  TAIL_WORD = 64;
+
+function ringOf(size: number, start = 0): Ring {
+  const buffer = new SharedArrayBuffer(ringBytes(size));
+  const words = new Int32Array(buffer);
+  words[HEAD_WORD] = start;
+  words[TAIL_WORD] = start;
+  return new Ring(buffer, 0, size);
+}
+
+describe("one thread", () => {
+  test("the data begins behind 512 bytes of words", () => {
+    expect(ringBytes(64)).toBe(576);
+    expect(() => ringOf(96)).toThrow();
+    expect(() => ringOf(32)).toThrow();
+  });
+
+  test("an empty ring has nothing; a full one takes nothing more", () => {
+    const ring = ringOf(64);
+    expect(ring.isEmpty).toBe(true);
+    expect(ring.take()).toBeNull();
+    expect(ring.messageMax).toBe(60);
+    expect(ring.push(Buffer.alloc(61), 61)).toBe(false);
+    expect(ring.push(Buffer.alloc(60, "x"), 60)).toBe(true);
+    expect(ring.push(Buffer.alloc(0), 0)).toBe(false);
+    expect(ring.take()!.toString()).toBe("x".repeat(60));
+    expect(ring.push(Buffer.alloc(0), 0)).toBe(true);
+    expect(ring.take()!.length).toBe(0);
+    expect(ring.isEmpty).toBe(true);
+  });
+
+  test("a consumer that rests is woken once, and does not rest with messages left", () => {
+    const ring = ringOf(64);
+    expect(ring.mustWake()).toBe(false);
+    expect(ring.rest()).toBe(true);
+    ring.push(Buffer.from("a"), 1);
+    expect(ring.mustWake()).toBe(true);
+    expect(ring.mustWake()).toBe(false);
+    expect(ring.rest()).toBe(false);
+    expect(ring.mustWake()).toBe(false);
+    ring.take();
+    expect(ring.rest()).toBe(true);
+    ring.work();
+    expect(ring.mustWake()).toBe(false);
+  });
+
+  test.each([
+    [64, 0],
+    [256, 0x7fffffc0],
+    [1024, -512],
+  ])("against a queue: %d bytes, counters from %d", (size, start) => {
+    const random = new Random(testSeed());
+    const ring = ringOf(size, start);
+    const model: Buffer[] = [];
+    let used = 0;
+    for (let step = 0; step < 20_000; step++) {
+      if (random.below(2) === 0) {
+        const message = Buffer.from(
+          Array.from({ length: random.below(random.below(4) === 0 ? size : 20) }, () => random.below(256)),
+        );
+        const bytes = 4 + ((message.length + 3) & ~3);
+        const fits = used + bytes <= size;
+        expect(ring.push(message, message.length)).toBe(fits);
+        if (!fits) continue;
+        model.push(message);
+        used += bytes;
+      } else {
+        const message = ring.take();
+        const wanted = model.shift();
+        expect(message === null).toBe(wanted === undefined);
+        if (wanted === undefined) continue;
+        expect(message!.equals(wanted)).toBe(true);
+        used -= 4 + ((wanted.length + 3) & ~3);
+      }
+      expect(ring.isEmpty).toBe(model.length === 0);
+    }
+  });
+});
+
+test.each([
+  [1, 512, 4000],
+  [3, 256, 2000],
+  [5, 4096, 1000],
+])(
+  "%d producers, a ring of %d bytes, %d messages each",
+  async (producers, size, messages) => {
+    const memory = new SharedArrayBuffer(ringBytes(size) + 128);
+    const url = new URL("./ring-worker.ts", import.meta.url).href;
+    const workers = Array.from({ length: producers + 1 }, () => new Worker(url));
+    const ends = workers.map(
+      (worker, i) =>
+        new Promise<string>((resolve, reject) => {
+          worker.onmessage = (event: MessageEvent<string>) => resolve(event.data);
+          worker.onerror = (event) => reject(new Error(event.message));
+          const run: RingRun = { memory, size, producer: i - 1, producers, messages };
+          worker.postMessage(run);
+        }),
+    );
+    const [consumer, ...others] = await Promise.all(ends);
+    for (const worker of workers) worker.terminate();
+    expect(others).toEqual(Array.from({ length: producers }, () => "pushed"));
+    expect(consumer).toBe(`took ${producers * messages}`);
+  },
+  60_000,
+);

@@ -135,6 +135,13 @@ export class Call {
     return parseInt64(this.bytes, this.argAt(i), this.argBytes(i)) === Int64Kind.Safe ? int64.value : Number.NaN;
   }
 
+  /** Reads argument `i` as a 64-bit integer, rounded to a double beyond 2^53. NaN when it is none. */
+  argLong(i: number): number {
+    const kind = parseInt64(this.bytes, this.argAt(i), this.argBytes(i));
+    if (kind === Int64Kind.Safe) return int64.value;
+    return kind === Int64Kind.Wide ? int64.hi * 2 ** 32 + (int64.lo >>> 0) : Number.NaN;
+  }
+
   /** Makes argument `i` the store's current key, in the session's database. */
   selectKey(i: number): void {
     this.selectKeyIn(this.keyspace, i);

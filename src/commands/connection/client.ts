@@ -4,7 +4,6 @@
  * LIST, KILL, PAUSE and UNBLOCK reach the clients of every worker: they answer Later, through ServerServices.
  */
 import { token } from "../../base/bytes.ts";
-import { Int64Kind, int64 } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
@@ -141,9 +140,10 @@ export function unblock(call: Call, reply: Reply): Outcome | void {
       return reply.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
     }
   }
-  if (call.argInt64(2) === Int64Kind.None) return reply.error(ErrorText.notInteger);
+  const id = call.argLong(2);
+  if (Number.isNaN(id)) return reply.error(ErrorText.notInteger);
   if (server.unblock === undefined) return reply.integer(0);
-  server.unblock(call.argInteger(2), withError, (found) => {
+  server.unblock(id, withError, (found) => {
     server.resume(session, (later) => later.integer(found ? 1 : 0));
   });
   return Later;
@@ -152,12 +152,11 @@ export function unblock(call: Call, reply: Reply): Outcome | void {
 /** WAIT numreplicas timeout. There are no replicas in this version: replies 0, at once or when the time is over. */
 export function wait(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
-  const kind = call.argInt64(1);
-  if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
-  const isReached = (kind === Int64Kind.Safe ? int64.value : int64.hi) <= 0;
+  const replicas = call.argLong(1);
+  if (Number.isNaN(replicas)) return reply.error(ErrorText.notInteger);
   const timeoutMs = readMilliseconds(call, reply, 2);
   if (timeoutMs < 0) return;
-  if (isReached || server.block === undefined || session.deniesBlocking) return reply.integer(0);
+  if (replicas <= 0 || server.block === undefined || session.deniesBlocking) return reply.integer(0);
   server.block(session, timeoutMs, (later) => later.integer(0));
   return Later;
 }
@@ -265,11 +264,11 @@ function readFilter(call: Call, badId: string, lists: boolean): ClientFilter | s
 function readIds(call: Call, first: number, lists: boolean): number[] | null {
   const ids: number[] = [];
   for (let i = first; i < call.argCount; i++) {
-    if (call.argInt64(i) === Int64Kind.None) {
+    const id = call.argLong(i);
+    if (Number.isNaN(id)) {
       const name = call.argText(i).toLowerCase();
       return ids.length > 0 && (!lists || traitOf(name) !== undefined || WITHOUT_TRAIT.has(name)) ? ids : null;
     }
-    const id = call.argInteger(i);
     if (id < 1 && !lists) return ids.length > 0 ? ids : null;
     ids.push(id);
   }
@@ -292,7 +291,7 @@ function readTrait(
       traits.user = value;
       return value === "default" ? "" : `ERR No such user '${value}'`;
     case "db": {
-      const db = call.argInteger(i);
+      const db = call.argLong(i);
       if (Number.isNaN(db)) return "ERR DB is not an integer or out of range";
       const { databases } = call.keyspaces;
       if (db < 0 || db >= databases) return `ERR DB number should be between 0 and ${databases - 1}`;
@@ -321,7 +320,7 @@ function readCondition(call: Call, i: number, filter: ClientFilter): string {
     else delete filter.skip;
     return "";
   }
-  const seconds = call.argInteger(i + 1);
+  const seconds = call.argLong(i + 1);
   if (Number.isNaN(seconds)) return `ERR ${name} is not an integer or out of range`;
   if (seconds <= 0) return `ERR ${name} should be greater than 0`;
   if (name === "maxage") filter.maxAgeSeconds = seconds;

@@ -332,7 +332,7 @@ function readPositionOptions(call: Call, reply: Reply): boolean {
 }
 const ZERO_RANK =
   "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list";
-const LEAST_RANK = "ERR value is out of range, must be between -9223372036854775807 and 9223372036854775807";
+const LEAST_RANK = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
 
 function notNegative(call: Call, i: number): number {
   const kind = call.argInt64(i);

@@ -1,5 +1,4 @@
 /** SLOWLOG and COMMANDLOG: the latest commands that were slow, had many bytes, or were answered with many. */
-import { Int64Kind, int64 } from "../../base/integers.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type LogEntry, LogType } from "../../dispatch/command-log.ts";
@@ -24,9 +23,8 @@ function typeOf(call: Call, reply: Reply, i: number): LogType | null {
 
 /** The count of argument `i`, -1 = all; NaN with an error replied. */
 function countOf(call: Call, reply: Reply, i: number): number {
-  const kind = call.argInt64(i);
-  const count = kind === Int64Kind.Safe ? int64.value : Number.POSITIVE_INFINITY;
-  if (kind !== Int64Kind.None && count >= -1) return count;
+  const count = call.argLong(i);
+  if (count >= -1) return count;
   reply.error("ERR count should be greater than or equal to -1");
   return Number.NaN;
 }

@@ -1,6 +1,6 @@
 /** Arguments and replies that the commands of streams share. */
 import { token } from "../../base/bytes.ts";
-import { Int64Kind, int64, joinInt64 } from "../../base/integers.ts";
+import { joinInt64 } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { ID_TEXT_BYTES_MAX, IdText, StreamId } from "../../structures/stream-id.ts";
@@ -80,11 +80,9 @@ export function strictIds(call: Call, reply: Reply, from: number, to: number, in
 
 /** Reads argument `i` as a 64-bit integer, rounded to a double. NaN after an error reply, of `text` if it is given. */
 export function long(call: Call, reply: Reply, i: number, text: string = ErrorText.notInteger): number {
-  const kind = call.argInt64(i);
-  if (kind === Int64Kind.Safe) return int64.value;
-  if (kind === Int64Kind.Wide) return int64.hi * 4294967296 + (int64.lo >>> 0);
-  reply.error(text);
-  return Number.NaN;
+  const value = call.argLong(i);
+  if (Number.isNaN(value)) reply.error(text);
+  return value;
 }
 
 /** Replies a count that may be beyond what a double holds exactly. */

@@ -101,6 +101,11 @@ export abstract class Collection implements PackedHome {
   /** The trees of the type, in the order of the root. The first holds the entries. */
   abstract readonly trees: readonly Tree[];
 
+  /** The entries of what is a tree. */
+  protected get treeEntries(): Entries {
+    return this.trees[0]!;
+  }
+
   /** Puts entry `i` of a packed page into the trees (which are empty at first). */
   protected abstract moveToTrees(page: Page, i: number): void;
 
@@ -166,7 +171,7 @@ export abstract class Collection implements PackedHome {
     this.mayStayOpen = this.isTree && !store.hasDeadlineWords;
     if (this.isTree) {
       this.loadRoot(store.node);
-      this.entries = this.trees[0]!;
+      this.entries = this.treeEntries;
     } else {
       this.placePacked();
       this.entries = this.packed;
@@ -180,7 +185,7 @@ export abstract class Collection implements PackedHome {
     this.pages.select(shard, header);
     this.isTree = true;
     this.loadRoot(root);
-    this.entries = this.trees[0]!;
+    this.entries = this.treeEntries;
   }
 
   /** Another of the same type, for a reader with a pin. */
@@ -378,7 +383,7 @@ export abstract class Collection implements PackedHome {
     store.setNode(this.root);
     this.writeSpare();
     this.isTree = true;
-    this.entries = this.trees[0]!;
+    this.entries = this.treeEntries;
     this.saveRoot();
   }
 

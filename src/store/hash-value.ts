@@ -4,6 +4,7 @@
  *   packed │ fields in the order they came
  *   tree 0 │ by the field's hash
  *   tree 1 │ deadlines, see timed-collection.ts
+ *   tree 2 │ the order of a listpack that a packed page cannot hold, see ordered-collection.ts
  *
  *   entry  │ deadline (6, TIMED) │ length (1; or 0xff and 2) │ field │ value │
  *          │ deadline (6, TIMED) │ reference and length of the field (8, KEY_OUT) │ value, or its reference (8, VALUE_OUT) │
@@ -13,17 +14,19 @@
  * Encodings, as Redis names them: a listpack while the fields are few and all is short, else a hashtable; a listpack
  * with deadlines is a listpackex. None is turned back.
  */
+import { assert } from "../base/assert.ts";
 import { copy } from "../base/bytes.ts";
+import type { Entries } from "../structures/entries.ts";
 import { hashOf } from "../structures/hash.ts";
 import { DEADLINE_BYTES, KEY_OUT, KeyForm, OUT_BYTES, type Page, TIMED, VALUE_OUT } from "../structures/page.ts";
 import { NO_REF } from "../structures/pages.ts";
-import { Tree } from "../structures/tree.ts";
-import { PACKED_ENTRY_MAX, TREE_PAGE_BYTES } from "./collection.ts";
+import { PACKED_ENTRY_MAX } from "./collection.ts";
 import type { MembersAhead } from "./members-ahead.ts";
 import { Member, writeOut } from "./members.ts";
+import { OrderedCollection } from "./ordered-collection.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
-import { KEEP_DEADLINE, putDeadline, TimedCollection } from "./timed-collection.ts";
+import { KEEP_DEADLINE, putDeadline } from "./timed-collection.ts";
 
 export const HashEncoding = { Listpack: 0, Hashtable: 1, ListpackEx: 2 } as const;
 
@@ -40,10 +43,7 @@ const FIELD_IN_MAX = ENTRY_MAX >>> 1;
 /** What is not a listpack to Redis is searched by halves here when it has more fields than this. */
 const PACKED_FIELDS_MAX = 128;
 
-export class HashValue extends TimedCollection {
-  readonly trees: readonly [Tree, Tree];
-  protected readonly members: Tree;
-  protected readonly deadlines: Tree;
+export class HashValue extends OrderedCollection {
   /** The field and the value last opened. */
   readonly field = new Member();
   readonly value = new Member();
@@ -56,17 +56,13 @@ export class HashValue extends TimedCollection {
     store: Store,
     readonly limits: HashLimits,
   ) {
-    super(store, RecordType.Hash, 0, KeyForm.Prefixed);
-    this.members = new Tree(this.pages, 4, KeyForm.Prefixed, TREE_PAGE_BYTES);
-    this.deadlines = new Tree(this.pages, 8, KeyForm.Whole, TREE_PAGE_BYTES);
-    this.trees = [this.members, this.deadlines];
+    super(store, RecordType.Hash, KeyForm.Prefixed);
     this.seed = store.memberSeed;
     this.ahead = store.membersAhead;
   }
 
-  /** Fields, those that are due among them. */
-  get count(): number {
-    return this.entries.count;
+  protected get keepsOrder(): boolean {
+    return this.encoding !== HashEncoding.Hashtable;
   }
 
   /** Stands on a field, due or not. Returns true when it is there. */
@@ -128,21 +124,65 @@ export class HashValue extends TimedCollection {
     if (length > limits.listpackValue || valueLength > limits.listpackValue) this.leaveListpack();
     const found = this.seek(b, at, length);
     const isLive = found && !this.isDueHere;
-    if (found && !isLive) this.store.counters.expiredMembers++;
     if (deadline === KEEP_DEADLINE) deadline = isLive ? this.deadlineHere : 0;
     if (deadline !== 0) this.becomeTimed();
+    if (isLive) {
+      this.replace(b, at, length, from, valueAt, valueLength, deadline);
+      return false;
+    }
     if (found) {
-      // The limit may have been lowered since they came.
-      if (this.encoding !== HashEncoding.Hashtable && this.count > limits.listpackEntries) {
-        this.leaveListpack();
-        this.entries.standAgain();
-      }
-      if (this.replaceHere(b, at, length, from, valueAt, valueLength, deadline)) return !isLive;
+      // One that is due counts as gone: the new one is the last in the order.
+      this.store.counters.expiredMembers++;
       this.removeMember();
       this.seek(b, at, length);
     }
     this.insertHere(b, at, length, from, valueAt, valueLength, deadline);
-    return !isLive;
+    return true;
+  }
+
+  /** Gives the field stood on another value and deadline. It keeps its place in the order. */
+  private replace(
+    b: Uint8Array,
+    at: number,
+    length: number,
+    from: Uint8Array,
+    valueAt: number,
+    valueLength: number,
+    deadline: number,
+  ): void {
+    // The limit may have been lowered since the fields came.
+    if (this.encoding !== HashEncoding.Hashtable && this.count > this.limits.listpackEntries) {
+      this.leaveListpack();
+      this.entries.standAgain();
+    }
+    if (this.replaceHere(b, at, length, from, valueAt, valueLength, deadline)) return;
+    if (!this.isTree) {
+      this.toTree();
+      this.seek(b, at, length);
+    }
+    // It goes, and comes again, in the tree by hash alone: the order names it all the while.
+    this.removeFrom(this.members);
+    this.seek(b, at, length);
+    this.insertInto(this.members, b, at, length, from, valueAt, valueLength, deadline);
+  }
+
+  /**
+   * Adds a field that is not there, as loading a listpack does: whatever its length, it may stay one. Between `begin` and
+   * `finish`; the first one after `create`.
+   */
+  load(
+    b: Uint8Array,
+    at: number,
+    length: number,
+    from: Uint8Array,
+    valueAt: number,
+    valueLength: number,
+    deadline: number,
+  ): void {
+    const found = this.seek(b, at, length);
+    assert(!found, "no field comes twice");
+    if (deadline !== 0) this.becomeTimed();
+    this.insertHere(b, at, length, from, valueAt, valueLength, deadline);
   }
 
   /**
@@ -219,15 +259,32 @@ export class HashValue extends TimedCollection {
     valueLength: number,
     deadline: number,
   ): void {
+    if (this.encoding !== HashEncoding.Hashtable && this.count >= this.limits.listpackEntries) this.leaveListpack();
+    this.limitOrder();
+    if (!this.isTree) {
+      const bytes = DEADLINE_BYTES + headBytes(length) + length + valueLength;
+      const isMany = this.encoding === HashEncoding.Hashtable && this.count >= PACKED_FIELDS_MAX;
+      if (bytes > ENTRY_MAX || isMany) this.toTree();
+      else this.roomFor(bytes, 1);
+      if (this.isTree) this.seek(b, at, length);
+    }
+    this.insertInto(this.entries, b, at, length, from, valueAt, valueLength, deadline);
+  }
+
+  /** As `insertHere`, where the entries are, and have room. */
+  private insertInto(
+    entries: Entries,
+    b: Uint8Array,
+    at: number,
+    length: number,
+    from: Uint8Array,
+    valueAt: number,
+    valueLength: number,
+    deadline: number,
+  ): void {
     const { pages } = this;
     const inside = headBytes(length) + length;
     const fits = DEADLINE_BYTES + inside + valueLength <= ENTRY_MAX;
-    if (this.encoding !== HashEncoding.Hashtable && this.count >= this.limits.listpackEntries) this.leaveListpack();
-    if (!this.isTree) {
-      if (!fits || (this.encoding === HashEncoding.Hashtable && this.count >= PACKED_FIELDS_MAX)) this.toTree();
-      else this.roomFor(DEADLINE_BYTES + inside + valueLength, 1);
-      if (this.isTree) this.seek(b, at, length);
-    }
     let flags = deadline !== 0 ? TIMED : 0;
     let bytes = (deadline !== 0 ? DEADLINE_BYTES : 0) + inside + valueLength;
     let fieldRef = NO_REF;
@@ -246,8 +303,8 @@ export class HashValue extends TimedCollection {
         this.outBytes += valueLength;
       }
     }
-    const put = this.entries.insert(flags, bytes);
-    const target = this.entries.leaf.b;
+    const put = entries.insert(flags, bytes);
+    const target = entries.leaf.b;
     let to = putDeadline(target, put, deadline);
     if (fieldRef === NO_REF) {
       to = putField(target, to, b, at, length);
@@ -269,7 +326,12 @@ export class HashValue extends TimedCollection {
 
   /** Removes the field stood on. */
   removeMember(): void {
-    const { entries, pages } = this;
+    this.removeFrom(this.entries);
+  }
+
+  /** Removes the field stood on from these entries. */
+  private removeFrom(entries: Entries): void {
+    const { pages } = this;
     const page = entries.leaf;
     page.openKey(entries.at);
     const { entryFlags, keyAt, valueAt } = page;
@@ -301,12 +363,6 @@ export class HashValue extends TimedCollection {
     return this.limits.listpackEntries > 0 ? HashEncoding.Listpack : HashEncoding.Hashtable;
   }
 
-  /** Is a listpack again, if it has no more fields than that may: Redis does not look at the lengths of what it loads. */
-  staysListpack(): void {
-    if (this.count > this.limits.listpackEntries) return;
-    this.setEncoding(this.timed > 0 ? HashEncoding.ListpackEx : HashEncoding.Listpack);
-  }
-
   private leaveListpack(): void {
     if (this.encoding !== HashEncoding.Hashtable) this.setEncoding(HashEncoding.Hashtable);
   }
@@ -317,13 +373,13 @@ export class HashValue extends TimedCollection {
   }
 
   protected moveToTrees(page: Page, i: number): void {
-    const { members } = this;
+    const { treeEntries } = this;
     page.openKey(i);
     const { b, keyAt, keyBytes, entryAt, entryBytes, entryFlags } = page;
     const hash = hashOf(b, keyAt, keyBytes, this.seed);
-    members.seek(hash, b, keyAt, keyBytes);
-    const at = members.insert(entryFlags, entryBytes);
-    copy(b, entryAt, members.leaf.b, at, entryBytes);
+    treeEntries.seek(hash, b, keyAt, keyBytes);
+    const at = treeEntries.insert(entryFlags, entryBytes);
+    copy(b, entryAt, treeEntries.leaf.b, at, entryBytes);
     this.indexMoved(page.deadline, hash);
   }
 }

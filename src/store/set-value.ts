@@ -5,6 +5,7 @@
  *          │ complement, the lowest byte first)
  *   tree 0 │ by the member's hash
  *   tree 1 │ deadlines, see timed-collection.ts
+ *   tree 2 │ the order of an intset or listpack that a packed page cannot hold, see ordered-collection.ts
  *
  * Encodings, as Redis names them: an intset while all members are integers, few and without deadlines; a listpack while
  * they are few and short; else a hashtable. None is turned back.
@@ -21,14 +22,13 @@ import {
 } from "../base/integers.ts";
 import { hashOf } from "../structures/hash.ts";
 import { INTEGER, KEY_OUT, KeyForm, type Page } from "../structures/page.ts";
-import { Tree } from "../structures/tree.ts";
-import { PACKED_BYTES_MAX, TREE_PAGE_BYTES } from "./collection.ts";
+import { PACKED_BYTES_MAX } from "./collection.ts";
 import type { MemberList } from "./member-list.ts";
 import type { MembersAhead } from "./members-ahead.ts";
 import { insertMember, Member } from "./members.ts";
+import { OrderedCollection } from "./ordered-collection.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
-import { TimedCollection } from "./timed-collection.ts";
 
 export const SetEncoding = { Intset: 0, Listpack: 1, Hashtable: 2 } as const;
 
@@ -39,10 +39,7 @@ export interface SetLimits {
   listpackValue: number;
 }
 
-export class SetValue extends TimedCollection {
-  readonly trees: readonly [Tree, Tree];
-  protected readonly members: Tree;
-  protected readonly deadlines: Tree;
+export class SetValue extends OrderedCollection {
   protected override readonly dropsDue = true;
   readonly member = new Member();
   /** The integer opened, as text. */
@@ -54,16 +51,13 @@ export class SetValue extends TimedCollection {
     store: Store,
     readonly limits: SetLimits,
   ) {
-    super(store, RecordType.Set, 0, KeyForm.Whole);
-    this.members = new Tree(this.pages, 4, KeyForm.Whole, TREE_PAGE_BYTES);
-    this.deadlines = new Tree(this.pages, 8, KeyForm.Whole, TREE_PAGE_BYTES);
-    this.trees = [this.members, this.deadlines];
+    super(store, RecordType.Set, KeyForm.Whole);
     this.seed = store.memberSeed;
     this.ahead = store.membersAhead;
   }
 
-  get count(): number {
-    return this.entries.count;
+  protected get keepsOrder(): boolean {
+    return this.encoding !== SetEncoding.Hashtable;
   }
 
   /** Stands on a member. Returns true when it is in the set. */
@@ -122,8 +116,9 @@ export class SetValue extends TimedCollection {
     this.makeRoomFor(length);
     // What made room may have moved all entries.
     this.has(b, at, length);
-    if (this.encoding === SetEncoding.Intset && !this.isTree) {
-      this.insertInteger(b, at, length);
+    if (this.encoding === SetEncoding.Intset && (!this.isTree || this.isOrdered)) {
+      if (this.isTree) this.insertText(b, at, length);
+      else this.insertInteger(b, at, length);
       return true;
     }
     this.outBytes += insertMember(this.entries, this.pages, b, at, length);
@@ -202,6 +197,25 @@ export class SetValue extends TimedCollection {
     const target = entries.insert(INTEGER, width);
     const bytes = entries.leaf.b;
     for (let i = 0; i < width; i++) bytes[target + i] = i < 4 ? lo >> (i * 8) : hi >> ((i - 4) * 8);
+  }
+
+  /** Inserts an integer that `has` did not find into a tree with an order, which is by value. */
+  private insertText(b: Uint8Array, at: number, length: number): void {
+    splitSafe(b, at, length);
+    const { lo, hi } = int64;
+    const { ordered, member } = this;
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      this.openAt(middle);
+      splitSafe(member.bytes, member.at, member.length);
+      if (compareInt64(int64.lo, int64.hi, lo, hi) < 0) low = middle + 1;
+      else high = middle;
+    }
+    this.has(b, at, length);
+    const target = ordered.insertAt(low, 0, length);
+    copy(b, at, ordered.leaf.b, target, length);
   }
 
   /** Bytes that a new set of this encoding needs for a member. */
@@ -304,6 +318,7 @@ export class SetValue extends TimedCollection {
     } else if (this.encoding === SetEncoding.Listpack) {
       if (count + 1 > limits.listpackEntries || length > limits.listpackValue) this.setEncoding(SetEncoding.Hashtable);
     }
+    this.limitOrder();
     this.entries.standAgain();
     this.roomFor(length, 1);
   }
@@ -337,7 +352,7 @@ export class SetValue extends TimedCollection {
   }
 
   protected moveToTrees(page: Page, i: number): void {
-    const tree = this.members;
+    const tree = this.treeEntries;
     page.openKey(i);
     if ((page.entryFlags & INTEGER) !== 0) {
       this.openInteger(page, i);

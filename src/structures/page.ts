@@ -297,6 +297,18 @@ export class Page {
     return -1;
   }
 
+  /** Index of the first entry from `i` on that begins with this word; -1 when there is none. Each has 4 bytes or more. */
+  findWord(word: number, i: number): number {
+    const { b, h, count, end } = this;
+    const ends = this.endsAt >> 1;
+    const first = word & 0xff;
+    for (; i < count; i++) {
+      const at = end - (h[ends + i]! & END_MASK);
+      if (b[at] === first && this.word(at) === word) return i;
+    }
+    return -1;
+  }
+
   /** Reads a word that may stand anywhere. */
   word(at: number): number {
     const { b } = this;

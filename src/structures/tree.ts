@@ -471,6 +471,36 @@ export class Tree implements Entries {
     return rank;
   }
 
+  /** The lane sought last. */
+  get laneSought(): number {
+    return this.lane;
+  }
+
+  /**
+   * Counts the entries with the lane of the position: all of them, and those before it. The position stays what it is: an
+   * entry, or else where the last seek found that its key is not there.
+   */
+  countEqual(isEntry: boolean, into: { before: number; all: number }): void {
+    into.before = 0;
+    into.all = Number(isEntry);
+    if (this.height === 0) return;
+    const { leaf } = this;
+    const i = this.slots[0]!;
+    const lane = isEntry ? leaf.laneOf(i) : this.lane;
+    // Within a leaf the neighbours mostly tell that there is no other.
+    const next = i + into.all;
+    if (i > 0 && next < leaf.count && leaf.laneOf(i - 1) !== lane && leaf.laneOf(next) !== lane) return;
+    const { key, keyAt, keyBytes } = this;
+    const rank = this.rank();
+    this.seek(lane, NOTHING, 0, 0);
+    into.before = rank - this.rank();
+    into.all = 0;
+    for (let more = this.settle(); more && this.leaf.laneOf(this.at) === lane; more = this.next()) into.all++;
+    // What an entry keeps outside may be freed already: it is found again by its rank.
+    if (isEntry) this.seekRank(rank);
+    else this.seek(lane, key, keyAt, keyBytes);
+  }
+
   /** Makes the position stood on an entry: at the end of a leaf, the first of the next. False behind the last entry. */
   settle(): boolean {
     if (this.height === 0) return false;

@@ -9,6 +9,7 @@ import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Collections } from "../../src/store/collections.ts";
 import { HashEncoding, HashValue } from "../../src/store/hash-value.ts";
+import { ORDERED_MAX } from "../../src/store/ordered-collection.ts";
 import { Encoding } from "../../src/store/record.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
@@ -29,8 +30,8 @@ class Hashes {
   readonly value: HashValue;
   readonly model = new Map<string, Map<string, Field>>();
 
-  constructor() {
-    Object.assign(this.collections.limits.hash, { listpackEntries: 12, listpackValue: 40 });
+  constructor(limits = { listpackEntries: 12, listpackValue: 40 }) {
+    Object.assign(this.collections.limits.hash, limits);
     this.value = this.collections.hash(1);
   }
 
@@ -66,6 +67,8 @@ class Hashes {
     value.finish();
     const kept = had?.deadline ?? 0;
     const fields = this.model.get(key) ?? new Map<string, Field>();
+    // A field that was due comes anew: it is the last one.
+    if (had === undefined) fields.delete(name);
     fields.set(name, { value: text, deadline: deadline === KEEP_DEADLINE ? kept : deadline });
     this.model.set(key, fields);
   }
@@ -139,11 +142,13 @@ class Hashes {
       all.push(`${text(value.field)}=${text(value.value)}@${deadlineHere}`);
       value.entries.standAgain();
     }
-    return all.sort();
+    return hasOrder(value) ? all : all.sort();
   }
 
-  expected(fields: Map<string, Field>): string[] {
-    return [...fields].map(([name, { value, deadline }]) => `${name}=${value}@${deadline}`).sort();
+  /** What `fields` returns of a value that holds these. */
+  expected(value: HashValue, fields: Map<string, Field>): string[] {
+    const all = [...fields].map(([name, one]) => `${name}=${one.value}@${one.deadline}`);
+    return hasOrder(value) ? all : all.sort();
   }
 
   compareAll(keys: readonly string[]): void {
@@ -155,7 +160,7 @@ class Hashes {
       if (found === 0) continue;
       const { value } = this;
       const shown = this.fields(value, true);
-      expect(shown).toEqual(this.expected(live));
+      expect(shown).toEqual(this.expected(value, live));
       expect(value.count - value.countDue()).toBe(shown.length);
     }
     this.f.checkAll();
@@ -183,11 +188,19 @@ function randomText(random: Random): string {
   }
 }
 
+/** True while Redis would keep the fields packed: their order is compared as well. */
+function hasOrder(value: HashValue): boolean {
+  return value.encoding !== HashEncoding.Hashtable;
+}
+
 describe("hashes in the store", () => {
-  test("are their twins under random histories, and expire", () => {
+  test.each([
+    ["small limits", { listpackEntries: 12, listpackValue: 40 }],
+    ["a large listpack", { listpackEntries: 400, listpackValue: 1 << 20 }],
+  ])("are their twins under random histories, and expire: %s", (_name, limits) => {
     for (let round = 0; round < 3; round++) {
       const random = new Random(testSeed() + round);
-      const hashes = new Hashes();
+      const hashes = new Hashes(limits);
       const { f } = hashes;
       const { store } = f;
       const keys = ["a", "bb", "ccc", "dddd"];
@@ -219,6 +232,7 @@ describe("hashes in the store", () => {
           const reader = new HashValue(store, hashes.collections.limits.hash);
           const fields = hashes.fields(hashes.value, false).map(withoutDeadline);
           reader.openPinned(store.shard, store.header, hashes.value.root);
+          reader.encoding = hashes.value.encoding;
           pins.push({ pin: store.large.pin(store.header), reader, fields });
         } else if (die < 945 && pins.length > 0) {
           const [{ pin, reader, fields }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
@@ -279,6 +293,20 @@ describe("hashes in the store", () => {
     f.select("h");
     expect(f.store.find()).toBe(NO_ADDRESS);
     expect(f.store.counters.expiredMembers).toBe(5001);
+  });
+
+  test("an order that is long enough is dropped", () => {
+    const hashes = new Hashes({ listpackEntries: 10_000, listpackValue: 40 });
+    const names = Array.from({ length: ORDERED_MAX + 1 }, (_, i) => `f${i}`);
+    for (const name of names.slice(0, -1)) hashes.set("h", name, "v", 0);
+    hashes.compareAll(["h"]);
+    hashes.set("h", names.at(-1)!, "v", 0);
+    hashes.f.checkAll();
+    hashes.f.select("h");
+    hashes.value.find();
+    const fields = hashes.fields(hashes.value, true);
+    expect(fields).not.toEqual(names.map((name) => `${name}=v@0`));
+    expect(fields.sort()).toEqual(names.map((name) => `${name}=v@0`).sort());
   });
 
   test("change their encoding as Redis's do", () => {

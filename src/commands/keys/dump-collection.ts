@@ -160,18 +160,16 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
       for (let i = 0; i < items.count; i += 2) {
         const deadline = items.deadlineOf(i);
         if (deadline !== 0 && deadline <= hash.store.nowMs) continue;
-        const isNew = hash.set(
-          items.sourceOf(i),
-          items.atOf(i),
-          items.lengthOf(i),
-          items.sourceOf(i + 1),
-          items.atOf(i + 1),
-          items.lengthOf(i + 1),
-          deadline,
-        );
+        const [source, at, length] = [items.sourceOf(i), items.atOf(i), items.lengthOf(i)];
+        const [from, valueAt, valueLength] = [items.sourceOf(i + 1), items.atOf(i + 1), items.lengthOf(i + 1)];
+        // Redis does not look at the lengths in a listpack that it loads.
+        if (items.isPacked) {
+          hash.load(source, at, length, from, valueAt, valueLength, deadline);
+          continue;
+        }
+        const isNew = hash.set(source, at, length, from, valueAt, valueLength, deadline);
         assert(isNew, "no field comes twice (F4)");
       }
-      if (items.isPacked) hash.staysListpack();
     },
   },
   [RdbKind.SortedSet]: {

@@ -113,12 +113,15 @@ export class Differential {
 
   async #runSimple(steps: readonly Step[]): Promise<void> {
     if (steps.length === 0) return;
-    const [redis, ferrite] = await this.#both(steps.map((step) => step.args));
+    const [redis, ferrite] = await this.#both(steps.flatMap(withEncoding));
     let differs = false;
-    for (let i = 0; i < steps.length; i++) {
-      this.#note(steps[i]!);
+    let at = 0;
+    for (const step of steps) {
+      this.#note(step);
+      const judged = step.compare === "packed-order" ? { ...step, compare: orderOf(redis[at++]!) } : step;
       // Later replies of the same pipeline may differ only because the data does: one mismatch per pipeline.
-      if (!differs) differs = this.#judge(steps[i]!, redis[i]!, ferrite[i]!) || leavesHalves(steps[i]!, redis[i]!);
+      if (!differs) differs = this.#judge(judged, redis[at]!, ferrite[at]!) || leavesHalves(step, redis[at]!);
+      at++;
     }
     if (differs) await this.#empty();
   }
@@ -131,7 +134,11 @@ export class Differential {
         scanAll(this.#plan.redis, step.args),
         scanAll(this.#plan.ferrite, step.args),
       ]);
-      differs = this.#judge({ ...step, compare: "unordered" }, redis, ferrite);
+      const compare =
+        step.args[0] === "SCAN"
+          ? "unordered"
+          : orderOf(await this.#plan.redis.command("OBJECT", "ENCODING", step.args[1]!));
+      differs = this.#judge({ ...step, compare }, redis, ferrite);
     } else if (step.compare === "dump") {
       differs = await this.#exchange(step);
     } else if (step.compare === "count-of-keys") {
@@ -158,6 +165,8 @@ export class Differential {
     const copy = `${step.args[1]!}:restored`;
     const type = await this.#plan.redis.command("TYPE", step.args[1]!);
     const readsValue = reading(type.type === "simple" ? type.value : "", copy);
+    // What was not packed has no order that both share, whatever it is once it is restored.
+    const encoding = await this.#plan.redis.command("OBJECT", "ENCODING", step.args[1]!);
     const restore = (payload: string): string[][] => [
       ["RESTORE", copy, "0", payload],
       ["OBJECT", "ENCODING", copy],
@@ -169,10 +178,11 @@ export class Differential {
       within(this.#plan.ferrite.pipeline(restore(redis.value)), HANG_MS, "ferrite: RESTORE"),
     ]);
     const [theirValue, ownValue] = [inRedis.splice(2, 1)[0]!, inFerrite.splice(2, 1)[0]!];
+    const { compare } = inOrder(readsValue, encoding);
     const value = (replies: Reply[]): Reply => ({ type: "array", value: replies });
     return (
       this.#judge({ ...step, compare: "exact" }, value(inRedis), value(inFerrite)) ||
-      this.#judge({ ...step, compare: readsValue.compare }, theirValue, ownValue)
+      this.#judge({ ...step, compare }, theirValue, ownValue)
     );
   }
 
@@ -259,10 +269,11 @@ export class Differential {
       const types = (await this.#both(keys.map((key) => ["TYPE", key])))[0].map(
         (reply) => (reply as { value: string }).value,
       );
+      const encodings = await this.#plan.redis.pipeline(keys.map((key) => ["OBJECT", "ENCODING", key]));
       const readings: Step[] = keys.flatMap((key, i): Step[] => [
         { args: ["TYPE", key], compare: "exact" },
         { args: ["PTTL", key], compare: "milliseconds" },
-        reading(types[i]!, key),
+        inOrder(reading(types[i]!, key), encodings[i]!),
       ]);
       const [redis, ferrite] = await this.#both(readings.map((step) => step.args));
       for (let i = 0; i < readings.length && !differs; i++) {
@@ -289,14 +300,28 @@ function leavesHalves(step: Step, redis: Reply): boolean {
   return /^PFADD$/i.test(step.args[0] ?? "") && redis.type === "error" && redis.value.startsWith("INVALIDOBJ");
 }
 
+/** How a key that has this encoding in Redis is compared: members of a packed one have an order. */
+function orderOf(encoding: Reply): Compare {
+  return encoding.type === "bulk" && /^(listpack|intset|ziplist)$/.test(encoding.value) ? "exact" : "unordered";
+}
+
+function inOrder(step: Step, encoding: Reply): Step {
+  return step.compare === "packed-order" ? { ...step, compare: orderOf(encoding) } : step;
+}
+
+/** The commands of a step: one whose order depends on the encoding asks for that first. */
+function withEncoding({ args, compare }: Step): string[][] {
+  return compare === "packed-order" ? [["OBJECT", "ENCODING", args[1] ?? ""], args] : [args];
+}
+
 function reading(type: string, key: string): Step {
   switch (type) {
     case "list":
       return { args: ["LRANGE", key, "0", "-1"], compare: "exact" };
     case "set":
-      return { args: ["SMEMBERS", key], compare: "unordered" };
+      return { args: ["SMEMBERS", key], compare: "packed-order" };
     case "hash":
-      return { args: ["HGETALL", key], compare: "unordered" };
+      return { args: ["HGETALL", key], compare: "packed-order" };
     case "zset":
       return { args: ["ZRANGE", key, "0", "-1", "WITHSCORES"], compare: "scores" };
     case "stream":

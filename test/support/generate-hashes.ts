@@ -53,7 +53,6 @@ const BAD_RANDOMS: readonly string[][] = [
 export function hashFamily(lent: Lent): (readonly [number, () => Step])[] {
   const { random, value } = lent;
   const exact = (make: () => string[]) => (): Step => ({ args: make(), compare: "exact" });
-  const unordered = (make: () => string[]) => (): Step => ({ args: make(), compare: "unordered" });
   const asItIs = (make: () => string[]) => (): Step => ({ args: make(), compare: "exact", asItIs: true });
   const key = () => (random.chance(0.9) ? random.pick(HASH_KEYS.slice(0, 3)) : lent.key());
   const field = () =>
@@ -84,7 +83,7 @@ export function hashFamily(lent: Lent): (readonly [number, () => Step])[] {
     [12, exact(() => ["HLEN", key()])],
     [12, exact(() => ["HSTRLEN", key(), field()])],
     [12, exact(() => ["HEXISTS", key(), field()])],
-    [10, unordered(() => [random.pick(["HKEYS", "HVALS", "HGETALL"]), key()])],
+    [30, () => ({ args: [random.pick(["HKEYS", "HVALS", "HGETALL"]), key()], compare: "packed-order" })],
     [30, exact(() => ["HINCRBY", key(), number("n0"), lent.integer()])],
     [10, exact(() => ["HSET", key(), random.pick(["n0", "x0"]), random.chance(0.5) ? lent.integer() : lent.float()])],
     [30, exact(() => ["HINCRBYFLOAT", key(), number("x0"), lent.float()])],
@@ -95,7 +94,7 @@ export function hashFamily(lent: Lent): (readonly [number, () => Step])[] {
       // As it is: without the count it is for chance to choose.
       () => ({
         args: ["HRANDFIELD", key(), "100000", ...random.pick([[], lent.words(["WITHVALUES"])])],
-        compare: "unordered",
+        compare: "packed-order",
         asItIs: true,
       }),
     ],

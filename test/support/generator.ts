@@ -21,6 +21,8 @@ export type Compare =
   | "exact"
   /** An array whose order means nothing. */
   | "unordered"
+  /** An array or map of a hash or set whose order counts while Redis keeps that key packed. */
+  | "packed-order"
   /** Texts of numbers with a fraction or an exponent count as the numbers: Redis 7.2 prints them shorter than 7.0. */
   | "scores"
   /** Integer of seconds or milliseconds; negative ones exactly, others within TIME_TOLERANCE_MS. */
@@ -28,7 +30,10 @@ export type Compare =
   | "milliseconds"
   /** What tells of times, or of the nodes of a stream, is left out. */
   | "timeless"
-  /** SCAN, or HSCAN of a key, is carried on until cursor 0; the union of all pages is compared. */
+  /**
+   * SCAN, or HSCAN of a key, is called until cursor 0; the union of all pages is compared, for a key that Redis keeps
+   * packed in its order.
+   */
   | "scan"
   /** Both nil, or each names a key that exists. */
   | "existing-key"
@@ -563,7 +568,7 @@ export class CommandGenerator {
       [16, exact(() => ["SCARD", this.#setKey()])],
       [20, exact(() => ["SISMEMBER", this.#setKey(), this.#member()])],
       [12, exact(() => ["SMISMEMBER", this.#setKey(), ...members(5)])],
-      [16, unordered(() => ["SMEMBERS", this.#setKey()])],
+      [16, () => ({ args: ["SMEMBERS", this.#setKey()], compare: "packed-order" })],
       [24, exact(() => ["SMOVE", this.#setKey(), this.#setKey(), this.#member()])],
       [20, unordered(() => [this.#random.pick(["SINTER", "SUNION", "SDIFF"]), ...keys(1, 4)])],
       [

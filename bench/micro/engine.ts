@@ -80,22 +80,26 @@ function report(what: string, operations: number, nanos: number): void {
   console.log(`${what.padEnd(34)} ${each.toFixed(0).padStart(6)} ns   ${(1000 / each).toFixed(2)} M/s`);
 }
 
-/** Runs `round` (which returns the operations it did) for about `seconds`, thrice; the best counts. */
+/** Rounds of each kind at least, however slow the machine is. */
+const ROUNDS_MIN = 200;
+
+/**
+ * Runs `round` (which returns the operations it did) for about `seconds`. The figure is that of the tenth percentile of the
+ * rounds, which last a few milliseconds: neighbours on the machine interrupt some rounds, but not the fastest.
+ */
 function measure(what: string, round: (from: number) => number): void {
-  let best = Number.POSITIVE_INFINITY;
+  const nanos: number[] = [];
   let from = 0;
-  for (let run = 0; run < 3; run++) {
-    let operations = 0;
-    const start = Bun.nanoseconds();
-    let elapsed = 0;
-    while (elapsed < (seconds / 3) * 1e9) {
-      operations += round(from);
-      from = (from + 4096) & (numbers.length - 1);
-      elapsed = Bun.nanoseconds() - start;
-    }
-    best = Math.min(best, elapsed / operations);
+  const end = Bun.nanoseconds() + seconds * 1e9;
+  for (let start = Bun.nanoseconds(); start < end || nanos.length < ROUNDS_MIN; ) {
+    const operations = round(from);
+    const now = Bun.nanoseconds();
+    nanos.push((now - start) / operations);
+    start = now;
+    from = (from + 4096) & (numbers.length - 1);
   }
-  report(what, 1, best);
+  nanos.sort((a, b) => a - b);
+  report(what, 1, nanos[Math.floor(nanos.length / 10)]!);
 }
 
 // ---- store ----

@@ -100,6 +100,18 @@ describe("embedded", () => {
     expect(client.call("CONFIG", "SET", "timeout", "0")).toBe("OK");
   });
 
+  test("a reply without an end is refused, and its client closed", async () => {
+    const { db, client } = open();
+    client.call("HSET", "h", "f", "v");
+    expect(() => client.call("HRANDFIELD", "h", "-9223372036854775807")).toThrow(
+      "longer than client-output-buffer-limit",
+    );
+    expect(() => client.call("PING")).toThrow("closed");
+    const other = db.client();
+    expect(await other.callAsync("HRANDFIELD", "h", "-9223372036854775807").catch(String)).toContain("closed");
+    expect(db.client().call("HRANDFIELD", "h", "-2")).toEqual(["f", "f"]);
+  });
+
   test("SHUTDOWN closes the clients", () => {
     const { client } = open();
     client.send(Buffer.from("SHUTDOWN NOSAVE\r\n"));

@@ -7,6 +7,7 @@ import { type Value, valueOf } from "./reply-reader.ts";
 import type { EmbeddedServices } from "./services.ts";
 
 const CLOSED = "this client was closed";
+const TOO_LONG = "the reply is longer than client-output-buffer-limit: this client was closed";
 
 /** A request whose reply is a promise. */
 interface Request {
@@ -46,12 +47,15 @@ export class EmbeddedClient {
 
   /**
    * Sends request bytes, whole or in pieces. Returns the reply bytes to all requests that are complete. Nothing waits:
-   * a blocking command answers at once, as if its time were over.
+   * a blocking command answers at once, as if its time were over. Throws, and closes the client, when a reply is longer
+   * than the output limit.
    */
   send(bytes: Uint8Array): Buffer {
     if (this.ended) throw new Error(CLOSED);
     if (this.requests.length > 0) throw new Error("a request of this client waits: use another client, or sendAsync");
     const { session } = this.client;
+    const { engine } = this.services;
+    const { outputLimitClosed } = engine;
     session.deniesBlocking = true;
     try {
       this.client.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
@@ -59,6 +63,7 @@ export class EmbeddedClient {
     } finally {
       session.deniesBlocking = false;
     }
+    if (engine.outputLimitClosed !== outputLimitClosed) throw new Error(TOO_LONG);
     return this.takeOutput();
   }
 

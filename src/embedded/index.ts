@@ -27,6 +27,8 @@ export { type Argument, EmbeddedClient } from "./client.ts";
 export { ReplyError, type Value } from "./reply-reader.ts";
 
 const REGION_BYTES = 64 << 20;
+/** A reply is made whole within the call: one that would be longer than a buffer closes its client instead. */
+const OUTPUT_LIMITS = "normal 2gb 0 0";
 
 export interface OpenOptions {
   /** Bytes of data above which writes are refused; default: three quarters of the machine's memory. */
@@ -62,6 +64,7 @@ export class Ferrite {
   static open(options: OpenOptions = {}): Ferrite {
     const config = new Config("", readMachine(realFiles));
     const from = { kind: "flag", text: "Ferrite.open" } as const;
+    config.place("server.client_output_buffer_limit", OUTPUT_LIMITS, from);
     if (options.maxMemory !== undefined) config.place("storage.max_memory", options.maxMemory, from);
     if (options.databases !== undefined) config.place("server.databases", options.databases, from);
     if (options.renameCommands !== undefined) config.place("server.rename_commands", options.renameCommands, from);

@@ -10,7 +10,9 @@ import {
   READONLY,
   WRITE,
 } from "../../dispatch/spec.ts";
-import { bitcount, bitfield, bitfieldRo, bitop, bitpos, getbit, setbit } from "./bitmaps.ts";
+import { bitcount, bitpos, getbit, setbit } from "./bitmaps.ts";
+import { bitop } from "./bitop.ts";
+import { bitfield, bitfieldRo } from "./bitfield.ts";
 import { BITMAPS_DOCS } from "./docs.ts";
 
 const RESULT_AND_SOURCES: readonly KeyPlace[] = [

@@ -24,7 +24,7 @@
  * Bytecode is on: first PONG after 57 ms instead of 101, --dump-config in 16 ms instead of 30 (medians, bench/startup.ts),
  * for 3 MB more. It changes nothing once the server is warm.
  */
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { version } from "./package.json" with { type: "json" };
 
@@ -33,9 +33,6 @@ const OUTFILE = join(ROOT, "dist", "ferrite");
 
 /** The command line, and every file that is started as a worker. */
 const ENTRY_POINTS = ["src/cli/entry.ts", "src/server/worker.ts"];
-
-/** Workers that later parts bring along; built in when they are there. */
-const OPTIONAL_ENTRY_POINTS = ["src/server/persistence-worker.ts", "src/server/io-worker.ts"];
 
 function git(...args: string[]): string {
   const result = Bun.spawnSync(["git", ...args], { cwd: ROOT, stderr: "ignore" });
@@ -49,13 +46,9 @@ function commit(): string {
   return git("status", "--porcelain", "--untracked-files=no") === "" ? hash : `${hash}-dirty`;
 }
 
-const entrypoints = [...ENTRY_POINTS, ...OPTIONAL_ENTRY_POINTS.filter((path) => existsSync(join(ROOT, path)))].map(
-  (path) => join(ROOT, path),
-);
-
 const started = performance.now();
 const result = await Bun.build({
-  entrypoints,
+  entrypoints: ENTRY_POINTS.map((path) => join(ROOT, path)),
   naming: { entry: "[name].[ext]" },
   minify: { whitespace: true, syntax: true, identifiers: false },
   sourcemap: "linked",

@@ -31,6 +31,7 @@ export const CLUSTER_DOCS: FamilyDocs = {
   "CLUSTER|MYID": doc("Returns the id of the node.", "3.0.0", "O(1)"),
   "CLUSTER|SLOTS": {
     ...doc("Lists which nodes serve which slots.", "3.0.0", PER_NODE, undefined, VARIES),
+    deprecated: ["7.0.0", "`CLUSTER SHARDS`"],
     history: [
       ["4.0.0", "Node ids."],
       ["7.0.0", "Further metadata about the network."],
@@ -49,7 +50,10 @@ export const CLUSTER_DOCS: FamilyDocs = {
   ),
   "CLUSTER|COUNT-FAILURE-REPORTS": doc("Counts the reports that a node failed.", "3.0.0", PER_NODE, NODE, VARIES),
   "CLUSTER|REPLICAS": doc("Lists the replicas of a node.", "5.0.0", PER_NODE, NODE, VARIES),
-  "CLUSTER|SLAVES": doc("Lists the replicas of a node.", "3.0.0", PER_NODE, NODE, VARIES),
+  "CLUSTER|SLAVES": {
+    ...doc("Lists the replicas of a node.", "3.0.0", PER_NODE, NODE, VARIES),
+    deprecated: ["5.0.0", "`CLUSTER REPLICAS`"],
+  },
   "CLUSTER|ADDSLOTS": doc("Assigns slots to the node.", "3.0.0", PER_SLOT, SLOTS),
   "CLUSTER|ADDSLOTSRANGE": doc("Assigns ranges of slots to the node.", "7.0.0", PER_SLOT, RANGES),
   "CLUSTER|DELSLOTS": doc("Takes slots from the node.", "3.0.0", PER_SLOT, SLOTS),

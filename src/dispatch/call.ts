@@ -9,6 +9,7 @@ import { Collections } from "../store/collections.ts";
 import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Keyspaces, Maintenance } from "../store/maintenance.ts";
+import { RecordRoom } from "../store/record-room.ts";
 import type { Store } from "../store/store.ts";
 import { Blocking } from "./blocking.ts";
 import type { Meter } from "./command-statistics.ts";
@@ -39,6 +40,8 @@ export class Call {
   /** The first key, hashed; loaded before the handler runs when the command has keys. */
   readonly key: Key;
   readonly collections: Collections;
+  /** Adds up what the records of a command with many keys take. */
+  readonly room: RecordRoom;
   /** Keyspace of the session's database. */
   keyspace = 0;
   /** Longest string a value may become, bytes (proto-max-bulk-len). */
@@ -63,6 +66,7 @@ export class Call {
   ) {
     this.key = store.newKey();
     this.collections = new Collections(store);
+    this.room = new RecordRoom(store);
     this.blocking = new Blocking(this);
   }
 

@@ -48,9 +48,6 @@ import { Pause } from "./services.ts";
 
 /** Longest key that is hashed ahead: longer ones are hashed when their command runs. */
 const AHEAD_KEY_BYTES = 256;
-/** Chunks (1 MiB) that must be free before a command that may grow the data begins. */
-const CHUNKS_AHEAD = 4;
-
 /** Commands without the flag that write all the same, or that replicas hear of: a pause of writes holds them too. */
 const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
 
@@ -293,8 +290,10 @@ export class Dispatcher {
         this.releaseKept();
         if (!this.relieve(shard, recordBytes(call))) return this.reject(row, ErrorText.outOfMemory);
       }
-      if (free < this.store.pool.kept + CHUNKS_AHEAD && !this.mayGrow()) {
-        return this.reject(row, ErrorText.outOfMemory);
+      const { pool } = this.store;
+      if (!pool.reserve(pool.ahead)) {
+        const mayGrow = this.mayGrow();
+        if (!pool.reserve(pool.ahead)) return mayGrow ? this.putOff() : this.reject(row, ErrorText.outOfMemory);
       }
     }
     const { meter, observer } = this;
@@ -355,6 +354,13 @@ export class Dispatcher {
     this.meter.rejected(row);
     this.reply.error(text);
     return Done;
+  }
+
+  /** The command is tried again in a later turn: there will be room then. */
+  private putOff(): Outcome {
+    this.releaseKept();
+    this.meter.settle();
+    return Retry;
   }
 
   /** CLIENT PAUSE holds this command back. */
@@ -465,13 +471,13 @@ export class Dispatcher {
         }
         section.want(store.shardOf(call.key.hashA));
       }
-      // Each shard may have to open a segment: with the room there from the start, nothing is done by halves.
-      if (
-        (spec.flags & DENY_OOM) !== 0 &&
-        store.pool.freeChunks < store.pool.kept + section.setSize + CHUNKS_AHEAD &&
-        !this.mayGrow()
-      ) {
-        return this.refuseFull();
+      // Both shards that a command writes to may have to open segments; one that writes to more reserves for itself.
+      if ((spec.flags & DENY_OOM) !== 0) {
+        const chunks = store.pool.ahead * Math.min(section.setSize, 2);
+        if (!section.reserve(chunks)) {
+          const mayGrow = this.mayGrow();
+          if (!section.reserve(chunks)) return mayGrow ? Retry : this.refuseFull();
+        }
       }
       if (!section.enterSet()) return Retry;
       if (this.someMustWait(spec)) {

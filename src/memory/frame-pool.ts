@@ -14,6 +14,7 @@
  *   P1  a free-mask bit is set exactly when that frame of a split chunk is not handed out
  *   P2  a chunk is on the list of its kind exactly when it has a free frame
  *   P3  chunk 0 is never handed out, so place 0 means "none"
+ *   P4  at least as many chunks are free as all threads together have reserved
  * Locking: POOL_LOCK, a leaf lock; its holder takes no other lock.
  */
 import { assert } from "../base/assert.ts";
@@ -48,9 +49,15 @@ const FREE_DIRTY = POOL_AT + 8;
 /** 1 while somebody touches free chunks ahead of need; and while somebody waits for that. */
 const TOUCHES = POOL_AT + 9;
 const TOUCH_WANTED = POOL_AT + 10;
+/** Chunks reserved by all threads. */
+const RESERVED = POOL_AT + 11;
 
 /** A change opens at most a segment of the log and one of the heap. Tests with tiny regions keep nothing. */
 const KEPT_PER_WORKER = 2;
+/** Chunks that a command has reserved before it changes anything, whatever its size; tests with tiny regions, fewer. */
+const AHEAD = 4;
+/** With so many times what all workers reserve ahead left, a reservation is kept from one command to the next. */
+const ROOMY = 4;
 
 export class FramePool {
   private readonly words: Int32Array;
@@ -58,11 +65,55 @@ export class FramePool {
   /** Free chunks that are kept for takers in the middle of a change, who set `urgent` meanwhile. */
   readonly kept: number;
   urgent = false;
+  /** Chunks that a command which may grow the data reserves at least. */
+  readonly ahead: number;
+  /** Chunks reserved by this thread and not taken yet: its next takes are served from them, and cannot fail. */
+  reserved = 0;
+  private readonly roomyChunks: number;
 
   constructor(private readonly arena: Arena) {
     this.words = arena.control.i32;
     this.chunksPerRegion = arena.control.geometry.regionBytes >>> 20;
-    this.kept = Math.min(arena.control.geometry.workers * KEPT_PER_WORKER, this.chunksPerRegion >>> 4);
+    const { workers } = arena.control.geometry;
+    this.kept = Math.min(workers * KEPT_PER_WORKER, this.chunksPerRegion >>> 4);
+    this.ahead = Math.min(AHEAD, this.chunksPerRegion >>> 2);
+    this.roomyChunks = this.kept + workers * this.ahead * ROOMY;
+  }
+
+  /**
+   * Sees to it that this thread has at least `chunks` reserved. Each frame it takes from then on uses up at most one.
+   * Returns false, with the reservation as it was, when there are not as many to be had.
+   */
+  reserve(chunks: number): boolean {
+    return this.reserved >= chunks || this.reserveMore(chunks);
+  }
+
+  private reserveMore(chunks: number): boolean {
+    const w = this.words;
+    lock(w, POOL_LOCK_AT);
+    const more = chunks - this.reserved;
+    const isThere = w[FREE_CHUNKS]! - w[RESERVED]! >= more + this.kept;
+    if (isThere) {
+      w[RESERVED] = w[RESERVED]! + more;
+      this.reserved = chunks;
+    }
+    unlock(w, POOL_LOCK_AT);
+    return isThere;
+  }
+
+  /** Gives up what this thread has reserved beyond `chunks`. */
+  unreserve(chunks: number): void {
+    if (this.reserved <= chunks) return;
+    const w = this.words;
+    lock(w, POOL_LOCK_AT);
+    w[RESERVED] = w[RESERVED]! - (this.reserved - chunks);
+    this.reserved = chunks;
+    unlock(w, POOL_LOCK_AT);
+  }
+
+  /** Between turns: what is reserved ahead stays so while there is plenty, which spares the next command the lock. */
+  settleReservation(): void {
+    if (this.reserved !== 0) this.unreserve(this.freeChunks > this.roomyChunks ? this.ahead : 0);
   }
 
   /** Puts the chunks of a new region on the free list, then publishes the region. Called by the region's maker only. */
@@ -176,7 +227,8 @@ export class FramePool {
   takeDirty(freedBefore: number, chunksLooked: number): Place {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    let chunk = w[FREE_LIST]!;
+    // It is away for a moment only, but it is away.
+    let chunk = w[FREE_CHUNKS]! > w[RESERVED]! ? w[FREE_LIST]! : 0;
     for (let i = 0; chunk !== 0 && i < chunksLooked; i++) {
       const at = this.entry(chunk);
       if ((w[at]! & DIRTY) !== 0 && w[at + 3]! < freedBefore) {
@@ -286,6 +338,7 @@ export class FramePool {
     assert(free === w[FREE_CHUNKS], "the count of free chunks agrees");
     assert(dirty === w[FREE_DIRTY], "the count of free chunks that are resident agrees");
     assert(framesOut === w[FRAMES_OUT], "the count of frames out agrees");
+    assert(w[RESERVED]! >= this.reserved && w[RESERVED]! <= free, "what is reserved is free (P4)");
     for (let list = 0; list < FrameSize.Large; list++) {
       let previous = 0;
       for (let chunk = w[FREE_LIST + list]!; chunk !== 0; chunk = w[this.entry(chunk) + 1]!) {
@@ -340,7 +393,12 @@ export class FramePool {
   private takeChunk(kind: FrameSize): Place {
     const w = this.words;
     const chunk = w[FREE_LIST]!;
-    if (chunk === 0 || (!this.urgent && w[FREE_CHUNKS]! <= this.kept)) return NO_PLACE;
+    if (this.reserved > 0) {
+      this.reserved--;
+      w[RESERVED] = w[RESERVED]! - 1; // P4: there is a chunk
+    } else if (w[FREE_CHUNKS]! - w[RESERVED]! <= (this.urgent ? 0 : this.kept)) {
+      return NO_PLACE;
+    }
     this.remove(FREE_LIST, chunk);
     if ((w[this.entry(chunk)]! & DIRTY) !== 0) w[FREE_DIRTY] = w[FREE_DIRTY]! - 1;
     w[this.entry(chunk)] = kind;

@@ -64,7 +64,7 @@ export class CollectionCopy {
   /** Goes on for about `blocks` blocks. */
   step(blocks: number): Copying {
     const { target } = this;
-    if (!target.admits(blocks * BLOCK_BYTES_MOST)) return Copying.NoRoom;
+    if (!target.reserve(blocks * BLOCK_BYTES_MOST)) return Copying.NoRoom;
     this.done = 0;
     if (!this.isBegun) {
       this.isBegun = true;
@@ -191,7 +191,7 @@ export class CollectionCopy {
     const keyBytes = (page.entryFlags & KEY_OUT) !== 0 ? page.word(page.keyAt + 4) : 0;
     const hasValue = (page.entryFlags & VALUE_OUT) !== 0 && page.form === KeyForm.Prefixed;
     const valueBytes = hasValue ? page.word(page.valueAt + 4) : 0;
-    if (!target.admits(keyBytes + valueBytes + BLOCK_BYTES_MOST)) return false;
+    if (!target.reserve(keyBytes + valueBytes + BLOCK_BYTES_MOST)) return false;
     const copied = this.copyKey(at);
     assert(copied, "there is room for a key that has been asked for");
     if (hasValue) {
@@ -209,7 +209,7 @@ export class CollectionCopy {
     const page = target.standOn(at.kind, at.inner, at.ref, at.bytes);
     page.openKey(at.next);
     if ((page.entryFlags & KEY_OUT) === 0) return true;
-    if (!target.admits(page.word(page.keyAt + 4))) return false;
+    if (!target.reserve(page.word(page.keyAt + 4))) return false;
     target.copyOut(this.source, at.kind, at.inner, at.ref, at.bytes, page.keyAt);
     return true;
   }

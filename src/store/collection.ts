@@ -229,12 +229,12 @@ export abstract class Collection implements PackedHome {
 
   /**
    * Finds the selected key to change it, with room for `bytes` more. Returns 1; 0 when it is not there, with nothing made
-   * yet; or Status with nothing changed. `creates`: `create` may follow.
+   * yet; or Status with nothing changed. `creates`: `create` may follow. 0 bytes: the room was reserved before.
    */
   begin(bytes: number, creates: boolean): number {
     const { store } = this;
     this.pages.select(store.shard, store.header);
-    if (!this.pages.admits(bytes)) return Status.Busy;
+    if (bytes !== 0 && !this.pages.reserve(bytes)) return Status.Busy;
     if (this.isOpenStill) {
       this.openSince = -1;
       store.beginCollectionAgain();
@@ -261,7 +261,7 @@ export abstract class Collection implements PackedHome {
   beginAnew(bytes: number): number {
     const { store } = this;
     this.pages.select(store.shard, store.header);
-    if (!this.pages.admits(bytes)) return Status.Busy;
+    if (!this.pages.reserve(bytes)) return Status.Busy;
     const status = store.prepareInsert();
     if (status < 0) return status;
     if (store.find() === NO_ADDRESS) return 0;

@@ -8,6 +8,9 @@
  * everything `leave` does waits for the end of the outermost one. EXEC and scripts run their commands that way, in a
  * section that `runAtOnce` has marked: nothing inside it may be put off to a later turn.
  *
+ * Memory is reserved before the first change: `reserve` takes chunks of the frame pool aside, so that no other worker can
+ * take them between the moment a command is admitted and the moment it needs them.
+ *
  * Waiting for a lock is bounded per turn, not per lock: the sleeps and spins of all sections of a turn come out of one
  * budget, which `beginTurn` renews. When it is used up, locks are only tried for.
  *
@@ -20,6 +23,7 @@
  */
 import { assert, BrokenInvariant } from "../base/assert.ts";
 import type { Control } from "../memory/control.ts";
+import type { FramePool } from "../memory/frame-pool.ts";
 import { HELD_WITH_SLEEPERS, SLEEP_MS, sleepLock, spinLock, tryLock, unlock, waits } from "../memory/lock.ts";
 import type { Ref } from "../structures/pages.ts";
 import { LOCK_AT, LOG_POSITION_AT, MUTATING_AT, Mutating, OWNER_AT } from "./shard.ts";
@@ -56,6 +60,8 @@ export class Section {
   isAtOnce = false;
   /** Places to serve before the locks go (S2). */
   readonly ready: ReadyPlace[] = [];
+  /** More chunks than every command has are reserved: given up at the end of the outermost section. */
+  private hasReserved = false;
   /** Serves the places that are ready; called with the locks held. More may become ready meanwhile. */
   serve: (ready: readonly ReadyPlace[]) => void = () => {};
   /**
@@ -81,7 +87,11 @@ export class Section {
   private sleepsLeft = SLEEPS_A_TURN;
   private spinsLeft = SPINS_A_TURN;
 
-  constructor(control: Control, worker: number) {
+  constructor(
+    control: Control,
+    worker: number,
+    private readonly pool: FramePool,
+  ) {
     this.c = control.i32;
     this.f64 = control.f64;
     this.firstHeader = control.shardsAt;
@@ -291,6 +301,22 @@ export class Section {
     return this.firstHeader + this.held[n]! * this.headerWords;
   }
 
+  /**
+   * Reserves chunks of the frame pool, so that this thread has at least `chunks`: before the locks or inside the section,
+   * but before its first change. Given up at the end of the section, but for what every command has ahead. Returns false
+   * when there are not as many.
+   */
+  reserve(chunks: number): boolean {
+    if (!this.pool.reserve(chunks)) return false;
+    if (chunks > this.pool.ahead) this.hasReserved = true;
+    return true;
+  }
+
+  private unreserve(): void {
+    this.hasReserved = false;
+    this.pool.unreserve(this.pool.ahead);
+  }
+
   // ---- leaving ----
 
   /** Leaves: the outermost section serves who waits for what changed, reports the change and releases its locks. */
@@ -302,6 +328,7 @@ export class Section {
     }
     if (this.ready.length !== 0) this.serveReady();
     if (this.ends !== null) this.report(this.ends);
+    if (this.hasReserved) this.unreserve();
     this.depth = 0;
     this.isAtOnce = false;
     if (this.heldCount === 1) {
@@ -321,6 +348,7 @@ export class Section {
     assert(this.depth === 1, "only the outermost section keeps its lock");
     if (this.ready.length !== 0) this.serveReady();
     if (this.ends !== null) this.report(this.ends);
+    if (this.hasReserved) this.unreserve();
     this.depth = 0;
     for (; this.heldCount > 1; this.heldCount--) this.unlockLast();
     this.c[this.headerOf(0) + MUTATING_AT] = Mutating.No;

@@ -38,6 +38,7 @@ import {
 import type { Heap } from "./heap.ts";
 import { CHUNK_BYTES, type LargeValues } from "./large.ts";
 import { Member } from "./members.ts";
+import type { Section } from "./section.ts";
 import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
 import {
   BLOCKS_HEAD_AT,
@@ -80,6 +81,7 @@ export class ShardPages implements Pages {
     private readonly pool: FramePool,
     private readonly heap: Heap,
     private readonly large: LargeValues,
+    private readonly section: Section,
     private readonly now: { readonly nowSeconds: number },
   ) {
     this.c = arena.control.i32;
@@ -386,11 +388,16 @@ export class ShardPages implements Pages {
   private readonly walkers: Page[] = [];
   private readonly member = new Member();
 
-  /** True when a command may take `bytes` more for sure: below that it waits, so that none is left half done. */
-  admits(bytes: number): boolean {
-    return this.pool.freeChunks > this.pool.kept + (bytes < 2 ** 32 ? bytes >>> 20 : bytes / 2 ** 20);
+  /**
+   * Reserves room for a change that takes `bytes` more: blocks are up to twice as large as what they hold. Returns false
+   * when there is none; the command then changes nothing.
+   */
+  reserve(bytes: number): boolean {
+    return this.section.reserve(this.pool.ahead + Math.floor((bytes * 2) / CHUNK));
   }
 }
+/** Bytes of a chunk of the frame pool. */
+const CHUNK = 1 << 20;
 
 /** Blocks freed by who removes a collection or gives a pin back; the rest is maintenance's. */
 export const AT_ONCE = 64;

@@ -189,8 +189,8 @@ export class Store implements HintVisitor {
     this.keyspaceStatesAt = control.keyspaceMapAt + geometry.databases;
     this.shardWordsEach = geometry.shardWords;
     this.keyspaces = Math.floor((geometry.shardWords - KEYSPACES_AT) / KEYSPACE_WORDS);
-    this.section = new Section(control, worker);
     this.pool = new FramePool(arena);
+    this.section = new Section(control, worker, this.pool);
     this.segments = new Segments(arena, this.pool);
     this.heap = new Heap(this.segments, this.c);
     this.log = new HybridLog(this.segments, this.c);
@@ -212,7 +212,7 @@ export class Store implements HintVisitor {
 
   /** What a collection sees its shard's memory through. */
   newPages(): ShardPages {
-    return new ShardPages(this.arena, this.pool, this.heap, this.large, this);
+    return new ShardPages(this.arena, this.pool, this.heap, this.large, this.section, this);
   }
   /** Where the members that a batch of commands names stand. */
   readonly membersAhead: MembersAhead;
@@ -1267,7 +1267,7 @@ export class Store implements HintVisitor {
     } else if (!relinks) {
       this.ownPages.select(this.carriedShard, this.carriedHeader);
       this.otherPages.select(this.shard, this.header);
-      if (!this.otherPages.admits(this.ownPages.bytesOf(root))) return Status.Busy;
+      if (!this.otherPages.reserve(this.ownPages.bytesOf(root))) return Status.Busy;
       root = copyAtOnce(this.ownPages, this.otherPages, root);
       this.standAgain();
       if (root === NO_REF) return Status.Busy;

@@ -354,7 +354,7 @@ export abstract class TimedCollection extends Collection {
   /** Makes what `find` opened ready to be changed, when it is an expired member that was looked at. False when not now. */
   beginRemoval(): boolean {
     const { store, pages } = this;
-    if (!store.removesExpired || !pages.admits(SMALL_CHANGE)) return false;
+    if (!store.removesExpired || !pages.reserve(SMALL_CHANGE)) return false;
     store.standAgain();
     if (store.beginCollection() < 0) return false;
     this.open();

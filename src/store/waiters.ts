@@ -144,7 +144,7 @@ export class Waiters {
     const { shard, header, key } = store;
     pages.select(shard, header);
     const bytes = REQUEST_TARGET * 4 + targetBytes;
-    if (!pages.admits(bytes + key.bytes)) return -1;
+    if (!pages.reserve(bytes + key.bytes)) return -1;
     store.section.rearranges(shard);
     let place = this.findInDatabase(db, key);
     if (place === NO_REF) place = this.newPlace(db, key);

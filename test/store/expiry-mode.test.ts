@@ -10,6 +10,7 @@ import { INTEREST_AT, KEY_COUNT } from "../../src/store/shard.ts";
 import { KeyEvent } from "../../src/store/store.ts";
 import { TestEngine } from "../support/engine.ts";
 import { Fixture, START_MS } from "./fixture.ts";
+import { FramePool } from "../../src/memory/frame-pool.ts";
 import { Section } from "../../src/store/section.ts";
 
 const TEXT = Buffer.from("text");
@@ -137,7 +138,7 @@ test("BLMOVE served during a pause replaces a target that has expired", () => {
   const waiting = engine.connect();
   expect(waiting.raw(`BLMOVE source ${target} LEFT LEFT 0\r\n`)).toEqual([]);
   // Another worker holds the target's lock while the source is pushed to: the serve is put off.
-  const other = new Section(engine.memory.control, 1);
+  const other = new Section(engine.memory.control, 1, new FramePool(engine.memory.arena));
   expect(other.enter(shardOf(target))).toBe(true);
   engine.client.raw("RPUSH source x\r\n");
   expect(ended).toEqual([]);

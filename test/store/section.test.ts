@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { BrokenInvariant } from "../../src/base/assert.ts";
+import { FramePool } from "../../src/memory/frame-pool.ts";
 import { FatalError, Section } from "../../src/store/section.ts";
 import { LOCK_AT, LOG_POSITION_AT, MUTATING_AT, Mutating } from "../../src/store/shard.ts";
 import { Fixture } from "./fixture.ts";
@@ -14,8 +15,8 @@ const SHARDS = 16;
 function setup() {
   const f = new Fixture({ shards: SHARDS });
   const { store } = f;
-  const section = new Section(f.memory.control, 0);
-  const other = new Section(f.memory.control, 1);
+  const section = new Section(f.memory.control, 0, f.store.pool);
+  const other = new Section(f.memory.control, 1, new FramePool(f.memory.arena));
   const isHeld = (shard: number): boolean => Atomics.load(store.c, store.headerOf(shard) + LOCK_AT) !== 0;
   const held = (): number[] => Array.from({ length: SHARDS }, (_, shard) => shard).filter(isHeld);
   const change = (shard: number): void => {

@@ -96,7 +96,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   const bytes = kind === RdbKind.Stream ? rdbStream.room : rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
   const value = fill.open(call.collections);
   value.pages.select(store.shard, store.header);
-  if (!value.pages.admits(bytes)) return refuse(call, reply, Status.Busy);
+  if (!value.pages.reserve(bytes)) return refuse(call, reply, Status.Busy);
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
   // A hash whose fields were all over before it came is none.
   if (kind === RdbKind.Hash && !rdbItems.hasLive(store.nowMs)) {
@@ -104,7 +104,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
     reply.ok();
     return Done;
   }
-  const found = value.begin(bytes, true);
+  const found = value.begin(0, true);
   if (found < 0) return refuse(call, reply, found);
   fill.fill(value);
   value.finish();

@@ -281,10 +281,10 @@ function storeResult(call: Call, reply: Reply, elements: Buffer[], wish: Wish): 
   for (const item of items) bytes += item.length + ELEMENT_BYTES;
   const list = call.collections.list();
   list.pages.select(store.shard, store.header);
-  if (!list.pages.admits(bytes)) return refuse(call, reply, Status.Busy);
+  if (!list.pages.reserve(bytes)) return refuse(call, reply, Status.Busy);
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
   if (items.length > 0) {
-    const found = list.begin(bytes, true);
+    const found = list.begin(0, true);
     if (found < 0) return refuse(call, reply, found);
     list.create(bytes, ListEncoding.Listpack);
     list.beforeGrowth(bytes - items.length * ELEMENT_BYTES, items.length);

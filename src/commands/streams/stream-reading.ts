@@ -227,6 +227,8 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   let served = 0;
   let lookMs = Infinity;
+  /** What all streams together take: reserved before the first is changed. */
+  let room = 0;
   for (let n = 0; n < streams; n++) {
     const from = ids.add();
     const key = firstStream + n;
@@ -256,7 +258,8 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
     const entries = toReply(stream, left, before, call.store.nowMs);
     lookMs = Math.min(lookMs, idle.dueMs);
     const indexed = reading.claimMs >= 0 && !stream.group.byTime ? stream.group.pending.count : 0;
-    if (!stream.pages.admits((entries + indexed) * PENDING_ROOM)) return refuse(call, reply, Status.Busy);
+    room += SMALL_CHANGE + (entries + indexed) * PENDING_ROOM;
+    if (!stream.pages.reserve(room)) return refuse(call, reply, Status.Busy);
     if (entries > 0) served++;
   }
   if (served > 0) {
@@ -384,7 +387,7 @@ function readBefore(call: Call, n: number): number {
 /** Opens the stream of argument `key` and its group, which were found. */
 function openForGroup(call: Call, stream: StreamValue, key: number): void {
   call.selectKey(key);
-  const found = stream.begin(SMALL_CHANGE, false);
+  const found = stream.begin(0, false);
   const exists = found === 1 && stream.findGroup(call.bytes, who.groupAt, who.groupBytes);
   assert(exists, "a stream that was found, with its group, is there");
 }
@@ -596,7 +599,7 @@ function serveGroup(call: Call, reply: Reply, keepsNone: boolean, _toFront: bool
   const left = unread(stream);
   const entries = toReply(stream, left, 0, call.store.nowMs);
   // Without room for all there are fewer, for which that of the small change is enough.
-  if (!stream.pages.admits(entries * PENDING_ROOM)) reading.count = Math.min(count, FEW_ENTRIES);
+  if (!stream.pages.reserve(entries * PENDING_ROOM)) reading.count = Math.min(count, FEW_ENTRIES);
   if (reply.protocol === 3) reply.map(1);
   else reply.array(1);
   readForGroup(call, reply, stream, 1, MOST, left);

@@ -187,7 +187,7 @@ export function xsetid(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = stream.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
-  if (found > 0 && added >= 0 && !stream.pages.admits(stream.setAddedBytes)) return refuse(call, reply, Status.Busy);
+  if (found > 0 && added >= 0 && !stream.pages.reserve(stream.setAddedBytes)) return refuse(call, reply, Status.Busy);
   if (found === 0) return reply.error(ErrorText.noSuchKey);
   if (start.compare(stream.maxDeleted) < 0) {
     return reply.error("ERR The ID specified in XSETID is smaller than current max_deleted_entry_id");

@@ -13,6 +13,7 @@ import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { OUT_OF_RANGE, readDeadline } from "../keys/expire.ts";
+import { reservePairs } from "./pairs-room.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
@@ -288,7 +289,6 @@ function readTime(call: Call, reply: Reply): number {
 
 const FIRST_PAIR = 2;
 const PAIRS_MAX = 2 ** 31 - 1;
-const MIB = 1 << 20;
 
 /**
  * MSETEX numkeys key value [key value ...] [NX | XX]
@@ -321,11 +321,7 @@ export function msetex(call: Call, reply: Reply): Outcome | void {
       if ((store.find() !== NO_ADDRESS) !== (condition === "xx")) return reply.integer(0);
     }
   }
-  // All or nothing: the dispatcher saw to a chunk for each shard, here come those that the values fill.
-  let bytes = 0;
-  for (let i = FIRST_PAIR; i < end; i++) bytes += call.argBytes(i) + 32;
-  const chunks = Math.min(store.shards, count) + Math.ceil((bytes * 1.25) / MIB);
-  if (bytes > MIB && store.pool.freeChunks < chunks) return refuse(call, reply, Status.Busy);
+  if (!reservePairs(call, FIRST_PAIR, end)) return refuse(call, reply, Status.Busy);
   for (let i = FIRST_PAIR; i < end; i += 2) {
     const status = setPair(call, i, due, keeps);
     if (status < 0) return refuse(call, reply, status);

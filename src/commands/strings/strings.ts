@@ -17,6 +17,7 @@ import { type Address, NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { OUT_OF_RANGE, readDeadline } from "../keys/expire.ts";
+import { reservePairs } from "./pairs-room.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
@@ -452,16 +453,10 @@ export function msetnx(call: Call, reply: Reply): Outcome | void {
   reply.integer(1);
 }
 
-const MIB = 1 << 20;
-
 /** Sets all pairs. Returns 0, or Status.Busy with nothing set when they may not fit. */
 function setPairs(call: Call): number {
   const { store } = call;
-  // All or nothing: the dispatcher saw to a chunk for each shard, here come those that the values fill.
-  const shards = Math.min(store.shards, call.argCount >>> 1);
-  let bytes = 0;
-  for (let i = 1; i < call.argCount; i++) bytes += call.argBytes(i) + 32;
-  if (bytes > MIB && store.pool.freeChunks < shards + Math.ceil((bytes * 1.25) / MIB)) return Status.Busy;
+  if (!reservePairs(call, 1, call.argCount)) return Status.Busy;
   for (let i = 1; i < call.argCount; i += 2) {
     call.selectKey(i);
     let status = store.prepareInsert();

@@ -503,7 +503,7 @@ export class Dispatcher {
       (spec.flags & WRITE) !== 0 &&
       store.c[header + STILL_AT] !== 0 &&
       store.c[header + STILL_HASH_AT] === key.hashB &&
-      call.session.longCopy === null
+      call.session.continuation === null
     );
   }
 

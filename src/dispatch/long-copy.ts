@@ -1,23 +1,23 @@
 /**
- * Long copies: COPY and RENAME of a large collection copy its trees in steps, a turn for each, so that nobody waits for
- * longer than one step takes. The source is pinned as it was when the command began; the copy is seen by nobody. When it is
- * whole, and the source still what was pinned, the command does under the locks of both keys what is left of it: it puts
- * the copy's root in place. Others therefore see all of the command or nothing.
+ * Long copies: COPY and RENAME of a large collection copy its trees in steps (continuation.ts). The source is pinned as it
+ * was when the command began, and nobody sees the copy. Once the copy is whole, and if the source is still what was
+ * pinned, the command puts the copy's root in place under the locks of both keys. Others therefore see all of the command
+ * or nothing.
  *
  *   locked: pin, first step │ others │ step │ others │ ... │ step, same root? put in place, unpin
  *
- * Between two steps the command is one that is retried (Retry), and its session keeps how far it came. Who changes the
- * source meanwhile gives it another root, since a pin sees the old one: the copy begins anew. The second time that happens,
- * writes of clients to the source wait until the copy is done (the dispatcher retries them), or it might never be; only
- * when even that does not help is it made at once. Whoever drops the command gives back what there is (Client).
+ * A write to the source between two steps gives it another root, since the pin sees the old one: the copy begins anew.
+ * From the second time on, clients' writes to the source wait until the copy is done (the dispatcher retries them);
+ * otherwise the copy might never end. When even that does not help, the copy is made at once.
  */
 import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
 import { type CollectionCopy, Copying } from "../store/collection-copy.ts";
-import type { Address } from "../store/segments.ts";
+import { type Address, NO_ADDRESS } from "../store/segments.ts";
 import { STILL_AT, STILL_HASH_AT } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
+import type { Continuation } from "./continuation.ts";
 import type { CommandSpec } from "./spec.ts";
 
 /** What is not larger is copied at once: a tenth of a millisecond. */
@@ -36,22 +36,44 @@ const STILL_TRIES = 2;
 /** What `copyAhead` says when the copy goes on in another turn. */
 export const GOES_ON = 1;
 
-export interface LongCopy {
-  readonly spec: CommandSpec;
+export class LongCopy implements Continuation {
   /** The source: its shard, its root and the pin that holds it still. */
-  shard: number;
-  root: Address;
-  pin: number;
+  shard = 0;
+  root: Address = NO_ADDRESS;
+  pin = -1;
   /** The copy, in this shard; null when it is to be made at once. */
-  copy: CollectionCopy | null;
-  target: number;
-  tries: number;
+  copy: CollectionCopy | null = null;
+  target = 0;
+  tries = 0;
   /** True while writes to the source wait. */
-  isStill: boolean;
+  isStill = false;
   /** Monotonic ms since when it has waited for memory that others touch first; 0 = it does not. */
-  waitsSinceMs: number;
-  /** Time of the steps so far, ms. */
-  spentMs: number;
+  waitsSinceMs = 0;
+  spentMs = 0;
+
+  constructor(readonly spec: CommandSpec) {}
+
+  get isResting(): boolean {
+    return this.waitsSinceMs !== 0;
+  }
+
+  drop(store: Store): boolean {
+    if (this.copy === null) return true;
+    const { section } = store;
+    section.beginSet(2);
+    section.want(this.shard);
+    section.want(this.target);
+    return section.withinSet(() => {
+      section.rearranges(this.shard);
+      giveUp(store, this);
+    });
+  }
+}
+
+/** The copy that the command at work goes on with, null = it begins. */
+function longCopyOf(call: Call): LongCopy | null {
+  const { continuation } = call.session;
+  return continuation instanceof LongCopy ? continuation : null;
 }
 
 /**
@@ -60,23 +82,12 @@ export interface LongCopy {
  */
 export function copyAhead(call: Call, moves: boolean): number {
   const { store, session } = call;
-  let long = session.longCopy;
+  let long = longCopyOf(call);
   if (long === null) {
     if (!store.copiesMore(AT_ONCE_BYTES, moves)) return 0;
-    long = {
-      spec: call.spec,
-      shard: 0,
-      root: 0,
-      pin: -1,
-      copy: null,
-      target: 0,
-      tries: 0,
-      isStill: false,
-      waitsSinceMs: 0,
-      spentMs: 0,
-    };
+    long = new LongCopy(call.spec);
     if (!begin(store, long)) return 0;
-    session.longCopy = long;
+    session.continuation = long;
   }
   assert(long.spec === call.spec, "a long copy is gone on with by its own command");
   if (long.copy !== null && (!isSame(store, long) || long.target !== store.shard)) {
@@ -96,9 +107,9 @@ export function copyAhead(call: Call, moves: boolean): number {
 /** The value carried was set, from the copy if there is one: the source is let go, for `removeCarried` if that follows. */
 export function endCopy(call: Call): void {
   const { store, session, meter } = call;
-  const long = session.longCopy;
+  const long = longCopyOf(call);
   if (long === null) return;
-  session.longCopy = null;
+  session.continuation = null;
   meter.tookBefore(long.spentMs);
   if (long.copy === null) return;
   long.copy.made = 0;
@@ -109,19 +120,6 @@ export function endCopy(call: Call): void {
 /** `setCarried` was refused: what was copied is kept for the next try. */
 export function keepCopy(call: Call): void {
   call.store.copiedAhead = 0;
-}
-
-/** Lets go of a copy whose command is not gone on with. Returns false when the locks were not to be had. */
-export function dropCopy(store: Store, long: LongCopy): boolean {
-  if (long.copy === null) return true;
-  const { section } = store;
-  section.beginSet(2);
-  section.want(long.shard);
-  section.want(long.target);
-  return section.withinSet(() => {
-    section.rearranges(long.shard);
-    giveUp(store, long);
-  });
 }
 
 /** Pins the source carried and begins to copy it. Returns false when all pins of its shard are taken. */

@@ -1,30 +1,53 @@
 /**
- * Long reads: a command that looks at every byte of a large value goes on in steps, a turn for each, so that nobody waits
- * for its shard longer than one step takes. The value is pinned as it was when the command began: what others write
- * meanwhile it does not see.
- *
- * Between two steps the command is one that is retried (Retry): its session keeps how far it came, the connection its
- * bytes. Whoever drops the command gives the pin back (Client).
+ * Long reads: a command that looks at every byte of a large value does so in steps (continuation.ts). The value is pinned
+ * as it was when the command began: what others write meanwhile the command does not see.
  */
 import { assert } from "../base/assert.ts";
 import type { PinnedRange } from "../protocol/reply.ts";
 import { CHUNK_BYTES } from "../store/large.ts";
 import { Encoding } from "../store/record.ts";
+import type { Address } from "../store/segments.ts";
+import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
+import type { Continuation } from "./continuation.ts";
 import type { CommandSpec } from "./spec.ts";
 
 /** Bytes that one step looks at: a quarter of a millisecond. */
 export const STEP_BYTES = 2 << 20;
 
-/** How far a read has come: `position` is the next byte, `end` the one behind the last. */
-export interface LongRead extends PinnedRange {
-  readonly spec: CommandSpec;
-  /** What the command knows so far, and what it replies from at the end: its own business. */
-  sum: number;
-  readonly last: number;
-  readonly length: number;
-  /** Time of the steps so far, ms. */
-  spentMs: number;
+/** How far a read has come. */
+export class LongRead implements Continuation, PinnedRange {
+  spentMs = 0;
+  readonly isResting = false;
+
+  /**
+   * `position` is the next byte, `end` the one behind the last. `sum` is what the command knows so far; `last` and
+   * `length` are what it replies from at the end.
+   */
+  constructor(
+    readonly spec: CommandSpec,
+    readonly shard: number,
+    readonly node: Address,
+    readonly pin: number,
+    public position: number,
+    readonly end: number,
+    public sum: number,
+    readonly last: number,
+    readonly length: number,
+  ) {}
+
+  drop(store: Store): boolean {
+    return store.section.within(this.shard, () => {
+      store.section.rearranges(this.shard);
+      store.large.unpin(this.shard, store.headerOf(this.shard), this.pin, store.nowSeconds);
+    });
+  }
+}
+
+/** The read that the command at work goes on with, null = it begins. */
+export function longReadOf(call: Call): LongRead | null {
+  const { continuation } = call.session;
+  return continuation instanceof LongRead ? continuation : null;
 }
 
 /**
@@ -44,8 +67,9 @@ export function beginLongRead(
   const { shard, node } = store;
   const pin = store.large.pin(store.headerOf(shard));
   if (pin < 0) return null;
-  session.longRead = { spec, shard, node, pin, position, end, sum, last, length, spentMs: 0 };
-  return session.longRead;
+  const read = new LongRead(spec, shard, node, pin, position, end, sum, last, length);
+  session.continuation = read;
+  return read;
 }
 
 /**
@@ -75,6 +99,6 @@ export function stepLongRead(
   }
   meter.tookBefore(read.spentMs);
   large.unpin(read.shard, store.headerOf(read.shard), read.pin, store.nowSeconds);
-  session.longRead = null;
+  session.continuation = null;
   return true;
 }

@@ -3,8 +3,7 @@
  * handlers see this much.
  */
 
-import type { LongCopy } from "./long-copy.ts";
-import type { LongRead } from "./long-read.ts";
+import type { Continuation } from "./continuation.ts";
 import type { CommandSpec } from "./spec.ts";
 
 /** A command that waits for keys, as it is counted and logged when the wait is over. */
@@ -46,16 +45,12 @@ export class Session {
   monitors = false;
   /** CLIENT REPLY. */
   replies: Replies = Replies.On;
-  /** The read that the command at the head is in the middle of, null = none. Its pin is the connection's to give back. */
-  longRead: LongRead | null = null;
-  /** As longRead, for the copy of a large collection. */
-  longCopy: LongCopy | null = null;
+  /** How far the command at the head has come that goes on in steps; null = it is none, or begins. */
+  continuation: Continuation | null = null;
   /** Commands that could wait answer at once, as if their time were over. */
   deniesBlocking = false;
   /** The command that waits for keys; null = none does. */
   waits: WaitingCommand | null = null;
-  /** How far the DEBUG POPULATE at the head has come: its next key, and the time it took so far, ms; null = none. */
-  populates: { next: number; spentMs: number } | null = null;
   /** Wall ms at creation; monotonic ms of the last command. */
   createdMs = 0;
   activeMs = 0;
@@ -64,16 +59,6 @@ export class Session {
     /** Unique in the process. */
     readonly id: number,
   ) {}
-
-  /** True while the command at the head goes on in steps: it is tried again, but not for want of a lock. */
-  get isInSteps(): boolean {
-    return this.longRead !== null || this.longCopy !== null || this.populates !== null;
-  }
-
-  /** True while that command waits for something that takes milliseconds. */
-  get isResting(): boolean {
-    return this.longCopy !== null && this.longCopy.waitsSinceMs !== 0;
-  }
 
   /** Back to the state of a new connection (RESET). */
   reset(authenticated: boolean): void {

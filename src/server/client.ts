@@ -269,7 +269,8 @@ export class Client implements OutputOwner {
   private schedule(): void {
     if (this.isScheduled) return;
     this.isScheduled = true;
-    if (this.session.isResting && this.host.proceedRested !== undefined) this.host.proceedRested(this);
+    if (this.session.continuation?.isResting === true && this.host.proceedRested !== undefined)
+      this.host.proceedRested(this);
     else this.host.proceedLater(this);
   }
 
@@ -358,7 +359,7 @@ export class Client implements OutputOwner {
     const { parser } = engine;
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
-    if (outcome === Retry && !session.isInSteps && this.isOverdue()) {
+    if (outcome === Retry && session.continuation === null && this.isOverdue()) {
       this.refuseBusy();
       return endOf;
     }
@@ -391,7 +392,7 @@ export class Client implements OutputOwner {
       return;
     }
     // Kept from 0 for endRetries.
-    this.retriedSince = this.session.longCopy === null ? 0 : 1;
+    this.retriedSince = this.session.continuation === null ? 0 : 1;
     this.state = State.Paused;
     this.engine.paused.add(this);
   }
@@ -399,10 +400,10 @@ export class Client implements OutputOwner {
   /** The command at the head is done with. What it copied in steps, if it did not need it, goes. */
   private endRetries(): void {
     this.retriedSince = 0;
-    const { longCopy } = this.session;
-    if (longCopy === null) return;
-    this.session.longCopy = null;
-    this.engine.dropCopy(longCopy);
+    const { continuation } = this.session;
+    if (continuation === null) return;
+    this.session.continuation = null;
+    this.engine.drop(continuation);
   }
 
   /** Counts how long the command that is to be retried has waited; true when that is beyond busy_reply_threshold. */
@@ -571,17 +572,13 @@ export class Client implements OutputOwner {
   /** The connection is gone. */
   disconnected(): void {
     if (this.isClosed) return;
-    const { engine, session } = this;
+    const { engine } = this;
     engine.turn.enter();
     this.state = State.Closed;
     this.output.clear();
     this.input.clear();
     this.count();
     engine.paused.delete(this);
-    if (session.longRead !== null) {
-      engine.turn.unpin(session.longRead);
-      session.longRead = null;
-    }
     this.endRetries();
     this.host.closed(this);
     engine.turn.leave();

@@ -9,7 +9,7 @@ import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Call } from "../dispatch/call.ts";
 import type { Blocking } from "../dispatch/blocking.ts";
 import { Dispatcher } from "../dispatch/dispatcher.ts";
-import { dropCopy, type LongCopy } from "../dispatch/long-copy.ts";
+import type { Continuation } from "../dispatch/continuation.ts";
 import type { ServerServices } from "../dispatch/services.ts";
 import { clientTable } from "../commands/families.ts";
 import { keyspacesOf } from "../memory/control.ts";
@@ -62,7 +62,7 @@ export class Engine implements TurnWork {
   readonly paused = new Set<{ endPause(): void }>();
   /** Pins whose shard lock was not to be had when their reader was done. */
   private readonly unpinLater: Pinned[] = [];
-  private readonly dropLater: LongCopy[] = [];
+  private readonly dropLater: Continuation[] = [];
   /** Counters of the clients of this engine, bytes. */
   inputBytes = 0;
   outputBytes = 0;
@@ -176,9 +176,9 @@ export class Engine implements TurnWork {
     if (!isDone) this.unpinLater.push(pinned);
   }
 
-  /** Lets go of a copy whose command is not gone on with. */
-  dropCopy(long: LongCopy): void {
-    if (this.store.section.heldCount !== 0 || !dropCopy(this.store, long)) this.dropLater.push(long);
+  /** The command that `continuation` belongs to is not gone on with. */
+  drop(continuation: Continuation): void {
+    if (this.store.section.heldCount !== 0 || !continuation.drop(this.store)) this.dropLater.push(continuation);
   }
 
   /** The clients of this engine hold `change` more; known to the other workers at once, or they would close too many. */
@@ -268,7 +268,7 @@ export class Engine implements TurnWork {
     if (this.memory.evicts) this.memory.look();
     const { store, maintenance } = this;
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
-    for (const long of this.dropLater.splice(0)) this.dropCopy(long);
+    for (const continuation of this.dropLater.splice(0)) this.drop(continuation);
     const emptying = maintenance.isEmptyingAny;
     const until = this.clock.monotonicMs() + budgetMs;
     for (let n = this.worker; n < store.shards; n += workers) {

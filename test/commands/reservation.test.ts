@@ -49,7 +49,7 @@ const CASES: Record<string, Case> = {
   SET: { command: ["SET", "k", big(60_000), "PX", "100000"] },
   "SET of many chunks": { command: ["SET", "k", big(600_000)] },
   GETSET: { prepare: (c) => c.send("SET", "k", "old"), command: ["GETSET", "k", big(200_000)] },
-  "MSET of small values": { command: ["MSET", ...pairs(2000, "m", 100)] },
+  "MSET of small values": { command: ["MSET", ...pairs(1000, "m", 100)] },
   "MSET of large values": { command: ["MSET", ...pairs(40, "m", 60_000)] },
   "MSET of values of many chunks": { command: ["MSET", ...pairs(8, "m", 200_000)] },
   "MSET over keys that are there": {
@@ -65,68 +65,68 @@ const CASES: Record<string, Case> = {
     prepare: (c) => c.send("MSET", "a", big(300_000), "b", big(200_000), "k", "old"),
     command: ["BITOP", "OR", "k", "a", "b"],
   },
-  PFADD: { command: ["PFADD", "k", ...names(3000, "e")] },
+  PFADD: { command: ["PFADD", "k", ...names(900, "e")] },
   PFMERGE: {
     prepare: (c) => {
-      c.send("PFADD", "a", ...names(3000, "e"));
-      c.send("PFADD", "b", ...names(3000, "f"));
+      c.send("PFADD", "a", ...names(900, "e"));
+      c.send("PFADD", "b", ...names(900, "f"));
     },
     command: ["PFMERGE", "k", "a", "b"],
   },
-  "LPUSH that builds a tree": { command: ["LPUSH", "k", ...names(2000, "e", 300)] },
+  "LPUSH that builds a tree": { command: ["LPUSH", "k", ...names(700, "e", 300)] },
   "RPUSH to a tree": {
-    prepare: (c) => c.send("RPUSH", "k", ...names(2000, "e", 300)),
-    command: ["RPUSH", "k", ...names(2000, "e", 300), big(70_000)],
+    prepare: (c) => c.send("RPUSH", "k", ...names(700, "e", 300)),
+    command: ["RPUSH", "k", ...names(700, "e", 300), big(70_000)],
   },
   LINSERT: {
-    prepare: (c) => c.send("RPUSH", "k", ...names(2000, "e", 300)),
-    command: ["LINSERT", "k", "BEFORE", "e900".padEnd(300, "."), big(200_000)],
+    prepare: (c) => c.send("RPUSH", "k", ...names(700, "e", 300)),
+    command: ["LINSERT", "k", "BEFORE", "e600".padEnd(300, "."), big(200_000)],
   },
   LSET: { prepare: (c) => c.send("RPUSH", "k", "a", "b"), command: ["LSET", "k", "1", big(200_000)] },
   LMOVE: {
-    prepare: (c) => c.send("RPUSH", "a", ...names(2000, "e", 300), big(100_000)),
+    prepare: (c) => c.send("RPUSH", "a", ...names(700, "e", 300), big(100_000)),
     command: ["LMOVE", "a", FAR[0]!, "RIGHT", "LEFT"],
   },
-  HSET: { command: ["HSET", "k", ...pairs(1500, "f", 300)] },
+  HSET: { command: ["HSET", "k", ...pairs(600, "f", 300)] },
   "HSET of long values": { command: ["HSET", "k", ...pairs(30, "f", 33_000)] },
   HINCRBY: { prepare: (c) => c.send("HSET", "k", ...pairs(510, "f", 8)), command: ["HINCRBY", "k", big(70_000), "5"] },
-  SADD: { command: ["SADD", "k", ...names(3000, "e", 200)] },
+  SADD: { command: ["SADD", "k", ...names(900, "e", 200)] },
   SUNIONSTORE: {
     prepare: (c) => {
-      c.send("SADD", "a", ...names(2000, "e", 100));
-      c.send("SADD", "b", ...names(2000, "f", 100));
+      c.send("SADD", "a", ...names(700, "e", 100));
+      c.send("SADD", "b", ...names(700, "f", 100));
       c.send("SET", "k", big(100_000));
     },
     command: ["SUNIONSTORE", "k", "a", "b"],
   },
   SDIFFSTORE: {
     prepare: (c) => {
-      c.send("SADD", "a", ...names(2000, "e", 100));
+      c.send("SADD", "a", ...names(700, "e", 100));
       c.send("SADD", "k", ...names(600, "f", 100));
     },
     command: ["SDIFFSTORE", "k", "a", "b"],
   },
   SMOVE: {
     prepare: (c) => {
-      c.send("SADD", "a", ...names(2000, "e", 100), big(70_000));
+      c.send("SADD", "a", ...names(700, "e", 100), big(70_000));
       c.send("SADD", FAR[1]!, ...names(128, "f", 60));
     },
     command: ["SMOVE", "a", FAR[1]!, big(70_000)],
   },
-  ZADD: { command: ["ZADD", "k", ...names(2000, "e", 100).flatMap((name, i) => [String((i * 7919) % 2003), name])] },
+  ZADD: { command: ["ZADD", "k", ...names(700, "e", 100).flatMap((name, i) => [String((i * 7919) % 2003), name])] },
   ZUNIONSTORE: {
     prepare: (c) => {
-      c.send("SADD", "a", ...names(2000, "e", 100));
-      c.send("SADD", "b", ...names(2000, "f", 100));
+      c.send("SADD", "a", ...names(700, "e", 100));
+      c.send("SADD", "b", ...names(700, "f", 100));
       c.send("LPUSH", "k", ...names(500, "f", 100));
     },
     command: ["ZUNIONSTORE", "k", "2", "a", "b"],
   },
   ZRANGESTORE: {
-    prepare: (c) => c.send("ZADD", "a", ...names(2000, "e", 100).flatMap((name, i) => [String(i), name])),
+    prepare: (c) => c.send("ZADD", "a", ...names(700, "e", 100).flatMap((name, i) => [String(i), name])),
     command: ["ZRANGESTORE", "k", "a", "0", "-1"],
   },
-  GEOADD: { command: ["GEOADD", "k", ...names(1500, "e", 100).flatMap((name, i) => ["13", String(i / 100), name])] },
+  GEOADD: { command: ["GEOADD", "k", ...names(600, "e", 100).flatMap((name, i) => ["13", String(i / 100), name])] },
   XADD: {
     prepare: (c) => c.send("XADD", "k", "1-0", "f", "v"),
     command: ["XADD", "k", "2-0", ...pairs(600, "f", 300)],
@@ -134,19 +134,19 @@ const CASES: Record<string, Case> = {
   "XREADGROUP over several streams": {
     prepare: (c) => {
       for (const key of FAR) {
-        for (let i = 1; i <= 1500; i++) c.send("XADD", key, `${i}-0`, "f", "v");
+        for (let i = 1; i <= 600; i++) c.send("XADD", key, `${i}-0`, "f", "v");
         c.send("XGROUP", "CREATE", key, "g", "0");
       }
     },
-    command: ["XREADGROUP", "GROUP", "g", "c", "COUNT", "1500", "STREAMS", ...FAR, ">", ">", ">", ">"],
+    command: ["XREADGROUP", "GROUP", "g", "c", "COUNT", "600", "STREAMS", ...FAR, ">", ">", ">", ">"],
   },
   XCLAIM: {
     prepare: (c) => {
-      for (let i = 1; i <= 1500; i++) c.send("XADD", "k", `${i}-0`, "f", "v");
+      for (let i = 1; i <= 600; i++) c.send("XADD", "k", `${i}-0`, "f", "v");
       c.send("XGROUP", "CREATE", "k", "g", "0");
       c.send("XREADGROUP", "GROUP", "g", "c", "STREAMS", "k", ">");
     },
-    command: ["XCLAIM", "k", "g", big(70_000), "0", ...Array.from({ length: 1500 }, (_, i) => `${i + 1}-0`)],
+    command: ["XCLAIM", "k", "g", big(70_000), "0", ...Array.from({ length: 600 }, (_, i) => `${i + 1}-0`)],
   },
   "COPY of a string": {
     prepare: (c) => c.send("MSET", "a", big(600_000), FAR[2]!, big(100)),
@@ -154,8 +154,8 @@ const CASES: Record<string, Case> = {
   },
   "COPY of a tree": {
     prepare: (c) => {
-      c.send("SADD", "a", ...names(1500, "e", 100));
-      c.send("SADD", FAR[2]!, ...names(1500, "f", 100));
+      c.send("SADD", "a", ...names(600, "e", 100));
+      c.send("SADD", FAR[2]!, ...names(600, "f", 100));
     },
     command: ["COPY", "a", FAR[2]!, "REPLACE"],
   },
@@ -165,16 +165,16 @@ const CASES: Record<string, Case> = {
   },
   "RENAME of a tree": {
     prepare: (c) => {
-      c.send("SADD", "a", ...names(1500, "e", 100));
+      c.send("SADD", "a", ...names(600, "e", 100));
       c.send("PEXPIRE", "a", "100000");
-      c.send("SADD", FAR[2]!, ...names(1500, "f", 100));
+      c.send("SADD", FAR[2]!, ...names(600, "f", 100));
     },
     command: ["RENAME", "a", FAR[2]!],
   },
   "SORT ... STORE": {
     prepare: (c) => {
-      c.send("RPUSH", "a", ...names(2000, "e", 100));
-      c.send("SADD", "k", ...names(2000, "f", 100));
+      c.send("RPUSH", "a", ...names(700, "e", 100));
+      c.send("SADD", "k", ...names(700, "f", 100));
     },
     command: ["SORT", "a", "ALPHA", "STORE", "k"],
   },
@@ -188,13 +188,13 @@ function payload(args: readonly Argument[]): Buffer {
   if (reply.type !== "bulk") throw new Error("DUMP answers a payload");
   return Buffer.from(reply.value, "latin1");
 }
-const old = (c: TestClient): string => c.send("SADD", "k", ...names(1500, "f", 100));
+const old = (c: TestClient): string => c.send("SADD", "k", ...names(600, "f", 100));
 for (const [name, args] of Object.entries({
   string: ["SET", "x", big(300_000)],
-  set: ["SADD", "x", ...names(3000, "e", 100)],
-  list: ["RPUSH", "x", ...names(3000, "e", 100)],
-  hash: ["HSET", "x", ...pairs(2000, "f", 100)],
-  "sorted set": ["ZADD", "x", ...names(2000, "e", 100).flatMap((member, i) => [String(i), member])],
+  set: ["SADD", "x", ...names(900, "e", 100)],
+  list: ["RPUSH", "x", ...names(900, "e", 100)],
+  hash: ["HSET", "x", ...pairs(700, "f", 100)],
+  "sorted set": ["ZADD", "x", ...names(700, "e", 100).flatMap((member, i) => [String(i), member])],
 })) {
   CASES[`RESTORE REPLACE of a ${name}`] = {
     prepare: old,

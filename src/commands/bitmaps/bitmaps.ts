@@ -12,7 +12,7 @@ import { Encoding, RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { countBits, findBit } from "../../structures/bits.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { beginLongRead, type LongRead, stepLongRead } from "../../dispatch/long-read.ts";
+import { beginLongRead, longReadOf, type LongRead, stepLongRead } from "../../dispatch/long-read.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type Outcome, Retry } from "../../dispatch/spec.ts";
 import { BAD_OFFSET, byteAt, isTooLong, oneByte, parseBitOffset, write } from "./bit-access.ts";
@@ -93,8 +93,9 @@ function setRange(start: number, end: number, length: number, unit: number): voi
  * The arguments are judged before the key is looked at, as since Redis 7.4: a wrong one is an error without a key too.
  */
 export function bitcount(call: Call, reply: Reply): Outcome | void {
-  const { store, argCount, session } = call;
-  if (session.longRead !== null) return countOn(call, reply, session.longRead);
+  const { store, argCount } = call;
+  const begun = longReadOf(call);
+  if (begun !== null) return countOn(call, reply, begun);
   let start = 0;
   let end = -1;
   let unit = 8;
@@ -152,7 +153,7 @@ function outside(call: Call, first: number, last: number): number {
 
 /** BITPOS key bit [start [end [BYTE | BIT]]]. Replies: the first such bit, or -1. Judges arguments as BITCOUNT does. */
 export function bitpos(call: Call, reply: Reply): Outcome | void {
-  const { store, argCount, session } = call;
+  const { store, argCount } = call;
   const bit = readIndex(call, 2);
   if (Number.isNaN(bit)) return reply.error(ErrorText.notInteger);
   if (bit !== 0 && bit !== 1) return reply.error("ERR The bit argument must be 1 or 0.");
@@ -168,7 +169,8 @@ export function bitpos(call: Call, reply: Reply): Outcome | void {
     if (argCount >= 5) end = readIndex(call, 4);
     if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
   }
-  if (session.longRead !== null) return findOn(call, reply, session.longRead, bit);
+  const begun = longReadOf(call);
+  if (begun !== null) return findOn(call, reply, begun, bit);
   if (store.findForRead() === NO_ADDRESS) return reply.integer(bit === 1 ? -1 : 0);
   if (store.type !== RecordType.String) return reply.status(Status.WrongType);
   const length = store.stringLength();

@@ -155,7 +155,7 @@ export function copy(call: Call, reply: Reply): Outcome | void {
   if (db === call.session.db && isSameKey(call)) return reply.error(ErrorText.sameObject);
   call.selectKey(1);
   // A copy that goes on in steps was counted as a read when it began.
-  const found = call.session.longCopy === null ? store.findForRead() : store.find();
+  const found = call.session.continuation === null ? store.findForRead() : store.find();
   if (found === NO_ADDRESS) return reply.integer(0);
   const due = store.deadlineMs;
   store.carry();

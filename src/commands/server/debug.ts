@@ -17,7 +17,8 @@ import { NO_ADDRESS } from "../../store/segments.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import { Later, type Outcome, Retry } from "../../dispatch/spec.ts";
+import type { Continuation } from "../../dispatch/continuation.ts";
+import { type CommandSpec, Later, type Outcome, Retry } from "../../dispatch/spec.ts";
 
 const NOT_ALLOWED =
   'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.';
@@ -82,9 +83,9 @@ const POPULATE_KEYS = 512;
 const POPULATE_BYTES = 1 << 20;
 const NOT_POSITIVE = "ERR value is out of range, must be positive";
 
-/** DEBUG POPULATE count [prefix] [size]: works in turns, so the command is retried (Retry) until all keys are there. */
+/** DEBUG POPULATE count [prefix] [size]: makes its keys in steps. */
 function populate(call: Call, reply: Reply): Outcome | void {
-  const { session, clock } = call;
+  const { session, clock, spec } = call;
   const count = call.argInteger(2);
   const bytes = call.argCount === 5 ? call.argInteger(4) : 0;
   if (!(count >= 0 && bytes >= 0)) return reply.error(NOT_POSITIVE);
@@ -92,19 +93,34 @@ function populate(call: Call, reply: Reply): Outcome | void {
   const longest = Buffer.from(`${populatePrefix(call)}:${count}`, "latin1");
   if (!call.key.load(longest, 0, longest.length)) return reply.error(ErrorText.keyTooLong);
   const beganMs = clock.monotonicMs();
-  session.populates ??= { next: 0, spentMs: 0 };
-  const progress = session.populates;
+  const begun = session.continuation;
+  const progress = begun instanceof Population ? begun : new Population(spec);
+  session.continuation = progress;
   const status = populateSome(call, progress, count, bytes);
   progress.spentMs += clock.monotonicMs() - beganMs;
   if (status < 0) {
     const outcome = refuse(call, reply, status);
-    if (outcome !== Retry) session.populates = null;
+    if (outcome !== Retry) session.continuation = null;
     return outcome;
   }
   if (progress.next < count) return Retry;
   call.meter.tookBefore(progress.spentMs);
-  session.populates = null;
+  session.continuation = null;
   reply.ok();
+}
+
+/** How far a DEBUG POPULATE has come. */
+class Population implements Continuation {
+  /** The next key to make. */
+  next = 0;
+  spentMs = 0;
+  readonly isResting = false;
+
+  constructor(readonly spec: CommandSpec) {}
+
+  drop(): boolean {
+    return true;
+  }
 }
 
 function populatePrefix(call: Call): string {
@@ -112,7 +128,7 @@ function populatePrefix(call: Call): string {
 }
 
 /** Makes keys up to `count`, or as many as a turn may. Returns 0, or Status with the key at `progress` not made. */
-function populateSome(call: Call, progress: { next: number }, count: number, bytes: number): number {
+function populateSome(call: Call, progress: Population, count: number, bytes: number): number {
   const { store, key } = call;
   const keyspace = call.keyspaces.of(call.session.db);
   const prefix = populatePrefix(call);

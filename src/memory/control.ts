@@ -55,6 +55,8 @@ export const CLIENTS_AT = 48;
 export const EVICTING_AT = 49;
 /** Next id of each of the three command logs. */
 export const LOG_IDS_AT = 52;
+/** Bits of debug-switches.ts. */
+export const DEBUG_SWITCHES_AT = 56;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
 

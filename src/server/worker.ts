@@ -13,6 +13,7 @@ import { FatalError } from "../store/section.ts";
 import { BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
 import { Control } from "../memory/control.ts";
+import { DebugSwitch, isDebugSwitchOn } from "../memory/debug-switches.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { Cell } from "./cells.ts";
 import { Client, type ClientHost, type Transport } from "./client.ts";
@@ -246,6 +247,7 @@ class DataWorker implements ClientHost {
   private maintain(): void {
     this.guard(() => {
       const { engine } = this;
+      if (isDebugSwitchOn(this.arena.control, DebugSwitch.PausesCron)) return;
       this.maintainData();
       this.services.tick();
       this.closeOffenders();

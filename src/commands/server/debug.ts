@@ -11,6 +11,9 @@ import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
 import { datasetDigest, NO_VALUE_DIGEST, valueDigest } from "./debug-digest.ts";
+import { reload } from "./debug-reload.ts";
+import { matchTest, packedThreshold, pauseCron, replyBuffer, skipChecksums } from "./debug-tuning.ts";
+import { collectionStats, logCollection, stringLengths } from "./debug-values.ts";
 import { encodingName } from "../../store/collections.ts";
 import { accessClock, Encoding, RecordType, spareBits } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
@@ -18,7 +21,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Continuation } from "../../dispatch/continuation.ts";
-import { type CommandSpec, Later, type Outcome, Retry } from "../../dispatch/spec.ts";
+import { type CommandSpec, type Handler, Later, type Outcome, Retry } from "../../dispatch/spec.ts";
 
 const NOT_ALLOWED =
   'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.';
@@ -32,42 +35,51 @@ export function debug(call: Call, reply: Reply): Outcome | void {
   const allowed = call.config.text("server.enable_debug_command");
   if (allowed === "no" || (allowed === "local" && !call.server.isLocal(call.session))) return reply.error(NOT_ALLOWED);
   const name = call.argText(1).toLowerCase();
-  if (name === "digest-value") return digestValue(call, reply);
-  switch (`${name}/${call.argCount - 2}`) {
-    case "help/0":
-      return replyHelp(reply, "DEBUG", HELP);
-    case "sleep/1":
-      return sleep(call, reply);
-    case "check/0":
-      return check(call, reply);
-    case "object/1":
-      return object(call, reply);
-    case "populate/1":
-    case "populate/2":
-    case "populate/3":
-      return populate(call, reply);
-    case "set-active-expire/1":
-      return setActiveExpire(call);
-    case "stringmatch-len/2":
-      return stringMatch(call, reply);
-    case "clock/1":
-    case "clock/2":
-      return clock(call, reply);
-    case "digest/0":
-      return digest(call, reply);
-    case "htstats/1":
-      return tableStats(call, reply);
-    case "log/1":
-      return log(call, reply);
-    case "protocol/1":
-      return protocol(call, reply);
-    case "error/1":
-      return reply.error(call.argText(2));
-    case "panic/0":
-      if (CHECKS) return panic(call, reply);
-  }
+  const run = SUBCOMMANDS[`${name}/${call.argCount - 2}`] ?? SUBCOMMANDS[`${name}/*`];
+  if (run !== undefined) return run(call, reply);
   reply.error(`ERR unknown subcommand or wrong number of arguments for '${call.argText(1)}'. Try DEBUG HELP.`);
 }
+
+const ok: Handler = (_call, reply) => reply.ok();
+
+/** By name and number of arguments; `*` is any number. */
+const SUBCOMMANDS: Readonly<Record<string, Handler>> = {
+  "help/0": (_call, reply) => replyHelp(reply, "DEBUG", HELP),
+  "sleep/1": sleep,
+  "check/0": check,
+  "object/1": object,
+  "object/2": object,
+  "populate/1": populate,
+  "populate/2": populate,
+  "populate/3": populate,
+  "set-active-expire/1": setActiveExpire,
+  "stringmatch-len/2": stringMatch,
+  "stringmatch-test/0": matchTest,
+  "clock/1": clock,
+  "clock/2": clock,
+  "digest/0": digest,
+  "digest-value/*": digestValue,
+  "reload/*": reload,
+  "htstats/1": tableStats,
+  "htstats/2": tableStats,
+  "htstats-key/1": collectionStats,
+  "htstats-key/2": collectionStats,
+  "sdslen/1": stringLengths,
+  "listpack/1": (call, reply) => logCollection(call, reply, "listpack"),
+  "quicklist/1": (call, reply) => logCollection(call, reply, "quicklist"),
+  "quicklist/2": (call, reply) => logCollection(call, reply, "quicklist"),
+  "log/1": log,
+  "protocol/1": protocol,
+  "error/1": (call, reply) => reply.error(call.argText(2)),
+  "pause-cron/1": pauseCron,
+  "set-skip-checksum-validation/1": skipChecksums,
+  "quicklist-packed-threshold/1": packedThreshold,
+  "replybuffer/2": replyBuffer,
+  // They tune structures that only Redis has.
+  "dict-resizing/1": ok,
+  "client-enforce-reply-list/1": ok,
+  ...(CHECKS ? { "panic/0": panic } : {}),
+};
 
 /** DEBUG SLEEP seconds: stops this worker for so long, then removes everything that has expired, in all shards. */
 function sleep(call: Call, reply: Reply): void {
@@ -411,15 +423,20 @@ function protocol(call: Call, reply: Reply): void {
 
 const HELP: readonly HelpEntry[] = [
   ["CHECK", "Walk all shards and check every invariant; replies the number of keys."],
+  ["CLIENT-ENFORCE-REPLY-LIST <0|1>", "Accepted. It tunes reply buffers that only Redis has."],
   ["CLOCK SET <unix-time-ms>", "Make it this time in all workers; it goes on from there. Tests use it."],
   ["CLOCK ADVANCE <ms>", "Move the time on, or back with a negative number."],
   ["CLOCK RESET", "Back to the time of the system."],
+  ["DICT-RESIZING <0|1>", "Accepted. It tunes hash tables that only Redis has."],
   ["DIGEST", "Output a hex signature representing the current DB content."],
   ["DIGEST-VALUE <key> [<key> ...]", "Output a hex signature of the values of all the specified keys."],
   ["ERROR <string>", "Return a Redis protocol error with <string> as message."],
   ["HTSTATS <dbid>", "Return statistics of the index of a database."],
+  ["HTSTATS-KEY <key> [FULL]", "Return statistics of the pages of a large hash, set or sorted set."],
+  ["LISTPACK <key>", "Write to the log what a collection of the encoding listpack takes."],
   ["LOG <message>", "Write <message> to the server log."],
   ["OBJECT <key>", "Show low level info about `key` and associated value."],
+  ["PAUSE-CRON <0|1>", "Stop or resume the background work of all workers."],
   [
     "POPULATE <count> [<prefix>] [<size>]",
     "Make <count> strings, <prefix>:0 (key:0) and so on, that are not there yet, others being served meanwhile.",
@@ -430,7 +447,21 @@ const HELP: readonly HelpEntry[] = [
     "Reply with a test value of the specified type. <type> can be:",
     `${TYPES.replaceAll("|", ", ")}.`,
   ],
+  ["QUICKLIST <key> [<0|1>]", "Write to the log what a collection of the encoding quicklist takes."],
+  ["QUICKLIST-PACKED-THRESHOLD <size>", "Accepted. It tunes quicklists, which only Redis has."],
+  [
+    "RELOAD [MERGE] [NOFLUSH]",
+    "Write each value as DUMP does and read it back as RESTORE does, in memory, while nobody else is served.",
+    "What deadlines of members a set or sorted set has, its payload does not hold: such a key stays as it is.",
+  ],
+  [
+    "REPLYBUFFER PEAK-RESET-TIME <never|reset|time>",
+    "Accepted, as is REPLYBUFFER RESIZING <0|1>. They tune reply buffers that only Redis has.",
+  ],
+  ["SDSLEN <key>", "Show the lengths of `key` and of the string that is its value."],
   ["SET-ACTIVE-EXPIRE <0|1>", "Turn the removal of expired keys in the background off or on."],
+  ["SET-SKIP-CHECKSUM-VALIDATION <0|1>", "Let RESTORE take payloads whose version or checksum is wrong."],
   ["SLEEP <seconds>", "Stop one worker for <seconds>, then remove what has expired. Decimals allowed."],
   ["STRINGMATCH-LEN <bytes> <pattern>", "Match a text of <bytes> letters a with the pattern."],
+  ["STRINGMATCH-TEST", "Match random texts with random patterns."],
 ];

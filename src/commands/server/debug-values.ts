@@ -1,0 +1,80 @@
+/** DEBUG SDSLEN, LISTPACK, QUICKLIST and HTSTATS-KEY: how the value of a key lies in memory. */
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { encodingName } from "../../store/collections.ts";
+import { capacityUnits, Encoding, keyBytes, RecordType, spareBits } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { type Outcome, Retry } from "../../dispatch/spec.ts";
+
+const UNIT_BYTES = 8;
+const NOT_HASHED = "ERR The value stored at the specified key is not represented using an hash table";
+
+/** Runs `describe` on the record of argument 2, under its lock. It replies. */
+function withFound(call: Call, reply: Reply, describe: () => void): Outcome | void {
+  const { store, key } = call;
+  if (!key.load(call.bytes, call.argAt(2), call.argBytes(2))) return reply.error(ErrorText.noSuchKey);
+  const isEntered = store.section.within(store.shardOf(key.hashA), () => {
+    store.select(call.keyspaces.of(call.session.db), key);
+    if (store.find() === NO_ADDRESS) reply.error(ErrorText.noSuchKey);
+    else describe();
+  });
+  if (!isEntered) return Retry;
+}
+
+/** The encoding of the collection found; "" for a string. */
+function collectionEncoding(call: Call): string {
+  const { store } = call;
+  return store.type === RecordType.String ? "" : encodingName(store.type, spareBits(store.m, store.w));
+}
+
+/** DEBUG SDSLEN key: a key and its string lie in one record, whose bytes are told for the value. */
+export function stringLengths(call: Call, reply: Reply): Outcome | void {
+  return withFound(call, reply, () => {
+    const { store } = call;
+    if (store.type !== RecordType.String || store.encoding === Encoding.Int) {
+      return reply.error("ERR Not an sds encoded string.");
+    }
+    const name = keyBytes(store.m, store.w);
+    const length = store.stringLength();
+    const record = capacityUnits(store.m, store.w) * UNIT_BYTES;
+    const spare = store.encoding === Encoding.Paged ? 0 : Math.max(0, record - name - length);
+    reply.simple(
+      `key_sds_len:${name}, key_sds_avail:0, key_zmalloc: 0, val_sds_len:${length}, val_sds_avail:${spare}, val_zmalloc: ${record}`,
+    );
+  });
+}
+
+/** DEBUG LISTPACK key, DEBUG QUICKLIST key [detail]: what a collection of this encoding holds goes to the log. */
+export function logCollection(call: Call, reply: Reply, encoding: "listpack" | "quicklist"): Outcome | void {
+  return withFound(call, reply, () => {
+    if (collectionEncoding(call) !== encoding) return reply.error(`ERR Not a ${encoding} encoded object.`);
+    const value = call.collections.openFound();
+    const where = value.isTree ? "a tree" : "one page";
+    call.server.writeLog?.(
+      `DEBUG ${encoding.toUpperCase()}: ${value.entries.count} entries in ${where}, ${call.store.valueBytes + value.wholeBytes} bytes`,
+    );
+    reply.simple(`${encoding === "listpack" ? "Listpack" : "Quicklist"} structure printed on stdout`);
+  });
+}
+
+/** DEBUG HTSTATS-KEY key [FULL]: the pages of what Redis would keep in a hash table. */
+export function collectionStats(call: Call, reply: Reply): Outcome | void {
+  return withFound(call, reply, () => {
+    const encoding = collectionEncoding(call);
+    if (encoding !== "hashtable" && encoding !== "skiplist") return reply.error(NOT_HASHED);
+    const value = call.collections.openFound();
+    const lines = [
+      `[${encoding === "hashtable" ? "Members" : "Members by score, and by name"}]`,
+      ` number of elements: ${value.entries.count}`,
+      ` bytes: ${call.store.valueBytes + value.wholeBytes}`,
+    ];
+    if (value.isTree) {
+      value.trees.forEach((tree, i) => {
+        if (tree.count > 0)
+          lines.push(` tree ${i}: ${tree.count} entries in ${tree.pagesFrom(0)} pages, height ${tree.height}`);
+      });
+    }
+    reply.verbatim(`${lines.join("\n")}\n`);
+  });
+}

@@ -15,6 +15,7 @@ import { ErrorText } from "./errors.ts";
 
 export const BATCH_MAX = 256;
 const LINE_MAX = 64 << 10;
+const DOLLAR = 36;
 const CR = 13;
 const LF = 10;
 
@@ -113,12 +114,7 @@ export class Parser {
       done = progress.done;
       bulk = progress.bulk;
       at = start + progress.at;
-      this.reserve(first + Math.min(count, done + 1024));
-      for (let i = 0; i < done; i++) {
-        const relative = progress.starts[i]!;
-        this.argumentAt[first + i] = relative < 0 ? relative : start + relative;
-        this.argumentBytes[first + i] = progress.lengths[i]!;
-      }
+      this.takeUp(progress, start, first);
     } else {
       // Head: most commands have one digit.
       const digit = bytes[at]! - 48;
@@ -126,12 +122,10 @@ export class Parser {
         count = digit;
         at += 3;
       } else {
-        const value = this.readLength(bytes, at, end, ErrorText.bigCount);
-        if (value === NEEDS_MORE) return -1;
+        count = this.readCount(bytes, at, end);
+        if (count < 0) return -1;
         at = this.afterLine;
-        if (value === NOT_A_NUMBER || value > this.limits.argumentsMax) return this.fail(ErrorText.multibulkLength);
-        if (value <= 0) return at; // an empty request is passed over
-        count = value;
+        if (count === 0) return at; // an empty request is passed over
       }
       if (!authenticated && count > this.limits.unauthenticatedArguments)
         return this.fail(ErrorText.unauthenticatedMultibulk);
@@ -140,9 +134,7 @@ export class Parser {
     for (; done < count; done++) {
       if (bulk < 0) {
         if (at >= end) return this.keep(progress, start, at, first, count, done, -1);
-        if (bytes[at] !== 36) {
-          return this.fail(`ERR Protocol error: expected '$', got '${String.fromCharCode(bytes[at]!)}'`);
-        }
+        if (bytes[at] !== DOLLAR) return this.failExpected(bytes[at]!);
         const tens = bytes[at + 1]! - 48;
         if (at + 4 < end && tens >= 0 && tens <= 9 && bytes[at + 2] === CR) {
           bulk = tens;
@@ -151,13 +143,8 @@ export class Parser {
           bulk = tens * 10 + bytes[at + 2]! - 48;
           at += 5;
         } else {
-          const value = this.readLength(bytes, at + 1, end, ErrorText.bigBulkCount);
-          if (value === NEEDS_MORE) {
-            if (this.error !== "") return -1;
-            return this.keep(progress, start, at, first, count, done, -1);
-          }
-          if (value < 0 || value > this.limits.bulkMax) return this.fail(ErrorText.bulkLength);
-          bulk = value;
+          bulk = this.readBulkLength(bytes, at + 1, end);
+          if (bulk < 0) return this.error === "" ? this.keep(progress, start, at, first, count, done, -1) : -1;
           at = this.afterLine;
         }
         if (!authenticated && bulk > this.limits.unauthenticatedBulk) return this.fail(ErrorText.unauthenticatedBulk);
@@ -175,6 +162,32 @@ export class Parser {
     if (progress.arguments > 0) progress.clear();
     this.enter(first, count);
     return at;
+  }
+
+  /** Enters the arguments that were read of a command cut short. */
+  private takeUp(progress: Progress, start: number, first: number): void {
+    const { done, starts, lengths } = progress;
+    this.reserve(first + Math.min(progress.arguments, done + 1024));
+    for (let i = 0; i < done; i++) {
+      const relative = starts[i]!;
+      this.argumentAt[first + i] = relative < 0 ? relative : start + relative;
+      this.argumentBytes[first + i] = lengths[i]!;
+    }
+  }
+
+  /** Reads the number of arguments. Returns 0 for an empty request, -1 when the line is not complete or not valid. */
+  private readCount(bytes: Buffer, at: number, end: number): number {
+    const value = this.readLength(bytes, at, end, ErrorText.bigCount);
+    if (value === NEEDS_MORE) return -1;
+    if (value === NOT_A_NUMBER || value > this.limits.argumentsMax) return this.fail(ErrorText.multibulkLength);
+    return Math.max(value, 0);
+  }
+
+  /** Reads the length of a bulk string. Returns -1 when the line is not complete, or with `error` set not valid. */
+  private readBulkLength(bytes: Buffer, at: number, end: number): number {
+    const value = this.readLength(bytes, at, end, ErrorText.bigBulkCount);
+    if (value === NEEDS_MORE) return -1;
+    return value < 0 || value > this.limits.bulkMax ? this.fail(ErrorText.bulkLength) : value;
   }
 
   /** Splits a line at blanks, with Redis's quoting, into arguments written over the line itself. */
@@ -321,6 +334,10 @@ export class Parser {
     progress.at = at - start;
     progress.bulk = bulk;
     return -1;
+  }
+
+  private failExpected(byte: number): number {
+    return this.fail(`ERR Protocol error: expected '$', got '${String.fromCharCode(byte)}'`);
   }
 
   private fail(text: string): number {

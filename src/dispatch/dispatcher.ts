@@ -1,9 +1,8 @@
 /**
- * Dispatcher: from a parsed batch to handlers. It finds the command, checks arity, authentication and memory, loads and
- * hashes the keys, takes the shard locks in ascending order, runs the handler and releases them.
+ * Dispatcher: from a parsed batch to handlers.
  *
- * A batch's lookups are overlapped: first all keys are hashed, then the buckets are touched, then the records, and only
- * then the commands run one by one, so that the cache misses of a pipeline wait for each other no longer.
+ *   prepare ─ prefetch: commands, keys, buckets, records of the whole batch (prefetch.ts)
+ *   run     ─ arity │ authentication │ memory │ pause │ execute: locks (store/section.ts), handler, unlock, statistics
  *
  * Invariants (locks and exceptions: see store/section.ts)
  *   D1  all locks of a command are held before its handler runs
@@ -14,7 +13,6 @@ import { latin1Text } from "../base/bytes.ts";
 import { assert } from "../base/assert.ts";
 import { MUTANT } from "../memory/lock.ts";
 import type { Parser } from "../protocol/parser.ts";
-import { BATCH_MAX } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
@@ -28,6 +26,7 @@ import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
 import type { CommandObserver } from "./command-observer.ts";
 import { Meter } from "./command-statistics.ts";
 import { KeyArguments } from "./key-arguments.ts";
+import { Prefetch } from "./prefetch.ts";
 import { Replies, type Session } from "./session.ts";
 import {
   ALL_SHARDS,
@@ -38,7 +37,6 @@ import {
   Close,
   Done,
   Later,
-  MemberPlaces,
   Paused,
   Retry,
   WRITE,
@@ -46,8 +44,6 @@ import {
 import type { CommandTable } from "./command-table.ts";
 import { Pause } from "./services.ts";
 
-/** Longest key that is hashed ahead: longer ones are hashed when their command runs. */
-const AHEAD_KEY_BYTES = 256;
 /** Commands without the flag that write all the same, or that replicas hear of: a pause of writes holds them too. */
 const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
 
@@ -61,38 +57,22 @@ export const TURN_CHECK = 64;
 const KEPT_RUN = 8;
 const KEPT_ARGUMENTS = 8;
 
+/** Whether there is memory for a command: now, in a later turn, or not at all. */
+const Admission = { Granted: 0, PutOff: 1, Refused: 2 } as const;
+type Admission = (typeof Admission)[keyof typeof Admission];
+
 const NOTHING = Buffer.alloc(0);
 const RELEASES_EARLY = MUTANT === "released-early";
 
 export class Dispatcher {
   private readonly store: Store;
-  /** Table index of each command of the batch, -1 = unknown. */
-  private readonly commandOf = new Int32Array(BATCH_MAX);
-  private readonly keysAhead: Key[] = [];
-  private readonly isAhead = new Uint8Array(BATCH_MAX);
-  /** Which of `keysAhead` each command has: the one of the command before when that is the same command on the same key. */
-  private readonly keyOf = new Int32Array(BATCH_MAX + 1);
-  /** Commands that such a run has so far, 0 = the first. */
-  private readonly repeats = new Uint8Array(BATCH_MAX + 1);
+  private readonly prefetch: Prefetch;
   /** Shard whose lock the last command kept for the next one, -1 = none. */
   private kept = -1;
   /** And `store.stamp` while its key is selected. */
   private keptStamp = 0;
-  /** Where the bucket of each key was when it was touched; see Index.prefetchBucket. */
-  private readonly aheadKs = new Int32Array(BATCH_MAX);
-  private readonly aheadWord = new Int32Array(BATCH_MAX);
-  private readonly aheadRegion = new Int32Array(BATCH_MAX);
-  private readonly aheadVersion = new Int32Array(BATCH_MAX);
-  private readonly recordWord = new Int32Array(BATCH_MAX);
-  private readonly recordRegion = new Int32Array(BATCH_MAX);
-  /** Which arguments of each command are members; and where those looked up ahead begin. */
-  private readonly membersOf = new Uint8Array(BATCH_MAX);
-  private readonly firstMember = new Int32Array(BATCH_MAX + 1);
-  private touchedAhead = false;
   private readonly section: Section;
   private readonly keyArguments = new KeyArguments();
-  /** Sum of what was touched ahead: read, so that the loads are not optimised away. */
-  touched = 0;
   /** True while writes that need memory are refused. Set by the owner once per turn. */
   memoryExceeded = false;
   /** True in a turn that may reach a limit of memory; the two that follow count then. */
@@ -114,7 +94,7 @@ export class Dispatcher {
     private readonly reply: Reply,
   ) {
     this.store = call.store;
-    for (let i = 0; i < BATCH_MAX; i++) this.keysAhead.push(this.store.newKey());
+    this.prefetch = new Prefetch(this.store, table);
     this.section = this.store.section;
     this.meter = new Meter(this.store.arena.control, this.store.worker, table, call.clock, call.config);
     call.meter = this.meter;
@@ -123,178 +103,43 @@ export class Dispatcher {
 
   /** Looks up the parsed commands and overlaps their memory accesses. Call once after each parse. */
   prepare(parser: Parser, bytes: Buffer, session: Session): void {
-    const count = parser.commands;
-    const { table, store, commandOf, isAhead } = this;
-    const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
-    this.touchedAhead = count > 1;
-    store.membersAhead.begin(bytes);
-    let members = 0;
     this.meter.abandon();
     this.releaseKept();
-    const { keyOf, repeats } = this;
-    repeats[count] = 0;
-    for (let i = 0; i < count; i++) {
-      const first = firstArgument[i]!;
-      const index = this.isNamedAsBefore(parser, bytes, i)
-        ? commandOf[i - 1]!
-        : table.find(bytes, argumentAt[first]!, argumentBytes[first]!);
-      commandOf[i] = index;
-      isAhead[i] = 0;
-      repeats[i] = 0;
-      if (index < 0 || argumentCount[i]! < 2) continue;
-      const keyAt = argumentAt[first + 1]!;
-      const keyBytes = argumentBytes[first + 1]!;
-      if (table.firstKey[index] !== 1 || keyBytes > AHEAD_KEY_BYTES || keyAt < 0) continue;
-      isAhead[i] = 1;
-      members |= this.membersOf[i] = table.members[index]!;
-      if (i > 0 && commandOf[i - 1] === index && isAhead[i - 1] === 1) {
-        const before = firstArgument[i - 1]! + 1;
-        if (argumentBytes[before] === keyBytes && equalFromBehind(bytes, argumentAt[before]!, keyAt, keyBytes)) {
-          keyOf[i] = keyOf[i - 1]!;
-          repeats[i] = (repeats[i - 1]! + 1) & 0xff;
-          continue;
-        }
-      }
-      this.keysAhead[i]!.load(bytes, keyAt, keyBytes);
-      keyOf[i] = i;
-    }
-    if (count < 2) return;
-    // The keyspace may change before the command runs; touching the wrong one costs nothing but time.
-    const keyspace = this.call.keyspaces.of(session.db);
-    const { aheadKs, aheadWord, aheadRegion, aheadVersion } = this;
-    const index = store.index;
-    let sum = 0;
-    for (let i = 0; i < count; i++) {
-      if (isAhead[i] === 0 || keyOf[i] !== i) continue;
-      const key = this.keysAhead[i]!;
-      const shard = store.shardOf(key.hashA);
-      const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
-      const w = index.prefetchBucket(shard, ks, key.hashB);
-      aheadKs[i] = ks;
-      aheadWord[i] = w;
-      aheadVersion[i] = index.prefetchedVersion;
-      aheadRegion[i] = index.prefetchedRegion;
-    }
-    // A loop of its own, with nothing in it but the loads: as many misses as possible are under way at once.
-    const regions = store.arena.words;
-    for (let i = 0; i < count; i++) {
-      if (isAhead[i] === 0 || keyOf[i] !== i || aheadWord[i]! < 0) continue;
-      const words = regions[aheadRegion[i]!];
-      if (words !== undefined) sum += words[aheadWord[i]!]! | 0;
-    }
-    for (let i = 0; i < count; i++) {
-      this.recordWord[i] = -1;
-      if (isAhead[i] === 0 || keyOf[i] !== i || aheadWord[i]! < 0) continue;
-      const key = this.keysAhead[i]!;
-      this.recordWord[i] = index.candidate(store.shardOf(key.hashA), aheadRegion[i]!, aheadWord[i]!, key.hashB);
-      this.recordRegion[i] = index.prefetchedRegion;
-    }
-    for (let i = 0; i < count; i++) {
-      const w = this.recordWord[i]!;
-      if (w < 0) continue;
-      const words = regions[this.recordRegion[i]!];
-      // The value of a small record lies in the line behind its header's.
-      if (words !== undefined) sum += (words[w]! + words[w + 20]!) | 0;
-    }
-    this.touched = (this.touched + sum) | 0;
-    if (members !== 0) this.lookUpMembers(parser);
-  }
-
-  /** Looks up the members that the commands of the batch name in large collections. */
-  private lookUpMembers(parser: Parser): void {
-    const { store, isAhead, keyOf, membersOf, firstMember, recordWord, recordRegion } = this;
-    const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
-    const ahead = store.membersAhead;
-    let stoodOn = -1;
-    let isTree = false;
-    for (let i = 0; i < parser.commands; i++) {
-      firstMember[i] = ahead.count;
-      if (isAhead[i] === 0 || membersOf[i] === MemberPlaces.None) continue;
-      const k = keyOf[i]!;
-      if (k !== stoodOn) {
-        stoodOn = k;
-        const shard = store.shardOf(this.keysAhead[k]!.hashA);
-        isTree = recordWord[k]! >= 0 && ahead.stand(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!);
-      }
-      if (!isTree) continue;
-      const places = membersOf[i]!;
-      let first = firstArgument[i]! + 2;
-      let last = firstArgument[i]! + argumentCount[i]!;
-      if (places === MemberPlaces.Third) first++;
-      // Behind options, as many as leave pairs: mostly there is but one.
-      if (places === MemberPlaces.Scored) first += 1 + ((last - first) & 1);
-      if (places === MemberPlaces.One || places === MemberPlaces.Third) last = first + 1;
-      const step = places === MemberPlaces.Pairs || places === MemberPlaces.Scored ? 2 : 1;
-      for (let n = first; n < last; n += step) if (!ahead.add(argumentAt[n]!, argumentBytes[n]!)) break;
-    }
-    firstMember[parser.commands] = ahead.count;
-    if (ahead.count > 0) ahead.touch();
-  }
-
-  /** True when command `i` has the name that the one before was found by, in the same letters. */
-  private isNamedAsBefore(parser: Parser, bytes: Buffer, i: number): boolean {
-    if (i === 0) return false;
-    const { firstArgument, argumentAt, argumentBytes } = parser;
-    const here = firstArgument[i]!;
-    const before = firstArgument[i - 1]!;
-    const length = argumentBytes[here]!;
-    if (argumentBytes[before] !== length) return false;
-    const at = argumentAt[here]!;
-    const beforeAt = argumentAt[before]!;
-    return at >= 0 && beforeAt >= 0 && equalFromBehind(bytes, beforeAt, at, length);
+    this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
   }
 
   /** Runs command `i` of the prepared batch for `session`; `staged` are its long arguments, if any. */
   run(parser: Parser, i: number, bytes: Buffer, session: Session, staged: readonly StagedValue[]): Outcome {
-    const { call, reply, table } = this;
-    const first = parser.firstArgument[i]!;
+    const { call, table } = this;
     const argCount = parser.argumentCount[i]!;
-    call.setArguments(bytes, parser.argumentAt, parser.argumentBytes, first, argCount);
+    call.setArguments(bytes, parser.argumentAt, parser.argumentBytes, parser.firstArgument[i]!, argCount);
     call.session = session;
     call.staged = staged;
     this.store.datesAccess = !session.noTouch;
     session.commands++;
-    const index = this.commandOf[i]!;
-    if (index < 0) {
-      return this.refuseUnknown();
-    }
+    const index = this.prefetch.commandOf[i]!;
+    if (index < 0) return this.refuseUnknown();
     let spec = table.all[index]!;
+    let row = index;
     if (spec.subcommands !== undefined && argCount > 1) {
       const sub = table.findSubcommand(spec, call.argText(1));
-      if (sub === null) {
-        this.meter.settle();
-        const typed = call.argText(0).toUpperCase();
-        const refused = `${spec.name}|${call.argText(1).toUpperCase()}`;
-        reply.error(table.isDisabled(refused) ? disabledCommand(refused) : unknownSubcommand(call.argText(1), typed));
-        return Done;
-      }
+      if (sub === null) return this.refuseSubcommand(spec);
       spec = sub;
+      row = table.rowOf(spec);
     }
-    const row = spec === table.all[index] ? index : table.rowOf(spec);
     if (spec.arity > 0 ? argCount !== spec.arity : argCount < -spec.arity) {
       return this.reject(row, wrongArity(spec.name.toLowerCase()));
     }
-    if (!session.authenticated && (spec.flags & NO_AUTH) === 0) return this.reject(row, ErrorText.noAuth);
+    const { flags } = spec;
+    if (!session.authenticated && (flags & NO_AUTH) === 0) return this.reject(row, ErrorText.noAuth);
     call.spec = spec;
-    this.store.datesFinds = (spec.flags & WRITE) !== 0 && !session.noTouch;
+    this.store.datesFinds = (flags & WRITE) !== 0 && !session.noTouch;
     session.lastCommand = index;
     session.lastRow = row;
-    session.commandName = spec.subcommands === undefined && spec !== table.all[index] ? spec.name.toLowerCase() : "";
-    if ((spec.flags & DENY_OOM) !== 0) {
-      if (this.memoryExceeded || (staged.length > 0 && staged.some((value) => value.refused))) {
-        return this.reject(row, ErrorText.outOfMemory);
-      }
-      const free = this.store.pool.freeChunks;
-      if (this.isNearLimit && (free <= this.freeChunksLeast || this.store.usedBytes > this.usedMost)) {
-        const shard = this.isAhead[i] === 1 ? this.store.shardOf(this.keysAhead[this.keyOf[i]!]!.hashA) : -1;
-        this.releaseKept();
-        if (!this.relieve(shard, recordBytes(call))) return this.reject(row, ErrorText.outOfMemory);
-      }
-      const { pool } = this.store;
-      if (!pool.reserve(pool.ahead)) {
-        const mayGrow = this.mayGrow();
-        if (!pool.reserve(pool.ahead)) return mayGrow ? this.putOff() : this.reject(row, ErrorText.outOfMemory);
-      }
+    session.commandName = spec.subcommands === undefined && row !== index ? spec.name.toLowerCase() : "";
+    if ((flags & DENY_OOM) !== 0) {
+      const admission = this.admit(i, row);
+      if (admission !== Admission.Granted) return admission === Admission.PutOff ? Retry : Done;
     }
     const { meter, observer } = this;
     if (this.paused !== Pause.None && this.isHeldBack(spec)) {
@@ -306,23 +151,19 @@ export class Dispatcher {
       if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name))) {
         return this.reject(row, MONITORS_NO_KEYS);
       }
-      observer.begin(call, reply.written);
+      observer.begin(call, this.reply.written);
     }
     if (row !== meter.row) meter.turnTo(row);
+    return this.execute(parser, i, row);
+  }
+
+  /** Runs the handler of the command that `run` has checked, under its locks, and counts it. */
+  private execute(parser: Parser, i: number, row: number): Outcome {
+    const { call, reply, meter, observer } = this;
+    const { spec, staged } = call;
     const replyAt = reply.at;
     const { handedOn, passedOn, errors } = reply;
-    let outcome: Outcome;
-    if (spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0) {
-      outcome = spec.run(call, reply) ?? Done;
-    } else if (
-      spec.keys.first === 1 &&
-      spec.places === undefined &&
-      (spec.keys.last === 1 || (spec.keys.last === -1 && argCount === 2))
-    ) {
-      outcome = this.runSingle(spec, i, call, reply);
-    } else {
-      outcome = this.runMany(spec, call, reply);
-    }
+    const outcome = this.runLocked(spec, i);
     if (outcome === Retry) {
       assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (D2)");
       assert(!this.section.isAtOnce, "a command that runs at once is not retried");
@@ -347,6 +188,45 @@ export class Dispatcher {
     return outcome;
   }
 
+  /** Runs the handler under the locks that the keys of its command need. */
+  private runLocked(spec: CommandSpec, i: number): Outcome {
+    const { call, reply } = this;
+    const { keys, places } = spec;
+    if (keys.first === 0 && places === undefined && (spec.flags & ALL_SHARDS) === 0)
+      return spec.run(call, reply) ?? Done;
+    const isSingle =
+      keys.first === 1 && places === undefined && (keys.last === 1 || (keys.last === -1 && call.argCount === 2));
+    return isSingle ? this.runSingle(spec, i, call, reply) : this.runMany(spec, call, reply);
+  }
+
+  /** Sees to memory for a command that may grow the data. One that is refused has been answered. */
+  private admit(i: number, row: number): Admission {
+    const { call } = this;
+    const { pool } = this.store;
+    const { staged } = call;
+    if (this.memoryExceeded || (staged.length > 0 && staged.some((value) => value.refused)))
+      return this.refuseMemory(row);
+    if (this.isNearLimit && (pool.freeChunks <= this.freeChunksLeast || this.store.usedBytes > this.usedMost)) {
+      const key = this.prefetch.keyAt(i);
+      this.releaseKept();
+      if (!this.relieve(key === null ? -1 : this.store.shardOf(key.hashA), recordBytes(call))) {
+        return this.refuseMemory(row);
+      }
+    }
+    if (pool.reserve(pool.ahead)) return Admission.Granted;
+    const mayGrow = this.mayGrow();
+    if (pool.reserve(pool.ahead)) return Admission.Granted;
+    if (!mayGrow) return this.refuseMemory(row);
+    this.releaseKept();
+    this.meter.settle();
+    return Admission.PutOff;
+  }
+
+  private refuseMemory(row: number): Admission {
+    this.reject(row, ErrorText.outOfMemory);
+    return Admission.Refused;
+  }
+
   /** An error in place of the command. */
   private reject(row: number, text: string): Outcome {
     this.releaseKept();
@@ -354,13 +234,6 @@ export class Dispatcher {
     this.meter.rejected(row);
     this.reply.error(text);
     return Done;
-  }
-
-  /** The command is tried again in a later turn: there will be room then. */
-  private putOff(): Outcome {
-    this.releaseKept();
-    this.meter.settle();
-    return Retry;
   }
 
   /** CLIENT PAUSE holds this command back. */
@@ -371,25 +244,9 @@ export class Dispatcher {
 
   private runSingle(spec: CommandSpec, i: number, call: Call, reply: Reply): Outcome {
     const { store, section } = this;
-    let key = call.key;
-    const { index } = store;
-    index.hintWord = -1;
-    if (this.isAhead[i] === 1) {
-      const k = this.keyOf[i]!;
-      key = this.keysAhead[k]!;
-      if (this.touchedAhead) {
-        index.hintWord = this.aheadWord[k]!;
-        index.hintRegion = this.aheadRegion[k]!;
-        index.hintHash = key.hashB;
-        index.hintKs = this.aheadKs[k]!;
-        index.hintVersion = this.aheadVersion[k]!;
-      }
-      const { membersAhead } = store;
-      if (membersAhead.count > 0) {
-        membersAhead.next = this.firstMember[i]!;
-        membersAhead.end = this.firstMember[i + 1]!;
-      }
-    } else if (!key.load(call.bytes, call.argAt(1), call.argBytes(1))) {
+    const ahead = this.prefetch.select(i);
+    const key = ahead ?? call.key;
+    if (ahead === null && !key.load(call.bytes, call.argAt(1), call.argBytes(1))) {
       reply.error(ErrorText.keyTooLong);
       return Done;
     }
@@ -430,11 +287,11 @@ export class Dispatcher {
 
   /** True when the same cheap command on the same key follows in the batch, and nobody waits for the lock. */
   private isRepeated(i: number, call: Call, shard: number): boolean {
-    const repeats = this.repeats[i + 1]!;
+    const repeats = this.prefetch.repeats[i + 1]!;
     return (
       repeats !== 0 &&
       (repeats & (KEPT_RUN - 1)) !== 0 &&
-      this.meter.isConstant(this.commandOf[i]!) &&
+      this.meter.isConstant(this.prefetch.commandOf[i]!) &&
       call.argCount <= KEPT_ARGUMENTS &&
       this.observer === null &&
       call.session.replies === Replies.On &&
@@ -557,6 +414,15 @@ export class Dispatcher {
     for (let i = 0; i < 2000; i++) Atomics.pause();
   }
 
+  private refuseSubcommand(spec: CommandSpec): Outcome {
+    const { call, reply, table } = this;
+    this.meter.settle();
+    const typed = call.argText(0).toUpperCase();
+    const refused = `${spec.name}|${call.argText(1).toUpperCase()}`;
+    reply.error(table.isDisabled(refused) ? disabledCommand(refused) : unknownSubcommand(call.argText(1), typed));
+    return Done;
+  }
+
   private refuseUnknown(): Outcome {
     const { call, reply } = this;
     this.meter.settle();
@@ -574,12 +440,6 @@ export class Dispatcher {
     reply.error(unknownCommand(name, args));
     return Done;
   }
-}
-
-/** True when `length` bytes at `a` and `b` are equal; keys that differ mostly do so at the end. */
-function equalFromBehind(bytes: Buffer, a: number, b: number, length: number): boolean {
-  for (let i = length - 1; i >= 0; i--) if (bytes[a + i] !== bytes[b + i]) return false;
-  return true;
 }
 
 /** About the bytes of the record that a command writes: its key and its longest other argument. Rather too few. */

@@ -1,0 +1,227 @@
+/**
+ * Prefetch: looks up the commands of a batch and overlaps their memory accesses, before the first of them runs. Every loop
+ * does one step for all commands, so that the processor has as many cache misses of a pipeline under way as it can:
+ *
+ *   names and key hashes ─ where each bucket is ─ a load from each bucket ─ which slot matches ─ a load from each record
+ *   ─ members that the commands name in large collections (store/members-ahead.ts)
+ *
+ * No lock is held: what is found is a hint. `select` hands it to the index, which takes it over under the lock if the
+ * table is still the same.
+ */
+import type { Parser } from "../protocol/parser.ts";
+import { BATCH_MAX } from "../protocol/parser.ts";
+import type { Key } from "../store/key.ts";
+import type { Store } from "../store/store.ts";
+import type { CommandTable } from "./command-table.ts";
+import { MemberPlaces } from "./spec.ts";
+
+/** Longest key that is hashed ahead: longer ones are hashed when their command runs. */
+const AHEAD_KEY_BYTES = 256;
+/** Words from a record's header to where the value of a small one lies: in the cache line behind. */
+const VALUE_LINE_WORDS = 20;
+
+export class Prefetch {
+  /** Table index of each command of the batch, -1 = unknown. */
+  readonly commandOf = new Int32Array(BATCH_MAX);
+  /** Commands that follow each other with the same name and key so far, 0 = the first. One more than the batch has. */
+  readonly repeats = new Uint8Array(BATCH_MAX + 1);
+  /** 1 = the first key of the command was hashed. */
+  private readonly isHashed = new Uint8Array(BATCH_MAX);
+  private readonly keys: Key[] = [];
+  /** Which of `keys` each command has: that of the command before when it has the same name and key. */
+  private readonly keyOf = new Int32Array(BATCH_MAX + 1);
+  /** Where the bucket of each key was; see Index.prefetchBucket. */
+  private readonly tableOf = new Int32Array(BATCH_MAX);
+  private readonly bucketWord = new Int32Array(BATCH_MAX);
+  private readonly bucketRegion = new Int32Array(BATCH_MAX);
+  private readonly version = new Int32Array(BATCH_MAX);
+  private readonly recordWord = new Int32Array(BATCH_MAX);
+  private readonly recordRegion = new Int32Array(BATCH_MAX);
+  /** Which arguments of each command are members; and where those looked up begin. */
+  private readonly membersOf = new Uint8Array(BATCH_MAX);
+  private readonly firstMember = new Int32Array(BATCH_MAX + 1);
+  private hasBuckets = false;
+  /** Sum of what was loaded: kept, so that the loads are not optimised away. */
+  private sum = 0;
+
+  constructor(
+    private readonly store: Store,
+    private readonly table: CommandTable,
+  ) {
+    for (let i = 0; i < BATCH_MAX; i++) this.keys.push(store.newKey());
+  }
+
+  /** Looks up the parsed commands, and what they will look at in `keyspace`. */
+  prepare(parser: Parser, bytes: Buffer, keyspace: number): void {
+    this.hasBuckets = parser.commands > 1;
+    this.store.membersAhead.begin(bytes);
+    const members = this.lookUpCommands(parser, bytes);
+    if (parser.commands < 2) return;
+    // The keyspace may change before the command runs; loading from the wrong one costs nothing but time.
+    this.locateBuckets(parser.commands, keyspace);
+    this.loadBuckets(parser.commands);
+    this.loadRecords(parser.commands);
+    if (members !== 0) this.lookUpMembers(parser);
+  }
+
+  /** The hashed first key of command `i`, null when it was not hashed. */
+  keyAt(i: number): Key | null {
+    return this.isHashed[i] === 1 ? this.keys[this.keyOf[i]!]! : null;
+  }
+
+  /** As keyAt; hands to the index and to members-ahead what was looked up for the command, which runs next. */
+  select(i: number): Key | null {
+    const { index, membersAhead } = this.store;
+    index.hintWord = -1;
+    if (this.isHashed[i] === 0) return null;
+    const k = this.keyOf[i]!;
+    const key = this.keys[k]!;
+    if (this.hasBuckets) {
+      index.hintWord = this.bucketWord[k]!;
+      index.hintRegion = this.bucketRegion[k]!;
+      index.hintHash = key.hashB;
+      index.hintKs = this.tableOf[k]!;
+      index.hintVersion = this.version[k]!;
+    }
+    if (membersAhead.count > 0) {
+      membersAhead.next = this.firstMember[i]!;
+      membersAhead.end = this.firstMember[i + 1]!;
+    }
+    return key;
+  }
+
+  /** Finds the commands in the table and hashes their first keys. Returns 0 when none names members. */
+  private lookUpCommands(parser: Parser, bytes: Buffer): number {
+    const { table, commandOf, isHashed, keyOf, repeats } = this;
+    const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
+    const count = parser.commands;
+    let members = 0;
+    repeats[count] = 0;
+    for (let i = 0; i < count; i++) {
+      const first = firstArgument[i]!;
+      const index = this.isNamedAsBefore(parser, bytes, i)
+        ? commandOf[i - 1]!
+        : table.find(bytes, argumentAt[first]!, argumentBytes[first]!);
+      commandOf[i] = index;
+      isHashed[i] = 0;
+      repeats[i] = 0;
+      if (index < 0 || argumentCount[i]! < 2) continue;
+      const keyAt = argumentAt[first + 1]!;
+      const keyBytes = argumentBytes[first + 1]!;
+      if (table.firstKey[index] !== 1 || keyBytes > AHEAD_KEY_BYTES || keyAt < 0) continue;
+      isHashed[i] = 1;
+      members |= this.membersOf[i] = table.members[index]!;
+      if (i > 0 && commandOf[i - 1] === index && isHashed[i - 1] === 1) {
+        const before = firstArgument[i - 1]! + 1;
+        if (argumentBytes[before] === keyBytes && equalFromBehind(bytes, argumentAt[before]!, keyAt, keyBytes)) {
+          keyOf[i] = keyOf[i - 1]!;
+          repeats[i] = (repeats[i - 1]! + 1) & 0xff;
+          continue;
+        }
+      }
+      this.keys[i]!.load(bytes, keyAt, keyBytes);
+      keyOf[i] = i;
+    }
+    return members;
+  }
+
+  private locateBuckets(count: number, keyspace: number): void {
+    const { store, isHashed, keyOf, tableOf, bucketWord, bucketRegion, version } = this;
+    const { index } = store;
+    for (let i = 0; i < count; i++) {
+      if (isHashed[i] === 0 || keyOf[i] !== i) continue;
+      const key = this.keys[i]!;
+      const shard = store.shardOf(key.hashA);
+      const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
+      const w = index.prefetchBucket(shard, ks, key.hashB);
+      tableOf[i] = ks;
+      bucketWord[i] = w;
+      version[i] = index.prefetchedVersion;
+      bucketRegion[i] = index.prefetchedRegion;
+    }
+  }
+
+  /** A loop with nothing in it but the loads: as many misses as possible are under way at once. */
+  private loadBuckets(count: number): void {
+    const { isHashed, keyOf, bucketWord, bucketRegion } = this;
+    const regions = this.store.arena.words;
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      if (isHashed[i] === 0 || keyOf[i] !== i || bucketWord[i]! < 0) continue;
+      const words = regions[bucketRegion[i]!];
+      if (words !== undefined) sum += words[bucketWord[i]!]! | 0;
+    }
+    this.sum = (this.sum + sum) | 0;
+  }
+
+  private loadRecords(count: number): void {
+    const { store, isHashed, keyOf, bucketWord, bucketRegion, recordWord, recordRegion } = this;
+    const { index } = store;
+    for (let i = 0; i < count; i++) {
+      recordWord[i] = -1;
+      if (isHashed[i] === 0 || keyOf[i] !== i || bucketWord[i]! < 0) continue;
+      const key = this.keys[i]!;
+      recordWord[i] = index.candidate(store.shardOf(key.hashA), bucketRegion[i]!, bucketWord[i]!, key.hashB);
+      recordRegion[i] = index.prefetchedRegion;
+    }
+    const regions = store.arena.words;
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      const w = recordWord[i]!;
+      if (w < 0) continue;
+      const words = regions[recordRegion[i]!];
+      if (words !== undefined) sum += (words[w]! + words[w + VALUE_LINE_WORDS]!) | 0;
+    }
+    this.sum = (this.sum + sum) | 0;
+  }
+
+  /** Looks up the members that the commands of the batch name in large collections. */
+  private lookUpMembers(parser: Parser): void {
+    const { store, isHashed, keyOf, membersOf, firstMember, recordWord, recordRegion } = this;
+    const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
+    const ahead = store.membersAhead;
+    let stoodOn = -1;
+    let isTree = false;
+    for (let i = 0; i < parser.commands; i++) {
+      firstMember[i] = ahead.count;
+      if (isHashed[i] === 0 || membersOf[i] === MemberPlaces.None) continue;
+      const k = keyOf[i]!;
+      if (k !== stoodOn) {
+        stoodOn = k;
+        const shard = store.shardOf(this.keys[k]!.hashA);
+        isTree = recordWord[k]! >= 0 && ahead.stand(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!);
+      }
+      if (!isTree) continue;
+      const places = membersOf[i]!;
+      let first = firstArgument[i]! + 2;
+      let last = firstArgument[i]! + argumentCount[i]!;
+      if (places === MemberPlaces.Third) first++;
+      // Behind options, as many as leave pairs: mostly there is but one.
+      if (places === MemberPlaces.Scored) first += 1 + ((last - first) & 1);
+      if (places === MemberPlaces.One || places === MemberPlaces.Third) last = first + 1;
+      const step = places === MemberPlaces.Pairs || places === MemberPlaces.Scored ? 2 : 1;
+      for (let n = first; n < last; n += step) if (!ahead.add(argumentAt[n]!, argumentBytes[n]!)) break;
+    }
+    firstMember[parser.commands] = ahead.count;
+    if (ahead.count > 0) ahead.touch();
+  }
+
+  /** True when command `i` has the name that the one before was found by, in the same letters. */
+  private isNamedAsBefore(parser: Parser, bytes: Buffer, i: number): boolean {
+    if (i === 0) return false;
+    const { firstArgument, argumentAt, argumentBytes } = parser;
+    const here = firstArgument[i]!;
+    const before = firstArgument[i - 1]!;
+    const length = argumentBytes[here]!;
+    if (argumentBytes[before] !== length) return false;
+    const at = argumentAt[here]!;
+    const beforeAt = argumentAt[before]!;
+    return at >= 0 && beforeAt >= 0 && equalFromBehind(bytes, beforeAt, at, length);
+  }
+}
+
+/** True when `length` bytes at `a` and `b` are equal; keys that differ mostly do so at the end. */
+function equalFromBehind(bytes: Buffer, a: number, b: number, length: number): boolean {
+  for (let i = length - 1; i >= 0; i--) if (bytes[a + i] !== bytes[b + i]) return false;
+  return true;
+}

@@ -180,7 +180,7 @@ export class Client implements OutputOwner {
     try {
       this.take(bytes);
     } catch (thrown) {
-      engine.turn.abandon();
+      this.abandonBatch();
       throw thrown;
     }
     if (input.limitedBytes > engine.queryBytesMax) this.lost(Lost.Query);
@@ -215,7 +215,7 @@ export class Client implements OutputOwner {
     try {
       this.goOn();
     } catch (thrown) {
-      this.engine.turn.abandon();
+      this.abandonBatch();
       throw thrown;
     }
     if (this.inputHeld) this.holdInput();
@@ -469,7 +469,7 @@ export class Client implements OutputOwner {
       this.endBatch();
       if (!this.isScheduled) this.proceed();
     } catch (thrown) {
-      turn.abandon();
+      this.abandonBatch();
       throw thrown;
     }
     turn.leave();
@@ -501,6 +501,13 @@ export class Client implements OutputOwner {
   private endBatch(): void {
     this.output.finish(this.engine.reply);
     if (this.state === State.Closing) this.output.leaves();
+  }
+
+  /** A command threw: what the batch replied so far is nobody's, least of all the next client's. */
+  private abandonBatch(): void {
+    this.engine.reply.at = 0;
+    this.engine.reply.position = 0;
+    this.engine.turn.abandon();
   }
 
   // ---- output ----

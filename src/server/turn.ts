@@ -145,11 +145,7 @@ export class Turn {
     if (!this.isOpen || this.isEnding) return;
     this.isEnding = true;
     try {
-      this.mail?.collect();
-      if (this.isServing) {
-        this.isServing = false;
-        this.work.blocking.turn();
-      }
+      this.serve();
       this.work.endCommands();
       this.send();
     } catch (thrown) {
@@ -162,6 +158,18 @@ export class Turn {
     // Closing one connection may have given another something to send or to wait for.
     if (this.later !== null && (this.isServing || this.leaving.length > 0 || this.mail?.rest() === false)) this.open();
   };
+
+  /** Clients that were blocked get their replies, and run the commands behind. What goes wrong keeps no reply back. */
+  private serve(): void {
+    try {
+      this.mail?.collect();
+      if (!this.isServing) return;
+      this.isServing = false;
+      this.work.blocking.turn();
+    } catch (thrown) {
+      this.failed(thrown, null);
+    }
+  }
 
   /** Sends, closes and gives back what the turn put off (N1). */
   private send(): void {
@@ -176,7 +184,7 @@ export class Turn {
     if (this.leaving.length > 0) {
       const all = this.leaving;
       this.leaving = [];
-      for (const outlet of all) outlet.send();
+      for (const outlet of all) this.sendOne(outlet);
     }
     if (this.dropped.length > 0) {
       const all = this.dropped;
@@ -187,6 +195,16 @@ export class Turn {
       const all = this.unpins;
       this.unpins = [];
       for (const pinned of all) this.work.unpin(pinned);
+    }
+  }
+
+  /** What goes wrong with one connection keeps no other from its replies. */
+  private sendOne(outlet: Outlet): void {
+    try {
+      outlet.send();
+    } catch (thrown) {
+      outlet.drop();
+      this.failed(thrown, null);
     }
   }
 

@@ -313,3 +313,18 @@ describe("a client that passes its output limit in the middle of a command", () 
     if (!["PFDEBUG", "PERSIST"].includes(name)) expect(contentOf(undisturbed, name)).not.toBe(untouched);
   });
 });
+
+test("what a batch replied before one of its commands threw is not sent to another client", () => {
+  const engine = testEngine();
+  engine.send("SET", "k", "secret");
+  const { store } = engine.engine;
+  const { setString } = store;
+  store.setString = () => {
+    throw new Error("injected");
+  };
+  const broken = new Watched(engine);
+  broken.credit = 1 << 20;
+  expect(() => broken.send(["GET", "k"], ["SET", "k", "v"])).toThrow("injected");
+  store.setString = setString;
+  expect(engine.send("PING")).toBe("+PONG");
+});

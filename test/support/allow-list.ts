@@ -2,6 +2,7 @@
  * Differences from redis-server 7.0.15 that are meant. Each has a reason a user would accept; anything else is a bug.
  * At most 20 entries (anchors/reliability.md, T-X1): this list is where compatibility would quietly leak away.
  */
+import { DEADLINE_MAX } from "../../src/store/record.ts";
 import { readString } from "../../src/structures/rdb-string.ts";
 import { type Step, TIME_TOLERANCE_MS } from "./generator.ts";
 import { type Reply, show } from "./resp.ts";
@@ -14,9 +15,6 @@ export interface AllowedDifference {
   matches(step: Step, redis: Reply, ferrite: Reply): boolean;
 }
 
-/** Ferrite keeps deadlines in 48 bits of milliseconds: up to the year 10889. */
-const DEADLINE_MAX_MS = 2 ** 48 - 1;
-
 /** Version and checksum at the end of a payload. */
 const FOOTER_BYTES = 10;
 
@@ -26,7 +24,7 @@ const unitOf = (command: string): number => (command.toUpperCase().startsWith("P
 function isFarAway(command: string, reply: Reply): boolean {
   if (reply.type !== "int") return false;
   const unixMs = Number(reply.value) * unitOf(command) + (/EXPIRETIME$/i.test(command) ? 0 : Date.now());
-  return unixMs >= DEADLINE_MAX_MS - 86_400_000;
+  return unixMs >= DEADLINE_MAX - 86_400_000;
 }
 
 /** The encodings of a small set or list by Redis 7.0 and by Ferrite. */
@@ -38,8 +36,8 @@ function isSmall(redis: Reply, ferrite: Reply): boolean {
 export const ALLOWED: readonly AllowedDifference[] = [
   {
     reason:
-      "Deadlines after the year 10889 (2^48 - 1 ms) are kept as that moment, to save bytes in every record: TTL and its " +
-      "relatives tell another very large number.",
+      "Deadlines after the year 287396 (2^53 - 1 ms, the last that a double counts exactly) are kept as that moment: TTL " +
+      "and its relatives reply another very large number.",
     dataMayDiffer: false,
     matches: (step, redis, ferrite) =>
       /^P?(TTL|EXPIRETIME)$/i.test(step.args[0]!) &&
@@ -48,13 +46,13 @@ export const ALLOWED: readonly AllowedDifference[] = [
   },
   {
     reason:
-      "The same, for the conditions GT and LT of EXPIRE and its relatives between two deadlines after the year 10889: to " +
+      "The same, for the conditions GT and LT of EXPIRE and its relatives between two deadlines after the year 287396: to " +
       "Ferrite they are equal.",
     dataMayDiffer: false,
     matches: (step, redis, ferrite) =>
       /^P?EXPIRE(AT)?$/i.test(step.args[0]!) &&
       /^(GT|LT)$/i.test(step.args[3] ?? "") &&
-      Number(step.args[2]) * unitOf(step.args[0]!) > DEADLINE_MAX_MS - Date.now() - 86_400_000 &&
+      Number(step.args[2]) * unitOf(step.args[0]!) > DEADLINE_MAX - Date.now() - 86_400_000 &&
       redis.type === "int" &&
       ferrite.type === "int",
   },

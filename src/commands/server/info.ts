@@ -154,30 +154,11 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["allocator_resident", resident],
     ["total_system_memory", machineBytes],
     ["total_system_memory_human", humanBytes(machineBytes)],
-    ["used_memory_lua", 0],
-    ["used_memory_vm_eval", 0],
-    ["used_memory_lua_human", humanBytes(0)],
-    ["used_memory_scripts_eval", 0],
-    ["used_memory_scripts", 0],
-    ["used_memory_scripts_human", humanBytes(0)],
-    ["number_of_cached_scripts", 0],
-    ["number_of_functions", 0],
-    ["number_of_libraries", 0],
-    ["used_memory_vm_functions", 0],
-    ["used_memory_vm_total", 0],
-    ["used_memory_vm_total_human", humanBytes(0)],
-    ["used_memory_functions", 0],
+    ...SCRIPT_MEMORY,
     ["maxmemory", limit],
     ["maxmemory_human", humanBytes(limit)],
     ["maxmemory_policy", parameterText(config, "maxmemory-policy")],
-    ["allocator_frag_ratio", ratio(active, used)],
-    ["allocator_frag_bytes", active - used],
-    ["allocator_rss_ratio", ratio(resident, active)],
-    ["allocator_rss_bytes", resident - active],
-    ["rss_overhead_ratio", "1.00"],
-    ["rss_overhead_bytes", 0],
-    ["mem_fragmentation_ratio", ratio(resident, used)],
-    ["mem_fragmentation_bytes", resident - used],
+    ...fragmentation(used, active, resident),
     ["mem_not_counted_for_evict", 0],
     ["mem_replication_backlog", 0],
     ["mem_total_replication_buffers", 0],
@@ -193,6 +174,37 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["active_defrag_running", 0],
     ["lazyfree_pending_objects", freedAndLeft(call)],
     ["lazyfreed_objects", totals.lazyFreed],
+  ];
+}
+
+/** The memory of scripts and functions, of which there are none. */
+const SCRIPT_MEMORY: Fields = [
+  ["used_memory_lua", 0],
+  ["used_memory_vm_eval", 0],
+  ["used_memory_lua_human", humanBytes(0)],
+  ["used_memory_scripts_eval", 0],
+  ["used_memory_scripts", 0],
+  ["used_memory_scripts_human", humanBytes(0)],
+  ["number_of_cached_scripts", 0],
+  ["number_of_functions", 0],
+  ["number_of_libraries", 0],
+  ["used_memory_vm_functions", 0],
+  ["used_memory_vm_total", 0],
+  ["used_memory_vm_total_human", humanBytes(0)],
+  ["used_memory_functions", 0],
+];
+
+/** Bytes in use, taken from the regions, and resident in the process, as ratios and differences. */
+function fragmentation(used: number, active: number, resident: number): Fields {
+  return [
+    ["allocator_frag_ratio", ratio(active, used)],
+    ["allocator_frag_bytes", active - used],
+    ["allocator_rss_ratio", ratio(resident, active)],
+    ["allocator_rss_bytes", resident - active],
+    ["rss_overhead_ratio", "1.00"],
+    ["rss_overhead_bytes", 0],
+    ["mem_fragmentation_ratio", ratio(resident, used)],
+    ["mem_fragmentation_bytes", resident - used],
   ];
 }
 

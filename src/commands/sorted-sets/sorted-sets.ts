@@ -119,8 +119,8 @@ export function addScored(
   step: number,
   count: number,
 ): Outcome | void {
-  const value = call.collections.sortedSet();
-  const { bytes } = call;
+  const { bytes, collections } = call;
+  const value = collections.sortedSet();
   const { scores } = wanted;
   const increments = (flags & AddFlag.Increment) !== 0;
   const found = value.begin(bytesFrom(call, 2), (flags & AddFlag.Existing) === 0);
@@ -144,11 +144,10 @@ export function addScored(
       if ((flags & AddFlag.Existing) !== 0) continue;
       value.add(bytes, at, length, score);
       added++;
-      isDone = true;
       continue;
     }
-    const had = value.score;
     if ((flags & AddFlag.New) !== 0) continue;
+    const had = value.score;
     if (increments) {
       score += had;
       // There is but this one member: nothing was changed.
@@ -157,8 +156,7 @@ export function addScored(
         return reply.error(SortedSetError.nan);
       }
     }
-    if ((flags & AddFlag.Greater) !== 0 && score <= had) continue;
-    if ((flags & AddFlag.Less) !== 0 && score >= had) continue;
+    if (keepsScore(flags, score, had)) continue;
     isDone = true;
     if (value.hasTimed && (flags & AddFlag.Keeps) === 0 && value.deadlineHere !== 0) {
       value.setDeadline(bytes, at, length, 0);
@@ -170,7 +168,17 @@ export function addScored(
     updated++;
   }
   value.finish(added + updated + persisted > 0);
-  if (!increments) return reply.integer((flags & AddFlag.Changed) !== 0 ? added + updated : added);
+  if (increments) replyIncremented(reply, isDone || added > 0, score);
+  else reply.integer((flags & AddFlag.Changed) !== 0 ? added + updated : added);
+}
+
+/** True when GT or LT keeps the score that a member had. */
+function keepsScore(flags: number, score: number, had: number): boolean {
+  return ((flags & AddFlag.Greater) !== 0 && score <= had) || ((flags & AddFlag.Less) !== 0 && score >= had);
+}
+
+/** The reply of ZADD INCR: the new score, or null when the conditions kept the member as it was. */
+function replyIncremented(reply: Reply, isDone: boolean, score: number): void {
   if (isDone) reply.double(score);
   else reply.nullBulk();
 }

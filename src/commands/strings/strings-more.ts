@@ -52,30 +52,15 @@ export function lcs(call: Call, reply: Reply): void {
     else isString = false;
   }
   if (!isString) return reply.error("ERR The specified keys must contain string values");
-  let wantsLength = false;
-  let wantsIndexes = false;
-  let withLength = false;
-  let least = 0;
-  for (let i = 3; i < call.argCount; i++) {
-    if (call.argIs(i, TOKENS.idx)) wantsIndexes = true;
-    else if (call.argIs(i, TOKENS.len)) wantsLength = true;
-    else if (call.argIs(i, TOKENS.withMatchLen)) withLength = true;
-    else if (call.argIs(i, TOKENS.minMatchLen) && i + 1 < call.argCount) {
-      const kind = call.argInt64(++i);
-      if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
-      least = Math.max(0, kind === Int64Kind.Safe ? int64.value : int64.hi < 0 ? 0 : Number.MAX_SAFE_INTEGER);
-    } else return reply.error(ErrorText.syntax);
-  }
-  if (wantsLength && wantsIndexes) {
-    return reply.error("ERR If you want both the length and indexes, please just use IDX.");
-  }
+  const wants = readLcsOptions(call);
+  if (typeof wants === "string") return reply.error(wants);
   const tableBytes = (lengths[0]! + 1) * (lengths[1]! + 1) * 4;
   if (tableBytes > call.stringMax) {
     return reply.error("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
   }
   const a = readWhole(call, 1, lengths[0]!);
   const b = readWhole(call, 2, lengths[1]!);
-  if (wantsLength) return reply.integer(lcsLength(a, b));
+  if (wants.length) return reply.integer(lcsLength(a, b));
   let table: Uint32Array;
   try {
     table = lcsTable(a, b);
@@ -85,22 +70,53 @@ export function lcs(call: Call, reply: Reply): void {
   }
   const matches: Match[] = [];
   const text = walkTable(table, a, b, matches);
-  if (!wantsIndexes) return reply.bulk(text, 0, text.length);
-  const shown = matches.filter((match) => match.length >= least);
+  if (wants.indexes) replyMatches(reply, matches, text.length, wants);
+  else reply.bulk(text, 0, text.length);
+}
+
+interface LcsOptions {
+  length: boolean;
+  indexes: boolean;
+  /** The length of each match too. */
+  matchLengths: boolean;
+  /** Shorter matches are left out. */
+  least: number;
+}
+
+/** The options of LCS, or the text of an error. */
+function readLcsOptions(call: Call): LcsOptions | string {
+  const wants: LcsOptions = { length: false, indexes: false, matchLengths: false, least: 0 };
+  for (let i = 3; i < call.argCount; i++) {
+    if (call.argIs(i, TOKENS.idx)) wants.indexes = true;
+    else if (call.argIs(i, TOKENS.len)) wants.length = true;
+    else if (call.argIs(i, TOKENS.withMatchLen)) wants.matchLengths = true;
+    else if (call.argIs(i, TOKENS.minMatchLen) && i + 1 < call.argCount) {
+      const kind = call.argInt64(++i);
+      if (kind === Int64Kind.None) return ErrorText.notInteger;
+      wants.least = Math.max(0, kind === Int64Kind.Safe ? int64.value : int64.hi < 0 ? 0 : Number.MAX_SAFE_INTEGER);
+    } else return ErrorText.syntax;
+  }
+  if (wants.length && wants.indexes) return "ERR If you want both the length and indexes, please just use IDX.";
+  return wants;
+}
+
+/** The reply of LCS IDX: where each match is in both strings, and the length of the whole subsequence. */
+function replyMatches(reply: Reply, matches: readonly Match[], total: number, wants: LcsOptions): void {
+  const shown = matches.filter((match) => match.length >= wants.least);
   reply.map(2);
   reply.text("matches");
   reply.array(shown.length);
   for (const { aAt, bAt, length } of shown) {
-    reply.array(withLength ? 3 : 2);
+    reply.array(wants.matchLengths ? 3 : 2);
     for (const at of [aAt, bAt]) {
       reply.array(2);
       reply.integer(at);
       reply.integer(at + length - 1);
     }
-    if (withLength) reply.integer(length);
+    if (wants.matchLengths) reply.integer(length);
   }
   reply.text("len");
-  reply.integer(text.length);
+  reply.integer(total);
 }
 
 /** The string of key argument `i`, copied; empty when there is none. */

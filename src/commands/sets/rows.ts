@@ -16,25 +16,8 @@ import {
   READONLY,
   WRITE,
 } from "../../dispatch/spec.ts";
-import {
-  sadd,
-  scard,
-  sdiff,
-  sdiffstore,
-  sinter,
-  sintercard,
-  sinterstore,
-  sismember,
-  smembers,
-  smismember,
-  smove,
-  spop,
-  srandmember,
-  srem,
-  sscan,
-  sunion,
-  sunionstore,
-} from "./sets.ts";
+import { sadd, scard, sismember, smembers, smismember, smove, spop, srandmember, srem, sscan } from "./sets.ts";
+import { sdiff, sdiffstore, sinter, sintercard, sinterstore, sunion, sunionstore } from "./set-algebra.ts";
 import { SETS_DOCS } from "./docs.ts";
 
 const FROM_AND_TO: readonly KeyPlace[] = [

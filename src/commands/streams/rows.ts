@@ -20,16 +20,14 @@ import { xread, xreadgroup } from "./stream-reading.ts";
 import {
   xack,
   xackdel,
-  xautoclaim,
-  xclaim,
   xgroupCreate,
   xgroupCreateConsumer,
   xgroupDelConsumer,
   xgroupDestroy,
   xgroupHelp,
   xgroupSetId,
-  xpending,
 } from "./stream-groups.ts";
+import { xautoclaim, xclaim, xpending } from "./stream-pending.ts";
 import { xinfoConsumers, xinfoGroups, xinfoHelp, xinfoStream } from "./stream-info.ts";
 import { STREAMS_DOCS } from "./docs.ts";
 

@@ -18,6 +18,7 @@ import { Engine } from "../../src/server/engine.ts";
 import { Memory } from "../../src/server/memory.ts";
 import { Reply } from "../../src/protocol/reply.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { StringValue } from "../../src/store/string-value.ts";
 
 const KEY_BYTES = 16;
 const VALUE_BYTES = 64;
@@ -104,6 +105,7 @@ function measure(what: string, round: (from: number) => number): void {
 
 // ---- store ----
 
+const strings = new StringValue(store);
 const keyBytes = Buffer.alloc(KEY_BYTES);
 keyBytes.write(PREFIX);
 const key = store.newKey();
@@ -116,7 +118,7 @@ function storeSet(n: number): void {
   store.select(0, key);
   store.prepareInsert();
   store.find();
-  store.setString(value, 0, VALUE_BYTES, 0);
+  strings.set(value, 0, VALUE_BYTES, 0);
   store.section.leave();
 }
 
@@ -127,7 +129,7 @@ function storeGet(n: number): void {
   const shard = store.shardOf(key.hashA);
   store.section.enter(shard);
   store.select(0, key);
-  if (store.findForRead() !== NO_ADDRESS) reply.bulk(store.b, store.rawAt, store.valueBytes);
+  if (store.findForRead() !== NO_ADDRESS) reply.bulk(store.cursor.b, store.cursor.rawAt, store.cursor.valueBytes);
   store.section.leave();
 }
 

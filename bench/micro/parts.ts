@@ -7,6 +7,7 @@ import { FrameSize } from "../../src/memory/frame-pool.ts";
 import { lockWithin, unlock } from "../../src/memory/lock.ts";
 import { Memory } from "../../src/server/memory.ts";
 import { Store } from "../../src/store/store.ts";
+import { StringValue } from "../../src/store/string-value.ts";
 
 const memory = new Memory({
   shards: 16,
@@ -55,6 +56,7 @@ measure("shard lock and unlock", 1_000_000, (calls) => {
     store.section.leave();
   }
 });
+const strings = new StringValue(store);
 const value = Buffer.alloc(64, 120);
 const loaded = Array.from({ length: 256 }, (_, i) => {
   const own = store.newKey();
@@ -63,7 +65,7 @@ const loaded = Array.from({ length: 256 }, (_, i) => {
   store.select(0, own);
   store.prepareInsert();
   store.find();
-  store.setString(value, 0, 64, 0);
+  strings.set(value, 0, 64, 0);
   return own;
 });
 measure("find, 256 keys", 500_000, (calls) => {
@@ -76,14 +78,14 @@ measure("find + overwrite in place", 500_000, (calls) => {
   for (let i = 0; i < calls; i++) {
     store.select(0, loaded[i & 255]!);
     store.find();
-    store.setString(value, 0, 64, 0);
+    strings.set(value, 0, 64, 0);
   }
 });
 measure("find + overwrite with a deadline", 500_000, (calls) => {
   for (let i = 0; i < calls; i++) {
     store.select(0, loaded[i & 255]!);
     store.find();
-    store.setString(value, 0, 64, store.nowMs + 100_000 + i);
+    strings.set(value, 0, 64, store.nowMs + 100_000 + i);
   }
 });
 measure("insert + delete", 500_000, (calls) => {
@@ -92,7 +94,7 @@ measure("insert + delete", 500_000, (calls) => {
     store.select(0, key);
     store.prepareInsert();
     store.find();
-    store.setString(value, 0, 64, 0);
+    strings.set(value, 0, 64, 0);
     store.find();
     store.remove(2);
   }

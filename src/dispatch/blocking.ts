@@ -212,11 +212,11 @@ export class Blocking {
         return refuse(call, reply, Status.Busy);
       }
       if (request === NO_REF) continue;
-      wait.shards.push(this.store.shard);
+      wait.shards.push(this.store.cursor.shard);
       wait.requests.push(request);
       if (!looks) continue;
       const key = Buffer.from(call.bytes.subarray(call.argAt(i), call.argAt(i) + call.argBytes(i)));
-      wait.looked.push({ shard: this.store.shard, db: session.db, key, wait });
+      wait.looked.push({ shard: this.store.cursor.shard, db: session.db, key, wait });
     }
     this.waits.set(slot, wait);
     this.begun = true;
@@ -302,7 +302,7 @@ export class Blocking {
     if (event === KeyEvent.Flushed) {
       waiters.visitAll(shard, header, (place, db) => this.noteReady(shard, keyspace, place, db));
     } else if (event !== KeyEvent.Deadline) {
-      waiters.visitKey(shard, header, store.key, (place, db) => this.noteReady(shard, keyspace, place, db));
+      waiters.visitKey(shard, header, store.cursor.key, (place, db) => this.noteReady(shard, keyspace, place, db));
     }
   }
 
@@ -345,12 +345,12 @@ export class Blocking {
       if (server === undefined) continue;
       if (server.isReady !== null) {
         this.placeTarget(ref, length, request.targetBytes);
-        const isReady = server.isReady(call, exists ? store.type : null);
+        const isReady = server.isReady(call, exists ? store.cursor.type : null);
         // It may have removed members that were due, and so looked at places.
         waiters.select(shard);
         waiters.openRequest(ref);
         if (!isReady) continue;
-      } else if (!exists || server.type !== store.type) {
+      } else if (!exists || server.type !== store.cursor.type) {
         continue;
       } else if (request.targetBytes > 0 || (request.kind & WANT_MASK) === Want.ListMove) {
         this.placeTarget(ref, length, request.targetBytes);
@@ -391,7 +391,7 @@ export class Blocking {
   private lockTarget(): boolean {
     const { store, call } = this;
     call.selectKey(2);
-    return store.section.tryAdd(store.shard);
+    return store.section.tryAdd(store.cursor.shard);
   }
 
   /** Runs what serves one request. Returns its reply. */

@@ -11,6 +11,8 @@ import type { StagedValue } from "../store/large.ts";
 import type { Keyspaces, Maintenance } from "../store/maintenance.ts";
 import { RecordRoom } from "../store/record-room.ts";
 import type { Store } from "../store/store.ts";
+import { StringValue } from "../store/string-value.ts";
+import { ValueTransfer } from "../store/value-transfer.ts";
 import { Blocking } from "./blocking.ts";
 import type { Meter } from "./command-statistics.ts";
 import type { ServerServices } from "./services.ts";
@@ -40,6 +42,8 @@ export class Call {
   /** The first key, hashed; loaded before the handler runs when the command has keys. */
   readonly key: Key;
   readonly collections: Collections;
+  readonly strings: StringValue;
+  readonly transfer: ValueTransfer;
   /** Adds up what the records of a command with many keys take. */
   readonly room: RecordRoom;
   /** Keyspace of the session's database. */
@@ -66,6 +70,8 @@ export class Call {
   ) {
     this.key = store.newKey();
     this.collections = new Collections(store);
+    this.strings = new StringValue(store);
+    this.transfer = new ValueTransfer(store, this.strings);
     this.room = new RecordRoom(store);
     this.blocking = new Blocking(this);
   }

@@ -69,8 +69,8 @@ export class Dispatcher {
   private readonly prefetch: Prefetch;
   /** Shard whose lock the last command kept for the next one, -1 = none. */
   private kept = -1;
-  /** And `store.stamp` while its key is selected. */
-  private keptStamp = 0;
+  /** And the cursor's version while its key is selected. */
+  private keptVersion = 0;
   private readonly section: Section;
   private readonly keyArguments = new KeyArguments();
   /** True while writes that need memory are refused. Set by the owner once per turn. */
@@ -256,7 +256,7 @@ export class Dispatcher {
       this.kept = -1;
       section.resume();
       // A handler may have ended elsewhere: a MOVE that found the key in the other database too.
-      if (store.stamp !== this.keptStamp) store.select(call.keyspace, key);
+      if (store.cursor.version !== this.keptVersion) store.select(call.keyspace, key);
     } else {
       if (!section.enter(shard)) return Retry;
       if (store.c[store.headerOf(shard) + STILL_AT] !== 0 && this.mustWait(spec, shard, key)) {
@@ -266,7 +266,7 @@ export class Dispatcher {
       call.keyspace = call.keyspaces.of(call.session.db);
       store.select(call.keyspace, key);
     }
-    const { stamp } = store;
+    const { version } = store.cursor;
     if (RELEASES_EARLY) this.releaseEarly();
     let outcome: Outcome;
     try {
@@ -275,7 +275,7 @@ export class Dispatcher {
       if (outcome === Done && this.isRepeated(i, call, shard)) {
         section.keep();
         this.kept = shard;
-        this.keptStamp = stamp;
+        this.keptVersion = version;
       } else {
         section.leave();
       }

@@ -16,6 +16,7 @@ import { type CollectionCopy, Copying } from "../store/collection-copy.ts";
 import { type Address, NO_ADDRESS } from "../store/segments.ts";
 import { STILL_AT, STILL_HASH_AT } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
+import { NO_REF, type Ref } from "../structures/pages.ts";
 import type { Call } from "./call.ts";
 import type { Continuation } from "./continuation.ts";
 import type { CommandSpec } from "./spec.ts";
@@ -77,34 +78,35 @@ function longCopyOf(call: Call): LongCopy | null {
 }
 
 /**
- * To be called between `carry` and `setCarried`, with the destination selected and looked up. Returns 0 when setCarried may
- * follow, and `endCopy` after it; GOES_ON when the command is to be retried; or Status.
+ * To be called between `take` and `put` of a transfer, with the destination selected and looked up. Returns 0 when `put`
+ * may follow, with `copiedRoot`, and `endCopy` after it; GOES_ON when the command is to be retried; or Status.
  */
 export function copyAhead(call: Call, moves: boolean): number {
   const { store, session } = call;
   let long = longCopyOf(call);
   if (long === null) {
-    if (!store.copiesMore(AT_ONCE_BYTES, moves)) return 0;
+    if (!call.transfer.copiesMore(AT_ONCE_BYTES, moves)) return 0;
     long = new LongCopy(call.spec);
-    if (!begin(store, long)) return 0;
+    if (!begin(call, long)) return 0;
     session.continuation = long;
   }
   assert(long.spec === call.spec, "a long copy is gone on with by its own command");
-  if (long.copy !== null && (!isSame(store, long) || long.target !== store.shard)) {
+  if (long.copy !== null && (!isSame(call, long) || long.target !== store.cursor.shard)) {
     giveUp(store, long);
-    if (++long.tries < TRIES) begin(store, long);
+    if (++long.tries < TRIES) begin(call, long);
     if (long.copy !== null && long.tries >= STILL_TRIES) keepStill(call, long);
   }
   const { copy } = long;
   if (copy === null) return 0;
-  const status = step(call, long, copy);
-  store.standAgain();
-  if (status !== 0) return status;
-  store.copiedAhead = copy.made;
-  return 0;
+  return step(call, long, copy);
 }
 
-/** The value carried was set, from the copy if there is one: the source is let go, for `removeCarried` if that follows. */
+/** Root of the copy that `copyAhead` has finished, NO_REF when the value is to be copied or handed over at once. */
+export function copiedRoot(call: Call): Ref {
+  return longCopyOf(call)?.copy?.made ?? NO_REF;
+}
+
+/** The value taken was put, from the copy if there is one: the source is let go, for `removeSource` if that follows. */
 export function endCopy(call: Call): void {
   const { store, session, meter } = call;
   const long = longCopyOf(call);
@@ -112,29 +114,24 @@ export function endCopy(call: Call): void {
   session.continuation = null;
   meter.tookBefore(long.spentMs);
   if (long.copy === null) return;
-  long.copy.made = 0;
+  long.copy.made = NO_REF;
   letGo(store, long);
-  store.standAgain();
 }
 
-/** `setCarried` was refused: what was copied is kept for the next try. */
-export function keepCopy(call: Call): void {
-  call.store.copiedAhead = 0;
-}
-
-/** Pins the source carried and begins to copy it. Returns false when all pins of its shard are taken. */
-function begin(store: Store, long: LongCopy): boolean {
-  long.pin = store.large.pin(store.carriedHeader);
+/** Pins the source and begins to copy it. Returns false when all pins of its shard are taken. */
+function begin(call: Call, long: LongCopy): boolean {
+  const { store } = call;
+  long.pin = store.large.pin(call.transfer.header);
   if (long.pin < 0) return false;
-  long.shard = store.carriedShard;
-  long.root = store.carriedNode;
-  long.target = store.shard;
-  long.copy = store.copyInSteps();
+  long.shard = call.transfer.shard;
+  long.root = call.transfer.node;
+  long.target = store.cursor.shard;
+  long.copy = call.transfer.copyInSteps();
   return true;
 }
 
-function isSame(store: Store, long: LongCopy): boolean {
-  return !store.carriesText && store.carriedShard === long.shard && store.carriedNode === long.root;
+function isSame(call: Call, long: LongCopy): boolean {
+  return call.transfer.isTree && call.transfer.shard === long.shard && call.transfer.node === long.root;
 }
 
 function giveUp(store: Store, long: LongCopy): void {

@@ -63,8 +63,8 @@ export function beginLongRead(
   length: number,
 ): LongRead | null {
   const { store, session, spec } = call;
-  if (end - position <= STEP_BYTES || store.encoding !== Encoding.Paged) return null;
-  const { shard, node } = store;
+  if (end - position <= STEP_BYTES || store.cursor.encoding !== Encoding.Paged) return null;
+  const { shard, node } = store.cursor;
   const pin = store.large.pin(store.headerOf(shard));
   if (pin < 0) return null;
   const read = new LongRead(spec, shard, node, pin, position, end, sum, last, length);

@@ -11,7 +11,7 @@ export function expirePass(engine: Engine): void {
   for (let shard = 0; shard < store.shards; shard++) {
     let isWhole = false;
     const step = (): void => {
-      isWhole = store.wheel.turn(shard, store.headerOf(shard), store.nowMs, PASS_STEP, store);
+      isWhole = store.wheel.turn(shard, store.headerOf(shard), store.nowMs, PASS_STEP, store.deadlines);
     };
     while (!isWhole && store.section.within(shard, step));
   }

@@ -89,7 +89,7 @@ export class MemoryLimit {
     const [scope, order] = config.text("storage.maxmemory_policy").split("-");
     const rank = RANKS[order ?? ""] ?? Rank.None;
     this.evictor.setPolicy(rank, scope === "volatile", config.number("storage.maxmemory_samples"));
-    store.setAccessPolicy(
+    store.access.setPolicy(
       rank === Rank.LeastFrequent,
       config.number("storage.lfu_log_factor"),
       config.number("storage.lfu_decay_time"),
@@ -196,8 +196,8 @@ export class MemoryLimit {
       if (!hasFreed && (isOver || isDense || !maintenance.squeeze())) {
         const done = this.evictOne();
         // A collection that was removed and is not emptied yet is as good as evicted.
-        if (done === Eviction.Nothing) store.garbageIn = store.findGarbage();
-        if (done === Eviction.Nothing && store.garbageIn < 0) {
+        if (done === Eviction.Nothing) store.garbage.find();
+        if (done === Eviction.Nothing && store.garbage.shard < 0) {
           // A value that is arriving needs frames; without one, the shards may keep the frames they have.
           if (isOver || (bytes > 0 && isDense)) return false;
           if (isDense && !maintenance.squeeze()) return true;
@@ -215,10 +215,10 @@ export class MemoryLimit {
 
   private emptyGarbage(): boolean {
     const { store } = this;
-    const shard = store.garbageIn;
+    const { shard } = store.garbage;
     if (shard < 0) return false;
     return store.section.tryWithin(shard, () => {
-      if (!store.emptyGarbage(shard, store.headerOf(shard), GARBAGE_BLOCKS)) store.garbageIn = -1;
+      if (!store.garbage.empty(shard, GARBAGE_BLOCKS)) store.garbage.shard = -1;
     });
   }
 

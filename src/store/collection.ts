@@ -45,7 +45,7 @@ import {
 } from "./record.ts";
 import { type Address, NO_ADDRESS } from "./segments.ts";
 import { ROOT_BYTES, ROOT_OUT, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
-import { KeyEvent, type Store } from "./store.ts";
+import { ADMITTED, KEEPS_VALUE, KeyEvent, type Store } from "./store.ts";
 
 /** Most bytes and entries of a packed collection; and the longest entry in it. */
 export const PACKED_BYTES_MAX = PAGE_BYTES_MAX - 64;
@@ -148,13 +148,13 @@ export abstract class Collection implements PackedHome {
     return left;
   }
 
-  /** Value of `store.stamp` while what is open stands as it is: a tree, without deadlines to look at. */
+  /** The cursor's version while what is open stands as it is: a tree, without deadlines to look at. */
   private openSince = -1;
   private get isOpenStill(): boolean {
-    return this.openSince === this.store.stamp;
+    return this.openSince === this.store.cursor.version;
   }
   private staysOpen(): void {
-    this.openSince = this.mayStayOpen && !this.hasTimed ? this.store.stamp : -1;
+    this.openSince = this.mayStayOpen && !this.hasTimed ? this.store.cursor.version : -1;
   }
   /** What is open was a tree when it was opened, of a key that cannot expire. */
   private mayStayOpen = false;
@@ -162,15 +162,15 @@ export abstract class Collection implements PackedHome {
   /** Opens the record that the store found. Returns false when it is of another type. */
   open(): boolean {
     const { store } = this;
-    if (store.type !== this.type) return false;
-    this.pages.select(store.shard, store.header);
-    const spare = spareBits(store.m, store.w);
+    if (store.cursor.type !== this.type) return false;
+    this.pages.select(store.cursor.shard, store.cursor.header);
+    const spare = spareBits(store.cursor.m, store.cursor.w);
     this.encoding = spare & ENCODING_MASK;
     this.hasTimed = (spare & HAS_TIMED) !== 0;
-    this.isTree = store.encoding === Encoding.Tree;
-    this.mayStayOpen = this.isTree && !store.hasDeadlineWords;
+    this.isTree = store.cursor.encoding === Encoding.Tree;
+    this.mayStayOpen = this.isTree && !store.cursor.hasDeadlineWords;
     if (this.isTree) {
-      this.loadRoot(store.node);
+      this.loadRoot(store.cursor.node);
       this.entries = this.treeEntries;
     } else {
       this.placePacked();
@@ -197,10 +197,10 @@ export abstract class Collection implements PackedHome {
 
   private placePacked(): void {
     const { store } = this;
-    const { m } = store;
-    this.region = store.region;
-    this.base = rawValueAt(m, store.w);
-    this.end = this.base + store.valueBytes;
+    const { m } = store.cursor;
+    this.region = store.cursor.region;
+    this.base = rawValueAt(m, store.cursor.w);
+    this.end = this.base + store.cursor.valueBytes;
   }
 
   private loadRoot(root: Ref): void {
@@ -233,11 +233,11 @@ export abstract class Collection implements PackedHome {
    */
   begin(bytes: number, creates: boolean): number {
     const { store } = this;
-    this.pages.select(store.shard, store.header);
+    this.pages.select(store.cursor.shard, store.cursor.header);
     if (bytes !== 0 && !this.pages.reserve(bytes)) return Status.Busy;
     if (this.isOpenStill) {
       this.openSince = -1;
-      store.beginCollectionAgain();
+      store.beginInPlaceAgain();
       return 1;
     }
     if (creates) {
@@ -247,8 +247,8 @@ export abstract class Collection implements PackedHome {
     // Nothing is open if `finish` follows all the same.
     this.mayStayOpen = false;
     if (store.find() === NO_ADDRESS) return 0;
-    if (store.type !== this.type) return Status.WrongType;
-    const status = store.beginCollection();
+    if (store.cursor.type !== this.type) return Status.WrongType;
+    const status = store.beginInPlace();
     if (status < 0) return status;
     this.open();
     return this.hasTimed ? this.withoutDue(true) : 1;
@@ -260,7 +260,7 @@ export abstract class Collection implements PackedHome {
    */
   beginAnew(bytes: number): number {
     const { store } = this;
-    this.pages.select(store.shard, store.header);
+    this.pages.select(store.cursor.shard, store.cursor.header);
     if (!this.pages.reserve(bytes)) return Status.Busy;
     const status = store.prepareInsert();
     if (status < 0) return status;
@@ -273,7 +273,6 @@ export abstract class Collection implements PackedHome {
   /** Removes the key of what `begin` found, whatever is in it. */
   discard(): void {
     this.openSince = -1;
-    this.store.standAgain();
     this.store.remove(KeyEvent.Deleted);
   }
 
@@ -283,9 +282,9 @@ export abstract class Collection implements PackedHome {
     // Lanes of 8 bytes may have to be aligned.
     const room = Math.min(Math.max(bytes, 16), PACKED_BYTES_MAX) + PAGE_HEAD + (this.packed.leaf.lane === 8 ? 8 : 0);
     this.mayStayOpen = false;
-    const status = store.placeCollection(this.type, Encoding.Raw, room, false);
+    const status = this.placeRecord(Encoding.Raw, room, ADMITTED);
     assert(status === 0, "an admitted command finds room");
-    store.setValueBytes(Math.min(rawCapacity(store.m, store.w), PAGE_BYTES_MAX));
+    store.cursor.setValueBytes(Math.min(rawCapacity(store.cursor.m, store.cursor.w), PAGE_BYTES_MAX));
     this.isTree = false;
     this.hasTimed = false;
     this.timed = 0;
@@ -302,13 +301,12 @@ export abstract class Collection implements PackedHome {
   /** Notes what Redis would call the encoding. */
   setEncoding(encoding: number): void {
     this.encoding = encoding;
-    this.store.standAgain();
     this.writeSpare();
   }
 
   /** Notes in the record what stands in its spare bits. */
   protected writeSpare(): void {
-    setSpareBits(this.store.m, this.store.w, this.encoding | (this.hasTimed ? HAS_TIMED : 0));
+    setSpareBits(this.store.cursor.m, this.store.cursor.w, this.encoding | (this.hasTimed ? HAS_TIMED : 0));
   }
 
   /**
@@ -325,9 +323,9 @@ export abstract class Collection implements PackedHome {
     const { store } = this;
     const isEmpty = this.entries.count === 0 && !this.staysEmpty;
     if (this.isTree) this.saveRoot();
-    store.standAgain();
-    if (!isEmpty) this.staysOpen();
-    store.endCollection(isEmpty);
+    if (isEmpty) return store.remove(KeyEvent.Deleted);
+    this.staysOpen();
+    store.changed(KeyEvent.Set);
   }
 
   /**
@@ -373,14 +371,23 @@ export abstract class Collection implements PackedHome {
     this.placeTree(false);
   }
 
+  /** Gives the selected key a record of this type that keeps the deadline it has. Returns 0, or Status. */
+  private placeRecord(encoding: Encoding, bytes: number, how: number): number {
+    const { store } = this;
+    const { cursor } = store;
+    const deadlineMs = cursor.address === NO_ADDRESS ? 0 : cursor.deadlineMs;
+    const status = store.place(this.type, encoding, bytes, 0, deadlineMs, how);
+    if (status === 0) cursor.setValueBytes(bytes);
+    return status;
+  }
+
   private placeTree(keeps: boolean): void {
     const { pages, store } = this;
-    const status = store.placeCollection(this.type, Encoding.Tree, 0, keeps);
+    const status = this.placeRecord(Encoding.Tree, 0, keeps ? ADMITTED | KEEPS_VALUE : ADMITTED);
     assert(status === 0, "an admitted command finds room");
     this.root = pages.take(ROOT_BYTES);
     makeRoot(pages, this.root);
-    store.standAgain();
-    store.setNode(this.root);
+    store.cursor.setNode(this.root);
     this.writeSpare();
     this.isTree = true;
     this.entries = this.treeEntries;
@@ -396,8 +403,7 @@ export abstract class Collection implements PackedHome {
       makeRoot(pages, made);
       pages.give(this.root, ROOT_BYTES);
       this.root = made;
-      this.store.standAgain();
-      this.store.setNode(made);
+      this.store.cursor.setNode(made);
       w = pages.locate(made) >> 2;
     }
     const { m, f } = pages;
@@ -443,9 +449,9 @@ export abstract class Collection implements PackedHome {
     page.b.copy(kept, 0, page.base, page.base + arrays);
     page.b.copy(kept, arrays, page.end - data, page.end);
     const wanted = Math.min(used + bytes + ((used + bytes) >>> 3) + 8, PAGE_BYTES_MAX);
-    const status = store.placeCollection(this.type, Encoding.Raw, wanted, true);
+    const status = this.placeRecord(Encoding.Raw, wanted, ADMITTED | KEEPS_VALUE);
     assert(status === 0, "an admitted command finds room");
-    store.setValueBytes(Math.min(rawCapacity(store.m, store.w), PAGE_BYTES_MAX));
+    store.cursor.setValueBytes(Math.min(rawCapacity(store.cursor.m, store.cursor.w), PAGE_BYTES_MAX));
     this.writeSpare();
     this.placePacked();
     this.pages.turn(this.region);

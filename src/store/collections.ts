@@ -82,7 +82,7 @@ export class Collections {
 
   /** Opens the record that the store found, for who does not know its type (checkers, OBJECT, DUMP). Not for strings. */
   openFound(): Collection {
-    const value = this.ofType(this.store.type);
+    const value = this.ofType(this.store.cursor.type);
     value.open();
     return value;
   }

@@ -14,10 +14,11 @@
  * want keys with a deadline draw until they meet some or, where those are rare, draw from the hints of the expiry wheel.
  * Locking: takes shard locks one at a time, and only if they are free; `makeRoom` as its caller says.
  */
-import { ACCESS_WORD, deadline, filedIn, hasDeadlineWords } from "./record.ts";
+import type { Key } from "./key.ts";
+import { ACCESS_WORD, deadline, filedIn, hasDeadlineWords, keyAt, keyBytes } from "./record.ts";
 import { type Address, NO_ADDRESS } from "./segments.ts";
 import { BUCKETS, EXPIRES_COUNT, KEY_COUNT, WHEEL_HINTS_AT } from "./shard.ts";
-import type { Store } from "./store.ts";
+import { KeyEvent, type Store } from "./store.ts";
 
 /** What decides: nothing may go, chance, the last access, its frequency, the deadline. */
 export const Rank = { None: 0, Random: 1, LeastRecent: 2, LeastFrequent: 3, NearestDeadline: 4 } as const;
@@ -71,12 +72,14 @@ export class Evictor {
   private readonly sums: Float64Array;
   private drawsLeft = 0;
   private drawnKeyspace = 0;
+  private readonly key: Key;
   private readonly chainHashes = new Int32Array(CHAIN);
   private readonly chainAddresses = new Int32Array(CHAIN);
   private readonly chainStamps = new Int32Array(CHAIN);
   private readonly chainDeadlines = new Float64Array(CHAIN);
 
   constructor(private readonly store: Store) {
+    this.key = store.newKey();
     const pools = store.shards + 1;
     this.shardsOf = new Int32Array(pools * POOL);
     this.keyspacesOf = new Int32Array(pools * POOL);
@@ -243,7 +246,7 @@ export class Evictor {
       if (chosen >= count) continue;
       const address = this.chainAddresses[chosen]!;
       if (this.volatileOnly && this.deadlineAt(shard, address) === 0) continue;
-      return store.evict(shard, keyspace, this.chainHashes[chosen]!, address);
+      return this.evict(shard, keyspace, this.chainHashes[chosen]!, address);
     }
     return false;
   }
@@ -253,7 +256,7 @@ export class Evictor {
       const address = this.drawHint(shard, header);
       if (address !== NO_ADDRESS) {
         const { pickedKeyspace, pickedHash } = this.store.wheel;
-        return this.store.evict(shard, pickedKeyspace, pickedHash, address);
+        return this.evict(shard, pickedKeyspace, pickedHash, address);
       }
     }
     return false;
@@ -379,8 +382,8 @@ export class Evictor {
       if (due === 0) return false;
       rank = -due;
     }
-    if (this.rank === Rank.LeastRecent) rank = store.idleSecondsOf(stamp);
-    else if (this.rank === Rank.LeastFrequent) rank = 255 - store.frequencyOf(stamp);
+    if (this.rank === Rank.LeastRecent) rank = store.access.idleSecondsOf(stamp);
+    else if (this.rank === Rank.LeastFrequent) rank = 255 - store.access.frequencyOf(stamp);
     const first = pool * POOL;
     let entry = -1;
     let lowest = Infinity;
@@ -447,6 +450,24 @@ export class Evictor {
       const due = deadline(m, w);
       if (due === 0 || (this.rank === Rank.NearestDeadline && -due !== this.ranks[entry])) return false;
     }
-    return store.evict(shard, keyspace, hashB, address);
+    return this.evict(shard, keyspace, hashB, address);
+  }
+
+  /**
+   * Evicts the record at `address` if it is still the one of a key with `hashB` in `keyspace`. The caller holds the
+   * shard's lock; its selection is lost. Returns false when there is no such record any more.
+   */
+  private evict(shard: number, keyspace: number, hashB: number, address: Address): boolean {
+    const { store, key } = this;
+    const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
+    if (store.c[ks + KEY_COUNT] === 0 || store.isEmptying(keyspace)) return false;
+    if (!store.index.hasEntry(shard, ks, hashB, address)) return false;
+    const w = store.segments.locate(shard, address);
+    const { m } = store.segments;
+    key.loadWords(m, keyAt(m, w), keyBytes(m, w));
+    store.selectRecord(keyspace, key, address);
+    store.removeUnasked(KeyEvent.Evicted);
+    store.garbage.note(shard);
+    return true;
   }
 }

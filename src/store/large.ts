@@ -383,6 +383,13 @@ export class LargeValues {
     c[header + RETIRED_TREES_AT] = node;
   }
 
+  /** Frees a node that `link` made, whose chunks stay their owner's. */
+  unlink(shard: number, header: number, node: Address): void {
+    const w = this.segments.locate(shard, node);
+    this.usedBytes -= this.segments.m[w + NODE_CHUNKS]! * CHUNK_BYTES;
+    this.giveNode(shard, header, node);
+  }
+
   /** Pins the shard as it is now. Returns a pin slot, or Status.Busy when all are taken. */
   pin(header: number): number {
     const c = this.c;

@@ -123,7 +123,7 @@ export class ListValue extends Collection {
   openAgain(): void {
     const { store } = this;
     store.find();
-    const status = store.beginCollection();
+    const status = store.beginInPlace();
     assert(status === 0 && this.open(), "a list begun before is there and may be changed");
   }
 

@@ -146,7 +146,7 @@ export class Maintenance {
   step(shard: number): boolean {
     const { store } = this;
     const header = store.headerOf(shard);
-    let more = store.expiresActively && !store.wheel.turn(shard, header, store.nowMs, STEP, store);
+    let more = store.expiresActively && !store.wheel.turn(shard, header, store.nowMs, STEP, store.deadlines);
     for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
       if (this.keyspaces.isEmptying(keyspace) && this.dropStep(shard, header, keyspace)) more = true;
     }
@@ -155,7 +155,7 @@ export class Maintenance {
       // Hints of flushed keys would hold their blocks until their time comes.
       if (!store.wheel.clear(shard, header, STEP, store.nowSeconds)) more = true;
     }
-    if (store.emptyGarbage(shard, header, STEP)) more = true;
+    if (store.garbage.empty(shard, STEP)) more = true;
     if (this.cleanStep(shard, header)) more = true;
     this.sealOne(shard, header);
     return more;

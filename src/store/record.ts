@@ -130,6 +130,10 @@ export function setDeadline(m: Int32Array, w: number, ms: number, filed: number)
 export function wordsBeforeKey(flags: number, encoding: Encoding): number {
   return HEADER_WORDS + ((flags & HAS_DEADLINE) !== 0 ? 2 : 0) + (encoding === Encoding.Raw ? 0 : 2);
 }
+/** Names the node of a Paged value or the root of a Tree. */
+export function setNode(m: Int32Array, w: number, node: number): void {
+  m[fixedAt(m, w)] = node;
+}
 /** Word of the first fixed-value word (Int, Paged). */
 export function fixedAt(m: Int32Array, w: number): number {
   return w + HEADER_WORDS + ((m[w]! & (HAS_DEADLINE << 24)) !== 0 ? 2 : 0);

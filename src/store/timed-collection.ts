@@ -7,7 +7,7 @@
  *                     a number (2 bytes) for all but the first member with the same hash and deadline
  *
  * A member that is due is removed by the store: the record of the key has a hint in the shard's wheel at or before the
- * earliest deadline (store.ts, hintMembers). Until then commands on hashes look at deadlines and hide what is due; of
+ * earliest deadline (Store.setMembersDue). Until then commands on hashes look at deadlines and hide what is due; of
  * sets and sorted sets it is removed as they are opened, so much at a time that nobody waits long for it: when more is
  * left the command is tried again next turn (Status.Again). In paused mode (expiry-mode.ts) nothing is removed: the due
  * members of hashes stay hidden, those of sets and sorted sets are still seen. In replay mode no member is due.
@@ -143,7 +143,7 @@ export abstract class TimedCollection extends Collection {
     if (isEmpty) return 0;
     if (isMore) return Status.Again;
     if (isBegun) {
-      const status = store.beginCollection();
+      const status = store.beginInPlace();
       if (status < 0) return status;
     }
     this.open();
@@ -273,14 +273,11 @@ export abstract class TimedCollection extends Collection {
     if (!this.hasTimed && !this.hadTimed) return super.finish();
     if (this.timed === 0) this.earliest = Infinity;
     else if (this.isTree) this.readEarliest();
-    if (this.hasTimed !== this.hadTimed) {
-      this.store.standAgain();
-      this.writeSpare();
-    }
+    if (this.hasTimed !== this.hadTimed) this.writeSpare();
     const hints = this.isHintDue && this.timed > 0;
     super.finish();
     // The record may move for it: last, when nothing stands on it any more.
-    if (hints) this.store.hintMembers(this.earliest);
+    if (hints) this.store.setMembersDue(this.earliest);
     this.isHintDue = false;
     this.hadTimed = true;
   }
@@ -355,8 +352,7 @@ export abstract class TimedCollection extends Collection {
   beginRemoval(): boolean {
     const { store, pages } = this;
     if (!store.removesExpired || !pages.reserve(SMALL_CHANGE)) return false;
-    store.standAgain();
-    if (store.beginCollection() < 0) return false;
+    if (store.beginInPlace() < 0) return false;
     this.open();
     return true;
   }

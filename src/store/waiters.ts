@@ -141,7 +141,7 @@ export class Waiters {
     targetBytes: number,
   ): Ref | -1 {
     const { store, pages } = this;
-    const { shard, header, key } = store;
+    const { shard, header, key } = store.cursor;
     pages.select(shard, header);
     const bytes = REQUEST_TARGET * 4 + targetBytes;
     if (!pages.reserve(bytes + key.bytes)) return -1;

@@ -341,7 +341,7 @@ test("what a pinned reader sees stays, whatever SETBIT and BITFIELD write meanwh
   const key = store.newKey();
   key.load(Buffer.from("k"), 0, 1);
   store.select(0, key);
-  const { shard, header } = store;
+  const { shard, header } = store.cursor;
   const locked = <T>(work: () => T): T => {
     expect(store.section.enter(shard)).toBe(true);
     const result = work();
@@ -350,7 +350,7 @@ test("what a pinned reader sees stays, whatever SETBIT and BITFIELD write meanwh
   };
   const { node, pin } = locked(() => {
     expect(store.find()).not.toBe(NO_ADDRESS);
-    return { node: store.node, pin: store.large.pin(header) };
+    return { node: store.cursor.node, pin: store.large.pin(header) };
   });
   expect(
     engine.send(

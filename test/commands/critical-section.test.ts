@@ -104,7 +104,7 @@ describe("waiting for locks (fault C)", () => {
     const one = testEngine();
     const { store } = one.engine;
     one.send("SET", "k", "v");
-    const { shard } = store;
+    const { shard } = store.cursor;
     const clients = Array.from({ length: 50 }, () => one.connect());
     const at = store.headerOf(shard) + LOCK_AT;
     Atomics.store(store.c, at, 1);
@@ -172,11 +172,11 @@ describe("an exception at a site that holds locks (fault F)", () => {
   const sites: Record<string, Site> = {
     "a command of one key": {
       reach: (one) => one.send("SET", "k:1", "other"),
-      method: (one) => [one.engine.store, "setString"],
+      method: (one) => [internals(one).strings, "setWith"],
     },
     "a command of several keys": {
       reach: (one) => one.send("MSET", "k:1", "other", "k:2", "other"),
-      method: (one) => [one.engine.store, "setString"],
+      method: (one) => [internals(one).strings, "setWith"],
     },
     "a command over all shards": {
       reach: (one) => one.send("FLUSHALL"),
@@ -220,12 +220,12 @@ describe("an exception at a site that holds locks (fault F)", () => {
     "an eviction": {
       prepare: (one) => evicting(one),
       reach: (one) => one.engine.memory.evictor.evictOne(),
-      method: (one) => [one.engine.store, "evict"],
+      method: (one) => [one.engine.memory.evictor, "evict"],
     },
     "an eviction by chance": {
       prepare: (one) => evicting(one, Rank.Random),
       reach: (one) => one.engine.memory.evictor.evictOne(),
-      method: (one) => [one.engine.store, "evict"],
+      method: (one) => [one.engine.memory.evictor, "evict"],
     },
     "drawing keys to evict": {
       prepare: (one) => evicting(one),
@@ -239,16 +239,16 @@ describe("an exception at a site that holds locks (fault F)", () => {
         one.engine.store.log.hasRoom = () => false;
         for (let shard = 0; shard < one.engine.store.shards; shard++) one.engine.memory.evictor.makeRoom(shard, 4096);
       },
-      method: (one) => [one.engine.store, "evict"],
+      method: (one) => [one.engine.memory.evictor, "evict"],
     },
     "the garbage of a large collection": {
       prepare: (one) => {
         one.send("SADD", "set", ...Array.from({ length: 20_000 }, (_, i) => `member:${i}`));
         one.send("DEL", "set");
-        one.engine.store.garbageIn = one.engine.store.findGarbage();
+        one.engine.store.garbage.find();
       },
       reach: (one) => one.engine.memory["emptyGarbage"](),
-      method: (one) => [one.engine.store, "emptyGarbage"],
+      method: (one) => [one.engine.store.garbage, "empty"],
     },
     squeezing: {
       prepare: (one) => {
@@ -288,7 +288,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
     },
     "DEBUG CHECK": {
       reach: (one) => one.send("DEBUG", "CHECK"),
-      method: (one) => [one.engine.store, "check"],
+      method: (one) => [one.engine.store.log, "check"],
       changes: false,
     },
     "DEBUG DIGEST": {
@@ -298,7 +298,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
     },
     "DEBUG POPULATE": {
       reach: (one) => one.send("DEBUG", "POPULATE", "3"),
-      method: (one) => [one.engine.store, "setString"],
+      method: (one) => [internals(one).strings, "setWith"],
     },
     "giving a pin back": {
       prepare: (one) => {

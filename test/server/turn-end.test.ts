@@ -318,13 +318,13 @@ test("what a batch replied before one of its commands threw is not sent to anoth
   const engine = testEngine();
   engine.send("SET", "k", "secret");
   const { store } = engine.engine;
-  const { setString } = store;
-  store.setString = () => {
+  const { place } = store;
+  store.place = () => {
     throw new Error("injected");
   };
   const broken = new Watched(engine);
   broken.credit = 1 << 20;
   expect(() => broken.send(["GET", "k"], ["SET", "k", "v"])).toThrow("injected");
-  store.setString = setString;
+  store.place = place;
   expect(engine.send("PING")).toBe("+PONG");
 });

@@ -25,6 +25,7 @@ import {
   WHEEL_HINTS_AT,
 } from "../../src/store/shard.ts";
 import { KeyEvent } from "../../src/store/store.ts";
+import { checkShard } from "../../src/store/shard-check.ts";
 import { bytesOf, Fixture, START_MS } from "./fixture.ts";
 
 const text = (value: string) => Buffer.from(value, "latin1");
@@ -52,7 +53,7 @@ test.each([0, 1, 3, 4, 5, 255, 256, 257, 70_000, KEY_BYTES_MAX])("keys of %d byt
   for (const value of [text(""), text("12"), longValue, bytesOf(new Random(2), INLINE_VALUE_MAX + 1)]) {
     expect(f.set(key, value, START_MS + 1e6)).toBe(0);
     expect(f.get(key)).toEqual(value);
-    expect(f.store.deadlineMs).toBe(START_MS + 1e6);
+    expect(f.store.cursor.deadlineMs).toBe(START_MS + 1e6);
     expect(f.get(`${key.slice(1)}y`)).toBeNull();
     expect(f.checkAll()).toBe(1);
   }
@@ -68,9 +69,9 @@ test.each([
   const value = bytesOf(new Random(length), length);
   f.set("k", value);
   expect(f.get("k")).toEqual(value);
-  expect(f.store.encoding).toBe(encoding);
+  expect(f.store.cursor.encoding).toBe(encoding);
   // One byte more, across the border of a chunk or of the encoding.
-  expect(f.store.writeAt(length, text("!"), 0, 1)).toBe(length + 1);
+  expect(f.strings.writeAt(length, text("!"), 0, 1)).toBe(length + 1);
   expect(f.get("k")).toEqual(Buffer.concat([value, text("!")]));
   f.checkAll();
 });
@@ -94,8 +95,8 @@ test.each([
   const f = new Fixture();
   f.set("k", text(value));
   expect(f.get("k")).toEqual(text(value));
-  expect(f.store.encoding).toBe(encoding);
-  expect(f.store.stringLength()).toBe(value.length);
+  expect(f.store.cursor.encoding).toBe(encoding);
+  expect(f.strings.lengthFound).toBe(value.length);
 });
 
 test.each([
@@ -111,7 +112,7 @@ test.each([
   f.set("k", text("v"), given);
   f.select("k");
   expect(f.store.find()).not.toBe(NO_ADDRESS);
-  expect(f.store.deadlineMs).toBe(kept);
+  expect(f.store.cursor.deadlineMs).toBe(kept);
   f.checkAll();
   f.set("other", text("v"));
   f.select("other");
@@ -119,7 +120,7 @@ test.each([
   expect(f.store.setDeadline(given)).toBe(0);
   f.select("other");
   f.store.find();
-  expect(f.store.deadlineMs).toBe(kept);
+  expect(f.store.cursor.deadlineMs).toBe(kept);
   f.checkAll();
 });
 
@@ -139,7 +140,7 @@ test("a large value over a record of another region", () => {
   // What looks like a record with room stands at the same offset of the other region: who forgets to turn back writes there.
   f.select("a");
   f.store.find();
-  const decoy = f.store.w;
+  const decoy = f.store.cursor.w;
   const words = f.memory.arena.words[1]!;
   words[decoy] = headerWord(8, RecordType.String, Encoding.Raw, 0);
   words[decoy + 3] = 77;
@@ -151,7 +152,7 @@ test("a large value over a record of another region", () => {
   f.set("b", bytesOf(new Random(2), 100));
   f.select("b");
   f.store.find();
-  expect(f.store.writeAt(100, value, 0, value.length)).toBe(200_100);
+  expect(f.strings.writeAt(100, value, 0, value.length)).toBe(200_100);
   expect(f.get("b")!.subarray(100)).toEqual(value);
   f.checkAll();
 });
@@ -161,10 +162,10 @@ test("two changes in a row of a key just made, across a split", () => {
   for (let i = 0; i < 2000; i++) {
     f.select(`key:${i}`);
     f.store.find();
-    f.store.setString(text("value"), 0, 5, 0);
+    f.strings.set(text("value"), 0, 5, 0);
     // A deadline needs other words: the record moves, and its slot may have moved with the split.
     expect(f.store.setDeadline(START_MS + 1e6)).toBe(0);
-    f.store.setString(bytesOf(new Random(i), 300), 0, 300, 0);
+    f.strings.set(bytesOf(new Random(i), 300), 0, 300, 0);
   }
   expect(f.checkAll()).toBe(2000);
 });
@@ -185,8 +186,8 @@ test("a pinned large value is deleted while the pool is empty", () => {
   f.set("big", value);
   f.select("big");
   store.find();
-  const node = store.node;
-  const header = store.header;
+  const node = store.cursor.node;
+  const header = store.cursor.header;
   const pin = store.large.pin(header);
   const taken: number[] = [];
   for (let place = store.pool.take(FrameSize.Small); place !== 0; place = store.pool.take(FrameSize.Small)) {
@@ -223,7 +224,7 @@ test("pins between two writes share an epoch", () => {
   store.large.unpin(0, header, second, 0);
   store.large.unpin(0, header, third, 0);
   expect(store.c[header + PINS_AT]).toBe(0);
-  store.check(0);
+  checkShard(f.store, 0);
 });
 
 test("an append of a large value reserves no room for pages nobody sees", () => {
@@ -233,10 +234,10 @@ test("an append of a large value reserves no room for pages nobody sees", () => 
   f.select("big");
   store.find();
   const bytes = 12 << 20;
-  const before = store.c[store.header + HEAP_BYTES_AT]!;
-  expect(store.writeAt(70_000, bytesOf(new Random(4), bytes), 0, bytes)).toBe(70_000 + bytes);
+  const before = store.c[store.cursor.header + HEAP_BYTES_AT]!;
+  expect(f.strings.writeAt(70_000, bytesOf(new Random(4), bytes), 0, bytes)).toBe(70_000 + bytes);
   // The node of 194 chunks takes at most a further frame of the smallest size.
-  expect(store.c[store.header + HEAP_BYTES_AT]).toBeLessThanOrEqual(before + FRAME_BYTES);
+  expect(store.c[store.cursor.header + HEAP_BYTES_AT]).toBeLessThanOrEqual(before + FRAME_BYTES);
   f.checkAll();
 });
 
@@ -301,7 +302,7 @@ test("a record that is moved keeps its deadline, its hint and its snapshot parit
   for (let i = 0; i < 2000; i++) {
     f.select(`k${i}`);
     f.store.find();
-    if (i % 10 === 0) f.store.m[f.store.w] = f.store.m[f.store.w]! | (PARITY << 24);
+    if (i % 10 === 0) f.store.cursor.m[f.store.cursor.w] = f.store.cursor.m[f.store.cursor.w]! | (PARITY << 24);
     else f.store.remove(KeyEvent.Deleted);
   }
   const before = new Map<number, number>();
@@ -314,9 +315,9 @@ test("a record that is moved keeps its deadline, its hint and its snapshot parit
   let moved = 0;
   for (const [i, address] of before) {
     expect(f.get(`k${i}`)).toEqual(value);
-    if (f.store.address !== address) moved++;
-    expect(f.store.deadlineMs).toBe(START_MS + 50_000);
-    expect((f.store.m[f.store.w]! >>> 24) & PARITY).toBe(PARITY);
+    if (f.store.cursor.address !== address) moved++;
+    expect(f.store.cursor.deadlineMs).toBe(START_MS + 50_000);
+    expect((f.store.cursor.m[f.store.cursor.w]! >>> 24) & PARITY).toBe(PARITY);
   }
   expect(moved).toBeGreaterThan(50);
   f.tick(50_100);
@@ -340,7 +341,7 @@ test("counts of deadlines on every path", () => {
     store.find();
     store.setDeadline(far + 9);
     expect(counts()).toEqual([1, far + 9]);
-    store.writeAt(0, text("x"), 0, 1);
+    f.strings.writeAt(0, text("x"), 0, 1);
     expect(counts()).toEqual([1, far + 9]);
     f.select("k");
     store.find();
@@ -375,17 +376,17 @@ test("Busy leaves everything as it was; with another region the operation succee
   const grows = () => {
     f.select("big");
     store.find();
-    return store.writeAt(100_000, filler, 0, 60_000);
+    return f.strings.writeAt(100_000, filler, 0, 60_000);
   };
   const relays = () => {
     f.select("small");
     store.find();
-    return store.writeAt(0, bytesOf(new Random(4), 65_000), 0, 65_000);
+    return f.strings.writeAt(0, bytesOf(new Random(4), 65_000), 0, 65_000);
   };
   for (const operation of [sets, grows, relays]) {
     expect(operation()).toBe(Status.Busy);
     expect(f.get("small")).toEqual(text("one"));
-    expect(store.deadlineMs).toBe(START_MS + 1e6);
+    expect(store.cursor.deadlineMs).toBe(START_MS + 1e6);
     expect(f.get("big")).toEqual(big);
     expect(f.checkAll()).toBe(2);
     expect(store.pool.framesOut).toBe(out);
@@ -409,7 +410,7 @@ test("a segment that is not mutable is never written in place", () => {
     if (f.store.segments.state(0, segmentOf(before)) === SegmentState.Mutable) continue;
     sealed++;
     expect(f.store.setDeadline(START_MS + 1e6)).toBe(0);
-    expect(f.store.address).not.toBe(before);
+    expect(f.store.cursor.address).not.toBe(before);
   }
   expect(sealed).toBeGreaterThan(100);
   f.checkAll();
@@ -418,7 +419,7 @@ test("a segment that is not mutable is never written in place", () => {
 test("a record written elsewhere keeps the snapshot parity of the one it replaces", () => {
   const f = new Fixture();
   const { store } = f;
-  const parity = () => (store.m[store.w]! >>> 24) & PARITY;
+  const parity = () => (store.cursor.m[store.cursor.w]! >>> 24) & PARITY;
   f.set("k", text("short"));
   f.select("k");
   store.find();

@@ -72,7 +72,7 @@ describe("a write over a hidden key", () => {
     expect(keyCount(f)).toBe(6);
     f.checkAll();
     expect(f.get("k")).toEqual(OTHER);
-    expect(f.store.deadlineMs).toBe(0);
+    expect(f.store.cursor.deadlineMs).toBe(0);
     f.store.remove(KeyEvent.Deleted);
     f.checkAll();
     expect(f.get("k")).toBeNull();

@@ -5,7 +5,10 @@ import { Memory } from "../../src/server/memory.ts";
 import { Keyspaces, Maintenance } from "../../src/store/maintenance.ts";
 import { keyspacesOf } from "../../src/memory/control.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { checkShard } from "../../src/store/shard-check.ts";
 import { Store } from "../../src/store/store.ts";
+import { StringValue } from "../../src/store/string-value.ts";
+import { ValueTransfer } from "../../src/store/value-transfer.ts";
 import type { Key } from "../../src/store/key.ts";
 import { Encoding } from "../../src/store/record.ts";
 import { testSeed } from "../support/random.ts";
@@ -23,6 +26,8 @@ export const START_MS = 1_800_000_000_000;
 export class Fixture {
   readonly memory: Memory;
   readonly store: Store;
+  readonly strings: StringValue;
+  readonly transfer: ValueTransfer;
   readonly keyspaces: Keyspaces;
   readonly maintenance: Maintenance;
   readonly clock = new HeldClock(START_MS, 1000);
@@ -42,6 +47,8 @@ export class Fixture {
       hugePages: false,
     });
     this.store = new Store(this.memory.arena, 0);
+    this.strings = new StringValue(this.store);
+    this.transfer = new ValueTransfer(this.store, this.strings);
     this.keyspaces = new Keyspaces(this.memory.control, keyspacesOf(databases));
     this.maintenance = new Maintenance(this.store, this.keyspaces, { deadFraction: 0.3, mutableUnits: 0 });
     this.key = this.store.newKey();
@@ -62,9 +69,9 @@ export class Fixture {
 
   set(key: string, value: Buffer, deadlineMs = 0, keyspace = 0): number {
     this.select(key, keyspace);
-    this.store.section.enter(this.store.shard);
+    this.store.section.enter(this.store.cursor.shard);
     this.store.find();
-    const status = this.store.setString(value, 0, value.length, deadlineMs);
+    const status = this.strings.set(value, 0, value.length, deadlineMs);
     this.store.section.leave();
     return status;
   }
@@ -79,19 +86,19 @@ export class Fixture {
   /** Bytes of the string found. */
   read(): Buffer {
     const { store } = this;
-    if (store.encoding !== Encoding.Paged) {
-      store.openText();
-      return Buffer.from(store.textBytes.subarray(store.textAt, store.textAt + store.textLength));
+    if (store.cursor.encoding !== Encoding.Paged) {
+      this.strings.open();
+      return Buffer.from(this.strings.bytes.subarray(this.strings.at, this.strings.at + this.strings.length));
     }
-    const bytes = Buffer.alloc(store.valueBytes);
-    store.large.read(store.shard, store.node, 0, bytes, 0, bytes.length);
-    store.segments.locate(store.shard, store.address);
+    const bytes = Buffer.alloc(store.cursor.valueBytes);
+    store.large.read(store.cursor.shard, store.cursor.node, 0, bytes, 0, bytes.length);
+    store.segments.locate(store.cursor.shard, store.cursor.address);
     return bytes;
   }
 
   checkAll(): number {
     let keys = 0;
-    for (let shard = 0; shard < this.store.shards; shard++) keys += this.store.check(shard);
+    for (let shard = 0; shard < this.store.shards; shard++) keys += checkShard(this.store, shard);
     return keys;
   }
 

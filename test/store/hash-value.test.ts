@@ -228,12 +228,12 @@ describe("hashes in the store", () => {
           if (store.find() !== NO_ADDRESS) store.setDeadline(random.below(2) * (hashes.now + 1_000_000));
         } else if (die < 930 && pins.length < 3) {
           f.select(key);
-          if (hashes.value.find() !== 1 || store.encoding !== Encoding.Tree) continue;
+          if (hashes.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
           const reader = new HashValue(store, hashes.collections.limits.hash);
           const fields = hashes.fields(hashes.value, false).map(withoutDeadline);
-          reader.openPinned(store.shard, store.header, hashes.value.root);
+          reader.openPinned(store.cursor.shard, store.cursor.header, hashes.value.root);
           reader.encoding = hashes.value.encoding;
-          pins.push({ pin: store.large.pin(store.header), reader, fields });
+          pins.push({ pin: store.large.pin(store.cursor.header), reader, fields });
         } else if (die < 945 && pins.length > 0) {
           const [{ pin, reader, fields }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(hashes.fields(reader, false).map(withoutDeadline)).toEqual(fields);

@@ -26,7 +26,7 @@ test(
       const found = store.find();
       expect(found !== NO_ADDRESS).toBe(model.has(key));
       if (model.size < target ? !model.has(key) : random.below(50) === 0) {
-        store.setString(VALUE, 0, 1, 0);
+        f.strings.set(VALUE, 0, 1, 0);
         model.add(key);
       } else if (model.has(key) && model.size >= target) {
         store.remove(2);
@@ -102,7 +102,7 @@ test(
       const found = store.find();
       expect(found !== NO_ADDRESS).toBe(model.has(key));
       if (random.below(10) < (step % 6000 < 4000 ? 8 : 2)) {
-        if (store.setString(VALUE, 0, 1, 0) === 0) model.add(key);
+        if (f.strings.set(VALUE, 0, 1, 0) === 0) model.add(key);
       } else if (found !== NO_ADDRESS) {
         store.remove(2);
         model.delete(key);

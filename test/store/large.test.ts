@@ -7,7 +7,7 @@
 import { expect, test } from "bun:test";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { HEAP_LIVE_AT, PIN_SLOTS, PINS_AT } from "../../src/store/shard.ts";
-import { KeyEvent } from "../../src/store/store.ts";
+import { PLAIN, KeyEvent } from "../../src/store/store.ts";
 import { StagedValue } from "../../src/store/large.ts";
 import { Status } from "../../src/base/status.ts";
 import { FRAMES_OF, FrameSize } from "../../src/memory/frame-pool.ts";
@@ -23,7 +23,7 @@ interface Pin {
 function nodeOf(f: Fixture, key: string): { node: number; bytes: Buffer } | null {
   const bytes = f.get(key);
   if (bytes === null || bytes.length <= 65536) return null;
-  return { node: f.store.node, bytes };
+  return { node: f.store.cursor.node, bytes };
 }
 
 test(
@@ -46,7 +46,7 @@ test(
       expect(found !== NO_ADDRESS).toBe(entry !== undefined);
       if (operation < 10) {
         const value = bytesOf(random, 65_537 + random.below(200_000));
-        if (store.setString(value, 0, value.length, 0) === 0) model.set(key, value);
+        if (f.strings.set(value, 0, value.length, 0) === 0) model.set(key, value);
       } else if (operation < 20) {
         if (entry !== undefined) {
           store.remove(KeyEvent.Deleted);
@@ -57,7 +57,7 @@ test(
           const value = bytesOf(random, 1 + random.below(random.below(4) === 0 ? 100_000 : 50));
           const position =
             random.below(3) === 0 ? entry.length : random.below(Math.min(entry.length + 70_000, 500_000));
-          const status = store.writeAt(position, value, 0, value.length);
+          const status = f.strings.writeAt(position, value, 0, value.length);
           if (status >= 0) {
             const wider = Buffer.alloc(Math.max(entry.length, position + value.length));
             entry.copy(wider);
@@ -122,7 +122,7 @@ test("without a pin pages are written in place, with one they are copied once", 
   const write = (position: number) => {
     f.select("big");
     store.find();
-    expect(store.writeAt(position, Buffer.from("x"), 0, 1)).toBe(400_000);
+    expect(f.strings.writeAt(position, Buffer.from("x"), 0, 1)).toBe(400_000);
   };
   const out = store.pool.framesOut;
   for (let i = 0; i < 100; i++) write(i * 4000);
@@ -163,10 +163,10 @@ test(
       }
       f.select("staged");
       store.find();
-      expect(store.setStaged(staged, 0)).toBe(0);
+      expect(f.strings.setStaged(staged, 0, PLAIN)).toBe(0);
       expect(f.get("staged")!.equals(value)).toBe(true);
       if (length === 3 << 20) {
-        expect(store.large.contiguous(0, store.node, 0, length)).toBeGreaterThanOrEqual(16 * 65536);
+        expect(store.large.contiguous(0, store.cursor.node, 0, length)).toBeGreaterThanOrEqual(16 * 65536);
       }
     }
     const out = store.pool.framesOut;

@@ -167,10 +167,10 @@ describe("lists in the store", () => {
         else if (die < 962) lists.drop(key);
         else if (die < 975 && pins.length < 3) {
           lists.f.select(key);
-          if (lists.value.find() !== 1 || store.encoding !== Encoding.Tree) continue;
+          if (lists.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
           const reader = new ListValue(store, lists.limits);
-          reader.openPinned(store.shard, store.header, lists.value.root);
-          pins.push({ pin: store.large.pin(store.header), reader, elements: [...lists.model.get(key)!] });
+          reader.openPinned(store.cursor.shard, store.cursor.header, lists.value.root);
+          pins.push({ pin: store.large.pin(store.cursor.header), reader, elements: [...lists.model.get(key)!] });
         } else if (pins.length > 0) {
           const [{ pin, reader, elements }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(lists.elements(reader)).toEqual(elements);

@@ -16,6 +16,7 @@ import { SetEncoding, type SetValue } from "../../src/store/set-value.ts";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import type { SortedSetValue } from "../../src/store/sorted-set-value.ts";
 import { KeyEvent } from "../../src/store/store.ts";
+import { NO_REF } from "../../src/structures/pages.ts";
 import { testSeed } from "../support/random.ts";
 import { Fixture } from "./fixture.ts";
 
@@ -123,15 +124,15 @@ abstract class Twins<V extends SetValue | SortedSetValue> {
     this.drop(to);
     this.f.select(key);
     if (store.find() === NO_ADDRESS) return;
-    store.carry();
+    this.f.transfer.take();
     this.f.select(to);
     expect(store.prepareInsert()).toBe(0);
     store.find();
-    expect(store.setCarried(0, moves)).toBe(0);
+    expect(this.f.transfer.put(0, moves, NO_REF)).toBe(0);
     if (moves) {
       this.f.select(key);
       store.find();
-      store.removeCarried(KeyEvent.Deleted);
+      this.f.transfer.removeSource(KeyEvent.Deleted);
     }
     const members = this.live(key);
     if (members.size > 0) this.model.set(to, new Map([...members].map(([name, member]) => [name, { ...member }])));
@@ -272,8 +273,8 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
         else if (die < 950) f.tick(random.below(random.below(4) === 0 ? 2000 : 100));
         else if (die < 965 && pins.length < 3) {
           f.select(key);
-          if (twins.value.find() !== 1 || store.encoding !== Encoding.Tree) continue;
-          const pin = store.large.pin(store.header);
+          if (twins.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
+          const pin = store.large.pin(store.cursor.header);
           pins.push({ pin, reader: twins.collections.takeReader(twins.value), members: twins.members(key) });
         } else if (pins.length > 0) {
           const [{ pin, reader, members }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];

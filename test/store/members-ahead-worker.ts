@@ -174,7 +174,7 @@ function work(task: AheadTask): AheadDone {
     }
     if (round % 16 === 0) {
       lock(shard);
-      store.emptyGarbage(shard, header, 20);
+      store.garbage.empty(shard, 20);
       store.section.leave();
     }
   }

@@ -145,11 +145,11 @@ describe("sets in the store", () => {
           sets.drop(key);
         } else if (die < 925 && pins.length < 3) {
           sets.f.select(key);
-          if (sets.value.find() !== 1 || store.encoding !== Encoding.Tree) continue;
+          if (sets.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
           const reader = new SetValue(store, limits);
-          reader.openPinned(store.shard, store.header, sets.value.root);
+          reader.openPinned(store.cursor.shard, store.cursor.header, sets.value.root);
           reader.encoding = sets.value.encoding;
-          pins.push({ pin: store.large.pin(store.header), reader, members: sets.expected(sets.value, key) });
+          pins.push({ pin: store.large.pin(store.cursor.header), reader, members: sets.expected(sets.value, key) });
         } else if (pins.length > 0) {
           const [{ pin, reader, members }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(sets.members(reader)).toEqual(members);

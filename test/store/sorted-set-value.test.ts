@@ -185,10 +185,10 @@ describe("sorted sets in the store", () => {
           sets.drop(key);
         } else if (die < 925 && pins.length < 3) {
           sets.f.select(key);
-          if (sets.value.find() !== 1 || store.encoding !== Encoding.Tree) continue;
+          if (sets.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
           const reader = new SortedSetValue(store, LIMITS);
-          reader.openPinned(store.shard, store.header, sets.value.root);
-          pins.push({ pin: store.large.pin(store.header), reader, pairs: sets.read(sets.value) });
+          reader.openPinned(store.cursor.shard, store.cursor.header, sets.value.root);
+          pins.push({ pin: store.large.pin(store.cursor.header), reader, pairs: sets.read(sets.value) });
         } else if (pins.length > 0) {
           const [{ pin, reader, pairs }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(sets.read(reader)).toEqual(pairs);

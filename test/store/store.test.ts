@@ -11,7 +11,8 @@ import type { Random } from "../../src/base/random.ts";
 import { Status } from "../../src/base/status.ts";
 import { type Address, NO_ADDRESS } from "../../src/store/segments.ts";
 import { INTEREST_AT } from "../../src/store/shard.ts";
-import { KeyEvent, type StoreHooks } from "../../src/store/store.ts";
+import { PLAIN, KeyEvent, type StoreHooks } from "../../src/store/store.ts";
+import { NO_REF } from "../../src/structures/pages.ts";
 import { StagedValue } from "../../src/store/large.ts";
 import { countFrom } from "../support/random.ts";
 import { bytesOf, Fixture, seeded, START_MS } from "./fixture.ts";
@@ -149,7 +150,7 @@ for (const shape of SHAPES) {
         if (operation < 90) expect(found !== NO_ADDRESS).toBe(entry !== undefined);
         if (operation < 35) {
           const value = valueFor(random, shape.valueMax);
-          status = store.setString(value, 0, value.length, deadline);
+          status = f.strings.set(value, 0, value.length, deadline);
           if (status === 0) {
             model.dbs[db]!.set(key, { value, deadline });
             event = KeyEvent.Set;
@@ -163,7 +164,7 @@ for (const shape of SHAPES) {
           } else {
             f.select(key, keyspace);
             store.find();
-            status = store.setStaged(staged, deadline);
+            status = f.strings.setStaged(staged, deadline, PLAIN);
             if (status === 0) {
               model.dbs[db]!.set(key, { value, deadline });
               event = KeyEvent.Set;
@@ -191,7 +192,7 @@ for (const shape of SHAPES) {
             const had = entry.value.length;
             const position = random.below(2) === 0 ? had : random.below(Math.min(had + 300, 250_000));
             if (value.length > 0) {
-              status = store.writeAt(position, value, 0, value.length);
+              status = f.strings.writeAt(position, value, 0, value.length);
               if (status >= 0) {
                 const total = Math.max(had, position + value.length);
                 expect(status).toBe(total);
@@ -206,7 +207,7 @@ for (const shape of SHAPES) {
         } else if (operation < 90) {
           if (entry !== undefined) {
             expect(f.read()).toEqual(entry.value);
-            expect(store.deadlineMs).toBe(entry.deadline);
+            expect(store.cursor.deadlineMs).toBe(entry.deadline);
           }
         } else if (operation < 93) {
           // RENAME and COPY, to another key and perhaps another database.
@@ -217,20 +218,20 @@ for (const shape of SHAPES) {
           if ((toKey !== key || toDb !== db) && source !== undefined) {
             f.select(key, keyspace);
             expect(store.find()).not.toBe(NO_ADDRESS);
-            const due = store.deadlineMs;
-            store.carry();
+            const due = store.cursor.deadlineMs;
+            f.transfer.take();
             f.select(toKey, keyspaces.of(toDb));
             store.find();
-            const carried = store.setCarried(due, moves);
-            if (carried === 0) {
+            const status = f.transfer.put(due, moves, NO_REF);
+            if (status === 0) {
               model.dbs[toDb]!.set(toKey, { value: source.value, deadline: source.deadline });
               if (moves) {
                 f.select(key, keyspace);
                 store.find();
-                store.removeCarried(KeyEvent.Deleted);
+                f.transfer.removeSource(KeyEvent.Deleted);
                 model.dbs[db]!.delete(key);
               }
-            } else expect(carried).toBe(Status.Busy);
+            } else expect(status).toBe(Status.Busy);
             expect(f.get(toKey, keyspaces.of(toDb)) ?? Buffer.alloc(0)).toEqual(
               model.at(toDb, toKey, now())?.value ?? Buffer.alloc(0),
             );
@@ -264,7 +265,7 @@ for (const shape of SHAPES) {
           expect(store.find() !== NO_ADDRESS).toBe(entry !== undefined);
           if (entry !== undefined) {
             expect(f.read()).toEqual(entry.value);
-            expect(store.deadlineMs).toBe(entry.deadline);
+            expect(store.cursor.deadlineMs).toBe(entry.deadline);
           }
           if (busy % 5 === 0) f.memory.grow();
         }

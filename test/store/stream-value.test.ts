@@ -254,8 +254,8 @@ describe("streams in the store", () => {
           streams.f.select(key);
           if (streams.value.find() !== 1) continue;
           const reader = new StreamValue(store, LIMITS);
-          reader.openPinned(store.shard, store.header, streams.value.root);
-          pins.push({ pin: store.large.pin(store.header), reader, contents: streams.twinContents(key) });
+          reader.openPinned(store.cursor.shard, store.cursor.header, streams.value.root);
+          pins.push({ pin: store.large.pin(store.cursor.header), reader, contents: streams.twinContents(key) });
         } else if (pins.length > 0) {
           const [{ pin, reader, contents }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(streams.contents(reader)).toBe(contents);

@@ -8,6 +8,7 @@ import { Keyspaces, Maintenance } from "../../src/store/maintenance.ts";
 import { Encoding } from "../../src/store/record.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { Store } from "../../src/store/store.ts";
+import { StringValue } from "../../src/store/string-value.ts";
 
 declare const self: Worker;
 
@@ -48,6 +49,7 @@ function work(task: ThreadTask): unknown {
   });
   for (const [region, buffer] of task.regions.entries()) arena.attach(region, buffer);
   const store = new Store(arena, task.worker);
+  const strings = new StringValue(store);
   store.setTime(task.startMs, 1000);
   const keyspaces = new Keyspaces(control, keyspacesOf(control.geometry.databases));
   const maintenance = new Maintenance(store, keyspaces, { deadFraction: 0.3, mutableUnits: 0 });
@@ -98,15 +100,15 @@ function work(task: ThreadTask): unknown {
     const kind = random.below(10);
     if (kind < 4) {
       const done = withKey(`counter:${counter}`, () => {
-        if (store.find() === NO_ADDRESS) return store.setInt(1, 0, 0);
-        if (store.encoding !== Encoding.Int) throw new Error("a counter is an integer");
-        return store.setInt(store.intLow + 1, 0, 0);
+        if (store.find() === NO_ADDRESS) return strings.setInt(1, 0, 0);
+        if (store.cursor.encoding !== Encoding.Int) throw new Error("a counter is an integer");
+        return strings.setInt(store.cursor.intLow + 1, 0, 0);
       });
       if (done) increments[counter]!++;
     } else if (kind < 5) {
       const done = withKey(`string:${counter}`, () => {
-        if (store.find() === NO_ADDRESS) return store.setString(one, 0, 1, 0);
-        return store.writeAt(store.stringLength(), one, 0, 1);
+        if (store.find() === NO_ADDRESS) return strings.set(one, 0, 1, 0);
+        return strings.writeAt(strings.lengthFound, one, 0, 1);
       });
       if (done) appends[counter]!++;
     } else if (kind < 9) {
@@ -115,12 +117,12 @@ function work(task: ThreadTask): unknown {
           store.remove(2);
           return 0;
         }
-        return store.setString(bytes, 0, 40, random.below(2) === 0 ? task.startMs + random.below(2000) : 0);
+        return strings.set(bytes, 0, 40, random.below(2) === 0 ? task.startMs + random.below(2000) : 0);
       });
     } else if (task.filler > 0) {
       withKey(`filler:${random.below(100_000)}`, () => {
         store.find();
-        return store.setString(filler, 0, 1 + random.below(task.filler), 0);
+        return strings.set(filler, 0, 1 + random.below(task.filler), 0);
       });
     }
     if (round % 64 === 63) {

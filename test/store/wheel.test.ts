@@ -46,7 +46,7 @@ test(
       f.tick(
         random.below(50) === 0 ? random.below(1e9) : random.below(2) === 0 ? random.below(100) : random.below(5000),
       );
-      for (let n = 0; !f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store); n++) {
+      for (let n = 0; !f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store.deadlines); n++) {
         if (n > 10_000) throw new Error("the wheel never catches up");
       }
       // What was due a tick ago has gone; what is due since may have.
@@ -86,7 +86,7 @@ test("many keys due in the last tick of a bucket of the next level: every turn m
   while (f.clock.wallMs() < due + TICK_MS) {
     f.tick(TICK_MS);
     let turns = 0;
-    while (!f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store))
+    while (!f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store.deadlines))
       expect(turns++).toBeLessThan(200);
   }
   expect(keyCount(f)).toBe(0);
@@ -99,7 +99,7 @@ test("a turn keeps to its budget", () => {
   f.tick(2000);
   let before = hints(f);
   for (let done = false; !done; ) {
-    done = f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store);
+    done = f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store.deadlines);
     expect(before - hints(f)).toBeLessThan(48 + 128);
     before = hints(f);
   }
@@ -187,7 +187,7 @@ test("1 % of the keys have a deadline: a turn looks at those only", () => {
   const visitor = {
     visitHint: (shard: number, header: number, keyspace: number, hashB: number, filed: number) => {
       visited++;
-      f.store.visitHint(shard, header, keyspace, hashB, filed);
+      f.store.deadlines.visitHint(shard, header, keyspace, hashB, filed);
     },
   };
   f.tick(600);

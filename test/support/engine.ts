@@ -11,6 +11,7 @@ import { Memory } from "../../src/server/memory.ts";
 import type { ServerServices } from "../../src/dispatch/services.ts";
 import { LOCK_AT } from "../../src/store/shard.ts";
 import type { Store } from "../../src/store/store.ts";
+import { checkShard } from "../../src/store/shard-check.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "./resp.ts";
 
 export const START_MS = 1_800_000_000_000;
@@ -196,7 +197,7 @@ export class TestEngine implements ClientHost {
   }
   checkNow(): void {
     const { store } = this.engine;
-    for (let shard = 0; shard < store.shards; shard++) store.check(shard);
+    for (let shard = 0; shard < store.shards; shard++) checkShard(store, shard);
   }
 
   /** Moves the clock on and does the background work that is due then. */

@@ -22,13 +22,12 @@ export const oneByte = Buffer.alloc(1);
 
 /** The byte of the string found at `position`; 0 behind its end. */
 export function byteAt(call: Call, position: number): number {
-  const { store } = call;
-  return store.openPart(position) === 0 ? 0 : store.textBytes[store.textAt]!;
+  return call.strings.openPart(position) === 0 ? 0 : call.strings.bytes[call.strings.at]!;
 }
 
 /** Writes bytes into the string found, or into a new one. Returns its length, or Status with nothing changed. */
 export function write(call: Call, position: number, source: Buffer, offset: number, length: number): number {
   const { store } = call;
-  if (store.address === NO_ADDRESS) return store.createAt(position, source, offset, length);
-  return store.writeAt(position, source, offset, length);
+  if (store.cursor.address === NO_ADDRESS) return call.strings.createAt(position, source, offset, length);
+  return call.strings.writeAt(position, source, offset, length);
 }

@@ -135,13 +135,12 @@ const fieldBytes = Buffer.alloc(16);
 function loadField(call: Call, field: Field, found: boolean): number {
   const first = Math.floor(field.at / 8);
   const count = Math.floor((field.at + field.bits - 1) / 8) - first + 1;
-  const { store } = call;
-  if (found && store.openPart(first) >= count) {
-    const { textBytes, textAt } = store;
+  if (found && call.strings.openPart(first) >= count) {
+    const { bytes: textBytes, at: textAt } = call.strings;
     for (let i = 0; i < count; i++) fieldBytes[i] = textBytes[textAt + i]!;
   } else {
     for (let i = 0; i < count; i++) fieldBytes[i] = 0;
-    if (found) store.readText(first, fieldBytes, 0, count);
+    if (found) call.strings.read(first, fieldBytes, 0, count);
   }
   return count;
 }
@@ -158,7 +157,7 @@ export function bitfieldRo(call: Call, reply: Reply): void {
 function replyFields(call: Call, reply: Reply): void {
   const { store } = call;
   const found = store.findForRead() !== NO_ADDRESS;
-  if (found && store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (found && store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   reply.array(fieldCount);
   for (let i = 0; i < fieldCount; i++) {
     loadField(call, fields[i]!, found);
@@ -201,7 +200,7 @@ export function bitfield(call: Call, reply: Reply): Outcome | void {
   if (lastBit < 0) return replyFields(call, reply);
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
-  if (store.find() !== NO_ADDRESS && store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (store.find() !== NO_ADDRESS && store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   const end = Math.floor(lastBit / 8) + 1;
   if (isTooLong(end)) return reply.status(Status.TooLong);
   const ready = makeWritable(call, end);
@@ -226,27 +225,27 @@ export function bitfield(call: Call, reply: Reply): Outcome | void {
  */
 function makeWritable(call: Call, end: number): number {
   const { store } = call;
-  if (store.address !== NO_ADDRESS && store.writesInPlace(end)) return 0;
-  if (store.address !== NO_ADDRESS && store.encoding === Encoding.Paged && store.isPinned) {
+  if (store.cursor.address !== NO_ADDRESS && call.strings.writesInPlace(end)) return 0;
+  if (store.cursor.address !== NO_ADDRESS && store.cursor.encoding === Encoding.Paged && store.isPinned) {
     // Pages that a reader holds are copied by the first write: written as they are, before anything changes.
-    const length = store.stringLength();
+    const length = call.strings.lengthFound;
     for (let i = 0; i < fieldCount; i++) {
       const field = fields[i]!;
       if (field.kind === Kind.Get) continue;
       const first = Math.floor(field.at / 8);
       const count = Math.min(loadField(call, field, true), length - first);
       if (count <= 0) continue;
-      const status = store.writeAt(first, fieldBytes, 0, count);
+      const status = call.strings.writeAt(first, fieldBytes, 0, count);
       if (status < 0) return status;
     }
   }
-  oneByte[0] = store.address === NO_ADDRESS ? 0 : byteAt(call, end - 1);
+  oneByte[0] = store.cursor.address === NO_ADDRESS ? 0 : byteAt(call, end - 1);
   const total = write(call, end - 1, oneByte, 0, 1);
   return total < 0 ? total : 0;
 }
 
 function storeField(call: Call, field: Field, count: number): void {
-  call.store.writeAt(Math.floor(field.at / 8), fieldBytes, 0, count);
+  call.strings.writeAt(Math.floor(field.at / 8), fieldBytes, 0, count);
 }
 
 /** SET or INCRBY of the field in fieldBytes: all in doubles. */

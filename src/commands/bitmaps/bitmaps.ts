@@ -31,15 +31,15 @@ export function setbit(call: Call, reply: Reply): Outcome | void {
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   const found = store.find() !== NO_ADDRESS;
-  if (found && store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (found && store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   const position = Math.floor(offset / 8);
   if (isTooLong(position + 1)) return reply.status(Status.TooLong);
-  const length = found ? store.stringLength() : 0;
+  const length = found ? call.strings.lengthFound : 0;
   const mask = 0x80 >>> (offset & 7);
   const was = found ? byteAt(call, position) : 0;
   const now = bit === 1 ? was | mask : was & ~mask;
   // Even a bit that stays as it is makes the string a "raw" one.
-  if (now !== was || position >= length || !(store.encoding === Encoding.Paged || store.isGrown)) {
+  if (now !== was || position >= length || !(store.cursor.encoding === Encoding.Paged || store.cursor.isGrown)) {
     oneByte[0] = now;
     const total = write(call, position, oneByte, 0, 1);
     if (total < 0) return refuse(call, reply, total);
@@ -53,7 +53,7 @@ export function getbit(call: Call, reply: Reply): void {
   const offset = parseBitOffset(call, call.argAt(2), call.argBytes(2), 1);
   if (offset < 0) return reply.error(BAD_OFFSET);
   if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   reply.integer((byteAt(call, Math.floor(offset / 8)) >>> (7 - (offset & 7))) & 1);
 }
 
@@ -110,9 +110,9 @@ export function bitcount(call: Call, reply: Reply): Outcome | void {
     return reply.error(ErrorText.syntax);
   }
   if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   if (start < 0 && end < 0 && start > end) return reply.integer(0);
-  setRange(start, end, store.stringLength(), unit);
+  setRange(start, end, call.strings.lengthFound, unit);
   const { first, last } = range;
   if (first > last) return reply.integer(0);
   const firstByte = Math.floor(first / 8);
@@ -132,11 +132,10 @@ function countPart(bytes: Buffer, at: number, length: number, _position: number,
 }
 
 function countRange(call: Call, firstByte: number, end: number): number {
-  const { store } = call;
   let count = 0;
   for (let position = firstByte; position < end; ) {
-    const part = Math.min(end - position, store.openPart(position));
-    count += countBits(store.textBytes, store.textAt, part);
+    const part = Math.min(end - position, call.strings.openPart(position));
+    count += countBits(call.strings.bytes, call.strings.at, part);
     position += part;
   }
   return count;
@@ -172,8 +171,8 @@ export function bitpos(call: Call, reply: Reply): Outcome | void {
   const begun = longReadOf(call);
   if (begun !== null) return findOn(call, reply, begun, bit);
   if (store.findForRead() === NO_ADDRESS) return reply.integer(bit === 1 ? -1 : 0);
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-  const length = store.stringLength();
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  const length = call.strings.lengthFound;
   setRange(start, end, length, unit);
   if (length === 0 || range.first > range.last) return reply.integer(-1);
   const { first, last } = range;
@@ -210,20 +209,19 @@ function findOne(bytes: Buffer, at: number, length: number, position: number, re
 }
 
 function findInRange(call: Call, first: number, last: number, bit: number): number {
-  const { store } = call;
   const end = Math.floor(last / 8) + 1;
   for (let position = Math.floor(first / 8); position < end; ) {
-    let part = Math.min(end - position, store.openPart(position));
+    let part = Math.min(end - position, call.strings.openPart(position));
     let found: number;
     if (position * 8 < first) {
       // Bits before the range look as if they were not the ones sought.
       const mask = 0xff >>> (first & 7);
-      const byte = store.textBytes[store.textAt]!;
+      const byte = call.strings.bytes[call.strings.at]!;
       oneByte[0] = bit === 1 ? byte & mask : byte | (~mask & 0xff);
       part = 1;
       found = findBit(oneByte, 0, 1, bit);
     } else {
-      found = findBit(store.textBytes, store.textAt, part, bit);
+      found = findBit(call.strings.bytes, call.strings.at, part, bit);
     }
     // The first one may lie in the last byte, behind the range.
     if (found >= 0) return position * 8 + found <= last ? position * 8 + found : -1;

@@ -10,7 +10,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { CHUNK_BYTES, StagedValue } from "../../store/large.ts";
 import { Encoding, INLINE_VALUE_MAX, RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent, PLAIN } from "../../store/store.ts";
 import { addOnce, Combine, combineBits, combineTwo, invertBits } from "../../structures/bits.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
@@ -43,8 +43,8 @@ export function bitop(call: Call, reply: Reply): Outcome | void {
   for (let i = FIRST_SOURCE; i < call.argCount; i++) {
     call.selectKey(i);
     if (store.findForRead() === NO_ADDRESS) continue;
-    if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-    length = Math.max(length, store.stringLength());
+    if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+    length = Math.max(length, call.strings.lengthFound);
   }
   // A long result is built when there is room for it, not once for each region that has to be made.
   if (length > MIB && store.pool.freeChunks < Math.ceil(length / MIB) + 1) return refuse(call, reply, Status.Busy);
@@ -58,7 +58,7 @@ export function bitop(call: Call, reply: Reply): Outcome | void {
   if (prepared < 0) return refuse(call, reply, prepared);
   const found = store.find() !== NO_ADDRESS;
   if (length > 0) {
-    const status = store.setBytes(scratch, 0, length, 0, true);
+    const status = call.strings.setBytes(scratch, 0, length, 0, true);
     if (status < 0) return refuse(call, reply, status);
   } else if (found) {
     store.remove(KeyEvent.Deleted);
@@ -94,7 +94,7 @@ function bitopLarge(call: Call, reply: Reply, operation: Operation, length: numb
 
 function setResult(call: Call, result: StagedValue): number {
   call.store.find();
-  return call.store.setStaged(result, 0);
+  return call.strings.setStaged(result, 0, PLAIN);
 }
 
 /** The sources, by argument: length, and shard and node of those that are large; NO_ADDRESS for the others. */
@@ -112,10 +112,10 @@ function openSources(call: Call): void {
   for (let i = FIRST_SOURCE; i < argCount; i++) {
     call.selectKey(i);
     const found = store.find() !== NO_ADDRESS;
-    sourceLengths[i] = found ? store.stringLength() : 0;
-    const isLarge = found && store.encoding === Encoding.Paged;
-    sourceShards[i] = store.shard;
-    sourceNodes[i] = isLarge ? store.node : NO_ADDRESS;
+    sourceLengths[i] = found ? call.strings.lengthFound : 0;
+    const isLarge = found && store.cursor.encoding === Encoding.Paged;
+    sourceShards[i] = store.cursor.shard;
+    sourceNodes[i] = isLarge ? store.cursor.node : NO_ADDRESS;
   }
 }
 
@@ -127,9 +127,9 @@ function openSource(call: Call, i: number, position: number, part: number): numb
   if (sourceNodes[i] === NO_ADDRESS) {
     call.selectKey(i);
     store.find();
-    store.openText();
-    sourceBytes = store.textBytes;
-    sourceAt = store.textAt;
+    call.strings.open();
+    sourceBytes = call.strings.bytes;
+    sourceAt = call.strings.at;
     if (had >= ALIGNED_FROM_BYTES) {
       // A value inside a record begins anywhere; words can be combined only with words.
       sourceBytes.copy(aligned, 0, sourceAt, sourceAt + had);

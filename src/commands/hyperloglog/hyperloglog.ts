@@ -47,17 +47,17 @@ type Kind = (typeof Kind)[keyof typeof Kind];
 
 /**
  * Checks the value found: a string with a sketch's header. Replies the error when it is none; else its first bytes are
- * open (store.textBytes from store.textAt on).
+ * open (call.strings.bytes from call.strings.at on).
  */
 function checkFound(call: Call, reply: Reply): Kind {
   const { store } = call;
-  if (store.type !== RecordType.String) {
+  if (store.cursor.type !== RecordType.String) {
     reply.status(Status.WrongType);
     return Kind.Refused;
   }
-  const length = store.stringLength();
-  const had = store.openPart(0);
-  if (had < HEADER_BYTES || !isSketch(store.textBytes, store.textAt, length)) {
+  const length = call.strings.lengthFound;
+  const had = call.strings.openPart(0);
+  if (had < HEADER_BYTES || !isSketch(call.strings.bytes, call.strings.at, length)) {
     reply.error(NOT_A_SKETCH);
     return Kind.Refused;
   }
@@ -66,18 +66,17 @@ function checkFound(call: Call, reply: Reply): Kind {
 
 /** Copies the sketch found into `sketch`. Returns false when it is too long to be one. */
 function loadFound(call: Call): boolean {
-  const { store } = call;
-  const length = store.stringLength();
+  const length = call.strings.lengthFound;
   if (length > SPARSE_BYTES_MAX) return false;
-  store.openText(); // no longer than an inline value
-  return sketch.load(store.textBytes, store.textAt, store.textLength);
+  call.strings.open(); // no longer than an inline value
+  return sketch.load(call.strings.bytes, call.strings.at, call.strings.length);
 }
 
 /** Sets the key just looked up to `sketch`; its deadline stays. Returns 0, or Status with nothing changed. */
 function storeSketch(call: Call): number {
   const { store } = call;
-  const due = store.address === NO_ADDRESS ? 0 : store.deadlineMs;
-  return store.setBytes(sketch.bytes, 0, sketch.length, due, true);
+  const due = store.cursor.address === NO_ADDRESS ? 0 : store.cursor.deadlineMs;
+  return call.strings.setBytes(sketch.bytes, 0, sketch.length, due, true);
 }
 
 function sparseBytesMax(call: Call): number {
@@ -97,7 +96,7 @@ export function pfadd(call: Call, reply: Reply): Outcome | void {
     changes = 1;
   } else {
     if (checkFound(call, reply) === Kind.Refused) return;
-    if (encodingOf(store.textBytes, store.textAt) === DENSE) return addDense(call, reply);
+    if (encodingOf(call.strings.bytes, call.strings.at) === DENSE) return addDense(call, reply);
     if (!loadFound(call)) return reply.error(CORRUPT_SKETCH);
   }
   const bytesMax = sparseBytesMax(call);
@@ -111,9 +110,9 @@ export function pfadd(call: Call, reply: Reply): Outcome | void {
     sketch.markStale();
     const status = storeSketch(call);
     if (status < 0) return refuse(call, reply, status);
-  } else if (!store.isGrown) {
+  } else if (!store.cursor.isGrown) {
     // Redis makes it a "raw" string before it looks whether anything changes.
-    const status = store.writeAt(0, sketch.bytes, 0, 1);
+    const status = call.strings.writeAt(0, sketch.bytes, 0, 1);
     if (status < 0) return refuse(call, reply, status);
   }
   reply.integer(changes > 0 ? 1 : 0);
@@ -121,8 +120,7 @@ export function pfadd(call: Call, reply: Reply): Outcome | void {
 
 /** PFADD into the dense sketch found, which is open, in place. */
 function addDense(call: Call, reply: Reply): Outcome | void {
-  const { store } = call;
-  let { textBytes: bytes, textAt: at } = store;
+  let { bytes, at } = call.strings;
   let changes = 0;
   for (let i = 2; i < call.argCount; i++) {
     place(call.bytes, call.argAt(i), call.argBytes(i));
@@ -131,11 +129,11 @@ function addDense(call: Call, reply: Reply): Outcome | void {
     if (changes === 0) {
       // The first write announces the change, and moves the record if it has to be; the others follow where it then lies.
       header[0] = bytes[at + STALE_AT]! | STALE_BIT;
-      const status = store.writeAt(STALE_AT, header, 0, 1);
+      const status = call.strings.writeAt(STALE_AT, header, 0, 1);
       if (status < 0) return refuse(call, reply, status);
-      store.openText();
-      bytes = store.textBytes;
-      at = store.textAt;
+      call.strings.open();
+      bytes = call.strings.bytes;
+      at = call.strings.at;
     }
     changes++;
     setDenseRegister(bytes, at, register, rank);
@@ -170,7 +168,7 @@ function countOne(call: Call, reply: Reply): void {
   call.selectKey(1);
   if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
   if (checkFound(call, reply) === Kind.Refused) return;
-  const { textBytes: bytes, textAt: at } = store;
+  const { bytes, at } = call.strings;
   if (isCounted(bytes, at)) {
     const low = wordAt(bytes, at + CARDINALITY_AT);
     const high = wordAt(bytes, at + CARDINALITY_AT + 4);
@@ -180,21 +178,20 @@ function countOne(call: Call, reply: Reply): void {
   const count = loadFound(call) ? sketch.count() : CORRUPT;
   if (count === CORRUPT) {
     // Redis makes it a "raw" string before it looks at the registers.
-    if (!store.isGrown && store.stringLength() <= SPARSE_BYTES_MAX) makeRaw(call);
+    if (!store.cursor.isGrown && call.strings.lengthFound <= SPARSE_BYTES_MAX) makeRaw(call);
     return reply.error(CORRUPT_SKETCH);
   }
   header.writeUInt32LE(count >>> 0, CARDINALITY_AT);
   header.writeUInt32LE(Math.floor(count / 4294967296), CARDINALITY_AT + 4);
   // Without room for it the count is made again next time.
-  store.writeAt(CARDINALITY_AT, header, CARDINALITY_AT, 8);
+  call.strings.writeAt(CARDINALITY_AT, header, CARDINALITY_AT, 8);
   reply.integer(count);
 }
 
 /** Makes the string found a "raw" one, with the bytes it has. Returns Status with nothing changed. */
 function makeRaw(call: Call): number {
-  const { store } = call;
-  header[0] = store.textBytes[store.textAt]!;
-  return store.writeAt(0, header, 0, 1);
+  header[0] = call.strings.bytes[call.strings.at]!;
+  return call.strings.writeAt(0, header, 0, 1);
 }
 
 function wordAt(bytes: Buffer, at: number): number {
@@ -243,8 +240,8 @@ export function pfdebug(call: Call, reply: Reply): Outcome | void {
   call.selectKey(2);
   if (store.find() === NO_ADDRESS) return reply.error("ERR The specified key does not exist");
   if (checkFound(call, reply) === Kind.Refused) return;
-  const wasDense = encodingOf(store.textBytes, store.textAt) === DENSE;
-  if (!store.isGrown && store.stringLength() <= SPARSE_BYTES_MAX) {
+  const wasDense = encodingOf(call.strings.bytes, call.strings.at) === DENSE;
+  if (!store.cursor.isGrown && call.strings.lengthFound <= SPARSE_BYTES_MAX) {
     // As PFADD, whatever is asked for.
     const status = makeRaw(call);
     if (status < 0) return refuse(call, reply, status);

@@ -95,7 +95,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   }
   const bytes = kind === RdbKind.Stream ? rdbStream.room : rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
   const value = fill.open(call.collections);
-  value.pages.select(store.shard, store.header);
+  value.pages.select(store.cursor.shard, store.cursor.header);
   if (!value.pages.reserve(bytes)) return refuse(call, reply, Status.Busy);
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
   // A hash whose fields were all over before it came is none.

@@ -40,29 +40,29 @@ const footer = Buffer.alloc(FOOTER_BYTES);
 export function dump(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
-  if (store.type !== RecordType.String) {
+  if (store.cursor.type !== RecordType.String) {
     const value = call.collections.openFound();
     const left = value.hasTimed ? value.settleDue(false) : 1;
     if (left === 1) return dumpCollection(call, reply, value);
     return left === 0 ? reply.nullBulk() : refuse(call, reply, left);
   }
   head[0] = RDB_STRING;
-  if (store.encoding === Encoding.Int) {
-    const headBytes = 1 + writeInteger(head, 1, store.intLow, store.intHigh);
+  if (store.cursor.encoding === Encoding.Int) {
+    const headBytes = 1 + writeInteger(head, 1, store.cursor.intLow, store.cursor.intHigh);
     finish(headBytes);
     reply.bulkHead(headBytes + FOOTER_BYTES);
     append(reply, head, 0, headBytes);
   } else {
-    const length = store.valueBytes;
+    const length = store.cursor.valueBytes;
     const headBytes = 1 + writeLength(head, 1, length);
     reply.bulkHead(headBytes + length + FOOTER_BYTES);
     append(reply, head, 0, headBytes);
     updateCrc64(0, 0, head, 0, headBytes);
-    if (store.encoding === Encoding.Paged) {
+    if (store.cursor.encoding === Encoding.Paged) {
       appendLarge(call, reply, length);
     } else {
-      updateCrc64(crc64.lo, crc64.hi, store.b, store.rawAt, length);
-      append(reply, store.b, store.rawAt, length);
+      updateCrc64(crc64.lo, crc64.hi, store.cursor.b, store.cursor.rawAt, length);
+      append(reply, store.cursor.b, store.cursor.rawAt, length);
     }
     finish(0);
   }
@@ -88,7 +88,7 @@ function append(reply: Reply, source: Buffer, at: number, length: number): void 
 /** Appends the large value found, chunk by chunk, and goes on with its CRC. */
 function appendLarge(call: Call, reply: Reply, length: number): void {
   const { store } = call;
-  const { shard, node } = store;
+  const { shard, node } = store.cursor;
   for (let done = 0; done < length; done += CHUNK_BYTES) {
     const part = Math.min(CHUNK_BYTES, length - done);
     reply.ensure(part);
@@ -191,18 +191,16 @@ export function restore(call: Call, reply: Reply): Outcome | void {
     if (isThere) store.remove(KeyEvent.Deleted);
     return reply.ok();
   }
-  // `find` left the store where it was; large.ts may have turned it to another region since.
-  store.standAgain();
   if (kind !== RdbKind.None) {
     const refused = restoreCollection(call, reply, kind, due);
     if (refused !== undefined) return refused;
-    store.restoreAccess(options.idleSeconds, options.frequency);
+    store.access.restore(store.cursor.m, store.cursor.w, options.idleSeconds, options.frequency);
     return reply.ok();
   }
-  const status = store.setString(rdbString.bytes, rdbString.at, rdbString.length, due);
+  const status = call.strings.set(rdbString.bytes, rdbString.at, rdbString.length, due);
   rdbString.bytes = head; // not to keep a long one alive
   if (status < 0) return refuse(call, reply, status);
-  store.restoreAccess(options.idleSeconds, options.frequency);
+  store.access.restore(store.cursor.m, store.cursor.w, options.idleSeconds, options.frequency);
   reply.ok();
 }
 

@@ -101,7 +101,7 @@ function setDeadline(call: Call, reply: Reply, unitMs: number, baseMs: number): 
   if (Number.isNaN(due)) return reply.error(ErrorText.notInteger);
   if (due === OUT_OF_RANGE) return reply.error(invalidExpire(call.spec.name.toLowerCase()));
   if (store.find() === NO_ADDRESS) return reply.integer(0);
-  if (conditions !== 0 && !permits(conditions, due, store.deadlineMs)) return reply.integer(0);
+  if (conditions !== 0 && !permits(conditions, due, store.cursor.deadlineMs)) return reply.integer(0);
   if (due <= store.nowMs) {
     store.remove(KeyEvent.Deleted);
   } else {
@@ -115,7 +115,7 @@ function setDeadline(call: Call, reply: Reply, unitMs: number, baseMs: number): 
 function timeLeft(call: Call, reply: Reply, unitMs: number, baseMs: number): void {
   const { store } = call;
   if (store.findUntouched() === NO_ADDRESS) return reply.integer(-2);
-  const due = store.deadlineMs;
+  const due = store.cursor.deadlineMs;
   if (due === 0) return reply.integer(-1);
   const ms = Math.max(due - baseMs, 0);
   reply.integer(unitMs === 1 ? ms : Math.floor((ms + 500) / 1000));
@@ -124,7 +124,7 @@ function timeLeft(call: Call, reply: Reply, unitMs: number, baseMs: number): voi
 /** PERSIST key. Replies: 1 when the key had a deadline. */
 export function persist(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
-  if (store.find() === NO_ADDRESS || store.deadlineMs === 0) return reply.integer(0);
+  if (store.find() === NO_ADDRESS || store.cursor.deadlineMs === 0) return reply.integer(0);
   const status = store.setDeadline(0);
   if (status < 0) return refuse(call, reply, status);
   reply.integer(1);

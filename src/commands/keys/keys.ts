@@ -8,8 +8,9 @@ import { accessClock, Encoding, RecordType, spareBits } from "../../store/record
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { BUCKETS, KEY_COUNT } from "../../store/shard.ts";
 import { KeyEvent } from "../../store/store.ts";
+import { NO_REF } from "../../structures/pages.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { copyAhead, endCopy, keepCopy } from "../../dispatch/long-copy.ts";
+import { copiedRoot, copyAhead, endCopy } from "../../dispatch/long-copy.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type Outcome, Retry } from "../../dispatch/spec.ts";
 
@@ -62,7 +63,7 @@ const TYPE_NONE = Buffer.from("+none\r\n");
 /** TYPE key. Replies: the type's name, or none. */
 export function type(call: Call, reply: Reply): void {
   const { store } = call;
-  reply.constant(store.findUntouched() === NO_ADDRESS ? TYPE_NONE : TYPE_REPLIES[store.type]);
+  reply.constant(store.findUntouched() === NO_ADDRESS ? TYPE_NONE : TYPE_REPLIES[store.cursor.type]);
 }
 
 // ---- renaming, copying, moving ----
@@ -73,15 +74,15 @@ function isSameKey(call: Call): boolean {
 }
 
 /**
- * Gives the selected key, just looked up, the value carried, of which a large one is first copied in steps. Returns 0,
- * GOES_ON when the command is to be retried, or Status.
+ * Gives the selected key, just looked up, the value that `call.transfer` took; a large one is first copied in steps. Returns
+ * 0, GOES_ON when the command is to be retried, or Status.
  */
-function setCarried(call: Call, deadlineMs: number, moves: boolean): number {
+function putTaken(call: Call, deadlineMs: number, moves: boolean): number {
   const ahead = copyAhead(call, moves);
   if (ahead !== 0) return ahead;
-  const status = call.store.setCarried(deadlineMs, moves);
-  if (status < 0) keepCopy(call);
-  else endCopy(call);
+  // When it is refused, what was copied is kept for the next try.
+  const status = call.transfer.put(deadlineMs, moves, copiedRoot(call));
+  if (status >= 0) endCopy(call);
   return status;
 }
 
@@ -103,18 +104,18 @@ function renameUnless(call: Call, reply: Reply, unlessThere: boolean): Outcome |
     else reply.ok();
     return;
   }
-  const due = store.deadlineMs;
-  store.carry();
+  const due = store.cursor.deadlineMs;
+  call.transfer.take();
   call.selectKey(2);
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   if (store.find() !== NO_ADDRESS && unlessThere) return reply.integer(0);
-  const status = setCarried(call, due, true);
+  const status = putTaken(call, due, true);
   if (status > 0) return Retry;
   if (status < 0) return refuse(call, reply, status);
   call.selectKey(1);
   store.find();
-  store.removeCarried(KeyEvent.Deleted);
+  call.transfer.removeSource(KeyEvent.Deleted);
   if (unlessThere) reply.integer(1);
   else reply.ok();
 }
@@ -157,13 +158,13 @@ export function copy(call: Call, reply: Reply): Outcome | void {
   // A copy that goes on in steps was counted as a read when it began.
   const found = call.session.continuation === null ? store.findForRead() : store.find();
   if (found === NO_ADDRESS) return reply.integer(0);
-  const due = store.deadlineMs;
-  store.carry();
+  const due = store.cursor.deadlineMs;
+  call.transfer.take();
   call.selectKeyIn(call.keyspaces.of(db), 2);
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   if (store.find() !== NO_ADDRESS && !replaces) return reply.integer(0);
-  const status = setCarried(call, due, false);
+  const status = putTaken(call, due, false);
   if (status > 0) return Retry;
   if (status < 0) return refuse(call, reply, status);
   reply.integer(1);
@@ -176,18 +177,18 @@ export function move(call: Call, reply: Reply): Outcome | void {
   if (db < 0) return;
   if (db === call.session.db) return reply.error(ErrorText.sameObject);
   if (store.find() === NO_ADDRESS) return reply.integer(0);
-  const due = store.deadlineMs;
-  const { key } = store;
-  store.carry();
+  const due = store.cursor.deadlineMs;
+  const { key } = store.cursor;
+  call.transfer.take();
   store.select(call.keyspaces.of(db), key);
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   if (store.find() !== NO_ADDRESS) return reply.integer(0);
-  const status = store.setCarried(due, true);
+  const status = call.transfer.put(due, true, NO_REF);
   if (status < 0) return refuse(call, reply, status);
   store.select(call.keyspace, key);
   store.find();
-  store.removeCarried(KeyEvent.Deleted);
+  call.transfer.removeSource(KeyEvent.Deleted);
   reply.integer(1);
 }
 
@@ -300,9 +301,10 @@ const RAW = Buffer.from("$3\r\nraw\r\n");
 export function objectEncoding(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
-  if (store.type !== RecordType.String) reply.text(encodingName(store.type, spareBits(store.m, store.w)));
-  else if (store.encoding === Encoding.Int) reply.constant(INT);
-  else reply.constant(store.valueBytes <= EMBSTR_BYTES_MAX && !store.isGrown ? EMBSTR : RAW);
+  if (store.cursor.type !== RecordType.String)
+    reply.text(encodingName(store.cursor.type, spareBits(store.cursor.m, store.cursor.w)));
+  else if (store.cursor.encoding === Encoding.Int) reply.constant(INT);
+  else reply.constant(store.cursor.valueBytes <= EMBSTR_BYTES_MAX && !store.cursor.isGrown ? EMBSTR : RAW);
 }
 
 /** Integers that Redis shares between keys, with the count it shows for them. */
@@ -315,10 +317,10 @@ export function objectRefCount(call: Call, reply: Reply): void {
   const { store } = call;
   // A shared value would have one time of access for all its keys: not under a policy that goes by it.
   const isShared =
-    store.encoding === Encoding.Int &&
-    store.intHigh === 0 &&
-    store.intLow >= 0 &&
-    store.intLow < SHARED_INTEGERS &&
+    store.cursor.encoding === Encoding.Int &&
+    store.cursor.intHigh === 0 &&
+    store.cursor.intLow >= 0 &&
+    store.cursor.intLow < SHARED_INTEGERS &&
     (call.config.number("storage.max_memory") === 0 || !/-l[rf]u$/.test(call.config.text("storage.maxmemory_policy")));
   reply.integer(isShared ? SHARED_COUNT : 1);
 }
@@ -336,7 +338,7 @@ export function objectIdleTime(call: Call, reply: Reply): void {
     return reply.error(`ERR An LFU maxmemory policy is selected, idle time not tracked. ${SWITCHING}`);
   }
   const { store } = call;
-  reply.integer(store.idleSecondsOf(accessClock(store.m, store.w)));
+  reply.integer(store.access.idleSecondsOf(accessClock(store.cursor.m, store.cursor.w)));
 }
 
 /** OBJECT FREQ key. Replies: the access frequency, which is kept under an LFU policy only. */
@@ -345,7 +347,7 @@ export function objectFreq(call: Call, reply: Reply): void {
   if (!isFrequencyKept(call)) {
     return reply.error(`ERR An LFU maxmemory policy is not selected, access frequency not tracked. ${SWITCHING}`);
   }
-  reply.integer(call.store.frequencyOf(accessClock(call.store.m, call.store.w)));
+  reply.integer(call.store.access.frequencyOf(accessClock(call.store.cursor.m, call.store.cursor.w)));
 }
 
 const HELP = [

@@ -83,7 +83,7 @@ function wantPattern(call: Call, i: number): void {
 
 /** Adds the name of the record at word `w` of the store's region, if it is wanted and not expired. */
 function addName(store: Store, w: number): void {
-  const { m, b } = store;
+  const { m, b } = store.segments;
   const due = deadline(m, w);
   if (due !== 0 && due <= store.nowMs) return;
   if (wanted.type !== ANY_TYPE && recordType(m, w) !== wanted.type) return;
@@ -121,7 +121,7 @@ function removeDue(call: Call, shard: number, count: number): void {
   const { store, key } = call;
   for (let i = 0; i < count; i++) {
     const w = store.segments.locate(shard, chain.addresses[i]!);
-    const { m } = store;
+    const { m } = store.segments;
     const due = deadline(m, w);
     if (due === 0 || due > store.nowMs) continue;
     key.loadWords(m, keyAt(m, w), keyBytes(m, w));

@@ -52,7 +52,7 @@ function runSort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
   const { store } = call;
   call.selectKey(1);
   const isThere = store.findForRead() !== NO_ADDRESS;
-  const type = isThere ? store.type : RecordType.List;
+  const type = isThere ? store.cursor.type : RecordType.List;
   if (type !== RecordType.List && type !== RecordType.Set && type !== RecordType.SortedSet) {
     return reply.status(Status.WrongType);
   }
@@ -239,12 +239,12 @@ class Pattern {
     store.select(call.keyspace, key);
     if (store.findForRead() === NO_ADDRESS) return null;
     if (field < 0) {
-      if (store.type !== RecordType.String) return null;
-      const text = Buffer.allocUnsafe(store.stringLength());
-      store.readText(0, text, 0, text.length);
+      if (store.cursor.type !== RecordType.String) return null;
+      const text = Buffer.allocUnsafe(call.strings.lengthFound);
+      call.strings.read(0, text, 0, text.length);
       return text;
     }
-    if (store.type !== RecordType.Hash) return null;
+    if (store.cursor.type !== RecordType.Hash) return null;
     const hash = call.collections.hash();
     hash.open();
     if (!hash.seekLive(bytes, field, bytes.length - field)) return null;
@@ -280,7 +280,7 @@ function storeResult(call: Call, reply: Reply, elements: Buffer[], wish: Wish): 
   let bytes = 0;
   for (const item of items) bytes += item.length + ELEMENT_BYTES;
   const list = call.collections.list();
-  list.pages.select(store.shard, store.header);
+  list.pages.select(store.cursor.shard, store.cursor.header);
   if (!list.pages.reserve(bytes)) return refuse(call, reply, Status.Busy);
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
   if (items.length > 0) {

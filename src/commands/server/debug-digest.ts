@@ -21,9 +21,9 @@ import { NO_ADDRESS } from "../../store/segments.ts";
 import type { SetValue } from "../../store/set-value.ts";
 import { KEY_COUNT } from "../../store/shard.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
-import type { Store } from "../../store/store.ts";
 import { ID_TEXT_BYTES_MAX } from "../../structures/stream-id.ts";
 import type { StreamValue } from "../../store/stream-value.ts";
+import type { StringValue } from "../../store/string-value.ts";
 import type { Call } from "../../dispatch/call.ts";
 
 const SUM_BYTES = 20;
@@ -61,15 +61,15 @@ function mixNumber(sum: Buffer, value: number): void {
 /** Mixes the value that the store stands on into `sum`. */
 function mixValue(call: Call, sum: Buffer): void {
   const { store } = call;
-  mixNumber(sum, TYPE_NUMBERS[store.type]);
-  const expires = store.deadlineMs !== 0;
-  if (store.type === RecordType.String) mixString(store, sum);
+  mixNumber(sum, TYPE_NUMBERS[store.cursor.type]);
+  const expires = store.cursor.deadlineMs !== 0;
+  if (store.cursor.type === RecordType.String) mixString(call.strings, sum);
   else mixCollection(call, sum);
   if (expires) addHash(sum, sha1(EXPIRES));
 }
 
 function mixCollection(call: Call, sum: Buffer): void {
-  switch (call.store.type) {
+  switch (call.store.cursor.type) {
     case RecordType.List:
       return mixList(call.collections.list(), sum);
     case RecordType.Set:
@@ -151,13 +151,13 @@ function mixStream(stream: StreamValue, sum: Buffer): void {
   });
 }
 
-function mixString(store: Store, sum: Buffer): void {
+function mixString(strings: StringValue, sum: Buffer): void {
   const hasher = new Bun.CryptoHasher("sha1");
   for (let at = 0; ; ) {
-    const part = store.openPart(at);
+    const part = strings.openPart(at);
     if (part === 0) break;
     // Copied: the hasher does not take a view of shared memory.
-    hasher.update(Buffer.from(store.textBytes.subarray(store.textAt, store.textAt + part)));
+    hasher.update(Buffer.from(strings.bytes.subarray(strings.at, strings.at + part)));
     at += part;
   }
   mixHash(sum, hasher.digest());

@@ -109,13 +109,13 @@ class Reloading {
     key.load(name, 0, name.length);
     store.select(keyspace, key);
     if (store.find() === NO_ADDRESS) return Done;
-    const due = deadline(store.m, store.w);
-    const access = accessClock(store.m, store.w);
-    const isTimedSet = store.type === RecordType.Set || store.type === RecordType.SortedSet;
+    const due = deadline(store.cursor.m, store.cursor.w);
+    const access = accessClock(store.cursor.m, store.cursor.w);
+    const isTimedSet = store.cursor.type === RecordType.Set || store.cursor.type === RecordType.SortedSet;
     if (isTimedSet && call.collections.openFound().hasTimed) return Done;
     const age = call.config.text("storage.maxmemory_policy").endsWith("lfu")
-      ? ["FREQ", String(store.frequencyOf(access))]
-      : ["IDLETIME", String(store.idleSecondsOf(access))];
+      ? ["FREQ", String(store.access.frequencyOf(access))]
+      : ["IDLETIME", String(store.access.idleSecondsOf(access))];
     this.parts.length = 0;
     dump(call, reply);
     reply.handOnNow();

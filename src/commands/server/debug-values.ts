@@ -25,20 +25,22 @@ function withFound(call: Call, reply: Reply, describe: () => void): Outcome | vo
 /** The encoding of the collection found; "" for a string. */
 function collectionEncoding(call: Call): string {
   const { store } = call;
-  return store.type === RecordType.String ? "" : encodingName(store.type, spareBits(store.m, store.w));
+  return store.cursor.type === RecordType.String
+    ? ""
+    : encodingName(store.cursor.type, spareBits(store.cursor.m, store.cursor.w));
 }
 
 /** DEBUG SDSLEN key: a key and its string lie in one record, whose bytes are told for the value. */
 export function stringLengths(call: Call, reply: Reply): Outcome | void {
   return withFound(call, reply, () => {
     const { store } = call;
-    if (store.type !== RecordType.String || store.encoding === Encoding.Int) {
+    if (store.cursor.type !== RecordType.String || store.cursor.encoding === Encoding.Int) {
       return reply.error("ERR Not an sds encoded string.");
     }
-    const name = keyBytes(store.m, store.w);
-    const length = store.stringLength();
-    const record = capacityUnits(store.m, store.w) * UNIT_BYTES;
-    const spare = store.encoding === Encoding.Paged ? 0 : Math.max(0, record - name - length);
+    const name = keyBytes(store.cursor.m, store.cursor.w);
+    const length = call.strings.lengthFound;
+    const record = capacityUnits(store.cursor.m, store.cursor.w) * UNIT_BYTES;
+    const spare = store.cursor.encoding === Encoding.Paged ? 0 : Math.max(0, record - name - length);
     reply.simple(
       `key_sds_len:${name}, key_sds_avail:0, key_zmalloc: 0, val_sds_len:${length}, val_sds_avail:${spare}, val_zmalloc: ${record}`,
     );
@@ -52,7 +54,7 @@ export function logCollection(call: Call, reply: Reply, encoding: "listpack" | "
     const value = call.collections.openFound();
     const where = value.isTree ? "a tree" : "one page";
     call.server.writeLog?.(
-      `DEBUG ${encoding.toUpperCase()}: ${value.entries.count} entries in ${where}, ${call.store.valueBytes + value.wholeBytes} bytes`,
+      `DEBUG ${encoding.toUpperCase()}: ${value.entries.count} entries in ${where}, ${call.store.cursor.valueBytes + value.wholeBytes} bytes`,
     );
     reply.simple(`${encoding === "listpack" ? "Listpack" : "Quicklist"} structure printed on stdout`);
   });
@@ -67,7 +69,7 @@ export function collectionStats(call: Call, reply: Reply): Outcome | void {
     const lines = [
       `[${encoding === "hashtable" ? "Members" : "Members by score, and by name"}]`,
       ` number of elements: ${value.entries.count}`,
-      ` bytes: ${call.store.valueBytes + value.wholeBytes}`,
+      ` bytes: ${call.store.cursor.valueBytes + value.wholeBytes}`,
     ];
     if (value.isTree) {
       value.trees.forEach((tree, i) => {

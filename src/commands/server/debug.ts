@@ -17,6 +17,7 @@ import { collectionStats, logCollection, stringLengths } from "./debug-values.ts
 import { encodingName } from "../../store/collections.ts";
 import { accessClock, Encoding, RecordType, spareBits } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
+import { checkShard } from "../../store/shard-check.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
@@ -157,7 +158,7 @@ function populateSome(call: Call, progress: Population, count: number, bytes: nu
     const isMade = store.section.within(shard, () => {
       store.select(keyspace, key);
       status = store.prepareInsert();
-      if (status >= 0 && store.find() === NO_ADDRESS) status = store.setString(value, 0, value.length, 0);
+      if (status >= 0 && store.find() === NO_ADDRESS) status = call.strings.set(value, 0, value.length, 0);
     });
     if (!isMade) return 0;
     if (status < 0) return status;
@@ -171,7 +172,7 @@ function check(call: Call, reply: Reply): Outcome | void {
   let keys = 0;
   for (let shard = 0; shard < store.shards; shard++) {
     const checks = (): void => {
-      keys += store.check(shard);
+      keys += checkShard(store, shard);
       call.blocking.waiters.check(shard);
     };
     if (!store.section.within(shard, checks)) return Retry;
@@ -196,23 +197,25 @@ function object(call: Call, reply: Reply): Outcome | void {
 
 function describeFound(call: Call): string {
   const { store } = call;
-  if (store.type !== RecordType.String) return describeCollection(call);
-  const length = store.stringLength();
-  const isInt = store.encoding === Encoding.Int;
-  const encoding = isInt ? "int" : length <= EMBEDDED_MAX && !store.isGrown ? "embstr" : "raw";
-  const clock = accessClock(store.m, store.w);
-  const idle = store.idleSecondsOf(clock);
-  const serialized = isInt ? serializedInt(store.intLow, store.intHigh, length) : serializedString(length);
-  return `Value at:0x${store.address.toString(16)} refcount:1 encoding:${encoding} serializedlength:${serialized} lru:${clock} lru_seconds_idle:${idle}`;
+  if (store.cursor.type !== RecordType.String) return describeCollection(call);
+  const length = call.strings.lengthFound;
+  const isInt = store.cursor.encoding === Encoding.Int;
+  const encoding = isInt ? "int" : length <= EMBEDDED_MAX && !store.cursor.isGrown ? "embstr" : "raw";
+  const clock = accessClock(store.cursor.m, store.cursor.w);
+  const idle = store.access.idleSecondsOf(clock);
+  const serialized = isInt
+    ? serializedInt(store.cursor.intLow, store.cursor.intHigh, length)
+    : serializedString(length);
+  return `Value at:0x${store.cursor.address.toString(16)} refcount:1 encoding:${encoding} serializedlength:${serialized} lru:${clock} lru_seconds_idle:${idle}`;
 }
 
 function describeCollection(call: Call): string {
   const { store } = call;
-  const clock = accessClock(store.m, store.w);
-  const name = encodingName(store.type, spareBits(store.m, store.w));
-  const where = store.address.toString(16);
-  const idle = store.idleSecondsOf(clock);
-  const bytes = store.valueBytes + call.collections.openFound().wholeBytes;
+  const clock = accessClock(store.cursor.m, store.cursor.w);
+  const name = encodingName(store.cursor.type, spareBits(store.cursor.m, store.cursor.w));
+  const where = store.cursor.address.toString(16);
+  const idle = store.access.idleSecondsOf(clock);
+  const bytes = store.cursor.valueBytes + call.collections.openFound().wholeBytes;
   return `Value at:0x${where} refcount:1 encoding:${name} serializedlength:${bytes} lru:${clock} lru_seconds_idle:${idle}`;
 }
 

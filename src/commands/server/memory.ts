@@ -36,12 +36,12 @@ export function usage(call: Call, reply: Reply): void {
   call.selectKey(2);
   const { store } = call;
   if (store.find() === NO_ADDRESS) return reply.nullBulk();
-  let bytes = capacityUnits(store.m, store.w) * UNIT_BYTES + SLOT_BYTES;
-  if (store.encoding === Encoding.Paged) {
-    const chunks = Math.ceil(store.valueBytes / CHUNK_BYTES);
+  let bytes = capacityUnits(store.cursor.m, store.cursor.w) * UNIT_BYTES + SLOT_BYTES;
+  if (store.cursor.encoding === Encoding.Paged) {
+    const chunks = Math.ceil(store.cursor.valueBytes / CHUNK_BYTES);
     bytes += NODE_HEAD_BYTES + chunks * (NODE_ENTRY_BYTES + CHUNK_BYTES);
   }
-  if (store.encoding === Encoding.Tree) bytes += call.collections.openFound().wholeBytes;
+  if (store.cursor.encoding === Encoding.Tree) bytes += call.collections.openFound().wholeBytes;
   reply.integer(bytes);
 }
 

@@ -136,7 +136,7 @@ function orderBySize(sources: Source[]): void {
 
 /** Opens the sorted set or set that the store found. Returns the number of its members, or Status. */
 function openSource(call: Call): number {
-  const { type } = call.store;
+  const { type } = call.store.cursor;
   const { collections } = call;
   if (type !== RecordType.SortedSet && type !== RecordType.Set) return Status.WrongType;
   const value = type === RecordType.Set ? collections.set() : collections.sortedSet();
@@ -168,7 +168,7 @@ function gatherOpened(
   rank: number,
   most: number,
 ): void {
-  const isSet = call.store.type === RecordType.Set;
+  const isSet = call.store.cursor.type === RecordType.Set;
   const sortedSet = call.collections.sortedSet();
   const value = isSet ? call.collections.set() : sortedSet;
   const { entries, member } = value;
@@ -220,7 +220,7 @@ function keepCommon(call: Call, sources: readonly Source[], aggregate: Aggregate
 
 /** As keepCommon, for sources `from` to `end`, which are the set or sorted set that was opened. */
 function keepHad(call: Call, sources: readonly Source[], from: number, end: number, aggregate: Aggregate): void {
-  const isSet = call.store.type === RecordType.Set;
+  const isSet = call.store.cursor.type === RecordType.Set;
   const sortedSet = call.collections.sortedSet();
   const value = isSet ? call.collections.set() : sortedSet;
   const { order, bytes, scores, count } = gathered;
@@ -273,7 +273,7 @@ function gatherDifference(call: Call, sources: readonly Source[]): void {
 
 /** Drops the members of the set or sorted set that was opened from what was gathered, by going through it. */
 function dropMembers(call: Call): void {
-  const value = call.store.type === RecordType.Set ? call.collections.set() : call.collections.sortedSet();
+  const value = call.store.cursor.type === RecordType.Set ? call.collections.set() : call.collections.sortedSet();
   const { entries, member } = value;
   const { scores, order, count } = gathered;
   entries.seekRank(0);
@@ -290,7 +290,7 @@ function dropMembers(call: Call): void {
 
 /** The same, by looking up what was gathered. */
 function dropHad(call: Call): void {
-  const value = call.store.type === RecordType.Set ? call.collections.set() : call.collections.sortedSet();
+  const value = call.store.cursor.type === RecordType.Set ? call.collections.set() : call.collections.sortedSet();
   const { order, bytes, count } = gathered;
   let kept = 0;
   for (let n = 0; n < count; n++) {

@@ -48,7 +48,7 @@ export function lcs(call: Call, reply: Reply): void {
   for (let i = 0; i < 2; i++) {
     call.selectKey(i + 1);
     if (store.findForRead() === NO_ADDRESS) continue;
-    if (store.type === RecordType.String) lengths[i] = store.stringLength();
+    if (store.cursor.type === RecordType.String) lengths[i] = call.strings.lengthFound;
     else isString = false;
   }
   if (!isString) return reply.error("ERR The specified keys must contain string values");
@@ -123,7 +123,7 @@ function replyMatches(reply: Reply, matches: readonly Match[], total: number, wa
 function readWhole(call: Call, i: number, length: number): Buffer {
   const whole = Buffer.allocUnsafe(length);
   call.selectKey(i);
-  if (length > 0 && call.store.find() !== NO_ADDRESS) call.store.readText(0, whole, 0, length);
+  if (length > 0 && call.store.find() !== NO_ADDRESS) call.strings.read(0, whole, 0, length);
   return whole;
 }
 
@@ -205,10 +205,9 @@ const BAD_DIGEST = "ERR must be exactly 16 hexadecimal characters";
 
 /** The XXH3 digest of the string found, as DIGEST writes it. */
 function digestOfFound(call: Call): string {
-  const { store } = call;
-  const length = store.stringLength();
+  const length = call.strings.lengthFound;
   const whole = Buffer.allocUnsafe(length);
-  store.readText(0, whole, 0, length);
+  call.strings.read(0, whole, 0, length);
   return Bun.hash.xxHash3(whole).toString(16).padStart(DIGEST_CHARACTERS, "0");
 }
 
@@ -216,18 +215,17 @@ function digestOfFound(call: Call): string {
 export function digest(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   reply.text(digestOfFound(call));
 }
 
 /** Is the string found the same as argument `i`? */
 function equalsArgument(call: Call, i: number): boolean {
-  const { store } = call;
-  const length = store.stringLength();
+  const length = call.strings.lengthFound;
   if (length !== call.argBytes(i)) return false;
   for (let done = 0; done < length; ) {
-    const part = store.openPart(done);
-    if (!equal(store.textBytes, store.textAt, call.bytes, call.argAt(i) + done, part)) return false;
+    const part = call.strings.openPart(done);
+    if (!equal(call.strings.bytes, call.strings.at, call.bytes, call.argAt(i) + done, part)) return false;
     done += part;
   }
   return true;
@@ -243,7 +241,7 @@ export function delex(call: Call, reply: Reply): void {
   }
   if (call.argCount !== 4) return reply.error(wrongArity("delex"));
   if (store.find() === NO_ADDRESS) return reply.integer(0);
-  if (store.type !== RecordType.String) {
+  if (store.cursor.type !== RecordType.String) {
     return reply.error("ERR Key should be of string type if conditions are specified");
   }
   const byDigest = call.argIs(2, TOKENS.ifdeq) || call.argIs(2, TOKENS.ifdne);
@@ -264,7 +262,7 @@ export function delex(call: Call, reply: Reply): void {
 export function delifeq(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.find() === NO_ADDRESS) return reply.integer(0);
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   if (!equalsArgument(call, 2)) return reply.integer(0);
   store.remove(KeyEvent.Deleted);
   reply.integer(1);
@@ -356,8 +354,8 @@ function setPair(call: Call, i: number, deadlineMs: number, keeps: boolean): num
     if (found) store.remove(KeyEvent.Deleted);
     return 0;
   }
-  const due = keeps && found ? store.deadlineMs : deadlineMs;
-  return store.setString(call.bytes, call.argAt(i + 1), call.argBytes(i + 1), due);
+  const due = keeps && found ? store.cursor.deadlineMs : deadlineMs;
+  return call.strings.set(call.bytes, call.argAt(i + 1), call.argBytes(i + 1), due);
 }
 
 // ---- INCREX ----
@@ -427,7 +425,7 @@ export function increx(call: Call, reply: Reply): Outcome | void {
 
 /** Deadline that the key is to have; it was found or not. */
 function increxDeadline(call: Call, found: boolean): number {
-  const had = found ? call.store.deadlineMs : 0;
+  const had = found ? call.store.cursor.deadlineMs : 0;
   if (plan.persists) return 0;
   return plan.due === 0 || (plan.onlyNew && had !== 0) ? had : plan.due;
 }
@@ -438,7 +436,7 @@ function storeNumber(call: Call, found: boolean, text: string): number {
   const due = increxDeadline(call, found);
   if (due === 0 || due > store.nowMs) {
     const bytes = Buffer.from(text, "latin1");
-    return store.setString(bytes, 0, bytes.length, due);
+    return call.strings.set(bytes, 0, bytes.length, due);
   }
   // Expired on arrival.
   if (found) store.remove(KeyEvent.Deleted);
@@ -473,10 +471,10 @@ function increxInteger(call: Call, reply: Reply): Outcome | void {
   const found = store.find() !== NO_ADDRESS;
   let old = 0n;
   if (found) {
-    if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-    if (store.encoding === Encoding.Paged) return reply.error(ErrorText.notInteger);
-    store.openText();
-    const kind = parseInt64(store.textBytes, store.textAt, store.textLength);
+    if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+    if (store.cursor.encoding === Encoding.Paged) return reply.error(ErrorText.notInteger);
+    call.strings.open();
+    const kind = parseInt64(call.strings.bytes, call.strings.at, call.strings.length);
     if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
     old = wideInt64(kind);
   }
@@ -542,10 +540,10 @@ function increxFloat(call: Call, reply: Reply): Outcome | void {
   const found = store.find() !== NO_ADDRESS;
   let old = ZERO;
   if (found) {
-    if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-    if (store.encoding === Encoding.Paged) return reply.error(ErrorText.notFloat);
-    store.openText();
-    const had = parseLongDouble(store.textBytes, store.textAt, store.textLength);
+    if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+    if (store.cursor.encoding === Encoding.Paged) return reply.error(ErrorText.notFloat);
+    call.strings.open();
+    const had = parseLongDouble(call.strings.bytes, call.strings.at, call.strings.length);
     if (had === null) return reply.error(ErrorText.notFloat);
     if (had.exponent === Number.POSITIVE_INFINITY) return reply.error("ERR value cannot be Infinity");
     old = had;

@@ -14,7 +14,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { type Address, NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent, KEEPS_VALUE, PLAIN } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { OUT_OF_RANGE, readDeadline } from "../keys/expire.ts";
 import { reservePairs } from "./pairs-room.ts";
@@ -26,31 +26,33 @@ import type { Outcome } from "../../dispatch/spec.ts";
 /** Replies the string found, whatever its encoding. */
 export function replyString(call: Call, reply: Reply): void {
   const { store } = call;
-  if (store.encoding === Encoding.Raw) reply.bulk(store.b, store.rawAt, store.valueBytes);
-  else if (store.encoding === Encoding.Int) reply.bulkInt64(store.intLow, store.intHigh);
-  else replyPaged(call, reply, store.shard, store.node, 0, store.valueBytes);
+  if (store.cursor.encoding === Encoding.Raw) reply.bulk(store.cursor.b, store.cursor.rawAt, store.cursor.valueBytes);
+  else if (store.cursor.encoding === Encoding.Int) reply.bulkInt64(store.cursor.intLow, store.cursor.intHigh);
+  else replyPaged(call, reply, store.cursor.shard, store.cursor.node, 0, store.cursor.valueBytes);
 }
 
 /** Replies `length` bytes of a large value from `start` on. */
 function replyPaged(call: Call, reply: Reply, shard: number, node: Address, start: number, length: number): void {
   const { store } = call;
   reply.large({ shard, header: store.headerOf(shard), node, large: store.large }, start, length);
-  store.standAgain();
 }
 
-/** Replies what store.carry took down. */
-function replyCarried(call: Call, reply: Reply): void {
-  const { store } = call;
-  if (store.carriedEncoding === Encoding.Raw) reply.bulk(store.carriedBytes, 0, store.carriedLength);
-  else if (store.carriedEncoding === Encoding.Int) reply.bulkInt64(store.carriedLow, store.carriedHigh);
-  else replyPaged(call, reply, store.carriedShard, store.carriedNode, 0, store.carriedLength);
+/** Replies what `call.transfer` took. */
+function replyTaken(call: Call, reply: Reply): void {
+  const { transfer } = call;
+  if (transfer.encoding === Encoding.Raw) reply.bulk(transfer.bytes, 0, transfer.length);
+  else if (transfer.encoding === Encoding.Int) reply.bulkInt64(transfer.low, transfer.high);
+  else replyPaged(call, reply, transfer.shard, transfer.node, 0, transfer.length);
 }
 
-/** Sets the selected key, just looked up, to argument `i`. Returns 0, or Status with nothing changed. */
-function storeArgument(call: Call, i: number, deadlineMs: number): number {
+/**
+ * Sets the selected key, just looked up, to argument `i`; `how`: PLAIN or KEEPS_VALUE. Returns 0, or Status with nothing
+ * changed.
+ */
+function storeArgument(call: Call, i: number, deadlineMs: number, how: number): number {
   const at = call.argAt(i);
-  if (at >= 0) return call.store.setString(call.bytes, at, call.argBytes(i), deadlineMs);
-  return call.store.setStaged(call.stagedArgument(i)!, deadlineMs);
+  if (at >= 0) return call.strings.setWith(call.bytes, at, call.argBytes(i), deadlineMs, how);
+  return call.strings.setStaged(call.stagedArgument(i)!, deadlineMs, how);
 }
 
 /**
@@ -60,9 +62,9 @@ function storeArgument(call: Call, i: number, deadlineMs: number): number {
 function writeArgument(call: Call, i: number, position: number): number {
   const { store } = call;
   const at = call.argAt(i);
-  if (at < 0) return store.writeStagedAt(position, call.stagedArgument(i)!);
-  if (store.address === NO_ADDRESS) return store.createAt(position, call.bytes, at, call.argBytes(i));
-  return store.writeAt(position, call.bytes, at, call.argBytes(i));
+  if (at < 0) return call.strings.writeStagedAt(position, call.stagedArgument(i)!);
+  if (store.cursor.address === NO_ADDRESS) return call.strings.createAt(position, call.bytes, at, call.argBytes(i));
+  return call.strings.writeAt(position, call.bytes, at, call.argBytes(i));
 }
 
 /** True when a string of `total` bytes is longer than may be. */
@@ -76,8 +78,8 @@ function isTooLong(call: Call, total: number): boolean {
 export function get(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-  if (store.encoding === Encoding.Raw) reply.bulk(store.b, store.rawAt, store.valueBytes);
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (store.cursor.encoding === Encoding.Raw) reply.bulk(store.cursor.b, store.cursor.rawAt, store.cursor.valueBytes);
   else replyString(call, reply);
 }
 
@@ -93,7 +95,7 @@ export function set(call: Call, reply: Reply): Outcome | void {
   if (prepared < 0) return refuse(call, reply, prepared);
   store.find();
   const at = call.argAt(2);
-  const status = at >= 0 ? store.setString(call.bytes, at, call.argBytes(2), 0) : storeArgument(call, 2, 0);
+  const status = at >= 0 ? call.strings.set(call.bytes, at, call.argBytes(2), 0) : storeArgument(call, 2, 0, PLAIN);
   if (status < 0) return refuse(call, reply, status);
   reply.ok();
 }
@@ -224,7 +226,7 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   const found = (gets ? store.findForRead() : store.find()) !== NO_ADDRESS;
-  if (found && (gets || condition > Condition.XX) && store.type !== RecordType.String) {
+  if (found && (gets || condition > Condition.XX) && store.cursor.type !== RecordType.String) {
     return reply.status(Status.WrongType);
   }
   if (condition !== Condition.None && !holds(call, condition, found)) {
@@ -233,7 +235,7 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
     else reply.nullBulk();
     return;
   }
-  if (options.keepsDeadline && found) due = store.deadlineMs;
+  if (options.keepsDeadline && found) due = store.cursor.deadlineMs;
   if (due !== 0 && due <= store.nowMs) {
     // Expired on arrival.
     if (!gets) reply.ok();
@@ -243,24 +245,23 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
     return;
   }
   if (gets) return exchange(call, reply, 2, found, due);
-  const status = storeArgument(call, 2, due);
+  const status = storeArgument(call, 2, due, PLAIN);
   if (status < 0) return refuse(call, reply, status);
   reply.ok();
 }
 
 /** Sets the key just looked up to argument `i` and replies what it held. */
 function exchange(call: Call, reply: Reply, i: number, found: boolean, deadlineMs: number): Outcome | void {
-  const { store } = call;
   if (!found) {
-    const status = storeArgument(call, i, deadlineMs);
+    const status = storeArgument(call, i, deadlineMs, PLAIN);
     if (status < 0) return refuse(call, reply, status);
     return reply.nullBulk();
   }
-  store.holdCarried();
-  const status = storeArgument(call, i, deadlineMs);
-  if (status >= 0) replyCarried(call, reply);
-  store.dropCarried(status >= 0);
+  call.transfer.take();
+  const status = storeArgument(call, i, deadlineMs, KEEPS_VALUE);
   if (status < 0) return refuse(call, reply, status);
+  replyTaken(call, reply);
+  call.transfer.freeTaken();
 }
 
 // ---- conditions on the value there ----
@@ -289,52 +290,29 @@ function holds(call: Call, condition: Condition, found: boolean): boolean {
 
 /** Is the string found the same as argument `i`? */
 function valueEquals(call: Call, i: number): boolean {
-  const { store } = call;
+  const { store, strings } = call;
   const staged = call.stagedArgument(i);
-  const length = store.stringLength();
+  const length = strings.lengthFound;
   if (length !== (staged === null ? call.argBytes(i) : staged.total)) return false;
   for (let done = 0; done < length; ) {
-    const part = openPart(call, done, length);
+    const part = strings.openPart(done);
     if (staged === null) {
-      if (!equal(opened.bytes, opened.at, call.bytes, call.argAt(i) + done, part)) return false;
+      if (!equal(strings.bytes, strings.at, call.bytes, call.argAt(i) + done, part)) return false;
     } else {
       const place = staged.places[Math.floor(done / CHUNK_BYTES)]!;
       const at = (place & FRAME_MASK) * FRAME_BYTES + (done % CHUNK_BYTES);
-      if (!equal(opened.bytes, opened.at, store.arena.bytesOf(place >>> FRAME_BITS), at, part)) return false;
+      if (!equal(strings.bytes, strings.at, store.arena.bytesOf(place >>> FRAME_BITS), at, part)) return false;
     }
     done += part;
   }
   return true;
 }
 
-const opened = { bytes: Buffer.alloc(0) as Buffer, at: 0 };
-
-/** Makes bytes of the string found readable in `opened`, from `position` to the end of its chunk. Returns how many. */
-function openPart(call: Call, position: number, length: number): number {
-  const { store } = call;
-  const part = Math.min(length - position, CHUNK_BYTES - (position % CHUNK_BYTES));
-  if (store.encoding === Encoding.Paged) {
-    opened.at = store.large.locateByte(store.shard, store.node, position);
-    opened.bytes = store.large.chunkBytes;
-    store.standAgain();
-  } else {
-    store.openText();
-    opened.bytes = store.textBytes;
-    opened.at = store.textAt + position;
-  }
-  return part;
-}
-
 /** Is argument `i`, 16 hexadecimal digits, the XXH3 digest of the string found? */
 function digestEquals(call: Call, i: number): boolean {
-  const { store } = call;
-  const length = store.stringLength();
-  const whole = Buffer.allocUnsafe(length);
-  for (let done = 0; done < length; ) {
-    const part = openPart(call, done, length);
-    opened.bytes.copy(whole, done, opened.at, opened.at + part);
-    done += part;
-  }
+  const { strings } = call;
+  const whole = Buffer.allocUnsafe(strings.lengthFound);
+  strings.read(0, whole, 0, whole.length);
   const digest = Bun.hash.xxHash3(whole).toString(16).padStart(DIGEST_CHARACTERS, "0");
   return equalsToken(call.bytes, call.argAt(i), call.argBytes(i), token(digest));
 }
@@ -346,7 +324,7 @@ export function getex(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   if (!readOptions(call, 2, false)) return reply.error(ErrorText.syntax);
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   if (options.timeAt !== 0) {
     const due = readExpiry(call, reply, options.timeAt, options.unitMs, options.isRelative);
     if (due < 0) return;
@@ -357,7 +335,7 @@ export function getex(call: Call, reply: Reply): Outcome | void {
     }
     const status = store.setDeadline(due);
     if (status < 0) return refuse(call, reply, status);
-  } else if (options.persists && store.deadlineMs !== 0) {
+  } else if (options.persists && store.cursor.deadlineMs !== 0) {
     const status = store.setDeadline(0);
     if (status < 0) return refuse(call, reply, status);
   }
@@ -368,7 +346,7 @@ export function getex(call: Call, reply: Reply): Outcome | void {
 export function getdel(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   replyString(call, reply);
   store.remove(KeyEvent.Deleted);
 }
@@ -379,7 +357,7 @@ export function getset(call: Call, reply: Reply): Outcome | void {
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   const found = store.findForRead() !== NO_ADDRESS;
-  if (found && store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (found && store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   return exchange(call, reply, 2, found, 0);
 }
 
@@ -392,7 +370,7 @@ export function setnx(call: Call, reply: Reply): Outcome | void {
     store.dateFound();
     return reply.integer(0);
   }
-  const status = storeArgument(call, 2, 0);
+  const status = storeArgument(call, 2, 0, PLAIN);
   if (status < 0) return refuse(call, reply, status);
   reply.integer(1);
 }
@@ -413,7 +391,7 @@ function setExpiring(call: Call, reply: Reply, unitMs: number): Outcome | void {
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   store.find();
-  const status = storeArgument(call, 3, due);
+  const status = storeArgument(call, 3, due, PLAIN);
   if (status < 0) return refuse(call, reply, status);
   reply.ok();
 }
@@ -426,7 +404,7 @@ export function mget(call: Call, reply: Reply): void {
   reply.array(call.argCount - 1);
   for (let i = 1; i < call.argCount; i++) {
     call.selectKey(i);
-    if (store.findForRead() === NO_ADDRESS || store.type !== RecordType.String) reply.nullBulk();
+    if (store.findForRead() === NO_ADDRESS || store.cursor.type !== RecordType.String) reply.nullBulk();
     else replyString(call, reply);
   }
 }
@@ -462,7 +440,7 @@ function setPairs(call: Call): number {
     let status = store.prepareInsert();
     if (status < 0) return status;
     store.find();
-    status = storeArgument(call, i + 1, 0);
+    status = storeArgument(call, i + 1, 0, PLAIN);
     if (status < 0) return status;
   }
   return 0;
@@ -474,8 +452,8 @@ function setPairs(call: Call): number {
 export function strlen(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-  reply.integer(store.stringLength());
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  reply.integer(call.strings.lengthFound);
 }
 
 /** APPEND key value. Replies: the new length. */
@@ -486,12 +464,12 @@ export function append(call: Call, reply: Reply): Outcome | void {
   const staged = call.stagedArgument(2);
   const length = staged === null ? call.argBytes(2) : staged.total;
   if (store.find() === NO_ADDRESS) {
-    const status = storeArgument(call, 2, 0);
+    const status = storeArgument(call, 2, 0, PLAIN);
     if (status < 0) return refuse(call, reply, status);
     return reply.integer(length);
   }
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-  const had = store.stringLength();
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  const had = call.strings.lengthFound;
   if (isTooLong(call, had + length)) return reply.status(Status.TooLong);
   const total = writeArgument(call, 2, had);
   if (total < 0) return refuse(call, reply, total);
@@ -507,10 +485,10 @@ export function setrange(call: Call, reply: Reply): Outcome | void {
   const prepared = store.prepareInsert();
   if (prepared < 0) return refuse(call, reply, prepared);
   const found = store.find() !== NO_ADDRESS;
-  if (found && store.type !== RecordType.String) return reply.status(Status.WrongType);
+  if (found && store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   const staged = call.stagedArgument(3);
   const length = staged === null ? call.argBytes(3) : staged.total;
-  if (length === 0) return reply.integer(found ? store.stringLength() : 0);
+  if (length === 0) return reply.integer(found ? call.strings.lengthFound : 0);
   if (isTooLong(call, position + length)) return reply.status(Status.TooLong);
   const total = writeArgument(call, 3, position);
   if (total < 0) return refuse(call, reply, total);
@@ -525,19 +503,19 @@ export function getrange(call: Call, reply: Reply): void {
   let end = readOffset(call, 3);
   if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
   if (store.findForRead() === NO_ADDRESS) return reply.constant(EMPTY_BULK);
-  if (store.type !== RecordType.String) return reply.status(Status.WrongType);
-  const length = store.stringLength();
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  const length = call.strings.lengthFound;
   if (start < 0 && end < 0 && start > end) return reply.constant(EMPTY_BULK);
   if (start < 0) start = Math.max(start + length, 0);
   if (end < 0) end = Math.max(end + length, 0);
   if (end >= length) end = length - 1;
   if (start > end) return reply.constant(EMPTY_BULK);
-  if (store.encoding === Encoding.Paged) {
-    replyPaged(call, reply, store.shard, store.node, start, end - start + 1);
+  if (store.cursor.encoding === Encoding.Paged) {
+    replyPaged(call, reply, store.cursor.shard, store.cursor.node, start, end - start + 1);
     return;
   }
-  store.openText();
-  reply.bulk(store.textBytes, store.textAt + start, end - start + 1);
+  call.strings.open();
+  reply.bulk(call.strings.bytes, call.strings.at + start, end - start + 1);
 }
 const EMPTY_BULK = Buffer.from("$0\r\n\r\n");
 
@@ -584,14 +562,14 @@ function addTo(call: Call, reply: Reply, low: number, high: number): Outcome | v
     int64.lo = low;
     int64.hi = high;
   } else {
-    if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+    if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
     if (!readInteger(call)) return reply.error(ErrorText.notInteger);
     if (addInt64(int64.lo, int64.hi, low, high) === Int64Kind.None) return reply.error(ErrorText.overflow);
-    due = store.deadlineMs;
+    due = store.cursor.deadlineMs;
   }
   low = int64.lo;
   high = int64.hi;
-  const status = store.setInt(low, high, due);
+  const status = call.strings.setInt(low, high, due);
   if (status < 0) return refuse(call, reply, status);
   reply.integer64(low, high);
 }
@@ -599,13 +577,13 @@ function addTo(call: Call, reply: Reply, low: number, high: number): Outcome | v
 /** Reads the string found as an integer into int64.lo and .hi. A text that is one may lie Raw after APPEND or SETRANGE. */
 function readInteger(call: Call): boolean {
   const { store } = call;
-  if (store.encoding === Encoding.Int) {
-    int64.lo = store.intLow;
-    int64.hi = store.intHigh;
+  if (store.cursor.encoding === Encoding.Int) {
+    int64.lo = store.cursor.intLow;
+    int64.hi = store.cursor.intHigh;
     return true;
   }
-  if (store.encoding !== Encoding.Raw) return false;
-  const kind = parseInt64(store.b, store.rawAt, store.valueBytes);
+  if (store.cursor.encoding !== Encoding.Raw) return false;
+  const kind = parseInt64(store.cursor.b, store.cursor.rawAt, store.cursor.valueBytes);
   if (kind === Int64Kind.Safe) splitInt64(int64.value);
   return kind !== Int64Kind.None;
 }
@@ -618,7 +596,7 @@ export function incrbyfloat(call: Call, reply: Reply): Outcome | void {
   const found = store.find() !== NO_ADDRESS;
   let value = ZERO;
   if (found) {
-    if (store.type !== RecordType.String) return reply.status(Status.WrongType);
+    if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
     const had = readFloat(call);
     if (had === null) return reply.error(ErrorText.notFloat);
     value = had;
@@ -629,7 +607,7 @@ export function incrbyfloat(call: Call, reply: Reply): Outcome | void {
   if (sum === null) return reply.error(ErrorText.nanOrInfinity);
   const text = Buffer.from(formatLongDouble(sum), "latin1");
   // A string even where it reads as an integer, as in Redis.
-  const status = store.setBytes(text, 0, text.length, found ? store.deadlineMs : 0, false);
+  const status = call.strings.setBytes(text, 0, text.length, found ? store.cursor.deadlineMs : 0, false);
   if (status < 0) return refuse(call, reply, status);
   reply.bulk(text, 0, text.length);
 }
@@ -637,7 +615,7 @@ const ZERO = parseLongDouble(Buffer.from("0"), 0, 1)!;
 
 function readFloat(call: Call): ReturnType<typeof parseLongDouble> {
   const { store } = call;
-  if (store.encoding === Encoding.Paged) return null;
-  store.openText();
-  return parseLongDouble(store.textBytes, store.textAt, store.textLength);
+  if (store.cursor.encoding === Encoding.Paged) return null;
+  call.strings.open();
+  return parseLongDouble(call.strings.bytes, call.strings.at, call.strings.length);
 }

@@ -1,0 +1,390 @@
+/**
+ * String value: the value of a key that is a string, in one of three encodings.
+ *
+ *   Int    │ two words in the record: a 64-bit integer; its text is made when it is read │
+ *   Raw    │ up to 64 KiB in the record, with slack behind it once it has grown │
+ *   Paged  │ a node in the heap and 64 KiB chunks: large.ts │
+ *
+ * Use, under the shard's lock and with the key selected and looked up: reading for a string that was found; `set` and its
+ * like for whatever was found or nothing; `writeAt` for a string found, `createAt` for a key that is not there.
+ *
+ * Invariants
+ *   V1  a string of more than INLINE_VALUE_MAX bytes is Paged when it is made; it stays Paged when it is written to
+ *   V2  a change that returns a Status has changed nothing
+ * Locking: the holder of the shard lock.
+ */
+import { assert } from "../base/assert.ts";
+import { formatInt64, INT64_TEXT_BYTES_MAX, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
+import type { Status } from "../base/status.ts";
+import { FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
+import { CHUNK_BYTES, type StagedValue } from "./large.ts";
+import { Encoding, INLINE_VALUE_MAX, markGrown, rawCapacity, rawValueAt, RecordType } from "./record.ts";
+import { type Address, NO_ADDRESS } from "./segments.ts";
+import { KeyEvent, PLAIN, type Store } from "./store.ts";
+
+const INT_TEXT = Buffer.alloc(24);
+
+export class StringValue {
+  /** What `open` and `openPart` made readable: bytes from `at`, and for `open` their number. */
+  bytes: Buffer = INT_TEXT;
+  at = 0;
+  length = 0;
+  /** A Raw value on its way from the old record to the new one, which may lie over it. */
+  private kept = Buffer.allocUnsafe(1024);
+
+  constructor(private readonly store: Store) {}
+
+  // ---- reading ----
+
+  /** Length in bytes of the string found, as its text. */
+  get lengthFound(): number {
+    const { cursor } = this.store;
+    if (cursor.encoding !== Encoding.Int) return cursor.valueBytes;
+    return formatInt64(INT_TEXT, 0, cursor.intLow, cursor.intHigh);
+  }
+
+  /** Makes the string found readable: `length` of `bytes` from `at`. Not for Paged. Valid until the next change. */
+  open(): void {
+    const { cursor } = this.store;
+    if (cursor.encoding === Encoding.Int) {
+      this.length = formatInt64(INT_TEXT, 0, cursor.intLow, cursor.intHigh);
+      this.bytes = INT_TEXT;
+      this.at = 0;
+    } else {
+      assert(cursor.encoding === Encoding.Raw, "a paged value is read by parts");
+      this.bytes = cursor.b;
+      this.at = cursor.rawAt;
+      this.length = cursor.valueBytes;
+    }
+  }
+
+  /**
+   * As open for a string of any length: makes its bytes from `position` on readable. Returns how many lie side by side, to
+   * the end of the string or of its chunk; 0 at or behind its end. Valid until the next call or change.
+   */
+  openPart(position: number): number {
+    const { store } = this;
+    const { cursor } = store;
+    if (cursor.encoding !== Encoding.Paged) {
+      this.open();
+      this.at += position;
+      return Math.max(0, this.length - position);
+    }
+    const left = cursor.valueBytes - position;
+    if (left <= 0) return 0;
+    this.at = store.large.locateByte(cursor.shard, cursor.node, position);
+    this.bytes = store.large.chunkBytes;
+    return Math.min(left, CHUNK_BYTES - (position % CHUNK_BYTES));
+  }
+
+  /** Copies bytes of the string found into `target`. Returns how many there were: fewer than `length` at its end. */
+  read(position: number, target: Buffer, offset: number, length: number): number {
+    let done = 0;
+    while (done < length) {
+      const part = Math.min(length - done, this.openPart(position + done));
+      if (part === 0) break;
+      copyIn(this.bytes, this.at, target, offset + done, part);
+      done += part;
+    }
+    return done;
+  }
+
+  /** True when writes into the string found, up to byte `end`, change it where it is and so cannot fail. */
+  writesInPlace(end: number): boolean {
+    const { store } = this;
+    const { cursor } = store;
+    if (cursor.encoding === Encoding.Int || end > cursor.valueBytes || !store.isMutable) return false;
+    return cursor.encoding === Encoding.Paged ? !store.isPinned : cursor.isGrown;
+  }
+
+  // ---- setting ----
+
+  /**
+   * Sets the selected key, just looked up, to a string. Bytes that read as an integer are kept as one. `deadlineMs`: 0 =
+   * none. Returns 0, or Status.
+   */
+  set(source: Uint8Array, offset: number, length: number, deadlineMs: number): number {
+    return this.setWith(source, offset, length, deadlineMs, PLAIN);
+  }
+
+  /** As set; `how`: KEEPS_VALUE when the caller still reads the chunks of the value before, and frees them, or PLAIN. */
+  setWith(source: Uint8Array, offset: number, length: number, deadlineMs: number, how: number): number {
+    if (length <= INT64_TEXT_BYTES_MAX && length > 0 && source[offset]! <= 0x39) {
+      const kind = parseInt64(source, offset, length);
+      if (kind === Int64Kind.Safe) splitInt64(int64.value);
+      if (kind !== Int64Kind.None) return this.placeInt(int64.lo, int64.hi, deadlineMs, how);
+    }
+    return this.placeBytes(source, offset, length, deadlineMs, false, how);
+  }
+
+  /** As set, for bytes that are kept as such: "embstr" or, with `isGrown`, "raw" to OBJECT ENCODING. */
+  setBytes(source: Uint8Array, offset: number, length: number, deadlineMs: number, isGrown: boolean): number {
+    return this.placeBytes(source, offset, length, deadlineMs, isGrown, PLAIN);
+  }
+
+  /** As set, for an integer given as two words. */
+  setInt(low: number, high: number, deadlineMs: number): number {
+    return this.placeInt(low, high, deadlineMs, PLAIN);
+  }
+
+  private placeBytes(
+    source: Uint8Array,
+    offset: number,
+    length: number,
+    deadlineMs: number,
+    isGrown: boolean,
+    how: number,
+  ): number {
+    if (length > INLINE_VALUE_MAX) return this.placePaged(source, offset, length, deadlineMs, how);
+    const { store } = this;
+    const status = store.place(RecordType.String, Encoding.Raw, length, 0, deadlineMs, how);
+    if (status < 0) return status;
+    const { m, w, b } = store.cursor;
+    m[w + 2] = length;
+    if (isGrown) markGrown(m, w);
+    copyIn(source, offset, b, rawValueAt(m, w), length);
+    store.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  private placeInt(low: number, high: number, deadlineMs: number, how: number): number {
+    const { store } = this;
+    const status = store.place(RecordType.String, Encoding.Int, 0, 0, deadlineMs, how);
+    if (status < 0) return status;
+    store.cursor.setInt(low, high);
+    store.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  private placePaged(source: Uint8Array, offset: number, length: number, deadlineMs: number, how: number): number {
+    const { store } = this;
+    const node = this.newLarge(length);
+    if (node < 0) return node;
+    store.large.write(store.cursor.shard, node, 0, source, offset, length);
+    const status = this.becomePaged(node, length, deadlineMs, how);
+    return status < 0 ? status : 0;
+  }
+
+  /** As setWith, for a value staged in chunks outside the lock. On failure the staged value is left as it was. */
+  setStaged(staged: StagedValue, deadlineMs: number, how: number): number {
+    const { store } = this;
+    const { large, cursor } = store;
+    const length = staged.total;
+    assert(staged.bytes === length, "a staged value is complete");
+    const node = large.link(cursor.shard, cursor.header, staged.places);
+    if (node < 0) return node;
+    const status = store.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs, how);
+    if (status < 0) {
+      large.unlink(cursor.shard, cursor.header, node);
+      return status;
+    }
+    staged.takeOver(store.nowSeconds);
+    cursor.setPaged(node, length);
+    store.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  /** Gives the selected key the finished large value at `node`. Returns `total`, or Status with the value freed. */
+  private becomePaged(node: Address, total: number, deadlineMs: number, how: number): number {
+    const { store } = this;
+    const { cursor } = store;
+    const status = store.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs, how);
+    if (status < 0) {
+      store.large.free(cursor.shard, cursor.header, node, store.nowSeconds);
+      return status;
+    }
+    cursor.setPaged(node, total);
+    store.changed(KeyEvent.Set);
+    return total;
+  }
+
+  /** A large value of `length` bytes in the selected key's shard, contents undefined up to its end: its node, or Status. */
+  newLarge(length: number): Address | Status {
+    const { store } = this;
+    const { shard, header } = store.cursor;
+    const empty = store.large.link(shard, header, []);
+    if (empty < 0) return empty;
+    const node = store.large.prepareWrite(shard, header, empty, 0, 0, length);
+    if (node < 0) store.large.free(shard, header, empty, store.nowSeconds);
+    return node;
+  }
+
+  // ---- growing ----
+
+  /**
+   * Writes `length` bytes at `position` of the string found, which grows with zeros as needed. Returns its new length, or
+   * Status.
+   */
+  writeAt(position: number, source: Uint8Array, offset: number, length: number): number {
+    const { cursor } = this.store;
+    const had = this.lengthFound;
+    const total = Math.max(had, position + length);
+    if (cursor.encoding === Encoding.Paged) return this.writeIntoPages(had, total, position, source, offset, length);
+    if (total > INLINE_VALUE_MAX) return this.outgrow(had, total, position, source, offset, length);
+    const status = this.makeRoom(had, total);
+    if (status < 0) return status;
+    return this.fill(had, total, position, source, offset, length);
+  }
+
+  /** As writeAt, for a key that is not there: a string of zeros up to `position` and `length` bytes behind them. */
+  createAt(position: number, source: Uint8Array, offset: number, length: number): number {
+    const { store } = this;
+    assert(store.cursor.address === NO_ADDRESS, "a key is created once");
+    const total = position + length;
+    if (total > INLINE_VALUE_MAX) {
+      const node = this.newLarge(total);
+      if (node < 0) return node;
+      store.large.write(store.cursor.shard, node, position, source, offset, length);
+      return this.becomePaged(node, total, 0, PLAIN);
+    }
+    const status = store.place(RecordType.String, Encoding.Raw, total, 0, 0, PLAIN);
+    if (status < 0) return status;
+    return this.fill(0, total, position, source, offset, length);
+  }
+
+  /**
+   * As `writeAt`, with a value staged in chunks; the key may also be missing. The staged chunks are copied and stay
+   * their owner's.
+   */
+  writeStagedAt(position: number, staged: StagedValue): number {
+    const { store } = this;
+    const { cursor, large } = store;
+    assert(staged.bytes === staged.total, "a staged value is complete");
+    const isFound = cursor.address !== NO_ADDRESS;
+    const had = isFound ? this.lengthFound : 0;
+    const due = isFound ? cursor.deadlineMs : 0;
+    const total = Math.max(had, position + staged.total);
+    if (isFound && cursor.encoding === Encoding.Paged) {
+      const node = this.beginInPages(had, total, position, staged.total);
+      if (node < 0) return node;
+      this.copyStaged(node, position, staged);
+      store.changed(KeyEvent.Set);
+      return total;
+    }
+    const node = this.newLarge(total);
+    if (node < 0) return node;
+    if (isFound) {
+      this.open();
+      large.write(cursor.shard, node, 0, this.bytes, this.at, had);
+    }
+    this.copyStaged(node, position, staged);
+    return this.becomePaged(node, total, due, PLAIN);
+  }
+
+  /** Makes the record found Raw, mutable and roomy enough for `total` bytes; its first `had` bytes stay. */
+  private makeRoom(had: number, total: number): number {
+    const { store } = this;
+    const { cursor } = store;
+    if (cursor.encoding === Encoding.Raw && rawCapacity(cursor.m, cursor.w) >= total && store.isMutable) {
+      store.beginChange();
+      store.access.date(cursor.m, cursor.w);
+      return 0;
+    }
+    this.open();
+    if (had > this.kept.length) this.kept = Buffer.allocUnsafe(had * 2);
+    this.bytes.copy(this.kept, 0, this.at, this.at + had);
+    // A string that grew once will grow again: leave half its size free, as far as it stays inline.
+    const slack = total > had ? Math.min(total >>> 1, INLINE_VALUE_MAX - total) : 0;
+    const status = store.place(RecordType.String, Encoding.Raw, total, slack, cursor.deadlineMs, PLAIN);
+    if (status < 0) return status;
+    copyIn(this.kept, 0, cursor.b, rawValueAt(cursor.m, cursor.w), had);
+    return 0;
+  }
+
+  /** Writes into the Raw record that is ready for `total` bytes, of which `had` are there. */
+  private fill(
+    had: number,
+    total: number,
+    position: number,
+    source: Uint8Array,
+    offset: number,
+    length: number,
+  ): number {
+    const { store } = this;
+    const { m, w, b } = store.cursor;
+    m[w + 2] = total;
+    markGrown(m, w);
+    const at = rawValueAt(m, w);
+    if (position > had) b.fill(0, at + had, at + position);
+    copyIn(source, offset, b, at + position, length);
+    store.changed(KeyEvent.Set);
+    return total;
+  }
+
+  /** The string found becomes too long for its record. */
+  private outgrow(
+    had: number,
+    total: number,
+    position: number,
+    source: Uint8Array,
+    offset: number,
+    length: number,
+  ): number {
+    const { cursor, large } = this.store;
+    const due = cursor.deadlineMs;
+    const node = this.newLarge(total);
+    if (node < 0) return node;
+    this.open();
+    large.write(cursor.shard, node, 0, this.bytes, this.at, had);
+    if (position > had) large.zero(cursor.shard, node, had, position);
+    large.write(cursor.shard, node, position, source, offset, length);
+    return this.becomePaged(node, total, due, PLAIN);
+  }
+
+  private writeIntoPages(
+    had: number,
+    total: number,
+    position: number,
+    source: Uint8Array,
+    offset: number,
+    length: number,
+  ): number {
+    const { store } = this;
+    const node = this.beginInPages(had, total, position, length);
+    if (node < 0) return node;
+    store.large.write(store.cursor.shard, node, position, source, offset, length);
+    store.changed(KeyEvent.Set);
+    return total;
+  }
+
+  /**
+   * Makes the Paged string found `total` bytes long and ready for `length` bytes to be written at `position`, with zeros
+   * between its end and there. Returns its node, or Status.
+   */
+  private beginInPages(had: number, total: number, position: number, length: number): Address | Status {
+    const { store } = this;
+    const { cursor, large } = store;
+    if (!store.isMutable) {
+      const status = store.relocate(cursor.deadlineMs, 0, PLAIN);
+      if (status < 0) return status;
+    }
+    store.beginChange();
+    const { shard, header } = cursor;
+    const node = large.prepareWrite(shard, header, cursor.node, had, position, position + length);
+    if (node < 0) return node;
+    cursor.setPaged(node, total);
+    store.access.date(cursor.m, cursor.w);
+    if (position > had) large.zero(shard, node, had, position);
+    return node;
+  }
+
+  private copyStaged(node: Address, position: number, staged: StagedValue): void {
+    const { store } = this;
+    let done = 0;
+    for (const place of staged.places) {
+      const part = Math.min(CHUNK_BYTES, staged.bytes - done);
+      const source = store.arena.bytesOf(place >>> FRAME_BITS);
+      store.large.write(store.cursor.shard, node, position + done, source, (place & FRAME_MASK) * FRAME_BYTES, part);
+      done += part;
+    }
+  }
+}
+
+/** Copies `length` bytes from a message into a region. */
+export function copyIn(source: Uint8Array, offset: number, target: Buffer, at: number, length: number): void {
+  if (length <= 16) {
+    for (let i = 0; i < length; i++) target[at + i] = source[offset + i]!;
+  } else {
+    (source as Buffer).copy(target, at, offset, offset + length);
+  }
+}

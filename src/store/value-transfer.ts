@@ -1,0 +1,225 @@
+/**
+ * Value transfer: takes a value, of whatever type, from one key to another (RENAME, MOVE, COPY), or to a reply that follows
+ * a change of its key (SET ... GET).
+ *
+ *   select source, find, take ─► select target, prepareInsert, find, put ─► for a move: select source, find, removeSource
+ *
+ *   Int, Raw string │ two words, or a copy of the bytes │
+ *   packed page     │ laid out anew in memory of its own (carried.ts) │
+ *   Paged, Tree     │ named by its node or root: handed over when it moves within its shard, else copied │
+ *
+ * What was taken is valid until the next `take`; a node or root belongs to the record it was found in.
+ * Locking: the holder of the locks of both shards, from `take` to the end.
+ */
+import { assert } from "../base/assert.ts";
+import { Status } from "../base/status.ts";
+import { NO_REF, type Ref } from "../structures/pages.ts";
+import { CarriedPage } from "./carried.ts";
+import { CollectionCopy, copyAtOnce } from "./collection-copy.ts";
+import { hasTimedMembers } from "./deadlines.ts";
+import { CHUNK_BYTES } from "./large.ts";
+import { accessClock, Encoding, markGrown, RecordType, setAccessClock, setSpareBits, spareBits } from "./record.ts";
+import { type Address, NO_ADDRESS } from "./segments.ts";
+import type { ShardPages } from "./shard-pages.ts";
+import { KeyEvent, PLAIN, type Store } from "./store.ts";
+import { copyIn, type StringValue } from "./string-value.ts";
+
+export class ValueTransfer {
+  /** What was taken: for a Raw string its bytes, for an Int its words, else the node or root. */
+  type: RecordType = RecordType.String;
+  encoding: Encoding = Encoding.Raw;
+  length = 0;
+  bytes = Buffer.allocUnsafe(1024);
+  low = 0;
+  high = 0;
+  node: Address = NO_ADDRESS;
+  /** Where it was taken from. */
+  shard = 0;
+  header = 0;
+  private spare = 0;
+  private isGrown = false;
+  private access = 0;
+  /** True when `put` has given the source's own node or root to the target. */
+  private isHandedOver = false;
+  private readonly page: CarriedPage;
+  private readonly source: ShardPages;
+  private readonly target: ShardPages;
+
+  constructor(
+    private readonly store: Store,
+    private readonly strings: StringValue,
+  ) {
+    this.source = store.newPages();
+    this.target = store.newPages();
+    this.page = new CarriedPage(this.source);
+  }
+
+  /** Takes down what the record found holds. */
+  take(): void {
+    const { cursor } = this.store;
+    assert(cursor.address !== NO_ADDRESS, "what is taken is there");
+    this.type = cursor.type;
+    this.encoding = cursor.encoding;
+    this.shard = cursor.shard;
+    this.header = cursor.header;
+    this.length = cursor.valueBytes;
+    this.isGrown = cursor.isGrown;
+    this.isHandedOver = false;
+    this.access = accessClock(cursor.m, cursor.w);
+    this.spare = spareBits(cursor.m, cursor.w);
+    if (this.encoding === Encoding.Int) {
+      this.low = cursor.intLow;
+      this.high = cursor.intHigh;
+    } else if (this.encoding !== Encoding.Raw) {
+      this.node = cursor.node;
+    } else if (this.type !== RecordType.String) {
+      this.source.turn(cursor.region);
+      this.page.take(this.type, cursor.rawAt, cursor.rawAt + this.length);
+    } else {
+      if (this.length > this.bytes.length) this.bytes = Buffer.allocUnsafe(this.length);
+      copyIn(cursor.b, cursor.rawAt, this.bytes, 0, this.length);
+    }
+  }
+
+  /** True when what was taken is a collection that is a tree. */
+  get isTree(): boolean {
+    return this.encoding === Encoding.Tree;
+  }
+
+  /** True when `put` would have to copy a collection of more than `bytes`. */
+  copiesMore(bytes: number, moves: boolean): boolean {
+    if (!this.isTree || (moves && this.shard === this.store.cursor.shard)) return false;
+    this.source.select(this.shard, this.header);
+    return this.source.bytesOf(this.node) > bytes;
+  }
+
+  /** A copy of the tree taken, for the selected key, to be made in steps. Both shards are locked; the source is pinned. */
+  copyInSteps(): CollectionCopy {
+    const { store } = this;
+    const source = store.newPages();
+    const target = store.newPages();
+    source.select(this.shard, this.header);
+    target.select(store.cursor.shard, store.cursor.header);
+    return new CollectionCopy(source, target, this.node);
+  }
+
+  /**
+   * Gives the selected key, just looked up, the value taken. `copied`: root of a copy of it that lies in that key's shard,
+   * NO_REF = none; it is the key's then. `moves`: `removeSource` follows before the locks are released, so that a node or
+   * root can be handed over. Returns 0, or Status with nothing changed.
+   */
+  put(deadlineMs: number, moves: boolean, copied: Ref): number {
+    const { store } = this;
+    const status = this.place(deadlineMs, moves, copied);
+    if (status < 0) return status;
+    const { cursor, access } = store;
+    if (this.type !== RecordType.String) {
+      setSpareBits(cursor.m, cursor.w, this.spare);
+      if (hasTimedMembers(cursor)) store.setMembersDue(store.openCollection!().earliest);
+    }
+    // A key that is renamed was used as often as before, and now; a copy is new.
+    if (access.countsFrequency) {
+      setAccessClock(cursor.m, cursor.w, moves ? this.access : access.first);
+      if (moves) access.date(cursor.m, cursor.w);
+    }
+    store.changed(KeyEvent.Set);
+    return 0;
+  }
+
+  private place(deadlineMs: number, moves: boolean, copied: Ref): number {
+    if (this.encoding === Encoding.Tree) return this.placeTree(deadlineMs, moves, copied);
+    if (this.encoding === Encoding.Paged) return this.placePaged(deadlineMs, moves);
+    if (this.type !== RecordType.String) return this.placePage(deadlineMs);
+    const { store, encoding, length } = this;
+    const isRaw = encoding === Encoding.Raw;
+    const status = store.place(this.type, encoding, isRaw ? length : 0, 0, deadlineMs, PLAIN);
+    if (status < 0) return status;
+    const { cursor } = store;
+    if (isRaw) {
+      cursor.setValueBytes(length);
+      copyIn(this.bytes, 0, cursor.b, cursor.rawAt, length);
+    } else {
+      cursor.setInt(this.low, this.high);
+    }
+    if (this.isGrown) markGrown(cursor.m, cursor.w);
+    return 0;
+  }
+
+  private placePage(deadlineMs: number): number {
+    const { store, page } = this;
+    const { cursor } = store;
+    const { bytes } = page;
+    const status = store.place(this.type, Encoding.Raw, bytes, 0, deadlineMs, PLAIN);
+    if (status < 0) return status;
+    cursor.setValueBytes(bytes);
+    this.source.turn(cursor.region);
+    page.put(cursor.rawAt, cursor.rawAt + bytes);
+    return 0;
+  }
+
+  /** A large string: handed over, or copied chunk by chunk. */
+  private placePaged(deadlineMs: number, moves: boolean): number {
+    const { store } = this;
+    const { cursor } = store;
+    const handsOver = moves && this.shard === cursor.shard;
+    const node = handsOver ? this.node : this.copyChunks();
+    if (node < 0) return node;
+    const status = store.place(this.type, Encoding.Paged, 0, 0, deadlineMs, PLAIN);
+    if (status < 0) {
+      if (!handsOver) store.large.free(cursor.shard, cursor.header, node, store.nowSeconds);
+      return status;
+    }
+    this.isHandedOver = handsOver;
+    cursor.setPaged(node, this.length);
+    return 0;
+  }
+
+  private copyChunks(): Address | Status {
+    const { large, cursor } = this.store;
+    const { length } = this;
+    const node = this.strings.newLarge(length);
+    if (node < 0) return node;
+    for (let position = 0; position < length; position += CHUNK_BYTES) {
+      const at = large.locateByte(this.shard, this.node, position);
+      const source = large.chunkBytes;
+      large.write(cursor.shard, node, position, source, at, Math.min(CHUNK_BYTES, length - position));
+    }
+    return node;
+  }
+
+  /** The trees of a collection: the copy made ahead, handed over, or copied now. */
+  private placeTree(deadlineMs: number, moves: boolean, copied: Ref): number {
+    const { store, source, target } = this;
+    const { cursor } = store;
+    const handsOver = moves && copied === NO_REF && this.shard === cursor.shard;
+    let root = copied !== NO_REF ? copied : this.node;
+    if (copied === NO_REF && !handsOver) {
+      source.select(this.shard, this.header);
+      target.select(cursor.shard, cursor.header);
+      if (!target.reserve(source.bytesOf(root))) return Status.Busy;
+      root = copyAtOnce(source, target, root);
+      if (root === NO_REF) return Status.Busy;
+    }
+    const status = store.place(this.type, Encoding.Tree, 0, 0, deadlineMs, PLAIN);
+    if (status < 0) {
+      if (copied === NO_REF && !handsOver) target.free(root);
+      return status;
+    }
+    this.isHandedOver = handsOver;
+    cursor.setValueBytes(0);
+    cursor.setNode(root);
+    return 0;
+  }
+
+  /** Removes the record found, whose value `put(.., true)` has given to another key. */
+  removeSource(event: KeyEvent): void {
+    if (this.isHandedOver) this.store.removeRecord(event);
+    else this.store.remove(event);
+  }
+
+  /** Frees the chunks of a string that was taken from its key and that a set with KEEPS_VALUE has replaced there. */
+  freeTaken(): void {
+    const { store } = this;
+    if (this.encoding === Encoding.Paged) store.large.free(this.shard, this.header, this.node, store.nowSeconds);
+  }
+}

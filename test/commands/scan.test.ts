@@ -42,7 +42,7 @@ describe("SCAN", () => {
   });
 
   test.each([1, 2, 5, 9])("%d keys in 256 shards come in one call", (count) => {
-    const engine = testEngine({ shards: 256, regionBytes: 64 << 20 });
+    const engine = testEngine({ shards: 256 });
     engine.checksEach = false;
     const all = Array.from({ length: count }, (_, i) => `key:${i}`);
     for (const key of all) engine.send("SET", key, "v");

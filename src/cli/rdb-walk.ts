@@ -167,6 +167,27 @@ class RdbWalk {
       case 7:
         this.length();
         return this.moduleValue();
+      case 15:
+      case 19:
+      case 21:
+        return this.stream(type);
+      case 18:
+        return this.repeat(() => this.quicklistNode());
+      case 24:
+        this.reader.skip(8);
+        return this.repeat(() => {
+          this.length();
+          this.string();
+          this.string();
+        });
+      default:
+        return this.packedValue(type, at);
+    }
+  }
+
+  /** A value that is one string with its entries packed inside. */
+  private packedValue(type: number, at: number): void {
+    switch (type) {
       case 9:
         return this.string(); // zipmap: before Redis 2.6
       case 10:
@@ -178,24 +199,11 @@ class RdbWalk {
         return this.packed("ziplist", checkZiplist, 2);
       case 14:
         return this.repeat(() => this.packed("ziplist", checkZiplist, 1));
-      case 15:
-      case 19:
-      case 21:
-        return this.stream(type);
       case 16:
       case 17:
         return this.packed("listpack", checkListpack, 2);
-      case 18:
-        return this.repeat(() => this.quicklistNode());
       case 20:
         return this.packed("listpack", checkListpack, 1);
-      case 24:
-        this.reader.skip(8);
-        return this.repeat(() => {
-          this.length();
-          this.string();
-          this.string();
-        });
       case 25:
         this.reader.skip(8);
         return this.packed("listpack", checkListpack, 3);

@@ -14,7 +14,7 @@ import type { Store } from "../store/store.ts";
 import { StringValue } from "../store/string-value.ts";
 import { ValueTransfer } from "../store/value-transfer.ts";
 import { Blocking } from "./blocking.ts";
-import type { Meter } from "./command-statistics.ts";
+import type { CommandStatistics } from "./command-statistics.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
@@ -38,7 +38,7 @@ export class Call {
   session!: Session;
   spec!: CommandSpec;
   /** What is counted and logged of commands. */
-  meter!: Meter;
+  statistics!: CommandStatistics;
   /** The first key, hashed; loaded before the handler runs when the command has keys. */
   readonly key: Key;
   readonly collections: Collections;

@@ -1,32 +1,32 @@
 /**
- * Meter: how often each command ran and how long it took, and whom to tell of the slow ones.
+ * Command statistics: how often each command ran and how long it took. Slow commands go to the slow log and the latency
+ * monitor from here.
  *
- *   worker's meters in the control block, doubles; a row is a command or subcommand
+ *   a worker's part of the control block, in doubles; a row is a command or a subcommand
  *        counters ├ of each row: calls │ nanoseconds │ rejected │ failed │ 4 free ┤   together: INFO reads all of them
  *        octaves  ├ of each row: 24 totals ───────────────────────────────────────┤
  *        buckets  ├ of each row: 3056 ────────────────────────────────────────────┤
  *   bucket of v ns: v itself below 256, then 128 per octave (two significant digits, as Redis's histograms), 1 ns to 1 s
  *
- * A reading of the clock costs 32 ns, a tenth of a pipelined GET. So commands of one batch are timed together: the clock
- * is read where the batch begins and ends and where another command follows, and a *run* of one and the same command is
- * shared out evenly. `usec` is therefore exact for each command, and the histogram of a run knows its mean. What may be
- * slow is not left to that (M2, M3).
+ * A reading of the clock costs 32 ns, a tenth of a pipelined GET. So the commands of a batch are timed together: the clock
+ * is read where the batch begins and ends, and where another command follows. The time of a *run* of one command is divided
+ * evenly among its calls. `usec` is therefore exact, and the histogram has the mean of each run. A command that may be slow
+ * is timed alone (STATISTICS-2, STATISTICS-3).
  *
  * Invariants
- *   M1  a row's cells are written by its worker alone; the octave totals are the sums of their buckets
- *   M2  only commands of constant cost (O(1), fast or of one key; or fast and of one key, so that what each argument costs
- *       is constant) share a run; all others are timed one by one
- *   M3  a command that takes TICK_MS or more ends its run: the clock's tick, looked at after each command, has changed.
- *       It is given what its predecessors in the run did not need. When some threshold is below TICK_MS, or the clock
- *       has no tick, every command is timed by itself.
- *   M4  no run outlasts a batch, and none is open while a command is refused
- *   M5  a command that waits for keys counts once, when the wait is over; who goes away while waiting is not counted
+ *   STATISTICS-1  only its worker writes a row; the total of an octave is the sum of its buckets
+ *   STATISTICS-2  only commands that always cost about the same, and little, share a run (`isConstant`)
+ *   STATISTICS-3  a command that takes TICK_MS or more ends its run: after each command the clock's tick is compared. It is
+ *                 given the time of the run less what its predecessors usually take. With a threshold below TICK_MS, or a
+ *                 clock without a tick, every command is timed by itself.
+ *   STATISTICS-4  a run ends with its batch at the latest, and before a command is refused
+ *   STATISTICS-5  a command that waits for keys counts once, when its wait is over; not at all when its client leaves first
  */
 import type { Clock } from "../base/clock.ts";
 import { TICK_MS } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import { assert } from "../base/assert.ts";
-import { type Control, METER_ROW_WORDS, METER_ROWS } from "../memory/control.ts";
+import { type Control, STATISTICS_ROW_WORDS, STATISTICS_ROWS } from "../memory/control.ts";
 import type { Call } from "./call.ts";
 import { argumentsOf, CommandLog, type LogEntry, LogType } from "./command-log.ts";
 import { ErrorKinds } from "./error-kinds.ts";
@@ -42,15 +42,18 @@ const FAILED = 3;
 const COUNTERS = 8;
 const OCTAVES = 24;
 const BUCKETS = 3056;
-const OCTAVES_AT = METER_ROWS * COUNTERS;
-const BUCKETS_AT = OCTAVES_AT + METER_ROWS * OCTAVES;
+const OCTAVES_AT = STATISTICS_ROWS * COUNTERS;
+const BUCKETS_AT = OCTAVES_AT + STATISTICS_ROWS * OCTAVES;
 /** Longest time that is told apart, ns. */
 const NANOS_MOST = 1e9;
 /** LATENCY HISTOGRAM's first bound is 1024 ns: octave 3 begins there. */
 const FIRST_BOUND_OCTAVE = 3;
 /** The last bound, ns. */
 const HISTOGRAM_END = 2 ** 30 - 1;
-assert((COUNTERS + OCTAVES + BUCKETS) * 2 === METER_ROW_WORDS, "a meter row is its counters, octaves and buckets");
+assert(
+  (COUNTERS + OCTAVES + BUCKETS) * 2 === STATISTICS_ROW_WORDS,
+  "a statistics row is its counters, octaves and buckets",
+);
 assert(octaveOf(NANOS_MOST) < OCTAVES, "the longest time has an octave");
 assert(bucketOf(NANOS_MOST, octaveOf(NANOS_MOST)) < BUCKETS, "the longest time has a bucket");
 
@@ -72,15 +75,15 @@ function bucketEnd(bucket: number): number {
   return (bucket - octave * 128 + 1) * 2 ** octave - 1;
 }
 
-/** What one worker asks of the meters of all. */
-export type MeterAsk =
+/** What one worker asks of the statistics of all. */
+export type StatisticsAsk =
   /** Only entries with ids below `before` are meant: not the command that asks. */
   | { what: "log"; type: LogType; before: number }
   | { what: "resetLog"; type: LogType; before: number }
   | { what: "latency" }
   /** An empty list means all events. */
   | { what: "resetLatency"; events: readonly string[] };
-export type MeterAnswer =
+export type StatisticsAnswer =
   | { what: "log"; entries: readonly LogEntry[] }
   | { what: "latency"; events: readonly LatencyEvent[] }
   | { what: "done" };
@@ -93,7 +96,7 @@ export interface RowSums {
   failed: number;
 }
 
-export class Meter {
+export class CommandStatistics {
   readonly errors: ErrorKinds;
   readonly log: CommandLog;
   readonly latency: LatencyMonitor;
@@ -103,9 +106,9 @@ export class Meter {
   /** When the run began, monotonic ms, and the clock's tick when it was looked at last. */
   private markMs = 0;
   private tickSeen = 0;
-  /** 1 for the rows whose commands may share a run (M2). */
+  /** 1 for the rows whose commands may share a run (STATISTICS-2). */
   private readonly shares: Uint8Array;
-  /** Every command is timed by itself (M3). */
+  /** Every command is timed by itself (STATISTICS-3). */
   private each = false;
   /** The run that is open ends with each command. */
   private alone = false;
@@ -129,7 +132,7 @@ export class Meter {
     config: Config,
   ) {
     this.f64 = control.f64;
-    this.own = control.meterAt(worker) >>> 1;
+    this.own = control.statisticsOf(worker) >>> 1;
     this.errors = new ErrorKinds(control, worker);
     this.log = new CommandLog(control, clock);
     this.latency = new LatencyMonitor(clock);
@@ -222,7 +225,7 @@ export class Meter {
     let last = elapsed;
     if (count > 1) {
       if (elapsed < TICK_MS) return this.account(row, count, elapsed);
-      // Somebody was slow, and it is the last (M3).
+      // Somebody was slow, and it is the last (STATISTICS-3).
       last = elapsed - this.accountTypical(row, count - 1, elapsed);
     }
     this.account(row, 1, last);
@@ -250,7 +253,7 @@ export class Meter {
     this.markMs -= elapsedMs;
   }
 
-  /** Ends the run: no command follows now (M4). */
+  /** Ends the run: no command follows now (STATISTICS-4). */
   settle(): void {
     if (this.count > 0) this.account(this.row, this.count, this.clock.monotonicMs() - this.markMs);
     this.abandon();
@@ -347,7 +350,7 @@ export class Meter {
     this.errors.reset();
   }
 
-  answer(ask: MeterAsk): MeterAnswer {
+  answer(ask: StatisticsAsk): StatisticsAnswer {
     switch (ask.what) {
       case "log":
         return { what: "log", entries: this.log.entries(ask.type, ask.before) };
@@ -373,12 +376,12 @@ export class Meter {
     return sums.calls > 0 || sums.rejected > 0 || sums.failed > 0;
   }
 
-  /** Sum of what stands at `offset` of each worker's meters. */
+  /** Sum of what stands at `offset` of each worker's statistics. */
   private sumAt(offset: number): number {
     const { control, f64 } = this;
     let sum = 0;
     for (let worker = 0; worker < control.geometry.workers; worker++) {
-      sum += f64[(control.meterAt(worker) >>> 1) + offset]!;
+      sum += f64[(control.statisticsOf(worker) >>> 1) + offset]!;
     }
     return sum;
   }
@@ -459,8 +462,8 @@ export class Meter {
 }
 
 /**
- * Commands that always cost about as much, and little: the fast ones with a fixed number of keys, and a few that Redis does
- * not call fast, for its lists are walked through or its strings copied.
+ * True for commands that always cost about the same, and little: the fast ones with a fixed number of keys, and some that
+ * Redis does not call fast because it walks through a list or copies a string for them.
  */
 function isConstant(spec: CommandSpec): boolean {
   if ((spec.flags & (ADMIN | ALL_SHARDS)) !== 0 || spec.keys.last < 0) return false;

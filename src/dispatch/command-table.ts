@@ -4,7 +4,7 @@
  * Names are hashed from their upper-cased bytes into an open-addressed table; a match compares the bytes.
  */
 import { assert } from "../base/assert.ts";
-import { METER_ROWS } from "../memory/control.ts";
+import { STATISTICS_ROWS } from "../memory/control.ts";
 import type { CommandNames } from "./command-names.ts";
 import { type CommandSpec, MemberPlaces } from "./spec.ts";
 
@@ -37,7 +37,7 @@ export class CommandTable {
     this.all = families.flat().map(alike);
     this.listed = this.all.filter((spec) => this.isReachable(spec));
     this.rows = [...this.all, ...this.all.flatMap((spec) => spec.subcommands ?? [])];
-    assert(this.rows.length <= METER_ROWS, "each command and subcommand has a meter");
+    assert(this.rows.length <= STATISTICS_ROWS, "each command and subcommand has a row of statistics");
     this.rows.forEach((spec, row) => {
       this.rowNumbers.set(spec, row);
     });

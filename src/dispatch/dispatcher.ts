@@ -24,7 +24,7 @@ import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
 import type { CommandObserver } from "./command-observer.ts";
-import { Meter } from "./command-statistics.ts";
+import { CommandStatistics } from "./command-statistics.ts";
 import { KeyArguments } from "./key-arguments.ts";
 import { Prefetch } from "./prefetch.ts";
 import { Replies, type Session } from "./session.ts";
@@ -86,7 +86,7 @@ export class Dispatcher {
   paused: Pause = Pause.None;
   /** Who looks on while commands run (MONITOR, HOTKEYS); null: nobody. */
   observer: CommandObserver | null = null;
-  readonly meter: Meter;
+  readonly statistics: CommandStatistics;
 
   constructor(
     readonly table: CommandTable,
@@ -96,14 +96,20 @@ export class Dispatcher {
     this.store = call.store;
     this.prefetch = new Prefetch(this.store, table);
     this.section = this.store.section;
-    this.meter = new Meter(this.store.arena.control, this.store.worker, table, call.clock, call.config);
-    call.meter = this.meter;
-    reply.onError = (text) => this.meter.errors.count(text);
+    this.statistics = new CommandStatistics(
+      this.store.arena.control,
+      this.store.worker,
+      table,
+      call.clock,
+      call.config,
+    );
+    call.statistics = this.statistics;
+    reply.onError = (text) => this.statistics.errors.count(text);
   }
 
   /** Looks up the parsed commands and overlaps their memory accesses. Call once after each parse. */
   prepare(parser: Parser, bytes: Buffer, session: Session): void {
-    this.meter.abandon();
+    this.statistics.abandon();
     this.releaseKept();
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
   }
@@ -141,10 +147,10 @@ export class Dispatcher {
       const admission = this.admit(i, row);
       if (admission !== Admission.Granted) return admission === Admission.PutOff ? Retry : Done;
     }
-    const { meter, observer } = this;
+    const { statistics, observer } = this;
     if (this.paused !== Pause.None && this.isHeldBack(spec)) {
       this.releaseKept();
-      meter.settle();
+      statistics.settle();
       return Paused;
     }
     if (observer !== null) {
@@ -153,13 +159,13 @@ export class Dispatcher {
       }
       observer.begin(call, this.reply.written);
     }
-    if (row !== meter.row) meter.turnTo(row);
+    if (row !== statistics.row) statistics.turnTo(row);
     return this.execute(parser, i, row);
   }
 
   /** Runs the handler of the command that `run` has checked, under its locks, and counts it. */
   private execute(parser: Parser, i: number, row: number): Outcome {
-    const { call, reply, meter, observer } = this;
+    const { call, reply, statistics, observer } = this;
     const { spec, staged } = call;
     const replyAt = reply.at;
     const { handedOn, passedOn, errors } = reply;
@@ -168,22 +174,22 @@ export class Dispatcher {
       assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (D2)");
       assert(!this.section.isAtOnce, "a command that runs at once is not retried");
       reply.at = replyAt;
-      meter.retried();
+      statistics.retried();
       return outcome;
     }
     if (observer !== null) observer.end(call, reply.written);
-    if (reply.errors !== errors) meter.failed(row);
-    if (this.kept >= 0) meter.goesOn(call);
-    else if (outcome === Later && call.blocking.hasBegun()) meter.beginsToWait(call, row);
-    else meter.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
+    if (reply.errors !== errors) statistics.failed(row);
+    if (this.kept >= 0) statistics.goesOn(call);
+    else if (outcome === Later && call.blocking.hasBegun()) statistics.beginsToWait(call, row);
+    else statistics.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
     const requestBytes = parser.endOf[i]! - parser.startOf[i]!;
     if (
-      requestBytes >= meter.requestLimit ||
-      reply.at - replyAt >= meter.replyLimit ||
+      requestBytes >= statistics.requestLimit ||
+      reply.at - replyAt >= statistics.replyLimit ||
       reply.handedOn !== handedOn ||
       staged.length > 0
     ) {
-      meter.sized(call, requestBytes, reply.at - replyAt + (reply.passedOn - passedOn));
+      statistics.sized(call, requestBytes, reply.at - replyAt + (reply.passedOn - passedOn));
     }
     return outcome;
   }
@@ -218,7 +224,7 @@ export class Dispatcher {
     if (pool.reserve(pool.ahead)) return Admission.Granted;
     if (!mayGrow) return this.refuseMemory(row);
     this.releaseKept();
-    this.meter.settle();
+    this.statistics.settle();
     return Admission.PutOff;
   }
 
@@ -230,8 +236,8 @@ export class Dispatcher {
   /** An error in place of the command. */
   private reject(row: number, text: string): Outcome {
     this.releaseKept();
-    this.meter.settle();
-    this.meter.rejected(row);
+    this.statistics.settle();
+    this.statistics.rejected(row);
     this.reply.error(text);
     return Done;
   }
@@ -291,7 +297,7 @@ export class Dispatcher {
     return (
       repeats !== 0 &&
       (repeats & (KEPT_RUN - 1)) !== 0 &&
-      this.meter.isConstant(this.prefetch.commandOf[i]!) &&
+      this.statistics.isConstant(this.prefetch.commandOf[i]!) &&
       call.argCount <= KEPT_ARGUMENTS &&
       this.observer === null &&
       call.session.replies === Replies.On &&
@@ -302,7 +308,7 @@ export class Dispatcher {
   /** A batch is left before its end: nothing follows the last command now. */
   breakOff(): void {
     this.releaseKept();
-    this.meter.settle();
+    this.statistics.settle();
   }
 
   /** D4 */
@@ -416,7 +422,7 @@ export class Dispatcher {
 
   private refuseSubcommand(spec: CommandSpec): Outcome {
     const { call, reply, table } = this;
-    this.meter.settle();
+    this.statistics.settle();
     const typed = call.argText(0).toUpperCase();
     const refused = `${spec.name}|${call.argText(1).toUpperCase()}`;
     reply.error(table.isDisabled(refused) ? disabledCommand(refused) : unknownSubcommand(call.argText(1), typed));
@@ -425,7 +431,7 @@ export class Dispatcher {
 
   private refuseUnknown(): Outcome {
     const { call, reply } = this;
-    this.meter.settle();
+    this.statistics.settle();
     const name = untilNul(call.argText(0));
     // A browser was made to talk to us (cross-protocol scripting): nothing it says is obeyed.
     if (name.toUpperCase() === "POST" || name.toUpperCase() === "HOST:") return Close;

@@ -108,11 +108,11 @@ export function copiedRoot(call: Call): Ref {
 
 /** The value taken was put, from the copy if there is one: the source is let go, for `removeSource` if that follows. */
 export function endCopy(call: Call): void {
-  const { store, session, meter } = call;
+  const { store, session, statistics } = call;
   const long = longCopyOf(call);
   if (long === null) return;
   session.continuation = null;
-  meter.tookBefore(long.spentMs);
+  statistics.tookBefore(long.spentMs);
   if (long.copy === null) return;
   long.copy.made = NO_REF;
   letGo(store, long);

@@ -81,7 +81,7 @@ export function stepLongRead(
   read: LongRead,
   look: (bytes: Buffer, at: number, length: number, position: number, read: LongRead) => boolean,
 ): boolean {
-  const { store, session, clock, meter } = call;
+  const { store, session, clock, statistics } = call;
   assert(read.spec === call.spec, "a long read is gone on with by its own command");
   const { large } = store;
   const beganMs = clock.monotonicMs();
@@ -97,7 +97,7 @@ export function stepLongRead(
     read.spentMs += clock.monotonicMs() - beganMs;
     return false;
   }
-  meter.tookBefore(read.spentMs);
+  statistics.tookBefore(read.spentMs);
   large.unpin(read.shard, store.headerOf(read.shard), read.pin, store.nowSeconds);
   session.continuation = null;
   return true;

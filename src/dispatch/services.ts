@@ -8,7 +8,7 @@
 import type { ConfigChange } from "../base/config/config.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "./hot-keys.ts";
-import type { MeterAnswer, MeterAsk } from "./command-statistics.ts";
+import type { StatisticsAnswer, StatisticsAsk } from "./command-statistics.ts";
 import type { Session } from "./session.ts";
 import type { CommandTable } from "./command-table.ts";
 
@@ -166,8 +166,8 @@ export interface ServerServices {
    * There only where `configFile` is not "".
    */
   rewriteConfig?(done: (failure: string) => void): void;
-  /** Asks the meters of all workers, this one among them; a server without workers of its own leaves it out. */
-  askMeters?(ask: MeterAsk, done: (answers: MeterAnswer[]) => void): void;
+  /** Asks the statistics of all workers, this one among them; a server without workers of its own leaves it out. */
+  askStatistics?(ask: StatisticsAsk, done: (answers: StatisticsAnswer[]) => void): void;
   /** Figures of each worker. */
   workerFigures(): WorkerFigures[];
   // Waiting is for clients that are beside each other: a server without workers of its own (embedded) leaves these out.

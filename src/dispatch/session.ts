@@ -8,7 +8,7 @@ import type { CommandSpec } from "./spec.ts";
 
 /** A command that waits for keys, as it is counted and logged when the wait is over. */
 export interface WaitingCommand {
-  /** Its row in the meters. */
+  /** Its row in the statistics. */
   readonly row: number;
   readonly spec: CommandSpec;
   /** Time it took before it began to wait, and that of who served it since, ms. */
@@ -33,7 +33,7 @@ export class Session {
   libVersion = "";
   /** Number of the command named last, in the table; -1 = none. */
   lastCommand = -1;
-  /** Its row, or its subcommand's, in the meters. */
+  /** Its row, or its subcommand's, in the statistics. */
   lastRow = 0;
   /** Lower-case name of the last subcommand run ("client|list"), "" when the last command had none. */
   commandName = "";

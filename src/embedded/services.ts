@@ -187,7 +187,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       connectedClients: this.clients.size,
       totalConnections: this.connections - base.connections,
       rejectedConnections: 0,
-      totalCommands: engine.dispatcher.meter.commands - base.commands,
+      totalCommands: engine.dispatcher.statistics.commands - base.commands,
       netInputBytes: engine.inputBytes - base.input,
       netOutputBytes: engine.outputBytes - base.output,
       reads: engine.reads - base.reads,
@@ -241,10 +241,10 @@ export class EmbeddedServices implements ServerServices, ClientHost {
 
   resetTotals(done: () => void): void {
     const { engine, base } = this;
-    engine.dispatcher.meter.reset();
+    engine.dispatcher.statistics.reset();
     const { counters } = engine.store;
     base.connections = this.connections;
-    base.commands = engine.dispatcher.meter.commands;
+    base.commands = engine.dispatcher.statistics.commands;
     base.input = engine.inputBytes;
     base.output = engine.outputBytes;
     base.reads = engine.reads;

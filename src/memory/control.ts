@@ -8,14 +8,14 @@
  *   chunks       ├─ one entry per MiB of every possible region ──────┤
  *   shards       ├─ one header per shard, shardWords each ───────────┤
  *   segments     ├─ one table per shard, SEGMENT_WORDS × SEGMENTS ───┤
- *   meters       ├─ per worker, METER_ROWS × METER_ROW_WORDS ─────────┤
+ *   statistics   ├─ per worker, STATISTICS_ROWS × STATISTICS_ROW_WORDS ───┤
  *   waiters      ├─ per worker, one state word for each of WAITERS ───┤
  *
  * The whole is sized for the largest configuration at start and touched lazily, so it costs address space, not memory.
  *
  * Invariants
  *   C1  the geometry (words GEOMETRY_AT ..) is written before any other thread sees the block, and never again
- *   C2  a worker's cells and meters have one writer, that worker; others only read
+ *   C2  a worker's cells and statistics have one writer, that worker; others only read
  *   C3  lock words stand at least 128 bytes apart
  */
 import { assert } from "../base/assert.ts";
@@ -31,8 +31,8 @@ export const SEGMENTS = 16384;
 export const SEGMENT_WORDS = 4;
 
 /** Counters of each command (dispatch/command-statistics.ts): rows, subcommands among them, and words of one. */
-export const METER_ROWS = 512;
-export const METER_ROW_WORDS = 6176;
+export const STATISTICS_ROWS = 512;
+export const STATISTICS_ROW_WORDS = 6176;
 /** Counters of each kind of error (dispatch/error-kinds.ts) within a worker's cells. */
 export const ERROR_KINDS_AT = 512;
 export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;
@@ -102,7 +102,7 @@ export class Control {
   readonly chunksAt: number;
   readonly shardsAt: number;
   readonly segmentsAt: number;
-  readonly metersAt: number;
+  readonly statisticsAt: number;
   readonly waitersAt: number;
 
   private constructor(
@@ -118,7 +118,7 @@ export class Control {
     this.chunksAt = at.chunks;
     this.shardsAt = at.shards;
     this.segmentsAt = at.segments;
-    this.metersAt = at.meters;
+    this.statisticsAt = at.statistics;
     this.waitersAt = at.waiters;
   }
 
@@ -152,9 +152,9 @@ export class Control {
     return this.workersAt + worker * WORKER_WORDS;
   }
 
-  /** First word of the meters of `worker`. */
-  meterAt(worker: number): number {
-    return this.metersAt + worker * (METER_ROWS * METER_ROW_WORDS);
+  /** First word of the statistics of `worker`. */
+  statisticsOf(worker: number): number {
+    return this.statisticsAt + worker * (STATISTICS_ROWS * STATISTICS_ROW_WORDS);
   }
 
   /** First word of the header of `shard`. */
@@ -176,8 +176,8 @@ function placesOf(g: Geometry) {
   const chunks = line(keyspaceMap + g.databases + keyspacesOf(g.databases));
   const shards = line(chunks + g.regionsMax * (g.regionBytes >>> 20) * CHUNK_WORDS);
   const segments = shards + g.shards * g.shardWords;
-  const meters = segments + g.shards * SEGMENTS * SEGMENT_WORDS;
-  const waiters = meters + g.workers * METER_ROWS * METER_ROW_WORDS;
+  const statistics = segments + g.shards * SEGMENTS * SEGMENT_WORDS;
+  const waiters = statistics + g.workers * STATISTICS_ROWS * STATISTICS_ROW_WORDS;
   const words = waiters + g.workers * WAITERS;
-  return { workers, keyspaceMap, chunks, shards, segments, meters, waiters, words };
+  return { workers, keyspaceMap, chunks, shards, segments, statistics, waiters, words };
 }

@@ -9,7 +9,7 @@ const OFFSET = CLOCK_OFFSET_AT >>> 1;
 
 export class SharedClock implements Clock {
   private readonly f64: Float64Array;
-  /** The given clock's own: without it every command would be timed by itself (dispatch/command-statistics.ts, M3). */
+  /** The given clock's own: without it every command would be timed by itself (dispatch/command-statistics.ts, STATISTICS-3). */
   readonly tick?: () => number;
 
   constructor(

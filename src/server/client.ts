@@ -490,9 +490,9 @@ export class Client implements OutputOwner {
       reply.at = 0;
       if (session.replies === Replies.Skipping) session.replies = Replies.On;
     }
-    const { meter } = engine.dispatcher;
-    if (reply.errors !== errors) meter.failed(session.lastRow);
-    meter.waited(session);
+    const { statistics } = engine.dispatcher;
+    if (reply.errors !== errors) statistics.failed(session.lastRow);
+    statistics.waited(session);
     this.answers(-1);
     if (!this.isGone) this.state = State.Reading;
   }

@@ -205,7 +205,7 @@ export class Engine implements TurnWork {
     const { cells, store, dispatcher } = this;
     this.memory.publish();
     cells.set(Cell.usedBytes, store.usedBytes);
-    cells.set(Cell.commands, dispatcher.meter.commands);
+    cells.set(Cell.commands, dispatcher.statistics.commands);
     cells.set(Cell.inputBytes, this.inputBytes);
     cells.set(Cell.reads, this.reads);
     cells.set(Cell.writes, this.writes);
@@ -235,7 +235,7 @@ export class Engine implements TurnWork {
   maintain(workers: number, budgetMs: number): boolean {
     const more = this.maintainShards(workers, budgetMs);
     this.gaugeStale(workers);
-    const { latency } = this.dispatcher.meter;
+    const { latency } = this.dispatcher.statistics;
     // The turn's time is that of its begin.
     const tookMs = this.clock.monotonicMs() - this.monotonicMs;
     this.expireCycleMs += tookMs;

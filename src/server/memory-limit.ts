@@ -165,7 +165,7 @@ export class MemoryLimit {
    * writes are then allowed, and the next turn evicts more. Returns false when the limit is exceeded and no key may go.
    */
   private relieve(bytes: number): boolean {
-    const { latency } = this.dispatcher.meter;
+    const { latency } = this.dispatcher.statistics;
     if (latency.thresholdMs === 0 || !this.evicts) return this.evictFor(bytes);
     const from = this.clock.monotonicMs();
     const isWithin = this.evictFor(bytes);
@@ -224,7 +224,7 @@ export class MemoryLimit {
 
   /** Evicts one key, if one may go; timed while latency is monitored. */
   private evictOne(): Eviction {
-    const { latency } = this.dispatcher.meter;
+    const { latency } = this.dispatcher.statistics;
     if (latency.thresholdMs === 0) return this.evictor.evictOne();
     const from = this.clock.monotonicMs();
     const done = this.evictor.evictOne();

@@ -1,7 +1,7 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
-import type { MeterAnswer, MeterAsk } from "../dispatch/command-statistics.ts";
+import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
 import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
 
 /** Facts about the process that every worker tells in INFO. */
@@ -40,7 +40,7 @@ export type Ask =
   /** The worker `receiver` has connections that monitor, or none any more. */
   | { kind: "monitor"; receiver: number; receives: boolean }
   | { kind: "hotKeys"; of: HotKeysAsk }
-  | { kind: "meter"; ask: MeterAsk }
+  | { kind: "statistics"; ask: StatisticsAsk }
   | { kind: "reset" };
 
 export type Answer =
@@ -50,7 +50,7 @@ export type Answer =
   | { kind: "rewritten"; failure: string }
   | { kind: "evicted"; isMore: boolean }
   | { kind: "hotKeys"; answer: HotKeysAnswer }
-  | { kind: "meter"; answer: MeterAnswer }
+  | { kind: "statistics"; answer: StatisticsAnswer }
   | { kind: "done" };
 
 export type ToWorker =

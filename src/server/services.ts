@@ -14,7 +14,7 @@ import {
 } from "../dispatch/services.ts";
 import { HotKeys, type HotKeysAnswer, type HotKeysAsk } from "../dispatch/hot-keys.ts";
 import { CommandObserver } from "../dispatch/command-observer.ts";
-import type { MeterAnswer, MeterAsk } from "../dispatch/command-statistics.ts";
+import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
 import type { Session } from "../dispatch/session.ts";
 import type { CommandTable } from "../dispatch/command-table.ts";
 import type { Control } from "../memory/control.ts";
@@ -229,7 +229,7 @@ export class Services implements ServerServices {
     if (newest !== undefined && atMs - newest.atMs < SAMPLE_MS) return;
     samples.push({
       atMs,
-      commands: engine.dispatcher.meter.commands,
+      commands: engine.dispatcher.statistics.commands,
       input: engine.inputBytes,
       output: engine.outputBytes,
     });
@@ -310,7 +310,7 @@ export class Services implements ServerServices {
 
   /** What was counted so far no longer counts. */
   private resetBase(): void {
-    this.engine.dispatcher.meter.reset();
+    this.engine.dispatcher.statistics.reset();
     for (const name of RESETTABLE) this.base[name] = 0;
     const now = this.totals();
     for (const name of RESETTABLE) this.base[name] = now[name];
@@ -319,9 +319,9 @@ export class Services implements ServerServices {
     this.sample();
   }
 
-  askMeters(ask: MeterAsk, done: (answers: MeterAnswer[]) => void): void {
-    this.ask({ kind: "meter", ask }, (answers) => {
-      done(answers.flatMap((answer) => (answer.kind === "meter" ? [answer.answer] : [])));
+  askStatistics(ask: StatisticsAsk, done: (answers: StatisticsAnswer[]) => void): void {
+    this.ask({ kind: "statistics", ask }, (answers) => {
+      done(answers.flatMap((answer) => (answer.kind === "statistics" ? [answer.answer] : [])));
     });
   }
 
@@ -647,8 +647,8 @@ export class Services implements ServerServices {
         return { kind: "hotKeys", answer: this.answerHotKeys(ask.of) };
       case "evict":
         return { kind: "evicted", isMore: this.eviction.evict() === Eviction.Elsewhere };
-      case "meter":
-        return { kind: "meter", answer: this.engine.dispatcher.meter.answer(ask.ask) };
+      case "statistics":
+        return { kind: "statistics", answer: this.engine.dispatcher.statistics.answer(ask.ask) };
       case "reset":
         this.resetBase();
         return { kind: "done" };

@@ -20,7 +20,7 @@ test("arguments of an entry are cut as Redis cuts them, and secrets are not show
   engine.send("HELLO", "3", "AUTH", "a", "secret", "SETNAME", "me");
   engine.send("HELLO", "2");
   engine.send("SET", "\xff\x00", "v");
-  const { log } = engine.engine.dispatcher.meter;
+  const { log } = engine.engine.dispatcher.statistics;
   const args = log.entries(0, Infinity).map((entry) => entry.args);
   expect(args).toEqual([
     ["SET", "k", "x".repeat(128)],

@@ -26,7 +26,7 @@ describe("latency monitor", () => {
       return turn.apply(store.wheel, args);
     };
     engine.advance(5000);
-    const [event] = dispatcher.meter.latency.events();
+    const [event] = dispatcher.statistics.latency.events();
     expect(event).toMatchObject({ name: "expire-cycle" });
     expect(event!.worstMs).toBeGreaterThanOrEqual(7);
     expect(engine.send("LATENCY", "LATEST")).toStartWith('*[*["expire-cycle", :');

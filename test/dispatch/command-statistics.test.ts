@@ -9,7 +9,7 @@ import { Config } from "../../src/base/config/config.ts";
 import { configSet } from "../../src/base/config/redis.ts";
 import type { Call } from "../../src/dispatch/call.ts";
 import { KINDS_MAX } from "../../src/dispatch/error-kinds.ts";
-import { Meter } from "../../src/dispatch/command-statistics.ts";
+import { CommandStatistics } from "../../src/dispatch/command-statistics.ts";
 import { Session } from "../../src/dispatch/session.ts";
 import { commandTable } from "../../src/commands/families.ts";
 import { SharedClock } from "../../src/memory/shared-clock.ts";
@@ -30,7 +30,7 @@ class TickingClock implements Clock {
   tick = () => Math.floor(this.ms / 4);
 }
 
-function testMeter(clock: Clock) {
+function testStatistics(clock: Clock) {
   const memory = new Memory({
     shards: 1,
     workers: 2,
@@ -43,7 +43,7 @@ function testMeter(clock: Clock) {
   });
   const config = new Config("", { memoryBytes: 1 << 30, cgroupMemoryBytes: 0, cpus: 2 });
   const table = commandTable();
-  const meters = [0, 1].map((worker) => new Meter(memory.control, worker, table, clock, config));
+  const statistics = [0, 1].map((worker) => new CommandStatistics(memory.control, worker, table, clock, config));
   const row = (name: string) => table.rowOf(table.rows.find((spec) => spec.name === name)!);
   /** Of a command that is done: what the log reads of it. */
   const callOf = (name: string) => {
@@ -59,19 +59,19 @@ function testMeter(clock: Clock) {
       staged: [],
     } as unknown as Call;
   };
-  return { meter: meters[0]!, other: meters[1]!, config, row, callOf };
+  return { statistics: statistics[0]!, other: statistics[1]!, config, row, callOf };
 }
 
-function sumsOf(meter: Meter, row: number) {
+function sumsOf(statistics: CommandStatistics, row: number) {
   const sums = { calls: 0, nanos: 0, rejected: 0, failed: 0 };
-  meter.sum(row, sums);
+  statistics.sum(row, sums);
   return sums;
 }
 
-describe("Meter", () => {
+describe("CommandStatistics", () => {
   test("a batch's run of one command is timed together, each command's sum is exact", () => {
     const clock = new TickingClock();
-    const { meter, row, callOf } = testMeter(clock);
+    const { statistics, row, callOf } = testStatistics(clock);
     const get = row("GET");
     const set = row("SET");
     for (const [name, at, isLast] of [
@@ -80,38 +80,38 @@ describe("Meter", () => {
       ["SET", 0.01, false],
       ["GET", 0.012, true],
     ] as const) {
-      if (row(name) !== meter.row) meter.turnTo(row(name));
+      if (row(name) !== statistics.row) statistics.turnTo(row(name));
       clock.ms = at;
-      meter.ended(callOf(name), isLast);
+      statistics.ended(callOf(name), isLast);
     }
-    expect(meter.row).toBe(-1);
-    expect(sumsOf(meter, get).calls).toBe(3);
-    expect(sumsOf(meter, get).nanos).toBeCloseTo(5000, 3);
-    expect(sumsOf(meter, set).nanos).toBeCloseTo(7000, 3);
-    expect(meter.commands).toBe(4);
+    expect(statistics.row).toBe(-1);
+    expect(sumsOf(statistics, get).calls).toBe(3);
+    expect(sumsOf(statistics, get).nanos).toBeCloseTo(5000, 3);
+    expect(sumsOf(statistics, set).nanos).toBeCloseTo(7000, 3);
+    expect(statistics.commands).toBe(4);
     // 3,000 ns for two, 2,000 for one: 16 ns fall into one bucket there.
-    expect(meter.percentiles(get, [50, 100])).toEqual([1.503, 2.007]);
-    expect(meter.percentiles(get, [0])).toEqual([1.496]);
+    expect(statistics.percentiles(get, [50, 100])).toEqual([1.503, 2.007]);
+    expect(statistics.percentiles(get, [0])).toEqual([1.496]);
   });
 
   test("a slow command within a run is found, and given its own time", () => {
     const clock = new TickingClock();
-    const { meter, row, callOf } = testMeter(clock);
+    const { statistics, row, callOf } = testStatistics(clock);
     const get = row("GET");
     const run = (ms: number, isLast: boolean) => {
-      if (meter.row !== get) meter.turnTo(get);
+      if (statistics.row !== get) statistics.turnTo(get);
       clock.ms += ms;
-      meter.ended(callOf("GET"), isLast);
+      statistics.ended(callOf("GET"), isLast);
     };
     for (let i = 0; i < 100; i++) run(0.002, i === 99);
     for (const ms of [0.002, 0.002, 0.002, 25, 0.002, 0.002]) run(ms, false);
     run(0.002, true);
-    const [entry, ...rest] = meter.log.entries(0, Infinity);
+    const [entry, ...rest] = statistics.log.entries(0, Infinity);
     expect(rest).toEqual([]);
     expect(entry!.value).toBeWithin(24_990, 25_007);
     expect(entry).toMatchObject({ id: 0, args: ["GET"], atSeconds: START_SECONDS });
-    expect(sumsOf(meter, get)).toMatchObject({ calls: 107 });
-    expect(sumsOf(meter, get).nanos).toBeCloseTo(25_212_000, 0);
+    expect(sumsOf(statistics, get)).toMatchObject({ calls: 107 });
+    expect(sumsOf(statistics, get).nanos).toBeCloseTo(25_212_000, 0);
   });
 
   test("an engine's clock has the tick of the one it was given, so that a run's commands share two readings", () => {
@@ -119,58 +119,58 @@ describe("Meter", () => {
     const shared = new SharedClock(clock, testEngine().memory.control);
     let readings = 0;
     clock.monotonicMs = () => ++readings * 0.001;
-    const { meter, row, callOf } = testMeter(shared);
-    meter.turnTo(row("GET"));
-    for (let i = 0; i < 16; i++) meter.ended(callOf("GET"), i === 15);
+    const { statistics, row, callOf } = testStatistics(shared);
+    statistics.turnTo(row("GET"));
+    for (let i = 0; i < 16; i++) statistics.ended(callOf("GET"), i === 15);
     expect(readings).toBe(2);
     expect(new SharedClock(new HeldClock(0), testEngine().memory.control).tick).toBeUndefined();
   });
 
   test("with a threshold below the clock's tick every command is timed by itself", () => {
     const clock = new TickingClock();
-    const { meter, config, row, callOf } = testMeter(clock);
+    const { statistics, config, row, callOf } = testStatistics(clock);
     configSet(config, [["slowlog-log-slower-than", "100"]]);
-    meter.turnTo(row("GET"));
+    statistics.turnTo(row("GET"));
     for (const ms of [0.05, 0.1, 0.099, 0.2]) {
       clock.ms += ms;
-      meter.ended(callOf("GET"), false);
+      statistics.ended(callOf("GET"), false);
     }
-    expect(meter.log.entries(0, Infinity).map(({ value }) => value)).toEqual([100, 200]);
-    expect(meter.percentiles(row("GET"), [25, 100]).map(Math.round)).toEqual([50, 201]);
+    expect(statistics.log.entries(0, Infinity).map(({ value }) => value)).toEqual([100, 200]);
+    expect(statistics.percentiles(row("GET"), [25, 100]).map(Math.round)).toEqual([50, 201]);
     configSet(config, [["slowlog-max-len", "1"]]);
-    expect(meter.log.entries(0, Infinity).map(({ value }) => value)).toEqual([200]);
+    expect(statistics.log.entries(0, Infinity).map(({ value }) => value)).toEqual([200]);
     configSet(config, [["slowlog-max-len", "0"]]);
     clock.ms += 1000;
-    meter.ended(callOf("GET"), true);
-    expect(meter.log.entries(0, Infinity)).toEqual([]);
+    statistics.ended(callOf("GET"), true);
+    expect(statistics.log.entries(0, Infinity)).toEqual([]);
   });
 
   test("a command that is tried again does not count, nor what it waited", () => {
     const clock = new TickingClock();
-    const { meter, row, callOf } = testMeter(clock);
+    const { statistics, row, callOf } = testStatistics(clock);
     const get = row("GET");
-    meter.turnTo(get);
+    statistics.turnTo(get);
     clock.ms += 0.01;
-    meter.ended(callOf("GET"), true);
-    meter.turnTo(get);
+    statistics.ended(callOf("GET"), true);
+    statistics.turnTo(get);
     clock.ms += 0.01;
-    meter.ended(callOf("GET"), false);
+    statistics.ended(callOf("GET"), false);
     clock.ms += 2;
-    meter.retried();
-    expect(sumsOf(meter, get)).toMatchObject({ calls: 2 });
-    expect(sumsOf(meter, get).nanos).toBeCloseTo(20_000, 0);
+    statistics.retried();
+    expect(sumsOf(statistics, get)).toMatchObject({ calls: 2 });
+    expect(sumsOf(statistics, get).nanos).toBeCloseTo(20_000, 0);
   });
 
   test("percentiles and bounds are those of a sorted list, to two digits, over both workers", () => {
     const clock = new TickingClock();
-    const { meter, other, row, callOf } = testMeter(clock);
+    const { statistics, other, row, callOf } = testStatistics(clock);
     const random = new SeededRandom(testSeed());
     const keys = row("KEYS");
     const nanos: number[] = [];
     for (let i = 0; i < 2000; i++) {
       const duration = Math.max(1, Math.round(10 ** (random.unit() * 9)));
       nanos.push(duration);
-      const one = i % 2 === 0 ? meter : other;
+      const one = i % 2 === 0 ? statistics : other;
       one.turnTo(keys);
       clock.ms += duration / 1e6;
       one.ended(callOf("KEYS"), true);
@@ -178,11 +178,11 @@ describe("Meter", () => {
     nanos.sort((a, b) => a - b);
     for (const percentile of [1, 10, 50, 90, 99, 99.9, 100]) {
       const exact = nanos[Math.max(1, Math.round((percentile / 100) * nanos.length)) - 1]! / 1000;
-      const [found] = meter.percentiles(keys, [percentile]);
+      const [found] = statistics.percentiles(keys, [percentile]);
       // A bucket's end is at most 1/128 above what lies in it; adding durations up costs the last nanosecond.
       expect(found! / exact).toBeWithin(0.99, 1.02);
     }
-    const { calls, bounds } = meter.histogram(keys)!;
+    const { calls, bounds } = statistics.histogram(keys)!;
     expect(calls).toBe(2000);
     expect(bounds.at(-1)![1]).toBe(2000);
     for (const [micros, cumulated] of bounds) {
@@ -190,12 +190,12 @@ describe("Meter", () => {
       const exact = nanos.filter((duration) => duration < bound).length;
       expect(Math.abs(cumulated - exact)).toBeLessThan(5);
     }
-    meter.reset();
-    expect(sumsOf(meter, keys).calls).toBe(1000);
+    statistics.reset();
+    expect(sumsOf(statistics, keys).calls).toBe(1000);
     other.reset();
-    expect(sumsOf(meter, keys)).toEqual({ calls: 0, nanos: 0, rejected: 0, failed: 0 });
-    expect(meter.histogram(keys)).toBeNull();
-    expect(meter.percentiles(keys, [50])).toEqual([]);
+    expect(sumsOf(statistics, keys)).toEqual({ calls: 0, nanos: 0, rejected: 0, failed: 0 });
+    expect(statistics.histogram(keys)).toBeNull();
+    expect(statistics.percentiles(keys, [50])).toEqual([]);
   });
 });
 
@@ -215,11 +215,11 @@ describe("in process", () => {
       engine.send(...command);
     }
     engine.client.raw("PING\r\nPING\r\nPING\r\n");
-    const { meter } = engine.engine.dispatcher;
+    const { statistics } = engine.engine.dispatcher;
     const found: Record<string, string> = {};
-    meter.table.rows.forEach((spec, row) => {
+    statistics.table.rows.forEach((spec, row) => {
       const sums = { calls: 0, nanos: 0, rejected: 0, failed: 0 };
-      if (meter.sum(row, sums)) found[spec.name] = `${sums.calls} ${sums.rejected} ${sums.failed}`;
+      if (statistics.sum(row, sums)) found[spec.name] = `${sums.calls} ${sums.rejected} ${sums.failed}`;
     });
     expect(found).toEqual({
       SET: "1 0 0",
@@ -228,8 +228,8 @@ describe("in process", () => {
       "CONFIG|GET": "1 1 0",
       PING: "3 0 0",
     });
-    expect(meter.commands).toBe(7);
-    expect(meter.errors.sums()).toEqual([["ERR", 5]]);
+    expect(statistics.commands).toBe(7);
+    expect(statistics.errors.sums()).toEqual([["ERR", 5]]);
   });
 
   test("a script that makes up error codes fills no memory: the 129th kind and later are one", () => {
@@ -239,14 +239,14 @@ describe("in process", () => {
     engine.reply.error("a text without a code in its first bytes, as it is");
     engine.reply.error("NOSPACE");
     engine.reply.error(`${"X".repeat(40)} text`);
-    const sums = new Map(engine.dispatcher.meter.errors.sums());
+    const sums = new Map(engine.dispatcher.statistics.errors.sums());
     expect(sums.size).toBe(KINDS_MAX + 1);
     expect(sums.get("KIND0")).toBe(2);
     expect(sums.get(`KIND${KINDS_MAX - 1}`)).toBe(1);
     expect(sums.get("ERRORSTATS_OVERFLOW")).toBe(72 + 3);
-    engine.dispatcher.meter.reset();
+    engine.dispatcher.statistics.reset();
     engine.reply.error("NOSPACE");
-    expect(engine.dispatcher.meter.errors.sums()).toEqual([["ERR", 1]]);
+    expect(engine.dispatcher.statistics.errors.sums()).toEqual([["ERR", 1]]);
   });
 });
 

@@ -18,8 +18,8 @@ test.each([1, 2, 8, 256])("%d shards: headers and tables do not overlap", (shard
   const { shardWords } = control.geometry;
   expect(shardWords % 32).toBe(0);
   expect(control.shardAt(shards - 1) + shardWords).toBe(control.segmentsAt);
-  expect(control.segmentTableAt(shards)).toBe(control.metersAt);
-  expect(control.meterAt(3)).toBe(control.waitersAt);
+  expect(control.segmentTableAt(shards)).toBe(control.statisticsAt);
+  expect(control.statisticsOf(3)).toBe(control.waitersAt);
   expect(control.i32.length).toBeGreaterThan(control.waitersAt);
   expect(control.workerAt(3)).toBeLessThanOrEqual(control.keyspaceMapAt);
   const store = new Store(memory.arena, 0);

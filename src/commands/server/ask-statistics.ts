@@ -1,21 +1,21 @@
 /** Asking the command statistics of all workers, for SLOWLOG, COMMANDLOG and LATENCY. */
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
-import type { MeterAnswer, MeterAsk } from "../../dispatch/command-statistics.ts";
+import type { StatisticsAnswer, StatisticsAsk } from "../../dispatch/command-statistics.ts";
 import { Done, Later, type Outcome } from "../../dispatch/spec.ts";
 
 /** `write` replies with one answer from each worker: at once where there is one worker, else when all have answered. */
 export function askAll(
   call: Call,
   reply: Reply,
-  ask: MeterAsk,
-  write: (reply: Reply, answers: MeterAnswer[]) => void,
+  ask: StatisticsAsk,
+  write: (reply: Reply, answers: StatisticsAnswer[]) => void,
 ): Outcome {
-  const { server, session, meter } = call;
-  if (server.askMeters === undefined) {
-    write(reply, [meter.answer(ask)]);
+  const { server, session, statistics } = call;
+  if (server.askStatistics === undefined) {
+    write(reply, [statistics.answer(ask)]);
     return Done;
   }
-  server.askMeters(ask, (answers) => server.resume(session, (later) => write(later, answers)));
+  server.askStatistics(ask, (answers) => server.resume(session, (later) => write(later, answers)));
   return Later;
 }

@@ -2,7 +2,7 @@
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type LogEntry, LogType } from "../../dispatch/command-log.ts";
-import type { MeterAnswer } from "../../dispatch/command-statistics.ts";
+import type { StatisticsAnswer } from "../../dispatch/command-statistics.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import type { Handler, Outcome } from "../../dispatch/spec.ts";
 import { askAll } from "./ask-statistics.ts";
@@ -67,8 +67,8 @@ export function commandlogReset(call: Call, reply: Reply): Outcome | void {
 
 /** The newest entries of all workers, newest first; `count` -1 = all. */
 function getLog(call: Call, reply: Reply, type: LogType, count: number): Outcome {
-  const most = call.meter.log.lengthOf(type);
-  return askAll(call, reply, { what: "log", type, before: call.meter.log.nextId(type) }, (target, answers) => {
+  const most = call.statistics.log.lengthOf(type);
+  return askAll(call, reply, { what: "log", type, before: call.statistics.log.nextId(type) }, (target, answers) => {
     const entries = newest(answers, most);
     const shown = count < 0 ? entries : entries.slice(0, count);
     target.array(shown.length);
@@ -77,17 +77,19 @@ function getLog(call: Call, reply: Reply, type: LogType, count: number): Outcome
 }
 
 function logLen(call: Call, reply: Reply, type: LogType): Outcome {
-  const most = call.meter.log.lengthOf(type);
-  return askAll(call, reply, { what: "log", type, before: call.meter.log.nextId(type) }, (target, answers) => {
+  const most = call.statistics.log.lengthOf(type);
+  return askAll(call, reply, { what: "log", type, before: call.statistics.log.nextId(type) }, (target, answers) => {
     target.integer(newest(answers, most).length);
   });
 }
 
 function resetLog(call: Call, reply: Reply, type: LogType): Outcome {
-  return askAll(call, reply, { what: "resetLog", type, before: call.meter.log.nextId(type) }, (target) => target.ok());
+  return askAll(call, reply, { what: "resetLog", type, before: call.statistics.log.nextId(type) }, (target) =>
+    target.ok(),
+  );
 }
 
-function newest(answers: readonly MeterAnswer[], most: number): LogEntry[] {
+function newest(answers: readonly StatisticsAnswer[], most: number): LogEntry[] {
   const entries = answers.flatMap((answer) => (answer.what === "log" ? answer.entries : []));
   return entries.sort((a, b) => b.id - a.id).slice(0, most);
 }

@@ -40,10 +40,10 @@ export function set(call: Call, reply: Reply): Outcome | void {
 
 /** CONFIG RESETSTAT: the first command that is counted anew is itself. */
 export function resetStat(call: Call): Outcome {
-  const { server, session, meter, spec, clock } = call;
+  const { server, session, statistics, spec, clock } = call;
   const beganMs = clock.monotonicMs();
   server.resetTotals(() => {
-    meter.countAgain(meter.table.rowOf(spec), clock.monotonicMs() - beganMs);
+    statistics.countAgain(statistics.table.rowOf(spec), clock.monotonicMs() - beganMs);
     server.resume(session, (later) => later.ok());
   });
   return Later;

@@ -117,7 +117,7 @@ function populate(call: Call, reply: Reply): Outcome | void {
     return outcome;
   }
   if (progress.next < count) return Retry;
-  call.meter.tookBefore(progress.spentMs);
+  call.statistics.tookBefore(progress.spentMs);
   session.continuation = null;
   reply.ok();
 }

@@ -42,7 +42,10 @@ const SECTIONS: readonly (readonly [title: string, section: Section])[] = [
   ["CPU", cpuSection],
   ["Modules", () => []],
   ["Commandstats", commandStats],
-  ["Errorstats", (call) => call.meter.errors.sums().map(([code, count]) => [`errorstat_${code}`, `count=${count}`])],
+  [
+    "Errorstats",
+    (call) => call.statistics.errors.sums().map(([code, count]) => [`errorstat_${code}`, `count=${count}`]),
+  ],
   ["Latencystats", latencyStats],
   ["Cluster", () => [["cluster_enabled", 0]]],
   ["Keyspace", keyspaceSection],
@@ -369,11 +372,11 @@ function mainThreadCpu(use: ProcessUse): Fields {
 
 /** A line for each command that ran, was refused or failed. */
 function commandStats(call: Call): Fields {
-  const { meter } = call;
+  const { statistics } = call;
   const fields: Fields = [];
   const sums = { calls: 0, nanos: 0, rejected: 0, failed: 0 };
-  meter.table.rows.forEach((spec, row) => {
-    if (!meter.sum(row, sums)) return;
+  statistics.table.rows.forEach((spec, row) => {
+    if (!statistics.sum(row, sums)) return;
     const micros = sums.nanos / 1000;
     const each = sums.calls > 0 ? micros / sums.calls : 0;
     fields.push([
@@ -385,15 +388,15 @@ function commandStats(call: Call): Fields {
 }
 
 function latencyStats(call: Call): Fields {
-  const { meter } = call;
+  const { statistics } = call;
   // As Redis: what was measured before is kept, and not shown.
   if (!call.config.flag("server.latency_tracking")) return [];
   const percentiles = call.config.latencyPercentiles;
   const names = percentiles.map((percentile) => `p${percentile.toFixed(6).replace(/\.?0+$/, "")}`);
   const fields: Fields = [];
-  meter.table.rows.forEach((spec, row) => {
-    if (!meter.hasHistogram(row)) return;
-    const micros = meter.percentiles(row, percentiles);
+  statistics.table.rows.forEach((spec, row) => {
+    if (!statistics.hasHistogram(row)) return;
+    const micros = statistics.percentiles(row, percentiles);
     fields.push([
       `latency_percentiles_usec_${spec.name.toLowerCase()}`,
       micros.map((value, i) => `${names[i]}=${value.toFixed(3)}`).join(","),

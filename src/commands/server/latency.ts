@@ -1,7 +1,7 @@
 /** LATENCY: the samples of the latency monitor, and how long the calls of each command took. */
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
-import type { MeterAnswer } from "../../dispatch/command-statistics.ts";
+import type { StatisticsAnswer } from "../../dispatch/command-statistics.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { type LatencyEvent, mergeEvents } from "../../dispatch/latency-monitor.ts";
 import type { CommandSpec, Handler, Outcome } from "../../dispatch/spec.ts";
@@ -11,7 +11,7 @@ import { latencyGraph, latencyReport } from "./latency-report.ts";
 function askEvents(call: Call, reply: Reply, write: (reply: Reply, events: LatencyEvent[]) => void): Outcome {
   return askAll(call, reply, { what: "latency" }, (target, answers) => write(target, eventsOf(answers)));
 }
-function eventsOf(answers: readonly MeterAnswer[]): LatencyEvent[] {
+function eventsOf(answers: readonly StatisticsAnswer[]): LatencyEvent[] {
   return mergeEvents(answers.map((answer) => (answer.what === "latency" ? answer.events : [])));
 }
 
@@ -73,8 +73,8 @@ export function doctor(call: Call, reply: Reply): Outcome {
 
 /** LATENCY HISTOGRAM [command ...]: a command with subcommands stands for them; unknown ones are silent. */
 export function histogram(call: Call, reply: Reply): void {
-  const { meter } = call;
-  const { table } = meter;
+  const { statistics } = call;
+  const { table } = statistics;
   const specs: CommandSpec[] = [];
   if (call.argCount === 2) specs.push(...table.rows);
   for (let i = 2; i < call.argCount; i++) {
@@ -83,7 +83,7 @@ export function histogram(call: Call, reply: Reply): void {
     if (spec !== undefined) specs.push(spec, ...(spec.subcommands ?? []));
   }
   const found = specs.flatMap((spec) => {
-    const figures = meter.histogram(table.rowOf(spec));
+    const figures = statistics.histogram(table.rowOf(spec));
     return figures === null ? [] : [{ name: spec.name.toLowerCase(), ...figures }];
   });
   reply.map(found.length);

@@ -18,14 +18,18 @@
 import { writeFileSync } from "node:fs";
 import type { RespClient } from "../test/support/resp.ts";
 import { type Server, startFerrite, startRedis } from "../test/support/servers.ts";
+import { load } from "./loader.ts";
 import { machineTimes, Options, printHead, processCpuUs, spread, stealShare, table } from "./machine.ts";
 
 const CLIENTS = 50;
 const VALUE_BYTES = 64;
 const KEYS = 100_000;
 const STEAL_MAX = 0.02;
-/** Runs before the first pair of a round, seconds: the code is compiled by then. */
-const WARM_UP_SECONDS = [0.3, 1, 1];
+/** Requests before the first pair of a round, in pipelines that make them cheap: the code is compiled by then. */
+const WARM_UP_REQUESTS = 400_000;
+const WARM_UP_PIPELINE = 64;
+/** Runs that find out how many requests a sample takes, seconds. */
+const CALIBRATION_SECONDS = [0.2, 0.5];
 
 interface Cell {
   name: string;
@@ -163,9 +167,12 @@ async function startAll(round: number): Promise<Servers> {
 
 async function measureRound(cell: Cell, { a, b, redis }: Servers, wanted: number, result: Result): Promise<void> {
   const all = redis === null ? [a, b] : [a, b, redis];
-  if (cell.name === "get") for (const server of all) await drive(server, { ...cell, command: ["-t", "set"] }, 4 * KEYS);
-  let requests = wholeBatches(cell, 5000);
-  for (const length of [...WARM_UP_SECONDS, seconds]) {
+  for (const server of all) {
+    if (cell.name === "get") await load({ port: server.port, count: KEYS, valueBytes: VALUE_BYTES });
+    await drive(server, { ...cell, pipeline: WARM_UP_PIPELINE }, WARM_UP_REQUESTS);
+  }
+  let requests = wholeBatches(cell, 2000);
+  for (const length of [...CALIBRATION_SECONDS, seconds]) {
     let rate = 0;
     for (const server of all) rate = Math.max(rate, await drive(server, cell, requests));
     requests = wholeBatches(cell, rate * length);

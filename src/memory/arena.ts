@@ -1,16 +1,18 @@
 /**
  * Arena: one thread's views of all regions.
  *
- * A region is a SharedArrayBuffer of at most 1 GiB, so every index into a view stays below 2^31. A *place* names a
- * frame anywhere: region number (upper bits) and 8 KiB within the region (17 bits); place 0 is "none".
+ * A region is a SharedArrayBuffer of at most 1 GiB, so every index into a view stays below 2^31. A *frame number* names
+ * a frame in any region:
  *
- * Regions are made by the main thread (or, embedded, by the caller) and announced; a thread that meets a region it
- * has not seen attaches it there and then (`onUnknownRegion`), even inside a critical section.
+ *   frame number │ region │ 8 KiB unit within the region (17 bits) │    0 = none
+ *
+ * The main thread (in embedded mode, the caller) creates regions and announces them. A thread that meets a region it
+ * has not seen attaches it at once (`onUnknownRegion`), even inside a section.
  */
 import { assert } from "../base/assert.ts";
 import { type Control, REGION_COUNT_AT } from "./control.ts";
 
-/** The smallest frame, in which places are counted. */
+/** The smallest frame. Frame numbers count in this unit. */
 export const FRAME_BYTES = 8 << 10;
 export const FRAME_WORDS = FRAME_BYTES >>> 2;
 /** Shifts from a frame within its region to its first byte, and to its first word. */
@@ -18,7 +20,7 @@ export const FRAME_BYTE_SHIFT = 13;
 export const FRAME_WORD_SHIFT = FRAME_BYTE_SHIFT - 2;
 export const FRAME_BITS = 17;
 export const FRAME_MASK = (1 << FRAME_BITS) - 1;
-/** Smallest frames in a chunk (1 MiB), the largest piece the pool hands out. */
+/** 8 KiB frames in a chunk (1 MiB), the largest frame that the pool allocates. */
 export const CHUNK_FRAMES = 128;
 export const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES;
 
@@ -26,7 +28,7 @@ export type Place = number;
 export const NO_PLACE = 0;
 
 export class Arena {
-  /** Per region: 32-bit words, bytes, 16-bit words and doubles of the same memory. */
+  /** Views of each region's memory, by region number: 32-bit words, bytes, 16-bit words, doubles. */
   readonly words: Int32Array[] = [];
   readonly bytes: Buffer[] = [];
   readonly halves: Uint16Array[] = [];
@@ -34,11 +36,11 @@ export class Arena {
 
   constructor(
     readonly control: Control,
-    /** Called with a region number not attached yet; must attach it before it returns. */
+    /** Called with the number of a region that is not attached. Must attach it before it returns. */
     private readonly onUnknownRegion: (region: number) => void,
   ) {}
 
-  /** Attaches region `region`. Attaching again is harmless. */
+  /** Attaches a region. Attaching it a second time is harmless. */
   attach(region: number, buffer: SharedArrayBuffer): void {
     assert(buffer.byteLength === this.control.geometry.regionBytes, "all regions have one size");
     this.words[region] = new Int32Array(buffer);
@@ -47,7 +49,7 @@ export class Arena {
     this.bytes[region] = Buffer.from(buffer as unknown as ArrayBuffer, 0, buffer.byteLength);
   }
 
-  /** Words of a region, attached on the way if this thread has not seen it. */
+  /** Words of a region. Attaches the region if this thread has not seen it. */
   wordsOf(region: number): Int32Array {
     const words = this.words[region];
     if (words !== undefined) return words;
@@ -62,7 +64,7 @@ export class Arena {
     return this.bytes[region]!;
   }
 
-  /** Regions that this thread has views of. */
+  /** Number of regions that this thread has attached. */
   get attachedRegions(): number {
     let count = 0;
     for (const words of this.words) if (words !== undefined) count++;

@@ -1,22 +1,22 @@
 /**
- * Control block: the one SharedArrayBuffer that every thread maps first. It holds no user data, only the words that
- * say where the data is: the frame pool, the shard headers, the segment tables and the workers' cells.
+ * Control block: the SharedArrayBuffer that every thread maps first. It holds no user data. Its words describe where the
+ * data is (frame pool, shard headers, segment tables) and hold the workers' counters.
  *
- *   words      0 ├─ globals (GLOBAL_WORDS) ──────────────────────────┤
+ *   word       0 ├─ globals (GLOBAL_WORDS) ──────────────────────────┤
  *   workers      ├─ one cell block per worker (WORKER_WORDS) ────────┤
  *   keyspace map ├─ database number → keyspace number ───────────────┤
  *   chunks       ├─ one entry per MiB of every possible region ──────┤
  *   shards       ├─ one header per shard, shardWords each ───────────┤
  *   segments     ├─ one table per shard, SEGMENT_WORDS × SEGMENTS ───┤
- *   statistics   ├─ per worker, STATISTICS_ROWS × STATISTICS_ROW_WORDS ───┤
+ *   statistics   ├─ per worker, STATISTICS_ROWS × STATISTICS_ROW_WORDS ┤
  *   waiters      ├─ per worker, one state word for each of WAITERS ───┤
  *
- * The whole is sized for the largest configuration at start and touched lazily, so it costs address space, not memory.
+ * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
  *
  * Invariants
- *   C1  the geometry (words GEOMETRY_AT ..) is written before any other thread sees the block, and never again
- *   C2  a worker's cells and statistics have one writer, that worker; others only read
- *   C3  lock words stand at least 128 bytes apart
+ *   CONTROL-C1  the geometry (from word GEOMETRY_AT) is written before any other thread sees the block, and never after
+ *   CONTROL-C2  a worker alone writes its cells and command statistics; other threads only read them
+ *   CONTROL-C3  lock words are at least 128 bytes apart
  */
 import { assert } from "../base/assert.ts";
 
@@ -30,28 +30,28 @@ export const SEGMENTS = 16384;
 /** Words of a segment entry, see store/segments.ts. */
 export const SEGMENT_WORDS = 4;
 
-/** Counters of each command (dispatch/command-statistics.ts): rows, subcommands among them, and words of one. */
+/** Command statistics (dispatch/command-statistics.ts): rows, one per command or subcommand, and words of a row. */
 export const STATISTICS_ROWS = 512;
 export const STATISTICS_ROW_WORDS = 6176;
-/** Counters of each kind of error (dispatch/error-kinds.ts) within a worker's cells. */
+/** Where a worker's cells hold the counters of each kind of error (dispatch/error-kinds.ts). */
 export const ERROR_KINDS_AT = 512;
 export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;
 
-/** Clients of one worker that can wait at a time, see store/waiters.ts. */
+/** Clients of one worker that can be blocked at a time, see store/waiters.ts. */
 export const WAITERS = 1 << 16;
 
 const MAGIC = 0x46_52_54_31;
 
-// Globals. The pool's lock and its lists have a cache line pair of their own (C3).
+// Globals. The pool's lock and the pool's lists have separate pairs of cache lines (CONTROL-C3).
 const MAGIC_AT = 0;
 const GEOMETRY_AT = 1;
 export const REGION_COUNT_AT = 16;
 export const REGIONS_WANTED_AT = 17;
-/** What DEBUG CLOCK moves the wall time by, ms (a double). Any worker writes it, all read it. */
+/** Offset that DEBUG CLOCK adds to the wall time, ms (a double). Any worker writes it, all read it. */
 export const CLOCK_OFFSET_AT = 40;
 /** Connected clients of all workers. */
 export const CLIENTS_AT = 48;
-/** Number of the worker that evicts clients now, plus 1; 0 = none. */
+/** Number plus 1 of the worker that is evicting clients; 0 = none. */
 export const EVICTING_AT = 49;
 /** Next id of each of the three command logs. */
 export const LOG_IDS_AT = 52;
@@ -63,10 +63,10 @@ export const POOL_AT = 96;
 export interface Geometry {
   /** A power of two, 1 to 4096. */
   shards: number;
-  /** Worker slots, the main thread included as the last one. */
+  /** Worker slots. The last one is the main thread's. */
   workers: number;
   databases: number;
-  /** Upper bound of regions that can ever exist. */
+  /** Most regions that can ever exist. */
   regionsMax: number;
   /** Bytes of one region: a multiple of 1 MiB, at most 1 GiB. */
   regionBytes: number;
@@ -86,9 +86,9 @@ const FIELDS = [
   "seedA",
   "seedB",
 ] as const satisfies readonly (keyof Geometry)[];
-assert(GEOMETRY_AT + FIELDS.length <= REGION_COUNT_AT, "the geometry fits before the region count");
+assert(GEOMETRY_AT + FIELDS.length <= REGION_COUNT_AT, "the geometry ends before the region count");
 
-/** Keyspaces a shard can hold at once: each database one, plus those being emptied after FLUSHDB. */
+/** Keyspaces a shard can hold at once: one per database, plus those that are being emptied after FLUSHDB. */
 export function keyspacesOf(databases: number): number {
   return databases * 2 + 8;
 }
@@ -122,7 +122,7 @@ export class Control {
     this.waitersAt = at.waiters;
   }
 
-  /** Makes a zeroed control block for `geometry`. */
+  /** Creates a zeroed control block for `geometry`. */
   static create(geometry: Geometry): Control {
     assert((geometry.shards & (geometry.shards - 1)) === 0, "the number of shards is a power of two");
     assert(geometry.regionBytes % (1 << 20) === 0, "a region is a whole number of MiB");
@@ -136,7 +136,7 @@ export class Control {
     return new Control(buffer, geometry);
   }
 
-  /** Attaches to a block made by another thread. */
+  /** Attaches to a block that another thread created. */
   static attach(buffer: SharedArrayBuffer): Control {
     const words = new Int32Array(buffer);
     assert(words[MAGIC_AT] === MAGIC, "a control block starts with its magic word");
@@ -152,7 +152,7 @@ export class Control {
     return this.workersAt + worker * WORKER_WORDS;
   }
 
-  /** First word of the statistics of `worker`. */
+  /** First word of the command statistics of `worker`. */
   statisticsOf(worker: number): number {
     return this.statisticsAt + worker * (STATISTICS_ROWS * STATISTICS_ROW_WORDS);
   }

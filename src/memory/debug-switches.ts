@@ -2,9 +2,9 @@
 import { type Control, DEBUG_SWITCHES_AT } from "./control.ts";
 
 export const DebugSwitch = {
-  /** RESTORE takes payloads whose version or checksum is wrong. */
+  /** RESTORE accepts payloads whose version or checksum is wrong. */
   SkipsChecksums: 1,
-  /** No background work: nothing expires by itself, nothing is measured, nobody times out. */
+  /** No background work: no key expires on its own, nothing is sampled, no client times out. */
   PausesCron: 2,
 } as const;
 export type DebugSwitch = (typeof DebugSwitch)[keyof typeof DebugSwitch];

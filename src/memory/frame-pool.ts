@@ -1,73 +1,73 @@
 /**
- * Frame pool: hands out frames of 8 KiB, 64 KiB, 256 KiB and 1 MiB from the regions, under one leaf lock.
+ * Frame pool: allocates frames of 8 KiB, 64 KiB, 256 KiB and 1 MiB from the regions, under one leaf lock.
  *
- * A region is cut into chunks of 1 MiB. A chunk is free, given out whole, or split into frames of one size:
+ * A region consists of chunks of 1 MiB. A chunk is free, allocated as one frame, or split into frames of one size:
  *
- *   chunk entry, word 0 │ kind (3 bits) │ 0 │ dirty (bit 24) │
+ *   chunk entry, word 0 │ kind (3 bits) │ 0 │ dirty (bit 24): free and resident │
  *                word 1 │ next chunk of its list │    (chunk number, 0 = none)
  *                word 2 │ previous chunk of its list │
  *                word 3 │ second (monotonic) at which the chunk became free │
- *             4 to 7 │ free mask: a bit for each of up to 128 frames │
- *   lists: free chunks; partly used chunks of 8 KiB frames; of 64 KiB frames; of 256 KiB frames
+ *          words 4 to 7 │ free mask: a bit for each of up to 128 frames │
+ *   lists: free chunks; chunks with free 8 KiB frames; with free 64 KiB frames; with free 256 KiB frames
  *
  * Invariants
- *   P1  a free-mask bit is set exactly when that frame of a split chunk is not handed out
- *   P2  a chunk is on the list of its kind exactly when it has a free frame
- *   P3  chunk 0 is never handed out, so place 0 means "none"
- *   P4  at least as many chunks are free as all threads together have reserved
- * Locking: POOL_LOCK, a leaf lock; its holder takes no other lock.
+ *   POOL-P1  a bit of the free mask is set exactly when that frame of a split chunk is free
+ *   POOL-P2  a chunk is on the list of its kind exactly when it has a free frame
+ *   POOL-P3  chunk 0 is never allocated, so frame number 0 means "none"
+ *   POOL-P4  at least as many chunks are free as all threads together have reserved
+ * Locking: POOL_LOCK, a leaf lock.
  */
 import { assert } from "../base/assert.ts";
 import { CHUNK_FRAMES, FRAME_BITS, FRAME_MASK, NO_PLACE, type Arena, type Place } from "./arena.ts";
 import { CHUNK_WORDS, POOL_AT, POOL_LOCK_AT, REGION_COUNT_AT, REGIONS_WANTED_AT } from "./control.ts";
 import { lock, unlock } from "./lock.ts";
 
-/** Kinds of a chunk, and the sizes a caller asks for. */
+/** Frame sizes. They are also the kinds of a chunk that is not free. */
 export const FrameSize = { Tiny: 1, Small: 2, Medium: 3, Large: 4 } as const;
 export type FrameSize = (typeof FrameSize)[keyof typeof FrameSize];
 
-/** Smallest frames in a frame of each size, by FrameSize. */
+/** 8 KiB units in a frame, by FrameSize. */
 export const FRAMES_OF = [0, 1, 8, 32, 128] as const;
 
 const FREE_KIND = 0;
 const KIND_MASK = 7;
-/** First word of the free mask, its words, and what stands in them when all frames are free: by FrameSize. */
+/** First word of the free mask; number of its words, by FrameSize; value of each word when all frames are free. */
 const MASK_AT = 4;
 const MASK_WORDS = [0, 4, 1, 1, 1] as const;
 const FULL_MASK = [0, -1, 0xffff, 0x000f, 0x0001] as const;
 const DIRTY = 1 << 24;
 
 // Words of the pool in the control block.
-const FREE_LIST = POOL_AT; // +0 free chunks, then by FrameSize
+const FREE_LIST = POOL_AT; // +0 the list of free chunks, then one list per FrameSize
 const FREE_CHUNKS = POOL_AT + 4;
 const FRAMES_OUT = POOL_AT + 5;
 const GROWING = POOL_AT + 6;
-/** Last chunk of the list of free ones. */
+/** Last chunk of the list of free chunks. */
 const FREE_LAST = POOL_AT + 7;
 /** Free chunks that are resident. */
 const FREE_DIRTY = POOL_AT + 8;
-/** 1 while somebody touches free chunks ahead of need; and while somebody waits for that. */
+/** 1 while the main thread prefaults free chunks; 1 while a thread waits for a prefaulted chunk. */
 const TOUCHES = POOL_AT + 9;
 const TOUCH_WANTED = POOL_AT + 10;
 /** Chunks reserved by all threads. */
 const RESERVED = POOL_AT + 11;
 
-/** A change opens at most a segment of the log and one of the heap. Tests with tiny regions keep nothing. */
+/** A change opens at most one segment of the log and one of the heap. Tests with tiny regions hold nothing back. */
 const KEPT_PER_WORKER = 2;
-/** Chunks that a command has reserved before it changes anything, whatever its size; tests with tiny regions, fewer. */
+/** Chunks that every command reserves at least before it changes anything. Tests with tiny regions reserve fewer. */
 const AHEAD = 4;
-/** With so many times what all workers reserve ahead left, a reservation is kept from one command to the next. */
+/** A thread retains its reservation between commands while this many times the reservations of all workers are free. */
 const ROOMY = 4;
 
 export class FramePool {
   private readonly words: Int32Array;
   private readonly chunksPerRegion: number;
-  /** Free chunks that are kept for takers in the middle of a change, who set `urgent` meanwhile. */
+  /** Free chunks held back for callers in the middle of a change, which set `urgent` meanwhile. */
   readonly kept: number;
   urgent = false;
-  /** Chunks that a command which may grow the data reserves at least. */
+  /** Chunks that a command reserves at least if it may grow the data. */
   readonly ahead: number;
-  /** Chunks reserved by this thread and not taken yet: its next takes are served from them, and cannot fail. */
+  /** Chunks that this thread has reserved and not used. Its next allocations come from them and cannot fail. */
   reserved = 0;
   private readonly roomyChunks: number;
 
@@ -81,8 +81,8 @@ export class FramePool {
   }
 
   /**
-   * Sees to it that this thread has at least `chunks` reserved. Each frame it takes from then on uses up at most one.
-   * Returns false, with the reservation as it was, when there are not as many to be had.
+   * Makes sure that this thread has at least `chunks` reserved. Each frame it allocates afterwards uses up at most one.
+   * Returns false, with the reservation unchanged, when not enough chunks are free.
    */
   reserve(chunks: number): boolean {
     return this.reserved >= chunks || this.reserveMore(chunks);
@@ -101,7 +101,7 @@ export class FramePool {
     return isThere;
   }
 
-  /** Gives up what this thread has reserved beyond `chunks`. */
+  /** Releases what this thread has reserved beyond `chunks`. */
   unreserve(chunks: number): void {
     if (this.reserved <= chunks) return;
     const w = this.words;
@@ -111,17 +111,17 @@ export class FramePool {
     unlock(w, POOL_LOCK_AT);
   }
 
-  /** Between turns: what is reserved ahead stays so while there is plenty, which spares the next command the lock. */
+  /** Between turns: releases the reservation unless memory is plentiful. A retained one spares the next command the lock. */
   settleReservation(): void {
     if (this.reserved !== 0) this.unreserve(this.freeChunks > this.roomyChunks ? this.ahead : 0);
   }
 
-  /** Puts the chunks of a new region on the free list, then publishes the region. Called by the region's maker only. */
+  /** Puts the chunks of a new region on the free list, then publishes the region. Only the region's creator calls this. */
   addRegion(region: number): void {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    // Pushed from the end, so that low addresses are handed out first and huge pages fill up.
-    const first = region === 0 ? 1 : 0; // P3
+    // Pushed from the end, so that low addresses are allocated first and huge pages fill up.
+    const first = region === 0 ? 1 : 0; // POOL-P3
     for (let i = this.chunksPerRegion - 1; i >= first; i--) {
       const chunk = region * this.chunksPerRegion + i;
       w[this.entry(chunk)] = FREE_KIND;
@@ -133,7 +133,7 @@ export class FramePool {
     unlock(w, POOL_LOCK_AT);
   }
 
-  /** Hands out a frame of `size`. Returns its place, or NO_PLACE when no region has room. */
+  /** Allocates a frame of `size`. Returns its frame number, or 0 when no region has room. */
   take(size: FrameSize): Place {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
@@ -144,8 +144,8 @@ export class FramePool {
   }
 
   /**
-   * Hands out the small frames of a chunk, side by side, each to be given back by itself as FrameSize.Small.
-   * Returns the first place, or NO_PLACE.
+   * Allocates the 64 KiB frames of a whole chunk, which are contiguous. Each is freed separately as FrameSize.Small.
+   * Returns the first frame number, or 0 when no chunk is free.
    */
   takeRun(): Place {
     const w = this.words;
@@ -156,7 +156,7 @@ export class FramePool {
     return place;
   }
 
-  /** Takes back a frame of `size`. `nowSeconds` (monotonic) dates a chunk that becomes free. */
+  /** Frees a frame of `size`. If its chunk becomes free, it is dated `nowSeconds` (monotonic). */
   give(place: Place, size: FrameSize, nowSeconds: number): void {
     const w = this.words;
     const chunk = this.chunkOf(place);
@@ -165,8 +165,8 @@ export class FramePool {
     const word = at + MASK_AT + (frame >>> 5);
     const bit = 1 << (frame & 31);
     lock(w, POOL_LOCK_AT);
-    assert((w[at]! & KIND_MASK) === size, "a frame is given back as the size it was taken");
-    assert((w[word]! & bit) === 0, "a frame is given back once (P1)");
+    assert((w[at]! & KIND_MASK) === size, "a frame is freed as the size it was allocated");
+    assert((w[word]! & bit) === 0, "a frame is freed once (POOL-P1)");
     if (size !== FrameSize.Large && this.firstFree(at, size) < 0) this.push(FREE_LIST + size, chunk);
     w[word] = w[word]! | bit;
     if (this.isWhole(at, size)) {
@@ -182,7 +182,7 @@ export class FramePool {
     unlock(w, POOL_LOCK_AT);
   }
 
-  /** Frames handed out and not given back, in smallest ones. */
+  /** Allocated memory, in 8 KiB units. */
   get framesOut(): number {
     return Atomics.load(this.words, FRAMES_OUT);
   }
@@ -191,28 +191,28 @@ export class FramePool {
     return Atomics.load(this.words, FREE_CHUNKS);
   }
 
-  /** Chunks that are resident: handed out, or free and touched before. */
+  /** Chunks that are resident: allocated, or free and dirty. */
   get touchedChunks(): number {
     return this.chunks - this.freeChunks + Atomics.load(this.words, FREE_DIRTY);
   }
 
   /** Chunks (1 MiB) in all regions. */
   get chunks(): number {
-    return Atomics.load(this.words, REGION_COUNT_AT) * this.chunksPerRegion - 1; // P3
+    return Atomics.load(this.words, REGION_COUNT_AT) * this.chunksPerRegion - 1; // POOL-P3
   }
 
-  /** The region asked for could not be made: the next shortage may ask again. */
+  /** Notes that the region asked for could not be created. The next shortage may ask again. */
   growthFailed(): void {
     Atomics.store(this.words, GROWING, 0);
   }
 
-  /** True while another region may still be made. */
+  /** True while another region may be created. */
   get mayGrow(): boolean {
     const w = this.words;
     return Atomics.load(w, REGION_COUNT_AT) < Atomics.load(w, REGIONS_WANTED_AT);
   }
 
-  /** True once each time the pool runs low and another region may be made: the caller then asks the main thread. */
+  /** True once each time the pool runs low and another region may be created. The caller then asks the main thread. */
   wantsRegion(): boolean {
     const w = this.words;
     if (Atomics.load(w, FREE_CHUNKS) > this.chunksPerRegion >>> 1) return false;
@@ -221,13 +221,14 @@ export class FramePool {
   }
 
   /**
-   * Takes one chunk that has been free since before `freedBefore` (seconds) and still holds old pages; the caller
-   * returns its memory to the system and calls `putClean`. Returns the chunk's place, or NO_PLACE.
+   * Allocates a chunk that became free before `freedBefore` (seconds) and is still resident, among the first
+   * `chunksLooked` free ones. The caller returns its memory to the system and then frees it as a clean chunk. Returns its
+   * frame number, or 0.
    */
   takeDirty(freedBefore: number, chunksLooked: number): Place {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    // It is away for a moment only, but it is away.
+    // The chunk is missing only for a moment, but reservations must hold even then.
     let chunk = w[FREE_CHUNKS]! > w[RESERVED]! ? w[FREE_LIST]! : 0;
     for (let i = 0; chunk !== 0 && i < chunksLooked; i++) {
       const at = this.entry(chunk);
@@ -245,18 +246,18 @@ export class FramePool {
     return NO_PLACE;
   }
 
-  // ---- touching ahead: the first touch of memory may take milliseconds ----
+  // ---- prefaulting: the first touch of memory may take milliseconds ----
 
-  /** The main thread touches chunks ahead of need from now on. */
+  /** From now on the main thread prefaults chunks before they are needed. */
   beginTouching(): void {
     Atomics.store(this.words, TOUCHES, 1);
   }
-  /** True once after each time that somebody waited for a touched chunk. */
+  /** True once after each time that a thread waited for a prefaulted chunk. */
   takeTouchWanted(): boolean {
     return Atomics.exchange(this.words, TOUCH_WANTED, 0) !== 0;
   }
 
-  /** Place of the first of the next `chunks` free chunks whose memory was never touched, or was returned; or NO_PLACE. */
+  /** Frame number of the first chunk that is not resident among the next `chunks` free ones; 0 when all are resident. */
   nextUntouched(chunks: number): Place {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
@@ -272,7 +273,7 @@ export class FramePool {
     unlock(w, POOL_LOCK_AT);
     return place;
   }
-  /** The chunk at `place` was touched: unless it was taken meanwhile it counts as resident from `nowSeconds` on. */
+  /** Marks a prefaulted chunk as resident from `nowSeconds` on, unless it was allocated meanwhile. */
   touched(place: Place, nowSeconds: number): void {
     const w = this.words;
     const at = this.entry(this.chunkOf(place));
@@ -286,8 +287,8 @@ export class FramePool {
   }
 
   /**
-   * True when the next chunk will be taken without a first touch, or nobody would touch it before. Otherwise it will be
-   * touched soon: who can wait does. A hint, read without the lock.
+   * False when the next free chunk is not resident and the main thread will prefault it soon: a caller that can wait should
+   * do so. A hint, read without the lock.
    */
   get nextIsTouched(): boolean {
     const w = this.words;
@@ -298,7 +299,7 @@ export class FramePool {
     return false;
   }
 
-  /** Puts a chunk from `takeDirty` back, its memory returned: last in line, so that resident chunks are used first. */
+  /** Frees a chunk whose memory was returned to the system. It goes to the end of the list: resident chunks come first. */
   putClean(place: Place): void {
     const w = this.words;
     const chunk = this.chunkOf(place);
@@ -309,7 +310,7 @@ export class FramePool {
     unlock(w, POOL_LOCK_AT);
   }
 
-  /** Asserts P1 and P2 over all chunks, and that the counts agree. Nobody else may be using the pool. */
+  /** Asserts POOL-P1, POOL-P2 and POOL-P4, and that the counts agree. No other thread may be using the pool. */
   check(): void {
     const w = this.words;
     let free = 0;
@@ -337,12 +338,12 @@ export class FramePool {
     }
     assert(free === w[FREE_CHUNKS], "the count of free chunks agrees");
     assert(dirty === w[FREE_DIRTY], "the count of free chunks that are resident agrees");
-    assert(framesOut === w[FRAMES_OUT], "the count of frames out agrees");
-    assert(w[RESERVED]! >= this.reserved && w[RESERVED]! <= free, "what is reserved is free (P4)");
+    assert(framesOut === w[FRAMES_OUT], "the count of allocated frames agrees");
+    assert(w[RESERVED]! >= this.reserved && w[RESERVED]! <= free, "reserved chunks are free (POOL-P4)");
     for (let list = 0; list < FrameSize.Large; list++) {
       let previous = 0;
       for (let chunk = w[FREE_LIST + list]!; chunk !== 0; chunk = w[this.entry(chunk) + 1]!) {
-        assert((w[this.entry(chunk)]! & KIND_MASK) === list, "a chunk is on the list of its kind (P2)");
+        assert((w[this.entry(chunk)]! & KIND_MASK) === list, "a chunk is on the list of its kind (POOL-P2)");
         assert(w[this.entry(chunk) + 2] === previous, "list links agree in both directions");
         previous = chunk;
       }
@@ -371,7 +372,7 @@ export class FramePool {
     return this.placeOf(chunk) + frame * FRAMES_OF[size];
   }
 
-  /** The first free frame of a chunk split into frames of `size`, -1 = none. */
+  /** Index of the first free frame of a chunk that is split into frames of `size`; -1 = none. */
   private firstFree(at: number, size: FrameSize): number {
     const w = this.words;
     for (let word = 0; word < MASK_WORDS[size]; word++) {
@@ -389,13 +390,13 @@ export class FramePool {
     return true;
   }
 
-  /** Takes a whole free chunk and marks it given out as `kind`, with no free frame. */
+  /** Removes a chunk from the free list and marks it as `kind`, with no free frame. Returns its first frame number, or 0. */
   private takeChunk(kind: FrameSize): Place {
     const w = this.words;
     const chunk = w[FREE_LIST]!;
     if (this.reserved > 0) {
       this.reserved--;
-      w[RESERVED] = w[RESERVED]! - 1; // P4: there is a chunk
+      w[RESERVED] = w[RESERVED]! - 1; // POOL-P4: a chunk is free
     } else if (w[FREE_CHUNKS]! - w[RESERVED]! <= (this.urgent ? 0 : this.kept)) {
       return NO_PLACE;
     }
@@ -430,7 +431,7 @@ export class FramePool {
     w[list] = chunk;
   }
 
-  /** Puts a chunk at the end of the list of free ones. */
+  /** Puts a chunk at the end of the list of free chunks. */
   private pushLast(chunk: number): void {
     const w = this.words;
     const last = w[FREE_LAST]!;

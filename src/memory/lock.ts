@@ -1,10 +1,14 @@
 /**
- * The lock word: 0 free, 1 held, 2 held and somebody may sleep on it.
+ * Lock: one word of shared memory.
+ *
+ *   0  free
+ *   1  held
+ *   2  held, and threads may be sleeping on it
  *
  * Invariants
- *   L1  a free lock has no sleepers: whoever sets 0 over 2 wakes one
- *   L2  whoever has slept takes the lock as 2, since others may still sleep behind it (taking it as 1 loses them)
- *   L3  nobody sleeps longer than 1 ms at a time, nor waits longer than the bound it gives
+ *   LOCK-L1  a thread that replaces 2 by 0 wakes one sleeper
+ *   LOCK-L2  a thread that has slept takes the lock as 2: others may still be sleeping, and 1 would lose their wakeup
+ *   LOCK-L3  a thread sleeps at most 1 ms at a time, and waits no longer than the bound it gave
  *
  * Source: Drepper, "Futexes are tricky", mutex 2, with a bounded wait. An uncontended pair costs about 4 ns.
  */
@@ -14,32 +18,32 @@ const FREE = 0;
 const HELD = 1;
 export const HELD_WITH_SLEEPERS = 2;
 
-/** Spins before sleeping: about 3 us of Atomics.pause, longer than nearly every critical section. */
+/** Spins before sleeping: about 3 us of Atomics.pause, which is longer than nearly every section. */
 const SPINS = navigator.hardwareConcurrency > 1 ? 100 : 0;
 export const SLEEP_MS = 1;
 
 /**
- * Deliberate faults for the tests of the tests (FERRITE_CHECKS=1 FERRITE_MUTANT=name): each must be caught by the
- * linearizability check or as a hang. Never set in production; without FERRITE_CHECKS the name is ignored.
+ * Deliberate faults (FERRITE_CHECKS=1 FERRITE_MUTANT=name), which prove that the tests would notice a real one: each must
+ * fail the linearizability check or hang. Never set in production. Without FERRITE_CHECKS the name is ignored.
  */
 export const MUTANT = CHECKS ? (process.env.FERRITE_MUTANT ?? "") : "";
-/** The names there are; "released-early" stands in dispatch/dispatcher.ts. */
+/** Every mutant's name. "released-early" is implemented in dispatch/dispatcher.ts. */
 export const MUTANTS = ["", "lock-skipped", "lost-wakeup", "spin-gives-up", "unlocked-twice", "released-early"];
 const LOSES_SLEEPERS = MUTANT === "lost-wakeup";
 const SKIPS_LOCK = MUTANT === "lock-skipped";
 const GIVES_UP = MUTANT === "spin-gives-up";
 const UNLOCKS_TWICE = MUTANT === "unlocked-twice";
 
-/** Takes the lock if it is free now. */
+/** Takes the lock if it is free. */
 export function tryLock(words: Int32Array, at: number): boolean {
   if (SKIPS_LOCK) return true;
   return Atomics.compareExchange(words, at, FREE, HELD) === FREE;
 }
 
-/** Sleeps of this thread for locks, of SLEEP_MS each at most. */
+/** How often this thread has slept for a lock, at most SLEEP_MS each time. */
 export const waits = { sleeps: 0 };
 
-/** Tries for about 3 us to take the lock. */
+/** Tries to take the lock for about 3 us. */
 export function spinLock(words: Int32Array, at: number): boolean {
   for (let spin = 0; spin < SPINS; spin++) {
     Atomics.pause();
@@ -48,7 +52,7 @@ export function spinLock(words: Int32Array, at: number): boolean {
   return false;
 }
 
-/** Takes the lock, sleeping for it at most about `boundMs` (L3). Returns false when it was not to be had. */
+/** Takes the lock, sleeping for about `boundMs` at most (LOCK-L3). Returns false when the lock stayed held. */
 export function sleepLock(words: Int32Array, at: number, boundMs: number): boolean {
   if (GIVES_UP) return true;
   if (LOSES_SLEEPERS) return lockLosingSleepers(words, at);
@@ -61,35 +65,35 @@ export function sleepLock(words: Int32Array, at: number, boundMs: number): boole
 }
 
 /**
- * Takes the lock, waiting at most about `boundMs` (L3). Returns false when it was not to be had: the caller releases
- * what it holds and tries again later.
+ * Takes the lock, waiting for about `boundMs` at most (LOCK-L3). Returns false when the lock stayed held: the caller then
+ * releases the locks it holds and tries again later.
  */
 export function lockWithin(words: Int32Array, at: number, boundMs: number): boolean {
   return tryLock(words, at) || spinLock(words, at) || sleepLock(words, at, boundMs);
 }
 
-/** For leaf locks, held for nanoseconds: waits until it has the lock. */
+/** Takes a leaf lock, however long it takes. Leaf locks are held for nanoseconds. */
 export function lock(words: Int32Array, at: number): void {
   while (!lockWithin(words, at, 1000)) {
-    // A leaf lock is never held across anything that waits; a dead holder stops the process (worker supervision).
+    // The holder of a leaf lock never waits. If the holder died, worker supervision stops the process.
   }
 }
 
-/** Releases a lock this thread holds, waking one sleeper if there may be any (L1). */
+/** Releases a lock that this thread holds, and wakes one sleeper if there may be any (LOCK-L1). */
 export function unlock(words: Int32Array, at: number): void {
   if (SKIPS_LOCK) return;
   if (Atomics.exchange(words, at, FREE) === HELD_WITH_SLEEPERS) Atomics.notify(words, at, 1);
   if (UNLOCKS_TWICE) unlockAgain(words, at);
 }
 
-/** A mutant: frees the lock a second time, when somebody else may have it. */
+/** Mutant: frees the lock a second time, when another thread may hold it. */
 function unlockAgain(words: Int32Array, at: number): void {
   for (let i = 0; i < 50; i++) Atomics.pause();
   Atomics.store(words, at, FREE);
   Atomics.notify(words, at, 1);
 }
 
-/** The mutant of L2: takes the lock as 1 after sleeping, without a time limit. */
+/** Mutant of LOCK-L2: takes the lock as 1 after sleeping, without a time limit. */
 function lockLosingSleepers(words: Int32Array, at: number): boolean {
   while (Atomics.compareExchange(words, at, FREE, HELD) !== FREE) {
     Atomics.compareExchange(words, at, HELD, HELD_WITH_SLEEPERS);

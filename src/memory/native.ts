@@ -1,6 +1,6 @@
 /**
- * The few system calls Bun has no API for, through bun:ffi: madvise, flock, setrlimit, getrlimit. Optional: where FFI
- * does not load (or FERRITE_FFI=0) each answers "not done", and everything works without it, only less well.
+ * System calls that Bun has no API for, through bun:ffi: madvise, flock, setrlimit, getrlimit. They are optional: where
+ * FFI does not load (or with FERRITE_FFI=0) each call reports that it did nothing, and the server works less efficiently.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 
@@ -20,7 +20,7 @@ function load() {
         setrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
       }).symbols;
     } catch {
-      // Not this C library: the next name, or none.
+      // This C library is not installed. Try the next name.
     }
   }
   return null;
@@ -28,29 +28,29 @@ function load() {
 
 const libc = load();
 
-/** Asks for huge pages for a region. Returns false when that is not possible here. */
+/** Asks the system to back a region with huge pages. Returns false when it cannot. */
 export function adviseHugePages(region: Uint8Array): boolean {
   return libc !== null && libc.madvise(ptr(region), region.byteLength, MADV_HUGEPAGE) === 0;
 }
 
-/** Returns the memory of `length` bytes of `region` from `offset` (both multiples of the page size) to the system. */
+/** Returns `length` bytes of `region` from `offset` on to the system. Both are multiples of the system's page size. */
 export function releasePages(region: Uint8Array, offset: number, length: number): boolean {
   return libc !== null && libc.madvise(ptr(region, offset), length, MADV_DONTNEED) === 0;
 }
 
-/** True when pages can be returned at all. */
+/** True when `releasePages` works on this system. */
 export const CAN_RELEASE = libc !== null;
 
-/** The file in the data directory on which a running server keeps a lock; it holds the process id. */
+/** The file in the data directory that a running server keeps locked. It contains the process id. */
 export const LOCK_FILE = "ferrite.lock";
 
-/** Takes an exclusive lock on an open file, without waiting. "unknown" without FFI. */
+/** Tries to lock an open file exclusively, without waiting. Returns "unknown" when FFI is not available. */
 export function lockFile(descriptor: number): "locked" | "taken" | "unknown" {
   if (libc === null) return "unknown";
   return libc.flock(descriptor, LOCK_EXCLUSIVE_NOW) === 0 ? "locked" : "taken";
 }
 
-/** Raises the soft limit of descriptors to the hard one. Returns the limit in force, 0 = not known. */
+/** Raises the soft limit of descriptors to the hard limit. Returns the limit in force; 0 = unknown. */
 export function raiseDescriptorLimit(): number {
   if (libc === null) return 0;
   const limit = new BigUint64Array(2);

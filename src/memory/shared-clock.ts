@@ -1,6 +1,6 @@
 /**
- * The clock of all engines over one memory: the given clock, its wall time moved by an offset that stands in the control
- * block, so that DEBUG CLOCK moves it for every worker at once. Durations (monotonic time) are never moved.
+ * The clock of all engines over one memory: the given clock plus an offset in the control block. DEBUG CLOCK sets the
+ * offset, which moves the wall time of every worker at once. Monotonic time is never moved.
  */
 import type { Clock } from "../base/clock.ts";
 import { CLOCK_OFFSET_AT, type Control } from "./control.ts";
@@ -9,7 +9,7 @@ const OFFSET = CLOCK_OFFSET_AT >>> 1;
 
 export class SharedClock implements Clock {
   private readonly f64: Float64Array;
-  /** The given clock's own: without it every command would be timed by itself (dispatch/command-statistics.ts, STATISTICS-3). */
+  /** The given clock's tick. Without a tick, command statistics would time every command by itself. */
   readonly tick?: () => number;
 
   constructor(
@@ -30,11 +30,11 @@ export class SharedClock implements Clock {
     return this.base.monotonicMs();
   }
 
-  /** Makes it `wallMs` now; the time goes on from there. */
+  /** Sets the wall time to `wallMs`. It advances from there. */
   set(wallMs: number): void {
     this.f64[OFFSET] = wallMs - this.base.wallMs();
   }
-  /** Back to the given clock's own time. */
+  /** Returns to the given clock's wall time. */
   reset(): void {
     this.f64[OFFSET] = 0;
   }

@@ -1,5 +1,5 @@
 /**
- * Worker cells: counters of each worker in the control block, one writer each (C2), summed by whoever asks.
+ * Worker cells: each worker's counters in the control block. The worker alone writes them (CONTROL-C2); readers sum them.
  * All are doubles; `Cell` numbers them from the start of the worker's block.
  */
 import type { Control } from "../memory/control.ts";

@@ -1,4 +1,4 @@
-/** Frame pool against a naive twin: a set of free frames with owners. */
+/** Compares the frame pool with a naive model: a set of allocated frames. */
 import { expect, test } from "bun:test";
 import { CHUNK_FRAMES, FRAME_BITS, FRAME_MASK, NO_PLACE } from "../../src/memory/arena.ts";
 import { FRAMES_OF, FramePool, FrameSize } from "../../src/memory/frame-pool.ts";
@@ -18,7 +18,7 @@ function memoryOf(regionMiB: number, regions: number): Memory {
   });
 }
 
-/** Frames out by number, counted over regions; each is handed out once, aligned, within a chunk, never in chunk 0. */
+/** The allocated frames. Each is allocated once, aligned, within one chunk, and never in chunk 0. */
 class Twin {
   readonly out = new Set<number>();
   constructor(private readonly regionMiB: number) {}
@@ -43,7 +43,7 @@ class Twin {
 }
 
 test(
-  "take and give of all sizes and runs, over regions that are added on the way",
+  "frames of all sizes and runs are allocated and freed while regions are added",
   seeded((random) => {
     const memory = memoryOf(8, 4);
     const { pool } = memory;
@@ -66,7 +66,7 @@ test(
           const place = pool.take(size);
           if (place === NO_PLACE) {
             refused++;
-            // Refused only without a free chunk: parts of chunks of another size do not count.
+            // Only a lack of free chunks is a reason to refuse: chunks split into frames of other sizes do not help.
             expect(pool.freeChunks).toBe(0);
             if (refused % 50 === 0) memory.grow();
           } else {
@@ -94,18 +94,18 @@ test(
   }),
 );
 
-test("a frame given twice, or as another size, is noticed", () => {
+test("freeing a frame twice, or as another size, fails an assertion", () => {
   const { pool } = memoryOf(4, 1);
   const place = pool.take(FrameSize.Small);
-  expect(() => pool.give(place, FrameSize.Medium, 0)).toThrow("as the size it was taken");
+  expect(() => pool.give(place, FrameSize.Medium, 0)).toThrow("as the size it was allocated");
   const other = memoryOf(4, 1).pool;
   const first = other.take(FrameSize.Small);
   other.take(FrameSize.Small);
   other.give(first, FrameSize.Small, 0);
-  expect(() => other.give(first, FrameSize.Small, 0)).toThrow("given back once");
+  expect(() => other.give(first, FrameSize.Small, 0)).toThrow("a frame is freed once");
 });
 
-test("idle chunks: taken when old enough, put back clean, handed out last", () => {
+test("idle chunks are returned to the system when old enough, and allocated last", () => {
   const { pool } = memoryOf(8, 1);
   const places = Array.from({ length: 7 }, () => pool.take(FrameSize.Large));
   expect(pool.take(FrameSize.Small)).toBe(NO_PLACE);
@@ -123,7 +123,7 @@ test("idle chunks: taken when old enough, put back clean, handed out last", () =
   pool.check();
 });
 
-test("a region is asked for once each time the pool runs low", () => {
+test("the pool asks for a region once each time it runs low", () => {
   const memory = memoryOf(8, 3);
   const { pool } = memory;
   expect(pool.wantsRegion()).toBe(false);
@@ -142,7 +142,7 @@ test("a region is asked for once each time the pool runs low", () => {
   expect(pool.wantsRegion()).toBe(false);
 });
 
-test("two pools over one memory are one", () => {
+test("two pools over the same memory share their state", () => {
   const memory = memoryOf(8, 1);
   const other = new FramePool(memory.arena);
   const place = other.take(FrameSize.Large);

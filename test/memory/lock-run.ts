@@ -1,4 +1,4 @@
-/** Runs threads over one lock: `bun lock-run.ts <threads> <rounds> <hold> <bound>`; prints the counter. */
+/** Runs threads that contend for one lock: `bun lock-run.ts <threads> <rounds> <hold> <bound>`. Prints the counter. */
 import { unlock } from "../../src/memory/lock.ts";
 
 export async function hammer(threads: number, rounds: number, hold: number, bound: number): Promise<number> {
@@ -13,7 +13,7 @@ export async function hammer(threads: number, rounds: number, hold: number, boun
       }),
   );
   for (const worker of workers) worker.postMessage({ buffer, rounds, hold, bound });
-  // The lock is held while all get ready, so that they begin as sleepers on it.
+  // The lock is held while the threads start, so that all begin by sleeping on it.
   words[0] = 1;
   while (Atomics.load(words, 129) < threads) await Bun.sleep(2);
   Atomics.store(words, 128, 1);

@@ -1,4 +1,4 @@
-/** A thread of lock.test.ts: takes the lock `rounds` times and counts by a plain read and write. */
+/** A thread of lock.test.ts: takes the lock `rounds` times and increments a counter with a plain read and write. */
 import { lock, lockWithin, unlock } from "../../src/memory/lock.ts";
 
 declare const self: Worker;

@@ -1,13 +1,14 @@
 /**
- * The lock word with real threads, whatever the cores: a counter under it is exact, nobody sleeps for ever, and the
- * deliberate faults of FERRITE_MUTANT are seen (a hang, or a wrong count).
+ * Goal:   a counter under the lock is exact, no thread sleeps for ever, and the deliberate faults of FERRITE_MUTANT are
+ *         noticed (a hang, or a wrong count).
+ * Method: real threads, on any number of cores.
  */
 import { describe, expect, test } from "bun:test";
 import { lockWithin, tryLock, unlock } from "../../src/memory/lock.ts";
 import { hammer } from "./lock-run.ts";
 
 describe("one thread", () => {
-  test("a lock is taken once and given back", () => {
+  test("a lock is taken once and released", () => {
     const words = new Int32Array(new SharedArrayBuffer(64));
     expect(tryLock(words, 0)).toBe(true);
     expect(tryLock(words, 0)).toBe(false);
@@ -35,7 +36,7 @@ test.each([
   20_000,
 );
 
-/** Runs the same in a process of its own with a fault built in. Returns its output, or "hang". */
+/** Runs the same in a separate process with a mutant. Returns its output, or "hang". */
 async function withMutant(mutant: string, threads: number, deadlineMs: number): Promise<string> {
   const child = Bun.spawn(
     [process.execPath, new URL("./lock-run.ts", import.meta.url).pathname, `${threads}`, "4000", "200", "0"],
@@ -52,15 +53,15 @@ async function withMutant(mutant: string, threads: number, deadlineMs: number): 
   return child.signalCode === "SIGKILL" ? "hang" : output.trim();
 }
 
-test("the sound lock passes where the mutants fail", async () => {
+test("the correct lock passes where the mutants fail", async () => {
   expect(await withMutant("", 3, 10_000)).toBe("counter 12000");
 }, 15_000);
 
-test("a thread that slept and takes the lock as 1 loses the other sleepers", async () => {
+test("taking the lock as 1 after a sleep loses the other sleepers", async () => {
   expect(await withMutant("lost-wakeup", 3, 2_500)).toBe("hang");
 }, 15_000);
 
-test("without the lock counts are lost", async () => {
+test("without the lock, increments are lost", async () => {
   const output = await withMutant("lock-skipped", 3, 5_000);
   expect(output).not.toBe("counter 12000");
 }, 15_000);

@@ -11,7 +11,7 @@ export interface RingRun {
   messages: number;
 }
 
-/** Message `n` of a producer: both numbers, then bytes that follow from them. */
+/** Message `n` of a producer: both numbers, then bytes derived from them. */
 function messageOf(producer: number, n: number, most: number): Buffer {
   const length = 8 + ((n * 31 + producer * 7) % (most - 8));
   const message = Buffer.alloc(length, (n + producer) & 0xff);
@@ -31,7 +31,7 @@ function produce(ring: Ring, run: RingRun, bell: Int32Array): void {
   }
 }
 
-/** Returns what it took, or what was wrong with it. */
+/** Returns the number of messages taken, or a description of the first wrong one. */
 function consume(ring: Ring, run: RingRun, bell: Int32Array): string {
   const next = new Int32Array(run.producers);
   let taken = 0;
@@ -39,7 +39,7 @@ function consume(ring: Ring, run: RingRun, bell: Int32Array): string {
     const rung = Atomics.load(bell, 0);
     const message = ring.take();
     if (message === null) {
-      // Sleeps until it is woken, however long that takes.
+      // Sleeps without a time limit until a producer wakes it.
       if (ring.rest()) Atomics.wait(bell, 0, rung);
       continue;
     }

@@ -1,8 +1,8 @@
 /**
- * Goal:   what is pushed into a ring comes out whole, once, and in each producer's order; a full ring refuses; a consumer
- *         that sleeps is woken for every message.
- * Method: a model on one thread, with rings so small that messages go over the end and counters over 2^32; then producer
- *         threads and a consumer that truly sleeps. A lost wake-up leaves it asleep and the test hangs into its timeout.
+ * Goal:   every message comes out of the ring complete, once, and in its producer's order; a full ring refuses messages; a
+ *         sleeping consumer is woken for every message.
+ * Method: a model on one thread, with rings so small that messages wrap around the end and counters around 2^32; then
+ *         producer threads and a consumer that really sleeps. A lost wakeup makes the test run into its timeout.
  */
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
@@ -28,7 +28,7 @@ describe("one thread", () => {
     expect(() => ringOf(32)).toThrow();
   });
 
-  test("an empty ring has nothing; a full one takes nothing more", () => {
+  test("an empty ring has no message; a full one refuses the next", () => {
     const ring = ringOf(64);
     expect(ring.isEmpty).toBe(true);
     expect(ring.take()).toBeNull();
@@ -42,7 +42,7 @@ describe("one thread", () => {
     expect(ring.isEmpty).toBe(true);
   });
 
-  test("a consumer that rests is woken once, and does not rest with messages left", () => {
+  test("a resting consumer is woken once, and cannot rest while messages wait", () => {
     const ring = ringOf(64);
     expect(ring.mustWake()).toBe(false);
     expect(ring.rest()).toBe(true);

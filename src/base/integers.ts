@@ -5,10 +5,10 @@
  *   else up to 2^63   two int32 words:   Int64Kind.Wide, `int64.lo`, `int64.hi` (two's complement)
  *
  * Invariants
- *   I1  the text form is unique: no '+', no space, no leading zero, no "-0" (string2ll of Redis's util.c),
+ *   INTEGERS-I1  the text form is unique: no '+', no space, no leading zero, no "-0" (string2ll of Redis's util.c),
  *       so parse and format are inverse and an integer encoding can stand for the bytes it was made from
- *   I2  Safe is returned whenever the value is a safe integer, so -0 never occurs and equal values have equal kinds
- *   I3  no intermediate double exceeds 2^53
+ *   INTEGERS-I2  Safe is returned whenever the value is a safe integer, so -0 never occurs and equal values have equal kinds
+ *   INTEGERS-I3  no intermediate double exceeds 2^53
  * `int64` is one scratch per thread, valid until the next call into this module.
  */
 export const Int64Kind = { None: 0, Safe: 1, Wide: 2 } as const;
@@ -26,7 +26,7 @@ const TWO_32 = 4294967296;
 const BILLION = 1e9;
 const DIGITS_MAX = 19;
 
-/** Reads a strict int64. Int64Kind.None when the bytes are not one (I1) or it is out of range. */
+/** Reads a strict int64. Int64Kind.None when the bytes are not one (INTEGERS-I1) or it is out of range. */
 export function parseInt64(bytes: Uint8Array, offset: number, length: number): Int64Kind {
   if (length === 0 || length > INT64_TEXT_BYTES_MAX) return Int64Kind.None;
   const end = offset + length;
@@ -68,7 +68,7 @@ function parseLong(bytes: Uint8Array, start: number, end: number, negative: bool
     int64.value = negative ? -value : value;
     return Int64Kind.Safe;
   }
-  // magnitude = head * 10^9 + tail, with head = headHigh * 2^16 + headLow (I3)
+  // magnitude = head * 10^9 + tail, with head = headHigh * 2^16 + headLow (INTEGERS-I3)
   const headHigh = Math.floor(head / 65536);
   const headLow = head - headHigh * 65536;
   const high = headHigh * BILLION;
@@ -96,7 +96,7 @@ function readDigits(bytes: Uint8Array, start: number, end: number): number {
   return value;
 }
 
-/** Stores two words and says which kind they are (I2); a safe value is stored as a double. */
+/** Stores two words and says which kind they are (INTEGERS-I2); a safe value is stored as a double. */
 function setWords(lo: number, hi: number): Int64Kind {
   lo |= 0;
   hi |= 0;
@@ -214,7 +214,7 @@ export function formatInt64(bytes: Uint8Array, offset: number, lo: number, hi: n
     hi = ~hi + (lo === 0 ? 1 : 0);
     lo = -lo;
   }
-  // long division of the magnitude by 10^9, 16 bits of the low word at a time (I3)
+  // long division of the magnitude by 10^9, 16 bits of the low word at a time (INTEGERS-I3)
   const high = hi >>> 0;
   const low = lo >>> 0;
   const head0 = Math.floor(high / BILLION);

@@ -1,38 +1,38 @@
-/** Entries: what a collection does with its entries, whether they lie packed in one page or in a tree. */
+/** Entries: the operations on a collection's entries, whether they are packed in one page or form a tree. */
 import type { Page } from "./page.ts";
 
 export interface Entries {
   /** Number of entries. */
   readonly count: number;
-  /** The page stood on, and the index in it. Valid after a seek or a step, until others use the memory. */
+  /** The position: a page and an index in it. Valid after a seek or a step, until other code uses the same memory. */
   readonly leaf: Page;
   readonly at: number;
-  /** Longest entry that may lie in a page. */
+  /** Longest entry that fits in a page, bytes. A longer one has an overflow key or value. */
   readonly entryBytesMax: number;
   /**
-   * Stands on the entry with (lane, key), or where it would be inserted. Returns true when it is there. Without lanes a
-   * tree has no keys, and a packed page looks through all its entries and stands behind them.
+   * Seeks the entry with this sort key and key, or the position where it would be inserted. Returns true when it exists.
+   * In packed pages without sort keys that position is the end. Trees without sort keys have no keys to seek.
    */
   seek(lane: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean;
-  /** Stands on entry `rank`; at the count, behind the last one. */
+  /** Seeks entry `rank`, 0 to `count`; `count` is behind the last entry. */
   seekRank(rank: number): void;
-  /** Rank of the entry stood on. */
+  /** Rank of the position. */
   rank(): number;
-  /** Makes the position stood on an entry. Returns false behind the last one. */
+  /** Moves a position at the end of a page to the first entry of the next one. Returns false behind the last entry. */
   settle(): boolean;
   next(): boolean;
   previous(): boolean;
-  /** Makes an entry where the last seek stands. Returns where its `bytes` are to be written, in `leaf.b`. */
+  /** Inserts an entry at the position of the last seek. Returns where in `leaf.b` to write its `bytes`. */
   insert(flags: number, bytes: number): number;
-  /** Makes the entry stood on `bytes` long. Returns where they are to be written anew, in `leaf.b`. */
+  /** Gives the entry at the position `bytes` of data. Returns where in `leaf.b` to write them. */
   resize(flags: number, bytes: number): number;
-  /** Removes the entry stood on; the position is lost. */
+  /** Removes the entry at the position. The position becomes invalid. */
   remove(): void;
-  /** Removes `count` entries from the one stood on, all of its page; the position is lost. */
+  /** Removes `count` entries from the position on, all in its page. The position becomes invalid. */
   removeRun(count: number): void;
-  /** Makes the entry stood on writable in place. */
+  /** Makes the entry at the position writable in place: copies its page if a pin can see it. */
   own(): void;
-  /** Stands on the page of the position again. */
+  /** Attaches to the page of the position again, after other code used the same memory. */
   standAgain(): void;
   /** Asserts every invariant. */
   check(): void;

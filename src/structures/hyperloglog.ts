@@ -12,8 +12,8 @@
  *   cardinality: the last count; the top bit of byte 15 says that it is out of date
  *
  * Invariants
- *   H1  a sketch lies in its own buffer with SLACK_BYTES behind it, of which the first is 0: an opcode cut short reads 0
- *   H2  the bytes come from clients (SET): every run is checked against 16384 before a register is touched
+ *   HLL-H1  a sketch lies in its own buffer with SLACK_BYTES behind it, of which the first is 0: an opcode cut short reads 0
+ *   HLL-H2  the bytes come from clients (SET): every run is checked against 16384 before a register is touched
  * Source: Redis hyperloglog.c (format only); Flajolet et al. 2007; Ertl, arXiv:1702.01284 (estimator);
  * MurmurHash64A by Appleby.
  */
@@ -225,7 +225,7 @@ function writeZeros(bytes: Uint8Array, at: number, run: number): number {
   return at + 1;
 }
 
-/** A sketch in a buffer of its own (H1). */
+/** A sketch in a buffer of its own (HLL-H1). */
 export class Sketch {
   bytes = Buffer.alloc(SPARSE_BYTES_MAX + SLACK_BYTES);
   length = 0;
@@ -381,7 +381,7 @@ export class Sketch {
     for (let at = HEADER_BYTES; at < this.length; ) {
       const opcode = bytes[at]!;
       const run = runOf(bytes, at);
-      if (register + run > REGISTERS) return false; // H2
+      if (register + run > REGISTERS) return false; // HLL-H2
       if (isVal(opcode)) {
         const value = valValue(opcode);
         for (let i = 0; i < run; i++) if (value > registers[register + i]!) registers[register + i] = value;
@@ -407,7 +407,7 @@ export class Sketch {
       const value = isVal(opcode) ? valValue(opcode) : 0;
       HISTOGRAM[value] = HISTOGRAM[value]! + run;
       register += run;
-      if (register > REGISTERS) return CORRUPT; // H2
+      if (register > REGISTERS) return CORRUPT; // HLL-H2
       at += isXzero(opcode) ? 2 : 1;
     }
     return register === REGISTERS ? estimate() : CORRUPT;

@@ -10,8 +10,8 @@
  * The position after `seek` is one by hash, and `next` follows the hashes; after `seekRank` it is one by order.
  *
  * Invariants
- *   O1  the order has as many entries as there are members
- *   O2  each entry names a member, and no two name the same one
+ *   ORDERED-O1  the order has as many entries as there are members
+ *   ORDERED-O2  each entry names a member, and no two name the same one
  */
 import { assert } from "../base/assert.ts";
 import type { Entries } from "./entries.ts";
@@ -83,7 +83,7 @@ export class Ordered implements Entries {
     members.seek(hash, NOTHING, 0, 0);
     let isThere = members.settle();
     for (let n = numberHere(leaf); n > 0; n--) isThere = members.next();
-    assert(isThere && members.leaf.laneOf(members.at) === hash, "an entry of the order names a member (O2)");
+    assert(isThere && members.leaf.laneOf(members.at) === hash, "an entry of the order names a member (ORDERED-O2)");
     return true;
   }
 
@@ -129,7 +129,7 @@ export class Ordered implements Entries {
     const { order } = this;
     let isThere = this.seekHash(hash, 0);
     while (isThere && numberHere(order.leaf) !== number) isThere = this.seekHash(hash, order.rank() + 1);
-    assert(isThere, "a member has an entry in the order (O1)");
+    assert(isThere, "a member has an entry in the order (ORDERED-O1)");
   }
 
   /** Goes to the first entry of the order from `rank` on that has this hash, and opens it. False: there is none. */
@@ -191,12 +191,12 @@ export class Ordered implements Entries {
 
   check(): void {
     const { members, order } = this;
-    assert(order.count === members.count, "the order has as many entries as there are members (O1)");
+    assert(order.count === members.count, "the order has as many entries as there are members (ORDERED-O1)");
     const named = new Set<number>();
     this.seekRank(0);
     for (let more = this.settle(); more; more = this.next()) {
       const rank = members.rank();
-      assert(!named.has(rank), "no two entries of the order name the same member (O2)");
+      assert(!named.has(rank), "no two entries of the order name the same member (ORDERED-O2)");
       named.add(rank);
     }
   }

@@ -1,17 +1,17 @@
 /**
- * Packed: a small collection whole in one page, inside the record of its key. The same entries as a tree's, found by
- * looking through them; sorted by score where there is a lane, else in the order they came.
+ * Packed: a small collection in one page, inside the record of its key. Its entries have the form of a tree's and are
+ * found by a scan. Sorted sets are in the order of their scores, other collections in the order of insertion.
  */
 import { compareBytes } from "../base/bytes.ts";
 import type { Entries } from "./entries.ts";
 import { KeyForm, Page } from "./page.ts";
 import type { Pages } from "./pages.ts";
 
-/** Who keeps the page: the record it lies in. */
+/** The owner of the page: the record that contains it. */
 export interface PackedHome {
-  /** Turns the memory to the page and makes `page` stand on it. */
+  /** Attaches `page` to the collection's page, wherever it is now. */
   standOn(page: Page): void;
-  /** Makes the page hold at least `bytes` more, wherever it then lies. */
+  /** Makes room for at least `bytes` more in the page. This may move it; `page` is attached to the new place. */
   makeRoom(page: Page, bytes: number): void;
 }
 
@@ -34,7 +34,7 @@ export class Packed implements Entries {
     return this.leaf.count;
   }
 
-  /** Stands on the page, before its first entry. Call first, and after others changed where it lies. */
+  /** Attaches to the page and seeks its first entry. Call this first, and whenever the page may have moved. */
   open(): void {
     this.home.standOn(this.leaf);
     this.at = 0;
@@ -57,7 +57,7 @@ export class Packed implements Entries {
     return found;
   }
 
-  /** Looks through all entries for `key`. Stands behind the last one when it is not there. */
+  /** Scans all entries for `key`. Seeks behind the last one when there is no such entry. */
   seekKey(key: Uint8Array, keyAt: number, keyBytes: number): boolean {
     const { leaf } = this;
     const { count, b } = leaf;
@@ -98,7 +98,7 @@ export class Packed implements Entries {
     return true;
   }
 
-  /** For pages with lanes, the score of the entry to come when nothing was sought. */
+  /** Inserts at the position. In pages with scores the entry gets the score of the last `seek`. */
   insert(flags: number, bytes: number): number {
     const { leaf } = this;
     if (leaf.free < bytes + leaf.perEntry) this.home.makeRoom(leaf, bytes + leaf.perEntry);

@@ -22,9 +22,9 @@
  * 22 and 23, of release candidates of Redis 7.4, are not read: 22 is another form to Valkey 9. Writing: dump-entries.ts.
  *
  * The bytes read are a stranger's. Invariants
- *   F1  nothing is read outside [at, end)
- *   F3  memory grows with bytes that are there, never with a number that says how many there should be
- *   F4  what is accepted has one element or more, no member or field twice, and no score that is not a number
+ *   RDBCOLLECTION-F1  nothing is read outside [at, end)
+ *   RDBCOLLECTION-F2  memory grows with bytes that are there, never with a number that says how many there should be
+ *   RDBCOLLECTION-F3  what is accepted has one element or more, no member or field twice, and no score that is not a number
  * Source: rdb.c, ziplist.c, intset.c of Redis 7.0.
  */
 import { parseDouble } from "../base/double-text.ts";

@@ -14,9 +14,9 @@
  *   Numbers are lengths of RDB; ids two of them, or 16 bytes big-endian; times int64 of ms, little-endian.
  *
  * The bytes read are a stranger's. Invariants
- *   F1  nothing is read outside [at, end)
- *   F3  memory grows with bytes that are there, never with a number that says how many there should be
- *   F5  what is accepted: ids rise, in all of the stream and in each list of pending entries, and none is above the last
+ *   RDBSTREAM-F1  nothing is read outside [at, end)
+ *   RDBSTREAM-F2  memory grows with bytes that are there, never with a number that says how many there should be
+ *   RDBSTREAM-F3  what is accepted: ids rise, in all of the stream and in each list of pending entries, and none is above the last
  *       one; all counts are right; no group or consumer comes twice; each pending entry of a group is one consumer's
  * The first id is not looked at: the entries tell it. Source: rdb.c and t_stream.c of Redis 7.0 and 7.2.
  */

@@ -12,8 +12,8 @@
  *   plus 2 bytes from (low 5 bits, next byte) plus 1 bytes before the end of the output.
  *
  * The bytes read are a stranger's. Invariants
- *   F1  nothing is read outside [at, end)
- *   F2  nothing is allocated before the packed bytes were walked and are known to make exactly that much
+ *   RDBSTRING-F1  nothing is read outside [at, end)
+ *   RDBSTRING-F2  nothing is allocated before the packed bytes were walked and are known to make exactly that much
  * Source: rdb.c, lzf_d.c of Redis 7.0.
  */
 import { formatInt64 } from "../base/integers.ts";
@@ -181,7 +181,7 @@ function readPacked(bytes: Buffer, at: number, end: number, longest: number): nu
   const start = readLength(bytes, behindPacked, end);
   if (start < 0 || packed > end - start) return MALFORMED;
   const length = rdbLength.value;
-  if (length > longest || unpackedLength(bytes, start, start + packed) !== length) return MALFORMED; // F2
+  if (length > longest || unpackedLength(bytes, start, start + packed) !== length) return MALFORMED; // RDBSTRING-F2
   const target = Buffer.allocUnsafe(length);
   unpack(bytes, start, start + packed, target);
   rdbString.bytes = target;

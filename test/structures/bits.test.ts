@@ -1,6 +1,6 @@
 /**
- * Goal:   counting, finding, combining and fields agree with a string of "0" and "1", at every alignment and length.
- * Method: seeded bytes against naive twins; ranges start anywhere, so that the word loops meet all their edges.
+ * Goal:   counting, finding, combining and fields agree with a string of "0" and "1", for any alignment and length.
+ * Method: seeded bytes against naive models. Ranges start anywhere, so that the word loops meet all their edge cases.
  */
 import { describe, expect, test } from "bun:test";
 import {
@@ -43,7 +43,7 @@ describe("ranges", () => {
     }
   });
 
-  test("combining and inverting touch the range and nothing else", () => {
+  test("combining and inverting change only the range", () => {
     for (let step = 0; step < 3000; step++) {
       const target = randomBytes(random.below(200));
       const source = randomBytes(random.below(200));

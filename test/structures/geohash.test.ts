@@ -1,4 +1,4 @@
-/** Goal: scores of places and back, known distances, and boxes that leave no place within a circle out. */
+/** Goal: places convert to scores and back, distances match known ones, and boxes cover every place of a circle. */
 import { expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import {
@@ -26,13 +26,13 @@ test("known places", () => {
   );
 });
 
-test("a place is decoded within half a box, the ends of the ranges too", () => {
+test("a decoded place is within half a box of the original, also at the ends of the ranges", () => {
   const random = new Random(testSeed());
   for (let n = 0; n < 2000; n++) {
     const longitude = n === 0 ? 180 : n === 1 ? -180 : random.fraction() * 360 - 180;
     const latitude = n === 2 ? LATITUDE_MAX : n === 3 ? -LATITUDE_MAX : (random.fraction() * 2 - 1) * LATITUDE_MAX;
     openPlace(scoreOfPlace(longitude, latitude));
-    // The very end of a range lies beyond the last box, as in Redis, and spills into its neighbours' bits.
+    // The end of a range lies beyond the last box, as in Redis, and overflows into the neighbouring bits.
     const boxes = n < 4 ? 4 : 1;
     expect(Math.abs(place.longitude - longitude)).toBeLessThanOrEqual((LONGITUDE_MAX / 2 ** 26) * boxes);
     expect(Math.abs(place.latitude - latitude)).toBeLessThanOrEqual((LATITUDE_MAX / 2 ** 26) * boxes);

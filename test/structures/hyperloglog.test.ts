@@ -1,7 +1,7 @@
 /**
- * Goal:   a sketch, sparse or dense, holds the maximum rank of each register; hostile bytes never reach beyond it.
- * Method: seeded raises against an array of registers, with small limits for the sparse form; random bytes as opcodes.
- *         (That the bytes are Redis's is shown against redis-server in test/commands/bits-and-sketches.test.ts.)
+ * Goal:   a sketch, sparse or dense, holds the maximum rank of each register; hostile bytes never lead outside its buffer.
+ * Method: seeded updates against an array of registers, with small limits for the sparse form; random bytes as opcodes.
+ *         test/commands/bits-and-sketches.test.ts compares the bytes with redis-server's.
  */
 import { describe, expect, test } from "bun:test";
 import {
@@ -47,7 +47,7 @@ describe("a sketch against an array of registers", () => {
     expect(sketch.count()).toBe(countRegisters(model));
   });
 
-  test("the estimate is near, whatever the size", () => {
+  test("the estimate is close for every cardinality", () => {
     const sketch = new Sketch();
     sketch.clear();
     let checkpoint = 10;
@@ -61,7 +61,7 @@ describe("a sketch against an array of registers", () => {
     }
   });
 
-  test("MurmurHash64A places an element the same at any offset", () => {
+  test("MurmurHash64A of an element does not depend on its offset", () => {
     for (let length = 0; length < 40; length++) {
       const text = random.bytes(length);
       place(Buffer.from(text, "latin1"), 0, length);
@@ -72,7 +72,7 @@ describe("a sketch against an array of registers", () => {
   });
 });
 
-test("hostile opcodes: everything ends, nothing is read or written beyond the buffer", () => {
+test("hostile opcodes: every operation ends and stays within the buffer", () => {
   const sketch = new Sketch();
   for (let step = 0; step < 3000; step++) {
     const length = random.chance(0.05) ? SPARSE_BYTES_MAX - 16 : random.below(300);

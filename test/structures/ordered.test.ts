@@ -1,6 +1,6 @@
 /**
- * Goal:   members with an order are their naive twin, an array, under any history: though many have equal hashes, and
- *         pages are split and merged; what a pin saw stays as it was, and dropping the order leaves the members.
+ * Goal:   members with an order equal their naive model, an array, after any history, although many have equal hashes and
+ *         pages are split and merged. What a pin sees does not change, and dropping the order leaves the members.
  * Method: seeded random inserts, replacements and removals over few hashes and small pages.
  */
 import { expect, test } from "bun:test";
@@ -79,7 +79,7 @@ class Twin {
     expect(this.read(true)).toEqual(this.model);
   }
 
-  /** A reader of the trees as they are. */
+  /** A reader of the trees as they are now. */
   reader(): Twin {
     const twin = new Twin(this.pages);
     for (const name of ["members", "order"] as const) {
@@ -101,7 +101,7 @@ test.each([
   const pins: { pin: number; reader: Twin }[] = [];
   for (let step = 0; step < 6000; step++) {
     const die = random.below(100);
-    // Now and then it empties.
+    // Sometimes the collection becomes empty.
     const grows = step % 3000 < 2000 || step > 5500;
     if (die < (grows ? 60 : 20))
       twin.insert(one(), random.below(4) > 0 ? twin.model.length : random.below(twin.model.length + 1));

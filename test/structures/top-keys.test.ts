@@ -1,13 +1,12 @@
 /**
- * Goal:   the sketch keeps its promises in its bounds: no key with more than a share of the total is missing, and what it
- *         says of a key is never more than the truth.
- * Method: seeded skewed streams next to exact counts.
+ * Goal:   the sketch keeps its bounds: no key with more than total / capacity is missing, and no sum exceeds the true one.
+ * Method: seeded skewed streams compared with exact counts.
  */
 import { expect, test } from "bun:test";
 import { mergeTop, TopKeys } from "../../src/structures/top-keys.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
 
-test("exact while all keys fit, and from the greatest down", () => {
+test("sums are exact while all keys fit, and sorted from the greatest down", () => {
   const top = new TopKeys(3);
   for (const [key, weight] of [
     ["a", 5],
@@ -25,7 +24,7 @@ test("exact while all keys fit, and from the greatest down", () => {
   expect(mergeTop([top.list(), [{ key: "b", sum: 3 }]], 1)).toEqual([{ key: "b", sum: 10 }]);
 });
 
-test("never says too much, and misses no heavy key", () => {
+test("no sum is too high, and no heavy key is missing", () => {
   const random = new SeededRandom(testSeed());
   for (const capacity of [1, 10, 100]) {
     const top = new TopKeys(capacity);

@@ -1,7 +1,7 @@
 /**
- * Goal:   a tree is its naive twin, a sorted array, under any history; what a pin saw stays as it was; nothing leaks.
- * Method: seeded random inserts, changes and removals by key and by rank, with small pages so that they are cut and joined
- *         often; the checker walks the tree all along; pinned readers compare the whole tree with the twin of their moment.
+ * Goal:   a tree equals its naive model, a sorted array, after any history. What a pin sees does not change. No block leaks.
+ * Method: seeded random inserts, changes and removals by key and by rank, with small pages so that they split and merge
+ *         often. The checker runs throughout. Pinned readers compare the whole tree with the model as of their pin.
  */
 import { describe, expect, test } from "bun:test";
 import { KEY_OUT, KeyForm, OUT_BYTES } from "../../src/structures/page.ts";
@@ -17,7 +17,7 @@ interface Entry {
   value: Buffer;
 }
 
-/** A tree with its twin: keeps long keys outside, as the collections do. */
+/** A tree with its model. Long keys become overflow keys, as in the collections. */
 class Twin {
   readonly pages = new TestPages(32 << 20);
   readonly tree: Tree;
@@ -49,7 +49,7 @@ class Twin {
     return { at: low, found: at !== undefined && this.order(at, entry) === 0 };
   }
 
-  /** The entry's data as it stands in a page. */
+  /** The entry's data as a page stores it. */
   encode(entry: Entry): { flags: number; data: Buffer } {
     const { key, value } = entry;
     if (key.length + value.length + 3 > this.tree.entryBytesMax) {
@@ -112,7 +112,7 @@ class Twin {
     this.tree.remove();
   }
 
-  /** Gives an entry that is there another lane, unless that makes it one that is there. */
+  /** Gives an existing entry another sort key, unless an equal entry exists. */
   move(entry: Entry, lane: number): void {
     const moved = { ...entry, lane };
     if (this.find(moved).found) return;
@@ -181,7 +181,7 @@ class Twin {
     this.compare(this.tree, this.model);
   }
 
-  /** A reader of its own over the tree as it is now. */
+  /** A separate reader over the tree as it is now. */
   reader(): Tree {
     const { tree } = this;
     const reader = new Tree(this.pages, this.lane, this.form, tree.pageBytes);
@@ -208,7 +208,7 @@ const CASES: [name: string, lane: 4 | 8, form: KeyForm, pageBytes: number, lanes
 function randomEntry(random: Random, twin: Twin, lanes: number, longOf = 50): Entry {
   const long = random.below(longOf) === 0;
   const key = Buffer.alloc(random.below(long ? 600 : 24));
-  // Long common beginnings, so that bounds are long too.
+  // Long common prefixes, so that separators are long too.
   key.fill(long ? "a" : "b");
   for (let i = Math.max(0, key.length - 4); i < key.length; i++) key[i] = random.below(4);
   const value = Buffer.alloc(twin.form === KeyForm.Fixed ? 8 : twin.form === KeyForm.Whole ? 0 : random.below(30));
@@ -218,7 +218,7 @@ function randomEntry(random: Random, twin: Twin, lanes: number, longOf = 50): En
 }
 
 describe.each(CASES)("%s", (_name, lane, form, pageBytes, lanes, long) => {
-  test("is its twin under random histories", () => {
+  test("equals its model after random histories", () => {
     for (let round = 0; round < 4; round++) {
       const random = new Random(SEED + round);
       const twin = new Twin(lane, form, pageBytes);
@@ -265,7 +265,7 @@ describe.each(CASES)("%s", (_name, lane, form, pageBytes, lanes, long) => {
 });
 
 describe("sequence", () => {
-  test("is its twin under random histories", () => {
+  test("equals its model after random histories", () => {
     for (let round = 0; round < 4; round++) {
       const random = new Random(SEED + 100 + round);
       const twin = new Twin(0, KeyForm.Whole, 512);
@@ -289,7 +289,7 @@ describe("sequence", () => {
     }
   });
 
-  test("fills its pages when it grows at an end", () => {
+  test("fills its pages when it grows at one end", () => {
     for (const end of [0, 1]) {
       const twin = new Twin(0, KeyForm.Whole, 4096);
       const value = Buffer.from("0123456789");

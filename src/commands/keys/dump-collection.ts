@@ -147,7 +147,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
       set.create(items.bytes, set.firstEncoding(items.sourceOf(0), items.atOf(0), items.lengthOf(0)));
       for (let i = 0; i < items.count; i++) {
         const isNew = set.add(items.sourceOf(i), items.atOf(i), items.lengthOf(i));
-        assert(isNew, "no member comes twice (F4)");
+        assert(isNew, "no member comes twice (RDBCOLLECTION-F3)");
       }
     },
   },
@@ -168,7 +168,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
           continue;
         }
         const isNew = hash.set(source, at, length, from, valueAt, valueLength, deadline);
-        assert(isNew, "no field comes twice (F4)");
+        assert(isNew, "no field comes twice (RDBCOLLECTION-F3)");
       }
     },
   },
@@ -183,7 +183,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
         const at = items.atOf(i);
         const length = items.lengthOf(i);
         const isThere = sorted.has(source, at, length);
-        assert(!isThere, "no member comes twice (F4)");
+        assert(!isThere, "no member comes twice (RDBCOLLECTION-F3)");
         sorted.add(source, at, length, items.scores[i]!);
       }
       if (items.isPacked) sorted.staysListpack();

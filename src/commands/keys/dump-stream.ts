@@ -371,14 +371,14 @@ function fillGroup(stream: StreamValue, read: RdbGroup): void {
   const { name } = read;
   const entriesRead = rdbStream.isOld ? stream.addedUpTo(read.last) : read.entriesRead;
   const exists = stream.findGroup(name, 0, name.length);
-  assert(!exists, "no group comes twice (F5)");
+  assert(!exists, "no group comes twice (RDBSTREAM-F3)");
   group.last.copyFrom(read.last);
   stream.setEntriesRead(entriesRead);
   stream.addGroup(name, 0, name.length);
   const numbers: number[] = [];
   for (const { name: consumer, seenMs, activeMs } of read.consumers) {
     const isThere = group.findConsumer(consumer, 0, consumer.length);
-    assert(!isThere, "no consumer comes twice (F5)");
+    assert(!isThere, "no consumer comes twice (RDBSTREAM-F3)");
     group.addConsumer(consumer, 0, consumer.length, seenMs);
     group.activeMs = activeMs;
     group.writeConsumer(consumer, 0, consumer.length);
@@ -388,7 +388,7 @@ function fillGroup(stream: StreamValue, read: RdbGroup): void {
     readPending(rdbStream.payload, read.pending[i]!, rdbStream.end);
     const { id, deliveredMs, deliveries } = pendingEntry;
     const isThere = group.findPending(id);
-    assert(!isThere, "no entry is pending twice (F5)");
+    assert(!isThere, "no entry is pending twice (RDBSTREAM-F3)");
     group.addPending(id, numbers[read.owners[i]!]!, deliveredMs, deliveries);
   }
   stream.finishGroup(name, 0, name.length);

@@ -35,7 +35,10 @@ import {
   setrange,
   strlen,
 } from "./strings.ts";
-import { delex, delifeq, digest, increx, lcs, msetex } from "./strings-more.ts";
+import { msetex } from "./msetex.ts";
+import { delex, delifeq, digest } from "./string-digests.ts";
+import { increx } from "./increx.ts";
+import { lcs } from "./lcs.ts";
 import { STRINGS_DOCS } from "./docs.ts";
 
 const TRAITS = { group: "string", categories: ["string"], docs: STRINGS_DOCS };

@@ -4,7 +4,7 @@
  * the requests inside its critical section (store/section.ts), before it lets go of the locks: in the order they came it
  * claims the client, takes what is wanted out of the key, and hands the finished reply to the client's worker.
  *
- *   command that changes a key ─ store.touched ─► ready places ─ serve, locks held ─► replies ─ end of turn ─► workers
+ *   command that changes a key ─ store.changed ─► ready places ─ serve, locks held ─► replies ─ end of turn ─► workers
  *
  * A request with a target (BLMOVE) needs the lock of a second shard. It is only tried for, so the order of locks does not
  * matter; when it is not to be had, the key is served by this worker in a later turn, and nobody else behind the request
@@ -19,9 +19,9 @@ import { assert } from "../base/assert.ts";
 import { Reply } from "../protocol/reply.ts";
 import type { RecordType } from "../store/record.ts";
 import { NO_ADDRESS } from "../store/segments.ts";
-import { INTEREST_AT, INTEREST_BLOCKED } from "../store/shard.ts";
 import type { ReadyPlace } from "../store/section.ts";
-import { KeyEvent, type Store } from "../store/store.ts";
+import { KeyEvent } from "../store/key-events.ts";
+import type { Store } from "../store/store.ts";
 import { ENDS_WITH_KEY, Waiters } from "../store/waiters.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
 import type { Call } from "./call.ts";
@@ -163,12 +163,7 @@ export class Blocking {
     this.store = store;
     this.waiters = new Waiters(store);
     store.section.serve = (ready) => this.serve(ready);
-    const { hooks } = store;
-    store.hooks = {
-      beforeChange: (shard, address) => hooks.beforeChange(shard, address),
-      touched: (shard, keyspace, event) => this.touched(shard, keyspace, event),
-      removedByStore: (shard, keyspace, event) => hooks.removedByStore(shard, keyspace, event),
-    };
+    store.hooks.blocked = (shard, keyspace, event) => this.touched(shard, keyspace, event);
     this.reply.onError = (text) => (this.errorText = text);
     this.reply.target = {
       isGone: false,
@@ -298,10 +293,9 @@ export class Blocking {
   private touched(shard: number, keyspace: number, event: KeyEvent): void {
     const { store, waiters } = this;
     const header = store.headerOf(shard);
-    if ((store.c[header + INTEREST_AT]! & INTEREST_BLOCKED) === 0) return;
     if (event === KeyEvent.Flushed) {
       waiters.visitAll(shard, header, (place, db) => this.noteReady(shard, keyspace, place, db));
-    } else if (event !== KeyEvent.Deadline) {
+    } else if (event !== KeyEvent.Deadline && event !== KeyEvent.Persisted) {
       waiters.visitKey(shard, header, store.cursor.key, (place, db) => this.noteReady(shard, keyspace, place, db));
     }
   }

@@ -25,6 +25,7 @@ import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
 import type { CommandObserver } from "./command-observer.ts";
 import { CommandStatistics } from "./command-statistics.ts";
+import { eventsOf } from "./command-events.ts";
 import { KeyArguments } from "./key-arguments.ts";
 import { Prefetch } from "./prefetch.ts";
 import { Replies, type Session } from "./session.ts";
@@ -72,6 +73,8 @@ export class Dispatcher {
   /** And the cursor's version while its key is selected. */
   private keptVersion = 0;
   private readonly section: Section;
+  /** The key event of each row. */
+  private readonly events: Uint8Array;
   private readonly keyArguments = new KeyArguments();
   /** True while writes that need memory are refused. Set by the owner once per turn. */
   memoryExceeded = false;
@@ -96,6 +99,7 @@ export class Dispatcher {
     this.store = call.store;
     this.prefetch = new Prefetch(this.store, table);
     this.section = this.store.section;
+    this.events = eventsOf(table.rows);
     this.statistics = new CommandStatistics(
       this.store.arena.control,
       this.store.worker,
@@ -140,6 +144,7 @@ export class Dispatcher {
     if (!session.authenticated && (flags & NO_AUTH) === 0) return this.reject(row, ErrorText.noAuth);
     call.spec = spec;
     this.store.datesFinds = (flags & WRITE) !== 0 && !session.noTouch;
+    this.store.hooks.valueEvent = this.events[row]!;
     session.lastCommand = index;
     session.lastRow = row;
     session.commandName = spec.subcommands === undefined && row !== index ? spec.name.toLowerCase() : "";

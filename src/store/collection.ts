@@ -45,7 +45,8 @@ import {
 } from "./record.ts";
 import { type Address, NO_ADDRESS } from "./segments.ts";
 import { ROOT_BYTES, ROOT_OUT, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
-import { ADMITTED, KEEPS_VALUE, KeyEvent, type Store } from "./store.ts";
+import { KeyEvent } from "./key-events.ts";
+import { ADMITTED, KEEPS_VALUE, type Store } from "./store.ts";
 
 /** Most bytes and entries of a packed collection; and the longest entry in it. */
 export const PACKED_BYTES_MAX = PAGE_BYTES_MAX - 64;
@@ -265,7 +266,7 @@ export abstract class Collection implements PackedHome {
     const status = store.prepareInsert();
     if (status < 0) return status;
     if (store.find() === NO_ADDRESS) return 0;
-    store.remove(KeyEvent.Deleted);
+    store.remove(KeyEvent.Silent);
     store.find();
     return 0;
   }
@@ -273,6 +274,7 @@ export abstract class Collection implements PackedHome {
   /** Removes the key of what `begin` found, whatever is in it. */
   discard(): void {
     this.openSince = -1;
+    this.store.changed(KeyEvent.Value);
     this.store.remove(KeyEvent.Deleted);
   }
 
@@ -317,15 +319,18 @@ export abstract class Collection implements PackedHome {
     return Infinity;
   }
 
-  /** Ends the changes, if there were any: an empty collection's key goes, and who listens is told. */
-  finish(changed = true): void {
+  /** Ends the changes, if there were any: an empty collection's key goes, and who listens hears of `event`. */
+  finish(changed = true, event: KeyEvent = KeyEvent.Value): void {
     if (!changed) return this.staysOpen();
     const { store } = this;
     const isEmpty = this.entries.count === 0 && !this.staysEmpty;
     if (this.isTree) this.saveRoot();
-    if (isEmpty) return store.remove(KeyEvent.Deleted);
+    if (isEmpty) {
+      store.changed(event);
+      return store.remove(KeyEvent.Deleted);
+    }
     this.staysOpen();
-    store.changed(KeyEvent.Set);
+    store.changed(event);
   }
 
   /**

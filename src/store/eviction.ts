@@ -18,7 +18,8 @@ import type { Key } from "./key.ts";
 import { ACCESS_WORD, deadline, filedIn, hasDeadlineWords, keyAt, keyBytes } from "./record.ts";
 import { type Address, NO_ADDRESS } from "./segments.ts";
 import { BUCKETS, EXPIRES_COUNT, KEY_COUNT, WHEEL_HINTS_AT } from "./shard.ts";
-import { KeyEvent, type Store } from "./store.ts";
+import { KeyEvent } from "./key-events.ts";
+import type { Store } from "./store.ts";
 
 /** What decides: nothing may go, chance, the last access, its frequency, the deadline. */
 export const Rank = { None: 0, Random: 1, LeastRecent: 2, LeastFrequent: 3, NearestDeadline: 4 } as const;

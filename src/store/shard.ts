@@ -108,6 +108,8 @@ export const WAITED_BUCKETS = 64;
 export const WAITED_AT = WAITED_GONE_AT + 1;
 /** Bits of INTEREST_AT. */
 export const INTEREST_BLOCKED = 4;
+/** Somebody is to be told of the events of all keys. */
+export const INTEREST_NOTIFY = 8;
 
 // Keyspaces: each starts on two cache lines of its own.
 export const KEYSPACES_AT = (WAITED_AT + WAITED_BUCKETS + 31) & ~31;

@@ -12,8 +12,8 @@
  * extend it), as is what moves a value from one key to another (value-transfer.ts). Deadlines and access dates, which all
  * records have, are in deadlines.ts and access.ts.
  *
- * Three hooks are on every path that writes: `hooks.beforeChange` (snapshots), `hooks.touched` (blocked clients; WATCH,
- * tracking and notifications to come) and `hooks.removedByStore` (keys that leave without a command). While nobody
+ * Every path that writes tells `hooks` (key-events.ts): `beforeChange` for snapshots, `tell` for blocked clients and
+ * notifications, `removedByStore` for keys that leave without a command. While nobody
  * listens they cost one load each.
  */
 import { assert } from "../base/assert.ts";
@@ -28,6 +28,7 @@ import { Garbage } from "./garbage.ts";
 import { Heap } from "./heap.ts";
 import { Index } from "./index.ts";
 import { Key } from "./key.ts";
+import { KeyEvent, KeyHooks } from "./key-events.ts";
 import { LargeValues } from "./large.ts";
 import { HybridLog } from "./log.ts";
 import { MembersAhead } from "./members-ahead.ts";
@@ -86,22 +87,6 @@ export const DEADLINE_WORDS = 2;
 /** The command has changed something already and was admitted with the room it needs: it may take what is kept back. */
 export const ADMITTED = 4;
 
-/** What happened to a key, for `touched`. */
-export const KeyEvent = { Set: 1, Deleted: 2, Expired: 3, Deadline: 4, Flushed: 5, Evicted: 6 } as const;
-export type KeyEvent = (typeof KeyEvent)[keyof typeof KeyEvent];
-
-/** The hooks of the write path. All are called under the shard lock and must not wait. */
-export interface StoreHooks {
-  /** The record at `address` is about to change or go: a snapshot takes its pre-image. */
-  beforeChange(shard: number, address: Address): void;
-  /** The key of the store's current selection changed. Called only while the shard's interest word is not zero. */
-  touched(shard: number, keyspace: number, event: KeyEvent): void;
-  /** A key left by itself (expired, evicted): the removal is appended to the change log. */
-  removedByStore(shard: number, keyspace: number, event: KeyEvent): void;
-}
-
-const NO_HOOKS: StoreHooks = { beforeChange() {}, touched() {}, removedByStore() {} };
-
 /** Counters of one worker, published to its cells once per turn. */
 export class StoreCounters {
   expired = 0;
@@ -157,7 +142,8 @@ export class Store implements DueKeys {
   private readonly shardsAt: number;
   private readonly keyspaceStatesAt: number;
   private readonly pages: ShardPages;
-  hooks: StoreHooks = NO_HOOKS;
+  /** Who is told of changes. */
+  readonly hooks = new KeyHooks();
   /** True while a snapshot wants pre-images. */
   snapshotting = false;
 
@@ -402,7 +388,8 @@ export class Store implements DueKeys {
   /** Tells who listens that the key selected was changed. */
   changed(event: KeyEvent): void {
     const { at } = this;
-    if (this.c[at.header + INTEREST_AT] !== 0) this.hooks.touched(at.shard, at.keyspace, event);
+    const interest = this.c[at.header + INTEREST_AT]!;
+    if (interest !== 0) this.hooks.tell(at.shard, at.keyspace, event, interest);
   }
 
   /** A keyspace was emptied or exchanged as a whole: tells who listens. The caller holds all shard locks. */
@@ -410,7 +397,8 @@ export class Store implements DueKeys {
     for (let shard = 0; shard < this.shards; shard++) {
       const header = this.headerOf(shard);
       this.c[header + MUTATING_AT] = 1;
-      if (this.c[header + INTEREST_AT] !== 0) this.hooks.touched(shard, keyspace, KeyEvent.Flushed);
+      const interest = this.c[header + INTEREST_AT]!;
+      if (interest !== 0) this.hooks.tell(shard, keyspace, KeyEvent.Flushed, interest);
     }
   }
 
@@ -572,8 +560,8 @@ export class Store implements DueKeys {
     if (this.access.countsFrequency) this.access.date(this.at.m, this.at.w);
   }
 
-  /** Gives the record found a deadline (ms; 0 = none). Returns 0, or Status with nothing changed. */
-  setDeadline(deadlineMs: number): number {
+  /** Gives the record found a deadline (ms; 0 = none), under the name `event`. Returns 0, or Status with nothing changed. */
+  setDeadline(deadlineMs: number, event: KeyEvent = KeyEvent.Deadline): number {
     const { at } = this;
     assert(at.address !== NO_ADDRESS, "a deadline is given to a key that is there");
     if (at.hasDeadlineWords && this.isMutable) {
@@ -585,7 +573,7 @@ export class Store implements DueKeys {
       const status = this.relocate(deadlineMs, 0, PLAIN);
       if (status < 0) return status;
     }
-    this.changed(KeyEvent.Deadline);
+    this.changed(event);
     return 0;
   }
 

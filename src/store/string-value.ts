@@ -20,7 +20,8 @@ import { FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
 import { CHUNK_BYTES, type StagedValue } from "./large.ts";
 import { Encoding, INLINE_VALUE_MAX, markGrown, rawCapacity, rawValueAt, RecordType } from "./record.ts";
 import { type Address, NO_ADDRESS } from "./segments.ts";
-import { KeyEvent, PLAIN, type Store } from "./store.ts";
+import { KeyEvent } from "./key-events.ts";
+import { PLAIN, type Store } from "./store.ts";
 
 const INT_TEXT = Buffer.alloc(24);
 
@@ -143,7 +144,7 @@ export class StringValue {
     m[w + 2] = length;
     if (isGrown) markGrown(m, w);
     copyIn(source, offset, b, rawValueAt(m, w), length);
-    store.changed(KeyEvent.Set);
+    store.changed(KeyEvent.Value);
     return 0;
   }
 
@@ -152,7 +153,7 @@ export class StringValue {
     const status = store.place(RecordType.String, Encoding.Int, 0, 0, deadlineMs, how);
     if (status < 0) return status;
     store.cursor.setInt(low, high);
-    store.changed(KeyEvent.Set);
+    store.changed(KeyEvent.Value);
     return 0;
   }
 
@@ -180,7 +181,7 @@ export class StringValue {
     }
     staged.takeOver(store.nowSeconds);
     cursor.setPaged(node, length);
-    store.changed(KeyEvent.Set);
+    store.changed(KeyEvent.Value);
     return 0;
   }
 
@@ -194,7 +195,7 @@ export class StringValue {
       return status;
     }
     cursor.setPaged(node, total);
-    store.changed(KeyEvent.Set);
+    store.changed(KeyEvent.Value);
     return total;
   }
 
@@ -258,7 +259,7 @@ export class StringValue {
       const node = this.beginInPages(had, total, position, staged.total);
       if (node < 0) return node;
       this.copyStaged(node, position, staged);
-      store.changed(KeyEvent.Set);
+      store.changed(KeyEvent.Value);
       return total;
     }
     const node = this.newLarge(total);
@@ -307,7 +308,7 @@ export class StringValue {
     const at = rawValueAt(m, w);
     if (position > had) b.fill(0, at + had, at + position);
     copyIn(source, offset, b, at + position, length);
-    store.changed(KeyEvent.Set);
+    store.changed(KeyEvent.Value);
     return total;
   }
 
@@ -343,7 +344,7 @@ export class StringValue {
     const node = this.beginInPages(had, total, position, length);
     if (node < 0) return node;
     store.large.write(store.cursor.shard, node, position, source, offset, length);
-    store.changed(KeyEvent.Set);
+    store.changed(KeyEvent.Value);
     return total;
   }
 

@@ -25,6 +25,7 @@ import type { Tree } from "../structures/tree.ts";
 import { Collection, PACKED_ENTRY_MAX, SMALL_CHANGE } from "./collection.ts";
 import { writeOut } from "./members.ts";
 import { NO_ADDRESS } from "./segments.ts";
+import { KeyEvent } from "./key-events.ts";
 
 /** Keeps the deadline that a member has. */
 export const KEEP_DEADLINE = -1;
@@ -268,14 +269,14 @@ export abstract class TimedCollection extends Collection {
     return INDEX_KEY_MAX;
   }
 
-  override finish(changed = true): void {
+  override finish(changed = true, event: KeyEvent = KeyEvent.Value): void {
     if (!changed) return super.finish(false);
-    if (!this.hasTimed && !this.hadTimed) return super.finish();
+    if (!this.hasTimed && !this.hadTimed) return super.finish(true, event);
     if (this.timed === 0) this.earliest = Infinity;
     else if (this.isTree) this.readEarliest();
     if (this.hasTimed !== this.hadTimed) this.writeSpare();
     const hints = this.isHintDue && this.timed > 0;
-    super.finish();
+    super.finish(true, event);
     // The record may move for it: last, when nothing stands on it any more.
     if (hints) this.store.setMembersDue(this.earliest);
     this.isHintDue = false;

@@ -21,7 +21,8 @@ import { CHUNK_BYTES } from "./large.ts";
 import { accessClock, Encoding, markGrown, RecordType, setAccessClock, setSpareBits, spareBits } from "./record.ts";
 import { type Address, NO_ADDRESS } from "./segments.ts";
 import type { ShardPages } from "./shard-pages.ts";
-import { KeyEvent, PLAIN, type Store } from "./store.ts";
+import { KeyEvent } from "./key-events.ts";
+import { PLAIN, type Store } from "./store.ts";
 import { copyIn, type StringValue } from "./string-value.ts";
 
 export class ValueTransfer {
@@ -122,7 +123,7 @@ export class ValueTransfer {
       setAccessClock(cursor.m, cursor.w, moves ? this.access : access.first);
       if (moves) access.date(cursor.m, cursor.w);
     }
-    store.changed(KeyEvent.Set);
+    store.changed(KeyEvent.Value);
     return 0;
   }
 

@@ -24,7 +24,7 @@ import {
   PINS_AT,
   WHEEL_HINTS_AT,
 } from "../../src/store/shard.ts";
-import { KeyEvent } from "../../src/store/store.ts";
+import { KeyEvent } from "../../src/store/key-events.ts";
 import { checkShard } from "../../src/store/shard-check.ts";
 import { bytesOf, Fixture, START_MS } from "./fixture.ts";
 
@@ -247,7 +247,7 @@ test("deadlines that come due while their keyspace is being emptied", () => {
   for (let i = 0; i < 100; i++) f.set(`k${i}`, text("value"), START_MS + 1000, 1);
   expect(f.keyspaces.flush(0)).toBe(0);
   let expired = 0;
-  f.store.hooks = { ...f.store.hooks, removedByStore: () => void expired++ };
+  f.store.hooks.removedByStore = () => void expired++;
   for (let n = 0; n < 3; n++) {
     f.maintenance.step(0);
     f.checkAll();
@@ -424,12 +424,9 @@ test("a record written elsewhere keeps the snapshot parity of the one it replace
   f.select("k");
   store.find();
   // As a snapshot does: the pre-image is taken, the record is done.
-  store.hooks = {
-    ...store.hooks,
-    beforeChange: (shard, address) => {
-      const w = store.segments.locate(shard, address);
-      store.segments.m[w] = store.segments.m[w]! | (PARITY << 24);
-    },
+  store.hooks.beforeChange = (shard, address) => {
+    const w = store.segments.locate(shard, address);
+    store.segments.m[w] = store.segments.m[w]! | (PARITY << 24);
   };
   store.snapshotting = true;
   for (const value of [bytesOf(new Random(1), 1000), bytesOf(new Random(2), 100_000), text("12"), text("")]) {

@@ -6,8 +6,8 @@
 import { describe, expect, test } from "bun:test";
 import { ExpiryMode } from "../../src/store/expiry-mode.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { INTEREST_AT, KEY_COUNT } from "../../src/store/shard.ts";
-import { KeyEvent } from "../../src/store/store.ts";
+import { INTEREST_AT, INTEREST_NOTIFY, KEY_COUNT } from "../../src/store/shard.ts";
+import { KeyEvent } from "../../src/store/key-events.ts";
 import { TestEngine } from "../support/engine.ts";
 import { Fixture, START_MS } from "./fixture.ts";
 import { FramePool } from "../../src/memory/frame-pool.ts";
@@ -92,12 +92,9 @@ describe("a write over a hidden key", () => {
     const f = withDueKey(ExpiryMode.Paused);
     const events: KeyEvent[] = [];
     let removed = 0;
-    f.store.hooks = {
-      beforeChange() {},
-      touched: (_shard, _keyspace, event) => events.push(event),
-      removedByStore: () => removed++,
-    };
-    f.store.c[f.store.headerOf(0) + INTEREST_AT] = 1;
+    f.store.hooks.notified = (_shard, _keyspace, event) => events.push(event);
+    f.store.hooks.removedByStore = () => removed++;
+    f.store.c[f.store.headerOf(0) + INTEREST_AT] = INTEREST_NOTIFY;
     f.set("k", OTHER);
     expect(events).toEqual([KeyEvent.Expired, KeyEvent.Set]);
     expect(removed).toBe(1);

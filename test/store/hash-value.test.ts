@@ -13,7 +13,7 @@ import { ORDERED_MAX } from "../../src/store/ordered-collection.ts";
 import { Encoding } from "../../src/store/record.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
-import { KeyEvent } from "../../src/store/store.ts";
+import { KeyEvent } from "../../src/store/key-events.ts";
 import { KEEP_DEADLINE } from "../../src/store/timed-collection.ts";
 import { testSeed } from "../support/random.ts";
 import { Fixture } from "./fixture.ts";

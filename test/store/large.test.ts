@@ -7,7 +7,8 @@
 import { expect, test } from "bun:test";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { HEAP_LIVE_AT, PIN_SLOTS, PINS_AT } from "../../src/store/shard.ts";
-import { PLAIN, KeyEvent } from "../../src/store/store.ts";
+import { KeyEvent } from "../../src/store/key-events.ts";
+import { PLAIN } from "../../src/store/store.ts";
 import { StagedValue } from "../../src/store/large.ts";
 import { Status } from "../../src/base/status.ts";
 import { FRAMES_OF, FrameSize } from "../../src/memory/frame-pool.ts";

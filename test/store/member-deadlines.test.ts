@@ -15,7 +15,7 @@ import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { SetEncoding, type SetValue } from "../../src/store/set-value.ts";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import type { SortedSetValue } from "../../src/store/sorted-set-value.ts";
-import { KeyEvent } from "../../src/store/store.ts";
+import { KeyEvent } from "../../src/store/key-events.ts";
 import { NO_REF } from "../../src/structures/pages.ts";
 import { testSeed } from "../support/random.ts";
 import { Fixture } from "./fixture.ts";

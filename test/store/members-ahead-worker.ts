@@ -5,7 +5,8 @@ import { Control } from "../../src/memory/control.ts";
 import { HashValue } from "../../src/store/hash-value.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { SetValue } from "../../src/store/set-value.ts";
-import { KeyEvent, Store } from "../../src/store/store.ts";
+import { KeyEvent } from "../../src/store/key-events.ts";
+import { Store } from "../../src/store/store.ts";
 
 declare const self: Worker;
 

@@ -6,7 +6,7 @@
 import { describe, expect, test } from "bun:test";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { KeyEvent } from "../../src/store/store.ts";
+import { KeyEvent } from "../../src/store/key-events.ts";
 import { SetEncoding, type SetLimits, SetValue } from "../../src/store/set-value.ts";
 import { Encoding } from "../../src/store/record.ts";
 import { Random } from "../../src/base/random.ts";

@@ -9,7 +9,7 @@ import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { Encoding } from "../../src/store/record.ts";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import { type SortedSetLimits, SortedSetValue } from "../../src/store/sorted-set-value.ts";
-import { KeyEvent } from "../../src/store/store.ts";
+import { KeyEvent } from "../../src/store/key-events.ts";
 import { testSeed } from "../support/random.ts";
 import { Fixture } from "./fixture.ts";
 

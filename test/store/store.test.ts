@@ -10,8 +10,9 @@ import { expect, test } from "bun:test";
 import type { Random } from "../../src/base/random.ts";
 import { Status } from "../../src/base/status.ts";
 import { type Address, NO_ADDRESS } from "../../src/store/segments.ts";
-import { INTEREST_AT } from "../../src/store/shard.ts";
-import { PLAIN, KeyEvent, type StoreHooks } from "../../src/store/store.ts";
+import { INTEREST_AT, INTEREST_NOTIFY } from "../../src/store/shard.ts";
+import { KeyEvent, type KeyHooks } from "../../src/store/key-events.ts";
+import { PLAIN } from "../../src/store/store.ts";
 import { NO_REF } from "../../src/structures/pages.ts";
 import { StagedValue } from "../../src/store/large.ts";
 import { countFrom } from "../support/random.ts";
@@ -23,18 +24,15 @@ interface Entry {
 }
 
 /** Looks on at the hooks: which records announced a change, which events a key had. */
-class Watcher implements StoreHooks {
+class Watcher {
   changes: Address[] = [];
   events: KeyEvent[] = [];
   removed = 0;
-  beforeChange(_shard: number, address: Address): void {
-    this.changes.push(address);
-  }
-  touched(_shard: number, _keyspace: number, event: KeyEvent): void {
-    this.events.push(event);
-  }
-  removedByStore(): void {
-    this.removed++;
+
+  constructor(hooks: KeyHooks) {
+    hooks.beforeChange = (_shard, address) => this.changes.push(address);
+    hooks.notified = (_shard, _keyspace, event) => this.events.push(event);
+    hooks.removedByStore = () => this.removed++;
   }
   clear(): void {
     this.changes = [];
@@ -125,10 +123,9 @@ for (const shape of SHAPES) {
       const f = new Fixture({ ...shape, databases: DATABASES });
       const { store, keyspaces, maintenance } = f;
       maintenance.limits.mutableUnits = shape.mutableUnits;
-      const watcher = new Watcher();
-      store.hooks = watcher;
+      const watcher = new Watcher(store.hooks);
       store.snapshotting = true;
-      for (let shard = 0; shard < shape.shards; shard++) store.c[store.headerOf(shard) + INTEREST_AT] = 1;
+      for (let shard = 0; shard < shape.shards; shard++) store.c[store.headerOf(shard) + INTEREST_AT] = INTEREST_NOTIFY;
       const model = new Model();
       const now = () => f.clock.wallMs();
       let busy = 0;
@@ -314,10 +311,9 @@ test(
 test("beforeChange on expiry, both ways, on deletion and on flush", () => {
   const f = new Fixture();
   const { store } = f;
-  const watcher = new Watcher();
-  store.hooks = watcher;
+  const watcher = new Watcher(store.hooks);
   store.snapshotting = true;
-  store.c[store.headerOf(0) + INTEREST_AT] = 1;
+  store.c[store.headerOf(0) + INTEREST_AT] = INTEREST_NOTIFY;
   const addressOfKey = (key: string) => {
     f.select(key);
     return store.find();

@@ -6,7 +6,7 @@
 import { describe, expect, test } from "bun:test";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { KeyEvent } from "../../src/store/store.ts";
+import { KeyEvent } from "../../src/store/key-events.ts";
 import { IdText, StreamId } from "../../src/structures/stream-id.ts";
 import { type FieldSource, References, StreamValue } from "../../src/store/stream-value.ts";
 import { Random } from "../../src/base/random.ts";

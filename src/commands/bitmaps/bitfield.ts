@@ -15,6 +15,9 @@ import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 import { BAD_OFFSET, byteAt, isTooLong, oneByte, parseBitOffset, write } from "./bit-access.ts";
+import { keyEvent } from "../../store/key-events.ts";
+
+const SETBIT = keyEvent("setbit");
 
 const Overflow = { Wrap: 0, Sat: 1, Fail: 2 } as const;
 type Overflow = (typeof Overflow)[keyof typeof Overflow];
@@ -217,6 +220,8 @@ export function bitfield(call: Call, reply: Reply): Outcome | void {
       changeWide(call, reply, field, count);
     }
   }
+  // Once, however many fields were written.
+  store.changed(SETBIT);
 }
 
 /**

@@ -14,7 +14,7 @@ import { RecordType } from "../../store/record.ts";
 import type { SetValue } from "../../store/set-value.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import type { StreamValue } from "../../store/stream-value.ts";
 import { Status } from "../../base/status.ts";
 import { RdbKind, rdbItems } from "../../structures/rdb-collection.ts";
@@ -97,7 +97,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   const value = fill.open(call.collections);
   value.pages.select(store.cursor.shard, store.cursor.header);
   if (!value.pages.reserve(bytes)) return refuse(call, reply, Status.Busy);
-  if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
+  if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Silent);
   // A hash whose fields were all over before it came is none.
   if (kind === RdbKind.Hash && !rdbItems.hasLive(store.nowMs)) {
     rdbItems.clear();
@@ -113,7 +113,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   if (deadlineMs === 0) return;
   store.find();
   store.pool.urgent = true;
-  const status = store.setDeadline(deadlineMs);
+  const status = store.setDeadline(deadlineMs, KeyEvent.Silent);
   store.pool.urgent = false;
   assert(status === 0, "an admitted command finds room");
 }

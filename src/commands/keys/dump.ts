@@ -14,7 +14,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import { RdbKind, readCollection } from "../../structures/rdb-collection.ts";
 import {
   RDB_STRING,

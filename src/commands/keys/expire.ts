@@ -9,7 +9,7 @@ import { ErrorText, invalidExpire } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { DEADLINE_MAX } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Handler, Outcome } from "../../dispatch/spec.ts";
@@ -125,7 +125,7 @@ function timeLeft(call: Call, reply: Reply, unitMs: number, baseMs: number): voi
 export function persist(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   if (store.find() === NO_ADDRESS || store.cursor.deadlineMs === 0) return reply.integer(0);
-  const status = store.setDeadline(0);
+  const status = store.setDeadline(0, KeyEvent.Persisted);
   if (status < 0) return refuse(call, reply, status);
   reply.integer(1);
 }

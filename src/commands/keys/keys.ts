@@ -7,12 +7,15 @@ import { encodingName } from "../../store/collections.ts";
 import { accessClock, Encoding, RecordType, spareBits } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { BUCKETS, KEY_COUNT } from "../../store/shard.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent, keyEvent } from "../../store/key-events.ts";
 import { NO_REF } from "../../structures/pages.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { copiedRoot, copyAhead, endCopy } from "../../dispatch/long-copy.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type Outcome, Retry } from "../../dispatch/spec.ts";
+
+const RENAME_FROM = keyEvent("rename_from");
+const MOVE_FROM = keyEvent("move_from");
 
 // ---- looking ----
 
@@ -115,7 +118,7 @@ function renameUnless(call: Call, reply: Reply, unlessThere: boolean): Outcome |
   if (status < 0) return refuse(call, reply, status);
   call.selectKey(1);
   store.find();
-  call.transfer.removeSource(KeyEvent.Deleted);
+  call.transfer.removeSource(RENAME_FROM);
   if (unlessThere) reply.integer(1);
   else reply.ok();
 }
@@ -188,7 +191,7 @@ export function move(call: Call, reply: Reply): Outcome | void {
   if (status < 0) return refuse(call, reply, status);
   store.select(call.keyspace, key);
   store.find();
-  call.transfer.removeSource(KeyEvent.Deleted);
+  call.transfer.removeSource(MOVE_FROM);
   reply.integer(1);
 }
 

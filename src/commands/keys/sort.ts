@@ -15,7 +15,7 @@ import { RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import type { SetValue } from "../../store/set-value.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Handler, Outcome } from "../../dispatch/spec.ts";
@@ -282,7 +282,7 @@ function storeResult(call: Call, reply: Reply, elements: Buffer[], wish: Wish): 
   const list = call.collections.list();
   list.pages.select(store.cursor.shard, store.cursor.header);
   if (!list.pages.reserve(bytes)) return refuse(call, reply, Status.Busy);
-  if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Deleted);
+  if (store.find() !== NO_ADDRESS) store.remove(items.length > 0 ? KeyEvent.Silent : KeyEvent.Deleted);
   if (items.length > 0) {
     const found = list.begin(0, true);
     if (found < 0) return refuse(call, reply, found);

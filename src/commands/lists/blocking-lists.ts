@@ -7,7 +7,7 @@ import { RecordType } from "../../store/record.ts";
 import { registerServer, Want } from "../../dispatch/blocking.ts";
 import { readSeconds } from "../../dispatch/timeouts.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { asked, emitElement, move, popFromFirst, popOne, readAsked, readEnd } from "./lists.ts";
+import { asked, emitElement, move, popEvent, popFromFirst, popOne, readAsked, readEnd } from "./lists.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome, Handler } from "../../dispatch/spec.ts";
 
@@ -126,7 +126,7 @@ registerServer(Want.ListElements, RecordType.List, (call, reply, front, _toFront
   }
   list.removeRange(rank, taken);
   list.afterShrinking();
-  list.finish();
+  list.finish(true, popEvent(front));
 });
 
 registerServer(Want.ListMove, RecordType.List, (call, reply, front, toFront) => {

@@ -9,6 +9,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type Handler, Done, type Outcome } from "../../dispatch/spec.ts";
+import { type KeyEvent, keyEvent } from "../../store/key-events.ts";
 
 export const lpush: Handler = (call, reply) => push(call, reply, true, true);
 export const rpush: Handler = (call, reply) => push(call, reply, false, true);
@@ -55,6 +56,16 @@ function push(call: Call, reply: Reply, front: boolean, creates: boolean): Outco
   reply.integer(count);
 }
 
+const LPUSH = keyEvent("lpush");
+const RPUSH = keyEvent("rpush");
+const LPOP = keyEvent("lpop");
+const RPOP = keyEvent("rpop");
+
+/** The event of taking elements from one end. */
+export function popEvent(front: boolean): KeyEvent {
+  return front ? LPOP : RPOP;
+}
+
 /** LPOP, RPOP key [count] */
 function pop(call: Call, reply: Reply, front: boolean): Outcome | void {
   if (call.argCount > 3) {
@@ -88,7 +99,7 @@ export function popOne(reply: Reply, list: ListValue, front: boolean): void {
   emitElement(reply, list);
   list.removeRange(rank, 1);
   list.afterShrinking();
-  list.finish();
+  list.finish(true, popEvent(front));
 }
 
 /** Takes up to `most` elements of a list that `begin` found, and replies them in the order they go. */
@@ -99,7 +110,7 @@ export function popMany(call: Call, reply: Reply, list: ListValue, front: boolea
   replyEntries(call, reply, list, front ? 0 : count - 1, taken, front ? 1 : -1, emitElement);
   list.removeRange(front ? 0 : count - taken, taken);
   list.afterShrinking();
-  list.finish();
+  list.finish(true, popEvent(front));
 }
 
 /** Reads argument `i` as a number from 0 on. Negative, with the error replied, when it is none. */
@@ -400,7 +411,7 @@ export function move(call: Call, reply: Reply, fromFront: boolean, toFront: bool
     if (there === 0) target.create(length, ListEncoding.Listpack);
     target.beforeGrowth(length, 1);
     target.push(element, 0, length, toFront);
-    target.finish();
+    target.finish(true, toFront ? LPUSH : RPUSH);
     call.selectKey(1);
     source.openAgain();
     source.removeRange(rank, 1);
@@ -408,9 +419,10 @@ export function move(call: Call, reply: Reply, fromFront: boolean, toFront: bool
     source.removeRange(rank, 1);
     source.beforeGrowth(length, 1);
     source.push(element, 0, length, toFront);
+    call.store.changed(toFront ? LPUSH : RPUSH);
   }
   source.afterShrinking();
-  source.finish();
+  source.finish(true, popEvent(fromFront));
   reply.bulk(element, 0, length);
   if (element.length > KEPT_BYTES) element = Buffer.allocUnsafe(KEPT_BYTES);
   return 1;

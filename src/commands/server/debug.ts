@@ -254,12 +254,8 @@ function stringMatch(call: Call, reply: Reply): void {
 function panic(call: Call, reply: Reply): void {
   const { store } = call;
   store.snapshotting = true;
-  store.hooks = {
-    beforeChange() {
-      throw new Error("DEBUG PANIC");
-    },
-    touched() {},
-    removedByStore() {},
+  store.hooks.beforeChange = () => {
+    throw new Error("DEBUG PANIC");
   };
   reply.ok();
 }

@@ -13,7 +13,7 @@ import { SMALL_CHANGE } from "../../store/collection.ts";
 import { MemberList } from "../../store/member-list.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { SetEncoding, type SetValue, sortIntegers } from "../../store/set-value.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { findRepeats } from "../collections/repeated-keys.ts";
 import { refuse } from "../../dispatch/refuse.ts";

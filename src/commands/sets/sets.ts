@@ -12,6 +12,10 @@ import { countAsked, readCount, replyRandom } from "../collections/random-reply.
 import { refuse } from "../../dispatch/refuse.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
+import { keyEvent } from "../../store/key-events.ts";
+
+const SADD = keyEvent("sadd");
+const SREM = keyEvent("srem");
 
 /** Bytes of the arguments from `first` on, and what each takes besides in a small set. */
 function bytesFrom(call: Call, first: number): number {
@@ -197,12 +201,12 @@ export function smove(call: Call, reply: Reply): Outcome | void {
   const ready = target.begin(SPARE_BYTES + length, true);
   if (ready < 0) return refuse(call, reply, ready);
   if (ready === 0) target.create(length, target.firstEncoding(bytes, at, length));
-  target.finish(target.add(bytes, at, length));
+  target.finish(target.add(bytes, at, length), SADD);
   call.selectKey(1);
   const again = source.begin(0, false);
   assert(again === 1, "what was made ready can be changed");
   source.remove(bytes, at, length);
-  source.finish();
+  source.finish(true, SREM);
   reply.integer(1);
 }
 

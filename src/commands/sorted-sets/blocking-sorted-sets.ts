@@ -9,7 +9,7 @@ import { type Readiness, registerServer, Want } from "../../dispatch/blocking.ts
 import { readSeconds } from "../../dispatch/timeouts.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import { askedMembers, popFromFirstSet, popMembers, popNamed, readAskedMembers } from "./sorted-sets.ts";
+import { askedMembers, popFromFirstSet, popEvent, popMembers, popNamed, readAskedMembers } from "./sorted-sets.ts";
 import type { Outcome, Handler } from "../../dispatch/spec.ts";
 
 export const bzpopmin: Handler = (call, reply) => blockingPop(call, reply, false);
@@ -48,7 +48,7 @@ function popOne(call: Call, reply: Reply, value: SortedSetValue, i: number, high
   reply.array(3);
   reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
   popMembers(reply, value, 1, highest, false);
-  value.finish();
+  value.finish(true, popEvent(highest));
 }
 
 /** BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]. The timeout is judged last, also when nobody waits. */

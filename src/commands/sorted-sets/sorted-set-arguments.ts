@@ -5,7 +5,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import { Status } from "../../base/status.ts";
 import { KEY_OUT } from "../../structures/page.ts";
 import { ScoreTable } from "../../structures/score-table.ts";
@@ -111,7 +111,7 @@ export function storeGathered(call: Call, reply: Reply, i: number): Outcome | vo
   const found = value.begin(room, true);
   if (found < 0 && found !== Status.WrongType) return refuse(call, reply, found);
   if (found !== 0) {
-    store.remove(KeyEvent.Deleted);
+    store.remove(KeyEvent.Silent);
     const again = value.begin(0, true);
     assert(again === 0, "the first look made room for what takes the old value's place");
   }

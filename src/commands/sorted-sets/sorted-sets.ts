@@ -16,6 +16,7 @@ import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import { checkPairs, countAsked, readCount, replyRandom } from "../collections/random-reply.ts";
 import { bytesFrom, emitMember, emitScored, longAt, replyHead, SortedSetError } from "./sorted-set-arguments.ts";
 import type { Outcome, Handler } from "../../dispatch/spec.ts";
+import { type KeyEvent, keyEvent } from "../../store/key-events.ts";
 
 export const zrank: Handler = (call, reply) => replyRank(call, reply, false);
 export const zrevrank: Handler = (call, reply) => replyRank(call, reply, true);
@@ -167,7 +168,7 @@ export function addScored(
     value.move(bytes, at, length, score);
     updated++;
   }
-  value.finish(added + updated + persisted > 0);
+  value.finish(added + updated + persisted > 0, increments ? ZINCR : ZADD);
   if (increments) replyIncremented(reply, isDone || added > 0, score);
   else reply.integer((flags & AddFlag.Changed) !== 0 ? added + updated : added);
 }
@@ -278,6 +279,16 @@ export function popMembers(
   }
 }
 
+const ZADD = keyEvent("zadd");
+const ZINCR = keyEvent("zincr");
+const ZPOPMIN = keyEvent("zpopmin");
+const ZPOPMAX = keyEvent("zpopmax");
+
+/** The event of taking the lowest or highest members. */
+export function popEvent(highest: boolean): KeyEvent {
+  return highest ? ZPOPMAX : ZPOPMIN;
+}
+
 /** ZPOPMIN key [count], and ZPOPMAX */
 function pop(call: Call, reply: Reply, highest: boolean): Outcome | void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
@@ -292,7 +303,7 @@ function pop(call: Call, reply: Reply, highest: boolean): Outcome | void {
   const nested = isCounted && reply.protocol === 3;
   reply.array(nested ? popped : popped * 2);
   popMembers(reply, value, popped, highest, nested);
-  value.finish(popped > 0);
+  value.finish(popped > 0, popEvent(highest));
 }
 
 const MIN = token("min");
@@ -364,7 +375,7 @@ export function popNamed(
   reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
   reply.array(popped);
   popMembers(reply, value, popped, highest, true);
-  value.finish();
+  value.finish(true, popEvent(highest));
 }
 
 // ---- chance ----

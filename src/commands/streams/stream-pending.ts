@@ -20,6 +20,9 @@ import {
   strictId,
 } from "./stream-arguments.ts";
 import { findGroup, finish, roomFor } from "./stream-groups.ts";
+import { keyEvent } from "../../store/key-events.ts";
+
+const CONSUMER_MADE = keyEvent("xgroup-createconsumer");
 
 const ids = new Ids();
 const others = new Ids();
@@ -189,6 +192,7 @@ function seeConsumer(call: Call, stream: StreamValue, i: number): void {
   const { nowMs } = call.store;
   if (!group.findConsumer(call.bytes, call.argAt(i), call.argBytes(i))) {
     group.addConsumer(call.bytes, call.argAt(i), call.argBytes(i), nowMs);
+    call.store.changed(CONSUMER_MADE);
   }
   group.seenMs = nowMs;
 }

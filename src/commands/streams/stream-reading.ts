@@ -26,6 +26,9 @@ import {
   strictId,
   untilNul,
 } from "./stream-arguments.ts";
+import { KeyEvent, keyEvent } from "../../store/key-events.ts";
+
+const CONSUMER_MADE = keyEvent("xgroup-createconsumer");
 
 const COUNT_TOKEN = token("count");
 const BLOCK_TOKEN = token("block");
@@ -410,6 +413,7 @@ function readForGroup(
   const { nowMs } = call.store;
   if (!group.findConsumer(bytes, consumerAt, consumerBytes)) {
     group.addConsumer(bytes, consumerAt, consumerBytes, nowMs);
+    call.store.changed(CONSUMER_MADE);
   }
   group.seenMs = nowMs;
   if (!from.isMost) {
@@ -429,7 +433,7 @@ function readForGroup(
   }
   group.writeConsumer(bytes, consumerAt, consumerBytes);
   stream.finishGroup(bytes, groupAt, groupBytes);
-  stream.finish();
+  stream.finish(true, KeyEvent.Silent);
 }
 
 /** Makes the entries of `idle` the consumer's, and replies them with the time and the deliveries before. */

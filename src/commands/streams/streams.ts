@@ -21,6 +21,9 @@ import {
   strictIds,
   TrimOptions,
 } from "./stream-arguments.ts";
+import { keyEvent } from "../../store/key-events.ts";
+
+const XTRIM = keyEvent("xtrim");
 
 export const xrange: Handler = (call, reply) => range(call, reply, 1);
 export const xrevrange: Handler = (call, reply) => range(call, reply, -1);
@@ -56,8 +59,9 @@ export function xadd(call: Call, reply: Reply): Outcome | void {
     return reply.error("ERR The ID specified in XADD is equal or smaller than the target stream top item");
   }
   stream.append(made, call, first, given >>> 1);
-  if (options.trims) options.apply(stream);
+  const trimmed = options.trims ? options.apply(stream) : 0;
   stream.finish();
+  if (trimmed > 0) call.store.changed(XTRIM);
   replyId(reply, made);
 }
 

@@ -11,7 +11,7 @@ import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";

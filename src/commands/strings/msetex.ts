@@ -4,7 +4,7 @@ import { Status } from "../../base/status.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { reservePairs } from "./pairs-room.ts";
 import { isTime, readTime } from "./time-options.ts";

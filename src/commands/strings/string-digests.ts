@@ -5,7 +5,7 @@ import { wrongArity } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 
 const TOKENS = {

@@ -14,7 +14,8 @@ import type { Reply } from "../../protocol/reply.ts";
 import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { type Address, NO_ADDRESS } from "../../store/segments.ts";
-import { KeyEvent, KEEPS_VALUE, PLAIN } from "../../store/store.ts";
+import { KeyEvent } from "../../store/key-events.ts";
+import { KEEPS_VALUE, PLAIN } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { OUT_OF_RANGE, readDeadline } from "../keys/expire.ts";
 import { reservePairs } from "./pairs-room.ts";
@@ -244,9 +245,15 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
     if (found) store.remove(KeyEvent.Deleted);
     return;
   }
-  if (gets) return exchange(call, reply, 2, found, due);
+  const hasTime = options.timeAt !== 0;
+  if (gets) {
+    const outcome = exchange(call, reply, 2, found, due);
+    if (hasTime && outcome === undefined) store.changed(KeyEvent.Deadline);
+    return outcome;
+  }
   const status = storeArgument(call, 2, due, PLAIN);
   if (status < 0) return refuse(call, reply, status);
+  if (hasTime) store.changed(KeyEvent.Deadline);
   reply.ok();
 }
 
@@ -336,7 +343,7 @@ export function getex(call: Call, reply: Reply): Outcome | void {
     const status = store.setDeadline(due);
     if (status < 0) return refuse(call, reply, status);
   } else if (options.persists && store.cursor.deadlineMs !== 0) {
-    const status = store.setDeadline(0);
+    const status = store.setDeadline(0, KeyEvent.Persisted);
     if (status < 0) return refuse(call, reply, status);
   }
   replyString(call, reply);
@@ -393,6 +400,7 @@ function setExpiring(call: Call, reply: Reply, unitMs: number): Outcome | void {
   store.find();
   const status = storeArgument(call, 3, due, PLAIN);
   if (status < 0) return refuse(call, reply, status);
+  store.changed(KeyEvent.Deadline);
   reply.ok();
 }
 

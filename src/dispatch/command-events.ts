@@ -1,0 +1,46 @@
+/**
+ * Command events: the key event of each command that changes the value of a key, for KeyEvent.Value. What a command
+ * changes besides (a deadline, a source, a consumer), and what does not follow from its name, its handler says itself.
+ */
+import { KeyEvent, keyEvent } from "../store/key-events.ts";
+import type { CommandSpec } from "./spec.ts";
+
+/** By event, where it is not the command's own name in lower case. */
+const COMMANDS: Record<string, string> = {
+  set: "SET SETEX PSETEX SETNX GETSET MSET MSETNX MSETEX BITOP",
+  incrby: "INCR INCRBY DECR DECRBY",
+  pfadd: "PFADD PFMERGE",
+  lpush: "LPUSH LPUSHX",
+  rpush: "RPUSH RPUSHX",
+  hset: "HSET HMSET HSETNX HSETEX",
+  hdel: "HDEL HGETDEL",
+  hexpire: "HEXPIRE HPEXPIRE HEXPIREAT HPEXPIREAT HGETEX",
+  zadd: "ZADD GEOADD",
+  zincr: "ZINCRBY",
+  georadiusstore: "GEORADIUS GEORADIUSBYMEMBER",
+  sortstore: "SORT",
+  copy_to: "COPY",
+  rename_to: "RENAME RENAMENX",
+  move_to: "MOVE",
+  "xgroup-create": "XGROUP|CREATE",
+  "xgroup-setid": "XGROUP|SETID",
+  "xgroup-destroy": "XGROUP|DESTROY",
+  "xgroup-createconsumer": "XGROUP|CREATECONSUMER",
+  "xgroup-delconsumer": "XGROUP|DELCONSUMER",
+};
+/** Commands whose own name is their event. */
+const OWN =
+  "APPEND SETRANGE SETBIT INCRBYFLOAT LINSERT LSET LREM LTRIM HINCRBY HINCRBYFLOAT HPERSIST SADD SREM SPOP SINTERSTORE " +
+  "SUNIONSTORE SDIFFSTORE ZREM ZREMRANGEBYSCORE ZREMRANGEBYRANK ZREMRANGEBYLEX ZINTERSTORE ZUNIONSTORE ZDIFFSTORE " +
+  "ZRANGESTORE GEOSEARCHSTORE XADD XDEL XTRIM XSETID RESTORE";
+
+const EVENT_OF = new Map<string, KeyEvent>();
+for (const [event, commands] of Object.entries(COMMANDS)) {
+  for (const command of commands.split(" ")) EVENT_OF.set(command, keyEvent(event));
+}
+for (const command of OWN.split(" ")) EVENT_OF.set(command, keyEvent(command.toLowerCase()));
+
+/** The event of each row: what its name says of it, else none. */
+export function eventsOf(rows: readonly CommandSpec[]): Uint8Array {
+  return Uint8Array.from(rows, (spec) => EVENT_OF.get(spec.name) ?? KeyEvent.Silent);
+}

@@ -1,6 +1,6 @@
 /**
- * Command log: the latest commands that were slow, large, or had a large reply (SLOWLOG, COMMANDLOG). Each worker keeps
- * its own; whoever is asked merges them by id, which all workers draw from one counter per type.
+ * Command log: the latest commands that were slow, large, or had a large reply (SLOWLOG, COMMANDLOG). Each worker has a log
+ * of its own. The worker that runs SLOWLOG GET merges them by ID. All workers draw the IDs from one counter per type.
  */
 import type { Clock } from "../base/clock.ts";
 import { latin1Text } from "../base/bytes.ts";
@@ -12,12 +12,12 @@ import type { Session } from "./session.ts";
 export const LogType = { Slow: 0, LargeRequest: 1, LargeReply: 2 } as const;
 export type LogType = (typeof LogType)[keyof typeof LogType];
 
-/** Arguments of an entry and bytes of one; what is more is told as a number. */
+/** Most arguments of an entry, and most bytes of an argument. The rest is only counted. */
 const ARGUMENTS_MAX = 32;
 const ARGUMENT_BYTES_MAX = 128;
 /**
- * Entries kept above the limit: while a worker waits for the answers of the others, what is logged meanwhile (the asking
- * command first of all) does not push out what was in the log when it asked.
+ * Entries that a worker's log may exceed its limit by. While a worker waits for the answers of the others, new entries (the
+ * first is the asking command itself) must not evict entries that were in the log when it asked.
  */
 const SPARE = 64;
 
@@ -43,14 +43,14 @@ export class CommandLog {
     private readonly clock: Clock,
   ) {}
 
-  /** `from`: the least value that is kept, negative = none; `length`: entries that are kept, 0 = none. */
+  /** `from`: the smallest value that is logged, negative = none. `length`: most entries, 0 = the log is off. */
   setLimits(type: LogType, from: number, length: number): void {
     this.threshold[type] = from < 0 || length === 0 ? Infinity : from;
     this.length[type] = length;
     this.trim(this.lists[type]!, length);
   }
 
-  /** The least value that is kept; Infinity = the log is off. */
+  /** The smallest value that is logged. Infinity = the log is off. */
   least(type: LogType): number {
     return this.threshold[type]!;
   }
@@ -60,12 +60,12 @@ export class CommandLog {
     return this.length[type]!;
   }
 
-  /** Keeps the command of `call` when `value` is at the limit or above. */
+  /** Logs the command of `call` if `value` reaches the threshold. */
   offer(type: LogType, value: number, call: Call): void {
     if (value >= this.threshold[type]!) this.keep(type, value, argumentsOf(call), call.session);
   }
 
-  /** Keeps a command of `session` whose arguments were noted by argumentsOf. */
+  /** Logs a command of `session`; `args` come from argumentsOf. */
   keep(type: LogType, value: number, args: string[], session: Session): void {
     const list = this.lists[type]!;
     list.push({
@@ -88,17 +88,17 @@ export class CommandLog {
   nextId(type: LogType): number {
     return Atomics.load(this.control.i32, LOG_IDS_AT + type) >>> 0;
   }
-  /** Entries of this worker with ids below `before`, oldest first. */
+  /** Entries of this worker with IDs below `before`, oldest first. */
   entries(type: LogType, before: number): LogEntry[] {
     return this.lists[type]!.filter(({ id }) => id < before);
   }
-  /** Forgets the entries of this worker with ids below `before`. */
+  /** Removes the entries of this worker with IDs below `before`. */
   clear(type: LogType, before: number): void {
     this.lists[type] = this.lists[type]!.filter(({ id }) => id >= before);
   }
 }
 
-/** The arguments of a command as an entry has them. */
+/** The arguments of a command as an entry shows them: cut short, and without secrets. */
 export function argumentsOf(call: Call): string[] {
   const { argCount } = call;
   const shown = argCount > ARGUMENTS_MAX ? ARGUMENTS_MAX - 1 : argCount;

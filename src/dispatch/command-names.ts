@@ -1,9 +1,9 @@
 /**
  * The names under which clients reach commands: server.rename_commands, server.disable_dangerous_commands.
  *
- * The command table is built with them (table.ts), so whoever looks a command up by what a client sent obeys. What the
- * server itself runs (a log that is loaded, the stream of a primary) is written in the commands' own names and takes a
- * table without changes.
+ * The command table is built with them (command-table.ts), so every lookup of a name that a client sent obeys them. Commands
+ * that the server runs itself (a log that it loads, the stream of a primary) have their original names and are looked up in
+ * a table without changes.
  */
 import type { Config } from "../base/config/config.ts";
 import { didYouMean } from "../base/config/load.ts";
@@ -11,17 +11,17 @@ import { ConfigError } from "../base/errors.ts";
 import type { CommandSpec } from "./spec.ts";
 
 export interface CommandNames {
-  /** New name by own name, both in upper case ("CONFIG|SET" is a subcommand's own name); "" = removed. */
+  /** New name by original name, both in upper case ("CONFIG|SET" for a subcommand). "" = removed. */
   readonly renamed: ReadonlyMap<string, string>;
-  /** Own names of commands that are refused by name. */
+  /** Original names of the commands that are refused. */
   readonly disabled: ReadonlySet<string>;
 }
 
 export const OWN_NAMES: CommandNames = { renamed: new Map(), disabled: new Set() };
 
 /**
- * What server.disable_dangerous_commands takes away: commands that stop or empty the server, change what it is, hold it up
- * for long, or show what others send. CONFIG GET stays (secrets hidden), because tools begin by asking it.
+ * The commands that server.disable_dangerous_commands disables: those that stop or empty the server, reconfigure it, block
+ * it for long, or show what other clients send. CONFIG GET stays, without secrets, because tools call it first.
  */
 export const DANGEROUS: readonly string[] = [
   "KEYS",
@@ -44,7 +44,7 @@ export const DANGEROUS: readonly string[] = [
   "MONITOR",
 ];
 
-/** The names a configuration gives. It must have been checked by `checkNames`. */
+/** The names that a configuration gives to commands. `checkNames` must have accepted it. */
 export function commandNames(config: Config): CommandNames {
   const renamed = new Map<string, string>();
   const wanted = config.get("server.rename_commands");
@@ -55,10 +55,10 @@ export function commandNames(config: Config): CommandNames {
 }
 
 const RENAMES = "server.rename_commands";
-/** What a command can be called: no blanks, nothing that inline requests or HELP texts would break on. */
+/** A possible name: without blanks, and without characters that break inline requests or HELP texts. */
 const NAME = /^[!-~]{1,64}$/;
 
-/** Throws ConfigError when server.rename_commands names a command that is not there, or gives two commands one name. */
+/** Throws ConfigError when server.rename_commands names an unknown command, or gives two commands the same name. */
 export function checkNames(config: Config, commands: readonly CommandSpec[]): void {
   const wanted = config.get(RENAMES);
   if (typeof wanted !== "object" || wanted === null) return;

@@ -10,13 +10,13 @@ import type { HotKeys } from "./hot-keys.ts";
 import { isTold, monitorLine } from "./monitor-line.ts";
 import type { Session } from "./session.ts";
 
-/** Takes the line of one command for those who monitor, and when it was made. */
+/** Receives MONITOR's line for a command, and the time at which the command ran. */
 export type MonitorFeed = (line: Buffer, wallMicros: number) => void;
 
 const NO_VALUES: readonly Buffer[] = [];
 
 export class CommandObserver {
-  /** null: nobody monitors. */
+  /** null = no client monitors. */
   feed: MonitorFeed | null = null;
   hotKeys: HotKeys | null = null;
   private values: readonly Buffer[] = NO_VALUES;
@@ -29,7 +29,7 @@ export class CommandObserver {
     private readonly addressOf: (session: Session) => string,
   ) {}
 
-  /** Before a command runs: its staged values are gone afterwards. `replied`: Reply.written. */
+  /** Called before a command runs, because its staged values are gone afterwards. `replied`: Reply.written. */
   begin(call: Call, replied: number): void {
     this.replied = replied;
     const { staged } = call;
@@ -37,7 +37,7 @@ export class CommandObserver {
     this.beganMs = this.clock.monotonicMs();
   }
 
-  /** After a command ran. */
+  /** Called after a command ran. */
   end(call: Call, replied: number): void {
     const { hotKeys, feed } = this;
     if (hotKeys !== null) hotKeys.note(call, (this.clock.monotonicMs() - this.beganMs) * 1000, replied - this.replied);

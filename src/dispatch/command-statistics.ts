@@ -57,7 +57,7 @@ assert(
 assert(octaveOf(NANOS_MOST) < OCTAVES, "the longest time has an octave");
 assert(bucketOf(NANOS_MOST, octaveOf(NANOS_MOST)) < BUCKETS, "the longest time has a bucket");
 
-/** Octave 0 is what lies below 256 ns; octave n begins at 128 << n. */
+/** Octave 0 covers durations below 256 ns. Octave n begins at 128 << n. */
 function octaveOf(nanos: number): number {
   return nanos < 256 ? 0 : 24 - Math.clz32(nanos);
 }
@@ -75,9 +75,9 @@ function bucketEnd(bucket: number): number {
   return (bucket - octave * 128 + 1) * 2 ** octave - 1;
 }
 
-/** What one worker asks of the statistics of all. */
+/** A request to the statistics of all workers. */
 export type StatisticsAsk =
-  /** Only entries with ids below `before` are meant: not the command that asks. */
+  /** Only entries with IDs below `before` count, which excludes the asking command itself. */
   | { what: "log"; type: LogType; before: number }
   | { what: "resetLog"; type: LogType; before: number }
   | { what: "latency" }
@@ -100,22 +100,22 @@ export class CommandStatistics {
   readonly errors: ErrorKinds;
   readonly log: CommandLog;
   readonly latency: LatencyMonitor;
-  /** Row of the run that is open, -1 = none; commands in it so far. */
+  /** The row of the current run, -1 = none, and the number of its commands so far. */
   row = -1;
   count = 0;
-  /** When the run began, monotonic ms, and the clock's tick when it was looked at last. */
+  /** When the run began, monotonic ms, and the clock's tick when it was last read. */
   private markMs = 0;
   private tickSeen = 0;
   /** 1 for the rows whose commands may share a run (STATISTICS-2). */
   private readonly shares: Uint8Array;
   /** Every command is timed by itself (STATISTICS-3). */
   private each = false;
-  /** The run that is open ends with each command. */
+  /** The current run ends with each command. */
   private alone = false;
-  /** Durations from here on, ms, are told to the slow log or the latency monitor; Infinity = none. */
+  /** Durations of at least this, ms, go to the slow log or the latency monitor; Infinity = none. */
   private slowMs = Number.POSITIVE_INFINITY;
   private tracking = true;
-  /** Requests and replies of this size or more, bytes, are looked at by `sized`; Infinity = none. */
+  /** `sized` is called for requests and replies of at least these sizes, bytes; Infinity = never. */
   requestLimit = Number.POSITIVE_INFINITY;
   replyLimit = Number.POSITIVE_INFINITY;
   /** Commands run since the start. */
@@ -172,12 +172,12 @@ export class CommandStatistics {
 
   // ---- timing, called by the dispatcher ----
 
-  /** True for commands that always cost about as much, and little: several in a row are timed together. */
+  /** True for commands that share a run (STATISTICS-2). */
   isConstant(row: number): boolean {
     return this.shares[row] === 1;
   }
 
-  /** A command of another row than the run's begins: the run ends, another begins. */
+  /** A command of another row begins. It ends the current run and starts a new one. */
   turnTo(row: number): void {
     const isTickSeen = this.row >= 0 && !this.alone;
     if (this.row < 0) {
@@ -193,13 +193,13 @@ export class CommandStatistics {
     if (!isTickSeen && !this.alone) this.tickSeen = this.tick();
   }
 
-  /** As `ended`, when a cheap command like it on the same key follows at once: the last of a few is looked at for all. */
+  /** As `ended`, when the same cheap command on the same key follows at once. The tick is compared after the last of a few. */
   goesOn(call: Call): void {
     this.count++;
     if (this.alone) this.close(call);
   }
 
-  /** A command of the run has ended. `isLast`: the batch, or its turn, ends here. */
+  /** A command of the run has ended. `isLast`: the batch or the connection's turn ends with it. */
   ended(call: Call, isLast: boolean): void {
     this.count++;
     if (isLast) {
@@ -215,7 +215,7 @@ export class CommandStatistics {
     this.close(call);
   }
 
-  /** Ends the run with the command of `call` as its last; the next one begins now. */
+  /** Ends the run with the command of `call`, and starts the next one. */
   private close(call: Call): void {
     const { row, count } = this;
     const now = this.clock.monotonicMs();
@@ -225,14 +225,14 @@ export class CommandStatistics {
     let last = elapsed;
     if (count > 1) {
       if (elapsed < TICK_MS) return this.account(row, count, elapsed);
-      // Somebody was slow, and it is the last (STATISTICS-3).
+      // A command was slow, and it must be the last one (STATISTICS-3).
       last = elapsed - this.accountTypical(row, count - 1, elapsed);
     }
     this.account(row, 1, last);
     if (last >= this.slowMs) this.tellSlow(call, last);
   }
 
-  /** Counts the predecessors of a slow command, as long as they take on average. Returns the time given them. */
+  /** Counts the predecessors of a slow command with their average duration. Returns the time attributed to them. */
   private accountTypical(row: number, count: number, mostMs: number): number {
     const at = this.own + row * COUNTERS;
     const calls = this.f64[at + CALLS]!;
@@ -242,24 +242,24 @@ export class CommandStatistics {
     return given;
   }
 
-  /** The command that was begun is tried again later, and does not count: what it took is nobody's. */
+  /** The command returned Retry. It does not count, and its time is attributed to no command. */
   retried(): void {
     if (this.count > 0) this.accountTypical(this.row, this.count, this.clock.monotonicMs() - this.markMs);
     this.abandon();
   }
 
-  /** The command at work, one that is timed by itself, took `elapsedMs` in earlier steps. */
+  /** The current command, which is timed by itself, took `elapsedMs` in earlier steps. */
   tookBefore(elapsedMs: number): void {
     this.markMs -= elapsedMs;
   }
 
-  /** Ends the run: no command follows now (STATISTICS-4). */
+  /** Ends the run, because no command follows (STATISTICS-4). */
   settle(): void {
     if (this.count > 0) this.account(this.row, this.count, this.clock.monotonicMs() - this.markMs);
     this.abandon();
   }
 
-  /** The command of `call`, one that is timed by itself, waits for keys: it counts when the wait is over. */
+  /** The command of `call`, which is timed by itself, begins to wait for keys. It counts when the wait is over. */
   beginsToWait(call: Call, row: number): void {
     const now = this.clock.monotonicMs();
     const { log, latency } = this;
@@ -271,7 +271,7 @@ export class CommandStatistics {
     this.abandon();
   }
 
-  /** The wait of the session's command is over: its execution and its reply are what it took, not the wait. */
+  /** The wait of the session's command is over. Its duration is that of its execution and its reply, without the wait. */
   waited(session: Session): void {
     const { waits } = session;
     if (waits === null) return;
@@ -285,7 +285,7 @@ export class CommandStatistics {
     this.latency.sample("command-unblocking", Math.floor(servedMs));
   }
 
-  /** Forgets a run that an exception left open. */
+  /** Discards a run that an exception left open. */
   abandon(): void {
     this.row = -1;
     this.count = 0;
@@ -322,18 +322,18 @@ export class CommandStatistics {
     this.log.offer(LogType.LargeReply, replyBytes, call);
   }
 
-  /** The command of `row` was refused before it ran. */
+  /** A command of `row` was refused before it ran. */
   rejected(row: number): void {
     const at = this.own + row * COUNTERS + REJECTED;
     this.f64[at] = this.f64[at]! + 1;
   }
-  /** The command of `row` replied an error. */
+  /** A command of `row` replied an error. */
   failed(row: number): void {
     const at = this.own + row * COUNTERS + FAILED;
     this.f64[at] = this.f64[at]! + 1;
   }
 
-  /** Counts a command of `row` whose first count a reset has taken away, when it is over. */
+  /** Counts a command of `row` again that a reset ran during. */
   countAgain(row: number, elapsedMs: number): void {
     this.account(row, 1, elapsedMs);
   }
@@ -366,7 +366,7 @@ export class CommandStatistics {
 
   // ---- sums over all workers ----
 
-  /** Fills `sums` with those of `row`. Returns false when nothing was ever counted. */
+  /** Sets `sums` to the sums of `row`. Returns false if nothing was counted. */
   sum(row: number, sums: RowSums): boolean {
     const at = row * COUNTERS;
     sums.calls = this.sumAt(at + CALLS);
@@ -376,7 +376,7 @@ export class CommandStatistics {
     return sums.calls > 0 || sums.rejected > 0 || sums.failed > 0;
   }
 
-  /** Sum of what stands at `offset` of each worker's statistics. */
+  /** The sum of the numbers at `offset` of each worker's statistics. */
   private sumAt(offset: number): number {
     const { control, f64 } = this;
     let sum = 0;
@@ -392,7 +392,7 @@ export class CommandStatistics {
     return this.sumAt(BUCKETS_AT + row * BUCKETS + bucket);
   }
 
-  /** Octave totals of `row` into `octaves`. Returns how many durations there are. */
+  /** Writes the octave totals of `row` into `octaves`. Returns the number of durations. */
   private octaves(row: number, octaves: Float64Array): number {
     let total = 0;
     for (let octave = 0; octave < OCTAVES; octave++) {
@@ -429,7 +429,7 @@ export class CommandStatistics {
     });
   }
 
-  /** True when a duration of `row` is known. */
+  /** True when `row` has a duration. */
   hasHistogram(row: number): boolean {
     return this.callsOf(row) > 0 && this.octaves(row, this.scratch) > 0;
   }

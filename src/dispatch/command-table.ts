@@ -1,7 +1,7 @@
 /**
- * Command table: the rows of the families it is given, found by name without making a string.
+ * Command table: finds a command's row by the bytes of its name, without making a string.
  *
- * Names are hashed from their upper-cased bytes into an open-addressed table; a match compares the bytes.
+ * Names are hashed from their upper-cased bytes into an open-addressed hash table. A lookup compares the bytes of the name.
  */
 import { assert } from "../base/assert.ts";
 import { STATISTICS_ROWS } from "../memory/control.ts";
@@ -11,30 +11,30 @@ import { type CommandSpec, MemberPlaces } from "./spec.ts";
 const TABLE_SIZE = 2048;
 
 export class CommandTable {
-  /** All rows, also those that clients cannot reach: a command's index does not depend on names. */
+  /** All rows, including those that clients cannot reach, so that a command's index does not depend on renaming. */
   readonly all: readonly CommandSpec[];
   /** Rows that clients can reach. */
   readonly listed: readonly CommandSpec[];
-  /** All commands in the order of `all`, then all subcommands: what a row number counts. */
+  /** All commands in the order of `all`, then all subcommands. A row number is an index into this list. */
   readonly rows: readonly CommandSpec[];
   /** Number of the first key argument by table index, 0 = no keys. */
   readonly firstKey: Int32Array;
-  /** Which arguments are members, by table index. */
+  /** MemberPlaces by table index. */
   readonly members: Uint8Array;
   private readonly slots = new Int32Array(TABLE_SIZE).fill(-1);
   private readonly names: Buffer[] = [];
   private readonly rowNumbers = new Map<CommandSpec, number>();
   private readonly subcommands = new Map<CommandSpec, Map<string, CommandSpec>>();
-  /** Names of the rows that have another than their own. */
+  /** New names of the renamed rows. */
   private readonly otherNames = new Map<CommandSpec, string>();
 
-  /** `changes`: renamed, removed and disabled commands, see names.ts. */
+  /** `changes`: renamed, removed and disabled commands, see command-names.ts. */
   constructor(
     families: readonly (readonly CommandSpec[])[],
     private readonly changes: CommandNames,
   ) {
     const { renamed } = changes;
-    this.all = families.flat().map(alike);
+    this.all = families.flat().map(uniform);
     this.listed = this.all.filter((spec) => this.isReachable(spec));
     this.rows = [...this.all, ...this.all.flatMap((spec) => spec.subcommands ?? [])];
     assert(this.rows.length <= STATISTICS_ROWS, "each command and subcommand has a row of statistics");
@@ -70,7 +70,7 @@ export class CommandTable {
     return this.changes.renamed.get(spec.name) !== "" && !this.isDisabled(spec.name);
   }
 
-  /** True when server.disable_dangerous_commands took the command of this own name (upper case) away. */
+  /** True when server.disable_dangerous_commands disabled the command with this original name (upper case). */
   isDisabled(name: string): boolean {
     return this.changes.disabled.has(name);
   }
@@ -116,10 +116,10 @@ export class CommandTable {
 }
 
 /**
- * A row with all properties, in one order: the dispatcher reads them for every command, and rows of many shapes would make
- * each of those reads a search.
+ * The row with all properties in one order. The dispatcher reads rows for every command, and rows of different shapes would
+ * make those reads megamorphic.
  */
-function alike(spec: CommandSpec): CommandSpec {
+function uniform(spec: CommandSpec): CommandSpec {
   const { name, arity, keys, flags, categories, run, docs, subcommands, keyFlags, places, members, tips } = spec;
   const row = {
     name,
@@ -129,7 +129,7 @@ function alike(spec: CommandSpec): CommandSpec {
     categories,
     run,
     docs,
-    subcommands: subcommands?.map(alike),
+    subcommands: subcommands?.map(uniform),
     keyFlags,
     places,
     members,

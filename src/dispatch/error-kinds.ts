@@ -3,12 +3,12 @@
  *
  *   slot, words  0 │ bytes of the name, 0 = free │ 7 words of name │ count, a double │
  *
- * Invariant: the length is written last, so that who reads it while a slot is taken sees a whole name or none.
+ * Invariant: the length is written last, so that a reader sees a complete name or a free slot.
  */
 import { assert } from "../base/assert.ts";
 import { type Control, ERROR_KINDS_AT, ERROR_KINDS_WORDS } from "../memory/control.ts";
 
-/** Kinds that are told apart, as Redis: a script that makes up codes fills no memory. The last slot takes the others. */
+/** Most error codes that are counted apart, as in Redis, so that made-up codes fill no memory. The last slot counts the others. */
 export const KINDS_MAX = 128;
 const OVERFLOW = "ERRORSTATS_OVERFLOW";
 const SLOT_WORDS = 10;

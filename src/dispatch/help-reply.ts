@@ -1,7 +1,7 @@
 /** Replies of the HELP subcommands: simple strings, as Redis sends them. */
 import type { Reply } from "../protocol/reply.ts";
 
-/** `entries`: a subcommand with its arguments, then the lines that explain it. */
+/** A subcommand with its arguments, then the lines that explain it. */
 export type HelpEntry = readonly [usage: string, ...explanation: string[]];
 
 export function replyHelp(reply: Reply, command: string, entries: readonly HelpEntry[]): void {

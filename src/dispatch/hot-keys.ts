@@ -1,6 +1,6 @@
 /**
- * One worker's part of a HOTKEYS session (Redis 8.6): sketches of bounded size that count which keys take the most time
- * and the most bytes of the network. A command's time and bytes (request and reply) are shared evenly among its keys.
+ * One worker's part of a HOTKEYS session (Redis 8.6). Two sketches of bounded size estimate which keys take the most time and
+ * the most network bytes. The time and bytes of a command (request and reply) are divided evenly among its keys.
  */
 import { latin1Text } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
@@ -8,9 +8,9 @@ import { type KeySum, TopKeys } from "../structures/top-keys.ts";
 import type { Call } from "./call.ts";
 import { KeyArguments } from "./key-arguments.ts";
 
-/** Keys counted for each that is reported: the more, the surer. */
+/** Keys in the sketch for each key that is reported. More of them make the estimate better. */
 const COUNTED_PER_KEY = 10;
-/** Longer keys are not counted, or a few would take all the memory there is for this. */
+/** Longer keys are not counted, because a few of them would fill the memory of the sketch. */
 const KEY_BYTES_MAX = 16 << 10;
 
 export interface HotKeysOptions {
@@ -18,9 +18,9 @@ export interface HotKeysOptions {
   byBytes: boolean;
   /** Keys to report. */
   count: number;
-  /** 0: until it is stopped. */
+  /** 0 = until HOTKEYS STOP. */
   durationMs: number;
-  /** One command of so many is counted. */
+  /** One in this many commands is counted. */
   sampleRatio: number;
   /** Wall ms. */
   startMs: number;
@@ -69,7 +69,7 @@ export class HotKeys {
     this.byBytes = options.byBytes ? new TopKeys(options.count * COUNTED_PER_KEY) : null;
   }
 
-  /** False from the end of its duration on, or when it was stopped. */
+  /** False after the end of its duration, or after HOTKEYS STOP. */
   get isActive(): boolean {
     const { startMs, durationMs } = this.options;
     if (this.stoppedMs === 0 && durationMs > 0 && this.clock.wallMs() >= startMs + durationMs) {

@@ -1,16 +1,16 @@
-/** Where a command's keys are among its arguments, for the dispatcher and for COMMAND GETKEYS. */
+/** Finds a command's keys among its arguments, for the dispatcher and for COMMAND GETKEYS. */
 import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
 import type { Call } from "./call.ts";
 import type { CommandSpec, KeyPlace, KeySpec } from "./spec.ts";
 
 const LONGEST_OPTION = 16;
 
-/** The keys of a command whose name is argument `from` of `call`, one place after the other. */
+/** The keys of a command whose name is argument `from` of `call`. */
 export class KeyArguments {
   /** Argument numbers, counted as `call` counts them. */
   at = new Int32Array(64);
   count = 0;
-  /** True when a number of keys was none, or more than there are. */
+  /** True when the number of keys is no positive number, or exceeds the arguments. */
   isInvalid = false;
 
   /** Finds the keys of `spec`, which has `given` arguments with its name. */
@@ -24,7 +24,7 @@ export class KeyArguments {
     for (const place of spec.places) this.findPlace(call, place, from, given);
   }
 
-  /** As find, for one place, behind those found before. */
+  /** Finds the keys of one place and appends them. */
   findPlace(call: Call, place: KeyPlace, from: number, given: number): void {
     if (place.unknown === true) this.behindOption(call, place, from, given);
     else if (place.countAt !== undefined) this.counted(call, place, place.countAt, from, given);
@@ -38,7 +38,7 @@ export class KeyArguments {
     for (let i = keys.first; i <= last && i < given; i += keys.step) this.add(from + i);
   }
 
-  /** Keys behind their number. A number that is none leaves the command without keys: its handler says so. */
+  /** Keys that follow their number. If the number is invalid, the command has no keys, and its handler replies the error. */
   private counted(call: Call, place: KeyPlace, countAt: number, from: number, given: number): void {
     this.isInvalid = true;
     if (countAt >= given) return;
@@ -50,7 +50,7 @@ export class KeyArguments {
     for (let n = 0, i = place.first; n < count && i < given; n++, i += place.step) this.add(from + i);
   }
 
-  /** Keys behind a keyword: all the rest, or the first half of it (streams, whose ids follow). */
+  /** Keys that follow a keyword: one, all the rest, or the first half of the rest (streams, whose IDs follow). */
   private behindKeyword(call: Call, place: KeyPlace, keyword: string, from: number, given: number): void {
     const start = place.first < 0 ? given + place.first : place.first;
     const step = place.first < 0 ? -1 : 1;
@@ -63,7 +63,7 @@ export class KeyArguments {
     }
   }
 
-  /** A key behind an option that may stand anywhere, the last of its kind. */
+  /** The key that follows an option. The option may be anywhere, and its last occurrence counts. */
   private behindOption(call: Call, place: KeyPlace, from: number, given: number): void {
     const { keyword, skips } = place;
     if (keyword === undefined || skips === undefined) return;

@@ -1,4 +1,4 @@
-/** Latency monitor: events of this worker that took latency-monitor-threshold or longer, the worst of each second. */
+/** Latency monitor: the events of this worker that took at least latency-monitor-threshold. It keeps the worst of each second. */
 import type { Clock } from "../base/clock.ts";
 
 /** Seconds kept of each event. */
@@ -23,7 +23,7 @@ export class LatencyMonitor {
 
   constructor(private readonly clock: Clock) {}
 
-  /** Keeps that `event` took `ms`, when that is long enough. */
+  /** Records that `event` took `ms`, if that reaches the threshold. */
   sample(event: string, ms: number): void {
     if (this.thresholdMs === 0 || ms < this.thresholdMs) return;
     const atSeconds = Math.floor(this.clock.wallMs() / 1000);
@@ -40,7 +40,7 @@ export class LatencyMonitor {
     return [...this.byName.values()];
   }
 
-  /** Forgets the named events, or all when none is named. Returns what is forgotten. */
+  /** Removes the named events, or all without names. Returns the removed events. */
   reset(names: readonly string[]): LatencyEvent[] {
     const gone = this.events().filter(({ name }) => names.length === 0 || names.includes(name));
     for (const { name } of gone) this.byName.delete(name);
@@ -56,7 +56,7 @@ function add(event: LatencyEvent, sample: LatencySample): void {
   if (samples.length > SAMPLES_MAX) samples.shift();
 }
 
-/** Events of several workers as those of one, by name. */
+/** Merges the events of several workers by name. */
 export function mergeEvents(all: readonly (readonly LatencyEvent[])[]): LatencyEvent[] {
   const merged = new Map<string, LatencyEvent>();
   for (const event of all.flat()) {

@@ -1,6 +1,7 @@
 /**
- * The line that MONITOR shows for a command, and which commands it shows. Administrative commands are left out and secrets
- * are redacted. Redis counts a monitoring client as a replica, so a command on keys gets a replica's error.
+ * The line that MONITOR shows for a command. Administrative commands are not shown, and secrets are redacted.
+ *
+ * To Redis a monitoring client is a kind of replica. If it sends a command on keys, it gets the error for replicas.
  */
 import { token } from "../base/bytes.ts";
 import type { Call } from "./call.ts";
@@ -8,7 +9,7 @@ import { ADMIN, type CommandSpec, READONLY, SKIP_MONITOR, WRITE } from "./spec.t
 
 export const MONITORS_NO_KEYS = "ERR Replica can't interact with the keyspace";
 
-/** True when a connection that monitors may not send the command. `mayWrite`: it has no flag, and writes all the same. */
+/** True when a monitoring connection may not send the command. `mayWrite`: it can write although it has no such flag. */
 export function isDeniedToMonitors(spec: CommandSpec, mayWrite: boolean): boolean {
   return (spec.flags & (READONLY | WRITE)) !== 0 || mayWrite;
 }

@@ -1,4 +1,4 @@
-/** What a handler answers to a negative status of the store. */
+/** How a handler replies a negative status of the store. */
 import { Status } from "../base/status.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
@@ -6,8 +6,8 @@ import type { Call } from "./call.ts";
 import { Done, type Outcome, Retry } from "./spec.ts";
 
 /**
- * Replies the error of `status`. Busy means that there is no room now and nothing was changed: the command is retried
- * while memory may still be made, and refused when there will be none. Again: it is retried in any case.
+ * Replies the error of `status`. Busy means that no memory was available and nothing was changed: the command is retried
+ * while memory can still be freed, and refused otherwise. Again means that it is retried in any case.
  */
 export function refuse(call: Call, reply: Reply, status: number): Outcome {
   if (status === Status.Again) return Retry;

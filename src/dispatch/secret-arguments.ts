@@ -1,4 +1,4 @@
-/** Which arguments of a command are secrets, for everything that shows commands to others (SLOWLOG, MONITOR). */
+/** Which arguments of a command are secrets, for the commands that show them to other clients (SLOWLOG, MONITOR). */
 import { isSecretParameter } from "../base/config/redis.ts";
 import type { Call } from "./call.ts";
 

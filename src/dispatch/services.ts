@@ -1,9 +1,9 @@
 /**
- * What handlers may ask of the server around them. The server implements it over its workers; the embedded engine
- * answers for itself alone.
+ * The services that handlers use of the server around them. The server implements them over all its workers, the embedded
+ * mode for its one engine.
  *
- * What needs other workers takes a callback: the handler returns Later, and its answer leaves through `resume`. The
- * callback never runs before the handler has returned.
+ * A service that involves other workers takes a callback. Its handler returns Later, and the callback replies through
+ * `resume`. The callback never runs before the handler has returned.
  */
 import type { ConfigChange } from "../base/config/config.ts";
 import type { Reply } from "../protocol/reply.ts";
@@ -12,10 +12,10 @@ import type { StatisticsAnswer, StatisticsAsk } from "./command-statistics.ts";
 import type { Session } from "./session.ts";
 import type { CommandTable } from "./command-table.ts";
 
-/** The Redis version that clients are told: what they may expect of commands and replies. */
+/** The Redis version that clients are told. They derive from it which commands and replies to expect. */
 export const REDIS_VERSION = "7.2.4";
 
-/** Sums over all workers, as INFO shows them. */
+/** Sums over all workers, for INFO. */
 export interface ServerTotals {
   connectedClients: number;
   totalConnections: number;
@@ -23,16 +23,16 @@ export interface ServerTotals {
   totalCommands: number;
   netInputBytes: number;
   netOutputBytes: number;
-  /** Times that input came from a socket, and that output went to one. */
+  /** Number of reads from sockets and of writes to them. */
   reads: number;
   writes: number;
-  /** Times that a reply buffer became larger, and smaller. */
+  /** How often a reply buffer grew, and shrank. */
   replyExpands: number;
   replyShrinks: number;
-  /** Rounds of background work: their time in all, ms, and how many ended because their time was over. */
+  /** Background work: its time in all, ms, and how many rounds ended because their time was used up. */
   expireCycleMs: number;
   expireCapReached: number;
-  /** Share of the keys with a deadline that are due and still there, percent: estimated from samples. */
+  /** Estimated share of the keys with a deadline that have expired but are not yet removed, percent. */
   stalePercent: number;
   expiredKeys: number;
   /** Members of collections that expired. */
@@ -40,14 +40,14 @@ export interface ServerTotals {
   /** Values freed in steps: those of flushed keyspaces, and collections that were trees. */
   lazyFreed: number;
   evictedKeys: number;
-  /** Time for which the memory limit was exceeded although keys were evicted: in all, and this time; ms. */
+  /** Time during which memory stayed above the limit although keys were evicted: in all, and in the current episode; ms. */
   exceededMs: number;
   exceedingMs: number;
   keyspaceHits: number;
   keyspaceMisses: number;
   errorReplies: number;
   evictedClients: number;
-  /** Clients dropped for the size of their output, and of their input. */
+  /** Clients closed because of an output limit, and of the query buffer limit. */
   outputLimitClosed: number;
   queryLimitClosed: number;
   /** Memory of all clients, bytes. */
@@ -75,21 +75,21 @@ export interface WorkerFigures {
   opsPerSecond: number;
   heapBytes: number;
   clientBytes: number;
-  /** CPU time of its thread; NaN where the system does not tell. */
+  /** CPU time of its thread; NaN = unknown. */
   cpuMicros: number;
 }
 
-/** What the operating system says of the process. */
+/** The process as the operating system sees it. */
 export interface ProcessUse {
   residentBytes: number;
   userMicros: number;
   systemMicros: number;
-  /** Of the main thread alone, which executes no commands; NaN where the system does not tell. */
+  /** Of the main thread, which executes no commands; NaN = unknown. */
   mainUserMicros: number;
   mainSystemMicros: number;
 }
 
-/** What a filter of CLIENT LIST and KILL may ask of a client. */
+/** The traits of a client that filters of CLIENT LIST and KILL compare. */
 export interface ClientTraits {
   ids: readonly number[];
   type: string;
@@ -102,23 +102,23 @@ export interface ClientTraits {
   libName: string;
   libVersion: string;
   db: number;
-  /** Letters of the field "flags", of which a client must have all. */
+  /** Letters of the field "flags". A client must have all of them. */
   flags: string;
   /** Letters of capabilities. No client declares any in this version. */
   capabilities: string;
 }
 
-/** Which clients CLIENT LIST and KILL mean: they have each trait of `only` and none of `not`. What is left out matches all. */
+/** A filter of CLIENT LIST and KILL: matching clients have each trait of `only` and none of `not`. */
 export interface ClientFilter {
   only: Partial<ClientTraits>;
   not: Partial<ClientTraits>;
-  /** This client is not meant. */
+  /** The ID of a client that never matches. */
   skip?: number;
   maxAgeSeconds?: number;
   idleSeconds?: number;
 }
 
-/** Commands that CLIENT PAUSE holds back. A higher number holds more. */
+/** The commands that CLIENT PAUSE suspends. A higher number suspends more. */
 export const Pause = { None: 0, Writes: 1, All: 2 } as const;
 export type Pause = (typeof Pause)[keyof typeof Pause];
 
@@ -132,67 +132,69 @@ export interface ServerServices {
   readonly configFile: string;
   readonly executable: string;
   readonly table: CommandTable;
-  /** Most clients at a time. */
+  /** Most clients at the same time. */
   readonly maxClients: number;
   totals(): ServerTotals;
   processUse(): ProcessUse;
-  /** Begins all counters of INFO anew, in every worker. */
+  /** Sets all counters of INFO to 0, in every worker. */
   resetTotals(done: () => void): void;
-  /** One line per client that matches (CLIENT LIST's), of all workers, by id. */
+  /** The lines of CLIENT LIST for the clients of all workers that match, by ID. */
   listClients(filter: ClientFilter, done: (lines: ClientLine[]) => void): void;
-  /** The line of one session of this worker. */
+  /** The line of CLIENT LIST for one session of this worker. */
   describeClient(session: Session): string;
   /** True when the client of this worker is on the same machine. */
   isLocal(session: Session): boolean;
   /**
-   * Closes the clients that match, but not `asker`: whether it matched too is told to `done`, so that it can be
-   * answered first. `killed` counts it.
+   * Closes the clients that match, except `asker`. `done` learns whether the asker matched too, so that it gets its reply
+   * before it is closed. `killed` includes the asker.
    */
   killClients(filter: ClientFilter, asker: Session, done: (killed: number, askerMatched: boolean) => void): void;
-  /** Applies changes of the configuration in every thread; `done` is called when all obey. */
+  /** Applies changes of the configuration in every thread. `done` is called when all have applied them. */
   publishConfig(changes: readonly ConfigChange[], done: () => void): void;
-  /** Turns the removal of expired keys in the background on or off, in every worker. */
+  /** Turns active expiry on or off in every worker. */
   setActiveExpire(on: boolean, done: () => void): void;
-  /** Reads the clock anew and removes every expired key of all shards. */
+  /** Updates the clock and removes every expired key of all shards. */
   expirePass(): void;
-  /** Writes a warning to the log; a server without one (embedded) leaves this out. */
+  /** Writes a warning to the log. Left out in the embedded mode, which has no log. */
   writeLog?(text: string): void;
-  /** Stops the server in an orderly way. */
+  /** Shuts the server down. */
   shutdown(): void;
-  /** Reply of a Later command: writes to the session's connection, and lets it read on or closes it. */
+  /** Replies for a command that returned Later, and then lets its connection read on or closes it. */
   resume(session: Session, write: (reply: Reply) => void, close?: boolean): void;
   /**
-   * Writes the running configuration into its file (CONFIG REWRITE). `done` hears why it could not, "" when it could.
-   * There only where `configFile` is not "".
+   * Writes the configuration to its file (CONFIG REWRITE). `done` gets the reason of a failure, or "". Left out when
+   * `configFile` is "".
    */
   rewriteConfig?(done: (failure: string) => void): void;
-  /** Asks the statistics of all workers, this one among them; a server without workers of its own leaves it out. */
+  /** Asks the command statistics of all workers, including this one. Left out in the embedded mode. */
   askStatistics?(ask: StatisticsAsk, done: (answers: StatisticsAnswer[]) => void): void;
   /** Figures of each worker. */
   workerFigures(): WorkerFigures[];
-  // Waiting is for clients that are beside each other: a server without workers of its own (embedded) leaves these out.
+  // The rest but wantRegion concerns several clients that are served at a time. The embedded mode leaves these out.
 
   /**
-   * Holds commands back in every worker until `untilMs` (wall); a longer or stricter pause that is on stays as it is.
-   * `done` is called when none of them is at work any more, in any worker.
+   * Suspends commands in every worker until `untilMs` (wall time). A longer or stricter pause stays in force. `done` is
+   * called when no worker runs such a command any more.
    */
   pauseClients?(mode: Pause, untilMs: number, done: () => void): void;
   /** Ends the pause in every worker. */
   unpauseClients?(done: () => void): void;
-  /** Blocks the session's client, whose handler returns Later, for `timeoutMs` (0 = for ever); then `write` replies. */
-  /** `mayEnd` is asked before its time, UNBLOCK or the client's going ends the block: false leaves it to `endBlock`. */
+  /**
+   * Blocks the session's client, whose handler returns Later, for `timeoutMs` (0 = without a timeout). Then `write` replies.
+   * Before the timeout, UNBLOCK or a disconnect ends the block, `mayEnd` is called. If it returns false, `endBlock` will.
+   */
   block?(session: Session, timeoutMs: number, write: (reply: Reply) => void, mayEnd?: () => boolean): void;
-  /** Ends the block of a client of this worker with another reply; nothing happens when the client is gone. */
+  /** Unblocks a client of this worker with another reply. Nothing happens if the client is gone. */
   endBlock?(session: Session, write: (reply: Reply) => void): void;
-  /** Ends the block of a client of any worker, by its timeout or with an error. `found`: it was blocked. */
+  /** Unblocks a client of any worker, as if it had timed out or with an error. `found`: it was blocked. */
   unblock?(id: number, withError: boolean, done: (found: boolean) => void): void;
-  /** From `done` on the session is told of every command of any worker (MONITOR). */
+  /** Starts MONITOR for the session. From `done` on it receives the commands of all workers. */
   monitor?(session: Session, done: () => void): void;
-  /** The session is told of commands no more. */
+  /** Ends MONITOR for the session. */
   stopMonitoring?(session: Session): void;
-  /** Asks every worker for its part of HOTKEYS. All answer alike, but for what each counted. */
+  /** Applies a HOTKEYS request in every worker. The answers differ only in what each worker counted. */
   hotKeys?(of: HotKeysAsk, done: (answers: HotKeysAnswer[]) => void): void;
-  /** Asks for another region; the main thread makes it. */
+  /** Asks the main thread for another memory region. */
   wantRegion(): void;
 }
 

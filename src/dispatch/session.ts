@@ -1,24 +1,24 @@
 /**
- * Session: what the server remembers of one client between commands. The connection (socket, queues) is the server's;
- * handlers see this much.
+ * Session: the state of one client between commands, as handlers see it. The connection (socket, queues) belongs to the
+ * server.
  */
 
 import type { Continuation } from "./continuation.ts";
 import type { CommandSpec } from "./spec.ts";
 
-/** A command that waits for keys, as it is counted and logged when the wait is over. */
+/** A command that waits for keys. It is counted and logged when the wait is over. */
 export interface WaitingCommand {
   /** Its row in the statistics. */
   readonly row: number;
   readonly spec: CommandSpec;
-  /** Time it took before it began to wait, and that of who served it since, ms. */
+  /** The time that it took before it began to wait, and the time that serving it took, ms. */
   tookMs: number;
   servedMs: number;
   /** Its arguments for the slow log; null = the log is off. */
   readonly args: string[] | null;
 }
 
-/** CLIENT REPLY: replies are sent; not sent; not sent to the next command; not sent to the command that runs. */
+/** CLIENT REPLY. SkipNext: the next command gets no reply. Skipping: the command that runs now gets none. */
 export const Replies = { On: 0, Off: 1, SkipNext: 2, Skipping: 3 } as const;
 export type Replies = (typeof Replies)[keyof typeof Replies];
 
@@ -31,25 +31,25 @@ export class Session {
   name = "";
   libName = "";
   libVersion = "";
-  /** Number of the command named last, in the table; -1 = none. */
+  /** Table index of the last command; -1 = none. */
   lastCommand = -1;
-  /** Its row, or its subcommand's, in the statistics. */
+  /** Its row number, or its subcommand's. */
   lastRow = 0;
   /** Lower-case name of the last subcommand run ("client|list"), "" when the last command had none. */
   commandName = "";
   commands = 0;
-  /** CLIENT NO-TOUCH: reads do not date the access. */
+  /** CLIENT NO-TOUCH: reads do not update the access time. */
   noTouch = false;
   noEvict = false;
-  /** MONITOR: the connection is told of every command. */
+  /** MONITOR: the connection receives every command. */
   monitors = false;
   /** CLIENT REPLY. */
   replies: Replies = Replies.On;
   /** How far the command at the head has come that goes on in steps; null = it is none, or begins. */
   continuation: Continuation | null = null;
-  /** Commands that could wait answer at once, as if their time were over. */
+  /** Blocking commands reply at once, as if their timeout had passed. */
   deniesBlocking = false;
-  /** The command that waits for keys; null = none does. */
+  /** The command that waits for keys; null = none. */
   waits: WaitingCommand | null = null;
   /** Wall ms at creation; monotonic ms of the last command. */
   createdMs = 0;

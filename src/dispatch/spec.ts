@@ -1,14 +1,15 @@
 /**
- * The command table's row, and what a handler is given.
+ * A row of the command table, and the words in which a handler answers.
  *
- * A command is one row (name, arity, flags, key spec, ACL categories, docs) and one function. The dispatcher has already
- * checked arity and authentication, made room for DENY_OOM, and locked the shards of the declared keys: a handler never
- * takes a lock, never awaits, never touches a file or a socket. It parses everything, then applies, then replies.
+ * A command is one row (name, arity, flags, key spec, ACL categories, docs) and one function, its handler. Before the
+ * handler runs, the dispatcher has checked arity and authentication, made room for DENY_OOM, and locked the shards of the
+ * declared keys. A handler never takes a lock, never awaits, and never touches a file or a socket. It parses all arguments,
+ * then changes data, then replies.
  */
 import type { Reply } from "../protocol/reply.ts";
 import type { Call } from "./call.ts";
 
-// Flags, by the names COMMAND gives them.
+// Flags, by the names that COMMAND shows.
 export const WRITE = 1;
 export const READONLY = 2;
 export const DENY_OOM = 4;
@@ -27,22 +28,22 @@ export const MOVABLE_KEYS = 16384;
 export const NO_ASYNC_LOADING = 32768;
 /** All shards are locked before the handler runs (SWAPDB, FLUSHALL). Not a Redis flag. */
 export const ALL_SHARDS = 1 << 20;
-/** The last argument may come staged in chunks when it is long (SET, APPEND). Not a Redis flag. */
+/** The last argument may be a staged value when it is long (SET, APPEND). Not a Redis flag. */
 export const STAGES = 1 << 21;
 
-/** What a handler returns. */
+/** The command is complete. */
 export const Done = 0;
-/** Nothing was changed; the command is retried next turn (no room or lock now). What it replied is taken back. */
+/** A lock or memory was not available. Nothing was changed, the reply is discarded, and the command runs again next turn. */
 export const Retry = 1;
-/** The reply comes later through `call.session`; the connection reads no further until then. */
+/** The reply comes later through `call.session`. The connection reads no further command until then. */
 export const Later = 2;
 /** The connection closes after this reply. */
 export const Close = 3;
-/** CLIENT PAUSE holds the command back: nothing was done, and it is tried again when the pause ends. */
+/** CLIENT PAUSE suspends the command. Nothing was changed, and the command runs when the pause ends. */
 export const Paused = 4;
 export type Outcome = typeof Done | typeof Retry | typeof Later | typeof Close | typeof Paused;
 
-/** Where the keys are: argument numbers, the command's name being 0. `last` negative counts from the end. */
+/** Argument numbers of the keys. The command's name is argument 0, and a negative `last` counts from the end. */
 export interface KeySpec {
   first: number;
   last: number;
@@ -59,26 +60,27 @@ export const FROM_SECOND: KeySpec = { first: 2, last: -1, step: 1 };
 export const KEY_VALUES_FROM_SECOND: KeySpec = { first: 2, last: -1, step: 2 };
 
 /**
- * A key spec of COMMAND that is not the row's one range. `first` and `step` count as in KeySpec; with `keyword`, `first` is
- * where the search for it begins (negative: from the end, backward).
+ * One of several key specs of a command. `first` and `step` count as in KeySpec. With `keyword`, the search for the keyword
+ * begins at `first`, and goes backward from the end when `first` is negative.
  */
 export interface KeyPlace extends KeySpec {
   /** "RO access", "OW update" ... */
   flags: string;
-  /** Argument that tells how many keys there are. */
+  /** Number of the argument that gives the number of keys. */
   countAt?: number;
-  /** Upper case; the keys follow it: one (`last` 0), all the rest, or with `half` the first half of the rest. */
+  /** In upper case. One key follows it (`last` 0), or the rest are keys, or with `half` the first half of the rest. */
   keyword?: string;
   half?: true;
-  /** Keys that only the handler can find (SORT's patterns): it needs ALL_SHARDS. */
+  /** Only the handler can find the keys (SORT's patterns). The command needs ALL_SHARDS. */
   unknown?: true;
-  /** With `unknown` and `keyword`: arguments behind other options, which are not looked at. The last keyword counts. */
+  /** With `unknown` and `keyword`: how many arguments follow each other option. The last keyword counts. */
   skips?: Readonly<Record<string, number>>;
 }
 
 /**
- * Which arguments name members: the second; all from there on; or of those every other, between their values; in sorted
- * sets the third, or behind options every other, each after its score.
+ * Which arguments are members of the collection, for the prefetch. One: argument 2. All: argument 2 and all that follow.
+ * Pairs: every other argument from 2 on, between the values. Third: argument 3. Scored: every other argument behind the
+ * options of ZADD, each after its score.
  */
 export const MemberPlaces = { None: 0, One: 1, All: 2, Pairs: 3, Third: 4, Scored: 5 } as const;
 export type MemberPlaces = (typeof MemberPlaces)[keyof typeof MemberPlaces];
@@ -101,34 +103,34 @@ export interface CommandDocs {
   summary: string;
   since: string;
   group: string;
-  /** "" = it says nothing. */
+  /** "" = not stated. */
   complexity: string;
-  /** The version that advised against the command, and what to use in its place. */
+  /** The version that deprecated the command, and its replacement. */
   deprecated?: readonly [since: string, replacedBy: string];
-  /** For those who work on the server. */
+  /** For people who work on the server itself. */
   isInternal?: true;
   arguments?: readonly ArgumentDoc[];
   history?: readonly (readonly [version: string, change: string])[];
 }
 
-/** Runs a command; nothing returned is Done. */
+/** Runs a command. Returning nothing means Done. */
 export type Handler = (call: Call, reply: Reply) => Outcome | void;
 
 export interface CommandSpec {
   /** Upper case; a subcommand's is "CLIENT|LIST". */
   name: string;
-  /** As COMMAND: the number of arguments with the name; negative = at least. */
+  /** Number of arguments, the name included. A negative one is a minimum. */
   arity: number;
   keys: KeySpec;
   flags: number;
-  /** ACL categories besides those that follow from the flags, without "@". */
+  /** ACL categories, without "@", besides those that the flags imply. */
   categories: readonly string[];
   run: Handler;
-  /** What happens to the keys, where it is not "RO access" for reading and "RW update" for writing commands. */
+  /** How the command uses its keys. Left out: "RO access" for a reading command, "RW update" for a writing one. */
   keyFlags?: string;
-  /** Where the keys are, when one range does not say it; `keys` is then what COMMAND shows to old clients. */
+  /** The keys, where one range cannot describe them. COMMAND then shows `keys` to old clients only. */
   places?: readonly KeyPlace[];
-  /** Arguments that are members of the collection under the first key: looked up ahead when it is large. */
+  /** Which arguments are members of the collection at the first key. They are prefetched when it is large. */
   members?: MemberPlaces;
   /** Hints for proxies and cluster clients. */
   tips?: readonly string[];

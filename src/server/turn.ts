@@ -105,6 +105,8 @@ export class Turn {
   private held: Outlet[] = [];
   private dropped: Outlet[] = [];
   private unpins: Pinned[] = [];
+  /** Exceptions of connections while the turn was sent. */
+  private readonly thrown: unknown[] = [];
   private readonly spares: Buffer[] = [];
 
   constructor(private readonly work: TurnWork) {
@@ -148,6 +150,7 @@ export class Turn {
       this.serve();
       this.work.endCommands();
       this.send();
+      this.reportThrown();
     } catch (thrown) {
       this.failed(thrown, null);
     } finally {
@@ -171,16 +174,9 @@ export class Turn {
     }
   }
 
-  /** Sends, closes and gives back what the turn put off (N1). */
+  /** Sends, closes and gives back what the turn put off (N1). An exception of one connection does not affect the others. */
   private send(): void {
-    const { outlets, ends, positions, bytes } = this;
-    for (let i = 0, from = 0; i < outlets.length; i++) {
-      const end = ends[i]!;
-      outlets[i]!.sendGathered(bytes, from, end - from, positions[i]!);
-      from = end;
-    }
-    outlets.length = 0;
-    this.at = 0;
+    this.sendAllGathered();
     if (this.leaving.length > 0) {
       const all = this.leaving;
       this.leaving = [];
@@ -189,7 +185,7 @@ export class Turn {
     if (this.dropped.length > 0) {
       const all = this.dropped;
       this.dropped = [];
-      for (const outlet of all) outlet.drop();
+      for (const outlet of all) this.dropOne(outlet);
     }
     if (this.unpins.length > 0) {
       const all = this.unpins;
@@ -198,14 +194,48 @@ export class Turn {
     }
   }
 
-  /** What goes wrong with one connection keeps no other from its replies. */
+  private sendAllGathered(): void {
+    const { outlets, ends, positions, bytes } = this;
+    for (let i = 0, from = 0; i < outlets.length; i++) {
+      const end = ends[i]!;
+      const outlet = outlets[i]!;
+      try {
+        outlet.sendGathered(bytes, from, end - from, positions[i]!);
+      } catch (thrown) {
+        this.sendFailed(outlet, thrown);
+      }
+      from = end;
+    }
+    outlets.length = 0;
+    this.at = 0;
+  }
+
   private sendOne(outlet: Outlet): void {
     try {
       outlet.send();
     } catch (thrown) {
-      outlet.drop();
-      this.failed(thrown, null);
+      this.sendFailed(outlet, thrown);
     }
+  }
+
+  /** The connection is closed at the end of this turn: its peer cannot know what it missed. */
+  private sendFailed(outlet: Outlet, thrown: unknown): void {
+    this.dropped.push(outlet);
+    this.thrown.push(thrown);
+  }
+
+  private dropOne(outlet: Outlet): void {
+    try {
+      outlet.drop();
+    } catch (thrown) {
+      this.thrown.push(thrown);
+    }
+  }
+
+  /** Reports what was thrown while the turn was sent, after everything was sent: `failed` may throw. */
+  private reportThrown(): void {
+    if (this.thrown.length === 0) return;
+    for (const thrown of this.thrown.splice(0)) this.failed(thrown, null);
   }
 
   /** Sends what there is at once, for an owner that stops. */

@@ -1,0 +1,58 @@
+/**
+ * Goal:   an exception while one connection is written closes that connection, and no other: the others get each reply
+ *         once, and every pin is given back.
+ * Method: a turn over outlets of the test's own, of which one throws when it is called.
+ */
+import { describe, expect, test } from "bun:test";
+import type { Blocking } from "../../src/dispatch/blocking.ts";
+import { type Outlet, type Pinned, Turn } from "../../src/server/turn.ts";
+
+/** A turn without an event loop, and what it was told: "unpin 3", "failed: broken" ... */
+function turnWithNotes(): { turn: Turn; notes: string[] } {
+  const notes: string[] = [];
+  const blocking = { askTurn: () => {}, turn: () => {} } as unknown as Blocking;
+  const turn = new Turn({
+    blocking,
+    beginTurn: () => {},
+    endCommands: () => {},
+    publishSent: () => {},
+    unpin: ({ shard }: Pinned) => notes.push(`unpin ${shard}`),
+  });
+  turn.failed = (thrown) => notes.push(`failed: ${(thrown as Error).message}`);
+  return { turn, notes };
+}
+
+function outlet(name: string, notes: string[], throwsIn: keyof Outlet | "" = ""): Outlet {
+  const note = (what: keyof Outlet, text: string): void => {
+    if (what === throwsIn) throw new Error("broken");
+    notes.push(`${name} ${text}`);
+  };
+  return {
+    sendGathered: (bytes, at, length) => note("sendGathered", bytes.toString("latin1", at, at + length)),
+    send: () => note("send", "send"),
+    released: () => note("released", "released"),
+    drop: () => note("drop", "drop"),
+  };
+}
+
+describe("a connection that throws at the end of a turn", () => {
+  for (const throwsIn of ["sendGathered", "send", "drop"] as const) {
+    test(throwsIn, () => {
+      const { turn, notes } = turnWithNotes();
+      const outlets = [outlet("a", notes), outlet("b", notes, throwsIn), outlet("c", notes)];
+      turn.enter();
+      for (const each of outlets) {
+        if (throwsIn === "sendGathered") turn.gather(each, Buffer.from("+OK"), 3, 0);
+        else if (throwsIn === "send") turn.leaves(each);
+        else turn.drops(each);
+      }
+      turn.unpin({ shard: 7, pin: 1 });
+      turn.leave();
+      const done = { sendGathered: "+OK", send: "send", drop: "drop" }[throwsIn];
+      const isDropped = throwsIn !== "drop";
+      expect(notes).toEqual([`a ${done}`, `c ${done}`, ...(isDropped ? ["b drop"] : []), "unpin 7", "failed: broken"]);
+      turn.touch();
+      expect(notes.length).toBe(isDropped ? 5 : 4);
+    });
+  }
+});

@@ -1,14 +1,14 @@
 /**
- * Geohash: a place on the globe as a number whose leading bits name ever smaller boxes, so that places near each other
- * mostly have numbers near each other. Sorted sets keep places as scores of 52 bits (26 a coordinate).
+ * Geohash: a place on the globe as a number whose successive bits name ever smaller boxes. Places near each other mostly
+ * have numbers near each other. Sorted sets store places as scores of 52 bits, 26 for each coordinate.
  *
  *   bits │ ... lon 1 lat 1 lon 0 lat 0 │   each coordinate a fraction of its range, in units of 2^-step
  *
- * Longitudes reach from -180 to 180; latitudes to 85.05112878 degrees, where the Mercator projection is a square.
- * Boxes are kept as two numbers, x (longitude) and y (latitude); only scores interleave them. Distances are along the
- * great circle (haversine formula), on a sphere of the Earth's mean radius.
+ * Longitudes range from -180 to 180 degrees, latitudes from -85.05112878 to 85.05112878, where the Mercator projection is
+ * a square. A box is two numbers, x (longitude) and y (latitude); only scores interleave them. Distances are great-circle
+ * distances (haversine formula) on a sphere.
  *
- * The order of floating-point operations is part of what a client sees: digits of replies depend on it.
+ * Do not reorder the floating-point operations: the digits of replies depend on their order.
  */
 
 export const LONGITUDE_MAX = 180;
@@ -17,11 +17,11 @@ export const LATITUDE_MAX = 85.05112878;
 export const STEP_MAX = 26;
 
 const EARTH_RADIUS_M = 6372797.560856;
-/** Half the length of the equator as the Mercator projection has it, m: what the coarsest boxes span. */
+/** Half the length of the equator in the Mercator projection, m: the size of the coarsest boxes. */
 const MERCATOR_HALF_M = 20037726.37;
 const DEGREE = Math.PI / 180;
 
-/** Spreads the bits of `x`, 27 at most, so that there is one bit between each two; as a double. */
+/** Spreads the bits of `x`, at most 27, so that a zero bit separates neighbours. Returns a double. */
 function spread(x: number): number {
   return spread16(x & 0x1fff) + spread16(x >>> 13) * CHUNK;
 }
@@ -31,7 +31,7 @@ function spread16(x: number): number {
   x = (x | (x << 2)) & 0x33333333;
   return (x | (x << 1)) & 0x55555555;
 }
-/** Takes every second of 26 bits, from the lowest on. */
+/** Extracts every second of 26 bits, from the lowest on. */
 function gather13(x: number): number {
   x &= 0x55555555;
   x = (x | (x >>> 1)) & 0x33333333;
@@ -39,25 +39,25 @@ function gather13(x: number): number {
   x = (x | (x >>> 4)) & 0x00ff00ff;
   return (x | (x >>> 8)) & 0x1fff;
 }
-/** Scores are worked on in pieces of 26 bits. */
+/** Scores are processed in parts of 26 bits. */
 const CHUNK = 2 ** 26;
 
-/** The bits of both coordinates of a box, interleaved. */
+/** Interleaves the bits of a box's coordinates. */
 function interleave(x: number, y: number): number {
   return spread(y) + spread(x) * 2;
 }
 
-/** The fraction of a coordinate's range, in whole units of 2^-step; the range's very end is one unit more than fits. */
+/** Position in a coordinate's range, in whole units of 2^-step. The end of the range is one unit more than fits. */
 function unitsOf(value: number, max: number, step: number): number {
   return Math.floor(((value + max) / (max + max)) * 2 ** step);
 }
 
-/** Score of a place: degrees within the ranges. */
+/** Score of a place, given in degrees within the ranges. */
 export function scoreOfPlace(longitude: number, latitude: number): number {
   return interleave(unitsOf(longitude, LONGITUDE_MAX, STEP_MAX), unitsOf(latitude, LATITUDE_MAX, STEP_MAX));
 }
 
-/** Place that a score stands for: the middle of its box, degrees. Valid until the next call. */
+/** The place that openPlace decoded: the middle of the score's box, degrees. Valid until the next call. */
 export const place = { longitude: 0, latitude: 0 };
 
 /** Decodes a score into `place`. */
@@ -67,7 +67,7 @@ export function openPlace(score: number): void {
     openBits(bits % CHUNK, Math.floor(bits / CHUNK) % CHUNK, Math.floor(bits / 2 ** 52));
     return;
   }
-  // No place has such a score. What C makes of it when it is to be 64 bits: on x86, this.
+  // No place has such a score. This is the result of C's conversion to 64 bits on x86.
   let bits = 0n;
   if (score < -(2 ** 63)) bits = 1n << 63n;
   else if (score < 2 ** 64) bits = BigInt.asUintN(64, BigInt(Math.trunc(score)));
@@ -75,7 +75,7 @@ export function openPlace(score: number): void {
   openBits(Number(bits % chunk), Number((bits / chunk) % chunk), Number(bits / (chunk * chunk)));
 }
 
-/** Decodes 64 bits, of which the lowest 26, the next 26 and the rest are given. */
+/** Decodes 64 bits, given as the lowest 26, the next 26 and the rest. */
 function openBits(low: number, middle: number, high: number): void {
   const y = gather13(low) + gather13(middle) * 8192 + gather13(high) * CHUNK;
   const x = gather13(low >>> 1) + gather13(middle >>> 1) * 8192 + gather13(high >>> 1) * CHUNK;
@@ -111,8 +111,8 @@ export function latitudeDistance(latitude1: number, latitude2: number): number {
 const LETTERS = "0123456789bcdefghjkmnpqrstuvwxyz";
 
 /**
- * The usual geohash of a place, eleven letters: its latitudes reach to 90 degrees. 52 bits are ten letters; the eleventh
- * is always a zero.
+ * The standard geohash of a place, eleven letters, for which latitudes range to 90 degrees. 52 bits give ten letters; the
+ * eleventh is always a zero.
  */
 export function geohashText(longitude: number, latitude: number): string {
   const x = unitsOf(longitude, LONGITUDE_MAX, STEP_MAX);
@@ -123,9 +123,9 @@ export function geohashText(longitude: number, latitude: number): string {
   return `${text}0`;
 }
 
-// ---- the boxes that a search looks through ----
+// ---- the boxes that a search covers ----
 
-/** What is searched: around a place, within `radius` or, when that is negative, a box of `width` and `height`; all in m. */
+/** A search area around a place, m: a circle of `radius` or, when that is negative, a box of `width` and `height`. */
 export interface Area {
   longitude: number;
   latitude: number;
@@ -134,16 +134,16 @@ export interface Area {
   height: number;
 }
 
-/** Most boxes of a search: the one around its middle, and the eight about it. */
+/** Most boxes of a search: the one around its centre, and the eight neighbours. */
 export const BOXES_MAX = 9;
-/** Directions in the order in which boxes are looked through: the middle, N, S, E, W, NE, NW, SE, SW. */
+/** Directions in the order in which boxes are searched: centre, N, S, E, W, NE, NW, SE, SW. */
 const EAST = [0, 0, 0, 1, -1, 1, -1, 1, -1];
 const NORTH = [0, 1, -1, 0, 0, 1, 1, -1, -1];
 
-/** Scores of the boxes to look through: from `low`, included, to `high`, excluded. Valid until the next call. */
+/** Scores of the boxes to search: from `low`, inclusive, to `high`, exclusive. Valid until the next call. */
 export const boxes = { count: 0, low: new Float64Array(BOXES_MAX), high: new Float64Array(BOXES_MAX) };
 
-/** Number of bits of a coordinate at which nine boxes cover a circle of `radius` m around `latitude`. */
+/** Number of bits per coordinate at which nine boxes cover a circle of `radius` m around `latitude`. */
 function stepsFor(radius: number, latitude: number): number {
   if (radius === 0) return STEP_MAX;
   let step = 1;
@@ -165,7 +165,7 @@ export function coverArea(area: Area): void {
   const aside = isRound ? radius : width / 2;
   const reach = isRound ? radius : Math.sqrt((width / 2) * (width / 2) + (height / 2) * (height / 2));
   const latitudeReach = up / EARTH_RADIUS_M / DEGREE;
-  // Parallels are shorter towards the pole: the farther edge counts.
+  // Parallels are shorter towards the pole, so the edge nearer to it counts.
   const edge = latitude < 0 ? latitude - latitudeReach : latitude + latitudeReach;
   const longitudeReach = aside / EARTH_RADIUS_M / Math.cos(edge * DEGREE) / DEGREE;
   const north = latitude + latitudeReach;
@@ -188,7 +188,7 @@ export function coverArea(area: Area): void {
     x = unitsOf(longitude, LONGITUDE_MAX, step);
     y = unitsOf(latitude, LATITUDE_MAX, step);
   }
-  // Sides on which the middle box alone reaches far enough need no neighbours.
+  // A side on which the centre box reaches far enough needs no neighbour.
   const few = step >= 2;
   const skipsSouth = few && edgeOf(y, units, LATITUDE_MAX) < south;
   const skipsNorth = few && edgeOf(y + 1, units, LATITUDE_MAX) > north;
@@ -201,9 +201,9 @@ export function coverArea(area: Area): void {
     const dx = EAST[i]!;
     const dy = NORTH[i]!;
     if ((dx < 0 && skipsWest) || (dx > 0 && skipsEast) || (dy < 0 && skipsSouth) || (dy > 0 && skipsNorth)) continue;
-    // At the very end of a range the middle's number is one more than there are boxes.
+    // At the end of a range the centre's number is one more than there are boxes.
     const bits = interleave(dx === 0 ? x : around(x + dx, units), dy === 0 ? y : around(y + dy, units));
-    // With a very large radius neighbours fall together.
+    // With a very large radius neighbours coincide.
     if (i > 0 && bits === last) continue;
     boxes.low[boxes.count] = bits * size;
     boxes.high[boxes.count] = (bits + 1) * size;
@@ -212,12 +212,12 @@ export function coverArea(area: Area): void {
   }
 }
 
-/** A box's number, gone round the globe. */
+/** A box's number, wrapped around the globe. */
 function around(n: number, units: number): number {
   return ((n % units) + units) % units;
 }
 
-/** Lower edge of the boxes of number `n`, degrees. */
+/** Lower edge of the boxes with number `n`, degrees. */
 function edgeOf(n: number, units: number, max: number): number {
   return -max + (n / units) * (max + max);
 }

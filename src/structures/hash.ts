@@ -1,4 +1,4 @@
-/** Hash of a member: seeded, 32 bits, signed; the lane of a hash tree. Mixing as in MurmurHash3 (Appleby 2011). */
+/** Seeded hash of a member, a signed 32-bit number: the sort key of a hash tree. Mixing as in MurmurHash3 (Appleby 2011). */
 const C1 = 0xcc9e2d51 | 0;
 const C2 = 0x1b873593 | 0;
 

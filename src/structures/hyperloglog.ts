@@ -1,5 +1,5 @@
 /**
- * HyperLogLog in Redis's own representation: a string that Redis reads and writes too, byte for byte.
+ * HyperLogLog in Redis's representation: a string of exactly the bytes that Redis would write.
  *
  *   byte 0     4    5      8                  16
  *        │HYLL│enc │ zero │ cardinality, LE   │ registers ...
@@ -9,11 +9,11 @@
  *        00llllll            ZERO    1-64 registers of 0
  *        01llllll llllllll   XZERO   1-16384 registers of 0
  *        1vvvvvll            VAL     1-4 registers of value 1-32
- *   cardinality: the last count; the top bit of byte 15 says that it is out of date
+ *   cardinality: the last count. The top bit of byte 15 marks it as out of date
  *
  * Invariants
- *   HLL-H1  a sketch lies in its own buffer with SLACK_BYTES behind it, of which the first is 0: an opcode cut short reads 0
- *   HLL-H2  the bytes come from clients (SET): every run is checked against 16384 before a register is touched
+ *   HLL-H1  a sketch has its own buffer, with SLACK_BYTES behind it. The first of them is 0: a truncated opcode reads 0
+ *   HLL-H2  clients can write any bytes (SET): the length of every run is checked before a register is accessed
  * Source: Redis hyperloglog.c (format only); Flajolet et al. 2007; Ertl, arXiv:1702.01284 (estimator);
  * MurmurHash64A by Appleby.
  */
@@ -21,12 +21,12 @@ import { assert } from "../base/assert.ts";
 
 export const REGISTERS = 16384;
 const INDEX_BITS = 14;
-/** Bits of the hash that make the register's value: 64 - 14. */
+/** Bits of the hash that determine the register's value: 64 - 14. */
 const RANK_BITS = 50;
 export const HEADER_BYTES = 16;
 export const DENSE_BYTES = HEADER_BYTES + (REGISTERS * 6) / 8;
-assert(1 << INDEX_BITS === REGISTERS && DENSE_BYTES === 12304, "the sizes of Redis's format");
-/** Room behind a sparse sketch for the longest change: XZERO becomes XZERO VAL XZERO. */
+assert(1 << INDEX_BITS === REGISTERS && DENSE_BYTES === 12304, "sizes are those of Redis's format");
+/** Spare bytes behind a sparse sketch for the longest change: XZERO becomes XZERO VAL XZERO. */
 export const SLACK_BYTES = 8;
 /** Longer strings cannot be sparse sketches: an opcode of at most two bytes is at least one register long. */
 export const SPARSE_BYTES_MAX = HEADER_BYTES + REGISTERS * 2;
@@ -35,7 +35,7 @@ export const DENSE = 0;
 export const SPARSE = 1;
 const ENCODING_AT = 4;
 export const CARDINALITY_AT = 8;
-/** The byte whose top bit says that the cardinality is out of date. */
+/** The byte whose top bit marks the cardinality as out of date. */
 export const STALE_AT = 15;
 export const STALE_BIT = 0x80;
 
@@ -43,10 +43,10 @@ const VALUE_MAX = 32;
 const ZERO_RUN_MAX = 64;
 const VAL_RUN_MAX = 4;
 
-/** Corrupt bytes: no value is negative. */
+/** Result for a corrupt sketch. Valid results are not negative. */
 export const CORRUPT = -1;
 
-/** Are these bytes a sketch, as far as their header tells? */
+/** True when the bytes have the header of a sketch. */
 export function isSketch(bytes: Uint8Array, at: number, length: number): boolean {
   if (length < HEADER_BYTES) return false;
   if (bytes[at] !== 72 || bytes[at + 1] !== 89 || bytes[at + 2] !== 76 || bytes[at + 3] !== 76) return false;
@@ -58,7 +58,7 @@ export function encodingOf(bytes: Uint8Array, at: number): number {
   return bytes[at + ENCODING_AT]!;
 }
 
-/** Is the cardinality in the header good? */
+/** True when the cardinality in the header is up to date. */
 export function isCounted(bytes: Uint8Array, at: number): boolean {
   return (bytes[at + STALE_AT]! & STALE_BIT) === 0;
 }
@@ -71,7 +71,7 @@ const M_LOW = 0x5bd1e995;
 let low = 0;
 let high = 0;
 
-/** (high, low) *= m, modulo 2^64. Math.imul keeps the partial products in 32 bits: as numbers they would become doubles. */
+/** (high, low) *= m, modulo 2^64. Math.imul confines the partial products to 32 bits; otherwise they would be doubles. */
 function multiply(): void {
   const a = low >>> 16;
   const b = low & 0xffff;
@@ -85,7 +85,7 @@ function multiply(): void {
   low = (middle << 16) | (p0 & 0xffff);
 }
 
-/** Register that an element belongs to, and the rank it gives it; valid until the next call of `place`. */
+/** The register of an element, and the element's rank. Valid until the next call of `place`. */
 export const placed = { register: 0, rank: 0 };
 
 /** Hashes an element (MurmurHash64A) into `placed`. */
@@ -123,7 +123,7 @@ export function place(bytes: Uint8Array, at: number, length: number): void {
   low ^= high >>> 15;
   placed.register = low & (REGISTERS - 1);
   const rankLow = (low >>> INDEX_BITS) | (high << (32 - INDEX_BITS));
-  const rankHigh = (high >>> INDEX_BITS) | (1 << (RANK_BITS - 32)); // a one at the end, so that there is a rank
+  const rankHigh = (high >>> INDEX_BITS) | (1 << (RANK_BITS - 32)); // a final 1 bit limits the rank
   placed.rank = 1 + (rankLow !== 0 ? trailingZeros(rankLow) : 32 + trailingZeros(rankHigh));
 }
 
@@ -138,7 +138,7 @@ export function denseRegister(bytes: Uint8Array, at: number, register: number): 
   const bit = register * 6;
   const byte = at + HEADER_BYTES + (bit >>> 3);
   const shift = bit & 7;
-  // The last register ends with its byte.
+  // The last register ends at the end of its byte.
   return ((bytes[byte]! | (shift > 2 ? bytes[byte + 1]! << 8 : 0)) >>> shift) & 63;
 }
 
@@ -150,9 +150,9 @@ export function setDenseRegister(bytes: Uint8Array, at: number, register: number
   if (shift > 2) bytes[byte + 1] = (bytes[byte + 1]! & ~(63 >> (8 - shift))) | (value >> (8 - shift));
 }
 
-// Four registers are three bytes: 00000011 11112222 22333333, the low bits of each byte first.
+// Four registers occupy three bytes: 00000011 11112222 22333333, the low bits of each byte first.
 
-/** Raises each of `registers` (a byte each) to what it is in the dense sketch `bytes`. */
+/** Sets each of `registers` (a byte each) to the maximum of itself and the register of the dense sketch `bytes`. */
 function raiseRegisters(bytes: Uint8Array, registers: Uint8Array): void {
   for (let i = 0, at = HEADER_BYTES; i < REGISTERS; i += 4, at += 3) {
     const four = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
@@ -167,13 +167,13 @@ function raiseRegisters(bytes: Uint8Array, registers: Uint8Array): void {
   }
 }
 
-/** The greater of two bytes, without a branch: which one it is cannot be foretold. */
+/** The greater of two bytes, without a branch, which could not be predicted. */
 function greater(a: number, b: number): number {
   const difference = a - b;
   return a - (difference & (difference >> 31));
 }
 
-/** Counts the values of the dense sketch `bytes` into HISTOGRAM. */
+/** Fills HISTOGRAM with the number of registers of each value in the dense sketch `bytes`. */
 function countDense(bytes: Uint8Array): void {
   for (let at = HEADER_BYTES; at < DENSE_BYTES; at += 3) {
     const four = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
@@ -206,7 +206,7 @@ const valValue = (opcode: number): number => ((opcode >>> 2) & 31) + 1;
 const valRun = (opcode: number): number => (opcode & 3) + 1;
 const valOpcode = (value: number, run: number): number => 0x80 | ((value - 1) << 2) | (run - 1);
 
-/** Registers that the opcode at `at` covers. */
+/** Number of registers that the opcode at `at` covers. */
 function runOf(bytes: Uint8Array, at: number): number {
   const opcode = bytes[at]!;
   if (isVal(opcode)) return valRun(opcode);
@@ -214,7 +214,7 @@ function runOf(bytes: Uint8Array, at: number): number {
   return (opcode & 0x3f) + 1;
 }
 
-/** Writes opcodes for `run` registers of zero. Returns where they end. */
+/** Writes opcodes for `run` zero registers. Returns where they end. */
 function writeZeros(bytes: Uint8Array, at: number, run: number): number {
   if (run > ZERO_RUN_MAX) {
     bytes[at] = 0x40 | ((run - 1) >>> 8);
@@ -225,12 +225,12 @@ function writeZeros(bytes: Uint8Array, at: number, run: number): number {
   return at + 1;
 }
 
-/** A sketch in a buffer of its own (HLL-H1). */
+/** A sketch in a separate buffer (HLL-H1). */
 export class Sketch {
   bytes = Buffer.alloc(SPARSE_BYTES_MAX + SLACK_BYTES);
   length = 0;
 
-  /** Makes it the empty sketch. */
+  /** Makes this the empty sketch. */
   clear(): void {
     this.bytes.fill(0, 0, HEADER_BYTES);
     this.bytes.write("HYLL", 0, "latin1");
@@ -239,7 +239,7 @@ export class Sketch {
     this.bytes.fill(0, this.length, this.length + SLACK_BYTES);
   }
 
-  /** Takes a copy. Returns false when the bytes are too long for a sketch. */
+  /** Copies a sketch. Returns false when the bytes are too long for one. */
   load(source: Buffer, at: number, length: number): boolean {
     if (length > SPARSE_BYTES_MAX) return false;
     source.copy(this.bytes, 0, at, at + length);
@@ -252,12 +252,12 @@ export class Sketch {
     return this.bytes[ENCODING_AT] === DENSE;
   }
 
-  /** The cardinality in the header no longer holds. */
+  /** Marks the cardinality in the header as out of date. */
   markStale(): void {
     this.bytes[STALE_AT] = this.bytes[STALE_AT]! | STALE_BIT;
   }
 
-  /** Raises a register to `value`. Returns 1 when it was lower, 0 when not, CORRUPT. */
+  /** Raises a register to `value`. Returns 1 if it was lower, 0 if not, CORRUPT if the sketch is corrupt. */
   raise(register: number, value: number, sparseBytesMax: number): number {
     if (!this.isDense) return this.raiseSparse(register, value, sparseBytesMax);
     if (denseRegister(this.bytes, 0, register) >= value) return 0;
@@ -273,7 +273,7 @@ export class Sketch {
     let first = 0;
     let run = 0;
     const end = this.length;
-    // As runOf, spelled out: most of the time of a PFADD goes here.
+    // As runOf, inlined: PFADD spends most of its time here.
     while (at < end) {
       const opcode = bytes[at]!;
       let opcodeBytes = 1;
@@ -296,7 +296,7 @@ export class Sketch {
     if (run === 1 && !isXzero(opcode)) {
       bytes[at] = valOpcode(value, 1);
     } else {
-      // The opcode becomes: what lies before the register, the register, what lies behind it.
+      // The opcode is replaced by up to three: the registers before, the register, the registers behind it.
       let splitBytes = 0;
       const before = register - first;
       const behind = first + run - 1 - register;
@@ -310,7 +310,7 @@ export class Sketch {
       if (growth !== 0 && at + old < this.length) bytes.copyWithin(at + old + growth, at + old, this.length);
       for (let i = 0; i < splitBytes; i++) bytes[at + i] = SPLIT[i]!;
       this.length += growth;
-      assert(this.length <= SPARSE_BYTES_MAX, "a sparse sketch stays within its buffer");
+      assert(this.length <= SPARSE_BYTES_MAX, "a sparse sketch fits in its buffer");
       for (let i = 0; i < SLACK_BYTES; i++) bytes[this.length + i] = 0;
     }
     this.mergeValues(previousAt < 0 ? HEADER_BYTES : previousAt);
@@ -324,7 +324,7 @@ export class Sketch {
     return end + 1;
   }
 
-  /** Joins neighbours of equal value among the five opcodes from `at` on. */
+  /** Merges neighbours of equal value among the five opcodes from `at` on. */
   private mergeValues(at: number): void {
     const { bytes } = this;
     for (let steps = 0; steps < 5 && at < this.length; steps++) {
@@ -352,7 +352,7 @@ export class Sketch {
     return this.raise(register, value, 0);
   }
 
-  /** Turns a sparse sketch dense. Returns false, and changes nothing, when it is corrupt. */
+  /** Converts a sparse sketch to dense. Returns false, with nothing changed, when it is corrupt. */
   makeDense(): boolean {
     if (this.isDense) return true;
     REGISTERS_SCRATCH.fill(0);
@@ -364,13 +364,13 @@ export class Sketch {
     return true;
   }
 
-  /** Sets all registers of a dense sketch, from a byte each. */
+  /** Sets all registers of a dense sketch, given as a byte each. */
   setRegisters(registers: Uint8Array): void {
-    assert(this.isDense, "all registers are set at once in a dense sketch");
+    assert(this.isDense, "only a dense sketch has all registers set at once");
     packRegisters(registers, this.bytes);
   }
 
-  /** Raises each of `registers` (a byte each) to what it is here. Returns false when the sketch is corrupt. */
+  /** Sets each of `registers` (a byte each) to the maximum of itself and this one's. Returns false when corrupt. */
   mergeInto(registers: Uint8Array): boolean {
     const { bytes } = this;
     if (this.isDense) {
@@ -392,7 +392,7 @@ export class Sketch {
     return register === REGISTERS;
   }
 
-  /** Estimated number of different elements. CORRUPT when the sketch is. */
+  /** Estimated number of different elements, or CORRUPT. */
   count(): number {
     HISTOGRAM.fill(0);
     const { bytes } = this;
@@ -429,10 +429,10 @@ export class Sketch {
 
 const SPLIT = new Uint8Array(8);
 const REGISTERS_SCRATCH = new Uint8Array(REGISTERS);
-/** Registers per value, in four parts that are added up: neighbours are often alike, and would wait for each other. */
+/** Number of registers of each value, as four counters to be summed: equal neighbours would wait for a single counter. */
 const HISTOGRAM = new Int32Array(4 * 64);
 
-/** As Sketch.count, for registers of a byte each. */
+/** As Sketch.count, for registers given as a byte each. */
 export function countRegisters(registers: Uint8Array): number {
   HISTOGRAM.fill(0);
   for (let i = 0; i < REGISTERS; i += 4) {
@@ -450,7 +450,7 @@ export function countRegisters(registers: Uint8Array): number {
 
 const ALPHA_INFINITY = 0.7213475204444817; // 0.5 / ln 2
 
-/** Ertl's improved estimator over HISTOGRAM. */
+/** Ertl's improved estimator, applied to HISTOGRAM. */
 function estimate(): number {
   for (let i = 0; i < 64; i++) {
     HISTOGRAM[i] = HISTOGRAM[i]! + HISTOGRAM[i + 64]! + HISTOGRAM[i + 128]! + HISTOGRAM[i + 192]!;

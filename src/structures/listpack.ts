@@ -1,12 +1,12 @@
 /**
- * Listpack: Redis's packed list of texts and integers, as RDB files hold small collections and the nodes of streams.
+ * Listpack: Redis's packed list of strings and integers, which RDB files use for small collections and nodes of streams.
  *
- *   listpack │ bytes (4) │ entries (2), 65535 = not told │ entry ... │ 255 │                          little-endian
- *   entry    │ encoding and data │ bytes of these, backward, 7 bits a byte (1 to 5) │
+ *   listpack │ bytes (4) │ entries (2), 65535 = unknown │ entry ... │ 255 │                           little-endian
+ *   entry    │ encoding and data │ length of these in bytes, backward, 7 bits a byte (1 to 5) │
  *   encoding │ 0xxxxxxx integer of 7 bits  │ 110xxxxx integer of 13 bits  │ F1 to F4 integer of 2, 3, 4, 8 bytes
  *            │ 10xxxxxx text, length 6 bits │ 1110xxxx text, length 12 bits │ F0 text, length 4 bytes
  *
- * The bytes read are a stranger's: nothing is read outside [at, end).
+ * The bytes to read are untrusted: no function reads outside [at, end).
  * Source: listpack.c of Redis 7.0.
  */
 import { Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
@@ -14,12 +14,12 @@ import { Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
 const MALFORMED = -1;
 export const LISTPACK_HEAD = 6;
 export const LISTPACK_END = 0xff;
-/** What a listpack says of a count that two bytes do not hold. */
+/** The count in the head of a listpack with more entries than two bytes can count. */
 export const COUNT_UNKNOWN = 0xffff;
 
 // ---- reading ----
 
-/** What readElement found; valid until the next call. A text is `length` bytes at `at`, an integer two int32 words. */
+/** The entry that readElement read. Valid until the next call. A string is `length` bytes at `at`, an integer two words. */
 export const element = { isInteger: false, low: 0, high: 0, at: 0, length: 0 };
 
 /** True when the bytes [at, at + length) have the head and the end of a listpack of that length. */
@@ -77,11 +77,11 @@ export function readElement(bytes: Buffer, at: number, end: number): number {
   return skipBackLength(bytes, at + head + data, end, head + data);
 }
 
-/** Skips the length `length` of an entry, which stands behind it in groups of 7 bits. Returns -1 when it is another. */
+/** Skips the backward length of an entry of `length` bytes, in groups of 7 bits. Returns -1 when it is different. */
 function skipBackLength(bytes: Buffer, at: number, end: number, length: number): number {
   const groups = backBytes(length);
   if (groups > end - at) return MALFORMED;
-  // Read backward, as by who walks backward; the first byte without the top bit is the last one read.
+  // The length is written to be read backward: the byte without the top bit comes first here and is read last.
   let told = 0;
   let shift = 0;
   for (let from = at + groups - 1; ; from--, shift += 7) {
@@ -98,7 +98,7 @@ function backBytes(length: number): number {
 
 // ---- writing ----
 
-/** Bytes of the integer of two int32 words as an entry. */
+/** Length in bytes of the entry for an integer of two int32 words. */
 export function integerBytes(low: number, high: number): number {
   if (high !== low >> 31) return 10;
   if (low >= 0 && low < 0x80) return 2;
@@ -106,7 +106,7 @@ export function integerBytes(low: number, high: number): number {
   return low >= -0x8000 && low < 0x8000 ? 4 : low >= -0x800000 && low < 0x800000 ? 5 : 6;
 }
 
-/** Writes that entry. Returns where it ends. */
+/** Writes the entry for an integer. Returns where it ends. */
 export function writeInteger(b: Buffer, at: number, low: number, high: number): number {
   const bytes = integerBytes(low, high);
   const data = bytes - 2;
@@ -127,10 +127,10 @@ export function writeInteger(b: Buffer, at: number, low: number, high: number): 
   return at + bytes;
 }
 
-/** Longest text that may be an integer. */
+/** Longest string that may be an integer. */
 const INTEGER_TEXT_MAX = 20;
 
-/** Reads a text that is the one of an integer into `int64` as two words. */
+/** Returns true when the string is an integer's text, with the integer in `int64` as two words. */
 function isIntegerText(source: Buffer, at: number, length: number): boolean {
   if (length === 0 || length > INTEGER_TEXT_MAX || source[at]! > NINE) return false;
   const kind = parseInt64(source, at, length);
@@ -140,14 +140,14 @@ function isIntegerText(source: Buffer, at: number, length: number): boolean {
 }
 const NINE = 57;
 
-/** Bytes of a text as an entry: an integer, if it is one. */
+/** Length in bytes of the entry for a string. A string that is an integer's text becomes an integer entry. */
 export function textBytes(source: Buffer, at: number, length: number): number {
   if (isIntegerText(source, at, length)) return integerBytes(int64.lo, int64.hi);
   const bytes = length + (length < 0x40 ? 1 : length < 0x1000 ? 2 : 5);
   return bytes + backBytes(bytes);
 }
 
-/** Writes that entry. Returns where it ends. */
+/** Writes the entry for a string. Returns where it ends. */
 export function writeText(b: Buffer, at: number, source: Buffer, from: number, length: number): number {
   if (isIntegerText(source, from, length)) return writeInteger(b, at, int64.lo, int64.hi);
   const begin = at;
@@ -166,7 +166,7 @@ export function writeText(b: Buffer, at: number, source: Buffer, from: number, l
   return writeBack(b, at, at - begin);
 }
 
-/** Writes the length of an entry behind it: the most significant group first, all but that one with the top bit. */
+/** Writes the backward length of an entry: the most significant group first, all others with the top bit. */
 function writeBack(b: Buffer, at: number, length: number): number {
   const groups = backBytes(length);
   for (let i = groups - 1; i >= 0; i--) {
@@ -176,7 +176,7 @@ function writeBack(b: Buffer, at: number, length: number): number {
   return at + groups;
 }
 
-/** Writes the head of a listpack of `bytes` in all. Returns where its first entry stands. */
+/** Writes the head of a listpack of `bytes` in total. Returns where its first entry begins. */
 export function writeHead(b: Buffer, at: number, bytes: number, entries: number): number {
   b.writeUInt32LE(bytes, at);
   b.writeUInt16LE(Math.min(entries, COUNT_UNKNOWN), at + 4);

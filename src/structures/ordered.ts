@@ -1,17 +1,18 @@
 /**
- * Ordered: members that lie in a tree by hash, in the order in which they came. A second tree, by position, names them:
+ * Ordered: gives the members of a hash tree the order of their insertion. A second tree, by position, names them:
  *
  *   order │ one entry for each member │ hash of the member (4) │ n (2), unless it is 0 │
  *
- * n tells members of equal hashes apart: the member is the n-th entry of the members' tree that has this hash. A member is
- * looked up, changed and read in its own tree; only inserting, removing and going through all of them needs the order.
- * Finding the place of a member to be removed compares the hashes of all (about a nanosecond each).
+ * n distinguishes members of equal hashes: the member is the n-th entry of the members' tree with this hash. Members are
+ * looked up, changed and read in their own tree. Only inserts, removals and iteration use the order. A removal searches the
+ * order for the member's hash (about a nanosecond an entry).
  *
- * The position after `seek` is one by hash, and `next` follows the hashes; after `seekRank` it is one by order.
+ * After `seek` the position is one in the members' tree, and `next` follows the hashes. After `seekRank` it is one in the
+ * order.
  *
  * Invariants
  *   ORDERED-O1  the order has as many entries as there are members
- *   ORDERED-O2  each entry names a member, and no two name the same one
+ *   ORDERED-O2  each entry of the order names a member, and no two name the same one
  */
 import { assert } from "../base/assert.ts";
 import type { Entries } from "./entries.ts";
@@ -23,9 +24,9 @@ const NUMBERED_BYTES = 6;
 const NUMBER_MAX = 0xffff;
 
 export class Ordered implements Entries {
-  /** True when the position is one by order. */
+  /** True when the position is one in the order. */
   private isByOrder = false;
-  /** What countEqual found. */
+  /** The result of countEqual. */
   private readonly equal = { before: 0, all: 0 };
 
   constructor(
@@ -74,7 +75,7 @@ export class Ordered implements Entries {
     return this.order.previous() && this.seekNamed();
   }
 
-  /** Goes to the member that the entry of the order names. */
+  /** Seeks the member that the current entry of the order names. */
   private seekNamed(): boolean {
     const { order, members } = this;
     const { leaf } = order;
@@ -89,7 +90,7 @@ export class Ordered implements Entries {
 
   // ---- changing ----
 
-  /** Inserts the member that was sought last, as the last one. */
+  /** Inserts the member of the last seek at the end of the order. */
   insert(flags: number, bytes: number): number {
     return this.insertAt(this.order.count, flags, bytes);
   }
@@ -120,11 +121,11 @@ export class Ordered implements Entries {
   }
 
   removeRun(count: number): void {
-    assert(count === 1, "members with an order go one at a time");
+    assert(count === 1, "members with an order are removed one at a time");
     this.remove();
   }
 
-  /** Goes to the entry of the order that names member `number` of this hash. */
+  /** Seeks the entry of the order that names member `number` of this hash. */
   private seekName(hash: number, number: number): void {
     const { order } = this;
     let isThere = this.seekHash(hash, 0);
@@ -132,7 +133,7 @@ export class Ordered implements Entries {
     assert(isThere, "a member has an entry in the order (ORDERED-O1)");
   }
 
-  /** Goes to the first entry of the order from `rank` on that has this hash, and opens it. False: there is none. */
+  /** Seeks the first entry of the order, from `rank` on, with this hash, and opens it. Returns false when there is none. */
   private seekHash(hash: number, rank: number): boolean {
     const { order } = this;
     order.seekRank(rank);
@@ -166,7 +167,7 @@ export class Ordered implements Entries {
     }
   }
 
-  /** Forgets the order: what is left are the members by hash. */
+  /** Removes the order. The members remain, ordered by hash. */
   dropOrder(): void {
     const { order, members } = this;
     while (order.count > 0) {
@@ -177,7 +178,7 @@ export class Ordered implements Entries {
     members.standAgain();
   }
 
-  // ---- the members' own ----
+  // ---- operations of the members' tree ----
 
   resize(flags: number, bytes: number): number {
     return this.members.resize(flags, bytes);
@@ -202,7 +203,7 @@ export class Ordered implements Entries {
   }
 }
 
-/** Number of the entry opened. */
+/** The number n in the open entry. */
 function numberHere(leaf: Page): number {
   if (leaf.entryBytes === HASH_BYTES) return 0;
   const at = leaf.entryAt + HASH_BYTES;

@@ -1,6 +1,6 @@
 /**
- * Collections as RDB files and DUMP payloads hold them, read into `rdbItems`: a flat list of elements, members, or fields
- * and values in turn, with the scores beside the members. What is read are the forms of all versions up to RDB 12.
+ * Reads collections of RDB files and DUMP payloads into `rdbItems`: a flat list of elements, of members with scores, or of
+ * alternating fields and values. Supports the forms of all RDB versions up to 12.
  *
  *   1  list      │ count │ strings                    10 list     │ string: ziplist
  *   2  set       │ count │ strings                    11 set      │ string: intset
@@ -19,12 +19,12 @@
  *   listpack │ listpack.ts
  *   intset   │ width (4) │ count (4) │ integers, rising
  *
- * 22 and 23, of release candidates of Redis 7.4, are not read: 22 is another form to Valkey 9. Writing: dump-entries.ts.
+ * Types 22 and 23 of Redis 7.4's release candidates are not supported: Valkey 9 uses 22 for another form. The writer is
  *
- * The bytes read are a stranger's. Invariants
+ * dump-entries.ts.
  *   RDBCOLLECTION-F1  nothing is read outside [at, end)
- *   RDBCOLLECTION-F2  memory grows with bytes that are there, never with a number that says how many there should be
- *   RDBCOLLECTION-F3  what is accepted has one element or more, no member or field twice, and no score that is not a number
+ *   RDBCOLLECTION-F2  allocations are bounded by the bytes of the payload, never by a count that the payload claims
+ *   RDBCOLLECTION-F3  an accepted collection has at least one element, unique members or fields, and no NaN as a score
  * Source: rdb.c, ziplist.c, intset.c of Redis 7.0.
  */
 import { parseDouble } from "../base/double-text.ts";
@@ -53,7 +53,7 @@ export const RdbType = {
   HashListpackDeadlines: 25,
 } as const;
 
-/** What a payload is to be made into. */
+/** The type of key that a payload describes. */
 export const RdbKind = { None: 0, List: 1, Set: 2, Hash: 3, SortedSet: 4, Stream: 5 } as const;
 export type RdbKind = (typeof RdbKind)[keyof typeof RdbKind];
 
@@ -67,7 +67,7 @@ const SCORE_NAN = 253;
 const SCORE_INFINITY = 254;
 const SCORE_MINUS_INFINITY = 255;
 
-/** The items of the payload read last: runs of bytes in one of several buffers. Valid until the next readCollection. */
+/** The items of the last payload: byte ranges in one of several buffers. Valid until the next readCollection. */
 class Items {
   count = 0;
   /** Scores by member, for sorted sets. */
@@ -75,19 +75,19 @@ class Items {
   /** Deadlines by field, ms, 0 = none; for hashes, while `isTimed`. */
   private deadlines = new Float64Array(0);
   isTimed = false;
-  /** They came as one listpack or ziplist: Redis keeps it as one, however long its items are. */
+  /** The payload was one listpack or ziplist. Redis loads it as one, however long its items are. */
   isPacked = false;
-  /** Longest item and sum of all, bytes. */
+  /** Length of the longest item and sum of all lengths, bytes. */
   longest = 0;
   bytes = 0;
-  /** The texts of integers, the payload, and what was unpacked from it. */
+  /** Buffer 0 holds texts of integers, buffer 1 is the payload, the others are uncompressed strings. */
   private sources: Buffer[] = [];
   /** Source, offset and length of each item. */
   private places = new Uint32Array(0);
   private text = Buffer.alloc(0);
   private textAt = 0;
 
-  /** Empties it, and lets go of what was large. */
+  /** Removes all items and releases large buffers. */
   clear(payload: Buffer = NOTHING): void {
     this.count = 0;
     this.longest = 0;
@@ -113,7 +113,7 @@ class Items {
     return this.places[i * 3 + 2]!;
   }
 
-  /** Adds a run of bytes of the payload or of what was unpacked from it. */
+  /** Adds a range of the payload or of an uncompressed string as an item. */
   add(source: Buffer, at: number, length: number): void {
     const { sources } = this;
     if (source === sources[1]) return this.place(1, at, length);
@@ -123,7 +123,7 @@ class Items {
     }
     this.place(sources.length - 1, at, length);
   }
-  /** Bytes that were unpacked. */
+  /** Bytes of uncompressed strings. */
   unpacked = 0;
 
   addInteger(low: number, high: number): void {
@@ -144,7 +144,7 @@ class Items {
     this.scores[i] = score;
   }
 
-  /** Makes the last item the score of the one before. Returns false when it is none. */
+  /** Turns the last item into the score of the one before. Returns false when it is not a score. */
   lastIsScore(): boolean {
     const i = --this.count;
     const score = parseDouble(this.sourceOf(i), this.atOf(i), this.lengthOf(i));
@@ -154,7 +154,7 @@ class Items {
     return true;
   }
 
-  /** Gives the field and value added last a deadline, ms, 0 = none. */
+  /** Gives the last field a deadline, ms; 0 = none. */
   addDeadline(deadline: number): void {
     const i = this.count / 2 - 1;
     if (i >= this.deadlines.length) this.deadlines = wider(this.deadlines, new Float64Array(Math.max(64, i * 2)));
@@ -164,7 +164,7 @@ class Items {
   deadlineOf(i: number): number {
     return this.isTimed ? this.deadlines[i / 2]! : 0;
   }
-  /** True when a field has no deadline, or one after `nowMs`. */
+  /** True when a field has no deadline or one after `nowMs`. */
   hasLive(nowMs: number): boolean {
     for (let i = 0; i < this.count; i += 2) {
       const deadline = this.deadlineOf(i);
@@ -172,7 +172,7 @@ class Items {
     }
     return false;
   }
-  /** Makes the last item the deadline of the field and value before. Returns false when it is none. */
+  /** Turns the last item into the deadline of the field before. Returns false when it is not a deadline. */
   lastIsDeadline(): boolean {
     const i = --this.count;
     this.bytes -= this.lengthOf(i);
@@ -225,9 +225,9 @@ class Items {
 
 const NOTHING = Buffer.alloc(0);
 const KEPT_WORDS = 1 << 14;
-/** Latest deadline of a field, ms: what 48 bits hold, to Redis too. */
+/** Latest deadline of a field, ms: 48 bits, as in Redis. */
 const DEADLINE_MAX_MS = 2 ** 48 - 1;
-/** Most bytes that the packed strings of one payload may make. */
+/** Most bytes that the compressed strings of one payload may unpack to. */
 const UNPACKED_MAX = 1 << 30;
 
 function wider<T extends Uint32Array | Float64Array>(from: T, to: T): T {
@@ -238,9 +238,9 @@ function wider<T extends Uint32Array | Float64Array>(from: T, to: T): T {
 export const rdbItems = new Items();
 
 /**
- * Reads the collection of RDB type `type` at `at` of the payload that ends at `end` into `rdbItems`; `longest` bounds an
- * item, `seed` is secret. Returns what it is, or RdbKind.None when it is malformed or of no type that is known. What
- * stands behind the value is not looked at.
+ * Reads the collection of RDB type `type` at `at` in a payload that ends at `end` into `rdbItems`. `longest` is the longest
+ * item accepted; `seed` is secret. Returns the collection's type, or RdbKind.None when it is malformed or of an unknown
+ * type. Bytes behind the collection are ignored.
  */
 export function readCollection(
   type: number,
@@ -264,7 +264,7 @@ export function readCollection(
   return kind;
 }
 
-/** As readCollection, without what is said of all items. */
+/** As readCollection, without the checks over all items. */
 function readItems(type: number, bytes: Buffer, at: number, end: number, longest: number): RdbKind {
   const known = (done: boolean, kind: RdbKind) => (done ? kind : RdbKind.None);
   switch (type) {
@@ -284,7 +284,7 @@ function readItems(type: number, bytes: Buffer, at: number, end: number, longest
     case RdbType.HashDeadlines:
       return known(readTimed(bytes, at, end, longest), RdbKind.Hash);
     case RdbType.HashListpackDeadlines:
-      // The least deadline: the fields tell theirs whole.
+      // Skip the least deadline: each field has its full deadline.
       if (readMoment(bytes, at, end) < 0) return RdbKind.None;
       at += MOMENT_BYTES;
       break;
@@ -315,7 +315,7 @@ function readItems(type: number, bytes: Buffer, at: number, end: number, longest
   }
 }
 
-/** Reads a count and `each` times as many strings, each given to `add` in rdbString. */
+/** Reads a count and `each` times as many strings. Calls `add` for each one, which is in rdbString. */
 function readStrings(
   bytes: Buffer,
   at: number,
@@ -326,7 +326,7 @@ function readStrings(
 ): boolean {
   at = readLength(bytes, at, end);
   if (at < 0) return false;
-  // A string takes a byte at least: a wrong count ends the loop soon.
+  // Every string needs a byte, so a wrong count soon ends the loop.
   for (let left = rdbLength.value * each; left > 0; left--) {
     at = readString(bytes, at, end, longest);
     if (at < 0 || !add() || rdbItems.unpacked > UNPACKED_MAX) return false;
@@ -334,7 +334,7 @@ function readStrings(
   return true;
 }
 
-/** The nodes of a quicklist. */
+/** Reads the nodes of a quicklist. */
 function readNodes(bytes: Buffer, at: number, end: number, longest: number): boolean {
   at = readLength(bytes, at, end);
   if (at < 0) return false;
@@ -350,7 +350,7 @@ function readNodes(bytes: Buffer, at: number, end: number, longest: number): boo
   return true;
 }
 
-/** Members with scores, which are doubles or texts. */
+/** Reads members with scores, which are doubles or texts. */
 function readMembers(bytes: Buffer, at: number, end: number, longest: number, areDoubles: boolean): boolean {
   at = readLength(bytes, at, end);
   if (at < 0) return false;
@@ -382,14 +382,14 @@ function readMembers(bytes: Buffer, at: number, end: number, longest: number, ar
 
 const MOMENT_BYTES = 8;
 
-/** The moment at `at`, ms. -1 when it is none that a deadline may be. */
+/** Reads a deadline, ms. -1 when it is out of range. */
 function readMoment(bytes: Buffer, at: number, end: number): number {
   if (end - at < MOMENT_BYTES) return MALFORMED;
   const moment = bytes.readUInt32LE(at) + bytes.readUInt32LE(at + 4) * 2 ** 32;
   return moment <= DEADLINE_MAX_MS ? moment : MALFORMED;
 }
 
-/** Fields and values, each behind its deadline: 0 = none, else one more than the ms after the moment in front of all. */
+/** Reads fields and values, each pair after its deadline: 0 = none, otherwise 1 + ms after the least deadline. */
 function readTimed(bytes: Buffer, at: number, end: number, longest: number): boolean {
   const least = readMoment(bytes, at, end);
   if (least < 0) return false;
@@ -410,7 +410,7 @@ function readTimed(bytes: Buffer, at: number, end: number, longest: number): boo
   return true;
 }
 
-/** The listpack in rdbString, of fields, values and deadlines in turn. */
+/** Reads the listpack in rdbString of fields, values and deadlines in turn. */
 function addTriples(): boolean {
   rdbItems.isTimed = true;
   let nth = 0;
@@ -433,7 +433,7 @@ function addSafe(value: number): void {
   rdbItems.addInteger(int64.lo, int64.hi);
 }
 
-/** Reads pairs of member and score by `read`. */
+/** Reads pairs of member and score with `read`. */
 function inPairs(read: (isScore: () => boolean) => boolean): boolean {
   let odd = false;
   const everySecond = () => {
@@ -465,7 +465,7 @@ function addIntset(): boolean {
   return true;
 }
 
-/** Adds the entries of the listpack in rdbString; `added` is asked after each whether to go on. */
+/** Adds the entries of the listpack in rdbString. Calls `added` after each one and stops if it returns false. */
 function addListpack(added: () => boolean = always): boolean {
   const { bytes, at, length } = rdbString;
   if (!isListpack(bytes, at, length)) return false;
@@ -494,7 +494,7 @@ function addWidth(bytes: Buffer, at: number, width: number): void {
   rdbItems.addInteger(value, value >> 31);
 }
 
-/** Adds the entries of the ziplist in rdbString; `added` is asked after each whether to go on. */
+/** Adds the entries of the ziplist in rdbString. Calls `added` after each one and stops if it returns false. */
 function addZiplist(added: () => boolean = always): boolean {
   const { bytes, at, length } = rdbString;
   if (length <= ZIPLIST_HEAD || bytes.readUInt32LE(at) !== length) return false;
@@ -517,7 +517,7 @@ function addZiplist(added: () => boolean = always): boolean {
   return last - at === tail && (claimed === COUNT_UNKNOWN || claimed === count);
 }
 
-/** Adds the entry at `at`; the one before has `before` bytes. Returns where the next one begins, or -1. */
+/** Adds the entry at `at`, whose predecessor has `before` bytes. Returns where the next entry begins, or -1. */
 function ziplistEntry(bytes: Buffer, at: number, end: number, before: number): number {
   let from = at + 1;
   let told = bytes[at]!;
@@ -556,5 +556,5 @@ function ziplistEntry(bytes: Buffer, at: number, end: number, before: number): n
   return from + 1 + width;
 }
 const ZIPLIST_WIDE = 254;
-/** Bytes of an integer by its encoding. */
+/** Bytes of an integer, by its encoding. */
 const ZIPLIST_WIDTHS: Record<number, number> = { 192: 2, 208: 4, 224: 8, 240: 3, 254: 1 };

@@ -1,6 +1,6 @@
 /**
- * Streams as RDB files and DUMP payloads hold them. `readStream` looks at all of one and keeps where its parts are, in
- * `rdbStream`; `RdbNode` then gives its entries one by one.
+ * Reads streams of RDB files and DUMP payloads. `readStream` validates a whole stream and stores the offsets of its parts
+ * in `rdbStream`. `RdbNode` then reads the entries of a node one by one.
  *
  *   stream   │ nodes │ (string: id, 16 bytes │ string: listpack) ... │ entries │ last id │
  *            │ first id │ greatest deleted id │ entries ever added │                       from type 19 on
@@ -11,14 +11,15 @@
  *   node     │ entries │ deleted │ names │ name ... │ 0 │ entry ... │         listpack.ts; all of the first entry's names
  *   entry    │ flags: 1 deleted, 2 the node's names │ id less the node's id: ms, sequence │
  *            │ fields │ name │ value ... │ or value ... │ elements of all this │
- *   Numbers are lengths of RDB; ids two of them, or 16 bytes big-endian; times int64 of ms, little-endian.
+ *   Numbers are encoded as RDB lengths; ids as two of them, or as 16 bytes big-endian; times as int64 of ms, little-endian.
  *
- * The bytes read are a stranger's. Invariants
+ * The bytes to read are untrusted. Invariants
  *   RDBSTREAM-F1  nothing is read outside [at, end)
- *   RDBSTREAM-F2  memory grows with bytes that are there, never with a number that says how many there should be
- *   RDBSTREAM-F3  what is accepted: ids rise, in all of the stream and in each list of pending entries, and none is above the last
- *       one; all counts are right; no group or consumer comes twice; each pending entry of a group is one consumer's
- * The first id is not looked at: the entries tell it. Source: rdb.c and t_stream.c of Redis 7.0 and 7.2.
+ *   RDBSTREAM-F2  allocations are bounded by the bytes of the payload, never by a count that the payload claims
+ *   RDBSTREAM-F3  in an accepted stream ids rise, over the stream and in each list of pending entries, and none is above
+ *                 the last id; all counts are right; names of groups, and of consumers in a group, are unique; each pending
+ *                 entry of a group belongs to one consumer
+ * The first id is ignored because the entries determine it. Source: rdb.c and t_stream.c of Redis 7.0 and 7.2.
  */
 import { formatInt64 } from "../base/integers.ts";
 import { element, isListpack, LISTPACK_HEAD, readElement } from "./listpack.ts";
@@ -35,14 +36,14 @@ export const ENTRY_SAME_NAMES = 2;
 export const ENTRY_ELEMENTS = 3;
 const ID_BYTES = 16;
 const TWO_32 = 4294967296;
-/** From here on the upper word of an int64 is that of a negative number. */
+/** An upper word from here on belongs to a negative int64. */
 const SIGN = 0x80000000;
-/** Most bytes that the packed strings of one payload may make. */
+/** Most bytes that the compressed strings of one payload may unpack to. */
 const UNPACKED_MAX = 1 << 30;
-/** Lists of names that entries of a stream share, and most bytes of one: see store/stream-value.ts. */
+/** Most lists of field names that the entries of a stream share, and most bytes of one: see store/stream-value.ts. */
 export const SHARED_MAX = 16;
 export const SHARED_BYTES_MAX = 512;
-/** What is kept of an entry, a consumer or a group besides its texts, at most, bytes. */
+/** Most memory that an entry, a pending entry, a consumer and a group need besides their strings, bytes. */
 const ENTRY_OVERHEAD = 56;
 const PENDING_OVERHEAD = 128;
 const CONSUMER_OVERHEAD = 256;
@@ -60,16 +61,16 @@ export interface RdbGroup {
   readonly last: StreamId;
   /** -1: unknown. */
   entriesRead: number;
-  /** Where the pending entries stand, and the position of each one's consumer. */
+  /** Offset of each pending entry in the payload, and the index of its consumer. */
   pending: Uint32Array;
   owners: Int32Array;
   consumers: RdbConsumer[];
 }
 
-/** The stream that readStream read; what it keeps is valid as long as the payload, until the next one. */
+/** The stream that readStream read. Valid as long as the payload and until the next call. */
 export const rdbStream = {
   payload: Buffer.alloc(0) as Buffer,
-  /** Where the nodes stand, and how long one's strings may be. */
+  /** Offsets of the nodes, end of the payload, longest string that is accepted. */
   nodes: [] as number[],
   end: 0,
   longest: 0,
@@ -77,10 +78,10 @@ export const rdbStream = {
   last: new StreamId(),
   maxDeleted: new StreamId(),
   added: 0,
-  /** Of a version that does not tell how many entries were added and read. */
+  /** The payload is of a version without the numbers of entries added and read. */
   isOld: false,
   groups: [] as RdbGroup[],
-  /** Room that it takes in memory, bytes, at most. */
+  /** Most memory that the stream needs, bytes. */
   room: 0,
   clear(): void {
     this.payload = NOTHING;
@@ -95,10 +96,10 @@ export function isStreamType(type: number): boolean {
   return type === RdbStreamType.First || type === RdbStreamType.Second || type === RdbStreamType.Third;
 }
 
-/** A pending entry as readPending read it. */
+/** The pending entry that readPending read. */
 export const pendingEntry = { id: new StreamId(), deliveredMs: 0, deliveries: 0 };
 
-/** Reads an id of two lengths. */
+/** Reads an id that is encoded as two RDB lengths. */
 function readId(bytes: Buffer, at: number, end: number, into: StreamId): number {
   at = readWords(bytes, at, end);
   if (at < 0) return MALFORMED;
@@ -109,7 +110,7 @@ function readId(bytes: Buffer, at: number, end: number, into: StreamId): number 
   return at;
 }
 
-/** The time at `at`, ms. NaN when it is none that a double holds, or below `least`. */
+/** Reads a time, ms. NaN when it is below `least` or not exact in a double. */
 function timeAt(bytes: Buffer, at: number, end: number, least: number): number {
   if (end - at < 8) return Number.NaN;
   const ms = bytes.readInt32LE(at + 4) * TWO_32 + bytes.readUInt32LE(at);
@@ -117,8 +118,8 @@ function timeAt(bytes: Buffer, at: number, end: number, least: number): number {
 }
 
 /**
- * Reads the stream of RDB type `type` at `at` of the payload that ends at `end` into `rdbStream`; `longest` bounds a
- * string. Returns false when it is malformed.
+ * Reads the stream of RDB type `type` at `at` in a payload that ends at `end` into `rdbStream`. `longest` is the longest
+ * string accepted. Returns false when the stream is malformed.
  */
 export function readStream(type: number, bytes: Buffer, at: number, end: number, longest: number): boolean {
   const stream = rdbStream;
@@ -148,7 +149,7 @@ export function readStream(type: number, bytes: Buffer, at: number, end: number,
   at = readLength(bytes, at, end);
   if (at < 0) return false;
   const names = new Set<string>();
-  // A group takes some bytes at least: a wrong count ends the loop soon.
+  // Every group needs some bytes, so a wrong count soon ends the loop.
   for (let left = rdbLength.value; left > 0; left--) {
     at = readGroup(type, bytes, at, end, names);
     if (at < 0) return false;
@@ -158,7 +159,7 @@ export function readStream(type: number, bytes: Buffer, at: number, end: number,
 const scratchId = new StreamId();
 const lastId = new StreamId();
 
-/** Looks at all nodes and their entries. */
+/** Validates all nodes and their entries. Returns where they end, or -1. */
 function readNodes(bytes: Buffer, at: number, end: number): number {
   const stream = rdbStream;
   at = readLength(bytes, at, end);
@@ -195,7 +196,7 @@ function mayShare(): boolean {
   return node.namesBytes + numberBytes(node.fields) <= SHARED_BYTES_MAX;
 }
 
-/** True when the names of the entry at hand are among those that are shared, or may still be. */
+/** True when the current entry's field names are shared already, or can be added to the shared lists. */
 function share(shared: Set<string>): boolean {
   let names = "";
   for (let i = 0; i < node.fields; i++) {
@@ -228,7 +229,7 @@ function readGroup(type: number, bytes: Buffer, at: number, end: number, names: 
   if (!stream.isOld) {
     at = readWords(bytes, at, end);
     if (at < 0) return MALFORMED;
-    // Redis counts beyond its largest number into negative ones.
+    // Redis's counter may have overflowed into negative numbers.
     group.entriesRead = rdbWords.high >= SIGN ? UNKNOWN : rdbWords.high * TWO_32 + rdbWords.low;
   }
   at = readLength(bytes, at, end);
@@ -279,7 +280,7 @@ function readConsumers(type: number, bytes: Buffer, at: number, end: number, gro
     const seenMs = timeAt(bytes, at, end, 0);
     if (!isNew(names, name) || Number.isNaN(seenMs)) return MALFORMED;
     at += 8;
-    // Older versions do not tell both apart.
+    // Older versions store only one of the two times.
     let activeMs = seenMs;
     if (type === RdbStreamType.Third) {
       activeMs = timeAt(bytes, at, end, -1);
@@ -294,7 +295,7 @@ function readConsumers(type: number, bytes: Buffer, at: number, end: number, gro
   return at;
 }
 
-/** Reads the pending entries of the consumer to come: some of the group's, in their order, that are nobody's yet. */
+/** Reads the next consumer's pending entries: a rising subset of the group's, none of which has a consumer yet. */
 function readOwned(bytes: Buffer, at: number, end: number, group: RdbGroup): number {
   const { pending, owners, consumers } = group;
   at = readLength(bytes, at, end);
@@ -302,7 +303,7 @@ function readOwned(bytes: Buffer, at: number, end: number, group: RdbGroup): num
   let from = 0;
   for (let left = rdbLength.value; left > 0; left--, at += ID_BYTES) {
     if (end - at < ID_BYTES) return MALFORMED;
-    // The first of the group's that is not below; they rise.
+    // Binary search for the group's first pending entry that is not lower.
     let to = pending.length;
     while (from < to) {
       const middle = (from + to) >>> 1;
@@ -318,7 +319,7 @@ function readOwned(bytes: Buffer, at: number, end: number, group: RdbGroup): num
   return at;
 }
 
-/** The string read, to stay. */
+/** A copy of the string that readString read. */
 function kept(): Buffer {
   const { bytes, at, length } = rdbString;
   return Buffer.from(bytes.subarray(at, at + length));
@@ -332,22 +333,22 @@ function isNew(names: Set<string>, name: Buffer): boolean {
 }
 
 /**
- * The entries of a node, one after another. Names and values of the one at hand lie in `bytes`: as arguments 0, 2, 4 ...
- * and 1, 3, 5 ..., where a command would have them.
+ * Reads the entries of a node one after another. The current entry's field names and values are in `bytes`, addressed like
+ * a command's arguments: names are arguments 0, 2, 4 ..., values 1, 3, 5 ...
  */
 export class RdbNode {
   readonly id = new StreamId();
   fields = 0;
-  /** Of the names, and the values, of this entry, with their lengths. */
+  /** Bytes of this entry's names and of its values, each with a length prefix. */
   namesBytes = 0;
   valuesBytes = 0;
-  /** It has the names of the node. */
+  /** The entry has the node's field names. */
   isSame = false;
   bytes: Buffer = Buffer.alloc(0);
-  /** Bytes of the listpack, and whether it was unpacked. */
+  /** Bytes of the listpack, and whether it was compressed. */
   nodeBytes = 0;
   isUnpacked = false;
-  /** Entries of the node, those deleted among them. */
+  /** Entries of the node, including deleted ones. */
   entries = 0;
 
   private readonly master = new StreamId();
@@ -357,7 +358,7 @@ export class RdbNode {
   private left = 0;
   private live = 0;
   private names = 0;
-  /** Where the texts of the node's names end in `bytes`. */
+  /** Where the node's field names end in `bytes`. */
   private namesEnd = 0;
   private textEnd = 0;
   private masterBytes = 0;
@@ -378,7 +379,7 @@ export class RdbNode {
     if (this.masters.length > KEPT_RUNS) this.masters = new Int32Array(32);
   }
 
-  /** Opens the node at `at` of the payload of `rdbStream`. Returns where it ends, or -1. */
+  /** Opens the node at `at` in the payload of `rdbStream`. Returns where it ends, or -1 when it is malformed. */
   open(at: number): number {
     const { payload, end, longest } = rdbStream;
     at = readString(payload, at, end, longest);
@@ -412,7 +413,7 @@ export class RdbNode {
     return this.integer() === 0;
   }
 
-  /** Goes to the next entry that is not deleted. Returns 1, 0 at the end of the node, or -1 when it is malformed. */
+  /** Reads the next entry that is not deleted. Returns 1, 0 at the end of the node, or -1 when the node is malformed. */
   next(): number {
     while (this.left > 0) {
       this.left--;
@@ -456,7 +457,7 @@ export class RdbNode {
     return this.integer() === ENTRY_ELEMENTS + (isSame ? this.fields : this.fields * 2 + 1);
   }
 
-  /** The integer that comes next; NaN when there is none, rounded when it is large. */
+  /** Reads the next element as an integer, rounded from 2^53 on. NaN when it is not one. */
   private integer(): number {
     return this.readInteger() ? element.high * TWO_32 + (element.low >>> 0) : Number.NaN;
   }
@@ -466,7 +467,7 @@ export class RdbNode {
     return next >= 0 && element.isInteger;
   }
 
-  /** Copies the text that comes next, and notes it as run `i`. */
+  /** Copies the next element as a string, and records its place as run `i`. */
   private text(runs: Int32Array, i: number): boolean {
     const next = readElement(this.source, this.at, this.end);
     this.at = next;
@@ -503,5 +504,5 @@ function wider(from: Int32Array): Int32Array {
   return to;
 }
 
-/** The one that readStream uses, and who makes a stream of what it read. */
+/** The reader that readStream uses, and RESTORE after it. */
 export const node = new RdbNode();

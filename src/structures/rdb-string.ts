@@ -1,5 +1,5 @@
 /**
- * Strings as RDB files and DUMP payloads hold them: lengths, integers in binary, LZF.
+ * Reads and writes strings of RDB files and DUMP payloads: lengths, binary integers, LZF.
  *
  *   first byte │ 00 length (6)              │ the bytes
  *              │ 01 length (14, with byte 1)│ the bytes
@@ -8,23 +8,23 @@
  *              │ 11 0000nn │ integer of 1, 2 or 4 bytes (nn = 0, 1, 2), little-endian
  *              │ 11 000011 │ packed length │ length │ LZF bytes
  *
- *   LZF: a byte below 32 = that many plus one literal bytes follow; else a copy of (top 3 bits, 7 = add the next byte)
- *   plus 2 bytes from (low 5 bits, next byte) plus 1 bytes before the end of the output.
+ *   LZF: a byte n below 32 precedes n + 1 literal bytes. Any other byte is a copy: its length is (top 3 bits; if 7, plus
+ *   the next byte) + 2, its distance back from the end of the output (low 5 bits, next byte) + 1.
  *
- * The bytes read are a stranger's. Invariants
+ * The bytes to read are untrusted. Invariants
  *   RDBSTRING-F1  nothing is read outside [at, end)
- *   RDBSTRING-F2  nothing is allocated before the packed bytes were walked and are known to make exactly that much
+ *   RDBSTRING-F2  memory for a compressed string is allocated only after a pass over it has confirmed its unpacked length
  * Source: rdb.c, lzf_d.c of Redis 7.0.
  */
 import { formatInt64 } from "../base/integers.ts";
 
-/** Version of the payloads written: strings have not changed since. */
+/** RDB version of the payloads that DUMP writes. */
 export const RDB_VERSION = 10;
-/** The same of hashes whose fields have deadlines, which came with Redis 7.4. */
+/** RDB version of hashes whose fields have deadlines, introduced by Redis 7.4. */
 export const RDB_VERSION_FIELD_DEADLINES = 12;
-/** Newest version read: that of Redis 7.4 and 8.0. */
+/** Newest RDB version that is read: Redis 7.4 and 8.0. */
 export const RDB_VERSION_MAX = 12;
-/** The byte of the value's type. */
+/** The type byte of a string. */
 export const RDB_STRING = 0;
 
 const MALFORMED = -1;
@@ -40,7 +40,7 @@ const PACKED = 0xc3;
 
 // ---- writing ----
 
-/** Writes the length that stands before `length` bytes. Returns how many bytes it took. */
+/** Writes the length prefix of a string of `length` bytes. Returns the number of bytes written. */
 export function writeLength(target: Buffer, at: number, length: number): number {
   if (length < 1 << 6) {
     target[at] = length;
@@ -56,12 +56,12 @@ export function writeLength(target: Buffer, at: number, length: number): number 
   return 5;
 }
 
-/** Bytes that writeLength takes. */
+/** Number of bytes that writeLength writes. */
 export function lengthBytes(length: number): number {
   return length < 1 << 6 ? 1 : length < 1 << 14 ? 2 : 5;
 }
 
-/** As writeLength, for the unsigned number of two words. */
+/** As writeLength, for an unsigned number of two words. */
 export function writeWords(target: Buffer, at: number, high: number, low: number): number {
   if (high === 0) return writeLength(target, at, low);
   target[at] = LENGTH_64;
@@ -73,7 +73,7 @@ export function wordsBytes(high: number, low: number): number {
   return high === 0 ? lengthBytes(low) : 9;
 }
 
-/** Writes a 64-bit integer, in binary when 32 bits hold it, else as its text. Returns how many bytes it took, <= 21. */
+/** Writes a 64-bit integer: in binary if it fits in 32 bits, else as text. Returns the bytes written, at most 21. */
 export function writeInteger(target: Buffer, at: number, low: number, high: number): number {
   if (high !== low >> 31) {
     const length = formatInt64(target, at + 1, low, high);
@@ -97,14 +97,14 @@ export function writeInteger(target: Buffer, at: number, low: number, high: numb
 
 // ---- reading ----
 
-/** What readString found; valid until the next call. The bytes may be the payload's own. */
+/** The string that readString read. Valid until the next call. It may be a range of the payload. */
 export const rdbString: { bytes: Buffer; at: number; length: number } = { bytes: Buffer.alloc(0), at: 0, length: 0 };
-/** Where the text of an integer is written: read it before the next string. */
+/** Buffer for the text of an integer. Valid until the next string is read. */
 export const NUMBER_TEXT = Buffer.alloc(24);
 
 /**
- * Reads the string at `at` of the payload that ends at `end`; at most `longest` bytes. It lands in `rdbString`, an
- * integer as its text. Returns where it ends, or -1 when it is malformed.
+ * Reads the string at `at` in a payload that ends at `end` into `rdbString`; an integer becomes its text. Returns where it
+ * ends, or -1 when it is malformed or longer than `longest` bytes.
  */
 export function readString(bytes: Buffer, at: number, end: number, longest: number): number {
   if (at >= end) return MALFORMED;
@@ -127,10 +127,10 @@ export function readString(bytes: Buffer, at: number, end: number, longest: numb
   return at + 1 + width;
 }
 
-/** Number that readWords read. */
+/** The number that readWords read. */
 export const rdbWords = { high: 0, low: 0 };
 
-/** As readLength, exactly, into `rdbWords`. */
+/** As readLength, but exact beyond 2^53: into `rdbWords`. */
 export function readWords(bytes: Buffer, at: number, end: number): number {
   if (at < end && bytes[at] === LENGTH_64 && end - at >= 9) {
     rdbWords.high = bytes.readUInt32BE(at + 1);
@@ -143,10 +143,10 @@ export function readWords(bytes: Buffer, at: number, end: number): number {
   return next;
 }
 
-/** Length that readLength read. */
+/** The length that readLength read. */
 export const rdbLength = { value: 0 };
 
-/** Reads a plain length into `rdbLength`. Returns where it ends, or -1. */
+/** Reads a plain length into `rdbLength`. Returns where it ends, or -1 when it is malformed. */
 export function readLength(bytes: Buffer, at: number, end: number): number {
   if (at >= end) return MALFORMED;
   const first = bytes[at]!;
@@ -167,7 +167,7 @@ export function readLength(bytes: Buffer, at: number, end: number): number {
     return at + 5;
   }
   if (first === LENGTH_64 && left >= 9) {
-    // Beyond 2^53 it is rounded, and too long either way.
+    // Beyond 2^53 the length is rounded, but it is too long in any case.
     rdbLength.value = bytes.readUInt32BE(at + 1) * 4294967296 + bytes.readUInt32BE(at + 5);
     return at + 9;
   }
@@ -190,7 +190,7 @@ function readPacked(bytes: Buffer, at: number, end: number, longest: number): nu
   return start + packed;
 }
 
-/** Bytes that the LZF bytes in [at, end) make; -1 when they are malformed. */
+/** Length that the LZF bytes in [at, end) unpack to; -1 when they are malformed. */
 export function unpackedLength(bytes: Uint8Array, at: number, end: number): number {
   let length = 0;
   while (at < end) {
@@ -214,7 +214,7 @@ export function unpackedLength(bytes: Uint8Array, at: number, end: number): numb
   return length;
 }
 
-/** Unpacks LZF bytes that unpackedLength found good into `target`, which has exactly that length. */
+/** Unpacks LZF bytes that unpackedLength has validated into `target`, which has exactly that length. */
 export function unpack(bytes: Buffer, at: number, end: number, target: Buffer): void {
   let into = 0;
   while (at < end) {
@@ -228,7 +228,7 @@ export function unpack(bytes: Buffer, at: number, end: number, target: Buffer): 
     let count = head >>> 5;
     if (count === 7) count += bytes[at++]!;
     let from = into - ((head & 31) << 8) - bytes[at++]! - 1;
-    // Byte by byte: the source may reach into what is being written.
+    // Byte by byte, because the source may overlap the bytes being written.
     for (const stop = into + count + 2; into < stop; ) target[into++] = target[from++]!;
   }
 }

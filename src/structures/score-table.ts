@@ -1,33 +1,33 @@
 /**
  * Score table: members with scores that a command gathers before it replies or stores them (ZUNION, ZRANGESTORE,
- * GEOSEARCH). Members' bytes lie one behind the other; a table of slots finds them by their hash.
+ * GEOSEARCH). The members' bytes are contiguous; a hash table finds them.
  *
  *   member i │ bytes from ends[i - 1] to ends[i] │ scores[i] │
- *   order    │ indices of the members that are left, in the order they came or, after `sort`, of a sorted set
+ *   order    │ indices of the remaining members, in the order of insertion or, after `sort`, of a sorted set
  */
 import { compareBytes, copy, equal } from "../base/bytes.ts";
 import { hashOf } from "./hash.ts";
 
 const FIRST_MEMBERS = 256;
-/** Above this the memory is not kept for the next command. */
+/** Larger buffers are released before the next command. */
 const KEPT_BYTES = 4 << 20;
 
 export class ScoreTable {
   bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_MEMBERS * 16);
   scores = new Float64Array(FIRST_MEMBERS);
   order = new Int32Array(FIRST_MEMBERS);
-  /** Members left: the length of `order`. */
+  /** Number of remaining members: the length of `order`. */
   count = 0;
   /** Bytes of all members. */
   used = 0;
   private ends = new Int32Array(FIRST_MEMBERS);
   private members = 0;
-  /** Indices plus 1 by hash; made by the first `find`. */
+  /** Hash table of indices plus 1. The first `find` creates it. */
   private slots = NO_SLOTS;
 
   constructor(private readonly seed: number) {}
 
-  /** Forgets all members. */
+  /** Removes all members. */
   clear(): void {
     this.count = 0;
     this.used = 0;
@@ -48,14 +48,14 @@ export class ScoreTable {
     return this.ends[i]! - this.startOf(i);
   }
 
-  /** Bytes of the longest member that is left. */
+  /** Length of the longest remaining member, bytes. */
   get longest(): number {
     let longest = 0;
     for (let n = 0; n < this.count; n++) longest = Math.max(longest, this.bytesOf(this.order[n]!));
     return longest;
   }
 
-  /** Adds a member that is not there. Not after a member was dropped. */
+  /** Adds a member that is not in the table. Not allowed after a member was removed from `order`. */
   add(b: Uint8Array, at: number, length: number, score: number): void {
     const i = this.members;
     if (i === this.scores.length) this.widen();
@@ -77,7 +77,7 @@ export class ScoreTable {
     }
   }
 
-  /** Index of a member, -1 when it is not there. */
+  /** Index of a member; -1 = not in the table. */
   find(b: Uint8Array, at: number, length: number): number {
     if (this.slots === NO_SLOTS) this.makeSlots();
     const { slots, bytes } = this;
@@ -89,12 +89,12 @@ export class ScoreTable {
     }
   }
 
-  /** Puts `order` into the order of a sorted set. */
+  /** Sorts `order` as a sorted set: by score, then by bytes. */
   sort(): void {
     const { scores, bytes } = this;
     this.order.subarray(0, this.count).sort((i, j) => {
       const order = scores[i]! - scores[j]!;
-      // Of two infinities the difference is no number.
+      // The difference of two equal infinities is NaN.
       if (order < 0 || order > 0) return order;
       return compareBytes(bytes, this.startOf(i), this.bytesOf(i), bytes, this.startOf(j), this.bytesOf(j));
     });

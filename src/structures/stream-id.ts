@@ -1,32 +1,32 @@
 /**
- * StreamId: the 128-bit id of an entry, two unsigned 64-bit numbers: milliseconds and a sequence number. Kept as four
- * 32-bit words, each 0 to 2^32 - 1.
+ * StreamId: the 128-bit id of a stream entry: milliseconds and sequence number, both unsigned 64-bit numbers, stored as
+ * four words, each 0 to 2^32 - 1.
  *
- * In a tree an id is a lane and a key: the lane is the milliseconds as a double, the key
- *   below 2^53 ms   nothing for sequence 0, else the number of its bytes and the bytes, most significant first
- *   from 2^53 ms    all 16 bytes of the id, most significant first (the lane may be rounded)
- * so that the order of (lane, key) is that of the ids.
+ * In a tree an id is a sort key, the milliseconds as a double, and a key:
+ *   below 2^53 ms   empty for sequence 0, otherwise the number of the sequence's bytes and these bytes, big-endian
+ *   from 2^53 ms    all 16 bytes of the id, big-endian, because the sort key may be rounded
+ * (sort key, key) has the order of the ids.
  */
 import { formatInt } from "../base/integers.ts";
 
 const TWO_32 = 4294967296;
-/** From this on a double no longer holds all milliseconds. */
+/** From this number on a double cannot represent all milliseconds. */
 const ROUNDED_MS = 2 ** 53;
-/** Longest text of an id, and longest that is looked at. */
+/** Longest text of an id, and longest text that `parse` accepts. */
 export const ID_TEXT_BYTES_MAX = 41;
 const PARSED_BYTES_MAX = 127;
 
-/** What `parse` found. */
+/** The form of an id's text, as `parse` reports it. */
 export const IdText = {
-  /** No id. */
+  /** Not an id. */
   None: 0,
   /** Milliseconds and sequence number. */
   Whole: 1,
-  /** Milliseconds alone. */
+  /** Milliseconds only. */
   Milliseconds: 2,
   /** "ms-*". */
   OpenSequence: 3,
-  /** "-" and "+". */
+  /** "-", the lowest id, and "+", the highest. */
   Least: 4,
   Most: 5,
 } as const;
@@ -69,12 +69,12 @@ export class StreamId {
     const most = TWO_32 - 1;
     return this.msHigh === most && this.msLow === most && this.sequenceHigh === most && this.sequenceLow === most;
   }
-  /** The milliseconds as a double: rounded from 2^53 on. */
+  /** The milliseconds as a double, rounded from 2^53 on. */
   get ms(): number {
     return this.msHigh * TWO_32 + this.msLow;
   }
 
-  /** Negative, 0 or positive: the order of this id and another. */
+  /** Negative, 0 or positive as this id is lower than, equal to or higher than another. */
   compare(other: StreamId): number {
     if (this.msHigh !== other.msHigh) return this.msHigh - other.msHigh;
     if (this.msLow !== other.msLow) return this.msLow - other.msLow;
@@ -82,7 +82,7 @@ export class StreamId {
     return this.sequenceLow - other.sequenceLow;
   }
 
-  /** The next id. Returns false, unchanged, for the last of all. */
+  /** Increments the id. Returns false, with the id unchanged, for the highest id. */
   increment(): boolean {
     const most = TWO_32 - 1;
     if (this.sequenceLow !== most) this.sequenceLow++;
@@ -92,7 +92,7 @@ export class StreamId {
     else return false;
     return true;
   }
-  /** The id before. Returns false, unchanged, for 0-0. */
+  /** Decrements the id. Returns false, with the id unchanged, for 0-0. */
   decrement(): boolean {
     const most = TWO_32 - 1;
     if (this.sequenceLow !== 0) this.sequenceLow--;
@@ -103,7 +103,7 @@ export class StreamId {
     return true;
   }
 
-  /** Adds to both numbers, modulo 2^64, what two int32 words each say. */
+  /** Adds to both numbers, modulo 2^64. Each addend is given as two int32 words. */
   add(msLow: number, msHigh: number, sequenceLow: number, sequenceHigh: number): void {
     const ms = this.msLow + (msLow >>> 0);
     const sequence = this.sequenceLow + (sequenceLow >>> 0);
@@ -115,7 +115,7 @@ export class StreamId {
     );
   }
 
-  /** Takes both numbers of `other` from those of this, modulo 2^64. */
+  /** Subtracts both numbers of `other` from this id's, modulo 2^64. */
   subtract(other: StreamId): void {
     const ms = this.msLow - other.msLow;
     const sequence = this.sequenceLow - other.sequenceLow;
@@ -139,7 +139,7 @@ export class StreamId {
     m[w + 3] = this.sequenceLow;
   }
 
-  /** Writes the 16 bytes of the id, most significant first. */
+  /** Writes the 16 bytes of the id, big-endian. */
   write(b: Uint8Array, at: number): void {
     writeWord(b, at, this.msHigh);
     writeWord(b, at + 4, this.msLow);
@@ -150,7 +150,7 @@ export class StreamId {
     this.set(readWord(b, at), readWord(b, at + 4), readWord(b, at + 8), readWord(b, at + 12));
   }
 
-  /** Writes the key of the id in a tree whose lane is `ms`. Returns its bytes, at most 16. */
+  /** Writes the id's key in a tree, whose sort key is `ms`. Returns its length in bytes, at most 16. */
   writeKey(b: Uint8Array, at: number): number {
     if (this.ms >= ROUNDED_MS) {
       this.write(b, at);
@@ -191,16 +191,16 @@ export class StreamId {
 
   // ---- as text ----
 
-  /** Writes "ms-sequence"; room for ID_TEXT_BYTES_MAX. Returns its bytes. */
+  /** Writes "ms-sequence", at most ID_TEXT_BYTES_MAX bytes. Returns its length. */
   format(b: Uint8Array, at: number): number {
     const bytes = this.formatMs(b, at);
     return bytes + this.formatSequence(b, at + bytes);
   }
-  /** The first part of that, "ms". */
+  /** Writes the first part, "ms". Returns its length. */
   formatMs(b: Uint8Array, at: number): number {
     return formatUnsigned(b, at, this.msHigh, this.msLow);
   }
-  /** The second part, "-sequence". */
+  /** Writes the second part, "-sequence". Returns its length. */
   formatSequence(b: Uint8Array, at: number): number {
     b[at] = DASH;
     if (this.sequenceHigh === 0 && this.sequenceLow < 10) {
@@ -211,8 +211,8 @@ export class StreamId {
   }
 
   /**
-   * Reads "ms-sequence", "ms" (sequence 0), "ms-*" (sequence 0), "-" or "+". Numbers as Redis reads them: what is no
-   * canonical integer is taken as strtoull takes it, and a zero byte ends the text.
+   * Reads "ms-sequence", "ms" (sequence 0), "ms-*" (sequence 0), "-" or "+". Numbers are read as Redis does: other
+   * spellings than the canonical one are parsed as strtoull would, and a zero byte ends the text.
    */
   parse(b: Uint8Array, at: number, length: number): IdText {
     if (length > PARSED_BYTES_MAX) return IdText.None;
@@ -264,7 +264,7 @@ function formatUnsigned(b: Uint8Array, at: number, high: number, low: number): n
   return text.length;
 }
 
-/** Reads an unsigned number into `parsed`. False when it is none or does not fit in 64 bits. */
+/** Reads an unsigned number into `parsed`. Returns false when the text is no number or exceeds 64 bits. */
 function parseUnsigned(b: Uint8Array, at: number, end: number): boolean {
   if (at === end) return false;
   const begin = at;
@@ -287,7 +287,7 @@ function parseUnsigned(b: Uint8Array, at: number, end: number): boolean {
   let exact = BigInt(String.fromCharCode(...b.subarray(digits, end)));
   if (exact >= 1n << 64n) return false;
   if (negative) {
-    // A canonical negative integer is refused; other spellings of one wrap around.
+    // A canonical negative integer is refused. Other spellings of it wrap around.
     if (digits === begin + 1 && b[digits] !== 48 && exact <= 1n << 63n) return false;
     exact = BigInt.asUintN(64, -exact);
   }

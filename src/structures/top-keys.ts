@@ -2,9 +2,9 @@
  * TopKeys: the keys with the greatest sums, in bounded memory: the space-saving sketch of Metwally, Agrawal and El Abbadi
  * ("Efficient Computation of Frequent and Top-k Elements in Data Streams", 2005), with weights.
  *
- * `capacity` keys are counted. A key that comes while all are taken replaces the one with the smallest sum and inherits
- * that sum as its error: what it may have missed. Then no key that has more than total / capacity is ever missing, and
- * sum - error is what the key has at least.
+ * At most `capacity` keys are counted. A new key then replaces the one with the smallest sum, and inherits that sum as its
+ * error: how much its sum may be too high. So no key with more than total / capacity is ever missing, and sum - error is a
+ * lower bound of a key's true sum.
  */
 import { assert } from "../base/assert.ts";
 
@@ -14,7 +14,7 @@ interface Entry {
 }
 
 export interface KeySum {
-  /** A character a byte. */
+  /** The key's bytes, one per character. */
   key: string;
   sum: number;
 }
@@ -28,7 +28,7 @@ export class TopKeys {
     assert(capacity > 0, "a sketch counts at least one key");
   }
 
-  /** Adds `weight` (not negative) to a key. O(1) for a key that is counted, O(capacity) for another. */
+  /** Adds `weight` (not negative) to a key. O(1) for a counted key, O(capacity) for any other. */
   add(key: string, weight: number): void {
     this.total += weight;
     const entry = this.entries.get(key);
@@ -51,7 +51,7 @@ export class TopKeys {
     this.entries.set(key, { sum: least!.sum + weight, error: least!.sum });
   }
 
-  /** What each counted key has at least, without those of which nothing is sure. */
+  /** The lower bound of each counted key's sum, without the keys whose lower bound is 0. */
   list(): KeySum[] {
     const list: KeySum[] = [];
     for (const [key, { sum, error }] of this.entries) if (sum > error) list.push({ key, sum: sum - error });
@@ -59,7 +59,7 @@ export class TopKeys {
   }
 }
 
-/** The `count` greatest of several lists together, from the greatest down; a key's sums are added. */
+/** Merges several lists, adding each key's sums. Returns the `count` greatest sums, from the greatest down. */
 export function mergeTop(lists: readonly (readonly KeySum[])[], count: number): KeySum[] {
   const sums = new Map<string, number>();
   for (const list of lists) for (const { key, sum } of list) sums.set(key, (sums.get(key) ?? 0) + sum);

@@ -6,7 +6,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { reservePairs } from "./pairs-room.ts";
+import { reservePairs } from "./string-pairs.ts";
 import { isTime, readTime } from "./time-options.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";

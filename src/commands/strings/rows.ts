@@ -13,28 +13,10 @@ import {
   STAGES,
   WRITE,
 } from "../../dispatch/spec.ts";
-import {
-  append,
-  decr,
-  decrby,
-  get,
-  getdel,
-  getex,
-  getrange,
-  getset,
-  incr,
-  incrby,
-  incrbyfloat,
-  mget,
-  mset,
-  msetnx,
-  psetex,
-  set,
-  setex,
-  setnx,
-  setrange,
-  strlen,
-} from "./strings.ts";
+import { get, getdel, getex, getset, psetex, set, setex, setnx } from "./strings.ts";
+import { mget, mset, msetnx } from "./string-pairs.ts";
+import { append, getrange, setrange, strlen } from "./string-ranges.ts";
+import { decr, decrby, incr, incrby, incrbyfloat } from "./string-numbers.ts";
 import { msetex } from "./msetex.ts";
 import { delex, delifeq, digest } from "./string-digests.ts";
 import { increx } from "./increx.ts";

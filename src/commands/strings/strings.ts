@@ -1,15 +1,14 @@
 /**
- * The string family. A value is Raw bytes or an Int inside its record, or Paged: a tree of chunks (store/large.ts).
+ * GET, SET and their relatives: whole strings of one key.
  *
- * Large values pass through two places only: `replyString`, which writes one out, and `storeArgument`, which takes one
- * in that came staged in chunks. What a command may have to try again (Retry) is done before its reply begins.
+ * A value is raw bytes or an integer inside its record, or chunked: a tree of chunks (store/large.ts). Large values pass
+ * through two functions only: `replyString` writes one out, and `storeArgument` takes one that came as a staged value. A
+ * command does everything that may end in Retry before it begins its reply.
  */
 import { equal, equalsToken, token } from "../../base/bytes.ts";
-import { addInt64, Int64Kind, int64, negateInt64, parseInt64, splitInt64 } from "../../base/integers.ts";
-import { formatLongDouble, parseLongDouble, sumLongDouble } from "../../base/long-double.ts";
 import { Status } from "../../base/status.ts";
 import { FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../../memory/arena.ts";
-import { ErrorText, invalidExpire, wrongArity } from "../../protocol/errors.ts";
+import { ErrorText, invalidExpire } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
@@ -18,7 +17,6 @@ import { KeyEvent } from "../../store/key-events.ts";
 import { KEEPS_VALUE, PLAIN } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { OUT_OF_RANGE, readDeadline } from "../keys/expire.ts";
-import { reservePairs } from "./pairs-room.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
@@ -33,7 +31,14 @@ export function replyString(call: Call, reply: Reply): void {
 }
 
 /** Replies `length` bytes of a large value from `start` on. */
-function replyPaged(call: Call, reply: Reply, shard: number, node: Address, start: number, length: number): void {
+export function replyPaged(
+  call: Call,
+  reply: Reply,
+  shard: number,
+  node: Address,
+  start: number,
+  length: number,
+): void {
   const { store } = call;
   reply.large({ shard, header: store.headerOf(shard), node, large: store.large }, start, length);
 }
@@ -50,7 +55,7 @@ function replyTaken(call: Call, reply: Reply): void {
  * Sets the selected key, just looked up, to argument `i`; `how`: PLAIN or KEEPS_VALUE. Returns 0, or Status with nothing
  * changed.
  */
-function storeArgument(call: Call, i: number, deadlineMs: number, how: number): number {
+export function storeArgument(call: Call, i: number, deadlineMs: number, how: number): number {
   const at = call.argAt(i);
   if (at >= 0) return call.strings.setWith(call.bytes, at, call.argBytes(i), deadlineMs, how);
   return call.strings.setStaged(call.stagedArgument(i)!, deadlineMs, how);
@@ -60,7 +65,7 @@ function storeArgument(call: Call, i: number, deadlineMs: number, how: number): 
  * Writes argument `i` at `position` of the string found, or of a new one. Returns the length the string then has, or
  * Status with nothing changed.
  */
-function writeArgument(call: Call, i: number, position: number): number {
+export function writeArgument(call: Call, i: number, position: number): number {
   const { store } = call;
   const at = call.argAt(i);
   if (at < 0) return call.strings.writeStagedAt(position, call.stagedArgument(i)!);
@@ -69,7 +74,7 @@ function writeArgument(call: Call, i: number, position: number): number {
 }
 
 /** True when a string of `total` bytes is longer than may be. */
-function isTooLong(call: Call, total: number): boolean {
+export function isTooLong(call: Call, total: number): boolean {
   return total > call.stringMax || total > LARGE_VALUE_MAX;
 }
 
@@ -402,228 +407,4 @@ function setExpiring(call: Call, reply: Reply, unitMs: number): Outcome | void {
   if (status < 0) return refuse(call, reply, status);
   store.changed(KeyEvent.Deadline);
   reply.ok();
-}
-
-// ---- several keys ----
-
-/** MGET key [key ...]. Replies: array of values; null where there is no string. */
-export function mget(call: Call, reply: Reply): void {
-  const { store } = call;
-  reply.array(call.argCount - 1);
-  for (let i = 1; i < call.argCount; i++) {
-    call.selectKey(i);
-    if (store.findForRead() === NO_ADDRESS || store.cursor.type !== RecordType.String) reply.nullBulk();
-    else replyString(call, reply);
-  }
-}
-
-/** MSET key value [key value ...] */
-export function mset(call: Call, reply: Reply): Outcome | void {
-  if (call.argCount % 2 === 0) return reply.error(wrongArity("mset"));
-  const status = setPairs(call);
-  if (status < 0) return refuse(call, reply, status);
-  reply.ok();
-}
-
-/** MSETNX key value [key value ...]. Replies: 1 when all were set, 0 when none was. */
-export function msetnx(call: Call, reply: Reply): Outcome | void {
-  if (call.argCount % 2 === 0) return reply.error(wrongArity("msetnx"));
-  for (let i = 1; i < call.argCount; i += 2) {
-    call.selectKey(i);
-    if (call.store.find() === NO_ADDRESS) continue;
-    call.store.dateFound();
-    return reply.integer(0);
-  }
-  const status = setPairs(call);
-  if (status < 0) return refuse(call, reply, status);
-  reply.integer(1);
-}
-
-/** Sets all pairs. Returns 0, or Status.Busy with nothing set when they may not fit. */
-function setPairs(call: Call): number {
-  const { store } = call;
-  if (!reservePairs(call, 1, call.argCount)) return Status.Busy;
-  for (let i = 1; i < call.argCount; i += 2) {
-    call.selectKey(i);
-    let status = store.prepareInsert();
-    if (status < 0) return status;
-    store.find();
-    status = storeArgument(call, i + 1, 0, PLAIN);
-    if (status < 0) return status;
-  }
-  return 0;
-}
-
-// ---- parts of a string ----
-
-/** STRLEN key. Replies: the length in bytes, 0 when there is no such key. */
-export function strlen(call: Call, reply: Reply): void {
-  const { store } = call;
-  if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
-  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-  reply.integer(call.strings.lengthFound);
-}
-
-/** APPEND key value. Replies: the new length. */
-export function append(call: Call, reply: Reply): Outcome | void {
-  const { store } = call;
-  const prepared = store.prepareInsert();
-  if (prepared < 0) return refuse(call, reply, prepared);
-  const staged = call.stagedArgument(2);
-  const length = staged === null ? call.argBytes(2) : staged.total;
-  if (store.find() === NO_ADDRESS) {
-    const status = storeArgument(call, 2, 0, PLAIN);
-    if (status < 0) return refuse(call, reply, status);
-    return reply.integer(length);
-  }
-  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-  const had = call.strings.lengthFound;
-  if (isTooLong(call, had + length)) return reply.status(Status.TooLong);
-  const total = writeArgument(call, 2, had);
-  if (total < 0) return refuse(call, reply, total);
-  reply.integer(total);
-}
-
-/** SETRANGE key offset value. Replies: the length of the string then. */
-export function setrange(call: Call, reply: Reply): Outcome | void {
-  const { store } = call;
-  const position = readOffset(call, 2);
-  if (Number.isNaN(position)) return reply.error(ErrorText.notInteger);
-  if (position < 0) return reply.error(ErrorText.offsetOutOfRange);
-  const prepared = store.prepareInsert();
-  if (prepared < 0) return refuse(call, reply, prepared);
-  const found = store.find() !== NO_ADDRESS;
-  if (found && store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-  const staged = call.stagedArgument(3);
-  const length = staged === null ? call.argBytes(3) : staged.total;
-  if (length === 0) return reply.integer(found ? call.strings.lengthFound : 0);
-  if (isTooLong(call, position + length)) return reply.status(Status.TooLong);
-  const total = writeArgument(call, 3, position);
-  if (total < 0) return refuse(call, reply, total);
-  reply.integer(total);
-}
-
-/** GETRANGE key start end. Replies: the bytes from start to end, both included; negative ones count from the end. */
-export function getrange(call: Call, reply: Reply): void {
-  const { store } = call;
-  let start = readOffset(call, 2);
-  if (Number.isNaN(start)) return reply.error(ErrorText.notInteger);
-  let end = readOffset(call, 3);
-  if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
-  if (store.findForRead() === NO_ADDRESS) return reply.constant(EMPTY_BULK);
-  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-  const length = call.strings.lengthFound;
-  if (start < 0 && end < 0 && start > end) return reply.constant(EMPTY_BULK);
-  if (start < 0) start = Math.max(start + length, 0);
-  if (end < 0) end = Math.max(end + length, 0);
-  if (end >= length) end = length - 1;
-  if (start > end) return reply.constant(EMPTY_BULK);
-  if (store.cursor.encoding === Encoding.Paged) {
-    replyPaged(call, reply, store.cursor.shard, store.cursor.node, start, end - start + 1);
-    return;
-  }
-  call.strings.open();
-  reply.bulk(call.strings.bytes, call.strings.at + start, end - start + 1);
-}
-const EMPTY_BULK = Buffer.from("$0\r\n\r\n");
-
-/** Argument `i` as an offset: a 64-bit integer, of which those beyond 2^53 are rounded. NaN when it is none. */
-function readOffset(call: Call, i: number): number {
-  const kind = call.argInt64(i);
-  if (kind === Int64Kind.Safe) return int64.value;
-  return kind === Int64Kind.None ? Number.NaN : int64.hi * 4294967296 + (int64.lo >>> 0);
-}
-
-// ---- numbers ----
-
-/** INCR key. Replies: the new value. Errors: WRONGTYPE, not an integer, overflow. */
-export function incr(call: Call, reply: Reply): Outcome | void {
-  return addTo(call, reply, 1, 0);
-}
-/** DECR key. */
-export function decr(call: Call, reply: Reply): Outcome | void {
-  return addTo(call, reply, -1, -1);
-}
-/** INCRBY key increment. */
-export function incrby(call: Call, reply: Reply): Outcome | void {
-  const kind = call.argInt64(2);
-  if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
-  if (kind === Int64Kind.Safe) splitInt64(int64.value);
-  return addTo(call, reply, int64.lo, int64.hi);
-}
-/** DECRBY key decrement. */
-export function decrby(call: Call, reply: Reply): Outcome | void {
-  const kind = call.argInt64(2);
-  if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
-  if (kind === Int64Kind.Safe) splitInt64(int64.value);
-  if (negateInt64(int64.lo, int64.hi) === Int64Kind.None) return reply.error(ErrorText.decrementOverflow);
-  return addTo(call, reply, int64.lo, int64.hi);
-}
-
-/** Adds a 64-bit integer, in two words, to the value of the key. */
-function addTo(call: Call, reply: Reply, low: number, high: number): Outcome | void {
-  const { store } = call;
-  const prepared = store.prepareInsert();
-  if (prepared < 0) return refuse(call, reply, prepared);
-  let due = 0;
-  if (store.find() === NO_ADDRESS) {
-    int64.lo = low;
-    int64.hi = high;
-  } else {
-    if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-    if (!readInteger(call)) return reply.error(ErrorText.notInteger);
-    if (addInt64(int64.lo, int64.hi, low, high) === Int64Kind.None) return reply.error(ErrorText.overflow);
-    due = store.cursor.deadlineMs;
-  }
-  low = int64.lo;
-  high = int64.hi;
-  const status = call.strings.setInt(low, high, due);
-  if (status < 0) return refuse(call, reply, status);
-  reply.integer64(low, high);
-}
-
-/** Reads the string found as an integer into int64.lo and .hi. A text that is one may lie Raw after APPEND or SETRANGE. */
-function readInteger(call: Call): boolean {
-  const { store } = call;
-  if (store.cursor.encoding === Encoding.Int) {
-    int64.lo = store.cursor.intLow;
-    int64.hi = store.cursor.intHigh;
-    return true;
-  }
-  if (store.cursor.encoding !== Encoding.Raw) return false;
-  const kind = parseInt64(store.cursor.b, store.cursor.rawAt, store.cursor.valueBytes);
-  if (kind === Int64Kind.Safe) splitInt64(int64.value);
-  return kind !== Int64Kind.None;
-}
-
-/** INCRBYFLOAT key increment. Replies: the new value as text. */
-export function incrbyfloat(call: Call, reply: Reply): Outcome | void {
-  const { store } = call;
-  const prepared = store.prepareInsert();
-  if (prepared < 0) return refuse(call, reply, prepared);
-  const found = store.find() !== NO_ADDRESS;
-  let value = ZERO;
-  if (found) {
-    if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-    const had = readFloat(call);
-    if (had === null) return reply.error(ErrorText.notFloat);
-    value = had;
-  }
-  const increment = parseLongDouble(call.bytes, call.argAt(2), call.argBytes(2));
-  if (increment === null) return reply.error(ErrorText.notFloat);
-  const sum = sumLongDouble(value, increment);
-  if (sum === null) return reply.error(ErrorText.nanOrInfinity);
-  const text = Buffer.from(formatLongDouble(sum), "latin1");
-  // A string even where it reads as an integer, as in Redis.
-  const status = call.strings.setBytes(text, 0, text.length, found ? store.cursor.deadlineMs : 0, false);
-  if (status < 0) return refuse(call, reply, status);
-  reply.bulk(text, 0, text.length);
-}
-const ZERO = parseLongDouble(Buffer.from("0"), 0, 1)!;
-
-function readFloat(call: Call): ReturnType<typeof parseLongDouble> {
-  const { store } = call;
-  if (store.cursor.encoding === Encoding.Paged) return null;
-  call.strings.open();
-  return parseLongDouble(call.strings.bytes, call.strings.at, call.strings.length);
 }

@@ -1,0 +1,90 @@
+/** STRLEN, APPEND, SETRANGE, GETRANGE: the length and parts of a string. */
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { Status } from "../../base/status.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { Encoding, RecordType } from "../../store/record.ts";
+import { NO_ADDRESS } from "../../store/segments.ts";
+import { PLAIN } from "../../store/store.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { refuse } from "../../dispatch/refuse.ts";
+import type { Outcome } from "../../dispatch/spec.ts";
+import { isTooLong, replyPaged, storeArgument, writeArgument } from "./strings.ts";
+
+/** STRLEN key. Replies: the length in bytes, 0 when there is no such key. */
+export function strlen(call: Call, reply: Reply): void {
+  const { store } = call;
+  if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  reply.integer(call.strings.lengthFound);
+}
+
+/** APPEND key value. Replies: the new length. */
+export function append(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  const staged = call.stagedArgument(2);
+  const length = staged === null ? call.argBytes(2) : staged.total;
+  if (store.find() === NO_ADDRESS) {
+    const status = storeArgument(call, 2, 0, PLAIN);
+    if (status < 0) return refuse(call, reply, status);
+    return reply.integer(length);
+  }
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  const had = call.strings.lengthFound;
+  if (isTooLong(call, had + length)) return reply.status(Status.TooLong);
+  const total = writeArgument(call, 2, had);
+  if (total < 0) return refuse(call, reply, total);
+  reply.integer(total);
+}
+
+/** SETRANGE key offset value. Replies: the length of the string then. */
+export function setrange(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const position = readOffset(call, 2);
+  if (Number.isNaN(position)) return reply.error(ErrorText.notInteger);
+  if (position < 0) return reply.error(ErrorText.offsetOutOfRange);
+  const prepared = store.prepareInsert();
+  if (prepared < 0) return refuse(call, reply, prepared);
+  const found = store.find() !== NO_ADDRESS;
+  if (found && store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  const staged = call.stagedArgument(3);
+  const length = staged === null ? call.argBytes(3) : staged.total;
+  if (length === 0) return reply.integer(found ? call.strings.lengthFound : 0);
+  if (isTooLong(call, position + length)) return reply.status(Status.TooLong);
+  const total = writeArgument(call, 3, position);
+  if (total < 0) return refuse(call, reply, total);
+  reply.integer(total);
+}
+
+/** GETRANGE key start end. Replies: the bytes from start to end, both included; negative ones count from the end. */
+export function getrange(call: Call, reply: Reply): void {
+  const { store } = call;
+  let start = readOffset(call, 2);
+  if (Number.isNaN(start)) return reply.error(ErrorText.notInteger);
+  let end = readOffset(call, 3);
+  if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
+  if (store.findForRead() === NO_ADDRESS) return reply.constant(EMPTY_BULK);
+  if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  const length = call.strings.lengthFound;
+  if (start < 0 && end < 0 && start > end) return reply.constant(EMPTY_BULK);
+  if (start < 0) start = Math.max(start + length, 0);
+  if (end < 0) end = Math.max(end + length, 0);
+  if (end >= length) end = length - 1;
+  if (start > end) return reply.constant(EMPTY_BULK);
+  if (store.cursor.encoding === Encoding.Paged) {
+    replyPaged(call, reply, store.cursor.shard, store.cursor.node, start, end - start + 1);
+    return;
+  }
+  call.strings.open();
+  reply.bulk(call.strings.bytes, call.strings.at + start, end - start + 1);
+}
+const EMPTY_BULK = Buffer.from("$0\r\n\r\n");
+
+/** Argument `i` as an offset: a 64-bit integer, of which those beyond 2^53 are rounded. NaN when it is none. */
+function readOffset(call: Call, i: number): number {
+  const kind = call.argInt64(i);
+  if (kind === Int64Kind.Safe) return int64.value;
+  return kind === Int64Kind.None ? Number.NaN : int64.hi * 4294967296 + (int64.lo >>> 0);
+}

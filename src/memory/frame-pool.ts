@@ -62,9 +62,8 @@ const ROOMY = 4;
 export class FramePool {
   private readonly words: Int32Array;
   private readonly chunksPerRegion: number;
-  /** Free chunks held back for callers in the middle of a change, which set `urgent` meanwhile. */
+  /** Free chunks held back for admitted changes, which have begun and must not fail. */
   readonly kept: number;
-  urgent = false;
   /** Chunks that a command reserves at least if it may grow the data. */
   readonly ahead: number;
   /** Chunks that this thread has reserved and not used. Its next allocations come from them and cannot fail. */
@@ -133,11 +132,15 @@ export class FramePool {
     unlock(w, POOL_LOCK_AT);
   }
 
-  /** Allocates a frame of `size`. Returns its frame number, or 0 when no region has room. */
-  take(size: FrameSize): Place {
+  /**
+   * Allocates a frame of `size`. `isAdmitted`: for a change that has begun and must not fail; it may use the chunks held
+   * back. Returns its frame number, or 0 when no region has room.
+   */
+  take(size: FrameSize, isAdmitted: boolean): Place {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    const place = size === FrameSize.Large ? this.takeChunk(FrameSize.Large) : this.takePart(size);
+    const place =
+      size === FrameSize.Large ? this.takeChunk(FrameSize.Large, isAdmitted) : this.takePart(size, isAdmitted);
     if (place !== NO_PLACE) w[FRAMES_OUT] = w[FRAMES_OUT]! + FRAMES_OF[size];
     unlock(w, POOL_LOCK_AT);
     return place;
@@ -150,7 +153,7 @@ export class FramePool {
   takeRun(): Place {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    const place = this.takeChunk(FrameSize.Small);
+    const place = this.takeChunk(FrameSize.Small, false);
     if (place !== NO_PLACE) w[FRAMES_OUT] = w[FRAMES_OUT]! + CHUNK_FRAMES;
     unlock(w, POOL_LOCK_AT);
     return place;
@@ -351,11 +354,11 @@ export class FramePool {
     }
   }
 
-  private takePart(size: FrameSize): Place {
+  private takePart(size: FrameSize, isAdmitted: boolean): Place {
     const w = this.words;
     const list = FREE_LIST + size;
     if (w[list] === 0) {
-      const place = this.takeChunk(size);
+      const place = this.takeChunk(size, isAdmitted);
       if (place === NO_PLACE) return NO_PLACE;
       const at = this.entry(this.chunkOf(place));
       w.fill(FULL_MASK[size], at + MASK_AT, at + MASK_AT + MASK_WORDS[size]);
@@ -391,13 +394,13 @@ export class FramePool {
   }
 
   /** Removes a chunk from the free list and marks it as `kind`, with no free frame. Returns its first frame number, or 0. */
-  private takeChunk(kind: FrameSize): Place {
+  private takeChunk(kind: FrameSize, isAdmitted: boolean): Place {
     const w = this.words;
     const chunk = w[FREE_LIST]!;
     if (this.reserved > 0) {
       this.reserved--;
       w[RESERVED] = w[RESERVED]! - 1; // POOL-P4: a chunk is free
-    } else if (w[FREE_CHUNKS]! - w[RESERVED]! <= (this.urgent ? 0 : this.kept)) {
+    } else if (w[FREE_CHUNKS]! - w[RESERVED]! <= (isAdmitted ? 0 : this.kept)) {
       return NO_PLACE;
     }
     this.remove(FREE_LIST, chunk);

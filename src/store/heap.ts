@@ -53,15 +53,18 @@ export class Heap {
     private readonly c: Int32Array,
   ) {}
 
-  /** Hands out a block of at least `bytes` (64 to BLOCK_BYTES_MAX), not zeroed. Returns its address or Status. */
-  take(shard: number, header: number, bytes: number): Address | Status {
+  /**
+   * Hands out a block of at least `bytes` (64 to BLOCK_BYTES_MAX), not zeroed; `isAdmitted` as for the frame
+   * pool. Returns its address or Status.
+   */
+  take(shard: number, header: number, bytes: number, isAdmitted: boolean): Address | Status {
     assert(bytes <= BLOCK_BYTES_MAX, "a heap block is at most 512 KiB");
     const wanted = classOf(bytes);
     const c = this.c;
     let from = wanted;
     while (from < HEAP_CLASSES && c[header + HEAP_CLASS_AT + from] === NO_ADDRESS) from++;
     if (from === HEAP_CLASSES) {
-      const address = this.carve(shard, header, wanted);
+      const address = this.carve(shard, header, wanted, isAdmitted);
       if (address > 0) this.count(shard, header, address, SMALLEST << wanted);
       return address;
     }
@@ -89,13 +92,13 @@ export class Heap {
     this.usedBytes += bytes;
   }
 
-  private carve(shard: number, header: number, wanted: number): Address | Status {
+  private carve(shard: number, header: number, wanted: number, isAdmitted: boolean): Address | Status {
     const c = this.c;
     const units = (SMALLEST << wanted) / UNIT;
     // Blocks stand on multiples of their size, so that an index page can be named by its frame.
     let fill = (c[header + HEAP_FILL_AT]! + units - 1) & -units;
     if (c[header + HEAP_SEGMENT_AT] === 0 || fill + units > c[header + HEAP_END_AT]!) {
-      const opened = this.openSegment(shard, header, units);
+      const opened = this.openSegment(shard, header, units, isAdmitted);
       if (opened < 0) return opened as Status;
       fill = 0;
     } else {
@@ -105,7 +108,7 @@ export class Heap {
     return addressOf(c[header + HEAP_SEGMENT_AT]!, fill);
   }
 
-  private openSegment(shard: number, header: number, units: number): number {
+  private openSegment(shard: number, header: number, units: number, isAdmitted: boolean): number {
     const c = this.c;
     const bytes = c[header + HEAP_BYTES_AT]!;
     let size: FrameSize =
@@ -117,7 +120,7 @@ export class Heap {
             ? FrameSize.Medium
             : FrameSize.Large;
     while (this.segments.unitsOf(size) < units) size = (size + 1) as FrameSize;
-    const segment = this.segments.open(shard, header, size, SegmentState.Heap);
+    const segment = this.segments.open(shard, header, size, SegmentState.Heap, isAdmitted);
     if (segment < 0) return segment;
     if (c[header + HEAP_SEGMENT_AT] !== 0)
       this.keepGap(shard, header, c[header + HEAP_FILL_AT]!, c[header + HEAP_END_AT]!);

@@ -210,25 +210,25 @@ export class Index {
   /** Makes sure the keyspace has a table. Returns 0 or a negative Status. */
   prepare(shard: number, header: number, ks: number): number {
     if (this.c[ks + BUCKETS] !== 0) return 0;
-    return this.create(shard, header, ks);
+    return this.create(shard, header, ks, false);
   }
 
   /**
    * Enters `address` where the `find` before it ended without a match. Returns 0, or Status.Busy / OutOfMemory with
    * nothing changed.
    */
-  insert(shard: number, header: number, ks: number, hashB: number, address: Address): number {
+  insert(shard: number, header: number, ks: number, hashB: number, address: Address, isAdmitted: boolean): number {
     const c = this.c;
     if (this.slotWord < 0 && c[ks + BUCKETS] === 0) {
       // No table yet, or `find` removed the last key, which had expired, and the table went with it.
-      const made = this.create(shard, header, ks);
+      const made = this.create(shard, header, ks, isAdmitted);
       if (made < 0) return made;
       this.slotWord = this.locateBucket(shard, ks, this.bucketOf(ks, hashB));
       this.slotWords = this.segments.m;
     }
     if (this.slotWord < 0) {
       assert(this.lastBucketWord >= 0, "an insert follows a search");
-      const block = this.heap.take(shard, header, BUCKET_BYTES);
+      const block = this.heap.take(shard, header, BUCKET_BYTES, isAdmitted);
       if (block < 0) return block;
       const w = this.segments.locate(shard, block);
       this.segments.m.fill(0, w, w + BUCKET_WORDS);
@@ -467,9 +467,9 @@ export class Index {
     return ((page & 0x1ffff) << 11) + (bucket & (PAGE_BUCKETS - 1)) * BUCKET_WORDS;
   }
 
-  private create(shard: number, header: number, ks: number): number {
+  private create(shard: number, header: number, ks: number, isAdmitted: boolean): number {
     const c = this.c;
-    const status = this.addPage(shard, header, ks, 0);
+    const status = this.addPage(shard, header, ks, 0, isAdmitted);
     if (status < 0) return status;
     for (let bucket = 0; bucket < FIRST_BUCKETS; bucket++) this.clearBucket(shard, ks, bucket);
     c[ks + LEVEL_MASK] = FIRST_BUCKETS - 1;
@@ -479,17 +479,17 @@ export class Index {
     return 0;
   }
 
-  private addPage(shard: number, header: number, ks: number, page: number): number {
+  private addPage(shard: number, header: number, ks: number, page: number, isAdmitted: boolean): number {
     const c = this.c;
     const further = page - DIRECT_PAGES;
     const needsBlock = further >= 0 && (further & (BLOCK_PAGES - 1)) === 0;
     const at = ks + DIRECTORY + (further >>> BLOCK_SHIFT);
     if (needsBlock) {
-      const block = this.heap.take(shard, header, BLOCK_BYTES);
+      const block = this.heap.take(shard, header, BLOCK_BYTES, isAdmitted);
       if (block < 0) return block;
       c[at] = block;
     }
-    const address = this.heap.take(shard, header, PAGE_BYTES);
+    const address = this.heap.take(shard, header, PAGE_BYTES, isAdmitted);
     if (address < 0) {
       if (needsBlock) {
         this.heap.give(shard, header, c[at]!, BLOCK_BYTES, 0);
@@ -520,7 +520,8 @@ export class Index {
     const c = this.c;
     const buckets = c[ks + BUCKETS]!;
     if (buckets >= BUCKETS_MAX) return;
-    if ((buckets & (PAGE_BUCKETS - 1)) === 0 && this.addPage(shard, header, ks, buckets >>> PAGE_SHIFT) < 0) return;
+    if ((buckets & (PAGE_BUCKETS - 1)) === 0 && this.addPage(shard, header, ks, buckets >>> PAGE_SHIFT, false) < 0)
+      return;
     const mask = c[ks + LEVEL_MASK]!;
     const old = c[ks + SPLIT]!;
     const count = this.takeEntries(shard, header, ks, old);
@@ -544,7 +545,7 @@ export class Index {
   private join(shard: number, header: number, ks: number, nowSeconds: number): void {
     const c = this.c;
     // The joined chain may need one overflow bucket more than the two gave back: without room there is no joining now.
-    const spare = this.heap.take(shard, header, BUCKET_BYTES);
+    const spare = this.heap.take(shard, header, BUCKET_BYTES, false);
     if (spare < 0) return;
     this.heap.give(shard, header, spare, BUCKET_BYTES, nowSeconds);
     const last = c[ks + BUCKETS]! - 1;
@@ -608,7 +609,7 @@ export class Index {
       const hash = this.entries[i * 2]!;
       if ((hash & bit) !== wanted) continue;
       if (slot === w + NEXT_AT) {
-        const block = this.heap.take(shard, header, BUCKET_BYTES);
+        const block = this.heap.take(shard, header, BUCKET_BYTES, false);
         assert(block > 0, "overflow buckets given back can be had again");
         m[w + NEXT_AT] = block;
         w = this.segments.locate(shard, block);

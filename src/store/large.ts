@@ -146,7 +146,7 @@ export class StagedValue {
       const run = wanted >= RUN_CHUNKS ? this.pool.takeRun() : NO_PLACE;
       if (run !== NO_PLACE) for (let i = RUN_CHUNKS - 1; i >= 0; i--) this.spare.push(run + i * CHUNK_STEP);
     }
-    const place = this.spare.pop() ?? this.pool.take(FrameSize.Small);
+    const place = this.spare.pop() ?? this.pool.take(FrameSize.Small, false);
     if (place === NO_PLACE) return false;
     this.places.push(place);
     return true;
@@ -203,8 +203,8 @@ export class LargeValues {
   ) {}
 
   /** Makes a node over `places`. Returns its address or Status. */
-  link(shard: number, header: number, places: readonly Place[]): Address | Status {
-    const node = this.newNode(shard, header, places.length);
+  link(shard: number, header: number, places: readonly Place[], isAdmitted: boolean): Address | Status {
+    const node = this.newNode(shard, header, places.length, isAdmitted);
     if (node < 0) return node;
     const w = this.segments.locate(shard, node);
     const m = this.segments.m;
@@ -230,6 +230,7 @@ export class LargeValues {
     bytes: number,
     from: number,
     to: number,
+    isAdmitted: boolean,
   ): Address | Status {
     if (this.isPrepared(shard, header, node, Math.min(from, bytes), to)) return node;
     const chunks = Math.ceil(Math.max(bytes, to) / CHUNK_BYTES);
@@ -248,7 +249,7 @@ export class LargeValues {
     for (let i = firstChunk; i < lastChunk; i++) {
       w = this.segments.locate(shard, node);
       if (i < had && this.segments.m[w + NODE_ENTRIES + i * 2 + 1]! > pinned) continue;
-      const place = this.pool.take(FrameSize.Small);
+      const place = this.pool.take(FrameSize.Small, isAdmitted);
       if (place === NO_PLACE) return fail(Status.Busy);
       copied.push({ index: i, place });
     }
@@ -256,7 +257,7 @@ export class LargeValues {
     let target = node;
     const nodeSeen = this.segments.m[w + NODE_EPOCH]! <= pinned;
     if (chunks > fits || (nodeSeen && copied.length > 0)) {
-      const made = this.newNode(shard, header, chunks > fits ? chunks + (chunks >>> 2) : fits);
+      const made = this.newNode(shard, header, chunks > fits ? chunks + (chunks >>> 2) : fits, isAdmitted);
       if (made < 0) return fail(made as Status);
       target = made;
     }
@@ -483,9 +484,9 @@ export class LargeValues {
     return this.c[header + EPOCH_AT]! + 1;
   }
 
-  private newNode(shard: number, header: number, chunks: number): Address | Status {
+  private newNode(shard: number, header: number, chunks: number, isAdmitted: boolean): Address | Status {
     const bytes = Math.min(nodeBytes(chunks), BLOCK_BYTES_MAX);
-    const node = this.heap.take(shard, header, bytes);
+    const node = this.heap.take(shard, header, bytes, isAdmitted);
     if (node < 0) return node;
     const w = this.segments.locate(shard, node);
     const m = this.segments.m;
@@ -523,7 +524,7 @@ export class LargeValues {
   private reserveRetired(shard: number, header: number, count: number): boolean {
     const held: Address[] = [];
     for (let i = 0; i < count; i++) {
-      const block = this.heap.take(shard, header, RETIRED_BYTES);
+      const block = this.heap.take(shard, header, RETIRED_BYTES, false);
       if (block < 0) break;
       held.push(block);
     }
@@ -533,7 +534,7 @@ export class LargeValues {
 
   private retire(shard: number, header: number, kind: number, what: number, bytes: number): void {
     const c = this.c;
-    const block = this.heap.take(shard, header, RETIRED_BYTES);
+    const block = this.heap.take(shard, header, RETIRED_BYTES, false);
     assert(block > 0, "room for a retired page was reserved");
     c[header + EPOCH_USED_AT] = 1;
     const w = this.segments.locate(shard, block);

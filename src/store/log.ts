@@ -75,7 +75,7 @@ export class HybridLog {
    * Makes room for a record of `units`. The caller writes word 0 with `units` of this record's capacity, which is
    * `this.capacity` (≥ units). Returns its address, or Status.Busy / OutOfMemory.
    */
-  append(shard: number, header: number, units: number): Address | Status {
+  append(shard: number, header: number, units: number, isAdmitted: boolean): Address | Status {
     const c = this.c;
     let address = NO_ADDRESS;
     if (c[header + DEAD_UNITS_AT]! > 0) {
@@ -87,7 +87,7 @@ export class HybridLog {
     }
     if (address === NO_ADDRESS) {
       const fill = c[header + LOG_FILL_AT]!;
-      if (fill + units > c[header + LOG_END_AT]!) return this.appendInNewSegment(shard, header, units);
+      if (fill + units > c[header + LOG_END_AT]!) return this.appendInNewSegment(shard, header, units, isAdmitted);
       c[header + LOG_FILL_AT] = fill + units;
       address = addressOf(c[header + LOG_SEGMENT_AT]!, fill);
       this.capacity = units;
@@ -267,7 +267,7 @@ export class HybridLog {
     }
   }
 
-  private appendInNewSegment(shard: number, header: number, units: number): Address | Status {
+  private appendInNewSegment(shard: number, header: number, units: number, isAdmitted: boolean): Address | Status {
     const c = this.c;
     if (c[header + DEAD_UNITS_AT]! > 0) {
       const address = this.fromLargerBins(shard, header, units);
@@ -287,7 +287,7 @@ export class HybridLog {
             ? FrameSize.Medium
             : FrameSize.Large;
     while (this.segments.unitsOf(size) < units) size = (size + 1) as FrameSize;
-    const segment = this.segments.open(shard, header, size, SegmentState.Mutable);
+    const segment = this.segments.open(shard, header, size, SegmentState.Mutable, isAdmitted);
     if (segment < 0) return segment as Status;
     this.finishSegment(shard, header);
     const newest = c[header + LOG_NEWEST_AT]!;

@@ -297,7 +297,7 @@ export class Maintenance {
     const encoding = recordEncoding(m, source);
     const length = keyBytes(m, source);
     const units = unitsFor(flags, encoding, length, valueBytes(m, source));
-    const to = store.log.append(shard, header, units);
+    const to = store.log.append(shard, header, units, false);
     if (to < 0) return false;
     const capacity = store.log.capacity;
     source = store.segments.locate(shard, from);

@@ -127,11 +127,11 @@ export class Segments {
   }
 
   /** Opens a segment of `size` for `shard` (at header word `header`). Returns its number, or Status.Busy without room. */
-  open(shard: number, header: number, size: FrameSize, state: SegmentState): number {
+  open(shard: number, header: number, size: FrameSize, state: SegmentState, isAdmitted: boolean): number {
     const c = this.c;
     let segment = c[header + SEGMENT_FREE_AT]!;
     if (segment === 0 && c[header + SEGMENT_HIGH_AT]! >= SEGMENTS - 1) return Status.OutOfMemory;
-    const place = this.pool.take(size);
+    const place = this.pool.take(size, isAdmitted);
     if (place === NO_PLACE) return Status.Busy;
     if (segment !== 0) {
       c[header + SEGMENT_FREE_AT] = c[this.entry(shard, segment)]!;

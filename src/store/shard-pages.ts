@@ -129,9 +129,7 @@ export class ShardPages implements Pages {
 
   take(bytes: number): Ref {
     this.reshaped();
-    this.pool.urgent = true;
-    const ref = this.heap.take(this.shard, this.header, bytes);
-    this.pool.urgent = false;
+    const ref = this.heap.take(this.shard, this.header, bytes, true);
     assert(ref > 0, "an admitted command finds room");
     return ref;
   }
@@ -171,11 +169,9 @@ export class ShardPages implements Pages {
   }
 
   private putLarge(source: Uint8Array, offset: number, length: number): Ref {
-    const { large, shard, header, pool } = this;
-    pool.urgent = true;
-    const empty = large.link(shard, header, []);
-    const node = empty < 0 ? empty : large.prepareWrite(shard, header, empty, 0, 0, length);
-    pool.urgent = false;
+    const { large, shard, header } = this;
+    const empty = large.link(shard, header, [], true);
+    const node = empty < 0 ? empty : large.prepareWrite(shard, header, empty, 0, 0, length, true);
     assert(node > 0, "an admitted command finds room");
     large.write(shard, node, 0, source, offset, length);
     return node;

@@ -462,12 +462,13 @@ export class Store implements DueKeys {
   private placeAnew(type: RecordType, encoding: Encoding, flags: number, units: number, how: number): number {
     const { at } = this;
     const { shard, header, key, address: old } = at;
-    const address = this.log.append(shard, header, units);
+    const isAdmitted = (how & ADMITTED) !== 0;
+    const address = this.log.append(shard, header, units, isAdmitted);
     if (address < 0) return address;
     const { capacity } = this.log;
     let access = this.access.first;
     if (old === NO_ADDRESS) {
-      const status = this.index.insert(shard, header, at.ks, key.hashB, address);
+      const status = this.index.insert(shard, header, at.ks, key.hashB, address, isAdmitted);
       if (status < 0) {
         this.abandon(address);
         return status;
@@ -560,8 +561,11 @@ export class Store implements DueKeys {
     if (this.access.countsFrequency) this.access.date(this.at.m, this.at.w);
   }
 
-  /** Gives the record found a deadline (ms; 0 = none), under the name `event`. Returns 0, or Status with nothing changed. */
-  setDeadline(deadlineMs: number, event: KeyEvent = KeyEvent.Deadline): number {
+  /**
+   * Gives the record found a deadline (ms; 0 = none), under the name `event`; `how`: PLAIN or ADMITTED. Returns 0, or Status
+   * with nothing changed.
+   */
+  setDeadline(deadlineMs: number, event: KeyEvent = KeyEvent.Deadline, how = PLAIN): number {
     const { at } = this;
     assert(at.address !== NO_ADDRESS, "a deadline is given to a key that is there");
     if (at.hasDeadlineWords && this.isMutable) {
@@ -570,7 +574,7 @@ export class Store implements DueKeys {
       this.deadlines.write(at, deadlineMs, filedIn(at.m, at.w));
       if (this.datesAccess) this.access.date(at.m, at.w);
     } else {
-      const status = this.relocate(deadlineMs, 0, PLAIN);
+      const status = this.relocate(deadlineMs, 0, how);
       if (status < 0) return status;
     }
     this.changed(event);

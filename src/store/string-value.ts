@@ -172,7 +172,7 @@ export class StringValue {
     const { large, cursor } = store;
     const length = staged.total;
     assert(staged.bytes === length, "a staged value is complete");
-    const node = large.link(cursor.shard, cursor.header, staged.places);
+    const node = large.link(cursor.shard, cursor.header, staged.places, false);
     if (node < 0) return node;
     const status = store.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs, how);
     if (status < 0) {
@@ -203,9 +203,9 @@ export class StringValue {
   newLarge(length: number): Address | Status {
     const { store } = this;
     const { shard, header } = store.cursor;
-    const empty = store.large.link(shard, header, []);
+    const empty = store.large.link(shard, header, [], false);
     if (empty < 0) return empty;
-    const node = store.large.prepareWrite(shard, header, empty, 0, 0, length);
+    const node = store.large.prepareWrite(shard, header, empty, 0, 0, length, false);
     if (node < 0) store.large.free(shard, header, empty, store.nowSeconds);
     return node;
   }
@@ -361,7 +361,7 @@ export class StringValue {
     }
     store.beginChange();
     const { shard, header } = cursor;
-    const node = large.prepareWrite(shard, header, cursor.node, had, position, position + length);
+    const node = large.prepareWrite(shard, header, cursor.node, had, position, position + length, false);
     if (node < 0) return node;
     cursor.setPaged(node, total);
     store.access.date(cursor.m, cursor.w);

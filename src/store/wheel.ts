@@ -121,7 +121,7 @@ export class Wheel {
       bytes = Math.min(bytes * 2, LARGEST_BYTES);
     }
     const next = block;
-    block = this.heap.take(shard, header, bytes);
+    block = this.heap.take(shard, header, bytes, false);
     if (block < 0) return false;
     const w = this.segments.locate(shard, block);
     const m = this.segments.m;

@@ -22,7 +22,7 @@ class Taker {
 
   takeAll(): void {
     for (const size of [FrameSize.Large, FrameSize.Medium, FrameSize.Small, FrameSize.Tiny]) {
-      for (let place = this.pool.take(size); place !== NO_PLACE; place = this.pool.take(size))
+      for (let place = this.pool.take(size, false); place !== NO_PLACE; place = this.pool.take(size, false))
         this.taken.push([place, size]);
     }
   }
@@ -217,9 +217,9 @@ const taking: Mishap = {
     const { pool } = one.engine.store;
     let takes = 0;
     const take = pool.take.bind(pool);
-    pool.take = (size) => {
+    pool.take = (size, isAdmitted) => {
       if (++takes === n) taker.takeAll();
-      return take(size);
+      return take(size, isAdmitted);
     };
     return { occasions: () => takes, end: () => taker.giveAll() };
   },

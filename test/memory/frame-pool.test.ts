@@ -63,7 +63,7 @@ test(
             }
           }
         } else {
-          const place = pool.take(size);
+          const place = pool.take(size, false);
           if (place === NO_PLACE) {
             refused++;
             // Only a lack of free chunks is a reason to refuse: chunks split into frames of other sizes do not help.
@@ -96,19 +96,19 @@ test(
 
 test("freeing a frame twice, or as another size, fails an assertion", () => {
   const { pool } = memoryOf(4, 1);
-  const place = pool.take(FrameSize.Small);
+  const place = pool.take(FrameSize.Small, false);
   expect(() => pool.give(place, FrameSize.Medium, 0)).toThrow("as the size it was allocated");
   const other = memoryOf(4, 1).pool;
-  const first = other.take(FrameSize.Small);
-  other.take(FrameSize.Small);
+  const first = other.take(FrameSize.Small, false);
+  other.take(FrameSize.Small, false);
   other.give(first, FrameSize.Small, 0);
   expect(() => other.give(first, FrameSize.Small, 0)).toThrow("a frame is freed once");
 });
 
 test("idle chunks are returned to the system when old enough, and allocated last", () => {
   const { pool } = memoryOf(8, 1);
-  const places = Array.from({ length: 7 }, () => pool.take(FrameSize.Large));
-  expect(pool.take(FrameSize.Small)).toBe(NO_PLACE);
+  const places = Array.from({ length: 7 }, () => pool.take(FrameSize.Large, false));
+  expect(pool.take(FrameSize.Small, false)).toBe(NO_PLACE);
   for (const [i, place] of places.slice(0, 3).entries()) pool.give(place, FrameSize.Large, 10 + i);
   expect(pool.takeDirty(10, 100)).toBe(NO_PLACE);
   const idle = pool.takeDirty(12, 100);
@@ -119,7 +119,7 @@ test("idle chunks are returned to the system when old enough, and allocated last
   expect(second).not.toBe(idle);
   pool.putClean(second);
   expect(pool.takeDirty(12, 100)).toBe(NO_PLACE);
-  expect(pool.take(FrameSize.Large)).toBe(places[2]!);
+  expect(pool.take(FrameSize.Large, false)).toBe(places[2]!);
   pool.check();
 });
 
@@ -127,17 +127,17 @@ test("the pool asks for a region once each time it runs low", () => {
   const memory = memoryOf(8, 3);
   const { pool } = memory;
   expect(pool.wantsRegion()).toBe(false);
-  for (let i = 0; i < 4; i++) pool.take(FrameSize.Large);
+  for (let i = 0; i < 4; i++) pool.take(FrameSize.Large, false);
   expect(pool.wantsRegion()).toBe(true);
   expect(pool.wantsRegion()).toBe(false);
   memory.grow();
   expect(pool.wantsRegion()).toBe(false);
-  for (let i = 0; i < 8; i++) pool.take(FrameSize.Large);
+  for (let i = 0; i < 8; i++) pool.take(FrameSize.Large, false);
   expect(pool.wantsRegion()).toBe(true);
   memory.grow();
   expect(memory.grow()).toBe(false);
-  for (let i = 0; i < 11; i++) pool.take(FrameSize.Large);
-  expect(pool.take(FrameSize.Large)).toBe(NO_PLACE);
+  for (let i = 0; i < 11; i++) pool.take(FrameSize.Large, false);
+  expect(pool.take(FrameSize.Large, false)).toBe(NO_PLACE);
   expect(pool.mayGrow).toBe(false);
   expect(pool.wantsRegion()).toBe(false);
 });
@@ -145,7 +145,7 @@ test("the pool asks for a region once each time it runs low", () => {
 test("two pools over the same memory share their state", () => {
   const memory = memoryOf(8, 1);
   const other = new FramePool(memory.arena);
-  const place = other.take(FrameSize.Large);
+  const place = other.take(FrameSize.Large, false);
   expect(memory.pool.framesOut).toBe(CHUNK_FRAMES);
   memory.pool.give(place, FrameSize.Large, 0);
   expect(other.framesOut).toBe(0);

@@ -65,7 +65,7 @@ test("a region that nobody announced is a broken invariant", () => {
 
 test("memory given back to the system reads as zeros and can be used again", () => {
   const memory = new Memory(options(1, 1));
-  const place = memory.pool.take(FrameSize.Large);
+  const place = memory.pool.take(FrameSize.Large, false);
   memory.arena.bytesOf(0).fill(7, 1 << 20, 2 << 20);
   memory.pool.give(place, FrameSize.Large, 1);
   const idle = memory.pool.takeDirty(5, 100);

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Status } from "../../src/base/status.ts";
-import { FRAME_BYTES } from "../../src/memory/arena.ts";
+import { FRAME_BYTES, NO_PLACE } from "../../src/memory/arena.ts";
 import { FRAMES_OF, FrameSize } from "../../src/memory/frame-pool.ts";
 import {
   DEADLINE_MAX,
@@ -25,6 +25,7 @@ import {
   WHEEL_HINTS_AT,
 } from "../../src/store/shard.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
+import { ADMITTED, PLAIN } from "../../src/store/store.ts";
 import { checkShard } from "../../src/store/shard-check.ts";
 import { bytesOf, Fixture, START_MS } from "./fixture.ts";
 
@@ -129,12 +130,16 @@ test("a large value over a record of another region", () => {
   f.set("a", text("first"));
   // Fill the first region, so that chunks come from the second.
   const taken: number[] = [];
-  for (let place = f.store.pool.take(FrameSize.Small); place !== 0; place = f.store.pool.take(FrameSize.Small)) {
+  for (
+    let place = f.store.pool.take(FrameSize.Small, false);
+    place !== 0;
+    place = f.store.pool.take(FrameSize.Small, false)
+  ) {
     taken.push(place);
   }
   // Nor has the heap a block left there, so that the node lies in the second region too.
-  for (let block = f.store.heap.take(0, f.store.headerOf(0), 64); block > 0; ) {
-    block = f.store.heap.take(0, f.store.headerOf(0), 64);
+  for (let block = f.store.heap.take(0, f.store.headerOf(0), 64, false); block > 0; ) {
+    block = f.store.heap.take(0, f.store.headerOf(0), 64, false);
   }
   expect(f.memory.grow()).toBe(true);
   // What looks like a record with room stands at the same offset of the other region: who forgets to turn back writes there.
@@ -173,7 +178,7 @@ test("two changes in a row of a key just made, across a split", () => {
 test("frames side by side in different regions are not contiguous", () => {
   const f = new Fixture({ regions: 2, regionBytes: 1 << 30 });
   const { pool, large } = f.store;
-  const node = large.link(0, f.store.headerOf(0), [0x1fff8, 0x20000, 0x20008]) as number;
+  const node = large.link(0, f.store.headerOf(0), [0x1fff8, 0x20000, 0x20008], false) as number;
   expect(large.contiguous(0, node, 0, 196_608)).toBe(65_536);
   expect(large.contiguous(0, node, 65_536, 131_072)).toBe(131_072);
   expect(pool.framesOut).toBeGreaterThan(0);
@@ -190,11 +195,15 @@ test("a pinned large value is deleted while the pool is empty", () => {
   const header = store.cursor.header;
   const pin = store.large.pin(header);
   const taken: number[] = [];
-  for (let place = store.pool.take(FrameSize.Small); place !== 0; place = store.pool.take(FrameSize.Small)) {
+  for (
+    let place = store.pool.take(FrameSize.Small, false);
+    place !== 0;
+    place = store.pool.take(FrameSize.Small, false)
+  ) {
     taken.push(place);
   }
   // Not a block of 64 bytes is left either.
-  for (let block = store.heap.take(0, header, 64); block > 0; block = store.heap.take(0, header, 64));
+  for (let block = store.heap.take(0, header, 64, false); block > 0; block = store.heap.take(0, header, 64, false));
   f.select("big");
   store.find();
   store.remove(KeyEvent.Deleted);
@@ -367,7 +376,11 @@ test("Busy leaves everything as it was; with another region the operation succee
   f.set("small", text("one"), START_MS + 1e6);
   f.set("big", bytesOf(new Random(1), 100_000));
   const big = f.get("big")!;
-  for (let place = store.pool.take(FrameSize.Small); place !== 0; place = store.pool.take(FrameSize.Small)) {
+  for (
+    let place = store.pool.take(FrameSize.Small, false);
+    place !== 0;
+    place = store.pool.take(FrameSize.Small, false)
+  ) {
     taken.push(place);
   }
   const out = store.pool.framesOut;
@@ -438,3 +451,24 @@ test("a record written elsewhere keeps the snapshot parity of the one it replace
   expect(parity()).toBe(PARITY);
   f.checkAll();
 });
+
+test("a change that was admitted takes what the pool keeps, another one does not", () => {
+  const f = new Fixture({ shards: 2 });
+  const { store } = f;
+  const { pool } = store;
+  expect(pool.kept).toBeGreaterThan(0);
+  // The key's own shard has no segment yet.
+  f.set("other", VALUE_OF_ONE);
+  const used = store.cursor.shard;
+  let name = "k";
+  for (f.select(name); store.cursor.shard === used; f.select(name)) name += "k";
+  while (pool.take(FrameSize.Tiny, false) !== NO_PLACE);
+  expect(pool.freeChunks).toBe(pool.kept);
+  store.find();
+  expect(store.place(RecordType.String, Encoding.Raw, 1, 0, 0, PLAIN)).toBe(Status.Busy);
+  expect(store.place(RecordType.String, Encoding.Raw, 1, 0, 0, ADMITTED)).toBe(0);
+  store.cursor.setValueBytes(1);
+  f.checkAll();
+});
+
+const VALUE_OF_ONE = Buffer.from("v");

@@ -94,7 +94,8 @@ test(
         for (const place of taken) store.pool.give(place, FrameSize.Small, 0);
         taken = [];
         if (random.below(2) === 0) {
-          for (let p = store.pool.take(FrameSize.Small); p !== 0; p = store.pool.take(FrameSize.Small)) taken.push(p);
+          for (let p = store.pool.take(FrameSize.Small, false); p !== 0; p = store.pool.take(FrameSize.Small, false))
+            taken.push(p);
         }
       }
       const key = `key:${random.below(20_000)}`;

@@ -92,7 +92,11 @@ test(
           for (const place of exhausted) store.pool.give(place, FrameSize.Small, 0);
           exhausted = [];
         } else {
-          for (let place = store.pool.take(FrameSize.Small); place !== 0; place = store.pool.take(FrameSize.Small)) {
+          for (
+            let place = store.pool.take(FrameSize.Small, false);
+            place !== 0;
+            place = store.pool.take(FrameSize.Small, false)
+          ) {
             exhausted.push(place);
           }
         }

@@ -24,7 +24,7 @@ class LogModel {
   private mark = 1;
 
   append(units: number): number {
-    const address = this.log.append(0, this.header, units);
+    const address = this.log.append(0, this.header, units, false);
     if (address < 0) return address;
     const capacity = this.log.capacity;
     expect(capacity).toBeGreaterThanOrEqual(units);

@@ -14,6 +14,7 @@ import { RecordType } from "../../store/record.ts";
 import type { SetValue } from "../../store/set-value.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
+import { ADMITTED } from "../../store/store.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { StreamValue } from "../../store/stream-value.ts";
 import { Status } from "../../base/status.ts";
@@ -112,9 +113,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   rdbStream.clear();
   if (deadlineMs === 0) return;
   store.find();
-  store.pool.urgent = true;
-  const status = store.setDeadline(deadlineMs, KeyEvent.Silent);
-  store.pool.urgent = false;
+  const status = store.setDeadline(deadlineMs, KeyEvent.Silent, ADMITTED);
   assert(status === 0, "an admitted command finds room");
 }
 

@@ -1,5 +1,5 @@
 /**
- * Byte helpers of the data path. Arguments are (view, offset, length): nothing here makes a view or an object.
+ * Byte helpers of the data path. Arguments are (view, offset, length): no function creates a view or an object.
  *
  * How to copy was measured by bench/micro/copy.ts (ns per call, Bun 1.4.5, either direction between an ordinary and a
  * shared buffer, 64-byte strides): an unrolled loop 12 at 8 bytes, 14 at 16, 18 at 32, 26 at 64; Buffer.prototype.copy
@@ -40,10 +40,10 @@ export function copy(
   for (; at < end; at++) target[at + shift] = source[at]!;
 }
 
-/** Where a native comparison starts to pay (bench/micro/copy.ts). */
+/** Length from which a native comparison is faster (bench/micro/copy.ts). */
 const NATIVE_COMPARE_BYTES = 64;
 
-/** Are the two ranges, both `length` bytes, the same? */
+/** True when two ranges of `length` bytes are equal. */
 export function equal(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: number, length: number): boolean {
   if (length >= NATIVE_COMPARE_BYTES) {
     return bufferCompare.call(a, b, bOffset, bOffset + length, aOffset, aOffset + length) === 0;
@@ -65,7 +65,7 @@ export function equal(a: Uint8Array, aOffset: number, b: Uint8Array, bOffset: nu
   return true;
 }
 
-/** Order of memcmp, a shorter range before its extensions: negative, 0 or positive. */
+/** Compares as memcmp, with a prefix before its extensions. Returns a negative number, 0 or a positive number. */
 export function compareBytes(
   a: Uint8Array,
   aOffset: number,
@@ -86,8 +86,8 @@ export function compareBytes(
 }
 
 /**
- * The number written by `length` decimal digits, leading zeros allowed; -1 when there are none, more than 15, or
- * another byte among them. For protocol headers and file formats; keys and values use parseInt64.
+ * Reads `length` decimal digits, with leading zeros allowed. Returns -1 when there are none or more than 15, or when a byte
+ * is not a digit. For protocol headers and file formats; keys and values use parseInt64.
  */
 export function readDigits(bytes: Uint8Array, offset: number, length: number): number {
   if (length === 0 || length > 15) return -1;
@@ -100,12 +100,12 @@ export function readDigits(bytes: Uint8Array, offset: number, length: number): n
   return value;
 }
 
-/** Bytes of an ASCII token in lower case, made once at start-up, for equalsToken. */
+/** Bytes of an ASCII token in lower case, for equalsToken. To be created once at start-up. */
 export function token(text: string): Uint8Array {
   return Uint8Array.from(text.toLowerCase(), (character) => character.charCodeAt(0));
 }
 
-/** Is the range the token, in any mixture of upper and lower case? */
+/** True when the range equals the token, in any mixture of upper and lower case. */
 export function equalsToken(bytes: Uint8Array, offset: number, length: number, lowerToken: Uint8Array): boolean {
   if (length !== lowerToken.length) return false;
   for (let i = 0; i < length; i++) {
@@ -116,7 +116,7 @@ export function equalsToken(bytes: Uint8Array, offset: number, length: number, l
   return true;
 }
 
-/** Writes ASCII text; returns bytes written. For constants and numbers, not for user data. */
+/** Writes ASCII text. Returns the number of bytes written. For constants and numbers, not for user data. */
 export function writeText(bytes: Uint8Array, offset: number, text: string): number {
   for (let i = 0; i < text.length; i++) bytes[offset + i] = text.charCodeAt(i);
   return text.length;

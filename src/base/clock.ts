@@ -1,5 +1,5 @@
 /**
- * The one clock. Every read of time in Ferrite goes through here, so that tests and DEBUG CLOCK can hold it.
+ * The clock. Ferrite reads all time through this interface, so that tests and DEBUG CLOCK can control it.
  *
  * `wallMs` is the time of deadlines (TTL, TIME); `monotonicMs` is the time of durations (uptime, latency, idle).
  */
@@ -10,16 +10,16 @@ export interface Clock {
   wallMs(): number;
   /** Microseconds since the Unix epoch, a whole number (resolution of the platform). */
   wallMicros(): number;
-  /** Milliseconds of a clock that never goes back, with fraction. */
+  /** Milliseconds, with fraction, of a clock that never goes back. */
   monotonicMs(): number;
   /**
-   * A number that has changed after TICK_MS at the latest, for a sixth of the price of a reading. Optional: where there
-   * is none, monotonicMs stands in for it.
+   * A number that changes at least once every TICK_MS and costs a sixth of monotonicMs. Optional: a caller without it uses
+   * monotonicMs.
    */
   tick?(): number;
 }
 
-/** Longest time, ms, that a clock's tick may stand still. */
+/** Longest time for which a clock's tick may stay the same, ms. */
 export const TICK_MS = 10;
 
 export const systemClock: Clock = {
@@ -29,7 +29,7 @@ export const systemClock: Clock = {
   ...(coarseTick === null ? {} : { tick: coarseTick }),
 };
 
-/** A clock that stands still until it is moved: tests, and DEBUG CLOCK SET / ADVANCE. */
+/** A clock that advances only when it is told to: for tests, and for DEBUG CLOCK SET and ADVANCE. */
 export class HeldClock implements Clock {
   constructor(
     private wall: number,
@@ -44,7 +44,7 @@ export class HeldClock implements Clock {
   monotonicMs(): number {
     return this.monotonic;
   }
-  /** Moves both times on by `ms`. */
+  /** Advances both times by `ms`. */
   advance(ms: number): void {
     this.wall += ms;
     this.monotonic += ms;

@@ -8,7 +8,7 @@ const CLOCK_MONOTONIC_COARSE = 6;
 /** struct timespec: 64 bits of seconds, 64 of nanoseconds. */
 const timespec = new Int32Array(4);
 
-/** A number that changes with every timer interrupt; it says nothing but that time has gone on. */
+/** A number that changes with every timer interrupt. It only shows that time has advanced. */
 export const coarseTick: (() => number) | null = load();
 
 function load(): (() => number) | null {
@@ -25,7 +25,7 @@ function load(): (() => number) | null {
         return (timespec[0]! + timespec[2]!) | 0;
       };
     } catch {
-      // Not this C library: the next name, or none.
+      // This C library is not installed. Try the next name.
     }
   }
   return null;

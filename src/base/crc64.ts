@@ -3,7 +3,7 @@
  * xor (crc64.c of Redis). Check value: "123456789" gives e9c6d914c4b8d9ca.
  *
  * Slicing by eight: TABLE_n[b] is the CRC of byte b followed by n zero bytes, split into two int32 words, so a step
- * takes eight bytes at once. 16 KiB of tables; no BigInt. Start with 0, 0 and hand back the words of the last call.
+ * processes eight bytes. The tables are 16 KiB. Start with 0, 0 and pass the words of the last call to the next one.
  */
 export const crc64 = { lo: 0, hi: 0 };
 

@@ -1,10 +1,10 @@
 /**
  * Doubles as text, as Redis reads and writes them.
  *
- * Reading follows string2d of Redis's util.c, that is strtod plus: the whole text is used, no leading space, no nan,
- * no overflow to infinity and no underflow to zero ("inf" spelled out is fine).
+ * Reading follows string2d of Redis's util.c: strtod, but the whole text must be a number, without leading space, nan,
+ * overflow to infinity or underflow to zero. The word "inf" is accepted.
  *
- * Writing comes in two styles, for Redis changed it between 7.0 and 7.2:
+ * There are two styles of writing, because Redis changed its style between 7.0 and 7.2:
  *   formatDouble        shortest text that reads back the same (fpconv_dtoa, 7.2 and later): 3.1, 1e-7, 1e+25
  *   formatDouble17      printf("%.17g") (up to 7.0):                                          3.1000000000000001
  * Both print whole numbers below 2^53 as integers, -0 as "-0", infinities as "inf" and "-inf", nan as "nan".
@@ -12,7 +12,7 @@
 import { FloatForm, floatText, scanFloat, significandText } from "./float-text.ts";
 import { formatInt } from "./integers.ts";
 
-/** Room that both writers need. */
+/** Bytes of room that both writers need. */
 export const DOUBLE_TEXT_BYTES_MAX = 32;
 
 const POWERS = new Float64Array(23); // 10^0 .. 10^22, all exact
@@ -60,7 +60,7 @@ function readScanned(bytes: Uint8Array, form: FloatForm): number {
     for (let at = start; at < end; at++) {
       if (bytes[at] !== 46) significand = significand * 10 + (bytes[at]! - 48);
     }
-    // both operands exact, so one rounding (16 digits without a point may be inexact: leave them to the slow way)
+    // both operands are exact, so there is one rounding (16 digits may be inexact: the slow path handles them)
     if (significand <= 9007199254740991) {
       return exponent < 0 ? significand / POWERS[-exponent]! : significand * POWERS[exponent]!;
     }
@@ -106,7 +106,7 @@ function writeAscii(bytes: Uint8Array, offset: number, text: string): number {
   return text.length;
 }
 
-/** Whole numbers, zeros, infinities and nan, alike in both styles; 0 when value is none of them. */
+/** Writes whole numbers, zeros, infinities and nan, which both styles share. Returns 0 for any other value. */
 function formatPlain(bytes: Uint8Array, offset: number, value: number): number {
   if (value >= -9007199254740991 && value <= 9007199254740991) {
     if (value === 0 && 1 / value < 0) return writeAscii(bytes, offset, "-0");

@@ -1,32 +1,32 @@
 /**
- * Start-up errors: what a person reads when Ferrite cannot start.
+ * Start-up errors: the texts that a person reads when Ferrite cannot start.
  *
- * Every one is printed by the command line as `Error: <text>`, followed by the hint lines, and ends the process with
- * `exitCode`. The texts are promises of the product guide (people grep them), so they stand here once and nowhere else.
- * Error numbers are those of the running platform (98 on Linux and 48 on macOS for an address in use).
+ * The command line prints `Error: <text>` and the hint lines, and exits with `exitCode`. The product guide promises these
+ * texts, and people grep for them, so each text is in this file only. Error numbers are the running platform's (for an
+ * address in use, 98 on Linux and 48 on macOS). Row numbers refer to docs/STATUS.md.
  */
 import { constants } from "node:os";
 
-/** An error that stops the start. `message` goes after `Error: `; `hints` are printed below it, one a line. */
+/** An error that stops the start. `message` is printed after `Error: `, `hints` below it, one a line. */
 export class StartupError extends Error {
   override readonly name: string = "StartupError";
 
   constructor(
     message: string,
-    /** Advice: what was found and what to do about it. May be empty. */
+    /** Advice: the cause and how to remove it. May be empty. */
     readonly hints: readonly string[],
     readonly exitCode: number,
   ) {
     super(message);
   }
 
-  /** The lines for standard error, the first beginning with `Error: `; no newline at the end. */
+  /** The text for standard error, without a final newline. The first line begins with `Error: `. */
   get printed(): string {
     return [`Error: ${this.message}`, ...this.hints.map((hint) => `  ${hint}`)].join("\n");
   }
 }
 
-/** Error in a configuration file, variable or flag. */
+/** An error in a configuration file, a variable or a flag. */
 export class ConfigError extends StartupError {
   override readonly name: string = "ConfigError";
 
@@ -55,41 +55,41 @@ const WORDS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "Connection timed out",
 };
 
-/** The running platform's number of an error code such as "EADDRINUSE"; 0 when it has none. */
+/** The running platform's number for an error code such as "EADDRINUSE"; 0 = none. */
 export function errorNumber(code: string): number {
   return (constants.errno as Readonly<Record<string, number>>)[code] ?? 0;
 }
 
-/** The system's words for an error code ("Permission denied"); the code itself when unknown. */
+/** The system's text for an error code ("Permission denied"); the code itself when it is unknown. */
 export function errorWords(code: string): string {
   return WORDS[code] ?? code;
 }
 
-/** Words and number as the guide shows them: `Permission denied (os error 13)`. */
+/** Text and number as in the guide: `Permission denied (os error 13)`. */
 export function osErrorText(code: string): string {
   const number = errorNumber(code);
   return number > 0 ? `${errorWords(code)} (os error ${number})` : errorWords(code);
 }
 
-/** The `code` of a thrown system error ("ENOENT"); "" when the value is no system error. */
+/** The `code` of a thrown system error ("ENOENT"); "" when the value is not a system error. */
 export function errorCode(thrown: unknown): string {
   if (typeof thrown !== "object" || thrown === null || !("code" in thrown)) return "";
   return typeof thrown.code === "string" ? thrown.code : "";
 }
 
-/** The message of anything thrown. */
+/** The message of any thrown value. */
 export function errorMessage(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** Row 110. `holder` says who has the port, if that could be found out; "" otherwise. */
+/** Row 110. `holder` names the process that has the port; "" = unknown. */
 export function addressInUse(host: string, port: number, holder: string): StartupError {
   const hints = [`${host}:${port} is taken${holder === "" ? "" : ` by ${holder}`}.`];
   hints.push(`Stop that process (lsof -i :${port} names it), or start with another port: ferrite --port ${port + 1}`);
   return new StartupError(osErrorText("EADDRINUSE"), hints, 1);
 }
 
-/** Row 111, for a directory, a log file, a socket or a port below 1024. `what` names it: "log file /var/log/f.log". */
+/** Row 111, for a directory, a log file, a socket or a port. `what` names it: "log file /var/log/f.log". */
 export function permissionDenied(what: string, advice: string): StartupError {
   return new StartupError(osErrorText("EACCES"), [what, advice], 1);
 }
@@ -102,12 +102,12 @@ export function privilegedPort(port: number): StartupError {
   );
 }
 
-/** Row 112: a file named on the command line that is not there. */
+/** Row 112: a file that the command line names does not exist. */
 export function configNotFound(path: string): ConfigError {
   return new ConfigError(`Config file not found: ${path}`, ["Make one with: ferrite init --output ferrite.toml"]);
 }
 
-/** Row 113: only when the user asks for io_uring. */
+/** Row 113: the user has asked for io_uring. */
 export function ioUringUnsupported(): StartupError {
   return new StartupError(
     "io_uring not supported on this system",
@@ -116,7 +116,7 @@ export function ioUringUnsupported(): StartupError {
   );
 }
 
-/** Row 114. `code` as in "EACCES". */
+/** Row 114. `code` is an error code such as "EACCES". */
 export function dataDirectoryFailed(path: string, code: string): StartupError {
   return new StartupError(
     `Failed to create data directory: ${errorWords(code)}`,
@@ -125,7 +125,7 @@ export function dataDirectoryFailed(path: string, code: string): StartupError {
   );
 }
 
-/** A second server on one data directory (row 220). */
+/** Row 220: another server uses the data directory. */
 export function dataDirectoryInUse(path: string, processId: number): StartupError {
   const holder = processId > 0 ? ` (process ${processId})` : "";
   return new StartupError(
@@ -142,7 +142,7 @@ export function tomlError(path: string, line: number, column: number, words: str
   ]);
 }
 
-/** Row 117: an allocation the system refused. */
+/** Row 117: the system refused an allocation. */
 export function outOfMemory(bytes: number): StartupError {
   return new StartupError(
     "Cannot allocate memory",
@@ -151,7 +151,7 @@ export function outOfMemory(bytes: number): StartupError {
   );
 }
 
-/** Rows 119 and 120: two lines. `offset` is the end of the last good record, usable in `truncate -s`. */
+/** Rows 119 and 120: two lines. `offset` is the end of the last valid record, for `truncate -s`. */
 export function aofCorrupted(path: string, offset: number): StartupError {
   return new StartupError(
     `AOF corrupted at offset ${offset}\nError: Bad file format reading the append only file`,
@@ -168,7 +168,7 @@ export function snapshotFailed(code: string): StartupError {
   return new StartupError(`Failed to save snapshot: ${errorWords(code)}`, [], 1);
 }
 
-/** The start-up error for a failed bind or listen; falls back on the system's words. */
+/** The start-up error for a failed bind or listen. An unknown code gives the system's text. */
 export function listenFailed(host: string, port: number, code: string, holder: string): StartupError {
   if (code === "EADDRINUSE") return addressInUse(host, port, holder);
   if (code === "EACCES" && port > 0 && port < 1024) return privilegedPort(port);

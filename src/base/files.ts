@@ -1,17 +1,17 @@
 /**
- * The one file module: every open, read, write, sync, rename and unlink of Ferrite goes through a `Files`.
+ * Files: Ferrite opens, reads, writes, syncs, renames and unlinks files only through this interface.
  *
- * `realFiles` is node:fs; `MemoryFiles` keeps files in memory and, by seed, loses unsynced bytes, tears the last write
- * and fails the n-th call, so that a test can cut the power at any point.
+ * `realFiles` uses node:fs. `MemoryFiles` keeps files in memory for tests. It can lose unsynced bytes and tear the last
+ * write, chosen by a seed, and can fail the n-th call, so that a test can simulate a power cut at any point.
  *
- * All calls are synchronous: they are made at start, by the control plane, or on threads of their own, never by a data
- * worker in a turn. Every failure is a `FileFailure` with operation, path and the platform's code.
+ * All calls are synchronous. They are made at start, by the control plane or on dedicated threads, never by a worker in a
+ * turn. Every failure is a `FileFailure` with the operation, the path and the platform's code.
  */
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { errorCode, errorMessage, errorNumber, osErrorText } from "./errors.ts";
 
-/** A failed file operation: `code` as in "ENOSPC", `number` the platform's error number (0: unknown). */
+/** A failed file operation: `code` such as "ENOSPC", `number` the platform's error number (0 = unknown). */
 export class FileFailure extends Error {
   override readonly name: string = "FileFailure";
   readonly number: number;
@@ -40,38 +40,38 @@ export interface FileStat {
 /** "r" read; "r+" read and write; "w" truncate; "wx" create, fail if there; "a" append. */
 export type OpenFlags = "r" | "r+" | "w" | "wx" | "a";
 
-/** A file descriptor of one `Files`. */
+/** A file descriptor, valid for one `Files`. */
 export type FileDescriptor = number & { readonly __brand: "FileDescriptor" };
 
-/** Position value for "where the descriptor stands" (pipes, appending files). */
+/** Position value for "the descriptor's current position" (pipes, appending files). */
 export const AT_CURSOR = -1;
 
 export interface Files {
   open(path: string, flags: OpenFlags, mode: number): FileDescriptor;
   close(file: FileDescriptor): void;
-  /** Reads up to `length` bytes into `into[offset]`; returns how many, 0 at the end of the file. */
+  /** Reads up to `length` bytes into `into` from `offset` on. Returns how many; 0 at the end of the file. */
   read(file: FileDescriptor, into: Uint8Array, offset: number, length: number, position: number): number;
-  /** Writes up to `length` bytes of `from[offset]`; returns how many (a short write is possible). */
+  /** Writes up to `length` bytes of `from` from `offset` on. Returns how many (a short write is possible). */
   write(file: FileDescriptor, from: Uint8Array, offset: number, length: number, position: number): number;
   fsync(file: FileDescriptor): void;
   fdatasync(file: FileDescriptor): void;
-  /** Cuts or extends the file to `bytes`. */
+  /** Truncates or extends the file to `bytes`. */
   truncate(file: FileDescriptor, bytes: number): void;
   size(file: FileDescriptor): number;
-  /** Sets the permission bits, whatever the umask says. */
+  /** Sets the permission bits, regardless of the umask. */
   setMode(file: FileDescriptor, mode: number): void;
   setOwner(file: FileDescriptor, userId: number, groupId: number): void;
   rename(from: string, to: string): void;
   unlink(path: string): void;
-  /** Creates a directory and its missing parents; no error when it is there. */
+  /** Creates a directory and its missing parents. No error when it exists. */
   mkdir(path: string, mode: number): void;
-  /** Names in a directory, sorted. */
+  /** The names in a directory, sorted. */
   list(path: string): string[];
-  /** The path behind symbolic links; itself when nothing is there. */
+  /** The path with symbolic links resolved; the path itself when nothing exists there. */
   realPath(path: string): string;
-  /** null when nothing is there. */
+  /** Returns null when nothing exists at the path. */
   stat(path: string): FileStat | null;
-  /** Makes a creation, rename or unlink in the directory durable. */
+  /** Makes creations, renames and unlinks in the directory durable. */
   syncDirectory(path: string): void;
 }
 
@@ -192,11 +192,11 @@ function attempt<T>(operation: string, path: string, call: () => T): T {
 /** The operating system's files. */
 export const realFiles: Files = new RealFiles();
 
-/** Whole content of a file. Throws FileFailure. */
+/** Reads a whole file. Throws FileFailure. */
 export function readWhole(files: Files, path: string): Uint8Array {
   const file = files.open(path, "r", 0);
   try {
-    // Files of /proc and /sys say they are empty, so the size is only where to start.
+    // Files of /proc and /sys report size 0, so the size is only the first guess.
     let bytes = new Uint8Array(Math.max(files.size(file), 4096));
     let length = 0;
     for (;;) {
@@ -214,19 +214,19 @@ export function readWhole(files: Files, path: string): Uint8Array {
   }
 }
 
-/** Whole content of a UTF-8 file. Throws FileFailure. */
+/** Reads a whole UTF-8 file. Throws FileFailure. */
 export function readText(files: Files, path: string): string {
   return new TextDecoder().decode(readWhole(files, path));
 }
 
-/** Writes all of `bytes` at the descriptor's position, through short writes. */
+/** Writes all of `bytes` at the descriptor's position, repeating short writes. */
 export function writeFully(files: Files, file: FileDescriptor, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) {
     done += files.write(file, bytes, done, bytes.length - done, AT_CURSOR);
   }
 }
 
-/** Replaces `path` so that a crash leaves either the old or the new content: write aside, sync, rename, sync directory. */
+/** Replaces `path` so that a crash leaves the old or the new content: temporary file, sync, rename, sync directory. */
 export function replaceDurably(files: Files, path: string, bytes: Uint8Array, mode: number): void {
   const aside = `${path}.tmp`;
   const file = files.open(aside, "w", mode);
@@ -241,13 +241,13 @@ export function replaceDurably(files: Files, path: string, bytes: Uint8Array, mo
 }
 
 /**
- * As replaceDurably, keeping mode and owner of the file that is there (a new one gets 0600). The new content is readable
- * by nobody else at any moment. On failure the old file stays and nothing is left beside it.
+ * As replaceDurably, but preserves the mode and owner of an existing file (a new file gets 0600). No other user can read
+ * the new content at any moment. On failure the old file stays, and no temporary file is left.
  */
 export function replaceKeeping(files: Files, path: string, bytes: Uint8Array): void {
   const before = files.stat(path);
   const aside = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
-  if (files.stat(aside) !== null) files.unlink(aside); // left by a crash
+  if (files.stat(aside) !== null) files.unlink(aside); // a crash left it
   const file = files.open(aside, "wx", 0o600);
   try {
     try {
@@ -272,7 +272,7 @@ function keepOwner(files: Files, file: FileDescriptor, before: FileStat): void {
     // Only root may give files away.
     if (!(thrown instanceof FileFailure) || thrown.code !== "EPERM") throw thrown;
   }
-  // After the owner: a change of owner takes set-id bits away.
+  // After the owner, because a change of owner clears the set-id bits.
   files.setMode(file, before.mode);
 }
 
@@ -280,7 +280,7 @@ function discard(files: Files, path: string): void {
   try {
     files.unlink(path);
   } catch {
-    // The first failure is the one to tell.
+    // The first failure is the one to report.
   }
 }
 
@@ -288,9 +288,9 @@ interface MemoryFile {
   mode: number;
   userId: number;
   groupId: number;
-  /** What a reader sees. */
+  /** The content that a process sees. */
   live: Uint8Array;
-  /** What a power cut leaves. */
+  /** The content that a power cut leaves. */
   synced: Uint8Array;
 }
 
@@ -301,7 +301,7 @@ interface OpenMemoryFile {
   cursor: number;
 }
 
-/** A call that is to fail: the `nth` call (from 1) of `operation` ("*": of any), with `code`. */
+/** A planned failure: call number `nth` (from 1) of `operation` ("*" = any) fails with `code`. */
 export interface PlannedFailure {
   readonly operation: string;
   readonly nth: number;
@@ -309,12 +309,12 @@ export interface PlannedFailure {
 }
 
 /**
- * Files in memory, for tests. `crash()` returns what a power cut leaves: bytes never synced are lost, kept or torn at a
- * place chosen by the seed; names (creation, rename, unlink) are as they were at the last `syncDirectory` of their
- * directory. Directories themselves are always durable.
+ * Files in memory, for tests. `crash()` returns the state after a power cut. A prefix of the unsynced bytes survives, whose
+ * length the seed chooses. Names (creation, rename, unlink) are as of the last `syncDirectory` of their directory.
+ * Directories themselves are always durable.
  */
 export class MemoryFiles implements Files {
-  /** Names as a process sees them, and as the disk has them. */
+  /** Names as a process sees them, and as they are on the disk. */
   private names = new Map<string, MemoryFile>();
   private durableNames = new Map<string, MemoryFile>();
   private readonly directories = new Set<string>(["/", "."]);
@@ -458,7 +458,7 @@ export class MemoryFiles implements Files {
     }
   }
 
-  /** The disk after a power cut, as fresh files without planned failures; descriptors of this one are void. */
+  /** The disk after a power cut, as a new MemoryFiles without planned failures. Descriptors of this one are invalid. */
   crash(): MemoryFiles {
     const after = new MemoryFiles(this.random(0x7fffffff), []);
     for (const directory of this.directories) after.directories.add(directory);
@@ -472,7 +472,7 @@ export class MemoryFiles implements Files {
     return after;
   }
 
-  /** Synced bytes stay; of what was appended since, a prefix chosen by the seed does, its last bytes possibly torn. */
+  /** Synced bytes survive, and a prefix of the bytes appended since, chosen by the seed, whose last bytes may be torn. */
   private survivor(file: MemoryFile): Uint8Array {
     const extra = file.live.length - file.synced.length;
     if (extra <= 0) return file.synced.slice();
@@ -500,7 +500,7 @@ export class MemoryFiles implements Files {
     }
   }
 
-  /** A number from 0 below `limit` (xorshift32). */
+  /** A random number, 0 to before `limit` (xorshift32). */
   private random(limit: number): number {
     let x = this.state;
     x ^= x << 13;

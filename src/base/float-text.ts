@@ -1,12 +1,12 @@
 /**
- * Scanner of the float texts that C's strtod and strtold take whole, shared by double and long double.
+ * Scanner of the texts that C's strtod and strtold accept in full, shared by double and long double.
  *
  *   [+-] digits [. digits] [e [+-] digits]        decimal, a digit on at least one side of the point
  *   [+-] 0x hex [. hex]    [p [+-] digits]        hexadecimal, exponent in powers of two
  *   [+-] inf | infinity                           any case
  *
- * Not taken: white space, "nan" (Redis refuses it in every place), and anything left over at the end.
- * The result stands in `floatText`, valid until the next call.
+ * Not accepted: white space, "nan" (Redis always refuses it), and trailing bytes.
+ * The result is in `floatText`, valid until the next call.
  */
 export const FloatForm = { None: 0, Decimal: 1, Hex: 2, Infinite: 3 } as const;
 export type FloatForm = (typeof FloatForm)[keyof typeof FloatForm];
@@ -17,7 +17,7 @@ export type FloatForm = (typeof FloatForm)[keyof typeof FloatForm];
  */
 export const floatText = { negative: false, digitsStart: 0, digitsEnd: 0, fractionDigits: 0, exponent: 0 };
 
-/** Exponents are clamped to this: far beyond any digits a text can hold to balance it, and still exact. */
+/** Exponents are clamped to this. It is far beyond what the digits of any text could balance, and still exact. */
 const EXPONENT_MAX = 1e12;
 
 function isDigit(byte: number): boolean {
@@ -39,7 +39,7 @@ function matchesWord(bytes: Uint8Array, at: number, end: number, word: string): 
   return true;
 }
 
-/** Says which form the bytes have, filling `floatText`. Costs one pass; allocates nothing. */
+/** Determines the form of the bytes and fills `floatText`, in one pass and without allocation. */
 export function scanFloat(bytes: Uint8Array, offset: number, length: number): FloatForm {
   const end = offset + length;
   let at = offset;

@@ -1,23 +1,23 @@
 /**
- * Glob patterns over bytes, as Redis's stringmatchlen (util.c) understands them:
+ * Glob patterns over bytes, with the semantics of Redis's stringmatchlen (util.c):
  *
  *   *        any run of bytes, also none          [abc]    one of these       [^abc]   none of these
  *   ?        one byte                             [a-z]    a range, either way round
  *   \x       the byte x itself                    "[" without "]" reaches to the end of the pattern
  *
- * Every element but `*` consumes exactly one byte, whatever the byte is. Hence the two-pointer algorithm is right: when
- * something fails, only the last `*` needs to take one byte more. Cost: at most pattern bytes * text bytes steps, so
- * `a*a*a*...b` cannot blow up; no allocation.
+ * Every element except `*` consumes exactly one byte. Therefore the two-pointer algorithm is correct: after a mismatch only
+ * the last `*` has to take one more byte. The cost is at most pattern bytes * text bytes steps, so `a*a*a*...b` is
+ * harmless. Nothing is allocated.
  *
- * Oddities kept, because clients may see them: ranges compare bytes as signed chars, `[]` matches nothing, `[^]` any
- * byte, a `\` at the very end stands for itself, an empty text matches only an empty pattern ("*" does not match it), and
- * (since 7.2.6, against patterns made to burn time) nothing matches a pattern that needs more than STARS_MAX runs of stars.
+ * Oddities that clients may observe are preserved: ranges compare bytes as signed chars; `[]` matches nothing, `[^]` any
+ * byte; a `\` at the end matches itself; an empty text matches only an empty pattern, not "*"; and, as in Redis since
+ * 7.2.6, a pattern that needs more than STARS_MAX runs of stars matches nothing.
  */
 
-/** Runs of stars that a match may use, one at the very end not counted. */
+/** Most runs of stars that a match may use, not counting one at the end of the pattern. */
 const STARS_MAX = 1000;
 
-/** The matcher's place behind the `[...]` it last read. One per thread; valid until the next matchClass. */
+/** Offset behind the `[...]` that matchClass last read. One per thread, valid until its next call. */
 const scratch = { nextAt: 0 };
 
 function lower(byte: number): number {
@@ -29,7 +29,7 @@ function signed(byte: number): number {
   return (byte << 24) >> 24;
 }
 
-/** Does `byte` belong to the class whose first byte after "[" is at `at`? Sets scratch.nextAt behind the class. */
+/** True when `byte` is in the class whose first byte after "[" is at `at`. Sets scratch.nextAt behind the class. */
 function matchClass(pattern: Uint8Array, at: number, end: number, byte: number, noCase: boolean): boolean {
   const folded = noCase ? lower(byte) : byte;
   const inverted = at < end && pattern[at] === 94;
@@ -39,7 +39,7 @@ function matchClass(pattern: Uint8Array, at: number, end: number, byte: number, 
     let first = pattern[at]!;
     if (first === 92 && end - at >= 2) {
       first = pattern[++at]!;
-      if (first === byte) found = true; // an escaped byte is compared as it is, even without case
+      if (first === byte) found = true; // an escaped byte is compared exactly, even when case is ignored
     } else if (first === 93) {
       break;
     } else if (end - at >= 3 && pattern[at + 1] === 45) {
@@ -66,7 +66,7 @@ function matchClass(pattern: Uint8Array, at: number, end: number, byte: number, 
   return found !== inverted;
 }
 
-/** Does the whole text match the pattern? */
+/** True when the whole text matches the pattern. */
 export function matchGlob(
   pattern: Uint8Array,
   patternOffset: number,
@@ -122,7 +122,7 @@ export function matchGlob(
   return p === patternEnd;
 }
 
-/** How many leading bytes of the pattern are plain, so that every match starts with them. For planning a scan. */
+/** Number of leading bytes of the pattern without a special meaning: every match begins with them. */
 export function globPrefixBytes(pattern: Uint8Array, offset: number, length: number): number {
   let count = 0;
   while (count < length) {

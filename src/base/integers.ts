@@ -5,19 +5,19 @@
  *   else up to 2^63   two int32 words:   Int64Kind.Wide, `int64.lo`, `int64.hi` (two's complement)
  *
  * Invariants
- *   INTEGERS-I1  the text form is unique: no '+', no space, no leading zero, no "-0" (string2ll of Redis's util.c),
- *       so parse and format are inverse and an integer encoding can stand for the bytes it was made from
- *   INTEGERS-I2  Safe is returned whenever the value is a safe integer, so -0 never occurs and equal values have equal kinds
+ *   INTEGERS-I1  the text form is unique: no '+', no space, no leading zero, no "-0" (string2ll of Redis's util.c). So parse
+ *                and format are inverse, and the int encoding of a string preserves its bytes
+ *   INTEGERS-I2  every safe integer has the kind Safe, so -0 never occurs and equal values have equal kinds
  *   INTEGERS-I3  no intermediate double exceeds 2^53
- * `int64` is one scratch per thread, valid until the next call into this module.
+ * `int64` is one object per thread, valid until the next call into this module.
  */
 export const Int64Kind = { None: 0, Safe: 1, Wide: 2 } as const;
 export type Int64Kind = (typeof Int64Kind)[keyof typeof Int64Kind];
 
-/** Result of the last call: `value` after Safe; `lo` and `hi` after Wide (and after splitInt64). */
+/** Result of the last call: `value` for Safe; `lo` and `hi` for Wide and for splitInt64. */
 export const int64 = { value: 0, lo: 0, hi: 0 };
 
-/** Bytes of the longest int64, "-9223372036854775808". */
+/** Length of the longest int64's text, "-9223372036854775808". */
 export const INT64_TEXT_BYTES_MAX = 20;
 
 const MINUS = 45;
@@ -26,7 +26,7 @@ const TWO_32 = 4294967296;
 const BILLION = 1e9;
 const DIGITS_MAX = 19;
 
-/** Reads a strict int64. Int64Kind.None when the bytes are not one (INTEGERS-I1) or it is out of range. */
+/** Reads a strict int64. Returns Int64Kind.None when the bytes are not its text (INTEGERS-I1) or it is out of range. */
 export function parseInt64(bytes: Uint8Array, offset: number, length: number): Int64Kind {
   if (length === 0 || length > INT64_TEXT_BYTES_MAX) return Int64Kind.None;
   const end = offset + length;
@@ -56,7 +56,7 @@ export function parseInt64(bytes: Uint8Array, offset: number, length: number): I
   return Int64Kind.Safe;
 }
 
-/** Ten digits or more: the last nine and those before them are read as two numbers. */
+/** Reads ten digits or more as two numbers: the last nine and those before them. */
 function parseLong(bytes: Uint8Array, start: number, end: number, negative: boolean): Int64Kind {
   if (end - start > DIGITS_MAX) return Int64Kind.None;
   const split = end - 9;
@@ -85,7 +85,7 @@ function parseLong(bytes: Uint8Array, start: number, end: number, negative: bool
     : setWords(magnitudeLow, magnitudeHigh);
 }
 
-/** The number written by the digits in [start, end), at most 15 of them; -1 when a byte is not a digit. */
+/** Reads the digits in [start, end), at most 15. Returns -1 when a byte is not a digit. */
 function readDigits(bytes: Uint8Array, start: number, end: number): number {
   let value = 0;
   for (let at = start; at < end; at++) {
@@ -96,7 +96,7 @@ function readDigits(bytes: Uint8Array, start: number, end: number): number {
   return value;
 }
 
-/** Stores two words and says which kind they are (INTEGERS-I2); a safe value is stored as a double. */
+/** Stores two words and returns their kind (INTEGERS-I2). A safe value is stored as a double. */
 function setWords(lo: number, hi: number): Int64Kind {
   lo |= 0;
   hi |= 0;
@@ -111,7 +111,7 @@ function setWords(lo: number, hi: number): Int64Kind {
   return Int64Kind.Wide;
 }
 
-/** Kind of the value in two words; leaves `value`, `lo` and `hi` set as far as the kind says. */
+/** Sets `value` or `lo` and `hi` from two words. Returns the kind. */
 export function joinInt64(lo: number, hi: number): Int64Kind {
   return setWords(lo, hi);
 }
@@ -132,7 +132,7 @@ export function addSafe(a: number, b: number): Int64Kind {
   return addInt64(a | 0, Math.floor(a / TWO_32), b | 0, Math.floor(b / TWO_32));
 }
 
-/** a + b in int32 words. Int64Kind.None when the sum leaves the int64 range (nothing is stored then). */
+/** a + b in int32 words. Returns Int64Kind.None, with nothing stored, when the sum is out of the int64 range. */
 export function addInt64(aLo: number, aHi: number, bLo: number, bHi: number): Int64Kind {
   const low = (aLo >>> 0) + (bLo >>> 0);
   const high = (aHi | 0) + (bHi | 0) + (low >= TWO_32 ? 1 : 0);
@@ -140,7 +140,7 @@ export function addInt64(aLo: number, aHi: number, bLo: number, bHi: number): In
   return setWords(low, high);
 }
 
-/** -v in int32 words. Int64Kind.None for -2^63, which has no opposite. */
+/** -v in int32 words. Returns Int64Kind.None for -2^63, whose negation is out of range. */
 export function negateInt64(lo: number, hi: number): Int64Kind {
   if (hi === -2147483648 && lo === 0) return Int64Kind.None;
   return setWords(-lo, ~hi + (lo === 0 ? 1 : 0));
@@ -154,7 +154,7 @@ export function compareInt64(aLo: number, aHi: number, bLo: number, bHi: number)
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Digits of a whole number, 0 <= value < 10^16. */
+/** Number of digits of a whole number, 0 <= value < 10^16. */
 function countDigits(value: number): number {
   if (value < 10) return 1;
   if (value < 100) return 2;
@@ -174,7 +174,7 @@ export function intTextBytes(value: number): number {
   return value < 0 ? 1 + countDigits(-value) : countDigits(value);
 }
 
-/** Writes the last `width` digits of value (an int32 >= 0) so that they end before `end`. */
+/** Writes the last `width` digits of `value` (an int32 >= 0), ending before `end`. */
 function writeDigits(bytes: Uint8Array, end: number, value: number, width: number): void {
   for (let at = end - 1; at >= end - width; at--) {
     const rest = (value / 10) | 0;
@@ -183,7 +183,7 @@ function writeDigits(bytes: Uint8Array, end: number, value: number, width: numbe
   }
 }
 
-/** Writes a safe integer as decimal text; the caller has INT64_TEXT_BYTES_MAX bytes of room. Returns bytes written. */
+/** Writes a safe integer as decimal text, at most INT64_TEXT_BYTES_MAX bytes. Returns the number of bytes written. */
 export function formatInt(bytes: Uint8Array, offset: number, value: number): number {
   let at = offset;
   if (value < 0) {
@@ -205,7 +205,7 @@ export function formatInt(bytes: Uint8Array, offset: number, value: number): num
   return end - offset;
 }
 
-/** Writes an int64 given in two words as decimal text (INT64_TEXT_BYTES_MAX bytes of room). Returns bytes written. */
+/** As formatInt, for an int64 given as two words. */
 export function formatInt64(bytes: Uint8Array, offset: number, lo: number, hi: number): number {
   if (hi >= -2097151 && hi < 2097152) return formatInt(bytes, offset, hi * TWO_32 + (lo >>> 0));
   let at = offset;

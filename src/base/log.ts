@@ -3,18 +3,18 @@
  *
  *   const log = logs.target("storage");             // once, at import or in a constructor
  *   log.info("segment sealed", { segment: 12 });
- *   if (log.level <= DEBUG) log.debug(`chain ${describe(chain)}`);     // when the text itself costs something
+ *   if (log.level <= DEBUG) log.debug(`chain ${describe(chain)}`);     // when building the text is expensive
  *   log.error("disk_full", "checkpoint failed", { path });             // every error has a short stable code
  *
- * A disabled level costs one comparison: each method looks at `level` first. Levels can change at run time; the loggers
- * already handed out follow.
+ * A disabled level costs one comparison, because each method checks `level` first. Levels can change at run time, also for
+ * existing loggers.
  *
- * One thread owns the output. Other threads use a root whose sink hands finished lines to that thread, because rotation
- * by several threads would tear the files.
+ * One thread owns the output. Other threads use a root whose sink sends finished lines to that thread, because rotation by
+ * several threads would damage the files.
  *
  * Why not a library: pino and winston rotate through worker-thread transports loaded by path, which a single compiled
- * executable does not have, and rotating-file-stream buffers asynchronously, so that a crash loses the lines that explain
- * it. What is needed is one synchronous append and a rename.
+ * executable does not have. rotating-file-stream buffers asynchronously, so a crash loses the lines that explain it. One
+ * synchronous append and a rename are enough.
  */
 import { basename, dirname, join } from "node:path";
 import { AT_CURSOR, FileFailure, type FileDescriptor, type Files } from "./files.ts";
@@ -42,17 +42,17 @@ const LEVELS: Readonly<Record<string, Level>> = {
   nothing: OFF,
 };
 
-/** The level a word means, in Rust's or Redis's names; -1 for none. */
+/** The level with this name, in Rust's or Redis's words; -1 = unknown. */
 export function parseLevel(word: string): Level | -1 {
   return LEVELS[word.toLowerCase()] ?? -1;
 }
 
-/** Further values of a line. `duration_ms` is a number; `command` an upper-case name. */
+/** Further fields of a line. `duration_ms` is a number, `command` an upper-case name. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null>>;
 
 const NO_FIELDS: LogFields = {};
 
-/** A logger for one target. `level` is the least level it writes. */
+/** A logger for one target. It writes lines of `level` and above. */
 export class Logger {
   constructor(
     private readonly root: LogRoot,
@@ -76,16 +76,16 @@ export class Logger {
     if (this.level <= WARN) this.root.write(WARN, this.target, message, fields);
   }
 
-  /** `errorType` is a short stable code such as "disk_full", for alerts. */
+  /** Logs an error. `errorType` is a short stable code such as "disk_full", for alerts. */
   error(errorType: string, message: string, fields: LogFields = NO_FIELDS): void {
     if (this.level <= ERROR) this.root.write(ERROR, this.target, message, { error_type: errorType, ...fields });
   }
 }
 
-/** Where finished lines go. A line ends in a newline. A sink never throws. */
+/** The destination of finished lines, which end in a newline. A sink never throws. */
 export interface LogSink {
   write(line: string): void;
-  /** Finishes what it holds; later lines open it again. */
+  /** Closes the sink. A later line opens it again. */
   close(): void;
 }
 
@@ -99,11 +99,11 @@ export interface LogOptions {
   readonly showThreadName: boolean;
   readonly showThreadId: boolean;
   readonly showTarget: boolean;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
 }
 
-/** All loggers of one thread. */
+/** The loggers of one thread. */
 export class LogRoot {
   private readonly loggers = new Map<string, Logger>();
   private filter: LogFilter;
@@ -123,7 +123,7 @@ export class LogRoot {
     return logger;
   }
 
-  /** One level for all targets, from now on: CONFIG SET loglevel has the last word over FERRITE_LOG. */
+  /** Sets one level for all targets. CONFIG SET loglevel thus overrides FERRITE_LOG. */
   setLevel(level: Level): void {
     this.setFilter(new LogFilter([{ target: "", level }]));
   }
@@ -141,7 +141,7 @@ export class LogRoot {
     );
   }
 
-  /** A line another thread has formatted. */
+  /** Writes a line that another thread has formatted. */
   writeLine(line: string): void {
     this.options.sink.write(line);
   }
@@ -160,7 +160,7 @@ export class LogRoot {
     line["message"] = message;
     if (options.showThreadName) line["thread_name"] = options.threadName;
     if (options.showThreadId) line["thread_id"] = options.threadId;
-    // A field never replaces what every line has.
+    // A field never replaces one of the standard fields.
     for (const [name, value] of Object.entries(fields)) line[name in line ? `field_${name}` : name] = value;
     return `${JSON.stringify(line)}\n`;
   }
@@ -171,7 +171,7 @@ export class LogRoot {
     if (options.showThreadName) line += ` ${options.threadName}`;
     if (options.showThreadId) line += ` ThreadId(${options.threadId})`;
     if (options.showTarget) line += ` ${target}:`;
-    // One event stays one line, whatever a client put into it.
+    // Escape line breaks, so that one event is one line even if a client sent the text.
     line += ` ${escapeControls(message)}`;
     for (const [name, value] of Object.entries(fields)) {
       const text = typeof value === "string" && !/^[\w.:/@+-]+$/.test(value) ? JSON.stringify(value) : String(value);
@@ -193,16 +193,16 @@ export interface Directive {
   readonly level: Level;
 }
 
-/** Levels by target; the longest target that is the logger's or a parent of it wins. */
+/** Levels by target. The longest target that equals the logger's target or is a parent of it wins. */
 export class LogFilter {
   private readonly directives: readonly Directive[];
 
   constructor(directives: readonly Directive[]) {
-    // Of two directives of one length the later one wins, as in a later definition.
+    // Of two directives for the same target the later one wins.
     this.directives = [...directives].reverse().sort((a, b) => b.target.length - a.target.length);
   }
 
-  /** Level of a target; OFF when no directive covers it. */
+  /** Level of a target; OFF when no directive applies. */
   levelOf(target: string): Level {
     for (const directive of this.directives) {
       if (directive.target === "" || target === directive.target || target.startsWith(`${directive.target}::`))
@@ -212,7 +212,7 @@ export class LogFilter {
   }
 }
 
-/** Reads "ferrite::storage=debug,ferrite=info,warn". Parts that are no directive are returned in `refused`. */
+/** Parses "ferrite::storage=debug,ferrite=info,warn". Returns invalid parts in `refused`. */
 export function parseFilter(text: string): { directives: Directive[]; refused: string[] } {
   const directives: Directive[] = [];
   const refused: string[] = [];
@@ -229,8 +229,8 @@ export function parseFilter(text: string): { directives: Directive[]; refused: s
 }
 
 /**
- * The filter to start with: FERRITE_LOG, else RUST_LOG when it names ferrite, over the configured level.
- * `refused` are the parts that could not be read, for a warning.
+ * The initial filter: FERRITE_LOG, or RUST_LOG if it names ferrite, on top of the configured level. Returns invalid parts in
+ * `refused`, for a warning.
  */
 export function startFilter(
   level: Level,
@@ -243,7 +243,7 @@ export function startFilter(
   return { filter: new LogFilter([{ target: "", level }, ...directives]), refused, variable };
 }
 
-/** Standard output, synchronously. A reader that went away, or a full pipe, loses lines and nothing else. */
+/** Writes to standard output synchronously. If the reader is gone or the pipe stays full, only lines are lost. */
 export class DescriptorSink implements LogSink {
   private readonly encoder = new TextEncoder();
 
@@ -259,7 +259,7 @@ export class DescriptorSink implements LogSink {
       try {
         done += this.files.write(this.descriptor, bytes, done, bytes.length - done, AT_CURSOR);
       } catch (thrown) {
-        // EAGAIN: a pipe that is full for the moment. Waiting longer than this would stop the server for its log.
+        // EAGAIN: the pipe is full. A longer wait would stop the server for the sake of its log.
         if (!(thrown instanceof FileFailure) || thrown.code !== "EAGAIN" || ++attempts > 20) return;
         Bun.sleepSync(1);
       }
@@ -276,18 +276,18 @@ export type Rotation = "none" | "daily" | "hourly" | "size-based";
 export interface FileSinkOptions {
   readonly path: string;
   readonly rotation: Rotation;
-  /** Size-based only, bytes. */
+  /** Largest file, bytes; used only by size-based rotation. */
   readonly maxBytes: number;
-  /** Rotated files to keep, at least 1. */
+  /** Number of rotated files to retain, at least 1. */
   readonly maxFiles: number;
   readonly now: () => number;
-  /** Told what went wrong (disk full); the line is lost. */
+  /** Called with the error (such as disk full) when a line is lost. */
   readonly onFailure: (thrown: unknown) => void;
 }
 
 /**
- * A log file. Rotated files get the time behind their name: `ferrite.log.2025-12-21`, `ferrite.log.2025-12-21T13`,
- * `ferrite.log.2025-12-21T13-05-09-123`, and `.1`, `.2` after that if the name is taken.
+ * A log file. Rotated files have the time appended to their name: `ferrite.log.2025-12-21`, `ferrite.log.2025-12-21T13`,
+ * `ferrite.log.2025-12-21T13-05-09-123`, with `.1`, `.2` after it if the name exists.
  */
 export class FileSink implements LogSink {
   private readonly encoder = new TextEncoder();
@@ -296,7 +296,7 @@ export class FileSink implements LogSink {
   private period = "";
   private periodEndMs = Infinity;
 
-  /** Opens the file at once, so that a path that cannot be written stops the start. Throws StartupError or FileFailure. */
+  /** Opens the file at once, so that an unwritable path stops the start. Throws StartupError or FileFailure. */
   constructor(
     private readonly files: Files,
     private readonly options: FileSinkOptions,
@@ -337,7 +337,7 @@ export class FileSink implements LogSink {
     const modifiedMs = files.stat(options.path)?.modifiedMs ?? 0;
     this.file = files.open(options.path, "a", 0o640);
     this.bytes = files.size(this.file);
-    // A file left from an earlier period is rotated by the first line.
+    // The first line rotates a file of an earlier period.
     this.beginPeriod(this.bytes > 0 && modifiedMs > 0 ? modifiedMs : options.now());
   }
 

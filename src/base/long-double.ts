@@ -7,7 +7,7 @@
  * trailing zeros (ld2string, LD_STR_HUMAN, in Redis's util.c). BigInt throughout, 3 us a call for everyday numbers;
  * nothing else on the data path uses it.
  *
- * Limits taken over from Redis: a text has at most 5119 bytes (MAX_LONG_DOUBLE_CHARS); a number that overflows, or
+ * Limits of Redis: a text has at most 5119 bytes (MAX_LONG_DOUBLE_CHARS); a number that overflows or
  * underflows to zero, is not a valid float.
  */
 import { FloatForm, floatText, scanFloat, significandText } from "./float-text.ts";
@@ -35,7 +35,7 @@ function bitLength(value: bigint): number {
   return (hex.length - 1) * 4 + (32 - Math.clz32(Number.parseInt(hex[0]!, 16)));
 }
 
-/** value >> bits, rounded to nearest, ties to even; `sticky` says that value stands for slightly more. */
+/** value >> bits, rounded to nearest, ties to even. `sticky` means that the exact value is slightly greater. */
 function shiftRounded(value: bigint, bits: number, sticky: boolean): bigint {
   if (bits <= 0) return value << BigInt(-bits);
   const shift = BigInt(bits);
@@ -46,7 +46,7 @@ function shiftRounded(value: bigint, bits: number, sticky: boolean): bigint {
   return up ? kept + 1n : kept;
 }
 
-/** Rounds value * 2^exponent to the format; null on overflow. A result of 0n is an underflow (or an exact zero). */
+/** Rounds value * 2^exponent to the format. Returns null on overflow. A result of 0n is an underflow or an exact zero. */
 function round(negative: boolean, value: bigint, exponent: number, sticky: boolean): LongDouble | null {
   if (value === 0n) return { negative, significand: 0n, exponent: 0 };
   const drop = Math.max(bitLength(value) - SIGNIFICAND_BITS, EXPONENT_MIN - exponent);
@@ -66,7 +66,7 @@ function round(negative: boolean, value: bigint, exponent: number, sticky: boole
     : { negative, significand, exponent: scale };
 }
 
-/** Reads a long double as string2ld does; null when it is not a valid float. Infinity, spelled out, is valid. */
+/** Reads a long double as string2ld does. Returns null when it is not a valid float. The word for infinity is valid. */
 export function parseLongDouble(bytes: Uint8Array, offset: number, length: number): LongDouble | null {
   if (length === 0 || length > TEXT_BYTES_MAX) return null;
   const form = scanFloat(bytes, offset, length);
@@ -106,7 +106,7 @@ export function sumLongDouble(a: LongDouble, b: LongDouble): LongDouble | null {
   if (b.significand === 0n) return a;
   const high = a.exponent >= b.exponent ? a : b;
   const low = high === a ? b : a;
-  // Beyond 200 bits the smaller operand can only break a tie: let the lowest possible bit stand for it.
+  // More than 200 bits apart, the smaller operand can only break a tie, so one lowest bit represents it.
   const apart = high.exponent - low.exponent;
   const far = apart > 200;
   const exponent = far ? high.exponent - 200 : low.exponent;
@@ -116,7 +116,7 @@ export function sumLongDouble(a: LongDouble, b: LongDouble): LongDouble | null {
   return round(sum < 0n, sum < 0n ? -sum : sum, exponent, false);
 }
 
-/** Text of a finite value, as Redis stores and replies it ("%.17Lf", trailing zeros and "-0" removed). */
+/** Text of a finite value, as Redis stores and replies it ("%.17Lf" without trailing zeros and "-0"). */
 export function formatLongDouble(value: LongDouble): string {
   const scaled = shiftRounded(value.significand * FRACTION_SCALE, -value.exponent, false);
   if (scaled === 0n) return "0"; // also for "-0.000...": zeros and point go, and then the sign
@@ -126,7 +126,7 @@ export function formatLongDouble(value: LongDouble): string {
   return `${value.negative ? "-" : ""}${whole}${fraction === "" ? "" : `.${fraction}`}`;
 }
 
-/** INCRBYFLOAT: the new text of a + b, or why there is none. */
+/** INCRBYFLOAT: the text of a + b, or the reason for the error. */
 export function addLongDouble(
   a: Uint8Array,
   aOffset: number,

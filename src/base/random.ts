@@ -1,6 +1,6 @@
 /**
- * Seeded random numbers: xoshiro128** 1.1 (Blackman and Vigna), seeded through splitmix32. The engine's only source of
- * chance (sampling, skip-list levels, SPOP, jitter), so that a run can be repeated from its seed. Not for secrets.
+ * Seeded random numbers: xoshiro128** 1.1 (Blackman and Vigna), seeded with splitmix32. The engine has no other source of
+ * randomness (sampling, SPOP, jitter), so that a run can be repeated from its seed. Not for secrets.
  */
 import { assert } from "./assert.ts";
 
@@ -10,7 +10,7 @@ export class Random {
   private s2 = 0;
   private s3 = 0;
 
-  /** Any integer; its low 32 bits and the next 21 count. */
+  /** The seed may be any integer. Its low 53 bits are used. */
   constructor(seed: number) {
     this.reseed(seed);
   }
@@ -48,7 +48,7 @@ export class Random {
 
   /** Whole number in [0, limit), unbiased; 1 <= limit <= 2^32. */
   below(limit: number): number {
-    assert(limit >= 1 && limit <= 4294967296, "a limit between 1 and 2^32");
+    assert(limit >= 1 && limit <= 4294967296, "the limit is between 1 and 2^32");
     const fair = 4294967296 - (4294967296 % limit);
     for (let tries = 0; tries < 128; tries++) {
       const value = this.bits() >>> 0;

@@ -1,5 +1,5 @@
 /**
- * Version and commit, which build.ts writes into the executable; from source they come from package.json and are unknown.
+ * Version and commit. build.ts writes both into the executable. From source the version is package.json's, the commit "dev".
  */
 import { version } from "../../package.json" with { type: "json" };
 
@@ -7,8 +7,8 @@ declare const FERRITE_COMMIT: string | undefined;
 
 export const VERSION: string = version;
 
-/** Short commit hash, "-dirty" behind it when the tree had changes; "dev" when run from source. */
+/** Short commit hash, followed by "-dirty" if the tree had changes; "dev" when run from source. */
 export const COMMIT: string = typeof FERRITE_COMMIT === "string" ? FERRITE_COMMIT : "dev";
 
-/** True inside dist/ferrite. */
+/** True in the built executable. */
 export const IS_COMPILED: boolean = typeof FERRITE_COMMIT === "string";

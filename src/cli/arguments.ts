@@ -1,15 +1,15 @@
 /**
  * Command-line arguments.
  *
- * Beside Ferrite's own options, Redis's are taken: `--maxmemory 1gb --save "" --appendonly no` means what it means to
- * redis-server, so that scripts which start one can start the other.
+ * Besides Ferrite's own options it accepts Redis's: `--maxmemory 1gb --save "" --appendonly no` means the same as to
+ * redis-server, so that a script can start either.
  */
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import type { FlagValue } from "../base/config/load.ts";
 import { findKey, findRedisKey } from "../base/config/schema.ts";
 import { StartupError } from "../base/errors.ts";
 
-/** A command line that cannot be understood; exit code 2. */
+/** An invalid command line. Exit code 2. */
 export class UsageError extends StartupError {
   override readonly name = "UsageError";
 
@@ -59,7 +59,7 @@ export interface ServerArguments {
   readonly showSecrets: boolean;
 }
 
-/** Reads the arguments of the server and its one-shot options. Throws UsageError. */
+/** Parses the arguments of the server and its one-shot options. Throws UsageError. */
 export function parseServerArguments(argv: readonly string[]): ServerArguments {
   const { values, positionals } = parse(redisOptions(argv), SERVER_OPTIONS, true);
   if (positionals.length > 0) {
@@ -87,7 +87,7 @@ export function parseServerArguments(argv: readonly string[]): ServerArguments {
   return { action, configPath: values.config ?? "", flags, showSecrets: values["show-secrets"] === true };
 }
 
-/** `--set section.key=value`, or a Redis parameter's name. */
+/** Parses the argument of `--set`: "section.key=value"; the name may also be a Redis parameter's. */
 function parseSet(text: string): FlagValue {
   const equals = text.indexOf("=");
   if (equals <= 0) throw new UsageError(`--set ${text}: expected section.key=value`);
@@ -98,7 +98,7 @@ function parseSet(text: string): FlagValue {
   };
 }
 
-/** Turns `--redis-name word word` into `--set redis-name=word word`. */
+/** Rewrites `--redis-name word word` to `--set redis-name=word word`. */
 function redisOptions(argv: readonly string[]): string[] {
   const result: string[] = [];
   for (let i = 0; i < argv.length; i++) {
@@ -107,7 +107,7 @@ function redisOptions(argv: readonly string[]): string[] {
     const isOwn = Object.hasOwn(SERVER_OPTIONS, name);
     if (name === "" || isOwn || (findRedisKey(name) === null && findKey(name) === null)) {
       result.push(word);
-      // The value of an own option is never taken for an option.
+      // The value of one of Ferrite's options is never parsed as an option.
       if (isOwn && SERVER_OPTIONS[name as keyof typeof SERVER_OPTIONS].type === "string" && i + 1 < argv.length)
         result.push(argv[++i]!);
       continue;
@@ -157,7 +157,7 @@ export interface DoctorArguments {
   readonly json: boolean;
 }
 
-/** `doctor` takes the server's options, so that it looks at what the server would use. */
+/** Parses the arguments of `doctor`. It has the server's options, so that it checks what the server would use. */
 export function parseDoctorArguments(argv: readonly string[]): DoctorArguments {
   return { json: argv.includes("--json"), server: parseServerArguments(argv.filter((word) => word !== "--json")) };
 }
@@ -169,7 +169,7 @@ export interface CheckArguments {
   readonly help: boolean;
 }
 
-/** Of `check-aof` (with --fix and --yes) and `check-rdb`. */
+/** Parses the arguments of `check-aof` (with --fix and --yes) and `check-rdb`. */
 export function parseCheckArguments(argv: readonly string[], command: "check-aof" | "check-rdb"): CheckArguments {
   const { values, positionals } = parse(
     argv,

@@ -1,11 +1,11 @@
 /**
- * `ferrite check-aof FILE`: walks an append-only file, or all files of a Redis 7 manifest, and says up to where it is
- * good. `--fix` cuts there, after keeping a copy as FILE.<stamp>.bak.
+ * `ferrite check-aof FILE`: reads an append-only file, or all files of a Redis 7 manifest, and reports up to which offset
+ * it is valid. `--fix` truncates the file there, after copying it to FILE.<stamp>.bak.
  *
  *   [RDB preamble]  { "#" annotation CRLF | "*" count CRLF  count times ("$" length CRLF bytes CRLF) }*
  *
- * A transaction is one unit: between MULTI and EXEC no offset is a place to cut at.
- * Exit codes: 0 good (or fixed), 1 not.
+ * A transaction is one unit: the file is never truncated between MULTI and EXEC.
+ * Exit codes: 0 valid or fixed, 1 invalid.
  */
 import { dirname, join } from "node:path";
 import { AT_CURSOR, FileFailure, readText, realFiles, writeFully, type Files } from "../base/files.ts";
@@ -15,15 +15,15 @@ import { BadFile, FileReader } from "./reader.ts";
 
 export interface AofCheck {
   readonly bytes: number;
-  /** Commands read, transactions counted by their commands. */
+  /** Number of commands, including each command of a transaction. */
   readonly records: number;
-  /** End of the last good record that is outside a transaction: `truncate -s` to here gives a good file. */
+  /** End of the last valid record outside a transaction. `truncate -s` to this offset makes the file valid. */
   readonly okUpTo: number;
-  /** "" when the whole file is good. */
+  /** Why the file is invalid; "" when it is valid. */
   readonly reason: string;
-  /** Where reading stopped; equals `bytes` when good. */
+  /** Where reading stopped; equals `bytes` when the file is valid. */
   readonly stoppedAt: number;
-  /** Length of the RDB preamble; 0 for none. A file whose preamble is bad cannot be cut. */
+  /** Length of the RDB preamble; 0 = none. A file with an invalid preamble cannot be truncated. */
   readonly preambleBytes: number;
 }
 
@@ -61,7 +61,7 @@ export function checkAof(files: Files, path: string): AofCheck {
   }
 }
 
-/** Reads one command and returns its name in lower case; null for an annotation line. Throws BadFile. */
+/** Reads one command. Returns its name in lower case, or null for an annotation line. Throws BadFile. */
 function readRecord(reader: FileReader): string | null {
   const first = reader.peek(1)[0]!;
   if (first === HASH) {
@@ -86,7 +86,7 @@ const HASH = 0x23;
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** A line: `mark`, digits, CRLF. Leaves `-1`, plus signs and blanks to fail. */
+/** Reads a line: `mark`, digits, CRLF. Signs and blanks are errors. */
 function readNumber(reader: FileReader, mark: number, most: number): number {
   const at = reader.offset;
   const found = reader.byte();
@@ -111,14 +111,14 @@ function expectLineEnd(reader: FileReader): void {
   if (end[0] !== CR || end[1] !== LF) throw new BadFile(at, "expected a line end after an argument");
 }
 
-/** "#TS:1700000000\r\n" and its like. */
+/** Skips an annotation line such as "#TS:1700000000\r\n". */
 function skipAnnotation(reader: FileReader): void {
   const at = reader.offset;
   for (let length = 0; length < 1024; length++) if (reader.byte() === LF) return;
-  throw new BadFile(at, "an annotation line without end");
+  throw new BadFile(at, "an annotation line has no end");
 }
 
-/** Copies a file to `<path>.<stamp>.bak` and cuts it to `bytes`, both durably. Returns the copy's path. */
+/** Copies a file to `<path>.<stamp>.bak` and truncates it to `bytes`, both durably. Returns the copy's path. */
 export function truncateWithCopy(files: Files, path: string, bytes: number, nowMs: number): string {
   const copy = `${path}.${new Date(nowMs).toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-")}.bak`;
   copyDurably(files, path, copy);
@@ -153,7 +153,7 @@ function copyDurably(files: Files, from: string, to: string): void {
   files.syncDirectory(dirname(to));
 }
 
-/** One file of a manifest; only the last of type "i" may be cut. */
+/** One file of a manifest. Only the last file of type "i" may be truncated. */
 interface ListedFile {
   readonly path: string;
   readonly fixable: boolean;
@@ -166,7 +166,7 @@ export function listedFiles(files: Files, path: string): ListedFile[] {
   for (const line of readText(files, path).split("\n")) {
     if (line === "" || line.startsWith("#")) continue;
     const match = /^file ("(?:[^"\\]|\\.)*"|\S+) seq (\d+) type ([bhi])$/.exec(line.trim());
-    if (match === null) throw new BadFile(0, `the manifest has a line that is none: ${line}`);
+    if (match === null) throw new BadFile(0, `the manifest has an invalid line: ${line}`);
     rows.push({ name: match[1]!.replace(/^"|"$/g, ""), sequence: Number(match[2]), type: match[3]! });
   }
   const used = rows.filter((row) => row.type !== "h");
@@ -195,7 +195,7 @@ export async function runCheckAof(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** Checks, reports and perhaps fixes one file; true when it is good in the end. */
+/** Checks one file, reports the result, and fixes the file if asked to. Returns true when it is valid afterwards. */
 async function checkOne(file: ListedFile, fix: boolean, yes: boolean): Promise<boolean> {
   const { path } = file;
   const result = checkAof(realFiles, path);
@@ -211,15 +211,15 @@ async function checkOne(file: ListedFile, fix: boolean, yes: boolean): Promise<b
   console.error("Error: Bad file format reading the append only file");
   console.error(`  at offset ${result.stoppedAt}: ${result.reason}`);
   if (!fix) {
-    console.log(`AOF ${path} is not valid. Use the --fix option to cut it to ${result.okUpTo} bytes.`);
+    console.log(`AOF ${path} is not valid. Use the --fix option to truncate it to ${result.okUpTo} bytes.`);
     return false;
   }
   if (result.okUpTo === 0 && result.bytes > 0 && looksLikeRdbFile(path)) {
-    console.error("Error: the RDB preamble is damaged; cutting would leave nothing");
+    console.error("Error: the RDB preamble is damaged, so truncating would lose all data");
     return false;
   }
   if (!file.fixable) {
-    console.error("Error: only the last file of a manifest can be cut without losing what follows");
+    console.error("Error: only the last file of a manifest can be truncated without losing the files after it");
     return false;
   }
   console.log(

@@ -4,7 +4,7 @@ import { realFiles } from "../base/files.ts";
 import { checkCommandNames } from "../commands/families.ts";
 import type { ServerArguments } from "./arguments.ts";
 
-/** Throws StartupError when the configuration is bad. */
+/** Throws StartupError when the configuration is invalid. */
 export function load(options: ServerArguments): LoadedConfig {
   const loaded = loadConfig({
     configPath: options.configPath,

@@ -1,6 +1,6 @@
 /**
- * `ferrite doctor`: looks at the configuration and the machine the way a start would, and says what is wrong.
- * Changes nothing but a probe file in the directories it must be able to write. Exit code 1 when there is an error.
+ * `ferrite doctor`: checks the configuration and the machine as a start would, and reports problems. It only creates and
+ * removes a probe file in each directory that must be writable. Exit code 1 when there is an error.
  */
 import { closeSync, openSync, statfsSync } from "node:fs";
 import { release } from "node:os";
@@ -50,7 +50,7 @@ export async function runDoctor(argv: readonly string[]): Promise<number> {
   return errors === 0 ? 0 : 1;
 }
 
-/** All checks of a configuration that loaded. */
+/** Runs all checks that need a loaded configuration. */
 export async function examine(config: Config, files: Files): Promise<Finding[]> {
   return [
     ...(await checkPort(config)),
@@ -91,7 +91,7 @@ async function checkPort(config: Config): Promise<Finding[]> {
   return findings;
 }
 
-/** Tries an exclusive bind; "" when it works, else the error's code. */
+/** Tries an exclusive bind. Returns "" when it succeeds, else the error's code. */
 function tryListen(host: string, port: number): string {
   try {
     Bun.listen({ hostname: host, port, exclusive: true, socket: { data: () => {} } }).stop(true);
@@ -101,7 +101,7 @@ function tryListen(host: string, port: number): string {
   }
 }
 
-/** Sends PING; true when something answers in RESP within a second. */
+/** Sends PING. Returns true when a server answers in RESP within a second. */
 async function answersRedis(host: string, port: number): Promise<boolean> {
   const target = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   const { promise, resolve: settle } = Promise.withResolvers<boolean>();
@@ -146,7 +146,7 @@ function checkDirectory(files: Files, check: string, path: string): Finding[] {
   ];
 }
 
-/** Whether a running Ferrite has the data directory: it keeps a lock on a file there that holds its process id. */
+/** Reports whether a running Ferrite uses the data directory: it would have locked a file there. */
 function checkHolder(files: Files, path: string): Finding[] {
   const lockPath = join(path, LOCK_FILE);
   if (statOrNull(files, lockPath) === null) return [];
@@ -157,7 +157,7 @@ function checkHolder(files: Files, path: string): Finding[] {
     const text = `${lockPath} cannot be read: ${osErrorText(errorCode(thrown))}`;
     return [{ check: "data_lock", level: "warning", text }];
   }
-  // A lock that was free is free again when the descriptor is closed.
+  // Closing the descriptor releases the lock again.
   const lock = lockFile(descriptor);
   closeSync(descriptor);
   if (lock === "locked") return [{ check: "data_lock", level: "ok", text: `no running Ferrite uses ${path}` }];
@@ -188,7 +188,7 @@ function statOrNull(files: Files, path: string): ReturnType<Files["stat"]> {
   }
 }
 
-/** Creates and removes a file; "" when that works, else the system's words. */
+/** Creates and removes a file. Returns "" when that succeeds, else the system's error text. */
 function probe(files: Files, directory: string): string {
   const path = join(directory, `.ferrite-doctor-${process.pid}`);
   try {
@@ -216,7 +216,7 @@ function checkSpace(path: string, files: Files): Finding[] {
   }
 }
 
-/** Descriptors beside those of clients: listeners, workers, files. */
+/** Descriptors that the server needs besides those of clients: listeners, workers, files. */
 const RESERVED_DESCRIPTORS = 64;
 
 function checkDescriptors(config: Config, files: Files): Finding[] {
@@ -254,7 +254,7 @@ function checkMemory(config: Config, files: Files): Finding[] {
     findings.push({
       check: "huge_pages",
       level: "warning",
-      text: "transparent huge pages are off (never): madvise gains 15-40 % on random access",
+      text: "transparent huge pages are off (never); madvise makes random access 15-40 % faster",
     });
   } else if (hugePages !== "")
     findings.push({ check: "huge_pages", level: "ok", text: `transparent huge pages: ${hugePages}` });
@@ -280,14 +280,18 @@ function checkKernel(files: Files): Finding[] {
   const findings: Finding[] = [{ check: "kernel", level: "info", text: `${process.platform} ${release()}` }];
   const flags = read(files, "/proc/cpuinfo");
   if (process.arch === "x64" && flags !== "" && !/\bavx2\b/.test(flags)) {
-    findings.push({ check: "cpu", level: "warning", text: "no AVX2: only a baseline build of Bun runs here" });
+    findings.push({
+      check: "cpu",
+      level: "warning",
+      text: "no AVX2: only a baseline build of Bun runs on this machine",
+    });
   }
   const backlog = Number(read(files, "/proc/sys/net/core/somaxconn"));
   if (backlog > 0 && backlog < 511)
     findings.push({
       check: "somaxconn",
       level: "warning",
-      text: `net.core.somaxconn is ${backlog}; bursts of connections want 511 or more`,
+      text: `net.core.somaxconn is ${backlog}; bursts of connections need 511 or more`,
     });
   const fastOpen = read(files, "/proc/sys/net/ipv4/tcp_fastopen");
   if (fastOpen !== "")
@@ -348,7 +352,7 @@ function checkAccess(config: Config): Finding[] {
   return [{ check: "access", level: "ok", text: "a password is set" }];
 }
 
-/** Files that Bun reads by itself; the executable is built not to, a run from source does. */
+/** Files that Bun reads on its own when Ferrite runs from source. The executable is built not to read them. */
 function checkStrayFiles(files: Files): Finding[] {
   const places = [...new Set([dirname(process.execPath), process.cwd()])];
   return places

@@ -1,4 +1,4 @@
-/** `ferrite init`: writes a configuration file and makes the data directory. */
+/** `ferrite init`: writes a configuration file and creates the data directory. */
 import { dirname, isAbsolute, join } from "node:path";
 import { initialConfig } from "../base/config/dump.ts";
 import { dataDirectoryFailed, permissionDenied, StartupError } from "../base/errors.ts";
@@ -6,7 +6,7 @@ import { FileFailure, replaceDurably, type Files } from "../base/files.ts";
 import { specOf } from "../base/config/schema.ts";
 import type { InitArguments } from "./arguments.ts";
 
-/** Writes the file; returns the lines to print. Throws StartupError, also when the file is there and `force` is not set. */
+/** Writes the file. Returns the lines to print. Throws StartupError, also when the file exists and `force` is not set. */
 export function init(files: Files, options: InitArguments): string[] {
   const { output, dataDir, force, minimal } = options;
   if (!force && files.stat(output) !== null) {
@@ -25,7 +25,7 @@ export function init(files: Files, options: InitArguments): string[] {
   const text = initialConfig({ values: dataDir === "" ? {} : { "storage.data_dir": dataDir }, minimal });
   try {
     if (options.createDirectories) files.mkdir(dirname(output), 0o755);
-    // 0640: the file may come to hold a password.
+    // 0640, because the file may later contain a password.
     replaceDurably(files, output, new TextEncoder().encode(text), 0o640);
   } catch (thrown) {
     if (thrown instanceof FileFailure && thrown.code === "EACCES")
@@ -37,7 +37,7 @@ export function init(files: Files, options: InitArguments): string[] {
   return lines;
 }
 
-/** Makes a data directory with mode 0750. Throws the start-up error of row 114. */
+/** Creates a data directory with mode 0750. Throws the start-up error of row 114. */
 export function makeDirectory(files: Files, path: string): void {
   try {
     files.mkdir(path, 0o750);

@@ -1,8 +1,8 @@
 /**
- * The command line: decides what this run is, and does it.
+ * The command line: chooses the server, a subcommand or a one-shot option, and runs it.
  *
- * Exit codes: 0 done, 1 an error (or a check that failed), 2 a command line that cannot be understood; the server's own
- * otherwise. What was asked for goes to standard output, errors to standard error.
+ * Exit codes: 0 success, 1 an error or a failed check, 2 an invalid command line; the server has further ones. Results go
+ * to standard output, errors to standard error.
  */
 import { basename } from "node:path";
 import type { Config } from "../base/config/config.ts";
@@ -24,7 +24,7 @@ import {
 import { load, sourceText } from "./configuration.ts";
 import { versionLine } from "./version.ts";
 
-/** Runs the program with the arguments after its name. Never throws for bad input; resolves with the exit code. */
+/** Runs the program with the arguments after its name. Resolves with the exit code. Never throws for bad input. */
 export async function main(argv: string[]): Promise<number> {
   try {
     const alias = aliasOf(process.argv0);
@@ -39,7 +39,7 @@ export async function main(argv: string[]): Promise<number> {
   }
 }
 
-/** `ferrite-check-aof` and `ferrite-check-rdb` are names (links) of the same executable. */
+/** `ferrite-check-aof` and `ferrite-check-rdb` are links to the same executable. */
 function aliasOf(invokedAs: string): Subcommand | null {
   const name = basename(invokedAs);
   return name === "ferrite-check-aof" ? "check-aof" : name === "ferrite-check-rdb" ? "check-rdb" : null;
@@ -49,7 +49,7 @@ function isSubcommand(word: string | undefined): word is Subcommand {
   return (SUBCOMMANDS as readonly (string | undefined)[]).includes(word);
 }
 
-/** Subcommands are imported when used: the server need not load them. */
+/** Subcommands are imported when used, so that the server does not load them. */
 async function runSubcommand(command: Subcommand, argv: string[]): Promise<number> {
   switch (command) {
     case "init": {
@@ -81,7 +81,7 @@ async function runServer(options: ServerArguments): Promise<number> {
 
   for (const warning of loaded.warnings) console.error(`Warning: ${warning}`);
   if (options.action === "dump-config") process.stdout.write(dumpConfig(loaded.config, options.showSecrets));
-  else console.log(`configuration is good (${sourceText(loaded)})`);
+  else console.log(`configuration is valid (${sourceText(loaded)})`);
   return 0;
 }
 

@@ -1,10 +1,10 @@
 /**
- * Checks of Redis's packed encodings, as they lie in RDB files: each walks its bytes from the first to the last entry.
- * A function returns how many entries there are, or -1 when the bytes are not well formed.
+ * Checks of the packed encodings in RDB files. Each function visits all entries and returns their number, or -1 when the
+ * bytes are malformed.
  * Sources: listpack.c, ziplist.c, intset.c, lzf_d.c of Redis 7.
  */
 
-/** Entries of a listpack; -1 when malformed. */
+/** Number of entries of a listpack; -1 when malformed. */
 export function checkListpack(b: Uint8Array): number {
   if (b.length < 7 || u32(b, 0) !== b.length || b[b.length - 1] !== 0xff) return -1;
   const declared = b[4]! | (b[5]! << 8);
@@ -21,7 +21,7 @@ export function checkListpack(b: Uint8Array): number {
   return declared === 0xffff || declared === count ? count : -1;
 }
 
-/** Bytes of an entry, encoding included, back length not; -1 when malformed. */
+/** Bytes of an entry, including its encoding but not its backward length; -1 when malformed. */
 function listpackEntryBytes(b: Uint8Array, at: number): number {
   const first = b[at]!;
   if (first < 0x80) return 1;
@@ -48,7 +48,7 @@ function backLengthBytes(length: number): number {
   return length <= 127 ? 1 : length < 16383 ? 2 : length < 2097151 ? 3 : length < 268435455 ? 4 : 5;
 }
 
-/** Reads the back length that ends at `last`: seven bits a byte, the last byte first, the high bit says "go on". */
+/** Reads the backward length that ends at `last`: 7 bits a byte, last byte first; the top bit means that more follow. */
 function backLength(b: Uint8Array, last: number): number {
   let value = 0;
   for (let i = 0; i < 5; i++) {
@@ -59,7 +59,7 @@ function backLength(b: Uint8Array, last: number): number {
   return -1;
 }
 
-/** Entries of a ziplist; -1 when malformed. */
+/** Number of entries of a ziplist; -1 when malformed. */
 export function checkZiplist(b: Uint8Array): number {
   if (b.length < 11 || u32(b, 0) !== b.length || b[b.length - 1] !== 0xff) return -1;
   const tail = u32(b, 4);
@@ -106,7 +106,7 @@ function ziplistValueBytes(b: Uint8Array, at: number): number {
   }
 }
 
-/** Members of an intset, which must ascend; -1 when malformed. */
+/** Number of members of an intset, which must ascend; -1 when malformed. */
 export function checkIntset(b: Uint8Array): number {
   if (b.length < 8) return -1;
   const width = u32(b, 0);
@@ -125,7 +125,7 @@ export function checkIntset(b: Uint8Array): number {
   return count;
 }
 
-/** Undoes LZF; null when the data is malformed or does not make exactly `length` bytes. */
+/** Unpacks LZF. Returns null when the data is malformed or does not unpack to exactly `length` bytes. */
 export function decompressLzf(b: Uint8Array, length: number): Uint8Array | null {
   const out = new Uint8Array(length);
   let at = 0;

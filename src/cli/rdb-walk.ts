@@ -1,9 +1,9 @@
 /**
- * Walks an RDB file without building anything, and says whether a reader would accept it.
+ * Reads an RDB file without loading it, and determines whether a server would accept it.
  *
  *   "REDIS" version(4 digits)  { opcode ... | type key value }*  0xFF  checksum(8, little endian, from version 5)
  *
- * Knows the types of RDB versions 1 to 12 (Redis 7.4). Source: rdb.c and rdb.h of Redis.
+ * Supports the types of RDB versions 1 to 12 (Redis 7.4). Source: rdb.c and rdb.h of Redis.
  */
 import { checkIntset, checkListpack, checkZiplist, decompressLzf } from "./packed.ts";
 import { BadFile, type FileReader } from "./reader.ts";
@@ -22,7 +22,7 @@ export interface RdbSummary {
 }
 
 const NEWEST_VERSION = 12;
-/** Beyond this a string's bytes are passed over, not looked into. */
+/** Longer strings are skipped without a look at their content. */
 const INSPECT_BYTES = 64 * 1024 * 1024;
 
 const Opcode = {
@@ -40,12 +40,12 @@ const Opcode = {
   End: 255,
 } as const;
 
-/** True when the file begins as an RDB file does. */
+/** True when the file begins with the signature of an RDB file. */
 export function looksLikeRdb(reader: FileReader): boolean {
   return reader.left >= 5 && new TextDecoder("latin1").decode(reader.peek(5)) === "REDIS";
 }
 
-/** Walks from the reader's offset to the end of the RDB part. Throws BadFile at the first byte that is wrong. */
+/** Reads from the reader's offset to the end of the RDB part. Throws BadFile at the first invalid byte. */
 export function walkRdb(reader: FileReader): RdbSummary {
   return new RdbWalk(reader).run();
 }
@@ -185,7 +185,7 @@ class RdbWalk {
     }
   }
 
-  /** A value that is one string with its entries packed inside. */
+  /** Checks a value that is one string of packed entries. */
   private packedValue(type: number, at: number): void {
     switch (type) {
       case 9:
@@ -212,7 +212,7 @@ class RdbWalk {
     }
   }
 
-  /** A count, then so many things. Each thing is at least a byte, so a count beyond the file is found before looping. */
+  /** Reads a count and so many items. Each item has at least a byte, so an excessive count is refused before the loop. */
   private repeat(read: () => void): void {
     const at = this.reader.offset;
     const count = this.length();
@@ -256,7 +256,7 @@ class RdbWalk {
     });
   }
 
-  /** A module's value: a sequence of typed parts up to an end mark, so that it can be passed over without the module. */
+  /** Skips a module's value: typed parts up to an end mark, which can be skipped without knowing the module. */
   private moduleValue(): void {
     for (;;) {
       const at = this.reader.offset;
@@ -296,7 +296,7 @@ class RdbWalk {
     else if (length.kind === "compressed") this.inflate(length, at);
   }
 
-  /** A string's content; null when it is too large to look into. Valid until the next read. */
+  /** Reads a string. Returns null when it is too long to inspect. Valid until the next read. */
   private bytes(): Uint8Array | null {
     const at = this.reader.offset;
     const head = this.stringHead();
@@ -341,7 +341,7 @@ class RdbWalk {
     }
   }
 
-  /** A length: 6 bits, 14 bits, or after 0x80 and 0x81 four and eight bytes, big endian. */
+  /** Reads a length: 6 bits, 14 bits or, after 0x80 and 0x81, four and eight bytes, big endian. */
   private length(): number {
     const { reader } = this;
     const at = reader.offset;

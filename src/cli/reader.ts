@@ -1,11 +1,11 @@
 /**
- * Reads a file of any size front to back through one buffer, knows where it is, and sums what it passes.
- * Bytes from a disk are untrusted: every length is checked against what is left before it is used.
+ * Reads a file of any size from front to back through one buffer, with its offset and the CRC of the bytes read. Bytes from
+ * a disk are untrusted: every length is compared with the remaining bytes before it is used.
  */
 import { crc64, updateCrc64 } from "../base/crc64.ts";
 import type { FileDescriptor, Files } from "../base/files.ts";
 
-/** A file that is not what it should be. `offset` is where the bad part begins. */
+/** A file with invalid content. `offset` is where the invalid part begins. */
 export class BadFile extends Error {
   override readonly name = "BadFile";
 
@@ -28,7 +28,7 @@ export class FileReader {
   private sumLow = 0;
   private sumHigh = 0;
   private window = new Uint8Array(WINDOW);
-  /** The window holds the file's bytes from `offset` on, between these two places. */
+  /** The window contains the file's bytes from `offset` on, between these two indices. */
   private start = 0;
   private end = 0;
 
@@ -49,12 +49,12 @@ export class FileReader {
     return this.bytes - this.offset;
   }
 
-  /** CRC-64 of all bytes taken so far. */
+  /** CRC-64 of all bytes read so far. */
   get checksum(): bigint {
     return (BigInt(this.sumHigh >>> 0) << 32n) | BigInt(this.sumLow >>> 0);
   }
 
-  /** The next `length` bytes, valid until the next call. Throws BadFile at the end of the file. */
+  /** Reads the next `length` bytes, valid until the next call. Throws BadFile at the end of the file. */
   take(length: number): Uint8Array {
     const view = this.peek(length);
     updateCrc64(this.sumLow, this.sumHigh, view, 0, length);
@@ -69,7 +69,7 @@ export class FileReader {
     return this.take(1)[0]!;
   }
 
-  /** The next `length` bytes without taking them. Throws BadFile at the end of the file. */
+  /** Returns the next `length` bytes without advancing. Throws BadFile at the end of the file. */
   peek(length: number): Uint8Array {
     if (length > this.left)
       throw new BadFile(this.offset, `unexpected end of file: ${length} bytes are wanted and ${this.left} are left`);
@@ -77,7 +77,7 @@ export class FileReader {
     return this.window.subarray(this.start, this.start + length);
   }
 
-  /** Takes `length` bytes without holding them. Throws BadFile at the end of the file. */
+  /** Skips `length` bytes. Throws BadFile at the end of the file. */
   skip(length: number): void {
     if (length > this.left)
       throw new BadFile(this.offset, `unexpected end of file: ${length} bytes are wanted and ${this.left} are left`);
@@ -103,7 +103,7 @@ export class FileReader {
         this.window.length - this.end,
         this.offset + this.end,
       );
-      if (got === 0) throw new BadFile(this.offset, "the file became shorter while it was read");
+      if (got === 0) throw new BadFile(this.offset, "the file shrank while it was read");
       this.end += got;
     }
   }

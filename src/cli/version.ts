@@ -2,10 +2,10 @@
 import { arch, platform } from "node:os";
 import { COMMIT, VERSION } from "../base/version.ts";
 
-/** Bun links mimalloc; the data itself lives in SharedArrayBuffers. */
+/** Bun links mimalloc. The data is in SharedArrayBuffers, which it does not allocate. */
 const ALLOCATOR = "mimalloc";
 
-/** One line. */
+/** The version line. */
 export function versionLine(): string {
   return `ferrite ${VERSION} (commit ${COMMIT}, bun ${Bun.version}, ${platform()}-${arch()}, ${ALLOCATOR})`;
 }

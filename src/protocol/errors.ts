@@ -1,5 +1,5 @@
 /**
- * Every RESP error text, written once. Texts are those of Redis 7.0, so that clients that match on them go on working.
+ * Every RESP error text, in one place. The texts are those of Redis 7.0, because clients match on them.
  */
 import { Status } from "../base/status.ts";
 
@@ -61,7 +61,7 @@ export function statusText(status: number): string {
   return BY_STATUS[status] ?? `ERR internal status ${status}`;
 }
 
-/** `ERR unknown command ...` as Redis 7 words it; `args` are the arguments after the name, already cut to size. */
+/** `ERR unknown command ...` in the words of Redis 7. `args` are the arguments after the name, truncated by the caller. */
 export function unknownCommand(name: string, args: readonly string[]): string {
   let begin = "";
   for (const arg of args) {
@@ -70,7 +70,7 @@ export function unknownCommand(name: string, args: readonly string[]): string {
   }
   return `ERR unknown command '${name.slice(0, 128)}', with args beginning with: ${begin}`;
 }
-/** A command that server.disable_dangerous_commands takes away; `name` as in COMMAND ("config|set"). */
+/** Refusal of a command that server.disable_dangerous_commands disables; `name` as in COMMAND ("config|set"). */
 export function disabledCommand(name: string): string {
   return `ERR command '${name.toLowerCase()}' is disabled on this server (server.disable_dangerous_commands)`;
 }

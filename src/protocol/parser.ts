@@ -1,9 +1,9 @@
 /**
- * Request parser: RESP arrays of bulk strings, and inline commands, from any chunking of the input.
+ * Request parser: reads RESP arrays of bulk strings and inline commands, however the input is divided into chunks.
  *
- * `parse` fills a table of complete commands, as offsets into the bytes it was given; nothing is copied or allocated.
- * A command cut short by the end of the input is taken up where it stopped (`Progress`), so that a request of a million
- * arguments in small pieces costs no more than in one.
+ * `parse` fills a table of complete commands as offsets into the given bytes. It copies and allocates nothing. `Progress`
+ * records where an incomplete command ends, and the next call resumes there. So a request of a million arguments costs the
+ * same in many small pieces as in one.
  *
  *   command i of the table: arguments firstArgument[i] .. firstArgument[i] + argumentCount[i] - 1
  *   argument j            : argumentAt[j], argumentBytes[j];  argumentAt < 0 = staged value number -argumentAt - 1
@@ -19,14 +19,14 @@ const DOLLAR = 36;
 const CR = 13;
 const LF = 10;
 
-/** Where a command that is not complete yet stopped. Offsets count from the command's first byte. */
+/** How far an incomplete command has been parsed. Offsets count from the command's first byte. */
 export class Progress {
-  /** Arguments announced; 0 = the head is not read yet. */
+  /** Number of arguments that the head announces; 0 = the head is not read yet. */
   arguments = 0;
   done = 0;
   /** Next byte to read. */
   at = 0;
-  /** Length of the bulk string at `at` when its length line is read; -1 = not yet. */
+  /** Length of the bulk string at `at`; -1 = its length line is not read yet. */
   bulk = -1;
   starts: number[] = [];
   lengths: number[] = [];
@@ -50,7 +50,7 @@ export interface ParserLimits {
   argumentsMax: number;
   /** Longest inline request, bytes. */
   inlineMax: number;
-  /** Arguments, and bytes of one, before authentication. */
+  /** Most arguments, and longest argument in bytes, before authentication. */
   unauthenticatedArguments: number;
   unauthenticatedBulk: number;
 }
@@ -64,11 +64,11 @@ export class Parser {
   argumentAt = new Int32Array(4096);
   argumentBytes = new Int32Array(4096);
   commands = 0;
-  /** Text of the protocol error that ended the parse, "" = none. Commands before it are in the table. */
+  /** Text of the protocol error at which the parser stopped; "" = none. The table has the commands before it. */
   error = "";
   /**
-   * Bytes that the whole command needs at least, when one was cut short in a bulk string of known length; else 0.
-   * The buffer that keeps it is made that large at once.
+   * Least number of bytes of an incomplete command that ends within a bulk string of known length; 0 otherwise. The caller
+   * allocates a query buffer of that size at once.
    */
   needs = 0;
   private used = 0;
@@ -88,7 +88,7 @@ export class Parser {
     while (at < end && this.commands < most) {
       const before = this.commands;
       const inline = progress.arguments === 0 && bytes[at] !== 42;
-      // An inline request is unquoted in place, so it must never be read twice: it is a batch of its own.
+      // An inline request is unquoted in place and must not be parsed twice, so it forms a separate batch.
       if (inline && before > 0) return at;
       const next = inline ? this.parseInline(bytes, at, end) : this.parseArray(bytes, at, end, progress, authenticated);
       if (next < 0) return at;
@@ -102,7 +102,7 @@ export class Parser {
     return at;
   }
 
-  /** Returns the offset behind the command, or -1 when it is not complete or not valid. */
+  /** Parses one command. Returns the offset behind it, or -1 when it is incomplete or, with `error` set, invalid. */
   private parseArray(bytes: Buffer, start: number, end: number, progress: Progress, authenticated: boolean): number {
     let at = start + 1;
     let count = 0;
@@ -116,7 +116,7 @@ export class Parser {
       at = start + progress.at;
       this.takeUp(progress, start, first);
     } else {
-      // Head: most commands have one digit.
+      // Most commands have a head with one digit.
       const digit = bytes[at]! - 48;
       if (at + 2 < end && digit > 0 && digit <= 9 && bytes[at + 1] === CR) {
         count = digit;
@@ -125,7 +125,7 @@ export class Parser {
         count = this.readCount(bytes, at, end);
         if (count < 0) return -1;
         at = this.afterLine;
-        if (count === 0) return at; // an empty request is passed over
+        if (count === 0) return at; // an empty request is skipped
       }
       if (!authenticated && count > this.limits.unauthenticatedArguments)
         return this.fail(ErrorText.unauthenticatedMultibulk);
@@ -164,7 +164,7 @@ export class Parser {
     return at;
   }
 
-  /** Enters the arguments that were read of a command cut short. */
+  /** Puts the arguments of an incomplete command that were parsed before into the table. */
   private takeUp(progress: Progress, start: number, first: number): void {
     const { done, starts, lengths } = progress;
     this.reserve(first + Math.min(progress.arguments, done + 1024));
@@ -175,7 +175,7 @@ export class Parser {
     }
   }
 
-  /** Reads the number of arguments. Returns 0 for an empty request, -1 when the line is not complete or not valid. */
+  /** Reads the number of arguments. Returns 0 for an empty request, -1 when the line is incomplete or invalid. */
   private readCount(bytes: Buffer, at: number, end: number): number {
     const value = this.readLength(bytes, at, end, ErrorText.bigCount);
     if (value === NEEDS_MORE) return -1;
@@ -183,14 +183,14 @@ export class Parser {
     return Math.max(value, 0);
   }
 
-  /** Reads the length of a bulk string. Returns -1 when the line is not complete, or with `error` set not valid. */
+  /** Reads the length of a bulk string. Returns -1 when the line is incomplete or, with `error` set, invalid. */
   private readBulkLength(bytes: Buffer, at: number, end: number): number {
     const value = this.readLength(bytes, at, end, ErrorText.bigBulkCount);
     if (value === NEEDS_MORE) return -1;
     return value < 0 || value > this.limits.bulkMax ? this.fail(ErrorText.bulkLength) : value;
   }
 
-  /** Splits a line at blanks, with Redis's quoting, into arguments written over the line itself. */
+  /** Splits a line at blanks into arguments, with Redis's quoting. The arguments overwrite the line. */
   private parseInline(bytes: Buffer, start: number, end: number): number {
     const newline = bytes.subarray(start, end).indexOf(LF);
     if (newline < 0) {
@@ -219,7 +219,7 @@ export class Parser {
     return after;
   }
 
-  /** Reads one word of an inline request and writes it, unquoted, where it begins. Returns its length, -1 = unbalanced. */
+  /** Unquotes one word of an inline request in place. Returns its length, or -1 when its quotes are unbalanced. */
   private readWord(bytes: Buffer, start: number, end: number): number {
     let at = start;
     let to = start;
@@ -295,7 +295,7 @@ export class Parser {
       i++;
     }
     if (i === at || at - i > 10) return NOT_A_NUMBER;
-    // As string2ll: no leading zero but in "0" itself.
+    // As string2ll: no leading zero, except in "0" itself.
     if (bytes[i] === 48 && (at - i > 1 || negative)) return NOT_A_NUMBER;
     let value = 0;
     for (; i < at; i++) {
@@ -322,7 +322,7 @@ export class Parser {
     done: number,
     bulk: number,
   ): number {
-    // Short commands are simply read again.
+    // Short commands are parsed again from the start.
     if (progress.arguments === 0 && at - start < 512 && this.needs < 4096) return -1;
     for (let i = progress.done; i < done; i++) {
       const offset = this.argumentAt[first + i]!;

@@ -1,10 +1,11 @@
 /**
- * Reply sink: what handlers write their answers into. A handler says integer, bulk, array of n, null, error; only the
- * sink knows the protocol version. Replies of a batch gather in one buffer and leave in one socket write.
+ * Reply: the sink that handlers write to. A handler writes an integer, a bulk string, an array of n, a null or an error;
+ * only the sink knows the protocol version. The replies of a batch are collected in one buffer and leave in one socket
+ * write.
  *
- * `ReplyTarget` takes what does not stay in the buffer: bytes when it runs full, and large values and replies of many
- * entries, which are pinned and streamed as the socket drains. A handler writes while it holds shard locks, so a target
- * must not touch a socket, a lock or a pin.
+ * `ReplyTarget` receives what does not stay in the buffer: the bytes of a full buffer, and large values and walks, which
+ * are pinned and streamed as the socket drains. A handler writes while it holds shard locks, so a target must not touch a
+ * socket, a lock or a pin.
  */
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble } from "../base/double-text.ts";
 import { formatInt, formatInt64 } from "../base/integers.ts";
@@ -13,62 +14,62 @@ import { statusText } from "./errors.ts";
 const CR = 13;
 const LF = 10;
 const FIRST_BYTES = 64 << 10;
-/** Above this the buffer is handed on in the middle of a batch. */
+/** A buffer with more bytes is handed on in the middle of a batch. */
 const HAND_ON_BYTES = 256 << 10;
 
-/** A part of a large value that a reader holds still: streamed from shared memory, the pin given back at the end. */
+/** A range of a pinned large value. It is streamed from shared memory, and the pin is released at its end. */
 export interface PinnedRange {
   shard: number;
   node: number;
   /** Pin slot, from LargeValues.pin. */
   pin: number;
-  /** Next byte of the value to send, and the one behind the last. */
+  /** Next byte of the value to send, and the byte behind the last. */
   position: number;
   end: number;
 }
 
 /**
- * A reply of many parts that is written while the socket drains, from what a reader holds still: the pin and the walk are
- * given back at the end.
+ * A walk: a long reply that is written in steps, from a pinned value, while the socket drains. At its end the pin is
+ * released and `end` is called.
  */
 export abstract class PinnedWalk {
   constructor(
     readonly shard: number,
     /** Pin slot, from LargeValues.pin, or NO_PIN. */
     readonly pin: number,
-    /** RESP version in which it was asked for. */
+    /** RESP version of the reply. */
     readonly protocol: 2 | 3,
-    /** Bytes that are still to come, about. */
+    /** Estimate of the bytes that are still to be written. */
     public pending: number,
   ) {}
 
   /**
-   * True when the bytes to come lie nowhere yet: they count against the output limits, but they are no memory of the
-   * client's.
+   * True when the remaining bytes do not exist in memory yet. They count against the output limits, but not as memory of
+   * the client.
    */
   readonly isMade: boolean = false;
 
-  /** Writes about WALK_STEP_BYTES more, outside any lock. Returns false when that was the end. */
+  /** Writes about WALK_STEP_BYTES more, outside any lock. Returns false when the reply is complete. */
   abstract step(reply: Reply): boolean;
-  /** Sent, or not wanted any more: lets go of what it holds besides the pin. */
+  /** Called when the reply is sent or dropped: releases everything but the pin. */
   abstract close(): void;
 }
 
-/** Pin of a walk that reads nothing of the shard. */
+/** Pin of a walk that does not read the shard. */
 export const NO_PIN = -1;
 
-/** What one step of a walk writes, bytes: a quarter of a millisecond of small entries. */
+/** Bytes that one step of a walk writes: about 250 us of small entries. */
 export const WALK_STEP_BYTES = 32 << 10;
 
 export interface ReplyTarget {
-  /** True when nobody wants the reply any more: a handler with a long way to go may end early. */
+  /** True when the client is gone or will be closed. A handler with much left to write may then stop early. */
   readonly isGone: boolean;
   /**
-   * Takes `length` bytes from the start of `bytes`. Returns the buffer to write on into: the same when its bytes were
-   * copied, or another when the target keeps it.
+   * Receives the first `length` bytes of `bytes`. Returns the buffer to continue with: the same one if the bytes were
+   * copied, another one if the target now owns `bytes`.
    */
   handOn(bytes: Buffer, length: number): Buffer;
-  /** Takes what is to be sent after what was handed on so far. */
+  /** Queues a range or a walk behind everything handed on so far. */
   stream(part: PinnedRange | PinnedWalk): void;
 }
 
@@ -83,31 +84,31 @@ export interface LargeSource {
   };
 }
 
-/** Shorter large values are copied into the buffer: a pin and its own socket writes cost more. */
+/** Shorter large values are copied into the buffer, which is cheaper than a pin and separate socket writes. */
 const STREAM_BYTES = 128 << 10;
 const COPY_STEP = 64 << 10;
 
 export class Reply {
   bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
-  /** Bytes written and not handed on. */
+  /** Bytes in the buffer: written and not handed on yet. */
   at = 0;
-  /** RESP version of the connection served now: 2 or 3. */
+  /** RESP version of the current connection: 2 or 3. */
   protocol: 2 | 3 = 2;
   /** Errors written since the start, for the statistics. */
   errors = 0;
-  /** Told the text of each error. */
+  /** Called with the text of each error. */
   onError: (text: string) => void = () => {};
   /** Bytes of replies handed on or streamed since the start. */
   passedOn = 0;
   target: ReplyTarget = { isGone: false, handOn: (bytes) => bytes, stream: () => {} };
   /**
-   * Position in the change log that must be released before the replies of this batch may leave: the highest of the
-   * critical sections that the batch read or wrote. 0 = none.
+   * The gate: the position in the change log that must be released before the replies of this batch may leave. It is the
+   * highest position of the sections in which the batch read or wrote. 0 = none.
    */
   position = 0;
-  /** Times the buffer was handed on: a reply that began before cannot be taken back. */
+  /** How often the buffer was handed on. A reply that began before the last time cannot be taken back. */
   handedOn = 0;
-  /** Times the buffer became larger, and times it became smaller, since the start. */
+  /** How often the buffer grew, and how often it shrank, since the start. */
   expands = 0;
   shrinks = 0;
   /** Bytes written since the start. */
@@ -126,7 +127,7 @@ export class Reply {
     this.expands++;
   }
 
-  /** Hands on what is in the buffer. */
+  /** Hands the buffer's bytes on to the target. */
   handOnNow(): void {
     if (this.at === 0) return;
     this.handedOn++;
@@ -134,7 +135,7 @@ export class Reply {
     const before = this.bytes.length;
     this.bytes = this.target.handOn(this.bytes, this.at);
     this.at = 0;
-    // One reply of many megabytes does not keep its buffer.
+    // A buffer that one huge reply needed is not retained.
     if (this.bytes.length > HAND_ON_BYTES * 4) this.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
     if (this.bytes.length < before) this.shrinks++;
     else if (this.bytes.length > before) this.expands++;
@@ -157,13 +158,13 @@ export class Reply {
     this.constant(EMPTY_ARRAY);
   }
 
-  /** A boolean where RESP3 has one: 1 or 0 in RESP2. */
+  /** Boolean in RESP3, integer 1 or 0 in RESP2. */
   bool(value: boolean): void {
     if (this.protocol === 3) this.constant(value ? TRUE_3 : FALSE_3);
     else this.integer(value ? 1 : 0);
   }
 
-  /** Complete bytes of a reply, prepared at start. */
+  /** A complete reply that was encoded at start. */
   constant(reply: Buffer): void {
     const length = reply.length;
     if (this.at + length > this.bytes.length) this.ensure(length);
@@ -173,7 +174,7 @@ export class Reply {
     this.at = at;
   }
 
-  /** Integer reply; a safe integer. */
+  /** Integer reply. The value must be a safe integer. */
   integer(value: number): void {
     if (this.at + 24 > this.bytes.length) this.ensure(24);
     const bytes = this.bytes;
@@ -226,11 +227,11 @@ export class Reply {
     this.bulk(TEXT, 0, length);
   }
 
-  /** Head of a bulk string whose `length` bytes and end follow by other means. */
+  /** Head of a bulk string. The caller writes its `length` bytes, then calls bulkEnd. */
   bulkHead(length: number): void {
     this.head(36, length);
   }
-  /** The end of a bulk string begun with bulkHead. */
+  /** End of a bulk string that bulkHead began. */
   bulkEnd(): void {
     this.ensure(2);
     this.line();
@@ -247,7 +248,7 @@ export class Reply {
       this.passedOn += length;
       this.target.stream({ shard, node, pin, position, end: position + length });
     } else {
-      // Short, or all pins of the shard are taken.
+      // The value is short, or all pins of the shard are in use.
       for (let done = 0; done < length; done += COPY_STEP) {
         const part = Math.min(COPY_STEP, length - done);
         this.ensure(part);
@@ -259,7 +260,7 @@ export class Reply {
     this.line();
   }
 
-  /** What `walk` will write, behind what was written so far. */
+  /** Adds the reply that `walk` will write, behind everything written so far. */
   walk(walk: PinnedWalk): void {
     this.handOnNow();
     this.handedOn++;
@@ -267,7 +268,7 @@ export class Reply {
     this.target.stream(walk);
   }
 
-  /** Bulk string of a text; UTF-8. */
+  /** Bulk string of a text, in UTF-8. */
   text(text: string): void {
     const length = Buffer.byteLength(text);
     this.head(36, length);
@@ -276,7 +277,7 @@ export class Reply {
     this.line();
   }
 
-  /** Verbatim text in RESP3, bulk in RESP2 (INFO, LOLWUT, CLIENT LIST). */
+  /** Verbatim string in RESP3, bulk string in RESP2 (INFO, LOLWUT, CLIENT LIST). */
   verbatim(text: string): void {
     if (this.protocol !== 3) return this.text(text);
     const length = Buffer.byteLength(text) + 4;
@@ -286,7 +287,7 @@ export class Reply {
     this.line();
   }
 
-  /** Simple string: no line break in it. */
+  /** Simple string. The text must not contain a line break. */
   simple(text: string): void {
     this.ensure(text.length * 3 + 3);
     this.bytes[this.at++] = 43;
@@ -294,7 +295,7 @@ export class Reply {
     this.line();
   }
 
-  /** Error with its code first ("ERR ..."). Line breaks become spaces, so that nothing can be injected. */
+  /** Error reply; the text begins with its code ("ERR ..."). Line breaks become spaces, so that replies cannot be injected. */
   error(text: string): void {
     this.countError(text);
     const clean = /[\r\n]/.test(text) ? text.replace(/[\r\n]/g, " ") : text;
@@ -304,7 +305,7 @@ export class Reply {
     this.line();
   }
 
-  /** An error that was written elsewhere, and comes as a constant, counts as this sink's. */
+  /** Counts an error that was written as an encoded constant. */
   countError(text: string): void {
     this.errors++;
     this.onError(text);
@@ -315,7 +316,7 @@ export class Reply {
     this.error(statusText(status));
   }
 
-  /** Double: RESP3 has a type for it, RESP2 sends its text. */
+  /** Double in RESP3, bulk string of its text in RESP2. */
   double(value: number): void {
     if (this.protocol !== 3) return this.bulk(TEXT, 0, formatDouble(TEXT, 0, value));
     this.ensure(DOUBLE_TEXT_BYTES_MAX + 3);
@@ -324,7 +325,7 @@ export class Reply {
     this.line();
   }
 
-  /** A double whose digits are given. */
+  /** As `double`, with the digits given. */
   decimal(digits: string): void {
     if (this.protocol !== 3) return this.text(digits);
     this.ensure(digits.length + 3);
@@ -336,19 +337,19 @@ export class Reply {
   array(count: number): void {
     this.head(42, count);
   }
-  /** Array of a 64-bit number of items. */
+  /** Head of an array with a 64-bit number of items. */
   array64(low: number, high: number): void {
     this.ensure(24);
     this.bytes[this.at++] = 42;
     this.at += formatInt64(this.bytes, this.at, low, high);
     this.line();
   }
-  /** Map of `pairs`: a flat array in RESP2. */
+  /** Head of a map of `pairs`; a flat array in RESP2. */
   map(pairs: number): void {
     if (this.protocol === 3) this.head(37, pairs);
     else this.head(42, pairs * 2);
   }
-  /** Set of `count`: an array in RESP2. */
+  /** Head of a set of `count`; an array in RESP2. */
   set(count: number): void {
     this.head(this.protocol === 3 ? 126 : 42, count);
   }
@@ -356,11 +357,11 @@ export class Reply {
     this.head(this.protocol === 3 ? 62 : 42, count);
   }
 
-  /** Attributes of the reply that follows, RESP3 only: `pairs` of name and value come next. */
+  /** Head of the attributes of the next reply, RESP3 only. The caller writes `pairs` of name and value. */
   attribute(pairs: number): void {
     this.head(124, pairs);
   }
-  /** An integer of any size: its digits in RESP2. */
+  /** Big number in RESP3, bulk string of its digits in RESP2. */
   bigNumber(digits: string): void {
     if (this.protocol !== 3) return this.text(digits);
     this.ensure(digits.length + 3);

@@ -170,7 +170,7 @@ describe("the program", () => {
     writeFileSync(join(cwd, "f.toml"), "[server]\nport = 7\n");
     expect(await ferrite(cwd, ["--test-config", "-c", "f.toml"])).toEqual({
       code: 0,
-      out: "configuration is good (f.toml)\n",
+      out: "configuration is valid (f.toml)\n",
       err: "",
     });
     expect((await ferrite(cwd, ["--test-config", "-c", "g.toml"])).err).toStartWith(

@@ -93,7 +93,9 @@ export function copyAhead(call: Call, moves: boolean): number {
   assert(long.spec === call.spec, "a long copy is gone on with by its own command");
   if (long.copy !== null && (!isSame(call, long) || long.target !== store.cursor.shard)) {
     giveUp(store, long);
-    if (++long.tries < TRIES) begin(call, long);
+    // Another value may be there by now, one that is not copied in steps.
+    const isLarge = call.transfer.copiesMore(AT_ONCE_BYTES, moves);
+    if (++long.tries < TRIES && isLarge) begin(call, long);
     if (long.copy !== null && long.tries >= STILL_TRIES) keepStill(call, long);
   }
   const { copy } = long;

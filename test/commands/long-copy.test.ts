@@ -346,3 +346,47 @@ test("without room the copy is refused, and what there was of it goes", () => {
   for (let i = 0; i < 6; i++) engine.send("DEL", `copy:${i}`);
   expectAsBefore(engine, before.live);
 });
+
+test("a source that becomes another value between two steps is copied as what it is then", () => {
+  const replacements: Record<string, { replace: Argument[][]; content: string }> = {
+    "a small list": {
+      replace: [
+        ["DEL", "big"],
+        ["RPUSH", "big", "a"],
+      ],
+      content: '*["a"]',
+    },
+    "a string": { replace: [["SET", "big", "text"]], content: '"text"' },
+    "a large string": { replace: [["SET", "big", HUGE]], content: `"${HUGE}"` },
+    "a small list of another database": {
+      replace: [
+        ["SELECT", "1"],
+        ["RPUSH", "big", "b"],
+        ["SWAPDB", "0", "1"],
+        ["SELECT", "0"],
+      ],
+      content: '*["b"]',
+    },
+  };
+  for (const [what, { replace, content }] of Object.entries(replacements)) {
+    for (const command of ["COPY", "RENAME"]) {
+      const engine = engineWith("list");
+      const stepped = new SteppedClient(engine);
+      // The destination is in the next shard whose names come up, so RENAME copies too.
+      let steps = 0;
+      for (let n = 0; steps === 0; n++) {
+        if (command === "RENAME" && n > 0) engine.send("RENAME", `other:${n - 1}`, "big");
+        stepped.send(command, "big", `other:${n}`);
+        if (stepped.step() !== null) continue;
+        steps++;
+        for (const args of replace) engine.send(...args);
+        expect(`${what}: ${stepped.finish()}`).toBe(`${what}: ${command === "COPY" ? ":1" : "+OK"}`);
+        const isList = engine.send("TYPE", `other:${n}`) === "+list";
+        const read = isList ? ["LRANGE", `other:${n}`, "0", "-1"] : ["GET", `other:${n}`];
+        expect(engine.send(...read)).toBe(content);
+      }
+      engine.send("FLUSHALL");
+      expect(held(engine).live).toBe(0);
+    }
+  }
+});

@@ -54,7 +54,7 @@ const RESERVED = POOL_AT + 11;
 
 /** A change opens at most one segment of the log and one of the heap. Tests with tiny regions hold nothing back. */
 const KEPT_PER_WORKER = 2;
-/** Chunks that every command reserves at least before it changes anything. Tests with tiny regions reserve fewer. */
+/** Chunks that every command reserves at least before it changes anything. Where so few can ever exist, it is fewer. */
 const AHEAD = 4;
 /** A thread retains its reservation between commands while this many times the reservations of all workers are free. */
 const ROOMY = 4;
@@ -68,14 +68,17 @@ export class FramePool {
   readonly ahead: number;
   /** Chunks that this thread has reserved and not used. Its next allocations come from them and cannot fail. */
   reserved = 0;
+  /** Unreserved chunks that must be free for the last reservation to succeed, 0 = it did: `wantsRegion` sees to them. */
+  private missedChunks = 0;
   private readonly roomyChunks: number;
 
   constructor(private readonly arena: Arena) {
     this.words = arena.control.i32;
     this.chunksPerRegion = arena.control.geometry.regionBytes >>> 20;
-    const { workers } = arena.control.geometry;
+    const { workers, regionsMax } = arena.control.geometry;
     this.kept = Math.min(workers * KEPT_PER_WORKER, this.chunksPerRegion >>> 4);
-    this.ahead = Math.min(AHEAD, this.chunksPerRegion >>> 2);
+    // What a change needs does not depend on the size of a region: the pool may have many small ones.
+    this.ahead = Math.min(AHEAD, (regionsMax * this.chunksPerRegion) >>> 2);
     this.roomyChunks = this.kept + workers * this.ahead * ROOMY;
   }
 
@@ -97,6 +100,7 @@ export class FramePool {
       this.reserved = chunks;
     }
     unlock(w, POOL_LOCK_AT);
+    this.missedChunks = isThere ? 0 : more + this.kept;
     return isThere;
   }
 
@@ -215,10 +219,14 @@ export class FramePool {
     return Atomics.load(w, REGION_COUNT_AT) < Atomics.load(w, REGIONS_WANTED_AT);
   }
 
-  /** True once each time the pool runs low and another region may be created. The caller then asks the main thread. */
+  /**
+   * True once each time the pool runs low, or has too few chunks for the reservation that failed last, and another region
+   * may be created. The caller then asks the main thread.
+   */
   wantsRegion(): boolean {
     const w = this.words;
-    if (Atomics.load(w, FREE_CHUNKS) > this.chunksPerRegion >>> 1) return false;
+    const available = Atomics.load(w, FREE_CHUNKS) - Atomics.load(w, RESERVED);
+    if (available > this.chunksPerRegion >>> 1 && available >= this.missedChunks) return false;
     if (Atomics.load(w, REGION_COUNT_AT) >= Atomics.load(w, REGIONS_WANTED_AT)) return false;
     return Atomics.compareExchange(w, GROWING, 0, 1) === 0;
   }

@@ -142,6 +142,27 @@ test("the pool asks for a region once each time it runs low", () => {
   expect(pool.wantsRegion()).toBe(false);
 });
 
+test("a reservation that fails asks for as many regions as it needs", () => {
+  for (const [regionMiB, chunks] of [
+    [1, 4],
+    [16, 12],
+    [16, 40],
+  ] as const) {
+    const memory = memoryOf(regionMiB, 64);
+    const { pool } = memory;
+    expect(pool.ahead).toBe(4);
+    const regions = Math.ceil((chunks + pool.kept + 1) / regionMiB);
+    for (let tries = 0; !pool.reserve(chunks); tries++) {
+      expect(tries).toBeLessThan(regions);
+      expect(pool.wantsRegion()).toBe(true);
+      memory.grow();
+    }
+    expect(memory.regionCount).toBe(regions);
+    // The need is met: only what is low without it asks for another.
+    expect(pool.wantsRegion()).toBe(pool.freeChunks - pool.reserved <= regionMiB >>> 1);
+  }
+});
+
 test("two pools over the same memory share their state", () => {
   const memory = memoryOf(8, 1);
   const other = new FramePool(memory.arena);

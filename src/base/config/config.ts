@@ -1,15 +1,15 @@
 /**
- * The effective configuration: one value per key, where each came from, and who wants to hear of changes.
+ * The effective configuration: the value of each key, its provenance, and the observers of changes.
  *
- * The main thread loads it (load.ts) and changes it (CONFIG SET, redis.ts). Every other thread gets a snapshot with its
- * start message, and then the changes, which it applies to its own copy:
+ * The main thread loads it (load.ts) and changes it (CONFIG SET, redis.ts). Every other thread receives a snapshot with its
+ * start message and then each change, and applies the changes to its copy:
  *
  *   main     const config = loadConfig(...);  worker.postMessage({ config: config.toSnapshot() })
  *            const result = configSet(config, pairs);  if (result.ok) send result.changes to the workers
  *   worker   const config = Config.fromSnapshot(message.config);   later: config.apply(message.changes)
  *
- * Reading is a Map look-up: fine per command of the control plane, not on the data path. There, copy the value into a
- * field and refresh it in `onChange`.
+ * Reading is a Map look-up, which is too slow for the data path. Code there copies the value into a field and refreshes it
+ * in `onChange`.
  */
 import { automaticMaxMemory, type Machine } from "./machine.ts";
 import { KEYS, specOf, type FlagKey, type KeyName, type NumberKey, type TextKey } from "./schema.ts";
@@ -22,10 +22,10 @@ import {
 } from "./syntax.ts";
 import { Refusal, sameValue, type ConfigValue } from "./values.ts";
 
-/** Where a value came from. */
+/** The source of a value. */
 export interface Provenance {
   readonly kind: "default" | "file" | "environment" | "flag" | "runtime";
-  /** For people: "ferrite.toml:12", "FERRITE_PORT", "--port", "CONFIG SET", "default". */
+  /** Text for people: "ferrite.toml:12", "FERRITE_PORT", "--port", "CONFIG SET", "default". */
   readonly text: string;
 }
 
@@ -39,7 +39,7 @@ export interface ConfigChange {
   readonly previous: ConfigValue;
 }
 
-/** A configuration as plain JSON. Keys at their default are left out. */
+/** A configuration as plain JSON, without keys at their default. */
 export interface ConfigSnapshot {
   readonly values: Readonly<Record<string, ConfigValue>>;
   readonly provenance: Readonly<Record<string, Provenance>>;
@@ -47,13 +47,13 @@ export interface ConfigSnapshot {
   readonly machine: Machine;
 }
 
-/** Called after all keys of one change have their new value. */
+/** Called after all keys of one change have their new values. */
 export type ConfigObserver = (change: ConfigChange, config: Config) => void;
 
-/** Looks at a new value before it is set; a text refuses it (CONFIG SET answers with it), null accepts. */
+/** Checks a new value before it is set. Returns null to accept it, or the reason to refuse it, which CONFIG SET replies. */
 export type ConfigCheck = (value: ConfigValue) => string | null;
 
-/** Least of maxmemory-clients. */
+/** Lowest effective limit of maxmemory-clients, bytes. */
 const CLIENT_BYTES_LEAST = 128 * 1024;
 
 export class Config {
@@ -62,7 +62,7 @@ export class Config {
   private readonly observers = new Map<string, ConfigObserver[]>();
   private readonly checks = new Map<string, ConfigCheck[]>();
 
-  /** `source` is the path of the configuration file; "" when built-in defaults were used. */
+  /** `source` is the path of the configuration file; "" = built-in defaults. */
   constructor(
     readonly source: string,
     readonly machine: Machine,
@@ -70,7 +70,7 @@ export class Config {
     for (const spec of KEYS) this.values.set(spec.name, spec.default);
   }
 
-  /** Value of any key by its canonical name; throws RangeError for a name that is not in the schema. */
+  /** Value of a key by its canonical name. Throws RangeError for a name that is not in the schema. */
   get(name: string): ConfigValue {
     const value = this.values.get(name);
     if (value === undefined) throw new RangeError(`no configuration key is called ${name}`);
@@ -86,12 +86,12 @@ export class Config {
     return String(this.get(name));
   }
 
-  /** A boolean; an automatic one counts as false (see the accessors below). */
+  /** Value of a boolean; false when it is automatic (see the accessors below). */
   flag(name: FlagKey): boolean {
     return this.get(name) === true;
   }
 
-  /** Where a key's value came from. */
+  /** The source of a key's value. */
   provenance(name: KeyName | (string & {})): Provenance {
     return this.origins.get(name) ?? FROM_DEFAULT;
   }
@@ -100,19 +100,19 @@ export class Config {
     return this.provenance(name).kind === "default";
   }
 
-  /** Sets a value that has been checked, without telling observers: for loading. */
+  /** Sets a checked value without notifying observers, for loading. */
   place(name: string, value: ConfigValue, from: Provenance): void {
     specOf(name);
     this.values.set(name, value);
     this.origins.set(name, from);
   }
 
-  /** Runs `check` on each value CONFIG SET would give the key, on this thread only. */
+  /** Registers `check` for every value that CONFIG SET on this thread would give the key. */
   addCheck(name: KeyName, check: ConfigCheck): void {
     push(this.checks, name, check);
   }
 
-  /** The first objection of the key's checks; null when there is none. */
+  /** The first objection of the key's checks; null = none. */
   objection(name: string, value: ConfigValue): string | null {
     for (const check of this.checks.get(name) ?? []) {
       const text = check(value);
@@ -121,12 +121,12 @@ export class Config {
     return null;
   }
 
-  /** Calls `observer` after each change of the key at run time ("*": of any key). */
+  /** Calls `observer` after each change of the key at run time ("*" = any key). */
   onChange(name: KeyName | "*", observer: ConfigObserver): void {
     push(this.observers, name, observer);
   }
 
-  /** Sets all values, then tells the observers. Values must have been checked (by `configSet`, here or on another thread). */
+  /** Sets all values, then notifies the observers. `configSet` has checked them, on this thread or another. */
   apply(changes: readonly ConfigChange[]): void {
     for (const change of changes) this.place(change.name, change.value, FROM_RUNTIME);
     for (const change of changes) {
@@ -155,15 +155,15 @@ export class Config {
     return config;
   }
 
-  // Values that follow from more than one key, or from the machine.
+  // Values that depend on several keys or on the machine.
 
-  /** Limit of memory for data in bytes, never 0: storage.max_memory, or 75 % of what the machine or cgroup has. */
+  /** Memory limit for data, bytes, never 0: storage.max_memory, or 75 % of the memory of the machine or cgroup. */
   get maxMemoryBytes(): number {
     const bytes = this.number("storage.max_memory");
     return bytes > 0 ? bytes : automaticMaxMemory(this.machine);
   }
 
-  /** Data workers: the larger of worker_threads and io_threads; by itself one per CPU, at least 2. */
+  /** Number of workers: the larger of worker_threads and io_threads. By default one per CPU, at least 2. */
   get workerThreads(): number {
     const chosen = Math.max(this.number("server.worker_threads"), this.number("server.io_threads"));
     return chosen > 0 ? chosen : Math.max(2, this.machine.cpus);
@@ -173,7 +173,7 @@ export class Config {
     return bindHosts(this.text("server.bind"));
   }
 
-  /** The password clients must give; "" when none is asked for. */
+  /** The password that clients must send; "" = none needed. */
   get requiredPassword(): string {
     return this.get("server.require_auth") === false ? "" : this.text("server.password");
   }
@@ -189,7 +189,7 @@ export class Config {
     return limits;
   }
 
-  /** Most memory of all clients together, bytes; 0: no limit. A limit too small to talk at all is raised, as Redis does. */
+  /** Most memory of all clients together, bytes; 0 = no limit. As in Redis, a limit that is too small to work is raised. */
   get clientBytesMax(): number {
     const text = this.text("server.maxmemory_clients");
     const share = text.endsWith("%") ? Number.parseInt(text, 10) / 100 : 0;
@@ -205,7 +205,7 @@ export class Config {
       .map(Number);
   }
 
-  /** Length of the background cycle per second, as Redis's hz. */
+  /** Background cycles per second, as Redis's hz. */
   get hz(): number {
     return Math.max(1, Math.round(1000 / this.number("storage.expire_check_interval")));
   }

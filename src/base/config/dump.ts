@@ -1,5 +1,5 @@
 /**
- * The configuration as text, from the schema: `--dump-config`, `ferrite init`, ferrite.example.toml and
+ * Writes the configuration as text, from the schema: `--dump-config`, `ferrite init`, ferrite.example.toml and
  * docs/CONFIGURATION.md.
  */
 import type { Config } from "./config.ts";
@@ -20,8 +20,8 @@ import {
 const WIDTH = 110;
 
 /**
- * The effective configuration as commented TOML that loads back to the same values. Keys of [redis] at their default are
- * left out. Secrets are placeholders, which a start refuses, unless `showSecrets`.
+ * The effective configuration as commented TOML that loads to the same values. Keys of [redis] at their default are
+ * omitted. Without `showSecrets`, secrets are placeholders, which a start refuses.
  */
 export function dumpConfig(config: Config, showSecrets: boolean): string {
   const lines = [
@@ -45,15 +45,15 @@ export function dumpConfig(config: Config, showSecrets: boolean): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Values `ferrite init` writes in; all else stays a comment. */
+/** Values that `ferrite init` writes. All other keys are comments. */
 export interface InitialValues {
   /** Canonical name to value. */
   readonly values: Readonly<Record<string, ConfigValue>>;
-  /** Only those, without the comments. */
+  /** Write only these values, without the comments. */
   readonly minimal: boolean;
 }
 
-/** Keys that stand in a new file without a comment sign. */
+/** Keys that are active, not commented out, in a new file. */
 const ESSENTIAL: readonly string[] = [
   "server.bind",
   "server.port",
@@ -129,7 +129,7 @@ export function referencePage(): string {
   const lines = [
     "# Configuration",
     "",
-    "Generated from `src/base/config/schema.ts` by `bun scripts/generate-config-docs.ts`; change it there.",
+    "Generated from `src/base/config/schema.ts` by `bun scripts/generate-config-docs.ts`. Make changes there.",
     "",
     "## Where values come from",
     "",
@@ -140,12 +140,13 @@ export function referencePage(): string {
     "3. Flags: `--port`, `--bind`, `--data-dir`, `--workers`, `--databases`, `--log-level`, and `--set section.key=value` for every key",
     "   (Redis's names work there too: `--set maxmemory=1gb`).",
     "",
-    "A variable that is set to nothing counts as not set. `CONFIG REWRITE` changes the file until it alone means what runs, values from variables and",
-    "flags and secrets included; comments, order and everything else in it stay, and so do its mode and owner.",
+    "Later sources override earlier ones. An empty variable counts as not set. `ferrite doctor` shows which file is used. `ferrite --dump-config` prints",
+    "every effective value with its source.",
     "",
-    "Later ones win. `ferrite doctor` shows the file that is used; `ferrite --dump-config` prints every effective value and where it came from.",
+    "`CONFIG REWRITE` changes the file so that it alone produces the running configuration, including values from variables and flags, and secrets.",
+    "It preserves comments, order and all other content, and the file's mode and owner.",
     "",
-    "Unknown sections and keys are errors. Where a key has two spellings both load; both set to different values is an error.",
+    "Unknown sections and keys are errors. Some keys have two spellings. Either one loads; setting both to different values is an error.",
     'Sizes are bytes, or strings as in Redis: `"1k"` = 1000, `"1kb"` = 1024, `"64mb"`, `"8gb"`. Times are numbers in the unit of the key,',
     'or strings like `"100ms"`, `"30s"`, `"5m"`, `"1h"`, `"1d"`.',
     "",
@@ -176,7 +177,7 @@ export function referencePage(): string {
     "",
     "## Accepted and not used",
     "",
-    "Keys of the Rust program without a meaning here load with a warning: the sections `[cluster]`, `[audit]`, `[encryption]`, `[otel]`, `[cloud]`,",
+    "Keys of the Rust program that Ferrite does not use load with a warning: the sections `[cluster]`, `[audit]`, `[encryption]`, `[otel]`, `[cloud]`,",
     "`[acl]`, `[plugins]`, `[wasm]`, `[tenancy]`, `[cdc]`, `[vector]` (unless they say `enabled = true`, which is refused), and the keys",
     "`storage.backend`, `storage.prefetch_*`, `storage.max_key_size`, `storage.max_value_size`, `storage.hybridlog_disk_*`,",
     "`server.rate_limit_*`, `server.acl_*`, `tls.cipher_suites`.",

@@ -1,9 +1,9 @@
 /**
- * Loading the configuration: a file, then FERRITE_* variables, then flags; each layer wins over the one before.
+ * Loads the configuration: a file, then FERRITE_* variables, then flags. Each layer overrides the one before.
  *
  * Which file: --config; else ./ferrite.toml, ./ferrite.example.toml (with a warning), ~/.config/ferrite/ferrite.toml,
- * /etc/ferrite/ferrite.toml; else built-in defaults. Two spellings of one key in one layer must agree. Every problem of a
- * layer is reported at once, with file, line, key and what was expected.
+ * /etc/ferrite/ferrite.toml; else built-in defaults. Two spellings of one key in the same layer must agree. All problems of
+ * a layer are reported together, each with file, line, key and the expected value.
  */
 import { join } from "node:path";
 import { ConfigError, configNotFound, ioUringUnsupported, permissionDenied } from "../errors.ts";
@@ -29,36 +29,36 @@ import { bytesText, parseText, parseTomlValue, Refusal, sameValue, tomlText, typ
 export const INSTALLED_CONFIG = "/etc/ferrite/ferrite.toml";
 const INSTALLED_DATA = "/var/lib/ferrite";
 
-/** What `--dump-config` prints for a secret; a file that still has it is refused. */
+/** The placeholder that `--dump-config` prints for a secret. A file that still contains it is refused. */
 export const SECRET_PLACEHOLDER = "<secret: put it here>";
 
-/** A value given on the command line. */
+/** A value from the command line. */
 export interface FlagValue {
   /** "section.key", an alias, or a Redis parameter's name. */
   readonly name: string;
   readonly value: string;
-  /** As typed, for messages: "--port". */
+  /** The option as typed, for messages: "--port". */
   readonly flag: string;
 }
 
 export interface LoadOptions {
-  /** --config; "" when not given. */
+  /** The path of --config; "" = not given. */
   readonly configPath: string;
   readonly flags: readonly FlagValue[];
   /** process.env. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly files: Files;
-  /** null: read it from the system. */
+  /** null = read it from the system. */
   readonly machine: Machine | null;
 }
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** Lines for the log, in order. */
+  /** Warnings for the log, in order. */
   readonly warnings: readonly string[];
 }
 
-/** Finds, reads and checks the configuration. Throws ConfigError or another StartupError. */
+/** Finds, loads and checks the configuration. Throws ConfigError or another StartupError. */
 export function loadConfig(options: LoadOptions): LoadedConfig {
   const { files, environment } = options;
   const source = findSource(options);
@@ -77,7 +77,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   return { config, warnings };
 }
 
-/** The defaults; the installed file has its own. */
+/** The defaults. An installed configuration file has another data directory. */
 function emptyConfig(source: string, machine: Machine): Config {
   const config = new Config(source, machine);
   if (source === INSTALLED_CONFIG)
@@ -85,7 +85,7 @@ function emptyConfig(source: string, machine: Machine): Config {
   return config;
 }
 
-/** Checks a configuration file's text alone, as a file at `path`; for tests, doctor and check tools. */
+/** Loads a text as the configuration file at `path`, without other layers. For tests, doctor and CONFIG REWRITE. */
 export function loadConfigText(text: string, path: string, machine: Machine): LoadedConfig {
   const config = emptyConfig(path, machine);
   const warnings: string[] = [];
@@ -94,7 +94,7 @@ export function loadConfigText(text: string, path: string, machine: Machine): Lo
   return { config, warnings };
 }
 
-/** The file that would be used; "" for built-in defaults. Throws when --config names none. */
+/** Path of the configuration file to use; "" = built-in defaults. Throws when the file of --config does not exist. */
 export function findSource(options: LoadOptions): string {
   const { files, configPath, environment } = options;
   const named = configPath !== "" ? configPath : (environment["FERRITE_CONFIG"] ?? "");
@@ -105,7 +105,7 @@ export function findSource(options: LoadOptions): string {
   return searchPath(environment).find((path) => exists(files, path)) ?? "";
 }
 
-/** Where a configuration file is looked for, in order, when none is named. */
+/** The paths that are searched for a configuration file when none is named, in order. */
 export function searchPath(environment: Readonly<Record<string, string | undefined>>): string[] {
   const home = environment["HOME"] ?? "";
   const personal = environment["XDG_CONFIG_HOME"] || (home === "" ? "" : join(home, ".config"));
@@ -119,7 +119,7 @@ function exists(files: Files, path: string): boolean {
   try {
     return files.stat(path)?.kind === "file";
   } catch {
-    return false; // a directory on the way that may not be entered
+    return false; // a directory of the path may not be entered
   }
 }
 
@@ -133,12 +133,12 @@ function readSource(files: Files, path: string): string {
   }
 }
 
-/** One value somebody gave, before it is checked. */
+/** One value from a layer, before it is checked. */
 interface Assignment {
-  /** As written: "server.timeout", "maxmemory". */
+  /** The spelling in the layer: "server.timeout", "maxmemory". */
   readonly name: string;
   readonly value: unknown;
-  /** Text still to be parsed (environment, flags), against a value of the TOML parser. */
+  /** True for text that is not parsed yet (environment, flags), false for a value of the TOML parser. */
   readonly raw: boolean;
   readonly from: Provenance;
 }
@@ -166,7 +166,7 @@ function fileLayer(path: string, text: string, warnings: string[]): Assignment[]
         `${from.text}: ${name} stands outside any section${place.length === 0 ? "" : `; did you mean ${place[0]}, under [${sectionOf(place[0]!)}]?`}`,
       );
     } else if (isIgnored(name)) {
-      // Dropping a promise of safety in silence would be worse than not starting.
+      // Ignoring a safety setting silently would be worse than not starting.
       if (name.endsWith(".enabled") && value === true)
         problems.push(`${from.text}: ${name} = true: not supported in this version`);
       else warnings.push(`${from.text}: ${name} is not used`);
@@ -180,7 +180,7 @@ function fileLayer(path: string, text: string, warnings: string[]): Assignment[]
   return layer;
 }
 
-/** Keys that set more than one other. */
+/** Keys that set several others. */
 function isSpecial(name: string): boolean {
   return name === "replication.replicaof";
 }
@@ -210,7 +210,7 @@ const SHORTHANDS: Readonly<Record<string, string>> = {
   FERRITE_LOG_FILE: "logging.log_file",
 };
 
-/** Variables that mean something else: log filter, checks, seeds, build, file. */
+/** Variables with another meaning: log filter, checks, seeds, build, file. */
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   "FERRITE_LOG",
   "FERRITE_CHECKS",
@@ -221,7 +221,7 @@ const OTHER_VARIABLES: ReadonlySet<string> = new Set([
 
 let variables: ReadonlyMap<string, string> | null = null;
 
-/** Every FERRITE_<SECTION>_<KEY> and the spelling it stands for. */
+/** Every FERRITE_<SECTION>_<KEY> with the spelling that it sets. */
 export function environmentNames(): ReadonlyMap<string, string> {
   variables ??= new Map(
     [...allSpellings(), "replication.replicaof"].map((name) => [
@@ -235,9 +235,9 @@ export function environmentNames(): ReadonlyMap<string, string> {
 function environmentLayer(environment: Readonly<Record<string, string | undefined>>, warnings: string[]): Assignment[] {
   const layer: Assignment[] = [];
   for (const [variable, value = ""] of Object.entries(environment).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    // Set to nothing is as not set: compose files and unit files write `FERRITE_SERVER_PORT=` for "leave it".
+    // An empty variable counts as not set: compose and unit files write `FERRITE_SERVER_PORT=` for "no value".
     if (!variable.startsWith("FERRITE_") || value === "" || OTHER_VARIABLES.has(variable)) continue;
-    // Kubernetes sets these beside a Service called "ferrite".
+    // Kubernetes sets these variables for a Service called "ferrite".
     if (/^FERRITE_(SERVICE_|PORT_\d)/.test(variable)) continue;
     if (variable === "FERRITE_PORT" && value.includes("://")) {
       warnings.push(
@@ -253,7 +253,7 @@ function environmentLayer(environment: Readonly<Record<string, string | undefine
   return layer;
 }
 
-/** A checked value waiting to be placed. */
+/** A checked value that is not set yet. */
 interface Settled {
   readonly spec: KeySpec;
   readonly value: ConfigValue;
@@ -261,7 +261,7 @@ interface Settled {
   readonly from: Provenance;
 }
 
-/** Parses the assignments of one layer, refuses those that contradict each other, and places the rest. */
+/** Parses the assignments of one layer, reports those that contradict each other, and sets the others. */
 function applyLayer(config: Config, layer: readonly Assignment[], warnings: string[]): void {
   const problems: string[] = [];
   const settled: Settled[] = [];
@@ -273,7 +273,7 @@ function applyLayer(config: Config, layer: readonly Assignment[], warnings: stri
   const byKey = new Map<string, Settled>();
   for (const item of settled) {
     const other = byKey.get(item.spec.name);
-    // A flag repeated on the command line is corrected by its last use, as everywhere.
+    // The last use of a repeated flag wins, as is usual.
     if (other !== undefined && item.from.kind !== "flag" && !sameValue(other.value, item.value)) {
       problems.push(contradiction(other, item));
     }
@@ -297,7 +297,7 @@ function contradiction(a: Settled, b: Settled): string {
   return `${show(a)} and ${show(b)} set the same thing to different values`;
 }
 
-/** The keys an assignment sets, or why it cannot. */
+/** The values that an assignment sets, or the reason why it is invalid. */
 function settle(assignment: Assignment): Settled[] | string {
   const { name, value, from } = assignment;
   if (name === "replication.replicaof") return settlePrimary(assignment);
@@ -356,7 +356,7 @@ function settlePrimary({ name, value, from }: Assignment): Settled[] | string {
   return settled;
 }
 
-/** What no single key can tell. Throws ConfigError. */
+/** Checks conditions over several keys. Throws ConfigError. */
 function validate(config: Config, warnings: string[]): void {
   const problems: string[] = [];
   const where = (name: string): string => `${name} (${config.provenance(name).text})`;
@@ -372,7 +372,7 @@ function validate(config: Config, warnings: string[]): void {
   const chosen =
     mutable !== specOf("storage.hybridlog_mutable_size").default ||
     readOnly !== specOf("storage.hybridlog_readonly_size").default;
-  // Tier sizes at their default only bound the tiers from above; a small max_memory shrinks them.
+  // Tier sizes at their default are upper bounds, which a small max_memory reduces.
   const reserve = Math.floor(config.maxMemoryBytes / 16);
   if (chosen && mutable + readOnly + reserve > config.maxMemoryBytes) {
     problems.push(
@@ -399,7 +399,7 @@ function refuse(problems: readonly string[]): void {
     );
 }
 
-/** "; did you mean X?" for the nearest of `names`, or "". */
+/** "; did you mean X?" for the nearest of `names`; "" = none is near. */
 export function didYouMean(given: string, names: readonly string[]): string {
   const key = given.slice(given.indexOf(".") + 1);
   const elsewhere = names.find((name) => name !== given && name.slice(name.indexOf(".") + 1) === key);
@@ -415,7 +415,7 @@ export function didYouMean(given: string, names: readonly string[]): string {
   return best === "" ? "" : `; did you mean ${best}?`;
 }
 
-/** Levenshtein distance; any number from `limit` up once it is that far. */
+/** Levenshtein distance. When it is at least `limit`, any number from `limit` up. */
 function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
@@ -429,7 +429,7 @@ function editDistance(a: string, b: string, limit: number): number {
   return row[b.length]!;
 }
 
-/** The names and values of all keys that are not at their default, for the start-up log; secrets hidden. */
+/** Names and values of all keys that differ from their default, with secrets hidden, for the start-up log. */
 export function chosenValues(config: Config): string[] {
   return KEYS.filter((spec) => !config.isDefault(spec.name)).map((spec) => {
     const value = spec.secret ? '"..."' : tomlText(spec.type, config.get(spec.name));

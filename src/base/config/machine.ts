@@ -1,5 +1,5 @@
 /**
- * What the machine offers this process: memory and CPUs, with the limits of cgroup v1 and v2 counted.
+ * Memory and CPUs that this process may use, with the limits of cgroup v1 and v2.
  * Source: the kernel's Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
  */
 import { availableParallelism, totalmem } from "node:os";
@@ -8,16 +8,16 @@ import { readText, type Files } from "../files.ts";
 export interface Machine {
   /** Physical memory, bytes. */
   readonly memoryBytes: number;
-  /** The tightest cgroup memory limit, bytes; 0 when there is none. */
+  /** The lowest cgroup memory limit, bytes; 0 = none. */
   readonly cgroupMemoryBytes: number;
-  /** CPUs this process may run on, quota counted, at least 1. */
+  /** CPUs that this process may use, limited by the quota, at least 1. */
   readonly cpus: number;
 }
 
-/** What 75 % of memory means for max_memory = 0. */
+/** Share of memory used for max_memory = 0. */
 const SHARE = 0.75;
 
-/** Reads the machine. Never fails: what cannot be read counts as no limit. */
+/** Reads the machine's memory and CPUs. Never fails: an unreadable limit counts as no limit. */
 export function readMachine(files: Files): Machine {
   const memoryBytes = totalmem();
   const limit = cgroupMemoryLimit(files, memoryBytes);
@@ -30,12 +30,12 @@ export function readMachine(files: Files): Machine {
   };
 }
 
-/** max_memory = 0: three quarters of the cgroup's limit, or of the machine. */
+/** The limit for max_memory = 0: three quarters of the cgroup's limit, or of the machine's memory. */
 export function automaticMaxMemory(machine: Machine): number {
   return Math.floor((machine.cgroupMemoryBytes > 0 ? machine.cgroupMemoryBytes : machine.memoryBytes) * SHARE);
 }
 
-/** The smallest limit on the way from this process's group to the root; 0 for none below the machine's memory. */
+/** The lowest limit from this process's group up to the root; 0 when none is below the machine's memory. */
 export function cgroupMemoryLimit(files: Files, memoryBytes: number): number {
   let smallest = 0;
   for (const { base, path, version } of groups(files, "memory")) {
@@ -49,7 +49,7 @@ export function cgroupMemoryLimit(files: Files, memoryBytes: number): number {
   return smallest;
 }
 
-/** CPUs' worth of time per period; 0 for no quota. */
+/** The CPU quota in CPUs; 0 = no quota. */
 function cgroupCpuQuota(files: Files): number {
   let smallest = 0;
   for (const { base, path, version } of groups(files, "cpu")) {
@@ -74,7 +74,7 @@ interface Group {
   readonly version: 1 | 2;
 }
 
-/** The groups of this process that may limit `controller`: lines "id:controllers:path" of /proc/self/cgroup. */
+/** The groups of this process that may limit `controller`, from the lines "id:controllers:path" of /proc/self/cgroup. */
 function groups(files: Files, controller: string): Group[] {
   const found: Group[] = [];
   for (const line of readOrEmpty(files, "/proc/self/cgroup").split("\n")) {
@@ -88,7 +88,7 @@ function groups(files: Files, controller: string): Group[] {
   return found;
 }
 
-/** "/a/b" → "/a/b", "/a", "/". In a container the path may be the host's; the root then is the container's own group. */
+/** "/a/b" → "/a/b", "/a", "/". In a container the path may be the host's; the root is then the container's group. */
 function upwards(path: string): string[] {
   const all: string[] = [];
   for (let at = path; at !== "/" && at !== ""; at = at.slice(0, at.lastIndexOf("/"))) all.push(at);

@@ -1,4 +1,4 @@
-/** Makes the logs a Config asks for, and keeps their level in step with it. */
+/** Opens the logs that a Config describes, and follows changes of their level. */
 import { isatty } from "node:tty";
 import type { Clock } from "../clock.ts";
 import { errorMessage } from "../errors.ts";
@@ -17,7 +17,7 @@ import {
 } from "../log.ts";
 import type { Config } from "./config.ts";
 
-/** Who logs: "main" 0, "worker-3" 4 ... */
+/** The logging thread: "main" is 0, "worker-3" is 4 ... */
 export interface ThreadLabel {
   readonly name: string;
   readonly id: number;
@@ -25,7 +25,7 @@ export interface ThreadLabel {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The logs of the thread that owns the output. Throws StartupError when the log file cannot be opened. */
+/** Opens the logs of the thread that owns the output. Throws StartupError when the log file cannot be opened. */
 export function openLogs(
   config: Config,
   files: Files,
@@ -54,7 +54,7 @@ export function openLogs(
   return rootOver(sink, config, clock, environment, thread);
 }
 
-/** The logs of another thread: finished lines go to `forward`, and from there to `LogRoot.writeLine` of the owner. */
+/** The logs of another thread. `forward` must pass finished lines to the owner's `LogRoot.writeLine`. */
 export function forwardLogs(
   config: Config,
   clock: Clock,
@@ -84,7 +84,7 @@ function rootOver(sink: LogSink, config: Config, clock: Clock, environment: Envi
   return root;
 }
 
-/** logging.level, in Rust's or Redis's names. */
+/** The level of logging.level, which may have Rust's or Redis's name. */
 export function configuredLevel(config: Config): Level {
   const level = parseLevel(config.text("logging.level"));
   return level === -1 ? INFO : level;

@@ -1,12 +1,12 @@
 /**
- * CONFIG GET and CONFIG SET over a Config: Redis 7.0's names, formats, order of checks and error texts.
- * Source: config.c of Redis 7.0 as observed on redis-server 7.0.15.
+ * CONFIG GET and CONFIG SET on a Config, with Redis 7.0's names, formats, order of checks and error texts, as observed on
+ * redis-server 7.0.15.
  */
 import type { Config, ConfigChange } from "./config.ts";
 import { findKey, findRedisKey, isSupported, KEYS, LOG_LEVELS, type KeySpec, type RedisForm } from "./schema.ts";
 import { parseRedisText, redisText, Refusal, sameValue, type ConfigValue } from "./values.ts";
 
-/** Parameters whose value is put together from several keys. They cannot be set. */
+/** Parameters whose value is composed from several keys. They cannot be set. */
 const COMPOSED: Readonly<Record<string, (config: Config) => string>> = {
   replicaof: primaryText,
   slaveof: primaryText,
@@ -34,12 +34,12 @@ export const PARAMETER_NAMES: readonly string[] = [
 ].sort();
 
 /**
- * Ferrite's own names ("storage.max_memory"). CONFIG GET and SET know them too, so that keys without a Redis name can be
- * changed; only a pattern with a dot lists them, so that CONFIG GET * stays what Redis tools expect.
+ * Ferrite's names ("storage.max_memory"). CONFIG GET and SET accept them too, so that keys without a Redis name can be
+ * changed. Only a pattern with a dot lists them, because Redis tools expect only Redis's names from CONFIG GET *.
  */
 const OWN_NAMES: readonly string[] = KEYS.map((spec) => spec.name);
 
-/** The key behind a parameter, and how it answers; null for none (or for a composed one). */
+/** The key of a parameter and the form of its value; null for an unknown or composed parameter. */
 function resolve(name: string): { spec: KeySpec; form: RedisForm | null } | null {
   const spec = findRedisKey(name);
   if (spec !== null) return { spec, form: spec.redisForm };
@@ -47,12 +47,12 @@ function resolve(name: string): { spec: KeySpec; form: RedisForm | null } | null
   return own === null || own.alias !== null ? null : { spec: own.spec, form: null };
 }
 
-/** What is answered for a secret that is set, where secrets are hidden. */
+/** The reply for a secret that is set, when secrets are hidden. */
 const HIDDEN = "(hidden)";
 
 /**
- * Names and values of the parameters that match any of the patterns (globs, case ignored), each once. `hidesSecrets`:
- * passwords that are set read "(hidden)".
+ * Names and values of the parameters that match any of the patterns (globs, ignoring case), each once. With `hidesSecrets`
+ * the value of a password that is set is "(hidden)".
  */
 export function configGet(
   config: Config,
@@ -67,7 +67,7 @@ export function configGet(
       for (const name of names) if (!found.has(name) && globMatches(pattern.toLowerCase(), name)) found.set(name, name);
       continue;
     }
-    // Redis answers a plain name in the spelling it was asked in.
+    // Redis replies a plain name in the spelling of the request.
     const name = pattern.toLowerCase();
     if (!found.has(name) && isParameter(name)) found.set(name, pattern);
   }
@@ -78,7 +78,7 @@ export function configGet(
   });
 }
 
-/** True when the value of this parameter is a secret, which no log may hold. */
+/** True when the value of this parameter is a secret, which must not be logged. */
 export function isSecretParameter(name: string): boolean {
   return resolve(name.toLowerCase())?.spec.secret === true;
 }
@@ -95,21 +95,21 @@ export function parameterText(config: Config, name: string): string {
   if (found === null) throw new RangeError(`no parameter is called ${name}`);
   const { spec, form } = found;
   const value = config.get(spec.name);
-  // Redis tools know Redis's level names; a level once given in ours is answered in ours (row 151).
+  // Redis tools know Redis's level names. A level that was set by Ferrite's name is replied by it (row 151).
   if (spec.name === "logging.level" && config.isDefault(spec.name))
     return REDIS_LEVELS[LOG_LEVELS[String(value)] ?? "info"]!;
   return form !== null ? form.toRedis(value) : redisText(spec.type, value);
 }
 
 export type ConfigSetResult =
-  /** Changed keys, for the other threads; keys set to the value they had are not among them. */
+  /** The changed keys, for the other threads, without keys set to the value they already had. */
   | { readonly ok: true; readonly changes: readonly ConfigChange[] }
-  /** The whole error reply without the leading minus. */
+  /** The error reply, without the leading minus. */
   | { readonly ok: false; readonly error: string };
 
 /**
- * Sets all parameters or none, and tells the observers. Names and values may be bytes; values are read as UTF-8.
- * The number of arguments is the caller's to check.
+ * Sets all parameters or none, and notifies the observers. Names and values may be any bytes; values are read as UTF-8.
+ * The caller has checked the number of arguments.
  */
 export function configSet(
   config: Config,
@@ -133,7 +133,7 @@ export function configSet(
     const objection = config.objection(spec.name, parsed);
     if (objection !== null) return failed(name, objection);
     wanted.set(spec.name, parsed);
-    // A client that sets a password means it to be asked for, whatever require_auth said.
+    // A client that sets a password wants clients to need it, whatever the value of require_auth.
     if (spec.name === "server.password" && config.get("server.require_auth") !== null)
       wanted.set("server.require_auth", null);
   }
@@ -141,7 +141,7 @@ export function configSet(
   const changes: ConfigChange[] = [];
   for (const [name, value] of wanted) {
     const previous = config.get(name);
-    // The level "notice" over a default "info" changes its spelling, so provenance counts too.
+    // Setting "notice" over the default "info" changes only the spelling, so the provenance is compared too.
     if (!sameValue(previous, value) || (name === "logging.level" && config.isDefault(name)))
       changes.push({ name, value, previous });
   }
@@ -149,7 +149,7 @@ export function configSet(
   return { ok: true, changes };
 }
 
-/** Output limits of the classes not named keep their present value; all else is parsed by itself. */
+/** Parses a value. Output limits of classes that the text does not name keep their current values. */
 function setText(config: Config, spec: KeySpec, text: string): ConfigValue | Refusal {
   if (spec.name !== "server.client_output_buffer_limit") return parseRedisText(spec, text);
   if (text === "") return config.get(spec.name);
@@ -167,7 +167,7 @@ interface NamedPair {
 
 const IMMUTABLE = "can't set immutable config";
 
-/** Redis's first pass: the first unknown, immutable or repeated name; "" when all are good. */
+/** Redis's first pass: the error for the first unknown, immutable or repeated name; "" = none. */
 function checkNames(pairs: readonly NamedPair[]): string {
   const seen = new Set<string>();
   for (const { given, name } of pairs) {
@@ -191,8 +191,8 @@ function asText(value: string | Uint8Array): string {
 }
 
 /**
- * Redis's glob: * ? [abc] [^a-z] and backslash; both sides lower case. Steps back to the last star only, so the time is
- * pattern times text whatever a client sends.
+ * Redis's glob: * ? [abc] [^a-z] and backslash. Both texts are in lower case. Only the last star backtracks, so the time is
+ * at most pattern length times text length.
  */
 export function globMatches(pattern: string, text: string): boolean {
   let p = 0;
@@ -220,7 +220,7 @@ export function globMatches(pattern: string, text: string): boolean {
   return p >= pattern.length;
 }
 
-/** Matches the pattern element at `p` with one character; returns where the next element starts, -1 for no match. */
+/** Matches the pattern element at `p` with one character. Returns where the next element starts, or -1. */
 function matchOne(pattern: string, p: number, char: string): number {
   const element = pattern[p]!;
   if (element === "?") return p + 1;

@@ -1,13 +1,13 @@
 /**
- * CONFIG REWRITE: changes a configuration file until it alone means the running configuration, and leaves everything else
- * in it as it is: comments, order, blank lines, line ends, spellings of keys.
+ * CONFIG REWRITE: changes a configuration file so that it alone produces the running configuration. It preserves
+ * everything else: comments, order, blank lines, line ends, spellings of keys.
  *
- *   a key that means something else      its value is replaced where it stands, in whatever form (line, dotted, inline)
- *   a key that is not there              a line in its section, below the commented-out default if there is one
- *   a value at its default               is not added
+ *   a key with another value      its value is replaced in place, in any form (line, dotted, inline)
+ *   a missing key                 a line is added to its section, below the commented-out default if there is one
+ *   a missing key at its default  is not added
  *
- * Nothing is trusted: the new text is loaded as a start would load it, and must come to the same value for every key and
- * hold all else that was there, before it takes the file's place.
+ * The result is verified: before the new text replaces the file, it is loaded as at start, and must give the same value for
+ * every key and contain all other entries of the old text.
  */
 import { errorWords, StartupError } from "../errors.ts";
 import { FileFailure, readWhole, replaceKeeping, type Files } from "../files.ts";
@@ -19,19 +19,19 @@ import { type Block, findPlaces, type KeyPlace, type Places } from "./toml-place
 import { endOfLine, readToml, type TomlEntry } from "./toml.ts";
 import { sameValue, tomlString, tomlText } from "./values.ts";
 
-/** The file was left as it was; `message` says why. */
+/** The file was not changed; `message` says why. */
 export class RewriteRefused extends Error {
   override readonly name: string = "RewriteRefused";
 }
 
-/** Keys that depend on each other (bind and port, replicaof) may need a second look. */
+/** Keys that depend on each other (bind and port, replicaof) may need several rounds. */
 const ROUNDS = 4;
 const PRIMARY = "replication.replicaof";
 const BYTE_ORDER_MARK = "\ufeff";
 
 /**
- * Rewrites the file `config` was loaded from; links are followed, mode and owner kept. A file that is not there any more
- * is made anew. Throws FileFailure or RewriteRefused; the file is then as it was.
+ * Rewrites the file that `config` was loaded from. Follows links and preserves mode and owner. Creates the file if it no
+ * longer exists. Throws FileFailure or RewriteRefused, with the file unchanged.
  */
 export function rewriteConfig(files: Files, config: Config): void {
   const path = files.realPath(config.source);
@@ -47,7 +47,7 @@ export function rewriteConfig(files: Files, config: Config): void {
   if (next !== text || old.length === 0) replaceKeeping(files, path, new TextEncoder().encode(next));
 }
 
-/** As rewriteConfig; answers what CONFIG REWRITE says of a failure, "" when there was none. */
+/** As rewriteConfig. Returns the text that CONFIG REWRITE replies on failure, "" on success. */
 export function tryRewriteConfig(files: Files, config: Config): string {
   try {
     rewriteConfig(files, config);
@@ -59,7 +59,7 @@ export function tryRewriteConfig(files: Files, config: Config): string {
   }
 }
 
-/** `text` changed so that it means what `config` holds. Throws RewriteRefused. */
+/** Returns `text` changed so that it produces `config`. Throws RewriteRefused. */
 export function rewrittenText(text: string, config: Config): string {
   let now = text;
   const changed = new Set<string>();
@@ -85,7 +85,7 @@ function meaningOf(text: string, config: Config): Config {
   }
 }
 
-/** Everything that stands for none of the changed keys must have come through. */
+/** True when every entry that does not belong to a changed key is unchanged. */
 function checkRest(before: string, after: string, changed: ReadonlySet<string>, path: string): void {
   const kept = new Map(readToml(after, path).entries.map(({ name, value }) => [name, value]));
   for (const { name, value } of readToml(before, path).entries) {
@@ -95,18 +95,18 @@ function checkRest(before: string, after: string, changed: ReadonlySet<string>, 
   }
 }
 
-/** One round of changes to a text. Offsets are those of the text as it came. */
+/** One round of changes to a text. Offsets refer to the unchanged text. */
 class Edit {
   private readonly places: Places;
   private readonly entries: readonly TomlEntry[];
   private readonly newLine: string;
-  /** By first offset: what takes the place of the characters up to `end`. */
+  /** Replacements by their first offset, each for the characters up to `end`. */
   private readonly replaced = new Map<number, { end: number; text: string }>();
-  /** Further text, by the offset before which it goes. */
+  /** Text to insert, by the offset before which to insert it. */
   private readonly inserted = new Map<number, string>();
-  /** Entries for inline tables without any, by the table's offset. */
+  /** Entries for empty inline tables, by the table's offset. */
   private readonly filled = new Map<number, { place: KeyPlace; entries: string[] }>();
-  /** Lines of sections that are not there, by name. */
+  /** Lines of missing sections, by the section's name. */
   private readonly sections = new Map<string, string[]>();
 
   constructor(
@@ -118,7 +118,7 @@ class Edit {
     this.newLine = /^[^\n]*\r\n/.test(text) ? "\r\n" : "\n";
   }
 
-  /** What must go goes first, by itself: what is added then finds the text in good order in the next round. */
+  /** Removals come first, in a round without additions, so that additions are made to a consistent text. */
   apply(wrong: readonly KeySpec[]): string {
     for (const spec of wrong) this.removeParts(spec);
     if (this.replaced.size > 0) return this.joined();
@@ -128,7 +128,7 @@ class Edit {
     return this.joined();
   }
 
-  /** Parts of a table (rename_commands.KEYS) and spellings with another unit go: the key is written anew, whole. */
+  /** Removes parts of a table (rename_commands.KEYS) and spellings with another unit. The whole key is written again. */
   private removeParts(spec: KeySpec): void {
     for (const place of this.placesOf(spec)) {
       if (place.path.length > 2 || hasOtherUnit(place.path)) this.remove(place);
@@ -150,7 +150,7 @@ class Edit {
     return tomlText(spec.type, this.config.get(spec.name));
   }
 
-  /** Keys of lines and tables that set `spec`, or a part of its table; not those within a value already listed. */
+  /** The keys that set `spec` or a part of its table, except those within a value already listed. */
   private placesOf(spec: KeySpec): KeyPlace[] {
     const found = this.places.keys.filter(({ path }) => path.length > 1 && keyOf(path) === spec);
     return found.filter(
@@ -162,7 +162,7 @@ class Edit {
     );
   }
 
-  /** A port inside of bind must agree with server.port: it goes, and the port stands by itself from then on. */
+  /** Removes a port from bind when it differs from server.port, which then has its own line. */
   private dropPortOfBind(): void {
     for (const place of this.places.keys) {
       if (place.path.length !== 2 || keyOf(place.path)?.name !== "server.bind") continue;
@@ -172,7 +172,7 @@ class Edit {
     }
   }
 
-  /** replicaof = "host:port" is kept where it is used. Returns whether `spec` is settled by it. */
+  /** Updates replicaof = "host:port" where the file uses it. Returns true when that sets `spec`. */
   private changePrimary(spec: KeySpec): boolean {
     if (spec.name !== "replication.primary_host" && spec.name !== "replication.primary_port") return false;
     const places = this.places.keys.filter(({ path }) => path.length === 2 && path.join(".") === PRIMARY);
@@ -185,7 +185,7 @@ class Edit {
     );
   }
 
-  // ---- changing what is there ----
+  // ---- changing existing entries ----
 
   private replace(place: KeyPlace, text: string): void {
     this.replaced.set(place.valueStart, { end: place.valueEnd, text });
@@ -204,7 +204,7 @@ class Edit {
     this.replaced.set(start, { end, text: "" });
   }
 
-  /** Takes away the lines from `start` to `end`. */
+  /** Removes the lines from `start` to `end`. */
   private removeLine(start: number, end: number): void {
     const first = this.text.lastIndexOf("\n", start - 1) + 1;
     const last = Math.min(this.text.length, endOfLine(this.text, end) + 1);
@@ -250,7 +250,7 @@ class Edit {
     else filled.entries.push(pair);
   }
 
-  /** End of the table's last entry, which may hold `last` within a table of its own. */
+  /** End of the table's last entry, which may contain `last` in a nested table. */
   private endOfEntry(table: KeyPlace, last: KeyPlace): number {
     return this.places.keys
       .filter(({ keyStart, isInline }) => isInline && keyStart > table.valueStart && keyStart <= last.keyStart)
@@ -262,7 +262,7 @@ class Edit {
     return /^[ \t]*/.exec(this.text.slice(line, at))![0];
   }
 
-  /** A line of its own below the one that `at` is in. */
+  /** Adds a line below the one that contains `at`. */
   private addLine(at: number, line: string): void {
     const end = endOfLine(this.text, at);
     if (end < this.text.length) this.insert(end + 1, line + this.newLine);
@@ -273,7 +273,7 @@ class Edit {
     this.inserted.set(at, (this.inserted.get(at) ?? "") + text);
   }
 
-  // ---- putting together ----
+  // ---- the new text ----
 
   private joined(): string {
     const { text, newLine } = this;
@@ -306,7 +306,7 @@ function hasOtherUnit(path: readonly string[]): boolean {
   return alias !== null && alias.convert !== null;
 }
 
-/** The key that the first two parts of a path name; null for none. */
+/** The key that the first two parts of a path name; null = none. */
 function keyOf(path: readonly string[]): KeySpec | null {
   return findKey(`${path[0]}.${path[1]}`)?.spec ?? null;
 }

@@ -1,14 +1,14 @@
 /**
- * The one table of configuration keys.
+ * The table of configuration keys.
  *
- * Everything else is derived from it: what a file may contain, the environment variables, the flags, CONFIG GET and SET,
+ * Everything else is derived from it: the content of files, environment variables, flags, CONFIG GET and SET,
  * `--dump-config`, ferrite.example.toml and docs/CONFIGURATION.md. To add a key, add a row.
  *
- * Support, the honest column
+ * Values of `support`
  *   built    works in this version
- *   inert    accepted and remembered so that Redis tools go on working; by design it changes nothing
- *   switch   turns on a feature this version does not have: only its default or an off value is accepted
- *   detail   tunes a feature this version does not have: accepted, with a warning when set
+ *   inert    accepted and stored, because Redis tools set it; by design it has no effect
+ *   switch   turns on a feature that this version lacks: only the default or an off value is accepted
+ *   detail   tunes a feature that this version lacks: accepted, with a warning when set
  */
 import { resolve } from "node:path";
 import {
@@ -39,13 +39,13 @@ import {
 
 export type Support = "built" | "inert" | "switch" | "detail";
 
-/** How a key answers to a Redis parameter whose unit or sense differs. */
+/** Converts a key's value to and from a Redis parameter with another unit or sense. */
 export interface RedisForm {
   toRedis(value: ConfigValue): string;
   fromRedis(text: string): Parsed;
 }
 
-/** A further spelling of a key; `convert` translates its value, null when they mean the same. */
+/** Another spelling of a key. `convert` translates its value; null = the values are the same. */
 export interface Alias {
   readonly name: string;
   readonly convert: ((value: unknown) => unknown) | null;
@@ -57,22 +57,22 @@ export interface KeySpec<N extends string = string, T extends ValueType = ValueT
   readonly section: string;
   readonly key: string;
   readonly type: T;
-  /** The unit of a plain number; "" for none. */
+  /** The unit of a plain number; "" = none. */
   readonly unit: string;
   readonly default: ConfigValue;
   readonly doc: string;
   readonly aliases: readonly Alias[];
-  /** Redis's names, the current one first; empty when Redis has none. */
+  /** Redis's names, the current one first. Empty when Redis has no such parameter. */
   readonly redis: readonly string[];
   readonly redisForm: RedisForm | null;
   /**
-   * true: CONFIG SET works. "protected": Redis refuses it under its own word. "fixed": Redis sets it while it runs, here
-   * it stays as it was at the start: only that value is accepted.
+   * true: CONFIG SET works. "protected": CONFIG SET is refused, as Redis does, as a protected config. "fixed": Redis can
+   * change it at run time, Ferrite cannot, so CONFIG SET accepts only the current value.
    */
   readonly runtime: boolean | "protected" | "fixed";
   readonly secret: boolean;
   readonly support: Support;
-  /** For a switch: values, beside the default, that mean off. */
+  /** For a switch: values besides the default that mean off. */
   readonly off: readonly ConfigValue[];
 }
 
@@ -140,7 +140,7 @@ function key<const N extends string, const T extends ValueType>(name: N, options
   };
 }
 
-/** hz and storage.expire_check_interval are one thing: 1000 / hz milliseconds; Redis keeps hz within 1 and 500. */
+/** storage.expire_check_interval is 1000 / hz milliseconds. Redis limits hz to 1 to 500. */
 const HZ: RedisForm = {
   toRedis: (value) => String(Math.max(1, Math.round(1000 / Number(value)))),
   fromRedis: (text) => {
@@ -151,7 +151,7 @@ const HZ: RedisForm = {
   },
 };
 
-/** auto-aof-rewrite-percentage 50 is a threshold of 1.5. */
+/** An auto-aof-rewrite-percentage of 50 is a threshold of 1.5. */
 const REWRITE_PERCENTAGE: RedisForm = {
   toRedis: (value) => String(Math.round((Number(value) - 1) * 100)),
   fromRedis: (text) => {
@@ -168,7 +168,7 @@ const NOT_HUGE_PAGES: RedisForm = {
   fromRedis: () => new Refusal("can't set immutable config"),
 };
 
-/** Redis answers dir as an absolute path; backup scripts rely on it. */
+/** Redis replies dir as an absolute path, and backup scripts rely on it. */
 const ABSOLUTE_PATH: RedisForm = {
   toRedis: (value) => resolve(String(value)),
   fromRedis: () => new Refusal("can't set protected config"),
@@ -186,7 +186,7 @@ const TLS_AUTH: RedisForm = {
   },
 };
 
-/** Redis's level names; ours are taken too, and named to nobody who does not know them. */
+/** Redis's level names. Ferrite's names are accepted too, but the error text lists only Redis's. */
 const REDIS_LEVEL: RedisForm = {
   toRedis: String,
   fromRedis: (text) => {
@@ -196,7 +196,7 @@ const REDIS_LEVEL: RedisForm = {
   },
 };
 
-/** Redis takes any size and makes it at least 16 KiB. */
+/** Redis accepts any size and raises it to at least 16 KiB. */
 const BACKLOG_SIZE: RedisForm = {
   toRedis: (value) => integerText(Number(value)),
   fromRedis: (text) => {
@@ -212,7 +212,7 @@ const KIB = 1024;
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
 
-/** Redis's level names and ours, by the level each means; "debug" is both. */
+/** The level that each name means. Redis's names and Ferrite's; "debug" is both. */
 export const LOG_LEVELS: Readonly<Record<string, "trace" | "debug" | "info" | "warn" | "error" | "off">> = {
   trace: "trace",
   debug: "debug",
@@ -243,7 +243,7 @@ const SERVER = [
     syntax: bindSyntax,
     redis: "bind",
     runtime: "fixed",
-    doc: 'Addresses to listen on: one, or several separated by blanks. "0.0.0.0" or "*" is every IPv4 address, "::" every IPv6 one; a leading "-" makes an address optional. A port may stand inside ("127.0.0.1:6380", "[::1]:6380"); it then must agree with `port`, if that is set beside it.',
+    doc: 'Addresses to listen on, separated by blanks. "0.0.0.0" or "*" means every IPv4 address, "::" every IPv6 address. A leading "-" makes an address optional. An address may include a port ("127.0.0.1:6380", "[::1]:6380"), which must then agree with `port` if both are set.',
   }),
   key("server.port", {
     type: "int",
@@ -251,21 +251,21 @@ const SERVER = [
     max: 65535,
     redis: "port",
     runtime: "fixed",
-    doc: "TCP port for RESP. 0: no TCP port (then set unix_socket).",
+    doc: "TCP port for RESP. 0: no TCP port; set unix_socket instead.",
   }),
   key("server.unix_socket", {
     type: "path",
     default: "",
     redis: "unixsocket",
     aliases: ["server.unixsocket"],
-    doc: "Path of a Unix socket to listen on as well. Empty: none.",
+    doc: "Path of an additional Unix socket to listen on. Empty: none.",
   }),
   key("server.unix_socket_perm", {
     type: "octal",
     default: 0,
     redis: "unixsocketperm",
     aliases: ["server.unixsocketperm"],
-    doc: 'Permission bits of the Unix socket, "700". 0: as the umask leaves them.',
+    doc: 'Permission bits of the Unix socket, such as "700". 0: determined by the umask.',
   }),
   key("server.client_timeout", {
     type: "seconds",
@@ -273,7 +273,7 @@ const SERVER = [
     runtime: true,
     redis: "timeout",
     aliases: ["server.timeout"],
-    doc: "Close a client that is idle for so long. 0: never.",
+    doc: "Close a client after this idle time. 0: never.",
   }),
   key("server.tcp_keepalive", {
     type: "seconds",
@@ -287,7 +287,7 @@ const SERVER = [
     default: 511,
     redis: "tcp-backlog",
     support: "inert",
-    doc: "Length of the accept queue. Bun chooses its own; this is only reported.",
+    doc: "Length of the accept queue. Bun chooses the length itself; this value is only reported.",
   }),
   key("server.maxclients", {
     type: "int",
@@ -297,7 +297,7 @@ const SERVER = [
     runtime: true,
     redis: "maxclients",
     aliases: ["server.max_connections"],
-    doc: "Most clients at a time; one more is answered `ERR max number of clients reached` and closed.",
+    doc: "Most clients at a time. A further client gets `ERR max number of clients reached` and is closed.",
   }),
   key("server.databases", {
     type: "int",
@@ -306,13 +306,13 @@ const SERVER = [
     max: 16384,
     redis: "databases",
     aliases: ["storage.databases"],
-    doc: "Number of databases (SELECT 0 up to this number less one).",
+    doc: "Number of databases. They are numbered from 0.",
   }),
   key("server.worker_threads", {
     type: "int",
     default: 0,
     max: 1024,
-    doc: "Data workers. 0: one per CPU this process may use (cgroup quota counted), at least 2.",
+    doc: "Number of workers. 0: one per CPU that the process may use, including the cgroup quota, and at least 2.",
   }),
   key("server.io_threads", {
     type: "int",
@@ -323,13 +323,13 @@ const SERVER = [
       toRedis: (value) => String(Math.max(1, Number(value))),
       fromRedis: () => new Refusal("can't set immutable config"),
     },
-    doc: "Ferrite's workers do both I/O and data, so the larger of this and worker_threads counts. 0: as worker_threads.",
+    doc: "A worker does both I/O and data, so the larger of io_threads and worker_threads is used. 0: the same as worker_threads.",
   }),
   key("server.require_auth", {
     type: "bool",
     default: null,
     automatic: true,
-    doc: 'Whether clients must authenticate. "auto": when a password is set. true without a password is an error.',
+    doc: 'Whether clients must authenticate. "auto": if a password is set. true without a password is an error.',
   }),
   key("server.password", {
     type: "string",
@@ -352,17 +352,17 @@ const SERVER = [
     default: "local",
     choices: ["no", "yes", "local"],
     redis: "enable-debug-command",
-    doc: 'Who may use DEBUG: nobody, everybody, or only clients on this machine ("local").',
+    doc: 'Which clients may use DEBUG: none, all, or only those on this machine ("local").',
   }),
   key("server.disable_dangerous_commands", {
     type: "bool",
     default: false,
-    doc: "Refuse KEYS, FLUSHDB, FLUSHALL, SWAPDB, CONFIG SET/REWRITE/RESETSTAT, DEBUG, SHUTDOWN, SAVE, BGSAVE, BGREWRITEAOF, REPLICAOF, SLAVEOF, FAILOVER, MIGRATE, MODULE and MONITOR. CONFIG GET stays, with secrets hidden.",
+    doc: "Refuse KEYS, FLUSHDB, FLUSHALL, SWAPDB, CONFIG SET/REWRITE/RESETSTAT, DEBUG, SHUTDOWN, SAVE, BGSAVE, BGREWRITEAOF, REPLICAOF, SLAVEOF, FAILOVER, MIGRATE, MODULE and MONITOR. CONFIG GET remains available, with secrets hidden.",
   }),
   key("server.rename_commands", {
     type: "table",
     default: {},
-    doc: 'New names of commands for clients: { "KEYS" = "KEYS_DISABLED", "FLUSHALL" = "" }; the empty name removes the command. "CONFIG|SET" names a subcommand.',
+    doc: 'New names of commands for clients: { "KEYS" = "KEYS_DISABLED", "FLUSHALL" = "" }. The empty name removes the command. "CONFIG|SET" is a subcommand.',
   }),
   key("server.acl_file", {
     type: "path",
@@ -378,7 +378,7 @@ const SERVER = [
     max: 1_000_000,
     runtime: true,
     unit: "commands",
-    doc: "Most commands of one connection in one turn of a worker; the rest waits for the next turn.",
+    doc: "Most commands of one connection in one turn of a worker. The others wait for the next turn.",
   }),
   key("server.turn_max_microseconds", {
     type: "int",
@@ -387,7 +387,7 @@ const SERVER = [
     max: 1_000_000,
     runtime: true,
     unit: "microseconds",
-    doc: "Longest time one connection may take in one turn of a worker.",
+    doc: "Longest time that one connection may use in one turn of a worker.",
   }),
   key("server.proto_max_bulk_len", {
     type: "bytes",
@@ -404,14 +404,14 @@ const SERVER = [
     runtime: true,
     redis: "client-query-buffer-limit",
     aliases: ["server.client_query_buffer_limit"],
-    doc: "Largest unparsed input of one client; beyond it the client is closed.",
+    doc: "Largest unparsed input of one client. A client with more is closed.",
   }),
   key("server.proto_max_inline_len", {
     type: "bytes",
     default: 64 * KIB,
     min: KIB,
     max: MIB,
-    doc: "Longest inline command, and longest line of the protocol.",
+    doc: "Longest inline command, and longest protocol line.",
   }),
   key("server.proto_max_arguments", {
     type: "int",
@@ -439,7 +439,7 @@ const SERVER = [
     syntax: outputLimitsSyntax,
     runtime: true,
     redis: "client-output-buffer-limit",
-    doc: 'Limits of unsent replies by class of client, as in redis.conf: "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60" (class, hard limit, soft limit, seconds above the soft limit). 0: none.',
+    doc: 'Limits of unsent replies for each class of clients, as in redis.conf: "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60" (class, hard limit, soft limit, seconds above the soft limit). 0: no limit.',
   }),
   key("server.maxmemory_clients", {
     type: "string",
@@ -447,7 +447,7 @@ const SERVER = [
     syntax: clientsMemorySyntax,
     runtime: true,
     redis: "maxmemory-clients",
-    doc: "Memory of all clients together, a size or a share of max_memory; above it the largest are closed. 0: no limit.",
+    doc: "Most memory of all clients together: a size or a share of max_memory. Above it the largest clients are closed. 0: no limit.",
   }),
   key("server.busy_reply_threshold", {
     type: "milliseconds",
@@ -455,7 +455,7 @@ const SERVER = [
     runtime: true,
     redis: ["busy-reply-threshold", "lua-time-limit"],
     aliases: ["server.lua_time_limit"],
-    doc: "A command or script that runs longer makes other clients' commands answer -BUSY.",
+    doc: "While a command or script runs longer than this, commands of other clients that need its keys get -BUSY.",
   }),
   key("server.notify_keyspace_events", {
     type: "string",
@@ -464,7 +464,7 @@ const SERVER = [
     runtime: true,
     redis: "notify-keyspace-events",
     support: "switch",
-    doc: "Keyspace event classes to publish, as in Redis. Empty: none.",
+    doc: "Classes of keyspace events to publish, as in Redis. Empty: none.",
   }),
   key("server.tracking_table_max_keys", {
     type: "int",
@@ -473,7 +473,7 @@ const SERVER = [
     runtime: true,
     redis: "tracking-table-max-keys",
     support: "detail",
-    doc: "Most keys remembered for client-side caching. 0: no limit.",
+    doc: "Most keys tracked for client-side caching. 0: no limit.",
   }),
   key("server.slowlog_log_slower_than", {
     type: "int",
@@ -483,7 +483,7 @@ const SERVER = [
     runtime: true,
     unit: "microseconds",
     redis: ["slowlog-log-slower-than", "commandlog-execution-slower-than"],
-    doc: "Commands slower than this enter the slow log. 0: all. -1: none.",
+    doc: "Log commands that take longer than this in the slow log. 0: all. -1: none.",
   }),
   key("server.slowlog_max_len", {
     type: "int",
@@ -491,7 +491,7 @@ const SERVER = [
     max: INT64_MAX,
     runtime: true,
     redis: ["slowlog-max-len", "commandlog-slow-execution-max-len"],
-    doc: "Length of the slow log.",
+    doc: "Most entries of the slow log.",
   }),
   key("server.commandlog_request_larger_than", {
     type: "int",
@@ -501,7 +501,7 @@ const SERVER = [
     runtime: true,
     unit: "bytes",
     redis: "commandlog-request-larger-than",
-    doc: "Commands whose request is as large enter COMMANDLOG's large-request. 0: all. -1: none.",
+    doc: "Log commands with a request of at least this size in COMMANDLOG's large-request. 0: all. -1: none.",
   }),
   key("server.commandlog_large_request_max_len", {
     type: "int",
@@ -509,7 +509,7 @@ const SERVER = [
     max: INT64_MAX,
     runtime: true,
     redis: "commandlog-large-request-max-len",
-    doc: "Length of COMMANDLOG's large-request.",
+    doc: "Most entries of COMMANDLOG's large-request.",
   }),
   key("server.commandlog_reply_larger_than", {
     type: "int",
@@ -519,7 +519,7 @@ const SERVER = [
     runtime: true,
     unit: "bytes",
     redis: "commandlog-reply-larger-than",
-    doc: "Commands whose reply is as large enter COMMANDLOG's large-reply. 0: all. -1: none.",
+    doc: "Log commands with a reply of at least this size in COMMANDLOG's large-reply. 0: all. -1: none.",
   }),
   key("server.commandlog_large_reply_max_len", {
     type: "int",
@@ -527,21 +527,21 @@ const SERVER = [
     max: INT64_MAX,
     runtime: true,
     redis: "commandlog-large-reply-max-len",
-    doc: "Length of COMMANDLOG's large-reply.",
+    doc: "Most entries of COMMANDLOG's large-reply.",
   }),
   key("server.latency_monitor_threshold", {
     type: "milliseconds",
     default: 0,
     runtime: true,
     redis: "latency-monitor-threshold",
-    doc: "Events slower than this are kept for LATENCY. 0: off.",
+    doc: "Record events that take at least this long for LATENCY. 0: off.",
   }),
   key("server.latency_tracking", {
     type: "bool",
     default: true,
     runtime: true,
     redis: "latency-tracking",
-    doc: "Keep a latency histogram per command (INFO latencystats).",
+    doc: "Record a latency histogram for each command (INFO latencystats).",
   }),
   key("server.latency_tracking_info_percentiles", {
     type: "string",
@@ -556,7 +556,7 @@ const SERVER = [
     default: 10,
     runtime: true,
     redis: "shutdown-timeout",
-    doc: "Longest wait for replicas, clients and files at a shutdown.",
+    doc: "Longest wait for replicas, clients and files at shutdown.",
   }),
   key("server.tcp_fast_open", {
     type: "bool",
@@ -568,7 +568,7 @@ const SERVER = [
     type: "bool",
     default: false,
     support: "switch",
-    doc: "Ferrite's event loop uses epoll. true is answered with `io_uring not supported on this system`.",
+    doc: "Ferrite's event loop uses epoll. With true the start fails with `io_uring not supported on this system`.",
   }),
   key("server.tls_enabled", {
     type: "bool",
@@ -620,7 +620,7 @@ const SERVER = [
     runtime: "fixed",
     redisForm: TLS_AUTH,
     aliases: ["tls.require_client_cert"],
-    doc: "Ask clients for a certificate; needs tls_ca_file.",
+    doc: "Require a certificate from clients. Needs tls_ca_file.",
   }),
   key("server.tls_min_protocol_version", {
     type: "enum",
@@ -640,7 +640,7 @@ const STORAGE = [
     runtime: "protected",
     redis: "dir",
     redisForm: ABSOLUTE_PATH,
-    doc: "Directory of everything Ferrite writes. When the file is /etc/ferrite/ferrite.toml the default is /var/lib/ferrite.",
+    doc: "Directory for all files that Ferrite writes. With the configuration file /etc/ferrite/ferrite.toml the default is /var/lib/ferrite.",
   }),
   key("storage.max_memory", {
     type: "bytes",
@@ -648,7 +648,7 @@ const STORAGE = [
     runtime: true,
     redis: "maxmemory",
     aliases: ["storage.maxmemory", "server.maxmemory"],
-    doc: "Most memory for data; beyond it writes are refused (or keys evicted, see maxmemory_policy). 0: 75 % of the cgroup's limit, or of the machine's memory.",
+    doc: "Most memory for data. Above it, writes are refused or keys are evicted (see maxmemory_policy). 0: 75 % of the cgroup's limit or of the machine's memory.",
   }),
   key("storage.maxmemory_policy", {
     type: "enum",
@@ -658,7 +658,7 @@ const STORAGE = [
     runtime: true,
     redis: "maxmemory-policy",
     aliases: ["storage.eviction_policy"],
-    doc: "Which keys go at max_memory: of all, or of those with a deadline (volatile); the least recently or least frequently used, any, or the ones that expire next. noeviction: none, writes are refused.",
+    doc: "Which keys are evicted at max_memory: among all keys or those with a deadline (volatile), the least recently used, the least frequently used, random ones, or those that expire next. noeviction: none; writes are refused.",
   }),
   key("storage.maxmemory_samples", {
     type: "int",
@@ -666,7 +666,7 @@ const STORAGE = [
     min: 1,
     runtime: true,
     redis: "maxmemory-samples",
-    doc: "Keys looked at per eviction.",
+    doc: "Keys sampled for each eviction.",
   }),
   key("storage.maxmemory_eviction_tenacity", {
     type: "int",
@@ -674,7 +674,7 @@ const STORAGE = [
     max: 100,
     runtime: true,
     redis: "maxmemory-eviction-tenacity",
-    doc: "How long one round of eviction may take: up to 10 in steps of 50 us, above that 15 % more for each; 100: as long as needed.",
+    doc: "How long one round of eviction may take: 50 us for each step up to 10, 15 % more for each further step. 100: no limit.",
   }),
   key("storage.lfu_log_factor", {
     type: "int",
@@ -689,7 +689,7 @@ const STORAGE = [
     unit: "minutes",
     runtime: true,
     redis: "lfu-decay-time",
-    doc: "Minutes without access after which the counter of LFU falls by one; 0: it never falls.",
+    doc: "Minutes without access after which the access counter of LFU decreases by one. 0: never.",
   }),
   key("storage.num_shards", {
     type: "int",
@@ -697,7 +697,7 @@ const STORAGE = [
     min: 1,
     max: 4096,
     powerOfTwo: true,
-    doc: "Shards of the keyspace. Fixed in a data directory once it has data; the directory wins over this key.",
+    doc: "Number of shards. Once a data directory has data its number is fixed, and overrides this key.",
   }),
   key("storage.region_size", {
     type: "bytes",
@@ -705,28 +705,28 @@ const STORAGE = [
     min: MIB,
     max: GIB,
     powerOfTwo: true,
-    doc: "Size of the shared-memory regions data is kept in. They are made when needed.",
+    doc: "Size of the shared-memory regions that hold the data. Regions are created when needed.",
   }),
   key("storage.huge_pages", {
     type: "bool",
     default: true,
     redis: "disable-thp",
     redisForm: NOT_HUGE_PAGES,
-    doc: "Ask the system for huge pages under the regions (madvise). Without effect where that is not possible.",
+    doc: "Ask the system to back the regions with huge pages (madvise). No effect where that is not possible.",
   }),
   key("storage.hybridlog_mutable_size", {
     type: "bytes",
     default: 64 * MIB,
     min: MIB,
     aliases: ["storage.mutable_region_size"],
-    doc: "Part of the log that is updated in place (hot tier).",
+    doc: "Size of the part of the log that is updated in place (hot tier).",
   }),
   key("storage.hybridlog_readonly_size", {
     type: "bytes",
     default: 256 * MIB,
     min: 0,
     aliases: ["storage.readonly_region_size"],
-    doc: "Part of the log behind it that is copied forward on update (warm tier).",
+    doc: "Size of the next part of the log, whose records are copied forward on update (warm tier).",
   }),
   key("storage.expire_check_interval", {
     type: "milliseconds",
@@ -745,7 +745,7 @@ const STORAGE = [
             : value,
       },
     ],
-    doc: "How often each shard looks for expired keys. Redis's hz is 1000 divided by it.",
+    doc: "How often each shard is checked for expired keys. Redis's hz is 1000 divided by this.",
   }),
   key("storage.expire_check_count", {
     type: "int",
@@ -753,7 +753,7 @@ const STORAGE = [
     min: 1,
     max: 1_000_000,
     runtime: true,
-    doc: "Keys looked at per shard and interval.",
+    doc: "Keys checked per shard and interval.",
   }),
   key("storage.active_expire_effort", {
     type: "int",
@@ -763,7 +763,7 @@ const STORAGE = [
     runtime: true,
     redis: "active-expire-effort",
     support: "inert",
-    doc: "Redis's effort of expiry. Ferrite files deadlines in time buckets, so nothing is searched for.",
+    doc: "Redis's effort to find expired keys. Ferrite finds them in an expiry wheel, without a search.",
   }),
   key("storage.active_defrag", {
     type: "bool",
@@ -789,7 +789,7 @@ const STORAGE = [
     min: 0,
     max: 1,
     runtime: true,
-    doc: "Share of dead bytes in a shard's log at which its sparsest segment is compacted.",
+    doc: "Share of dead bytes in a shard's log from which its sparsest segment is cleaned.",
   }),
   key("storage.compaction_interval_secs", {
     type: "seconds",
@@ -797,7 +797,7 @@ const STORAGE = [
     min: 1,
     runtime: true,
     support: "detail",
-    doc: "How often cold segments are looked at.",
+    doc: "How often cold segments are checked.",
   }),
   key("storage.tiering", {
     type: "bool",
@@ -843,9 +843,9 @@ const STORAGE = [
         "int",
         100,
         ["stream-node-max-entries"],
-        "Most entries of a node of a stream. 0: no limit.",
+        "Most entries of a stream node. 0: no limit.",
       ],
-      ["stream_node_max_bytes", "bytes", 4096, ["stream-node-max-bytes"], "Largest node of a stream. 0: no limit."],
+      ["stream_node_max_bytes", "bytes", 4096, ["stream-node-max-bytes"], "Largest stream node. 0: no limit."],
       ["hll_sparse_max_bytes", "bytes", 3000, ["hll-sparse-max-bytes"], "Largest sparse HyperLogLog."],
     ] as const
   ).map(([name, type, value, redis, doc]) =>
@@ -858,7 +858,7 @@ const STORAGE = [
     runtime: true,
     redis: ["list-max-listpack-size", "list-max-ziplist-size"],
     support: "detail",
-    doc: "Largest node of a list: a number of elements, or -1 to -5 for 4, 8, 16, 32, 64 KiB.",
+    doc: "Largest list node: a number of elements, or -1 to -5 for 4, 8, 16, 32, 64 KiB.",
   }),
   key("storage.list_compress_depth", {
     type: "int",
@@ -917,13 +917,13 @@ const PERSISTENCE = [
     min: 1,
     runtime: true,
     support: "detail",
-    doc: "Checkpoints to keep; older ones are removed after a good one.",
+    doc: "Number of checkpoints to retain. Older ones are removed after a successful one.",
   }),
   key("persistence.checkpoint_dir", {
     type: "path",
     default: "",
     support: "detail",
-    doc: "Where checkpoints go. Empty: <data_dir>/checkpoints.",
+    doc: "Directory of the checkpoints. Empty: <data_dir>/checkpoints.",
   }),
   key("persistence.aof_fsync", {
     type: "enum",
@@ -934,7 +934,7 @@ const PERSISTENCE = [
     redis: "appendfsync",
     support: "detail",
     aliases: ["persistence.aof_sync"],
-    doc: "When the append-only file is synced: always (before the reply), everysec, no (left to the system).",
+    doc: "When the append-only file is synced: always (before the reply), everysec (once a second), no (when the system decides).",
   }),
   key("persistence.aof_filename", {
     type: "string",
@@ -954,7 +954,7 @@ const PERSISTENCE = [
     redis: "auto-aof-rewrite-percentage",
     redisForm: REWRITE_PERCENTAGE,
     support: "detail",
-    doc: "Rewrite the file when it is so many times its size after the last rewrite. 1.0: never by itself.",
+    doc: "Rewrite the file automatically when it has grown to this multiple of its size after the last rewrite. 1.0: never.",
   }),
   key("persistence.auto_aof_rewrite_min_size", {
     type: "bytes",
@@ -962,7 +962,7 @@ const PERSISTENCE = [
     runtime: true,
     redis: "auto-aof-rewrite-min-size",
     support: "detail",
-    doc: "Never rewrite a smaller file by itself.",
+    doc: "Smallest file that is rewritten automatically.",
   }),
   key("persistence.aof_load_truncated", {
     type: "bool",
@@ -970,7 +970,7 @@ const PERSISTENCE = [
     runtime: true,
     redis: "aof-load-truncated",
     support: "detail",
-    doc: "Start with an append-only file whose last record is cut off.",
+    doc: "Start even if the last record of the append-only file is truncated.",
   }),
   key("persistence.rdb_filename", {
     type: "string",
@@ -993,7 +993,7 @@ const PERSISTENCE = [
     default: true,
     redis: "rdbchecksum",
     support: "detail",
-    doc: "End RDB files with a checksum, and check it.",
+    doc: "Write a checksum at the end of RDB files, and verify it.",
   }),
   key("persistence.stop_writes_on_save_error", {
     type: "bool",
@@ -1010,7 +1010,7 @@ const REPLICATION = [
     type: "string",
     default: "",
     support: "switch",
-    doc: "Start as a replica of this host. Empty: a primary.",
+    doc: "Start as a replica of this host. Empty: start as a primary.",
   }),
   key("replication.primary_port", {
     type: "int",
@@ -1026,7 +1026,7 @@ const REPLICATION = [
     runtime: true,
     redis: ["masteruser", "primaryuser"],
     support: "detail",
-    doc: "User to authenticate as at the primary.",
+    doc: "User name for the primary.",
   }),
   key("replication.primary_auth", {
     type: "string",
@@ -1046,7 +1046,7 @@ const REPLICATION = [
     redisForm: BACKLOG_SIZE,
     support: "detail",
     aliases: ["replication.backlog_size"],
-    doc: "Changes kept for replicas that come back.",
+    doc: "Size of the backlog of changes for replicas that reconnect.",
   }),
   key("replication.repl_backlog_ttl", {
     type: "seconds",
@@ -1055,7 +1055,7 @@ const REPLICATION = [
     runtime: true,
     redis: "repl-backlog-ttl",
     support: "detail",
-    doc: "How long the backlog is kept without replicas. 0: for ever.",
+    doc: "How long the backlog is retained without replicas. 0: for ever.",
   }),
   key("replication.repl_buffer_size", {
     type: "bytes",
@@ -1078,7 +1078,7 @@ const REPLICATION = [
     runtime: true,
     redis: "repl-timeout",
     support: "detail",
-    doc: "Silence after which a replication link is given up.",
+    doc: "A replication link that is silent for this long is closed.",
   }),
   key("replication.repl_ping_period", {
     type: "seconds",
@@ -1103,7 +1103,7 @@ const REPLICATION = [
     runtime: true,
     redis: ["replica-serve-stale-data", "slave-serve-stale-data"],
     support: "detail",
-    doc: "Answer reads while the link to the primary is down.",
+    doc: "Serve reads while the link to the primary is down.",
   }),
   key("replication.replica_priority", {
     type: "int",
@@ -1111,7 +1111,7 @@ const REPLICATION = [
     runtime: true,
     redis: ["replica-priority", "slave-priority"],
     support: "detail",
-    doc: "Sentinel prefers replicas with a lower number. 0: never promote.",
+    doc: "Sentinel prefers replicas with a lower number. 0: never promoted.",
   }),
   key("replication.replica_announce_ip", {
     type: "string",
@@ -1119,7 +1119,7 @@ const REPLICATION = [
     runtime: true,
     redis: ["replica-announce-ip", "slave-announce-ip"],
     support: "detail",
-    doc: "Address a replica tells its primary. Empty: the one the primary sees.",
+    doc: "Address that a replica announces to its primary. Empty: the one that the primary sees.",
   }),
   key("replication.replica_announce_port", {
     type: "int",
@@ -1128,7 +1128,7 @@ const REPLICATION = [
     runtime: true,
     redis: ["replica-announce-port", "slave-announce-port"],
     support: "detail",
-    doc: "Port a replica tells its primary. 0: its own.",
+    doc: "Port that a replica announces to its primary. 0: its own port.",
   }),
   key("replication.min_replicas_to_write", {
     type: "int",
@@ -1136,7 +1136,7 @@ const REPLICATION = [
     runtime: true,
     redis: ["min-replicas-to-write", "min-slaves-to-write"],
     support: "switch",
-    doc: "Refuse writes with fewer good replicas. It narrows a split brain, it does not prevent one.",
+    doc: "Refuse writes with fewer good replicas. This limits the damage of a split brain but does not prevent one.",
   }),
   key("replication.min_replicas_max_lag", {
     type: "seconds",
@@ -1144,7 +1144,7 @@ const REPLICATION = [
     runtime: true,
     redis: ["min-replicas-max-lag", "min-slaves-max-lag"],
     support: "detail",
-    doc: "A replica that has been silent for longer is not good.",
+    doc: "A replica that is silent for longer does not count as good.",
   }),
   key("replication.parallel_sync", {
     type: "bool",
@@ -1158,7 +1158,7 @@ const REPLICATION = [
     min: 1,
     max: 1024,
     support: "detail",
-    doc: "Threads of parallel_sync.",
+    doc: "Number of threads of parallel_sync.",
   }),
 ] as const;
 
@@ -1170,13 +1170,13 @@ const LOGGING = [
     runtime: true,
     redis: "loglevel",
     redisForm: REDIS_LEVEL,
-    doc: "Least level that is logged: trace, debug, info, warn, error; or Redis's debug, verbose, notice, warning, nothing. FERRITE_LOG wins over it at the start.",
+    doc: "Lowest level that is logged: trace, debug, info, warn, error; or Redis's debug, verbose, notice, warning, nothing. FERRITE_LOG overrides it at start.",
   }),
   key("logging.format", {
     type: "enum",
     default: "auto",
     choices: ["auto", "pretty", "json"],
-    doc: "pretty for people, json for programs; auto is pretty on a terminal and json elsewhere.",
+    doc: "pretty is for people, json for programs. auto is pretty on a terminal and json elsewhere.",
   }),
   key("logging.log_file", {
     type: "path",
@@ -1190,35 +1190,35 @@ const LOGGING = [
     default: "none",
     choices: ["none", "daily", "hourly", "size-based"],
     synonyms: { never: "none", size: "size-based" },
-    doc: "When to begin a new log file (days and hours are UTC).",
+    doc: "When to begin a new log file. Days and hours are UTC.",
   }),
   key("logging.max_log_size", {
     type: "bytes",
     default: 100 * MIB,
     min: 4 * KIB,
-    doc: "Size at which a size-based log begins a new file.",
+    doc: "Size at which size-based rotation begins a new file.",
   }),
   key("logging.max_log_files", {
     type: "int",
     default: 10,
     min: 1,
     max: 10000,
-    doc: "Rotated files to keep.",
+    doc: "Number of rotated files to retain.",
   }),
   key("logging.log_thread_ids", {
     type: "bool",
     default: false,
-    doc: "Add the number of the thread.",
+    doc: "Add the thread's number to each line.",
   }),
   key("logging.log_thread_names", {
     type: "bool",
     default: false,
-    doc: "Add the name of the thread (main, worker-3, aof).",
+    doc: "Add the thread's name to each line (main, worker-3, aof).",
   }),
   key("logging.log_module_path", {
     type: "bool",
     default: true,
-    doc: "Add the target (ferrite::storage).",
+    doc: "Add the target to each line (ferrite::storage).",
   }),
 ] as const;
 
@@ -1244,7 +1244,7 @@ const METRICS = [
   }),
 ] as const;
 
-/** One Redis parameter without a meaning here: names, type, default, whether CONFIG SET may change it, choices. */
+/** A Redis parameter without effect in Ferrite: names, type, default, whether CONFIG SET may change it, range or choices. */
 type InertRow = readonly [
   names: string,
   type: ValueType,
@@ -1254,8 +1254,8 @@ type InertRow = readonly [
 ];
 
 /**
- * Parameters of Redis 7.0 that mean nothing here. They can be read, and set where Redis lets them be set, because
- * tools and test suites do so; nothing else reads them.
+ * Parameters of Redis 7.0 without effect in Ferrite. They can be read, and set where Redis allows it, because tools and
+ * test suites do so. No other code reads them.
  */
 const INERT_ROWS: readonly InertRow[] = [
   ["acl-pubsub-default", "enum", "resetchannels", true, ["allchannels", "resetchannels"]],
@@ -1351,7 +1351,7 @@ const INERT_ROWS: readonly InertRow[] = [
   ["tls-session-caching", "bool", true, true],
 ];
 
-/** Parameters that came after Redis 7.0: Redis 7.2 to 8.0, Valkey 8 and 9. Treated as those above. */
+/** The same for parameters introduced after Redis 7.0, by Redis 7.2 to 8.0 and Valkey 8 and 9. */
 const LATER_ROWS: readonly InertRow[] = [
   ["active-defrag-cycle-us", "int", 500, true, [0, 100000]],
   ["availability-zone", "string", "", true],
@@ -1380,7 +1380,7 @@ const LATER_ROWS: readonly InertRow[] = [
   ["unixsocketgroup", "string", "", false],
 ];
 
-/** Texts of inert rows that have a form of their own. */
+/** Syntax of inert parameters that do not accept every text. */
 const INERT_SYNTAX: Readonly<Record<string, (text: string) => string | Refusal>> = {
   "cluster-announce-hostname": hostnameSyntax,
   "oom-score-adj-values": oomScoresSyntax,
@@ -1389,7 +1389,7 @@ const INERT_SYNTAX: Readonly<Record<string, (text: string) => string | Refusal>>
   "shutdown-on-sigterm": shutdownSyntax,
 };
 
-/** Inert rows that would promise something when switched on. */
+/** Parameters that turn on a feature Ferrite lacks. They cannot be turned on. */
 const INERT_SWITCHES: ReadonlySet<string> = new Set([
   "cluster-enabled",
   "daemonize",
@@ -1422,7 +1422,7 @@ function inertKey([names, type, value, runtime, bounds]: InertRow): KeySpec {
 const NATIVE = [...SERVER, ...STORAGE, ...PERSISTENCE, ...REPLICATION, ...LOGGING, ...METRICS] as const;
 
 type Row = (typeof NATIVE)[number];
-/** Canonical names, by what their values are. */
+/** Canonical names, by the type of their values. */
 export type KeyName = Row["name"];
 export type NumberKey = Extract<
   Row,
@@ -1440,18 +1440,18 @@ export interface SectionSpec {
 }
 
 export const SECTIONS: readonly SectionSpec[] = [
-  { name: "server", doc: "Network, clients, limits of the protocol." },
+  { name: "server", doc: "Network, clients, protocol limits." },
   { name: "storage", doc: "Memory, shards, expiry, encodings." },
   {
     name: "persistence",
     doc: "Append-only file and checkpoints. Not in this version: everything is kept in memory only.",
   },
   { name: "replication", doc: "Primary and replicas. Not in this version." },
-  { name: "logging", doc: "Where the log goes and how it looks." },
+  { name: "logging", doc: "Destination and format of the log." },
   { name: "metrics", doc: "HTTP endpoint for monitoring. Not in this version." },
   {
     name: "redis",
-    doc: "Parameters of Redis without a meaning here; they are remembered for CONFIG GET and change nothing.",
+    doc: "Parameters of Redis without effect in Ferrite. They are stored for CONFIG GET.",
   },
 ];
 
@@ -1463,20 +1463,20 @@ for (const spec of KEYS) {
   for (const name of spec.redis) BY_REDIS.set(name, spec);
 }
 
-/** The key of a canonical name; throws for a name that is not in the table (a bug, not bad input). */
+/** The key with this canonical name. Throws for a name that is not in the table (a bug, not bad input). */
 export function specOf(name: string): KeySpec {
   const spec = BY_NAME.get(name);
   if (spec === undefined) throw new RangeError(`no configuration key is called ${name}`);
   return spec;
 }
 
-/** The key a user means by "section.key", canonical or alias; null for none. */
+/** The key with this "section.key", canonical or alias; null = none. */
 export function findKey(name: string): { spec: KeySpec; alias: Alias | null } | null {
   const spec = BY_NAME.get(name);
   return spec !== undefined ? { spec, alias: null } : (BY_ALIAS.get(name) ?? null);
 }
 
-/** The key behind a Redis parameter (lower case); null for none. */
+/** The key of a Redis parameter (lower case); null = none. */
 export function findRedisKey(name: string): KeySpec | null {
   return BY_REDIS.get(name) ?? null;
 }
@@ -1486,7 +1486,7 @@ export function allSpellings(): string[] {
   return [...BY_NAME.keys(), ...BY_ALIAS.keys()];
 }
 
-/** Whether this version can honour `value` of `spec`: false for a switch that is turned on. */
+/** False when `value` turns on a switch, which this version does not support. */
 export function isSupported(spec: KeySpec, value: ConfigValue): boolean {
   if (spec.support !== "switch") return true;
   const allowed = [spec.default, ...spec.off];
@@ -1494,7 +1494,7 @@ export function isSupported(spec: KeySpec, value: ConfigValue): boolean {
   return allowed.includes(value);
 }
 
-/** Keys and whole sections of the Rust program that Ferrite has no use for: loaded with the warning "not used". */
+/** Keys and sections of the Rust program that Ferrite does not use. They load with the warning "not used". */
 export const IGNORED_SECTIONS: readonly string[] = [
   "cluster",
   "audit",

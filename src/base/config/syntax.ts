@@ -1,16 +1,16 @@
 /**
- * Keys whose strings have a small language of their own: addresses, save points, output buffer limits, event classes,
+ * Syntax of the keys whose strings are structured: addresses, save points, output buffer limits, event classes,
  * percentiles. Each function checks a text and returns its canonical form, or a Refusal in Redis 7's words.
  */
 import { Refusal, integerText, parseBytes, parseInteger } from "./values.ts";
 
-/** A listening address. `optional`: written "-host", a failure to bind it is no error. */
+/** A listening address. `optional`, written "-host": a failure to bind it is not an error. */
 export interface BindHost {
   readonly host: string;
   readonly optional: boolean;
 }
 
-/** Splits "host", "host:port", "[v6]:port" or a list of them. `port` is -1 when none is named, -2 when two differ. */
+/** Splits a list of "host", "host:port" and "[v6]:port". `port` is -1 when there is none, -2 when two differ. */
 export function splitBind(text: string): { hosts: string; port: number } {
   const hosts: string[] = [];
   let port = -1;
@@ -30,7 +30,7 @@ export function splitBind(text: string): { hosts: string; port: number } {
   return { hosts: hosts.join(" "), port };
 }
 
-/** Hosts of a canonical bind text; "*" becomes 0.0.0.0 and "::*" becomes ::. */
+/** The addresses of a canonical bind text; "*" becomes 0.0.0.0 and "::*" becomes ::. */
 export function bindHosts(text: string): BindHost[] {
   return text.split(" ").map((word) => {
     const optional = word.startsWith("-");
@@ -57,7 +57,7 @@ export function saveSyntax(text: string): string | Refusal {
   return words.join(" ");
 }
 
-/** Limits of one class of clients. 0: no limit. The soft limit closes after `softSeconds` above it. */
+/** Limits of one class of clients; 0 = no limit. A client is closed after `softSeconds` above the soft limit. */
 export interface OutputBufferLimit {
   readonly hardBytes: number;
   readonly softBytes: number;
@@ -76,7 +76,7 @@ const DEFAULT_LIMITS: OutputBufferLimits = {
   pubsub: { hardBytes: 32 * 1024 ** 2, softBytes: 8 * 1024 ** 2, softSeconds: 60 },
 };
 
-/** Reads "class hard soft seconds ..." over `base`. */
+/** Parses "class hard soft seconds ...". Classes that are not named have the limits of `base`. */
 export function parseOutputLimits(text: string, base: OutputBufferLimits): OutputBufferLimits | Refusal {
   const words = splitWords(text);
   if (words.length === 0 || words.length % 4 !== 0)
@@ -99,7 +99,7 @@ export function parseOutputLimits(text: string, base: OutputBufferLimits): Outpu
   return limits;
 }
 
-/** Redis's form: the classes in order, sizes in bytes, replicas under their old name. */
+/** The limits in Redis's form: the classes in order, sizes in bytes, replicas under their old name. */
 export function outputLimitsText(limits: OutputBufferLimits): string {
   const one = (name: string, limit: OutputBufferLimit): string =>
     `${name} ${integerText(limit.hardBytes)} ${integerText(limit.softBytes)} ${limit.softSeconds}`;
@@ -108,7 +108,7 @@ export function outputLimitsText(limits: OutputBufferLimits): string {
 
 export const DEFAULT_OUTPUT_LIMITS = outputLimitsText(DEFAULT_LIMITS);
 
-/** Classes not named keep their default. */
+/** Classes that are not named have their default. */
 export function outputLimitsSyntax(text: string): string | Refusal {
   const limits = parseOutputLimits(text, DEFAULT_LIMITS);
   return limits instanceof Refusal ? limits : outputLimitsText(limits);
@@ -117,7 +117,7 @@ export function outputLimitsSyntax(text: string): string | Refusal {
 const EVENT_CLASSES = "g$lshzxetd";
 const EVENT_CHARACTERS = "Ag$lshzxeKEtmdn";
 
-/** Event classes, answered in Redis's order: A or the classes, then (without A) n, then K, E, m. */
+/** Event classes. The canonical form is in Redis's order: A or the classes, then (without A) n, then K, E, m. */
 export function notifySyntax(text: string): string | Refusal {
   for (const letter of text) {
     if (!EVENT_CHARACTERS.includes(letter)) {
@@ -145,7 +145,7 @@ export function percentilesSyntax(text: string): string | Refusal {
   return words.map((word) => String(Number(word))).join(" ");
 }
 
-/** "-16 0 200" and so on: adjustments of the OOM score for three kinds of process. */
+/** Three adjustments of the OOM score, one for each kind of process, such as "0 200 800". */
 export function oomScoresSyntax(text: string): string | Refusal {
   const scores = text.split(" ").map((word) => (word === "" ? 0 : parseInteger(word)));
   if (scores.length !== 3) return new Refusal("wrong number of arguments");
@@ -157,7 +157,7 @@ export function oomScoresSyntax(text: string): string | Refusal {
 
 const TITLE_VARIABLES = ["title", "listen-addr", "server-mode", "port", "tls-port", "config-file", "unixsocket"];
 
-/** A text with {variables}, which must come to something without the title. */
+/** A text with {variables}, which must not be empty without {title}. */
 export function processTitleSyntax(text: string): string | Refusal {
   const left = text.replace(/\{([^{}]*)\}/g, (all, name) =>
     TITLE_VARIABLES.includes(name) ? (name === "title" ? "" : name) : all,
@@ -176,7 +176,7 @@ export function hostnameSyntax(text: string): string | Refusal {
 
 const SHUTDOWN_WAYS = ["default", "save", "nosave", "now", "force"];
 
-/** Ways to shut down, several of them with blanks between. */
+/** Shutdown options, separated by blanks. */
 export function shutdownSyntax(text: string): string | Refusal {
   const words = splitWords(text.toLowerCase());
   if (words.length === 0 || !words.every((word) => SHUTDOWN_WAYS.includes(word)))
@@ -187,7 +187,7 @@ export function shutdownSyntax(text: string): string | Refusal {
   return chosen.join(" ") || "default";
 }
 
-/** A size, or a share of maxmemory: "64mb", "5%". */
+/** A size or a share of maxmemory: "64mb", "5%". */
 export function clientsMemorySyntax(text: string): string | Refusal {
   const percent = /^(\d{1,6})%$/.exec(text);
   if (percent !== null) {
@@ -197,7 +197,7 @@ export function clientsMemorySyntax(text: string): string | Refusal {
   return bytes < 0 ? new Refusal("argument must be a memory or percent value") : integerText(bytes);
 }
 
-/** "host:port", or "host port" as Redis writes it; "" and "no one" stand for none. null: not of that form. */
+/** Parses "host:port" or Redis's "host port"; "" and "no one" mean none. Returns null for any other form. */
 export function splitPrimary(text: string): { host: string; port: number } | null {
   if (text === "" || /^no\s+one$/i.test(text)) return { host: "", port: -1 };
   const match = /^\[?([^\s\]]+?)\]?[:\s]\s*(\d{1,5})$/.exec(text.trim());

@@ -1,35 +1,35 @@
 /**
- * Where things stand in a TOML text: every key with its value's offsets, headers, comment lines. For changing a file
- * without touching what is not meant. Runs only on text the parser has accepted, so it need not judge it.
+ * Finds the offsets of keys, values, headers and comment lines in a TOML text, so that CONFIG REWRITE can change parts of a
+ * file and preserve the rest. It runs only on text that the parser has accepted, so it does not validate.
  */
 import { endOfLine, endOfString } from "./toml.ts";
 
-/** One `key = value`. Offsets are of the text; an end is the offset behind the last character. */
+/** One `key = value`. Offsets count from the start of the text; an end is the offset behind the last character. */
 export interface KeyPlace {
   /** Full path without quotes and escapes: ["server", "port"]. */
   readonly path: readonly string[];
   readonly keyStart: number;
   readonly valueStart: number;
   readonly valueEnd: number;
-  /** Stands in an inline table: not a line of its own. */
+  /** The entry is in an inline table and has no line of its own. */
   readonly isInline: boolean;
 }
 
-/** The part of a text under one header; the first is the root, before any header. */
+/** The part of a text below one header. The first one is the root, before any header. */
 export interface Block {
   readonly path: readonly string[];
-  /** Of `[[...]]`. */
+  /** The header has the form `[[...]]`. */
   readonly isArray: boolean;
-  /** Offset of the header; 0 for the root. */
+  /** Offset of the header; 0 in the root. */
   readonly start: number;
-  /** Where the next header, or the text, ends it. */
+  /** Offset of the next header, or the end of the text. */
   end: number;
 }
 
 export interface Places {
   readonly keys: readonly KeyPlace[];
   readonly blocks: readonly Block[];
-  /** Offsets of the "#" of comments that have a line to themselves. */
+  /** Offset of the "#" of each comment line. */
   readonly comments: readonly number[];
 }
 
@@ -68,7 +68,7 @@ function skipBlanks(text: string, at: number): number {
   return at;
 }
 
-/** Reads `key = value` at `at`; a table as value adds its own keys too. Returns where the value ends. */
+/** Reads `key = value` at `at`, and the keys of an inline table. Returns where the value ends. */
 function readPair(text: string, at: number, prefix: readonly string[], isInline: boolean, keys: KeyPlace[]): number {
   const { path, end } = readPath(text, at);
   const full = [...prefix, ...path];

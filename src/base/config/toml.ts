@@ -1,17 +1,17 @@
 /**
- * Reading TOML: @iarna/toml parses (its errors have line and column), and a small scanner finds the line of each key,
- * which no parser at hand tells. The scanner runs only on text the parser has accepted, so it need not judge it.
+ * Reads TOML. @iarna/toml parses the text, with line and column in its errors. It does not report the line of a key, so a
+ * small scanner finds it. The scanner runs only on text that the parser has accepted, so it does not validate.
  */
 import { parse } from "@iarna/toml";
 import { tomlError } from "../errors.ts";
 
 /** One key of a file. */
 export interface TomlEntry {
-  /** "section.key"; a key outside any section has no dot. */
+  /** "section.key"; without a dot for a key outside any section. */
   readonly name: string;
-  /** As the parser returned it. */
+  /** The value as the parser returned it. */
   readonly value: unknown;
-  /** From 1; 0 when the scanner missed it. */
+  /** Line number, from 1; 0 when the scanner did not find the key. */
   readonly line: number;
 }
 
@@ -25,7 +25,7 @@ export interface TomlFile {
 export function readToml(text: string, path: string): TomlFile {
   let root: Readonly<Record<string, unknown>>;
   try {
-    // The parser takes the CR of a CRLF for a part of a comment, and refuses it there.
+    // The parser treats the CR of a CRLF as part of a comment, and refuses it.
     root = parse(text.replaceAll("\r\n", "\n"));
   } catch (thrown) {
     const { line, col } = thrown as { line?: number; col?: number };
@@ -60,7 +60,7 @@ function isTable(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
-/** Lines of keys ("section.key") and headers. Only the first line of each is kept. */
+/** Finds the lines of keys ("section.key") and headers, for each the first one. */
 function scanLines(text: string): { keys: Map<string, number>; sections: Map<string, number> } {
   const keys = new Map<string, number>();
   const sections = new Map<string, number>();
@@ -110,7 +110,7 @@ function keyPath(text: string): { path: string; length: number } {
   return { path: parts.map((part) => part.replace(/^["']|["']$/g, "")).join("."), length: match[0].length };
 }
 
-/** Where the value after a key ends: the first line end outside strings, arrays and inline tables. */
+/** Offset of the end of a value: the first line end outside strings, arrays and inline tables. */
 function endOfValue(text: string, at: number): number {
   let depth = 0;
   while (at < text.length) {
@@ -133,7 +133,7 @@ export function endOfString(text: string, at: number, quote: string): number {
   const close = text.startsWith(triple, at) ? triple : quote;
   at += close.length;
   while (at < text.length && !text.startsWith(close, at)) at += quote === '"' && text[at] === "\\" ? 2 : 1;
-  // A multi-line string may end in up to two further quotes that belong to it.
+  // Up to two quotes before the closing ones may belong to a multi-line string.
   at += close.length;
   while (close === triple && text[at] === quote) at++;
   return at;

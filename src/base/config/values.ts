@@ -1,12 +1,12 @@
 /**
- * Values of configuration keys: their types, and how text becomes a value and a value becomes text.
+ * Values of configuration keys: their types, and conversions from and to text.
  *
- * One key meets four spellings: TOML (numbers, booleans, strings), raw text (environment, `--set`), Redis's CONFIG SET
- * text, and Redis's CONFIG GET text. Inside the program a value is a plain JSON value in the base unit of its type:
- * bytes, seconds, milliseconds, permission bits.
+ * A value has four spellings: TOML (numbers, booleans, strings), plain text (environment, `--set`), the text of CONFIG SET
+ * and the text of CONFIG GET. In the program it is a plain JSON value in the base unit of its type: bytes, seconds,
+ * milliseconds, permission bits.
  */
 
-/** A value of a key. null: left to Ferrite ("automatic"). */
+/** A value of a key. null = "automatic": Ferrite chooses. */
 export type ConfigValue = string | number | boolean | null | Readonly<Record<string, string>>;
 
 export type ValueType =
@@ -22,18 +22,18 @@ export type ValueType =
   | "octal"
   | "table";
 
-/** The largest value of a signed 64-bit integer, as the double next to it. */
+/** The largest signed 64-bit integer, rounded to a double. */
 export const INT64_MAX = 2 ** 63;
 export const INT32_MAX = 2 ** 31 - 1;
 
-/** A value that was refused. `reason` is a whole phrase: "argument must be a memory value". */
+/** Result for a refused value. `reason` is a complete phrase: "argument must be a memory value". */
 export class Refusal {
   constructor(readonly reason: string) {}
 }
 
 export type Parsed = ConfigValue | Refusal;
 
-/** What a value must look like; the part of a key's description that parsing needs. */
+/** The rule for a value: the part of a key's description that parsing needs. */
 export interface ValueRule {
   readonly type: ValueType;
   readonly min: number;
@@ -41,11 +41,11 @@ export interface ValueRule {
   readonly powerOfTwo: boolean;
   /** Spellings of an enum, lower case. */
   readonly choices: readonly string[];
-  /** Further spellings and the choice each stands for. */
+  /** Other spellings of the choices. */
   readonly synonyms: Readonly<Record<string, string>>;
   /** Whether null ("automatic") is a value. */
   readonly automatic: boolean;
-  /** Checks and canonicalizes a string; null for none. */
+  /** Checks a string and returns its canonical form; null = any string is valid. */
   readonly syntax: ((text: string) => string | Refusal) | null;
 }
 
@@ -62,7 +62,7 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
   tb: 1024 ** 4,
 };
 
-/** Bytes of a size as Redis writes it ("64mb", "1k" = 1000, "1kb" = 1024, "123"); -1 when it is none or beyond int64. */
+/** Parses a size in Redis's form ("64mb", "1k" = 1000, "1kb" = 1024, "123"). -1 when it is invalid or exceeds int64. */
 export function parseBytes(text: string): number {
   const match = /^(\d{1,20})([a-z]{0,2})$/i.exec(text);
   if (match === null) return -1;
@@ -72,7 +72,7 @@ export function parseBytes(text: string): number {
   return bytes <= INT64_MAX ? bytes : -1;
 }
 
-/** As parseBytes, but as Redis reads it: nothing is 0, and digits beyond 64 bits are a number that is too large. */
+/** As parseBytes, but like Redis: an empty text is 0, and a number beyond 64 bits is valid but too large. */
 export function parseRedisBytes(text: string): number {
   if (text === "") return 0;
   return /^\d{19,}$/.test(text) ? Number(text) : parseBytes(text);
@@ -80,7 +80,7 @@ export function parseRedisBytes(text: string): number {
 
 const DURATION_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** A duration ("300", "300s", "5m", "1h", "100ms") in units of `unitMs`; NaN when it is none or no whole number of units. */
+/** Parses a duration ("300", "300s", "5m", "1h", "100ms") in units of `unitMs`. NaN when it is not a whole number of them. */
 export function parseDuration(text: string, unitMs: number): number {
   const match = /^(-?\d{1,16})\s*(ms|s|m|h|d|)$/.exec(text);
   if (match === null) return Number.NaN;
@@ -89,20 +89,20 @@ export function parseDuration(text: string, unitMs: number): number {
   return Number.isInteger(value) ? value : Number.NaN;
 }
 
-/** An integer as Redis reads it: no plus sign, no leading zero, no blanks, within int64; NaN otherwise. */
+/** Parses an integer as Redis does: no plus sign, leading zero or blank, within int64. NaN when it is invalid. */
 export function parseInteger(text: string): number {
   if (!/^(0|-?[1-9]\d{0,18})$/.test(text)) return Number.NaN;
   const exact = BigInt(text);
   return exact <= 9223372036854775807n && exact >= -9223372036854775808n ? Number(text) : Number.NaN;
 }
 
-/** Decimal digits of an integer, exact and without an exponent, also beyond 2^53; INT64_MAX prints as int64's maximum. */
+/** Decimal text of an integer without an exponent, also beyond 2^53. INT64_MAX gives the exact int64 maximum. */
 export function integerText(value: number): string {
   if (value >= INT64_MAX) return "9223372036854775807";
   return Number.isSafeInteger(value) ? String(value) : BigInt(Math.round(value)).toString();
 }
 
-/** A size for people: "64mb" when it is a whole number of a unit, else plain digits. */
+/** Text of a size for people: "64mb" if it is a whole number of a unit, else plain digits. */
 export function bytesText(bytes: number): string {
   for (const unit of ["tb", "gb", "mb", "kb"]) {
     const size = SIZE_UNITS[unit]!;
@@ -111,7 +111,7 @@ export function bytesText(bytes: number): string {
   return integerText(bytes);
 }
 
-/** What a good value of this rule is, for error messages: "an integer between 0 and 65535". */
+/** Describes the valid values of a rule, for error messages: "an integer between 0 and 65535". */
 export function expectation(rule: ValueRule): string {
   const range = rangeText(rule);
   switch (rule.type) {
@@ -149,7 +149,7 @@ function numberText(value: number): string {
   return Number.isInteger(value) ? integerText(value) : String(value);
 }
 
-/** A value as the TOML parser returned it. Reasons read "expected ..., found ...". */
+/** Checks a value that the TOML parser returned. Reasons have the form "expected ..., found ...". */
 export function parseTomlValue(rule: ValueRule, given: unknown): Parsed {
   const found = typeof given === "bigint" ? exactNumber(given) : given;
   const refused = (): Refusal => new Refusal(`expected ${expectation(rule)}, found ${describe(found)}`);
@@ -161,7 +161,7 @@ export function parseTomlValue(rule: ValueRule, given: unknown): Parsed {
     case "float":
       return typeof found === "number" && Number.isFinite(found) ? checkNumber(rule, found, refused) : refused();
     case "octal":
-      // A plain 700 in TOML is decimal and beyond 0o777, so it is caught here rather than misread.
+      // A plain 700 in TOML is decimal and exceeds 0o777, so it is refused instead of misread.
       if (typeof found === "number") return Number.isInteger(found) ? checkNumber(rule, found, refused) : refused();
       return typeof found === "string" ? parseText(rule, found) : refused();
     case "bytes":
@@ -181,12 +181,12 @@ export function parseTomlValue(rule: ValueRule, given: unknown): Parsed {
   }
 }
 
-/** An integer beyond 2^53, where a number means the same one (as integerText prints it); else it stays a bigint. */
+/** Converts a bigint to a number if integerText prints both alike; otherwise returns the bigint. */
 function exactNumber(value: bigint): number | bigint {
   return integerText(Number(value)) === String(value) ? Number(value) : value;
 }
 
-/** A value as text: an environment variable, a `--set` flag, or a TOML string. */
+/** Parses a value from plain text: an environment variable, a `--set` flag, or a TOML string. */
 export function parseText(rule: ValueRule, text: string): Parsed {
   const refused = (): Refusal => new Refusal(`expected ${expectation(rule)}, found ${JSON.stringify(text)}`);
   if (rule.automatic && text.toLowerCase() === "auto") return null;
@@ -231,7 +231,7 @@ export function parseText(rule: ValueRule, text: string): Parsed {
   }
 }
 
-/** A value as CONFIG SET sends it. Reasons are Redis 7's own words. */
+/** Parses the text of CONFIG SET. Reasons are in Redis 7's words. */
 export function parseRedisText(rule: ValueRule, text: string): Parsed {
   switch (rule.type) {
     case "bool": {
@@ -273,7 +273,7 @@ export function parseRedisText(rule: ValueRule, text: string): Parsed {
   }
 }
 
-/** A value as CONFIG GET answers it: sizes in bytes, booleans yes and no, automatic as an empty string. */
+/** The text of CONFIG GET: sizes in bytes, booleans as yes and no, automatic as an empty string. */
 export function redisText(type: ValueType, value: ConfigValue): string {
   if (value === null) return "";
   if (typeof value === "boolean") return value ? "yes" : "no";
@@ -281,7 +281,7 @@ export function redisText(type: ValueType, value: ConfigValue): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** A value as TOML that `parseTomlValue` reads back as the same value. */
+/** The TOML form of a value, which `parseTomlValue` reads back unchanged. */
 export function tomlText(type: ValueType, value: ConfigValue): string {
   if (value === null) return '"auto"';
   if (typeof value === "boolean") return String(value);
@@ -301,7 +301,7 @@ export function tomlText(type: ValueType, value: ConfigValue): string {
 
 /** A TOML basic string. */
 export function tomlString(text: string): string {
-  // JSON's escapes are TOML's, but JSON leaves DEL bare, which TOML forbids.
+  // JSON's escapes are valid in TOML, but JSON does not escape DEL, which TOML requires.
   return JSON.stringify(text).replaceAll("\x7f", "\\u007f");
 }
 

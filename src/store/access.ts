@@ -12,19 +12,30 @@ const CLOCK_MASK = 0xffffff;
 
 export class AccessDates {
   /** The second of this batch, 24 bits. */
-  clock = 0;
-  /** Access bits of a record made now. */
-  first = 0;
+  clock: number;
   /** Access bits of a record that need not be dated again in this batch; -1 where every access counts. */
-  dated = 0;
+  dated: number;
   /** True under a policy of LFU. */
-  countsFrequency = false;
+  countsFrequency: boolean;
+  /** Access bits of a record made now. */
+  first: number;
   /** The minute that frequencies are dated with. */
-  private minute = 0;
-  private logFactor = 0;
-  private decayMinutes = 0;
+  private minute: number;
+  private logFactor: number;
+  private decayMinutes: number;
+  private readonly random: Random;
 
-  constructor(private readonly random: Random) {}
+  // All fields are set here: they then lie in the object itself, not behind a pointer.
+  constructor(random: Random) {
+    this.clock = 0;
+    this.dated = 0;
+    this.countsFrequency = false;
+    this.first = 0;
+    this.minute = 0;
+    this.logFactor = 0;
+    this.decayMinutes = 0;
+    this.random = random;
+  }
 
   /** Sets the time of this batch. */
   setTime(wallMs: number): void {

@@ -16,7 +16,6 @@
  *   C2  version grows with each selection: what was read of a record is current while the version, and the lock, stay
  */
 import { assert, CHECKS } from "../base/assert.ts";
-import type { Arena } from "../memory/arena.ts";
 import type { Key } from "./key.ts";
 import {
   deadline,
@@ -37,29 +36,38 @@ import {
 import { type Address, NO_ADDRESS, type Segments } from "./segments.ts";
 
 export class RecordCursor {
-  shard = 0;
+  shard: number;
   /** Word of the shard's header, and of the keyspace's within it, in the control block. */
-  header = 0;
-  ks = 0;
-  keyspace = 0;
+  header: number;
+  ks: number;
+  keyspace: number;
+  key: Key;
   /** Counts selections (C2). */
-  version = 0;
+  version: number;
   /** Address of the record, NO_ADDRESS when the key is not there or is hidden. */
-  address: Address = NO_ADDRESS;
-  /** While `address` is NO_ADDRESS: the record of the key that is hidden (expiry-mode.ts), NO_ADDRESS = none. */
-  hidden: Address = NO_ADDRESS;
+  address: Address;
   /** Words and bytes of the region that the record lies in, and its first word. */
   m: Int32Array;
+  w: number;
   b: Buffer;
-  w = 0;
+  /** While `address` is NO_ADDRESS: the record of the key that is hidden (expiry-mode.ts), NO_ADDRESS = none. */
+  hidden: Address;
+  private readonly segments: Segments;
 
-  constructor(
-    private readonly segments: Segments,
-    arena: Arena,
-    public key: Key,
-  ) {
-    this.m = arena.wordsOf(0);
-    this.b = arena.bytesOf(0);
+  // All fields are set here: they then lie in the object itself, not behind a pointer.
+  constructor(segments: Segments, key: Key) {
+    this.shard = 0;
+    this.header = 0;
+    this.ks = 0;
+    this.keyspace = 0;
+    this.key = key;
+    this.version = 0;
+    this.address = NO_ADDRESS;
+    this.m = segments.m;
+    this.w = 0;
+    this.b = segments.b;
+    this.hidden = NO_ADDRESS;
+    this.segments = segments;
   }
 
   // ---- moves: the store's alone ----
@@ -68,9 +76,11 @@ export class RecordCursor {
   moveTo(address: Address, w: number): void {
     this.address = address;
     this.w = w;
-    const { m } = this.segments;
-    if (this.m === m) return;
-    this.m = m;
+    if (this.m !== this.segments.m) this.look();
+  }
+  /** Looks at the region that `segments` has just located a record in. */
+  look(): void {
+    this.m = this.segments.m;
     this.b = this.segments.b;
   }
   /** The key selected is not there. */
@@ -171,4 +181,4 @@ export class RecordCursor {
 }
 
 /** A cursor as all but the store see it. */
-export type FoundRecord = Readonly<Omit<RecordCursor, "moveTo" | "leave" | "hide">>;
+export type FoundRecord = Readonly<Omit<RecordCursor, "moveTo" | "look" | "leave" | "hide">>;

@@ -201,7 +201,7 @@ export class Store implements DueKeys {
       this.pages.select(shard, header);
       this.pages.release(oldest, AT_ONCE);
     };
-    this.at = new RecordCursor(this.segments, arena, this.newKey());
+    this.at = new RecordCursor(this.segments, this.newKey());
     this.cursor = this.at;
   }
 
@@ -290,8 +290,10 @@ export class Store implements DueKeys {
       return NO_ADDRESS;
     }
     const w = index.recordWord;
-    at.moveTo(address, w);
-    const { m } = at;
+    const { m } = this.segments;
+    at.address = address;
+    at.w = w;
+    if (at.m !== m) at.look();
     if (hasDeadlineWords(m, w)) {
       const due = deadline(m, w);
       if (due !== 0 && due <= this.dueMs) {
@@ -300,9 +302,9 @@ export class Store implements DueKeys {
         return NO_ADDRESS;
       }
     }
-    const { access } = this;
-    if (this.datesFinds && !access.countsFrequency && accessClock(m, w) !== access.clock) {
-      setAccessClock(m, w, access.clock);
+    if (this.datesFinds) {
+      const { access } = this;
+      if (!access.countsFrequency && accessClock(m, w) !== access.clock) setAccessClock(m, w, access.clock);
     }
     return address;
   }
@@ -449,12 +451,13 @@ export class Store implements DueKeys {
     const { m, w } = at;
     const had = recordEncoding(m, w);
     const hadFlags = recordFlags(m, w);
-    if ((how & KEEPS_VALUE) === 0) this.freeValue(at.shard, at.header, m, w);
-    this.deadlines.count(at.ks, deadline(m, w), -1);
+    if (had > Encoding.Int && (how & KEEPS_VALUE) === 0) this.freeValue(at.shard, at.header, m, w);
+    if ((hadFlags & HAS_DEADLINE) !== 0) this.deadlines.count(at.ks, deadline(m, w), -1);
     m[w] = headerWord(capacityUnits(m, w), type, encoding, flags | (hadFlags & PARITY));
     // The key moves within the record when the words before it become more or fewer.
-    if ((had === Encoding.Raw) !== (encoding === Encoding.Raw)) this.writeKey(m, w);
-    else if ((hadFlags & HAS_DEADLINE) !== (flags & HAS_DEADLINE)) this.writeKey(m, w);
+    if ((had === Encoding.Raw) !== (encoding === Encoding.Raw) || ((hadFlags ^ flags) & HAS_DEADLINE) !== 0) {
+      this.writeKey(m, w);
+    }
     this.access.date(m, w);
   }
 

@@ -44,7 +44,7 @@ class Field {
   }
 }
 
-/** The subcommands of the command in work, `fieldCount` of them; the objects are used again. */
+/** The `fieldCount` subcommands of the current command. The objects are reused. */
 const FIELDS_KEPT = 64;
 const fields: Field[] = Array.from({ length: FIELDS_KEPT }, () => new Field());
 let fieldCount = 0;
@@ -110,7 +110,7 @@ function failed(reply: Reply, text: string): false {
   return false;
 }
 
-/** Type that argument `i` names: its bits, negative when signed; 0 when it is none. */
+/** Parses argument `i` as a type. Returns its bits, negative for a signed type; 0 = invalid. */
 function readType(call: Call, i: number): number {
   const at = call.argAt(i);
   const length = call.argBytes(i);
@@ -123,7 +123,7 @@ function readType(call: Call, i: number): number {
   return isSigned ? -bits : bits;
 }
 
-/** Offset in bits that argument `i` names, plain or "#" and a number of fields; -1 when it is none. */
+/** Parses argument `i` as a bit offset, or as "#" and a number of fields. Returns -1 when it is invalid. */
 function readFieldOffset(call: Call, i: number, bits: number): number {
   const at = call.argAt(i);
   const length = call.argBytes(i);
@@ -131,10 +131,10 @@ function readFieldOffset(call: Call, i: number, bits: number): number {
   return parseBitOffset(call, at, length, 1);
 }
 
-/** Where a field is worked on: its bytes, at most nine. */
+/** The bytes of the current field, at most nine. */
 const fieldBytes = Buffer.alloc(16);
 
-/** Takes a field's bytes into fieldBytes, zeros behind the end. Returns how many the field has. */
+/** Copies a field's bytes to fieldBytes, with zeros after the end of the string. Returns their number. */
 function loadField(call: Call, field: Field, found: boolean): number {
   const first = Math.floor(field.at / 8);
   const count = Math.floor((field.at + field.bits - 1) / 8) - first + 1;
@@ -168,7 +168,7 @@ function replyFields(call: Call, reply: Reply): void {
   }
 }
 
-/** Replies the field that lies in fieldBytes. */
+/** Replies the field in fieldBytes. */
 function replyLoaded(reply: Reply, field: Field): void {
   const { bits } = field;
   if (bits <= NARROW_BITS_MAX) {
@@ -190,7 +190,7 @@ function signedWide(field: Field, value: bigint): bigint {
 /**
  * BITFIELD key [GET encoding offset | [OVERFLOW WRAP | SAT | FAIL] SET encoding offset value | INCRBY encoding offset
  *     increment ...]
- * Replies: array of integers; null where OVERFLOW FAIL kept a field as it was.
+ * Replies: array of integers, with null for a field that OVERFLOW FAIL left unchanged.
  */
 export function bitfield(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
@@ -220,19 +220,19 @@ export function bitfield(call: Call, reply: Reply): Outcome | void {
       changeWide(call, reply, field, count);
     }
   }
-  // Once, however many fields were written.
+  // One event, however many fields were written.
   store.changed(SETBIT);
 }
 
 /**
- * Makes the string found, or a new one, at least `end` bytes long and sees to it that writing the fields cannot fail.
+ * Makes the string found, or a new one, at least `end` bytes long, and makes sure that writing the fields cannot fail.
  * Returns 0, or Status with nothing changed.
  */
 function makeWritable(call: Call, end: number): number {
   const { store } = call;
   if (store.cursor.address !== NO_ADDRESS && call.strings.writesInPlace(end)) return 0;
   if (store.cursor.address !== NO_ADDRESS && store.cursor.encoding === Encoding.Paged && store.isPinned) {
-    // Pages that a reader holds are copied by the first write: written as they are, before anything changes.
+    // The first write to a pinned page copies it. So each page is written with its own bytes before anything changes.
     const length = call.strings.lengthFound;
     for (let i = 0; i < fieldCount; i++) {
       const field = fields[i]!;
@@ -253,7 +253,7 @@ function storeField(call: Call, field: Field, count: number): void {
   call.strings.writeAt(Math.floor(field.at / 8), fieldBytes, 0, count);
 }
 
-/** SET or INCRBY of the field in fieldBytes: all in doubles. */
+/** SET or INCRBY of the field in fieldBytes, calculated in doubles. */
 function changeNarrow(call: Call, reply: Reply, field: Field, count: number): void {
   const { bits, isSigned } = field;
   const size = 2 ** bits;
@@ -280,7 +280,7 @@ function changeNarrow(call: Call, reply: Reply, field: Field, count: number): vo
 
 const INT64_MAX = 2n ** 63n - 1n;
 
-/** As changeNarrow, for fields and numbers that a double does not hold. */
+/** As changeNarrow, calculated in BigInt, for fields and numbers that exceed a double. */
 function changeWide(call: Call, reply: Reply, field: Field, count: number): void {
   const { bits, isSigned } = field;
   const size = 1n << BigInt(bits);
@@ -291,7 +291,7 @@ function changeWide(call: Call, reply: Reply, field: Field, count: number): void
   let next = field.kind === Kind.Set ? field.wide : old + field.wide;
   if (next < min || next > max) {
     if (field.overflow === Overflow.Fail) return reply.nullBulk();
-    // Redis takes max - value in 64 bits: SET of a number so low that this overflows saturates at the top.
+    // Redis calculates max - value in 64 bits. A SET of a number so low that this overflows saturates at the maximum.
     const wraps = field.kind === Kind.Set && (!isSigned || (bits < 64 && max - next > INT64_MAX));
     if (field.overflow === Overflow.Sat) next = next > max || wraps ? max : min;
     else next = signedWide(field, BigInt.asUintN(bits, next));

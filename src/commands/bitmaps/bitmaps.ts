@@ -21,7 +21,7 @@ const BAD_BIT = "ERR bit is not an integer or out of range";
 
 // ---- single bits ----
 
-/** SETBIT key offset value. Replies: the bit before. */
+/** SETBIT key offset value. Replies: the old bit. */
 export function setbit(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const offset = parseBitOffset(call, call.argAt(2), call.argBytes(2), 1);
@@ -38,7 +38,7 @@ export function setbit(call: Call, reply: Reply): Outcome | void {
   const mask = 0x80 >>> (offset & 7);
   const was = found ? byteAt(call, position) : 0;
   const now = bit === 1 ? was | mask : was & ~mask;
-  // Even a bit that stays as it is makes the string a "raw" one.
+  // The encoding becomes "raw" even if the bit does not change.
   if (now !== was || position >= length || !(store.cursor.encoding === Encoding.Paged || store.cursor.isGrown)) {
     oneByte[0] = now;
     const total = write(call, position, oneByte, 0, 1);
@@ -47,7 +47,7 @@ export function setbit(call: Call, reply: Reply): Outcome | void {
   reply.integer((was & mask) === 0 ? 0 : 1);
 }
 
-/** GETBIT key offset. Replies: the bit; 0 behind the end of the string. */
+/** GETBIT key offset. Replies: the bit; 0 after the end of the string. */
 export function getbit(call: Call, reply: Reply): void {
   const { store } = call;
   const offset = parseBitOffset(call, call.argAt(2), call.argBytes(2), 1);
@@ -62,22 +62,22 @@ export function getbit(call: Call, reply: Reply): void {
 const BIT = token("bit");
 const BYTE = token("byte");
 
-/** Unit that argument `i` names, in bits: 1 or 8; 0 when it names none. */
+/** The unit that argument `i` names, in bits: 1 or 8; 0 = none. */
 function readUnit(call: Call, i: number): number {
   return call.argIs(i, BIT) ? 1 : call.argIs(i, BYTE) ? 8 : 0;
 }
 
-/** Argument `i` as a 64-bit integer, rounded beyond 2^53. NaN when it is none. */
+/** Argument `i` as a 64-bit integer, rounded above 2^53. NaN when it is no integer. */
 function readIndex(call: Call, i: number): number {
   const kind = call.argInt64(i);
   if (kind === Int64Kind.Safe) return int64.value;
   return kind === Int64Kind.None ? Number.NaN : int64.hi * 4294967296 + (int64.lo >>> 0);
 }
 
-/** The bits from `first` to `last`, both included. Empty when last < first. */
+/** The bits from `first` to `last`, inclusive. Empty when last < first. */
 const range = { first: 0, last: 0 };
 
-/** Sets `range` to a range of a string of `length` bytes; indexes count in `unit` bits, negative ones from the end. */
+/** Sets `range` for a string of `length` bytes. Indexes count units of `unit` bits, negative ones from the end. */
 function setRange(start: number, end: number, length: number, unit: number): void {
   const total = unit === 1 ? length * 8 : length;
   if (start < 0) start = Math.max(0, start + total);
@@ -90,7 +90,7 @@ function setRange(start: number, end: number, length: number, unit: number): voi
 
 /**
  * BITCOUNT key [start end [BYTE | BIT]]. Replies: the number of bits set.
- * The arguments are judged before the key is looked at, as since Redis 7.4: a wrong one is an error without a key too.
+ * The arguments are checked before the key is looked up, as in Redis since 7.2, so a wrong one is an error without a key too.
  */
 export function bitcount(call: Call, reply: Reply): Outcome | void {
   const { store, argCount } = call;
@@ -141,7 +141,7 @@ function countRange(call: Call, firstByte: number, end: number): number {
   return count;
 }
 
-/** Bits set in the first and the last byte of a range that lie outside of it. */
+/** Counts the set bits that the first and the last byte of a range have outside of it. */
 function outside(call: Call, first: number, last: number): number {
   if ((first & 7) === 0 && (last & 7) === 7) return 0;
   oneByte[0] = byteAt(call, Math.floor(first / 8)) >>> (8 - (first & 7));
@@ -150,7 +150,7 @@ function outside(call: Call, first: number, last: number): number {
   return before + countBits(oneByte, 0, 1);
 }
 
-/** BITPOS key bit [start [end [BYTE | BIT]]]. Replies: the first such bit, or -1. Judges arguments as BITCOUNT does. */
+/** BITPOS key bit [start [end [BYTE | BIT]]]. Replies: the first such bit, or -1. Checks arguments like BITCOUNT. */
 export function bitpos(call: Call, reply: Reply): Outcome | void {
   const { store, argCount } = call;
   const bit = readIndex(call, 2);
@@ -176,7 +176,7 @@ export function bitpos(call: Call, reply: Reply): Outcome | void {
   setRange(start, end, length, unit);
   if (length === 0 || range.first > range.last) return reply.integer(-1);
   const { first, last } = range;
-  // What begins within a byte is looked at up to its end first.
+  // A range that begins within a byte is searched to the end of that byte first.
   const aligned = Math.ceil(first / 8);
   const before = first % 8 === 0 ? -1 : findInRange(call, first, Math.min(last, aligned * 8 - 1), bit);
   if (before < 0) {
@@ -187,14 +187,14 @@ export function bitpos(call: Call, reply: Reply): Outcome | void {
   replyFound(call, reply, found, bit, length);
 }
 
-/** A string without an end given goes on with zeros. */
+/** Without an end argument, zeros follow the string. */
 function replyFound(call: Call, reply: Reply, found: number, bit: number, length: number): void {
   reply.integer(found < 0 && bit === 0 && call.argCount < 5 ? length * 8 : found);
 }
 
 function findOn(call: Call, reply: Reply, read: LongRead, bit: number): Outcome | void {
   if (!stepLongRead(call, read, bit === 0 ? findZero : findOne)) return Retry;
-  // The first one may lie in the last byte, behind the range.
+  // The bit found may be in the last byte, after the range.
   replyFound(call, reply, read.sum <= read.last ? read.sum : -1, bit, read.length);
 }
 function findZero(bytes: Buffer, at: number, length: number, position: number, read: LongRead): boolean {
@@ -214,7 +214,7 @@ function findInRange(call: Call, first: number, last: number, bit: number): numb
     let part = Math.min(end - position, call.strings.openPart(position));
     let found: number;
     if (position * 8 < first) {
-      // Bits before the range look as if they were not the ones sought.
+      // Bits before the range are masked so that they do not match.
       const mask = 0xff >>> (first & 7);
       const byte = call.strings.bytes[call.strings.at]!;
       oneByte[0] = bit === 1 ? byte & mask : byte | (~mask & 0xff);
@@ -223,7 +223,7 @@ function findInRange(call: Call, first: number, last: number, bit: number): numb
     } else {
       found = findBit(call.strings.bytes, call.strings.at, part, bit);
     }
-    // The first one may lie in the last byte, behind the range.
+    // The bit found may be in the last byte, after the range.
     if (found >= 0) return position * 8 + found <= last ? position * 8 + found : -1;
     position += part;
   }

@@ -47,7 +47,7 @@ export function bitop(call: Call, reply: Reply): Outcome | void {
     if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
     length = Math.max(length, call.strings.lengthFound);
   }
-  // A long result is built when there is room for it, not once for each region that has to be made.
+  // A long result is built only when memory for all of it is there, or each new region would begin it again.
   if (length > MIB && store.pool.freeChunks < Math.ceil(length / MIB) + 1) return refuse(call, reply, Status.Busy);
   if (length > INLINE_VALUE_MAX) return bitopLarge(call, reply, operation, length);
   if (length > 0) {
@@ -66,11 +66,11 @@ export function bitop(call: Call, reply: Reply): Outcome | void {
   }
   reply.integer(length);
 }
-/** Where a short result is built; `more` is for ONE. */
+/** Buffers for a short result. `more` is used by ONE. */
 const scratch = Buffer.alloc(CHUNK_BYTES);
 const more = Buffer.alloc(CHUNK_BYTES);
 
-/** BITOP with a result of many chunks: they are filled one by one, and then become the destination's value. */
+/** BITOP with a result of many chunks. They are filled one by one and then become the value of the destination. */
 function bitopLarge(call: Call, reply: Reply, operation: Operation, length: number): Outcome | void {
   const { store } = call;
   openSources(call);
@@ -98,7 +98,7 @@ function setResult(call: Call, result: StagedValue): number {
   return call.strings.setStaged(result, 0, PLAIN);
 }
 
-/** The sources, by argument: length, and shard and node of those that are large; NO_ADDRESS for the others. */
+/** The sources in order: length, and for chunked strings shard and node; NO_ADDRESS for the others. */
 let sourceLengths = new Float64Array(16);
 let sourceShards = new Int32Array(16);
 let sourceNodes = new Int32Array(16);
@@ -120,7 +120,7 @@ function openSources(call: Call): void {
   }
 }
 
-/** Opens source `i` at `position`, a chunk's first: `sourceBytes` from `sourceAt` on. Returns how many of `part` it has. */
+/** Opens source `i` at `position`, the start of a chunk, in `sourceBytes` at `sourceAt`. Returns its bytes, at most `part`. */
 function openSource(call: Call, i: number, position: number, part: number): number {
   const had = Math.min(part, sourceLengths[i]! - position);
   if (had <= 0) return 0;
@@ -132,7 +132,7 @@ function openSource(call: Call, i: number, position: number, part: number): numb
     sourceBytes = call.strings.bytes;
     sourceAt = call.strings.at;
     if (had >= ALIGNED_FROM_BYTES) {
-      // A value inside a record begins anywhere; words can be combined only with words.
+      // A value inside a record may be unaligned, and only aligned words can be combined.
       sourceBytes.copy(aligned, 0, sourceAt, sourceAt + had);
       sourceBytes = aligned;
       sourceAt = 0;
@@ -148,7 +148,7 @@ const aligned = Buffer.alloc(CHUNK_BYTES);
 let sourceBytes: Buffer = scratch;
 let sourceAt = 0;
 
-/** Fills `length` bytes of `target`, the result's from `position` on: a chunk, or what is left of one. */
+/** Writes `length` bytes of the result, from `position` on, to `target`: a chunk or the rest of one. */
 function combineChunk(
   call: Call,
   operation: Operation,
@@ -207,7 +207,7 @@ function combineAll(
   let next = first + 1;
   let had = openSource(call, first, position, length);
   if (had === length && next < call.argCount && sourceNodes[first] !== NO_ADDRESS) {
-    // The first two at once, where both have all the bytes. (A short one may be an integer, whose text has one place.)
+    // The first two are combined in one pass if both are long enough. (A short one may be an integer in a shared buffer.)
     const bytes = sourceBytes;
     const bytesAt = sourceAt;
     if (openSource(call, next, position, length) === length) {
@@ -226,7 +226,7 @@ function combineAll(
   for (; next < call.argCount; next++) combineSource(call, how, next, position, length, target, at);
 }
 
-/** target = target (combined with) source `i`, which goes on with zeros. */
+/** target = target (combined with) source `i`, padded with zeros. */
 function combineSource(
   call: Call,
   how: Combine,

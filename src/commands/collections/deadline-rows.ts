@@ -1,4 +1,4 @@
-/** The rows and docs of a type's commands for the deadlines of members: EXPIRE, TTL and PERSIST behind its letter. */
+/** Rows and docs of the commands for deadlines of members: EXPIRE, TTL and their relatives, with the letter of a type before. */
 import { flag, integer, KEY, block, many, oneOf, optional, string, unixTime } from "../../dispatch/argument-docs.ts";
 import type { CommandRow, FamilyDoc, FamilyDocs } from "../../dispatch/family.ts";
 import { type ArgumentDoc, DENY_OOM, FAST, FIRST, type Handler, READONLY, WRITE } from "../../dispatch/spec.ts";

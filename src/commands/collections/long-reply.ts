@@ -1,7 +1,7 @@
 /**
- * Replies of many entries of a collection. Short ones are written at once. Long ones are streamed: the command pins the
- * shard and ends, and the entries are read from what is pinned as the socket drains, a step at a time, so that neither
- * the lock is held nor memory taken for them.
+ * Replies of many entries of a collection. A short reply is written at once. A long one is a walk: the command pins the
+ * shard and ends, and the entries are read from the pin in steps, as the socket drains. So a long reply holds no lock, and
+ * takes no memory for its entries.
  */
 import { assert } from "../../base/assert.ts";
 import { PinnedWalk, type Reply, WALK_STEP_BYTES } from "../../protocol/reply.ts";
@@ -9,11 +9,11 @@ import type { Collection } from "../../store/collection.ts";
 import type { Collections } from "../../store/collections.ts";
 import type { Call } from "../../dispatch/call.ts";
 
-/** From so many entries, or about so many bytes, a reply is streamed. */
+/** A reply of this many entries, or about this many bytes, is a walk. */
 const STREAM_ENTRIES = 1000;
 const STREAM_BYTES = 64 << 10;
 
-/** True when a reply of `count` entries of what was opened is long enough to be streamed. */
+/** True when a reply of `count` entries of the open value is long enough for a walk. */
 export function isStreamed(value: Collection, count: number): boolean {
   return value.isTree && isLong(value, count);
 }
@@ -23,7 +23,7 @@ export function isLong(value: Collection, count: number): boolean {
   return count >= STREAM_ENTRIES || bytesOf(value, count) >= STREAM_BYTES;
 }
 
-/** Bytes of `count` entries of what was opened, about. */
+/** Approximate bytes of `count` entries of the open value. */
 export function bytesOf(value: Collection, count: number): number {
   return Math.ceil((value.bytes / value.entries.count) * count);
 }
@@ -47,7 +47,7 @@ export function replyEntries<T extends Collection>(
   if (isStreamed(value, count)) {
     const { store } = call;
     const pin = store.large.pin(store.headerOf(value.pages.shard));
-    // With all pins of the shard taken, the reply is written at once.
+    // All pins of the shard are taken, so the reply is written at once.
     if (pin >= 0) {
       const bytes = bytesOf(value, count);
       reply.walk(new EntriesWalk(call.collections, reply, value, pin, bytes, from, count, step, emit));

@@ -1,9 +1,9 @@
 /**
- * Deadlines of members: one family of commands for the fields of hashes (HEXPIRE, Redis 7.4) and for the members of sets
- * and sorted sets (SEXPIRE as in Redis 8.12, and ZEXPIRE after it). They differ in their names, in the word before the
- * members, and in how free the order of the options is.
+ * Deadlines of members: the same commands for the fields of hashes (HEXPIRE, Redis 7.4), and for the members of sets and
+ * sorted sets (SEXPIRE as in Redis 8.12, and ZEXPIRE like it). The types differ in the names, in the keyword before the
+ * members, and in whether the options have a fixed order.
  *
- * A deadline is at most 2^46 - 1 ms after the epoch, as in Redis. One that is past when it is given removes the member.
+ * A deadline is at most 2^46 - 1 ms after the epoch, as in Redis. A deadline in the past removes the member.
  */
 import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
@@ -23,13 +23,13 @@ export interface DeadlineFamily {
   since: string;
   words: MemberWords;
   open(call: Call): TimedCollection;
-  /** Options of the commands that set deadlines may come in any order, behind the members too. */
+  /** The options of EXPIRE may come in any order, even after the members. */
   isFree: boolean;
 }
 
-/** The word before the members, and the error texts that have it. */
+/** The keyword before the members, and the error texts that contain it. */
 export interface MemberWords {
-  /** What one is called, and several. */
+  /** The word for a member, and its plural. */
   one: string;
   many: string;
   sought: Uint8Array;
@@ -39,7 +39,7 @@ export interface MemberWords {
   notPositiveExpire: string;
 }
 
-/** `counted`: how the error text of HEXPIRE and its like writes the number of members. */
+/** `counted`: the name of the number of members in the error texts. */
 export function memberWords(one: string, counted: string): MemberWords {
   const many = `${one}s`;
   return {
@@ -91,7 +91,7 @@ function conditionAt(call: Call, i: number): number {
   return 0;
 }
 
-/** `had`: the deadline that the member has, 0 = none, which counts as never. */
+/** `had`: the current deadline of the member, 0 = none, which counts as infinite. */
 function permits(condition: number, due: number, had: number): boolean {
   if (condition === NX) return had === 0;
   if (condition === XX) return had !== 0;
@@ -101,8 +101,8 @@ function permits(condition: number, due: number, had: number): boolean {
 }
 
 /**
- * Reads the word before the members, their number and that as many follow, from argument `i` on. Returns the number of the
- * first one, 0 after an error reply; `countError`: what is said of a number that is none.
+ * Reads the keyword and the number of members from argument `i` on, and checks that as many follow. Returns the argument
+ * number of the first member, 0 after an error reply. `countError`: the error for an invalid number.
  */
 export function readMembers(call: Call, reply: Reply, words: MemberWords, i: number, countError: string): number {
   if (i >= call.argCount || !call.argIs(i, words.sought)) {
@@ -147,7 +147,7 @@ export function readTime(call: Call, reply: Reply, i: number, unitMs: number, ba
   return int64.value * unitMs + baseMs;
 }
 
-/** What follows the time of a command that sets deadlines: the condition, and arguments that name members. One per thread. */
+/** The arguments of EXPIRE after the time: the condition, and the range of the members. One per thread. */
 const asked = { condition: 0, first: 0, end: 0 };
 
 /** Reads [NX | XX | GT | LT] and the members, in this order. Returns false after an error reply. */
@@ -158,7 +158,7 @@ function readInOrder(call: Call, reply: Reply, words: MemberWords): boolean {
   return asked.first !== 0;
 }
 
-/** As readInOrder, in any order. */
+/** Like readInOrder, in any order. */
 function readInAnyOrder(call: Call, reply: Reply, words: MemberWords): boolean {
   const { argCount } = call;
   const { many, one } = words;
@@ -194,7 +194,7 @@ function refused(reply: Reply, text: string): false {
   return false;
 }
 
-/** Replies `number` for each argument from `first` to `end`: there is no key. */
+/** The reply without a key: `number` for each argument from `first` to `end`. */
 function replyEach(reply: Reply, first: number, end: number, number: number): void {
   reply.array(end - first);
   for (let i = first; i < end; i++) reply.integer(number);
@@ -208,12 +208,12 @@ const NOT_SET = 0;
 const SET = 1;
 const DELETED = 2;
 
-/** What a deadline takes at most besides the entry it is in: its entry in the tree by deadline. */
+/** Most bytes of a deadline outside of its member's entry: an entry in the tree by deadline. */
 const DEADLINE_ROOM = 64;
 
 /**
  * EXPIRE key time [NX | XX | GT | LT] MEMBERS number member [member ...]
- * Replies, for each member: 1 set; 2 deleted, for the time is past; 0 the condition fails; -2 no such member.
+ * Replies for each member: 1 = set, 2 = deleted because the time is past, 0 = the condition failed, -2 = no such member.
  */
 export function expire(
   call: Call,
@@ -250,7 +250,7 @@ function expireMember(call: Call, value: TimedCollection, i: number, due: number
   return setDeadline(call, value, i, due);
 }
 
-/** Gives the member stood on, that argument `i` names, a deadline; one that is past removes it. */
+/** Sets the deadline of the current member, which argument `i` names. A deadline in the past removes it. */
 export function setDeadline(call: Call, value: TimedCollection, i: number, due: number): number {
   if (due <= call.store.nowMs) {
     value.removeMember();

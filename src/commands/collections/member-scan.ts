@@ -49,7 +49,7 @@ const STAR = 42;
 
 /** The page at work. One per thread. */
 const page = {
-  /** Where it begins, and where the next one does; 0 = the end. */
+  /** Where this page begins, and where the next one does; 0 = the end. */
   cursor: 0,
   nextCursor: 0,
   count: COUNT_DEFAULT,

@@ -1,6 +1,6 @@
 /**
- * Keys that a command names more than once. Whoever combines collections looks into a collection once, however often its
- * key is named: the cost of a command is that of its different keys.
+ * Keys that a command names more than once. A command that combines collections reads each of them once, however often its
+ * key is named. So its cost depends on the number of different keys.
  */
 import { equal } from "../../base/bytes.ts";
 import type { Call } from "../../dispatch/call.ts";

@@ -157,7 +157,7 @@ function isSearch(form: Form): boolean {
   return form === Form.Search || form === Form.SearchStore;
 }
 
-/** Text of the error when options do not go together. */
+/** The error for options that exclude each other, or "". */
 function judge(call: Call, form: Form): string {
   if (search.target !== 0 && (search.withDistance || search.withHash || search.withPlace)) {
     const who = form === Form.SearchStore ? "GEOSEARCHSTORE" : "STORE option in GEORADIUS";

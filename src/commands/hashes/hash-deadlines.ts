@@ -49,7 +49,7 @@ const TOKENS = {
   fxx: token("fxx"),
 };
 
-/** Unit, ms, of a time option; 0 for other words. Sets `isAbsolute`. */
+/** The unit of a time option, ms; 0 = not a time option. Sets `isAbsolute`. */
 function timeUnit(call: Call, i: number): number {
   isAbsolute = false;
   if (call.argIs(i, TOKENS.ex)) return 1000;
@@ -62,10 +62,10 @@ let isAbsolute = false;
 
 // ---- HGETEX, HGETDEL, HSETEX ----
 
-/** True while the command changed something: what it looked at and found due went. One per thread. */
+/** True when the command removed expired fields that it looked up. One per thread. */
 let hasChanged = false;
 
-/** Stands on the field that argument `i` names. One that is due goes. Between `begin` and `finish`. */
+/** Seeks the field that argument `i` names, between `begin` and `finish`. An expired field is removed. */
 function standOn(call: Call, hash: HashValue, i: number): boolean {
   if (hash.count === 0 || !hash.seek(call.bytes, call.argAt(i), call.argBytes(i))) return false;
   if (!hash.isDueHere) return true;
@@ -148,7 +148,7 @@ export function hgetdel(call: Call, reply: Reply): Outcome | void {
   hash.finish(hasChanged);
 }
 
-/** What HSETEX was asked for. One per thread. */
+/** The arguments of HSETEX. One per thread. */
 const wanted = { first: 0, due: 0, isAll: false, isNone: false };
 
 /** Reads the arguments of HSETEX into `wanted`. Returns false after an error reply. */
@@ -173,7 +173,7 @@ function readSetting(call: Call, reply: Reply): boolean {
       if (++i === call.argCount) return refused(reply, MISSING_TIME);
       wanted.due = readTime(call, reply, i, unitMs, isAbsolute ? 0 : call.store.nowMs);
       if (wanted.due < 0) return false;
-      // A time of 0 is past like any other, and not "none".
+      // A time of 0 is in the past. It does not mean "none".
       wanted.due = Math.max(wanted.due, 1);
     } else if (isAll || isNone) {
       if (wanted.isAll || wanted.isNone) return refused(reply, TWO_CONDITIONS);
@@ -204,7 +204,7 @@ function refused(reply: Reply, text: string): false {
 
 /**
  * HSETEX key [FNX | FXX] [EX seconds | PX milliseconds | EXAT time | PXAT time | KEEPTTL] FIELDS numfields field value ...
- * Replies: 1 when all fields were set, 0 when none was, for a condition.
+ * Replies: 1 when all fields were set, 0 when a condition failed and none was.
  */
 export function hsetex(call: Call, reply: Reply): Outcome | void {
   if (!readSetting(call, reply)) return;
@@ -226,7 +226,7 @@ export function hsetex(call: Call, reply: Reply): Outcome | void {
   }
   const pairs = (argCount - first) >> 1;
   if (due > 0 && due <= store.nowMs) {
-    // Set and gone at once.
+    // Set and expired at once.
     for (let i = first; i < argCount && found === 1 && hash.count > 0; i += 2) {
       if (hash.remove(bytes, call.argAt(i), call.argBytes(i))) hasChanged = true;
     }
@@ -242,5 +242,5 @@ export function hsetex(call: Call, reply: Reply): Outcome | void {
   hash.finish();
   reply.integer(1);
 }
-/** What a pair with a deadline takes in a packed page besides its bytes. */
+/** Overhead of a pair with a deadline in a packed page, bytes. */
 const PAIR_BYTES = 9;

@@ -1,4 +1,4 @@
-/** The hash family. What a hash is made of is store/hash-value.ts's; deadlines of fields are hash-deadlines.ts's. */
+/** The hash family. The value is in store/hash-value.ts, the deadlines of fields are in hash-deadlines.ts. */
 import {
   addInt64,
   formatInt64,
@@ -28,7 +28,7 @@ const INFINITE_INCREMENT = "ERR value is NaN or Infinity";
 
 // ---- setting ----
 
-/** Sets the pairs from argument 2 on. Returns the number of fields that are new, or Status with nothing changed. */
+/** Sets the pairs from argument 2 on. Returns the number of new fields, or Status with nothing changed. */
 function setPairs(call: Call): number {
   const { bytes, argCount } = call;
   const hash = call.collections.hash();
@@ -48,10 +48,10 @@ function setPairs(call: Call): number {
   hash.finish();
   return added;
 }
-/** What a pair takes in a packed page besides its bytes. */
+/** Overhead of a pair in a packed page, bytes. */
 const PAIR_BYTES = 3;
 
-/** HSET key field value [field value ...]. Replies: the number of fields that are new. */
+/** HSET key field value [field value ...]. Replies: the number of new fields. */
 export function hset(call: Call, reply: Reply): Outcome | void {
   if ((call.argCount & 1) !== 0) return reply.error(wrongArity("hset"));
   const added = setPairs(call);
@@ -77,7 +77,7 @@ export function hsetnx(call: Call, reply: Reply): Outcome | void {
   reply.integer(1);
 }
 
-/** Sets the field that argument 2 names, which keeps its deadline. `found`: what `begin` said. */
+/** Sets the field that argument 2 names and keeps its deadline. `found`: the result of `begin`. */
 function setField(call: Call, hash: HashValue, found: number, value: Uint8Array, at: number, length: number): void {
   if (found === 0) hash.create(call.argBytes(2) + length + PAIR_BYTES, hash.firstEncoding);
   hash.set(call.bytes, call.argAt(2), call.argBytes(2), value, at, length, KEEP_DEADLINE);
@@ -101,7 +101,7 @@ export function hdel(call: Call, reply: Reply): Outcome | void {
 
 // ---- reading a field ----
 
-/** Stands on the field that argument `i` names, of a hash that was found. One that is due goes. */
+/** Seeks the field that argument `i` names, in a hash that was found. An expired field is removed. */
 function standOn(call: Call, hash: HashValue, i: number): boolean {
   const { bytes } = call;
   const at = call.argAt(i);
@@ -133,7 +133,7 @@ export function hmget(call: Call, reply: Reply): Outcome | void {
   }
 }
 
-/** HLEN key. Counts fields that are due, too, until they are removed. */
+/** HLEN key. Expired fields count until they are removed. */
 export function hlen(call: Call, reply: Reply): Outcome | void {
   const hash = call.collections.hash();
   const found = hash.find();
@@ -204,7 +204,7 @@ function list(call: Call, reply: Reply, isMap: boolean, emit: Emit): Outcome | v
   if (live > 0) replyAll(call, reply, hash, live, emit);
 }
 
-/** Replies all fields that are not due; `live` is their number. */
+/** Replies all `live` fields that have not expired. */
 function replyAll(call: Call, reply: Reply, hash: HashValue, live: number, emit: Emit): void {
   if (live === hash.count) return replyEntries(call, reply, hash, 0, live, 1, emit);
   const { entries } = hash;
@@ -273,7 +273,7 @@ const ZERO = parseLongDouble(Buffer.from("0"), 0, 1)!;
 
 // ---- HSCAN ----
 
-/** What HSCAN needs to know of fields. */
+/** How HSCAN reads fields. */
 const SCANNED_FIELDS: ScannedType<HashValue> = {
   isWhole: (hash) => !hash.isTree || hash.encoding !== HashEncoding.Hashtable,
   byHash: (hash) => hash.entries,
@@ -312,7 +312,7 @@ export function hrandfield(call: Call, reply: Reply): Outcome | void {
   const found = hash.find();
   if (found < 0) return refuse(call, reply, found);
   let there = found === 1;
-  // Fields that are due go first, so that chance finds none of them.
+  // Expired fields are removed first, so that none of them is drawn.
   if (there && hash.mayBeDue && hash.beginRemoval()) {
     hash.removeDue(Infinity);
     there = hash.count > 0;
@@ -334,7 +334,7 @@ export function hrandfield(call: Call, reply: Reply): Outcome | void {
   replyAll(call, reply, hash, size, emit);
 }
 
-/** Ranks of the fields that are not due, while those that are must stay (CLIENT PAUSE). */
+/** The ranks of the fields that have not expired, while expired ones may not be removed (CLIENT PAUSE). */
 function liveRanks(hash: HashValue): number[] {
   const ranks: number[] = [];
   const { entries } = hash;

@@ -1,9 +1,9 @@
 /**
- * The HyperLogLog family. A sketch is a string in Redis's own format (structures/hyperloglog.ts), so GET and SET move it
- * between servers; and so its bytes are a client's and are never trusted.
+ * The HyperLogLog family. A sketch is a string in Redis's format (structures/hyperloglog.ts), so GET and SET move it between
+ * servers. Its bytes may come from a client and are never trusted.
  *
- * A dense sketch is read and changed where it lies; a sparse one, at most a few kilobytes, is copied out, changed and
- * set again, so that a command does all or nothing.
+ * A dense sketch is read and changed in place. A sparse one has at most a few kilobytes. It is copied, changed and set again,
+ * so that a command does all or nothing.
  */
 import { Status } from "../../base/status.ts";
 import { token } from "../../base/bytes.ts";
@@ -36,18 +36,18 @@ import type { Outcome } from "../../dispatch/spec.ts";
 const NOT_A_SKETCH = "WRONGTYPE Key is not a valid HyperLogLog string value.";
 const CORRUPT_SKETCH = "INVALIDOBJ Corrupted HLL object detected";
 
-/** The sketch that is worked on, and the registers of a union. */
+/** The current sketch, and the registers of a union. */
 const sketch = new Sketch();
 const union = new Uint8Array(REGISTERS);
 const header = Buffer.alloc(HEADER_BYTES);
 
-/** What the header of the string found says. */
+/** The result of checkFound. */
 const Kind = { Sketch: 0, Refused: 1 } as const;
 type Kind = (typeof Kind)[keyof typeof Kind];
 
 /**
- * Checks the value found: a string with a sketch's header. Replies the error when it is none; else its first bytes are
- * open (call.strings.bytes from call.strings.at on).
+ * Checks that the value found is a string with the header of a sketch. Otherwise it replies the error. The first bytes of
+ * the sketch are then open (call.strings.bytes from call.strings.at on).
  */
 function checkFound(call: Call, reply: Reply): Kind {
   const { store } = call;
@@ -64,7 +64,7 @@ function checkFound(call: Call, reply: Reply): Kind {
   return Kind.Sketch;
 }
 
-/** Copies the sketch found into `sketch`. Returns false when it is too long to be one. */
+/** Copies the sketch found to `sketch`. Returns false when it is too long for one. */
 function loadFound(call: Call): boolean {
   const length = call.strings.lengthFound;
   if (length > SPARSE_BYTES_MAX) return false;
@@ -72,7 +72,7 @@ function loadFound(call: Call): boolean {
   return sketch.load(call.strings.bytes, call.strings.at, call.strings.length);
 }
 
-/** Sets the key just looked up to `sketch`; its deadline stays. Returns 0, or Status with nothing changed. */
+/** Sets the key just looked up to `sketch` and keeps its deadline. Returns 0, or Status with nothing changed. */
 function storeSketch(call: Call): number {
   const { store } = call;
   const due = store.cursor.address === NO_ADDRESS ? 0 : store.cursor.deadlineMs;
@@ -85,7 +85,7 @@ function sparseBytesMax(call: Call): number {
 
 // ---- PFADD ----
 
-/** PFADD key [element ...]. Replies: 1 when a register was raised or the key made. */
+/** PFADD key [element ...]. Replies: 1 when a register changed or the key was created. */
 export function pfadd(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const prepared = store.prepareInsert();
@@ -111,7 +111,7 @@ export function pfadd(call: Call, reply: Reply): Outcome | void {
     const status = storeSketch(call);
     if (status < 0) return refuse(call, reply, status);
   } else if (!store.cursor.isGrown) {
-    // Redis makes it a "raw" string before it looks whether anything changes.
+    // Redis makes the encoding "raw" even if no register changes.
     const status = call.strings.writeAt(0, sketch.bytes, 0, 1);
     if (status < 0) return refuse(call, reply, status);
   }
@@ -127,7 +127,7 @@ function addDense(call: Call, reply: Reply): Outcome | void {
     const { register, rank } = placed;
     if (denseRegister(bytes, at, register) >= rank) continue;
     if (changes === 0) {
-      // The first write announces the change, and moves the record if it has to be; the others follow where it then lies.
+      // The first write announces the change and may relocate the record. The others write to its new place.
       header[0] = bytes[at + STALE_AT]! | STALE_BIT;
       const status = call.strings.writeAt(STALE_AT, header, 0, 1);
       if (status < 0) return refuse(call, reply, status);
@@ -143,7 +143,7 @@ function addDense(call: Call, reply: Reply): Outcome | void {
 
 // ---- PFCOUNT and PFMERGE ----
 
-/** PFCOUNT key [key ...]. Replies: the estimate; that of one key is kept in its header. */
+/** PFCOUNT key [key ...]. Replies: the estimate. The estimate of a single key is cached in its header. */
 export function pfcount(call: Call, reply: Reply): void {
   if (call.argCount === 2) return countOne(call, reply);
   union.fill(0);
@@ -177,18 +177,18 @@ function countOne(call: Call, reply: Reply): void {
   }
   const count = loadFound(call) ? sketch.count() : CORRUPT;
   if (count === CORRUPT) {
-    // Redis makes it a "raw" string before it looks at the registers.
+    // Redis makes the encoding "raw" before it reads the registers.
     if (!store.cursor.isGrown && call.strings.lengthFound <= SPARSE_BYTES_MAX) makeRaw(call);
     return reply.error(CORRUPT_SKETCH);
   }
   header.writeUInt32LE(count >>> 0, CARDINALITY_AT);
   header.writeUInt32LE(Math.floor(count / 4294967296), CARDINALITY_AT + 4);
-  // Without room for it the count is made again next time.
+  // Without memory for the cache, the next PFCOUNT estimates again.
   call.strings.writeAt(CARDINALITY_AT, header, CARDINALITY_AT, 8);
   reply.integer(count);
 }
 
-/** Makes the string found a "raw" one, with the bytes it has. Returns Status with nothing changed. */
+/** Changes the encoding of the string found to "raw". Returns 0, or Status with nothing changed. */
 function makeRaw(call: Call): number {
   header[0] = call.strings.bytes[call.strings.at]!;
   return call.strings.writeAt(0, header, 0, 1);
@@ -242,7 +242,7 @@ export function pfdebug(call: Call, reply: Reply): Outcome | void {
   if (checkFound(call, reply) === Kind.Refused) return;
   const wasDense = encodingOf(call.strings.bytes, call.strings.at) === DENSE;
   if (!store.cursor.isGrown && call.strings.lengthFound <= SPARSE_BYTES_MAX) {
-    // As PFADD, whatever is asked for.
+    // As PFADD, for every subcommand.
     const status = makeRaw(call);
     if (status < 0) return refuse(call, reply, status);
   }
@@ -266,7 +266,7 @@ export function pfdebug(call: Call, reply: Reply): Outcome | void {
   for (let i = 0; i < REGISTERS; i++) reply.integer(denseRegister(sketch.bytes, 0, i));
 }
 
-/** Elements of the self test: fewer than Redis's ten million, so that no other client waits for seconds. */
+/** Elements of the self test. Redis takes ten million, for which other clients would wait for seconds. */
 const SELF_TEST_ELEMENTS = 100_000;
 
 /** PFSELFTEST. Replies: OK when sparse and dense agree and the estimates are within six standard errors. */

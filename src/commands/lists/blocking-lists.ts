@@ -1,4 +1,4 @@
-/** The list commands that wait: for an element to take, or to move. How waiting works is blocking.ts's. */
+/** The blocking list commands. dispatch/blocking.ts has the machinery of waiting. */
 import { ErrorText, statusText } from "../../protocol/errors.ts";
 import { Status } from "../../base/status.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -47,7 +47,7 @@ function blockingPop(call: Call, reply: Reply, front: boolean): Outcome | void {
   });
 }
 
-/** BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]. The timeout is judged last, also when nobody waits. */
+/** BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]. The timeout is checked last, even if nothing has to wait. */
 export function blmpop(call: Call, reply: Reply): Outcome | void {
   if (!readAsked(call, reply, 2) || readSeconds(call, reply, 1) < 0) return;
   return popFromFirst(call, reply, waitForMany);
@@ -97,7 +97,7 @@ function blockingMove(call: Call, reply: Reply, front: boolean, toFront: boolean
 
 // ---- for clients that wait: the key is argument 1, the target argument 2 ----
 
-/** Begins to change the list that is there for sure. False, with an error replied, when there is no room for that. */
+/** Begins to change a list that exists. Returns false after an error reply, when there is no memory. */
 function beginServing(call: Call, reply: Reply): boolean {
   call.selectKey(1);
   const found = call.collections.list().begin(SMALL_CHANGE, false);

@@ -1,4 +1,4 @@
-/** The list family without the commands that wait (blocking-lists.ts). What a list is made of is store/list-value.ts's. */
+/** The list family without the blocking commands (blocking-lists.ts). The value is in store/list-value.ts. */
 import { copy, equal, token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -23,14 +23,14 @@ function replyNullArray(_call: Call, reply: Reply): void {
   reply.nullArray();
 }
 
-/** Bytes of arguments `from` to `to`, for the admission of what they make. */
+/** Bytes of arguments `from` to `to`. */
 function argumentBytes(call: Call, from: number, to: number): number {
   let bytes = 0;
   for (let i = from; i < to; i++) bytes += call.argBytes(i);
   return bytes;
 }
 
-/** Room for all elements from argument 2 on, `bytes` long in all, in a list that begins small; what will be a tree takes none. */
+/** Room for the elements from argument 2 on, `bytes` in all, in a new packed list; 0 if it will become a tree. */
 function roomFor(call: Call, list: ListValue, bytes: number): number {
   if (bytes > PACKED_BYTES_MAX) return 0;
   let room = 0;
@@ -61,7 +61,7 @@ const RPUSH = keyEvent("rpush");
 const LPOP = keyEvent("lpop");
 const RPOP = keyEvent("rpop");
 
-/** The event of taking elements from one end. */
+/** The key event of popping from one end. */
 export function popEvent(front: boolean): KeyEvent {
   return front ? LPOP : RPOP;
 }
@@ -92,7 +92,7 @@ function pop(call: Call, reply: Reply, front: boolean): Outcome | void {
   popOne(reply, list, front);
 }
 
-/** Takes one element of a list that `begin` found, and replies it. */
+/** Pops one element of a list that `begin` found, and replies it. */
 export function popOne(reply: Reply, list: ListValue, front: boolean): void {
   const rank = front ? 0 : list.count - 1;
   list.seekIndex(rank);
@@ -102,7 +102,7 @@ export function popOne(reply: Reply, list: ListValue, front: boolean): void {
   list.finish(true, popEvent(front));
 }
 
-/** Takes up to `most` elements of a list that `begin` found, and replies them in the order they go. */
+/** Pops up to `most` elements of a list that `begin` found, and replies them in that order. */
 export function popMany(call: Call, reply: Reply, list: ListValue, front: boolean, most: number): void {
   const { count } = list;
   const taken = Math.min(most, count);
@@ -113,7 +113,7 @@ export function popMany(call: Call, reply: Reply, list: ListValue, front: boolea
   list.finish(true, popEvent(front));
 }
 
-/** Reads argument `i` as a number from 0 on. Negative, with the error replied, when it is none. */
+/** Reads argument `i` as a number of at least 0. Returns a negative number after an error reply. */
 function positive(call: Call, reply: Reply, i: number): number {
   const kind = call.argInt64(i);
   if (kind === Int64Kind.Safe && int64.value >= 0) return int64.value;
@@ -122,7 +122,7 @@ function positive(call: Call, reply: Reply, i: number): number {
   return -1;
 }
 
-/** Reads argument `i` as a position or a count: any 64-bit integer. NaN, with the error replied, when it is none. */
+/** Reads argument `i` as an index or a count: any 64-bit integer. Returns NaN after an error reply. */
 function anyInteger(call: Call, reply: Reply, i: number): number {
   const kind = call.argInt64(i);
   if (kind === Int64Kind.Safe) return int64.value;
@@ -176,7 +176,7 @@ export function lset(call: Call, reply: Reply): Outcome | void {
   reply.ok();
 }
 
-/** Positions `start` to `stop` of a list of `count` elements, cut to what there is, in `range`. */
+/** Sets `range` to indexes `start` to `stop`, limited to a list of `count` elements. */
 function cutRange(start: number, stop: number, count: number): void {
   if (start < 0) start = Math.max(0, start + count);
   if (stop < 0) stop += count;
@@ -214,7 +214,7 @@ export function ltrim(call: Call, reply: Reply): Outcome | void {
   if (found === 1) {
     const { count } = list;
     cutRange(start, stop, count);
-    // From the back first: the positions before stay.
+    // From the back first, so that the indexes before stay the same.
     const end = range.count === 0 ? 0 : range.start + range.count;
     if (end < count) list.removeRange(end, count - end);
     if (range.count > 0 && range.start > 0) list.removeRange(0, range.start);
@@ -242,7 +242,7 @@ export function lrem(call: Call, reply: Reply): Outcome | void {
 const BEFORE = token("before");
 const AFTER = token("after");
 
-/** LINSERT key BEFORE|AFTER pivot element. Replies the length, or -1 without a pivot. */
+/** LINSERT key BEFORE|AFTER pivot element. Replies the new length, or -1 without a pivot. */
 export function linsert(call: Call, reply: Reply): Outcome | void {
   const isAfter = call.argIs(2, AFTER);
   if (!isAfter && !call.argIs(2, BEFORE)) return reply.error(ErrorText.syntax);
@@ -313,7 +313,7 @@ export function lpos(call: Call, reply: Reply): Outcome | void {
   }
 }
 
-/** Reads LPOS's options into `wantedPositions`. False, with the error replied, when they are wrong. */
+/** Reads the options of LPOS into `wantedPositions`. Returns false after an error reply. */
 function readPositionOptions(call: Call, reply: Reply): boolean {
   const wanted = wantedPositions;
   wanted.rank = 1;
@@ -375,7 +375,7 @@ export function lmove(call: Call, reply: Reply): Outcome | void {
   return moveElement(call, reply, from === 1, to === 1);
 }
 
-/** As LMOVE with the ends given; null without a source. */
+/** LMOVE between the given ends. Replies null without a source. */
 function moveElement(call: Call, reply: Reply, fromFront: boolean, toFront: boolean): Outcome {
   const moved = move(call, reply, fromFront, toFront);
   if (moved < 0) return refuse(call, reply, moved);
@@ -400,7 +400,7 @@ export function move(call: Call, reply: Reply, fromFront: boolean, toFront: bool
   source.openHere();
   const { member } = source;
   const { length } = member;
-  // The bytes lie in a page that is about to change.
+  // The bytes are in a page that is about to change.
   if (length > element.length) element = Buffer.allocUnsafe(length);
   copy(member.bytes, member.at, element, 0, length);
   if (!isSame) {
@@ -432,7 +432,7 @@ let element = Buffer.allocUnsafe(1024);
 
 // ---- from the first of several ----
 
-/** What LMPOP asks for: the arguments of its keys, the end, and how many elements. */
+/** The arguments of LMPOP: its keys, the end and the number of elements. */
 export const asked = { firstKey: 0, keys: 0, front: false, count: 1 };
 
 /** Reads `numkeys key ... LEFT|RIGHT [COUNT count]` from argument `at` on into `asked`. */
@@ -461,7 +461,7 @@ export function lmpop(call: Call, reply: Reply): Outcome | void {
   if (readAsked(call, reply, 1)) return popFromFirst(call, reply, replyNullArray);
 }
 
-/** Pops what is `asked` for; `otherwise` when there is no list. */
+/** Pops the elements that `asked` describes. Calls `otherwise` without a list. */
 export function popFromFirst(
   call: Call,
   reply: Reply,

@@ -1,8 +1,8 @@
 /**
  * Intersection, union and difference of sets.
  *
- * Sources are opened one after the other: members of one are gathered in parts, and what the next set says of them decides
- * which are kept. A result is complete before the destination is touched, so a source may be the destination.
+ * Only two sources are open at a time: members of one are gathered in parts and looked up in the next. A result is complete
+ * before the destination is changed, so a source may be the destination.
  */
 import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
@@ -19,15 +19,14 @@ import { findRepeats } from "../collections/repeated-keys.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
-/** What is worked out of several sets, and the part of a set that is looked at. One per thread. */
+/** The result, and the current part of a source. One per thread. */
 const result = new MemberList();
 const part = new MemberList();
 const PART_FIRST = 32;
 const PART_MOST = 1024;
 
 /**
- * The sets that a command names, each once: their arguments, their sizes, 0 = the key is not there, and their order. One
- * per thread.
+ * The different sets that a command names: their argument numbers, their sizes (0 = no key) and their order. One per thread.
  */
 const sources = {
   count: 0,
@@ -35,15 +34,15 @@ const sources = {
   sizes: new Float64Array(16),
   order: new Float64Array(16),
   missing: 0,
-  /** The first key is named again. */
+  /** The first key is named more than once. */
   firstRepeats: false,
-  /** All that are there are intsets. */
+  /** All existing sources are intsets. */
   integers: true,
 };
-/** An order's number: the size, and below it which of the keys. */
+/** An element of `order` is the size times WHICH plus the number of the source. */
 const WHICH = 1 << 21;
 
-/** Looks at `count` keys from argument `first` on. Returns Status when one holds another type or is not ready. */
+/** Finds the `count` sources from argument `first` on. Returns Status when one has another type or must be retried. */
 function findSources(call: Call, first: number, count: number): number {
   if (sources.sizes.length < count) {
     sources.places = new Int32Array(count * 2);
@@ -75,13 +74,13 @@ function findSources(call: Call, first: number, count: number): number {
   return status;
 }
 
-/** Puts sources `from` to `count` in `sources.order`: by size, the smallest first, or with `sign` -1 the largest. */
+/** Sorts sources `from` to `count` by size into `sources.order`: ascending, or descending with `sign` -1. */
 function orderSources(from: number, count: number, sign: 1 | -1): void {
   const { sizes, order } = sources;
   for (let i = from; i < count; i++) order[i] = sign * sizes[i]! * WHICH + i;
   order.subarray(from, count).sort();
 }
-/** Number of the source at `place` of the order. */
+/** The number of the source at `place` of the order. */
 function sourceAt(place: number): number {
   const number = sources.order[place]!;
   return number - Math.floor(number / WHICH) * WHICH;
@@ -94,7 +93,7 @@ function openSource(call: Call, set: SetValue, i: number): void {
   set.open();
 }
 
-/** Gathers up to `most` members from `rank` on in `part`. */
+/** Copies up to `most` members from `rank` on to `part`. */
 function gatherPart(set: SetValue, rank: number, most: number): void {
   part.clear();
   set.openAt(rank);
@@ -104,7 +103,7 @@ function gatherPart(set: SetValue, rank: number, most: number): void {
   } while (part.count < most && set.openNext());
 }
 
-/** Keeps of `part` what is in the set, or with `wanted` false what is not. */
+/** Keeps the members of `part` that are in the set, or with `wanted` false those that are not. */
 function sift(set: SetValue, wanted: boolean): void {
   const { bytes, starts, lengths, hashes } = part;
   let kept = 0;
@@ -115,9 +114,8 @@ function sift(set: SetValue, wanted: boolean): void {
 }
 
 /**
- * Goes through the set at the head of the order, a part at a time, and sifts each part through the others: one after the
- * other, so that only two sets are open. Returns how many members are left, at most `limit`; they are appended to
- * `result` when it is asked for.
+ * Walks through the first set of the order in parts, and sifts each part through the other sets, one after the other.
+ * Returns the number of members left, at most `limit`. With `keeps` they are appended to `result`.
  */
 function siftThrough(call: Call, wanted: boolean, limit: number, keeps: boolean): number {
   const { count } = sources;
@@ -146,7 +144,7 @@ function siftThrough(call: Call, wanted: boolean, limit: number, keeps: boolean)
   return left;
 }
 
-/** Works out the intersection of the sources, in `result` when it is asked for. Returns its size, at most `limit`. */
+/** Intersects the sources, into `result` with `keeps`. Returns the size, at most `limit`. */
 function intersect(call: Call, limit: number, keeps: boolean): number {
   if (sources.missing > 0) return 0;
   orderSources(0, sources.count, 1);
@@ -171,8 +169,8 @@ function addAll(set: SetValue): void {
 }
 
 /**
- * Gathers in `result` what the first source alone has: by looking its members up in the others, or by taking the others'
- * members away from it, whichever is less work. Returns the encoding that Redis gives the result.
+ * Gathers in `result` the members that only the first source has. It looks them up in the other sources, or removes the
+ * members of the others from a copy, whichever is less work. Returns the encoding that Redis gives the result.
  */
 function subtract(call: Call): number {
   const set = call.collections.set();
@@ -212,7 +210,7 @@ function replyResult(reply: Reply): void {
   result.clear();
 }
 
-/** Stores `result` in the key of argument 1, whatever that holds; an empty one deletes it. Replies its size. */
+/** Stores `result` at the key of argument 1, whatever it held; an empty result deletes the key. Replies the size. */
 function storeResult(call: Call, reply: Reply, encoding: number): Outcome | void {
   const { bytes, starts, lengths, count, used } = result;
   call.selectKey(1);
@@ -230,7 +228,7 @@ function storeResult(call: Call, reply: Reply, encoding: number): Outcome | void
   reply.integer(count);
 }
 
-/** About what a member takes in a tree besides its bytes. */
+/** Approximate overhead of a member in a tree, bytes. */
 const MEMBER_BYTES = 16;
 
 /** SINTER key [key ...] */

@@ -17,7 +17,7 @@ import { keyEvent } from "../../store/key-events.ts";
 const SADD = keyEvent("sadd");
 const SREM = keyEvent("srem");
 
-/** Bytes of the arguments from `first` on, and what each takes besides in a small set. */
+/** Bytes of the arguments from `first` on, with the overhead of each in a packed set. */
 function bytesFrom(call: Call, first: number): number {
   let bytes = 0;
   for (let i = first; i < call.argCount; i++) bytes += call.argBytes(i) + 2;
@@ -38,12 +38,12 @@ export function sadd(call: Call, reply: Reply): Outcome | void {
   reply.integer(added);
 }
 
-/** Makes the set for the members from argument 2 on, which take `adds` bytes: a small one with room for all of them. */
+/** Creates the set for the members from argument 2 on, which take `adds` bytes. A packed set gets room for all of them. */
 function createFor(call: Call, set: SetValue, adds: number): void {
   const { bytes, argCount } = call;
   const encoding = set.firstEncoding(bytes, call.argAt(2), call.argBytes(2));
   let room = 0;
-  // What will be a tree begins small.
+  // A set that will become a tree starts without room.
   if (adds <= PACKED_BYTES_MAX) {
     for (let i = 2; i < argCount; i++) room += set.roomOf(encoding, bytes, call.argAt(i), call.argBytes(i));
   }
@@ -106,7 +106,7 @@ function emitMember(reply: Reply, set: SetValue): void {
   replyMember(reply, set);
 }
 
-/** Replies the member opened. */
+/** Replies the current member. */
 function replyMember(reply: Reply, set: SetValue): void {
   const { member } = set;
   reply.bulk(member.bytes as Buffer, member.at, member.length);
@@ -115,7 +115,7 @@ function replyMember(reply: Reply, set: SetValue): void {
 // ---- chance ----
 
 const NOT_POSITIVE = "ERR value is out of range, must be positive";
-/** SPOP key [count]. Replies the members removed; without a count one, or null. */
+/** SPOP key [count]. Replies the members removed. Without a count that is one, or null. */
 export function spop(call: Call, reply: Reply): Outcome | void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
   if (call.argCount === 3) return spopMany(call, reply);
@@ -156,7 +156,7 @@ function spopMany(call: Call, reply: Reply): Outcome | void {
   set.finish();
 }
 
-/** SRANDMEMBER key [count]. Replies a member or null; with a count so many different ones, or -count with repetitions. */
+/** SRANDMEMBER key [count]. Replies a member or null; `count` different members, or -count with repetitions. */
 export function srandmember(call: Call, reply: Reply): Outcome | void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
   const isCounted = call.argCount === 3;
@@ -194,7 +194,7 @@ export function smove(call: Call, reply: Reply): Outcome | void {
   if (targetFound < 0) return refuse(call, reply, targetFound);
   if (!source.has(bytes, at, length)) return reply.integer(0);
   if (isSameKey(call, 1, 2)) return reply.integer(1);
-  // Both are made ready before either is changed: what is refused has changed nothing.
+  // Both sets are prepared before either is changed, so that a refused command has changed nothing.
   const begun = source.begin(SMALL_CHANGE, false);
   if (begun < 0) return refuse(call, reply, begun);
   call.selectKey(2);
@@ -210,12 +210,12 @@ export function smove(call: Call, reply: Reply): Outcome | void {
   reply.integer(1);
 }
 
-/** Admitted beyond what the second key takes, so that the first can be changed afterwards for sure. */
+/** Memory reserved beyond the needs of the second key, so that changing the first cannot fail afterwards. */
 const SPARE_BYTES = 2 << 20;
 
 // ---- SSCAN ----
 
-/** What SSCAN needs to know of members. */
+/** How SSCAN reads members. */
 const SCANNED_MEMBERS: ScannedType<SetValue> = {
   isWhole: (set) => !set.isTree || set.encoding !== SetEncoding.Hashtable,
   byHash: (set) => set.entries,

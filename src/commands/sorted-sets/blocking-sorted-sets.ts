@@ -1,4 +1,4 @@
-/** The sorted set commands that wait for a member. How waiting works is blocking.ts's. */
+/** The blocking sorted set commands. dispatch/blocking.ts has the machinery of waiting. */
 import { Status } from "../../base/status.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -51,7 +51,7 @@ function popOne(call: Call, reply: Reply, value: SortedSetValue, i: number, high
   value.finish(true, popEvent(highest));
 }
 
-/** BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]. The timeout is judged last, also when nobody waits. */
+/** BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]. The timeout is checked last, even if nothing has to wait. */
 export function bzmpop(call: Call, reply: Reply): Outcome | void {
   if (!readAskedMembers(call, reply, 2) || readSeconds(call, reply, 1) < 0) return;
   return popFromFirstSet(call, reply, waitForMany);
@@ -76,8 +76,8 @@ function waitForMany(call: Call, reply: Reply): Outcome | void {
 // ---- for clients that wait: the key is argument 1 ----
 
 /**
- * Looks whether the sorted set has members that are not due. Nobody comes back for what is left of those that are: they go
- * at once, however many (a key of another name with so many members that are due must have taken this one for that).
+ * True when the sorted set has members that have not expired. Expired ones are removed at once, however many there are,
+ * because no later step would remove the rest.
  */
 const hasMembers: Readiness = (call, type) => {
   if (type !== RecordType.SortedSet) return false;
@@ -89,7 +89,7 @@ const hasMembers: Readiness = (call, type) => {
   }
 };
 
-/** Begins to change the sorted set that is there for sure. False, with an error replied, when there is no room. */
+/** Begins to change a sorted set that exists. Returns false after an error reply, when there is no memory. */
 function beginServing(call: Call, reply: Reply): boolean {
   call.selectKey(1);
   const found = call.collections.sortedSet().begin(SMALL_CHANGE, false);

@@ -1,7 +1,6 @@
 /**
  * ZUNION, ZINTER, ZDIFF, their STORE forms and ZINTERCARD, over sorted sets and sets (whose members all have score 1).
- * Sources are gone through one after the other; what is found gathers in a table of its own, so that the destination may
- * be a source too.
+ * The sources are read one after the other, and the result is gathered in a table, so that the destination may be a source.
  */
 import { token } from "../../base/bytes.ts";
 import { parseDouble } from "../../base/double-text.ts";
@@ -22,7 +21,7 @@ type Operation = (typeof Operation)[keyof typeof Operation];
 const Aggregate = { Sum: 0, Min: 1, Max: 2 } as const;
 type Aggregate = (typeof Aggregate)[keyof typeof Aggregate];
 
-/** What the result is for. */
+/** What happens to the result. */
 const Use = { Reply: 0, Store: 1, Count: 2 } as const;
 type Use = (typeof Use)[keyof typeof Use];
 
@@ -34,7 +33,7 @@ const SUM = token("sum");
 const MIN = token("min");
 const MAX = token("max");
 
-/** A source: the argument that names it, its weight and its members; `members` 0: there is no such key. */
+/** A source: the number of its argument, its weight and its size; size 0 = no key. */
 interface Source {
   argument: number;
   /** The first argument that names the same key. */
@@ -129,12 +128,12 @@ function combine(call: Call, reply: Reply, operation: Operation, use: Use): Outc
   replyGathered(reply, withScores);
 }
 
-/** From the smallest to the largest, which is also the order in which Redis adds the scores up. */
+/** Sorts the sources by size. Redis adds up the scores in this order too. */
 function orderBySize(sources: Source[]): void {
   sources.sort((a, b) => a.members - b.members);
 }
 
-/** Opens the sorted set or set that the store found. Returns the number of its members, or Status. */
+/** Opens the sorted set or set that was found. Returns its size, or Status. */
 function openSource(call: Call): number {
   const { type } = call.store.cursor;
   const { collections } = call;
@@ -145,7 +144,7 @@ function openSource(call: Call): number {
   return left === 1 ? value.count : left;
 }
 
-/** Opens a source that was looked at before. Returns false when it has no members. */
+/** Opens a source again. Returns false when it is empty. */
 function openAgain(call: Call, source: Source): boolean {
   if (source.members === 0) return false;
   call.selectKey(source.argument);
@@ -154,12 +153,12 @@ function openAgain(call: Call, source: Source): boolean {
   return true;
 }
 
-/** Gathers all members of a source; `isFirst`: none of them is there already. */
+/** Gathers all members of a source. `isFirst`: nothing has been gathered before. */
 function gatherAll(call: Call, source: Source, aggregate: Aggregate, isFirst: boolean): void {
   if (openAgain(call, source)) gatherOpened(call, source, aggregate, isFirst, 0, Infinity);
 }
 
-/** Gathers up to `most` members of the source that was opened, from `rank` on. */
+/** Gathers up to `most` members of the open source, from `rank` on. */
 function gatherOpened(
   call: Call,
   source: Source,
@@ -207,10 +206,10 @@ function gatherIntersection(call: Call, sources: readonly Source[], aggregate: A
   keepCommon(call, sources, aggregate);
 }
 
-/** Keeps of what was gathered of the first source the members that all others have, their scores joined. */
+/** Keeps the gathered members that all other sources have, and combines their scores. */
 function keepCommon(call: Call, sources: readonly Source[], aggregate: Aggregate): void {
   for (let n = 1, end = 1; n < sources.length && gathered.count > 0; n = end) {
-    // A key that is named several times in a row is looked into once; its scores are joined one after the other.
+    // A key that is named several times in a row is read once, and its scores are combined one after the other.
     end = n + 1;
     while (end < sources.length && sources[end]!.firstArgument === sources[n]!.firstArgument) end++;
     openAgain(call, sources[n]!);
@@ -218,7 +217,7 @@ function keepCommon(call: Call, sources: readonly Source[], aggregate: Aggregate
   }
 }
 
-/** As keepCommon, for sources `from` to `end`, which are the set or sorted set that was opened. */
+/** As keepCommon, for sources `from` to `end`, which all name the open set or sorted set. */
 function keepHad(call: Call, sources: readonly Source[], from: number, end: number, aggregate: Aggregate): void {
   const isSet = call.store.cursor.type === RecordType.Set;
   const sortedSet = call.collections.sortedSet();
@@ -237,11 +236,11 @@ function keepHad(call: Call, sources: readonly Source[], from: number, end: numb
   gathered.count = kept;
 }
 
-/** Members of the smallest source that are looked at together: first, and at most. */
+/** Size of the first part of the smallest source, and of the largest part. */
 const PART_FIRST = 32;
 const PART_MOST = 1024;
 
-/** Counts the members that all sources have, up to `limit`. */
+/** Counts the members that all sources have in common, up to `limit`. */
 function countIntersection(call: Call, all: readonly Source[], limit: number): number {
   const sources = all.filter((source) => source.argument === source.firstArgument);
   orderBySize(sources);
@@ -258,7 +257,7 @@ function countIntersection(call: Call, all: readonly Source[], limit: number): n
   return Math.min(common, limit);
 }
 
-/** Gathers what the first source has and no other: each of the others is gone through, or looked into, whichever is less. */
+/** Gathers the members that only the first source has. Each other source is walked or probed, whichever is less work. */
 function gatherDifference(call: Call, sources: readonly Source[]): void {
   const first = sources[0]!;
   if (sources.some((source) => source !== first && source.firstArgument === first.argument)) return;
@@ -271,7 +270,7 @@ function gatherDifference(call: Call, sources: readonly Source[]): void {
   }
 }
 
-/** Drops the members of the set or sorted set that was opened from what was gathered, by going through it. */
+/** Drops the gathered members that the open set or sorted set has, by walking it. */
 function dropMembers(call: Call): void {
   const value = call.store.cursor.type === RecordType.Set ? call.collections.set() : call.collections.sortedSet();
   const { entries, member } = value;
@@ -288,7 +287,7 @@ function dropMembers(call: Call): void {
   gathered.count = kept;
 }
 
-/** The same, by looking up what was gathered. */
+/** The same, by looking up the gathered members in it. */
 function dropHad(call: Call): void {
   const value = call.store.cursor.type === RecordType.Set ? call.collections.set() : call.collections.sortedSet();
   const { order, bytes, count } = gathered;

@@ -1,4 +1,4 @@
-/** What the commands of sorted sets share: numbers among the arguments, entries in replies, and storing a result. */
+/** Shared by the sorted set commands: parsing of numbers, writing of entries, and storing of results. */
 import { assert } from "../../base/assert.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -23,17 +23,17 @@ export const SortedSetError = {
   lexRange: "ERR min or max not valid string range item",
 } as const;
 
-/** Members that commands gather. */
+/** The members that a command gathers. */
 export const gathered = new ScoreTable(0x7f4a7c15);
 
-/** Bytes of the arguments from `first` on, and what their entries take in both trees: what a command adds at most. */
+/** Most bytes that the arguments from `first` on add to a sorted set, in both trees. */
 export function bytesFrom(call: Call, first: number): number {
   let bytes = SMALL_CHANGE;
   for (let i = first; i < call.argCount; i++) bytes += call.argBytes(i) * 2 + 32;
   return bytes;
 }
 
-/** Argument `i` as an integer; one that a double does not hold exactly is as far away as can be. NaN: it is none. */
+/** Argument `i` as an integer, limited to ±(2^53 - 1). NaN when it is no integer. */
 export function longAt(call: Call, i: number): number {
   const kind = call.argInt64(i);
   if (kind === Int64Kind.Safe) return int64.value;
@@ -41,21 +41,21 @@ export function longAt(call: Call, i: number): number {
   return int64.hi < 0 ? -Number.MAX_SAFE_INTEGER : Number.MAX_SAFE_INTEGER;
 }
 
-/** Writes the member that `value` stands on. */
+/** Writes the current member of `value`. */
 export function emitMember(reply: Reply, value: SortedSetValue): void {
   value.openHere();
   const { member } = value;
   reply.bulk(member.bytes as Buffer, member.at, member.length);
 }
 
-/** The same with its score: one behind the other in RESP2, a pair in RESP3. */
+/** Writes the current member and its score: two items in RESP2, a pair in RESP3. */
 export function emitScored(reply: Reply, value: SortedSetValue): void {
   if (reply.protocol === 3) reply.array(2);
   emitMember(reply, value);
   reply.double(value.score);
 }
 
-/** Writes `count` members from rank `from` on, in their order: leaf by leaf, nothing is looked for in between. */
+/** Writes `count` members from rank `from` on, leaf by leaf, without a search in between. */
 export function emitRun(reply: Reply, value: SortedSetValue, from: number, count: number, withScores: boolean): void {
   const { entries, member, pages } = value;
   const isPair = withScores && reply.protocol === 3;
@@ -80,12 +80,12 @@ export function emitRun(reply: Reply, value: SortedSetValue, from: number, count
   }
 }
 
-/** Head of a reply of `count` members. */
+/** The head of a reply of `count` members. */
 export function replyHead(reply: Reply, count: number, withScores: boolean): void {
   reply.array(withScores && reply.protocol === 2 ? count * 2 : count);
 }
 
-/** Replies what was gathered, in the table's order. */
+/** Replies the gathered members, in the order of the table. */
 export function replyGathered(reply: Reply, withScores: boolean): void {
   const { count, order, bytes, scores } = gathered;
   replyHead(reply, count, withScores);
@@ -97,7 +97,7 @@ export function replyGathered(reply: Reply, withScores: boolean): void {
   }
 }
 
-/** Makes the key that argument `i` names a sorted set of what was gathered and replies how many that are; of none, no key. */
+/** Stores the gathered members as a sorted set at the key of argument `i`, and replies their number. Without members it deletes the key. */
 export function storeGathered(call: Call, reply: Reply, i: number): Outcome | void {
   const { count, order, bytes, scores } = gathered;
   const { store } = call;

@@ -1,6 +1,6 @@
 /**
- * Ranges of sorted sets: by rank, by score, by the members' bytes. Either end is turned into a rank, so that a count, an
- * offset or the end of a long range costs no more than a lookup.
+ * Ranges of sorted sets: by rank, by score, or by the members' bytes. Both ends are converted to ranks, so that a count, an
+ * offset or the end of a long range costs only a lookup.
  */
 import { token } from "../../base/bytes.ts";
 import { parseRangeDouble } from "../../base/double-text.ts";
@@ -37,19 +37,19 @@ const CLOSED = 91; // [
 const PLUS = 43;
 const MINUS = 45;
 
-/** One end of a range. By lex, `value` is the argument's place in the bytes, or an infinity for "-" and "+". */
+/** One end of a range. By lex, `value` is the offset of the argument's bytes, or an infinity for "-" and "+". */
 const low = { value: 0, bytes: 0, excludes: false };
 const high = { value: 0, bytes: 0, excludes: false };
 type End = typeof low;
 
-/** The range that the arguments of this command ask for. One per thread; valid until the next command. */
+/** The range that the arguments describe, valid until the next command. One per thread. */
 const range = {
   by: By.Rank as By,
   reverse: false,
   withScores: false,
   offset: 0,
   limit: -1,
-  /** Set by `resolve`: rank of the first entry to be replied, and how many there are. */
+  /** Set by `resolve`: the rank of the first entry, and the number of entries. */
   from: 0,
   count: 0,
 };
@@ -90,13 +90,13 @@ function readLex(call: Call, i: number, end: End): boolean {
   end.value = at + 1;
   end.bytes = length - 1;
   if (first === OPEN || first === CLOSED) return true;
-  // What is behind a zero byte is not looked at.
+  // Redis ignores everything after a zero byte.
   if (length > 1 && call.bytes[at + 1] !== 0) return false;
   end.value = first === PLUS ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
   return first === PLUS || first === MINUS;
 }
 
-/** Rank of the first entry within the range, or, with `behind`, of the first one behind it. */
+/** The rank of the first entry within the range, or with `behind` of the first one after it. */
 function rankOfEnd(call: Call, value: SortedSetValue, end: End, behind: boolean): number {
   const above = behind ? !end.excludes : end.excludes;
   if (range.by === By.Score) return value.rankOfScore(end.value, above);
@@ -105,7 +105,7 @@ function rankOfEnd(call: Call, value: SortedSetValue, end: End, behind: boolean)
   return value.rankOfMember(call.bytes, end.value, end.bytes, above);
 }
 
-/** Finds out which entries of `value` the range and its limit take. */
+/** Determines the entries of `value` within the range and its limit. */
 function resolve(call: Call, value: SortedSetValue): void {
   const { count } = value;
   let first: number;
@@ -131,8 +131,8 @@ function resolve(call: Call, value: SortedSetValue): void {
 // ---- the ZRANGE family ----
 
 /**
- * Reads a range whose ends are arguments `i` and `i + 1`, and the options behind. `auto`: BYSCORE, BYLEX and REV may be
- * among those. Returns false when an error was replied.
+ * Reads a range from arguments `i` and `i + 1`, and the options that follow. `auto`: BYSCORE, BYLEX and REV are allowed.
+ * Returns false after an error reply.
  */
 function readRange(call: Call, reply: Reply, i: number, by: By, reverse: boolean, auto: boolean, stores: boolean) {
   let withScores = false;
@@ -164,7 +164,7 @@ function readRange(call: Call, reply: Reply, i: number, by: By, reverse: boolean
   if (reverse && by !== By.Rank) swapEnds();
   range.reverse = reverse;
   range.withScores = withScores;
-  // "LIMIT 5 -1" is let pass by rank, and means nothing there.
+  // By rank, "LIMIT 5 -1" is allowed and has no effect.
   if (by === By.Rank) return true;
   range.offset = offset;
   range.limit = limit;
@@ -179,7 +179,7 @@ function fail(reply: Reply, text: string): boolean {
   return false;
 }
 
-/** The ends of a reversed range are given in the other order. */
+/** Swaps the ends of a reversed range, which are given in the other order. */
 function swapEnds(): void {
   const { value, bytes, excludes } = low;
   low.value = high.value;
@@ -228,7 +228,7 @@ export function zrevrangebylex(call: Call, reply: Reply): Outcome | void {
   return replyRange(call, reply, By.Lex, true, false);
 }
 
-/** ZRANGESTORE dst src min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]. Replies how many members dst then has. */
+/** ZRANGESTORE dst src min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]. Replies the size of dst. */
 export function zrangestore(call: Call, reply: Reply): Outcome | void {
   if (!readRange(call, reply, 3, By.Rank, false, true, true)) return;
   gathered.clear();
@@ -238,7 +238,7 @@ export function zrangestore(call: Call, reply: Reply): Outcome | void {
   if (found < 0) return refuse(call, reply, found);
   if (found === 1) {
     resolve(call, value);
-    // In which direction it is read makes no difference, for it is sorted again.
+    // The direction does not matter, because the result is sorted again.
     const { count } = range;
     if (count > 0) gather(value, range.reverse ? range.from - count + 1 : range.from, count);
   }

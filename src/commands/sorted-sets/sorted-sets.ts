@@ -1,6 +1,6 @@
 /**
- * The sorted set family. What a sorted set is made of is store/sorted-set-value.ts's; ranges and set operations are in
- * sorted-set-ranges.ts and sorted-set-algebra.ts.
+ * The sorted set family. Ranges are in sorted-set-ranges.ts, unions and the like in sorted-set-algebra.ts, and the value is
+ * in store/sorted-set-value.ts.
  */
 import { token } from "../../base/bytes.ts";
 import { formatDouble, formatDouble17, parseDouble } from "../../base/double-text.ts";
@@ -40,11 +40,11 @@ export const AddFlag = {
   Less: 8,
   Changed: 16,
   Increment: 32,
-  /** Members keep their deadlines: ZINCRBY. ZADD takes the deadline of a member that it gives a score. */
+  /** Members keep their deadlines (ZINCRBY). ZADD removes the deadline of a member that it sets. */
   Keeps: 64,
 } as const;
 
-/** Scores of the members to come. */
+/** The scores of the arguments. */
 const wanted = { scores: new Float64Array(64) };
 
 /** Room for the scores of `count` members. */
@@ -73,7 +73,7 @@ export function zadd(call: Call, reply: Reply): Outcome | void {
   return addMembers(call, reply, flags, first, given >> 1);
 }
 
-/** Text of the error when options do not go together. */
+/** The error for options that exclude each other, or "". */
 function conflictOf(flags: number, members: number): string {
   const has = (flag: number) => (flags & flag) !== 0;
   if (has(AddFlag.New) && has(AddFlag.Existing)) {
@@ -101,7 +101,7 @@ function addMembers(call: Call, reply: Reply, flags: number, first: number, coun
   return addScored(call, reply, flags, first + 1, 2, count);
 }
 
-/** Room for `count` members, every `step`th argument from `first` on; what will be a tree begins small. */
+/** Room for `count` members, every `step`th argument from `first` on, in a packed set; 0 if it will become a tree. */
 function roomFor(call: Call, first: number, step: number, count: number): number {
   let room = 0;
   for (let n = 0, i = first; n < count; n++, i += step) {
@@ -151,7 +151,7 @@ export function addScored(
     const had = value.score;
     if (increments) {
       score += had;
-      // There is but this one member: nothing was changed.
+      // With INCR there is only this member, so nothing was changed.
       if (Number.isNaN(score)) {
         value.finish(false);
         return reply.error(SortedSetError.nan);
@@ -184,7 +184,7 @@ function replyIncremented(reply: Reply, isDone: boolean, score: number): void {
   else reply.nullBulk();
 }
 
-/** What an entry takes in a packed page besides its member. */
+/** Overhead of an entry in a packed page, bytes. */
 const ENTRY_BYTES = 10;
 
 // ---- members ----
@@ -284,7 +284,7 @@ const ZINCR = keyEvent("zincr");
 const ZPOPMIN = keyEvent("zpopmin");
 const ZPOPMAX = keyEvent("zpopmax");
 
-/** The event of taking the lowest or highest members. */
+/** The key event of popping the lowest or highest members. */
 export function popEvent(highest: boolean): KeyEvent {
   return highest ? ZPOPMAX : ZPOPMIN;
 }
@@ -310,7 +310,7 @@ const MIN = token("min");
 const MAX = token("max");
 const COUNT = token("count");
 
-/** What ZMPOP and BZMPOP ask for: the arguments of their keys, the end, and how many members. */
+/** The arguments of ZMPOP and BZMPOP: their keys, the end and the number of members. */
 export const askedMembers = { firstKey: 0, keys: 0, highest: false, count: 1 };
 
 /** Reads `numkeys key ... MIN|MAX [COUNT count]` from argument `at` on into `askedMembers`. */
@@ -344,7 +344,7 @@ export function zmpop(call: Call, reply: Reply): Outcome | void {
   if (readAskedMembers(call, reply, 1)) return popFromFirstSet(call, reply, (_call, to) => to.nullArray());
 }
 
-/** Pops what `askedMembers` says; `otherwise` when there is no sorted set. */
+/** Pops the members that `askedMembers` describes. Calls `otherwise` without a sorted set. */
 export function popFromFirstSet(
   call: Call,
   reply: Reply,
@@ -361,7 +361,7 @@ export function popFromFirstSet(
   return otherwise(call, reply);
 }
 
-/** Pops up to `count` members of the key of argument `i`, which was begun, and replies them behind its name. */
+/** Pops up to `count` members of the key of argument `i`, which was begun, and replies its name and them. */
 export function popNamed(
   call: Call,
   reply: Reply,
@@ -381,7 +381,7 @@ export function popNamed(
 // ---- chance ----
 
 const WITHSCORES = token("withscores");
-/** ZRANDMEMBER key [count [WITHSCORES]]. A negative count: as many, and members may come again. */
+/** ZRANDMEMBER key [count [WITHSCORES]]. With a negative count, members may come more than once. */
 export function zrandmember(call: Call, reply: Reply): Outcome | void {
   const isCounted = call.argCount > 2;
   const withScores = call.argCount === 4 && call.argIs(3, WITHSCORES);
@@ -411,7 +411,7 @@ export function zrandmember(call: Call, reply: Reply): Outcome | void {
 
 // ---- ZSCAN ----
 
-/** What ZSCAN needs to know of members. */
+/** How ZSCAN reads members. */
 const SCANNED_MEMBERS: ScannedType<SortedSetValue> = {
   isWhole: (value) => !value.isTree || value.encoding !== SortedSetEncoding.Skiplist,
   byHash: (value) => value.byMember,
@@ -424,7 +424,7 @@ const SCANNED_MEMBERS: ScannedType<SortedSetValue> = {
     const { member } = value;
     reply.bulk(member.bytes as Buffer, member.at, member.length);
     if (isBare) return;
-    // Redis prints what a skiplist keeps in another style.
+    // Redis formats the scores of a skiplist differently.
     const isShort = value.encoding === SortedSetEncoding.Listpack;
     const length = isShort ? formatDouble(TEXT, 0, value.score) : formatDouble17(TEXT, 0, value.score);
     reply.bulk(TEXT, 0, length);

@@ -30,7 +30,7 @@ const TOKENS = {
 const INT64_MAX = 2n ** 63n - 1n;
 const INT64_MIN = -(2n ** 63n);
 
-/** What INCREX is asked to do; valid until the next call of readIncrex. The numbers are arguments, 0 = not given. */
+/** The options of INCREX, valid until the next call of readIncrex. Each *At is an argument number, 0 = not given. */
 const plan = {
   byAt: 0,
   lowerAt: 0,
@@ -83,21 +83,21 @@ function readIncrex(call: Call, reply: Reply): boolean {
 /**
  * INCREX key [BYINT increment | BYFLOAT increment] [LBOUND lowerbound] [UBOUND upperbound] [SATURATE]
  *     [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST] [ENX]
- * Replies: array of the value then and of what was added: nothing when the sum is out of bounds and SATURATE not given.
+ * Replies: array of the new value and the amount added. That is 0 when the sum is out of bounds without SATURATE.
  */
 export function increx(call: Call, reply: Reply): Outcome | void {
   if (!readIncrex(call, reply)) return;
   return plan.isFloat ? increxFloat(call, reply) : increxInteger(call, reply);
 }
 
-/** Deadline that the key is to have; it was found or not. */
+/** The new deadline of the key, which was found or not. */
 function increxDeadline(call: Call, found: boolean): number {
   const had = found ? call.store.cursor.deadlineMs : 0;
   if (plan.persists) return 0;
   return plan.due === 0 || (plan.onlyNew && had !== 0) ? had : plan.due;
 }
 
-/** Sets the key just looked up to what is in `text`. Returns 0, or Status with nothing changed. */
+/** Sets the key just looked up to `text`. Returns 0, or Status with nothing changed. */
 function storeNumber(call: Call, found: boolean, text: string): number {
   const { store } = call;
   const due = increxDeadline(call, found);
@@ -178,12 +178,12 @@ function negated(value: LongDouble): LongDouble {
 /** Is a < b? Both are finite. */
 function isLess(a: LongDouble, b: LongDouble): boolean {
   const difference = sumLongDouble(a, negated(b));
-  // A difference beyond the format is decided by the larger of the two, whose sign it has.
+  // If the difference exceeds the format, its sign is that of the larger operand.
   if (difference === null) return a.significand === 0n ? !b.negative : a.negative;
   return difference.negative && difference.significand !== 0n;
 }
 
-/** Argument `i` as a finite float; `undefined` when it was not given, null after an error reply. */
+/** Argument `i` as a finite float; undefined = not given, null after an error reply. */
 function readFloat(call: Call, reply: Reply, i: number, name: string): LongDouble | undefined | null {
   if (i === 0) return undefined;
   const value = parseLongDouble(call.bytes, call.argAt(i), call.argBytes(i));
@@ -229,7 +229,7 @@ function increxFloat(call: Call, reply: Reply): Outcome | void {
   replyFloats(reply, next, added);
 }
 
-/** Doubles in RESP3, their text in RESP2: the digits that are stored. */
+/** Replies two floats: doubles in RESP3, in RESP2 texts with the digits that are stored. */
 function replyFloats(reply: Reply, value: LongDouble, added: LongDouble): void {
   reply.array(2);
   for (const number of [value, added]) {

@@ -51,7 +51,7 @@ export function lcs(call: Call, reply: Reply): void {
 interface LcsOptions {
   length: boolean;
   indexes: boolean;
-  /** The length of each match too. */
+  /** The reply has the length of each match. */
   matchLengths: boolean;
   /** Shorter matches are left out. */
   least: number;
@@ -93,7 +93,7 @@ function replyMatches(reply: Reply, matches: readonly Match[], total: number, wa
   reply.integer(total);
 }
 
-/** The string of key argument `i`, copied; empty when there is none. */
+/** A copy of the string at key argument `i`; empty without a key. */
 function readWhole(call: Call, i: number, length: number): Buffer {
   const whole = Buffer.allocUnsafe(length);
   call.selectKey(i);
@@ -101,7 +101,7 @@ function readWhole(call: Call, i: number, length: number): Buffer {
   return whole;
 }
 
-/** Length alone: one row of the table at a time. */
+/** The length of the subsequence, with one row of the table in memory. */
 function lcsLength(a: Uint8Array, b: Uint8Array): number {
   const best = new Uint32Array(b.length + 1);
   for (let i = 0; i < a.length; i++) {
@@ -135,14 +135,14 @@ function lcsTable(a: Uint8Array, b: Uint8Array): Uint32Array {
   return table;
 }
 
-/** A run that both strings share, from these bytes on. */
+/** A run of bytes that both strings share. */
 interface Match {
   aAt: number;
   bAt: number;
   length: number;
 }
 
-/** Walks the table back from its end: the runs, last one first, into `matches`. Returns the subsequence. */
+/** Walks the table backward and appends the runs to `matches`, the last one first. Returns the subsequence. */
 function walkTable(table: Uint32Array, a: Uint8Array, b: Uint8Array, matches: Match[]): Buffer {
   const width = b.length + 1;
   let left = table[table.length - 1]!;

@@ -66,7 +66,7 @@ function setPair(call: Call, i: number, deadlineMs: number, keeps: boolean): num
   if (prepared < 0) return prepared;
   const found = store.find() !== NO_ADDRESS;
   if (deadlineMs !== 0 && deadlineMs <= store.nowMs) {
-    // Expired on arrival.
+    // Already expired.
     if (found) store.remove(KeyEvent.Deleted);
     return 0;
   }

@@ -1,4 +1,4 @@
-/** DIGEST, DELEX, DELIFEQ: the XXH3 digest of a string, and deleting a string if it, or its digest, is as expected. */
+/** DIGEST, DELEX, DELIFEQ: the XXH3 digest of a string, and deletes that depend on a string or its digest. */
 import { equal, equalsToken, token } from "../../base/bytes.ts";
 import { Status } from "../../base/status.ts";
 import { wrongArity } from "../../protocol/errors.ts";
@@ -18,7 +18,7 @@ const TOKENS = {
 const DIGEST_CHARACTERS = 16;
 const BAD_DIGEST = "ERR must be exactly 16 hexadecimal characters";
 
-/** The XXH3 digest of the string found, as DIGEST writes it. */
+/** The XXH3 digest of the string found, in the format of DIGEST. */
 function digestOfFound(call: Call): string {
   const length = call.strings.lengthFound;
   const whole = Buffer.allocUnsafe(length);
@@ -34,7 +34,7 @@ export function digest(call: Call, reply: Reply): void {
   reply.text(digestOfFound(call));
 }
 
-/** Is the string found the same as argument `i`? */
+/** True when the string found equals argument `i`. */
 function equalsArgument(call: Call, i: number): boolean {
   const length = call.strings.lengthFound;
   if (length !== call.argBytes(i)) return false;

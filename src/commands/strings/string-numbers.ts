@@ -56,7 +56,7 @@ function addTo(call: Call, reply: Reply, low: number, high: number): Outcome | v
   reply.integer64(low, high);
 }
 
-/** Reads the string found as an integer into int64.lo and .hi. A text that is one may lie Raw after APPEND or SETRANGE. */
+/** Reads the string found as an integer into int64.lo and .hi. After APPEND or SETRANGE an integer may be raw text. */
 function readInteger(call: Call): boolean {
   const { store } = call;
   if (store.cursor.encoding === Encoding.Int) {
@@ -88,7 +88,7 @@ export function incrbyfloat(call: Call, reply: Reply): Outcome | void {
   const sum = sumLongDouble(value, increment);
   if (sum === null) return reply.error(ErrorText.nanOrInfinity);
   const text = Buffer.from(formatLongDouble(sum), "latin1");
-  // A string even where it reads as an integer, as in Redis.
+  // The result is raw text even if it is an integer, as in Redis.
   const status = call.strings.setBytes(text, 0, text.length, found ? store.cursor.deadlineMs : 0, false);
   if (status < 0) return refuse(call, reply, status);
   reply.bulk(text, 0, text.length);

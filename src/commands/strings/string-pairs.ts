@@ -43,7 +43,7 @@ export function msetnx(call: Call, reply: Reply): Outcome | void {
   reply.integer(1);
 }
 
-/** Sets all pairs. Returns 0, or Status.Busy with nothing set when they may not fit. */
+/** Sets all pairs. Returns 0, or Status.Busy with nothing set if memory may not suffice. */
 function setPairs(call: Call): number {
   const { store } = call;
   if (!reservePairs(call, 1, call.argCount)) return Status.Busy;
@@ -58,11 +58,11 @@ function setPairs(call: Call): number {
   return 0;
 }
 
-/** Pairs so short and few that what every command has reserved is enough. */
+/** So few and short pairs fit into the memory that is reserved for every command. */
 const FEW_PAIRS = 2;
 const FEW_BYTES = 32 << 10;
 
-/** Reserves room for the keys and values that arguments `from` to `end` are in turn. Returns false when there is none. */
+/** Reserves memory for the key-value pairs in arguments `from` to `end`. Returns false if there is not enough. */
 export function reservePairs(call: Call, from: number, end: number): boolean {
   const { store, key, room } = call;
   let bytes = 0;

@@ -39,7 +39,7 @@ export function append(call: Call, reply: Reply): Outcome | void {
   reply.integer(total);
 }
 
-/** SETRANGE key offset value. Replies: the length of the string then. */
+/** SETRANGE key offset value. Replies: the new length of the string. */
 export function setrange(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const position = readOffset(call, 2);
@@ -58,7 +58,7 @@ export function setrange(call: Call, reply: Reply): Outcome | void {
   reply.integer(total);
 }
 
-/** GETRANGE key start end. Replies: the bytes from start to end, both included; negative ones count from the end. */
+/** GETRANGE key start end. Replies: the bytes from start to end, inclusive. Negative offsets count from the end. */
 export function getrange(call: Call, reply: Reply): void {
   const { store } = call;
   let start = readOffset(call, 2);
@@ -82,7 +82,7 @@ export function getrange(call: Call, reply: Reply): void {
 }
 const EMPTY_BULK = Buffer.from("$0\r\n\r\n");
 
-/** Argument `i` as an offset: a 64-bit integer, of which those beyond 2^53 are rounded. NaN when it is none. */
+/** Argument `i` as an offset: a 64-bit integer, rounded above 2^53. NaN when it is no integer. */
 function readOffset(call: Call, i: number): number {
   const kind = call.argInt64(i);
   if (kind === Int64Kind.Safe) return int64.value;

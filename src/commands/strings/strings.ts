@@ -73,7 +73,7 @@ export function writeArgument(call: Call, i: number, position: number): number {
   return call.strings.writeAt(position, call.bytes, at, call.argBytes(i));
 }
 
-/** True when a string of `total` bytes is longer than may be. */
+/** True when a string of `total` bytes exceeds the limit. */
 export function isTooLong(call: Call, total: number): boolean {
   return total > call.stringMax || total > LARGE_VALUE_MAX;
 }
@@ -109,15 +109,15 @@ export function set(call: Call, reply: Reply): Outcome | void {
 const Condition = { None: 0, NX: 1, XX: 2, IFEQ: 3, IFNE: 4, IFDEQ: 5, IFDNE: 6 } as const;
 type Condition = (typeof Condition)[keyof typeof Condition];
 
-/** What readOptions found; valid until its next call. */
+/** The result of readOptions, valid until its next call. */
 const options = {
   condition: Condition.None as Condition,
-  /** Argument that IFEQ and its like compare with. */
+  /** Number of the argument that IFEQ, IFNE, IFDEQ or IFDNE compares with. */
   operandAt: 0,
   get: false,
   keepsDeadline: false,
   persists: false,
-  /** Argument of the time; 0 = none. */
+  /** Number of the argument with the time; 0 = none. */
   timeAt: 0,
   unitMs: 1,
   isRelative: false,
@@ -163,7 +163,7 @@ function readOptions(call: Call, from: number, isSet: boolean): boolean {
   for (let i = from; i < call.argCount; i++) {
     const kind = timeToken(call, i);
     if (kind >= 0) {
-      // The same option may be repeated, the last one counts.
+      // The option may be repeated. The last one counts.
       if (i + 1 === call.argCount || options.keepsDeadline || options.persists || (time >= 0 && time !== kind)) {
         return false;
       }
@@ -206,8 +206,8 @@ function conditionToken(call: Call, i: number): Condition {
 }
 
 /**
- * The deadline that argument `i` says, in units of `unitMs`, which must lie after the time it counts from. Returns -1
- * after an error reply.
+ * Reads argument `i` as a time in units of `unitMs`. Returns the deadline, which must be in the future of its base time, or
+ * -1 after an error reply.
  */
 function readExpiry(call: Call, reply: Reply, i: number, unitMs: number, isRelative: boolean): number {
   const base = isRelative ? call.store.nowMs : 0;
@@ -243,7 +243,7 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
   }
   if (options.keepsDeadline && found) due = store.cursor.deadlineMs;
   if (due !== 0 && due <= store.nowMs) {
-    // Expired on arrival.
+    // Already expired.
     if (!gets) reply.ok();
     else if (found) replyString(call, reply);
     else reply.nullBulk();
@@ -262,7 +262,7 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
   reply.ok();
 }
 
-/** Sets the key just looked up to argument `i` and replies what it held. */
+/** Sets the key just looked up to argument `i` and replies the old value. */
 function exchange(call: Call, reply: Reply, i: number, found: boolean, deadlineMs: number): Outcome | void {
   if (!found) {
     const status = storeArgument(call, i, deadlineMs, PLAIN);
@@ -280,7 +280,7 @@ function exchange(call: Call, reply: Reply, i: number, found: boolean, deadlineM
 
 const DIGEST_CHARACTERS = 16;
 
-/** Does SET's condition hold for the key just looked up? A key that is not there equals nothing. */
+/** True when SET's condition holds for the key just looked up. A missing key equals nothing. */
 function holds(call: Call, condition: Condition, found: boolean): boolean {
   switch (condition) {
     case Condition.NX:
@@ -300,7 +300,7 @@ function holds(call: Call, condition: Condition, found: boolean): boolean {
   }
 }
 
-/** Is the string found the same as argument `i`? */
+/** True when the string found equals argument `i`. */
 function valueEquals(call: Call, i: number): boolean {
   const { store, strings } = call;
   const staged = call.stagedArgument(i);
@@ -320,7 +320,7 @@ function valueEquals(call: Call, i: number): boolean {
   return true;
 }
 
-/** Is argument `i`, 16 hexadecimal digits, the XXH3 digest of the string found? */
+/** True when argument `i`, 16 hexadecimal digits, is the XXH3 digest of the string found. */
 function digestEquals(call: Call, i: number): boolean {
   const { strings } = call;
   const whole = Buffer.allocUnsafe(strings.lengthFound);

@@ -11,10 +11,10 @@ const TIMES: readonly (readonly [Uint8Array, unitMs: number, isRelative: boolean
   [token("exat"), 1000, false],
   [token("pxat"), 1, false],
 ];
-/** The time an option gave; valid until the next call of isTime. */
+/** The time of the last option, valid until the next call of isTime. */
 const time = { at: 0, unitMs: 1, isRelative: false };
 
-/** Is argument `i` EX, PX, EXAT or PXAT, with a time behind it? */
+/** True when argument `i` is EX, PX, EXAT or PXAT and another argument follows. Sets `time`. */
 export function isTime(call: Call, i: number): boolean {
   if (i + 1 >= call.argCount) return false;
   for (const [name, unitMs, isRelative] of TIMES) {

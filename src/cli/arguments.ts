@@ -40,7 +40,7 @@ const SERVER_OPTIONS = {
   help: { type: "boolean", short: "h" },
 } as const satisfies Options;
 
-/** Options that stand for one key. */
+/** Options that set one key. */
 const KEY_OPTIONS = {
   port: "server.port",
   bind: "server.bind",

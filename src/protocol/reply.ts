@@ -73,7 +73,7 @@ export interface ReplyTarget {
   stream(part: PinnedRange | PinnedWalk): void;
 }
 
-/** What `large` needs of the store: the value the store stands on, of Paged encoding. */
+/** The part of the store that `large` needs. The store's selection is a chunked string. */
 export interface LargeSource {
   shard: number;
   header: number;
@@ -237,7 +237,7 @@ export class Reply {
     this.line();
   }
 
-  /** Bulk string of `length` bytes from `position` of the large value the store stands on. */
+  /** Bulk string of `length` bytes from `position` of the selected chunked string. */
   large(source: LargeSource, position: number, length: number): void {
     const { shard, node } = source;
     this.head(36, length);

@@ -18,7 +18,7 @@ function sources(random: Random, size: number): Uint8Array[] {
   return views;
 }
 
-test("copy: every small size and some large ones, between all kinds of view, touching nothing else", () => {
+test("copy: every small size and some large ones, between all kinds of view, changing no other byte", () => {
   const random = new Random(testSeed());
   for (const source of sources(random, 5000)) {
     for (const target of sources(random, 5000)) {
@@ -72,7 +72,7 @@ test("equal and compareBytes agree with Buffer.compare", () => {
   }
 });
 
-test("readDigits: leading zeros pass, anything else does not", () => {
+test("readDigits: accepts leading zeros and nothing but digits", () => {
   for (const [text, wanted] of [
     ["0", 0],
     ["007", 7],

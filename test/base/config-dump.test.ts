@@ -22,7 +22,7 @@ test("a dump of the defaults loads back unchanged", () => {
   expect(valuesOf(reload(dumpConfig(config, true)))).toEqual(valuesOf(config));
 });
 
-test("a dump of chosen values loads back unchanged, whatever is in them", () => {
+test("a dump of any values loads back unchanged", () => {
   const config = new Config("x.toml", MACHINE);
   const from = { kind: "file", text: "x.toml:1" } as const;
   config.place("server.password", 'a"b\\c\u007f\t#é', from);
@@ -50,19 +50,19 @@ test("secrets are placeholders unless asked for, and a start with a placeholder 
   expect(() => reload(dump)).toThrow("server.password is the placeholder");
 });
 
-test("the example file means the defaults, and names every key outside [redis]", () => {
+test("the example file gives the defaults, and names every key outside [redis]", () => {
   const text = exampleConfig();
   expect(valuesOf(reload(text))).toEqual(valuesOf(new Config("", MACHINE)));
   for (const spec of KEYS.filter((key) => key.section !== "redis"))
     expect(text).toMatch(new RegExp(`^(# )?${spec.key} = `, "m"));
 });
 
-test("every default that is commented out would load if it were not", () => {
+test("every commented-out default loads when it is active", () => {
   const active = exampleConfig().replace(/^# ([a-z_]+ = )/gm, "$1");
   expect(valuesOf(reload(active))).toEqual(valuesOf(new Config("", MACHINE)));
 });
 
-test("a minimal file holds the chosen values and nothing to read", () => {
+test("a minimal file has the chosen values and no comments", () => {
   const text = initialConfig({ values: { "storage.data_dir": "/srv/f" }, minimal: true });
   expect(reload(text).text("storage.data_dir")).toBe("/srv/f");
   expect(text.split("\n").length).toBeLessThan(20);

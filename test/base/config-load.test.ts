@@ -18,7 +18,7 @@ function fromText(text: string): Config {
   return loadConfigText(text, "ferrite.toml", MACHINE).config;
 }
 
-/** What a person reads when `text` is the configuration. */
+/** The error text that a person reads when `text` is the configuration. */
 function errorOf(text: string): string {
   return printedBy(() => loadConfigText(text, "ferrite.toml", MACHINE));
 }
@@ -62,13 +62,13 @@ describe("values of a file", () => {
     expect(errorOf("[storage]\nmax_memory = 99999999999999999999")).toContain("too large to be exact");
   });
 
-  test("line ends may be those of Windows, behind comments too", () => {
+  test("line ends may be those of Windows, also after comments", () => {
     const config = fromText("# a\r\n[server] # b\r\nclient_timeout = 7 # c\r\n");
     expect(config.number("server.client_timeout")).toBe(7);
     expect(config.provenance("server.client_timeout").text).toBe("ferrite.toml:3");
   });
 
-  test("times take units", () => {
+  test("times may have units", () => {
     const config = fromText(
       '[server]\nclient_timeout = "5m"\nbusy_reply_threshold = "2s"\n[storage]\nexpire_check_interval = 50',
     );
@@ -78,13 +78,13 @@ describe("values of a file", () => {
     expect(errorOf('[server]\nclient_timeout = "100ms"')).toContain("expected whole seconds");
   });
 
-  test("permission bits are octal; a decimal 700 is caught, not misread", () => {
+  test("permission bits are octal; a decimal 700 is refused, not misread", () => {
     expect(fromText('[server]\nunix_socket_perm = "700"').number("server.unix_socket_perm")).toBe(0o700);
     expect(fromText("[server]\nunix_socket_perm = 0o755").number("server.unix_socket_perm")).toBe(0o755);
     expect(errorOf("[server]\nunix_socket_perm = 700")).toContain('a string like "700" or as 0o700');
   });
 
-  test("bounds and types name file, line, key and what was expected", () => {
+  test("errors of bounds and types name file, line, key and the expected value", () => {
     expect(errorOf("[server]\n\nport = 70000")).toBe(
       "Error: Failed to parse config: ferrite.toml:3: server.port: expected an integer between 0 and 65535, found 70000",
     );
@@ -99,7 +99,7 @@ describe("values of a file", () => {
     expect(printed).toContain("ferrite.toml:4: unknown section [srever]; did you mean server?");
   });
 
-  test("lines are right behind comments, strings and arrays of many lines", () => {
+  test("line numbers are right after comments, strings and arrays of many lines", () => {
     const text = [
       "# [server]",
       "[logging]  # level = 3",
@@ -123,14 +123,14 @@ describe("values of a file", () => {
     expect(errorOf("[server]\nport = 1\nport = 2\n")).toContain("TOML parse error at line 3, column");
   });
 
-  test("a key outside any section is told where it belongs", () => {
+  test("the error for a key outside any section names its section", () => {
     expect(errorOf("port = 1")).toContain(
       "ferrite.toml:1: port stands outside any section; did you mean server.port, under [server]?",
     );
   });
 });
 
-describe("two names for one thing", () => {
+describe("two names for one key", () => {
   test.each([
     ["[server]\ntimeout = 7", "server.client_timeout", 7],
     ["[server]\nmax_connections = 7", "server.maxclients", 7],
@@ -147,7 +147,7 @@ describe("two names for one thing", () => {
     expect(fromText(text).get(name)).toBe(value);
   });
 
-  test("both set to one value load; to two values name both lines", () => {
+  test("both names with one value load; with two values the error names both lines", () => {
     expect(fromText("[server]\ntimeout = 7\nclient_timeout = 7").number("server.client_timeout")).toBe(7);
     const printed = errorOf("[server]\ntimeout = 0\nclient_timeout = 300");
     expect(printed).toContain("server.timeout = 0 (ferrite.toml:2)");
@@ -160,7 +160,7 @@ describe("two names for one thing", () => {
     expect(printed).not.toContain("hunter");
   });
 
-  test("the port inside bind counts, and must agree with port beside it", () => {
+  test("a port in bind counts, and must agree with port", () => {
     const config = fromText('[server]\nbind = "0.0.0.0:6380"');
     expect(config.number("server.port")).toBe(6380);
     expect(config.text("server.bind")).toBe("0.0.0.0");
@@ -181,7 +181,7 @@ describe("two names for one thing", () => {
   });
 });
 
-describe("what this version does not have", () => {
+describe("features that this version lacks", () => {
   test.each([
     "[persistence]\nenable_aof = true",
     "[persistence]\naof_enabled = true",
@@ -202,7 +202,7 @@ describe("what this version does not have", () => {
     expect(errorOf(text)).toContain("not supported in this version");
   });
 
-  test("off, or a parameter of something that is off, loads", () => {
+  test("a feature that is off, or a parameter of it, loads", () => {
     const text =
       '[persistence]\nenable_aof = false\naof_fsync = "always"\n[metrics]\nenabled = false\nport = 9091\n[server]\ntcp_fast_open = false';
     const { warnings } = loadConfigText(text, "ferrite.toml", MACHINE);
@@ -216,7 +216,7 @@ describe("what this version does not have", () => {
     expect(errorOf("[server]\nio_uring = true")).toStartWith("Error: io_uring not supported on this system");
   });
 
-  test("keys of the Rust program without a meaning load with a warning", () => {
+  test("unused keys of the Rust program load with a warning", () => {
     const { warnings } = loadConfigText(
       '[storage]\nbackend = "hybridlog"\nprefetch_size = 3\n[otel]\nendpoint = "x"\n[server]\nrate_limit_per_sec = 0',
       "f.toml",
@@ -247,12 +247,12 @@ describe("keys that must agree", () => {
     );
   });
 
-  test("something must be listened on", () => {
+  test("the server must listen on an address", () => {
     expect(errorOf("[server]\nport = 0")).toContain("there is nothing to listen on");
     expect(fromText('[server]\nport = 0\nunix_socket = "/tmp/f.sock"').number("server.port")).toBe(0);
   });
 
-  test("tiers that were chosen must fit max_memory; default ones shrink", () => {
+  test("configured tiers must fit max_memory; default ones shrink", () => {
     expect(errorOf('[storage]\nmax_memory = "1gb"\nmutable_region_size = "1gb"')).toContain(
       "more than storage.max_memory, 1gb (ferrite.toml:2)",
     );
@@ -264,7 +264,7 @@ describe("keys that must agree", () => {
     expect(fromText('[storage]\nmax_memory = "10mb"').maxMemoryBytes).toBe(10 * 1024 ** 2);
   });
 
-  test("the larger of worker_threads and io_threads counts, and it is said", () => {
+  test("the larger of worker_threads and io_threads is used, with a message", () => {
     const { config, warnings } = loadConfigText("[server]\nworker_threads = 2\nio_threads = 3", "f.toml", MACHINE);
     expect(config.workerThreads).toBe(3);
     expect(warnings[0]).toContain("so there will be 3");
@@ -303,7 +303,7 @@ describe("where values come from", () => {
     expect(config.number("server.port")).toBe(6379);
   });
 
-  test("a file that is named must be there", () => {
+  test("a file that is named must exist", () => {
     expect(printedBy(() => load({ configPath: "other.toml", files: { "./ferrite.toml": "" } }))).toStartWith(
       "Error: Config file not found: other.toml",
     );
@@ -315,14 +315,14 @@ describe("where values come from", () => {
     ).toBe(5);
   });
 
-  test("an installed configuration keeps its data in /var/lib/ferrite", () => {
+  test("an installed configuration has its data in /var/lib/ferrite", () => {
     expect(load({ files: { "/etc/ferrite/ferrite.toml": "" } }).config.text("storage.data_dir")).toBe(
       "/var/lib/ferrite",
     );
     expect(load({ files: { "./ferrite.toml": "" } }).config.text("storage.data_dir")).toBe("./data");
   });
 
-  test("flags win over variables, variables over the file, and each value knows its origin", () => {
+  test("flags override variables, variables override the file, and each value has its source", () => {
     const files = { "./ferrite.toml": "[server]\nport = 1\nmaxclients = 11\ndatabases = 3" };
     const environment = { FERRITE_SERVER_PORT: "2", FERRITE_SERVER_MAX_CONNECTIONS: "12" };
     const { config } = load({ files, environment, flags: [{ name: "server.port", value: "3", flag: "--port" }] });
@@ -367,7 +367,7 @@ describe("where values come from", () => {
     expect(warnings[0]).toContain("Kubernetes");
   });
 
-  test("a variable that is set to nothing counts as not set", () => {
+  test("an empty variable counts as not set", () => {
     const environment = { FERRITE_SERVER_PORT: "", FERRITE_PORT: "", FERRITE_PASSWORD: "", FERRITE_CONFIG: "" };
     const { config, warnings } = load({ environment });
     expect(config.provenance("server.port").kind).toBe("default");
@@ -375,7 +375,7 @@ describe("where values come from", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("flags take Redis's names and units", () => {
+  test("flags accept Redis's names and units", () => {
     const { config } = load({
       flags: [flag("maxmemory", "1gb"), flag("hz", "20"), flag("requirepass", "p"), flag("appendonly", "no")],
     });
@@ -394,7 +394,7 @@ describe("the machine", () => {
     return all;
   }
 
-  test("the tightest limit on the way up counts, in both versions of cgroups", () => {
+  test("the lowest limit up to the root counts, in both versions of cgroups", () => {
     const v2 = disk({
       "/proc/self/cgroup": "0::/a/b\n",
       "/sys/fs/cgroup/a/b/memory.max": "max\n",
@@ -410,7 +410,7 @@ describe("the machine", () => {
     expect(cgroupMemoryLimit(disk({}), 8 * GIB)).toBe(0);
   });
 
-  test("a path of the host seen in a container falls back on the container's root", () => {
+  test("a host's path in a container falls back on the container's root", () => {
     expect(
       cgroupMemoryLimit(
         disk({ "/proc/self/cgroup": "0::/docker/abc\n", "/sys/fs/cgroup/memory.max": "1073741824" }),

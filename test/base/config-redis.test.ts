@@ -25,7 +25,7 @@ function failure(name: string, reason: string): string {
   return `ERR CONFIG SET failed (possibly related to argument '${name}') - ${reason}`;
 }
 
-/** Where Ferrite's default is meant to be another: the product's own defaults, and what it does otherwise. */
+/** Parameters whose default intentionally differs from Redis's. */
 const OTHER_DEFAULTS: Readonly<Record<string, string>> = {
   "active-defrag-threshold-lower": "30",
   "auto-aof-rewrite-percentage": "50",
@@ -37,7 +37,7 @@ const OTHER_DEFAULTS: Readonly<Record<string, string>> = {
   "tls-auth-clients": "no",
 };
 
-/** Parameters of Redis 7.2 to 8.0 and of Valkey 8 and 9, with the defaults they have there. */
+/** Parameters of Redis 7.2 to 8.0 and of Valkey 8 and 9, with their defaults there. */
 const LATER: Readonly<Record<string, string>> = {
   "active-defrag-cycle-us": "500",
   "aof-rewrite-cpulist": "",
@@ -80,14 +80,14 @@ const LATER: Readonly<Record<string, string>> = {
   unixsocketgroup: "",
 };
 
-/** From redis-server 7.0.15: parameters it answers "can't set immutable config" for. */
+/** Parameters for which redis-server 7.0.15 replies "can't set immutable config". */
 const IMMUTABLE =
   "aclfile always-show-logo aof_rewrite_cpulist appenddirname appendfilename bgsave_cpulist bio_cpulist cluster-config-file cluster-enabled cluster-port daemonize databases disable-thp enable-debug-command enable-module-command enable-protected-configs io-threads io-threads-do-reads logfile pidfile rdbchecksum replicaof server_cpulist set-proc-title slaveof socket-mark-id supervised syslog-enabled syslog-facility syslog-ident tcp-backlog unixsocket unixsocketperm".split(
     " ",
   );
-/** Settable in Redis, not in this version. */
+/** Parameters that can be set in Redis but not in this version. */
 const NOT_YET_SETTABLE = ["tls-port"];
-/** The same, but the value they have is accepted. With another one. */
+/** The same, but CONFIG SET accepts the current value. Each with another value, which is refused. */
 const FIXED: Record<string, string> = {
   bind: "127.0.0.2",
   port: "6380",
@@ -99,7 +99,7 @@ const FIXED: Record<string, string> = {
 };
 
 describe("against Redis 7.0.15", () => {
-  test("CONFIG GET * has every name, with Redis's default where none other is meant", () => {
+  test("CONFIG GET * has every name, with Redis's default unless the exceptions name another", () => {
     const ours = Object.fromEntries(configGet(fresh(), ["*"], false));
     const expected: Record<string, string> = {
       ...redis,
@@ -109,7 +109,7 @@ describe("against Redis 7.0.15", () => {
     expect(ours).toEqual(expected);
   });
 
-  test("what can be set at run time is what Redis lets be set", () => {
+  test("the parameters that can be set at run time are Redis's", () => {
     for (const name of Object.keys(redis)) {
       const config = fresh();
       const answer = set(config, name, get(config, name));
@@ -120,7 +120,7 @@ describe("against Redis 7.0.15", () => {
     }
   });
 
-  test("what Redis can set and this version cannot is refused, and keeps its value", () => {
+  test("a parameter that only Redis can set is refused, and does not change", () => {
     for (const [name, other] of Object.entries(FIXED)) {
       const config = fresh();
       const before = get(config, name);
@@ -130,7 +130,7 @@ describe("against Redis 7.0.15", () => {
     }
   });
 
-  test("setting a value and asking for it gives the same value", () => {
+  test("a value that was set is read back", () => {
     const config = fresh();
     for (const name of PARAMETER_NAMES) {
       const before = get(config, name);
@@ -199,13 +199,13 @@ describe("against Redis 7.0.15", () => {
 });
 
 describe("beside a redis-server", () => {
-  /** Changing these would cut the line to the referee. */
+  /** Changing these would break the connection to redis-server. */
   const LEFT_OUT = ["port", "bind", "unixsocket", "tls-port", "requirepass", "maxclients"];
   const VALUES =
     "|yes|NO|0|1|-1|-2|abc|100|501|1gb|1G|10k|-1gb|1.5|50%|101%|+1|007|9223372036854775807|4294967296|2147483648|1 2|normal 0 0 0|900 1 60 5|900  1|KEA|n|always|allkeys-lru|0x10|1e3|65536|50 99|-1 0 2000|1 2 2001|{title} x|{x}|a.b-c|save now|save nosave".split(
       "|",
     );
-  test("every value is taken or refused alike, and reads back alike", async () => {
+  test("every value is accepted or refused alike, and reads back alike", async () => {
     const referee = await Referee.start();
     const differences: string[] = [];
     for (const name of Object.keys(redis)) {
@@ -222,7 +222,7 @@ describe("beside a redis-server", () => {
       VALUES.forEach((value, i) => {
         const config = fresh();
         const ours = set(config, name, value);
-        // What this version does not have is refused in its own words, see above.
+        // Features that this version lacks are refused with a different text, see above.
         if (/not supported in this version|immutable|protected/.test(ours)) return;
         const answer = replies[i * 3];
         const theirs = answer instanceof Error ? answer.message : String(answer);
@@ -238,7 +238,7 @@ describe("beside a redis-server", () => {
 });
 
 describe("CONFIG GET", () => {
-  test("a plain name is answered as it was asked, once, in any case", () => {
+  test("a plain name is replied once, as it was spelled in the request", () => {
     expect(configGet(fresh(), ["HZ", "hz"], false)).toEqual([["HZ", "10"]]);
     expect(configGet(fresh(), ["nosuch"], false)).toEqual([]);
     expect(configGet(fresh(), [new TextEncoder().encode("maxclients")], false)).toEqual([["maxclients", "10000"]]);
@@ -253,7 +253,7 @@ describe("CONFIG GET", () => {
     ]);
   });
 
-  test("Ferrite's own names are known, and listed only by a pattern with a dot", () => {
+  test("Ferrite's names are known, and listed only by a pattern with a dot", () => {
     expect(configGet(fresh(), ["server.turn_max_commands"], false)).toEqual([["server.turn_max_commands", "256"]]);
     expect(configGet(fresh(), ["metrics.*"], false).map(([name]) => name)).toEqual([
       "metrics.enabled",
@@ -276,7 +276,7 @@ describe("CONFIG GET", () => {
     expect(globMatches("*", "")).toBe(true);
   });
 
-  test("a glob of many stars ends (by trying all ways it would not)", () => {
+  test("a glob of many stars ends soon, which full backtracking would not", () => {
     expect(globMatches(`${"*a".repeat(30)}b`, "a".repeat(60))).toBe(false);
   });
 });
@@ -297,7 +297,7 @@ describe("CONFIG SET", () => {
     expect(config.number("storage.expire_check_interval")).toBe(20);
   });
 
-  test("what this version does not have is refused when switched on", () => {
+  test("a feature that this version lacks cannot be turned on", () => {
     const config = fresh();
     for (const [name, value] of [
       ["appendonly", "yes"],
@@ -311,7 +311,7 @@ describe("CONFIG SET", () => {
     expect(set(config, "appendonly", "no", "save", "", "maxmemory-policy", "ALLKEYS-LRU")).toBe("OK");
   });
 
-  test("loglevel takes Redis's and Rust's names and answers in the set last used", () => {
+  test("loglevel accepts Redis's and Rust's names and replies the kind last used", () => {
     const config = fresh();
     expect(get(config, "loglevel")).toBe("notice");
     for (const level of ["debug", "verbose", "notice", "warning", "nothing", "trace", "info", "warn", "error"]) {
@@ -321,7 +321,7 @@ describe("CONFIG SET", () => {
     expect(set(config, "loglevel", "loud")).toContain("argument(s) must be one of the following: ");
   });
 
-  test("one class of output limits leaves the others as they are", () => {
+  test("setting one class of output limits does not change the others", () => {
     const config = fresh();
     expect(set(config, "client-output-buffer-limit", "replica 1mb 2mb 60")).toBe("OK");
     expect(set(config, "client-output-buffer-limit", "PUBSUB 1 2 3")).toBe("OK");
@@ -329,7 +329,7 @@ describe("CONFIG SET", () => {
     expect(config.outputBufferLimits.pubsub).toEqual({ hardBytes: 1, softBytes: 2, softSeconds: 3 });
   });
 
-  test("a password set at run time is asked for, whatever require_auth said", () => {
+  test("a password set at run time is required for any value of require_auth", () => {
     const config = fresh();
     config.place("server.require_auth", false, { kind: "file", text: "f:1" });
     expect(set(config, "requirepass", "secret")).toBe("OK");
@@ -338,7 +338,7 @@ describe("CONFIG SET", () => {
     expect(config.requiredPassword).toBe("");
   });
 
-  test("sizes beyond 2^53 are answered with all digits", () => {
+  test("sizes beyond 2^53 are replied with all digits", () => {
     const config = fresh();
     expect(set(config, "slowlog-max-len", "9223372036854775807")).toBe("OK");
     expect(get(config, "slowlog-max-len")).toBe("9223372036854775807");
@@ -355,7 +355,7 @@ describe("CONFIG SET", () => {
     expect(set(config, "maxclients", "500")).toBe("OK");
   });
 
-  test("observers see all keys of one change at their new value, and nothing when nothing changed", () => {
+  test("observers see all keys of one change at their new values, and are not called without a change", () => {
     const config = fresh();
     const seen: string[] = [];
     config.onChange("server.client_timeout", (change, now) =>

@@ -1,8 +1,8 @@
 /**
- * Goal:   CONFIG REWRITE makes a file mean the running configuration, loses nothing else of it, and never leaves a file
- *         that is half old and half new.
- * Method: forms by example; random files with random changes by seed; the n-th file operation fails, for every n; and a
- *         power cut after each.
+ * Goal:   CONFIG REWRITE makes a file produce the running configuration, preserves all other content, and never leaves a
+ *         file that is half old and half new.
+ * Method: examples of each form; seeded random files with random changes; a failure of the n-th file operation, for every
+ *         n, and a power cut after each.
  */
 import { describe, expect, test } from "bun:test";
 import {
@@ -32,7 +32,7 @@ function load(text: string): Config {
   return loadConfigText(text, PATH, MACHINE).config;
 }
 
-/** The text after changes at run time to what it says. */
+/** Returns `text` rewritten after changes at run time. */
 function after(text: string, changes: Record<string, ConfigValue>): string {
   const config = load(text);
   for (const [name, value] of Object.entries(changes)) config.place(name, value, FROM_RUNTIME);
@@ -47,13 +47,13 @@ function expectSame(found: Config, wanted: Config): void {
 }
 
 describe("a changed text", () => {
-  test("is the same text when nothing changed", () => {
+  test("is the same text without changes", () => {
     const text = '# mine\n[server]\nport=7000 # p\n\n\n [storage]\n\tmax_memory = "1gb"';
     expect(after(text, {})).toBe(text);
     expect(after("", {})).toBe("");
   });
 
-  test("has a value replaced where it stands", () => {
+  test("has a value replaced in place", () => {
     expect(after("[server]\nclient_timeout = 5   # idle\nport = 1\n", { "server.client_timeout": 60 })).toBe(
       "[server]\nclient_timeout = 60   # idle\nport = 1\n",
     );
@@ -98,7 +98,7 @@ describe("a changed text", () => {
     expect(after('[server.rename_commands]\nGET = "G"\n', change)).toContain("\n[server]\nclient_timeout = 9\n");
   });
 
-  test("keeps its line ends and its byte order mark", () => {
+  test("preserves its line ends and its byte order mark", () => {
     expect(after("[server]\r\nport = 1\r\n", { "server.client_timeout": 9, "logging.level": "debug" })).toBe(
       '[server]\r\nport = 1\r\nclient_timeout = 9\r\n\r\n[logging]\r\nlevel = "debug"\r\n',
     );
@@ -109,7 +109,7 @@ describe("a changed text", () => {
     expect(content(files)).toBe("\ufeff[server]\nport = 2\n");
   });
 
-  test("has a port taken out of bind when the two part ways", () => {
+  test("has a port removed from bind when the two differ", () => {
     expect(after('[server]\nbind = "127.0.0.1:7000" # here\n', { "server.port": 7001 })).toBe(
       '[server]\nbind = "127.0.0.1" # here\nport = 7001\n',
     );
@@ -121,7 +121,7 @@ describe("a changed text", () => {
     );
   });
 
-  test("has hz as the interval that it is", () => {
+  test("has hz as an interval", () => {
     expect(after("[server]\nhz = 10 # old\nport = 1\n", { "storage.expire_check_interval": 50 })).toBe(
       "[server]\nport = 1\n\n[storage]\nexpire_check_interval = 50\n",
     );
@@ -142,12 +142,12 @@ describe("a changed text", () => {
     }
   });
 
-  test("leaves sections of others alone", () => {
+  test("does not change other sections", () => {
     const foreign = '[cluster]\nname = "server.port = 1" # [server]\n[[otel.a]]\nport = 1\n[[otel.a]]\nport = 2\n';
     expect(after(foreign, { "server.port": 7 })).toBe(`${foreign}\n[server]\nport = 7\n`);
   });
 
-  test("holds integers beyond 2^53, secrets and every kind of character", () => {
+  test("can contain integers beyond 2^53, secrets and every kind of character", () => {
     after("", {
       "server.slowlog_max_len": 2 ** 63,
       "storage.max_memory": 2 ** 62,
@@ -156,7 +156,7 @@ describe("a changed text", () => {
     after("", { "server.password": "\u0000\u007f\\'\"\t\u2028é🙂", "redis.tls_key_file_pass": "#[x]" });
   });
 
-  test("is refused when no text can say it", () => {
+  test("is refused when no text can express the configuration", () => {
     const config = load("");
     config.place("server.require_auth", true, FROM_RUNTIME);
     expect(() => rewrittenText("", config)).toThrow(RewriteRefused);
@@ -173,7 +173,7 @@ const USABLE = KEYS.filter((spec) => !LEFT_OUT.test(spec.name));
 
 const STRINGS = ["", "x", "a b # c", '"q"', "[server]", "é\n🙂", "\\u0041 = 1", "'''"];
 
-/** A value the key may have, other than by chance the same. */
+/** A random valid value of the key. It may equal the current one. */
 function randomValue(random: SeededRandom, spec: KeySpec): ConfigValue {
   const candidates: string[] = [];
   switch (spec.type) {
@@ -252,7 +252,7 @@ function randomFile(random: SeededRandom): string {
   return [...root, ...blocks].join(eol) + (random.below(2) === 0 ? eol : "");
 }
 
-test("random files with random changes mean what runs and keep the rest", () => {
+test("random files with random changes give the running configuration and preserve the rest", () => {
   const seedUsed = testSeed();
   const random = new SeededRandom(seedUsed);
   let files = 0;
@@ -277,7 +277,7 @@ test("random files with random changes mean what runs and keep the rest", () => 
     for (const { name } of KEYS)
       if (!sameValue(loaded.get(name), config.get(name))) throw new Error(`${name}: ${seed}`);
     if (rewrittenText(next, config) !== next) throw new Error(`a second rewrite changes it: ${seed}`);
-    // Every line that names no changed key is there still, in its place among the others.
+    // Every line that names no changed key still exists, in the same order.
     const words = changed.flatMap((spec) => [spec.key, ...spec.aliases.map(({ name }) => name.split(".")[1]!)]);
     const lines = next.split("\n");
     let at = 0;
@@ -322,7 +322,7 @@ const NEW = "[server]\ntimeout = 2 # old\n";
 describe("the file", () => {
   const changed = (): Config => load(NEW);
 
-  test("keeps mode and owner; nothing stays beside it", () => {
+  test("preserves mode and owner; no temporary file is left", () => {
     const files = new MemoryFiles(1, []);
     put(files, OLD);
     rewriteConfig(files, changed());
@@ -331,7 +331,7 @@ describe("the file", () => {
     expect(files.list("/etc/x")).toEqual(["ferrite.toml"]);
   });
 
-  test("is made anew when somebody removed it", () => {
+  test("is created again when it was removed", () => {
     const files = new MemoryFiles(1, []);
     files.mkdir("/etc/x", 0o755);
     rewriteConfig(files, changed());
@@ -339,7 +339,7 @@ describe("the file", () => {
     expect(files.stat(PATH)?.mode).toBe(0o600);
   });
 
-  test("a temporary file left by a crash is in nobody's way", () => {
+  test("a temporary file left by a crash does not matter", () => {
     const files = new MemoryFiles(1, []);
     put(files, OLD);
     files.close(files.open(`/etc/x/.ferrite.toml.${process.pid}.tmp`, "wx", 0o600));
@@ -347,7 +347,7 @@ describe("the file", () => {
     expect(files.list("/etc/x")).toEqual(["ferrite.toml"]);
   });
 
-  test("bytes that are no UTF-8 are not touched", () => {
+  test("a file that is not UTF-8 is not changed", () => {
     const files = new MemoryFiles(1, []);
     put(files, OLD);
     const file = files.open(PATH, "r+", 0);
@@ -355,10 +355,10 @@ describe("the file", () => {
     expect(tryRewriteConfig(files, changed())).toBe("the file is not UTF-8");
   });
 
-  test("is old or new, whole, whichever operation fails, and after a power cut then", () => {
+  test("is completely old or new when any operation fails, and after a power cut", () => {
     let failures = 0;
     for (let nth = 1; ; nth++) {
-      // A disk on which the n-th operation from now on fails.
+      // The n-th operation from now on fails.
       const files = new MemoryFiles(nth, [{ operation: "*", nth: nth + operationsOfPut(), code: "ENOSPC" }]);
       put(files, OLD);
       let failed = "";
@@ -378,7 +378,7 @@ describe("the file", () => {
     expect(failures).toBeGreaterThan(8);
   });
 
-  test("errors are the system's words", () => {
+  test("errors are the system's texts", () => {
     for (const [operation, code, words] of [
       ["write", "ENOSPC", "No space left on device"],
       ["rename", "EACCES", "Permission denied"],
@@ -390,7 +390,7 @@ describe("the file", () => {
       expect(tryRewriteConfig(files, changed())).toBe(words);
       expect(files.list("/etc/x")).toEqual(["ferrite.toml"]);
     }
-    // An owner that cannot be given is no reason to fail.
+    // A failure to set the owner is not an error.
     const files = new MemoryFiles(1, [{ operation: "chown", nth: 2, code: "EPERM" }]);
     put(files, OLD);
     expect(tryRewriteConfig(files, changed())).toBe("");
@@ -421,7 +421,7 @@ function operationsOfPut(): number {
   return 7;
 }
 
-/** As content, past the planned failure. */
+/** Reads the content in spite of the planned failure. */
 function contentLeft(files: MemoryFiles): string {
   for (let tries = 0; ; tries++) {
     try {

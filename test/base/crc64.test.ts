@@ -28,7 +28,7 @@ test("check value, and Redis's own second vector", () => {
   expect(hex()).toBe("0000000000000000");
 });
 
-test("any length at any offset, in any pieces, agrees with the bit-by-bit model", () => {
+test("any length at any offset, in any parts, agrees with the bit-by-bit model", () => {
   const random = new Random(testSeed());
   const bytes = new Uint8Array(400);
   random.fill(bytes, 0, 400);

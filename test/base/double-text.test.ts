@@ -61,7 +61,7 @@ const REFUSED = [
   "0x1p-1075", "1\0", "--1", "1f", "1L", "0b1", "1e1e1",
 ];
 
-test("texts of doubles: what is accepted, with its value, and what is not", () => {
+test("texts of doubles: accepted ones, with their values, and refused ones", () => {
   for (const [text, value] of ACCEPTED) expect([text, parse(text)]).toEqual([text, value]);
   for (const text of REFUSED) expect([text, parse(text)]).toEqual([text, Number.NaN]);
 });
@@ -97,7 +97,7 @@ test("both styles, by example", () => {
   }
 });
 
-test("what either style writes reads back the same", () => {
+test("a text of either style reads back as the same double", () => {
   const random = new Random(testSeed());
   for (let i = 0; i < 50_000; i++) {
     const value = randomDouble(random);
@@ -145,7 +145,7 @@ test("redis-server reads and prints the same scores (%.17g: Redis 7.0; shortest:
         const value = parse(text);
         const wanted = replies[i * 3 + 2]!;
         if (wanted !== null) good++;
-        // glibc up to 2.36 at least rounds hexadecimal subnormals wrongly when just one bit is cut off twice over:
+        // glibc, at least up to 2.36, rounds hexadecimal subnormals wrongly because it rounds twice:
         // 0x8d270a70.9721a4p-1056 is 36/64 above a double, and it rounds down. We round right.
         if (/^[-+]?0x/i.test(text) && Math.abs(value) < 2.2250738585072014e-308) return;
         const got = Number.isNaN(value) ? null : write(format, value);

@@ -47,7 +47,7 @@ describe.each<[string, () => { files: Files; at: string }]>([
     },
   ],
 ])("%s files", (_, make) => {
-  test("read and write at places, at the cursor, and appending", () => {
+  test("read and write at offsets, at the current position, and appending", () => {
     const { files, at } = make();
     const path = join(at, "f");
     const file = files.open(path, "w", 0o600);
@@ -73,7 +73,7 @@ describe.each<[string, () => { files: Files; at: string }]>([
     expect(files.stat(path)).toMatchObject({ kind: "file", bytes: 5 });
   });
 
-  test("names: rename replaces, unlink removes, list is sorted, a missing name is null", () => {
+  test("names: rename replaces, unlink removes, the list is sorted, a missing name is null", () => {
     const { files, at } = make();
     replaceDurably(files, join(at, "b"), bytes("b"), 0o644);
     replaceDurably(files, join(at, "a"), bytes("a"), 0o644);
@@ -86,7 +86,7 @@ describe.each<[string, () => { files: Files; at: string }]>([
     expect(files.stat(join(at, "d"))?.kind).toBe("directory");
   });
 
-  test("failures say what, where and why", () => {
+  test("failures name the operation, the path and the reason", () => {
     const { files, at } = make();
     const missing = failureOf(() => files.open(join(at, "no"), "r", 0));
     expect(missing).toMatchObject({ operation: "open", path: join(at, "no"), code: "ENOENT", number: 2 });
@@ -103,7 +103,7 @@ test("a link is followed by stat", () => {
 });
 
 describe("a power cut", () => {
-  test("synced bytes stay; of the rest a prefix does, its end perhaps torn; another seed cuts elsewhere", () => {
+  test("synced bytes survive, and a prefix of the rest, whose length and torn end depend on the seed", () => {
     const survivors = new Set<string>();
     for (let seed = 1; seed <= 50; seed++) {
       const files = new MemoryFiles(seed, []);
@@ -120,7 +120,7 @@ describe("a power cut", () => {
     expect(survivors.size).toBeGreaterThan(10);
   });
 
-  test("a name is there only after its directory was synced; replaceDurably leaves the old or the new", () => {
+  test("a name exists only after its directory was synced; replaceDurably leaves the old or the new content", () => {
     const files = new MemoryFiles(1, []);
     files.close(files.open("/never", "w", 0o600));
     expect(files.crash().stat("/never")).toBeNull();
@@ -141,7 +141,7 @@ describe("a power cut", () => {
     }
   });
 
-  test("the planned call fails, and only it", () => {
+  test("only the planned call fails", () => {
     const files = new MemoryFiles(1, [{ operation: "write", nth: 2, code: "ENOSPC" }]);
     const file = files.open("/f", "w", 0o600);
     writeFully(files, file, bytes("a"));

@@ -46,7 +46,7 @@ function parse(text: string): bigint | null {
   return resultOf(parseInt64(bytes, 1, text.length));
 }
 
-/** The rule, in the simplest words. */
+/** The rule in its simplest form. */
 function model(text: string): bigint | null {
   if (!/^(0|-?[1-9][0-9]*)$/.test(text)) return null;
   const value = BigInt(text);
@@ -67,7 +67,7 @@ function randomInt64(random: Random): bigint {
   return BigInt.asIntN(64, wide >> BigInt(random.below(64)));
 }
 
-test("edges parse and print as BigInt does, and the range ends at 2^63", () => {
+test("edge cases parse and print as in BigInt, and the range ends at 2^63", () => {
   for (const value of [...edges(), MAX, MIN, MAX + 1n, MIN - 1n, MAX * 10n]) {
     expect([value, parse(String(value))]).toEqual([value, model(String(value))]);
   }
@@ -111,7 +111,7 @@ test("random values and mutilated texts agree with the model", () => {
   }
 });
 
-test("format is the inverse, with exact lengths, and writes nothing beyond", () => {
+test("format is the inverse, with exact lengths, and writes no further byte", () => {
   const random = new Random(testSeed());
   const values = edges().filter((value) => value >= MIN && value <= MAX);
   for (let i = 0; i < 20_000; i++) values.push(randomInt64(random));
@@ -164,7 +164,7 @@ test("addition, negation and order agree with BigInt, overflow included", () => 
   expect(overflows).toBeGreaterThan(1000);
 });
 
-test("redis-server takes the same texts for integers, and adds alike", async () => {
+test("redis-server accepts the same texts as integers, and adds alike", async () => {
   const redis = await Referee.start();
   try {
     const random = new Random(testSeed());

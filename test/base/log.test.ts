@@ -47,7 +47,7 @@ describe("lines", () => {
     ]);
   });
 
-  test("every error has an error_type, and no field replaces what every line has", () => {
+  test("every error has an error_type, and no field replaces a standard one", () => {
     const { logs, lines } = root({});
     logs.target("server").error("disk_full", "failed", { level: "x", message: "y" });
     expect(JSON.parse(lines[0]!)).toEqual({
@@ -68,7 +68,7 @@ describe("lines", () => {
     expect(lines[0]).not.toContain("target");
   });
 
-  test("a pretty line is one line, whatever a client put into it", () => {
+  test("a pretty line is one line, whatever a client sent", () => {
     const { logs, lines } = root({ format: "pretty", showThreadName: true });
     logs.target("commands").info("key a\nb\x1b[2J", { name: 'x "y', count: 3 });
     expect(lines).toEqual([
@@ -78,7 +78,7 @@ describe("lines", () => {
 });
 
 describe("levels", () => {
-  test("the longest target that is a parent wins", () => {
+  test("the longest parent target wins", () => {
     const filter = new LogFilter(
       parseFilter("ferrite::storage=trace,ferrite::storage::index=warn,ferrite=debug").directives,
     );
@@ -88,7 +88,7 @@ describe("levels", () => {
     expect(filter.levelOf("other")).toBe(OFF);
   });
 
-  test("a filter may be a bare level, a bare target, Redis's names; nonsense is returned", () => {
+  test("a filter may be a level, a target or Redis's names; invalid parts are returned", () => {
     const { directives, refused } = parseFilter("warn, ferrite::server ,ferrite::storage=notice,ferrite=loud,[x]=1,");
     expect(directives).toEqual([
       { target: "", level: WARN },
@@ -98,7 +98,7 @@ describe("levels", () => {
     expect(refused).toEqual(["ferrite=loud", "[x]=1"]);
   });
 
-  test("FERRITE_LOG wins over RUST_LOG, which counts when it names ferrite, over the configured level", () => {
+  test("FERRITE_LOG overrides RUST_LOG, which counts if it names ferrite, and both override the configured level", () => {
     const level = (environment: Record<string, string>, target: string) =>
       startFilter(INFO, environment).filter.levelOf(target);
     expect(level({}, "ferrite::server")).toBe(INFO);
@@ -108,7 +108,7 @@ describe("levels", () => {
     expect(level({ FERRITE_LOG: "ferrite::storage=trace" }, "ferrite::storage")).toBe(TRACE);
   });
 
-  test("a changed level reaches loggers already handed out", () => {
+  test("a changed level applies to existing loggers", () => {
     const { logs, lines } = root({});
     const log = logs.target("storage");
     log.debug("no");
@@ -141,7 +141,7 @@ describe("log files", () => {
     return files;
   }
 
-  test("daily and hourly rotation name the old file by its period and keep the newest", () => {
+  test("daily and hourly rotation name the old file by its period and retain the newest", () => {
     const files = disk();
     const clock = new HeldClock(NOON);
     const log = sink(files, clock, "daily");
@@ -163,7 +163,7 @@ describe("log files", () => {
     expect(readText(hours, "/log/f.log.2025-12-26T12")).toBe("a\nb\n");
   });
 
-  test("size-based rotation never lets a file grow beyond the limit, nor loses a line", () => {
+  test("size-based rotation neither lets a file exceed the limit nor loses a line", () => {
     const files = disk();
     const clock = new HeldClock(NOON);
     const log = sink(files, clock, "size-based", 30, 100);

@@ -74,7 +74,7 @@ const SPECIAL = [
   "0.0000000000000000050000001", "-0.000000000000000001", "3.14159265358979323846264338327950288", "1e18", "1e17", "1e19",
 ];
 
-test("without a referee: the examples of the Redis manual and the traps", () => {
+test("without redis-server: the examples of the Redis manual and edge cases", () => {
   expect(add("10.50", "0.1")).toBe("10.6");
   expect(add("5.0e3", "2.0e2")).toBe("5200");
   expect(add("10.6", "-5")).toBe("5.6");

@@ -9,7 +9,7 @@ test("xoshiro128**: the generator of the paper", () => {
   expect(wanted.map(() => random.bits() >>> 0)).toEqual(wanted);
 });
 
-test("a seed repeats its sequence, neighbours do not share one", () => {
+test("a seed repeats its sequence, and neighbouring seeds have different ones", () => {
   const sequence = (seed: number): string => {
     const random = new Random(seed);
     return Array.from({ length: 20 }, () => random.bits()).join();

@@ -1,6 +1,6 @@
 /**
- * A real redis-server as referee, on a unix socket in a temporary folder. Fails loudly when there is none: a comparison
- * that silently does not run would prove nothing.
+ * Runs a real redis-server for comparison, on a Unix socket in a temporary folder. Fails when there is none, because a
+ * comparison that is silently skipped would prove nothing.
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";

@@ -7,7 +7,7 @@ import { checkAof, listedFiles, truncateWithCopy } from "../../src/cli/check-aof
 import { checkRdb } from "../../src/cli/check-rdb.ts";
 import { checkIntset, checkListpack, checkZiplist, decompressLzf } from "../../src/cli/packed.ts";
 
-// Written by SAVE of redis-server 7.0.15: every type, packed and not, an expiry, a function, two databases.
+// Written by SAVE of redis-server 7.0.15: every type in packed and other encodings, an expiry, a function, two databases.
 const REDIS_RDB = new Uint8Array(readFileSync(join(import.meta.dir, "redis-7.0.15.rdb")));
 const ENTRY = join(import.meta.dir, "../../src/cli/entry.ts");
 
@@ -46,7 +46,7 @@ async function ferrite(args: string[], input = ""): Promise<{ code: number; out:
 }
 
 describe("check-rdb", () => {
-  test("a file of Redis is good, and what is in it is counted", () => {
+  test("a file of Redis is valid, and its content is counted", () => {
     const result = checkRdb(disk(REDIS_RDB), "/f");
     expect(result).toMatchObject({
       ok: true,
@@ -55,7 +55,7 @@ describe("check-rdb", () => {
     });
   });
 
-  test("a file cut anywhere is not good, and the offset lies within it", () => {
+  test("a file truncated anywhere is invalid, and the offset lies within it", () => {
     for (let length = 0; length < REDIS_RDB.length; length += 41) {
       const result = checkRdb(disk(REDIS_RDB.subarray(0, length)), "/f");
       expect(result.ok).toBe(false);
@@ -63,7 +63,7 @@ describe("check-rdb", () => {
     }
   });
 
-  test("a changed byte anywhere is found", () => {
+  test("a changed byte is noticed anywhere", () => {
     for (let at = 0; at < REDIS_RDB.length; at += 41) {
       const broken = REDIS_RDB.slice();
       broken[at]! ^= 0x10;
@@ -71,14 +71,14 @@ describe("check-rdb", () => {
     }
   });
 
-  test("bytes behind the end are an error, a missing checksum is none", () => {
+  test("bytes behind the end are an error, a missing checksum is not", () => {
     expect(checkRdb(disk(bytesOf([...REDIS_RDB], 0)), "/f")).toMatchObject({ ok: false, offset: REDIS_RDB.length });
     const unsummed = REDIS_RDB.slice();
     unsummed.fill(0, unsummed.length - 8);
     expect(checkRdb(disk(unsummed), "/f")).toMatchObject({ ok: true, summary: { checksum: "absent" } });
   });
 
-  test("types Redis 7.0 no longer writes are walked too", () => {
+  test("types that Redis 7.0 no longer writes are checked too", () => {
     const ziplist = [15, 0, 0, 0, 12, 0, 0, 0, 2, 0, 0, 0xf2, 2, 0xf3, 0xff];
     const listpack = [9, 0, 0, 0, 1, 0, 5, 1, 0xff];
     const content = bytesOf(
@@ -98,7 +98,7 @@ describe("check-rdb", () => {
     expect(checkRdb(disk(good), "/f")).toMatchObject({ ok: true, summary: { keys: 6 } });
   });
 
-  test("a count that cannot be is found before it is looped over", () => {
+  test("an impossible count is refused before its loop", () => {
     const content = bytesOf("REDIS0011", [1, 1, 0x61, 0x81, 0xff, 0, 0, 0, 0, 0, 0, 0]);
     expect(checkRdb(disk(content), "/f")).toMatchObject({ ok: false });
   });
@@ -121,7 +121,7 @@ describe("check-rdb", () => {
 });
 
 describe("packed encodings", () => {
-  test("listpack: entries are counted, and every cut or wrong length is found", () => {
+  test("listpack: entries are counted, and every truncation or wrong length is noticed", () => {
     const listpack = bytesOf(
       [0, 0, 0, 0, 4, 0],
       [5, 1],
@@ -156,7 +156,7 @@ describe("packed encodings", () => {
     expect(checkIntset(bytesOf([3, 0, 0, 0, 1, 0, 0, 0], [1, 0, 0]))).toBe(-1);
   });
 
-  test("LZF: a repetition is undone, what reaches back too far is refused", () => {
+  test("LZF: a repetition is unpacked, a distance beyond the output is refused", () => {
     const plain = decompressLzf(bytesOf([0, 0x61], [0xe0, 0, 0]), 10);
     expect(plain === null ? "" : new TextDecoder().decode(plain)).toBe("aaaaaaaaaa");
     expect(decompressLzf(bytesOf([0, 0x61], [0xe0, 0, 1]), 10)).toBeNull();
@@ -177,7 +177,7 @@ describe("check-aof", () => {
   ];
   const LOG = RECORDS.join("");
 
-  test("a good file is good", () => {
+  test("a valid file passes", () => {
     expect(checkAof(disk(bytesOf(LOG)), "/f")).toMatchObject({
       reason: "",
       okUpTo: LOG.length,
@@ -187,7 +187,7 @@ describe("check-aof", () => {
     expect(checkAof(disk(bytesOf("")), "/f")).toMatchObject({ reason: "", okUpTo: 0, records: 0 });
   });
 
-  test("cut at every byte, ok_up_to is the last boundary outside a transaction, and cutting there gives a good file", () => {
+  test("truncated at every byte, ok_up_to is the last boundary outside a transaction, and truncating there gives a valid file", () => {
     const boundaries = [0, 1, 2, 6, 7].map((count) => RECORDS.slice(0, count).join("").length);
     for (let length = 0; length <= LOG.length; length++) {
       const result = checkAof(disk(bytesOf(LOG.slice(0, length))), "/f");
@@ -216,7 +216,7 @@ describe("check-aof", () => {
     expect(result.okUpTo).toBe(good.length);
   });
 
-  test("an RDB preamble is walked first", () => {
+  test("an RDB preamble is checked first", () => {
     const content = bytesOf([...REDIS_RDB], LOG);
     expect(checkAof(disk(content), "/f")).toMatchObject({
       reason: "",
@@ -228,7 +228,7 @@ describe("check-aof", () => {
     expect(checkAof(disk(broken), "/f")).toMatchObject({ okUpTo: 0 });
   });
 
-  test("a manifest of Redis 7 names base, then incremental files; history is passed over", () => {
+  test("a manifest of Redis 7 names base, then incremental files; history is skipped", () => {
     const files = disk(
       bytesOf(
         'file a.base.rdb seq 1 type b\nfile old.aof seq 1 type h\nfile "b 1.aof" seq 1 type i\nfile b.2.aof seq 2 type i\n',
@@ -243,7 +243,7 @@ describe("check-aof", () => {
     expect(listedFiles(files, "/f.aof")).toEqual([{ path: "/f.aof", fixable: true }]);
   });
 
-  test("the copy is durable before the file is cut", () => {
+  test("the copy is durable before the file is truncated", () => {
     const files = disk(bytesOf("0123456789"));
     files.syncDirectory("/");
     const copy = truncateWithCopy(files, "/f", 4, Date.parse("2025-12-21T13:05:09Z"));
@@ -253,7 +253,7 @@ describe("check-aof", () => {
     expect(after.stat(copy)?.bytes).toBe(10);
   });
 
-  test("the command reports, asks before it cuts, and keeps the old file", async () => {
+  test("the command reports, asks before it truncates, and preserves the old file", async () => {
     const path = join(folder, "appendonly.aof");
     const good = command("SET", "a", "1");
     writeFileSync(path, `${good}*2\r\n$3\r\nGE`);

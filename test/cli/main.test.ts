@@ -46,7 +46,7 @@ function usageError(argv: string[]): string {
 }
 
 describe("arguments", () => {
-  test("options stand for keys, short and long", () => {
+  test("short and long options set keys", () => {
     const { flags, configPath, action } = parseServerArguments([
       "-p",
       "7000",
@@ -78,7 +78,7 @@ describe("arguments", () => {
     expect(flags.find(({ name }) => name === "server.port")?.flag).toBe("--port");
   });
 
-  test("Redis's options are taken as redis-server takes them", () => {
+  test("Redis's options mean the same as to redis-server", () => {
     const { flags } = parseServerArguments([
       "--maxmemory",
       "1gb",
@@ -100,7 +100,7 @@ describe("arguments", () => {
     ]);
   });
 
-  test("what cannot be understood is a usage error", () => {
+  test("an invalid command line is a usage error", () => {
     expect(usageError(["--prot", "1"])).toContain("Unknown option '--prot'");
     expect(usageError(["--port"])).toContain("--port");
     expect(usageError(["--maxmemory"])).toBe("Option '--maxmemory' needs a value");
@@ -159,7 +159,7 @@ describe("the program", () => {
     expect((await ferrite(cwd, ["--dump-config"])).out).not.toContain("s3cret");
   });
 
-  test("--test-config says whether the configuration is good", async () => {
+  test("--test-config says whether the configuration is valid", async () => {
     const cwd = place();
     writeFileSync(join(cwd, "f.toml"), "[server]\nport = 7\nprot = 1\n");
     const bad = await ferrite(cwd, ["--test-config", "-c", "f.toml"]);
@@ -178,10 +178,10 @@ describe("the program", () => {
     );
   });
 
-  test("ferrite-check-aof is another name of the program", async () => {
+  test("ferrite-check-aof is a link to the program", async () => {
     const cwd = place();
     writeFileSync(join(cwd, "a.aof"), "*1\r\n$4\r\nPING\r\n");
-    // As the compiled executable sees it when called through a link: argv0 is the link's name.
+    // As in the executable when it is called through a link: argv0 is the link's name.
     const child = Bun.spawn([process.execPath, ENTRY, "a.aof"], {
       cwd,
       argv0: "ferrite-check-aof",
@@ -195,7 +195,7 @@ describe("the program", () => {
 });
 
 describe("init", () => {
-  test("writes a file that loads, makes the data directory, and does not overwrite", async () => {
+  test("writes a file that loads, creates the data directory, and does not overwrite", async () => {
     const cwd = place();
     const first = await ferrite(cwd, ["init", "-o", "conf/f.toml", "-d", "data dir"]);
     expect([first.code, first.err]).toEqual([0, ""]);
@@ -216,7 +216,7 @@ describe("init", () => {
     expect(readFileSync(join(cwd, "conf/f.toml"), "utf8").length).toBeLessThan(text.length / 10);
   });
 
-  test("a data directory that cannot be made is the guide's error", async () => {
+  test("a data directory that cannot be created gives the guide's error", async () => {
     const cwd = place();
     writeFileSync(join(cwd, "file"), "");
     const { code, err } = await ferrite(cwd, ["init", "-d", "file/data"]);
@@ -226,7 +226,7 @@ describe("init", () => {
 });
 
 describe("doctor", () => {
-  test("tells of a running server that holds the data directory", async () => {
+  test("reports a running server that uses the data directory", async () => {
     const cwd = place();
     const data = join(cwd, "data");
     mkdirSync(data);
@@ -289,7 +289,7 @@ describe("doctor", () => {
     expect(code).toBe(0);
   });
 
-  test("a port taken by something else is an error, by a Redis server it is not", async () => {
+  test("a port taken by another program is an error, by a Redis server it is not", async () => {
     const silent = Bun.listen({
       hostname: "127.0.0.1",
       port: 0,
@@ -308,7 +308,7 @@ describe("doctor", () => {
     expect((await levels(`[server]\nport = ${free}`))["port"]).toBe("ok");
   });
 
-  test("directories, memory and access are judged", async () => {
+  test("directories, memory and access are checked", async () => {
     const cwd = place();
     writeFileSync(join(cwd, "file"), "");
     const base = `[server]\nport = 0\nunix_socket = "x"\n`;

@@ -34,12 +34,12 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   clusterFamily,
 ];
 
-/** The table under the commands' own names. */
+/** The table with the original names. */
 export function commandTable(): CommandTable {
   return new CommandTable(FAMILIES, OWN_NAMES);
 }
 
-/** The table as clients of this configuration see it. */
+/** The table with the names that clients of this configuration use. */
 export function clientTable(config: Config): CommandTable {
   return new CommandTable(FAMILIES, commandNames(config));
 }

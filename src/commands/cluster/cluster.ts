@@ -1,4 +1,4 @@
-/** The commands of a cluster's node. This server is none, and says so in Redis's words. */
+/** The CLUSTER commands. They reply that cluster support is disabled. */
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 

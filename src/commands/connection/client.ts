@@ -1,7 +1,7 @@
 /**
- * CLIENT: what connections are there, what each says of itself, and what they may do now; and WAIT.
+ * CLIENT: lists, describes and controls connections; and WAIT.
  *
- * LIST, KILL, PAUSE and UNBLOCK reach the clients of every worker: they answer Later, through ServerServices.
+ * LIST, KILL, PAUSE and UNBLOCK concern the clients of every worker. They return Later and reply through ServerServices.
  */
 import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -51,7 +51,7 @@ export function info(call: Call, reply: Reply): void {
   reply.verbatim(`${call.server.describeClient(call.session)}\n`);
 }
 
-/** Reads ON or OFF. Returns null, with an error replied, for anything else. */
+/** Reads ON or OFF. Returns null after an error reply. */
 function onOff(call: Call, reply: Reply): boolean | null {
   if (call.argIs(2, ON)) return true;
   if (call.argIs(2, OFF)) return false;
@@ -79,7 +79,7 @@ const ALL_MODE = token("all");
 const TIMEOUT = token("timeout");
 const ERROR = token("error");
 
-/** CLIENT REPLY ON | OFF | SKIP. Only ON replies. */
+/** CLIENT REPLY ON | OFF | SKIP. Only ON gets a reply. */
 export function replies(call: Call, reply: Reply): void {
   const { session } = call;
   if (call.argIs(2, ON)) {
@@ -100,9 +100,8 @@ function tooMany(call: Call): string {
 
 /**
  * CLIENT PAUSE timeout [WRITE | ALL]
- * Replies: OK, when no command of that kind is at work in any worker any more. Two pauses add up to the longer and
- * stricter of both. The commands held back run in the order in which they came. CLIENT UNPAUSE and SHUTDOWN are served
- * during any pause.
+ * Replies OK when no worker runs such a command any more. Of two pauses, the longer time and the stricter mode apply.
+ * Suspended commands run in the order of their arrival. CLIENT UNPAUSE and SHUTDOWN are served during any pause.
  */
 export function pause(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
@@ -129,7 +128,7 @@ export function unpause(call: Call, reply: Reply): Outcome | void {
   return Later;
 }
 
-/** CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. Replies: 1 when it was blocked; one held back by PAUSE is not. */
+/** CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. Replies: 1 when the client was blocked. A paused client is not blocked. */
 export function unblock(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (call.argCount > 4) return reply.error(tooMany(call));
@@ -149,7 +148,7 @@ export function unblock(call: Call, reply: Reply): Outcome | void {
   return Later;
 }
 
-/** WAIT numreplicas timeout. There are no replicas in this version: replies 0, at once or when the time is over. */
+/** WAIT numreplicas timeout. There are no replicas yet, so it replies 0, at once or after the timeout. */
 export function wait(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   const replicas = call.argLong(1);
@@ -161,7 +160,7 @@ export function wait(call: Call, reply: Reply): Outcome | void {
   return Later;
 }
 
-/** Class of clients named by argument `i`: "normal", "replica", "pubsub" or "master"; "" = no such class. */
+/** The client type that argument `i` names: "normal", "replica", "pubsub" or "master"; "" = unknown. */
 function clientType(call: Call, i: number): string {
   const name = call.argText(i).toLowerCase();
   if (name === "slave") return "replica";
@@ -169,7 +168,7 @@ function clientType(call: Call, i: number): string {
   return name === "normal" || name === "replica" || name === "pubsub" || name === "master" ? name : "";
 }
 
-/** CLIENT LIST [filter value ...]. Replies the lines by id; with nothing but ID, in the order asked for. */
+/** CLIENT LIST [filter value ...]. Replies the lines by ID. With only the filter ID, in the order of its arguments. */
 export function list(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   const filter = readFilter(call, "ERR Invalid client ID", true);
@@ -206,7 +205,7 @@ export function kill(call: Call, reply: Reply): Outcome | void {
   return Later;
 }
 
-/** Filters by their names in lower case. Those that have a trait are known with "not-" before them too. */
+/** The filters by lower-case name. Filters with a trait have a negated form with "not-". */
 const TRAIT_OF: Readonly<Record<string, keyof ClientTraits>> = {
   id: "ids",
   type: "type",
@@ -222,7 +221,7 @@ const TRAIT_OF: Readonly<Record<string, keyof ClientTraits>> = {
   capa: "capabilities",
 };
 const WITHOUT_TRAIT = new Set(["skipme", "maxage", "idle"]);
-/** Letters of the field "flags" that some version of Redis or Valkey shows, and of capabilities. */
+/** The valid letters of the field "flags", in any version of Redis or Valkey, and of capabilities. */
 const FLAG_LETTERS = /^[AbBcdeiIMNOPrRStTuUx]*$/;
 const CAPABILITY_LETTERS = /^r*$/;
 
@@ -235,7 +234,7 @@ function isGiven(call: Call, filter: string): boolean {
   return false;
 }
 
-/** The filter that the arguments from the third on make; or the text of an error. `badId`: what is said of a bad ID. */
+/** The filter in the arguments from 2 on, or the text of an error. `badId`: the error for a bad ID. */
 function readFilter(call: Call, badId: string, lists: boolean): ClientFilter | string {
   const filter: ClientFilter = { only: {}, not: {} };
   for (let i = 2; i < call.argCount; ) {
@@ -258,8 +257,8 @@ function readFilter(call: Call, badId: string, lists: boolean): ClientFilter | s
 }
 
 /**
- * Reads one or more IDs, up to the next filter. null: one of them is none. LIST takes any number for an ID, which then
- * nobody has; to KILL a word behind an ID that is no number is the next filter, and so a syntax error when it is none.
+ * Reads one or more IDs, up to the next filter. Returns null when one is invalid. For LIST every number is valid, even if no
+ * client has it. For KILL an argument that is no number is the next filter, and a syntax error if there is no such filter.
  */
 function readIds(call: Call, first: number, lists: boolean): number[] | null {
   const ids: number[] = [];

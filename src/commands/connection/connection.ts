@@ -86,7 +86,7 @@ export function auth(call: Call, reply: Reply): void {
   reply.ok();
 }
 
-/** Checks user (argument `user`, 0 = the default user) and password; marks the session when they are right. */
+/** Checks user (argument `user`, 0 = the default user) and password. Authenticates the session when they are right. */
 function authenticate(call: Call, user: number, password: number): boolean {
   const known = user === 0 || sameSecret(argument(call, user), DEFAULT_USER);
   const wanted = call.config.requiredPassword;
@@ -100,7 +100,7 @@ function argument(call: Call, i: number): Buffer {
   return call.bytes.subarray(call.argAt(i), call.argAt(i) + call.argBytes(i));
 }
 
-/** Compares in a time that tells nothing about where, or in which length, the two differ. */
+/** Compares in constant time, so that timing reveals neither the difference nor the length. */
 function sameSecret(given: Uint8Array, wanted: Uint8Array): boolean {
   return timingSafeEqual(digest(given), digest(wanted));
 }
@@ -133,7 +133,7 @@ export function reset(call: Call, reply: Reply): void {
   reply.simple("RESET");
 }
 
-/** True when the argument has only the bytes "!" to "~", which names and attributes of clients are made of. */
+/** True when the argument has only the bytes "!" to "~", which client names and attributes may contain. */
 export function isPlain(call: Call, i: number): boolean {
   const at = call.argAt(i);
   for (let byte = at; byte < at + call.argBytes(i); byte++) {

@@ -1,4 +1,4 @@
-/** Places, units and distances among the arguments of the geo commands, and in their replies. */
+/** Coordinates, units and distances in the arguments and replies of the geo commands. */
 import { token } from "../../base/bytes.ts";
 import { parseDouble } from "../../base/double-text.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -39,7 +39,7 @@ const KM = token("km");
 const FT = token("ft");
 const MI = token("mi");
 
-/** Metres of the unit that argument `i` names; -1: it names none. */
+/** Metres per unit of the unit that argument `i` names; -1 = not a unit. */
 export function readUnit(call: Call, i: number): number {
   if (call.argIs(i, M)) return 1;
   if (call.argIs(i, KM)) return 1000;
@@ -47,7 +47,7 @@ export function readUnit(call: Call, i: number): number {
   return call.argIs(i, MI) ? 1609.34 : -1;
 }
 
-/** A distance, with four digits behind the point. */
+/** Replies a distance with four decimals. */
 export function replyDistance(reply: Reply, value: number): void {
   const units = roundToEven(value * 10000);
   const whole = Math.floor(units / 10000);
@@ -61,14 +61,14 @@ function roundToEven(value: number): number {
   return low % 2 === 0 ? low : low + 1;
 }
 
-/** The longitude and latitude of `place`. */
+/** Replies the longitude and latitude of `place`. */
 export function replyPlace(reply: Reply): void {
   reply.array(2);
   reply.decimal(seventeenDigits(place.longitude));
   reply.decimal(seventeenDigits(place.latitude));
 }
 
-/** As printf("%.17f") without the zeros at the end. */
+/** As printf("%.17f") without trailing zeros. */
 function seventeenDigits(value: number): string {
   const text = value.toFixed(17).replace(/\.?0+$/, "");
   return text === "-0" ? "0" : text;

@@ -1,4 +1,4 @@
-/** GEOSEARCH, GEORADIUS and their relatives: members around a place, from the boxes that cover what is asked for. */
+/** GEOSEARCH, GEORADIUS and their relatives. The members are read from the geohash cells that cover the area. */
 import { token } from "../../base/bytes.ts";
 import { parseDouble } from "../../base/double-text.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -11,7 +11,7 @@ import { refuse } from "../../dispatch/refuse.ts";
 import { gathered, longAt, storeGathered } from "../sorted-sets/sorted-set-arguments.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
-/** Which of the commands asks. */
+/** The command that runs. */
 const Form = { Radius: 0, Member: 1, Search: 2, SearchStore: 3 } as const;
 type Form = (typeof Form)[keyof typeof Form];
 
@@ -29,20 +29,20 @@ const FROMLONLAT = token("fromlonlat");
 const BYRADIUS = token("byradius");
 const BYBOX = token("bybox");
 
-/** What is searched, in m; and what the command wants of it. One per thread, set anew by each command. */
+/** The area, in metres, and the options. Set by each command. One per thread. */
 const area: Area = { longitude: 0, latitude: 0, radius: 0, width: 0, height: 0 };
 const search = {
-  /** Metres of the unit that distances are replied in. */
+  /** Metres per unit of the distances in the reply. */
   unit: 1,
   withDistance: false,
   withHash: false,
   withPlace: false,
   any: false,
-  /** 1 ascending, -1 descending, 0 as found. */
+  /** 1 = ascending, -1 = descending, 0 = unsorted. */
   order: 0,
-  /** 0: all. */
+  /** 0 = all. */
   limit: 0,
-  /** Argument that names where the result goes; 0: it is replied. */
+  /** Argument number of the destination; 0 = the result is replied. */
   target: 0,
   storesDistances: false,
   hasCentre: false,
@@ -51,7 +51,7 @@ const search = {
   isBox: false,
 };
 
-/** Distances of what was gathered, m, by its index. */
+/** Distances of the gathered members, m, by index. */
 let distances = new Float64Array(256);
 
 /** GEORADIUS key longitude latitude radius unit [option ...] [STORE key | STOREDIST key] */
@@ -105,7 +105,7 @@ function run(call: Call, reply: Reply, form: Form, mayStore: boolean): Outcome |
 
 // ---- arguments ----
 
-/** Reads all arguments into `area` and `search`. Returns the text of an error, or "". `value`: null, there is no such key. */
+/** Reads all arguments into `area` and `search`. Returns the text of an error, or "". `value`: null without a key. */
 function readSearch(call: Call, form: Form, mayStore: boolean, value: SortedSetValue | null): string {
   search.unit = 1;
   search.withDistance = false;
@@ -127,7 +127,7 @@ function readSearch(call: Call, form: Form, mayStore: boolean, value: SortedSetV
     if (error !== "") return error;
   } else if (form === Form.Member) {
     first = 5;
-    // Without the key it is not looked at what is searched.
+    // Without a key Redis does not check the member.
     const error = value === null ? "" : readMember(call, 2, value) || readRadius(call, 3);
     if (error !== "") return error;
   }
@@ -170,24 +170,24 @@ function judge(call: Call, form: Form): string {
     }
   }
   if (search.any && search.limit === 0) return "ERR the ANY argument requires COUNT argument";
-  // Without an order it would not be the nearest that are counted.
+  // COUNT takes the nearest, so it needs an order.
   if (search.limit !== 0 && search.order === 0 && !search.any) search.order = 1;
   return "";
 }
 
-/** STORE and STOREDIST of GEORADIUS. Returns how many arguments it took, 0 when it is another option; or an error. */
+/** Reads STORE or STOREDIST of GEORADIUS. Returns the number of arguments read, 0 for another option, or an error. */
 function readStoreOption(call: Call, i: number, mayStore: boolean): number | string {
   if (!mayStore || i + 1 >= call.argCount) return 0;
   const distances = call.argIs(i, STOREDIST);
   if (!distances && !call.argIs(i, STORE)) return 0;
-  // A word given twice would name a key that was not locked.
+  // If an option is repeated, its first key would not be locked.
   if (search.target !== 0 && search.storesDistances === distances) return ErrorText.syntax;
   search.target = i + 1;
   search.storesDistances = distances;
   return 2;
 }
 
-/** What is searched, and STOREDIST of GEOSEARCHSTORE. As readStoreOption. */
+/** Reads the area, and STOREDIST of GEOSEARCHSTORE. Returns as readStoreOption. */
 function readSearchOption(call: Call, i: number, form: Form, value: SortedSetValue | null): number | string {
   const more = call.argCount - 1 - i;
   if (form === Form.SearchStore && call.argIs(i, STOREDIST)) {
@@ -255,7 +255,7 @@ function readBox(call: Call, i: number): string {
 
 // ---- searching ----
 
-/** Gathers the members of `value` that lie within the area, with their distances. */
+/** Gathers the members of `value` within the area, with their distances. */
 function gatherAround(value: SortedSetValue): void {
   coverArea(area);
   const limit = search.any ? search.limit : 0;
@@ -288,7 +288,7 @@ function gatherBox(value: SortedSetValue, low: number, high: number, limit: numb
   }
 }
 
-/** Distance of `place` from the middle of the area, m; -1 when it lies outside. */
+/** The distance of `place` from the center of the area, m; -1 = outside. */
 function distanceWithin(): number {
   if (area.radius < 0) {
     if (latitudeDistance(place.latitude, area.latitude) > area.height / 2) return -1;
@@ -299,7 +299,7 @@ function distanceWithin(): number {
   return away > area.radius ? -1 : away;
 }
 
-/** Puts what was gathered into the order asked for, and leaves as many as are. */
+/** Sorts the gathered members and limits them to COUNT. */
 function arrange(): void {
   const { order, limit } = search;
   if (order !== 0) {

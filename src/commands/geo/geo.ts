@@ -1,4 +1,4 @@
-/** The geo family: places in sorted sets, as scores (structures/geohash.ts). Searches are in geo-search.ts. */
+/** The geo family: sorted sets with geohashes as scores (structures/geohash.ts). Searches are in geo-search.ts. */
 import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -36,7 +36,7 @@ export function geoadd(call: Call, reply: Reply): Outcome | void {
   return addScored(call, reply, flags, first + 2, 3, count);
 }
 
-/** GEOPOS key [member ...]. Replies for each its longitude and latitude, or a null array. */
+/** GEOPOS key [member ...]. Replies the longitude and latitude of each member, or a null array. */
 export function geopos(call: Call, reply: Reply): Outcome | void {
   const value = call.collections.sortedSet();
   const found = value.find();

@@ -1,8 +1,8 @@
 /**
- * Collections in DUMP and RESTORE payloads: what is written is dump-entries.ts's and, for streams, dump-stream.ts's.
+ * Collections in DUMP and RESTORE payloads. The forms are in dump-entries.ts and, for streams, in dump-stream.ts.
  *
- * A payload begins with its length and ends with a checksum of all of it, so the entries are walked twice: measured, then
- * written. A long one is walked from a pin, as long replies are.
+ * A reply begins with the length of the payload, so the entries are walked twice: first measured, then written. A long
+ * payload is walked from a pin, as long replies are.
  */
 import { assert } from "../../base/assert.ts";
 import { PinnedWalk, type Reply, WALK_STEP_BYTES } from "../../protocol/reply.ts";
@@ -32,13 +32,13 @@ import { Done, type Outcome } from "../../dispatch/spec.ts";
 /** Replies the DUMP payload of `value`, which was opened by `openFound`. */
 export function dumpCollection(call: Call, reply: Reply, value: Collection): void {
   const { store, collections } = call;
-  // Whose fields are all due is not there.
+  // A hash whose fields have all expired does not exist.
   if (value.type === RecordType.Hash && (value as HashValue).countDue() === value.entries.count) {
     return reply.nullBulk();
   }
   if (value.isTree && (value.entries.count >= STREAM_ENTRIES || value.wholeBytes >= WALK_STEP_BYTES)) {
     const pin = store.large.pin(store.headerOf(value.pages.shard));
-    // With all pins of the shard taken, it is written at once.
+    // All pins of the shard are taken, so the payload is written at once.
     if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, pin, store.nowMs));
   }
   const payload = payloadOf(value, store.nowMs);
@@ -80,12 +80,12 @@ class PayloadWalk extends PinnedWalk {
 
 // ---- reading ----
 
-/** What an entry takes beyond its bytes, at most, bytes. */
+/** Most overhead of an entry, bytes. */
 const ENTRY_OVERHEAD = 64;
 
 /**
- * Makes the selected key the collection that readCollection left in `rdbItems`, with a deadline (ms, 0 = none); a key that
- * is there goes. Nothing changes when it is refused.
+ * Sets the selected key to the collection that readCollection left in `rdbItems`, with a deadline (ms, 0 = none), and
+ * replaces an existing key. Nothing changes when it is refused.
  */
 export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadlineMs: number): Outcome | void {
   const { store } = call;
@@ -99,7 +99,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   value.pages.select(store.cursor.shard, store.cursor.header);
   if (!value.pages.reserve(bytes)) return refuse(call, reply, Status.Busy);
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Silent);
-  // A hash whose fields were all over before it came is none.
+  // A hash whose fields have all expired does not exist.
   if (kind === RdbKind.Hash && !rdbItems.hasLive(store.nowMs)) {
     rdbItems.clear();
     reply.ok();
@@ -117,7 +117,7 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
   assert(status === 0, "an admitted command finds room");
 }
 
-/** How the items become a collection, between `begin` and `finish`. */
+/** Adds the items to a collection, between `begin` and `finish`. */
 interface Fill {
   open(collections: Collections): Collection;
   fill(value: Collection): void;
@@ -161,7 +161,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
         if (deadline !== 0 && deadline <= hash.store.nowMs) continue;
         const [source, at, length] = [items.sourceOf(i), items.atOf(i), items.lengthOf(i)];
         const [from, valueAt, valueLength] = [items.sourceOf(i + 1), items.atOf(i + 1), items.lengthOf(i + 1)];
-        // Redis does not look at the lengths in a listpack that it loads.
+        // Redis does not check the lengths in a listpack that it loads.
         if (items.isPacked) {
           hash.load(source, at, length, from, valueAt, valueLength, deadline);
           continue;

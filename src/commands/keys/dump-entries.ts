@@ -7,7 +7,7 @@
  *   hash        16 a listpack, else 4; 24, of Redis 7.4, with fields that have deadlines
  *   sorted set  17 a listpack, else 5
  *
- * Texts are as they are: Redis writes those that are integers or longer than 20 bytes shorter, if it can.
+ * Strings are written as they are. Redis encodes integers, and compresses strings of more than 20 bytes.
  */
 import { assert } from "../../base/assert.ts";
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../../base/double-text.ts";
@@ -31,7 +31,7 @@ import {
 } from "../../structures/rdb-string.ts";
 import { Payload } from "./dump-payload.ts";
 
-/** The payload of a collection that is open, as it is at `nowMs`. */
+/** The payload of the open collection at `nowMs`. */
 export function entriesPayloadOf(value: Collection, nowMs: number): Payload {
   switch (value.type) {
     case RecordType.List:
@@ -49,7 +49,7 @@ export function entriesPayloadOf(value: Collection, nowMs: number): Payload {
   }
 }
 
-/** A payload of which every entry is measured, and then every entry written. */
+/** A payload that measures every entry and then writes every entry. */
 abstract class EntriesPayload<V extends Collection> extends Payload {
   private left: number;
   private isMeasured = false;
@@ -60,19 +60,19 @@ abstract class EntriesPayload<V extends Collection> extends Payload {
     this.rewind();
   }
 
-  /** Adds the bytes of the entry stood on, which it may leave, to `bytes`. */
+  /** Adds the bytes of the current entry to `bytes`. May seek another entry. */
   protected abstract measure(): void;
-  /** All is measured, and `bytes` is right but for what it writes: what stands before the first entry, by `head`. */
+  /** Called after measuring. Writes what precedes the first entry, through `head`. `bytes` does not include that yet. */
   protected abstract begin(): void;
-  /** Writes the entry stood on, which it may leave. */
+  /** Writes the current entry. May seek another entry. */
   protected abstract write(): void;
-  /** Writes what stands behind the last entry. */
+  /** Writes what follows the last entry. */
   protected finish(): void {}
 
   step(reply: Reply): boolean {
     this.reply = reply;
     const { entries } = this.value;
-    // An entry costs something, however short it is.
+    // A short entry has a cost too.
     for (let done = 0; done < WALK_STEP_BYTES; done++) {
       if (this.left === 0) {
         if (this.isMeasured) {
@@ -106,7 +106,7 @@ abstract class EntriesPayload<V extends Collection> extends Payload {
     assert(more, "a collection has an entry");
   }
 
-  /** Begins a payload of `type`, whose bytes besides the type are all in `bytes` but those of this length. */
+  /** Begins a payload of `type`. `bytes` counts everything except the type and this length. */
   protected beginCounted(type: number, length: number): void {
     this.bytes += 1 + lengthBytes(length);
     this.head();
@@ -136,7 +136,7 @@ abstract class EntriesPayload<V extends Collection> extends Payload {
     this.wrote(writeText(this.reply.bytes, to, bytes as Buffer, at, length) - to);
   }
 }
-/** What an entry of a listpack takes besides its bytes, at most. */
+/** Most overhead of an entry of a listpack, bytes. */
 const LISTPACK_ENTRY_MORE = 10;
 /** Bytes of a listpack besides its entries. */
 const LISTPACK_BYTES = LISTPACK_HEAD + 1;
@@ -150,15 +150,15 @@ function memberBytes(member: Member): number {
 
 // ---- lists ----
 
-/** Bytes that Redis reckons for an element besides its own. */
+/** Overhead that Redis assumes for an element, bytes. */
 const ESTIMATED_MORE = 8;
 const PACKED_NODE = 2;
 
 class ListPayload extends EntriesPayload<ListValue> {
-  /** Elements and bytes of the listpacks measured so far, the last one being open. */
+  /** Elements and bytes of the listpacks so far. The last one is still open. */
   private readonly counts: number[] = [0];
   private readonly sizes: number[] = [LISTPACK_BYTES];
-  /** The listpack that is written next, and the elements that are missing in the one at work. */
+  /** The next listpack to write, and the elements still missing in the current one. */
   private node = 0;
   private missing = 0;
 
@@ -199,7 +199,7 @@ class ListPayload extends EntriesPayload<ListValue> {
 
 // ---- small ones, of one string ----
 
-/** A hash or sorted set as one listpack: what it is, and what belongs to it, in turn. */
+/** A hash or sorted set as one listpack: each member is followed by its value or score. */
 abstract class ListpackPayload<V extends Collection> extends EntriesPayload<V> {
   protected abstract readonly rdbType: number;
 
@@ -255,7 +255,7 @@ class SortedSetListpackPayload extends ListpackPayload<SortedSetValue> {
 }
 const SCORE = Buffer.alloc(DOUBLE_TEXT_BYTES_MAX);
 
-/** The integers are kept in their order, which is that of an intset. */
+/** The integers are stored in ascending order, like those of an intset. */
 class IntsetPayload extends EntriesPayload<SetValue> {
   /** Bytes of an integer. */
   private width = 2;
@@ -285,7 +285,7 @@ class IntsetPayload extends EntriesPayload<SetValue> {
     this.wrote(this.width);
   }
 
-  /** Reads the member stood on into `int64` as two words. */
+  /** Reads the current member into `int64` as two words. */
   private read(): void {
     this.value.openHere();
     const { bytes, at, length } = this.value.member;
@@ -327,11 +327,11 @@ class SortedSetPayload extends EntriesPayload<SortedSetValue> {
   }
 }
 
-/** Fields that are due are not there. What the others have for deadlines stands before each, as the time from `leastMs`. */
+/** Expired fields are left out. Before each other field is its deadline, as the time after `leastMs`. */
 class HashPayload extends EntriesPayload<HashValue> {
   private readonly live: number;
   private readonly isTimed: boolean;
-  /** No deadline of a field that is there is before this moment. */
+  /** The earliest deadline, ms. */
   private readonly leastMs: number;
 
   constructor(
@@ -345,7 +345,7 @@ class HashPayload extends EntriesPayload<HashValue> {
     this.leastMs = due > 0 ? nowMs + 1 : value.earliest;
   }
 
-  /** The deadline of the field stood on, ms; 0 = none, -1 = it is due. */
+  /** The deadline of the current field, ms; 0 = none, -1 = expired. */
   private deadline(): number {
     const deadline = this.value.deadlineHere;
     return deadline !== 0 && deadline <= this.nowMs ? -1 : deadline;
@@ -385,7 +385,7 @@ class HashPayload extends EntriesPayload<HashValue> {
     this.string(value.value);
   }
 
-  /** Measures, or writes, what says of a field when it ends: 0 = never, else one more than the ms behind the least. */
+  /** Measures or writes the deadline of a field: 0 = none, else 1 plus the ms after `leastMs`. */
   private delay(deadline: number, writes: boolean): number {
     const delay = deadline === 0 ? 0 : deadline - this.leastMs + 1;
     const high = Math.floor(delay / TWO_32);

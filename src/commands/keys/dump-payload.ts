@@ -1,4 +1,4 @@
-/** The bytes of a DUMP payload on their way into a reply, with the checksum that stands behind them. */
+/** Writes the bytes of a DUMP payload into a reply, with the checksum after them. */
 import { crc64, updateCrc64 } from "../../base/crc64.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Member } from "../../store/members.ts";
@@ -15,10 +15,10 @@ export abstract class Payload {
   /** RDB version that the footer names. */
   protected version = RDB_VERSION;
 
-  /** Goes on for about WALK_STEP_BYTES: measures all, then writes it. Returns false when it is done. */
+  /** Runs for about WALK_STEP_BYTES: first measures everything, then writes it. Returns false at the end. */
   abstract step(reply: Reply): boolean;
 
-  /** All is measured: begins the reply. */
+  /** Begins the reply, after measuring. */
   protected head(): void {
     this.reply.bulkHead(this.bytes + FOOTER_BYTES);
   }
@@ -49,12 +49,12 @@ export abstract class Payload {
     this.wrote(8);
   }
 
-  /** Makes room for `bytes` in the reply. Returns where they are to be written. */
+  /** Makes room for `bytes` in the reply. Returns the offset at which to write them. */
   protected room(bytes: number): number {
     this.reply.ensure(bytes);
     return this.reply.at;
   }
-  /** Takes what was written there into the payload. */
+  /** Adds the bytes written there to the payload and its checksum. */
   protected wrote(bytes: number): void {
     const { reply } = this;
     updateCrc64(this.crcLow, this.crcHigh, reply.bytes, reply.at, bytes);

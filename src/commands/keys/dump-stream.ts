@@ -1,4 +1,4 @@
-/** Streams in DUMP and RESTORE payloads: written as Redis 7.0 does (structures/rdb-stream.ts draws it). */
+/** Streams in DUMP and RESTORE payloads, in the form of Redis 7.0 (structures/rdb-stream.ts draws it). */
 import { assert } from "../../base/assert.ts";
 import { splitInt64, int64 } from "../../base/integers.ts";
 import { type Reply, WALK_STEP_BYTES } from "../../protocol/reply.ts";
@@ -31,12 +31,12 @@ import { Payload } from "./dump-payload.ts";
 
 const ID_BYTES = 16;
 const TWO_32 = 4294967296;
-/** A node of the payload ends where one of the stream does, and when it has so many bytes or entries. */
+/** A node of the payload ends with a node of the stream, or when it reaches these limits. */
 const NODE_BYTES = 256 << 10;
 const NODE_ENTRIES = 4096;
-/** Elements before the names of a node, and behind them. */
+/** Elements before the names of a node, and after them. */
 const HEAD_ELEMENTS = 4;
-/** What a node begins with besides its names, and an entry besides names and values, at most, bytes. */
+/** Most bytes of a node's head without its names, and of an entry without names and values. */
 const HEAD_ROOM = 64;
 const ENTRY_ROOM = 64;
 
@@ -45,13 +45,13 @@ export class StreamPayload extends Payload {
   private readonly parts: Generator<void, void>;
   private isMeasured = false;
   private done = 0;
-  /** Where the next bytes are to be written. */
+  /** Offset of the next bytes to write. */
   private to = 0;
-  // Of each node: its entries, its elements, and the bytes of its listpack.
+  // For each node: its entries, its elements, and the bytes of its listpack.
   private readonly counts: number[] = [];
   private readonly elements: number[] = [];
   private readonly sizes: number[] = [];
-  /** First id of the node at hand, and its names if others share them. */
+  /** The first ID of the current node, and its names if other entries share them. */
   private readonly first = new StreamId();
   private firstNames = 0;
   private readonly difference = new StreamId();
@@ -111,7 +111,7 @@ export class StreamPayload extends Payload {
     this.endNode(last);
   }
 
-  /** All entries of a node were measured. */
+  /** Called when all entries of a node are measured. */
   private endNode(i: number): void {
     if (i < 0) return;
     const size = this.sizes[i]! + integerBytes(this.counts[i]!, 0);
@@ -158,18 +158,18 @@ export class StreamPayload extends Payload {
     }
   }
 
-  /** The entry opened begins a node. */
+  /** The current entry begins a node. */
   private beginNode(): void {
     this.first.copyFrom(this.stream.id);
     this.firstNames = this.stream.names;
   }
 
-  /** True when entry `i` of its node, which is open, has the names of the node, as far as that is easy to see. */
+  /** True when entry `i` of the open node has the names of the node. May miss equal names that are expensive to compare. */
   private isSame(i: number): boolean {
     return i === 0 || (this.firstNames !== 0 && this.stream.names === this.firstNames);
   }
 
-  /** Bytes of the names of the entry opened, as elements. */
+  /** Bytes of the names of the current entry, as elements. */
   private namesBytes(): number {
     const { stream } = this;
     let bytes = 0;
@@ -180,7 +180,7 @@ export class StreamPayload extends Payload {
     return bytes;
   }
 
-  /** Bytes of the entry opened. Sets `difference`. */
+  /** Bytes of the current entry. Sets `difference`. */
   private entryBytes(isSame: boolean): number {
     const { stream, difference } = this;
     difference.copyFrom(stream.id);
@@ -295,7 +295,7 @@ export class StreamPayload extends Payload {
     return this.done >= WALK_STEP_BYTES;
   }
 
-  /** Begins to write up to `bytes`, unless all is only measured. */
+  /** Begins to write up to `bytes`. Does nothing while measuring. */
   private begin(bytes: number): void {
     if (this.isMeasured) this.to = this.room(bytes);
   }
@@ -307,7 +307,7 @@ export class StreamPayload extends Payload {
     if (this.isMeasured) this.to += writeWords(this.reply.bytes, this.to, high, low);
     else this.bytes += wordsBytes(high, low);
   }
-  /** A count, below 2^63 but for rounding. */
+  /** A count below 2^63, rounded to a double. */
   private count(value: number): void {
     if (value >= 2 ** 63) return this.number(0x7fffffff, TWO_32 - 1);
     this.number(Math.floor(value / TWO_32), value % TWO_32);
@@ -341,14 +341,14 @@ export class StreamPayload extends Payload {
   }
 }
 
-/** Elements that an entry says it has. */
+/** The number of elements that an entry declares. */
 function elementsOf(fields: number, isSame: boolean): number {
   return ENTRY_ELEMENTS + (isSame ? fields : fields * 2 + 1);
 }
 
 // ---- reading ----
 
-/** Makes the key that was selected, and found not to be there, the stream of `rdbStream`, whose room was admitted. */
+/** Creates the selected key, which was not found, from `rdbStream`. Its memory has been reserved. */
 export function fillStream(stream: StreamValue): void {
   stream.create();
   for (const at of rdbStream.nodes) {

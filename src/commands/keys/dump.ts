@@ -3,7 +3,7 @@
  *
  *   │ type (1) │ value as in an RDB file │ RDB version (2) │ CRC-64 of all before (8) │   little-endian
  *
- * What is written is never packed; LZF is read. Collections are dump-collection.ts's.
+ * DUMP never compresses. RESTORE reads LZF. Collections are in dump-collection.ts.
  */
 import { token } from "../../base/bytes.ts";
 import { crc64, updateCrc64 } from "../../base/crc64.ts";
@@ -70,7 +70,7 @@ export function dump(call: Call, reply: Reply): Outcome | void {
   reply.bulkEnd();
 }
 
-/** Makes the footer, from the CRC so far or that of the head alone (`headBytes`). */
+/** Fills in the footer. Its CRC continues that of the value, or covers only the head (`headBytes`). */
 function finish(headBytes: number): void {
   if (headBytes > 0) updateCrc64(0, 0, head, 0, headBytes);
   footer.writeUInt16LE(RDB_VERSION, 0);
@@ -85,7 +85,7 @@ function append(reply: Reply, source: Buffer, at: number, length: number): void 
   reply.at += length;
 }
 
-/** Appends the large value found, chunk by chunk, and goes on with its CRC. */
+/** Appends the chunked value found, chunk by chunk, and updates the CRC. */
 function appendLarge(call: Call, reply: Reply, length: number): void {
   const { store } = call;
   const { shard, node } = store.cursor;
@@ -107,7 +107,7 @@ const BUSY_KEY = "BUSYKEY Target key name already exists.";
 const BAD_PAYLOAD = "ERR DUMP payload version or checksum are wrong";
 const BAD_FORMAT = "ERR Bad data format";
 
-/** What RESTORE's options said. */
+/** The options of RESTORE. */
 const options = { replaces: false, isAbsolute: false, idleSeconds: -1, frequency: -1 };
 
 /** Reads the options into `options`. Returns false after an error reply. */
@@ -146,7 +146,7 @@ function readOptions(call: Call, reply: Reply): boolean {
   return true;
 }
 
-/** Argument `i`, rounded when a double does not hold it; null after an error reply. */
+/** Argument `i` as an integer, rounded above 2^53; null after an error reply. */
 function readNumber(call: Call, reply: Reply, i: number): number | null {
   const kind = call.argInt64(i);
   if (kind === Int64Kind.Safe) return int64.value;
@@ -157,7 +157,7 @@ function readNumber(call: Call, reply: Reply, i: number): number | null {
 
 /**
  * RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]
- * Errors: BUSYKEY, wrong version or checksum, bad data. Nothing changes with any of them.
+ * Errors: BUSYKEY, wrong version or checksum, bad data. An error changes nothing.
  */
 export function restore(call: Call, reply: Reply): Outcome | void {
   const { store, bytes } = call;
@@ -176,7 +176,7 @@ export function restore(call: Call, reply: Reply): Outcome | void {
   if (end === at) return reply.error(BAD_FORMAT);
   const longest = Math.min(call.stringMax, LARGE_VALUE_MAX);
   let kind: RdbKind = RdbKind.None;
-  // What stands behind the value is not looked at, as in Redis 7.0.
+  // Bytes after the value are ignored, as in Redis 7.0.
   if (bytes[at] !== RDB_STRING) {
     kind = readCollection(bytes[at]!, bytes, at + 1, end, longest, store.memberSeed);
     if (kind === RdbKind.None) return reply.error(BAD_FORMAT);
@@ -185,7 +185,7 @@ export function restore(call: Call, reply: Reply): Outcome | void {
   }
 
   let due = ttl === 0 ? 0 : readDeadline(call, 2, 1, options.isAbsolute ? 0 : store.nowMs);
-  // Redis adds in 64 bits without looking: beyond them lies the distant past.
+  // Redis adds in 64 bits without an overflow check, so a larger sum is in the distant past.
   if (due === OUT_OF_RANGE) due = -1;
   if (due !== 0 && due <= store.nowMs) {
     if (isThere) store.remove(KeyEvent.Deleted);
@@ -204,7 +204,7 @@ export function restore(call: Call, reply: Reply): Outcome | void {
   reply.ok();
 }
 
-/** True when the footer behind `end` has a version that is known and the right CRC. */
+/** True when the footer at `end` has a known version and the right CRC. */
 function isIntact(bytes: Buffer, at: number, end: number): boolean {
   if (bytes.readUInt16LE(end) > RDB_VERSION_MAX) return false;
   updateCrc64(0, 0, bytes, at, end + VERSION_BYTES - at);

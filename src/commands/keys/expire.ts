@@ -1,7 +1,7 @@
 /**
- * Deadlines of keys. A deadline is absolute, in ms since the Unix epoch, from the moment its command runs.
+ * Deadlines of keys. A command converts its time to a deadline: absolute, in ms since the Unix epoch.
  *
- * Deadlines after DEADLINE_MAX are taken as that one: so far away that a double no longer counts milliseconds.
+ * A deadline after DEADLINE_MAX becomes DEADLINE_MAX, the last ms that a double counts exactly.
  */
 import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
@@ -23,7 +23,7 @@ export const pttl: Handler = (call, reply) => timeLeft(call, reply, 1, call.stor
 export const expiretime: Handler = (call, reply) => timeLeft(call, reply, 1000, 0);
 export const pexpiretime: Handler = (call, reply) => timeLeft(call, reply, 1, 0);
 
-/** The two outcomes of readDeadline that are no deadline. */
+/** The two results of readDeadline that are no deadline. */
 export const NOT_INTEGER = Number.NaN;
 export const OUT_OF_RANGE = Number.POSITIVE_INFINITY;
 
@@ -80,7 +80,7 @@ function readConditions(call: Call, reply: Reply): number {
   return conditions;
 }
 
-/** A key without a deadline (0) counts as one that lives for ever. */
+/** True when the conditions permit the new deadline. A key without a deadline (0) counts as infinite. */
 function permits(conditions: number, due: number, current: number): boolean {
   if ((conditions & NX) !== 0) return current === 0;
   if ((conditions & XX) !== 0 && current === 0) return false;
@@ -91,7 +91,7 @@ function permits(conditions: number, due: number, current: number): boolean {
 
 /**
  * EXPIRE key seconds [NX | XX | GT | LT]
- * Replies: 1 when the deadline was set, or was past and the key deleted; 0 when there is no key or a condition fails.
+ * Replies: 1 when the deadline was set, or the key deleted because it is past; 0 without a key, or when a condition fails.
  */
 function setDeadline(call: Call, reply: Reply, unitMs: number, baseMs: number): Outcome | void {
   const { store } = call;
@@ -111,7 +111,7 @@ function setDeadline(call: Call, reply: Reply, unitMs: number, baseMs: number): 
   reply.integer(1);
 }
 
-/** TTL key. Replies: the time left in units of `unitMs` after `baseMs`, -1 without a deadline, -2 without a key. */
+/** TTL key. Replies: the deadline in units of `unitMs` after `baseMs`, -1 without a deadline, -2 without a key. */
 function timeLeft(call: Call, reply: Reply, unitMs: number, baseMs: number): void {
   const { store } = call;
   if (store.findUntouched() === NO_ADDRESS) return reply.integer(-2);

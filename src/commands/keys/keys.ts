@@ -1,4 +1,4 @@
-/** Commands about keys as a whole: deleting, renaming, copying, moving, whole databases, and OBJECT. */
+/** Commands on whole keys (delete, rename, copy, move), on whole databases, and OBJECT. */
 import { equal, token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -19,7 +19,7 @@ const MOVE_FROM = keyEvent("move_from");
 
 // ---- looking ----
 
-/** DEL key [key ...]. Replies: how many there were. */
+/** DEL key [key ...]. Replies: the number of keys deleted. */
 export function del(call: Call, reply: Reply): void {
   const { store } = call;
   let deleted = 0;
@@ -32,7 +32,7 @@ export function del(call: Call, reply: Reply): void {
   reply.integer(deleted);
 }
 
-/** EXISTS key [key ...]. Replies: how many are there; a key named twice counts twice. */
+/** EXISTS key [key ...]. Replies: the number of keys that exist. A key that is named twice counts twice. */
 export function exists(call: Call, reply: Reply): void {
   let count = 0;
   for (let i = 1; i < call.argCount; i++) {
@@ -42,7 +42,7 @@ export function exists(call: Call, reply: Reply): void {
   reply.integer(count);
 }
 
-/** TOUCH key [key ...]. Replies as EXISTS; dates the keys even under CLIENT NO-TOUCH. */
+/** TOUCH key [key ...]. Replies as EXISTS. Updates the access times even under CLIENT NO-TOUCH. */
 export function touch(call: Call, reply: Reply): void {
   let count = 0;
   call.store.datesAccess = true;
@@ -77,13 +77,13 @@ function isSameKey(call: Call): boolean {
 }
 
 /**
- * Gives the selected key, just looked up, the value that `call.transfer` took; a large one is first copied in steps. Returns
- * 0, GOES_ON when the command is to be retried, or Status.
+ * Moves the value that `call.transfer` took to the selected key, just looked up. A large value is first copied in steps.
+ * Returns 0, GOES_ON when the command must be retried, or Status.
  */
 function putTaken(call: Call, deadlineMs: number, moves: boolean): number {
   const ahead = copyAhead(call, moves);
   if (ahead !== 0) return ahead;
-  // When it is refused, what was copied is kept for the next try.
+  // If it is refused, the copy stays for the next attempt.
   const status = call.transfer.put(deadlineMs, moves, copiedRoot(call));
   if (status >= 0) endCopy(call);
   return status;
@@ -93,7 +93,7 @@ function putTaken(call: Call, deadlineMs: number, moves: boolean): number {
 export function rename(call: Call, reply: Reply): Outcome | void {
   return renameUnless(call, reply, false);
 }
-/** RENAMENX key newkey. Replies: 1 when renamed, 0 when newkey is there. */
+/** RENAMENX key newkey. Replies: 1 when renamed, 0 when newkey exists. */
 export function renamenx(call: Call, reply: Reply): Outcome | void {
   return renameUnless(call, reply, true);
 }
@@ -124,8 +124,8 @@ function renameUnless(call: Call, reply: Reply, unlessThere: boolean): Outcome |
 }
 
 /**
- * Reads argument `i` as the number of a database. Returns -1 after an error reply. `notInteger` is the text for what is
- * no integer of 32 bits, "" for the usual ones.
+ * Reads argument `i` as a database number. Returns -1 after an error reply. `notInteger`: the error when it is no 32-bit
+ * integer, "" = the usual ones.
  */
 function readDatabase(call: Call, reply: Reply, i: number, notInteger: string): number {
   const kind = call.argInt64(i);
@@ -158,7 +158,7 @@ export function copy(call: Call, reply: Reply): Outcome | void {
   }
   if (db === call.session.db && isSameKey(call)) return reply.error(ErrorText.sameObject);
   call.selectKey(1);
-  // A copy that goes on in steps was counted as a read when it began.
+  // A copy in steps was counted as a read when it began.
   const found = call.session.continuation === null ? store.findForRead() : store.find();
   if (found === NO_ADDRESS) return reply.integer(0);
   const due = store.cursor.deadlineMs;
@@ -173,7 +173,7 @@ export function copy(call: Call, reply: Reply): Outcome | void {
   reply.integer(1);
 }
 
-/** MOVE key db. Replies: 1 when moved, 0 when the key is not here or already there. */
+/** MOVE key db. Replies: 1 when moved, 0 when the key does not exist or the other database has it. */
 export function move(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const db = readDatabase(call, reply, 2, "");
@@ -199,7 +199,7 @@ export function move(call: Call, reply: Reply): Outcome | void {
 
 /** SWAPDB index1 index2 */
 export function swapdb(call: Call, reply: Reply): void {
-  // Both are read as integers before either is looked up.
+  // Both are parsed before either is checked.
   if (!isInt32(call, 1)) return reply.error("ERR invalid first DB index");
   if (!isInt32(call, 2)) return reply.error("ERR invalid second DB index");
   const a = readDatabase(call, reply, 1, "");
@@ -218,14 +218,14 @@ function isInt32(call: Call, i: number): boolean {
   return call.argInt64(i) === Int64Kind.Safe && int64.value >= -2147483648 && int64.value <= 2147483647;
 }
 
-/** Buckets and keys that a flush drops at once, with all shards locked: about a millisecond. */
+/** A database with at most this many buckets and keys is emptied at once, with all shards locked, in about a millisecond. */
 const AT_ONCE_MAX = 4096;
 const ASYNC = token("async");
 const SYNC = token("sync");
 
 /**
- * True when FLUSHDB's and FLUSHALL's arguments are well formed. Either way a small database is emptied at once, and a
- * large one leaves at once and gives its memory back in steps.
+ * True when the arguments of FLUSHDB or FLUSHALL are well formed. With either modifier a small database is emptied at once,
+ * and a large one is detached at once and freed in steps.
  */
 function isFlush(call: Call): boolean {
   return call.argCount === 1 || (call.argCount === 2 && (call.argIs(1, ASYNC) || call.argIs(1, SYNC)));
@@ -247,7 +247,7 @@ export function flushall(call: Call, reply: Reply): Outcome | void {
   const { databases } = call.keyspaces;
   let wanted = 0;
   for (let db = 0; db < databases; db++) if (tableSize(call, db) > AT_ONCE_MAX) wanted++;
-  // Those flushed before are still being emptied: all at once, or later.
+  // Earlier flushes are still being freed in steps.
   if (freeKeyspaces(call) < wanted) return Retry;
   for (let db = 0; db < databases; db++) {
     const size = tableSize(call, db);
@@ -256,7 +256,7 @@ export function flushall(call: Call, reply: Reply): Outcome | void {
   reply.ok();
 }
 
-/** Buckets and keys of a database: 0 when it has nothing to empty. */
+/** Buckets and keys of a database; 0 when it is empty. */
 function tableSize(call: Call, db: number): number {
   const { store, keyspaces } = call;
   const keyspace = keyspaces.of(db);
@@ -286,7 +286,7 @@ function flush(call: Call, db: number, size: number): void {
 
 // ---- OBJECT ----
 
-/** Finds OBJECT's key without touching it. Returns false after the null reply. */
+/** Finds OBJECT's key without updating its access time. Returns false after the null reply. */
 function openObject(call: Call, reply: Reply): boolean {
   call.selectKey(2);
   if (call.store.findUntouched() !== NO_ADDRESS) return true;
@@ -300,7 +300,7 @@ const INT = Buffer.from("$3\r\nint\r\n");
 const EMBSTR = Buffer.from("$6\r\nembstr\r\n");
 const RAW = Buffer.from("$3\r\nraw\r\n");
 
-/** OBJECT ENCODING key. Replies: the name Redis has for it. */
+/** OBJECT ENCODING key. Replies: Redis's name of the encoding. */
 export function objectEncoding(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
@@ -310,15 +310,15 @@ export function objectEncoding(call: Call, reply: Reply): void {
   else reply.constant(store.cursor.valueBytes <= EMBSTR_BYTES_MAX && !store.cursor.isGrown ? EMBSTR : RAW);
 }
 
-/** Integers that Redis shares between keys, with the count it shows for them. */
+/** The integers below this are shared objects in Redis, and this is their reference count there. */
 const SHARED_INTEGERS = 10_000;
 const SHARED_COUNT = 2147483647;
 
-/** OBJECT REFCOUNT key. Replies: 1; for small integers what Redis shows for the ones it shares. */
+/** OBJECT REFCOUNT key. Replies: 1, or for small integers Redis's count of shared objects. */
 export function objectRefCount(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
-  // A shared value would have one time of access for all its keys: not under a policy that goes by it.
+  // A shared object has one access time for all its keys, so Redis shares none under a policy that uses access times.
   const isShared =
     store.cursor.encoding === Encoding.Int &&
     store.cursor.intHigh === 0 &&
@@ -344,7 +344,7 @@ export function objectIdleTime(call: Call, reply: Reply): void {
   reply.integer(store.access.idleSecondsOf(accessClock(store.cursor.m, store.cursor.w)));
 }
 
-/** OBJECT FREQ key. Replies: the access frequency, which is kept under an LFU policy only. */
+/** OBJECT FREQ key. Replies: the access frequency, which only exists under an LFU policy. */
 export function objectFreq(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   if (!isFrequencyKept(call)) {

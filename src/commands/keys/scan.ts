@@ -1,12 +1,12 @@
 /**
- * Commands that walk a database: DBSIZE, KEYS, SCAN, RANDOMKEY. They name no key, so they lock the shards themselves,
- * one at a time. Expired keys are neither counted nor returned.
+ * Commands that walk a database: DBSIZE, KEYS, SCAN, RANDOMKEY. They have no key arguments, so they lock the shards
+ * themselves, one at a time. Expired keys are neither counted nor returned.
  *
  *   SCAN cursor │ shard │ position (32 bits) │ as one decimal number; 0 = the start, and the end
  *
  * A position is a hash with its bits reversed: every bucket of any table size covers one contiguous range of positions
- * (store/index.ts). So a key that is there all the time is met, whatever the table does between two calls: what lies
- * before the cursor was returned, what lies behind it will be. Keys may come twice after a shrink.
+ * (store/index.ts). Keys before the cursor have been returned, and keys after it will be, however the table grows between
+ * two calls. So a key that exists during the whole scan is returned. After a shrink a key may be returned twice.
  */
 import { equalsToken, token } from "../../base/bytes.ts";
 import { matchGlob } from "../../base/glob.ts";
@@ -51,17 +51,17 @@ const TYPE_NAMES: readonly (readonly [Uint8Array, number])[] = [
   [token("stream"), RecordType.Stream],
 ];
 
-/** Names found, one behind the other in `bytes`; they are replied when their number is known. One per thread. */
+/** The names found, concatenated in `bytes`. They are replied when their number is known. One per thread. */
 const found = {
   bytes: Buffer.allocUnsafe(1 << 16),
   ends: new Int32Array(1024),
   count: 0,
   used: 0,
 };
-/** What a name must be to be found. */
+/** The conditions on a name. */
 const wanted = { bytes: Buffer.alloc(0) as Buffer, patternAt: 0, patternBytes: -1, type: ANY_TYPE };
 
-/** Above this the buffers are not kept for the next call. */
+/** Larger buffers are dropped after the call. */
 const KEPT_BYTES = 4 << 20;
 
 function begin(): void {
@@ -73,7 +73,7 @@ function begin(): void {
   wanted.type = ANY_TYPE;
 }
 
-/** Sets the pattern to argument `i`. "*" alone matches every name, the empty one too. */
+/** Sets the pattern to argument `i`. "*" matches every name, even an empty one. */
 function wantPattern(call: Call, i: number): void {
   wanted.bytes = call.bytes;
   wanted.patternAt = call.argAt(i);
@@ -106,17 +106,17 @@ function addName(store: Store, w: number): void {
   found.ends[found.count++] = found.used;
 }
 
-/** Addresses of the chain looked at. */
+/** Addresses of the records of the current chain. */
 const chain = { addresses: new Int32Array(64) };
 
-/** Adds the names of one bucket. Returns how many records it has. */
+/** Adds the names of one bucket. Returns the number of its records. */
 function addBucket(store: Store, shard: number, ks: number, bucket: number): number {
   const count = store.index.collect(shard, ks, bucket, chain);
   for (let i = 0; i < count; i++) addName(store, store.segments.locate(shard, chain.addresses[i]!));
   return count;
 }
 
-/** Removes those of the `count` records of the chain that are due, as Redis's SCAN does. The position in it is kept. */
+/** Removes the expired ones of the `count` records of the chain, as Redis's SCAN does. */
 function removeDue(call: Call, shard: number, count: number): void {
   const { store, key } = call;
   for (let i = 0; i < count; i++) {
@@ -163,12 +163,12 @@ const COUNT = token("count");
 const TYPE = token("type");
 const POSITIONS = 4294967296;
 const CURSOR_MAX = 2n ** 64n - 1n;
-/** Buckets that a call may look into for each key asked for: the bound of its work in tables that are nearly empty. */
+/** Most buckets that a call reads for each key that COUNT asks for. It bounds the work in nearly empty tables. */
 const BUCKETS_PER_KEY = 10;
 
 /**
- * Reads a cursor as strtoull does: an optional sign and decimal digits, or nothing at all. Returns NaN when it is none,
- * and a number that no shard has for one beyond any cursor of ours.
+ * Parses a cursor like strtoull: an optional sign and decimal digits, or nothing. Returns NaN when it is invalid, and a
+ * number beyond all shards when it is larger than any valid cursor.
  */
 export function readCursor(call: Call, i: number): number {
   const length = call.argBytes(i);
@@ -182,7 +182,7 @@ export function readCursor(call: Call, i: number): number {
   return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
 }
 
-/** How many records a call of SCAN looks at, and how many buckets it may look into for that. One per thread. */
+/** How many records, and how many buckets, a call of SCAN may still read. One per thread. */
 const quota = { records: 0, buckets: 0 };
 
 /** SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]. Replies: [next cursor, array of names]. */
@@ -226,8 +226,8 @@ function readScanOptions(call: Call): string | null {
 }
 
 /**
- * Gathers names from `cursor` on, until the quota is used up, with one shard locked at a time. Shards without keys use up
- * nothing. Returns the next cursor, 0 at the end; or -1 when the first shard could not be locked, with nothing gathered.
+ * Gathers names from `cursor` on until the quota is used up. Locks one shard at a time. Shards without keys do not count.
+ * Returns the next cursor, 0 at the end; or -1 with nothing gathered when the first shard could not be locked.
  */
 function scanFrom(call: Call, cursor: number): number {
   const { store } = call;
@@ -250,8 +250,8 @@ function scanFrom(call: Call, cursor: number): number {
 }
 
 /**
- * Gathers names of a locked shard from `position` on, while there is some quota. Returns the next position; POSITIONS at
- * the end, and when the shard has no key.
+ * Gathers names of a locked shard from `position` on until the quota is used up. Returns the next position, or POSITIONS at
+ * the end.
  */
 function scanShard(call: Call, shard: number, position: number): number {
   const { store } = call;
@@ -270,16 +270,16 @@ function scanShard(call: Call, shard: number, position: number): number {
 
 // ---- RANDOMKEY ----
 
-/** Buckets tried before a shard is walked: with a key in every second slot of eight, all but never used up. */
+/** Random buckets that are tried before the shard is walked. In a table of normal load a few tries are enough. */
 const TRIES = 128;
-/** Entries of a chain among which one is drawn; shorter chains are drawn from less often, so that keys are equal. */
+/** One of this many positions in a chain is drawn. An empty position means another try, so that all keys are equally likely. */
 const CHAIN_SLOTS = 16;
 
 /** RANDOMKEY. Replies: a name, null when the database is empty. */
 export function randomkey(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   const { random } = store;
-  // Weighted by keys, looked at without the locks.
+  // The shard is weighted by its number of keys, which is read without a lock.
   let total = 0;
   const keyspace = call.keyspaces.of(call.session.db);
   const countOf = (shard: number) => store.c[store.index.keyspaceAt(store.headerOf(shard), keyspace) + KEY_COUNT]!;
@@ -305,7 +305,7 @@ export function randomkey(call: Call, reply: Reply): Outcome | void {
   reply.nullBulk();
 }
 
-/** Adds the name of a random key that has not expired; when chance finds none, all names of the shard. */
+/** Adds the name of a random key that has not expired. If none is drawn, adds all names of the shard. */
 function drawName(store: Store, shard: number, ks: number): void {
   const { random, index } = store;
   const buckets = index.bucketCount(ks);

@@ -1,6 +1,6 @@
 /**
- * SORT and SORT_RO: the elements of a list, a set or a sorted set, sorted by themselves or by what keys of their names
- * hold. Keys that follow from the elements lie in any shard, so all are locked while it runs.
+ * SORT and SORT_RO: the elements of a list, a set or a sorted set, sorted by themselves or by the values of other keys. The
+ * names of those keys depend on the elements, so all shards are locked.
  */
 import { token } from "../../base/bytes.ts";
 import { parseDouble } from "../../base/double-text.ts";
@@ -33,7 +33,7 @@ const GET = token("get");
 const STAR = 42;
 const NO_NUMBER = "ERR One or more scores can't be converted into double";
 
-/** What the arguments say. `store`: number of the argument that names the destination, 0 = none. */
+/** The arguments of SORT. `store`: the argument number of the destination, 0 = none. */
 interface Wish {
   isDescending: boolean;
   isAlpha: boolean;
@@ -56,7 +56,7 @@ function runSort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
   if (type !== RecordType.List && type !== RecordType.Set && type !== RecordType.SortedSet) {
     return reply.status(Status.WrongType);
   }
-  // A set has no order of its own: what is stored of it must not depend on where its members lie.
+  // A set is unordered, and a stored result must not depend on where its members are.
   if (!wish.isSorted && type === RecordType.Set && wish.store > 0) {
     wish.isSorted = true;
     wish.isAlpha = true;
@@ -69,14 +69,14 @@ function runSort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
     if (left === 0) value = null;
   }
   const length = value === null ? 0 : value.entries.count;
-  // The range, as Redis reckons it.
+  // The range, calculated as in Redis.
   let start = Math.min(Math.max(wish.offset, 0), length);
   const limit = Math.min(Math.max(wish.count, -1), length);
   let end = limit < 0 ? length : Math.min(start + limit, length);
   let elements: Buffer[] = [];
   if (value !== null) {
     if (!wish.isSorted && type !== RecordType.Set) {
-      // Only what is replied is read; DESC is from the end.
+      // Only the elements that are replied are read. DESC reads backward from the end.
       if (start < end) elements = read(value, start, end - start, wish.isDescending);
       end -= start;
       start = 0;
@@ -122,7 +122,7 @@ function readWish(call: Call, reply: Reply, mayStore: boolean): Wish | null {
       wish.store = ++i;
     } else if (left >= 1 && call.argIs(i, BY)) {
       wish.by = new Pattern(call, ++i);
-      // A name without a place for the element: they stay in the order they have.
+      // Without a "*" in the pattern, the elements keep their order.
       if (wish.by.star < 0) wish.isSorted = false;
     } else if (left >= 1 && call.argIs(i, GET)) {
       wish.get.push(new Pattern(call, ++i));
@@ -141,7 +141,7 @@ function readLimit(call: Call, i: number): number {
   return kind === Int64Kind.Safe ? int64.value : int64.hi * 4294967296;
 }
 
-/** Copies `count` elements from position `from` on, or from as far before the end, backward. */
+/** Copies `count` elements from index `from` on; with `isBackward` the index counts from the end, and they are read backward. */
 function read(value: Collection, from: number, count: number, isBackward: boolean): Buffer[] {
   const { entries } = value;
   const elements: Buffer[] = new Array(count);
@@ -164,7 +164,7 @@ function memberHere(value: Collection): Member {
   return known.member;
 }
 
-/** Puts the elements in order. Returns false when a weight is no number. */
+/** Sorts the elements. Returns false when a weight is no number. */
 function order(call: Call, elements: Buffer[], wish: Wish): boolean {
   const { by, isAlpha } = wish;
   const { length } = elements;
@@ -197,7 +197,7 @@ function compareWeights(a: Buffer | null, b: Buffer | null): number {
   return Buffer.compare(a, b);
 }
 
-/** A weight as C's strtod reads it, which must take all of it up to a zero byte; NaN when it does not. */
+/** Parses a weight like strtod, which must accept all bytes before the first zero byte. NaN when it does not. */
 function readWeight(weight: Buffer): number {
   const zero = weight.indexOf(0);
   const end = zero < 0 ? weight.length : zero;
@@ -207,12 +207,12 @@ function readWeight(weight: Buffer): number {
   return parseDouble(weight, at, end - at);
 }
 
-/** "user_*->age": a key's name with a place for an element, and a field of the hash there. "#" is the element. */
+/** A pattern like "user_*->age": a key name with a place for the element, and a field of the hash there. "#" = the element. */
 class Pattern {
   readonly star: number;
   private readonly bytes: Buffer;
   private readonly isElement: boolean;
-  /** Where the name ends, and the field begins; -1 = the key holds a string. */
+  /** Where the name ends, and where the field begins; -1 = the key holds a string. */
   private readonly end: number;
   private readonly field: number;
 
@@ -228,7 +228,7 @@ class Pattern {
     this.end = hasField ? arrow : bytes.length;
   }
 
-  /** What stands where the pattern points to for `element`, or null. */
+  /** The value that the pattern refers to for `element`, or null. */
   lookUp(call: Call, element: Buffer): Buffer | null {
     if (this.isElement) return element;
     const { bytes, star, end, field } = this;
@@ -266,7 +266,7 @@ function replyElements(call: Call, reply: Reply, elements: readonly Buffer[], ge
   }
 }
 
-/** Stores the elements, or what they get, as a list; what is not there as an empty string. Replies how many. */
+/** Stores the elements, or the values of GET, as a list, with empty strings for missing values. Replies its length. */
 function storeResult(call: Call, reply: Reply, elements: Buffer[], wish: Wish): Outcome | void {
   const { store } = call;
   let items = elements;
@@ -295,5 +295,5 @@ function storeResult(call: Call, reply: Reply, elements: Buffer[], wish: Wish): 
 }
 
 const NOTHING = Buffer.alloc(0);
-/** What an element takes beyond its bytes, at most. */
+/** Most overhead of an element, bytes. */
 const ELEMENT_BYTES = 32;

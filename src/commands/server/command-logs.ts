@@ -1,4 +1,4 @@
-/** SLOWLOG and COMMANDLOG: the latest commands that were slow, had many bytes, or were answered with many. */
+/** SLOWLOG and COMMANDLOG: the latest commands that were slow, large, or had a large reply. */
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type LogEntry, LogType } from "../../dispatch/command-log.ts";
@@ -13,7 +13,7 @@ const TYPES: Readonly<Record<string, LogType>> = {
   "large-reply": LogType.LargeReply,
 };
 
-/** The log that argument `i` names, or null with an error replied. */
+/** The log type that argument `i` names; null after an error reply. */
 function typeOf(call: Call, reply: Reply, i: number): LogType | null {
   const type = TYPES[call.argText(i).toLowerCase()];
   if (type !== undefined) return type;
@@ -21,7 +21,7 @@ function typeOf(call: Call, reply: Reply, i: number): LogType | null {
   return null;
 }
 
-/** The count of argument `i`, -1 = all; NaN with an error replied. */
+/** The count in argument `i`, -1 = all; NaN after an error reply. */
 function countOf(call: Call, reply: Reply, i: number): number {
   const count = call.argLong(i);
   if (count >= -1) return count;

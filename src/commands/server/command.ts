@@ -1,5 +1,5 @@
 /**
- * COMMAND: the command table, told to clients. Source: the table's rows; shapes as Redis 7.0 replies them.
+ * COMMAND: the command table as clients see it, in the reply formats of Redis 7.0.
  *
  * ACL categories follow from the flags (a write is @write, what is not @fast is @slow) plus those the row names.
  */
@@ -394,7 +394,7 @@ function findKeys(call: Call): FoundKey[] | string {
   return found;
 }
 
-/** SET reads only with GET, BITFIELD changes only with SET or INCRBY: what the arguments of COMMAND GETKEYS come to. */
+/** Key flags that depend on the arguments: SET reads only with GET, BITFIELD writes only with SET or INCRBY. */
 function flagsHere(call: Call, name: string, flags: string): string {
   const words = new Set<string>();
   for (let i = 4; i < call.argCount; i++) words.add(call.argText(i).toLowerCase());

@@ -1,4 +1,4 @@
-/** CONFIG: parameters at run time. What they are and how they read is base/config's. */
+/** CONFIG: parameters at run time. The parameters themselves are in base/config. */
 import { configGet, configSet } from "../../base/config/redis.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -6,7 +6,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { replyHelp } from "../../dispatch/help-reply.ts";
 import { Later, type Outcome } from "../../dispatch/spec.ts";
 
-/** Argument `i`, as bytes that last until the next command. */
+/** The bytes of argument `i`, valid until the next command. */
 function argument(call: Call, i: number): Buffer {
   return call.bytes.subarray(call.argAt(i), call.argAt(i) + call.argBytes(i));
 }
@@ -24,7 +24,7 @@ export function get(call: Call, reply: Reply): void {
 
 /**
  * CONFIG SET parameter value [parameter value ...]
- * This worker obeys at once; OK is sent when all threads do.
+ * This worker applies the changes at once. OK is sent when all threads have applied them.
  */
 export function set(call: Call, reply: Reply): Outcome | void {
   if (call.argCount % 2 !== 0) return reply.error(ErrorText.syntax);
@@ -38,7 +38,7 @@ export function set(call: Call, reply: Reply): Outcome | void {
   return Later;
 }
 
-/** CONFIG RESETSTAT: the first command that is counted anew is itself. */
+/** CONFIG RESETSTAT. The first command that is counted afterwards is this one. */
 export function resetStat(call: Call): Outcome {
   const { server, session, statistics, spec, clock } = call;
   const beganMs = clock.monotonicMs();
@@ -51,7 +51,7 @@ export function resetStat(call: Call): Outcome {
 
 /**
  * CONFIG REWRITE
- * OK when the file, by itself, means the running configuration (base/config/rewrite.ts).
+ * Replies OK when the file alone describes the running configuration (base/config/rewrite.ts).
  */
 export function rewrite(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;

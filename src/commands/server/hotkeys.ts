@@ -1,9 +1,9 @@
 /**
- * HOTKEYS (Redis 8.6): which keys the server spends most time on, and most bytes of the network, while a session of
- * tracking is on. Every worker counts its own commands in sketches of bounded size; GET merges them.
+ * HOTKEYS (Redis 8.6): the keys that take the most time and the most network bytes during a tracking session. Every worker
+ * counts its own commands in sketches of bounded size. GET merges them.
  *
- * The time of a command and its bytes (request and reply) are shared out evenly among its keys. A session is the
- * server's: there is one at a time, whoever starts it.
+ * The time and bytes of a command (request and reply) are divided evenly among its keys. The server has at most one session
+ * at a time, for all clients.
  */
 import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
@@ -19,7 +19,7 @@ const COUNT_DEFAULT = 10;
 const COUNT_MAX = 64;
 const DURATION_MAX = 1_000_000;
 const SAMPLE_MAX = 0x7fffffff;
-/** Cluster slots of a server that has all of them. */
+/** The last hash slot. Without a cluster the server has all of them. */
 const LAST_SLOT = 16383;
 
 const METRICS = token("metrics");
@@ -48,13 +48,13 @@ export function start(call: Call, reply: Reply): Outcome | void {
 
 const NOT_EMBEDDED = "ERR An embedded Ferrite does not track keys";
 
-/** Integer argument `i` between 1 and `most`; 0 = it is something else. */
+/** Argument `i` as an integer from 1 to `most`; 0 = invalid. */
 function count(call: Call, i: number, most: number): number {
   const value = call.argInt64(i) === Int64Kind.Safe ? int64.value : 0;
   return value >= 1 && value <= most ? value : 0;
 }
 
-/** The options that the arguments make; or the text of an error. */
+/** The options of HOTKEYS START, or the text of an error. */
 function readOptions(call: Call): HotKeysOptions | string {
   if (call.argCount < 4 || !call.argIs(2, METRICS)) return "ERR METRICS parameter is required";
   const metrics = count(call, 3, 2);
@@ -68,7 +68,7 @@ function readOptions(call: Call): HotKeysOptions | string {
     startMs: call.clock.wallMs(),
   };
   let i = 4;
-  // Metrics of a newer version are skipped.
+  // Unknown metrics are skipped.
   for (; i < Math.min(call.argCount, 4 + metrics); i++) {
     if (call.argIs(i, CPU)) {
       if (options.byTime) return "ERR METRICS CPU defined more than once!";

@@ -1,8 +1,8 @@
 /**
  * INFO: figures of the server in sections, under the names that Redis's monitoring tools read.
  *
- * A field that Redis has and Ferrite cannot answer truly is left out; one whose feature does not exist here is answered
- * with what Redis says while nobody uses it (0 connected replicas).
+ * A field of Redis that Ferrite cannot answer truthfully is left out. A field of a feature that Ferrite lacks has the value
+ * that Redis shows when the feature is not used (0 connected replicas).
  */
 import { arch, machine, release, totalmem, type } from "node:os";
 import { parameterText } from "../../base/config/redis.ts";
@@ -55,7 +55,7 @@ const SECTIONS: readonly (readonly [title: string, section: Section])[] = [
 /** Sections that are shown by name, and by `all` and `everything`. */
 const NOT_DEFAULT = new Set(["Commandstats", "Latencystats", "HybridLog", "Workers"]);
 
-/** INFO [section ...]. Unknown sections are silent. */
+/** INFO [section ...]. Unknown sections are ignored. */
 export function info(call: Call, reply: Reply): void {
   const wanted = new Set<string>();
   for (let i = 1; i < call.argCount; i++) wanted.add(call.argText(i).toLowerCase());
@@ -135,7 +135,7 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
   const machineBytes = totalmem();
   const overhead = totals.heapBytes + totals.clientBytes;
   const limit = config.maxMemoryBytes;
-  // As MEMORY STATS: what is taken of the frames, used or not, and the JS heaps.
+  // As in MEMORY STATS: allocated frames, used or not, and the JS heaps.
   const frames = store.pool.framesOut * FRAME_BYTES;
   const active = frames + overhead;
   const regionBytes = store.arena.control.geometry.regionBytes;
@@ -212,8 +212,7 @@ function fragmentation(used: number, active: number, resident: number): Fields {
 }
 
 /**
- * Keys of flushed keyspaces that the background has not come to yet, and shards in which collections that are gone are
- * still being freed.
+ * Keys of flushed keyspaces that are not freed yet, plus the number of shards that still free deleted collections.
  */
 function freedAndLeft(call: Call): number {
   const { store, keyspaces } = call;
@@ -389,7 +388,7 @@ function commandStats(call: Call): Fields {
 
 function latencyStats(call: Call): Fields {
   const { statistics } = call;
-  // As Redis: what was measured before is kept, and not shown.
+  // As in Redis, earlier measurements are kept but not shown.
   if (!call.config.flag("server.latency_tracking")) return [];
   const percentiles = call.config.latencyPercentiles;
   const names = percentiles.map((percentile) => `p${percentile.toFixed(6).replace(/\.?0+$/, "")}`);

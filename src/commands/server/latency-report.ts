@@ -1,13 +1,13 @@
-/** What LATENCY GRAPH draws and LATENCY DOCTOR says of the samples of the latency monitor. */
+/** The texts of LATENCY GRAPH and LATENCY DOCTOR. */
 import type { LatencyEvent } from "../../dispatch/latency-monitor.ts";
 
 const COLUMNS = 80;
 const ROWS = 4;
-/** A level within a row, lowest first; what lies below a sample is filled. */
+/** The levels within a row, lowest first. The rows below a sample are filled. */
 const LEVELS = ["_", "o", "#"];
 const FILL = "|";
 
-/** The samples as columns of ROWS rows, oldest left, and under each how long ago it was, read downwards. */
+/** Draws the samples as columns of ROWS rows, the oldest on the left, with the age of each below, top to bottom. */
 export function latencyGraph(event: LatencyEvent, nowSeconds: number): string {
   const { samples } = event;
   const high = Math.max(...samples.map(({ ms }) => ms));

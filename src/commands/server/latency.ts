@@ -15,7 +15,7 @@ function eventsOf(answers: readonly StatisticsAnswer[]): LatencyEvent[] {
   return mergeEvents(answers.map((answer) => (answer.what === "latency" ? answer.events : [])));
 }
 
-/** LATENCY LATEST: per event its name, when it was seen last, how long it took then and at worst. */
+/** LATENCY LATEST. Replies for each event: its name, the time and duration of the last sample, and the worst duration. */
 export function latest(call: Call, reply: Reply): Outcome {
   return askEvents(call, reply, (target, events) => {
     target.array(events.length);
@@ -30,7 +30,7 @@ export function latest(call: Call, reply: Reply): Outcome {
   });
 }
 
-/** LATENCY HISTORY event: pairs of time and milliseconds, oldest first. */
+/** LATENCY HISTORY event. Replies pairs of time and milliseconds, oldest first. */
 export function history(call: Call, reply: Reply): Outcome {
   const wanted = call.argText(2);
   return askEvents(call, reply, (target, events) => {
@@ -44,7 +44,7 @@ export function history(call: Call, reply: Reply): Outcome {
   });
 }
 
-/** LATENCY RESET [event ...]: how many events were forgotten. */
+/** LATENCY RESET [event ...]. Replies the number of events removed. */
 export function reset(call: Call, reply: Reply): Outcome {
   const events: string[] = [];
   for (let i = 2; i < call.argCount; i++) events.push(call.argText(i));
@@ -71,7 +71,7 @@ export function doctor(call: Call, reply: Reply): Outcome {
   return askEvents(call, reply, (target, events) => target.verbatim(latencyReport(events, thresholdMs, slowerThan)));
 }
 
-/** LATENCY HISTOGRAM [command ...]: a command with subcommands stands for them; unknown ones are silent. */
+/** LATENCY HISTOGRAM [command ...]. A container includes its subcommands. Unknown commands are ignored. */
 export function histogram(call: Call, reply: Reply): void {
   const { statistics } = call;
   const { table } = statistics;

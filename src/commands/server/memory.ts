@@ -1,8 +1,8 @@
 /**
- * MEMORY: what a key takes, what the server takes, and what is worth a look.
+ * MEMORY: the memory of a key, statistics of the server, and a report on problems.
  *
- * Figures stand under the names of Redis. Data lies in regions of shared memory that are cut into frames, so "allocator"
- * means those frames and the JS heaps of the workers.
+ * The fields have Redis's names. Data is in regions of shared memory that are divided into frames, so "allocator" means those
+ * frames and the JS heaps of the workers.
  */
 import { token } from "../../base/bytes.ts";
 import { FRAME_BYTES } from "../../memory/arena.ts";
@@ -24,11 +24,11 @@ const SLOT_BYTES = 8;
 const NODE_HEAD_BYTES = 16;
 const NODE_ENTRY_BYTES = 8;
 
-/** MEMORY USAGE key [SAMPLES count]. Replies: bytes of the record, its slot, and the chunks of a large value; or null. */
+/** MEMORY USAGE key [SAMPLES count]. Replies: bytes of the record, its slot, and its chunks or pages; null without a key. */
 export function usage(call: Call, reply: Reply): void {
   for (let i = 3; i < call.argCount; i++) {
     if (!call.argIs(i, SAMPLES) || i + 1 === call.argCount) return reply.error(ErrorText.syntax);
-    // Strings are counted, not sampled: the number only has to be one.
+    // Values are measured, not sampled, so the number is only validated.
     const kind = call.argInt64(++i);
     if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
     if (kind === Int64Kind.Safe ? int64.value < 0 : int64.hi < 0) return reply.error(ErrorText.syntax);
@@ -45,7 +45,7 @@ export function usage(call: Call, reply: Reply): void {
   reply.integer(bytes);
 }
 
-/** Keys of a database, those with a deadline, and the bytes of its hash index. */
+/** The keys of a database, those with a deadline, and the bytes of its hash index. */
 interface DatabaseUse {
   db: number;
   keys: number;
@@ -98,7 +98,7 @@ function ratio(a: number, b: number): number {
 export function stats(call: Call, reply: Reply): void {
   const now = figures(call);
   const { totals, uses, used, peak, overhead, dataset, keys, active, resident } = now;
-  // What is there without any data: the JS heaps.
+  // Without data there are only the JS heaps.
   const startup = totals.heapBytes;
   const fields: (readonly [name: string, value: number, isDouble?: true])[] = [
     ["overhead.total", overhead],
@@ -153,14 +153,14 @@ export function stats(call: Call, reply: Reply): void {
   }
 }
 
-/** Below this there is nothing to tell. */
+/** Below this, MEMORY DOCTOR reports nothing. */
 const SMALL_BYTES = 5 << 20;
 const PEAK_RATIO = 1.5;
 const FRAGMENTATION_RATIO = 1.4;
 const FRAGMENTATION_BYTES = 64 << 20;
 const CLIENT_BYTES = 200 << 10;
 
-/** MEMORY DOCTOR: in words, the few things that are worth a look. */
+/** MEMORY DOCTOR: a report on problems, in words. */
 export function doctor(call: Call, reply: Reply): void {
   const { totals, used, peak, frames, active, resident } = figures(call);
   if (totals.dataBytes < SMALL_BYTES) {
@@ -197,7 +197,7 @@ export function doctor(call: Call, reply: Reply): void {
   reply.verbatim(`Sam, I detected a few issues in this Ferrite instance memory implants:\n\n${found.join("\n")}`);
 }
 
-/** MEMORY PURGE: frames that are empty go back by themselves, in the background; there is nothing to hurry. */
+/** MEMORY PURGE. Does nothing: the background returns empty frames to the system anyway. */
 export function purge(_call: Call, reply: Reply): void {
   reply.ok();
 }

@@ -1,4 +1,4 @@
-/** MODULE: there are none, and none can be loaded. */
+/** MODULE: no modules can be loaded. */
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import type { Reply } from "../../protocol/reply.ts";

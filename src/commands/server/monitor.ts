@@ -1,5 +1,5 @@
 /**
- * MONITOR: a connection that is told of every command that any client runs, as
+ * MONITOR: sends every command of every client to the connection, as
  *
  *   +1339518083.107412 [0 127.0.0.1:60866] "keys" "*"
  */
@@ -7,7 +7,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { Later, type Outcome } from "../../dispatch/spec.ts";
 
-/** MONITOR. Replies OK when every worker tells of its commands; nothing to a client that monitors already, as Redis. */
+/** MONITOR. Replies OK when every worker sends its commands. A client that already monitors gets no reply, as in Redis. */
 export function monitor(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
   if (session.monitors) return;

@@ -32,7 +32,7 @@ const PICTURE = `
     '--------'
 `;
 
-/** LOLWUT [VERSION version [number ...]]: versions 5 and 6 take numbers, which shape pictures of Redis we do not draw. */
+/** LOLWUT [VERSION version [number ...]]. Versions 5 and 6 take numbers for pictures that Ferrite does not draw. */
 export function lolwut(call: Call, reply: Reply): void {
   let numbersFrom = call.argCount;
   if (call.argCount >= 3 && call.argText(1).toLowerCase() === "version") {

@@ -1,4 +1,4 @@
-/** Arguments and replies that the commands of streams share. */
+/** Shared by the stream commands: parsing of arguments and writing of replies. */
 import { token } from "../../base/bytes.ts";
 import { joinInt64 } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -9,7 +9,7 @@ import type { Call } from "../../dispatch/call.ts";
 
 const INVALID_ID = "ERR Invalid stream ID specified as stream command argument";
 
-/** Ids that a command was given or found, used anew by the next command. */
+/** A list of IDs. The next command reuses its objects. */
 export class Ids {
   private readonly ids: StreamId[] = [];
   count = 0;
@@ -18,7 +18,7 @@ export class Ids {
     this.count = 0;
     if (this.ids.length > KEPT_IDS) this.ids.length = KEPT_IDS;
   }
-  /** The next id, whose content is the caller's to set. */
+  /** Appends an ID, which the caller sets. */
   add(): StreamId {
     this.ids[this.count] ??= new StreamId();
     return this.ids[this.count++]!;
@@ -29,7 +29,7 @@ export class Ids {
 }
 const KEPT_IDS = 4096;
 
-/** Reads argument `i` as an id, "-" and "+" not among them. False after an error reply. */
+/** Reads argument `i` as an ID, but not "-" or "+". Returns false after an error reply. */
 export function strictId(call: Call, reply: Reply, i: number, into: StreamId): boolean {
   if (isStrictId(call, i, into)) return true;
   reply.error(INVALID_ID);
@@ -40,7 +40,7 @@ export function isStrictId(call: Call, i: number, into: StreamId): boolean {
   return text === IdText.Whole || text === IdText.Milliseconds;
 }
 
-/** Reads argument `i` as an id, "-" or "+". False after an error reply. */
+/** Reads argument `i` as an ID, "-" or "+". Returns false after an error reply. */
 export function looseId(call: Call, reply: Reply, i: number, into: StreamId): boolean {
   const text = into.parse(call.bytes, call.argAt(i), call.argBytes(i));
   if (text !== IdText.None && text !== IdText.OpenSequence) return true;
@@ -48,7 +48,7 @@ export function looseId(call: Call, reply: Reply, i: number, into: StreamId): bo
   return false;
 }
 
-/** Reads argument `i` as the first or last id of an interval: inclusive, or behind "(" exclusive. False after an error. */
+/** Reads argument `i` as the first or last ID of a range. "(" makes it exclusive. Returns false after an error reply. */
 export function intervalId(call: Call, reply: Reply, i: number, isEnd: boolean, into: StreamId): boolean {
   const { bytes } = call;
   let at = call.argAt(i);
@@ -71,21 +71,21 @@ export function intervalId(call: Call, reply: Reply, i: number, isEnd: boolean, 
 }
 const OPEN = 40;
 
-/** Reads arguments `from` to `to` as ids. False after an error reply. */
+/** Reads arguments `from` to `to` as IDs. Returns false after an error reply. */
 export function strictIds(call: Call, reply: Reply, from: number, to: number, into: Ids): boolean {
   into.clear();
   for (let i = from; i < to; i++) if (!strictId(call, reply, i, into.add())) return false;
   return true;
 }
 
-/** Reads argument `i` as a 64-bit integer, rounded to a double. NaN after an error reply, of `text` if it is given. */
+/** Reads argument `i` as a 64-bit integer, rounded to a double. Returns NaN after an error reply, `text` if it is given. */
 export function long(call: Call, reply: Reply, i: number, text: string = ErrorText.notInteger): number {
   const value = call.argLong(i);
   if (Number.isNaN(value)) reply.error(text);
   return value;
 }
 
-/** Replies a count that may be beyond what a double holds exactly. */
+/** Replies a count that may exceed 2^53. */
 export function replyLong(reply: Reply, value: number): void {
   if (Number.isSafeInteger(value)) return reply.integer(value);
   const exact = BigInt.asIntN(64, value >= 2 ** 63 ? (1n << 63n) - 1n : BigInt(value));
@@ -95,7 +95,7 @@ export function replyLong(reply: Reply, value: number): void {
 
 const TEXT = Buffer.alloc(ID_TEXT_BYTES_MAX + 7);
 
-// The milliseconds that stand in TEXT: neighbours often have the same.
+// The milliseconds that TEXT contains. Neighbouring entries often have the same.
 const inText = new StreamId();
 let inTextBytes = inText.formatMs(TEXT, 0);
 
@@ -107,7 +107,7 @@ export function replyId(reply: Reply, id: StreamId): void {
   reply.bulk(TEXT, 0, inTextBytes + id.formatSequence(TEXT, inTextBytes));
 }
 
-/** Replies the entry that the stream stands on: its id, and names and values in turn; `items` with what follows. */
+/** Replies the current entry: its ID, then its names and values. `items`: the length of the array, with what follows. */
 export function emitEntry(reply: Reply, stream: StreamValue, items = 2): void {
   stream.openHere();
   reply.array(items);
@@ -115,7 +115,7 @@ export function emitEntry(reply: Reply, stream: StreamValue, items = 2): void {
   emitFields(reply, stream);
 }
 
-/** Replies names and values of the entry that was opened. */
+/** Replies the names and values of the current entry. */
 export function emitFields(reply: Reply, stream: StreamValue): void {
   const { fields } = stream;
   reply.array(fields * 2);
@@ -126,7 +126,7 @@ export function emitFields(reply: Reply, stream: StreamValue): void {
   }
 }
 
-/** Argument `i` as Redis prints it in an error: up to the first zero byte. */
+/** Argument `i` as Redis prints it in an error, up to the first zero byte. */
 export function errorArgument(call: Call, i: number): string {
   return untilNul(call.argText(i));
 }
@@ -152,7 +152,7 @@ const ALMOST = token("~");
 const EXACTLY = token("=");
 export const AUTOMATIC = token("*");
 
-/** How references are to be treated, as argument `i` says; -1 when it says something else. */
+/** The treatment of references that argument `i` names; -1 = none. */
 export function referencesOf(call: Call, i: number): References | -1 {
   if (call.argIs(i, KEEPREF)) return References.Keep;
   if (call.argIs(i, DELREF)) return References.Delete;
@@ -161,7 +161,7 @@ export function referencesOf(call: Call, i: number): References | -1 {
 
 /** Options of XADD and XTRIM. */
 export class TrimOptions {
-  /** Entries that stay at most; -1: all whose ids are at least `least`. */
+  /** Most entries that remain; -1 = all with IDs of at least `least`. */
   most = -1;
   readonly least = new StreamId();
   trims = false;
@@ -170,11 +170,11 @@ export class TrimOptions {
   limit = 0;
   references: References = References.Keep;
   makesNone = false;
-  /** The id XADD was given; `text` None: it was "*". */
+  /** The ID for XADD; `text` None: it was "*". */
   readonly id = new StreamId();
   text: IdText = IdText.None;
 
-  /** Reads arguments from 2 on. Returns the argument behind the last one read, for XADD that behind the id; -1 after an error. */
+  /** Reads arguments from 2 on. Returns the number of the next argument, for XADD the one after the ID; -1 after an error reply. */
   parse(call: Call, reply: Reply, adds: boolean): number {
     this.trims = false;
     this.approximate = false;
@@ -252,12 +252,12 @@ export class TrimOptions {
     return i + 1;
   }
 
-  /** Trims the stream as was asked. Returns the number of entries removed. */
+  /** Trims the stream. Returns the number of entries removed. */
   apply(stream: StreamValue): number {
     return stream.trim(this.most, this.least, this.approximate, this.limit, this.references);
   }
 }
-/** Without LIMIT an approximate trim ends after so many full nodes, or entries. */
+/** Without LIMIT an approximate trim ends after this many full nodes, or entries. */
 const LIMIT_NODES = 100;
 const LIMIT_WITHOUT_NODES = 10_000;
 const LIMIT_MOST = 1_000_000;
@@ -268,8 +268,8 @@ function failed(reply: Reply, text: string): -1 {
 }
 
 /**
- * Reads [KEEPREF | DELREF | ACKED] IDS numids id [id ...] from argument `i` on; the ids go into `into`. Returns how
- * references are treated, -1 after an error.
+ * Reads [KEEPREF | DELREF | ACKED] IDS numids id [id ...] from argument `i` on, with the IDs into `into`. Returns the
+ * treatment of references, -1 after an error reply.
  */
 export function parseIdsBlock(call: Call, reply: Reply, i: number, into: Ids): References | -1 {
   let references: References | -1 = -1;

@@ -1,4 +1,4 @@
-/** Consumer groups of streams: XGROUP, XACK, XACKDEL. What a group has pending is looked at in stream-pending.ts. */
+/** Consumer groups of streams: XGROUP, XACK, XACKDEL. XPENDING and the claims are in stream-pending.ts. */
 import { token } from "../../base/bytes.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
@@ -26,7 +26,7 @@ export function findGroup(call: Call, stream: StreamValue, i: number): boolean {
   return stream.findGroup(call.bytes, call.argAt(i), call.argBytes(i));
 }
 
-/** Finds the key and group of an XGROUP subcommand to change it. Returns 1, 0 after an error reply, or Status. */
+/** Finds the key and group of an XGROUP subcommand for a change. Returns 1, 0 after an error reply, or Status. */
 function beginGroup(call: Call, reply: Reply, stream: StreamValue): number {
   call.selectKey(2);
   const found = stream.begin(roomFor(call), false);
@@ -47,7 +47,7 @@ export function roomFor(call: Call): number {
   return bytes;
 }
 
-/** Ends changes of the group that argument `i` names. */
+/** Finishes changes of the group that argument `i` names. */
 export function finish(call: Call, stream: StreamValue, i: number): void {
   stream.finishGroup(call.bytes, call.argAt(i), call.argBytes(i));
   stream.finish();
@@ -120,7 +120,7 @@ export function xgroupSetId(call: Call, reply: Reply): Outcome | void {
   reply.ok();
 }
 
-/** XGROUP DESTROY key group. Replies 1 when there was such a group. */
+/** XGROUP DESTROY key group. Replies 1 when the group existed. */
 export function xgroupDestroy(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   call.selectKey(2);
@@ -133,7 +133,7 @@ export function xgroupDestroy(call: Call, reply: Reply): Outcome | void {
   reply.integer(Number(exists));
 }
 
-/** XGROUP CREATECONSUMER key group consumer. Replies 1 when it is new. */
+/** XGROUP CREATECONSUMER key group consumer. Replies 1 when the consumer is new. */
 export function xgroupCreateConsumer(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = beginGroup(call, reply, stream);
@@ -148,7 +148,7 @@ export function xgroupCreateConsumer(call: Call, reply: Reply): Outcome | void {
   reply.integer(Number(!exists));
 }
 
-/** XGROUP DELCONSUMER key group consumer. Replies the number of entries that it had pending. */
+/** XGROUP DELCONSUMER key group consumer. Replies the number of its pending entries. */
 export function xgroupDelConsumer(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   const found = beginGroup(call, reply, stream);

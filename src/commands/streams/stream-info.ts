@@ -1,4 +1,4 @@
-/** XINFO: what a stream, its groups and their consumers are at. */
+/** XINFO: the state of a stream, its groups and their consumers. */
 import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -137,7 +137,7 @@ export function xinfoStream(call: Call, reply: Reply): Outcome | void {
   replyEdge(reply, stream, stream.count - 1);
 }
 
-/** What both forms begin with. The pages of the tree stand for the nodes of Redis's, the root page for their root. */
+/** The fields of both forms. The pages of the tree are reported as Redis's radix tree nodes. */
 function replyState(reply: Reply, stream: StreamValue): void {
   const [tree] = stream.trees;
   const pages = tree.pagesFrom(0);
@@ -214,7 +214,7 @@ function replyGroup(reply: Reply, stream: StreamValue, count: number): void {
   }
 }
 
-/** The consumer that was read, and up to `count` of its pending entries. */
+/** Replies the current consumer, with up to `count` of its pending entries. */
 function replyConsumer(reply: Reply, stream: StreamValue, count: number): void {
   const { group } = stream;
   const { consumer, name } = group;

@@ -1,4 +1,4 @@
-/** Pending entries of a consumer group: XPENDING looks at them, XCLAIM and XAUTOCLAIM give them to another consumer. */
+/** Pending entries of a consumer group: XPENDING lists them, XCLAIM and XAUTOCLAIM change their owner. */
 import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -96,7 +96,7 @@ function replySummary(reply: Reply, stream: StreamValue): void {
   }
 }
 
-/** Replies up to `count` pending entries from `start` to `end`, of one consumer or (0) of all. */
+/** Replies up to `count` pending entries from `start` to `end`, of one consumer, or of all (0). */
 function replyPending(
   call: Call,
   reply: Reply,
@@ -186,7 +186,7 @@ function parseClaim(call: Call, reply: Reply, i: number): boolean {
   return true;
 }
 
-/** Makes argument `i` the consumer of the open group, who is seen now. */
+/** Opens or creates the consumer that argument `i` names in the open group, and updates its seen-time. */
 function seeConsumer(call: Call, stream: StreamValue, i: number): void {
   const { group } = stream;
   const { nowMs } = call.store;
@@ -197,7 +197,7 @@ function seeConsumer(call: Call, stream: StreamValue, i: number): void {
   group.seenMs = nowMs;
 }
 
-/** Replies the ids of `claimed`, or their entries. */
+/** Replies the IDs in `claimed`, or their entries. */
 function replyClaimed(reply: Reply, stream: StreamValue, claimed: Ids, justId: boolean): void {
   reply.array(claimed.count);
   for (let i = 0; i < claimed.count; i++) {
@@ -257,15 +257,15 @@ export function xclaim(call: Call, reply: Reply): Outcome | void {
 }
 
 const COUNT = token("count");
-/** Pending entries looked at for each that may be claimed. */
+/** Pending entries that are examined for each one that COUNT allows. */
 const LOOKS = 10;
 const COUNT_RANGE = "ERR COUNT must be > 0";
-/** First COUNT of XAUTOCLAIM that Redis refuses: as many ids of 16 bytes are more than a 64-bit number of bytes. */
+/** The lowest COUNT of XAUTOCLAIM that Redis refuses, because so many IDs of 16 bytes overflow 64 bits. */
 const CLAIM_END = 2 ** 59;
 
 /**
- * XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]. Replies where to go on (0-0: done), what was
- * claimed, and the ids that are gone from the stream, which are pending no more.
+ * XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]. Replies the next start (0-0 = done), the claimed
+ * entries, and the IDs of deleted entries, which are no longer pending.
  */
 export function xautoclaim(call: Call, reply: Reply): Outcome | void {
   const minIdle = long(call, reply, 4, "ERR Invalid min-idle-time argument for XAUTOCLAIM");

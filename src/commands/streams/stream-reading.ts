@@ -40,23 +40,23 @@ const LAST = token("$");
 const NEWEST = token("+");
 const NEW = token(">");
 
-/** What both commands are given. */
+/** The arguments of both commands. */
 class Reading {
   /** Most entries of a stream; Infinity = all. */
   count = Infinity;
   firstStream = 0;
   streams = 0;
-  /** Argument that names the group; the consumer's is behind it. 0 = none. */
+  /** Argument number of the group, which the consumer follows. 0 = none. */
   group = 0;
   keepsNone = false;
-  /** Pending entries that nobody took for so long, ms, are the consumer's too; negative = they are not. */
+  /** CLAIM: entries that have been pending this long, ms, are claimed too; negative = none. */
   claimMs = -1;
-  /** Time to wait, ms; 0 = for ever, negative = not at all. */
+  /** The timeout, ms; 0 = none, negative = do not block. */
   blockMs = -1;
-  /** Of each stream the id above which entries are replied, and whether there are such. */
+  /** For each stream the ID that entries must exceed, and whether there are such entries. */
   readonly ids = new Ids();
   readonly serves: boolean[] = [];
-  /** Of each stream the entries that the group has not read; -1 = to be counted when it is its turn. */
+  /** For each stream the number of entries that the group has not read; -1 = not counted yet. */
   readonly unread: number[] = [];
 
   /** Reads the options. Returns false after an error reply. */
@@ -107,8 +107,8 @@ class Reading {
 }
 
 /**
- * First key of those that are locked: behind the first word STREAMS. A group or consumer of that name stands before the
- * real one when it does not come first, and is refused.
+ * Number of the first key that is locked: the argument after the first one that is STREAMS. If that one is not the keyword
+ * but the value of an option, the command is refused.
  */
 function lockedFrom(call: Call, ofGroup: boolean): number {
   for (let i = ofGroup ? 4 : 1; i < call.argCount; i++) if (call.argIs(i, STREAMS_TOKEN)) return i + 1;
@@ -130,7 +130,7 @@ function failed(reply: Reply, text: string): false {
 
 const reading = new Reading();
 
-/** XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]. Replies each stream that has such entries with them, or null. */
+/** XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]. Replies the streams with such entries, or null. */
 export function xread(call: Call, reply: Reply): Outcome | void {
   if (!reading.parse(call, reply, false)) return;
   const { firstStream, streams, ids } = reading;
@@ -182,8 +182,8 @@ function hasAbove(stream: StreamValue, id: StreamId): boolean {
 }
 
 /**
- * Nothing is there: waits, if that was asked for. `note` says of a key's argument what its request keeps; the keys are
- * looked at again at `lookMs`.
+ * No stream has entries. Blocks if BLOCK was given. `note` makes the note that the request of a key carries. The keys are
+ * checked again at `lookMs`.
  */
 function waitOrNull(
   call: Call,
@@ -210,7 +210,7 @@ function waitOrNull(
 }
 const COUNT_MOST = 0x7fffffff;
 
-/** Begins what is replied of one stream. */
+/** Replies the name of a stream. */
 function replyName(call: Call, reply: Reply, i: number): void {
   if (reply.protocol === 2) reply.array(2);
   reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
@@ -221,8 +221,8 @@ const id = new StreamId();
 
 /**
  * XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time] [NOACK] STREAMS key [key ...]
- * id [id ...]. For the id ">" the entries that nobody in the group has read, which become the consumer's to acknowledge;
- * before them, with CLAIM, those that have been pending for so long. For another id the consumer's own above it.
+ * id [id ...]. For the ID ">": the entries that no consumer of the group has read, which become pending. With CLAIM, entries
+ * that have been pending long enough come first. For another ID: the consumer's own pending entries above it.
  */
 export function xreadgroup(call: Call, reply: Reply): Outcome | void {
   if (!reading.parse(call, reply, true)) return;
@@ -230,7 +230,7 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
   const stream = call.collections.stream();
   let served = 0;
   let lookMs = Infinity;
-  /** What all streams together take: reserved before the first is changed. */
+  /** The memory for all streams, reserved before the first is changed. */
   let room = 0;
   for (let n = 0; n < streams; n++) {
     const from = ids.add();
@@ -256,7 +256,7 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
     from.setMost();
     const before = readBefore(call, n);
     const left = unread(stream);
-    // Nobody reads of it before its turn comes.
+    // No other command reads it before its turn.
     if (before === 0) reading.unread[n] = left;
     const entries = toReply(stream, left, before, call.store.nowMs);
     lookMs = Math.min(lookMs, idle.dueMs);
@@ -276,7 +276,7 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
   who.consumerBytes = call.argBytes(group + 1);
   for (let n = 0; n < streams; n++) {
     call.store.countLookup(1);
-    // The only one is open still.
+    // The only stream is still open.
     if (streams > 1) openForGroup(call, stream, firstStream + n);
     readForGroup(call, reply, stream, firstStream + n, ids.at(n), reading.unread[n]!);
   }
@@ -284,18 +284,18 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
   return waitOrNull(call, reply, Want.GroupEntries, () => noteGroup(bytes), lookMs);
 }
 
-/** Where the names of the group and the consumer lie in the call's bytes. */
+/** The names of the group and the consumer, as ranges of the call's bytes. */
 const who = { groupAt: 0, groupBytes: 0, consumerAt: 0, consumerBytes: 0 };
 
-/** Entries that the open group has not read. */
+/** The number of entries that the open group has not read. */
 function unread(stream: StreamValue): number {
   if (stream.last.compare(stream.group.last) <= 0 || stream.count === 0) return 0;
   return stream.count - stream.rankBehind(stream.group.last);
 }
 
 /**
- * Entries to reply for the id ">" of the open group, which has not read `unreadLeft`, of a stream that was named `before`
- * times already.
+ * The number of entries to reply for the ID ">". The open group has not read `unreadLeft` entries, and the command has named
+ * the stream `before` times already.
  */
 function toReply(stream: StreamValue, unreadLeft: number, before: number, nowMs: number): number {
   const { count, claimMs, keepsNone } = reading;
@@ -305,7 +305,7 @@ function toReply(stream: StreamValue, unreadLeft: number, before: number, nowMs:
     const read = Math.min(unreadLeft, count - claimed);
     if (time === before) return claimed + read;
     unreadLeft -= read;
-    // What was just delivered is idle for no time.
+    // Entries that were just delivered have no idle time.
     if (claimMs !== 0) claimable -= claimed;
     else if (!keepsNone) claimable += read;
   }
@@ -314,11 +314,11 @@ function toReply(stream: StreamValue, unreadLeft: number, before: number, nowMs:
 /** Pending entries of the open group that may be claimed. */
 class Idle {
   readonly ids = new Ids();
-  /** When there will be more of them, if nothing happens; Infinity without CLAIM. */
+  /** The time at which the next entry can be claimed; Infinity without CLAIM. */
   dueMs = Infinity;
   private times: { id: StreamId; ms: number }[] = [];
 
-  /** Finds the ids of up to `most`, the one that was delivered first comes first. Returns their number. */
+  /** Finds up to `most` IDs, in the order of their delivery. Returns their number. */
   find(stream: StreamValue, most: number, nowMs: number): number {
     const { claimMs } = reading;
     this.ids.clear();
@@ -374,7 +374,7 @@ class Idle {
 }
 const idle = new Idle();
 
-/** How often stream `n` is among those before it with the id ">". */
+/** How many streams before `n` are the same one with the ID ">". */
 function readBefore(call: Call, n: number): number {
   const { firstStream, ids } = reading;
   const { bytes } = call;
@@ -387,7 +387,7 @@ function readBefore(call: Call, n: number): number {
   return times;
 }
 
-/** Opens the stream of argument `key` and its group, which were found. */
+/** Opens the stream of argument `key` and its group. Both exist. */
 function openForGroup(call: Call, stream: StreamValue, key: number): void {
   call.selectKey(key);
   const found = stream.begin(0, false);
@@ -396,8 +396,8 @@ function openForGroup(call: Call, stream: StreamValue, key: number): void {
 }
 
 /**
- * Replies what the consumer gets of the stream and group that are open: its own entries above `from`, or when that is the last id new ones, of
- * which there are `counted` (-1 = not counted).
+ * Replies the entries of the open stream and group for the consumer: its own pending ones above `from`, or new ones if `from`
+ * is the last ID. `counted`: the number of new ones, -1 = not counted.
  */
 function readForGroup(
   call: Call,
@@ -436,7 +436,7 @@ function readForGroup(
   stream.finish(true, KeyEvent.Silent);
 }
 
-/** Makes the entries of `idle` the consumer's, and replies them with the time and the deliveries before. */
+/** Makes the consumer the owner of the entries in `idle`, and replies them with their idle time and delivery count. */
 function replyIdle(reply: Reply, stream: StreamValue, nowMs: number): void {
   const { group } = stream;
   const { ids } = idle;
@@ -480,7 +480,7 @@ function replyUnread(reply: Reply, stream: StreamValue, entries: number, nowMs: 
   }
 }
 
-/** The consumer's own entries above `from`; of those that are gone the id alone. Each counts as delivered once more. */
+/** Replies the consumer's own entries above `from`, of deleted ones only the ID. Each counts as delivered again. */
 function replyOwn(reply: Reply, stream: StreamValue, from: StreamId, nowMs: number): void {
   const { group } = stream;
   const owner = group.consumer;
@@ -520,7 +520,7 @@ function noteId(above: StreamId): Buffer {
   return note;
 }
 
-/** Length of the group's name, what may be claimed, the name, and that of the consumer. */
+/** A note for a blocked XREADGROUP: length of the group's name, idle time to claim, group and consumer. */
 function noteGroup(bytes: Buffer): Buffer {
   const { groupAt, groupBytes, consumerAt, consumerBytes } = who;
   const note = Buffer.alloc(NOTED_GROUP_HEAD + groupBytes + consumerBytes);
@@ -531,7 +531,7 @@ function noteGroup(bytes: Buffer): Buffer {
   return note;
 }
 
-/** Reads the note of a group that stands as argument 2. */
+/** Reads the note in argument 2. */
 function readNote(call: Call): void {
   const at = call.argAt(2);
   reading.claimMs = call.bytes.readDoubleLE(at + 4);
@@ -541,7 +541,7 @@ function readNote(call: Call): void {
   who.consumerBytes = call.argBytes(2) - NOTED_GROUP_HEAD - who.groupBytes;
 }
 
-/** There are entries above the id noted. */
+/** True when there are entries above the ID in the note. */
 function areEntriesReady(call: Call, type: RecordType | null): boolean {
   if (type !== RecordType.Stream) return false;
   const stream = call.collections.stream();
@@ -568,14 +568,14 @@ function serveEntries(call: Call, reply: Reply, _front: boolean, _toFront: boole
   }
 }
 
-/** The head of a reply to one that waited: of the one stream that got something. */
+/** The head of the reply to a blocked client: one stream. */
 function beginServed(call: Call, reply: Reply): void {
   if (reply.protocol === 3) reply.map(1);
   else reply.array(1);
   replyName(call, reply, 1);
 }
 
-/** The group has entries to read, or waiting for them makes no sense any more. */
+/** True when the group has entries to read, or no longer exists. */
 function isGroupReady(call: Call, type: RecordType | null): boolean {
   if (type !== RecordType.Stream) return true;
   readNote(call);
@@ -602,7 +602,7 @@ function serveGroup(call: Call, reply: Reply, keepsNone: boolean, _toFront: bool
   }
   const left = unread(stream);
   const entries = toReply(stream, left, 0, call.store.nowMs);
-  // Without room for all there are fewer, for which that of the small change is enough.
+  // Without memory for all entries, fewer are delivered, which fit into the usual reservation.
   if (!stream.pages.reserve(entries * PENDING_ROOM)) reading.count = Math.min(count, FEW_ENTRIES);
   if (reply.protocol === 3) reply.map(1);
   else reply.array(1);

@@ -65,7 +65,7 @@ export function xadd(call: Call, reply: Reply): Outcome | void {
   replyId(reply, made);
 }
 
-/** Makes `made` the id of the entry to come. Returns false when it would not be above the last one. */
+/** Sets `made` to the ID of the new entry. Returns false when it would not exceed the last ID. */
 function nextId(call: Call, stream: StreamValue): boolean {
   const { last } = stream;
   if (options.text === IdText.None) {

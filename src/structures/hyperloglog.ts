@@ -85,11 +85,11 @@ function multiply(): void {
   low = (middle << 16) | (p0 & 0xffff);
 }
 
-/** The register of an element, and the element's rank. Valid until the next call of `place`. */
-export const placed = { register: 0, rank: 0 };
+/** The register of an element, and the element's rank. Valid until the next call of hashElement. */
+export const hashed = { register: 0, rank: 0 };
 
-/** Hashes an element (MurmurHash64A) into `placed`. */
-export function place(bytes: Uint8Array, at: number, length: number): void {
+/** Hashes an element (MurmurHash64A) into `hashed`. */
+export function hashElement(bytes: Uint8Array, at: number, length: number): void {
   low = length | 0;
   high = 0;
   multiply();
@@ -121,10 +121,10 @@ export function place(bytes: Uint8Array, at: number, length: number): void {
   low ^= high >>> 15;
   multiply();
   low ^= high >>> 15;
-  placed.register = low & (REGISTERS - 1);
+  hashed.register = low & (REGISTERS - 1);
   const rankLow = (low >>> INDEX_BITS) | (high << (32 - INDEX_BITS));
   const rankHigh = (high >>> INDEX_BITS) | (1 << (RANK_BITS - 32)); // a final 1 bit limits the rank
-  placed.rank = 1 + (rankLow !== 0 ? trailingZeros(rankLow) : 32 + trailingZeros(rankHigh));
+  hashed.rank = 1 + (rankLow !== 0 ? trailingZeros(rankLow) : 32 + trailingZeros(rankHigh));
 }
 
 function trailingZeros(word: number): number {

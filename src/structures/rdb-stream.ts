@@ -214,7 +214,7 @@ function readGroup(type: number, bytes: Buffer, at: number, end: number, names: 
   const stream = rdbStream;
   at = readString(bytes, at, end, stream.longest);
   if (at < 0) return MALFORMED;
-  const name = kept();
+  const name = copyString();
   if (!isNew(names, name)) return MALFORMED;
   const group: RdbGroup = {
     name,
@@ -276,7 +276,7 @@ function readConsumers(type: number, bytes: Buffer, at: number, end: number, gro
   for (let left = rdbLength.value; left > 0; left--) {
     at = readString(bytes, at, end, rdbStream.longest);
     if (at < 0) return MALFORMED;
-    const name = kept();
+    const name = copyString();
     const seenMs = timeAt(bytes, at, end, 0);
     if (!isNew(names, name) || Number.isNaN(seenMs)) return MALFORMED;
     at += 8;
@@ -320,7 +320,7 @@ function readOwned(bytes: Buffer, at: number, end: number, group: RdbGroup): num
 }
 
 /** A copy of the string that readString read. */
-function kept(): Buffer {
+function copyString(): Buffer {
   const { bytes, at, length } = rdbString;
   return Buffer.from(bytes.subarray(at, at + length));
 }

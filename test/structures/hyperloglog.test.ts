@@ -9,8 +9,8 @@ import {
   countRegisters,
   DENSE_BYTES,
   isSketch,
-  place,
-  placed,
+  hashElement,
+  hashed,
   REGISTERS,
   Sketch,
   SPARSE_BYTES_MAX,
@@ -53,8 +53,8 @@ describe("a sketch against an array of registers", () => {
     let checkpoint = 10;
     for (let i = 1; i <= 100_000; i++) {
       const element = Buffer.from(`element:${i}`);
-      place(element, 0, element.length);
-      sketch.raise(placed.register, placed.rank, 3000);
+      hashElement(element, 0, element.length);
+      sketch.raise(hashed.register, hashed.rank, 3000);
       if (i !== checkpoint) continue;
       expect(Math.abs(sketch.count() - i)).toBeLessThanOrEqual(Math.ceil(i * 0.05));
       checkpoint *= 10;
@@ -64,10 +64,10 @@ describe("a sketch against an array of registers", () => {
   test("MurmurHash64A of an element does not depend on its offset", () => {
     for (let length = 0; length < 40; length++) {
       const text = random.bytes(length);
-      place(Buffer.from(text, "latin1"), 0, length);
-      const { register, rank } = placed;
-      place(Buffer.from(`xyz${text}!`, "latin1"), 3, length);
-      expect(placed).toEqual({ register, rank });
+      hashElement(Buffer.from(text, "latin1"), 0, length);
+      const { register, rank } = hashed;
+      hashElement(Buffer.from(`xyz${text}!`, "latin1"), 3, length);
+      expect(hashed).toEqual({ register, rank });
     }
   });
 });

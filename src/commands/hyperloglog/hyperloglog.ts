@@ -20,8 +20,8 @@ import {
   HEADER_BYTES,
   isCounted,
   isSketch,
-  place,
-  placed,
+  hashElement,
+  hashed,
   REGISTERS,
   setDenseRegister,
   Sketch,
@@ -101,8 +101,8 @@ export function pfadd(call: Call, reply: Reply): Outcome | void {
   }
   const bytesMax = sparseBytesMax(call);
   for (let i = 2; i < call.argCount; i++) {
-    place(call.bytes, call.argAt(i), call.argBytes(i));
-    const raised = sketch.raise(placed.register, placed.rank, bytesMax);
+    hashElement(call.bytes, call.argAt(i), call.argBytes(i));
+    const raised = sketch.raise(hashed.register, hashed.rank, bytesMax);
     if (raised === CORRUPT) return reply.error(CORRUPT_SKETCH);
     changes += raised;
   }
@@ -123,8 +123,8 @@ function addDense(call: Call, reply: Reply): Outcome | void {
   let { bytes, at } = call.strings;
   let changes = 0;
   for (let i = 2; i < call.argCount; i++) {
-    place(call.bytes, call.argAt(i), call.argBytes(i));
-    const { register, rank } = placed;
+    hashElement(call.bytes, call.argAt(i), call.argBytes(i));
+    const { register, rank } = hashed;
     if (denseRegister(bytes, at, register) >= rank) continue;
     if (changes === 0) {
       // The first write announces the change and may relocate the record. The others write to its new place.
@@ -293,9 +293,9 @@ export function pfselftest(call: Call, reply: Reply): void {
   for (let i = 1, checkpoint = 1; i <= SELF_TEST_ELEMENTS; i++) {
     element.writeInt32LE(i ^ salt, 0);
     element.writeInt32LE(salt, 4);
-    place(element, 0, 8);
-    dense.raise(placed.register, placed.rank, 0);
-    grown.raise(placed.register, placed.rank, bytesMax);
+    hashElement(element, 0, 8);
+    dense.raise(hashed.register, hashed.rank, 0);
+    grown.raise(hashed.register, hashed.rank, bytesMax);
     if (i !== checkpoint) continue;
     const count = dense.count();
     if (i < bytesMax / 2 && grown.isDense) return reply.error("ERR TESTFAILED sparse encoding not used");

@@ -144,6 +144,13 @@ export function keyAt(m: Int32Array, w: number): number {
     w + HEADER_WORDS + ((head & (HAS_DEADLINE << 24)) !== 0 ? 2 : 0) + (((head >>> 20) & 15) === Encoding.Raw ? 0 : 2)
   );
 }
+/** Writes the key of a record whose header is written; `key.words` are padded with zeros (R2). */
+export function writeKey(m: Int32Array, w: number, key: { readonly words: Int32Array; readonly bytes: number }): void {
+  const at = keyAt(m, w);
+  const { words } = key;
+  const count = (key.bytes + 3) >>> 2;
+  for (let i = 0; i < count; i++) m[at + i] = words[i]!;
+}
 /** Byte offset of the value of a Raw record. */
 export function rawValueAt(m: Int32Array, w: number): number {
   return (keyAt(m, w) + ((keyBytes(m, w) + 3) >>> 2)) << 2;

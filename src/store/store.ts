@@ -22,6 +22,7 @@ import { Status } from "../base/status.ts";
 import type { Arena } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
 import { AccessDates } from "./access.ts";
+import { StoreCounters } from "./counters.ts";
 import { Deadlines, type DueKeys } from "./deadlines.ts";
 import { ExpiryMode } from "./expiry-mode.ts";
 import { Garbage } from "./garbage.ts";
@@ -43,7 +44,6 @@ import {
   hasDeadlineWords,
   headerWord,
   isGrown,
-  keyAt,
   KEYSPACE_SHIFT,
   markGrown,
   PARITY,
@@ -55,6 +55,7 @@ import {
   setSpareBits,
   spareBits,
   unitsFor,
+  writeKey,
 } from "./record.ts";
 import { type FoundRecord, RecordCursor } from "./record-cursor.ts";
 import { type Address, NO_ADDRESS, Segments } from "./segments.ts";
@@ -86,21 +87,6 @@ export const KEEPS_VALUE = 1;
 export const DEADLINE_WORDS = 2;
 /** The command has changed something already and was admitted with the room it needs: it may take what is kept back. */
 export const ADMITTED = 4;
-
-/** Counters of one worker, published to its cells once per turn. */
-export class StoreCounters {
-  expired = 0;
-  /** Members of collections that expired. */
-  expiredMembers = 0;
-  evicted = 0;
-  hits = 0;
-  misses = 0;
-  /**
-   * Values freed in steps: those that went with their keyspace (FLUSHALL), counted when their memory is given back, and
-   * collections that were trees, counted when their key goes.
-   */
-  lazyFreed = 0;
-}
 
 /** What the store asks of a collection that it opened, whatever its type. */
 export interface OpenCollection {
@@ -456,7 +442,7 @@ export class Store implements DueKeys {
     m[w] = headerWord(capacityUnits(m, w), type, encoding, flags | (hadFlags & PARITY));
     // The key moves within the record when the words before it become more or fewer.
     if ((had === Encoding.Raw) !== (encoding === Encoding.Raw) || ((hadFlags ^ flags) & HAS_DEADLINE) !== 0) {
-      this.writeKey(m, w);
+      writeKey(m, w, at.key);
     }
     this.access.date(m, w);
   }
@@ -493,16 +479,8 @@ export class Store implements DueKeys {
     m[w] = headerWord(capacity, type, encoding, flags);
     m[w + 1] = key.bytes | (at.keyspace << KEYSPACE_SHIFT);
     m[w + 3] = access;
-    this.writeKey(m, w);
+    writeKey(m, w, at.key);
     return 0;
-  }
-
-  private writeKey(m: Int32Array, w: number): void {
-    const { key } = this.at;
-    const at = keyAt(m, w);
-    const { words } = key;
-    const count = (key.bytes + 3) >>> 2;
-    for (let i = 0; i < count; i++) m[at + i] = words[i]!;
   }
 
   /** Frees a record just appended and not entered anywhere. */

@@ -9,7 +9,8 @@ import { type SetLimits, SetValue } from "./set-value.ts";
 import { type SortedSetLimits, SortedSetValue } from "./sorted-set-value.ts";
 import type { Store } from "./store.ts";
 import { ENCODING_MASK, RecordType } from "./record.ts";
-import { type StreamLimits, StreamValue } from "./stream-value.ts";
+import type { StreamLimits } from "./stream-entries.ts";
+import { StreamValue } from "./stream-value.ts";
 
 /** When Redis would convert each type's small form; see the configuration's storage.*_max_listpack_*. */
 export interface CollectionLimits {

@@ -188,6 +188,12 @@ export class StagedValue {
   }
 }
 
+/** A chunk that is to be entry `index` of a node. */
+interface NewChunk {
+  readonly index: number;
+  readonly place: Place;
+}
+
 export class LargeValues {
   /** Bytes in chunks linked minus freed through this object: this worker's part of used memory. */
   usedBytes = 0;
@@ -232,68 +238,87 @@ export class LargeValues {
     to: number,
     isAdmitted: boolean,
   ): Address | Status {
-    if (this.isPrepared(shard, header, node, Math.min(from, bytes), to)) return node;
+    const first = Math.min(from, bytes);
+    if (this.isPrepared(shard, header, node, first, to)) return node;
     const chunks = Math.ceil(Math.max(bytes, to) / CHUNK_BYTES);
-    let w = this.segments.locate(shard, node);
+    const w = this.segments.locate(shard, node);
     const had = this.segments.m[w + NODE_CHUNKS]!;
     const fits = this.segments.m[w + NODE_FITS]!;
-    const pinned = this.newestPin(header);
-    const firstChunk = Math.min(from, bytes) >>> CHUNK_SHIFT;
-    const lastChunk = Math.ceil(to / CHUNK_BYTES);
-    const copied: { index: number; place: Place }[] = [];
+    const isSeen = this.segments.m[w + NODE_EPOCH]! <= this.newestPin(header);
     // Everything that can fail comes first.
-    const fail = (status: Status): Status => {
-      for (const { place } of copied) this.pool.give(place, FrameSize.Small, 0);
-      return status;
-    };
-    for (let i = firstChunk; i < lastChunk; i++) {
-      w = this.segments.locate(shard, node);
-      if (i < had && this.segments.m[w + NODE_ENTRIES + i * 2 + 1]! > pinned) continue;
-      const place = this.pool.take(FrameSize.Small, isAdmitted);
-      if (place === NO_PLACE) return fail(Status.Busy);
-      copied.push({ index: i, place });
-    }
-    w = this.segments.locate(shard, node);
+    const made = this.newChunks(shard, header, node, first >>> CHUNK_SHIFT, Math.ceil(to / CHUNK_BYTES), isAdmitted);
+    if (made === null) return Status.Busy;
     let target = node;
-    const nodeSeen = this.segments.m[w + NODE_EPOCH]! <= pinned;
-    if (chunks > fits || (nodeSeen && copied.length > 0)) {
-      const made = this.newNode(shard, header, chunks > fits ? chunks + (chunks >>> 2) : fits, isAdmitted);
-      if (made < 0) return fail(made as Status);
-      target = made;
+    if (chunks > fits || (isSeen && made.length > 0)) {
+      target = this.newNode(shard, header, chunks > fits ? chunks + (chunks >>> 2) : fits, isAdmitted);
+      if (target < 0) return this.giveBack(made, target as Status);
     }
-    let retiring = target !== node && nodeSeen ? 1 : 0;
-    for (const { index } of copied) if (index < had) retiring++;
+    let retiring = target !== node && isSeen ? 1 : 0;
+    for (const { index } of made) if (index < had) retiring++;
     if (retiring > 0 && !this.reserveRetired(shard, header, retiring)) {
       if (target !== node) this.giveNode(shard, header, target);
-      return fail(Status.Busy);
+      return this.giveBack(made, Status.Busy);
     }
     if (target !== node) {
       this.copyNode(shard, node, target);
-      if (nodeSeen) this.retire(shard, header, RETIRED_NODE, node, nodeBytes(fits));
+      if (isSeen) this.retire(shard, header, RETIRED_NODE, node, nodeBytes(fits));
       else this.giveNode(shard, header, node);
     }
+    this.enterChunks(shard, header, target, made, had);
+    this.segments.m[this.segments.locate(shard, target) + NODE_CHUNKS] = Math.max(had, chunks);
+    return target;
+  }
+
+  /** Chunks for those of `from` to `to` that the value lacks or that a pin sees; null without room for all. */
+  private newChunks(
+    shard: number,
+    header: number,
+    node: Address,
+    from: number,
+    to: number,
+    isAdmitted: boolean,
+  ): NewChunk[] | null {
+    const pinned = this.newestPin(header);
+    const made: NewChunk[] = [];
+    const w = this.segments.locate(shard, node);
+    const { m } = this.segments;
+    const had = m[w + NODE_CHUNKS]!;
+    for (let index = from; index < to; index++) {
+      if (index < had && m[w + NODE_ENTRIES + index * 2 + 1]! > pinned) continue;
+      const place = this.pool.take(FrameSize.Small, isAdmitted);
+      if (place === NO_PLACE) {
+        this.giveBack(made, Status.Busy);
+        return null;
+      }
+      made.push({ index, place });
+    }
+    return made;
+  }
+
+  private giveBack(made: readonly NewChunk[], status: Status): Status {
+    for (const { place } of made) this.pool.give(place, FrameSize.Small, 0);
+    return status;
+  }
+
+  /** Enters new chunks into a node: each with the bytes of the one it replaces, which retires, or zeroed. */
+  private enterChunks(shard: number, header: number, node: Address, made: readonly NewChunk[], had: number): void {
     const epoch = this.youngest(header);
-    for (const { index, place } of copied) {
+    for (const { index, place } of made) {
       const into = this.arena.bytesOf(place >>> FRAME_BITS);
       const start = (place & FRAME_MASK) * FRAME_BYTES;
-      w = this.segments.locate(shard, target);
-      const entry = w + NODE_ENTRIES + index * 2;
       if (index < had) {
-        const old = this.segments.m[entry]!;
+        const old = this.chunkPlace(shard, node, index);
         const oldStart = (old & FRAME_MASK) * FRAME_BYTES;
         this.arena.bytesOf(old >>> FRAME_BITS).copy(into, start, oldStart, oldStart + CHUNK_BYTES);
         this.retire(shard, header, RETIRED_CHUNK, old, 0);
-        w = this.segments.locate(shard, target);
       } else {
         into.fill(0, start, start + CHUNK_BYTES);
         this.usedBytes += CHUNK_BYTES;
       }
-      this.segments.m[w + NODE_ENTRIES + index * 2] = place;
-      this.segments.m[w + NODE_ENTRIES + index * 2 + 1] = epoch;
+      const entry = this.segments.locate(shard, node) + NODE_ENTRIES + index * 2;
+      this.segments.m[entry] = place;
+      this.segments.m[entry + 1] = epoch;
     }
-    w = this.segments.locate(shard, target);
-    this.segments.m[w + NODE_CHUNKS] = Math.max(had, chunks);
-    return target;
   }
 
   /** True when prepareWrite has nothing to do: the chunks are there, and no pin sees them. Most writes find it so. */

@@ -40,7 +40,7 @@ const TWO_32 = 4294967296;
 const SIGN = 0x80000000;
 /** Most bytes that the compressed strings of one payload may unpack to. */
 const UNPACKED_MAX = 1 << 30;
-/** Most lists of field names that the entries of a stream share, and most bytes of one: see store/stream-value.ts. */
+/** Most lists of field names that the entries of a stream share, and most bytes of one: see store/stream-entries.ts. */
 export const SHARED_MAX = 16;
 export const SHARED_BYTES_MAX = 512;
 /** Most memory that an entry, a pending entry, a consumer and a group need besides their strings, bytes. */

@@ -4,7 +4,8 @@ import { joinInt64 } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { ID_TEXT_BYTES_MAX, IdText, StreamId } from "../../structures/stream-id.ts";
-import { References, type StreamValue } from "../../store/stream-value.ts";
+import { References } from "../../store/stream-entries.ts";
+import type { StreamValue } from "../../store/stream-value.ts";
 import type { Call } from "../../dispatch/call.ts";
 
 const INVALID_ID = "ERR Invalid stream ID specified as stream command argument";

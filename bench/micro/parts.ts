@@ -110,11 +110,11 @@ measure("append + free, 100 bytes", 500_000, (calls) => {
 });
 measure("heap block of 64 bytes", 500_000, (calls) => {
   for (let i = 0; i < calls; i++) {
-    const block = store.heap.take(1, store.headerOf(1), 64, false);
-    if ((i & 7) === 7) store.heap.give(1, store.headerOf(1), block, 64, 0);
+    const block = store.heap.allocate(1, store.headerOf(1), 64, false);
+    if ((i & 7) === 7) store.heap.free(1, store.headerOf(1), block, 64, 0);
   }
 });
 measure("frame of 64 KiB", 200_000, (calls) => {
-  for (let i = 0; i < calls; i++) store.pool.give(store.pool.take(FrameSize.Small, false), FrameSize.Small, 0);
+  for (let i = 0; i < calls; i++) store.pool.free(store.pool.allocate(FrameSize.Small, false), FrameSize.Small, 0);
 });
 if (sum === 42) console.log("");

@@ -46,7 +46,7 @@ export type Want = (typeof Want)[keyof typeof Want];
  * Takes what is wanted out of the key of argument 1, which holds a value of the right type, and replies it with all
  * around it. `front`: from the front, or of the lowest scores; `toFront` and the key of argument 2 are a move's.
  */
-export type Server = (call: Call, reply: Reply, front: boolean, toFront: boolean, count: number) => void;
+export type ServeHandler = (call: Call, reply: Reply, front: boolean, toFront: boolean, count: number) => void;
 
 /**
  * Tells whether a request may be served now, for wants of which a key that holds something need not hold what is wanted:
@@ -54,10 +54,15 @@ export type Server = (call: Call, reply: Reply, front: boolean, toFront: boolean
  */
 export type Readiness = (call: Call, type: RecordType | null) => boolean;
 
-const servers: { type: RecordType; serve: Server; isReady: Readiness | null }[] = [];
+const servers: { type: RecordType; serve: ServeHandler; isReady: Readiness | null }[] = [];
 
 /** Tells how a want is served; each family does so for its own when it is loaded. */
-export function registerServer(want: Want, type: RecordType, serve: Server, isReady: Readiness | null = null): void {
+export function registerServeHandler(
+  want: Want,
+  type: RecordType,
+  serve: ServeHandler,
+  isReady: Readiness | null = null,
+): void {
   servers[want] = { type, serve, isReady };
 }
 
@@ -320,7 +325,7 @@ export class Blocking {
 
   private servePlace(shard: number, place: Ref): void {
     const { waiters, store, call } = this;
-    const length = waiters.openPlace(shard, place);
+    const length = waiters.openWaitedKey(shard, place);
     if (length > this.arguments.length) this.widen(length);
     waiters.copyKey(place, length, this.arguments);
     this.lengths[1] = length;
@@ -389,7 +394,7 @@ export class Blocking {
   }
 
   /** Runs what serves one request. Returns its reply. */
-  private run(serve: Server, kind: number, count: number): Uint8Array {
+  private run(serve: ServeHandler, kind: number, count: number): Uint8Array {
     const { reply, call } = this;
     reply.protocol = (kind & RESP3) !== 0 ? 3 : 2;
     reply.at = 0;
@@ -404,7 +409,7 @@ export class Blocking {
   }
 
   /** Serves a client, and keeps the reply for its worker. */
-  private deliver(slot: number, serve: Server, kind: number, count: number): void {
+  private deliver(slot: number, serve: ServeHandler, kind: number, count: number): void {
     const { clock } = this.call;
     const worker = Waiters.workerOf(slot);
     this.outgoing[worker] ??= [];

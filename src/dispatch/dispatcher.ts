@@ -18,7 +18,7 @@ import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongAri
 import type { Key } from "../store/key.ts";
 import { HEADER_WORDS } from "../store/record.ts";
 import type { Section } from "../store/section.ts";
-import { STILL_AT, STILL_HASH_AT } from "../store/shard.ts";
+import { WRITE_FROZEN_AT, WRITE_FROZEN_HASH_AT } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
@@ -270,7 +270,7 @@ export class Dispatcher {
       if (store.cursor.version !== this.keptVersion) store.select(call.keyspace, key);
     } else {
       if (!section.enter(shard)) return Retry;
-      if (store.c[store.headerOf(shard) + STILL_AT] !== 0 && this.mustWait(spec, shard, key)) {
+      if (store.c[store.headerOf(shard) + WRITE_FROZEN_AT] !== 0 && this.mustWait(spec, shard, key)) {
         section.leave();
         return Retry;
       }
@@ -369,8 +369,8 @@ export class Dispatcher {
     const header = store.headerOf(shard);
     return (
       (spec.flags & WRITE) !== 0 &&
-      store.c[header + STILL_AT] !== 0 &&
-      store.c[header + STILL_HASH_AT] === key.hashB &&
+      store.c[header + WRITE_FROZEN_AT] !== 0 &&
+      store.c[header + WRITE_FROZEN_HASH_AT] === key.hashB &&
       call.session.continuation === null
     );
   }
@@ -380,7 +380,7 @@ export class Dispatcher {
     const { store, call, keyArguments, section } = this;
     let isStill = false;
     for (let n = 0; n < section.heldCount && !isStill; n++) {
-      isStill = store.c[store.headerOf(section.held[n]!) + STILL_AT] !== 0;
+      isStill = store.c[store.headerOf(section.held[n]!) + WRITE_FROZEN_AT] !== 0;
     }
     if (!isStill) return false;
     for (let n = 0; n < keyArguments.count; n++) {
@@ -400,7 +400,7 @@ export class Dispatcher {
   letGo(): void {
     this.releaseKept();
     this.call.bytes = NOTHING;
-    this.store.membersAhead.letGo();
+    this.store.membersAhead.releaseBatch();
   }
 
   /** Asks for another region. */

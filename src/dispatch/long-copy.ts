@@ -14,7 +14,7 @@ import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
 import { type CollectionCopy, Copying } from "../store/collection-copy.ts";
 import { type Address, NO_ADDRESS } from "../store/segments.ts";
-import { STILL_AT, STILL_HASH_AT } from "../store/shard.ts";
+import { WRITE_FROZEN_AT, WRITE_FROZEN_HASH_AT } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
 import type { Call } from "./call.ts";
@@ -146,16 +146,16 @@ function giveUp(store: Store, long: LongCopy): void {
 function keepStill(call: Call, long: LongCopy): void {
   const { store } = call;
   const header = store.headerOf(long.shard);
-  if (store.c[header + STILL_AT] !== 0) return;
+  if (store.c[header + WRITE_FROZEN_AT] !== 0) return;
   const key = store.newKey();
   key.load(call.bytes, call.argAt(1), call.argBytes(1));
-  store.c[header + STILL_AT] = 1;
-  store.c[header + STILL_HASH_AT] = key.hashB;
+  store.c[header + WRITE_FROZEN_AT] = 1;
+  store.c[header + WRITE_FROZEN_HASH_AT] = key.hashB;
   long.isStill = true;
 }
 
 function letGo(store: Store, long: LongCopy): void {
-  if (long.isStill) store.c[store.headerOf(long.shard) + STILL_AT] = 0;
+  if (long.isStill) store.c[store.headerOf(long.shard) + WRITE_FROZEN_AT] = 0;
   long.isStill = false;
   store.large.unpin(long.shard, store.headerOf(long.shard), long.pin, store.nowSeconds);
 }

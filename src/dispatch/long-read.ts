@@ -4,7 +4,7 @@
  */
 import { assert } from "../base/assert.ts";
 import type { PinnedRange } from "../protocol/reply.ts";
-import { CHUNK_BYTES } from "../store/large.ts";
+import { STRING_CHUNK_BYTES } from "../store/large.ts";
 import { Encoding } from "../store/record.ts";
 import type { Address } from "../store/segments.ts";
 import type { Store } from "../store/store.ts";
@@ -63,7 +63,7 @@ export function beginLongRead(
   length: number,
 ): LongRead | null {
   const { store, session, spec } = call;
-  if (end - position <= STEP_BYTES || store.cursor.encoding !== Encoding.Paged) return null;
+  if (end - position <= STEP_BYTES || store.cursor.encoding !== Encoding.Chunked) return null;
   const { shard, node } = store.cursor;
   const pin = store.large.pin(store.headerOf(shard));
   if (pin < 0) return null;
@@ -88,7 +88,7 @@ export function stepLongRead(
   const until = Math.min(read.end, read.position + STEP_BYTES);
   let goesOn = true;
   while (goesOn && read.position < until) {
-    const part = Math.min(read.end - read.position, CHUNK_BYTES - (read.position & (CHUNK_BYTES - 1)));
+    const part = Math.min(read.end - read.position, STRING_CHUNK_BYTES - (read.position & (STRING_CHUNK_BYTES - 1)));
     const at = large.locateByte(read.shard, read.node, read.position);
     goesOn = look(large.chunkBytes, at, part, read.position, read);
     read.position += part;

@@ -3,7 +3,7 @@
  * does one step for all commands, so that the processor has as many cache misses of a pipeline under way as it can:
  *
  *   names and key hashes ─ where each bucket is ─ a load from each bucket ─ which slot matches ─ a load from each record
- *   ─ members that the commands name in large collections (store/members-ahead.ts)
+ *   ─ members that the commands name in large collections (store/member-prefetch.ts)
  *
  * No lock is held: what is found is a hint. `select` hands it to the index, which takes it over under the lock if the
  * table is still the same.
@@ -69,7 +69,7 @@ export class Prefetch {
     return this.isHashed[i] === 1 ? this.keys[this.keyOf[i]!]! : null;
   }
 
-  /** As keyAt; hands to the index and to members-ahead what was looked up for the command, which runs next. */
+  /** As keyAt; hands to the index and to member-prefetch what was looked up for the command, which runs next. */
   select(i: number): Key | null {
     const { index, membersAhead } = this.store;
     index.hintWord = -1;
@@ -189,7 +189,8 @@ export class Prefetch {
       if (k !== stoodOn) {
         stoodOn = k;
         const shard = store.shardOf(this.keys[k]!.hashA);
-        isTree = recordWord[k]! >= 0 && ahead.stand(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!);
+        isTree =
+          recordWord[k]! >= 0 && ahead.selectTree(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!);
       }
       if (!isTree) continue;
       const places = membersOf[i]!;
@@ -203,7 +204,7 @@ export class Prefetch {
       for (let n = first; n < last; n += step) if (!ahead.add(argumentAt[n]!, argumentBytes[n]!)) break;
     }
     firstMember[parser.commands] = ahead.count;
-    if (ahead.count > 0) ahead.touch();
+    if (ahead.count > 0) ahead.prefetch();
   }
 
   /** True when command `i` has the name that the one before was found by, in the same letters. */

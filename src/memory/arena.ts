@@ -24,8 +24,8 @@ export const FRAME_MASK = (1 << FRAME_BITS) - 1;
 export const CHUNK_FRAMES = 128;
 export const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES;
 
-export type Place = number;
-export const NO_PLACE = 0;
+export type FrameNumber = number;
+export const NO_FRAME = 0;
 
 export class Arena {
   /** Views of each region's memory, by region number: 32-bit words, bytes, 16-bit words, doubles. */

@@ -18,7 +18,7 @@
  * Locking: POOL_LOCK, a leaf lock.
  */
 import { assert } from "../base/assert.ts";
-import { CHUNK_FRAMES, FRAME_BITS, FRAME_MASK, NO_PLACE, type Arena, type Place } from "./arena.ts";
+import { CHUNK_FRAMES, FRAME_BITS, FRAME_MASK, NO_FRAME, type Arena, type FrameNumber } from "./arena.ts";
 import { CHUNK_WORDS, POOL_AT, POOL_LOCK_AT, REGION_COUNT_AT, REGIONS_WANTED_AT } from "./control.ts";
 import { lock, unlock } from "./lock.ts";
 
@@ -140,12 +140,12 @@ export class FramePool {
    * Allocates a frame of `size`. `isAdmitted`: for a change that has begun and must not fail; it may use the chunks held
    * back. Returns its frame number, or 0 when no region has room.
    */
-  take(size: FrameSize, isAdmitted: boolean): Place {
+  allocate(size: FrameSize, isAdmitted: boolean): FrameNumber {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
     const place =
-      size === FrameSize.Large ? this.takeChunk(FrameSize.Large, isAdmitted) : this.takePart(size, isAdmitted);
-    if (place !== NO_PLACE) w[FRAMES_OUT] = w[FRAMES_OUT]! + FRAMES_OF[size];
+      size === FrameSize.Large ? this.allocateChunk(FrameSize.Large, isAdmitted) : this.allocatePart(size, isAdmitted);
+    if (place !== NO_FRAME) w[FRAMES_OUT] = w[FRAMES_OUT]! + FRAMES_OF[size];
     unlock(w, POOL_LOCK_AT);
     return place;
   }
@@ -154,17 +154,17 @@ export class FramePool {
    * Allocates the 64 KiB frames of a whole chunk, which are contiguous. Each is freed separately as FrameSize.Small.
    * Returns the first frame number, or 0 when no chunk is free.
    */
-  takeRun(): Place {
+  allocateRun(): FrameNumber {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    const place = this.takeChunk(FrameSize.Small, false);
-    if (place !== NO_PLACE) w[FRAMES_OUT] = w[FRAMES_OUT]! + CHUNK_FRAMES;
+    const place = this.allocateChunk(FrameSize.Small, false);
+    if (place !== NO_FRAME) w[FRAMES_OUT] = w[FRAMES_OUT]! + CHUNK_FRAMES;
     unlock(w, POOL_LOCK_AT);
     return place;
   }
 
   /** Frees a frame of `size`. If its chunk becomes free, it is dated `nowSeconds` (monotonic). */
-  give(place: Place, size: FrameSize, nowSeconds: number): void {
+  free(place: FrameNumber, size: FrameSize, nowSeconds: number): void {
     const w = this.words;
     const chunk = this.chunkOf(place);
     const at = this.entry(chunk);
@@ -199,7 +199,7 @@ export class FramePool {
   }
 
   /** Chunks that are resident: allocated, or free and dirty. */
-  get touchedChunks(): number {
+  get residentChunks(): number {
     return this.chunks - this.freeChunks + Atomics.load(this.words, FREE_DIRTY);
   }
 
@@ -236,7 +236,7 @@ export class FramePool {
    * `chunksLooked` free ones. The caller returns its memory to the system and then frees it as a clean chunk. Returns its
    * frame number, or 0.
    */
-  takeDirty(freedBefore: number, chunksLooked: number): Place {
+  allocateDirty(freedBefore: number, chunksLooked: number): FrameNumber {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
     // The chunk is missing only for a moment, but reservations must hold even then.
@@ -249,12 +249,12 @@ export class FramePool {
         w[FREE_CHUNKS] = w[FREE_CHUNKS]! - 1;
         w[FREE_DIRTY] = w[FREE_DIRTY]! - 1;
         unlock(w, POOL_LOCK_AT);
-        return this.placeOf(chunk);
+        return this.frameNumberOf(chunk);
       }
       chunk = w[at + 1]!;
     }
     unlock(w, POOL_LOCK_AT);
-    return NO_PLACE;
+    return NO_FRAME;
   }
 
   // ---- prefaulting: the first touch of memory may take milliseconds ----
@@ -269,14 +269,14 @@ export class FramePool {
   }
 
   /** Frame number of the first chunk that is not resident among the next `chunks` free ones; 0 when all are resident. */
-  nextUntouched(chunks: number): Place {
+  nextUntouched(chunks: number): FrameNumber {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    let place = NO_PLACE;
+    let place = NO_FRAME;
     for (let chunk = w[FREE_LIST]!, n = 0; chunk !== 0 && n < chunks; n++) {
       const at = this.entry(chunk);
       if ((w[at]! & DIRTY) === 0) {
-        place = this.placeOf(chunk);
+        place = this.frameNumberOf(chunk);
         break;
       }
       chunk = w[at + 1]!;
@@ -285,7 +285,7 @@ export class FramePool {
     return place;
   }
   /** Marks a prefaulted chunk as resident from `nowSeconds` on, unless it was allocated meanwhile. */
-  touched(place: Place, nowSeconds: number): void {
+  touched(place: FrameNumber, nowSeconds: number): void {
     const w = this.words;
     const at = this.entry(this.chunkOf(place));
     lock(w, POOL_LOCK_AT);
@@ -311,7 +311,7 @@ export class FramePool {
   }
 
   /** Frees a chunk whose memory was returned to the system. It goes to the end of the list: resident chunks come first. */
-  putClean(place: Place): void {
+  freeClean(place: FrameNumber): void {
     const w = this.words;
     const chunk = this.chunkOf(place);
     lock(w, POOL_LOCK_AT);
@@ -362,12 +362,12 @@ export class FramePool {
     }
   }
 
-  private takePart(size: FrameSize, isAdmitted: boolean): Place {
+  private allocatePart(size: FrameSize, isAdmitted: boolean): FrameNumber {
     const w = this.words;
     const list = FREE_LIST + size;
     if (w[list] === 0) {
-      const place = this.takeChunk(size, isAdmitted);
-      if (place === NO_PLACE) return NO_PLACE;
+      const place = this.allocateChunk(size, isAdmitted);
+      if (place === NO_FRAME) return NO_FRAME;
       const at = this.entry(this.chunkOf(place));
       w.fill(FULL_MASK[size], at + MASK_AT, at + MASK_AT + MASK_WORDS[size]);
       w[at + MASK_AT] = FULL_MASK[size] & ~1;
@@ -380,7 +380,7 @@ export class FramePool {
     const word = at + MASK_AT + (frame >>> 5);
     w[word] = w[word]! & ~(1 << (frame & 31));
     if (this.firstFree(at, size) < 0) this.remove(list, chunk);
-    return this.placeOf(chunk) + frame * FRAMES_OF[size];
+    return this.frameNumberOf(chunk) + frame * FRAMES_OF[size];
   }
 
   /** Index of the first free frame of a chunk that is split into frames of `size`; -1 = none. */
@@ -402,31 +402,31 @@ export class FramePool {
   }
 
   /** Removes a chunk from the free list and marks it as `kind`, with no free frame. Returns its first frame number, or 0. */
-  private takeChunk(kind: FrameSize, isAdmitted: boolean): Place {
+  private allocateChunk(kind: FrameSize, isAdmitted: boolean): FrameNumber {
     const w = this.words;
     const chunk = w[FREE_LIST]!;
     if (this.reserved > 0) {
       this.reserved--;
       w[RESERVED] = w[RESERVED]! - 1; // POOL-P4: a chunk is free
     } else if (w[FREE_CHUNKS]! - w[RESERVED]! <= (isAdmitted ? 0 : this.kept)) {
-      return NO_PLACE;
+      return NO_FRAME;
     }
     this.remove(FREE_LIST, chunk);
     if ((w[this.entry(chunk)]! & DIRTY) !== 0) w[FREE_DIRTY] = w[FREE_DIRTY]! - 1;
     w[this.entry(chunk)] = kind;
     w[FREE_CHUNKS] = w[FREE_CHUNKS]! - 1;
-    return this.placeOf(chunk);
+    return this.frameNumberOf(chunk);
   }
 
   private entry(chunk: number): number {
     return this.arena.control.chunksAt + chunk * CHUNK_WORDS;
   }
 
-  private chunkOf(place: Place): number {
+  private chunkOf(place: FrameNumber): number {
     return (place >>> FRAME_BITS) * this.chunksPerRegion + (((place & FRAME_MASK) / CHUNK_FRAMES) | 0);
   }
 
-  private placeOf(chunk: number): Place {
+  private frameNumberOf(chunk: number): FrameNumber {
     const region = (chunk / this.chunksPerRegion) | 0;
     return (region << FRAME_BITS) | ((chunk - region * this.chunksPerRegion) * CHUNK_FRAMES);
   }

@@ -23,7 +23,7 @@ export class OutsideMemory {
   /** Takes a reading. Returns the lowest of the last ones, bytes. */
   measure(): number {
     // Chunks that were touched count whole: while the data grows into fresh ones the difference comes out too low.
-    const bytes = Math.max(heldBytes() - this.pool.touchedChunks * CHUNK_BYTES, 0);
+    const bytes = Math.max(heldBytes() - this.pool.residentChunks * CHUNK_BYTES, 0);
     if (this.count === 0) this.least = bytes;
     this.readings[this.count++ % WINDOW] = bytes;
     let lowest = bytes;

@@ -30,7 +30,7 @@ import {
   FRAME_BYTES,
   FRAME_MASK,
   FRAME_WORDS,
-  NO_PLACE,
+  NO_FRAME,
 } from "../memory/arena.ts";
 import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { Cells } from "./cells.ts";
@@ -355,12 +355,12 @@ class Supervisor {
     this.framesSeen = pool.framesOut;
     if (!pool.takeTouchWanted() && grown < 0.5) return;
     // Not beyond the limit: what is touched is resident.
-    const left = this.chunksWithin() - pool.touchedChunks;
+    const left = this.chunksWithin() - pool.residentChunks;
     const ahead = Math.min(AHEAD_MOST, AHEAD_LEAST + Math.ceil(grown * AHEAD_PER_CHUNK), left);
     if (ahead <= 0) return;
     for (let i = 0; i < ahead; i++) {
       const place = pool.nextUntouched(ahead);
-      if (place === NO_PLACE) return;
+      if (place === NO_FRAME) return;
       const words = arena.wordsOf(place >>> FRAME_BITS);
       const first = (place & FRAME_MASK) * FRAME_WORDS;
       // The chunk may be taken and written meanwhile: adding nothing touches a page and changes no word.
@@ -378,13 +378,13 @@ class Supervisor {
   private releaseIdle(): void {
     const { pool, arena } = this.memory;
     // At the limit at once: what is free is resident all the same.
-    const idleSeconds = pool.touchedChunks > this.chunksWithin() ? 0 : IDLE_SECONDS;
+    const idleSeconds = pool.residentChunks > this.chunksWithin() ? 0 : IDLE_SECONDS;
     const before = systemClock.monotonicMs() / 1000 - idleSeconds;
     for (let i = 0; i < CHUNKS_AT_ONCE; i++) {
-      const place = pool.takeDirty(before, CHUNKS_AT_ONCE);
-      if (place === NO_PLACE) return;
+      const place = pool.allocateDirty(before, CHUNKS_AT_ONCE);
+      if (place === NO_FRAME) return;
       releasePages(arena.bytesOf(place >>> FRAME_BITS), (place & FRAME_MASK) * FRAME_BYTES, CHUNK_BYTES);
-      pool.putClean(place);
+      pool.freeClean(place);
     }
   }
 

@@ -3,13 +3,13 @@ import { KeyForm, Page, PAGE_BYTES_MAX, PAGE_HEAD } from "../structures/page.ts"
 import type { Pages } from "../structures/pages.ts";
 import { RecordType } from "./record.ts";
 
-/** Lane of the packed pages of a type. */
+/** Sort key of the packed pages of a type. */
 export function packedLane(type: RecordType): 0 | 8 {
   return type === RecordType.SortedSet ? 8 : 0;
 }
 
 const SCRATCH_BYTES = PAGE_BYTES_MAX + 64;
-/** The head stands so that lanes behind it are aligned. */
+/** The head stands so that sort keys behind it are aligned. */
 const SCRATCH_AT = 8 - PAGE_HEAD;
 
 function refuse(): never {
@@ -25,16 +25,16 @@ function scratch(): Pages {
     m: new Int32Array(buffer),
     f: new Float64Array(buffer),
     locate: refuse,
-    take: refuse,
-    give: refuse,
-    reshaped: refuse,
-    pinned: 0,
-    youngest: refuse,
-    putOut: refuse,
-    giveOut: refuse,
-    openOut: refuse,
-    outBytes: new Uint8Array(0),
-    outAt: 0,
+    allocate: refuse,
+    free: refuse,
+    structureChanged: refuse,
+    newestPin: 0,
+    epochNow: refuse,
+    storeOverflow: refuse,
+    freeOverflow: refuse,
+    openOverflow: refuse,
+    overflowBytes: new Uint8Array(0),
+    overflowAt: 0,
   };
 }
 
@@ -52,14 +52,14 @@ export class CarriedPage {
   take(type: RecordType, base: number, end: number): void {
     this.which = packedLane(type) === 8 ? 1 : 0;
     const page = this.standing[this.which];
-    page.stand(base, end);
+    page.attach(base, end);
     const kept = this.kept[this.which];
-    kept.stand(SCRATCH_AT, SCRATCH_BYTES);
+    kept.attach(SCRATCH_AT, SCRATCH_BYTES);
     kept.clear();
     kept.append(page, 0, page.count);
   }
 
-  /** Bytes that a record's value needs for it, with room for its lanes to be aligned. */
+  /** Bytes that a record's value needs for it, with room for its sort keys to be aligned. */
   get bytes(): number {
     return this.kept[this.which].used + 4;
   }
@@ -67,7 +67,7 @@ export class CarriedPage {
   /** Lays the page out from `base` to `end`. */
   put(base: number, end: number): void {
     const page = this.standing[this.which];
-    page.stand(base, end);
+    page.attach(base, end);
     page.clear();
     const kept = this.kept[this.which];
     page.append(kept, 0, kept.count);

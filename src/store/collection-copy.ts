@@ -11,7 +11,7 @@
  * Locking: a step needs the target's shard lock.
  */
 import { assert } from "../base/assert.ts";
-import { KEY_OUT, KeyForm, VALUE_OUT } from "../structures/page.ts";
+import { KEY_OVERFLOW, KeyForm, VALUE_OVERFLOW } from "../structures/page.ts";
 import {
   BLOCK_BYTES_MASK,
   BLOCK_INFO,
@@ -86,13 +86,13 @@ export class CollectionCopy {
       // Only what is the copy's own may be reached (Y1).
       if (at.isRoot) {
         for (let tree = at.next; tree < ROOT_TREES_MAX; tree++) target.setTop(at.ref, tree, NO_REF);
-        target.throwAwayRoot(at.ref);
+        target.discardRoot(at.ref);
       } else {
-        target.standOn(at.kind, at.inner, at.ref, at.bytes).cut(at.next);
-        target.throwAway(at.ref);
+        target.attachPage(at.kind, at.inner, at.ref, at.bytes).truncate(at.next);
+        target.discardBlock(at.ref);
       }
     }
-    if (this.made !== NO_REF) target.throwAwayRoot(this.made);
+    if (this.made !== NO_REF) target.discardRoot(this.made);
     this.made = NO_REF;
     this.isBegun = false;
   }
@@ -119,7 +119,7 @@ export class CollectionCopy {
     step.kind = (info >>> TREE_KIND_SHIFT) & 15;
     step.inner = ((info >>> LEVEL_SHIFT) & LEVEL_MASK) > 0;
     step.bytes = bytes;
-    step.count = target.standOn(step.kind, step.inner, step.ref, bytes).count;
+    step.count = target.attachPage(step.kind, step.inner, step.ref, bytes).count;
   }
 
   /** The block at the end of the path is whole: what refers to it is told. Returns false when there is no room for that. */
@@ -136,7 +136,7 @@ export class CollectionCopy {
       target.setTop(above.ref, above.next, ref);
     } else {
       if (!this.copyKey(above)) return false;
-      const page = target.standOn(above.kind, above.inner, above.ref, above.bytes);
+      const page = target.attachPage(above.kind, above.inner, above.ref, above.bytes);
       if (above.inner) {
         page.setChild(above.next, ref);
       } else {
@@ -165,18 +165,18 @@ export class CollectionCopy {
     const { target } = this;
     if (at.next === at.count) return this.leave();
     if (at.inner || (at.kind & ROOTS_KIND) !== 0) {
-      const page = target.standOn(at.kind, at.inner, at.ref, at.bytes);
+      const page = target.attachPage(at.kind, at.inner, at.ref, at.bytes);
       page.openKey(at.next);
       if (at.inner) this.enterPage(page.child(at.next));
       else this.enterRoot(page.word(page.valueAt));
       return true;
     }
-    let page = target.standOn(at.kind, false, at.ref, at.bytes);
+    let page = target.attachPage(at.kind, false, at.ref, at.bytes);
     while (at.next < at.count && this.done < blocks) {
       page.openKey(at.next);
-      if ((page.entryFlags & (KEY_OUT | VALUE_OUT)) !== 0) {
+      if ((page.entryFlags & (KEY_OVERFLOW | VALUE_OVERFLOW)) !== 0) {
         if (!this.copyOuts(at)) return false;
-        page = target.standOn(at.kind, false, at.ref, at.bytes);
+        page = target.attachPage(at.kind, false, at.ref, at.bytes);
       }
       at.next++;
     }
@@ -186,18 +186,18 @@ export class CollectionCopy {
   /** Copies what the next entry of a leaf keeps outside, all of it or nothing. */
   private copyOuts(at: Step): boolean {
     const { target } = this;
-    const page = target.standOn(at.kind, false, at.ref, at.bytes);
+    const page = target.attachPage(at.kind, false, at.ref, at.bytes);
     page.openKey(at.next);
-    const keyBytes = (page.entryFlags & KEY_OUT) !== 0 ? page.word(page.keyAt + 4) : 0;
-    const hasValue = (page.entryFlags & VALUE_OUT) !== 0 && page.form === KeyForm.Prefixed;
+    const keyBytes = (page.entryFlags & KEY_OVERFLOW) !== 0 ? page.word(page.keyAt + 4) : 0;
+    const hasValue = (page.entryFlags & VALUE_OVERFLOW) !== 0 && page.form === KeyForm.Prefixed;
     const valueBytes = hasValue ? page.word(page.valueAt + 4) : 0;
     if (!target.reserve(keyBytes + valueBytes + BLOCK_BYTES_MOST)) return false;
     const copied = this.copyKey(at);
     assert(copied, "there is room for a key that has been asked for");
     if (hasValue) {
-      const again = target.standOn(at.kind, false, at.ref, at.bytes);
+      const again = target.attachPage(at.kind, false, at.ref, at.bytes);
       again.openKey(at.next);
-      target.copyOut(this.source, at.kind, false, at.ref, at.bytes, again.valueAt);
+      target.copyOverflow(this.source, at.kind, false, at.ref, at.bytes, again.valueAt);
     }
     this.done += (keyBytes + valueBytes) >>> OUT_SHIFT;
     return true;
@@ -206,11 +206,11 @@ export class CollectionCopy {
   /** Copies the key of the next entry, if it is kept outside. Returns false when there is no room. */
   private copyKey(at: Step): boolean {
     const { target } = this;
-    const page = target.standOn(at.kind, at.inner, at.ref, at.bytes);
+    const page = target.attachPage(at.kind, at.inner, at.ref, at.bytes);
     page.openKey(at.next);
-    if ((page.entryFlags & KEY_OUT) === 0) return true;
+    if ((page.entryFlags & KEY_OVERFLOW) === 0) return true;
     if (!target.reserve(page.word(page.keyAt + 4))) return false;
-    target.copyOut(this.source, at.kind, at.inner, at.ref, at.bytes, page.keyAt);
+    target.copyOverflow(this.source, at.kind, at.inner, at.ref, at.bytes, page.keyAt);
     return true;
   }
 }

@@ -22,7 +22,7 @@ import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
 import type { Entries } from "../structures/entries.ts";
 import { type KeyForm, type Page, PAGE_BYTES_MAX, PAGE_HEAD } from "../structures/page.ts";
-import { Packed, type PackedHome } from "../structures/packed.ts";
+import { Packed, type PackedHost } from "../structures/packed.ts";
 import {
   BLOCK_EPOCH,
   BLOCK_INFO,
@@ -64,7 +64,7 @@ const ROOT_EARLIEST = 6;
 /** Where a type keeps words of its own in the root. */
 export const ROOT_OWN = ROOT_TREES + 3 * ROOT_TREE_WORDS;
 
-export abstract class Collection implements PackedHome {
+export abstract class Collection implements PackedHost {
   readonly pages: ShardPages;
   readonly packed: Packed;
   /** The entries, packed or a tree. */
@@ -210,7 +210,7 @@ export abstract class Collection implements PackedHome {
     const w = pages.locate(root) >> 2;
     const { m, f } = pages;
     this.timed = m[w + ROOT_TIMED]!;
-    this.outBytes = m[w + ROOT_OUT]! >>> 0;
+    this.overflowBytes = m[w + ROOT_OUT]! >>> 0;
     this.earliest = f[(w + ROOT_EARLIEST) >> 1]!;
     for (let i = 0; i < trees.length; i++) {
       const at = w + ROOT_TREES + i * ROOT_TREE_WORDS;
@@ -220,7 +220,7 @@ export abstract class Collection implements PackedHome {
   }
 
   /** Bytes that entries keep outside their pages. */
-  outBytes = 0;
+  overflowBytes = 0;
 
   /** Reads and writes what the type keeps in the root at word `w` of `pages.m`. */
   protected loadOwn(_w: number): void {}
@@ -281,8 +281,9 @@ export abstract class Collection implements PackedHome {
   /** Makes the selected key, which `begin` did not find, an empty collection with room for `bytes`. Entries must follow. */
   create(bytes: number, encoding: number): void {
     const { store } = this;
-    // Lanes of 8 bytes may have to be aligned.
-    const room = Math.min(Math.max(bytes, 16), PACKED_BYTES_MAX) + PAGE_HEAD + (this.packed.leaf.lane === 8 ? 8 : 0);
+    // Sort keys of 8 bytes may have to be aligned.
+    const room =
+      Math.min(Math.max(bytes, 16), PACKED_BYTES_MAX) + PAGE_HEAD + (this.packed.leaf.sortKeyBytes === 8 ? 8 : 0);
     this.mayStayOpen = false;
     const status = this.placeRecord(Encoding.Raw, room, ADMITTED);
     assert(status === 0, "an admitted command finds room");
@@ -294,7 +295,7 @@ export abstract class Collection implements PackedHome {
     this.entries = this.packed;
     this.placePacked();
     this.pages.turn(this.region);
-    this.packed.leaf.stand(this.base, this.end);
+    this.packed.leaf.attach(this.base, this.end);
     this.packed.leaf.clear();
     this.packed.open();
     this.setEncoding(encoding);
@@ -355,9 +356,9 @@ export abstract class Collection implements PackedHome {
     const { trees, packed } = this;
     for (const tree of trees) tree.load(NO_REF, 0, 0, 0);
     this.timed = 0;
-    this.outBytes = 0;
+    this.overflowBytes = 0;
     this.earliest = Infinity;
-    this.standOn(packed.leaf);
+    this.attachPage(packed.leaf);
     // A page of its own: the trees' pages turn the memory elsewhere.
     const { count } = packed.leaf;
     for (let i = 0; i < count; i++) {
@@ -370,7 +371,7 @@ export abstract class Collection implements PackedHome {
   protected createTree(encoding: number): void {
     for (const tree of this.trees) tree.load(NO_REF, 0, 0, 0);
     this.timed = 0;
-    this.outBytes = 0;
+    this.overflowBytes = 0;
     this.earliest = Infinity;
     this.encoding = encoding;
     this.placeTree(false);
@@ -390,7 +391,7 @@ export abstract class Collection implements PackedHome {
     const { pages, store } = this;
     const status = this.placeRecord(Encoding.Tree, 0, keeps ? ADMITTED | KEEPS_VALUE : ADMITTED);
     assert(status === 0, "an admitted command finds room");
-    this.root = pages.take(ROOT_BYTES);
+    this.root = pages.allocate(ROOT_BYTES);
     makeRoot(pages, this.root);
     store.cursor.setNode(this.root);
     this.writeSpare();
@@ -403,17 +404,17 @@ export abstract class Collection implements PackedHome {
   private saveRoot(): void {
     const { pages, trees } = this;
     let w = pages.locate(this.root) >> 2;
-    if (pages.m[w + BLOCK_EPOCH]! <= pages.pinned) {
-      const made = pages.take(ROOT_BYTES);
+    if (pages.m[w + BLOCK_EPOCH]! <= pages.newestPin) {
+      const made = pages.allocate(ROOT_BYTES);
       makeRoot(pages, made);
-      pages.give(this.root, ROOT_BYTES);
+      pages.free(this.root, ROOT_BYTES);
       this.root = made;
       this.store.cursor.setNode(made);
       w = pages.locate(made) >> 2;
     }
     const { m, f } = pages;
     m[w + ROOT_TIMED] = this.timed;
-    m[w + ROOT_OUT] = this.outBytes;
+    m[w + ROOT_OUT] = this.overflowBytes;
     f[(w + ROOT_EARLIEST) >> 1] = this.earliest;
     for (let i = 0; i < trees.length; i++) {
       const at = w + ROOT_TREES + i * ROOT_TREE_WORDS;
@@ -428,7 +429,7 @@ export abstract class Collection implements PackedHome {
 
   /** Bytes of memory besides the record. */
   get bytes(): number {
-    let sum = this.isTree ? ROOT_BYTES + this.outBytes : 0;
+    let sum = this.isTree ? ROOT_BYTES + this.overflowBytes : 0;
     if (this.isTree) for (const tree of this.trees) sum += tree.bytes;
     return sum;
   }
@@ -440,9 +441,9 @@ export abstract class Collection implements PackedHome {
 
   // ---- the packed page's home ----
 
-  standOn(page: Page): void {
+  attachPage(page: Page): void {
     this.pages.turn(this.region);
-    page.stand(this.base, this.end);
+    page.attach(this.base, this.end);
   }
 
   makeRoom(page: Page, bytes: number): void {
@@ -462,7 +463,7 @@ export abstract class Collection implements PackedHome {
     this.pages.turn(this.region);
     kept.copy(this.pages.b, this.base, 0, arrays);
     kept.copy(this.pages.b, this.end - data, arrays, used);
-    page.stand(this.base, this.end);
+    page.attach(this.base, this.end);
   }
 
   /** Asserts every invariant of what is open. */
@@ -477,7 +478,7 @@ export abstract class Collection implements PackedHome {
 export function makeRoot(pages: ShardPages, root: Ref): void {
   const w = pages.locate(root) >> 2;
   pages.m.fill(0, w, w + ROOT_BYTES / 4);
-  pages.m[w + BLOCK_EPOCH] = pages.youngest();
+  pages.m[w + BLOCK_EPOCH] = pages.epochNow();
   pages.m[w + BLOCK_INFO] = ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT);
   pages.m[w + BLOCK_LINK] = NO_REF;
 }

@@ -25,7 +25,7 @@ import {
 import type { FoundRecord } from "./record-cursor.ts";
 import type { Address, Segments } from "./segments.ts";
 import { DEADLINE_SUM, EXPIRES_COUNT, KEY_COUNT } from "./shard.ts";
-import type { HintVisitor, Wheel } from "./wheel.ts";
+import type { TimerVisitor, Wheel } from "./wheel.ts";
 
 /** Members that go at one visit of an entry: those that are left are due for another, in the same step or the next. */
 const MEMBERS_A_VISIT = 8;
@@ -44,7 +44,7 @@ export interface DueKeys {
   isEmptying(keyspace: number): boolean;
 }
 
-export class Deadlines implements HintVisitor {
+export class Deadlines implements TimerVisitor {
   private readonly key: Key;
   private readonly chain = { addresses: new Int32Array(64) };
 
@@ -93,7 +93,7 @@ export class Deadlines implements HintVisitor {
   }
 
   /** An entry came due: the key it was filed for expires, or loses members, or is filed again, or it has no such entry. */
-  visitHint(shard: number, header: number, keyspace: number, hashB: number, filed: number): void {
+  visitTimer(shard: number, header: number, keyspace: number, hashB: number, filed: number): void {
     const { index, segments, keys, key } = this;
     const ks = index.keyspaceAt(header, keyspace);
     if (this.c[ks + KEY_COUNT] === 0) return;

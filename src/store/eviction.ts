@@ -17,7 +17,7 @@
 import type { Key } from "./key.ts";
 import { ACCESS_WORD, deadline, filedIn, hasDeadlineWords, keyAt, keyBytes } from "./record.ts";
 import { type Address, NO_ADDRESS } from "./segments.ts";
-import { BUCKETS, EXPIRES_COUNT, KEY_COUNT, WHEEL_HINTS_AT } from "./shard.ts";
+import { BUCKETS, EXPIRES_COUNT, KEY_COUNT, WHEEL_TIMERS_AT } from "./shard.ts";
 import { KeyEvent } from "./key-events.ts";
 import type { Store } from "./store.ts";
 
@@ -266,7 +266,7 @@ export class Evictor {
   /** True when a shard has records with a deadline. Read without the lock: nearly of this moment. */
   hasDeadlines(shard: number): boolean {
     const { store } = this;
-    return store.c[store.headerOf(shard) + WHEEL_HINTS_AT] !== 0;
+    return store.c[store.headerOf(shard) + WHEEL_TIMERS_AT] !== 0;
   }
 
   /**
@@ -299,7 +299,7 @@ export class Evictor {
   /** Draws a hint of the wheel. Returns the address of a record with a deadline that it stands for, or NO_ADDRESS. */
   private drawHint(shard: number, header: number): Address {
     const { store } = this;
-    const hints = store.c[header + WHEEL_HINTS_AT]!;
+    const hints = store.c[header + WHEEL_TIMERS_AT]!;
     if (hints === 0 || !store.wheel.pick(shard, header, store.random.below(hints))) return NO_ADDRESS;
     const { pickedHash, pickedKeyspace, pickedIn } = store.wheel;
     const ks = store.index.keyspaceAt(header, pickedKeyspace);

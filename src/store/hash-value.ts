@@ -7,7 +7,7 @@
  *   tree 2 │ the order of a listpack that a packed page cannot hold, see ordered-collection.ts
  *
  *   entry  │ deadline (6, TIMED) │ length (1; or 0xff and 2) │ field │ value │
- *          │ deadline (6, TIMED) │ reference and length of the field (8, KEY_OUT) │ value, or its reference (8, VALUE_OUT) │
+ *          │ deadline (6, TIMED) │ reference and length of the field (8, KEY_OVERFLOW) │ value, or its reference (8, VALUE_OVERFLOW) │
  *
  * A pair that is too long for an entry keeps its value outside, and a long field too (trees only).
  *
@@ -18,10 +18,18 @@ import { assert } from "../base/assert.ts";
 import { copy } from "../base/bytes.ts";
 import type { Entries } from "../structures/entries.ts";
 import { hashOf } from "../structures/hash.ts";
-import { DEADLINE_BYTES, KEY_OUT, KeyForm, OUT_BYTES, type Page, TIMED, VALUE_OUT } from "../structures/page.ts";
+import {
+  DEADLINE_BYTES,
+  KEY_OVERFLOW,
+  KeyForm,
+  OVERFLOW_REF_BYTES,
+  type Page,
+  TIMED,
+  VALUE_OVERFLOW,
+} from "../structures/page.ts";
 import { NO_REF } from "../structures/pages.ts";
 import { PACKED_ENTRY_MAX } from "./collection.ts";
-import type { MembersAhead } from "./members-ahead.ts";
+import type { MemberPrefetch } from "./member-prefetch.ts";
 import { Member, writeOut } from "./members.ts";
 import { OrderedCollection } from "./ordered-collection.ts";
 import { RecordType } from "./record.ts";
@@ -48,7 +56,7 @@ export class HashValue extends OrderedCollection {
   readonly field = new Member();
   readonly value = new Member();
   private readonly seed: number;
-  private readonly ahead: MembersAhead;
+  private readonly ahead: MemberPrefetch;
   /** Hash of the field last sought in a tree. */
   private hash = 0;
 
@@ -84,8 +92,8 @@ export class HashValue extends OrderedCollection {
     const { leaf, at } = this.entries;
     leaf.openKey(at);
     const { value } = this;
-    if ((leaf.entryFlags & VALUE_OUT) !== 0) {
-      value.openOut(this.pages, leaf.word(leaf.valueAt), leaf.word(leaf.valueAt + 4));
+    if ((leaf.entryFlags & VALUE_OVERFLOW) !== 0) {
+      value.openOverflow(this.pages, leaf.word(leaf.valueAt), leaf.word(leaf.valueAt + 4));
       return;
     }
     value.bytes = leaf.b;
@@ -97,7 +105,7 @@ export class HashValue extends OrderedCollection {
   get valueLength(): number {
     const { leaf, at } = this.entries;
     leaf.openKey(at);
-    return (leaf.entryFlags & VALUE_OUT) !== 0 ? leaf.word(leaf.valueAt + 4) : leaf.valueBytes;
+    return (leaf.entryFlags & VALUE_OVERFLOW) !== 0 ? leaf.word(leaf.valueAt + 4) : leaf.valueBytes;
   }
 
   // ---- changing; between begin and finish ----
@@ -153,7 +161,7 @@ export class HashValue extends OrderedCollection {
     // The limit may have been lowered since the fields came.
     if (this.encoding !== HashEncoding.Hashtable && this.count > this.limits.listpackEntries) {
       this.leaveListpack();
-      this.entries.standAgain();
+      this.entries.reposition();
     }
     if (this.replaceHere(b, at, length, from, valueAt, valueLength, deadline)) return;
     if (!this.isTree) {
@@ -192,11 +200,11 @@ export class HashValue extends OrderedCollection {
   overwrite(from: Uint8Array, valueAt: number, valueLength: number): boolean {
     const { leaf } = this.entries;
     leaf.openKey(this.entries.at);
-    if (leaf.valueBytes !== valueLength || (leaf.entryFlags & VALUE_OUT) !== 0) return false;
+    if (leaf.valueBytes !== valueLength || (leaf.entryFlags & VALUE_OVERFLOW) !== 0) return false;
     // With limits that were lowered since, a change of what is there already may make it a hashtable: `set` does that.
     if (this.encoding !== HashEncoding.Hashtable && !this.isWithinLimits(leaf.keyBytes, valueLength)) return false;
-    if (this.pages.pinned !== 0) {
-      this.entries.own();
+    if (this.pages.newestPin !== 0) {
+      this.entries.makeWritable();
       leaf.openKey(this.entries.at);
     }
     copy(from, valueAt, leaf.b, leaf.valueAt, valueLength);
@@ -222,14 +230,14 @@ export class HashValue extends OrderedCollection {
     leaf.openKey(this.entries.at);
     const hadFlags = leaf.entryFlags;
     const head = headBytes(length);
-    if ((hadFlags & (KEY_OUT | VALUE_OUT)) !== 0) return false;
+    if ((hadFlags & (KEY_OVERFLOW | VALUE_OVERFLOW)) !== 0) return false;
     if (DEADLINE_BYTES + head + length + valueLength > ENTRY_MAX) return false;
     const had = leaf.deadline;
     const bytes = (deadline !== 0 ? DEADLINE_BYTES : 0) + head + length + valueLength;
     const more = bytes - leaf.entryBytes;
     if (more === 0 && had === deadline) {
-      if (this.pages.pinned !== 0) {
-        this.entries.own();
+      if (this.pages.newestPin !== 0) {
+        this.entries.makeWritable();
         leaf.openKey(this.entries.at);
       }
       copy(from, valueAt, leaf.b, leaf.valueAt, valueLength);
@@ -291,16 +299,16 @@ export class HashValue extends OrderedCollection {
     let valueRef = NO_REF;
     if (!fits) {
       if (length > FIELD_IN_MAX) {
-        flags |= KEY_OUT;
-        bytes += OUT_BYTES - inside;
-        fieldRef = pages.putOut(b, at, length);
-        this.outBytes += length;
+        flags |= KEY_OVERFLOW;
+        bytes += OVERFLOW_REF_BYTES - inside;
+        fieldRef = pages.storeOverflow(b, at, length);
+        this.overflowBytes += length;
       }
       if (bytes + DEADLINE_BYTES > ENTRY_MAX) {
-        flags |= VALUE_OUT;
-        bytes += OUT_BYTES - valueLength;
-        valueRef = pages.putOut(from, valueAt, valueLength);
-        this.outBytes += valueLength;
+        flags |= VALUE_OVERFLOW;
+        bytes += OVERFLOW_REF_BYTES - valueLength;
+        valueRef = pages.storeOverflow(from, valueAt, valueLength);
+        this.overflowBytes += valueLength;
       }
     }
     const put = entries.insert(flags, bytes);
@@ -310,7 +318,7 @@ export class HashValue extends OrderedCollection {
       to = putField(target, to, b, at, length);
     } else {
       writeOut(target, to, fieldRef, length);
-      to += OUT_BYTES;
+      to += OVERFLOW_REF_BYTES;
     }
     if (valueRef === NO_REF) copy(from, valueAt, target, to, valueLength);
     else writeOut(target, to, valueRef, valueLength);
@@ -336,16 +344,16 @@ export class HashValue extends OrderedCollection {
     page.openKey(entries.at);
     const { entryFlags, keyAt, valueAt } = page;
     const had = page.deadline;
-    const hash = this.isTree ? page.laneOf(entries.at) : 0;
-    if ((entryFlags & (KEY_OUT | VALUE_OUT)) !== 0) {
-      const fieldRef = (entryFlags & KEY_OUT) !== 0 ? page.word(keyAt) : NO_REF;
-      const valueRef = (entryFlags & VALUE_OUT) !== 0 ? page.word(valueAt) : NO_REF;
+    const hash = this.isTree ? page.sortKeyOf(entries.at) : 0;
+    if ((entryFlags & (KEY_OVERFLOW | VALUE_OVERFLOW)) !== 0) {
+      const fieldRef = (entryFlags & KEY_OVERFLOW) !== 0 ? page.word(keyAt) : NO_REF;
+      const valueRef = (entryFlags & VALUE_OVERFLOW) !== 0 ? page.word(valueAt) : NO_REF;
       const fieldBytes = fieldRef === NO_REF ? 0 : page.word(keyAt + 4);
       const valueBytes = valueRef === NO_REF ? 0 : page.word(valueAt + 4);
-      if (fieldRef !== NO_REF) pages.giveOut(fieldRef, fieldBytes);
-      if (valueRef !== NO_REF) pages.giveOut(valueRef, valueBytes);
-      this.outBytes -= fieldBytes + valueBytes;
-      entries.standAgain();
+      if (fieldRef !== NO_REF) pages.freeOverflow(fieldRef, fieldBytes);
+      if (valueRef !== NO_REF) pages.freeOverflow(valueRef, valueBytes);
+      this.overflowBytes -= fieldBytes + valueBytes;
+      entries.reposition();
     }
     entries.remove();
     if (had !== 0) this.moveDeadline(had, 0, hash);

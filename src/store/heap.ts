@@ -57,7 +57,7 @@ export class Heap {
    * Hands out a block of at least `bytes` (64 to BLOCK_BYTES_MAX), not zeroed; `isAdmitted` as for the frame
    * pool. Returns its address or Status.
    */
-  take(shard: number, header: number, bytes: number, isAdmitted: boolean): Address | Status {
+  allocate(shard: number, header: number, bytes: number, isAdmitted: boolean): Address | Status {
     assert(bytes <= BLOCK_BYTES_MAX, "a heap block is at most 512 KiB");
     const wanted = classOf(bytes);
     const c = this.c;
@@ -78,7 +78,7 @@ export class Heap {
   }
 
   /** Takes back a block that was asked for with `bytes`. */
-  give(shard: number, header: number, address: Address, bytes: number, nowSeconds: number): void {
+  free(shard: number, header: number, address: Address, bytes: number, nowSeconds: number): void {
     const size = classOf(bytes);
     this.putFree(shard, header, address, size);
     this.count(shard, header, address, -(SMALLEST << size));

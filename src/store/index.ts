@@ -116,7 +116,7 @@ export class Index {
     const hashB = key.hashB;
     let w = this.hintWord;
     if (w >= 0 && this.hintHash === hashB && this.hintKs === ks && this.hintVersion === c[ks + VERSION]) {
-      segments.turnToRegion(this.hintRegion);
+      segments.useRegion(this.hintRegion);
     } else {
       w = this.locateBucket(shard, ks, this.bucketOf(ks, hashB));
     }
@@ -196,7 +196,7 @@ export class Index {
    * Without the lock: the record may be another's by the time it is held, so this is only good for loading its cache line.
    */
   candidate(shard: number, region: number, w: number, hashB: number): number {
-    this.segments.turnToRegion(region);
+    this.segments.useRegion(region);
     const m = this.segments.m;
     for (let slot = w; slot < w + NEXT_AT; slot += SLOT_WORDS) {
       if (m[slot] !== hashB) continue;
@@ -228,7 +228,7 @@ export class Index {
     }
     if (this.slotWord < 0) {
       assert(this.lastBucketWord >= 0, "an insert follows a search");
-      const block = this.heap.take(shard, header, BUCKET_BYTES, isAdmitted);
+      const block = this.heap.allocate(shard, header, BUCKET_BYTES, isAdmitted);
       if (block < 0) return block;
       const w = this.segments.locate(shard, block);
       this.segments.m.fill(0, w, w + BUCKET_WORDS);
@@ -435,7 +435,7 @@ export class Index {
     while (next !== NO_ADDRESS) {
       w = this.segments.locate(shard, next);
       const after = this.segments.m[w + NEXT_AT]!;
-      this.heap.give(shard, header, next, BUCKET_BYTES, nowSeconds);
+      this.heap.free(shard, header, next, BUCKET_BYTES, nowSeconds);
       next = after;
     }
   }
@@ -444,12 +444,12 @@ export class Index {
     const c = this.c;
     const w = this.locateBucket(shard, ks, page << PAGE_SHIFT);
     const address = this.segments.m[w + SPARE_AT]!;
-    this.heap.give(shard, header, address, PAGE_BYTES, nowSeconds);
+    this.heap.free(shard, header, address, PAGE_BYTES, nowSeconds);
     if (page < DIRECT_PAGES) return;
     const further = page - DIRECT_PAGES;
     if ((further & (BLOCK_PAGES - 1)) !== 0) return;
     const at = ks + DIRECTORY + (further >>> BLOCK_SHIFT);
-    this.heap.give(shard, header, c[at]!, BLOCK_BYTES, nowSeconds);
+    this.heap.free(shard, header, c[at]!, BLOCK_BYTES, nowSeconds);
     c[at] = NO_ADDRESS;
   }
 
@@ -463,7 +463,7 @@ export class Index {
       const block = segments.locate(shard, this.c[ks + DIRECTORY + (further >>> BLOCK_SHIFT)]!);
       page = segments.m[block + (further & (BLOCK_PAGES - 1))]!;
     }
-    segments.turnToRegion(page >>> 17);
+    segments.useRegion(page >>> 17);
     return ((page & 0x1ffff) << 11) + (bucket & (PAGE_BUCKETS - 1)) * BUCKET_WORDS;
   }
 
@@ -485,20 +485,20 @@ export class Index {
     const needsBlock = further >= 0 && (further & (BLOCK_PAGES - 1)) === 0;
     const at = ks + DIRECTORY + (further >>> BLOCK_SHIFT);
     if (needsBlock) {
-      const block = this.heap.take(shard, header, BLOCK_BYTES, isAdmitted);
+      const block = this.heap.allocate(shard, header, BLOCK_BYTES, isAdmitted);
       if (block < 0) return block;
       c[at] = block;
     }
-    const address = this.heap.take(shard, header, PAGE_BYTES, isAdmitted);
+    const address = this.heap.allocate(shard, header, PAGE_BYTES, isAdmitted);
     if (address < 0) {
       if (needsBlock) {
-        this.heap.give(shard, header, c[at]!, BLOCK_BYTES, 0);
+        this.heap.free(shard, header, c[at]!, BLOCK_BYTES, 0);
         c[at] = NO_ADDRESS;
       }
       return address;
     }
     const offset = address & OFFSET_MASK;
-    const reference = this.segments.place(shard, segmentOf(address)) + offset / PAGE_UNITS;
+    const reference = this.segments.frameOf(shard, segmentOf(address)) + offset / PAGE_UNITS;
     if (further < 0) {
       c[ks + DIRECT_PAGES_AT + page] = reference;
     } else {
@@ -545,9 +545,9 @@ export class Index {
   private join(shard: number, header: number, ks: number, nowSeconds: number): void {
     const c = this.c;
     // The joined chain may need one overflow bucket more than the two gave back: without room there is no joining now.
-    const spare = this.heap.take(shard, header, BUCKET_BYTES, false);
+    const spare = this.heap.allocate(shard, header, BUCKET_BYTES, false);
     if (spare < 0) return;
-    this.heap.give(shard, header, spare, BUCKET_BYTES, nowSeconds);
+    this.heap.free(shard, header, spare, BUCKET_BYTES, nowSeconds);
     const last = c[ks + BUCKETS]! - 1;
     let mask = c[ks + LEVEL_MASK]!;
     let split = c[ks + SPLIT]!;
@@ -584,7 +584,7 @@ export class Index {
       }
       const after = m[w + NEXT_AT]!;
       if (hops === 0) m.fill(0, w, w + SPARE_AT);
-      else this.heap.give(shard, header, next, BUCKET_BYTES, 0);
+      else this.heap.free(shard, header, next, BUCKET_BYTES, 0);
       if (after === NO_ADDRESS) return count;
       next = after;
       w = this.segments.locate(shard, next);
@@ -609,7 +609,7 @@ export class Index {
       const hash = this.entries[i * 2]!;
       if ((hash & bit) !== wanted) continue;
       if (slot === w + NEXT_AT) {
-        const block = this.heap.take(shard, header, BUCKET_BYTES, false);
+        const block = this.heap.allocate(shard, header, BUCKET_BYTES, false);
         assert(block > 0, "overflow buckets given back can be had again");
         m[w + NEXT_AT] = block;
         w = this.segments.locate(shard, block);
@@ -655,7 +655,7 @@ export class Index {
       m[last + 1] = NO_ADDRESS;
       if (last === w && previousWords !== null) {
         previousWords[previousWord + NEXT_AT] = NO_ADDRESS;
-        this.heap.give(shard, header, block, BUCKET_BYTES, nowSeconds);
+        this.heap.free(shard, header, block, BUCKET_BYTES, nowSeconds);
       }
       return;
     }

@@ -27,8 +27,8 @@ import {
   FRAME_BITS,
   FRAME_BYTES,
   FRAME_MASK,
-  NO_PLACE,
-  type Place,
+  NO_FRAME,
+  type FrameNumber,
 } from "../memory/arena.ts";
 import { FRAMES_OF, type FramePool, FrameSize } from "../memory/frame-pool.ts";
 import { BLOCK_BYTES_MAX, type Heap } from "./heap.ts";
@@ -44,7 +44,7 @@ import {
   RETIRED_TREES_AT,
 } from "./shard.ts";
 
-export const CHUNK_BYTES = FRAMES_OF[FrameSize.Small] * FRAME_BYTES;
+export const STRING_CHUNK_BYTES = FRAMES_OF[FrameSize.Small] * FRAME_BYTES;
 /** From the place of a chunk to that of the next one beside it. */
 const CHUNK_STEP = FRAMES_OF[FrameSize.Small];
 /** Chunks that the pool hands out side by side. */
@@ -58,7 +58,7 @@ const NODE_NEXT = 3;
 const NODE_ENTRIES = 4;
 
 /** Longest value a node can describe, bytes. */
-export const LARGE_VALUE_MAX = Math.min(((BLOCK_BYTES_MAX - 16) / 8) * CHUNK_BYTES, 2 ** 31 - 1);
+export const LARGE_VALUE_MAX = Math.min(((BLOCK_BYTES_MAX - 16) / 8) * STRING_CHUNK_BYTES, 2 ** 31 - 1);
 
 /** Up to here a loop costs less than a view and a native copy. */
 const SHORT_BYTES = 16;
@@ -77,14 +77,14 @@ const HEAD_BYTES = 128;
 /** Chunks filled outside any lock with an argument as it arrives, to be linked into a value by one store. */
 export class StagedValue {
   /** Places of the chunks so far. */
-  places: Place[] = [];
+  frames: FrameNumber[] = [];
   bytes = 0;
   /** True when memory does not allow the value: its bytes are counted, not kept, and the command is refused. */
   refused = false;
   /** The first bytes, which the slow log shows: the chunks are somebody else's once the command has run. */
   private readonly head = Buffer.alloc(HEAD_BYTES);
   /** Places taken in a run of neighbours and not used yet. */
-  private spare: Place[] = [];
+  private spare: FrameNumber[] = [];
 
   constructor(
     private readonly arena: Arena,
@@ -106,10 +106,10 @@ export class StagedValue {
     }
     let done = 0;
     while (done < length) {
-      const at = this.bytes & (CHUNK_BYTES - 1);
+      const at = this.bytes & (STRING_CHUNK_BYTES - 1);
       if (at === 0 && !this.addChunk()) return done;
-      const place = this.places[this.places.length - 1]!;
-      const part = Math.min(length - done, CHUNK_BYTES - at);
+      const place = this.frames[this.frames.length - 1]!;
+      const part = Math.min(length - done, STRING_CHUNK_BYTES - at);
       const start = (place & FRAME_MASK) * FRAME_BYTES + at;
       source.copy(this.arena.bytesOf(place >>> FRAME_BITS), start, offset + done, offset + done + part);
       if (this.bytes < HEAD_BYTES) source.copy(this.head, this.bytes, offset + done, offset + done + part);
@@ -128,9 +128,9 @@ export class StagedValue {
    * but the last are filled whole. Returns false when the pool has no room now.
    */
   extend(length: number): boolean {
-    assert((this.bytes & (CHUNK_BYTES - 1)) === 0, "a chunk is added behind full ones");
+    assert((this.bytes & (STRING_CHUNK_BYTES - 1)) === 0, "a chunk is added behind full ones");
     if (!this.addChunk()) return false;
-    const place = this.places[this.places.length - 1]!;
+    const place = this.frames[this.frames.length - 1]!;
     this.chunkBytes = this.arena.bytesOf(place >>> FRAME_BITS);
     this.chunkAt = (place & FRAME_MASK) * FRAME_BYTES;
     this.bytes += length;
@@ -142,24 +142,24 @@ export class StagedValue {
   private addChunk(): boolean {
     if (this.spare.length === 0) {
       // Neighbours are written to a socket in one call later.
-      const wanted = Math.ceil(this.total / CHUNK_BYTES) - this.places.length;
-      const run = wanted >= RUN_CHUNKS ? this.pool.takeRun() : NO_PLACE;
-      if (run !== NO_PLACE) for (let i = RUN_CHUNKS - 1; i >= 0; i--) this.spare.push(run + i * CHUNK_STEP);
+      const wanted = Math.ceil(this.total / STRING_CHUNK_BYTES) - this.frames.length;
+      const run = wanted >= RUN_CHUNKS ? this.pool.allocateRun() : NO_FRAME;
+      if (run !== NO_FRAME) for (let i = RUN_CHUNKS - 1; i >= 0; i--) this.spare.push(run + i * CHUNK_STEP);
     }
-    const place = this.spare.pop() ?? this.pool.take(FrameSize.Small, false);
-    if (place === NO_PLACE) return false;
-    this.places.push(place);
+    const place = this.spare.pop() ?? this.pool.allocate(FrameSize.Small, false);
+    if (place === NO_FRAME) return false;
+    this.frames.push(place);
     return true;
   }
 
   /** The bytes so far. */
   copy(): Buffer {
     const bytes = Buffer.allocUnsafeSlow(this.refused ? 0 : this.bytes);
-    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-      const place = this.places[at / CHUNK_BYTES]!;
+    for (let at = 0; at < bytes.length; at += STRING_CHUNK_BYTES) {
+      const place = this.frames[at / STRING_CHUNK_BYTES]!;
       const start = (place & FRAME_MASK) * FRAME_BYTES;
       const chunk = this.arena.bytesOf(place >>> FRAME_BITS);
-      bytes.set(chunk.subarray(start, start + Math.min(CHUNK_BYTES, bytes.length - at)), at);
+      bytes.set(chunk.subarray(start, start + Math.min(STRING_CHUNK_BYTES, bytes.length - at)), at);
     }
     return bytes;
   }
@@ -172,18 +172,18 @@ export class StagedValue {
 
   /** Gives everything back: the argument is not wanted after all. */
   discard(nowSeconds: number): void {
-    for (const place of this.places) this.pool.give(place, FrameSize.Small, nowSeconds);
-    for (const place of this.spare) this.pool.give(place, FrameSize.Small, nowSeconds);
-    this.places = [];
+    for (const place of this.frames) this.pool.free(place, FrameSize.Small, nowSeconds);
+    for (const place of this.spare) this.pool.free(place, FrameSize.Small, nowSeconds);
+    this.frames = [];
     this.spare = [];
   }
 
   /** Hands the chunks over to a value; neighbours not used go back. */
-  takeOver(nowSeconds: number): Place[] {
-    for (const place of this.spare) this.pool.give(place, FrameSize.Small, nowSeconds);
+  takeOver(nowSeconds: number): FrameNumber[] {
+    for (const place of this.spare) this.pool.free(place, FrameSize.Small, nowSeconds);
     this.spare = [];
-    const places = this.places;
-    this.places = [];
+    const places = this.frames;
+    this.frames = [];
     return places;
   }
 }
@@ -191,7 +191,7 @@ export class StagedValue {
 /** A chunk that is to be entry `index` of a node. */
 interface NewChunk {
   readonly index: number;
-  readonly place: Place;
+  readonly place: FrameNumber;
 }
 
 export class LargeValues {
@@ -209,7 +209,7 @@ export class LargeValues {
   ) {}
 
   /** Makes a node over `places`. Returns its address or Status. */
-  link(shard: number, header: number, places: readonly Place[], isAdmitted: boolean): Address | Status {
+  link(shard: number, header: number, places: readonly FrameNumber[], isAdmitted: boolean): Address | Status {
     const node = this.newNode(shard, header, places.length, isAdmitted);
     if (node < 0) return node;
     const w = this.segments.locate(shard, node);
@@ -220,7 +220,7 @@ export class LargeValues {
       m[w + NODE_ENTRIES + i * 2 + 1] = epoch;
     }
     m[w + NODE_CHUNKS] = places.length;
-    this.usedBytes += places.length * CHUNK_BYTES;
+    this.usedBytes += places.length * STRING_CHUNK_BYTES;
     return node;
   }
 
@@ -240,13 +240,20 @@ export class LargeValues {
   ): Address | Status {
     const first = Math.min(from, bytes);
     if (this.isPrepared(shard, header, node, first, to)) return node;
-    const chunks = Math.ceil(Math.max(bytes, to) / CHUNK_BYTES);
+    const chunks = Math.ceil(Math.max(bytes, to) / STRING_CHUNK_BYTES);
     const w = this.segments.locate(shard, node);
     const had = this.segments.m[w + NODE_CHUNKS]!;
     const fits = this.segments.m[w + NODE_FITS]!;
     const isSeen = this.segments.m[w + NODE_EPOCH]! <= this.newestPin(header);
     // Everything that can fail comes first.
-    const made = this.newChunks(shard, header, node, first >>> CHUNK_SHIFT, Math.ceil(to / CHUNK_BYTES), isAdmitted);
+    const made = this.newChunks(
+      shard,
+      header,
+      node,
+      first >>> CHUNK_SHIFT,
+      Math.ceil(to / STRING_CHUNK_BYTES),
+      isAdmitted,
+    );
     if (made === null) return Status.Busy;
     let target = node;
     if (chunks > fits || (isSeen && made.length > 0)) {
@@ -285,8 +292,8 @@ export class LargeValues {
     const had = m[w + NODE_CHUNKS]!;
     for (let index = from; index < to; index++) {
       if (index < had && m[w + NODE_ENTRIES + index * 2 + 1]! > pinned) continue;
-      const place = this.pool.take(FrameSize.Small, isAdmitted);
-      if (place === NO_PLACE) {
+      const place = this.pool.allocate(FrameSize.Small, isAdmitted);
+      if (place === NO_FRAME) {
         this.giveBack(made, Status.Busy);
         return null;
       }
@@ -296,7 +303,7 @@ export class LargeValues {
   }
 
   private giveBack(made: readonly NewChunk[], status: Status): Status {
-    for (const { place } of made) this.pool.give(place, FrameSize.Small, 0);
+    for (const { place } of made) this.pool.free(place, FrameSize.Small, 0);
     return status;
   }
 
@@ -309,11 +316,11 @@ export class LargeValues {
       if (index < had) {
         const old = this.chunkPlace(shard, node, index);
         const oldStart = (old & FRAME_MASK) * FRAME_BYTES;
-        this.arena.bytesOf(old >>> FRAME_BITS).copy(into, start, oldStart, oldStart + CHUNK_BYTES);
+        this.arena.bytesOf(old >>> FRAME_BITS).copy(into, start, oldStart, oldStart + STRING_CHUNK_BYTES);
         this.retire(shard, header, RETIRED_CHUNK, old, 0);
       } else {
-        into.fill(0, start, start + CHUNK_BYTES);
-        this.usedBytes += CHUNK_BYTES;
+        into.fill(0, start, start + STRING_CHUNK_BYTES);
+        this.usedBytes += STRING_CHUNK_BYTES;
       }
       const entry = this.segments.locate(shard, node) + NODE_ENTRIES + index * 2;
       this.segments.m[entry] = place;
@@ -325,9 +332,9 @@ export class LargeValues {
   private isPrepared(shard: number, header: number, node: Address, from: number, to: number): boolean {
     const w = this.segments.locate(shard, node);
     const m = this.segments.m;
-    if (to > m[w + NODE_CHUNKS]! * CHUNK_BYTES) return false;
+    if (to > m[w + NODE_CHUNKS]! * STRING_CHUNK_BYTES) return false;
     const pinned = this.newestPin(header);
-    for (let at = from; at < to; at += CHUNK_BYTES) {
+    for (let at = from; at < to; at += STRING_CHUNK_BYTES) {
       if (m[w + NODE_ENTRIES + (at >>> CHUNK_SHIFT) * 2 + 1]! <= pinned) return false;
     }
     return from < to && m[w + NODE_ENTRIES + ((to - 1) >>> CHUNK_SHIFT) * 2 + 1]! > pinned;
@@ -336,7 +343,7 @@ export class LargeValues {
   /** Writes `length` bytes at `position` of a value made ready by prepareWrite. */
   write(shard: number, node: Address, position: number, source: Uint8Array, offset: number, length: number): void {
     for (let done = 0; done < length; ) {
-      const part = Math.min(length - done, CHUNK_BYTES - ((position + done) & (CHUNK_BYTES - 1)));
+      const part = Math.min(length - done, STRING_CHUNK_BYTES - ((position + done) & (STRING_CHUNK_BYTES - 1)));
       const at = this.locateByte(shard, node, position + done);
       const { chunkBytes } = this;
       if (part <= SHORT_BYTES) for (let i = 0; i < part; i++) chunkBytes[at + i] = source[offset + done + i]!;
@@ -348,7 +355,7 @@ export class LargeValues {
   /** Zeroes the bytes from `from` to `to` of a value made ready by prepareWrite. */
   zero(shard: number, node: Address, from: number, to: number): void {
     for (let position = from; position < to; ) {
-      const part = Math.min(to - position, CHUNK_BYTES - (position & (CHUNK_BYTES - 1)));
+      const part = Math.min(to - position, STRING_CHUNK_BYTES - (position & (STRING_CHUNK_BYTES - 1)));
       const at = this.locateByte(shard, node, position);
       this.chunkBytes.fill(0, at, at + part);
       position += part;
@@ -359,26 +366,26 @@ export class LargeValues {
   locateByte(shard: number, node: Address, position: number): number {
     const place = this.chunkPlace(shard, node, position >>> CHUNK_SHIFT);
     this.chunkBytes = this.arena.bytesOf(place >>> FRAME_BITS);
-    return (place & FRAME_MASK) * FRAME_BYTES + (position & (CHUNK_BYTES - 1));
+    return (place & FRAME_MASK) * FRAME_BYTES + (position & (STRING_CHUNK_BYTES - 1));
   }
   chunkBytes: Buffer = Buffer.alloc(0);
 
   /** Bytes that lie side by side in memory from `position` on, at most `length`: one socket write. */
   contiguous(shard: number, node: Address, position: number, length: number): number {
     let chunk = position >>> CHUNK_SHIFT;
-    let run = Math.min(length, CHUNK_BYTES - (position & (CHUNK_BYTES - 1)));
+    let run = Math.min(length, STRING_CHUNK_BYTES - (position & (STRING_CHUNK_BYTES - 1)));
     let place = this.chunkPlace(shard, node, chunk);
     while (run < length) {
       const next = this.chunkPlace(shard, node, ++chunk);
       // The frame after the last of a region is another region's first.
       if (next !== place + CHUNK_STEP || (next & FRAME_MASK) === 0) break;
       place = next;
-      run = Math.min(length, run + CHUNK_BYTES);
+      run = Math.min(length, run + STRING_CHUNK_BYTES);
     }
     return run;
   }
 
-  private chunkPlace(shard: number, node: Address, chunk: number): Place {
+  private chunkPlace(shard: number, node: Address, chunk: number): FrameNumber {
     const w = this.segments.locate(shard, node);
     return this.segments.m[w + NODE_ENTRIES + chunk * 2]!;
   }
@@ -386,7 +393,7 @@ export class LargeValues {
   /** Copies bytes of the value into `target`. */
   read(shard: number, node: Address, position: number, target: Uint8Array, offset: number, length: number): void {
     for (let done = 0; done < length; ) {
-      const part = Math.min(length - done, CHUNK_BYTES - ((position + done) & (CHUNK_BYTES - 1)));
+      const part = Math.min(length - done, STRING_CHUNK_BYTES - ((position + done) & (STRING_CHUNK_BYTES - 1)));
       const at = this.locateByte(shard, node, position + done);
       target.set(this.chunkBytes.subarray(at, at + part), offset + done);
       done += part;
@@ -396,7 +403,7 @@ export class LargeValues {
   /** Frees the value at `node`, now or when the last pin that sees it is gone. */
   free(shard: number, header: number, node: Address, nowSeconds: number): void {
     const w = this.segments.locate(shard, node);
-    this.usedBytes -= this.segments.m[w + NODE_CHUNKS]! * CHUNK_BYTES;
+    this.usedBytes -= this.segments.m[w + NODE_CHUNKS]! * STRING_CHUNK_BYTES;
     if (this.c[header + PINS_AT] === 0) {
       this.freeTree(shard, header, node, nowSeconds);
       return;
@@ -412,7 +419,7 @@ export class LargeValues {
   /** Frees a node that `link` made, whose chunks stay their owner's. */
   unlink(shard: number, header: number, node: Address): void {
     const w = this.segments.locate(shard, node);
-    this.usedBytes -= this.segments.m[w + NODE_CHUNKS]! * CHUNK_BYTES;
+    this.usedBytes -= this.segments.m[w + NODE_CHUNKS]! * STRING_CHUNK_BYTES;
     this.giveNode(shard, header, node);
   }
 
@@ -455,9 +462,9 @@ export class LargeValues {
       const bytes = m[w + 3]!;
       c[header + RETIRED_HEAD_AT] = m[w]!;
       if (m[w] === NO_ADDRESS) c[header + RETIRED_TAIL_AT] = NO_ADDRESS;
-      this.heap.give(shard, header, block, RETIRED_BYTES, nowSeconds);
-      if (kind === RETIRED_CHUNK) this.pool.give(what, FrameSize.Small, nowSeconds);
-      else this.heap.give(shard, header, what, bytes, nowSeconds);
+      this.heap.free(shard, header, block, RETIRED_BYTES, nowSeconds);
+      if (kind === RETIRED_CHUNK) this.pool.free(what, FrameSize.Small, nowSeconds);
+      else this.heap.free(shard, header, what, bytes, nowSeconds);
     }
   }
 
@@ -511,7 +518,7 @@ export class LargeValues {
 
   private newNode(shard: number, header: number, chunks: number, isAdmitted: boolean): Address | Status {
     const bytes = Math.min(nodeBytes(chunks), BLOCK_BYTES_MAX);
-    const node = this.heap.take(shard, header, bytes, isAdmitted);
+    const node = this.heap.allocate(shard, header, bytes, isAdmitted);
     if (node < 0) return node;
     const w = this.segments.locate(shard, node);
     const m = this.segments.m;
@@ -524,7 +531,7 @@ export class LargeValues {
 
   private giveNode(shard: number, header: number, node: Address): void {
     const w = this.segments.locate(shard, node);
-    this.heap.give(shard, header, node, nodeBytes(this.segments.m[w + NODE_FITS]!), 0);
+    this.heap.free(shard, header, node, nodeBytes(this.segments.m[w + NODE_FITS]!), 0);
   }
 
   private copyNode(shard: number, from: Address, to: Address): void {
@@ -541,7 +548,7 @@ export class LargeValues {
     const w = this.segments.locate(shard, node);
     const m = this.segments.m;
     const chunks = m[w + NODE_CHUNKS]!;
-    for (let i = 0; i < chunks; i++) this.pool.give(m[w + NODE_ENTRIES + i * 2]!, FrameSize.Small, nowSeconds);
+    for (let i = 0; i < chunks; i++) this.pool.free(m[w + NODE_ENTRIES + i * 2]!, FrameSize.Small, nowSeconds);
     this.giveNode(shard, header, node);
   }
 
@@ -549,17 +556,17 @@ export class LargeValues {
   private reserveRetired(shard: number, header: number, count: number): boolean {
     const held: Address[] = [];
     for (let i = 0; i < count; i++) {
-      const block = this.heap.take(shard, header, RETIRED_BYTES, false);
+      const block = this.heap.allocate(shard, header, RETIRED_BYTES, false);
       if (block < 0) break;
       held.push(block);
     }
-    for (const block of held) this.heap.give(shard, header, block, RETIRED_BYTES, 0);
+    for (const block of held) this.heap.free(shard, header, block, RETIRED_BYTES, 0);
     return held.length === count;
   }
 
   private retire(shard: number, header: number, kind: number, what: number, bytes: number): void {
     const c = this.c;
-    const block = this.heap.take(shard, header, RETIRED_BYTES, false);
+    const block = this.heap.allocate(shard, header, RETIRED_BYTES, false);
     assert(block > 0, "room for a retired page was reserved");
     c[header + EPOCH_USED_AT] = 1;
     const w = this.segments.locate(shard, block);

@@ -1,7 +1,7 @@
 /**
- * List: elements in the order of their positions, without lanes.
+ * List: elements in the order of their positions, without sort keys.
  *
- *   entry  │ bytes of the element │                    or, flagged KEY_OUT, a reference to them
+ *   entry  │ bytes of the element │                    or, flagged KEY_OVERFLOW, a reference to them
  *          │ integer, 1-8 bytes, little-endian │       flagged INTEGER: the element is its canonical text
  *
  * An element that reads as an integer is kept as one wherever that is shorter than its text, so equal elements are equal
@@ -14,7 +14,7 @@
 import { assert } from "../base/assert.ts";
 import { copy, equal } from "../base/bytes.ts";
 import { formatInt, formatInt64, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
-import { INTEGER, KEY_OUT, KeyForm, OUT_BYTES, type Page } from "../structures/page.ts";
+import { INTEGER, KEY_OVERFLOW, KeyForm, OVERFLOW_REF_BYTES, type Page } from "../structures/page.ts";
 import type { Ref } from "../structures/pages.ts";
 import { Tree } from "../structures/tree.ts";
 import { Collection, ROOT_OWN } from "./collection.ts";
@@ -73,7 +73,7 @@ export class ListValue extends Collection {
   /** Stands on element `rank`, which is there. */
   seekIndex(rank: number): void {
     this.entries.seekRank(rank);
-    this.entries.settle();
+    this.entries.normalize();
   }
 
   /** Opens the element stood on, in `member`. */
@@ -85,8 +85,8 @@ export class ListValue extends Collection {
       member.bytes = page.b;
       member.at = page.entryAt;
       member.length = page.entryBytes;
-    } else if ((page.entryFlags & KEY_OUT) !== 0) {
-      member.openOut(this.pages, page.word(page.entryAt), page.word(page.entryAt + 4));
+    } else if ((page.entryFlags & KEY_OVERFLOW) !== 0) {
+      member.openOverflow(this.pages, page.word(page.entryAt), page.word(page.entryAt + 4));
     } else {
       member.bytes = TEXT;
       member.at = 0;
@@ -104,12 +104,12 @@ export class ListValue extends Collection {
     const { entries, length } = this;
     const page = entries.leaf;
     page.open(entries.at);
-    if ((page.entryFlags & KEY_OUT) !== 0) {
+    if ((page.entryFlags & KEY_OVERFLOW) !== 0) {
       if (length <= entries.entryBytesMax || page.word(page.entryAt + 4) !== length) return false;
-      this.member.openOut(this.pages, page.word(page.entryAt), length);
+      this.member.openOverflow(this.pages, page.word(page.entryAt), length);
       const { member } = this;
       const isEqual = equal(member.bytes, member.at, this.bytes_, this.at, length);
-      entries.standAgain();
+      entries.reposition();
       return isEqual;
     }
     return (
@@ -144,10 +144,10 @@ export class ListValue extends Collection {
       const to = entries.insert(this.flags, this.length);
       copy(this.bytes_, this.at, entries.leaf.b, to, this.length);
     } else {
-      const ref = this.pages.putOut(b, at, length);
-      const to = entries.insert(KEY_OUT, OUT_BYTES);
+      const ref = this.pages.storeOverflow(b, at, length);
+      const to = entries.insert(KEY_OVERFLOW, OVERFLOW_REF_BYTES);
       writeOut(entries.leaf.b, to, ref, length);
-      this.outBytes += length;
+      this.overflowBytes += length;
     }
     if (this.isTree && this.listpackBytes !== UNKNOWN) this.listpackBytes += this.encodedSize();
   }
@@ -164,18 +164,18 @@ export class ListValue extends Collection {
         this.listpackBytes += this.encodedSize() - sizeInListpack(entries.leaf);
       }
       this.giveOutAt(entries.leaf, entries.at);
-      entries.standAgain();
+      entries.reposition();
     }
     if (this.length <= entries.entryBytesMax) {
       const to = entries.resize(this.flags, this.length);
       copy(this.bytes_, this.at, entries.leaf.b, to, this.length);
       return;
     }
-    const ref = this.pages.putOut(b, at, length);
-    entries.standAgain();
-    const to = entries.resize(KEY_OUT, OUT_BYTES);
+    const ref = this.pages.storeOverflow(b, at, length);
+    entries.reposition();
+    const to = entries.resize(KEY_OVERFLOW, OVERFLOW_REF_BYTES);
     writeOut(entries.leaf.b, to, ref, length);
-    this.outBytes += length;
+    this.overflowBytes += length;
   }
 
   /** Removes `count` elements from position `rank` on: whole pages where it can. */
@@ -186,13 +186,13 @@ export class ListValue extends Collection {
       this.seekIndex(rank);
       const { leaf, at } = entries;
       const run = Math.min(left, leaf.count - at);
-      if (this.isTree && (this.outBytes > 0 || this.listpackBytes !== UNKNOWN)) {
+      if (this.isTree && (this.overflowBytes > 0 || this.listpackBytes !== UNKNOWN)) {
         for (let i = at; i < at + run; i++) {
           leaf.open(i);
           if (this.listpackBytes !== UNKNOWN) this.listpackBytes -= sizeInListpack(leaf);
           this.giveOutAt(leaf, i);
         }
-        entries.standAgain();
+        entries.reposition();
       }
       entries.removeRun(run);
       left -= run;
@@ -202,10 +202,10 @@ export class ListValue extends Collection {
   /** Lets go of what entry `i` keeps outside. */
   private giveOutAt(page: Page, i: number): void {
     page.open(i);
-    if ((page.entryFlags & KEY_OUT) === 0) return;
+    if ((page.entryFlags & KEY_OVERFLOW) === 0) return;
     const length = page.word(page.entryAt + 4);
-    this.pages.giveOut(page.word(page.entryAt), length);
-    this.outBytes -= length;
+    this.pages.freeOverflow(page.word(page.entryAt), length);
+    this.overflowBytes -= length;
   }
 
   /** Removes up to `most` elements equal to the one given, from the front or the back on. Returns how many. */
@@ -307,7 +307,7 @@ export class ListValue extends Collection {
     const { entries } = this;
     let sum = LISTPACK_BYTES;
     entries.seekRank(0);
-    for (let more = entries.settle(); more; more = entries.next()) {
+    for (let more = entries.normalize(); more; more = entries.next()) {
       entries.leaf.open(entries.at);
       sum += sizeInListpack(entries.leaf);
     }
@@ -372,10 +372,10 @@ export class ListValue extends Collection {
       copy(b, entryAt, tree.leaf.b, to, entryBytes);
       return;
     }
-    const ref: Ref = this.pages.putOut(b, entryAt, entryBytes);
-    const to = tree.insert(KEY_OUT, OUT_BYTES);
+    const ref: Ref = this.pages.storeOverflow(b, entryAt, entryBytes);
+    const to = tree.insert(KEY_OVERFLOW, OVERFLOW_REF_BYTES);
     writeOut(tree.leaf.b, to, ref, entryBytes);
-    this.outBytes += entryBytes;
+    this.overflowBytes += entryBytes;
   }
 }
 
@@ -412,7 +412,7 @@ function writeInteger(b: Uint8Array, at: number, bytes: number): number {
 
 /** Bytes that the entry opened would take in one of Redis's listpacks. */
 function sizeInListpack(page: Page): number {
-  if ((page.entryFlags & KEY_OUT) !== 0) return listpackSize(NUMBER, 0, page.word(page.entryAt + 4), false);
+  if ((page.entryFlags & KEY_OVERFLOW) !== 0) return listpackSize(NUMBER, 0, page.word(page.entryAt + 4), false);
   return listpackSize(page.b, page.entryAt, page.entryBytes, page.entryFlags === INTEGER);
 }
 

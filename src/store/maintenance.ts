@@ -41,7 +41,7 @@ import {
   LOG_SEGMENT_AT,
   LOG_UNITS_AT,
   RELEASES_AT,
-  WHEEL_HINTS_AT,
+  WHEEL_TIMERS_AT,
 } from "./shard.ts";
 import type { Store } from "./store.ts";
 
@@ -150,7 +150,7 @@ export class Maintenance {
     for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
       if (this.keyspaces.isEmptying(keyspace) && this.dropStep(shard, header, keyspace)) more = true;
     }
-    if (store.c[header + LIVE_UNITS_AT] === 0 && store.c[header + WHEEL_HINTS_AT] !== 0) {
+    if (store.c[header + LIVE_UNITS_AT] === 0 && store.c[header + WHEEL_TIMERS_AT] !== 0) {
       store.section.rearranges(shard);
       // Hints of flushed keys would hold their blocks until their time comes.
       if (!store.wheel.clear(shard, header, STEP, store.nowSeconds)) more = true;

@@ -1,7 +1,7 @@
 /** Members: how the bytes of a member are put into an entry and read from it, in a page or kept outside. */
 import { copy } from "../base/bytes.ts";
 import type { Entries } from "../structures/entries.ts";
-import { KEY_OUT, OUT_BYTES, type Page } from "../structures/page.ts";
+import { KEY_OVERFLOW, OVERFLOW_REF_BYTES, type Page } from "../structures/page.ts";
 import type { Pages, Ref } from "../structures/pages.ts";
 
 /** Writes a reference and a length where they stand in an entry. */
@@ -23,8 +23,8 @@ export function insertMember(
     copy(source, offset, entries.leaf.b, at, length);
     return 0;
   }
-  const ref = pages.putOut(source, offset, length);
-  const at = entries.insert(KEY_OUT, OUT_BYTES);
+  const ref = pages.storeOverflow(source, offset, length);
+  const at = entries.insert(KEY_OVERFLOW, OVERFLOW_REF_BYTES);
   writeOut(entries.leaf.b, at, ref, length);
   return length;
 }
@@ -38,8 +38,8 @@ export class Member {
   /** Opens the key of entry `i`. */
   openKey(page: Page, i: number, pages: Pages): void {
     page.openKey(i);
-    if ((page.entryFlags & KEY_OUT) !== 0) {
-      this.openOut(pages, page.word(page.keyAt), page.word(page.keyAt + 4));
+    if ((page.entryFlags & KEY_OVERFLOW) !== 0) {
+      this.openOverflow(pages, page.word(page.keyAt), page.word(page.keyAt + 4));
       return;
     }
     this.bytes = page.b;
@@ -48,18 +48,18 @@ export class Member {
   }
 
   /** Opens what is kept outside; what does not lie in one piece is copied together. */
-  openOut(pages: Pages, ref: Ref, length: number): void {
+  openOverflow(pages: Pages, ref: Ref, length: number): void {
     this.length = length;
-    const part = pages.openOut(ref, length, 0);
+    const part = pages.openOverflow(ref, length, 0);
     if (part === length) {
-      this.bytes = pages.outBytes;
-      this.at = pages.outAt;
+      this.bytes = pages.overflowBytes;
+      this.at = pages.overflowAt;
       return;
     }
     const whole = Buffer.allocUnsafe(length);
     for (let position = 0; position < length; ) {
-      const run = pages.openOut(ref, length, position);
-      copy(pages.outBytes, pages.outAt, whole, position, run);
+      const run = pages.openOverflow(ref, length, position);
+      copy(pages.overflowBytes, pages.overflowAt, whole, position, run);
       position += run;
     }
     this.bytes = whole;

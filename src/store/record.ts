@@ -26,7 +26,7 @@ export const RecordType = { String: 0, List: 1, Set: 2, SortedSet: 3, Hash: 4, S
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
 /** Raw: the value stands in the record. The others keep two words: an integer, a large value's node, a collection's root. */
-export const Encoding = { Raw: 0, Int: 1, Paged: 2, Tree: 3 } as const;
+export const Encoding = { Raw: 0, Int: 1, Chunked: 2, Tree: 3 } as const;
 export type Encoding = (typeof Encoding)[keyof typeof Encoding];
 
 export const HAS_DEADLINE = 1;

@@ -22,8 +22,8 @@ import {
   FRAME_BYTES,
   FRAME_MASK,
   FRAME_WORD_SHIFT,
-  NO_PLACE,
-  type Place,
+  NO_FRAME,
+  type FrameNumber,
 } from "../memory/arena.ts";
 import { SEGMENT_WORDS, SEGMENTS } from "../memory/control.ts";
 import { FRAMES_OF, type FramePool, type FrameSize } from "../memory/frame-pool.ts";
@@ -81,7 +81,7 @@ export class Segments {
   }
 
   /** Stands on `region` (`m`, `b`). */
-  turnToRegion(region: number): void {
+  useRegion(region: number): void {
     if (region !== this.region) this.turnTo(region);
   }
 
@@ -95,7 +95,7 @@ export class Segments {
     return this.tables + ((shard * SEGMENTS + segment) << ENTRY_SHIFT);
   }
 
-  place(shard: number, segment: number): Place {
+  frameOf(shard: number, segment: number): FrameNumber {
     return this.c[this.entry(shard, segment)]!;
   }
   state(shard: number, segment: number): SegmentState {
@@ -131,8 +131,8 @@ export class Segments {
     const c = this.c;
     let segment = c[header + SEGMENT_FREE_AT]!;
     if (segment === 0 && c[header + SEGMENT_HIGH_AT]! >= SEGMENTS - 1) return Status.OutOfMemory;
-    const place = this.pool.take(size, isAdmitted);
-    if (place === NO_PLACE) return Status.Busy;
+    const place = this.pool.allocate(size, isAdmitted);
+    if (place === NO_FRAME) return Status.Busy;
     if (segment !== 0) {
       c[header + SEGMENT_FREE_AT] = c[this.entry(shard, segment)]!;
     } else {
@@ -151,7 +151,7 @@ export class Segments {
   close(shard: number, header: number, segment: number, nowSeconds: number): void {
     const c = this.c;
     const at = this.entry(shard, segment);
-    this.pool.give(c[at]!, this.frameSize(shard, segment), nowSeconds);
+    this.pool.free(c[at]!, this.frameSize(shard, segment), nowSeconds);
     c[at] = c[header + SEGMENT_FREE_AT]!;
     c[at + 1] = SegmentState.Free;
     c[header + SEGMENT_FREE_AT] = segment;

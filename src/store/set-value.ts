@@ -21,10 +21,10 @@ import {
   splitInt64,
 } from "../base/integers.ts";
 import { hashOf } from "../structures/hash.ts";
-import { INTEGER, KEY_OUT, KeyForm, type Page } from "../structures/page.ts";
+import { INTEGER, KEY_OVERFLOW, KeyForm, type Page } from "../structures/page.ts";
 import { PACKED_BYTES_MAX } from "./collection.ts";
 import type { MemberList } from "./member-list.ts";
-import type { MembersAhead } from "./members-ahead.ts";
+import type { MemberPrefetch } from "./member-prefetch.ts";
 import { insertMember, Member } from "./members.ts";
 import { OrderedCollection } from "./ordered-collection.ts";
 import { RecordType } from "./record.ts";
@@ -45,7 +45,7 @@ export class SetValue extends OrderedCollection {
   /** The integer opened, as text. */
   private readonly text = Buffer.alloc(32);
   private readonly seed: number;
-  private readonly ahead: MembersAhead;
+  private readonly ahead: MemberPrefetch;
 
   constructor(
     store: Store,
@@ -85,14 +85,14 @@ export class SetValue extends OrderedCollection {
   openAt(rank: number): void {
     const { entries } = this;
     entries.seekRank(rank);
-    entries.settle();
+    entries.normalize();
     this.openHere();
   }
   /** Opens the member behind the one that was opened last. Returns false when there is none. */
   openNext(): boolean {
     const { entries } = this;
     // What lies outside its page turned the memory elsewhere.
-    if ((entries.leaf.entryFlags & KEY_OUT) !== 0) entries.standAgain();
+    if ((entries.leaf.entryFlags & KEY_OVERFLOW) !== 0) entries.reposition();
     if (!entries.next()) return false;
     this.openHere();
     return true;
@@ -100,7 +100,7 @@ export class SetValue extends OrderedCollection {
   /** Hash of the member opened. */
   hashHere(): number {
     const { member, entries } = this;
-    if (this.isTree) return entries.leaf.laneOf(entries.at);
+    if (this.isTree) return entries.leaf.sortKeyOf(entries.at);
     return hashOf(member.bytes, member.at, member.length, this.seed);
   }
 
@@ -108,7 +108,7 @@ export class SetValue extends OrderedCollection {
   add(b: Uint8Array, at: number, length: number): boolean {
     if (this.isTree && this.encoding === SetEncoding.Hashtable) {
       if (this.has(b, at, length)) return false;
-      this.outBytes += insertMember(this.entries, this.pages, b, at, length);
+      this.overflowBytes += insertMember(this.entries, this.pages, b, at, length);
       return true;
     }
     if (this.encoding === SetEncoding.Intset && !isInteger(b, at, length)) this.leaveIntset(length);
@@ -121,7 +121,7 @@ export class SetValue extends OrderedCollection {
       else this.insertInteger(b, at, length);
       return true;
     }
-    this.outBytes += insertMember(this.entries, this.pages, b, at, length);
+    this.overflowBytes += insertMember(this.entries, this.pages, b, at, length);
     return true;
   }
 
@@ -138,12 +138,12 @@ export class SetValue extends OrderedCollection {
     const page = entries.leaf;
     page.openKey(entries.at);
     const had = page.deadline;
-    const hash = this.isTree ? page.laneOf(entries.at) : 0;
-    if ((page.entryFlags & KEY_OUT) !== 0) {
+    const hash = this.isTree ? page.sortKeyOf(entries.at) : 0;
+    if ((page.entryFlags & KEY_OVERFLOW) !== 0) {
       const length = page.word(page.keyAt + 4);
-      pages.giveOut(page.word(page.keyAt), length);
-      this.outBytes -= length;
-      entries.standAgain();
+      pages.freeOverflow(page.word(page.keyAt), length);
+      this.overflowBytes -= length;
+      entries.reposition();
     }
     entries.remove();
     if (had !== 0) this.moveDeadline(had, 0, hash);
@@ -159,14 +159,14 @@ export class SetValue extends OrderedCollection {
     const fits = this.count <= listpackEntries && this.longest() <= listpackValue;
     this.setEncoding(fits ? SetEncoding.Listpack : SetEncoding.Hashtable);
     this.spellOut();
-    this.entries.standAgain();
+    this.entries.reposition();
     return true;
   }
 
   /** Removes the member opened. */
   removeOpened(): void {
     const { entries } = this;
-    if ((entries.leaf.entryFlags & KEY_OUT) !== 0) entries.standAgain();
+    if ((entries.leaf.entryFlags & KEY_OVERFLOW) !== 0) entries.reposition();
     this.removeHere();
   }
 
@@ -230,7 +230,7 @@ export class SetValue extends OrderedCollection {
     if (this.isTree) return;
     const { packed } = this;
     const { leaf } = packed;
-    packed.standAgain();
+    packed.reposition();
     let more = 0;
     for (let i = 0; i < leaf.count; i++) {
       this.openInteger(leaf, i);
@@ -295,7 +295,7 @@ export class SetValue extends OrderedCollection {
     const fits = this.count < listpackEntries && length <= listpackValue && this.longest() <= listpackValue;
     this.setEncoding(fits ? SetEncoding.Listpack : SetEncoding.Hashtable);
     this.spellOut();
-    this.entries.standAgain();
+    this.entries.reposition();
   }
 
   /** Bytes of the longest text among the integers: the first or the last. */
@@ -319,7 +319,7 @@ export class SetValue extends OrderedCollection {
       if (count + 1 > limits.listpackEntries || length > limits.listpackValue) this.setEncoding(SetEncoding.Hashtable);
     }
     this.limitOrder();
-    this.entries.standAgain();
+    this.entries.reposition();
     this.roomFor(length, 1);
   }
 

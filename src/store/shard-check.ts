@@ -61,5 +61,5 @@ function checkCollection(store: Store, key: Key): void {
 /** True when the record selected has an entry in the bucket it names. */
 function hasEntry(store: Store, key: Key): boolean {
   const { shard, header, keyspace, m, w } = store.cursor;
-  return store.wheel.hasHint(shard, header, keyspace, key.hashB, filedIn(m, w));
+  return store.wheel.hasTimer(shard, header, keyspace, key.hashB, filedIn(m, w));
 }

@@ -18,7 +18,7 @@ import { copy } from "../base/bytes.ts";
 import { type Arena, FRAME_BITS, FRAME_BYTE_SHIFT, FRAME_MASK } from "../memory/arena.ts";
 import { SEGMENTS } from "../memory/control.ts";
 import type { FramePool } from "../memory/frame-pool.ts";
-import { hasGaps, KEY_OUT, KeyForm, Page, VALUE_OUT } from "../structures/page.ts";
+import { hasGaps, KEY_OVERFLOW, KeyForm, Page, VALUE_OVERFLOW } from "../structures/page.ts";
 import {
   BLOCK_BYTES_MASK,
   BLOCK_EPOCH,
@@ -36,7 +36,7 @@ import {
   TREE_KIND_SHIFT,
 } from "../structures/pages.ts";
 import type { Heap } from "./heap.ts";
-import { CHUNK_BYTES, type LargeValues } from "./large.ts";
+import { STRING_CHUNK_BYTES, type LargeValues } from "./large.ts";
 import { Member } from "./members.ts";
 import type { Section } from "./section.ts";
 import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
@@ -48,7 +48,7 @@ import {
   GARBAGE_AT,
   PINS_AT,
   RELEASES_AT,
-  SHAPE_AT,
+  STRUCTURE_VERSION_AT,
 } from "./shard.ts";
 
 /** Longest run kept outside in one block; longer ones are large values (large.ts). */
@@ -68,8 +68,8 @@ export class ShardPages implements Pages {
   h: Uint16Array;
   m: Int32Array;
   f: Float64Array;
-  outBytes: Uint8Array;
-  outAt = 0;
+  overflowBytes: Uint8Array;
+  overflowAt = 0;
   shard = 0;
   header = 0;
   private region = -1;
@@ -91,7 +91,7 @@ export class ShardPages implements Pages {
     this.m = arena.wordsOf(0);
     this.f = arena.doubles[0]!;
     this.region = 0;
-    this.outBytes = this.b;
+    this.overflowBytes = this.b;
   }
 
   /** Works in `shard` from now on. */
@@ -127,48 +127,48 @@ export class ShardPages implements Pages {
     this.m[at + i] = value;
   }
 
-  take(bytes: number): Ref {
-    this.reshaped();
-    const ref = this.heap.take(this.shard, this.header, bytes, true);
+  allocate(bytes: number): Ref {
+    this.structureChanged();
+    const ref = this.heap.allocate(this.shard, this.header, bytes, true);
     assert(ref > 0, "an admitted command finds room");
     return ref;
   }
 
-  give(ref: Ref, bytes: number): void {
-    this.reshaped();
-    if (this.c[this.header + PINS_AT] === 0) this.heap.give(this.shard, this.header, ref, bytes, this.now.nowSeconds);
-    else this.retire(ref, bytes, BlockKind.Out);
+  free(ref: Ref, bytes: number): void {
+    this.structureChanged();
+    if (this.c[this.header + PINS_AT] === 0) this.heap.free(this.shard, this.header, ref, bytes, this.now.nowSeconds);
+    else this.retire(ref, bytes, BlockKind.Overflow);
   }
 
-  /** What was looked up ahead is not good any more; an atomic store: see A2 in members-ahead.ts. */
-  reshaped(): void {
-    const at = this.header + SHAPE_AT;
+  /** What was looked up ahead is not good any more; an atomic store: see A2 in member-prefetch.ts. */
+  structureChanged(): void {
+    const at = this.header + STRUCTURE_VERSION_AT;
     Atomics.store(this.c, at, (this.c[at]! + 1) | 0);
   }
 
-  get pinned(): number {
+  get newestPin(): number {
     return this.c[this.header + PINS_AT] === 0 ? 0 : this.c[this.header + EPOCH_AT]!;
   }
-  youngest(): number {
+  epochNow(): number {
     this.c[this.header + EPOCH_USED_AT] = 1;
     return this.c[this.header + EPOCH_AT]! + 1;
   }
 
   // ---- what does not fit in a page ----
 
-  putOut(source: Uint8Array, offset: number, length: number): Ref {
-    if (length > OUT_BLOCK_MAX) return this.putLarge(source, offset, length);
+  storeOverflow(source: Uint8Array, offset: number, length: number): Ref {
+    if (length > OUT_BLOCK_MAX) return this.storeLargeOverflow(source, offset, length);
     const bytes = BLOCK_HEAD_BYTES + length;
-    const ref = this.take(bytes);
+    const ref = this.allocate(bytes);
     const at = this.locate(ref);
-    this.m[(at >> 2) + BLOCK_EPOCH] = this.youngest();
-    this.m[(at >> 2) + BLOCK_INFO] = bytes | (BlockKind.Out << BLOCK_KIND_SHIFT);
+    this.m[(at >> 2) + BLOCK_EPOCH] = this.epochNow();
+    this.m[(at >> 2) + BLOCK_INFO] = bytes | (BlockKind.Overflow << BLOCK_KIND_SHIFT);
     this.m[(at >> 2) + BLOCK_LINK] = NO_REF;
     copy(source, offset, this.b, at + BLOCK_HEAD_BYTES, length);
     return ref;
   }
 
-  private putLarge(source: Uint8Array, offset: number, length: number): Ref {
+  private storeLargeOverflow(source: Uint8Array, offset: number, length: number): Ref {
     const { large, shard, header } = this;
     const empty = large.link(shard, header, [], true);
     const node = empty < 0 ? empty : large.prepareWrite(shard, header, empty, 0, 0, length, true);
@@ -177,20 +177,20 @@ export class ShardPages implements Pages {
     return node;
   }
 
-  giveOut(ref: Ref, length: number): void {
+  freeOverflow(ref: Ref, length: number): void {
     if (length > OUT_BLOCK_MAX) this.large.free(this.shard, this.header, ref, this.now.nowSeconds);
-    else this.give(ref, BLOCK_HEAD_BYTES + length);
+    else this.free(ref, BLOCK_HEAD_BYTES + length);
   }
 
-  openOut(ref: Ref, length: number, position: number): number {
+  openOverflow(ref: Ref, length: number, position: number): number {
     if (length > OUT_BLOCK_MAX) {
-      this.outAt = this.large.locateByte(this.shard, ref, position);
-      this.outBytes = this.large.chunkBytes;
-      return Math.min(length - position, CHUNK_BYTES - (position % CHUNK_BYTES));
+      this.overflowAt = this.large.locateByte(this.shard, ref, position);
+      this.overflowBytes = this.large.chunkBytes;
+      return Math.min(length - position, STRING_CHUNK_BYTES - (position % STRING_CHUNK_BYTES));
     }
     const at = this.locate(ref);
-    this.outBytes = this.b;
-    this.outAt = at + BLOCK_HEAD_BYTES + position;
+    this.overflowBytes = this.b;
+    this.overflowAt = at + BLOCK_HEAD_BYTES + position;
     return length - position;
   }
 
@@ -225,20 +225,20 @@ export class ShardPages implements Pages {
       const next = this.m[w + BLOCK_LINK]!;
       c[header + BLOCKS_HEAD_AT] = next;
       if (next === NO_REF) c[header + BLOCKS_TAIL_AT] = NO_REF;
-      if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) this.throwAway(ref);
-      else this.heap.give(this.shard, header, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
+      if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) this.discardBlock(ref);
+      else this.heap.free(this.shard, header, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
     }
   }
 
   /** Frees a whole collection from its root: when no pin sees it any more, and in steps. */
-  free(root: Ref): void {
+  freeCollection(root: Ref): void {
     if (this.c[this.header + PINS_AT] !== 0) {
       this.retire(root, ROOT_BYTES, BlockKind.Root);
       return;
     }
     const w = this.locate(root) >> 2;
     this.m[w + BLOCK_INFO] = ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT);
-    this.throwAway(root);
+    this.discardBlock(root);
     // Small ones go at once.
     this.empty(AT_ONCE);
   }
@@ -249,13 +249,13 @@ export class ShardPages implements Pages {
   }
 
   /** As `free`, for a root that no pin has seen. */
-  throwAwayRoot(root: Ref): void {
+  discardRoot(root: Ref): void {
     this.setWord(root, BLOCK_INFO, ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT));
-    this.throwAway(root);
+    this.discardBlock(root);
   }
 
   /** Leaves a block, with all that it reaches, to be emptied in steps. */
-  throwAway(ref: Ref): void {
+  discardBlock(ref: Ref): void {
     const w = this.locate(ref) >> 2;
     this.m[w + BLOCK_LINK] = this.c[this.header + GARBAGE_AT]!;
     this.c[this.header + GARBAGE_AT] = ref;
@@ -277,12 +277,12 @@ export class ShardPages implements Pages {
       if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) {
         for (let tree = 0; tree < ROOT_TREES_MAX; tree++) {
           const top = this.wordOf(ref, ROOT_TREES + tree * ROOT_TREE_WORDS);
-          if (top !== NO_REF) this.throwAway(top);
+          if (top !== NO_REF) this.discardBlock(top);
         }
       } else {
         done += this.emptyPage(ref, info);
       }
-      this.heap.give(this.shard, header, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
+      this.heap.free(this.shard, header, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
     }
     return this.hasGarbage;
   }
@@ -293,20 +293,20 @@ export class ShardPages implements Pages {
     const kind = (info >>> TREE_KIND_SHIFT) & 15;
     const page = this.pageOf(kind, level > 0);
     const at = this.locate(ref);
-    page.stand(at + BLOCK_HEAD_BYTES, at + (info & BLOCK_BYTES_MASK));
+    page.attach(at + BLOCK_HEAD_BYTES, at + (info & BLOCK_BYTES_MASK));
     let outs = 0;
     for (let i = 0; i < page.count; i++) {
       page.openKey(i);
-      if ((page.entryFlags & KEY_OUT) !== 0) {
-        this.giveOut(page.word(page.keyAt), page.word(page.keyAt + 4));
+      if ((page.entryFlags & KEY_OVERFLOW) !== 0) {
+        this.freeOverflow(page.word(page.keyAt), page.word(page.keyAt + 4));
         outs++;
       }
-      if ((page.entryFlags & VALUE_OUT) !== 0 && page.form === KeyForm.Prefixed) {
-        this.giveOut(page.word(page.valueAt), page.word(page.valueAt + 4));
+      if ((page.entryFlags & VALUE_OVERFLOW) !== 0 && page.form === KeyForm.Prefixed) {
+        this.freeOverflow(page.word(page.valueAt), page.word(page.valueAt + 4));
         outs++;
       }
-      if (level > 0) this.throwAway(page.child(i));
-      else if ((kind & ROOTS_KIND) !== 0) this.throwAway(page.word(page.valueAt));
+      if (level > 0) this.discardBlock(page.child(i));
+      else if ((kind & ROOTS_KIND) !== 0) this.discardBlock(page.word(page.valueAt));
     }
     return outs + (level > 0 ? page.count >>> 3 : 0);
   }
@@ -331,9 +331,9 @@ export class ShardPages implements Pages {
     const inner = ((info >>> LEVEL_SHIFT) & LEVEL_MASK) > 0;
     const pageBytes = info & BLOCK_BYTES_MASK;
     let bytes = 0;
-    const { count } = this.standOn(kind, inner, ref, pageBytes);
+    const { count } = this.attachPage(kind, inner, ref, pageBytes);
     for (let i = 0; i < count; i++) {
-      const page = this.standOn(kind, inner, ref, pageBytes);
+      const page = this.attachPage(kind, inner, ref, pageBytes);
       page.openKey(i);
       bytes += inner ? this.bytesOfRoots(kind, page.child(i)) : this.bytesOf(page.word(page.valueAt));
     }
@@ -344,40 +344,40 @@ export class ShardPages implements Pages {
 
   /** Copies a block of `source`, as it is. Returns the copy. */
   copyBlock(source: ShardPages, ref: Ref, bytes: number): Ref {
-    const made = this.take(bytes);
+    const made = this.allocate(bytes);
     const from = source.locate(ref);
     const to = this.locate(made);
     source.b.copy(this.b, to, from, from + bytes);
-    this.m[(to >> 2) + BLOCK_EPOCH] = this.youngest();
+    this.m[(to >> 2) + BLOCK_EPOCH] = this.epochNow();
     this.m[(to >> 2) + BLOCK_LINK] = NO_REF;
     return made;
   }
 
   /** Stands on a page of a tree of this kind. */
-  standOn(kind: number, inner: boolean, ref: Ref, bytes: number): Page {
+  attachPage(kind: number, inner: boolean, ref: Ref, bytes: number): Page {
     const page = this.pageOf(kind, inner);
     const at = this.locate(ref);
-    page.stand(at + BLOCK_HEAD_BYTES, at + bytes);
+    page.attach(at + BLOCK_HEAD_BYTES, at + bytes);
     return page;
   }
 
   /** Copies what an entry keeps outside and lets the reference at byte `at` of the page's memory name the copy. */
-  copyOut(source: ShardPages, kind: number, inner: boolean, page: Ref, bytes: number, at: number): void {
+  copyOverflow(source: ShardPages, kind: number, inner: boolean, page: Ref, bytes: number, at: number): void {
     const { b } = this.pageOf(kind, inner);
     const length = b.readInt32LE(at + 4);
     const { member } = this;
-    member.openOut(source, b.readInt32LE(at), length);
-    const ref = this.putOut(member.bytes, member.at, length);
-    this.standOn(kind, inner, page, bytes).b.writeInt32LE(ref, at);
+    member.openOverflow(source, b.readInt32LE(at), length);
+    const ref = this.storeOverflow(member.bytes, member.at, length);
+    this.attachPage(kind, inner, page, bytes).b.writeInt32LE(ref, at);
   }
 
   private pageOf(kind: number, inner: boolean): Page {
     const which = kind * 2 + Number(inner);
     const made = this.walkers[which];
     if (made !== undefined) return made;
-    const lane = ((kind & 3) * 4) as 0 | 4 | 8;
+    const sortKey = ((kind & 3) * 4) as 0 | 4 | 8;
     const form = (kind & 4) !== 0 && !inner ? KeyForm.Prefixed : KeyForm.Whole;
-    const page = new Page(lane, inner, form, this, !inner && hasGaps(lane, form));
+    const page = new Page(sortKey, inner, form, this, !inner && hasGaps(sortKey, form));
     this.walkers[which] = page;
     return page;
   }

@@ -19,8 +19,8 @@ export const MUTATING_AT = 2;
 /** Nothing; only where things lie in memory; data, which the change log will hear of. */
 export const Mutating = { No: 0, Data: 1, Memory: 2 } as const;
 /** 1 while writes of clients to one key wait, and that key's second hash word; see dispatch/long-copy.ts. */
-export const STILL_AT = 3;
-export const STILL_HASH_AT = 4;
+export const WRITE_FROZEN_AT = 3;
+export const WRITE_FROZEN_HASH_AT = 4;
 
 // Line 1.
 /** Position in the change log of the last change (two words, a double; 0 = none): replies that saw it wait for it. */
@@ -47,8 +47,8 @@ export const BLOCKS_TAIL_AT = 48;
 export const GARBAGE_AT = 49;
 /** 1 while the first of those blocks are to be given back: no pin sees them any more. */
 export const RELEASES_AT = 50;
-/** Counts the blocks of collections that are taken and given back: while it stays, every page stays; see members-ahead.ts. */
-export const SHAPE_AT = 53;
+/** Counts the blocks of collections that are taken and given back: while it stays, every page stays; see member-prefetch.ts. */
+export const STRUCTURE_VERSION_AT = 53;
 
 // Line 2: the log allocator.
 export const LOG_SEGMENT_AT = 64;
@@ -93,7 +93,7 @@ export const WHEEL_LEVELS = 5;
 export const WHEEL_BUCKETS = 64;
 /** Time up to which the wheel has been turned, ms (a double). */
 export const WHEEL_TIME_AT = 286;
-export const WHEEL_HINTS_AT = 288;
+export const WHEEL_TIMERS_AT = 288;
 export const WHEEL_AT = 290;
 assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before the wheel");
 

@@ -1,7 +1,7 @@
 /**
  * Sorted set: members with scores, in the order of (score, bytes of the member).
  *
- *   packed  │ entries that are nothing but their member; the score is the lane
+ *   packed  │ entries that are nothing but their member; the score is the sort key
  *   tree 0  │ the same, as a tree by score: ranks, ranges, ends
  *   tree 1  │ by the member's hash; the value is its score (8 bytes): what score has this member
  *   tree 2  │ deadlines, see timed-collection.ts; of the other two, tree 1 has them in its entries
@@ -16,10 +16,10 @@
 import { assert } from "../base/assert.ts";
 import { copy } from "../base/bytes.ts";
 import { hashOf } from "../structures/hash.ts";
-import { DEADLINE_BYTES, KEY_OUT, KeyForm, OUT_BYTES, type Page, TIMED } from "../structures/page.ts";
+import { DEADLINE_BYTES, KEY_OVERFLOW, KeyForm, OVERFLOW_REF_BYTES, type Page, TIMED } from "../structures/page.ts";
 import { Tree } from "../structures/tree.ts";
 import { TREE_PAGE_BYTES } from "./collection.ts";
-import type { MembersAhead } from "./members-ahead.ts";
+import type { MemberPrefetch } from "./member-prefetch.ts";
 import { insertMember, Member, writeOut } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
@@ -44,7 +44,7 @@ export class SortedSetValue extends TimedCollection {
   /** Score of the member that `has` found or `openHere` opened. */
   score = 0;
   private readonly seed: number;
-  private readonly ahead: MembersAhead;
+  private readonly ahead: MemberPrefetch;
 
   constructor(
     store: Store,
@@ -69,7 +69,7 @@ export class SortedSetValue extends TimedCollection {
     if (!this.isTree) {
       const { packed } = this;
       if (!packed.seekKey(b, at, length)) return false;
-      this.score = packed.leaf.laneOf(packed.at);
+      this.score = packed.leaf.sortKeyOf(packed.at);
       return true;
     }
     const byMember = this.trees[1];
@@ -107,7 +107,7 @@ export class SortedSetValue extends TimedCollection {
     this.roomFor(length, 1);
     if (!this.isTree) {
       const { packed } = this;
-      packed.standAgain();
+      packed.reposition();
       packed.seek(score, b, at, length);
       insertMember(packed, this.pages, b, at, length);
       return;
@@ -116,7 +116,7 @@ export class SortedSetValue extends TimedCollection {
     if (!wasTree) byMember.seek(hashOf(b, at, length, this.seed), b, at, length);
     this.insertByMember(b, at, length, score, 0);
     byScore.seek(score, b, at, length);
-    this.outBytes += insertMember(byScore, this.pages, b, at, length);
+    this.overflowBytes += insertMember(byScore, this.pages, b, at, length);
   }
 
   /** Gives the member that `has` just found another score. */
@@ -138,7 +138,7 @@ export class SortedSetValue extends TimedCollection {
       return;
     }
     const [byScore, byMember] = this.trees;
-    byMember.own();
+    byMember.makeWritable();
     byMember.leaf.openKey(byMember.at);
     writeScore(byMember.leaf.b, byMember.leaf.valueAt, score);
     const found = byScore.seek(had, b, at, length);
@@ -168,7 +168,7 @@ export class SortedSetValue extends TimedCollection {
   /** Opens the entry that `entries` stands on, in `member` and `score`. */
   openHere(): void {
     const { leaf, at } = this.entries;
-    this.score = leaf.laneOf(at);
+    this.score = leaf.sortKeyOf(at);
     this.member.openKey(leaf, at, this.pages);
   }
 
@@ -182,7 +182,7 @@ export class SortedSetValue extends TimedCollection {
     const found = byMember.seek(hashOf(bytes, at, length, this.seed), bytes, at, length);
     assert(found, "a member is in both trees (Z1)");
     this.removeByMember();
-    byScore.standAgain();
+    byScore.reposition();
     this.removeFrom(byScore);
   }
 
@@ -197,7 +197,7 @@ export class SortedSetValue extends TimedCollection {
     const found = byScore.seek(this.score, member.bytes, member.at, member.length);
     assert(found, "a member is found by its score (Z1)");
     this.removeFrom(byScore);
-    byMember.standAgain();
+    byMember.reposition();
     this.removeByMember();
   }
 
@@ -220,8 +220,8 @@ export class SortedSetValue extends TimedCollection {
     const { entries } = this;
     if (!this.hasOneScore()) return this.walkToMember(b, at, length, above);
     entries.seekRank(0);
-    entries.settle();
-    const found = entries.seek(entries.leaf.laneOf(entries.at), b, at, length);
+    entries.normalize();
+    const found = entries.seek(entries.leaf.sortKeyOf(entries.at), b, at, length);
     const rank = entries.rank();
     return found && above ? rank + 1 : rank;
   }
@@ -229,22 +229,22 @@ export class SortedSetValue extends TimedCollection {
   private hasOneScore(): boolean {
     const { entries } = this;
     entries.seekRank(entries.count - 1);
-    const last = entries.leaf.laneOf(entries.at);
+    const last = entries.leaf.sortKeyOf(entries.at);
     entries.seekRank(0);
-    return entries.leaf.laneOf(entries.at) === last;
+    return entries.leaf.sortKeyOf(entries.at) === last;
   }
 
   private walkToMember(b: Uint8Array, at: number, length: number, above: boolean): number {
     const { entries, member } = this;
     entries.seekRank(0);
     let rank = 0;
-    for (let more = entries.settle(); more; more = entries.next(), rank++) {
+    for (let more = entries.normalize(); more; more = entries.next(), rank++) {
       this.openHere();
       const order = Buffer.compare(
         member.bytes.subarray(member.at, member.at + member.length),
         b.subarray(at, at + length),
       );
-      entries.standAgain();
+      entries.reposition();
       if (above ? order > 0 : order >= 0) break;
     }
     return rank;
@@ -285,7 +285,7 @@ export class SortedSetValue extends TimedCollection {
   expect(members: number): void {
     if (this.encoding === SortedSetEncoding.Listpack && members > this.limits.listpackEntries) {
       this.setEncoding(SortedSetEncoding.Skiplist);
-      this.entries.standAgain();
+      this.entries.reposition();
     }
   }
 
@@ -300,12 +300,12 @@ export class SortedSetValue extends TimedCollection {
       writeScore(byMember.leaf.b, data + length, score);
       return;
     }
-    const ref = this.pages.putOut(b, at, length);
-    this.outBytes += length;
-    let data = byMember.insert(flags | KEY_OUT, head + OUT_BYTES + SCORE_BYTES);
+    const ref = this.pages.storeOverflow(b, at, length);
+    this.overflowBytes += length;
+    let data = byMember.insert(flags | KEY_OVERFLOW, head + OVERFLOW_REF_BYTES + SCORE_BYTES);
     data = putDeadline(byMember.leaf.b, data, deadline);
     writeOut(byMember.leaf.b, data, ref, length);
-    writeScore(byMember.leaf.b, data + OUT_BYTES, score);
+    writeScore(byMember.leaf.b, data + OVERFLOW_REF_BYTES, score);
   }
 
   /** Removes the entry that the packed page stands on. */
@@ -320,7 +320,7 @@ export class SortedSetValue extends TimedCollection {
   private removeByMember(): void {
     const byMember = this.trees[1];
     const had = this.deadlineHere;
-    const hash = had === 0 ? 0 : byMember.leaf.laneOf(byMember.at);
+    const hash = had === 0 ? 0 : byMember.leaf.sortKeyOf(byMember.at);
     this.removeFrom(byMember);
     if (had !== 0) this.moveDeadline(had, 0, hash);
   }
@@ -329,23 +329,23 @@ export class SortedSetValue extends TimedCollection {
   private removeFrom(tree: Tree): void {
     const page = tree.leaf;
     page.openKey(tree.at);
-    if ((page.entryFlags & KEY_OUT) !== 0) {
+    if ((page.entryFlags & KEY_OVERFLOW) !== 0) {
       const length = page.word(page.keyAt + 4);
-      this.pages.giveOut(page.word(page.keyAt), length);
-      this.outBytes -= length;
-      tree.standAgain();
+      this.pages.freeOverflow(page.word(page.keyAt), length);
+      this.overflowBytes -= length;
+      tree.reposition();
     }
     tree.remove();
   }
 
   protected moveToTrees(page: Page, i: number): void {
     const [byScore, byMember] = this.trees;
-    const score = page.laneOf(i);
+    const score = page.sortKeyOf(i);
     page.openKey(i);
     const { b, keyAt, keyBytes, deadline } = page;
     const hash = hashOf(b, keyAt, keyBytes, this.seed);
     byScore.seek(score, b, keyAt, keyBytes);
-    this.outBytes += insertMember(byScore, this.pages, b, keyAt, keyBytes);
+    this.overflowBytes += insertMember(byScore, this.pages, b, keyAt, keyBytes);
     byMember.seek(hash, b, keyAt, keyBytes);
     this.insertByMember(b, keyAt, keyBytes, score, deadline);
     this.indexMoved(deadline, hash);
@@ -358,21 +358,21 @@ export class SortedSetValue extends TimedCollection {
     const [byScore, byMember] = this.trees;
     assert(byScore.count === byMember.count, "both trees have as many entries (Z1)");
     byScore.seekRank(0);
-    for (let more = byScore.settle(); more; more = byScore.next()) {
+    for (let more = byScore.normalize(); more; more = byScore.next()) {
       this.openHere();
       const { score, member } = this;
       const found = this.has(member.bytes, member.at, member.length);
       assert(found && this.score === score, "a member has its score in both trees (Z1)");
-      byScore.standAgain();
+      byScore.reposition();
     }
   }
 }
 
 /** Gives entry `i` of a page that is all there is another score. Returns false when it has to move for that. */
 function setLaneHere(leaf: Page, i: number, score: number): boolean {
-  if (i > 0 && leaf.laneOf(i - 1) >= score) return false;
-  if (i < leaf.count - 1 && leaf.laneOf(i + 1) <= score) return false;
-  leaf.setLane(i, score);
+  if (i > 0 && leaf.sortKeyOf(i - 1) >= score) return false;
+  if (i < leaf.count - 1 && leaf.sortKeyOf(i + 1) <= score) return false;
+  leaf.setSortKey(i, score);
   return true;
 }
 

@@ -32,7 +32,7 @@ import { Key } from "./key.ts";
 import { KeyEvent, KeyHooks } from "./key-events.ts";
 import { LargeValues } from "./large.ts";
 import { HybridLog } from "./log.ts";
-import { MembersAhead } from "./members-ahead.ts";
+import { MemberPrefetch } from "./member-prefetch.ts";
 import {
   accessClock,
   capacityUnits,
@@ -118,7 +118,7 @@ export class Store implements DueKeys {
   /** The same, for the moves: in this file only. */
   private readonly at: RecordCursor;
   /** Where the members that a batch of commands names are. */
-  readonly membersAhead: MembersAhead;
+  readonly membersAhead: MemberPrefetch;
   /** The chance of this worker's commands. */
   readonly random: Random;
   readonly shards: number;
@@ -180,7 +180,7 @@ export class Store implements DueKeys {
     this.deadlines = new Deadlines(this.segments, this.index, this.wheel, this.c, this.f64, this);
     this.random = new Random((geometry.seedA ^ Math.imul(worker + 1, 0x9e3779b9)) >>> 0);
     this.access = new AccessDates(this.random);
-    this.membersAhead = new MembersAhead(arena, this.memberSeed);
+    this.membersAhead = new MemberPrefetch(arena, this.memberSeed);
     this.pages = this.newPages();
     this.garbage = new Garbage(this.c, this.section, this.large, this.pages, this);
     this.large.onUnpinned = (shard, header, oldest) => {
@@ -602,11 +602,11 @@ export class Store implements DueKeys {
   /** Frees what the record at `w` keeps outside itself. */
   freeValue(shard: number, header: number, m: Int32Array, w: number): void {
     const encoding = recordEncoding(m, w);
-    if (encoding === Encoding.Paged) {
+    if (encoding === Encoding.Chunked) {
       this.large.free(shard, header, m[fixedAt(m, w)]!, this.nowSeconds);
     } else if (encoding === Encoding.Tree) {
       this.pages.select(shard, header);
-      this.pages.free(m[fixedAt(m, w)]!);
+      this.pages.freeCollection(m[fixedAt(m, w)]!);
       this.counters.lazyFreed++;
     }
   }

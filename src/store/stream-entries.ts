@@ -24,7 +24,7 @@
 import { assert } from "../base/assert.ts";
 import { copy, equal } from "../base/bytes.ts";
 import { numberBytes, writeNumber } from "../structures/numbers.ts";
-import { KeyForm, OUT_BYTES, type Page, VALUE_OUT } from "../structures/page.ts";
+import { KeyForm, OVERFLOW_REF_BYTES, type Page, VALUE_OVERFLOW } from "../structures/page.ts";
 import { SHARED_BYTES_MAX, SHARED_MAX } from "../structures/rdb-stream.ts";
 import { Tree } from "../structures/tree.ts";
 import { Collection, ROOT_OWN, TREE_PAGE_BYTES } from "./collection.ts";
@@ -186,7 +186,7 @@ export abstract class StreamEntries extends Collection {
   readId(into: StreamId): void {
     const { leaf, at } = this.trees[0];
     leaf.openKey(at);
-    into.readKey(leaf.laneOf(at), leaf.b, leaf.keyAt, leaf.keyBytes);
+    into.readKey(leaf.sortKeyOf(at), leaf.b, leaf.keyAt, leaf.keyBytes);
   }
 
   /** Id of the first entry; 0-0 when there is none. Valid until the next call. */
@@ -205,7 +205,7 @@ export abstract class StreamEntries extends Collection {
       return;
     }
     this.trees[0].seekRank(rank);
-    this.trees[0].settle();
+    this.trees[0].normalize();
     this.readId(into);
   }
 
@@ -213,12 +213,12 @@ export abstract class StreamEntries extends Collection {
   openHere(): void {
     const { leaf, at } = this.trees[0];
     leaf.openKey(at);
-    this.id.readKey(leaf.laneOf(at), leaf.b, leaf.keyAt, leaf.keyBytes);
+    this.id.readKey(leaf.sortKeyOf(at), leaf.b, leaf.keyAt, leaf.keyBytes);
     const { data } = this;
     let head: number;
-    if ((leaf.entryFlags & VALUE_OUT) !== 0) {
-      head = leaf.b[leaf.valueAt + OUT_BYTES]!;
-      data.openOut(this.pages, leaf.word(leaf.valueAt), leaf.word(leaf.valueAt + 4));
+    if ((leaf.entryFlags & VALUE_OVERFLOW) !== 0) {
+      head = leaf.b[leaf.valueAt + OVERFLOW_REF_BYTES]!;
+      data.openOverflow(this.pages, leaf.word(leaf.valueAt), leaf.word(leaf.valueAt + 4));
       this.dataAt = data.at;
     } else {
       head = leaf.b[leaf.valueAt]!;
@@ -277,7 +277,7 @@ export abstract class StreamEntries extends Collection {
     if (this.sharedBytes[shared] !== undefined && this.sharedBytes[shared] !== null) return;
     const names = this.trees[2];
     names.seekRank(shared);
-    const found = names.settle();
+    const found = names.normalize();
     assert(found, "names that an entry shares are there");
     names.leaf.openKey(names.at);
     while (this.sharedBytes.length <= shared) this.sharedBytes.push(null);
@@ -341,20 +341,20 @@ export abstract class StreamEntries extends Collection {
     const keyBytes = id.writeKey(key, 0);
     tree.seekEnd(id.ms, key, 0, keyBytes);
     const isLong = 1 + keyBytes + bytes > tree.entryBytesMax;
-    const inPage = isLong ? OUT_BYTES + 1 : bytes;
+    const inPage = isLong ? OVERFLOW_REF_BYTES + 1 : bytes;
     let ref = 0;
     if (isLong) {
-      ref = this.pages.putOut(scratch, 1, bytes - 1);
-      this.outBytes += bytes - 1;
+      ref = this.pages.storeOverflow(scratch, 1, bytes - 1);
+      this.overflowBytes += bytes - 1;
     }
-    const entry = tree.insert(isLong ? VALUE_OUT : 0, 1 + keyBytes + inPage);
+    const entry = tree.insert(isLong ? VALUE_OVERFLOW : 0, 1 + keyBytes + inPage);
     const page = tree.leaf.b;
     page[entry] = keyBytes;
     for (let i = 0; i < keyBytes; i++) page[entry + 1 + i] = key[i]!;
     const valueAt = entry + 1 + keyBytes;
     if (isLong) {
       writeOut(page, valueAt, ref, bytes - 1);
-      page[valueAt + OUT_BYTES] = head;
+      page[valueAt + OVERFLOW_REF_BYTES] = head;
     } else {
       copy(scratch, 0, page, valueAt, bytes);
     }
@@ -446,8 +446,8 @@ export abstract class StreamEntries extends Collection {
     leaf.openKey(tree.at);
     const { valueAt } = leaf;
     this.firstEntries = 0;
-    const isOut = (leaf.entryFlags & VALUE_OUT) !== 0;
-    const head = leaf.b[isOut ? valueAt + OUT_BYTES : valueAt]!;
+    const isOut = (leaf.entryFlags & VALUE_OVERFLOW) !== 0;
+    const head = leaf.b[isOut ? valueAt + OVERFLOW_REF_BYTES : valueAt]!;
     if ((head & BEGINS_NODE) !== 0) {
       this.readId(this.edge);
       this.passOnMark();
@@ -456,9 +456,9 @@ export abstract class StreamEntries extends Collection {
     }
     if (isOut) {
       const length = leaf.word(leaf.valueAt + 4);
-      this.pages.giveOut(leaf.word(leaf.valueAt), length);
-      this.outBytes -= length;
-      tree.standAgain();
+      this.pages.freeOverflow(leaf.word(leaf.valueAt), length);
+      this.overflowBytes -= length;
+      tree.reposition();
     }
     tree.remove();
   }
@@ -479,17 +479,17 @@ export abstract class StreamEntries extends Collection {
   private markHere(): void {
     if (this.beginsNodeHere()) return;
     const [tree] = this.trees;
-    tree.own();
+    tree.makeWritable();
     const { leaf } = tree;
     leaf.openKey(tree.at);
-    const at = (leaf.entryFlags & VALUE_OUT) !== 0 ? leaf.valueAt + OUT_BYTES : leaf.valueAt;
+    const at = (leaf.entryFlags & VALUE_OVERFLOW) !== 0 ? leaf.valueAt + OVERFLOW_REF_BYTES : leaf.valueAt;
     leaf.b[at] = leaf.b[at]! | BEGINS_NODE;
   }
 
   private beginsNodeHere(): boolean {
     const { leaf, at } = this.trees[0];
     leaf.openKey(at);
-    const headAt = (leaf.entryFlags & VALUE_OUT) !== 0 ? leaf.valueAt + OUT_BYTES : leaf.valueAt;
+    const headAt = (leaf.entryFlags & VALUE_OVERFLOW) !== 0 ? leaf.valueAt + OVERFLOW_REF_BYTES : leaf.valueAt;
     return (leaf.b[headAt]! & BEGINS_NODE) !== 0;
   }
 
@@ -523,7 +523,7 @@ export abstract class StreamEntries extends Collection {
         if (this.count - node < most) return removed;
       } else {
         tree.seekRank(node - 1);
-        tree.settle();
+        tree.normalize();
         this.readId(this.id);
         if (this.id.compare(least) >= 0) return removed;
       }
@@ -540,7 +540,7 @@ export abstract class StreamEntries extends Collection {
     if (references === References.Delete) {
       for (let rank = 0; rank < count; rank++) {
         tree.seekRank(rank);
-        tree.settle();
+        tree.normalize();
         this.readId(this.first);
         this.dropReferences(this.first);
       }
@@ -548,16 +548,16 @@ export abstract class StreamEntries extends Collection {
     this.firstEntries = this.firstEntries > count ? this.firstEntries - count : 0;
     for (let left = count; left > 0; ) {
       tree.seekRank(0);
-      const more = tree.settle();
+      const more = tree.normalize();
       assert(more, "what is trimmed is there");
       const run = Math.min(left, leaf.count - tree.at);
-      if (this.outBytes > 0) this.giveOutRun(tree.at, run);
+      if (this.overflowBytes > 0) this.giveOutRun(tree.at, run);
       tree.removeRun(run);
       left -= run;
     }
     if (this.count === 0) return;
     tree.seekRank(0);
-    tree.settle();
+    tree.normalize();
     this.markHere();
   }
 
@@ -567,11 +567,11 @@ export abstract class StreamEntries extends Collection {
     const { leaf } = tree;
     for (let i = at; i < at + count; i++) {
       leaf.openKey(i);
-      if ((leaf.entryFlags & VALUE_OUT) === 0) continue;
+      if ((leaf.entryFlags & VALUE_OVERFLOW) === 0) continue;
       const length = leaf.word(leaf.valueAt + 4);
-      this.pages.giveOut(leaf.word(leaf.valueAt), length);
-      this.outBytes -= length;
-      tree.standAgain();
+      this.pages.freeOverflow(leaf.word(leaf.valueAt), length);
+      this.overflowBytes -= length;
+      tree.reposition();
     }
   }
 
@@ -580,7 +580,7 @@ export abstract class StreamEntries extends Collection {
     const [tree] = this.trees;
     if (this.firstEntries > 0) return this.firstEntries;
     tree.seekRank(0);
-    tree.settle();
+    tree.normalize();
     let entries = 1;
     while (tree.next() && !this.beginsNodeHere()) entries++;
     this.firstEntries = entries;
@@ -596,7 +596,7 @@ export abstract class StreamEntries extends Collection {
       if (most >= 0 && this.count <= most) break;
       if (approximate && limit !== 0 && removed >= limit) break;
       tree.seekRank(kept);
-      tree.settle();
+      tree.normalize();
       this.readId(this.first);
       if (most < 0 && this.first.compare(least) >= 0) break;
       if (this.isReferenced(this.first)) {
@@ -625,10 +625,10 @@ export abstract class StreamEntries extends Collection {
     let isFirst = true;
     let first = 0;
     let nodes = 0;
-    for (let more = tree.settle(); more; more = tree.next()) {
+    for (let more = tree.normalize(); more; more = tree.next()) {
       this.openHere();
       assert(this.id.compare(this.last) <= 0, "no id is above the last (S1)");
-      tree.standAgain();
+      tree.reposition();
       assert(!isFirst || this.beginsNodeHere(), "the first entry begins a node (S2)");
       isFirst = false;
       if (this.beginsNodeHere()) nodes++;

@@ -5,11 +5,11 @@
  *                   │ next consumer's number │ bytes kept outside │ 1: times are indexed │
  *   tree 0  pending │ by id; value: consumer's number (4), delivery time in ms (f64), deliveries (f64)
  *   tree 1  names   │ consumers by name; value: number (4), seen and active time in ms (f64)
- *   tree 2  owned   │ lane = consumer's number, key = the id's 16 bytes: the pending entries of each consumer
+ *   tree 2  owned   │ sort key = consumer's number, key = the id's 16 bytes: the pending entries of each consumer
  *
- *                     and, in a group that was claimed from: lane = TIMES + delivery time, key as above
+ *                     and, in a group that was claimed from: sort key = TIMES + delivery time, key as above
  *
- * Names are ordered by their bytes: the lane is their first six.
+ * Names are ordered by their bytes: the sort key is their first six.
  *
  * Invariants
  *   G1  tree 0 and tree 2 have the same entries, each of a consumer that is there
@@ -18,7 +18,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { copy } from "../base/bytes.ts";
-import { KEY_OUT, KeyForm, OUT_BYTES } from "../structures/page.ts";
+import { KEY_OVERFLOW, KeyForm, OVERFLOW_REF_BYTES } from "../structures/page.ts";
 import { BLOCK_EPOCH, NO_REF, type Ref } from "../structures/pages.ts";
 import { Tree } from "../structures/tree.ts";
 import { makeRoot, ROOT_OWN, TREE_PAGE_BYTES } from "./collection.ts";
@@ -51,7 +51,7 @@ export class StreamGroup {
   readonly last = new StreamId();
   entriesRead = UNKNOWN_READ;
   private nextConsumer = 1;
-  private outBytes = 0;
+  private overflowBytes = 0;
   /** Pending entries can be found by their times (G2). */
   byTime = false;
 
@@ -91,17 +91,17 @@ export class StreamGroup {
     this.last.load(m, w + LAST_AT);
     this.entriesRead = f[(w + READ_AT) >> 1]!;
     this.nextConsumer = m[w + NEXT_AT]!;
-    this.outBytes = m[w + OUT_AT]! >>> 0;
+    this.overflowBytes = m[w + OUT_AT]! >>> 0;
     this.byTime = m[w + BY_TIME_AT] === 1;
   }
 
   /** Makes an empty group. `last` and `entriesRead` are the caller's to set before `save`. */
   create(): void {
     for (const tree of this.trees) tree.load(NO_REF, 0, 0, 0);
-    this.root = this.pages.take(ROOT_BYTES);
+    this.root = this.pages.allocate(ROOT_BYTES);
     makeRoot(this.pages, this.root);
     this.nextConsumer = 1;
-    this.outBytes = 0;
+    this.overflowBytes = 0;
     this.byTime = false;
   }
 
@@ -110,10 +110,10 @@ export class StreamGroup {
     const { pages } = this;
     let w = pages.locate(this.root) >> 2;
     let moved = false;
-    if (pages.m[w + BLOCK_EPOCH]! <= pages.pinned) {
-      const made = pages.take(ROOT_BYTES);
+    if (pages.m[w + BLOCK_EPOCH]! <= pages.newestPin) {
+      const made = pages.allocate(ROOT_BYTES);
       makeRoot(pages, made);
-      pages.give(this.root, ROOT_BYTES);
+      pages.free(this.root, ROOT_BYTES);
       this.root = made;
       w = pages.locate(made) >> 2;
       moved = true;
@@ -130,14 +130,14 @@ export class StreamGroup {
     this.last.save(m, w + LAST_AT);
     f[(w + READ_AT) >> 1] = this.entriesRead;
     m[w + NEXT_AT] = this.nextConsumer;
-    m[w + OUT_AT] = this.outBytes;
+    m[w + OUT_AT] = this.overflowBytes;
     m[w + BY_TIME_AT] = Number(this.byTime);
     return moved;
   }
 
   /** Bytes of memory. */
   get bytes(): number {
-    return ROOT_BYTES + this.outBytes + this.pending.bytes + this.consumers.bytes + this.owned.bytes;
+    return ROOT_BYTES + this.overflowBytes + this.pending.bytes + this.consumers.bytes + this.owned.bytes;
   }
 
   // ---- consumers ----
@@ -165,7 +165,7 @@ export class StreamGroup {
     this.seenMs = nowMs;
     this.activeMs = NEVER;
     const valueAt = insertNamed(this.consumers, this.pages, b, at, length, CONSUMER_BYTES);
-    if (isOut(this.consumers, length, CONSUMER_BYTES)) this.outBytes += length;
+    if (isOut(this.consumers, length, CONSUMER_BYTES)) this.overflowBytes += length;
     this.writeConsumerAt(this.consumers.leaf.b, valueAt);
   }
 
@@ -173,7 +173,7 @@ export class StreamGroup {
   writeConsumer(b: Uint8Array, at: number, length: number): void {
     const found = this.consumers.seek(nameLane(b, at, length), b, at, length);
     assert(found, "a consumer that was found is there");
-    this.consumers.own();
+    this.consumers.makeWritable();
     const { leaf } = this.consumers;
     leaf.openKey(this.consumers.at);
     this.writeConsumerAt(leaf.b, leaf.valueAt);
@@ -192,8 +192,11 @@ export class StreamGroup {
     const count = this.pendingOf(consumer);
     for (let i = 0; i < count; i++) {
       this.owned.seek(consumer, this.key, 0, 0);
-      const more = this.owned.settle();
-      assert(more && this.owned.leaf.laneOf(this.owned.at) === consumer, "a consumer has the entries it counts (G1)");
+      const more = this.owned.normalize();
+      assert(
+        more && this.owned.leaf.sortKeyOf(this.owned.at) === consumer,
+        "a consumer has the entries it counts (G1)",
+      );
       this.owned.leaf.openKey(this.owned.at);
       this.id.read(this.owned.leaf.b, this.owned.leaf.keyAt);
       this.owned.remove();
@@ -208,10 +211,10 @@ export class StreamGroup {
     this.consumers.seek(nameLane(b, at, length), b, at, length);
     const { leaf } = this.consumers;
     leaf.openKey(this.consumers.at);
-    if ((leaf.entryFlags & KEY_OUT) !== 0) {
-      this.outBytes -= length;
-      this.pages.giveOut(leaf.word(leaf.keyAt), length);
-      this.consumers.standAgain();
+    if ((leaf.entryFlags & KEY_OVERFLOW) !== 0) {
+      this.overflowBytes -= length;
+      this.pages.freeOverflow(leaf.word(leaf.keyAt), length);
+      this.consumers.reposition();
     }
     this.consumers.remove();
     return count;
@@ -239,11 +242,11 @@ export class StreamGroup {
   names(): Map<number, Buffer> {
     const names = new Map<number, Buffer>();
     this.consumers.seekRank(0);
-    for (let more = this.consumers.settle(); more; more = this.consumers.next()) {
+    for (let more = this.consumers.normalize(); more; more = this.consumers.next()) {
       this.readConsumer();
       const { name } = this;
       names.set(this.consumer, Buffer.from(name.bytes.subarray(name.at, name.at + name.length)));
-      this.consumers.standAgain();
+      this.consumers.reposition();
     }
     return names;
   }
@@ -257,14 +260,14 @@ export class StreamGroup {
   /** Stands on the first pending entry at or above `id`. Returns true when there is one; `readPending` reads it. */
   seekFrom(id: StreamId): boolean {
     this.seekPending(id);
-    return this.pending.settle();
+    return this.pending.normalize();
   }
 
   /** Reads the entry that `pending` stands on. */
   readPending(): void {
     const { leaf } = this.pending;
     leaf.openKey(this.pending.at);
-    this.id.readKey(leaf.laneOf(this.pending.at), leaf.b, leaf.keyAt, leaf.keyBytes);
+    this.id.readKey(leaf.sortKeyOf(this.pending.at), leaf.b, leaf.keyAt, leaf.keyBytes);
     const at = leaf.valueAt;
     this.owner = leaf.word(at);
     this.deliveredMs = leaf.b.readDoubleLE(at + 4);
@@ -303,7 +306,7 @@ export class StreamGroup {
     }
     const found = this.seekPending(id);
     assert(found, "what was found is pending");
-    this.pending.own();
+    this.pending.makeWritable();
     const { leaf } = this.pending;
     leaf.openKey(this.pending.at);
     writePendingAt(leaf.b, leaf.valueAt, owner, deliveredMs, deliveries);
@@ -326,15 +329,15 @@ export class StreamGroup {
   /** Stands on the first pending entry of `owner` at or above `id`. Returns true when there is one; `ownedId` reads it. */
   seekOwnedFrom(id: StreamId, owner: number): boolean {
     this.seekOwned(id, owner);
-    return this.owned.settle() && this.owned.leaf.laneOf(this.owned.at) === owner;
+    return this.owned.normalize() && this.owned.leaf.sortKeyOf(this.owned.at) === owner;
   }
   /** As seekOwnedFrom, for the first of all. */
   seekFirstOwned(owner: number): boolean {
     this.owned.seek(owner, this.key, 0, 0);
-    return this.owned.settle() && this.owned.leaf.laneOf(this.owned.at) === owner;
+    return this.owned.normalize() && this.owned.leaf.sortKeyOf(this.owned.at) === owner;
   }
   nextOwned(owner: number): boolean {
-    return this.owned.next() && this.owned.leaf.laneOf(this.owned.at) === owner;
+    return this.owned.next() && this.owned.leaf.sortKeyOf(this.owned.at) === owner;
   }
   /** Reads the id that `owned` stands on. */
   readOwned(into: StreamId): void {
@@ -362,10 +365,10 @@ export class StreamGroup {
     const { pending } = this;
     if (this.byTime) return;
     pending.seekRank(0);
-    for (let more = pending.settle(); more; more = pending.next()) {
+    for (let more = pending.normalize(); more; more = pending.next()) {
       this.readPending();
       this.addTimed(this.id, this.deliveredMs);
-      pending.standAgain();
+      pending.reposition();
     }
     this.byTime = true;
   }
@@ -373,14 +376,14 @@ export class StreamGroup {
   /** Stands on the first of the entries by their times that was delivered at `ms` or later. False when there is none. */
   seekTimedFrom(ms: number): boolean {
     this.owned.seek(TIMES + Math.max(ms, 0), this.key, 0, 0);
-    return this.owned.settle();
+    return this.owned.normalize();
   }
   nextTimed(): boolean {
     return this.owned.next();
   }
   /** The time that `owned` stands on, after one of these. */
   get timeHere(): number {
-    return this.owned.leaf.laneOf(this.owned.at) - TIMES;
+    return this.owned.leaf.sortKeyOf(this.owned.at) - TIMES;
   }
 
   private seekTimed(id: StreamId, ms: number): boolean {
@@ -407,21 +410,21 @@ export class StreamGroup {
     const counts = new Map<number, number>();
     const { pending, consumers } = this;
     pending.seekRank(0);
-    for (let more = pending.settle(); more; more = pending.next()) {
+    for (let more = pending.normalize(); more; more = pending.next()) {
       this.readPending();
       counts.set(this.owner, (counts.get(this.owner) ?? 0) + 1);
       assert(this.seekOwned(this.id, this.owner), "a pending entry is its owner's (G1)");
       assert(!this.byTime || this.seekTimed(this.id, this.deliveredMs), "a pending entry has its time (G2)");
-      pending.standAgain();
+      pending.reposition();
     }
     let sum = 0;
     consumers.seekRank(0);
-    for (let more = consumers.settle(); more; more = consumers.next()) {
+    for (let more = consumers.normalize(); more; more = consumers.next()) {
       this.readConsumer();
       const own = this.pendingOf(this.consumer);
       assert((counts.get(this.consumer) ?? 0) === own, "a consumer owns what says so (G1)");
       sum += own;
-      consumers.standAgain();
+      consumers.reposition();
     }
     assert(sum === pending.count, "every pending entry has an owner (G1)");
   }
@@ -433,11 +436,11 @@ function writePendingAt(b: Buffer, at: number, owner: number, deliveredMs: numbe
   b.writeDoubleLE(deliveries, at + 12);
 }
 
-/** Lane of a name: its first six bytes as a number, so that lanes rise with names. */
+/** Sort key of a name: its first six bytes as a number, so that sort keys rise with names. */
 export function nameLane(b: Uint8Array, at: number, length: number): number {
-  let lane = 0;
-  for (let i = 0; i < NAME_LANE_BYTES; i++) lane = lane * 256 + (i < length ? b[at + i]! : 0);
-  return lane;
+  let sortKey = 0;
+  for (let i = 0; i < NAME_LANE_BYTES; i++) sortKey = sortKey * 256 + (i < length ? b[at + i]! : 0);
+  return sortKey;
 }
 
 function isOut(tree: Tree, length: number, valueBytes: number): boolean {
@@ -454,10 +457,10 @@ export function insertNamed(
   valueBytes: number,
 ): number {
   if (isOut(tree, length, valueBytes)) {
-    const ref = pages.putOut(b, at, length);
-    const entry = tree.insert(KEY_OUT, OUT_BYTES + valueBytes);
+    const ref = pages.storeOverflow(b, at, length);
+    const entry = tree.insert(KEY_OVERFLOW, OVERFLOW_REF_BYTES + valueBytes);
     writeOut(tree.leaf.b, entry, ref, length);
-    return entry + OUT_BYTES;
+    return entry + OVERFLOW_REF_BYTES;
   }
   const head = length < 0xff ? 1 : 3;
   const entry = tree.insert(0, head + length + valueBytes);

@@ -7,7 +7,7 @@
  *   S4  a group has read no more entries than were ever added
  */
 import { assert } from "../base/assert.ts";
-import { KEY_OUT } from "../structures/page.ts";
+import { KEY_OVERFLOW } from "../structures/page.ts";
 import { StreamEntries } from "./stream-entries.ts";
 import { SMALL_CHANGE } from "./collection.ts";
 import { ROOT_BYTES } from "./shard-pages.ts";
@@ -26,10 +26,10 @@ export class StreamValue extends StreamEntries {
     let sum = this.bytes;
     const [, groups] = this.trees;
     groups.seekRank(0);
-    for (let more = groups.settle(); more; more = groups.next()) {
+    for (let more = groups.normalize(); more; more = groups.next()) {
       this.loadGroupHere();
       sum += this.group.bytes;
-      groups.standAgain();
+      groups.reposition();
     }
     return sum;
   }
@@ -62,7 +62,7 @@ export class StreamValue extends StreamEntries {
     group.create();
     group.save();
     const valueAt = insertNamed(groups, pages, b, at, length, GROUP_BYTES);
-    this.outBytes += nameOutBytes(groups, length, GROUP_BYTES);
+    this.overflowBytes += nameOutBytes(groups, length, GROUP_BYTES);
     groups.leaf.b.writeInt32LE(group.root, valueAt);
   }
 
@@ -76,7 +76,7 @@ export class StreamValue extends StreamEntries {
 
   private setGroupHere(): void {
     const [, groups] = this.trees;
-    groups.own();
+    groups.makeWritable();
     const { leaf } = groups;
     leaf.openKey(groups.at);
     leaf.b.writeInt32LE(this.group.root, leaf.valueAt);
@@ -89,13 +89,13 @@ export class StreamValue extends StreamEntries {
     groups.seek(nameLane(b, at, length), b, at, length);
     const { leaf } = groups;
     leaf.openKey(groups.at);
-    if ((leaf.entryFlags & KEY_OUT) !== 0) {
-      pages.giveOut(leaf.word(leaf.keyAt), length);
-      this.outBytes -= length;
-      groups.standAgain();
+    if ((leaf.entryFlags & KEY_OVERFLOW) !== 0) {
+      pages.freeOverflow(leaf.word(leaf.keyAt), length);
+      this.overflowBytes -= length;
+      groups.reposition();
     }
     groups.remove();
-    pages.free(this.group.root);
+    pages.freeCollection(this.group.root);
   }
 
   /** Bytes of room that `setAdded` takes. */
@@ -119,7 +119,7 @@ export class StreamValue extends StreamEntries {
   private openGroupAt(rank: number): void {
     const [, groups] = this.trees;
     groups.seekRank(rank);
-    groups.settle();
+    groups.normalize();
     this.loadGroupHere();
   }
 
@@ -127,7 +127,7 @@ export class StreamValue extends StreamEntries {
     const [, groups] = this.trees;
     if (!this.group.save()) return;
     groups.seekRank(rank);
-    groups.settle();
+    groups.normalize();
     this.setGroupHere();
   }
 
@@ -135,10 +135,10 @@ export class StreamValue extends StreamEntries {
   isReferenced(id: StreamId): boolean {
     const [, groups] = this.trees;
     groups.seekRank(0);
-    for (let more = groups.settle(); more; more = groups.next()) {
+    for (let more = groups.normalize(); more; more = groups.next()) {
       this.loadGroupHere();
       if (this.group.last.compare(id) < 0 || this.group.findPending(id)) return true;
-      groups.standAgain();
+      groups.reposition();
     }
     return false;
   }
@@ -206,11 +206,11 @@ export class StreamValue extends StreamEntries {
     super.check();
     const [, groups] = this.trees;
     groups.seekRank(0);
-    for (let more = groups.settle(); more; more = groups.next()) {
+    for (let more = groups.normalize(); more; more = groups.next()) {
       this.loadGroupHere();
       assert(this.group.entriesRead <= this.added, "a group has read no more than was added (S4)");
       this.group.check();
-      groups.standAgain();
+      groups.reposition();
     }
   }
 }

@@ -17,7 +17,7 @@ import { assert } from "../base/assert.ts";
 import { formatInt64, INT64_TEXT_BYTES_MAX, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
 import type { Status } from "../base/status.ts";
 import { FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
-import { CHUNK_BYTES, type StagedValue } from "./large.ts";
+import { STRING_CHUNK_BYTES, type StagedValue } from "./large.ts";
 import { Encoding, INLINE_VALUE_MAX, markGrown, rawCapacity, rawValueAt, RecordType } from "./record.ts";
 import { type Address, NO_ADDRESS } from "./segments.ts";
 import { KeyEvent } from "./key-events.ts";
@@ -66,7 +66,7 @@ export class StringValue {
   openPart(position: number): number {
     const { store } = this;
     const { cursor } = store;
-    if (cursor.encoding !== Encoding.Paged) {
+    if (cursor.encoding !== Encoding.Chunked) {
       this.open();
       this.at += position;
       return Math.max(0, this.length - position);
@@ -75,7 +75,7 @@ export class StringValue {
     if (left <= 0) return 0;
     this.at = store.large.locateByte(cursor.shard, cursor.node, position);
     this.bytes = store.large.chunkBytes;
-    return Math.min(left, CHUNK_BYTES - (position % CHUNK_BYTES));
+    return Math.min(left, STRING_CHUNK_BYTES - (position % STRING_CHUNK_BYTES));
   }
 
   /** Copies bytes of the string found into `target`. Returns how many there were: fewer than `length` at its end. */
@@ -95,7 +95,7 @@ export class StringValue {
     const { store } = this;
     const { cursor } = store;
     if (cursor.encoding === Encoding.Int || end > cursor.valueBytes || !store.isMutable) return false;
-    return cursor.encoding === Encoding.Paged ? !store.isPinned : cursor.isGrown;
+    return cursor.encoding === Encoding.Chunked ? !store.isPinned : cursor.isGrown;
   }
 
   // ---- setting ----
@@ -172,9 +172,9 @@ export class StringValue {
     const { large, cursor } = store;
     const length = staged.total;
     assert(staged.bytes === length, "a staged value is complete");
-    const node = large.link(cursor.shard, cursor.header, staged.places, false);
+    const node = large.link(cursor.shard, cursor.header, staged.frames, false);
     if (node < 0) return node;
-    const status = store.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs, how);
+    const status = store.place(RecordType.String, Encoding.Chunked, 0, 0, deadlineMs, how);
     if (status < 0) {
       large.unlink(cursor.shard, cursor.header, node);
       return status;
@@ -189,7 +189,7 @@ export class StringValue {
   private becomePaged(node: Address, total: number, deadlineMs: number, how: number): number {
     const { store } = this;
     const { cursor } = store;
-    const status = store.place(RecordType.String, Encoding.Paged, 0, 0, deadlineMs, how);
+    const status = store.place(RecordType.String, Encoding.Chunked, 0, 0, deadlineMs, how);
     if (status < 0) {
       store.large.free(cursor.shard, cursor.header, node, store.nowSeconds);
       return status;
@@ -220,7 +220,7 @@ export class StringValue {
     const { cursor } = this.store;
     const had = this.lengthFound;
     const total = Math.max(had, position + length);
-    if (cursor.encoding === Encoding.Paged) return this.writeIntoPages(had, total, position, source, offset, length);
+    if (cursor.encoding === Encoding.Chunked) return this.writeIntoPages(had, total, position, source, offset, length);
     if (total > INLINE_VALUE_MAX) return this.outgrow(had, total, position, source, offset, length);
     const status = this.makeRoom(had, total);
     if (status < 0) return status;
@@ -255,7 +255,7 @@ export class StringValue {
     const had = isFound ? this.lengthFound : 0;
     const due = isFound ? cursor.deadlineMs : 0;
     const total = Math.max(had, position + staged.total);
-    if (isFound && cursor.encoding === Encoding.Paged) {
+    if (isFound && cursor.encoding === Encoding.Chunked) {
       const node = this.beginInPages(had, total, position, staged.total);
       if (node < 0) return node;
       this.copyStaged(node, position, staged);
@@ -372,8 +372,8 @@ export class StringValue {
   private copyStaged(node: Address, position: number, staged: StagedValue): void {
     const { store } = this;
     let done = 0;
-    for (const place of staged.places) {
-      const part = Math.min(CHUNK_BYTES, staged.bytes - done);
+    for (const place of staged.frames) {
+      const part = Math.min(STRING_CHUNK_BYTES, staged.bytes - done);
       const source = store.arena.bytesOf(place >>> FRAME_BITS);
       store.large.write(store.cursor.shard, node, position + done, source, (place & FRAME_MASK) * FRAME_BYTES, part);
       done += part;

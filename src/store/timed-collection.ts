@@ -3,7 +3,7 @@
  *
  *   a member's entry  │ TIMED: deadline, 6 bytes │ key │ value │               (structures/page.ts)
  *   packed            looked through when it is opened, if the record says that there are any (HAS_TIMED)
- *   tree              a second tree by deadline: lane = deadline (ms), key = hash of the member (4 bytes), and behind it
+ *   tree              a second tree by deadline: sort key = deadline (ms), key = hash of the member (4 bytes), and behind it
  *                     a number (2 bytes) for all but the first member with the same hash and deadline
  *
  * A member that is due is removed by the store: the record of the key has a hint in the shard's wheel at or before the
@@ -20,7 +20,14 @@
 import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
 import type { Entries } from "../structures/entries.ts";
-import { DEADLINE_BYTES, KEY_OUT, OUT_BYTES, readDeadline, TIMED, writeDeadline } from "../structures/page.ts";
+import {
+  DEADLINE_BYTES,
+  KEY_OVERFLOW,
+  OVERFLOW_REF_BYTES,
+  readDeadline,
+  TIMED,
+  writeDeadline,
+} from "../structures/page.ts";
 import type { Tree } from "../structures/tree.ts";
 import { Collection, PACKED_ENTRY_MAX, SMALL_CHANGE } from "./collection.ts";
 import { writeOut } from "./members.ts";
@@ -119,7 +126,7 @@ export abstract class TimedCollection extends Collection {
     if (this.isTree) {
       this.deadlines.seek(nowMs + 0.5, NOTHING, 0, 0);
       due = this.deadlines.rank();
-      this.entries.standAgain();
+      this.entries.reposition();
       return due;
     }
     const { leaf } = this.packed;
@@ -166,10 +173,10 @@ export abstract class TimedCollection extends Collection {
     if (had === 0) this.makeRoomForDeadline(b, at, length);
     const { isTree, members } = this;
     const entries = this.timedEntries;
-    const hash = isTree ? members.leaf.laneOf(members.at) : 0;
+    const hash = isTree ? members.leaf.sortKeyOf(members.at) : 0;
     let { leaf } = entries;
     if (had !== 0 && deadline !== 0) {
-      entries.own();
+      entries.makeWritable();
       leaf = entries.leaf;
       leaf.open(entries.at);
       writeDeadline(leaf.b, leaf.entryAt, deadline);
@@ -200,17 +207,17 @@ export abstract class TimedCollection extends Collection {
     leaf.open(members.at);
     if (leaf.entryBytes + DEADLINE_BYTES <= members.entryBytesMax) return;
     // It is too long for its page with a deadline: the member goes outside, what is behind it stays.
-    const ref = pages.putOut(b, at, length);
-    this.outBytes += length;
-    members.standAgain();
+    const ref = pages.storeOverflow(b, at, length);
+    this.overflowBytes += length;
+    members.reposition();
     leaf = members.leaf;
     leaf.openKey(members.at);
     const { valueBytes } = leaf;
     leaf.b.copy(KEPT, 0, leaf.valueAt, leaf.valueAt + valueBytes);
-    const put = members.resize(KEY_OUT, OUT_BYTES + valueBytes);
+    const put = members.resize(KEY_OVERFLOW, OVERFLOW_REF_BYTES + valueBytes);
     const target = members.leaf.b;
     writeOut(target, put, ref, length);
-    KEPT.copy(target, put + OUT_BYTES, 0, valueBytes);
+    KEPT.copy(target, put + OVERFLOW_REF_BYTES, 0, valueBytes);
   }
 
   /** Notes that a member's deadline goes from `had` to `deadline` (ms; 0 = none). The place in the trees is lost. */
@@ -286,8 +293,8 @@ export abstract class TimedCollection extends Collection {
   private readEarliest(): void {
     const { deadlines } = this;
     deadlines.seekRank(0);
-    deadlines.settle();
-    this.earliest = deadlines.leaf.laneOf(deadlines.at);
+    deadlines.normalize();
+    this.earliest = deadlines.leaf.sortKeyOf(deadlines.at);
   }
 
   /** Removes the member that `members` (or a packed page) stands on, with all that belongs to it. */
@@ -322,9 +329,9 @@ export abstract class TimedCollection extends Collection {
     let removed = 0;
     for (; removed < limit && deadlines.count > 0; removed++) {
       deadlines.seekRank(0);
-      deadlines.settle();
+      deadlines.normalize();
       const { leaf } = deadlines;
-      const deadline = leaf.laneOf(deadlines.at);
+      const deadline = leaf.sortKeyOf(deadlines.at);
       if (deadline > store.dueMs) break;
       leaf.openKey(deadlines.at);
       this.standOnMember(leaf.word(leaf.keyAt), deadline);
@@ -332,7 +339,7 @@ export abstract class TimedCollection extends Collection {
     }
     if (deadlines.count > 0) this.readEarliest();
     else this.earliest = Infinity;
-    members.standAgain();
+    members.reposition();
     return removed;
   }
 
@@ -340,9 +347,9 @@ export abstract class TimedCollection extends Collection {
   private standOnMember(hash: number, deadline: number): void {
     const { members } = this;
     members.seek(hash, NOTHING, 0, 0);
-    for (let more = members.settle(); more; more = members.next()) {
+    for (let more = members.normalize(); more; more = members.next()) {
       const { leaf } = members;
-      assert(leaf.laneOf(members.at) === hash, "an entry by deadline has its member (D1)");
+      assert(leaf.sortKeyOf(members.at) === hash, "an entry by deadline has its member (D1)");
       leaf.open(members.at);
       if ((leaf.entryFlags & TIMED) !== 0 && readDeadline(leaf.b, leaf.entryAt) === deadline) return;
     }
@@ -374,7 +381,7 @@ export abstract class TimedCollection extends Collection {
     const entries = this.timedEntries;
     let earliest = Infinity;
     entries.seekRank(0);
-    for (let more = entries.settle(); more; more = entries.next()) {
+    for (let more = entries.normalize(); more; more = entries.next()) {
       const { leaf } = entries;
       leaf.open(entries.at);
       if ((leaf.entryFlags & TIMED) === 0) continue;

@@ -17,7 +17,7 @@ import { NO_REF, type Ref } from "../structures/pages.ts";
 import { CarriedPage } from "./carried.ts";
 import { CollectionCopy, copyAtOnce } from "./collection-copy.ts";
 import { hasTimedMembers } from "./deadlines.ts";
-import { CHUNK_BYTES } from "./large.ts";
+import { STRING_CHUNK_BYTES } from "./large.ts";
 import { accessClock, Encoding, markGrown, RecordType, setAccessClock, setSpareBits, spareBits } from "./record.ts";
 import { type Address, NO_ADDRESS } from "./segments.ts";
 import type { ShardPages } from "./shard-pages.ts";
@@ -129,7 +129,7 @@ export class ValueTransfer {
 
   private place(deadlineMs: number, moves: boolean, copied: Ref): number {
     if (this.encoding === Encoding.Tree) return this.placeTree(deadlineMs, moves, copied);
-    if (this.encoding === Encoding.Paged) return this.placePaged(deadlineMs, moves);
+    if (this.encoding === Encoding.Chunked) return this.placePaged(deadlineMs, moves);
     if (this.type !== RecordType.String) return this.placePage(deadlineMs);
     const { store, encoding, length } = this;
     const isRaw = encoding === Encoding.Raw;
@@ -165,7 +165,7 @@ export class ValueTransfer {
     const handsOver = moves && this.shard === cursor.shard;
     const node = handsOver ? this.node : this.copyChunks();
     if (node < 0) return node;
-    const status = store.place(this.type, Encoding.Paged, 0, 0, deadlineMs, PLAIN);
+    const status = store.place(this.type, Encoding.Chunked, 0, 0, deadlineMs, PLAIN);
     if (status < 0) {
       if (!handsOver) store.large.free(cursor.shard, cursor.header, node, store.nowSeconds);
       return status;
@@ -180,10 +180,10 @@ export class ValueTransfer {
     const { length } = this;
     const node = this.strings.newLarge(length);
     if (node < 0) return node;
-    for (let position = 0; position < length; position += CHUNK_BYTES) {
+    for (let position = 0; position < length; position += STRING_CHUNK_BYTES) {
       const at = large.locateByte(this.shard, this.node, position);
       const source = large.chunkBytes;
-      large.write(cursor.shard, node, position, source, at, Math.min(CHUNK_BYTES, length - position));
+      large.write(cursor.shard, node, position, source, at, Math.min(STRING_CHUNK_BYTES, length - position));
     }
     return node;
   }
@@ -203,7 +203,7 @@ export class ValueTransfer {
     }
     const status = store.place(this.type, Encoding.Tree, 0, 0, deadlineMs, PLAIN);
     if (status < 0) {
-      if (copied === NO_REF && !handsOver) target.free(root);
+      if (copied === NO_REF && !handsOver) target.freeCollection(root);
       return status;
     }
     this.isHandedOver = handsOver;
@@ -221,6 +221,6 @@ export class ValueTransfer {
   /** Frees the chunks of a string that was taken from its key and that a set with KEEPS_VALUE has replaced there. */
   freeTaken(): void {
     const { store } = this;
-    if (this.encoding === Encoding.Paged) store.large.free(this.shard, this.header, this.node, store.nowSeconds);
+    if (this.encoding === Encoding.Chunked) store.large.free(this.shard, this.header, this.node, store.nowSeconds);
   }
 }

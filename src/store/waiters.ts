@@ -147,7 +147,7 @@ export class Waiters {
     if (!pages.reserve(bytes + key.bytes)) return -1;
     store.section.rearranges(shard);
     let place = this.findInDatabase(db, key);
-    if (place === NO_REF) place = this.newPlace(db, key);
+    if (place === NO_REF) place = this.newWaitedKey(db, key);
     const last = this.word(place, PLACE_LAST);
     if (
       last !== NO_REF &&
@@ -156,7 +156,7 @@ export class Waiters {
     ) {
       return NO_REF;
     }
-    const request = pages.take(bytes);
+    const request = pages.allocate(bytes);
     const at = pages.locate(request);
     const w = at >> 2;
     const { m } = pages;
@@ -195,7 +195,7 @@ export class Waiters {
     const place = this.word(request, REQUEST_PLACE);
     const bytes = REQUEST_TARGET * 4 + this.word(request, REQUEST_TARGET_BYTES);
     this.unlink(request);
-    pages.give(request, bytes);
+    pages.free(request, bytes);
     if (place !== NO_REF) this.dropIfEmpty(shard, place);
   }
 
@@ -254,10 +254,10 @@ export class Waiters {
     return true;
   }
 
-  private newPlace(db: number, key: Key): Ref {
+  private newWaitedKey(db: number, key: Key): Ref {
     const { pages, c } = this;
     const words = (key.bytes + 3) >>> 2;
-    const place = pages.take((PLACE_KEY + words) * 4);
+    const place = pages.allocate((PLACE_KEY + words) * 4);
     const w = pages.locate(place) >> 2;
     const { m } = pages;
     const bucket = pages.header + WAITED_AT + (key.hashB & (WAITED_BUCKETS - 1));
@@ -292,7 +292,7 @@ export class Waiters {
       this.setWord(before, PLACE_NEXT, next);
     }
     const words = (this.word(place, PLACE_KEY_BYTES) + 3) >>> 2;
-    pages.give(place, (PLACE_KEY + words) * 4);
+    pages.free(place, (PLACE_KEY + words) * 4);
     const left = c[header + WAITED_COUNT_AT]! - 1;
     c[header + WAITED_COUNT_AT] = left;
     if (left === 0) c[header + INTEREST_AT] = c[header + INTEREST_AT]! & ~INTEREST_BLOCKED;
@@ -313,7 +313,7 @@ export class Waiters {
   // ---- serving: the caller holds the lock of the shard ----
 
   /** Begins to serve a place, which is ready no more. Returns the number of bytes of its key. */
-  openPlace(shard: number, place: Ref): number {
+  openWaitedKey(shard: number, place: Ref): number {
     this.pages.select(shard, this.store.headerOf(shard));
     this.setWord(place, PLACE_READY, 0);
     const w = this.pages.locate(place) >> 2;

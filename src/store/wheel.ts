@@ -25,7 +25,7 @@ import {
   Mutating,
   WHEEL_AT,
   WHEEL_BUCKETS,
-  WHEEL_HINTS_AT,
+  WHEEL_TIMERS_AT,
   WHEEL_LEVELS,
   WHEEL_TIME_AT,
 } from "./shard.ts";
@@ -41,9 +41,9 @@ const LOOK_BACK = 4;
 /** Ticks by which the wheel may be ahead of a batch's clock (workers read theirs at different times): a second. */
 const TICKS_SET_BACK = 16;
 
-export interface HintVisitor {
+export interface TimerVisitor {
   /** Told every hint of a bucket that is due; `filed` is the bucket's number + 1. */
-  visitHint(shard: number, header: number, keyspace: number, hashB: number, filed: number): void;
+  visitTimer(shard: number, header: number, keyspace: number, hashB: number, filed: number): void;
 }
 
 export class Wheel {
@@ -115,13 +115,13 @@ export class Wheel {
         m[w + HEAD_WORDS + hints * 2] = hashB;
         m[w + HEAD_WORDS + hints * 2 + 1] = keyspace;
         m[w + 1] = hints + 1;
-        c[header + WHEEL_HINTS_AT] = c[header + WHEEL_HINTS_AT]! + 1;
+        c[header + WHEEL_TIMERS_AT] = c[header + WHEEL_TIMERS_AT]! + 1;
         return true;
       }
       bytes = Math.min(bytes * 2, LARGEST_BYTES);
     }
     const next = block;
-    block = this.heap.take(shard, header, bytes, false);
+    block = this.heap.allocate(shard, header, bytes, false);
     if (block < 0) return false;
     const w = this.segments.locate(shard, block);
     const m = this.segments.m;
@@ -132,14 +132,14 @@ export class Wheel {
     m[w + HEAD_WORDS] = hashB;
     m[w + HEAD_WORDS + 1] = keyspace;
     c[head] = block;
-    c[header + WHEEL_HINTS_AT] = c[header + WHEEL_HINTS_AT]! + 1;
+    c[header + WHEEL_TIMERS_AT] = c[header + WHEEL_TIMERS_AT]! + 1;
     return true;
   }
 
   /**
    * Turns the wheel towards `nowMs`, visiting at most about `budget` hints. Returns true when it caught up.
    */
-  turn(shard: number, header: number, nowMs: number, budget: number, visitor: HintVisitor): boolean {
+  turn(shard: number, header: number, nowMs: number, budget: number, visitor: TimerVisitor): boolean {
     const c = this.c;
     const at = (header + WHEEL_TIME_AT) >>> 1;
     let tick = this.time(header, nowMs) / TICK_MS;
@@ -149,7 +149,7 @@ export class Wheel {
       return true;
     }
     let left = budget;
-    for (let turned = 0; tick < target && c[header + WHEEL_HINTS_AT] !== 0; turned++) {
+    for (let turned = 0; tick < target && c[header + WHEEL_TIMERS_AT] !== 0; turned++) {
       if (turned === TICKS_A_CALL || left <= 0) return false;
       // This tick may be the first of a bucket of upper levels: its hints move down first (T2).
       let span = WHEEL_BUCKETS;
@@ -181,13 +181,13 @@ export class Wheel {
 
   /** True when a turn would have something to do. Looked at without the lock. */
   isDue(header: number, nowMs: number): boolean {
-    if (this.c[header + WHEEL_HINTS_AT] === 0) return false;
+    if (this.c[header + WHEEL_TIMERS_AT] === 0) return false;
     const behind = Math.floor(nowMs / TICK_MS) - this.f64[(header + WHEEL_TIME_AT) >>> 1]! / TICK_MS;
     return behind > 0 || behind < -TICKS_SET_BACK;
   }
 
   /** Visits the hints of a bucket, a block at a time, while `left` lasts. Returns what is left of the budget. */
-  private visit(shard: number, header: number, filed: number, left: number, visitor: HintVisitor): number {
+  private visit(shard: number, header: number, filed: number, left: number, visitor: TimerVisitor): number {
     const c = this.c;
     const head = header + WHEEL_AT + filed - 1;
     for (let block = c[head]!; block !== NO_ADDRESS && left > 0; block = c[head]!) {
@@ -196,14 +196,14 @@ export class Wheel {
       const hints = this.segments.m[w + 1]!;
       const bytes = this.segments.m[w + 2]!;
       c[head] = this.segments.m[w]!;
-      c[header + WHEEL_HINTS_AT] = c[header + WHEEL_HINTS_AT]! - hints;
+      c[header + WHEEL_TIMERS_AT] = c[header + WHEEL_TIMERS_AT]! - hints;
       for (let i = 0; i < hints; i++) {
         w = this.segments.locate(shard, block);
         const hash = this.segments.m[w + HEAD_WORDS + i * 2]!;
         const keyspace = this.segments.m[w + HEAD_WORDS + i * 2 + 1]!;
-        visitor.visitHint(shard, header, keyspace, hash, filed);
+        visitor.visitTimer(shard, header, keyspace, hash, filed);
       }
-      this.heap.give(shard, header, block, bytes, 0);
+      this.heap.free(shard, header, block, bytes, 0);
       left -= hints;
     }
     return left;
@@ -245,15 +245,15 @@ export class Wheel {
         const w = this.segments.locate(shard, block);
         const m = this.segments.m;
         c[head] = m[w]!;
-        c[header + WHEEL_HINTS_AT] = c[header + WHEEL_HINTS_AT]! - m[w + 1]!;
-        this.heap.give(shard, header, block, m[w + 2]!, nowSeconds);
+        c[header + WHEEL_TIMERS_AT] = c[header + WHEEL_TIMERS_AT]! - m[w + 1]!;
+        this.heap.free(shard, header, block, m[w + 2]!, nowSeconds);
       }
     }
     return true;
   }
 
   /** True when a hint of (hashB, keyspace) is in bucket `filed`. For checkers: walks the bucket. */
-  hasHint(shard: number, header: number, keyspace: number, hashB: number, filed: number): boolean {
+  hasTimer(shard: number, header: number, keyspace: number, hashB: number, filed: number): boolean {
     for (let block = this.c[header + WHEEL_AT + filed - 1]!; block !== NO_ADDRESS; ) {
       const w = this.segments.locate(shard, block);
       const m = this.segments.m;
@@ -275,6 +275,6 @@ export class Wheel {
         block = this.segments.m[w]!;
       }
     }
-    assert(hints === this.c[header + WHEEL_HINTS_AT], "the count of hints agrees");
+    assert(hints === this.c[header + WHEEL_TIMERS_AT], "the count of hints agrees");
   }
 }

@@ -13,13 +13,13 @@ export interface Entries {
    * Seeks the entry with this sort key and key, or the position where it would be inserted. Returns true when it exists.
    * In packed pages without sort keys that position is the end. Trees without sort keys have no keys to seek.
    */
-  seek(lane: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean;
+  seek(sortKey: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean;
   /** Seeks entry `rank`, 0 to `count`; `count` is behind the last entry. */
   seekRank(rank: number): void;
   /** Rank of the position. */
   rank(): number;
   /** Moves a position at the end of a page to the first entry of the next one. Returns false behind the last entry. */
-  settle(): boolean;
+  normalize(): boolean;
   next(): boolean;
   previous(): boolean;
   /** Inserts an entry at the position of the last seek. Returns where in `leaf.b` to write its `bytes`. */
@@ -31,9 +31,9 @@ export interface Entries {
   /** Removes `count` entries from the position on, all in its page. The position becomes invalid. */
   removeRun(count: number): void;
   /** Makes the entry at the position writable in place: copies its page if a pin can see it. */
-  own(): void;
+  makeWritable(): void;
   /** Attaches to the page of the position again, after other code used the same memory. */
-  standAgain(): void;
+  reposition(): void;
   /** Asserts every invariant. */
   check(): void;
 }

@@ -49,9 +49,9 @@ export class Ordered implements Entries {
 
   // ---- positions ----
 
-  seek(lane: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean {
+  seek(sortKey: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean {
     this.isByOrder = false;
-    return this.members.seek(lane, key, keyAt, keyBytes);
+    return this.members.seek(sortKey, key, keyAt, keyBytes);
   }
   seekRank(rank: number): void {
     this.isByOrder = true;
@@ -60,18 +60,18 @@ export class Ordered implements Entries {
   rank(): number {
     return this.isByOrder ? this.order.rank() : this.members.rank();
   }
-  settle(): boolean {
-    if (!this.isByOrder) return this.members.settle();
-    return this.order.settle() && this.seekNamed();
+  normalize(): boolean {
+    if (!this.isByOrder) return this.members.normalize();
+    return this.order.normalize() && this.seekNamed();
   }
   next(): boolean {
     if (!this.isByOrder) return this.members.next();
-    this.order.standAgain();
+    this.order.reposition();
     return this.order.next() && this.seekNamed();
   }
   previous(): boolean {
     if (!this.isByOrder) return this.members.previous();
-    this.order.standAgain();
+    this.order.reposition();
     return this.order.previous() && this.seekNamed();
   }
 
@@ -82,9 +82,9 @@ export class Ordered implements Entries {
     leaf.open(order.at);
     const hash = leaf.word(leaf.entryAt);
     members.seek(hash, NOTHING, 0, 0);
-    let isThere = members.settle();
+    let isThere = members.normalize();
     for (let n = numberHere(leaf); n > 0; n--) isThere = members.next();
-    assert(isThere && members.leaf.laneOf(members.at) === hash, "an entry of the order names a member (ORDERED-O2)");
+    assert(isThere && members.leaf.sortKeyOf(members.at) === hash, "an entry of the order names a member (ORDERED-O2)");
     return true;
   }
 
@@ -111,7 +111,7 @@ export class Ordered implements Entries {
 
   remove(): void {
     const { members, order, equal } = this;
-    const hash = members.leaf.laneOf(members.at);
+    const hash = members.leaf.sortKeyOf(members.at);
     members.countEqual(true, equal);
     const { before, all } = equal;
     this.seekName(hash, before);
@@ -137,12 +137,12 @@ export class Ordered implements Entries {
   private seekHash(hash: number, rank: number): boolean {
     const { order } = this;
     order.seekRank(rank);
-    while (order.settle()) {
+    while (order.normalize()) {
       const { leaf } = order;
       const i = leaf.findWord(hash, order.at);
       if (i >= 0) {
         order.seekRank(rank + i - order.at);
-        order.settle();
+        order.normalize();
         order.leaf.open(order.at);
         return true;
       }
@@ -172,10 +172,10 @@ export class Ordered implements Entries {
     const { order, members } = this;
     while (order.count > 0) {
       order.seekRank(0);
-      order.settle();
+      order.normalize();
       order.removeRun(order.leaf.count - order.at);
     }
-    members.standAgain();
+    members.reposition();
   }
 
   // ---- operations of the members' tree ----
@@ -183,11 +183,11 @@ export class Ordered implements Entries {
   resize(flags: number, bytes: number): number {
     return this.members.resize(flags, bytes);
   }
-  own(): void {
-    this.members.own();
+  makeWritable(): void {
+    this.members.makeWritable();
   }
-  standAgain(): void {
-    this.members.standAgain();
+  reposition(): void {
+    this.members.reposition();
   }
 
   check(): void {
@@ -195,7 +195,7 @@ export class Ordered implements Entries {
     assert(order.count === members.count, "the order has as many entries as there are members (ORDERED-O1)");
     const named = new Set<number>();
     this.seekRank(0);
-    for (let more = this.settle(); more; more = this.next()) {
+    for (let more = this.normalize(); more; more = this.next()) {
       const rank = members.rank();
       assert(!named.has(rank), "no two entries of the order name the same member (ORDERED-O2)");
       named.add(rank);

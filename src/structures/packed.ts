@@ -8,9 +8,9 @@ import { KeyForm, Page } from "./page.ts";
 import type { Pages } from "./pages.ts";
 
 /** The owner of the page: the record that contains it. */
-export interface PackedHome {
+export interface PackedHost {
   /** Attaches `page` to the collection's page, wherever it is now. */
-  standOn(page: Page): void;
+  attachPage(page: Page): void;
   /** Makes room for at least `bytes` more in the page. This may move it; `page` is attached to the new place. */
   makeRoom(page: Page, bytes: number): void;
 }
@@ -18,16 +18,16 @@ export interface PackedHome {
 export class Packed implements Entries {
   readonly leaf: Page;
   at = 0;
-  private lane = 0;
+  private sortKey = 0;
 
   constructor(
     pages: Pages,
-    laneBytes: 0 | 8,
+    sortKeySize: 0 | 8,
     form: KeyForm,
-    private readonly home: PackedHome,
+    private readonly home: PackedHost,
     readonly entryBytesMax: number,
   ) {
-    this.leaf = new Page(laneBytes, false, form, pages);
+    this.leaf = new Page(sortKeySize, false, form, pages);
   }
 
   get count(): number {
@@ -36,17 +36,17 @@ export class Packed implements Entries {
 
   /** Attaches to the page and seeks its first entry. Call this first, and whenever the page may have moved. */
   open(): void {
-    this.home.standOn(this.leaf);
+    this.home.attachPage(this.leaf);
     this.at = 0;
   }
 
-  seek(lane: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean {
-    this.lane = lane;
+  seek(sortKey: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean {
+    this.sortKey = sortKey;
     const { leaf } = this;
-    if (leaf.lane === 0) return this.seekKey(key, keyAt, keyBytes);
-    let i = leaf.firstAtLeast(0, lane);
+    if (leaf.sortKeyBytes === 0) return this.seekKey(key, keyAt, keyBytes);
+    let i = leaf.firstAtLeast(0, sortKey);
     let found = false;
-    for (; i < leaf.count && leaf.laneOf(i) === lane; i++) {
+    for (; i < leaf.count && leaf.sortKeyOf(i) === sortKey; i++) {
       leaf.openKey(i);
       const order = compareBytes(leaf.b, leaf.keyAt, leaf.keyBytes, key, keyAt, keyBytes);
       if (order < 0) continue;
@@ -86,7 +86,7 @@ export class Packed implements Entries {
   rank(): number {
     return this.at;
   }
-  settle(): boolean {
+  normalize(): boolean {
     return this.at < this.leaf.count;
   }
   next(): boolean {
@@ -102,7 +102,7 @@ export class Packed implements Entries {
   insert(flags: number, bytes: number): number {
     const { leaf } = this;
     if (leaf.free < bytes + leaf.perEntry) this.home.makeRoom(leaf, bytes + leaf.perEntry);
-    return leaf.insert(this.at, this.lane, flags, bytes);
+    return leaf.insert(this.at, this.sortKey, flags, bytes);
   }
 
   resize(flags: number, bytes: number): number {
@@ -119,9 +119,9 @@ export class Packed implements Entries {
   removeRun(count: number): void {
     this.leaf.removeRun(this.at, this.at + count);
   }
-  own(): void {}
-  standAgain(): void {
-    this.home.standOn(this.leaf);
+  makeWritable(): void {}
+  reposition(): void {
+    this.home.attachPage(this.leaf);
   }
   check(): void {
     this.leaf.check();

@@ -28,9 +28,9 @@ import { copy, equal } from "../base/bytes.ts";
 import type { Pages } from "./pages.ts";
 
 /** The entry has an overflow key. */
-export const KEY_OUT = 0x2000;
+export const KEY_OVERFLOW = 0x2000;
 /** The entry has an overflow value. In lists, which have no keys, the same bit says that the entry is an integer. */
-export const VALUE_OUT = 0x4000;
+export const VALUE_OVERFLOW = 0x4000;
 export const INTEGER = 0x4000;
 /** The entry begins with a deadline. */
 export const TIMED = 0x8000;
@@ -40,7 +40,7 @@ export const END_MASK = 0x1fff;
 const FLAGS_MASK = 0xe000;
 
 /** Bytes of a reference to an overflow key or value, with its length. */
-export const OUT_BYTES = 8;
+export const OVERFLOW_REF_BYTES = 8;
 export const DEADLINE_BYTES = 6;
 export const EXTRA_BYTES = 8;
 export const PAGE_HEAD = 4;
@@ -62,8 +62,8 @@ export const KeyForm = {
 export type KeyForm = (typeof KeyForm)[keyof typeof KeyForm];
 
 /** True for trees whose leaves may have a gap: lists, which change at both ends. */
-export function hasGaps(lane: 0 | 4 | 8, form: KeyForm): boolean {
-  return lane === 0 && form === KeyForm.Whole;
+export function hasGaps(sortKey: 0 | 4 | 8, form: KeyForm): boolean {
+  return sortKey === 0 && form === KeyForm.Whole;
 }
 
 export class Page {
@@ -82,7 +82,7 @@ export class Page {
   private gap = 0;
 
   constructor(
-    readonly lane: 0 | 4 | 8,
+    readonly sortKeyBytes: 0 | 4 | 8,
     /** True for inner pages. */
     readonly inner: boolean,
     readonly form: KeyForm,
@@ -97,7 +97,7 @@ export class Page {
   }
 
   /** Attaches to the page from `base` to `end` of the memory that `pages` points at. */
-  stand(base: number, end: number): void {
+  attach(base: number, end: number): void {
     const { pages } = this;
     // The memory is usually the same as before, and comparing is cheaper than writing.
     if (this.m !== pages.m) {
@@ -115,7 +115,7 @@ export class Page {
       this.first = this.h[(base >> 1) + 2]!;
       this.gap = this.h[(base >> 1) + 3]!;
     } else {
-      this.extrasAt = this.lane === 8 || this.inner ? (base + PAGE_HEAD + 7) & ~7 : base + PAGE_HEAD;
+      this.extrasAt = this.sortKeyBytes === 8 || this.inner ? (base + PAGE_HEAD + 7) & ~7 : base + PAGE_HEAD;
     }
   }
 
@@ -140,11 +140,11 @@ export class Page {
   }
 
   /** Byte offset of the first sort key. */
-  get lanesAt(): number {
+  get sortKeysAt(): number {
     return this.inner ? this.extrasAt + this.count * EXTRA_BYTES : this.extrasAt;
   }
   private get endsAt(): number {
-    return this.lanesAt + this.count * this.lane + this.first * 2;
+    return this.sortKeysAt + this.count * this.sortKeyBytes + this.first * 2;
   }
   /** Bytes of data before entry `i`, counted from the page's end. */
   private before(i: number): number {
@@ -153,7 +153,7 @@ export class Page {
 
   /** Bytes that an entry occupies in the arrays, besides its data. */
   get perEntry(): number {
-    return 2 + this.lane + (this.inner ? EXTRA_BYTES : 0);
+    return 2 + this.sortKeyBytes + (this.inner ? EXTRA_BYTES : 0);
   }
   /** Free bytes, including those of the gap. */
   get free(): number {
@@ -169,30 +169,30 @@ export class Page {
   }
 
   /** Sort key of entry `i`: a hash or a score; 0 in lists. */
-  laneOf(i: number): number {
-    if (this.lane === 4) return this.m[(this.lanesAt >> 2) + i]!;
-    return this.lane === 8 ? this.f[(this.lanesAt >> 3) + i]! : 0;
+  sortKeyOf(i: number): number {
+    if (this.sortKeyBytes === 4) return this.m[(this.sortKeysAt >> 2) + i]!;
+    return this.sortKeyBytes === 8 ? this.f[(this.sortKeysAt >> 3) + i]! : 0;
   }
 
-  /** Index of the first entry, from `low` on, whose sort key is at least `lane`. In lists that is `low`. */
-  firstAtLeast(low: number, lane: number): number {
+  /** Index of the first entry, from `low` on, whose sort key is at least `sortKey`. In lists that is `low`. */
+  firstAtLeast(low: number, sortKey: number): number {
     let high = this.count;
-    if (this.lane === 4) {
+    if (this.sortKeyBytes === 4) {
       const { m } = this;
-      const at = this.lanesAt >> 2;
+      const at = this.sortKeysAt >> 2;
       while (low < high) {
         const i = (low + high) >>> 1;
-        if (m[at + i]! < lane) low = i + 1;
+        if (m[at + i]! < sortKey) low = i + 1;
         else high = i;
       }
       return low;
     }
-    if (this.lane === 0) return low;
+    if (this.sortKeyBytes === 0) return low;
     const { f } = this;
-    const at = this.lanesAt >> 3;
+    const at = this.sortKeysAt >> 3;
     while (low < high) {
       const i = (low + high) >>> 1;
-      if (f[at + i]! < lane) low = i + 1;
+      if (f[at + i]! < sortKey) low = i + 1;
       else high = i;
     }
     return low;
@@ -241,11 +241,11 @@ export class Page {
       bytes -= DEADLINE_BYTES;
     }
     const { form, b } = this;
-    if ((this.entryFlags & KEY_OUT) !== 0) {
+    if ((this.entryFlags & KEY_OVERFLOW) !== 0) {
       this.keyAt = at;
-      this.keyBytes = OUT_BYTES;
-      this.valueAt = at + OUT_BYTES;
-      this.valueBytes = bytes - OUT_BYTES;
+      this.keyBytes = OVERFLOW_REF_BYTES;
+      this.valueAt = at + OVERFLOW_REF_BYTES;
+      this.valueBytes = bytes - OVERFLOW_REF_BYTES;
       return;
     }
     if (form === KeyForm.Prefixed) {
@@ -316,46 +316,46 @@ export class Page {
   }
 
   /** Inserts an entry of `bytes` before entry `i`. There must be room. Returns where to write its data. */
-  insert(i: number, lane: number, flags: number, bytes: number): number {
+  insert(i: number, sortKey: number, flags: number, bytes: number): number {
     const { b, h, count, data, end, inner } = this;
     assert(this.free >= bytes + this.perEntry && i <= count, "a page has room for the entry to insert");
     if (this.gaps) return this.insertWithGap(i, flags, bytes);
-    const lanesAt = this.lanesAt;
+    const sortKeysAt = this.sortKeysAt;
     const endsAt = this.endsAt;
     const before = i === 0 ? 0 : h[(endsAt >> 1) + i - 1]! & END_MASK;
     if (i < count) b.copyWithin(end - data - bytes, end - data, end - before);
-    if (!inner && this.lane !== 0) {
+    if (!inner && this.sortKeyBytes !== 0) {
       // The bytes between the sort key and the end of the new entry move in one piece.
-      const { lane: laneBytes } = this;
+      const { sortKeyBytes: sortKeySize } = this;
       const from = endsAt >> 1;
-      const to = (endsAt + laneBytes) >> 1;
+      const to = (endsAt + sortKeySize) >> 1;
       raiseEnds(h, from + i, to + i + 1, count - i, bytes);
-      const split = lanesAt + i * laneBytes;
-      b.copyWithin(split + laneBytes, split, endsAt + i * 2);
+      const split = sortKeysAt + i * sortKeySize;
+      b.copyWithin(split + sortKeySize, split, endsAt + i * 2);
       h[to + i] = (before + bytes) | flags;
-      if (laneBytes === 4) this.m[split >> 2] = lane;
-      else this.f[split >> 3] = lane;
+      if (sortKeySize === 4) this.m[split >> 2] = sortKey;
+      else this.f[split >> 3] = sortKey;
       this.setHead(count + 1, data + bytes);
       return end - before - bytes;
     }
     // Arrays move from the back to the front, so that nothing is overwritten before it has moved.
-    const newLanesAt = inner ? lanesAt + EXTRA_BYTES : lanesAt;
-    const newEndsAt = newLanesAt + (count + 1) * this.lane;
+    const newLanesAt = inner ? sortKeysAt + EXTRA_BYTES : sortKeysAt;
+    const newEndsAt = newLanesAt + (count + 1) * this.sortKeyBytes;
     const from = endsAt >> 1;
     const to = newEndsAt >> 1;
     raiseEnds(h, from + i, to + i + 1, count - i, bytes);
     h[to + i] = (before + bytes) | flags;
     if (to !== from) moveUp16(b, h, endsAt, newEndsAt, i);
-    if (this.lane !== 0) {
-      const split = lanesAt + i * this.lane;
-      b.copyWithin(newLanesAt + (i + 1) * this.lane, split, endsAt);
-      if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, split);
-      if (this.lane === 4) this.m[(newLanesAt >> 2) + i] = lane;
-      else this.f[(newLanesAt >> 3) + i] = lane;
+    if (this.sortKeyBytes !== 0) {
+      const split = sortKeysAt + i * this.sortKeyBytes;
+      b.copyWithin(newLanesAt + (i + 1) * this.sortKeyBytes, split, endsAt);
+      if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, split);
+      if (this.sortKeyBytes === 4) this.m[(newLanesAt >> 2) + i] = sortKey;
+      else this.f[(newLanesAt >> 3) + i] = sortKey;
     }
     if (inner) {
       const split = this.extrasAt + i * EXTRA_BYTES;
-      b.copyWithin(split + EXTRA_BYTES, split, lanesAt);
+      b.copyWithin(split + EXTRA_BYTES, split, sortKeysAt);
     }
     this.setHead(count + 1, data + bytes);
     return end - before - bytes;
@@ -437,29 +437,29 @@ export class Page {
   remove(i: number): void {
     if (this.gaps) return this.removeRun(i, i + 1);
     const { b, h, count, data, end, inner } = this;
-    const lanesAt = this.lanesAt;
+    const sortKeysAt = this.sortKeysAt;
     const endsAt = this.endsAt;
     const at = endsAt >> 1;
     const before = i === 0 ? 0 : h[at + i - 1]! & END_MASK;
     const bytes = (h[at + i]! & END_MASK) - before;
     if (i < count - 1) b.copyWithin(end - data + bytes, end - data, end - before - bytes);
-    if (!inner && this.lane !== 0) {
-      const split = lanesAt + i * this.lane;
-      b.copyWithin(split, split + this.lane, endsAt + i * 2);
-      lowerEnds(h, at + i + 1, ((endsAt - this.lane) >> 1) + i, count - i - 1, bytes);
+    if (!inner && this.sortKeyBytes !== 0) {
+      const split = sortKeysAt + i * this.sortKeyBytes;
+      b.copyWithin(split, split + this.sortKeyBytes, endsAt + i * 2);
+      lowerEnds(h, at + i + 1, ((endsAt - this.sortKeyBytes) >> 1) + i, count - i - 1, bytes);
       this.setHead(count - 1, data - bytes);
       return;
     }
-    const newLanesAt = inner ? lanesAt - EXTRA_BYTES : lanesAt;
-    const newEndsAt = newLanesAt + (count - 1) * this.lane;
+    const newLanesAt = inner ? sortKeysAt - EXTRA_BYTES : sortKeysAt;
+    const newEndsAt = newLanesAt + (count - 1) * this.sortKeyBytes;
     if (inner) {
       const split = this.extrasAt + i * EXTRA_BYTES;
-      b.copyWithin(split, split + EXTRA_BYTES, lanesAt);
+      b.copyWithin(split, split + EXTRA_BYTES, sortKeysAt);
     }
-    if (this.lane !== 0) {
-      const split = lanesAt + i * this.lane;
-      if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, split);
-      b.copyWithin(newLanesAt + i * this.lane, split + this.lane, endsAt);
+    if (this.sortKeyBytes !== 0) {
+      const split = sortKeysAt + i * this.sortKeyBytes;
+      if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, split);
+      b.copyWithin(newLanesAt + i * this.sortKeyBytes, split + this.sortKeyBytes, endsAt);
     }
     const to = newEndsAt >> 1;
     if (to !== at) for (let j = 0; j < i; j++) h[to + j] = h[at + j]!;
@@ -469,11 +469,11 @@ export class Page {
 
   /** Removes the entries from `from` to before `to`. */
   removeRun(from: number, to: number): void {
-    if (to >= this.count) return this.cut(from);
+    if (to >= this.count) return this.truncate(from);
     if (from === to) return;
-    const { b, h, count, data, end, inner, lane } = this;
+    const { b, h, count, data, end, inner, sortKeyBytes } = this;
     const gone = to - from;
-    const lanesAt = this.lanesAt;
+    const sortKeysAt = this.sortKeysAt;
     const endsAt = this.endsAt;
     const at = endsAt >> 1;
     const before = this.before(from);
@@ -486,15 +486,15 @@ export class Page {
     }
     b.copyWithin(end - data + bytes, end - data, end - upTo);
     // From the front to the back, so that no bytes are overwritten before they have moved.
-    const newLanesAt = inner ? lanesAt - gone * EXTRA_BYTES : lanesAt;
-    const newEndsAt = endsAt + newLanesAt - lanesAt - gone * lane;
+    const newLanesAt = inner ? sortKeysAt - gone * EXTRA_BYTES : sortKeysAt;
+    const newEndsAt = endsAt + newLanesAt - sortKeysAt - gone * sortKeyBytes;
     if (inner) {
       const extras = this.extrasAt;
-      b.copyWithin(extras + from * EXTRA_BYTES, extras + to * EXTRA_BYTES, lanesAt);
+      b.copyWithin(extras + from * EXTRA_BYTES, extras + to * EXTRA_BYTES, sortKeysAt);
     }
-    if (lane !== 0) {
-      if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, lanesAt + from * lane);
-      b.copyWithin(newLanesAt + from * lane, lanesAt + to * lane, endsAt);
+    if (sortKeyBytes !== 0) {
+      if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, sortKeysAt + from * sortKeyBytes);
+      b.copyWithin(newLanesAt + from * sortKeyBytes, sortKeysAt + to * sortKeyBytes, endsAt);
     }
     const target = newEndsAt >> 1;
     if (target !== at) for (let j = 0; j < from; j++) h[target + j] = h[at + j]!;
@@ -505,7 +505,7 @@ export class Page {
   /** Moves entry `i` of a leaf with scores to index `to` and gives it another score. */
   move(i: number, to: number, score: number): void {
     const { b, h, f, end } = this;
-    const lanes = this.lanesAt >> 3;
+    const sortKeys = this.sortKeysAt >> 3;
     if (i !== to) {
       const ends = this.endsAt >> 1;
       this.open(i);
@@ -518,7 +518,7 @@ export class Page {
         const last = h[ends + to]! & END_MASK;
         lowerEnds(h, ends + i + 1, ends + i, to - i, bytes);
         h[ends + to] = last | entryFlags;
-        for (let j = i; j < to; j++) f[lanes + j] = f[lanes + j + 1]!;
+        for (let j = i; j < to; j++) f[sortKeys + j] = f[sortKeys + j + 1]!;
       } else {
         const before = to === 0 ? 0 : h[ends + to - 1]! & END_MASK;
         const from = this.entryAt + bytes;
@@ -526,15 +526,15 @@ export class Page {
         copy(MOVED, 0, b, end - before - bytes, bytes);
         raiseEnds(h, ends + to, ends + to + 1, i - to, bytes);
         h[ends + to] = (before + bytes) | entryFlags;
-        for (let j = i; j > to; j--) f[lanes + j] = f[lanes + j - 1]!;
+        for (let j = i; j > to; j--) f[sortKeys + j] = f[sortKeys + j - 1]!;
       }
     }
-    f[lanes + to] = score;
+    f[sortKeys + to] = score;
   }
 
-  setLane(i: number, lane: number): void {
-    if (this.lane === 4) this.m[(this.lanesAt >> 2) + i] = lane;
-    else if (this.lane === 8) this.f[(this.lanesAt >> 3) + i] = lane;
+  setSortKey(i: number, sortKey: number): void {
+    if (this.sortKeyBytes === 4) this.m[(this.sortKeysAt >> 2) + i] = sortKey;
+    else if (this.sortKeyBytes === 8) this.f[(this.sortKeysAt >> 3) + i] = sortKey;
   }
 
   /** Bytes that the entries from `from` to before `to` occupy, including the arrays. */
@@ -566,22 +566,22 @@ export class Page {
     const bytes = source.bytesOf(from, to) - moved * source.perEntry;
     assert(this.free >= bytes + moved * this.perEntry, "a page has room for the entries to append");
     if (this.first > 0 || this.gap > 0) this.closeGap();
-    const { b, h, count, data, end, lane, inner } = this;
-    const lanesAt = this.lanesAt;
+    const { b, h, count, data, end, sortKeyBytes, inner } = this;
+    const sortKeysAt = this.sortKeysAt;
     const endsAt = this.endsAt;
-    const newLanesAt = inner ? lanesAt + moved * EXTRA_BYTES : lanesAt;
-    const newEndsAt = newLanesAt + (count + moved) * lane;
+    const newLanesAt = inner ? sortKeysAt + moved * EXTRA_BYTES : sortKeysAt;
+    const newEndsAt = newLanesAt + (count + moved) * sortKeyBytes;
     if (newEndsAt !== endsAt) b.copyWithin(newEndsAt, endsAt, endsAt + count * 2);
-    if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, endsAt);
+    if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, endsAt);
     const sourceEnds = source.endsAt >> 1;
     const before = source.before(from);
     const target = newEndsAt >> 1;
     for (let j = 0; j < moved; j++) h[target + count + j] = source.h[sourceEnds + from + j]! - before + data;
     const sourceLow = source.end - before - bytes;
     source.b.copy(b, end - data - bytes, sourceLow, sourceLow + bytes);
-    if (lane !== 0) {
-      const at = source.lanesAt + from * lane;
-      source.b.copy(b, newLanesAt + count * lane, at, at + moved * lane);
+    if (sortKeyBytes !== 0) {
+      const at = source.sortKeysAt + from * sortKeyBytes;
+      source.b.copy(b, newLanesAt + count * sortKeyBytes, at, at + moved * sortKeyBytes);
     }
     if (inner) {
       const at = source.extrasAt + from * EXTRA_BYTES;
@@ -591,16 +591,16 @@ export class Page {
   }
 
   /** Drops all entries from `from` on. The blocks they refer to are the caller's to free. */
-  cut(from: number): void {
-    const { b, count, end, inner, lane } = this;
+  truncate(from: number): void {
+    const { b, count, end, inner, sortKeyBytes } = this;
     if (from >= count) return;
-    const lanesAt = this.lanesAt;
+    const sortKeysAt = this.sortKeysAt;
     const endsAt = this.endsAt;
     if (from === 0) return this.clear();
     const data = this.h[(endsAt >> 1) + from - 1]! & END_MASK;
-    const newLanesAt = inner ? this.extrasAt + from * EXTRA_BYTES : lanesAt;
-    if (newLanesAt !== lanesAt) b.copyWithin(newLanesAt, lanesAt, lanesAt + from * lane);
-    const newEndsAt = newLanesAt + from * lane + this.first * 2;
+    const newLanesAt = inner ? this.extrasAt + from * EXTRA_BYTES : sortKeysAt;
+    if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, sortKeysAt + from * sortKeyBytes);
+    const newEndsAt = newLanesAt + from * sortKeyBytes + this.first * 2;
     if (newEndsAt !== endsAt) b.copyWithin(newEndsAt, endsAt, endsAt + from * 2);
     assert(end >= data, "data lies before the page's end");
     this.setHead(from, data);
@@ -611,13 +611,13 @@ export class Page {
     assert(this.arrays + this.data <= this.end - this.base, "arrays and data do not overlap (PAGE-E1)");
     assert((this.first === 0 && this.gap === 0) || (this.gaps && this.count > 0), "an empty page has no gap (PAGE-E3)");
     let end = this.gap;
-    let lane = -Infinity;
+    let sortKey = -Infinity;
     for (let i = 0; i < this.count; i++) {
       const word = this.h[(this.endsAt >> 1) + i]! & END_MASK;
       assert(word >= end, "ends rise (PAGE-E1)");
       end = word;
-      assert(this.laneOf(i) >= lane, "sort keys do not fall (PAGE-E2)");
-      lane = this.laneOf(i);
+      assert(this.sortKeyOf(i) >= sortKey, "sort keys do not fall (PAGE-E2)");
+      sortKey = this.sortKeyOf(i);
     }
     assert(end === this.data, "the last end is the number of data bytes (PAGE-E1)");
   }

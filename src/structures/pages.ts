@@ -28,7 +28,7 @@ export const TREE_KIND_SHIFT = 24;
 /** Kind of tree: the value of each entry begins with the reference of a root that belongs to the entry. */
 export const ROOTS_KIND = 8;
 export const BLOCK_KIND_SHIFT = 28;
-export const BlockKind = { Page: 0, Out: 1, Root: 2 } as const;
+export const BlockKind = { Page: 0, Overflow: 1, Root: 2 } as const;
 export type BlockKind = (typeof BlockKind)[keyof typeof BlockKind];
 
 export interface Pages {
@@ -40,25 +40,25 @@ export interface Pages {
   /** Byte offset of a block within `b`, a multiple of 64. Valid until the next call of any method. */
   locate(ref: Ref): number;
   /** Allocates a block of at least `bytes`, not zeroed. Never fails: the command has reserved the memory. */
-  take(bytes: number): Ref;
+  allocate(bytes: number): Ref;
   /** Frees a block that was allocated with `bytes`: at once, or as soon as no pin can see it. */
-  give(ref: Ref, bytes: number): void;
+  free(ref: Ref, bytes: number): void;
   /** Advances the structure version because entries moved to another page although no block was allocated or freed. */
-  reshaped(): void;
+  structureChanged(): void;
   /** Newest epoch that a reader has pinned; 0 = no pins. */
-  readonly pinned: number;
+  readonly newestPin: number;
   /** The epoch for a page that is created now: above every pin's. */
-  youngest(): number;
+  epochNow(): number;
 
   /** Stores `length` bytes of an overflow key or value. Returns their reference. */
-  putOut(source: Uint8Array, offset: number, length: number): Ref;
+  storeOverflow(source: Uint8Array, offset: number, length: number): Ref;
   /** Frees an overflow key or value, under the rule of pins. */
-  giveOut(ref: Ref, length: number): void;
+  freeOverflow(ref: Ref, length: number): void;
   /**
-   * Opens an overflow key or value at byte `position`: the bytes begin at `outAt` in `outBytes`. Returns how many of them
+   * Opens an overflow key or value at byte `position`: the bytes begin at `overflowAt` in `overflowBytes`. Returns how many of them
    * are contiguous there, at most `length - position`.
    */
-  openOut(ref: Ref, length: number, position: number): number;
-  outBytes: Uint8Array;
-  outAt: number;
+  openOverflow(ref: Ref, length: number, position: number): number;
+  overflowBytes: Uint8Array;
+  overflowAt: number;
 }

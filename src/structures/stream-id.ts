@@ -174,12 +174,12 @@ export class StreamId {
     return bytes + 1;
   }
   /** Reads what writeKey wrote. */
-  readKey(lane: number, b: Uint8Array, at: number, bytes: number): void {
-    if (lane >= ROUNDED_MS) {
+  readKey(sortKey: number, b: Uint8Array, at: number, bytes: number): void {
+    if (sortKey >= ROUNDED_MS) {
       this.read(b, at);
       return;
     }
-    this.setMs(lane);
+    this.setMs(sortKey);
     let high = 0;
     let low = 0;
     for (let i = 1; i < bytes; i++) {

@@ -29,9 +29,9 @@ import {
   END_MASK,
   GAP_HEAD,
   hasGaps,
-  KEY_OUT,
+  KEY_OVERFLOW,
   KeyForm,
-  OUT_BYTES,
+  OVERFLOW_REF_BYTES,
   PAGE_BYTES_MAX,
   Page,
   PAGE_HEAD,
@@ -84,14 +84,14 @@ export class Tree implements Entries {
   private readonly kind: number;
 
   // The target of the last seek.
-  private lane = 0;
+  private sortKeyBytes = 0;
   private key: Uint8Array = NOTHING;
   private keyAt = 0;
   private keyBytes = 0;
 
   constructor(
     readonly pages: Pages,
-    readonly laneBytes: 0 | 4 | 8,
+    readonly sortKeySize: 0 | 4 | 8,
     readonly form: KeyForm,
     /** Most bytes of a page's block. */
     readonly pageBytes: number,
@@ -99,12 +99,12 @@ export class Tree implements Entries {
     holdsRoots = false,
   ) {
     assert(pageBytes <= PAGE_BYTES_MAX, "a page's data can be counted in 13 bits");
-    this.kind = (laneBytes >> 2) | (form === KeyForm.Prefixed ? 4 : 0) | (holdsRoots ? ROOTS_KIND : 0);
-    const gaps = hasGaps(laneBytes, form);
-    this.leaf = new Page(laneBytes, false, form, pages, gaps);
-    this.otherLeaf = new Page(laneBytes, false, form, pages, gaps);
-    this.inner = new Page(laneBytes, true, KeyForm.Whole, pages);
-    this.otherInner = new Page(laneBytes, true, KeyForm.Whole, pages);
+    this.kind = (sortKeySize >> 2) | (form === KeyForm.Prefixed ? 4 : 0) | (holdsRoots ? ROOTS_KIND : 0);
+    const gaps = hasGaps(sortKeySize, form);
+    this.leaf = new Page(sortKeySize, false, form, pages, gaps);
+    this.otherLeaf = new Page(sortKeySize, false, form, pages, gaps);
+    this.inner = new Page(sortKeySize, true, KeyForm.Whole, pages);
+    this.otherInner = new Page(sortKeySize, true, KeyForm.Whole, pages);
   }
 
   /**
@@ -134,9 +134,9 @@ export class Tree implements Entries {
     return this.slots[0]!;
   }
 
-  /** Seeks the first entry at or above (lane, key). Returns true when it is equal. */
-  seek(lane: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean {
-    this.lane = lane;
+  /** Seeks the first entry at or above (sortKey, key). Returns true when it is equal. */
+  seek(sortKey: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean {
+    this.sortKeyBytes = sortKey;
     this.key = key;
     this.keyAt = keyAt;
     this.keyBytes = keyBytes;
@@ -145,26 +145,26 @@ export class Tree implements Entries {
       this.slots[0] = 0;
       return false;
     }
-    if (this.laneBytes === 4) return this.seekHash(lane);
-    if (this.growsAtEnd) return this.seekGrowing(lane);
-    if (this.laneBytes === 8) return this.seekScore(lane);
+    if (this.sortKeySize === 4) return this.seekHash(sortKey);
+    if (this.growsAtEnd) return this.seekGrowing(sortKey);
+    if (this.sortKeySize === 8) return this.seekScore(sortKey);
     let ref = this.top;
     for (let level = this.height - 1; level > 0; level--) {
-      const page = this.standOn(ref, level);
+      const page = this.attachPage(ref, level);
       const slot = this.childFor(page, 1);
       this.refs[level] = ref;
       this.slots[level] = slot;
       ref = page.child(slot);
     }
     this.refs[0] = ref;
-    return this.seekInLeaf(this.standOn(ref, 0), 0, lane);
+    return this.seekInLeaf(this.attachPage(ref, 0), 0, sortKey);
   }
 
   /**
    * As `seek`, for scores. Their distribution is unknown, but neighbouring scores are mostly spread evenly. So the index in
    * a page is interpolated between the separators around it, and a binary search finishes the job.
    */
-  private seekScore(lane: number): boolean {
+  private seekScore(sortKey: number): boolean {
     const { pages, refs, slots } = this;
     let ref = this.top;
     let low = Number.NaN;
@@ -174,47 +174,49 @@ export class Tree implements Entries {
       const extras = (pages.locate(ref) >> 2) + SCORE_EXTRAS;
       const { m, f } = pages;
       const children = m[extras - 1]! & 0xffff;
-      const lanes = (extras >> 1) + children;
+      const sortKeys = (extras >> 1) + children;
       // Entry 0 has no bound.
-      const i = firstFrom(f, lanes + 1, lanes + children, low, high, lane) - lanes;
+      const i = firstFrom(f, sortKeys + 1, sortKeys + children, low, high, sortKey) - sortKeys;
       let slot = i - 1;
-      if (i < children && f[lanes + i] === lane) slot = this.childFor(this.standOn(ref, level), i);
+      if (i < children && f[sortKeys + i] === sortKey) slot = this.childFor(this.attachPage(ref, level), i);
       refs[level] = ref;
       slots[level] = slot;
-      if (slot > 0) low = f[lanes + slot]!;
-      if (slot + 1 < children) high = f[lanes + slot + 1]!;
+      if (slot > 0) low = f[sortKeys + slot]!;
+      if (slot + 1 < children) high = f[sortKeys + slot + 1]!;
       ref = m[extras + slot * 2]!;
       count = m[extras + slot * 2 + 1]!;
     }
     refs[0] = ref;
     const at = pages.locate(ref);
-    const lanes = ((at >> 2) + SCORE_EXTRAS) >> 1;
-    const i = firstFrom(pages.f, lanes, lanes + count, low, high, lane) - lanes;
+    const sortKeys = ((at >> 2) + SCORE_EXTRAS) >> 1;
+    const i = firstFrom(pages.f, sortKeys, sortKeys + count, low, high, sortKey) - sortKeys;
     return this.findScoreInLeaf(at, count, i);
   }
 
   /** Finishes a seek by score in the leaf at byte `at`, of `count` entries. `i` is the first with that score or above. */
   private findScoreInLeaf(at: number, count: number, i: number): boolean {
-    const { pages, leaf, slots, lane } = this;
+    const { pages, leaf, slots, sortKeyBytes } = this;
     const { m, f } = pages;
-    leaf.stand(at + HEAD_BYTES, at + (m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK));
-    const lanes = ((at >> 2) + SCORE_EXTRAS) >> 1;
+    leaf.attach(at + HEAD_BYTES, at + (m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK));
+    const sortKeys = ((at >> 2) + SCORE_EXTRAS) >> 1;
     slots[0] = i;
-    if (i === count || f[lanes + i] !== lane) return false;
-    return this.form === KeyForm.Whole ? this.seekWhole(lanes, count, i, lane) : this.seekInLeaf(leaf, i, lane);
+    if (i === count || f[sortKeys + i] !== sortKeyBytes) return false;
+    return this.form === KeyForm.Whole
+      ? this.seekWhole(sortKeys, count, i, sortKeyBytes)
+      : this.seekInLeaf(leaf, i, sortKeyBytes);
   }
 
-  /** As seekInLeaf, for KeyForm.Whole. The page's scores begin at double `lanes`. */
-  private seekWhole(lanes: number, count: number, i: number, lane: number): boolean {
+  /** As seekInLeaf, for KeyForm.Whole. The page's scores begin at double `sortKeys`. */
+  private seekWhole(sortKeys: number, count: number, i: number, sortKey: number): boolean {
     const { leaf, key, keyAt, keyBytes } = this;
     const { b, h, f, end } = leaf;
-    const ends = (lanes + count) << 2;
+    const ends = (sortKeys + count) << 2;
     let before = i === 0 ? 0 : h[ends + i - 1]! & END_MASK;
     const near = i + RUN_LOOKED_THROUGH;
-    for (; i < count && f[lanes + i] === lane; i++) {
+    for (; i < count && f[sortKeys + i] === sortKey; i++) {
       if (i === near) {
-        i = this.seekInRun(leaf, i, lane);
-        if (i === count || f[lanes + i] !== lane) break;
+        i = this.seekInRun(leaf, i, sortKey);
+        if (i === count || f[sortKeys + i] !== sortKey) break;
         before = h[ends + i - 1]! & END_MASK;
       }
       const word = h[ends + i]!;
@@ -235,29 +237,30 @@ export class Tree implements Entries {
   growsAtEnd = false;
 
   /** As `seek`, for trees that grow at their end. */
-  private seekGrowing(lane: number): boolean {
+  private seekGrowing(sortKey: number): boolean {
     let ref = this.top;
     for (let level = this.height - 1; level > 0; level--) {
-      const page = this.standOn(ref, level);
+      const page = this.attachPage(ref, level);
       const last = page.count - 1;
-      const slot = last > 0 && this.isAfter(page, last, true) ? last : this.childFor(page, page.firstAtLeast(1, lane));
+      const slot =
+        last > 0 && this.isAfter(page, last, true) ? last : this.childFor(page, page.firstAtLeast(1, sortKey));
       this.refs[level] = ref;
       this.slots[level] = slot;
       ref = page.child(slot);
     }
     this.refs[0] = ref;
-    const leaf = this.standOn(ref, 0);
+    const leaf = this.attachPage(ref, 0);
     if (leaf.count > 0 && this.isAfter(leaf, leaf.count - 1, false)) {
       this.slots[0] = leaf.count;
       return false;
     }
-    return this.seekInLeaf(leaf, leaf.firstAtLeast(0, lane), lane);
+    return this.seekInLeaf(leaf, leaf.firstAtLeast(0, sortKey), sortKey);
   }
 
   /** True when the target belongs behind entry `i` or, with `orAt`, equals it. */
   private isAfter(page: Page, i: number, orAt: boolean): boolean {
-    const had = page.laneOf(i);
-    if (had !== this.lane) return had < this.lane;
+    const had = page.sortKeyOf(i);
+    if (had !== this.sortKeyBytes) return had < this.sortKeyBytes;
     const order = this.compareKey(page, i);
     return order < 0 || (orAt && order === 0);
   }
@@ -269,7 +272,7 @@ export class Tree implements Entries {
    * The cost of a leaf of a large tree is a chain of cache misses: its header, then the hash, the end and the data of one
    * entry. To overlap them, the parent's count replaces the leaf's, and the likely lines are all loaded at once.
    */
-  private seekHash(lane: number): boolean {
+  private seekHash(sortKey: number): boolean {
     const { pages, refs, slots } = this;
     let ref = this.top;
     let low = HASH_LEAST;
@@ -280,40 +283,40 @@ export class Tree implements Entries {
       const at = pages.locate(ref) >> 2;
       const m = pages.m;
       const children = m[at + HEAD_WORDS]! & 0xffff;
-      const lanes = at + HEAD_WORDS + 1 + children * 2;
+      const sortKeys = at + HEAD_WORDS + 1 + children * 2;
       // Entry 0 has no bound.
-      let i = 1 + ((lane - low) / (high - low)) * (children - 1) || 1;
+      let i = 1 + ((sortKey - low) / (high - low)) * (children - 1) || 1;
       i = i <= 1 ? 1 : i >= children ? children - 1 : i | 0;
       touched += m[at + HEAD_WORDS + 1 + i * 2]! | 0;
-      while (i < children && m[lanes + i]! < lane) i++;
-      while (i > 1 && m[lanes + i - 1]! >= lane) i--;
+      while (i < children && m[sortKeys + i]! < sortKey) i++;
+      while (i > 1 && m[sortKeys + i - 1]! >= sortKey) i--;
       let slot = i - 1;
-      if (i < children && m[lanes + i] === lane) slot = this.childFor(this.standOn(ref, level), i);
+      if (i < children && m[sortKeys + i] === sortKey) slot = this.childFor(this.attachPage(ref, level), i);
       refs[level] = ref;
       slots[level] = slot;
-      if (slot > 0) low = m[lanes + slot]!;
-      if (slot + 1 < children) high = m[lanes + slot + 1]!;
+      if (slot > 0) low = m[sortKeys + slot]!;
+      if (slot + 1 < children) high = m[sortKeys + slot + 1]!;
       ref = m[at + HEAD_WORDS + 1 + slot * 2]!;
       count = m[at + HEAD_WORDS + 2 + slot * 2]!;
     }
     refs[0] = ref;
     const at = pages.locate(ref);
     const { m, h } = pages;
-    const lanes = (at >> 2) + HEAD_WORDS + 1;
-    let i = ((lane - low) / (high - low)) * count || 0;
+    const sortKeys = (at >> 2) + HEAD_WORDS + 1;
+    let i = ((sortKey - low) / (high - low)) * count || 0;
     i = i <= 0 ? 0 : i >= count ? count - 1 : i | 0;
-    this.touched = (touched + m[lanes + i]! + h[((lanes + count) << 1) + i]!) | 0;
+    this.prefetchSum = (touched + m[sortKeys + i]! + h[((sortKeys + count) << 1) + i]!) | 0;
     return this.findInLeaf(at, count, i);
   }
   /** Sum of the prefetched words. It is stored so that the loads are not optimised away. */
-  touched = 0;
+  prefetchSum = 0;
 
   /**
    * As `seek`, for a hash whose path was found before and is still valid. The path's pages and indices begin at index
    * `path` of the two arrays; `guess` is the likely index in the leaf.
    */
   seekAlong(
-    lane: number,
+    sortKey: number,
     key: Uint8Array,
     keyAt: number,
     keyBytes: number,
@@ -322,7 +325,7 @@ export class Tree implements Entries {
     path: number,
     guess: number,
   ): boolean {
-    this.lane = lane;
+    this.sortKeyBytes = sortKey;
     this.key = key;
     this.keyAt = keyAt;
     this.keyBytes = keyBytes;
@@ -338,23 +341,23 @@ export class Tree implements Entries {
 
   /** Finishes a seek by hash in the leaf at byte `at`, of `count` entries: looks in both directions from entry `i`. */
   private findInLeaf(at: number, count: number, i: number): boolean {
-    const { pages, slots, lane } = this;
+    const { pages, slots, sortKeyBytes } = this;
     const { m, h, b } = pages;
-    const lanes = (at >> 2) + HEAD_WORDS + 1;
-    const ends = (lanes + count) << 1;
+    const sortKeys = (at >> 2) + HEAD_WORDS + 1;
+    const ends = (sortKeys + count) << 1;
     const end = at + (m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK);
-    this.leaf.stand(at + HEAD_BYTES, end);
-    while (i < count && m[lanes + i]! < lane) i++;
-    while (i > 0 && m[lanes + i - 1]! >= lane) i--;
+    this.leaf.attach(at + HEAD_BYTES, end);
+    while (i < count && m[sortKeys + i]! < sortKeyBytes) i++;
+    while (i > 0 && m[sortKeys + i - 1]! >= sortKeyBytes) i--;
     slots[0] = i;
-    if (i === count || m[lanes + i] !== lane) return false;
+    if (i === count || m[sortKeys + i] !== sortKeyBytes) return false;
     // This is nearly always the right entry, so it is compared without a call.
     const word = h[ends + i]!;
     const entryEnd = word & END_MASK;
     let from = end - entryEnd;
     if ((word & TIMED) !== 0) from += DEADLINE_BYTES;
     const { form, key, keyAt, keyBytes } = this;
-    if ((word & KEY_OUT) === 0) {
+    if ((word & KEY_OVERFLOW) === 0) {
       if (form === KeyForm.Prefixed) {
         if (b[from] === keyBytes && keyBytes < 0xff && equal(b, from + 1, key, keyAt, keyBytes)) return true;
       } else {
@@ -362,16 +365,16 @@ export class Tree implements Entries {
         if (end - before - form - from === keyBytes && equal(b, from, key, keyAt, keyBytes)) return true;
       }
     }
-    return this.seekInLeaf(this.leaf, i, lane);
+    return this.seekInLeaf(this.leaf, i, sortKeyBytes);
   }
 
-  /** Finishes a seek in its leaf. Entry `i` is the first whose sort key is at least `lane`. */
-  private seekInLeaf(leaf: Page, i: number, lane: number): boolean {
+  /** Finishes a seek in its leaf. Entry `i` is the first whose sort key is at least `sortKey`. */
+  private seekInLeaf(leaf: Page, i: number, sortKey: number): boolean {
     let found = false;
     const near = i + RUN_LOOKED_THROUGH;
-    for (; i < leaf.count && leaf.laneOf(i) === lane; i++) {
-      if (i === near) i = this.seekInRun(leaf, i, lane);
-      if (i === leaf.count || leaf.laneOf(i) !== lane) break;
+    for (; i < leaf.count && leaf.sortKeyOf(i) === sortKey; i++) {
+      if (i === near) i = this.seekInRun(leaf, i, sortKey);
+      if (i === leaf.count || leaf.sortKeyOf(i) !== sortKey) break;
       const order = this.compareKey(leaf, i);
       if (order < 0) continue;
       found = order === 0;
@@ -382,20 +385,20 @@ export class Tree implements Entries {
   }
 
   /** Binary search, from `low` on, for the first entry that is not below the target. All have the sort key or a higher one. */
-  private seekInRun(page: Page, low: number, lane: number): number {
+  private seekInRun(page: Page, low: number, sortKey: number): number {
     let high = page.count;
     while (low < high) {
       const i = (low + high) >>> 1;
-      if (page.laneOf(i) === lane && this.compareKey(page, i) < 0) low = i + 1;
+      if (page.sortKeyOf(i) === sortKey && this.compareKey(page, i) < 0) low = i + 1;
       else high = i;
     }
     return low;
   }
 
-  /** Seeks behind the last entry. The caller knows that (lane, key) is above all entries. */
-  seekEnd(lane: number, key: Uint8Array, keyAt: number, keyBytes: number): void {
+  /** Seeks behind the last entry. The caller knows that (sortKey, key) is above all entries. */
+  seekEnd(sortKey: number, key: Uint8Array, keyAt: number, keyBytes: number): void {
     this.seekRank(this.count);
-    this.lane = lane;
+    this.sortKeyBytes = sortKey;
     this.key = key;
     this.keyAt = keyAt;
     this.keyBytes = keyBytes;
@@ -412,7 +415,7 @@ export class Tree implements Entries {
       this.slots[0] = this.leaf.count;
       return;
     }
-    this.edge = this.height === 0 || this.laneBytes !== 0 ? 0 : rank === 0 ? -1 : rank === this.count ? 1 : 0;
+    this.edge = this.height === 0 || this.sortKeySize !== 0 ? 0 : rank === 0 ? -1 : rank === this.count ? 1 : 0;
     this.key = NOTHING;
     this.keyBytes = 0;
     const { pages, refs, slots } = this;
@@ -444,7 +447,7 @@ export class Tree implements Entries {
     }
     this.refs[0] = ref;
     this.slots[0] = rank;
-    if (this.height > 0) this.standOn(ref, 0);
+    if (this.height > 0) this.attachPage(ref, 0);
   }
 
   /** Rank of the position. */
@@ -469,13 +472,13 @@ export class Tree implements Entries {
       rank += sum;
       entries = m[counts + slot * 2]!;
     }
-    if (this.height > 0) this.standOn(refs[0]!, 0);
+    if (this.height > 0) this.attachPage(refs[0]!, 0);
     return rank;
   }
 
   /** Sort key of the last seek. */
   get laneSought(): number {
-    return this.lane;
+    return this.sortKeyBytes;
   }
 
   /**
@@ -488,31 +491,31 @@ export class Tree implements Entries {
     if (this.height === 0) return;
     const { leaf } = this;
     const i = this.slots[0]!;
-    const lane = isEntry ? leaf.laneOf(i) : this.lane;
+    const sortKey = isEntry ? leaf.sortKeyOf(i) : this.sortKeyBytes;
     // Within a leaf the neighbours mostly show that there is no other.
     const next = i + into.all;
-    if (i > 0 && next < leaf.count && leaf.laneOf(i - 1) !== lane && leaf.laneOf(next) !== lane) return;
+    if (i > 0 && next < leaf.count && leaf.sortKeyOf(i - 1) !== sortKey && leaf.sortKeyOf(next) !== sortKey) return;
     const { key, keyAt, keyBytes } = this;
     const rank = this.rank();
-    this.seek(lane, NOTHING, 0, 0);
+    this.seek(sortKey, NOTHING, 0, 0);
     into.before = rank - this.rank();
     into.all = 0;
-    for (let more = this.settle(); more && this.leaf.laneOf(this.at) === lane; more = this.next()) into.all++;
+    for (let more = this.normalize(); more && this.leaf.sortKeyOf(this.at) === sortKey; more = this.next()) into.all++;
     // An overflow key may be freed already, so an entry is found again by its rank.
     if (isEntry) this.seekRank(rank);
-    else this.seek(lane, key, keyAt, keyBytes);
+    else this.seek(sortKey, key, keyAt, keyBytes);
   }
 
   /** Moves a position at the end of a leaf to the first entry of the next one. Returns false behind the last entry. */
-  settle(): boolean {
+  normalize(): boolean {
     if (this.height === 0) return false;
     if (this.slots[0]! < this.leaf.count) return true;
-    return this.turn(1);
+    return this.stepToSibling(1);
   }
   /** Steps to the next entry. Returns false, with the position behind the last entry, when there is none. */
   next(): boolean {
     this.slots[0] = this.slots[0]! + 1;
-    return this.settle();
+    return this.normalize();
   }
   /** Steps to the previous entry. Returns false when there is none. */
   previous(): boolean {
@@ -521,42 +524,42 @@ export class Tree implements Entries {
       this.slots[0] = this.slots[0]! - 1;
       return true;
     }
-    return this.turn(-1);
+    return this.stepToSibling(-1);
   }
 
   /** Moves the position to the neighbouring leaf. Returns false when there is none. */
-  private turn(step: 1 | -1): boolean {
+  private stepToSibling(step: 1 | -1): boolean {
     this.edge = 0;
     let level = 1;
     for (; level < this.height; level++) {
-      const page = this.standOn(this.refs[level]!, level);
+      const page = this.attachPage(this.refs[level]!, level);
       const slot = this.slots[level]! + step;
       if (slot < 0 || slot >= page.count) continue;
       this.slots[level] = slot;
       let ref = page.child(slot);
       for (let below = level - 1; below >= 0; below--) {
         this.refs[below] = ref;
-        const child = this.standOn(ref, below);
+        const child = this.attachPage(ref, below);
         this.slots[below] = step > 0 ? 0 : child.count - 1;
         if (below > 0) ref = child.child(this.slots[below]!);
       }
       return true;
     }
-    this.standOn(this.refs[0]!, 0);
+    this.attachPage(this.refs[0]!, 0);
     return false;
   }
 
   /** Attaches to the leaf of the path again, after other code used `pages`. */
-  standAgain(): void {
-    if (this.height > 0) this.standOn(this.refs[0]!, 0);
+  reposition(): void {
+    if (this.height > 0) this.attachPage(this.refs[0]!, 0);
   }
 
-  private standOn(ref: Ref, level: number): Page {
-    return this.standWith(level === 0 ? this.leaf : this.inner, ref);
+  private attachPage(ref: Ref, level: number): Page {
+    return this.attachInner(level === 0 ? this.leaf : this.inner, ref);
   }
-  private standWith(page: Page, ref: Ref): Page {
+  private attachInner(page: Page, ref: Ref): Page {
     const at = this.pages.locate(ref);
-    page.stand(at + HEAD_BYTES, at + (this.pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK));
+    page.attach(at + HEAD_BYTES, at + (this.pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK));
     return page;
   }
 
@@ -565,13 +568,13 @@ export class Tree implements Entries {
    * whose separator's sort key is at least the target's.
    */
   private childFor(page: Page, slot: number): number {
-    const { lane } = this;
+    const { sortKeyBytes } = this;
     // Among separators with the same sort key, the last whose key is not above the target.
     const near = slot + RUN_LOOKED_THROUGH;
-    while (slot < page.count && page.laneOf(slot) === lane) {
+    while (slot < page.count && page.sortKeyOf(slot) === sortKeyBytes) {
       // At most one separator equals the key. The first that is not below is that one, or the one behind it.
-      if (slot === near) slot = this.seekInRun(page, slot, lane);
-      if (slot === page.count || page.laneOf(slot) !== lane || this.compareKey(page, slot) > 0) break;
+      if (slot === near) slot = this.seekInRun(page, slot, sortKeyBytes);
+      if (slot === page.count || page.sortKeyOf(slot) !== sortKeyBytes || this.compareKey(page, slot) > 0) break;
       slot++;
     }
     return slot - 1;
@@ -581,9 +584,9 @@ export class Tree implements Entries {
   private compareKey(page: Page, i: number): number {
     page.openKey(i);
     const { key, keyAt, keyBytes } = this;
-    if ((page.entryFlags & KEY_OUT) !== 0) return this.compareOut(page);
+    if ((page.entryFlags & KEY_OVERFLOW) !== 0) return this.compareOverflow(page);
     const had = page.keyBytes;
-    if (this.laneBytes === 4 && had !== keyBytes) return had - keyBytes;
+    if (this.sortKeySize === 4 && had !== keyBytes) return had - keyBytes;
     const { b } = page;
     const at = page.keyAt;
     const shared = Math.min(had, keyBytes);
@@ -594,15 +597,15 @@ export class Tree implements Entries {
     return had - keyBytes;
   }
 
-  private compareOut(page: Page): number {
+  private compareOverflow(page: Page): number {
     const { pages, key, keyAt, keyBytes } = this;
     const ref = page.word(page.keyAt);
     const had = page.word(page.keyAt + 4);
-    let order = this.laneBytes === 4 ? had - keyBytes : 0;
+    let order = this.sortKeySize === 4 ? had - keyBytes : 0;
     for (let position = 0; order === 0 && position < Math.min(had, keyBytes); ) {
-      const part = Math.min(pages.openOut(ref, had, position), keyBytes - position);
+      const part = Math.min(pages.openOverflow(ref, had, position), keyBytes - position);
       order = Buffer.compare(
-        pages.outBytes.subarray(pages.outAt, pages.outAt + part),
+        pages.overflowBytes.subarray(pages.overflowAt, pages.overflowAt + part),
         key.subarray(keyAt + position, keyAt + position + part),
       );
       position += part;
@@ -624,9 +627,9 @@ export class Tree implements Entries {
       this.refs[0] = this.top;
       this.slots[0] = 0;
     } else {
-      this.ownPath();
+      this.makePathWritable();
     }
-    if (this.edge === 0 || this.pages.pinned !== 0) this.standOn(this.refs[0]!, 0);
+    if (this.edge === 0 || this.pages.newestPin !== 0) this.attachPage(this.refs[0]!, 0);
     return this.insertHere(flags, bytes);
   }
 
@@ -635,9 +638,9 @@ export class Tree implements Entries {
     const { leaf } = this;
     if (leaf.free < bytes + leaf.perEntry) {
       this.makeRoom(0, bytes, false);
-      this.standOn(this.refs[0]!, 0);
+      this.attachPage(this.refs[0]!, 0);
     }
-    const at = leaf.insert(this.slots[0]!, this.lane, flags, bytes);
+    const at = leaf.insert(this.slots[0]!, this.sortKeyBytes, flags, bytes);
     this.countBelow(1);
     return at;
   }
@@ -645,15 +648,15 @@ export class Tree implements Entries {
   /** Gives the entry at the position `bytes` of data. Returns where in `leaf.b` to write them. */
   resize(flags: number, bytes: number): number {
     assert(bytes <= this.entryBytesMax, "a long entry has an overflow key or value");
-    this.ownPath();
-    let leaf = this.standOn(this.refs[0]!, 0);
+    this.makePathWritable();
+    let leaf = this.attachPage(this.refs[0]!, 0);
     leaf.open(this.slots[0]!);
     const more = bytes - leaf.entryBytes;
     if (more > leaf.free) {
       // The entry becomes the target of the seek, so that a split of the page finds it.
       this.seekSelf(leaf);
       this.makeRoom(0, more - leaf.perEntry, true);
-      leaf = this.standOn(this.refs[0]!, 0);
+      leaf = this.attachPage(this.refs[0]!, 0);
     }
     return leaf.resize(this.slots[0]!, flags, bytes);
   }
@@ -661,10 +664,10 @@ export class Tree implements Entries {
   /** Makes the entry at the position the target of the last seek. */
   private seekSelf(leaf: Page): void {
     leaf.openKey(this.slots[0]!);
-    this.lane = leaf.laneOf(this.slots[0]!);
-    if (this.laneBytes === 0) return;
-    if ((leaf.entryFlags & KEY_OUT) !== 0) {
-      this.key = this.readOut(leaf.word(leaf.keyAt), leaf.word(leaf.keyAt + 4));
+    this.sortKeyBytes = leaf.sortKeyOf(this.slots[0]!);
+    if (this.sortKeySize === 0) return;
+    if ((leaf.entryFlags & KEY_OVERFLOW) !== 0) {
+      this.key = this.readOverflow(leaf.word(leaf.keyAt), leaf.word(leaf.keyAt + 4));
     } else {
       this.key = Uint8Array.prototype.slice.call(leaf.b, leaf.keyAt, leaf.keyAt + leaf.keyBytes);
     }
@@ -672,11 +675,11 @@ export class Tree implements Entries {
     this.keyBytes = this.key.length;
   }
 
-  private readOut(ref: Ref, bytes: number): Uint8Array {
+  private readOverflow(ref: Ref, bytes: number): Uint8Array {
     const whole = new Uint8Array(bytes);
     for (let position = 0; position < bytes; ) {
-      const part = this.pages.openOut(ref, bytes, position);
-      whole.set(this.pages.outBytes.subarray(this.pages.outAt, this.pages.outAt + part), position);
+      const part = this.pages.openOverflow(ref, bytes, position);
+      whole.set(this.pages.overflowBytes.subarray(this.pages.overflowAt, this.pages.overflowAt + part), position);
       position += part;
     }
     return whole;
@@ -687,8 +690,8 @@ export class Tree implements Entries {
    * invalid.
    */
   remove(): void {
-    this.ownPath();
-    const leaf = this.standOn(this.refs[0]!, 0);
+    this.makePathWritable();
+    const leaf = this.attachPage(this.refs[0]!, 0);
     leaf.remove(this.slots[0]!);
     this.countBelow(-1);
     this.shrink(0);
@@ -700,8 +703,8 @@ export class Tree implements Entries {
    * entry's overflow key moves with it. The key given to the last seek must still be in place.
    */
   moveWithin(score: number): boolean {
-    this.ownPath();
-    const leaf = this.standOn(this.refs[0]!, 0);
+    this.makePathWritable();
+    const leaf = this.attachPage(this.refs[0]!, 0);
     const i = this.slots[0]!;
     const to = this.indexAfter(leaf, i, score);
     if (to >= 0) {
@@ -725,28 +728,28 @@ export class Tree implements Entries {
   putMoved(): void {
     const { movedFlags: flags, movedBytes: bytes, pages } = this;
     // No other code has used the pages since the seek.
-    const at = pages.pinned === 0 && this.height > 0 ? this.insertHere(flags, bytes) : this.insert(flags, bytes);
+    const at = pages.newestPin === 0 && this.height > 0 ? this.insertHere(flags, bytes) : this.insert(flags, bytes);
     if (flags !== 0 || this.form !== KeyForm.Whole) copy(MOVED, 0, this.leaf.b, at, bytes);
     else copy(this.key, this.keyAt, this.leaf.b, at, bytes);
   }
 
-  /** Index that entry `i` of a leaf gets when its score becomes `lane`; -1 when it may belong in another leaf. */
-  private indexAfter(leaf: Page, i: number, lane: number): number {
+  /** Index that entry `i` of a leaf gets when its score becomes `sortKey`; -1 when it may belong in another leaf. */
+  private indexAfter(leaf: Page, i: number, sortKey: number): number {
     const { f, count } = leaf;
-    const lanes = leaf.lanesAt >> 3;
+    const sortKeys = leaf.sortKeysAt >> 3;
     // At either end of the leaf the separators would have to be compared too.
     const last = count - 1;
-    if (!(f[lanes]! < lane && lane < f[lanes + last]!) || i === 0 || i === last) return -1;
-    if (f[lanes + i - 1]! < lane && lane < f[lanes + i + 1]!) return i;
-    let to = leaf.firstAtLeast(0, lane);
-    while (f[lanes + to] === lane && (to === i || this.compareKey(leaf, to) < 0)) to++;
+    if (!(f[sortKeys]! < sortKey && sortKey < f[sortKeys + last]!) || i === 0 || i === last) return -1;
+    if (f[sortKeys + i - 1]! < sortKey && sortKey < f[sortKeys + i + 1]!) return i;
+    let to = leaf.firstAtLeast(0, sortKey);
+    while (f[sortKeys + to] === sortKey && (to === i || this.compareKey(leaf, to) < 0)) to++;
     return to > i ? to - 1 : to;
   }
 
   /** As `remove`, for `count` entries from the position on, all in its leaf. */
   removeRun(count: number): void {
-    this.ownPath();
-    const leaf = this.standOn(this.refs[0]!, 0);
+    this.makePathWritable();
+    const leaf = this.attachPage(this.refs[0]!, 0);
     const at = this.slots[0]!;
     assert(at + count <= leaf.count, "a run of entries lies in one leaf");
     leaf.removeRun(at, at + count);
@@ -755,9 +758,9 @@ export class Tree implements Entries {
   }
 
   /** Makes the entry at the position writable in place: copies the path if a pin can see it. */
-  own(): void {
-    this.ownPath();
-    this.standOn(this.refs[0]!, 0);
+  makeWritable(): void {
+    this.makePathWritable();
+    this.attachPage(this.refs[0]!, 0);
   }
 
   /** Adds `change` to the counts along the path. */
@@ -771,11 +774,11 @@ export class Tree implements Entries {
   }
 
   /** Copies the pages of the path that a pin may see. */
-  private ownPath(): void {
+  private makePathWritable(): void {
     const { pages, refs } = this;
-    if (pages.pinned === 0) return;
+    if (pages.newestPin === 0) return;
     for (let level = this.height - 1; level >= 0; level--) {
-      const made = this.ownPage(refs[level]!);
+      const made = this.writablePage(refs[level]!);
       if (made === refs[level]) continue;
       refs[level] = made;
       this.setChildAbove(level, made);
@@ -784,14 +787,14 @@ export class Tree implements Entries {
 
   private setChildAbove(level: number, ref: Ref): void {
     if (level === this.height - 1) this.top = ref;
-    else this.standOn(this.refs[level + 1]!, level + 1).setChild(this.slots[level + 1]!, ref);
+    else this.attachPage(this.refs[level + 1]!, level + 1).setChild(this.slots[level + 1]!, ref);
   }
 
   /** Returns a page that may be changed: the page itself, or its copy if a pin can see it. */
-  private ownPage(ref: Ref): Ref {
+  private writablePage(ref: Ref): Ref {
     const { pages } = this;
     const at = pages.locate(ref);
-    if (pages.m[at >> 2]! > pages.pinned) return ref;
+    if (pages.m[at >> 2]! > pages.newestPin) return ref;
     const bytes = pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
     return this.copyPage(ref, at, bytes, bytes);
   }
@@ -799,37 +802,37 @@ export class Tree implements Entries {
   /** Copies a page of `had` bytes into a block of `bytes`, at least as many, and frees the old one. */
   private copyPage(ref: Ref, at: number, had: number, bytes: number): Ref {
     const { pages } = this;
-    const made = pages.take(bytes);
+    const made = pages.allocate(bytes);
     at = pages.locate(ref);
     const source = pages.b;
     const info = pages.m[(at >> 2) + BLOCK_INFO]! & ~BLOCK_BYTES_MASK;
     const level = (info >>> LEVEL_SHIFT) & LEVEL_MASK;
     const from = level === 0 ? this.otherLeaf : this.otherInner;
-    from.stand(at + HEAD_BYTES, at + had);
+    from.attach(at + HEAD_BYTES, at + had);
     const { arrays, data } = from;
     const to = pages.locate(made);
     source.copy(pages.b, to + HEAD_BYTES, at + HEAD_BYTES, at + HEAD_BYTES + arrays);
     source.copy(pages.b, to + bytes - data, at + had - data, at + had);
-    pages.m[(to >> 2) + BLOCK_EPOCH] = pages.youngest();
+    pages.m[(to >> 2) + BLOCK_EPOCH] = pages.epochNow();
     pages.m[(to >> 2) + BLOCK_INFO] = info | bytes;
     pages.m[(to >> 2) + BLOCK_LINK] = NO_REF;
     this.bytes += bytes - had;
-    pages.give(ref, had);
+    pages.free(ref, had);
     return made;
   }
 
   private newPage(level: number, entryBytes: number): Ref {
     const { pages } = this;
     let bytes = SMALLEST;
-    const wanted = HEAD_BYTES + PAGE_HEAD + GAP_HEAD + entryBytes + 2 + this.laneBytes + (level > 0 ? 8 : 0);
+    const wanted = HEAD_BYTES + PAGE_HEAD + GAP_HEAD + entryBytes + 2 + this.sortKeySize + (level > 0 ? 8 : 0);
     while (bytes < wanted) bytes *= 2;
-    const ref = pages.take(bytes);
+    const ref = pages.allocate(bytes);
     const at = pages.locate(ref);
-    pages.m[(at >> 2) + BLOCK_EPOCH] = pages.youngest();
+    pages.m[(at >> 2) + BLOCK_EPOCH] = pages.epochNow();
     pages.m[(at >> 2) + BLOCK_INFO] = bytes | (level << LEVEL_SHIFT) | (this.kind << TREE_KIND_SHIFT);
     pages.m[(at >> 2) + BLOCK_LINK] = NO_REF;
     this.bytes += bytes;
-    this.standOn(ref, level).clear();
+    this.attachPage(ref, level).clear();
     return ref;
   }
 
@@ -840,7 +843,7 @@ export class Tree implements Entries {
    */
   private makeRoom(level: number, bytes: number, stays: boolean): void {
     const { refs } = this;
-    const page = this.standOn(refs[level]!, level);
+    const page = this.attachPage(refs[level]!, level);
     const needs = bytes + page.perEntry;
     if (page.free >= needs) return;
     this.edge = 0;
@@ -854,7 +857,7 @@ export class Tree implements Entries {
       this.setChildAbove(level, grown);
       return;
     }
-    if (level > 0 || !this.shift(needs)) this.cut(level, needs, stays);
+    if (level > 0 || !this.shift(needs)) this.split(level, needs, stays);
     // The side that has the old block may still have to grow.
     this.makeRoom(level, bytes, stays);
   }
@@ -866,40 +869,40 @@ export class Tree implements Entries {
    */
   private shift(needs: number): boolean {
     const { refs, slots } = this;
-    if (this.height === 1 || this.laneBytes === 0 || this.pages.pinned !== 0) return false;
+    if (this.height === 1 || this.sortKeySize === 0 || this.pages.newestPin !== 0) return false;
     const at = slots[1]!;
     if (at === 0) return false;
-    const above = this.standOn(refs[1]!, 1);
-    const left = this.standWith(this.otherLeaf, above.child(at - 1));
+    const above = this.attachPage(refs[1]!, 1);
+    const left = this.attachInner(this.otherLeaf, above.child(at - 1));
     const room = left.free >>> 1;
-    const page = this.standOn(refs[0]!, 0);
+    const page = this.attachPage(refs[0]!, 0);
     if (room < this.pageBytes >>> SHIFT_LEAST) return false;
     let count = 0;
     while (count < slots[0]! - 1 && page.bytesOf(0, count + 1) <= room) count++;
     if (count === 0 || page.bytesOf(0, count) < needs) return false;
     page.open(count);
     // With equal sort keys the separator needs a key. Long ones are not worth moving.
-    const isLong = page.entryBytes > this.entryBytesMax >>> 1 || (page.entryFlags & KEY_OUT) !== 0;
-    if (isLong && page.laneOf(count - 1) === page.laneOf(count)) return false;
-    const bound = this.findBound(page, count, false, 0);
+    const isLong = page.entryBytes > this.entryBytesMax >>> 1 || (page.entryFlags & KEY_OVERFLOW) !== 0;
+    if (isLong && page.sortKeyOf(count - 1) === page.sortKeyOf(count)) return false;
+    const bound = this.findSeparator(page, count, false, 0);
     above.open(at);
-    if ((above.entryFlags & KEY_OUT) !== 0 || bound.key.length - above.entryBytes > above.free) return false;
+    if ((above.entryFlags & KEY_OVERFLOW) !== 0 || bound.key.length - above.entryBytes > above.free) return false;
     left.append(page, 0, count);
     page.removeRun(0, count);
     bound.key.copy(above.b, above.resize(at, 0, bound.key.length));
-    above.setLane(at, bound.lane);
+    above.setSortKey(at, bound.sortKey);
     above.setBelow(at - 1, above.below(at - 1) + count);
     above.setBelow(at, above.below(at) - count);
     slots[0] = slots[0]! - count;
-    this.pages.reshaped();
+    this.pages.structureChanged();
     return true;
   }
 
   /** Splits the page of the path at `level`. The position does not change; the path leads to it in the correct side. */
-  private cut(level: number, needs: number, stays: boolean): void {
+  private split(level: number, needs: number, stays: boolean): void {
     const { refs, slots } = this;
     const slot = slots[level]!;
-    let page = this.standOn(refs[level]!, level);
+    let page = this.attachPage(refs[level]!, level);
     const count = page.count;
     // The index where room is needed. An index equal to the split's belongs to the left side.
     const wanted = stays ? slot + 1 : slot;
@@ -911,16 +914,16 @@ export class Tree implements Entries {
     } else {
       from = this.roomyMiddle(page, page.middle(), wanted, needs);
     }
-    const bound = this.findBound(page, from, !stays && slot === from, level);
+    const bound = this.findSeparator(page, from, !stays && slot === from, level);
     const left = refs[level]!;
     // Make room for another child above before anything moves: the page above may be split too.
-    if (level === this.height - 1) this.raise();
+    if (level === this.height - 1) this.addSeparator();
     this.makeRoom(level + 1, bound.key.length, true);
     const made = this.growTo(this.newPage(level, 0), this.pageBytes);
-    page = this.standOn(left, level);
-    const moved = this.standWith(level === 0 ? this.otherLeaf : this.otherInner, made);
+    page = this.attachPage(left, level);
+    const moved = this.attachInner(level === 0 ? this.otherLeaf : this.otherInner, made);
     moved.append(page, from, count);
-    page.cut(from);
+    page.truncate(from);
     let below = 0;
     if (level === 0) {
       below = count - from;
@@ -930,9 +933,9 @@ export class Tree implements Entries {
       for (let i = 0; i < moved.count; i++) below += moved.below(i);
     }
     const at = slots[level + 1]!;
-    const above = this.standOn(refs[level + 1]!, level + 1);
+    const above = this.attachPage(refs[level + 1]!, level + 1);
     above.setBelow(at, above.below(at) - below);
-    const data = above.insert(at + 1, bound.lane, bound.flags, bound.key.length);
+    const data = above.insert(at + 1, bound.sortKey, bound.flags, bound.key.length);
     bound.key.copy(above.b, data);
     above.setChild(at + 1, made);
     above.setBelow(at + 1, below);
@@ -946,13 +949,13 @@ export class Tree implements Entries {
   /** True when the page of the path at `level` is the first (-1) or the last (1) of its level. */
   private isAtEdge(level: number, side: 1 | -1): boolean {
     for (let above = level + 1; above < this.height; above++) {
-      const page = this.standOn(this.refs[above]!, above);
+      const page = this.attachPage(this.refs[above]!, above);
       if (this.slots[above] !== (side > 0 ? page.count - 1 : 0)) {
-        this.standOn(this.refs[level]!, level);
+        this.attachPage(this.refs[level]!, level);
         return false;
       }
     }
-    this.standOn(this.refs[level]!, level);
+    this.attachPage(this.refs[level]!, level);
     return true;
   }
 
@@ -971,13 +974,13 @@ export class Tree implements Entries {
   }
 
   /** Adds a level to the tree: the top page becomes the only child of a new one. */
-  private raise(): void {
+  private addSeparator(): void {
     const { refs, slots } = this;
     const level = this.height;
     assert(level < LEVELS, "a tree has at most 15 levels");
     const old = this.top;
     const ref = this.newPage(level, 0);
-    const page = this.standOn(ref, level);
+    const page = this.attachPage(ref, level);
     page.insert(0, 0, 0, 0);
     page.setChild(0, old);
     page.setBelow(0, this.count);
@@ -998,43 +1001,44 @@ export class Tree implements Entries {
    * The separator for a split before entry `from`. With `leftIsSought` the target of the last seek will be the last entry
    * of the left side. When the split is behind the last entry, the target will be the first entry of the right side.
    */
-  private findBound(page: Page, from: number, leftIsSought: boolean, level: number): Bound {
-    if (this.laneBytes === 0) return { lane: 0, flags: 0, key: NO_KEY };
+  private findSeparator(page: Page, from: number, leftIsSought: boolean, level: number): Bound {
+    if (this.sortKeySize === 0) return { sortKey: 0, flags: 0, key: NO_KEY };
     if (level > 0) {
       // A separator moves up unchanged, and its overflow key with it.
       page.openKey(from);
       const key = Buffer.from(page.b.subarray(page.entryAt, page.entryAt + page.entryBytes));
-      return { lane: page.laneOf(from), flags: page.entryFlags, key };
+      return { sortKey: page.sortKeyOf(from), flags: page.entryFlags, key };
     }
     const rightIsSought = from === page.count;
-    const lane = rightIsSought ? this.lane : page.laneOf(from);
-    const leftLane = leftIsSought && !rightIsSought ? this.lane : page.laneOf(from - 1);
-    if (leftLane !== lane) return { lane, flags: 0, key: NO_KEY };
+    const sortKey = rightIsSought ? this.sortKeyBytes : page.sortKeyOf(from);
+    const leftLane = leftIsSought && !rightIsSought ? this.sortKeyBytes : page.sortKeyOf(from - 1);
+    if (leftLane !== sortKey) return { sortKey, flags: 0, key: NO_KEY };
     const sought = this.key.subarray(this.keyAt, this.keyAt + this.keyBytes);
     const left = leftIsSought && !rightIsSought ? sought : this.keyAtIndex(page, from - 1);
     const right = rightIsSought ? sought : this.keyAtIndex(page, from);
-    return this.shortest(lane, left, right);
+    return this.shortest(sortKey, left, right);
   }
 
   private keyAtIndex(page: Page, i: number): Uint8Array {
     page.openKey(i);
-    if ((page.entryFlags & KEY_OUT) !== 0) return this.readOut(page.word(page.keyAt), page.word(page.keyAt + 4));
+    if ((page.entryFlags & KEY_OVERFLOW) !== 0)
+      return this.readOverflow(page.word(page.keyAt), page.word(page.keyAt + 4));
     return page.b.subarray(page.keyAt, page.keyAt + page.keyBytes);
   }
 
   /** The shortest separator that is above `left` and not above `right`. */
-  private shortest(lane: number, left: Uint8Array, right: Uint8Array): Bound {
+  private shortest(sortKey: number, left: Uint8Array, right: Uint8Array): Bound {
     let length = right.length;
-    if (this.laneBytes !== 4) {
+    if (this.sortKeySize !== 4) {
       let shared = 0;
       while (shared < left.length && left[shared] === right[shared]) shared++;
       length = Math.min(shared + 1, right.length);
     }
-    if (length <= this.entryBytesMax >>> 1) return { lane, flags: 0, key: Buffer.from(right.subarray(0, length)) };
-    const key = Buffer.alloc(OUT_BYTES);
-    key.writeInt32LE(this.pages.putOut(right, 0, length), 0);
+    if (length <= this.entryBytesMax >>> 1) return { sortKey, flags: 0, key: Buffer.from(right.subarray(0, length)) };
+    const key = Buffer.alloc(OVERFLOW_REF_BYTES);
+    key.writeInt32LE(this.pages.storeOverflow(right, 0, length), 0);
     key.writeInt32LE(length, 4);
-    return { lane, flags: KEY_OUT, key };
+    return { sortKey, flags: KEY_OVERFLOW, key };
   }
 
   // ---- getting smaller ----
@@ -1043,16 +1047,16 @@ export class Tree implements Entries {
   private shrink(level: number): void {
     this.edge = 0;
     const { refs, slots } = this;
-    const page = this.standOn(refs[level]!, level);
+    const page = this.attachPage(refs[level]!, level);
     if (level === this.height - 1) {
       if (page.count === 0) {
-        this.givePage(refs[level]!);
+        this.freePage(refs[level]!);
         this.top = NO_REF;
         this.height = 0;
       } else if (level > 0 && page.count === 1) {
         this.top = page.child(0);
         this.height--;
-        this.givePage(refs[level]!);
+        this.freePage(refs[level]!);
         // The new top may have had one child already.
         refs[level - 1] = this.top;
         if (level > 1) this.shrink(level - 1);
@@ -1060,12 +1064,12 @@ export class Tree implements Entries {
       return;
     }
     if (page.count === 0) {
-      this.givePage(refs[level]!);
+      this.freePage(refs[level]!);
       this.dropChild(level + 1, slots[level + 1]!, true);
       return this.shrink(level + 1);
     }
     if (page.used > this.pageBytes >>> 2) return;
-    const above = this.standOn(refs[level + 1]!, level + 1);
+    const above = this.attachPage(refs[level + 1]!, level + 1);
     if (above.count === 1) return;
     const leftSlot = Math.min(slots[level + 1]!, above.count - 2);
     const leftRef = above.child(leftSlot);
@@ -1074,9 +1078,9 @@ export class Tree implements Entries {
     // The separator between two inner pages moves down to the first child of the right one.
     const bound = level > 0 ? above.entryBytes : 0;
     const bytes =
-      this.standWith(this.otherOf(level), rightRef).used + this.standOn(leftRef, level).used + bound + HEAD_BYTES;
+      this.attachInner(this.otherOf(level), rightRef).used + this.attachPage(leftRef, level).used + bound + HEAD_BYTES;
     if (bytes > this.pageBytes - (this.pageBytes >>> 2)) return;
-    this.join(level, leftSlot, leftRef, rightRef, bytes);
+    this.merge(level, leftSlot, leftRef, rightRef, bytes);
     this.shrink(level + 1);
   }
 
@@ -1085,31 +1089,31 @@ export class Tree implements Entries {
   }
 
   /** Merges child `leftSlot + 1` of the path's page above `level` into the one before. Together they need `bytes`. */
-  private join(level: number, leftSlot: number, leftRef: Ref, rightRef: Ref, bytes: number): void {
+  private merge(level: number, leftSlot: number, leftRef: Ref, rightRef: Ref, bytes: number): void {
     const { refs, slots, pages } = this;
-    let into = this.ownPage(leftRef);
+    let into = this.writablePage(leftRef);
     const at = pages.locate(into);
     const had = pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
     let wanted = had;
     while (wanted < bytes) wanted *= 2;
     if (wanted > had) into = this.copyPage(into, at, had, wanted);
-    const above = this.standOn(refs[level + 1]!, level + 1);
+    const above = this.attachPage(refs[level + 1]!, level + 1);
     const moved = above.below(leftSlot + 1);
     above.open(leftSlot + 1);
-    const lane = above.laneOf(leftSlot + 1);
+    const sortKey = above.sortKeyOf(leftSlot + 1);
     const flags = above.entryFlags;
     const bound = Buffer.from(above.b.subarray(above.entryAt, above.entryAt + above.entryBytes));
-    const right = this.standWith(this.otherOf(level), rightRef);
-    const left = this.standOn(into, level);
+    const right = this.attachInner(this.otherOf(level), rightRef);
+    const left = this.attachPage(into, level);
     const seam = left.count;
     left.append(right, 0, right.count);
     if (level > 0) {
       const data = left.resize(seam, flags, bound.length);
       bound.copy(left.b, data);
-      left.setLane(seam, lane);
+      left.setSortKey(seam, sortKey);
     }
-    this.givePage(rightRef);
-    const parent = this.standOn(refs[level + 1]!, level + 1);
+    this.freePage(rightRef);
+    const parent = this.attachPage(refs[level + 1]!, level + 1);
     parent.setChild(leftSlot, into);
     parent.setBelow(leftSlot, parent.below(leftSlot) + moved);
     this.dropChild(level + 1, leftSlot + 1, level === 0);
@@ -1119,26 +1123,26 @@ export class Tree implements Entries {
 
   /** Removes child `slot` from the page of the path at `level`. With `gives`, also frees its separator's overflow key. */
   private dropChild(level: number, slot: number, gives: boolean): void {
-    const page = this.standOn(this.refs[level]!, level);
-    if (gives) this.giveBound(page, slot);
+    const page = this.attachPage(this.refs[level]!, level);
+    if (gives) this.freeSeparator(page, slot);
     page.remove(slot);
     if (slot > 0 || page.count === 0) return;
     // The first child needs no separator.
-    this.giveBound(page, 0);
+    this.freeSeparator(page, 0);
     page.resize(0, 0, 0);
   }
 
-  private giveBound(page: Page, slot: number): void {
+  private freeSeparator(page: Page, slot: number): void {
     page.open(slot);
-    if ((page.entryFlags & KEY_OUT) === 0) return;
-    this.pages.giveOut(page.word(page.entryAt), page.word(page.entryAt + 4));
+    if ((page.entryFlags & KEY_OVERFLOW) === 0) return;
+    this.pages.freeOverflow(page.word(page.entryAt), page.word(page.entryAt + 4));
   }
 
-  private givePage(ref: Ref): void {
+  private freePage(ref: Ref): void {
     const at = this.pages.locate(ref);
     const bytes = this.pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
     this.bytes -= bytes;
-    this.pages.give(ref, bytes);
+    this.pages.free(ref, bytes);
   }
 
   /** Number of pages at `level` and above. Reads only pages above `level`. */
@@ -1147,7 +1151,7 @@ export class Tree implements Entries {
   }
   private pagesBelow(ref: Ref, at: number, level: number): number {
     if (at === level) return 1;
-    const page = this.standWith(new Page(this.laneBytes, true, KeyForm.Whole, this.pages), ref);
+    const page = this.attachInner(new Page(this.sortKeySize, true, KeyForm.Whole, this.pages), ref);
     if (at === level + 1) return 1 + page.count;
     let sum = 1;
     for (let i = 0; i < page.count; i++) sum += this.pagesBelow(page.child(i), at - 1, level);
@@ -1167,33 +1171,33 @@ export class Tree implements Entries {
     assert(sum.entries === this.count, "count is the number of entries (TREE-B3)");
     assert(sum.bytes === this.bytes, "bytes is the sum of all blocks (TREE-B3)");
     this.seekRank(0);
-    let lane = -Infinity;
+    let sortKey = -Infinity;
     let key: Uint8Array = NOTHING;
     let isFirst = true;
-    for (let more = this.settle(); more && this.laneBytes !== 0; more = this.next()) {
-      const here = this.leaf.laneOf(this.at);
+    for (let more = this.normalize(); more && this.sortKeySize !== 0; more = this.next()) {
+      const here = this.leaf.sortKeyOf(this.at);
       const own = Uint8Array.from(this.keyAtIndex(this.leaf, this.at));
-      assert(here >= lane, "sort keys do not fall over the whole tree");
+      assert(here >= sortKey, "sort keys do not fall over the whole tree");
       // The first entry has no predecessor, and may be the empty key with the lowest sort key.
-      if (here === lane && !isFirst) assert(this.orderOf(key, own) < 0, "keys rise among equal sort keys");
+      if (here === sortKey && !isFirst) assert(this.orderOf(key, own) < 0, "keys rise among equal sort keys");
       isFirst = false;
-      lane = here;
+      sortKey = here;
       key = own;
       const at = this.at;
-      assert(this.seek(lane, key, 0, key.length) && this.at === at, "every entry is found where it is (TREE-B2)");
+      assert(this.seek(sortKey, key, 0, key.length) && this.at === at, "every entry is found where it is (TREE-B2)");
     }
   }
 
   private orderOf(a: Uint8Array, b: Uint8Array): number {
-    if (this.laneBytes === 4 && a.length !== b.length) return a.length - b.length;
+    if (this.sortKeySize === 4 && a.length !== b.length) return a.length - b.length;
     return Buffer.compare(a, b);
   }
 
   private checkPage(ref: Ref, level: number, sum: { bytes: number; entries: number }): void {
-    const page = this.standWith(
+    const page = this.attachInner(
       level > 0
-        ? new Page(this.laneBytes, true, KeyForm.Whole, this.pages)
-        : new Page(this.laneBytes, false, this.form, this.pages, hasGaps(this.laneBytes, this.form)),
+        ? new Page(this.sortKeySize, true, KeyForm.Whole, this.pages)
+        : new Page(this.sortKeySize, false, this.form, this.pages, hasGaps(this.sortKeySize, this.form)),
       ref,
     );
     const at = this.pages.locate(ref);
@@ -1220,7 +1224,7 @@ export class Tree implements Entries {
 }
 
 interface Bound {
-  lane: number;
+  sortKey: number;
   flags: number;
   key: Buffer;
 }
@@ -1251,35 +1255,35 @@ function compareKeys(a: Uint8Array, aAt: number, aBytes: number, b: Uint8Array, 
 const WINDOW = 16;
 
 /**
- * Index of the first double, from `from` to before `to`, that is at least `lane`; `to` when all are below. The doubles
+ * Index of the first double, from `from` to before `to`, that is at least `sortKey`; `to` when all are below. The doubles
  * rise. The one before them is `low`, the one behind them `high`; NaN = unknown.
  *
  * Measured, ns for 24, 100 and 200 doubles: binary search with branches 32, 42, 49; without branches 17, 22, 25;
  * interpolation and steps from there 27, 33, 35; interpolation and a binary search around it 18, 18, 21. The last reads two
  * cache lines instead of four.
  */
-function firstFrom(f: Float64Array, from: number, to: number, low: number, high: number, lane: number): number {
-  if (to - from < WINDOW * 2) return firstByHalves(f, from, to, lane);
-  let i = from - WINDOW / 2 + (((lane - low) / (high - low)) * (to - from) || 0);
+function firstFrom(f: Float64Array, from: number, to: number, low: number, high: number, sortKey: number): number {
+  if (to - from < WINDOW * 2) return firstByHalves(f, from, to, sortKey);
+  let i = from - WINDOW / 2 + (((sortKey - low) / (high - low)) * (to - from) || 0);
   i = i <= from ? from : i >= to - WINDOW ? to - WINDOW : i | 0;
-  if (i > from && f[i - 1]! >= lane) return firstByHalves(f, from, i - 1, lane);
-  if (i + WINDOW < to && f[i + WINDOW]! < lane) return firstByHalves(f, i + WINDOW + 1, to, lane);
-  i += 8 & -Number(f[i + 7]! < lane);
-  i += 4 & -Number(f[i + 3]! < lane);
-  i += 2 & -Number(f[i + 1]! < lane);
-  i += Number(f[i]! < lane);
-  return i + Number(f[i]! < lane);
+  if (i > from && f[i - 1]! >= sortKey) return firstByHalves(f, from, i - 1, sortKey);
+  if (i + WINDOW < to && f[i + WINDOW]! < sortKey) return firstByHalves(f, i + WINDOW + 1, to, sortKey);
+  i += 8 & -Number(f[i + 7]! < sortKey);
+  i += 4 & -Number(f[i + 3]! < sortKey);
+  i += 2 & -Number(f[i + 1]! < sortKey);
+  i += Number(f[i]! < sortKey);
+  return i + Number(f[i]! < sortKey);
 }
 
 /** The same by binary search. The steps are arithmetic because a branch could not be predicted. */
-function firstByHalves(f: Float64Array, from: number, to: number, lane: number): number {
+function firstByHalves(f: Float64Array, from: number, to: number, sortKey: number): number {
   let count = to - from;
   while (count > 1) {
     const half = count >>> 1;
-    from += half & -Number(f[from + half - 1]! < lane);
+    from += half & -Number(f[from + half - 1]! < sortKey);
     count -= half;
   }
-  return from + Number(count === 1 && f[from]! < lane);
+  return from + Number(count === 1 && f[from]! < sortKey);
 }
 
 export const HASH_LEAST = -0x80000000;

@@ -8,7 +8,7 @@
 import { expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Client, type ClientHost } from "../../src/server/client.ts";
-import { GARBAGE_AT, HEAP_LIVE_AT, PINS_AT, RELEASES_AT, STILL_AT } from "../../src/store/shard.ts";
+import { GARBAGE_AT, HEAP_LIVE_AT, PINS_AT, RELEASES_AT, WRITE_FROZEN_AT } from "../../src/store/shard.ts";
 import { holdLocks, type TestEngine, testEngine } from "../support/engine.ts";
 import { testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "../support/resp.ts";
@@ -70,7 +70,7 @@ function sum(engine: TestEngine, word: number): number {
 function held(engine: TestEngine, checks = true): { live: number; used: number } {
   for (let i = 0; i < 200 && (sum(engine, GARBAGE_AT) !== 0 || sum(engine, RELEASES_AT) !== 0); i++) engine.advance(10);
   expect(sum(engine, PINS_AT)).toBe(0);
-  expect(sum(engine, STILL_AT)).toBe(0);
+  expect(sum(engine, WRITE_FROZEN_AT)).toBe(0);
   if (checks) engine.checkNow();
   return { live: sum(engine, HEAP_LIVE_AT), used: engine.engine.store.usedBytes };
 }

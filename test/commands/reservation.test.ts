@@ -7,14 +7,14 @@
  */
 import { describe, expect, test } from "bun:test";
 import { FramePool, FrameSize, type FrameSize as Size } from "../../src/memory/frame-pool.ts";
-import { NO_PLACE, type Place } from "../../src/memory/arena.ts";
+import { NO_FRAME, type FrameNumber } from "../../src/memory/arena.ts";
 import { type TestClient, type TestEngine, testEngine } from "../support/engine.ts";
 import { type Argument, encodeCommand, type Reply, show } from "../support/resp.ts";
 
 /** Another worker, which takes whatever the pool gives it. */
 class Taker {
   private readonly pool: FramePool;
-  private readonly taken: [Place, Size][] = [];
+  private readonly taken: [FrameNumber, Size][] = [];
 
   constructor(one: TestEngine) {
     this.pool = new FramePool(one.memory.arena);
@@ -22,12 +22,12 @@ class Taker {
 
   takeAll(): void {
     for (const size of [FrameSize.Large, FrameSize.Medium, FrameSize.Small, FrameSize.Tiny]) {
-      for (let place = this.pool.take(size, false); place !== NO_PLACE; place = this.pool.take(size, false))
+      for (let place = this.pool.allocate(size, false); place !== NO_FRAME; place = this.pool.allocate(size, false))
         this.taken.push([place, size]);
     }
   }
   giveAll(): void {
-    for (const [place, size] of this.taken.splice(0)) this.pool.give(place, size, 0);
+    for (const [place, size] of this.taken.splice(0)) this.pool.free(place, size, 0);
   }
 }
 
@@ -216,8 +216,8 @@ const taking: Mishap = {
     const taker = new Taker(one);
     const { pool } = one.engine.store;
     let takes = 0;
-    const take = pool.take.bind(pool);
-    pool.take = (size, isAdmitted) => {
+    const take = pool.allocate.bind(pool);
+    pool.allocate = (size, isAdmitted) => {
       if (++takes === n) taker.takeAll();
       return take(size, isAdmitted);
     };

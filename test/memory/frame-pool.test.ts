@@ -1,6 +1,6 @@
 /** Compares the frame pool with a naive model: a set of allocated frames. */
 import { expect, test } from "bun:test";
-import { CHUNK_FRAMES, FRAME_BITS, FRAME_MASK, NO_PLACE } from "../../src/memory/arena.ts";
+import { CHUNK_FRAMES, FRAME_BITS, FRAME_MASK, NO_FRAME } from "../../src/memory/arena.ts";
 import { FRAMES_OF, FramePool, FrameSize } from "../../src/memory/frame-pool.ts";
 import { Memory } from "../../src/server/memory.ts";
 import { seeded } from "../store/fixture.ts";
@@ -55,16 +55,16 @@ test(
       if (random.below(10) < (filling ? 6 : 3)) {
         const size = (1 + random.below(4)) as FrameSize;
         if (random.below(20) === 0) {
-          const place = pool.takeRun();
-          if (place !== NO_PLACE) {
+          const place = pool.allocateRun();
+          if (place !== NO_FRAME) {
             twin.take(place, CHUNK_FRAMES);
             for (let i = 0; i < CHUNK_FRAMES; i += FRAMES_OF[FrameSize.Small]) {
               held.push({ place: place + i, size: FrameSize.Small });
             }
           }
         } else {
-          const place = pool.take(size, false);
-          if (place === NO_PLACE) {
+          const place = pool.allocate(size, false);
+          if (place === NO_FRAME) {
             refused++;
             // Only a lack of free chunks is a reason to refuse: chunks split into frames of other sizes do not help.
             expect(pool.freeChunks).toBe(0);
@@ -79,7 +79,7 @@ test(
         const { place, size } = held[at]!;
         held[at] = held[held.length - 1]!;
         held.pop();
-        pool.give(place, size, step);
+        pool.free(place, size, step);
         twin.give(place, FRAMES_OF[size]);
       }
       expect(pool.framesOut).toBe(twin.out.size);
@@ -87,7 +87,7 @@ test(
     }
     expect(refused).toBeGreaterThan(0);
     expect(memory.regionCount).toBeGreaterThan(1);
-    for (const { place, size } of held) pool.give(place, size, 0);
+    for (const { place, size } of held) pool.free(place, size, 0);
     expect(pool.framesOut).toBe(0);
     expect(pool.freeChunks).toBe(memory.regionCount * 8 - 1);
     pool.check();
@@ -96,30 +96,30 @@ test(
 
 test("freeing a frame twice, or as another size, fails an assertion", () => {
   const { pool } = memoryOf(4, 1);
-  const place = pool.take(FrameSize.Small, false);
-  expect(() => pool.give(place, FrameSize.Medium, 0)).toThrow("as the size it was allocated");
+  const place = pool.allocate(FrameSize.Small, false);
+  expect(() => pool.free(place, FrameSize.Medium, 0)).toThrow("as the size it was allocated");
   const other = memoryOf(4, 1).pool;
-  const first = other.take(FrameSize.Small, false);
-  other.take(FrameSize.Small, false);
-  other.give(first, FrameSize.Small, 0);
-  expect(() => other.give(first, FrameSize.Small, 0)).toThrow("a frame is freed once");
+  const first = other.allocate(FrameSize.Small, false);
+  other.allocate(FrameSize.Small, false);
+  other.free(first, FrameSize.Small, 0);
+  expect(() => other.free(first, FrameSize.Small, 0)).toThrow("a frame is freed once");
 });
 
 test("idle chunks are returned to the system when old enough, and allocated last", () => {
   const { pool } = memoryOf(8, 1);
-  const places = Array.from({ length: 7 }, () => pool.take(FrameSize.Large, false));
-  expect(pool.take(FrameSize.Small, false)).toBe(NO_PLACE);
-  for (const [i, place] of places.slice(0, 3).entries()) pool.give(place, FrameSize.Large, 10 + i);
-  expect(pool.takeDirty(10, 100)).toBe(NO_PLACE);
-  const idle = pool.takeDirty(12, 100);
+  const places = Array.from({ length: 7 }, () => pool.allocate(FrameSize.Large, false));
+  expect(pool.allocate(FrameSize.Small, false)).toBe(NO_FRAME);
+  for (const [i, place] of places.slice(0, 3).entries()) pool.free(place, FrameSize.Large, 10 + i);
+  expect(pool.allocateDirty(10, 100)).toBe(NO_FRAME);
+  const idle = pool.allocateDirty(12, 100);
   expect(places.slice(0, 2)).toContain(idle);
-  pool.putClean(idle);
+  pool.freeClean(idle);
   pool.check();
-  const second = pool.takeDirty(12, 100);
+  const second = pool.allocateDirty(12, 100);
   expect(second).not.toBe(idle);
-  pool.putClean(second);
-  expect(pool.takeDirty(12, 100)).toBe(NO_PLACE);
-  expect(pool.take(FrameSize.Large, false)).toBe(places[2]!);
+  pool.freeClean(second);
+  expect(pool.allocateDirty(12, 100)).toBe(NO_FRAME);
+  expect(pool.allocate(FrameSize.Large, false)).toBe(places[2]!);
   pool.check();
 });
 
@@ -127,17 +127,17 @@ test("the pool asks for a region once each time it runs low", () => {
   const memory = memoryOf(8, 3);
   const { pool } = memory;
   expect(pool.wantsRegion()).toBe(false);
-  for (let i = 0; i < 4; i++) pool.take(FrameSize.Large, false);
+  for (let i = 0; i < 4; i++) pool.allocate(FrameSize.Large, false);
   expect(pool.wantsRegion()).toBe(true);
   expect(pool.wantsRegion()).toBe(false);
   memory.grow();
   expect(pool.wantsRegion()).toBe(false);
-  for (let i = 0; i < 8; i++) pool.take(FrameSize.Large, false);
+  for (let i = 0; i < 8; i++) pool.allocate(FrameSize.Large, false);
   expect(pool.wantsRegion()).toBe(true);
   memory.grow();
   expect(memory.grow()).toBe(false);
-  for (let i = 0; i < 11; i++) pool.take(FrameSize.Large, false);
-  expect(pool.take(FrameSize.Large, false)).toBe(NO_PLACE);
+  for (let i = 0; i < 11; i++) pool.allocate(FrameSize.Large, false);
+  expect(pool.allocate(FrameSize.Large, false)).toBe(NO_FRAME);
   expect(pool.mayGrow).toBe(false);
   expect(pool.wantsRegion()).toBe(false);
 });
@@ -166,8 +166,8 @@ test("a reservation that fails asks for as many regions as it needs", () => {
 test("two pools over the same memory share their state", () => {
   const memory = memoryOf(8, 1);
   const other = new FramePool(memory.arena);
-  const place = other.take(FrameSize.Large, false);
+  const place = other.allocate(FrameSize.Large, false);
   expect(memory.pool.framesOut).toBe(CHUNK_FRAMES);
-  memory.pool.give(place, FrameSize.Large, 0);
+  memory.pool.free(place, FrameSize.Large, 0);
   expect(other.framesOut).toBe(0);
 });

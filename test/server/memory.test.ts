@@ -65,10 +65,10 @@ test("a region that nobody announced is a broken invariant", () => {
 
 test("memory given back to the system reads as zeros and can be used again", () => {
   const memory = new Memory(options(1, 1));
-  const place = memory.pool.take(FrameSize.Large, false);
+  const place = memory.pool.allocate(FrameSize.Large, false);
   memory.arena.bytesOf(0).fill(7, 1 << 20, 2 << 20);
-  memory.pool.give(place, FrameSize.Large, 1);
-  const idle = memory.pool.takeDirty(5, 100);
+  memory.pool.free(place, FrameSize.Large, 1);
+  const idle = memory.pool.allocateDirty(5, 100);
   expect(idle).toBe(place);
   if (CAN_RELEASE) {
     const region = new Uint8Array(memory.regions[0]!);
@@ -76,6 +76,6 @@ test("memory given back to the system reads as zeros and can be used again", () 
     expect(memory.arena.bytesOf(0)[1 << 20]).toBe(0);
     expect(typeof adviseHugePages(region)).toBe("boolean");
   }
-  memory.pool.putClean(idle);
+  memory.pool.freeClean(idle);
   memory.pool.check();
 });

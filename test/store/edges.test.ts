@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Status } from "../../src/base/status.ts";
-import { FRAME_BYTES, NO_PLACE } from "../../src/memory/arena.ts";
+import { FRAME_BYTES, NO_FRAME } from "../../src/memory/arena.ts";
 import { FRAMES_OF, FrameSize } from "../../src/memory/frame-pool.ts";
 import {
   DEADLINE_MAX,
@@ -22,7 +22,7 @@ import {
   LIVE_UNITS_AT,
   LOG_UNITS_AT,
   PINS_AT,
-  WHEEL_HINTS_AT,
+  WHEEL_TIMERS_AT,
 } from "../../src/store/shard.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { ADMITTED, PLAIN } from "../../src/store/store.ts";
@@ -63,8 +63,8 @@ test.each([0, 1, 3, 4, 5, 255, 256, 257, 70_000, KEY_BYTES_MAX])("keys of %d byt
 test.each([
   [65535, Encoding.Raw],
   [65536, Encoding.Raw],
-  [65537, Encoding.Paged],
-  [131072, Encoding.Paged],
+  [65537, Encoding.Chunked],
+  [131072, Encoding.Chunked],
 ])("values of %d bytes", (length, encoding) => {
   const f = new Fixture();
   const value = bytesOf(new Random(length), length);
@@ -131,15 +131,15 @@ test("a large value over a record of another region", () => {
   // Fill the first region, so that chunks come from the second.
   const taken: number[] = [];
   for (
-    let place = f.store.pool.take(FrameSize.Small, false);
+    let place = f.store.pool.allocate(FrameSize.Small, false);
     place !== 0;
-    place = f.store.pool.take(FrameSize.Small, false)
+    place = f.store.pool.allocate(FrameSize.Small, false)
   ) {
     taken.push(place);
   }
   // Nor has the heap a block left there, so that the node lies in the second region too.
-  for (let block = f.store.heap.take(0, f.store.headerOf(0), 64, false); block > 0; ) {
-    block = f.store.heap.take(0, f.store.headerOf(0), 64, false);
+  for (let block = f.store.heap.allocate(0, f.store.headerOf(0), 64, false); block > 0; ) {
+    block = f.store.heap.allocate(0, f.store.headerOf(0), 64, false);
   }
   expect(f.memory.grow()).toBe(true);
   // What looks like a record with room stands at the same offset of the other region: who forgets to turn back writes there.
@@ -196,14 +196,18 @@ test("a pinned large value is deleted while the pool is empty", () => {
   const pin = store.large.pin(header);
   const taken: number[] = [];
   for (
-    let place = store.pool.take(FrameSize.Small, false);
+    let place = store.pool.allocate(FrameSize.Small, false);
     place !== 0;
-    place = store.pool.take(FrameSize.Small, false)
+    place = store.pool.allocate(FrameSize.Small, false)
   ) {
     taken.push(place);
   }
   // Not a block of 64 bytes is left either.
-  for (let block = store.heap.take(0, header, 64, false); block > 0; block = store.heap.take(0, header, 64, false));
+  for (
+    let block = store.heap.allocate(0, header, 64, false);
+    block > 0;
+    block = store.heap.allocate(0, header, 64, false)
+  );
   f.select("big");
   store.find();
   store.remove(KeyEvent.Deleted);
@@ -280,7 +284,7 @@ test("FLUSHALL gives all memory back, hints of far deadlines included", () => {
   f.keyspaces.flush(1);
   f.settle();
   const header = f.store.headerOf(0);
-  expect(f.store.c[header + WHEEL_HINTS_AT]).toBe(0);
+  expect(f.store.c[header + WHEEL_TIMERS_AT]).toBe(0);
   expect(f.store.c[header + LIVE_UNITS_AT]).toBe(0);
   expect(f.store.c[header + LOG_UNITS_AT]).toBe(0);
   expect(f.store.pool.framesOut).toBe(before);
@@ -377,9 +381,9 @@ test("Busy leaves everything as it was; with another region the operation succee
   f.set("big", bytesOf(new Random(1), 100_000));
   const big = f.get("big")!;
   for (
-    let place = store.pool.take(FrameSize.Small, false);
+    let place = store.pool.allocate(FrameSize.Small, false);
     place !== 0;
-    place = store.pool.take(FrameSize.Small, false)
+    place = store.pool.allocate(FrameSize.Small, false)
   ) {
     taken.push(place);
   }
@@ -462,7 +466,7 @@ test("a change that was admitted takes what the pool keeps, another one does not
   const used = store.cursor.shard;
   let name = "k";
   for (f.select(name); store.cursor.shard === used; f.select(name)) name += "k";
-  while (pool.take(FrameSize.Tiny, false) !== NO_PLACE);
+  while (pool.allocate(FrameSize.Tiny, false) !== NO_FRAME);
   expect(pool.freeChunks).toBe(pool.kept);
   store.find();
   expect(store.place(RecordType.String, Encoding.Raw, 1, 0, 0, PLAIN)).toBe(Status.Busy);

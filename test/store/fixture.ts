@@ -86,7 +86,7 @@ export class Fixture {
   /** Bytes of the string found. */
   read(): Buffer {
     const { store } = this;
-    if (store.cursor.encoding !== Encoding.Paged) {
+    if (store.cursor.encoding !== Encoding.Chunked) {
       this.strings.open();
       return Buffer.from(this.strings.bytes.subarray(this.strings.at, this.strings.at + this.strings.length));
     }

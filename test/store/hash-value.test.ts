@@ -133,14 +133,14 @@ class Hashes {
     const text = (m: { bytes: Uint8Array; at: number; length: number }) =>
       Buffer.from(m.bytes.subarray(m.at, m.at + m.length)).toString("latin1");
     value.entries.seekRank(0);
-    for (let more = value.entries.settle(); more; more = value.entries.next()) {
+    for (let more = value.entries.normalize(); more; more = value.entries.next()) {
       if (hidesDue && value.isDueHere) continue;
       const { deadlineHere } = value;
       value.openField();
-      value.entries.standAgain();
+      value.entries.reposition();
       value.openValue();
       all.push(`${text(value.field)}=${text(value.value)}@${deadlineHere}`);
-      value.entries.standAgain();
+      value.entries.reposition();
     }
     return hasOrder(value) ? all : all.sort();
   }

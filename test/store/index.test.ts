@@ -91,10 +91,14 @@ test(
     let taken: number[] = [];
     for (let step = 0; step < 30_000; step++) {
       if (step % 3000 === 0) {
-        for (const place of taken) store.pool.give(place, FrameSize.Small, 0);
+        for (const place of taken) store.pool.free(place, FrameSize.Small, 0);
         taken = [];
         if (random.below(2) === 0) {
-          for (let p = store.pool.take(FrameSize.Small, false); p !== 0; p = store.pool.take(FrameSize.Small, false))
+          for (
+            let p = store.pool.allocate(FrameSize.Small, false);
+            p !== 0;
+            p = store.pool.allocate(FrameSize.Small, false)
+          )
             taken.push(p);
         }
       }

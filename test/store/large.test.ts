@@ -89,13 +89,13 @@ test(
       } else if (operation < 92) {
         // Memory runs out for a while.
         if (exhausted.length > 0) {
-          for (const place of exhausted) store.pool.give(place, FrameSize.Small, 0);
+          for (const place of exhausted) store.pool.free(place, FrameSize.Small, 0);
           exhausted = [];
         } else {
           for (
-            let place = store.pool.take(FrameSize.Small, false);
+            let place = store.pool.allocate(FrameSize.Small, false);
             place !== 0;
-            place = store.pool.take(FrameSize.Small, false)
+            place = store.pool.allocate(FrameSize.Small, false)
           ) {
             exhausted.push(place);
           }
@@ -105,7 +105,7 @@ test(
       }
       if (step % 50 === 0) f.checkAll();
     }
-    for (const place of exhausted) store.pool.give(place, FrameSize.Small, 0);
+    for (const place of exhausted) store.pool.free(place, FrameSize.Small, 0);
     for (const pin of pins) store.large.unpin(0, header, pin.slot, 0);
     expect(store.c[header + PINS_AT]).toBe(0);
     for (const [key, value] of model) expect(f.get(key)!.equals(value)).toBe(true);

@@ -47,9 +47,9 @@ class Lists {
   elements(value: ListValue): string[] {
     const all: string[] = [];
     value.entries.seekRank(0);
-    for (let more = value.entries.settle(); more; more = value.entries.next()) {
+    for (let more = value.entries.normalize(); more; more = value.entries.next()) {
       all.push(elementHere(value));
-      value.entries.standAgain();
+      value.entries.reposition();
     }
     return all;
   }

@@ -142,12 +142,12 @@ abstract class Twins<V extends SetValue | SortedSetValue> {
   read(value: V): string[] {
     const all: string[] = [];
     value.entries.seekRank(0);
-    for (let more = value.entries.settle(); more; more = value.entries.next()) {
+    for (let more = value.entries.normalize(); more; more = value.entries.next()) {
       const score = this.openHere(value);
       const { member } = value;
       const text = Buffer.from(member.bytes.subarray(member.at, member.at + member.length)).toString("latin1");
       all.push(`${text} ${score + 0}`);
-      value.entries.standAgain();
+      value.entries.reposition();
     }
     return all.sort();
   }
@@ -213,11 +213,11 @@ class SortedSets extends Twins<SortedSetValue> {
   removeAny(random: Random): string {
     const { value } = this;
     value.entries.seekRank(random.below(value.count));
-    value.entries.settle();
+    value.entries.normalize();
     value.openHere();
     const { bytes, at, length } = value.member;
     const name = Buffer.from(bytes.subarray(at, at + length)).toString("latin1");
-    value.entries.standAgain();
+    value.entries.reposition();
     value.removeHere();
     return name;
   }

@@ -72,11 +72,11 @@ class Sets {
   members(value: SetValue): string[] {
     const all: string[] = [];
     value.entries.seekRank(0);
-    for (let more = value.entries.settle(); more; more = value.entries.next()) {
+    for (let more = value.entries.normalize(); more; more = value.entries.next()) {
       value.openHere();
       const { member } = value;
       all.push(Buffer.from(member.bytes.subarray(member.at, member.at + member.length)).toString("latin1"));
-      value.entries.standAgain();
+      value.entries.reposition();
     }
     return value.encoding === SetEncoding.Hashtable ? all.sort() : all;
   }

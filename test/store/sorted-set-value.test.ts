@@ -61,7 +61,7 @@ class SortedSets {
     if (value.begin(0, false) === 0) return;
     const rank = random.below(value.count);
     value.entries.seekRank(rank);
-    value.entries.settle();
+    value.entries.normalize();
     const [member] = this.pairs(key)[rank]!;
     value.removeHere();
     this.model.get(key)!.delete(member);
@@ -86,12 +86,12 @@ class SortedSets {
   read(value: SortedSetValue): Pair[] {
     const all: Pair[] = [];
     value.entries.seekRank(0);
-    for (let more = value.entries.settle(); more; more = value.entries.next()) {
+    for (let more = value.entries.normalize(); more; more = value.entries.next()) {
       value.openHere();
       const { member } = value;
       const text = Buffer.from(member.bytes.subarray(member.at, member.at + member.length)).toString("latin1");
       all.push([text, value.score]);
-      value.entries.standAgain();
+      value.entries.reposition();
     }
     return all;
   }
@@ -127,14 +127,14 @@ class SortedSets {
     const seen = new Map<string, number>();
     let before = -Infinity;
     byMember.seekRank(0);
-    for (let more = byMember.settle(); more; more = byMember.next()) {
-      const hash = byMember.leaf.laneOf(byMember.at);
+    for (let more = byMember.normalize(); more; more = byMember.next()) {
+      const hash = byMember.leaf.sortKeyOf(byMember.at);
       expect(hash).toBeGreaterThanOrEqual(before);
       before = hash;
       value.openByMember();
       const text = Buffer.from(member.bytes.subarray(member.at, member.at + member.length)).toString("latin1");
       seen.set(text, value.score + 0);
-      byMember.standAgain();
+      byMember.reposition();
     }
     expect([...seen].sort()).toEqual(pairs.map(([one, score]): [string, number] => [one, score + 0]).sort());
   }

@@ -187,7 +187,7 @@ class Streams {
     const lines: string[] = [];
     const { entries, group } = value;
     entries.seekRank(0);
-    for (let more = entries.settle(); more; more = entries.next()) {
+    for (let more = entries.normalize(); more; more = entries.next()) {
       value.openHere();
       const words: string[] = [];
       for (let i = value.fields; i > 0; i--) {
@@ -196,17 +196,17 @@ class Streams {
         words.push(value.value.toString("latin1", value.valueStart, value.valueStart + value.valueLength));
       }
       lines.push(`${textOf(value.id)} ${words.join("\n")}`);
-      entries.standAgain();
+      entries.reposition();
     }
     for (let rank = 0; rank < value.groups; rank++) {
       const groups = value.trees[1];
       groups.seekRank(rank);
-      groups.settle();
+      groups.normalize();
       value.loadGroupHere();
       const names = group.names();
       const pending: string[] = [];
       group.pending.seekRank(0);
-      for (let more = group.pending.settle(); more; more = group.pending.next()) {
+      for (let more = group.pending.normalize(); more; more = group.pending.next()) {
         group.readPending();
         pending.push(`${textOf(group.id)} ${names.get(group.owner)!} ${group.deliveries}`);
       }

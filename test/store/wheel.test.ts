@@ -6,7 +6,7 @@
  */
 import { expect, test } from "bun:test";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { KEY_COUNT, WHEEL_HINTS_AT } from "../../src/store/shard.ts";
+import { KEY_COUNT, WHEEL_TIMERS_AT } from "../../src/store/shard.ts";
 import { TICK_MS } from "../../src/store/wheel.ts";
 import { Fixture, seeded, START_MS } from "./fixture.ts";
 
@@ -16,7 +16,7 @@ function keyCount(f: Fixture): number {
   return f.store.c[f.store.index.keyspaceAt(f.store.headerOf(0), 0) + KEY_COUNT]!;
 }
 function hints(f: Fixture): number {
-  return f.store.c[f.store.headerOf(0) + WHEEL_HINTS_AT]!;
+  return f.store.c[f.store.headerOf(0) + WHEEL_TIMERS_AT]!;
 }
 
 test(
@@ -185,9 +185,9 @@ test("1 % of the keys have a deadline: a turn looks at those only", () => {
   for (let i = 0; i < 20_000; i++) f.set(`k${i}`, VALUE, i % 100 === 0 ? START_MS + 500 : 0);
   let visited = 0;
   const visitor = {
-    visitHint: (shard: number, header: number, keyspace: number, hashB: number, filed: number) => {
+    visitTimer: (shard: number, header: number, keyspace: number, hashB: number, filed: number) => {
       visited++;
-      f.store.deadlines.visitHint(shard, header, keyspace, hashB, filed);
+      f.store.deadlines.visitTimer(shard, header, keyspace, hashB, filed);
     },
   };
   f.tick(600);

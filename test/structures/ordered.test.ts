@@ -51,7 +51,7 @@ class Twin {
 
   removeAt(rank: number): void {
     this.ordered.seekRank(rank);
-    expect(this.ordered.settle()).toBe(true);
+    expect(this.ordered.normalize()).toBe(true);
     this.ordered.remove();
     this.model.splice(rank, 1);
   }
@@ -60,12 +60,12 @@ class Twin {
     const all: Named[] = [];
     const { ordered } = this;
     ordered.seekRank(backward ? ordered.count - 1 : 0);
-    for (let more = ordered.settle(); more; more = backward ? ordered.previous() : ordered.next()) {
+    for (let more = ordered.normalize(); more; more = backward ? ordered.previous() : ordered.next()) {
       const { leaf, at } = ordered;
       leaf.openKey(at);
       const key = leaf.b.toString("latin1", leaf.keyAt, leaf.keyAt + leaf.keyBytes);
-      all.push({ hash: leaf.laneOf(at), key });
-      ordered.standAgain();
+      all.push({ hash: leaf.sortKeyOf(at), key });
+      ordered.reposition();
     }
     return backward ? all.reverse() : all;
   }
@@ -127,7 +127,7 @@ test.each([
   twin.members.check();
   while (twin.members.count > 0) {
     twin.members.seek(-0x80000000, NOTHING, 0, 0);
-    twin.members.settle();
+    twin.members.normalize();
     twin.members.remove();
   }
   expect(twin.pages.out.size).toBe(0);

@@ -4,7 +4,7 @@
  *         often. The checker runs throughout. Pinned readers compare the whole tree with the model as of their pin.
  */
 import { describe, expect, test } from "bun:test";
-import { KEY_OUT, KeyForm, OUT_BYTES } from "../../src/structures/page.ts";
+import { KEY_OVERFLOW, KeyForm, OVERFLOW_REF_BYTES } from "../../src/structures/page.ts";
 import { Tree } from "../../src/structures/tree.ts";
 import { Random } from "../../src/base/random.ts";
 import { TestPages } from "../support/pages.ts";
@@ -12,7 +12,7 @@ import { TestPages } from "../support/pages.ts";
 const SEED = Number(process.env.FERRITE_SEED ?? 20261122);
 
 interface Entry {
-  lane: number;
+  sortKey: number;
   key: Buffer;
   value: Buffer;
 }
@@ -24,16 +24,16 @@ class Twin {
   model: Entry[] = [];
 
   constructor(
-    readonly lane: 0 | 4 | 8,
+    readonly sortKey: 0 | 4 | 8,
     readonly form: KeyForm,
     pageBytes: number,
   ) {
-    this.tree = new Tree(this.pages, lane, form, pageBytes);
+    this.tree = new Tree(this.pages, sortKey, form, pageBytes);
   }
 
   order(a: Entry, b: Entry): number {
-    if (a.lane !== b.lane) return a.lane - b.lane;
-    if (this.lane === 4 && a.key.length !== b.key.length) return a.key.length - b.key.length;
+    if (a.sortKey !== b.sortKey) return a.sortKey - b.sortKey;
+    if (this.sortKey === 4 && a.key.length !== b.key.length) return a.key.length - b.key.length;
     return Buffer.compare(a.key, b.key);
   }
 
@@ -53,10 +53,10 @@ class Twin {
   encode(entry: Entry): { flags: number; data: Buffer } {
     const { key, value } = entry;
     if (key.length + value.length + 3 > this.tree.entryBytesMax) {
-      const head = Buffer.alloc(OUT_BYTES);
-      head.writeInt32LE(this.pages.putOut(key, 0, key.length), 0);
+      const head = Buffer.alloc(OVERFLOW_REF_BYTES);
+      head.writeInt32LE(this.pages.storeOverflow(key, 0, key.length), 0);
       head.writeInt32LE(key.length, 4);
-      return { flags: KEY_OUT, data: Buffer.concat([head, value]) };
+      return { flags: KEY_OVERFLOW, data: Buffer.concat([head, value]) };
     }
     if (this.form !== KeyForm.Prefixed) return { flags: 0, data: Buffer.concat([key, value]) };
     const head = key.length < 0xff ? Buffer.of(key.length) : Buffer.of(0xff, key.length & 0xff, key.length >> 8);
@@ -68,22 +68,23 @@ class Twin {
     leaf.openKey(tree.at);
     let key = Buffer.from(leaf.b.subarray(leaf.keyAt, leaf.keyAt + leaf.keyBytes));
     const value = Buffer.from(leaf.b.subarray(leaf.valueAt, leaf.valueAt + leaf.valueBytes));
-    if ((leaf.entryFlags & KEY_OUT) !== 0) {
+    if ((leaf.entryFlags & KEY_OVERFLOW) !== 0) {
       const at = this.pages.locate(leaf.word(leaf.keyAt));
       key = Buffer.from(this.pages.b.subarray(at, at + leaf.word(leaf.keyAt + 4)));
     }
-    return { lane: leaf.laneOf(tree.at), key, value };
+    return { sortKey: leaf.sortKeyOf(tree.at), key, value };
   }
 
   giveOutHere(): void {
     const { leaf } = this.tree;
     leaf.openKey(this.tree.at);
-    if ((leaf.entryFlags & KEY_OUT) !== 0) this.pages.giveOut(leaf.word(leaf.keyAt), leaf.word(leaf.keyAt + 4));
-    this.tree.standAgain();
+    if ((leaf.entryFlags & KEY_OVERFLOW) !== 0)
+      this.pages.freeOverflow(leaf.word(leaf.keyAt), leaf.word(leaf.keyAt + 4));
+    this.tree.reposition();
   }
 
   seek(entry: Entry): boolean {
-    return this.tree.seek(entry.lane, entry.key, 0, entry.key.length);
+    return this.tree.seek(entry.sortKey, entry.key, 0, entry.key.length);
   }
 
   put(entry: Entry): void {
@@ -113,20 +114,20 @@ class Twin {
   }
 
   /** Gives an existing entry another sort key, unless an equal entry exists. */
-  move(entry: Entry, lane: number): void {
-    const moved = { ...entry, lane };
+  move(entry: Entry, sortKey: number): void {
+    const moved = { ...entry, sortKey };
     if (this.find(moved).found) return;
     this.model.splice(this.find(entry).at, 1);
     this.model.splice(this.find(moved).at, 0, moved);
     expect(this.seek(entry)).toBe(true);
-    if (this.tree.moveWithin(lane)) return;
+    if (this.tree.moveWithin(sortKey)) return;
     expect(this.seek(moved)).toBe(false);
     this.tree.putMoved();
   }
 
   removeRank(rank: number): void {
     this.tree.seekRank(rank);
-    expect(this.tree.settle()).toBe(true);
+    expect(this.tree.normalize()).toBe(true);
     this.giveOutHere();
     this.tree.remove();
     this.model.splice(rank, 1);
@@ -137,14 +138,15 @@ class Twin {
     const { tree } = this;
     for (let left = count; left > 0; ) {
       tree.seekRank(rank);
-      expect(tree.settle()).toBe(true);
+      expect(tree.normalize()).toBe(true);
       const run = Math.min(left, tree.leaf.count - tree.at);
       for (let i = 0; i < run; i++) {
         tree.leaf.openKey(tree.at + i);
         const { leaf } = tree;
-        if ((leaf.entryFlags & KEY_OUT) !== 0) this.pages.giveOut(leaf.word(leaf.keyAt), leaf.word(leaf.keyAt + 4));
+        if ((leaf.entryFlags & KEY_OVERFLOW) !== 0)
+          this.pages.freeOverflow(leaf.word(leaf.keyAt), leaf.word(leaf.keyAt + 4));
       }
-      tree.standAgain();
+      tree.reposition();
       tree.removeRun(run);
       left -= run;
     }
@@ -163,11 +165,11 @@ class Twin {
     expect(tree.count).toBe(model.length);
     let i = 0;
     tree.seekRank(0);
-    for (let more = tree.settle(); more; more = tree.next()) {
+    for (let more = tree.normalize(); more; more = tree.next()) {
       const entry = this.decode(tree);
-      tree.standAgain();
+      tree.reposition();
       const twin = model[i++]!;
-      if (!entry.key.equals(twin.key) || !entry.value.equals(twin.value) || entry.lane !== twin.lane) {
+      if (!entry.key.equals(twin.key) || !entry.value.equals(twin.value) || entry.sortKey !== twin.sortKey) {
         throw new Error(`entry ${i - 1} differs from its twin`);
       }
     }
@@ -184,13 +186,13 @@ class Twin {
   /** A separate reader over the tree as it is now. */
   reader(): Tree {
     const { tree } = this;
-    const reader = new Tree(this.pages, this.lane, this.form, tree.pageBytes);
+    const reader = new Tree(this.pages, this.sortKey, this.form, tree.pageBytes);
     reader.load(tree.top, tree.height, tree.count, tree.bytes);
     return reader;
   }
 }
 
-const CASES: [name: string, lane: 4 | 8, form: KeyForm, pageBytes: number, lanes: number, long?: number][] = [
+const CASES: [name: string, sortKey: 4 | 8, form: KeyForm, pageBytes: number, sortKeys: number, long?: number][] = [
   ["hash tree with values", 4, KeyForm.Prefixed, 512, 1 << 30],
   ["hash tree whose hashes collide", 4, KeyForm.Prefixed, 1024, 40],
   ["hash tree with fixed values", 4, KeyForm.Fixed, 512, 1 << 30],
@@ -205,7 +207,7 @@ const CASES: [name: string, lane: 4 | 8, form: KeyForm, pageBytes: number, lanes
 ];
 
 /** One in `longOf` keys is long. */
-function randomEntry(random: Random, twin: Twin, lanes: number, longOf = 50): Entry {
+function randomEntry(random: Random, twin: Twin, sortKeys: number, longOf = 50): Entry {
   const long = random.below(longOf) === 0;
   const key = Buffer.alloc(random.below(long ? 600 : 24));
   // Long common prefixes, so that separators are long too.
@@ -213,31 +215,31 @@ function randomEntry(random: Random, twin: Twin, lanes: number, longOf = 50): En
   for (let i = Math.max(0, key.length - 4); i < key.length; i++) key[i] = random.below(4);
   const value = Buffer.alloc(twin.form === KeyForm.Fixed ? 8 : twin.form === KeyForm.Whole ? 0 : random.below(30));
   for (let i = 0; i < value.length; i++) value[i] = random.below(256);
-  const lane = lanes > 1 ? random.below(lanes) - (lanes >> 1) : 0;
-  return { lane: twin.lane === 4 ? lane | 0 : lane / 4, key, value };
+  const sortKey = sortKeys > 1 ? random.below(sortKeys) - (sortKeys >> 1) : 0;
+  return { sortKey: twin.sortKey === 4 ? sortKey | 0 : sortKey / 4, key, value };
 }
 
-describe.each(CASES)("%s", (_name, lane, form, pageBytes, lanes, long) => {
+describe.each(CASES)("%s", (_name, sortKey, form, pageBytes, sortKeys, long) => {
   test("equals its model after random histories", () => {
     for (let round = 0; round < 4; round++) {
       const random = new Random(SEED + round);
-      const twin = new Twin(lane, form, pageBytes);
+      const twin = new Twin(sortKey, form, pageBytes);
       const pins: { pin: number; reader: Tree; model: Entry[] }[] = [];
       let growing = true;
       for (let step = 0; step < Number(process.env.FERRITE_STEPS ?? 3000); step++) {
         if (step % 700 === 0) growing = random.below(3) > 0;
         const die = random.below(100);
         if (die < (growing ? 60 : 25)) {
-          twin.put(randomEntry(random, twin, lanes, long));
+          twin.put(randomEntry(random, twin, sortKeys, long));
         } else if (die < 70 && twin.model.length > 0) {
           const entry = twin.model[random.below(twin.model.length)]!;
-          const way = random.below(lane === 8 ? 4 : 2);
+          const way = random.below(sortKey === 8 ? 4 : 2);
           if (way === 0) twin.remove(entry);
-          else if (way === 2) twin.move(entry, randomEntry(random, twin, lanes, long).lane);
-          else if (way === 3) twin.move(entry, entry.lane + (random.below(9) - 4) / 4);
-          else twin.put({ ...randomEntry(random, twin, lanes, long), lane: entry.lane, key: entry.key });
+          else if (way === 2) twin.move(entry, randomEntry(random, twin, sortKeys, long).sortKey);
+          else if (way === 3) twin.move(entry, entry.sortKey + (random.below(9) - 4) / 4);
+          else twin.put({ ...randomEntry(random, twin, sortKeys, long), sortKey: entry.sortKey, key: entry.key });
         } else if (die < 95) {
-          twin.remove(randomEntry(random, twin, lanes, long));
+          twin.remove(randomEntry(random, twin, sortKeys, long));
           if (!growing && twin.model.length > 0) twin.removeRank(random.below(twin.model.length));
           if (random.below(20) === 0) {
             const from = random.below(twin.model.length + 1);
@@ -272,7 +274,7 @@ describe("sequence", () => {
       for (let step = 0; step < 4000; step++) {
         const { length } = twin.model;
         const die = random.below(100);
-        const entry = { ...randomEntry(random, twin, 1), lane: 0 };
+        const entry = { ...randomEntry(random, twin, 1), sortKey: 0 };
         if (die < 30) twin.insertRank(length, entry);
         else if (die < 50) twin.insertRank(0, entry);
         else if (die < 60) twin.insertRank(random.below(length + 1), entry);
@@ -293,7 +295,7 @@ describe("sequence", () => {
     for (const end of [0, 1]) {
       const twin = new Twin(0, KeyForm.Whole, 4096);
       const value = Buffer.from("0123456789");
-      for (let i = 0; i < 20000; i++) twin.insertRank(end === 0 ? 0 : i, { lane: 0, key: value, value: NOTHING });
+      for (let i = 0; i < 20000; i++) twin.insertRank(end === 0 ? 0 : i, { sortKey: 0, key: value, value: NOTHING });
       expect((20000 * 12) / twin.tree.bytes).toBeGreaterThan(0.95);
       twin.check();
     }

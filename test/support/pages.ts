@@ -9,12 +9,12 @@ export class TestPages implements Pages {
   h: Uint16Array;
   m: Int32Array;
   f: Float64Array;
-  outBytes: Uint8Array;
-  outAt = 0;
-  pinned = 0;
+  overflowBytes: Uint8Array;
+  overflowAt = 0;
+  newestPin = 0;
   /** Bytes handed out and not given back, by what they were asked for. */
   readonly out = new Map<Ref, number>();
-  private readonly free = new Map<number, Ref[]>();
+  private readonly freeBlocks = new Map<number, Ref[]>();
   private fill = 1;
   private epoch = 0;
   private retired: { ref: Ref; bytes: number; epoch: number }[] = [];
@@ -27,7 +27,7 @@ export class TestPages implements Pages {
     this.h = new Uint16Array(buffer);
     this.m = new Int32Array(buffer);
     this.f = new Float64Array(buffer);
-    this.outBytes = this.b;
+    this.overflowBytes = this.b;
   }
 
   locate(ref: Ref): number {
@@ -35,9 +35,9 @@ export class TestPages implements Pages {
     return ref * UNIT;
   }
 
-  take(bytes: number): Ref {
+  allocate(bytes: number): Ref {
     const size = Math.ceil(bytes / UNIT);
-    let ref = this.free.get(size)?.pop();
+    let ref = this.freeBlocks.get(size)?.pop();
     if (ref === undefined) {
       ref = this.fill;
       this.fill += size;
@@ -48,7 +48,7 @@ export class TestPages implements Pages {
     return ref;
   }
 
-  give(ref: Ref, bytes: number): void {
+  free(ref: Ref, bytes: number): void {
     assert(this.out.get(ref) === bytes, "a block is given back once, as it was taken");
     if (this.pins.size > 0) {
       this.retired.push({ ref, bytes, epoch: this.epoch });
@@ -62,21 +62,21 @@ export class TestPages implements Pages {
     const size = Math.ceil(bytes / UNIT);
     this.b.fill(0xee, ref * UNIT, (ref + size) * UNIT);
     this.out.delete(ref);
-    const list = this.free.get(size) ?? [];
+    const list = this.freeBlocks.get(size) ?? [];
     list.push(ref);
-    this.free.set(size, list);
+    this.freeBlocks.set(size, list);
   }
 
-  reshaped(): void {}
+  structureChanged(): void {}
 
-  youngest(): number {
+  epochNow(): number {
     return this.epoch + 1;
   }
 
   /** Pins everything as it is. Returns the pin. */
   pin(): number {
     this.epoch++;
-    this.pinned = this.epoch;
+    this.newestPin = this.epoch;
     this.pins.set(this.nextPin, this.epoch);
     return this.nextPin++;
   }
@@ -84,7 +84,7 @@ export class TestPages implements Pages {
   unpin(pin: number): void {
     this.pins.delete(pin);
     const oldest = Math.min(...this.pins.values(), Infinity);
-    if (this.pins.size === 0) this.pinned = 0;
+    if (this.pins.size === 0) this.newestPin = 0;
     const waiting = this.retired;
     this.retired = [];
     for (const item of waiting) {
@@ -93,17 +93,17 @@ export class TestPages implements Pages {
     }
   }
 
-  putOut(source: Uint8Array, offset: number, length: number): Ref {
-    const ref = this.take(length);
+  storeOverflow(source: Uint8Array, offset: number, length: number): Ref {
+    const ref = this.allocate(length);
     this.b.set(source.subarray(offset, offset + length), ref * UNIT);
     return ref;
   }
-  giveOut(ref: Ref, length: number): void {
-    this.give(ref, length);
+  freeOverflow(ref: Ref, length: number): void {
+    this.free(ref, length);
   }
-  openOut(ref: Ref, length: number, position: number): number {
-    this.outBytes = this.b;
-    this.outAt = ref * UNIT + position;
+  openOverflow(ref: Ref, length: number, position: number): number {
+    this.overflowBytes = this.b;
+    this.overflowAt = ref * UNIT + position;
     // In pieces, as a value of many chunks would be.
     return Math.min(length - position, 100);
   }

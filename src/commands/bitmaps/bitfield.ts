@@ -231,7 +231,7 @@ export function bitfield(call: Call, reply: Reply): Outcome | void {
 function makeWritable(call: Call, end: number): number {
   const { store } = call;
   if (store.cursor.address !== NO_ADDRESS && call.strings.writesInPlace(end)) return 0;
-  if (store.cursor.address !== NO_ADDRESS && store.cursor.encoding === Encoding.Paged && store.isPinned) {
+  if (store.cursor.address !== NO_ADDRESS && store.cursor.encoding === Encoding.Chunked && store.isPinned) {
     // The first write to a pinned page copies it. So each page is written with its own bytes before anything changes.
     const length = call.strings.lengthFound;
     for (let i = 0; i < fieldCount; i++) {

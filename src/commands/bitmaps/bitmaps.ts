@@ -39,7 +39,7 @@ export function setbit(call: Call, reply: Reply): Outcome | void {
   const was = found ? byteAt(call, position) : 0;
   const now = bit === 1 ? was | mask : was & ~mask;
   // The encoding becomes "raw" even if the bit does not change.
-  if (now !== was || position >= length || !(store.cursor.encoding === Encoding.Paged || store.cursor.isGrown)) {
+  if (now !== was || position >= length || !(store.cursor.encoding === Encoding.Chunked || store.cursor.isGrown)) {
     oneByte[0] = now;
     const total = write(call, position, oneByte, 0, 1);
     if (total < 0) return refuse(call, reply, total);

@@ -7,7 +7,7 @@ import { token } from "../../base/bytes.ts";
 import { Status } from "../../base/status.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { CHUNK_BYTES, StagedValue } from "../../store/large.ts";
+import { STRING_CHUNK_BYTES, StagedValue } from "../../store/large.ts";
 import { Encoding, INLINE_VALUE_MAX, RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
@@ -67,16 +67,16 @@ export function bitop(call: Call, reply: Reply): Outcome | void {
   reply.integer(length);
 }
 /** Buffers for a short result. `more` is used by ONE. */
-const scratch = Buffer.alloc(CHUNK_BYTES);
-const more = Buffer.alloc(CHUNK_BYTES);
+const scratch = Buffer.alloc(STRING_CHUNK_BYTES);
+const more = Buffer.alloc(STRING_CHUNK_BYTES);
 
 /** BITOP with a result of many chunks. They are filled one by one and then become the value of the destination. */
 function bitopLarge(call: Call, reply: Reply, operation: Operation, length: number): Outcome | void {
   const { store } = call;
   openSources(call);
   const result = new StagedValue(store.arena, store.pool, length);
-  for (let position = 0; position < length; position += CHUNK_BYTES) {
-    const part = Math.min(CHUNK_BYTES, length - position);
+  for (let position = 0; position < length; position += STRING_CHUNK_BYTES) {
+    const part = Math.min(STRING_CHUNK_BYTES, length - position);
     if (!result.extend(part)) {
       result.discard(store.nowSeconds);
       return refuse(call, reply, Status.Busy);
@@ -114,7 +114,7 @@ function openSources(call: Call): void {
     call.selectKey(i);
     const found = store.find() !== NO_ADDRESS;
     sourceLengths[i] = found ? call.strings.lengthFound : 0;
-    const isLarge = found && store.cursor.encoding === Encoding.Paged;
+    const isLarge = found && store.cursor.encoding === Encoding.Chunked;
     sourceShards[i] = store.cursor.shard;
     sourceNodes[i] = isLarge ? store.cursor.node : NO_ADDRESS;
   }
@@ -144,7 +144,7 @@ function openSource(call: Call, i: number, position: number, part: number): numb
   return had;
 }
 const ALIGNED_FROM_BYTES = 64;
-const aligned = Buffer.alloc(CHUNK_BYTES);
+const aligned = Buffer.alloc(STRING_CHUNK_BYTES);
 let sourceBytes: Buffer = scratch;
 let sourceAt = 0;
 

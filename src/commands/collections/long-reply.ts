@@ -55,10 +55,10 @@ export function replyEntries<T extends Collection>(
     }
   }
   entries.seekRank(from);
-  let more = entries.settle();
+  let more = entries.normalize();
   for (let i = 0; i < count && more; i++) {
     emit(reply, value);
-    entries.standAgain();
+    entries.reposition();
     more = step > 0 ? entries.next() : entries.previous();
   }
 }
@@ -83,7 +83,7 @@ class EntriesWalk<T extends Collection> extends PinnedWalk {
     this.left = count;
     this.reader = collections.takeReader(value);
     this.reader.entries.seekRank(from);
-    assert(this.reader.entries.settle(), "a reply begins at an entry");
+    assert(this.reader.entries.normalize(), "a reply begins at an entry");
   }
   private readonly bytes: number;
 
@@ -92,10 +92,10 @@ class EntriesWalk<T extends Collection> extends PinnedWalk {
     const { entries } = reader;
     const until = reply.written + WALK_STEP_BYTES;
     for (;;) {
-      entries.standAgain();
+      entries.reposition();
       emit(reply, reader);
       if (--this.left === 0) return false;
-      entries.standAgain();
+      entries.reposition();
       assert(direction > 0 ? entries.next() : entries.previous(), "a reply has as many entries as its head says");
       if (reply.written < until) continue;
       this.pending = Math.ceil((this.bytes / this.count) * this.left);

@@ -134,10 +134,10 @@ function findWanted<V extends Collection>(
   }
   let hash = 0;
   let passed = 0;
-  for (let more = entries.settle(); more; more = entries.next(), passed++) {
+  for (let more = entries.normalize(); more; more = entries.next(), passed++) {
     if (!isWhole) {
       const before = hash;
-      hash = entries.leaf.laneOf(entries.at);
+      hash = entries.leaf.sortKeyOf(entries.at);
       if (passed >= page.count && hash !== before) {
         page.nextCursor = hash + LEAST_HASH;
         return;
@@ -145,7 +145,7 @@ function findWanted<V extends Collection>(
     }
     const member = type.open(value, entries);
     if (member !== null && matches(call, member)) want(passed);
-    entries.standAgain();
+    entries.reposition();
   }
 }
 
@@ -178,12 +178,12 @@ function replyWanted<V extends Collection>(reply: Reply, value: V, type: Scanned
   for (let i = 0; i < wantedCount; i++) {
     if (i === 0) {
       entries.seekRank(page.firstRank + wanted[0]!);
-      entries.settle();
+      entries.normalize();
     } else {
       for (let steps = wanted[i]! - wanted[i - 1]!; steps > 0; steps--) entries.next();
     }
     type.emit(reply, value, entries, isBare);
-    entries.standAgain();
+    entries.reposition();
   }
   if (wanted.length > WANTED_KEPT_MAX) page.wanted = new Int32Array(64);
 }

@@ -165,7 +165,7 @@ function emitDraws<T extends Collection>(
   for (let n = 0; n < count; n++) {
     const rank = draws.next();
     entries.seekRank(ranks === null ? rank : ranks[rank]!);
-    entries.settle();
+    entries.normalize();
     emit(reply, value);
   }
 }
@@ -203,7 +203,7 @@ function encodeAll<T extends Collection>(
   const { entries } = value;
   for (let n = 0; n < size; n++) {
     entries.seekRank(ranks === null ? n : ranks[n]!);
-    entries.settle();
+    entries.normalize();
     emit(encoder, value);
     ends.push(encoder.at);
   }

@@ -268,8 +268,8 @@ function gatherAround(value: SortedSetValue): void {
 function gatherBox(value: SortedSetValue, low: number, high: number, limit: number): void {
   const { entries, member } = value;
   entries.seekRank(value.rankOfScore(low, false));
-  for (let more = entries.settle(); more; more = entries.next()) {
-    const score = entries.leaf.laneOf(entries.at);
+  for (let more = entries.normalize(); more; more = entries.next()) {
+    const score = entries.leaf.sortKeyOf(entries.at);
     if (score >= high) return;
     openPlace(score);
     const away = distanceWithin();
@@ -284,7 +284,7 @@ function gatherBox(value: SortedSetValue, low: number, high: number, limit: numb
     }
     distances[i] = away;
     if (limit > 0 && gathered.count >= limit) return;
-    entries.standAgain();
+    entries.reposition();
   }
 }
 

@@ -86,7 +86,7 @@ function replyField(call: Call, reply: Reply, hash: HashValue, i: number): boole
   hash.openValue();
   const { value } = hash;
   reply.bulk(value.bytes as Buffer, value.at, value.length);
-  hash.entries.standAgain();
+  hash.entries.reposition();
   return true;
 }
 

@@ -173,7 +173,7 @@ function emitValue(reply: Reply, hash: HashValue): void {
 }
 function emitBoth(reply: Reply, hash: HashValue): void {
   emitField(reply, hash);
-  hash.entries.standAgain();
+  hash.entries.reposition();
   emitValue(reply, hash);
 }
 function emitPair(reply: Reply, hash: HashValue): void {
@@ -209,10 +209,10 @@ function replyAll(call: Call, reply: Reply, hash: HashValue, live: number, emit:
   if (live === hash.count) return replyEntries(call, reply, hash, 0, live, 1, emit);
   const { entries } = hash;
   entries.seekRank(0);
-  for (let more = entries.settle(); more; more = entries.next()) {
+  for (let more = entries.normalize(); more; more = entries.next()) {
     if (hash.isDueHere) continue;
     emit(reply, hash);
-    entries.standAgain();
+    entries.reposition();
   }
 }
 
@@ -340,12 +340,12 @@ function liveRanks(hash: HashValue): number[] {
   const { entries } = hash;
   entries.seekRank(0);
   let rank = 0;
-  for (let more = entries.settle(); more; more = entries.next(), rank++) if (!hash.isDueHere) ranks.push(rank);
+  for (let more = entries.normalize(); more; more = entries.next(), rank++) if (!hash.isDueHere) ranks.push(rank);
   return ranks;
 }
 
 function emitAt(reply: Reply, hash: HashValue, rank: number, emit: Emit): void {
   hash.entries.seekRank(rank);
-  hash.entries.settle();
+  hash.entries.normalize();
   emit(reply, hash);
 }

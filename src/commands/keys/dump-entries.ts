@@ -86,13 +86,13 @@ abstract class EntriesPayload<V extends Collection> extends Payload {
         this.rewind();
       }
       const before = this.isMeasured ? reply.written : this.bytes;
-      entries.standAgain();
+      entries.reposition();
       if (this.isMeasured) this.write();
       else this.measure();
       done += (this.isMeasured ? reply.written : this.bytes) - before;
       this.left--;
       if (this.left === 0) continue;
-      entries.standAgain();
+      entries.reposition();
       const more = entries.next();
       assert(more, "a collection has as many entries as it counts");
     }
@@ -102,7 +102,7 @@ abstract class EntriesPayload<V extends Collection> extends Payload {
   private rewind(): void {
     const { entries } = this.value;
     entries.seekRank(0);
-    const more = entries.settle();
+    const more = entries.normalize();
     assert(more, "a collection has an entry");
   }
 
@@ -221,7 +221,7 @@ class HashListpackPayload extends ListpackPayload<HashValue> {
     const { value } = this;
     value.openField();
     this.bytes += memberBytes(value.field);
-    value.entries.standAgain();
+    value.entries.reposition();
     value.openValue();
     this.bytes += memberBytes(value.value);
   }
@@ -229,7 +229,7 @@ class HashListpackPayload extends ListpackPayload<HashValue> {
     const { value } = this;
     value.openField();
     this.text(value.field);
-    value.entries.standAgain();
+    value.entries.reposition();
     value.openValue();
     this.text(value.value);
   }
@@ -377,10 +377,10 @@ class HashPayload extends EntriesPayload<HashValue> {
     const deadline = this.deadline();
     if (deadline < 0) return;
     if (this.isTimed) this.delay(deadline, true);
-    value.entries.standAgain();
+    value.entries.reposition();
     value.openField();
     this.string(value.field);
-    value.entries.standAgain();
+    value.entries.reposition();
     value.openValue();
     this.string(value.value);
   }

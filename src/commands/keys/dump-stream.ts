@@ -90,7 +90,7 @@ export class StreamPayload extends Payload {
     const { entries } = stream;
     let last = -1;
     entries.seekRank(0);
-    for (let more = entries.settle(); more; more = entries.next()) {
+    for (let more = entries.normalize(); more; more = entries.next()) {
       stream.openHere();
       if (last < 0 || stream.begins || sizes[last]! >= NODE_BYTES || counts[last]! >= NODE_ENTRIES) {
         this.endNode(last);
@@ -106,7 +106,7 @@ export class StreamPayload extends Payload {
       elements[last] = elements[last]! + 1 + elementsOf(stream.fields, isSame);
       sizes[last] = sizes[last]! + this.entryBytes(isSame);
       if (this.isDue()) yield;
-      entries.standAgain();
+      entries.reposition();
     }
     this.endNode(last);
   }
@@ -123,7 +123,7 @@ export class StreamPayload extends Payload {
     const { stream, counts, elements, sizes } = this;
     const { entries } = stream;
     entries.seekRank(0);
-    let more = entries.settle();
+    let more = entries.normalize();
     for (let i = 0; i < counts.length; i++) {
       stream.openHere();
       this.beginNode();
@@ -145,11 +145,11 @@ export class StreamPayload extends Payload {
       this.finish();
       for (let entry = 0; entry < counts[i]!; entry++) {
         assert(more, "a stream has as many entries as it counts");
-        entries.standAgain();
+        entries.reposition();
         stream.openHere();
         this.writeEntry(this.isSame(entry));
         if (this.isDue()) yield;
-        entries.standAgain();
+        entries.reposition();
         more = entries.next();
       }
       this.begin(1);
@@ -231,9 +231,9 @@ export class StreamPayload extends Payload {
     this.finish();
     for (let rank = 0; rank < groups.count; rank++) {
       groups.seekRank(rank);
-      groups.settle();
+      groups.normalize();
       stream.loadGroupHere();
-      groups.standAgain();
+      groups.reposition();
       stream.group.name.openKey(groups.leaf, groups.at, stream.pages);
       yield* this.group();
     }
@@ -250,7 +250,7 @@ export class StreamPayload extends Payload {
     this.number(0, pending.count);
     this.finish();
     pending.seekRank(0);
-    for (let more = pending.settle(); more; more = pending.next()) {
+    for (let more = pending.normalize(); more; more = pending.next()) {
       group.readPending();
       this.begin(ID_BYTES + 8 + 9);
       this.wholeId(group.id);
@@ -259,14 +259,14 @@ export class StreamPayload extends Payload {
       this.finish();
       this.done += ID_BYTES;
       if (this.isDue()) yield;
-      pending.standAgain();
+      pending.reposition();
     }
     this.begin(9);
     this.number(0, consumers.count);
     this.finish();
     for (let rank = 0; rank < consumers.count; rank++) {
       consumers.seekRank(rank);
-      consumers.settle();
+      consumers.normalize();
       group.readConsumer();
       this.text(group.name);
       this.begin(17);
@@ -283,7 +283,7 @@ export class StreamPayload extends Payload {
         this.finish();
         this.done += ID_BYTES;
         if (this.isDue()) yield;
-        group.owned.standAgain();
+        group.owned.reposition();
         more = group.nextOwned(group.consumer);
       }
     }

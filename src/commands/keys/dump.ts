@@ -11,7 +11,7 @@ import { Int64Kind, int64 } from "../../base/integers.ts";
 import { DebugSwitch, isDebugSwitchOn } from "../../memory/debug-switches.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
+import { STRING_CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
@@ -58,7 +58,7 @@ export function dump(call: Call, reply: Reply): Outcome | void {
     reply.bulkHead(headBytes + length + FOOTER_BYTES);
     append(reply, head, 0, headBytes);
     updateCrc64(0, 0, head, 0, headBytes);
-    if (store.cursor.encoding === Encoding.Paged) {
+    if (store.cursor.encoding === Encoding.Chunked) {
       appendLarge(call, reply, length);
     } else {
       updateCrc64(crc64.lo, crc64.hi, store.cursor.b, store.cursor.rawAt, length);
@@ -89,8 +89,8 @@ function append(reply: Reply, source: Buffer, at: number, length: number): void 
 function appendLarge(call: Call, reply: Reply, length: number): void {
   const { store } = call;
   const { shard, node } = store.cursor;
-  for (let done = 0; done < length; done += CHUNK_BYTES) {
-    const part = Math.min(CHUNK_BYTES, length - done);
+  for (let done = 0; done < length; done += STRING_CHUNK_BYTES) {
+    const part = Math.min(STRING_CHUNK_BYTES, length - done);
     reply.ensure(part);
     store.large.read(shard, node, done, reply.bytes, reply.at, part);
     updateCrc64(crc64.lo, crc64.hi, reply.bytes, reply.at, part);

@@ -146,12 +146,12 @@ function read(value: Collection, from: number, count: number, isBackward: boolea
   const { entries } = value;
   const elements: Buffer[] = new Array(count);
   entries.seekRank(isBackward ? entries.count - 1 - from : from);
-  entries.settle();
+  entries.normalize();
   for (let i = 0; i < count; i++) {
     const { bytes, at, length } = memberHere(value);
     elements[i] = Buffer.from(bytes.subarray(at, at + length));
     if (i === count - 1) break;
-    entries.standAgain();
+    entries.reposition();
     if (isBackward) entries.previous();
     else entries.next();
   }

@@ -4,7 +4,7 @@ import { Status } from "../../base/status.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import { RecordType } from "../../store/record.ts";
-import { registerServer, Want } from "../../dispatch/blocking.ts";
+import { registerServeHandler, Want } from "../../dispatch/blocking.ts";
 import { readSeconds } from "../../dispatch/timeouts.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { asked, emitElement, move, popEvent, popFromFirst, popOne, readAsked, readEnd } from "./lists.ts";
@@ -105,14 +105,14 @@ function beginServing(call: Call, reply: Reply): boolean {
   return found > 0;
 }
 
-registerServer(Want.ListElement, RecordType.List, (call, reply, front) => {
+registerServeHandler(Want.ListElement, RecordType.List, (call, reply, front) => {
   if (!beginServing(call, reply)) return;
   reply.array(2);
   reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
   popOne(reply, call.collections.list(), front);
 });
 
-registerServer(Want.ListElements, RecordType.List, (call, reply, front, _toFront, count) => {
+registerServeHandler(Want.ListElements, RecordType.List, (call, reply, front, _toFront, count) => {
   if (!beginServing(call, reply)) return;
   const list = call.collections.list();
   const taken = Math.min(count, list.count);
@@ -129,7 +129,7 @@ registerServer(Want.ListElements, RecordType.List, (call, reply, front, _toFront
   list.finish(true, popEvent(front));
 });
 
-registerServer(Want.ListMove, RecordType.List, (call, reply, front, toFront) => {
+registerServeHandler(Want.ListMove, RecordType.List, (call, reply, front, toFront) => {
   const moved = move(call, reply, front, toFront);
   if (moved < 0) reply.error(moved === Status.Busy ? ErrorText.outOfMemory : statusText(moved));
 });

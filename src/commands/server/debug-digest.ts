@@ -88,9 +88,9 @@ function forEach(value: Collection, visit: () => void): void {
   value.open();
   const { entries } = value;
   entries.seekRank(0);
-  for (let more = entries.settle(); more; more = entries.next()) {
+  for (let more = entries.normalize(); more; more = entries.next()) {
     visit();
-    entries.standAgain();
+    entries.reposition();
   }
 }
 
@@ -118,7 +118,7 @@ function addHashFields(hash: HashValue, sum: Buffer): void {
     const pair = Buffer.alloc(SUM_BYTES);
     hash.openField();
     mixHash(pair, hashOfMember(hash.field));
-    hash.entries.standAgain();
+    hash.entries.reposition();
     hash.openValue();
     mixHash(pair, hashOfMember(hash.value));
     addHash(sum, sha1(pair));

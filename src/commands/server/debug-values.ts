@@ -40,7 +40,7 @@ export function stringLengths(call: Call, reply: Reply): Outcome | void {
     const name = keyBytes(store.cursor.m, store.cursor.w);
     const length = call.strings.lengthFound;
     const record = capacityUnits(store.cursor.m, store.cursor.w) * UNIT_BYTES;
-    const spare = store.cursor.encoding === Encoding.Paged ? 0 : Math.max(0, record - name - length);
+    const spare = store.cursor.encoding === Encoding.Chunked ? 0 : Math.max(0, record - name - length);
     reply.simple(
       `key_sds_len:${name}, key_sds_avail:0, key_zmalloc: 0, val_sds_len:${length}, val_sds_avail:${spare}, val_zmalloc: ${record}`,
     );

@@ -23,7 +23,7 @@ import {
   LOG_SEGMENTS_AT,
   LOG_UNITS_AT,
   PINS_AT,
-  WHEEL_HINTS_AT,
+  WHEEL_TIMERS_AT,
 } from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type ProcessUse, REDIS_VERSION, type ServerTotals } from "../../dispatch/services.ts";
@@ -446,7 +446,7 @@ const SHARD_WORDS = [
   LOG_MUTABLE_AT,
   HEAP_LIVE_AT,
   HEAP_BYTES_AT,
-  WHEEL_HINTS_AT,
+  WHEEL_TIMERS_AT,
   PINS_AT,
 ];
 

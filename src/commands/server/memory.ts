@@ -10,7 +10,7 @@ import { ErrorText } from "../../protocol/errors.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { BUCKET_BYTES } from "../../store/index.ts";
-import { CHUNK_BYTES } from "../../store/large.ts";
+import { STRING_CHUNK_BYTES } from "../../store/large.ts";
 import { capacityUnits, Encoding } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
@@ -37,9 +37,9 @@ export function usage(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.find() === NO_ADDRESS) return reply.nullBulk();
   let bytes = capacityUnits(store.cursor.m, store.cursor.w) * UNIT_BYTES + SLOT_BYTES;
-  if (store.cursor.encoding === Encoding.Paged) {
-    const chunks = Math.ceil(store.cursor.valueBytes / CHUNK_BYTES);
-    bytes += NODE_HEAD_BYTES + chunks * (NODE_ENTRY_BYTES + CHUNK_BYTES);
+  if (store.cursor.encoding === Encoding.Chunked) {
+    const chunks = Math.ceil(store.cursor.valueBytes / STRING_CHUNK_BYTES);
+    bytes += NODE_HEAD_BYTES + chunks * (NODE_ENTRY_BYTES + STRING_CHUNK_BYTES);
   }
   if (store.cursor.encoding === Encoding.Tree) bytes += call.collections.openFound().wholeBytes;
   reply.integer(bytes);

@@ -5,7 +5,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import { RecordType } from "../../store/record.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
-import { type Readiness, registerServer, Want } from "../../dispatch/blocking.ts";
+import { type Readiness, registerServeHandler, Want } from "../../dispatch/blocking.ts";
 import { readSeconds } from "../../dispatch/timeouts.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
@@ -97,7 +97,7 @@ function beginServing(call: Call, reply: Reply): boolean {
   return found > 0;
 }
 
-registerServer(
+registerServeHandler(
   Want.SortedSetMember,
   RecordType.SortedSet,
   (call, reply, front) => {
@@ -106,7 +106,7 @@ registerServer(
   hasMembers,
 );
 
-registerServer(
+registerServeHandler(
   Want.SortedSetMembers,
   RecordType.SortedSet,
   (call, reply, front, _toFront, count) => {

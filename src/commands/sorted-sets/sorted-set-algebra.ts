@@ -173,13 +173,13 @@ function gatherOpened(
   const { entries, member } = value;
   entries.seekRank(rank);
   let left = most;
-  for (let more = entries.settle(); more && left > 0; more = entries.next(), left--) {
+  for (let more = entries.normalize(); more && left > 0; more = entries.next(), left--) {
     value.openHere();
     const score = weighted(isSet ? 1 : sortedSet.score, source.weight);
     const i = isFirst ? -1 : gathered.find(member.bytes, member.at, member.length);
     if (i < 0) gathered.add(member.bytes, member.at, member.length, score);
     else gathered.scores[i] = joined(gathered.scores[i]!, score, aggregate);
-    entries.standAgain();
+    entries.reposition();
   }
 }
 
@@ -276,11 +276,11 @@ function dropMembers(call: Call): void {
   const { entries, member } = value;
   const { scores, order, count } = gathered;
   entries.seekRank(0);
-  for (let more = entries.settle(); more; more = entries.next()) {
+  for (let more = entries.normalize(); more; more = entries.next()) {
     value.openHere();
     const i = gathered.find(member.bytes, member.at, member.length);
     if (i >= 0) scores[i] = Number.NaN;
-    entries.standAgain();
+    entries.reposition();
   }
   let kept = 0;
   for (let n = 0; n < count; n++) if (!Number.isNaN(scores[order[n]!]!)) order[kept++] = order[n]!;

@@ -7,7 +7,7 @@ import type { SortedSetValue } from "../../store/sorted-set-value.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import { Status } from "../../base/status.ts";
-import { KEY_OUT } from "../../structures/page.ts";
+import { KEY_OVERFLOW } from "../../structures/page.ts";
 import { ScoreTable } from "../../structures/score-table.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
@@ -61,7 +61,7 @@ export function emitRun(reply: Reply, value: SortedSetValue, from: number, count
   const isPair = withScores && reply.protocol === 3;
   for (let rank = from, last = from + count; rank < last; ) {
     entries.seekRank(rank);
-    entries.settle();
+    entries.normalize();
     const { leaf } = entries;
     let i = entries.at;
     const end = Math.min(leaf.count, i + last - rank);
@@ -69,13 +69,13 @@ export function emitRun(reply: Reply, value: SortedSetValue, from: number, count
     for (; i < end; i++) {
       if (isPair) reply.array(2);
       leaf.openKey(i);
-      if ((leaf.entryFlags & KEY_OUT) === 0) {
+      if ((leaf.entryFlags & KEY_OVERFLOW) === 0) {
         reply.bulk(leaf.b, leaf.keyAt, leaf.keyBytes);
       } else {
         member.openKey(leaf, i, pages);
         reply.bulk(member.bytes as Buffer, member.at, member.length);
       }
-      if (withScores) reply.double(leaf.laneOf(i));
+      if (withScores) reply.double(leaf.sortKeyOf(i));
     }
   }
 }

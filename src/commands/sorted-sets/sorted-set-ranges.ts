@@ -249,11 +249,11 @@ export function zrangestore(call: Call, reply: Reply): Outcome | void {
 function gather(value: SortedSetValue, from: number, count: number): void {
   const { entries, member } = value;
   entries.seekRank(from);
-  let more = entries.settle();
+  let more = entries.normalize();
   for (let n = 0; n < count && more; n++) {
     value.openHere();
     gathered.add(member.bytes, member.at, member.length, value.score);
-    entries.standAgain();
+    entries.reposition();
     more = entries.next();
   }
 }
@@ -293,7 +293,7 @@ function removeRange(call: Call, reply: Reply, by: By): Outcome | void {
   const { from, count } = range;
   for (let n = 0; n < count; n++) {
     value.entries.seekRank(from);
-    value.entries.settle();
+    value.entries.normalize();
     value.removeHere();
   }
   value.finish(count > 0);

@@ -270,11 +270,11 @@ export function popMembers(
   for (let n = 0; n < count; n++) {
     const rank = highest ? value.count - 1 : 0;
     value.entries.seekRank(rank);
-    entries.settle();
+    entries.normalize();
     if (nested) reply.array(2);
     emitMember(reply, value);
     reply.double(value.score);
-    entries.standAgain();
+    entries.reposition();
     value.removeHere();
   }
 }

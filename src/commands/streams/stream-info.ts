@@ -43,9 +43,9 @@ export function xinfoGroups(call: Call, reply: Reply): Outcome | void {
 function openGroup(stream: StreamValue, rank: number): void {
   const [, groups] = stream.trees;
   groups.seekRank(rank);
-  groups.settle();
+  groups.normalize();
   stream.loadGroupHere();
-  groups.standAgain();
+  groups.reposition();
   stream.group.name.openKey(groups.leaf, groups.at, stream.pages);
 }
 
@@ -85,7 +85,7 @@ export function xinfoConsumers(call: Call, reply: Reply): Outcome | void {
   const { nowMs } = call.store;
   reply.array(consumers.count);
   consumers.seekRank(0);
-  for (let more = consumers.settle(); more; more = consumers.next()) {
+  for (let more = consumers.normalize(); more; more = consumers.next()) {
     group.readConsumer();
     const { name, activeMs } = group;
     reply.map(4);
@@ -97,7 +97,7 @@ export function xinfoConsumers(call: Call, reply: Reply): Outcome | void {
     reply.integer(Math.max(nowMs - group.seenMs, 0));
     reply.text("inactive");
     reply.integer(activeMs === NEVER ? NEVER : Math.max(nowMs - activeMs, 0));
-    consumers.standAgain();
+    consumers.reposition();
   }
 }
 
@@ -160,7 +160,7 @@ function replyState(reply: Reply, stream: StreamValue): void {
 function replyEdge(reply: Reply, stream: StreamValue, rank: number): void {
   if (stream.count === 0) return reply.nullBulk();
   stream.entries.seekRank(rank);
-  stream.entries.settle();
+  stream.entries.normalize();
   emitEntry(reply, stream);
 }
 
@@ -193,7 +193,7 @@ function replyGroup(reply: Reply, stream: StreamValue, count: number): void {
   const shown = Math.min(pending.count, count);
   reply.array(shown);
   pending.seekRank(0);
-  pending.settle();
+  pending.normalize();
   for (let i = 0; i < shown; i++) {
     group.readPending();
     const name = names.get(group.owner)!;
@@ -207,10 +207,10 @@ function replyGroup(reply: Reply, stream: StreamValue, count: number): void {
   reply.text("consumers");
   reply.array(consumers.count);
   consumers.seekRank(0);
-  for (let more = consumers.settle(); more; more = consumers.next()) {
+  for (let more = consumers.normalize(); more; more = consumers.next()) {
     group.readConsumer();
     replyConsumer(reply, stream, count);
-    consumers.standAgain();
+    consumers.reposition();
   }
 }
 
@@ -239,7 +239,7 @@ function replyConsumer(reply: Reply, stream: StreamValue, count: number): void {
     replyId(reply, group.id);
     reply.integer(group.deliveredMs);
     replyLong(reply, group.deliveries);
-    group.owned.standAgain();
+    group.owned.reposition();
     more = group.nextOwned(consumer);
   }
 }

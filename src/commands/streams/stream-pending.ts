@@ -75,18 +75,18 @@ function replySummary(reply: Reply, stream: StreamValue): void {
   }
   for (const rank of [0, pending.count - 1]) {
     pending.seekRank(rank);
-    pending.settle();
+    pending.normalize();
     group.readPending();
     replyId(reply, group.id);
   }
   const busy: { name: Buffer; pending: number }[] = [];
   consumers.seekRank(0);
-  for (let more = consumers.settle(); more; more = consumers.next()) {
+  for (let more = consumers.normalize(); more; more = consumers.next()) {
     group.readConsumer();
     const { name } = group;
     const own = group.pendingOf(group.consumer);
     if (own > 0) busy.push({ name: Buffer.from(name.bytes.subarray(name.at, name.at + name.length)), pending: own });
-    consumers.standAgain();
+    consumers.reposition();
   }
   reply.array(busy.length);
   for (const { name, pending } of busy) {
@@ -126,7 +126,7 @@ function replyPending(
       if (walksOwn) group.findPending(id);
       if (nowMs - group.deliveredMs < minIdle) ids.count--;
     }
-    if (walksOwn) group.owned.standAgain();
+    if (walksOwn) group.owned.reposition();
     more = walksOwn ? group.nextOwned(owner) : group.pending.next();
   }
   const names = group.names();

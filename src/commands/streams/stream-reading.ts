@@ -8,7 +8,7 @@ import { SMALL_CHANGE } from "../../store/collection.ts";
 import { RecordType } from "../../store/record.ts";
 import { StreamId } from "../../structures/stream-id.ts";
 import { PENDING_ROOM, type StreamValue } from "../../store/stream-value.ts";
-import { registerServer, Want } from "../../dispatch/blocking.ts";
+import { registerServeHandler, Want } from "../../dispatch/blocking.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
@@ -339,7 +339,7 @@ class Idle {
       const next = ids.add();
       group.readOwned(next);
       if (!stream.seek(next)) ids.count--;
-      group.owned.standAgain();
+      group.owned.reposition();
       more = group.nextTimed();
     }
     if (until >= 0 && group.seekTimedFrom(until + 1)) this.dueAt(group.timeHere);
@@ -352,7 +352,7 @@ class Idle {
     const { group } = stream;
     const { pending } = group;
     pending.seekRank(0);
-    for (let more = pending.settle(); more; more = pending.next()) {
+    for (let more = pending.normalize(); more; more = pending.next()) {
       group.readPending();
       if (group.deliveredMs > until) {
         this.dueAt(group.deliveredMs);
@@ -361,7 +361,7 @@ class Idle {
         id.copyFrom(group.id);
         times.push({ id, ms: group.deliveredMs });
       }
-      pending.standAgain();
+      pending.reposition();
     }
     times.sort((a, b) => a.ms - b.ms || a.id.compare(b.id));
     for (let i = 0; i < times.length && i < most; i++) ids.add().copyFrom(times[i]!.id);
@@ -461,7 +461,7 @@ function replyUnread(reply: Reply, stream: StreamValue, entries: number, nowMs: 
   const claims = reading.claimMs >= 0;
   id.copyFrom(group.last);
   if (stream.seek(id)) stream.entries.next();
-  else stream.entries.settle();
+  else stream.entries.normalize();
   for (let i = 0; i < entries; i++) {
     emitEntry(reply, stream, claims ? 4 : 2);
     if (claims) {
@@ -475,7 +475,7 @@ function replyUnread(reply: Reply, stream: StreamValue, entries: number, nowMs: 
       else group.addPending(id, owner, nowMs, 1);
     }
     if (isLost) stream.seek(id);
-    else stream.entries.standAgain();
+    else stream.entries.reposition();
     stream.entries.next();
   }
 }
@@ -499,7 +499,7 @@ function replyOwn(reply: Reply, stream: StreamValue, from: StreamId, nowMs: numb
       emitFields(reply, stream);
       group.findPending(id);
       group.changePending(id, owner, nowMs, group.deliveries + 1);
-      group.owned.standAgain();
+      group.owned.reposition();
     } else {
       reply.nullArray();
     }
@@ -560,10 +560,10 @@ function serveEntries(call: Call, reply: Reply, _front: boolean, _toFront: boole
   beginServed(call, reply);
   reply.array(entries);
   stream.entries.seekRank(from);
-  stream.entries.settle();
+  stream.entries.normalize();
   for (let i = 0; i < entries; i++) {
     emitEntry(reply, stream);
-    stream.entries.standAgain();
+    stream.entries.reposition();
     stream.entries.next();
   }
 }
@@ -610,5 +610,5 @@ function serveGroup(call: Call, reply: Reply, keepsNone: boolean, _toFront: bool
 }
 const FEW_ENTRIES = Math.floor(SMALL_CHANGE / 2 / PENDING_ROOM);
 
-registerServer(Want.Entries, RecordType.Stream, serveEntries, areEntriesReady);
-registerServer(Want.GroupEntries, RecordType.Stream, serveGroup, isGroupReady);
+registerServeHandler(Want.Entries, RecordType.Stream, serveEntries, areEntriesReady);
+registerServeHandler(Want.GroupEntries, RecordType.Stream, serveGroup, isGroupReady);

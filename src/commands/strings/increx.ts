@@ -139,7 +139,7 @@ function increxInteger(call: Call, reply: Reply): Outcome | void {
   let old = 0n;
   if (found) {
     if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-    if (store.cursor.encoding === Encoding.Paged) return reply.error(ErrorText.notInteger);
+    if (store.cursor.encoding === Encoding.Chunked) return reply.error(ErrorText.notInteger);
     call.strings.open();
     const kind = parseInt64(call.strings.bytes, call.strings.at, call.strings.length);
     if (kind === Int64Kind.None) return reply.error(ErrorText.notInteger);
@@ -208,7 +208,7 @@ function increxFloat(call: Call, reply: Reply): Outcome | void {
   let old = ZERO;
   if (found) {
     if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-    if (store.cursor.encoding === Encoding.Paged) return reply.error(ErrorText.notFloat);
+    if (store.cursor.encoding === Encoding.Chunked) return reply.error(ErrorText.notFloat);
     call.strings.open();
     const had = parseLongDouble(call.strings.bytes, call.strings.at, call.strings.length);
     if (had === null) return reply.error(ErrorText.notFloat);

@@ -97,7 +97,7 @@ const ZERO = parseLongDouble(Buffer.from("0"), 0, 1)!;
 
 function readFloat(call: Call): ReturnType<typeof parseLongDouble> {
   const { store } = call;
-  if (store.cursor.encoding === Encoding.Paged) return null;
+  if (store.cursor.encoding === Encoding.Chunked) return null;
   call.strings.open();
   return parseLongDouble(call.strings.bytes, call.strings.at, call.strings.length);
 }

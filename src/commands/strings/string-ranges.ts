@@ -73,7 +73,7 @@ export function getrange(call: Call, reply: Reply): void {
   if (end < 0) end = Math.max(end + length, 0);
   if (end >= length) end = length - 1;
   if (start > end) return reply.constant(EMPTY_BULK);
-  if (store.cursor.encoding === Encoding.Paged) {
+  if (store.cursor.encoding === Encoding.Chunked) {
     replyPaged(call, reply, store.cursor.shard, store.cursor.node, start, end - start + 1);
     return;
   }

@@ -10,7 +10,7 @@ import { Status } from "../../base/status.ts";
 import { FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../../memory/arena.ts";
 import { ErrorText, invalidExpire } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
+import { STRING_CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { type Address, NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
@@ -311,8 +311,8 @@ function valueEquals(call: Call, i: number): boolean {
     if (staged === null) {
       if (!equal(strings.bytes, strings.at, call.bytes, call.argAt(i) + done, part)) return false;
     } else {
-      const place = staged.places[Math.floor(done / CHUNK_BYTES)]!;
-      const at = (place & FRAME_MASK) * FRAME_BYTES + (done % CHUNK_BYTES);
+      const place = staged.frames[Math.floor(done / STRING_CHUNK_BYTES)]!;
+      const at = (place & FRAME_MASK) * FRAME_BYTES + (done % STRING_CHUNK_BYTES);
       if (!equal(strings.bytes, strings.at, store.arena.bytesOf(place >>> FRAME_BITS), at, part)) return false;
     }
     done += part;

@@ -10,7 +10,7 @@
  * is checked against the memory there is, every loop has a bound, and nothing is written but these arrays.
  *
  * Invariants
- *   A1  SHAPE_AT of a shard counts the blocks of collections taken and given back, and entries that go from one page to
+ *   A1  STRUCTURE_VERSION_AT of a shard counts the blocks of collections taken and given back, and entries that go from one page to
  *       another (Pages.reshaped): while it stays, every path stays
  *   A2  a path is good if its walk began after the count was read and then the lock was seen free, the count is the same
  *       under the lock, and the collection has the root it began at: no change of a tree fell into the walk. The count
@@ -25,7 +25,7 @@ import { BLOCK_BYTES_MASK, BLOCK_HEAD_BYTES, BLOCK_INFO, NO_REF, type Ref } from
 import { HASH_LEAST, HASH_MOST, type Tree } from "../structures/tree.ts";
 import { Encoding, fixedAt, recordEncoding, RecordType, recordType } from "./record.ts";
 import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
-import { LOCK_AT, SHAPE_AT } from "./shard.ts";
+import { LOCK_AT, STRUCTURE_VERSION_AT } from "./shard.ts";
 import { ROOT_TREES, ROOT_TREE_WORDS } from "./shard-pages.ts";
 
 /** Members of a batch that are looked up ahead; what is longer than this is not. */
@@ -46,7 +46,7 @@ const ENTRIES_MAX = PAGE_BYTES_MAX >> 2;
 /** Words from a page's begin within which everything lies that is looked at. */
 const REACH = ENTRIES_MAX * 4;
 
-export class MembersAhead {
+export class MemberPrefetch {
   /** Members looked up. */
   count = 0;
   /** Those of the command that runs: the next one to be sought, and the end. */
@@ -57,7 +57,7 @@ export class MembersAhead {
   /** Bytes below which a tree that was used just now is taken to be in the processor's caches. */
   cachedBytes = CACHED_BYTES;
   /** Sum of what was touched: kept, so that the loads are not optimised away. */
-  touched = 0;
+  prefetchSum = 0;
 
   private bytes: Uint8Array = NOTHING;
   private readonly at = new Int32Array(MEMBERS_AHEAD);
@@ -113,7 +113,7 @@ export class MembersAhead {
    * Stands on the collection whose record seems to be at word `w` of `region`, in the shard with this header. Returns
    * false when it is none that is looked up ahead.
    */
-  stand(shard: number, header: number, region: number, w: number): boolean {
+  selectTree(shard: number, header: number, region: number, w: number): boolean {
     const m = this.arena.words[region];
     if (m === undefined || w + RECORD_REACH > m.length) return false;
     if (recordEncoding(m, w) !== Encoding.Tree) return false;
@@ -127,7 +127,7 @@ export class MembersAhead {
     this.root = root;
     this.shard = shard;
     this.height = 0;
-    const shape = Atomics.load(this.c, header + SHAPE_AT);
+    const shape = Atomics.load(this.c, header + STRUCTURE_VERSION_AT);
     if (Atomics.load(this.c, header + LOCK_AT) !== 0) return false;
     this.shape = shape;
     const at = this.turn(root);
@@ -170,19 +170,19 @@ export class MembersAhead {
       const { m } = this;
       const children = m[at + HEAD_WORD]! & 0xffff;
       if (children === 0 || children > ENTRIES_MAX) return false;
-      const lanes = at + ARRAYS_WORD + children * EXTRA_WORDS;
+      const sortKeys = at + ARRAYS_WORD + children * EXTRA_WORDS;
       // Entry 0 has no bound.
       let i = 1 + ((hash - low) / (high - low)) * (children - 1) || 1;
       i = i <= 1 ? 1 : i >= children ? children - 1 : i | 0;
-      while (i < children && m[lanes + i]! < hash) i++;
-      while (i > 1 && m[lanes + i - 1]! >= hash) i--;
+      while (i < children && m[sortKeys + i]! < hash) i++;
+      while (i > 1 && m[sortKeys + i - 1]! >= hash) i--;
       // A bound of this very hash: the keys would have to be compared.
-      if (i < children && m[lanes + i] === hash) return false;
+      if (i < children && m[sortKeys + i] === hash) return false;
       const slot = i - 1;
       refs[path + level] = ref;
       slots[path + level] = slot;
-      if (slot > 0) low = m[lanes + slot]!;
-      if (slot + 1 < children) high = m[lanes + slot + 1]!;
+      if (slot > 0) low = m[sortKeys + slot]!;
+      if (slot + 1 < children) high = m[sortKeys + slot + 1]!;
       const child = at + ARRAYS_WORD + slot * EXTRA_WORDS;
       ref = m[child]!;
       count = m[child + 1]!;
@@ -212,7 +212,7 @@ export class MembersAhead {
   }
 
   /** Touches the leaves of all members added. Call once, after the last one. */
-  touch(): void {
+  prefetch(): void {
     const { count, roots, regions, words, counts, guesses, hashes } = this;
     const memory = this.arena.words;
     let sum = 0;
@@ -221,23 +221,23 @@ export class MembersAhead {
       if (roots[n] === NO_REF) continue;
       const m = memory[regions[n]!]!;
       const at = words[n]!;
-      const lane = at + ARRAYS_WORD + guesses[n]!;
-      sum ^= m[at]! ^ m[lane]! ^ m[at + ARRAYS_WORD + counts[n]! + (guesses[n]! >> 1)]!;
+      const sortKey = at + ARRAYS_WORD + guesses[n]!;
+      sum ^= m[at]! ^ m[sortKey]! ^ m[at + ARRAYS_WORD + counts[n]! + (guesses[n]! >> 1)]!;
     }
     for (let n = 0; n < count; n++) {
       if (roots[n] === NO_REF) continue;
       const m = memory[regions[n]!]!;
       const at = words[n]!;
       const hash = hashes[n]!;
-      const lanes = at + ARRAYS_WORD;
+      const sortKeys = at + ARRAYS_WORD;
       const entries = m[at + HEAD_WORD]! & 0xffff;
       let i = guesses[n]!;
       if (i >= entries || entries > ENTRIES_MAX) continue;
-      while (i < entries && m[lanes + i]! < hash) i++;
-      while (i > 0 && m[lanes + i - 1]! >= hash) i--;
+      while (i < entries && m[sortKeys + i]! < hash) i++;
+      while (i > 0 && m[sortKeys + i - 1]! >= hash) i--;
       guesses[n] = i;
-      if (i === entries || m[lanes + i] !== hash) continue;
-      const end = (m[lanes + entries + (i >> 1)]! >>> ((i & 1) << 4)) & END_MASK;
+      if (i === entries || m[sortKeys + i] !== hash) continue;
+      const end = (m[sortKeys + entries + (i >> 1)]! >>> ((i & 1) << 4)) & END_MASK;
       const bytes = m[at + BLOCK_INFO]! & BLOCK_BYTES_MASK;
       if (bytes <= PAGE_BYTES_MAX && bytes >= end) words[n] = at + ((bytes - end) >> 2);
     }
@@ -246,7 +246,7 @@ export class MembersAhead {
       // The entry may reach into a second line.
       sum ^= memory[regions[n]!]![words[n]!]! ^ memory[regions[n]!]![words[n]! + ENTRY_WORDS]!;
     }
-    this.touched ^= sum;
+    this.prefetchSum ^= sum;
   }
 
   /** Stands the tree of `root` on a member, in the shard with this header. Returns true when it is there. */
@@ -268,12 +268,13 @@ export class MembersAhead {
     }
     const hash = this.hashes[n]!;
     this.hash = hash;
-    if (this.roots[n] !== root || this.shapes[n] !== this.c[header + SHAPE_AT]) return tree.seek(hash, b, at, length);
+    if (this.roots[n] !== root || this.shapes[n] !== this.c[header + STRUCTURE_VERSION_AT])
+      return tree.seek(hash, b, at, length);
     return tree.seekAlong(hash, b, at, length, this.refs, this.slots, n << LEVELS_SHIFT, this.guesses[n]!);
   }
 
   /** Lets go of the last batch's bytes. */
-  letGo(): void {
+  releaseBatch(): void {
     this.begin(NOTHING);
   }
 }

@@ -9,14 +9,14 @@ import { HashValue } from "../../src/store/hash-value.ts";
 import { SetValue } from "../../src/store/set-value.ts";
 import { testSeed } from "../support/random.ts";
 import { Fixture, START_MS } from "./fixture.ts";
-import { AHEAD_KEYS, type AheadDone, type AheadTask } from "./members-ahead-worker.ts";
+import { AHEAD_KEYS, type AheadDone, type AheadTask } from "./member-prefetch-worker.ts";
 
 async function race(f: Fixture, threads: number, rounds: number, members: number): Promise<AheadDone[]> {
   const seed = testSeed();
   const generations = new SharedArrayBuffer(AHEAD_KEYS * 4);
   const workers = Array.from(
     { length: threads },
-    () => new Worker(new URL("./members-ahead-worker.ts", import.meta.url).href),
+    () => new Worker(new URL("./member-prefetch-worker.ts", import.meta.url).href),
   );
   try {
     return await Promise.all(

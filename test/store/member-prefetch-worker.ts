@@ -1,4 +1,4 @@
-/** A thread of members-ahead.test.ts: members of its own in collections that all threads share, looked up ahead. */
+/** A thread of member-prefetch.test.ts: members of its own in collections that all threads share, looked up ahead. */
 import { Random } from "../../src/base/random.ts";
 import { Arena } from "../../src/memory/arena.ts";
 import { Control } from "../../src/memory/control.ts";
@@ -106,9 +106,9 @@ function work(task: AheadTask): AheadDone {
     const ks = index.keyspaceAt(header, 0);
     const bucket = index.prefetchBucket(shard, ks, key.hashB);
     const record = bucket < 0 ? -1 : index.candidate(shard, index.prefetchedRegion, bucket, key.hashB);
-    if (record >= 0 && ahead.stand(shard, header, index.prefetchedRegion, record)) {
+    if (record >= 0 && ahead.selectTree(shard, header, index.prefetchedRegion, record)) {
       for (let i = 0; i < BATCH; i++) ahead.add(starts[i]!, lengths[i]!);
-      ahead.touch();
+      ahead.prefetch();
     }
     if (random.below(4) === 0) for (let i = random.below(200); i > 0; i--) Atomics.pause();
 

@@ -18,6 +18,7 @@ import { SharedClock } from "../memory/shared-clock.ts";
 import { Parser } from "../protocol/parser.ts";
 import { NO_PIN, Reply } from "../protocol/reply.ts";
 import { Keyspaces, Maintenance } from "../store/maintenance.ts";
+import type { Collections } from "../store/collections.ts";
 import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
@@ -111,35 +112,26 @@ export class Engine implements TurnWork {
     this.outputLimits = config.outputBufferLimits;
     this.clientBytesMax = config.clientBytesMax;
     call.stringMax = config.number("server.proto_max_bulk_len");
-    const { limits } = call.collections;
-    const setLimits = () => {
-      limits.hash.listpackEntries = config.number("storage.hash_max_listpack_entries");
-      limits.hash.listpackValue = config.number("storage.hash_max_listpack_value");
-      limits.list.listpackSize = config.number("storage.list_max_listpack_size");
-      limits.set.intsetEntries = config.number("storage.set_max_intset_entries");
-      limits.set.listpackEntries = config.number("storage.set_max_listpack_entries");
-      limits.set.listpackValue = config.number("storage.set_max_listpack_value");
-      limits.sortedSet.listpackEntries = config.number("storage.zset_max_listpack_entries");
-      limits.sortedSet.listpackValue = config.number("storage.zset_max_listpack_value");
-      limits.stream.nodeEntries = config.number("storage.stream_node_max_entries");
-      limits.stream.nodeBytes = config.number("storage.stream_node_max_bytes");
-    };
-    setLimits();
-    config.onChange("*", () => {
-      setLimits();
-      this.memory.configure();
-      this.turnCommands = config.number("server.turn_max_commands");
-      this.turnMs = config.number("server.turn_max_microseconds") / 1000;
-      this.busyMs = busyThreshold(config);
-      this.queryBytesMax = config.number("server.query_buffer_limit");
-      this.outputLimits = config.outputBufferLimits;
-      this.clientBytesMax = config.clientBytesMax;
-      this.parser.limits.bulkMax = config.number("server.proto_max_bulk_len");
-      call.stringMax = this.parser.limits.bulkMax;
-      this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
-    });
+    setEncodingLimits(call.collections.limits, config);
+    config.onChange("*", () => this.configure(call));
     this.nextShard = worker;
     this.readClock();
+  }
+
+  /** Applies a change of the configuration. */
+  private configure(call: Call): void {
+    const { config } = this;
+    setEncodingLimits(call.collections.limits, config);
+    this.memory.configure();
+    this.turnCommands = config.number("server.turn_max_commands");
+    this.turnMs = config.number("server.turn_max_microseconds") / 1000;
+    this.busyMs = busyThreshold(config);
+    this.queryBytesMax = config.number("server.query_buffer_limit");
+    this.outputLimits = config.outputBufferLimits;
+    this.clientBytesMax = config.clientBytesMax;
+    this.parser.limits.bulkMax = config.number("server.proto_max_bulk_len");
+    call.stringMax = this.parser.limits.bulkMax;
+    this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
   }
 
   /** Reads the clock for the turn that begins, and looks whether memory is left. */
@@ -289,6 +281,20 @@ export class Engine implements TurnWork {
   }
   /** Where the next round of maintenance begins, so that a short budget reaches all shards in turn. */
   private nextShard: number;
+}
+
+/** The limits up to which Redis would keep collections in its compact encodings. */
+function setEncodingLimits(limits: Collections["limits"], config: Config): void {
+  limits.hash.listpackEntries = config.number("storage.hash_max_listpack_entries");
+  limits.hash.listpackValue = config.number("storage.hash_max_listpack_value");
+  limits.list.listpackSize = config.number("storage.list_max_listpack_size");
+  limits.set.intsetEntries = config.number("storage.set_max_intset_entries");
+  limits.set.listpackEntries = config.number("storage.set_max_listpack_entries");
+  limits.set.listpackValue = config.number("storage.set_max_listpack_value");
+  limits.sortedSet.listpackEntries = config.number("storage.zset_max_listpack_entries");
+  limits.sortedSet.listpackValue = config.number("storage.zset_max_listpack_value");
+  limits.stream.nodeEntries = config.number("storage.stream_node_max_entries");
+  limits.stream.nodeBytes = config.number("storage.stream_node_max_bytes");
 }
 
 /** server.busy_reply_threshold; 0 = commands wait for ever. */

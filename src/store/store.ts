@@ -1,8 +1,8 @@
 /**
  * Store: one thread's hands on the shards. It knows keys, values and deadlines as bytes; no RESP, file or socket.
  *
- * A caller holds the locks of the shards of its keys through `section`, then for each key: `select(keyspace, key)`, `find()`, and reads or
- * changes the record that `cursor` is on. Changing takes three forms, which all else is made of:
+ * A caller holds the locks of the shards of its keys through `section`, then for each key: `select(keyspace, key)`,
+ * `find()`, and reads or changes the record that `cursor` is on. Changing takes three forms, which all else is made of:
  *
  *   place           a record of another shape for the selected key, found or new; the caller fills in the value
  *   beginInPlace    the record found, ready for its bytes to be changed where they are
@@ -13,8 +13,7 @@
  * records have, are in deadlines.ts and access.ts.
  *
  * Every path that writes tells `hooks` (key-events.ts): `beforeChange` for snapshots, `tell` for blocked clients and
- * notifications, `removedByStore` for keys that leave without a command. While nobody
- * listens they cost one load each.
+ * notifications, `removedByStore` for keys that leave without a command. While nobody listens they cost one load each.
  */
 import { assert } from "../base/assert.ts";
 import { Random } from "../base/random.ts";
@@ -576,16 +575,13 @@ export class Store implements DueKeys {
 
   /** Removes the record found and what it keeps outside itself. The cursor is then on no record. */
   remove(event: KeyEvent): void {
-    assert(this.at.address !== NO_ADDRESS, "what is removed is there");
-    this.beginChange();
-    this.removeFound(PLAIN);
-    this.changed(event);
+    this.removeWith(event, PLAIN);
   }
-  /** As `remove`, where what the record keeps outside itself lives on. */
-  removeRecord(event: KeyEvent): void {
+  /** As `remove`; `how`: KEEPS_VALUE when what the record keeps outside itself lives on, or PLAIN. */
+  removeWith(event: KeyEvent, how: number): void {
     assert(this.at.address !== NO_ADDRESS, "what is removed is there");
     this.beginChange();
-    this.removeFound(KEEPS_VALUE);
+    this.removeFound(how);
     this.changed(event);
   }
 

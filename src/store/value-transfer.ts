@@ -22,7 +22,7 @@ import { accessClock, Encoding, markGrown, RecordType, setAccessClock, setSpareB
 import { type Address, NO_ADDRESS } from "./segments.ts";
 import type { ShardPages } from "./shard-pages.ts";
 import { KeyEvent } from "./key-events.ts";
-import { PLAIN, type Store } from "./store.ts";
+import { KEEPS_VALUE, PLAIN, type Store } from "./store.ts";
 import { copyIn, type StringValue } from "./string-value.ts";
 
 export class ValueTransfer {
@@ -214,8 +214,7 @@ export class ValueTransfer {
 
   /** Removes the record found, whose value `put(.., true)` has given to another key. */
   removeSource(event: KeyEvent): void {
-    if (this.isHandedOver) this.store.removeRecord(event);
-    else this.store.remove(event);
+    this.store.removeWith(event, this.isHandedOver ? KEEPS_VALUE : PLAIN);
   }
 
   /** Frees the chunks of a string that was taken from its key and that a set with KEEPS_VALUE has replaced there. */

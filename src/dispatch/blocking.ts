@@ -309,7 +309,7 @@ export class Blocking {
     if (this.call.keyspaces.of(db) !== keyspace) return;
     if (!this.waiters.makeReady(place)) return;
     this.store.section.rearranges(shard);
-    this.store.section.ready.push({ shard, place });
+    this.store.section.addReady(shard, place);
   }
 
   // ---- serving ----

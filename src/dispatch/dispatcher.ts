@@ -143,8 +143,9 @@ export class Dispatcher {
     const { flags } = spec;
     if (!session.authenticated && (flags & NO_AUTH) === 0) return this.reject(row, ErrorText.noAuth);
     call.spec = spec;
-    this.store.datesFinds = (flags & WRITE) !== 0 && !session.noTouch;
-    this.store.hooks.valueEvent = this.events[row]!;
+    const isWrite = (flags & WRITE) !== 0;
+    this.store.datesFinds = isWrite && !session.noTouch;
+    if (isWrite) this.store.hooks.valueEvent = this.events[row]!;
     session.lastCommand = index;
     session.lastRow = row;
     session.commandName = spec.subcommands === undefined && row !== index ? spec.name.toLowerCase() : "";
@@ -174,7 +175,19 @@ export class Dispatcher {
     const { spec, staged } = call;
     const replyAt = reply.at;
     const { handedOn, passedOn, errors } = reply;
-    const outcome = this.runLocked(spec, i);
+    const { keys, places } = spec;
+    let outcome: Outcome;
+    if (keys.first === 0 && places === undefined && (spec.flags & ALL_SHARDS) === 0) {
+      outcome = spec.run(call, reply) ?? Done;
+    } else if (
+      keys.first === 1 &&
+      places === undefined &&
+      (keys.last === 1 || (keys.last === -1 && call.argCount === 2))
+    ) {
+      outcome = this.runSingle(spec, i, call, reply);
+    } else {
+      outcome = this.runMany(spec, call, reply);
+    }
     if (outcome === Retry) {
       assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (D2)");
       assert(!this.section.isAtOnce, "a command that runs at once is not retried");
@@ -197,17 +210,6 @@ export class Dispatcher {
       statistics.sized(call, requestBytes, reply.at - replyAt + (reply.passedOn - passedOn));
     }
     return outcome;
-  }
-
-  /** Runs the handler under the locks that the keys of its command need. */
-  private runLocked(spec: CommandSpec, i: number): Outcome {
-    const { call, reply } = this;
-    const { keys, places } = spec;
-    if (keys.first === 0 && places === undefined && (spec.flags & ALL_SHARDS) === 0)
-      return spec.run(call, reply) ?? Done;
-    const isSingle =
-      keys.first === 1 && places === undefined && (keys.last === 1 || (keys.last === -1 && call.argCount === 2));
-    return isSingle ? this.runSingle(spec, i, call, reply) : this.runMany(spec, call, reply);
   }
 
   /** Sees to memory for a command that may grow the data. One that is refused has been answered. */

@@ -59,16 +59,25 @@ export class Section {
   /** True while nothing may be put off to a later turn; see `runAtOnce`. */
   isAtOnce = false;
   /** Places to serve before the locks go (S2). */
-  readonly ready: ReadyPlace[] = [];
+  private readonly ready: ReadyPlace[] = [];
   /** More chunks than every command has are reserved: given up at the end of the outermost section. */
   private hasReserved = false;
+  /** True when leaving means more than to unlock: one load tells on the way out. */
+  private hasEndWork = false;
   /** Serves the places that are ready; called with the locks held. More may become ready meanwhile. */
   serve: (ready: readonly ReadyPlace[]) => void = () => {};
   /**
    * Called once for each outermost section that changed data, after the last change and before the locks go: what it
    * changed is appended to the change log there. Null while there is no log.
    */
-  ends: ((section: Section) => void) | null = null;
+  get ends(): ((section: Section) => void) | null {
+    return this.reporter;
+  }
+  set ends(reporter: ((section: Section) => void) | null) {
+    this.reporter = reporter;
+    this.hasEndWork = true;
+  }
+  private reporter: ((section: Section) => void) | null = null;
   /** Highest change position of the shards of all sections since the owner set this to 0. Counted only with `ends`. */
   seenPosition = 0;
 
@@ -252,7 +261,7 @@ export class Section {
   /** Marks the outermost section: until it ends, `enter` must succeed and no command may ask to be retried. */
   runAtOnce(): void {
     assert(this.depth === 1, "the outermost section runs at once");
-    this.isAtOnce = true;
+    this.isAtOnce = this.hasEndWork = true;
   }
 
   // ---- inside ----
@@ -308,13 +317,14 @@ export class Section {
    */
   reserve(chunks: number): boolean {
     if (!this.pool.reserve(chunks)) return false;
-    if (chunks > this.pool.ahead) this.hasReserved = true;
+    if (chunks > this.pool.ahead) this.hasReserved = this.hasEndWork = true;
     return true;
   }
 
-  private unreserve(): void {
-    this.hasReserved = false;
-    this.pool.unreserve(this.pool.ahead);
+  /** Clients wait at `place`, whose key the section has changed: they are served before the locks go. */
+  addReady(shard: number, place: Ref): void {
+    this.ready.push({ shard, place });
+    this.hasEndWork = true;
   }
 
   // ---- leaving ----
@@ -326,11 +336,8 @@ export class Section {
       this.depth--;
       return;
     }
-    if (this.ready.length !== 0) this.serveReady();
-    if (this.ends !== null) this.report(this.ends);
-    if (this.hasReserved) this.unreserve();
+    if (this.hasEndWork) this.endWork();
     this.depth = 0;
-    this.isAtOnce = false;
     if (this.heldCount === 1) {
       this.heldCount = 0;
       const { c } = this;
@@ -346,9 +353,7 @@ export class Section {
   /** Leaves, as a command does whose lock is kept for the next one of a run (S4). Only with one lock, and not nested. */
   keep(): void {
     assert(this.depth === 1, "only the outermost section keeps its lock");
-    if (this.ready.length !== 0) this.serveReady();
-    if (this.ends !== null) this.report(this.ends);
-    if (this.hasReserved) this.unreserve();
+    if (this.hasEndWork) this.endWork();
     this.depth = 0;
     for (; this.heldCount > 1; this.heldCount--) this.unlockLast();
     this.c[this.headerOf(0) + MUTATING_AT] = Mutating.No;
@@ -362,6 +367,16 @@ export class Section {
   release(): void {
     assert(this.depth === 0 && this.heldCount === 1, "a lock that was kept is released once");
     this.unlockAll();
+  }
+
+  /** Serves who waits for what changed, reports the change, gives up what is still reserved. */
+  private endWork(): void {
+    if (this.ready.length !== 0) this.serveReady();
+    if (this.reporter !== null) this.report(this.reporter);
+    if (this.hasReserved) this.pool.unreserve(this.pool.ahead);
+    this.hasReserved = false;
+    this.isAtOnce = false;
+    this.hasEndWork = this.reporter !== null;
   }
 
   private serveReady(): void {

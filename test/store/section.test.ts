@@ -107,7 +107,7 @@ describe("nesting", () => {
     section.serve = (ready) => {
       log.push(`serve ${ready.map(({ place }) => place)} with ${held()}`);
       // What is served may make more ready.
-      if (ready.length === 1) section.ready.push({ shard: 3, place: 22 });
+      if (ready.length === 1) section.addReady(3, 22);
       log.push(`then ${ready.length}`);
     };
     section.ends = (ended) => {
@@ -117,13 +117,12 @@ describe("nesting", () => {
     section.enterAll();
     section.enter(3);
     change(3);
-    section.ready.push({ shard: 3, place: 11 });
+    section.addReady(3, 11);
     section.leave();
     expect(log).toEqual([]);
     section.leave();
     const all = [...section.held].join();
     expect(log).toEqual([`serve 11 with ${all}`, "then 2", `report with ${all}`]);
-    expect(section.ready).toEqual([]);
     expect(held()).toEqual([]);
   });
 
@@ -211,7 +210,7 @@ describe("a lock kept for the next command", () => {
     };
     section.enter(3);
     section.rearranges(3);
-    section.ready.push({ shard: 3, place: 11 });
+    section.addReady(3, 11);
     section.keep();
     expect(served).toBe(1);
     expect(held()).toEqual([3]);
@@ -255,7 +254,7 @@ describe("exceptions", () => {
         };
         section.within(1, () => {
           section.rearranges(1);
-          section.ready.push({ shard: 1, place: 11 });
+          section.addReady(1, 11);
         });
       },
       (section, change) => {

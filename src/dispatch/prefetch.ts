@@ -71,23 +71,27 @@ export class Prefetch {
 
   /** As keyAt; hands to the index and to member-prefetch what was looked up for the command, which runs next. */
   select(i: number): Key | null {
-    const { index, membersAhead } = this.store;
-    index.hintWord = -1;
+    this.store.index.hintWord = -1;
     if (this.isHashed[i] === 0) return null;
     const k = this.keyOf[i]!;
-    const key = this.keys[k]!;
-    if (this.hasBuckets) {
-      index.hintWord = this.bucketWord[k]!;
-      index.hintRegion = this.bucketRegion[k]!;
-      index.hintHash = key.hashB;
-      index.hintKs = this.tableOf[k]!;
-      index.hintVersion = this.version[k]!;
-    }
-    if (membersAhead.count > 0) {
-      membersAhead.next = this.firstMember[i]!;
-      membersAhead.end = this.firstMember[i + 1]!;
-    }
-    return key;
+    if (this.hasBuckets) this.hintIndex(k);
+    if (this.store.membersAhead.count > 0) this.hintMembers(i);
+    return this.keys[k]!;
+  }
+
+  private hintIndex(k: number): void {
+    const { index } = this.store;
+    index.hintWord = this.bucketWord[k]!;
+    index.hintRegion = this.bucketRegion[k]!;
+    index.hintHash = this.keys[k]!.hashB;
+    index.hintKs = this.tableOf[k]!;
+    index.hintVersion = this.version[k]!;
+  }
+
+  private hintMembers(i: number): void {
+    const { membersAhead } = this.store;
+    membersAhead.next = this.firstMember[i]!;
+    membersAhead.end = this.firstMember[i + 1]!;
   }
 
   /** Finds the commands in the table and hashes their first keys. Returns 0 when none names members. */

@@ -205,7 +205,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
         one.engine.blocking["postponed"].push({ shard: store.shardOf(hashed.hashA), db: 0, key, wait: null });
       },
       reach: (one) => one.engine.blocking.turn(),
-      method: (one) => [one.engine.blocking.waiters, "openPlace"],
+      method: (one) => [one.engine.blocking.waiters, "openWaitedKey"],
       follows: true,
     },
     "serving a client": {

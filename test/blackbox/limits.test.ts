@@ -421,6 +421,8 @@ describe("the process", () => {
     const options: StartOptions = { settings: { unixsocket: path, unixsocketperm: "700" } };
     const second = server.kind === "redis" ? await startRedis(options) : await startFerrite(options);
     try {
+      // The other worker may accept TCP connections before the first one listens on the socket.
+      for (let tries = 0; tries < 500 && !existsSync(path); tries++) await Bun.sleep(10);
       expect(statSync(path).isSocket()).toBe(true);
       expect(statSync(path).mode & 0o777).toBe(0o700);
       const local = await RespClient.connect({ path }),

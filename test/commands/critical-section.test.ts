@@ -161,6 +161,8 @@ describe("an exception at a site that holds locks (fault F)", () => {
     /** True when the site has changed something before it calls the method. */
     readonly follows?: true;
   }
+  /** Names a method so that a renaming reaches it. */
+  const on = <T extends object>(owner: T, name: keyof T & string): readonly [object, string] => [owner, name];
   const internals = (one: TestEngine) => one.engine.dispatcher["call"];
   const evicting = (one: TestEngine, rank: Rank = Rank.LeastRecent): void => {
     one.engine.memory.evictor.setPolicy(rank, false, 5);
@@ -172,15 +174,15 @@ describe("an exception at a site that holds locks (fault F)", () => {
   const sites: Record<string, Site> = {
     "a command of one key": {
       reach: (one) => one.send("SET", "k:1", "other"),
-      method: (one) => [internals(one).strings, "setWith"],
+      method: (one) => on(internals(one).strings, "setWith"),
     },
     "a command of several keys": {
       reach: (one) => one.send("MSET", "k:1", "other", "k:2", "other"),
-      method: (one) => [internals(one).strings, "setWith"],
+      method: (one) => on(internals(one).strings, "setWith"),
     },
     "a command over all shards": {
       reach: (one) => one.send("FLUSHALL"),
-      method: (one) => [internals(one).maintenance, "emptyNow"],
+      method: (one) => on(internals(one).maintenance, "emptyNow"),
       follows: true,
     },
     "the requests of a wait that is over": {
@@ -192,7 +194,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
         one.send("RPUSH", "list", "element");
       },
       reach: (one) => one.engine.blocking.turn(),
-      method: (one) => [one.engine.blocking.waiters, "remove"],
+      method: (one) => on(one.engine.blocking.waiters, "remove"),
     },
     "a key that is served later": {
       prepare: (one) => {
@@ -205,7 +207,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
         one.engine.blocking["postponed"].push({ shard: store.shardOf(hashed.hashA), db: 0, key, wait: null });
       },
       reach: (one) => one.engine.blocking.turn(),
-      method: (one) => [one.engine.blocking.waiters, "openWaitedKey"],
+      method: (one) => on(one.engine.blocking.waiters, "openWaitedKey"),
       follows: true,
     },
     "serving a client": {
@@ -230,7 +232,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
     "drawing keys to evict": {
       prepare: (one) => evicting(one),
       reach: (one) => one.engine.memory.evictor.evictOne(),
-      method: (one) => [one.engine.store.index, "sample"],
+      method: (one) => on(one.engine.store.index, "sample"),
       changes: false,
     },
     "an eviction that makes room for a record": {
@@ -248,7 +250,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
         one.engine.store.garbage.find();
       },
       reach: (one) => one.engine.memory["emptyGarbage"](),
-      method: (one) => [one.engine.store.garbage, "empty"],
+      method: (one) => on(one.engine.store.garbage, "empty"),
     },
     squeezing: {
       prepare: (one) => {
@@ -258,47 +260,47 @@ describe("an exception at a site that holds locks (fault F)", () => {
       reach: (one) => {
         for (let n = 0; n < 64; n++) internals(one).maintenance.squeeze();
       },
-      method: (one) => [internals(one).maintenance, "cleanStep"],
+      method: (one) => on(internals(one).maintenance, "cleanStep"),
     },
     "the background work": {
       prepare: due,
       reach: (one) => one.engine.maintain(1, 50),
-      method: (one) => [one.engine.store.wheel, "turn"],
+      method: (one) => on(one.engine.store.wheel, "turn"),
     },
     "the expire pass": {
       prepare: due,
       reach: (one) => one.send("DEBUG", "SLEEP", "0"),
-      method: (one) => [one.engine.store.wheel, "turn"],
+      method: (one) => on(one.engine.store.wheel, "turn"),
     },
-    DBSIZE: { prepare: due, reach: (one) => one.send("DBSIZE"), method: (one) => [one.engine.store, "countKeys"] },
+    DBSIZE: { prepare: due, reach: (one) => one.send("DBSIZE"), method: (one) => on(one.engine.store, "countKeys") },
     SCAN: {
       prepare: due,
       reach: (one) => one.send("SCAN", "0", "COUNT", "1000"),
-      method: (one) => [one.engine.store, "find"],
+      method: (one) => on(one.engine.store, "find"),
     },
     KEYS: {
       reach: (one) => one.send("KEYS", "*"),
-      method: (one) => [one.engine.store.index, "collect"],
+      method: (one) => on(one.engine.store.index, "collect"),
       changes: false,
     },
     RANDOMKEY: {
       reach: (one) => one.send("RANDOMKEY"),
-      method: (one) => [one.engine.store.index, "collect"],
+      method: (one) => on(one.engine.store.index, "collect"),
       changes: false,
     },
     "DEBUG CHECK": {
       reach: (one) => one.send("DEBUG", "CHECK"),
-      method: (one) => [one.engine.store.log, "check"],
+      method: (one) => on(one.engine.store.log, "check"),
       changes: false,
     },
     "DEBUG DIGEST": {
       reach: (one) => one.send("DEBUG", "DIGEST"),
-      method: (one) => [one.engine.store.index, "collect"],
+      method: (one) => on(one.engine.store.index, "collect"),
       changes: false,
     },
     "DEBUG POPULATE": {
       reach: (one) => one.send("DEBUG", "POPULATE", "3"),
-      method: (one) => [internals(one).strings, "setWith"],
+      method: (one) => on(internals(one).strings, "setWith"),
     },
     "giving a pin back": {
       prepare: (one) => {
@@ -306,7 +308,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
         expect(store.large.pin(store.headerOf(1))).toBe(0);
       },
       reach: (one) => one.engine.unpin({ shard: 1, pin: 0 }),
-      method: (one) => [one.engine.store.large, "unpin"],
+      method: (one) => on(one.engine.store.large, "unpin"),
       follows: true,
     },
   };

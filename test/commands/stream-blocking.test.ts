@@ -214,7 +214,7 @@ describe("CLAIM", () => {
         "b?",
         "b~ XREADGROUP GROUP g c2 BLOCK 30 CLAIM 20000 STREAMS l k > >",
         "b?",
-        "b! XREADGROUP GROUP g c2 BLOCK 0 CLAIM 100 COUNT 1 STREAMS l >",
+        "b! XREADGROUP GROUP g c2 BLOCK 0 CLAIM 10000 COUNT 1 STREAMS l >",
         "a XACK l g 2-2",
         "c! XREADGROUP GROUP g c3 BLOCK 0 STREAMS l >",
         "a XADD l 3-3 f w",

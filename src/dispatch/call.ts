@@ -152,6 +152,15 @@ export class Call {
     return kind === Int64Kind.Wide ? int64.hi * 2 ** 32 + (int64.lo >>> 0) : Number.NaN;
   }
 
+  /**
+   * True when both arguments are negative 64-bit integers and `i` is the greater one. `first` and `second` are what argLong
+   * read of them: equal for neighbours beyond -2^53, which are then compared as they were written.
+   */
+  isEmptyFromEnd(i: number, first: number, j: number, second: number): boolean {
+    if (first >= 0 || second >= 0 || first < second) return false;
+    return first > second || (first < -(2 ** 52) && BigInt(this.argText(i)) > BigInt(this.argText(j)));
+  }
+
   /** Makes argument `i` the store's current key, in the session's database. */
   selectKey(i: number): void {
     this.selectKeyIn(this.keyspace, i);

@@ -258,6 +258,12 @@ describe("parts of a string", () => {
       expect(engine.send("GETRANGE", "k", start!, end!)).toBe(`"${part}"`);
       expect(engine.send("SUBSTR", "k", start!, end!)).toBe(`"${part}"`);
     }
+    // Neighbours that a double cannot tell apart; redis-server answers the same.
+    engine.send("SET", "k", "abc");
+    expect(engine.send("GETRANGE", "k", "-4611686018427387904", "-4611686018427387905")).toBe('""');
+    expect(engine.send("GETRANGE", "k", "-4611686018427387905", "-4611686018427387904")).toBe('"a"');
+    expect(engine.send("BITCOUNT", "k", "-4611686018427387904", "-4611686018427387905")).toBe(":0");
+    expect(engine.send("BITCOUNT", "k", "-4611686018427387905", "-4611686018427387904")).toBe(":3");
     expect(engine.send("GETRANGE", "none", 0, 1)).toBe('""');
     expect(engine.send("GETRANGE", "none", "x", 1)).toBe(WRONG_NUMBER);
     engine.send("SET", "k", STREAMED);

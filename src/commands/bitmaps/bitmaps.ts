@@ -111,7 +111,7 @@ export function bitcount(call: Call, reply: Reply): Outcome | void {
   }
   if (store.findForRead() === NO_ADDRESS) return reply.integer(0);
   if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-  if (start < 0 && end < 0 && start > end) return reply.integer(0);
+  if (argCount > 2 && call.isEmptyFromEnd(2, start, 3, end)) return reply.integer(0);
   setRange(start, end, call.strings.lengthFound, unit);
   const { first, last } = range;
   if (first > last) return reply.integer(0);

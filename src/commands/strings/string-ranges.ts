@@ -68,7 +68,7 @@ export function getrange(call: Call, reply: Reply): void {
   if (store.findForRead() === NO_ADDRESS) return reply.constant(EMPTY_BULK);
   if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   const length = call.strings.lengthFound;
-  if (start < 0 && end < 0 && start > end) return reply.constant(EMPTY_BULK);
+  if (call.isEmptyFromEnd(2, start, 3, end)) return reply.constant(EMPTY_BULK);
   if (start < 0) start = Math.max(start + length, 0);
   if (end < 0) end = Math.max(end + length, 0);
   if (end >= length) end = length - 1;

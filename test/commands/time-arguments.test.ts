@@ -76,6 +76,8 @@ describe("beside redis-server", () => {
   test.each([...RESTORES, ...CLAIMS, "WAIT V 1"])("%s", async (command) => {
     for (const value of VALUES) {
       await toBoth("DEL", "d");
+      // The entry was idle for longer than 1 ms in both, whatever they have just done with it.
+      await toBoth("XCLAIM", "x", "g", "c", "0", "1-1", "IDLE", "100000", "JUSTID");
       const args = command.split(" ").map((word) => (word === "V" ? value : word === "P" ? payload : word));
       await expectSame(...args);
       if (value !== "1") await expectSame("EXISTS", "d");

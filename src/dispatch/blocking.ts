@@ -7,8 +7,7 @@
  *   command that changes a key ─ store.changed ─► ready places ─ serve, locks held ─► replies ─ end of turn ─► workers
  *
  * A request with a target (BLMOVE) needs the lock of a second shard. It is only tried for, so the order of locks does not
- * matter; when it is not to be had, the key is served by this worker in a later turn, and nobody else behind the request
- * is before then.
+ * matter. When it is not free, this worker serves the key in a later turn; until then no request behind it is served.
  *
  * Invariants
  *   G1  a reply is made for a client exactly when its state went from Waiting to Claimed
@@ -386,7 +385,7 @@ export class Blocking {
     this.call.bytes = wider;
   }
 
-  /** Sees to it that the shard of argument 2 is locked. Returns false when it is not to be had now. */
+  /** Sees to it that the shard of argument 2 is locked. Returns false when the lock is not free now. */
   private lockTarget(): boolean {
     const { store, call } = this;
     call.selectKey(2);

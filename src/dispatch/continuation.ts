@@ -18,6 +18,6 @@ export interface Continuation {
   spentMs: number;
   /** True while the next step waits for something that takes milliseconds. */
   readonly isResting: boolean;
-  /** Gives back what it holds, between commands. Returns false when the locks were not to be had: to be called again. */
+  /** Releases what it holds, between commands. Returns false when a lock was not free: the caller tries again. */
   drop(store: Store): boolean;
 }

@@ -87,7 +87,7 @@ export class Dispatcher {
   relieve: (shard: number, bytes: number) => boolean = () => true;
   /** CLIENT PAUSE: commands that this worker holds back. Set between two turns, so none of them is at work then. */
   paused: Pause = Pause.None;
-  /** Who looks on while commands run (MONITOR, HOTKEYS); null: nobody. */
+  /** Observes commands for MONITOR and HOTKEYS; null while neither is on. */
   observer: CommandObserver | null = null;
   readonly statistics: CommandStatistics;
 

@@ -61,7 +61,7 @@ export class Engine implements TurnWork {
   queryLimitClosed = 0;
   /** Clients whose command CLIENT PAUSE holds back, in the order they came. */
   readonly paused = new Set<{ endPause(): void }>();
-  /** Pins whose shard lock was not to be had when their reader was done. */
+  /** Pins whose shard lock was not free when their reader was done. */
   private readonly unpinLater: Pinned[] = [];
   private readonly dropLater: Continuation[] = [];
   /** Counters of the clients of this engine, bytes. */

@@ -4,7 +4,7 @@ import type { Engine } from "./engine.ts";
 /** Hints turned in one go under a shard's lock. */
 const PASS_STEP = 256;
 
-/** Reads the clock anew, then passes. A shard whose lock is not to be had is left to its home worker. */
+/** Reads the clock anew, then visits each shard. A shard whose lock is not free is left to its home worker. */
 export function expirePass(engine: Engine): void {
   engine.readClock();
   const { store } = engine;

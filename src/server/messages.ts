@@ -20,7 +20,7 @@ export interface MonitorBatch {
   bytes: Uint8Array;
   ends: number[];
   wallMicros: number[];
-  /** More was made than could be sent: who monitors is not up to date any more. */
+  /** More lines were made than could be sent: the monitoring clients have a gap. */
   isOverrun: boolean;
 }
 

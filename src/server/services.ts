@@ -418,7 +418,7 @@ export class Services implements ServerServices {
     });
   }
 
-  // ---- who looks on ----
+  // ---- MONITOR and HOTKEYS ----
 
   monitor(session: Session, done: () => void): void {
     this.ask({ kind: "monitor", receiver: this.worker, receives: true }, () => {

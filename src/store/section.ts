@@ -120,7 +120,7 @@ export class Section {
 
   // ---- entering ----
 
-  /** Enters with the lock of `shard`. Returns false, with nothing entered, when it is not to be had now. */
+  /** Enters with the lock of `shard`. Returns false, with nothing entered, when the lock is not free now. */
   enter(shard: number): boolean {
     if (this.heldCount !== 0) return this.enterNested(shard);
     const header = this.firstHeader + shard * this.headerWords;
@@ -184,7 +184,7 @@ export class Section {
     this.wantCount++;
   }
 
-  /** Enters with the locks of the set, all or none. Returns false when one is not to be had now. */
+  /** Enters with the locks of the set, all or none. Returns false when one of them is not free now. */
   enterSet(): boolean {
     if (this.isMany) {
       let count = 0;
@@ -329,7 +329,7 @@ export class Section {
 
   // ---- leaving ----
 
-  /** Leaves: the outermost section serves who waits for what changed, reports the change and releases its locks. */
+  /** Leaves. The outermost section serves the clients blocked on its keys, reports its change and releases its locks. */
   leave(): void {
     if (this.depth !== 1) {
       assert(this.depth > 1, "a section that was entered is left once");
@@ -369,7 +369,7 @@ export class Section {
     this.unlockAll();
   }
 
-  /** Serves who waits for what changed, reports the change, gives up what is still reserved. */
+  /** Serves the clients blocked on its keys, reports the change, and releases what is still reserved. */
   private endWork(): void {
     if (this.ready.length !== 0) this.serveReady();
     if (this.reporter !== null) this.report(this.reporter);
@@ -428,7 +428,7 @@ export class Section {
     return error;
   }
 
-  /** Runs `work` in a section of `shard`. Returns false when the lock was not to be had. */
+  /** Runs `work` in a section of `shard`. Returns false when the lock was not free. */
   within(shard: number, work: () => void): boolean {
     return this.enter(shard) && this.finish(work);
   }

@@ -4,7 +4,6 @@
  * A write touches only the byte of its bit. Counting and searching go through a large value chunk by chunk.
  */
 import { token } from "../../base/bytes.ts";
-import { Int64Kind, int64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -67,13 +66,6 @@ function readUnit(call: Call, i: number): number {
   return call.argIs(i, BIT) ? 1 : call.argIs(i, BYTE) ? 8 : 0;
 }
 
-/** Argument `i` as a 64-bit integer, rounded above 2^53. NaN when it is no integer. */
-function readIndex(call: Call, i: number): number {
-  const kind = call.argInt64(i);
-  if (kind === Int64Kind.Safe) return int64.value;
-  return kind === Int64Kind.None ? Number.NaN : int64.hi * 4294967296 + (int64.lo >>> 0);
-}
-
 /** The bits from `first` to `last`, inclusive. Empty when last < first. */
 const range = { first: 0, last: 0 };
 
@@ -100,9 +92,9 @@ export function bitcount(call: Call, reply: Reply): Outcome | void {
   let end = -1;
   let unit = 8;
   if (argCount === 4 || argCount === 5) {
-    start = readIndex(call, 2);
+    start = call.argLong(2);
     if (Number.isNaN(start)) return reply.error(ErrorText.notInteger);
-    end = readIndex(call, 3);
+    end = call.argLong(3);
     if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
     if (argCount === 5) unit = readUnit(call, 4);
     if (unit === 0) return reply.error(ErrorText.syntax);
@@ -153,7 +145,7 @@ function outside(call: Call, first: number, last: number): number {
 /** BITPOS key bit [start [end [BYTE | BIT]]]. Replies: the first such bit, or -1. Checks arguments like BITCOUNT. */
 export function bitpos(call: Call, reply: Reply): Outcome | void {
   const { store, argCount } = call;
-  const bit = readIndex(call, 2);
+  const bit = call.argLong(2);
   if (Number.isNaN(bit)) return reply.error(ErrorText.notInteger);
   if (bit !== 0 && bit !== 1) return reply.error("ERR The bit argument must be 1 or 0.");
   if (argCount > 6) return reply.error(ErrorText.syntax);
@@ -161,11 +153,11 @@ export function bitpos(call: Call, reply: Reply): Outcome | void {
   let end = -1;
   let unit = 8;
   if (argCount >= 4) {
-    start = readIndex(call, 3);
+    start = call.argLong(3);
     if (Number.isNaN(start)) return reply.error(ErrorText.notInteger);
     if (argCount === 6) unit = readUnit(call, 5);
     if (unit === 0) return reply.error(ErrorText.syntax);
-    if (argCount >= 5) end = readIndex(call, 4);
+    if (argCount >= 5) end = call.argLong(4);
     if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
   }
   const begun = longReadOf(call);

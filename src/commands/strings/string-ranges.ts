@@ -1,5 +1,4 @@
 /** STRLEN, APPEND, SETRANGE, GETRANGE: the length and parts of a string. */
-import { Int64Kind, int64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -42,7 +41,7 @@ export function append(call: Call, reply: Reply): Outcome | void {
 /** SETRANGE key offset value. Replies: the new length of the string. */
 export function setrange(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
-  const position = readOffset(call, 2);
+  const position = call.argLong(2);
   if (Number.isNaN(position)) return reply.error(ErrorText.notInteger);
   if (position < 0) return reply.error(ErrorText.offsetOutOfRange);
   const prepared = store.prepareInsert();
@@ -61,9 +60,9 @@ export function setrange(call: Call, reply: Reply): Outcome | void {
 /** GETRANGE key start end. Replies: the bytes from start to end, inclusive. Negative offsets count from the end. */
 export function getrange(call: Call, reply: Reply): void {
   const { store } = call;
-  let start = readOffset(call, 2);
+  let start = call.argLong(2);
   if (Number.isNaN(start)) return reply.error(ErrorText.notInteger);
-  let end = readOffset(call, 3);
+  let end = call.argLong(3);
   if (Number.isNaN(end)) return reply.error(ErrorText.notInteger);
   if (store.findForRead() === NO_ADDRESS) return reply.constant(EMPTY_BULK);
   if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
@@ -81,10 +80,3 @@ export function getrange(call: Call, reply: Reply): void {
   reply.bulk(call.strings.bytes, call.strings.at + start, end - start + 1);
 }
 const EMPTY_BULK = Buffer.from("$0\r\n\r\n");
-
-/** Argument `i` as an offset: a 64-bit integer, rounded above 2^53. NaN when it is no integer. */
-function readOffset(call: Call, i: number): number {
-  const kind = call.argInt64(i);
-  if (kind === Int64Kind.Safe) return int64.value;
-  return kind === Int64Kind.None ? Number.NaN : int64.hi * 4294967296 + (int64.lo >>> 0);
-}

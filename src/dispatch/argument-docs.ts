@@ -26,25 +26,25 @@ export function pattern(name: string, token?: string): ArgumentDoc {
 function typed(type: ArgumentDoc["type"], name: string, token: string | undefined): ArgumentDoc {
   return token === undefined ? { name, type } : { name, type, token };
 }
-/** A word that is an argument by itself. */
+/** A token without a value. */
 export function flag(name: string, token: string): ArgumentDoc {
   return { name, type: "pure-token", token };
 }
-/** One of several. */
+/** Exactly one of several arguments. */
 export function oneOf(name: string, ...choices: ArgumentDoc[]): ArgumentDoc {
   return { name, type: "oneof", arguments: choices };
 }
-/** Several in a row, behind `token` if there is one. */
+/** Several arguments in a row, after `token` if it is given. */
 export function block(name: string, parts: readonly ArgumentDoc[], token?: string): ArgumentDoc {
   return token === undefined
     ? { name, type: "block", arguments: parts }
     : { name, type: "block", token, arguments: parts };
 }
-/** Once or more. */
+/** An argument that may be repeated. */
 export function many(argument: ArgumentDoc): ArgumentDoc {
   return { ...argument, multiple: true };
 }
-/** Once or more, each time behind the token. */
+/** An argument that may be repeated, each time with its token. */
 export function manyTokens(argument: ArgumentDoc): ArgumentDoc {
   return { ...argument, multiple: true, multipleToken: true };
 }

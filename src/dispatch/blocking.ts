@@ -1,18 +1,19 @@
 /**
- * Blocking: commands that wait until a key holds something. The command, finding nothing, leaves a request at each of its
- * keys (store/waiters.ts) and answers Later. Whoever then makes one of the keys hold something, on whatever worker, serves
- * the requests inside its critical section (store/section.ts), before it lets go of the locks: in the order they came it
- * claims the client, takes what is wanted out of the key, and hands the finished reply to the client's worker.
+ * Blocking: commands that wait until a key holds something. A command that finds nothing files a request at each of its
+ * keys (store/waiters.ts) and returns Later. A command that fills one of these keys, on any worker, serves the requests
+ * inside its critical section (store/section.ts), before it releases the locks. It serves them in the order in which they
+ * came: it claims the client, takes the wanted elements out of the key, and sends the finished reply to the client's worker.
  *
- *   command that changes a key ─ store.changed ─► ready places ─ serve, locks held ─► replies ─ end of turn ─► workers
+ *   command that changes a key ─ store.changed ─► ready keys ─ serve, locks held ─► replies ─ end of turn ─► workers
  *
- * A request with a target (BLMOVE) needs the lock of a second shard. It is only tried for, so the order of locks does not
- * matter. When it is not free, this worker serves the key in a later turn; until then no request behind it is served.
+ * A request with a target (BLMOVE) needs the lock of a second shard. The worker only tries for that lock, so the order of
+ * locks does not matter. When the lock is not free, the worker serves the key in a later turn. Until then no later request
+ * for that key is served.
  *
  * Invariants
- *   G1  a reply is made for a client exactly when its state went from Waiting to Claimed
- *   G2  a key that was made ready is served before the locks of the command go, or noted in `postponed`
- *   G3  a wait's requests are given back by its own worker, after the wait has ended
+ *   BLOCKING-1  a client gets a reply from here exactly when its state went from Waiting to Claimed
+ *   BLOCKING-2  a key that became ready is served before the command's locks are released, or noted in `postponed`
+ *   BLOCKING-3  the client's own worker frees the requests of a wait, after the wait has ended
  */
 import { assert } from "../base/assert.ts";
 import { Reply } from "../protocol/reply.ts";
@@ -42,20 +43,21 @@ export const Want = {
 export type Want = (typeof Want)[keyof typeof Want];
 
 /**
- * Takes what is wanted out of the key of argument 1, which holds a value of the right type, and replies it with all
- * around it. `front`: from the front, or of the lowest scores; `toFront` and the key of argument 2 are a move's.
+ * Takes the wanted elements out of the key of argument 1, which holds a value of the right type, and writes the whole
+ * reply. `front`: from the front of a list, or the lowest scores. `toFront` and the key of argument 2 belong to a move.
  */
 export type ServeHandler = (call: Call, reply: Reply, front: boolean, toFront: boolean, count: number) => void;
 
 /**
- * Tells whether a request may be served now, for wants of which a key that holds something need not hold what is wanted:
- * the key of argument 1 is there with this type, or gone (null); argument 2 is what the plan noted of it.
+ * Returns true when a request can be served now. For wants that a key of the right type may still not satisfy (a stream
+ * without newer entries). `type` is the type of the key of argument 1, null when it does not exist. Argument 2 is the note
+ * of the wait's plan.
  */
 export type Readiness = (call: Call, type: RecordType | null) => boolean;
 
 const servers: { type: RecordType; serve: ServeHandler; isReady: Readiness | null }[] = [];
 
-/** Tells how a want is served; each family does so for its own when it is loaded. */
+/** Registers how a want is served. Each family registers its own wants when its module loads. */
 export function registerServeHandler(
   want: Want,
   type: RecordType,
@@ -65,7 +67,7 @@ export function registerServeHandler(
   servers[want] = { type, serve, isReady };
 }
 
-/** A wait as its command begins it: keys `firstKey` to `lastKey`, arguments all. */
+/** A wait as its command begins it. `firstKey` to `lastKey` are the arguments that name the keys. */
 export interface WaitPlan {
   want: Want;
   firstKey: number;
@@ -75,12 +77,12 @@ export interface WaitPlan {
   count: number;
   /** Argument of the target's key, 0 = none. */
   target: number;
-  /** What is noted of each key in place of a target. */
+  /** Bytes that a request carries in place of a target, by key argument. */
   note?: (key: number) => Buffer;
-  /** When the keys are to be looked at again although nobody touches them; wall time, ms, Infinity = never. */
-  lookMs?: number;
+  /** When to check the keys again although no command has changed them. Wall time, ms; Infinity = never. */
+  recheckMs?: number;
   timeoutMs: number;
-  /** Replied when the time is over. */
+  /** Writes the reply of a wait that timed out. */
   write: (reply: Reply) => void;
 }
 
@@ -96,18 +98,18 @@ interface Wait {
   readonly slot: number;
   readonly shards: number[];
   readonly requests: Ref[];
-  /** Keys that are to be looked at again, and when. */
-  readonly looked: LookedAt[];
-  lookMs: number;
+  /** Keys to check again at `recheckMs`. */
+  readonly rechecked: PendingKey[];
+  recheckMs: number;
   timer: Timer | null;
 }
 
 /** A key to be served in a later turn. */
-interface LookedAt {
+interface PendingKey {
   readonly shard: number;
   readonly db: number;
   readonly key: Buffer;
-  /** The wait that looks at it again and again. */
+  /** The wait that checks the key at intervals; null = the key waits for a target's lock. */
   readonly wait: Wait | null;
 }
 
@@ -115,47 +117,47 @@ interface LookedAt {
 export interface Served {
   slot: number;
   reply: Uint8Array;
-  /** Text of the error that the reply is, "" = none. */
+  /** Text of the error reply, "" when the reply is no error. */
   error: string;
-  /** Time it took, ms. */
+  /** Time that serving took, ms. */
   tookMs: number;
-  /** Log position that must be released before it leaves; see Reply.position. */
+  /** Log position that must be released before the reply may leave. See Reply.position. */
   position: number;
 }
 
 const TOO_MANY = "ERR too many clients of this worker wait in blocking commands";
-const POSTPONED_MS = 1;
-/** Whose keys are looked at again waits for this long at most between two looks, ms. */
-const LOOK_MS = 60_000;
-/** Longest time of a timer, ms. */
+const RETRY_MS = 1;
+/** Longest time between two checks of a wait that has its keys checked at intervals, ms. */
+const RECHECK_MS = 60_000;
+/** Longest delay that setTimeout accepts, ms. */
 const TIMER_MS_MAX = 0x7fffffff;
 
 export class Blocking {
   readonly waiters: Waiters;
   private readonly store: Store;
-  /** Keys that could not be served, for want of a target's lock, or are to be looked at again. */
-  private postponed: LookedAt[] = [];
-  /** When the key that was served is to be looked at again. */
-  private lookMs = Infinity;
+  /** Keys to serve in a later turn: a target's lock was not free, or a check is due. */
+  private postponed: PendingKey[] = [];
+  /** Earliest time that `requestRecheck` was given for the key being served. */
+  private nextRecheckMs = Infinity;
   private readonly waits = new Map<number, Wait>();
-  /** Waits that are over, whose requests are to be given back. */
-  private over: Wait[] = [];
-  /** Replies made here, by the worker they go to. */
+  /** Waits that have ended and whose requests are not freed yet. */
+  private ended: Wait[] = [];
+  /** Replies made here, by the worker of their client. */
   private outgoing: Served[][] = [];
-  private isTurnAsked = false;
-  /** The handler at work has begun a wait. */
+  private isTurnRequested = false;
+  /** True when the current handler has begun a wait. */
   private begun = false;
-  /** The error replied last to a client that waits, "" = none. */
+  /** Text of the error that the current reply to a waiting client is, "" = none. */
   private errorText = "";
   private postponeTimer: Timer | null = null;
-  /** Without timers the owner calls `lookNow`. */
+  /** False in an engine without timers. Its owner calls `recheckDue` instead. */
   usesTimers = true;
-  /** Has `turn` run after the commands at hand. Set by the owner. */
-  askTurn: () => void = () => {};
-  /** Hands replies to another worker. Set by the server. */
+  /** Makes `turn` run after the current commands. Set by the owner. */
+  scheduleTurn: () => void = () => {};
+  /** Sends replies to another worker. Set by the server. */
   send: (worker: number, served: Served[]) => void = () => {};
 
-  // Where the keys of the request served stand as arguments.
+  // The keys of the request being served, as arguments of the call.
   private arguments = Buffer.alloc(1024);
   private readonly starts = new Int32Array(3);
   private readonly lengths = new Int32Array(3);
@@ -167,7 +169,7 @@ export class Blocking {
     this.store = store;
     this.waiters = new Waiters(store);
     store.section.serve = (ready) => this.serve(ready);
-    store.hooks.blocked = (shard, keyspace, event) => this.touched(shard, keyspace, event);
+    store.hooks.blocked = (shard, keyspace, event) => this.keyChanged(shard, keyspace, event);
     this.reply.onError = (text) => (this.errorText = text);
     this.reply.target = {
       isGone: false,
@@ -181,15 +183,15 @@ export class Blocking {
 
   // ---- waiting ----
 
-  /** Makes the client of the call wait. Its handler, which holds the locks of the keys, returns what this does. */
+  /** Makes the client of the call wait. The handler, which holds the locks of the keys, returns the result of this. */
   wait(reply: Reply, plan: WaitPlan): Outcome | void {
     const { call, waiters } = this;
     const { server, session } = call;
     if (server.block === undefined || session.deniesBlocking) return plan.write(reply);
     const slot = waiters.begin();
     if (slot < 0) return reply.error(TOO_MANY);
-    const wait: Wait = { session, slot, shards: [], requests: [], looked: [], lookMs: Infinity, timer: null };
-    const looks = plan.lookMs !== undefined && plan.lookMs < Infinity;
+    const wait: Wait = { session, slot, shards: [], requests: [], rechecked: [], recheckMs: Infinity, timer: null };
+    const looks = plan.recheckMs !== undefined && plan.recheckMs < Infinity;
     const kind =
       plan.want |
       (plan.want === Want.GroupEntries ? ENDS_WITH_KEY : 0) |
@@ -215,23 +217,23 @@ export class Blocking {
       wait.requests.push(request);
       if (!looks) continue;
       const key = Buffer.from(call.bytes.subarray(call.argAt(i), call.argAt(i) + call.argBytes(i)));
-      wait.looked.push({ shard: this.store.cursor.shard, db: session.db, key, wait });
+      wait.rechecked.push({ shard: this.store.cursor.shard, db: session.db, key, wait });
     }
     this.waits.set(slot, wait);
     this.begun = true;
-    if (looks) this.lookAt(wait, plan.lookMs!);
+    if (looks) this.recheckAt(wait, plan.recheckMs!);
     server.block(session, plan.timeoutMs, plan.write, () => this.cancel(wait));
     return Later;
   }
 
-  /** Whether the command that ended just now waits. */
+  /** Returns true once when the command that has just ended began to wait. */
   hasBegun(): boolean {
     const { begun } = this;
     this.begun = false;
     return begun;
   }
 
-  /** Ends a wait for another reason than a reply. Returns false when the reply is on its way. */
+  /** Ends a wait that no reply has ended: timeout, UNBLOCK, disconnect. Returns false when the reply is on its way. */
   private cancel(wait: Wait): boolean {
     if (!this.waiters.cancel(wait.slot)) return false;
     this.end(wait);
@@ -241,60 +243,60 @@ export class Blocking {
   private end(wait: Wait): void {
     this.waits.delete(wait.slot);
     if (wait.timer !== null) clearTimeout(wait.timer);
-    this.over.push(wait);
-    this.turnSoon();
+    this.ended.push(wait);
+    this.requestTurn();
   }
 
-  /** Has the keys of `wait` looked at again at `ms`, unless that happens before. */
-  private lookAt(wait: Wait, ms: number): void {
-    if (ms >= wait.lookMs) return;
+  /** Checks the keys of `wait` again at `ms`, unless an earlier check is scheduled. */
+  private recheckAt(wait: Wait, ms: number): void {
+    if (ms >= wait.recheckMs) return;
     if (wait.timer !== null) clearTimeout(wait.timer);
-    wait.lookMs = ms;
+    wait.recheckMs = ms;
     if (!this.usesTimers) return;
     const left = Math.min(Math.max(ms - this.call.clock.wallMs(), 1), TIMER_MS_MAX);
     wait.timer = setTimeout(() => {
       wait.timer = null;
-      this.look(wait);
+      this.recheck(wait);
     }, left);
   }
 
-  private look(wait: Wait): void {
-    wait.lookMs = Infinity;
-    this.postponed.push(...wait.looked);
-    this.turnSoon();
+  private recheck(wait: Wait): void {
+    wait.recheckMs = Infinity;
+    this.postponed.push(...wait.rechecked);
+    this.requestTurn();
   }
 
-  /** Looks at the keys whose time it is. For who has no timers. */
-  lookNow(): void {
+  /** Checks the keys whose time has come. For engines without timers. */
+  recheckDue(): void {
     const now = this.call.clock.wallMs();
-    for (const wait of this.waits.values()) if (wait.lookMs <= now) this.look(wait);
+    for (const wait of this.waits.values()) if (wait.recheckMs <= now) this.recheck(wait);
   }
 
-  /** Says of a request that is not ready when its key is to be looked at again: wall time, ms. */
-  lookAgain(ms: number): void {
-    this.lookMs = Math.min(this.lookMs, ms);
+  /** Called by a Readiness that returns false: the key is worth another check at `ms`, wall time. */
+  requestRecheck(ms: number): void {
+    this.nextRecheckMs = Math.min(this.nextRecheckMs, ms);
   }
 
-  /** Gives back the requests of waits that are over, as far as the locks are to be had. */
-  private collect(): void {
+  /** Frees the requests of ended waits, as far as the locks of their shards are free (BLOCKING-3). */
+  private removeEnded(): void {
     const { waiters } = this;
     const { section } = this.store;
-    const waits = this.over;
-    this.over = [];
+    const waits = this.ended;
+    this.ended = [];
     for (const wait of waits) {
       for (let shard = wait.shards.at(-1); shard !== undefined; shard = wait.shards.at(-1)) {
         const isFree = section.within(shard, () => waiters.remove(shard, wait.requests.pop()!));
         if (!isFree) break;
         wait.shards.pop();
       }
-      if (wait.shards.length > 0) this.over.push(wait);
+      if (wait.shards.length > 0) this.ended.push(wait);
       else waiters.release(wait.slot);
     }
   }
 
-  // ---- what becomes ready ----
+  // ---- keys that become ready ----
 
-  private touched(shard: number, keyspace: number, event: KeyEvent): void {
+  private keyChanged(shard: number, keyspace: number, event: KeyEvent): void {
     const { store, waiters } = this;
     const header = store.headerOf(shard);
     if (event === KeyEvent.Flushed) {
@@ -313,19 +315,19 @@ export class Blocking {
 
   // ---- serving ----
 
-  /** Serves all places that are ready, in the section that made them so (G2). */
+  /** Serves all ready keys, in the section that made them ready (BLOCKING-2). */
   private serve(ready: readonly ReadyPlace[]): void {
     const { call } = this;
-    call.borrow(this.arguments, this.starts, this.lengths);
-    // The list grows meanwhile: what is moved to another key may be waited for there too.
-    for (let i = 0; i < ready.length; i++) this.servePlace(ready[i]!.shard, ready[i]!.place);
-    call.giveBack();
+    call.pushArguments(this.arguments, this.starts, this.lengths);
+    // The list grows meanwhile: clients may wait for the key that BLMOVE pushes to.
+    for (let i = 0; i < ready.length; i++) this.serveWaitedKey(ready[i]!.shard, ready[i]!.place);
+    call.popArguments();
   }
 
-  private servePlace(shard: number, place: Ref): void {
+  private serveWaitedKey(shard: number, place: Ref): void {
     const { waiters, store, call } = this;
     const length = waiters.openWaitedKey(shard, place);
-    if (length > this.arguments.length) this.widen(length);
+    if (length > this.arguments.length) this.growArguments(length);
     waiters.copyKey(place, length, this.arguments);
     this.lengths[1] = length;
     const db = waiters.databaseOf(place);
@@ -342,16 +344,16 @@ export class Blocking {
       const server = servers[request.kind & WANT_MASK];
       if (server === undefined) continue;
       if (server.isReady !== null) {
-        this.placeTarget(ref, length, request.targetBytes);
+        this.copyTarget(ref, length, request.targetBytes);
         const isReady = server.isReady(call, exists ? store.cursor.type : null);
-        // It may have removed members that were due, and so looked at places.
+        // `isReady` may have removed due members, and `keyChanged` then selected other pages.
         waiters.select(shard);
         waiters.openRequest(ref);
         if (!isReady) continue;
       } else if (!exists || server.type !== store.cursor.type) {
         continue;
       } else if (request.targetBytes > 0 || (request.kind & WANT_MASK) === Want.ListMove) {
-        this.placeTarget(ref, length, request.targetBytes);
+        this.copyTarget(ref, length, request.targetBytes);
         if (!this.lockTarget()) {
           this.postpone(shard, db, length);
           break;
@@ -364,35 +366,35 @@ export class Blocking {
       waiters.unlink(ref);
       if (!isClaimed) continue;
       this.deliver(slot, server.serve, kind, count);
-      // What was served may have looked at other places.
+      // The handler may have changed another key, and `keyChanged` then selected other pages.
       waiters.select(shard);
     }
     waiters.dropIfEmpty(shard, place);
   }
 
-  /** Writes the target of a request behind its key, as argument 2. */
-  private placeTarget(ref: Ref, keyBytes: number, targetBytes: number): void {
-    if (keyBytes + targetBytes > this.arguments.length) this.widen(keyBytes + targetBytes);
+  /** Copies the target of a request behind its key, as argument 2. */
+  private copyTarget(ref: Ref, keyBytes: number, targetBytes: number): void {
+    if (keyBytes + targetBytes > this.arguments.length) this.growArguments(keyBytes + targetBytes);
     this.waiters.copyTarget(ref, targetBytes, this.arguments, keyBytes);
     this.starts[2] = keyBytes;
     this.lengths[2] = targetBytes;
   }
 
-  private widen(bytes: number): void {
+  private growArguments(bytes: number): void {
     const wider = Buffer.alloc(bytes * 2);
     this.arguments.copy(wider);
     this.arguments = wider;
     this.call.bytes = wider;
   }
 
-  /** Sees to it that the shard of argument 2 is locked. Returns false when the lock is not free now. */
+  /** Locks the shard of argument 2. Returns false when the lock is not free now. */
   private lockTarget(): boolean {
     const { store, call } = this;
     call.selectKey(2);
     return store.section.tryAdd(store.cursor.shard);
   }
 
-  /** Runs what serves one request. Returns its reply. */
+  /** Runs the handler that serves one request. Returns its reply. */
   private run(serve: ServeHandler, kind: number, count: number): Uint8Array {
     const { reply, call } = this;
     reply.protocol = (kind & RESP3) !== 0 ? 3 : 2;
@@ -407,7 +409,7 @@ export class Blocking {
     return whole;
   }
 
-  /** Serves a client, and keeps the reply for its worker. */
+  /** Serves a claimed client, and queues the reply for its worker. */
   private deliver(slot: number, serve: ServeHandler, kind: number, count: number): void {
     const { clock } = this.call;
     const worker = Waiters.workerOf(slot);
@@ -422,26 +424,27 @@ export class Blocking {
       tookMs: clock.monotonicMs() - fromMs,
       position: 0,
     });
-    this.turnSoon();
+    this.requestTurn();
   }
 
   private postpone(shard: number, db: number, length: number): void {
     this.postponed.push({ shard, db, key: Buffer.from(this.arguments.subarray(0, length)), wait: null });
-    this.turnSoon();
+    this.requestTurn();
   }
 
   // ---- between commands ----
 
-  private turnSoon(): void {
-    if (this.isTurnAsked) return;
-    this.isTurnAsked = true;
-    this.askTurn();
+  private requestTurn(): void {
+    if (this.isTurnRequested) return;
+    this.isTurnRequested = true;
+    this.scheduleTurn();
   }
 
-  /** Sends the replies made, gives back what ended, and serves what was postponed. Call without locks. */
+  /** Sends the queued replies, frees the requests of ended waits, and serves postponed keys. Call without locks. */
   turn(): void {
-    // What is asked for meanwhile is looked at below; a key that is put off again must not make one turn after the other.
-    this.isTurnAsked = true;
+    // Requests for a turn are ignored until the end of this one: a key that is postponed again must not cause one turn
+    // after the other. RETRY_MS later a timer asks for the next.
+    this.isTurnRequested = true;
     const { outgoing } = this;
     this.outgoing = [];
     const { worker } = this.store;
@@ -454,23 +457,23 @@ export class Blocking {
       if (to !== worker) this.send(to, served);
     }
     for (const served of outgoing[worker] ?? []) this.receive(served);
-    if (this.over.length > 0) this.collect();
+    if (this.ended.length > 0) this.removeEnded();
     if (this.postponed.length > 0) this.servePostponed();
-    this.isTurnAsked = false;
-    if (this.outgoing.length > 0) this.turnSoon();
-    if ((this.over.length > 0 || this.postponed.length > 0) && this.postponeTimer === null) {
+    this.isTurnRequested = false;
+    if (this.outgoing.length > 0) this.requestTurn();
+    if ((this.ended.length > 0 || this.postponed.length > 0) && this.postponeTimer === null) {
       this.postponeTimer = setTimeout(() => {
         this.postponeTimer = null;
-        this.turnSoon();
-      }, POSTPONED_MS);
+        this.requestTurn();
+      }, RETRY_MS);
     }
   }
 
-  /** Takes a reply to a client of this worker. */
+  /** Delivers a reply to a client of this worker. */
   receive(served: Served): void {
     const { slot, reply, error, tookMs, position } = served;
     const wait = this.waits.get(slot);
-    assert(wait !== undefined, "a client is served once (G1)");
+    assert(wait !== undefined, "a client is served once (BLOCKING-1)");
     this.end(wait);
     if (wait.session.waits !== null) wait.session.waits.servedMs = tookMs;
     this.call.server.endBlock?.(wait.session, (to) => {
@@ -487,7 +490,7 @@ export class Blocking {
     for (const item of all) {
       const { shard, db, key, wait } = item;
       if (wait !== null && this.waits.get(wait.slot) !== wait) continue;
-      this.lookMs = Infinity;
+      this.nextRecheckMs = Infinity;
       const isServed = store.section.within(shard, () => {
         call.key.load(key, 0, key.length);
         waiters.visitKey(shard, store.headerOf(shard), call.key, (place, ofDb) => {
@@ -498,7 +501,7 @@ export class Blocking {
         this.postponed.push(item);
         continue;
       }
-      if (wait !== null) this.lookAt(wait, Math.min(this.lookMs, call.clock.wallMs() + LOOK_MS));
+      if (wait !== null) this.recheckAt(wait, Math.min(this.nextRecheckMs, call.clock.wallMs() + RECHECK_MS));
     }
   }
 }

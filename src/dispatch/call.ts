@@ -1,5 +1,5 @@
 /**
- * Call: what a handler sees of one command. One object per worker, filled anew for each command.
+ * Call: one command as its handler sees it. Each worker has one such object and fills it anew for each command.
  */
 import { equalsToken, latin1Text } from "../base/bytes.ts";
 import type { Config } from "../base/config/config.ts";
@@ -31,33 +31,33 @@ interface Arguments {
 }
 
 export class Call {
-  /** The bytes the arguments lie in. */
+  /** The buffer that holds the arguments. */
   bytes: Buffer = Buffer.alloc(0);
   /** Number of arguments, the name included. */
   argCount = 0;
   session!: Session;
   spec!: CommandSpec;
-  /** What is counted and logged of commands. */
+  /** Counters and logs of commands. */
   statistics!: CommandStatistics;
-  /** The first key, hashed; loaded before the handler runs when the command has keys. */
+  /** The first key with its hash. Loaded before the handler runs when the command has keys. */
   readonly key: Key;
   readonly collections: Collections;
   readonly strings: StringValue;
   readonly transfer: ValueTransfer;
-  /** Adds up what the records of a command with many keys take. */
+  /** Adds up the memory that the records of a command with many keys need. */
   readonly room: RecordRoom;
   /** Keyspace of the session's database. */
   keyspace = 0;
-  /** Longest string a value may become, bytes (proto-max-bulk-len). */
+  /** Longest string value, bytes (proto-max-bulk-len). */
   stringMax = 512 << 20;
   private starts: Int32Array = new Int32Array(0);
   private lengths: Int32Array = new Int32Array(0);
-  /** Where the arguments begin in the parser's table. */
+  /** Index of the first argument in the parser's table. */
   first = 0;
-  /** Large arguments that came in chunks. */
+  /** Long arguments, which went from the socket into chunks of shared memory. */
   staged: readonly StagedValue[] = [];
 
-  /** Waiting for keys. */
+  /** Makes the client wait for keys. */
   readonly blocking: Blocking;
 
   constructor(
@@ -76,24 +76,24 @@ export class Call {
     this.blocking = new Blocking(this);
   }
 
-  /** Points the call at other arguments, to serve a client that waits, until `giveBack`. */
-  borrow(bytes: Buffer, starts: Int32Array, lengths: Int32Array): void {
-    const { lent } = this;
-    lent.bytes = this.bytes;
-    lent.starts = this.starts;
-    lent.lengths = this.lengths;
-    lent.first = this.first;
-    lent.argCount = this.argCount;
-    lent.keyspace = this.keyspace;
+  /** Replaces the arguments by others, to serve a waiting client, until `popArguments`. */
+  pushArguments(bytes: Buffer, starts: Int32Array, lengths: Int32Array): void {
+    const { saved } = this;
+    saved.bytes = this.bytes;
+    saved.starts = this.starts;
+    saved.lengths = this.lengths;
+    saved.first = this.first;
+    saved.argCount = this.argCount;
+    saved.keyspace = this.keyspace;
     this.setArguments(bytes, starts, lengths, 0, starts.length);
   }
-  giveBack(): void {
-    const { lent } = this;
-    this.setArguments(lent.bytes, lent.starts, lent.lengths, lent.first, lent.argCount);
-    this.keyspace = lent.keyspace;
-    lent.bytes = NOTHING;
+  popArguments(): void {
+    const { saved } = this;
+    this.setArguments(saved.bytes, saved.starts, saved.lengths, saved.first, saved.argCount);
+    this.keyspace = saved.keyspace;
+    saved.bytes = NOTHING;
   }
-  private readonly lent: Arguments = {
+  private readonly saved: Arguments = {
     bytes: NOTHING,
     starts: new Int32Array(0),
     lengths: new Int32Array(0),

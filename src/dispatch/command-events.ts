@@ -1,11 +1,12 @@
 /**
- * Command events: the key event of each command that changes the value of a key, for KeyEvent.Value. What a command
- * changes besides (a deadline, a source, a consumer), and what does not follow from its name, its handler says itself.
+ * Command events: the key event of each command that changes the value of a key, for KeyEvent.Value. A handler names the
+ * event itself where the command's name does not determine it, and for everything else that the command changes (a
+ * deadline, a source, a consumer).
  */
 import { KeyEvent, keyEvent } from "../store/key-events.ts";
 import type { CommandSpec } from "./spec.ts";
 
-/** By event, where it is not the command's own name in lower case. */
+/** Commands by their event, where the event is not the command's own name in lower case. */
 const COMMANDS: Record<string, string> = {
   set: "SET SETEX PSETEX SETNX GETSET MSET MSETNX MSETEX BITOP",
   incrby: "INCR INCRBY DECR DECRBY",
@@ -40,7 +41,7 @@ for (const [event, commands] of Object.entries(COMMANDS)) {
 }
 for (const command of OWN.split(" ")) EVENT_OF.set(command, keyEvent(command.toLowerCase()));
 
-/** The event of each row: what its name says of it, else none. */
+/** The event of each row by the command's name, or Silent. */
 export function eventsOf(rows: readonly CommandSpec[]): Uint8Array {
   return Uint8Array.from(rows, (spec) => EVENT_OF.get(spec.name) ?? KeyEvent.Silent);
 }

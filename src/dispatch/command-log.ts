@@ -62,11 +62,11 @@ export class CommandLog {
 
   /** Logs the command of `call` if `value` reaches the threshold. */
   offer(type: LogType, value: number, call: Call): void {
-    if (value >= this.threshold[type]!) this.keep(type, value, argumentsOf(call), call.session);
+    if (value >= this.threshold[type]!) this.add(type, value, argumentsOf(call), call.session);
   }
 
   /** Logs a command of `session`; `args` come from argumentsOf. */
-  keep(type: LogType, value: number, args: string[], session: Session): void {
+  add(type: LogType, value: number, args: string[], session: Session): void {
     const list = this.lists[type]!;
     list.push({
       id: Atomics.add(this.control.i32, LOG_IDS_AT + type, 1) >>> 0,

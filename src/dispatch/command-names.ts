@@ -68,7 +68,7 @@ export function checkNames(config: Config, commands: readonly CommandSpec[]): vo
   for (const [name, to] of Object.entries(wanted)) {
     const upper = name.toUpperCase();
     if (!own.includes(upper)) problems.push(`no command is called "${name}"${didYouMean(upper, own)}`);
-    if (given.has(upper)) problems.push(`"${name}" stands there twice, in two spellings`);
+    if (given.has(upper)) problems.push(`"${name}" is given twice, in two spellings`);
     if (to !== "" && (!NAME.test(to) || /["'|\\]/.test(to)))
       problems.push(
         `"${to}", for "${name}", cannot be a name: letters, digits and signs, without blanks, quotes and |`,

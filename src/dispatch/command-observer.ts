@@ -7,7 +7,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Call } from "./call.ts";
 import type { HotKeys } from "./hot-keys.ts";
-import { isTold, monitorLine } from "./monitor-line.ts";
+import { isShown, monitorLine } from "./monitor-line.ts";
 import type { Session } from "./session.ts";
 
 /** Receives MONITOR's line for a command, and the time at which the command ran. */
@@ -41,7 +41,7 @@ export class CommandObserver {
   end(call: Call, replied: number): void {
     const { hotKeys, feed } = this;
     if (hotKeys !== null) hotKeys.note(call, (this.clock.monotonicMs() - this.beganMs) * 1000, replied - this.replied);
-    if (feed === null || !isTold(call.spec)) return;
+    if (feed === null || !isShown(call.spec)) return;
     const wallMicros = this.clock.wallMicros();
     const from = `${call.session.db} ${this.addressOf(call.session)}`;
     feed(monitorLine(call, wallMicros, from, this.values), wallMicros);

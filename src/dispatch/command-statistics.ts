@@ -44,7 +44,7 @@ const OCTAVES = 24;
 const BUCKETS = 3056;
 const OCTAVES_AT = STATISTICS_ROWS * COUNTERS;
 const BUCKETS_AT = OCTAVES_AT + STATISTICS_ROWS * OCTAVES;
-/** Longest time that is told apart, ns. */
+/** Longest duration that the histogram distinguishes, ns. Longer ones count as this. */
 const NANOS_MOST = 1e9;
 /** LATENCY HISTOGRAM's first bound is 1024 ns: octave 3 begins there. */
 const FIRST_BOUND_OCTAVE = 3;
@@ -103,14 +103,14 @@ export class CommandStatistics {
   /** The row of the current run, -1 = none, and the number of its commands so far. */
   row = -1;
   count = 0;
-  /** When the run began, monotonic ms, and the clock's tick when it was last read. */
+  /** When the run began, monotonic ms, and the last reading of the clock's tick. */
   private markMs = 0;
   private tickSeen = 0;
   /** 1 for the rows whose commands may share a run (STATISTICS-2). */
   private readonly shares: Uint8Array;
-  /** Every command is timed by itself (STATISTICS-3). */
+  /** True when every command is timed by itself (STATISTICS-3). */
   private each = false;
-  /** The current run ends with each command. */
+  /** True while each command is a run of its own. */
   private alone = false;
   /** Durations of at least this, ms, go to the slow log or the latency monitor; Infinity = none. */
   private slowMs = Number.POSITIVE_INFINITY;
@@ -178,7 +178,7 @@ export class CommandStatistics {
   }
 
   /** A command of another row begins. It ends the current run and starts a new one. */
-  turnTo(row: number): void {
+  beginRun(row: number): void {
     const isTickSeen = this.row >= 0 && !this.alone;
     if (this.row < 0) {
       this.markMs = this.clock.monotonicMs();
@@ -194,7 +194,7 @@ export class CommandStatistics {
   }
 
   /** As `ended`, when the same cheap command on the same key follows at once. The tick is compared after the last of a few. */
-  goesOn(call: Call): void {
+  continueRun(call: Call): void {
     this.count++;
     if (this.alone) this.close(call);
   }
@@ -229,7 +229,7 @@ export class CommandStatistics {
       last = elapsed - this.accountTypical(row, count - 1, elapsed);
     }
     this.account(row, 1, last);
-    if (last >= this.slowMs) this.tellSlow(call, last);
+    if (last >= this.slowMs) this.reportSlow(call, last);
   }
 
   /** Counts the predecessors of a slow command with their average duration. Returns the time attributed to them. */
@@ -254,13 +254,13 @@ export class CommandStatistics {
   }
 
   /** Ends the run, because no command follows (STATISTICS-4). */
-  settle(): void {
+  endRun(): void {
     if (this.count > 0) this.account(this.row, this.count, this.clock.monotonicMs() - this.markMs);
     this.abandon();
   }
 
   /** The command of `call`, which is timed by itself, begins to wait for keys. It counts when the wait is over. */
-  beginsToWait(call: Call, row: number): void {
+  beginWait(call: Call, row: number): void {
     const now = this.clock.monotonicMs();
     const { log, latency } = this;
     const { session, spec } = call;
@@ -272,7 +272,7 @@ export class CommandStatistics {
   }
 
   /** The wait of the session's command is over. Its duration is that of its execution and its reply, without the wait. */
-  waited(session: Session): void {
+  endWait(session: Session): void {
     const { waits } = session;
     if (waits === null) return;
     session.waits = null;
@@ -280,7 +280,7 @@ export class CommandStatistics {
     this.account(row, 1, tookMs + servedMs);
     if (args !== null) {
       const micros = Math.floor((tookMs + servedMs) * 1000);
-      if (micros >= this.log.least(LogType.Slow)) this.log.keep(LogType.Slow, micros, args, session);
+      if (micros >= this.log.least(LogType.Slow)) this.log.add(LogType.Slow, micros, args, session);
     }
     this.latency.sample("command-unblocking", Math.floor(servedMs));
   }
@@ -306,14 +306,14 @@ export class CommandStatistics {
     f64[total] = f64[total]! + count;
   }
 
-  private tellSlow(call: Call, elapsedMs: number): void {
+  private reportSlow(call: Call, elapsedMs: number): void {
     const { spec } = call;
     const micros = Math.floor(elapsedMs * 1000);
     if ((spec.flags & SKIP_SLOWLOG) === 0) this.log.offer(LogType.Slow, micros, call);
     this.latency.sample((spec.flags & FAST) !== 0 ? "fast-command" : "command", Math.floor(elapsedMs));
   }
 
-  /** A command and its reply have these sizes, bytes. */
+  /** Logs the command if its request or its reply is large. Sizes in bytes. */
   sized(call: Call, requestBytes: number, replyBytes: number): void {
     if ((call.spec.flags & SKIP_SLOWLOG) !== 0) return;
     let request = requestBytes;
@@ -322,18 +322,18 @@ export class CommandStatistics {
     this.log.offer(LogType.LargeReply, replyBytes, call);
   }
 
-  /** A command of `row` was refused before it ran. */
+  /** Counts a command of `row` that was refused before it ran. */
   rejected(row: number): void {
     const at = this.own + row * COUNTERS + REJECTED;
     this.f64[at] = this.f64[at]! + 1;
   }
-  /** A command of `row` replied an error. */
+  /** Counts a command of `row` that replied an error. */
   failed(row: number): void {
     const at = this.own + row * COUNTERS + FAILED;
     this.f64[at] = this.f64[at]! + 1;
   }
 
-  /** Counts a command of `row` again that a reset ran during. */
+  /** Counts a command of `row` that was running while the counters were reset. */
   countAgain(row: number, elapsedMs: number): void {
     this.account(row, 1, elapsedMs);
   }
@@ -424,19 +424,19 @@ export class CommandStatistics {
         seen += this.bucketSum(row, bucket);
         if (seen >= rank) break;
       }
-      // Redis's 0th percentile is where the bucket of the shortest begins.
+      // Redis's 0th percentile is the lower bound of the bucket of the shortest duration.
       return (percentile === 0 && bucket > 0 ? bucketEnd(bucket - 1) + 1 : bucketEnd(bucket)) / 1000;
     });
   }
 
-  /** True when `row` has a duration. */
+  /** True when a duration of `row` was recorded. */
   hasHistogram(row: number): boolean {
     return this.callsOf(row) > 0 && this.octaves(row, this.scratch) > 0;
   }
 
   /**
-   * Durations of `row`, cumulated at the powers of two from 1024 ns: whole us and calls so far, without the bounds that
-   * add nothing. Null when no duration is known.
+   * The cumulative histogram of `row`, with bounds at the powers of two from 1024 ns: each bound in whole us, with the calls
+   * up to it. Bounds that add no call are left out. Null when no duration was recorded.
    */
   histogram(row: number): { calls: number; bounds: [micros: number, calls: number][] } | null {
     if (this.callsOf(row) === 0) return null;

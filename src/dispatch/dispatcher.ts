@@ -5,9 +5,9 @@
  *   run     ─ arity │ authentication │ memory │ pause │ execute: locks (store/section.ts), handler, unlock, statistics
  *
  * Invariants (locks and exceptions: see store/section.ts)
- *   D1  all locks of a command are held before its handler runs
- *   D2  a handler that returns Retry has changed nothing; its reply is taken back
- *   D4  a lock kept from one command for the next is released by that one, or before anything else is done
+ *   DISPATCH-1  all locks of a command are held before its handler runs
+ *   DISPATCH-2  a handler that returns Retry has changed nothing, and its reply is discarded
+ *   DISPATCH-3  the lock of a run is released by the run's last command, or before the dispatcher does anything else
  */
 import { latin1Text } from "../base/bytes.ts";
 import { assert } from "../base/assert.ts";
@@ -45,21 +45,21 @@ import {
 import type { CommandTable } from "./command-table.ts";
 import { Pause } from "./services.ts";
 
-/** Commands without the flag that write all the same, or that replicas hear of: a pause of writes holds them too. */
+/** Commands without the flag WRITE that may write or reach replicas. CLIENT PAUSE WRITE suspends them too. */
 const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
 
-/** What ends a pause, and what a client must say before it may: no pause holds these back. */
+/** Commands that no pause suspends: those that end a pause, and those that a client must send before them. */
 const NEVER_HELD = new Set(["CLIENT|UNPAUSE", "SHUTDOWN", "AUTH", "HELLO"]);
 
-/** A connection's turn may end after so many commands of a batch: Client.process looks at the clock there. */
+/** Client.process reads the clock after this many commands of a batch, because a connection's turn may end there. */
 export const TURN_CHECK = 64;
 
-/** A lock is kept for a run of at most so many commands (a power of two), and of so many arguments: some microseconds. */
-const KEPT_RUN = 8;
-const KEPT_ARGUMENTS = 8;
+/** Most commands of a run (a power of two), and most arguments of each. A run holds its lock for some microseconds. */
+const RUN_COMMANDS = 8;
+const RUN_ARGUMENTS_MAX = 8;
 
 /** Whether there is memory for a command: now, in a later turn, or not at all. */
-const Admission = { Granted: 0, PutOff: 1, Refused: 2 } as const;
+const Admission = { Granted: 0, Deferred: 1, Refused: 2 } as const;
 type Admission = (typeof Admission)[keyof typeof Admission];
 
 const NOTHING = Buffer.alloc(0);
@@ -68,24 +68,24 @@ const RELEASES_EARLY = MUTANT === "released-early";
 export class Dispatcher {
   private readonly store: Store;
   private readonly prefetch: Prefetch;
-  /** Shard whose lock the last command kept for the next one, -1 = none. */
-  private kept = -1;
-  /** And the cursor's version while its key is selected. */
-  private keptVersion = 0;
+  /** Shard whose lock the last command left to the next one of the run, -1 = none (DISPATCH-3). */
+  private runShard = -1;
+  /** Selection version of the run's key. */
+  private runVersion = 0;
   private readonly section: Section;
   /** The key event of each row. */
   private readonly events: Uint8Array;
   private readonly keyArguments = new KeyArguments();
   /** True while writes that need memory are refused. Set by the owner once per turn. */
   memoryExceeded = false;
-  /** True in a turn that may reach a limit of memory; the two that follow count then. */
+  /** True in a turn that may reach a limit of memory. Only then do the next two fields matter. */
   isNearLimit = false;
-  /** Bytes this worker's store may have handed out, and chunks that must stay free, before `relieve` is asked. */
+  /** `evict` runs when this worker's store has allocated more bytes, or no more chunks than `freeChunksLeast` are free. */
   usedMost = Infinity;
   freeChunksLeast = -1;
-  /** Makes room for about `bytes` in a shard (-1 = in any) by eviction. Returns false when there is none to be had. */
-  relieve: (shard: number, bytes: number) => boolean = () => true;
-  /** CLIENT PAUSE: commands that this worker holds back. Set between two turns, so none of them is at work then. */
+  /** Evicts keys until a shard (-1 = any) has room for about `bytes`. Returns false when that fails. */
+  evict: (shard: number, bytes: number) => boolean = () => true;
+  /** CLIENT PAUSE: the commands that this worker suspends. Set between two turns, when no command is running. */
   paused: Pause = Pause.None;
   /** Observes commands for MONITOR and HOTKEYS; null while neither is on. */
   observer: CommandObserver | null = null;
@@ -114,13 +114,14 @@ export class Dispatcher {
   /** Looks up the parsed commands and overlaps their memory accesses. Call once after each parse. */
   prepare(parser: Parser, bytes: Buffer, session: Session): void {
     this.statistics.abandon();
-    this.releaseKept();
+    this.endRun();
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
   }
 
   /**
-   * Runs command `i` of the prepared batch for `session`; `staged` are its long arguments, if any. One function from the
-   * checks to the statistics: a call in between costs 3 % of a pipelined GET. What is rare is elsewhere.
+   * Runs command `i` of the prepared batch for `session`. `staged` has its long arguments, if any. The checks, the locks and
+   * the statistics are in one function because a call between them costs 3 % of a pipelined GET. Only rare cases are in
+   * functions of their own.
    */
   run(parser: Parser, i: number, bytes: Buffer, session: Session, staged: readonly StagedValue[]): Outcome {
     const { call, table, reply, statistics, observer } = this;
@@ -149,7 +150,7 @@ export class Dispatcher {
     session.commandName = spec !== named ? spec.name.toLowerCase() : "";
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
-      if (admission !== Admission.Granted) return admission === Admission.PutOff ? Retry : Done;
+      if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
     }
     if (this.paused !== Pause.None && this.isHeldBack(spec)) return this.holdBack();
     if (observer !== null) {
@@ -157,7 +158,7 @@ export class Dispatcher {
         return this.reject(row, MONITORS_NO_KEYS);
       observer.begin(call, reply.written);
     }
-    if (row !== statistics.row) statistics.turnTo(row);
+    if (row !== statistics.row) statistics.beginRun(row);
     const replyAt = reply.at;
     const { handedOn, passedOn, errors } = reply;
     const outcome = isOfOneKey(spec, argCount)
@@ -166,8 +167,8 @@ export class Dispatcher {
     if (outcome === Retry) return this.retried(replyAt, handedOn);
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) statistics.failed(row);
-    if (this.kept >= 0) statistics.goesOn(call);
-    else if (outcome === Later && call.blocking.hasBegun()) statistics.beginsToWait(call, row);
+    if (this.runShard >= 0) statistics.continueRun(call);
+    else if (outcome === Later && call.blocking.hasBegun()) statistics.beginWait(call, row);
     else statistics.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
     const requestBytes = parser.endOf[i]! - parser.startOf[i]!;
     if (
@@ -181,7 +182,7 @@ export class Dispatcher {
     return outcome;
   }
 
-  /** The subcommand that argument 1 names, null = there is none of that name. */
+  /** The subcommand that argument 1 names, null when `named` has no such subcommand. */
   private subcommandOf(named: CommandSpec): CommandSpec | null {
     return this.table.findSubcommand(named, this.call.argText(1));
   }
@@ -192,24 +193,24 @@ export class Dispatcher {
     return needsNone ? (spec.run(call, reply) ?? Done) : this.runMany(spec, call, reply);
   }
 
-  /** The command is to be tried again: what it replied is taken back. */
+  /** Discards the reply of a command that returned Retry. */
   private retried(replyAt: number, handedOn: number): Outcome {
     const { reply } = this;
-    assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (D2)");
+    assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (DISPATCH-2)");
     assert(!this.section.isAtOnce, "a command that runs at once is not retried");
     reply.at = replyAt;
     this.statistics.retried();
     return Retry;
   }
 
-  /** CLIENT PAUSE holds the command back. */
+  /** Suspends the command until CLIENT PAUSE ends. */
   private holdBack(): Outcome {
-    this.releaseKept();
-    this.statistics.settle();
+    this.endRun();
+    this.statistics.endRun();
     return Paused;
   }
 
-  /** Sees to memory for a command that may grow the data. One that is refused has been answered. */
+  /** Reserves memory for a command that may grow the data. When it returns Refused, the error is replied already. */
   private admit(i: number, row: number): Admission {
     const { call } = this;
     const { pool } = this.store;
@@ -218,8 +219,8 @@ export class Dispatcher {
       return this.refuseMemory(row);
     if (this.isNearLimit && (pool.freeChunks <= this.freeChunksLeast || this.store.usedBytes > this.usedMost)) {
       const key = this.prefetch.keyAt(i);
-      this.releaseKept();
-      if (!this.relieve(key === null ? -1 : this.store.shardOf(key.hashA), recordBytes(call))) {
+      this.endRun();
+      if (!this.evict(key === null ? -1 : this.store.shardOf(key.hashA), recordBytes(call))) {
         return this.refuseMemory(row);
       }
     }
@@ -227,9 +228,9 @@ export class Dispatcher {
     const mayGrow = this.mayGrow();
     if (pool.reserve(pool.ahead)) return Admission.Granted;
     if (!mayGrow) return this.refuseMemory(row);
-    this.releaseKept();
-    this.statistics.settle();
-    return Admission.PutOff;
+    this.endRun();
+    this.statistics.endRun();
+    return Admission.Deferred;
   }
 
   private refuseMemory(row: number): Admission {
@@ -237,16 +238,16 @@ export class Dispatcher {
     return Admission.Refused;
   }
 
-  /** An error in place of the command. */
+  /** Replies an error instead of running the command. */
   private reject(row: number, text: string): Outcome {
-    this.releaseKept();
-    this.statistics.settle();
+    this.endRun();
+    this.statistics.endRun();
     this.statistics.rejected(row);
     this.reply.error(text);
     return Done;
   }
 
-  /** CLIENT PAUSE holds this command back. */
+  /** True when the current CLIENT PAUSE suspends this command. */
   private isHeldBack(spec: CommandSpec): boolean {
     if (this.paused === Pause.All) return !NEVER_HELD.has(spec.name);
     return (spec.flags & WRITE) !== 0 || MAY_WRITE.has(spec.name);
@@ -261,15 +262,15 @@ export class Dispatcher {
       return Done;
     }
     const shard = store.shardOf(key.hashA);
-    if (this.kept >= 0) {
-      assert(this.kept === shard, "a lock is kept for the command that follows (D4)");
-      this.kept = -1;
+    if (this.runShard >= 0) {
+      assert(this.runShard === shard, "a run stays on one shard (DISPATCH-3)");
+      this.runShard = -1;
       section.resume();
-      // A handler may have ended elsewhere: a MOVE that found the key in the other database too.
-      if (store.cursor.version !== this.keptVersion) store.select(call.keyspace, key);
+      // The handler before may have selected another key: MOVE selects the key in the other database.
+      if (store.cursor.version !== this.runVersion) store.select(call.keyspace, key);
     } else {
       if (!section.enter(shard)) return Retry;
-      if (store.c[store.headerOf(shard) + WRITE_FROZEN_AT] !== 0 && this.mustWait(spec, shard, key)) {
+      if (store.c[store.headerOf(shard) + WRITE_FROZEN_AT] !== 0 && this.isFrozenFor(spec, shard, key)) {
         section.leave();
         return Retry;
       }
@@ -284,8 +285,8 @@ export class Dispatcher {
       if (RELEASES_EARLY) return outcome;
       if (outcome === Done && this.isRepeated(i, call, shard)) {
         section.keep();
-        this.kept = shard;
-        this.keptVersion = version;
+        this.runShard = shard;
+        this.runVersion = version;
       } else {
         section.leave();
       }
@@ -295,31 +296,31 @@ export class Dispatcher {
     return outcome;
   }
 
-  /** True when the same cheap command on the same key follows in the batch, and nobody waits for the lock. */
+  /** True when the same cheap command on the same key follows in the batch, and no thread waits for the lock. */
   private isRepeated(i: number, call: Call, shard: number): boolean {
     const repeats = this.prefetch.repeats[i + 1]!;
     return (
       repeats !== 0 &&
-      (repeats & (KEPT_RUN - 1)) !== 0 &&
+      (repeats & (RUN_COMMANDS - 1)) !== 0 &&
       this.statistics.isConstant(this.prefetch.commandOf[i]!) &&
-      call.argCount <= KEPT_ARGUMENTS &&
+      call.argCount <= RUN_ARGUMENTS_MAX &&
       this.observer === null &&
       call.session.replies === Replies.On &&
       !this.section.isWaitedFor(shard)
     );
   }
 
-  /** A batch is left before its end: nothing follows the last command now. */
-  breakOff(): void {
-    this.releaseKept();
-    this.statistics.settle();
+  /** Leaves the batch before its end, so that no command follows the last one now. */
+  leaveBatch(): void {
+    this.endRun();
+    this.statistics.endRun();
   }
 
-  /** D4 */
-  private releaseKept(): void {
-    if (this.kept < 0) return;
+  /** DISPATCH-3 */
+  private endRun(): void {
+    if (this.runShard < 0) return;
     this.section.release();
-    this.kept = -1;
+    this.runShard = -1;
   }
 
   private runMany(spec: CommandSpec, call: Call, reply: Reply): Outcome {
@@ -338,7 +339,8 @@ export class Dispatcher {
         }
         section.want(store.shardOf(call.key.hashA));
       }
-      // Both shards that a command writes to may have to open segments; one that writes to more reserves for itself.
+      // Both shards that a command writes to may have to open segments. A command that writes to more of them makes its own
+      // reservation.
       if ((spec.flags & DENY_OOM) !== 0) {
         const chunks = store.pool.ahead * Math.min(section.setSize, 2);
         if (!section.reserve(chunks)) {
@@ -347,7 +349,7 @@ export class Dispatcher {
         }
       }
       if (!section.enterSet()) return Retry;
-      if (this.someMustWait(spec)) {
+      if (this.isAnyFrozenFor(spec)) {
         section.leave();
         return Retry;
       }
@@ -362,8 +364,8 @@ export class Dispatcher {
     }
   }
 
-  /** True when `spec` writes to a key that is kept still for a copy (long-copy.ts). Who copies in steps goes on. */
-  private mustWait(spec: CommandSpec, shard: number, key: Key): boolean {
+  /** True when `spec` writes to a write-frozen key (long-copy.ts). The command that makes the copy is let through. */
+  private isFrozenFor(spec: CommandSpec, shard: number, key: Key): boolean {
     const { store, call } = this;
     const header = store.headerOf(shard);
     return (
@@ -374,35 +376,35 @@ export class Dispatcher {
     );
   }
 
-  /** As mustWait, for the keys that `keyArguments` found. */
-  private someMustWait(spec: CommandSpec): boolean {
+  /** As isFrozenFor, for the keys that `keyArguments` found. */
+  private isAnyFrozenFor(spec: CommandSpec): boolean {
     const { store, call, keyArguments, section } = this;
-    let isStill = false;
-    for (let n = 0; n < section.heldCount && !isStill; n++) {
-      isStill = store.c[store.headerOf(section.held[n]!) + WRITE_FROZEN_AT] !== 0;
+    let isFrozen = false;
+    for (let n = 0; n < section.heldCount && !isFrozen; n++) {
+      isFrozen = store.c[store.headerOf(section.held[n]!) + WRITE_FROZEN_AT] !== 0;
     }
-    if (!isStill) return false;
+    if (!isFrozen) return false;
     for (let n = 0; n < keyArguments.count; n++) {
       const i = keyArguments.at[n]!;
       call.key.load(call.bytes, call.argAt(i), call.argBytes(i));
-      if (this.mustWait(spec, store.shardOf(call.key.hashA), call.key)) return true;
+      if (this.isFrozenFor(spec, store.shardOf(call.key.hashA), call.key)) return true;
     }
     return false;
   }
 
-  /** Where the arguments of the command at work begin in the parser's table. */
+  /** Index of the current command's first argument in the parser's table. */
   get firstArgument(): number {
     return this.call.first;
   }
 
-  /** Forgets the bytes of the last batch, so that they can be collected. */
-  letGo(): void {
-    this.releaseKept();
+  /** Drops the references to the bytes of the last batch, so that they can be collected. */
+  releaseBatch(): void {
+    this.endRun();
     this.call.bytes = NOTHING;
     this.store.membersAhead.releaseBatch();
   }
 
-  /** Asks for another region. */
+  /** Asks the main thread for another memory region. */
   wantRegion(): void {
     this.call.server.wantRegion();
   }
@@ -412,13 +414,13 @@ export class Dispatcher {
     return this.store.pool.mayGrow;
   }
 
-  /** No room in the regions, and there will be no other one. */
+  /** Replies OOM: the regions are full, and no further region will come. */
   private refuseFull(): Outcome {
     this.reply.error(ErrorText.outOfMemory);
     return Done;
   }
 
-  /** The mutant "released-early": another worker gets between the lookup and the change. */
+  /** The mutant "released-early": lets another worker change the key between the lookup and the change. */
   private releaseEarly(): void {
     this.section.leave();
     for (let i = 0; i < 2000; i++) Atomics.pause();
@@ -426,7 +428,7 @@ export class Dispatcher {
 
   private refuseSubcommand(spec: CommandSpec): Outcome {
     const { call, reply, table } = this;
-    this.statistics.settle();
+    this.statistics.endRun();
     const typed = call.argText(0).toUpperCase();
     const refused = `${spec.name}|${call.argText(1).toUpperCase()}`;
     reply.error(table.isDisabled(refused) ? disabledCommand(refused) : unknownSubcommand(call.argText(1), typed));
@@ -435,9 +437,9 @@ export class Dispatcher {
 
   private refuseUnknown(): Outcome {
     const { call, reply } = this;
-    this.statistics.settle();
+    this.statistics.endRun();
     const name = untilNul(call.argText(0));
-    // A browser was made to talk to us (cross-protocol scripting): nothing it says is obeyed.
+    // An HTTP request: a web page makes a browser talk to us (cross-protocol scripting). Nothing of it may run.
     if (name.toUpperCase() === "POST" || name.toUpperCase() === "HOST:") return Close;
     if (this.table.isDisabled(name.toUpperCase())) {
       reply.error(disabledCommand(name));
@@ -452,13 +454,13 @@ export class Dispatcher {
   }
 }
 
-/** True when the command has one key, its first argument: such commands take the short way. */
+/** True when the command has one key, its first argument. Such commands take the fast path. */
 function isOfOneKey(spec: CommandSpec, argCount: number): boolean {
   const { keys } = spec;
   return keys.first === 1 && spec.places === undefined && (keys.last === 1 || (keys.last === -1 && argCount === 2));
 }
 
-/** About the bytes of the record that a command writes: its key and its longest other argument. Rather too few. */
+/** Estimates the bytes of the record that a command writes, from its key and its longest other argument. A lower bound. */
 function recordBytes(call: Call): number {
   let longest = 0;
   for (let i = 2; i < call.argCount; i++) longest = Math.max(longest, call.argBytes(i));
@@ -466,7 +468,7 @@ function recordBytes(call: Call): number {
 }
 const HEADER_BYTES = HEADER_WORDS * 4;
 
-/** Redis prints names and arguments as C strings. */
+/** The text up to the first NUL, because Redis prints names and arguments as C strings. */
 function untilNul(text: string): string {
   const end = text.indexOf("\0");
   return end < 0 ? text : text.slice(0, end);

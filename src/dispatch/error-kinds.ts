@@ -1,20 +1,24 @@
 /**
- * Error kinds: how often each error code was replied, per worker, in its cells. INFO sums them over all workers.
+ * Error kinds: how often each error code was replied. Each worker counts in its own cells, and INFO sums over all workers.
  *
  *   slot, words  0 │ bytes of the name, 0 = free │ 7 words of name │ count, a double │
  *
- * Invariant: the length is written last, so that a reader sees a complete name or a free slot.
+ * Invariant
+ *   ERROR-KINDS-1  the length is written last, so that a reader sees a complete name or a free slot
  */
 import { assert } from "../base/assert.ts";
 import { type Control, ERROR_KINDS_AT, ERROR_KINDS_WORDS } from "../memory/control.ts";
 
-/** Most error codes that are counted apart, as in Redis, so that made-up codes fill no memory. The last slot counts the others. */
+/**
+ * Most error codes with a count of their own, as in Redis, so that made-up codes cannot fill memory. The last slot counts
+ * all others.
+ */
 export const KINDS_MAX = 128;
 const OVERFLOW = "ERRORSTATS_OVERFLOW";
 const SLOT_WORDS = 10;
 const COUNT_AT = 8;
 const NAME_BYTES = 28;
-/** Redis looks for the end of the code in this many bytes, the leading minus among them. */
+/** Redis looks for the end of the code within this many bytes, including the leading minus. */
 const CODE_WITHIN = 31;
 assert((KINDS_MAX + 1) * SLOT_WORDS <= ERROR_KINDS_WORDS, "the kinds fit behind a worker's counters");
 
@@ -33,13 +37,13 @@ export class ErrorKinds {
   count(text: string): void {
     const end = text.indexOf(" ");
     const code = end > 0 && end < CODE_WITHIN ? text.slice(0, Math.min(end, NAME_BYTES)) : "ERR";
-    const slot = this.slots.get(code) ?? this.take(code);
+    const slot = this.slots.get(code) ?? this.newSlot(code);
     const at = (slot + COUNT_AT) >>> 1;
     this.control.f64[at] = this.control.f64[at]! + 1;
   }
 
-  private take(code: string): number {
-    if (this.slots.size >= KINDS_MAX && code !== OVERFLOW) return this.slots.get(OVERFLOW) ?? this.take(OVERFLOW);
+  private newSlot(code: string): number {
+    if (this.slots.size >= KINDS_MAX && code !== OVERFLOW) return this.slots.get(OVERFLOW) ?? this.newSlot(OVERFLOW);
     const { i32 } = this.control;
     const slot = this.own + this.slots.size * SLOT_WORDS;
     this.slots.set(code, slot);
@@ -61,7 +65,7 @@ export class ErrorKinds {
     this.slots.clear();
   }
 
-  /** Counts of all workers by code, in the order of the codes; at most KINDS_MAX codes, and the rest as one. */
+  /** Counts of all workers, ordered by code. At most KINDS_MAX codes, and one sum for the others. */
   sums(): [code: string, count: number][] {
     const { control } = this;
     const { i32, f64 } = control;

@@ -1,14 +1,14 @@
 /**
  * A family of commands: the rows of its rows.ts joined with the texts of its docs.ts.
  *
- * Both are checked against each other when the module loads: a row without docs, or docs without a row, stop the program.
+ * `family` checks them against each other when the module loads: a row without docs, or docs without a row, stop the program.
  */
 import { assert } from "../base/assert.ts";
 import { type CommandDocs, type CommandSpec, type Handler, NO_KEYS } from "./spec.ts";
 
-/** What COMMAND DOCS says of one command, and the tips of COMMAND INFO. */
+/** The texts of COMMAND DOCS about one command, and the tips of COMMAND INFO. */
 export interface FamilyDoc extends Omit<CommandDocs, "group"> {
-  /** Left out where it is the family's. */
+  /** Default: the family's group. */
   group?: string;
   /** Hints for proxies and cluster clients. */
   tips?: readonly string[];
@@ -17,13 +17,13 @@ export interface FamilyDoc extends Omit<CommandDocs, "group"> {
 /** Docs by command name, "CLIENT|LIST" for a subcommand. */
 export type FamilyDocs = Readonly<Record<string, FamilyDoc>>;
 
-/** A row as a family writes it. What is left out: no keys, no flags, the family's categories. */
+/** A row as a family writes it. Defaults: no keys, no flags, the family's categories. */
 export interface CommandRow
   extends Omit<CommandSpec, "docs" | "tips" | "keys" | "flags" | "categories" | "run" | "subcommands"> {
   keys?: CommandSpec["keys"];
   flags?: number;
   categories?: readonly string[];
-  /** Left out by a command that is nothing without a subcommand. */
+  /** Left out by a container, a command that needs a subcommand. */
   run?: Handler;
   subcommands?: readonly CommandRow[];
 }
@@ -36,7 +36,7 @@ export interface FamilyTraits {
   docs: FamilyDocs;
 }
 
-/** The table's rows of a family. */
+/** Makes the table rows of a family. */
 export function family(traits: FamilyTraits, rows: readonly CommandRow[]): readonly CommandSpec[] {
   const documented = new Set<string>();
   const specs = rows.map((row) => specOf(traits, row, documented));
@@ -64,7 +64,7 @@ function specOf(traits: FamilyTraits, row: CommandRow, documented: Set<string>):
   return spec;
 }
 
-/** Never runs: the dispatcher answers a container whose subcommand is missing or unknown. */
+/** Never runs, because the dispatcher refuses a container whose subcommand is missing or unknown. */
 function refuseAlone(): void {
-  assert(false, "a container runs by its subcommands");
+  assert(false, "a container runs only by its subcommands");
 }

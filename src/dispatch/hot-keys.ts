@@ -43,7 +43,7 @@ export interface HotKeysReport {
   countedBytes: number;
 }
 
-/** What a command asks of the session, and what one worker answers: false, null = there is none to ask. */
+/** A request to the HOTKEYS session, and the answer of one worker. false and null mean that there is no session. */
 export type HotKeysAsk =
   | { action: "start"; options: HotKeysOptions }
   | { action: "stop"; nowMs: number }
@@ -51,7 +51,7 @@ export type HotKeysAsk =
   | { action: "reset" };
 export type HotKeysAnswer = boolean | HotKeysReport | null;
 
-/** The part of a session of one worker. */
+/** One worker's part of a session. */
 export class HotKeys {
   private readonly byTime: TopKeys | null;
   private readonly byBytes: TopKeys | null;
@@ -87,7 +87,7 @@ export class HotKeys {
 
   private readonly keyArguments = new KeyArguments();
 
-  /** Counts the command that `call` holds, which took `micros` and replied `replyBytes`. */
+  /** Counts the command of `call`, which took `micros` and replied `replyBytes`. */
   note(call: Call, micros: number, replyBytes: number): void {
     if (!this.isActive) return;
     const { keyArguments } = this;

@@ -1,6 +1,6 @@
 /**
- * Long reads: a command that looks at every byte of a large value does so in steps (continuation.ts). The value is pinned
- * as it was when the command began: what others write meanwhile the command does not see.
+ * Long reads: a command that reads every byte of a large value does so in steps (continuation.ts). The value is pinned when
+ * the command begins, so the command does not see what other clients write meanwhile.
  */
 import { assert } from "../base/assert.ts";
 import type { PinnedRange } from "../protocol/reply.ts";
@@ -12,17 +12,17 @@ import type { Call } from "./call.ts";
 import type { Continuation } from "./continuation.ts";
 import type { CommandSpec } from "./spec.ts";
 
-/** Bytes that one step looks at: a quarter of a millisecond. */
+/** Bytes that one step reads, which takes a quarter of a millisecond. */
 export const STEP_BYTES = 2 << 20;
 
-/** How far a read has come. */
+/** The state of a read between two steps. */
 export class LongRead implements Continuation, PinnedRange {
   spentMs = 0;
   readonly isResting = false;
 
   /**
-   * `position` is the next byte, `end` the one behind the last. `sum` is what the command knows so far; `last` and
-   * `length` are what it replies from at the end.
+   * `position` is the next byte, and `end` follows the last one. `sum` is the command's result so far. The command computes
+   * its reply from `last` and `length` at the end.
    */
   constructor(
     readonly spec: CommandSpec,
@@ -44,15 +44,15 @@ export class LongRead implements Continuation, PinnedRange {
   }
 }
 
-/** The read that the command at work goes on with, null = it begins. */
+/** The read that the current command continues, null when it begins one. */
 export function longReadOf(call: Call): LongRead | null {
   const { continuation } = call.session;
   return continuation instanceof LongRead ? continuation : null;
 }
 
 /**
- * Begins to read bytes `position` to `end` of the string found, if it is so long that this takes several steps. Returns
- * null when it is not, or all pins of its shard are taken: it is then read at once.
+ * Begins to read bytes `position` to `end` of the found string, if that takes more than one step. Returns null when it does
+ * not, or when all pins of the shard are in use. The command then reads the string in one step.
  */
 export function beginLongRead(
   call: Call,
@@ -73,27 +73,27 @@ export function beginLongRead(
 }
 
 /**
- * One step of `read`. `look` is given a piece of the value and the number of its first byte, and returns false to end the
- * whole. Returns false while there is more: the handler then returns Retry. At the end the pin is given back.
+ * Runs one step of `read`. `visit` gets a piece of the value and the position of its first byte, and returns false to end
+ * the read. Returns false while there is more, and the handler then returns Retry. At the end the pin is released.
  */
 export function stepLongRead(
   call: Call,
   read: LongRead,
-  look: (bytes: Buffer, at: number, length: number, position: number, read: LongRead) => boolean,
+  visit: (bytes: Buffer, at: number, length: number, position: number, read: LongRead) => boolean,
 ): boolean {
   const { store, session, clock, statistics } = call;
-  assert(read.spec === call.spec, "a long read is gone on with by its own command");
+  assert(read.spec === call.spec, "a long read is continued by its own command");
   const { large } = store;
   const beganMs = clock.monotonicMs();
   const until = Math.min(read.end, read.position + STEP_BYTES);
-  let goesOn = true;
-  while (goesOn && read.position < until) {
+  let continues = true;
+  while (continues && read.position < until) {
     const part = Math.min(read.end - read.position, STRING_CHUNK_BYTES - (read.position & (STRING_CHUNK_BYTES - 1)));
     const at = large.locateByte(read.shard, read.node, read.position);
-    goesOn = look(large.chunkBytes, at, part, read.position, read);
+    continues = visit(large.chunkBytes, at, part, read.position, read);
     read.position += part;
   }
-  if (goesOn && read.position < read.end) {
+  if (continues && read.position < read.end) {
     read.spentMs += clock.monotonicMs() - beganMs;
     return false;
   }

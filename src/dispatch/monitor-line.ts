@@ -9,12 +9,12 @@ import { ADMIN, type CommandSpec, READONLY, SKIP_MONITOR, WRITE } from "./spec.t
 
 export const MONITORS_NO_KEYS = "ERR Replica can't interact with the keyspace";
 
-/** True when a monitoring connection may not send the command. `mayWrite`: it can write although it has no such flag. */
+/** True when a monitoring connection may not send the command. `mayWrite`: the command may write without the flag WRITE. */
 export function isDeniedToMonitors(spec: CommandSpec, mayWrite: boolean): boolean {
   return (spec.flags & (READONLY | WRITE)) !== 0 || mayWrite;
 }
 
-export function isTold(spec: CommandSpec): boolean {
+export function isShown(spec: CommandSpec): boolean {
   return (spec.flags & (ADMIN | SKIP_MONITOR)) === 0;
 }
 
@@ -22,8 +22,8 @@ const AUTH = token("auth");
 const REDACTED = Buffer.from('"(redacted)"');
 
 /**
- * The line for the command that `call` holds. `from`: database and address of the client ("0 127.0.0.1:60866");
- * `values`: what its staged arguments were.
+ * The line for the command of `call`. `from`: database and address of the client ("0 127.0.0.1:60866"). `values`: the bytes
+ * of its staged arguments.
  */
 export function monitorLine(call: Call, wallMicros: number, from: string, values: readonly Buffer[]): Buffer {
   const seconds = Math.floor(wallMicros / 1e6);
@@ -47,7 +47,7 @@ export function monitorLine(call: Call, wallMicros: number, from: string, values
   return line.subarray(0, at);
 }
 
-/** Arguments that are secret: of AUTH all, of HELLO the two behind its AUTH. */
+/** The secret arguments: all of AUTH, and the two after the option AUTH of HELLO. */
 function firstSecret(call: Call): { first: number; end: number } {
   if (call.spec.name === "AUTH") return { first: 1, end: call.argCount };
   if (call.spec.name === "HELLO") {
@@ -67,7 +67,7 @@ const ESCAPES = new Map([
 ]);
 const HEX = Buffer.from("0123456789abcdef");
 
-/** Writes bytes in quotes, with what is not printable escaped. Returns the offset behind them. */
+/** Writes bytes in quotes and escapes those that are not printable. Returns the offset after them. */
 function quote(target: Buffer, at: number, source: Buffer, offset: number, length: number): number {
   target[at++] = 0x22;
   for (let i = offset; i < offset + length; i++) {

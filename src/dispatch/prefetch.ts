@@ -1,12 +1,12 @@
 /**
  * Prefetch: looks up the commands of a batch and overlaps their memory accesses, before the first of them runs. Every loop
- * does one step for all commands, so that the processor has as many cache misses of a pipeline under way as it can:
+ * does one step for all commands, so that the processor has as many of their cache misses in flight as it can:
  *
  *   names and key hashes ─ where each bucket is ─ a load from each bucket ─ which slot matches ─ a load from each record
  *   ─ members that the commands name in large collections (store/member-prefetch.ts)
  *
- * No lock is held: what is found is a hint. `select` hands it to the index, which takes it over under the lock if the
- * table is still the same.
+ * No lock is held, so the results are hints. `select` passes a hint to the index, which uses it under the lock if the
+ * table has not changed.
  */
 import type { Parser } from "../protocol/parser.ts";
 import { BATCH_MAX } from "../protocol/parser.ts";
@@ -15,33 +15,36 @@ import type { Store } from "../store/store.ts";
 import type { CommandTable } from "./command-table.ts";
 import { MemberPlaces } from "./spec.ts";
 
-/** Longest key that is hashed ahead: longer ones are hashed when their command runs. */
+/** Longest key that is hashed here. The dispatcher hashes longer ones when their command runs. */
 const AHEAD_KEY_BYTES = 256;
-/** Words from a record's header to where the value of a small one lies: in the cache line behind. */
+/** Words from a record's header to the next cache line, in which the value of a small record lies. */
 const VALUE_LINE_WORDS = 20;
 
 export class Prefetch {
   /** Table index of each command of the batch, -1 = unknown. */
   readonly commandOf = new Int32Array(BATCH_MAX);
-  /** Commands that follow each other with the same name and key so far, 0 = the first. One more than the batch has. */
+  /**
+   * Position of each command in a sequence of commands with the same name and key, 0 = the first. The entry after the last
+   * command is 0.
+   */
   readonly repeats = new Uint8Array(BATCH_MAX + 1);
   /** 1 = the first key of the command was hashed. */
   private readonly isHashed = new Uint8Array(BATCH_MAX);
   private readonly keys: Key[] = [];
-  /** Which of `keys` each command has: that of the command before when it has the same name and key. */
+  /** Index into `keys` of each command's key. A repeated command shares the key of the command before. */
   private readonly keyOf = new Int32Array(BATCH_MAX + 1);
-  /** Where the bucket of each key was; see Index.prefetchBucket. */
+  /** Position of each key's bucket. See Index.prefetchBucket. */
   private readonly tableOf = new Int32Array(BATCH_MAX);
   private readonly bucketWord = new Int32Array(BATCH_MAX);
   private readonly bucketRegion = new Int32Array(BATCH_MAX);
   private readonly version = new Int32Array(BATCH_MAX);
   private readonly recordWord = new Int32Array(BATCH_MAX);
   private readonly recordRegion = new Int32Array(BATCH_MAX);
-  /** Which arguments of each command are members; and where those looked up begin. */
+  /** Which arguments of each command are members (MemberPlaces), and the number of its first prefetched member. */
   private readonly membersOf = new Uint8Array(BATCH_MAX);
   private readonly firstMember = new Int32Array(BATCH_MAX + 1);
   private hasBuckets = false;
-  /** Sum of what was loaded: kept, so that the loads are not optimised away. */
+  /** Sum of the loaded words. It exists so that the compiler does not remove the loads. */
   private sum = 0;
 
   constructor(
@@ -51,13 +54,13 @@ export class Prefetch {
     for (let i = 0; i < BATCH_MAX; i++) this.keys.push(store.newKey());
   }
 
-  /** Looks up the parsed commands, and what they will look at in `keyspace`. */
+  /** Looks up the parsed commands, and the buckets, records and members that they will read in `keyspace`. */
   prepare(parser: Parser, bytes: Buffer, keyspace: number): void {
     this.hasBuckets = parser.commands > 1;
     this.store.membersAhead.begin(bytes);
     const members = this.lookUpCommands(parser, bytes);
     if (parser.commands < 2) return;
-    // The keyspace may change before the command runs; loading from the wrong one costs nothing but time.
+    // SELECT or SWAPDB may change the keyspace before a command runs. A load from the wrong keyspace only costs time.
     this.locateBuckets(parser.commands, keyspace);
     this.loadBuckets(parser.commands);
     this.loadRecords(parser.commands);
@@ -69,7 +72,7 @@ export class Prefetch {
     return this.isHashed[i] === 1 ? this.keys[this.keyOf[i]!]! : null;
   }
 
-  /** As keyAt; hands to the index and to member-prefetch what was looked up for the command, which runs next. */
+  /** As keyAt. Also passes the hints for command `i`, which runs next, to the index and to the member prefetch. */
   select(i: number): Key | null {
     this.store.index.hintWord = -1;
     if (this.isHashed[i] === 0) return null;
@@ -94,7 +97,7 @@ export class Prefetch {
     membersAhead.end = this.firstMember[i + 1]!;
   }
 
-  /** Finds the commands in the table and hashes their first keys. Returns 0 when none names members. */
+  /** Finds the commands in the table and hashes their first keys. Returns 0 when no command names members. */
   private lookUpCommands(parser: Parser, bytes: Buffer): number {
     const { table, commandOf, isHashed, keyOf, repeats } = this;
     const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
@@ -117,7 +120,7 @@ export class Prefetch {
       members |= this.membersOf[i] = table.members[index]!;
       if (i > 0 && commandOf[i - 1] === index && isHashed[i - 1] === 1) {
         const before = firstArgument[i - 1]! + 1;
-        if (argumentBytes[before] === keyBytes && equalFromBehind(bytes, argumentAt[before]!, keyAt, keyBytes)) {
+        if (argumentBytes[before] === keyBytes && equalBackward(bytes, argumentAt[before]!, keyAt, keyBytes)) {
           keyOf[i] = keyOf[i - 1]!;
           repeats[i] = (repeats[i - 1]! + 1) & 0xff;
           continue;
@@ -145,7 +148,7 @@ export class Prefetch {
     }
   }
 
-  /** A loop with nothing in it but the loads: as many misses as possible are under way at once. */
+  /** The loop contains nothing but loads, so that as many cache misses as possible are in flight at once. */
   private loadBuckets(count: number): void {
     const { isHashed, keyOf, bucketWord, bucketRegion } = this;
     const regions = this.store.arena.words;
@@ -184,14 +187,14 @@ export class Prefetch {
     const { store, isHashed, keyOf, membersOf, firstMember, recordWord, recordRegion } = this;
     const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
     const ahead = store.membersAhead;
-    let stoodOn = -1;
+    let selected = -1;
     let isTree = false;
     for (let i = 0; i < parser.commands; i++) {
       firstMember[i] = ahead.count;
       if (isHashed[i] === 0 || membersOf[i] === MemberPlaces.None) continue;
       const k = keyOf[i]!;
-      if (k !== stoodOn) {
-        stoodOn = k;
+      if (k !== selected) {
+        selected = k;
         const shard = store.shardOf(this.keys[k]!.hashA);
         isTree =
           recordWord[k]! >= 0 && ahead.selectTree(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!);
@@ -201,7 +204,7 @@ export class Prefetch {
       let first = firstArgument[i]! + 2;
       let last = firstArgument[i]! + argumentCount[i]!;
       if (places === MemberPlaces.Third) first++;
-      // Behind options, as many as leave pairs: mostly there is but one.
+      // ZADD's options are not parsed here. An odd number of arguments is taken for one option and then pairs.
       if (places === MemberPlaces.Scored) first += 1 + ((last - first) & 1);
       if (places === MemberPlaces.One || places === MemberPlaces.Third) last = first + 1;
       const step = places === MemberPlaces.Pairs || places === MemberPlaces.Scored ? 2 : 1;
@@ -211,7 +214,7 @@ export class Prefetch {
     if (ahead.count > 0) ahead.prefetch();
   }
 
-  /** True when command `i` has the name that the one before was found by, in the same letters. */
+  /** True when the name of command `i` equals that of the command before, byte by byte. */
   private isNamedAsBefore(parser: Parser, bytes: Buffer, i: number): boolean {
     if (i === 0) return false;
     const { firstArgument, argumentAt, argumentBytes } = parser;
@@ -221,12 +224,12 @@ export class Prefetch {
     if (argumentBytes[before] !== length) return false;
     const at = argumentAt[here]!;
     const beforeAt = argumentAt[before]!;
-    return at >= 0 && beforeAt >= 0 && equalFromBehind(bytes, beforeAt, at, length);
+    return at >= 0 && beforeAt >= 0 && equalBackward(bytes, beforeAt, at, length);
   }
 }
 
-/** True when `length` bytes at `a` and `b` are equal; keys that differ mostly do so at the end. */
-function equalFromBehind(bytes: Buffer, a: number, b: number, length: number): boolean {
+/** True when `length` bytes at `a` and `b` are equal. Compares from the end, because keys mostly differ there. */
+function equalBackward(bytes: Buffer, a: number, b: number, length: number): boolean {
   for (let i = length - 1; i >= 0; i--) if (bytes[a + i] !== bytes[b + i]) return false;
   return true;
 }

@@ -45,7 +45,7 @@ export class Session {
   monitors = false;
   /** CLIENT REPLY. */
   replies: Replies = Replies.On;
-  /** How far the command at the head has come that goes on in steps; null = it is none, or begins. */
+  /** State of a command that runs in steps, between two of them; null = no such command has begun. */
   continuation: Continuation | null = null;
   /** Blocking commands reply at once, as if their timeout had passed. */
   deniesBlocking = false;

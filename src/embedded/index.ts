@@ -93,7 +93,7 @@ export class Ferrite {
   tick(budgetMs: number): void {
     this.services.endWaits();
     this.engine.maintain(1, budgetMs);
-    this.engine.blocking.lookNow();
+    this.engine.blocking.recheckDue();
     this.services.settle();
     this.engine.publishCounters();
   }

@@ -329,7 +329,7 @@ export class Client implements OutputOwner {
       const work = parser.endOf[i]! + reply.written;
       if (i % TURN_CHECK !== TURN_CHECK - 1 && work - this.looked < TURN_CHECK_BYTES) continue;
       if (this.isTurnOver(i === count - 1, work)) {
-        dispatcher.breakOff();
+        dispatcher.leaveBatch();
         input.progress.clear();
         return this.isGone ? end : parser.endOf[i]!;
       }
@@ -492,7 +492,7 @@ export class Client implements OutputOwner {
     }
     const { statistics } = engine.dispatcher;
     if (reply.errors !== errors) statistics.failed(session.lastRow);
-    statistics.waited(session);
+    statistics.endWait(session);
     this.answers(-1);
     if (!this.isGone) this.state = State.Reading;
   }

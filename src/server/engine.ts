@@ -181,7 +181,7 @@ export class Engine implements TurnWork {
 
   /** The commands of a turn are done: lets go of their bytes, and publishes the counters before any reply leaves. */
   endCommands(): void {
-    this.dispatcher.letGo();
+    this.dispatcher.releaseBatch();
     this.store.pool.settleReservation();
     this.publishCounters();
   }

@@ -78,7 +78,7 @@ export class MemoryLimit {
     private readonly config: Config,
   ) {
     this.evictor = new Evictor(store);
-    dispatcher.relieve = (shard, bytes) => this.relieveFor(shard, bytes);
+    dispatcher.evict = (shard, bytes) => this.relieveFor(shard, bytes);
     this.configure();
   }
 

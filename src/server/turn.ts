@@ -110,7 +110,7 @@ export class Turn {
   private readonly spares: Buffer[] = [];
 
   constructor(private readonly work: TurnWork) {
-    work.blocking.askTurn = () => {
+    work.blocking.scheduleTurn = () => {
       this.isServing = true;
       if (this.later !== null) this.open();
     };

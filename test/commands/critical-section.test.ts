@@ -189,7 +189,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
       prepare: (one) => {
         one.letClientsWait();
         // Not at the end of this turn yet.
-        one.engine.blocking.askTurn = () => {};
+        one.engine.blocking.scheduleTurn = () => {};
         one.connect().raw(encodeCommand(["BLPOP", "list", "0"]));
         one.send("RPUSH", "list", "element");
       },

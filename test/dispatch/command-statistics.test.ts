@@ -80,7 +80,7 @@ describe("CommandStatistics", () => {
       ["SET", 0.01, false],
       ["GET", 0.012, true],
     ] as const) {
-      if (row(name) !== statistics.row) statistics.turnTo(row(name));
+      if (row(name) !== statistics.row) statistics.beginRun(row(name));
       clock.ms = at;
       statistics.ended(callOf(name), isLast);
     }
@@ -99,7 +99,7 @@ describe("CommandStatistics", () => {
     const { statistics, row, callOf } = testStatistics(clock);
     const get = row("GET");
     const run = (ms: number, isLast: boolean) => {
-      if (statistics.row !== get) statistics.turnTo(get);
+      if (statistics.row !== get) statistics.beginRun(get);
       clock.ms += ms;
       statistics.ended(callOf("GET"), isLast);
     };
@@ -120,7 +120,7 @@ describe("CommandStatistics", () => {
     let readings = 0;
     clock.monotonicMs = () => ++readings * 0.001;
     const { statistics, row, callOf } = testStatistics(shared);
-    statistics.turnTo(row("GET"));
+    statistics.beginRun(row("GET"));
     for (let i = 0; i < 16; i++) statistics.ended(callOf("GET"), i === 15);
     expect(readings).toBe(2);
     expect(new SharedClock(new HeldClock(0), testEngine().memory.control).tick).toBeUndefined();
@@ -130,7 +130,7 @@ describe("CommandStatistics", () => {
     const clock = new TickingClock();
     const { statistics, config, row, callOf } = testStatistics(clock);
     configSet(config, [["slowlog-log-slower-than", "100"]]);
-    statistics.turnTo(row("GET"));
+    statistics.beginRun(row("GET"));
     for (const ms of [0.05, 0.1, 0.099, 0.2]) {
       clock.ms += ms;
       statistics.ended(callOf("GET"), false);
@@ -149,10 +149,10 @@ describe("CommandStatistics", () => {
     const clock = new TickingClock();
     const { statistics, row, callOf } = testStatistics(clock);
     const get = row("GET");
-    statistics.turnTo(get);
+    statistics.beginRun(get);
     clock.ms += 0.01;
     statistics.ended(callOf("GET"), true);
-    statistics.turnTo(get);
+    statistics.beginRun(get);
     clock.ms += 0.01;
     statistics.ended(callOf("GET"), false);
     clock.ms += 2;
@@ -171,7 +171,7 @@ describe("CommandStatistics", () => {
       const duration = Math.max(1, Math.round(10 ** (random.unit() * 9)));
       nanos.push(duration);
       const one = i % 2 === 0 ? statistics : other;
-      one.turnTo(keys);
+      one.beginRun(keys);
       clock.ms += duration / 1e6;
       one.ended(callOf("KEYS"), true);
     }

@@ -78,7 +78,7 @@ function isSameKey(call: Call): boolean {
 
 /**
  * Moves the value that `call.transfer` took to the selected key, just looked up. A large value is first copied in steps.
- * Returns 0, GOES_ON when the command must be retried, or Status.
+ * Returns 0, CONTINUES when the command must be retried, or Status.
  */
 function putTaken(call: Call, deadlineMs: number, moves: boolean): number {
   const ahead = copyAhead(call, moves);

@@ -127,7 +127,7 @@ class Reloading {
     call.keyspace = keyspace;
     store.select(keyspace, key);
     const outcome = restore(call, reply) ?? Done;
-    call.giveBack();
+    call.popArguments();
     reply.handOnNow();
     const answer = Buffer.concat(this.parts).toString("latin1");
     if (answer.startsWith("-")) this.refused = answer.slice(1, -2);
@@ -144,7 +144,7 @@ class Reloading {
       lengths[i] = argument.length;
       at += argument.length;
     });
-    this.call.borrow(Buffer.concat(args), starts, lengths);
+    this.call.pushArguments(Buffer.concat(args), starts, lengths);
   }
 
   /** A long payload is written from a pin: all of it at once, for the locks are held. */

@@ -183,14 +183,14 @@ function hasAbove(stream: StreamValue, id: StreamId): boolean {
 
 /**
  * No stream has entries. Blocks if BLOCK was given. `note` makes the note that the request of a key carries. The keys are
- * checked again at `lookMs`.
+ * checked again at `recheckMs`.
  */
 function waitOrNull(
   call: Call,
   reply: Reply,
   want: Want,
   note: (key: number) => Buffer,
-  lookMs: number,
+  recheckMs: number,
 ): Outcome | void {
   const { firstStream, streams, count, blockMs } = reading;
   if (blockMs < 0) return reply.nullArray();
@@ -203,7 +203,7 @@ function waitOrNull(
     count: Math.min(count, COUNT_MOST),
     target: 0,
     note,
-    lookMs,
+    recheckMs,
     timeoutMs: blockMs,
     write: (to) => to.nullArray(),
   });
@@ -229,7 +229,7 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
   const { firstStream, streams, ids, group } = reading;
   const stream = call.collections.stream();
   let served = 0;
-  let lookMs = Infinity;
+  let recheckMs = Infinity;
   /** The memory for all streams, reserved before the first is changed. */
   let room = 0;
   for (let n = 0; n < streams; n++) {
@@ -259,7 +259,7 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
     // No other command reads it before its turn.
     if (before === 0) reading.unread[n] = left;
     const entries = toReply(stream, left, before, call.store.nowMs);
-    lookMs = Math.min(lookMs, idle.dueMs);
+    recheckMs = Math.min(recheckMs, idle.dueMs);
     const indexed = reading.claimMs >= 0 && !stream.group.byTime ? stream.group.pending.count : 0;
     room += SMALL_CHANGE + (entries + indexed) * PENDING_ROOM;
     if (!stream.pages.reserve(room)) return refuse(call, reply, Status.Busy);
@@ -281,7 +281,7 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
     readForGroup(call, reply, stream, firstStream + n, ids.at(n), reading.unread[n]!);
   }
   if (served > 0) return;
-  return waitOrNull(call, reply, Want.GroupEntries, () => noteGroup(bytes), lookMs);
+  return waitOrNull(call, reply, Want.GroupEntries, () => noteGroup(bytes), recheckMs);
 }
 
 /** The names of the group and the consumer, as ranges of the call's bytes. */
@@ -583,7 +583,7 @@ function isGroupReady(call: Call, type: RecordType | null): boolean {
   stream.find();
   if (!stream.findGroup(call.bytes, who.groupAt, who.groupBytes)) return true;
   if (unread(stream) > 0 || idle.find(stream, 1, call.store.nowMs) > 0) return true;
-  call.blocking.lookAgain(idle.dueMs);
+  call.blocking.requestRecheck(idle.dueMs);
   return false;
 }
 

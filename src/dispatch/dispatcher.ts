@@ -81,8 +81,8 @@ export class Dispatcher {
   /** True in a turn that may reach a limit of memory. Only then do the next two fields matter. */
   isNearLimit = false;
   /** `evict` runs when this worker's store has allocated more bytes, or no more chunks than `freeChunksLeast` are free. */
-  usedMost = Infinity;
-  freeChunksLeast = -1;
+  usedBytesMax = Infinity;
+  freeChunksMin = -1;
   /** Evicts keys until a shard (-1 = any) has room for about `bytes`. Returns false when that fails. */
   evict: (shard: number, bytes: number) => boolean = () => true;
   /** CLIENT PAUSE: the commands that this worker suspends. Set between two turns, when no command is running. */
@@ -217,7 +217,7 @@ export class Dispatcher {
     const { staged } = call;
     if (this.memoryExceeded || (staged.length > 0 && staged.some((value) => value.refused)))
       return this.refuseMemory(row);
-    if (this.isNearLimit && (pool.freeChunks <= this.freeChunksLeast || this.store.usedBytes > this.usedMost)) {
+    if (this.isNearLimit && (pool.freeChunks <= this.freeChunksMin || this.store.usedBytes > this.usedBytesMax)) {
       const key = this.prefetch.keyAt(i);
       this.endRun();
       if (!this.evict(key === null ? -1 : this.store.shardOf(key.hashA), recordBytes(call))) {

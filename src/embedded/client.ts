@@ -1,5 +1,5 @@
 /**
- * A client of an embedded Ferrite: sends requests as bytes or as arguments, and gets replies as bytes or as values.
+ * A client of an embedded Ferrite. It takes requests as bytes or as arguments, and returns replies as bytes or as values.
  */
 import type { Clock } from "../base/clock.ts";
 import { Client, type Transport } from "../server/client.ts";
@@ -20,7 +20,7 @@ export class EmbeddedClient {
   private output: Buffer[] = [];
   private readonly client: Client;
   private ended = false;
-  /** Requests of sendAsync that are not answered, the one at work first. */
+  /** Requests of sendAsync without a reply yet. The first one is running. */
   private readonly requests: Request[] = [];
 
   /** For Ferrite.client(). */
@@ -46,9 +46,8 @@ export class EmbeddedClient {
   }
 
   /**
-   * Sends request bytes, whole or in pieces. Returns the reply bytes to all requests that are complete. Nothing waits:
-   * a blocking command answers at once, as if its time were over. Throws, and closes the client, when a reply is longer
-   * than the output limit.
+   * Sends request bytes, whole or in pieces. Returns the replies to all complete requests. A blocking command replies at
+   * once, as if it had timed out. Throws, and closes the client, when a reply is longer than the output limit.
    */
   send(bytes: Uint8Array): Buffer {
     if (this.ended) throw new Error(CLOSED);
@@ -59,7 +58,7 @@ export class EmbeddedClient {
     session.deniesBlocking = true;
     try {
       this.client.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-      this.services.settle();
+      this.services.runPending();
     } finally {
       session.deniesBlocking = false;
     }
@@ -68,8 +67,8 @@ export class EmbeddedClient {
   }
 
   /**
-   * As send, but blocking commands wait: for what other clients of this Ferrite do, for CLIENT UNBLOCK, or for `tick` to
-   * find their time over. What does not wait is answered within the call, and the promise is resolved. A client's
+   * As send, but blocking commands wait: until another client of this Ferrite serves or unblocks them, or until a `tick`
+   * after their timeout. Other commands run within the call, and their promise is resolved when it returns. A client's
    * requests run one after the other. Rejects when the client is closed.
    */
   sendAsync(bytes: Uint8Array): Promise<Buffer> {
@@ -81,7 +80,7 @@ export class EmbeddedClient {
     this.requests.push({ bytes: Buffer.from(bytes), resolve, reject });
     if (this.requests.length === 1) {
       this.beginRequest();
-      this.services.settle();
+      this.services.runPending();
     }
     return promise;
   }
@@ -96,11 +95,11 @@ export class EmbeddedClient {
     return valueOf(await this.sendAsync(requestOf(args)));
   }
 
-  /** For the services: true when the request at work has its answer. */
+  /** For the services: true when the running request has its reply. */
   get isAnswered(): boolean {
     return !this.client.isWaiting;
   }
-  /** For the services: hands out the answer of the request at work, and begins the next one. */
+  /** For the services: resolves the running request, and begins the next one. */
   answer(): void {
     this.requests.shift()!.resolve(this.takeOutput());
     if (this.requests.length > 0) this.beginRequest();
@@ -119,7 +118,7 @@ export class EmbeddedClient {
   close(): void {
     if (this.ended) return;
     this.gone();
-    this.services.settle();
+    this.services.runPending();
   }
 
   private gone(): void {
@@ -130,10 +129,10 @@ export class EmbeddedClient {
     for (const { reject } of this.requests.splice(0)) reject(new Error(CLOSED));
   }
 }
-/** An argument of a command; strings as UTF-8. */
+/** An argument of a command. Strings are sent as UTF-8. */
 export type Argument = string | number | bigint | Uint8Array;
 
-/** A command as a request. */
+/** Encodes a command as a request. */
 function requestOf(args: readonly Argument[]): Buffer {
   const parts: Buffer[] = [Buffer.from(`*${args.length}\r\n`)];
   for (const arg of args) {

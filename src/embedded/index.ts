@@ -1,17 +1,17 @@
 /**
- * Embedded mode: a Ferrite in this process and on this thread. No sockets, no workers; the same parser, commands, store
- * and expiry as the server's.
+ * Embedded mode: a Ferrite inside this process and thread, without sockets or workers. Parser, commands, store and expiry
+ * are those of the server.
  *
  *   import { Ferrite } from "ferrite";
  *   const db = Ferrite.open({ maxMemory: 256 << 20 });
  *   const client = db.client();
  *   client.call("SET", "greeting", "hello");            // "OK"
  *   client.send(Buffer.from("GET greeting\r\n"));        // <Buffer "$5\r\nhello\r\n">
- *   await client.callAsync("BLPOP", "queue", 5);         // waits until another client pushes, or tick finds its time over
- *   db.tick(1);                                          // now and then: expired keys go, sparse memory is cleaned
+ *   await client.callAsync("BLPOP", "queue", 5);         // waits for a push of another client, or for tick after 5 seconds
+ *   db.tick(1);                                          // call it regularly: removes expired keys, cleans sparse segments
  *
- * One shard, regions of 64 MiB. Everything happens within the call, so a client has its whole answer when it returns;
- * only the Async forms may wait for keys. There are no timers: time passes in `tick`.
+ * It has one shard and regions of 64 MiB. A command runs within the call, so its whole reply is there when the call returns.
+ * Only the Async forms wait for keys. There are no timers: `tick` ends waits that have timed out.
  */
 import { systemClock, type Clock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
@@ -27,19 +27,19 @@ export { type Argument, EmbeddedClient } from "./client.ts";
 export { ReplyError, type Value } from "./reply-reader.ts";
 
 const REGION_BYTES = 64 << 20;
-/** A reply is made whole within the call: one that would be longer than a buffer closes its client instead. */
+/** A whole reply is gathered within the call. A reply longer than this, which no buffer could hold, closes its client. */
 const OUTPUT_LIMITS = "normal 2gb 0 0";
 
 export interface OpenOptions {
-  /** Bytes of data above which writes are refused; default: three quarters of the machine's memory. */
+  /** Bytes of data above which writes are refused. Default: three quarters of the machine's memory. */
   maxMemory?: number;
-  /** Databases for SELECT; default 16. */
+  /** Number of databases for SELECT. Default: 16. */
   databases?: number;
   /** New names of commands, "" = removed (server.rename_commands). */
   renameCommands?: Readonly<Record<string, string>>;
   /** Refuses KEYS, FLUSHALL, CONFIG SET and their like (server.disable_dangerous_commands). */
   disableDangerousCommands?: boolean;
-  /** Time as the commands see it; default: the system's. */
+  /** The time that commands see. Default: the system's. */
   clock?: Clock;
 }
 
@@ -60,7 +60,7 @@ export class Ferrite {
     config.onChange("storage.max_memory", () => memory.allowRegions(regionsFor(config.maxMemoryBytes)));
   }
 
-  /** Makes an empty data set. Throws ConfigError when commands cannot be renamed as wished. */
+  /** Makes an empty data set. Throws ConfigError when renameCommands is invalid. */
   static open(options: OpenOptions = {}): Ferrite {
     const config = new Config("", readMachine(realFiles));
     const from = { kind: "flag", text: "Ferrite.open" } as const;
@@ -84,17 +84,20 @@ export class Ferrite {
     return new Ferrite(memory, config, options.clock ?? systemClock);
   }
 
-  /** A client of its own: database, name, protocol version. */
+  /** Makes a client, with its own database, name and protocol version. */
   client(): EmbeddedClient {
     return new EmbeddedClient(this.services.connect(), this.services, this.clock);
   }
 
-  /** Ends the waits whose time is over; background work for at most about `budgetMs`: expired keys, cleaning, dropped databases. */
+  /**
+   * Ends waits that have timed out, then does background work for about `budgetMs` at most: expired keys, cleaning, flushed
+   * databases.
+   */
   tick(budgetMs: number): void {
     this.services.endWaits();
     this.engine.maintain(1, budgetMs);
     this.engine.blocking.recheckDue();
-    this.services.settle();
+    this.services.runPending();
     this.engine.publishCounters();
   }
 
@@ -103,7 +106,7 @@ export class Ferrite {
     return this.engine.memory.usedBytes();
   }
 
-  /** Bytes of shared memory made so far. */
+  /** Bytes of the regions made so far. */
   get reservedMemory(): number {
     return this.memory.regionCount * REGION_BYTES;
   }

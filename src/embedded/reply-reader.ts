@@ -1,6 +1,6 @@
-/** Reads the replies of an embedded Ferrite as values. */
+/** Decodes the replies of an embedded Ferrite into values. */
 
-/** A value of a reply: bulk and simple strings as text (UTF-8), integers beyond 2^53 as bigint. */
+/** The value of a reply. Bulk and simple strings are text (UTF-8), integers beyond 2^53 are bigint. */
 export type Value = string | number | bigint | boolean | null | ReplyError | Value[] | Map<Value, Value> | Set<Value>;
 
 /** An error reply. `call` throws it; inside an array it is an element. */
@@ -15,14 +15,14 @@ export function valueOf(reply: Buffer): Value {
   return value;
 }
 
-/** Reads the values of complete reply bytes. */
+/** Decodes the values of complete replies. */
 class ReplyReader {
   private at = 0;
   constructor(private readonly bytes: Buffer) {}
 
   read(): Value {
     const end = this.bytes.indexOf("\r\n", this.at);
-    if (end < 0) throw new Error("an incomplete reply: the command answers later, or not at all");
+    if (end < 0) throw new Error("incomplete reply: the command replies later, or not at all");
     const type = String.fromCharCode(this.bytes[this.at]!);
     const line = this.bytes.toString("utf8", this.at + 1, end);
     this.at = end + 2;
@@ -59,7 +59,7 @@ class ReplyReader {
         return map;
       }
       default:
-        throw new Error(`a reply of unknown type ${type}`);
+        throw new Error(`unknown reply type ${type}`);
     }
   }
 

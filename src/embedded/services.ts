@@ -1,5 +1,6 @@
 /**
- * The server around an embedded engine: itself alone. What a command asks of it is answered when the command has ended.
+ * The services (dispatch/services.ts) of an embedded engine. There are no other workers, so a callback runs as soon as its
+ * command has ended.
  */
 import type { Clock } from "../base/clock.ts";
 import type { ConfigChange } from "../base/config/config.ts";
@@ -23,27 +24,27 @@ import type { Engine } from "../server/engine.ts";
 import { expirePass } from "../server/expire-pass.ts";
 import type { Memory } from "../server/memory.ts";
 
-/** Turns one call may take: a lock or room that does not come within them is a bug, not a wait. */
+/** Most turns of one call. A command that still needs a lock or memory after them would wait for ever. */
 const TURNS_MAX = 1_000_000;
 
 /** A client that waits in a blocking command. */
 interface Blocked {
-  /** Monotonic ms at which its time is over; Infinity = never. */
+  /** Monotonic ms at which it times out; Infinity = never. */
   readonly untilMs: number;
   readonly write: (reply: Reply) => void;
   readonly mayEnd: () => boolean;
 }
 
-/** A client with a request of sendAsync at work. */
+/** A client with a running request of sendAsync. */
 export interface Asking {
-  /** True when the request at work has its answer. */
+  /** True when the running request has its reply. */
   readonly isAnswered: boolean;
-  /** Hands out the answer, and begins the next request. */
+  /** Resolves the running request, and begins the next one. */
   answer(): void;
 }
 
 export class EmbeddedServices implements ServerServices, ClientHost {
-  /** Clients with a request of sendAsync at work. */
+  /** Clients with a running request of sendAsync. */
   readonly asking = new Set<Asking>();
   private readonly blocked = new Map<number, Blocked>();
   engine!: Engine;
@@ -89,20 +90,20 @@ export class EmbeddedServices implements ServerServices, ClientHost {
     this.startedMs = clock.wallMs();
   }
 
-  /** Takes the engine, once. */
+  /** Sets the engine, which is made after the services because it refers to them. */
   attach(engine: Engine): void {
     this.engine = engine;
     engine.blocking.usesTimers = false;
   }
 
-  /** A client comes. Returns its id. */
+  /** Counts a new client. Returns its ID. */
   connect(): number {
     this.connections++;
     return this.nextId++;
   }
 
-  /** Does what waits: answers of Later commands, clients that were served, and clients that go on next turn. */
-  settle(): void {
+  /** Runs all pending work: callbacks of Later commands, served clients, and clients that continue next turn. */
+  runPending(): void {
     for (let turn = 0; turn < TURNS_MAX; turn++) {
       const answer = this.due.shift();
       if (answer !== undefined) {
@@ -149,18 +150,18 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   }
 
   unblock(id: number, withError: boolean, done: (found: boolean) => void): void {
-    this.due.push(() => done(this.end(id, withError)));
+    this.due.push(() => done(this.endWait(id, withError)));
   }
 
-  /** Ends the waits whose time is over. */
+  /** Ends waits that have timed out. */
   endWaits(): void {
     const now = this.clock.monotonicMs();
-    for (const [id, { untilMs }] of this.blocked) if (untilMs <= now) this.end(id, false);
-    this.settle();
+    for (const [id, { untilMs }] of this.blocked) if (untilMs <= now) this.endWait(id, false);
+    this.runPending();
   }
 
-  /** Ends a client's wait, as its timeout does or with an error. Returns false when it does not wait. */
-  private end(id: number, withError: boolean): boolean {
+  /** Ends a client's wait with its timeout reply or an error. Returns false when the client does not wait. */
+  private endWait(id: number, withError: boolean): boolean {
     const blocked = this.blocked.get(id);
     const client = this.clients.get(id);
     if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
@@ -210,7 +211,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       outputLimitClosed: 0,
       queryLimitClosed: 0,
       clientBytes: engine.clientBytes,
-      // Nothing runs between two calls, so there is no moment of which a rate could be told.
+      // Nothing runs between two calls, so a rate would mean nothing.
       opsPerSecond: 0,
       inputKbps: 0,
       outputKbps: 0,
@@ -289,9 +290,9 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   describeClient(session: Session): string {
     const client = this.clients.get(session.id);
     if (client === undefined) return "";
-    client.answers(this.engine.runningCommand());
+    client.setCurrentCommand(this.engine.runningCommand());
     const line = clientLine(client, this.table, this.clock);
-    client.answers(-1);
+    client.setCurrentCommand(-1);
     return line;
   }
 
@@ -311,7 +312,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   }
 
   publishConfig(_changes: readonly ConfigChange[], done: () => void): void {
-    // The one thread there is has applied them.
+    // The changes are already applied in the only thread.
     this.due.push(done);
   }
 
@@ -324,7 +325,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
     expirePass(this.engine);
   }
 
-  /** Closes the clients; the data goes with the last reference to it. */
+  /** Closes the clients. The data is collected with the last reference to it. */
   shutdown(): void {
     this.due.push(() => {
       for (const client of [...this.clients.values()]) client.kill();

@@ -1,6 +1,6 @@
 /**
- * Worker cells: each worker's counters in the control block. The worker alone writes them (CONTROL-C2); readers sum them.
- * All are doubles; `Cell` numbers them from the start of the worker's block.
+ * Worker cells: each worker's counters in the control block. Only the worker writes its cells (CONTROL-C2), and readers sum
+ * those of all workers. Each cell is a double. `Cell` numbers them from the start of the worker's block.
  */
 import type { Control } from "../memory/control.ts";
 
@@ -24,36 +24,36 @@ export const Cell = {
   outputPerSecond: 17,
   maxInputBuffer: 18,
   maxOutputBuffer: 19,
-  /** Memory of the clients; 1 + the power of two that the largest of them reaches that may be evicted. */
+  /** Memory of the clients, bytes. largestClient: 1 + the power of two that the largest evictable client reaches. */
   clientBytes: 20,
   largestClient: 21,
   evictedClients: 22,
   outputLimitClosed: 23,
   queryLimitClosed: 24,
-  /** CPU time of the thread in user mode, us; in the system's: cpuSystemMicros. */
+  /** CPU time of the thread in user mode, us. In system mode: cpuSystemMicros. */
   cpuUserMicros: 25,
   lazyFreed: 26,
   evicted: 27,
-  /** Dead records that wait for new tenants, bytes. */
+  /** Dead records that can be reused, bytes. */
   deadBytes: 28,
-  /** Resident memory of the process outside the regions, garbage left out, bytes: the first worker's only. */
+  /** Resident memory of the process outside the regions, without garbage, bytes. Only the first worker measures it. */
   outsideBytes: 29,
-  /** Time for which the memory limit was exceeded although keys were evicted: in all, and of this time; ms. */
+  /** Time during which memory stayed above the limit although keys were evicted: in all, and in the current episode; ms. */
   exceededMs: 30,
   exceedingMs: 31,
   /** Members of collections that expired. */
   expiredMembers: 32,
   cpuSystemMicros: 33,
-  /** Times that input came from a socket, and that output went to one. */
+  /** Number of reads from sockets and of writes to them. */
   reads: 34,
   writes: 35,
-  /** Times that a reply buffer became larger, and smaller. */
+  /** How often a reply buffer grew, and shrank. */
   replyExpands: 36,
   replyShrinks: 37,
-  /** Rounds of background work: their time in all, ms, and how many ended because their time was over. */
+  /** Background work: its time in all, ms, and how many rounds ended because their time was used up. */
   expireCycleMs: 38,
   expireCapReached: 39,
-  /** Share of the keys with a deadline that are due and still there, percent: a running average of samples. */
+  /** Estimated share of the keys with a deadline that have expired but are not yet removed, percent. A running average. */
   stalePercent: 40,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
@@ -70,7 +70,7 @@ export class Cells {
     this.own = control.workerAt(worker) >>> 1;
   }
 
-  /** Worker slots: those of the workers, and the main thread's. */
+  /** Number of slots: one for each worker, and the last one for the main thread. */
   get slots(): number {
     return this.control.geometry.workers;
   }

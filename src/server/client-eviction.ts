@@ -1,19 +1,19 @@
 /**
- * Eviction of clients (maxmemory-clients): while the clients of all workers together take too much memory, the largest
- * are closed, until they do not.
+ * Eviction of clients (maxmemory-clients): while the clients of all workers together take more memory than they may, the
+ * largest of them are closed.
  *
- * Clients are compared by the power of two their memory reaches. Each worker keeps in a cell what its largest client
- * reaches, so that a worker knows whether the largest of all is its own; if it is not, the others are asked. One worker
- * evicts at a time (EVICTING_AT), or two of them would each close one where one was enough.
+ * Clients are compared by the power of two that their memory reaches. Each worker publishes that of its largest client in a
+ * cell, so every worker knows whether it has the largest client of all. If it has not, it asks the others to evict. Only
+ * one worker evicts at a time (EVICTING_AT), because two would each close a client where one is enough.
  *
- * The sum counts every client, those of CLIENT NO-EVICT too; only the others are closed.
+ * The sum includes clients with CLIENT NO-EVICT, but these are never closed.
  */
 import { type Control, EVICTING_AT } from "../memory/control.ts";
 import { Cell } from "./cells.ts";
 import type { Client } from "./client.ts";
 import type { Engine } from "./engine.ts";
 
-/** What a round of eviction came to: nothing to do any more, or the clients to be closed are another worker's. */
+/** Result of a round of eviction. Done: nothing more to close. Elsewhere: another worker has the largest clients. */
 export const Eviction = { Done: 0, Elsewhere: 1 } as const;
 export type Eviction = (typeof Eviction)[keyof typeof Eviction];
 
@@ -25,20 +25,20 @@ export class ClientEviction {
     private readonly control: Control,
     private readonly clients: Map<number, Client>,
     private readonly engine: Engine,
-    private readonly tellOf: (client: Client) => void,
+    private readonly log: (client: Client) => void,
   ) {}
 
-  /** Counts this worker's clients anew and tells the others how large its largest is. */
+  /** Counts the memory of this worker's clients anew and publishes the size of the largest. */
   measure(): void {
     let largest = 0;
     for (const client of this.clients.values()) {
-      client.count();
+      client.countMemory();
       if (isEvictable(client)) largest = Math.max(largest, bucketOf(client));
     }
     this.publish(largest);
   }
 
-  /** Closes the largest clients of this worker while the limit is passed and no other worker has larger ones. */
+  /** Closes the largest clients of this worker while the limit is exceeded and no other worker has larger ones. */
   evict(): Eviction {
     const { engine, control } = this;
     if (engine.clientBytesMax === 0) return Eviction.Done;
@@ -53,8 +53,8 @@ export class ClientEviction {
   }
 
   /**
-   * Closes a client that grew if the limit is passed and none is known to be larger: at once, for what it sends next may
-   * complete its command. Returns true when the limit is still passed.
+   * Closes a client that grew if the limit is exceeded and no larger client is known. It does so at once, because the next
+   * bytes may complete the client's command. Returns true when the limit is still exceeded.
    */
   mustEvict(client: Client): boolean {
     if (!this.isOver) return false;
@@ -65,7 +65,7 @@ export class ClientEviction {
   }
 
   private close(client: Client): void {
-    this.tellOf(client);
+    this.log(client);
     this.evicted++;
     client.transport.terminate();
     client.disconnected();

@@ -1,26 +1,27 @@
 /**
  * ClientInput: the input of a connection that no command has used yet.
  *
- * The query buffer holds the incomplete tail of the input, and everything behind a command that waits:
+ * The query buffer holds the incomplete tail of the input, and everything after a command that waits:
  *
  *   query │ used │ parsed arguments of an incomplete command │ not parsed │ free
  *                at                                          at + progress.at    end
  *
- * A long last argument of a command that can take one (STAGES) does not go through the query buffer: it is *staged*
- * straight into chunks of shared memory as it arrives, outside any lock. The query buffer then holds the command's head.
+ * A long last argument of a command with the flag STAGES does not go through the query buffer. It is *staged*: its bytes go
+ * from the socket straight into chunks of shared memory, outside any lock. The query buffer then holds the command's head,
+ * which is everything before that argument.
  *
  * Invariants
- *   I1  `progress` describes the command that begins at `at`; its offsets count from there
- *   I2  while a value is being staged, what the query buffer holds behind the head belongs to the value, and later input
+ *   INPUT-1  `progress` describes the command that begins at `at`; its offsets count from there
+ *   INPUT-2  while a value is being staged, the bytes after the head belong to the value and then to later commands
  */
 import { type Parser, Progress } from "../protocol/parser.ts";
 import { StagedValue } from "../store/large.ts";
 import type { Engine } from "./engine.ts";
 
 const FIRST_BYTES = 4096;
-/** From this length on the query buffer grows by a quarter, not to its double: clients may keep it for long. */
+/** From this length on the query buffer grows by a quarter instead of doubling, because a client may keep it for long. */
 const LARGE_BYTES = 1 << 20;
-/** What the place and the length of an argument cost while its command is incomplete. */
+/** Bytes that the offset and the length of an argument take while its command is incomplete. */
 const ARGUMENT_BYTES = 16;
 const LINE_END = Buffer.from("\r\n");
 
@@ -29,13 +30,13 @@ export class ClientInput {
   private query: Buffer | null = null;
   private at = 0;
   private end = 0;
-  /** The value that arrives, and the bytes of its line end still to come. */
+  /** The value being staged, and the bytes of its line end still to come. */
   private staging: StagedValue | null = null;
   private lineEnd = 0;
-  /** Values that arrived for the command at the head. */
+  /** Complete staged values of the next command. */
   staged: StagedValue[] = [];
-  /** The value that arrives found no room: it goes on in a later turn. */
-  isShortOfRoom = false;
+  /** True when the value being staged found no memory. Staging continues in a later turn. */
+  lacksRoom = false;
 
   constructor(private readonly engine: Engine) {}
 
@@ -45,7 +46,7 @@ export class ClientInput {
   get isStaging(): boolean {
     return this.staging !== null;
   }
-  /** Bytes that wait, those of the value that arrives included. */
+  /** Bytes that wait, including those of the value being staged. */
   get bytes(): number {
     return this.end - this.at + (this.staging === null ? 0 : this.staging.bytes);
   }
@@ -53,7 +54,7 @@ export class ClientInput {
   get unparsedBytes(): number {
     return this.query === null ? 0 : Math.max(0, this.end - this.at - this.progress.at);
   }
-  /** Bytes that count against the query buffer's limit: the argument that arrives, and what was not parsed. */
+  /** Bytes that count against the query buffer's limit: the value being staged, and the bytes that are not parsed. */
   get limitedBytes(): number {
     return this.unparsedBytes + (this.staging === null ? 0 : this.staging.bytes);
   }
@@ -64,14 +65,14 @@ export class ClientInput {
   get freeBytes(): number {
     return this.query === null ? 0 : this.query.length - this.end;
   }
-  /** Memory of all, shared memory included. */
+  /** Memory of the whole input, including shared memory. */
   get memoryBytes(): number {
     let bytes = this.progress.lengths.length * ARGUMENT_BYTES + this.heldBytes;
     if (this.staging !== null) bytes += this.staging.heldBytes;
     for (const value of this.staged) bytes += value.heldBytes;
     return bytes;
   }
-  /** Bytes of arguments of the command that is not complete yet. */
+  /** Bytes of the arguments of the incomplete command. */
   get argumentBytes(): number {
     let bytes = this.staging?.bytes ?? 0;
     for (const length of this.progress.lengths) bytes += length;
@@ -80,19 +81,19 @@ export class ClientInput {
 
   // ---- the query buffer ----
 
-  /** Gives `run` the bytes that wait; it returns the offset of what is left of them. */
+  /** Passes the waiting bytes to `run`, which returns the offset of the first byte that it did not use. */
   consume(run: (bytes: Buffer, from: number, to: number) => number): void {
     const { query } = this;
     if (query === null) return;
     const at = run(query, this.at, this.end);
-    // A command that has to wait may have replaced the buffer.
+    // `restoreCommand` may have replaced the buffer.
     if (this.query !== query) return;
     this.at = at;
     if (at === this.end) this.query = null;
   }
 
-  /** Keeps bytes `from` to `to`, behind those that wait. `needs`: bytes of the whole command, where that is known. */
-  keep(bytes: Buffer, from: number, to: number, needs: number): void {
+  /** Appends bytes `from` to `to` to the waiting ones. `needs`: bytes of the whole command if that is known, else 0. */
+  append(bytes: Buffer, from: number, to: number, needs: number): void {
     const length = to - from;
     if (length === 0) return;
     if (this.query === null) {
@@ -119,7 +120,7 @@ export class ClientInput {
     this.end = held;
   }
 
-  /** Forgets everything, values that arrive or have arrived included. */
+  /** Discards all input, including staged values. */
   clear(): void {
     this.query = null;
     this.at = 0;
@@ -130,10 +131,11 @@ export class ClientInput {
   }
 
   /**
-   * Keeps command `i` of the batch, which is to be retried and cannot be read again as it came: an inline request was
-   * unquoted in place, a staged value is not in the bytes. It is written out anew, with what follows it behind.
+   * Puts command `i` of the batch back into the query buffer, because it must be retried and its original bytes cannot be
+   * parsed again: an inline request was unquoted in place, and a staged value is not among the bytes. The command is
+   * encoded anew as an array, and the bytes after it follow.
    */
-  keepParsed(parser: Parser, i: number, bytes: Buffer, end: number): void {
+  restoreCommand(parser: Parser, i: number, bytes: Buffer, end: number): void {
     const first = parser.firstArgument[i]!;
     const count = parser.argumentCount[i]!;
     const parts: Buffer[] = [Buffer.from(`*${count}\r\n`)];
@@ -162,7 +164,7 @@ export class ClientInput {
     const { progress } = this;
     progress.clear();
     if (complete) return;
-    // All arguments are read: the parser only has to enter them.
+    // All arguments are parsed already, so the parser only has to enter them into its table.
     progress.arguments = count;
     progress.done = count;
     progress.at = size;
@@ -172,7 +174,7 @@ export class ClientInput {
 
   // ---- staging ----
 
-  /** Starts to stage the long argument at which the command at `at` stopped. Keeps all bytes up to `end`. */
+  /** Begins to stage the long argument at which the parser stopped in the command at `at`. Copies all bytes up to `end`. */
   beginStaging(bytes: Buffer, at: number, end: number): void {
     const { engine, progress } = this;
     const head = progress.at;
@@ -186,17 +188,17 @@ export class ClientInput {
     this.end = head;
     this.staging = staging;
     this.lineEnd = 2;
-    this.keep(rest, this.stage(rest, 0, rest.length), rest.length, 0);
+    this.append(rest, this.stage(rest, 0, rest.length), rest.length, 0);
   }
 
-  /** Takes bytes as they arrive: of the value, while nothing but the head is in the query buffer, and kept otherwise. */
+  /** Accepts bytes from the socket. They go to the value being staged if the query buffer holds only the head (INPUT-2). */
   receive(bytes: Buffer): void {
     let from = 0;
     if (this.staging !== null && this.unparsedBytes === 0) from = this.stage(bytes, 0, bytes.length);
-    this.keep(bytes, from, bytes.length, 0);
+    this.append(bytes, from, bytes.length, 0);
   }
 
-  /** Takes bytes of the value that arrives. Returns the offset of the first byte not taken. */
+  /** Adds bytes to the value being staged. Returns the offset of the first byte not used. */
   private stage(bytes: Buffer, from: number, to: number): number {
     const staging = this.staging!;
     const { engine } = this;
@@ -204,13 +206,13 @@ export class ClientInput {
     const taken = staging.write(bytes, from, part);
     from += taken;
     if (taken < part) {
-      // No room: another region is on its way, or there will be none.
+      // The regions are full. Another one is on its way, or there will be none.
       engine.dispatcher.wantRegion();
       if (!engine.store.pool.mayGrow) {
         staging.refuse(engine.store.nowSeconds);
         return this.stage(bytes, from, to);
       }
-      this.isShortOfRoom = true;
+      this.lacksRoom = true;
       return from;
     }
     if (staging.bytes < staging.total) return from;
@@ -228,8 +230,8 @@ export class ClientInput {
     return from;
   }
 
-  /** As `stage`, from what the query buffer holds behind the head. */
-  stageKept(): void {
+  /** As `stage`, with the bytes after the head in the query buffer. */
+  stageQuery(): void {
     const query = this.query!;
     const body = this.at + this.progress.at;
     if (this.end === body) return;
@@ -238,7 +240,7 @@ export class ClientInput {
     this.end -= taken - body;
   }
 
-  /** Lets go of values that the command did not take over. */
+  /** Frees the staged values that the command did not use. */
   dropStaged(): void {
     for (const value of this.staged) value.discard(this.engine.store.nowSeconds);
     this.staged = [];

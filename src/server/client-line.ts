@@ -1,11 +1,11 @@
-/** What CLIENT LIST says of a client, and whether CLIENT KILL means it: the same in the server and embedded. */
+/** The line of CLIENT LIST for a client, and the filters of CLIENT LIST and KILL. The server and the embedded mode use them. */
 import type { Clock } from "../base/clock.ts";
 import type { ClientFilter, ClientTraits } from "../dispatch/services.ts";
 import { BLOCKING } from "../dispatch/spec.ts";
 import type { CommandTable } from "../dispatch/command-table.ts";
 import type { Client } from "./client.ts";
 
-/** Waiting in a blocking command; a client that waits for other workers (CLIENT LIST) is not blocked. */
+/** True while the client waits in a blocking command. A client that waits for answers of other workers is not blocked. */
 export function isBlocked(client: Client, table: CommandTable): boolean {
   const last = client.session.lastCommand;
   if (!client.isWaiting || last < 0) return false;
@@ -14,8 +14,8 @@ export function isBlocked(client: Client, table: CommandTable): boolean {
 }
 
 /**
- * One line of CLIENT LIST: the fields of Redis 8 in their order. What Bun hides (fd) or Ferrite does not keep per client
- * (rbs, rbp, obl: replies gather in a buffer of the worker) is -1 or 0.
+ * One line of CLIENT LIST, with the fields of Redis 8 in their order. `fd` is -1 because Bun hides it. `rbs`, `rbp` and
+ * `obl` are 0 because replies gather in a buffer of the worker, not of the client.
  */
 export function clientLine(client: Client, table: CommandTable, clock: Clock): string {
   const { session } = client;
@@ -94,7 +94,7 @@ export function matchesFilter(client: Client, filter: ClientFilter, table: Comma
   return filter.idleSeconds === undefined || idleMs >= filter.idleSeconds * 1000;
 }
 
-/** True when the client is as `wanted` says under `name`. */
+/** True when the client has the value that `wanted` gives for trait `name`. */
 function hasTrait(
   client: Client,
   name: keyof ClientTraits,

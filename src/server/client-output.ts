@@ -1,35 +1,35 @@
 /**
- * ClientOutput: what a connection is still to be sent, and the limits on it.
+ * ClientOutput: the replies that a connection still has to be sent, and the limits on them.
  *
- * Handlers write here while they hold shard locks, so nothing here touches the socket or a pin before the turn ends
- * (turn.ts, N1). A short reply is gathered by the turn; everything else is queued:
+ * Handlers write here while they hold shard locks, so nothing here touches the socket or releases a pin before the turn
+ * ends (TURN-1). The turn gathers short replies. All others are queued:
  *
  *   queue     │ Buffer │ PinnedRange │ Buffer │ PinnedWalk │ ...      the first one is partly sent
- *   positions │ log position that must be released before the part leaves, one for each
+ *   positions │ log position that must be released before the part leaves, one for each part
  *
- * A PinnedRange is sent straight from shared memory. A PinnedWalk is written a step at a time while the socket drains.
+ * A PinnedRange is sent straight from shared memory. A PinnedWalk is written one step at a time while the socket drains.
  *
  * Invariants
- *   O1  while a gathered reply waits for the end of the turn, nothing of the queue is sent; it was replied later
- *   O2  `bytes` is what the queue holds: what is left of buffers and ranges, and the estimate of walks
- *   O3  a part that holds a pin is let go exactly once: when it is sent, or when the connection is gone
+ *   OUTPUT-1  while a gathered reply waits for the end of the turn, no part of the queue is sent, because it is a later reply
+ *   OUTPUT-2  `bytes` counts the rest of each buffer and range in the queue, and the estimated rest of each walk
+ *   OUTPUT-3  a part that holds a pin is released exactly once: when it is sent, or when the connection is gone
  */
 import { assert } from "../base/assert.ts";
 import type { OutputBufferLimit } from "../base/config/syntax.ts";
 import type { Session } from "../dispatch/session.ts";
 import { type PinnedRange, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
 import type { Engine } from "./engine.ts";
-import { LENT_BYTES, type Outlet } from "./turn.ts";
+import { SPARE_BYTES, type Outlet } from "./turn.ts";
 
-/** What carries the bytes: a socket, or a test. */
+/** The connection's means of transport: a socket, an embedded client, or a test. */
 export interface Transport {
-  /** Sends bytes. Returns how many were taken: fewer = wait for `drained`; -1 = closed. */
+  /** Sends bytes. Returns how many it accepted. After fewer than `length`, wait for `drained`. -1 = closed. */
   write(bytes: Uint8Array, offset: number, length: number): number;
-  /** Ends the connection once what was written is sent. */
+  /** Closes the connection once all written bytes are sent. */
   end(): void;
-  /** Drops the connection at once. */
+  /** Closes the connection at once. */
   terminate(): void;
-  /** Stops and starts delivery of input; what the transport holds back meanwhile is the peer's to wait for. */
+  /** Stop and start the delivery of input. Meanwhile input stays in the kernel, and flow control stops the peer. */
   pause?(): void;
   resume?(): void;
 }
@@ -38,36 +38,36 @@ export interface Transport {
 export const Lost = { Peer: 0, Output: 1, Query: 2 } as const;
 export type Lost = (typeof Lost)[keyof typeof Lost];
 
-/** The connection that the output is of. */
+/** The connection that owns the output. */
 export interface OutputOwner {
   readonly session: Session;
   readonly transport: Transport;
-  /** True when nothing is to be sent any more. */
+  /** True when nothing may be sent any more. */
   readonly isGone: boolean;
-  /** The connection is to be dropped. */
+  /** Drops the connection. */
   lost(why: Lost): void;
-  /** There is more to send, in a later turn: enough was sent in this one. */
+  /** Called when more is to be sent but this turn's share is used up. Continues in a later turn. */
   sendLater(): void;
-  /** Everything was sent. */
+  /** Called when everything was sent. */
   hasSent(): void;
-  /** Not everything could be sent now. */
+  /** Called when the socket or the gate holds back a part of the output. */
   isStalled(): void;
-  /** The output was counted anew. */
-  count(): void;
+  /** Called when the size of the output changed. */
+  countMemory(): void;
 }
 
 type Part = Buffer | PinnedRange | PinnedWalk;
 
-/** Bytes of large values sent in one turn of one connection: about a millisecond. */
+/** Bytes of large values sent in one turn of one connection, which takes about a millisecond. */
 const STREAM_A_TURN = 2 << 20;
-/** Steps of walks in one turn, unless they take longer than half the time of a turn. */
+/** Most steps of walks in one turn. Fewer run if they take longer than half the time of a turn. */
 const WALK_STEPS_A_TURN = 2;
 const WRITE_MAX = 1 << 20;
-/** Shorter pieces of a reply are copied; the buffer of a longer one is taken over. */
-const TAKE_OVER_BYTES = 64 << 10;
+/** A shorter piece of a reply is copied into the queue. The buffer of a longer one is moved there. */
+const MOVED_BYTES_MIN = 64 << 10;
 /** Bytes of replies that may wait for a client that has not authenticated. */
 const UNAUTHENTICATED_OUTPUT = 64 << 10;
-/** For a client that monitors, where neither its class nor that of replicas has a limit. */
+/** The limit of a monitoring client when neither its class nor that of replicas has one. */
 const MONITOR_LIMIT: OutputBufferLimit = { hardBytes: 256 << 20, softBytes: 0, softSeconds: 0 };
 
 export class ClientOutput implements ReplyTarget, Outlet {
@@ -75,20 +75,20 @@ export class ClientOutput implements ReplyTarget, Outlet {
   private readonly positions: number[] = [];
   /** Bytes of the first part that were sent, when it is a buffer. */
   private sentOfFirst = 0;
-  /** Bytes that wait (O2), and those of them that lie nowhere yet: walks make them as they are sent. */
+  /** Bytes that wait (OUTPUT-2), and those among them that walks will write but that take no memory yet. */
   bytes = 0;
   private unmadeBytes = 0;
   total = 0;
-  /** Parts at the end of the queue that belong to the batch at work. */
+  /** Parts at the end of the queue that belong to the current batch. */
   private batchParts = 0;
-  /** Parts at the end of the queue that came in this turn: buffers taken over among them may be longer than needed. */
+  /** Parts at the end of the queue that were added in this turn. Buffers moved here may be longer than their replies. */
   private freshParts = 0;
-  /** The transport took less than it was given: nothing is written until it drains. */
+  /** True after the transport accepted less than it was given. Nothing is written until it drains. */
   private isBlocked = false;
-  /** A reply of this turn is with the turn (O1). */
+  /** True while the turn holds a gathered reply of this connection (OUTPUT-1). */
   private isGathered = false;
-  /** The turn will call `send`; the gate will. */
-  private isLeaving = false;
+  /** True while the turn will call `send`. isHeld: true while the gate will call `released`. */
+  private isSendScheduled = false;
   private isHeld = false;
   /** Monotonic ms since when the output has been above its soft limit, 0 = it is not. */
   private overSoftSince = 0;
@@ -102,7 +102,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
   get parts(): number {
     return this.queue.length;
   }
-  /** Bytes that wait and are there. */
+  /** Bytes that wait and take memory. */
   get heldBytes(): number {
     return this.bytes - this.unmadeBytes;
   }
@@ -114,22 +114,22 @@ export class ClientOutput implements ReplyTarget, Outlet {
 
   handOn(bytes: Buffer, length: number): Buffer {
     if (this.refuses(length)) return bytes;
-    if (length < TAKE_OVER_BYTES) {
+    if (length < MOVED_BYTES_MIN) {
       this.push(Buffer.from(bytes.subarray(0, length)), length);
       return bytes;
     }
     this.push(bytes.subarray(0, length), length);
-    return this.engine.turn.lend();
+    return this.engine.turn.takeSpare();
   }
 
   stream(part: PinnedRange | PinnedWalk): void {
     const bytes = part instanceof PinnedWalk ? part.pending : part.end - part.position;
-    if (this.refuses(bytes)) return this.letGo(part);
+    if (this.refuses(bytes)) return this.releasePart(part);
     this.push(part, bytes);
     if (part instanceof PinnedWalk && part.isMade) this.unmadeBytes += bytes;
   }
 
-  /** True when `length` more bytes are not wanted: the connection is gone, or is lost for its hard limit. */
+  /** True when `length` more bytes must not be queued: the connection is gone, or they reach its hard limit. */
   private refuses(length: number): boolean {
     if (this.owner.isGone) return true;
     if (!this.isTooMuch(length)) return false;
@@ -143,10 +143,10 @@ export class ClientOutput implements ReplyTarget, Outlet {
     this.bytes += bytes;
     this.batchParts++;
     this.freshParts++;
-    this.leaves();
+    this.scheduleSend();
   }
 
-  /** The batch is over: the rest of what it replied is taken from `reply`, and all of it waits for its position. */
+  /** Ends a batch: takes the rest of its replies from `reply`, and gives all of them the batch's log position. */
   finish(reply: Reply): void {
     const { position } = reply;
     if (reply.at > 0) {
@@ -167,29 +167,29 @@ export class ClientOutput implements ReplyTarget, Outlet {
     return this.queue.length === 0 && !this.isGathered;
   }
 
-  /** Queues bytes that no command asked for. */
+  /** Queues bytes that are no reply (MONITOR). */
   pushBytes(bytes: Buffer): void {
     if (this.refuses(bytes.length)) return;
     this.push(bytes, bytes.length);
     this.batchParts = 0;
   }
 
-  /** Sends what waits at the end of the turn. */
-  leaves(): void {
-    if (this.isLeaving) return;
-    this.isLeaving = true;
-    this.engine.turn.leaves(this);
+  /** Makes the turn call `send` at its end. */
+  scheduleSend(): void {
+    if (this.isSendScheduled) return;
+    this.isSendScheduled = true;
+    this.engine.turn.scheduleSend(this);
   }
 
   // ---- limits ----
 
-  /** True when `bytes` more reach the hard limit. */
+  /** True when `bytes` more bytes reach the hard limit. */
   private isTooMuch(bytes: number): boolean {
     const { hardBytes } = this.limit;
     return hardBytes > 0 && this.bytes + bytes >= hardBytes;
   }
 
-  /** The limits of this client's class. One that monitors is an ordinary client, yet never without a limit. */
+  /** The limits of this client's class. A monitoring client has those of an ordinary one, but is never without a limit. */
   private get limit(): OutputBufferLimit {
     const { outputLimits } = this.engine;
     const { normal, replica } = outputLimits;
@@ -216,14 +216,14 @@ export class ClientOutput implements ReplyTarget, Outlet {
       if (sent === length) return;
       if (sent < 0) return this.owner.lost(Lost.Peer);
     }
-    // In front of what was queued later (O1).
+    // It goes before the parts that were queued after it (OUTPUT-1).
     this.queue.unshift(Buffer.from(bytes.subarray(offset + sent, offset + length)));
     this.positions.unshift(position);
     this.bytes += length - sent;
-    this.leaves();
+    this.scheduleSend();
   }
 
-  /** Writes to the transport and counts it. Returns the bytes taken, -1 = closed. */
+  /** Writes to the transport and counts the bytes. Returns the number accepted, -1 = closed. */
   private write(bytes: Buffer, offset: number, length: number): number {
     const sent = this.owner.transport.write(bytes, offset, length);
     if (sent < 0) return -1;
@@ -234,14 +234,14 @@ export class ClientOutput implements ReplyTarget, Outlet {
     return sent;
   }
 
-  /** The transport takes bytes again. */
+  /** Called when the transport accepts bytes again. */
   unblock(): void {
     this.isBlocked = false;
-    this.leaves();
+    this.scheduleSend();
   }
 
   send(): void {
-    this.isLeaving = false;
+    this.isSendScheduled = false;
     const { owner } = this;
     if (owner.isGone) return;
     if (!this.sendQueue()) return;
@@ -251,13 +251,16 @@ export class ClientOutput implements ReplyTarget, Outlet {
     } else if (!owner.isGone) {
       this.trim();
       owner.isStalled();
-      // Nobody makes us keep replies before saying who they are.
+      // A client that has not authenticated must not make us hold many replies.
       if (!owner.session.authenticated && this.bytes > UNAUTHENTICATED_OUTPUT) owner.lost(Lost.Peer);
     }
-    owner.count();
+    owner.countMemory();
   }
 
-  /** Sends parts until the queue is empty, or the socket or the gate says no. Returns false when it goes on later. */
+  /**
+   * Sends parts until the queue is empty, or the socket or the gate holds the next one back. Returns false when this turn's
+   * share is used up, and the rest continues in a later turn.
+   */
   private sendQueue(): boolean {
     const { queue, positions, engine } = this;
     let streamed = 0;
@@ -273,13 +276,13 @@ export class ClientOutput implements ReplyTarget, Outlet {
       if (part instanceof PinnedWalk) {
         const now = engine.clock.monotonicMs();
         if (steps === 0) until = now + engine.turnMs / 2;
-        else if (steps === WALK_STEPS_A_TURN || now >= until) return this.goesOn();
+        else if (steps === WALK_STEPS_A_TURN || now >= until) return this.continueLater();
         steps++;
         sent = this.sendWalk(part);
       } else if (part instanceof Uint8Array) {
         sent = this.sendBuffer(part);
       } else {
-        if (streamed >= STREAM_A_TURN) return this.goesOn();
+        if (streamed >= STREAM_A_TURN) return this.continueLater();
         sent = this.sendRange(part);
         streamed += sent;
       }
@@ -291,23 +294,23 @@ export class ClientOutput implements ReplyTarget, Outlet {
     return true;
   }
 
-  private goesOn(): false {
+  private continueLater(): false {
     this.owner.sendLater();
-    this.owner.count();
+    this.owner.countMemory();
     return false;
   }
 
   private waitForGate(): void {
     if (this.isHeld) return;
     this.isHeld = true;
-    this.engine.turn.holds(this);
+    this.engine.turn.hold(this);
   }
   released(): void {
     this.isHeld = false;
-    this.leaves();
+    this.scheduleSend();
   }
 
-  /** Takes the first part off the queue. */
+  /** Removes the first part of the queue. */
   private shift(): void {
     this.queue.shift();
     this.positions.shift();
@@ -322,7 +325,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
     if (this.sentOfFirst === part.length) {
       this.sentOfFirst = 0;
       this.shift();
-      this.engine.turn.giveBack(part);
+      this.engine.turn.returnSpare(part);
     }
     return sent;
   }
@@ -339,7 +342,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
     this.bytes -= sent;
     if (range.position === range.end) {
       this.shift();
-      this.letGo(range);
+      this.releasePart(range);
     }
     return sent;
   }
@@ -356,7 +359,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
       const sent = this.isBlocked ? 0 : this.write(bytes, 0, length);
       written = sent < 0 ? -1 : written + length;
       if (sent < 0 || sent === length) return bytes;
-      // In front of the walk, behind what this step left before.
+      // The rest goes before the walk, and after the rests of earlier pieces of this step.
       this.queue.splice(before, 0, Buffer.from(bytes.subarray(sent, length)));
       this.positions.splice(before++, 0, position);
       this.bytes += length - sent;
@@ -377,27 +380,27 @@ export class ClientOutput implements ReplyTarget, Outlet {
     if (more) return written;
     this.queue.splice(before, 1);
     this.positions.splice(before, 1);
-    this.letGo(walk);
+    this.releasePart(walk);
     return written;
   }
 
-  /** Buffers that were taken over and stay longer than their turn give up the room that they do not need. */
+  /** Replaces moved buffers that are not sent within their turn by copies of the right length. */
   private trim(): void {
     const { queue } = this;
     for (let n = queue.length - Math.min(this.freshParts, queue.length); n < queue.length; n++) {
       const part = queue[n]!;
-      if (!(part instanceof Uint8Array) || part.buffer.byteLength !== LENT_BYTES || part.length === LENT_BYTES)
+      if (!(part instanceof Uint8Array) || part.buffer.byteLength !== SPARE_BYTES || part.length === SPARE_BYTES)
         continue;
       const from = n === 0 ? this.sentOfFirst : 0;
       queue[n] = Buffer.from(part.subarray(from));
       if (n === 0) this.sentOfFirst = 0;
-      this.engine.turn.giveBack(part);
+      this.engine.turn.returnSpare(part);
     }
     this.freshParts = 0;
   }
 
-  /** Gives back what a part of a reply held, at the end of the turn. */
-  letGo(part: PinnedRange | PinnedWalk): void {
+  /** Releases the pin of a part at the end of the turn (OUTPUT-3). */
+  releasePart(part: PinnedRange | PinnedWalk): void {
     if (part instanceof PinnedWalk) part.close();
     this.engine.turn.unpin(part);
   }
@@ -406,9 +409,9 @@ export class ClientOutput implements ReplyTarget, Outlet {
     this.owner.transport.terminate();
   }
 
-  /** The connection is gone: nothing of this is sent any more. */
+  /** Discards the output of a connection that is gone. */
   clear(): void {
-    for (const part of this.queue) if (!(part instanceof Uint8Array)) this.letGo(part);
+    for (const part of this.queue) if (!(part instanceof Uint8Array)) this.releasePart(part);
     this.queue.length = 0;
     this.positions.length = 0;
     this.sentOfFirst = 0;

@@ -1,17 +1,17 @@
 /**
- * Client: one connection, whatever carries the bytes. It runs the commands of its input within the budget of a turn, and
- * keeps what a command left undone: input in client-input.ts, replies in client-output.ts.
+ * Client: one connection over any transport. It runs the commands of its input within the budget of a turn. Input that no
+ * command has used yet is in client-input.ts, and replies that are not sent yet are in client-output.ts.
  *
- *   Reading ──► Suspended   the command at the head is retried next turn, or the turn's budget was used up
- *           ──► Paused      CLIENT PAUSE holds the command at the head back
+ *   Reading ──► Suspended   the next command is retried next turn, or the turn's budget was used up
+ *           ──► Paused      CLIENT PAUSE suspends the next command
  *           ──► Waiting     the reply of a command comes later
  *           ──► Closing     no command is read any more; the connection ends once all replies are sent
- *           ──► Killed      as Closing, but what the socket does not take at once is not waited for
+ *           ──► Killed      as Closing, but replies that the socket does not accept at once are lost
  *           ──► Dropped     the connection is closed at the end of the turn, nothing more is sent
  *           ──► Closed      the connection is gone
  *
- * The first three return to Reading. From Closing on a state only grows. While more than OUTPUT_FULL bytes of replies
- * wait, a client in Reading runs no command; its input is still taken, up to the query buffer's limit.
+ * The first three return to Reading. From Closing on a state only increases. While more than OUTPUT_FULL bytes of replies
+ * wait, a client in Reading runs no command. Its input is still accepted, up to the query buffer's limit.
  */
 import { Replies, Session } from "../dispatch/session.ts";
 import { TURN_CHECK } from "../dispatch/dispatcher.ts";
@@ -29,9 +29,9 @@ export type { Transport } from "./client-output.ts";
 export interface ClientHost {
   /** Calls `client.proceed()` again in a later turn. */
   proceedLater(client: Client): void;
-  /** As proceedLater, some milliseconds later; where it is missing, proceedLater does. */
-  proceedRested?(client: Client): void;
-  /** This client's buffers grew, while the memory of all clients is limited. */
+  /** As proceedLater, but some milliseconds later. Without it, proceedLater is called instead. */
+  proceedAfterPause?(client: Client): void;
+  /** Called when this client's buffers grew while the memory of all clients is limited. */
   memoryGrew?(client: Client): void;
   closed(client: Client): void;
 }
@@ -48,19 +48,19 @@ const State = {
 } as const;
 type State = (typeof State)[keyof typeof State];
 
-/** Bytes of replies waiting for the socket at which a connection's commands wait. */
+/** While more bytes of replies than this wait for the socket, the connection runs no command. */
 const OUTPUT_FULL = 32 << 20;
-/** Within a batch the clock is looked at after so many bytes of commands and replies, too. */
+/** Within a batch the clock is also read after this many bytes of commands and replies. */
 const TURN_CHECK_BYTES = 4 << 10;
-/** Share of a turn that is left at the first look. The loop may run two turns of a connection one after the other. */
-const LEFT_AT_FIRST_LOOK = 0.3;
+/** Share of a turn that is left at the first reading. The loop may run two turns of a connection one after the other. */
+const LEFT_AT_FIRST_READING = 0.3;
 /**
- * Input that waits for its turn, at which no more is read, and at which reading goes on: a pipeline of many megabytes is
- * held back in the kernel, not copied from buffer to buffer here.
+ * Bytes of waiting input at which reading from the socket stops, and at which it resumes. A pipeline of many megabytes
+ * thus stays in the kernel instead of being copied from buffer to buffer here.
  */
-const BACKLOG_MOST = 256 << 10;
-const BACKLOG_LEAST = 64 << 10;
-/** What a connection costs without any buffers: its objects here and its socket's in Bun, about. */
+const BACKLOG_MAX = 256 << 10;
+const BACKLOG_RESUME = 64 << 10;
+/** Approximate memory of a connection without buffers: its objects here, and the socket's in Bun. */
 export const CLIENT_BYTES = 2048;
 
 export class Client implements OutputOwner {
@@ -68,20 +68,23 @@ export class Client implements OutputOwner {
   readonly input: ClientInput;
   readonly output: ClientOutput;
   private state: State = State.Reading;
-  /** The host will call `proceed`. */
+  /** True while the host will call `proceed`. */
   private isScheduled = false;
-  /** What of `memoryBytes` is in the engine's sum. */
+  /** The part of `memoryBytes` that the engine's sum contains. */
   private countedBytes = 0;
-  /** The transport delivers no input. */
-  private inputHeld = false;
-  /** Monotonic ms since when the command at the head is retried, 0 = it is not. */
+  /** True while the transport delivers no input. */
+  private isInputPaused = false;
+  /** Monotonic ms of the first retry of the next command, 0 = it is not retried. */
   private retriedSince = 0;
-  /** Monotonic ms at which this turn ends, 0 = the clock was not looked at yet; and the work done at the last look. */
+  /**
+   * Monotonic ms at which this turn ends, 0 = the clock was not read yet. workAtReading: bytes of commands and replies at
+   * the last reading.
+   */
   private until = 0;
-  private looked = 0;
+  private workAtReading = 0;
   localAddress = "";
   descriptor = -1;
-  /** Bytes of the command that is being answered, and of its arguments; 0 while none waits for its answer. */
+  /** Bytes of the command that waits for its reply, and of its arguments. 0 = none waits. */
   private answeredBytes = 0;
   private answeredArguments = 0;
   totalInput = 0;
@@ -95,7 +98,7 @@ export class Client implements OutputOwner {
     this.session = new Session(id);
     this.input = new ClientInput(engine);
     this.output = new ClientOutput(engine, this);
-    // Without the host's word: a connection that comes is no reason to close others, the next look at all of them is.
+    // Without a call of `memoryGrew`: a new connection alone is no reason to evict clients.
     this.countedBytes = CLIENT_BYTES;
     engine.addClientBytes(CLIENT_BYTES);
   }
@@ -109,14 +112,14 @@ export class Client implements OutputOwner {
   get isWaiting(): boolean {
     return this.state === State.Waiting;
   }
-  /** True while the next command is to be run in a later turn. */
+  /** True while the next command waits for a later turn. */
   get isSuspended(): boolean {
     return this.state === State.Suspended;
   }
   get isPaused(): boolean {
     return this.state === State.Paused;
   }
-  /** True once no command of this client is run any more. */
+  /** True once this client runs no further command. */
   get isClosing(): boolean {
     return this.state >= State.Closing;
   }
@@ -130,23 +133,22 @@ export class Client implements OutputOwner {
   // ---- memory ----
 
   /**
-   * Memory of this connection, bytes: the buffers it has allocated, the values that arrive for it, the replies that wait
-   * for it, and what a connection costs at least.
+   * Memory of this connection, bytes: its buffers, the values being staged, the replies that wait, and CLIENT_BYTES.
    */
   get memoryBytes(): number {
     return CLIENT_BYTES + this.output.heldBytes + this.input.memoryBytes;
   }
-  /** Bytes of arguments of the command that is being answered, or is not complete yet. */
+  /** Bytes of the arguments of the command that waits for its reply, and of the incomplete one. */
   get argumentBytes(): number {
     return this.answeredArguments + this.input.argumentBytes;
   }
-  /** Bytes of the command that is being answered and of the input behind what was parsed. */
+  /** Bytes of the command that waits for its reply, and of the input that is not parsed. */
   get unreadBytes(): number {
     return this.answeredBytes + this.input.unparsedBytes;
   }
 
-  /** Command `i` of the batch is being answered (CLIENT LIST and INFO show its size); -1 = it is no more. */
-  answers(i: number): void {
+  /** Sets the command whose size CLIENT LIST and INFO show to command `i` of the batch, or to none with -1. */
+  setCurrentCommand(i: number): void {
     const { parser } = this.engine;
     this.answeredBytes = 0;
     this.answeredArguments = 0;
@@ -156,8 +158,8 @@ export class Client implements OutputOwner {
     for (let j = 0; j < parser.argumentCount[i]!; j++) this.answeredArguments += parser.argumentBytes[first + j]!;
   }
 
-  /** Brings the engine's sum of the memory of its clients up to date with this one. */
-  count(): void {
+  /** Updates the engine's sum of the memory of its clients. */
+  countMemory(): void {
     const bytes = this.isClosed ? 0 : this.memoryBytes;
     const change = bytes - this.countedBytes;
     if (change === 0) return;
@@ -168,7 +170,7 @@ export class Client implements OutputOwner {
 
   // ---- input ----
 
-  /** Takes bytes from the transport. They may be kept only until the call returns. */
+  /** Accepts bytes from the transport. The buffer is the transport's again when the call returns. */
   receive(bytes: Buffer): void {
     if (this.state >= State.Closing) return;
     const { engine, input } = this;
@@ -178,63 +180,63 @@ export class Client implements OutputOwner {
     engine.turn.enter();
     this.session.activeMs = engine.monotonicMs;
     try {
-      this.take(bytes);
+      this.accept(bytes);
     } catch (thrown) {
       this.abandonBatch();
       throw thrown;
     }
     if (input.limitedBytes > engine.queryBytesMax) this.lost(Lost.Query);
-    this.holdInput();
-    if (!input.isEmpty || this.countedBytes !== CLIENT_BYTES) this.count();
+    this.throttleInput();
+    if (!input.isEmpty || this.countedBytes !== CLIENT_BYTES) this.countMemory();
     engine.turn.leave();
   }
 
-  /** Runs the commands that are complete, or keeps the bytes for later. */
-  private take(bytes: Buffer): void {
+  /** Runs the complete commands of `bytes`, and copies the rest into the query buffer. */
+  private accept(bytes: Buffer): void {
     const { engine, input } = this;
     if (this.state !== State.Reading || !input.isEmpty || this.output.bytes > OUTPUT_FULL) {
       input.receive(bytes);
-      if (this.state !== State.Suspended) this.goOn();
+      if (this.state !== State.Suspended) this.continueInput();
       return;
     }
     const at = this.process(bytes, 0, bytes.length);
-    // What the parser knows is of this client's command unless others are left to run before it.
+    // `needs` belongs to the command at `at` only if no parsed command before it was left.
     const needs = this.state === State.Reading ? engine.parser.needs : 0;
-    if (at < bytes.length && this.state < State.Closing) input.keep(bytes, at, bytes.length, needs);
+    if (at < bytes.length && this.state < State.Closing) input.append(bytes, at, bytes.length, needs);
     this.endBatch();
   }
 
-  /** The later turn has come for which this client was noted. */
+  /** Continues in the turn that `schedule` asked for. */
   proceed(): void {
     this.isScheduled = false;
     if (this.state === State.Suspended) this.state = State.Reading;
     if (this.isGone) return;
     this.engine.turn.enter();
-    this.input.isShortOfRoom = false;
-    if (this.output.parts > 0) this.output.leaves();
+    this.input.lacksRoom = false;
+    if (this.output.parts > 0) this.output.scheduleSend();
     try {
-      this.goOn();
+      this.continueInput();
     } catch (thrown) {
       this.abandonBatch();
       throw thrown;
     }
-    if (this.inputHeld) this.holdInput();
-    this.count();
+    if (this.isInputPaused) this.throttleInput();
+    this.countMemory();
     this.engine.turn.leave();
   }
 
-  /** Goes on with the input kept, if nothing speaks against it. */
-  private goOn(): void {
+  /** Runs the commands of the query buffer, if the state and the output allow it. */
+  private continueInput(): void {
     const { input } = this;
-    if (input.isShortOfRoom) {
-      input.isShortOfRoom = false;
+    if (input.lacksRoom) {
+      input.lacksRoom = false;
       if (this.state === State.Reading) this.suspend();
       return;
     }
     if (this.state !== State.Reading || input.isEmpty || this.output.bytes > OUTPUT_FULL) return;
     if (input.isStaging) {
-      input.stageKept();
-      if (input.isShortOfRoom) return this.goOn();
+      input.stageQuery();
+      if (input.lacksRoom) return this.continueInput();
       if (input.isStaging) return;
     }
     input.consume((bytes, from, to) => this.process(bytes, from, to));
@@ -242,25 +244,25 @@ export class Client implements OutputOwner {
   }
 
   /**
-   * Reads no more while commands that wait for their turn pile up. A client that does not read its replies is still
-   * read from, up to the query buffer's limit: many send a whole pipeline before they read the first reply.
+   * Stops reading from the socket while many commands wait for their turn. A client that does not read its replies is still
+   * read from, up to the query buffer's limit, because many clients send a whole pipeline before they read the first reply.
    */
-  private holdInput(): void {
+  private throttleInput(): void {
     const { input } = this;
     const isFull = this.output.bytes > OUTPUT_FULL;
     const isSuspended = this.state === State.Suspended;
-    if (this.inputHeld) {
-      if (isSuspended && !isFull && input.bytes > BACKLOG_LEAST) return;
-      this.inputHeld = false;
+    if (this.isInputPaused) {
+      if (isSuspended && !isFull && input.bytes > BACKLOG_RESUME) return;
+      this.isInputPaused = false;
       if (!this.isClosed) this.transport.resume?.();
     } else if (isSuspended && !input.isStaging && !isFull) {
-      if (input.bytes < BACKLOG_MOST || this.transport.pause === undefined) return;
-      this.inputHeld = true;
+      if (input.bytes < BACKLOG_MAX || this.transport.pause === undefined) return;
+      this.isInputPaused = true;
       this.transport.pause();
     }
   }
 
-  /** The next commands are run in a later turn. */
+  /** Leaves the next commands to a later turn. */
   private suspend(): void {
     this.state = State.Suspended;
     this.schedule();
@@ -269,14 +271,14 @@ export class Client implements OutputOwner {
   private schedule(): void {
     if (this.isScheduled) return;
     this.isScheduled = true;
-    if (this.session.continuation?.isResting === true && this.host.proceedRested !== undefined)
-      this.host.proceedRested(this);
+    if (this.session.continuation?.isResting === true && this.host.proceedAfterPause !== undefined)
+      this.host.proceedAfterPause(this);
     else this.host.proceedLater(this);
   }
 
   // ---- commands ----
 
-  /** Runs commands from `start`. Returns the offset of what is left. */
+  /** Runs the commands from `start`. Returns the offset of the first byte that is left. */
   private process(bytes: Buffer, start: number, end: number): number {
     const { engine, session } = this;
     const { parser, dispatcher, reply } = engine;
@@ -285,9 +287,9 @@ export class Client implements OutputOwner {
     reply.target = this.output;
     let at = start;
     let budget = engine.turnCommands;
-    // The clock is looked at from the 64th command or 4 KiB on; short requests never do.
+    // The clock is first read after 64 commands or 4 KiB, so never for short requests.
     this.until = 0;
-    this.looked = start + reply.written;
+    this.workAtReading = start + reply.written;
     while (at < end) {
       at = parser.parse(bytes, at, end, Math.min(BATCH_MAX, budget), progress, session.authenticated);
       const count = parser.commands;
@@ -314,7 +316,7 @@ export class Client implements OutputOwner {
     return at;
   }
 
-  /** Runs the commands of a batch. Returns -1 when all are done, else the offset of what is left. */
+  /** Runs the commands of a batch. Returns -1 when all are done, else the offset of the first byte that is left. */
   private runBatch(bytes: Buffer, count: number, end: number): number {
     const { engine, session, input } = this;
     const { parser, dispatcher, reply } = engine;
@@ -327,7 +329,7 @@ export class Client implements OutputOwner {
       if (this.retriedSince !== 0) this.endRetries();
       if (input.staged.length > 0) input.dropStaged();
       const work = parser.endOf[i]! + reply.written;
-      if (i % TURN_CHECK !== TURN_CHECK - 1 && work - this.looked < TURN_CHECK_BYTES) continue;
+      if (i % TURN_CHECK !== TURN_CHECK - 1 && work - this.workAtReading < TURN_CHECK_BYTES) continue;
       if (this.isTurnOver(i === count - 1, work)) {
         dispatcher.leaveBatch();
         input.progress.clear();
@@ -338,22 +340,22 @@ export class Client implements OutputOwner {
   }
 
   /**
-   * Looks at the clock between two commands. Returns true when the rest of the batch is not run now: it waits for the
-   * next turn, so that nobody waits long for this connection, or is not wanted any more.
+   * Reads the clock between two commands. Returns true when the rest of the batch must not run now: it is left to the next
+   * turn, so that other connections do not wait long for this one, or the connection is gone.
    */
   private isTurnOver(isLast: boolean, work: number): boolean {
     if (this.isGone) return true;
     if (isLast) return false;
     const { engine } = this;
-    this.looked = work;
+    this.workAtReading = work;
     const now = engine.clock.monotonicMs();
-    if (this.until === 0) this.until = now + engine.turnMs * LEFT_AT_FIRST_LOOK;
+    if (this.until === 0) this.until = now + engine.turnMs * LEFT_AT_FIRST_READING;
     if (now < this.until) return false;
     this.suspend();
     return true;
   }
 
-  /** A command did not end in the ordinary way. Returns where to go on later. */
+  /** Handles an outcome other than Done of command `i`. Returns the offset at which to continue later. */
   private stop(outcome: Outcome, bytes: Buffer, i: number, end: number): number {
     const { input, engine, session } = this;
     const { parser } = engine;
@@ -365,9 +367,9 @@ export class Client implements OutputOwner {
     }
     if (outcome === Retry || outcome === Paused) {
       if (this.isGone) return end;
-      this.putOff(outcome);
+      this.defer(outcome);
       if (bytes[startOf] !== 42 || input.staged.length > 0) {
-        input.keepParsed(parser, i, bytes, end);
+        input.restoreCommand(parser, i, bytes, end);
         return end;
       }
       input.progress.clear();
@@ -377,27 +379,27 @@ export class Client implements OutputOwner {
     input.progress.clear();
     if (outcome === Later && !this.isGone) {
       this.state = State.Waiting;
-      this.answers(i);
+      this.setCurrentCommand(i);
     }
     if (outcome === Close) this.closeAfterReplies();
     input.dropStaged();
     return endOf;
   }
 
-  /** The command at the head is to be tried again: next turn, or when CLIENT PAUSE is over. */
-  private putOff(outcome: Outcome): void {
+  /** Leaves the command to the next turn, or to the end of CLIENT PAUSE. */
+  private defer(outcome: Outcome): void {
     if (outcome === Retry) {
       if (this.retriedSince === 0) this.retriedSince = this.engine.monotonicMs;
       this.suspend();
       return;
     }
-    // Kept from 0 for endRetries.
+    // Not 0 with a continuation, so that endRetries runs and drops it.
     this.retriedSince = this.session.continuation === null ? 0 : 1;
     this.state = State.Paused;
     this.engine.paused.add(this);
   }
 
-  /** The command at the head is done with. What it copied in steps, if it did not need it, goes. */
+  /** Ends the retries of a command, and drops its continuation if it has not used it. */
   private endRetries(): void {
     this.retriedSince = 0;
     const { continuation } = this.session;
@@ -406,14 +408,14 @@ export class Client implements OutputOwner {
     this.engine.drop(continuation);
   }
 
-  /** Counts how long the command that is to be retried has waited; true when that is beyond busy_reply_threshold. */
+  /** True when the command has been retried for longer than busy_reply_threshold. */
   private isOverdue(): boolean {
     const now = this.engine.monotonicMs;
     if (this.retriedSince === 0) this.retriedSince = now;
     return now - this.retriedSince > this.engine.busyMs;
   }
 
-  /** Answers BUSY instead of trying once more; what follows the command has its turn. */
+  /** Answers BUSY instead of retrying the command. The commands after it run. */
   private refuseBusy(): void {
     const { session } = this;
     if (session.replies === Replies.On) this.engine.reply.error(ErrorText.busy);
@@ -424,12 +426,12 @@ export class Client implements OutputOwner {
     if (!this.isGone) this.suspend();
   }
 
-  /** The pause is over: the command held back is tried in the next turn. */
+  /** Called when CLIENT PAUSE ends. The paused command runs in the next turn. */
   endPause(): void {
     if (this.state === State.Paused) this.suspend();
   }
 
-  /** Runs command `i` while CLIENT REPLY keeps replies back: what it says is dropped, unless it turned them on again. */
+  /** Runs command `i` while CLIENT REPLY is off or skips. Its reply is discarded unless it turns replies on again. */
   private runMuted(i: number, bytes: Buffer): Outcome {
     const { session, engine } = this;
     const { reply } = engine;
@@ -439,13 +441,13 @@ export class Client implements OutputOwner {
     reply.target = { isGone: false, handOn: (buffer) => buffer, stream: (part) => unwanted.push(part) };
     const outcome = engine.dispatcher.run(engine.parser, i, bytes, session, this.input.staged);
     reply.target = this.output;
-    for (const part of unwanted) this.output.letGo(part);
+    for (const part of unwanted) this.output.releasePart(part);
     if (session.replies !== Replies.On) reply.at = 0;
     if (session.replies === Replies.Skipping && (outcome === Done || outcome === Close)) session.replies = Replies.On;
     return outcome;
   }
 
-  /** Starts to stage the long argument at which the command at `at` stopped, if it is a command that can take one. */
+  /** Begins to stage the long argument at which the parser stopped, if the command at `at` has the flag STAGES. */
   private beginStaging(bytes: Buffer, at: number, end: number): boolean {
     const { engine, input } = this;
     const { progress } = input;
@@ -453,12 +455,12 @@ export class Client implements OutputOwner {
     const index = engine.dispatcher.table.find(bytes, at + progress.starts[0]!, progress.lengths[0]!);
     if (index < 0 || (engine.dispatcher.table.all[index]!.flags & STAGES) === 0) return false;
     input.beginStaging(bytes, at, end);
-    if (input.isShortOfRoom || !input.isStaging) this.suspend();
-    input.isShortOfRoom = false;
+    if (input.lacksRoom || !input.isStaging) this.suspend();
+    input.lacksRoom = false;
     return true;
   }
 
-  /** Writes the reply of a Later command and goes on; with `close` the connection ends after it. */
+  /** Writes the reply of a Later command and continues with the input. With `close` the connection ends after the reply. */
   resume(write: (reply: Reply) => void, close = false): void {
     if (this.state !== State.Waiting) return;
     const { turn } = this.engine;
@@ -493,17 +495,17 @@ export class Client implements OutputOwner {
     const { statistics } = engine.dispatcher;
     if (reply.errors !== errors) statistics.failed(session.lastRow);
     statistics.endWait(session);
-    this.answers(-1);
+    this.setCurrentCommand(-1);
     if (!this.isGone) this.state = State.Reading;
   }
 
-  /** What the batch replied is sent at the end of the turn; a connection that is to close does so after it. */
+  /** Queues the batch's replies for the end of the turn. A closing connection ends after them. */
   private endBatch(): void {
     this.output.finish(this.engine.reply);
-    if (this.state === State.Closing) this.output.leaves();
+    if (this.state === State.Closing) this.output.scheduleSend();
   }
 
-  /** A command threw: what the batch replied so far is nobody's, least of all the next client's. */
+  /** Discards the replies of a batch in which a command threw, so that they do not reach the next client. */
   private abandonBatch(): void {
     this.engine.reply.at = 0;
     this.engine.reply.position = 0;
@@ -512,7 +514,7 @@ export class Client implements OutputOwner {
 
   // ---- output ----
 
-  /** The transport takes bytes again. */
+  /** Called when the transport accepts bytes again. */
   drained(): void {
     if (this.isGone) return;
     this.engine.turn.enter();
@@ -533,7 +535,7 @@ export class Client implements OutputOwner {
     if (this.state === State.Killed) this.lost(Lost.Peer);
   }
 
-  /** Sends bytes that no command asked for, behind the replies so far. */
+  /** Sends bytes that are no reply (MONITOR), after the replies so far. */
   push(bytes: Buffer): void {
     if (this.state >= State.Closing) return;
     this.engine.turn.enter();
@@ -543,7 +545,7 @@ export class Client implements OutputOwner {
 
   // ---- the end ----
 
-  /** No more commands are run; the connection ends once the replies so far are sent. */
+  /** Ends the connection once the replies so far are sent. No further command runs. */
   closeAfterReplies(): void {
     if (this.state < State.Closing) this.state = State.Closing;
   }
@@ -557,26 +559,26 @@ export class Client implements OutputOwner {
     }
     this.state = State.Dropped;
     this.engine.turn.enter();
-    this.engine.turn.drops(this.output);
+    this.engine.turn.scheduleDrop(this.output);
     this.engine.turn.leave();
   }
 
-  /** Drops a connection that cannot be kept up to date with what it monitors. */
+  /** Drops a connection that cannot keep up with the lines of MONITOR. */
   overrun(): void {
     this.lost(Lost.Output);
   }
 
-  /** Closes the connection from outside (CLIENT KILL): what it does not take of its replies at once it does not get. */
+  /** Closes the connection (CLIENT KILL). Replies that the socket does not accept at once are lost. */
   kill(): void {
     if (this.state >= State.Killed) return;
     this.state = State.Killed;
     this.input.clear();
     this.engine.turn.enter();
-    this.output.leaves();
+    this.output.scheduleSend();
     this.engine.turn.leave();
   }
 
-  /** The connection is gone. */
+  /** Called when the transport has closed the connection. */
   disconnected(): void {
     if (this.isClosed) return;
     const { engine } = this;
@@ -584,7 +586,7 @@ export class Client implements OutputOwner {
     this.state = State.Closed;
     this.output.clear();
     this.input.clear();
-    this.count();
+    this.countMemory();
     engine.paused.delete(this);
     this.endRetries();
     this.host.closed(this);
@@ -592,5 +594,5 @@ export class Client implements OutputOwner {
   }
 }
 
-/** Late replies are short enough not to be streamed. */
+/** Discards a late reply. Late replies are too short to be streamed. */
 const NOWHERE: ReplyTarget = { isGone: false, handOn: (bytes) => bytes, stream: () => {} };

@@ -1,40 +1,40 @@
 /**
- * Paces the garbage collector of one worker, and knows what of its JS heap is live.
+ * Paces the garbage collector of one worker, and estimates the live bytes of its JS heap.
  *
- * JavaScriptCore counts each shared region at full length as heap, so with regions mapped it hardly ever collects by
- * itself. Every socket event leaves a buffer of up to 512 KiB behind, so the worker collects the young generation after
- * so many events or bytes, and everything when the heap has doubled or when the worker has become quiet.
+ * JavaScriptCore counts each shared region at full length as heap, so once regions are mapped it hardly ever collects by
+ * itself. Every socket event leaves a buffer of up to 512 KiB behind. The worker therefore collects the young generation
+ * after a number of events or bytes, and the whole heap when it has doubled or when the worker has become quiet.
  *
- * Garbage does not count as used memory: keys must not be evicted, and writes not refused, for bytes that the next
- * collection frees. `liveBytes` is the heap that the last full collection left, without the buffers of clients, which
- * are counted exactly (Client.memoryBytes). What became live since is left out until the next full collection, which
- * comes at the latest when the heap has doubled and grown by FULL_GROWTH.
+ * Garbage does not count as used memory: no key may be evicted, and no write refused, for bytes that the next collection
+ * frees. `liveBytes` is the heap that the last full collection left, without the buffers of clients, which are counted
+ * exactly (Client.memoryBytes). Objects that became live since are left out until the next full collection. It comes at
+ * the latest when the heap has doubled and grown by FULL_GROWTH.
  */
 import { edenGC, fullGC, heapSize } from "bun:jsc";
 
 /** Socket events and event bytes after which the young generation is collected. */
 const EDEN_EVENTS = 2048;
 const EDEN_BYTES = 16 << 20;
-/** The heap is collected whole when it is twice what the last full collection left, and larger by this. */
+/** A full collection runs when the heap is twice the size that the last one left, and larger by this. */
 const FULL_GROWTH = 32 << 20;
-/** After a load, rounds of background work (100 ms) without an event until the old generation is collected. */
+/** Rounds of background work (100 ms) without an event after which the old generation is collected, if there was a load. */
 const QUIET_ROUNDS = 10;
-/** Event bytes between two collections that are a load. */
+/** Event bytes between two collections that count as a load. */
 const LOAD_BYTES = 1 << 20;
 /** Pause between the background work and a collection of the young generation, ms. */
 const REST_MS = 2;
 
 export class Collector {
-  /** Bytes of the JS heap that are live: without garbage, regions and clients' buffers. */
+  /** Live bytes of the JS heap, without garbage, regions and clients' buffers. */
   liveBytes = 0;
-  /** What was live before the first client: liveBytes is never less. */
+  /** Live bytes before the first client. liveBytes is never less. */
   private leastBytes = 0;
   /** Bytes of the JS heap without the regions that the last full collection left. */
   private afterFull = 0;
   private events = 0;
   private eventBytes = 0;
   private isScheduled = false;
-  /** There was a load since the last full collection; rounds of background work without an event. */
+  /** True when there was a load since the last full collection. quietRounds: rounds without an event. */
   private hadLoad = false;
   private quietRounds = 0;
   private eventsSeen = 0;
@@ -46,30 +46,30 @@ export class Collector {
     private readonly clientBytes: () => number,
   ) {}
 
-  /** The worker is complete and has no clients yet: what is live now is its least. */
+  /** Measures the live bytes of a worker that is complete and has no clients yet. */
   begin(): void {
     this.collectFull();
     this.leastBytes = this.liveBytes;
   }
 
-  /** A socket event brought `bytes`. */
+  /** Counts a socket event with `bytes` of input. */
   countEvent(bytes: number): void {
     this.eventBytes += bytes;
     if (++this.events >= EDEN_EVENTS || this.eventBytes >= EDEN_BYTES) this.collectSoon();
   }
 
-  /** A round of background work is done: a worker with little to do collects now. */
+  /** Called after a round of background work. A worker with little to do collects now. */
   endRound(): void {
     this.quietRounds = this.events === this.eventsSeen ? this.quietRounds + 1 : 0;
     this.eventsSeen = this.events;
-    // Apart from the background work, which has had its millisecond.
+    // Not at once, because the background work has just blocked the worker for up to a millisecond.
     if (this.events > 0 && this.events < EDEN_EVENTS >> 4) setTimeout(() => this.collectIdle(), REST_MS);
     else if (this.quietRounds >= QUIET_ROUNDS && (this.hadLoad || this.events > 0)) this.collectFull();
   }
 
   /**
-   * Collects once the stack is empty. The buffer of the event at work would survive for being on the stack, be old from
-   * then on, and stay until the next full collection; at 512 KiB each that is most of the garbage.
+   * Collects once the stack is empty. The buffer of the current event would survive because it is on the stack, count as old
+   * and stay until the next full collection. At 512 KiB each, such buffers would be most of the garbage.
    */
   private collectSoon(): void {
     this.events = 0;

@@ -1,6 +1,6 @@
 /**
- * Engine: bytes in, bytes out, over the shared memory; no socket and no thread of its own. The server has one per
- * worker, the embedded mode and the tests have one in process.
+ * Engine: executes commands over the shared memory, bytes in and bytes out. It has neither sockets nor a thread of its own.
+ * The server has one engine per worker. The embedded mode and the tests have one in their own thread.
  */
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
@@ -24,12 +24,12 @@ import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
 import { type Pinned, Turn, type TurnWork } from "./turn.ts";
 
-/** Keys looked at per round for the share that is due, and the weight of one round in the running average. */
+/** Keys sampled per round for `stalePercent`, and the weight of one round in the running average. */
 const STALE_SAMPLES = 20;
 const STALE_WEIGHT = 0.05;
 
 export class Engine implements TurnWork {
-  /** The given clock, as DEBUG CLOCK moves it. */
+  /** The given clock plus the offset that DEBUG CLOCK sets. */
   readonly clock: SharedClock;
   readonly store: Store;
   readonly keyspaces: Keyspaces;
@@ -37,45 +37,45 @@ export class Engine implements TurnWork {
   readonly memory: MemoryLimit;
   readonly parser: Parser;
   readonly reply = new Reply();
-  /** What walks write their steps into. */
+  /** Buffer for the steps of walks. */
   readonly walkReply = new Reply();
   readonly dispatcher: Dispatcher;
   readonly cells: Cells;
   readonly blocking: Blocking;
   readonly turn: Turn;
-  /** Commands of one connection in one turn. */
+  /** Most commands of one connection in one turn. */
   turnCommands: number;
-  /** Time of one connection in one turn, ms. */
+  /** Longest time of one connection in one turn, ms. */
   turnMs: number;
   /** Time after which a command that waits for a lock answers BUSY, ms. */
   busyMs: number;
-  /** Most bytes of input a connection may have waiting. */
+  /** Most bytes of input that may wait for a connection. */
   queryBytesMax: number;
   /** Output limits by class of client; 0 = none. */
   outputLimits: OutputBufferLimits;
-  /** Memory of the clients of this engine, bytes, and the most all clients may have; 0 = no limit. */
+  /** Memory of the clients of this engine, bytes. clientBytesMax: the limit for the clients of all engines, 0 = none. */
   clientBytes = 0;
   clientBytesMax: number;
-  /** Clients dropped for the size of their output, and of their input. */
+  /** Clients dropped because of their output limit, and of the query buffer limit. */
   outputLimitClosed = 0;
   queryLimitClosed = 0;
-  /** Clients whose command CLIENT PAUSE holds back, in the order they came. */
+  /** Clients whose command CLIENT PAUSE suspends, in the order in which they came. */
   readonly paused = new Set<{ endPause(): void }>();
-  /** Pins whose shard lock was not free when their reader was done. */
+  /** Pins and continuations to release later, because a shard lock was not free. */
   private readonly unpinLater: Pinned[] = [];
   private readonly dropLater: Continuation[] = [];
   /** Counters of the clients of this engine, bytes. */
   inputBytes = 0;
   outputBytes = 0;
-  /** Times that input came from a transport, and that output went to one. */
+  /** Number of reads from transports and of writes to them. */
   reads = 0;
   writes = 0;
-  /** Background work: time of all rounds, ms; rounds that ended because their time was over. */
+  /** Background work: its time in all, ms, and the rounds that ended because their time was used up. */
   private expireCycleMs = 0;
   private expireCapReached = 0;
-  /** Of the keys with a deadline, those that are due: see Cell.stalePercent. */
+  /** Share of the keys with a deadline that are due. See Cell.stalePercent. */
   private stalePercent = 0;
-  private gaugedShard = 0;
+  private sampledShard = 0;
 
   constructor(
     readonly arena: Arena,
@@ -118,7 +118,7 @@ export class Engine implements TurnWork {
     this.readClock();
   }
 
-  /** Applies a change of the configuration. */
+  /** Reads the settings again after a change of the configuration. */
   private configure(call: Call): void {
     const { config } = this;
     setEncodingLimits(call.collections.limits, config);
@@ -134,19 +134,19 @@ export class Engine implements TurnWork {
     this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
   }
 
-  /** Reads the clock for the turn that begins, and looks whether memory is left. */
+  /** Called by the turn that begins. Reads the clock and checks the memory limit. */
   beginTurn(): void {
     this.readClock();
     this.store.section.beginTurn();
-    this.memory.look();
+    this.memory.check();
   }
 
-  /** Number, within its batch, of the command whose handler is at work. */
+  /** Number within its batch of the command whose handler is running. */
   runningCommand(): number {
     return this.parser.firstArgument.indexOf(this.dispatcher.firstArgument);
   }
 
-  /** Reads the clock anew, in the middle of a turn that lasts. */
+  /** Reads the clock again, for steps within a long turn. */
   readClock(): void {
     this.monotonicMs = this.clock.monotonicMs();
     this.store.setTime(this.clock.wallMs(), this.monotonicMs);
@@ -154,13 +154,13 @@ export class Engine implements TurnWork {
   /** Monotonic time of this turn, ms. */
   monotonicMs = 0;
 
-  /** Gives back the pin of what is sent, or not wanted any more. */
+  /** Releases the pin of a part that was sent or discarded. */
   unpin(pinned: Pinned): void {
     if (pinned.pin === NO_PIN) return;
     const { store } = this;
     const { section } = store;
     const { shard, pin } = pinned;
-    assert(section.heldCount === 0, "pins are given back between commands (N1)");
+    assert(section.heldCount === 0, "pins are released between commands (TURN-1)");
     const isDone = section.within(shard, () => {
       section.rearranges(shard);
       store.large.unpin(shard, store.headerOf(shard), pin, store.nowSeconds);
@@ -168,25 +168,28 @@ export class Engine implements TurnWork {
     if (!isDone) this.unpinLater.push(pinned);
   }
 
-  /** The command that `continuation` belongs to is not gone on with. */
+  /** Drops the continuation of a command that will not run again. */
   drop(continuation: Continuation): void {
     if (this.store.section.heldCount !== 0 || !continuation.drop(this.store)) this.dropLater.push(continuation);
   }
 
-  /** The clients of this engine hold `change` more; known to the other workers at once, or they would close too many. */
+  /**
+   * Adds `change` to the memory of this engine's clients. The sum is published at once, because other workers would
+   * otherwise evict too many clients.
+   */
   addClientBytes(change: number): void {
     this.clientBytes += change;
     this.cells.set(Cell.clientBytes, this.clientBytes);
   }
 
-  /** The commands of a turn are done: lets go of their bytes, and publishes the counters before any reply leaves. */
+  /** Called when the commands of a turn have ended. Publishes the counters before any reply leaves. */
   endCommands(): void {
     this.dispatcher.releaseBatch();
     this.store.pool.settleReservation();
     this.publishCounters();
   }
 
-  /** The replies of a turn were sent. */
+  /** Called when the replies of a turn were sent. */
   publishSent(): void {
     this.cells.set(Cell.outputBytes, this.outputBytes);
     this.cells.set(Cell.writes, this.writes);
@@ -221,14 +224,14 @@ export class Engine implements TurnWork {
   }
 
   /**
-   * Maintenance of the shards this worker is home to (shard modulo workers): due deadlines, cleaning, emptying. Returns
-   * true when the budget ran out before the work.
+   * Does the background work of this worker's home shards (shard modulo workers): due deadlines, cleaning, emptying.
+   * Returns true when the budget was used up and work is left.
    */
   maintain(workers: number, budgetMs: number): boolean {
     const more = this.maintainShards(workers, budgetMs);
-    this.gaugeStale(workers);
+    this.sampleStale(workers);
     const { latency } = this.dispatcher.statistics;
-    // The turn's time is that of its begin.
+    // `monotonicMs` is the time at which this round began.
     const tookMs = this.clock.monotonicMs() - this.monotonicMs;
     this.expireCycleMs += tookMs;
     if (more) this.expireCapReached++;
@@ -236,14 +239,14 @@ export class Engine implements TurnWork {
     return more;
   }
 
-  /** Samples keys with a deadline of one of this worker's shards, the next that has any. */
-  private gaugeStale(workers: number): void {
+  /** Samples keys with a deadline in the next home shard that has any. */
+  private sampleStale(workers: number): void {
     const { store } = this;
     let share = 0;
     for (let n = this.worker; n < store.shards; n += workers) {
-      this.gaugedShard += workers;
-      if (this.gaugedShard >= store.shards) this.gaugedShard = this.worker;
-      const shard = this.gaugedShard;
+      this.sampledShard += workers;
+      if (this.sampledShard >= store.shards) this.sampledShard = this.worker;
+      const shard = this.sampledShard;
       if (!this.memory.evictor.hasDeadlines(shard)) continue;
       const gauge = (): void => {
         share = this.memory.evictor.dueShare(shard, STALE_SAMPLES);
@@ -257,7 +260,7 @@ export class Engine implements TurnWork {
   private maintainShards(workers: number, budgetMs: number): boolean {
     this.readClock();
     this.store.section.beginTurn();
-    if (this.memory.evicts) this.memory.look();
+    if (this.memory.evicts) this.memory.check();
     const { store, maintenance } = this;
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     for (const continuation of this.dropLater.splice(0)) this.drop(continuation);
@@ -279,11 +282,11 @@ export class Engine implements TurnWork {
     if (emptying) maintenance.releaseEmptied();
     return false;
   }
-  /** Where the next round of maintenance begins, so that a short budget reaches all shards in turn. */
+  /** First shard of the next round, so that rounds with a short budget reach all shards in turn. */
   private nextShard: number;
 }
 
-/** The limits up to which Redis would keep collections in its compact encodings. */
+/** Sets the limits up to which Redis would keep collections in its compact encodings. */
 function setEncodingLimits(limits: Collections["limits"], config: Config): void {
   limits.hash.listpackEntries = config.number("storage.hash_max_listpack_entries");
   limits.hash.listpackValue = config.number("storage.hash_max_listpack_value");
@@ -297,7 +300,7 @@ function setEncodingLimits(limits: Collections["limits"], config: Config): void 
   limits.stream.nodeBytes = config.number("storage.stream_node_max_bytes");
 }
 
-/** server.busy_reply_threshold; 0 = commands wait for ever. */
+/** server.busy_reply_threshold, ms. 0 there means that commands wait for ever: Infinity here. */
 function busyThreshold(config: Config): number {
   return config.number("server.busy_reply_threshold") || Number.POSITIVE_INFINITY;
 }

@@ -1,10 +1,10 @@
-/** One full expire pass: every key that is due goes, in all shards, whoever is home to them. */
+/** A full expire pass: removes every due key of all shards, not only of the worker's home shards. */
 import type { Engine } from "./engine.ts";
 
-/** Hints turned in one go under a shard's lock. */
+/** Timer entries handled in one section. */
 const PASS_STEP = 256;
 
-/** Reads the clock anew, then visits each shard. A shard whose lock is not free is left to its home worker. */
+/** Reads the clock again and visits each shard. A shard whose lock is not free is left to its home worker. */
 export function expirePass(engine: Engine): void {
   engine.readClock();
   const { store } = engine;

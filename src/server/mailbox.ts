@@ -1,21 +1,22 @@
 /**
- * Mailbox: the way of replies to blocked clients from the worker that served them to the client's own worker.
+ * Mailbox: carries replies to blocked clients from the worker that served them to the client's own worker.
  *
- * Each worker has a ring (memory/ring.ts) that the others push to. A worker at work finds what came at the end of its
- * turn; one that sleeps is woken by an empty message through a port between the two. That is the cheapest way to wake
- * a worker that Bun 1.4.5 has: 7 us one way, as Atomics.waitAsync; 22 us over the main thread, which may besides be
- * touching fresh memory.
+ * Each worker has a ring (memory/ring.ts) that the other workers push to. A busy worker reads its ring at the end of its
+ * turn. A sleeping one is woken by an empty message through a port between the two workers. This is the cheapest way to
+ * wake a worker in Bun 1.4.5: 7 us one way, as with Atomics.waitAsync. The way over the main thread takes 22 us, and that
+ * thread may be busy touching fresh memory.
  *
  *   message │ slot (int32) │ bytes of error (int32) │ tookMs (double) │ position (double) │ error, UTF-8 │ reply
  *
- * What finds no room in the ring goes through the port itself. That is bounded: a waiting client gets one reply.
+ * A reply that does not fit into the ring goes through the port itself. Their number is bounded, because each waiting client
+ * gets one reply.
  */
 import type { Served } from "../dispatch/blocking.ts";
 import { Ring, ringBytes } from "../memory/ring.ts";
 
 /** Bytes of data of a worker's ring. */
 const SIZE = 256 << 10;
-/** A longer reply does not go through the ring: a few of them would fill it. */
+/** Longest reply that goes through the ring. A few longer ones would fill it. */
 const RING_REPLY_MAX = 32 << 10;
 const SLOT_AT = 0,
   ERROR_BYTES_AT = 4,
@@ -23,7 +24,7 @@ const SLOT_AT = 0,
   POSITION_AT = 16,
   ERROR_AT = 24;
 
-/** What is sent through a port: a served reply, or null to wake. */
+/** A message through a port: a served reply, or null to wake the worker. */
 export type PortMessage = Served | null;
 
 /** Makes the shared memory of the mailboxes of `workers` workers. */
@@ -37,7 +38,7 @@ export class Mailbox {
   private readonly scratch = Buffer.allocUnsafeSlow(ERROR_AT + RING_REPLY_MAX);
 
   /**
-   * `ports`: to each other worker, null for this one. `woken` is called when something has come while this worker slept;
+   * `ports` has a port to each other worker, and null for this one. `woken` is called when a message woke this worker, and
    * `take` with each reply.
    */
   constructor(
@@ -55,7 +56,7 @@ export class Mailbox {
     }
   }
 
-  /** Hands replies to the worker `to`. */
+  /** Sends replies to the worker `to`. */
   send(to: number, all: readonly Served[]): void {
     const ring = this.rings[to]!;
     const port = this.ports[to]!;
@@ -86,12 +87,12 @@ export class Mailbox {
     if (message !== null) this.take(message);
   }
 
-  /** This worker is at work, and looks for what comes before it sleeps. */
+  /** Called when a turn begins: until `rest`, this worker reads its ring without being woken. */
   work(): void {
     this.own.work();
   }
 
-  /** Takes what has come. Called between commands. */
+  /** Delivers the replies in the ring. Called between commands. */
   collect(): void {
     for (let message = this.own.take(); message !== null; message = this.own.take()) {
       const errorEnd = ERROR_AT + message.readInt32LE(ERROR_BYTES_AT);
@@ -105,7 +106,7 @@ export class Mailbox {
     }
   }
 
-  /** This worker is about to sleep. Returns false when something has come. */
+  /** Called before this worker sleeps. Returns false when the ring is not empty. */
   rest(): boolean {
     return this.own.rest();
   }

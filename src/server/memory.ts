@@ -1,4 +1,4 @@
-/** Makes the shared memory of a server: the control block and the regions. */
+/** Memory: makes the shared memory of a server, which is the control block and the regions. */
 import { keyspacesOf, Control, REGION_COUNT_AT, REGIONS_WANTED_AT } from "../memory/control.ts";
 import { Arena } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
@@ -12,14 +12,14 @@ export interface MemoryOptions {
   workers: number;
   databases: number;
   regionBytes: number;
-  /** Most regions there may be at first; raised by `allowRegions`. */
+  /** Most regions at first. `allowRegions` changes it. */
   regions: number;
   seedA: number;
   seedB: number;
   hugePages: boolean;
 }
 
-/** Address space kept for regions that may come later, when max_memory is raised: entries of the chunk table only. */
+/** Regions for which the control block has room, so that max_memory can be raised later. Costs entries of the chunk table. */
 const REGIONS_MAX = 1024;
 
 export class Memory {
@@ -41,7 +41,7 @@ export class Memory {
     });
     new Keyspaces(this.control, keyspacesOf(options.databases)).initialize();
     this.arena = new Arena(this.control, () => {
-      throw new Error("the maker of regions knows them all");
+      throw new Error("the main thread has attached every region that it made");
     });
     this.allowRegions(options.regions);
     this.pool = this.addFirst();
@@ -54,12 +54,12 @@ export class Memory {
     return pool;
   }
 
-  /** Sets how many regions there may be. */
+  /** Sets the largest number of regions. */
   allowRegions(regions: number): void {
     Atomics.store(this.control.i32, REGIONS_WANTED_AT, Math.min(Math.max(regions, 1), REGIONS_MAX));
   }
 
-  /** The system has no more to give: there will be no further region unless the limit is set anew. */
+  /** Called when the system has refused memory. No further region is made until `allowRegions` is called again. */
   stopGrowing(): void {
     this.allowRegions(this.regions.length);
     this.pool.growthFailed();
@@ -69,7 +69,7 @@ export class Memory {
     return this.regions.length < Atomics.load(this.control.i32, REGIONS_WANTED_AT);
   }
 
-  /** Makes a region, not announced yet. Returns its number. */
+  /** Makes a region that no frame is allocated from yet. Returns its number. */
   makeRegion(): number {
     const buffer = new SharedArrayBuffer(this.options.regionBytes);
     if (this.options.hugePages) adviseHugePages(new Uint8Array(buffer));
@@ -78,7 +78,7 @@ export class Memory {
     return this.regions.length - 1;
   }
 
-  /** Makes another region at once and puts it to use (embedded; the server announces it to its workers first). */
+  /** Makes another region and adds it to the pool. For the embedded mode: a server first announces it to its workers. */
   grow(): boolean {
     if (!this.mayGrow) return false;
     this.pool.addRegion(this.makeRegion());

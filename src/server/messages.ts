@@ -4,40 +4,40 @@ import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
 import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
 
-/** Facts about the process that every worker tells in INFO. */
+/** Facts about the process that every worker shows in INFO. */
 export interface ProcessFacts {
   startedMs: number;
   runId: string;
   workers: number;
   configFile: string;
   executable: string;
-  /** Clients the descriptor limit leaves room for: maxclients is never above it. */
+  /** Clients that the descriptor limit leaves room for. maxclients is never higher. */
   clientsPossible: number;
 }
 
-/** Lines of MONITOR, one behind the other: where each ends, and when it was made. */
+/** Lines of MONITOR in one array, with the end offset and the time of each. */
 export interface MonitorBatch {
   bytes: Uint8Array;
   ends: number[];
   wallMicros: number[];
-  /** More lines were made than could be sent: the monitoring clients have a gap. */
+  /** True when lines are missing, because more were made than could be sent. */
   isOverrun: boolean;
 }
 
-/** What one worker asks of all. */
+/** A request of one worker to all. */
 export type Ask =
   | { kind: "clients"; filter: ClientFilter }
-  /** `asker`: the session that asks; it is counted, and told of, but not closed. */
+  /** `asker`: the asking session. It counts as killed, but is not closed. */
   | { kind: "kill"; filter: ClientFilter; asker: number }
   | { kind: "config"; changes: readonly ConfigChange[] }
   | { kind: "activeExpire"; on: boolean }
   | { kind: "pause"; mode: Pause; untilMs: number }
   | { kind: "unpause" }
   | { kind: "unblock"; client: number; withError: boolean }
-  /** The main thread alone does it, and answers. */
+  /** Only the main thread does this, and answers. */
   | { kind: "rewriteConfig" }
   | { kind: "evict" }
-  /** The worker `receiver` has connections that monitor, or none any more. */
+  /** Whether the worker `receiver` has monitoring connections. */
   | { kind: "monitor"; receiver: number; receives: boolean }
   | { kind: "hotKeys"; of: HotKeysAsk }
   | { kind: "statistics"; ask: StatisticsAsk }
@@ -87,7 +87,7 @@ export type ToMain =
   | { kind: "monitorTaken"; to: number; bytes: number }
   | { kind: "answer"; worker: number; to: number; id: number; answer: Answer };
 
-/** A region announced to a worker, through a port of its own so that it can be taken in the middle of a command. */
+/** Announces a region to a worker, through a port of its own, so that the worker can read it in the middle of a command. */
 export interface RegionMessage {
   region: number;
   buffer: SharedArrayBuffer;

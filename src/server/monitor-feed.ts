@@ -1,10 +1,10 @@
 /**
- * Who monitors, and the way of the lines there: each worker gathers those of its commands in a turn and sends them, over
- * the main thread, to the workers with connections that monitor. There they wait a moment and are put in the order of
- * their times, so that a monitor sees one order over all workers.
+ * MONITOR over several workers. Each worker gathers the lines of its commands in a turn and sends them, over the main
+ * thread, to the workers with monitoring connections. These hold them for a moment and sort them by time, so that a
+ * monitoring client sees one order over all workers.
  *
- * Bounded: lines under way or waiting are at most BEHIND_MAX bytes for each worker that makes them. Whoever cannot take
- * them as fast as they are made is disconnected, as by an output limit.
+ * At most PENDING_MAX bytes of the lines of one worker are sent and not yet shown. A connection that cannot keep up is
+ * dropped, as by an output limit.
  */
 import type { Clock } from "../base/clock.ts";
 import type { MonitorFeed } from "../dispatch/command-observer.ts";
@@ -12,9 +12,9 @@ import { Replies } from "../dispatch/session.ts";
 import type { Client } from "./client.ts";
 import type { MonitorBatch, ToMain } from "./messages.ts";
 
-/** Bytes of lines of one worker that may be under way. */
-const BEHIND_MAX = 64 << 20;
-/** Lines are shown when they are this old, so that those of other workers are there too. */
+/** Most bytes of one worker's lines that are sent and not yet shown. */
+const PENDING_MAX = 64 << 20;
+/** Age at which lines are shown. By then the lines of other workers have arrived too. */
 const HOLD_MICROS = 30_000;
 const SHOW_EVERY_MS = 5;
 
@@ -25,15 +25,15 @@ interface Line {
 }
 
 export class Monitors {
-  /** Connections of this worker, and since when (wall microseconds) each monitors. */
+  /** Monitoring connections of this worker, with the time at which each began, wall microseconds. */
   private readonly clients = new Map<Client, number>();
-  /** Workers with connections that monitor. */
+  /** Workers with monitoring connections. */
   private readonly receivers = new Set<number>();
   private lines: Buffer[] = [];
   private times: number[] = [];
   private isSending = false;
-  /** Bytes sent and not yet shown everywhere. */
-  private behind = 0;
+  /** Bytes of this worker's lines that are not yet shown by every receiver. */
+  private pendingBytes = 0;
   private isOverrun = false;
   private waiting: Line[] = [];
   private timer: Timer | null = null;
@@ -41,10 +41,10 @@ export class Monitors {
   constructor(
     private readonly worker: number,
     private readonly clock: Clock,
-    private readonly tell: (message: ToMain) => void,
+    private readonly post: (message: ToMain) => void,
   ) {}
 
-  /** What the observer of this worker's commands calls; null while nobody monitors. */
+  /** Receives the lines of this worker's commands; null while no client monitors. */
   get feed(): MonitorFeed | null {
     return this.receivers.size > 0 ? this.gather : null;
   }
@@ -62,18 +62,18 @@ export class Monitors {
     return this.clients.delete(client);
   }
 
-  /** Another worker, or this one, has connections that monitor now, or none any more. */
+  /** Sets whether `worker`, which may be this one, has monitoring connections. */
   setReceiver(worker: number, receives: boolean): void {
     if (receives) this.receivers.add(worker);
     else this.receivers.delete(worker);
-    if (this.receivers.size === 0) this.behind = 0;
+    if (this.receivers.size === 0) this.pendingBytes = 0;
   }
 
   private readonly gather: MonitorFeed = (line, wallMicros) => {
-    if (this.isOverrun || this.behind + line.length > BEHIND_MAX) {
+    if (this.isOverrun || this.pendingBytes + line.length > PENDING_MAX) {
       this.isOverrun = true;
     } else {
-      this.behind += line.length * this.receivers.size;
+      this.pendingBytes += line.length * this.receivers.size;
       this.lines.push(line);
       this.times.push(wallMicros);
     }
@@ -85,7 +85,7 @@ export class Monitors {
   private send(): void {
     this.isSending = false;
     const ends = endsOf(this.lines);
-    // An array of its own: of a part of Node's pool, the whole pool would be sent.
+    // Not a Buffer of Node's pool, because the whole pool would be sent with it.
     const bytes = new Uint8Array(ends.at(-1) ?? 0);
     this.lines.forEach((line, i) => {
       bytes.set(line, ends[i]! - line.length);
@@ -99,15 +99,15 @@ export class Monitors {
     this.lines = [];
     this.times = [];
     this.isOverrun = false;
-    this.tell({ kind: "monitored", worker: this.worker, to: [...this.receivers], batch });
+    this.post({ kind: "monitored", worker: this.worker, to: [...this.receivers], batch });
   }
 
-  /** `bytes` of what this worker sent were shown, or dropped, by a receiver. */
+  /** Called when a receiver has shown or dropped `bytes` of this worker's lines. */
   taken(bytes: number): void {
-    this.behind = Math.max(0, this.behind - bytes);
+    this.pendingBytes = Math.max(0, this.pendingBytes - bytes);
   }
 
-  /** Takes lines of a worker for the connections here. */
+  /** Accepts lines of a worker for the connections here. */
   receive(from: number, batch: MonitorBatch): void {
     const bytes = Buffer.from(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.byteLength);
     let at = 0;
@@ -132,7 +132,7 @@ export class Monitors {
     }
     const taken = new Map<number, number>();
     for (const { from, bytes } of due) taken.set(from, (taken.get(from) ?? 0) + bytes.length);
-    for (const [to, bytes] of taken) this.tell({ kind: "monitorTaken", to, bytes });
+    for (const [to, bytes] of taken) this.post({ kind: "monitorTaken", to, bytes });
     if (this.waiting.length > 0) this.timer = setTimeout(this.show, SHOW_EVERY_MS);
   };
 }

@@ -1,15 +1,14 @@
 /**
  * Resident memory of the process outside the regions of data: JS heaps, code, stacks, buffers.
  *
- * A reading goes up and down with the collections of all workers. The lowest of the last WINDOW readings is near what is
- * live, because every worker collects more often than that while it is busy; and it is steady, so that keys are not
- * evicted for the peaks.
+ * A reading rises and falls with the garbage collections of all workers. The lowest of the last WINDOW readings is near the
+ * live memory, because a busy worker collects more often than that. It is also steady, so peaks do not cause evictions.
  */
 import { readText, realFiles } from "../base/files.ts";
 import { CHUNK_BYTES } from "../memory/arena.ts";
 import type { FramePool } from "../memory/frame-pool.ts";
 
-/** Readings, of one each 100 ms. */
+/** Number of readings. One is taken every 100 ms. */
 const WINDOW = 16;
 
 export class OutsideMemory {
@@ -22,8 +21,8 @@ export class OutsideMemory {
 
   /** Takes a reading. Returns the lowest of the last ones, bytes. */
   measure(): number {
-    // Chunks that were touched count whole: while the data grows into fresh ones the difference comes out too low.
-    const bytes = Math.max(heldBytes() - this.pool.residentChunks * CHUNK_BYTES, 0);
+    // A touched chunk counts as wholly resident, so the result is too low while the data grows into fresh chunks.
+    const bytes = Math.max(anonymousBytes() - this.pool.residentChunks * CHUNK_BYTES, 0);
     if (this.count === 0) this.least = bytes;
     this.readings[this.count++ % WINDOW] = bytes;
     let lowest = bytes;
@@ -33,10 +32,10 @@ export class OutsideMemory {
 }
 
 /**
- * Resident memory of the process without the pages of files, bytes. The pages of the executable are clean and shared, and
- * the kernel takes them back when it needs them.
+ * Resident memory of the process without pages of files, bytes. The pages of the executable are clean and shared, and the
+ * kernel can reclaim them when it needs memory.
  */
-function heldBytes(): number {
+function anonymousBytes(): number {
   try {
     const status = readText(realFiles, "/proc/self/status");
     const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);

@@ -1,4 +1,7 @@
-/** What a worker's handlers may ask of the server: sums of the cells at once, everything else over the main thread. */
+/**
+ * The services of a worker's handlers (dispatch/services.ts), over all workers. Sums are read from the cells at once.
+ * Everything else goes to the other workers through the main thread.
+ */
 import type { Logger } from "../base/log.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
@@ -34,15 +37,15 @@ import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
-/** INFO's rates are the mean of this many samples, taken at least this long apart: of the last 1.6 seconds, as Redis's. */
+/** INFO's rates are the mean of this many samples, at least this long apart: of the last 1.6 seconds, as in Redis. */
 const SAMPLES = 16;
 const SAMPLE_MS = 100;
 /** Resident memory and CPU time are read again after this time at the earliest. */
 const PROCESS_USE_MS = 100;
-/** Longest wait that a timer can be given. */
+/** Longest delay that setTimeout accepts, ms. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
-/** Settings by which clients may have to go at once, and how often every worker is asked to close some of its own. */
+/** Settings whose change may evict clients at once, and the most rounds of eviction in which all workers take part. */
 const LIMITS_CLIENTS = new Set(["server.maxmemory_clients", "storage.max_memory"]);
 const EVICTION_ROUNDS = 64;
 
@@ -77,7 +80,7 @@ interface Blocked {
   /** Monotonic ms; Infinity = no timeout. */
   readonly untilMs: number;
   readonly write: (reply: Reply) => void;
-  /** False: its end is under way already. */
+  /** Called before the block ends. Returns false when the reply is already on its way. */
   readonly mayEnd: () => boolean;
   timer: Timer | null;
 }
@@ -99,7 +102,7 @@ export class Services implements ServerServices {
   private readonly pending = new Map<number, (answers: Answer[]) => void>();
   private nextAsk = 1;
   private readonly samples: Sample[] = [];
-  /** Every worker samples the sum of all, so that each knows the peak of the process. */
+  /** Peak of used memory. Every worker samples the sum over all, so each has the peak of the process. */
   private peak = 0;
   private readonly base: Record<(typeof RESETTABLE)[number], number> = {
     totalConnections: 0,
@@ -132,7 +135,7 @@ export class Services implements ServerServices {
   private isEvictionAsked = false;
   /** By session. */
   private readonly blocked = new Map<number, Blocked>();
-  /** End of CLIENT PAUSE, wall ms. Every worker ends it by itself. */
+  /** End of CLIENT PAUSE, wall ms. Every worker ends the pause itself. */
   private pausedUntilMs = 0;
   private pauseTimer: Timer | null = null;
   private activeExpire = true;
@@ -161,10 +164,10 @@ export class Services implements ServerServices {
     facts: ProcessFacts,
     private readonly clients: Map<number, Client>,
     private readonly config: Config,
-    private readonly tell: (message: ToMain) => void,
+    private readonly post: (message: ToMain) => void,
   ) {
     this.cells = new Cells(control, worker);
-    this.monitors = new Monitors(worker, systemClock, tell);
+    this.monitors = new Monitors(worker, systemClock, post);
     this.observer = new CommandObserver(systemClock, (session) => monitorAddress(clients.get(session.id)));
     this.maxClientsPossible = facts.clientsPossible;
     config.addCheck("server.maxclients", (value) =>
@@ -179,7 +182,7 @@ export class Services implements ServerServices {
     this.executable = facts.executable;
   }
 
-  /** Completes the two halves that know each other. */
+  /** Sets the engine, which is made after the services because it refers to them. */
   attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
     this.engine = engine;
     this.outside = new OutsideMemory(engine.store.pool);
@@ -190,7 +193,7 @@ export class Services implements ServerServices {
     return this.engine.dispatcher.table;
   }
 
-  /** The configured number, as far as the limit of descriptors allowed it at start. */
+  /** The configured number, but at most what the descriptor limit allowed at start. */
   get maxClients(): number {
     return Math.min(this.config.number("server.maxclients"), this.maxClientsPossible);
   }
@@ -203,7 +206,7 @@ export class Services implements ServerServices {
     return Atomics.load(this.control.i32, CLIENTS_AT);
   }
 
-  /** Rates and sizes that are not counted per turn. */
+  /** Updates the rates and sizes that are not counted per turn. Called with the background work. */
   tick(): void {
     this.cells.set(Cell.heapBytes, this.collector.liveBytes);
     publishThreadCpu(this.cells);
@@ -308,7 +311,7 @@ export class Services implements ServerServices {
     this.ask({ kind: "reset" }, done);
   }
 
-  /** What was counted so far no longer counts. */
+  /** Makes all counters count from their current values. */
   private resetBase(): void {
     this.engine.dispatcher.statistics.reset();
     for (const name of RESETTABLE) this.base[name] = 0;
@@ -356,9 +359,9 @@ export class Services implements ServerServices {
   describeClient(session: Session): string {
     const client = this.clients.get(session.id);
     if (client === undefined) return "";
-    client.answers(this.engine.runningCommand());
+    client.setCurrentCommand(this.engine.runningCommand());
     const line = this.lineOf(client);
-    client.answers(-1);
+    client.setCurrentCommand(-1);
     return line;
   }
 
@@ -393,12 +396,12 @@ export class Services implements ServerServices {
     });
   }
 
-  /** Closes a client that grew if it must go. Returns true when others must. */
+  /** Closes a client that grew, if it must be evicted. Returns true when other clients must be evicted. */
   mustEvict(client: Client): boolean {
     return this.eviction.mustEvict(client);
   }
 
-  /** Closes clients of this worker, or has the others close theirs, while they all take more memory than they may. */
+  /** Evicts clients of this worker, or asks all workers to evict theirs, while their memory exceeds maxmemory-clients. */
   evictClients(): void {
     if (this.engine.clientBytesMax === 0) this.eviction.measure();
     else if (this.eviction.evict() === Eviction.Elsewhere && !this.isEvictionAsked) {
@@ -409,7 +412,7 @@ export class Services implements ServerServices {
     }
   }
 
-  /** Asks every worker to evict, again while one of them says that the largest client is elsewhere. */
+  /** Asks every worker to evict, and again while one of them answers that another has the largest client. */
   private evictEverywhere(done: () => void, rounds: number): void {
     this.ask({ kind: "evict" }, (answers) => {
       const isMore = answers.some((answer) => answer.kind === "evicted" && answer.isMore);
@@ -428,16 +431,16 @@ export class Services implements ServerServices {
         this.monitors.add(client);
         done();
       }
-      this.tellIfNobodyMonitors();
+      this.stopReceivingIfUnmonitored();
     });
   }
 
   stopMonitoring(session: Session, client = this.clients.get(session.id)): void {
     session.monitors = false;
-    if (client !== undefined && this.monitors.remove(client)) this.tellIfNobodyMonitors();
+    if (client !== undefined && this.monitors.remove(client)) this.stopReceivingIfUnmonitored();
   }
 
-  private tellIfNobodyMonitors(): void {
+  private stopReceivingIfUnmonitored(): void {
     if (this.monitors.isEmpty) this.ask({ kind: "monitor", receiver: this.worker, receives: false }, () => {});
   }
 
@@ -447,7 +450,7 @@ export class Services implements ServerServices {
     });
   }
 
-  /** Answers for this worker's part of HOTKEYS. */
+  /** Applies a request to this worker's part of the HOTKEYS session. */
   private answerHotKeys(of: HotKeysAsk): HotKeysAnswer {
     const session = this.hotKeysSession;
     let answer: HotKeysAnswer = false;
@@ -467,7 +470,7 @@ export class Services implements ServerServices {
   }
   private hotKeysSession: HotKeys | null = null;
 
-  /** The dispatcher has an observer exactly while somebody looks on. */
+  /** Gives the dispatcher the observer while MONITOR or HOTKEYS is on, and null otherwise. */
   private setObserver(): void {
     const { observer, monitors } = this;
     observer.feed = monitors.feed;
@@ -484,7 +487,7 @@ export class Services implements ServerServices {
   }
 
   shutdown(): void {
-    this.tell({ kind: "shutdown" });
+    this.post({ kind: "shutdown" });
   }
 
   resume(session: Session, write: (reply: Reply) => void, close = false): void {
@@ -492,7 +495,7 @@ export class Services implements ServerServices {
   }
 
   wantRegion(): void {
-    if (this.engine.store.pool.wantsRegion()) this.tell({ kind: "region" });
+    if (this.engine.store.pool.wantsRegion()) this.post({ kind: "region" });
   }
 
   // ---- clients that wait ----
@@ -504,12 +507,12 @@ export class Services implements ServerServices {
     this.ask({ kind: "unpause" }, done);
   }
 
-  /** Begins or lengthens the pause of this worker. Called between two turns: no command is at work. */
+  /** Begins or extends the pause of this worker. Called between two turns, when no command is running. */
   private pause(mode: Pause, untilMs: number): void {
     const { dispatcher } = this.engine;
     if (mode > dispatcher.paused) dispatcher.paused = mode;
     this.pausedUntilMs = Math.max(this.pausedUntilMs, untilMs);
-    this.setExpiry();
+    this.applyExpiryMode();
     this.awaitPauseEnd();
   }
 
@@ -526,14 +529,14 @@ export class Services implements ServerServices {
     this.pausedUntilMs = 0;
     const { dispatcher, paused } = this.engine;
     dispatcher.paused = Pause.None;
-    this.setExpiry();
+    this.applyExpiryMode();
     const clients = [...paused];
     paused.clear();
     for (const client of clients) client.endPause();
   }
 
-  /** Expired keys stay where they are while the data is not to change. */
-  private setExpiry(): void {
+  /** Sets the expiry mode: while clients are paused, due keys are hidden instead of removed. */
+  private applyExpiryMode(): void {
     const { engine } = this;
     const isPaused = engine.dispatcher.paused !== Pause.None;
     engine.store.setExpiryMode(isPaused ? ExpiryMode.Paused : ExpiryMode.Normal);
@@ -548,7 +551,7 @@ export class Services implements ServerServices {
     if (timeoutMs > 0) this.awaitTimeout(session, blocked);
   }
 
-  /** Takes a client off those that are blocked. */
+  /** Removes a client from the blocked ones. */
   private release(id: number, blocked: Blocked): void {
     this.blocked.delete(id);
     this.cells.set(Cell.blocked, this.blocked.size);
@@ -582,8 +585,8 @@ export class Services implements ServerServices {
     this.resume(session, write);
   }
 
-  /** The client goes: it waits for nothing any more. */
-  forgetBlock(id: number): void {
+  /** Ends the block of a client that is being closed. */
+  cancelBlock(id: number): void {
     const blocked = this.blocked.get(id);
     if (blocked === undefined) return;
     this.release(id, blocked);
@@ -602,7 +605,7 @@ export class Services implements ServerServices {
   private ask(ask: Ask, settled: (answers: Answer[]) => void): void {
     const id = this.nextAsk++;
     this.pending.set(id, settled);
-    this.tell({ kind: "ask", worker: this.worker, id, ask });
+    this.post({ kind: "ask", worker: this.worker, id, ask });
   }
 
   settled(id: number, answers: Answer[]): void {
@@ -611,7 +614,7 @@ export class Services implements ServerServices {
     settle?.(answers);
   }
 
-  /** Answers what some worker asked of all. */
+  /** Answers a request that a worker sent to all. */
   answer(ask: Ask): Answer {
     switch (ask.kind) {
       case "clients":
@@ -629,7 +632,7 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "activeExpire":
         this.activeExpire = ask.on;
-        this.setExpiry();
+        this.applyExpiryMode();
         return { kind: "done" };
       case "pause":
         this.pause(ask.mode, ask.untilMs);
@@ -652,7 +655,7 @@ export class Services implements ServerServices {
       case "reset":
         this.resetBase();
         return { kind: "done" };
-      case "rewriteConfig": // the main thread's to answer
+      case "rewriteConfig": // never arrives here: the main thread answers it
         return { kind: "done" };
     }
   }
@@ -667,7 +670,7 @@ export class Services implements ServerServices {
         askerMatched = true;
         continue;
       }
-      this.forgetBlock(client.session.id);
+      this.cancelBlock(client.session.id);
       client.kill();
     }
     return { kind: "killed", count, askerMatched };

@@ -1,9 +1,9 @@
 /**
- * Main thread of the server: makes the memory, starts the workers one after another, supervises them, and carries the
- * rare messages between them. It executes no command.
+ * Main thread of the server: makes the memory, starts the workers one after another, supervises them, and relays the rare
+ * messages between them. It executes no command.
  *
- * Order at start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance fails
- * although the workers share the port) → memory → workers attach → workers listen.
+ * Order of the start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance
+ * fails although the workers share the port) → memory → workers attach → workers listen.
  */
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -40,26 +40,27 @@ import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
-/** Descriptors kept free of clients: files, listeners, event loops, and the pipes of each worker. */
-const DESCRIPTORS_KEPT = 64;
+/** Descriptors that clients may not use: for files, listeners, event loops, and the pipes of each worker. */
+const DESCRIPTORS_RESERVED = 64;
 const DESCRIPTORS_PER_WORKER = 16;
-/** How often idle memory is looked for, how long it must have been idle, and how much goes back at once. */
+/** Idle memory is released at this interval, after this time without use, and at most this many chunks at once. */
 const RELEASE_EVERY_MS = 500;
 const IDLE_SECONDS = 3;
 const CHUNKS_AT_ONCE = 64;
 /**
- * Fresh memory is touched ahead of the workers while the data grows: a first touch costs a page fault of up to 2 MiB,
- * which is milliseconds where the hypervisor has to find the pages too. How often growth is looked at, the chunks kept
- * ahead for each that was taken since the last look, and at least and at most.
+ * While the data grows, fresh memory is touched ahead of the workers. A first touch costs a page fault of up to 2 MiB,
+ * which takes milliseconds where the hypervisor has to find the pages as well. GROWTH_EVERY_MS is the interval of the
+ * checks. The chunks touched ahead are AHEAD_PER_CHUNK for each that was allocated since the last check, within the limits
+ * AHEAD_MIN and AHEAD_MAX.
  */
 const GROWTH_EVERY_MS = 20;
 /** How often the main thread publishes its CPU time. */
 const CPU_EVERY_MS = 500;
 const AHEAD_PER_CHUNK = 2;
-const AHEAD_LEAST = 4;
-const AHEAD_MOST = 24;
+const AHEAD_MIN = 4;
+const AHEAD_MAX = 24;
 const PAGE_WORDS = 1024;
-/** Workers must have sent their last replies within this time after SIGTERM. */
+/** Workers must have sent their last replies this long after SIGTERM. */
 const STOP_MS = 5000;
 
 /** Runs the server until it is told to stop. Resolves with the exit code. Throws StartupError. */
@@ -85,11 +86,11 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     hugePages: config.flag("storage.huge_pages"),
   });
 
-  const reserved = DESCRIPTORS_KEPT + workers * DESCRIPTORS_PER_WORKER;
+  const reserved = DESCRIPTORS_RESERVED + workers * DESCRIPTORS_PER_WORKER;
   const clientsPossible = descriptors > 0 ? Math.max(1, descriptors - reserved) : Number.MAX_SAFE_INTEGER;
   if (config.number("server.maxclients") > clientsPossible) {
     log.warn(
-      `maxclients lowered to ${clientsPossible}: the limit of open files is ${descriptors}, of which ${reserved} are kept`,
+      `maxclients lowered to ${clientsPossible}: the limit of open files is ${descriptors}, and ${reserved} of them are reserved`,
     );
   }
   const facts: ProcessFacts = {
@@ -106,7 +107,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   return code;
 }
 
-/** The shared memory; a refusal by the system is a start-up error. */
+/** Makes the shared memory. Throws StartupError when the system refuses it. */
 function makeMemory(options: MemoryOptions): Memory {
   try {
     return new Memory(options);
@@ -116,7 +117,7 @@ function makeMemory(options: MemoryOptions): Memory {
   }
 }
 
-/** Regions for `maxMemory` bytes of data: a quarter more for what is dead and waits for cleaning, and one to start in. */
+/** Regions for `maxMemory` bytes of data: a quarter more for dead records that wait for cleaning, and one to start with. */
 function regionsFor(maxMemory: number, regionBytes: number): number {
   return Math.ceil((maxMemory * 1.25) / regionBytes) + 1;
 }
@@ -139,7 +140,7 @@ function takeDataDirectory(path: string): number {
   return descriptor;
 }
 
-/** Binds every address once without sharing it, and lets go again. */
+/** Binds every address once without sharing it, and closes it again. Throws StartupError when an address is in use. */
 async function tryBind(config: Config): Promise<void> {
   const port = config.number("server.port");
   if (port === 0) return;
@@ -153,7 +154,7 @@ async function tryBind(config: Config): Promise<void> {
   }
 }
 
-/** A channel between each two of `count` workers: the ports of each, null to itself. */
+/** Makes a channel between each two of `count` workers. Returns the ports of each worker, with null for itself. */
 function connectAll(count: number): (MessagePort | null)[][] {
   const ports: (MessagePort | null)[][] = Array.from({ length: count }, () => new Array(count).fill(null));
   for (let a = 0; a < count; a++) {
@@ -199,7 +200,7 @@ class Supervisor {
     const ended = new Promise<number>((resolve) => {
       this.exit = resolve;
     });
-    // One after another: Bun's start of several workers at once is not sound everywhere.
+    // One after another, because Bun does not start several workers at once reliably on every system.
     for (let worker = 0; worker < this.facts.workers; worker++) {
       const ready = this.expect("ready", 1);
       this.startWorker(worker);
@@ -208,7 +209,7 @@ class Supervisor {
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
-    setInterval(() => this.touchAhead(), GROWTH_EVERY_MS);
+    setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
     const own = new Cells(this.memory.control, this.facts.workers);
     publishThreadCpu(own);
     setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
@@ -316,23 +317,23 @@ class Supervisor {
     }
   }
 
-  /** CONFIG REWRITE. Returns why it failed, "" when it did not. */
+  /** Runs CONFIG REWRITE. Returns the reason of a failure, or "". */
   private rewriteConfig(): string {
     const log = this.logs.target("config");
     const failure = tryRewriteConfig(realFiles, this.config);
     if (failure === "") log.info(`${this.config.source}: rewritten by CONFIG REWRITE`);
-    else log.warn(`CONFIG REWRITE: ${this.config.source} is left as it was: ${failure}`);
+    else log.warn(`CONFIG REWRITE failed, ${this.config.source} is unchanged: ${failure}`);
     return failure;
   }
 
-  /** Makes another region and announces it: every worker holds it before any address in it can be met. */
+  /** Makes another region. Announces it before any frame in it is allocated, so that every worker can map its addresses. */
   private grow(): void {
     if (!this.memory.mayGrow) return;
     let region: number;
     try {
       region = this.memory.makeRegion();
     } catch (thrown) {
-      // What there is must do: from now on writes that need more are refused with OOM, reads go on.
+      // From now on, writes that need more memory are refused with OOM. All other commands continue.
       this.memory.stopGrowing();
       this.logs
         .target("storage")
@@ -345,25 +346,25 @@ class Supervisor {
     const message: RegionMessage = { region, buffer: this.memory.regions[region]! };
     for (const port of this.regionPorts) port.postMessage(message);
     this.memory.pool.addRegion(region);
-    this.logs.target("storage").debug(`memory region ${region} made`);
+    this.logs.target("storage").debug(`memory region ${region} added`);
   }
 
-  /** Touches memory that the workers will need next, while they take more and more of it. */
-  private touchAhead(): void {
+  /** Touches the chunks that the workers will need next, while the data grows. */
+  private touchNext(): void {
     const { pool, arena } = this.memory;
     const grown = (pool.framesOut - this.framesSeen) / CHUNK_FRAMES;
     this.framesSeen = pool.framesOut;
     if (!pool.takeTouchWanted() && grown < 0.5) return;
-    // Not beyond the limit: what is touched is resident.
+    // Not beyond the limit, because a touched chunk is resident.
     const left = this.chunksWithin() - pool.residentChunks;
-    const ahead = Math.min(AHEAD_MOST, AHEAD_LEAST + Math.ceil(grown * AHEAD_PER_CHUNK), left);
+    const ahead = Math.min(AHEAD_MAX, AHEAD_MIN + Math.ceil(grown * AHEAD_PER_CHUNK), left);
     if (ahead <= 0) return;
     for (let i = 0; i < ahead; i++) {
       const place = pool.nextUntouched(ahead);
       if (place === NO_FRAME) return;
       const words = arena.wordsOf(place >>> FRAME_BITS);
       const first = (place & FRAME_MASK) * FRAME_WORDS;
-      // The chunk may be taken and written meanwhile: adding nothing touches a page and changes no word.
+      // A worker may allocate and write the chunk meanwhile. Adding 0 touches the page and changes no word.
       for (let w = first; w < first + CHUNK_BYTES / 4; w += PAGE_WORDS) Atomics.add(words, w, 0);
       pool.touched(place, systemClock.monotonicMs() / 1000);
     }
@@ -374,10 +375,10 @@ class Supervisor {
   }
   private framesSeen = 0;
 
-  /** Gives the memory of chunks that nobody has needed for a while back to the system. */
+  /** Returns the memory of chunks that have been free for a while to the system. */
   private releaseIdle(): void {
     const { pool, arena } = this.memory;
-    // At the limit at once: what is free is resident all the same.
+    // Beyond the limit without delay, because free chunks are resident too.
     const idleSeconds = pool.residentChunks > this.chunksWithin() ? 0 : IDLE_SECONDS;
     const before = systemClock.monotonicMs() / 1000 - idleSeconds;
     for (let i = 0; i < CHUNKS_AT_ONCE; i++) {
@@ -399,7 +400,7 @@ class Supervisor {
     }, STOP_MS);
   }
 
-  /** A worker that dies may leave locks held over half-changed data: nothing is served after that. */
+  /** Stops the process at once. A worker that failed may have left half-changed data behind its locks. */
   private fatal(text: string): void {
     this.logs.target("server").error("worker_failed", `stopping at once: ${text}`);
     this.logs.close();

@@ -1,9 +1,9 @@
-/** CPU time of threads, as INFO shows it. */
+/** CPU time of threads, for INFO. */
 import { Cell, type Cells } from "./cells.ts";
 
-/** Publishes the CPU time of the calling thread in its cells, us; NaN where the system does not tell. */
+/** Publishes the CPU time of the calling thread in its cells, us. NaN if the runtime cannot tell it. */
 export function publishThreadCpu(cells: Cells): void {
-  // Bun's types of 1.4.5 leave the call out.
+  // The types of Bun 1.4.5 lack this function.
   const { threadCpuUsage } = process as { threadCpuUsage?: () => { user: number; system: number } };
   const { user, system } = threadCpuUsage?.call(process) ?? { user: Number.NaN, system: Number.NaN };
   cells.set(Cell.cpuUserMicros, user);

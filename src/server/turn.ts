@@ -1,37 +1,38 @@
 /**
- * Turn: one round of the event loop over an engine. It alone says when a turn begins and ends, and what happens then.
+ * Turn: one round of the event loop over an engine. This file alone decides when a turn begins and ends, and what happens
+ * then.
  *
- *   begin   the clock is read and the memory limit is looked at, once for all events of the round
+ *   begin   the clock is read and the memory limit is checked, once for all events of the round
  *   work    commands of all connections run; their replies are written to memory only
- *   end     clients that were served get their replies, the counters are published; then sockets are written, connections are
- *           closed, and pins are given back
+ *   end     served clients get their replies, the counters are published; then sockets are written, connections are closed,
+ *           and pins are released
  *
- * Short replies of all connections are gathered in one buffer, one behind the other. Longer ones are queued in the
+ * Short replies of all connections are gathered in one buffer, one after the other. Longer ones are queued in the
  * connection's own output.
  *
  *   bytes │ reply of outlets[0] │ reply of outlets[1] │ ... │ free
  *         0                  ends[0]               ends[1] = at
  *
- * The gate: a reply carries the position in the change log that must be released before anybody may see the reply. While
- * there is no log every position is 0 and every reply leaves at the end of its turn. What a position holds back stays in
+ * The gate: a reply carries the position in the change log that must be released before the reply may leave. There is no
+ * log yet, so every position is 0 and every reply leaves at the end of its turn. A reply that the gate holds back stays in
  * its connection's output, where it counts against the limits, until `release`.
  *
  * Invariants
- *   N1  no shard lock is held while a socket is written or closed, or a pin is given back
- *   N2  a connection's replies leave in the order of its commands
- *   N3  a reply with position p leaves only when released >= p
+ *   TURN-1  no shard lock is held while a socket is written or closed, or a pin is released
+ *   TURN-2  a connection's replies leave in the order of its commands
+ *   TURN-3  a reply with position p leaves only when released >= p
  */
 import type { Blocking } from "../dispatch/blocking.ts";
 
-/** Longest reply that is gathered, bytes of all gathered replies, and how many. */
+/** Longest reply that is gathered, most bytes of all gathered replies, and their largest number. */
 const GATHERED_MAX = 64 << 10;
 const TURN_BYTES = 512 << 10;
 const TURN_REPLIES = 1024;
-/** Buffers of this length go from replies into outputs and back; so many are kept for it. */
-export const LENT_BYTES = 512 << 10;
+/** Length of the buffers that move from the reply writer to outputs and back, and the number of spare ones. */
+export const SPARE_BYTES = 512 << 10;
 const SPARES_MAX = 4;
 
-/** What holds a shard's pin. */
+/** The holder of a shard's pin. */
 export interface Pinned {
   readonly shard: number;
   /** Pin slot, from LargeValues.pin. */
@@ -42,36 +43,36 @@ export interface Pinned {
 export interface Outlet {
   /** Sends a gathered reply. */
   sendGathered(bytes: Buffer, offset: number, length: number, position: number): void;
-  /** Sends what is queued, as far as the gate and the socket let it. */
+  /** Sends the queued parts as far as the gate and the socket allow. */
   send(): void;
-  /** The gate was raised: what it held back is to be sent at the end of the turn. */
+  /** Called when the gate has opened for an output that it held back. */
   released(): void;
   /** Closes the connection at once. */
   drop(): void;
 }
 
-/** A connection that goes on in a later turn. */
+/** A connection that continues in a later turn. */
 export interface Proceeding {
   readonly isClosed: boolean;
   proceed(): void;
 }
 
-/** The engine, as its turn sees it. */
+/** The engine's part of a turn. */
 export interface TurnWork {
   readonly blocking: Blocking;
   beginTurn(): void;
-  /** No command runs any more in this turn. */
+  /** Called when all commands of the turn have ended. */
   endCommands(): void;
-  /** Everything was sent. */
+  /** Called when everything was sent. */
   publishSent(): void;
   unpin(pinned: Pinned): void;
 }
 
-/** What other workers send. */
+/** Replies from other workers. See Mailbox. */
 export interface Mail {
   work(): void;
   collect(): void;
-  /** Returns false when something has come. */
+  /** Returns false when a reply has come. */
   rest(): boolean;
 }
 
@@ -79,33 +80,33 @@ export class Turn {
   /** Position of the change log up to which replies may leave. */
   released = 0;
   /**
-   * Runs `work` after the events at hand. null: there is no event loop, a turn ends with the call that began it, and the
-   * owner calls `runDue` for what is left.
+   * Runs `work` after the current events. null: there is no event loop. A turn then ends with the call that began it, and
+   * the owner calls `runDue` for the connections that continue later.
    */
   later: ((work: () => void) => void) | null = null;
-  /** Told of what `proceed` of a connection threw, or null for no connection. By default it is thrown on. */
+  /** Handles an exception of a connection, or with null of the turn itself. By default the exception is rethrown. */
   failed: (thrown: unknown, client: Proceeding | null) => void = (thrown) => {
     throw thrown;
   };
-  /** null: there are no other workers. */
+  /** null = there are no other workers. */
   mail: Mail | null = null;
   private isOpen = false;
   private isEnding = false;
   private depth = 0;
   private isServing = false;
   private proceeding: Proceeding[] = [];
-  private isProceedAsked = false;
+  private isProceedScheduled = false;
   private readonly bytes = Buffer.allocUnsafeSlow(TURN_BYTES);
   private readonly ends = new Int32Array(TURN_REPLIES);
   private readonly positions = new Float64Array(TURN_REPLIES);
   private readonly outlets: Outlet[] = [];
   private at = 0;
-  /** Outputs with something queued in this turn, outputs that the gate holds back, and outputs to be closed. */
-  private leaving: Outlet[] = [];
+  /** Outputs to send at the end of this turn, outputs that the gate holds back, and outputs to close. */
+  private sending: Outlet[] = [];
   private held: Outlet[] = [];
   private dropped: Outlet[] = [];
   private unpins: Pinned[] = [];
-  /** Exceptions of connections while the turn was sent. */
+  /** Exceptions of connections during `send`. */
   private readonly thrown: unknown[] = [];
   private readonly spares: Buffer[] = [];
 
@@ -116,7 +117,7 @@ export class Turn {
     };
   }
 
-  /** Something is done within the turn that is open, or in a new one. */
+  /** Begins a piece of work in the open turn, or in a new one. */
   enter(): void {
     this.depth++;
     if (!this.isOpen) this.open();
@@ -125,12 +126,12 @@ export class Turn {
     if (--this.depth === 0 && this.later === null && !this.isEnding) this.end();
   }
 
-  /** Sees to it that a turn is open, and so ends. */
+  /** Opens a turn if none is open, so that its end runs. */
   touch(): void {
     this.enter();
     this.leave();
   }
-  /** In place of `leave`, when what was done threw: what there is to send waits for the next turn's end. */
+  /** Called instead of `leave` after an exception. Replies wait for the end of the next turn. */
   abandon(): void {
     this.depth--;
   }
@@ -158,11 +159,11 @@ export class Turn {
       this.isOpen = false;
     }
     this.work.publishSent();
-    // Closing one connection may have given another something to send or to wait for.
-    if (this.later !== null && (this.isServing || this.leaving.length > 0 || this.mail?.rest() === false)) this.open();
+    // Closing a connection may have produced replies for others (MONITOR) or served them.
+    if (this.later !== null && (this.isServing || this.sending.length > 0 || this.mail?.rest() === false)) this.open();
   };
 
-  /** Clients that were blocked get their replies, and run the commands behind. What goes wrong keeps no reply back. */
+  /** Delivers the replies of served clients, which then run their next commands. An exception here keeps no reply back. */
   private serve(): void {
     try {
       this.mail?.collect();
@@ -174,12 +175,12 @@ export class Turn {
     }
   }
 
-  /** Sends, closes and gives back what the turn put off (N1). An exception of one connection does not affect the others. */
+  /** Sends outputs, closes connections and releases pins (TURN-1). An exception of one connection does not affect others. */
   private send(): void {
     this.sendAllGathered();
-    if (this.leaving.length > 0) {
-      const all = this.leaving;
-      this.leaving = [];
+    if (this.sending.length > 0) {
+      const all = this.sending;
+      this.sending = [];
       for (const outlet of all) this.sendOne(outlet);
     }
     if (this.dropped.length > 0) {
@@ -218,7 +219,7 @@ export class Turn {
     }
   }
 
-  /** The connection is closed at the end of this turn: its peer cannot know what it missed. */
+  /** Closes the connection at the end of this turn, because its peer cannot know which replies it missed. */
   private sendFailed(outlet: Outlet, thrown: unknown): void {
     this.dropped.push(outlet);
     this.thrown.push(thrown);
@@ -232,13 +233,13 @@ export class Turn {
     }
   }
 
-  /** Reports what was thrown while the turn was sent, after everything was sent: `failed` may throw. */
+  /** Reports the exceptions of `send` after everything was sent, because `failed` may throw. */
   private reportThrown(): void {
     if (this.thrown.length === 0) return;
     for (const thrown of this.thrown.splice(0)) this.failed(thrown, null);
   }
 
-  /** Sends what there is at once, for an owner that stops. */
+  /** Ends the turn at once, for an owner that stops. */
   finish(): void {
     this.open();
     this.end();
@@ -246,7 +247,7 @@ export class Turn {
 
   // ---- replies ----
 
-  /** Gathers a short reply, to be sent at the end of the turn. Returns false when it is too long, or there is no room. */
+  /** Gathers a short reply, which leaves at the end of the turn. Returns false when it is too long or there is no room. */
   gather(outlet: Outlet, source: Buffer, length: number, position: number): boolean {
     const { outlets } = this;
     const end = this.at + length;
@@ -260,24 +261,24 @@ export class Turn {
     return true;
   }
 
-  /** `outlet` has something to send at the end of the turn. */
-  leaves(outlet: Outlet): void {
-    this.leaving.push(outlet);
+  /** Calls `outlet.send` at the end of the turn. */
+  scheduleSend(outlet: Outlet): void {
+    this.sending.push(outlet);
   }
-  /** The gate holds back what `outlet` has. */
-  holds(outlet: Outlet): void {
+  /** Calls `outlet.released` when the gate opens further. */
+  hold(outlet: Outlet): void {
     this.held.push(outlet);
   }
-  /** The connection of `outlet` is closed at the end of the turn, without what it did not get until then. */
-  drops(outlet: Outlet): void {
+  /** Closes the connection of `outlet` at the end of the turn. The rest of its output is lost. */
+  scheduleDrop(outlet: Outlet): void {
     this.dropped.push(outlet);
   }
-  /** A pin is given back at the end of the turn. */
+  /** Releases a pin at the end of the turn. */
   unpin(pinned: Pinned): void {
     this.unpins.push(pinned);
   }
 
-  /** Positions up to `position` are released: what they held back leaves. */
+  /** Opens the gate up to `position`. Replies that it held back leave. */
   release(position: number): void {
     if (position <= this.released) return;
     this.enter();
@@ -286,25 +287,25 @@ export class Turn {
     this.leave();
   }
 
-  /** A buffer of LENT_BYTES or more, in place of one that an output took over. */
-  lend(): Buffer {
-    return this.spares.pop() ?? Buffer.allocUnsafeSlow(LENT_BYTES);
+  /** Returns a buffer of SPARE_BYTES, in exchange for one that was moved into an output. */
+  takeSpare(): Buffer {
+    return this.spares.pop() ?? Buffer.allocUnsafeSlow(SPARE_BYTES);
   }
-  /** What an output took over was sent. */
-  giveBack(buffer: Buffer): void {
-    if (buffer.buffer.byteLength !== LENT_BYTES || this.spares.length === SPARES_MAX) return;
+  /** Takes back a buffer whose bytes were sent. */
+  returnSpare(buffer: Buffer): void {
+    if (buffer.buffer.byteLength !== SPARE_BYTES || this.spares.length === SPARES_MAX) return;
     this.spares.push(Buffer.from(buffer.buffer));
   }
 
-  // ---- connections that go on ----
+  // ---- connections that continue ----
 
-  /** `client` goes on in a later turn. */
+  /** Calls `client.proceed` in a later turn. */
   proceedLater(client: Proceeding): void {
     this.proceeding.push(client);
-    if (this.later === null || this.isProceedAsked) return;
-    this.isProceedAsked = true;
+    if (this.later === null || this.isProceedScheduled) return;
+    this.isProceedScheduled = true;
     this.later(() => {
-      this.isProceedAsked = false;
+      this.isProceedScheduled = false;
       this.proceedAll();
     });
   }
@@ -334,7 +335,7 @@ export class Turn {
   get isDue(): boolean {
     return this.isServing || this.proceeding.length > 0;
   }
-  /** For an owner without an event loop: runs a turn if one is due. Returns false when none is. */
+  /** For an owner without an event loop: runs a turn if one is due. Returns false when none was due. */
   runDue(): boolean {
     if (!this.isDue) return false;
     this.proceedAll();

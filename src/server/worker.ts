@@ -1,6 +1,6 @@
 /**
- * Data worker: a thread with its own listener, its own engine over the shared memory, and the background work of the
- * shards it is home to. Started by start.ts; never terminated or respawned.
+ * Data worker: a thread with its own listener, its own engine over the shared memory, and the background work of its home
+ * shards. start.ts starts it. It is never terminated or restarted.
  */
 import { chmodSync, rmSync } from "node:fs";
 import { receiveMessageOnPort } from "node:worker_threads";
@@ -26,17 +26,18 @@ import type { Proceeding } from "./turn.ts";
 
 declare const self: Worker;
 
-const BUSY_MS = 2;
-/** Background work at one go, and the pause before the next while there is more: at most a quarter of the core. */
+/** Time for the last log lines and closing sockets before `stopped`, ms. */
+const STOP_DELAY_MS = 2;
+/** Longest piece of background work, and the pause before the next one while work is left: at most a quarter of a core. */
 const MAINTENANCE_MS = 1;
 const MAINTENANCE_PAUSE_MS = 3;
 
-/** Pause of a command that waits for what others do, and between two pieces of background work. */
+/** Pause of a continuation that rests (Continuation.isResting), ms. */
 const REST_MS = 2;
 
 type ClientSocket = Socket<Client>;
 
-function tell(message: ToMain): void {
+function postToMain(message: ToMain): void {
   self.postMessage(message);
 }
 
@@ -60,10 +61,10 @@ class DataWorker implements ClientHost {
     mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">,
   ) {
     const logs = forwardLogs(config, systemClock, process.env, { name: `worker-${worker}`, id: worker + 1 }, (line) =>
-      tell({ kind: "log", line }),
+      postToMain({ kind: "log", line }),
     );
     this.log = logs.target("server");
-    this.services = new Services(worker, control, facts, this.clients, config, tell);
+    this.services = new Services(worker, control, facts, this.clients, config, postToMain);
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.services.log = this.log;
     this.services.attach(this.engine, (client) => {
@@ -96,7 +97,7 @@ class DataWorker implements ClientHost {
     const port = this.config.number("server.port");
     if (port !== 0) {
       for (const host of hosts) {
-        // Bun honours reusePort here; its types of 1.4.5 leave it out.
+        // Bun accepts reusePort here, but the types of Bun 1.4.5 lack it.
         const options: TCPSocketListenOptions<Client> & { reusePort: boolean } = {
           hostname: host.host,
           port,
@@ -111,11 +112,11 @@ class DataWorker implements ClientHost {
       }
     }
     const unix = this.config.text("server.unix_socket");
-    // One path has one listener: the first worker takes it.
+    // A path can have only one listener. It is the first worker's.
     if (unix !== "" && this.worker === 0) {
       rmSync(unix, { force: true });
       const permissions = this.config.number("server.unix_socket_perm");
-      // Nobody else connects before the permissions are set; with 0 they are the umask's.
+      // Other users cannot connect before the permissions are set. With 0 the permissions are those of the umask.
       const umask = permissions === 0 ? process.umask() : process.umask(0o077);
       this.listeners.push(Bun.listen<Client>({ unix, socket: this.handlers(true) }));
       process.umask(umask);
@@ -157,11 +158,11 @@ class DataWorker implements ClientHost {
     }
   }
 
-  /** An exception outside a mutation costs the connection; one that broke an invariant stops the process. */
+  /** Closes the connection after an exception. Stops the process when the data may be half changed. */
   private failed(thrown: unknown, client: Proceeding | null): void {
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
     if (thrown instanceof FatalError || thrown instanceof BrokenInvariant) {
-      tell({ kind: "fatal", worker: this.worker, text });
+      postToMain({ kind: "fatal", worker: this.worker, text });
       return;
     }
     this.log.error("unexpected", `unexpected error, connection closed: ${text}`);
@@ -206,7 +207,7 @@ class DataWorker implements ClientHost {
     }
   }
 
-  /** Why this connection is not served, "" = it is. */
+  /** The error that refuses this connection, "" = it is accepted. */
   private refusal(socket: ClientSocket, unix: boolean): string {
     if (this.services.connectedClients() >= this.services.maxClients) return ErrorText.maxClients;
     if (
@@ -222,7 +223,7 @@ class DataWorker implements ClientHost {
 
   closed(client: Client): void {
     if (this.clients.delete(client.session.id)) this.services.countClients(-1);
-    this.services.forgetBlock(client.session.id);
+    this.services.cancelBlock(client.session.id);
     if (client.session.monitors) this.services.stopMonitoring(client.session, client);
   }
 
@@ -230,7 +231,7 @@ class DataWorker implements ClientHost {
     this.engine.turn.proceedLater(client);
   }
 
-  proceedRested(client: Client): void {
+  proceedAfterPause(client: Client): void {
     setTimeout(() => this.proceedLater(client), REST_MS);
   }
 
@@ -256,7 +257,7 @@ class DataWorker implements ClientHost {
     this.collector.endRound();
   }
 
-  /** A share of the background work, and soon another while there is more. */
+  /** Does a piece of the background work, and schedules another while work is left. */
   private maintainData(): void {
     if (!this.engine.maintain(this.facts.workers, MAINTENANCE_MS) || this.maintainScheduled) return;
     this.maintainScheduled = true;
@@ -291,12 +292,12 @@ class DataWorker implements ClientHost {
     this.services.settled(id, answers);
   }
 
-  /** Stops listening, sends what is queued, closes all connections. */
+  /** Sends the queued replies, stops listening, and closes all connections. */
   stop(): void {
     this.engine.turn.finish();
     for (const listener of this.listeners) listener.stop(false);
     for (const client of this.clients.values()) client.transport.end();
-    setTimeout(() => tell({ kind: "stopped", worker: this.worker }), BUSY_MS);
+    setTimeout(() => postToMain({ kind: "stopped", worker: this.worker }), STOP_DELAY_MS);
   }
 }
 
@@ -320,7 +321,7 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       const control = Control.attach(message.control);
       const port = message.regionPort;
       const arena = new Arena(control, (region) => {
-        // Announced through its own port, which is read here even in the middle of a command.
+        // The region was announced through a port of its own, which can be read in the middle of a command.
         for (let taken = receiveMessageOnPort(port); taken !== undefined; taken = receiveMessageOnPort(port)) {
           const announced = taken.message as RegionMessage;
           arena.attach(announced.region, announced.buffer);
@@ -336,15 +337,15 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
         message.facts,
         message,
       );
-      tell({ kind: "ready", worker: message.worker });
+      postToMain({ kind: "ready", worker: message.worker });
       return;
     }
     case "listen":
       try {
         worker!.listen();
-        tell({ kind: "listening", worker: workerNumber() });
+        postToMain({ kind: "listening", worker: workerNumber() });
       } catch (thrown) {
-        tell({
+        postToMain({
           kind: "failed",
           worker: workerNumber(),
           text: thrown instanceof Error ? thrown.message : String(thrown),
@@ -352,7 +353,7 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       }
       return;
     case "ask":
-      tell({
+      postToMain({
         kind: "answer",
         worker: workerNumber(),
         to: message.from,

@@ -43,8 +43,8 @@ describe("a connection that throws at the end of a turn", () => {
       turn.enter();
       for (const each of outlets) {
         if (throwsIn === "sendGathered") turn.gather(each, Buffer.from("+OK"), 3, 0);
-        else if (throwsIn === "send") turn.leaves(each);
-        else turn.drops(each);
+        else if (throwsIn === "send") turn.scheduleSend(each);
+        else turn.scheduleDrop(each);
       }
       turn.unpin({ shard: 7, pin: 1 });
       turn.leave();

@@ -10,8 +10,9 @@
 import { dirname, join } from "node:path";
 import { AT_CURSOR, FileFailure, readText, realFiles, writeFully, type Files } from "../base/files.ts";
 import { HELP, parseCheckArguments } from "./arguments.ts";
-import { looksLikeRdb, walkRdb } from "./rdb-walk.ts";
-import { BadFile, FileReader } from "./reader.ts";
+import { looksLikeRdb } from "../persistence/rdb-reader.ts";
+import { walkRdb } from "./rdb-walk.ts";
+import { BadFile, FileReader } from "../base/file-reader.ts";
 
 export interface AofCheck {
   readonly bytes: number;

@@ -1,8 +1,8 @@
 /** `ferrite check-rdb FILE`: exit code 0 when Redis would load the file, 1 when not. */
 import { FileFailure, realFiles, type Files } from "../base/files.ts";
 import { HELP, parseCheckArguments } from "./arguments.ts";
-import { walkRdb, type RdbSummary } from "./rdb-walk.ts";
-import { BadFile, FileReader } from "./reader.ts";
+import { type RdbSummary, walkRdbFile } from "./rdb-walk.ts";
+import { BadFile, FileReader } from "../base/file-reader.ts";
 
 export type RdbCheck =
   | { readonly ok: true; readonly summary: RdbSummary; readonly bytes: number }
@@ -12,10 +12,7 @@ export type RdbCheck =
 export function checkRdb(files: Files, path: string): RdbCheck {
   const reader = new FileReader(files, path);
   try {
-    const summary = walkRdb(reader);
-    if (reader.left > 0)
-      return { ok: false, offset: reader.offset, reason: `${reader.left} bytes follow the end of the file's content` };
-    return { ok: true, summary, bytes: reader.bytes };
+    return { ok: true, summary: walkRdbFile(reader), bytes: reader.bytes };
   } catch (thrown) {
     if (!(thrown instanceof BadFile)) throw thrown;
     return { ok: false, offset: thrown.offset, reason: thrown.reason };

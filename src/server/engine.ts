@@ -40,6 +40,8 @@ export class Engine implements TurnWork {
   /** Buffer for the steps of walks. */
   readonly walkReply = new Reply();
   readonly dispatcher: Dispatcher;
+  /** What handlers work with; also what files are loaded into. */
+  readonly call: Call;
   readonly cells: Cells;
   readonly blocking: Blocking;
   readonly turn: Turn;
@@ -100,6 +102,7 @@ export class Engine implements TurnWork {
       unauthenticatedBulk: config.number("server.preauth_max_bulk_len"),
     });
     const call = new Call(this.store, this.keyspaces, this.maintenance, this.clock, config, services);
+    this.call = call;
     this.blocking = call.blocking;
     this.turn = new Turn(this);
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);

@@ -14,10 +14,13 @@
  *   25 hash   │ least deadline (8) │ string: listpack of field, value, deadline (ms, 0 = none) in turn
  *
  *   15, 19, 21 are streams: rdb-stream.ts
+ *   9  hash   │ string: zipmap, of Redis before 2.6
  *
  *   ziplist  │ bytes (4) │ tail (4) │ count (2) │ entries: length of the one before (1 or 5) │ encoding │ data │ 255
  *   listpack │ listpack.ts
  *   intset   │ width (4) │ count (4) │ integers, rising
+ *   zipmap   │ count (1), 254 = unknown │ length │ field │ length │ spare (1) │ value │ spare bytes │ ... │ 255
+ *              a length is one byte, or 254 and four more
  *
  * Types 22 and 23 of Redis 7.4's release candidates are not supported: Valkey 9 uses 22 for another form. The writer is
  *
@@ -40,6 +43,7 @@ export const RdbType = {
   SortedSetText: 3,
   Hash: 4,
   SortedSet: 5,
+  HashZipmap: 9,
   ListZiplist: 10,
   SetIntset: 11,
   SortedSetZiplist: 12,
@@ -296,6 +300,8 @@ function readItems(type: number, bytes: Buffer, at: number, end: number, longest
   switch (type) {
     case RdbType.ListZiplist:
       return known(addZiplist(), RdbKind.List);
+    case RdbType.HashZipmap:
+      return known(addZipmap(), RdbKind.Hash);
     case RdbType.HashZiplist:
       return known(addZiplist(), RdbKind.Hash);
     case RdbType.SortedSetZiplist:
@@ -463,6 +469,33 @@ function addIntset(): boolean {
     rdbItems.addInteger(low, high);
   }
   return true;
+}
+
+/** Adds the fields and values of the zipmap in rdbString. */
+function addZipmap(): boolean {
+  const { bytes, at, length } = rdbString;
+  if (length < 2) return false;
+  const end = at + length - 1;
+  if (bytes[end] !== LIST_END) return false;
+  let count = 0;
+  let from = at + 1;
+  for (; from < end; count++) {
+    const isValue = count % 2 === 1;
+    let item = bytes[from++]!;
+    if (item === LIST_END) return false;
+    if (item === ZIPLIST_WIDE) {
+      if (end - from < 4) return false;
+      item = bytes.readUInt32LE(from);
+      from += 4;
+    }
+    if (isValue && from >= end) return false;
+    const spare = isValue ? bytes[from++]! : 0;
+    if (item + spare > end - from) return false;
+    rdbItems.add(bytes, from, item);
+    from += item + spare;
+  }
+  const claimed = bytes[at]!;
+  return count % 2 === 0 && (claimed >= ZIPLIST_WIDE || claimed === count / 2);
 }
 
 /** Adds the entries of the listpack in rdbString. Calls `added` after each one and stops if it returns false. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { MemoryFiles, writeFully } from "../../src/base/files.ts";
 import { checkAof, listedFiles, truncateWithCopy } from "../../src/cli/check-aof.ts";
 import { checkRdb } from "../../src/cli/check-rdb.ts";
-import { checkIntset, checkListpack, checkZiplist, decompressLzf } from "../../src/cli/packed.ts";
+import { checkIntset, checkListpack, checkZiplist, decompressLzf } from "../../src/persistence/packed-check.ts";
 
 // Written by SAVE of redis-server 7.0.15: every type in packed and other encodings, an expiry, a function, two databases.
 const REDIS_RDB = new Uint8Array(readFileSync(join(import.meta.dir, "redis-7.0.15.rdb")));

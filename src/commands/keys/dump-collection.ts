@@ -14,7 +14,7 @@ import { RecordType } from "../../store/record.ts";
 import type { SetValue } from "../../store/set-value.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
-import { ADMITTED } from "../../store/store.ts";
+import { ADMITTED, type Store } from "../../store/store.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { StreamValue } from "../../store/stream-value.ts";
 import { Status } from "../../base/status.ts";
@@ -84,37 +84,45 @@ class PayloadWalk extends PinnedWalk {
 const ENTRY_OVERHEAD = 64;
 
 /**
- * Sets the selected key to the collection that readCollection left in `rdbItems`, with a deadline (ms, 0 = none), and
- * replaces an existing key. Nothing changes when it is refused.
+ * Sets the selected key to the collection that readCollection left in `rdbItems` or `rdbStream`, with a deadline (ms, 0 =
+ * none), and replaces an existing key. Nothing changes when it is refused.
  */
 export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadlineMs: number): Outcome | void {
-  const { store } = call;
+  const stored = restoreItems(call.store, call.collections, kind, deadlineMs);
+  if (stored < 0) return refuse(call, reply, stored);
+  if (stored > 0) return;
+  reply.ok();
+  return Done;
+}
+
+/**
+ * As restoreCollection, for callers without a command. Returns 1; 0 when nothing was to be stored, since all fields of a
+ * hash have expired; or Status with nothing changed, and the items still there.
+ */
+export function restoreItems(store: Store, collections: Collections, kind: RdbKind, deadlineMs: number): number {
   const fill = FILLS[kind];
-  if (fill === undefined) {
-    reply.error("ERR RESTORE does not know this type in this version");
-    return Done;
-  }
+  assert(fill !== undefined, "a collection that was read has a type");
   const bytes = kind === RdbKind.Stream ? rdbStream.room : rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
-  const value = fill.open(call.collections);
+  const value = fill.open(collections);
   value.pages.select(store.cursor.shard, store.cursor.header);
-  if (!value.pages.reserve(bytes)) return refuse(call, reply, Status.Busy);
+  if (!value.pages.reserve(bytes)) return Status.Busy;
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Silent);
   // A hash whose fields have all expired does not exist.
-  if (kind === RdbKind.Hash && !rdbItems.hasLive(store.nowMs)) {
+  if (kind === RdbKind.Hash && !rdbItems.hasLive(store.dueMs)) {
     rdbItems.clear();
-    reply.ok();
-    return Done;
+    return 0;
   }
   const found = value.begin(0, true);
-  if (found < 0) return refuse(call, reply, found);
+  if (found < 0) return found;
   fill.fill(value);
   value.finish();
   rdbItems.clear();
   rdbStream.clear();
-  if (deadlineMs === 0) return;
+  if (deadlineMs === 0) return 1;
   store.find();
   const status = store.setDeadline(deadlineMs, KeyEvent.Silent, ADMITTED);
   assert(status === 0, "an admitted command finds room");
+  return 1;
 }
 
 /** Adds the items to a collection, between `begin` and `finish`. */
@@ -158,7 +166,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
       hash.create(items.bytes, hash.firstEncoding);
       for (let i = 0; i < items.count; i += 2) {
         const deadline = items.deadlineOf(i);
-        if (deadline !== 0 && deadline <= hash.store.nowMs) continue;
+        if (deadline !== 0 && deadline <= hash.store.dueMs) continue;
         const [source, at, length] = [items.sourceOf(i), items.atOf(i), items.lengthOf(i)];
         const [from, valueAt, valueLength] = [items.sourceOf(i + 1), items.atOf(i + 1), items.lengthOf(i + 1)];
         // Redis does not check the lengths in a listpack that it loads.

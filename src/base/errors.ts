@@ -65,6 +65,12 @@ export function errorWords(code: string): string {
   return WORDS[code] ?? code;
 }
 
+/** The system's text for an error number of this platform. */
+export function errorNumberWords(number: number): string {
+  const code = Object.entries(constants.errno).find(([, known]) => known === number)?.[0];
+  return code === undefined ? `error ${number}` : errorWords(code);
+}
+
 /** Text and number as in the guide: `Permission denied (os error 13)`. */
 export function osErrorText(code: string): string {
   const number = errorNumber(code);

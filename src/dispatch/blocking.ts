@@ -331,6 +331,7 @@ export class Blocking {
     waiters.copyKey(place, length, this.arguments);
     this.lengths[1] = length;
     const db = waiters.databaseOf(place);
+    call.db = db;
     call.keyspace = call.keyspaces.of(db);
     for (let ref = waiters.firstOf(place), next: Ref = NO_REF; ref !== NO_REF; ref = next) {
       const request = waiters.openRequest(ref);
@@ -448,7 +449,8 @@ export class Blocking {
     const { outgoing } = this;
     this.outgoing = [];
     const { worker } = this.store;
-    const { position } = this.reply;
+    const { effects } = this.call;
+    const position = Math.max(this.reply.position, effects.log?.waitsForSync === true ? effects.position : 0);
     this.reply.position = 0;
     for (let to = 0; to < outgoing.length; to++) {
       const served = outgoing[to];

@@ -14,6 +14,7 @@ import type { Store } from "../store/store.ts";
 import { StringValue } from "../store/string-value.ts";
 import { ValueTransfer } from "../store/value-transfer.ts";
 import { Blocking } from "./blocking.ts";
+import { Effects } from "./effects.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
@@ -28,6 +29,7 @@ interface Arguments {
   first: number;
   argCount: number;
   keyspace: number;
+  db: number;
 }
 
 export class Call {
@@ -46,8 +48,12 @@ export class Call {
   readonly transfer: ValueTransfer;
   /** Adds up the memory that the records of a command with many keys need. */
   readonly room: RecordRoom;
-  /** Keyspace of the session's database. */
+  /** Keyspace of the database at work. */
   keyspace = 0;
+  /** The database at work: the session's, or that of a blocked client that is served. */
+  db = 0;
+  /** What the section at work has changed, for the change log. */
+  readonly effects: Effects;
   /** Longest string value, bytes (proto-max-bulk-len). */
   stringMax = 512 << 20;
   private starts: Int32Array = new Int32Array(0);
@@ -73,6 +79,9 @@ export class Call {
     this.strings = new StringValue(store);
     this.transfer = new ValueTransfer(store, this.strings);
     this.room = new RecordRoom(store);
+    this.effects = new Effects(store.section);
+    store.hooks.removedByStore = (_shard, keyspace) =>
+      this.effects.removedByStore(keyspaces.databaseOf(keyspace), store.cursor.key);
     this.blocking = new Blocking(this);
   }
 
@@ -85,12 +94,14 @@ export class Call {
     saved.first = this.first;
     saved.argCount = this.argCount;
     saved.keyspace = this.keyspace;
+    saved.db = this.db;
     this.setArguments(bytes, starts, lengths, 0, starts.length);
   }
   popArguments(): void {
     const { saved } = this;
     this.setArguments(saved.bytes, saved.starts, saved.lengths, saved.first, saved.argCount);
     this.keyspace = saved.keyspace;
+    this.db = saved.db;
     saved.bytes = NOTHING;
   }
   private readonly saved: Arguments = {
@@ -100,6 +111,7 @@ export class Call {
     first: 0,
     argCount: 0,
     keyspace: 0,
+    db: 0,
   };
 
   /** Points the call at arguments `first` .. of the parser's table. */
@@ -109,6 +121,13 @@ export class Call {
     this.lengths = lengths;
     this.first = first;
     this.argCount = count;
+  }
+
+  /** The client whose command is at work, and its long arguments. */
+  setClient(session: Session, staged: readonly StagedValue[]): void {
+    this.session = session;
+    this.db = session.db;
+    this.staged = staged;
   }
 
   /** Offset of argument `i` in `bytes`; negative when it is staged. */

@@ -121,7 +121,8 @@ export class CommandTable {
  */
 function uniform(spec: CommandSpec): CommandSpec {
   const { name, arity, keys, flags, categories, run, docs, subcommands, keyFlags, places, members, tips } = spec;
-  const row = {
+  const { effect, effectName, isSubcommand } = spec;
+  const row: Record<keyof CommandSpec, unknown> = {
     name,
     arity,
     keys,
@@ -134,8 +135,11 @@ function uniform(spec: CommandSpec): CommandSpec {
     places,
     members,
     tips,
+    effect,
+    effectName,
+    isSubcommand,
   };
-  return row as CommandSpec;
+  return row as unknown as CommandSpec;
 }
 
 function upper(byte: number): number {

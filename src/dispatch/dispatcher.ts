@@ -33,6 +33,8 @@ import {
   ALL_SHARDS,
   type CommandSpec,
   DENY_OOM,
+  Effect,
+  LOADING,
   NO_AUTH,
   type Outcome,
   Close,
@@ -63,6 +65,7 @@ const Admission = { Granted: 0, Deferred: 1, Refused: 2 } as const;
 type Admission = (typeof Admission)[keyof typeof Admission];
 
 const NOTHING = Buffer.alloc(0);
+const AS_SENT = Effect.AsSent;
 const RELEASES_EARLY = MUTANT === "released-early";
 
 export class Dispatcher {
@@ -87,6 +90,16 @@ export class Dispatcher {
   evict: (shard: number, bytes: number) => boolean = () => true;
   /** CLIENT PAUSE: the commands that this worker suspends. Set between two turns, when no command is running. */
   paused: Pause = Pause.None;
+  /** The data set is being loaded: only commands with the flag LOADING run. */
+  isLoading = false;
+  /** Replies carry the position of the last change that they may tell of (Reply.position). */
+  isGated = false;
+  /** Why writes are refused, "" = they are not. */
+  writesRefused = "";
+  /** Writes wait: the change log has no room for the effects of this batch. */
+  private isLogFull = false;
+  /** True while some commands do not run, for one of these reasons. */
+  private mayHold = false;
   /** Observes commands for MONITOR and HOTKEYS; null while neither is on. */
   observer: CommandObserver | null = null;
   readonly statistics: CommandStatistics;
@@ -115,7 +128,11 @@ export class Dispatcher {
   prepare(parser: Parser, bytes: Buffer, session: Session): void {
     this.statistics.abandon();
     this.endRun();
+    this.section.seenPosition = 0;
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
+    const { log } = this.call.effects;
+    if (log !== null) this.isLogFull = this.writesRefused !== "" || !log.admits(bytesOf(parser) + LOG_SPARE);
+    this.mayHold = this.isLogFull || this.isLoading || this.paused !== Pause.None;
   }
 
   /**
@@ -127,8 +144,7 @@ export class Dispatcher {
     const { call, table, reply, statistics, observer } = this;
     const argCount = parser.argumentCount[i]!;
     call.setArguments(bytes, parser.argumentAt, parser.argumentBytes, parser.firstArgument[i]!, argCount);
-    call.session = session;
-    call.staged = staged;
+    call.setClient(session, staged);
     this.store.datesAccess = !session.noTouch;
     session.commands++;
     const index = this.prefetch.commandOf[i]!;
@@ -144,15 +160,16 @@ export class Dispatcher {
     call.spec = spec;
     const isWrite = (flags & WRITE) !== 0;
     this.store.datesFinds = isWrite && !session.noTouch;
-    if (isWrite) this.store.hooks.valueEvent = this.events[row]!;
-    session.lastCommand = index;
-    session.lastRow = row;
-    session.commandName = spec !== named ? spec.name.toLowerCase() : "";
+    if (isWrite) {
+      this.store.hooks.valueEvent = this.events[row]!;
+    }
+    session.noteCommand(index, row, spec !== named ? spec.name.toLowerCase() : "");
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
       if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
     }
-    if (this.paused !== Pause.None && this.isHeldBack(spec)) return this.holdBack();
+    const held = this.mayHold ? this.hold(spec, row) : null;
+    if (held !== null) return held;
     if (observer !== null) {
       if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
         return this.reject(row, MONITORS_NO_KEYS);
@@ -164,6 +181,7 @@ export class Dispatcher {
     const outcome = isOfOneKey(spec, argCount)
       ? this.runSingle(spec, i, call, reply)
       : this.runOther(spec, call, reply);
+    if (this.isGated) reply.position = Math.max(reply.position, this.section.seenPosition);
     if (outcome === Retry) return this.retried(replyAt, handedOn);
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) statistics.failed(row);
@@ -203,6 +221,23 @@ export class Dispatcher {
     return Retry;
   }
 
+  /** What keeps the command from running now, null = nothing. */
+  private hold(spec: CommandSpec, row: number): Outcome | null {
+    if (this.isLoading && (spec.flags & LOADING) === 0 && !this.call.session.isLoader)
+      return this.reject(row, ErrorText.loading);
+    if (this.isLogFull && (spec.flags & WRITE) !== 0) return this.waitForLog(row);
+    return this.paused !== Pause.None && this.isHeldBack(spec) ? this.holdBack() : null;
+  }
+
+  /** Writes are refused, or wait until the change log has room. */
+  private waitForLog(row: number): Outcome {
+    if (this.writesRefused !== "") return this.reject(row, this.writesRefused);
+    this.endRun();
+    this.statistics.endRun();
+    this.call.effects.log!.wake();
+    return Retry;
+  }
+
   /** Suspends the command until CLIENT PAUSE ends. */
   private holdBack(): Outcome {
     this.endRun();
@@ -224,6 +259,7 @@ export class Dispatcher {
         return this.refuseMemory(row);
       }
     }
+    if (staged.length > 0 && call.effects.isOn) call.effects.copyStaged(staged);
     if (pool.reserve(pool.ahead)) return Admission.Granted;
     const mayGrow = this.mayGrow();
     if (pool.reserve(pool.ahead)) return Admission.Granted;
@@ -278,11 +314,13 @@ export class Dispatcher {
       store.select(call.keyspace, key);
     }
     const { version } = store.cursor;
+    const { changes } = store;
     if (RELEASES_EARLY) this.releaseEarly();
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
       if (RELEASES_EARLY) return outcome;
+      if (store.changes !== changes && spec.effect === AS_SENT && call.effects.log !== null) call.effects.asSent(call);
       if (outcome === Done && this.isRepeated(i, call, shard)) {
         section.keep();
         this.runShard = shard;
@@ -355,8 +393,10 @@ export class Dispatcher {
       }
     }
     call.keyspace = call.keyspaces.of(call.session.db);
+    const { changes } = store;
     try {
       const outcome = spec.run(call, reply) ?? Done;
+      if (store.changes !== changes && spec.effect === AS_SENT && call.effects.log !== null) call.effects.asSent(call);
       section.leave();
       return outcome;
     } catch (error) {
@@ -453,6 +493,13 @@ export class Dispatcher {
     return Done;
   }
 }
+
+/** Bytes of the commands of a batch. */
+function bytesOf(parser: Parser): number {
+  return parser.commands === 0 ? 0 : parser.endOf[parser.commands - 1]! - parser.startOf[0]!;
+}
+/** Bytes that effects may be longer than what was sent. */
+const LOG_SPARE = 64 << 10;
 
 /** True when the command has one key, its first argument. Such commands take the fast path. */
 function isOfOneKey(spec: CommandSpec, argCount: number): boolean {

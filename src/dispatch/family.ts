@@ -4,7 +4,8 @@
  * `family` checks them against each other when the module loads: a row without docs, or docs without a row, stop the program.
  */
 import { assert } from "../base/assert.ts";
-import { type CommandDocs, type CommandSpec, type Handler, NO_KEYS } from "./spec.ts";
+import { effectText } from "./effects.ts";
+import { type CommandDocs, type CommandSpec, Effect, type Handler, NO_KEYS, WRITE } from "./spec.ts";
 
 /** The texts of COMMAND DOCS about one command, and the tips of COMMAND INFO. */
 export interface FamilyDoc extends Omit<CommandDocs, "group"> {
@@ -19,7 +20,11 @@ export type FamilyDocs = Readonly<Record<string, FamilyDoc>>;
 
 /** A row as a family writes it. Defaults: no keys, no flags, the family's categories. */
 export interface CommandRow
-  extends Omit<CommandSpec, "docs" | "tips" | "keys" | "flags" | "categories" | "run" | "subcommands"> {
+  extends Omit<
+    CommandSpec,
+    "docs" | "tips" | "keys" | "flags" | "categories" | "run" | "effect" | "effectName" | "isSubcommand" | "subcommands"
+  > {
+  effect?: Effect;
   keys?: CommandSpec["keys"];
   flags?: number;
   categories?: readonly string[];
@@ -50,12 +55,16 @@ function specOf(traits: FamilyTraits, row: CommandRow, documented: Set<string>):
   documented.add(row.name);
   const { group = traits.group, tips, ...docs } = doc;
   const { run, subcommands, keys = NO_KEYS, flags = 0 } = row;
+  const effect = row.effect ?? ((flags & WRITE) !== 0 ? Effect.AsSent : Effect.Never);
   const categories = row.categories ?? (run === undefined ? [] : traits.categories);
   const spec: CommandSpec = {
     ...row,
     keys,
     flags,
     categories,
+    effect,
+    effectName: effectText(...row.name.split("|")),
+    isSubcommand: row.name.includes("|"),
     run: run ?? refuseAlone,
     docs: { ...docs, group },
   } as CommandSpec;

@@ -41,6 +41,8 @@ export class Session {
   /** CLIENT NO-TOUCH: reads do not update the access time. */
   noTouch = false;
   noEvict = false;
+  /** Its commands are those of a file that is loaded. */
+  isLoader = false;
   /** MONITOR: the connection receives every command. */
   monitors = false;
   /** CLIENT REPLY. */
@@ -59,6 +61,13 @@ export class Session {
     /** Unique in the process. */
     readonly id: number,
   ) {}
+
+  /** A command is about to run: its table index, its row number, and its name if it is a subcommand. */
+  noteCommand(index: number, row: number, subcommand: string): void {
+    this.lastCommand = index;
+    this.lastRow = row;
+    this.commandName = subcommand;
+  }
 
   /** Back to the state of a new connection (RESET). */
   reset(authenticated: boolean): void {

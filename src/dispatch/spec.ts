@@ -116,6 +116,13 @@ export interface CommandDocs {
 /** Runs a command. Returning nothing means Done. */
 export type Handler = (call: Call, reply: Reply) => Outcome | void;
 
+/**
+ * How the change log has a command that changed something. AsSent: with its arguments. Rewritten: its handler writes what it
+ * did (dispatch/effects.ts). Never: it changes no data.
+ */
+export const Effect = { AsSent: 0, Rewritten: 1, Never: 2 } as const;
+export type Effect = (typeof Effect)[keyof typeof Effect];
+
 export interface CommandSpec {
   /** Upper case; a subcommand's is "CLIENT|LIST". */
   name: string;
@@ -134,6 +141,11 @@ export interface CommandSpec {
   members?: MemberPlaces;
   /** Hints for proxies and cluster clients. */
   tips?: readonly string[];
+  /** In a row left out: AsSent for a writing command, Never for another one. */
+  effect: Effect;
+  /** Its name as an effect begins with it (effectText): that of its container goes before a subcommand's. */
+  effectName: Buffer;
+  isSubcommand: boolean;
   docs: CommandDocs;
   subcommands?: readonly CommandSpec[];
 }

@@ -57,8 +57,13 @@ export const EVICTING_AT = 49;
 export const LOG_IDS_AT = 52;
 /** Bits of debug-switches.ts. */
 export const DEBUG_SWITCHES_AT = 56;
+/** 1 while the data set is loaded: clients may run only what is allowed meanwhile. */
+export const LOADING_AT = 57;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
+/** Lock and words of the change log (memory/change-log.ts), on two pairs of cache lines. */
+export const CHANGE_LOG_LOCK_AT = 160;
+export const CHANGE_LOG_AT = 192;
 
 export interface Geometry {
   /** A power of two, 1 to 4096. */

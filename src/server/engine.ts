@@ -3,18 +3,22 @@
  * The server has one engine per worker. The embedded mode and the tests have one in their own thread.
  */
 import { assert } from "../base/assert.ts";
+import { errorNumberWords } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Call } from "../dispatch/call.ts";
 import type { Blocking } from "../dispatch/blocking.ts";
 import { Dispatcher } from "../dispatch/dispatcher.ts";
+import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
 import type { ServerServices } from "../dispatch/services.ts";
 import { clientTable } from "../commands/families.ts";
-import { keyspacesOf } from "../memory/control.ts";
+import { type ChangeLog, LogState } from "../memory/change-log.ts";
+import { keyspacesOf, LOADING_AT } from "../memory/control.ts";
 import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
+import { appendOnlyFailed } from "../protocol/errors.ts";
 import { Parser } from "../protocol/parser.ts";
 import { NO_PIN, Reply } from "../protocol/reply.ts";
 import { Keyspaces, Maintenance } from "../store/maintenance.ts";
@@ -44,6 +48,8 @@ export class Engine implements TurnWork {
   readonly call: Call;
   readonly cells: Cells;
   readonly blocking: Blocking;
+  /** What commands change, on its way to the change log. */
+  readonly effects: Effects;
   readonly turn: Turn;
   /** Most commands of one connection in one turn. */
   turnCommands: number;
@@ -104,6 +110,7 @@ export class Engine implements TurnWork {
     const call = new Call(this.store, this.keyspaces, this.maintenance, this.clock, config, services);
     this.call = call;
     this.blocking = call.blocking;
+    this.effects = call.effects;
     this.turn = new Turn(this);
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.cells = new Cells(control, worker);
@@ -137,11 +144,37 @@ export class Engine implements TurnWork {
     this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
   }
 
+  /** This engine loads the data set: limits of memory do not hold meanwhile. */
+  isLoading = false;
+
   /** Called by the turn that begins. Reads the clock and checks the memory limit. */
   beginTurn(): void {
     this.readClock();
     this.store.section.beginTurn();
-    this.memory.check();
+    this.dispatcher.isLoading = this.store.c[LOADING_AT] === 1;
+    if (this.isLoading) this.memory.ignoreLimit();
+    else this.memory.check();
+    if (this.effects.log !== null) this.lookAtLog(this.effects.log);
+  }
+
+  /** Replies wait until what they tell of is durable, or do not any more. */
+  private setGate(log: ChangeLog, waits: boolean): void {
+    const { dispatcher, store, effects } = this;
+    dispatcher.isGated = waits;
+    store.section.ends = waits ? (section) => section.setPosition(effects.position) : null;
+    if (!waits) this.turn.release(log.end);
+  }
+
+  /** The error for which writes are refused; 0 = they are not. */
+  private failure = 0;
+
+  /** What the change log asks of this turn. */
+  private lookAtLog(log: ChangeLog): void {
+    if (log.waitsForSync !== this.dispatcher.isGated) this.setGate(log, log.waitsForSync);
+    const failure = log.state === LogState.Failing ? log.failure : 0;
+    if (failure === this.failure) return;
+    this.failure = failure;
+    this.dispatcher.writesRefused = failure === 0 ? "" : appendOnlyFailed(errorNumberWords(failure));
   }
 
   /** Number within its batch of the command whose handler is running. */

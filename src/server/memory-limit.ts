@@ -132,6 +132,11 @@ export class MemoryLimit {
     dispatcher.isNearLimit = room < NEAR_BYTES || (evicts && chunksLeft * CHUNK_BYTES < NEAR_BYTES);
   }
 
+  /** No limit holds in this turn. */
+  ignoreLimit(): void {
+    this.dispatcher.memoryExceeded = this.dispatcher.isNearLimit = false;
+  }
+
   /** True when `bytes` more would exceed the limit and no key may be evicted for them. */
   wouldExceed(bytes: number): boolean {
     return bytes > this.maxBytes || !this.evictTo(bytes);

@@ -1,5 +1,6 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
+import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
 import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
@@ -67,6 +68,10 @@ export type ToWorker =
       facts: ProcessFacts;
     }
   | { kind: "listen" }
+  /** Loads an append-only file; the worker answers "loaded". */
+  | { kind: "load"; request: LoadRequest }
+  /** Changes go to the change log from now on. `released`: the thread of the file says by it that replies may leave. */
+  | { kind: "log"; ring: string; released: MessagePort }
   | { kind: "ask"; id: number; from: number; ask: Ask }
   | { kind: "answers"; id: number; answers: Answer[] }
   | { kind: "monitored"; from: number; batch: MonitorBatch }
@@ -78,6 +83,8 @@ export type ToMain =
   | { kind: "listening"; worker: number }
   | { kind: "failed"; worker: number; text: string }
   | { kind: "stopped"; worker: number }
+  | { kind: "loaded"; result: LoadResult }
+  | { kind: "logging"; worker: number }
   | { kind: "log"; line: string }
   | { kind: "region" }
   | { kind: "shutdown" }
@@ -86,6 +93,25 @@ export type ToMain =
   | { kind: "monitored"; worker: number; to: number[]; batch: MonitorBatch }
   | { kind: "monitorTaken"; to: number; bytes: number }
   | { kind: "answer"; worker: number; to: number; id: number; answer: Answer };
+
+/** What the thread of the append-only file starts with. */
+export interface AofThreadStart {
+  control: SharedArrayBuffer;
+  ring: string;
+  path: string;
+  /** Length of the file. */
+  bytes: number;
+  logId: string;
+  fsync: "always" | "everysec" | "no";
+  port: MessagePort;
+  workers: MessagePort[];
+}
+export type AofThreadMessage = { kind: "fsync"; fsync: AofThreadStart["fsync"] } | { kind: "stop" };
+export type FromAofThread =
+  | { kind: "begun" }
+  | { kind: "failed"; text: string }
+  | { kind: "trouble"; text: string; isLasting: boolean }
+  | { kind: "stopped"; isSafe: boolean };
 
 /** Announces a region to a worker, through a port of its own, so that the worker can read it in the middle of a command. */
 export interface RegionMessage {

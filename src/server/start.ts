@@ -33,6 +33,10 @@ import {
   NO_FRAME,
 } from "../memory/arena.ts";
 import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
+import { LOADING_AT } from "../memory/control.ts";
+import type { LoadResult } from "./aof-load.ts";
+import { AofLog } from "./aof-log.ts";
+import { type RecoveredAof, recoverAof } from "./aof-recovery.ts";
 import { Cells } from "./cells.ts";
 import { makeMailboxes } from "./mailbox.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
@@ -101,10 +105,23 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     executable: process.execPath,
     clientsPossible,
   };
-  const server = new Supervisor(config, logs, memory, facts);
+  const recovered = config.flag("persistence.enable_aof") ? recover(config, logs) : null;
+  const server = new Supervisor(config, logs, memory, facts, recovered);
   const code = await server.run();
   closeSync(lock);
   return code;
+}
+
+/** Makes the append-only file ready to be loaded. Throws StartupError. */
+function recover(config: Config, logs: LogRoot): RecoveredAof {
+  return recoverAof(realFiles, logs.target("persistence"), {
+    directory: resolve(config.text("storage.data_dir")),
+    fileName: config.text("persistence.aof_filename"),
+    loadTruncated: config.flag("persistence.aof_load_truncated"),
+    cutMax: config.number("persistence.aof_truncate_max"),
+    ringBytes: config.number("persistence.change_log_size"),
+    nowMs: systemClock.wallMs(),
+  });
 }
 
 /** Makes the shared memory. Throws StartupError when the system refuses it. */
@@ -186,11 +203,17 @@ class Supervisor {
     private readonly logs: LogRoot,
     private readonly memory: Memory,
     private readonly facts: ProcessFacts,
+    recovered: RecoveredAof | null,
   ) {
+    this.aof =
+      recovered === null
+        ? null
+        : new AofLog(config, logs.target("persistence"), memory.control, facts.workers, recovered);
     this.cells = new Cells(memory.control, 0);
     this.mailboxes = makeMailboxes(facts.workers);
     this.mailPorts = connectAll(facts.workers);
   }
+  private readonly aof: AofLog | null;
   private readonly cells: Cells;
   private readonly mailboxes: SharedArrayBuffer;
   private readonly mailPorts: (MessagePort | null)[][];
@@ -206,9 +229,11 @@ class Supervisor {
       this.startWorker(worker);
       await ready;
     }
+    if (this.aof !== null) Atomics.store(this.memory.control.i32, LOADING_AT, 1);
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
+    if (this.aof !== null) await this.load(this.aof);
     setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
     const own = new Cells(this.memory.control, this.facts.workers);
     publishThreadCpu(own);
@@ -223,6 +248,25 @@ class Supervisor {
       `ready: ${hosts} port ${this.config.number("server.port")}, ${this.facts.workers} workers, pid ${process.pid}`,
     );
     return ended;
+  }
+
+  /** Loads the append-only file, and appends to it from then on. */
+  private async load(aof: AofLog): Promise<void> {
+    const { path, bytes, skips } = aof.recovered;
+    if (bytes > 0) {
+      const loaded = this.expect("loaded", 1);
+      this.send(0, { kind: "load", request: { path, bytes, skips } });
+      await loaded;
+    }
+    const ports = await aof.start();
+    const logging = this.expect("logging", this.facts.workers);
+    for (const [worker, released] of ports.entries()) {
+      this.workers[worker]!.postMessage({ kind: "log", ring: aof.recovered.ring, released } satisfies ToWorker, [
+        released,
+      ]);
+    }
+    await logging;
+    Atomics.store(this.memory.control.i32, LOADING_AT, 0);
   }
 
   private startWorker(number: number): void {
@@ -280,7 +324,10 @@ class Supervisor {
         this.fatal(`worker ${message.worker}: ${message.text}`);
         return;
       case "stopped":
-        if (++this.stopped === this.facts.workers) this.exit(0);
+        if (++this.stopped === this.facts.workers) void this.end();
+        return;
+      case "loaded":
+        this.reportLoaded(message.result);
         return;
       case "monitored":
         for (const worker of message.to) {
@@ -387,6 +434,19 @@ class Supervisor {
       releasePages(arena.bytesOf(place >>> FRAME_BITS), (place & FRAME_MASK) * FRAME_BYTES, CHUNK_BYTES);
       pool.freeClean(place);
     }
+  }
+
+  private reportLoaded(result: LoadResult): void {
+    const log = this.logs.target("persistence");
+    log.info(`DB loaded from append only file: ${result.commands} commands`);
+    if (result.errors > 0)
+      log.warn(`${result.errors} commands of the append-only file replied an error, the first: ${result.firstError}`);
+  }
+
+  /** All workers have stopped: what they changed goes to the disk. */
+  private async end(): Promise<void> {
+    const isSafe = this.aof === null || (await this.aof.stop());
+    this.exit(isSafe ? 0 : 1);
   }
 
   private stop(reason: string): void {

@@ -7,14 +7,17 @@ import { receiveMessageOnPort } from "node:worker_threads";
 import type { Socket, TCPSocketListener, TCPSocketListenOptions, UnixSocketListener } from "bun";
 import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
+import { realFiles } from "../base/files.ts";
 import { forwardLogs } from "../base/config/open-logs.ts";
 import type { Logger } from "../base/log.ts";
 import { FatalError } from "../store/section.ts";
 import { BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
+import { ChangeLog } from "../memory/change-log.ts";
 import { Control } from "../memory/control.ts";
 import { DebugSwitch, isDebugSwitchOn } from "../memory/debug-switches.ts";
 import { ErrorText } from "../protocol/errors.ts";
+import { AofLoad, type LoadRequest } from "./aof-load.ts";
 import { Cell } from "./cells.ts";
 import { Client, type ClientHost, type Transport } from "./client.ts";
 import { Collector } from "./collector.ts";
@@ -280,6 +283,26 @@ class DataWorker implements ClientHost {
     }
   }
 
+  /** Loads an append-only file, in slices between turns of the event loop. */
+  load(request: LoadRequest): void {
+    this.guard(() => {
+      const load = new AofLoad(this.engine, this, realFiles, request);
+      const next = (): void =>
+        this.guard(() => {
+          if (load.slice()) setImmediate(next);
+          else postToMain({ kind: "loaded", result: load.finish() });
+        });
+      next();
+    });
+  }
+
+  /** Appends changes to the change log from now on. */
+  appendTo(ring: string, released: MessagePort): void {
+    const log = new ChangeLog(this.arena.control, Bun.mmap(ring, { shared: true }));
+    this.engine.effects.log = log;
+    released.onmessage = () => this.guard(() => this.engine.turn.release(log.waitsForSync ? log.durable : log.end));
+  }
+
   monitored(from: number, batch: MonitorBatch): void {
     this.guard(() => this.services.monitors.receive(from, batch));
   }
@@ -314,32 +337,29 @@ function isLoopback(address: string | undefined): boolean {
 
 let worker: DataWorker | null = null;
 
+/** Attaches to the shared memory and makes the worker. */
+function start(message: Extract<ToWorker, { kind: "start" }>): void {
+  const control = Control.attach(message.control);
+  const port = message.regionPort;
+  const arena = new Arena(control, (region) => {
+    // Announced through its own port, which is read here even in the middle of a command.
+    for (let taken = receiveMessageOnPort(port); taken !== undefined; taken = receiveMessageOnPort(port)) {
+      const announced = taken.message as RegionMessage;
+      arena.attach(announced.region, announced.buffer);
+      if (announced.region === region) return;
+    }
+  });
+  for (const [region, buffer] of message.regions.entries()) arena.attach(region, buffer);
+  worker = new DataWorker(message.worker, control, arena, Config.fromSnapshot(message.config), message.facts, message);
+  postToMain({ kind: "ready", worker: message.worker });
+}
+
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
   switch (message.kind) {
-    case "start": {
-      const control = Control.attach(message.control);
-      const port = message.regionPort;
-      const arena = new Arena(control, (region) => {
-        // The region was announced through a port of its own, which can be read in the middle of a command.
-        for (let taken = receiveMessageOnPort(port); taken !== undefined; taken = receiveMessageOnPort(port)) {
-          const announced = taken.message as RegionMessage;
-          arena.attach(announced.region, announced.buffer);
-          if (announced.region === region) return;
-        }
-      });
-      for (const [region, buffer] of message.regions.entries()) arena.attach(region, buffer);
-      worker = new DataWorker(
-        message.worker,
-        control,
-        arena,
-        Config.fromSnapshot(message.config),
-        message.facts,
-        message,
-      );
-      postToMain({ kind: "ready", worker: message.worker });
+    case "start":
+      start(message);
       return;
-    }
     case "listen":
       try {
         worker!.listen();
@@ -351,6 +371,13 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
           text: thrown instanceof Error ? thrown.message : String(thrown),
         });
       }
+      return;
+    case "load":
+      worker!.load(message.request);
+      return;
+    case "log":
+      worker!.appendTo(message.ring, message.released);
+      postToMain({ kind: "logging", worker: workerNumber() });
       return;
     case "ask":
       postToMain({

@@ -50,6 +50,12 @@ export interface ReadyPlace {
   readonly place: Ref;
 }
 
+/** Gathers what a section changed, see dispatch/effects.ts. */
+export interface EffectsOfSection {
+  /** Appends what was gathered to the change log. */
+  flush(): void;
+}
+
 export class Section {
   /** Shards whose locks are held, the first `heldCount`. Ascending, but for those that were only tried for. */
   readonly held: Int32Array;
@@ -66,6 +72,10 @@ export class Section {
   private hasEndWork = false;
   /** Serves the places that are ready; called with the locks held. More may become ready meanwhile. */
   serve: (ready: readonly ReadyPlace[]) => void = () => {};
+  /** Where the effects of the section are gathered; null = nowhere. */
+  effects: EffectsOfSection | null = null;
+  /** The section has effects that are to be appended to the change log. */
+  private isEffective = false;
   /**
    * Called once for each outermost section that changed data, after the last change and before the locks go: what it
    * changed is appended to the change log there. Null while there is no log.
@@ -327,6 +337,11 @@ export class Section {
     this.hasEndWork = true;
   }
 
+  /** The section has effects: they are appended before the locks go. */
+  hasEffects(): void {
+    this.isEffective = this.hasEndWork = true;
+  }
+
   // ---- leaving ----
 
   /** Leaves. The outermost section serves the clients blocked on its keys, reports its change and releases its locks. */
@@ -372,6 +387,7 @@ export class Section {
   /** Serves the clients blocked on its keys, reports the change, and releases what is still reserved. */
   private endWork(): void {
     if (this.ready.length !== 0) this.serveReady();
+    if (this.isEffective) this.appendEffects();
     if (this.reporter !== null) this.report(this.reporter);
     if (this.hasReserved) this.pool.unreserve(this.pool.ahead);
     this.hasReserved = false;
@@ -383,6 +399,15 @@ export class Section {
     try {
       this.serve(this.ready);
       this.ready.length = 0;
+    } catch (error) {
+      throw this.failed(error);
+    }
+  }
+
+  private appendEffects(): void {
+    this.isEffective = false;
+    try {
+      this.effects!.flush();
     } catch (error) {
       throw this.failed(error);
     }
@@ -407,6 +432,7 @@ export class Section {
 
   private unlockLast(): void {
     assert(this.ready.length === 0, "places made ready are served before the locks go (S2)");
+    assert(!this.isEffective, "effects are appended before the locks go (EFFECTS-2)");
     const { c } = this;
     const header = this.headerOf(this.heldCount - 1);
     c[header + MUTATING_AT] = Mutating.No;

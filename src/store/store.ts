@@ -129,6 +129,8 @@ export class Store implements DueKeys {
   private readonly pages: ShardPages;
   /** Who is told of changes. */
   readonly hooks = new KeyHooks();
+  /** Counts the changes that commands make: one that has left it as it was has changed nothing. */
+  changes = 0;
   /** True while a snapshot wants pre-images. */
   snapshotting = false;
 
@@ -368,6 +370,7 @@ export class Store implements DueKeys {
   /** Announces a change of the record found, or of the key selected: before its first byte. */
   beginChange(): void {
     const { at } = this;
+    this.changes++;
     this.c[at.header + MUTATING_AT] = 1;
     if (this.snapshotting && at.address !== NO_ADDRESS) this.hooks.beforeChange(at.shard, at.address);
   }
@@ -381,6 +384,7 @@ export class Store implements DueKeys {
 
   /** A keyspace was emptied or exchanged as a whole: tells who listens. The caller holds all shard locks. */
   keyspaceChanged(keyspace: number): void {
+    this.changes++;
     for (let shard = 0; shard < this.shards; shard++) {
       const header = this.headerOf(shard);
       this.c[header + MUTATING_AT] = 1;
@@ -611,6 +615,7 @@ export class Store implements DueKeys {
   removeUnasked(event: KeyEvent): void {
     const { at } = this;
     this.beginChange();
+    this.changes--; // no command's
     this.removeFound(PLAIN);
     // Of a keyspace that was flushed nobody is told: the keys were gone before.
     if (this.isEmptying(at.keyspace)) return;

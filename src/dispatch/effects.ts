@@ -1,0 +1,245 @@
+/**
+ * Effects: what a section changed, as the commands that reproduce the change, deterministic and with absolute times. They
+ * are gathered here while the section lasts and appended to the change log before its locks go.
+ *
+ *   bytes │ unit │ unit │ ... │ commands of the unit at work │ free
+ *                             unitAt                         at
+ *
+ * A unit is one command, or several between MULTI and EXEC: keys that the store removed by itself, the command, and the
+ * blocked clients that its change served. The order is the order in which they happened.
+ *
+ * A row of the command table says how its command is written (Effect in spec.ts). A command that is written as it was sent
+ * is written by the dispatcher when it has changed something. The handler of another one writes its own effect, with
+ * `begin` and as many arguments as it announced there:
+ *
+ *   if (effects.begins(call, 3)) effects.constant(PEXPIREAT).argument(call, 1).integer(deadlineMs);
+ *
+ * Invariants
+ *   EFFECTS-1  a command is complete: as many arguments as `begin` said
+ *   EFFECTS-2  nothing is left when the locks of the section go
+ */
+import { assert, CHECKS } from "../base/assert.ts";
+import { copy, writeText } from "../base/bytes.ts";
+import { formatInt, formatInt64, intTextBytes } from "../base/integers.ts";
+import { doubleText } from "../base/double-text.ts";
+import type { ChangeLog } from "../memory/change-log.ts";
+import type { Key } from "../store/key.ts";
+import type { StagedValue } from "../store/large.ts";
+import type { Section } from "../store/section.ts";
+import type { Call } from "./call.ts";
+
+/** Texts as they are written into an effect: "$3\r\nDEL\r\n". Made once, when a module is loaded. */
+export function effectText(...texts: readonly string[]): Buffer {
+  return Buffer.from(texts.map((text) => `$${Buffer.byteLength(text)}\r\n${text}\r\n`).join(""));
+}
+
+const MULTI = Buffer.from("*1\r\n$5\r\nMULTI\r\n");
+const EXEC = Buffer.from("*1\r\n$4\r\nEXEC\r\n");
+const DEL = effectText("DEL");
+const SELECT = effectText("SELECT");
+
+const LEAST_BYTES = 64 << 10;
+/** A buffer that grew beyond this is given up when it is empty. */
+const MOST_BYTES = 4 << 20;
+/** Bytes of a number with its length line. */
+const NUMBER_BYTES = 64;
+
+export class Effects {
+  /** Where effects go; null = nowhere, and none are written. */
+  log: ChangeLog | null = null;
+  private bytes = Buffer.allocUnsafeSlow(LEAST_BYTES);
+  private at = 0;
+  /** Commands of the unit at work, and the databases of its first and its last one. */
+  private commands = 0;
+  private first = 0;
+  private last = 0;
+  /** Copies of the long arguments of the command at work. */
+  private staged: Buffer[] = [];
+  /** Arguments that the command at work still lacks (EFFECTS-1). */
+  private left = 0;
+  /** Position in the change log behind the last unit appended by this thread. */
+  position = 0;
+
+  constructor(private readonly section: Section) {
+    section.effects = this;
+  }
+
+  /** True while effects are wanted. */
+  get isOn(): boolean {
+    return this.log?.isOn === true;
+  }
+  /** Counts the commands of the section at work: a handler that wrote its own effect has raised it. */
+  get count(): number {
+    return this.commands;
+  }
+
+  // ---- writing a command ----
+
+  /** Begins a command of `count` arguments in the database of the session, if effects are wanted. */
+  begins(call: Call, count: number): boolean {
+    if (!this.isOn) return false;
+    this.begin(call.db, count);
+    return true;
+  }
+
+  /** Begins a command of `count` arguments, its name included, in database `db`. */
+  begin(db: number, count: number): void {
+    if (CHECKS) assert(this.left === 0, "a command has as many arguments as it announced (EFFECTS-1)");
+    if (this.commands === 0) {
+      this.first = this.last = db;
+      this.section.hasEffects();
+    } else {
+      if (this.commands === 1) this.wrap();
+      if (db !== this.last) this.selectInUnit(db);
+    }
+    this.commands++;
+    this.left = count;
+    this.reserve(NUMBER_BYTES);
+    this.line(STAR, count);
+  }
+
+  /** The unit gets a second command: MULTI goes before the first. */
+  private wrap(): void {
+    this.reserve(MULTI.length);
+    this.bytes.copyWithin(MULTI.length, 0, this.at);
+    MULTI.copy(this.bytes, 0);
+    this.at += MULTI.length;
+  }
+
+  private selectInUnit(db: number): void {
+    this.last = db;
+    this.reserve(NUMBER_BYTES);
+    this.line(STAR, 2);
+    this.left = 2;
+    this.constant(SELECT).integer(db);
+  }
+
+  /** An argument made by `effectText`. */
+  constant(text: Buffer): this {
+    this.left--;
+    this.reserve(text.length);
+    copy(text, 0, this.bytes, this.at, text.length);
+    this.at += text.length;
+    return this;
+  }
+  /** `length` bytes of `source`. */
+  bulk(source: Uint8Array, from: number, length: number): this {
+    this.left--;
+    this.reserve(length + NUMBER_BYTES);
+    this.line(DOLLAR, length);
+    copy(source, from, this.bytes, this.at, length);
+    this.at += length;
+    this.lineEnd();
+    return this;
+  }
+  /** Latin-1 text, for names and numbers. */
+  text(text: string): this {
+    this.left--;
+    this.reserve(text.length + NUMBER_BYTES);
+    this.line(DOLLAR, text.length);
+    this.at += writeText(this.bytes, this.at, text);
+    this.lineEnd();
+    return this;
+  }
+  /** An integer that a double holds exactly. */
+  integer(value: number): this {
+    this.left--;
+    this.reserve(NUMBER_BYTES);
+    this.line(DOLLAR, intTextBytes(value));
+    this.at += formatInt(this.bytes, this.at, value);
+    this.lineEnd();
+    return this;
+  }
+  /** A 64-bit integer by its halves. */
+  int64(lo: number, hi: number): this {
+    const length = formatInt64(NUMBER, 0, lo, hi);
+    return this.bulk(NUMBER, 0, length);
+  }
+  /** A double, with as many digits as it needs to be read back the same. */
+  double(value: number): this {
+    return this.text(doubleText(value));
+  }
+  /** Argument `i` of the command. */
+  argument(call: Call, i: number): this {
+    const at = call.argAt(i);
+    if (at >= 0) return this.bulk(call.bytes, at, call.argBytes(i));
+    const staged = this.staged[-at - 1]!;
+    return this.bulk(staged, 0, staged.length);
+  }
+
+  /** Keeps a copy of long arguments: the command takes their chunks over. Called before it runs. */
+  copyStaged(staged: readonly StagedValue[]): void {
+    this.staged = staged.map((value) => value.copy());
+  }
+  dropStaged(): void {
+    this.staged = [];
+  }
+  /** A key as it is selected in the store. */
+  key(key: Key): this {
+    return this.bulk(new Uint8Array(key.words.buffer, key.words.byteOffset + key.at * 4), 0, key.bytes);
+  }
+
+  private line(mark: number, value: number): void {
+    const { bytes } = this;
+    bytes[this.at++] = mark;
+    if (value < 10) bytes[this.at++] = 48 + value;
+    else this.at += formatInt(bytes, this.at, value);
+    this.lineEnd();
+  }
+  private lineEnd(): void {
+    this.bytes[this.at++] = CR;
+    this.bytes[this.at++] = LF;
+  }
+
+  private reserve(more: number): void {
+    if (this.at + more + EXEC.length <= this.bytes.length) return;
+    const wider = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.at + more + EXEC.length));
+    this.bytes.copy(wider, 0, 0, this.at);
+    this.bytes = wider;
+  }
+
+  // ---- whole commands ----
+
+  /** The command of `call` as it was sent, under the name of its row. */
+  asSent(call: Call): void {
+    if (!this.isOn) return;
+    const { argCount, spec } = call;
+    this.begin(call.db, argCount);
+    this.constant(spec.effectName);
+    let i = 1;
+    if (spec.isSubcommand) {
+      this.left--;
+      i = 2;
+    }
+    for (; i < argCount; i++) this.argument(call, i);
+  }
+
+  /** The store removed `key` of `db` by itself (-1: of a database that was flushed before). */
+  removedByStore(db: number, key: Key): void {
+    if (db < 0 || !this.isOn) return;
+    this.begin(db, 2);
+    this.constant(DEL).key(key);
+  }
+
+  // ---- the end of a unit ----
+
+  /** Appends what was gathered to the change log. Called by the section, which still holds its locks. */
+  flush(): void {
+    const { log } = this;
+    if (CHECKS) assert(this.left === 0, "a command has as many arguments as it announced (EFFECTS-1)");
+    if (this.commands > 1) {
+      EXEC.copy(this.bytes, this.at);
+      this.at += EXEC.length;
+    }
+    if (log !== null && this.commands > 0) this.position = log.append(this.bytes, 0, this.at, this.first, this.last);
+    this.at = 0;
+    this.commands = 0;
+    if (this.bytes.length > MOST_BYTES) this.bytes = Buffer.allocUnsafeSlow(LEAST_BYTES);
+  }
+}
+
+const STAR = 42;
+const DOLLAR = 36;
+const CR = 13;
+const LF = 10;
+const NUMBER = Buffer.alloc(32);

@@ -1,0 +1,180 @@
+/**
+ * Writer of the append-only file: takes the change log from its ring into the file, a batch at a time, and syncs the file.
+ *
+ *   change log  ... drained ──── end ...        write: bytes, annotation │ fdatasync │ durable = end
+ *
+ * A batch is written with its annotation, or taken back: after a failed write the file is truncated to the batch before, so
+ * that nothing half written ever lies between two batches. A sync that failed makes the file unusable, although a later one
+ * may succeed: the system has marked the pages clean that it could not write. Then only a new file helps.
+ *
+ * Invariants
+ *   AOFWRITER-1  bytes before `length` are whole batches
+ *   AOFWRITER-2  `durable` never passes a position whose bytes were not synced
+ */
+import { crc32 } from "node:zlib";
+import { AT_CURSOR, type FileDescriptor, FileFailure, type Files } from "../base/files.ts";
+import { type ChangeLog, LogState } from "../memory/change-log.ts";
+import { annotationLine } from "./aof-format.ts";
+
+/** A batch that is longer is written in several parts: of a unit that the ring cannot hold. */
+const PART_SHARE = 0.5;
+
+/** What went wrong last, for INFO, MISCONF and the log. */
+export interface WriterTrouble {
+  /** "" = all is well. */
+  text: string;
+  /** A sync failed, or effects were dropped: the file lacks data until it is written anew. */
+  isLasting: boolean;
+}
+
+export class AofWriter {
+  readonly trouble: WriterTrouble = { text: "", isLasting: false };
+  /** Bytes of the file (AOFWRITER-1), and of it those that were synced. */
+  length: number;
+  private syncedLength: number;
+  private syncedPosition: number;
+  /** Checksum and length of a batch that is written in parts; 0 = none is. */
+  private partCrc = 0;
+  private partBytes = 0;
+  /** Batches written, for INFO. */
+  batches = 0;
+  syncs = 0;
+  /** Longest sync, ms. */
+  longestSyncMs = 0;
+
+  /** Appends to `file`, opened for appending, of `length` bytes. */
+  constructor(
+    private readonly files: Files,
+    private file: FileDescriptor,
+    length: number,
+    private readonly log: ChangeLog,
+    private readonly logId: string,
+    private readonly monotonicMs: () => number,
+  ) {
+    this.length = this.syncedLength = length;
+    this.syncedPosition = log.drained;
+  }
+
+  /** True when the file holds bytes that were not synced. */
+  get isDirty(): boolean {
+    return this.length !== this.syncedLength || this.partBytes > 0;
+  }
+
+  /** Marks where this log begins in the file. Throws FileFailure. */
+  begin(): void {
+    this.writeParts([Buffer.from(annotationLine({ logId: this.logId, position: this.log.drained, bytes: 0, crc: 0 }))]);
+    this.files.fdatasync(this.file);
+    this.syncedLength = this.length;
+  }
+
+  /** Writes what the log has, whole units. Returns false when the file cannot be written now. */
+  drain(): boolean {
+    const { log } = this;
+    if (this.trouble.isLasting) return false;
+    const { drained, end, written } = log;
+    try {
+      if (end > drained) this.writeBatch(drained, end);
+      else if (written - drained > log.size * PART_SHARE || this.partBytes > 0) this.writePart(drained, written);
+    } catch (thrown) {
+      if (!(thrown instanceof FileFailure)) throw thrown;
+      this.failed(thrown);
+      return false;
+    }
+    if (this.trouble.text !== "") this.recovered();
+    return true;
+  }
+
+  private writeBatch(from: number, end: number): void {
+    const { log } = this;
+    const parts: Buffer[] = [];
+    let crc = this.partCrc;
+    for (let at = from; at < end; at += parts.at(-1)!.length) {
+      const part = log.view(at, end);
+      crc = crc32(part, crc);
+      parts.push(part);
+    }
+    const bytes = this.partBytes + end - from;
+    parts.push(Buffer.from(annotationLine({ logId: this.logId, position: end, bytes, crc })));
+    this.writeParts(parts);
+    this.partBytes = this.partCrc = 0;
+    this.batches++;
+    log.drain(end);
+  }
+
+  /** A unit longer than the ring: its bytes go as they come, the annotation follows its last part. */
+  private writePart(from: number, to: number): void {
+    if (to === from) return;
+    const part = this.log.view(from, to);
+    this.writeParts([part]);
+    this.partCrc = crc32(part, this.partCrc);
+    this.partBytes += part.length;
+    this.log.drain(from + part.length);
+  }
+
+  private writeParts(parts: readonly Buffer[]): void {
+    let written = 0;
+    try {
+      for (const part of parts) {
+        for (let at = 0; at < part.length; ) {
+          const count = this.files.write(this.file, part, at, part.length - at, AT_CURSOR);
+          at += count;
+          written += count;
+        }
+      }
+    } catch (thrown) {
+      if (written > 0) this.takeBack();
+      throw thrown;
+    }
+    this.length += written;
+  }
+
+  /** AOFWRITER-1 */
+  private takeBack(): void {
+    try {
+      this.files.truncate(this.file, this.length);
+    } catch {
+      this.trouble.isLasting = true;
+    }
+  }
+
+  /** Syncs the file. Returns false when that failed: the file is then not written any more. */
+  sync(): boolean {
+    if (!this.isDirty) return !this.trouble.isLasting;
+    const { length } = this;
+    const position = this.log.drained;
+    const fromMs = this.monotonicMs();
+    try {
+      this.files.fdatasync(this.file);
+    } catch (thrown) {
+      if (!(thrown instanceof FileFailure)) throw thrown;
+      this.trouble.isLasting = true;
+      this.failed(thrown);
+      return false;
+    }
+    this.longestSyncMs = Math.max(this.longestSyncMs, this.monotonicMs() - fromMs);
+    this.syncs++;
+    this.syncedLength = length;
+    this.syncedPosition = position;
+    if (this.partBytes === 0) this.log.setDurable(position); // AOFWRITER-2
+    return true;
+  }
+
+  private failed(failure: FileFailure): void {
+    this.trouble.text = failure.message;
+    this.log.fail(failure.number);
+  }
+
+  private recovered(): void {
+    this.trouble.text = "";
+    this.log.state = LogState.On;
+  }
+
+  /** Position up to which the file was synced. */
+  get durable(): number {
+    return this.syncedPosition;
+  }
+
+  close(): void {
+    this.files.close(this.file);
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Loading of an append-only file: runs its commands in an engine, as those of a client that reads no reply. In slices, so
+ * that the thread's event loop turns meanwhile: memory regions are announced there, and clients hear that it loads.
+ */
+import type { FileDescriptor, Files } from "../base/files.ts";
+import { ExpiryMode } from "../store/expiry-mode.ts";
+import { Client, type ClientHost } from "./client.ts";
+import type { Engine } from "./engine.ts";
+
+const BLOCK_BYTES = 256 << 10;
+/** A slice ends after so long, ms. */
+const SLICE_MS = 5;
+
+/** What is to be loaded: the bytes of a file from 0 on, without those between the pairs of `skips`. */
+export interface LoadRequest {
+  readonly path: string;
+  readonly bytes: number;
+  readonly skips: readonly number[];
+}
+
+export interface LoadResult {
+  readonly commands: number;
+  /** Commands that replied an error, and what the first of them replied. */
+  readonly errors: number;
+  readonly firstError: string;
+}
+
+export class AofLoad {
+  private readonly client: Client;
+  private readonly file: FileDescriptor;
+  private readonly block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+  private at = 0;
+  private skip = 0;
+  private firstError = "";
+  private readonly errorsBefore: number;
+
+  constructor(
+    private readonly engine: Engine,
+    host: ClientHost,
+    private readonly files: Files,
+    private readonly request: LoadRequest,
+  ) {
+    this.file = files.open(request.path, "r", 0);
+    this.errorsBefore = engine.reply.errors;
+    const transport = {
+      write: (bytes: Uint8Array, offset: number, length: number) => {
+        if (this.firstError === "" && engine.reply.errors > this.errorsBefore) this.noteError(bytes, offset, length);
+        return length;
+      },
+      end: () => {},
+      terminate: () => {},
+    };
+    this.client = new Client(0, engine, transport, host);
+    this.client.session.deniesBlocking = true;
+    this.client.session.isLoader = true;
+    engine.isLoading = true;
+    engine.store.setExpiryMode(ExpiryMode.Replay);
+  }
+
+  private noteError(bytes: Uint8Array, offset: number, length: number): void {
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset + offset, length).toString("latin1");
+    const found = /(?:^|\r\n)-([^\r]*)\r\n/.exec(text);
+    if (found !== null) this.firstError = found[1]!;
+  }
+
+  /** Bytes loaded so far. */
+  get done(): number {
+    return this.at;
+  }
+
+  /** Runs commands for some milliseconds. Returns false when all are done. Throws FileFailure. */
+  slice(): boolean {
+    const { engine, client, request } = this;
+    const until = engine.clock.monotonicMs() + SLICE_MS;
+    while (!client.isSuspended) {
+      if (this.at >= request.bytes) return false;
+      if (engine.clock.monotonicMs() >= until) return true;
+      this.feed();
+    }
+    return true;
+  }
+
+  private feed(): void {
+    const { request, block } = this;
+    const { skips } = request;
+    if (skips[this.skip] === this.at) {
+      this.at = skips[this.skip + 1]!;
+      this.skip += 2;
+      return;
+    }
+    const end = Math.min(skips[this.skip] ?? request.bytes, this.at + block.length);
+    const got = this.files.read(this.file, block, 0, end - this.at, this.at);
+    if (got === 0) throw new Error(`${request.path} became shorter while it was loaded`);
+    this.at += got;
+    this.client.receive(block.subarray(0, got));
+  }
+
+  /** Ends the loading: from now on keys expire. */
+  finish(): LoadResult {
+    const { engine, client } = this;
+    this.files.close(this.file);
+    const { commands } = client.session;
+    client.disconnected();
+    engine.isLoading = false;
+    engine.store.setExpiryMode(ExpiryMode.Normal);
+    return { commands, errors: engine.reply.errors - this.errorsBefore, firstError: this.firstError };
+  }
+}

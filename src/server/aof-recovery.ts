@@ -1,0 +1,145 @@
+/**
+ * Recovery of the append-only file at the start, before any client is served: finds out what of the file is valid, repairs
+ * what a crash left behind, and adds what only the ring of the change log still has.
+ *
+ *   file  │ annotated batches │ torn batch │            cut off, and kept beside the file
+ *   ring           ...  │ last position ... end │       written behind the annotated batches
+ *
+ * Every step leaves a file from which the same can be done again, so a crash in here loses nothing.
+ */
+import { dirname, join } from "node:path";
+import { crc32 } from "node:zlib";
+import { AT_CURSOR, type FileDescriptor, type Files, writeFully } from "../base/files.ts";
+import { StartupError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { annotationLine } from "../persistence/aof-format.ts";
+import { type AofScan, scanAof } from "../persistence/aof-scanner.ts";
+import { makeRing, readRing, ringPath } from "../persistence/ring-file.ts";
+
+export interface RecoveryOptions {
+  readonly directory: string;
+  readonly fileName: string;
+  /** Whether a torn end may be cut off, and its most bytes. */
+  readonly loadTruncated: boolean;
+  readonly cutMax: number;
+  readonly ringBytes: number;
+  readonly nowMs: number;
+}
+
+/** A file that is ready to be loaded and then appended to. */
+export interface RecoveredAof {
+  readonly path: string;
+  readonly bytes: number;
+  readonly records: number;
+  /** See AofScan.skips. */
+  readonly skips: number[];
+  /** The log that begins now. */
+  readonly logId: string;
+  readonly position: number;
+  readonly ring: string;
+  /** Bytes of a torn end that were cut off, and bytes that came from the ring. */
+  readonly cutBytes: number;
+  readonly ringBytes: number;
+}
+
+/** Makes the file and the ring ready. Throws StartupError when the file is damaged, FileFailure when it cannot be used. */
+export function recoverAof(files: Files, log: Logger, options: RecoveryOptions): RecoveredAof {
+  const path = join(options.directory, options.fileName);
+  if (files.stat(path) === null) {
+    files.close(files.open(path, "wx", 0o640));
+    files.syncDirectory(dirname(path));
+  }
+  let scan = scanAof(files, path, 0);
+  const ring = ringPath(options.directory);
+  const missing = scan.last === null ? Buffer.alloc(0) : readRing(files, ring, scan.last.logId, scan.last.position);
+  if (missing.length === 0) refuseDamage(path, scan, options);
+  const end = missing.length > 0 ? scan.annotatedUpTo : scan.okUpTo;
+  const cutBytes = scan.bytes - end;
+  if (cutBytes > 0) {
+    const aside = missing.length > 0 ? "" : keepCut(files, path, end, options.nowMs);
+    cut(files, path, end);
+    if (aside !== "")
+      log.warn(
+        `${path}: ${scan.reason} at offset ${scan.stoppedAt}: cut to ${end} bytes; the ${cutBytes} cut bytes are in ${aside}`,
+      );
+  }
+  if (missing.length > 0) {
+    appendMissing(files, path, missing, scan);
+    log.info(`${path}: ${missing.length} bytes were added from ${ring}`);
+  }
+  if (cutBytes > 0 || missing.length > 0) scan = scanAof(files, path, 0);
+  const logId = crypto.getRandomValues(new Uint8Array(8)).toHex();
+  const position = scan.last?.position ?? 0;
+  makeRing(files, ring, options.ringBytes, logId, position);
+  const { bytes, records, skips } = scan;
+  return { path, bytes, records, skips, logId, position, ring, cutBytes, ringBytes: missing.length };
+}
+
+function refuseDamage(path: string, scan: AofScan, options: RecoveryOptions): void {
+  if (scan.reason === "") return;
+  const tail = scan.bytes - scan.okUpTo;
+  const mayCut = scan.isTail && options.loadTruncated && tail <= options.cutMax;
+  if (mayCut) return;
+  const advice = `run: ferrite check-aof ${path}`;
+  const detail = `at offset ${scan.stoppedAt}: ${scan.reason}`;
+  const limit =
+    scan.isTail && options.loadTruncated
+      ? [`the damaged end has ${tail} bytes, persistence.aof_truncate_max is ${options.cutMax}`]
+      : [];
+  throw new StartupError(`AOF corrupted at offset ${scan.okUpTo}`, [detail, ...limit, advice], 1);
+}
+
+/** Keeps the bytes from `from` on beside the file. Returns where. */
+function keepCut(files: Files, path: string, from: number, nowMs: number): string {
+  const stamp = new Date(nowMs).toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-");
+  let aside = `${path}.cut-${stamp}`;
+  for (let n = 1; files.stat(aside) !== null; n++) aside = `${path}.cut-${stamp}-${n}`;
+  const source = files.open(path, "r", 0);
+  const target = files.open(aside, "wx", 0o640);
+  try {
+    const block = new Uint8Array(1 << 20);
+    for (let at = from; ; ) {
+      const got = files.read(source, block, 0, block.length, at);
+      if (got === 0) break;
+      writeFully(files, target, block.subarray(0, got));
+      at += got;
+    }
+    files.fsync(target);
+  } finally {
+    files.close(source);
+    files.close(target);
+  }
+  files.syncDirectory(dirname(aside));
+  return aside;
+}
+
+function cut(files: Files, path: string, bytes: number): void {
+  withFile(files, path, "r+", (file) => {
+    files.truncate(file, bytes);
+    files.fsync(file);
+  });
+}
+
+function appendMissing(files: Files, path: string, missing: Buffer, scan: AofScan): void {
+  const { logId, position } = scan.last!;
+  const line = annotationLine({
+    logId,
+    position: position + missing.length,
+    bytes: missing.length,
+    crc: crc32(missing),
+  });
+  withFile(files, path, "a", (file) => {
+    for (let at = 0; at < missing.length; ) at += files.write(file, missing, at, missing.length - at, AT_CURSOR);
+    writeFully(files, file, Buffer.from(line));
+    files.fsync(file);
+  });
+}
+
+function withFile(files: Files, path: string, flags: "r+" | "a", work: (file: FileDescriptor) => void): void {
+  const file = files.open(path, flags, 0o640);
+  try {
+    work(file);
+  } finally {
+    files.close(file);
+  }
+}

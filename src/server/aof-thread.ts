@@ -1,0 +1,122 @@
+/**
+ * Thread of the append-only file: takes the change log from its ring into the file and syncs the file, as
+ * persistence.aof_fsync says. It sleeps on a word of the log, so its messages are looked for whenever it wakes.
+ *
+ *   always    each write is synced, then the workers hear which replies may leave
+ *   everysec  written about ten times a second, synced once a second
+ *   no        written about ten times a second
+ */
+import { receiveMessageOnPort } from "node:worker_threads";
+import { systemClock } from "../base/clock.ts";
+import { realFiles } from "../base/files.ts";
+import { ChangeLog, LogState } from "../memory/change-log.ts";
+import { Control } from "../memory/control.ts";
+import { AofWriter } from "../persistence/aof-writer.ts";
+import type { AofThreadMessage, AofThreadStart, FromAofThread } from "./messages.ts";
+
+declare const self: Worker;
+
+const SYNC_EVERY_MS = 1000;
+const WRITE_EVERY_MS = 100;
+/** After a failed write it is tried again so often. */
+const RETRY_MS = 200;
+
+function tell(message: FromAofThread): void {
+  self.postMessage(message);
+}
+
+class AofThread {
+  private readonly log: ChangeLog;
+  private readonly writer: AofWriter;
+  private syncedMs = systemClock.monotonicMs();
+  private told = "";
+  private isStopping = false;
+  private fsync: AofThreadStart["fsync"];
+
+  constructor(private readonly start: AofThreadStart) {
+    this.log = new ChangeLog(Control.attach(start.control), Bun.mmap(start.ring, { shared: true }));
+    const file = realFiles.open(start.path, "a", 0o640);
+    this.writer = new AofWriter(realFiles, file, start.bytes, this.log, start.logId, () => systemClock.monotonicMs());
+    this.fsync = start.fsync;
+  }
+
+  begin(): void {
+    this.writer.begin();
+    this.log.waitsForSync = this.fsync === "always";
+    this.log.state = LogState.On;
+    tell({ kind: "begun" });
+  }
+
+  run(): void {
+    while (!this.isStopping) {
+      const { log } = this;
+      const seen = log.wakeCount;
+      this.receive();
+      const isWritten = this.step();
+      this.report();
+      log.sleep(seen, isWritten ? WRITE_EVERY_MS : RETRY_MS);
+    }
+    this.finish();
+  }
+
+  /** Writes and syncs what is due. Returns false when the file cannot be written. */
+  private step(): boolean {
+    const { log, writer } = this;
+    if (!writer.drain()) return false;
+    if (this.fsync === "no") return true;
+    const now = systemClock.monotonicMs();
+    if (this.fsync === "everysec" && now - this.syncedMs < SYNC_EVERY_MS) return true;
+    this.syncedMs = now;
+    const { durable } = log;
+    const isSynced = writer.sync();
+    if (isSynced && this.fsync === "always" && log.durable !== durable) this.releaseReplies();
+    return isSynced;
+  }
+
+  /** Everything that was appended is durable now: replies that wait for it may leave. */
+  private releaseReplies(): void {
+    for (const port of this.start.workers) port.postMessage(null);
+  }
+
+  /** Tells the main thread of trouble, once, and when it is over. */
+  private report(): void {
+    const { text, isLasting } = this.writer.trouble;
+    if (text === this.told) return;
+    this.told = text;
+    tell({ kind: "trouble", text, isLasting });
+  }
+
+  private receive(): void {
+    for (let got = receiveMessageOnPort(this.start.port); got; got = receiveMessageOnPort(this.start.port)) {
+      const message = got.message as AofThreadMessage;
+      if (message.kind === "stop") this.isStopping = true;
+      else this.setFsync(message.fsync);
+    }
+  }
+
+  private setFsync(fsync: AofThreadStart["fsync"]): void {
+    this.fsync = fsync;
+    this.log.waitsForSync = fsync === "always";
+    // Replies that waited for a sync need none any more.
+    if (fsync !== "always") this.releaseReplies();
+  }
+
+  private finish(): void {
+    const { writer, log } = this;
+    const isSafe = writer.drain() && writer.sync();
+    if (this.fsync === "always") this.releaseReplies();
+    log.state = LogState.Off;
+    writer.close();
+    tell({ kind: "stopped", isSafe });
+  }
+}
+
+self.onmessage = (event: MessageEvent<AofThreadStart>) => {
+  try {
+    const thread = new AofThread(event.data);
+    thread.begin();
+    thread.run();
+  } catch (thrown) {
+    tell({ kind: "failed", text: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown) });
+  }
+};

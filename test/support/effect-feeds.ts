@@ -24,7 +24,8 @@ class Feed {
   ) {}
 
   async client(n: number): Promise<RespClient> {
-    return (this.clients[n] ??= await this.server.connect());
+    this.clients[n] ??= await this.server.connect();
+    return this.clients[n];
   }
 
   /** The effects since the last call. */

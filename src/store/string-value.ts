@@ -1,16 +1,16 @@
 /**
  * String value: the value of a key that is a string, in one of three encodings.
  *
- *   Int    │ two words in the record: a 64-bit integer; its text is made when it is read │
- *   Raw    │ up to 64 KiB in the record, with slack behind it once it has grown │
- *   Paged  │ a node in the heap and 64 KiB chunks: large.ts │
+ *   Int      │ two words in the record: a 64-bit integer; its text is made when it is read │
+ *   Raw      │ up to 64 KiB in the record, with slack after it once it has grown │
+ *   Chunked  │ a node in the heap and 64 KiB chunks: large.ts │
  *
- * Use, under the shard's lock and with the key selected and looked up: reading for a string that was found; `set` and its
- * like for whatever was found or nothing; `writeAt` for a string found, `createAt` for a key that is not there.
+ * Call these methods under the shard's lock, with the key selected and looked up. Reading and `writeAt` need a string that
+ * was found, and `createAt` a key that does not exist. `set` and its variants replace a value of any type, or create one.
  *
  * Invariants
- *   V1  a string of more than INLINE_VALUE_MAX bytes is Paged when it is made; it stays Paged when it is written to
- *   V2  a change that returns a Status has changed nothing
+ *   STRING-1  a string becomes Chunked when it exceeds INLINE_VALUE_MAX bytes; a Chunked string that is written to stays so
+ *   STRING-2  a change that returns a Status has changed nothing
  * Locking: the holder of the shard lock.
  */
 import { assert } from "../base/assert.ts";
@@ -26,25 +26,25 @@ import { PLAIN, type Store } from "./store.ts";
 const INT_TEXT = Buffer.alloc(24);
 
 export class StringValue {
-  /** What `open` and `openPart` made readable: bytes from `at`, and for `open` their number. */
+  /** The bytes that `open` and `openPart` made readable, from `at`. `length`: their number, set by `open` only. */
   bytes: Buffer = INT_TEXT;
   at = 0;
   length = 0;
-  /** A Raw value on its way from the old record to the new one, which may lie over it. */
-  private kept = Buffer.allocUnsafe(1024);
+  /** Copy of a Raw value while it moves to another record, which may overlap the old one. */
+  private copied = Buffer.allocUnsafe(1024);
 
   constructor(private readonly store: Store) {}
 
   // ---- reading ----
 
-  /** Length in bytes of the string found, as its text. */
+  /** Length in bytes of the string found. An integer counts as its text. */
   get lengthFound(): number {
     const { cursor } = this.store;
     if (cursor.encoding !== Encoding.Int) return cursor.valueBytes;
     return formatInt64(INT_TEXT, 0, cursor.intLow, cursor.intHigh);
   }
 
-  /** Makes the string found readable: `length` of `bytes` from `at`. Not for Paged. Valid until the next change. */
+  /** Makes the string found readable: `length` of `bytes` from `at`. Not for Chunked. Valid until the next change. */
   open(): void {
     const { cursor } = this.store;
     if (cursor.encoding === Encoding.Int) {
@@ -52,7 +52,7 @@ export class StringValue {
       this.bytes = INT_TEXT;
       this.at = 0;
     } else {
-      assert(cursor.encoding === Encoding.Raw, "a paged value is read by parts");
+      assert(cursor.encoding === Encoding.Raw, "a chunked value is read by parts");
       this.bytes = cursor.b;
       this.at = cursor.rawAt;
       this.length = cursor.valueBytes;
@@ -60,8 +60,8 @@ export class StringValue {
   }
 
   /**
-   * As open for a string of any length: makes its bytes from `position` on readable. Returns how many lie side by side, to
-   * the end of the string or of its chunk; 0 at or behind its end. Valid until the next call or change.
+   * As open, for a string of any length: makes the bytes from `position` on readable. Returns their number up to the end of
+   * the string or of the chunk, 0 at or after the end of the string. Valid until the next call or change.
    */
   openPart(position: number): number {
     const { store } = this;
@@ -78,7 +78,7 @@ export class StringValue {
     return Math.min(left, STRING_CHUNK_BYTES - (position % STRING_CHUNK_BYTES));
   }
 
-  /** Copies bytes of the string found into `target`. Returns how many there were: fewer than `length` at its end. */
+  /** Copies bytes of the string found into `target`. Returns their number, fewer than `length` at the string's end. */
   read(position: number, target: Buffer, offset: number, length: number): number {
     let done = 0;
     while (done < length) {
@@ -90,7 +90,7 @@ export class StringValue {
     return done;
   }
 
-  /** True when writes into the string found, up to byte `end`, change it where it is and so cannot fail. */
+  /** True when writes up to byte `end` of the string found change it in place, and so cannot fail. */
   writesInPlace(end: number): boolean {
     const { store } = this;
     const { cursor } = store;
@@ -101,14 +101,14 @@ export class StringValue {
   // ---- setting ----
 
   /**
-   * Sets the selected key, just looked up, to a string. Bytes that read as an integer are kept as one. `deadlineMs`: 0 =
-   * none. Returns 0, or Status.
+   * Sets the selected key, just looked up, to a string. The text of an integer is stored as Int. `deadlineMs`: 0 = none.
+   * Returns 0, or Status.
    */
   set(source: Uint8Array, offset: number, length: number, deadlineMs: number): number {
     return this.setWith(source, offset, length, deadlineMs, PLAIN);
   }
 
-  /** As set; `how`: KEEPS_VALUE when the caller still reads the chunks of the value before, and frees them, or PLAIN. */
+  /** As set. `how`: PLAIN, or KEEPS_VALUE when the caller still reads the chunks of the old value and frees them itself. */
   setWith(source: Uint8Array, offset: number, length: number, deadlineMs: number, how: number): number {
     if (length <= INT64_TEXT_BYTES_MAX && length > 0 && source[offset]! <= 0x39) {
       const kind = parseInt64(source, offset, length);
@@ -118,7 +118,7 @@ export class StringValue {
     return this.placeBytes(source, offset, length, deadlineMs, false, how);
   }
 
-  /** As set, for bytes that are kept as such: "embstr" or, with `isGrown`, "raw" to OBJECT ENCODING. */
+  /** As set, but never stores an Int. OBJECT ENCODING says "embstr", or "raw" with `isGrown`. */
   setBytes(source: Uint8Array, offset: number, length: number, deadlineMs: number, isGrown: boolean): number {
     return this.placeBytes(source, offset, length, deadlineMs, isGrown, PLAIN);
   }
@@ -136,7 +136,7 @@ export class StringValue {
     isGrown: boolean,
     how: number,
   ): number {
-    if (length > INLINE_VALUE_MAX) return this.placePaged(source, offset, length, deadlineMs, how);
+    if (length > INLINE_VALUE_MAX) return this.placeChunked(source, offset, length, deadlineMs, how);
     const { store } = this;
     const status = store.place(RecordType.String, Encoding.Raw, length, 0, deadlineMs, how);
     if (status < 0) return status;
@@ -157,16 +157,17 @@ export class StringValue {
     return 0;
   }
 
-  private placePaged(source: Uint8Array, offset: number, length: number, deadlineMs: number, how: number): number {
+  private placeChunked(source: Uint8Array, offset: number, length: number, deadlineMs: number, how: number): number {
     const { store } = this;
     const node = this.newLarge(length);
     if (node < 0) return node;
     store.large.write(store.cursor.shard, node, 0, source, offset, length);
-    const status = this.becomePaged(node, length, deadlineMs, how);
-    return status < 0 ? status : 0;
+    const status = this.placeNode(node, length, deadlineMs, how);
+    if (status === 0) store.changed(KeyEvent.Value);
+    return status;
   }
 
-  /** As setWith, for a value staged in chunks outside the lock. On failure the staged value is left as it was. */
+  /** As setWith, for a value staged in chunks outside the lock. On failure the staged value is unchanged. */
   setStaged(staged: StagedValue, deadlineMs: number, how: number): number {
     const { store } = this;
     const { large, cursor } = store;
@@ -185,8 +186,11 @@ export class StringValue {
     return 0;
   }
 
-  /** Gives the selected key the finished large value at `node`. Returns `total`, or Status with the value freed. */
-  private becomePaged(node: Address, total: number, deadlineMs: number, how: number): number {
+  /**
+   * Makes the tree at `node` the value of the selected key: `total` bytes. `store.changed` is the caller's to call. Returns
+   * 0, or Status with the tree freed.
+   */
+  private placeNode(node: Address, total: number, deadlineMs: number, how: number): number {
     const { store } = this;
     const { cursor } = store;
     const status = store.place(RecordType.String, Encoding.Chunked, 0, 0, deadlineMs, how);
@@ -195,11 +199,10 @@ export class StringValue {
       return status;
     }
     cursor.setPaged(node, total);
-    store.changed(KeyEvent.Value);
-    return total;
+    return 0;
   }
 
-  /** A large value of `length` bytes in the selected key's shard, contents undefined up to its end: its node, or Status. */
+  /** Makes a tree of chunks for `length` zero bytes in the selected key's shard. Returns its node, or Status. */
   newLarge(length: number): Address | Status {
     const { store } = this;
     const { shard, header } = store.cursor;
@@ -210,42 +213,64 @@ export class StringValue {
     return node;
   }
 
-  // ---- growing ----
+  // ---- growing: the value is first made long enough, with zeros in gaps, and then written ----
 
   /**
    * Writes `length` bytes at `position` of the string found, which grows with zeros as needed. Returns its new length, or
    * Status.
    */
   writeAt(position: number, source: Uint8Array, offset: number, length: number): number {
-    const { cursor } = this.store;
+    const { store } = this;
+    const { cursor } = store;
     const had = this.lengthFound;
     const total = Math.max(had, position + length);
-    if (cursor.encoding === Encoding.Chunked) return this.writeIntoPages(had, total, position, source, offset, length);
-    if (total > INLINE_VALUE_MAX) return this.outgrow(had, total, position, source, offset, length);
-    const status = this.makeRoom(had, total);
+    if (cursor.encoding === Encoding.Chunked) {
+      const node = this.prepareChunks(had, total, position, length);
+      if (node < 0) return node;
+      store.large.write(cursor.shard, node, position, source, offset, length);
+      store.changed(KeyEvent.Value);
+      return total;
+    }
+    const status = total > INLINE_VALUE_MAX ? this.becomeChunked(had, total) : this.prepareRaw(had, total, position);
     if (status < 0) return status;
-    return this.fill(had, total, position, source, offset, length);
+    this.writeHere(position, source, offset, length);
+    return total;
   }
 
-  /** As writeAt, for a key that is not there: a string of zeros up to `position` and `length` bytes behind them. */
+  /** As writeAt, for a key that does not exist: zeros up to `position`, and then the bytes. */
   createAt(position: number, source: Uint8Array, offset: number, length: number): number {
     const { store } = this;
     assert(store.cursor.address === NO_ADDRESS, "a key is created once");
     const total = position + length;
+    let status: number;
     if (total > INLINE_VALUE_MAX) {
       const node = this.newLarge(total);
       if (node < 0) return node;
-      store.large.write(store.cursor.shard, node, position, source, offset, length);
-      return this.becomePaged(node, total, 0, PLAIN);
+      status = this.placeNode(node, total, 0, PLAIN);
+    } else {
+      status = store.place(RecordType.String, Encoding.Raw, total, 0, 0, PLAIN);
+      if (status === 0) this.setRawLength(0, total, position);
     }
-    const status = store.place(RecordType.String, Encoding.Raw, total, 0, 0, PLAIN);
     if (status < 0) return status;
-    return this.fill(0, total, position, source, offset, length);
+    this.writeHere(position, source, offset, length);
+    return total;
+  }
+
+  /** Writes bytes into the value of the record found, which is Raw or Chunked and long enough. */
+  private writeHere(position: number, source: Uint8Array, offset: number, length: number): void {
+    const { store } = this;
+    const { cursor } = store;
+    if (cursor.encoding === Encoding.Chunked) {
+      store.large.write(cursor.shard, cursor.node, position, source, offset, length);
+    } else {
+      copyIn(source, offset, cursor.b, rawValueAt(cursor.m, cursor.w) + position, length);
+    }
+    store.changed(KeyEvent.Value);
   }
 
   /**
-   * As `writeAt`, with a value staged in chunks; the key may also be missing. The staged chunks are copied and stay
-   * their owner's.
+   * As `writeAt`, with a value staged in chunks. The key need not exist. The staged chunks are copied, and the caller still
+   * owns them.
    */
   writeStagedAt(position: number, staged: StagedValue): number {
     const { store } = this;
@@ -256,7 +281,7 @@ export class StringValue {
     const due = isFound ? cursor.deadlineMs : 0;
     const total = Math.max(had, position + staged.total);
     if (isFound && cursor.encoding === Encoding.Chunked) {
-      const node = this.beginInPages(had, total, position, staged.total);
+      const node = this.prepareChunks(had, total, position, staged.total);
       if (node < 0) return node;
       this.copyStaged(node, position, staged);
       store.changed(KeyEvent.Value);
@@ -269,90 +294,60 @@ export class StringValue {
       large.write(cursor.shard, node, 0, this.bytes, this.at, had);
     }
     this.copyStaged(node, position, staged);
-    return this.becomePaged(node, total, due, PLAIN);
+    const status = this.placeNode(node, total, due, PLAIN);
+    if (status < 0) return status;
+    store.changed(KeyEvent.Value);
+    return total;
   }
 
-  /** Makes the record found Raw, mutable and roomy enough for `total` bytes; its first `had` bytes stay. */
-  private makeRoom(had: number, total: number): number {
+  /** Makes the record found Raw, mutable and `total` bytes long. Its first `had` bytes stay. Returns 0, or Status. */
+  private prepareRaw(had: number, total: number, position: number): number {
     const { store } = this;
     const { cursor } = store;
     if (cursor.encoding === Encoding.Raw && rawCapacity(cursor.m, cursor.w) >= total && store.isMutable) {
       store.beginChange();
       store.access.date(cursor.m, cursor.w);
+      this.setRawLength(had, total, position);
       return 0;
     }
     this.open();
-    if (had > this.kept.length) this.kept = Buffer.allocUnsafe(had * 2);
-    this.bytes.copy(this.kept, 0, this.at, this.at + had);
-    // A string that grew once will grow again: leave half its size free, as far as it stays inline.
+    if (had > this.copied.length) this.copied = Buffer.allocUnsafe(had * 2);
+    this.bytes.copy(this.copied, 0, this.at, this.at + had);
+    // A string that grew once will grow again, so half its size is left free, as far as it stays inline.
     const slack = total > had ? Math.min(total >>> 1, INLINE_VALUE_MAX - total) : 0;
     const status = store.place(RecordType.String, Encoding.Raw, total, slack, cursor.deadlineMs, PLAIN);
     if (status < 0) return status;
-    copyIn(this.kept, 0, cursor.b, rawValueAt(cursor.m, cursor.w), had);
+    copyIn(this.copied, 0, cursor.b, rawValueAt(cursor.m, cursor.w), had);
+    this.setRawLength(had, total, position);
     return 0;
   }
 
-  /** Writes into the Raw record that is ready for `total` bytes, of which `had` are there. */
-  private fill(
-    had: number,
-    total: number,
-    position: number,
-    source: Uint8Array,
-    offset: number,
-    length: number,
-  ): number {
-    const { store } = this;
-    const { m, w, b } = store.cursor;
+  /** Makes the Raw record found `total` bytes long, with zeros from its old end `had` to `position`. */
+  private setRawLength(had: number, total: number, position: number): void {
+    const { m, w, b } = this.store.cursor;
     m[w + 2] = total;
     markGrown(m, w);
+    if (position <= had) return;
     const at = rawValueAt(m, w);
-    if (position > had) b.fill(0, at + had, at + position);
-    copyIn(source, offset, b, at + position, length);
-    store.changed(KeyEvent.Value);
-    return total;
+    b.fill(0, at + had, at + position);
   }
 
-  /** The string found becomes too long for its record. */
-  private outgrow(
-    had: number,
-    total: number,
-    position: number,
-    source: Uint8Array,
-    offset: number,
-    length: number,
-  ): number {
+  /** Moves the string found, which becomes too long for its record, into chunks of `total` bytes. Returns 0, or Status. */
+  private becomeChunked(had: number, total: number): number {
     const { cursor, large } = this.store;
     const due = cursor.deadlineMs;
     const node = this.newLarge(total);
     if (node < 0) return node;
     this.open();
     large.write(cursor.shard, node, 0, this.bytes, this.at, had);
-    if (position > had) large.zero(cursor.shard, node, had, position);
-    large.write(cursor.shard, node, position, source, offset, length);
-    return this.becomePaged(node, total, due, PLAIN);
-  }
-
-  private writeIntoPages(
-    had: number,
-    total: number,
-    position: number,
-    source: Uint8Array,
-    offset: number,
-    length: number,
-  ): number {
-    const { store } = this;
-    const node = this.beginInPages(had, total, position, length);
-    if (node < 0) return node;
-    store.large.write(store.cursor.shard, node, position, source, offset, length);
-    store.changed(KeyEvent.Value);
-    return total;
+    return this.placeNode(node, total, due, PLAIN);
   }
 
   /**
-   * Makes the Paged string found `total` bytes long and ready for `length` bytes to be written at `position`, with zeros
-   * between its end and there. Returns its node, or Status.
+   * Makes the Chunked string found `total` bytes long and ready for `length` bytes to be written at `position`, with zeros
+   * from its old end to there. Returns its node, or Status.
    */
-  private beginInPages(had: number, total: number, position: number, length: number): Address | Status {
+  private prepareChunks(had: number, total: number, position: number, length: number): Address | Status {
     const { store } = this;
     const { cursor, large } = store;
     if (!store.isMutable) {
@@ -381,7 +376,7 @@ export class StringValue {
   }
 }
 
-/** Copies `length` bytes from a message into a region. */
+/** Copies `length` bytes from a message into a region. A loop is faster for a few bytes. */
 export function copyIn(source: Uint8Array, offset: number, target: Buffer, at: number, length: number): void {
   if (length <= 16) {
     for (let i = 0; i < length; i++) target[at + i] = source[offset + i]!;

@@ -90,7 +90,7 @@ export function copyAhead(call: Call, moves: boolean): number {
   const { store, session } = call;
   let long = longCopyOf(call);
   if (long === null) {
-    if (!call.transfer.copiesMore(AT_ONCE_BYTES_MAX, moves)) return 0;
+    if (!call.transfer.mustCopyMoreThan(AT_ONCE_BYTES_MAX, moves)) return 0;
     long = new LongCopy(call.spec);
     if (!begin(call, long)) return 0;
     session.continuation = long;
@@ -99,7 +99,7 @@ export function copyAhead(call: Call, moves: boolean): number {
   if (long.copy !== null && (!isSame(call, long) || long.target !== store.cursor.shard)) {
     abandonCopy(store, long);
     // The key may have another value by now, which need not be copied in steps.
-    const isLarge = call.transfer.copiesMore(AT_ONCE_BYTES_MAX, moves);
+    const isLarge = call.transfer.mustCopyMoreThan(AT_ONCE_BYTES_MAX, moves);
     if (++long.tries < TRIES && isLarge) begin(call, long);
     if (long.copy !== null && long.tries >= FREEZE_TRIES) freezeWrites(call, long);
   }

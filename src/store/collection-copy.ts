@@ -1,13 +1,12 @@
 /**
- * Copies the trees of a collection to another shard, or within one, block by block and in as many steps as its caller
- * likes. The source must not change meanwhile: it is pinned, or its shard stays locked. Nobody sees the copy before it is
- * whole.
+ * CollectionCopy: copies the trees of a collection within a shard or to another one, block by block, in steps. The source
+ * must not change meanwhile: it is pinned, or its shard stays locked. No client can reach the copy before it is complete.
  *
  *   path │ root │ inner page │ ... │ leaf │      blocks of the copy, each with the number of its next entry
  *
  * Invariants
- *   Y1  entries of a block before `next` refer to blocks of the copy, those from there on still to the source's
- *   Y2  every block of the copy is on the path, or reached by one finished entry
+ *   COPY-1  entries of a block before `next` refer to blocks of the copy, and those from `next` on to blocks of the source
+ *   COPY-2  every block of the copy is on the path, or one finished entry refers to it
  * Locking: a step needs the target's shard lock.
  */
 import { assert } from "../base/assert.ts";
@@ -24,20 +23,20 @@ import {
 } from "../structures/pages.ts";
 import { ROOT_BYTES, ROOT_TREE_WORDS, ROOT_TREES, ROOT_TREES_MAX, type ShardPages } from "./shard-pages.ts";
 
-/** What `step` says: there is more; all is there; the target has no room now. */
+/** Result of `step`. More: blocks are left. Done: the copy is complete. NoRoom: the target has no memory now. */
 export const Copying = { More: 1, Done: 0, NoRoom: -1 } as const;
 export type Copying = (typeof Copying)[keyof typeof Copying];
 
-/** A block takes at most this; what a step needs is asked for before it begins. */
-const BLOCK_BYTES_MOST = 8192;
-/** So many bytes kept outside count as a block. */
-const OUT_SHIFT = 12;
+/** Most bytes of a block. A step reserves this for each of its blocks. */
+const BLOCK_BYTES_MAX = 8192;
+/** 4 KiB of overflow keys and values count as a block. */
+const OVERFLOW_SHIFT = 12;
 
 /** A block of the copy whose entries are not all copied. */
 class Step {
   ref: Ref = NO_REF;
   isRoot = false;
-  /** Of a page: kind of its tree, whether it is an inner one, bytes of its block, entries. */
+  /** For a page: the kind of its tree, whether it is an inner page, the bytes of its block, and its entries. */
   kind = 0;
   inner = false;
   bytes = 0;
@@ -47,11 +46,11 @@ class Step {
 }
 
 export class CollectionCopy {
-  /** Root of the copy, NO_REF until it is whole; then its caller's. */
+  /** Root of the copy, NO_REF until it is complete. The caller then owns it. */
   made: Ref = NO_REF;
   private readonly path: Step[] = [];
   private depth = 0;
-  /** Blocks of work done in the step at hand. */
+  /** Blocks copied in the current step. */
   private done = 0;
 
   constructor(
@@ -61,10 +60,10 @@ export class CollectionCopy {
   ) {}
   private isBegun = false;
 
-  /** Goes on for about `blocks` blocks. */
+  /** Copies about `blocks` blocks. */
   step(blocks: number): Copying {
     const { target } = this;
-    if (!target.reserve(blocks * BLOCK_BYTES_MOST)) return Copying.NoRoom;
+    if (!target.reserve(blocks * BLOCK_BYTES_MAX)) return Copying.NoRoom;
     this.done = 0;
     if (!this.isBegun) {
       this.isBegun = true;
@@ -78,12 +77,12 @@ export class CollectionCopy {
     return Copying.Done;
   }
 
-  /** Gives back what is there of a copy that is not wanted any more. The target's shard is locked. */
+  /** Frees an incomplete copy. The target's shard is locked. */
   drop(): void {
     const { target } = this;
     for (; this.depth > 0; this.depth--) {
       const at = this.path[this.depth - 1]!;
-      // Only what is the copy's own may be reached (Y1).
+      // The copy must not reach blocks of the source when it is freed (COPY-1).
       if (at.isRoot) {
         for (let tree = at.next; tree < ROOT_TREES_MAX; tree++) target.setTop(at.ref, tree, NO_REF);
         target.discardRoot(at.ref);
@@ -122,7 +121,7 @@ export class CollectionCopy {
     step.count = target.attachPage(step.kind, step.inner, step.ref, bytes).count;
   }
 
-  /** The block at the end of the path is whole: what refers to it is told. Returns false when there is no room for that. */
+  /** Enters the complete block at the end of the path into its parent. Returns false when there is no room for the key. */
   private leave(): boolean {
     const { target } = this;
     const { ref } = this.path[this.depth - 1]!;
@@ -160,7 +159,7 @@ export class CollectionCopy {
     return true;
   }
 
-  /** Returns false when there is no room for what an entry keeps outside. */
+  /** Copies entries of the page at the end of the path. Returns false when there is no room for an overflow key or value. */
   private stepPage(at: Step, blocks: number): boolean {
     const { target } = this;
     if (at.next === at.count) return this.leave();
@@ -175,7 +174,7 @@ export class CollectionCopy {
     while (at.next < at.count && this.done < blocks) {
       page.openKey(at.next);
       if ((page.entryFlags & (KEY_OVERFLOW | VALUE_OVERFLOW)) !== 0) {
-        if (!this.copyOuts(at)) return false;
+        if (!this.copyOverflows(at)) return false;
         page = target.attachPage(at.kind, false, at.ref, at.bytes);
       }
       at.next++;
@@ -183,27 +182,27 @@ export class CollectionCopy {
     return true;
   }
 
-  /** Copies what the next entry of a leaf keeps outside, all of it or nothing. */
-  private copyOuts(at: Step): boolean {
+  /** Copies the overflow key and value of a leaf's next entry, both or neither. Returns false when there is no room. */
+  private copyOverflows(at: Step): boolean {
     const { target } = this;
     const page = target.attachPage(at.kind, false, at.ref, at.bytes);
     page.openKey(at.next);
     const keyBytes = (page.entryFlags & KEY_OVERFLOW) !== 0 ? page.word(page.keyAt + 4) : 0;
     const hasValue = (page.entryFlags & VALUE_OVERFLOW) !== 0 && page.form === KeyForm.Prefixed;
     const valueBytes = hasValue ? page.word(page.valueAt + 4) : 0;
-    if (!target.reserve(keyBytes + valueBytes + BLOCK_BYTES_MOST)) return false;
+    if (!target.reserve(keyBytes + valueBytes + BLOCK_BYTES_MAX)) return false;
     const copied = this.copyKey(at);
-    assert(copied, "there is room for a key that has been asked for");
+    assert(copied, "a reserved overflow key has room");
     if (hasValue) {
       const again = target.attachPage(at.kind, false, at.ref, at.bytes);
       again.openKey(at.next);
       target.copyOverflow(this.source, at.kind, false, at.ref, at.bytes, again.valueAt);
     }
-    this.done += (keyBytes + valueBytes) >>> OUT_SHIFT;
+    this.done += (keyBytes + valueBytes) >>> OVERFLOW_SHIFT;
     return true;
   }
 
-  /** Copies the key of the next entry, if it is kept outside. Returns false when there is no room. */
+  /** Copies the overflow key of the next entry, if it has one. Returns false when there is no room. */
   private copyKey(at: Step): boolean {
     const { target } = this;
     const page = target.attachPage(at.kind, at.inner, at.ref, at.bytes);
@@ -215,13 +214,13 @@ export class CollectionCopy {
   }
 }
 
-const AT_ONCE = 64;
+const STEP_BLOCKS = 64;
 
-/** Copies a whole collection at once, whatever that takes. Returns the root of the copy, NO_REF without room. */
+/** Copies a whole collection in one call, whatever its size. Returns the root of the copy, or NO_REF without room. */
 export function copyAtOnce(source: ShardPages, target: ShardPages, root: Ref): Ref {
   const copy = new CollectionCopy(source, target, root);
   let more: Copying = Copying.More;
-  while (more === Copying.More) more = copy.step(AT_ONCE);
+  while (more === Copying.More) more = copy.step(STEP_BLOCKS);
   if (more === Copying.NoRoom) copy.drop();
   return copy.made;
 }

@@ -1,21 +1,22 @@
 /**
- * Collection: the value of a key that is a list, hash, set, sorted set or stream. Small ones are one packed page inside
- * the record; larger ones a root and trees in the shard's heap. What each type does with its entries is in its own file.
+ * Collection: the value of a key that is a list, hash, set, sorted set or stream. A small collection is one packed page
+ * inside the record. A larger one has a root and trees in the shard's heap. Each type's handling of its entries is in a file
+ * of its own.
  *
  *   record, Raw  │ header │ key │ packed page (structures/page.ts) │
  *   record, Tree │ header │ address of the root │ key │
- *   root         │ block head │ members with a deadline │ bytes kept outside │ earliest deadline (f64) │ spare │
- *                │ top, height, entries, bytes of tree 0 │ ... tree 1 │ ... tree 2 │ what the type keeps │
+ *   root         │ block head │ members with a deadline │ overflow bytes │ earliest deadline (f64) │ spare │
+ *                │ top, height, entries, bytes of tree 0 │ ... tree 1 │ ... tree 2 │ words of the type │
  *
- * What Redis calls the encoding is kept apart from what it is here (spare bits of the record's word 3): a
- * collection that Redis would have converted stays packed here while that is smaller.
+ * The name that Redis would give the encoding is a number in spare bits of the record's word 3. It is independent of the
+ * form here: a collection that Redis would have converted stays packed while that is smaller.
  *
- * Use, under the shard's lock and with the key selected: `find` for reading; or `begin` before the first change and
- * `finish` after the last one.
+ * Call these methods under the shard's lock, with the key selected: `find` for reading, or `begin` before the first change
+ * and `finish` after the last one.
  *
  * Invariants
- *   K1  a collection has at least one entry, but for a stream
- *   K2  its record is Raw exactly when it is one packed page
+ *   COLLECTION-1  a collection has at least one entry, except a stream
+ *   COLLECTION-2  its record is Raw exactly when it is one packed page
  * Locking: the holder of the shard lock.
  */
 import { assert } from "../base/assert.ts";
@@ -48,81 +49,81 @@ import { ROOT_BYTES, ROOT_OUT, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } fr
 import { KeyEvent } from "./key-events.ts";
 import { ADMITTED, KEEPS_VALUE, type Store } from "./store.ts";
 
-/** Most bytes and entries of a packed collection; and the longest entry in it. */
+/** Most bytes and entries of a packed collection, and its longest entry. */
 export const PACKED_BYTES_MAX = PAGE_BYTES_MAX - 64;
 export const PACKED_ENTRIES_MAX = 512;
 export const PACKED_ENTRY_MAX = 1024;
 /** Most bytes of a page of a tree. */
 export const TREE_PAGE_BYTES = 4096;
 
-/** A command that adds little is admitted with this much room, bytes. */
+/** Bytes that a command reserves if it adds little. */
 export const SMALL_CHANGE = 64 << 10;
 
-// Words of the root, behind the block head.
+// Words of the root, after the block head.
 const ROOT_TIMED = 3;
 const ROOT_EARLIEST = 6;
-/** Where a type keeps words of its own in the root. */
+/** First word of the root that belongs to the type. */
 export const ROOT_OWN = ROOT_TREES + 3 * ROOT_TREE_WORDS;
 
 export abstract class Collection implements PackedHost {
   readonly pages: ShardPages;
   readonly packed: Packed;
-  /** The entries, packed or a tree. */
+  /** The entries: the packed page, or a tree. */
   entries: Entries;
   isTree = false;
-  /** Number of Redis's name for the encoding; what it means is the type's. */
+  /** Number of Redis's name for the encoding. Each type numbers its own. */
   encoding = 0;
   root: Ref = NO_REF;
-  /** True while the record says that members have deadlines; see timed-collection.ts. */
+  /** True while the record says that members have deadlines. See timed-collection.ts. */
   hasTimed = false;
-  /** Members with a deadline, and the earliest of those (ms; Infinity = none). */
+  /** Members with a deadline, and the earliest deadline (ms, Infinity = none). */
   timed = 0;
   earliest = Infinity;
 
-  // Where the packed page lies, while nothing else changes.
+  // Position of the packed page. Valid until another change of the shard.
   private region = 0;
   private base = 0;
   private end = 0;
-  private kept = Buffer.allocUnsafe(PAGE_BYTES_MAX + 16);
+  private copied = Buffer.allocUnsafe(PAGE_BYTES_MAX + 16);
 
   constructor(
     readonly store: Store,
     readonly type: RecordType,
-    packedLane: 0 | 8,
+    packedSortKeyBytes: 0 | 8,
     packedForm: KeyForm,
   ) {
     this.pages = store.newPages();
-    this.packed = new Packed(this.pages, packedLane, packedForm, this, PACKED_ENTRY_MAX);
+    this.packed = new Packed(this.pages, packedSortKeyBytes, packedForm, this, PACKED_ENTRY_MAX);
     this.entries = this.packed;
   }
 
-  /** The key stays when the last entry goes (K1). */
-  protected readonly staysEmpty: boolean = false;
+  /** True when the key stays although its last entry is removed (COLLECTION-1). */
+  protected readonly mayBeEmpty: boolean = false;
 
   /** The trees of the type, in the order of the root. The first holds the entries. */
   abstract readonly trees: readonly Tree[];
 
-  /** The entries of what is a tree. */
+  /** The entries of a collection that is a tree. */
   protected get treeEntries(): Entries {
     return this.trees[0]!;
   }
 
-  /** Puts entry `i` of a packed page into the trees (which are empty at first). */
+  /** Inserts entry `i` of a packed page into the trees, which are empty at first. */
   protected abstract moveToTrees(page: Page, i: number): void;
 
   // ---- finding ----
 
-  /** Finds the selected key for reading. Returns 1, 0 when it is not there, or Status: WrongType, Again, Busy. */
+  /** Finds the selected key for reading. Returns 1, 0 when it does not exist, or Status: WrongType, Again, Busy. */
   find(): number {
     const { store } = this;
-    if (this.isOpenStill) {
+    if (this.isStillOpen) {
       store.foundAgain();
       return 1;
     }
     return this.openFoundKey(store.findForRead());
   }
 
-  /** As `find`, for a command of which Redis counts neither hit nor miss. */
+  /** As `find`, for a command that Redis counts neither as a hit nor as a miss. */
   findUncounted(): number {
     return this.openFoundKey(this.store.findUncounted());
   }
@@ -130,34 +131,34 @@ export abstract class Collection implements PackedHost {
   private openFoundKey(address: Address): number {
     if (address === NO_ADDRESS) return 0;
     if (!this.open()) return Status.WrongType;
-    if (this.hasTimed) return this.withoutDue(false);
-    this.staysOpen();
+    if (this.hasTimed) return this.openWithoutDue(false);
+    this.noteOpen();
     return 1;
   }
 
   /**
-   * For what was just opened and has members with deadlines: makes those that are due go, where commands do not look at
-   * deadlines themselves. `isBegun`: it is ready to be changed, and is again afterwards. Returns 1; 0 when the key went
-   * with its last member; or Status, Again when there are more to go.
+   * Called after a collection with deadlines was opened. Removes due members, for types whose commands do not check
+   * deadlines. `isBegun`: the collection may be changed, and may be again afterwards. Returns 1, 0 when the key was removed
+   * with its last member, or Status: Again when more members are due.
    */
-  settleDue(_isBegun: boolean): number {
+  removeDueWhenOpened(_isBegun: boolean): number {
     return 1;
   }
-  private withoutDue(isBegun: boolean): number {
-    const left = this.settleDue(isBegun);
-    this.openSince = -1;
+  private openWithoutDue(isBegun: boolean): number {
+    const left = this.removeDueWhenOpened(isBegun);
+    this.openVersion = -1;
     return left;
   }
 
-  /** The cursor's version while what is open stands as it is: a tree, without deadlines to look at. */
-  private openSince = -1;
-  private get isOpenStill(): boolean {
-    return this.openSince === this.store.cursor.version;
+  /** Selection version for which the open collection is still valid, -1 = none. Only for trees without deadlines. */
+  private openVersion = -1;
+  private get isStillOpen(): boolean {
+    return this.openVersion === this.store.cursor.version;
   }
-  private staysOpen(): void {
-    this.openSince = this.mayStayOpen && !this.hasTimed ? this.store.cursor.version : -1;
+  private noteOpen(): void {
+    this.openVersion = this.mayStayOpen && !this.hasTimed ? this.store.cursor.version : -1;
   }
-  /** What is open was a tree when it was opened, of a key that cannot expire. */
+  /** True when the collection was opened as a tree, of a key that cannot expire. */
   private mayStayOpen = false;
 
   /** Opens the record that the store found. Returns false when it is of another type. */
@@ -174,7 +175,7 @@ export abstract class Collection implements PackedHost {
       this.loadRoot(store.cursor.node);
       this.entries = this.treeEntries;
     } else {
-      this.placePacked();
+      this.locatePacked();
       this.entries = this.packed;
       this.packed.open();
     }
@@ -189,14 +190,14 @@ export abstract class Collection implements PackedHost {
     this.entries = this.treeEntries;
   }
 
-  /** Another of the same type, for a reader with a pin. */
+  /** Makes another object of the same type, for a reader with a pin. */
   newReader(): this {
-    // Every type is made of the store and its limits.
+    // The constructor of every type takes the store and the type's limits.
     const { limits } = this as unknown as { limits: unknown };
     return new (this.constructor as new (store: Store, limits: unknown) => this)(this.store, limits);
   }
 
-  private placePacked(): void {
+  private locatePacked(): void {
     const { store } = this;
     const { m } = store.cursor;
     this.region = store.cursor.region;
@@ -219,25 +220,25 @@ export abstract class Collection implements PackedHost {
     this.loadOwn(w);
   }
 
-  /** Bytes that entries keep outside their pages. */
+  /** Bytes of the entries' overflow keys and values. */
   overflowBytes = 0;
 
-  /** Reads and writes what the type keeps in the root at word `w` of `pages.m`. */
+  /** Read and write the type's own words of the root at word `w` of `pages.m`. */
   protected loadOwn(_w: number): void {}
   protected saveOwn(_w: number): void {}
 
   // ---- changing ----
 
   /**
-   * Finds the selected key to change it, with room for `bytes` more. Returns 1; 0 when it is not there, with nothing made
-   * yet; or Status with nothing changed. `creates`: `create` may follow. 0 bytes: the room was reserved before.
+   * Finds the selected key in order to change it, and reserves `bytes` (0 = reserved before). Returns 1, 0 when the key does
+   * not exist, or Status with nothing changed. `creates`: `create` may follow after 0.
    */
   begin(bytes: number, creates: boolean): number {
     const { store } = this;
     this.pages.select(store.cursor.shard, store.cursor.header);
     if (bytes !== 0 && !this.pages.reserve(bytes)) return Status.Busy;
-    if (this.isOpenStill) {
-      this.openSince = -1;
+    if (this.isStillOpen) {
+      this.openVersion = -1;
       store.beginInPlaceAgain();
       return 1;
     }
@@ -245,21 +246,21 @@ export abstract class Collection implements PackedHost {
       const status = store.prepareInsert();
       if (status < 0) return status;
     }
-    // Nothing is open if `finish` follows all the same.
+    // `finish` may follow although nothing is open.
     this.mayStayOpen = false;
     if (store.find() === NO_ADDRESS) return 0;
     if (store.cursor.type !== this.type) return Status.WrongType;
     const status = store.beginInPlace();
     if (status < 0) return status;
     this.open();
-    return this.hasTimed ? this.withoutDue(true) : 1;
+    return this.hasTimed ? this.openWithoutDue(true) : 1;
   }
 
   /**
-   * As `begin`, for a value that takes the place of whatever the selected key holds (SUNIONSTORE). With 0 the key is gone
-   * and `create` must follow.
+   * As `begin`, for a collection that replaces any value of the selected key (SUNIONSTORE). After 0 the key is removed, and
+   * `create` must follow.
    */
-  beginAnew(bytes: number): number {
+  beginReplacement(bytes: number): number {
     const { store } = this;
     this.pages.select(store.cursor.shard, store.cursor.header);
     if (!this.pages.reserve(bytes)) return Status.Busy;
@@ -271,14 +272,14 @@ export abstract class Collection implements PackedHost {
     return 0;
   }
 
-  /** Removes the key of what `begin` found, whatever is in it. */
+  /** Removes the key that `begin` found, with all entries. */
   discard(): void {
-    this.openSince = -1;
+    this.openVersion = -1;
     this.store.changed(KeyEvent.Value);
     this.store.remove(KeyEvent.Deleted);
   }
 
-  /** Makes the selected key, which `begin` did not find, an empty collection with room for `bytes`. Entries must follow. */
+  /** Makes the selected key, which `begin` did not find, an empty collection with `bytes` of room. Entries must follow. */
   create(bytes: number, encoding: number): void {
     const { store } = this;
     // Sort keys of 8 bytes may have to be aligned.
@@ -286,14 +287,14 @@ export abstract class Collection implements PackedHost {
       Math.min(Math.max(bytes, 16), PACKED_BYTES_MAX) + PAGE_HEAD + (this.packed.leaf.sortKeyBytes === 8 ? 8 : 0);
     this.mayStayOpen = false;
     const status = this.placeRecord(Encoding.Raw, room, ADMITTED);
-    assert(status === 0, "an admitted command finds room");
+    assert(status === 0, "a command that has reserved memory finds it");
     store.cursor.setValueBytes(Math.min(rawCapacity(store.cursor.m, store.cursor.w), PAGE_BYTES_MAX));
     this.isTree = false;
     this.hasTimed = false;
     this.timed = 0;
     this.earliest = Infinity;
     this.entries = this.packed;
-    this.placePacked();
+    this.locatePacked();
     this.pages.turn(this.region);
     this.packed.leaf.attach(this.base, this.end);
     this.packed.leaf.clear();
@@ -301,42 +302,42 @@ export abstract class Collection implements PackedHost {
     this.setEncoding(encoding);
   }
 
-  /** Notes what Redis would call the encoding. */
+  /** Sets Redis's name for the encoding. */
   setEncoding(encoding: number): void {
     this.encoding = encoding;
     this.writeSpare();
   }
 
-  /** Notes in the record what stands in its spare bits. */
+  /** Writes the spare bits of the record. */
   protected writeSpare(): void {
     setSpareBits(this.store.cursor.m, this.store.cursor.w, this.encoding | (this.hasTimed ? HAS_TIMED : 0));
   }
 
   /**
-   * Removes up to `limit` members that are due from what is open: the store's own work, between commands. Returns when the
-   * next one is due (ms, Infinity = never), 0 when the collection is gone.
+   * Removes up to `limit` due members of the open collection. Part of the background work. Returns the next deadline (ms,
+   * Infinity = none), or 0 when the collection is gone.
    */
   expireMembers(_limit: number): number {
     return Infinity;
   }
 
-  /** Ends the changes, if there were any: an empty collection's key goes, and who listens hears of `event`. */
+  /** Ends the changes, if there were any. Removes the key of an empty collection, and tells listeners of `event`. */
   finish(changed = true, event: KeyEvent = KeyEvent.Value): void {
-    if (!changed) return this.staysOpen();
+    if (!changed) return this.noteOpen();
     const { store } = this;
-    const isEmpty = this.entries.count === 0 && !this.staysEmpty;
+    const isEmpty = this.entries.count === 0 && !this.mayBeEmpty;
     if (this.isTree) this.saveRoot();
     if (isEmpty) {
       store.changed(event);
       return store.remove(KeyEvent.Deleted);
     }
-    this.staysOpen();
+    this.noteOpen();
     store.changed(event);
   }
 
   /**
-   * Before an entry of `bytes` is made or grows by as much: a packed collection that would be too large for it becomes a
-   * tree.
+   * Called before an entry of `bytes` is inserted (`more` 1) or grows to that size (0). Makes a packed collection a tree if it
+   * would become too large.
    */
   protected roomFor(bytes: number, more: number): void {
     if (this.isTree) return;
@@ -359,7 +360,7 @@ export abstract class Collection implements PackedHost {
     this.overflowBytes = 0;
     this.earliest = Infinity;
     this.attachPage(packed.leaf);
-    // A page of its own: the trees' pages turn the memory elsewhere.
+    // The packed page has its own view of memory, because the trees turn theirs to other regions.
     const { count } = packed.leaf;
     for (let i = 0; i < count; i++) {
       this.moveToTrees(packed.leaf, i);
@@ -367,7 +368,7 @@ export abstract class Collection implements PackedHost {
     this.placeTree(true);
   }
 
-  /** As `create`, for a type that is a tree from the start and may be empty. */
+  /** As `create`, for a type that is always a tree and may be empty. */
   protected createTree(encoding: number): void {
     for (const tree of this.trees) tree.load(NO_REF, 0, 0, 0);
     this.timed = 0;
@@ -377,7 +378,7 @@ export abstract class Collection implements PackedHost {
     this.placeTree(false);
   }
 
-  /** Gives the selected key a record of this type that keeps the deadline it has. Returns 0, or Status. */
+  /** Gives the selected key a record of this type, with the deadline of the old one. Returns 0, or Status. */
   private placeRecord(encoding: Encoding, bytes: number, how: number): number {
     const { store } = this;
     const { cursor } = store;
@@ -390,7 +391,7 @@ export abstract class Collection implements PackedHost {
   private placeTree(keeps: boolean): void {
     const { pages, store } = this;
     const status = this.placeRecord(Encoding.Tree, 0, keeps ? ADMITTED | KEEPS_VALUE : ADMITTED);
-    assert(status === 0, "an admitted command finds room");
+    assert(status === 0, "a command that has reserved memory finds it");
     this.root = pages.allocate(ROOT_BYTES);
     makeRoot(pages, this.root);
     store.cursor.setNode(this.root);
@@ -400,7 +401,7 @@ export abstract class Collection implements PackedHost {
     this.saveRoot();
   }
 
-  /** Writes the trees' state into the root; one that a pin may see is replaced. */
+  /** Writes the trees' state into the root. A root that a pin may see is replaced by another. */
   private saveRoot(): void {
     const { pages, trees } = this;
     let w = pages.locate(this.root) >> 2;
@@ -427,19 +428,19 @@ export abstract class Collection implements PackedHost {
     this.saveOwn(w);
   }
 
-  /** Bytes of memory besides the record. */
+  /** Bytes of memory outside the record. */
   get bytes(): number {
     let sum = this.isTree ? ROOT_BYTES + this.overflowBytes : 0;
     if (this.isTree) for (const tree of this.trees) sum += tree.bytes;
     return sum;
   }
 
-  /** As `bytes`, with all that the values of its entries keep; may have to look at those. */
+  /** As `bytes`, including memory that the values of entries refer to (a stream's groups). May read every entry. */
   get wholeBytes(): number {
     return this.bytes;
   }
 
-  // ---- the packed page's home ----
+  // ---- the host of the packed page ----
 
   attachPage(page: Page): void {
     this.pages.turn(this.region);
@@ -447,34 +448,35 @@ export abstract class Collection implements PackedHost {
   }
 
   makeRoom(page: Page, bytes: number): void {
-    const { store, kept } = this;
+    const { store, copied } = this;
     const used = page.used;
     const { data } = page;
     const arrays = used - data;
-    // Alignment within the page is as in the record: the copy begins on the same remainder.
-    page.b.copy(kept, 0, page.base, page.base + arrays);
-    page.b.copy(kept, arrays, page.end - data, page.end);
+    // Two pieces, because the free bytes lie between the arrays and the data. Sort keys stay aligned, because the value of a
+    // record of the same key begins at the same remainder of 8.
+    page.b.copy(copied, 0, page.base, page.base + arrays);
+    page.b.copy(copied, arrays, page.end - data, page.end);
     const wanted = Math.min(used + bytes + ((used + bytes) >>> 3) + 8, PAGE_BYTES_MAX);
     const status = this.placeRecord(Encoding.Raw, wanted, ADMITTED | KEEPS_VALUE);
-    assert(status === 0, "an admitted command finds room");
+    assert(status === 0, "a command that has reserved memory finds it");
     store.cursor.setValueBytes(Math.min(rawCapacity(store.cursor.m, store.cursor.w), PAGE_BYTES_MAX));
     this.writeSpare();
-    this.placePacked();
+    this.locatePacked();
     this.pages.turn(this.region);
-    kept.copy(this.pages.b, this.base, 0, arrays);
-    kept.copy(this.pages.b, this.end - data, arrays, used);
+    copied.copy(this.pages.b, this.base, 0, arrays);
+    copied.copy(this.pages.b, this.end - data, arrays, used);
     page.attach(this.base, this.end);
   }
 
-  /** Asserts every invariant of what is open. */
+  /** Asserts every invariant of the open collection. */
   check(): void {
-    assert(this.entries.count > 0 || this.staysEmpty, "a collection has at least one entry (K1)");
+    assert(this.entries.count > 0 || this.mayBeEmpty, "a collection has at least one entry (COLLECTION-1)");
     if (this.isTree) for (const tree of this.trees) tree.check();
     else this.packed.check();
   }
 }
 
-/** Makes a block just taken an empty root. */
+/** Makes a newly allocated block an empty root. */
 export function makeRoot(pages: ShardPages, root: Ref): void {
   const w = pages.locate(root) >> 2;
   pages.m.fill(0, w, w + ROOT_BYTES / 4);

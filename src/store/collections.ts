@@ -1,6 +1,6 @@
 /**
- * The collections that one worker has open. A command that works on several of a type at a time (SINTER, LMOVE) takes
- * one of each number; what it opened is valid until the command ends.
+ * Collections: the objects through which one worker opens collections. A command that uses several of a type at a time
+ * (SINTER, LMOVE) numbers them. An open collection is valid until the command ends.
  */
 import type { Collection } from "./collection.ts";
 import { type HashLimits, HashValue } from "./hash-value.ts";
@@ -12,7 +12,7 @@ import { ENCODING_MASK, RecordType } from "./record.ts";
 import type { StreamLimits } from "./stream-entries.ts";
 import { StreamValue } from "./stream-value.ts";
 
-/** When Redis would convert each type's small form; see the configuration's storage.*_max_listpack_*. */
+/** The limits at which Redis would convert each type's compact encoding. See storage.*_max_listpack_* of the configuration. */
 export interface CollectionLimits {
   hash: HashLimits;
   list: ListLimits;
@@ -21,7 +21,7 @@ export interface CollectionLimits {
   stream: StreamLimits;
 }
 
-/** Redis's names of the encodings of a type, by the number that a collection keeps. */
+/** Redis's names of a type's encodings, by `Collection.encoding`. */
 const ENCODING_NAMES: Record<RecordType, readonly string[]> = {
   [RecordType.String]: [],
   [RecordType.List]: ["listpack", "quicklist"],
@@ -36,8 +36,8 @@ export function encodingName(type: RecordType, encoding: number): string {
   return ENCODING_NAMES[type][encoding & ENCODING_MASK] ?? "unknown";
 }
 
-/** Readers of each type that are kept for the next one. */
-const READERS_KEPT = 16;
+/** Most unused readers of each type that are kept for reuse. */
+const READERS_MAX = 16;
 
 export class Collections {
   readonly limits: CollectionLimits = {
@@ -81,7 +81,7 @@ export class Collections {
     return this.streams[number];
   }
 
-  /** Opens the record that the store found, for who does not know its type (checkers, OBJECT, DUMP). Not for strings. */
+  /** Opens the record that the store found, whatever its type (for checkers, OBJECT and DUMP). Not for strings. */
   openFound(): Collection {
     const value = this.ofType(this.store.cursor.type);
     value.open();
@@ -89,20 +89,20 @@ export class Collections {
   }
 
   /**
-   * Another of `value`'s type, open on the same tree, for a reader with a pin who outlives the command and gives it back
-   * by `giveReader`.
+   * Opens the tree of `value` in another object of its type, for a reader with a pin that outlives the command. The reader
+   * ends with `releaseReader`.
    */
-  takeReader<T extends Collection>(value: T): T {
+  acquireReader<T extends Collection>(value: T): T {
     const reader = (this.readers[value.type]?.pop() as T | undefined) ?? value.newReader();
     reader.openPinned(value.pages.shard, value.pages.header, value.root);
     reader.encoding = value.encoding;
     reader.hasTimed = value.hasTimed;
     return reader;
   }
-  giveReader(reader: Collection): void {
+  releaseReader(reader: Collection): void {
     this.readers[reader.type] ??= [];
-    const kept = this.readers[reader.type]!;
-    if (kept.length < READERS_KEPT) kept.push(reader);
+    const unused = this.readers[reader.type]!;
+    if (unused.length < READERS_MAX) unused.push(reader);
   }
   private readonly readers: Collection[][] = [];
 

@@ -1,4 +1,4 @@
-/** Counters of one worker, published to its cells once per turn. */
+/** Counters of one worker's store, published in the worker's cells once per turn. */
 export class StoreCounters {
   expired = 0;
   /** Members of collections that expired. */
@@ -7,8 +7,8 @@ export class StoreCounters {
   hits = 0;
   misses = 0;
   /**
-   * Values freed in steps: those that went with their keyspace (FLUSHALL), counted when their memory is given back, and
-   * collections that were trees, counted when their key goes.
+   * Values freed in steps: those of flushed keyspaces, counted when their memory is freed, and collections that were trees,
+   * counted when their key is removed.
    */
   lazyFreed = 0;
 }

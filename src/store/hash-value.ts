@@ -1,7 +1,7 @@
 /**
- * Hash: fields as entries of a key and a value behind it (KeyForm.Prefixed).
+ * Hash: each field is an entry, with the value after its key (KeyForm.Prefixed).
  *
- *   packed │ fields in the order they came
+ *   packed │ fields in the order in which they came
  *   tree 0 │ by the field's hash
  *   tree 1 │ deadlines, see timed-collection.ts
  *   tree 2 │ the order of a listpack that a packed page cannot hold, see ordered-collection.ts
@@ -9,10 +9,10 @@
  *   entry  │ deadline (6, TIMED) │ length (1; or 0xff and 2) │ field │ value │
  *          │ deadline (6, TIMED) │ reference and length of the field (8, KEY_OVERFLOW) │ value, or its reference (8, VALUE_OVERFLOW) │
  *
- * A pair that is too long for an entry keeps its value outside, and a long field too (trees only).
+ * A pair that is too long for an entry has an overflow value, and an overflow key if the field is long too (trees only).
  *
- * Encodings, as Redis names them: a listpack while the fields are few and all is short, else a hashtable; a listpack
- * with deadlines is a listpackex. None is turned back.
+ * Encodings by Redis's names: a listpack while fields are few and all strings short, else a hashtable. A listpack with
+ * deadlines is a listpackex. No encoding is converted back.
  */
 import { assert } from "../base/assert.ts";
 import { copy } from "../base/bytes.ts";
@@ -30,7 +30,7 @@ import {
 import { NO_REF } from "../structures/pages.ts";
 import { PACKED_ENTRY_MAX } from "./collection.ts";
 import type { MemberPrefetch } from "./member-prefetch.ts";
-import { Member, writeOut } from "./members.ts";
+import { Member, writeOverflowRef } from "./members.ts";
 import { OrderedCollection } from "./ordered-collection.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
@@ -38,21 +38,21 @@ import { KEEP_DEADLINE, putDeadline } from "./timed-collection.ts";
 
 export const HashEncoding = { Listpack: 0, Hashtable: 1, ListpackEx: 2 } as const;
 
-/** When Redis converts (hash-max-listpack-entries, hash-max-listpack-value). */
+/** Limits at which Redis converts (hash-max-listpack-entries, hash-max-listpack-value). */
 export interface HashLimits {
   listpackEntries: number;
   listpackValue: number;
 }
 
-/** Longest entry in a page, packed or of the tree: the same for both, so that an entry is copied as it is. */
+/** Longest entry of a page, the same in packed pages and trees, so that an entry is copied without a change. */
 const ENTRY_MAX = PACKED_ENTRY_MAX;
-/** A field that is longer than this goes outside when the pair is too long for an entry. */
-const FIELD_IN_MAX = ENTRY_MAX >>> 1;
-/** What is not a listpack to Redis is searched by halves here when it has more fields than this. */
+/** A field longer than this becomes an overflow key when the pair is too long for an entry. */
+const FIELD_INSIDE_MAX = ENTRY_MAX >>> 1;
+/** A hash with more fields than this becomes a tree when Redis's encoding is no listpack, because a tree is faster to search. */
 const PACKED_FIELDS_MAX = 128;
 
 export class HashValue extends OrderedCollection {
-  /** The field and the value last opened. */
+  /** The field and the value opened last. */
   readonly field = new Member();
   readonly value = new Member();
   private readonly seed: number;
@@ -73,7 +73,7 @@ export class HashValue extends OrderedCollection {
     return this.encoding !== HashEncoding.Hashtable;
   }
 
-  /** Stands on a field, due or not. Returns true when it is there. */
+  /** Seeks a field, due or not. Returns true when it exists. */
   seek(b: Uint8Array, at: number, length: number): boolean {
     if (!this.isTree) return this.packed.seekKey(b, at, length);
     const { ahead } = this;
@@ -82,12 +82,12 @@ export class HashValue extends OrderedCollection {
     return found;
   }
 
-  /** Opens the field stood on, in `field`. */
+  /** Opens the current field, in `field`. */
   openField(): void {
     this.field.openKey(this.entries.leaf, this.entries.at, this.pages);
   }
 
-  /** Opens the value of the field stood on, in `value`. */
+  /** Opens the value of the current field, in `value`. */
   openValue(): void {
     const { leaf, at } = this.entries;
     leaf.openKey(at);
@@ -101,23 +101,23 @@ export class HashValue extends OrderedCollection {
     value.length = leaf.valueBytes;
   }
 
-  /** Length of the value of the field stood on, bytes. */
+  /** Length of the current field's value, bytes. */
   get valueLength(): number {
     const { leaf, at } = this.entries;
     leaf.openKey(at);
     return (leaf.entryFlags & VALUE_OVERFLOW) !== 0 ? leaf.word(leaf.valueAt + 4) : leaf.valueBytes;
   }
 
-  // ---- changing; between begin and finish ----
+  // ---- changing, between begin and finish ----
 
-  /** Before `fields` fields are set: as many that Redis would not begin with a listpack make it a hashtable. */
+  /** Called before `fields` fields are set. Makes a hashtable if Redis would do so because of their number alone. */
   expectFields(fields: number): void {
     if (fields > this.limits.listpackEntries) this.leaveListpack();
   }
 
   /**
-   * Sets a field, with a deadline (ms), 0 for none, or KEEP_DEADLINE. Between `begin` and `finish`; the first one after
-   * `create`. Returns true when it is new, or was due.
+   * Sets a field, with a deadline (ms), 0 for none, or KEEP_DEADLINE. Call it between `begin` and `finish`, and after
+   * `create` for the first field. Returns true when the field is new, or was due.
    */
   set(
     b: Uint8Array,
@@ -139,7 +139,7 @@ export class HashValue extends OrderedCollection {
       return false;
     }
     if (found) {
-      // One that is due counts as gone: the new one is the last in the order.
+      // A due field counts as removed, so the new one comes last in the order.
       this.store.counters.expiredMembers++;
       this.removeMember();
       this.seek(b, at, length);
@@ -148,7 +148,7 @@ export class HashValue extends OrderedCollection {
     return true;
   }
 
-  /** Gives the field stood on another value and deadline. It keeps its place in the order. */
+  /** Gives the current field another value and deadline. The field keeps its position in the order. */
   private replace(
     b: Uint8Array,
     at: number,
@@ -158,7 +158,7 @@ export class HashValue extends OrderedCollection {
     valueLength: number,
     deadline: number,
   ): void {
-    // The limit may have been lowered since the fields came.
+    // The limit may have been lowered since the fields were added.
     if (this.encoding !== HashEncoding.Hashtable && this.count > this.limits.listpackEntries) {
       this.leaveListpack();
       this.entries.reposition();
@@ -168,15 +168,15 @@ export class HashValue extends OrderedCollection {
       this.toTree();
       this.seek(b, at, length);
     }
-    // It goes, and comes again, in the tree by hash alone: the order names it all the while.
+    // Only the tree by hash is changed. The entry in the order still names the field.
     this.removeFrom(this.members);
     this.seek(b, at, length);
     this.insertInto(this.members, b, at, length, from, valueAt, valueLength, deadline);
   }
 
   /**
-   * Adds a field that is not there, as loading a listpack does: whatever its length, it may stay one. Between `begin` and
-   * `finish`; the first one after `create`.
+   * Adds a new field of a loaded listpack, which stays a listpack whatever the field's length. Call it between `begin` and
+   * `finish`, and after `create` for the first field.
    */
   load(
     b: Uint8Array,
@@ -188,20 +188,20 @@ export class HashValue extends OrderedCollection {
     deadline: number,
   ): void {
     const found = this.seek(b, at, length);
-    assert(!found, "no field comes twice");
+    assert(!found, "a loaded field is new");
     if (deadline !== 0) this.becomeTimed();
     this.insertHere(b, at, length, from, valueAt, valueLength, deadline);
   }
 
   /**
-   * Gives the field stood on, which is not due, another value in the place of the one it has. Returns false, with nothing
-   * changed, when that is of another length. Between `begin` and `finish`.
+   * Overwrites the value of the current field, which is not due. Returns false, with nothing changed, when the lengths differ
+   * or the encoding may change. Call it between `begin` and `finish`.
    */
   overwrite(from: Uint8Array, valueAt: number, valueLength: number): boolean {
     const { leaf } = this.entries;
     leaf.openKey(this.entries.at);
     if (leaf.valueBytes !== valueLength || (leaf.entryFlags & VALUE_OVERFLOW) !== 0) return false;
-    // With limits that were lowered since, a change of what is there already may make it a hashtable: `set` does that.
+    // After the limits were lowered, a change of an existing field may make the hash a hashtable. `set` does that.
     if (this.encoding !== HashEncoding.Hashtable && !this.isWithinLimits(leaf.keyBytes, valueLength)) return false;
     if (this.pages.newestPin !== 0) {
       this.entries.makeWritable();
@@ -216,7 +216,7 @@ export class HashValue extends OrderedCollection {
     return this.count <= listpackEntries && fieldLength <= listpackValue && valueLength <= listpackValue;
   }
 
-  /** Gives the field stood on another value, if nothing is outside. Returns false with nothing changed. */
+  /** Changes the current field within its page. Returns false, with nothing changed, if overflow is or becomes necessary. */
   private replaceHere(
     b: Uint8Array,
     at: number,
@@ -245,7 +245,7 @@ export class HashValue extends OrderedCollection {
     }
     if (more > 0 && !this.isTree) {
       this.roomFor(bytes, 0);
-      // What made room may have moved all entries.
+      // roomFor may have moved all entries into a tree.
       if (this.isTree) this.seek(b, at, length);
     }
     const flags = deadline !== 0 ? TIMED : 0;
@@ -257,7 +257,7 @@ export class HashValue extends OrderedCollection {
     return true;
   }
 
-  /** Makes a field where the last seek stands. */
+  /** Inserts a field at the position of the last seek. */
   private insertHere(
     b: Uint8Array,
     at: number,
@@ -279,7 +279,7 @@ export class HashValue extends OrderedCollection {
     this.insertInto(this.entries, b, at, length, from, valueAt, valueLength, deadline);
   }
 
-  /** As `insertHere`, where the entries are, and have room. */
+  /** Inserts a field into `entries`, which have room, at the position of their last seek. */
   private insertInto(
     entries: Entries,
     b: Uint8Array,
@@ -298,7 +298,7 @@ export class HashValue extends OrderedCollection {
     let fieldRef = NO_REF;
     let valueRef = NO_REF;
     if (!fits) {
-      if (length > FIELD_IN_MAX) {
+      if (length > FIELD_INSIDE_MAX) {
         flags |= KEY_OVERFLOW;
         bytes += OVERFLOW_REF_BYTES - inside;
         fieldRef = pages.storeOverflow(b, at, length);
@@ -317,27 +317,27 @@ export class HashValue extends OrderedCollection {
     if (fieldRef === NO_REF) {
       to = putField(target, to, b, at, length);
     } else {
-      writeOut(target, to, fieldRef, length);
+      writeOverflowRef(target, to, fieldRef, length);
       to += OVERFLOW_REF_BYTES;
     }
     if (valueRef === NO_REF) copy(from, valueAt, target, to, valueLength);
-    else writeOut(target, to, valueRef, valueLength);
+    else writeOverflowRef(target, to, valueRef, valueLength);
     if (deadline !== 0) this.moveDeadline(0, deadline, this.hash);
   }
 
-  /** Removes a field, due or not. Returns false when it is not there. */
+  /** Removes a field, due or not. Returns false when it does not exist. */
   remove(b: Uint8Array, at: number, length: number): boolean {
     if (!this.seek(b, at, length)) return false;
     this.removeMember();
     return true;
   }
 
-  /** Removes the field stood on. */
+  /** Removes the current field. */
   removeMember(): void {
     this.removeFrom(this.entries);
   }
 
-  /** Removes the field stood on from these entries. */
+  /** Removes the current field from `entries`. */
   private removeFrom(entries: Entries): void {
     const { pages } = this;
     const page = entries.leaf;
@@ -359,14 +359,14 @@ export class HashValue extends OrderedCollection {
     if (had !== 0) this.moveDeadline(had, 0, hash);
   }
 
-  /** A field that a reading command looked up is due: it goes, if it may now. The collection may then be gone. */
+  /** Removes a due field that a reading command looked up, if that is possible now. The collection may then be gone. */
   removeLookedUp(b: Uint8Array, at: number, length: number): void {
     if (!this.beginRemoval()) return;
     if (this.remove(b, at, length)) this.store.counters.expiredMembers++;
     this.finish();
   }
 
-  /** Encoding that Redis gives a new hash. */
+  /** The encoding that Redis gives a new hash. */
   get firstEncoding(): number {
     return this.limits.listpackEntries > 0 ? HashEncoding.Listpack : HashEncoding.Hashtable;
   }
@@ -388,7 +388,7 @@ export class HashValue extends OrderedCollection {
     treeEntries.seek(hash, b, keyAt, keyBytes);
     const at = treeEntries.insert(entryFlags, entryBytes);
     copy(b, entryAt, treeEntries.leaf.b, at, entryBytes);
-    this.indexMoved(page.deadline, hash);
+    this.indexDeadline(page.deadline, hash);
   }
 }
 
@@ -398,7 +398,7 @@ function headBytes(length: number): number {
 }
 const LONG_FIELD = 0xff;
 
-/** Writes a field behind its length. Returns where the value goes. */
+/** Writes the length of a field and the field. Returns the offset of the value. */
 function putField(target: Uint8Array, to: number, b: Uint8Array, at: number, length: number): number {
   if (length < LONG_FIELD) {
     target[to] = length;

@@ -1,22 +1,22 @@
 /**
- * Key events: what happened to a key, by the names that Redis's keyspace notifications give it. The handler or the store
- * says which when it changes the key, under the shard lock; KeyHooks tells everybody who listens.
+ * Key events: the kinds of change of a key, by the names of Redis's keyspace notifications. The handler or the store names
+ * the event when it changes the key, under the shard lock. KeyHooks tells the listeners.
  *
  *   store.changed(event) ─ the shard's interest word is 0: nothing more │ else KeyHooks.tell: blocked clients, notified
  *
- * The event of a value that changes depends on the command more than on the change (a list that grows in front was LPUSHed,
- * or LMOVEd to): `Value` stands for the event of the command at work, see KeyHooks.valueEvent.
+ * The event of a changed value depends on the command rather than on the change: a list grows at its front by LPUSH or by
+ * LMOVE. `Value` therefore stands for the event of the current command. See KeyHooks.valueEvent.
  */
 import type { Address } from "./segments.ts";
 import { INTEREST_BLOCKED, INTEREST_NOTIFY } from "./shard.ts";
 
-/** Name of each event and the letter of its class in notify-keyspace-events; "" = nobody is notified. */
+/** Name of each event and the letter of its class in notify-keyspace-events. "" = no notification. */
 const EVENTS = [
-  /** Changed in a way that has no event of its own: a group's state, an old value that another replaces. */
+  /** A change without an event of its own: a group's state, or an old value that another replaces. */
   ["", ""],
-  /** The value changed: the event of the command at work. */
+  /** The value changed. Stands for the event of the current command. */
   ["", ""],
-  /** The keyspace was emptied or exchanged as a whole; the key says nothing. */
+  /** The whole keyspace was emptied or exchanged. The selected key means nothing. */
   ["", ""],
   ["set", "$"],
   ["append", "$"],
@@ -84,7 +84,7 @@ const EVENTS = [
 
 export type KeyEvent = number & { readonly brand?: "KeyEvent" };
 
-/** The event called `name`. Once per use, when a module is loaded. */
+/** The event called `name`. To be called while modules load, because it searches a list. */
 export function keyEvent(name: string): KeyEvent {
   const event = EVENTS.findIndex(([known]) => known === name && known !== "");
   if (event < 0) throw new Error(`there is no key event ${name}`);
@@ -94,12 +94,12 @@ export function keyEvent(name: string): KeyEvent {
 export function eventName(event: KeyEvent): string {
   return EVENTS[event]![0];
 }
-/** The letter of its class; "" = nobody is notified of it. */
+/** The letter of the event's class, "" = no notification. */
 export function eventClass(event: KeyEvent): string {
   return EVENTS[event]![1];
 }
 
-/** The events that the store itself knows. */
+/** The events that the store itself uses. */
 export const KeyEvent = {
   Silent: 0,
   Value: 1,
@@ -113,22 +113,28 @@ export const KeyEvent = {
 } as const;
 
 type Listener = (shard: number, keyspace: number, event: KeyEvent) => void;
-const NOBODY: Listener = () => {};
+const NONE: Listener = () => {};
 
-/** Who is told of changes: a slot each, so that none takes the place of another. Called under the shard lock; may not wait. */
+/**
+ * The listeners to changes. Each has a slot of its own, so that none replaces another. They are called under the shard lock
+ * and must not wait.
+ */
 export class KeyHooks {
-  /** The record at `address` is about to change or go: a snapshot takes its pre-image. Called while the store is snapshotting. */
+  /**
+   * Called before the record at `address` changes or is removed, while the store is snapshotting. A snapshot takes its
+   * pre-image.
+   */
   beforeChange: (shard: number, address: Address) => void = () => {};
-  /** A key left without a command (expired, evicted): the change log hears of the removal. */
-  removedByStore: Listener = NOBODY;
-  /** Serves blocked clients; called while the shard has INTEREST_BLOCKED. */
-  blocked: Listener = NOBODY;
-  /** Keyspace notifications; called while the shard has INTEREST_NOTIFY. The key is that of the store's selection. */
-  notified: Listener = NOBODY;
-  /** The event that `KeyEvent.Value` stands for, while a command runs. */
+  /** Called when the store has removed a key without a command (expired, evicted). For the change log. */
+  removedByStore: Listener = NONE;
+  /** Serves blocked clients. Called while the shard has INTEREST_BLOCKED. */
+  blocked: Listener = NONE;
+  /** Keyspace notifications. Called while the shard has INTEREST_NOTIFY. The key is that of the store's selection. */
+  notified: Listener = NONE;
+  /** The event that `KeyEvent.Value` stands for while a command runs. */
   valueEvent: KeyEvent = KeyEvent.Set;
 
-  /** Tells everybody whose bit is in `interest`. */
+  /** Tells the listeners whose bit is in `interest`. */
   tell(shard: number, keyspace: number, event: KeyEvent, interest: number): void {
     if ((interest & INTEREST_BLOCKED) !== 0) this.blocked(shard, keyspace, event);
     if ((interest & INTEREST_NOTIFY) === 0) return;

@@ -4,12 +4,12 @@
  *   entry  │ bytes of the element │                    or, flagged KEY_OVERFLOW, a reference to them
  *          │ integer, 1-8 bytes, little-endian │       flagged INTEGER: the element is its canonical text
  *
- * An element that reads as an integer is kept as one wherever that is shorter than its text, so equal elements are equal
- * entries, and the text is found again.
+ * The text of an integer is stored as an integer wherever that is shorter. Only canonical texts are converted, so equal
+ * elements have equal entries, and the text can be restored.
  *
- * Encodings, as Redis names them: a listpack while it is within list-max-listpack-size; else a quicklist, which turns
- * back when it has shrunk to half of that. For this the size that the whole list would have as one of Redis's listpacks
- * is counted in trees (`listpackBytes`), and reckoned from the page in packed lists, only near the limit.
+ * Encodings by Redis's names: a listpack while it is within list-max-listpack-size, else a quicklist. A quicklist is
+ * converted back when it has shrunk to half of that. This needs the size of the whole list as one of Redis's listpacks.
+ * Trees count it (`listpackBytes`). For packed lists it is estimated from the page, and computed only near the limit.
  */
 import { assert } from "../base/assert.ts";
 import { copy, equal } from "../base/bytes.ts";
@@ -18,41 +18,41 @@ import { INTEGER, KEY_OVERFLOW, KeyForm, OVERFLOW_REF_BYTES, type Page } from ".
 import type { Ref } from "../structures/pages.ts";
 import { Tree } from "../structures/tree.ts";
 import { Collection, ROOT_OWN } from "./collection.ts";
-import { Member, writeOut } from "./members.ts";
+import { Member, writeOverflowRef } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
 
 export const ListEncoding = { Listpack: 0, Quicklist: 1 } as const;
 
-/** When Redis converts: list-max-listpack-size as it is configured, a number of elements or -1 to -5 for 4 to 64 KiB. */
+/** Limit at which Redis converts: list-max-listpack-size, a number of elements or -1 to -5 for 4 to 64 KiB. */
 export interface ListLimits {
   listpackSize: number;
 }
 
-/** Most bytes of a page of a list's tree: both ends are changed most, and what lies behind in their pages is moved. */
+/** Most bytes of a page of a list's tree. Smaller than in other trees, because most changes are in the first and last page. */
 const LIST_PAGE_BYTES = 2048;
 
-/** Bytes of one of Redis's listpacks besides its elements; what an element takes besides its bytes, at most and at least. */
+/** Bytes of one of Redis's listpacks without its elements, and the most and fewest bytes that an element adds to its own. */
 const LISTPACK_BYTES = 7;
-const ELEMENT_MOST = 5;
-const ELEMENT_LEAST = 1;
+const ELEMENT_BYTES_MAX = 5;
+const ELEMENT_BYTES_MIN = 1;
 /** A listpack limited by the number of its elements has a limit of bytes too. */
 const SAFE_BYTES = 8192;
 const SMALLEST_LIMIT = 4096;
 const LARGEST_LIMIT = 65536;
-/** A run of more elements is removed without counting what each would take in a listpack. */
+/** Longest run of elements whose listpack sizes are subtracted when it is removed. After a longer one the size is unknown. */
 const COUNTED_RUN = 32;
 const UNKNOWN = -1;
 
 export class ListValue extends Collection {
   readonly trees: readonly [Tree];
   readonly member = new Member();
-  /** Bytes as one listpack, of a tree; UNKNOWN = to be counted when it matters. */
+  /** Bytes that a tree's elements would take as one listpack. UNKNOWN = counted when needed. */
   private listpackBytes = UNKNOWN;
 
   // The element encoded last, or sought.
   private flags = 0;
-  private bytes_: Uint8Array = NUMBER;
+  private encoded: Uint8Array = NUMBER;
   private at = 0;
   private length = 0;
 
@@ -70,13 +70,13 @@ export class ListValue extends Collection {
 
   // ---- reading ----
 
-  /** Stands on element `rank`, which is there. */
+  /** Seeks element `rank`, which exists. */
   seekIndex(rank: number): void {
     this.entries.seekRank(rank);
     this.entries.normalize();
   }
 
-  /** Opens the element stood on, in `member`. */
+  /** Opens the current element, in `member`. */
   openHere(): void {
     const { entries, member } = this;
     const page = entries.leaf;
@@ -94,13 +94,13 @@ export class ListValue extends Collection {
     }
   }
 
-  /** Makes an element what `isHere` looks for. */
-  soughtIs(b: Uint8Array, at: number, length: number): void {
+  /** Sets the element that `matchesHere` compares with. */
+  setSought(b: Uint8Array, at: number, length: number): void {
     this.encode(b, at, length);
   }
 
-  /** True when the element stood on is the one sought. */
-  isHere(): boolean {
+  /** True when the current element equals the sought one. */
+  matchesHere(): boolean {
     const { entries, length } = this;
     const page = entries.leaf;
     page.open(entries.at);
@@ -108,26 +108,26 @@ export class ListValue extends Collection {
       if (length <= entries.entryBytesMax || page.word(page.entryAt + 4) !== length) return false;
       this.member.openOverflow(this.pages, page.word(page.entryAt), length);
       const { member } = this;
-      const isEqual = equal(member.bytes, member.at, this.bytes_, this.at, length);
+      const isEqual = equal(member.bytes, member.at, this.encoded, this.at, length);
       entries.reposition();
       return isEqual;
     }
     return (
       page.entryBytes === length &&
       page.entryFlags === this.flags &&
-      equal(page.b, page.entryAt, this.bytes_, this.at, length)
+      equal(page.b, page.entryAt, this.encoded, this.at, length)
     );
   }
 
-  /** Opens the list of the selected key, which `begin` found before, in the same critical section. */
-  openAgain(): void {
+  /** Opens the list of the selected key again, after `begin` has found it in the same section. */
+  reopen(): void {
     const { store } = this;
     store.find();
     const status = store.beginInPlace();
-    assert(status === 0 && this.open(), "a list begun before is there and may be changed");
+    assert(status === 0 && this.open(), "a list that was begun exists and may be changed");
   }
 
-  // ---- changing: between `begin`, or `create`, and `finish` ----
+  // ---- changing, between `begin` (or `create`) and `finish` ----
 
   /** Adds an element at the front or the back. Its bytes must not lie in the store's memory. */
   push(b: Uint8Array, at: number, length: number, front: boolean): void {
@@ -142,17 +142,17 @@ export class ListValue extends Collection {
     entries.seekRank(rank);
     if (this.length <= entries.entryBytesMax) {
       const to = entries.insert(this.flags, this.length);
-      copy(this.bytes_, this.at, entries.leaf.b, to, this.length);
+      copy(this.encoded, this.at, entries.leaf.b, to, this.length);
     } else {
       const ref = this.pages.storeOverflow(b, at, length);
       const to = entries.insert(KEY_OVERFLOW, OVERFLOW_REF_BYTES);
-      writeOut(entries.leaf.b, to, ref, length);
+      writeOverflowRef(entries.leaf.b, to, ref, length);
       this.overflowBytes += length;
     }
     if (this.isTree && this.listpackBytes !== UNKNOWN) this.listpackBytes += this.encodedSize();
   }
 
-  /** Replaces element `rank`, which is there. The bytes must not lie in the store's memory. */
+  /** Replaces element `rank`, which exists. The bytes must not lie in the store's memory. */
   setAt(rank: number, b: Uint8Array, at: number, length: number): void {
     this.encode(b, at, length);
     this.roomFor(this.length, 0);
@@ -163,22 +163,22 @@ export class ListValue extends Collection {
         entries.leaf.open(entries.at);
         this.listpackBytes += this.encodedSize() - sizeInListpack(entries.leaf);
       }
-      this.giveOutAt(entries.leaf, entries.at);
+      this.freeOverflowAt(entries.leaf, entries.at);
       entries.reposition();
     }
     if (this.length <= entries.entryBytesMax) {
       const to = entries.resize(this.flags, this.length);
-      copy(this.bytes_, this.at, entries.leaf.b, to, this.length);
+      copy(this.encoded, this.at, entries.leaf.b, to, this.length);
       return;
     }
     const ref = this.pages.storeOverflow(b, at, length);
     entries.reposition();
     const to = entries.resize(KEY_OVERFLOW, OVERFLOW_REF_BYTES);
-    writeOut(entries.leaf.b, to, ref, length);
+    writeOverflowRef(entries.leaf.b, to, ref, length);
     this.overflowBytes += length;
   }
 
-  /** Removes `count` elements from position `rank` on: whole pages where it can. */
+  /** Removes `count` elements from position `rank` on, whole pages where possible. */
   removeRange(rank: number, count: number): void {
     const { entries } = this;
     if (count > COUNTED_RUN) this.listpackBytes = UNKNOWN;
@@ -190,7 +190,7 @@ export class ListValue extends Collection {
         for (let i = at; i < at + run; i++) {
           leaf.open(i);
           if (this.listpackBytes !== UNKNOWN) this.listpackBytes -= sizeInListpack(leaf);
-          this.giveOutAt(leaf, i);
+          this.freeOverflowAt(leaf, i);
         }
         entries.reposition();
       }
@@ -199,8 +199,8 @@ export class ListValue extends Collection {
     }
   }
 
-  /** Lets go of what entry `i` keeps outside. */
-  private giveOutAt(page: Page, i: number): void {
+  /** Frees the overflow key of entry `i`, if it has one. */
+  private freeOverflowAt(page: Page, i: number): void {
     page.open(i);
     if ((page.entryFlags & KEY_OVERFLOW) === 0) return;
     const length = page.word(page.entryAt + 4);
@@ -208,9 +208,9 @@ export class ListValue extends Collection {
     this.overflowBytes -= length;
   }
 
-  /** Removes up to `most` elements equal to the one given, from the front or the back on. Returns how many. */
+  /** Removes up to `most` elements equal to the given one, from the front or from the back. Returns their number. */
   removeEqual(b: Uint8Array, at: number, length: number, most: number, fromBack: boolean): number {
-    this.soughtIs(b, at, length);
+    this.setSought(b, at, length);
     return fromBack ? this.removeBackward(most) : this.removeForward(most);
   }
 
@@ -220,15 +220,15 @@ export class ListValue extends Collection {
     let rank = 0;
     this.seekIndex(0);
     for (let more = true; more && removed < most; ) {
-      if (!this.isHere()) {
+      if (!this.matchesHere()) {
         rank++;
         more = entries.next();
         continue;
       }
-      // Neighbours in the page go together.
+      // Equal neighbours in a page are removed together.
       let run = 1;
       const first = entries.at;
-      while (removed + run < most && first + run < entries.leaf.count && entries.next() && this.isHere()) run++;
+      while (removed + run < most && first + run < entries.leaf.count && entries.next() && this.matchesHere()) run++;
       this.removeRange(rank, run);
       removed += run;
       more = rank < entries.count;
@@ -243,14 +243,14 @@ export class ListValue extends Collection {
     let rank = entries.count - 1;
     this.seekIndex(rank);
     for (let more = true; more && removed < most; ) {
-      if (!this.isHere()) {
+      if (!this.matchesHere()) {
         rank--;
         more = entries.previous();
         continue;
       }
       let run = 1;
       const last = entries.at;
-      while (removed + run < most && last - run >= 0 && entries.previous() && this.isHere()) run++;
+      while (removed + run < most && last - run >= 0 && entries.previous() && this.matchesHere()) run++;
       rank -= run;
       this.removeRange(rank + 1, run);
       removed += run;
@@ -262,26 +262,26 @@ export class ListValue extends Collection {
 
   // ---- Redis's encoding ----
 
-  /** Whether a listpack with `count` elements may take one more and be of `bytes` then. */
+  /** True when a listpack with `count` elements may have one more and then take `bytes`. */
   fitsListpack(count: number, bytes: number): boolean {
     const { listpackSize } = this.limits;
     return listpackSize < 0 ? bytes <= bytesLimit(listpackSize) : bytes <= SAFE_BYTES && count < listpackSize;
   }
 
-  /** Before `count` elements of `bytes` in all come: a listpack that they do not fit in is a quicklist from now on. */
-  beforeGrowth(bytes: number, count: number): void {
+  /** Called before `count` elements of `bytes` in all are added. Makes a quicklist if they do not fit into the listpack. */
+  convertBeforeGrowth(bytes: number, count: number): void {
     if (this.encoding !== ListEncoding.Listpack) return;
     const { listpackSize } = this.limits;
     let isAbove = listpackSize >= 0 && this.count + count > Math.max(listpackSize, 1);
     if (!isAbove) {
       const most = (listpackSize >= 0 ? SAFE_BYTES : bytesLimit(listpackSize)) - bytes;
-      if (this.isTree || this.reckoned(ELEMENT_MOST) > most) isAbove = this.sizeAsListpack() > most;
+      if (this.isTree || this.estimate(ELEMENT_BYTES_MAX) > most) isAbove = this.sizeAsListpack() > most;
     }
     if (isAbove) this.setEncoding(ListEncoding.Quicklist);
   }
 
-  /** After elements went: a quicklist of half the limit is a listpack again. */
-  afterShrinking(): void {
+  /** Called after elements were removed. Makes a listpack of a quicklist that has shrunk to half the limit. */
+  convertAfterShrinking(): void {
     if (this.encoding !== ListEncoding.Quicklist || this.count === 0) return;
     const { listpackSize } = this.limits;
     if (listpackSize >= 0) {
@@ -289,19 +289,19 @@ export class ListValue extends Collection {
     } else {
       const most = bytesLimit(listpackSize) >>> 1;
       if (LISTPACK_BYTES + this.count * 2 > most) return;
-      if (!this.isTree && this.reckoned(ELEMENT_LEAST) > most) return;
+      if (!this.isTree && this.estimate(ELEMENT_BYTES_MIN) > most) return;
       if (this.sizeAsListpack() > most) return;
     }
     this.setEncoding(ListEncoding.Listpack);
   }
 
-  /** Bytes of a packed list as a listpack, with so many for each element besides its own. */
-  private reckoned(perElement: number): number {
+  /** Bytes of a packed list as a listpack, if each element adds `perElement` bytes to its own. */
+  private estimate(perElement: number): number {
     const { leaf } = this.packed;
     return LISTPACK_BYTES + leaf.data + leaf.count * perElement;
   }
 
-  /** Bytes of the list as a listpack. Counted anew for packed lists, and where it is not known. */
+  /** Bytes of the list as a listpack. Computed unless it is a tree that knows them. */
   private sizeAsListpack(): number {
     if (this.isTree && this.listpackBytes !== UNKNOWN) return this.listpackBytes;
     const { entries } = this;
@@ -324,10 +324,10 @@ export class ListValue extends Collection {
 
   // ---- the bytes of an element ----
 
-  /** Finds how an element is kept: `flags`, and `length` bytes from `at` in `bytes_`. */
+  /** Encodes an element for its entry: `flags`, and `length` bytes from `at` of `encoded`. */
   private encode(b: Uint8Array, at: number, length: number): void {
     this.flags = 0;
-    this.bytes_ = b;
+    this.encoded = b;
     this.at = at;
     this.length = length;
     if (length < 2 || length > INTEGER_TEXT_MAX || b[at]! > NINE) return;
@@ -341,12 +341,12 @@ export class ListValue extends Collection {
       NUMBER[i + 4] = hi >> (i * 8);
     }
     this.flags = INTEGER;
-    this.bytes_ = NUMBER;
+    this.encoded = NUMBER;
     this.at = 0;
     this.length = bytes;
   }
 
-  /** Bytes that an element takes in a small list. */
+  /** Bytes that an element takes in a packed list. */
   roomOf(b: Uint8Array, at: number, length: number): number {
     this.encode(b, at, length);
     return this.length + 2;
@@ -354,7 +354,7 @@ export class ListValue extends Collection {
 
   /** Bytes that the element encoded last takes in a listpack. */
   private encodedSize(): number {
-    return listpackSize(this.bytes_, this.at, this.length, this.flags === INTEGER);
+    return listpackSize(this.encoded, this.at, this.length, this.flags === INTEGER);
   }
 
   override toTree(): void {
@@ -374,17 +374,17 @@ export class ListValue extends Collection {
     }
     const ref: Ref = this.pages.storeOverflow(b, entryAt, entryBytes);
     const to = tree.insert(KEY_OVERFLOW, OVERFLOW_REF_BYTES);
-    writeOut(tree.leaf.b, to, ref, entryBytes);
+    writeOverflowRef(tree.leaf.b, to, ref, entryBytes);
     this.overflowBytes += entryBytes;
   }
 }
 
-/** Bytes of a listpack at most, for a list-max-listpack-size of -1 to -5; what is below counts as -5. */
+/** Most bytes of a listpack for a list-max-listpack-size of -1 to -5. Values below -5 count as -5. */
 function bytesLimit(listpackSize: number): number {
   return listpackSize < -5 ? LARGEST_LIMIT : SMALLEST_LIMIT << (-listpackSize - 1);
 }
 
-/** Fewest bytes that hold a 64-bit integer, two's complement. */
+/** Fewest bytes that hold a 64-bit integer in two's complement. */
 function integerBytes(lo: number, hi: number): number {
   if (hi === lo >> 31) {
     if (lo >= -0x80 && lo < 0x80) return 1;
@@ -404,19 +404,19 @@ function readInt32(b: Uint8Array, at: number, bytes: number): number {
   return (value << unused) >> unused;
 }
 
-/** Writes the text of an integer kept in `bytes` bytes to the start of TEXT. Returns its length. */
+/** Writes the text of an integer of `bytes` bytes into TEXT. Returns its length. */
 function writeInteger(b: Uint8Array, at: number, bytes: number): number {
   if (bytes <= 4) return formatInt(TEXT, 0, readInt32(b, at, bytes));
   return formatInt64(TEXT, 0, readInt32(b, at, 4), readInt32(b, at + 4, bytes - 4));
 }
 
-/** Bytes that the entry opened would take in one of Redis's listpacks. */
+/** Bytes that the opened entry would take in one of Redis's listpacks. */
 function sizeInListpack(page: Page): number {
   if ((page.entryFlags & KEY_OVERFLOW) !== 0) return listpackSize(NUMBER, 0, page.word(page.entryAt + 4), false);
   return listpackSize(page.b, page.entryAt, page.entryBytes, page.entryFlags === INTEGER);
 }
 
-/** Bytes that an element kept as `length` bytes takes in a listpack: a head, the bytes, and the length of both. */
+/** Bytes that an entry of `length` bytes takes in a listpack: a head, the bytes, and the length of both. */
 function listpackSize(b: Uint8Array, at: number, length: number, isInteger: boolean): number {
   if (isInteger) {
     if (length > 4) return 10;

@@ -1,18 +1,20 @@
 /**
- * Members gathered outside the shard memory: what SINTER, SUNION and SDIFF work out, and pages of SSCAN. A list in the
- * order they came; with `add` each member once, found by its hash.
+ * MemberList: members gathered outside shared memory, such as the results of SINTER, SUNION and SDIFF, and pages of SSCAN.
+ * The list is in the order in which they came. `add` finds members by their hash and enters each only once.
  *
- *   bytes │ member │ member │ ...      starts, lengths, hashes: a number each      table: open-addressed, 0 = empty, i + 1
+ *   bytes                    │ member │ member │ ...
+ *   starts, lengths, hashes  a number for each member
+ *   table                    open-addressed: index of the member + 1, 0 = empty
  *
- * One per use and thread. `clear` lets large buffers go.
+ * Each use has its own list per thread. `clear` releases large buffers.
  */
 import { copy, equal } from "../base/bytes.ts";
 
-/** Above this the buffers are not kept for the next use. */
-const KEPT_BYTES = 1 << 20;
+/** Larger buffers are not reused. */
+const REUSED_BYTES_MAX = 1 << 20;
 const FIRST_BYTES = 16 << 10;
 const FIRST_MEMBERS = 256;
-const GONE = -1;
+const REMOVED = -1;
 
 export class MemberList {
   bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
@@ -21,13 +23,13 @@ export class MemberList {
   hashes = new Int32Array(FIRST_MEMBERS);
   private table = new Int32Array(FIRST_MEMBERS * 2);
   count = 0;
-  /** Bytes of the members gathered, those that went again included. */
+  /** Bytes of the members, including the removed ones. */
   used = 0;
-  private gone = 0;
+  private removed = 0;
 
   clear(): void {
-    if (this.bytes.length > KEPT_BYTES) this.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
-    if (this.starts.length * 4 > KEPT_BYTES) {
+    if (this.bytes.length > REUSED_BYTES_MAX) this.bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
+    if (this.starts.length * 4 > REUSED_BYTES_MAX) {
       this.starts = new Int32Array(FIRST_MEMBERS);
       this.lengths = new Int32Array(FIRST_MEMBERS);
       this.hashes = new Int32Array(FIRST_MEMBERS);
@@ -38,13 +40,13 @@ export class MemberList {
     this.isHashed = false;
     this.count = 0;
     this.used = 0;
-    this.gone = 0;
+    this.removed = 0;
   }
   private isHashed = false;
 
-  /** Members that are there: `count` less those that went. */
+  /** Number of members without the removed ones. */
   get present(): number {
-    return this.count - this.gone;
+    return this.count - this.removed;
   }
 
   append(b: Uint8Array, at: number, length: number, hash: number): void {
@@ -53,7 +55,7 @@ export class MemberList {
       this.bytes.copy(wider, 0, 0, this.used);
       this.bytes = wider;
     }
-    if (this.count === this.starts.length) this.widen();
+    if (this.count === this.starts.length) this.grow();
     const i = this.count++;
     this.starts[i] = this.used;
     this.lengths[i] = length;
@@ -62,7 +64,7 @@ export class MemberList {
     this.used += length;
   }
 
-  private widen(): void {
+  private grow(): void {
     const size = this.starts.length * 2;
     this.starts = wider(this.starts, size);
     this.lengths = wider(this.lengths, size);
@@ -77,7 +79,7 @@ export class MemberList {
     }
   }
 
-  /** Appends a member that is not there yet. A list is used by `append` or by `add`, never by both. */
+  /** Appends a member that is not in the list. A list is filled by `append` or by `add`, never by both. */
   add(b: Uint8Array, at: number, length: number, hash: number): boolean {
     this.isHashed = true;
     if (this.find(b, at, length, hash) >= 0) return false;
@@ -89,16 +91,16 @@ export class MemberList {
     return true;
   }
 
-  /** Takes a member out again that `add` put in. */
+  /** Removes a member that `add` entered. */
   remove(b: Uint8Array, at: number, length: number, hash: number): boolean {
     const i = this.find(b, at, length, hash);
     if (i < 0) return false;
-    this.lengths[i] = GONE;
-    this.gone++;
+    this.lengths[i] = REMOVED;
+    this.removed++;
     return true;
   }
 
-  /** Index of a member that `add` put in, -1 = none. */
+  /** Index of a member that `add` entered, -1 = none. */
   private find(b: Uint8Array, at: number, length: number, hash: number): number {
     const mask = this.table.length - 1;
     for (let slot = hash & mask; this.table[slot] !== 0; slot = (slot + 1) & mask) {
@@ -109,24 +111,24 @@ export class MemberList {
     return -1;
   }
 
-  /** True when member `i` is still there. */
+  /** True when member `i` is not removed. */
   has(i: number): boolean {
-    return this.lengths[i] !== GONE;
+    return this.lengths[i] !== REMOVED;
   }
 
-  /** Puts member `i` at `target`, at or before it: for who keeps some of a list. */
-  keep(i: number, target: number): void {
+  /** Moves member `i` to index `target`, at or before it. For callers that keep only some members. */
+  moveTo(i: number, target: number): void {
     this.starts[target] = this.starts[i]!;
     this.lengths[target] = this.lengths[i]!;
     this.hashes[target] = this.hashes[i]!;
   }
 
-  /** Closes the gaps that `remove` left; only reading may follow. */
-  close(): void {
+  /** Closes the gaps of removed members. Only reading may follow. */
+  compact(): void {
     let kept = 0;
-    for (let i = 0; i < this.count; i++) if (this.has(i)) this.keep(i, kept++);
+    for (let i = 0; i < this.count; i++) if (this.has(i)) this.moveTo(i, kept++);
     this.count = kept;
-    this.gone = 0;
+    this.removed = 0;
   }
 }
 

@@ -1,16 +1,16 @@
-/** Members: how the bytes of a member are put into an entry and read from it, in a page or kept outside. */
+/** Members: writes the bytes of a member into an entry and reads them, inside the page or as an overflow key. */
 import { copy } from "../base/bytes.ts";
 import type { Entries } from "../structures/entries.ts";
 import { KEY_OVERFLOW, OVERFLOW_REF_BYTES, type Page } from "../structures/page.ts";
 import type { Pages, Ref } from "../structures/pages.ts";
 
-/** Writes a reference and a length where they stand in an entry. */
-export function writeOut(b: Uint8Array, at: number, ref: Ref, length: number): void {
+/** Writes the reference and the length of an overflow key or value into an entry. */
+export function writeOverflowRef(b: Uint8Array, at: number, ref: Ref, length: number): void {
   for (let i = 0; i < 4; i++) b[at + i] = ref >>> (i * 8);
   for (let i = 0; i < 4; i++) b[at + 4 + i] = length >>> (i * 8);
 }
 
-/** Inserts a member as an entry that is nothing but its key. Returns the bytes it keeps outside. */
+/** Inserts a member as an entry that consists of its key only. Returns the bytes of its overflow key. */
 export function insertMember(
   entries: Entries,
   pages: Pages,
@@ -25,11 +25,11 @@ export function insertMember(
   }
   const ref = pages.storeOverflow(source, offset, length);
   const at = entries.insert(KEY_OVERFLOW, OVERFLOW_REF_BYTES);
-  writeOut(entries.leaf.b, at, ref, length);
+  writeOverflowRef(entries.leaf.b, at, ref, length);
   return length;
 }
 
-/** Bytes of a member that is read: side by side, valid until the next use of its pages. */
+/** The bytes of a member in one piece. Valid until the next use of its pages. */
 export class Member {
   bytes: Uint8Array = NOTHING;
   at = 0;
@@ -47,7 +47,7 @@ export class Member {
     this.length = page.keyBytes;
   }
 
-  /** Opens what is kept outside; what does not lie in one piece is copied together. */
+  /** Opens an overflow key or value. One that does not lie in one piece is copied. */
   openOverflow(pages: Pages, ref: Ref, length: number): void {
     this.length = length;
     const part = pages.openOverflow(ref, length, 0);

@@ -1,14 +1,15 @@
 /**
- * What hashes and sets share: their members keep the order in which they came while Redis would keep them packed.
+ * OrderedCollection: the common part of hashes and sets. Their members keep the order in which they came while Redis would
+ * keep them packed.
  *
  *   packed  │ entries in that order
  *   tree 0  │ members by hash
- *   tree 2  │ the order (structures/ordered.ts), of what Redis would keep packed but a packed page cannot hold
+ *   tree 2  │ the order (structures/ordered.ts) of members that Redis would keep packed but one page cannot hold
  *
- * Once Redis would convert, the order is dropped, and members are met in the order of their hashes.
+ * The order is dropped when Redis would convert. Members then come in the order of their hashes.
  *
  * Invariants
- *   U1  tree 2 is empty, or has an entry for each member
+ *   ORDERED-COLLECTION-1  tree 2 is empty, or has an entry for each member
  */
 import { assert } from "../base/assert.ts";
 import { KeyForm, type Page } from "../structures/page.ts";
@@ -20,7 +21,9 @@ import type { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
 import { TimedCollection } from "./timed-collection.ts";
 
-/** Removing a member compares the hashes of all: so many that this takes a few microseconds. Beyond, the order is dropped. */
+/**
+ * Most members with an order. Removing a member compares the hashes of all, which takes a few microseconds for this many.
+ */
 export const ORDERED_MAX = 4096;
 
 export abstract class OrderedCollection extends TimedCollection {
@@ -29,7 +32,7 @@ export abstract class OrderedCollection extends TimedCollection {
   protected readonly deadlines: Tree;
   protected readonly order: Tree;
   protected readonly ordered: Ordered;
-  /** True when what is open is a tree with an order. */
+  /** True when the open collection is a tree with an order. */
   protected isOrdered = false;
 
   constructor(store: Store, type: RecordType, form: KeyForm) {
@@ -41,7 +44,7 @@ export abstract class OrderedCollection extends TimedCollection {
     this.ordered = new Ordered(this.members, this.order);
   }
 
-  /** True while Redis would keep the members packed, by the encoding. */
+  /** True while Redis would keep the members packed, according to the encoding. */
   protected abstract get keepsOrder(): boolean;
 
   protected override loadOwn(): void {
@@ -61,7 +64,7 @@ export abstract class OrderedCollection extends TimedCollection {
     if (!this.keepsOrder) this.dropOrder();
   }
 
-  /** Before a member is inserted: an order that is long enough is dropped. */
+  /** Called before a member is inserted. Drops the order if it has ORDERED_MAX members. */
   protected limitOrder(): void {
     if (this.isTree && this.isOrdered && this.count >= ORDERED_MAX) this.dropOrder();
   }
@@ -83,6 +86,6 @@ export abstract class OrderedCollection extends TimedCollection {
     super.check();
     if (!this.isTree) return;
     if (this.isOrdered) this.ordered.check();
-    else assert(this.order.count === 0, "the order is empty, or has an entry for each member (U1)");
+    else assert(this.order.count === 0, "the order is empty, or has an entry for each member (ORDERED-COLLECTION-1)");
   }
 }

@@ -1,14 +1,14 @@
 /**
- * Set: members as entries that are nothing but their key.
+ * Set: each member is an entry that consists of its key only.
  *
- *   packed │ members in the order they came; an intset's sorted by value, in as few bytes as hold it (INTEGER, two's
- *          │ complement, the lowest byte first)
+ *   packed │ members in the order in which they came; in an intset, integers in numeric order, each in the fewest bytes
+ *          │ that hold it (INTEGER, two's complement, lowest byte first)
  *   tree 0 │ by the member's hash
  *   tree 1 │ deadlines, see timed-collection.ts
  *   tree 2 │ the order of an intset or listpack that a packed page cannot hold, see ordered-collection.ts
  *
- * Encodings, as Redis names them: an intset while all members are integers, few and without deadlines; a listpack while
- * they are few and short; else a hashtable. None is turned back.
+ * Encodings by Redis's names: an intset while members are few, all integers and without deadlines; a listpack while they
+ * are few and short; else a hashtable. No encoding is converted back.
  */
 import { copy } from "../base/bytes.ts";
 import {
@@ -32,7 +32,7 @@ import type { Store } from "./store.ts";
 
 export const SetEncoding = { Intset: 0, Listpack: 1, Hashtable: 2 } as const;
 
-/** When Redis converts (set-max-intset-entries, set-max-listpack-entries, set-max-listpack-value). */
+/** Limits at which Redis converts (set-max-intset-entries, set-max-listpack-entries, set-max-listpack-value). */
 export interface SetLimits {
   intsetEntries: number;
   listpackEntries: number;
@@ -40,9 +40,9 @@ export interface SetLimits {
 }
 
 export class SetValue extends OrderedCollection {
-  protected override readonly dropsDue = true;
+  protected override readonly removesDueWhenOpened = true;
   readonly member = new Member();
-  /** The integer opened, as text. */
+  /** Text of the integer opened last. */
   private readonly text = Buffer.alloc(32);
   private readonly seed: number;
   private readonly ahead: MemberPrefetch;
@@ -60,7 +60,7 @@ export class SetValue extends OrderedCollection {
     return this.encoding !== SetEncoding.Hashtable;
   }
 
-  /** Stands on a member. Returns true when it is in the set. */
+  /** Seeks a member. Returns true when it is in the set. */
   has(b: Uint8Array, at: number, length: number): boolean {
     if (this.isTree) return this.ahead.seek(this.trees[0], this.root, this.pages.header, b, at, length);
     if (this.encoding === SetEncoding.Intset) return this.seekInteger(b, at, length);
@@ -77,34 +77,37 @@ export class SetValue extends OrderedCollection {
     return this.has(b, at, length);
   }
 
-  /** Stands on the first member and opens it. A set that was found has one. */
+  /** Opens the first member. A set that was found has one. */
   openFirst(): void {
     this.openAt(0);
   }
-  /** Stands on the member of this rank and opens it. */
+  /** Opens the member of this rank. */
   openAt(rank: number): void {
     const { entries } = this;
     entries.seekRank(rank);
     entries.normalize();
     this.openHere();
   }
-  /** Opens the member behind the one that was opened last. Returns false when there is none. */
+  /** Opens the member after the one opened last. Returns false when there is none. */
   openNext(): boolean {
     const { entries } = this;
-    // What lies outside its page turned the memory elsewhere.
+    // Opening an overflow key has turned the pages to other memory.
     if ((entries.leaf.entryFlags & KEY_OVERFLOW) !== 0) entries.reposition();
     if (!entries.next()) return false;
     this.openHere();
     return true;
   }
-  /** Hash of the member opened. */
+  /** Hash of the member opened last. */
   hashHere(): number {
     const { member, entries } = this;
     if (this.isTree) return entries.leaf.sortKeyOf(entries.at);
     return hashOf(member.bytes, member.at, member.length, this.seed);
   }
 
-  /** Adds a member. Between `begin` and `finish`; the first one after `create`. Returns false when it is there already. */
+  /**
+   * Adds a member. Returns false when it is in the set already. Call it between `begin` and `finish`, and after `create` for
+   * the first member.
+   */
   add(b: Uint8Array, at: number, length: number): boolean {
     if (this.isTree && this.encoding === SetEncoding.Hashtable) {
       if (this.has(b, at, length)) return false;
@@ -114,7 +117,7 @@ export class SetValue extends OrderedCollection {
     if (this.encoding === SetEncoding.Intset && !isInteger(b, at, length)) this.leaveIntset(length);
     if (this.has(b, at, length)) return false;
     this.makeRoomFor(length);
-    // What made room may have moved all entries.
+    // makeRoomFor may have moved all entries.
     this.has(b, at, length);
     if (this.encoding === SetEncoding.Intset && (!this.isTree || this.isOrdered)) {
       if (this.isTree) this.insertText(b, at, length);
@@ -125,14 +128,14 @@ export class SetValue extends OrderedCollection {
     return true;
   }
 
-  /** Removes a member. Returns false when it is not there. */
+  /** Removes a member. Returns false when it is not in the set. */
   remove(b: Uint8Array, at: number, length: number): boolean {
     if (!this.has(b, at, length)) return false;
     this.removeHere();
     return true;
   }
 
-  /** Removes the member stood on. */
+  /** Removes the current member. */
   removeHere(): void {
     const { entries, pages } = this;
     const page = entries.leaf;
@@ -152,7 +155,7 @@ export class SetValue extends OrderedCollection {
     this.removeHere();
   }
 
-  /** An intset that is to have deadlines is none any more. */
+  /** Converts an intset, which cannot have deadlines. */
   protected override becomeTimed(): boolean {
     if (this.encoding !== SetEncoding.Intset) return false;
     const { listpackEntries, listpackValue } = this.limits;
@@ -163,14 +166,14 @@ export class SetValue extends OrderedCollection {
     return true;
   }
 
-  /** Removes the member opened. */
+  /** Removes the member opened last. */
   removeOpened(): void {
     const { entries } = this;
     if ((entries.leaf.entryFlags & KEY_OVERFLOW) !== 0) entries.reposition();
     this.removeHere();
   }
 
-  /** Opens the member stood on, in `member`. */
+  /** Opens the current member, in `member`. */
   openHere(): void {
     const { leaf, at } = this.entries;
     if (this.encoding === SetEncoding.Intset && !this.isTree) this.openInteger(leaf, at);
@@ -179,7 +182,7 @@ export class SetValue extends OrderedCollection {
 
   // ---- integers ----
 
-  /** Opens integer `i` as its text. */
+  /** Opens the text of integer `i`, in `member`. */
   private openInteger(page: Page, i: number): void {
     const { member, text } = this;
     readInteger(page, i);
@@ -188,7 +191,7 @@ export class SetValue extends OrderedCollection {
     member.length = formatInt64(text, 0, integer.lo, integer.hi);
   }
 
-  /** Inserts an integer where `seekInteger` stands. */
+  /** Inserts an integer at the position of `seekInteger`. */
   private insertInteger(b: Uint8Array, at: number, length: number): void {
     splitSafe(b, at, length);
     const { lo, hi } = int64;
@@ -199,7 +202,7 @@ export class SetValue extends OrderedCollection {
     for (let i = 0; i < width; i++) bytes[target + i] = i < 4 ? lo >> (i * 8) : hi >> ((i - 4) * 8);
   }
 
-  /** Inserts an integer that `has` did not find into a tree with an order, which is by value. */
+  /** Inserts an integer that `has` did not find into a tree with an order. The order is numeric. */
   private insertText(b: Uint8Array, at: number, length: number): void {
     splitSafe(b, at, length);
     const { lo, hi } = int64;
@@ -225,7 +228,7 @@ export class SetValue extends OrderedCollection {
     return widthOf(int64.lo, int64.hi) + 2;
   }
 
-  /** The packed integers become texts, in the same order: the set is no intset any more. */
+  /** Replaces packed integers by their texts, in the same order, because the set is no intset any more. */
   private spellOut(): void {
     if (this.isTree) return;
     const { packed } = this;
@@ -246,7 +249,7 @@ export class SetValue extends OrderedCollection {
     }
   }
 
-  /** Encoding that Redis gives a new set whose first member this is. */
+  /** The encoding that Redis gives a new set with this first member. */
   firstEncoding(b: Uint8Array, at: number, length: number): number {
     if (isInteger(b, at, length) && this.limits.intsetEntries > 0) return SetEncoding.Intset;
     return this.limits.listpackEntries > 0 && length <= this.limits.listpackValue
@@ -254,7 +257,7 @@ export class SetValue extends OrderedCollection {
       : SetEncoding.Hashtable;
   }
 
-  /** Encoding that Redis gives to a new set after all members of `list` were added, in their order. */
+  /** The encoding that Redis gives a new set to which the members of `list` are added one after another. */
   encodingOfAdding(list: MemberList): number {
     const { intsetEntries, listpackEntries, listpackValue } = this.limits;
     const { bytes, starts, lengths } = list;
@@ -275,7 +278,7 @@ export class SetValue extends OrderedCollection {
     return encoding;
   }
 
-  /** Encoding that Redis gives to an intersection: small ones of integers alone are an intset. */
+  /** The encoding that Redis gives an intersection. A small one of integers is an intset. */
   encodingOfIntersection(list: MemberList): number {
     const { intsetEntries, listpackEntries, listpackValue } = this.limits;
     const { bytes, starts, lengths } = list;
@@ -289,7 +292,7 @@ export class SetValue extends OrderedCollection {
     return list.count <= listpackEntries && longest <= listpackValue ? SetEncoding.Listpack : SetEncoding.Hashtable;
   }
 
-  /** A member that is no integer comes: the set is no intset any more. */
+  /** Converts an intset before a member of `length` bytes that is no integer is added. */
   private leaveIntset(length: number): void {
     const { listpackEntries, listpackValue } = this.limits;
     const fits = this.count < listpackEntries && length <= listpackValue && this.longest() <= listpackValue;
@@ -298,7 +301,7 @@ export class SetValue extends OrderedCollection {
     this.entries.reposition();
   }
 
-  /** Bytes of the longest text among the integers: the first or the last. */
+  /** Bytes of the longest text of the integers, which is that of the first or the last one. */
   private longest(): number {
     if (this.isTree || this.count === 0) return INT64_TEXT_BYTES_MAX;
     const { leaf } = this.packed;
@@ -323,7 +326,7 @@ export class SetValue extends OrderedCollection {
     this.roomFor(length, 1);
   }
 
-  /** Stands on an integer among sorted ones, or where it belongs. */
+  /** Seeks an integer in a packed intset, or the position where it belongs. */
   private seekInteger(b: Uint8Array, at: number, length: number): boolean {
     const { packed } = this;
     if (!isInteger(b, at, length)) {
@@ -367,11 +370,11 @@ export class SetValue extends OrderedCollection {
     tree.seek(hash, b, keyAt, keyBytes);
     const at = tree.insert(entryFlags, entryBytes);
     copy(b, entryAt, tree.leaf.b, at, entryBytes);
-    this.indexMoved(page.deadline, hash);
+    this.indexDeadline(page.deadline, hash);
   }
 }
 
-/** Words of the integer read last. */
+/** The words of the integer read last. */
 const integer = { lo: 0, hi: 0 };
 
 /** Reads integer `i` of a packed page into `integer`, and opens its entry. */
@@ -399,7 +402,7 @@ function widthOf(lo: number, hi: number): number {
   return hi === (hi << 8) >> 8 ? 7 : 8;
 }
 
-/** Puts the members of a list, all of them integers, in the order of an intset. */
+/** Sorts the members of a list, which are all integers, numerically. */
 export function sortIntegers(list: MemberList): void {
   const { bytes, starts, lengths } = list;
   for (let i = 1; i < list.count; i++) {

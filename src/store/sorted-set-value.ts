@@ -1,17 +1,17 @@
 /**
  * Sorted set: members with scores, in the order of (score, bytes of the member).
  *
- *   packed  │ entries that are nothing but their member; the score is the sort key
- *   tree 0  │ the same, as a tree by score: ranks, ranges, ends
- *   tree 1  │ by the member's hash; the value is its score (8 bytes): what score has this member
- *   tree 2  │ deadlines, see timed-collection.ts; of the other two, tree 1 has them in its entries
+ *   packed  │ entries that consist of their member; the score is the sort key
+ *   tree 0  │ the same by score, for ranks, ranges and both ends
+ *   tree 1  │ by the member's hash, with the score as value (8 bytes), for the score of a member
+ *   tree 2  │ deadlines, see timed-collection.ts; the entries of tree 1 have them too
  *
- * Encodings, as Redis names them: a listpack while the members are few and short, then a skiplist; never turned back. A
- * listpack keeps whole numbers as integers, so it knows no -0.
+ * Encodings by Redis's names: a listpack while members are few and short, then a skiplist, which is never converted back.
+ * Redis's listpack stores whole numbers as integers, so it has no -0.
  *
  * Invariants
- *   Z1  both trees have the same members, with equal scores
- *   Z2  what a member keeps outside its page is kept twice, once for each tree (a deadline may make that tree 1 alone)
+ *   SORTED-SET-1  both trees have the same members, with equal scores
+ *   SORTED-SET-2  each tree has its own overflow key of a long member; a deadline may make one necessary in tree 1 only
  */
 import { assert } from "../base/assert.ts";
 import { copy } from "../base/bytes.ts";
@@ -20,14 +20,14 @@ import { DEADLINE_BYTES, KEY_OVERFLOW, KeyForm, OVERFLOW_REF_BYTES, type Page, T
 import { Tree } from "../structures/tree.ts";
 import { TREE_PAGE_BYTES } from "./collection.ts";
 import type { MemberPrefetch } from "./member-prefetch.ts";
-import { insertMember, Member, writeOut } from "./members.ts";
+import { insertMember, Member, writeOverflowRef } from "./members.ts";
 import { RecordType } from "./record.ts";
 import type { Store } from "./store.ts";
 import { putDeadline, TimedCollection } from "./timed-collection.ts";
 
 export const SortedSetEncoding = { Listpack: 0, Skiplist: 1 } as const;
 
-/** When Redis converts (zset-max-listpack-entries, zset-max-listpack-value). */
+/** Limits at which Redis converts (zset-max-listpack-entries, zset-max-listpack-value). */
 export interface SortedSetLimits {
   listpackEntries: number;
   listpackValue: number;
@@ -39,7 +39,7 @@ export class SortedSetValue extends TimedCollection {
   readonly trees: readonly [byScore: Tree, byMember: Tree, byDeadline: Tree];
   protected readonly members: Tree;
   protected readonly deadlines: Tree;
-  protected override readonly dropsDue = true;
+  protected override readonly removesDueWhenOpened = true;
   readonly member = new Member();
   /** Score of the member that `has` found or `openHere` opened. */
   score = 0;
@@ -64,7 +64,7 @@ export class SortedSetValue extends TimedCollection {
 
   // ---- by member ----
 
-  /** Looks a member up. Returns true, with its `score`, when it is there. */
+  /** Seeks a member. Returns true, and sets `score`, when it exists. */
   has(b: Uint8Array, at: number, length: number): boolean {
     if (!this.isTree) {
       const { packed } = this;
@@ -84,16 +84,16 @@ export class SortedSetValue extends TimedCollection {
     return this.has(b, at, length);
   }
 
-  /** Rank of the member that `has` just found. */
+  /** Rank of the member that `has` has just found. */
   rankOf(b: Uint8Array, at: number, length: number): number {
     if (!this.isTree) return this.packed.at;
     const [byScore] = this.trees;
     const found = byScore.seek(this.score, b, at, length);
-    assert(found, "a member is found by its score (Z1)");
+    assert(found, "a member is found by its score (SORTED-SET-1)");
     return byScore.rank();
   }
 
-  /** Adds a member that `has` just did not find. Between `begin` and `finish`; the first one after `create`. */
+  /** Adds a member that `has` has just not found. Call it between `begin` and `finish`, and after `create` for the first one. */
   add(b: Uint8Array, at: number, length: number, score: number): void {
     const wasTree = this.isTree;
     if (this.encoding === SortedSetEncoding.Listpack) {
@@ -119,13 +119,13 @@ export class SortedSetValue extends TimedCollection {
     this.overflowBytes += insertMember(byScore, this.pages, b, at, length);
   }
 
-  /** Gives the member that `has` just found another score. */
+  /** Gives the member that `has` has just found another score. */
   move(b: Uint8Array, at: number, length: number, score: number): void {
     const had = this.score;
     if (this.encoding === SortedSetEncoding.Listpack) score += 0;
     if (!this.isTree) {
       const { packed } = this;
-      if (setLaneHere(packed.leaf, packed.at, score)) return;
+      if (setScoreHere(packed.leaf, packed.at, score)) return;
       const deadline = this.deadlineHere;
       packed.remove();
       packed.seek(score, b, at, length);
@@ -142,13 +142,13 @@ export class SortedSetValue extends TimedCollection {
     byMember.leaf.openKey(byMember.at);
     writeScore(byMember.leaf.b, byMember.leaf.valueAt, score);
     const found = byScore.seek(had, b, at, length);
-    assert(found, "a member is found by its score (Z1)");
+    assert(found, "a member is found by its score (SORTED-SET-1)");
     if (byScore.moveWithin(score)) return;
     byScore.seek(score, b, at, length);
     byScore.putMoved();
   }
 
-  /** Removes a member. Returns false when it is not there. */
+  /** Removes a member. Returns false when it does not exist. */
   remove(b: Uint8Array, at: number, length: number): boolean {
     if (!this.has(b, at, length)) return false;
     if (!this.isTree) {
@@ -158,21 +158,21 @@ export class SortedSetValue extends TimedCollection {
     const [byScore] = this.trees;
     this.removeByMember();
     const found = byScore.seek(this.score, b, at, length);
-    assert(found, "a member is found by its score (Z1)");
+    assert(found, "a member is found by its score (SORTED-SET-1)");
     this.removeFrom(byScore);
     return true;
   }
 
   // ---- by position ----
 
-  /** Opens the entry that `entries` stands on, in `member` and `score`. */
+  /** Opens the current entry of `entries`, in `member` and `score`. */
   openHere(): void {
     const { leaf, at } = this.entries;
     this.score = leaf.sortKeyOf(at);
     this.member.openKey(leaf, at, this.pages);
   }
 
-  /** Removes the entry that `entries` stands on; the position is lost. */
+  /** Removes the current entry of `entries`. The position is lost. */
   removeHere(): void {
     if (!this.isTree) return this.removePacked();
     const [byScore, byMember] = this.trees;
@@ -180,7 +180,7 @@ export class SortedSetValue extends TimedCollection {
     member.openKey(byScore.leaf, byScore.at, this.pages);
     const { bytes, at, length } = member;
     const found = byMember.seek(hashOf(bytes, at, length, this.seed), bytes, at, length);
-    assert(found, "a member is in both trees (Z1)");
+    assert(found, "a member is in both trees (SORTED-SET-1)");
     this.removeByMember();
     byScore.reposition();
     this.removeFrom(byScore);
@@ -195,13 +195,13 @@ export class SortedSetValue extends TimedCollection {
     this.score = readScore(leaf, leaf.valueAt);
     member.openKey(leaf, byMember.at, this.pages);
     const found = byScore.seek(this.score, member.bytes, member.at, member.length);
-    assert(found, "a member is found by its score (Z1)");
+    assert(found, "a member is found by its score (SORTED-SET-1)");
     this.removeFrom(byScore);
     byMember.reposition();
     this.removeByMember();
   }
 
-  /** Rank of the first entry whose score is at or above `score`; with `above`, of the first that is above it. */
+  /** Rank of the first entry with a score of at least `score`, or with `above`, of more than `score`. */
   rankOfScore(score: number, above: boolean): number {
     const { entries } = this;
     if (above) {
@@ -213,8 +213,8 @@ export class SortedSetValue extends TimedCollection {
   }
 
   /**
-   * Rank of the first entry whose member is at or above these bytes; with `above`, of the first that is above them. All
-   * scores must be equal for that to mean something; when they are not, entries are gone through as Redis does.
+   * Rank of the first entry whose member is at or after these bytes, or with `above`, after them. This makes sense only if all
+   * scores are equal. If they are not, the entries are scanned, as Redis does.
    */
   rankOfMember(b: Uint8Array, at: number, length: number, above: boolean): number {
     const { entries } = this;
@@ -252,12 +252,12 @@ export class SortedSetValue extends TimedCollection {
 
   // ---- by hash ----
 
-  /** The members by hash, of a value that is a tree: an order that growing and shrinking do not change. */
+  /** The members of a tree by hash. This order stays the same while the set grows and shrinks. */
   get byMember(): Tree {
     return this.trees[1];
   }
 
-  /** Opens the entry that `byMember` is at, in `member` and `score`. */
+  /** Opens the current entry of `byMember`, in `member` and `score`. */
   openByMember(): void {
     const [, byMember] = this.trees;
     const { leaf } = byMember;
@@ -266,9 +266,9 @@ export class SortedSetValue extends TimedCollection {
     this.member.openKey(leaf, byMember.at, this.pages);
   }
 
-  // ---- shape ----
+  // ---- encoding ----
 
-  /** Encoding that Redis gives a new sorted set of so many members, the longest of `longest` bytes. */
+  /** The encoding that Redis gives a new sorted set with `members` members, of which the longest has `longest` bytes. */
   encodingFor(members: number, longest: number): number {
     const { limits } = this;
     return members <= limits.listpackEntries && longest <= limits.listpackValue
@@ -276,13 +276,13 @@ export class SortedSetValue extends TimedCollection {
       : SortedSetEncoding.Skiplist;
   }
 
-  /** Is a listpack again, if it has no more members than that may: Redis does not look at the lengths of what it loads. */
-  staysListpack(): void {
+  /** Sets the encoding of a loaded set to listpack if it has few members. Redis does not check their lengths then. */
+  restoreListpack(): void {
     if (this.count <= this.limits.listpackEntries) this.setEncoding(SortedSetEncoding.Listpack);
   }
 
-  /** Notes that a command with so many members comes: Redis converts for that alone, whatever it then adds. */
-  expect(members: number): void {
+  /** Called before a command with `members` members. Redis converts because of their number alone, whatever it then adds. */
+  expectMembers(members: number): void {
     if (this.encoding === SortedSetEncoding.Listpack && members > this.limits.listpackEntries) {
       this.setEncoding(SortedSetEncoding.Skiplist);
       this.entries.reposition();
@@ -304,11 +304,11 @@ export class SortedSetValue extends TimedCollection {
     this.overflowBytes += length;
     let data = byMember.insert(flags | KEY_OVERFLOW, head + OVERFLOW_REF_BYTES + SCORE_BYTES);
     data = putDeadline(byMember.leaf.b, data, deadline);
-    writeOut(byMember.leaf.b, data, ref, length);
+    writeOverflowRef(byMember.leaf.b, data, ref, length);
     writeScore(byMember.leaf.b, data + OVERFLOW_REF_BYTES, score);
   }
 
-  /** Removes the entry that the packed page stands on. */
+  /** Removes the current entry of the packed page. */
   private removePacked(): void {
     const { packed } = this;
     const had = this.deadlineHere;
@@ -316,7 +316,7 @@ export class SortedSetValue extends TimedCollection {
     if (had !== 0) this.moveDeadline(had, 0, 0);
   }
 
-  /** Removes the entry that the tree by member stands on, with its deadline. */
+  /** Removes the current entry of the tree by member, with its deadline. */
   private removeByMember(): void {
     const byMember = this.trees[1];
     const had = this.deadlineHere;
@@ -325,7 +325,7 @@ export class SortedSetValue extends TimedCollection {
     if (had !== 0) this.moveDeadline(had, 0, hash);
   }
 
-  /** Removes the entry a tree stands on, with what it keeps outside. */
+  /** Removes the current entry of a tree, with its overflow key. */
   private removeFrom(tree: Tree): void {
     const page = tree.leaf;
     page.openKey(tree.at);
@@ -348,28 +348,28 @@ export class SortedSetValue extends TimedCollection {
     this.overflowBytes += insertMember(byScore, this.pages, b, keyAt, keyBytes);
     byMember.seek(hash, b, keyAt, keyBytes);
     this.insertByMember(b, keyAt, keyBytes, score, deadline);
-    this.indexMoved(deadline, hash);
+    this.indexDeadline(deadline, hash);
   }
 
-  /** Asserts Z1, besides what every collection keeps. */
+  /** Asserts SORTED-SET-1 and the invariants of every collection. */
   override check(): void {
     super.check();
     if (!this.isTree) return;
     const [byScore, byMember] = this.trees;
-    assert(byScore.count === byMember.count, "both trees have as many entries (Z1)");
+    assert(byScore.count === byMember.count, "both trees have as many entries (SORTED-SET-1)");
     byScore.seekRank(0);
     for (let more = byScore.normalize(); more; more = byScore.next()) {
       this.openHere();
       const { score, member } = this;
       const found = this.has(member.bytes, member.at, member.length);
-      assert(found && this.score === score, "a member has its score in both trees (Z1)");
+      assert(found && this.score === score, "a member has its score in both trees (SORTED-SET-1)");
       byScore.reposition();
     }
   }
 }
 
-/** Gives entry `i` of a page that is all there is another score. Returns false when it has to move for that. */
-function setLaneHere(leaf: Page, i: number, score: number): boolean {
+/** Gives entry `i` of a packed page another score. Returns false when the entry would have to move. */
+function setScoreHere(leaf: Page, i: number, score: number): boolean {
   if (i > 0 && leaf.sortKeyOf(i - 1) >= score) return false;
   if (i < leaf.count - 1 && leaf.sortKeyOf(i + 1) <= score) return false;
   leaf.setSortKey(i, score);
@@ -387,7 +387,7 @@ function readScore(page: Page, at: number): number {
 
 function writeScore(b: Uint8Array, at: number, score: number): void {
   DOUBLE[0] = score;
-  writeOut(b, at, DOUBLE_WORDS[0]!, DOUBLE_WORDS[1]!);
+  writeOverflowRef(b, at, DOUBLE_WORDS[0]!, DOUBLE_WORDS[1]!);
 }
 
 /** The next double above `value`, which is not infinity. */

@@ -1,25 +1,26 @@
 /**
- * Stream entries: the entries of a stream by their ids, in nodes as Redis keeps them. A tree from the start; it may be empty
- * and stay. What groups keep of them is in stream-value.ts.
+ * Stream entries: the entries of a stream by their IDs, divided into nodes as in Redis. A stream is always a tree, and it may
+ * be empty. Consumer groups are in stream-value.ts.
  *
- *   tree 0  entries │ by id (stream-id.ts)
+ *   tree 0  entries │ by ID (stream-id.ts)
  *   tree 1  groups  │ stream-value.ts
- *   tree 2  names   │ lists of field names that entries share, by position: number of names, then each behind its length
- *   root            │ entries of the first node, 0 = not counted (in the spare word) │ last id (4 words) │ greatest deleted id (4) │ entries ever added (f64) │ entries, bytes of the last node │
+ *   tree 2  names   │ lists of field names that entries share, by position: number of names, then length and name of each
+ *   root            │ entries of the first node, 0 = unknown (the spare word) │ last ID (4 words) │ greatest deleted ID (4) │
+ *                   │ entries ever added (f64) │ entries, bytes of the last node │
  *
- *   entry │ head │ number of fields │ value behind its length ... │                with shared names
- *         │ head │ number of fields │ name behind its length │ value ... │         without
- *   long  │ reference, length │ head │                                             the rest outside
+ *   entry │ head │ number of fields │ length, value ... │                  with shared names
+ *         │ head │ number of fields │ length, name, length, value ... │    with names of its own
+ *   long  │ reference, length │ head │                                    the rest is an overflow value
  *   head  │ first of a node (1 bit) │ 0, or position of the shared names + 1 (7 bits) │
- *   Numbers and lengths take 7 bits a byte, least first.
+ *   Numbers and lengths have 7 bits in each byte, the lowest first.
  *
- * Nodes are what Redis keeps together in one listpack: an approximate trim removes whole ones. Here they are only a mark
- * on the first entry of each.
+ * A node is a group of entries that Redis keeps in one listpack. An approximate trim removes whole nodes. Here a node is only
+ * a mark on its first entry.
  *
  * Invariants
- *   S1  ids rise, and none is above the last id
- *   S2  the first entry begins a node
- *   S3  the entries of the first node are counted, or not known
+ *   STREAM-1  IDs rise, and none is above the last ID
+ *   STREAM-2  the first entry begins a node
+ *   STREAM-3  `firstEntries` is the number of entries of the first node, or 0
  */
 import { assert } from "../base/assert.ts";
 import { copy, equal } from "../base/bytes.ts";
@@ -28,19 +29,19 @@ import { KeyForm, OVERFLOW_REF_BYTES, type Page, VALUE_OVERFLOW } from "../struc
 import { SHARED_BYTES_MAX, SHARED_MAX } from "../structures/rdb-stream.ts";
 import { Tree } from "../structures/tree.ts";
 import { Collection, ROOT_OWN, TREE_PAGE_BYTES } from "./collection.ts";
-import { Member, writeOut } from "./members.ts";
+import { Member, writeOverflowRef } from "./members.ts";
 import { RecordType } from "./record.ts";
 import { ROOT_BYTES } from "./shard-pages.ts";
 import type { Store } from "./store.ts";
 import { StreamId } from "../structures/stream-id.ts";
 
-/** When Redis begins another node; 0 = never (stream-node-max-entries, stream-node-max-bytes). */
+/** Limits at which Redis begins another node (stream-node-max-entries, stream-node-max-bytes). 0 = no limit. */
 export interface StreamLimits {
   nodeEntries: number;
   nodeBytes: number;
 }
 
-/** Where a command's arguments lie: dispatch/call.ts. */
+/** The arguments of a command. See dispatch/call.ts. */
 export interface FieldSource {
   readonly bytes: Buffer;
   argAt(i: number): number;
@@ -54,41 +55,44 @@ const DELETED_AT = ROOT_OWN + 4;
 const ADDED_AT = ROOT_OWN + 8;
 const NODE_ENTRIES_AT = ROOT_OWN + 10;
 const NODE_BYTES_AT = ROOT_OWN + 11;
-assert((NODE_BYTES_AT + 1) * 4 <= ROOT_BYTES, "what a stream keeps fits in its root");
+assert((NODE_BYTES_AT + 1) * 4 <= ROOT_BYTES, "the words of a stream fit into its root");
 
 const BEGINS_NODE = 0x80;
 const NAMES_MASK = 0x7f;
 /** Largest node that Redis makes. */
-const NODE_BYTES_MOST = 1 << 30;
-/** About what Redis adds to a node and an entry besides the names and values, bytes. */
+const NODE_BYTES_MAX = 1 << 30;
+/** Approximate bytes that Redis adds to a node, and to an entry's names and values. */
 const NODE_OVERHEAD = 17;
 const ENTRY_OVERHEAD = 12;
-/** How references of groups to an entry that goes are treated. */
+/**
+ * Treatment of groups' references to an entry that is removed. Keep: they stay. Delete: they are removed too. Acked: an entry
+ * with references is not removed.
+ */
 export const References = { Keep: 0, Delete: 1, Acked: 2 } as const;
 export type References = (typeof References)[keyof typeof References];
 
 export abstract class StreamEntries extends Collection {
   readonly trees: readonly [Tree, Tree, Tree];
-  protected override readonly staysEmpty = true;
+  protected override readonly mayBeEmpty = true;
   readonly last = new StreamId();
   readonly maxDeleted = new StreamId();
-  /** Entries ever added; rounded from 2^53 on. */
+  /** Number of entries ever added. Rounded from 2^53 on. */
   added = 0;
   private nodeEntries = 0;
   private nodeBytes = 0;
   private firstEntries = 0;
 
-  /** The entry stood on, see openHere. */
+  /** The opened entry. See openHere. */
   readonly id = new StreamId();
   fields = 0;
-  begins = false;
+  isNodeStart = false;
   private readonly data = new Member();
   private dataAt = 0;
-  /** Number of the names that the entry shares with others; 0 = they are its own. */
+  /** Position + 1 of the shared names of the entry, 0 = it has names of its own. */
   names = 0;
   private nameAt = 0;
   private nameBytes: Buffer = NOTHING;
-  /** What nextField found. */
+  /** The field that nextField opened. */
   name: Buffer = NOTHING;
   nameStart = 0;
   nameLength = 0;
@@ -123,9 +127,9 @@ export abstract class StreamEntries extends Collection {
     return this.trees[0].count;
   }
 
-  /** True while a group has yet to read `id`, or has not acknowledged it. */
+  /** True while a group has not read `id`, or has not acknowledged it. */
   abstract isReferenced(id: StreamId): boolean;
-  /** Removes `id` from what all groups have pending. */
+  /** Removes `id` from the pending entries of all groups. */
   abstract dropReferences(id: StreamId): void;
 
   protected moveToTrees(_page: Page, _i: number): void {
@@ -166,35 +170,35 @@ export abstract class StreamEntries extends Collection {
 
   // ---- finding entries ----
 
-  /** Stands on the first entry at or above `id`. Returns true when it is that very one. */
+  /** Seeks the first entry at or after `id`. Returns true when it has this ID. */
   seek(id: StreamId): boolean {
     return this.trees[0].seek(id.ms, this.key, 0, id.writeKey(this.key, 0));
   }
 
-  /** Rank of the first entry at or above `id`. */
+  /** Rank of the first entry at or after `id`. */
   rankFrom(id: StreamId): number {
     this.seek(id);
     return this.trees[0].rank();
   }
-  /** Rank behind the last entry at or below `id`. */
+  /** Rank of the first entry after `id`. */
   rankBehind(id: StreamId): number {
     const found = this.seek(id);
     return this.trees[0].rank() + Number(found);
   }
 
-  /** Reads the id of the entry stood on. */
+  /** Reads the ID of the current entry. */
   readId(into: StreamId): void {
     const { leaf, at } = this.trees[0];
     leaf.openKey(at);
     into.readKey(leaf.sortKeyOf(at), leaf.b, leaf.keyAt, leaf.keyBytes);
   }
 
-  /** Id of the first entry; 0-0 when there is none. Valid until the next call. */
+  /** ID of the first entry, 0-0 when there is none. Valid until the next call. */
   firstId(): StreamId {
     this.edgeId(0, this.first);
     return this.first;
   }
-  /** Id of the last entry; 0-0 when there is none. Valid until the next call. */
+  /** ID of the last entry, 0-0 when there is none. Valid until the next call. */
   lastEntryId(): StreamId {
     this.edgeId(this.count - 1, this.edge);
     return this.edge;
@@ -209,7 +213,7 @@ export abstract class StreamEntries extends Collection {
     this.readId(into);
   }
 
-  /** Opens the entry stood on: `id`, `fields`; each call of `nextField` then gives one of them. */
+  /** Opens the current entry: `id` and `fields`. Each call of `nextField` then opens one field. */
   openHere(): void {
     const { leaf, at } = this.trees[0];
     leaf.openKey(at);
@@ -226,7 +230,7 @@ export abstract class StreamEntries extends Collection {
       this.dataAt = leaf.valueAt + 1;
     }
     this.fields = this.number();
-    this.begins = (head & BEGINS_NODE) !== 0;
+    this.isNodeStart = (head & BEGINS_NODE) !== 0;
     this.names = head & NAMES_MASK;
     if (this.names !== 0) {
       const shared = this.names - 1;
@@ -237,7 +241,7 @@ export abstract class StreamEntries extends Collection {
     }
   }
 
-  /** Gives the next field of the entry opened: its name and its value. */
+  /** Opens the next field of the opened entry: `name` and `value`. */
   nextField(): void {
     if (this.names === 0) {
       this.nameLength = this.number();
@@ -278,7 +282,7 @@ export abstract class StreamEntries extends Collection {
     const names = this.trees[2];
     names.seekRank(shared);
     const found = names.normalize();
-    assert(found, "names that an entry shares are there");
+    assert(found, "the shared names of an entry exist");
     names.leaf.openKey(names.at);
     while (this.sharedBytes.length <= shared) this.sharedBytes.push(null);
     this.sharedBytes[shared] = names.leaf.b;
@@ -289,8 +293,8 @@ export abstract class StreamEntries extends Collection {
   // ---- adding ----
 
   /**
-   * Adds an entry, whose names and values are arguments `from` on of `source`, two for each of `fields`. The id is above
-   * the last one. Between `begin` (or `create`) and `finish`.
+   * Adds an entry with `fields` fields. Their names and values are arguments of `source`, from `from` on. `id` is above the
+   * last ID. Call it between `begin` (or `create`) and `finish`.
    */
   append(id: StreamId, source: FieldSource, from: number, fields: number): void {
     let names = 0;
@@ -304,18 +308,25 @@ export abstract class StreamEntries extends Collection {
     this.place(id, source, from, fields, names, values, this.beginsNode(names + values));
   }
 
-  /** As append, of an entry that was in a stream before and begins a node there, or not. */
-  appendAgain(id: StreamId, source: FieldSource, fields: number, names: number, values: number, begins: boolean): void {
+  /** As append, for a loaded entry. `begins`: it begins a node in the stream that it comes from. */
+  appendLoaded(
+    id: StreamId,
+    source: FieldSource,
+    fields: number,
+    names: number,
+    values: number,
+    begins: boolean,
+  ): void {
     this.place(id, source, 0, fields, names, values, begins);
   }
 
-  /** Tells how full the last node is, after appendAgain: its entries and bytes. */
+  /** Sets the entries and bytes of the last node, after appendLoaded. */
   setLastNode(entries: number, bytes: number): void {
     this.nodeEntries = entries;
     this.nodeBytes = bytes;
   }
 
-  /** Adds an entry whose names and values, with their lengths, are `names` and `values` bytes. */
+  /** Adds an entry. `names` and `values`: bytes of its names and of its values, with their lengths. */
   private place(
     id: StreamId,
     source: FieldSource,
@@ -353,23 +364,23 @@ export abstract class StreamEntries extends Collection {
     for (let i = 0; i < keyBytes; i++) page[entry + 1 + i] = key[i]!;
     const valueAt = entry + 1 + keyBytes;
     if (isLong) {
-      writeOut(page, valueAt, ref, bytes - 1);
+      writeOverflowRef(page, valueAt, ref, bytes - 1);
       page[valueAt + OVERFLOW_REF_BYTES] = head;
     } else {
       copy(scratch, 0, page, valueAt, bytes);
     }
     this.last.copyFrom(id);
     this.added++;
-    // Not counted yet, or all that is there.
+    // The new entry is in the first node if all others are, and it begins no further node.
     if (this.firstEntries === tree.count - 1 && (tree.count === 1 || !begins)) this.firstEntries++;
-    // What one large entry needed is not kept.
-    if (scratch.length > SCRATCH_KEPT) this.scratch = Buffer.allocUnsafe(1024);
+    // Do not keep the buffer of one large entry.
+    if (scratch.length > SCRATCH_BYTES_MAX) this.scratch = Buffer.allocUnsafe(1024);
   }
 
-  /** Counts an entry of about `bytes` to the last node. Returns true when it begins another one. */
+  /** Adds an entry of about `bytes` to the last node. Returns true when it begins another node. */
   private beginsNode(bytes: number): boolean {
     const { limits } = this;
-    const most = limits.nodeBytes === 0 ? NODE_BYTES_MOST : Math.min(limits.nodeBytes, NODE_BYTES_MOST);
+    const most = limits.nodeBytes === 0 ? NODE_BYTES_MAX : Math.min(limits.nodeBytes, NODE_BYTES_MAX);
     if (
       this.count === 0 ||
       this.nodeBytes + bytes >= most ||
@@ -384,12 +395,12 @@ export abstract class StreamEntries extends Collection {
     return false;
   }
 
-  /** Position + 1 of the shared names that are those of the arguments; made if there is room. 0: they are not shared. */
+  /** Finds or adds the arguments' names among the shared ones. Returns their position + 1, 0 = they are not shared. */
   private share(source: FieldSource, from: number, fields: number, bytes: number): number {
     const [tree, , names] = this.trees;
     const total = numberBytes(fields) + bytes;
     if (total > SHARED_BYTES_MAX) return 0;
-    // Nobody uses them any more.
+    // No entry is left that uses shared names.
     if (tree.count === 0) {
       while (names.count > 0) {
         names.seekRank(names.count - 1);
@@ -408,7 +419,7 @@ export abstract class StreamEntries extends Collection {
     page[at++] = 0;
     at = writeNumber(page, at, fields);
     for (let i = 0; i < fields; i++) at = writeRun(page, at, source, from + i * 2);
-    // They may have moved.
+    // The insertion may have moved all names.
     this.sharedBytes.length = 0;
     return names.count;
   }
@@ -439,7 +450,7 @@ export abstract class StreamEntries extends Collection {
 
   // ---- removing ----
 
-  /** Removes the entry stood on; the position is lost. */
+  /** Removes the current entry. The position is lost. */
   removeHere(): void {
     const [tree] = this.trees;
     const { leaf } = tree;
@@ -450,7 +461,7 @@ export abstract class StreamEntries extends Collection {
     const head = leaf.b[isOut ? valueAt + OVERFLOW_REF_BYTES : valueAt]!;
     if ((head & BEGINS_NODE) !== 0) {
       this.readId(this.edge);
-      this.passOnMark();
+      this.moveNodeMark();
       this.seek(this.edge);
       leaf.openKey(tree.at);
     }
@@ -463,19 +474,19 @@ export abstract class StreamEntries extends Collection {
     tree.remove();
   }
 
-  /** The entry stood on, which begins a node, goes: the next one begins it, unless it begins another. */
-  private passOnMark(): void {
+  /** Called before the first entry of a node is removed. Marks the next entry as the first of its node. */
+  private moveNodeMark(): void {
     const [tree] = this.trees;
     if (!tree.next()) {
-      // The last node is gone: what comes begins another.
+      // The last node is gone, so the next entry begins another.
       this.nodeEntries = NODE_IS_FULL;
-      this.nodeBytes = NODE_BYTES_MOST;
+      this.nodeBytes = NODE_BYTES_MAX;
       return;
     }
     this.markHere();
   }
 
-  /** Makes the entry stood on begin a node. */
+  /** Marks the current entry as the first of a node. */
   private markHere(): void {
     if (this.beginsNodeHere()) return;
     const [tree] = this.trees;
@@ -493,7 +504,7 @@ export abstract class StreamEntries extends Collection {
     return (leaf.b[headAt]! & BEGINS_NODE) !== 0;
   }
 
-  /** Removes entry `id`, with what groups keep of it. Returns false when it is not there. */
+  /** Removes entry `id`, and groups' references to it according to `references`. Returns false when it does not exist. */
   remove(id: StreamId, references: References): boolean {
     if (!this.seek(id)) return false;
     if (id.compare(this.maxDeleted) > 0) this.maxDeleted.copyFrom(id);
@@ -503,8 +514,8 @@ export abstract class StreamEntries extends Collection {
   }
 
   /**
-   * Removes the first entries: until `most` are left, or (`most` < 0) as long as their ids are below `least`. `approximate`:
-   * only whole nodes, and not more than `limit` entries in all (0 = any number). Returns how many were removed.
+   * Removes the first entries until `most` are left, or with `most` < 0 those with IDs below `least`. `approximate`: removes
+   * only whole nodes, and at most `limit` entries (0 = no limit). Returns the number of removed entries.
    */
   trim(most: number, least: StreamId, approximate: boolean, limit: number, references: References): number {
     if (references === References.Acked) return this.trimAcked(most, least, approximate, limit);
@@ -532,7 +543,7 @@ export abstract class StreamEntries extends Collection {
     }
   }
 
-  /** Removes the first `count` entries, with what groups keep of them or without. */
+  /** Removes the first `count` entries, and groups' references to them with References.Delete. */
   private removeFirst(count: number, references: References): void {
     if (count === 0) return;
     const [tree] = this.trees;
@@ -549,9 +560,9 @@ export abstract class StreamEntries extends Collection {
     for (let left = count; left > 0; ) {
       tree.seekRank(0);
       const more = tree.normalize();
-      assert(more, "what is trimmed is there");
+      assert(more, "a trimmed entry exists");
       const run = Math.min(left, leaf.count - tree.at);
-      if (this.overflowBytes > 0) this.giveOutRun(tree.at, run);
+      if (this.overflowBytes > 0) this.freeOverflowRun(tree.at, run);
       tree.removeRun(run);
       left -= run;
     }
@@ -561,8 +572,8 @@ export abstract class StreamEntries extends Collection {
     this.markHere();
   }
 
-  /** Gives back what `count` entries of the leaf stood on, from `at` on, keep outside. */
-  private giveOutRun(at: number, count: number): void {
+  /** Frees the overflow values of `count` entries of the current leaf, from `at` on. */
+  private freeOverflowRun(at: number, count: number): void {
     const [tree] = this.trees;
     const { leaf } = tree;
     for (let i = at; i < at + count; i++) {
@@ -575,7 +586,7 @@ export abstract class StreamEntries extends Collection {
     }
   }
 
-  /** Entries of the first node. */
+  /** Number of entries of the first node. */
   private firstNode(): number {
     const [tree] = this.trees;
     if (this.firstEntries > 0) return this.firstEntries;
@@ -587,7 +598,7 @@ export abstract class StreamEntries extends Collection {
     return entries;
   }
 
-  /** As trim, leaving out entries that a group has yet to read or acknowledge. */
+  /** As trim, but keeps entries that a group has not read or not acknowledged. */
   private trimAcked(most: number, least: StreamId, approximate: boolean, limit: number): number {
     const [tree] = this.trees;
     let removed = 0;
@@ -610,7 +621,7 @@ export abstract class StreamEntries extends Collection {
     return removed;
   }
 
-  /** True when an entry at or above `from` was deleted, as far as is known. */
+  /** True when an entry at or after `from` was deleted, as far as is known. */
   hasDeletedFrom(from: StreamId): boolean {
     if (this.count === 0 || this.maxDeleted.isZero) return false;
     return from.compare(this.maxDeleted) <= 0;
@@ -627,19 +638,19 @@ export abstract class StreamEntries extends Collection {
     let nodes = 0;
     for (let more = tree.normalize(); more; more = tree.next()) {
       this.openHere();
-      assert(this.id.compare(this.last) <= 0, "no id is above the last (S1)");
+      assert(this.id.compare(this.last) <= 0, "no ID is above the last (STREAM-1)");
       tree.reposition();
-      assert(!isFirst || this.beginsNodeHere(), "the first entry begins a node (S2)");
+      assert(!isFirst || this.beginsNodeHere(), "the first entry begins a node (STREAM-2)");
       isFirst = false;
       if (this.beginsNodeHere()) nodes++;
       if (nodes === 1) first++;
     }
-    assert(this.firstEntries === 0 || this.firstEntries === first, "the entries of the first node are counted (S3)");
+    assert(this.firstEntries === 0 || this.firstEntries === first, "the first node's entries are counted (STREAM-3)");
   }
 }
 
 const NOTHING = Buffer.alloc(0);
-const SCRATCH_KEPT = 64 << 10;
+const SCRATCH_BYTES_MAX = 64 << 10;
 const NODE_IS_FULL = 0x7fffffff;
 
 function writeRun(b: Uint8Array, at: number, source: FieldSource, argument: number): number {

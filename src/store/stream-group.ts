@@ -1,19 +1,18 @@
 /**
- * StreamGroup: a consumer group of a stream, a root of its own in the shard's heap with three trees.
+ * StreamGroup: a consumer group of a stream. It has a root of its own in the shard's heap, with three trees.
  *
- *   root            │ block head ... trees (collection.ts) │ last delivered id (4 words) │ entries read (f64, -1 = unknown) │
- *                   │ next consumer's number │ bytes kept outside │ 1: times are indexed │
- *   tree 0  pending │ by id; value: consumer's number (4), delivery time in ms (f64), deliveries (f64)
+ *   root            │ block head ... trees (collection.ts) │ last delivered ID (4 words) │ entries read (f64, -1 = unknown) │
+ *                   │ next consumer's number │ overflow bytes │ 1 = times are indexed │
+ *   tree 0  pending │ pending entries by ID; value: consumer's number (4), delivery time in ms (f64), deliveries (f64)
  *   tree 1  names   │ consumers by name; value: number (4), seen and active time in ms (f64)
- *   tree 2  owned   │ sort key = consumer's number, key = the id's 16 bytes: the pending entries of each consumer
+ *   tree 2  owned   │ pending entries by consumer: sort key = consumer's number, key = the ID's 16 bytes
+ *                   │ and, once XREADGROUP CLAIM was used, by time: sort key = TIMES + delivery time, same key
  *
- *                     and, in a group that was claimed from: sort key = TIMES + delivery time, key as above
- *
- * Names are ordered by their bytes: the sort key is their first six.
+ * Names are ordered by their bytes. Their sort key is the first six bytes.
  *
  * Invariants
- *   G1  tree 0 and tree 2 have the same entries, each of a consumer that is there
- *   G2  with times indexed, each of these is in tree 2 by its time too
+ *   GROUP-1  tree 0 and tree 2 have the same entries, and each belongs to an existing consumer
+ *   GROUP-2  while times are indexed, tree 2 also has each pending entry by its time
  * Locking: the holder of the shard lock.
  */
 import { assert } from "../base/assert.ts";
@@ -22,23 +21,23 @@ import { KEY_OVERFLOW, KeyForm, OVERFLOW_REF_BYTES } from "../structures/page.ts
 import { BLOCK_EPOCH, NO_REF, type Ref } from "../structures/pages.ts";
 import { Tree } from "../structures/tree.ts";
 import { makeRoot, ROOT_OWN, TREE_PAGE_BYTES } from "./collection.ts";
-import { Member, writeOut } from "./members.ts";
+import { Member, writeOverflowRef } from "./members.ts";
 import { ROOT_BYTES, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
 import { StreamId } from "../structures/stream-id.ts";
 
 const LAST_AT = ROOT_OWN;
 const READ_AT = ROOT_OWN + 4;
 const NEXT_AT = ROOT_OWN + 6;
-const OUT_AT = ROOT_OWN + 7;
+const OVERFLOW_AT = ROOT_OWN + 7;
 const BY_TIME_AT = ROOT_OWN + 8;
-assert((BY_TIME_AT + 1) * 4 <= ROOT_BYTES, "what a group keeps fits in its root");
+assert((BY_TIME_AT + 1) * 4 <= ROOT_BYTES, "the words of a group fit into its root");
 
 const PENDING_BYTES = 20;
 const CONSUMER_BYTES = 20;
 export const UNKNOWN_READ = -1;
-/** Time of what has not happened. */
+/** In place of a time: it has not happened. */
 export const NEVER = -1;
-const NAME_LANE_BYTES = 6;
+const NAME_SORT_KEY_BYTES = 6;
 /** Above all numbers of consumers. */
 const TIMES = 2 ** 40;
 
@@ -52,16 +51,16 @@ export class StreamGroup {
   entriesRead = UNKNOWN_READ;
   private nextConsumer = 1;
   private overflowBytes = 0;
-  /** Pending entries can be found by their times (G2). */
+  /** True while pending entries are indexed by their times (GROUP-2). */
   byTime = false;
 
-  /** The consumer stood on: see findConsumer. */
+  /** The consumer read last. See findConsumer. */
   consumer = 0;
   seenMs = 0;
   activeMs = NEVER;
   readonly name = new Member();
 
-  /** The pending entry stood on: see findPending. */
+  /** The pending entry read last. See findPending. */
   readonly id = new StreamId();
   owner = 0;
   deliveredMs = 0;
@@ -91,11 +90,11 @@ export class StreamGroup {
     this.last.load(m, w + LAST_AT);
     this.entriesRead = f[(w + READ_AT) >> 1]!;
     this.nextConsumer = m[w + NEXT_AT]!;
-    this.overflowBytes = m[w + OUT_AT]! >>> 0;
+    this.overflowBytes = m[w + OVERFLOW_AT]! >>> 0;
     this.byTime = m[w + BY_TIME_AT] === 1;
   }
 
-  /** Makes an empty group. `last` and `entriesRead` are the caller's to set before `save`. */
+  /** Makes an empty group. The caller sets `last` and `entriesRead` before `save`. */
   create(): void {
     for (const tree of this.trees) tree.load(NO_REF, 0, 0, 0);
     this.root = this.pages.allocate(ROOT_BYTES);
@@ -105,7 +104,7 @@ export class StreamGroup {
     this.byTime = false;
   }
 
-  /** Writes the state into the root. Returns true when a pin may see it and another took its place. */
+  /** Writes the state into the root. Returns true when a new root has replaced one that a pin may see. */
   save(): boolean {
     const { pages } = this;
     let w = pages.locate(this.root) >> 2;
@@ -130,7 +129,7 @@ export class StreamGroup {
     this.last.save(m, w + LAST_AT);
     f[(w + READ_AT) >> 1] = this.entriesRead;
     m[w + NEXT_AT] = this.nextConsumer;
-    m[w + OUT_AT] = this.overflowBytes;
+    m[w + OVERFLOW_AT] = this.overflowBytes;
     m[w + BY_TIME_AT] = Number(this.byTime);
     return moved;
   }
@@ -142,14 +141,14 @@ export class StreamGroup {
 
   // ---- consumers ----
 
-  /** Stands on the consumer of this name and reads it. Returns false when there is none. */
+  /** Seeks the consumer of this name and reads it. Returns false when there is none. */
   findConsumer(b: Uint8Array, at: number, length: number): boolean {
-    if (!this.consumers.seek(nameLane(b, at, length), b, at, length)) return false;
+    if (!this.consumers.seek(nameSortKey(b, at, length), b, at, length)) return false;
     this.readConsumer();
     return true;
   }
 
-  /** Reads the consumer that `consumers` stands on; its name too. */
+  /** Reads the current consumer of `consumers`, with its name. */
   readConsumer(): void {
     const { leaf } = this.consumers;
     this.name.openKey(leaf, this.consumers.at, this.pages);
@@ -159,20 +158,20 @@ export class StreamGroup {
     this.activeMs = leaf.b.readDoubleLE(at + 12);
   }
 
-  /** Makes a consumer, which `findConsumer` did not find just now, and stands on it. */
+  /** Adds a consumer that `findConsumer` has just not found. It becomes the current one. */
   addConsumer(b: Uint8Array, at: number, length: number, nowMs: number): void {
     this.consumer = this.nextConsumer++;
     this.seenMs = nowMs;
     this.activeMs = NEVER;
     const valueAt = insertNamed(this.consumers, this.pages, b, at, length, CONSUMER_BYTES);
-    if (isOut(this.consumers, length, CONSUMER_BYTES)) this.overflowBytes += length;
+    if (isNameOverflow(this.consumers, length, CONSUMER_BYTES)) this.overflowBytes += length;
     this.writeConsumerAt(this.consumers.leaf.b, valueAt);
   }
 
-  /** Writes back the consumer of this name that was read and changed. */
+  /** Writes the changed fields of the consumer of this name, which was read. */
   writeConsumer(b: Uint8Array, at: number, length: number): void {
-    const found = this.consumers.seek(nameLane(b, at, length), b, at, length);
-    assert(found, "a consumer that was found is there");
+    const found = this.consumers.seek(nameSortKey(b, at, length), b, at, length);
+    assert(found, "a consumer that was read exists");
     this.consumers.makeWritable();
     const { leaf } = this.consumers;
     leaf.openKey(this.consumers.at);
@@ -185,7 +184,7 @@ export class StreamGroup {
     b.writeDoubleLE(this.activeMs, at + 12);
   }
 
-  /** Removes the consumer of this name, which is there, and all its pending entries. Returns how many those were. */
+  /** Removes the consumer of this name, which exists, with its pending entries. Returns their number. */
   removeConsumer(b: Uint8Array, at: number, length: number): number {
     this.findConsumer(b, at, length);
     const { consumer } = this;
@@ -195,20 +194,20 @@ export class StreamGroup {
       const more = this.owned.normalize();
       assert(
         more && this.owned.leaf.sortKeyOf(this.owned.at) === consumer,
-        "a consumer has the entries it counts (G1)",
+        "a consumer owns as many entries as counted (GROUP-1)",
       );
       this.owned.leaf.openKey(this.owned.at);
       this.id.read(this.owned.leaf.b, this.owned.leaf.keyAt);
       this.owned.remove();
       const found = this.findPending(this.id);
-      assert(found, "an entry that is owned is pending (G1)");
+      assert(found, "an entry that is owned is pending (GROUP-1)");
       if (this.byTime) {
         this.removeTimed(this.id, this.deliveredMs);
         this.seekPending(this.id);
       }
       this.pending.remove();
     }
-    this.consumers.seek(nameLane(b, at, length), b, at, length);
+    this.consumers.seek(nameSortKey(b, at, length), b, at, length);
     const { leaf } = this.consumers;
     leaf.openKey(this.consumers.at);
     if ((leaf.entryFlags & KEY_OVERFLOW) !== 0) {
@@ -220,7 +219,7 @@ export class StreamGroup {
     return count;
   }
 
-  /** Number of pending entries of a consumer: between two ranks. */
+  /** Number of pending entries of a consumer, as the difference of two ranks. */
   pendingOf(consumer: number): number {
     const { owned, key } = this;
     owned.seek(consumer, key, 0, 0);
@@ -229,7 +228,7 @@ export class StreamGroup {
     return owned.rank() - first;
   }
 
-  /** Number of pending entries of a consumer at or above `id`. */
+  /** Number of pending entries of a consumer at or after `id`. */
   ownedFrom(id: StreamId, consumer: number): number {
     const { owned, key } = this;
     this.seekOwned(id, consumer);
@@ -257,13 +256,13 @@ export class StreamGroup {
     return this.pending.seek(id.ms, this.key, 0, id.writeKey(this.key, 0));
   }
 
-  /** Stands on the first pending entry at or above `id`. Returns true when there is one; `readPending` reads it. */
+  /** Seeks the first pending entry at or after `id`, for `readPending`. Returns false when there is none. */
   seekFrom(id: StreamId): boolean {
     this.seekPending(id);
     return this.pending.normalize();
   }
 
-  /** Reads the entry that `pending` stands on. */
+  /** Reads the current entry of `pending`. */
   readPending(): void {
     const { leaf } = this.pending;
     leaf.openKey(this.pending.at);
@@ -274,14 +273,14 @@ export class StreamGroup {
     this.deliveries = leaf.b.readDoubleLE(at + 12);
   }
 
-  /** Stands on the pending entry `id` and reads it. Returns false when there is none. */
+  /** Seeks the pending entry `id` and reads it. Returns false when there is none. */
   findPending(id: StreamId): boolean {
     if (!this.seekPending(id)) return false;
     this.readPending();
     return true;
   }
 
-  /** Makes `id`, which `findPending` did not find just now, pending. */
+  /** Adds the pending entry `id`, which `findPending` has just not found. */
   addPending(id: StreamId, owner: number, deliveredMs: number, deliveries: number): void {
     const { key, pending } = this;
     const keyBytes = id.writeKey(key, 0);
@@ -305,14 +304,14 @@ export class StreamGroup {
       this.addTimed(id, deliveredMs);
     }
     const found = this.seekPending(id);
-    assert(found, "what was found is pending");
+    assert(found, "a pending entry that was found exists");
     this.pending.makeWritable();
     const { leaf } = this.pending;
     leaf.openKey(this.pending.at);
     writePendingAt(leaf.b, leaf.valueAt, owner, deliveredMs, deliveries);
   }
 
-  /** Removes the pending entry `id`, if it is one. Returns false when it is not pending. */
+  /** Removes the pending entry `id`. Returns false when it is not pending. */
   removePending(id: StreamId): boolean {
     if (!this.findPending(id)) return false;
     this.removeOwned(id, this.owner);
@@ -326,12 +325,12 @@ export class StreamGroup {
     id.write(this.key, 0);
     return this.owned.seek(owner, this.key, 0, 16);
   }
-  /** Stands on the first pending entry of `owner` at or above `id`. Returns true when there is one; `ownedId` reads it. */
+  /** Seeks the first pending entry of `owner` at or after `id`, for `readOwned`. Returns false when there is none. */
   seekOwnedFrom(id: StreamId, owner: number): boolean {
     this.seekOwned(id, owner);
     return this.owned.normalize() && this.owned.leaf.sortKeyOf(this.owned.at) === owner;
   }
-  /** As seekOwnedFrom, for the first of all. */
+  /** As seekOwnedFrom, for the first pending entry of `owner`. */
   seekFirstOwned(owner: number): boolean {
     this.owned.seek(owner, this.key, 0, 0);
     return this.owned.normalize() && this.owned.leaf.sortKeyOf(this.owned.at) === owner;
@@ -339,7 +338,7 @@ export class StreamGroup {
   nextOwned(owner: number): boolean {
     return this.owned.next() && this.owned.leaf.sortKeyOf(this.owned.at) === owner;
   }
-  /** Reads the id that `owned` stands on. */
+  /** Reads the ID of the current entry of `owned`. */
   readOwned(into: StreamId): void {
     const { leaf } = this.owned;
     leaf.openKey(this.owned.at);
@@ -348,19 +347,19 @@ export class StreamGroup {
 
   private addOwned(id: StreamId, owner: number): void {
     const had = this.seekOwned(id, owner);
-    assert(!had, "an entry is a consumer's once (G1)");
+    assert(!had, "a consumer owns an entry once (GROUP-1)");
     const at = this.owned.insert(0, 16);
     id.write(this.owned.leaf.b, at);
   }
   private removeOwned(id: StreamId, owner: number): void {
     const had = this.seekOwned(id, owner);
-    assert(had, "a pending entry is its owner's (G1)");
+    assert(had, "a consumer owns its pending entry (GROUP-1)");
     this.owned.remove();
   }
 
   // ---- by time ----
 
-  /** Makes it possible to find pending entries by their times, from now on. */
+  /** Indexes pending entries by their times from now on. */
   indexTimes(): void {
     const { pending } = this;
     if (this.byTime) return;
@@ -373,7 +372,7 @@ export class StreamGroup {
     this.byTime = true;
   }
 
-  /** Stands on the first of the entries by their times that was delivered at `ms` or later. False when there is none. */
+  /** Seeks the first pending entry by time that was delivered at `ms` or later. Returns false when there is none. */
   seekTimedFrom(ms: number): boolean {
     this.owned.seek(TIMES + Math.max(ms, 0), this.key, 0, 0);
     return this.owned.normalize();
@@ -381,7 +380,7 @@ export class StreamGroup {
   nextTimed(): boolean {
     return this.owned.next();
   }
-  /** The time that `owned` stands on, after one of these. */
+  /** Delivery time of the current entry, after seekTimedFrom or nextTimed. */
   get timeHere(): number {
     return this.owned.leaf.sortKeyOf(this.owned.at) - TIMES;
   }
@@ -392,13 +391,13 @@ export class StreamGroup {
   }
   private addTimed(id: StreamId, ms: number): void {
     const had = this.seekTimed(id, ms);
-    assert(!had, "an entry has one time (G2)");
+    assert(!had, "an entry has one time (GROUP-2)");
     const at = this.owned.insert(0, 16);
     id.write(this.owned.leaf.b, at);
   }
   private removeTimed(id: StreamId, ms: number): void {
     const had = this.seekTimed(id, ms);
-    assert(had, "a pending entry has its time (G2)");
+    assert(had, "a pending entry has its time (GROUP-2)");
     this.owned.remove();
   }
 
@@ -406,15 +405,15 @@ export class StreamGroup {
   check(): void {
     for (const tree of this.trees) tree.check();
     const times = this.byTime ? this.pending.count : 0;
-    assert(this.pending.count + times === this.owned.count, "every pending entry is owned once (G1, G2)");
+    assert(this.pending.count + times === this.owned.count, "every pending entry is owned once (GROUP-1, GROUP-2)");
     const counts = new Map<number, number>();
     const { pending, consumers } = this;
     pending.seekRank(0);
     for (let more = pending.normalize(); more; more = pending.next()) {
       this.readPending();
       counts.set(this.owner, (counts.get(this.owner) ?? 0) + 1);
-      assert(this.seekOwned(this.id, this.owner), "a pending entry is its owner's (G1)");
-      assert(!this.byTime || this.seekTimed(this.id, this.deliveredMs), "a pending entry has its time (G2)");
+      assert(this.seekOwned(this.id, this.owner), "a consumer owns its pending entry (GROUP-1)");
+      assert(!this.byTime || this.seekTimed(this.id, this.deliveredMs), "a pending entry has its time (GROUP-2)");
       pending.reposition();
     }
     let sum = 0;
@@ -422,11 +421,11 @@ export class StreamGroup {
     for (let more = consumers.normalize(); more; more = consumers.next()) {
       this.readConsumer();
       const own = this.pendingOf(this.consumer);
-      assert((counts.get(this.consumer) ?? 0) === own, "a consumer owns what says so (G1)");
+      assert((counts.get(this.consumer) ?? 0) === own, "a consumer owns the entries that name it (GROUP-1)");
       sum += own;
       consumers.reposition();
     }
-    assert(sum === pending.count, "every pending entry has an owner (G1)");
+    assert(sum === pending.count, "every pending entry has an owner (GROUP-1)");
   }
 }
 
@@ -436,18 +435,18 @@ function writePendingAt(b: Buffer, at: number, owner: number, deliveredMs: numbe
   b.writeDoubleLE(deliveries, at + 12);
 }
 
-/** Sort key of a name: its first six bytes as a number, so that sort keys rise with names. */
-export function nameLane(b: Uint8Array, at: number, length: number): number {
+/** Sort key of a name: its first six bytes as a number, so that sort keys are in the order of the names. */
+export function nameSortKey(b: Uint8Array, at: number, length: number): number {
   let sortKey = 0;
-  for (let i = 0; i < NAME_LANE_BYTES; i++) sortKey = sortKey * 256 + (i < length ? b[at + i]! : 0);
+  for (let i = 0; i < NAME_SORT_KEY_BYTES; i++) sortKey = sortKey * 256 + (i < length ? b[at + i]! : 0);
   return sortKey;
 }
 
-function isOut(tree: Tree, length: number, valueBytes: number): boolean {
+function isNameOverflow(tree: Tree, length: number, valueBytes: number): boolean {
   return length + 3 + valueBytes > tree.entryBytesMax;
 }
 
-/** Makes an entry with a name where the tree's last seek stands. Returns where its value is to be written, in `leaf.b`. */
+/** Inserts an entry with a name at the position of the tree's last seek. Returns the offset of its value in `leaf.b`. */
 export function insertNamed(
   tree: Tree,
   pages: ShardPages,
@@ -456,10 +455,10 @@ export function insertNamed(
   length: number,
   valueBytes: number,
 ): number {
-  if (isOut(tree, length, valueBytes)) {
+  if (isNameOverflow(tree, length, valueBytes)) {
     const ref = pages.storeOverflow(b, at, length);
     const entry = tree.insert(KEY_OVERFLOW, OVERFLOW_REF_BYTES + valueBytes);
-    writeOut(tree.leaf.b, entry, ref, length);
+    writeOverflowRef(tree.leaf.b, entry, ref, length);
     return entry + OVERFLOW_REF_BYTES;
   }
   const head = length < 0xff ? 1 : 3;
@@ -475,7 +474,7 @@ export function insertNamed(
   return entry + head + length;
 }
 
-/** Bytes of a name that `insertNamed` keeps outside. */
-export function nameOutBytes(tree: Tree, length: number, valueBytes: number): number {
-  return isOut(tree, length, valueBytes) ? length : 0;
+/** Bytes of the overflow key that `insertNamed` makes for a name, 0 = none. */
+export function nameOverflowBytes(tree: Tree, length: number, valueBytes: number): number {
+  return isNameOverflow(tree, length, valueBytes) ? length : 0;
 }

@@ -1,23 +1,23 @@
 /**
- * Stream: entries by their ids (stream-entries.ts), and consumer groups.
+ * Stream: entries by their IDs (stream-entries.ts), and consumer groups.
  *
  *   tree 1  groups │ by name; value: the group's root (stream-group.ts)
  *
  * Invariants
- *   S4  a group has read no more entries than were ever added
+ *   STREAM-4  a group's count of read entries is not above the number of entries ever added
  */
 import { assert } from "../base/assert.ts";
 import { KEY_OVERFLOW } from "../structures/page.ts";
 import { StreamEntries } from "./stream-entries.ts";
 import { SMALL_CHANGE } from "./collection.ts";
 import { ROOT_BYTES } from "./shard-pages.ts";
-import { insertNamed, nameLane, nameOutBytes, StreamGroup } from "./stream-group.ts";
+import { insertNamed, nameSortKey, nameOverflowBytes, StreamGroup } from "./stream-group.ts";
 import type { StreamId } from "../structures/stream-id.ts";
 
 const GROUP_BYTES = 4;
-/** Room for what reading an entry into a group takes, bytes. */
+/** Bytes that a pending entry takes at most. */
 export const PENDING_ROOM = 128;
-assert(SMALL_CHANGE > ROOT_BYTES * 2, "a group fits in the room of a small change");
+assert(SMALL_CHANGE > ROOT_BYTES * 2, "a new group is a small change");
 
 export class StreamValue extends StreamEntries {
   readonly group = new StreamGroup(this.pages);
@@ -43,34 +43,34 @@ export class StreamValue extends StreamEntries {
   /** Opens the group of this name in `group`. Returns false when there is none. */
   findGroup(b: Uint8Array, at: number, length: number): boolean {
     const [, groups] = this.trees;
-    if (!groups.seek(nameLane(b, at, length), b, at, length)) return false;
+    if (!groups.seek(nameSortKey(b, at, length), b, at, length)) return false;
     this.loadGroupHere();
     return true;
   }
 
-  /** Opens the group that tree 1 stands on. */
+  /** Opens the current group of tree 1. */
   loadGroupHere(): void {
     const { leaf, at } = this.trees[1];
     leaf.openKey(at);
     this.group.load(leaf.word(leaf.valueAt));
   }
 
-  /** Makes a group, which `findGroup` did not find just now; `group.last` and `entriesRead` are the caller's to set first. */
+  /** Adds a group that `findGroup` has just not found. The caller has set `group.last` and `group.entriesRead`. */
   addGroup(b: Uint8Array, at: number, length: number): void {
     const { group, pages } = this;
     const [, groups] = this.trees;
     group.create();
     group.save();
     const valueAt = insertNamed(groups, pages, b, at, length, GROUP_BYTES);
-    this.overflowBytes += nameOutBytes(groups, length, GROUP_BYTES);
+    this.overflowBytes += nameOverflowBytes(groups, length, GROUP_BYTES);
     groups.leaf.b.writeInt32LE(group.root, valueAt);
   }
 
-  /** Ends changes of the group of this name. */
+  /** Saves the changed group of this name. */
   finishGroup(b: Uint8Array, at: number, length: number): void {
     if (!this.group.save()) return;
     const [, groups] = this.trees;
-    groups.seek(nameLane(b, at, length), b, at, length);
+    groups.seek(nameSortKey(b, at, length), b, at, length);
     this.setGroupHere();
   }
 
@@ -86,7 +86,7 @@ export class StreamValue extends StreamEntries {
   removeGroup(b: Uint8Array, at: number, length: number): void {
     const [, groups] = this.trees;
     const { pages } = this;
-    groups.seek(nameLane(b, at, length), b, at, length);
+    groups.seek(nameSortKey(b, at, length), b, at, length);
     const { leaf } = groups;
     leaf.openKey(groups.at);
     if ((leaf.entryFlags & KEY_OVERFLOW) !== 0) {
@@ -98,12 +98,12 @@ export class StreamValue extends StreamEntries {
     pages.freeCollection(this.group.root);
   }
 
-  /** Bytes of room that `setAdded` takes. */
+  /** Bytes that `setAdded` needs at most. */
   get setAddedBytes(): number {
     return SMALL_CHANGE + this.groups * ROOT_BYTES * 2;
   }
 
-  /** Sets how many entries were ever added, which may be fewer than before: no group has read more (S4). */
+  /** Sets the number of entries ever added. It may fall, so it also lowers the groups' counts of read entries (STREAM-4). */
   setAdded(added: number): void {
     const [, groups] = this.trees;
     const { group } = this;
@@ -131,7 +131,7 @@ export class StreamValue extends StreamEntries {
     this.setGroupHere();
   }
 
-  /** True while a group has yet to read `id`, or has not acknowledged it. */
+  /** True while a group has not read `id`, or has not acknowledged it. */
   isReferenced(id: StreamId): boolean {
     const [, groups] = this.trees;
     groups.seekRank(0);
@@ -143,7 +143,7 @@ export class StreamValue extends StreamEntries {
     return false;
   }
 
-  /** Removes `id` from what all groups have pending. */
+  /** Removes `id` from the pending entries of all groups. */
   dropReferences(id: StreamId): void {
     const [, groups] = this.trees;
     for (let rank = 0; rank < groups.count; rank++) {
@@ -152,9 +152,9 @@ export class StreamValue extends StreamEntries {
     }
   }
 
-  // ---- how far groups are ----
+  // ---- progress of groups ----
 
-  /** How many entries were ever added up to and with `id`; -1 when that is not known. */
+  /** Number of entries ever added up to and including `id`, -1 = unknown. */
   addedUpTo(id: StreamId): number {
     if (this.added === 0) return 0;
     const order = id.compare(this.last);
@@ -171,12 +171,12 @@ export class StreamValue extends StreamEntries {
     return -1;
   }
 
-  /** Sets how many entries the open group has read, -1 = not known: never more than were added (S4). */
+  /** Sets the open group's count of read entries, -1 = unknown. At most the number of added entries (STREAM-4). */
   setEntriesRead(entries: number): void {
     this.group.entriesRead = Math.min(entries, this.added);
   }
 
-  /** Entries that the open group has not read, never negative; NaN when that is not known. */
+  /** Number of entries that the open group has not read, never negative. NaN = unknown. */
   lag(): number {
     const { group } = this;
     if (this.added === 0 || this.count === 0) return 0;
@@ -188,8 +188,8 @@ export class StreamValue extends StreamEntries {
   }
 
   /**
-   * Notes that the open group reads `id`, which is above what it read before. Returns true when the position among the
-   * entries is lost.
+   * Records that the open group reads `id`, which is above its last ID. Returns true when the position among the entries is
+   * lost.
    */
   groupReads(id: StreamId): boolean {
     const { group } = this;
@@ -208,7 +208,7 @@ export class StreamValue extends StreamEntries {
     groups.seekRank(0);
     for (let more = groups.normalize(); more; more = groups.next()) {
       this.loadGroupHere();
-      assert(this.group.entriesRead <= this.added, "a group has read no more than was added (S4)");
+      assert(this.group.entriesRead <= this.added, "a group has read no more than were added (STREAM-4)");
       this.group.check();
       groups.reposition();
     }

@@ -2,20 +2,20 @@
  * Timed collection: members with deadlines of their own, one mechanism for hashes, sets and sorted sets.
  *
  *   a member's entry  │ TIMED: deadline, 6 bytes │ key │ value │               (structures/page.ts)
- *   packed            looked through when it is opened, if the record says that there are any (HAS_TIMED)
- *   tree              a second tree by deadline: sort key = deadline (ms), key = hash of the member (4 bytes), and behind it
+ *   packed            scanned when it is opened, if the record says that members have deadlines (HAS_TIMED)
+ *   tree              a further tree by deadline: sort key = deadline (ms), key = hash of the member (4 bytes), followed by
  *                     a number (2 bytes) for all but the first member with the same hash and deadline
  *
- * A member that is due is removed by the store: the record of the key has a hint in the shard's wheel at or before the
- * earliest deadline (Store.setMembersDue). Until then commands on hashes look at deadlines and hide what is due; of
- * sets and sorted sets it is removed as they are opened, so much at a time that nobody waits long for it: when more is
- * left the command is tried again next turn (Status.Again). In paused mode (expiry-mode.ts) nothing is removed: the due
- * members of hashes stay hidden, those of sets and sorted sets are still seen. In replay mode no member is due.
+ * The store removes due members: the record of the key has a timer entry in the shard's wheel at or before the earliest
+ * deadline (Store.setMembersDue). Before that, commands on hashes check deadlines and hide due fields. Sets and sorted sets
+ * remove due members when they are opened, DUE_AT_ONCE at a time. When more are due, the command is retried next turn
+ * (Status.Again), so that other commands do not wait long. In paused mode (expiry-mode.ts) no member is removed: due fields
+ * of hashes stay hidden, and due members of sets and sorted sets stay visible. In replay mode no member is due.
  *
  * Invariants
- *   D1  a tree has as many entries by deadline as members with TIMED, and `timed` counts them
- *   D2  `earliest` is not after any member's deadline
- *   D3  the record has HAS_TIMED while `timed` is not 0
+ *   TIMED-1  a tree has as many entries by deadline as members with TIMED, and `timed` counts them
+ *   TIMED-2  `earliest` is not after any member's deadline
+ *   TIMED-3  the record has HAS_TIMED while `timed` is not 0
  */
 import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
@@ -30,27 +30,27 @@ import {
 } from "../structures/page.ts";
 import type { Tree } from "../structures/tree.ts";
 import { Collection, PACKED_ENTRY_MAX, SMALL_CHANGE } from "./collection.ts";
-import { writeOut } from "./members.ts";
+import { writeOverflowRef } from "./members.ts";
 import { NO_ADDRESS } from "./segments.ts";
 import { KeyEvent } from "./key-events.ts";
 
-/** Keeps the deadline that a member has. */
+/** In place of a deadline: the member keeps the one it has. */
 export const KEEP_DEADLINE = -1;
-/** When there is no room to remove what is due, the store looks again after as long, ms. */
-const LATER_MS = 1000;
-/** Members that are due go so many at a time before a command: well below a millisecond. */
+/** Delay after which the store tries again to remove due members, if there was no memory for it, ms. */
+const RETRY_MS = 1000;
+/** Most due members removed before a command, which takes well below a millisecond. */
 const DUE_AT_ONCE = 256;
 
 export abstract class TimedCollection extends Collection {
-  /** Members by hash, and deadlines: two of the trees. */
+  /** The tree of the members by hash, and the tree by deadline. */
   protected abstract readonly members: Tree;
   protected abstract readonly deadlines: Tree;
-  /** True when a deadline was set since `begin`; and what the record said then, or what was open before has deadlines. */
-  private isHintDue = false;
+  /** True when a deadline was set since `begin`. hadTimed: whether the record said then that members have deadlines. */
+  private needsTimer = false;
   private hadTimed = false;
-  /** Commands do not look at deadlines: what is due goes as the collection is opened. */
-  protected readonly dropsDue: boolean = false;
-  private readonly wanted = new Uint8Array(INDEX_KEY_MAX);
+  /** True for types whose commands do not check deadlines. */
+  protected readonly removesDueWhenOpened: boolean = false;
+  private readonly deadlineKey = new Uint8Array(INDEX_KEY_MAX);
 
   override open(): boolean {
     if (!super.open()) return false;
@@ -58,23 +58,23 @@ export abstract class TimedCollection extends Collection {
     return true;
   }
 
-  /** Opens what has deadlines, or follows on what had. */
+  /** Sets the fields above, also for a collection without deadlines that follows one with. */
   private openTimed(): void {
-    this.isHintDue = false;
+    this.needsTimer = false;
     this.hadTimed = this.hasTimed;
     if (this.isTree) return;
     this.timed = 0;
     this.earliest = Infinity;
-    if (this.hasTimed) this.lookThrough();
+    if (this.hasTimed) this.scanPacked();
   }
 
   override create(bytes: number, encoding: number): void {
     super.create(bytes, encoding);
-    this.isHintDue = false;
+    this.needsTimer = false;
     this.hadTimed = false;
   }
 
-  private lookThrough(): void {
+  private scanPacked(): void {
     const { leaf } = this.packed;
     for (let i = 0; i < leaf.count; i++) {
       leaf.open(i);
@@ -94,33 +94,33 @@ export abstract class TimedCollection extends Collection {
     return this.isTree ? this.members : this.packed;
   }
 
-  /** Stands on a member, due or not. Returns true when it is there. */
+  /** Seeks a member, due or not. Returns true when it exists. */
   abstract seek(b: Uint8Array, at: number, length: number): boolean;
 
-  /** As seek, for a member that is not due. */
+  /** As seek, but a due member does not exist. */
   seekLive(b: Uint8Array, at: number, length: number): boolean {
     return this.seek(b, at, length) && !this.isDueHere;
   }
 
-  /** Deadline of the member stood on, ms; 0 = none. */
+  /** Deadline of the current member, ms; 0 = none. */
   get deadlineHere(): number {
     if (!this.hasTimed) return 0;
     const { leaf, at } = this.timedEntries;
     leaf.open(at);
     return leaf.deadline;
   }
-  /** True when the member stood on is due: to be hidden. */
+  /** True when the current member is due, and must be hidden. */
   get isDueHere(): boolean {
     if (!this.hasTimed) return false;
     const deadline = this.deadlineHere;
     return deadline !== 0 && deadline <= this.store.dueMs;
   }
 
-  /** Number of members that are due and still there. */
+  /** Number of due members that are not removed yet. */
   countDue(): number {
     return this.mayBeDue ? this.countDueAt(this.store.dueMs) : 0;
   }
-  /** As countDue, at another moment. */
+  /** As countDue, at another time. */
   countDueAt(nowMs: number): number {
     let due = 0;
     if (this.isTree) {
@@ -137,17 +137,17 @@ export abstract class TimedCollection extends Collection {
     return due;
   }
 
-  override settleDue(isBegun: boolean): number {
+  override removeDueWhenOpened(isBegun: boolean): number {
     const { store } = this;
-    if (!this.dropsDue || !store.removesExpired || !this.mayBeDue) return 1;
+    if (!this.removesDueWhenOpened || !store.removesExpired || !this.mayBeDue) return 1;
     if (!isBegun && !this.beginRemoval()) return Status.Busy;
     this.removeDue(DUE_AT_ONCE);
     const isEmpty = this.entries.count === 0;
     const isMore = this.mayBeDue;
     this.finish();
-    // Its record may have moved, or is gone.
+    // The record may have moved, or was removed.
     const isThere = store.find() !== NO_ADDRESS;
-    assert(isThere !== isEmpty, "a key goes with its last member (K1)");
+    assert(isThere !== isEmpty, "a key is removed with its last member (COLLECTION-1)");
     if (isEmpty) return 0;
     if (isMore) return Status.Again;
     if (isBegun) {
@@ -158,14 +158,14 @@ export abstract class TimedCollection extends Collection {
     return 1;
   }
 
-  // ---- changing; between begin and finish ----
+  // ---- changing, between begin and finish ----
 
-  /** Before a member gets a deadline. Returns true when the entries moved for it. */
+  /** Called before a member gets a deadline. Returns true when entries have moved for it. */
   protected becomeTimed(): boolean {
     return false;
   }
 
-  /** Gives the member that a seek for these bytes stands on another deadline (ms), 0 for none. The place is lost. */
+  /** Gives the member that a seek for these bytes has found another deadline (ms, 0 = none). The position is lost. */
   setDeadline(b: Uint8Array, at: number, length: number, deadline: number): void {
     if (deadline !== 0 && this.becomeTimed()) this.seek(b, at, length);
     const had = this.deadlineHere;
@@ -184,16 +184,16 @@ export abstract class TimedCollection extends Collection {
       leaf.open(entries.at);
       const skipped = had !== 0 ? DEADLINE_BYTES : 0;
       const rest = leaf.entryBytes - skipped;
-      leaf.b.copy(KEPT, 0, leaf.entryAt + skipped, leaf.entryAt + leaf.entryBytes);
+      leaf.b.copy(ENTRY_REST, 0, leaf.entryAt + skipped, leaf.entryAt + leaf.entryBytes);
       const flags = deadline !== 0 ? leaf.entryFlags | TIMED : leaf.entryFlags & ~TIMED;
       const put = entries.resize(flags, rest + (deadline !== 0 ? DEADLINE_BYTES : 0));
       const target = entries.leaf.b;
-      KEPT.copy(target, putDeadline(target, put, deadline), 0, rest);
+      ENTRY_REST.copy(target, putDeadline(target, put, deadline), 0, rest);
     }
     this.moveDeadline(had, deadline, hash);
   }
 
-  /** Sees to it that the entry stood on may become longer by a deadline. */
+  /** Makes room for a deadline in the current entry. */
   private makeRoomForDeadline(b: Uint8Array, at: number, length: number): void {
     const { pages, members } = this;
     if (!this.isTree) {
@@ -206,73 +206,73 @@ export abstract class TimedCollection extends Collection {
     let { leaf } = members;
     leaf.open(members.at);
     if (leaf.entryBytes + DEADLINE_BYTES <= members.entryBytesMax) return;
-    // It is too long for its page with a deadline: the member goes outside, what is behind it stays.
+    // With a deadline the entry is too long for its page. The member becomes an overflow key, and its value stays.
     const ref = pages.storeOverflow(b, at, length);
     this.overflowBytes += length;
     members.reposition();
     leaf = members.leaf;
     leaf.openKey(members.at);
     const { valueBytes } = leaf;
-    leaf.b.copy(KEPT, 0, leaf.valueAt, leaf.valueAt + valueBytes);
+    leaf.b.copy(ENTRY_REST, 0, leaf.valueAt, leaf.valueAt + valueBytes);
     const put = members.resize(KEY_OVERFLOW, OVERFLOW_REF_BYTES + valueBytes);
     const target = members.leaf.b;
-    writeOut(target, put, ref, length);
-    KEPT.copy(target, put + OVERFLOW_REF_BYTES, 0, valueBytes);
+    writeOverflowRef(target, put, ref, length);
+    ENTRY_REST.copy(target, put + OVERFLOW_REF_BYTES, 0, valueBytes);
   }
 
-  /** Notes that a member's deadline goes from `had` to `deadline` (ms; 0 = none). The place in the trees is lost. */
+  /** Indexes the change of a member's deadline from `had` to `deadline` (ms, 0 = none). The position in the trees is lost. */
   protected moveDeadline(had: number, deadline: number, hash: number): void {
     if (had === deadline) return;
     if (had !== 0) {
       this.timed--;
-      if (this.isTree) this.dropEntry(had, hash);
+      if (this.isTree) this.removeDeadline(had, hash);
     }
     if (deadline !== 0) {
       this.timed++;
-      if (this.isTree) this.makeEntry(deadline, hash);
+      if (this.isTree) this.insertDeadline(deadline, hash);
       this.earliest = Math.min(this.earliest, deadline);
-      this.isHintDue = true;
+      this.needsTimer = true;
     }
     this.hasTimed = this.timed > 0;
   }
 
-  /** As a packed page becomes trees: notes the deadline (0 = none) of a member that moved. */
-  protected indexMoved(deadline: number, hash: number): void {
+  /** Indexes the deadline (0 = none) of a member that moved from a packed page into the trees. */
+  protected indexDeadline(deadline: number, hash: number): void {
     if (deadline === 0) return;
     this.timed++;
     this.earliest = Math.min(this.earliest, deadline);
-    this.makeEntry(deadline, hash);
+    this.insertDeadline(deadline, hash);
   }
 
-  private makeEntry(deadline: number, hash: number): void {
-    const { deadlines, wanted } = this;
-    let bytes = this.nameEntry(hash, 0);
-    for (let n = 1; deadlines.seek(deadline, wanted, 0, bytes); n++) bytes = this.nameEntry(hash, n);
+  private insertDeadline(deadline: number, hash: number): void {
+    const { deadlines, deadlineKey } = this;
+    let bytes = this.writeDeadlineKey(hash, 0);
+    for (let n = 1; deadlines.seek(deadline, deadlineKey, 0, bytes); n++) bytes = this.writeDeadlineKey(hash, n);
     const at = deadlines.insert(0, bytes);
     const { b } = deadlines.leaf;
-    for (let i = 0; i < bytes; i++) b[at + i] = wanted[i]!;
+    for (let i = 0; i < bytes; i++) b[at + i] = deadlineKey[i]!;
   }
 
-  private dropEntry(deadline: number, hash: number): void {
-    const { deadlines, wanted } = this;
-    // Of several with this hash and deadline, the last one goes: which member it was for makes no difference.
+  private removeDeadline(deadline: number, hash: number): void {
+    const { deadlines, deadlineKey } = this;
+    // Of several entries with this hash and deadline, the last one is removed. It does not matter whose it was.
     let last = 0;
-    if (deadlines.seek(deadline, wanted, 0, this.nameEntry(hash, 1))) {
-      for (last = 1; deadlines.seek(deadline, wanted, 0, this.nameEntry(hash, last + 1)); ) last++;
+    if (deadlines.seek(deadline, deadlineKey, 0, this.writeDeadlineKey(hash, 1))) {
+      for (last = 1; deadlines.seek(deadline, deadlineKey, 0, this.writeDeadlineKey(hash, last + 1)); ) last++;
     }
-    const found = deadlines.seek(deadline, wanted, 0, this.nameEntry(hash, last));
-    assert(found, "a deadline has its entry (D1)");
+    const found = deadlines.seek(deadline, deadlineKey, 0, this.writeDeadlineKey(hash, last));
+    assert(found, "a deadline has its entry (TIMED-1)");
     deadlines.remove();
   }
 
   /** Writes the key of entry `n` of a hash and a deadline. Returns its bytes. */
-  private nameEntry(hash: number, n: number): number {
-    const { wanted } = this;
-    for (let i = 0; i < 4; i++) wanted[i] = hash >>> (i * 8);
+  private writeDeadlineKey(hash: number, n: number): number {
+    const { deadlineKey } = this;
+    for (let i = 0; i < 4; i++) deadlineKey[i] = hash >>> (i * 8);
     if (n === 0) return HASH_BYTES;
-    // The more significant byte first: entries are in the order of their bytes.
-    wanted[4] = n >>> 8;
-    wanted[5] = n;
+    // The more significant byte comes first, because entries are ordered by their bytes.
+    deadlineKey[4] = n >>> 8;
+    deadlineKey[5] = n;
     return INDEX_KEY_MAX;
   }
 
@@ -282,11 +282,11 @@ export abstract class TimedCollection extends Collection {
     if (this.timed === 0) this.earliest = Infinity;
     else if (this.isTree) this.readEarliest();
     if (this.hasTimed !== this.hadTimed) this.writeSpare();
-    const hints = this.isHintDue && this.timed > 0;
+    const setsTimer = this.needsTimer && this.timed > 0;
     super.finish(true, event);
-    // The record may move for it: last, when nothing stands on it any more.
-    if (hints) this.store.setMembersDue(this.earliest);
-    this.isHintDue = false;
+    // Comes last, because it may move the record.
+    if (setsTimer) this.store.setMembersDue(this.earliest);
+    this.needsTimer = false;
     this.hadTimed = true;
   }
 
@@ -297,10 +297,10 @@ export abstract class TimedCollection extends Collection {
     this.earliest = deadlines.leaf.sortKeyOf(deadlines.at);
   }
 
-  /** Removes the member that `members` (or a packed page) stands on, with all that belongs to it. */
+  /** Removes the current member of `members` or of the packed page, from all trees. */
   abstract removeMember(): void;
 
-  /** Removes up to `limit` members that are due. The collection may be empty afterwards. Returns how many. */
+  /** Removes up to `limit` due members, after which the collection may be empty. Returns their number. */
   removeDue(limit: number): number {
     const removed = this.mayBeDue ? (this.isTree ? this.removeDueInTree(limit) : this.removeDueInPage()) : 0;
     this.store.counters.expiredMembers += removed;
@@ -320,7 +320,7 @@ export abstract class TimedCollection extends Collection {
     }
     this.earliest = Infinity;
     this.timed = 0;
-    this.lookThrough();
+    this.scanPacked();
     return removed;
   }
 
@@ -334,7 +334,7 @@ export abstract class TimedCollection extends Collection {
       const deadline = leaf.sortKeyOf(deadlines.at);
       if (deadline > store.dueMs) break;
       leaf.openKey(deadlines.at);
-      this.standOnMember(leaf.word(leaf.keyAt), deadline);
+      this.seekMember(leaf.word(leaf.keyAt), deadline);
       this.removeMember();
     }
     if (deadlines.count > 0) this.readEarliest();
@@ -343,20 +343,20 @@ export abstract class TimedCollection extends Collection {
     return removed;
   }
 
-  /** Stands on a member with this hash and deadline, which is there. */
-  private standOnMember(hash: number, deadline: number): void {
+  /** Seeks a member with this hash and deadline, which exists. */
+  private seekMember(hash: number, deadline: number): void {
     const { members } = this;
     members.seek(hash, NOTHING, 0, 0);
     for (let more = members.normalize(); more; more = members.next()) {
       const { leaf } = members;
-      assert(leaf.sortKeyOf(members.at) === hash, "an entry by deadline has its member (D1)");
+      assert(leaf.sortKeyOf(members.at) === hash, "an entry by deadline has its member (TIMED-1)");
       leaf.open(members.at);
       if ((leaf.entryFlags & TIMED) !== 0 && readDeadline(leaf.b, leaf.entryAt) === deadline) return;
     }
-    assert(false, "an entry by deadline has its member (D1)");
+    assert(false, "an entry by deadline has its member (TIMED-1)");
   }
 
-  /** Makes what `find` opened ready to be changed, when it is an expired member that was looked at. False when not now. */
+  /** Makes the collection that `find` opened ready for the removal of due members. Returns false when it is not possible now. */
   beginRemoval(): boolean {
     const { store, pages } = this;
     if (!store.removesExpired || !pages.reserve(SMALL_CHANGE)) return false;
@@ -368,7 +368,7 @@ export abstract class TimedCollection extends Collection {
   override expireMembers(limit: number): number {
     const { store } = this;
     if (!this.mayBeDue) return this.earliest;
-    if (!this.beginRemoval()) return store.nowMs + LATER_MS;
+    if (!this.beginRemoval()) return store.nowMs + RETRY_MS;
     this.removeDue(limit);
     const isEmpty = this.entries.count === 0;
     this.finish();
@@ -388,22 +388,22 @@ export abstract class TimedCollection extends Collection {
       timed++;
       earliest = Math.min(earliest, leaf.deadline);
     }
-    if (this.isTree) assert(this.deadlines.count === timed, "every deadline has an entry (D1)");
-    assert(timed === this.timed, "members with a deadline are counted (D1)");
-    assert(this.earliest <= earliest, "no deadline is before the earliest (D2)");
-    assert(timed === 0 || this.hasTimed, "the record says that there are deadlines (D3)");
+    if (this.isTree) assert(this.deadlines.count === timed, "every deadline has an entry (TIMED-1)");
+    assert(timed === this.timed, "members with a deadline are counted (TIMED-1)");
+    assert(this.earliest <= earliest, "no deadline is before the earliest (TIMED-2)");
+    assert(timed === 0 || this.hasTimed, "the record says that there are deadlines (TIMED-3)");
   }
 }
 
-/** Writes a deadline at the beginning of an entry; 0 = none. Returns where the rest goes. */
+/** Writes a deadline (0 = none) at the beginning of an entry. Returns the offset of the rest. */
 export function putDeadline(target: Uint8Array, to: number, deadline: number): number {
   if (deadline === 0) return to;
   writeDeadline(target, to, deadline);
   return to + DEADLINE_BYTES;
 }
 
-/** What an entry holds besides its deadline, while it is made longer or shorter. */
-const KEPT = Buffer.allocUnsafe(PACKED_ENTRY_MAX);
+/** The bytes of an entry without its deadline, while the entry is resized. */
+const ENTRY_REST = Buffer.allocUnsafe(PACKED_ENTRY_MAX);
 const HASH_BYTES = 4;
 const INDEX_KEY_MAX = 6;
 const NOTHING = new Uint8Array(0);

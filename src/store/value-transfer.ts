@@ -1,20 +1,20 @@
 /**
- * Value transfer: takes a value, of whatever type, from one key to another (RENAME, MOVE, COPY), or to a reply that follows
- * a change of its key (SET ... GET).
+ * Value transfer: moves or copies a value of any type from one key to another (RENAME, MOVE, COPY), or takes it for a reply
+ * that is written after its key has changed (SET ... GET).
  *
  *   select source, find, take ─► select target, prepareInsert, find, put ─► for a move: select source, find, removeSource
  *
  *   Int, Raw string │ two words, or a copy of the bytes │
- *   packed page     │ laid out anew in memory of its own (carried.ts) │
- *   Paged, Tree     │ named by its node or root: handed over when it moves within its shard, else copied │
+ *   packed page     │ a copy in memory of its own (moved-page.ts) │
+ *   Chunked, Tree   │ the address of its node or root, which moves within its shard and is copied to another │
  *
- * What was taken is valid until the next `take`; a node or root belongs to the record it was found in.
+ * A taken value is valid until the next `take`. A node or root still belongs to the record in which it was found.
  * Locking: the holder of the locks of both shards, from `take` to the end.
  */
 import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
-import { CarriedPage } from "./carried.ts";
+import { MovedPage } from "./moved-page.ts";
 import { CollectionCopy, copyAtOnce } from "./collection-copy.ts";
 import { hasTimedMembers } from "./deadlines.ts";
 import { STRING_CHUNK_BYTES } from "./large.ts";
@@ -26,7 +26,7 @@ import { KEEPS_VALUE, PLAIN, type Store } from "./store.ts";
 import { copyIn, type StringValue } from "./string-value.ts";
 
 export class ValueTransfer {
-  /** What was taken: for a Raw string its bytes, for an Int its words, else the node or root. */
+  /** The taken value: a Raw string's bytes, an Int's words, or the node or root. */
   type: RecordType = RecordType.String;
   encoding: Encoding = Encoding.Raw;
   length = 0;
@@ -34,15 +34,15 @@ export class ValueTransfer {
   low = 0;
   high = 0;
   node: Address = NO_ADDRESS;
-  /** Where it was taken from. */
+  /** Shard of the source. */
   shard = 0;
   header = 0;
   private spare = 0;
   private isGrown = false;
   private access = 0;
   /** True when `put` has given the source's own node or root to the target. */
-  private isHandedOver = false;
-  private readonly page: CarriedPage;
+  private isMoved = false;
+  private readonly page: MovedPage;
   private readonly source: ShardPages;
   private readonly target: ShardPages;
 
@@ -52,20 +52,20 @@ export class ValueTransfer {
   ) {
     this.source = store.newPages();
     this.target = store.newPages();
-    this.page = new CarriedPage(this.source);
+    this.page = new MovedPage(this.source);
   }
 
-  /** Takes down what the record found holds. */
+  /** Takes the value of the record found. */
   take(): void {
     const { cursor } = this.store;
-    assert(cursor.address !== NO_ADDRESS, "what is taken is there");
+    assert(cursor.address !== NO_ADDRESS, "a value is taken from a record");
     this.type = cursor.type;
     this.encoding = cursor.encoding;
     this.shard = cursor.shard;
     this.header = cursor.header;
     this.length = cursor.valueBytes;
     this.isGrown = cursor.isGrown;
-    this.isHandedOver = false;
+    this.isMoved = false;
     this.access = accessClock(cursor.m, cursor.w);
     this.spare = spareBits(cursor.m, cursor.w);
     if (this.encoding === Encoding.Int) {
@@ -75,26 +75,26 @@ export class ValueTransfer {
       this.node = cursor.node;
     } else if (this.type !== RecordType.String) {
       this.source.turn(cursor.region);
-      this.page.take(this.type, cursor.rawAt, cursor.rawAt + this.length);
+      this.page.copyFrom(this.type, cursor.rawAt, cursor.rawAt + this.length);
     } else {
       if (this.length > this.bytes.length) this.bytes = Buffer.allocUnsafe(this.length);
       copyIn(cursor.b, cursor.rawAt, this.bytes, 0, this.length);
     }
   }
 
-  /** True when what was taken is a collection that is a tree. */
+  /** True when the taken value is a collection that is a tree. */
   get isTree(): boolean {
     return this.encoding === Encoding.Tree;
   }
 
   /** True when `put` would have to copy a collection of more than `bytes`. */
-  copiesMore(bytes: number, moves: boolean): boolean {
+  mustCopyMoreThan(bytes: number, moves: boolean): boolean {
     if (!this.isTree || (moves && this.shard === this.store.cursor.shard)) return false;
     this.source.select(this.shard, this.header);
     return this.source.bytesOf(this.node) > bytes;
   }
 
-  /** A copy of the tree taken, for the selected key, to be made in steps. Both shards are locked; the source is pinned. */
+  /** Begins a copy in steps of the taken tree, for the selected key. Both shards are locked, and the source is pinned. */
   copyInSteps(): CollectionCopy {
     const { store } = this;
     const source = store.newPages();
@@ -105,9 +105,9 @@ export class ValueTransfer {
   }
 
   /**
-   * Gives the selected key, just looked up, the value taken. `copied`: root of a copy of it that lies in that key's shard,
-   * NO_REF = none; it is the key's then. `moves`: `removeSource` follows before the locks are released, so that a node or
-   * root can be handed over. Returns 0, or Status with nothing changed.
+   * Gives the selected key, just looked up, the taken value. `copied`: root of a copy in that key's shard, which then belongs
+   * to the key, NO_REF = none. `moves`: `removeSource` follows before the locks are released, so that a node or root may be
+   * moved instead of copied. Returns 0, or Status with nothing changed.
    */
   put(deadlineMs: number, moves: boolean, copied: Ref): number {
     const { store } = this;
@@ -118,7 +118,7 @@ export class ValueTransfer {
       setSpareBits(cursor.m, cursor.w, this.spare);
       if (hasTimedMembers(cursor)) store.setMembersDue(store.openCollection!().earliest);
     }
-    // A key that is renamed was used as often as before, and now; a copy is new.
+    // A renamed key keeps its frequency, and is used now. A copy begins like a new key.
     if (access.countsFrequency) {
       setAccessClock(cursor.m, cursor.w, moves ? this.access : access.first);
       if (moves) access.date(cursor.m, cursor.w);
@@ -129,7 +129,7 @@ export class ValueTransfer {
 
   private place(deadlineMs: number, moves: boolean, copied: Ref): number {
     if (this.encoding === Encoding.Tree) return this.placeTree(deadlineMs, moves, copied);
-    if (this.encoding === Encoding.Chunked) return this.placePaged(deadlineMs, moves);
+    if (this.encoding === Encoding.Chunked) return this.placeChunked(deadlineMs, moves);
     if (this.type !== RecordType.String) return this.placePage(deadlineMs);
     const { store, encoding, length } = this;
     const isRaw = encoding === Encoding.Raw;
@@ -154,23 +154,23 @@ export class ValueTransfer {
     if (status < 0) return status;
     cursor.setValueBytes(bytes);
     this.source.turn(cursor.region);
-    page.put(cursor.rawAt, cursor.rawAt + bytes);
+    page.writeTo(cursor.rawAt, cursor.rawAt + bytes);
     return 0;
   }
 
-  /** A large string: handed over, or copied chunk by chunk. */
-  private placePaged(deadlineMs: number, moves: boolean): number {
+  /** Moves a large string within its shard, or copies it chunk by chunk. */
+  private placeChunked(deadlineMs: number, moves: boolean): number {
     const { store } = this;
     const { cursor } = store;
-    const handsOver = moves && this.shard === cursor.shard;
-    const node = handsOver ? this.node : this.copyChunks();
+    const movesNode = moves && this.shard === cursor.shard;
+    const node = movesNode ? this.node : this.copyChunks();
     if (node < 0) return node;
     const status = store.place(this.type, Encoding.Chunked, 0, 0, deadlineMs, PLAIN);
     if (status < 0) {
-      if (!handsOver) store.large.free(cursor.shard, cursor.header, node, store.nowSeconds);
+      if (!movesNode) store.large.free(cursor.shard, cursor.header, node, store.nowSeconds);
       return status;
     }
-    this.isHandedOver = handsOver;
+    this.isMoved = movesNode;
     cursor.setPaged(node, this.length);
     return 0;
   }
@@ -188,13 +188,13 @@ export class ValueTransfer {
     return node;
   }
 
-  /** The trees of a collection: the copy made ahead, handed over, or copied now. */
+  /** Places the trees of a collection: the copy made in steps, the moved trees, or a copy made now. */
   private placeTree(deadlineMs: number, moves: boolean, copied: Ref): number {
     const { store, source, target } = this;
     const { cursor } = store;
-    const handsOver = moves && copied === NO_REF && this.shard === cursor.shard;
+    const movesNode = moves && copied === NO_REF && this.shard === cursor.shard;
     let root = copied !== NO_REF ? copied : this.node;
-    if (copied === NO_REF && !handsOver) {
+    if (copied === NO_REF && !movesNode) {
       source.select(this.shard, this.header);
       target.select(cursor.shard, cursor.header);
       if (!target.reserve(source.bytesOf(root))) return Status.Busy;
@@ -203,21 +203,21 @@ export class ValueTransfer {
     }
     const status = store.place(this.type, Encoding.Tree, 0, 0, deadlineMs, PLAIN);
     if (status < 0) {
-      if (copied === NO_REF && !handsOver) target.freeCollection(root);
+      if (copied === NO_REF && !movesNode) target.freeCollection(root);
       return status;
     }
-    this.isHandedOver = handsOver;
+    this.isMoved = movesNode;
     cursor.setValueBytes(0);
     cursor.setNode(root);
     return 0;
   }
 
-  /** Removes the record found, whose value `put(.., true)` has given to another key. */
+  /** Removes the record found, whose value `put` with `moves` has given to another key. */
   removeSource(event: KeyEvent): void {
-    this.store.removeWith(event, this.isHandedOver ? KEEPS_VALUE : PLAIN);
+    this.store.removeWith(event, this.isMoved ? KEEPS_VALUE : PLAIN);
   }
 
-  /** Frees the chunks of a string that was taken from its key and that a set with KEEPS_VALUE has replaced there. */
+  /** Frees the chunks of a taken string that a set with KEEPS_VALUE has replaced in its key. */
   freeTaken(): void {
     const { store } = this;
     if (this.encoding === Encoding.Chunked) store.large.free(this.shard, this.header, this.node, store.nowSeconds);

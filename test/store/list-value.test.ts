@@ -98,13 +98,13 @@ function step(lists: Lists, key: string, random: Random): void {
   const die = random.below(100);
   if (die < 25) {
     lists.change(key, true, (value, elements) => {
-      value.beforeGrowth(bytes.length, 1);
+      value.convertBeforeGrowth(bytes.length, 1);
       value.push(bytes, 0, bytes.length, true);
       elements.unshift(text);
     });
   } else if (die < 52) {
     lists.change(key, true, (value, elements) => {
-      value.beforeGrowth(bytes.length, 1);
+      value.convertBeforeGrowth(bytes.length, 1);
       value.push(bytes, 0, bytes.length, false);
       elements.push(text);
     });
@@ -120,7 +120,7 @@ function step(lists: Lists, key: string, random: Random): void {
       value.seekIndex(at);
       expect(elementHere(value)).toBe(elements[at]!);
       value.setAt(at, bytes, 0, bytes.length);
-      value.afterShrinking();
+      value.convertAfterShrinking();
       elements[at] = text;
     });
   } else if (die < 94) {
@@ -128,7 +128,7 @@ function step(lists: Lists, key: string, random: Random): void {
       const at = [0, elements.length - 1, random.below(elements.length)][random.below(3)]!;
       value.removeRange(at, 1);
       elements.splice(at, 1);
-      value.afterShrinking();
+      value.convertAfterShrinking();
     });
   } else if (die < 98) {
     lists.change(key, false, (value, elements) => {
@@ -136,7 +136,7 @@ function step(lists: Lists, key: string, random: Random): void {
       const count = random.below(Math.min(elements.length - at, 30) + 1);
       value.removeRange(at, count);
       elements.splice(at, count);
-      value.afterShrinking();
+      value.convertAfterShrinking();
     });
   } else {
     lists.change(key, false, (value, elements) => {

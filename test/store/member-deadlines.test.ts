@@ -275,7 +275,7 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
           f.select(key);
           if (twins.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
           const pin = store.large.pin(store.cursor.header);
-          pins.push({ pin, reader: twins.collections.takeReader(twins.value), members: twins.members(key) });
+          pins.push({ pin, reader: twins.collections.acquireReader(twins.value), members: twins.members(key) });
         } else if (pins.length > 0) {
           const [{ pin, reader, members }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(twins.read(reader)).toEqual(members);

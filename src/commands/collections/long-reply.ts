@@ -81,7 +81,7 @@ class EntriesWalk<T extends Collection> extends PinnedWalk {
     super(value.pages.shard, pin, reply.protocol, bytes);
     this.bytes = bytes;
     this.left = count;
-    this.reader = collections.takeReader(value);
+    this.reader = collections.acquireReader(value);
     this.reader.entries.seekRank(from);
     assert(this.reader.entries.normalize(), "a reply begins at an entry");
   }
@@ -104,6 +104,6 @@ class EntriesWalk<T extends Collection> extends PinnedWalk {
   }
 
   close(): void {
-    this.collections.giveReader(this.reader);
+    this.collections.releaseReader(this.reader);
   }
 }

@@ -235,7 +235,7 @@ class DrawsWalk<T extends Collection> extends PinnedWalk {
     const entryBytes = bytesOf(value, 1);
     super(value.pages.shard, pin, reply.protocol, Math.min(PENDING_MOST, entryBytes * left));
     this.entryBytes = entryBytes;
-    this.reader = collections.takeReader(value);
+    this.reader = collections.acquireReader(value);
   }
   override readonly isMade = true;
 
@@ -252,7 +252,7 @@ class DrawsWalk<T extends Collection> extends PinnedWalk {
   }
 
   close(): void {
-    this.collections.giveReader(this.reader);
+    this.collections.releaseReader(this.reader);
   }
 }
 

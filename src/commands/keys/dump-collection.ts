@@ -62,7 +62,7 @@ class PayloadWalk extends PinnedWalk {
     nowMs: number,
   ) {
     super(value.pages.shard, pin, reply.protocol, value.wholeBytes);
-    this.reader = collections.takeReader(value);
+    this.reader = collections.acquireReader(value);
     this.payload = payloadOf(this.reader, nowMs);
   }
 
@@ -74,7 +74,7 @@ class PayloadWalk extends PinnedWalk {
   }
 
   close(): void {
-    this.collections.giveReader(this.reader);
+    this.collections.releaseReader(this.reader);
   }
 }
 
@@ -142,7 +142,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
       const list = value as ListValue;
       const items = rdbItems;
       list.create(items.bytes, ListEncoding.Listpack);
-      list.beforeGrowth(items.bytes, items.count);
+      list.convertBeforeGrowth(items.bytes, items.count);
       for (let i = 0; i < items.count; i++) list.push(items.sourceOf(i), items.atOf(i), items.lengthOf(i), false);
     },
   },
@@ -193,7 +193,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
         assert(!isThere, "no member comes twice (RDBCOLLECTION-F3)");
         sorted.add(source, at, length, items.scores[i]!);
       }
-      if (items.isPacked) sorted.staysListpack();
+      if (items.isPacked) sorted.restoreListpack();
     },
   },
 };

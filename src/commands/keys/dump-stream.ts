@@ -92,7 +92,7 @@ export class StreamPayload extends Payload {
     entries.seekRank(0);
     for (let more = entries.normalize(); more; more = entries.next()) {
       stream.openHere();
-      if (last < 0 || stream.begins || sizes[last]! >= NODE_BYTES || counts[last]! >= NODE_ENTRIES) {
+      if (last < 0 || stream.isNodeStart || sizes[last]! >= NODE_BYTES || counts[last]! >= NODE_ENTRIES) {
         this.endNode(last);
         last++;
         this.beginNode();
@@ -356,7 +356,7 @@ export function fillStream(stream: StreamValue): void {
     assert(end > 0, "a node that was read is sound");
     let begins = true;
     for (; node.next() > 0; begins = false) {
-      stream.appendAgain(node.id, node, node.fields, node.namesBytes, node.valuesBytes, begins);
+      stream.appendLoaded(node.id, node, node.fields, node.namesBytes, node.valuesBytes, begins);
     }
     if (!begins) stream.setLastNode(node.entries, node.nodeBytes);
   }

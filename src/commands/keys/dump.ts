@@ -42,7 +42,7 @@ export function dump(call: Call, reply: Reply): Outcome | void {
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
   if (store.cursor.type !== RecordType.String) {
     const value = call.collections.openFound();
-    const left = value.hasTimed ? value.settleDue(false) : 1;
+    const left = value.hasTimed ? value.removeDueWhenOpened(false) : 1;
     if (left === 1) return dumpCollection(call, reply, value);
     return left === 0 ? reply.nullBulk() : refuse(call, reply, left);
   }

@@ -64,7 +64,7 @@ function runSort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
   }
   let value = isThere ? call.collections.openFound() : null;
   if (value?.hasTimed) {
-    const left = value.settleDue(false);
+    const left = value.removeDueWhenOpened(false);
     if (left < 0) return refuse(call, reply, left);
     if (left === 0) value = null;
   }
@@ -287,7 +287,7 @@ function storeResult(call: Call, reply: Reply, elements: Buffer[], wish: Wish): 
     const found = list.begin(0, true);
     if (found < 0) return refuse(call, reply, found);
     list.create(bytes, ListEncoding.Listpack);
-    list.beforeGrowth(bytes - items.length * ELEMENT_BYTES, items.length);
+    list.convertBeforeGrowth(bytes - items.length * ELEMENT_BYTES, items.length);
     for (const item of items) list.push(item, 0, item.length, false);
     list.finish();
   }

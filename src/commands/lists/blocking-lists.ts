@@ -125,7 +125,7 @@ registerServeHandler(Want.ListElements, RecordType.List, (call, reply, front, _t
     emitElement(reply, list);
   }
   list.removeRange(rank, taken);
-  list.afterShrinking();
+  list.convertAfterShrinking();
   list.finish(true, popEvent(front));
 });
 

@@ -49,7 +49,7 @@ function push(call: Call, reply: Reply, front: boolean, creates: boolean): Outco
     if (!creates) return reply.integer(0);
     list.create(argCount === 3 ? more : roomFor(call, list, more), ListEncoding.Listpack);
   }
-  list.beforeGrowth(more, argCount - 2);
+  list.convertBeforeGrowth(more, argCount - 2);
   for (let i = 2; i < argCount; i++) list.push(bytes, call.argAt(i), call.argBytes(i), front);
   const { count } = list;
   list.finish();
@@ -98,7 +98,7 @@ export function popOne(reply: Reply, list: ListValue, front: boolean): void {
   list.seekIndex(rank);
   emitElement(reply, list);
   list.removeRange(rank, 1);
-  list.afterShrinking();
+  list.convertAfterShrinking();
   list.finish(true, popEvent(front));
 }
 
@@ -109,7 +109,7 @@ export function popMany(call: Call, reply: Reply, list: ListValue, front: boolea
   reply.array(taken);
   replyEntries(call, reply, list, front ? 0 : count - 1, taken, front ? 1 : -1, emitElement);
   list.removeRange(front ? 0 : count - taken, taken);
-  list.afterShrinking();
+  list.convertAfterShrinking();
   list.finish(true, popEvent(front));
 }
 
@@ -169,9 +169,9 @@ export function lset(call: Call, reply: Reply): Outcome | void {
   if (Number.isNaN(rank)) return;
   if (rank < 0) rank += list.count;
   if (rank < 0 || rank >= list.count) return reply.error(ErrorText.indexOutOfRange);
-  list.beforeGrowth(call.argBytes(3), 1);
+  list.convertBeforeGrowth(call.argBytes(3), 1);
   list.setAt(rank, call.bytes, call.argAt(3), call.argBytes(3));
-  list.afterShrinking();
+  list.convertAfterShrinking();
   list.finish();
   reply.ok();
 }
@@ -218,7 +218,7 @@ export function ltrim(call: Call, reply: Reply): Outcome | void {
     const end = range.count === 0 ? 0 : range.start + range.count;
     if (end < count) list.removeRange(end, count - end);
     if (range.count > 0 && range.start > 0) list.removeRange(0, range.start);
-    list.afterShrinking();
+    list.convertAfterShrinking();
     list.finish();
   }
   reply.ok();
@@ -234,7 +234,7 @@ export function lrem(call: Call, reply: Reply): Outcome | void {
   if (found === 0) return reply.integer(0);
   const most = wanted === 0 ? list.count : Math.abs(wanted);
   const removed = list.removeEqual(call.bytes, call.argAt(3), call.argBytes(3), most, wanted < 0);
-  if (removed > 0) list.afterShrinking();
+  if (removed > 0) list.convertAfterShrinking();
   list.finish(removed > 0);
   reply.integer(removed);
 }
@@ -251,17 +251,17 @@ export function linsert(call: Call, reply: Reply): Outcome | void {
   const found = list.begin(call.argBytes(4) + SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0) return reply.integer(0);
-  list.soughtIs(bytes, call.argAt(3), call.argBytes(3));
+  list.setSought(bytes, call.argAt(3), call.argBytes(3));
   const { entries } = list;
   let rank = 0;
   let more = true;
   list.seekIndex(0);
-  while (more && !list.isHere()) {
+  while (more && !list.matchesHere()) {
     rank++;
     more = entries.next();
   }
   if (!more) return reply.integer(-1);
-  list.beforeGrowth(call.argBytes(4), 1);
+  list.convertBeforeGrowth(call.argBytes(4), 1);
   list.insertAt(isAfter ? rank + 1 : rank, bytes, call.argAt(4), call.argBytes(4));
   const { count } = list;
   list.finish();
@@ -288,7 +288,7 @@ export function lpos(call: Call, reply: Reply): Outcome | void {
   }
   const { entries, count } = list;
   const backward = rank < 0;
-  list.soughtIs(call.bytes, call.argAt(2), call.argBytes(2));
+  list.setSought(call.bytes, call.argAt(2), call.argBytes(2));
   const compared = most === 0 ? count : Math.min(most, count);
   let skipped = Math.abs(rank) - 1;
   const matches: number[] = [];
@@ -299,7 +299,7 @@ export function lpos(call: Call, reply: Reply): Outcome | void {
       if (backward) entries.previous();
       else entries.next();
     }
-    if (!list.isHere() || skipped-- > 0) continue;
+    if (!list.matchesHere() || skipped-- > 0) continue;
     matches.push(backward ? count - 1 - i : i);
     if (matches.length >= enough) break;
   }
@@ -409,19 +409,19 @@ export function move(call: Call, reply: Reply, fromFront: boolean, toFront: bool
     const there = target.begin(length + SMALL_CHANGE, true);
     if (there < 0) return there;
     if (there === 0) target.create(length, ListEncoding.Listpack);
-    target.beforeGrowth(length, 1);
+    target.convertBeforeGrowth(length, 1);
     target.push(element, 0, length, toFront);
     target.finish(true, toFront ? LPUSH : RPUSH);
     call.selectKey(1);
-    source.openAgain();
+    source.reopen();
     source.removeRange(rank, 1);
   } else {
     source.removeRange(rank, 1);
-    source.beforeGrowth(length, 1);
+    source.convertBeforeGrowth(length, 1);
     source.push(element, 0, length, toFront);
     call.store.changed(toFront ? LPUSH : RPUSH);
   }
-  source.afterShrinking();
+  source.convertAfterShrinking();
   source.finish(true, popEvent(fromFront));
   reply.bulk(element, 0, length);
   if (element.length > KEPT_BYTES) element = Buffer.allocUnsafe(KEPT_BYTES);

@@ -108,7 +108,7 @@ function sift(set: SetValue, wanted: boolean): void {
   const { bytes, starts, lengths, hashes } = part;
   let kept = 0;
   for (let i = 0; i < part.count; i++) {
-    if (set.hasHashed(bytes, starts[i]!, lengths[i]!, hashes[i]!) === wanted) part.keep(i, kept++);
+    if (set.hasHashed(bytes, starts[i]!, lengths[i]!, hashes[i]!) === wanted) part.moveTo(i, kept++);
   }
   part.count = kept;
 }
@@ -199,7 +199,7 @@ function subtract(call: Call): number {
     do result.remove(member.bytes, member.at, member.length, set.hashHere());
     while (set.openNext());
   }
-  result.close();
+  result.compact();
   return encoding;
 }
 
@@ -219,7 +219,7 @@ function storeResult(call: Call, reply: Reply, encoding: number): Outcome | void
     return reply.integer(0);
   }
   const set = call.collections.set();
-  const status = set.beginAnew(SMALL_CHANGE + used * 2 + count * MEMBER_BYTES);
+  const status = set.beginReplacement(SMALL_CHANGE + used * 2 + count * MEMBER_BYTES);
   if (status < 0) return refuse(call, reply, status);
   set.create(used + count * 2, encoding);
   for (let i = 0; i < count; i++) set.add(bytes, starts[i]!, lengths[i]!);

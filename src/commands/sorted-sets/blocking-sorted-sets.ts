@@ -84,7 +84,7 @@ const hasMembers: Readiness = (call, type) => {
   const value = call.collections.sortedSet();
   for (;;) {
     value.open();
-    const left = value.hasTimed ? value.settleDue(false) : 1;
+    const left = value.hasTimed ? value.removeDueWhenOpened(false) : 1;
     if (left !== Status.Again) return left !== 0;
   }
 };

@@ -140,7 +140,7 @@ function openSource(call: Call): number {
   if (type !== RecordType.SortedSet && type !== RecordType.Set) return Status.WrongType;
   const value = type === RecordType.Set ? collections.set() : collections.sortedSet();
   value.open();
-  const left = value.hasTimed ? value.settleDue(false) : 1;
+  const left = value.hasTimed ? value.removeDueWhenOpened(false) : 1;
   return left === 1 ? value.count : left;
 }
 

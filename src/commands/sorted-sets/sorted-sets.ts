@@ -127,7 +127,7 @@ export function addScored(
   const found = value.begin(bytesFrom(call, 2), (flags & AddFlag.Existing) === 0);
   if (found < 0) return refuse(call, reply, found);
   if (found === 1) {
-    value.expect(count);
+    value.expectMembers(count);
   } else {
     if ((flags & AddFlag.Existing) !== 0) return increments ? reply.nullBulk() : reply.integer(0);
     value.create(roomFor(call, first, step, count), value.encodingFor(count, call.argBytes(first)));

@@ -8,7 +8,7 @@ import { PLAIN } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
-import { isTooLong, replyPaged, storeArgument, writeArgument } from "./strings.ts";
+import { isTooLong, replyChunked, storeArgument, writeArgument } from "./strings.ts";
 
 /** STRLEN key. Replies: the length in bytes, 0 when there is no such key. */
 export function strlen(call: Call, reply: Reply): void {
@@ -73,7 +73,7 @@ export function getrange(call: Call, reply: Reply): void {
   if (end >= length) end = length - 1;
   if (start > end) return reply.constant(EMPTY_BULK);
   if (store.cursor.encoding === Encoding.Chunked) {
-    replyPaged(call, reply, store.cursor.shard, store.cursor.node, start, end - start + 1);
+    replyChunked(call, reply, store.cursor.shard, store.cursor.node, start, end - start + 1);
     return;
   }
   call.strings.open();

@@ -27,11 +27,11 @@ export function replyString(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.cursor.encoding === Encoding.Raw) reply.bulk(store.cursor.b, store.cursor.rawAt, store.cursor.valueBytes);
   else if (store.cursor.encoding === Encoding.Int) reply.bulkInt64(store.cursor.intLow, store.cursor.intHigh);
-  else replyPaged(call, reply, store.cursor.shard, store.cursor.node, 0, store.cursor.valueBytes);
+  else replyChunked(call, reply, store.cursor.shard, store.cursor.node, 0, store.cursor.valueBytes);
 }
 
 /** Replies `length` bytes of a large value from `start` on. */
-export function replyPaged(
+export function replyChunked(
   call: Call,
   reply: Reply,
   shard: number,
@@ -48,7 +48,7 @@ function replyTaken(call: Call, reply: Reply): void {
   const { transfer } = call;
   if (transfer.encoding === Encoding.Raw) reply.bulk(transfer.bytes, 0, transfer.length);
   else if (transfer.encoding === Encoding.Int) reply.bulkInt64(transfer.low, transfer.high);
-  else replyPaged(call, reply, transfer.shard, transfer.node, 0, transfer.length);
+  else replyChunked(call, reply, transfer.shard, transfer.node, 0, transfer.length);
 }
 
 /**

@@ -5,7 +5,7 @@
  *         and unit/obuf-limits of Redis that need no feature of a later version.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { type Argument, type RespClient, show, within } from "../support/resp.ts";
+import { ask, type RespClient, show, within } from "../support/resp.ts";
 import { type Server, startFerrite } from "../support/servers.ts";
 
 const KB = 1024;
@@ -30,10 +30,6 @@ afterEach(() => {
   others = [];
 });
 afterAll(() => server.stop());
-
-async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await within(client.command(...args), 5000, args.join(" ").slice(0, 100)));
-}
 
 async function config(name: string, value: string): Promise<void> {
   expect(await ask(admin, "CONFIG", "SET", name, value)).toBe("+OK");

@@ -4,7 +4,7 @@
  *         raw bytes compared with redis-server's.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Argument, type RespClient, show, within } from "../support/resp.ts";
+import { type Argument, ask, type RespClient, show, within } from "../support/resp.ts";
 import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
 
 const hasRedis = requireRedis();
@@ -21,9 +21,6 @@ afterAll(async () => {
   await redis?.stop();
 });
 
-async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await within(client.command(...args), 10_000, args.join(" ")));
-}
 function connectMany(count: number): Promise<RespClient[]> {
   return Promise.all(Array.from({ length: count }, () => server.connect()));
 }

@@ -3,7 +3,7 @@
  * Method: many connections to a server of three workers, which the kernel spreads.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { type Argument, type RespClient, show, within } from "../support/resp.ts";
+import { type Argument, ask, type RespClient, show, within } from "../support/resp.ts";
 import { type Server, startFerrite } from "../support/servers.ts";
 
 let server: Server;
@@ -18,10 +18,6 @@ beforeEach(async () => {
   for (let tries = 0; tries < 500 && (await lines(admin)).length > 1; tries++) await Bun.sleep(5);
 });
 afterAll(() => server.stop());
-
-async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await within(client.command(...args), 5000, args.join(" ")));
-}
 
 async function lines(client: RespClient, ...args: Argument[]): Promise<string[]> {
   const reply = await within(client.command("CLIENT", "LIST", ...args), 5000, "CLIENT LIST");

@@ -2,11 +2,12 @@
  * Goal:   SLOWLOG and COMMANDLOG: what is logged is complete over all workers, and the replies are Redis's.
  * Method: an engine in process; the same commands to a server of two workers and to redis-server.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { configSet } from "../../src/base/config/redis.ts";
+import { bothServers, expectSameReplies } from "../support/both-servers.ts";
 import { testEngine } from "../support/engine.ts";
-import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
-import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
+import { ask, replyTo, show } from "../support/resp.ts";
+import { requireRedis } from "../support/servers.ts";
 
 test("arguments of an entry are cut as Redis cuts them, and secrets are not shown", () => {
   const engine = testEngine();
@@ -35,43 +36,25 @@ test("arguments of an entry are cut as Redis cuts them, and secrets are not show
   ]);
 });
 
-let server: Server;
-let redis: Server | null = null;
-let clients: RespClient[] = [];
+const both = bothServers({ workers: 2, clients: 8 });
 const hasRedis = requireRedis();
-beforeAll(async () => {
-  server = await startFerrite({ workers: 2 });
-  clients = await Promise.all(Array.from({ length: 8 }, () => server.connect()));
-  if (hasRedis) redis = await startRedis();
-});
-afterAll(async () => {
-  for (const client of clients) client.close();
-  await server.stop();
-  await redis?.stop();
-});
 
-function ask(client: RespClient, ...args: Argument[]): Promise<Reply> {
-  return within(client.command(...args), 5000, args.join(" "));
-}
-async function said(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await ask(client, ...args));
-}
 describe("two workers", () => {
   test("one slow log: ids ascend over the workers, each entry has its client", async () => {
-    const [admin] = clients;
-    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "10");
-    await said(admin!, "SLOWLOG", "RESET");
-    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":1");
-    for (const [i, client] of clients.entries()) {
-      await said(client, "CLIENT", "SETNAME", `client${i}`);
-      await said(client, "SET", "k", `${i}`);
+    const [admin] = both.clients;
+    await ask(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "10");
+    await ask(admin!, "SLOWLOG", "RESET");
+    expect(await ask(admin!, "SLOWLOG", "LEN")).toBe(":1");
+    for (const [i, client] of both.clients.entries()) {
+      await ask(client, "CLIENT", "SETNAME", `client${i}`);
+      await ask(client, "SET", "k", `${i}`);
     }
-    const log = await ask(admin!, "SLOWLOG", "GET", "-1");
-    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":10");
+    const log = await replyTo(admin!, "SLOWLOG", "GET", "-1");
+    expect(await ask(admin!, "SLOWLOG", "LEN")).toBe(":10");
     // All of one worker: what asks is logged before it is answered, and must not push the tenth out.
-    for (let i = 0; i < 12; i++) await said(admin!, "PING");
-    expect(await said(admin!, "SLOWLOG", "LEN")).toBe(":10");
-    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000", "slowlog-max-len", "128");
+    for (let i = 0; i < 12; i++) await ask(admin!, "PING");
+    expect(await ask(admin!, "SLOWLOG", "LEN")).toBe(":10");
+    await ask(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000", "slowlog-max-len", "128");
     if (log.type !== "array") throw new Error(show(log));
     expect(log.value.length).toBe(10);
     const shown = log.value.map(show);
@@ -79,44 +62,42 @@ describe("two workers", () => {
     expect(ids).toEqual(Array.from({ length: 10 }, (_, i) => ids[0]! - i));
     expect(shown[0]).toMatch(/^\*\[:\d+, :\d{10}, :\d+, \*\["SET", "k", "7"\], "127\.0\.0\.1:\d+", "client7"\]$/);
     expect(shown[9]).toContain('*["CLIENT", "SETNAME", "client3"]');
-    expect(await said(admin!, "SLOWLOG", "RESET")).toBe("+OK");
-    expect(await said(admin!, "SLOWLOG", "GET")).toBe("*[]");
+    expect(await ask(admin!, "SLOWLOG", "RESET")).toBe("+OK");
+    expect(await ask(admin!, "SLOWLOG", "GET")).toBe("*[]");
   });
 
   test("COMMANDLOG keeps large requests and large replies", async () => {
-    const [admin, , other] = clients;
-    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "60000000");
+    const [admin, , other] = both.clients;
+    await ask(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "60000000");
     for (const type of ["large-request", "LARGE-REPLY", "slow"]) {
-      expect(await said(admin!, "COMMANDLOG", "RESET", type)).toBe("+OK");
+      expect(await ask(admin!, "COMMANDLOG", "RESET", type)).toBe("+OK");
     }
-    await said(admin!, "CONFIG", "SET", "commandlog-request-larger-than", "150000");
-    await said(admin!, "CONFIG", "SET", "commandlog-reply-larger-than", "100000");
-    await said(other!, "SET", "large", "v".repeat(200_000));
-    await said(other!, "SET", "medium", "v".repeat(110_000));
+    await ask(admin!, "CONFIG", "SET", "commandlog-request-larger-than", "150000");
+    await ask(admin!, "CONFIG", "SET", "commandlog-reply-larger-than", "100000");
+    await ask(other!, "SET", "large", "v".repeat(200_000));
+    await ask(other!, "SET", "medium", "v".repeat(110_000));
     await other!.pipeline([["GET", "medium"], ["PING"], ["GET", "large"], ["STRLEN", "large"]]);
-    expect(await said(admin!, "COMMANDLOG", "LEN", "large-request")).toBe(":1");
-    expect(await said(admin!, "COMMANDLOG", "GET", "-1", "large-request")).toMatch(
+    expect(await ask(admin!, "COMMANDLOG", "LEN", "large-request")).toBe(":1");
+    expect(await ask(admin!, "COMMANDLOG", "GET", "-1", "large-request")).toMatch(
       /^\*\[\*\[:\d+, :\d+, :2000\d\d, \*\["SET", "large", "v{128}\.\.\. \(199872 more bytes\)"\], "127.*"\]\]$/,
     );
-    expect(await said(admin!, "COMMANDLOG", "GET", "5", "large-reply")).toMatch(
+    expect(await ask(admin!, "COMMANDLOG", "GET", "5", "large-reply")).toMatch(
       /^\*\[\*\[:\d+, :\d+, :200011, \*\["GET", "large"\], .*\], \*\[:\d+, :\d+, :110011, \*\["GET", "medium"\], .*\]\]$/,
     );
-    expect(await said(admin!, "COMMANDLOG", "LEN", "slow")).toBe(":0");
-    expect(await said(admin!, "COMMANDLOG", "LEN", "nothing")).toBe(
+    expect(await ask(admin!, "COMMANDLOG", "LEN", "slow")).toBe(":0");
+    expect(await ask(admin!, "COMMANDLOG", "LEN", "nothing")).toBe(
       "-ERR type should be one of the following: slow, large-request, large-reply",
     );
-    expect(await said(admin!, "COMMANDLOG", "GET", "x", "slow")).toBe(
+    expect(await ask(admin!, "COMMANDLOG", "GET", "x", "slow")).toBe(
       "-ERR count should be greater than or equal to -1",
     );
-    expect(await said(admin!, "COMMANDLOG", "HELP")).toContain("+GET <count> <type>");
-    await said(admin!, "CONFIG", "SET", "commandlog-execution-slower-than", "5000");
-    expect(await said(admin!, "CONFIG", "GET", "slowlog-log-slower-than")).toBe('*["slowlog-log-slower-than", "5000"]');
-    await said(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000");
+    expect(await ask(admin!, "COMMANDLOG", "HELP")).toContain("+GET <count> <type>");
+    await ask(admin!, "CONFIG", "SET", "commandlog-execution-slower-than", "5000");
+    expect(await ask(admin!, "CONFIG", "GET", "slowlog-log-slower-than")).toBe('*["slowlog-log-slower-than", "5000"]');
+    await ask(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000");
   });
 
   test.if(hasRedis)("replies, help and errors are Redis's", async () => {
-    const theirs = await redis!.connect();
-    const ours = await server.connect();
     const commands = [
       "SLOWLOG",
       "SLOWLOG HELP",
@@ -130,11 +111,6 @@ describe("two workers", () => {
       "SLOWLOG LEN",
       "SLOWLOG GET",
     ];
-    for (const command of commands) {
-      const args = command.split(" ");
-      expect([command, await said(ours, ...args)]).toEqual([command, await said(theirs, ...args)]);
-    }
-    ours.close();
-    theirs.close();
+    await expectSameReplies(both, commands);
   });
 });

@@ -3,7 +3,7 @@
  * Method: over a socket; the expected replies were taken from redis-server 7.0.15.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Argument, type RespClient, show, within } from "../support/resp.ts";
+import { type Argument, ask, within } from "../support/resp.ts";
 import { type Server, startFerrite } from "../support/servers.ts";
 
 const NOAUTH = "-NOAUTH Authentication required.";
@@ -17,10 +17,6 @@ beforeAll(async () => {
   server = await startFerrite();
 });
 afterAll(() => server.stop());
-
-async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await within(client.command(...args), 5000, args.join(" ")));
-}
 
 /** Runs the lines one after another on one new connection: [reply expected, command ...]. */
 async function transcript(...lines: [string, ...Argument[]][]): Promise<void> {

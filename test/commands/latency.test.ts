@@ -3,14 +3,15 @@
  * Method: the monitor alone under a clock that the test moves; an engine in process; the same commands to a server of two
  *         workers and to redis-server.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { HeldClock } from "../../src/base/clock.ts";
 import { configSet } from "../../src/base/config/redis.ts";
 import { latencyGraph, latencyReport } from "../../src/commands/server/latency-report.ts";
 import { LatencyMonitor, mergeEvents, SAMPLES_MAX } from "../../src/dispatch/latency-monitor.ts";
+import { bothServers, expectSameReplies } from "../support/both-servers.ts";
 import { testEngine } from "../support/engine.ts";
-import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
-import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
+import { ask } from "../support/resp.ts";
+import { requireRedis } from "../support/servers.ts";
 
 const START_SECONDS = 1_800_000_000;
 
@@ -93,61 +94,41 @@ describe("latency monitor", () => {
   });
 });
 
-let server: Server;
-let redis: Server | null = null;
-let clients: RespClient[] = [];
+const both = bothServers({ workers: 2, clients: 8 });
 const hasRedis = requireRedis();
 /** A number of 30 or more: what slept for 30 ms may have taken longer. */
 const AT_LEAST_30 = "(?:[3-9]\\d|[1-9]\\d{2,})";
-beforeAll(async () => {
-  server = await startFerrite({ workers: 2 });
-  clients = await Promise.all(Array.from({ length: 8 }, () => server.connect()));
-  if (hasRedis) redis = await startRedis();
-});
-afterAll(async () => {
-  for (const client of clients) client.close();
-  await server.stop();
-  await redis?.stop();
-});
 
-function ask(client: RespClient, ...args: Argument[]): Promise<Reply> {
-  return within(client.command(...args), 5000, args.join(" "));
-}
-async function said(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await ask(client, ...args));
-}
 describe("two workers", () => {
   test("a command that sleeps is in the slow log and the latency monitor, alone of its pipeline", async () => {
-    const [admin, other] = clients;
-    await said(admin!, "CONFIG", "SET", "latency-monitor-threshold", "20");
-    await said(admin!, "SLOWLOG", "RESET");
+    const [admin, other] = both.clients;
+    await ask(admin!, "CONFIG", "SET", "latency-monitor-threshold", "20");
+    await ask(admin!, "SLOWLOG", "RESET");
     await other!.pipeline([
       ["GET", "a"],
       ["GET", "a"],
       ["DEBUG", "SLEEP", "0.03"],
       ["GET", "a"],
     ]);
-    expect(await said(admin!, "SLOWLOG", "GET")).toMatch(
+    expect(await ask(admin!, "SLOWLOG", "GET")).toMatch(
       new RegExp(`^\\*\\[\\*\\[:\\d+, :\\d+, :${AT_LEAST_30}\\d{3}, \\*\\["DEBUG", "SLEEP", "0\\.03"\\]`),
     );
-    expect(await said(admin!, "LATENCY", "LATEST")).toMatch(
+    expect(await ask(admin!, "LATENCY", "LATEST")).toMatch(
       new RegExp(`^\\*\\[\\*\\["command", :\\d{10}, :${AT_LEAST_30}, :${AT_LEAST_30}\\]\\]$`),
     );
-    expect(await said(admin!, "LATENCY", "HISTORY", "command")).toMatch(
+    expect(await ask(admin!, "LATENCY", "HISTORY", "command")).toMatch(
       new RegExp(`^\\*\\[\\*\\[:\\d{10}, :${AT_LEAST_30}\\]\\]$`),
     );
-    expect(await said(admin!, "LATENCY", "HISTORY", "nothing")).toBe("*[]");
-    expect(await said(admin!, "LATENCY", "GRAPH", "command")).toMatch(new RegExp(`^"command - high ${AT_LEAST_30} `));
-    expect(await said(admin!, "LATENCY", "DOCTOR")).toContain("1. command: 1 latency spikes");
-    expect(await said(admin!, "LATENCY", "RESET", "nothing")).toBe(":0");
-    expect(await said(admin!, "LATENCY", "RESET")).toBe(":1");
-    expect(await said(admin!, "LATENCY", "LATEST")).toBe("*[]");
-    await said(admin!, "CONFIG", "SET", "latency-monitor-threshold", "0");
+    expect(await ask(admin!, "LATENCY", "HISTORY", "nothing")).toBe("*[]");
+    expect(await ask(admin!, "LATENCY", "GRAPH", "command")).toMatch(new RegExp(`^"command - high ${AT_LEAST_30} `));
+    expect(await ask(admin!, "LATENCY", "DOCTOR")).toContain("1. command: 1 latency spikes");
+    expect(await ask(admin!, "LATENCY", "RESET", "nothing")).toBe(":0");
+    expect(await ask(admin!, "LATENCY", "RESET")).toBe(":1");
+    expect(await ask(admin!, "LATENCY", "LATEST")).toBe("*[]");
+    await ask(admin!, "CONFIG", "SET", "latency-monitor-threshold", "0");
   });
 
   test.if(hasRedis)("replies, help and errors are Redis's", async () => {
-    const theirs = await redis!.connect();
-    const ours = await server.connect();
     const commands = [
       "LATENCY",
       "LATENCY HELP",
@@ -163,20 +144,16 @@ describe("two workers", () => {
       "LATENCY HISTOGRAM nothing",
       "LATENCY DOCTOR 1",
     ];
-    for (const command of commands) {
-      const args = command.split(" ");
-      expect([command, await said(ours, ...args)]).toEqual([command, await said(theirs, ...args)]);
-    }
-    for (const client of [ours, theirs]) {
-      await said(client, "CONFIG", "RESETSTAT");
-      await said(client, "GET", "a");
-    }
-    for (const client of [ours, theirs]) await said(client, "HELLO", "3");
-    const shape = (text: string) => text.replace(/%\{(:\d+ => :\d+(, )?)+\}/, "BOUNDS");
-    const histogram = ["LATENCY", "HISTOGRAM", "get"] as const;
-    expect(shape(await said(ours, ...histogram))).toEqual(shape(await said(theirs, ...histogram)));
-    expect(shape(await said(ours, ...histogram))).toContain("BOUNDS");
-    ours.close();
-    theirs.close();
+    await expectSameReplies(both, commands, async (ours, theirs) => {
+      for (const client of [ours, theirs]) {
+        await ask(client, "CONFIG", "RESETSTAT");
+        await ask(client, "GET", "a");
+      }
+      for (const client of [ours, theirs]) await ask(client, "HELLO", "3");
+      const shape = (text: string) => text.replace(/%\{(:\d+ => :\d+(, )?)+\}/, "BOUNDS");
+      const histogram = ["LATENCY", "HISTOGRAM", "get"] as const;
+      expect(shape(await ask(ours, ...histogram))).toEqual(shape(await ask(theirs, ...histogram)));
+      expect(shape(await ask(ours, ...histogram))).toContain("BOUNDS");
+    });
   });
 });

@@ -6,7 +6,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Argument, RespClient, show, within } from "../support/resp.ts";
+import { type Argument, ask, RespClient, within } from "../support/resp.ts";
 import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
 
 let server: Server;
@@ -24,10 +24,6 @@ async function connect(to = server): Promise<RespClient> {
   const client = await to.connect();
   opened.push(client);
   return client;
-}
-
-async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await within(client.command(...args), 5000, args.join(" ").slice(0, 100)));
 }
 
 /** A connection that monitors: what it is sent, as lines. */

@@ -3,7 +3,7 @@
  * Method: the statistics alone under a clock that the test moves; an engine in process; the same commands to a server of
  *         two workers and to redis-server.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { type Clock, HeldClock } from "../../src/base/clock.ts";
 import { Config } from "../../src/base/config/config.ts";
 import { configSet } from "../../src/base/config/redis.ts";
@@ -14,10 +14,11 @@ import { Session } from "../../src/dispatch/session.ts";
 import { commandTable } from "../../src/commands/families.ts";
 import { SharedClock } from "../../src/memory/shared-clock.ts";
 import { Memory } from "../../src/server/memory.ts";
+import { bothServers, expectSameReplies } from "../support/both-servers.ts";
 import { testEngine } from "../support/engine.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
-import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
-import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
+import { ask, replyTo, type RespClient, show } from "../support/resp.ts";
+import { requireRedis } from "../support/servers.ts";
 
 const START_SECONDS = 1_800_000_000;
 
@@ -250,29 +251,10 @@ describe("in process", () => {
   });
 });
 
-let server: Server;
-let redis: Server | null = null;
-let clients: RespClient[] = [];
+const both = bothServers({ workers: 2, clients: 8 });
 const hasRedis = requireRedis();
-beforeAll(async () => {
-  server = await startFerrite({ workers: 2 });
-  clients = await Promise.all(Array.from({ length: 8 }, () => server.connect()));
-  if (hasRedis) redis = await startRedis();
-});
-afterAll(async () => {
-  for (const client of clients) client.close();
-  await server.stop();
-  await redis?.stop();
-});
-
-function ask(client: RespClient, ...args: Argument[]): Promise<Reply> {
-  return within(client.command(...args), 5000, args.join(" "));
-}
-async function said(client: RespClient, ...args: Argument[]): Promise<string> {
-  return show(await ask(client, ...args));
-}
 async function info(client: RespClient, section: string): Promise<Map<string, string>> {
-  const reply = await ask(client, "INFO", section);
+  const reply = await replyTo(client, "INFO", section);
   if (reply.type !== "bulk") throw new Error(show(reply));
   const lines = reply.value.split("\r\n").filter((line) => line.includes(":"));
   return new Map(lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]));
@@ -280,13 +262,13 @@ async function info(client: RespClient, section: string): Promise<Map<string, st
 
 describe("two workers", () => {
   test("counters are the sums of both, and RESETSTAT sets all of them to 0", async () => {
-    const [admin] = clients;
-    await said(admin!, "CONFIG", "RESETSTAT");
-    for (const client of clients) {
+    const [admin] = both.clients;
+    await ask(admin!, "CONFIG", "RESETSTAT");
+    for (const client of both.clients) {
       await client.pipeline(Array.from({ length: 20 }, () => ["GET", "nothing"]));
-      await said(client, "GET");
-      await said(client, "INCRBY", "n", "x");
-      await said(client, "CLIENT", "ID");
+      await ask(client, "GET");
+      await ask(client, "INCRBY", "n", "x");
+      await ask(client, "CLIENT", "ID");
     }
     const stats = await info(admin!, "commandstats");
     expect(stats.get("cmdstat_get")).toMatch(
@@ -298,14 +280,14 @@ describe("two workers", () => {
     expect((await info(admin!, "latencystats")).get("latency_percentiles_usec_get")).toMatch(
       /^p50=\d+\.\d{3},p99=\d+\.\d{3},p99\.9=\d+\.\d{3}$/,
     );
-    expect(await said(admin!, "LATENCY", "HISTOGRAM", "get", "client", "nothing")).toMatch(
+    expect(await ask(admin!, "LATENCY", "HISTOGRAM", "get", "client", "nothing")).toMatch(
       /^\*\["get", \*\["calls", :160, "histogram_usec", \*\[(:\d+, :\d+, )*:\d+, :160\]\], "client\|id", \*\["calls", :8, "histogram_usec", \*\[.*:8\]\]\]$/,
     );
-    await said(admin!, "CONFIG", "SET", "latency-tracking", "no");
-    await said(admin!, "GET", "nothing");
+    await ask(admin!, "CONFIG", "SET", "latency-tracking", "no");
+    await ask(admin!, "GET", "nothing");
     expect((await info(admin!, "latencystats")).size).toBe(0);
-    expect(await said(admin!, "LATENCY", "HISTOGRAM", "get")).toStartWith('*["get", *["calls", :160, ');
-    await said(admin!, "CONFIG", "SET", "latency-tracking", "yes");
+    expect(await ask(admin!, "LATENCY", "HISTOGRAM", "get")).toStartWith('*["get", *["calls", :160, ');
+    await ask(admin!, "CONFIG", "SET", "latency-tracking", "yes");
     const workers = await info(admin!, "workers");
     expect([...workers.keys()]).toEqual(["worker0", "worker1"]);
     for (const line of workers.values()) {
@@ -314,8 +296,8 @@ describe("two workers", () => {
       );
     }
     expect(Number((await info(admin!, "hybridlog")).get("hybridlog_segments"))).toBeGreaterThanOrEqual(0);
-    expect(await said(admin!, "CONFIG", "RESETSTAT")).toBe("+OK");
-    expect(await said(admin!, "LATENCY", "HISTOGRAM")).toMatch(
+    expect(await ask(admin!, "CONFIG", "RESETSTAT")).toBe("+OK");
+    expect(await ask(admin!, "LATENCY", "HISTOGRAM")).toMatch(
       /^\*\["config\|resetstat", \*\["calls", :1, "histogram_usec", \*\[:\d+, :1\]\]\]$/,
     );
     expect((await info(admin!, "commandstats")).get("cmdstat_config|resetstat")).toStartWith("calls=1,");
@@ -326,13 +308,13 @@ describe("two workers", () => {
   });
 
   test("an error that comes later counts as its command's failure", async () => {
-    const [admin, other] = clients;
-    await said(admin!, "CONFIG", "RESETSTAT");
-    const id = (await said(other!, "CLIENT", "ID")).slice(1);
-    const waits = said(other!, "WAIT", "1", "0");
+    const [admin, other] = both.clients;
+    await ask(admin!, "CONFIG", "RESETSTAT");
+    const id = (await ask(other!, "CLIENT", "ID")).slice(1);
+    const waits = ask(other!, "WAIT", "1", "0");
     let unblocked = ":0";
     for (let tries = 0; tries < 500 && unblocked === ":0"; tries++) {
-      unblocked = await said(admin!, "CLIENT", "UNBLOCK", id, "ERROR");
+      unblocked = await ask(admin!, "CLIENT", "UNBLOCK", id, "ERROR");
     }
     expect(await waits).toStartWith("-UNBLOCKED");
     const stats = await info(admin!, "commandstats");
@@ -341,31 +323,25 @@ describe("two workers", () => {
   });
 
   test.if(hasRedis)("replies, help and errors are Redis's", async () => {
-    const theirs = await redis!.connect();
-    const ours = await server.connect();
     const commands = ["CONFIG SET latency-tracking-info-percentiles 33.3333333", "CONFIG RESETSTAT", "INFO errorstats"];
-    for (const command of commands) {
-      const args = command.split(" ");
-      expect([command, await said(ours, ...args)]).toEqual([command, await said(theirs, ...args)]);
-    }
-    // Figures differ, forms do not.
-    const form = (text: string) => text.replace(/\d+(\.\d+)?/g, "1");
-    for (const client of [ours, theirs])
-      for (const args of [
-        ["GET", "a"],
-        ["SET", "a"],
-      ])
-        await said(client, ...args);
-    for (const [section, name] of [
-      ["commandstats", "cmdstat_get"],
-      ["commandstats", "cmdstat_set"],
-      ["latencystats", "latency_percentiles_usec_get"],
-      ["errorstats", "errorstat_ERR"],
-    ] as const) {
-      const [mine, other] = [(await info(ours, section)).get(name), (await info(theirs, section)).get(name)];
-      expect([name, form(mine ?? "none")]).toEqual([name, form(other ?? "none")]);
-    }
-    ours.close();
-    theirs.close();
+    await expectSameReplies(both, commands, async (ours, theirs) => {
+      // Figures differ, forms do not.
+      const form = (text: string) => text.replace(/\d+(\.\d+)?/g, "1");
+      for (const client of [ours, theirs])
+        for (const args of [
+          ["GET", "a"],
+          ["SET", "a"],
+        ])
+          await ask(client, ...args);
+      for (const [section, name] of [
+        ["commandstats", "cmdstat_get"],
+        ["commandstats", "cmdstat_set"],
+        ["latencystats", "latency_percentiles_usec_get"],
+        ["errorstats", "errorstat_ERR"],
+      ] as const) {
+        const [mine, other] = [(await info(ours, section)).get(name), (await info(theirs, section)).get(name)];
+        expect([name, form(mine ?? "none")]).toEqual([name, form(other ?? "none")]);
+      }
+    });
   });
 });

@@ -1,27 +1,40 @@
-/** Ferrite and, where there is one, redis-server, for all tests of a file; and one family's stream of commands to both. */
+/** A Ferrite and a redis-server for all tests of a file, and comparisons of the two. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Differential } from "./differential.ts";
 import type { Step } from "./generator.ts";
 import { testSeed } from "./random.ts";
+import { ask, type RespClient } from "./resp.ts";
 import { requireRedis, type Server, startFerrite, startRedis } from "./servers.ts";
 
 const START_MS = 60_000;
 
 export interface BothServers {
   readonly ferrite: Server;
-  /** Null where redis-server is missing, which was said loudly. */
+  /** Null when redis-server is missing, which requireRedis has reported. */
   readonly redis: Server | null;
+  /** Connections to Ferrite, as many as asked for. */
+  readonly clients: readonly RespClient[];
 }
 
-/** Starts both before the tests of the file, and stops them behind. */
-export function bothServers(options: { workers: number }): BothServers {
+export interface BothOptions {
+  workers: number;
+  /** Connections to Ferrite that are open during all tests. The kernel spreads them over the workers. */
+  clients?: number;
+}
+
+/** Starts both servers before the tests of the file, and stops them after the last one. */
+export function bothServers({ workers, clients: count = 0 }: BothOptions): BothServers {
   let ferrite: Server | null = null;
   let redis: Server | null = null;
+  let clients: RespClient[] = [];
   beforeAll(async () => {
-    ferrite = await startFerrite(options);
+    const server = await startFerrite({ workers });
+    ferrite = server;
+    clients = await Promise.all(Array.from({ length: count }, () => server.connect()));
     if (requireRedis()) redis = await startRedis();
   }, START_MS);
   afterAll(async () => {
+    for (const client of clients) client.close();
     await ferrite?.stop();
     await redis?.stop();
   }, START_MS);
@@ -32,7 +45,30 @@ export function bothServers(options: { workers: number }): BothServers {
     get redis() {
       return redis;
     },
+    get clients() {
+      return clients;
+    },
   };
+}
+
+/**
+ * Expects the same replies from both servers to each of `commands`, which are words separated by spaces. Then calls `more`
+ * with a connection to Ferrite and one to redis-server.
+ */
+export async function expectSameReplies(
+  both: BothServers,
+  commands: readonly string[],
+  more: (ours: RespClient, theirs: RespClient) => Promise<void> = async () => {},
+): Promise<void> {
+  const theirs = await both.redis!.connect();
+  const ours = await both.ferrite.connect();
+  for (const command of commands) {
+    const args = command.split(" ");
+    expect([command, await ask(ours, ...args)]).toEqual([command, await ask(theirs, ...args)]);
+  }
+  await more(ours, theirs);
+  ours.close();
+  theirs.close();
 }
 
 /** Tests that the same stream of `steps` commands has the same replies and leaves the same data, in RESP2 and in RESP3. */

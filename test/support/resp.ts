@@ -337,6 +337,16 @@ export function within<T>(promise: Promise<T>, guardMs: number, what: string): P
   return Promise.race([promise, hang]).finally(() => clearTimeout(guard));
 }
 
+const GUARD_MS = 10_000;
+/** Sends one command. Returns its reply. */
+export function replyTo(client: RespClient, ...args: Argument[]): Promise<Reply> {
+  return within(client.command(...args), GUARD_MS, args.join(" ").slice(0, 100));
+}
+/** Sends one command. Returns the text of its reply: +OK, :1, "bulk", -ERR ... */
+export async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
+  return show(await replyTo(client, ...args));
+}
+
 /** One line that names type and content, for messages and comparisons. Two replies are equal when their text is. */
 export function show(reply: Reply): string {
   switch (reply.type) {

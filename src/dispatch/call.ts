@@ -82,6 +82,8 @@ export class Call {
     this.effects = new Effects(store.section);
     store.hooks.removedByStore = (_shard, keyspace) =>
       this.effects.removedByStore(keyspaces.databaseOf(keyspace), store.cursor.key);
+    store.hooks.memberExpires = (keyspace, type, member) =>
+      this.effects.memberExpires(keyspaces.databaseOf(keyspace), store.cursor.key, type, member);
     this.blocking = new Blocking(this);
   }
 

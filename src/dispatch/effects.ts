@@ -24,7 +24,9 @@ import { formatInt, formatInt64, intTextBytes } from "../base/integers.ts";
 import { doubleText } from "../base/double-text.ts";
 import type { ChangeLog } from "../memory/change-log.ts";
 import type { Key } from "../store/key.ts";
+import type { MemberBytes } from "../store/key-events.ts";
 import type { StagedValue } from "../store/large.ts";
+import { RecordType } from "../store/record.ts";
 import type { Section } from "../store/section.ts";
 import type { Call } from "./call.ts";
 
@@ -37,6 +39,13 @@ const MULTI = Buffer.from("*1\r\n$5\r\nMULTI\r\n");
 const EXEC = Buffer.from("*1\r\n$4\r\nEXEC\r\n");
 const DEL = effectText("DEL");
 const SELECT = effectText("SELECT");
+
+/** The commands that remove a member, by the type of the collection. */
+const REMOVALS: Partial<Record<RecordType, Buffer>> = {
+  [RecordType.Hash]: effectText("HDEL"),
+  [RecordType.Set]: effectText("SREM"),
+  [RecordType.SortedSet]: effectText("ZREM"),
+};
 
 const LEAST_BYTES = 64 << 10;
 /** A buffer that grew beyond this is given up when it is empty. */
@@ -219,6 +228,13 @@ export class Effects {
     if (db < 0 || !this.isOn) return;
     this.begin(db, 2);
     this.constant(DEL).key(key);
+  }
+
+  /** The store is about to remove `member` of the collection at `key`, which is due. */
+  memberExpires(db: number, key: Key, type: RecordType, member: MemberBytes): void {
+    if (db < 0 || !this.isOn) return;
+    this.begin(db, 3);
+    this.constant(REMOVALS[type]!).key(key).bulk(member.bytes, member.at, member.length);
   }
 
   // ---- the end of a unit ----

@@ -140,8 +140,7 @@ export class HashValue extends OrderedCollection {
     }
     if (found) {
       // A due field counts as removed, so the new one comes last in the order.
-      this.store.counters.expiredMembers++;
-      this.removeMember();
+      this.expireMember();
       this.seek(b, at, length);
     }
     this.insertHere(b, at, length, from, valueAt, valueLength, deadline);
@@ -362,8 +361,8 @@ export class HashValue extends OrderedCollection {
   /** Removes a due field that a reading command looked up, if that is possible now. The collection may then be gone. */
   removeLookedUp(b: Uint8Array, at: number, length: number): void {
     if (!this.beginRemoval()) return;
-    if (this.remove(b, at, length)) this.store.counters.expiredMembers++;
-    this.finish();
+    if (this.seek(b, at, length)) this.expireMember();
+    this.finishRemoval();
   }
 
   /** The encoding that Redis gives a new hash. */

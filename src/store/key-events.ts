@@ -7,6 +7,7 @@
  * The event of a changed value depends on the command rather than on the change: a list grows at its front by LPUSH or by
  * LMOVE. `Value` therefore stands for the event of the current command. See KeyHooks.valueEvent.
  */
+import type { RecordType } from "./record.ts";
 import type { Address } from "./segments.ts";
 import { INTEREST_BLOCKED, INTEREST_NOTIFY } from "./shard.ts";
 
@@ -115,6 +116,13 @@ export const KeyEvent = {
 type Listener = (shard: number, keyspace: number, event: KeyEvent) => void;
 const NONE: Listener = () => {};
 
+/** A member, as bytes that a listener may read until it returns. */
+export interface MemberBytes {
+  readonly bytes: Uint8Array;
+  readonly at: number;
+  readonly length: number;
+}
+
 /**
  * The listeners to changes. Each has a slot of its own, so that none replaces another. They are called under the shard lock
  * and must not wait.
@@ -127,6 +135,8 @@ export class KeyHooks {
   beforeChange: (shard: number, address: Address) => void = () => {};
   /** Called when the store has removed a key without a command (expired, evicted). For the change log. */
   removedByStore: Listener = NONE;
+  /** Called before the store removes a due member of the selected collection, whose type is `type`. For the change log. */
+  memberExpires: (keyspace: number, type: RecordType, member: MemberBytes) => void = () => {};
   /** Serves blocked clients. Called while the shard has INTEREST_BLOCKED. */
   blocked: Listener = NONE;
   /** Keyspace notifications. Called while the shard has INTEREST_NOTIFY. The key is that of the store's selection. */

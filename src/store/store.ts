@@ -129,7 +129,7 @@ export class Store implements DueKeys {
   private readonly pages: ShardPages;
   /** Who is told of changes. */
   readonly hooks = new KeyHooks();
-  /** Counts the changes that commands make: one that has left it as it was has changed nothing. */
+  /** Counts the changes that were told of: a command that has left it as it was has changed nothing. */
   changes = 0;
   /** True while a snapshot wants pre-images. */
   snapshotting = false;
@@ -370,7 +370,6 @@ export class Store implements DueKeys {
   /** Announces a change of the record found, or of the key selected: before its first byte. */
   beginChange(): void {
     const { at } = this;
-    this.changes++;
     this.c[at.header + MUTATING_AT] = 1;
     if (this.snapshotting && at.address !== NO_ADDRESS) this.hooks.beforeChange(at.shard, at.address);
   }
@@ -378,6 +377,7 @@ export class Store implements DueKeys {
   /** Tells who listens that the key selected was changed. */
   changed(event: KeyEvent): void {
     const { at } = this;
+    this.changes++;
     const interest = this.c[at.header + INTEREST_AT]!;
     if (interest !== 0) this.hooks.tell(at.shard, at.keyspace, event, interest);
   }
@@ -615,7 +615,6 @@ export class Store implements DueKeys {
   removeUnasked(event: KeyEvent): void {
     const { at } = this;
     this.beginChange();
-    this.changes--; // no command's
     this.removeFound(PLAIN);
     // Of a keyspace that was flushed nobody is told: the keys were gone before.
     if (this.isEmptying(at.keyspace)) return;
@@ -623,6 +622,7 @@ export class Store implements DueKeys {
     else this.counters.evicted++;
     this.hooks.removedByStore(at.shard, at.keyspace, event);
     this.changed(event);
+    this.changes--; // no command's
   }
   expireSelected(): void {
     this.removeUnasked(KeyEvent.Expired);

@@ -30,7 +30,7 @@ import {
 } from "../structures/page.ts";
 import type { Tree } from "../structures/tree.ts";
 import { Collection, PACKED_ENTRY_MAX, SMALL_CHANGE } from "./collection.ts";
-import { writeOverflowRef } from "./members.ts";
+import { Member, writeOverflowRef } from "./members.ts";
 import { NO_ADDRESS } from "./segments.ts";
 import { KeyEvent } from "./key-events.ts";
 
@@ -144,7 +144,7 @@ export abstract class TimedCollection extends Collection {
     this.removeDue(DUE_AT_ONCE);
     const isEmpty = this.entries.count === 0;
     const isMore = this.mayBeDue;
-    this.finish();
+    this.finishRemoval();
     // The record may have moved, or was removed.
     const isThere = store.find() !== NO_ADDRESS;
     assert(isThere !== isEmpty, "a key is removed with its last member (COLLECTION-1)");
@@ -300,34 +300,43 @@ export abstract class TimedCollection extends Collection {
   /** Removes the current member of `members` or of the packed page, from all trees. */
   abstract removeMember(): void;
 
-  /** Removes up to `limit` due members, after which the collection may be empty. Returns their number. */
-  removeDue(limit: number): number {
-    const removed = this.mayBeDue ? (this.isTree ? this.removeDueInTree(limit) : this.removeDueInPage()) : 0;
-    this.store.counters.expiredMembers += removed;
-    return removed;
+  /** As removeMember, for a due member. */
+  expireMember(): void {
+    const { store, expired } = this;
+    const entries = this.timedEntries;
+    expired.openKey(entries.leaf, entries.at, this.pages);
+    store.hooks.memberExpires(store.cursor.keyspace, this.type, expired);
+    // Reading a member outside its entry may have turned the view.
+    entries.reposition();
+    store.counters.expiredMembers++;
+    this.removeMember();
+  }
+  private readonly expired = new Member();
+
+  /** Removes up to `limit` due members, after which the collection may be empty. */
+  removeDue(limit: number): void {
+    if (!this.mayBeDue) return;
+    if (this.isTree) this.removeDueInTree(limit);
+    else this.removeDueInPage();
   }
 
-  private removeDueInPage(): number {
+  private removeDueInPage(): void {
     const { packed, store } = this;
     const { leaf } = packed;
-    let removed = 0;
     for (let i = leaf.count - 1; i >= 0; i--) {
       leaf.open(i);
       if ((leaf.entryFlags & TIMED) === 0 || leaf.deadline > store.dueMs) continue;
       packed.seekRank(i);
-      this.removeMember();
-      removed++;
+      this.expireMember();
     }
     this.earliest = Infinity;
     this.timed = 0;
     this.scanPacked();
-    return removed;
   }
 
-  private removeDueInTree(limit: number): number {
+  private removeDueInTree(limit: number): void {
     const { deadlines, members, store } = this;
-    let removed = 0;
-    for (; removed < limit && deadlines.count > 0; removed++) {
+    for (let removed = 0; removed < limit && deadlines.count > 0; removed++) {
       deadlines.seekRank(0);
       deadlines.normalize();
       const { leaf } = deadlines;
@@ -335,12 +344,11 @@ export abstract class TimedCollection extends Collection {
       if (deadline > store.dueMs) break;
       leaf.openKey(deadlines.at);
       this.seekMember(leaf.word(leaf.keyAt), deadline);
-      this.removeMember();
+      this.expireMember();
     }
     if (deadlines.count > 0) this.readEarliest();
     else this.earliest = Infinity;
     members.reposition();
-    return removed;
   }
 
   /** Seeks a member with this hash and deadline, which exists. */
@@ -365,13 +373,21 @@ export abstract class TimedCollection extends Collection {
     return true;
   }
 
+  /** As `finish`, for members that were due: what removes them is no command. */
+  finishRemoval(): void {
+    const { store } = this;
+    const { changes } = store;
+    this.finish();
+    store.changes = changes;
+  }
+
   override expireMembers(limit: number): number {
     const { store } = this;
     if (!this.mayBeDue) return this.earliest;
     if (!this.beginRemoval()) return store.nowMs + RETRY_MS;
     this.removeDue(limit);
     const isEmpty = this.entries.count === 0;
-    this.finish();
+    this.finishRemoval();
     return isEmpty ? 0 : this.earliest;
   }
 

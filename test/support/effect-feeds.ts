@@ -5,10 +5,11 @@
  * An effect is shown as text, one command a line: "SET key value PXAT 1700000000000". SELECT is left out where it leads to
  * the database of the command before; MULTI and EXEC are shown.
  */
+import { afterAll, beforeAll, expect } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Argument, encodeCommand, type Reply, ReplyParser, type RespClient, show } from "./resp.ts";
-import { type Server, startFerrite, startRedis } from "./servers.ts";
+import { requireRedis, type Server, startFerrite, startRedis } from "./servers.ts";
 
 /** Two times are the same when they are no further apart: the commands ran one after the other, ms. */
 const TIME_TOLERANCE_MS = 5000;
@@ -161,17 +162,73 @@ export function differences(command: string, effects: BothEffects): string {
   return `${command}\n  redis ${effects.redisReply}:${lines(redis)}\n  ferrite ${effects.ferriteReply}:${lines(ferrite)}`;
 }
 
+/** The lines of a script, without empty ones and comments. "sleep ms" is done here. */
+async function* linesOf(script: string): AsyncGenerator<string> {
+  for (const line of script.split("\n").map((text) => text.trim())) {
+    if (line === "" || line.startsWith("//")) continue;
+    if (line.startsWith("sleep ")) await Bun.sleep(Number(line.slice(6)));
+    else yield line;
+  }
+}
+
 /** Runs commands in both servers, a command a line, and returns what differs in their effects. */
 export async function compareEffects(feeds: EffectFeeds, script: string): Promise<string[]> {
   const found: string[] = [];
-  for (const line of script.split("\n").map((text) => text.trim())) {
-    if (line === "" || line.startsWith("//")) continue;
-    if (line.startsWith("sleep ")) {
-      await Bun.sleep(Number(line.slice(6)));
-      continue;
-    }
+  for await (const line of linesOf(script)) {
     const difference = differences(line, await feeds.run(...line.split(" ")));
     if (difference !== "") found.push(difference);
   }
   return found;
+}
+
+/**
+ * Runs commands that redis-server does not know in Ferrite, and returns what differs from the effects that the script gives:
+ *
+ *   > HEXPIRE key 100 FIELDS 1 field
+ *   HPEXPIREAT key @100 FIELDS 1 field        "@100" is the time in 100 seconds, ms
+ */
+export async function checkEffects(feeds: EffectFeeds, script: string): Promise<string[]> {
+  const found: string[] = [];
+  let command = "";
+  let expected: string[] = [];
+  let actual: string[] = [];
+  let reply = "";
+  const compare = (): void => {
+    const difference = differences(command, { redis: expected, ferrite: actual, redisReply: "", ferriteReply: reply });
+    if (difference !== "") found.push(difference.replace("\n  redis :", "\n  expected:"));
+    expected = [];
+  };
+  for await (const line of linesOf(script)) {
+    if (!line.startsWith("> ")) {
+      expected.push(line.replace(/@(\d+)/g, (_, seconds) => String(Date.now() + Number(seconds) * 1000)));
+      continue;
+    }
+    compare();
+    command = line.slice(2);
+    const client = await feeds.ferrite.client(0);
+    reply = show(await client.command(...command.split(" ")));
+    actual = feeds.ferrite.take();
+  }
+  compare();
+  return found;
+}
+
+/** Starts both servers for the tests of a file. `same` compares the two, `ours` Ferrite with what the script says. */
+export function useEffectFeeds(settings: Record<string, string> = {}): {
+  same(script: string): Promise<void>;
+  ours(script: string): Promise<void>;
+} {
+  let feeds: EffectFeeds | null = null;
+  beforeAll(async () => {
+    if (requireRedis()) feeds = await EffectFeeds.start(settings);
+  }, 60_000);
+  afterAll(async () => feeds?.stop());
+  return {
+    same: async (script) => {
+      if (feeds !== null) expect(await compareEffects(feeds, script)).toEqual([]);
+    },
+    ours: async (script) => {
+      if (feeds !== null) expect(await checkEffects(feeds, script)).toEqual([]);
+    },
+  };
 }

@@ -70,8 +70,7 @@ function standOn(call: Call, hash: HashValue, i: number): boolean {
   if (hash.count === 0 || !hash.seek(call.bytes, call.argAt(i), call.argBytes(i))) return false;
   if (!hash.isDueHere) return true;
   if (call.store.removesExpired) {
-    hash.removeMember();
-    call.store.counters.expiredMembers++;
+    hash.expireMember();
     hasChanged = true;
   }
   return false;

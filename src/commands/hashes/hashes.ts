@@ -316,7 +316,7 @@ export function hrandfield(call: Call, reply: Reply): Outcome | void {
   if (there && hash.mayBeDue && hash.beginRemoval()) {
     hash.removeDue(Infinity);
     there = hash.count > 0;
-    hash.finish();
+    hash.finishRemoval();
   }
   const ranks = there && hash.mayBeDue ? liveRanks(hash) : null;
   const size = there ? (ranks === null ? hash.count : ranks.length) : 0;

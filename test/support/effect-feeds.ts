@@ -120,8 +120,13 @@ export class EffectFeeds {
   async block(n: number, ...args: Argument[]): Promise<void> {
     for (const feed of [this.redis, this.ferrite]) {
       const client = await feed.client(n);
+      const asked = await feed.client(0);
+      const before = await blockedClients(asked);
       client.write(encodeCommand(args));
-      await blocked(await feed.client(0));
+      for (let tries = 0; (await blockedClients(asked)) <= before; tries++) {
+        if (tries === 500) throw new Error(`client ${n} is not blocked`);
+        await Bun.sleep(2);
+      }
     }
   }
 
@@ -131,14 +136,8 @@ export class EffectFeeds {
   }
 }
 
-/** Waits until a client of the server is blocked. */
-async function blocked(client: RespClient): Promise<void> {
-  for (let n = 0; n < 500; n++) {
-    const reply = await client.command("INFO", "clients");
-    if (reply.type === "bulk" && !reply.value.includes("blocked_clients:0")) return;
-    await Bun.sleep(2);
-  }
-  throw new Error("no client is blocked");
+async function blockedClients(client: RespClient): Promise<number> {
+  return Number(/blocked_clients:(\d+)/.exec(show(await client.command("INFO", "clients")))![1]);
 }
 
 /** True when two effects are the same, but for times that differ by what the commands were apart. */

@@ -7,7 +7,8 @@ import { RecordType } from "../../store/record.ts";
 import { registerServeHandler, Want } from "../../dispatch/blocking.ts";
 import { readSeconds } from "../../dispatch/timeouts.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { asked, emitElement, move, popEvent, popFromFirst, popOne, readAsked, readEnd } from "./lists.ts";
+import { asked, emitElement, logPop, move, popEvent, popFromFirst, popOne, readAsked, readEnd } from "./lists.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome, Handler } from "../../dispatch/spec.ts";
 
@@ -32,6 +33,7 @@ function blockingPop(call: Call, reply: Reply, front: boolean): Outcome | void {
     if (found === 0) continue;
     reply.array(2);
     reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+    logPop(call, i, front, 0);
     return popOne(reply, list, front);
   }
   return call.blocking.wait(reply, {
@@ -81,7 +83,7 @@ function blockingMove(call: Call, reply: Reply, front: boolean, toFront: boolean
   if (timeoutMs < 0) return;
   const moved = move(call, reply, front, toFront);
   if (moved < 0) return refuse(call, reply, moved);
-  if (moved > 0) return;
+  if (moved > 0) return call.argCount === 4 ? logOldMove(call) : logMove(call, front, toFront);
   return call.blocking.wait(reply, {
     want: Want.ListMove,
     firstKey: 1,
@@ -93,6 +95,25 @@ function blockingMove(call: Call, reply: Reply, front: boolean, toFront: boolean
     timeoutMs,
     write: writeNullArray,
   });
+}
+
+const RPOPLPUSH = effectText("RPOPLPUSH");
+const LMOVE = effectText("LMOVE");
+const LEFT = effectText("LEFT");
+const RIGHT = effectText("RIGHT");
+
+/** The effect of moving an element from the list of argument 1 to that of argument 2. */
+function logMove(call: Call, front: boolean, toFront: boolean): void {
+  const { effects } = call;
+  if (!effects.begins(call, 5)) return;
+  effects.constant(LMOVE).argument(call, 1).argument(call, 2);
+  effects.constant(front ? LEFT : RIGHT).constant(toFront ? LEFT : RIGHT);
+}
+
+/** The same, for BRPOPLPUSH that did not have to wait. */
+function logOldMove(call: Call): void {
+  const { effects } = call;
+  if (effects.begins(call, 3)) effects.constant(RPOPLPUSH).argument(call, 1).argument(call, 2);
 }
 
 // ---- for clients that wait: the key is argument 1, the target argument 2 ----
@@ -109,6 +130,7 @@ registerServeHandler(Want.ListElement, RecordType.List, (call, reply, front) => 
   if (!beginServing(call, reply)) return;
   reply.array(2);
   reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
+  logPop(call, 1, front, 0);
   popOne(reply, call.collections.list(), front);
 });
 
@@ -118,6 +140,7 @@ registerServeHandler(Want.ListElements, RecordType.List, (call, reply, front, _t
   const taken = Math.min(count, list.count);
   reply.array(2);
   reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
+  logPop(call, 1, front, taken);
   reply.array(taken);
   const rank = front ? 0 : list.count - taken;
   for (let i = 0; i < taken; i++) {
@@ -131,5 +154,6 @@ registerServeHandler(Want.ListElements, RecordType.List, (call, reply, front, _t
 
 registerServeHandler(Want.ListMove, RecordType.List, (call, reply, front, toFront) => {
   const moved = move(call, reply, front, toFront);
+  if (moved > 0) return logMove(call, front, toFront);
   if (moved < 0) reply.error(moved === Status.Busy ? ErrorText.outOfMemory : statusText(moved));
 });

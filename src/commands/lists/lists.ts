@@ -7,6 +7,7 @@ import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../../store/collection.ts";
 import { ListEncoding, type ListValue } from "../../store/list-value.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type Handler, Done, type Outcome } from "../../dispatch/spec.ts";
 import { type KeyEvent, keyEvent } from "../../store/key-events.ts";
@@ -90,6 +91,17 @@ function pop(call: Call, reply: Reply, front: boolean): Outcome | void {
     return popMany(call, reply, list, front, most);
   }
   popOne(reply, list, front);
+}
+
+const LPOP_EFFECT = effectText("LPOP");
+const RPOP_EFFECT = effectText("RPOP");
+
+/** The effect of popping from the list of argument `i`: of one element, or of `count` with a count of at least 1. */
+export function logPop(call: Call, i: number, front: boolean, count: number): void {
+  const { effects } = call;
+  if (!effects.begins(call, count === 0 ? 2 : 3)) return;
+  effects.constant(front ? LPOP_EFFECT : RPOP_EFFECT).argument(call, i);
+  if (count > 0) effects.integer(count);
 }
 
 /** Pops one element of a list that `begin` found, and replies it. */
@@ -219,7 +231,7 @@ export function ltrim(call: Call, reply: Reply): Outcome | void {
     if (end < count) list.removeRange(end, count - end);
     if (range.count > 0 && range.start > 0) list.removeRange(0, range.start);
     list.convertAfterShrinking();
-    list.finish();
+    list.finish(range.count < count);
   }
   reply.ok();
 }
@@ -475,6 +487,7 @@ export function popFromFirst(
     if (found === 0) continue;
     reply.array(2);
     reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+    logPop(call, i, asked.front, Math.min(asked.count, list.count));
     return popMany(call, reply, list, asked.front, asked.count);
   }
   return otherwise(call, reply);

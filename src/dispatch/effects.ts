@@ -38,6 +38,8 @@ export function effectText(...texts: readonly string[]): Buffer {
 const MULTI = Buffer.from("*1\r\n$5\r\nMULTI\r\n");
 const EXEC = Buffer.from("*1\r\n$4\r\nEXEC\r\n");
 const DEL = effectText("DEL");
+const PEXPIREAT = effectText("PEXPIREAT");
+const PERSIST = effectText("PERSIST");
 const SELECT = effectText("SELECT");
 
 /** The commands that remove a member, by the type of the collection. */
@@ -221,6 +223,19 @@ export class Effects {
       i = 2;
     }
     for (; i < argCount; i++) this.argument(call, i);
+  }
+
+  /** DEL of the key in argument `i`. */
+  deletes(call: Call, i: number): void {
+    if (this.begins(call, 2)) this.constant(DEL).argument(call, i);
+  }
+  /** The key in argument `i` has a deadline (ms), or with 0 none any more. */
+  setsDeadline(call: Call, i: number, deadlineMs: number): void {
+    if (deadlineMs === 0) {
+      if (this.begins(call, 2)) this.constant(PERSIST).argument(call, i);
+    } else if (this.begins(call, 3)) {
+      this.constant(PEXPIREAT).argument(call, i).integer(deadlineMs);
+    }
   }
 
   /** The store removed `key` of `db` by itself (-1: of a database that was flushed before). */

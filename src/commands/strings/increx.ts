@@ -15,6 +15,7 @@ import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
+import { logSetTo } from "./string-effects.ts";
 import { isTime, readTime } from "./time-options.ts";
 
 const TOKENS = {
@@ -101,12 +102,16 @@ function increxDeadline(call: Call, found: boolean): number {
 function storeNumber(call: Call, found: boolean, text: string): number {
   const { store } = call;
   const due = increxDeadline(call, found);
-  if (due === 0 || due > store.nowMs) {
+  if (due === 0 || due > store.dueMs) {
     const bytes = Buffer.from(text, "latin1");
-    return call.strings.set(bytes, 0, bytes.length, due);
+    const status = call.strings.set(bytes, 0, bytes.length, due);
+    if (status >= 0) logSetTo(call, bytes, due);
+    return status;
   }
   // Expired on arrival.
-  if (found) store.remove(KeyEvent.Deleted);
+  if (!found) return 0;
+  store.remove(KeyEvent.Deleted);
+  call.effects.deletes(call, 1);
   return 0;
 }
 

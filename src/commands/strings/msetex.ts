@@ -7,6 +7,7 @@ import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { reservePairs } from "./string-pairs.ts";
+import { logPairs, logSet, logSetKeeping } from "./string-effects.ts";
 import { isTime, readTime } from "./time-options.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
@@ -56,6 +57,7 @@ export function msetex(call: Call, reply: Reply): Outcome | void {
     const status = setPair(call, i, due, keeps);
     if (status < 0) return refuse(call, reply, status);
   }
+  if (!hasTime && !keeps) logPairs(call, FIRST_PAIR, end);
   reply.integer(1);
 }
 
@@ -65,11 +67,17 @@ function setPair(call: Call, i: number, deadlineMs: number, keeps: boolean): num
   const prepared = store.prepareInsert();
   if (prepared < 0) return prepared;
   const found = store.find() !== NO_ADDRESS;
-  if (deadlineMs !== 0 && deadlineMs <= store.nowMs) {
+  if (deadlineMs !== 0 && deadlineMs <= store.dueMs) {
     // Already expired.
-    if (found) store.remove(KeyEvent.Deleted);
+    if (!found) return 0;
+    store.remove(KeyEvent.Deleted);
+    call.effects.deletes(call, i);
     return 0;
   }
   const due = keeps && found ? store.cursor.deadlineMs : deadlineMs;
-  return call.strings.set(call.bytes, call.argAt(i + 1), call.argBytes(i + 1), due);
+  const status = call.strings.set(call.bytes, call.argAt(i + 1), call.argBytes(i + 1), due);
+  if (status < 0) return status;
+  if (keeps) logSetKeeping(call, i, i + 1);
+  else if (deadlineMs !== 0) logSet(call, i, i + 1, deadlineMs);
+  return 0;
 }

@@ -26,6 +26,12 @@ function digestOfFound(call: Call): string {
   return Bun.hash.xxHash3(whole).toString(16).padStart(DIGEST_CHARACTERS, "0");
 }
 
+/** Removes the key found. */
+function deleteFound(call: Call): void {
+  call.store.remove(KeyEvent.Deleted);
+  call.effects.deletes(call, 1);
+}
+
 /** DIGEST key. Replies: 16 hexadecimal digits; null when there is no such key. */
 export function digest(call: Call, reply: Reply): void {
   const { store } = call;
@@ -51,7 +57,7 @@ export function delex(call: Call, reply: Reply): void {
   const { store } = call;
   if (call.argCount === 2) {
     if (store.find() === NO_ADDRESS) return reply.integer(0);
-    store.remove(KeyEvent.Deleted);
+    deleteFound(call);
     return reply.integer(1);
   }
   if (call.argCount !== 4) return reply.error(wrongArity("delex"));
@@ -69,7 +75,7 @@ export function delex(call: Call, reply: Reply): void {
     ? equalsToken(call.bytes, call.argAt(3), call.argBytes(3), token(digestOfFound(call)))
     : equalsArgument(call, 3);
   if (isSame === isNegated) return reply.integer(0);
-  store.remove(KeyEvent.Deleted);
+  deleteFound(call);
   reply.integer(1);
 }
 
@@ -79,6 +85,6 @@ export function delifeq(call: Call, reply: Reply): void {
   if (store.find() === NO_ADDRESS) return reply.integer(0);
   if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   if (!equalsArgument(call, 2)) return reply.integer(0);
-  store.remove(KeyEvent.Deleted);
+  deleteFound(call);
   reply.integer(1);
 }

@@ -9,6 +9,7 @@ import { NO_ADDRESS } from "../../store/segments.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
+import { logSetToKeeping } from "./string-effects.ts";
 
 /** INCR key. Replies: the new value. Errors: WRONGTYPE, not an integer, overflow. */
 export function incr(call: Call, reply: Reply): Outcome | void {
@@ -91,6 +92,7 @@ export function incrbyfloat(call: Call, reply: Reply): Outcome | void {
   // The result is raw text even if it is an integer, as in Redis.
   const status = call.strings.setBytes(text, 0, text.length, found ? store.cursor.deadlineMs : 0, false);
   if (status < 0) return refuse(call, reply, status);
+  logSetToKeeping(call, text);
   reply.bulk(text, 0, text.length);
 }
 const ZERO = parseLongDouble(Buffer.from("0"), 0, 1)!;

@@ -19,6 +19,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { OUT_OF_RANGE, readDeadline } from "../keys/expire.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
+import { logSet, logWithout } from "./string-effects.ts";
 
 // ---- the two ways of large values ----
 
@@ -103,6 +104,7 @@ export function set(call: Call, reply: Reply): Outcome | void {
   const at = call.argAt(2);
   const status = at >= 0 ? call.strings.set(call.bytes, at, call.argBytes(2), 0) : storeArgument(call, 2, 0, PLAIN);
   if (status < 0) return refuse(call, reply, status);
+  call.effects.asSent(call);
   reply.ok();
 }
 
@@ -242,24 +244,46 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
     return;
   }
   if (options.keepsDeadline && found) due = store.cursor.deadlineMs;
-  if (due !== 0 && due <= store.nowMs) {
+  if (due !== 0 && due <= store.dueMs) {
     // Already expired.
     if (!gets) reply.ok();
     else if (found) replyString(call, reply);
     else reply.nullBulk();
-    if (found) store.remove(KeyEvent.Deleted);
+    if (found) deleteFound(call);
     return;
   }
-  const hasTime = options.timeAt !== 0;
   if (gets) {
     const outcome = exchange(call, reply, 2, found, due);
-    if (hasTime && outcome === undefined) store.changed(KeyEvent.Deadline);
-    return outcome;
+    if (outcome !== undefined) return outcome;
+  } else {
+    const status = storeArgument(call, 2, due, PLAIN);
+    if (status < 0) return refuse(call, reply, status);
+    reply.ok();
   }
-  const status = storeArgument(call, 2, due, PLAIN);
-  if (status < 0) return refuse(call, reply, status);
-  if (hasTime) store.changed(KeyEvent.Deadline);
-  reply.ok();
+  if (options.timeAt !== 0) {
+    store.changed(KeyEvent.Deadline);
+    logSet(call, 1, 2, due);
+  } else {
+    logWithoutTests(call);
+  }
+}
+
+/** SET as it was sent, without GET and without the conditions that a log of Redis 7.0 does not have. */
+function logWithoutTests(call: Call): void {
+  let operandAt = 0;
+  logWithout(call, (i) => {
+    if (i < 3) return false;
+    if (i === operandAt) return true;
+    const isComparison = conditionToken(call, i) > Condition.XX;
+    if (isComparison) operandAt = i + 1;
+    return isComparison || call.argIs(i, TOKENS.get);
+  });
+}
+
+/** Removes the key found, which argument 1 names. */
+function deleteFound(call: Call): void {
+  call.store.remove(KeyEvent.Deleted);
+  call.effects.deletes(call, 1);
 }
 
 /** Sets the key just looked up to argument `i` and replies the old value. */
@@ -340,16 +364,17 @@ export function getex(call: Call, reply: Reply): Outcome | void {
   if (options.timeAt !== 0) {
     const due = readExpiry(call, reply, options.timeAt, options.unitMs, options.isRelative);
     if (due < 0) return;
-    if (due <= store.nowMs) {
+    if (due <= store.dueMs) {
       replyString(call, reply);
-      store.remove(KeyEvent.Deleted);
-      return;
+      return deleteFound(call);
     }
     const status = store.setDeadline(due);
     if (status < 0) return refuse(call, reply, status);
+    call.effects.setsDeadline(call, 1, due);
   } else if (options.persists && store.cursor.deadlineMs !== 0) {
     const status = store.setDeadline(0, KeyEvent.Persisted);
     if (status < 0) return refuse(call, reply, status);
+    call.effects.setsDeadline(call, 1, 0);
   }
   replyString(call, reply);
 }
@@ -360,7 +385,7 @@ export function getdel(call: Call, reply: Reply): void {
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
   if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   replyString(call, reply);
-  store.remove(KeyEvent.Deleted);
+  deleteFound(call);
 }
 
 /** GETSET key value. Replies: the value before, or null. */
@@ -370,7 +395,9 @@ export function getset(call: Call, reply: Reply): Outcome | void {
   if (prepared < 0) return refuse(call, reply, prepared);
   const found = store.findForRead() !== NO_ADDRESS;
   if (found && store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
-  return exchange(call, reply, 2, found, 0);
+  const outcome = exchange(call, reply, 2, found, 0);
+  if (outcome === undefined) logSet(call, 1, 2, 0);
+  return outcome;
 }
 
 /** SETNX key value. Replies: 1 when the key was set. */
@@ -406,5 +433,6 @@ function setExpiring(call: Call, reply: Reply, unitMs: number): Outcome | void {
   const status = storeArgument(call, 3, due, PLAIN);
   if (status < 0) return refuse(call, reply, status);
   store.changed(KeyEvent.Deadline);
+  logSet(call, 1, 3, due);
   reply.ok();
 }

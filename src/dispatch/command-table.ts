@@ -105,6 +105,11 @@ export class CommandTable {
     return index < 0 ? null : this.all[index]!;
   }
 
+  /** True when some commands have other names than their rows. */
+  get hasRenames(): boolean {
+    return this.changes.renamed.size > 0;
+  }
+
   /** Number of a command or subcommand in `rows`. */
   rowOf(spec: CommandSpec): number {
     return this.rowNumbers.get(spec)!;

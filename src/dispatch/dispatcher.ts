@@ -76,6 +76,9 @@ export class Dispatcher {
   /** Selection version of the run's key. */
   private runVersion = 0;
   private readonly section: Section;
+  /** Where the requests of the batch begin and end. */
+  private starts = new Int32Array(0);
+  private ends = new Int32Array(0);
   /** The key event of each row. */
   private readonly events: Uint8Array;
   private readonly keyArguments = new KeyArguments();
@@ -113,6 +116,7 @@ export class Dispatcher {
     this.prefetch = new Prefetch(this.store, table);
     this.section = this.store.section;
     this.events = eventsOf(table.rows);
+    call.effects.copiesRequests = !table.hasRenames;
     this.statistics = new CommandStatistics(
       this.store.arena.control,
       this.store.worker,
@@ -129,6 +133,8 @@ export class Dispatcher {
     this.statistics.abandon();
     this.endRun();
     this.section.seenPosition = 0;
+    this.starts = parser.startOf;
+    this.ends = parser.endOf;
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
     const { log } = this.call.effects;
     if (log !== null) this.isLogFull = this.writesRefused !== "" || !log.admits(bytesOf(parser) + LOG_SPARE);
@@ -320,7 +326,8 @@ export class Dispatcher {
     try {
       outcome = spec.run(call, reply) ?? Done;
       if (RELEASES_EARLY) return outcome;
-      if (store.changes !== changes && spec.effect === AS_SENT && call.effects.log !== null) call.effects.asSent(call);
+      if (call.effects.log !== null && spec.effect === AS_SENT && store.changes !== changes)
+        call.effects.requestAsSent(call, this.starts[i]!, this.ends[i]!);
       if (outcome === Done && this.isRepeated(i, call, shard)) {
         section.keep();
         this.runShard = shard;

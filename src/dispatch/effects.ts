@@ -49,6 +49,7 @@ const REMOVALS: Partial<Record<RecordType, Buffer>> = {
   [RecordType.SortedSet]: effectText("ZREM"),
 };
 
+const NOTHING = Buffer.alloc(0);
 const LEAST_BYTES = 64 << 10;
 /** A buffer that grew beyond this is given up when it is empty. */
 const MOST_BYTES = 4 << 20;
@@ -68,6 +69,12 @@ export class Effects {
   private staged: Buffer[] = [];
   /** Arguments that the command at work still lacks (EFFECTS-1). */
   private left = 0;
+  /** The only command of the unit so far is this request; end 0 = it is not. */
+  private request: Buffer = NOTHING;
+  private requestStart = 0;
+  private requestEnd = 0;
+  /** Commands have the names of their rows, so a request may be copied. */
+  copiesRequests = true;
   /** Position in the change log behind the last unit appended by this thread. */
   position = 0;
 
@@ -95,6 +102,7 @@ export class Effects {
 
   /** Begins a command of `count` arguments, its name included, in database `db`. */
   begin(db: number, count: number): void {
+    if (this.requestEnd !== 0) this.takeRequest();
     if (CHECKS) assert(this.left === 0, "a command has as many arguments as it announced (EFFECTS-1)");
     if (this.commands === 0) {
       this.first = this.last = db;
@@ -107,6 +115,16 @@ export class Effects {
     this.left = count;
     this.reserve(NUMBER_BYTES);
     this.line(STAR, count);
+  }
+
+  /** The request that was to be copied as it is goes into the buffer: another command follows in its unit. */
+  private takeRequest(): void {
+    const { request, requestStart, requestEnd } = this;
+    const length = requestEnd - requestStart;
+    this.requestEnd = 0;
+    this.reserve(length);
+    copy(request, requestStart, this.bytes, this.at, length);
+    this.at += length;
   }
 
   /** The unit gets a second command: MULTI goes before the first. */
@@ -211,6 +229,21 @@ export class Effects {
 
   // ---- whole commands ----
 
+  /**
+   * The command of `call` as it was sent, under the name of its row. Its request, from `start` to `end` of the call's bytes,
+   * is copied as it is where it is what would be written.
+   */
+  requestAsSent(call: Call, start: number, end: number): void {
+    if (this.commands !== 0 || !this.isOn || !this.copiesRequests || !isCanonical(call, start))
+      return this.asSent(call);
+    this.first = this.last = call.db;
+    this.commands = 1;
+    this.request = call.bytes;
+    this.requestStart = start;
+    this.requestEnd = end;
+    this.section.hasEffects();
+  }
+
   /** The command of `call` as it was sent, under the name of its row. */
   asSent(call: Call): void {
     if (!this.isOn) return;
@@ -257,6 +290,13 @@ export class Effects {
   /** Appends what was gathered to the change log. Called by the section, which still holds its locks. */
   flush(): void {
     const { log } = this;
+    if (this.requestEnd !== 0) {
+      const { first } = this;
+      if (log !== null) this.position = log.append(this.request, this.requestStart, this.requestEnd, first, first);
+      this.requestEnd = 0;
+      this.commands = 0;
+      return;
+    }
     if (CHECKS) assert(this.left === 0, "a command has as many arguments as it announced (EFFECTS-1)");
     if (this.commands > 1) {
       EXEC.copy(this.bytes, this.at);
@@ -267,6 +307,25 @@ export class Effects {
     this.commands = 0;
     if (this.bytes.length > MOST_BYTES) this.bytes = Buffer.allocUnsafeSlow(LEAST_BYTES);
   }
+}
+
+/**
+ * True when the request of `call`, which begins at `start`, has the form that an effect has. The parser has seen to the
+ * numbers; it does not look at every line end.
+ */
+function isCanonical(call: Call, start: number): boolean {
+  const { bytes, argCount } = call;
+  if (bytes[start] !== STAR) return false;
+  for (let i = 0; i < argCount; i++) {
+    const at = call.argAt(i);
+    if (at < 0 || bytes[at - 1] !== LF) return false;
+    const end = at + call.argBytes(i);
+    if (bytes[end] !== CR || bytes[end + 1] !== LF) return false;
+  }
+  return bytes[start + 1 + digitsOf(argCount) + 1] === LF;
+}
+function digitsOf(count: number): number {
+  return count < 10 ? 1 : intTextBytes(count);
 }
 
 const STAR = 42;

@@ -165,11 +165,24 @@ export class ChangeLog {
     const { c } = this;
     lock(c, CHANGE_LOG_LOCK_AT);
     if (c[this.at + DATABASE] !== first) this.writeSelect(first); // CHANGELOG-4
-    this.write(bytes, from, to);
+    const { f64, half } = this;
+    const written = f64[half + WRITTEN / 2]!;
+    const offset = written & this.mask;
+    const length = to - from;
+    let end = written + length;
+    if (end - f64[half + DRAINED / 2]! <= this.size && offset + length <= this.size) {
+      copy(bytes, from, this.data, offset, length);
+      f64[half + WRITTEN / 2] = end;
+      this.sinceWake += length;
+    } else {
+      this.write(bytes, from, to);
+      end = f64[half + WRITTEN / 2]!;
+    }
     c[this.at + DATABASE] = last;
-    const end = this.publishEnd();
+    this.head[HEAD_END] = end; // CHANGELOG-2
+    f64[half + END / 2] = end;
     unlock(c, CHANGE_LOG_LOCK_AT);
-    if (this.waitsForSync || this.sinceWake > this.wakeBytes) this.wake();
+    if (this.sinceWake > this.wakeBytes || c[this.at + WAITS_FOR_SYNC] === 1) this.wake();
     return end;
   }
 
@@ -178,14 +191,6 @@ export class ChangeLog {
     lock(this.c, CHANGE_LOG_LOCK_AT);
     this.c[this.at + DATABASE] = -1;
     unlock(this.c, CHANGE_LOG_LOCK_AT);
-  }
-
-  /** CHANGELOG-2 */
-  private publishEnd(): number {
-    const end = this.written;
-    this.head[HEAD_END] = end;
-    this.f64[this.half + END / 2] = end;
-    return end;
   }
 
   private writeSelect(db: number): void {

@@ -320,13 +320,15 @@ export class MemoryFiles implements Files {
   private readonly directories = new Set<string>(["/", "."]);
   private readonly opened = new Map<number, OpenMemoryFile>();
   private readonly calls = new Map<string, number>();
+  private readonly failures: PlannedFailure[];
   private nextDescriptor = 3;
   private state: number;
 
   constructor(
     readonly seed: number,
-    private readonly failures: readonly PlannedFailure[],
+    failures: readonly PlannedFailure[],
   ) {
+    this.failures = [...failures];
     this.state = seed >>> 0 || 1;
   }
 
@@ -456,6 +458,20 @@ export class MemoryFiles implements Files {
     for (const [name, file] of this.names) {
       if (dirname(name) === path) this.durableNames.set(name, file);
     }
+  }
+
+  /** Calls so far. */
+  get callCount(): number {
+    return this.calls.get("*") ?? 0;
+  }
+  /** Plans another failure. */
+  planFailure(failure: PlannedFailure): void {
+    this.failures.push(failure);
+  }
+
+  /** No planned failure happens any more. */
+  dropFailures(): void {
+    this.failures.length = 0;
   }
 
   /** The disk after a power cut, as a new MemoryFiles without planned failures. Descriptors of this one are invalid. */

@@ -2,15 +2,15 @@
  * `ferrite check-aof FILE`: reads an append-only file, or all files of a Redis 7 manifest, and reports up to which offset
  * it is valid. `--fix` truncates the file there, after copying it to FILE.<stamp>.bak.
  *
- *   [RDB preamble]  { "#" annotation CRLF | "*" count CRLF  count times ("$" length CRLF bytes CRLF) }*
- *
- * A transaction is one unit: the file is never truncated between MULTI and EXEC.
+ * The format is drawn in persistence/aof-format.ts, and the scanner is the loader's. A transaction is one unit: the file is
+ * never truncated between MULTI and EXEC, nor inside a batch of ours.
  * Exit codes: 0 valid or fixed, 1 invalid.
  */
 import { dirname, join } from "node:path";
 import { AT_CURSOR, FileFailure, readText, realFiles, writeFully, type Files } from "../base/files.ts";
 import { HELP, parseCheckArguments } from "./arguments.ts";
 import { looksLikeRdb } from "../persistence/rdb-reader.ts";
+import { scanAof } from "../persistence/aof-scanner.ts";
 import { walkRdb } from "./rdb-walk.ts";
 import { BadFile, FileReader } from "../base/file-reader.ts";
 
@@ -18,7 +18,7 @@ export interface AofCheck {
   readonly bytes: number;
   /** Number of commands, including each command of a transaction. */
   readonly records: number;
-  /** End of the last valid record outside a transaction. `truncate -s` to this offset makes the file valid. */
+  /** End of the valid part: of the last command outside a transaction, or of the last annotated batch. */
   readonly okUpTo: number;
   /** Why the file is invalid; "" when it is valid. */
   readonly reason: string;
@@ -28,95 +28,20 @@ export interface AofCheck {
   readonly preambleBytes: number;
 }
 
-const LONGEST_LINE = 32;
-const MOST_ARGUMENTS = 2 ** 31 - 1;
-
 /** Checks one file. Throws FileFailure when it cannot be read. */
 export function checkAof(files: Files, path: string): AofCheck {
   const reader = new FileReader(files, path);
-  let okUpTo = 0;
-  let records = 0;
   let preambleBytes = 0;
-  let inTransaction = false;
   try {
-    if (looksLikeRdb(reader)) {
-      preambleBytes = walkRdb(reader).end;
-      okUpTo = preambleBytes;
-    }
-    while (reader.left > 0) {
-      const name = readRecord(reader);
-      if (name === null) continue; // an annotation
-      records++;
-      if (name === "multi") inTransaction = true;
-      else if (name === "exec" || name === "discard") inTransaction = false;
-      if (!inTransaction) okUpTo = reader.offset;
-    }
-    const reason = inTransaction ? "the file ends inside a transaction (MULTI without EXEC)" : "";
-    if (!inTransaction) okUpTo = reader.offset;
-    return { bytes: reader.bytes, records, okUpTo, reason, stoppedAt: reader.offset, preambleBytes };
+    if (looksLikeRdb(reader)) preambleBytes = walkRdb(reader).end;
   } catch (thrown) {
     if (!(thrown instanceof BadFile)) throw thrown;
-    return { bytes: reader.bytes, records, okUpTo, reason: thrown.reason, stoppedAt: thrown.offset, preambleBytes };
+    const { reason, offset } = thrown;
+    return { bytes: reader.bytes, records: 0, okUpTo: 0, reason, stoppedAt: offset, preambleBytes };
   } finally {
     reader.close();
   }
-}
-
-/** Reads one command. Returns its name in lower case, or null for an annotation line. Throws BadFile. */
-function readRecord(reader: FileReader): string | null {
-  const first = reader.peek(1)[0]!;
-  if (first === HASH) {
-    skipAnnotation(reader);
-    return null;
-  }
-  const count = readNumber(reader, STAR, MOST_ARGUMENTS);
-  if (count < 1) throw new BadFile(reader.offset, "a command without arguments");
-  let name = "";
-  for (let i = 0; i < count; i++) {
-    const length = readNumber(reader, DOLLAR, Number.MAX_SAFE_INTEGER);
-    if (i === 0 && length <= LONGEST_LINE) name = new TextDecoder("latin1").decode(reader.take(length)).toLowerCase();
-    else reader.skip(length);
-    expectLineEnd(reader);
-  }
-  return name;
-}
-
-const STAR = 0x2a;
-const DOLLAR = 0x24;
-const HASH = 0x23;
-const CR = 0x0d;
-const LF = 0x0a;
-
-/** Reads a line: `mark`, digits, CRLF. Signs and blanks are errors. */
-function readNumber(reader: FileReader, mark: number, most: number): number {
-  const at = reader.offset;
-  const found = reader.byte();
-  if (found !== mark)
-    throw new BadFile(at, `expected '${String.fromCharCode(mark)}', found 0x${found.toString(16).padStart(2, "0")}`);
-  let value = 0;
-  for (let digits = 0; ; digits++) {
-    const byte = reader.byte();
-    if (byte === CR && digits > 0) {
-      if (reader.byte() !== LF) throw new BadFile(reader.offset - 1, "expected a line feed");
-      return value;
-    }
-    if (byte < 0x30 || byte > 0x39 || digits > LONGEST_LINE) throw new BadFile(at, "expected a number");
-    value = value * 10 + byte - 0x30;
-    if (value > most) throw new BadFile(at, "a number is too large");
-  }
-}
-
-function expectLineEnd(reader: FileReader): void {
-  const at = reader.offset;
-  const end = reader.take(2);
-  if (end[0] !== CR || end[1] !== LF) throw new BadFile(at, "expected a line end after an argument");
-}
-
-/** Skips an annotation line such as "#TS:1700000000\r\n". */
-function skipAnnotation(reader: FileReader): void {
-  const at = reader.offset;
-  for (let length = 0; length < 1024; length++) if (reader.byte() === LF) return;
-  throw new BadFile(at, "an annotation line has no end");
+  return { ...scanAof(files, path, preambleBytes), preambleBytes };
 }
 
 /** Copies a file to `<path>.<stamp>.bak` and truncates it to `bytes`, both durably. Returns the copy's path. */

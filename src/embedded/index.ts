@@ -65,6 +65,7 @@ export class Ferrite {
     const config = new Config("", readMachine(realFiles));
     const from = { kind: "flag", text: "Ferrite.open" } as const;
     config.place("server.client_output_buffer_limit", OUTPUT_LIMITS, from);
+    config.place("persistence.enable_aof", false, from);
     if (options.maxMemory !== undefined) config.place("storage.max_memory", options.maxMemory, from);
     if (options.databases !== undefined) config.place("server.databases", options.databases, from);
     if (options.renameCommands !== undefined) config.place("server.rename_commands", options.renameCommands, from);

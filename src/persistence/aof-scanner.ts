@@ -240,6 +240,8 @@ function scan(scanner: Scanner, from: number): AofScan {
   let records = 0;
   let last: Annotation | null = null;
   let annotatedUpTo = from;
+  let isAnnotated = false;
+  let batchFrom = from;
   let inTransaction = false;
   let reason = "";
   let stoppedAt = scanner.bytes;
@@ -250,10 +252,17 @@ function scan(scanner: Scanner, from: number): AofScan {
         const offset = scanner.offset;
         const annotation = parseAnnotation(scanner.readAnnotation());
         skips.push(offset, scanner.offset);
-        if (annotation === null) continue;
-        verify(scanner, annotation, offset, inTransaction, annotatedUpTo);
+        if (annotation === null) {
+          // A line of Redis's, or one of ours that is damaged: no batch of ours goes on behind it.
+          scanner.forgetSum();
+          batchFrom = scanner.offset;
+          continue;
+        }
+        isAnnotated = true;
+        if (inTransaction) throw new Damage(offset, "an annotation inside a transaction");
+        verify(annotation, offset - batchFrom, scanner.takeSum(), last, annotatedUpTo);
         last = annotation;
-        annotatedUpTo = okUpTo = scanner.offset;
+        annotatedUpTo = okUpTo = batchFrom = scanner.offset;
         continue;
       }
       const offset = scanner.offset;
@@ -272,17 +281,21 @@ function scan(scanner: Scanner, from: number): AofScan {
     ({ reason, offset: stoppedAt } = thrown);
   }
   // Of a file with annotations only what they vouch for is believed, unless all of it reads well.
-  if (reason !== "" && last !== null) okUpTo = annotatedUpTo;
+  if (reason !== "" && isAnnotated) okUpTo = annotatedUpTo;
   const isTail = reason === "" || !scanner.findsAnnotation(Math.max(okUpTo, 0));
   return { bytes: scanner.bytes, records, okUpTo, reason, stoppedAt, isTail, last, annotatedUpTo, skips };
 }
 
-function verify(scanner: Scanner, annotation: Annotation, offset: number, inTransaction: boolean, from: number): void {
-  if (inTransaction) throw new Damage(offset, "an annotation inside a transaction");
-  const crc = scanner.takeSum();
-  if (annotation.bytes === 0) return; // where a log begins: what is before it was written by another program
-  if (annotation.bytes !== offset - from) {
-    throw new Damage(from, `the batch has ${offset - from} bytes, its annotation says ${annotation.bytes}`);
-  }
-  if (annotation.crc !== crc) throw new Damage(from, "the checksum of the batch is wrong");
+/**
+ * Compares a batch with its annotation: `bytes` bytes with the checksum `crc`, behind the annotation `last`, which ends at
+ * offset `from`. Throws Damage.
+ */
+function verify(annotation: Annotation, bytes: number, crc: number, last: Annotation | null, from: number): void {
+  // Where a log begins, nothing is vouched for: what is before was written by another program, or is its own batch.
+  if (annotation.bytes === 0) return;
+  if (last !== null && last.logId === annotation.logId && last.position + annotation.bytes !== annotation.position)
+    throw new Damage(from, `batches are missing before position ${annotation.position - annotation.bytes}`);
+  if (annotation.bytes !== bytes)
+    throw new Damage(from, `a batch has ${bytes} bytes, its annotation says ${annotation.bytes}`);
+  if (annotation.crc !== crc) throw new Damage(from, "the checksum of a batch is wrong");
 }

@@ -183,8 +183,6 @@ describe("two names for one key", () => {
 
 describe("features that this version lacks", () => {
   test.each([
-    "[persistence]\nenable_aof = true",
-    "[persistence]\naof_enabled = true",
     "[persistence]\nenable_checkpoints = true",
     '[persistence]\nsave = "900 1"',
     "[metrics]\nenabled = true",
@@ -204,10 +202,10 @@ describe("features that this version lacks", () => {
 
   test("a feature that is off, or a parameter of it, loads", () => {
     const text =
-      '[persistence]\nenable_aof = false\naof_fsync = "always"\n[metrics]\nenabled = false\nport = 9091\n[server]\ntcp_fast_open = false';
+      "[persistence]\nenable_checkpoints = false\nmax_checkpoints = 5\n[metrics]\nenabled = false\nport = 9091\n[server]\ntcp_fast_open = false";
     const { warnings } = loadConfigText(text, "ferrite.toml", MACHINE);
     expect(warnings).toEqual([
-      "ferrite.toml:3: persistence.aof_fsync has no effect in this version",
+      "ferrite.toml:3: persistence.max_checkpoints has no effect in this version",
       "ferrite.toml:6: metrics.port has no effect in this version",
     ]);
   });
@@ -382,7 +380,7 @@ describe("where values come from", () => {
     expect(config.number("storage.max_memory")).toBe(GIB);
     expect(config.number("storage.expire_check_interval")).toBe(50);
     expect(config.requiredPassword).toBe("p");
-    expect(printedBy(() => load({ flags: [flag("appendonly", "yes")] }))).toContain("not supported in this version");
+    expect(config.flag("persistence.enable_aof")).toBe(false);
     expect(printedBy(() => load({ flags: [flag("server.prot", "1")] }))).toContain("did you mean server.port?");
   });
 });

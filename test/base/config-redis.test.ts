@@ -27,6 +27,8 @@ function failure(name: string, reason: string): string {
 
 /** Parameters whose default intentionally differs from Redis's. */
 const OTHER_DEFAULTS: Readonly<Record<string, string>> = {
+  // Durable by default.
+  appendonly: "yes",
   "active-defrag-threshold-lower": "30",
   "auto-aof-rewrite-percentage": "50",
   bind: "127.0.0.1",
@@ -86,7 +88,7 @@ const IMMUTABLE =
     " ",
   );
 /** Parameters that can be set in Redis but not in this version. */
-const NOT_YET_SETTABLE = ["tls-port"];
+const NOT_YET_SETTABLE = ["tls-port", "appendonly"];
 /** The same, but CONFIG SET accepts the current value. Each with another value, which is refused. */
 const FIXED: Record<string, string> = {
   bind: "127.0.0.2",
@@ -150,7 +152,7 @@ describe("against Redis 7.0.15", () => {
     ["hz", "", "argument couldn't be parsed into an integer"],
     ["slowlog-log-slower-than", "-5", "argument must be between -1 and 9223372036854775807 inclusive"],
     ["proto-max-bulk-len", "1", "argument must be between 1048576 and 9223372036854775807 inclusive"],
-    ["appendonly", "maybe", "argument must be 'yes' or 'no'"],
+    ["aof-load-truncated", "maybe", "argument must be 'yes' or 'no'"],
     ["appendfsync", "x", "argument(s) must be one of the following: everysec, always, no"],
     [
       "maxmemory-policy",
@@ -300,7 +302,6 @@ describe("CONFIG SET", () => {
   test("a feature that this version lacks cannot be turned on", () => {
     const config = fresh();
     for (const [name, value] of [
-      ["appendonly", "yes"],
       ["save", "900 1"],
       ["activedefrag", "yes"],
       ["notify-keyspace-events", "KEA"],
@@ -308,7 +309,7 @@ describe("CONFIG SET", () => {
     ] as const) {
       expect(set(config, name, value)).toBe(failure(name, "not supported in this version"));
     }
-    expect(set(config, "appendonly", "no", "save", "", "maxmemory-policy", "ALLKEYS-LRU")).toBe("OK");
+    expect(set(config, "save", "", "maxmemory-policy", "ALLKEYS-LRU")).toBe("OK");
   });
 
   test("loglevel accepts Redis's and Rust's names and replies the kind last used", () => {

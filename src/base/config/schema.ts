@@ -873,7 +873,7 @@ const STORAGE = [
 const PERSISTENCE = [
   key("persistence.enable_aof", {
     type: "bool",
-    default: false,
+    default: true,
     redis: "appendonly",
     support: "built",
     aliases: ["persistence.aof_enabled"],
@@ -966,6 +966,7 @@ const PERSISTENCE = [
   key("persistence.aof_load_truncated", {
     type: "bool",
     default: true,
+    runtime: true,
     redis: "aof-load-truncated",
     support: "built",
     doc: "Start even if the last record of the append-only file is truncated.",
@@ -1456,7 +1457,7 @@ export const SECTIONS: readonly SectionSpec[] = [
   { name: "storage", doc: "Memory, shards, expiry, encodings." },
   {
     name: "persistence",
-    doc: "Append-only file and checkpoints. Not in this version: everything is kept in memory only.",
+    doc: "Append-only file and checkpoints.",
   },
   { name: "replication", doc: "Primary and replicas. Not in this version." },
   { name: "logging", doc: "Destination and format of the log." },

@@ -2,21 +2,11 @@
  * Goal:   the effects of the list commands are those that redis-server feeds its own append-only file.
  * Method: both get the same commands with appendfsync always; what each writes for a command is compared.
  */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { compareEffects, EffectFeeds } from "../support/effect-feeds.ts";
+import { expect, test } from "bun:test";
+import { useEffectFeeds } from "../support/effect-feeds.ts";
 import { compareServed } from "../support/served-effects.ts";
-import { requireRedis } from "../support/servers.ts";
 
-let feeds: EffectFeeds | null = null;
-beforeAll(async () => {
-  if (requireRedis()) feeds = await EffectFeeds.start();
-}, 60_000);
-afterAll(async () => feeds?.stop());
-
-async function same(script: string): Promise<void> {
-  if (feeds === null) return;
-  expect(await compareEffects(feeds, script)).toEqual([]);
-}
+const { same, both } = useEffectFeeds();
 
 test("pushes, pops and changes in place", async () => {
   await same(`
@@ -118,6 +108,7 @@ test("commands that could block, but need not", async () => {
 });
 
 test("a list that expired goes before what is written in its place", async () => {
+  const feeds = both();
   if (feeds === null) return;
   await feeds.run("RPUSH", "expires", "a");
   await feeds.run("PEXPIRE", "expires", "20");
@@ -128,6 +119,7 @@ test("a list that expired goes before what is written in its place", async () =>
 });
 
 test("clients that waited are served behind the command that served them", async () => {
+  const feeds = both();
   if (feeds === null) return;
   const found = await compareServed(
     feeds,
@@ -174,6 +166,7 @@ test("clients that waited are served behind the command that served them", async
 });
 
 test("effects go to the database in which a client waited", async () => {
+  const feeds = both();
   if (feeds === null) return;
   await feeds.run("SELECT", "3");
   await feeds.block(2, "BLPOP", "elsewhere", "0");

@@ -212,10 +212,14 @@ export async function checkEffects(feeds: EffectFeeds, script: string): Promise<
   return found;
 }
 
-/** Starts both servers for the tests of a file. `same` compares the two, `ours` Ferrite with what the script says. */
+/**
+ * Starts both servers for the tests of a file. `same` compares the two, `ours` Ferrite with what the script says; `both` is
+ * null without redis-server.
+ */
 export function useEffectFeeds(settings: Record<string, string> = {}): {
   same(script: string): Promise<void>;
   ours(script: string): Promise<void>;
+  both(): EffectFeeds | null;
 } {
   let feeds: EffectFeeds | null = null;
   beforeAll(async () => {
@@ -229,5 +233,6 @@ export function useEffectFeeds(settings: Record<string, string> = {}): {
     ours: async (script) => {
       if (feeds !== null) expect(await checkEffects(feeds, script)).toEqual([]);
     },
+    both: () => feeds,
   };
 }

@@ -1,13 +1,20 @@
 /** Rows and docs of the commands for deadlines of members: EXPIRE, TTL and their relatives, with the letter of a type before. */
 import { flag, integer, KEY, block, many, oneOf, optional, string, unixTime } from "../../dispatch/argument-docs.ts";
 import type { CommandRow, FamilyDoc, FamilyDocs } from "../../dispatch/family.ts";
-import { type ArgumentDoc, DENY_OOM, FAST, FIRST, type Handler, READONLY, WRITE } from "../../dispatch/spec.ts";
+import { type ArgumentDoc, DENY_OOM, Effect, FAST, FIRST, type Handler, READONLY, WRITE } from "../../dispatch/spec.ts";
 import { type DeadlineFamily, expire, persist, timeLeft } from "./member-deadlines.ts";
 
 export function deadlineRows(family: DeadlineFamily): readonly CommandRow[] {
   const setter = (name: string, unitMs: number, isRelative: boolean): CommandRow => {
     const run: Handler = (call, reply) => expire(call, reply, family, unitMs, isRelative ? call.store.nowMs : 0);
-    return { name: family.letter + name, arity: -6, keys: FIRST, flags: WRITE | DENY_OOM | FAST, run };
+    return {
+      name: family.letter + name,
+      arity: -6,
+      keys: FIRST,
+      flags: WRITE | DENY_OOM | FAST,
+      run,
+      effect: Effect.Rewritten,
+    };
   };
   const reader = (name: string, unitMs: number, isRelative: boolean): CommandRow => {
     const run: Handler = (call, reply) => timeLeft(call, reply, family, unitMs, isRelative ? call.store.nowMs : 0);
@@ -23,7 +30,14 @@ export function deadlineRows(family: DeadlineFamily): readonly CommandRow[] {
     reader("PTTL", 1, true),
     reader("EXPIRETIME", 1000, false),
     reader("PEXPIRETIME", 1, false),
-    { name: `${family.letter}PERSIST`, arity: -5, keys: FIRST, flags: WRITE | FAST, run: drop },
+    {
+      name: `${family.letter}PERSIST`,
+      arity: -5,
+      keys: FIRST,
+      flags: WRITE | FAST,
+      run: drop,
+      effect: Effect.Rewritten,
+    },
   ];
 }
 

@@ -12,6 +12,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import type { TimedCollection } from "../../store/timed-collection.ts";
 import type { Call } from "../../dispatch/call.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
@@ -25,6 +26,25 @@ export interface DeadlineFamily {
   open(call: Call): TimedCollection;
   /** The options of EXPIRE may come in any order, even after the members. */
   isFree: boolean;
+  effects: DeadlineEffects;
+}
+
+/** Beginnings of the effects of one type. */
+export interface DeadlineEffects {
+  readonly setting: Buffer;
+  readonly dropping: Buffer;
+  readonly removal: Buffer;
+  readonly members: Buffer;
+}
+
+/** `letter`: the first one of the commands' names. */
+export function deadlineEffects(letter: string, removal: string, words: MemberWords): DeadlineEffects {
+  return {
+    setting: effectText(`${letter}PEXPIREAT`),
+    dropping: effectText(`${letter}PERSIST`),
+    removal: effectText(removal),
+    members: effectText(words.many.toUpperCase()),
+  };
 }
 
 /** The keyword before the members, and the error texts that contain it. */
@@ -61,6 +81,7 @@ export const SET_DEADLINES: DeadlineFamily = {
   words: MEMBERS,
   open: (call) => call.collections.set(),
   isFree: true,
+  effects: deadlineEffects("S", "SREM", MEMBERS),
 };
 
 export const SORTED_SET_DEADLINES: DeadlineFamily = {
@@ -69,6 +90,7 @@ export const SORTED_SET_DEADLINES: DeadlineFamily = {
   words: MEMBERS,
   open: (call) => call.collections.sortedSet(),
   isFree: true,
+  effects: deadlineEffects("Z", "ZREM", MEMBERS),
 };
 
 // ---- arguments ----
@@ -200,6 +222,37 @@ function replyEach(reply: Reply, first: number, end: number, number: number): vo
   for (let i = first; i < end; i++) reply.integer(number);
 }
 
+// ---- effects ----
+
+/** The arguments whose members a command has changed. One per thread. */
+const changed = { count: 0, at: new Int32Array(64) };
+
+/** Notes that the member of argument `i` was changed. */
+function noteChanged(i: number): void {
+  if (changed.count === changed.at.length) {
+    const wider = new Int32Array(changed.count * 2);
+    wider.set(changed.at);
+    changed.at = wider;
+  }
+  changed.at[changed.count++] = i;
+}
+
+/**
+ * The effect of what was noted: the members have the deadline `due` (ms) now, or none (0), or are gone if that time has
+ * passed.
+ */
+function logChanged(call: Call, { setting, dropping, removal, members }: DeadlineEffects, due: number): void {
+  const { effects, store } = call;
+  const { count, at } = changed;
+  const isGone = due > 0 && due <= store.dueMs;
+  const head = isGone ? 2 : due === 0 ? 4 : 5;
+  if (count === 0 || !effects.begins(call, head + count)) return;
+  effects.constant(isGone ? removal : due === 0 ? dropping : setting).argument(call, 1);
+  if (!isGone && due !== 0) effects.integer(due);
+  if (!isGone) effects.constant(members).integer(count);
+  for (let n = 0; n < count; n++) effects.argument(call, at[n]!);
+}
+
 // ---- the commands ----
 
 const NO_MEMBER = -2;
@@ -232,13 +285,14 @@ export function expire(
   const { first, end, condition } = asked;
   if (found === 0) return replyEach(reply, first, end, NO_MEMBER);
   reply.array(end - first);
-  let changed = false;
+  changed.count = 0;
   for (let i = first; i < end; i++) {
     const result = expireMember(call, value, i, due, condition);
-    if (result > 0) changed = true;
+    if (result > 0) noteChanged(i);
     reply.integer(result);
   }
-  value.finish(changed);
+  logChanged(call, family.effects, Math.max(due, 1));
+  value.finish(changed.count > 0);
 }
 
 function expireMember(call: Call, value: TimedCollection, i: number, due: number, condition: number): number {
@@ -252,7 +306,7 @@ function expireMember(call: Call, value: TimedCollection, i: number, due: number
 
 /** Sets the deadline of the current member, which argument `i` names. A deadline in the past removes it. */
 export function setDeadline(call: Call, value: TimedCollection, i: number, due: number): number {
-  if (due <= call.store.nowMs) {
+  if (due <= call.store.dueMs) {
     value.removeMember();
     return DELETED;
   }
@@ -294,7 +348,7 @@ export function persist(call: Call, reply: Reply, family: DeadlineFamily): Outco
   if (first === 0) return;
   if (found === 0) return replyEach(reply, first, call.argCount, NO_MEMBER);
   reply.array(call.argCount - first);
-  let changed = false;
+  changed.count = 0;
   for (let i = first; i < call.argCount; i++) {
     const at = call.argAt(i);
     const length = call.argBytes(i);
@@ -304,9 +358,10 @@ export function persist(call: Call, reply: Reply, family: DeadlineFamily): Outco
       reply.integer(NO_DEADLINE);
     } else {
       value.setDeadline(call.bytes, at, length, 0);
-      changed = true;
+      noteChanged(i);
       reply.integer(SET);
     }
   }
-  value.finish(changed);
+  logChanged(call, family.effects, 0);
+  value.finish(changed.count > 0);
 }

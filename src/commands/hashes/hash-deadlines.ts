@@ -10,6 +10,7 @@ import type { HashValue } from "../../store/hash-value.ts";
 import { KEEP_DEADLINE } from "../../store/timed-collection.ts";
 import type { Call } from "../../dispatch/call.ts";
 import {
+  deadlineEffects,
   type DeadlineFamily,
   memberWords,
   readMembers,
@@ -27,6 +28,7 @@ export const HASH_DEADLINES: DeadlineFamily = {
   words: FIELDS,
   open: (call) => call.collections.hash(),
   isFree: false,
+  effects: deadlineEffects("H", "HDEL", FIELDS),
 };
 
 // ---- arguments ----

@@ -9,6 +9,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { isSameKey } from "../collections/repeated-keys.ts";
 import { countAsked, readCount, replyRandom } from "../collections/random-reply.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
@@ -114,6 +115,16 @@ function replyMember(reply: Reply, set: SetValue): void {
 
 // ---- chance ----
 
+const DEL_EFFECT = effectText("DEL");
+const SREM_EFFECT = effectText("SREM");
+
+/** Begins the effect of SPOP, which `count` members follow. Returns false when no effects are wanted. */
+function logsRemoval(call: Call, count: number): boolean {
+  if (!call.effects.begins(call, count + 2)) return false;
+  call.effects.constant(SREM_EFFECT).argument(call, 1);
+  return true;
+}
+
 const NOT_POSITIVE = "ERR value is out of range, must be positive";
 /** SPOP key [count]. Replies the members removed. Without a count that is one, or null. */
 export function spop(call: Call, reply: Reply): Outcome | void {
@@ -123,10 +134,17 @@ export function spop(call: Call, reply: Reply): Outcome | void {
   const found = set.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0) return reply.nullBulk();
+  popRandom(call, reply, set, logsRemoval(call, 1));
+  set.finish();
+}
+
+/** Removes a random member and replies it. `logs`: it also goes into the effect that was begun. */
+function popRandom(call: Call, reply: Reply, set: SetValue, logs: boolean): void {
   set.openAt(call.store.random.below(set.count));
   replyMember(reply, set);
+  const { member } = set;
+  if (logs) call.effects.bulk(member.bytes, member.at, member.length);
   set.removeOpened();
-  set.finish();
 }
 
 function spopMany(call: Call, reply: Reply): Outcome | void {
@@ -144,15 +162,12 @@ function spopMany(call: Call, reply: Reply): Outcome | void {
     set.openFirst();
     do replyMember(reply, set);
     while (set.openNext());
+    if (call.effects.begins(call, 2)) call.effects.constant(DEL_EFFECT).argument(call, 1);
     return set.discard();
   }
   reply.set(count);
-  const { random } = call.store;
-  for (let i = 0; i < count; i++) {
-    set.openAt(random.below(set.count));
-    replyMember(reply, set);
-    set.removeOpened();
-  }
+  const logs = logsRemoval(call, count);
+  for (let i = 0; i < count; i++) popRandom(call, reply, set, logs);
   set.finish();
 }
 

@@ -5,6 +5,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { distance, geohashText, openPlace, place, scoreOfPlace } from "../../structures/geohash.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { coordinates, GeoError, readPlace, readUnit, replyDistance, replyPlace } from "./geo-arguments.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { AddFlag, addScored, scoresFor } from "../sorted-sets/sorted-sets.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
@@ -33,7 +34,22 @@ export function geoadd(call: Call, reply: Reply): Outcome | void {
     if (error !== "") return reply.error(error);
     scores[n] = scoreOfPlace(coordinates.longitude, coordinates.latitude);
   }
-  return addScored(call, reply, flags, first + 2, 3, count);
+  const { changes } = call.store;
+  const outcome = addScored(call, reply, flags, first + 2, 3, count);
+  if (call.store.changes !== changes) logAdded(call, first, scores);
+  return outcome;
+}
+
+const ZADD = effectText("ZADD");
+
+/** The effect: ZADD with the scores of the places from argument `first` on, and the options before them. */
+function logAdded(call: Call, first: number, scores: Float64Array): void {
+  const { effects } = call;
+  const count = (call.argCount - first) / 3;
+  if (!effects.begins(call, first + count * 2)) return;
+  effects.constant(ZADD);
+  for (let i = 1; i < first; i++) effects.argument(call, i);
+  for (let n = 0; n < count; n++) effects.integer(scores[n]!).argument(call, first + n * 3 + 2);
 }
 
 /** GEOPOS key [member ...]. Replies the longitude and latitude of each member, or a null array. */

@@ -3,6 +3,7 @@ import { family } from "../../dispatch/family.ts";
 import {
   type CommandSpec,
   DENY_OOM,
+  Effect,
   FIRST,
   FIRST_TWO,
   type KeyPlace,
@@ -40,7 +41,7 @@ const TRAITS = { group: "geo", categories: ["geo"], docs: GEO_DOCS };
 
 // biome-ignore format: a table, one command a line
 export const geoFamily: readonly CommandSpec[] = family(TRAITS, [
-  { name: "GEOADD",               arity: -5, keys: FIRST,     flags: WRITE | DENY_OOM,                run: geoadd },
+  { name: "GEOADD",               arity: -5, keys: FIRST,     flags: WRITE | DENY_OOM,                run: geoadd, effect: Effect.Rewritten },
   { name: "GEOPOS",               arity: -2, keys: FIRST,     flags: READONLY,                        run: geopos },
   { name: "GEODIST",              arity: -4, keys: FIRST,     flags: READONLY,                        run: geodist },
   { name: "GEOHASH",              arity: -2, keys: FIRST,     flags: READONLY,                        run: geohash },

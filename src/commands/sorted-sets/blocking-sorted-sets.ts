@@ -9,7 +9,15 @@ import { type Readiness, registerServeHandler, Want } from "../../dispatch/block
 import { readSeconds } from "../../dispatch/timeouts.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
-import { askedMembers, popFromFirstSet, popEvent, popMembers, popNamed, readAskedMembers } from "./sorted-sets.ts";
+import {
+  askedMembers,
+  logPop,
+  popFromFirstSet,
+  popEvent,
+  popMembers,
+  popNamed,
+  readAskedMembers,
+} from "./sorted-sets.ts";
 import type { Outcome, Handler } from "../../dispatch/spec.ts";
 
 export const bzpopmin: Handler = (call, reply) => blockingPop(call, reply, false);
@@ -47,6 +55,7 @@ function blockingPop(call: Call, reply: Reply, highest: boolean): Outcome | void
 function popOne(call: Call, reply: Reply, value: SortedSetValue, i: number, highest: boolean): void {
   reply.array(3);
   reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+  logPop(call, i, highest, 0);
   popMembers(reply, value, 1, highest, false);
   value.finish(true, popEvent(highest));
 }

@@ -10,6 +10,7 @@ import { PACKED_BYTES_MAX, SMALL_CHANGE } from "../../store/collection.ts";
 import { SortedSetEncoding, type SortedSetValue } from "../../store/sorted-set-value.ts";
 import type { Entries } from "../../structures/entries.ts";
 import type { Call } from "../../dispatch/call.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
@@ -289,6 +290,17 @@ export function popEvent(highest: boolean): KeyEvent {
   return highest ? ZPOPMAX : ZPOPMIN;
 }
 
+const ZPOPMIN_EFFECT = effectText("ZPOPMIN");
+const ZPOPMAX_EFFECT = effectText("ZPOPMAX");
+
+/** The effect of popping from the key of argument `i`: one member, or with a count of at least 1, `count` members. */
+export function logPop(call: Call, i: number, highest: boolean, count: number): void {
+  const { effects } = call;
+  if (!effects.begins(call, count === 0 ? 2 : 3)) return;
+  effects.constant(highest ? ZPOPMAX_EFFECT : ZPOPMIN_EFFECT).argument(call, i);
+  if (count > 0) effects.integer(count);
+}
+
 /** ZPOPMIN key [count], and ZPOPMAX */
 function pop(call: Call, reply: Reply, highest: boolean): Outcome | void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
@@ -373,6 +385,7 @@ export function popNamed(
   const popped = Math.min(count, value.count);
   reply.array(2);
   reply.bulk(call.bytes, call.argAt(i), call.argBytes(i));
+  logPop(call, i, highest, popped);
   reply.array(popped);
   popMembers(reply, value, popped, highest, true);
   value.finish(true, popEvent(highest));

@@ -14,6 +14,9 @@ import { requireRedis, type Server, startFerrite, startRedis } from "./servers.t
 /** Two times are the same when they are no further apart: the commands ran one after the other, ms. */
 const TIME_TOLERANCE_MS = 5000;
 
+/** A line of a file that is no effect, behind one. */
+const MARK = /\r\n#[A-Z]+:/;
+
 class Feed {
   private readonly clients: RespClient[] = [];
   private offset = 0;
@@ -40,8 +43,8 @@ class Feed {
         at = bytes.indexOf(10, at) + 1;
         continue;
       }
-      const next = bytes.indexOf("\r\n#", at);
-      const end = next < 0 ? bytes.length : next + 2;
+      const next = MARK.exec(bytes.toString("latin1", at));
+      const end = next === null ? bytes.length : at + next.index + 2;
       parser.push(bytes.subarray(at, end));
       at = end;
     }
@@ -161,6 +164,13 @@ export function differences(command: string, effects: BothEffects): string {
   return `${command}\n  redis ${effects.redisReply}:${lines(redis)}\n  ferrite ${effects.ferriteReply}:${lines(ferrite)}`;
 }
 
+/** The words of a command in a script. A byte may be written as \\x and two hexadecimal digits. */
+function wordsOfLine(line: string): string[] {
+  return line
+    .split(" ")
+    .map((word) => word.replace(/\\x([0-9a-f]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16))));
+}
+
 /** The lines of a script, without empty ones and comments. "sleep ms" is done here. */
 async function* linesOf(script: string): AsyncGenerator<string> {
   for (const line of script.split("\n").map((text) => text.trim())) {
@@ -174,7 +184,7 @@ async function* linesOf(script: string): AsyncGenerator<string> {
 export async function compareEffects(feeds: EffectFeeds, script: string): Promise<string[]> {
   const found: string[] = [];
   for await (const line of linesOf(script)) {
-    const difference = differences(line, await feeds.run(...line.split(" ")));
+    const difference = differences(line, await feeds.run(...wordsOfLine(line)));
     if (difference !== "") found.push(difference);
   }
   return found;
@@ -205,7 +215,7 @@ export async function checkEffects(feeds: EffectFeeds, script: string): Promise<
     compare();
     command = line.slice(2);
     const client = await feeds.ferrite.client(0);
-    reply = show(await client.command(...command.split(" ")));
+    reply = show(await client.command(...wordsOfLine(command)));
     actual = feeds.ferrite.take();
   }
   compare();

@@ -28,6 +28,7 @@ import {
 import type { Call } from "../../dispatch/call.ts";
 import { dumpCollection, restoreCollection } from "./dump-collection.ts";
 import { OUT_OF_RANGE, readDeadline } from "./expire.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
@@ -160,6 +161,28 @@ function readNumber(call: Call, reply: Reply, i: number): number | null {
  * Errors: BUSYKEY, wrong version or checksum, bad data. An error changes nothing.
  */
 export function restore(call: Call, reply: Reply): Outcome | void {
+  const { store } = call;
+  const { changes } = store;
+  const outcome = restoreValue(call, reply);
+  if (store.changes !== changes) logRestored(call);
+  return outcome;
+}
+
+/** The deadline is written in absolute time. A key that was expired on arrival has replaced, and so deleted, another one. */
+function logRestored(call: Call): void {
+  const { store, effects, argCount } = call;
+  if (store.cursor.address === NO_ADDRESS) return effects.deletes(call, 1);
+  const due = store.cursor.deadlineMs;
+  if (due === 0 || options.isAbsolute) return effects.asSent(call);
+  if (!effects.begins(call, argCount + 1)) return;
+  effects.constant(call.spec.effectName).argument(call, 1).integer(due);
+  for (let i = 3; i < argCount; i++) effects.argument(call, i);
+  effects.constant(ABSTTL_EFFECT);
+}
+const ABSTTL_EFFECT = effectText("ABSTTL");
+
+/** As RESTORE, without an effect. */
+export function restoreValue(call: Call, reply: Reply): Outcome | void {
   const { store, bytes } = call;
   if (!readOptions(call, reply)) return;
   const prepared = store.prepareInsert();
@@ -187,7 +210,7 @@ export function restore(call: Call, reply: Reply): Outcome | void {
   let due = ttl === 0 ? 0 : readDeadline(call, 2, 1, options.isAbsolute ? 0 : store.nowMs);
   // Redis adds in 64 bits without an overflow check, so a larger sum is in the distant past.
   if (due === OUT_OF_RANGE) due = -1;
-  if (due !== 0 && due <= store.nowMs) {
+  if (due !== 0 && due <= store.dueMs) {
     if (isThere) store.remove(KeyEvent.Deleted);
     return reply.ok();
   }

@@ -11,6 +11,7 @@ import { DEADLINE_MAX } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Handler, Outcome } from "../../dispatch/spec.ts";
 
@@ -102,13 +103,25 @@ function setDeadline(call: Call, reply: Reply, unitMs: number, baseMs: number): 
   if (due === OUT_OF_RANGE) return reply.error(invalidExpire(call.spec.name.toLowerCase()));
   if (store.find() === NO_ADDRESS) return reply.integer(0);
   if (conditions !== 0 && !permits(conditions, due, store.cursor.deadlineMs)) return reply.integer(0);
-  if (due <= store.nowMs) {
+  if (due <= store.dueMs) {
     store.remove(KeyEvent.Deleted);
+    call.effects.deletes(call, 1);
   } else {
     const status = store.setDeadline(due);
     if (status < 0) return refuse(call, reply, status);
+    logDeadline(call, due);
   }
   reply.integer(1);
+}
+
+const PEXPIREAT = effectText("PEXPIREAT");
+
+/** PEXPIREAT, with the conditions of the command: they hold there too. */
+function logDeadline(call: Call, due: number): void {
+  const { effects, argCount } = call;
+  if (!effects.begins(call, argCount)) return;
+  effects.constant(PEXPIREAT).argument(call, 1).integer(due);
+  for (let i = 3; i < argCount; i++) effects.argument(call, i);
 }
 
 /** TTL key. Replies: the deadline in units of `unitMs` after `baseMs`, -1 without a deadline, -2 without a key. */

@@ -13,7 +13,7 @@ import { NO_ADDRESS } from "../../store/segments.ts";
 import { KEY_COUNT } from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { Done, type Outcome, Retry } from "../../dispatch/spec.ts";
-import { dump, restore } from "../keys/dump.ts";
+import { dump, restoreValue } from "../keys/dump.ts";
 import { datasetDigest } from "./debug-digest.ts";
 
 const OPTIONS = new Set(["merge", "noflush", "nosave"]);
@@ -126,7 +126,7 @@ class Reloading {
     this.borrow([Buffer.from("RESTORE"), name, Buffer.from(String(due)), payload, ...words]);
     call.keyspace = keyspace;
     store.select(keyspace, key);
-    const outcome = restore(call, reply) ?? Done;
+    const outcome = restoreValue(call, reply) ?? Done;
     call.popArguments();
     reply.handOnNow();
     const answer = Buffer.concat(this.parts).toString("latin1");

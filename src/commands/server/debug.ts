@@ -19,6 +19,7 @@ import { accessClock, Encoding, RecordType, spareBits } from "../../store/record
 import { NO_ADDRESS } from "../../store/segments.ts";
 import { checkShard } from "../../store/shard-check.ts";
 import type { Call } from "../../dispatch/call.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Continuation } from "../../dispatch/continuation.ts";
@@ -140,6 +141,8 @@ function populatePrefix(call: Call): string {
   return call.argCount > 3 ? call.argText(3) : "key";
 }
 
+const SET = effectText("SET");
+
 /** Makes keys up to `count`, or as many as a turn may. Returns 0, or Status with the key at `progress` not made. */
 function populateSome(call: Call, progress: Population, count: number, bytes: number): number {
   const { store, key } = call;
@@ -158,7 +161,10 @@ function populateSome(call: Call, progress: Population, count: number, bytes: nu
     const isMade = store.section.within(shard, () => {
       store.select(keyspace, key);
       status = store.prepareInsert();
-      if (status >= 0 && store.find() === NO_ADDRESS) status = call.strings.set(value, 0, value.length, 0);
+      if (status < 0 || store.find() !== NO_ADDRESS) return;
+      status = call.strings.set(value, 0, value.length, 0);
+      if (status >= 0 && call.effects.begins(call, 3))
+        call.effects.constant(SET).bulk(name, 0, name.length).bulk(value, 0, value.length);
     });
     if (!isMade) return 0;
     if (status < 0) return status;

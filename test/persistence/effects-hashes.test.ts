@@ -62,3 +62,148 @@ test("members that expire", async () => {
     > DEBUG SET-ACTIVE-EXPIRE 1
   `);
 });
+
+test("hashes without deadlines", async () => {
+  await same(`
+    HSET h a 1 b 2
+    HSET h a 1
+    HSET h a
+    HSETNX h a 2
+    HSETNX h c 2
+    HMSET h d 4 e 5
+    HDEL h x y
+    HDEL h a x
+    HDEL missing x
+    HINCRBY h n 4
+    HINCRBY h n 0
+    HINCRBY h n x
+    HSET h text t
+    HINCRBY h text 1
+    HINCRBYFLOAT h text 1
+    HINCRBYFLOAT h f 1.5
+    HINCRBYFLOAT h f 1e3
+    HINCRBYFLOAT fresh f -0.5
+    HGET h f
+    HGETALL h
+    HRANDFIELD h 2
+    HDEL fresh f
+    HEXISTS fresh f
+    SET s 1
+    HSET s a 1
+    HDEL s a
+    HINCRBYFLOAT s a 1
+  `);
+});
+
+test("a hash that expires", async () => {
+  await same(`
+    DEBUG SET-ACTIVE-EXPIRE 0
+    HSET soon a 1
+    PEXPIREAT soon 4000000000000
+    HSET later a 1
+    PEXPIRE later 1
+    PEXPIRE soon 1
+    sleep 5
+    HSET soon b 2
+    HDEL later a
+    DEBUG SET-ACTIVE-EXPIRE 1
+  `);
+});
+
+test("deadlines of fields", async () => {
+  await ours(`
+    > HSET h a 1 b 2 c 3 d 4
+    HSET h a 1 b 2 c 3 d 4
+    > HEXPIRE h 100 FIELDS 2 a b
+    HPEXPIREAT h @100 FIELDS 2 a b
+    > HEXPIRE h 200 NX FIELDS 3 a c x
+    HPEXPIREAT h @200 FIELDS 1 c
+    > HPEXPIRE h 50000 XX FIELDS 1 d
+    > HPEXPIRE h 50000 GT FIELDS 1 a
+    > HPEXPIRE h 150000 GT FIELDS 2 a c
+    HPEXPIREAT h @150 FIELDS 1 a
+    > HEXPIREAT h 4000000000 FIELDS 1 a
+    HPEXPIREAT h 4000000000000 FIELDS 1 a
+    > HPEXPIREAT h 4000000000001 FIELDS 1 a
+    HPEXPIREAT h 4000000000001 FIELDS 1 a
+    > HPEXPIREAT h 4000000000001 FIELDS 1 x
+    > HPEXPIREAT h 1000 FIELDS 2 a x
+    HDEL h a
+    > HEXPIRE h 0 FIELDS 1 d
+    HDEL h d
+    > HPERSIST h FIELDS 2 b x
+    HPERSIST h FIELDS 1 b
+    > HPERSIST h FIELDS 1 b
+    > HPERSIST missing FIELDS 1 b
+    > HEXPIRE missing 100 FIELDS 1 b
+    > HEXPIRE h x FIELDS 1 b
+    > HEXPIRE h 0 FIELDS 2 b c
+    HDEL h b c
+    > EXISTS h
+  `);
+});
+
+test("fields that are read or set with a deadline", async () => {
+  await ours(`
+    > HSETEX x FIELDS 2 a 1 b 2
+    HSET x a 1 b 2
+    > HSETEX x EX 100 FIELDS 1 a 1
+    HSETEX x PXAT @100 FIELDS 1 a 1
+    > HSETEX x KEEPTTL FIELDS 2 a 2 b 3
+    HSETEX x KEEPTTL FIELDS 2 a 2 b 3
+    > HSETEX x FNX FIELDS 1 a 3
+    > HSETEX x FXX PXAT 4000000000000 FIELDS 1 a 3
+    HSETEX x PXAT 4000000000000 FIELDS 1 a 3
+    > HSETEX missing FXX FIELDS 1 a 3
+    > HSETEX x PXAT 1000 FIELDS 2 a 4 z 5
+    HDEL x a
+    > HSETEX x PXAT 0 FIELDS 1 z 5
+    > HGETEX x FIELDS 1 b
+    > HGETEX x EX 100 FIELDS 2 b z
+    HPEXPIREAT x @100 FIELDS 1 b
+    > HGETEX x PERSIST FIELDS 2 b z
+    HPERSIST x FIELDS 1 b
+    > HGETEX x PERSIST FIELDS 1 b
+    > HINCRBYFLOAT x n 1.5
+    HSET x n 1.5
+    > HPEXPIREAT x 4000000000000 FIELDS 1 n
+    HPEXPIREAT x 4000000000000 FIELDS 1 n
+    > HINCRBYFLOAT x n 1.5
+    HSETEX x KEEPTTL FIELDS 1 n 3
+    > HINCRBY x n 1
+    HINCRBY x n 1
+    > HGETEX x PXAT 0 FIELDS 2 n z
+    HDEL x n
+    > HGETDEL x FIELDS 2 z b
+    HDEL x b
+    > HGETDEL x FIELDS 2 z b
+  `);
+});
+
+test("fields that expire before they are read or set", async () => {
+  await ours(`
+    > DEBUG SET-ACTIVE-EXPIRE 0
+    > HSETEX y PXAT 4000000000000 FIELDS 6 a 1 b 1 c 1 d 1 e 1 f 1
+    HSETEX y PXAT 4000000000000 FIELDS 6 a 1 b 1 c 1 d 1 e 1 f 1
+    > HSET y stays 1
+    HSET y stays 1
+    > DEBUG CLOCK SET 4000000000001
+    > HGETEX y PERSIST FIELDS 1 a
+    HDEL y a
+    > HSETEX y FXX FIELDS 1 b 1
+    HDEL y b
+    > HINCRBY y c 5
+    MULTI
+    HDEL y c
+    HINCRBY y c 5
+    EXEC
+    > HDEL y d
+    HDEL y d
+    > HMGET y e
+    HDEL y e
+    > HRANDFIELD y
+    HDEL y f
+    > DEBUG CLOCK RESET
+    > DEBUG SET-ACTIVE-EXPIRE 1
+  `);
+});

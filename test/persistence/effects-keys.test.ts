@@ -5,7 +5,7 @@
 import { test } from "bun:test";
 import { useEffectFeeds } from "../support/effect-feeds.ts";
 
-const { same, ours } = useEffectFeeds({ "enable-debug-command": "yes" });
+const { same, ours } = useEffectFeeds();
 
 test("DEL, RENAME, COPY, MOVE", async () => {
   await same(`

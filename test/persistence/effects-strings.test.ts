@@ -7,7 +7,7 @@
 import { test } from "bun:test";
 import { useEffectFeeds } from "../support/effect-feeds.ts";
 
-const { same, ours } = useEffectFeeds({ "enable-debug-command": "yes" });
+const { same, ours } = useEffectFeeds();
 
 test("SET and its relatives", async () => {
   await same(`

@@ -227,8 +227,12 @@ function replyEach(reply: Reply, first: number, end: number, number: number): vo
 /** The arguments whose members a command has changed. One per thread. */
 const changed = { count: 0, at: new Int32Array(64) };
 
+/** Begins to note what a command changes. */
+export function beginChanges(): void {
+  changed.count = 0;
+}
 /** Notes that the member of argument `i` was changed. */
-function noteChanged(i: number): void {
+export function noteChanged(i: number): void {
   if (changed.count === changed.at.length) {
     const wider = new Int32Array(changed.count * 2);
     wider.set(changed.at);
@@ -241,7 +245,7 @@ function noteChanged(i: number): void {
  * The effect of what was noted: the members have the deadline `due` (ms) now, or none (0), or are gone if that time has
  * passed.
  */
-function logChanged(call: Call, { setting, dropping, removal, members }: DeadlineEffects, due: number): void {
+export function logChanged(call: Call, { setting, dropping, removal, members }: DeadlineEffects, due: number): void {
   const { effects, store } = call;
   const { count, at } = changed;
   const isGone = due > 0 && due <= store.dueMs;
@@ -285,7 +289,7 @@ export function expire(
   const { first, end, condition } = asked;
   if (found === 0) return replyEach(reply, first, end, NO_MEMBER);
   reply.array(end - first);
-  changed.count = 0;
+  beginChanges();
   for (let i = first; i < end; i++) {
     const result = expireMember(call, value, i, due, condition);
     if (result > 0) noteChanged(i);
@@ -348,7 +352,7 @@ export function persist(call: Call, reply: Reply, family: DeadlineFamily): Outco
   if (first === 0) return;
   if (found === 0) return replyEach(reply, first, call.argCount, NO_MEMBER);
   reply.array(call.argCount - first);
-  changed.count = 0;
+  beginChanges();
   for (let i = first; i < call.argCount; i++) {
     const at = call.argAt(i);
     const length = call.argBytes(i);

@@ -11,12 +11,16 @@ import { KEEP_DEADLINE } from "../../store/timed-collection.ts";
 import type { Call } from "../../dispatch/call.ts";
 import {
   deadlineEffects,
+  beginChanges,
   type DeadlineFamily,
+  logChanged,
   memberWords,
+  noteChanged,
   readMembers,
   readTime,
   setDeadline,
 } from "../collections/member-deadlines.ts";
+import { effectText } from "../../dispatch/effects.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
@@ -116,6 +120,7 @@ export function hgetex(call: Call, reply: Reply): Outcome | void {
   if (found === 0) return replyNulls(call, reply, first);
   reply.array(call.argCount - first);
   hasChanged = false;
+  beginChanges();
   for (let i = first; i < call.argCount; i++) {
     if (!replyField(call, reply, hash, i)) continue;
     if (persists) {
@@ -126,8 +131,11 @@ export function hgetex(call: Call, reply: Reply): Outcome | void {
     } else {
       continue;
     }
+    noteChanged(i);
     hasChanged = true;
   }
+  // A time of 0 is in the past. It does not mean "none".
+  logChanged(call, HASH_DEADLINES.effects, persists ? 0 : Math.max(due, 1));
   hash.finish(hasChanged);
 }
 
@@ -141,11 +149,14 @@ export function hgetdel(call: Call, reply: Reply): Outcome | void {
   if (found === 0) return replyNulls(call, reply, first);
   reply.array(call.argCount - first);
   hasChanged = false;
+  beginChanges();
   for (let i = first; i < call.argCount; i++) {
     if (!replyField(call, reply, hash, i)) continue;
     hash.removeMember();
+    noteChanged(i);
     hasChanged = true;
   }
+  logChanged(call, HASH_DEADLINES.effects, LONG_PAST);
   hash.finish(hasChanged);
 }
 
@@ -226,11 +237,15 @@ export function hsetex(call: Call, reply: Reply): Outcome | void {
     }
   }
   const pairs = (argCount - first) >> 1;
-  if (due > 0 && due <= store.nowMs) {
+  if (due > 0 && due <= store.dueMs) {
     // Set and expired at once.
+    beginChanges();
     for (let i = first; i < argCount && found === 1 && hash.count > 0; i += 2) {
-      if (hash.remove(bytes, call.argAt(i), call.argBytes(i))) hasChanged = true;
+      if (!hash.remove(bytes, call.argAt(i), call.argBytes(i))) continue;
+      noteChanged(i);
+      hasChanged = true;
     }
+    logChanged(call, HASH_DEADLINES.effects, due);
     if (found === 1) hash.finish(hasChanged);
     return reply.integer(1);
   }
@@ -241,7 +256,38 @@ export function hsetex(call: Call, reply: Reply): Outcome | void {
     hash.set(bytes, call.argAt(i), call.argBytes(i), bytes, valueAt, call.argBytes(i + 1), due);
   }
   hash.finish();
+  logSetting(call, first, due);
   reply.integer(1);
 }
+
+/** HSET, or with a deadline (KEEP_DEADLINE too) HSETEX, of the pairs from argument `first` on. */
+function logSetting(call: Call, first: number, due: number): void {
+  const { effects, argCount } = call;
+  const pairs = (argCount - first) >> 1;
+  const head = due === 0 ? 2 : due === KEEP_DEADLINE ? 5 : 6;
+  if (!effects.begins(call, head + pairs * 2)) return;
+  effects.constant(due === 0 ? HSET : HSETEX).argument(call, 1);
+  if (due > 0) effects.constant(PXAT).integer(due);
+  else if (due !== 0) effects.constant(KEEPTTL);
+  if (due !== 0) effects.constant(FIELDS_EFFECT).integer(pairs);
+  for (let i = first; i < argCount; i++) effects.argument(call, i);
+}
+
+/** HSET of the field in argument 2 to other bytes; HSETEX when the field keeps a deadline that it has. */
+export function logField(call: Call, hasDeadline: boolean, value: Uint8Array): void {
+  const { effects } = call;
+  if (!effects.begins(call, hasDeadline ? 7 : 4)) return;
+  effects.constant(hasDeadline ? HSETEX : HSET).argument(call, 1);
+  if (hasDeadline) effects.constant(KEEPTTL).constant(FIELDS_EFFECT).integer(1);
+  effects.argument(call, 2).bulk(value, 0, value.length);
+}
+
+const HSET = effectText("HSET");
+const HSETEX = effectText("HSETEX");
+const PXAT = effectText("PXAT");
+const KEEPTTL = effectText("KEEPTTL");
+const FIELDS_EFFECT = effectText("FIELDS");
+/** A time before every deadline, ms. */
+const LONG_PAST = 1;
 /** Overhead of a pair with a deadline in a packed page, bytes. */
 const PAIR_BYTES = 9;

@@ -19,6 +19,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import { checkPairs, countAsked, readCount, replyRandom } from "../collections/random-reply.ts";
+import { logField } from "./hash-deadlines.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
@@ -257,7 +258,9 @@ export function hincrbyfloat(call: Call, reply: Reply): Outcome | void {
   const found = hash.begin(SMALL_CHANGE + call.argBytes(2), true);
   if (found < 0) return refuse(call, reply, found);
   let had: ReturnType<typeof parseLongDouble> = ZERO;
+  let hasDeadline = false;
   if (found === 1 && hash.seekLive(call.bytes, call.argAt(2), call.argBytes(2))) {
+    hasDeadline = hash.deadlineHere !== 0;
     hash.openValue();
     const { value } = hash;
     had = parseLongDouble(value.bytes, value.at, value.length);
@@ -267,6 +270,7 @@ export function hincrbyfloat(call: Call, reply: Reply): Outcome | void {
   if (sum === null) return reply.error(ErrorText.nanOrInfinity);
   const text = Buffer.from(formatLongDouble(sum), "latin1");
   setField(call, hash, found, text, 0, text.length);
+  logField(call, hasDeadline, text);
   reply.bulk(text, 0, text.length);
 }
 const ZERO = parseLongDouble(Buffer.from("0"), 0, 1)!;

@@ -1,7 +1,7 @@
 /** The command table's rows of hashes. Their docs are in docs.ts. */
 import { deadlineDocs, deadlineRows } from "../collections/deadline-rows.ts";
 import { family } from "../../dispatch/family.ts";
-import { type CommandSpec, DENY_OOM, FAST, FIRST, MemberPlaces, READONLY, WRITE } from "../../dispatch/spec.ts";
+import { type CommandSpec, DENY_OOM, Effect, FAST, FIRST, MemberPlaces, READONLY, WRITE } from "../../dispatch/spec.ts";
 import {
   hdel,
   hexists,
@@ -40,11 +40,11 @@ export const hashesFamily: readonly CommandSpec[] = family(TRAITS, [
   { name: "HVALS",        arity:  2, keys: FIRST, flags: READONLY,                run: hvals },
   { name: "HGETALL",      arity:  2, keys: FIRST, flags: READONLY,                run: hgetall },
   { name: "HINCRBY",      arity:  4, keys: FIRST, flags: WRITE | DENY_OOM | FAST, run: hincrby, keyFlags: "RW access update", members: MemberPlaces.One },
-  { name: "HINCRBYFLOAT", arity:  4, keys: FIRST, flags: WRITE | DENY_OOM | FAST, run: hincrbyfloat, keyFlags: "RW access update", members: MemberPlaces.One },
+  { name: "HINCRBYFLOAT", arity:  4, keys: FIRST, flags: WRITE | DENY_OOM | FAST, run: hincrbyfloat, effect: Effect.Rewritten, keyFlags: "RW access update", members: MemberPlaces.One },
   { name: "HSCAN",        arity: -3, keys: FIRST, flags: READONLY,                run: hscan },
   { name: "HRANDFIELD",   arity: -2, keys: FIRST, flags: READONLY,                run: hrandfield },
   ...deadlineRows(HASH_DEADLINES),
-  { name: "HGETEX",       arity: -5, keys: FIRST, flags: WRITE | FAST,            run: hgetex, keyFlags: "RW access update" },
-  { name: "HSETEX",       arity: -6, keys: FIRST, flags: WRITE | DENY_OOM | FAST, run: hsetex },
-  { name: "HGETDEL",      arity: -5, keys: FIRST, flags: WRITE | FAST,            run: hgetdel, keyFlags: "RW access delete" },
+  { name: "HGETEX",       arity: -5, keys: FIRST, flags: WRITE | FAST,            run: hgetex, effect: Effect.Rewritten, keyFlags: "RW access update" },
+  { name: "HSETEX",       arity: -6, keys: FIRST, flags: WRITE | DENY_OOM | FAST, run: hsetex, effect: Effect.Rewritten },
+  { name: "HGETDEL",      arity: -5, keys: FIRST, flags: WRITE | FAST,            run: hgetdel, effect: Effect.Rewritten, keyFlags: "RW access delete" },
 ]);

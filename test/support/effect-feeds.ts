@@ -87,7 +87,7 @@ export class EffectFeeds {
   ) {}
 
   static async start(settings: Record<string, string> = {}): Promise<EffectFeeds> {
-    const args = ["--appendonly", "yes", "--appendfsync", "always"];
+    const args = ["--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes"];
     const redis = await startRedis({ args, settings });
     const ferrite = await startFerrite({
       persistence: true,

@@ -122,7 +122,46 @@ export interface ClientFilter {
 export const Pause = { None: 0, Writes: 1, All: 2 } as const;
 export type Pause = (typeof Pause)[keyof typeof Pause];
 
+/** What INFO tells of saves and of loading; times are wall ms. */
+export interface PersistenceFacts {
+  isLoading: boolean;
+  loadBeganMs: number;
+  loadBytes: number;
+  loadedBytes: number;
+  loadedKeys: number;
+  expiredKeys: number;
+  /** Changes since the last good save. */
+  changes: number;
+  lastSaveMs: number;
+  saves: number;
+  /** Of the last background save. -1 = there was none. */
+  lastSeconds: number;
+  hasFailed: boolean;
+  /** When the background save under way began, 0 = none; its keys: written, and in all. */
+  saveBeganMs: number;
+  keysWritten: number;
+  keysInAll: number;
+}
+
+/** How DEBUG RELOAD saves and loads. */
+export interface ReloadOptions {
+  saves: boolean;
+  flushes: boolean;
+  merges: boolean;
+}
+
+/** Files that hold the data. Failures are told as text, "" = none. */
+export interface Persistence {
+  facts(): PersistenceFacts;
+  /** SAVE. The caller holds all shard locks. */
+  save(): string;
+  /** DEBUG RELOAD. The caller holds all shard locks. */
+  reload(options: ReloadOptions): string;
+}
+
 export interface ServerServices {
+  /** Left out where nothing is kept in files. */
+  readonly persistence?: Persistence;
   readonly startedMs: number;
   readonly pid: number;
   readonly workers: number;

@@ -64,6 +64,8 @@ export const POOL_AT = 96;
 /** Lock and words of the change log (memory/change-log.ts), on two pairs of cache lines. */
 export const CHANGE_LOG_LOCK_AT = 160;
 export const CHANGE_LOG_AT = 192;
+/** Doubles of persistence/save-state.ts. */
+export const PERSISTENCE_AT = 224;
 
 export interface Geometry {
   /** A power of two, 1 to 4096. */

@@ -107,8 +107,11 @@ export class RdbExtent {
       case 18:
         return this.quicklist();
       case 24:
-        this.reader.skip(8);
-        return this.timedHash();
+        return this.timed(2, 0);
+      case 224:
+        return this.timed(1, 0);
+      case 225:
+        return this.timed(1, 8);
       default:
         return this.packedValue(type, typeAt);
     }
@@ -168,11 +171,14 @@ export class RdbExtent {
     }
   }
 
-  private timedHash(): void {
+  /** As strings, each item behind its deadline. */
+  private timed(each: number, more: number): void {
+    this.reader.skip(8);
     for (let left = this.items(); left > 0; left--) {
       this.count();
       this.string();
-      this.string();
+      if (each === 2) this.string();
+      if (more !== 0) this.reader.skip(more);
     }
   }
 

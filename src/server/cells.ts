@@ -55,6 +55,8 @@ export const Cell = {
   expireCapReached: 39,
   /** Estimated share of the keys with a deadline that have expired but are not yet removed, percent. A running average. */
   stalePercent: 40,
+  /** Changes of keys. */
+  changes: 41,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

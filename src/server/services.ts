@@ -24,6 +24,7 @@ import type { Control } from "../memory/control.ts";
 import { CLIENTS_AT } from "../memory/control.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
+import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { ExpiryMode } from "../store/expiry-mode.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
@@ -96,6 +97,7 @@ interface Sample {
 export class Services implements ServerServices {
   engine!: Engine;
   log!: Logger;
+  persistence!: RdbPersistence;
   collector!: Collector;
   rejected = 0;
   private readonly cells: Cells;

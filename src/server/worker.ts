@@ -24,6 +24,7 @@ import { Collector } from "./collector.ts";
 import { Engine } from "./engine.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import { persistenceOf } from "./persistence.ts";
 import { Services } from "./services.ts";
 import type { Proceeding } from "./turn.ts";
 
@@ -73,6 +74,10 @@ class DataWorker implements ClientHost {
     this.services.attach(this.engine, (client) => {
       this.log.info(`client evicted: ${this.services.lineOf(client)}`);
     });
+    this.services.persistence = persistenceOf(this.engine, realFiles, logs.target("persistence"), () =>
+      this.services.wantRegion(),
+    );
+    if (worker === 0) this.services.persistence.begin();
     const { geometry } = control;
     this.collector = new Collector(
       () => control.buffer.byteLength + arena.attachedRegions * geometry.regionBytes,

@@ -12,6 +12,7 @@
  *
  *   24 hash   │ least deadline (8) │ count │ 0, or 1 + ms after the least (length) │ string: field │ string: value
  *   25 hash   │ least deadline (8) │ string: listpack of field, value, deadline (ms, 0 = none) in turn
+ *   224 set, 225 sorted set, Ferrite's own: as 24, but with one string, and with a string and a double
  *
  *   15, 19, 21 are streams: rdb-stream.ts
  *   9  hash   │ string: zipmap, of Redis before 2.6
@@ -55,6 +56,8 @@ export const RdbType = {
   SetListpack: 20,
   HashDeadlines: 24,
   HashListpackDeadlines: 25,
+  SetDeadlines: 224,
+  SortedSetDeadlines: 225,
 } as const;
 
 /** The type of key that a payload describes. */
@@ -76,7 +79,7 @@ class Items {
   count = 0;
   /** Scores by member, for sorted sets. */
   scores = new Float64Array(0);
-  /** Deadlines by field, ms, 0 = none; for hashes, while `isTimed`. */
+  /** Deadlines by member or field, ms, 0 = none; while `isTimed`. */
   private deadlines = new Float64Array(0);
   isTimed = false;
   /** The payload was one listpack or ziplist. Redis loads it as one, however long its items are. */
@@ -158,19 +161,18 @@ class Items {
     return true;
   }
 
-  /** Gives the last field a deadline, ms; 0 = none. */
-  addDeadline(deadline: number): void {
-    const i = this.count / 2 - 1;
+  /** Gives member or field `i` a deadline, ms; 0 = none. */
+  addDeadline(i: number, deadline: number): void {
     if (i >= this.deadlines.length) this.deadlines = wider(this.deadlines, new Float64Array(Math.max(64, i * 2)));
     this.deadlines[i] = deadline;
   }
-  /** Deadline of the field that is item `i`, ms; 0 = none. */
+  /** Deadline of member or field `i`, ms; 0 = none. */
   deadlineOf(i: number): number {
-    return this.isTimed ? this.deadlines[i / 2]! : 0;
+    return this.isTimed ? this.deadlines[i]! : 0;
   }
-  /** True when a field has no deadline or one after `nowMs`. */
-  hasLive(nowMs: number): boolean {
-    for (let i = 0; i < this.count; i += 2) {
+  /** True when one of `members` members or fields has no deadline or one after `nowMs`. */
+  hasLive(members: number, nowMs: number): boolean {
+    for (let i = 0; i < members; i++) {
       const deadline = this.deadlineOf(i);
       if (deadline === 0 || deadline > nowMs) return true;
     }
@@ -185,7 +187,7 @@ class Items {
       parseInt64(this.sourceOf(i), this.atOf(i), this.lengthOf(i)) === Int64Kind.Safe &&
       int64.value >= 0 &&
       int64.value <= DEADLINE_MAX_MS;
-    if (isDeadline) this.addDeadline(int64.value);
+    if (isDeadline) this.addDeadline(i / 2 - 1, int64.value);
     return isDeadline;
   }
 
@@ -286,7 +288,11 @@ function readItems(type: number, bytes: Buffer, at: number, end: number, longest
     case RdbType.SortedSet:
       return known(readMembers(bytes, at, end, longest, type === RdbType.SortedSet), RdbKind.SortedSet);
     case RdbType.HashDeadlines:
-      return known(readTimed(bytes, at, end, longest), RdbKind.Hash);
+      return known(readTimed(bytes, at, end, longest, RdbKind.Hash), RdbKind.Hash);
+    case RdbType.SetDeadlines:
+      return known(readTimed(bytes, at, end, longest, RdbKind.Set), RdbKind.Set);
+    case RdbType.SortedSetDeadlines:
+      return known(readTimed(bytes, at, end, longest, RdbKind.SortedSet), RdbKind.SortedSet);
     case RdbType.HashListpackDeadlines:
       // Skip the least deadline: each field has its full deadline.
       if (readMoment(bytes, at, end) < 0) return RdbKind.None;
@@ -395,23 +401,33 @@ function readMoment(bytes: Buffer, at: number, end: number): number {
   return moment <= DEADLINE_MAX_MS ? moment : MALFORMED;
 }
 
-/** Reads fields and values, each pair after its deadline: 0 = none, otherwise 1 + ms after the least deadline. */
-function readTimed(bytes: Buffer, at: number, end: number, longest: number): boolean {
+/**
+ * Reads fields and values, members, or members and scores, each behind its deadline: 0 = none, otherwise 1 + ms after the
+ * least deadline.
+ */
+function readTimed(bytes: Buffer, at: number, end: number, longest: number, kind: RdbKind): boolean {
   const least = readMoment(bytes, at, end);
   if (least < 0) return false;
   at = readLength(bytes, at + MOMENT_BYTES, end);
   if (at < 0) return false;
   rdbItems.isTimed = true;
-  for (let left = rdbLength.value; left > 0; left--) {
+  const members = rdbLength.value;
+  for (let i = 0; i < members; i++) {
     at = readLength(bytes, at, end);
     if (at < 0) return false;
     const deadline = rdbLength.value === 0 ? 0 : least + rdbLength.value - 1;
     if (deadline > DEADLINE_MAX_MS) return false;
-    for (let item = 0; item < 2; item++) {
+    for (let item = kind === RdbKind.Hash ? 2 : 1; item > 0; item--) {
       at = readString(bytes, at, end, longest);
       if (at < 0 || !addString() || rdbItems.unpacked > UNPACKED_MAX) return false;
     }
-    rdbItems.addDeadline(deadline);
+    rdbItems.addDeadline(i, deadline);
+    if (kind !== RdbKind.SortedSet) continue;
+    if (end - at < 8) return false;
+    const score = bytes.readDoubleLE(at);
+    if (Number.isNaN(score)) return false;
+    rdbItems.addScore(score);
+    at += 8;
   }
   return true;
 }

@@ -4,11 +4,14 @@
  */
 import { HeldClock } from "../../src/base/clock.ts";
 import { Config } from "../../src/base/config/config.ts";
+import { MemoryFiles } from "../../src/base/files.ts";
 import { Client, type ClientHost } from "../../src/server/client.ts";
 import { Engine } from "../../src/server/engine.ts";
 import { expirePass } from "../../src/server/expire-pass.ts";
 import { Memory } from "../../src/server/memory.ts";
+import { persistenceOf } from "../../src/server/persistence.ts";
 import type { ServerServices } from "../../src/dispatch/services.ts";
+import type { RdbPersistence } from "../../src/persistence/rdb-persistence.ts";
 import { LOCK_AT } from "../../src/store/shard.ts";
 import type { Store } from "../../src/store/store.ts";
 import { checkShard } from "../../src/store/shard-check.ts";
@@ -24,6 +27,8 @@ export interface TestEngineOptions {
   regionBytes?: number;
   /** What the server around the engine does, beyond making regions. */
   services?: Partial<ServerServices>;
+  /** The disk; an empty one when left out. */
+  files?: MemoryFiles;
   /** The engine whose memory and clock this one shares: a second worker, in the same thread. */
   beside?: TestEngine;
 }
@@ -132,6 +137,10 @@ export class TestEngine implements ClientHost {
   readonly engine: Engine;
   readonly client: TestClient;
   readonly services: ServerServices;
+  readonly files: MemoryFiles;
+  readonly persistence: RdbPersistence;
+  /** Lines of the log of persistence. */
+  readonly logged: string[] = [];
   private readonly byId = new Map<number, TestClient>();
   private clients = 0;
   /** The checkers run after every command. Off for long streams, which call `check` themselves. */
@@ -159,8 +168,14 @@ export class TestEngine implements ClientHost {
       expirePass: () => expirePass(this.engine),
       ...options.services,
     } as unknown as ServerServices;
-    this.services = services;
     this.engine = new Engine(this.memory.arena, beside === undefined ? 0 : 1, this.clock, this.config, services);
+    const { engine } = this;
+    this.files = beside?.files ?? options.files ?? new MemoryFiles(1, []);
+    const say = (text: string): number => this.logged.push(text);
+    const log = { info: say, warn: say, error: (_: string, text: string) => say(text) };
+    this.persistence = persistenceOf(engine, this.files, log, () => this.memory.grow());
+    if (beside === undefined) this.persistence.begin();
+    this.services = Object.assign(services, { persistence: this.persistence });
     this.client = this.connect();
   }
 

@@ -990,8 +990,15 @@ const PERSISTENCE = [
     default: "dump.rdb",
     runtime: "protected",
     redis: "dbfilename",
-    support: "detail",
     doc: "Name of the RDB file in data_dir.",
+  }),
+  key("persistence.rdb_version", {
+    type: "int",
+    default: 10,
+    min: 10,
+    max: 12,
+    runtime: true,
+    doc: "Version of the RDB files that SAVE and BGSAVE write: 10 for Redis 7.0, 11 for 7.2, 12 for 7.4, which alone has a form for deadlines of hash fields. Files of versions 1 to 12 are loaded.",
   }),
   key("persistence.rdb_compression", {
     type: "bool",
@@ -1005,7 +1012,6 @@ const PERSISTENCE = [
     type: "bool",
     default: true,
     redis: "rdbchecksum",
-    support: "detail",
     doc: "Write a checksum at the end of RDB files, and verify it.",
   }),
   key("persistence.stop_writes_on_save_error", {
@@ -1457,7 +1463,7 @@ export const SECTIONS: readonly SectionSpec[] = [
   { name: "storage", doc: "Memory, shards, expiry, encodings." },
   {
     name: "persistence",
-    doc: "Append-only file and checkpoints.",
+    doc: "RDB file, append-only file and checkpoints.",
   },
   { name: "replication", doc: "Primary and replicas. Not in this version." },
   { name: "logging", doc: "Destination and format of the log." },

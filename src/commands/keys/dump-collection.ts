@@ -18,12 +18,14 @@ import { ADMITTED, type Store } from "../../store/store.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { StreamValue } from "../../store/stream-value.ts";
 import { Status } from "../../base/status.ts";
+import type { TimedCollection } from "../../store/timed-collection.ts";
 import { RdbKind, rdbItems } from "../../structures/rdb-collection.ts";
+import { RDB_VERSION } from "../../structures/rdb-string.ts";
 import { rdbStream } from "../../structures/rdb-stream.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { entriesPayloadOf } from "./dump-entries.ts";
+import { type DeadlineForms, entriesPayloadOf } from "./dump-entries.ts";
 import { fillStream, StreamPayload } from "./dump-stream.ts";
-import type { Payload } from "./dump-payload.ts";
+import { DumpSink, type Payload } from "./dump-payload.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { Done, type Outcome } from "../../dispatch/spec.ts";
 
@@ -41,18 +43,26 @@ export function dumpCollection(call: Call, reply: Reply, value: Collection): voi
     // All pins of the shard are taken, so the payload is written at once.
     if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, pin, store.nowMs));
   }
-  const payload = payloadOf(value, store.nowMs);
-  while (payload.step(reply));
+  const payload = payloadOf(value, store.nowMs, RDB_VERSION, DUMP_KEEPS);
+  const sink = new DumpSink();
+  sink.reply = reply;
+  while (payload.step(sink));
 }
 const STREAM_ENTRIES = 1000;
 
-function payloadOf(value: Collection, nowMs: number): Payload {
-  return value.type === RecordType.Stream ? new StreamPayload(value as StreamValue) : entriesPayloadOf(value, nowMs);
+/** DUMP takes the forms of 7.0, but for a hash whose fields have deadlines: that is in the form of 7.4. */
+const DUMP_KEEPS: DeadlineForms = { ofFields: true, ofMembers: false };
+
+/** The payload of the open collection at `nowMs` in forms of RDB version `version`. */
+export function payloadOf(value: Collection, nowMs: number, version: number, keeps: DeadlineForms): Payload {
+  if (value.type === RecordType.Stream) return new StreamPayload(value as StreamValue, version > RDB_VERSION);
+  return entriesPayloadOf(value, nowMs, keeps);
 }
 
 class PayloadWalk extends PinnedWalk {
   private readonly reader: Collection;
   private readonly payload: Payload;
+  private readonly sink = new DumpSink();
 
   constructor(
     private readonly collections: Collections,
@@ -63,12 +73,13 @@ class PayloadWalk extends PinnedWalk {
   ) {
     super(value.pages.shard, pin, reply.protocol, value.wholeBytes);
     this.reader = collections.acquireReader(value);
-    this.payload = payloadOf(this.reader, nowMs);
+    this.payload = payloadOf(this.reader, nowMs, RDB_VERSION, DUMP_KEEPS);
   }
 
   step(reply: Reply): boolean {
     const before = reply.written;
-    const more = this.payload.step(reply);
+    this.sink.reply = reply;
+    const more = this.payload.step(this.sink);
     this.pending = Math.max(0, this.pending - (reply.written - before));
     return more;
   }
@@ -80,8 +91,14 @@ class PayloadWalk extends PinnedWalk {
 
 // ---- reading ----
 
-/** Most overhead of an entry, bytes. */
+/** Most overhead of an entry, and of one with a deadline, bytes. */
 const ENTRY_OVERHEAD = 64;
+const TIMED_OVERHEAD = 128;
+
+/** Fields or members in rdbItems. */
+function membersRead(kind: RdbKind): number {
+  return kind === RdbKind.Hash ? rdbItems.count / 2 : rdbItems.count;
+}
 
 /**
  * Sets the selected key to the collection that readCollection left in `rdbItems` or `rdbStream`, with a deadline (ms, 0 =
@@ -102,13 +119,14 @@ export function restoreCollection(call: Call, reply: Reply, kind: RdbKind, deadl
 export function restoreItems(store: Store, collections: Collections, kind: RdbKind, deadlineMs: number): number {
   const fill = FILLS[kind];
   assert(fill !== undefined, "a collection that was read has a type");
-  const bytes = kind === RdbKind.Stream ? rdbStream.room : rdbItems.bytes + rdbItems.count * ENTRY_OVERHEAD;
+  const overhead = rdbItems.isTimed ? TIMED_OVERHEAD : ENTRY_OVERHEAD;
+  const bytes = kind === RdbKind.Stream ? rdbStream.room : rdbItems.bytes + rdbItems.count * overhead;
   const value = fill.open(collections);
   value.pages.select(store.cursor.shard, store.cursor.header);
   if (!value.pages.reserve(bytes)) return Status.Busy;
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Silent);
-  // A hash whose fields have all expired does not exist.
-  if (kind === RdbKind.Hash && !rdbItems.hasLive(store.dueMs)) {
+  // A collection whose members have all expired does not exist.
+  if (rdbItems.isTimed && !rdbItems.hasLive(membersRead(kind), store.dueMs)) {
     rdbItems.clear();
     return 0;
   }
@@ -129,6 +147,14 @@ export function restoreItems(store: Store, collections: Collections, kind: RdbKi
 interface Fill {
   open(collections: Collections): Collection;
   fill(value: Collection): void;
+}
+
+/** Gives the member just added its deadline, ms; 0 = none. */
+function giveDeadline(value: TimedCollection, source: Buffer, at: number, length: number, deadline: number): void {
+  if (deadline === 0) return;
+  const isThere = value.seek(source, at, length);
+  assert(isThere, "a member that was added is there");
+  value.setDeadline(source, at, length, deadline);
 }
 
 const FILLS: Partial<Record<RdbKind, Fill>> = {
@@ -153,8 +179,12 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
       const items = rdbItems;
       set.create(items.bytes, set.firstEncoding(items.sourceOf(0), items.atOf(0), items.lengthOf(0)));
       for (let i = 0; i < items.count; i++) {
-        const isNew = set.add(items.sourceOf(i), items.atOf(i), items.lengthOf(i));
+        const deadline = items.deadlineOf(i);
+        if (deadline !== 0 && deadline <= set.store.dueMs) continue;
+        const [source, at, length] = [items.sourceOf(i), items.atOf(i), items.lengthOf(i)];
+        const isNew = set.add(source, at, length);
         assert(isNew, "no member comes twice (RDBCOLLECTION-F3)");
+        giveDeadline(set, source, at, length, deadline);
       }
     },
   },
@@ -165,7 +195,7 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
       const items = rdbItems;
       hash.create(items.bytes, hash.firstEncoding);
       for (let i = 0; i < items.count; i += 2) {
-        const deadline = items.deadlineOf(i);
+        const deadline = items.deadlineOf(i / 2);
         if (deadline !== 0 && deadline <= hash.store.dueMs) continue;
         const [source, at, length] = [items.sourceOf(i), items.atOf(i), items.lengthOf(i)];
         const [from, valueAt, valueLength] = [items.sourceOf(i + 1), items.atOf(i + 1), items.lengthOf(i + 1)];
@@ -186,12 +216,15 @@ const FILLS: Partial<Record<RdbKind, Fill>> = {
       const items = rdbItems;
       sorted.create(items.bytes, sorted.encodingFor(items.count, items.longest));
       for (let i = 0; i < items.count; i++) {
+        const deadline = items.deadlineOf(i);
+        if (deadline !== 0 && deadline <= sorted.store.dueMs) continue;
         const source = items.sourceOf(i);
         const at = items.atOf(i);
         const length = items.lengthOf(i);
         const isThere = sorted.has(source, at, length);
         assert(!isThere, "no member comes twice (RDBCOLLECTION-F3)");
         sorted.add(source, at, length, items.scores[i]!);
+        giveDeadline(sorted, source, at, length, deadline);
       }
       if (items.isPacked) sorted.restoreListpack();
     },

@@ -4,15 +4,16 @@
  *
  *   list        18, listpacks filled up to list-max-listpack-size
  *   set         11 an intset, else 2: the listpack of Redis 7.2 is unknown to 7.0
- *   hash        16 a listpack, else 4; 24, of Redis 7.4, with fields that have deadlines
+ *   hash        16 a listpack, else 4
  *   sorted set  17 a listpack, else 5
+ *
+ * Members with deadlines are in dump-timed.ts.
  *
  * Strings are written as they are. Redis encodes integers, and compresses strings of more than 20 bytes.
  */
 import { assert } from "../../base/assert.ts";
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../../base/double-text.ts";
 import { Int64Kind, int64, parseInt64, splitInt64 } from "../../base/integers.ts";
-import { type Reply, WALK_STEP_BYTES } from "../../protocol/reply.ts";
 import type { Collection } from "../../store/collection.ts";
 import { HashEncoding, type HashValue } from "../../store/hash-value.ts";
 import type { ListValue } from "../../store/list-value.ts";
@@ -20,130 +21,41 @@ import type { Member } from "../../store/members.ts";
 import { RecordType } from "../../store/record.ts";
 import { SetEncoding, type SetValue } from "../../store/set-value.ts";
 import { SortedSetEncoding, type SortedSetValue } from "../../store/sorted-set-value.ts";
-import { LISTPACK_END, LISTPACK_HEAD, textBytes, writeHead, writeText } from "../../structures/listpack.ts";
+import { LISTPACK_END, LISTPACK_HEAD, textBytes, writeText } from "../../structures/listpack.ts";
 import { RdbType } from "../../structures/rdb-collection.ts";
-import {
-  lengthBytes,
-  RDB_VERSION_FIELD_DEADLINES,
-  wordsBytes,
-  writeLength,
-  writeWords,
-} from "../../structures/rdb-string.ts";
-import { Payload } from "./dump-payload.ts";
+import type { Payload } from "./dump-payload.ts";
+import { HashPayload, TimedSetPayload, TimedSortedSetPayload } from "./dump-timed.ts";
+import { EntriesPayload, LISTPACK_ENTRY_MORE, stringBytes } from "./dump-walk.ts";
+
+/** What may be said of deadlines of members: of the fields of hashes, and of members of sets and sorted sets. */
+export interface DeadlineForms {
+  readonly ofFields: boolean;
+  readonly ofMembers: boolean;
+}
 
 /** The payload of the open collection at `nowMs`. */
-export function entriesPayloadOf(value: Collection, nowMs: number): Payload {
+export function entriesPayloadOf(value: Collection, nowMs: number, keeps: DeadlineForms): Payload {
   switch (value.type) {
     case RecordType.List:
       return new ListPayload(value as ListValue);
     case RecordType.Set:
+      if (value.hasTimed) return new TimedSetPayload(value as SetValue, nowMs, keeps.ofMembers);
       if (value.encoding === SetEncoding.Intset && !value.isTree) return new IntsetPayload(value as SetValue);
       return new SetPayload(value as SetValue);
     case RecordType.Hash:
       if (value.encoding === HashEncoding.Listpack) return new HashListpackPayload(value as HashValue);
-      return new HashPayload(value as HashValue, nowMs);
+      return new HashPayload(value as HashValue, nowMs, keeps.ofFields);
     default:
       assert(value.type === RecordType.SortedSet, "a collection of entries is a list, a set, a hash or a sorted set");
+      if (value.hasTimed) return new TimedSortedSetPayload(value as SortedSetValue, nowMs, keeps.ofMembers);
       if (value.encoding === SortedSetEncoding.Listpack) return new SortedSetListpackPayload(value as SortedSetValue);
       return new SortedSetPayload(value as SortedSetValue);
   }
 }
 
-/** A payload that measures every entry and then writes every entry. */
-abstract class EntriesPayload<V extends Collection> extends Payload {
-  private left: number;
-  private isMeasured = false;
-
-  constructor(protected readonly value: V) {
-    super();
-    this.left = value.entries.count;
-    this.rewind();
-  }
-
-  /** Adds the bytes of the current entry to `bytes`. May seek another entry. */
-  protected abstract measure(): void;
-  /** Called after measuring. Writes what precedes the first entry, through `head`. `bytes` does not include that yet. */
-  protected abstract begin(): void;
-  /** Writes the current entry. May seek another entry. */
-  protected abstract write(): void;
-  /** Writes what follows the last entry. */
-  protected finish(): void {}
-
-  step(reply: Reply): boolean {
-    this.reply = reply;
-    const { entries } = this.value;
-    // A short entry has a cost too.
-    for (let done = 0; done < WALK_STEP_BYTES; done++) {
-      if (this.left === 0) {
-        if (this.isMeasured) {
-          this.finish();
-          this.end();
-          return false;
-        }
-        this.isMeasured = true;
-        this.begin();
-        this.left = entries.count;
-        this.rewind();
-      }
-      const before = this.isMeasured ? reply.written : this.bytes;
-      entries.reposition();
-      if (this.isMeasured) this.write();
-      else this.measure();
-      done += (this.isMeasured ? reply.written : this.bytes) - before;
-      this.left--;
-      if (this.left === 0) continue;
-      entries.reposition();
-      const more = entries.next();
-      assert(more, "a collection has as many entries as it counts");
-    }
-    return true;
-  }
-
-  private rewind(): void {
-    const { entries } = this.value;
-    entries.seekRank(0);
-    const more = entries.normalize();
-    assert(more, "a collection has an entry");
-  }
-
-  /** Begins a payload of `type`. `bytes` counts everything except the type and this length. */
-  protected beginCounted(type: number, length: number): void {
-    this.bytes += 1 + lengthBytes(length);
-    this.head();
-    this.byte(type);
-    this.length(length);
-  }
-
-  // ---- what is written ----
-
-  protected byte(value: number): void {
-    const at = this.room(1);
-    this.reply.bytes[at] = value;
-    this.wrote(1);
-  }
-  protected length(value: number): void {
-    const at = this.room(9);
-    this.wrote(writeLength(this.reply.bytes, at, value));
-  }
-  protected listpackHead(bytes: number, entries: number): void {
-    const at = this.room(LISTPACK_HEAD);
-    this.wrote(writeHead(this.reply.bytes, at, bytes, entries) - at);
-  }
-  /** An entry of a listpack. */
-  protected text(member: Member): void {
-    const { bytes, at, length } = member;
-    const to = this.room(length + LISTPACK_ENTRY_MORE);
-    this.wrote(writeText(this.reply.bytes, to, bytes as Buffer, at, length) - to);
-  }
-}
-/** Most overhead of an entry of a listpack, bytes. */
-const LISTPACK_ENTRY_MORE = 10;
 /** Bytes of a listpack besides its entries. */
 const LISTPACK_BYTES = LISTPACK_HEAD + 1;
 
-function stringBytes(length: number): number {
-  return lengthBytes(length) + length;
-}
 function memberBytes(member: Member): number {
   return textBytes(member.bytes as Buffer, member.at, member.length);
 }
@@ -250,7 +162,7 @@ class SortedSetListpackPayload extends ListpackPayload<SortedSetValue> {
     this.text(value.member);
     const length = formatDouble17(SCORE, 0, value.score);
     const at = this.room(length + LISTPACK_ENTRY_MORE);
-    this.wrote(writeText(this.reply.bytes, at, SCORE, 0, length) - at);
+    this.wrote(writeText(this.sink.bytes, at, SCORE, 0, length) - at);
   }
 }
 const SCORE = Buffer.alloc(DOUBLE_TEXT_BYTES_MAX);
@@ -273,15 +185,15 @@ class IntsetPayload extends EntriesPayload<SetValue> {
     this.bytes = size;
     this.beginCounted(RdbType.SetIntset, size);
     const at = this.room(INTSET_HEAD);
-    this.reply.bytes.writeUInt32LE(this.width, at);
-    this.reply.bytes.writeUInt32LE(count, at + 4);
+    this.sink.bytes.writeUInt32LE(this.width, at);
+    this.sink.bytes.writeUInt32LE(count, at + 4);
     this.wrote(INTSET_HEAD);
   }
   protected write(): void {
     this.read();
     const at = this.room(8);
-    this.reply.bytes.writeInt32LE(int64.lo, at);
-    this.reply.bytes.writeInt32LE(int64.hi, at + 4);
+    this.sink.bytes.writeInt32LE(int64.lo, at);
+    this.sink.bytes.writeInt32LE(int64.hi, at + 4);
     this.wrote(this.width);
   }
 
@@ -299,6 +211,8 @@ const INTSET_HEAD = 8;
 // ---- plain ones ----
 
 class SetPayload extends EntriesPayload<SetValue> {
+  protected override readonly mustMeasure = false;
+
   protected measure(): void {
     this.value.openHere();
     this.bytes += stringBytes(this.value.member.length);
@@ -313,6 +227,8 @@ class SetPayload extends EntriesPayload<SetValue> {
 }
 
 class SortedSetPayload extends EntriesPayload<SortedSetValue> {
+  protected override readonly mustMeasure = false;
+
   protected measure(): void {
     this.value.openHere();
     this.bytes += stringBytes(this.value.member.length) + 8;
@@ -326,75 +242,3 @@ class SortedSetPayload extends EntriesPayload<SortedSetValue> {
     this.double(this.value.score);
   }
 }
-
-/** Expired fields are left out. Before each other field is its deadline, as the time after `leastMs`. */
-class HashPayload extends EntriesPayload<HashValue> {
-  private readonly live: number;
-  private readonly isTimed: boolean;
-  /** The earliest deadline, ms. */
-  private readonly leastMs: number;
-
-  constructor(
-    value: HashValue,
-    private readonly nowMs: number,
-  ) {
-    super(value);
-    const due = value.hasTimed ? value.countDueAt(nowMs) : 0;
-    this.live = value.entries.count - due;
-    this.isTimed = value.hasTimed && value.timed > due;
-    this.leastMs = due > 0 ? nowMs + 1 : value.earliest;
-  }
-
-  /** The deadline of the current field, ms; 0 = none, -1 = expired. */
-  private deadline(): number {
-    const deadline = this.value.deadlineHere;
-    return deadline !== 0 && deadline <= this.nowMs ? -1 : deadline;
-  }
-
-  protected measure(): void {
-    const { value, isTimed } = this;
-    const deadline = this.deadline();
-    if (deadline < 0) return;
-    if (isTimed) this.bytes += this.delay(deadline, false);
-    this.bytes += stringBytes(value.valueLength);
-    value.openField();
-    this.bytes += stringBytes(value.field.length);
-  }
-  protected begin(): void {
-    if (!this.isTimed) return this.beginCounted(RdbType.Hash, this.live);
-    this.version = RDB_VERSION_FIELD_DEADLINES;
-    this.bytes += 1 + 8 + lengthBytes(this.live);
-    this.head();
-    this.byte(RdbType.HashDeadlines);
-    const at = this.room(8);
-    this.reply.bytes.writeUInt32LE(this.leastMs % TWO_32, at);
-    this.reply.bytes.writeUInt32LE(Math.floor(this.leastMs / TWO_32), at + 4);
-    this.wrote(8);
-    this.length(this.live);
-  }
-  protected write(): void {
-    const { value } = this;
-    const deadline = this.deadline();
-    if (deadline < 0) return;
-    if (this.isTimed) this.delay(deadline, true);
-    value.entries.reposition();
-    value.openField();
-    this.string(value.field);
-    value.entries.reposition();
-    value.openValue();
-    this.string(value.value);
-  }
-
-  /** Measures or writes the deadline of a field: 0 = none, else 1 plus the ms after `leastMs`. */
-  private delay(deadline: number, writes: boolean): number {
-    const delay = deadline === 0 ? 0 : deadline - this.leastMs + 1;
-    const high = Math.floor(delay / TWO_32);
-    const low = delay % TWO_32;
-    if (!writes) return wordsBytes(high, low);
-    const at = this.room(9);
-    const bytes = writeWords(this.reply.bytes, at, high, low);
-    this.wrote(bytes);
-    return bytes;
-  }
-}
-const TWO_32 = 2 ** 32;

@@ -1,7 +1,7 @@
 /** Streams in DUMP and RESTORE payloads, in the form of Redis 7.0 (structures/rdb-stream.ts draws it). */
 import { assert } from "../../base/assert.ts";
 import { splitInt64, int64 } from "../../base/integers.ts";
-import { type Reply, WALK_STEP_BYTES } from "../../protocol/reply.ts";
+import { WALK_STEP_BYTES } from "../../protocol/reply.ts";
 import type { Member } from "../../store/members.ts";
 import type { StreamValue } from "../../store/stream-value.ts";
 import {
@@ -25,7 +25,7 @@ import {
 } from "../../structures/rdb-stream.ts";
 import { lengthBytes, wordsBytes, writeLength, writeWords } from "../../structures/rdb-string.ts";
 import { StreamId } from "../../structures/stream-id.ts";
-import { Payload } from "./dump-payload.ts";
+import { Payload, type ValueSink } from "./dump-payload.ts";
 
 // ---- writing ----
 
@@ -56,13 +56,17 @@ export class StreamPayload extends Payload {
   private firstNames = 0;
   private readonly difference = new StreamId();
 
-  constructor(private readonly stream: StreamValue) {
+  /** `isThird`: with the time when each consumer last read something, which Redis writes from RDB version 11 on. */
+  constructor(
+    private readonly stream: StreamValue,
+    private readonly isThird: boolean,
+  ) {
     super();
     this.parts = this.run();
   }
 
-  step(reply: Reply): boolean {
-    this.reply = reply;
+  step(sink: ValueSink): boolean {
+    this.sink = sink;
     this.done = 0;
     return this.parts.next().done !== true;
   }
@@ -73,9 +77,8 @@ export class StreamPayload extends Payload {
     this.bytes += lengthBytes(this.counts.length) - lengthBytes(0);
     yield* this.rest();
     this.isMeasured = true;
-    this.head();
-    this.begin(10);
-    this.reply.bytes[this.to++] = RdbStreamType.Second;
+    this.sink.begin(this.isThird ? RdbStreamType.Third : RdbStreamType.Second, this.bytes);
+    this.begin(9);
     this.number(0, this.counts.length);
     this.finish();
     yield* this.writeNodes();
@@ -130,7 +133,7 @@ export class StreamPayload extends Payload {
       const names = this.namesBytes();
       stream.openHere();
       const at = this.room(HEAD_ROOM + names);
-      const b = this.reply.bytes;
+      const b = this.sink.bytes;
       this.to = at + writeLength(b, at, ID_BYTES);
       this.first.write(b, this.to);
       this.to += ID_BYTES;
@@ -153,7 +156,7 @@ export class StreamPayload extends Payload {
         more = entries.next();
       }
       this.begin(1);
-      this.reply.bytes[this.to++] = LISTPACK_END;
+      this.sink.bytes[this.to++] = LISTPACK_END;
       this.finish();
     }
   }
@@ -202,8 +205,8 @@ export class StreamPayload extends Payload {
     const { stream, difference } = this;
     this.room(this.entryBytes(isSame) + ENTRY_ROOM);
     stream.openHere();
-    const b = this.reply.bytes;
-    let to = writeInteger(b, this.reply.at, isSame ? ENTRY_SAME_NAMES : 0, 0);
+    const b = this.sink.bytes;
+    let to = writeInteger(b, this.sink.at, isSame ? ENTRY_SAME_NAMES : 0, 0);
     to = writeInteger(b, to, difference.msLow | 0, difference.msHigh | 0);
     to = writeInteger(b, to, difference.sequenceLow | 0, difference.sequenceHigh | 0);
     if (!isSame) to = writeInteger(b, to, stream.fields, 0);
@@ -269,8 +272,9 @@ export class StreamPayload extends Payload {
       consumers.normalize();
       group.readConsumer();
       this.text(group.name);
-      this.begin(17);
+      this.begin(25);
       this.time(group.seenMs);
+      if (this.isThird) this.time(group.activeMs);
       const own = group.pendingOf(group.consumer);
       this.number(0, own);
       this.finish();
@@ -300,11 +304,11 @@ export class StreamPayload extends Payload {
     if (this.isMeasured) this.to = this.room(bytes);
   }
   private finish(): void {
-    if (this.isMeasured) this.wrote(this.to - this.reply.at);
+    if (this.isMeasured) this.wrote(this.to - this.sink.at);
   }
 
   private number(high: number, low: number): void {
-    if (this.isMeasured) this.to += writeWords(this.reply.bytes, this.to, high, low);
+    if (this.isMeasured) this.to += writeWords(this.sink.bytes, this.to, high, low);
     else this.bytes += wordsBytes(high, low);
   }
   /** A count below 2^63, rounded to a double. */
@@ -321,7 +325,7 @@ export class StreamPayload extends Payload {
       this.bytes += ID_BYTES;
       return;
     }
-    id.write(this.reply.bytes, this.to);
+    id.write(this.sink.bytes, this.to);
     this.to += ID_BYTES;
   }
   private time(ms: number): void {
@@ -330,8 +334,8 @@ export class StreamPayload extends Payload {
       return;
     }
     splitInt64(ms);
-    this.reply.bytes.writeInt32LE(int64.lo, this.to);
-    this.reply.bytes.writeInt32LE(int64.hi, this.to + 4);
+    this.sink.bytes.writeInt32LE(int64.lo, this.to);
+    this.sink.bytes.writeInt32LE(int64.hi, this.to + 4);
     this.to += 8;
   }
   private text(text: Member): void {

@@ -51,6 +51,17 @@ export const SERVER_DOCS: FamilyDocs = {
     ],
     history: [["7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers."]],
   },
+  SAVE: {
+    summary: "Writes the RDB file while all other commands wait.",
+    since: "1.0.0",
+    complexity: "O(N) where N is the number of keys in all databases",
+  },
+  LASTSAVE: {
+    summary: "Returns the time of the last successful save.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    tips: ["nondeterministic_output"],
+  },
   CONFIG: {
     summary: "A container for commands about the configuration.",
     since: "2.0.0",

@@ -26,7 +26,7 @@ import {
   WHEEL_TIMERS_AT,
 } from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { type ProcessUse, REDIS_VERSION, type ServerTotals } from "../../dispatch/services.ts";
+import { type PersistenceFacts, type ProcessUse, REDIS_VERSION, type ServerTotals } from "../../dispatch/services.ts";
 
 type Fields = (readonly [name: string, value: string | number])[];
 type Section = (call: Call, totals: ServerTotals) => Fields;
@@ -235,26 +235,30 @@ function keysOf(call: Call, keyspace: number): number {
   return keys;
 }
 
-/** Nothing is persisted in this version, and the fields say so: no save, no rewrite, no AOF. */
-function persistenceSection(): Fields {
+/** Saves and loading, and an append-only file that is not there. */
+function persistenceSection(call: Call): Fields {
+  const facts = call.server.persistence?.facts() ?? NOTHING_KEPT;
+  const now = call.store.nowMs;
+  const seconds = (ms: number) => Math.floor(ms / 1000);
   return [
-    ["loading", 0],
+    ["loading", facts.isLoading ? 1 : 0],
     ["async_loading", 0],
     ["current_cow_peak", 0],
     ["current_cow_size", 0],
     ["current_cow_size_age", 0],
     ["current_fork_perc", "0.00"],
-    ["current_save_keys_processed", 0],
-    ["current_save_keys_total", 0],
-    ["rdb_bgsave_in_progress", 0],
-    ["rdb_last_save_time", 0],
-    ["rdb_last_bgsave_status", "ok"],
-    ["rdb_last_bgsave_time_sec", -1],
-    ["rdb_current_bgsave_time_sec", -1],
-    ["rdb_saves", 0],
+    ["current_save_keys_processed", facts.keysWritten],
+    ["current_save_keys_total", facts.keysInAll],
+    ["rdb_changes_since_last_save", facts.changes],
+    ["rdb_bgsave_in_progress", facts.saveBeganMs === 0 ? 0 : 1],
+    ["rdb_last_save_time", seconds(facts.lastSaveMs)],
+    ["rdb_last_bgsave_status", facts.hasFailed ? "err" : "ok"],
+    ["rdb_last_bgsave_time_sec", facts.lastSeconds],
+    ["rdb_current_bgsave_time_sec", facts.saveBeganMs === 0 ? -1 : seconds(now - facts.saveBeganMs)],
+    ["rdb_saves", facts.saves],
     ["rdb_last_cow_size", 0],
-    ["rdb_last_load_keys_expired", 0],
-    ["rdb_last_load_keys_loaded", 0],
+    ["rdb_last_load_keys_expired", facts.expiredKeys],
+    ["rdb_last_load_keys_loaded", facts.loadedKeys],
     ["aof_enabled", 0],
     ["aof_rewrite_in_progress", 0],
     ["aof_rewrite_scheduled", 0],
@@ -267,8 +271,40 @@ function persistenceSection(): Fields {
     ["aof_last_cow_size", 0],
     ["module_fork_in_progress", 0],
     ["module_fork_last_cow_size", 0],
+    ...(facts.isLoading ? loadingFields(facts, now) : []),
   ];
 }
+
+function loadingFields(facts: PersistenceFacts, nowMs: number): Fields {
+  const { loadBytes, loadedBytes } = facts;
+  const share = loadBytes === 0 ? 0 : loadedBytes / loadBytes;
+  const elapsed = (nowMs - facts.loadBeganMs) / 1000;
+  return [
+    ["loading_start_time", Math.floor(facts.loadBeganMs / 1000)],
+    ["loading_total_bytes", loadBytes],
+    ["loading_loaded_bytes", loadedBytes],
+    ["loading_loaded_perc", (share * 100).toFixed(2)],
+    ["loading_eta_seconds", share === 0 ? 1 : Math.round(elapsed / share - elapsed)],
+  ];
+}
+
+/** Where nothing is kept in files. */
+const NOTHING_KEPT: PersistenceFacts = {
+  isLoading: false,
+  loadBeganMs: 0,
+  loadBytes: 0,
+  loadedBytes: 0,
+  loadedKeys: 0,
+  expiredKeys: 0,
+  changes: 0,
+  lastSaveMs: 0,
+  saves: 0,
+  lastSeconds: -1,
+  hasFailed: false,
+  saveBeganMs: 0,
+  keysWritten: 0,
+  keysInAll: 0,
+};
 
 const SYNC: Fields = [
   ["sync_full", 0],

@@ -2,6 +2,7 @@
 import { family } from "../../dispatch/family.ts";
 import {
   ADMIN,
+  ALL_SHARDS,
   ALLOW_BUSY,
   type CommandSpec,
   FAST,
@@ -23,6 +24,7 @@ import * as latency from "./latency.ts";
 import * as command from "./command.ts";
 import * as debug from "./debug.ts";
 import * as memory from "./memory.ts";
+import * as persistence from "./persistence.ts";
 import * as module from "./module.ts";
 import { SERVER_DOCS } from "./docs.ts";
 
@@ -38,6 +40,8 @@ export const serverFamily: readonly CommandSpec[] = family(TRAITS, [
   { name: "ROLE",                      arity:  1, flags: FAST | LOADING | STALE | NO_SCRIPT, run: server.role, categories: ["admin", "dangerous"] },
   { name: "LOLWUT",                    arity: -1, flags: READONLY | FAST,                    run: server.lolwut },
   { name: "SHUTDOWN",                  arity: -1, flags: ADMIN | LOADING | STALE | ALLOW_BUSY | NO_SCRIPT | NO_MULTI, run: server.shutdown },
+  { name: "SAVE",                      arity:  1, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING | NO_MULTI | ALL_SHARDS, run: persistence.save },
+  { name: "LASTSAVE",                  arity:  1, flags: FAST | LOADING | STALE,             run: persistence.lastSave, categories: ["admin", "dangerous"] },
   { name: "CONFIG", arity: -2, subcommands: [
     { name: "CONFIG|GET",              arity: -3, flags: OPERATOR,                           run: config.get },
     { name: "CONFIG|SET",              arity: -4, flags: OPERATOR,                           run: config.set },

@@ -1,0 +1,192 @@
+/**
+ * The data set of all shards to and from the RDB file in data_dir: SAVE, DEBUG RELOAD, and the load at start. One object per
+ * worker; what all workers share is in SaveState.
+ */
+import { resolve } from "node:path";
+import { BadFile, FileReader } from "../base/file-reader.ts";
+import { FileFailure, type Files } from "../base/files.ts";
+import type { Config } from "../base/config/config.ts";
+import type { Logger } from "../base/log.ts";
+import { LOADING_AT } from "../memory/control.ts";
+import type { Call } from "../dispatch/call.ts";
+import type { Persistence, PersistenceFacts, ReloadOptions } from "../dispatch/services.ts";
+import { auxFields, type Dropped, type RdbFormat, writeDataset } from "./rdb-dataset.ts";
+import { ReplacedFile } from "./rdb-file.ts";
+import { Loaded, type LoadOptions, RdbLoader } from "./rdb-loader.ts";
+import { RdbWriter } from "./rdb-writer.ts";
+import { SaveState } from "./save-state.ts";
+
+export type PersistenceLog = Pick<Logger, "info" | "warn" | "error">;
+
+export interface PersistenceHost {
+  readonly files: Files;
+  readonly config: Config;
+  readonly log: PersistenceLog;
+  /** Memory that the data takes, bytes. */
+  usedBytes(): number;
+  /** Changes of all workers since the start. */
+  changes(): number;
+  wantRegion(): void;
+}
+
+/** A load that holds all locks waits so long for memory that is on its way, ms. */
+const MEMORY_MS = 10_000;
+const NAP = new Int32Array(new SharedArrayBuffer(4));
+/** Version of the files that only Ferrite has to read. */
+const OWN_VERSION = 12;
+const LOAD_FAILED = "Error trying to load the RDB dump, check server logs.";
+
+export class RdbPersistence implements Persistence {
+  readonly state: SaveState;
+  /** Sources of libraries of functions that a file held. They are written again. */
+  libraries: readonly Uint8Array[] = [];
+
+  constructor(
+    private readonly call: Call,
+    private readonly host: PersistenceHost,
+  ) {
+    this.state = new SaveState(call.store.arena.control);
+  }
+
+  /** The server starts: nothing was saved yet. */
+  begin(): void {
+    this.state.set("lastSaveMs", this.call.clock.wallMs());
+    this.state.set("lastSeconds", -1);
+  }
+
+  facts(): PersistenceFacts {
+    const { state } = this;
+    return {
+      isLoading: Atomics.load(this.call.store.c, LOADING_AT) !== 0,
+      loadBeganMs: state.get("loadBeganMs"),
+      loadBytes: state.get("loadBytes"),
+      loadedBytes: state.get("loadedBytes"),
+      loadedKeys: state.get("loadedKeys"),
+      expiredKeys: state.get("expiredKeys"),
+      changes: Math.max(0, this.host.changes() - state.get("savedChanges")),
+      lastSaveMs: state.get("lastSaveMs"),
+      saves: state.get("saves"),
+      lastSeconds: state.get("lastSeconds"),
+      hasFailed: state.get("hasFailed") !== 0,
+      saveBeganMs: state.get("saver") === 0 ? 0 : state.get("saveBeganMs"),
+      keysWritten: state.get("keysWritten"),
+      keysInAll: state.get("keysInAll"),
+    };
+  }
+
+  get directory(): string {
+    return resolve(this.host.config.text("storage.data_dir"));
+  }
+  get fileName(): string {
+    return this.host.config.text("persistence.rdb_filename");
+  }
+
+  /** The form of the file for other programs. */
+  get format(): RdbFormat {
+    const { config } = this.host;
+    return {
+      version: config.number("persistence.rdb_version"),
+      isOwn: false,
+      sums: config.flag("persistence.rdb_checksum"),
+    };
+  }
+
+  // ---- saving, with all locks held ----
+
+  save(): string {
+    return this.saveIn(this.format);
+  }
+
+  private saveIn(format: RdbFormat): string {
+    const { call, state, host } = this;
+    const beganMs = call.clock.monotonicMs();
+    const changes = host.changes();
+    let file: ReplacedFile | null = null;
+    try {
+      host.files.mkdir(this.directory, 0o750);
+      file = new ReplacedFile(host.files, this.directory, this.fileName, `temp-${process.pid}.rdb`);
+      const writer = new RdbWriter(file.put, format.sums);
+      const fields = auxFields(call.store.nowMs, host.usedBytes(), false);
+      this.tellDropped(writeDataset(call, writer, format, host.config, fields, this.libraries), format);
+      file.commit();
+      state.set("lastSaveMs", call.clock.wallMs());
+      state.set("savedChanges", changes);
+      state.set("saves", state.get("saves") + 1);
+      state.set("hasFailed", 0);
+      const seconds = ((call.clock.monotonicMs() - beganMs) / 1000).toFixed(3);
+      host.log.info(`DB saved on disk: ${file.path}, ${writer.keys} keys, ${file.bytes} bytes, ${seconds} s`);
+      return "";
+    } catch (thrown) {
+      if (!(thrown instanceof FileFailure)) throw thrown;
+      file?.discard();
+      host.log.error("save_failed", `Error saving ${this.fileName}: ${thrown.message}`);
+      return thrown.message;
+    }
+  }
+
+  /** Names what a file lacks that the data has. */
+  tellDropped(dropped: Dropped, format: RdbFormat): void {
+    const { log } = this.host;
+    if (dropped.fields > 0)
+      log.warn(
+        `the RDB file is of version ${format.version} and lacks the deadlines of ${dropped.fields} fields of hashes: version 12 has a form for them (persistence.rdb_version)`,
+      );
+    if (dropped.members > 0)
+      log.warn(
+        `the RDB file lacks the deadlines of ${dropped.members} members of sets and sorted sets: no version has a form for them`,
+      );
+  }
+
+  // ---- DEBUG RELOAD, with all locks held ----
+
+  reload(options: ReloadOptions): string {
+    const { host } = this;
+    if (options.saves) {
+      const failure = this.saveIn({ version: OWN_VERSION, isOwn: true, sums: true });
+      if (failure !== "") return failure;
+    }
+    const path = resolve(this.directory, this.fileName);
+    if (host.files.stat(path) === null) return LOAD_FAILED;
+    if (options.flushes) this.empty();
+    try {
+      this.loadAtOnce(path, options.merges);
+      return "";
+    } catch (thrown) {
+      if (!(thrown instanceof BadFile) && !(thrown instanceof FileFailure)) throw thrown;
+      host.log.error("load_failed", `Error loading ${path}: ${thrown.message}`);
+      return LOAD_FAILED;
+    }
+  }
+
+  /** Empties all databases without telling the clients that wait for keys: the keys come back. */
+  private empty(): void {
+    const { keyspaces, maintenance } = this.call;
+    for (let db = 0; db < keyspaces.databases; db++) maintenance.emptyNow(keyspaces.of(db));
+  }
+
+  private loadAtOnce(path: string, merges: boolean): void {
+    const { call, host } = this;
+    const reader = new FileReader(host.files, path);
+    const loader = this.loaderOf(reader, { merges, worker: 0, workers: 1 });
+    try {
+      for (let waitedMs = 0; loader.step(Infinity) !== Loaded.Done; waitedMs++) {
+        if (waitedMs > MEMORY_MS) throw new BadFile(reader.offset, OUT_OF_MEMORY);
+        host.wantRegion();
+        if (!call.store.pool.mayGrow) throw new BadFile(reader.offset, OUT_OF_MEMORY);
+        Atomics.wait(NAP, 0, 0, 1);
+      }
+      this.libraries = loader.libraries;
+    } finally {
+      loader.abandon();
+      reader.close();
+    }
+  }
+
+  /** A loader of a file that is all there is: keys that have expired are dropped, as a primary does. */
+  loaderOf(reader: FileReader, options: Pick<LoadOptions, "merges" | "worker" | "workers">): RdbLoader {
+    const verifies = this.host.config.flag("persistence.rdb_checksum");
+    return new RdbLoader(this.call, reader, { verifies, dropsExpired: true, isWhole: true, ...options });
+  }
+}
+
+export const OUT_OF_MEMORY = "out of memory: the data of the file does not fit in max_memory";

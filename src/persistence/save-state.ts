@@ -1,0 +1,50 @@
+/**
+ * Save state: what all workers know about saves and the load at start, as doubles in the control block. INFO and LASTSAVE
+ * read it anywhere; the thread that saves or loads writes it.
+ */
+import { type Control, PERSISTENCE_AT } from "../memory/control.ts";
+
+const FIELDS = [
+  /** Wall ms of the last good save; of the start before the first one. */
+  "lastSaveMs",
+  /** 1 when the last background save failed; the length of the last one, s, and -1 before the first. */
+  "hasFailed",
+  "lastSeconds",
+  /** Saves since the start. */
+  "saves",
+  /** Changes counted when the last good save began. */
+  "savedChanges",
+  /** Keys of the background save under way: written, and in all. */
+  "keysWritten",
+  "keysInAll",
+  /** Number plus 1 of the worker whose background save is under way, 0 = none; when it began, wall ms. */
+  "saver",
+  "saveBeganMs",
+  /** 1 when another one is to follow. */
+  "isScheduled",
+  /** Of the load at the start: wall ms of its begin; bytes of the file, and read so far. */
+  "loadBeganMs",
+  "loadBytes",
+  "loadedBytes",
+  /** Keys of the last load: stored, and left out because they had expired. */
+  "loadedKeys",
+  "expiredKeys",
+] as const;
+export type SaveField = (typeof FIELDS)[number];
+
+export class SaveState {
+  private readonly f64: Float64Array;
+  private readonly at: number;
+
+  constructor(control: Control) {
+    this.f64 = control.f64;
+    this.at = PERSISTENCE_AT >>> 1;
+  }
+
+  get(field: SaveField): number {
+    return this.f64[this.at + FIELDS.indexOf(field)]!;
+  }
+  set(field: SaveField, value: number): void {
+    this.f64[this.at + FIELDS.indexOf(field)] = value;
+  }
+}

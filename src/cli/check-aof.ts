@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { AT_CURSOR, FileFailure, readText, realFiles, writeFully, type Files } from "../base/files.ts";
 import { HELP, parseCheckArguments } from "./arguments.ts";
 import { looksLikeRdb } from "../persistence/rdb-reader.ts";
+import { parseManifest } from "../persistence/aof-import.ts";
 import { scanAof } from "../persistence/aof-scanner.ts";
 import { walkRdb } from "./rdb-walk.ts";
 import { BadFile, FileReader } from "../base/file-reader.ts";
@@ -88,14 +89,9 @@ interface ListedFile {
 /** The files to check: the path itself, or what a Redis 7 manifest lists (base, then incremental files in order). */
 export function listedFiles(files: Files, path: string): ListedFile[] {
   if (!path.endsWith(".manifest")) return [{ path, fixable: true }];
-  const rows: { name: string; sequence: number; type: string }[] = [];
-  for (const line of readText(files, path).split("\n")) {
-    if (line === "" || line.startsWith("#")) continue;
-    const match = /^file ("(?:[^"\\]|\\.)*"|\S+) seq (\d+) type ([bhi])$/.exec(line.trim());
-    if (match === null) throw new BadFile(0, `the manifest has an invalid line: ${line}`);
-    rows.push({ name: match[1]!.replace(/^"|"$/g, ""), sequence: Number(match[2]), type: match[3]! });
-  }
-  const used = rows.filter((row) => row.type !== "h");
+  const listed = parseManifest(readText(files, path));
+  if (listed.invalid !== "") throw new BadFile(0, `the manifest has an invalid line: ${listed.invalid}`);
+  const used = listed.files.filter((row) => row.type !== "h");
   return used.map((row, i) => ({
     path: join(dirname(path), row.name),
     fixable: row.type === "i" && i === used.length - 1,

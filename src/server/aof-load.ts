@@ -2,7 +2,9 @@
  * Loading of an append-only file: runs its commands in an engine, as those of a client that reads no reply. In slices, so
  * that the thread's event loop turns meanwhile: memory regions are announced there, and clients hear that it loads.
  */
+import { FileReader } from "../base/file-reader.ts";
 import type { FileDescriptor, Files } from "../base/files.ts";
+import { Loaded, RdbLoader } from "../persistence/rdb-loader.ts";
 import { ExpiryMode } from "../store/expiry-mode.ts";
 import { Client, type ClientHost } from "./client.ts";
 import type { Engine } from "./engine.ts";
@@ -11,14 +13,23 @@ const BLOCK_BYTES = 256 << 10;
 /** A slice ends after so long, ms. */
 const SLICE_MS = 5;
 
-/** What is to be loaded: the bytes of a file from 0 on, without those between the pairs of `skips`. */
+/** What is to be loaded: the preamble, and the commands behind it without those between the pairs of `skips`. */
 export interface LoadRequest {
   readonly path: string;
+  /** Length of the RDB preamble; 0 = none. */
+  readonly preamble: number;
   readonly bytes: number;
   readonly skips: readonly number[];
 }
 
+interface Preamble {
+  readonly reader: FileReader;
+  readonly loader: RdbLoader;
+}
+
 export interface LoadResult {
+  /** Keys of the preamble. */
+  readonly keys: number;
   readonly commands: number;
   /** Commands that replied an error, and what the first of them replied. */
   readonly errors: number;
@@ -32,7 +43,9 @@ export class AofLoad {
   private at = 0;
   private skip = 0;
   private firstError = "";
-  private readonly errorsBefore: number;
+  private preamble: Preamble | null = null;
+  private keys = 0;
+  private errors = 0;
 
   constructor(
     private readonly engine: Engine,
@@ -41,26 +54,23 @@ export class AofLoad {
     private readonly request: LoadRequest,
   ) {
     this.file = files.open(request.path, "r", 0);
-    this.errorsBefore = engine.reply.errors;
     const transport = {
-      write: (bytes: Uint8Array, offset: number, length: number) => {
-        if (this.firstError === "" && engine.reply.errors > this.errorsBefore) this.noteError(bytes, offset, length);
-        return length;
-      },
+      write: (_bytes: Uint8Array, _offset: number, length: number) => length,
       end: () => {},
       terminate: () => {},
     };
     this.client = new Client(0, engine, transport, host);
     this.client.session.deniesBlocking = true;
     this.client.session.isLoader = true;
+    if (request.preamble > 0) this.preamble = this.openPreamble();
     engine.isLoading = true;
     engine.store.setExpiryMode(ExpiryMode.Replay);
   }
 
-  private noteError(bytes: Uint8Array, offset: number, length: number): void {
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset + offset, length).toString("latin1");
-    const found = /(?:^|\r\n)-([^\r]*)\r\n/.exec(text);
-    if (found !== null) this.firstError = found[1]!;
+  private openPreamble(): Preamble {
+    const reader = new FileReader(this.files, this.request.path);
+    const options = { verifies: true, dropsExpired: false, merges: false, worker: 0, workers: 1, isWhole: false };
+    return { reader, loader: new RdbLoader(this.engine.call, reader, options) };
   }
 
   /** Bytes loaded so far. */
@@ -72,12 +82,26 @@ export class AofLoad {
   slice(): boolean {
     const { engine, client, request } = this;
     const until = engine.clock.monotonicMs() + SLICE_MS;
+    if (this.preamble !== null) {
+      this.loadPreamble(this.preamble, until);
+      return true;
+    }
     while (!client.isSuspended) {
       if (this.at >= request.bytes) return false;
       if (engine.clock.monotonicMs() >= until) return true;
       this.feed();
     }
     return true;
+  }
+
+  private loadPreamble(preamble: Preamble, until: number): void {
+    const loaded = preamble.loader.step(until);
+    if (loaded === Loaded.Waits) this.engine.dispatcher.wantRegion();
+    if (loaded !== Loaded.Done) return;
+    this.keys = preamble.loader.keys;
+    preamble.reader.close();
+    this.preamble = null;
+    this.at = this.request.preamble;
   }
 
   private feed(): void {
@@ -92,7 +116,20 @@ export class AofLoad {
     const got = this.files.read(this.file, block, 0, end - this.at, this.at);
     if (got === 0) throw new Error(`${request.path} became shorter while it was loaded`);
     this.at += got;
-    this.client.receive(block.subarray(0, got));
+    this.run(block.subarray(0, got));
+  }
+
+  /** Runs commands and notes the errors that they reply. */
+  private run(bytes: Buffer): void {
+    const { reply } = this.engine;
+    const { onError } = reply;
+    reply.onError = (text) => {
+      this.errors++;
+      if (this.firstError === "") this.firstError = text;
+      onError(text);
+    };
+    this.client.receive(bytes);
+    reply.onError = onError;
   }
 
   /** Ends the loading: from now on keys expire. */
@@ -103,6 +140,6 @@ export class AofLoad {
     client.disconnected();
     engine.isLoading = false;
     engine.store.setExpiryMode(ExpiryMode.Normal);
-    return { commands, errors: engine.reply.errors - this.errorsBefore, firstError: this.firstError };
+    return { keys: this.keys, commands, errors: this.errors, firstError: this.firstError };
   }
 }

@@ -9,16 +9,21 @@
  */
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
+import { BadFile } from "../base/file-reader.ts";
 import { AT_CURSOR, type FileDescriptor, type Files, writeFully } from "../base/files.ts";
 import { StartupError } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { annotationLine } from "../persistence/aof-format.ts";
+import { findForeign, importForeign } from "../persistence/aof-import.ts";
+import { preambleBytes } from "../persistence/aof-preamble.ts";
 import { type AofScan, scanAof } from "../persistence/aof-scanner.ts";
 import { makeRing, readRing, ringPath } from "../persistence/ring-file.ts";
 
 export interface RecoveryOptions {
   readonly directory: string;
   readonly fileName: string;
+  /** Name of the RDB file that is taken over when there is no append-only file. */
+  readonly rdbName: string;
   /** Whether a torn end may be cut off, and its most bytes. */
   readonly loadTruncated: boolean;
   readonly cutMax: number;
@@ -29,6 +34,8 @@ export interface RecoveryOptions {
 /** A file that is ready to be loaded and then appended to. */
 export interface RecoveredAof {
   readonly path: string;
+  /** Length of the RDB preamble; 0 = none. */
+  readonly preamble: number;
   readonly bytes: number;
   readonly records: number;
   /** See AofScan.skips. */
@@ -45,11 +52,9 @@ export interface RecoveredAof {
 /** Makes the file and the ring ready. Throws StartupError when the file is damaged, FileFailure when it cannot be used. */
 export function recoverAof(files: Files, log: Logger, options: RecoveryOptions): RecoveredAof {
   const path = join(options.directory, options.fileName);
-  if (files.stat(path) === null) {
-    files.close(files.open(path, "wx", 0o640));
-    files.syncDirectory(dirname(path));
-  }
-  let scan = scanAof(files, path, 0);
+  if (files.stat(path) === null) makeFile(files, log, path, options);
+  const preamble = readPreamble(files, path);
+  let scan = scanAof(files, path, preamble);
   const ring = ringPath(options.directory);
   const missing = scan.last === null ? Buffer.alloc(0) : readRing(files, ring, scan.last.logId, scan.last.position);
   if (missing.length === 0) refuseDamage(path, scan, options);
@@ -67,12 +72,35 @@ export function recoverAof(files: Files, log: Logger, options: RecoveryOptions):
     appendMissing(files, path, missing, scan);
     log.info(`${path}: ${missing.length} bytes were added from ${ring}`);
   }
-  if (cutBytes > 0 || missing.length > 0) scan = scanAof(files, path, 0);
+  if (cutBytes > 0 || missing.length > 0) scan = scanAof(files, path, preamble);
   const logId = crypto.getRandomValues(new Uint8Array(8)).toHex();
   const position = scan.last?.position ?? 0;
   makeRing(files, ring, options.ringBytes, logId, position);
   const { bytes, records, skips } = scan;
-  return { path, bytes, records, skips, logId, position, ring, cutBytes, ringBytes: missing.length };
+  return { path, preamble, bytes, records, skips, logId, position, ring, cutBytes, ringBytes: missing.length };
+}
+
+/** There is no append-only file: one is made of what another server left here, or an empty one. */
+function makeFile(files: Files, log: Logger, path: string, options: RecoveryOptions): void {
+  const { directory, fileName, rdbName } = options;
+  const foreign = findForeign(files, { directory, aofName: fileName, rdbName });
+  if (foreign !== null) {
+    const bytes = importForeign(files, foreign, path);
+    log.info(`${path} was made from ${foreign.found}: ${bytes} bytes; the old files stay as they are`);
+    return;
+  }
+  files.close(files.open(path, "wx", 0o640));
+  files.syncDirectory(dirname(path));
+}
+
+function readPreamble(files: Files, path: string): number {
+  try {
+    return preambleBytes(files, path);
+  } catch (thrown) {
+    if (!(thrown instanceof BadFile)) throw thrown;
+    const detail = `the RDB preamble is damaged: ${thrown.reason}`;
+    throw new StartupError(`AOF corrupted at offset ${thrown.offset}`, [detail, `run: ferrite check-aof ${path}`], 1);
+  }
 }
 
 function refuseDamage(path: string, scan: AofScan, options: RecoveryOptions): void {

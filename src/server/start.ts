@@ -117,6 +117,7 @@ function recover(config: Config, logs: LogRoot): RecoveredAof {
   return recoverAof(realFiles, logs.target("persistence"), {
     directory: resolve(config.text("storage.data_dir")),
     fileName: config.text("persistence.aof_filename"),
+    rdbName: config.text("persistence.rdb_filename"),
     loadTruncated: config.flag("persistence.aof_load_truncated"),
     cutMax: config.number("persistence.aof_truncate_max"),
     ringBytes: config.number("persistence.change_log_size"),
@@ -252,10 +253,10 @@ class Supervisor {
 
   /** Loads the append-only file, and appends to it from then on. */
   private async load(aof: AofLog): Promise<void> {
-    const { path, bytes, skips } = aof.recovered;
+    const { path, preamble, bytes, skips } = aof.recovered;
     if (bytes > 0) {
       const loaded = this.expect("loaded", 1);
-      this.send(0, { kind: "load", request: { path, bytes, skips } });
+      this.send(0, { kind: "load", request: { path, preamble, bytes, skips } });
       await loaded;
     }
     const ports = await aof.start();
@@ -438,7 +439,8 @@ class Supervisor {
 
   private reportLoaded(result: LoadResult): void {
     const log = this.logs.target("persistence");
-    log.info(`DB loaded from append only file: ${result.commands} commands`);
+    const keys = result.keys > 0 ? `${result.keys} keys of its RDB preamble, ` : "";
+    log.info(`DB loaded from append only file: ${keys}${result.commands} commands`);
     if (result.errors > 0)
       log.warn(`${result.errors} commands of the append-only file replied an error, the first: ${result.firstError}`);
   }

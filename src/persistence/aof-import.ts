@@ -1,0 +1,88 @@
+/**
+ * Import of what another server left in the data directory, when there is no append-only file of ours: an appendonlydir of
+ * Redis 7 or Valkey with its manifest, or a dump.rdb.
+ *
+ *   base (RDB or commands) │ incremental file │ incremental file │ ...     becomes one append-only file
+ *
+ * The files are copied one behind the other; a base in RDB form is the preamble. The files of the other server stay.
+ */
+import { dirname, join } from "node:path";
+import { AT_CURSOR, type FileDescriptor, type Files, readText, writeFully } from "../base/files.ts";
+import { StartupError } from "../base/errors.ts";
+
+/** A file that a manifest lists. */
+export interface ManifestFile {
+  readonly name: string;
+  /** b: base; i: incremental; h: history, not used any more. */
+  readonly type: "b" | "i" | "h";
+}
+
+/** Parses a manifest of Redis 7. Returns null at the first invalid line, with its text in `invalid`. */
+export function parseManifest(text: string): { files: ManifestFile[]; invalid: string } {
+  const files: ManifestFile[] = [];
+  for (const line of text.split("\n")) {
+    if (line === "" || line.startsWith("#")) continue;
+    const match = /^file ("(?:[^"\\]|\\.)*"|\S+) seq (\d+) type ([bhi])(?: .*)?$/.exec(line.trim());
+    if (match === null) return { files, invalid: line };
+    files.push({ name: match[1]!.replace(/^"|"$/g, ""), type: match[3] as ManifestFile["type"] });
+  }
+  return { files, invalid: "" };
+}
+
+/** Where another server's files may be. */
+export interface ImportPlaces {
+  readonly directory: string;
+  readonly aofName: string;
+  readonly rdbName: string;
+}
+
+/** What is to be imported, in order, and where it was found. */
+export interface Foreign {
+  readonly found: string;
+  readonly paths: readonly string[];
+}
+
+/** Finds the files of another server; null = there are none. Throws StartupError for a manifest that is not valid. */
+export function findForeign(files: Files, places: ImportPlaces): Foreign | null {
+  const { directory, aofName, rdbName } = places;
+  const manifest = join(directory, "appendonlydir", `${aofName}.manifest`);
+  if (files.stat(manifest) !== null) {
+    const listed = parseManifest(readText(files, manifest));
+    if (listed.invalid !== "") throw new StartupError(`${manifest} has an invalid line: ${listed.invalid}`, [], 1);
+    const used = listed.files.filter((file) => file.type !== "h");
+    return { found: manifest, paths: used.map((file) => join(dirname(manifest), file.name)) };
+  }
+  const rdb = join(directory, rdbName);
+  return files.stat(rdb) === null ? null : { found: rdb, paths: [rdb] };
+}
+
+/** Copies the files into one at `path`, durably: after a crash there is all of it or nothing. Throws FileFailure. */
+export function importForeign(files: Files, foreign: Foreign, path: string): number {
+  const aside = `${path}.import`;
+  const target = files.open(aside, "w", 0o640);
+  let bytes = 0;
+  try {
+    for (const source of foreign.paths) bytes += copyInto(files, source, target);
+    files.fsync(target);
+  } finally {
+    files.close(target);
+  }
+  files.rename(aside, path);
+  files.syncDirectory(dirname(path));
+  return bytes;
+}
+
+function copyInto(files: Files, from: string, target: FileDescriptor): number {
+  const source = files.open(from, "r", 0);
+  try {
+    const block = new Uint8Array(4 << 20);
+    for (let bytes = 0; ; ) {
+      const got = files.read(source, block, 0, block.length, AT_CURSOR);
+      if (got === 0) return bytes;
+      writeFully(files, target, block.subarray(0, got));
+      bytes += got;
+    }
+  } finally {
+    files.close(source);
+  }
+}

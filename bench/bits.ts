@@ -157,12 +157,12 @@ async function measureCell(cell: Cell, pipeline: number): Promise<void> {
   console.log(rows.at(-1)!.join("  "));
 }
 
-/** Same commands, so the same data: a fast wrong answer is the commonest mistake of a benchmark. */
+/** The same commands must leave the same data, because a fast wrong reply is the most common mistake of a benchmark. */
 async function compare(): Promise<void> {
   const [a, b] = await Promise.all([ferrite.connect(), redis.connect()]);
   for (const key of ["b:out", "b:bits1", "b:bits4", "b:bits16", "h:out", "h:hot", "h:many:7"]) {
     const [ours, theirs] = await Promise.all([a.command("GET", key), b.command("GET", key)]);
-    // The driver's random numbers begin anew with every run, so both saw the same ones.
+    // The driver's random numbers are the same in every run, so both servers got the same ones.
     if (JSON.stringify(ours) !== JSON.stringify(theirs)) console.error(`DIFFERENT: ${key}`);
   }
   a.close();

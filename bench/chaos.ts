@@ -1,9 +1,10 @@
 /**
- * Twelve clients do whatever clients can do to one server, for minutes; then it must be sound, empty and unchanged.
+ * Twelve clients do everything clients can do to one server, for minutes. Afterwards no invariant may be broken, and no
+ * client, key or memory may be left.
  *
  *   bun bench/chaos.ts --minutes 30 --server dist/ferrite [--seed N] [--shards 16]
  *
- * What they do and what counts as a fault: test/support/chaos.ts. The server has three workers and FERRITE_CHECKS=1.
+ * test/support/chaos.ts defines the actions and the faults. The server has three workers and FERRITE_CHECKS=1.
  * Exits with 1 at the first fault; the last actions before it go to the file that --history names.
  */
 import { writeFileSync } from "node:fs";

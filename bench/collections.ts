@@ -8,11 +8,11 @@
  *
  * Rows 1, 2 and 9 follow docs/BENCHMARKS.md: both servers run at the same time and are driven in turn, A B B A; a pair is
  * one neighbouring A and B; the ratio is Ferrite / Redis (row 9: two workers / one) within pairs. The server has core 0,
- * the client core 1 (row 9 is not pinned). A collection that a test pops from is filled before each run with as many
- * elements as the run takes, one that a test makes grow is deleted, so every run does the same work.
+ * the client core 1 (row 9 is not pinned). Before each run, a collection that a test pops from is filled with as many
+ * elements as the run pops, and one that a test makes grow is deleted. So every run does the same work.
  *
- * Row 3 starts a server for each figure: RssAnon + RssShmem once it moves no more, less what it was before loading (and
- * after a warm-up with the same commands, so that the code of both is there).
+ * Row 3 starts a server for each figure: RssAnon + RssShmem after it has settled, less its value before loading (and after a
+ * warm-up with the same commands, so that the code of both servers is compiled and resident).
  */
 import { writeFileSync } from "node:fs";
 import { residentBytes, type Server, type ServerKind, startFerrite, startRedis } from "../test/support/servers.ts";
@@ -74,7 +74,7 @@ const digits = (i: number): string => String(i).padStart(12, "0");
 const member = (i: number): string => `element:${digits(i)}`;
 const extra = (name: string): string[] => options.text(name, "").split(" ").filter(Boolean);
 
-/** How a cell's run is prepared: a collection deleted, or filled with what the run will take. */
+/** The preparation of a cell's run: delete a collection, or fill it with the elements that the run will pop. */
 type Prepare = (server: Server, requests: number) => Promise<void>;
 
 interface Cell {
@@ -289,7 +289,7 @@ interface Result {
   row: string;
   name: string;
   pipeline: number;
-  /** The server looked at and the one it is compared with. */
+  /** The measured server, and the one that it is compared with. */
   runs: { ours: Run; theirs: Run }[];
   rejected: number;
 }
@@ -441,7 +441,7 @@ async function measureMemory(
       ? await startFerrite({ workers: options.number("workers", 2), args: extra("ferrite-args") })
       : await startRedis({ args: extra("redis-args") });
   try {
-    // The code is compiled before "idle" is read, and what that took is given back: a few keys, so few shards, at a time.
+    // The code is compiled before "idle" is read, and its memory released: a few keys, and so few shards, at a time.
     for (let round = 0; round < 200; round++) {
       await fillAll(server, kind, 4, SMALL_SIZE, "warm");
       await run(server, "FLUSHALL");
@@ -452,7 +452,7 @@ async function measureMemory(
     const idleBytes = await settled(server);
     const usedBefore = await usedMemory(server);
     await fillAll(server, kind, shape.keys, shape.size, kind.name);
-    await Bun.sleep(5000); // memory made ready for more goes back after a few seconds, as jemalloc's does
+    await Bun.sleep(5000); // memory prepared for growth is released after a few seconds, as by jemalloc
     const result: MemoryResult = {
       name,
       server: which,

@@ -1,9 +1,9 @@
 /**
- * A closed-loop client for commands that redis-benchmark cannot send: it writes its random numbers with leading zeros,
- * which no bit offset may have.   bun bench/driver.ts '<DriverPlan as JSON>'; prints requests per second
+ * A closed-loop client for commands that redis-benchmark cannot send, because it writes its random numbers with leading
+ * zeros, which bit offsets may not have.   bun bench/driver.ts '<DriverPlan as JSON>' prints requests per second.
  *
- * Every connection cycles through batches made beforehand, one under way at a time. Replies are counted by their line
- * feeds; one that begins with "-" ends the run.
+ * Every connection cycles through prepared batches, one at a time. Replies are counted by their line feeds. One that begins
+ * with "-" ends the run.
  */
 import type { Socket } from "bun";
 import { randomSource } from "./loader.ts";

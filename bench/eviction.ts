@@ -2,12 +2,11 @@
  * A cache in front of something: hit ratio, throughput and memory under each eviction policy, Ferrite beside redis-server.
  *
  * Keys are drawn by Zipf's law (exponent 0.99, scattered over the key space) from a working set of 3 times max_memory in
- * keys and values. Each batch is 16 GETs, and SETs of what the last
- * one missed, with a deadline under the volatile policies. Both servers get the same keys from the same seed. The
- * first part fills the cache, the rest counts.
+ * keys and values. Each batch is 16 GETs, and SETs of the keys that the last batch missed, with a deadline under volatile
+ * policies. Both servers get the same keys from the same seed. The first part fills the cache, and the rest is measured.
  *
  *   hit ratio      of the GETs of the second part
- *   requests/s     GETs and SETs of the second part; the client takes a share of the machine's cores
+ *   requests/s     GETs and SETs of the second part; the client uses a share of the machine's cores
  *   CPU/request    user and system time of the server process
  *   peak RSS       largest VmRSS of the whole run, and without the pages of files (RssAnon + RssShmem)
  */
@@ -134,7 +133,7 @@ const SET_HEAD = Buffer.from("*3\r\n$3\r\nSET\r\n$16\r\n");
 const SET_EX_HEAD = Buffer.from("*5\r\n$3\r\nSET\r\n$16\r\n");
 const VALUE = Buffer.alloc(valueMost, "v");
 
-/** One connection: sends requests made by `write`, and counts replies; nulls are told with the number of their reply. */
+/** One connection: sends the requests that `write` makes, counts replies, and reports nulls with the number of their reply. */
 class Connection {
   private readonly out = Buffer.allocUnsafe(PIPELINE * (valueMost + 256));
   private outAt = 0;
@@ -305,7 +304,7 @@ async function run(kind: ServerKind, policy: string): Promise<Result> {
           let misses = 0;
           while (left > 0) {
             left -= PIPELINE;
-            // What the last batch missed is set together with the next one's GETs.
+            // The keys that the last batch missed are set together with the next batch's GETs.
             for (let i = 0; i < misses; i++) client.set(missed[i]!, isVolatile ? 3600 + (mix(missed[i]!) % 3600) : 0);
             for (let i = 0; i < PIPELINE; i++) {
               drawn[i] = (zipf.next() * stride) % keys;

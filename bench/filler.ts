@@ -1,6 +1,6 @@
 /**
- * A pipelined sender of any commands, for filling collections: one connection, batches of some 64 KiB, two under way.
- * Each reply must be one line and no error; replies are counted by their line feeds.
+ * A pipelined sender of any commands, for filling collections: one connection with two batches of about 64 KiB in flight.
+ * Each reply must be one line and no error. Replies are counted by their line feeds.
  */
 
 export interface FillPlan {

@@ -1,11 +1,11 @@
 /**
- * Open-loop latency of a bystander, Ferrite beside redis-server at the same rates.
+ * Open-loop latency of a bystander, Ferrite and redis-server at the same rates.
  *
  * The bystander (openloop.ts) sends PING and GET on connections of its own while a named load runs:
  *   none       nothing: the floor of this machine
  *   load       millions of new keys are written (the index grows)
  *   large      a value of 511 MiB is set, read, appended to
- *   pipeline   one client sends 512 KiB of commands in one go, over and over
+ *   pipeline   one client sends 512 KiB of commands in one write, repeatedly
  * Latency counts from the intended send time. The generator's own lateness stands beside it: a row is marked VOID when the
  * lateness at p99 is more than a fifth of the reported p99, because then the machine was measured, not the server.
  */
@@ -44,7 +44,10 @@ const sizes: Record<string, number> = {
 };
 const BYSTANDER_KEYS = 100_000;
 
-/** The generator wakes ahead of server and load when it may (real-time class, as root); it uses a few percent of a core. */
+/**
+ * The generator gets real-time priority if possible (as root), so that it wakes before server and load. It uses a few
+ * percent of a core.
+ */
 const chrt = process.getuid?.() === 0 ? Bun.which("chrt") : null;
 const AHEAD_OF_OTHERS =
   chrt !== null && Bun.spawnSync([chrt, "--fifo", "1", "true"]).exitCode === 0 ? [chrt, "--fifo", "1"] : [];

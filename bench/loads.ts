@@ -1,9 +1,10 @@
 /**
  * The loads that run beside the bystander of latency.ts, each in a process of its own.
  *
- *   bun bench/loads.ts load     PORT COUNT    SET of COUNT keys that were not there: the index grows all the while
- *   bun bench/loads.ts large    PORT BYTES    one value of BYTES is set, read, appended to (1 MiB), deleted, over and over
- *   bun bench/loads.ts pipeline PORT BYTES    one connection sends BYTES of SET and GET in one go, reads the replies, again
+ *   bun bench/loads.ts load     PORT COUNT    SET of COUNT new keys, so that the index grows all the time
+ *   bun bench/loads.ts large    PORT BYTES    one value of BYTES is set, read, appended to (1 MiB) and deleted, repeatedly
+ *   bun bench/loads.ts pipeline PORT BYTES    one connection sends BYTES of SET and GET in one write and reads the replies,
+ *                                             repeatedly
  *
  * Ends when its work is done (load) or when killed. Prints one line of progress per round.
  */

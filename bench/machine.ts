@@ -1,6 +1,6 @@
 /**
- * What the benches read from /proc, and the head that every result carries: machine, versions, commit, command line.
- * Linux only; every figure is a plain number in the unit its name ends with.
+ * Figures that the benches read from /proc, and the head of every result: machine, versions, commit, command line.
+ * Linux only. Every figure is a plain number in the unit that its name ends with.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { readFileSync, readdirSync } from "node:fs";

@@ -1,5 +1,5 @@
 /**
- * Memory per key, fresh and after churn, Ferrite beside redis-server.
+ * Memory per key, fresh and after many changes, Ferrite and redis-server.
  *
  * 1. RSS of the idle server; then `keys` keys of 16 bytes with values of 64 bytes; RSS again.
  *      overhead per key = (RSS after - RSS before) / keys - 16 - 64

@@ -8,8 +8,8 @@
  * through bun:ffi, because the timers of an event loop are good to a millisecond only and would drown what is measured.
  * Its own lateness is recorded and reported: a result is void when that is a fifth of the latency.
  *
- * On a machine shared with many the server waits for a core as others do. Where the plan names its threads, the kernel's
- * account of that is read when a request leaves and when its reply is there, and taken off.
+ * On a shared machine the server waits for a core like every process. If the plan names its threads, the kernel's account of
+ * that time is read when a request leaves and when its reply arrives, and the difference is subtracted.
  *
  * Input: one JSON argument (GeneratorPlan). A byte on standard input, or its end, stops it. Output: one JSON line.
  */
@@ -32,12 +32,12 @@ export interface GeneratorPlan {
   /** Share of the requests that are EXISTS of `watchedKey`: they wait for that key's shard. */
   watchShare?: number;
   watchedKey?: string;
-  /** Workers of the server, and the one that is at work for somebody else: its connections are told apart. */
+  /** Workers of the server, and the one that runs the measured operation. Its connections are reported separately. */
   workers?: number;
   busyWorker?: number;
   /**
-   * For each worker, the file in /proc that says how long its thread has waited for a core (schedstat). When given, that
-   * time and the generator's own lateness are taken off each latency: what is left is what the server did.
+   * For each worker, the file in /proc with the time that its thread has waited for a core (schedstat). If given, that time
+   * and the generator's own lateness are subtracted from each latency. The rest is the server's own time.
    */
   schedstats?: string[];
 }
@@ -194,7 +194,7 @@ function generate(plan: GeneratorPlan): GeneratorResult {
   const random = randomSource(plan.seed),
     meanGap = 1e9 / plan.rate;
 
-  // Who waits for the schedule to begin reads this.
+  // The parent waits for this line, which says that the schedule begins.
   process.stderr.write("ready\n");
   const start = Bun.nanoseconds(),
     end = start + plan.seconds * 1e9;

@@ -28,7 +28,7 @@ const STEAL_MAX = 0.02;
 /** Requests before the first pair of a round, in pipelines that make them cheap: the code is compiled by then. */
 const WARM_UP_REQUESTS = 400_000;
 const WARM_UP_PIPELINE = 64;
-/** Runs that find out how many requests a sample takes, seconds. */
+/** Lengths of the runs that determine the number of requests of a sample, seconds. */
 const CALIBRATION_SECONDS = [0.2, 0.5];
 
 interface Cell {

@@ -1,16 +1,16 @@
 /**
  * Throughput and server CPU per request, Ferrite against redis-server, by redis-benchmark.   `npm run bench`
  *
- * Method (anchors/performance.md section 6, methods A and B): both servers run at the same time without persistence and
- * are driven in turn, A B B A, with the same client, payload and number of requests. A pair is one neighbouring A and B.
+ * Method: both servers run at the same time without persistence and are driven in turn, A B B A, with the same client,
+ * payload and number of requests. A pair is one neighbouring A and B.
  * Two figures per cell, each as the median and the whole range over the pairs of the ratio Ferrite / Redis:
  *   throughput    higher is better; a result only where the server has a core of its own (1 worker, pinned)
  *   CPU/request   lower is better; microseconds of user and system time of the server process. Robust against neighbours.
  * A pair is rejected and measured again when the hypervisor stole more than 2 % of the machine meanwhile; a pair in which
  * Redis itself is more than 10 % from its own median is left out afterwards. Both are counted in the output.
  *
- * Loopback delivers a packet in its sender's context, so part of the client's receive cost is charged to the server; it is
- * the same for both servers: trust the ratio.
+ * Loopback delivers a packet in its sender's context, so part of the client's receive cost is charged to the server. This
+ * share is the same for both servers, so the ratio is reliable.
  */
 import { writeFileSync } from "node:fs";
 import type { RespClient } from "../test/support/resp.ts";
@@ -300,7 +300,7 @@ async function measureRun(server: Server, one: Cell, requests: number, pinned: b
   };
 }
 
-/** A fast wrong answer is the commonest mistake of a benchmark: a thousand keys are read back and looked at. */
+/** Reads back and checks a thousand keys, because a fast wrong reply is the most common mistake of a benchmark. */
 async function verify(server: Server, one: Cell): Promise<void> {
   const client: RespClient = await server.connect();
   const random = randomSource(7);

@@ -1,11 +1,11 @@
 /**
- * Does memory stay flat under steady SETs?   60 s each of values of 64 B, 4 KB and 256 KB over sockets.
+ * Whether memory stays constant under steady SETs: 60 s each of values of 64 B, 4 KB and 256 KB over sockets.
  *
- * Every phase overwrites a fixed set of keys (about 100 MB of data), so the data does not grow after the first pass; what
- * grows is garbage: the engine's dead records, the runtime's heap and buffers. The table shows RSS beyond data and idle, where
- * idle was read once, before the first phase: memory of a phase that the server kept counts in the next.
- * `slope` is the least-squares line through the second half of the phase. DESIGN-NOTES, garbage collection: without
- * pacing, a Bun worker gained 900 MB here.
+ * Every phase overwrites a fixed set of keys (about 100 MB of data), so the data does not grow after the first pass. Only
+ * garbage can grow: the engine's dead records, the runtime's heap and buffers. The table shows RSS beyond data and idle. Idle
+ * is read once, before the first phase, so memory that the server keeps after a phase counts in the next.
+ * `slope` is the least-squares line through the second half of the phase. Without a paced garbage collector a Bun worker
+ * gained 900 MB here.
  */
 import { writeFileSync } from "node:fs";
 import { residentBytes, type Server, type ServerKind, startFerrite, startRedis } from "../test/support/servers.ts";

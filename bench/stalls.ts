@@ -1,17 +1,17 @@
 /**
- * How long others wait while one very large collection grows, is read, copied, renamed, deleted, expires or is evicted.
+ * The waits of other clients while one very large collection grows, is read, copied, renamed, deleted, expires or is evicted.
  *
  * A bystander (openloop.ts) sends PING, GET of other keys and EXISTS of the collection's own key on connections of its
- * own; one operation at a time runs beside it. Latency counts from the send to the reply, less the time for which the
- * server's thread waited for a core (openloop.ts): the machine is shared with many. `idle` is the same bystander beside
- * nothing, in the same minute: what is left of the machine in the figures.
+ * own, while one operation at a time runs. Latency counts from the send to the reply, less the time for which the server's
+ * thread waited for a core (openloop.ts), because the machine is shared. `idle` is the same bystander without an operation,
+ * in the same minute. It shows the machine's share of the figures.
  *
  *   near   PING and GET on connections of the worker that runs the operation
  *   far    the same on connections of other workers
  *   key    EXISTS of the collection's key: waits for the lock of its shard
  *
- * `over` counts requests above 2 ms, `late` is the most that the generator itself was late. One maximum means little, the
- * same in every repetition does.
+ * `over` counts requests above 2 ms. `late` is the generator's own largest delay. One maximum means little, but one that
+ * appears in every repetition does.
  */
 import { appendFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

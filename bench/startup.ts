@@ -3,7 +3,7 @@
  *
  *   npm run bench -- startup [options] [-- COMMAND ...]      a COMMAND is run with `--port PORT` behind it, instead of the two
  *
- * The prober tries to connect every half millisecond and sends PING; the clock starts just before the spawn.
+ * The prober tries to connect every half millisecond and sends PING. The clock starts just before the spawn.
  * Goals: first PONG within 100 ms; idle within 120 MB.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

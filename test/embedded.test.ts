@@ -1,6 +1,6 @@
 /**
- * Goal:   the embedded mode runs the server's commands in this process, and answers whole within the call.
- * Method: in process, with a held clock; no socket, no worker.
+ * Goal:   the embedded mode runs the server's commands in this process, and returns whole replies within the call.
+ * Method: in process with a held clock, without sockets and workers.
  */
 import { describe, expect, test } from "bun:test";
 import { HeldClock } from "../src/base/clock.ts";
@@ -15,7 +15,7 @@ function open(options: { maxMemory?: number; databases?: number } = {}) {
 }
 
 describe("embedded", () => {
-  test("bytes in, bytes out, whole and in pieces", () => {
+  test("takes requests whole and in pieces, and returns reply bytes", () => {
     const { client } = open();
     expect(client.send(Buffer.from("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nhello\r\n")).toString()).toBe("+OK\r\n");
     expect(client.send(Buffer.from("GET k\r\nPING\r\n")).toString()).toBe("$5\r\nhello\r\n+PONG\r\n");
@@ -23,7 +23,7 @@ describe("embedded", () => {
     expect(client.send(Buffer.from("T\r\n$1\r\nk\r\n")).toString()).toBe("$5\r\nhello\r\n");
   });
 
-  test("call answers values of both protocol versions", () => {
+  test("call returns values of both protocol versions", () => {
     const { client } = open();
     expect(client.call("SET", "number", 12)).toBe("OK");
     expect(client.call("GET", "number")).toBe("12");
@@ -36,7 +36,7 @@ describe("embedded", () => {
     expect(client.call("GET", "nothing")).toBeNull();
   });
 
-  test("clients have each their own state and share the data", () => {
+  test("clients have their own state and share the data", () => {
     const { db, client } = open();
     const other = db.client();
     client.call("CLIENT", "SETNAME", "first");
@@ -53,7 +53,7 @@ describe("embedded", () => {
     expect(other.call("PING")).toBe("PONG");
   });
 
-  test("what the server asks of other workers is answered at once", () => {
+  test("services that involve other workers in a server reply at once", () => {
     const { client } = open();
     expect(client.send(Buffer.from("CONFIG SET maxmemory 50mb\r\nCONFIG GET maxmemory\r\n")).toString()).toBe(
       "+OK\r\n*2\r\n$9\r\nmaxmemory\r\n$8\r\n52428800\r\n",
@@ -64,7 +64,7 @@ describe("embedded", () => {
     expect(() => client.call("PING")).toThrow("closed");
   });
 
-  test("memory grows by regions up to the limit, then writes are refused and reads go on", () => {
+  test("memory grows by regions up to the limit, then writes are refused and reads work", () => {
     const { db, client } = open({ maxMemory: 100 << 20 });
     const value = Buffer.alloc(1 << 20, "v");
     let written = 0;

@@ -1,9 +1,9 @@
 /**
- * Goal:   imports under src/ point only downward through the layers of the design; subsystems beside each other use each
- *         other, if at all, by their index.ts; no files import each other in a circle, except within src/dispatch/, where
- *         a call, its session and its services are one thing in several files.
- * Method: read every import, export-from and import() of every file; compare the ranks of the two folders; look for
- *         strongly connected files. A type import counts: it ties the files together all the same.
+ * Goal:   imports under src/ point only downward through the layers. Subsystems of the same layer import each other only by
+ *         their index.ts. No files import each other in a circle, except within src/dispatch/, where a call, its session
+ *         and its services are one thing in several files.
+ * Method: read every import, export-from and import() of every file, compare the ranks of the two folders, and search for
+ *         strongly connected files. A type import counts, because it couples the files as well.
  */
 import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
@@ -11,7 +11,7 @@ import { dirname, join, relative, resolve } from "node:path";
 
 const SOURCE = resolve(import.meta.dir, "../src");
 
-/** From the bottom to the top; folders of one row are beside each other. Files in src/ itself stand above all. */
+/** From the bottom to the top. Folders of one row are beside each other. Files in src/ itself are above all. */
 const LAYERS: readonly (readonly string[])[] = [
   ["base"],
   ["memory"],
@@ -31,7 +31,7 @@ function rankOf(folder: string): number {
   return folder === "" ? TOP : LAYERS.findIndex((row) => row.includes(folder));
 }
 
-/** Comments become spaces, so that an example in a docstring is no import. Strings stay: they hold the paths. */
+/** Replaces comments by spaces, so that an example in a docstring is no import. Strings stay, because they hold the paths. */
 function withoutComments(source: string): string {
   return source.replace(
     /("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|\/\*[\s\S]*?\*\/|\/\/[^\n]*/g,
@@ -51,7 +51,7 @@ function folderOf(file: string): string {
   return path.includes("/") ? path.slice(0, path.indexOf("/")) : "";
 }
 
-/** What is wrong with the imports of one file; empty when nothing is. */
+/** The errors in the imports of one file. */
 function complaints(file: string, source: string): string[] {
   const found: string[] = [];
   const from = folderOf(file);
@@ -111,7 +111,7 @@ function circleThrough(graph: ReadonlyMap<string, readonly string[]>, start: str
   return null;
 }
 
-/** Circles among files outside of src/dispatch/, one for each file that is in one. */
+/** Circles among files outside of src/dispatch/, one for each file in a circle. */
 function circles(sources: ReadonlyMap<string, string>): string[] {
   const graph = importGraph(sources);
   const found: string[] = [];
@@ -146,7 +146,7 @@ describe("layers", () => {
     expect(missing).toEqual([]);
   });
 
-  test("no file outside of src/dispatch/ imports itself over others", async () => {
+  test("no file outside of src/dispatch/ imports itself through others", async () => {
     const sources = new Map<string, string>();
     for (const path of new Bun.Glob("**/*.ts").scanSync(SOURCE)) {
       sources.set(path, await Bun.file(join(SOURCE, path)).text());
@@ -155,7 +155,7 @@ describe("layers", () => {
     expect(circles(sources)).toEqual([]);
   });
 
-  test("the checker sees a circle, of types too", () => {
+  test("the checker notices a circle, also of types", () => {
     const importing = (...targets: string[]): string =>
       targets.map((target) => `import type { T } from "${target}";`).join("\n");
     const tree = [
@@ -177,7 +177,7 @@ describe("layers", () => {
     expect(circles(inDispatch)).toEqual([]);
   });
 
-  test("the checker sees what it should", () => {
+  test("the checker notices every kind of violation", () => {
     const check = (path: string, source: string): number => complaints(join(SOURCE, path), source).length;
     expect(check("store/log.ts", 'import { a } from "../memory/arena.ts";')).toBe(0);
     expect(check("store/log.ts", 'import { readFileSync } from "node:fs";')).toBe(0);

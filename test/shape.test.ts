@@ -1,7 +1,7 @@
 /**
- * Goal:   a file holds one idea and a function fits on a screen: at most 700 lines and 60.
- * Method: measure each source file and each function in it (test/support/source-shape.ts). Tables are left out: the docs
- *         of commands and the schema of the configuration.
+ * Goal:   a file holds one idea and a function fits on a screen: at most 700 and 60 lines.
+ * Method: measure each source file and each function in it (test/support/source-shape.ts), except tables: the docs of
+ *         commands and the schema of the configuration.
  */
 import { describe, expect, test } from "bun:test";
 import { join, resolve } from "node:path";
@@ -13,10 +13,10 @@ const FUNCTION_LINES_MAX = 60;
 
 const isTable = (path: string): boolean => path === "base/config/schema.ts" || path.endsWith("/docs.ts");
 
-/** Unrolled on purpose: the full adders of countWords take 17 % longer when they are functions. */
+/** Longer on purpose: the full adders of countWords take 17 % longer when they are functions. */
 const UNROLLED = "structures/bits.ts countWords";
 
-/** What is too long in a source file. */
+/** The parts of a source file that are too long. */
 function complaints(path: string, source: string, functions: readonly FunctionShape[]): string[] {
   const found: string[] = [];
   const check = (name: string, lines: number, most: number): void => {
@@ -42,7 +42,7 @@ describe("shape", () => {
     expect(found).toEqual([]);
   }, 60_000);
 
-  test("the measure finds functions of every form, and nothing else", () => {
+  test("the measure finds functions of every form, and no other code", () => {
     const source = `
 class Store extends Map<string, { a: number }> {
   private items: { key: string }[] = [];

@@ -1,6 +1,6 @@
 /**
- * What does a look at the clock cost? dispatch/command-statistics.ts rests on these: performance.now is a tenth of a pipelined GET, the
- * coarse tick a sixth of that.
+ * The cost of reading the clock. dispatch/command-statistics.ts relies on it: performance.now takes a tenth of a pipelined
+ * GET, and the coarse tick a sixth of that.
  *
  * Run: npm run bench -- clock
  */

@@ -1,5 +1,5 @@
 /**
- * Which way of copying (and of comparing) is fastest at each size? Backs the thresholds in src/base/bytes.ts.
+ * The fastest way of copying and comparing at each size. The thresholds in src/base/bytes.ts rely on it.
  * Run: npm run bench -- copy
  */
 import { copy, equal } from "../../src/base/bytes.ts";
@@ -13,7 +13,7 @@ const shared = new Uint8Array(new SharedArrayBuffer(1 << 23)).fill(7);
 const bufferCopy = Buffer.prototype.copy;
 const bufferCompare = Buffer.prototype.compare;
 
-// Each way is its own function: a common caller taking them as arguments would see several kinds and slow them all.
+// Each way is a function of its own, because a common caller would become megamorphic and slow all of them.
 const ways: Record<string, Move> = {
   "bytes.copy": (s, from, t, to, n) => copy(s, from, t, to, n),
   loop: (s, from, t, to, n) => {

@@ -1,6 +1,6 @@
 /**
- * What commands cost in process, on one thread: bytes in, bytes out, through Client, Parser, Dispatcher and Store, in
- * pipelines of 16. CPU time of the process, several rounds, for the machine may be shared: the least counts.
+ * Cost of commands in process, on one thread, through Client, Parser, Dispatcher and Store, in pipelines of 16. The figure is
+ * the lowest CPU time of several rounds, because the machine may be shared.
  *
  * Shared by the micro benches of the types. Options of all: --only word[,word], --rounds N.
  */

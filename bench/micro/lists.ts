@@ -1,5 +1,5 @@
 /**
- * What do lists and streams cost in process, on one thread? Both ends of a list, queues, the middle of a long one.
+ * Cost of lists and streams in process, on one thread: both ends of a list, queues, the middle of a long list.
  *
  * Run: npm run bench -- lists [--elements N] [--only word[,word]] [--rounds N]
  */

@@ -1,6 +1,6 @@
 /**
- * What do small hashes and sets cost in process, on one thread? Packed pages of 10 and of 100 members, and what is a
- * listpack to Redis but a tree here, whose members keep the order in which they came (structures/ordered.ts).
+ * Cost of small hashes and sets in process, on one thread: packed pages of 10 and of 100 members, and trees that are
+ * listpacks in Redis, whose members keep the order in which they came (structures/ordered.ts).
  *
  * Run: npm run bench -- packed [--only word[,word]] [--rounds N]
  */

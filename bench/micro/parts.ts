@@ -1,6 +1,6 @@
 /**
- * What do the parts of a command cost when everything is in the cache? Hash of a key by length, lock and unlock, find in
- * a small table, frame pool, append and free of a record.
+ * Cost of the parts of a command when everything is in the cache: the hash of a key by length, lock and unlock, a lookup in
+ * a small table, the frame pool, append and free of a record.
  * Run: npm run bench -- parts
  */
 import { FrameSize } from "../../src/memory/frame-pool.ts";

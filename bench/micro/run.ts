@@ -1,5 +1,6 @@
 /**
- * Runs all micro benches, each in a process of its own: what one warms up or turns megamorphic does not touch the next.
+ * Runs all micro benches, each in a process of its own, so that code that one warms up or makes megamorphic does not affect
+ * the next.
  * Run: bun bench/micro/run.ts
  */
 import { cpus } from "node:os";

@@ -1,5 +1,5 @@
 /**
- * What do sets and hashes cost in process, on one thread? One of a million members, one of a tenth, small ones.
+ * Cost of sets and hashes in process, on one thread: one of a million members, one of a tenth of that, and small ones.
  *
  * Run: npm run bench -- sets [--members N] [--only word[,word]] [--rounds N]
  */

@@ -1,6 +1,6 @@
 /**
- * What do sorted sets cost in process, on one thread? The set of redis-benchmark's zadd, one of a million members, many
- * small ones; by commands in pipelines of 16 through Client, Parser, Dispatcher and Store.
+ * Cost of sorted sets in process, on one thread: the set of redis-benchmark's zadd, one of a million members, and many small
+ * ones, by commands in pipelines of 16 through Client, Parser, Dispatcher and Store.
  *
  * Run: npm run bench -- sorted-sets [--members N] [--only word[,word]] [--rounds N]
  */

@@ -1,8 +1,8 @@
 /**
- * Goal:   a server survives clients that do whatever clients can do, and keeps nothing of them: no invariant is broken,
- *         no value is torn, nobody waits for ever, and clients, locks, keys and memory are all given back.
+ * Goal:   a server survives clients that do everything clients can do: no invariant is broken, no value is torn, no client
+ *         waits for ever, and afterwards all clients, locks, keys and memory are released.
  * Method: test/support/chaos.ts for ten seconds, with a fixed seed per number of shards, against three workers with
- *         FERRITE_CHECKS=1. The long form is bench/chaos.ts. The last test proves that the values tell a fault.
+ *         FERRITE_CHECKS=1. The long form is bench/chaos.ts. The last test proves that the values reveal a fault.
  */
 import { expect, test } from "bun:test";
 import { Chaos, CHAOS_SETTINGS } from "../support/chaos.ts";
@@ -32,7 +32,7 @@ test(
   TIMEOUT_MS,
 );
 
-test("a torn or foreign value is seen", () => {
+test("a torn or foreign value is noticed", () => {
   const bulk = (value: string) => ({ type: "bulk", value }) as const;
   const array = (...values: string[]) => ({ type: "array", value: values.map(bulk) }) as const;
   const read = { args: ["GET", "v:string:0"] };

@@ -1,11 +1,11 @@
 /**
- * Goal:   Ferrite answers like redis-server 7.0.15, reply for reply, and ends up holding the same data.
- * Method: seeded random commands from a grammar (test/support/generator.ts), in pipelines of 1 to 60, to both; replies
- *         are compared as trees that keep the RESP type; now and then, and at the end, every database is read and compared.
- *         A failure prints seed, step and both replies; FERRITE_SEED=<n> replays it.
+ * Goal:   Ferrite replies like redis-server 7.0.15 to every command, and ends with the same data.
+ * Method: both servers get seeded random commands from a grammar (test/support/generator.ts), in pipelines of 1 to 60.
+ *         Replies are compared as trees that keep the RESP type. At intervals and at the end every database is read and
+ *         compared. A failure prints seed, step and both replies. FERRITE_SEED=<n> replays it.
  *         FERRITE_DIFF_STEPS=<n> sets the length of each stream (default 20,000, two streams; long run 200,000).
- *         FERRITE_DIFF_FAMILY=<name> takes commands of one family only, among what any key may meet: lists, sets, hashes,
- *         sorted-sets, streams, geo, sort (FAMILIES in generator.ts).
+ *         FERRITE_DIFF_FAMILY=<name> restricts the commands to one family and those for keys of any type: lists, sets,
+ *         hashes, sorted-sets, streams, geo, sort (FAMILIES in generator.ts).
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ALLOWED } from "../support/allow-list.ts";
@@ -17,7 +17,7 @@ import { type RespClient, show } from "../support/resp.ts";
 const FAMILY = process.env["FERRITE_DIFF_FAMILY"] ?? "";
 const STEPS = countFrom("FERRITE_DIFF_STEPS", 20_000);
 const START_MS = 60_000;
-// A hang ends sooner, in Differential; this leaves room for a machine that others use.
+// Differential ends a hang sooner. This leaves room for a machine that others use.
 const TIMEOUT_MS = 60_000 + STEPS * 100;
 
 let ferrite: Server | undefined;
@@ -28,7 +28,7 @@ afterAll(async () => {
   await ferrite?.stop();
 }, START_MS);
 
-/** True when the server knows the command: asked without arguments it complains about those, or answers. */
+/** True when the server knows the command. Sent without arguments it then replies, or complains about the arguments. */
 async function knownCommands(client: RespClient, names: readonly string[]): Promise<Set<string>> {
   const replies = await client.pipeline(names.map((name) => [name]));
   return new Set(names.filter((_, i) => !show(replies[i]!).startsWith("-ERR unknown command")));
@@ -51,7 +51,7 @@ if (requireRedis()) {
         const clients = [await redis!.connect(), await ferrite!.connect()] as const;
         try {
           const known = await knownCommands(clients[1], ["RPUSH", "SADD", "HSET", "ZADD", "GEOADD", "SORT", "XADD"]);
-          // Nodes by their entries alone: how many bytes Redis packs one into is not reckoned exactly.
+          // Nodes are limited by entries only, because Ferrite estimates the bytes of Redis's nodes.
           for (const client of clients) {
             await client.command("CONFIG", "SET", "stream-node-max-entries", "10", "stream-node-max-bytes", "0");
           }
@@ -79,7 +79,7 @@ if (requireRedis()) {
     );
 
     test(
-      "short deadlines: both servers end up without the key",
+      "after short deadlines both servers are without the key",
       async () => {
         const clients = [await redis!.connect(), await ferrite!.connect()];
         const endings: string[] = [];
@@ -91,7 +91,7 @@ if (requireRedis()) {
             ["SET", "goes2", "v"],
             ["PEXPIRE", "goes2", "20"],
           ]);
-          // However long it takes, up to the test's own limit: what is asserted is the end state, not the time.
+          // The end state is asserted, not the time, which is limited by the test's timeout.
           while (/^:[12]$/.test(show(await client.command("EXISTS", "goes", "goes2")))) await Bun.sleep(5);
           endings.push(
             (
@@ -118,7 +118,7 @@ if (requireRedis()) {
 }
 
 describe("the comparison itself", () => {
-  test("sees a different type, text, order and time", () => {
+  test("notices a different type, text, order and time", () => {
     const bulk = (value: string) => ({ type: "bulk", value }) as const,
       int = (value: string) => ({ type: "int", value }) as const;
     expect(sameReply("exact", bulk("1"), int("1"))).toBe(false);

@@ -1,7 +1,7 @@
 /**
- * Goal:   access frequency and idle time are what Redis shows after the same commands; under pressure from several
- *         connections and workers no invariant breaks, and every reply is a value that was set.
- * Method: the same commands to redis-server, with factors that leave nothing to chance; churn far beyond the limit.
+ * Goal:   access frequency and idle time equal Redis's after the same commands. While several connections and workers write
+ *         far more than the limit, no invariant breaks and every reply is a value that was set.
+ * Method: the same commands to redis-server, with factors that make the result certain; then random writes beyond the limit.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { type Argument, encodeCommand, type RespClient, show, within } from "../support/resp.ts";
@@ -13,7 +13,7 @@ async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
   return show(await within(client.command(...args), GUARD_MS, args.join(" ").slice(0, 80)));
 }
 
-/** After each of these the frequency of "k" and "other" is compared. */
+/** Commands after each of which the frequencies of "k" and "other" are compared. */
 const STEPS = `
 SET k value
 GET k
@@ -121,7 +121,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-test("two workers under pressure: whole values, no error, sound invariants", async () => {
+test("two workers at the memory limit: whole values, no errors, no broken invariant", async () => {
   const clients = await Promise.all(Array.from({ length: 6 }, () => server.connect()));
   const VALUES = [30, 400, 5000, 40_000].map((bytes, i) => Buffer.alloc(bytes, 97 + i));
   let errors = 0;

@@ -1,8 +1,8 @@
 /**
- * Goal:   no number in an argument keeps the server from serving others, and each has Redis's reply.
- * Method: every command of the table that takes a number gets extreme ones in its numeric arguments, alone and together,
- *         over the same small data in both servers. Another client's commands are answered after each of them, and before
- *         the end of those whose reply has none. A command of the table without a line here fails the test.
+ * Goal:   no number in an argument keeps the server from serving other clients, and each gets Redis's reply.
+ * Method: every command of the table that takes a number gets extreme ones in its numeric arguments, one at a time and
+ *         together, on the same small data in both servers. Another client is answered after each of them, and during
+ *         endless replies. A command of the table without a line here fails the test.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
@@ -21,7 +21,7 @@ const NUMBERS =
     .split(/\s+/)
     .concat("", " 1");
 
-/** Data that every command finds. */
+/** The data before every command. */
 const DATA = [
   "SET s abcdefgh",
   "SET i 7",
@@ -38,9 +38,9 @@ const DATA = [
 ];
 
 /**
- * N is any number, P one that is no large negative count, B one that is no client's id, T no short time. Lines that begin with "!" may have
- * a reply without an end, which Redis would not survive; those with "?" have commands, options or limits that Redis 7.0
- * does not. Both are sent to Ferrite alone.
+ * N is any number, P any except large negative counts, B any except IDs of clients, T any except short times. Lines that
+ * begin with "!" may have an endless reply, which Redis would not survive. Lines with "?" have commands, options or limits
+ * that Redis 7.0 does not know. Both are sent to Ferrite only.
  */
 const LINES = `
   BITCOUNT s N N|BITCOUNT s N N BIT|BITPOS s N N N|BITPOS s 1 N N BIT|GETBIT s N|SETBIT s N N|BITFIELD_RO s GET u8 N
@@ -93,20 +93,20 @@ const LINES = `
   .map((line) => line.trim())
   .filter((line) => line !== "");
 
-/** A difference that is meant. */
+/** Intended differences. */
 function isMeant(args: readonly string[], ferrite: string): boolean {
   const line = args.join(" ");
   // A timeout whose end overflows is refused from Redis 7.2 on; 7.0 wraps around.
   if (ferrite.startsWith("-ERR timeout is out of range")) return true;
-  // As is the rank that has no opposite.
+  // Likewise the rank whose negation does not exist.
   if (line.startsWith("LPOS l a RANK -9223372036854775808")) return ferrite.startsWith("-ERR value is out of range");
-  // A place of so many integers overflows: Redis multiplies and wraps around.
+  // The offset of such an integer overflows: Redis multiplies and wraps around.
   return /^BITFIELD s GET u8 #-?\d{19}/.test(line) && ferrite.startsWith("-ERR bit offset is not an integer");
 }
 
 function textOf(args: readonly string[], reply: Reply): string {
   const name = args[0]!;
-  // By chance, or in any order.
+  // Replies that are random, or in any order.
   if (/^(SPOP|[SHZ]RAND|[SHZ]?SCAN|SRAND)/.test(name) && "value" in reply && Array.isArray(reply.value)) {
     return `${reply.type} of ${reply.value.length}`;
   }
@@ -136,7 +136,7 @@ function isLong(number: string, least: bigint, most: bigint): boolean {
   return /^-?\d+$/.test(number) && BigInt(number) >= least && BigInt(number) <= most;
 }
 
-/** What a placeholder stands for. */
+/** The values of each placeholder. */
 const RANGES: Record<string, readonly string[]> = {
   N: NUMBERS,
   P: NUMBERS.filter((number) => !isLong(number, -LONG_MAX, -1000n)),
@@ -145,13 +145,13 @@ const RANGES: Record<string, readonly string[]> = {
 };
 const PLACEHOLDER = /\b[NPTB]\b|(?<=[#(ui])N\b/g;
 
-/** The commands of a line: every number in each place, beside 1 or numbers chosen at random. */
+/** The commands of a line: each number at each placeholder, with 1 or random numbers at the others. */
 function* fillings(line: string, random: Random): Generator<string[]> {
   const words = line.replace(/^[!?]/, "").split(" ");
   const places = words.flatMap((word) => word.match(PLACEHOLDER) ?? []);
   for (let place = 0; place < places.length; place++) {
     for (const number of RANGES[places[place]!]!) {
-      // Half of them, where there are several places.
+      // Half of them if there are several placeholders.
       if (places.length > 1 && random.below(2) === 0) continue;
       const isAlone = random.below(2) === 0;
       const chosen = places.map((kind, n) => {
@@ -229,7 +229,7 @@ async function dumped(server: Server): Promise<string> {
   return (reply as { value: string }).value;
 }
 
-/** One server, a client whose commands are tried, and another that must be answered meanwhile. */
+/** A server, a client that sends the commands, and another that must be answered meanwhile. */
 class Side {
   private client: RespClient | null = null;
   private other: RespClient | null = null;
@@ -260,7 +260,7 @@ class Side {
     expect((await within(unpaused, HANG_MS, what)).map(show)).toEqual(["+PONG", "+OK", "+OK", ":1"]);
   }
 
-  /** The reply to a command that finds DATA, and a digest of the data that it leaves. */
+  /** The reply to a command that runs on DATA, and a digest of the data afterwards. */
   async outcome(args: readonly string[], bytes: readonly Buffer[]): Promise<string> {
     const [client, other] = await this.ready();
     let isOver = false;
@@ -272,12 +272,12 @@ class Side {
     }
     const text = textOf(args, await reply);
     await this.expectServed(other, args);
-    // A deadline may be over by now; what is popped is chosen by chance.
+    // A deadline may have passed by now, and popped members are random.
     if (/EX|PX|^SPOP|^RESTORE/.test(args.join(" "))) return text;
     return `${text} ${show(await other.command("DEBUG", "DIGEST"))}`;
   }
 
-  /** Begins a command, waits for the beginning of its reply, and goes away. */
+  /** Sends a command, waits for the beginning of its reply, and disconnects. */
   async begin(args: readonly string[], bytes: readonly Buffer[]): Promise<void> {
     const [client, other] = await this.ready();
     client.keepRaw = true;

@@ -1,8 +1,8 @@
 /**
- * Goal:   every limit holds at its edge with Redis's words, costs only the client that crossed it, and is over when the
- *         cause is; starting, stopping and running out of descriptors are orderly.
- * Method: each test crosses one limit on purpose. Where Redis has the limit, the same test runs against redis-server, which
- *         proves the test. Waiting loops end with the condition; their bound is the test's own timeout, nothing is timed.
+ * Goal:   every limit takes effect exactly at its value, with Redis's words, only for the client that exceeds it, and ends
+ *         with its cause. Starting, stopping and running out of descriptors are orderly.
+ * Method: each test exceeds one limit on purpose. If Redis has the limit, the same test runs against redis-server, which
+ *         proves the test. Loops wait for a condition, bounded by the test's timeout. Nothing is timed.
  */
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
@@ -28,7 +28,7 @@ const TIMEOUT_MS = 120_000,
   HANG_MS = 30_000;
 const KINDS: ServerKind[] = requireRedis() ? ["redis", "ferrite"] : ["ferrite"];
 
-/** Runs the body against each kind of server, started with the given options and stopped in the end. */
+/** Runs the body against each kind of server, started with the given options and stopped afterwards. */
 function onEach(name: string, options: StartOptions, body: (server: Server) => Promise<void>): void {
   test.each(KINDS)(
     `%s: ${name}`,
@@ -55,13 +55,13 @@ async function rawConnection(server: Server): Promise<RespClient> {
   return client;
 }
 
-/** Everything the server sends until it closes. */
+/** All bytes that the server sends until it closes. */
 async function untilClosed(client: RespClient, what: string): Promise<string> {
   await within(client.closed, HANG_MS, what);
   return client.raw().toString("latin1");
 }
 
-/** Asks again and again until the answer satisfies; the bound is the hang guard. */
+/** Asks until the answer satisfies. The test's timeout is the bound. */
 async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
   const until = performance.now() + HANG_MS;
   while (!(await condition())) {
@@ -78,7 +78,7 @@ async function info(client: RespClient, section: string, field: string): Promise
   return Number(match[1]);
 }
 
-/** A connection that is served, however many are refused before. */
+/** Connects until a connection is served. */
 async function served(server: Server): Promise<RespClient | null> {
   const client = await server.connect().catch(() => null);
   if (client === null) return null;
@@ -90,7 +90,7 @@ async function served(server: Server): Promise<RespClient | null> {
 
 describe("number of clients", () => {
   onEach(
-    "one more than maxclients is told so and closed, the others go on",
+    "one client more than maxclients gets an error and is closed, the others continue",
     { settings: { maxclients: "5" } },
     async (server) => {
       const clients: RespClient[] = [];
@@ -127,7 +127,7 @@ describe("number of clients", () => {
   });
 
   onEach(
-    "out of descriptors: new clients are refused, old ones served, and it ends",
+    "without descriptors new clients are refused and old ones served, until descriptors are free again",
     { wrapper: ["prlimit", "--nofile=128:128"] },
     async (server) => {
       const first = await server.connect();
@@ -179,7 +179,7 @@ describe("idle clients", () => {
 });
 
 describe("buffers", () => {
-  onEach("a request beyond client-query-buffer-limit closes the client", {}, async (server) => {
+  onEach("a request larger than client-query-buffer-limit closes the client", {}, async (server) => {
     const other = await server.connect();
     expect(await ask(other, "CONFIG", "SET", "client-query-buffer-limit", "1048576")).toBe("+OK");
     const client = await rawConnection(server);
@@ -209,7 +209,7 @@ describe("buffers", () => {
     return text;
   }
 
-  onEach("of client-query-buffer-limit one argument counts, and not what was parsed", {}, async (server) => {
+  onEach("one argument counts against client-query-buffer-limit, parsed input does not", {}, async (server) => {
     const other = await server.connect();
     expect(await ask(other, "CONFIG", "SET", "client-query-buffer-limit", `${MB}`)).toBe("+OK");
     const pairs = Array.from({ length: 30_000 }, (_, i) => [`key:${i}`, `value:${i}:${"v".repeat(30)}`]).flat();
@@ -225,7 +225,7 @@ describe("buffers", () => {
     other.close();
   });
 
-  onEach("input behind a blocked command counts whole", {}, async (server) => {
+  onEach("all input after a blocked command counts", {}, async (server) => {
     const other = await server.connect();
     expect(await ask(other, "CONFIG", "SET", "client-query-buffer-limit", `${MB}`)).toBe("+OK");
     const client = await rawConnection(server);
@@ -241,7 +241,7 @@ describe("buffers", () => {
     other.close();
   });
 
-  onEach("input that waits behind blocked commands is counted once", {}, async (server) => {
+  onEach("input that waits after blocked commands is counted once", {}, async (server) => {
     const CLIENTS = 5,
       EACH = 10 * MB;
     const other = await server.connect();
@@ -260,7 +260,7 @@ describe("buffers", () => {
     const total = CLIENTS * EACH;
     const waiting = async (name: string, from: number) => (await figure(name)) - from;
     await eventually("all of it arrived", async () => (await waiting("mem_clients_normal", beforeClients)) >= total);
-    // The buffers may be larger than what is in them, by a third at most.
+    // The buffers may be larger than their contents, by a third at most.
     expect(await waiting("mem_clients_normal", beforeClients)).toBeLessThan(total * 1.35);
     expect(await waiting("used_memory", before)).toBeGreaterThan(total * 0.95);
     expect(await waiting("used_memory", before)).toBeLessThan(total * 1.4);
@@ -268,7 +268,7 @@ describe("buffers", () => {
     other.close();
   });
 
-  onEach("a reader that does not read is closed at client-output-buffer-limit", {}, async (server) => {
+  onEach("a client that does not read is closed at client-output-buffer-limit", {}, async (server) => {
     const VALUE = 1 << 20,
       REQUESTS = 200;
     const other = await server.connect();
@@ -290,7 +290,7 @@ describe("buffers", () => {
     other.close();
   });
 
-  onEach("without a limit a slow reader gets everything in the end", {}, async (server) => {
+  onEach("without a limit a slow reader gets every reply", {}, async (server) => {
     const VALUE = 1 << 20,
       REQUESTS = 30;
     const other = await server.connect();
@@ -325,7 +325,7 @@ describe("before authentication", () => {
       "-ERR Protocol error: unauthenticated bulk length\r\n",
     ],
   ];
-  onEach("large requests are refused unread, small ones get NOAUTH", { settings }, async (server) => {
+  onEach("large requests are refused without being read, small ones get NOAUTH", { settings }, async (server) => {
     for (const [name, input, reply] of refused) {
       const client = await rawConnection(server);
       client.write(input);
@@ -366,7 +366,7 @@ describe("before authentication", () => {
 });
 
 describe("memory", () => {
-  onEach("at maxmemory writes get OOM, reads and deletes go on, and room is used again", {}, async (server) => {
+  onEach("at maxmemory writes get OOM, reads and deletes work, and freed memory is used again", {}, async (server) => {
     const VALUE = Buffer.alloc(65_536, "v"),
       WRITES_MAX = 8_000;
     const client = await server.connect();
@@ -415,7 +415,7 @@ describe("the process", () => {
     TIMEOUT_MS,
   );
 
-  onEach("a unix socket serves the same data and is gone after the end", {}, async (server) => {
+  onEach("a unix socket serves the same data, and is removed at the end", {}, async (server) => {
     const directory = mkdtempSync(join(tmpdir(), "ferrite-socket-"));
     const path = join(directory, "server.sock");
     const options: StartOptions = { settings: { unixsocket: path, unixsocketperm: "700" } };
@@ -455,7 +455,7 @@ describe("the process", () => {
 
   if (!standsInForFerrite()) {
     test(
-      "a second instance on the same port fails with the system's words, the first goes on",
+      "a second instance on the same port fails with the system's words, the first continues",
       async () => {
         const first = await startFerrite();
         try {
@@ -476,7 +476,7 @@ describe("the process", () => {
     );
 
     test(
-      "a second instance on the same data directory fails, the first goes on",
+      "a second instance on the same data directory fails, the first continues",
       async () => {
         const first = await startFerrite();
         try {
@@ -498,7 +498,7 @@ describe("the process", () => {
     );
 
     test(
-      "it is exactly one process, and the executable's is named ferrite",
+      "the server is exactly one process, and the executable's is named ferrite",
       async () => {
         const server = await startFerrite({ workers: 3 });
         try {

@@ -1,8 +1,8 @@
 /**
- * Goal:   commands on one key take effect one after another, whatever workers execute them.
- * Method: many connections send random commands on 1 to 5 hot keys, alone and in short pipelines; calls and replies are timed
- *         on one monotonic clock; a checker looks for an order that explains all replies (test/support/linearizability.ts).
- *         Built-in faults of the lock must be caught by the same check.
+ * Goal:   commands on one key take effect one after another, whichever workers execute them.
+ * Method: many connections send random commands on 1 to 5 hot keys, alone and in short pipelines. Calls and replies are
+ *         timed on one monotonic clock. A checker searches for an order that explains all replies
+ *         (test/support/linearizability.ts). The same check must catch the built-in faults of the lock.
  *         FERRITE_HISTORIES=<n> per number of workers (default 30; long run 500), FERRITE_SEED=<n> replays the choices
  *         (the interleaving is the machine's).
  */
@@ -32,8 +32,8 @@ const TAKES_ARGUMENT: ReadonlySet<Command> = new Set(["SET", "APPEND", "SETNX", 
 
 type Ending = { kind: "passed" } | { kind: "undecided" } | { kind: "violation" | "hang" | "exit"; text: string };
 
-/** Connections enough that every worker has several, although the kernel spreads them by hash. */
-/** Histories after which a mutant meets other connections. */
+/** Enough connections for every worker to have several, although the kernel spreads them by hash. */
+/** Number of histories after which a mutant gets other connections. */
 const SPREAD_ANEW = 20;
 
 async function openConnections(server: Server, workers: number): Promise<RespClient[]> {
@@ -41,8 +41,8 @@ async function openConnections(server: Server, workers: number): Promise<RespCli
 }
 
 /**
- * One history: eight of the connections, others each time, send their share and wait for the replies of one pipeline
- * before the next. More at once would not find more, but would take the checker long.
+ * One history: eight of the connections, different ones each time, send their share and wait for the replies of one
+ * pipeline before the next. More at once would find no more faults, and would take the checker long.
  */
 async function runHistory(
   connections: readonly RespClient[],
@@ -159,9 +159,9 @@ describe("linearizability", () => {
   );
 });
 
-// A redis-server that stands in for Ferrite has no mutants.
+// A redis-server that stands in for Ferrite has no built-in faults.
 if (!standsInForFerrite()) {
-  describe("the check has teeth: faults built in on purpose are caught", () => {
+  describe("the check catches faults that are built in on purpose", () => {
     test.each(LOCK_MUTANTS.map(({ name, fault }) => [name, fault] as const))(
       "%s: %s",
       async (name) => {
@@ -177,7 +177,7 @@ if (!standsInForFerrite()) {
             histories++;
             if (ending.kind !== "passed" && ending.kind !== "undecided") caught = ending.kind;
             else if (histories % SPREAD_ANEW === 0) {
-              // The kernel spreads connections by chance: with all of them on two workers nobody waits behind another.
+              // The kernel spreads connections randomly. With all of them on two workers no thread waits for another sleeper.
               for (const client of clients) client.close();
               clients = await openConnections(server, 3);
             }

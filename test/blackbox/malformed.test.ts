@@ -1,8 +1,8 @@
 /**
- * Goal:   whatever bytes come, the server answers as Redis does or closes the one connection; it never crashes, never
- *         answers another client wrongly, never allocates what was only announced.
- * Method: a table of hostile inputs with exact replies (checked against redis-server too); a valid pipeline cut at every
- *         byte; seeded mutants of valid pipelines. All the while innocent connections check PING and their own keys.
+ * Goal:   the server replies to any bytes as Redis does, or closes that connection. It never crashes, never sends a wrong
+ *         reply to another client, and never allocates memory that was only announced.
+ * Method: a table of hostile inputs with exact replies (also checked against redis-server); a valid pipeline cut at every
+ *         byte; seeded mutants of valid pipelines. Meanwhile valid connections check PING and their own keys.
  *         FERRITE_FUZZ=<n> mutants (default 2,000; long run 1,000,000), FERRITE_SEED=<n> replays.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -18,7 +18,7 @@ const INNOCENTS = 4;
 const ONE_TURN = 16;
 const RSS_GROWTH_MAX = 64 * 2 ** 20;
 
-/** Clients that did nothing wrong, on as many connections as there may be workers, each with a key of its own. */
+/** Clients that send valid requests, on as many connections as there may be workers, each with its own key. */
 class Innocents {
   #clients: RespClient[] = [];
 
@@ -31,7 +31,7 @@ class Innocents {
     return this;
   }
 
-  /** One round trip of each: also proof that the server has looked at what was sent before. */
+  /** One round trip of each. It also proves that the server has read the bytes sent before. */
   async check(after: string): Promise<void> {
     for (const [i, client] of this.#clients.entries()) {
       const replies = await within(
@@ -55,7 +55,7 @@ async function rawConnection(server: Server): Promise<RespClient> {
   return client;
 }
 
-/** What the server does with one case: the bytes it sent, and whether it then closed, went on or waited. */
+/** The server's reaction to one case: the bytes it sent, and whether it then closed, continued or waited. */
 async function observe(
   server: Server,
   hostile: HostileCase,
@@ -67,7 +67,7 @@ async function observe(
       client.write(`${hostile.input}*1\r\n$4\r\nPING\r\n`);
       const expected = hostile.reply.length + "+PONG\r\n".length;
       const pongs = (): boolean => client.raw().toString("latin1").endsWith("+PONG\r\n");
-      // A wrong reply may be shorter: with the PONG there, and others served since, nothing more will come.
+      // A wrong reply may be shorter. Once the PONG has come and others were served, no more bytes will come.
       for (let i = 0; i < 20 && !(await client.rawBytes(expected, HANG_MS / 20)) && !pongs(); i++) {
         await innocents.check(hostile.name);
       }
@@ -166,7 +166,7 @@ describe("Ferrite", () => {
   const PIPELINE =
     '*3\r\n$3\r\nSET\r\n$2\r\nsp\r\n$6\r\na\r\nb\r\n\r\n*2\r\n$3\r\nGET\r\n$2\r\nsp\r\nPING "x y"\r\n*1\r\n$4\r\nPING\r\n*0\r\n*2\r\n$6\r\nAPPEND\r\n$2\r\nsp\r\n*2\r\n$4\r\nECHO\r\n$0\r\n\r\nGET sp\n*2\r\n$4\r\nnope\r\n$3\r\n\r\n\0\r\n';
 
-  /** The replies to the pieces in order, each piece sent after the server has had a turn, up to the known length. */
+  /** The replies to the pieces, up to the known length. Each piece is sent after the server has had a turn. */
   async function inPieces(pieces: readonly string[], replyBytes: number): Promise<string> {
     const client = await rawConnection(ferrite);
     try {
@@ -214,7 +214,7 @@ describe("Ferrite", () => {
       const innocents = await new Innocents().open(ferrite);
       let before = residentBytes(ferrite.pid).anonymous;
       for (let done = 0; done < MUTANTS; done += ONE_TURN) {
-        // The first half warms up code and buffers; a leak shows in the second.
+        // The first half warms up code and buffers. A leak shows in the second half.
         if (done <= MUTANTS / 2) before = residentBytes(ferrite.pid).anonymous;
         const inputs = Array.from({ length: Math.min(ONE_TURN, MUTANTS - done) }, () =>
           mutate(benignPipeline(random), random),
@@ -257,7 +257,7 @@ describe("Ferrite", () => {
   );
 
   test(
-    "connections that are reset in mid-request leave nothing behind",
+    "connections that are reset within a request leave nothing behind",
     async () => {
       const seed = testSeed(),
         random = new SeededRandom(seed);

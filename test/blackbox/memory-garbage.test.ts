@@ -1,9 +1,9 @@
 /**
- * Goal:   garbage of the JS heap is no data: no key is evicted and no write refused for bytes that the next collection
- *         frees.
- * Method: the same scenes to redis-server and to the executable, with a limit as far above what each server uses at first.
- *         A large value is set again and again, each time leaving its socket buffers behind; and a value far above the
- *         limit is refused, after which small values are set.
+ * Goal:   garbage of the JS heap does not count as data: no key is evicted and no write refused for bytes that the next
+ *         collection frees.
+ * Method: the same scenes at redis-server and at the executable, with limits equally far above the memory each uses at first.
+ *         A large value is set repeatedly, which leaves socket buffers behind each time. A value far above the limit is
+ *         refused, and then small values are set.
  */
 import { expect, test } from "bun:test";
 import { type Argument, encodeCommand, type RespClient, show, within } from "../support/resp.ts";
@@ -24,7 +24,7 @@ async function info(client: RespClient, field: string): Promise<number> {
   return Number(found[1]);
 }
 
-/** Sends the commands in pipelines of 100. Returns how many were answered with an error. */
+/** Sends the commands in pipelines of 100. Returns the number of error replies. */
 async function errorsOf(client: RespClient, commands: readonly Argument[][]): Promise<number> {
   let errors = 0;
   for (let i = 0; i < commands.length; i += 100) {
@@ -58,7 +58,7 @@ function onEach(name: string, body: (server: Server) => Promise<void>): void {
   );
 }
 
-onEach("a large value that is set again and again evicts nothing while all keys fit", async (server) => {
+onEach("a large value that is set repeatedly evicts nothing while all keys fit", async (server) => {
   const client = await server.connect();
   await limit(client, 200_000_000, "allkeys-lru");
   const value = Buffer.alloc(10_000, "v");
@@ -71,7 +71,7 @@ onEach("a large value that is set again and again evicts nothing while all keys 
   client.close();
 });
 
-onEach("writes behind a value that was too large are not refused", async (server) => {
+onEach("writes after a value that was too large are not refused", async (server) => {
   const client = await server.connect();
   await limit(client, 5_000_000, "noeviction");
   const sets = Array.from({ length: 200 }, (_, i) => ["SET", `k${i}`, "v".repeat(100)]);

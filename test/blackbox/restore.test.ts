@@ -1,9 +1,9 @@
 /**
- * Goal:   RESTORE takes a stranger's payloads, with right checksums, without harm: no crash, no memory that stays, no
- *         stall for others, and what is restored can be worked with.
- * Method: DUMP payloads of every kind of string, and of types that are not there yet, are damaged by seed and given the
- *         right checksum again; then random commands run over what came of it. A bystander sends PING all the while; its
- *         longest wait is printed.
+ * Goal:   RESTORE accepts untrusted payloads with right checksums without harm: no crash, no leak, no stall for other
+ *         clients, and a restored value can be used.
+ * Method: DUMP payloads of every kind of string, and of unknown types, are damaged by seed and given the right checksum.
+ *         Then random commands run on the restored keys. Another client sends PING meanwhile, and its longest wait is
+ *         printed.
  *         FERRITE_FUZZ=<n> payloads (default 2,000; long run 100,000), FERRITE_SEED=<n> replays.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
@@ -20,7 +20,7 @@ const START_MS = 60_000;
 const RSS_GROWTH_MAX = 64 * 2 ** 20;
 const FOOTER_BYTES = 10;
 const RDB_VERSION = 10;
-/** RDB's types: lists, sets, sorted sets, hashes, modules, streams, in all their forms, and what lies beyond. */
+/** RDB's types: lists, sets, sorted sets, hashes, modules and streams in all their forms, and unknown types. */
 const OTHER_TYPES = [1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 250, 255];
 
 let server: Server;
@@ -38,7 +38,7 @@ const bytes = (...values: number[]): string => char(...values);
 function packedRun(count: number): string {
   let packed = "\0a";
   for (let left = count - 1; left > 0; ) {
-    // A copy is 3 to 264 bytes long, and what remains must be one too.
+    // A copy is 3 to 264 bytes long, and so must the rest be.
     const part = left <= 264 ? left : Math.min(264, left - 3);
     packed += part < 9 ? bytes((part - 2) << 5, 0) : bytes(7 << 5, part - 9, 0);
     left -= part;
@@ -55,7 +55,7 @@ function wide(first: 0x80 | 0x81, value: number): string {
   return char(first) + buffer.toString("latin1", first === 0x80 ? 5 : 1);
 }
 
-/** Bodies of sound payloads: made by the server, and by hand where it does not pack. */
+/** Bodies of valid payloads, made by the server, or by hand where it does not pack. */
 async function soundBodies(client: RespClient): Promise<string[]> {
   const values = [
     "",
@@ -98,7 +98,7 @@ const HEADS = [
 
 function damaged(body: string, random: SeededRandom): string {
   for (let times = random.below(4); times > 0; times--) {
-    // Mostly where the lengths stand.
+    // Mostly in the lengths.
     const at = random.below(random.chance(0.7) ? Math.min(body.length, 8) : body.length);
     body = random.pick([
       () => body.slice(0, at) + char(random.below(256)) + body.slice(at + 1),
@@ -116,7 +116,7 @@ function damaged(body: string, random: SeededRandom): string {
   return body;
 }
 
-/** Commands that look at, and change, whatever `key` is now. */
+/** Commands that read and change `key`, whatever its type is now. */
 function work(key: string, random: SeededRandom): string[] {
   return random.pick([
     ["STRLEN", key],
@@ -135,7 +135,7 @@ function work(key: string, random: SeededRandom): string[] {
   ]);
 }
 
-/** PING again and again until told to stop; the longest wait for an answer, milliseconds. */
+/** Sends PING repeatedly until stopped. Returns the longest wait for a reply, milliseconds. */
 async function standBy(client: RespClient, isDone: () => boolean): Promise<number> {
   let longestMs = 0;
   while (!isDone()) {
@@ -163,7 +163,7 @@ test(
     let restored = 0;
     let before = residentBytes(server.pid).anonymous;
     for (let done = 0; done < PAYLOADS; done += BATCH) {
-      // The first half warms up code and buffers; a leak shows in the second.
+      // The first half warms up code and buffers. A leak shows in the second half.
       if (done <= PAYLOADS / 2) before = residentBytes(server.pid).anonymous;
       const payloads = Array.from({ length: Math.min(BATCH, PAYLOADS - done) }, () =>
         withFooter(
@@ -204,7 +204,7 @@ test(
   START_MS + PAYLOADS * 20,
 );
 
-test("values cut short, and types that are not there, are bad data", async () => {
+test("truncated values and unknown types are bad data", async () => {
   const client = await server.connect();
   for (const type of OTHER_TYPES) {
     const reply = show(

@@ -1,8 +1,8 @@
 /**
- * Goal:   the libraries that programs use work with Ferrite unchanged: ioredis, node-redis (RESP2 and RESP3), redis-py; and
- *         what a metrics exporter reads is there in the form it expects.
- * Method: programs for each library beside this file, run by its own runtime against the executable; those over every type
- *         also against redis-server, to print the same. The exporter's reads are done here.
+ * Goal:   unchanged client libraries work with Ferrite: ioredis, node-redis (RESP2 and RESP3), redis-py. A metrics exporter
+ *         finds its fields in the form it expects.
+ * Method: programs for each library beside this file, run by its own runtime against the executable. The programs over
+ *         every type also run against redis-server and must print the same. This file does the exporter's reads.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
@@ -15,7 +15,7 @@ const GUARD_MS = 30_000;
 
 const both = bothServers({ workers: 3 });
 
-/** Runs a program of this folder. Returns what it printed; its errors, when it failed. */
+/** Runs a program of this folder. Returns its output, or its errors when it failed. */
 function run(runtime: string, file: string, ...args: string[]): Promise<string> {
   return runOn(both.ferrite, runtime, file, ...args);
 }
@@ -32,7 +32,7 @@ async function runOn(target: Server, runtime: string, file: string, ...args: str
   return (await child.exited) === 0 ? out : error;
 }
 
-/** The first Python of PATH that has redis-py: Debian's package is for Debian's Python, which need not be the first. */
+/** The first Python of PATH that has redis-py. Debian's package belongs to Debian's Python, which need not be the first. */
 function pythonWithRedis(): string | null {
   for (const folder of (process.env["PATH"] ?? "").split(":")) {
     const python = join(folder, "python3");
@@ -88,7 +88,7 @@ describe("libraries", () => {
   );
 });
 
-/** Fields that the dashboards of redis_exporter are made of; all numbers. */
+/** Fields that the dashboards of redis_exporter use. All are numbers. */
 const EXPORTED = `
   uptime_in_seconds process_id connected_clients blocked_clients tracking_clients client_recent_max_input_buffer
   client_recent_max_output_buffer maxclients used_memory used_memory_rss used_memory_peak used_memory_overhead

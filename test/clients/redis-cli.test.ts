@@ -1,7 +1,7 @@
 /**
  * Goal:   redis-cli works with Ferrite as with Redis, in every mode that needs no replication.
- * Method: the executable and Debian's redis-cli, each mode for as long as it takes to say something; modes that never end
- *         are ended by their process number.
+ * Method: the executable and Debian's redis-cli. Each mode runs until it has printed something. A mode that never ends is
+ *         stopped by its process ID.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
@@ -50,7 +50,7 @@ async function cli(args: readonly string[], input = "", target = server): Promis
 
 /** Runs redis-cli until its output satisfies `isEnough`, then ends it. Returns the output. */
 async function endless(args: readonly string[], isEnough: (out: string) => boolean): Promise<string> {
-  // Line by line, or nothing is seen before 4 KiB of it.
+  // Line-buffered, because output would otherwise come in blocks of 4 KiB.
   const child = Bun.spawn(["stdbuf", "-o0", "redis-cli", "-p", String(server.port), ...args], {
     stdin: "ignore",
     stdout: "pipe",
@@ -73,7 +73,7 @@ function lines(out: string): string[] {
   return out.split("\n").filter((line) => line !== "");
 }
 
-/** A test that needs redis-cli; requireRedis has said so, or failed, where there is none. */
+/** A test that needs redis-cli. Without one, requireRedis has reported it or failed. */
 function check(name: string, run: () => Promise<void>): void {
   test(name, async () => {
     if (HAS_REDIS) await run();

@@ -1,9 +1,8 @@
 /**
- * Goal:   the bitmap and HyperLogLog families and LCS answer what redis-server 7.0.15 answers, on every encoding of
- *         strings, and leave the same bytes behind.
- * Method: seeded command streams to an engine in process and to redis-server, replies compared with their RESP types,
- *         under RESP2 and RESP3; every key is read back at the end. A failure prints the commands; FERRITE_SEED=<n>
- *         replays it.
+ * Goal:   the bitmap and HyperLogLog families and LCS reply as redis-server 7.0.15 does, on every encoding of strings, and
+ *         leave the same bytes.
+ * Method: seeded commands to an engine in process and to redis-server, under RESP2 and RESP3. Replies are compared with their
+ *         RESP types, and every key at the end. A failure prints the commands. FERRITE_SEED=<n> replays it.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FROM_RUNTIME } from "../../src/base/config/config.ts";
@@ -22,7 +21,7 @@ const KEYS = ["a", "b", "c", "d"];
 /** Long enough for a value of several chunks. */
 const PAGED_BYTES = 150_000;
 
-/** A number an option may be given: small, at an edge, or none at all. */
+/** A number for an option: small, at an edge, or no number. */
 function index(random: SeededRandom): string {
   return random.weighted<() => string>([
     [8, () => String(random.between(-20, 40))],
@@ -181,7 +180,7 @@ function lcsCommand(random: SeededRandom): Command {
   ])();
 }
 
-/** BITCOUNT and BITPOS judge their arguments before they look for the key, as since Redis 7.4; 7.0 answered a number. */
+/** BITCOUNT and BITPOS check their arguments before the key, as since Redis 7.4. Redis 7.0 replied a number. */
 function isJudgedFirst(command: Command, redis: string, ferrite: string): boolean {
   return (
     /^BIT(COUNT|POS)$/.test(String(command[0])) &&
@@ -252,7 +251,7 @@ if (requireRedis()) {
     test("sketches", () => stream(protocol, sketchCommand, Math.ceil(ROUNDS / 4)), 60_000);
     test("LCS", () => stream(protocol, lcsCommand, Math.ceil(ROUNDS / 6)), 60_000);
     test(
-      "hostile sketches are refused or counted alike",
+      "hostile sketches are refused or counted as by Redis",
       () =>
         stream(
           protocol,
@@ -271,7 +270,7 @@ if (requireRedis()) {
 }
 
 describe("bitmaps beyond Redis 7.0", () => {
-  test("BITCOUNT and BITPOS refuse wrong arguments, whether there is a key or not", () => {
+  test("BITCOUNT and BITPOS refuse wrong arguments, whether the key exists or not", () => {
     const engine = testEngine();
     const syntax = "-ERR syntax error";
     const notInteger = "-ERR value is not an integer or out of range";
@@ -318,11 +317,11 @@ describe("bitmaps beyond Redis 7.0", () => {
     expect(engine.send("EXISTS", "to")).toBe(":0");
   });
 
-  test("the last bit that can be addressed, and what lies beyond", () => {
+  test("the last bit that can be addressed, and bits beyond it", () => {
     const engine = testEngine({ regions: 4 });
     expect(engine.send("SETBIT", "k", 4294967296, 1)).toBe("-ERR bit offset is not an integer or out of range");
     expect(engine.send("GETBIT", "k", 4294967295)).toBe(":0");
-    // 512 MiB do not fit these regions: refused, and nothing is left behind.
+    // 512 MiB do not fit into these regions, so it is refused and nothing is left behind.
     expect(engine.send("SETBIT", "k", 4294967295, 1)).toMatch(/^-OOM/);
     expect(engine.send("EXISTS", "k")).toBe(":0");
     expect(engine.send("SETBIT", "k", 8 * 1_000_000, 1)).toBe(":0");
@@ -333,7 +332,7 @@ describe("bitmaps beyond Redis 7.0", () => {
   });
 });
 
-test("what a pinned reader sees stays, whatever SETBIT and BITFIELD write meanwhile", () => {
+test("a pinned value stays the same, whatever SETBIT and BITFIELD write meanwhile", () => {
   const engine = testEngine({ regions: 8 });
   const value = "\x11".repeat(300_000);
   engine.send("SET", "k", value);
@@ -395,7 +394,7 @@ describe("sketches", () => {
     expect(engine.send("PFSELFTEST")).toBe("+OK");
   });
 
-  test("corrupt bytes are refused, and stay as they are", () => {
+  test("corrupt bytes are refused, and do not change", () => {
     const engine = testEngine();
     const random = new SeededRandom(testSeed());
     for (let i = 0; i < 2000; i++) {
@@ -418,7 +417,7 @@ describe("sketches", () => {
 describe("BITCOUNT and BITPOS of a long value", () => {
   const BYTES = 9 << 20;
 
-  /** An engine with a value of 9 MiB, all zero but for some bits. */
+  /** An engine with a value of 9 MiB in which some bits are set. */
   function withLongValue(): TestEngine {
     const engine = testEngine();
     engine.checksEach = false;
@@ -460,7 +459,7 @@ describe("BITCOUNT and BITPOS of a long value", () => {
     engine.checkNow();
   });
 
-  test("others write between the steps, and are not seen; the pin goes with the connection", () => {
+  test("writes of other clients between the steps are not seen; the pin is released with the connection", () => {
     const engine = withLongValue();
     const { client } = engine.connect();
     const asked: string[] = [];
@@ -474,7 +473,7 @@ describe("BITCOUNT and BITPOS of a long value", () => {
     client.receive(encodeCommand(["BITCOUNT", "k"]));
     expect(isPinned(engine)).toBe(true);
     const other = engine.connect();
-    // Without later turns: they would let the first client go on.
+    // Without later turns, because the first client would continue in them.
     other.client.receive(encodeCommand(["SETBIT", "k", String((8 << 20) * 8), "1"]));
     other.client.receive(encodeCommand(["DEL", "k"]));
     engine.runTurns();

@@ -1,11 +1,10 @@
 /**
- * Goal:   commands that wait for keys: an element goes to exactly one client, in the order they came, over all workers;
- *         nobody is forgotten; the replies are Redis's.
- * Method: scenes of several clients played to Ferrite (three workers) and to redis-server, every reply compared; eight
- *         clients of both under random commands, after each of which the same must be served, with the same
- *         (FERRITE_CROWD_STEPS=<n>, FERRITE_SEED=<n>); a crowd of
- *         clients on overlapping keys over two workers, pushed to, timed out, unblocked and killed all along, in which
- *         each element must come out once.
+ * Goal:   blocking commands: an element goes to exactly one client, in the order in which they came, over all workers. No
+ *         client is forgotten. The replies are Redis's.
+ * Method: scenes of several clients at Ferrite (three workers) and at redis-server, with every reply compared. Eight clients
+ *         of both servers under random commands, after each of which the same clients must be served with the same replies
+ *         (FERRITE_CROWD_STEPS=<n>, FERRITE_SEED=<n>). A crowd of clients on overlapping keys over two workers, which are
+ *         pushed to, time out, are unblocked and killed, and in which each element must come out once.
  */
 import { describe, expect, test } from "bun:test";
 import { bothServers } from "../support/both-servers.ts";
@@ -163,7 +162,7 @@ const SCENES: Record<string, readonly string[]> = {
   "commands behind one that waits": ["b! BLPOP k 0", "a RPUSH k 1 2", "b?", "b BLPOP k 0", "a EXISTS k"],
 };
 
-/** More than Ferrite takes to hand out the replies of one command. */
+/** More time than Ferrite takes to deliver the replies of one command. */
 const SETTLE_MS = 5000;
 const REPLACES = /^(RENAME|COPY|SORT|ZUNIONSTORE|ZRANGESTORE)$/;
 const CROWD_STEPS = countFrom("FERRITE_CROWD_STEPS", 400);
@@ -196,7 +195,7 @@ describe("the same scenes at Ferrite and redis-server", () => {
           );
         } else {
           const args = steps.waking();
-          // Redis does not look who waits for a key whose value is replaced by one of another type; Ferrite does.
+          // Redis does not serve clients when a key's value is replaced by one of another type. Ferrite does.
           const replaced = args.length > 2 && REPLACES.test(args[0]!) ? args[args[0] === "SORT" ? 4 : 2]! : "";
           const target = args[0]!.startsWith("Z") ? args[1]! : replaced;
           history.push(args.join(" "));
@@ -208,7 +207,7 @@ describe("the same scenes at Ferrite and redis-server", () => {
           );
         }
         await within(theirs.settle(), HANG_MS, "redis");
-        // Its clients may be served a moment after the command's reply: what is not served at all shows below.
+        // Clients may be served a moment after the command's reply. A client that is never served shows below.
         await Promise.race([own.settle(theirs.asked.size), Bun.sleep(SETTLE_MS)]);
         const before = history.slice(-12).join("\n");
         const what = { seed, step, before };
@@ -231,7 +230,7 @@ describe("the same scenes at Ferrite and redis-server", () => {
     });
   }
 
-  test("timeouts beyond all years are out of range, as in Redis 7.2 (7.0 calls them negative)", async () => {
+  test("very large timeouts are out of range, as in Redis 7.2 (7.0 calls them negative)", async () => {
     const client = await both.ferrite.connect();
     for (const seconds of ["inf", "9999999999999999", "9223372036854775807", "0x7FFFFFFFFFFFFF"]) {
       expect(show(await client.command("BLPOP", "k", seconds))).toBe("-ERR timeout is out of range");
@@ -239,7 +238,7 @@ describe("the same scenes at Ferrite and redis-server", () => {
     client.close();
   });
 
-  test("clients of all workers are served in the order they came, whoever pushes", async () => {
+  test("clients of all workers are served in the order in which they came, whichever worker pushes", async () => {
     const admin = await both.ferrite.connect();
     await admin.command("FLUSHALL");
     const clients = await Promise.all(Array.from({ length: 30 }, () => both.ferrite.connect()));
@@ -256,10 +255,10 @@ describe("the same scenes at Ferrite and redis-server", () => {
     for (const client of [admin, ...clients, ...pushers]) client.close();
   });
 
-  test("replies of all lengths reach clients of all workers whole, many at a time", async () => {
+  test("replies of all lengths reach clients of all workers complete, many at a time", async () => {
     const server = both.ferrite;
     const pusher = await server.connect();
-    // 32 KiB is the longest reply that a worker's ring takes; 160 of 4,000 bytes are more than the rings hold together.
+    // 32 KiB is the longest reply in a worker's ring. 160 replies of 4,000 bytes are more than all rings hold.
     for (const [clients, bytes] of [
       [6, 1],
       [6, 32_700],
@@ -281,7 +280,7 @@ describe("the same scenes at Ferrite and redis-server", () => {
     pusher.close();
   });
 
-  test("what is counted, and what is left when all are gone", async () => {
+  test("counters, and their values after all clients are gone", async () => {
     const admin = await both.ferrite.connect();
     await admin.command("FLUSHALL");
     const clients = await Promise.all([both.ferrite.connect(), both.ferrite.connect(), both.ferrite.connect()]);
@@ -302,13 +301,13 @@ describe("the same scenes at Ferrite and redis-server", () => {
   });
 });
 
-/** One of two servers under the same steps: clients with at most one request under way each, and one that never waits. */
+/** One of two servers under the same steps, with clients that have at most one request each, and one that never waits. */
 class Side {
   readonly admin: RespClient;
   readonly replies: (string | null)[] = [];
   private readonly clients: RespClient[] = [];
   readonly ids: string[] = [];
-  /** Clients whose reply is still to come. */
+  /** Clients without a reply yet. */
   readonly asked = new Set<number>();
 
   private constructor(admin: RespClient) {
@@ -337,7 +336,7 @@ class Side {
       () => {},
     );
   }
-  /** Until as many clients wait as have no reply, and that is `waiting` clients if it is told. */
+  /** Waits until as many clients are blocked as have no reply (`waiting` of them, if given). */
   async settle(waiting = -1): Promise<void> {
     const blocked = async () =>
       Number(/blocked_clients:(\d+)/.exec(show(await this.admin.command("INFO", "clients")))![1]!);
@@ -392,14 +391,14 @@ class CrowdSteps {
       [1, () => ["SET", this.key(), "text"]],
       [1, () => ["SADD", this.key(), "m"]],
       [1, () => [random.pick(["EXPIRE", "PERSIST"]), this.key(), "-1"]],
-      // SWAPDB is not here: with several keys at once, which of them is looked at first is not defined.
+      // SWAPDB is not among them, because the order in which it serves several keys is not defined.
       [0.2, () => ["FLUSHALL"]],
     ])();
   }
 }
 
 describe("counts and logs", () => {
-  /** The names in SLOWLOG, newest first, of commands that are no bookkeeping. */
+  /** The commands in SLOWLOG, newest first, without those of the test's own queries. */
   const slowNames = async (admin: RespClient) =>
     [...show(await admin.command("SLOWLOG", "GET", "-1")).matchAll(/\*\["(\w+)"/g)]
       .map(([, name]) => name!.toUpperCase())
@@ -449,7 +448,7 @@ describe("counts and logs", () => {
     return said;
   }
 
-  test("a command is logged when it is served, behind the one that served it", async () => {
+  test("a command is logged when it is served, after the one that served it", async () => {
     const own = await served(both.ferrite);
     expect(own).toEqual([
       [],
@@ -464,7 +463,7 @@ describe("counts and logs", () => {
     if (both.redis !== null) expect(own).toEqual(await served(both.redis));
   });
 
-  // As Redis 7.2; 7.0 counts them when they begin to wait, and the errors of CLIENT UNBLOCK twice.
+  // As in Redis 7.2. 7.0 counts them when they begin to wait, and errors of CLIENT UNBLOCK twice.
   test("timeouts and errors count when the wait is over, without the wait", async () => {
     const [admin, client] = await begin(both.ferrite);
     await client.command("BLPOP", "k", "0.05");
@@ -483,7 +482,7 @@ describe("counts and logs", () => {
     client.close();
   });
 
-  test("keys whose end ends a wait are counted apart", async () => {
+  test("keys whose deletion ends a wait are counted separately", async () => {
     const [admin, client] = await begin(both.ferrite);
     await admin.command("XADD", "s", "1-1", "f", "v");
     await admin.command("XGROUP", "CREATE", "s", "g", "$");
@@ -514,7 +513,7 @@ describe("a crowd", () => {
     const admin = await target.connect();
     const keys = Array.from({ length: 8 }, (_, i) => `q${i}`);
     const got: { key: string; element: number }[] = [];
-    /** Numbers that were sent to a client that was killed, or may have been. */
+    /** Numbers that may have been sent to a killed client. */
     let done = false;
     const ids: string[] = [];
     const consumer = async (n: number, seed: number) => {
@@ -539,7 +538,7 @@ describe("a crowd", () => {
         }
         if (reply.type === "null") continue;
         if (reply.type === "bulk") {
-          // What was moved is read at the end.
+          // Moved elements are read at the end.
           continue;
         }
         const [key, value] = reply.value as Reply[];
@@ -554,7 +553,7 @@ describe("a crowd", () => {
       client.close();
     };
     const consumers = Array.from({ length: CLIENTS }, (_, n) => consumer(n, testSeed() + n + 1));
-    // Some wait only to be killed: for keys of their own as well as for those of all, and never the first to be served.
+    // Some clients wait only to be killed, for keys of their own and for shared ones, but never as the first to be served.
     const victims = Array.from({ length: 20 }, async () => {
       const client = await target.connect();
       const id = show(await client.command("CLIENT", "ID")).slice(1);
@@ -600,7 +599,7 @@ describe("a crowd", () => {
     };
     const finish = async () => {
       while ((await left()) > 0) await Bun.sleep(5);
-      // Nothing is left, so nothing is on its way but to clients that are there.
+      // No element is left, so replies are on their way to live clients only.
       while (got.length + (await moved()).value.length < ELEMENTS) await Bun.sleep(5);
     };
     await within(finish(), 60_000, "the consumers");

@@ -1,6 +1,6 @@
 /**
- * Goal:   what clients hold is counted and bounded: maxmemory-clients closes the largest first and no more than it must,
- *         over all workers; output and input limits close who passes them; CLIENT LIST tells what each holds.
+ * Goal:   the memory of clients is counted and bounded: maxmemory-clients closes the largest first and no more than
+ *         necessary, over all workers. Output and input limits close clients that exceed them. CLIENT LIST shows each sum.
  * Method: a server of three workers; clients that send half a request, or do not read. The cases of unit/client-eviction
  *         and unit/obuf-limits of Redis that need no feature of a later version.
  */
@@ -42,7 +42,7 @@ async function named(name: string): Promise<RespClient> {
   return client;
 }
 
-/** Fields of the clients so named. */
+/** Fields of the clients with these names. */
 async function fields(name: string): Promise<Record<string, string>[]> {
   const reply = await within(admin.command("CLIENT", "LIST", "NAME", name), 5000, "CLIENT LIST");
   if (reply.type !== "bulk") throw new Error(show(reply));
@@ -64,7 +64,7 @@ async function stat(name: string): Promise<number> {
   return Number(new RegExp(`^${name}:(\\d+)`, "m").exec(reply.value)![1]);
 }
 
-/** A client whose first argument of `bytes` has come, and which says no more. */
+/** A client that has sent a first argument of `bytes`, and then sends nothing more. */
 async function holding(name: string, bytes: number): Promise<RespClient> {
   const client = await named(name);
   client.write(`*2\r\n$${bytes}\r\n${"v".repeat(bytes)}`);
@@ -81,7 +81,7 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 }
 
 describe("CLIENT LIST", () => {
-  test("tells the bytes that wait, those read of a command, and all a client holds", async () => {
+  test("shows the waiting bytes, the parsed bytes of a command, and a client's whole memory", async () => {
     await holding("half", 300_000);
     const [half] = await fields("half");
     expect(half).toMatchObject({ qbuf: "300000", "argv-mem": "0", omem: "0" });
@@ -102,11 +102,11 @@ describe("CLIENT LIST", () => {
     expect(Number(line!["oll"])).toBeGreaterThan(0);
     expect(line!["events"]).toBe("rw");
     expect(Number(line!["tot-mem"])).toBeGreaterThan(Number(line!["omem"]));
-    // The sum of INFO is of another moment: the same once nothing moves any more.
+    // The sum in INFO is of another moment. Both are equal once no client changes.
     await until(async () => Math.abs((await stat("mem_clients_normal")) - (await sumOf("tot-mem"))) < 64 * KB);
   });
 
-  test("filters by what a client is, and by what it is not", async () => {
+  test("filters by traits that a client has, and by traits that it has not", async () => {
     const one = await named("one");
     const two = await named("two");
     await ask(one, "SELECT", "5");
@@ -164,7 +164,7 @@ describe("CLIENT LIST", () => {
 });
 
 describe("maxmemory-clients", () => {
-  test("a large argument, and a large command that is complete only in part", async () => {
+  test("a large argument, and a large incomplete command", async () => {
     await config("maxmemory-clients", "3000000");
     const client = await named("large");
     expect(await ask(client, "MSET", "k", "v", "k2", "v".repeat(1_000_000))).toBe("+OK");
@@ -175,7 +175,7 @@ describe("maxmemory-clients", () => {
     expect(server.log()).toContain("client evicted: id=");
   });
 
-  test("who may not be evicted stays, until it may", async () => {
+  test("a client with NO-EVICT stays until it turns it off", async () => {
     const client = await named("kept");
     await ask(client, "CLIENT", "NO-EVICT", "on");
     await config("maxmemory-clients", "1000000");
@@ -197,7 +197,7 @@ describe("maxmemory-clients", () => {
     expect(await stat("evicted_clients")).toBe(1);
   });
 
-  test("closes the largest first, and only until the limit is kept", async () => {
+  test("closes the largest first, and only until the limit is met", async () => {
     for (let i = 0; i < 10; i++) await holding(`many-${i}`, MB);
     const held = await sumOf("tot-mem");
     const each = Number((await fields("many-0"))[0]!["tot-mem"]);
@@ -253,7 +253,7 @@ describe("limits of one client", () => {
     expect(await ask(admin, "GET", "a")).toBe("null$");
   });
 
-  test("above the soft limit a client stays for its seconds", async () => {
+  test("above the soft limit a client stays for the limit's seconds", async () => {
     await ask(admin, "SETRANGE", "k", "200000", "v");
     await config("client-output-buffer-limit", "normal 0 100000 1");
     const deaf = await named("soft");

@@ -1,7 +1,7 @@
 /**
  * Goal:   CLIENT REPLY, PAUSE, UNPAUSE, UNBLOCK and WAIT, over several workers, as Redis does them.
- * Method: many connections to a server of three workers; writers that hammer a counter while it is paused; streams of
- *         raw bytes compared with redis-server's.
+ * Method: many connections to a server of three workers; writers that increment a counter during a pause; raw replies
+ *         compared with redis-server's.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Argument, ask, type RespClient, show, within } from "../support/resp.ts";
@@ -27,7 +27,7 @@ function connectMany(count: number): Promise<RespClient[]> {
 function closeAll(clients: RespClient[]): void {
   for (const client of clients) client.close();
 }
-/** Everything the server says to `request`, which ends with QUIT. */
+/** All replies to `request`, which ends with QUIT. */
 async function rawOf(target: Server, request: string): Promise<string> {
   const client = await target.connect();
   client.keepRaw = true;
@@ -58,12 +58,12 @@ describe("CLIENT REPLY", () => {
     }
   });
 
-  test("QUIT closes without a word (Redis keeps such a connection open)", async () => {
+  test("QUIT closes without a reply (Redis keeps such a connection open)", async () => {
     expect(await rawOf(server, "CLIENT REPLY OFF\r\nPING\r\nQUIT\r\n")).toBe("");
     expect(await rawOf(server, "CLIENT REPLY SKIP\r\nQUIT\r\n")).toBe("");
   });
 
-  test("large replies that are not wanted are dropped, and their pins given back", async () => {
+  test("large discarded replies are dropped, and their pins released", async () => {
     const value = Buffer.alloc(4 << 20, "v");
     await ask(admin, "SET", "large", value);
     const request = `CLIENT REPLY OFF\r\n${"GET large\r\n".repeat(100)}CLIENT REPLY ON\r\nSTRLEN large\r\nQUIT\r\n`;
@@ -74,7 +74,7 @@ describe("CLIENT REPLY", () => {
 });
 
 describe("CLIENT PAUSE", () => {
-  test("after OK no write runs in any worker, reads go on, and those held back go on afterwards", async () => {
+  test("after OK no write runs in any worker, reads do, and suspended writes run afterwards", async () => {
     const writers = await connectMany(12);
     const readers = await connectMany(6);
     let stopping = false;
@@ -106,7 +106,7 @@ describe("CLIENT PAUSE", () => {
     closeAll([...writers, ...readers]);
   });
 
-  test("what expires meanwhile is hidden, and goes afterwards", async () => {
+  test("keys that expire meanwhile are hidden, and removed afterwards", async () => {
     for (let i = 0; i < 20; i++) await ask(admin, "SET", `due:${i}`, "v", "PX", "60");
     await ask(admin, "CLIENT", "PAUSE", "60000", "WRITE");
     const before = /expired_keys:(\d+)/.exec(await ask(admin, "INFO", "stats"))![1];
@@ -121,7 +121,7 @@ describe("CLIENT PAUSE", () => {
     expect(/expired_keys:(\d+)/.exec(await ask(admin, "INFO", "stats"))![1]).toBe(String(Number(before) + 20));
   });
 
-  test("a pause ends by itself; ALL holds everybody; errors are answered at once", async () => {
+  test("a pause ends by itself; ALL suspends all commands; errors are replied at once", async () => {
     const [a, b] = (await connectMany(2)) as [RespClient, RespClient];
     let from = performance.now();
     expect(await ask(a, "CLIENT", "PAUSE", "300")).toBe("+OK");
@@ -129,7 +129,7 @@ describe("CLIENT PAUSE", () => {
     const all = [ask(a, "PING"), ask(b, "SET", "k", "v"), ask(admin, "CLIENT", "ID")];
     expect((await Promise.all(all)).slice(0, 2)).toEqual(["+PONG", "+OK"]);
     expect(performance.now() - from).toBeGreaterThan(250);
-    // The longer and the stricter of two pauses hold.
+    // The longer and the stricter of two pauses are in force.
     from = performance.now();
     await ask(a, "CLIENT", "PAUSE", "300", "WRITE");
     await ask(a, "CLIENT", "PAUSE", "1", "WRITE");
@@ -141,7 +141,7 @@ describe("CLIENT PAUSE", () => {
     closeAll([a, b]);
   });
 
-  test("pipelines, long values and inline requests that were held back arrive whole, in order", async () => {
+  test("suspended pipelines, long values and inline requests run completely, in order", async () => {
     const [a, b, c] = (await connectMany(3)) as [RespClient, RespClient, RespClient];
     const long = Buffer.alloc(3 << 20, "z");
     await ask(admin, "CLIENT", "PAUSE", "60000", "WRITE");
@@ -163,7 +163,7 @@ describe("CLIENT PAUSE", () => {
     closeAll([a, b, c]);
   });
 
-  test("who leaves or is killed while held back is forgotten", async () => {
+  test("a suspended client that leaves or is killed is forgotten", async () => {
     const clients = await connectMany(6);
     const ids = await Promise.all(clients.map((client) => ask(client, "CLIENT", "ID")));
     await ask(admin, "CLIENT", "PAUSE", "60000", "WRITE");
@@ -208,7 +208,7 @@ describe("CLIENT PAUSE", () => {
 });
 
 describe("WAIT", () => {
-  test("waits for the time and answers 0; UNBLOCK ends it from any worker", async () => {
+  test("waits for its timeout and replies 0; UNBLOCK ends it from any worker", async () => {
     const clients = await connectMany(6);
     const from = performance.now();
     expect(await ask(clients[0]!, "WAIT", "1", "200")).toBe(":0");

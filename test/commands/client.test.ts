@@ -7,7 +7,7 @@ import { type Argument, ask, type RespClient, show, within } from "../support/re
 import { type Server, startFerrite } from "../support/servers.ts";
 
 let server: Server;
-/** There all the time; the only client when a test begins. */
+/** The only client when a test begins. */
 let admin: RespClient;
 beforeAll(async () => {
   server = await startFerrite({ workers: 3 });
@@ -63,7 +63,7 @@ describe("CLIENT", () => {
     client.close();
   });
 
-  test("the command that is answered counts as input and arguments, as in Redis", async () => {
+  test("the running command counts as input and arguments, as in Redis", async () => {
     const client = await server.connect();
     const own = (await ask(client, "CLIENT", "ID")).slice(1);
     expect(await ask(client, "CLIENT", "INFO")).toMatch(/ qbuf=26 qbuf-free=\d+ argv-mem=10 .* cmd=client\|info /);
@@ -116,7 +116,7 @@ describe("CLIENT", () => {
     for (const client of clients) client.close();
   });
 
-  test("a pipeline goes on behind a reply that comes later", async () => {
+  test("a pipeline continues after a reply that comes later", async () => {
     const client = await server.connect();
     const replies = await within(
       client.pipeline([["PING"], ["CLIENT", "LIST"], ["ECHO", "x"], ["CLIENT", "KILL", "ID", "999999"], ["PING"]]),
@@ -138,7 +138,7 @@ describe("CLIENT", () => {
     killer.close();
   });
 
-  test("KILL with filters answers how many, across the workers, and spares the one that asks", async () => {
+  test("KILL with filters replies the number of clients over all workers, and spares the asking one", async () => {
     const { clients, ids } = await connectMany(12);
     const killer = clients[0]!;
     expect(await ask(killer, "CLIENT", "KILL", "ID", ids[1]!)).toBe(":1");
@@ -154,7 +154,7 @@ describe("CLIENT", () => {
     admin = killer;
   });
 
-  test("who kills itself gets the answer first", async () => {
+  test("a client that kills itself gets the reply first", async () => {
     for (const [request, answer] of [
       ["CLIENT KILL SKIPME no ID $ID\r\nPING\r\n", ":1\r\n"],
       ["CLIENT KILL $ADDRESS\r\nPING\r\n", "+OK\r\n"],

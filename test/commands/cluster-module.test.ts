@@ -1,5 +1,5 @@
 /**
- * Goal:   the commands of a cluster's node and of modules answer what a Redis without either answers.
+ * Goal:   commands of cluster nodes and of modules reply as a Redis without clusters and modules does.
  * Method: the same commands to redis-server and to Ferrite.
  */
 import { describe, expect, test } from "bun:test";

@@ -1,8 +1,7 @@
 /**
- * Goal:   what works on keys of any type works on collections: COPY, RENAME, MOVE between keys of one and of several
- *         shards, OBJECT, MEMORY USAGE, DEBUG, expiry, being replaced.
- * Method: a packed set, and one that is a tree with long members kept outside, through every such command in process;
- *         the checkers walk all shards on the way.
+ * Goal:   commands on keys of any type work on collections: COPY, RENAME and MOVE within a shard and between shards, OBJECT,
+ *         MEMORY USAGE, DEBUG, expiry, replacement.
+ * Method: every such command in process on a packed set, and on a tree with overflow members. The checkers run on the way.
  */
 import { expect, test } from "bun:test";
 import { testEngine } from "../support/engine.ts";
@@ -34,7 +33,7 @@ test.each(["small", "large"])("a %s set is copied, renamed, moved and replaced",
   engine.checkNow();
   for (let i = 0; i < 20; i++) expect(say("COPY", "source", `copy:${i}`)).toBe(":1");
   engine.checkNow();
-  // A copy is its own.
+  // A copy is independent of its source.
   say("SREM", "copy:0", "member:1");
   expect(members("source")).toEqual(before);
   expect(say("SCARD", "copy:0")).toBe(`:${all.length - 1}`);
@@ -61,7 +60,7 @@ test.each(["small", "large"])("a %s set is copied, renamed, moved and replaced",
   engine.checkNow();
 });
 
-test("a large collection that is evicted makes room by itself: others stay", () => {
+test("a large collection that is evicted makes enough room: other keys stay", () => {
   const { engine, say } = setUp();
   engine.checksEach = false;
   for (let i = 0; i < 200; i++) say("SET", `small:${i}`, "x".repeat(1000));
@@ -82,7 +81,7 @@ test("a large collection that is evicted makes room by itself: others stay", () 
   expect(say("EXISTS", "large")).toBe(":0");
   let left = 0;
   for (let i = 0; i < 200; i++) if (say("EXISTS", `small:${i}`) === ":1") left++;
-  // Some go before sampling meets the large one.
+  // Some keys are evicted before sampling draws the large one.
   expect(left).toBeGreaterThan(60);
   engine.checkNow();
 });

@@ -1,5 +1,5 @@
 /**
- * Goal:   SLOWLOG and COMMANDLOG: what is logged is complete over all workers, and the replies are Redis's.
+ * Goal:   SLOWLOG and COMMANDLOG log the commands of all workers, and their replies are Redis's.
  * Method: an engine in process; the same commands to a server of two workers and to redis-server.
  */
 import { describe, expect, test } from "bun:test";
@@ -40,7 +40,7 @@ const both = bothServers({ workers: 2, clients: 8 });
 const hasRedis = requireRedis();
 
 describe("two workers", () => {
-  test("one slow log: ids ascend over the workers, each entry has its client", async () => {
+  test("the slow log is one: IDs ascend over the workers, and each entry has its client", async () => {
     const [admin] = both.clients;
     await ask(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "0", "slowlog-max-len", "10");
     await ask(admin!, "SLOWLOG", "RESET");
@@ -51,7 +51,7 @@ describe("two workers", () => {
     }
     const log = await replyTo(admin!, "SLOWLOG", "GET", "-1");
     expect(await ask(admin!, "SLOWLOG", "LEN")).toBe(":10");
-    // All of one worker: what asks is logged before it is answered, and must not push the tenth out.
+    // All in one worker: the asking command is logged before its reply, and must not evict the tenth entry.
     for (let i = 0; i < 12; i++) await ask(admin!, "PING");
     expect(await ask(admin!, "SLOWLOG", "LEN")).toBe(":10");
     await ask(admin!, "CONFIG", "SET", "slowlog-log-slower-than", "10000", "slowlog-max-len", "128");

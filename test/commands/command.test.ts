@@ -1,7 +1,7 @@
 /**
- * Goal:   COMMAND tells of every command what Redis 7.0 tells: arity, flags, keys, ACL categories, key specs; and COMMAND
- *         DOCS its version, group, arguments and history. Texts are our own.
- * Method: each row of the table, and its subcommands, next to a redis-server; and the shapes of the replies.
+ * Goal:   COMMAND describes every command as Redis 7.0 does: arity, flags, keys, ACL categories, key specs. COMMAND DOCS has
+ *         Redis's version, group, arguments and history. Texts are our own.
+ * Method: each row of the table, and its subcommands, are compared with a redis-server, and so are the forms of replies.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
@@ -28,7 +28,7 @@ function text(reply: Reply): string {
   return reply.value;
 }
 
-/** Rows by name, subcommands among them, without the list of subcommands. */
+/** Rows by name, including subcommands, without the list of subcommands. */
 function rows(reply: Reply): Map<string, string> {
   const found = new Map<string, string>();
   for (const row of items(reply)) {
@@ -45,7 +45,7 @@ function withoutNotes(row: string): string {
   return row.replace(/"notes", "[^"]*", /g, "");
 }
 
-/** Redis has them since 7.2, or gives them other flags for reasons that do not apply: name, and why. */
+/** Commands that Redis has since 7.2, or gives other flags for reasons that do not apply here. Name and reason. */
 const DIFFERENT = new Map([
   ["client|setinfo", "since 7.2"],
   ["client|no-touch", "since 7.2"],
@@ -135,7 +135,7 @@ const isNewer = (version: string | undefined): boolean => {
   return major! > 7 || (major === 7 && minor! > 0);
 };
 
-/** What Redis 7.0 knows of the arguments, with their fields in one order. */
+/** Redis 7.0's descriptions of the arguments, with their fields in one order. */
 function known(args: readonly DocumentedArgument[] = []): unknown[] {
   return args
     .filter(({ since }) => !isNewer(since))
@@ -145,7 +145,7 @@ function known(args: readonly DocumentedArgument[] = []): unknown[] {
     });
 }
 
-/** Docs by name, subcommands among them: all that is not prose. */
+/** Docs by name, including subcommands, without their prose. */
 function facts(docs: Record<string, Docs>): Map<string, string> {
   const found = new Map<string, string>();
   for (const [name, entry] of Object.entries(docs)) {
@@ -158,7 +158,7 @@ function facts(docs: Record<string, Docs>): Map<string, string> {
   return found;
 }
 
-/** Other docs than Redis 7.0 has: name, and why. */
+/** Docs that differ from those of Redis 7.0. Name and reason. */
 const DIFFERENT_DOCS = new Map([
   ["bitop", "the operations are named one by one, as since 7.2"],
   ["command|getkeys", "has arguments, as since 7.2"],

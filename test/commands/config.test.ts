@@ -1,6 +1,6 @@
 /**
- * Goal:   CONFIG SET changes all of its parameters or none, and every worker obeys when it answers.
- * Method: a server of three workers, asked over many connections, which the kernel spreads.
+ * Goal:   CONFIG SET changes all of its parameters or none, and when it replies the change is in force in every worker.
+ * Method: a server of three workers, and many connections, which the kernel spreads over them.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -36,7 +36,7 @@ describe("CONFIG", () => {
     other.close();
   });
 
-  test("SET is obeyed by every worker when it answers", async () => {
+  test("SET is in force in every worker when it replies", async () => {
     for (const limit of ["150mb", "200mb"]) {
       expect(await ask("CONFIG", "SET", "maxmemory", limit, "timeout", "3600")).toBe("+OK");
       const bytes = String(Number.parseInt(limit, 10) << 20);
@@ -50,7 +50,7 @@ describe("CONFIG", () => {
     expect(await ask("CONFIG", "SET", "maxmemory", "0", "timeout", "0")).toBe("+OK");
   });
 
-  test("SET of a value that is there already answers too", async () => {
+  test("SET of the current value replies too", async () => {
     expect(await ask("CONFIG", "SET", "maxmemory", "0")).toBe("+OK");
   });
 
@@ -74,7 +74,7 @@ describe("CONFIG", () => {
     expect(await ask("CONFIG", "GET", "timeout")).toBe('*["timeout", "0"]');
   });
 
-  test("a limit set at run time refuses writes on every worker, and lets them again", async () => {
+  test("a limit set at run time refuses writes on every worker, and a higher one allows them again", async () => {
     await ask("SET", "big", "x".repeat(60_000));
     expect(await ask("CONFIG", "SET", "maxmemory", "1")).toBe("+OK");
     for (let i = 0; i < 8; i++) {
@@ -87,7 +87,7 @@ describe("CONFIG", () => {
     expect(await ask("SET", "k", "v")).toBe("+OK");
   });
 
-  test("maxclients set at run time is obeyed by every worker, and clients there stay", async () => {
+  test("maxclients set at run time is in force in every worker, and connected clients stay", async () => {
     const there = await server.connect();
     expect(show(await there.command("PING"))).toBe("+PONG");
     expect(await ask("CONFIG", "SET", "maxclients", "2")).toBe("+OK");
@@ -104,7 +104,7 @@ describe("CONFIG", () => {
     there.close();
   });
 
-  test("RESETSTAT begins the counters of every worker anew", async () => {
+  test("RESETSTAT resets the counters of every worker", async () => {
     for (let i = 0; i < 20; i++) {
       const other = await server.connect();
       await other.command("GET", "nothing");
@@ -133,7 +133,7 @@ describe("CONFIG REWRITE", () => {
     expect(await ask("CONFIG", "REWRITE", "x")).toBe("-ERR wrong number of arguments for 'config|rewrite' command");
   });
 
-  test("writes what runs, from any worker, and the next start runs the same", async () => {
+  test("writes the running configuration from any worker, and the next start uses it", async () => {
     const folder = mkdtempSync(join(tmpdir(), "ferrite-rewrite-"));
     const path = join(folder, "my.toml");
     writeFileSync(path, "# mine\n[server]\nclient_timeout = 5 # seconds\n[storage]\n# the rest\n");
@@ -151,7 +151,7 @@ describe("CONFIG REWRITE", () => {
       expect(show(await other.command("CONFIG", "REWRITE"))).toBe("+OK");
       expect(readFileSync(path, "utf8")).toBe(text);
       const before = show(await user.command("CONFIG", "GET", "*"));
-      // What no longer can be read as a configuration is not written over.
+      // A file that can no longer be read as a configuration is not overwritten.
       writeFileSync(path, "[server\n");
       expect(show(await other.command("CONFIG", "REWRITE"))).toStartWith("-ERR Rewriting config file: Failed to parse");
       expect(readFileSync(path, "utf8")).toBe("[server\n");

@@ -1,5 +1,5 @@
 /**
- * Goal:   commands about the connection answer as Redis 7.0 does, in both protocol versions, with and without a password.
+ * Goal:   commands about the connection reply as in Redis 7.0, in both protocol versions, with and without a password.
  * Method: over a socket; the expected replies were taken from redis-server 7.0.15.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -75,7 +75,7 @@ describe("without a password", () => {
       ["-ERR syntax error", "AUTH", "a", "b", "c"],
     ));
 
-  test("SELECT takes the databases there are", () =>
+  test("SELECT takes existing databases", () =>
     transcript(
       ["+OK", "SELECT", "15"],
       ["+OK", "SET", "only-in-15", "v"],
@@ -89,7 +89,7 @@ describe("without a password", () => {
       ["null$", "GET", "only-in-15"],
     ));
 
-  test("RESET puts everything back", async () => {
+  test("RESET resets the whole session", async () => {
     const client = await server.connect();
     await ask(client, "HELLO", "3", "SETNAME", "me");
     await ask(client, "SELECT", "3");
@@ -103,7 +103,7 @@ describe("without a password", () => {
     client.close();
   });
 
-  test("QUIT answers, then the connection ends, and what follows in the pipeline is not run", async () => {
+  test("QUIT replies, then the connection ends, and the commands after it do not run", async () => {
     const client = await server.connect();
     client.keepRaw = true;
     client.write("QUIT\r\nSET after-quit 1\r\n");
@@ -136,7 +136,7 @@ describe("with a password", () => {
     client.close();
   });
 
-  test("a failed AUTH leaves an authenticated session as it was; RESET does not", async () => {
+  test("a failed AUTH keeps a session authenticated; RESET does not", async () => {
     const client = await guarded.connect();
     expect(await ask(client, "HELLO", "3", "AUTH", "default", "sekret", "SETNAME", "foo")).toStartWith("%{");
     expect(await ask(client, "AUTH", "bad")).toBe(WRONGPASS);
@@ -147,7 +147,7 @@ describe("with a password", () => {
     client.close();
   });
 
-  test("a new password holds for new sessions of every worker; those there stay", async () => {
+  test("a new password holds for new sessions of every worker; old sessions stay authenticated", async () => {
     const first = await guarded.connect();
     expect(await ask(first, "AUTH", "default", "sekret")).toBe("+OK");
     expect(await ask(first, "CONFIG", "SET", "requirepass", "other")).toBe("+OK");

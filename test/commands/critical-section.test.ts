@@ -1,8 +1,8 @@
 /**
- * Goal:   the critical section keeps its promises at every site that holds shard locks: whoever waits for a key is served
- *         before the locks go, waiting for locks is bounded per turn, and an exception never leaves a lock behind.
- * Method: two engines over one memory, in one thread. A lock of the one is held while the other runs; sleeps are counted,
- *         not timed. Exceptions are thrown from inside each site, before its first change and after it.
+ * Goal:   the rules of critical sections hold at every site that holds shard locks: blocked clients are served before the
+ *         locks are released, waiting for locks is bounded per turn, and an exception before the first change releases them.
+ * Method: two engines over one memory, in one thread. One engine holds a lock while the other runs. Sleeps are counted, not
+ *         timed. Exceptions are thrown inside each site, before its first change and after it.
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import { Rank } from "../../src/store/eviction.ts";
@@ -11,7 +11,7 @@ import { LOCK_AT } from "../../src/store/shard.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
 import { encodeCommand } from "../support/resp.ts";
 
-/** Two engines, and what clients of the first have been served by either. */
+/** Two engines, and the replies that blocked clients of the first got. */
 function pair(): { first: TestEngine; second: TestEngine } {
   const first = testEngine();
   const second = testEngine({ beside: first });
@@ -23,7 +23,7 @@ function pair(): { first: TestEngine; second: TestEngine } {
   return { first, second };
 }
 
-/** Turns of both engines: replies to waiting clients travel in them. */
+/** Runs turns of both engines, which carry the replies to blocked clients. */
 function turns(...engines: TestEngine[]): void {
   for (const { engine } of engines) engine.blocking.turn();
 }
@@ -56,7 +56,7 @@ describe("a key that commands without keys change (fault B)", () => {
       const waiting = first.connect();
       expect(waiting.raw(encodeCommand(["BLPOP", "k", "0"]))).toEqual([]);
       first.send("SADD", "k", "member");
-      // DBSIZE looks for what is due only in shards that hold keys with deadlines.
+      // DBSIZE looks for due keys only in shards that have keys with deadlines.
       for (let i = 0; i < 32; i++) first.send("SET", `deadline:${i}`, "v", "PX", "3600000");
       expect(first.send("SPEXPIRE", "k", "5", "MEMBERS", "1", "member")).toBe("*[:1]");
       sites[site]!(first);
@@ -100,7 +100,7 @@ describe("waiting for locks (fault C)", () => {
   /** Sleeps (of 1 ms) that a turn may take. */
   const SLEEPS_A_TURN = 3;
 
-  test("50 suspended clients of one held shard sleep no longer a turn than one does", () => {
+  test("50 suspended clients of one held shard sleep no longer in a turn than one does", () => {
     const one = testEngine();
     const { store } = one.engine;
     one.send("SET", "k", "v");
@@ -119,7 +119,7 @@ describe("waiting for locks (fault C)", () => {
     for (const client of clients) expect(client.raw("").length).toBe(1);
   });
 
-  test("a command over all shards waits once, not once for each lock it meets", () => {
+  test("a command over all shards waits once, not once for each held lock", () => {
     const one = testEngine({ shards: 16 });
     const { store } = one.engine;
     for (const command of [
@@ -129,7 +129,7 @@ describe("waiting for locks (fault C)", () => {
     ]) {
       for (let shard = 0; shard < store.shards; shard++) Atomics.store(store.c, store.headerOf(shard) + LOCK_AT, 1);
       countSleeps();
-      // Whoever sleeps for a lock gets that one, and meets the next.
+      // A thread that sleeps for a lock gets it, and meets the next held one.
       (Atomics as { wait: unknown }).wait = (words: Int32Array, at: number) => {
         sleeps++;
         Atomics.store(words, at, 0);
@@ -149,14 +149,14 @@ describe("waiting for locks (fault C)", () => {
 });
 
 describe("an exception at a site that holds locks (fault F)", () => {
-  /** Work of one site: the method that throws, and how the site is reached. */
+  /** A site that holds locks: the method that throws, and the way to reach the site. */
   interface Site {
-    /** Makes what the site works on; the engine has `k:0` to `k:99`, strings. */
+    /** Makes the data of the site. The engine has the strings `k:0` to `k:99`. */
     readonly prepare?: (one: TestEngine) => void;
     readonly reach: (one: TestEngine) => void;
     /** Object and method, called with the locks held. */
     readonly method: (one: TestEngine) => readonly [object, string];
-    /** False when the method only looks: its exception after the call leaves nothing changed. */
+    /** False when the method only reads, so that its exception after the call leaves nothing changed. */
     readonly changes?: false;
     /** True when the site has changed something before it calls the method. */
     readonly follows?: true;
@@ -188,7 +188,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
     "the requests of a wait that is over": {
       prepare: (one) => {
         one.letClientsWait();
-        // Not at the end of this turn yet.
+        // Not yet at the end of this turn.
         one.engine.blocking.scheduleTurn = () => {};
         one.connect().raw(encodeCommand(["BLPOP", "list", "0"]));
         one.send("RPUSH", "list", "element");
@@ -313,7 +313,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
     },
   };
 
-  /** Reaches a site whose method throws, at once or having done its work. Returns what came out. */
+  /** Reaches a site whose method throws, at once or after its work. Returns the outcome. */
   function reach(site: Site, isDone: boolean): { one: TestEngine; thrown: unknown } {
     const one = testEngine();
     one.checksEach = false;

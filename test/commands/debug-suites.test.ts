@@ -1,7 +1,7 @@
 /**
- * Goal:   the DEBUG subcommands that the public suites use: those with a meaning here do what they say, the others are
- *         accepted as Redis accepts them.
- * Method: the same commands to redis-server and to Ferrite; the same data on both through DEBUG RELOAD.
+ * Goal:   the DEBUG subcommands that public test suites use work if they have a meaning here. The others are accepted as by
+ *         Redis.
+ * Method: the same commands to redis-server and to Ferrite, and DEBUG RELOAD of the same data in both.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { testEngine } from "../support/engine.ts";
@@ -30,7 +30,7 @@ function ferrite(...args: Argument[]): Promise<string> {
   return ask(clients[0]!, ...args);
 }
 
-/** What each key is made of. */
+/** The commands that make each key. */
 const DATA: Argument[][] = [
   ["SET", "int", "12345"],
   ["SET", "negative", "-1"],
@@ -73,7 +73,7 @@ async function encodings(client: RespClient): Promise<string[]> {
 }
 
 describe("DEBUG RELOAD", () => {
-  test("gives back the same data, deadlines, groups and access times", async () => {
+  test("restores the same data, deadlines, groups and access times", async () => {
     const [client] = clients;
     await fill(client!);
     await client!.command("CONFIG", "RESETSTAT");
@@ -100,7 +100,7 @@ describe("DEBUG RELOAD", () => {
     );
   });
 
-  test("who waits for an entry of a group goes on waiting", async () => {
+  test("a client that waits for an entry of a group continues to wait", async () => {
     const waiting = await servers[0]!.connect();
     await fill(clients[0]!);
     await ferrite("XREADGROUP", "GROUP", "group", "c", "STREAMS", "stream", ">");
@@ -127,7 +127,7 @@ describe("DEBUG RELOAD", () => {
     expect(engine.send("HPTTL", "hash", "FIELDS", "2", "a", "b")).toBe("*[:50000, :-1]");
   });
 
-  test("idle times and frequencies stay", () => {
+  test("idle times and frequencies are kept", () => {
     for (const policy of ["allkeys-lru", "allkeys-lfu"]) {
       const engine = testEngine();
       engine.config.place("server.enable_debug_command", "yes", { kind: "flag", text: "test" });
@@ -144,7 +144,7 @@ describe("DEBUG RELOAD", () => {
   });
 
   if (!requireRedis()) return;
-  test("data and encodings are Redis's, also under limits set meanwhile", async () => {
+  test("data and encodings equal Redis's, also under limits that were changed meanwhile", async () => {
     for (const client of clients) {
       await fill(client);
       expect(await ask(client, "DEBUG", "RELOAD")).toBe("+OK");
@@ -161,7 +161,7 @@ describe("DEBUG RELOAD", () => {
       expect(await ask(client, "DEBUG", "RELOAD")).toBe("+OK");
     }
     const theirs = await encodings(clients[1]!);
-    // Redis 7.0 knows no listpack of sets, and calls every list a quicklist: the server here answers as 7.2 does.
+    // Redis 7.0 has no listpack for sets, and calls every list a quicklist. Ferrite replies as 7.2 does.
     const differs = (line: string) => /^(ints|list|long-list):/.test(line);
     expect((await encodings(clients[0]!)).filter((line) => !differs(line))).toEqual(
       theirs.filter((line) => !differs(line)),
@@ -209,7 +209,7 @@ DEBUG HTSTATS-KEY long-list
   .split("\n");
 
 describe("DEBUG", () => {
-  test("subcommands that Redis has are answered as by Redis", async () => {
+  test("subcommands of Redis get Redis's replies", async () => {
     if (!requireRedis()) return;
     for (const client of clients) {
       for (const name of ["hash-max-listpack-entries", "zset-max-listpack-entries"])
@@ -259,7 +259,7 @@ describe("DEBUG", () => {
     while ((await ferrite("INFO", "keyspace")).includes("db0:")) await Bun.sleep(10);
   });
 
-  test("SET-SKIP-CHECKSUM-VALIDATION lets RESTORE take a wrong checksum", async () => {
+  test("after SET-SKIP-CHECKSUM-VALIDATION RESTORE accepts a wrong checksum", async () => {
     const [client] = clients;
     await ferrite("SET", "k", "v");
     const reply = await client!.command("DUMP", "k");

@@ -1,6 +1,6 @@
 /**
- * Goal:   DEBUG's subcommands answer as Redis's of the same name do; the clock moves in every worker at once; a lock held
- *         for too long makes commands answer BUSY.
+ * Goal:   DEBUG's subcommands reply as Redis's of the same name. The clock moves in every worker at once. Commands whose lock
+ *         is held for too long reply BUSY.
  * Method: embedded engines beside redis-server; a server of three workers; an engine whose shard lock the test holds.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -23,7 +23,7 @@ describe("DEBUG DIGEST", () => {
   });
   afterAll(() => referee.stop());
 
-  test("is Redis's for the same data, in any order of writing", async () => {
+  test("equals Redis's for the same data, written in any order", async () => {
     const seed = testSeed();
     const random = new SeededRandom(seed);
     const ours = Ferrite.open({ maxMemory: MEMORY }).client();
@@ -69,7 +69,7 @@ describe("DEBUG DIGEST", () => {
     );
   });
 
-  test("does not count what has expired", () => {
+  test("does not count expired keys", () => {
     const engine = testEngine();
     engine.config.place("server.enable_debug_command", "yes", { kind: "flag", text: "test" });
     engine.send("SET", "a", "1");
@@ -167,7 +167,7 @@ describe("DEBUG CLOCK", () => {
   const now = () => engine.send("TIME");
   const seconds = (ms: number) => `*["${Math.floor(ms / 1000)}", "${(ms % 1000) * 1000}"]`;
 
-  test("moves the wall time, which goes on from there", () => {
+  test("moves the wall time, which continues from there", () => {
     expect(now()).toBe(seconds(START_MS));
     expect(debug("ADVANCE", "1500")).toBe("+OK");
     expect(now()).toBe(seconds(START_MS + 1500));
@@ -181,7 +181,7 @@ describe("DEBUG CLOCK", () => {
     expect(now()).toBe(seconds(START_MS + 100));
   });
 
-  test("keys expire by it, also within one pipeline, and back in time they do not come to harm", () => {
+  test("keys expire by it, also within one pipeline, and survive when it is set back", () => {
     engine.send("SET", "k", "v", "EX", "100");
     const replies = engine.client.raw(
       Buffer.concat(
@@ -203,7 +203,7 @@ describe("DEBUG CLOCK", () => {
     expect(engine.send("EXISTS", "k")).toBe(":0");
   });
 
-  test("refuses what is no time", () => {
+  test("refuses arguments that are no time", () => {
     for (const bad of ["x", "-1", "9007199254740992", "1.5"]) {
       expect(debug("SET", bad)).toBe("-ERR value is not an integer or out of range");
     }
@@ -226,7 +226,7 @@ describe("every worker", () => {
   const ask = async (on: RespClient, ...args: Argument[]) =>
     show(await within(on.command(...args), 5000, args.join(" ")));
 
-  test("has the time that DEBUG CLOCK sets, and the names of the configuration", async () => {
+  test("uses the time that DEBUG CLOCK sets, and the command names of the configuration", async () => {
     const others = await Promise.all(Array.from({ length: 12 }, () => server.connect()));
     expect(await ask(client, "SET", "k", "v", "PX", "100000")).toBe("+OK");
     for (const other of others) {
@@ -255,12 +255,12 @@ describe("DEBUG POPULATE", () => {
   const engine = testEngine();
   engine.config.apply([{ name: "server.enable_debug_command", value: "yes", previous: "no" }]);
 
-  test("makes keys in turns, between which others are served, and leaves what is there", () => {
+  test("makes keys in turns, between which other clients are served, and keeps existing keys", () => {
     engine.send("SET", "key:7", "mine");
     const { client } = engine.connect();
     client.receive(encodeCommand(["DEBUG", "POPULATE", "2000"]));
     expect(client.isSuspended).toBe(true);
-    // Another client has its turn before the rest.
+    // Another client is served before the rest.
     expect(engine.connect().client.isSuspended).toBe(false);
     engine.runTurns();
     expect(client.isSuspended).toBe(false);
@@ -276,7 +276,7 @@ describe("DEBUG POPULATE", () => {
     expect(engine.send("STRLEN", "large:0")).toBe(":200000");
   });
 
-  test("refuses what Redis refuses", () => {
+  test("refuses the arguments that Redis refuses", () => {
     const error = "-ERR value is out of range, must be positive";
     expect(engine.send("DEBUG", "POPULATE", "0")).toBe("+OK");
     for (const args of [["x"], ["-1"], ["1", "p", "-1"], ["1", "p", "x"]]) {
@@ -289,7 +289,7 @@ describe("DEBUG POPULATE", () => {
 describe("-BUSY", () => {
   const BUSY = "-BUSY Ferrite is busy running a command that holds the data. Try again later.";
 
-  test("a command whose lock is held beyond busy_reply_threshold is answered, and those behind it go on", () => {
+  test("a command whose lock is held beyond busy_reply_threshold gets -BUSY, and the commands after it run", () => {
     const engine = testEngine({ shards: 1 });
     const { control } = engine.memory;
     const at = control.shardAt(0) + LOCK_AT;
@@ -312,7 +312,7 @@ describe("-BUSY", () => {
     take();
     expect(got).toEqual([BUSY, "+PONG", "null$"]);
 
-    // In time: no error, and the wait of one command does not count for the next.
+    // The lock is free in time: no error, and the wait of one command does not count for the next.
     expect(lockWithin(control.i32, at, 1)).toBe(true);
     send(["SET", "a", "2"]);
     engine.clock.advance(4000);

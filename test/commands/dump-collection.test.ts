@@ -1,9 +1,9 @@
 /**
- * Goal:   collections go to Redis and come from it in every form that 7.0 writes or reads, and a stranger's payload is
- *         refused where Redis refuses it, without harm; a long DUMP is of one moment and holds no lock.
- * Method: redis-server dumps values under limits that make all its encodings, which are read and compared with what went
- *         in; payloads are damaged by seed, given the right checksum and offered to both, whose answers and contents are
- *         compared; what Redis 7.0 reads but does not write is made by hand.
+ * Goal:   collections are exchanged with Redis in every form that 7.0 writes or reads. An untrusted payload is refused if
+ *         Redis refuses it, and does no harm. A long DUMP shows one moment and holds no lock.
+ * Method: redis-server dumps values under limits that make all its encodings. They are read and compared with the originals.
+ *         Payloads are damaged by seed and given the right checksum. The replies and contents of both servers are compared.
+ *         Forms that Redis 7.0 reads but does not write are made by hand.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../../src/base/double-text.ts";
@@ -45,7 +45,7 @@ interface Read {
   scores: number[];
 }
 
-/** Reads a payload, in a buffer of just its size; Redis takes bytes of its footer for the value's, if need be. */
+/** Reads a payload from a buffer of exactly its size. Redis may read bytes of the footer as part of the value. */
 function read(payload: string, footerBytes = 10): Read {
   const bytes = Buffer.from(payload, "latin1");
   const kind = readCollection(bytes[0]!, bytes, 1, bytes.length - footerBytes, 1 << 20, 77);
@@ -102,7 +102,7 @@ async function sampleKeys(): Promise<string[]> {
 }
 const SCORES = ["0", "1", "-1", "1.5", "1e300", "-1e-300", "inf", "-inf", "3.0000000000000004", "4294967296"];
 
-/** What a key of Redis holds, in the form of `contents`. */
+/** The content of a key of Redis, in the form of `contents`. */
 async function theirContents(key: string): Promise<string[]> {
   const type = await ask("TYPE", key);
   switch ((type as { value: string }).value) {
@@ -143,7 +143,7 @@ describe("RDB collections", () => {
     expect([...types].sort((a, b) => a - b)).toEqual([2, 4, 5, 11, 16, 17, 18]);
   });
 
-  test.skipIf(!hasRedis)("go there and back", async () => {
+  test.skipIf(!hasRedis)("are read by Redis, and come back the same", async () => {
     const engine = testEngine({ regions: 4 });
     engine.checksEach = false;
     for (const key of await sampleKeys()) {
@@ -158,7 +158,7 @@ describe("RDB collections", () => {
         key,
         contents: (await theirContents(key)).sort(),
       });
-      // The deadline, on records of both shapes; a past one removes the key.
+      // The deadline, on records with and without one. A past one removes the key.
       expect(engine.send("RESTORE", key, "5000", payload, "REPLACE")).toBe("+OK");
       expect(engine.send("PTTL", key)).toBe(":5000");
       expect(engine.send("RESTORE", key, "5000", payload)).toBe("-BUSYKEY Target key name already exists.");
@@ -169,7 +169,7 @@ describe("RDB collections", () => {
     }
   });
 
-  test.skipIf(!hasRedis)("packed ones are Redis's byte for byte, where it packs no texts", async () => {
+  test.skipIf(!hasRedis)("packed ones equal Redis's byte for byte, where it compresses no texts", async () => {
     const engine = testEngine({ regions: 4 });
     engine.checksEach = false;
     await ask("FLUSHALL");
@@ -206,7 +206,7 @@ describe("RDB collections", () => {
     expect([...types].sort((a, b) => a - b)).toEqual([11, 16, 17, 18]);
   });
 
-  test("fields keep their deadlines, and those that are over are not there", () => {
+  test("fields keep their deadlines, and due fields are left out", () => {
     for (const fields of [6, 1200]) {
       const engine = testEngine({ regions: 8 });
       engine.checksEach = false;
@@ -229,19 +229,19 @@ describe("RDB collections", () => {
       expect(times("copied")).toBe(times("h"));
       engine.checkNow();
 
-      // Some are due, and still there: nobody has looked at them.
+      // Some are due but not removed, because no command has read them.
       engine.advance(1002, false);
       const live = (key: string) => sortedPairs(engine.client.reply("HGETALL", key));
       const later = payload();
       expect(engine.send("RESTORE", "back", "0", later, "REPLACE")).toBe("+OK");
       expect(live("back")).toEqual(live("h"));
       expect(engine.send("HLEN", "back")).toBe(`:${fields - 1}`);
-      // What is due when it comes stays away.
+      // A field that is due when it arrives is not restored.
       expect(engine.send("RESTORE", "late", "0", first)).toBe("+OK");
       expect(live("late")).toEqual(live("h"));
       engine.checkNow();
 
-      // A hash without deadlines is one that every Redis knows; one that is over is none.
+      // A hash without deadlines has a form that every Redis knows. Past deadlines do not count.
       engine.send("HPERSIST", "back", "FIELDS", fields, ...names);
       expect(textOf(engine.client.reply("DUMP", "back")).charCodeAt(0)).toBe(4);
       engine.send("HPEXPIRE", "back", 10, "FIELDS", fields, ...names);
@@ -295,7 +295,7 @@ describe("RDB collections", () => {
     expect(engine.send("HLEN", "k")).toBe(":3");
   });
 
-  test("damaged deadlines restore a hash or nothing, and break nothing", () => {
+  test("damaged deadlines restore a hash or nothing, and break no invariant", () => {
     const random = new SeededRandom(testSeed());
     const engine = testEngine();
     engine.checksEach = false;
@@ -323,7 +323,7 @@ describe("RDB collections", () => {
     engine.checkNow();
   });
 
-  test("long ones are of one moment, and keep no lock", () => {
+  test("long ones are dumped as of one moment, and hold no lock", () => {
     const engine = testEngine({ regions: 8 });
     engine.checksEach = false;
     const add = {
@@ -352,7 +352,7 @@ describe("RDB collections", () => {
     }
   });
 
-  test("with lengths that lie take no memory for them, and no key", () => {
+  test("wrong lengths allocate no memory and make no key", () => {
     const engine = testEngine();
     const huge = [`${char(0x80)}\x7f\xff\xff\xff`, `${char(0x81)}\0\0\xff\xff\xff\xff\xff\xff`];
     const bodies = huge.flatMap((length) => [
@@ -400,7 +400,7 @@ describe("RDB collections", () => {
           body[at] = random.below(2) === 0 ? random.below(256) : body[at]! ^ (1 << random.below(8));
         }
         const cut = random.below(6) === 0 ? body.subarray(0, random.below(body.length) + 1) : body;
-        // Streams have a test of their own.
+        // Streams have their own test.
         if (cut[0] === 0 || cut[0] === 20 || isStreamType(cut[0]!)) continue;
         const payload = withFooter(cut.toString("latin1"), 10);
         const found = read(payload, 0);
@@ -411,7 +411,7 @@ describe("RDB collections", () => {
           accepts === (found.kind !== RdbKind.None) &&
           (!accepts ||
             JSON.stringify(contents(found)) === JSON.stringify((await theirContents("damaged")).sort(sortOf(found))));
-        // Redis takes for a score what begins like a number, and a string's encoding for a count.
+        // Redis reads a text that begins like a number as a score, and a string's encoding as a count.
         const isStricter = found.kind === RdbKind.None && (TEXT_SCORES.includes(cut[0]!) || cut[1]! >= 0xc0);
         if (!same && !isStricter) differ.push(`${show(reply)} ${JSON.stringify(found)} ${cut.toString("hex")}`);
       }
@@ -436,7 +436,7 @@ function pins(engine: TestEngine): number {
 /** RDB types of sorted sets whose scores are texts. */
 const TEXT_SCORES = [3, 12, 17];
 
-/** Redis's ranges are by score; `contents` is by text, but for lists. */
+/** Sorts by text, because Redis's ranges are by score. `contents` is by text, except for lists. */
 function sortOf(found: Read): ((a: string, b: string) => number) | undefined {
   return found.kind === RdbKind.List ? () => 0 : undefined;
 }
@@ -478,7 +478,7 @@ function ziplist(entries: readonly (string | number)[]): string {
   return u32(body.length + 11) + u32(last) + char(entries.length, 0) + body + char(255);
 }
 
-/** Bodies in forms that Redis 7.0 reads and no longer writes. */
+/** Bodies in forms that Redis 7.0 reads but no longer writes. */
 function byHand(): string[] {
   const long = "l".repeat(300);
   return [

@@ -1,10 +1,10 @@
 /**
- * Goal:   streams go to Redis and come from it with all that belongs to them, and a stranger's payload is refused without
- *         harm; a long DUMP is of one moment and holds no lock.
- * Method: seeded commands (test/support/streams.ts) make the same streams on an engine in process and on redis-server,
- *         each of which restores what the other dumps; XINFO STREAM FULL, XRANGE and XPENDING are compared. Payloads are
- *         cut at every byte and damaged by seed, given the right checksum and offered to both: what Redis refuses is
- *         refused, and what is refused here alone is inconsistent in Redis.
+ * Goal:   complete streams are exchanged with Redis. An untrusted payload is refused without harm. A long DUMP shows one
+ *         moment and holds no lock.
+ * Method: seeded commands (test/support/streams.ts) make the same streams in an engine in process and in redis-server. Each
+ *         restores the other's payloads, and XINFO STREAM FULL, XRANGE and XPENDING are compared. Payloads are truncated at
+ *         every byte and damaged by seed, and given the right checksum. Ferrite refuses every payload that Redis refuses.
+ *         A payload that only Ferrite refuses makes an inconsistent stream in Redis.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { PINS_AT } from "../../src/store/shard.ts";
@@ -39,10 +39,10 @@ function bytesOf(payload: string): Buffer {
   return Buffer.from(payload, "latin1");
 }
 
-/** What differs between versions, or tells of the nodes. */
+/** Fields that differ between versions, or that describe nodes. */
 const LEFT_OUT = new Set(["radix-tree-keys", "radix-tree-nodes", "active-time", "lag"]);
 
-/** Fields and values in turn, without those left out. */
+/** Fields and values alternately, without the omitted ones. */
 function plain(reply: Reply): Reply {
   if (reply.type === "error") return { type: "error", value: reply.value.split(" ")[0]! };
   if (reply.type !== "array") return reply;
@@ -61,7 +61,7 @@ async function full(send: (...args: string[]) => Reply | Promise<Reply>, key: st
   return clamped(replies.map((reply) => show(plain(reply))).join("\n"));
 }
 
-/** Redis 7.0 lets a group have read more than was ever added. */
+/** In Redis 7.0 a group may have read more entries than were ever added. */
 function clamped(text: string): string {
   const added = BigInt(/"entries-added", :(\d+)/.exec(text)?.[1] ?? 0);
   return text.replace(/"entries-read", :(\d+)/g, (field, read: string) =>
@@ -75,7 +75,7 @@ function limited(engine: TestEngine): TestEngine {
   return engine;
 }
 
-/** Streams that the random commands leave out: wide ids, large values, many lists of names, none. */
+/** Streams that random commands do not make: wide IDs, large values, many lists of names, no entries. */
 const SPECIAL: readonly string[][] = [
   ["XADD", "wide", "0-1", "a", "1"],
   ["XADD", "wide", "5-18446744073709551615", "a", "-1"],
@@ -108,7 +108,7 @@ async function fillBoth(engine: TestEngine, seed: number, steps: number): Promis
 }
 
 describe("streams in DUMP and RESTORE", () => {
-  test.skipIf(!hasRedis)("go to Redis and come from it", async () => {
+  test.skipIf(!hasRedis)("are exchanged with Redis in both directions", async () => {
     const engine = limited(testEngine({ regionBytes: 64 << 20 }));
     const ours = (...args: Argument[]) => engine.client.reply(...args);
     for (let round = 0; round < 2; round++) {
@@ -125,7 +125,7 @@ describe("streams in DUMP and RESTORE", () => {
         expect({ key, is: await full(ours, "back") }).toEqual({ key, is: await full(ask, key) });
         expect(show(await ask("RESTORE", "back", "0", bytesOf(fromHere), "REPLACE"))).toBe("+OK");
         expect({ key, is: await full(ask, "back") }).toEqual({ key, is: await full(ours, key) });
-        // What came from Redis goes on like a stream made here.
+        // A stream from Redis can be used like one made here.
         expect(engine.send("XADD", "back", "*", "a", "b")).toMatch(/^"|exhausted/);
         engine.checkNow();
       }
@@ -139,7 +139,7 @@ describe("streams in DUMP and RESTORE", () => {
     engine.checkNow();
   });
 
-  test("a long one is of one moment, and keeps no lock", () => {
+  test("a long one is dumped as of one moment, and holds no lock", () => {
     const engine = limited(testEngine({ regions: 8 }));
     const add = (from: number, to: number) => {
       for (let i = from; i < to; i++) engine.send("XADD", "s", `${i}-1`, "field", String(i), "b", "v".repeat(i % 50));
@@ -167,7 +167,7 @@ describe("streams in DUMP and RESTORE", () => {
     engine.checkNow();
   });
 
-  test("of the versions before and after are read", () => {
+  test("of older and newer versions are read", () => {
     const engine = testEngine();
     const entries = rdbText(id(5, 1)) + rdbText(listpack([1, 0, 1, "f", 0, 2, 0, 0, "v", 4]));
     const state = "\x01\x05\x01";
@@ -194,7 +194,7 @@ describe("streams in DUMP and RESTORE", () => {
     expect(engine.send("XRANGE", "third", "-", "+")).toBe('*[*["5-1", *["f", "v"]], *["5-2", *["f", "w"]]]');
   });
 
-  test("with counts, ids and owners that cannot be are refused, and change nothing", () => {
+  test("with impossible counts, IDs and owners are refused, and change nothing", () => {
     const engine = testEngine();
     engine.send("SET", "k", "stays");
     const master = (values: (string | number)[]) => rdbText(id(5, 1)) + rdbText(listpack(values));
@@ -249,7 +249,7 @@ describe("streams in DUMP and RESTORE", () => {
         ["1x", 0, 1, "f", 0, 2, 0, 0, "v", 4],
         [2, 0, 1, "f", 0, 2, 0, 0, "v", 4, 2, 0, 0, "v", 4],
       ].map((values) => body(`\x01${master(values)}`, char(Number(values[0]) || 0), `${state}\0`)),
-      // Owners: none, two, one that is not pending, the order, names and times.
+      // Owners: none, two, one of an entry that is not pending; their order, names and times.
       body(node, "\x01", state + group(`\x01${pending}\0`)),
       body(node, "\x01", state + group(`\x01${pending}\x02${consumer("c", id(5, 1))}${consumer("d", id(5, 1))}`)),
       body(node, "\x01", state + group(`\x01${pending}\x01${consumer("c", id(5, 1), id(5, 1))}`)),
@@ -266,7 +266,7 @@ describe("streams in DUMP and RESTORE", () => {
         i,
         reply: "+OK",
       });
-      // Cut anywhere, it is refused.
+      // Truncated anywhere, it is refused.
       for (let length = 1; length < sample.length; length++) bad.push(sample.slice(0, length));
     }
     for (const sample of bad) {
@@ -334,7 +334,7 @@ function pins(engine: TestEngine): number {
   return total;
 }
 
-/** The first id is reckoned anew here, counts beyond 2^53 are rounded, and negative ones are unknown. */
+/** Ferrite computes the first ID, rounds counts beyond 2^53, and takes negative ones as unknown. */
 function withoutDerived(text: string): string {
   return text
     .replace(/"recorded-first-entry-id", "[^"]*"/, "")
@@ -350,7 +350,7 @@ function idsOf(reply: Reply): bigint[] {
   });
 }
 
-/** True when Redis would not write what it took for the value of `key`, or that is what no command makes. */
+/** True when Redis accepted a value of `key` that it cannot write, or that no command can make. */
 async function isStrange(key: string, body: Buffer): Promise<boolean> {
   if (textOf(await ask("DUMP", key)).slice(0, -10) !== body.toString("latin1")) return true;
   const info = await ask("XINFO", "STREAM", key, "FULL", "COUNT", "0");

@@ -1,8 +1,8 @@
 /**
- * Goal:   DUMP and RESTORE exchange strings with Redis both ways; a stranger's bytes never do harm; OBJECT tells the
- *         encoding and the idle time of what was restored.
- * Method: values of every encoding there and back through redis-server; seeded damage to payloads whose checksum is then
- *         made right; the errors of both side by side.
+ * Goal:   DUMP and RESTORE exchange strings with Redis in both directions. Untrusted bytes do no harm. OBJECT shows the
+ *         encoding and the idle time of restored values.
+ * Method: values of every encoding go to redis-server and back. Payloads are damaged by seed and given the right checksum.
+ *         The errors of both servers are compared.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
@@ -96,7 +96,7 @@ describe.if(hasRedis)("with redis-server", () => {
       await ask(theirs, "SET", "k", value);
       const dumped = await bytesOf(ours, "DUMP", "k");
       const theirDump = await bytesOf(theirs, "DUMP", "k");
-      // Redis packs what is longer than 20 bytes and worth it; all else is the same bytes.
+      // Redis compresses strings of more than 20 bytes if that makes them shorter. All other payloads have the same bytes.
       if (theirDump[1] !== 0xc3) expect(dumped.equals(theirDump)).toBe(true);
       expect(show(await ask(theirs, "RESTORE", "r", "0", dumped, "REPLACE"))).toBe("+OK");
       expect(show(await ask(ours, "RESTORE", "r", "0", theirDump, "REPLACE"))).toBe("+OK");
@@ -160,12 +160,12 @@ describe.if(hasRedis)("with redis-server", () => {
       ["RESTORE", "a", "0", payload([0, 0xc0, 200]), "REPLACE"],
       ["GET", "a"],
       ["OBJECT", "ENCODING", "a"],
-      ["RESTORE", "a", "0", payload([0, 1, 97, 98]), "REPLACE"], // bytes behind the value
+      ["RESTORE", "a", "0", payload([0, 1, 97, 98]), "REPLACE"], // bytes after the value
       ["GET", "a"],
-      ["RESTORE", "a", "9223372036854775807", good, "REPLACE"], // now and that are beyond 64 bits
+      ["RESTORE", "a", "9223372036854775807", good, "REPLACE"], // the sum with the current time exceeds 64 bits
       ["EXISTS", "a"],
       ["RESTORE", "a", "0", good, "IDLETIME", "1000"],
-      ["PEXPIRE", "a", "100000000", "GT"], // changes nothing, and was an access
+      ["PEXPIRE", "a", "100000000", "GT"], // changes nothing, but counts as an access
       ["OBJECT", "IDLETIME", "a"],
     ];
     for (const args of cases) {
@@ -219,7 +219,7 @@ describe.if(hasRedis)("with redis-server", () => {
 });
 
 describe("a stranger's bytes", () => {
-  test("seeded damage under a right checksum restores something or nothing, and breaks nothing", () => {
+  test("seeded damage under a right checksum restores something or nothing, and breaks no invariant", () => {
     const engine = testEngine();
     engine.checksEach = false;
     const random = new SeededRandom(testSeed());
@@ -256,7 +256,7 @@ describe("a stranger's bytes", () => {
     expect(rdbString.length).toBe(3);
   });
 
-  test("LZF is measured as it unpacks", () => {
+  test("LZF is checked while it is decompressed", () => {
     expect(unpackedLength(Buffer.from([0, 97, 0xe0, 2, 0]), 0, 5)).toBe(12);
     expect(unpackedLength(Buffer.from([0, 97, 0x20, 1]), 0, 4)).toBe(-1); // before the start
     expect(unpackedLength(Buffer.from([0, 97, 0xe0, 2]), 0, 4)).toBe(-1);
@@ -266,7 +266,7 @@ describe("a stranger's bytes", () => {
 });
 
 describe("the access clock", () => {
-  test("IDLETIME counts from the last access, and NO-TOUCH does not date", () => {
+  test("IDLETIME counts from the last access, and NO-TOUCH prevents the update", () => {
     const engine = testEngine();
     engine.send("SET", "k", "v");
     engine.advance(5000);

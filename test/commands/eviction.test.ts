@@ -1,7 +1,7 @@
 /**
- * Goal:   at max_memory each policy takes the keys it should, and only those; memory stays within the limit, frames
- *         included; what cannot be had is refused in Redis's words.
- * Method: an engine in process whose clock is held, filled far beyond its limit; the checkers of all shards at the end.
+ * Goal:   at max_memory each policy evicts the right keys and no others. Memory, frames included, stays within the limit. A
+ *         write without room is refused in Redis's words.
+ * Method: an engine in process with a held clock, filled far beyond its limit. The checkers of all shards run at the end.
  */
 import { describe, expect, test } from "bun:test";
 import { FRAME_BYTES } from "../../src/memory/arena.ts";
@@ -10,7 +10,7 @@ import { type TestEngine, testEngine } from "../support/engine.ts";
 
 const OOM = "-OOM command not allowed when used memory > 'maxmemory'.";
 const MIB = 1 << 20;
-/** Frames that a limit always leaves room for (memory-limit.ts), with 4 shards. */
+/** Frames that any limit allows (memory-limit.ts), with 4 shards. */
 const FRAMES_LEAST = 4.5 * MIB;
 
 function setConfig(engine: TestEngine, name: string, value: string | number): void {
@@ -19,7 +19,7 @@ function setConfig(engine: TestEngine, name: string, value: string | number): vo
   config.apply([{ name, value, previous }]);
 }
 
-/** An engine with `policy` and room for about `bytes` more than it has. */
+/** An engine with `policy` and room for about `bytes`. */
 function limited(policy: string, bytes: number): TestEngine {
   const engine = testEngine();
   engine.checksEach = false;
@@ -28,7 +28,7 @@ function limited(policy: string, bytes: number): TestEngine {
   return engine;
 }
 
-/** Sends commands in one piece, as a pipeline. Returns how many answered OOM. */
+/** Sends commands in one piece, as a pipeline. Returns the number of OOM errors. */
 function pipeline(engine: TestEngine, commands: readonly string[]): number {
   const replies = engine.client.raw(`${commands.join("\r\n")}\r\n`);
   return replies.filter((reply) => reply.type === "error" && reply.value.startsWith("OOM")).length;
@@ -55,7 +55,7 @@ function evicted(engine: TestEngine): number {
 }
 
 describe("the limit", () => {
-  test("what was removed and is not emptied yet makes room before anything is refused", () => {
+  test("deleted collections are freed before a write is refused", () => {
     const engine = testEngine();
     engine.checksEach = false;
     for (let i = 0; i < 50; i++)
@@ -63,7 +63,7 @@ describe("the limit", () => {
     engine.send("SET", "x", "1");
     const used = engine.engine.memory.usedBytes();
     setConfig(engine, "storage.maxmemory_policy", "volatile-lru");
-    // No key has a deadline: nothing may be evicted.
+    // No key has a deadline, so no key may be evicted.
     expect(engine.send("DEL", "big")).toBe(":1");
     setConfig(engine, "storage.max_memory", used - 700_000);
     expect(engine.send("SET", "x", "2")).toBe("+OK");
@@ -74,7 +74,7 @@ describe("the limit", () => {
     engine.checkNow();
   });
 
-  test("noeviction: writes are refused, reads and deletes go on", () => {
+  test("noeviction: writes are refused, reads and deletes work", () => {
     const engine = limited("noeviction", MIB);
     expect(fill(engine, "k", 2000, 1000)).toBeGreaterThan(500);
     expect(engine.send("SET", "x", "1")).toBe(OOM);
@@ -85,18 +85,21 @@ describe("the limit", () => {
     engine.checkNow();
   });
 
-  test.each(["allkeys-lru", "allkeys-lfu", "allkeys-random"])("%s: no write is refused, none goes beyond", (policy) => {
-    const engine = limited(policy, MIB);
-    const { maxMemoryBytes } = engine.config;
-    expect(fill(engine, "k", 4000, 1000)).toBe(0);
-    expect(evicted(engine)).toBeGreaterThan(2500);
-    engine.send("PING");
-    expect(engine.engine.memory.usedBytes()).toBeLessThanOrEqual(maxMemoryBytes + 2000);
-    expect(held(engine, "k", 4000).length).toBeGreaterThan(600);
-    engine.checkNow();
-  });
+  test.each(["allkeys-lru", "allkeys-lfu", "allkeys-random"])(
+    "%s: no write is refused, and memory stays within the limit",
+    (policy) => {
+      const engine = limited(policy, MIB);
+      const { maxMemoryBytes } = engine.config;
+      expect(fill(engine, "k", 4000, 1000)).toBe(0);
+      expect(evicted(engine)).toBeGreaterThan(2500);
+      engine.send("PING");
+      expect(engine.engine.memory.usedBytes()).toBeLessThanOrEqual(maxMemoryBytes + 2000);
+      expect(held(engine, "k", 4000).length).toBeGreaterThan(600);
+      engine.checkNow();
+    },
+  );
 
-  test("frames stay within it too, whatever the sizes of what comes and goes", () => {
+  test("frames stay within it too, whatever the sizes of the values", () => {
     const limit = 8 * MIB;
     const engine = limited("allkeys-lru", limit);
     const { pool } = engine.engine.store;
@@ -114,7 +117,7 @@ describe("the limit", () => {
     pool.check();
   });
 
-  test("lowered while the server runs, it is kept from then on", () => {
+  test("a limit lowered at run time is met from then on", () => {
     const engine = limited("allkeys-random", 12 * MIB);
     fill(engine, "k", 8000, 1000);
     expect(evicted(engine)).toBe(0);
@@ -127,7 +130,7 @@ describe("the limit", () => {
     engine.checkNow();
   });
 
-  test("one large value makes room for itself; one that is larger than the limit is refused", () => {
+  test("one large value evicts other keys; one that is larger than the limit is refused", () => {
     const engine = limited("allkeys-lru", 6 * MIB);
     fill(engine, "k", 5000, 1000);
     const large = Buffer.alloc(2 * MIB, "x");
@@ -146,7 +149,7 @@ describe("the limit", () => {
     expect(held(engine, "k", 3000).length).toBeGreaterThan(200);
   });
 
-  test("nothing goes while clients are paused", () => {
+  test("no key is evicted while clients are paused", () => {
     const engine = limited("allkeys-lru", MIB);
     fill(engine, "k", 500, 1000);
     engine.engine.store.setExpiryMode(ExpiryMode.Paused);
@@ -159,7 +162,7 @@ describe("the limit", () => {
   });
 });
 
-test("a segment with nothing live in it goes back at once, whatever the threshold of cleaning", () => {
+test("a segment without live records is freed at once, whatever the cleaning threshold", () => {
   const engine = limited("noeviction", 64 * MIB);
   setConfig(engine, "storage.compaction_threshold", 0.9);
   fill(engine, "k", 6000, 1000);
@@ -173,8 +176,8 @@ test("a segment with nothing live in it goes back at once, whatever the threshol
   engine.checkNow();
 });
 
-describe("which keys go", () => {
-  test("lru: those not read for longest", () => {
+describe("which keys are evicted", () => {
+  test("lru: the keys that were not read for longest", () => {
     const engine = limited("allkeys-lru", 2 * MIB);
     fill(engine, "old", 900, 1000);
     engine.advance(60_000);
@@ -186,7 +189,7 @@ describe("which keys go", () => {
     expect(Array.from({ length: 100 }, (_, i) => i * 9).filter((i) => kept.has(i)).length).toBeGreaterThan(95);
   });
 
-  test("lru: a client with NO-TOUCH keeps nothing alive but by TOUCH", () => {
+  test("lru: reads of a client with NO-TOUCH do not count, its TOUCH does", () => {
     const engine = limited("allkeys-lru", 2 * MIB);
     engine.send("SET", "touched", "1");
     engine.send("SET", "read", "1");
@@ -198,7 +201,7 @@ describe("which keys go", () => {
     expect(engine.send("OBJECT", "IDLETIME", "touched")).toBe(":0");
   });
 
-  test("lfu: those read least often, however long ago", () => {
+  test("lfu: the keys that were read least often, however long ago", () => {
     const engine = limited("allkeys-lfu", 2 * MIB);
     fill(engine, "k", 900, 1000);
     for (let n = 0; n < 40; n++) for (let i = 0; i < 60; i++) engine.send("GET", `k${i * 15}`);
@@ -209,7 +212,7 @@ describe("which keys go", () => {
     expect(Array.from({ length: 60 }, (_, i) => i * 15).filter((i) => kept.has(i)).length).toBeGreaterThan(57);
   });
 
-  test("ttl: those that expire first", () => {
+  test("ttl: the keys that expire first", () => {
     const engine = limited("volatile-ttl", 2 * MIB);
     for (let i = 0; i < 1600; i++) pipeline(engine, [`SET k${i} ${"v".repeat(1000)} EX ${1000 + ((i * 7919) % 1600)}`]);
     fill(engine, "far", 800, 1000, " EX 100000");
@@ -217,11 +220,11 @@ describe("which keys go", () => {
     expect(held(engine, "far", 800).length).toBe(800);
     const left = held(engine, "k", 1600).map((i) => (i * 7919) % 1600);
     const gone = 1600 - left.length;
-    // Sampling is not exact: most of what went is of the first third beyond what had to go.
+    // Sampling is not exact. Most evicted keys are among those that had to be evicted and a third more.
     expect(left.filter((due) => due < gone / 2).length).toBeLessThan(gone / 10);
   });
 
-  test("random: every key is as likely", () => {
+  test("random: every key is equally likely", () => {
     const engine = limited("allkeys-random", 64 * MIB);
     const KEYS = 2000;
     const GROUPS = 20;
@@ -242,16 +245,16 @@ describe("which keys go", () => {
     expect(total).toBeGreaterThan(KEYS * 1.9);
     const wanted = total / GROUPS;
     const chiSquare = counts.reduce((sum, count) => sum + (count - wanted) ** 2 / wanted, 0);
-    expect(chiSquare).toBeLessThan(60); // 19 degrees of freedom: one in 300,000 by chance
+    expect(chiSquare).toBeLessThan(60); // 19 degrees of freedom: by chance once in 300,000 runs
   });
 
   test.each(["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"])(
-    "%s: keys without a deadline stay, and the few with one are found",
+    "%s: keys without a deadline stay, and the few with one are evicted",
     (policy) => {
       const engine = limited(policy, 2 * MIB);
       fill(engine, "plain", 12_000, 40);
       fill(engine, "volatile", 3, 40_000, " EX 1000");
-      // Another database counts as well.
+      // Keys of another database count as well.
       engine.send("SELECT", "5");
       fill(engine, "volatile", 2, 40_000, " EX 1000");
       engine.send("SELECT", "0");
@@ -266,7 +269,7 @@ describe("which keys go", () => {
     },
   );
 
-  test("a policy that is changed takes effect, and its bits are read anew", () => {
+  test("a changed policy takes effect, and reads the access bits in its own way", () => {
     const engine = limited("allkeys-lru", MIB);
     engine.send("SET", "k", "v");
     setConfig(engine, "storage.maxmemory_policy", "allkeys-lfu");
@@ -300,7 +303,7 @@ describe("frequency", () => {
     expect(engine.send("OBJECT", "FREQ", "k")).toBe(":0");
   });
 
-  test("with a log factor it grows ever more slowly", () => {
+  test("grows ever more slowly with a log factor", () => {
     const engine = limited("allkeys-lfu", MIB);
     engine.send("SET", "k", "v");
     for (let i = 0; i < 2000; i++) engine.send("GET", "k");
@@ -311,7 +314,7 @@ describe("frequency", () => {
   });
 });
 
-test("what eviction takes is told to the latency monitor: a round, and a key", () => {
+test("the latency monitor samples rounds of eviction, and evictions of single keys", () => {
   const engine = limited("allkeys-random", 256 << 10);
   setConfig(engine, "server.latency_monitor_threshold", 3);
   const { evictor } = engine.engine.memory;

@@ -1,13 +1,14 @@
 /**
- * Goal:   deadlines: set, conditional, read, taken away, and kept to the millisecond; texts and limits of Redis 7.0.15.
- * Method: an engine in process with a clock that stands still; the checkers of all shards run after every command.
+ * Goal:   deadlines are set, set under conditions, read, removed and met to the millisecond, with Redis 7.0.15's texts and
+ *         limits.
+ * Method: an engine in process with a held clock. The checkers of all shards run after every command.
  */
 import { describe, expect, test } from "bun:test";
 import { START_MS, testEngine } from "../support/engine.ts";
 
 const WRONG_NUMBER = "-ERR value is not an integer or out of range";
 
-test("each command sets the deadline it says, and each reads it in its unit", () => {
+test("each command sets its deadline, and each reads it in its unit", () => {
   const engine = testEngine();
   const seconds = START_MS / 1000;
   for (const [command, time, due] of [
@@ -31,7 +32,7 @@ test("each command sets the deadline it says, and each reads it in its unit", ()
   expect(engine.send("PERSIST", "none")).toBe(":0");
 });
 
-test("a key goes at its deadline, not before", () => {
+test("a key expires at its deadline, not before", () => {
   const engine = testEngine();
   for (const maintains of [false, true]) {
     for (const value of ["v", "12", "p".repeat(70_000)]) {
@@ -42,7 +43,7 @@ test("a key goes at its deadline, not before", () => {
       expect(engine.send("PTTL", "k")).toBe(":1");
       engine.advance(1, maintains);
       expect(engine.send("EXISTS", "k")).toBe(":0");
-      // A write to an expired key begins anew, also where it was the last one of its shard.
+      // A write to an expired key makes a new value, also when it was the last key of its shard.
       engine.send("SET", "k", value, "PX", 5);
       engine.advance(5, maintains);
       expect(engine.send("APPEND", "k", "x")).toBe(":1");
@@ -89,7 +90,7 @@ describe("conditions", () => {
   });
 });
 
-test("the past deletes, and what does not fit 64 bits is refused", () => {
+test("a past deadline deletes the key, and one that does not fit into 64 bits is refused", () => {
   const engine = testEngine();
   for (const [command, time] of [
     ["EXPIRE", 0],

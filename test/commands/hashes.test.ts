@@ -1,7 +1,7 @@
 /**
- * Goal:   what the random stream against redis-server does not see of hashes: deadlines of fields, HSCAN while the table
- *         changes, chance, shapes of RESP3, what is long.
- * Method: one engine in process on a clock that stands still; the checkers of all shards run after each command.
+ * Goal:   the parts of hashes that the random stream against redis-server does not cover: deadlines of fields, HSCAN while
+ *         the hash changes, random fields, forms of RESP3, long fields and values.
+ * Method: an engine in process with a held clock. The checkers of all shards run after each command.
  */
 import { describe, expect, test } from "bun:test";
 import { deadlineScenes } from "../support/deadline-scenes.ts";
@@ -13,7 +13,7 @@ function texts(reply: Reply): string[] {
   if (reply.type !== "array") throw new Error(`no array: ${reply.type}`);
   return reply.value.map((item) => ("value" in item ? String(item.value) : ""));
 }
-/** One after another: a key with as many fields. */
+/** Makes a key with `count` fields. */
 function fill(engine: TestEngine, key: string, fields: number, value = "v", name = "f"): void {
   for (let i = 0; i < fields; i += 500) {
     const pairs: string[] = [];
@@ -25,7 +25,7 @@ function fill(engine: TestEngine, key: string, fields: number, value = "v", name
 const NO_FIELDS = "-ERR Mandatory argument FIELDS is missing or not at the right position";
 const WRONG_COUNT = "-ERR The `numfields` parameter must match the number of arguments";
 
-/** Fields in a page of the record, and in a tree. */
+/** Numbers of fields for a packed hash, and for a tree. */
 const SIZES: readonly (readonly [string, number])[] = [
   ["small", 4],
   ["large", 1000],
@@ -50,7 +50,7 @@ describe.each(SIZES)("deadlines of fields, a %s hash", (_name, fields) => {
     count: "HLEN",
   });
 
-  test("hide what is due; a look removes it, and so does time", () => {
+  test("hide due fields; a read removes them, and so does time", () => {
     const { engine, say } = setUp();
     expect(say("HPEXPIRE", "h", "100", "FIELDS", "3", "f0", "f1", "f2")).toBe("*[:1, :1, :1]");
     engine.clock.advance(99);
@@ -72,7 +72,7 @@ describe.each(SIZES)("deadlines of fields, a %s hash", (_name, fields) => {
     expect(say("HLEN", "h")).toBe(`:${fields - 2}`);
   });
 
-  test("go with a new value, and stay with an increment", () => {
+  test("are removed by a new value, and kept by an increment", () => {
     const { say } = setUp();
     say("HSET", "h", "f0", "1", "f1", "1.5");
     say("HEXPIRE", "h", "100", "FIELDS", "3", "f0", "f1", "f2");
@@ -117,7 +117,7 @@ describe.each(SIZES)("deadlines of fields, a %s hash", (_name, fields) => {
     expect(say("HGETDEL", "none", "FIELDS", "1", "f0")).toBe("*[null$]");
   });
 
-  test("go along with COPY and RENAME, and expire there", () => {
+  test("are copied by COPY and moved by RENAME, and expire there", () => {
     const { engine, say } = setUp();
     say("HPEXPIRE", "h", "100", "FIELDS", "2", "f0", "f1");
     for (const copy of ["c0", "c1", "c2", "c3"]) expect(say("COPY", "h", copy)).toBe(":1");
@@ -128,7 +128,7 @@ describe.each(SIZES)("deadlines of fields, a %s hash", (_name, fields) => {
     for (const key of ["h", "c0", "c1", "c2", "c4"]) expect(say("HLEN", key)).toBe(`:${fields - 2}`);
   });
 
-  test("and the deadline of the key go side by side", () => {
+  test("and the deadline of the key are independent", () => {
     const { engine, say } = setUp();
     say("HPEXPIRE", "h", "100", "FIELDS", "1", "f0");
     say("PEXPIRE", "h", "10000");
@@ -203,7 +203,7 @@ test("errors of the commands with deadlines of fields", () => {
 });
 
 describe("HSCAN", () => {
-  /** Fields that a whole walk returns; `between` runs after each page. */
+  /** The fields that a whole scan returns. `between` runs after each page. */
   function walk(engine: TestEngine, count: number, between: (page: number) => void): string[] {
     const seen: string[] = [];
     let cursor = "0";
@@ -219,7 +219,7 @@ describe("HSCAN", () => {
     throw new Error("a walk never ends");
   }
 
-  test("returns once what is there all the time, while the hash grows and shrinks", () => {
+  test("returns each field that exists throughout once, while the hash grows and shrinks", () => {
     const engine = testEngine();
     engine.checksEach = false;
     fill(engine, "h", 2000);
@@ -234,7 +234,7 @@ describe("HSCAN", () => {
     engine.check();
   });
 
-  test("returns a listpack in one page, and goes on from a cursor of a hash that was large", () => {
+  test("returns a listpack in one page, and continues from a cursor of a hash that was large", () => {
     const engine = testEngine();
     fill(engine, "h", 60, "v".repeat(60));
     expect(walk(engine, 1, () => {}).length).toBe(60);
@@ -245,7 +245,7 @@ describe("HSCAN", () => {
     expect(texts(engine.client.reply("HSCAN", "h", "0", "COUNT", "5"))[0]).not.toBe("0");
   });
 
-  test("hides what is due", () => {
+  test("hides due fields", () => {
     const engine = testEngine();
     fill(engine, "h", 300);
     engine.send("HPEXPIRE", "h", "10", "FIELDS", "2", "f7", "f8");
@@ -276,7 +276,7 @@ describe("HRANDFIELD", () => {
     for (const field of draw("-20")) expect(field).toMatch(/^f\d+$/);
   });
 
-  test("takes what is due away first", () => {
+  test("removes due fields first", () => {
     const engine = testEngine();
     engine.send("HSET", "h", "a", "1", "b", "2");
     engine.send("HPEXPIRE", "h", "10", "FIELDS", "1", "a");
@@ -303,7 +303,7 @@ test("shapes of RESP3", () => {
   expect(engine.send("HMGET", "h", "a", "b")).toBe('*["1", null_]');
 });
 
-test("long fields and values, to and fro", () => {
+test("long fields and values replace short ones, and the reverse", () => {
   const engine = testEngine({ regions: 8 });
   const say = (...args: string[]) => engine.send(...args);
   const fields = ["f", "n".repeat(254), "n".repeat(255), "n".repeat(600), "n".repeat(5000), "n".repeat(100_000)];
@@ -323,7 +323,7 @@ test("long fields and values, to and fro", () => {
   expect(say("EXISTS", "h")).toBe(":0");
 });
 
-test("a change of what is there judges by the limits of now, lowered since", () => {
+test("a change of an existing field follows limits that were lowered since", () => {
   for (const change of [
     ["HSET", "h", "a", "200"],
     ["HINCRBY", "h", "a", "1"],

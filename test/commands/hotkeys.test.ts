@@ -1,6 +1,6 @@
 /**
- * Goal:   HOTKEYS finds the keys that most bytes and most time go to, over all workers, with Redis 8.6's replies.
- * Method: a server of three workers and a biased stream; then the errors.
+ * Goal:   HOTKEYS finds the keys that cost the most bytes and the most time over all workers, with Redis 8.6's replies.
+ * Method: a server of three workers and a biased stream of commands; then the errors.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
@@ -93,7 +93,7 @@ describe("HOTKEYS", () => {
     for (const one of clients) one.close();
   });
 
-  test("bytes of a command are shared by its keys; long replies count; RESP3 has a map", async () => {
+  test("bytes of a command are divided among its keys; long replies count; RESP3 has a map", async () => {
     await ask("SETRANGE", "{a}long", "299999", "x");
     expect(await ask("HOTKEYS", "START", "METRICS", "1", "NET")).toBe("+OK");
     expect(await ask("HOTKEYS", "START", "METRICS", "1", "CPU")).toBe(

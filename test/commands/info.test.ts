@@ -1,6 +1,6 @@
 /**
- * Goal:   INFO has the sections and fields that Redis's monitoring tools read, with figures that are true for the whole
- *         process, whichever worker is asked.
+ * Goal:   INFO has the sections and fields that Redis's monitoring tools read. Its figures are right for the whole process,
+ *         whichever worker replies.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type RespClient, show, within } from "../support/resp.ts";
@@ -40,7 +40,7 @@ const DEFAULT = "Server Clients Memory Persistence Stats Replication CPU Modules
   .split(" ")
   .map((title) => `# ${title}`);
 
-/** What redis_exporter, Datadog, Sentinel, ioredis and BullMQ look for. */
+/** Fields that redis_exporter, Datadog, Sentinel, ioredis and BullMQ read. */
 const READ_BY_TOOLS =
   `redis_version redis_mode os arch_bits process_id run_id tcp_port uptime_in_seconds uptime_in_days hz
   executable config_file connected_clients maxclients blocked_clients pubsub_clients watching_clients
@@ -96,7 +96,7 @@ describe("INFO", () => {
     expect(all.get("maxclients")).toBe("10000");
   });
 
-  test("what a thread is, and what was read and written", async () => {
+  test("figures of threads, and of reads and writes", async () => {
     const single = await startFerrite({ workers: 1 });
     try {
       const other = await single.connect();
@@ -130,7 +130,7 @@ describe("INFO", () => {
     expect(missing).toEqual([]);
   });
 
-  test("memory figures are plausible: the regions' address space does not count, what is used does", async () => {
+  test("memory figures are plausible: they count used memory, not the regions' address space", async () => {
     const before = fields(await info("memory"));
     expect(Number(before.get("used_memory"))).toBeLessThan(200 << 20);
     const resident = Number(before.get("used_memory_rss"));
@@ -147,7 +147,7 @@ describe("INFO", () => {
     expect(after.get("used_memory_human")).toMatch(/^\d+\.\d\d[KMG]$/);
   });
 
-  test("counters sum over the workers, and count what happened", async () => {
+  test("counters are sums over the workers, and exact", async () => {
     const before = fields(await info());
     const others = await Promise.all(Array.from({ length: 12 }, () => server.connect()));
     for (const other of others) {
@@ -172,7 +172,7 @@ describe("INFO", () => {
     for (const other of others) other.close();
   });
 
-  test("keys that FLUSHALL removed are counted when their memory is given back", async () => {
+  test("keys that FLUSHALL removed are counted when their memory is freed", async () => {
     await client.command("FLUSHALL");
     await client.command("CONFIG", "RESETSTAT");
     await client.command("SET", "few:1", "v");

@@ -1,8 +1,7 @@
 /**
- * Goal:   each command changes its keys under the names that Redis's keyspace notifications give the change, in the same
- *         order for each key.
+ * Goal:   each command causes the same key events as Redis's keyspace notifications, in the same order for each key.
  * Method: every line goes to redis-server, which publishes its events (notify-keyspace-events KEA), and to an engine in
- *         this process, whose hook for notifications writes them down. After a line both have the same events.
+ *         process, whose notification hook records them. After each line both have the same events.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { eventClass, eventName, KeyEvent, keyEvent } from "../../src/store/key-events.ts";
@@ -257,7 +256,7 @@ class Published {
     return new Published(client, listener);
   }
 
-  /** Those since the last call. */
+  /** The events since the last call. */
   async take(): Promise<string[]> {
     await this.listener.command("PING");
     return this.listener.pushes.splice(0).map((push) => {
@@ -273,7 +272,7 @@ class Published {
   }
 }
 
-/** An engine that writes its events down. */
+/** An engine that records its events. */
 function recorder(): { one: TestEngine; take: () => string[] } {
   const one = testEngine();
   one.letClientsWait();
@@ -293,7 +292,7 @@ function recorder(): { one: TestEngine; take: () => string[] } {
   return { one, take: () => events.splice(0) };
 }
 
-/** By key: between keys the order may differ (RENAME). */
+/** Groups the events by key, because the order between keys may differ (RENAME). */
 const byKey = (events: string[]): string[] =>
   events
     .map((event, i) => ({ event, i, key: event.split(" ")[0]! }))
@@ -337,7 +336,7 @@ test.if(requireRedis()).each(Object.keys(GROUPS))("%s: the events are those of r
   expect(differences).toEqual([]);
 });
 
-test("keys that leave by themselves: expired, evicted", () => {
+test("keys that the server removes itself: expired, evicted", () => {
   const { one, take } = recorder();
   one.send("SET", "k", "v", "PX", "5");
   take();
@@ -357,14 +356,14 @@ test("keys that leave by themselves: expired, evicted", () => {
   expect(take()).toEqual(["0:k evicted"]);
 });
 
-test("each event has a class; the store's own are known", () => {
+test("each event has a class; the events of the store exist", () => {
   expect(eventName(KeyEvent.Deleted)).toBe("del");
   expect(eventClass(keyEvent("xgroup-create"))).toBe("t");
   expect(eventClass(KeyEvent.Silent)).toBe("");
   expect(() => keyEvent("unheard")).toThrow("unheard");
 });
 
-test("who listens does not take another's place", () => {
+test("a listener does not replace another", () => {
   const { one, take } = recorder();
   const waiting = one.connect();
   expect(waiting.raw(encodeCommand(["BLPOP", "l", "0"]))).toEqual([]);

@@ -1,5 +1,5 @@
 /**
- * Goal:   commands about whole keys and whole databases do and say what Redis 7.0.15 does and says.
+ * Goal:   commands about whole keys and whole databases behave and reply as in Redis 7.0.15.
  * Method: an engine in process; the checkers of all shards run after every command.
  */
 import { describe, expect, test } from "bun:test";
@@ -120,7 +120,7 @@ test("SWAPDB, FLUSHDB, FLUSHALL", () => {
     engine.send("SET", "k", "v", "PX", 5000);
     other.send("SET", "k", PAGED);
     expect(engine.send("FLUSHALL")).toBe("+OK");
-    expect(engine.engine.store.usedBytes).toBeLessThan(100_000); // at once: what is left are hints and pages of tables
+    expect(engine.engine.store.usedBytes).toBeLessThan(100_000); // at once: only timer entries and pages of tables are left
     expect(other.send("DBSIZE")).toBe(":0");
   }
   engine.advance(1000);
@@ -128,7 +128,7 @@ test("SWAPDB, FLUSHDB, FLUSHALL", () => {
   expect(engine.engine.store.usedBytes).toBe(0);
 });
 
-test("collections that are freed in steps are counted, one each, flushed or not", () => {
+test("collections that are freed in steps are counted once each, flushed or not", () => {
   const engine = testEngine();
   engine.checksEach = false;
   const { counters } = engine.engine.store;
@@ -151,7 +151,7 @@ test("collections that are freed in steps are counted, one each, flushed or not"
   engine.checkNow();
 });
 
-test("a large database leaves at once, and its memory follows in steps", () => {
+test("a large database is emptied at once, and its memory is freed in steps", () => {
   const engine = testEngine();
   const other = engine.connect();
   other.send("SELECT", 1);
@@ -171,7 +171,7 @@ test("a large database leaves at once, and its memory follows in steps", () => {
   expect(store.counters.lazyFreed).toBe(5000);
   expect(keyspaces.isEmptying(keyspace)).toBe(false);
   expect(other.send("DBSIZE")).toBe(":1");
-  // More flushes than there are spare keyspaces: each waits until one is emptied.
+  // More flushes than spare keyspaces: each waits until one is emptied.
   const flushes = store.keyspaces - 16 + 4;
   for (let i = 0; i < flushes; i++) {
     engine.send("MSET", ...pairs);

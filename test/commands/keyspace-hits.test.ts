@@ -1,7 +1,7 @@
 /**
  * Goal:   keyspace_hits and keyspace_misses count what Redis counts, command by command.
- * Method: each command on a key that is there and on one that is not, on redis-server and on Ferrite, with the counters
- *         set to 0 before. Every command of the table that Redis 7.0 has and that names keys is among them.
+ * Method: each command on an existing and on a missing key, at redis-server and at Ferrite, with the counters set to 0
+ *         before. All commands of the table that Redis 7.0 has and that name keys are included.
  */
 import { describe, expect, test } from "bun:test";
 import { commandTable } from "../../src/commands/families.ts";
@@ -9,7 +9,7 @@ import { bothServers } from "../support/both-servers.ts";
 import { type RespClient, show } from "../support/resp.ts";
 import { requireRedis } from "../support/servers.ts";
 
-/** What is there before each command. */
+/** The data before each command. */
 const SETUP = `
 SET str abcdef
 SET other abcxyz
@@ -31,7 +31,7 @@ XGROUP CREATE stream group 0
 XREADGROUP GROUP group consumer COUNT 1 STREAMS stream >
 `;
 
-/** K is the key that the line names first, then "none". */
+/** K stands for an existing key of the line's type, and then for "none". */
 const COMMANDS = `
 str GET K
 str GETDEL K
@@ -326,14 +326,14 @@ describe("keyspace_hits and keyspace_misses", () => {
     for (const spec of commandTable().rows) {
       if (spec.keys.first === 0 && spec.places === undefined) continue;
       if (tested.has(spec.name) || ELSEWHERE.has(spec.name)) continue;
-      // Newer servers' commands have no oracle here.
+      // Commands of newer servers cannot be compared with Redis 7.0.
       if (!show(await client.command("COMMAND", "INFO", spec.name)).includes("null")) missing.push(spec.name);
     }
     client.close();
     expect(missing).toEqual([]);
   });
 
-  test("are Redis's, command by command", async () => {
+  test("equal Redis's, command by command", async () => {
     const clients = [await both.redis!.connect(), await both.ferrite.connect()] as const;
     const differences: string[] = [];
     for (const line of lines) {

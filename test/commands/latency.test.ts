@@ -1,5 +1,5 @@
 /**
- * Goal:   LATENCY: the samples of the latency monitor and the histograms of commands, in Redis's replies.
+ * Goal:   LATENCY shows the samples of the latency monitor and the histograms of commands, with Redis's replies.
  * Method: the monitor alone under a clock that the test moves; an engine in process; the same commands to a server of two
  *         workers and to redis-server.
  */
@@ -78,7 +78,7 @@ describe("latency monitor", () => {
     );
   });
 
-  test("the doctor speaks of what was seen, and of the monitor being off", () => {
+  test("the doctor reports the events, and says when the monitor is off", () => {
     const samples = [50, 20, 30, 100].map((ms, i) => ({ atSeconds: 100 + i, ms }));
     const report = latencyReport([{ name: "command", samples, worstMs: 120 }], 10, 10_000);
     expect(report).toContain(
@@ -96,7 +96,7 @@ describe("latency monitor", () => {
 
 const both = bothServers({ workers: 2, clients: 8 });
 const hasRedis = requireRedis();
-/** A number of 30 or more: what slept for 30 ms may have taken longer. */
+/** A number of 30 or more, because a sleep of 30 ms may take longer. */
 const AT_LEAST_30 = "(?:[3-9]\\d|[1-9]\\d{2,})";
 
 describe("two workers", () => {

@@ -1,7 +1,7 @@
 /**
- * Goal:   the list commands answer as redis-server's, reply for reply, with all their options.
- * Method: a seeded stream of list commands, right, nearly right and wrong, over a few keys, to an engine in this process
- *         and to redis-server; limits of the listpack are small in some keys' elements so that encodings change often.
+ * Goal:   the list commands reply as redis-server's do, with all their options.
+ * Method: seeded list commands, right, nearly right and wrong, on a few keys, to an engine in process and to redis-server.
+ *         Some keys get elements near the limits of the listpack, so that encodings change often.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ListEncoding } from "../../src/store/list-value.ts";
@@ -100,7 +100,7 @@ class Stream {
       case 20: {
         const args = ["LPOS", key(), element()];
         for (const option of ["RANK", "COUNT", "MAXLEN"]) {
-          // 7.0 takes the least of all integers for a rank; 7.2 and later do not.
+          // 7.0 accepts the smallest integer as a rank; 7.2 and later do not.
           const value = index();
           if (random.chance(0.4) && value !== INTEGERS.at(-1)) args.push(random.chance(0.03) ? "NONE" : option, value);
         }
@@ -194,7 +194,7 @@ describe("lists", () => {
     expect(encoding()).toBe(ListEncoding.Quicklist);
     engine.send("LSET", "l", "0", "y");
     expect(encoding()).toBe(ListEncoding.Listpack);
-    // Long lists of integers: a listpack holds 3 bytes for each, and counts what an argument has as text.
+    // Long lists of integers: a listpack takes 3 bytes for each, but Redis counts the bytes of the argument's text.
     engine.send("DEL", "l");
     for (let i = 0; i < 1363; i++) engine.send("RPUSH", "l", "200");
     expect(encoding()).toBe(ListEncoding.Listpack);

@@ -1,8 +1,8 @@
 /**
- * Goal:   COPY and RENAME of a large collection leave their turn to others again and again, and are atomic for all of them:
- *         the other key is as before until it is what the source is at that moment, whatever is written meanwhile. Nothing
- *         is left behind however such a command ends.
- * Method: a client whose turns the test gives one by one, beside one that reads and writes; pins, blocks and used memory
+ * Goal:   COPY and RENAME of a large collection let other clients run between their steps, and are atomic for them: the
+ *         destination does not change until it equals the source at that moment, whatever is written meanwhile. Nothing is
+ *         left behind, however the command ends.
+ * Method: the test gives one client its turns one by one, beside another that reads and writes. Pins, blocks and used memory
  *         are counted in the shard headers.
  */
 import { expect, test } from "bun:test";
@@ -13,7 +13,7 @@ import { holdLocks, type TestEngine, testEngine } from "../support/engine.ts";
 import { testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "../support/resp.ts";
 
-/** A client that goes on only when the test says so. */
+/** A client that continues only when the test says so. */
 class SteppedClient implements ClientHost {
   readonly parser = new ReplyParser();
   readonly client: Client;
@@ -41,7 +41,7 @@ class SteppedClient implements ClientHost {
   send(...args: Argument[]): void {
     this.client.receive(encodeCommand(args));
   }
-  /** One more turn. Returns the reply, null while there is none. */
+  /** Runs one more turn. Returns the reply, null while there is none. */
   step(): string | null {
     if (this.waits) {
       this.waits = false;
@@ -66,7 +66,7 @@ function sum(engine: TestEngine, word: number): number {
   for (let shard = 0; shard < store.shards; shard++) total += store.c[store.headerOf(shard) + word]!;
   return total;
 }
-/** All background work, and then what is held. */
+/** Runs all background work, and then counts pins, blocks and bytes. */
 function held(engine: TestEngine, checks = true): { live: number; used: number } {
   for (let i = 0; i < 200 && (sum(engine, GARBAGE_AT) !== 0 || sum(engine, RELEASES_AT) !== 0); i++) engine.advance(10);
   expect(sum(engine, PINS_AT)).toBe(0);
@@ -75,7 +75,7 @@ function held(engine: TestEngine, checks = true): { live: number; used: number }
   return { live: sum(engine, HEAP_LIVE_AT), used: engine.engine.store.usedBytes };
 }
 
-/** As much is held as before, but for pages of the index. Small leaks are seen when everything has gone. */
+/** Expects the counts of before, except for pages of the index. Small leaks show after all keys are deleted. */
 function expectAsBefore(engine: TestEngine, live: number): void {
   expect(Math.abs(held(engine, false).live - live)).toBeLessThanOrEqual(64 << 10);
 }
@@ -85,14 +85,14 @@ function texts(reply: Reply): string[] {
   return (reply.value as Reply[]).map((item) => ("value" in item ? String(item.value) : "nil"));
 }
 
-/** Tells replies apart; but not the idle times of pending entries, for time goes on. */
+/** The text of a reply without idle times of pending entries, which change with time. */
 function printOf(reply: Reply): string {
   return `${Bun.hash(show(reply).replace(/"consumer", :\d+/g, ""))}`;
 }
 
 const LONG = "l".repeat(3000);
 const HUGE = "h".repeat(100_000);
-/** Filling `big` of each type with elements of which some are kept outside their pages, and reading it. */
+/** For each type: the commands that fill `big`, with some overflow elements, and those that read it. */
 const TYPES: Record<string, { fill(engine: TestEngine): void; read: (key: string) => Argument[] }> = {
   list: {
     fill: (engine) => {
@@ -163,7 +163,7 @@ test.each(Object.keys(TYPES))("a large %s is copied and renamed while others hav
   let names = 0;
   for (const command of ["COPY", "RENAME"]) {
     let steps = 0;
-    // Among a few names one lies in another shard.
+    // One of a few names lies in another shard.
     while (steps < 1) {
       const name = `other:${names++}`;
       engine.send("SET", name, "old");
@@ -193,7 +193,7 @@ test.each(Object.keys(TYPES))("a large %s is copied and renamed while others hav
   }
 });
 
-test("a copy is the source at one moment, whatever others write meanwhile", () => {
+test("a copy is the source as of one moment, whatever other clients write meanwhile", () => {
   const random = new Random(testSeed());
   const engine = engineWith("set");
   const model = new Set(texts(engine.client.reply("SMEMBERS", "big")));
@@ -215,7 +215,7 @@ test("a copy is the source at one moment, whatever others write meanwhile", () =
         const writer = new SteppedClient(engine);
         writer.send(isAdd ? "SADD" : "SREM", "big", member);
         let written = writer.step();
-        // It may have to wait until the copy is made; then the copy is without it.
+        // The write may have to wait until the copy is made. The copy is then without it.
         for (let turn = 0; written === null && turn < 1000; turn++) {
           reply ??= stepped.step();
           written = writer.step();
@@ -239,7 +239,7 @@ test("a copy is the source at one moment, whatever others write meanwhile", () =
   expect(held(engine).live).toBe(0);
 });
 
-test("what is copied may go, be replaced or be renamed; the other key may come", () => {
+test("the source may be deleted, replaced or renamed meanwhile, and the destination created", () => {
   const engine = engineWith("zset");
   const stepped = new SteppedClient(engine);
   const content = () => printOf(engine.client.reply("ZRANGE", "big", "0", "-1", "WITHSCORES"));
@@ -282,7 +282,7 @@ test("what is copied may go, be replaced or be renamed; the other key may come",
   expect(held(engine).live).toBe(0);
 });
 
-test("who goes away in the middle leaves nothing behind", () => {
+test("a client that leaves in the middle leaves nothing behind", () => {
   for (const type of ["hash", "stream"]) {
     const engine = engineWith(type);
     const { store } = engine.engine;
@@ -296,13 +296,13 @@ test("who goes away in the middle leaves nothing behind", () => {
         reply = stepped.step();
         if (turn < 2) engine.send(...write);
       }
-      // Begun anew twice, the copy holds writes back, and lets them go with its client.
+      // Begun anew twice, the copy freezes writes. They continue when its client leaves.
       const writer = new SteppedClient(engine);
       writer.send(...write);
       const waits = writer.step() === null;
       expect(waits).toBe(turns > 2 && reply === null);
       if (waits) expect(writer.step()).toBeNull();
-      // Once the locks are not to be had just then.
+      // Once with locks that are not free at that moment.
       const isLocked = turns === 3;
       const release = isLocked ? holdLocks(store) : () => {};
       stepped.client.disconnected();
@@ -320,7 +320,7 @@ test("who goes away in the middle leaves nothing behind", () => {
   }
 });
 
-test("without room the copy is refused, and what there was of it goes", () => {
+test("without memory the copy is refused, and its incomplete part is freed", () => {
   const engine = testEngine({ regions: 1 });
   engine.checksEach = false;
   for (let i = 0; i < 250; i++)
@@ -347,7 +347,7 @@ test("without room the copy is refused, and what there was of it goes", () => {
   expectAsBefore(engine, before.live);
 });
 
-test("a source that becomes another value between two steps is copied as what it is then", () => {
+test("a source that gets another value between two steps is copied with that value", () => {
   const replacements: Record<string, { replace: Argument[][]; content: string }> = {
     "a small list": {
       replace: [
@@ -372,7 +372,7 @@ test("a source that becomes another value between two steps is copied as what it
     for (const command of ["COPY", "RENAME"]) {
       const engine = engineWith("list");
       const stepped = new SteppedClient(engine);
-      // The destination is in the next shard whose names come up, so RENAME copies too.
+      // The destination is in another shard, so RENAME copies too.
       let steps = 0;
       for (let n = 0; steps === 0; n++) {
         if (command === "RENAME" && n > 0) engine.send("RENAME", `other:${n - 1}`, "big");

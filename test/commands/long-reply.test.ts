@@ -1,9 +1,8 @@
 /**
- * Goal:   a reply of many entries is the collection as it was when the command ran, whatever is written while it is on
- *         its way; it holds no lock meanwhile, leaves its turn to others, and gives everything back at its end, however
- *         that comes.
- * Method: a client whose socket takes bytes only as the test says, beside one that changes the collection; pins and heap
- *         blocks are counted in the shard headers at the end.
+ * Goal:   a reply of many entries shows the collection as of the command, whatever is written while it is sent. It holds no
+ *         lock, lets other clients run, and releases everything at its end, whatever the reason.
+ * Method: a client whose socket accepts bytes only when the test says so, beside one that changes the collection. Pins and
+ *         heap blocks are counted in the shard headers at the end.
  */
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
@@ -14,7 +13,7 @@ import { holdLocks, type TestEngine, testEngine } from "../support/engine.ts";
 import { testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "../support/resp.ts";
 
-/** A client whose socket takes `credit` bytes and then no more until it drains. */
+/** A client whose socket accepts `credit` bytes and then no more until it drains. */
 class SlowClient {
   readonly parser = new ReplyParser();
   readonly client: Client;
@@ -41,13 +40,13 @@ class SlowClient {
   send(...args: Argument[]): void {
     this.client.receive(encodeCommand(args));
   }
-  /** The socket takes `bytes` more. */
+  /** Lets the socket accept `bytes` more. */
   drain(bytes: number): void {
     this.credit = bytes;
     this.client.drained();
     this.owner.runTurns();
   }
-  /** The next reply, complete by now. */
+  /** The next reply, which is complete by now. */
   take(): Reply {
     for (let i = 0; i < 10_000 && this.client.output.parts > 0; i++) this.drain(1 << 20);
     const reply = this.parser.take();
@@ -70,7 +69,7 @@ function sum(engine: TestEngine, word: number): number {
 
 /** Empties the engine and asserts that nothing is left. */
 function expectNothingLeft(engine: TestEngine): void {
-  // Pins let go under the lock of the very command are given back by maintenance.
+  // Pins that are released while the command holds its lock are freed by maintenance.
   engine.engine.maintain(1, 50);
   expect(sum(engine, PINS_AT)).toBe(0);
   engine.send("FLUSHALL");
@@ -91,7 +90,7 @@ function engineWith(members: number, prefix = "member"): { engine: TestEngine; m
 }
 
 describe("long replies", () => {
-  test("are the collection of the moment, while it is changed, removed and made anew", () => {
+  test("show the collection as of one moment, while it is changed, removed and created again", () => {
     const random = new Random(testSeed());
     const { engine, model } = engineWith(20_000);
     for (const [i, last] of ["change", "DEL", "SET", "FLUSHALL"].entries()) {
@@ -136,14 +135,14 @@ describe("long replies", () => {
     expectNothingLeft(engine);
   });
 
-  test("hold no lock, and write no more in a turn than their share", () => {
+  test("hold no lock, and write at most their share in a turn", () => {
     const { engine } = engineWith(30_000);
     const { store } = engine.engine;
     const slow = new SlowClient(engine);
     slow.credit = 1 << 30;
     slow.send("SMEMBERS", "set");
     let turns = 0;
-    // Each pass is one turn of this connection; in between the shard belongs to whoever comes.
+    // Each pass is one turn of this connection. Between them other clients use the shard.
     for (let before = -1; slow.taken !== before && slow.client.output.parts > 0; turns++) {
       expect(slow.taken - Math.max(before, 0)).toBeLessThan(3 * WALK_STEP_BYTES);
       before = slow.taken;
@@ -153,7 +152,7 @@ describe("long replies", () => {
     }
     expect(turns).toBeGreaterThan(2);
     expect(items(slow.take())).toHaveLength(30_000);
-    // A socket that takes nothing: one step is kept, not the reply.
+    // With a socket that accepts nothing, one step is in memory, not the reply.
     slow.credit = 100;
     slow.send("SMEMBERS", "set");
     for (let i = 0; i < 10; i++) slow.client.proceed();
@@ -162,7 +161,7 @@ describe("long replies", () => {
     expectNothingLeft(engine);
   });
 
-  test("give pins and blocks back when the client goes away, is closed or wants no replies", () => {
+  test("release pins and blocks when the client leaves, is closed or turns replies off", () => {
     const { engine } = engineWith(12_000);
     const { store } = engine.engine;
     for (const credit of [0, 100, 40_000]) {
@@ -175,7 +174,7 @@ describe("long replies", () => {
       slow.client.disconnected();
       expect(sum(engine, PINS_AT)).toBe(0);
     }
-    // The lock was not to be had just then.
+    // The lock was not free at that moment.
     const slow = new SlowClient(engine);
     slow.send("SMEMBERS", "set");
     const release = holdLocks(store);
@@ -212,7 +211,7 @@ describe("long replies", () => {
     expectNothingLeft(engine);
   });
 
-  test("are written at once when all pins of the shard are taken, and with long members", () => {
+  test("are written at once when all pins of the shard are in use, also with long members", () => {
     const { engine, model } = engineWith(1500, "x".repeat(100));
     const long = "l".repeat(300_000);
     engine.send("SADD", "set", long);

@@ -1,8 +1,8 @@
 /**
- * Goal:   members of sets and sorted sets get deadlines, by commands of one shape, and are gone for every command once
- *         they are due; nobody waits for a multitude of them.
- * Method: one engine in process on a clock that stands still; the checkers of all shards run after each command. Whoever
- *         waits for a key does so at a server.
+ * Goal:   members of sets and sorted sets get deadlines, by commands of the same form, and are gone for every command once
+ *         they are due. No client waits long for the removal of many.
+ * Method: an engine in process with a held clock. The checkers of all shards run after each command. The tests of blocked
+ *         clients use a server.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { deadlineScenes } from "../support/deadline-scenes.ts";
@@ -14,7 +14,7 @@ interface Kind {
   letter: "S" | "Z";
   /** Arguments of a command that adds members to `key`. */
   add(key: string, ...members: string[]): string[];
-  /** Command that tells how many members there are; and that lists them all; and their encoding as Redis names it. */
+  /** The command that counts the members, the one that lists them, and Redis's name of their encoding. */
   count: string;
   all(key: string): string[];
   remove: string;
@@ -41,7 +41,7 @@ const KINDS: readonly [string, Kind][] = [
   ["sets", SETS],
   ["sorted sets", SORTED_SETS],
 ];
-/** Members in a page of the record, and in trees. */
+/** Numbers of members for a packed collection, and for trees. */
 const SIZES: readonly [string, number][] = [
   ["small", 4],
   ["large", 600],
@@ -67,21 +67,21 @@ describe.each(KINDS)("deadlines of members of %s", (_name, kind) => {
     const setUp = () => {
       const engine = testEngine();
       fill(engine, kind, "k", members);
-      /** A command of the family: named without its letter. */
+      /** Sends a command of the family, named without its letter. */
       const say = (name: string, ...args: string[]) => engine.send(letter + name, ...args);
       return { engine, say };
     };
 
     deadlineScenes({ letter, token: "MEMBERS", setUp: () => setUp().engine, members, count: kind.count });
 
-    test("take their conditions anywhere", () => {
+    test("accept conditions anywhere", () => {
       const { say } = setUp();
       expect(say("EXPIRE", "k", "60", "NX", "MEMBERS", "1", "m0")).toBe("*[:1]");
       expect(say("EXPIRE", "k", "70", "MEMBERS", "1", "m0", "NX")).toBe("*[:0]");
       expect(say("EXPIRE", "k", "70", "XX", "MEMBERS", "2", "m0", "m1", "xx")).toBe("*[:1, :0]");
     });
 
-    test("what is due is gone for every command, and goes by itself", () => {
+    test("due members are gone for every command, and are removed by time", () => {
       const { engine, say } = setUp();
       expect(say("PEXPIRE", "k", "100", "MEMBERS", "3", "m0", "m1", "m2")).toBe("*[:1, :1, :1]");
       engine.clock.advance(99);
@@ -100,7 +100,7 @@ describe.each(KINDS)("deadlines of members of %s", (_name, kind) => {
       expect(engine.send(kind.count, "k")).toBe(`:${members - 3}`);
     });
 
-    test("in the middle of a batch, time stands still", () => {
+    test("time stands still within a batch", () => {
       const { engine, say } = setUp();
       say("PEXPIRE", "k", "5", "MEMBERS", "2", "m0", "m1");
       engine.clock.advance(5);
@@ -116,7 +116,7 @@ describe.each(KINDS)("deadlines of members of %s", (_name, kind) => {
       engine.check();
     });
 
-    test("go along when the key is renamed, copied or moved, and do not when members are stored elsewhere", () => {
+    test("are kept when the key is renamed, copied or moved, and not when members are stored elsewhere", () => {
       const { engine, say } = setUp();
       say("EXPIRE", "k", "100", "MEMBERS", "2", "m0", "m1");
       const ttl = (key: string) => say("TTL", key, "MEMBERS", "3", "m0", "m1", "m2");
@@ -139,7 +139,7 @@ describe.each(KINDS)("deadlines of members of %s", (_name, kind) => {
       expect(ttl("stored")).toBe("*[:-2, :-2, :-1]");
     });
 
-    test("the key goes with its last member", () => {
+    test("the key is removed with its last member", () => {
       const { engine, say } = setUp();
       const names = Array.from({ length: members }, (_, i) => `m${i}`);
       say("EXPIRE", "k", "10", "MEMBERS", String(members), ...names);
@@ -216,7 +216,7 @@ describe.each(KINDS)("deadlines of members of %s", (_name, kind) => {
     expect(say("TTL", "k", "MEMBERS", "3", "m0", "m1", "m2")).toBe("*[:-1, :-1, :-1]");
   });
 
-  test("a multitude that is due goes in parts, and others are served in between", () => {
+  test("many due members are removed in parts, and other clients are served in between", () => {
     const engine = testEngine();
     const members = 2000;
     fill(engine, kind, "k", members);
@@ -256,7 +256,7 @@ test("what each command does to the deadline of a member", () => {
   expect(say("SREM", "s", "1")).toBe(":1");
   expect(say("SADD", "s", "1")).toBe(":1");
   expect(ttl("s", "1")).toBe(":-1");
-  // ZADD that gives a score takes the deadline; one that is held back by its options, and ZINCRBY, do not.
+  // A ZADD that sets a score removes the deadline. One that its options prevent, and ZINCRBY, do not.
   const members = ["a", "b", "c", "d", "e", "f", "g"];
   say("ZADD", "z", ...members.flatMap((member) => ["5", member]));
   const expire = () => say("ZEXPIRE", "z", "100", "MEMBERS", String(members.length), ...members);
@@ -273,10 +273,10 @@ test("what each command does to the deadline of a member", () => {
   expect(say("ZADD", "z", "INCR", "1", "a")).toBe('"6"');
   expect(say("ZADD", "z", "GT", "INCR", "-1", "b")).toBe("null$");
   expect(say("ZTTL", "z", "MEMBERS", "2", "a", "b")).toBe("*[:-1, :100]");
-  // A member that moves to another place keeps it.
+  // A member that moves to another position keeps it.
   say("ZINCRBY", "z", "100", "c");
   expect(ttl("z", "c")).toBe(":100");
-  // Stored elsewhere, members have none; a payload has none either.
+  // Members that are stored elsewhere have none. A payload has none either.
   expect(say("ZUNIONSTORE", "z2", "2", "z", "s2")).toBe(":7");
   expect(ttl("z2", "c")).toBe(":-1");
   const payload = engine.client.reply("DUMP", "z");
@@ -285,7 +285,7 @@ test("what each command does to the deadline of a member", () => {
   expect(ttl("z3", "c")).toBe(":-1");
 });
 
-test("every way to look at a key sees what is due no more", () => {
+test("no command that reads a key sees due members", () => {
   const cases: readonly (readonly [add: string[], expire: string, command: string[], reply: string])[] = [
     [["SADD", "k", "a", "b"], "S", ["SISMEMBER", "k", "a"], ":0"],
     [["SADD", "k", "a", "b"], "S", ["SPOP", "k", "5"], '*["b"]'],
@@ -323,7 +323,7 @@ test("every way to look at a key sees what is due no more", () => {
     for (const more of [0, 600]) {
       engine.send("DEL", "k", "to");
       engine.send(...add);
-      // In trees as well: members that go again before the command.
+      // Also in trees, which members that are removed before the command make.
       const names = Array.from({ length: more }, (_, i) => `m${i}`);
       if (more > 0) {
         const scored = add[0] === "SADD" ? names : names.flatMap((name) => ["9", name]);

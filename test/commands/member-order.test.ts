@@ -1,8 +1,8 @@
 /**
- * Goal:   hashes and sets that Redis keeps packed keep the order in which their members came, also where a packed page
- *         cannot hold them; a set of integers is in the order of its values.
- * Method: an engine in process against a Map, which has the same rule: a value is replaced in place, and what was removed
- *         comes again as the last. The same steps to a redis-server, where one is at hand, and exact comparison.
+ * Goal:   hashes and sets that Redis keeps packed keep the order in which their members came, even if one packed page cannot
+ *         hold them. A set of integers is in numeric order.
+ * Method: an engine in process against a Map, which has the same rule: a value is replaced in place, and a removed member
+ *         that is added again is the last. The same steps are compared exactly with a redis-server.
  */
 import { describe, expect, test } from "bun:test";
 import { PACKED_BYTES_MAX } from "../../src/store/collection.ts";
@@ -44,7 +44,7 @@ function wideHash(engine: TestEngine, key: string): string[] {
 }
 
 describe("a hash that is a listpack to Redis, and a tree here", () => {
-  test("answers in the order in which its fields came", () => {
+  test("replies in the order in which its fields came", () => {
     const engine = testEngine();
     const pairs = wideHash(engine, "h");
     expect(texts(engine.client.reply("HGETALL", "h"))).toEqual(pairs);
@@ -53,7 +53,7 @@ describe("a hash that is a listpack to Redis, and a tree here", () => {
     expect(scanned(engine, "HSCAN", "h")).toEqual(pairs);
   });
 
-  test("keeps it in copies, renamed keys and payloads", () => {
+  test("keeps the order in copies, renamed keys and payloads", () => {
     const engine = testEngine();
     const pairs = wideHash(engine, "h");
     engine.send("COPY", "h", "copy");
@@ -95,7 +95,7 @@ describe("a hash that is a listpack to Redis, and a tree here", () => {
     expect(engine.send("OBJECT", "ENCODING", "h")).toBe('"listpack"');
   });
 
-  test("is a hashtable, in no order, once Redis converts it", () => {
+  test("is a hashtable without an order once Redis converts it", () => {
     const engine = testEngine();
     wideHash(engine, "h");
     engine.send("HSET", "h", "long", "x".repeat(65));
@@ -104,7 +104,7 @@ describe("a hash that is a listpack to Redis, and a tree here", () => {
     expect(texts(engine.client.reply("HKEYS", "h")).length).toBe(501);
   });
 
-  test("fields with deadlines keep their places; one that is due comes again as the last", () => {
+  test("fields with deadlines keep their positions; a due field that is set again is the last", () => {
     const engine = testEngine();
     const pairs = wideHash(engine, "h");
     const names = pairs.filter((_, i) => i % 2 === 0);
@@ -125,7 +125,7 @@ describe("a set that Redis keeps packed", () => {
   test.each([
     ["a page", 10],
     ["a tree", 64],
-  ])("of texts answers in the order in which they came: %s", (_name, length) => {
+  ])("of texts replies in the order in which they came: %s", (_name, length) => {
     const engine = testEngine();
     const random = new SeededRandom(testSeed());
     const model = new Set<string>();
@@ -154,7 +154,7 @@ describe("a set that Redis keeps packed", () => {
     expect(widest * length > PACKED_BYTES_MAX).toBe(length === 64);
   });
 
-  test.each([500, 3000])("of %d integers answers in the order of its values, and hands it on", (count) => {
+  test.each([500, 3000])("of %d integers replies in numeric order, and copies keep it", (count) => {
     const engine = testEngine();
     engine.checksEach = false;
     limit(engine, "set_max_intset_entries", 4000);
@@ -225,7 +225,7 @@ describe("the same steps to Ferrite and redis-server", () => {
         compared++;
         for (let i = at + 1; i < at + (isHash ? 5 : 3); i++) expect(ours[i]).toBe(theirs[i]!);
       }
-      // What Redis has converted begins anew.
+      // A key that Redis has converted is deleted.
       for (const client of clients) {
         await client.pipeline(
           looks.flatMap(([name, one], i) =>

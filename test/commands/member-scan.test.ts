@@ -1,6 +1,6 @@
 /**
- * Goal:   HSCAN, SSCAN and ZSCAN share one page logic: what Redis keeps packed comes in one call, a larger collection in
- *         pages that meet each member once; options and cursors mean the same to all three.
+ * Goal:   HSCAN, SSCAN and ZSCAN share one page logic: a collection that Redis keeps packed comes in one call, a larger one in
+ *         pages with each member once. Options and cursors mean the same in all three.
  * Method: an engine in process; one table of the three types.
  */
 import { describe, expect, test } from "bun:test";
@@ -39,7 +39,7 @@ describe.each(TYPES)("$scan", ({ scan, bare, add }) => {
     expect(page(engine, scan, "k", "77", "COUNT", "1").items).toEqual(items);
   });
 
-  test("a large one comes in pages, each member once", () => {
+  test("a large collection comes in pages, each member once", () => {
     const engine = testEngine();
     engine.checksEach = false;
     const members = names(3000, 6);

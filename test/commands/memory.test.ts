@@ -1,6 +1,6 @@
 /**
- * Goal:   MEMORY has Redis's subcommands, keys, shapes and errors, and its figures are true.
- * Method: shapes side by side with redis-server; USAGE against the growth of used memory.
+ * Goal:   MEMORY has Redis's subcommands, keys, forms and errors, and its figures are right.
+ * Method: forms are compared with redis-server, and USAGE with the growth of used memory.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
@@ -75,7 +75,7 @@ describe("MEMORY", () => {
     for (const args of cases) expect(show(await ask(ours, ...args))).toBe(show(await ask(theirs, ...args)));
   });
 
-  test("USAGE follows the size of the value, and does not date the key", async () => {
+  test("USAGE follows the size of the value, and is no access to the key", async () => {
     await ask(ours, "SET", "int", "1");
     await ask(ours, "SET", "short", "x".repeat(100));
     await ask(ours, "SET", "long", Buffer.alloc(1_000_000, "y"));

@@ -1,7 +1,7 @@
 /**
- * Goal:   MONITOR tells of the commands of every worker, in one order, in Redis's form, without secrets; who monitors may
- *         do what Redis lets it do, and is bounded.
- * Method: servers of three workers; one differential stream, its lines next to those of a redis-server.
+ * Goal:   MONITOR shows the commands of every worker, in one order, in Redis's form, without secrets. A monitoring client may
+ *         send the same commands as in Redis, and its output is bounded.
+ * Method: servers of three workers. The lines of one stream of commands are compared with those of a redis-server.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
@@ -26,7 +26,7 @@ async function connect(to = server): Promise<RespClient> {
   return client;
 }
 
-/** A connection that monitors: what it is sent, as lines. */
+/** A monitoring connection, with the lines that it is sent. */
 class Monitor {
   private constructor(readonly client: RespClient) {}
 
@@ -42,7 +42,7 @@ class Monitor {
   get text(): string {
     return this.client.raw().toString("latin1");
   }
-  /** Lines of commands, without the answers to what the monitor itself asks. */
+  /** The lines of commands, without replies to the monitoring client's own commands. */
   get lines(): string[] {
     return this.text.split("\r\n").filter((line) => /^\+\d/.test(line));
   }
@@ -101,7 +101,7 @@ describe("MONITOR", () => {
     expect(told[1]).toContain('[0] "HELLO" "2" "AUTH" "(redacted)" "(redacted)" "SETNAME" "x"');
   });
 
-  test("tells of every worker's clients, in the order of their commands", async () => {
+  test("shows the commands of every worker's clients, in their order", async () => {
     const monitors = [await Monitor.on(), await Monitor.on()];
     const clients: RespClient[] = [];
     for (let i = 0; i < 12; i++) clients.push(await connect());
@@ -118,7 +118,7 @@ describe("MONITOR", () => {
     }
   });
 
-  test("a command that waits for others is told of once, one that is held back when it runs", async () => {
+  test("a command that waits is shown once, and a suspended one when it runs", async () => {
     const monitor = await Monitor.on();
     const client = await connect();
     await ask(client, "CLIENT", "PAUSE", "200", "WRITE");
@@ -129,7 +129,7 @@ describe("MONITOR", () => {
     expect(monitor.commands).toEqual(['"SET" "held" "1"', '"WAIT" "0" "10"', '"ECHO" "the end"']);
   });
 
-  test("who monitors may not touch keys, is listed as such, and may be killed; RESET ends it", async () => {
+  test("a monitoring client may not use keys, is listed as such, and may be killed; RESET ends MONITOR", async () => {
     const monitor = await Monitor.on();
     const { client } = monitor;
     const denied = "-ERR Replica can't interact with the keyspace\r\n";
@@ -159,7 +159,7 @@ describe("MONITOR", () => {
     expect(await ask(admin, "CLIENT", "LIST", "FLAGS", "O")).toBe('""');
   });
 
-  test("one that does not read is closed by its limit", async () => {
+  test("a monitoring client that does not read is closed by its limit", async () => {
     const admin = await connect();
     await ask(admin, "CONFIG", "SET", "client-output-buffer-limit", "normal 1000000 0 0");
     const monitor = await Monitor.on();

@@ -1,6 +1,6 @@
 /**
- * Goal:   a command is found under the name it was given and no other, whoever asks; what is disabled is refused.
- * Method: embedded servers with such names; error texts as redis-server 7.0.15 replies them under rename-command.
+ * Goal:   every lookup finds a renamed command under its new name only, and refuses a disabled one.
+ * Method: embedded servers with renamed commands. Error texts are those of redis-server 7.0.15 under rename-command.
  */
 import { describe, expect, test } from "bun:test";
 import { Config } from "../../src/base/config/config.ts";
@@ -48,14 +48,14 @@ describe("renamed commands", () => {
     expect(ask(client, "CONFIG GET databases")).toStartWith("-ERR unknown command 'CONFIG'");
   });
 
-  test("errors name the command as Redis does: by its own name, but as it was typed in hints", () => {
+  test("errors name the command as Redis does: by its own name, and in hints as it was typed", () => {
     expect(ask(client, "G2")).toBe("-ERR wrong number of arguments for 'get' command\r\n");
     expect(ask(client, "myconf")).toBe("-ERR wrong number of arguments for 'config' command\r\n");
     expect(ask(client, "MYCONF GET")).toBe("-ERR wrong number of arguments for 'config|get' command\r\n");
     expect(ask(client, "myconf foo")).toBe("-ERR unknown subcommand 'foo'. Try MYCONF HELP.\r\n");
   });
 
-  test("COMMAND tells the names that work", () => {
+  test("COMMAND shows the names that work", () => {
     expect(client.call("COMMAND", "COUNT")).toBe(commandTable().all.length - 1);
     const names = client.call("COMMAND", "LIST") as string[];
     expect(names).toContain("g2");
@@ -77,7 +77,7 @@ describe("renamed commands", () => {
     expect([name, docs[0]]).toEqual(["g2", "summary"]);
   });
 
-  test("two commands may change names", () => {
+  test("two commands may exchange names", () => {
     const swapped = open({ renameCommands: { GET: "STRLEN", STRLEN: "GET" } });
     swapped.call("SET", "k", "abc");
     expect([swapped.call("GET", "k"), swapped.call("STRLEN", "k")]).toEqual([3, "abc"]);
@@ -92,21 +92,21 @@ describe("renamed commands", () => {
     expect(other.call("COMMAND", "LIST")).toContain("client|number");
   });
 
-  test("every way of looking up obeys; the server's own table does not change", () => {
+  test("every lookup uses the new names; the server's own table does not change", () => {
     const table = clientTable(configOf({ "server.rename_commands": { GET: "G2", SET: "" } }));
     expect([table.byName("GET"), table.byName("SET"), table.byName("g2")?.name]).toEqual([null, null, "GET"]);
     expect(table.all.map((spec) => spec.name)).toEqual(commandTable().all.map((spec) => spec.name));
     expect(commandTable().byName("GET")?.name).toBe("GET");
   });
 
-  test("what cannot be obeyed stops the start", () => {
+  test("invalid names stop the start", () => {
     expect(refusal({ GET: "G2", FLUSHALL: "" })).toBe("");
     expect(refusal({ GTE: "G2" })).toBe(
       'Error: Failed to parse config: server.rename_commands (f.toml:3): no command is called "GTE"; did you mean GET?',
     );
     expect(refusal({ GET: "set" })).toContain('"SET" and "GET" would both be called "SET"');
     expect(refusal({ GET: "X", SET: "x" })).toContain('"SET" and "GET" would both be called "X"');
-    expect(refusal({ GET: "X", get: "Y" })).toContain('"get" stands there twice');
+    expect(refusal({ GET: "X", get: "Y" })).toContain('"get" is given twice');
     expect(refusal({ GET: "a b" })).toContain('"a b", for "GET", cannot be a name');
     expect(refusal({ "CONFIG|SET": "get" })).toContain("would both be called");
     expect(() => Ferrite.open({ maxMemory: MEMORY, renameCommands: { NOSUCH: "" } })).toThrow("no command is called");
@@ -116,7 +116,7 @@ describe("renamed commands", () => {
 describe("server.disable_dangerous_commands", () => {
   const client = open({ disableDangerousCommands: true });
 
-  test("refuses each of them by name, and leaves the rest", () => {
+  test("refuses each of them by name, and no other command", () => {
     for (const name of DANGEROUS) {
       const own = commandTable().byName(name.split("|")[0]!);
       if (own === null) continue; // not in this version

@@ -1,5 +1,5 @@
 /**
- * Goal:   the string commands that came after Redis 7.0 do what their documentation and Redis's own tests say, on values
+ * Goal:   the string commands of versions after Redis 7.0 behave as their documentation and Redis's own tests say, on values
  *         of each encoding. (LCS is compared with redis-server in bits-and-sketches.test.ts.)
  * Method: an engine in process; the checkers of all shards run after every command.
  */
@@ -52,7 +52,7 @@ describe("DIGEST, DELEX and DELIFEQ", () => {
     }
   });
 
-  test("what is not well formed", () => {
+  test("malformed arguments", () => {
     const engine = testEngine();
     engine.send("SET", "k", "v");
     const arity = "-ERR wrong number of arguments for 'delex' command";
@@ -65,7 +65,7 @@ describe("DIGEST, DELEX and DELIFEQ", () => {
 });
 
 describe("MSETEX", () => {
-  test("sets all or none", () => {
+  test("sets all keys or none", () => {
     const engine = testEngine();
     expect(engine.send("MSETEX", 2, "a", "1", "b", PAGED, "EX", 10)).toBe(":1");
     expect(engine.send("MGET", "a", "b")).toBe(`*["1", "${PAGED}"]`);
@@ -83,7 +83,7 @@ describe("MSETEX", () => {
     expect(engine.send("EXISTS", "a", "d")).toBe(":0");
   });
 
-  test("what is not well formed", () => {
+  test("malformed arguments", () => {
     const engine = testEngine();
     for (const count of ["x", "0", "-1", "2147483648"]) {
       expect(engine.send("MSETEX", count, "a", "1")).toBe("-ERR invalid numkeys value");
@@ -111,7 +111,7 @@ describe("INCREX", () => {
   const MAX = "9223372036854775807";
   const MIN = "-9223372036854775808";
 
-  test("adds within bounds, or not at all, or as far as it may", () => {
+  test("adds within bounds, and otherwise nothing or as much as they allow", () => {
     const engine = testEngine();
     const incr = (before: string | null, ...options: (string | number)[]): string => {
       if (before === null) engine.send("DEL", "k");
@@ -183,7 +183,7 @@ describe("INCREX", () => {
     expect(engine.send("EXISTS", "k")).toBe(":0");
   });
 
-  test("what is not well formed", () => {
+  test("malformed arguments", () => {
     const engine = testEngine();
     for (const options of [
       ["FOO"],
@@ -212,7 +212,7 @@ describe("INCREX", () => {
 });
 
 describe("LCS", () => {
-  test("long values, and a table that may not be made", () => {
+  test("long values, and a table that would be too large", () => {
     const engine = testEngine();
     engine.send("SET", "a", PAGED);
     engine.send("SET", "b", "xpyp");

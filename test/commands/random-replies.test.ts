@@ -1,8 +1,9 @@
 /**
- * Goal:   SRANDMEMBER, HRANDFIELD and ZRANDMEMBER with any count of 64 bits: Redis's errors, the right head, entries of
- *         the collection as it was; no lock, no worker and no memory held for a long reply, which ends with its client.
- * Method: counts of every size to an engine in this process and to both servers; a client that does not read, beside
- *         others; pins and heap blocks are counted at the end.
+ * Goal:   SRANDMEMBER, HRANDFIELD and ZRANDMEMBER with any 64-bit count have Redis's errors, the right array length, and
+ *         entries of the collection as of the command. A long reply holds no lock, no worker and no memory, and ends with
+ *         its client.
+ * Method: counts of every size to an engine in process and to both servers. A client that does not read runs beside others.
+ *         Pins and heap blocks are counted at the end.
  */
 import { describe, expect, test } from "bun:test";
 import { HEAP_LIVE_AT, PIN_SLOTS, PINS_AT } from "../../src/store/shard.ts";
@@ -42,7 +43,7 @@ function engineWith(size: number): TestEngine {
   return engine;
 }
 
-/** Texts of the items of an array, those of pairs in brackets. */
+/** Texts of the items of an array, with pairs in brackets. */
 function items(reply: Reply): string[] {
   if (reply.type !== "array") throw new Error(show(reply));
   return reply.value.map((item) => ("value" in item && item.type !== "array" ? String(item.value) : show(item)));
@@ -55,8 +56,8 @@ const COMMANDS = [
 ] as const;
 
 describe("replies of random entries", () => {
-  // A packed collection, a tree, and a count on both sides of what is streamed and of what is drawn in order.
-  test.each([20, 3000])("have as many entries as asked for, each of the collection of %d", (size) => {
+  // A packed collection and a tree, with counts below and above the limits of streaming and of drawing in order.
+  test.each([20, 3000])("have as many entries as asked for, all of them members, with %d members", (size) => {
     const engine = engineWith(size);
     for (const [command, key] of COMMANDS) {
       for (const count of [1, 7, size / 2 - 1, size - 1, size, size + 1, 5000]) {
@@ -94,7 +95,7 @@ describe("replies of random entries", () => {
     expectNothingLeft(engine);
   });
 
-  test("are of the collection at the moment of the command", () => {
+  test("show the collection as of the command", () => {
     for (const size of [20, 3000]) {
       const engine = engineWith(size);
       for (const [command, key] of COMMANDS) {
@@ -110,7 +111,7 @@ describe("replies of random entries", () => {
     }
   });
 
-  test("wait for a pin when all of the shard are taken", () => {
+  test("wait for a pin when all pins of the shard are in use", () => {
     const engine = engineWith(3000);
     const { store } = engine.engine;
     const shards = Array.from({ length: store.shards }, (_, shard) => shard);
@@ -138,7 +139,7 @@ describe("beside redis-server", () => {
     await client.command("SET", "string", "f");
   }
 
-  test("every count that ends has the same reply", async () => {
+  test("every count with a finite reply has the same reply", async () => {
     const clients = [await both.redis!.connect(), await both.ferrite.connect()] as const;
     for (const client of clients) await fill(client);
     const counts =
@@ -168,7 +169,7 @@ describe("beside redis-server", () => {
     ["HRANDFIELD", "hash", `-${HALF_MAX}`, "WITHVALUES"],
     ["ZRANDMEMBER", "zset", `-${HALF_MAX}`, "WITHSCORES"],
   ];
-  test.each(endless)("%s %s %s leaves the server to others, until its client has gone", async (...command) => {
+  test.each(endless)("%s %s %s lets the server serve others, until its client has left", async (...command) => {
     const { ferrite } = both;
     const [reader, other] = [await ferrite.connect(), await ferrite.connect()];
     await fill(other);
@@ -191,7 +192,7 @@ describe("beside redis-server", () => {
     other.close();
   });
 
-  test("a reply that is longer than the output limit is not begun", async () => {
+  test("a reply longer than the output limit is not begun", async () => {
     const { ferrite } = both;
     const admin = await ferrite.connect();
     await fill(admin);

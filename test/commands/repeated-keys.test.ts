@@ -1,8 +1,8 @@
 /**
- * Goal:   a command over many keys costs what its different keys cost, however often they are named, and replies what
- *         Redis replies.
- * Method: searches in trees are counted while keys are named 100 times; the replies are compared with redis-server's,
- *         over keys in every order, with weights whose sums show the order in which they were added.
+ * Goal:   the cost of a command on many keys depends on its different keys, not on how often they are named, and its replies
+ *         are Redis's.
+ * Method: searches in trees are counted while keys are named 100 times. The replies are compared with redis-server's, for
+ *         keys in every order, with weights whose sums show the order of the additions.
  */
 import { describe, expect, spyOn, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
@@ -39,14 +39,14 @@ describe("searches in trees", () => {
     const seek = spyOn(Tree.prototype, "seek");
     try {
       engine.send(...(command as [string, ...string[]]));
-      // What is found, and what the result takes in both trees of a sorted set.
+      // Searches for members, and those that the result takes in both trees of a sorted set.
       expect(seek.mock.calls.length).toBeLessThan(MEMBERS * 8);
     } finally {
       seek.mockRestore();
     }
   });
 
-  test("ZDIFF goes through the smaller of two sources", () => {
+  test("ZDIFF iterates over the smaller of two sources", () => {
     const engine = testEngine({ regions: 8 });
     engine.checksEach = false;
     engine.send("SADD", "big", ...Array.from({ length: MEMBERS }, (_, i) => `m${i}`));
@@ -80,14 +80,14 @@ describe("beside redis-server", () => {
   if (!requireRedis()) return;
   const both = bothServers({ workers: 2 });
 
-  test("keys in any order and number have the same reply", async () => {
+  test("keys in any order and number get the same reply", async () => {
     const clients = [await both.redis!.connect(), await both.ferrite.connect()] as const;
     const run = async (...args: string[]): Promise<void> => {
       const [redis, ferrite] = await Promise.all(clients.map((client) => client.command(...args)));
       const texts = [redis, ferrite].map((reply) => {
-        // Sets come in any order.
+        // Members of sets come in any order.
         if (args[0]!.startsWith("S") && reply!.type === "array") return reply!.value.map(show).sort().join();
-        // Redis 7.0 writes 17 digits of a score, later ones and Ferrite as few as tell it from others.
+        // Redis 7.0 writes 17 digits of a score. Later versions and Ferrite write the fewest that identify it.
         return show(reply!).replace(/"(-?[0-9.e+-]+)"/g, (_, score) => String(Number(score)));
       });
       if (texts[0] !== texts[1]) throw new Error(`${args.join(" ")}\nRedis   ${texts[0]}\nFerrite ${texts[1]}`);
@@ -97,7 +97,7 @@ describe("beside redis-server", () => {
       ["s0", "s1", "s2", "s3"],
       ["z0", "z1", "z2", "z3"],
     ];
-    // Sizes differ: the order in which Redis adds up scores of sources of one size is not told.
+    // The sizes differ, because the order in which Redis adds scores of equally large sources is not specified.
     for (let i = 0; i < 4; i++) {
       const numbers = Array.from({ length: 40 + i * 200 }, (_, n) => n * (i + 1));
       await run("SADD", sets[i]!, ...numbers.map((n) => `m${n}`));

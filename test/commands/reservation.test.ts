@@ -1,9 +1,9 @@
 /**
- * Goal:   a command that may grow the data happens as a whole or not at all, whenever other workers take the last memory:
- *         it answers as ever, or is refused with nothing changed, or is retried until there is room again.
- * Method: each command runs again and again on equal data. For all n, another worker takes all the memory it is given just
- *         before the command takes its n-th frame; then, for all n, the command's n-th reservation is refused. The digest
- *         of all data tells what has happened.
+ * Goal:   a command that may grow the data happens as a whole or not at all, whenever other workers allocate the last memory:
+ *         it replies as usual, or is refused and changes nothing, or is retried until there is memory again.
+ * Method: each command runs repeatedly on equal data. For all n, another worker allocates all memory just before the command
+ *         allocates its n-th frame. Then, for all n, the command's n-th reservation is refused. A digest of all data shows
+ *         the result.
  */
 import { describe, expect, test } from "bun:test";
 import { FramePool, FrameSize, type FrameSize as Size } from "../../src/memory/frame-pool.ts";
@@ -11,7 +11,7 @@ import { NO_FRAME, type FrameNumber } from "../../src/memory/arena.ts";
 import { type TestClient, type TestEngine, testEngine } from "../support/engine.ts";
 import { type Argument, encodeCommand, type Reply, show } from "../support/resp.ts";
 
-/** Another worker, which takes whatever the pool gives it. */
+/** Another worker, which allocates all the memory that the pool gives it. */
 class Taker {
   private readonly pool: FramePool;
   private readonly taken: [FrameNumber, Size][] = [];
@@ -204,13 +204,13 @@ for (const [name, args] of Object.entries({
 
 const digest = (one: TestEngine): string => one.send("DEBUG", "DIGEST");
 
-/** What may go wrong with memory while a command runs. Both return the number of occasions there were so far. */
+/** Memory failures while a command runs. Both functions return the number of occasions so far. */
 interface Mishap {
-  /** `n` is the occasion at which it goes wrong. */
+  /** `n` is the occasion of the failure. */
   arm(one: TestEngine, n: number): { readonly occasions: () => number; readonly end: () => void };
 }
 
-/** Before the `n`-th frame is taken another worker takes all it is given, and keeps it until the command has answered or waits. */
+/** Before the n-th frame is allocated, another worker takes all memory, and keeps it until the command has replied or waits. */
 const taking: Mishap = {
   arm(one, n) {
     const taker = new Taker(one);
@@ -236,7 +236,7 @@ const refusing: Mishap = {
   },
 };
 
-/** Runs the command of a case, with a mishap at occasion `n`. */
+/** Runs the command of a case, with a failure at occasion `n`. */
 function run(
   which: Case,
   mishap: Mishap,
@@ -256,7 +256,7 @@ function run(
   return { one, before, reply: replies[0]!, occasions };
 }
 
-/** Runs a case with a mishap at each occasion in turn: it is done as a whole, or refused with nothing changed. */
+/** Runs a case with a failure at each occasion in turn. The command happens as a whole, or is refused and changes nothing. */
 function expectAllOrNothing(which: Case, mishap: Mishap): void {
   const whole = run(which, mishap, Infinity);
   const expected = digest(whole.one);
@@ -276,11 +276,11 @@ function expectAllOrNothing(which: Case, mishap: Mishap): void {
   }
 }
 
-describe("a command is done as a whole or not at all", () => {
+describe("a command happens as a whole or not at all", () => {
   test.each(Object.keys(CASES))("%s, when the last memory goes to others before its n-th frame", (name) => {
     expectAllOrNothing(CASES[name]!, taking);
   });
-  // RENAME may be needed to free memory, so it reserves nothing for a string: it takes the frames first.
+  // RENAME may be needed to free memory, so it reserves nothing for a string. It allocates its frames first.
   const reserving = Object.keys(CASES).filter((name) => name !== "RENAME of a string");
   test.each(reserving)("%s, when its n-th reservation is refused", (name) => {
     expectAllOrNothing(CASES[name]!, refusing);

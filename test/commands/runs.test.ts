@@ -1,8 +1,8 @@
 /**
- * Goal:   a pipeline of one command on one key, for which the lock is kept and the collection stays open from one command
- *         to the next, does what the commands do alone.
- * Method: random runs over few keys of every type, sent to one engine as pipelines and to another one by one; replies and
- *         the digest of all keys are compared. Scenes: what ends a run, and who waits while it goes on.
+ * Goal:   a run, for which the lock is held and the collection stays open from one command to the next, has the same effect
+ *         as its commands alone.
+ * Method: random runs on few keys of every type go to one engine as pipelines, and to another one by one. Replies and the
+ *         digest of all keys are compared. Scenes show what ends a run, and clients that wait during one.
  */
 import { describe, expect, test } from "bun:test";
 import { type TestClient, testEngine } from "../support/engine.ts";
@@ -16,7 +16,7 @@ const KEYS = 3;
 const HANG_MS = 20_000;
 const LONG = "x".repeat(1500);
 
-/** What a run may be of: the command, and the arguments of each of its calls. */
+/** The kinds of run: a command, and the arguments of each call. */
 const RUNS: readonly ((random: SeededRandom, key: string) => Argument[])[] = [
   (random, key) => ["LPUSH", `l${key}`, ...words(random, 2)],
   (random, key) => ["RPUSH", `l${key}`, ...words(random, 1)],
@@ -46,7 +46,7 @@ const RUNS: readonly ((random: SeededRandom, key: string) => Argument[])[] = [
   (_, key) => ["XLEN", `x${key}`],
   (_, key) => ["INCR", `i${key}`],
   (_, key) => ["GET", `i${key}`],
-  // Of the wrong type, and on a key that goes in the middle of the run.
+  // Keys of the wrong type, and a key that is removed in the middle of the run.
   (_, key) => ["LPUSH", `h${key}`, "x"],
   (random, key) => ["DEL", `${random.pick(["l", "h", "s", "z", "x"])}${key}`],
   (random, key) => ["PEXPIRE", `${random.pick(["l", "h", "s", "z", "x"])}${key}`, random.below(2000)],
@@ -65,7 +65,7 @@ function field(random: SeededRandom): string {
 describe("a run of one command on one key", () => {
   const seed = testSeed();
   test(
-    `is its commands one by one (FERRITE_SEED=${seed})`,
+    `equals its commands one by one (FERRITE_SEED=${seed})`,
     () => {
       const random = new SeededRandom(seed);
       const together = testEngine();
@@ -116,7 +116,7 @@ describe("a run of one command on one key", () => {
   });
 
   test(
-    "serves who waits for its key, element by element",
+    "serves clients that wait for its key, element by element",
     async () => {
       const server = await startFerrite({ workers: 2 });
       try {
@@ -148,7 +148,7 @@ async function seenBlocked(admin: RespClient, count: number): Promise<void> {
   }
 }
 
-/** All that the keys of the runs hold. */
+/** The contents of all keys of the runs. */
 function everything(client: TestClient): string[] {
   const said: string[] = [];
   for (let key = 0; key < KEYS; key++) {

@@ -1,7 +1,7 @@
 /**
- * Goal:   SCAN meets every key that is there all the time, whatever grows and shrinks meanwhile; KEYS, DBSIZE and
- *         RANDOMKEY see the keys that have not expired, all of them.
- * Method: an engine in process; a full walk with seeded inserts and deletes between its pages.
+ * Goal:   SCAN returns every key that exists throughout, while tables grow and shrink. KEYS, DBSIZE and RANDOMKEY see all keys
+ *         that have not expired.
+ * Method: an engine in process, and full scans with seeded inserts and deletes between their pages.
  */
 import { describe, expect, test } from "bun:test";
 import { type TestEngine, testEngine } from "../support/engine.ts";
@@ -76,7 +76,7 @@ describe("SCAN", () => {
     expect(Math.max(...sizes)).toBeLessThan(80);
   });
 
-  test.each(["grow", "shrink", "both"])("keys that stay are met while the tables %s", (kind) => {
+  test.each(["grow", "shrink", "both"])("keys that stay are returned while the tables %s", (kind) => {
     const random = new SeededRandom(testSeed());
     const engine = testEngine();
     engine.checksEach = false;
@@ -113,7 +113,7 @@ describe("SCAN", () => {
     expect(walk(engine, [])).toEqual([]);
   });
 
-  test("cursors and options that are none", () => {
+  test("invalid cursors and options", () => {
     const engine = testEngine();
     engine.send("SET", "k", "v");
     for (const cursor of ["x", "1x", " 1", "0x10", "1.5", "18446744073709551616", "+", "-"]) {
@@ -132,7 +132,7 @@ describe("SCAN", () => {
   });
 });
 
-test("KEYS and DBSIZE leave expired keys out", () => {
+test("KEYS and DBSIZE leave out expired keys", () => {
   const engine = testEngine();
   engine.checksEach = false;
   for (let i = 0; i < 300; i++) engine.send("SET", `k${i}`, "v");
@@ -147,7 +147,7 @@ test("KEYS and DBSIZE leave expired keys out", () => {
   expect(names(engine.client.reply("KEYS", ""))).toEqual([]);
 });
 
-test("RANDOMKEY: every key comes up, none that expired", () => {
+test("RANDOMKEY returns every key, and no expired one", () => {
   const engine = testEngine();
   engine.checksEach = false;
   expect(engine.send("RANDOMKEY")).toBe("null$");
@@ -177,7 +177,7 @@ test("RANDOMKEY: every key comes up, none that expired", () => {
   expect(engine.send("RANDOMKEY")).toBe("null$");
 });
 
-test("SCAN removes what is due where it comes by", () => {
+test("SCAN removes due keys on its way", () => {
   const engine = testEngine();
   engine.engine.store.activeExpire = false;
   for (let i = 0; i < 500; i++) engine.send("SET", `key:${i}`, "x", ...(i % 3 === 0 ? ["PX", "5"] : []));

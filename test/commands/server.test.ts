@@ -43,7 +43,7 @@ describe("DEBUG", () => {
     for (let i = 0; i < 8; i++) others.push(await server.connect());
     const from = performance.now();
     const slept = ask("DEBUG", "SLEEP", "0.5");
-    // At least one of them is another worker's, or all share the sleeper's: then they wait, and the test says nothing.
+    // At least one of them is in another worker. If all are in the sleeping one, they wait and the test proves nothing.
     const first = await Promise.race(others.map((other) => askOn(other, "PING")));
     expect(first).toBe("+PONG");
     expect(await slept).toBe("+OK");
@@ -51,7 +51,7 @@ describe("DEBUG", () => {
     for (const other of others) other.close();
   });
 
-  test("SLEEP takes anything for a number, as Redis", async () => {
+  test("SLEEP accepts anything as a number, as Redis does", async () => {
     expect(await ask("DEBUG", "SLEEP", "0")).toBe("+OK");
     expect(await ask("DEBUG", "SLEEP", "abc")).toBe("+OK");
     const unknown = "-ERR unknown subcommand or wrong number of arguments for 'sleep'. Try DEBUG HELP.";
@@ -59,7 +59,7 @@ describe("DEBUG", () => {
     expect(await ask("DEBUG", "sleep", "0", "1")).toBe(unknown);
   });
 
-  test("CHECK walks everything and counts the keys", async () => {
+  test("CHECK walks all data and counts the keys", async () => {
     const before = Number((await ask("DEBUG", "CHECK")).slice(1));
     for (let i = 0; i < 100; i++) await ask("SET", `checked:${i}`, "v".repeat(i));
     expect(await ask("DEBUG", "CHECK")).toBe(`:${before + 100}`);
@@ -79,7 +79,7 @@ describe("DEBUG", () => {
     expect(await ask("DEBUG", "OBJECT", "nothing")).toBe("-ERR no such key");
   });
 
-  test("expired keys stay without the background, and DEBUG SLEEP 0 removes them in all shards", async () => {
+  test("expired keys stay without background work, and DEBUG SLEEP 0 removes them in all shards", async () => {
     const lonely = await startFerrite();
     const connection = await lonely.connect();
     const other = await lonely.connect();
@@ -144,7 +144,7 @@ describe("SHUTDOWN", () => {
     expect(await ask("PING")).toBe("+PONG");
   });
 
-  test("ends the process with 0 and answers nothing", async () => {
+  test("ends the process with 0 and without a reply", async () => {
     const ending = await startFerrite();
     const connection = await ending.connect();
     const other = await ending.connect();

@@ -1,7 +1,7 @@
 /**
- * Goal:   the set commands do what Redis 7.2 documents, where the differential stream cannot look: chance, order of
- *         replies, encodings of results, SSCAN's guarantee, replies in RESP3, destinations that are sources.
- * Method: an engine in process; the checkers of all shards run after every command, or now and then in long streams.
+ * Goal:   the set commands behave as Redis 7.2 documents, in the parts that the differential stream does not cover: random
+ *         members, order of replies, encodings of results, SSCAN's guarantee, RESP3, destinations that are sources.
+ * Method: an engine in process. The checkers of all shards run after every command, or at intervals in long streams.
  */
 import { describe, expect, test } from "bun:test";
 import { testEngine, type TestEngine } from "../support/engine.ts";
@@ -21,7 +21,7 @@ function fill(engine: TestEngine, key: string, members: readonly string[]): void
 }
 
 describe("chance", () => {
-  test.each(["packed", "tree"])("SPOP takes each member of a %s set as often as any", (kind) => {
+  test.each(["packed", "tree"])("SPOP draws each member of a %s set equally often", (kind) => {
     const engine = testEngine();
     engine.checksEach = false;
     const size = kind === "packed" ? 8 : 700;
@@ -40,7 +40,7 @@ describe("chance", () => {
     }
     expect(counts.size).toBe(size);
     const mean = (rounds * (kind === "packed" ? 1 : 100)) / size;
-    // Seven deviations of a binomial count: the seed is fixed, so this is no matter of luck.
+    // Seven standard deviations of a binomial count. The seed is fixed, so the result is always the same.
     for (const count of counts.values()) expect(Math.abs(count - mean)).toBeLessThan(7 * Math.sqrt(mean));
   });
 
@@ -64,7 +64,7 @@ describe("chance", () => {
     expect(new Set(ask(engine, "SRANDMEMBER", "s", -4000)).size).toBeGreaterThan(1000);
   });
 
-  test("SPOP of all, of none, of what is not there", () => {
+  test("SPOP of all members, of none, of a missing key", () => {
     const engine = testEngine();
     engine.send("SADD", "s", "a", "b");
     expect(engine.send("SPOP", "s", 0)).toBe("*[]");
@@ -165,7 +165,7 @@ describe("several sets", () => {
     expect(after("SUNIONSTORE", "d", "mixed", "many")).toBe("hashtable");
     expect(after("SINTERSTORE", "d", "mixed")).toBe("listpack");
     expect(after("SINTERSTORE", "d", "texts")).toBe("hashtable");
-    // By sifting: what is left is added. By taking away: all were added first.
+    // By sifting, the rest is added. By subtraction, all members were added first.
     expect(after("SDIFFSTORE", "d", "mixed", "texts")).toBe("listpack");
     engine.send("SADD", "tail", "t0");
     expect(after("SDIFFSTORE", "d", "texts", "tail", "ints")).toBe("hashtable");
@@ -180,7 +180,7 @@ describe("several sets", () => {
     expect(encoding("new")).toBe("hashtable");
   });
 
-  test("small sets keep their order: integers by value, others as they came", () => {
+  test("small sets keep their order: integers in numeric order, others as they came", () => {
     const engine = testEngine();
     engine.send("SADD", "ints", "5", "-3", "9223372036854775807", "-9223372036854775808", "100", "9007199254740993");
     const sorted = ["-9223372036854775808", "-3", "5", "100", "9007199254740993", "9223372036854775807"];
@@ -200,7 +200,7 @@ describe("several sets", () => {
 });
 
 describe("SSCAN", () => {
-  test("meets what is there all the time, while the set grows and shrinks", () => {
+  test("returns each member that exists throughout, while the set grows and shrinks", () => {
     const engine = testEngine();
     const stays = range(3000, (i) => `stays:${i}`);
     fill(engine, "s", stays);
@@ -222,7 +222,7 @@ describe("SSCAN", () => {
     engine.checkNow();
   });
 
-  test("small sets come whole; a pattern filters; odd cursors end the walk", () => {
+  test("small sets come in one call; a pattern filters; invalid cursors end the scan", () => {
     const engine = testEngine();
     engine.send("SADD", "s", "a1", "b1", "a2");
     expect(engine.send("SSCAN", "s", 0, "COUNT", 1)).toBe('*["0", *["a1", "b1", "a2"]]');

@@ -1,7 +1,7 @@
 /**
- * Goal:   SORT and SORT_RO answer and store what Redis does, with all options, over all types and encodings.
- * Method: seeded random commands side by side with redis-server, over keys that elements name, keys of other types, and
- *         weights that are no numbers; every reply is compared, and what was stored.
+ * Goal:   SORT and SORT_RO reply and store the same as in Redis, with all options, for all types and encodings.
+ * Method: seeded random commands to Ferrite and redis-server, with keys that elements name, keys of other types, and weights
+ *         that are no numbers. Every reply and every stored value is compared.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { testEngine } from "../support/engine.ts";
@@ -103,10 +103,10 @@ test.skipIf(!hasRedis)("SORT replies as Redis does", async () => {
       }
     }
     const stores = args.includes("STORE");
-    // Elements of equal weight come in any order, and a set's that are not sorted.
+    // Elements of equal weight come in any order, and so do those of an unsorted set.
     if (by !== "" && isAlpha && by.includes("*")) isOrdered = false;
     const isSorted = !args.some((word, i) => args[i - 1] === "BY" && !word.includes("*"));
-    // Small sets are of another encoding since 7.2, and so in another order.
+    // Small sets have another encoding since 7.2, and so another order.
     if (!isSorted && key === "set") isOrdered = false;
     if (!isOrdered) continue;
     await same(...args);
@@ -141,7 +141,7 @@ test.skipIf(!hasRedis)("SORT replies as Redis does", async () => {
   engine.checkNow();
 });
 
-test.skipIf(!hasRedis)("SORT by texts of keys, where ties are no matter", async () => {
+test.skipIf(!hasRedis)("SORT by texts of keys, with ties in any order", async () => {
   for (const by of ["weight_*", "h_*->name", "object:*:x", "w:*"]) {
     await same("DEL", "one");
     await same("RPUSH", "one", "10", "22", "7");

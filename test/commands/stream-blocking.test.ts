@@ -1,9 +1,9 @@
 /**
- * Goal:   XREAD and XREADGROUP that wait get what comes, once for each group, from whatever worker; who waits for a group
- *         is told when it is gone; with CLAIM what becomes idle meanwhile.
- * Method: scenes of several clients played to Ferrite (two workers) and to redis-server, every reply compared; where 7.2
- *         does otherwise than the 7.0 at hand, its replies are written down. Two groups of consumers over both workers
- *         that wait, in which each entry must come out once.
+ * Goal:   waiting XREAD and XREADGROUP get new entries, once per group, from any worker. A client that waits for a removed
+ *         group gets an error. With CLAIM it also gets entries that become idle meanwhile.
+ * Method: scenes of several clients at Ferrite (two workers) and at redis-server, with every reply compared. Replies in which
+ *         7.2 differs from the installed 7.0 are written down. In two groups of waiting consumers over both workers, each
+ *         entry must come out once.
  */
 import { describe, expect, test } from "bun:test";
 import { bothServers } from "../support/both-servers.ts";
@@ -124,7 +124,7 @@ const SCENES: Record<string, readonly string[]> = {
 };
 
 const NO_GROUP = "-NOGROUP No such key 'k' or consumer group 'g' in XREADGROUP with GROUP option";
-/** Scenes in which a client waits for a group that goes, and what it is told by 7.2. */
+/** Scenes in which a client waits for a group that is removed, and the replies of Redis 7.2. */
 const GONE: readonly (readonly [string, string, ...string[]])[] = [
   ["DEL", NO_GROUP, "a DEL k"],
   ["UNLINK", NO_GROUP, "a UNLINK k"],
@@ -160,7 +160,7 @@ describe("the same scenes at Ferrite and redis-server", () => {
   }
 
   test.each(GONE)(
-    "a group that is waited for goes: %s",
+    "a group that clients wait for is removed: %s",
     async (_name, told, ...steps) => {
       const scene = [
         "a XADD k 1-1 f v",
@@ -193,14 +193,14 @@ describe("the same scenes at Ferrite and redis-server", () => {
   );
 });
 
-/** 7.2 names the id "+" in this text. */
+/** Redis 7.2 names the ID "+" in this text. */
 function newer(line: string): string {
   return line.replace(/Unbalanced.*/, "Unbalanced");
 }
 
 describe("CLAIM", () => {
   test(
-    "who waits is given what becomes idle, and what is new",
+    "a waiting client gets entries that become idle, and new ones",
     async () => {
       const own = await play(both.ferrite, [
         "a XGROUP CREATE k g $ MKSTREAM",
@@ -223,7 +223,7 @@ describe("CLAIM", () => {
         "c?",
         "b! XREADGROUP GROUP g c2 BLOCK 0 CLAIM 120 COUNT 1 STREAMS l >",
         "b?",
-        // Another reads it while this one waits.
+        // Another consumer reads the entry while this one waits.
         "a XGROUP CREATE m g $ MKSTREAM",
         "c! XREADGROUP GROUP g c3 BLOCK 0 STREAMS m >",
         "b! XREADGROUP GROUP g c2 BLOCK 0 CLAIM 50 STREAMS m >",
@@ -248,7 +248,7 @@ describe("CLAIM", () => {
 });
 
 test(
-  "each entry comes to one consumer of each group, whatever their workers",
+  "each entry goes to one consumer of each group, whatever their workers",
   async () => {
     const admin = await both.ferrite.connect();
     await admin.command("FLUSHALL");

@@ -1,7 +1,7 @@
 /**
- * Goal:   XREADGROUP with CLAIM, of Redis 8.4, which the server at hand does not know, does what its documentation says.
- * Method: examples on an engine whose clock stands still; random commands with and without it in which it must agree with
- *         what XPENDING told before, while the checkers look at the index of times.
+ * Goal:   XREADGROUP with CLAIM (Redis 8.4, which the installed server does not know) behaves as its documentation says.
+ * Method: examples on an engine with a held clock. Then random commands with and without CLAIM, whose replies must agree with
+ *         XPENDING before, while the checkers verify the index of times.
  */
 import { describe, expect, test } from "bun:test";
 import { type TestEngine, testEngine } from "../support/engine.ts";
@@ -37,7 +37,7 @@ describe("XREADGROUP with CLAIM", () => {
       '*[*["1-0", "c2", :0, :2], *["2-0", "c2", :0, :2], *["3-0", "c2", :0, :2], *["4-0", "c2", :0, :1], *["5-0", "c2", :0, :1]]',
     );
     engine.advance(10);
-    // The one that waits for longest first; its own too; whatever the id.
+    // The longest idle entry comes first, also one of its own, whatever its ID.
     engine.send("XCLAIM", "s", "g", "c1", "0", "4-0", "IDLE", "500", "JUSTID");
     expect(read(engine, "c2", "CLAIM", "10", "COUNT", "2")).toBe(entries(entry(4, 500, 1), entry(1, 10, 2)));
     expect(engine.send("XINFO", "CONSUMERS", "s", "g")).toBe(
@@ -45,7 +45,7 @@ describe("XREADGROUP with CLAIM", () => {
     );
   });
 
-  test("NOACK is for the new ones; ids but > leave it out; 0 takes all", () => {
+  test("NOACK applies to new entries; CLAIM has no effect with IDs other than >; 0 claims all", () => {
     const engine = withEntries(3);
     read(engine, "c1", "COUNT", "1");
     expect(read(engine, "c2", "CLAIM", "0", "NOACK", "COUNT", "2")).toBe(entries(entry(1, 0, 1), entry(2, 0, 0)));
@@ -53,7 +53,7 @@ describe("XREADGROUP with CLAIM", () => {
     expect(engine.send("XREADGROUP", "GROUP", "g", "c2", "CLAIM", "0", "STREAMS", "s", "0")).toBe(
       '*[*["s", *[*["1-0", *["f", "v1"]]]]]',
     );
-    // Twice the same stream: what was just delivered is claimed by the second.
+    // The same stream named twice: the second claims the entry that the first has just delivered.
     expect(engine.send("XREADGROUP", "GROUP", "g", "c3", "CLAIM", "0", "STREAMS", "s", "s", ">", ">")).toBe(
       `*[*["s", *[${entry(1, 0, 3)}, ${entry(3, 0, 0)}]], *["s", *[${entry(1, 0, 4)}, ${entry(3, 0, 1)}]]]`,
     );
@@ -88,7 +88,7 @@ describe("XREADGROUP with CLAIM", () => {
     );
   });
 
-  test("what is gone from the stream is not claimed, and stays pending", () => {
+  test("an entry that was deleted from the stream is not claimed, and stays pending", () => {
     const engine = withEntries(3);
     read(engine, "c1");
     engine.send("XDEL", "s", "2-0");
@@ -118,7 +118,7 @@ describe("XREADGROUP with CLAIM", () => {
     expect(read(engine, "c", "CLAIM", "9223372036854775807")).toBe("null*");
   });
 
-  test("agrees with XPENDING in any history", () => {
+  test("agrees with XPENDING under random histories", () => {
     const random = new SeededRandom(testSeed());
     for (let round = 0; round < 6; round++) {
       const engine = testEngine();

@@ -1,7 +1,7 @@
 /**
- * Goal:   the commands of streams answer as redis-server 7.0.15 does, and those that came later as they are documented.
- * Method: an engine in process next to a redis-server, seeded random commands (test/support/streams.ts), RESP2 and RESP3;
- *         the checkers run all along. What is newer than the server at hand by examples.
+ * Goal:   stream commands reply as redis-server 7.0.15 does, and later ones as documented.
+ * Method: seeded random commands (test/support/streams.ts) to an engine in process and to a redis-server, in RESP2 and RESP3.
+ *         The checkers run throughout. Commands that are newer than the installed server are tested by examples.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { testEngine } from "../support/engine.ts";
@@ -14,7 +14,7 @@ const STEPS = 1500;
 const TIMEOUT_MS = 60_000;
 const CHECK_EACH = 50;
 const NODE_ENTRIES = 10;
-/** XREAD names the new id "+" in its text, and XSETID looks at what was deleted, since 7.2 and 7.4. */
+/** Replies that differ after Redis 7.0: an error of XREAD names the ID "+", and XSETID checks deleted IDs. */
 const NEWER_TEXT = /Unbalanced|XSETID is smaller/;
 
 if (requireRedis()) {
@@ -66,7 +66,7 @@ if (requireRedis()) {
 }
 
 describe("streams", () => {
-  test("ids from the clock rise, also when the clock stands still or goes back", () => {
+  test("IDs from the clock rise, also when the clock stands still or is set back", () => {
     const engine = testEngine();
     expect(engine.send("XADD", "s", "*", "a", "1")).toBe('"1800000000000-0"');
     expect(engine.send("XADD", "s", "*", "a", "1")).toBe('"1800000000000-1"');
@@ -91,7 +91,7 @@ describe("streams", () => {
     );
   });
 
-  test("long values, many fields and names that are not shared any more", () => {
+  test("long values, many fields, and names that are no longer shared", () => {
     const engine = testEngine();
     const long = "v".repeat(200_000);
     engine.send("XADD", "s", "1-1", "field", long, "b", "2");
@@ -117,7 +117,7 @@ describe("streams", () => {
     expect(engine.send("XREAD", "STREAMS", "s", "+")).toBe('*[*["s", *[*["1-1", *["a", "1"]]]]]');
   });
 
-  test("consumers are seen, and active when they get something", () => {
+  test("seen-time and active-time of consumers", () => {
     const engine = testEngine();
     const consumers = () => engine.send("XINFO", "CONSUMERS", "s", "g");
     engine.send("XGROUP", "CREATE", "s", "g", "$", "MKSTREAM");
@@ -156,7 +156,7 @@ describe("streams", () => {
     expect(lag()).toBe("null$ :0");
   });
 
-  test("a group has never read more than was added, and its lag is never negative", () => {
+  test("a group has never read more entries than were added, and its lag is never negative", () => {
     const engine = testEngine();
     const progress = () =>
       engine.send("XINFO", "GROUPS", "s").replace(/.*"entries-read", (.*), "lag", (.*)\]\]/, "$1 $2");
@@ -167,12 +167,12 @@ describe("streams", () => {
     };
     for (let i = 1; i <= 3; i++) engine.send("XADD", "s", `${i}-0`, "a", "1");
     engine.send("XGROUP", "CREATE", "s", "g", "0", "ENTRIESREAD", "1000");
-    expectProgress(":3", ":3"); // by its id it stands before the first entry
+    expectProgress(":3", ":3"); // its last ID is before the first entry
     engine.send("XGROUP", "SETID", "s", "g", "2-0", "ENTRIESREAD", "9223372036854775807");
     expectProgress(":3", ":0");
     engine.send("XGROUP", "SETID", "s", "g", "2-0", "ENTRIESREAD", "2");
     expectProgress(":2", ":1");
-    // What it says it has read is too much: reading on does not count beyond what was added.
+    // ENTRIESREAD was too high. Further reads do not count beyond the added entries.
     engine.send("XGROUP", "SETID", "s", "g", "1-0", "ENTRIESREAD", "3");
     engine.send("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">");
     expectProgress(":3", ":0");
@@ -186,7 +186,7 @@ describe("streams", () => {
     expectProgress("null$", ":0");
   });
 
-  test("XSETID sets back what each of many groups has read", () => {
+  test("XSETID lowers the counts of many groups", () => {
     const engine = testEngine();
     for (let i = 1; i <= 3; i++) engine.send("XADD", "s", `${i}-0`, "a", "1");
     for (let g = 0; g < 50; g++) engine.send("XGROUP", "CREATE", "s", `g${g}`, "3-0", "ENTRIESREAD", "3");
@@ -236,7 +236,7 @@ describe("streams", () => {
     expect(engine.send("XACKDEL", "none", "g", "IDS", "2", "1", "2")).toBe("*[:-1, :-1]");
   });
 
-  test("groups go along when a stream is copied, renamed and removed", () => {
+  test("groups are copied, renamed and removed with their stream", () => {
     const engine = testEngine({ shards: 8 });
     engine.checksEach = false;
     for (let i = 1; i <= 300; i++) engine.send("XADD", "s", `${i}-0`, "a", String(i));

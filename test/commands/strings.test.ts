@@ -1,7 +1,7 @@
 /**
- * Goal:   every string command does and says what Redis 7.0.15 does and says (SET's IF.. options: Redis 8.4), on values
- *         of each encoding, staged or not, and no invariant of the store breaks on the way.
- * Method: an engine in process; the checkers of all shards run after every command. Then a seeded stream against a Map.
+ * Goal:   every string command behaves and replies as in Redis 7.0.15 (SET's IF.. options: Redis 8.4), on values of each
+ *         encoding, staged or not, and breaks no invariant of the store.
+ * Method: an engine in process. The checkers of all shards run after every command. Then a seeded stream against a Map.
  */
 import { describe, expect, test } from "bun:test";
 import { testEngine } from "../support/engine.ts";
@@ -9,7 +9,7 @@ import { SeededRandom, testSeed } from "../support/random.ts";
 
 const WRONG_NUMBER = "-ERR value is not an integer or out of range";
 const SYNTAX = "-ERR syntax error";
-/** Longer than a record's inline value, and longer than what is streamed from a pin. */
+/** Lengths above a record's inline value, and above the limit of pinned replies. */
 const PAGED = "p".repeat(70_000);
 const STREAMED = "abcdefg".repeat(40_000);
 
@@ -69,14 +69,14 @@ describe("SET and GET", () => {
     expect(engine.send("SET", "k", "v", "EX", 10)).toBe("+OK");
     expect(engine.send("SET", "k", "v")).toBe("+OK");
     expect(engine.send("TTL", "k")).toBe(":-1");
-    // Past on arrival: the key is gone.
+    // The deadline is in the past, so the key is gone.
     expect(engine.send("SET", "k", "v", "PXAT", 1)).toBe("+OK");
     expect(engine.send("DBSIZE")).toBe(":0");
     expect(engine.send("SET", "k", "v", "EXAT", 1, "GET")).toBe("null$");
     expect(engine.send("DBSIZE")).toBe(":0");
   });
 
-  test("what is not well formed", () => {
+  test("malformed arguments", () => {
     const engine = testEngine();
     const invalid = "-ERR invalid expire time in 'set' command";
     for (const options of [
@@ -120,7 +120,7 @@ describe("SET and GET", () => {
     expect(engine.send("SET", "k", "t", "IFDEQ", "abc")).toBe("-ERR must be exactly 16 hexadecimal characters");
     expect(engine.send("SET", "none", "t", "IFDEQ", digest)).toBe("null$");
     expect(engine.send("SET", "none", "t", "IFDNE", digest)).toBe("+OK");
-    // The digest of no bytes, from XXH3's own test vectors.
+    // The digest of the empty string, from XXH3's own test vectors.
     expect(engine.send("SET", "empty", "")).toBe("+OK");
     expect(engine.send("SET", "empty", "t", "IFDEQ", "2d06800538d394c2")).toBe("+OK");
   });
@@ -209,7 +209,7 @@ describe("relatives of GET and SET", () => {
     expect(engine.send("MSETNX", "a", "1", "b")).toBe("-ERR wrong number of arguments for 'msetnx' command");
   });
 
-  test("MSET of more than the memory holds changes nothing", () => {
+  test("MSET of more than the memory can hold changes nothing", () => {
     const engine = testEngine({ regions: 1 });
     const pairs = Array.from({ length: 300 }, (_, i) => [`k${i}`, "v".repeat(60_000)]).flat();
     expect(engine.send("MSET", ...pairs)).toStartWith("-OOM");
@@ -222,7 +222,7 @@ describe("relatives of GET and SET", () => {
 });
 
 describe("parts of a string", () => {
-  test("APPEND and STRLEN over the border to large values", () => {
+  test("APPEND and STRLEN across the limit to large values", () => {
     const engine = testEngine();
     let text = "";
     for (const part of ["12", "3", "", "x".repeat(40_000), "y".repeat(30_000), "z".repeat(100_000), "end"]) {
@@ -258,7 +258,7 @@ describe("parts of a string", () => {
       expect(engine.send("GETRANGE", "k", start!, end!)).toBe(`"${part}"`);
       expect(engine.send("SUBSTR", "k", start!, end!)).toBe(`"${part}"`);
     }
-    // Neighbours that a double cannot tell apart; redis-server answers the same.
+    // Neighbouring integers that are equal as doubles. redis-server replies the same.
     engine.send("SET", "k", "abc");
     expect(engine.send("GETRANGE", "k", "-4611686018427387904", "-4611686018427387905")).toBe('""');
     expect(engine.send("GETRANGE", "k", "-4611686018427387905", "-4611686018427387904")).toBe('"a"');
@@ -295,7 +295,7 @@ describe("parts of a string", () => {
 });
 
 describe("numbers", () => {
-  test("INCR and its like", () => {
+  test("INCR, DECR and their variants", () => {
     const engine = testEngine();
     expect(engine.send("INCR", "n")).toBe(":1");
     expect(engine.send("DECR", "m")).toBe(":-1");
@@ -331,7 +331,7 @@ describe("numbers", () => {
   });
 });
 
-// Small regions: a record and its large value then lie in different ones.
+// With small regions a record and its large value lie in different ones.
 test.each([16, 6])("a seeded stream agrees with a Map, regions of %d MiB", (mib) => {
   const random = new SeededRandom(testSeed());
   const engine = testEngine({ regions: 10, regionBytes: mib << 20 });

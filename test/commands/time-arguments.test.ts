@@ -1,8 +1,8 @@
 /**
- * Goal:   an argument that is a time answers what Redis answers, however large, small or strange it is; none of them
- *         keeps the server from serving others; what ends a pause is served during any pause.
- * Method: each command with each value to Ferrite and to redis-server, and a PING from another client in between. A
- *         timeout whose end overflows 64 bits wraps around in Redis 7.0; later versions and Ferrite refuse it.
+ * Goal:   an argument that is a time gets Redis's reply, however large, small or strange it is. None keeps the server from
+ *         serving other clients. Commands that end a pause are served during any pause.
+ * Method: each command with each value goes to Ferrite and to redis-server, with a PING of another client in between. A
+ *         timeout whose end overflows 64 bits wraps around in Redis 7.0. Later versions and Ferrite refuse it.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { bothServers } from "../support/both-servers.ts";
@@ -65,7 +65,7 @@ describe("beside redis-server", () => {
     for (const value of VALUES) {
       await toBoth("SET", "s", "v");
       await expectSame(...command.split(" ").map((word) => (word === "V" ? value : word)));
-      // A deadline of 1 ms may be over by now, or not.
+      // A deadline of 1 ms may have passed by now, or not.
       if (value !== "1") await expectSame("EXISTS", "s");
     }
   });
@@ -76,7 +76,7 @@ describe("beside redis-server", () => {
   test.each([...RESTORES, ...CLAIMS, "WAIT V 1"])("%s", async (command) => {
     for (const value of VALUES) {
       await toBoth("DEL", "d");
-      // The entry was idle for longer than 1 ms in both, whatever they have just done with it.
+      // The entry was idle for longer than 1 ms in both servers, whatever they have just done with it.
       await toBoth("XCLAIM", "x", "g", "c", "0", "1-1", "IDLE", "100000", "JUSTID");
       const args = command.split(" ").map((word) => (word === "V" ? value : word === "P" ? payload : word));
       await expectSame(...args);
@@ -107,7 +107,7 @@ describe("beside redis-server", () => {
     }
   });
 
-  /** What a command says when its timeout is `value`: its error, or its reply after CLIENT UNBLOCK. */
+  /** The reply to a command with timeout `value`: its error, or the reply after CLIENT UNBLOCK. */
   async function outcome(server: Server, admin: RespClient, ...args: Argument[]): Promise<string> {
     const client = await server.connect();
     const id = (await ask(client, "CLIENT", "ID")).slice(1);
@@ -141,7 +141,7 @@ describe("beside redis-server", () => {
     },
   );
 
-  test("CLIENT PAUSE names its mode before its time", async () => {
+  test("CLIENT PAUSE checks its mode before its time", async () => {
     for (const value of VALUES) await expectSame("CLIENT", "PAUSE", value, "FOO");
   });
 
@@ -166,7 +166,7 @@ describe("a pause", () => {
     await server.stop();
   });
 
-  test("of all commands lets UNPAUSE through, and what says who asks for it", async () => {
+  test("of all commands lets UNPAUSE through, and the commands that authenticate", async () => {
     const server = await startFerrite({ workers: 3, settings: { requirepass: "secret" } });
     const clients = await Promise.all(Array.from({ length: 6 }, () => server.connect()));
     for (const client of clients) expect(await ask(client, "AUTH", "secret")).toBe("+OK");

@@ -1,5 +1,5 @@
 /**
- * Goal:   what is counted of commands is true and complete over all workers: commandstats, latencystats, errorstats.
+ * Goal:   the counters of commands are exact and complete over all workers: commandstats, latencystats, errorstats.
  * Method: the statistics alone under a clock that the test moves; an engine in process; the same commands to a server of
  *         two workers and to redis-server.
  */
@@ -22,7 +22,7 @@ import { requireRedis } from "../support/servers.ts";
 
 const START_SECONDS = 1_800_000_000;
 
-/** A clock that only `ms` moves; its tick is the number of whole 4 ms, as a timer interrupt's. */
+/** A clock that only `ms` moves. Its tick counts steps of 4 ms, as a timer interrupt does. */
 class TickingClock implements Clock {
   ms = 0;
   wallMs = () => START_SECONDS * 1000 + Math.floor(this.ms);
@@ -46,7 +46,7 @@ function testStatistics(clock: Clock) {
   const table = commandTable();
   const statistics = [0, 1].map((worker) => new CommandStatistics(memory.control, worker, table, clock, config));
   const row = (name: string) => table.rowOf(table.rows.find((spec) => spec.name === name)!);
-  /** Of a command that is done: what the log reads of it. */
+  /** A command that has ended, with the fields that the log reads. */
   const callOf = (name: string) => {
     const spec = table.byName(name)!;
     return {
@@ -70,7 +70,7 @@ function sumsOf(statistics: CommandStatistics, row: number) {
 }
 
 describe("CommandStatistics", () => {
-  test("a batch's run of one command is timed together, each command's sum is exact", () => {
+  test("a run of one command in a batch is timed together, and the sum of each command is exact", () => {
     const clock = new TickingClock();
     const { statistics, row, callOf } = testStatistics(clock);
     const get = row("GET");
@@ -95,7 +95,7 @@ describe("CommandStatistics", () => {
     expect(statistics.percentiles(get, [0])).toEqual([1.496]);
   });
 
-  test("a slow command within a run is found, and given its own time", () => {
+  test("a slow command within a run is found and timed alone", () => {
     const clock = new TickingClock();
     const { statistics, row, callOf } = testStatistics(clock);
     const get = row("GET");
@@ -146,7 +146,7 @@ describe("CommandStatistics", () => {
     expect(statistics.log.entries(0, Infinity)).toEqual([]);
   });
 
-  test("a command that is tried again does not count, nor what it waited", () => {
+  test("a retried command is not counted, nor is its waiting time", () => {
     const clock = new TickingClock();
     const { statistics, row, callOf } = testStatistics(clock);
     const get = row("GET");
@@ -180,7 +180,7 @@ describe("CommandStatistics", () => {
     for (const percentile of [1, 10, 50, 90, 99, 99.9, 100]) {
       const exact = nanos[Math.max(1, Math.round((percentile / 100) * nanos.length)) - 1]! / 1000;
       const [found] = statistics.percentiles(keys, [percentile]);
-      // A bucket's end is at most 1/128 above what lies in it; adding durations up costs the last nanosecond.
+      // A bucket's end is at most 1/128 above its values. Adding durations loses the last nanosecond.
       expect(found! / exact).toBeWithin(0.99, 1.02);
     }
     const { calls, bounds } = statistics.histogram(keys)!;
@@ -201,7 +201,7 @@ describe("CommandStatistics", () => {
 });
 
 describe("in process", () => {
-  test("calls, refusals and failures are told apart", () => {
+  test("calls, refusals and failures are counted apart", () => {
     const engine = testEngine();
     for (const command of [
       ["SET", "k", "v"],
@@ -233,7 +233,7 @@ describe("in process", () => {
     expect(statistics.errors.sums()).toEqual([["ERR", 5]]);
   });
 
-  test("a script that makes up error codes fills no memory: the 129th kind and later are one", () => {
+  test("made-up error codes do not fill memory: the 129th and later ones share a count", () => {
     const { engine } = testEngine();
     for (let i = 0; i < KINDS_MAX + 72; i++) engine.reply.error(`KIND${i} text`);
     engine.reply.error("KIND0 again");
@@ -307,7 +307,7 @@ describe("two workers", () => {
     expect((await info(admin!, "stats")).get("total_error_replies")).toBe("0");
   });
 
-  test("an error that comes later counts as its command's failure", async () => {
+  test("an error of a Later command counts as the command's failure", async () => {
     const [admin, other] = both.clients;
     await ask(admin!, "CONFIG", "RESETSTAT");
     const id = (await ask(other!, "CLIENT", "ID")).slice(1);
@@ -325,7 +325,7 @@ describe("two workers", () => {
   test.if(hasRedis)("replies, help and errors are Redis's", async () => {
     const commands = ["CONFIG SET latency-tracking-info-percentiles 33.3333333", "CONFIG RESETSTAT", "INFO errorstats"];
     await expectSameReplies(both, commands, async (ours, theirs) => {
-      // Figures differ, forms do not.
+      // Figures differ, their format does not.
       const form = (text: string) => text.replace(/\d+(\.\d+)?/g, "1");
       for (const client of [ours, theirs])
         for (const args of [

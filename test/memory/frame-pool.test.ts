@@ -158,7 +158,7 @@ test("a reservation that fails asks for as many regions as it needs", () => {
       memory.grow();
     }
     expect(memory.regionCount).toBe(regions);
-    // The need is met: only what is low without it asks for another.
+    // The need is met, so the pool asks for another region only when it runs low.
     expect(pool.wantsRegion()).toBe(pool.freeChunks - pool.reserved <= regionMiB >>> 1);
   }
 });

@@ -1,5 +1,5 @@
 /**
- * Goal:   a counter under the lock is exact, no thread sleeps for ever, and the deliberate faults of FERRITE_MUTANT are
+ * Goal:   a counter under the lock is exact, no thread sleeps for ever, and the built-in faults of FERRITE_MUTANT are
  *         noticed (a hang, or a wrong count).
  * Method: real threads, on any number of cores.
  */

@@ -22,7 +22,7 @@ function ringOf(size: number, start = 0): Ring {
 }
 
 describe("one thread", () => {
-  test("the data begins behind 512 bytes of words", () => {
+  test("the data begins after 512 bytes of words", () => {
     expect(ringBytes(64)).toBe(576);
     expect(() => ringOf(96)).toThrow();
     expect(() => ringOf(32)).toThrow();

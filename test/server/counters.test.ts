@@ -1,6 +1,6 @@
 /**
- * Goal:   the counters of the background work and of the reply buffers, as INFO shows them, say what happened.
- * Method: an engine in process, whose cells are read; its clock is held, or moves on by a millisecond at each reading.
+ * Goal:   the counters of the background work and of the reply buffers, which INFO shows, are exact.
+ * Method: an engine in process, whose cells are read. Its clock is held, or advances by a millisecond at each reading.
  */
 import { expect, test } from "bun:test";
 import { Cell } from "../../src/server/cells.ts";
@@ -15,7 +15,7 @@ function fillExpiring(engine: TestEngine, keys: number): void {
   for (let i = 0; i < keys; i++) engine.send("SET", `k${i}`, "v", "PX", i < keys / 2 ? "1000" : "1000000");
 }
 
-test("the share of keys that are due and still there", () => {
+test("the share of due keys that are not removed yet", () => {
   const engine = testEngine();
   engine.checksEach = false;
   fillExpiring(engine, 200);
@@ -32,7 +32,7 @@ test("the share of keys that are due and still there", () => {
   expect(cell(engine, Cell.stalePercent)).toBeLessThan(1);
 });
 
-test("a round whose time is over before its work is counted", () => {
+test("a round that ends because its time is used up is counted", () => {
   const engine = testEngine();
   fillExpiring(engine, 20);
   engine.clock.advance(2000);
@@ -43,7 +43,7 @@ test("a round whose time is over before its work is counted", () => {
   expect(cell(engine, Cell.expireCapReached)).toBe(1);
 });
 
-test("the time of the rounds adds up", () => {
+test("the times of the rounds are added up", () => {
   const timed = testEngine();
   const { clock } = timed;
   const read = clock.monotonicMs.bind(clock);
@@ -59,7 +59,7 @@ test("the time of the rounds adds up", () => {
   expect(cell(timed, Cell.expireCycleMs)).toBeGreaterThan(first);
 });
 
-test("reply buffers that grow, and large ones that are given up", () => {
+test("reply buffers that grow, and large ones that are released", () => {
   const engine = testEngine();
   const value = "v".repeat(120_000);
   engine.send("SET", "k", "v");

@@ -1,8 +1,8 @@
 /**
- * Goal:   a reply that carries a log position leaves only when that position is released, in the order of the commands;
- *         limits and kills do their work on what is held back.
- * Method: an engine whose commands each get the next position, as a change log would give it. What came out is compared
- *         with what an engine without a gate sends for the same commands.
+ * Goal:   a reply with a log position leaves only when that position is released, and in the order of the commands.
+ *         Output limits and kills apply to replies that the gate holds back.
+ * Method: an engine that gives each command the next position, as a change log would. Its output is compared with that of
+ *         an engine without a gate for the same commands.
  */
 import { describe, expect, test } from "bun:test";
 import { Client } from "../../src/server/client.ts";
@@ -112,7 +112,7 @@ describe("the gate", () => {
     expect(client.client.output.bytes).toBe(0);
   });
 
-  test("lets several batches go in their order, as far as their positions are released", () => {
+  test("releases several batches in order, as far as their positions are released", () => {
     const { engine, position } = engineWith(true);
     const client = new Recorded(engine);
     const other = new Recorded(engine, 4001);
@@ -133,7 +133,7 @@ describe("the gate", () => {
     expect(other.text).toBe("+PONG\r\n");
   });
 
-  test("what was released before a batch ends does not wait", () => {
+  test("a batch whose position is released before it ends does not wait", () => {
     const { engine } = engineWith(true);
     engine.engine.turn.release(1000);
     const client = new Recorded(engine);
@@ -141,7 +141,7 @@ describe("the gate", () => {
     expect(client.text).toBe(plain[0]!);
   });
 
-  test("what it holds back counts against the output limit", () => {
+  test("replies that it holds back count against the output limit", () => {
     const { engine, position } = engineWith(true);
     const normal = { hardBytes: 100_000, softBytes: 0, softSeconds: 0 };
     engine.engine.outputLimits = { ...engine.engine.outputLimits, normal };
@@ -153,7 +153,7 @@ describe("the gate", () => {
     expect(client.text).toBe("");
   });
 
-  test("a client that is killed gets nothing of it, and its pins are given back", () => {
+  test("a killed client gets none of the replies it holds back, and its pins are released", () => {
     const { engine, position } = engineWith(true);
     const client = new Recorded(engine);
     client.send(["GET", "short"], ["GET", "large"], ["SMEMBERS", "set"]);
@@ -166,7 +166,7 @@ describe("the gate", () => {
     for (let shard = 0; shard < store.shards; shard++) expect(store.c[store.headerOf(shard) + PINS_AT]).toBe(0);
   });
 
-  test("a client that was blocked waits for the position of the section that served it", () => {
+  test("a reply to a blocked client waits for the position of the section that served it", () => {
     const { engine } = engineWith(false);
     engine.letClientsWait();
     const waiting = engine.connect();

@@ -1,4 +1,4 @@
-/** The maker of shared memory: regions on demand, within what is allowed, seen by every arena over them. */
+/** Shared memory: regions are made on demand up to the limit, and every arena sees them. */
 import { expect, test } from "bun:test";
 import { Arena } from "../../src/memory/arena.ts";
 import { Control } from "../../src/memory/control.ts";
@@ -27,7 +27,7 @@ test.each([1, 2, 8, 256])("%d shards: headers and tables do not overlap", (shard
   for (let shard = 0; shard < shards; shard++) expect(checkShard(store, shard)).toBe(0);
 });
 
-test("regions grow up to what is allowed, and further when more is", () => {
+test("regions are made up to the limit, and further after the limit is raised", () => {
   const memory = new Memory(options(1, 2));
   expect(memory.regionCount).toBe(1);
   expect(memory.grow()).toBe(true);
@@ -40,7 +40,7 @@ test("regions grow up to what is allowed, and further when more is", () => {
   memory.pool.check();
 });
 
-test("another thread's arena: the control block says the same, an unknown region is asked for once", () => {
+test("another thread's arena reads the same control block, and asks for an unknown region once", () => {
   const memory = new Memory(options(4, 3));
   const control = Control.attach(memory.control.buffer as SharedArrayBuffer);
   expect(control.geometry).toEqual(memory.control.geometry);
@@ -57,13 +57,13 @@ test("another thread's arena: the control block says the same, an unknown region
   expect(asked).toEqual([1]);
 });
 
-test("a region that nobody announced is a broken invariant", () => {
+test("a region that was never announced is a broken invariant", () => {
   const memory = new Memory(options(1, 1));
   const arena = new Arena(memory.control, () => {});
   expect(() => arena.wordsOf(3)).toThrow("an announced region can be attached");
 });
 
-test("memory given back to the system reads as zeros and can be used again", () => {
+test("memory returned to the system reads as zeros and can be used again", () => {
   const memory = new Memory(options(1, 1));
   const place = memory.pool.allocate(FrameSize.Large, false);
   memory.arena.bytesOf(0).fill(7, 1 << 20, 2 << 20);

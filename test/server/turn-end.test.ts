@@ -1,9 +1,9 @@
 /**
  * Goal:   a handler writes its reply to memory only. Sockets are written and closed when the turn ends, with no shard
  *         lock held, so a client that is dropped in the middle of a command leaves the command's work whole.
- * Method: every command that writes runs with the reply buffer full to its last bytes, for a client whose output limit
- *         its first reply passes and which holds a pin on a removed value. The transport asserts that no lock is held
- *         when it is called. Afterwards the data equals that of an engine where the same command ran undisturbed.
+ * Method: every writing command runs with the reply buffer nearly full, for a client that exceeds its output limit with its
+ *         first reply and holds a pin on a removed value. The transport asserts that no lock is held when it is called.
+ *         Afterwards the data equals that of an engine in which the same command ran undisturbed.
  */
 import { describe, expect, test } from "bun:test";
 import { Client } from "../../src/server/client.ts";
@@ -12,7 +12,7 @@ import { LOCK_AT } from "../../src/store/shard.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
 import { type Argument, encodeCommand } from "../support/resp.ts";
 
-/** The reply buffer is handed on when this many bytes do not hold the next reply. */
+/** Size of the reply buffer. It is handed on when the next reply does not fit. */
 const BUFFER_BYTES = 512 << 10;
 /** A string long enough that GET pins it. */
 const PINNED_BYTES = 200 << 10;
@@ -26,7 +26,7 @@ function heldLocks(engine: TestEngine): number {
   return held;
 }
 
-/** A client whose socket takes `credit` bytes and asserts that nobody holds a lock when it is used. */
+/** A client whose socket accepts `credit` bytes, and asserts on each use that no lock is held. */
 class Watched {
   readonly client: Client;
   credit = 0;
@@ -71,7 +71,7 @@ class Watched {
   }
 }
 
-/** Commands whose replies fill the buffer but for two bytes. */
+/** Commands whose replies leave two bytes of the buffer free. */
 function filling(): Argument[][] {
   const echo = (bytes: number): Argument[] => ["ECHO", "x".repeat(bytes)];
   const replyBytes = (bytes: number) => `$${bytes}\r\n`.length + bytes + 2;
@@ -113,7 +113,7 @@ const pending: Argument[][] = [...stream, ["XREADGROUP", "GROUP", "group", "read
 const LATER = "9999999999";
 const payload = payloadOf("a value");
 
-/** What DUMP answers for a string. */
+/** The reply of DUMP for a string. */
 function payloadOf(text: string): Buffer {
   const engine = testEngine();
   engine.send("SET", "k", text);
@@ -259,7 +259,7 @@ const EXAMPLES: Record<string, Example> = {
   XCLAIM: { before: pending, run: ["XCLAIM", "k", "group", "second", "0", "1-0", "2-0"] },
   XAUTOCLAIM: { before: pending, run: ["XAUTOCLAIM", "k", "group", "second", "0", "0"] },
 };
-/** Their outcome is chance, so only the number of members that are left is compared. */
+/** Commands with random results. Only the number of members that are left is compared. */
 const BY_CHANCE = new Set(["SPOP"]);
 
 function prepared(example: Example): TestEngine {
@@ -314,7 +314,7 @@ describe("a client that passes its output limit in the middle of a command", () 
   });
 });
 
-test("what a batch replied before one of its commands threw is not sent to another client", () => {
+test("replies of a batch in which a command threw are not sent to another client", () => {
   const engine = testEngine();
   engine.send("SET", "k", "secret");
   const { store } = engine.engine;

@@ -1,13 +1,13 @@
 /**
- * Goal:   an exception while one connection is written closes that connection, and no other: the others get each reply
- *         once, and every pin is given back.
- * Method: a turn over outlets of the test's own, of which one throws when it is called.
+ * Goal:   an exception while one connection is written closes that connection and no other. The others get each reply
+ *         once, and every pin is released.
+ * Method: a turn over outlets of the test, one of which throws when it is called.
  */
 import { describe, expect, test } from "bun:test";
 import type { Blocking } from "../../src/dispatch/blocking.ts";
 import { type Outlet, type Pinned, Turn } from "../../src/server/turn.ts";
 
-/** A turn without an event loop, and what it was told: "unpin 3", "failed: broken" ... */
+/** A turn without an event loop, and the calls it makes: "unpin 3", "failed: broken" ... */
 function turnWithNotes(): { turn: Turn; notes: string[] } {
   const notes: string[] = [];
   const blocking = { askTurn: () => {}, turn: () => {} } as unknown as Blocking;

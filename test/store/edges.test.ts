@@ -1,4 +1,4 @@
-/** Edges of the store, each found by review: one short case a bug. */
+/** Edge cases of the store. Each test is a bug that a review found. */
 import { expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Status } from "../../src/base/status.ts";
@@ -31,7 +31,7 @@ import { bytesOf, Fixture, START_MS } from "./fixture.ts";
 
 const text = (value: string) => Buffer.from(value, "latin1");
 
-test("SET over the only key of a keyspace, which has expired, makes the table anew", () => {
+test("SET over the only key of a keyspace, which has expired, makes a new table", () => {
   const f = new Fixture();
   expect(f.set("k", text("old"), START_MS + 10)).toBe(0);
   f.tick(20);
@@ -40,7 +40,7 @@ test("SET over the only key of a keyspace, which has expired, makes the table an
   expect(f.checkAll()).toBe(1);
 });
 
-test("a key longer than the longest is refused, also after a long one made room", () => {
+test("a key longer than the limit is refused, also after a long one", () => {
   const f = new Fixture();
   const bytes = Buffer.alloc(KEY_BYTES_MAX * 2, 97);
   expect(f.key.load(bytes, 0, KEY_BYTES_MAX)).toBe(true);
@@ -71,7 +71,7 @@ test.each([
   f.set("k", value);
   expect(f.get("k")).toEqual(value);
   expect(f.store.cursor.encoding).toBe(encoding);
-  // One byte more, across the border of a chunk or of the encoding.
+  // One more byte, which crosses the border of a chunk or of the encoding.
   expect(f.strings.writeAt(length, text("!"), 0, 1)).toBe(length + 1);
   expect(f.get("k")).toEqual(Buffer.concat([value, text("!")]));
   f.checkAll();
@@ -107,7 +107,7 @@ test.each([
   [2 ** 48, 2 ** 48],
   [2 ** 53 - 1, DEADLINE_MAX],
   [9.2e18, DEADLINE_MAX],
-])("a deadline of %d ms is kept as %d", (given, kept) => {
+])("a deadline of %d ms is stored as %d", (given, kept) => {
   const f = new Fixture();
   f.store.setTime(0, 0);
   f.set("k", text("v"), given);
@@ -137,12 +137,12 @@ test("a large value over a record of another region", () => {
   ) {
     taken.push(place);
   }
-  // Nor has the heap a block left there, so that the node lies in the second region too.
+  // The heap has no free block there either, so that the node lies in the second region too.
   for (let block = f.store.heap.allocate(0, f.store.headerOf(0), 64, false); block > 0; ) {
     block = f.store.heap.allocate(0, f.store.headerOf(0), 64, false);
   }
   expect(f.memory.grow()).toBe(true);
-  // What looks like a record with room stands at the same offset of the other region: who forgets to turn back writes there.
+  // The other region has bytes that look like a record with room at the same offset. Code that forgets to turn back writes there.
   f.select("a");
   f.store.find();
   const decoy = f.store.cursor.w;
@@ -153,7 +153,7 @@ test("a large value over a record of another region", () => {
   expect(f.set("a", value, START_MS + 5000)).toBe(0);
   expect(f.get("a")).toEqual(value);
   expect(words[decoy + 3]).toBe(77);
-  // And the way through APPEND, with a deadline kept.
+  // The same through APPEND, which keeps the deadline.
   f.set("b", bytesOf(new Random(2), 100));
   f.select("b");
   f.store.find();
@@ -162,20 +162,20 @@ test("a large value over a record of another region", () => {
   f.checkAll();
 });
 
-test("two changes in a row of a key just made, across a split", () => {
+test("two changes in a row of a new key, across a split", () => {
   const f = new Fixture();
   for (let i = 0; i < 2000; i++) {
     f.select(`key:${i}`);
     f.store.find();
     f.strings.set(text("value"), 0, 5, 0);
-    // A deadline needs other words: the record moves, and its slot may have moved with the split.
+    // A deadline needs further words, so the record moves. Its slot may have moved with the split.
     expect(f.store.setDeadline(START_MS + 1e6)).toBe(0);
     f.strings.set(bytesOf(new Random(i), 300), 0, 300, 0);
   }
   expect(f.checkAll()).toBe(2000);
 });
 
-test("frames side by side in different regions are not contiguous", () => {
+test("frames with neighbouring numbers in different regions are not contiguous", () => {
   const f = new Fixture({ regions: 2, regionBytes: 1 << 30 });
   const { pool, large } = f.store;
   const node = large.link(0, f.store.headerOf(0), [0x1fff8, 0x20000, 0x20008], false) as number;
@@ -202,7 +202,7 @@ test("a pinned large value is deleted while the pool is empty", () => {
   ) {
     taken.push(place);
   }
-  // Not a block of 64 bytes is left either.
+  // Not even a block of 64 bytes is left.
   for (
     let block = store.heap.allocate(0, header, 64, false);
     block > 0;
@@ -240,7 +240,7 @@ test("pins between two writes share an epoch", () => {
   checkShard(f.store, 0);
 });
 
-test("an append of a large value reserves no room for pages nobody sees", () => {
+test("an append of a large value reserves nothing for pages that no pin sees", () => {
   const f = new Fixture();
   const { store } = f;
   f.set("big", bytesOf(new Random(3), 70_000));
@@ -249,12 +249,12 @@ test("an append of a large value reserves no room for pages nobody sees", () => 
   const bytes = 12 << 20;
   const before = store.c[store.cursor.header + HEAP_BYTES_AT]!;
   expect(f.strings.writeAt(70_000, bytesOf(new Random(4), bytes), 0, bytes)).toBe(70_000 + bytes);
-  // The node of 194 chunks takes at most a further frame of the smallest size.
+  // The node of 194 chunks takes at most one further frame of the smallest size.
   expect(store.c[store.cursor.header + HEAP_BYTES_AT]).toBeLessThanOrEqual(before + FRAME_BYTES);
   f.checkAll();
 });
 
-test("deadlines that come due while their keyspace is being emptied", () => {
+test("deadlines that become due while their keyspace is being emptied", () => {
   const f = new Fixture({ databases: 2 });
   for (let i = 0; i < 3000; i++) f.set(`k${i}`, text("value"), i % 2 === 0 ? START_MS + 100 + i : 0);
   for (let i = 0; i < 100; i++) f.set(`k${i}`, text("value"), START_MS + 1000, 1);
@@ -271,11 +271,11 @@ test("deadlines that come due while their keyspace is being emptied", () => {
     if (n % 10 === 0) f.checkAll();
   }
   f.settle();
-  expect(expired).toBe(100); // those of the other database only
+  expect(expired).toBe(100); // only those of the other database
   expect(f.checkAll()).toBe(0);
 });
 
-test("FLUSHALL gives all memory back, hints of far deadlines included", () => {
+test("FLUSHALL frees all memory, including timer entries of far deadlines", () => {
   const f = new Fixture({ databases: 2 });
   const before = f.store.pool.framesOut;
   for (let i = 0; i < 5000; i++) f.set(`k${i}`, bytesOf(new Random(i), i % 500), START_MS + 1e9 + i * 1000, i & 1);
@@ -303,12 +303,12 @@ test("dead records of sealed segments are cleaned too", () => {
   }
   f.settle();
   f.checkAll();
-  // Some 0.5 MB live: without cleaning of what is sealed the log would hold all 18 MB.
+  // About 0.5 MB are live. Without cleaning of sealed segments the log would hold all 18 MB.
   expect(f.store.c[f.store.headerOf(0) + LOG_UNITS_AT]! * 8).toBeLessThan(3 << 20);
   for (let i = 0; i < 500; i++) expect(f.get(`k${i}`)).toEqual(value);
 });
 
-test("a record that is moved keeps its deadline, its hint and its snapshot parity", () => {
+test("a relocated record keeps its deadline, its timer entry and its snapshot parity", () => {
   const f = new Fixture();
   const value = bytesOf(new Random(9), 500);
   for (let i = 0; i < 2000; i++) f.set(`k${i}`, value, START_MS + 50_000);
@@ -373,7 +373,7 @@ test("counts of deadlines on every path", () => {
   }
 });
 
-test("Busy leaves everything as it was; with another region the operation succeeds", () => {
+test("Busy changes nothing; with another region the operation succeeds", () => {
   const f = new Fixture({ regions: 2, regionBytes: 4 << 20 });
   const { store } = f;
   const taken: number[] = [];
@@ -440,7 +440,7 @@ test("a record written elsewhere keeps the snapshot parity of the one it replace
   f.set("k", text("short"));
   f.select("k");
   store.find();
-  // As a snapshot does: the pre-image is taken, the record is done.
+  // As a snapshot does: it has taken the pre-image and finished the record.
   store.hooks.beforeChange = (shard, address) => {
     const w = store.segments.locate(shard, address);
     store.segments.m[w] = store.segments.m[w]! | (PARITY << 24);
@@ -456,7 +456,7 @@ test("a record written elsewhere keeps the snapshot parity of the one it replace
   f.checkAll();
 });
 
-test("a change that was admitted takes what the pool keeps, another one does not", () => {
+test("a change that was admitted takes the pool's reserve, another one does not", () => {
   const f = new Fixture({ shards: 2 });
   const { store } = f;
   const { pool } = store;

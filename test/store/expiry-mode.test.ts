@@ -1,7 +1,6 @@
 /**
- * Goal:   what a deadline that has passed means in each of the three expiry modes, and that a write over a key that is
- *         hidden leaves one key, not two.
- * Method: one store with a clock that stands still; the checkers of the shard run after each change.
+ * Goal:   a due key is treated as each of the three expiry modes says, and a write to a hidden key leaves one key, not two.
+ * Method: one store with a held clock. The checkers of the shard run after each change.
  */
 import { describe, expect, test } from "bun:test";
 import { ExpiryMode } from "../../src/store/expiry-mode.ts";
@@ -20,7 +19,7 @@ function keyCount(f: Fixture): number {
   return f.store.c[f.store.index.keyspaceAt(f.store.headerOf(0), 0) + KEY_COUNT]!;
 }
 
-/** A store with the key "k", which is due now, and five more in the same bucket's way. */
+/** A store with the key "k", which is due now, and five others. */
 function withDueKey(mode: ExpiryMode): Fixture {
   const f = new Fixture();
   for (const name of ["a", "b", "c", "d", "e"]) f.set(name, TEXT);
@@ -31,7 +30,7 @@ function withDueKey(mode: ExpiryMode): Fixture {
 }
 
 describe("a key whose deadline has passed", () => {
-  test("goes when it is looked up, in normal mode", () => {
+  test("is removed when it is looked up, in normal mode", () => {
     const f = withDueKey(ExpiryMode.Normal);
     expect(f.get("k")).toBeNull();
     expect(keyCount(f)).toBe(5);
@@ -39,7 +38,7 @@ describe("a key whose deadline has passed", () => {
     f.checkAll();
   });
 
-  test("is hidden and stays, in paused mode", () => {
+  test("is hidden but not removed, in paused mode", () => {
     const f = withDueKey(ExpiryMode.Paused);
     expect(f.get("k")).toBeNull();
     expect(keyCount(f)).toBe(6);
@@ -51,7 +50,7 @@ describe("a key whose deadline has passed", () => {
     f.checkAll();
   });
 
-  test("is still there in replay mode: the log says when it goes", () => {
+  test("is still visible in replay mode, because the log removes it", () => {
     const f = withDueKey(ExpiryMode.Replay);
     expect(f.get("k")).toEqual(TEXT);
     f.tick(1000);
@@ -88,7 +87,7 @@ describe("a write over a hidden key", () => {
     f.checkAll();
   });
 
-  test("tells that the old key expired before it tells of the new one", () => {
+  test("reports that the old key expired before it reports the new one", () => {
     const f = withDueKey(ExpiryMode.Paused);
     const events: KeyEvent[] = [];
     let removed = 0;
@@ -101,7 +100,7 @@ describe("a write over a hidden key", () => {
     expect(f.store.counters.expired).toBe(1);
   });
 
-  test("does not take a key hidden before for the one that is written", () => {
+  test("does not confuse an earlier hidden key with the one that is written", () => {
     const f = withDueKey(ExpiryMode.Paused);
     f.select("k");
     expect(f.store.find()).toBe(NO_ADDRESS);
@@ -134,7 +133,7 @@ test("BLMOVE served during a pause replaces a target that has expired", () => {
   engine.send("PEXPIRE", target, "100");
   const waiting = engine.connect();
   expect(waiting.raw(`BLMOVE source ${target} LEFT LEFT 0\r\n`)).toEqual([]);
-  // Another worker holds the target's lock while the source is pushed to: the serve is put off.
+  // Another worker holds the target's lock during the push to the source, so serving is postponed.
   const other = new Section(engine.memory.control, 1, new FramePool(engine.memory.arena));
   expect(other.enter(shardOf(target))).toBe(true);
   engine.client.raw("RPUSH source x\r\n");

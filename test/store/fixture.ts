@@ -1,4 +1,4 @@
-/** A store over small regions in this process, and the frame of a seeded test. */
+/** A store over small regions in this process, and the loop of a seeded test. */
 import { HeldClock } from "../../src/base/clock.ts";
 import { Random } from "../../src/base/random.ts";
 import { Memory } from "../../src/server/memory.ts";
@@ -60,7 +60,7 @@ export class Fixture {
     this.store.setTime(this.clock.wallMs(), this.clock.monotonicMs());
   }
 
-  /** Selects a key given as text, a byte a character. */
+  /** Selects a key given as latin1 text. */
   select(key: string, keyspace = 0): void {
     const length = this.bytes.write(key, 0, "latin1");
     if (!this.key.load(this.bytes, 0, length)) throw new Error("key too long");
@@ -102,7 +102,7 @@ export class Fixture {
     return keys;
   }
 
-  /** Steps of maintenance until nothing is left to do. */
+  /** Runs maintenance until nothing is left to do. */
   settle(limit = 100_000): void {
     for (let shard = 0; shard < this.store.shards; shard++) {
       for (let n = 0; this.maintenance.step(shard); n++) if (n > limit) throw new Error("maintenance never ends");

@@ -1,9 +1,8 @@
 /**
- * Goal:   a hash in the store is its naive twin, whatever its encoding, while fields get deadlines and expire, keys are
+ * Goal:   a hash in the store equals its model in every encoding, while fields get deadlines and expire, and keys are
  *         removed, replaced and pinned.
- * Method: seeded random commands over a few keys of one shard, with a clock that goes on and maintenance in between; the
- *         shard's checker walks every collection all along; pinned readers compare with the twin of their moment; at the
- *         end no block is left.
+ * Method: seeded random commands on a few keys of one shard, with a moving clock and maintenance in between. The shard's
+ *         checker runs throughout. Pinned readers compare with the model as of their pin. At the end no block is left.
  */
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
@@ -44,7 +43,7 @@ class Hashes {
     return new Map([...fields].filter(([, { deadline }]) => deadline === 0 || deadline > this.now));
   }
 
-  /** Begins; a key of which every field is due may be gone or not. Returns 1, or 0 when there is no key. */
+  /** Calls `begin`. A key of which every field is due may exist or not. Returns 1, or 0 when it does not. */
   begin(key: string, bytes: number, creates: boolean): number {
     this.f.select(key);
     const found = this.value.begin(bytes, creates);
@@ -67,13 +66,13 @@ class Hashes {
     value.finish();
     const kept = had?.deadline ?? 0;
     const fields = this.model.get(key) ?? new Map<string, Field>();
-    // A field that was due comes anew: it is the last one.
+    // A due field that is set again is the last one.
     if (had === undefined) fields.delete(name);
     fields.set(name, { value: text, deadline: deadline === KEEP_DEADLINE ? kept : deadline });
     this.model.set(key, fields);
   }
 
-  /** Does something to a field that is there. */
+  /** Changes an existing field. */
   change(key: string, name: string, act: (field: Buffer) => void): void {
     const { value } = this;
     if (this.begin(key, 0, false) === 0) return;
@@ -103,7 +102,7 @@ class Hashes {
     });
   }
 
-  /** A look at a field, as HGET's. */
+  /** Reads a field as HGET does. */
   look(key: string, name: string): void {
     const { value } = this;
     this.f.select(key);
@@ -145,7 +144,7 @@ class Hashes {
     return hasOrder(value) ? all : all.sort();
   }
 
-  /** What `fields` returns of a value that holds these. */
+  /** The result of `fields` for a value with these fields. */
   expected(value: HashValue, fields: Map<string, Field>): string[] {
     const all = [...fields].map(([name, one]) => `${name}=${one.value}@${one.deadline}`);
     return hasOrder(value) ? all : all.sort();
@@ -197,7 +196,7 @@ describe("hashes in the store", () => {
   test.each([
     ["small limits", { listpackEntries: 12, listpackValue: 40 }],
     ["a large listpack", { listpackEntries: 400, listpackValue: 1 << 20 }],
-  ])("are their twins under random histories, and expire: %s", (_name, limits) => {
+  ])("equal their models under random histories, and expire: %s", (_name, limits) => {
     for (let round = 0; round < 3; round++) {
       const random = new Random(testSeed() + round);
       const hashes = new Hashes(limits);
@@ -244,7 +243,7 @@ describe("hashes in the store", () => {
       }
       for (const { pin } of pins) store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
       hashes.compareAll(keys);
-      // Nobody looks, and what is due goes.
+      // Due fields are removed although no command reads them.
       f.tick(200_000);
       f.settle();
       for (const key of keys) {
@@ -262,7 +261,7 @@ describe("hashes in the store", () => {
     }
   });
 
-  test("a large one of which all is due goes in steps, and its key with it", () => {
+  test("a large one whose fields are all due is removed in steps, with its key", () => {
     const hashes = new Hashes();
     const { f } = hashes;
     const due = hashes.now + 1000;
@@ -295,7 +294,7 @@ describe("hashes in the store", () => {
     expect(f.store.counters.expiredMembers).toBe(5001);
   });
 
-  test("an order that is long enough is dropped", () => {
+  test("an order is dropped at ORDERED_MAX members", () => {
     const hashes = new Hashes({ listpackEntries: 10_000, listpackValue: 40 });
     const { f, value } = hashes;
     const names = Array.from({ length: ORDERED_MAX + 1 }, (_, i) => `f${i}`);
@@ -343,7 +342,7 @@ describe("hashes in the store", () => {
   });
 });
 
-/** A pinned reader has no record to tell it of deadlines. */
+/** A pinned reader has no record that says whether fields have deadlines. */
 function withoutDeadline(field: string): string {
   return field.slice(0, field.lastIndexOf("@"));
 }

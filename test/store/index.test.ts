@@ -47,7 +47,7 @@ test(
   }),
 );
 
-test("a keyspace is surely empty while it has no key and nobody holds the lock", () => {
+test("a keyspace is surely empty while it has no key and no thread holds the lock", () => {
   const f = new Fixture();
   const { store } = f;
   const header = store.headerOf(0);
@@ -68,7 +68,7 @@ test("a keyspace is surely empty while it has no key and nobody holds the lock",
 
 test("a table of more than a block of pages", () => {
   const f = new Fixture({ regionBytes: 64 << 20 });
-  // 56 pages of 128 buckets are reached directly; the rest through blocks.
+  // The header names 56 pages of 128 buckets. Blocks name the others.
   const keys = 60_000;
   for (let i = 0; i < keys; i++) f.set(`key:${i}`, VALUE);
   const ks = f.store.index.keyspaceAt(f.store.headerOf(0), 0);
@@ -83,7 +83,7 @@ test("a table of more than a block of pages", () => {
 });
 
 test(
-  "a table that cannot grow or shrink for want of memory stays correct",
+  "a table that cannot grow or shrink for lack of memory stays correct",
   seeded((random) => {
     const f = new Fixture({ regionBytes: 4 << 20 });
     const { store } = f;
@@ -136,7 +136,7 @@ function scanStep(f: Fixture, position: number, seen: (key: string) => void): nu
 }
 
 test(
-  "SCAN returns every key that was there throughout, over seeded histories of growth and shrinking",
+  "SCAN returns every key that exists throughout, over seeded histories of growth and shrinking",
   seeded((random) => {
     const histories = countFrom("FERRITE_SCAN_HISTORIES", 250);
     for (let history = 0; history < histories; history++) {
@@ -196,7 +196,7 @@ test("reverseBits", () => {
   for (let i = 0; i < 32; i++) expect(reverseBits(2 ** i)).toBe(2 ** (31 - i));
 });
 
-test("every change of the table counts its version", () => {
+test("every change of the table increments its version", () => {
   const f = new Fixture();
   const ks = f.store.index.keyspaceAt(f.store.headerOf(0), 0);
   const shape = () => f.store.c.slice(ks + 2, ks + 5).join();
@@ -263,10 +263,10 @@ test("hash words of a million keys hardly collide", () => {
   words.sort();
   let same = 0;
   for (let i = 1; i < words.length; i++) if (words[i] === words[i - 1]) same++;
-  expect(same).toBeLessThan(200); // 116 by chance
+  expect(same).toBeLessThan(200); // 116 are expected by chance
 });
 
-// B5 on machines that reorder stores cannot be shown on one that does not: the two tests look at the accesses themselves.
+// INDEX-B5 matters on machines that reorder stores, and this may not be one. The two tests check the accesses themselves.
 
 test("each change of the table is published by an atomic store, after all its other stores", () => {
   const f = new Fixture();
@@ -302,7 +302,7 @@ test("each change of the table is published by an atomic store, after all its ot
   expect(changes).toBeGreaterThan(150);
 });
 
-test("a prefetch reads the version before the table: a change in between refuses it", () => {
+test("a prefetch reads the version before the table, so a change in between makes it invalid", () => {
   const f = new Fixture();
   const { store } = f;
   const { index } = store;

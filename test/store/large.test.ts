@@ -1,8 +1,7 @@
 /**
- * Large values: what a pin sees never changes (V1), every page is given back exactly once (V2).
- *
- * Method: seeded writes, growth and deletion of large values while pins come and go; the model is frozen at each pin and
- *         compared when it is given back, as are the frames handed out at the end.
+ * Goal:   a pinned value never changes, and every page is freed exactly once (the invariants of large.ts).
+ * Method: seeded writes, growth and deletion of large values while pins come and go. The model is frozen at each pin and
+ *         compared when the pin is released. At the end the allocated frames are compared.
  */
 import { expect, test } from "bun:test";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
@@ -87,7 +86,7 @@ test(
           store.large.unpin(0, header, pin.slot, 0);
         }
       } else if (operation < 92) {
-        // Memory runs out for a while.
+        // Memory is exhausted for a while.
         if (exhausted.length > 0) {
           for (const place of exhausted) store.pool.free(place, FrameSize.Small, 0);
           exhausted = [];
@@ -142,7 +141,7 @@ test("without a pin pages are written in place, with one they are copied once", 
   f.checkAll();
 });
 
-test("all pin slots taken: Busy", () => {
+test("with all pins in use the result is Busy", () => {
   const f = new Fixture();
   const header = f.store.headerOf(0);
   const slots: number[] = [];
@@ -154,7 +153,7 @@ test("all pin slots taken: Busy", () => {
 });
 
 test(
-  "staged values: in any pieces, side by side, given back when not wanted",
+  "staged values come in any pieces, take neighbouring chunks, and are freed when they are discarded",
   seeded((random) => {
     const f = new Fixture();
     const { store } = f;

@@ -1,7 +1,7 @@
 /**
- * Goal:   a list in the store is its naive twin, packed and as a tree, while keys are removed, replaced and pinned.
- * Method: seeded random commands over a few keys of one shard; the shard's checker walks every collection all along;
- *         pinned readers compare with the twin of their moment; at the end no block is left.
+ * Goal:   a list in the store equals its model, packed and as a tree, while keys are removed, replaced and pinned.
+ * Method: seeded random commands on a few keys of one shard. The shard's checker runs throughout. Pinned readers compare
+ *         with the model as of their pin. At the end no block is left.
  */
 import { describe, expect, test } from "bun:test";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
@@ -19,7 +19,7 @@ class Lists {
   readonly value = new ListValue(this.f.store, this.limits);
   readonly model = new Map<string, string[]>();
 
-  /** Changes the list of `key`; makes it if `creates`. The twin is changed by `twin`. */
+  /** Changes the list of `key`, which `creates` may create. `twin` changes the model. */
   change(key: string, creates: boolean, run: (value: ListValue, elements: string[]) => void): void {
     const { value, f } = this;
     f.select(key);
@@ -152,7 +152,7 @@ function step(lists: Lists, key: string, random: Random): void {
 }
 
 describe("lists in the store", () => {
-  test("are their twins under random histories", () => {
+  test("equal their models under random histories", () => {
     for (let round = 0; round < 4; round++) {
       const random = new Random(testSeed() + round);
       const lists = new Lists();

@@ -44,7 +44,7 @@ class LogModel {
     this.live.pop();
   }
 
-  /** Nobody else has written into the record. */
+  /** Asserts that no other record was written over this one. */
   verify(record: { address: number; units: number; mark: number }): void {
     const w = this.f.store.segments.locate(0, record.address);
     const m = this.f.store.segments.m;
@@ -99,7 +99,7 @@ test.each(Object.keys(SIZES))("records %s", (name) =>
   })(),
 );
 
-test("a log of steady size written over and over does not grow", () => {
+test("a log that is overwritten and keeps its live size does not grow", () => {
   const model = new LogModel();
   for (let i = 0; i < 2000; i++) model.append(20);
   const units = model.f.store.c[model.header + LOG_UNITS_AT]!;
@@ -112,7 +112,7 @@ test("a log of steady size written over and over does not grow", () => {
 });
 
 test(
-  "values of changing size: at 85 % live the log stays within reach of what lives",
+  "with values of changing size the log stays close to its live bytes, at 85 % live",
   seeded((random) => {
     const f = new Fixture();
     for (let i = 0; i < 60_000; i++) {
@@ -129,7 +129,7 @@ test(
   }),
 );
 
-test("cleaning runs to an end and gives segments back", () => {
+test("cleaning ends, and frees segments", () => {
   const f = new Fixture();
   for (let i = 0; i < 8000; i++) f.set(`k${i}`, Buffer.alloc(300, i & 255));
   for (let i = 0; i < 8000; i++) {
@@ -144,7 +144,7 @@ test("cleaning runs to an end and gives segments back", () => {
   for (let n = 0; f.maintenance.step(0); n++) {
     expect(n).toBeLessThan(5000);
     if (n % 7 === 0) f.checkAll();
-    // Life goes on meanwhile, in the segment being cleaned as well.
+    // Records are written meanwhile, also in the segment being cleaned.
     f.set(`k${(n % 1000) * 8}`, Buffer.alloc(300, ((n % 1000) * 8) & 255));
   }
   expect(c[header + LOG_UNITS_AT]).toBeLessThan(before / 2);

@@ -1,9 +1,8 @@
 /**
- * Goal:   sets and sorted sets of which members have deadlines are their naive twins: what is due is never seen, whatever
- *         the encoding, while members get other scores, keys are removed, copied and pinned.
- * Method: seeded random commands over a few keys of one shard, with a clock that goes on and maintenance in between; the
- *         shard's checker walks every collection all along; pinned readers compare with the twin of their moment; at the
- *         end no block is left.
+ * Goal:   sets and sorted sets whose members have deadlines equal their models in every encoding: a due member is never
+ *         visible, while members get other scores and keys are removed, copied and pinned.
+ * Method: seeded random commands on a few keys of one shard, with a moving clock and maintenance in between. The shard's
+ *         checker runs throughout. Pinned readers compare with the model as of their pin. At the end no block is left.
  */
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
@@ -27,7 +26,7 @@ interface Member {
 }
 
 abstract class Twins<V extends SetValue | SortedSetValue> {
-  // Many small regions, so that whatever is located may turn the memory elsewhere.
+  // Many small regions, so that locating any block may turn the pages to another region.
   readonly f = new Fixture({ regionBytes: 1 << 20, regions: 64 });
   readonly collections = new Collections(this.f.store);
   readonly model = new Map<string, Map<string, Member>>();
@@ -43,14 +42,14 @@ abstract class Twins<V extends SetValue | SortedSetValue> {
   abstract put(bytes: Buffer, score: number): void;
   abstract create(bytes: Buffer): void;
   abstract removeAny(random: Random): string;
-  /** Opens the entry stood on; returns its score. */
+  /** Opens the current entry. Returns its score. */
   abstract openHere(value: V): number;
 
   get now(): number {
     return this.f.store.nowMs;
   }
 
-  /** The twin's members, with those forgotten that are due. */
+  /** The model's members without the due ones. */
   live(key: string): Map<string, Member> {
     const members = this.model.get(key) ?? new Map<string, Member>();
     for (const [name, { deadline }] of members) if (deadline !== 0 && deadline <= this.now) members.delete(name);
@@ -232,7 +231,7 @@ function randomMember(random: Random): string {
     case 0:
       return "x".repeat(random.below(60)) + random.below(30);
     case 1:
-      // About what fits in a page, with a deadline and a score or without.
+      // Lengths around the longest that fits into a page, with and without a deadline and a score.
       if (random.below(10) === 0) return "long".repeat(252 + random.below(5)) + random.below(5000);
       return random.below(40) === 0 ? "long".repeat(random.below(30_000)) : `m${random.below(300)}`;
     default:
@@ -246,7 +245,7 @@ const KINDS: readonly [string, () => Twins<SetValue | SortedSetValue>][] = [
 ];
 
 describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
-  test("are their twins under random histories, and expire", () => {
+  test("equal their models under random histories, and expire", () => {
     for (let round = 0; round < 2; round++) {
       const random = new Random(testSeed() + round);
       const twins = make();
@@ -287,7 +286,7 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
       for (const { pin } of pins) store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
       twins.compareAll(keys);
       expect(store.counters.expiredMembers).toBeGreaterThan(10);
-      // All that is due goes without anyone looking.
+      // All due members are removed although no command reads them.
       f.tick(40_000);
       f.settle();
       for (const key of keys) {
@@ -307,7 +306,7 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
     }
   });
 
-  test("a large one of which all is due goes in steps, and its key with it", () => {
+  test("a large one whose members are all due is removed in steps, with its key", () => {
     const twins = make();
     const { f, value } = twins;
     const due = twins.now + 1000;
@@ -336,7 +335,7 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
     expect(f.store.counters.expiredMembers).toBe(3000);
   });
 
-  test("are left alone in paused mode", () => {
+  test("do not expire in paused mode", () => {
     const twins = make();
     const { f, value } = twins;
     twins.add("k", "m", 1);
@@ -353,7 +352,7 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
   });
 });
 
-test("an intset that gets a deadline is none any more", () => {
+test("an intset that gets a deadline is converted", () => {
   const sets = new Sets();
   const encodingOf = (key: string) => {
     sets.f.select(key);

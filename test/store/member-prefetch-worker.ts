@@ -1,4 +1,4 @@
-/** A thread of member-prefetch.test.ts: members of its own in collections that all threads share, looked up ahead. */
+/** A thread of member-prefetch.test.ts. It has its own members in collections that all threads share, and prefetches them. */
 import { Random } from "../../src/base/random.ts";
 import { Arena } from "../../src/memory/arena.ts";
 import { Control } from "../../src/memory/control.ts";
@@ -14,7 +14,7 @@ export interface AheadTask {
   worker: number;
   control: SharedArrayBuffer;
   regions: SharedArrayBuffer[];
-  /** How often each key was removed: changed under its lock. */
+  /** How often each key was removed. Changed under the key's lock. */
   generations: SharedArrayBuffer;
   rounds: number;
   members: number;
@@ -23,15 +23,15 @@ export interface AheadTask {
 }
 export interface AheadDone {
   kind: "done";
-  /** Seeks that took over a path found ahead, and all. */
+  /** Seeks that used a prefetched path, and all seeks. */
   along: number;
   seeks: number;
-  /** What each key should hold of this thread's members, if the key was removed as often as `generations` says. */
+  /** This thread's members of each key, valid while the key was removed as often as `generations` says. */
   held: string[][];
   generations: number[];
 }
 
-/** Sets and hashes, by turns. */
+/** Sets and hashes alternate. */
 export const AHEAD_KEYS = 4;
 const BATCH = 16;
 
@@ -152,7 +152,7 @@ function work(task: AheadTask): AheadDone {
       store.section.leave();
     }
 
-    // Memory that others may be looking at goes, and is used again.
+    // Memory that other threads may be prefetching is freed and reused.
     if (random.below(300) === 0) {
       lock(shard);
       store.select(0, key);

@@ -1,8 +1,8 @@
 /**
- * Goal:   members that are looked up ahead of the lock are found all the same, whatever others do to the trees meanwhile:
- *         pages are cut, joined, copied for pins and freed, and whole collections go and come again.
- * Method: threads over one memory, each with members of its own in collections that they share, and a twin of those. Most
- *         seeks must have taken over what was found ahead: the test would see nothing otherwise.
+ * Goal:   prefetched members are found, whatever other threads do to the trees meanwhile: pages are split, merged, copied
+ *         for pins and freed, and whole collections are deleted and created again.
+ * Method: threads over one memory, each with its own members in shared collections, and a model of these. Most seeks must
+ *         have used a prefetched path, because the test would prove nothing otherwise.
  */
 import { describe, expect, test } from "bun:test";
 import { HashValue } from "../../src/store/hash-value.ts";
@@ -47,7 +47,7 @@ async function race(f: Fixture, threads: number, rounds: number, members: number
   }
 }
 
-describe("members looked up ahead", () => {
+describe("prefetched members", () => {
   test.each([
     [1, 1500, 3000],
     [3, 1000, 1500],
@@ -62,7 +62,7 @@ describe("members looked up ahead", () => {
         along += done.along;
         seeks += done.seeks;
       }
-      // With one thread nothing but its own changes is in the way.
+      // With one thread only its own changes can invalidate a path.
       expect(along).toBeGreaterThan(seeks * (threads === 1 ? 0.5 : 0.1));
       f.checkAll();
       const set = new SetValue(f.store, { intsetEntries: 0, listpackEntries: 8, listpackValue: 64 });

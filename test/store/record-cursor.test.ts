@@ -1,7 +1,7 @@
 /**
- * Goal:   the cursor stays on its record whatever else of the memory is looked at, follows the record when it is changed,
- *         and notices when somebody else has changed or replaced it (C1).
- * Method: a store of two regions; a second store over the same memory is the somebody else.
+ * Goal:   the cursor stays on its record whatever other memory is read, follows the record when it moves, and notices when
+ *         another thread has changed or replaced it (C1).
+ * Method: a store of two regions. A second store over the same memory plays the other thread.
  */
 import { describe, expect, test } from "bun:test";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
@@ -37,7 +37,7 @@ describe("a record cursor", () => {
     store.cursor.check();
   });
 
-  test("is changed through while another region was located last", () => {
+  test("changes its record while another region was located last", () => {
     const { f, far } = overTwoRegions();
     const { store } = f;
     f.select("k");
@@ -65,7 +65,7 @@ describe("a record cursor", () => {
     expect(f.read()).toEqual(grown);
   });
 
-  test("is on no record once it was removed", () => {
+  test("is on no record after the record was removed", () => {
     const f = new Fixture();
     f.set("k", VALUE);
     f.select("k");
@@ -75,7 +75,7 @@ describe("a record cursor", () => {
     expect(() => f.store.cursor.check()).toThrow("a record that is read was found (C1)");
   });
 
-  test("notices that its record went, or that its place has another key's", () => {
+  test("notices that its record was removed, or that its place has another key's record", () => {
     const f = new Fixture();
     f.set("k", VALUE);
     f.select("k");
@@ -89,7 +89,7 @@ describe("a record cursor", () => {
     other.find();
     other.remove(KeyEvent.Deleted);
     expect(() => f.store.cursor.check()).toThrow("a cursor is on a live record (C1)");
-    // The record's place goes to the next one of its size.
+    // The next record of its size reuses its place.
     key.load(Buffer.from("l"), 0, 1);
     other.select(0, key);
     expect(other.prepareInsert()).toBe(0);
@@ -115,11 +115,11 @@ describe("a record cursor", () => {
   test("cannot be moved from outside the store", () => {
     const { cursor } = new Fixture().store;
     const { w, address } = cursor;
-    // @ts-expect-error: the place is read-only
+    // @ts-expect-error: the position is read-only
     cursor.w = w;
     // @ts-expect-error: so is the address
     cursor.address = address;
-    // @ts-expect-error: and the moves are the store's
+    // @ts-expect-error: only the store may move it
     cursor.leave?.();
   });
 });

@@ -1,7 +1,7 @@
 /**
- * Goal:   sections hold exactly the locks they say, nest, and do at the end of the outermost one, in order, what a section
- *         ends with: waiting clients are served, the change is reported once, the locks go.
- * Method: two sections over one control block, as two threads have them; a lock of the one is not to be had for the other.
+ * Goal:   sections hold exactly their locks, and nest. The end of the outermost one serves waiting clients, reports the
+ *         change once, and releases the locks, in this order.
+ * Method: two sections over one control block, as two threads have them. A lock of one is not free for the other.
  */
 import { describe, expect, test } from "bun:test";
 import { BrokenInvariant } from "../../src/base/assert.ts";
@@ -51,7 +51,7 @@ describe("lock sets", () => {
     expect(held()).toEqual([]);
   });
 
-  test("a lock that is not to be had: nothing is held", () => {
+  test("holds nothing when one lock is not free", () => {
     const { section, other, held } = setup();
     expect(other.enter(9)).toBe(true);
     expect(section.enter(9)).toBe(false);
@@ -69,7 +69,7 @@ describe("lock sets", () => {
     expect(held()).toEqual([]);
   });
 
-  test("a lock out of order is only tried for, and goes with the others", () => {
+  test("a lock out of order is only tried for, and released with the others", () => {
     const { section, other, held } = setup();
     other.enter(2);
     section.enter(9);
@@ -83,7 +83,7 @@ describe("lock sets", () => {
 });
 
 describe("nesting", () => {
-  test("inner sections hold on to the locks of the outer one, and add to them", () => {
+  test("inner sections keep the locks of the outer one, and add to them", () => {
     const { section, held } = setup();
     section.enter(3);
     expect(section.enter(3)).toBe(true);
@@ -106,7 +106,7 @@ describe("nesting", () => {
     const log: string[] = [];
     section.serve = (ready) => {
       log.push(`serve ${ready.map(({ place }) => place)} with ${held()}`);
-      // What is served may make more ready.
+      // Serving may make further keys ready.
       if (ready.length === 1) section.addReady(3, 22);
       log.push(`then ${ready.length}`);
     };
@@ -126,7 +126,7 @@ describe("nesting", () => {
     expect(held()).toEqual([]);
   });
 
-  test("what runs at once has its locks, or the invariant is broken", () => {
+  test("with runAtOnce a lock that is not free is a broken invariant", () => {
     const { section, held } = setup();
     section.beginSet(2);
     section.want(2);
@@ -161,7 +161,7 @@ describe("changes", () => {
     expect(store.c[store.headerOf(1) + MUTATING_AT]).toBe(Mutating.No);
   });
 
-  test("have positions: of the shards that changed; a reader of one sees it", () => {
+  test("have positions in the shards that changed, and a reader of such a shard sees them", () => {
     const { section, store, change } = setup();
     const positionOf = (shard: number): number => store.f64[(store.headerOf(shard) + LOG_POSITION_AT) >>> 1]!;
     let position = 1000;
@@ -184,7 +184,7 @@ describe("changes", () => {
 });
 
 describe("a lock kept for the next command", () => {
-  test("is resumed or released before anything else is entered", () => {
+  test("is resumed or released before another section is entered", () => {
     const { section, held } = setup();
     section.enter(3);
     section.keep();
@@ -201,7 +201,7 @@ describe("a lock kept for the next command", () => {
     expect(() => section.release()).toThrow(BrokenInvariant);
   });
 
-  test("serves first, and lets go of the locks that serving added", () => {
+  test("is kept after clients were served, and the locks that serving added are released", () => {
     const { section, held } = setup();
     let served = 0;
     section.serve = () => {
@@ -219,7 +219,7 @@ describe("a lock kept for the next command", () => {
 });
 
 describe("exceptions", () => {
-  test("release what is held while nothing changed, from any depth", () => {
+  test("release the locks while nothing has changed, from any depth", () => {
     const { section, held } = setup();
     const error = new Error("injected");
     expect(() =>
@@ -235,7 +235,7 @@ describe("exceptions", () => {
     expect(held()).toEqual([]);
   });
 
-  test("are fatal once data or memory changed, in serving, in reporting, and for a broken invariant", () => {
+  test("are fatal once data or memory has changed, also in serving and reporting, and for a broken invariant", () => {
     const error = new Error("injected");
     const cases: ((section: Section, change: (shard: number) => void) => void)[] = [
       (section, change) =>
@@ -276,7 +276,7 @@ describe("exceptions", () => {
   });
 });
 
-test("nothing else takes the locks of shards", async () => {
+test("no other code takes the locks of shards", async () => {
   const found: string[] = [];
   for (const path of new Bun.Glob("**/*.ts").scanSync("src")) {
     const text = await Bun.file(`src/${path}`).text();

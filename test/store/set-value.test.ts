@@ -1,7 +1,7 @@
 /**
- * Goal:   a set in the store is its naive twin, whatever its encoding, while keys are removed, replaced and pinned.
- * Method: seeded random commands over a few keys of one shard; the shard's checker walks every collection all along;
- *         pinned readers compare with the twin of their moment; at the end no block is left.
+ * Goal:   a set in the store equals its model in every encoding, while keys are removed, replaced and pinned.
+ * Method: seeded random commands on a few keys of one shard. The shard's checker runs throughout. Pinned readers compare
+ *         with the model as of their pin. At the end no block is left.
  */
 import { describe, expect, test } from "bun:test";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
@@ -25,7 +25,7 @@ function spreadFixture(): Fixture {
 }
 
 class Sets {
-  // Many small regions, so that whatever is located may turn the memory elsewhere.
+  // Many small regions, so that locating any block may turn the pages to another region.
   readonly f = spreadFixture();
   readonly value: SetValue;
   readonly model = new Map<string, Set<string>>();
@@ -44,7 +44,7 @@ class Sets {
     let members = this.model.get(key) ?? new Set();
     const wasIntset = value.encoding === SetEncoding.Intset;
     expect(value.add(bytes, 0, bytes.length)).toBe(!members.has(member));
-    // An intset that becomes a listpack hands on its order, which is by value.
+    // An intset that becomes a listpack keeps its numeric order.
     if (wasIntset && value.encoding === SetEncoding.Listpack) members = new Set([...members].sort(byValue));
     members.add(member);
     this.model.set(key, members);
@@ -81,7 +81,7 @@ class Sets {
     return value.encoding === SetEncoding.Hashtable ? all.sort() : all;
   }
 
-  /** What `members` returns of a value that is the key's. */
+  /** The result of `members` for the value of a key. */
   expected(value: SetValue, key: string): string[] {
     const all = [...this.model.get(key)!];
     if (value.encoding === SetEncoding.Listpack) return all;
@@ -100,7 +100,7 @@ class Sets {
   }
 }
 
-/** Around a power of two, where an integer takes a byte more. */
+/** Integers around a power of two, where an integer needs one more byte. */
 function wideInteger(random: Random): string {
   const power = 2n ** BigInt(random.below(64));
   const value = (random.below(2) === 0 ? power : -power) + BigInt(random.below(3) - 1);
@@ -124,7 +124,7 @@ describe("sets in the store", () => {
   test.each([
     ["small limits", LIMITS],
     ["a large listpack", { intsetEntries: 20, listpackEntries: 4000, listpackValue: 1 << 20 }],
-  ])("are their twins under random histories: %s", (_name, limits) => {
+  ])("equal their models under random histories: %s", (_name, limits) => {
     for (let round = 0; round < 3; round++) {
       const random = new Random(testSeed() + round);
       const sets = new Sets(limits);
@@ -169,7 +169,7 @@ describe("sets in the store", () => {
     }
   });
 
-  test("a large intset keeps the order of its values", () => {
+  test("a large intset stays in numeric order", () => {
     const random = new Random(testSeed());
     const sets = new Sets({ intsetEntries: 5000, listpackEntries: 5000, listpackValue: 40 });
     for (let step = 0; step < 4000; step++) {
@@ -218,7 +218,7 @@ describe("sets in the store", () => {
     expect(encodingOf("many")).toBe(2);
   });
 
-  test("keep integers of every width, in order, and spell them out when a text joins them", () => {
+  test("keep integers of every width in order, and convert them to texts when a text is added", () => {
     for (const last of ["text", "x".repeat(41), "7"]) {
       const sets = new Sets();
       const random = new Random(testSeed());
@@ -231,7 +231,7 @@ describe("sets in the store", () => {
       sets.value.find();
       expect(sets.value.encoding).toBe(last === "text" ? SetEncoding.Listpack : SetEncoding.Hashtable);
     }
-    // More than a page holds as texts: the set becomes a tree as it is spelled out.
+    // As texts they exceed a page, so the set becomes a tree.
     const sets = new Sets({ ...LIMITS, intsetEntries: 512 });
     for (let i = 0; i < 512; i++) sets.add("s", String(-9223372036854775808n + BigInt(i * 7919)));
     sets.compareAll(["s"]);

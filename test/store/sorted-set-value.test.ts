@@ -1,7 +1,7 @@
 /**
- * Goal:   a sorted set in the store is its naive twin, packed or trees, while keys are removed, replaced and pinned.
- * Method: seeded random commands over a few keys of one shard; the shard's checker walks both trees all along; pinned
- *         readers compare with the twin of their moment; at the end no block is left.
+ * Goal:   a sorted set in the store equals its model, packed and as trees, while keys are removed, replaced and pinned.
+ * Method: seeded random commands on a few keys of one shard. The shard's checker runs throughout. Pinned readers compare
+ *         with the model as of their pin. At the end no block is left.
  */
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
@@ -76,7 +76,7 @@ class SortedSets {
     this.model.delete(key);
   }
 
-  /** The twin's members in order. */
+  /** The model's members in order. */
   pairs(key: string): Pair[] {
     return [...(this.model.get(key) ?? [])].sort(([a, x], [b, y]) =>
       x !== y ? x - y : Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1")),
@@ -163,7 +163,7 @@ function randomScore(random: Random): number {
 }
 
 describe("sorted sets in the store", () => {
-  test("are their twins under random histories", () => {
+  test("equal their models under random histories", () => {
     for (let round = 0; round < 3; round++) {
       const random = new Random(testSeed() + round);
       const sets = new SortedSets();
@@ -208,7 +208,7 @@ describe("sorted sets in the store", () => {
     }
   });
 
-  test("pass the checker with the empty member at minus infinity, the lowest place there is", () => {
+  test("pass the checker with the empty member at minus infinity, the lowest possible position", () => {
     const sets = new SortedSets();
     sets.put("lowest", "", -Infinity);
     for (let i = 0; i < 20; i++) sets.put("lowest", `m${i}`.padEnd(1000, "x"), -Infinity);
@@ -218,7 +218,7 @@ describe("sorted sets in the store", () => {
     sets.value.check();
   });
 
-  test("change their encoding as Redis's do, and a listpack knows no -0", () => {
+  test("change their encoding as Redis's do, and a listpack has no -0", () => {
     const sets = new SortedSets();
     const { value } = sets;
     const encodingOf = (key: string) => {

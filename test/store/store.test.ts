@@ -2,9 +2,9 @@
  * The store as a whole against a map.
  *
  * Goal:   after any sequence of writes, deletions, deadlines, flushes and swaps, with maintenance in between and with
- *         memory running out, the store holds what a Map with deadlines holds.
- * Method: seeded operations on both; every result is compared, invariants of all shards are checked every k steps, and
- *         at the end the whole contents. Limits are small, so that sealing, cleaning and growth happen all the time.
+ *         exhausted memory, the store holds the same data as a Map with deadlines.
+ * Method: seeded operations on both. Every result is compared. The invariants of all shards are checked every k steps, and
+ *         the whole contents at the end. Limits are small, so that sealing, cleaning and growth happen often.
  */
 import { expect, test } from "bun:test";
 import type { Random } from "../../src/base/random.ts";
@@ -23,7 +23,7 @@ interface Entry {
   deadline: number;
 }
 
-/** Looks on at the hooks: which records announced a change, which events a key had. */
+/** Records the calls of the hooks: the records that were about to change, and the events of each key. */
 class Watcher {
   changes: Address[] = [];
   events: KeyEvent[] = [];
@@ -142,7 +142,7 @@ for (const shape of SHAPES) {
         let event = 0;
         let status = 0;
         const found = operation < 90 ? store.find() : NO_ADDRESS;
-        // A key that was found expired on the way has been announced already.
+        // A key that was found expired has been reported already.
         watcher.clear();
         if (operation < 90) expect(found !== NO_ADDRESS).toBe(entry !== undefined);
         if (operation < 35) {
@@ -249,14 +249,14 @@ for (const shape of SHAPES) {
         }
         if (event !== 0) {
           expect(watcher.events).toEqual([event as KeyEvent]);
-          // What was there is announced before it changes, under the address it had.
+          // The old record is reported before it changes, with its address.
           if (entry !== undefined && found !== NO_ADDRESS) expect(watcher.changes[0]).toBe(found);
           else expect(watcher.changes).toEqual([]);
         }
         if (status < 0) {
           expect(status).toBe(Status.Busy);
           busy++;
-          // As it was: the value is still there, and nothing was said.
+          // Nothing changed: the value is still there, and no hook was called.
           expect(watcher.events).toEqual([]);
           f.select(key, keyspace);
           expect(store.find() !== NO_ADDRESS).toBe(entry !== undefined);
@@ -278,7 +278,7 @@ for (const shape of SHAPES) {
           else expect(value).toBeNull();
         }
       }
-      // Everything goes, and so does the memory.
+      // All keys are deleted, and all memory is freed.
       store.snapshotting = false;
       for (let db = 0; db < DATABASES; db++) expect(keyspaces.flush(db)).toBe(0);
       f.settle();
@@ -292,7 +292,7 @@ for (const shape of SHAPES) {
 }
 
 test(
-  "no more keys than the ones that live are found after all deadlines",
+  "after all deadlines only keys without a deadline are left",
   seeded((random) => {
     const f = new Fixture({ shards: 4 });
     let living = 0;

@@ -1,7 +1,7 @@
 /**
- * Goal:   a stream in the store, with its groups, is its naive twin while keys are removed and pinned; nothing leaks.
- * Method: seeded random operations over a few keys of one shard; the shard's checker walks every stream all along; pinned
- *         readers compare with the twin of their moment; at the end no block is left.
+ * Goal:   a stream in the store, with its groups, equals its model while keys are removed and pinned. No block leaks.
+ * Method: seeded random operations on a few keys of one shard. The shard's checker runs throughout. Pinned readers compare
+ *         with the model as of their pin. At the end no block is left.
  */
 import { describe, expect, test } from "bun:test";
 import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
@@ -54,7 +54,7 @@ interface Group {
 interface Twin {
   entries: Map<string, string>;
   groups: Map<string, Group>;
-  /** Ids by text, for the order. */
+  /** Compares IDs given as text. */
   top: bigint;
 }
 
@@ -63,7 +63,7 @@ class Streams {
   readonly value = new StreamValue(this.f.store, LIMITS);
   readonly model = new Map<string, Twin>();
 
-  /** Finds the stream, made if need be. */
+  /** Finds the stream, or creates it. */
   begin(key: string): Twin {
     this.f.select(key);
     if (this.value.begin(1 << 20, true) === 0) {
@@ -182,7 +182,7 @@ class Streams {
     this.model.delete(key);
   }
 
-  /** All that is in the stream that `value` has open. */
+  /** The whole content of the stream that `value` has open. */
   contents(value: StreamValue): string {
     const lines: string[] = [];
     const { entries, group } = value;
@@ -236,7 +236,7 @@ class Streams {
 }
 
 describe("streams in the store", () => {
-  test("are their twins under random histories", () => {
+  test("equal their models under random histories", () => {
     for (let round = 0; round < 2; round++) {
       const random = new Random(testSeed() + round);
       const streams = new Streams();
@@ -296,7 +296,7 @@ describe("ids", () => {
     for (const text of ["", "-1", "1-", "x", "1-x", "1-1-1", "1 ", "9".repeat(128)]) expect(parsed(text)).toBe("");
   });
 
-  test("have keys that are ordered as they are, and steps up and down", () => {
+  test("have keys in the order of the IDs, and successors and predecessors", () => {
     const random = new Random(testSeed());
     const word = () => [0n, 1n, 255n, 256n, 0xffffffffn, 1n << 32n, 1n << 53n, MOST, BigInt(random.below(1e9))];
     const numbers = word();

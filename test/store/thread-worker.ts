@@ -1,4 +1,4 @@
-/** A thread of threads.test.ts: hammers shared keys through a Store of its own. Attaches regions as src/server/worker.ts does. */
+/** A thread of threads.test.ts. It changes shared keys through a Store of its own, and attaches regions as src/server/worker.ts does. */
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Random } from "../../src/base/random.ts";
 import { Status } from "../../src/base/status.ts";
@@ -23,7 +23,7 @@ export interface ThreadTask {
   seed: number;
   /** Keys that come and go. */
   shortKeys: number;
-  /** Bytes of the values that only fill memory; 0 = none. */
+  /** Bytes of the values that only fill memory, 0 = none. */
   filler: number;
   startMs: number;
 }
@@ -67,7 +67,7 @@ function work(task: ThreadTask): unknown {
     const length = bytes.write(name, 0, "latin1");
     key.load(bytes, 0, length);
     const shard = store.shardOf(key.hashA);
-    // Look at the bucket ahead of the lock, as the dispatcher does; in between the table may change.
+    // Prefetch the bucket without the lock, as the dispatcher does. The table may change before the lock is taken.
     const { index } = store;
     const ks = index.keyspaceAt(store.headerOf(shard), 0);
     const word = index.prefetchBucket(shard, ks, key.hashB);
@@ -89,7 +89,7 @@ function work(task: ThreadTask): unknown {
     if (status >= 0) return true;
     if (status !== Status.Busy) throw new Error(`status ${status}`);
     busy++;
-    // The main thread makes a region meanwhile.
+    // Meanwhile the main thread makes a region.
     if (store.pool.wantsRegion()) self.postMessage({ kind: "region" });
     Atomics.wait(WAIT, 0, 0, 1);
     return false;

@@ -1,8 +1,8 @@
 /**
  * Several threads over one memory.
  *
- * Goal:   counters changed by read and write under the shard lock are exact, strings that grow have every byte, all
- *         invariants hold, and regions announced while the threads run are attached by each that meets them.
+ * Goal:   counters changed by read and write under the shard lock are exact, growing strings have every byte, all invariants
+ *         hold, and each thread attaches regions that are announced while it runs.
  */
 import { expect, test } from "bun:test";
 import { MessageChannel } from "node:worker_threads";
@@ -39,7 +39,7 @@ async function hammer(f: Fixture, threads: number, rounds: number, filler: numbe
           if (message.kind === "failed") reject(new Error(`FERRITE_SEED=${seed}: ${message.text}`));
           else if (message.kind === "done") resolve(message);
           else if (f.memory.mayGrow) {
-            // Announced to all before the pool hands out of it.
+            // Announced to all threads before a frame of it is allocated.
             const region = f.memory.makeRegion();
             for (const { port1 } of ports) port1.postMessage({ region, buffer: f.memory.regions[region] });
             f.memory.pool.addRegion(region);
@@ -72,7 +72,7 @@ async function hammer(f: Fixture, threads: number, rounds: number, filler: numbe
   }
 }
 
-/** No key is in its table twice: a lookup that went astray would enter it again. */
+/** Asserts that no key is in its table twice, because a wrong lookup would insert it again. */
 function checkOnce(f: Fixture): void {
   const { store } = f;
   const into = { addresses: new Int32Array(64) };
@@ -104,7 +104,7 @@ function verify(f: Fixture, results: Done[]): void {
     expect(text?.length ?? 0).toBe(appends);
     expect(text?.every((byte) => byte === 120) ?? true).toBe(true);
   }
-  // What all threads count together is what the shards hold.
+  // The sums over all threads equal the contents of the shards.
   f.store.setTime(START_MS, 1000);
   f.keyspaces.flush(0);
   f.settle();
@@ -128,7 +128,7 @@ test.each([
   30_000,
 );
 
-test("tables grow and shrink under lookups begun ahead of the lock", async () => {
+test("tables grow and shrink while lookups are prefetched without the lock", async () => {
   const f = new Fixture({ shards: 1, workers: 9, regions: 2 });
   verify(f, await hammer(f, 3, 40_000, 0, 30_000));
   const small = new Fixture({ shards: 1, workers: 9, regions: 2 });

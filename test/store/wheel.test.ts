@@ -1,8 +1,8 @@
 /**
  * Expiry wheel.
  *
- * Goal:   no key goes before its time; after a turn every key that is due has gone, whatever the clock does.
- * Method: a store with a held clock beside a map of deadlines; only the wheel removes keys, nobody looks them up.
+ * Goal:   no key is removed before its deadline, and after a turn every due key is removed, whatever the clock does.
+ * Method: a store with a held clock beside a map of deadlines. Only the wheel removes keys, because no command reads them.
  */
 import { expect, test } from "bun:test";
 import { NO_ADDRESS } from "../../src/store/segments.ts";
@@ -42,14 +42,14 @@ test(
           model.set(key, Number.POSITIVE_INFINITY);
         }
       }
-      // Mostly small steps, at times a jump ahead.
+      // Mostly small steps, sometimes a jump ahead.
       f.tick(
         random.below(50) === 0 ? random.below(1e9) : random.below(2) === 0 ? random.below(100) : random.below(5000),
       );
       for (let n = 0; !f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store.deadlines); n++) {
         if (n > 10_000) throw new Error("the wheel never catches up");
       }
-      // What was due a tick ago has gone; what is due since may have.
+      // Keys that were due a tick ago are removed. Keys due since then may be.
       let least = 0;
       for (const [key, deadline] of model) {
         if (deadline > f.clock.wallMs()) least++;
@@ -67,7 +67,7 @@ test(
         expect(early).toBe(0);
       }
     }
-    // Whatever waits beyond the horizon of the wheel is still found at the end of all days.
+    // Keys beyond the horizon of the wheel are still found at the largest time.
     f.tick(2e11);
     f.settle();
     f.tick(100);
@@ -77,7 +77,7 @@ test(
   20_000,
 );
 
-test("many keys due in the last tick of a bucket of the next level: every turn makes progress", () => {
+test("every turn makes progress with many keys due in the last tick of a bucket of the next level", () => {
   // Within one revolution of level 0, the tick before a multiple of 64 is the one that a level-1 bucket moves into.
   const f = new Fixture();
   const tick = Math.floor(START_MS / TICK_MS);
@@ -106,7 +106,7 @@ test("a turn keeps to its budget", () => {
   expect(keyCount(f)).toBe(0);
 });
 
-test("EXPIRE in a loop adds no hints", () => {
+test("EXPIRE in a loop adds no timer entries", () => {
   const f = new Fixture();
   f.set("k", VALUE, START_MS + 10_000);
   const first = hints(f);
@@ -123,7 +123,7 @@ test("EXPIRE in a loop adds no hints", () => {
   f.checkAll();
 });
 
-test("deadlines that come nearer file at most a hint per bucket", () => {
+test("deadlines that come nearer add at most one timer entry per bucket", () => {
   const f = new Fixture();
   f.set("k", VALUE, START_MS + 2_000_000);
   for (let i = 0; i < 2000; i++) {
@@ -144,7 +144,7 @@ test.each([1_000, 3_600_000, 86_400_000, 3e10, 1.7e12])("the clock jumps ahead b
   const f = new Fixture();
   for (let i = 0; i < 200; i++) f.set(`k${i}`, VALUE, START_MS + 10 + i * (jump / 100));
   f.tick(jump);
-  // Empty ranges are skipped: a turn of at most 4,096 ticks a step would need hundreds of steps for a day alone.
+  // Empty ranges are skipped. At 4,096 ticks a step, a day alone would need hundreds of steps.
   f.settle(100);
   const due = Array.from({ length: 200 }, (_, i) => START_MS + 10 + i * (jump / 100)).filter(
     (at) => at > START_MS + jump,
@@ -153,7 +153,7 @@ test.each([1_000, 3_600_000, 86_400_000, 3e10, 1.7e12])("the clock jumps ahead b
   f.checkAll();
 });
 
-test("the clock is set back: keys still go at their time", () => {
+test("the clock is set back: keys still expire at their time", () => {
   const f = new Fixture();
   for (let i = 0; i < 200; i++) f.set(`far${i}`, VALUE, START_MS + 50_000 + i * 500);
   f.tick(100);
@@ -180,7 +180,7 @@ test("the clock is set back: keys still go at their time", () => {
   expect(keyCount(f)).toBe(0);
 });
 
-test("1 % of the keys have a deadline: a turn looks at those only", () => {
+test("1 % of the keys have a deadline: a turn visits only those", () => {
   const f = new Fixture();
   for (let i = 0; i < 20_000; i++) f.set(`k${i}`, VALUE, i % 100 === 0 ? START_MS + 500 : 0);
   let visited = 0;
@@ -196,7 +196,7 @@ test("1 % of the keys have a deadline: a turn looks at those only", () => {
   expect(keyCount(f)).toBe(19_800);
 });
 
-test("a lock taken and deleted in a loop adds a hint per bucket, not per round", () => {
+test("a key set with a deadline and deleted in a loop adds one timer entry per bucket, not per round", () => {
   const f = new Fixture();
   for (let i = 0; i < 5000; i++) {
     f.set("lock", VALUE, f.clock.wallMs() + 30_000);

@@ -1,4 +1,4 @@
-/** Goal: places convert to scores and back, distances match known ones, and boxes cover every place of a circle. */
+/** Goal: coordinates convert to scores and back, distances match known ones, and boxes cover every point of a circle. */
 import { expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import {
@@ -14,7 +14,7 @@ import {
 } from "../../src/structures/geohash.ts";
 import { testSeed } from "../support/random.ts";
 
-test("known places", () => {
+test("known coordinates", () => {
   expect(scoreOfPlace(13.361389, 38.115556)).toBe(3479099956230698);
   expect(scoreOfPlace(15.087269, 37.502669)).toBe(3479447370796909);
   openPlace(3479099956230698);
@@ -26,7 +26,7 @@ test("known places", () => {
   );
 });
 
-test("a decoded place is within half a box of the original, also at the ends of the ranges", () => {
+test("a decoded coordinate is within half a box of the original, also at the ends of the ranges", () => {
   const random = new Random(testSeed());
   for (let n = 0; n < 2000; n++) {
     const longitude = n === 0 ? 180 : n === 1 ? -180 : random.fraction() * 360 - 180;

@@ -1,5 +1,5 @@
 /**
- * Goal:   a sketch, sparse or dense, holds the maximum rank of each register; hostile bytes never lead outside its buffer.
+ * Goal:   a sketch, sparse or dense, holds the maximum rank of each register. Hostile bytes never lead outside its buffer.
  * Method: seeded updates against an array of registers, with small limits for the sparse form; random bytes as opcodes.
  *         test/commands/bits-and-sketches.test.ts compares the bytes with redis-server's.
  */

@@ -1,6 +1,6 @@
 /**
- * Goal:   members with an order equal their naive model, an array, after any history, although many have equal hashes and
- *         pages are split and merged. What a pin sees does not change, and dropping the order leaves the members.
+ * Goal:   members with an order equal their model, an array, after any history, although many have equal hashes and pages
+ *         are split and merged. Pinned pages do not change, and dropping the order keeps the members.
  * Method: seeded random inserts, replacements and removals over few hashes and small pages.
  */
 import { expect, test } from "bun:test";
@@ -94,7 +94,7 @@ class Twin {
 test.each([
   ["many equal hashes", 6],
   ["few equal hashes", 2000],
-])("is its twin under random histories: %s", (_name, hashes) => {
+])("equals its model under random histories: %s", (_name, hashes) => {
   const random = new Random(testSeed());
   const twin = new Twin();
   const one = (): Named => ({ hash: (random.below(hashes) - (hashes >> 1)) * 1_000_003, key: `k${random.below(150)}` });

@@ -1,5 +1,5 @@
 /**
- * Goal:   a tree equals its naive model, a sorted array, after any history. What a pin sees does not change. No block leaks.
+ * Goal:   a tree equals its model, a sorted array, after any history. Pinned pages do not change. No block leaks.
  * Method: seeded random inserts, changes and removals by key and by rank, with small pages so that they split and merge
  *         often. The checker runs throughout. Pinned readers compare the whole tree with the model as of their pin.
  */

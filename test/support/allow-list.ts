@@ -1,6 +1,6 @@
 /**
- * Differences from redis-server 7.0.15 that are meant. Each has a reason a user would accept; anything else is a bug.
- * At most 20 entries (anchors/reliability.md, T-X1): this list is where compatibility would quietly leak away.
+ * Intended differences from redis-server 7.0.15. Each has a reason that a user would accept. Any other difference is a bug.
+ * The list has at most 20 entries, because a long one would hide a loss of compatibility.
  */
 import { DEADLINE_MAX } from "../../src/store/record.ts";
 import { readString } from "../../src/structures/rdb-string.ts";
@@ -183,7 +183,7 @@ export const ALLOWED: readonly AllowedDifference[] = [
   },
 ];
 
-/** Two items of a reply with distance, hash or coordinates that differ in nothing but the member. */
+/** True when two items of a reply have the same distance, hash and coordinates, and differ in the member only. */
 function isSamePlace(redis: Reply, ferrite: Reply): boolean {
   if (redis.type !== "array" || ferrite.type !== "array" || redis.value.length < 2) return false;
   return redis.value.slice(1).map(show).join() === ferrite.value.slice(1).map(show).join();

@@ -1,6 +1,6 @@
 /**
- * Commands whose data describes itself, so that a reader can tell sound bytes from a torn or foreign value although it
- * does not know who wrote them, and although keys are evicted, flushed and moved meanwhile.
+ * Commands whose values describe themselves, so that a reader can distinguish a whole value from a torn or foreign one. It
+ * need not know who wrote the value, and keys may be evicted, flushed and moved meanwhile.
  *
  *   item(n, length)   "#<n>:<length>:<n>,<n>,<n>," ...   exactly `length` characters, or the head alone if that is longer
  *
@@ -10,7 +10,7 @@
  *   v:hash     field "f<n>", value an item of n     v:zset     member an item of n, score n
  *   v:stream   field "f<n>", value an item of n
  *
- * `unsound` looks through a reply for an item that is not what its head says, and for neighbours that do not belong
+ * `unsound` searches a reply for an item that differs from what its head says, and for neighbours that do not belong
  * together. Commands move values only between keys of one type.
  */
 import type { SeededRandom } from "./random.ts";
@@ -18,7 +18,7 @@ import { type Reply, show } from "./resp.ts";
 
 const UNIT = "0123456789abcdef";
 const KEYS_PER_TYPE = 3;
-/** Numbers below this: members of sets, sorted sets and hashes meet each other. */
+/** Items have numbers below this, so that members of sets, sorted sets and hashes often coincide. */
 const NUMBERS = 3000;
 
 export interface VerifiedCommand {
@@ -33,7 +33,7 @@ export function item(n: number, length: number): string {
   return head + `${n},`.repeat(Math.ceil((length - head.length) / 2)).slice(0, length - head.length);
 }
 
-/** What is wrong with a reply to a verified command, or null. Errors are sound: OOM, WRONGTYPE after a race, and so on. */
+/** The fault in a reply to a verified command, or null. Errors are no fault: OOM, WRONGTYPE after a race, and so on. */
 export function unsound(reply: Reply, { withScores }: VerifiedCommand): string | null {
   const texts: string[] = [];
   flatten(reply, texts);
@@ -281,7 +281,7 @@ export class VerifiedCommands {
     ];
   }
 
-  /** Milliseconds from now; some are over, most come while the run is under way. */
+  /** A deadline in milliseconds from now. A few have passed, most come during the run. */
   #deadline(): string {
     return String(this.#random.pick([-1, 1, 20, 300, 3000, 60_000]));
   }

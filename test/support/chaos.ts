@@ -1,18 +1,18 @@
 /**
- * Clients that do to a server whatever clients can do, all at once, for some time; then a look at what they left.
+ * Clients that do everything clients can do to a server, at the same time, for a while; then a check of the remains.
  *
- * Each client draws from a seed of its own: random commands of all families, values that describe themselves
+ * Each client draws from its own seed: random commands of all families, values that describe themselves
  * (chaos-values.ts), large values, pipelines, requests that are cut off, replies that nobody reads, blocked commands whose
  * client vanishes, CLIENT KILL and PAUSE, FLUSHALL, SWAPDB, and settings: max_memory with each policy, output limits.
- * The order in which a server gets the commands of several clients is chance, so a seed repeats the load and not the run.
+ * The order in which a server gets the commands of several clients is random, so a seed repeats the load but not the run.
  *
  * What counts as a fault (Fault.kind):
  *   ended       the process ended
- *   hang        a PING on a fresh connection has no answer for 10 s in which the server had a core
- *   unanswered  a client waits for a reply for 60 s, likewise, although the server answers others
- *   protocol    bytes that are no RESP
- *   unsound     a value that nobody wrote
- *   invariant   DEBUG CHECK does not answer with a number of keys
+ *   hang        a PING on a new connection gets no reply for 10 s in which the server had a core
+ *   unanswered  a client waits for a reply for 60 s, likewise, although the server replies to others
+ *   protocol    bytes that are not RESP
+ *   unsound     a value that no client wrote
+ *   invariant   DEBUG CHECK does not reply with a number of keys
  *   leak        clients, blocked clients, keys or memory are left when all clients are gone and all keys are deleted
  */
 import { readdirSync, readFileSync } from "node:fs";
@@ -37,7 +37,7 @@ const POLICIES = ["noeviction"].concat(
   "volatile-ttl",
 );
 
-/** Settings of the server at the start. The clients change most of them all the while. */
+/** Settings of the server at the start. The clients change most of them during the run. */
 export const CHAOS_SETTINGS: Record<string, string> = {
   maxmemory: "120mb",
   "client-output-buffer-limit": "normal 600000 0 0",
@@ -81,7 +81,7 @@ export interface ChaosOutcome {
 
 class Unanswered extends Error {}
 
-/** How long each thread of a process has waited for a core so far, milliseconds, by thread. Empty when it is gone. */
+/** The time that each thread of a process has waited for a core so far, milliseconds, by thread. Empty when it has ended. */
 function coreWaits(pid: number): Map<string, number> {
   const waits = new Map<string, number>();
   try {
@@ -96,8 +96,8 @@ function coreWaits(pid: number): Map<string, number> {
 }
 
 /**
- * Time in which a server could have answered: wall time less what the thread that waited longest for a core did wait, in
- * the server and in this process. On a machine that others use, a second may hold a tenth of that.
+ * Time in which a server could have replied: wall time less the longest wait of a thread for a core, in the server and in
+ * this process. On a shared machine this may be a tenth of the wall time.
  */
 class Patience {
   readonly #startedMs = performance.now();
@@ -118,7 +118,7 @@ class Patience {
   }
 }
 
-/** Rejects with Unanswered when the promise is still open after `milliseconds` in which the server could have answered. */
+/** Rejects with Unanswered when the promise is still pending after `milliseconds` in which the server could have replied. */
 function guarded<T>(promise: Promise<T>, milliseconds: number, patience: Patience): Promise<T> {
   let timer: ReturnType<typeof setTimeout>;
   const guard = new Promise<never>((_, fail) => {

@@ -1,4 +1,4 @@
-/** What HEXPIRE, SEXPIRE, ZEXPIRE and their families do alike, as tests of the describe block that calls this. */
+/** Tests of the common behaviour of HEXPIRE, SEXPIRE, ZEXPIRE and their families, for the describe block that calls this. */
 import { expect, test } from "bun:test";
 import { START_MS, type TestEngine } from "./engine.ts";
 
@@ -56,7 +56,7 @@ export function deadlineScenes({ letter, token, setUp, members, count }: Deadlin
     expect(expire("50", "LT")).toBe("*[:1]");
     expect(expire("60", "xx")).toBe("*[:1]");
     expect(say("EXPIRE", "k", ["60", "LT"], "m1")).toBe("*[:1]");
-    // A condition that fails comes before a time that is past.
+    // A failed condition counts before a time in the past.
     expect(expire("0", "NX")).toBe("*[:0]");
     expect(expire("0", "LT")).toBe("*[:2]");
     expect(say("TTL", "k", [], "m0")).toBe("*[:-2]");

@@ -1,8 +1,8 @@
 /**
- * Two servers, one stream of commands: replies are compared one by one, then everything both of them hold.
+ * Sends one stream of commands to two servers. Compares the replies one by one, and then all data.
  *
- * After a mismatch the two may hold different data, and all that follows would differ too. So both are emptied and the
- * stream goes on: one run reports every kind of mismatch it meets, one line per (command, kind of the two replies).
+ * After a mismatch the servers may have different data, and all later replies would differ too. Both are therefore emptied
+ * and the stream continues. One run reports every kind of mismatch, one line per (command, kind of the two replies).
  */
 import { ALLOWED, type AllowedDifference } from "./allow-list.ts";
 import {
@@ -300,7 +300,7 @@ function leavesHalves(step: Step, redis: Reply): boolean {
   return /^PFADD$/i.test(step.args[0] ?? "") && redis.type === "error" && redis.value.startsWith("INVALIDOBJ");
 }
 
-/** How a key that has this encoding in Redis is compared: members of a packed one have an order. */
+/** The comparison for a key that has this encoding in Redis: members of a packed one have an order. */
 function orderOf(encoding: Reply): Compare {
   return encoding.type === "bulk" && /^(listpack|intset|ziplist)$/.test(encoding.value) ? "exact" : "unordered";
 }

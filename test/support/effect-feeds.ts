@@ -1,6 +1,6 @@
 /**
- * What Ferrite and redis-server write into their append-only files for the same commands. Both run with appendfsync always,
- * so an effect is in the file when its command is answered.
+ * The effects that Ferrite and redis-server write into their append-only files for the same commands. Both run with
+ * appendfsync always, so an effect is in the file when its command gets its reply.
  *
  * An effect is shown as text, one command a line: "SET key value PXAT 1700000000000". SELECT is left out where it leads to
  * the database of the command before; MULTI and EXEC are shown.

@@ -1,6 +1,5 @@
 /**
- * An engine in this process: bytes in, bytes out, over 16 MiB of memory and a clock that stands still. After every
- * command the checkers of all shards run.
+ * An engine in this process, over 16 MiB of memory and a held clock. The checkers of all shards run after every command.
  */
 import { HeldClock } from "../../src/base/clock.ts";
 import { Config } from "../../src/base/config/config.ts";
@@ -25,7 +24,7 @@ export interface TestEngineOptions {
   regions?: number;
   shards?: number;
   regionBytes?: number;
-  /** What the server around the engine does, beyond making regions. */
+  /** Services of the server around the engine, other than making regions. */
   services?: Partial<ServerServices>;
   /** The disk; an empty one when left out. */
   files?: MemoryFiles;

@@ -5,7 +5,7 @@ import type { SeededRandom } from "./random.ts";
 /** Keys that are mostly hashes. */
 export const HASH_KEYS: readonly string[] = ["hash0", "hash1", "hash2", "hash3"];
 
-/** What the generator lends. */
+/** The generator's methods that this family uses. */
 export interface Lent {
   random: SeededRandom;
   key(): string;

@@ -1,4 +1,4 @@
-/** The stream family's part of the random stream. Ids are given, and what tells of times is not compared. */
+/** The stream family's part of the random stream. IDs are given explicitly, and times in replies are not compared. */
 import type { Step } from "./generator.ts";
 import type { SeededRandom } from "./random.ts";
 import { StreamCommands } from "./streams.ts";

@@ -1,12 +1,12 @@
 /**
- * Grammar of random commands for the differential test: valid ones, nearly valid ones and nonsense, over a small pool of
- * keys so that commands meet each other's data.
+ * Grammar of random commands for the differential test: valid ones, nearly valid ones and nonsense, on a small pool of
+ * keys, so that commands often find each other's data.
  *
- * Two servers that get the stream a few milliseconds apart must answer alike, so time is kept out of the replies:
- *   G1  a deadline is at least 1000 s away or already past; nothing expires while the stream runs
- *   G2  relative deadlines are spread over years, so that two of them (GT, LT) are never within the servers' lag
- *   G3  replies that carry times are compared with a tolerance (compare: "seconds", "milliseconds")
- *   G4  what has no defined order is compared as a set; SCAN by its whole iteration; RANDOMKEY by membership
+ * Two servers that get the stream a few milliseconds apart must give the same replies, so replies must not depend on time:
+ *   GENERATOR-1  a deadline is at least 1000 s away or already past; nothing expires while the stream runs
+ *   GENERATOR-2  relative deadlines are spread over years, so that two of them (GT, LT) differ by more than the servers' lag
+ *   GENERATOR-3  replies with times are compared with a tolerance (compare: "seconds", "milliseconds")
+ *   GENERATOR-4  replies without a defined order are compared as sets, SCAN by its whole iteration, RANDOMKEY by membership
  */
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
 import { HASH_KEYS, hashFamily } from "./generate-hashes.ts";
@@ -375,7 +375,7 @@ export class CommandGenerator {
   #ownKeys: readonly string[] = [];
 
   /**
-   * `nowMs` only has to be near the servers' clocks (G1). `family`: only commands of this one, and what any key may meet
+   * `nowMs` only has to be near the servers' clocks (GENERATOR-1). `family`: only commands of this one, and what any key may meet
    * (expiry, renaming, copies, DUMP), on keys of the family; "" = everything.
    */
   constructor(random: SeededRandom, nowMs: number, supports: Supports, family = "") {
@@ -744,7 +744,7 @@ export class CommandGenerator {
         ]);
   }
 
-  /** Valid seconds from now (G1, G2), zero and past, or out of range. */
+  /** Valid seconds from now (GENERATOR-1, GENERATOR-2), zero and past, or out of range. */
   #seconds(): string {
     return this.#random.weighted([
       [8, () => String(this.#random.between(1_000, 200_000_000))],
@@ -1209,7 +1209,7 @@ export class CommandGenerator {
       : [...word].map((c, i) => (i % 2 === 0 ? c.toLowerCase() : c.toUpperCase())).join("");
   }
 
-  /** One argument too many or too few. Never replaces a value: that could make a deadline that comes while the test runs (G1). */
+  /** One argument too many or too few. Never replaces a value: that could make a deadline that comes while the test runs (GENERATOR-1). */
   #damageArity(args: string[]): void {
     if (this.#random.chance(0.5) && args.length > 1) args.pop();
     else args.push(this.#random.pick(["extra", "", "0", "GET"]));

@@ -1,4 +1,4 @@
-/** Random commands of places in sorted sets, for the differential test. */
+/** Random geo commands, for the differential test. */
 import type { Step } from "./generator.ts";
 import type { SeededRandom } from "./random.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Linearizability of a string key: is there one order of the operations that respects real time and in which every reply
- * is the one a single-threaded server would have given?
+ * Linearizability of a string key: whether there is an order of the operations that respects real time, and in which every
+ * reply is that of a single-threaded server.
  *
  * Method: Wing and Gong's search with Lowe's memo of (operations done, state) as in Porcupine, one search per key (a
  * history is linearizable if and only if that of every key is). Calls and returns lie on a list in time order:

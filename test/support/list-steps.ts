@@ -1,6 +1,7 @@
 /**
- * Random commands of lists, for the differential test. The blocking forms wait a few milliseconds at most: nobody else
- * pushes, so what they answer is known. They keep their arguments, for one more or fewer could make them wait for ever.
+ * Random commands of lists, for the differential test. The blocking forms wait a few milliseconds at most. No other client
+ * pushes, so their replies are known. Their arguments are not mutated, because one more or fewer could make them wait for
+ * ever.
  */
 import type { Step } from "./generator.ts";
 import type { SeededRandom } from "./random.ts";

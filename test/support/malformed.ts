@@ -1,5 +1,5 @@
 /**
- * Hostile and odd input: a table of cases with the exact answer Redis 7.0.15 gives, and a mutator that damages valid
+ * Hostile and odd input: a table of cases with the exact replies of Redis 7.0.15, and a mutator that damages valid
  * pipelines. All text is latin1, one character per byte.
  */
 import type { SeededRandom } from "./random.ts";
@@ -86,7 +86,7 @@ export const HOSTILE: readonly HostileCase[] = [
   waits("a bulk without its CRLF", `${SET_K}$5\r\nhello`),
   waits("a bulk with half its CRLF", `${SET_K}$5\r\nhello\r`),
 
-  // What stands where a bulk should
+  // Other bytes in place of a bulk string
   closes("an integer as argument", "*2\r\n$4\r\nPING\r\n:1\r\n", error("expected '$', got ':'")),
   closes("a simple string as argument", "*1\r\n+PING\r\n", error("expected '$', got '+'")),
   closes("a nested array", "*1\r\n*1\r\n$4\r\nPING\r\n", error("expected '$', got '*'")),
@@ -172,7 +172,7 @@ export const HOSTILE: readonly HostileCase[] = [
     "-ERR wrong number of arguments for 'get' command\r\n",
   ),
 
-  // Arguments that overflowed something once (reliability.md 5.2)
+  // Arguments that once caused overflows in other servers
   goesOn(
     "SETRANGE at 4294967295",
     "SETRANGE k:none 4294967295 x\r\n",

@@ -1,6 +1,6 @@
 /**
- * Faults that the server builds in on purpose (FERRITE_CHECKS=1 FERRITE_MUTANT=<name>), to prove that the tests would see
- * the real ones. A name the server does not know must make it refuse to start.
+ * Faults that are built into the server on purpose (FERRITE_CHECKS=1 FERRITE_MUTANT=<name>), to prove that the tests would
+ * notice real ones. A server refuses to start with an unknown name.
  */
 export interface Mutant {
   name: string;

@@ -1,4 +1,4 @@
-/** Pages over one plain buffer: poisons what is given back, honours pins, and knows what is still out. */
+/** Pages over one plain buffer. They overwrite freed blocks, honour pins, and record the allocated blocks. */
 import { assert } from "../../src/base/assert.ts";
 import type { Pages, Ref } from "../../src/structures/pages.ts";
 
@@ -12,7 +12,7 @@ export class TestPages implements Pages {
   overflowBytes: Uint8Array;
   overflowAt = 0;
   newestPin = 0;
-  /** Bytes handed out and not given back, by what they were asked for. */
+  /** Bytes of each allocated block. */
   readonly out = new Map<Ref, number>();
   private readonly freeBlocks = new Map<number, Ref[]>();
   private fill = 1;

@@ -1,6 +1,7 @@
 /**
- * Run inside a network namespace of its own (limits.test.ts): starts a server on all addresses of the namespace and connects
- * from a loopback address and from another one. Prints what each got, as JSON. Nothing outside the namespace is reached.
+ * Runs inside its own network namespace (limits.test.ts). Starts a server on all addresses of the namespace, and connects
+ * from a loopback address and from another one. Prints the replies to both as JSON. It reaches nothing outside the
+ * namespace.
  *
  *   unshare -rn bun test/support/protected-mode-probe.ts ferrite|redis
  */

@@ -1,9 +1,8 @@
 /**
  * A small raw RESP2/RESP3 client for tests and benches: bytes in, bytes out, and a reply tree that keeps the types.
  *
- * Text in arguments and in trees is latin1, one character per byte, so any byte survives the way there and back:
- * "\xff\x00" is two bytes. Nothing here knows a command. Replies come in the order of the requests; RESP3 pushes are
- * set aside in `pushes`.
+ * Text in arguments and in trees is latin1, one character per byte, so every byte is preserved: "\xff\x00" is two bytes.
+ * This client knows no commands. Replies come in the order of the requests. RESP3 pushes are collected in `pushes`.
  */
 import { createConnection, type Socket } from "node:net";
 
@@ -38,8 +37,8 @@ export function encodeCommand(args: readonly Argument[]): Buffer {
 }
 
 /**
- * Incremental parser. `take()` answers the next whole reply or null; it looks again from the reply's start when more
- * bytes arrive, which is fine for tests. A bulk that is known to be incomplete is not looked at before its bytes are there.
+ * Incremental parser. `take()` returns the next complete reply, or null. When more bytes arrive it parses again from the
+ * reply's start, which is fast enough for tests. It waits for the bytes of an incomplete bulk string before that.
  */
 export class ReplyParser {
   #bytes = Buffer.alloc(1 << 16);

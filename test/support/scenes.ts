@@ -5,8 +5,9 @@ import type { Server } from "./servers.ts";
 const HANG_MS = 20_000;
 
 /**
- * A scene: one line a step, `client command ...`. With "!" behind its name the client sends and is then seen blocked, with
- * "~" it only sends; with "?" its reply is awaited, with "-" it does not matter; "x" instead of a command closes it; `$name` is a client's id.
+ * A scene has one step per line: `client command ...`. A mark after the client's name changes the step. "!" sends the command
+ * and waits until the client is blocked. "~" only sends it. "?" awaits the client's reply, and "-" ignores it. "x" in place
+ * of a command closes the client. `$name` stands for a client's ID.
  */
 export async function play(target: Server, scene: readonly string[]): Promise<string[]> {
   const clients = new Map<string, { client: RespClient; id: string; reply: Promise<Reply> | null }>();

@@ -1,7 +1,7 @@
 /**
- * Random commands of SORT and SORT_RO, for the differential test, over lists, sets and sorted sets of their own and the
- * keys that their elements name. Where the order of the reply means nothing (equal texts of other keys, an unsorted set)
- * they are not asked.
+ * Random commands of SORT and SORT_RO, for the differential test, on lists, sets and sorted sets of their own and the keys
+ * that their elements name. Commands whose replies have no defined order (equal texts of other keys, an unsorted set) are
+ * left out.
  */
 import type { Step } from "./generator.ts";
 import type { SeededRandom } from "./random.ts";

@@ -1,9 +1,9 @@
 /**
  * Random commands of sorted sets, for the differential test.
  *
- * Scores are whole numbers and dyadic fractions, the few that Redis 7.0 and 7.2 print alike are not looked for: replies
- * with scores are compared as numbers. Ranges by text are asked of keys whose scores are all equal; of others Redis says
- * that the answer is not specified.
+ * Scores are whole numbers and dyadic fractions. Redis 7.0 and 7.2 print many of them differently, so replies with scores
+ * are compared as numbers. Ranges by text are used only on keys whose scores are all equal, because Redis does not specify
+ * the others.
  */
 import type { Step } from "./generator.ts";
 import type { SeededRandom } from "./random.ts";

@@ -1,5 +1,5 @@
 /**
- * The functions of a TypeScript source and their lengths, found by brackets: no parser is needed for what is asked here.
+ * The functions of a TypeScript source and their lengths, found by brackets, without a parser.
  *
  * Comments, strings, templates and regular expressions are blanked first. A `{` begins a function's body when it follows
  * "=>", or ")" with or without a return type, and the word before that parenthesis is none of if, for, while, switch, catch.

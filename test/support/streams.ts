@@ -1,6 +1,6 @@
 /**
- * Random commands on streams whose replies do not depend on the time: ids are given, idle times are 0 or very long, and
- * what tells of times is taken out of the replies by `timeless`.
+ * Random commands on streams whose replies do not depend on the time: IDs are given explicitly, idle times are 0 or very
+ * long, and `timeless` removes times from the replies.
  */
 import type { SeededRandom } from "./random.ts";
 import type { Reply } from "./resp.ts";

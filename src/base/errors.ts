@@ -166,6 +166,16 @@ export function aofCorrupted(path: string, offset: number): StartupError {
   );
 }
 
+/** An RDB file that cannot be loaded. `offset` -1: it could not be read. */
+export function loadFailed(path: string, offset: number, reason: string): StartupError {
+  if (offset < 0) return new StartupError(`Failed to load ${path}: ${reason}`, [], 1);
+  return new StartupError(
+    `${path} cannot be loaded: offset ${offset}: ${reason}`,
+    [`Nothing was changed. Look at it with: ferrite check-rdb ${path}, or move it away to start empty.`],
+    1,
+  );
+}
+
 /** Row 121, as a log line. */
 export const CHECKPOINT_DISK_FULL = "Warning: Checkpoint failed: disk full";
 

@@ -155,6 +155,8 @@ export interface Persistence {
   facts(): PersistenceFacts;
   /** SAVE. The caller holds all shard locks. */
   save(): string;
+  /** As save, between commands: waits for the locks first. */
+  saveWhenFree(done: (failure: string) => void): void;
   /** DEBUG RELOAD. The caller holds all shard locks. */
   reload(options: ReloadOptions): string;
 }

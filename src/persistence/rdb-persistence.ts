@@ -31,6 +31,8 @@ export interface PersistenceHost {
 
 /** A load that holds all locks waits so long for memory that is on its way, ms. */
 const MEMORY_MS = 10_000;
+/** Locks that were not free are tried again after so long, ms. */
+const LOCKS_MS = 1;
 const NAP = new Int32Array(new SharedArrayBuffer(4));
 /** Version of the files that only Ferrite has to read. */
 const OWN_VERSION = 12;
@@ -95,6 +97,17 @@ export class RdbPersistence implements Persistence {
 
   save(): string {
     return this.saveIn(this.format);
+  }
+
+  saveWhenFree(done: (failure: string) => void): void {
+    const { section } = this.call.store;
+    section.beginTurn();
+    let failure = "";
+    const isEntered = section.withinAll(() => {
+      failure = this.save();
+    });
+    if (isEntered) done(failure);
+    else setTimeout(() => this.saveWhenFree(done), LOCKS_MS);
   }
 
   private saveIn(format: RdbFormat): string {
@@ -167,7 +180,7 @@ export class RdbPersistence implements Persistence {
   private loadAtOnce(path: string, merges: boolean): void {
     const { call, host } = this;
     const reader = new FileReader(host.files, path);
-    const loader = this.loaderOf(reader, { merges, worker: 0, workers: 1 });
+    const loader = this.loaderOf(reader, { merges, worker: 0, workers: 1, dropsExpired: true, isWhole: true });
     try {
       for (let waitedMs = 0; loader.step(Infinity) !== Loaded.Done; waitedMs++) {
         if (waitedMs > MEMORY_MS) throw new BadFile(reader.offset, OUT_OF_MEMORY);
@@ -182,10 +195,18 @@ export class RdbPersistence implements Persistence {
     }
   }
 
-  /** A loader of a file that is all there is: keys that have expired are dropped, as a primary does. */
-  loaderOf(reader: FileReader, options: Pick<LoadOptions, "merges" | "worker" | "workers">): RdbLoader {
-    const verifies = this.host.config.flag("persistence.rdb_checksum");
-    return new RdbLoader(this.call, reader, { verifies, dropsExpired: true, isWhole: true, ...options });
+  loaderOf(reader: FileReader, options: Omit<LoadOptions, "verifies">): RdbLoader {
+    return new RdbLoader(this.call, reader, {
+      verifies: this.host.config.flag("persistence.rdb_checksum"),
+      ...options,
+    });
+  }
+
+  get log(): PersistenceLog {
+    return this.host.log;
+  }
+  wantRegion(): void {
+    this.host.wantRegion();
   }
 }
 

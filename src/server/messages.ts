@@ -1,6 +1,7 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
+import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
 import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
@@ -70,6 +71,10 @@ export type ToWorker =
   | { kind: "listen" }
   /** Loads an append-only file; the worker answers "loaded". */
   | { kind: "load"; request: LoadRequest }
+  /** Loads the worker's part of an RDB file; the worker answers "loadedRdb". */
+  | { kind: "loadRdb"; request: RdbLoadRequest }
+  /** Writes the RDB file before the end; the worker answers "saved". */
+  | { kind: "saveLast" }
   /** Changes go to the change log from now on. `released`: the thread of the file says by it that replies may leave. */
   | { kind: "log"; ring: string; released: MessagePort }
   | { kind: "ask"; id: number; from: number; ask: Ask }
@@ -84,6 +89,9 @@ export type ToMain =
   | { kind: "failed"; worker: number; text: string }
   | { kind: "stopped"; worker: number }
   | { kind: "loaded"; result: LoadResult }
+  | { kind: "loadedRdb"; worker: number; result: RdbLoadResult }
+  /** `failure`: "" = none. */
+  | { kind: "saved"; failure: string }
   | { kind: "logging"; worker: number }
   | { kind: "log"; line: string }
   | { kind: "region" }

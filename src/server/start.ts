@@ -14,6 +14,7 @@ import {
   errorCode,
   errorMessage,
   listenFailed,
+  loadFailed,
   outOfMemory,
   StartupError,
 } from "../base/errors.ts";
@@ -37,7 +38,9 @@ import { LOADING_AT } from "../memory/control.ts";
 import type { LoadResult } from "./aof-load.ts";
 import { AofLog } from "./aof-log.ts";
 import { type RecoveredAof, recoverAof } from "./aof-recovery.ts";
-import { Cells } from "./cells.ts";
+import { SaveState } from "../persistence/save-state.ts";
+import { Cell, Cells } from "./cells.ts";
+import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { makeMailboxes } from "./mailbox.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
@@ -230,10 +233,12 @@ class Supervisor {
       this.startWorker(worker);
       await ready;
     }
-    if (this.aof !== null) Atomics.store(this.memory.control.i32, LOADING_AT, 1);
+    const rdb = this.aof === null ? this.findRdb() : "";
+    if (this.aof !== null || rdb !== "") Atomics.store(this.memory.control.i32, LOADING_AT, 1);
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
+    if (rdb !== "") await this.loadRdb({ path: rdb, isPreamble: false });
     if (this.aof !== null) await this.load(this.aof);
     setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
     const own = new Cells(this.memory.control, this.facts.workers);
@@ -242,14 +247,49 @@ class Supervisor {
     this.memory.pool.beginTouching();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));
-    process.on("SIGTERM", () => this.stop("SIGTERM"));
-    process.on("SIGINT", () => this.stop("SIGINT"));
+    process.on("SIGTERM", () => this.stopBySignal("SIGTERM"));
+    process.on("SIGINT", () => this.stopBySignal("SIGINT"));
     const hosts = this.config.bindHosts.map(({ host }) => host).join(", ");
     log.info(
       `ready: ${hosts} port ${this.config.number("server.port")}, ${this.facts.workers} workers, pid ${process.pid}`,
     );
     return ended;
   }
+
+  /** Path of the RDB file in the data directory, "" = there is none. INFO tells its length from now on. */
+  private findRdb(): string {
+    const path = resolve(this.config.text("storage.data_dir"), this.config.text("persistence.rdb_filename"));
+    const found = realFiles.stat(path);
+    if (found === null) return "";
+    const state = new SaveState(this.memory.control);
+    state.set("loadBeganMs", systemClock.wallMs());
+    state.set("loadBytes", found.bytes);
+    return path;
+  }
+
+  /** Loads an RDB file in all workers. Throws StartupError when it is damaged or does not fit. */
+  private async loadRdb(request: RdbLoadRequest): Promise<void> {
+    const beganMs = systemClock.monotonicMs();
+    const loaded = this.expect("loadedRdb", this.facts.workers);
+    for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "loadRdb", request });
+    await loaded;
+    const results = this.rdbResults.splice(0);
+    const [failure] = results.flatMap((result) => result.failure ?? []).sort((a, b) => a.offset - b.offset);
+    if (failure !== undefined) throw loadFailed(request.path, failure.offset, failure.reason);
+    const sum = (count: (result: RdbLoadResult) => number) => results.reduce((all, result) => all + count(result), 0);
+    const keys = sum((result) => result.keys);
+    const expired = sum((result) => result.expired);
+    const state = new SaveState(this.memory.control);
+    state.set("loadedKeys", keys);
+    state.set("expiredKeys", expired);
+    state.set("savedChanges", this.cells.sum(Cell.changes));
+    const seconds = ((systemClock.monotonicMs() - beganMs) / 1000).toFixed(3);
+    this.logs
+      .target("persistence")
+      .info(`DB loaded from disk: ${request.path}, ${keys} keys, ${expired} expired keys left out, ${seconds} s`);
+    if (!request.isPreamble) Atomics.store(this.memory.control.i32, LOADING_AT, 0);
+  }
+  private readonly rdbResults: RdbLoadResult[] = [];
 
   /** Loads the append-only file, and appends to it from then on. */
   private async load(aof: AofLog): Promise<void> {
@@ -306,6 +346,7 @@ class Supervisor {
   }
 
   private receive(message: ToMain): void {
+    if (message.kind === "loadedRdb") this.rdbResults.push(message.result);
     if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
       this.waiting.resolve();
     switch (message.kind) {
@@ -327,6 +368,9 @@ class Supervisor {
       case "stopped":
         if (++this.stopped === this.facts.workers) void this.end();
         return;
+      case "saved":
+        this.endSave(message.failure);
+        return;
       case "loaded":
         this.reportLoaded(message.result);
         return;
@@ -339,19 +383,7 @@ class Supervisor {
         this.send(message.to, { kind: "monitorTaken", bytes: message.bytes });
         return;
       case "ask":
-        if (message.ask.kind === "rewriteConfig") {
-          const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig() }];
-          this.send(message.worker, { kind: "answers", id: message.id, answers });
-          return;
-        }
-        if (message.ask.kind === "config") {
-          this.config.apply(message.ask.changes);
-          this.memory.allowRegions(regionsFor(this.config.maxMemoryBytes, this.config.number("storage.region_size")));
-        }
-        this.pending.set(`${message.worker}/${message.id}`, { answers: [] });
-        for (let worker = 0; worker < this.facts.workers; worker++) {
-          this.send(worker, { kind: "ask", id: message.id, from: message.worker, ask: message.ask });
-        }
+        this.passOn(message);
         return;
       case "answer": {
         const key = `${message.to}/${message.id}`;
@@ -362,6 +394,23 @@ class Supervisor {
         this.pending.delete(key);
         this.send(message.to, { kind: "answers", id: message.id, answers: pending.answers });
       }
+    }
+  }
+
+  /** Answers what a worker asks, or asks all workers for it. */
+  private passOn(message: Extract<ToMain, { kind: "ask" }>): void {
+    if (message.ask.kind === "rewriteConfig") {
+      const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig() }];
+      this.send(message.worker, { kind: "answers", id: message.id, answers });
+      return;
+    }
+    if (message.ask.kind === "config") {
+      this.config.apply(message.ask.changes);
+      this.memory.allowRegions(regionsFor(this.config.maxMemoryBytes, this.config.number("storage.region_size")));
+    }
+    this.pending.set(`${message.worker}/${message.id}`, { answers: [] });
+    for (let worker = 0; worker < this.facts.workers; worker++) {
+      this.send(worker, { kind: "ask", id: message.id, from: message.worker, ask: message.ask });
     }
   }
 
@@ -449,6 +498,22 @@ class Supervisor {
   private async end(): Promise<void> {
     const isSafe = this.aof === null || (await this.aof.stop());
     this.exit(isSafe ? 0 : 1);
+  }
+
+  /** SIGTERM or SIGINT: as SHUTDOWN without options. With save points the RDB file is written first, as by Redis. */
+  private stopBySignal(signal: string): void {
+    if (this.stopping || this.saving !== "") return;
+    if (this.config.text("persistence.save") === "") return this.stop(signal);
+    this.saving = signal;
+    this.send(0, { kind: "saveLast" });
+  }
+  private saving = "";
+
+  private endSave(failure: string): void {
+    const signal = this.saving;
+    this.saving = "";
+    if (failure === "") return this.stop(signal);
+    this.logs.target("server").error("save_failed", `${signal}: the data could not be saved, so the server goes on`);
   }
 
   private stop(reason: string): void {

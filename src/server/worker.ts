@@ -10,6 +10,7 @@ import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
 import { forwardLogs } from "../base/config/open-logs.ts";
 import type { Logger } from "../base/log.ts";
+import { Pause } from "../dispatch/services.ts";
 import { FatalError } from "../store/section.ts";
 import { BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
@@ -25,6 +26,7 @@ import { Engine } from "./engine.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { persistenceOf } from "./persistence.ts";
+import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { Services } from "./services.ts";
 import type { Proceeding } from "./turn.ts";
 
@@ -301,6 +303,43 @@ class DataWorker implements ClientHost {
     });
   }
 
+  /** Loads this worker's part of an RDB file, likewise. */
+  loadRdb(request: RdbLoadRequest): void {
+    const answer = (result: RdbLoadResult) => postToMain({ kind: "loadedRdb", worker: this.worker, result });
+    this.guard(() => {
+      let load: RdbLoad;
+      try {
+        load = new RdbLoad(this.engine, this.services.persistence, realFiles, request, this.worker, this.facts.workers);
+      } catch (thrown) {
+        return answer(failedLoad(thrown));
+      }
+      const next = (): void =>
+        this.guard(() => {
+          let pauseMs: number;
+          try {
+            pauseMs = load.slice();
+          } catch (thrown) {
+            return answer(load.finish(thrown));
+          }
+          if (pauseMs < 0) answer(load.finish(null));
+          else if (pauseMs === 0) setImmediate(next);
+          else setTimeout(next, pauseMs);
+        });
+      next();
+    });
+  }
+
+  /** The server ends: writes the RDB file, with no write of a client at work from here on. */
+  saveLast(): void {
+    const { services } = this;
+    const save = () =>
+      services.persistence.saveWhenFree((failure) => {
+        if (failure !== "") services.unpauseClients(() => {});
+        postToMain({ kind: "saved", failure });
+      });
+    services.pauseClients(Pause.Writes, Number.MAX_SAFE_INTEGER, save);
+  }
+
   /** Appends changes to the change log from now on. */
   appendTo(ring: string, released: MessagePort): void {
     const log = new ChangeLog(this.arena.control, Bun.mmap(ring, { shared: true }));
@@ -379,6 +418,12 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       return;
     case "load":
       worker!.load(message.request);
+      return;
+    case "loadRdb":
+      worker!.loadRdb(message.request);
+      return;
+    case "saveLast":
+      worker!.saveLast();
       return;
     case "log":
       worker!.appendTo(message.ring, message.released);

@@ -3,7 +3,8 @@ import { Int64Kind } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { REDIS_VERSION } from "../../dispatch/services.ts";
+import { Pause, REDIS_VERSION } from "../../dispatch/services.ts";
+import { NO_FILES } from "./persistence.ts";
 import { Later, type Outcome } from "../../dispatch/spec.ts";
 
 export function time(call: Call, reply: Reply): void {
@@ -56,11 +57,27 @@ export function shutdown(call: Call, reply: Reply): Outcome | void {
   if (said.has("abort") && said.size > 1) return reply.error(ErrorText.syntax);
   if (said.has("save") && said.has("nosave")) return reply.error(ErrorText.syntax);
   if (said.has("abort")) return reply.error("ERR No shutdown in progress.");
-  if (said.has("save")) {
-    return reply.error(
-      "ERR SHUTDOWN SAVE is not possible: persistence is off, there is nowhere to save to. Use NOSAVE",
-    );
-  }
+  // As Redis: without save points nothing is saved unless the command says so.
+  const saves = said.has("save") || (!said.has("nosave") && call.config.text("persistence.save") !== "");
+  if (saves) return saveAndShutDown(call, reply, said.has("force"));
   call.server.shutdown();
   return Later;
 }
+
+/** Shuts down when the RDB file is on the disk, with no write of a client after it. */
+function saveAndShutDown(call: Call, reply: Reply, isForced: boolean): Outcome | void {
+  const { server, session, clock } = call;
+  const { persistence } = server;
+  if (persistence === undefined) return reply.error(NO_FILES);
+  const save = () =>
+    persistence.saveWhenFree((failure) => {
+      if (failure === "" || isForced) return server.shutdown();
+      server.unpauseClients?.(() => {});
+      server.resume(session, (later) => later.error("ERR Errors trying to SHUTDOWN. Check logs."));
+    });
+  if (server.pauseClients === undefined) save();
+  else server.pauseClients(Pause.Writes, clock.wallMs() + PAUSE_MS, save);
+  return Later;
+}
+/** Longer than any save takes. */
+const PAUSE_MS = 1e9;

@@ -1,0 +1,124 @@
+/**
+ * Loading of an RDB file at the start, by all workers together: each reads the file and stores the keys of its home shards.
+ * In slices, so that the thread's event loop turns meanwhile: memory regions are announced there, and clients hear that the
+ * server is loading.
+ */
+import { BadFile, FileReader } from "../base/file-reader.ts";
+import { FileFailure, type Files } from "../base/files.ts";
+import { OUT_OF_MEMORY, type RdbPersistence } from "../persistence/rdb-persistence.ts";
+import { Loaded, type RdbLoader } from "../persistence/rdb-loader.ts";
+import { ExpiryMode } from "../store/expiry-mode.ts";
+import type { Engine } from "./engine.ts";
+
+/** A slice ends after so long; a loader that found no memory is called again after a pause; ms. */
+const SLICE_MS = 5;
+const PAUSE_MS = 2;
+/** Without any progress for so long there is not enough memory, ms. */
+const MEMORY_MS = 10_000;
+/** How often the progress is logged, ms. */
+const PROGRESS_MS = 5000;
+
+/** What is to be loaded: an RDB file, or the one that an append-only file begins with, whose log tells what expires. */
+export interface RdbLoadRequest {
+  readonly path: string;
+  readonly isPreamble: boolean;
+}
+
+export interface RdbLoadResult {
+  readonly keys: number;
+  readonly expired: number;
+  /** Offset behind the RDB part. */
+  readonly end: number;
+  /** Null when all went well. `offset` is -1 when the file could not be read. */
+  readonly failure: { readonly offset: number; readonly reason: string } | null;
+}
+
+export class RdbLoad {
+  private readonly reader: FileReader;
+  private readonly loader: RdbLoader;
+  private readonly beganMs: number;
+  private progressMs: number;
+  private movedMs: number;
+  private offset = -1;
+
+  /** Throws BadFile or FileFailure. */
+  constructor(
+    private readonly engine: Engine,
+    private readonly persistence: RdbPersistence,
+    files: Files,
+    request: RdbLoadRequest,
+    private readonly worker: number,
+    workers: number,
+  ) {
+    this.reader = new FileReader(files, request.path);
+    try {
+      const { isPreamble } = request;
+      this.loader = persistence.loaderOf(this.reader, {
+        merges: false,
+        worker,
+        workers,
+        dropsExpired: !isPreamble,
+        isWhole: !isPreamble,
+      });
+    } catch (thrown) {
+      this.reader.close();
+      throw thrown;
+    }
+    engine.isLoading = true;
+    if (request.isPreamble) engine.store.setExpiryMode(ExpiryMode.Replay);
+    this.beganMs = this.progressMs = this.movedMs = engine.clock.monotonicMs();
+  }
+
+  /** Loads for some milliseconds. Returns after how many to go on, -1 = done. Throws BadFile or FileFailure. */
+  slice(): number {
+    const { engine, loader } = this;
+    engine.readClock();
+    const now = engine.monotonicMs;
+    const loaded = loader.step(now + SLICE_MS);
+    if (this.worker === 0) this.tellProgress(now);
+    if (loaded === Loaded.Done) return -1;
+    if (loaded === Loaded.More) return 0;
+    this.persistence.wantRegion();
+    if (this.reader.offset !== this.offset) {
+      this.offset = this.reader.offset;
+      this.movedMs = now;
+    } else if (now - this.movedMs > MEMORY_MS) {
+      throw new BadFile(loader.rdb.keyOffset, OUT_OF_MEMORY);
+    }
+    return PAUSE_MS;
+  }
+
+  private tellProgress(now: number): void {
+    const { offset, bytes } = this.reader;
+    this.persistence.state.set("loadedBytes", offset);
+    if (now - this.progressMs < PROGRESS_MS) return;
+    this.progressMs = now;
+    const share = offset / bytes;
+    const left = ((now - this.beganMs) / 1000) * (1 / share - 1);
+    this.persistence.log.info(`loading: ${(share * 100).toFixed(0)} %, about ${left.toFixed(0)} s left`);
+  }
+
+  /** Ends the load. `thrown` is what ended it early, null = nothing. */
+  finish(thrown: unknown): RdbLoadResult {
+    const { engine, loader, reader } = this;
+    loader.abandon();
+    reader.close();
+    engine.isLoading = false;
+    engine.store.setExpiryMode(ExpiryMode.Normal);
+    engine.publishCounters();
+    this.persistence.libraries = loader.libraries;
+    return { keys: loader.keys, expired: loader.expired, end: loader.rdb.offset, failure: failureOf(thrown) };
+  }
+}
+
+/** What a load that could not even begin came to. */
+export function failedLoad(thrown: unknown): RdbLoadResult {
+  return { keys: 0, expired: 0, end: 0, failure: failureOf(thrown) };
+}
+
+function failureOf(thrown: unknown): RdbLoadResult["failure"] {
+  if (thrown === null) return null;
+  if (thrown instanceof BadFile) return { offset: thrown.offset, reason: thrown.reason };
+  if (thrown instanceof FileFailure) return { offset: -1, reason: thrown.message };
+  throw thrown;
+}

@@ -1,0 +1,119 @@
+/**
+ * Goal:   with saves and without an append-only file, what was saved is there after a restart; a file that is damaged, or
+ *         of something unknown, stops the start and says why; while it loads, clients hear LOADING.
+ * Method: the executable on a data directory of its own, started again and again.
+ */
+import { afterEach, describe, expect, test } from "bun:test";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { rdbOf, rdbText } from "../support/rdb.ts";
+import { type Argument, type RespClient, show, within } from "../support/resp.ts";
+import { type Server, startFerrite } from "../support/servers.ts";
+
+const folders: string[] = [];
+const servers: Server[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.kill();
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
+});
+
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "ferrite-restart-"));
+  folders.push(folder);
+  return folder;
+}
+
+async function start(dataDir: string, settings: Record<string, string> = {}, waits = true): Promise<Server> {
+  const server = await startFerrite({
+    dataDir,
+    settings: { "server.enable_debug_command": "yes", ...settings },
+    waitForReply: waits,
+  });
+  servers.push(server);
+  return server;
+}
+async function ask(client: RespClient, ...args: Argument[]): Promise<string> {
+  return show(await within(client.command(...args), 20_000, String(args[0])));
+}
+
+describe("restart", () => {
+  test("SHUTDOWN SAVE and SAVE keep the data, NOSAVE does not; expired keys stay away", async () => {
+    const folder = newFolder();
+    const first = await start(folder);
+    let client = await first.connect();
+    for (let i = 0; i < 500; i++) await client.command("SET", `k${i}`, `v${i}`);
+    await client.command("RPUSH", "list", "a", "b");
+    await client.command("SET", "long", "x".repeat(300_000));
+    await client.command("SET", "brief", "v", "PX", "1");
+    await client.command("SELECT", "5");
+    await client.command("HSET", "hash", "f", "v");
+    await Bun.sleep(5);
+    const digest = await ask(client, "DEBUG", "DIGEST");
+    void client.command("SHUTDOWN", "SAVE").catch(() => {});
+    expect((await first.exited).code).toBe(0);
+    client.close();
+
+    const second = await start(folder);
+    client = await second.connect();
+    expect(await ask(client, "DEBUG", "DIGEST")).toBe(digest);
+    expect(second.log()).toMatch(/DB loaded from disk: .*dump\.rdb, 503 keys, 1 expired keys left out/);
+    expect(await ask(client, "INFO", "persistence")).toContain("rdb_last_load_keys_loaded:503");
+    expect(await ask(client, "INFO", "persistence")).toContain("rdb_changes_since_last_save:0");
+    await client.command("SET", "later", "v");
+    expect(await ask(client, "SAVE")).toBe("+OK");
+    await client.command("SET", "never", "v");
+    void client.command("SHUTDOWN", "NOSAVE").catch(() => {});
+    expect((await second.exited).code).toBe(0);
+    client.close();
+
+    const third = await start(folder);
+    client = await third.connect();
+    expect(await ask(client, "EXISTS", "later", "never", "k0")).toBe(":2");
+    client.close();
+  }, 60_000);
+
+  test("a file of redis-server is opened as it is", async () => {
+    const folder = newFolder();
+    copyFileSync(join(import.meta.dir, "../cli/redis-7.0.15.rdb"), join(folder, "dump.rdb"));
+    const server = await start(folder);
+    const client = await server.connect();
+    expect(await ask(client, "DBSIZE")).toBe(":12");
+    client.close();
+  }, 60_000);
+
+  test("a damaged file stops the start with its offset, and is left as it was", async () => {
+    const folder = newFolder();
+    const path = join(folder, "dump.rdb");
+    const content = rdbOf(10, [0], rdbText("k"), [1, 0x31], [0], rdbText("l"), [1, 0x32]);
+    content[content.length - 1]! ^= 1;
+    writeFileSync(path, content);
+    const server = await start(folder, {}, false);
+    expect((await within(server.exited, 30_000, "the end")).code).toBe(1);
+    expect(server.log()).toContain(`${path} cannot be loaded: offset ${content.length - 8}: wrong checksum`);
+    expect(server.log()).toContain(`ferrite check-rdb ${path}`);
+    expect(readFileSync(path).equals(content)).toBe(true);
+  }, 60_000);
+
+  test("while it loads, only what may run then runs", async () => {
+    const folder = newFolder();
+    const keys: Buffer[] = [];
+    const value = rdbText("v".repeat(40));
+    for (let i = 0; i < 400_000; i++) keys.push(Buffer.from([0]), rdbText(`key:${i}`), value);
+    writeFileSync(join(folder, "dump.rdb"), rdbOf(10, Buffer.concat(keys)));
+    const server = await start(folder, {}, false);
+    let client: RespClient | null = null;
+    while (client === null) client = await server.connect().catch(() => null);
+    const seen = new Set<string>();
+    for (;;) {
+      const [pong, info] = [await ask(client, "PING"), await ask(client, "INFO", "persistence")];
+      seen.add(pong);
+      const isLoading = info.includes("loading:1");
+      if (isLoading) expect(info).toMatch(/loading_total_bytes:\d{7,}/);
+      if (pong === "+PONG") break;
+    }
+    expect([...seen]).toEqual(["-LOADING Ferrite is loading the dataset in memory", "+PONG"]);
+    expect(await ask(client, "DBSIZE")).toBe(":400000");
+    client.close();
+  }, 60_000);
+});

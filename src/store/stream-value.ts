@@ -55,6 +55,20 @@ export class StreamValue extends StreamEntries {
     this.group.load(leaf.word(leaf.valueAt));
   }
 
+  /** The names of all groups. */
+  groupNames(): Buffer[] {
+    const [, groups] = this.trees;
+    const { name } = this.group;
+    const names: Buffer[] = [];
+    groups.seekRank(0);
+    for (let more = groups.normalize(); more; more = groups.next()) {
+      name.openKey(groups.leaf, groups.at, this.pages);
+      names.push(Buffer.from(name.bytes.subarray(name.at, name.at + name.length)));
+      groups.reposition();
+    }
+    return names;
+  }
+
   /** Adds a group that `findGroup` has just not found. The caller has set `group.last` and `group.entriesRead`. */
   addGroup(b: Uint8Array, at: number, length: number): void {
     const { group, pages } = this;

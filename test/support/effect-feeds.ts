@@ -123,10 +123,9 @@ export class EffectFeeds {
   async block(n: number, ...args: Argument[]): Promise<void> {
     for (const feed of [this.redis, this.ferrite]) {
       const client = await feed.client(n);
-      const asked = await feed.client(0);
-      const before = await blockedClients(asked);
+      const id = show(await client.command("CLIENT", "ID")).slice(1);
       client.write(encodeCommand(args));
-      for (let tries = 0; (await blockedClients(asked)) <= before; tries++) {
+      for (let tries = 0; !(await isBlocked(await feed.client(0), id)); tries++) {
         if (tries === 500) throw new Error(`client ${n} is not blocked`);
         await Bun.sleep(2);
       }
@@ -139,8 +138,8 @@ export class EffectFeeds {
   }
 }
 
-async function blockedClients(client: RespClient): Promise<number> {
-  return Number(/blocked_clients:(\d+)/.exec(show(await client.command("INFO", "clients")))![1]);
+async function isBlocked(client: RespClient, id: string): Promise<boolean> {
+  return show(await client.command("CLIENT", "LIST", "ID", id)).includes("flags=b");
 }
 
 /** True when two effects are the same, but for times that differ by what the commands were apart. */

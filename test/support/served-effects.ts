@@ -9,11 +9,11 @@ import { show } from "./resp.ts";
  *   LPUSH list a         client 0 sends this; the effects of both servers are compared
  *   2<                   client 2 reads its reply, which is the same from both
  *
- * MULTI and EXEC are left out: Ferrite makes one unit of a command and of what it serves. Two more forms differ and mean
+ * `isCompared` tells which effects count. MULTI and EXEC are left out: Ferrite makes one unit of a command and of what it serves. Two more forms differ and mean
  * the same: redis-server writes "left" where a client waited, and RPOPLPUSH for BRPOPLPUSH, which to a waiting client's
  * request in Ferrite is a BLMOVE like any other.
  */
-export async function compareServed(feeds: EffectFeeds, script: string): Promise<string[]> {
+export async function compareServed(feeds: EffectFeeds, script: string, isCompared = isData): Promise<string[]> {
   const found: string[] = [];
   for (const line of script.split("\n").map((text) => text.trim())) {
     if (line === "") continue;
@@ -27,8 +27,8 @@ export async function compareServed(feeds: EffectFeeds, script: string): Promise
     } else {
       const { redis, ferrite, ...replies } = await feeds.run(...line.split(" "));
       const difference = differences(line, {
-        redis: redis.filter(isData).map(asMove),
-        ferrite: ferrite.filter(isData),
+        redis: redis.filter(isCompared).map(asMove),
+        ferrite: ferrite.filter(isCompared),
         ...replies,
       });
       if (difference !== "") found.push(difference);

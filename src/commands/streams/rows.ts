@@ -4,6 +4,7 @@ import {
   BLOCKING,
   type CommandSpec,
   DENY_OOM,
+  Effect,
   FAST,
   FIRST,
   type KeyPlace,
@@ -42,16 +43,16 @@ const TRAITS = { group: "stream", categories: ["stream"], docs: STREAMS_DOCS };
 
 // biome-ignore format: a table, one command a line
 export const streamsFamily: readonly CommandSpec[] = family(TRAITS, [
-  { name: "XADD",                    arity: -5, keys: FIRST,   flags: WRITE | DENY_OOM | FAST,            run: xadd },
+  { name: "XADD",                    arity: -5, keys: FIRST,   flags: WRITE | DENY_OOM | FAST,            run: xadd, effect: Effect.Rewritten },
   { name: "XLEN",                    arity:  2, keys: FIRST,   flags: READONLY | FAST,                    run: xlen, keyFlags: "RO" },
   { name: "XRANGE",                  arity: -4, keys: FIRST,   flags: READONLY,                           run: xrange },
   { name: "XREVRANGE",               arity: -4, keys: FIRST,   flags: READONLY,                           run: xrevrange },
   { name: "XDEL",                    arity: -3, keys: FIRST,   flags: WRITE | FAST,                       run: xdel, keyFlags: "RW delete" },
-  { name: "XDELEX",                  arity: -5, keys: FIRST,   flags: WRITE | FAST,                       run: xdelex, keyFlags: "RW delete" },
-  { name: "XTRIM",                   arity: -4, keys: FIRST,   flags: WRITE,                              run: xtrim, keyFlags: "RW delete" },
+  { name: "XDELEX",                  arity: -5, keys: FIRST,   flags: WRITE | FAST,                       run: xdelex, keyFlags: "RW delete", effect: Effect.Rewritten },
+  { name: "XTRIM",                   arity: -4, keys: FIRST,   flags: WRITE,                              run: xtrim, keyFlags: "RW delete", effect: Effect.Rewritten },
   { name: "XSETID",                  arity: -3, keys: FIRST,   flags: WRITE | DENY_OOM | FAST,            run: xsetid },
   { name: "XREAD",                   arity: -4, keys: NO_KEYS, flags: READONLY | BLOCKING | MOVABLE_KEYS, run: xread, places: BEHIND_STREAMS },
-  { name: "XREADGROUP",              arity: -7, keys: NO_KEYS, flags: WRITE | BLOCKING | MOVABLE_KEYS,    run: xreadgroup, places: BEHIND_GROUP_AND_STREAMS },
+  { name: "XREADGROUP",              arity: -7, keys: NO_KEYS, flags: WRITE | BLOCKING | MOVABLE_KEYS,    run: xreadgroup, places: BEHIND_GROUP_AND_STREAMS, effect: Effect.Rewritten },
   { name: "XGROUP", arity: -2, subcommands: [
     { name: "XGROUP|CREATE",         arity: -5, keys: SECOND,  flags: WRITE | DENY_OOM,                   run: xgroupCreate, keyFlags: "RW insert" },
     { name: "XGROUP|SETID",          arity: -5, keys: SECOND,  flags: WRITE,                              run: xgroupSetId },
@@ -61,10 +62,10 @@ export const streamsFamily: readonly CommandSpec[] = family(TRAITS, [
     { name: "XGROUP|HELP",           arity:  2, keys: NO_KEYS, flags: LOADING | STALE,                    run: xgroupHelp },
   ] },
   { name: "XACK",                    arity: -4, keys: FIRST,   flags: WRITE | FAST,                       run: xack },
-  { name: "XACKDEL",                 arity: -6, keys: FIRST,   flags: WRITE | FAST,                       run: xackdel, keyFlags: "RW delete" },
+  { name: "XACKDEL",                 arity: -6, keys: FIRST,   flags: WRITE | FAST,                       run: xackdel, keyFlags: "RW delete", effect: Effect.Rewritten },
   { name: "XPENDING",                arity: -3, keys: FIRST,   flags: READONLY,                           run: xpending },
-  { name: "XCLAIM",                  arity: -6, keys: FIRST,   flags: WRITE | FAST,                       run: xclaim },
-  { name: "XAUTOCLAIM",              arity: -6, keys: FIRST,   flags: WRITE | FAST,                       run: xautoclaim, keyFlags: "RW delete" },
+  { name: "XCLAIM",                  arity: -6, keys: FIRST,   flags: WRITE | FAST,                       run: xclaim, effect: Effect.Rewritten },
+  { name: "XAUTOCLAIM",              arity: -6, keys: FIRST,   flags: WRITE | FAST,                       run: xautoclaim, keyFlags: "RW delete", effect: Effect.Rewritten },
   { name: "XINFO", arity: -2, subcommands: [
     { name: "XINFO|CONSUMERS",       arity:  4, keys: SECOND,  flags: READONLY,                           run: xinfoConsumers },
     { name: "XINFO|GROUPS",          arity:  3, keys: SECOND,  flags: READONLY,                           run: xinfoGroups },

@@ -164,6 +164,9 @@ export function referencesOf(call: Call, i: number): References | -1 {
 export class TrimOptions {
   /** Most entries that remain; -1 = all with IDs of at least `least`. */
   most = -1;
+  /** The threshold's argument, and whether = or ~ is before it. */
+  thresholdAt = 0;
+  hasOperator = false;
   readonly least = new StreamId();
   trims = false;
   approximate = false;
@@ -218,10 +221,12 @@ export class TrimOptions {
     if (!adds && !this.trims) {
       return failed(reply, "ERR syntax error, XTRIM must be called with a trimming strategy");
     }
-    if (hasLimit && !this.approximate) {
+    if (call.session.isLoader) {
+      // The log of redis-server has the exact threshold that a trim came to, and LIMIT where it was.
+      this.limit = 0;
+    } else if (hasLimit && !this.approximate) {
       return failed(reply, "ERR syntax error, LIMIT cannot be used without the special ~ option");
-    }
-    if (!hasLimit && this.approximate) {
+    } else if (!hasLimit && this.approximate) {
       const nodeEntries = call.collections.limits.stream.nodeEntries;
       this.limit = nodeEntries === 0 ? LIMIT_WITHOUT_NODES : Math.min(nodeEntries * LIMIT_NODES, LIMIT_MOST);
     }
@@ -232,15 +237,10 @@ export class TrimOptions {
     if (this.trims) {
       return failed(reply, "ERR syntax error, MAXLEN and MINID options at the same time are not compatible");
     }
-    this.approximate = false;
-    if (i + 2 < call.argCount) {
-      if (call.argIs(i + 1, ALMOST)) {
-        this.approximate = true;
-        i++;
-      } else if (call.argIs(i + 1, EXACTLY)) {
-        i++;
-      }
-    }
+    this.approximate = i + 2 < call.argCount && call.argIs(i + 1, ALMOST);
+    this.hasOperator = this.approximate || (i + 2 < call.argCount && call.argIs(i + 1, EXACTLY));
+    if (this.hasOperator) i++;
+    this.thresholdAt = i + 1;
     if (byCount) {
       this.most = long(call, reply, i + 1);
       if (Number.isNaN(this.most)) return -1;

@@ -9,9 +9,13 @@ import type { Call } from "../../dispatch/call.ts";
 import { replyHelp } from "../../dispatch/help-reply.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
+import { logAcknowledged, logDropped, logRemoved } from "./stream-effects.ts";
 import { errorArgument, Ids, long, looseId, parseIdsBlock, strictId, strictIds } from "./stream-arguments.ts";
 
 const ids = new Ids();
+/** The entries that XACKDEL has acknowledged, and those that it has removed. */
+const acknowledged = new Ids();
+const gone = new Ids();
 const start = new StreamId();
 const LAST = token("$");
 
@@ -207,22 +211,28 @@ export function xackdel(call: Call, reply: Reply): Outcome | void {
   if (found < 0) return refuse(call, reply, found);
   const exists = found === 1 && findGroup(call, stream, 2);
   reply.array(ids.count);
-  let changed = false;
+  acknowledged.clear();
+  gone.clear();
   for (let i = 0; i < ids.count; i++) {
     const id = ids.at(i);
     if (!exists || !findGroup(call, stream, 2) || !stream.group.removePending(id)) {
       reply.integer(-1);
       continue;
     }
-    changed = true;
+    acknowledged.add().copyFrom(id);
     // Other groups are opened next.
     stream.finishGroup(call.bytes, call.argAt(2), call.argBytes(2));
     if (references === References.Acked && stream.isReferenced(id)) {
       reply.integer(2);
     } else {
       stream.remove(id, references as References);
+      gone.add().copyFrom(id);
       reply.integer(1);
     }
   }
-  if (changed) stream.finish();
+  if (acknowledged.count === 0) return;
+  logAcknowledged(call, acknowledged);
+  if (references === References.Delete) logDropped(call, stream, gone);
+  logRemoved(call, gone);
+  stream.finish();
 }

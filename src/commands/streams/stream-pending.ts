@@ -19,6 +19,7 @@ import {
   replyLong,
   strictId,
 } from "./stream-arguments.ts";
+import { logConsumer, logForgotten, logGroupId, logPending, nameGroup } from "./stream-effects.ts";
 import { findGroup, finish, roomFor } from "./stream-groups.ts";
 import { keyEvent } from "../../store/key-events.ts";
 
@@ -192,6 +193,7 @@ function seeConsumer(call: Call, stream: StreamValue, i: number): void {
   const { nowMs } = call.store;
   if (!group.findConsumer(call.bytes, call.argAt(i), call.argBytes(i))) {
     group.addConsumer(call.bytes, call.argAt(i), call.argBytes(i), nowMs);
+    logConsumer(call);
     call.store.changed(CONSUMER_MADE);
   }
   group.seenMs = nowMs;
@@ -231,14 +233,16 @@ export function xclaim(call: Call, reply: Reply): Outcome | void {
   if (!parseClaim(call, reply, i)) return;
   const { group } = stream;
   const { nowMs } = call.store;
-  if (end.compare(group.last) > 0) group.last.copyFrom(end);
+  const isAhead = end.compare(group.last) > 0;
+  if (isAhead) group.last.copyFrom(end);
+  nameGroup(call, 1, 2);
   seeConsumer(call, stream, 3);
   const owner = group.consumer;
   others.clear();
   for (let n = 0; n < ids.count; n++) {
     const id = ids.at(n);
     if (!stream.seek(id)) {
-      group.removePending(id);
+      if (group.removePending(id)) logForgotten(call, id);
       continue;
     }
     const isPending = group.findPending(id);
@@ -248,9 +252,11 @@ export function xclaim(call: Call, reply: Reply): Outcome | void {
     const deliveries = claim.retryCount >= 0 ? claim.retryCount : had + Number(!claim.justId);
     if (isPending) group.changePending(id, owner, claim.deliveredMs, deliveries);
     else group.addPending(id, owner, claim.deliveredMs, deliveries);
+    logPending(call, group, id, claim.deliveredMs, deliveries);
     others.add().copyFrom(id);
     group.activeMs = nowMs;
   }
+  if (isAhead && others.count === 0) logGroupId(call, group);
   group.writeConsumer(call.bytes, call.argAt(3), call.argBytes(3));
   finish(call, stream, 2);
   replyClaimed(reply, stream, others, claim.justId);
@@ -290,6 +296,7 @@ export function xautoclaim(call: Call, reply: Reply): Outcome | void {
   if (found === 0 || !findGroup(call, stream, 2)) return noGroup(call, reply, 1, 2);
   const { group } = stream;
   const { nowMs } = call.store;
+  nameGroup(call, 1, 2);
   seeConsumer(call, stream, 3);
   const owner = group.consumer;
   ids.clear();
@@ -301,12 +308,15 @@ export function xautoclaim(call: Call, reply: Reply): Outcome | void {
     end.copyFrom(group.id);
     if (!stream.seek(end)) {
       group.removePending(end);
+      logForgotten(call, end);
       others.add().copyFrom(end);
       more = group.seekFrom(end);
       continue;
     }
     if (minIdle <= 0 || nowMs - group.deliveredMs >= minIdle) {
-      group.changePending(end, owner, nowMs, group.deliveries + Number(!justId));
+      const deliveries = group.deliveries + Number(!justId);
+      group.changePending(end, owner, nowMs, deliveries);
+      logPending(call, group, end, nowMs, deliveries);
       ids.add().copyFrom(end);
       group.activeMs = nowMs;
       group.seekFrom(end);

@@ -27,6 +27,7 @@ import {
   untilNul,
 } from "./stream-arguments.ts";
 import { KeyEvent, keyEvent } from "../../store/key-events.ts";
+import { logConsumer, logGroupId, logPending, named, nameGroup } from "./stream-effects.ts";
 
 const CONSUMER_MADE = keyEvent("xgroup-createconsumer");
 
@@ -270,10 +271,7 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
     else reply.array(served);
   }
   const { bytes } = call;
-  who.groupAt = call.argAt(group);
-  who.groupBytes = call.argBytes(group);
-  who.consumerAt = call.argAt(group + 1);
-  who.consumerBytes = call.argBytes(group + 1);
+  nameGroup(call, firstStream, group);
   for (let n = 0; n < streams; n++) {
     call.store.countLookup(1);
     // The only stream is still open.
@@ -283,9 +281,6 @@ export function xreadgroup(call: Call, reply: Reply): Outcome | void {
   if (served > 0) return;
   return waitOrNull(call, reply, Want.GroupEntries, () => noteGroup(bytes), recheckMs);
 }
-
-/** The names of the group and the consumer, as ranges of the call's bytes. */
-const who = { groupAt: 0, groupBytes: 0, consumerAt: 0, consumerBytes: 0 };
 
 /** The number of entries that the open group has not read. */
 function unread(stream: StreamValue): number {
@@ -391,7 +386,7 @@ function readBefore(call: Call, n: number): number {
 function openForGroup(call: Call, stream: StreamValue, key: number): void {
   call.selectKey(key);
   const found = stream.begin(0, false);
-  const exists = found === 1 && stream.findGroup(call.bytes, who.groupAt, who.groupBytes);
+  const exists = found === 1 && stream.findGroup(call.bytes, named.groupAt, named.groupBytes);
   assert(exists, "a stream that was found, with its group, is there");
 }
 
@@ -409,10 +404,12 @@ function readForGroup(
 ): void {
   const { bytes } = call;
   const { group } = stream;
-  const { groupAt, groupBytes, consumerAt, consumerBytes } = who;
+  const { groupAt, groupBytes, consumerAt, consumerBytes } = named;
   const { nowMs } = call.store;
+  named.key = key;
   if (!group.findConsumer(bytes, consumerAt, consumerBytes)) {
     group.addConsumer(bytes, consumerAt, consumerBytes, nowMs);
+    logConsumer(call);
     call.store.changed(CONSUMER_MADE);
   }
   group.seenMs = nowMs;
@@ -427,8 +424,8 @@ function readForGroup(
       replyName(call, reply, key);
       if (!reading.keepsNone || claimed > 0) group.activeMs = nowMs;
       reply.array(claimed + entries);
-      if (claimed > 0) replyIdle(reply, stream, nowMs);
-      if (entries > 0) replyUnread(reply, stream, entries, nowMs);
+      if (claimed > 0) replyIdle(call, reply, stream, nowMs);
+      if (entries > 0) replyUnread(call, reply, stream, entries, nowMs);
     }
   }
   group.writeConsumer(bytes, consumerAt, consumerBytes);
@@ -437,7 +434,7 @@ function readForGroup(
 }
 
 /** Makes the consumer the owner of the entries in `idle`, and replies them with their idle time and delivery count. */
-function replyIdle(reply: Reply, stream: StreamValue, nowMs: number): void {
+function replyIdle(call: Call, reply: Reply, stream: StreamValue, nowMs: number): void {
   const { group } = stream;
   const { ids } = idle;
   const owner = group.consumer;
@@ -451,11 +448,13 @@ function replyIdle(reply: Reply, stream: StreamValue, nowMs: number): void {
     emitFields(reply, stream);
     reply.integer(nowMs - group.deliveredMs);
     replyLong(reply, group.deliveries);
-    group.changePending(claimed, owner, nowMs, group.deliveries + 1);
+    const deliveries = group.deliveries + 1;
+    group.changePending(claimed, owner, nowMs, deliveries);
+    logPending(call, group, claimed, nowMs, deliveries);
   }
 }
 
-function replyUnread(reply: Reply, stream: StreamValue, entries: number, nowMs: number): void {
+function replyUnread(call: Call, reply: Reply, stream: StreamValue, entries: number, nowMs: number): void {
   const { group } = stream;
   const owner = group.consumer;
   const claims = reading.claimMs >= 0;
@@ -473,11 +472,13 @@ function replyUnread(reply: Reply, stream: StreamValue, entries: number, nowMs: 
     if (!reading.keepsNone) {
       if (group.findPending(id)) group.changePending(id, owner, nowMs, 1);
       else group.addPending(id, owner, nowMs, 1);
+      logPending(call, group, id, nowMs, 1);
     }
     if (isLost) stream.seek(id);
     else stream.entries.reposition();
     stream.entries.next();
   }
+  logGroupId(call, group);
 }
 
 /** Replies the consumer's own entries above `from`, of deleted ones only the ID. Each counts as delivered again. */
@@ -522,7 +523,7 @@ function noteId(above: StreamId): Buffer {
 
 /** A note for a blocked XREADGROUP: length of the group's name, idle time to claim, group and consumer. */
 function noteGroup(bytes: Buffer): Buffer {
-  const { groupAt, groupBytes, consumerAt, consumerBytes } = who;
+  const { groupAt, groupBytes, consumerAt, consumerBytes } = named;
   const note = Buffer.alloc(NOTED_GROUP_HEAD + groupBytes + consumerBytes);
   note.writeInt32LE(groupBytes, 0);
   note.writeDoubleLE(reading.claimMs, 4);
@@ -535,10 +536,10 @@ function noteGroup(bytes: Buffer): Buffer {
 function readNote(call: Call): void {
   const at = call.argAt(2);
   reading.claimMs = call.bytes.readDoubleLE(at + 4);
-  who.groupAt = at + NOTED_GROUP_HEAD;
-  who.groupBytes = call.bytes.readInt32LE(at);
-  who.consumerAt = who.groupAt + who.groupBytes;
-  who.consumerBytes = call.argBytes(2) - NOTED_GROUP_HEAD - who.groupBytes;
+  named.groupAt = at + NOTED_GROUP_HEAD;
+  named.groupBytes = call.bytes.readInt32LE(at);
+  named.consumerAt = named.groupAt + named.groupBytes;
+  named.consumerBytes = call.argBytes(2) - NOTED_GROUP_HEAD - named.groupBytes;
 }
 
 /** True when there are entries above the ID in the note. */
@@ -581,7 +582,7 @@ function isGroupReady(call: Call, type: RecordType | null): boolean {
   readNote(call);
   const stream = call.collections.stream();
   stream.find();
-  if (!stream.findGroup(call.bytes, who.groupAt, who.groupBytes)) return true;
+  if (!stream.findGroup(call.bytes, named.groupAt, named.groupBytes)) return true;
   if (unread(stream) > 0 || idle.find(stream, 1, call.store.nowMs) > 0) return true;
   call.blocking.requestRecheck(idle.dueMs);
   return false;
@@ -596,8 +597,8 @@ function serveGroup(call: Call, reply: Reply, keepsNone: boolean, _toFront: bool
   const found = stream.begin(SMALL_CHANGE, false);
   if (found === Status.Busy) return reply.error(ErrorText.outOfMemory);
   if (found < 0) return reply.status(found);
-  if (found === 0 || !stream.findGroup(call.bytes, who.groupAt, who.groupBytes)) {
-    const group = untilNul(call.bytes.toString("latin1", who.groupAt, who.groupAt + who.groupBytes));
+  if (found === 0 || !stream.findGroup(call.bytes, named.groupAt, named.groupBytes)) {
+    const group = untilNul(call.bytes.toString("latin1", named.groupAt, named.groupAt + named.groupBytes));
     return reply.error(`NOGROUP No such key '${errorArgument(call, 1)}' or consumer group '${group}'${WHERE}`);
   }
   const left = unread(stream);

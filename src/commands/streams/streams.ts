@@ -23,6 +23,7 @@ import {
   TrimOptions,
 } from "./stream-arguments.ts";
 import { keyEvent } from "../../store/key-events.ts";
+import { logAdded, logDropped, logRemoved, logTrimmed } from "./stream-effects.ts";
 
 const XTRIM = keyEvent("xtrim");
 
@@ -31,6 +32,8 @@ export const xrevrange: Handler = (call, reply) => range(call, reply, -1);
 
 const options = new TrimOptions();
 const ids = new Ids();
+/** The entries that XDELEX has removed. */
+const gone = new Ids();
 const start = new StreamId();
 const end = new StreamId();
 const made = new StreamId();
@@ -61,6 +64,7 @@ export function xadd(call: Call, reply: Reply): Outcome | void {
   }
   stream.append(made, call, first, given >>> 1);
   const trimmed = options.trims ? options.apply(stream) : 0;
+  logAdded(call, options, stream, made, first);
   stream.finish();
   if (trimmed > 0) call.store.changed(XTRIM);
   replyId(reply, made);
@@ -138,7 +142,7 @@ export function xdelex(call: Call, reply: Reply): Outcome | void {
   const found = stream.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
   reply.array(ids.count);
-  let removed = 0;
+  gone.clear();
   for (let i = 0; i < ids.count; i++) {
     const id = ids.at(i);
     if (found === 0 || !stream.seek(id)) {
@@ -147,11 +151,14 @@ export function xdelex(call: Call, reply: Reply): Outcome | void {
       reply.integer(2);
     } else {
       stream.remove(id, references as References);
-      removed++;
+      gone.add().copyFrom(id);
       reply.integer(1);
     }
   }
-  if (found === 1) stream.finish(removed > 0);
+  if (found === 0) return;
+  if (references === References.Delete) logDropped(call, stream, gone);
+  logRemoved(call, gone);
+  stream.finish(gone.count > 0);
 }
 
 /** XTRIM key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [references]. Replies the number of entries removed. */
@@ -162,6 +169,7 @@ export function xtrim(call: Call, reply: Reply): Outcome | void {
   if (found < 0) return refuse(call, reply, found);
   if (found === 0) return reply.integer(0);
   const removed = options.apply(stream);
+  if (removed > 0) logTrimmed(call, options, stream);
   stream.finish(removed > 0);
   reply.integer(removed);
 }

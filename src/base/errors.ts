@@ -46,6 +46,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EEXIST: "File exists",
   ENOSPC: "No space left on device",
   EDQUOT: "Disk quota exceeded",
+  EFBIG: "File too large",
   EROFS: "Read-only file system",
   EIO: "Input/output error",
   EMFILE: "Too many open files",

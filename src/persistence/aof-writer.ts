@@ -72,6 +72,11 @@ export class AofWriter {
     const { log } = this;
     if (this.trouble.isLasting) return false;
     const { drained, end, written } = log;
+    if (log.droppedBytes > 0) {
+      // A unit that did not fit while nothing could be written is not whole: the file ends before it.
+      this.trouble.isLasting = true;
+      return false;
+    }
     try {
       if (end > drained) this.writeBatch(drained, end);
       else if (written - drained > log.size * PART_SHARE || this.partBytes > 0) this.writePart(drained, written);

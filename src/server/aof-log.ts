@@ -25,6 +25,8 @@ export class AofLog {
     private readonly control: Control,
     private readonly workers: number,
     readonly recovered: RecoveredAof,
+    /** Stops the process: appendfsync is always, and the file cannot be written. */
+    private readonly failed: (text: string) => void,
   ) {
     config.onChange("persistence.aof_fsync", () => this.tell({ kind: "fsync", fsync: this.fsync }));
   }
@@ -78,7 +80,8 @@ export class AofLog {
         this.stopped!(message.isSafe);
         return;
       case "trouble":
-        this.report(message.text, message.isLasting);
+        if (message.isFatal) this.failed(message.text);
+        else this.report(message.text, message.isLasting);
     }
   }
 

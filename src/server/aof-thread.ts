@@ -83,7 +83,9 @@ class AofThread {
     const { text, isLasting } = this.writer.trouble;
     if (text === this.told) return;
     this.told = text;
-    tell({ kind: "trouble", text, isLasting });
+    // What was promised to be on the disk before its reply cannot be: nothing more is promised (Redis does the same).
+    const isFatal = text !== "" && this.fsync === "always";
+    tell({ kind: "trouble", text, isLasting, isFatal });
   }
 
   private receive(): void {

@@ -118,7 +118,7 @@ export type AofThreadMessage = { kind: "fsync"; fsync: AofThreadStart["fsync"] }
 export type FromAofThread =
   | { kind: "begun" }
   | { kind: "failed"; text: string }
-  | { kind: "trouble"; text: string; isLasting: boolean }
+  | { kind: "trouble"; text: string; isLasting: boolean; isFatal: boolean }
   | { kind: "stopped"; isSafe: boolean };
 
 /** Announces a region to a worker, through a port of its own, so that the worker can read it in the middle of a command. */

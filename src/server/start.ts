@@ -212,7 +212,9 @@ class Supervisor {
     this.aof =
       recovered === null
         ? null
-        : new AofLog(config, logs.target("persistence"), memory.control, facts.workers, recovered);
+        : new AofLog(config, logs.target("persistence"), memory.control, facts.workers, recovered, (text) =>
+            this.appendFailed(text),
+          );
     this.cells = new Cells(memory.control, 0);
     this.mailboxes = makeMailboxes(facts.workers);
     this.mailPorts = connectAll(facts.workers);
@@ -495,6 +497,14 @@ class Supervisor {
   }
 
   /** All workers have stopped: what they changed goes to the disk. */
+  /** The append-only file cannot be written, and replies wait for that. */
+  private appendFailed(text: string): void {
+    const words = "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...";
+    this.logs.target("persistence").error("aof_failed", `${text}: ${words}`);
+    this.logs.close();
+    process.exit(1);
+  }
+
   private async end(): Promise<void> {
     const isSafe = this.aof === null || (await this.aof.stop());
     this.exit(isSafe ? 0 : 1);

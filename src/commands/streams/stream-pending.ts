@@ -269,6 +269,32 @@ const COUNT_RANGE = "ERR COUNT must be > 0";
 /** The lowest COUNT of XAUTOCLAIM that Redis refuses, because so many IDs of 16 bytes overflow 64 bits. */
 const CLAIM_END = 2 ** 59;
 
+/** The options of XAUTOCLAIM. */
+const autoClaim = { count: 0, justId: false };
+
+/** Reads them. Returns false after an error reply. */
+function parseAutoClaim(call: Call, reply: Reply): boolean {
+  autoClaim.count = 100;
+  autoClaim.justId = false;
+  for (let i = 6; i < call.argCount; i++) {
+    if (i + 1 < call.argCount && call.argIs(i, COUNT)) {
+      const count = long(call, reply, ++i, COUNT_RANGE);
+      if (Number.isNaN(count)) return false;
+      if (count < 1 || count >= CLAIM_END) {
+        reply.error(COUNT_RANGE);
+        return false;
+      }
+      autoClaim.count = count;
+    } else if (call.argIs(i, JUSTID)) {
+      autoClaim.justId = true;
+    } else {
+      reply.error(ErrorText.syntax);
+      return false;
+    }
+  }
+  return true;
+}
+
 /**
  * XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]. Replies the next start (0-0 = done), the claimed
  * entries, and the IDs of deleted entries, which are no longer pending.
@@ -276,19 +302,8 @@ const CLAIM_END = 2 ** 59;
 export function xautoclaim(call: Call, reply: Reply): Outcome | void {
   const minIdle = long(call, reply, 4, "ERR Invalid min-idle-time argument for XAUTOCLAIM");
   if (Number.isNaN(minIdle) || !intervalId(call, reply, 5, false, start)) return;
-  let count = 100;
-  let justId = false;
-  for (let i = 6; i < call.argCount; i++) {
-    if (i + 1 < call.argCount && call.argIs(i, COUNT)) {
-      count = long(call, reply, ++i, COUNT_RANGE);
-      if (Number.isNaN(count)) return;
-      if (count < 1 || count >= CLAIM_END) return reply.error(COUNT_RANGE);
-    } else if (call.argIs(i, JUSTID)) {
-      justId = true;
-    } else {
-      return reply.error(ErrorText.syntax);
-    }
-  }
+  if (!parseAutoClaim(call, reply)) return;
+  const { count, justId } = autoClaim;
   const stream = call.collections.stream();
   const found = stream.begin(roomFor(call), false);
   call.store.countLookup(found);

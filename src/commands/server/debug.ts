@@ -269,7 +269,7 @@ function panic(call: Call, reply: Reply): void {
 /** Latest time that DEBUG CLOCK takes, ms: the year 10889. */
 const CLOCK_MAX_MS = 2 ** 48;
 
-/** DEBUG CLOCK SET unix-ms | ADVANCE ms | RESET: moves the wall time of every worker; it goes on from there. */
+/** DEBUG CLOCK SET unix-ms | ADVANCE ms | RESET: moves the wall time of every worker, which continues from there. */
 function clock(call: Call, reply: Reply): void {
   const { clock: shared, store } = call;
   const given = call.argCount === 4 ? call.argInteger(3) : Number.NaN;
@@ -429,7 +429,7 @@ function protocol(call: Call, reply: Reply): void {
 const HELP: readonly HelpEntry[] = [
   ["CHECK", "Walk all shards and check every invariant; replies the number of keys."],
   ["CLIENT-ENFORCE-REPLY-LIST <0|1>", "Accepted. It tunes reply buffers that only Redis has."],
-  ["CLOCK SET <unix-time-ms>", "Make it this time in all workers; it goes on from there. Tests use it."],
+  ["CLOCK SET <unix-time-ms>", "Set the time of all workers, which continues from there. Tests use it."],
   ["CLOCK ADVANCE <ms>", "Move the time on, or back with a negative number."],
   ["CLOCK RESET", "Back to the time of the system."],
   ["DICT-RESIZING <0|1>", "Accepted. It tunes hash tables that only Redis has."],

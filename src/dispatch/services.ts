@@ -141,6 +141,22 @@ export interface PersistenceFacts {
   saveBeganMs: number;
   keysWritten: number;
   keysInAll: number;
+  append: AppendFacts;
+}
+
+/** The append-only file. */
+export interface AppendFacts {
+  isOn: boolean;
+  bytes: number;
+  baseBytes: number;
+  hasFailed: boolean;
+  delayedSyncs: number;
+  longestSyncMs: number;
+  /** Bytes of effects that are not in the file yet. */
+  waitingBytes: number;
+  /** Bytes of a damaged end that the start cut off, and that it took from the change log's ring. */
+  cutBytes: number;
+  ringBytes: number;
 }
 
 /** How DEBUG RELOAD saves and loads. */

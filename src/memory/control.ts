@@ -20,7 +20,7 @@
  */
 import { assert } from "../base/assert.ts";
 
-export const GLOBAL_WORDS = 256;
+export const GLOBAL_WORDS = 320;
 export const WORKER_WORDS = 2048;
 
 /** Words of a chunk entry, see frame-pool.ts. */
@@ -66,6 +66,8 @@ export const CHANGE_LOG_LOCK_AT = 160;
 export const CHANGE_LOG_AT = 192;
 /** Doubles of persistence/save-state.ts. */
 export const PERSISTENCE_AT = 224;
+/** Doubles of persistence/append-state.ts. */
+export const APPEND_STATE_AT = 256;
 
 export interface Geometry {
   /** A power of two, 1 to 4096. */

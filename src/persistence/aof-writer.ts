@@ -19,6 +19,9 @@ import { annotationLine } from "./aof-format.ts";
 /** A batch that is longer is written in several parts: of a unit that the ring cannot hold. */
 const PART_SHARE = 0.5;
 
+/** A sync that takes longer delays the next one of appendfsync everysec, ms. */
+const SLOW_MS = 1000;
+
 /** What went wrong last, for INFO, MISCONF and the log. */
 export interface WriterTrouble {
   /** "" = all is well. */
@@ -39,6 +42,8 @@ export class AofWriter {
   /** Batches written, for INFO. */
   batches = 0;
   syncs = 0;
+  /** Syncs that took so long that the next one was late. */
+  delayedSyncs = 0;
   /** Longest sync, ms. */
   longestSyncMs = 0;
 
@@ -156,7 +161,9 @@ export class AofWriter {
       this.failed(thrown);
       return false;
     }
-    this.longestSyncMs = Math.max(this.longestSyncMs, this.monotonicMs() - fromMs);
+    const tookMs = this.monotonicMs() - fromMs;
+    this.longestSyncMs = Math.max(this.longestSyncMs, tookMs);
+    if (tookMs > SLOW_MS) this.delayedSyncs++;
     this.syncs++;
     this.syncedLength = length;
     this.syncedPosition = position;

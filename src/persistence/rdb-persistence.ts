@@ -9,7 +9,8 @@ import type { Config } from "../base/config/config.ts";
 import type { Logger } from "../base/log.ts";
 import { LOADING_AT } from "../memory/control.ts";
 import type { Call } from "../dispatch/call.ts";
-import type { Persistence, PersistenceFacts, ReloadOptions } from "../dispatch/services.ts";
+import type { AppendFacts, Persistence, PersistenceFacts, ReloadOptions } from "../dispatch/services.ts";
+import { AppendState } from "./append-state.ts";
 import { auxFields, type Dropped, type RdbFormat, writeDataset } from "./rdb-dataset.ts";
 import { ReplacedFile } from "./rdb-file.ts";
 import { Loaded, type LoadOptions, RdbLoader } from "./rdb-loader.ts";
@@ -40,6 +41,7 @@ const LOAD_FAILED = "Error trying to load the RDB dump, check server logs.";
 
 export class RdbPersistence implements Persistence {
   readonly state: SaveState;
+  private readonly appended: AppendState;
   /** Sources of libraries of functions that a file held. They are written again. */
   libraries: readonly Uint8Array[] = [];
 
@@ -48,6 +50,7 @@ export class RdbPersistence implements Persistence {
     private readonly host: PersistenceHost,
   ) {
     this.state = new SaveState(call.store.arena.control);
+    this.appended = new AppendState(call.store.arena.control);
   }
 
   /** The server starts: nothing was saved yet. */
@@ -73,6 +76,23 @@ export class RdbPersistence implements Persistence {
       saveBeganMs: state.get("saver") === 0 ? 0 : state.get("saveBeganMs"),
       keysWritten: state.get("keysWritten"),
       keysInAll: state.get("keysInAll"),
+      append: this.appendFacts(),
+    };
+  }
+
+  private appendFacts(): AppendFacts {
+    const { appended } = this;
+    const { log } = this.call.effects;
+    return {
+      isOn: appended.get("isOn") === 1,
+      bytes: appended.get("bytes"),
+      baseBytes: appended.get("baseBytes"),
+      hasFailed: appended.get("hasFailed") === 1,
+      delayedSyncs: appended.get("delayedSyncs"),
+      longestSyncMs: appended.get("longestSyncMs"),
+      waitingBytes: log === null ? 0 : log.written - log.drained,
+      cutBytes: appended.get("cutBytes"),
+      ringBytes: appended.get("ringBytes"),
     };
   }
 

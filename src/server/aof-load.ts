@@ -2,9 +2,7 @@
  * Loading of an append-only file: runs its commands in an engine, as those of a client that reads no reply. In slices, so
  * that the thread's event loop turns meanwhile: memory regions are announced there, and clients hear that it loads.
  */
-import { FileReader } from "../base/file-reader.ts";
 import type { FileDescriptor, Files } from "../base/files.ts";
-import { Loaded, RdbLoader } from "../persistence/rdb-loader.ts";
 import { ExpiryMode } from "../store/expiry-mode.ts";
 import { Client, type ClientHost } from "./client.ts";
 import type { Engine } from "./engine.ts";
@@ -13,7 +11,7 @@ const BLOCK_BYTES = 256 << 10;
 /** A slice ends after so long, ms. */
 const SLICE_MS = 5;
 
-/** What is to be loaded: the preamble, and the commands behind it without those between the pairs of `skips`. */
+/** What is to be loaded: the commands behind the preamble, without those between the pairs of `skips`. */
 export interface LoadRequest {
   readonly path: string;
   /** Length of the RDB preamble; 0 = none. */
@@ -22,14 +20,7 @@ export interface LoadRequest {
   readonly skips: readonly number[];
 }
 
-interface Preamble {
-  readonly reader: FileReader;
-  readonly loader: RdbLoader;
-}
-
 export interface LoadResult {
-  /** Keys of the preamble. */
-  readonly keys: number;
   readonly commands: number;
   /** Commands that replied an error, and what the first of them replied. */
   readonly errors: number;
@@ -43,8 +34,6 @@ export class AofLoad {
   private at = 0;
   private skip = 0;
   private firstError = "";
-  private preamble: Preamble | null = null;
-  private keys = 0;
   private errors = 0;
 
   constructor(
@@ -62,15 +51,9 @@ export class AofLoad {
     this.client = new Client(0, engine, transport, host);
     this.client.session.deniesBlocking = true;
     this.client.session.isLoader = true;
-    if (request.preamble > 0) this.preamble = this.openPreamble();
+    this.at = request.preamble;
     engine.isLoading = true;
     engine.store.setExpiryMode(ExpiryMode.Replay);
-  }
-
-  private openPreamble(): Preamble {
-    const reader = new FileReader(this.files, this.request.path);
-    const options = { verifies: true, dropsExpired: false, merges: false, worker: 0, workers: 1, isWhole: false };
-    return { reader, loader: new RdbLoader(this.engine.call, reader, options) };
   }
 
   /** Bytes loaded so far. */
@@ -82,26 +65,12 @@ export class AofLoad {
   slice(): boolean {
     const { engine, client, request } = this;
     const until = engine.clock.monotonicMs() + SLICE_MS;
-    if (this.preamble !== null) {
-      this.loadPreamble(this.preamble, until);
-      return true;
-    }
     while (!client.isSuspended) {
       if (this.at >= request.bytes) return false;
       if (engine.clock.monotonicMs() >= until) return true;
       this.feed();
     }
     return true;
-  }
-
-  private loadPreamble(preamble: Preamble, until: number): void {
-    const loaded = preamble.loader.step(until);
-    if (loaded === Loaded.Waits) this.engine.dispatcher.wantRegion();
-    if (loaded !== Loaded.Done) return;
-    this.keys = preamble.loader.keys;
-    preamble.reader.close();
-    this.preamble = null;
-    this.at = this.request.preamble;
   }
 
   private feed(): void {
@@ -140,6 +109,6 @@ export class AofLoad {
     client.disconnected();
     engine.isLoading = false;
     engine.store.setExpiryMode(ExpiryMode.Normal);
-    return { keys: this.keys, commands, errors: this.errors, firstError: this.firstError };
+    return { commands, errors: this.errors, firstError: this.firstError };
   }
 }

@@ -6,6 +6,7 @@ import type { Config } from "../base/config/config.ts";
 import type { Logger } from "../base/log.ts";
 import { ChangeLog } from "../memory/change-log.ts";
 import type { Control } from "../memory/control.ts";
+import { AppendState } from "../persistence/append-state.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import type { AofThreadMessage, AofThreadStart, FromAofThread } from "./messages.ts";
 
@@ -40,6 +41,9 @@ export class AofLog {
     const { recovered, control } = this;
     this.changeLog = new ChangeLog(control, Bun.mmap(recovered.ring, { shared: true }));
     this.changeLog.begin(recovered.position);
+    const state = new AppendState(control);
+    state.set("cutBytes", recovered.cutBytes);
+    state.set("ringBytes", recovered.ringBytes);
     const channels = Array.from({ length: this.workers }, () => new MessageChannel());
     const own = new MessageChannel();
     this.port = own.port1;

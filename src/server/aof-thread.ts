@@ -11,6 +11,7 @@ import { systemClock } from "../base/clock.ts";
 import { realFiles } from "../base/files.ts";
 import { ChangeLog, LogState } from "../memory/change-log.ts";
 import { Control } from "../memory/control.ts";
+import { AppendState } from "../persistence/append-state.ts";
 import { AofWriter } from "../persistence/aof-writer.ts";
 import type { AofThreadMessage, AofThreadStart, FromAofThread } from "./messages.ts";
 
@@ -28,13 +29,17 @@ function tell(message: FromAofThread): void {
 class AofThread {
   private readonly log: ChangeLog;
   private readonly writer: AofWriter;
+  private readonly state: AppendState;
   private syncedMs = systemClock.monotonicMs();
   private told = "";
   private isStopping = false;
   private fsync: AofThreadStart["fsync"];
 
   constructor(private readonly start: AofThreadStart) {
-    this.log = new ChangeLog(Control.attach(start.control), Bun.mmap(start.ring, { shared: true }));
+    const control = Control.attach(start.control);
+    this.log = new ChangeLog(control, Bun.mmap(start.ring, { shared: true }));
+    this.state = new AppendState(control);
+    this.state.set("baseBytes", start.bytes);
     const file = realFiles.open(start.path, "a", 0o640);
     this.writer = new AofWriter(realFiles, file, start.bytes, this.log, start.logId, () => systemClock.monotonicMs());
     this.fsync = start.fsync;
@@ -44,6 +49,7 @@ class AofThread {
     this.writer.begin();
     this.log.waitsForSync = this.fsync === "always";
     this.log.state = LogState.On;
+    this.state.set("isOn", 1);
     tell({ kind: "begun" });
   }
 
@@ -61,6 +67,21 @@ class AofThread {
 
   /** Writes and syncs what is due. Returns false when the file cannot be written. */
   private step(): boolean {
+    const isWritten = this.writeAndSync();
+    this.publish();
+    return isWritten;
+  }
+
+  private publish(): void {
+    const { state, writer } = this;
+    state.set("bytes", writer.length);
+    state.set("hasFailed", writer.trouble.text === "" ? 0 : 1);
+    state.set("syncs", writer.syncs);
+    state.set("longestSyncMs", writer.longestSyncMs);
+    state.set("delayedSyncs", writer.delayedSyncs);
+  }
+
+  private writeAndSync(): boolean {
     const { log, writer } = this;
     if (!writer.drain()) return false;
     if (this.fsync === "no") return true;
@@ -108,6 +129,7 @@ class AofThread {
     const isSafe = writer.drain() && writer.sync();
     if (this.fsync === "always") this.releaseReplies();
     log.state = LogState.Off;
+    this.state.set("isOn", 0);
     writer.close();
     tell({ kind: "stopped", isSafe });
   }

@@ -296,7 +296,8 @@ class Supervisor {
   /** Loads the append-only file, and appends to it from then on. */
   private async load(aof: AofLog): Promise<void> {
     const { path, preamble, bytes, skips } = aof.recovered;
-    if (bytes > 0) {
+    if (preamble > 0) await this.loadRdb({ path, isPreamble: true });
+    if (bytes > preamble) {
       const loaded = this.expect("loaded", 1);
       this.send(0, { kind: "load", request: { path, preamble, bytes, skips } });
       await loaded;
@@ -490,8 +491,7 @@ class Supervisor {
 
   private reportLoaded(result: LoadResult): void {
     const log = this.logs.target("persistence");
-    const keys = result.keys > 0 ? `${result.keys} keys of its RDB preamble, ` : "";
-    log.info(`DB loaded from append only file: ${keys}${result.commands} commands`);
+    log.info(`DB loaded from append only file: ${result.commands} commands`);
     if (result.errors > 0)
       log.warn(`${result.errors} commands of the append-only file replied an error, the first: ${result.firstError}`);
   }

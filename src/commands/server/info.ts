@@ -26,7 +26,13 @@ import {
   WHEEL_TIMERS_AT,
 } from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { type PersistenceFacts, type ProcessUse, REDIS_VERSION, type ServerTotals } from "../../dispatch/services.ts";
+import {
+  type AppendFacts,
+  type PersistenceFacts,
+  type ProcessUse,
+  REDIS_VERSION,
+  type ServerTotals,
+} from "../../dispatch/services.ts";
 
 type Fields = (readonly [name: string, value: string | number])[];
 type Section = (call: Call, totals: ServerTotals) => Fields;
@@ -235,9 +241,10 @@ function keysOf(call: Call, keyspace: number): number {
   return keys;
 }
 
-/** Saves and loading, and an append-only file that is not there. */
+/** Saves, loading and the append-only file. */
 function persistenceSection(call: Call): Fields {
   const facts = call.server.persistence?.facts() ?? NOTHING_KEPT;
+  const { append } = facts;
   const now = call.store.nowMs;
   const seconds = (ms: number) => Math.floor(ms / 1000);
   return [
@@ -259,7 +266,7 @@ function persistenceSection(call: Call): Fields {
     ["rdb_last_cow_size", 0],
     ["rdb_last_load_keys_expired", facts.expiredKeys],
     ["rdb_last_load_keys_loaded", facts.loadedKeys],
-    ["aof_enabled", 0],
+    ["aof_enabled", append.isOn ? 1 : 0],
     ["aof_rewrite_in_progress", 0],
     ["aof_rewrite_scheduled", 0],
     ["aof_last_rewrite_time_sec", -1],
@@ -267,11 +274,26 @@ function persistenceSection(call: Call): Fields {
     ["aof_last_bgrewrite_status", "ok"],
     ["aof_rewrites", 0],
     ["aof_rewrites_consecutive_failures", 0],
-    ["aof_last_write_status", "ok"],
+    ["aof_last_write_status", append.hasFailed ? "err" : "ok"],
     ["aof_last_cow_size", 0],
     ["module_fork_in_progress", 0],
     ["module_fork_last_cow_size", 0],
+    ...(append.isOn ? appendFields(append) : []),
     ...(facts.isLoading ? loadingFields(facts, now) : []),
+  ];
+}
+
+function appendFields(append: AppendFacts): Fields {
+  return [
+    ["aof_current_size", append.bytes],
+    ["aof_base_size", append.baseBytes],
+    ["aof_pending_rewrite", 0],
+    ["aof_buffer_length", append.waitingBytes],
+    ["aof_pending_bio_fsync", 0],
+    ["aof_delayed_fsync", append.delayedSyncs],
+    ["aof_longest_fsync_ms", Math.round(append.longestSyncMs)],
+    ["aof_truncated_bytes", append.cutBytes],
+    ["aof_recovered_bytes", append.ringBytes],
   ];
 }
 
@@ -304,6 +326,17 @@ const NOTHING_KEPT: PersistenceFacts = {
   saveBeganMs: 0,
   keysWritten: 0,
   keysInAll: 0,
+  append: {
+    isOn: false,
+    bytes: 0,
+    baseBytes: 0,
+    hasFailed: false,
+    delayedSyncs: 0,
+    longestSyncMs: 0,
+    waitingBytes: 0,
+    cutBytes: 0,
+    ringBytes: 0,
+  },
 };
 
 const SYNC: Fields = [

@@ -21,7 +21,7 @@ import { BadFile, type FileReader } from "../base/file-reader.ts";
 import { STRING_CHUNK_BYTES, LARGE_VALUE_MAX } from "../store/large.ts";
 import { KEY_BYTES_MAX } from "../store/record.ts";
 import { RdbKind, readCollection } from "../structures/rdb-collection.ts";
-import { RDB_STRING, rdbString, RDB_VERSION_MAX, readString } from "../structures/rdb-string.ts";
+import { RDB_STRING, rdbString, RDB_VERSION_MAX, readString, readStringInto } from "../structures/rdb-string.ts";
 import { LzfStream } from "./lzf-stream.ts";
 import { RdbExtent, StringForm } from "./rdb-extent.ts";
 
@@ -237,11 +237,7 @@ export class RdbReader {
     const { reader, extent } = this;
     this.type = type;
     this.keyOffset = at;
-    this.readShort(KEY_BYTES_MAX, "a key");
-    const { length } = rdbString;
-    if (length > this.key.length) this.key = Buffer.alloc(length * 2);
-    rdbString.bytes.copy(this.key, 0, rdbString.at, rdbString.at + length);
-    this.keyBytes = length;
+    this.readName();
     this.valueOffset = reader.offset;
     if (type === MODULE_OLD || type === MODULE)
       throw new BadFile(
@@ -253,6 +249,26 @@ export class RdbReader {
     if (type === RDB_STRING) this.measureString();
     else extent.value(type, at);
     return RdbItem.Key;
+  }
+
+  /** Reads the key's name. Most are shorter than 64 bytes and plain: those take the short way. */
+  private readName(): void {
+    const { reader, key } = this;
+    const length = reader.byte();
+    if (length < SHORT_NAME) {
+      reader.need(length);
+      const { window, start } = reader;
+      for (let i = 0; i < length; i++) key[i] = window[start + i]!;
+      reader.start = start + length;
+      this.keyBytes = length;
+      return;
+    }
+    reader.start--;
+    this.readShort(KEY_BYTES_MAX, "a key");
+    const { bytes, at, length: nameBytes } = rdbString;
+    if (nameBytes > key.length) this.key = Buffer.alloc(nameBytes * 2);
+    bytes.copy(this.key, 0, at, at + nameBytes);
+    this.keyBytes = nameBytes;
   }
 
   /** Reads the string up to its bytes, and makes it long or skips it. */
@@ -307,7 +323,7 @@ export class RdbReader {
     const { reader, type } = this;
     const { window, heldAt, start } = reader;
     if (this.isString) {
-      if (readString(window, heldAt, start, LARGE_VALUE_MAX) < 0) this.diagnose();
+      if (readStringInto(window, heldAt, start, LARGE_VALUE_MAX, UNPACKED) < 0) this.diagnose();
       return RdbKind.None;
     }
     const kind = readCollection(type, window, heldAt, start, LARGE_VALUE_MAX, this.seed);
@@ -350,3 +366,7 @@ export class RdbReader {
 }
 const MODULE_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const NOTHING = Buffer.alloc(0);
+/** Lengths below this are one byte. */
+const SHORT_NAME = 64;
+/** Where a short compressed string is unpacked: a string value is read by one reader at a time. */
+const UNPACKED = Buffer.allocUnsafeSlow(STRING_CHUNK_BYTES);

@@ -107,6 +107,20 @@ export const NUMBER_TEXT = Buffer.alloc(24);
  * ends, or -1 when it is malformed or longer than `longest` bytes.
  */
 export function readString(bytes: Buffer, at: number, end: number, longest: number): number {
+  return readStringInto(bytes, at, end, longest, null);
+}
+
+/**
+ * As readString. A compressed string of up to the length of `scratch` is unpacked there instead of into a buffer of its own:
+ * it is then valid until the scratch is used again.
+ */
+export function readStringInto(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  longest: number,
+  scratch: Buffer | null,
+): number {
   if (at >= end) return MALFORMED;
   const first = bytes[at]!;
   if (first >>> 6 !== ENCODED) {
@@ -117,7 +131,7 @@ export function readString(bytes: Buffer, at: number, end: number, longest: numb
     rdbString.length = rdbLength.value;
     return start + rdbLength.value;
   }
-  if (first === PACKED) return readPacked(bytes, at + 1, end, longest);
+  if (first === PACKED) return readPacked(bytes, at + 1, end, longest, scratch);
   const width = first === INT_8 ? 1 : first === INT_16 ? 2 : first === INT_32 ? 4 : 0;
   if (width === 0 || end - at - 1 < width) return MALFORMED;
   const value = bytes.readIntLE(at + 1, width);
@@ -174,7 +188,7 @@ export function readLength(bytes: Buffer, at: number, end: number): number {
   return MALFORMED;
 }
 
-function readPacked(bytes: Buffer, at: number, end: number, longest: number): number {
+function readPacked(bytes: Buffer, at: number, end: number, longest: number, scratch: Buffer | null): number {
   const behindPacked = readLength(bytes, at, end);
   if (behindPacked < 0) return MALFORMED;
   const packed = rdbLength.value;
@@ -182,7 +196,7 @@ function readPacked(bytes: Buffer, at: number, end: number, longest: number): nu
   if (start < 0 || packed > end - start) return MALFORMED;
   const length = rdbLength.value;
   if (length > longest || unpackedLength(bytes, start, start + packed) !== length) return MALFORMED; // RDBSTRING-F2
-  const target = Buffer.allocUnsafe(length);
+  const target = scratch !== null && length <= scratch.length ? scratch : Buffer.allocUnsafe(length);
   unpack(bytes, start, start + packed, target);
   rdbString.bytes = target;
   rdbString.at = 0;
@@ -214,15 +228,14 @@ export function unpackedLength(bytes: Uint8Array, at: number, end: number): numb
   return length;
 }
 
-/** Unpacks LZF bytes that unpackedLength has validated into `target`, which has exactly that length. */
+/** Unpacks LZF bytes that unpackedLength has validated into `target`, which has at least that length. */
 export function unpack(bytes: Buffer, at: number, end: number, target: Buffer): void {
   let into = 0;
   while (at < end) {
     const head = bytes[at++]!;
     if (head < 32) {
-      bytes.copy(target, into, at, at + head + 1);
-      at += head + 1;
-      into += head + 1;
+      // At most 32 bytes: a loop is faster than a call.
+      for (const stop = into + head + 1; into < stop; ) target[into++] = bytes[at++]!;
       continue;
     }
     let count = head >>> 5;

@@ -4,7 +4,7 @@
  *
  *   window │ read already, not needed │ held, if anything is │ start: the next byte ... end │ room │
  *
- * Whoever needs a run of bytes in one piece calls `hold` in front of it: the window then grows instead of letting them go,
+ * A caller that needs a run of bytes in one piece calls `hold` before it: the window then grows instead of dropping them,
  * until `release`. The file's bytes never lie in memory as a whole otherwise.
  */
 import { crc64, updateCrc64 } from "./crc64.ts";

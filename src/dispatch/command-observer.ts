@@ -1,7 +1,7 @@
 /**
  * The seam between the dispatcher and those that watch commands run: MONITOR (monitor-line.ts) and HOTKEYS (hot-keys.ts).
  *
- * The dispatcher's `observer` is null while nobody watches, so that a command costs nothing more then. The slow log and
+ * The dispatcher's `observer` is null while neither is on, so that a command then costs nothing more. The slow log and
  * the latency monitor are no observers: command-statistics.ts feeds them, because it takes the time of each command anyway.
  */
 import type { Clock } from "../base/clock.ts";

@@ -45,7 +45,7 @@ const BUCKETS = 3056;
 const OCTAVES_AT = STATISTICS_ROWS * COUNTERS;
 const BUCKETS_AT = OCTAVES_AT + STATISTICS_ROWS * OCTAVES;
 /** Longest duration that the histogram distinguishes, ns. Longer ones count as this. */
-const NANOS_MOST = 1e9;
+const NANOS_MAX = 1e9;
 /** LATENCY HISTOGRAM's first bound is 1024 ns: octave 3 begins there. */
 const FIRST_BOUND_OCTAVE = 3;
 /** The last bound, ns. */
@@ -54,8 +54,8 @@ assert(
   (COUNTERS + OCTAVES + BUCKETS) * 2 === STATISTICS_ROW_WORDS,
   "a statistics row is its counters, octaves and buckets",
 );
-assert(octaveOf(NANOS_MOST) < OCTAVES, "the longest time has an octave");
-assert(bucketOf(NANOS_MOST, octaveOf(NANOS_MOST)) < BUCKETS, "the longest time has a bucket");
+assert(octaveOf(NANOS_MAX) < OCTAVES, "the longest time has an octave");
+assert(bucketOf(NANOS_MAX, octaveOf(NANOS_MAX)) < BUCKETS, "the longest time has a bucket");
 
 /** Octave 0 covers durations below 256 ns. Octave n begins at 128 << n. */
 function octaveOf(nanos: number): number {
@@ -298,7 +298,7 @@ export class CommandStatistics {
     f64[at + NANOS] = f64[at + NANOS]! + elapsedMs * 1e6;
     this.commands += count;
     if (!this.tracking) return;
-    const nanos = Math.min(Math.max(Math.round((elapsedMs * 1e6) / count), 1), NANOS_MOST);
+    const nanos = Math.min(Math.max(Math.round((elapsedMs * 1e6) / count), 1), NANOS_MAX);
     const octave = octaveOf(nanos);
     const bucket = own + BUCKETS_AT + row * BUCKETS + bucketOf(nanos, octave);
     f64[bucket] = f64[bucket]! + count;

@@ -185,7 +185,7 @@ export class MemoryLimit {
     const limit = this.frameLimit();
     const others = this.usedBytes() - store.usedBytes;
     const othersDead = cells.sum(Cell.deadBytes) - cells.get(Cell.deadBytes);
-    const deadKept = limit * DEAD_SHARE;
+    const deadMax = limit * DEAD_SHARE;
     let until = -1;
     let missed = 0;
     for (let n = 1; ; n++) {
@@ -196,7 +196,7 @@ export class MemoryLimit {
       }
       // The blocks of an evicted collection are freed in steps, and before further keys are evicted.
       const hasFreed = this.emptyGarbage();
-      const isDense = othersDead + store.log.deadBytes < deadKept;
+      const isDense = othersDead + store.log.deadBytes < deadMax;
       if (!hasFreed && (isOver || isDense || !maintenance.squeeze())) {
         const done = this.evictOne();
         // A deleted collection whose blocks are not freed yet counts like an evicted one.

@@ -53,10 +53,10 @@ export class MovedPage {
     this.which = packedSortKeyBytes(type) === 8 ? 1 : 0;
     const page = this.placed[this.which];
     page.attach(base, end);
-    const kept = this.copies[this.which];
-    kept.attach(SCRATCH_AT, SCRATCH_BYTES);
-    kept.clear();
-    kept.append(page, 0, page.count);
+    const copy = this.copies[this.which];
+    copy.attach(SCRATCH_AT, SCRATCH_BYTES);
+    copy.clear();
+    copy.append(page, 0, page.count);
   }
 
   /** Bytes that a record's value needs for the page, with room to align its sort keys. */
@@ -69,7 +69,7 @@ export class MovedPage {
     const page = this.placed[this.which];
     page.attach(base, end);
     page.clear();
-    const kept = this.copies[this.which];
-    page.append(kept, 0, kept.count);
+    const copy = this.copies[this.which];
+    page.append(copy, 0, copy.count);
   }
 }

@@ -22,12 +22,12 @@ export class Packed implements Entries {
 
   constructor(
     pages: Pages,
-    sortKeySize: 0 | 8,
+    sortKeyBytes: 0 | 8,
     form: KeyForm,
     private readonly home: PackedHost,
     readonly entryBytesMax: number,
   ) {
-    this.leaf = new Page(sortKeySize, false, form, pages);
+    this.leaf = new Page(sortKeyBytes, false, form, pages);
   }
 
   get count(): number {

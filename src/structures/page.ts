@@ -326,21 +326,21 @@ export class Page {
     if (i < count) b.copyWithin(end - data - bytes, end - data, end - before);
     if (!inner && this.sortKeyBytes !== 0) {
       // The bytes between the sort key and the end of the new entry move in one piece.
-      const { sortKeyBytes: sortKeySize } = this;
+      const { sortKeyBytes } = this;
       const from = endsAt >> 1;
-      const to = (endsAt + sortKeySize) >> 1;
+      const to = (endsAt + sortKeyBytes) >> 1;
       raiseEnds(h, from + i, to + i + 1, count - i, bytes);
-      const split = sortKeysAt + i * sortKeySize;
-      b.copyWithin(split + sortKeySize, split, endsAt + i * 2);
+      const split = sortKeysAt + i * sortKeyBytes;
+      b.copyWithin(split + sortKeyBytes, split, endsAt + i * 2);
       h[to + i] = (before + bytes) | flags;
-      if (sortKeySize === 4) this.m[split >> 2] = sortKey;
+      if (sortKeyBytes === 4) this.m[split >> 2] = sortKey;
       else this.f[split >> 3] = sortKey;
       this.setHead(count + 1, data + bytes);
       return end - before - bytes;
     }
     // Arrays move from the back to the front, so that nothing is overwritten before it has moved.
-    const newLanesAt = inner ? sortKeysAt + EXTRA_BYTES : sortKeysAt;
-    const newEndsAt = newLanesAt + (count + 1) * this.sortKeyBytes;
+    const newSortKeysAt = inner ? sortKeysAt + EXTRA_BYTES : sortKeysAt;
+    const newEndsAt = newSortKeysAt + (count + 1) * this.sortKeyBytes;
     const from = endsAt >> 1;
     const to = newEndsAt >> 1;
     raiseEnds(h, from + i, to + i + 1, count - i, bytes);
@@ -348,10 +348,10 @@ export class Page {
     if (to !== from) moveUp16(b, h, endsAt, newEndsAt, i);
     if (this.sortKeyBytes !== 0) {
       const split = sortKeysAt + i * this.sortKeyBytes;
-      b.copyWithin(newLanesAt + (i + 1) * this.sortKeyBytes, split, endsAt);
-      if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, split);
-      if (this.sortKeyBytes === 4) this.m[(newLanesAt >> 2) + i] = sortKey;
-      else this.f[(newLanesAt >> 3) + i] = sortKey;
+      b.copyWithin(newSortKeysAt + (i + 1) * this.sortKeyBytes, split, endsAt);
+      if (newSortKeysAt !== sortKeysAt) b.copyWithin(newSortKeysAt, sortKeysAt, split);
+      if (this.sortKeyBytes === 4) this.m[(newSortKeysAt >> 2) + i] = sortKey;
+      else this.f[(newSortKeysAt >> 3) + i] = sortKey;
     }
     if (inner) {
       const split = this.extrasAt + i * EXTRA_BYTES;
@@ -450,16 +450,16 @@ export class Page {
       this.setHead(count - 1, data - bytes);
       return;
     }
-    const newLanesAt = inner ? sortKeysAt - EXTRA_BYTES : sortKeysAt;
-    const newEndsAt = newLanesAt + (count - 1) * this.sortKeyBytes;
+    const newSortKeysAt = inner ? sortKeysAt - EXTRA_BYTES : sortKeysAt;
+    const newEndsAt = newSortKeysAt + (count - 1) * this.sortKeyBytes;
     if (inner) {
       const split = this.extrasAt + i * EXTRA_BYTES;
       b.copyWithin(split, split + EXTRA_BYTES, sortKeysAt);
     }
     if (this.sortKeyBytes !== 0) {
       const split = sortKeysAt + i * this.sortKeyBytes;
-      if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, split);
-      b.copyWithin(newLanesAt + i * this.sortKeyBytes, split + this.sortKeyBytes, endsAt);
+      if (newSortKeysAt !== sortKeysAt) b.copyWithin(newSortKeysAt, sortKeysAt, split);
+      b.copyWithin(newSortKeysAt + i * this.sortKeyBytes, split + this.sortKeyBytes, endsAt);
     }
     const to = newEndsAt >> 1;
     if (to !== at) for (let j = 0; j < i; j++) h[to + j] = h[at + j]!;
@@ -486,15 +486,15 @@ export class Page {
     }
     b.copyWithin(end - data + bytes, end - data, end - upTo);
     // From the front to the back, so that no bytes are overwritten before they have moved.
-    const newLanesAt = inner ? sortKeysAt - gone * EXTRA_BYTES : sortKeysAt;
-    const newEndsAt = endsAt + newLanesAt - sortKeysAt - gone * sortKeyBytes;
+    const newSortKeysAt = inner ? sortKeysAt - gone * EXTRA_BYTES : sortKeysAt;
+    const newEndsAt = endsAt + newSortKeysAt - sortKeysAt - gone * sortKeyBytes;
     if (inner) {
       const extras = this.extrasAt;
       b.copyWithin(extras + from * EXTRA_BYTES, extras + to * EXTRA_BYTES, sortKeysAt);
     }
     if (sortKeyBytes !== 0) {
-      if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, sortKeysAt + from * sortKeyBytes);
-      b.copyWithin(newLanesAt + from * sortKeyBytes, sortKeysAt + to * sortKeyBytes, endsAt);
+      if (newSortKeysAt !== sortKeysAt) b.copyWithin(newSortKeysAt, sortKeysAt, sortKeysAt + from * sortKeyBytes);
+      b.copyWithin(newSortKeysAt + from * sortKeyBytes, sortKeysAt + to * sortKeyBytes, endsAt);
     }
     const target = newEndsAt >> 1;
     if (target !== at) for (let j = 0; j < from; j++) h[target + j] = h[at + j]!;
@@ -569,10 +569,10 @@ export class Page {
     const { b, h, count, data, end, sortKeyBytes, inner } = this;
     const sortKeysAt = this.sortKeysAt;
     const endsAt = this.endsAt;
-    const newLanesAt = inner ? sortKeysAt + moved * EXTRA_BYTES : sortKeysAt;
-    const newEndsAt = newLanesAt + (count + moved) * sortKeyBytes;
+    const newSortKeysAt = inner ? sortKeysAt + moved * EXTRA_BYTES : sortKeysAt;
+    const newEndsAt = newSortKeysAt + (count + moved) * sortKeyBytes;
     if (newEndsAt !== endsAt) b.copyWithin(newEndsAt, endsAt, endsAt + count * 2);
-    if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, endsAt);
+    if (newSortKeysAt !== sortKeysAt) b.copyWithin(newSortKeysAt, sortKeysAt, endsAt);
     const sourceEnds = source.endsAt >> 1;
     const before = source.before(from);
     const target = newEndsAt >> 1;
@@ -581,7 +581,7 @@ export class Page {
     source.b.copy(b, end - data - bytes, sourceLow, sourceLow + bytes);
     if (sortKeyBytes !== 0) {
       const at = source.sortKeysAt + from * sortKeyBytes;
-      source.b.copy(b, newLanesAt + count * sortKeyBytes, at, at + moved * sortKeyBytes);
+      source.b.copy(b, newSortKeysAt + count * sortKeyBytes, at, at + moved * sortKeyBytes);
     }
     if (inner) {
       const at = source.extrasAt + from * EXTRA_BYTES;
@@ -598,9 +598,9 @@ export class Page {
     const endsAt = this.endsAt;
     if (from === 0) return this.clear();
     const data = this.h[(endsAt >> 1) + from - 1]! & END_MASK;
-    const newLanesAt = inner ? this.extrasAt + from * EXTRA_BYTES : sortKeysAt;
-    if (newLanesAt !== sortKeysAt) b.copyWithin(newLanesAt, sortKeysAt, sortKeysAt + from * sortKeyBytes);
-    const newEndsAt = newLanesAt + from * sortKeyBytes + this.first * 2;
+    const newSortKeysAt = inner ? this.extrasAt + from * EXTRA_BYTES : sortKeysAt;
+    if (newSortKeysAt !== sortKeysAt) b.copyWithin(newSortKeysAt, sortKeysAt, sortKeysAt + from * sortKeyBytes);
+    const newEndsAt = newSortKeysAt + from * sortKeyBytes + this.first * 2;
     if (newEndsAt !== endsAt) b.copyWithin(newEndsAt, endsAt, endsAt + from * 2);
     assert(end >= data, "data lies before the page's end");
     this.setHead(from, data);

@@ -101,12 +101,12 @@ class Items {
     this.bytes = 0;
     this.textAt = 0;
     this.unpacked = 0;
-    if (this.places.length > KEPT_WORDS) this.places = new Uint32Array(0);
-    if (this.scores.length > KEPT_WORDS) this.scores = new Float64Array(0);
-    if (this.deadlines.length > KEPT_WORDS) this.deadlines = new Float64Array(0);
+    if (this.places.length > REUSED_WORDS_MAX) this.places = new Uint32Array(0);
+    if (this.scores.length > REUSED_WORDS_MAX) this.scores = new Float64Array(0);
+    if (this.deadlines.length > REUSED_WORDS_MAX) this.deadlines = new Float64Array(0);
     this.isTimed = false;
     this.isPacked = false;
-    if (this.text.length > KEPT_WORDS) this.text = Buffer.alloc(0);
+    if (this.text.length > REUSED_WORDS_MAX) this.text = Buffer.alloc(0);
     this.sources = [this.text, payload];
   }
 
@@ -230,7 +230,7 @@ class Items {
 }
 
 const NOTHING = Buffer.alloc(0);
-const KEPT_WORDS = 1 << 14;
+const REUSED_WORDS_MAX = 1 << 14;
 /** Latest deadline of a field, ms: 48 bits, as in Redis. */
 const DEADLINE_MAX_MS = 2 ** 48 - 1;
 /** Most bytes that the compressed strings of one payload may unpack to. */

@@ -374,9 +374,9 @@ export class RdbNode {
 
   clear(): void {
     this.source = NOTHING;
-    if (this.bytes.length > KEPT_BYTES) this.bytes = Buffer.alloc(0);
-    if (this.runs.length > KEPT_RUNS) this.runs = new Int32Array(64);
-    if (this.masters.length > KEPT_RUNS) this.masters = new Int32Array(32);
+    if (this.bytes.length > REUSED_BYTES_MAX) this.bytes = Buffer.alloc(0);
+    if (this.runs.length > REUSED_RUNS_MAX) this.runs = new Int32Array(64);
+    if (this.masters.length > REUSED_RUNS_MAX) this.masters = new Int32Array(32);
   }
 
   /** Opens the node at `at` in the payload of `rdbStream`. Returns where it ends, or -1 when it is malformed. */
@@ -490,8 +490,8 @@ export class RdbNode {
     return true;
   }
 }
-const KEPT_BYTES = 1 << 16;
-const KEPT_RUNS = 1 << 12;
+const REUSED_BYTES_MAX = 1 << 16;
+const REUSED_RUNS_MAX = 1 << 12;
 const INTEGER_TEXT_MAX = 20;
 
 function withLength(length: number): number {

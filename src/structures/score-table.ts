@@ -10,7 +10,7 @@ import { hashOf } from "./hash.ts";
 
 const FIRST_MEMBERS = 256;
 /** Larger buffers are released before the next command. */
-const KEPT_BYTES = 4 << 20;
+const REUSED_BYTES_MAX = 4 << 20;
 
 export class ScoreTable {
   bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_MEMBERS * 16);
@@ -33,7 +33,7 @@ export class ScoreTable {
     this.used = 0;
     this.members = 0;
     this.slots = NO_SLOTS;
-    if (this.bytes.length > KEPT_BYTES || this.scores.length * 8 > KEPT_BYTES) {
+    if (this.bytes.length > REUSED_BYTES_MAX || this.scores.length * 8 > REUSED_BYTES_MAX) {
       this.bytes = Buffer.allocUnsafeSlow(FIRST_MEMBERS * 16);
       this.scores = new Float64Array(FIRST_MEMBERS);
       this.order = new Int32Array(FIRST_MEMBERS);

@@ -50,14 +50,14 @@ export class TreePosition {
   protected readonly kind: number;
 
   // The target of the last seek.
-  protected sortKeyBytes = 0;
+  protected soughtSortKey = 0;
   protected key: Uint8Array = NOTHING;
   protected keyAt = 0;
   protected keyBytes = 0;
 
   constructor(
     readonly pages: Pages,
-    readonly sortKeySize: 0 | 4 | 8,
+    readonly sortKeyBytes: 0 | 4 | 8,
     readonly form: KeyForm,
     /** Most bytes of a page's block. */
     readonly pageBytes: number,
@@ -65,12 +65,12 @@ export class TreePosition {
     holdsRoots = false,
   ) {
     assert(pageBytes <= PAGE_BYTES_MAX, "a page's data can be counted in 13 bits");
-    this.kind = (sortKeySize >> 2) | (form === KeyForm.Prefixed ? 4 : 0) | (holdsRoots ? ROOTS_KIND : 0);
-    const gaps = hasGaps(sortKeySize, form);
-    this.leaf = new Page(sortKeySize, false, form, pages, gaps);
-    this.otherLeaf = new Page(sortKeySize, false, form, pages, gaps);
-    this.inner = new Page(sortKeySize, true, KeyForm.Whole, pages);
-    this.otherInner = new Page(sortKeySize, true, KeyForm.Whole, pages);
+    this.kind = (sortKeyBytes >> 2) | (form === KeyForm.Prefixed ? 4 : 0) | (holdsRoots ? ROOTS_KIND : 0);
+    const gaps = hasGaps(sortKeyBytes, form);
+    this.leaf = new Page(sortKeyBytes, false, form, pages, gaps);
+    this.otherLeaf = new Page(sortKeyBytes, false, form, pages, gaps);
+    this.inner = new Page(sortKeyBytes, true, KeyForm.Whole, pages);
+    this.otherInner = new Page(sortKeyBytes, true, KeyForm.Whole, pages);
   }
 
   /**
@@ -102,7 +102,7 @@ export class TreePosition {
 
   /** Seeks the first entry at or above (sortKey, key). Returns true when it is equal. */
   seek(sortKey: number, key: Uint8Array, keyAt: number, keyBytes: number): boolean {
-    this.sortKeyBytes = sortKey;
+    this.soughtSortKey = sortKey;
     this.key = key;
     this.keyAt = keyAt;
     this.keyBytes = keyBytes;
@@ -111,9 +111,9 @@ export class TreePosition {
       this.slots[0] = 0;
       return false;
     }
-    if (this.sortKeySize === 4) return this.seekHash(sortKey);
+    if (this.sortKeyBytes === 4) return this.seekHash(sortKey);
     if (this.growsAtEnd) return this.seekGrowing(sortKey);
-    if (this.sortKeySize === 8) return this.seekScore(sortKey);
+    if (this.sortKeyBytes === 8) return this.seekScore(sortKey);
     let ref = this.top;
     for (let level = this.height - 1; level > 0; level--) {
       const page = this.attachPage(ref, level);
@@ -141,7 +141,7 @@ export class TreePosition {
       const { m, f } = pages;
       const children = m[extras - 1]! & 0xffff;
       const sortKeys = (extras >> 1) + children;
-      // Entry 0 has no bound.
+      // Entry 0 has no separator.
       const i = firstFrom(f, sortKeys + 1, sortKeys + children, low, high, sortKey) - sortKeys;
       let slot = i - 1;
       if (i < children && f[sortKeys + i] === sortKey) slot = this.childFor(this.attachPage(ref, level), i);
@@ -161,15 +161,15 @@ export class TreePosition {
 
   /** Finishes a seek by score in the leaf at byte `at`, of `count` entries. `i` is the first with that score or above. */
   private findScoreInLeaf(at: number, count: number, i: number): boolean {
-    const { pages, leaf, slots, sortKeyBytes } = this;
+    const { pages, leaf, slots, soughtSortKey } = this;
     const { m, f } = pages;
     leaf.attach(at + HEAD_BYTES, at + (m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK));
     const sortKeys = ((at >> 2) + SCORE_EXTRAS) >> 1;
     slots[0] = i;
-    if (i === count || f[sortKeys + i] !== sortKeyBytes) return false;
+    if (i === count || f[sortKeys + i] !== soughtSortKey) return false;
     return this.form === KeyForm.Whole
-      ? this.seekWhole(sortKeys, count, i, sortKeyBytes)
-      : this.seekInLeaf(leaf, i, sortKeyBytes);
+      ? this.seekWhole(sortKeys, count, i, soughtSortKey)
+      : this.seekInLeaf(leaf, i, soughtSortKey);
   }
 
   /** As seekInLeaf, for KeyForm.Whole. The page's scores begin at double `sortKeys`. */
@@ -226,7 +226,7 @@ export class TreePosition {
   /** True when the target belongs behind entry `i` or, with `orAt`, equals it. */
   private isAfter(page: Page, i: number, orAt: boolean): boolean {
     const had = page.sortKeyOf(i);
-    if (had !== this.sortKeyBytes) return had < this.sortKeyBytes;
+    if (had !== this.soughtSortKey) return had < this.soughtSortKey;
     const order = this.compareKey(page, i);
     return order < 0 || (orAt && order === 0);
   }
@@ -250,7 +250,7 @@ export class TreePosition {
       const m = pages.m;
       const children = m[at + HEAD_WORDS]! & 0xffff;
       const sortKeys = at + HEAD_WORDS + 1 + children * 2;
-      // Entry 0 has no bound.
+      // Entry 0 has no separator.
       let i = 1 + ((sortKey - low) / (high - low)) * (children - 1) || 1;
       i = i <= 1 ? 1 : i >= children ? children - 1 : i | 0;
       touched += m[at + HEAD_WORDS + 1 + i * 2]! | 0;
@@ -291,7 +291,7 @@ export class TreePosition {
     path: number,
     guess: number,
   ): boolean {
-    this.sortKeyBytes = sortKey;
+    this.soughtSortKey = sortKey;
     this.key = key;
     this.keyAt = keyAt;
     this.keyBytes = keyBytes;
@@ -307,16 +307,16 @@ export class TreePosition {
 
   /** Finishes a seek by hash in the leaf at byte `at`, of `count` entries: looks in both directions from entry `i`. */
   private findInLeaf(at: number, count: number, i: number): boolean {
-    const { pages, slots, sortKeyBytes } = this;
+    const { pages, slots, soughtSortKey } = this;
     const { m, h, b } = pages;
     const sortKeys = (at >> 2) + HEAD_WORDS + 1;
     const ends = (sortKeys + count) << 1;
     const end = at + (m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK);
     this.leaf.attach(at + HEAD_BYTES, end);
-    while (i < count && m[sortKeys + i]! < sortKeyBytes) i++;
-    while (i > 0 && m[sortKeys + i - 1]! >= sortKeyBytes) i--;
+    while (i < count && m[sortKeys + i]! < soughtSortKey) i++;
+    while (i > 0 && m[sortKeys + i - 1]! >= soughtSortKey) i--;
     slots[0] = i;
-    if (i === count || m[sortKeys + i] !== sortKeyBytes) return false;
+    if (i === count || m[sortKeys + i] !== soughtSortKey) return false;
     // This is nearly always the right entry, so it is compared without a call.
     const word = h[ends + i]!;
     const entryEnd = word & END_MASK;
@@ -331,7 +331,7 @@ export class TreePosition {
         if (end - before - form - from === keyBytes && equal(b, from, key, keyAt, keyBytes)) return true;
       }
     }
-    return this.seekInLeaf(this.leaf, i, sortKeyBytes);
+    return this.seekInLeaf(this.leaf, i, soughtSortKey);
   }
 
   /** Finishes a seek in its leaf. Entry `i` is the first whose sort key is at least `sortKey`. */
@@ -364,7 +364,7 @@ export class TreePosition {
   /** Seeks behind the last entry. The caller knows that (sortKey, key) is above all entries. */
   seekEnd(sortKey: number, key: Uint8Array, keyAt: number, keyBytes: number): void {
     this.seekRank(this.count);
-    this.sortKeyBytes = sortKey;
+    this.soughtSortKey = sortKey;
     this.key = key;
     this.keyAt = keyAt;
     this.keyBytes = keyBytes;
@@ -381,7 +381,7 @@ export class TreePosition {
       this.slots[0] = this.leaf.count;
       return;
     }
-    this.edge = this.height === 0 || this.sortKeySize !== 0 ? 0 : rank === 0 ? -1 : rank === this.count ? 1 : 0;
+    this.edge = this.height === 0 || this.sortKeyBytes !== 0 ? 0 : rank === 0 ? -1 : rank === this.count ? 1 : 0;
     this.key = NOTHING;
     this.keyBytes = 0;
     const { pages, refs, slots } = this;
@@ -444,7 +444,7 @@ export class TreePosition {
 
   /** Sort key of the last seek. */
   get laneSought(): number {
-    return this.sortKeyBytes;
+    return this.soughtSortKey;
   }
 
   /**
@@ -457,7 +457,7 @@ export class TreePosition {
     if (this.height === 0) return;
     const { leaf } = this;
     const i = this.slots[0]!;
-    const sortKey = isEntry ? leaf.sortKeyOf(i) : this.sortKeyBytes;
+    const sortKey = isEntry ? leaf.sortKeyOf(i) : this.soughtSortKey;
     // Within a leaf the neighbours mostly show that there is no other.
     const next = i + into.all;
     if (i > 0 && next < leaf.count && leaf.sortKeyOf(i - 1) !== sortKey && leaf.sortKeyOf(next) !== sortKey) return;
@@ -534,13 +534,13 @@ export class TreePosition {
    * whose separator's sort key is at least the target's.
    */
   private childFor(page: Page, slot: number): number {
-    const { sortKeyBytes } = this;
+    const { soughtSortKey } = this;
     // Among separators with the same sort key, the last whose key is not above the target.
     const near = slot + RUN_LOOKED_THROUGH;
-    while (slot < page.count && page.sortKeyOf(slot) === sortKeyBytes) {
+    while (slot < page.count && page.sortKeyOf(slot) === soughtSortKey) {
       // At most one separator equals the key. The first that is not below is that one, or the one behind it.
-      if (slot === near) slot = this.seekInRun(page, slot, sortKeyBytes);
-      if (slot === page.count || page.sortKeyOf(slot) !== sortKeyBytes || this.compareKey(page, slot) > 0) break;
+      if (slot === near) slot = this.seekInRun(page, slot, soughtSortKey);
+      if (slot === page.count || page.sortKeyOf(slot) !== soughtSortKey || this.compareKey(page, slot) > 0) break;
       slot++;
     }
     return slot - 1;
@@ -552,7 +552,7 @@ export class TreePosition {
     const { key, keyAt, keyBytes } = this;
     if ((page.entryFlags & KEY_OVERFLOW) !== 0) return this.compareOverflow(page);
     const had = page.keyBytes;
-    if (this.sortKeySize === 4 && had !== keyBytes) return had - keyBytes;
+    if (this.sortKeyBytes === 4 && had !== keyBytes) return had - keyBytes;
     const { b } = page;
     const at = page.keyAt;
     const shared = Math.min(had, keyBytes);
@@ -567,7 +567,7 @@ export class TreePosition {
     const { pages, key, keyAt, keyBytes } = this;
     const ref = page.word(page.keyAt);
     const had = page.word(page.keyAt + 4);
-    let order = this.sortKeySize === 4 ? had - keyBytes : 0;
+    let order = this.sortKeyBytes === 4 ? had - keyBytes : 0;
     for (let position = 0; order === 0 && position < Math.min(had, keyBytes); ) {
       const part = Math.min(pages.openOverflow(ref, had, position), keyBytes - position);
       order = Buffer.compare(

@@ -49,7 +49,7 @@ import { HEAD_BYTES, HEAD_WORDS, LEVELS, NOTHING, TreePosition } from "./tree-po
 
 const SMALLEST = 64;
 /** Entries move to a neighbour only when half of its free bytes is at least a sixteenth of a page (a shift). */
-const SHIFT_LEAST = 4;
+const SHIFT_MIN = 4;
 
 export class Tree extends TreePosition implements Entries {
   // ---- changing ----
@@ -79,7 +79,7 @@ export class Tree extends TreePosition implements Entries {
       this.makeRoom(0, bytes, false);
       this.attachPage(this.refs[0]!, 0);
     }
-    const at = leaf.insert(this.slots[0]!, this.sortKeyBytes, flags, bytes);
+    const at = leaf.insert(this.slots[0]!, this.soughtSortKey, flags, bytes);
     this.countBelow(1);
     return at;
   }
@@ -103,8 +103,8 @@ export class Tree extends TreePosition implements Entries {
   /** Makes the entry at the position the target of the last seek. */
   private seekSelf(leaf: Page): void {
     leaf.openKey(this.slots[0]!);
-    this.sortKeyBytes = leaf.sortKeyOf(this.slots[0]!);
-    if (this.sortKeySize === 0) return;
+    this.soughtSortKey = leaf.sortKeyOf(this.slots[0]!);
+    if (this.sortKeyBytes === 0) return;
     if ((leaf.entryFlags & KEY_OVERFLOW) !== 0) {
       this.key = this.readOverflow(leaf.word(leaf.keyAt), leaf.word(leaf.keyAt + 4));
     } else {
@@ -263,7 +263,7 @@ export class Tree extends TreePosition implements Entries {
   private newPage(level: number, entryBytes: number): Ref {
     const { pages } = this;
     let bytes = SMALLEST;
-    const wanted = HEAD_BYTES + PAGE_HEAD + GAP_HEAD + entryBytes + 2 + this.sortKeySize + (level > 0 ? 8 : 0);
+    const wanted = HEAD_BYTES + PAGE_HEAD + GAP_HEAD + entryBytes + 2 + this.sortKeyBytes + (level > 0 ? 8 : 0);
     while (bytes < wanted) bytes *= 2;
     const ref = pages.allocate(bytes);
     const at = pages.locate(ref);
@@ -308,14 +308,14 @@ export class Tree extends TreePosition implements Entries {
    */
   private shift(needs: number): boolean {
     const { refs, slots } = this;
-    if (this.height === 1 || this.sortKeySize === 0 || this.pages.newestPin !== 0) return false;
+    if (this.height === 1 || this.sortKeyBytes === 0 || this.pages.newestPin !== 0) return false;
     const at = slots[1]!;
     if (at === 0) return false;
     const above = this.attachPage(refs[1]!, 1);
     const left = this.attachInner(this.otherLeaf, above.child(at - 1));
     const room = left.free >>> 1;
     const page = this.attachPage(refs[0]!, 0);
-    if (room < this.pageBytes >>> SHIFT_LEAST) return false;
+    if (room < this.pageBytes >>> SHIFT_MIN) return false;
     let count = 0;
     while (count < slots[0]! - 1 && page.bytesOf(0, count + 1) <= room) count++;
     if (count === 0 || page.bytesOf(0, count) < needs) return false;
@@ -323,13 +323,13 @@ export class Tree extends TreePosition implements Entries {
     // With equal sort keys the separator needs a key. Long ones are not worth moving.
     const isLong = page.entryBytes > this.entryBytesMax >>> 1 || (page.entryFlags & KEY_OVERFLOW) !== 0;
     if (isLong && page.sortKeyOf(count - 1) === page.sortKeyOf(count)) return false;
-    const bound = this.findSeparator(page, count, false, 0);
+    const separator = this.findSeparator(page, count, false, 0);
     above.open(at);
-    if ((above.entryFlags & KEY_OVERFLOW) !== 0 || bound.key.length - above.entryBytes > above.free) return false;
+    if ((above.entryFlags & KEY_OVERFLOW) !== 0 || separator.key.length - above.entryBytes > above.free) return false;
     left.append(page, 0, count);
     page.removeRun(0, count);
-    bound.key.copy(above.b, above.resize(at, 0, bound.key.length));
-    above.setSortKey(at, bound.sortKey);
+    separator.key.copy(above.b, above.resize(at, 0, separator.key.length));
+    above.setSortKey(at, separator.sortKey);
     above.setBelow(at - 1, above.below(at - 1) + count);
     above.setBelow(at, above.below(at) - count);
     slots[0] = slots[0]! - count;
@@ -353,11 +353,11 @@ export class Tree extends TreePosition implements Entries {
     } else {
       from = this.roomyMiddle(page, page.middle(), wanted, needs);
     }
-    const bound = this.findSeparator(page, from, !stays && slot === from, level);
+    const separator = this.findSeparator(page, from, !stays && slot === from, level);
     const left = refs[level]!;
     // Make room for another child above before anything moves: the page above may be split too.
     if (level === this.height - 1) this.addSeparator();
-    this.makeRoom(level + 1, bound.key.length, true);
+    this.makeRoom(level + 1, separator.key.length, true);
     const made = this.growTo(this.newPage(level, 0), this.pageBytes);
     page = this.attachPage(left, level);
     const moved = this.attachInner(level === 0 ? this.otherLeaf : this.otherInner, made);
@@ -374,8 +374,8 @@ export class Tree extends TreePosition implements Entries {
     const at = slots[level + 1]!;
     const above = this.attachPage(refs[level + 1]!, level + 1);
     above.setBelow(at, above.below(at) - below);
-    const data = above.insert(at + 1, bound.sortKey, bound.flags, bound.key.length);
-    bound.key.copy(above.b, data);
+    const data = above.insert(at + 1, separator.sortKey, separator.flags, separator.key.length);
+    separator.key.copy(above.b, data);
     above.setChild(at + 1, made);
     above.setBelow(at + 1, below);
     if (from === count ? true : wanted > from) {
@@ -440,8 +440,8 @@ export class Tree extends TreePosition implements Entries {
    * The separator for a split before entry `from`. With `leftIsSought` the target of the last seek will be the last entry
    * of the left side. When the split is behind the last entry, the target will be the first entry of the right side.
    */
-  private findSeparator(page: Page, from: number, leftIsSought: boolean, level: number): Bound {
-    if (this.sortKeySize === 0) return { sortKey: 0, flags: 0, key: NO_KEY };
+  private findSeparator(page: Page, from: number, leftIsSought: boolean, level: number): Separator {
+    if (this.sortKeyBytes === 0) return { sortKey: 0, flags: 0, key: NO_KEY };
     if (level > 0) {
       // A separator moves up unchanged, and its overflow key with it.
       page.openKey(from);
@@ -449,9 +449,9 @@ export class Tree extends TreePosition implements Entries {
       return { sortKey: page.sortKeyOf(from), flags: page.entryFlags, key };
     }
     const rightIsSought = from === page.count;
-    const sortKey = rightIsSought ? this.sortKeyBytes : page.sortKeyOf(from);
-    const leftLane = leftIsSought && !rightIsSought ? this.sortKeyBytes : page.sortKeyOf(from - 1);
-    if (leftLane !== sortKey) return { sortKey, flags: 0, key: NO_KEY };
+    const sortKey = rightIsSought ? this.soughtSortKey : page.sortKeyOf(from);
+    const leftSortKey = leftIsSought && !rightIsSought ? this.soughtSortKey : page.sortKeyOf(from - 1);
+    if (leftSortKey !== sortKey) return { sortKey, flags: 0, key: NO_KEY };
     const sought = this.key.subarray(this.keyAt, this.keyAt + this.keyBytes);
     const left = leftIsSought && !rightIsSought ? sought : this.keyAtIndex(page, from - 1);
     const right = rightIsSought ? sought : this.keyAtIndex(page, from);
@@ -466,9 +466,9 @@ export class Tree extends TreePosition implements Entries {
   }
 
   /** The shortest separator that is above `left` and not above `right`. */
-  private shortest(sortKey: number, left: Uint8Array, right: Uint8Array): Bound {
+  private shortest(sortKey: number, left: Uint8Array, right: Uint8Array): Separator {
     let length = right.length;
-    if (this.sortKeySize !== 4) {
+    if (this.sortKeyBytes !== 4) {
       let shared = 0;
       while (shared < left.length && left[shared] === right[shared]) shared++;
       length = Math.min(shared + 1, right.length);
@@ -515,9 +515,12 @@ export class Tree extends TreePosition implements Entries {
     const rightRef = above.child(leftSlot + 1);
     above.openKey(leftSlot + 1);
     // The separator between two inner pages moves down to the first child of the right one.
-    const bound = level > 0 ? above.entryBytes : 0;
+    const separator = level > 0 ? above.entryBytes : 0;
     const bytes =
-      this.attachInner(this.otherOf(level), rightRef).used + this.attachPage(leftRef, level).used + bound + HEAD_BYTES;
+      this.attachInner(this.otherOf(level), rightRef).used +
+      this.attachPage(leftRef, level).used +
+      separator +
+      HEAD_BYTES;
     if (bytes > this.pageBytes - (this.pageBytes >>> 2)) return;
     this.merge(level, leftSlot, leftRef, rightRef, bytes);
     this.shrink(level + 1);
@@ -541,14 +544,14 @@ export class Tree extends TreePosition implements Entries {
     above.open(leftSlot + 1);
     const sortKey = above.sortKeyOf(leftSlot + 1);
     const flags = above.entryFlags;
-    const bound = Buffer.from(above.b.subarray(above.entryAt, above.entryAt + above.entryBytes));
+    const separator = Buffer.from(above.b.subarray(above.entryAt, above.entryAt + above.entryBytes));
     const right = this.attachInner(this.otherOf(level), rightRef);
     const left = this.attachPage(into, level);
     const seam = left.count;
     left.append(right, 0, right.count);
     if (level > 0) {
-      const data = left.resize(seam, flags, bound.length);
-      bound.copy(left.b, data);
+      const data = left.resize(seam, flags, separator.length);
+      separator.copy(left.b, data);
       left.setSortKey(seam, sortKey);
     }
     this.freePage(rightRef);
@@ -590,7 +593,7 @@ export class Tree extends TreePosition implements Entries {
   }
   private pagesBelow(ref: Ref, at: number, level: number): number {
     if (at === level) return 1;
-    const page = this.attachInner(new Page(this.sortKeySize, true, KeyForm.Whole, this.pages), ref);
+    const page = this.attachInner(new Page(this.sortKeyBytes, true, KeyForm.Whole, this.pages), ref);
     if (at === level + 1) return 1 + page.count;
     let sum = 1;
     for (let i = 0; i < page.count; i++) sum += this.pagesBelow(page.child(i), at - 1, level);
@@ -613,7 +616,7 @@ export class Tree extends TreePosition implements Entries {
     let sortKey = -Infinity;
     let key: Uint8Array = NOTHING;
     let isFirst = true;
-    for (let more = this.normalize(); more && this.sortKeySize !== 0; more = this.next()) {
+    for (let more = this.normalize(); more && this.sortKeyBytes !== 0; more = this.next()) {
       const here = this.leaf.sortKeyOf(this.at);
       const own = Uint8Array.from(this.keyAtIndex(this.leaf, this.at));
       assert(here >= sortKey, "sort keys do not fall over the whole tree");
@@ -628,15 +631,15 @@ export class Tree extends TreePosition implements Entries {
   }
 
   private orderOf(a: Uint8Array, b: Uint8Array): number {
-    if (this.sortKeySize === 4 && a.length !== b.length) return a.length - b.length;
+    if (this.sortKeyBytes === 4 && a.length !== b.length) return a.length - b.length;
     return Buffer.compare(a, b);
   }
 
   private checkPage(ref: Ref, level: number, sum: { bytes: number; entries: number }): void {
     const page = this.attachInner(
       level > 0
-        ? new Page(this.sortKeySize, true, KeyForm.Whole, this.pages)
-        : new Page(this.sortKeySize, false, this.form, this.pages, hasGaps(this.sortKeySize, this.form)),
+        ? new Page(this.sortKeyBytes, true, KeyForm.Whole, this.pages)
+        : new Page(this.sortKeyBytes, false, this.form, this.pages, hasGaps(this.sortKeyBytes, this.form)),
       ref,
     );
     const at = this.pages.locate(ref);
@@ -662,7 +665,7 @@ export class Tree extends TreePosition implements Entries {
   }
 }
 
-interface Bound {
+interface Separator {
   sortKey: number;
   flags: number;
   key: Buffer;

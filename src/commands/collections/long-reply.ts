@@ -30,7 +30,7 @@ export function bytesOf(value: Collection, count: number): number {
 
 /**
  * Replies `count` entries of `value`, which was opened by `find`, from rank `from` on, forward or backward. `emit` writes
- * the entry that `value.entries` stands on; the head of the reply was written before. It may be called after the command
+ * the current entry of `value.entries`; the head of the reply was written before. It may be called after the command
  * has ended, with another value of the type: it must use nothing but its arguments.
  */
 export function replyEntries<T extends Collection>(

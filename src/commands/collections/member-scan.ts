@@ -47,7 +47,7 @@ const POSITIONS = 4294967296;
 const COUNT_DEFAULT = 10;
 const STAR = 42;
 
-/** The page at work. One per thread. */
+/** The current page. One per thread. */
 const page = {
   /** Where this page begins, and where the next one does; 0 = the end. */
   cursor: 0,

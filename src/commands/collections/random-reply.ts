@@ -21,7 +21,7 @@ const OUT_OF_RANGE = "ERR value is out of range, value must between -92233720368
 const OUT_OF_HALF_RANGE = "ERR value is out of range";
 const HALF_HIGH = 0x40000000;
 
-/** The count of the command at work: as a double, rounded above 2^53, and as the words of a 64-bit integer. */
+/** The count of the current command: as a double, rounded above 2^53, and as the words of a 64-bit integer. */
 const asked = { count: 0, low: 0, high: 0 };
 
 /**

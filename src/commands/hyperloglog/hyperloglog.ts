@@ -227,7 +227,7 @@ export function pfmerge(call: Call, reply: Reply): Outcome | void {
   reply.ok();
 }
 
-// ---- for those who look inside ----
+// ---- debugging ----
 
 const GETREG = token("getreg");
 const DECODE = token("decode");

@@ -58,7 +58,7 @@ function mixNumber(sum: Buffer, value: number): void {
   mixHash(sum, sha1(bytes));
 }
 
-/** Mixes the value that the store stands on into `sum`. */
+/** Mixes the value of the record found into `sum`. */
 function mixValue(call: Call, sum: Buffer): void {
   const { store } = call;
   mixNumber(sum, TYPE_NUMBERS[store.cursor.type]);
@@ -163,7 +163,7 @@ function mixString(strings: StringValue, sum: Buffer): void {
   mixHash(sum, hasher.digest());
 }
 
-/** Digest of the value that the store stands on, 40 hexadecimal digits. */
+/** Digest of the value of the record found, 40 hexadecimal digits. */
 export function valueDigest(call: Call): string {
   const sum = Buffer.alloc(SUM_BYTES);
   mixValue(call, sum);

@@ -1,5 +1,5 @@
 /**
- * DEBUG: for tests and for those who look after a server. Allowed as enable-debug-command says: no, local, yes.
+ * DEBUG: subcommands for tests and for operators. enable-debug-command (no, local, yes) says whether they are allowed.
  *
  * Its subcommands are not rows of their own, as in Redis. Those that look at data take the shard's lock themselves, a
  * thing no other handler does: they belong to no key spec.
@@ -28,7 +28,7 @@ import { type CommandSpec, type Handler, Later, type Outcome, Retry } from "../.
 const NOT_ALLOWED =
   'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.';
 
-/** Longest DEBUG SLEEP, seconds: a worker that sleeps serves nobody. */
+/** Longest DEBUG SLEEP, seconds. A sleeping worker serves no client. */
 const SLEEP_MAX = 3600;
 /** Longest string that Redis keeps in one piece with its header. */
 const EMBEDDED_MAX = 44;
@@ -255,7 +255,7 @@ function stringMatch(call: Call, reply: Reply): void {
 
 /**
  * DEBUG PANIC, under FERRITE_CHECKS=1 only: the next write of this worker that changes an existing key throws in the
- * middle of its critical section. The process must stop with a clear line, and hang nobody.
+ * middle of its critical section. The process must stop with a clear line, and no client may hang.
  */
 function panic(call: Call, reply: Reply): void {
   const { store } = call;
@@ -373,7 +373,7 @@ function tableStats(call: Call, reply: Reply): Outcome | void {
 const PROTOCOL_DOUBLE = 3141 / 1000;
 const TYPES = "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false";
 
-/** DEBUG PROTOCOL type: a reply of that type, with Redis's values, for those who test clients. */
+/** DEBUG PROTOCOL type: a reply of that type, with Redis's values, for tests of clients. */
 function protocol(call: Call, reply: Reply): void {
   switch (call.argText(2).toLowerCase()) {
     case "string":
@@ -456,7 +456,7 @@ const HELP: readonly HelpEntry[] = [
   ["QUICKLIST-PACKED-THRESHOLD <size>", "Accepted. It tunes quicklists, which only Redis has."],
   [
     "RELOAD [MERGE] [NOFLUSH]",
-    "Write each value as DUMP does and read it back as RESTORE does, in memory, while nobody else is served.",
+    "Write each value as DUMP does and read it back as RESTORE does, in memory, while no other client is served.",
     "What deadlines of members a set or sorted set has, its payload does not hold: such a key stays as it is.",
   ],
   [

@@ -171,12 +171,12 @@ export function doctor(call: Call, reply: Reply): void {
   const found: string[] = [];
   if (peak > used * PEAK_RATIO) {
     found.push(
-      " * Peak memory: at its peak this instance used more than 150% of what it uses now. Frames given back are kept for a while, so the process may look larger than its data.\n",
+      " * Peak memory: at its peak this instance used more than 150% of what it uses now. Freed frames stay resident for a while, so the process may look larger than its data.\n",
     );
   }
   if (frames > totals.dataBytes * FRAGMENTATION_RATIO && frames - totals.dataBytes > FRAGMENTATION_BYTES) {
     found.push(
-      " * High fragmentation: the frames handed out hold much more than the data in them. The cleaner works on it; storage.compaction_threshold says how sparse a segment may become.\n",
+      " * High fragmentation: the allocated frames are much larger than the data in them. The cleaner works on it; storage.compaction_threshold says how sparse a segment may become.\n",
     );
   }
   if (resident > active * FRAGMENTATION_RATIO && resident - active > FRAGMENTATION_BYTES * 4) {
@@ -211,7 +211,7 @@ export function mallocStats(call: Call, reply: Reply): void {
   const lines: (readonly [name: string, value: number])[] = [
     ["regions", arena.regionCount],
     ["bytes in regions", arena.regionCount * regionBytes],
-    ["bytes of frames handed out", frames],
+    ["bytes of allocated frames", frames],
     ["bytes of data in them", totals.dataBytes],
     ["free chunks of 1 MiB", pool.freeChunks],
     ["bytes of JS heaps", totals.heapBytes],

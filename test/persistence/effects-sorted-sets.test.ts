@@ -195,6 +195,10 @@ test("deadlines of members", async () => {
     ZADD timed 1 a 2 b 3 c
     > ZEXPIRE timed 100 MEMBERS 2 a missing
     ZPEXPIREAT timed @100 MEMBERS 1 a
+    > ZPEXPIRE timed 100000 XX MEMBERS 2 a b
+    ZPEXPIREAT timed @100 MEMBERS 1 a
+    > ZEXPIREAT timed 4000000000 GT MEMBERS 2 a b
+    ZPEXPIREAT timed 4000000000000 MEMBERS 1 a
     > ZADD timed 1 a
     ZADD timed 1 a
     > ZADD timed 1 a

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * What `npx ferrite` and `bunx ferrite` start: finds Bun and runs the server with it, under the name ferrite.
+ * The program behind `npx ferrite` and `bunx ferrite`: finds Bun and runs the server with it, under the name ferrite.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, realpathSync } from "node:fs";
@@ -10,10 +10,10 @@ import { fileURLToPath } from "node:url";
 
 const ENTRY = join(dirname(dirname(fileURLToPath(import.meta.url))), "src", "cli", "entry.ts");
 
-/** Signals that are ours to hand on. SIGINT of a terminal reaches the server anyway: it goes to the whole group. */
+/** Signals that this process forwards. SIGINT of a terminal reaches the server anyway, because it goes to the whole group. */
 const FORWARDED = ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"];
 
-/** Runs the server with this Bun until it ends; its exit code. */
+/** Runs the server with this Bun until it ends. Resolves with its exit code. */
 export function serve(bun, args) {
   return new Promise((done) => {
     const server = spawn(bun, [ENTRY, ...args], { stdio: "inherit", argv0: "ferrite" });

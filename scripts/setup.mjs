@@ -1,6 +1,6 @@
 /**
- * Makes a fresh clone ready: installs the packages of package-lock.json and sees to it that Bun runs. Needs nothing but
- * Node.js and npm. Does nothing, in a millisecond, when everything is in place.      node scripts/setup.mjs [--system]
+ * Prepares a new clone: installs the packages of package-lock.json and makes sure that Bun runs. Needs only Node.js and npm.
+ * Takes a millisecond when everything is in place.      node scripts/setup.mjs [--system]
  *
  * --system also installs the Debian packages that the tests use (as root, by apt-get).
  */
@@ -22,7 +22,7 @@ import { fileURLToPath } from "node:url";
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const MODULES = join(ROOT, "node_modules");
 
-/** Holds the hash of the lock file that node_modules was made from. */
+/** A file with the hash of the lock file from which node_modules was made. */
 const STAMP = join(MODULES, ".ferrite-setup");
 
 /** The executable behind node_modules/.bin/bun, on every system. */

@@ -1,5 +1,5 @@
 /**
- * The npm scripts, one per name; each sets up what it needs first.      node scripts/task.mjs NAME [arguments]
+ * The npm scripts, one per name. Each first installs what it needs.      node scripts/task.mjs NAME [arguments]
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ const bun = (...args) => run(BUN, args);
 const biome = (...args) => run(process.execPath, [join(ROOT, "node_modules/@biomejs/biome/bin/biome"), ...args]);
 const tsc = (...args) => run(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), ...args]);
 
-/** Runs all steps, even after a failure, so that one look shows everything; the number of failed ones. */
+/** Runs all steps, even after a failure, so that one run shows every failure. Returns the number of failed steps. */
 function all(steps) {
   let failed = 0;
   for (const [name, step] of steps) {

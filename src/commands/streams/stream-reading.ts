@@ -49,7 +49,7 @@ class Reading {
   streams = 0;
   /** Argument number of the group, which the consumer follows. 0 = none. */
   group = 0;
-  keepsNone = false;
+  noAck = false;
   /** CLAIM: entries that have been pending this long, ms, are claimed too; negative = none. */
   claimMs = -1;
   /** The timeout, ms; 0 = none, negative = do not block. */
@@ -65,7 +65,7 @@ class Reading {
     this.count = Infinity;
     this.firstStream = 0;
     this.group = 0;
-    this.keepsNone = false;
+    this.noAck = false;
     this.claimMs = -1;
     this.blockMs = -1;
     this.ids.clear();
@@ -96,7 +96,7 @@ class Reading {
         if (this.claimMs < 0) return failed(reply, "ERR min-idle-time must be a positive integer");
       } else if (call.argIs(i, NOACK_TOKEN)) {
         if (!ofGroup) return failed(reply, ONLY_GROUPS.replace("%", "NOACK"));
-        this.keepsNone = true;
+        this.noAck = true;
       } else {
         return failed(reply, ErrorText.syntax);
       }
@@ -199,7 +199,7 @@ function waitOrNull(
     want,
     firstKey: firstStream,
     lastKey: firstStream + streams - 1,
-    front: reading.keepsNone,
+    front: reading.noAck,
     toFront: false,
     count: Math.min(count, COUNT_MOST),
     target: 0,
@@ -293,7 +293,7 @@ function unread(stream: StreamValue): number {
  * the stream `before` times already.
  */
 function toReply(stream: StreamValue, unreadLeft: number, before: number, nowMs: number): number {
-  const { count, claimMs, keepsNone } = reading;
+  const { count, claimMs, noAck } = reading;
   let claimable = idle.find(stream, count * (before + 1), nowMs);
   for (let time = 0; ; time++) {
     const claimed = Math.min(claimable, count);
@@ -302,7 +302,7 @@ function toReply(stream: StreamValue, unreadLeft: number, before: number, nowMs:
     unreadLeft -= read;
     // Entries that were just delivered have no idle time.
     if (claimMs !== 0) claimable -= claimed;
-    else if (!keepsNone) claimable += read;
+    else if (!noAck) claimable += read;
   }
 }
 
@@ -422,7 +422,7 @@ function readForGroup(
     const entries = Math.min(counted < 0 ? unread(stream) : counted, reading.count - claimed);
     if (claimed + entries > 0) {
       replyName(call, reply, key);
-      if (!reading.keepsNone || claimed > 0) group.activeMs = nowMs;
+      if (!reading.noAck || claimed > 0) group.activeMs = nowMs;
       reply.array(claimed + entries);
       if (claimed > 0) replyIdle(call, reply, stream, nowMs);
       if (entries > 0) replyUnread(call, reply, stream, entries, nowMs);
@@ -469,7 +469,7 @@ function replyUnread(call: Call, reply: Reply, stream: StreamValue, entries: num
     }
     id.copyFrom(stream.id);
     const isLost = stream.groupReads(id);
-    if (!reading.keepsNone) {
+    if (!reading.noAck) {
       if (group.findPending(id)) group.changePending(id, owner, nowMs, 1);
       else group.addPending(id, owner, nowMs, 1);
       logPending(call, group, id, nowMs, 1);
@@ -588,9 +588,9 @@ function isGroupReady(call: Call, type: RecordType | null): boolean {
   return false;
 }
 
-function serveGroup(call: Call, reply: Reply, keepsNone: boolean, _toFront: boolean, count: number): void {
+function serveGroup(call: Call, reply: Reply, noAck: boolean, _toFront: boolean, count: number): void {
   readNote(call);
-  reading.keepsNone = keepsNone;
+  reading.noAck = noAck;
   reading.count = count;
   const stream = call.collections.stream();
   call.selectKey(1);

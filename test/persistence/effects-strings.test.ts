@@ -151,19 +151,22 @@ test("a bit that is as it shall be changes nothing", async () => {
   `);
 });
 
-test("PFCOUNT changes nothing", async () => {
-  // Redis writes the count into the string, and logs PFCOUNT for it.
-  await ours(`
-    > PFADD p2 a b c
+test("PFCOUNT writes the count down", async () => {
+  await same(`
     PFADD p2 a b c
-    > PFADD q2 c d
     PFADD q2 c d
-    > PFCOUNT p2
-    > PFCOUNT p2 q2
-    > PFDEBUG ENCODING p2
-    > PFDEBUG TODENSE p2
+    PFCOUNT p2
+    PFCOUNT p2
+    PFADD p2 a
+    PFADD p2 e
+    PFCOUNT p2 q2
+    PFCOUNT q2
+    PFCOUNT missing
+    PFMERGE p2 q2
+    PFCOUNT p2
+    PFDEBUG ENCODING p2
     PFDEBUG TODENSE p2
-    > PFDEBUG TODENSE p2
+    PFDEBUG TODENSE p2
   `);
 });
 

@@ -184,14 +184,18 @@ function countOne(call: Call, reply: Reply): void {
   header.writeUInt32LE(count >>> 0, CARDINALITY_AT);
   header.writeUInt32LE(Math.floor(count / 4294967296), CARDINALITY_AT + 4);
   // Without memory for the cache, the next PFCOUNT estimates again.
-  call.strings.writeAt(CARDINALITY_AT, header, CARDINALITY_AT, 8);
+  if (call.strings.writeAt(CARDINALITY_AT, header, CARDINALITY_AT, 8) >= 0) call.effects.asSent(call);
   reply.integer(count);
 }
 
-/** Changes the encoding of the string found to "raw". Returns 0, or Status with nothing changed. */
+/** Changes the encoding of the string found to "raw", and no data. Returns 0, or Status with nothing changed. */
 function makeRaw(call: Call): number {
-  header[0] = call.strings.bytes[call.strings.at]!;
-  return call.strings.writeAt(0, header, 0, 1);
+  const { store, strings } = call;
+  const { changes } = store;
+  header[0] = strings.bytes[strings.at]!;
+  const status = strings.writeAt(0, header, 0, 1);
+  store.changes = changes;
+  return status;
 }
 
 function wordAt(bytes: Buffer, at: number): number {

@@ -6,6 +6,7 @@ import {
   type CommandSpec,
   type KeyPlace,
   DENY_OOM,
+  Effect,
   FAST,
   FIRST,
   NO_KEYS,
@@ -26,7 +27,7 @@ const TRAITS = { group: "hyperloglog", categories: ["hyperloglog"], docs: HYPERL
 // biome-ignore format: a table, one command a line
 export const hyperloglogFamily: readonly CommandSpec[] = family(TRAITS, [
   { name: "PFADD",      arity: -2, keys: FIRST,    flags: WRITE | DENY_OOM | FAST,  run: pfadd, keyFlags: "RW insert" },
-  { name: "PFCOUNT",    arity: -2, keys: ALL_KEYS, flags: READONLY,                 run: pfcount, keyFlags: "RW access" },
+  { name: "PFCOUNT",    arity: -2, keys: ALL_KEYS, flags: READONLY,                 run: pfcount, effect: Effect.Rewritten, keyFlags: "RW access" },
   { name: "PFMERGE",    arity: -2, keys: ALL_KEYS, flags: WRITE | DENY_OOM,         run: pfmerge, places: MERGED },
   { name: "PFDEBUG",    arity:  3, keys: SECOND,   flags: WRITE | DENY_OOM | ADMIN, run: pfdebug, keyFlags: "RW access" },
   { name: "PFSELFTEST", arity:  1, keys: NO_KEYS,  flags: ADMIN,                    run: pfselftest },

@@ -3,7 +3,6 @@
  * that the thread's event loop turns meanwhile: memory regions are announced there, and clients hear that it loads.
  */
 import type { FileDescriptor, Files } from "../base/files.ts";
-import { ExpiryMode } from "../store/expiry-mode.ts";
 import { Client, type ClientHost } from "./client.ts";
 import type { Engine } from "./engine.ts";
 
@@ -52,8 +51,7 @@ export class AofLoad {
     this.client.session.deniesBlocking = true;
     this.client.session.isLoader = true;
     this.at = request.preamble;
-    engine.isLoading = true;
-    engine.store.setExpiryMode(ExpiryMode.Replay);
+    engine.noteLoading();
   }
 
   /** Bytes loaded so far. */
@@ -101,14 +99,12 @@ export class AofLoad {
     reply.onError = onError;
   }
 
-  /** Ends the loading: from now on keys expire. */
+  /** Ends the loading. Keys expire when the main thread says that it is over: their removal is to be logged. */
   finish(): LoadResult {
-    const { engine, client } = this;
+    const { client } = this;
     this.files.close(this.file);
     const { commands } = client.session;
     client.disconnected();
-    engine.isLoading = false;
-    engine.store.setExpiryMode(ExpiryMode.Normal);
     return { commands, errors: this.errors, firstError: this.firstError };
   }
 }

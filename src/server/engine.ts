@@ -10,6 +10,8 @@ import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Call } from "../dispatch/call.ts";
 import type { Blocking } from "../dispatch/blocking.ts";
 import { Dispatcher } from "../dispatch/dispatcher.ts";
+import { Pause } from "../dispatch/services.ts";
+import { ExpiryMode } from "../store/expiry-mode.ts";
 import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
 import type { ServerServices } from "../dispatch/services.ts";
@@ -144,17 +146,33 @@ export class Engine implements TurnWork {
     this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
   }
 
-  /** This engine loads the data set: limits of memory do not hold meanwhile. */
-  isLoading = false;
-
   /** Called by the turn that begins. Reads the clock and checks the memory limit. */
   beginTurn(): void {
     this.readClock();
     this.store.section.beginTurn();
-    this.dispatcher.isLoading = this.store.c[LOADING_AT] === 1;
-    if (this.isLoading) this.memory.ignoreLimit();
+    this.noteLoading();
+    if (this.dispatcher.isLoading) this.memory.ignoreLimit();
     else this.memory.check();
     if (this.effects.log !== null) this.lookAtLog(this.effects.log);
+  }
+
+  /**
+   * Looks whether a worker loads the data set. No worker then lets keys expire or evicts any: the file says what is removed,
+   * and when.
+   */
+  noteLoading(): void {
+    const { dispatcher, store } = this;
+    const isLoading = store.c[LOADING_AT] === 1;
+    if (isLoading === dispatcher.isLoading) return;
+    dispatcher.isLoading = isLoading;
+    this.applyExpiryMode();
+  }
+
+  /** Sets the expiry mode: while clients are paused, due keys are hidden instead of removed. */
+  applyExpiryMode(): void {
+    const { dispatcher, store } = this;
+    const otherwise = dispatcher.paused !== Pause.None ? ExpiryMode.Paused : ExpiryMode.Normal;
+    store.setExpiryMode(dispatcher.isLoading ? ExpiryMode.Replay : otherwise);
   }
 
   /** Replies wait until what they tell of is durable, or do not any more. */
@@ -297,8 +315,9 @@ export class Engine implements TurnWork {
   private maintainShards(workers: number, budgetMs: number): boolean {
     this.readClock();
     this.store.section.beginTurn();
-    if (this.memory.evicts) this.memory.check();
-    const { store, maintenance } = this;
+    this.noteLoading();
+    const { dispatcher, store, maintenance } = this;
+    if (this.memory.evicts && !dispatcher.isLoading) this.memory.check();
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     for (const continuation of this.dropLater.splice(0)) this.drop(continuation);
     const emptying = maintenance.isEmptyingAny;

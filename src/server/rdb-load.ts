@@ -7,7 +7,6 @@ import { BadFile, FileReader } from "../base/file-reader.ts";
 import { FileFailure, type Files } from "../base/files.ts";
 import { OUT_OF_MEMORY, type RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { Loaded, type RdbLoader } from "../persistence/rdb-loader.ts";
-import { ExpiryMode } from "../store/expiry-mode.ts";
 import type { Engine } from "./engine.ts";
 
 /** A slice ends after so long; a loader that found no memory is called again after a pause; ms. */
@@ -64,8 +63,7 @@ export class RdbLoad {
       this.reader.close();
       throw thrown;
     }
-    engine.isLoading = true;
-    if (request.isPreamble) engine.store.setExpiryMode(ExpiryMode.Replay);
+    engine.noteLoading();
     this.beganMs = this.progressMs = this.movedMs = engine.clock.monotonicMs();
   }
 
@@ -103,8 +101,6 @@ export class RdbLoad {
     const { engine, loader, reader } = this;
     loader.abandon();
     reader.close();
-    engine.isLoading = false;
-    engine.store.setExpiryMode(ExpiryMode.Normal);
     engine.publishCounters();
     this.persistence.libraries = loader.libraries;
     return { keys: loader.keys, expired: loader.expired, end: loader.rdb.offset, failure: failureOf(thrown) };

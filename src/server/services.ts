@@ -25,7 +25,6 @@ import { CLIENTS_AT } from "../memory/control.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
-import { ExpiryMode } from "../store/expiry-mode.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
 import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
@@ -537,11 +536,9 @@ export class Services implements ServerServices {
     for (const client of clients) client.endPause();
   }
 
-  /** Sets the expiry mode: while clients are paused, due keys are hidden instead of removed. */
   private applyExpiryMode(): void {
     const { engine } = this;
-    const isPaused = engine.dispatcher.paused !== Pause.None;
-    engine.store.setExpiryMode(isPaused ? ExpiryMode.Paused : ExpiryMode.Normal);
+    engine.applyExpiryMode();
     engine.store.activeExpire = this.activeExpire;
   }
 

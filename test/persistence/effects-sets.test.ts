@@ -5,6 +5,7 @@
  */
 import { expect, test } from "bun:test";
 import { useEffectFeeds } from "../support/effect-feeds.ts";
+import { show } from "../support/resp.ts";
 
 const { same, ours, both } = useEffectFeeds();
 
@@ -88,6 +89,20 @@ test("SPOP of some members names them", async () => {
     .flatMap((effect) => effect.split(" ").slice(2));
   expect(removed.join(" ")).toBe(membersOf(redisReply));
   expect(ferrite).toEqual([`SREM some ${membersOf(ferriteReply)}`]);
+});
+
+test("SPOP of many members is several commands of one unit", async () => {
+  const feeds = both();
+  if (feeds === null) return;
+  const client = await feeds.ferrite.client(0);
+  await client.command("SADD", "many", ...Array.from({ length: 3000 }, (_, i) => `m${i}`));
+  feeds.ferrite.take();
+  const reply = show(await client.command("SPOP", "many", "2500"));
+  const effects = feeds.ferrite.take();
+  expect([effects[0], effects.at(-1)]).toEqual(["MULTI", "EXEC"]);
+  const removals = effects.slice(1, -1).map((effect) => effect.split(" ").slice(2));
+  expect(removals.map((members) => members.length)).toEqual([1024, 1024, 452]);
+  expect(removals.flat()).toEqual(reply.match(/m\d+/g)!);
 });
 
 function membersOf(reply: string): string {

@@ -118,6 +118,9 @@ function replyMember(reply: Reply, set: SetValue): void {
 const DEL_EFFECT = effectText("DEL");
 const SREM_EFFECT = effectText("SREM");
 
+/** Most members of one SREM: whoever replays it need not take longer commands than clients send. */
+const REMOVED_MAX = 1024;
+
 /** Begins the effect of SPOP, which `count` members follow. Returns false when no effects are wanted. */
 function logsRemoval(call: Call, count: number): boolean {
   if (!call.effects.begins(call, count + 2)) return false;
@@ -166,8 +169,11 @@ function spopMany(call: Call, reply: Reply): Outcome | void {
     return set.discard();
   }
   reply.set(count);
-  const logs = logsRemoval(call, count);
-  for (let i = 0; i < count; i++) popRandom(call, reply, set, logs);
+  let logs = false;
+  for (let i = 0; i < count; i++) {
+    if (i % REMOVED_MAX === 0) logs = logsRemoval(call, Math.min(count - i, REMOVED_MAX));
+    popRandom(call, reply, set, logs);
+  }
   set.finish();
 }
 

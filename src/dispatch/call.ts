@@ -48,11 +48,11 @@ export class Call {
   readonly transfer: ValueTransfer;
   /** Adds up the memory that the records of a command with many keys need. */
   readonly room: RecordRoom;
-  /** Keyspace of the database at work. */
+  /** Keyspace of the current database. */
   keyspace = 0;
-  /** The database at work: the session's, or that of a blocked client that is served. */
+  /** The current database: the session's, or that of a blocked client being served. */
   db = 0;
-  /** What the section at work has changed, for the change log. */
+  /** The effects of the current section, for the change log. */
   readonly effects: Effects;
   /** Longest string value, bytes (proto-max-bulk-len). */
   stringMax = 512 << 20;

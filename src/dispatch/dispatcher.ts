@@ -505,7 +505,7 @@ export class Dispatcher {
 function bytesOf(parser: Parser): number {
   return parser.commands === 0 ? 0 : parser.endOf[parser.commands - 1]! - parser.startOf[0]!;
 }
-/** Bytes that effects may be longer than what was sent. */
+/** Most bytes by which effects may exceed the requests. */
 const LOG_SPARE = 64 << 10;
 
 /** True when the command has one key, its first argument. Such commands take the fast path. */

@@ -117,8 +117,8 @@ export interface CommandDocs {
 export type Handler = (call: Call, reply: Reply) => Outcome | void;
 
 /**
- * How the change log has a command that changed something. AsSent: with its arguments. Rewritten: its handler writes what it
- * did (dispatch/effects.ts). Never: it changes no data.
+ * The form of a command's effect in the change log. AsSent: the command with its arguments. Rewritten: its handler writes the
+ * effect (dispatch/effects.ts). Never: it changes no data.
  */
 export const Effect = { AsSent: 0, Rewritten: 1, Never: 2 } as const;
 export type Effect = (typeof Effect)[keyof typeof Effect];

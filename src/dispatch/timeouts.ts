@@ -26,8 +26,8 @@ export function readSeconds(call: Call, reply: Reply, i: number): number {
 }
 
 /**
- * A number of seconds that only a long double holds, which is what Redis reads: as infinity or the smallest double, with
- * its sign; NaN when argument `i` is none.
+ * Reads a number of seconds that only a long double can hold, because Redis reads long doubles. Returns infinity or the
+ * smallest double, with the sign, or NaN when argument `i` is no number.
  */
 function beyondDouble(call: Call, i: number): number {
   const value = parseLongDouble(call.bytes, call.argAt(i), call.argBytes(i));

@@ -3,7 +3,7 @@
  * only the sink knows the protocol version. The replies of a batch are collected in one buffer and leave in one socket
  * write.
  *
- * `ReplyTarget` receives what does not stay in the buffer: the bytes of a full buffer, and large values and walks, which
+ * `ReplyTarget` receives all other bytes: those of a full buffer, and large values and walks, which
  * are pinned and streamed as the socket drains. A handler writes while it holds shard locks, so a target must not touch a
  * socket, a lock or a pin.
  */

@@ -153,7 +153,7 @@ export class Engine implements TurnWork {
     this.noteLoading();
     if (this.dispatcher.isLoading) this.memory.ignoreLimit();
     else this.memory.check();
-    if (this.effects.log !== null) this.lookAtLog(this.effects.log);
+    if (this.effects.log !== null) this.checkLog(this.effects.log);
   }
 
   /**
@@ -175,7 +175,7 @@ export class Engine implements TurnWork {
     store.setExpiryMode(dispatcher.isLoading ? ExpiryMode.Replay : otherwise);
   }
 
-  /** Replies wait until what they tell of is durable, or do not any more. */
+  /** Makes replies wait until their effects are durable, or not. */
   private setGate(log: ChangeLog, waits: boolean): void {
     const { dispatcher, store, effects } = this;
     dispatcher.isGated = waits;
@@ -186,8 +186,8 @@ export class Engine implements TurnWork {
   /** The error for which writes are refused; 0 = they are not. */
   private failure = 0;
 
-  /** What the change log asks of this turn. */
-  private lookAtLog(log: ChangeLog): void {
+  /** Reads the state of the change log: whether replies wait for it, and whether writes are refused. */
+  private checkLog(log: ChangeLog): void {
     if (log.waitsForSync !== this.dispatcher.isGated) this.setGate(log, log.waitsForSync);
     const failure = log.state === LogState.Failing ? log.failure : 0;
     if (failure === this.failure) return;

@@ -1,5 +1,5 @@
 /**
- * Pages: what a tree needs of its memory: blocks by reference, and the rule of pins.
+ * Pages: the memory of a tree: blocks by reference, and the rule of pins.
  *
  * The store implements the interface over a shard's heap, tests implement it over a plain buffer. A reader that pinned an
  * epoch may read every page with that epoch or a lower one without the lock. Such a page is never changed. When it is

@@ -18,7 +18,7 @@ export function isStreamed(value: Collection, count: number): boolean {
   return value.isTree && isLong(value, count);
 }
 
-/** True when a reply of `count` entries like those of what was opened has many of them, or many bytes. */
+/** True when a reply of `count` entries of the open collection has many entries, or many bytes by their mean size. */
 export function isLong(value: Collection, count: number): boolean {
   return count >= STREAM_ENTRIES || bytesOf(value, count) >= STREAM_BYTES;
 }

@@ -227,11 +227,11 @@ function replyEach(reply: Reply, first: number, end: number, number: number): vo
 /** The arguments whose members a command has changed. One per thread. */
 const changed = { count: 0, at: new Int32Array(64) };
 
-/** Begins to note what a command changes. */
+/** Begins the list of a command's changed members. */
 export function beginChanges(): void {
   changed.count = 0;
 }
-/** Notes that the member of argument `i` was changed. */
+/** Adds the member of argument `i` to the list. */
 export function noteChanged(i: number): void {
   if (changed.count === changed.at.length) {
     const wider = new Int32Array(changed.count * 2);
@@ -242,8 +242,8 @@ export function noteChanged(i: number): void {
 }
 
 /**
- * The effect of what was noted: the members have the deadline `due` (ms) now, or none (0), or are gone if that time has
- * passed.
+ * Writes the effect on the listed members: they have the deadline `due` (ms) now, or none (0), or are removed if that time
+ * has passed.
  */
 export function logChanged(call: Call, { setting, dropping, removal, members }: DeadlineEffects, due: number): void {
   const { effects, store } = call;

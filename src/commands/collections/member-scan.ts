@@ -23,7 +23,7 @@ import type { Member } from "../../store/members.ts";
 import type { Entries } from "../../structures/entries.ts";
 import { readCursor } from "../keys/scan.ts";
 
-/** What a type tells a scan about its members. */
+/** A type of collection, as a scan sees it. */
 export interface ScannedType<V extends Collection> {
   /** True when all members come in one page, in the order of `value.entries`. */
   isWhole(value: V): boolean;

@@ -1,11 +1,10 @@
 /**
  * Replies of random entries: SRANDMEMBER, HRANDFIELD and ZRANDMEMBER with a count.
  *
- * A positive count asks for that many different entries, a negative one for as many draws as its amount, in which an
- * entry may come again. The amount of a negative count is bounded by nothing but 2^63, so a long reply is a walk: the
- * command ends, and the draws are made as the socket drains, until the last one or until the connection is closed. The
- * walk over a tree reads what it has pinned. The walk over a packed collection holds its entries as they are replied,
- * and pins nothing.
+ * A positive count asks for that many different entries, and a negative one for as many draws as its amount, in which an
+ * entry may come again. The amount of a negative count is bounded only by 2^63, so a long reply is a walk: the command
+ * ends, and the draws are made as the socket drains, until the last one or until the connection is closed. The walk over a
+ * tree reads from a pin. The walk over a packed collection copies the entries in the form of the reply, and pins nothing.
  */
 import { addInt64, Int64Kind, int64, negateInt64, splitInt64 } from "../../base/integers.ts";
 import type { Random } from "../../base/random.ts";

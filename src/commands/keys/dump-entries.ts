@@ -27,7 +27,7 @@ import type { Payload } from "./dump-payload.ts";
 import { HashPayload, TimedSetPayload, TimedSortedSetPayload } from "./dump-timed.ts";
 import { EntriesPayload, LISTPACK_ENTRY_MORE, stringBytes } from "./dump-walk.ts";
 
-/** What may be said of deadlines of members: of the fields of hashes, and of members of sets and sorted sets. */
+/** Whether a payload may contain deadlines of the fields of hashes, and of members of sets and sorted sets. */
 export interface DeadlineForms {
   readonly ofFields: boolean;
   readonly ofMembers: boolean;

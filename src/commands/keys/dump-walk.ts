@@ -13,7 +13,7 @@ export abstract class EntriesPayload<V extends Collection> extends Payload {
   private left: number;
   private isMeasured = false;
   private isBegun = false;
-  /** `begin` uses what was measured for more than the length of the value. */
+  /** True when `begin` needs the measurement for more than the length of the value. */
   protected readonly mustMeasure: boolean = true;
 
   constructor(
@@ -83,7 +83,7 @@ export abstract class EntriesPayload<V extends Collection> extends Payload {
     this.length(length);
   }
 
-  // ---- what is written ----
+  // ---- writing ----
 
   protected byte(value: number): void {
     const at = this.room(1);

@@ -241,7 +241,7 @@ function scanFrom(call: Call, cursor: number): number {
     };
     if (!store.section.within(shard, scans)) {
       if (isFirst) return -1;
-      break; // what was found so far is a page
+      break; // the keys found so far make a page
     }
     isFirst = false;
     if (position < POSITIONS) break;

@@ -1,7 +1,7 @@
 /**
  * COMMAND: the command table as clients see it, in the reply formats of Redis 7.0.
  *
- * ACL categories follow from the flags (a write is @write, what is not @fast is @slow) plus those the row names.
+ * ACL categories follow from the flags (a write is @write, a command that is not @fast is @slow), plus those the row names.
  */
 import { matchGlob } from "../../base/glob.ts";
 import { ErrorText } from "../../protocol/errors.ts";

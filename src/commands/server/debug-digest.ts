@@ -1,6 +1,6 @@
 /**
- * DEBUG DIGEST and DIGEST-VALUE: a sum of 160 bits over what is stored, the same as Redis's for the same data, whatever
- * the order of keys.
+ * DEBUG DIGEST and DIGEST-VALUE: a sum of 160 bits over the data, equal to Redis's for the same data, whatever the order of
+ * keys.
  *
  *   sum    ^= SHA1(bytes)                          add: order does not count
  *   sum     = SHA1(sum ^ SHA1(bytes))              mix: order counts

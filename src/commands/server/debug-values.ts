@@ -47,7 +47,7 @@ export function stringLengths(call: Call, reply: Reply): Outcome | void {
   });
 }
 
-/** DEBUG LISTPACK key, DEBUG QUICKLIST key [detail]: what a collection of this encoding holds goes to the log. */
+/** DEBUG LISTPACK key, DEBUG QUICKLIST key [detail]: writes the form and size of a collection of this encoding to the log. */
 export function logCollection(call: Call, reply: Reply, encoding: "listpack" | "quicklist"): Outcome | void {
   return withFound(call, reply, () => {
     if (collectionEncoding(call) !== encoding) return reply.error(`ERR Not a ${encoding} encoded object.`);
@@ -60,7 +60,7 @@ export function logCollection(call: Call, reply: Reply, encoding: "listpack" | "
   });
 }
 
-/** DEBUG HTSTATS-KEY key [FULL]: the pages of what Redis would keep in a hash table. */
+/** DEBUG HTSTATS-KEY key [FULL]: the pages of a collection that Redis would keep in a hash table. */
 export function collectionStats(call: Call, reply: Reply): Outcome | void {
   return withFound(call, reply, () => {
     const encoding = collectionEncoding(call);

@@ -13,9 +13,9 @@
  *   bytes │ reply of outlets[0] │ reply of outlets[1] │ ... │ free
  *         0                  ends[0]               ends[1] = at
  *
- * The gate: a reply carries the position in the change log that must be released before the reply may leave. There is no
- * log yet, so every position is 0 and every reply leaves at the end of its turn. A reply that the gate holds back stays in
- * its connection's output, where it counts against the limits, until `release`.
+ * The gate: a reply carries the position in the change log that must be released before the reply may leave. Unless replies
+ * wait for the disk, every position is 0 and every reply leaves at the end of its turn. A reply that the gate holds back
+ * stays in its connection's output, where it counts against the limits, until `release`.
  *
  * Invariants
  *   TURN-1  no shard lock is held while a socket is written or closed, or a pin is released

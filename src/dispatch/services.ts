@@ -157,6 +157,12 @@ export interface AppendFacts {
   /** Bytes of a damaged end that the start cut off, and that it took from the change log's ring. */
   cutBytes: number;
   ringBytes: number;
+  /** When the rewrite under way began, wall ms, 0 = none is; how long the last one took, s, -1 = there was none. */
+  rewriteBeganMs: number;
+  rewriteSeconds: number;
+  /** Rewrites that succeeded, and failures since the last that did. */
+  rewrites: number;
+  rewriteFailures: number;
 }
 
 /** How DEBUG RELOAD saves and loads. */
@@ -175,6 +181,8 @@ export interface Persistence {
   saveWhenFree(done: (failure: string) => void): void;
   /** DEBUG RELOAD. The caller holds all shard locks. */
   reload(options: ReloadOptions): string;
+  /** BGREWRITEAOF: begins a rewrite. Tells why it cannot, "" = it has begun. */
+  rewriteAof(done: (failure: string) => void): void;
 }
 
 export interface ServerServices {

@@ -186,10 +186,11 @@ export class ChangeLog {
     return end;
   }
 
-  /** The next unit is preceded by SELECT: a reader begins there. */
-  forgetDatabase(): void {
+  /** A reader begins at the end of the log: the next unit is preceded by SELECT, and what was dropped does not matter. */
+  beginAnew(): void {
     lock(this.c, CHANGE_LOG_LOCK_AT);
     this.c[this.at + DATABASE] = -1;
+    this.f64[this.half + DROPPED / 2] = 0;
     unlock(this.c, CHANGE_LOG_LOCK_AT);
   }
 

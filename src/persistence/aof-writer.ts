@@ -12,9 +12,11 @@
  *   AOFWRITER-2  `durable` never passes a position whose bytes were not synced
  */
 import { crc32 } from "node:zlib";
+import { assert } from "../base/assert.ts";
 import { AT_CURSOR, type FileDescriptor, FileFailure, type Files } from "../base/files.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
 import { annotationLine } from "./aof-format.ts";
+import { AofTail, type LogRange } from "./aof-tail.ts";
 
 /** A batch that is longer is written in several parts: of a unit that the ring cannot hold. */
 const PART_SHARE = 0.5;
@@ -39,8 +41,9 @@ export class AofWriter {
   /** Checksum and length of a batch that is written in parts; 0 = none is. */
   private partCrc = 0;
   private partBytes = 0;
-  /** Batches written, for INFO. */
-  batches = 0;
+  /** Where the bytes of the log lie in the file, since a rewrite began; null = none is under way. */
+  private ranges: LogRange[] | null = null;
+  private tail: AofTail | null = null;
   syncs = 0;
   /** Syncs that took so long that the next one was late. */
   delayedSyncs = 0;
@@ -105,9 +108,10 @@ export class AofWriter {
     }
     const bytes = this.partBytes + end - from;
     parts.push(Buffer.from(annotationLine({ logId: this.logId, position: end, bytes, crc })));
+    const offset = this.length;
     this.writeParts(parts);
+    this.ranges?.push({ from, to: end, offset, isEnd: true });
     this.partBytes = this.partCrc = 0;
-    this.batches++;
     log.drain(end);
   }
 
@@ -115,7 +119,9 @@ export class AofWriter {
   private writePart(from: number, to: number): void {
     if (to === from) return;
     const part = this.log.view(from, to);
+    const offset = this.length;
     this.writeParts([part]);
+    this.ranges?.push({ from, to: from + part.length, offset, isEnd: false });
     this.partCrc = crc32(part, this.partCrc);
     this.partBytes += part.length;
     this.log.drain(from + part.length);
@@ -179,6 +185,52 @@ export class AofWriter {
   private recovered(): void {
     this.trouble.text = "";
     this.log.state = LogState.On;
+  }
+
+  // ---- a new file ----
+
+  /** A rewrite begins: from now on it is noted where the bytes of the log lie in the file. */
+  beginRewrite(): void {
+    this.ranges = [];
+  }
+  /** The rewrite came to nothing. */
+  abandonRewrite(): void {
+    this.tail?.abandon();
+    this.tail = this.ranges = null;
+  }
+
+  /**
+   * The file at `base` holds the data as of `position`; it is to take the place of the one at `path`. What the log had since
+   * is copied behind it by `stepTail`. Throws FileFailure.
+   */
+  beginTail(base: string, position: number, path: string): void {
+    assert(this.ranges !== null, "a rewrite was begun");
+    this.tail = new AofTail(this.files, path, base, position, this.logId);
+  }
+
+  /** Copies a part of what the new file lacks. Returns true when it lacks nothing. Throws FileFailure. */
+  stepTail(): boolean {
+    return !this.tail!.step(this.ranges!) && this.partBytes === 0;
+  }
+
+  /**
+   * Puts the new file, which lacks nothing, in the place of the old one. Afterwards the writer is healthy, whatever was
+   * wrong with the old file. Throws FileFailure, with the old file in place.
+   */
+  finishTail(): void {
+    const { tail, log } = this;
+    assert(tail !== null && this.partBytes === 0, "the new file is complete, and no batch is half written");
+    const { file, length, position } = tail.commit();
+    this.files.close(this.file);
+    this.file = file;
+    this.length = this.syncedLength = length;
+    this.tail = this.ranges = null;
+    // While the old file could not be written, the log had nothing behind the base.
+    if (log.drained < position) log.drain(position);
+    this.syncedPosition = log.drained;
+    log.setDurable(log.drained);
+    this.trouble.isLasting = false;
+    this.recovered();
   }
 
   /** Position up to which the file was synced. */

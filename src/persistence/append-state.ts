@@ -19,6 +19,13 @@ const FIELDS = [
   /** Bytes of a damaged end that the start cut off, and bytes that the start took from the ring. */
   "cutBytes",
   "ringBytes",
+  /** 1 while the file is rewritten; when that began, wall ms; how long the last one took, s, -1 = there was none. */
+  "isRewriting",
+  "rewriteBeganMs",
+  "rewriteSeconds",
+  /** Rewrites that succeeded, failures one after the other, and 1 when the last one failed. */
+  "rewrites",
+  "rewriteFailures",
 ] as const;
 export type AppendField = (typeof FIELDS)[number];
 

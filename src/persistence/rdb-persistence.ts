@@ -28,6 +28,8 @@ export interface PersistenceHost {
   /** Changes of all workers since the start. */
   changes(): number;
   wantRegion(): void;
+  /** Has the append-only file rewritten; see Persistence. */
+  rewriteAof(done: (failure: string) => void): void;
 }
 
 /** A load that holds all locks waits so long for memory that is on its way, ms. */
@@ -37,7 +39,18 @@ const LOCKS_MS = 1;
 const NAP = new Int32Array(new SharedArrayBuffer(4));
 /** Version of the files that only Ferrite has to read. */
 const OWN_VERSION = 12;
+/** Version of the base of an append-only file: Redis 7.0 reads it, as long as no member has a deadline. */
+const BASE_VERSION = 10;
 const LOAD_FAILED = "Error trying to load the RDB dump, check server logs.";
+
+/** What a base of an append-only file came to. */
+export interface AofBase {
+  /** Position of the change log that the base holds the data of. */
+  readonly position: number;
+  readonly bytes: number;
+  /** "" = it was written. */
+  readonly failure: string;
+}
 
 export class RdbPersistence implements Persistence {
   readonly state: SaveState;
@@ -93,6 +106,10 @@ export class RdbPersistence implements Persistence {
       waitingBytes: log === null ? 0 : log.written - log.drained,
       cutBytes: appended.get("cutBytes"),
       ringBytes: appended.get("ringBytes"),
+      rewriteBeganMs: appended.get("isRewriting") === 1 ? appended.get("rewriteBeganMs") : 0,
+      rewriteSeconds: appended.get("rewriteSeconds"),
+      rewrites: appended.get("rewrites"),
+      rewriteFailures: appended.get("rewriteFailures"),
     };
   }
 
@@ -168,6 +185,43 @@ export class RdbPersistence implements Persistence {
       log.warn(
         `the RDB file lacks the deadlines of ${dropped.members} members of sets and sorted sets: no version has a form for them`,
       );
+  }
+
+  // ---- the append-only file ----
+
+  rewriteAof(done: (failure: string) => void): void {
+    this.host.rewriteAof(done);
+  }
+
+  /**
+   * Writes the base of a new append-only file to `name` in the data directory: the data as of a position of the change log.
+   * All shard locks are held.
+   */
+  writeBase(name: string): AofBase {
+    const { call, host } = this;
+    const log = call.effects.log!;
+    const position = log.end;
+    log.beginAnew();
+    const format: RdbFormat = { version: BASE_VERSION, isOwn: true, sums: true };
+    let file: ReplacedFile | null = null;
+    try {
+      file = new ReplacedFile(host.files, this.directory, name, `${name}.part`);
+      const writer = new RdbWriter(file.put, format.sums);
+      writeDataset(
+        call,
+        writer,
+        format,
+        host.config,
+        auxFields(call.store.nowMs, host.usedBytes(), true),
+        this.libraries,
+      );
+      file.commit();
+      return { position, bytes: file.bytes, failure: "" };
+    } catch (thrown) {
+      if (!(thrown instanceof FileFailure)) throw thrown;
+      file?.discard();
+      return { position, bytes: 0, failure: thrown.message };
+    }
   }
 
   // ---- DEBUG RELOAD, with all locks held ----

@@ -2,14 +2,20 @@
  * The main thread's side of the append-only file: starts its thread, passes changes of the configuration on, reports its
  * trouble, and stops it.
  */
+import { dirname, join } from "node:path";
+import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Logger } from "../base/log.ts";
 import { ChangeLog } from "../memory/change-log.ts";
 import type { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
+import type { AofBase } from "../persistence/rdb-persistence.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import type { AofThreadMessage, AofThreadStart, FromAofThread } from "./messages.ts";
 
+/** Pause after a rewrite that failed, doubled with each, ms. */
+const RETRY_MS = 500;
+const RETRY_MS_MAX = 60_000;
 /** The thread must have written what is left within this time. */
 const STOP_MS = 10_000;
 
@@ -18,6 +24,12 @@ export class AofLog {
   private port: MessagePort | null = null;
   private changeLog: ChangeLog | null = null;
   private begun: { resolve: () => void; reject: (error: Error) => void } | null = null;
+  private rewriteBegun: (() => void) | null = null;
+  private replaced: ((failure: string) => void) | null = null;
+  /** The file cannot be trusted any more, and when the next rewrite may begin, monotonic ms. */
+  private mustRewrite = false;
+  private retryMs = 0;
+  private readonly state: AppendState;
   private stopped: ((isSafe: boolean) => void) | null = null;
 
   constructor(
@@ -29,6 +41,8 @@ export class AofLog {
     /** Stops the process: appendfsync is always, and the file cannot be written. */
     private readonly failed: (text: string) => void,
   ) {
+    this.state = new AppendState(control);
+    this.state.set("rewriteSeconds", -1);
     config.onChange("persistence.aof_fsync", () => this.tell({ kind: "fsync", fsync: this.fsync }));
   }
 
@@ -41,9 +55,8 @@ export class AofLog {
     const { recovered, control } = this;
     this.changeLog = new ChangeLog(control, Bun.mmap(recovered.ring, { shared: true }));
     this.changeLog.begin(recovered.position);
-    const state = new AppendState(control);
-    state.set("cutBytes", recovered.cutBytes);
-    state.set("ringBytes", recovered.ringBytes);
+    this.state.set("cutBytes", recovered.cutBytes);
+    this.state.set("ringBytes", recovered.ringBytes);
     const channels = Array.from({ length: this.workers }, () => new MessageChannel());
     const own = new MessageChannel();
     this.port = own.port1;
@@ -80,6 +93,12 @@ export class AofLog {
       case "failed":
         this.begun!.reject(new Error(message.text));
         return;
+      case "rewriteBegun":
+        this.rewriteBegun!();
+        return;
+      case "replaced":
+        this.replaced!(message.failure);
+        return;
       case "stopped":
         this.stopped!(message.isSafe);
         return;
@@ -90,9 +109,72 @@ export class AofLog {
   }
 
   private report(text: string, isLasting: boolean): void {
+    if (isLasting) this.mustRewrite = true;
     if (text === "") this.log.info("the append-only file is written again; writes are accepted");
     else if (isLasting) this.log.error("aof_failed", `${text}: writes are refused until the file has been rewritten`);
     else this.log.error("aof_failed", `${text}: writes are refused until it succeeds`);
+  }
+
+  /** True while the file is rewritten. */
+  get isRewriting(): boolean {
+    return this.state.get("isRewriting") === 1;
+  }
+
+  /** True when the file has grown so much that it is to be rewritten, or must be because it cannot be trusted. */
+  get wantsRewrite(): boolean {
+    const { config, state } = this;
+    if (this.isRewriting || this.thread === null) return false;
+    if (this.mustRewrite) return systemClock.monotonicMs() >= this.retryMs;
+    const threshold = config.number("persistence.aof_rewrite_threshold");
+    const bytes = state.get("bytes");
+    if (threshold <= 1 || bytes < config.number("persistence.auto_aof_rewrite_min_size")) return false;
+    return bytes >= Math.max(state.get("baseBytes"), 1) * threshold && systemClock.monotonicMs() >= this.retryMs;
+  }
+
+  /**
+   * Rewrites the file. `writeBase` has a worker write the data as of some position of the log to a file of that name. A
+   * crash at any moment leaves the old file or the new one.
+   */
+  async rewrite(writeBase: (name: string) => Promise<AofBase>): Promise<void> {
+    const { state } = this;
+    const beganMs = systemClock.monotonicMs();
+    state.set("isRewriting", 1);
+    state.set("rewriteBeganMs", systemClock.wallMs());
+    const failure = await this.replaceFile(writeBase);
+    const seconds = (systemClock.monotonicMs() - beganMs) / 1000;
+    state.set("isRewriting", 0);
+    state.set("rewriteSeconds", Math.floor(seconds));
+    if (failure === "") {
+      this.mustRewrite = false;
+      state.set("rewrites", state.get("rewrites") + 1);
+      state.set("rewriteFailures", 0);
+      this.log.info(`append-only file rewritten: ${state.get("baseBytes")} bytes, ${seconds.toFixed(3)} s`);
+      return;
+    }
+    const failures = state.get("rewriteFailures") + 1;
+    state.set("rewriteFailures", failures);
+    this.retryMs = systemClock.monotonicMs() + Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** failures);
+    this.log.error("aof_rewrite_failed", `the append-only file could not be rewritten: ${failure}`);
+  }
+
+  /** Returns why it failed, "" = it did not. */
+  private async replaceFile(writeBase: (name: string) => Promise<AofBase>): Promise<string> {
+    const begun = new Promise<void>((resolve) => {
+      this.rewriteBegun = resolve;
+    });
+    this.tell({ kind: "beginRewrite" });
+    await begun;
+    const name = `temp-rewriteaof-${process.pid}.aof`;
+    const base = await writeBase(name);
+    if (base.failure !== "") {
+      this.tell({ kind: "abandonRewrite" });
+      return base.failure;
+    }
+    const replaced = new Promise<string>((resolve) => {
+      this.replaced = resolve;
+    });
+    this.tell({ kind: "replaceBy", base: join(dirname(this.recovered.path), name), position: base.position });
+    return replaced;
   }
 
   /** Writes and syncs what is left. Resolves with false when that failed. */

@@ -52,6 +52,7 @@ export interface RecoveredAof {
 /** Makes the file and the ring ready. Throws StartupError when the file is damaged, FileFailure when it cannot be used. */
 export function recoverAof(files: Files, log: Logger, options: RecoveryOptions): RecoveredAof {
   const path = join(options.directory, options.fileName);
+  removeLeftovers(files, options.directory);
   if (files.stat(path) === null) makeFile(files, log, path, options);
   const preamble = readPreamble(files, path);
   let scan = scanAof(files, path, preamble);
@@ -78,6 +79,12 @@ export function recoverAof(files: Files, log: Logger, options: RecoveryOptions):
   makeRing(files, ring, options.ringBytes, logId, position);
   const { bytes, records, skips } = scan;
   return { path, preamble, bytes, records, skips, logId, position, ring, cutBytes, ringBytes: missing.length };
+}
+
+/** Removes what rewrites left that a crash interrupted. */
+function removeLeftovers(files: Files, directory: string): void {
+  for (const name of files.list(directory))
+    if (name.startsWith("temp-rewriteaof-")) files.unlink(join(directory, name));
 }
 
 /** There is no append-only file: one is made of what another server left here, or an empty one. */

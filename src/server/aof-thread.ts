@@ -8,7 +8,7 @@
  */
 import { receiveMessageOnPort } from "node:worker_threads";
 import { systemClock } from "../base/clock.ts";
-import { realFiles } from "../base/files.ts";
+import { FileFailure, realFiles } from "../base/files.ts";
 import { ChangeLog, LogState } from "../memory/change-log.ts";
 import { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
@@ -19,6 +19,8 @@ declare const self: Worker;
 
 const SYNC_EVERY_MS = 1000;
 const WRITE_EVERY_MS = 100;
+/** A new file is completed for so long between two looks at the log, ms. */
+const TAIL_MS = 20;
 /** After a failed write it is tried again so often. */
 const RETRY_MS = 200;
 
@@ -33,6 +35,8 @@ class AofThread {
   private syncedMs = systemClock.monotonicMs();
   private told = "";
   private isStopping = false;
+  /** A new file is being completed. */
+  private isReplacing = false;
   private fsync: AofThreadStart["fsync"];
 
   constructor(private readonly start: AofThreadStart) {
@@ -59,8 +63,9 @@ class AofThread {
       const seen = log.wakeCount;
       this.receive();
       const isWritten = this.step();
+      if (this.isReplacing) this.stepReplace();
       this.report();
-      log.sleep(seen, isWritten ? WRITE_EVERY_MS : RETRY_MS);
+      if (!this.isReplacing) log.sleep(seen, isWritten ? WRITE_EVERY_MS : RETRY_MS);
     }
     this.finish();
   }
@@ -112,8 +117,51 @@ class AofThread {
   private receive(): void {
     for (let got = receiveMessageOnPort(this.start.port); got; got = receiveMessageOnPort(this.start.port)) {
       const message = got.message as AofThreadMessage;
-      if (message.kind === "stop") this.isStopping = true;
-      else this.setFsync(message.fsync);
+      this.obey(message);
+    }
+  }
+
+  private obey(message: AofThreadMessage): void {
+    switch (message.kind) {
+      case "stop":
+        this.isStopping = true;
+        return;
+      case "fsync":
+        return this.setFsync(message.fsync);
+      case "beginRewrite":
+        this.writer.beginRewrite();
+        return tell({ kind: "rewriteBegun" });
+      case "abandonRewrite":
+        this.isReplacing = false;
+        return this.writer.abandonRewrite();
+      case "replaceBy":
+        return this.replace(() => {
+          this.writer.beginTail(message.base, message.position, this.start.path);
+          this.isReplacing = true;
+        });
+    }
+  }
+
+  /** A part of what the new file lacks, and its change of place when it lacks nothing. */
+  private stepReplace(): void {
+    this.replace(() => {
+      const until = systemClock.monotonicMs() + TAIL_MS;
+      while (!this.writer.stepTail()) if (systemClock.monotonicMs() > until) return;
+      this.writer.finishTail();
+      this.isReplacing = false;
+      this.state.set("baseBytes", this.writer.length);
+      tell({ kind: "replaced", failure: "", bytes: this.writer.length });
+    });
+  }
+
+  private replace(work: () => void): void {
+    try {
+      work();
+    } catch (thrown) {
+      if (!(thrown instanceof FileFailure)) throw thrown;
+      this.isReplacing = false;
+      this.writer.abandonRewrite();
+      tell({ kind: "replaced", failure: thrown.message, bytes: 0 });
     }
   }
 

@@ -1,5 +1,6 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
+import type { AofBase } from "../persistence/rdb-persistence.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
@@ -38,6 +39,7 @@ export type Ask =
   | { kind: "unblock"; client: number; withError: boolean }
   /** Only the main thread does this, and answers. */
   | { kind: "rewriteConfig" }
+  | { kind: "rewriteAof" }
   | { kind: "evict" }
   /** Whether the worker `receiver` has monitoring connections. */
   | { kind: "monitor"; receiver: number; receives: boolean }
@@ -50,6 +52,7 @@ export type Answer =
   | { kind: "killed"; count: number; askerMatched: boolean }
   | { kind: "unblocked"; found: boolean }
   | { kind: "rewritten"; failure: string }
+  | { kind: "rewriting"; failure: string }
   | { kind: "evicted"; isMore: boolean }
   | { kind: "hotKeys"; answer: HotKeysAnswer }
   | { kind: "statistics"; answer: StatisticsAnswer }
@@ -75,6 +78,8 @@ export type ToWorker =
   | { kind: "loadRdb"; request: RdbLoadRequest }
   /** Writes the RDB file before the end; the worker answers "saved". */
   | { kind: "saveLast" }
+  /** Writes the base of a new append-only file; the worker answers "baseWritten". */
+  | { kind: "writeBase"; name: string }
   /** Changes go to the change log from now on. `released`: the thread of the file says by it that replies may leave. */
   | { kind: "log"; ring: string; released: MessagePort }
   | { kind: "ask"; id: number; from: number; ask: Ask }
@@ -93,6 +98,7 @@ export type ToMain =
   /** `failure`: "" = none. */
   | { kind: "saved"; failure: string }
   | { kind: "logging"; worker: number }
+  | { kind: "baseWritten"; base: AofBase }
   | { kind: "log"; line: string }
   | { kind: "region" }
   | { kind: "shutdown" }
@@ -114,11 +120,20 @@ export interface AofThreadStart {
   port: MessagePort;
   workers: MessagePort[];
 }
-export type AofThreadMessage = { kind: "fsync"; fsync: AofThreadStart["fsync"] } | { kind: "stop" };
+export type AofThreadMessage =
+  | { kind: "fsync"; fsync: AofThreadStart["fsync"] }
+  /** A rewrite begins; the thread answers "rewriteBegun". Then comes one of the two that follow, answered by "replaced". */
+  | { kind: "beginRewrite" }
+  | { kind: "replaceBy"; base: string; position: number }
+  | { kind: "abandonRewrite" }
+  | { kind: "stop" };
 export type FromAofThread =
   | { kind: "begun" }
   | { kind: "failed"; text: string }
   | { kind: "trouble"; text: string; isLasting: boolean; isFatal: boolean }
+  | { kind: "rewriteBegun" }
+  /** `bytes`: length of the new file. */
+  | { kind: "replaced"; failure: string; bytes: number }
   | { kind: "stopped"; isSafe: boolean };
 
 /** Announces a region to a worker, through a port of its own, so that the worker can read it in the middle of a command. */

@@ -4,11 +4,14 @@ import { RdbPersistence, type PersistenceLog } from "../persistence/rdb-persiste
 import { Cell } from "./cells.ts";
 import type { Engine } from "./engine.ts";
 
+const NO_FILE = "ERR there is no append-only file here";
+
 export function persistenceOf(
   engine: Engine,
   files: Files,
   log: PersistenceLog,
   wantRegion: () => void,
+  rewriteAof: (done: (failure: string) => void) => void = (done) => done(NO_FILE),
 ): RdbPersistence {
   const { cells, store } = engine;
   return new RdbPersistence(engine.call, {
@@ -21,5 +24,6 @@ export function persistenceOf(
       return cells.sum(Cell.changes);
     },
     wantRegion,
+    rewriteAof,
   });
 }

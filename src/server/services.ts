@@ -483,6 +483,10 @@ export class Services implements ServerServices {
     this.ask({ kind: "rewriteConfig" }, ([answer]) => done(answer?.kind === "rewritten" ? answer.failure : ""));
   }
 
+  rewriteAof(done: (failure: string) => void): void {
+    this.ask({ kind: "rewriteAof" }, ([answer]) => done(answer?.kind === "rewriting" ? answer.failure : ""));
+  }
+
   writeLog(text: string): void {
     this.log.warn(text);
   }
@@ -654,6 +658,7 @@ export class Services implements ServerServices {
       case "reset":
         this.resetBase();
         return { kind: "done" };
+      case "rewriteAof":
       case "rewriteConfig": // never arrives here: the main thread answers it
         return { kind: "done" };
     }

@@ -35,6 +35,7 @@ import {
 } from "../memory/arena.ts";
 import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { LOADING_AT } from "../memory/control.ts";
+import type { AofBase } from "../persistence/rdb-persistence.ts";
 import type { LoadResult } from "./aof-load.ts";
 import { AofLog } from "./aof-log.ts";
 import { type RecoveredAof, recoverAof } from "./aof-recovery.ts";
@@ -61,6 +62,8 @@ const CHUNKS_AT_ONCE = 64;
  * AHEAD_MIN and AHEAD_MAX.
  */
 const GROWTH_EVERY_MS = 20;
+/** How often the size of the append-only file is looked at. */
+const REWRITE_LOOK_MS = 1000;
 /** How often the main thread publishes its CPU time. */
 const CPU_EVERY_MS = 500;
 const AHEAD_PER_CHUNK = 2;
@@ -246,6 +249,9 @@ class Supervisor {
     const own = new Cells(this.memory.control, this.facts.workers);
     publishThreadCpu(own);
     setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
+    setInterval(() => {
+      if (this.aof?.wantsRewrite === true && !this.stopping) this.rewriteAof();
+    }, REWRITE_LOOK_MS);
     this.memory.pool.beginTouching();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));
@@ -374,6 +380,9 @@ class Supervisor {
       case "saved":
         this.endSave(message.failure);
         return;
+      case "baseWritten":
+        this.baseWritten!(message.base);
+        return;
       case "loaded":
         this.reportLoaded(message.result);
         return;
@@ -402,6 +411,11 @@ class Supervisor {
 
   /** Answers what a worker asks, or asks all workers for it. */
   private passOn(message: Extract<ToMain, { kind: "ask" }>): void {
+    if (message.ask.kind === "rewriteAof") {
+      const answers: Answer[] = [{ kind: "rewriting", failure: this.rewriteAof() }];
+      this.send(message.worker, { kind: "answers", id: message.id, answers });
+      return;
+    }
     if (message.ask.kind === "rewriteConfig") {
       const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig() }];
       this.send(message.worker, { kind: "answers", id: message.id, answers });
@@ -416,6 +430,22 @@ class Supervisor {
       this.send(worker, { kind: "ask", id: message.id, from: message.worker, ask: message.ask });
     }
   }
+
+  /** Begins to rewrite the append-only file. Returns why it cannot, or "". */
+  private rewriteAof(): string {
+    const { aof } = this;
+    if (aof === null) return "ERR the append-only file is off (appendonly no)";
+    if (aof.isRewriting) return "ERR Background append only file rewriting already in progress";
+    void aof.rewrite((name) => {
+      const written = new Promise<AofBase>((resolve) => {
+        this.baseWritten = resolve;
+      });
+      this.send(0, { kind: "writeBase", name });
+      return written;
+    });
+    return "";
+  }
+  private baseWritten: ((base: AofBase) => void) | null = null;
 
   /** Runs CONFIG REWRITE. Returns the reason of a failure, or "". */
   private rewriteConfig(): string {

@@ -76,8 +76,12 @@ class DataWorker implements ClientHost {
     this.services.attach(this.engine, (client) => {
       this.log.info(`client evicted: ${this.services.lineOf(client)}`);
     });
-    this.services.persistence = persistenceOf(this.engine, realFiles, logs.target("persistence"), () =>
-      this.services.wantRegion(),
+    this.services.persistence = persistenceOf(
+      this.engine,
+      realFiles,
+      logs.target("persistence"),
+      () => this.services.wantRegion(),
+      (done) => this.services.rewriteAof(done),
     );
     if (worker === 0) this.services.persistence.begin();
     const { geometry } = control;
@@ -340,6 +344,18 @@ class DataWorker implements ClientHost {
     services.pauseClients(Pause.Writes, Number.MAX_SAFE_INTEGER, save);
   }
 
+  /** Writes the base of a new append-only file when all shard locks are free. */
+  writeBase(name: string): void {
+    this.guard(() => {
+      const { section } = this.engine.store;
+      section.beginTurn();
+      const isEntered = section.withinAll(() => {
+        postToMain({ kind: "baseWritten", base: this.services.persistence.writeBase(name) });
+      });
+      if (!isEntered) setTimeout(() => this.writeBase(name), 1);
+    });
+  }
+
   /** Appends changes to the change log from now on. */
   appendTo(ring: string, released: MessagePort): void {
     const log = new ChangeLog(this.arena.control, Bun.mmap(ring, { shared: true }));
@@ -424,6 +440,9 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       return;
     case "saveLast":
       worker!.saveLast();
+      return;
+    case "writeBase":
+      worker!.writeBase(message.name);
       return;
     case "log":
       worker!.appendTo(message.ring, message.released);

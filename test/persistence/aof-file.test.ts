@@ -6,7 +6,14 @@
  */
 import { describe, expect, test } from "bun:test";
 import { StartupError } from "../../src/base/errors.ts";
-import { FileFailure, type Files, MemoryFiles, type PlannedFailure, readWhole } from "../../src/base/files.ts";
+import {
+  FileFailure,
+  type Files,
+  MemoryFiles,
+  type PlannedFailure,
+  readWhole,
+  writeFully,
+} from "../../src/base/files.ts";
 import type { Logger } from "../../src/base/log.ts";
 import { ChangeLog, HEAD_BYTES, LogState, writeRingHead } from "../../src/memory/change-log.ts";
 import { ANNOTATION_MAX } from "../../src/persistence/aof-format.ts";
@@ -21,6 +28,7 @@ const SEEDS = countFrom("FERRITE_POWER_CUTS", 2000);
 const RING_BYTES = 1 << 14;
 const BOOT = "/proc/sys/kernel/random/boot_id";
 const AOF = "/data/appendonly.aof";
+const BASE = "/data/temp-rewriteaof-1.aof";
 const OPTIONS: RecoveryOptions = {
   directory: "/data",
   fileName: "appendonly.aof",
@@ -68,6 +76,31 @@ class Run {
     }
     const unit = Buffer.concat(commands);
     this.log.append(unit, 0, unit.length, db, db);
+  }
+
+  /** Begins a rewrite: the base holds what was appended so far, as commands. */
+  beginRewrite(): void {
+    const { files, writer, log } = this;
+    writer.beginRewrite();
+    this.work();
+    const file = files.open(BASE, "w", 0o640);
+    log.beginAnew();
+    for (let n = 1; n <= this.last; n++) writeFully(files, file, encodeCommand(["SET", "key:0", `${n}:`]));
+    files.fsync(file);
+    files.close(file);
+    this.basePosition = log.end;
+  }
+  private basePosition = 0;
+  /** What happens between the begin of a rewrite and its cut. */
+  work: () => void = () => {};
+
+  /** Ends a rewrite. */
+  finishRewrite(): void {
+    const { writer } = this;
+    writer.drain();
+    writer.beginTail(BASE, this.basePosition, AOF);
+    while (!writer.stepTail());
+    writer.finishTail();
   }
 
   /** The process is killed: the ring's memory is what its file holds. */
@@ -121,8 +154,22 @@ function expectPrefix(numbers: readonly number[], least: number, most: number): 
 
 /** Appends, writes and syncs at random. Returns the last number that was durable. */
 function work(run: Run, random: SeededRandom, steps: number, durable: number): number {
+  let isRewriting = false;
   for (let step = 0; step < steps; step++) {
     const deed = random.below(10);
+    if (isRewriting ? random.chance(0.2) : random.chance(0.03)) {
+      if (isRewriting) {
+        run.finishRewrite();
+        durable = run.last;
+      } else {
+        run.work = () => {
+          if (random.chance(0.5)) run.append(1, random.below(900), 1);
+        };
+        run.beginRewrite();
+      }
+      isRewriting = !isRewriting;
+      continue;
+    }
     if (deed < 6 && run.log.admits(4000)) run.append(random.pick([1, 1, 1, 3]), random.below(900), random.below(3));
     else if (deed < 9) run.writer.drain();
     else if (run.writer.drain() && run.writer.sync()) durable = run.last;
@@ -191,6 +238,56 @@ describe("kill -9", () => {
     files.write(file, Buffer.from("7a2c6c0e-0000-4000-8000-000000000002"), 0, 36, 0);
     files.close(file);
     expectPrefix(numbersIn(files, recoverAof(files, QUIET, OPTIONS)), 1, 1);
+  });
+});
+
+describe("a rewrite", () => {
+  test("whose n-th call fails leaves the old file or the new one, for all n", () => {
+    for (let n = 1, failed = true; failed; n++) {
+      const run = new Run(disk(11), 0);
+      run.append(1, 50, 0);
+      run.writer.drain();
+      run.append(3, 50, 1);
+      run.writer.drain();
+      const before = run.files.callCount;
+      run.files.planFailure({ operation: "*", nth: before + n, code: "EIO" });
+      failed = false;
+      try {
+        run.beginRewrite();
+        run.append(1, 50, 0);
+        run.writer.drain();
+        run.finishRewrite();
+      } catch (thrown) {
+        if (!(thrown instanceof FileFailure)) throw thrown;
+        failed = true;
+        run.writer.abandonRewrite();
+      }
+      run.files.dropFailures();
+      run.append(1, 50, 2);
+      run.writer.drain();
+      run.kill();
+      const recovered = recoverAof(run.files, QUIET, OPTIONS);
+      expectPrefix(numbersIn(run.files, recovered), run.last, run.last);
+      if (n > 200) throw new Error("a call always fails");
+    }
+  });
+
+  test("makes a file whose sync failed one that is written again", () => {
+    const run = new Run(disk(12), 0);
+    run.append(1, 50, 0);
+    run.writer.drain();
+    run.files.planFailure({ operation: "fdatasync", nth: 2, code: "EIO" });
+    expect(run.writer.sync()).toBe(false);
+    expect(run.writer.drain()).toBe(false);
+    expect(run.log.state).toBe(LogState.Failing);
+    run.append(1, 50, 0);
+    run.beginRewrite();
+    run.finishRewrite();
+    expect(run.log.state).toBe(LogState.On);
+    run.append(1, 50, 0);
+    expect(run.writer.drain() && run.writer.sync()).toBe(true);
+    const after = run.files.crash();
+    expectPrefix(numbersIn(after, recoverAof(after, QUIET, OPTIONS)), 3, 3);
   });
 });
 

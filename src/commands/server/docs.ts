@@ -56,6 +56,11 @@ export const SERVER_DOCS: FamilyDocs = {
     since: "1.0.0",
     complexity: "O(N) where N is the number of keys in all databases",
   },
+  BGREWRITEAOF: {
+    summary: "Rewrites the append-only file in the background.",
+    since: "1.0.0",
+    complexity: "O(1)",
+  },
   LASTSAVE: {
     summary: "Returns the time of the last successful save.",
     since: "1.0.0",

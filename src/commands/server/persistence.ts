@@ -1,6 +1,7 @@
 /** Commands about the files that hold the data: SAVE, LASTSAVE. */
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
+import { Later, type Outcome } from "../../dispatch/spec.ts";
 
 export const NO_FILES = "ERR nothing is kept in files here";
 
@@ -11,6 +12,20 @@ export function save(call: Call, reply: Reply): void {
   const failure = persistence.save();
   if (failure !== "") return reply.error(`ERR the RDB file could not be written: ${failure}`);
   reply.ok();
+}
+
+/** BGREWRITEAOF. Replies that the rewrite has begun. */
+export function bgRewriteAof(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  const { persistence } = server;
+  if (persistence === undefined) return reply.error(NO_FILES);
+  persistence.rewriteAof((failure) =>
+    server.resume(session, (to) => {
+      if (failure === "") to.simple("Background append only file rewriting started");
+      else to.error(failure);
+    }),
+  );
+  return Later;
 }
 
 /** LASTSAVE. Replies the time of the last good save, s. */

@@ -187,6 +187,8 @@ test("fields that expire before they are read or set", async () => {
     HSETEX y PXAT 4000000000000 FIELDS 6 a 1 b 1 c 1 d 1 e 1 f 1
     > HSET y stays 1
     HSET y stays 1
+    > HSETEX due-1 PXAT 4000000000000 FIELDS 1 field 9
+    HSETEX due-1 PXAT 4000000000000 FIELDS 1 field 9
     > DEBUG CLOCK SET 4000000000001
     > HGETEX y PERSIST FIELDS 1 a
     HDEL y a
@@ -203,6 +205,14 @@ test("fields that expire before they are read or set", async () => {
     HDEL y e
     > HRANDFIELD y
     HDEL y f
+    > RPUSH numbers 1 2
+    RPUSH numbers 1 2
+    > SORT numbers BY nosort GET due-*->field STORE sorted
+    MULTI
+    HDEL due-1 field
+    SORT numbers BY nosort GET due-*->field STORE sorted
+    EXEC
+    > LRANGE sorted 0 -1
     > DEBUG CLOCK RESET
     > DEBUG SET-ACTIVE-EXPIRE 1
   `);

@@ -247,7 +247,12 @@ class Pattern {
     if (store.cursor.type !== RecordType.Hash) return null;
     const hash = call.collections.hash();
     hash.open();
-    if (!hash.seekLive(bytes, field, bytes.length - field)) return null;
+    if (!hash.seek(bytes, field, bytes.length - field)) return null;
+    if (hash.isDueHere) {
+      // A replayed log would still find it.
+      hash.removeLookedUp(bytes, field, bytes.length - field);
+      return null;
+    }
     hash.openValue();
     const { value } = hash;
     return Buffer.from(value.bytes.subarray(value.at, value.at + value.length));

@@ -17,7 +17,7 @@ const TIME_TOLERANCE_MS = 5000;
 /** A line of a file that is no effect, behind one. */
 const MARK = /\r\n#[A-Z]+:/;
 
-class Feed {
+export class Feed {
   private readonly clients: RespClient[] = [];
   private offset = 0;
   private db = "0";
@@ -72,6 +72,17 @@ function wordsOf(reply: Reply): string[] {
   return reply.value.map((word) => (word.type === "bulk" ? word.value : show(word)));
 }
 
+/** Ferrite, with an append-only file that is never behind. */
+export async function startFerriteFeed(settings: Record<string, string> = {}): Promise<Feed> {
+  const ferrite = await startFerrite({
+    persistence: true,
+    workers: 2,
+    settings,
+    args: ["--set", "persistence.enable_aof=true", "--set", "persistence.aof_fsync=always"],
+  });
+  return new Feed(ferrite, () => join(ferrite.dataDir, "appendonly.aof"));
+}
+
 /** The effects of one command in both servers. */
 export interface BothEffects {
   readonly redis: string[];
@@ -89,20 +100,11 @@ export class EffectFeeds {
   static async start(settings: Record<string, string> = {}): Promise<EffectFeeds> {
     const args = ["--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes"];
     const redis = await startRedis({ args, settings });
-    const ferrite = await startFerrite({
-      persistence: true,
-      workers: 2,
-      settings,
-      args: ["--set", "persistence.enable_aof=true", "--set", "persistence.aof_fsync=always"],
-    });
     const redisPath = (): string => {
       const folder = join(redis.dataDir, "appendonlydir");
       return join(folder, readdirSync(folder).find((name) => name.endsWith(".incr.aof"))!);
     };
-    return new EffectFeeds(
-      new Feed(redis, redisPath),
-      new Feed(ferrite, () => join(ferrite.dataDir, "appendonly.aof")),
-    );
+    return new EffectFeeds(new Feed(redis, redisPath), await startFerriteFeed(settings));
   }
 
   /** Sends a command to both, as client 0, and waits for the answers. */

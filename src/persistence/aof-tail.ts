@@ -33,13 +33,14 @@ export class AofTail {
   private crc = 0;
   private bytes = 0;
 
-  /** The file at `base` is to replace the one at `path`; it holds the data as of `position`. Throws FileFailure. */
+  /** The file at `base`, which holds the data as of `position`, is to become `goal` in place of `path`. Throws FileFailure. */
   constructor(
     private readonly files: Files,
     private readonly path: string,
     private readonly base: string,
     private readonly position: number,
     private readonly logId: string,
+    private readonly goal: string,
   ) {
     this.source = files.open(path, "r", 0);
     this.target = files.open(base, "a", 0o640);
@@ -92,9 +93,10 @@ export class AofTail {
   commit(): { file: FileDescriptor; length: number; position: number } {
     const { files, target: file, length, position } = this;
     files.fsync(file);
-    files.rename(this.base, this.path);
-    files.syncDirectory(dirname(this.path));
+    files.rename(this.base, this.goal);
+    files.syncDirectory(dirname(this.goal));
     files.close(this.source);
+    if (this.path !== this.goal) files.unlink(this.path);
     return { file, length, position };
   }
 

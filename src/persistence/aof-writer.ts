@@ -200,12 +200,12 @@ export class AofWriter {
   }
 
   /**
-   * The file at `base` holds the data as of `position`; it is to take the place of the one at `path`. What the log had since
-   * is copied behind it by `stepTail`. Throws FileFailure.
+   * The file at `base` holds the data as of `position`; it is to become `target`, in place of the one at `path`, which is
+   * written now. What the log had since is copied behind it by `stepTail`. Throws FileFailure.
    */
-  beginTail(base: string, position: number, path: string): void {
+  beginTail(base: string, position: number, path: string, target: string): void {
     assert(this.ranges !== null, "a rewrite was begun");
-    this.tail = new AofTail(this.files, path, base, position, this.logId);
+    this.tail = new AofTail(this.files, path, base, position, this.logId, target);
   }
 
   /** Copies a part of what the new file lacks. Returns true when it lacks nothing. Throws FileFailure. */

@@ -64,6 +64,7 @@ export class AofLog {
       control: control.buffer,
       ring: recovered.ring,
       path: recovered.path,
+      target: recovered.target,
       bytes: recovered.bytes,
       logId: recovered.logId,
       fsync: this.fsync,
@@ -173,7 +174,7 @@ export class AofLog {
     const replaced = new Promise<string>((resolve) => {
       this.replaced = resolve;
     });
-    this.tell({ kind: "replaceBy", base: join(dirname(this.recovered.path), name), position: base.position });
+    this.tell({ kind: "replaceBy", base: join(dirname(this.recovered.target), name), position: base.position });
     return replaced;
   }
 

@@ -31,9 +31,15 @@ export interface RecoveryOptions {
   readonly nowMs: number;
 }
 
+export function newLogId(): string {
+  return crypto.getRandomValues(new Uint8Array(8)).toHex();
+}
+
 /** A file that is ready to be loaded and then appended to. */
 export interface RecoveredAof {
   readonly path: string;
+  /** Where a rewritten file goes: `path`, but for a log that was just turned on. */
+  readonly target: string;
   /** Length of the RDB preamble; 0 = none. */
   readonly preamble: number;
   readonly bytes: number;
@@ -74,17 +80,29 @@ export function recoverAof(files: Files, log: Logger, options: RecoveryOptions):
     log.info(`${path}: ${missing.length} bytes were added from ${ring}`);
   }
   if (cutBytes > 0 || missing.length > 0) scan = scanAof(files, path, preamble);
-  const logId = crypto.getRandomValues(new Uint8Array(8)).toHex();
+  const logId = newLogId();
   const position = scan.last?.position ?? 0;
   makeRing(files, ring, options.ringBytes, logId, position);
   const { bytes, records, skips } = scan;
-  return { path, preamble, bytes, records, skips, logId, position, ring, cutBytes, ringBytes: missing.length };
+  return {
+    path,
+    target: path,
+    preamble,
+    bytes,
+    records,
+    skips,
+    logId,
+    position,
+    ring,
+    cutBytes,
+    ringBytes: missing.length,
+  };
 }
 
 /** Removes what rewrites left that a crash interrupted. */
 function removeLeftovers(files: Files, directory: string): void {
   for (const name of files.list(directory))
-    if (name.startsWith("temp-rewriteaof-")) files.unlink(join(directory, name));
+    if (name.startsWith("temp-rewriteaof-") || name.endsWith(".aof.incoming")) files.unlink(join(directory, name));
 }
 
 /** There is no append-only file: one is made of what another server left here, or an empty one. */

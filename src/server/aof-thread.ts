@@ -39,7 +39,11 @@ class AofThread {
   private isReplacing = false;
   private fsync: AofThreadStart["fsync"];
 
+  /** The file that is appended to. */
+  private path: string;
+
   constructor(private readonly start: AofThreadStart) {
+    this.path = start.path;
     const control = Control.attach(start.control);
     this.log = new ChangeLog(control, Bun.mmap(start.ring, { shared: true }));
     this.state = new AppendState(control);
@@ -136,7 +140,7 @@ class AofThread {
         return this.writer.abandonRewrite();
       case "replaceBy":
         return this.replace(() => {
-          this.writer.beginTail(message.base, message.position, this.start.path);
+          this.writer.beginTail(message.base, message.position, this.path, this.start.target);
           this.isReplacing = true;
         });
     }
@@ -149,6 +153,7 @@ class AofThread {
       while (!this.writer.stepTail()) if (systemClock.monotonicMs() > until) return;
       this.writer.finishTail();
       this.isReplacing = false;
+      this.path = this.start.target;
       this.state.set("baseBytes", this.writer.length);
       tell({ kind: "replaced", failure: "", bytes: this.writer.length });
     });
@@ -176,6 +181,7 @@ class AofThread {
     const { writer, log } = this;
     const isSafe = writer.drain() && writer.sync();
     if (this.fsync === "always") this.releaseReplies();
+    log.waitsForSync = false;
     log.state = LogState.Off;
     this.state.set("isOn", 0);
     writer.close();

@@ -113,6 +113,8 @@ export interface AofThreadStart {
   control: SharedArrayBuffer;
   ring: string;
   path: string;
+  /** Where a rewritten file goes. */
+  target: string;
   /** Length of the file. */
   bytes: number;
   logId: string;

@@ -35,10 +35,8 @@ import {
 } from "../memory/arena.ts";
 import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { LOADING_AT } from "../memory/control.ts";
-import type { AofBase } from "../persistence/rdb-persistence.ts";
-import type { LoadResult } from "./aof-load.ts";
-import { AofLog } from "./aof-log.ts";
-import { type RecoveredAof, recoverAof } from "./aof-recovery.ts";
+import { AofControl, recoverFor } from "./aof-control.ts";
+import type { RecoveredAof } from "./aof-recovery.ts";
 import { SaveState } from "../persistence/save-state.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
@@ -62,8 +60,6 @@ const CHUNKS_AT_ONCE = 64;
  * AHEAD_MIN and AHEAD_MAX.
  */
 const GROWTH_EVERY_MS = 20;
-/** How often the size of the append-only file is looked at. */
-const REWRITE_LOOK_MS = 1000;
 /** How often the main thread publishes its CPU time. */
 const CPU_EVERY_MS = 500;
 const AHEAD_PER_CHUNK = 2;
@@ -111,24 +107,11 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     executable: process.execPath,
     clientsPossible,
   };
-  const recovered = config.flag("persistence.enable_aof") ? recover(config, logs) : null;
+  const recovered = recoverFor(config, logs);
   const server = new Supervisor(config, logs, memory, facts, recovered);
   const code = await server.run();
   closeSync(lock);
   return code;
-}
-
-/** Makes the append-only file ready to be loaded. Throws StartupError. */
-function recover(config: Config, logs: LogRoot): RecoveredAof {
-  return recoverAof(realFiles, logs.target("persistence"), {
-    directory: resolve(config.text("storage.data_dir")),
-    fileName: config.text("persistence.aof_filename"),
-    rdbName: config.text("persistence.rdb_filename"),
-    loadTruncated: config.flag("persistence.aof_load_truncated"),
-    cutMax: config.number("persistence.aof_truncate_max"),
-    ringBytes: config.number("persistence.change_log_size"),
-    nowMs: systemClock.wallMs(),
-  });
 }
 
 /** Makes the shared memory. Throws StartupError when the system refuses it. */
@@ -210,19 +193,20 @@ class Supervisor {
     private readonly logs: LogRoot,
     private readonly memory: Memory,
     private readonly facts: ProcessFacts,
-    recovered: RecoveredAof | null,
+    private readonly recovered: RecoveredAof | null,
   ) {
-    this.aof =
-      recovered === null
-        ? null
-        : new AofLog(config, logs.target("persistence"), memory.control, facts.workers, recovered, (text) =>
-            this.appendFailed(text),
-          );
+    const host = {
+      workers: facts.workers,
+      send: (worker: number, message: ToWorker, transfer?: MessagePort[]) =>
+        this.workers[worker]!.postMessage(message, transfer ?? []),
+      loadRdb: (request: RdbLoadRequest) => this.loadRdb(request),
+    };
+    this.aof = new AofControl(config, logs, memory.control, host, (text) => this.appendFailed(text));
     this.cells = new Cells(memory.control, 0);
     this.mailboxes = makeMailboxes(facts.workers);
     this.mailPorts = connectAll(facts.workers);
   }
-  private readonly aof: AofLog | null;
+  private readonly aof: AofControl;
   private readonly cells: Cells;
   private readonly mailboxes: SharedArrayBuffer;
   private readonly mailPorts: (MessagePort | null)[][];
@@ -238,20 +222,21 @@ class Supervisor {
       this.startWorker(worker);
       await ready;
     }
-    const rdb = this.aof === null ? this.findRdb() : "";
-    if (this.aof !== null || rdb !== "") Atomics.store(this.memory.control.i32, LOADING_AT, 1);
+    const { recovered } = this;
+    const rdb = recovered === null ? this.findRdb() : "";
+    if (recovered !== null || rdb !== "") Atomics.store(this.memory.control.i32, LOADING_AT, 1);
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
     if (rdb !== "") await this.loadRdb({ path: rdb, isPreamble: false });
-    if (this.aof !== null) await this.load(this.aof);
+    if (recovered !== null) {
+      await this.aof.begin(recovered);
+      Atomics.store(this.memory.control.i32, LOADING_AT, 0);
+    }
     setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
     const own = new Cells(this.memory.control, this.facts.workers);
     publishThreadCpu(own);
     setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
-    setInterval(() => {
-      if (this.aof?.wantsRewrite === true && !this.stopping) this.rewriteAof();
-    }, REWRITE_LOOK_MS);
     this.memory.pool.beginTouching();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));
@@ -299,26 +284,6 @@ class Supervisor {
   }
   private readonly rdbResults: RdbLoadResult[] = [];
 
-  /** Loads the append-only file, and appends to it from then on. */
-  private async load(aof: AofLog): Promise<void> {
-    const { path, preamble, bytes, skips } = aof.recovered;
-    if (preamble > 0) await this.loadRdb({ path, isPreamble: true });
-    if (bytes > preamble) {
-      const loaded = this.expect("loaded", 1);
-      this.send(0, { kind: "load", request: { path, preamble, bytes, skips } });
-      await loaded;
-    }
-    const ports = await aof.start();
-    const logging = this.expect("logging", this.facts.workers);
-    for (const [worker, released] of ports.entries()) {
-      this.workers[worker]!.postMessage({ kind: "log", ring: aof.recovered.ring, released } satisfies ToWorker, [
-        released,
-      ]);
-    }
-    await logging;
-    Atomics.store(this.memory.control.i32, LOADING_AT, 0);
-  }
-
   private startWorker(number: number): void {
     const worker = new Worker(new URL("./worker.ts", import.meta.url));
     const ports = new MessageChannel();
@@ -355,6 +320,7 @@ class Supervisor {
   }
 
   private receive(message: ToMain): void {
+    if (this.aof.receive(message)) return;
     if (message.kind === "loadedRdb") this.rdbResults.push(message.result);
     if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
       this.waiting.resolve();
@@ -379,12 +345,6 @@ class Supervisor {
         return;
       case "saved":
         this.endSave(message.failure);
-        return;
-      case "baseWritten":
-        this.baseWritten!(message.base);
-        return;
-      case "loaded":
-        this.reportLoaded(message.result);
         return;
       case "monitored":
         for (const worker of message.to) {
@@ -412,7 +372,7 @@ class Supervisor {
   /** Answers what a worker asks, or asks all workers for it. */
   private passOn(message: Extract<ToMain, { kind: "ask" }>): void {
     if (message.ask.kind === "rewriteAof") {
-      const answers: Answer[] = [{ kind: "rewriting", failure: this.rewriteAof() }];
+      const answers: Answer[] = [{ kind: "rewriting", failure: this.aof.rewrite() }];
       this.send(message.worker, { kind: "answers", id: message.id, answers });
       return;
     }
@@ -430,22 +390,6 @@ class Supervisor {
       this.send(worker, { kind: "ask", id: message.id, from: message.worker, ask: message.ask });
     }
   }
-
-  /** Begins to rewrite the append-only file. Returns why it cannot, or "". */
-  private rewriteAof(): string {
-    const { aof } = this;
-    if (aof === null) return "ERR the append-only file is off (appendonly no)";
-    if (aof.isRewriting) return "ERR Background append only file rewriting already in progress";
-    void aof.rewrite((name) => {
-      const written = new Promise<AofBase>((resolve) => {
-        this.baseWritten = resolve;
-      });
-      this.send(0, { kind: "writeBase", name });
-      return written;
-    });
-    return "";
-  }
-  private baseWritten: ((base: AofBase) => void) | null = null;
 
   /** Runs CONFIG REWRITE. Returns the reason of a failure, or "". */
   private rewriteConfig(): string {
@@ -519,14 +463,6 @@ class Supervisor {
     }
   }
 
-  private reportLoaded(result: LoadResult): void {
-    const log = this.logs.target("persistence");
-    log.info(`DB loaded from append only file: ${result.commands} commands`);
-    if (result.errors > 0)
-      log.warn(`${result.errors} commands of the append-only file replied an error, the first: ${result.firstError}`);
-  }
-
-  /** All workers have stopped: what they changed goes to the disk. */
   /** The append-only file cannot be written, and replies wait for that. */
   private appendFailed(text: string): void {
     const words = "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...";
@@ -535,8 +471,9 @@ class Supervisor {
     process.exit(1);
   }
 
+  /** All workers have stopped: what they changed goes to the disk. */
   private async end(): Promise<void> {
-    const isSafe = this.aof === null || (await this.aof.stop());
+    const isSafe = await this.aof.stop();
     this.exit(isSafe ? 0 : 1);
   }
 

@@ -88,7 +88,7 @@ const IMMUTABLE =
     " ",
   );
 /** Parameters that can be set in Redis but not in this version. */
-const NOT_YET_SETTABLE = ["tls-port", "appendonly"];
+const NOT_YET_SETTABLE = ["tls-port"];
 /** The same, but CONFIG SET accepts the current value. Each with another value, which is refused. */
 const FIXED: Record<string, string> = {
   bind: "127.0.0.2",
@@ -152,7 +152,7 @@ describe("against Redis 7.0.15", () => {
     ["hz", "", "argument couldn't be parsed into an integer"],
     ["slowlog-log-slower-than", "-5", "argument must be between -1 and 9223372036854775807 inclusive"],
     ["proto-max-bulk-len", "1", "argument must be between 1048576 and 9223372036854775807 inclusive"],
-    ["aof-load-truncated", "maybe", "argument must be 'yes' or 'no'"],
+    ["appendonly", "maybe", "argument must be 'yes' or 'no'"],
     ["appendfsync", "x", "argument(s) must be one of the following: everysec, always, no"],
     [
       "maxmemory-policy",

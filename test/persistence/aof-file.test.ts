@@ -98,7 +98,7 @@ class Run {
   finishRewrite(): void {
     const { writer } = this;
     writer.drain();
-    writer.beginTail(BASE, this.basePosition, AOF);
+    writer.beginTail(BASE, this.basePosition, AOF, AOF);
     while (!writer.stepTail());
     writer.finishTail();
   }

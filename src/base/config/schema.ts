@@ -874,6 +874,7 @@ const PERSISTENCE = [
   key("persistence.enable_aof", {
     type: "bool",
     default: true,
+    runtime: true,
     redis: "appendonly",
     support: "built",
     aliases: ["persistence.aof_enabled"],

@@ -1,0 +1,181 @@
+/**
+ * The main thread's control of the append-only file over the server's life: what the file holds is loaded, then changes are
+ * appended to it; it is rewritten when it has grown; CONFIG SET appendonly turns it on and off.
+ */
+import { join, resolve } from "node:path";
+import type { Config } from "../base/config/config.ts";
+import { systemClock } from "../base/clock.ts";
+import { errorMessage } from "../base/errors.ts";
+import { type Files, realFiles } from "../base/files.ts";
+import type { LogRoot, Logger } from "../base/log.ts";
+import type { Control } from "../memory/control.ts";
+import type { AofBase } from "../persistence/rdb-persistence.ts";
+import { makeRing, ringPath } from "../persistence/ring-file.ts";
+import type { LoadResult } from "./aof-load.ts";
+import { AofLog } from "./aof-log.ts";
+import { newLogId, type RecoveredAof, recoverAof } from "./aof-recovery.ts";
+import type { ToMain, ToWorker } from "./messages.ts";
+import type { RdbLoadRequest } from "./rdb-load.ts";
+
+/** How often the size of the file is looked at, ms. */
+const LOOK_MS = 1000;
+/** The file of a log that was turned on, until its first rewrite has succeeded. */
+const INCOMING = "incoming";
+
+export interface AofHost {
+  readonly workers: number;
+  send(worker: number, message: ToWorker, transfer?: MessagePort[]): void;
+  loadRdb(request: RdbLoadRequest): Promise<void>;
+}
+
+/** Makes the append-only file ready to be loaded; null when it is off. Throws StartupError, FileFailure. */
+export function recoverFor(config: Config, logs: LogRoot): RecoveredAof | null {
+  if (!config.flag("persistence.enable_aof")) return null;
+  return recoverAof(realFiles, logs.target("persistence"), {
+    directory: resolve(config.text("storage.data_dir")),
+    fileName: config.text("persistence.aof_filename"),
+    rdbName: config.text("persistence.rdb_filename"),
+    loadTruncated: config.flag("persistence.aof_load_truncated"),
+    cutMax: config.number("persistence.aof_truncate_max"),
+    ringBytes: config.number("persistence.change_log_size"),
+    nowMs: systemClock.wallMs(),
+  });
+}
+
+export class AofControl {
+  private aof: AofLog | null = null;
+  private readonly log: Logger;
+  private loaded: ((result: LoadResult) => void) | null = null;
+  private baseWritten: ((base: AofBase) => void) | null = null;
+  private logging: { left: number; resolve: () => void } | null = null;
+  /** The last change of appendonly, which the next one waits for. */
+  private switching: Promise<void> = Promise.resolve();
+  private isStopping = false;
+
+  constructor(
+    private readonly config: Config,
+    logs: LogRoot,
+    private readonly control: Control,
+    private readonly host: AofHost,
+    /** Stops the process: appendfsync is always, and the file cannot be written. */
+    private readonly failed: (text: string) => void,
+  ) {
+    this.log = logs.target("persistence");
+    setInterval(() => {
+      if (this.aof?.wantsRewrite === true && !this.isStopping) this.rewrite();
+    }, LOOK_MS).unref();
+    config.onChange("persistence.enable_aof", () => {
+      this.switching = this.switching.then(() => this.followConfig());
+    });
+  }
+
+  /** Takes a message of a worker. Returns false when it is about something else. */
+  receive(message: ToMain): boolean {
+    switch (message.kind) {
+      case "loaded":
+        this.loaded!(message.result);
+        return true;
+      case "baseWritten":
+        this.baseWritten!(message.base);
+        return true;
+      case "logging":
+        if (--this.logging!.left === 0) this.logging!.resolve();
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** Loads the file, and has changes appended to it from then on. */
+  async begin(recovered: RecoveredAof): Promise<void> {
+    const { path, preamble, bytes, skips } = recovered;
+    if (preamble > 0) await this.host.loadRdb({ path, isPreamble: true });
+    if (bytes > preamble) {
+      const result = await new Promise<LoadResult>((resolve) => {
+        this.loaded = resolve;
+        this.host.send(0, { kind: "load", request: { path, preamble, bytes, skips } });
+      });
+      this.reportLoaded(result);
+    }
+    await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
+  }
+
+  private reportLoaded(result: LoadResult): void {
+    this.log.info(`DB loaded from append only file: ${result.commands} commands`);
+    if (result.errors === 0) return;
+    const first = `the first: ${result.firstError}`;
+    this.log.warn(`${result.errors} commands of the append-only file replied an error, ${first}`);
+  }
+
+  /** Starts the thread of the file, and has all workers append to its log. */
+  private async append(aof: AofLog): Promise<void> {
+    const ports = await aof.start();
+    const logging = new Promise<void>((resolve) => {
+      this.logging = { left: this.host.workers, resolve };
+    });
+    for (const [worker, released] of ports.entries()) {
+      this.host.send(worker, { kind: "log", ring: aof.recovered.ring, released }, [released]);
+    }
+    await logging;
+    this.aof = aof;
+  }
+
+  // ---- rewrites ----
+
+  /** Begins to rewrite the file. Returns why it cannot, or "". */
+  rewrite(): string {
+    const { aof } = this;
+    if (aof === null) return "ERR the append-only file is off (appendonly no)";
+    if (aof.isRewriting) return "ERR Background append only file rewriting already in progress";
+    void aof.rewrite((name) => {
+      const written = new Promise<AofBase>((resolve) => {
+        this.baseWritten = resolve;
+      });
+      this.host.send(0, { kind: "writeBase", name });
+      return written;
+    });
+    return "";
+  }
+
+  // ---- CONFIG SET appendonly ----
+
+  private async followConfig(): Promise<void> {
+    const wanted = this.config.flag("persistence.enable_aof");
+    if (wanted === (this.aof !== null) || this.isStopping) return;
+    try {
+      if (wanted) await this.turnOn(realFiles);
+      else await this.turnOff();
+    } catch (thrown) {
+      this.log.error("aof_failed", `appendonly ${wanted ? "yes" : "no"}: ${errorMessage(thrown)}`);
+    }
+  }
+
+  /** Changes are appended to a file beside the old one, until a rewrite has made a whole file of both. */
+  private async turnOn(files: Files): Promise<void> {
+    const directory = resolve(this.config.text("storage.data_dir"));
+    const target = join(directory, this.config.text("persistence.aof_filename"));
+    const path = `${target}.${INCOMING}`;
+    const logId = newLogId();
+    const ring = ringPath(directory);
+    files.close(files.open(path, "w", 0o640));
+    makeRing(files, ring, this.config.number("persistence.change_log_size"), logId, 0);
+    const fresh = { preamble: 0, bytes: 0, records: 0, skips: [], position: 0, cutBytes: 0, ringBytes: 0 };
+    const recovered: RecoveredAof = { ...fresh, path, target, logId, ring };
+    await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
+    this.rewrite();
+  }
+
+  private async turnOff(): Promise<void> {
+    const { aof } = this;
+    this.aof = null;
+    await aof!.stop();
+    this.log.info("the append-only file is off; it stays as it is");
+  }
+
+  /** Writes and syncs what is left. Resolves with false when that failed. */
+  async stop(): Promise<boolean> {
+    this.isStopping = true;
+    await this.switching;
+    return this.aof === null || (await this.aof.stop());
+  }
+}

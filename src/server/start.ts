@@ -222,6 +222,10 @@ class Supervisor {
       this.startWorker(worker);
       await ready;
     }
+    // Before the first client, whose INFO shows it.
+    const own = new Cells(this.memory.control, this.facts.workers);
+    publishThreadCpu(own);
+    setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
     const { recovered } = this;
     const rdb = recovered === null ? this.findRdb() : "";
     if (recovered !== null || rdb !== "") Atomics.store(this.memory.control.i32, LOADING_AT, 1);
@@ -234,9 +238,6 @@ class Supervisor {
       Atomics.store(this.memory.control.i32, LOADING_AT, 0);
     }
     setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
-    const own = new Cells(this.memory.control, this.facts.workers);
-    publishThreadCpu(own);
-    setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
     this.memory.pool.beginTouching();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));

@@ -183,6 +183,13 @@ export interface Persistence {
   reload(options: ReloadOptions): string;
   /** BGREWRITEAOF: begins a rewrite. Tells why it cannot, "" = it has begun. */
   rewriteAof(done: (failure: string) => void): void;
+  /** True while there is an append-only file. */
+  readonly isAppending: boolean;
+  /**
+   * Calls `done` when all changes so far are in the append-only file and on the disk. Returns null when they are already,
+   * else what ends the wait.
+   */
+  awaitSync(done: () => void): (() => void) | null;
 }
 
 export interface ServerServices {

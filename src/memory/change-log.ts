@@ -52,6 +52,8 @@ const WAITS_FOR_SYNC = 16;
 const REQUESTED = 17;
 const ANSWERED = 18;
 
+/** Clients that wait until something is durable, of all threads. */
+const WAITING = 20;
 /** The system's number of the error that made the state Failing. */
 const FAILURE = 19;
 
@@ -141,6 +143,15 @@ export class ChangeLog {
   }
   set waitsForSync(waits: boolean) {
     Atomics.store(this.c, this.at + WAITS_FOR_SYNC, waits ? 1 : 0);
+  }
+
+  /** `change` more clients wait until something is durable. */
+  countWaiting(change: number): void {
+    Atomics.add(this.c, this.at + WAITING, change);
+  }
+  /** True while somebody is to be told of each sync. */
+  get isWaitedFor(): boolean {
+    return this.waitsForSync || Atomics.load(this.c, this.at + WAITING) > 0;
   }
 
   /** Begins the log at `position`, with an empty ring. No other thread uses the log yet. */

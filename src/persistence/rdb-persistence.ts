@@ -15,6 +15,7 @@ import { auxFields, type Dropped, type RdbFormat, writeDataset } from "./rdb-dat
 import { ReplacedFile } from "./rdb-file.ts";
 import { Loaded, type LoadOptions, RdbLoader } from "./rdb-loader.ts";
 import { RdbWriter } from "./rdb-writer.ts";
+import { SyncWaits } from "./sync-waits.ts";
 import { SaveState } from "./save-state.ts";
 
 export type PersistenceLog = Pick<Logger, "info" | "warn" | "error">;
@@ -55,6 +56,7 @@ export interface AofBase {
 export class RdbPersistence implements Persistence {
   readonly state: SaveState;
   private readonly appended: AppendState;
+  readonly syncWaits: SyncWaits;
   /** Sources of libraries of functions that a file held. They are written again. */
   libraries: readonly Uint8Array[] = [];
 
@@ -64,6 +66,7 @@ export class RdbPersistence implements Persistence {
   ) {
     this.state = new SaveState(call.store.arena.control);
     this.appended = new AppendState(call.store.arena.control);
+    this.syncWaits = new SyncWaits(() => call.effects.log);
   }
 
   /** The server starts: nothing was saved yet. */
@@ -191,6 +194,15 @@ export class RdbPersistence implements Persistence {
 
   rewriteAof(done: (failure: string) => void): void {
     this.host.rewriteAof(done);
+  }
+
+  get isAppending(): boolean {
+    return this.appended.get("isOn") === 1;
+  }
+  awaitSync(done: () => void): (() => void) | null {
+    const { log } = this.call.effects;
+    if (log === null || log.durable >= log.end) return null;
+    return this.syncWaits.add(log.end, done);
   }
 
   /**

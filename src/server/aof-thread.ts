@@ -99,7 +99,7 @@ class AofThread {
     this.syncedMs = now;
     const { durable } = log;
     const isSynced = writer.sync();
-    if (isSynced && this.fsync === "always" && log.durable !== durable) this.releaseReplies();
+    if (isSynced && log.isWaitedFor && log.durable !== durable) this.releaseReplies();
     return isSynced;
   }
 

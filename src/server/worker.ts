@@ -360,7 +360,11 @@ class DataWorker implements ClientHost {
   appendTo(ring: string, released: MessagePort): void {
     const log = new ChangeLog(this.arena.control, Bun.mmap(ring, { shared: true }));
     this.engine.effects.log = log;
-    released.onmessage = () => this.guard(() => this.engine.turn.release(log.waitsForSync ? log.durable : log.end));
+    released.onmessage = () =>
+      this.guard(() => {
+        this.engine.turn.release(log.waitsForSync ? log.durable : log.end);
+        this.services.persistence.syncWaits.look();
+      });
   }
 
   monitored(from: number, batch: MonitorBatch): void {

@@ -48,6 +48,7 @@ function withoutNotes(row: string): string {
 /** Commands that Redis has since 7.2, or gives other flags for reasons that do not apply here. Name and reason. */
 const DIFFERENT = new Map([
   ["client|setinfo", "since 7.2"],
+  ["waitaof", "since 7.2"],
   ["client|no-touch", "since 7.2"],
   ["hotkeys", "since 8.6"],
   ["hotkeys|start", "since 8.6"],

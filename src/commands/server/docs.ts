@@ -61,6 +61,15 @@ export const SERVER_DOCS: FamilyDocs = {
     since: "1.0.0",
     complexity: "O(1)",
   },
+  WAITAOF: {
+    summary:
+      "Blocks until the changes of this connection are in the append-only files of this server and of its replicas.",
+    since: "7.2.0",
+    group: "generic",
+    complexity: "O(1)",
+    arguments: [integer("numlocal"), integer("numreplicas"), integer("timeout")],
+    tips: ["request_policy:all_shards", "response_policy:agg_min"],
+  },
   LASTSAVE: {
     summary: "Returns the time of the last successful save.",
     since: "1.0.0",

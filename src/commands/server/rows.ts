@@ -13,6 +13,7 @@ import {
   READONLY,
   SECOND,
   STALE,
+  BLOCKING,
 } from "../../dispatch/spec.ts";
 import * as server from "./server.ts";
 import * as config from "./config.ts";
@@ -42,6 +43,7 @@ export const serverFamily: readonly CommandSpec[] = family(TRAITS, [
   { name: "SHUTDOWN",                  arity: -1, flags: ADMIN | LOADING | STALE | ALLOW_BUSY | NO_SCRIPT | NO_MULTI, run: server.shutdown },
   { name: "SAVE",                      arity:  1, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING | NO_MULTI | ALL_SHARDS, run: persistence.save },
   { name: "BGREWRITEAOF",              arity:  1, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING, run: persistence.bgRewriteAof },
+  { name: "WAITAOF",                   arity:  4, flags: NO_SCRIPT | BLOCKING,               run: persistence.waitAof, categories: ["connection"] },
   { name: "LASTSAVE",                  arity:  1, flags: FAST | LOADING | STALE,             run: persistence.lastSave, categories: ["admin", "dangerous"] },
   { name: "CONFIG", arity: -2, subcommands: [
     { name: "CONFIG|GET",              arity: -3, flags: OPERATOR,                           run: config.get },

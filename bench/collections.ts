@@ -489,7 +489,7 @@ async function settled(server: Server): Promise<number> {
   return last;
 }
 
-// ---- what is printed ----
+// ---- output ----
 
 function ratios({ runs }: Result): { throughput: string; cpu: string } {
   return {

@@ -190,7 +190,7 @@ class Connection {
     this.outAt += KEY_BYTES + 2;
   }
 
-  /** Sends what was written. Resolves when every reply is there. */
+  /** Sends the written requests. Resolves when every reply has come. */
   send(): Promise<void> {
     this.replies = 0;
     this.nulls = [];

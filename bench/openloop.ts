@@ -63,7 +63,7 @@ export interface GeneratorResult {
   near: LatencyFigures;
   far: LatencyFigures;
   lateness: LatencyFigures;
-  /** Requests that took more than SLOW_US: when they were due (ms from the start), what they took, how late they left. */
+  /** Requests that took more than SLOW_US: their intended time (ms from the start), their duration, and their lateness. */
   slow: { atMs: number; us: number; lateUs: number; what: "ping" | "get" | "watch"; isNear: boolean }[];
 }
 

@@ -205,7 +205,7 @@ async function sample(server: Server, cell: Cell, requests: number): Promise<num
   return (processCpuUs(server.pid) - before) / requests;
 }
 
-/** Deletes a key and waits until the server has freed what it held. */
+/** Deletes a key and waits until the server has freed its memory. */
 async function remove(server: Server, key: string): Promise<void> {
   const client: RespClient = await server.connect();
   await client.command("DEL", key);

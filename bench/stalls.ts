@@ -189,7 +189,7 @@ class Run {
     this.client = await this.server.connect();
     this.actor = await Actor.connect(this.server.port);
     this.busyWorker = this.actor.id % this.workers;
-    // The first second of a connection's life is not what is asked about.
+    // The first second of a connection is not measured.
     await this.generate(1).finished;
   }
   end(): void {

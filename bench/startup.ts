@@ -15,7 +15,7 @@ import { Options, printHead, showSpread, spread, table } from "./machine.ts";
 const START_MAX_MS = 20_000;
 const IDLE_MS = 1500;
 
-// What stands behind "--", or begins without dashes, is a command; the rest are options.
+// Arguments after "--", or without dashes, are a command. The others are options.
 const words = process.argv.slice(2);
 const commandAt = words[0]?.startsWith("-") === false ? 0 : words.indexOf("--");
 const given = commandAt < 0 ? [] : words.slice(commandAt).filter((word) => word !== "--");

@@ -83,7 +83,7 @@ describe("embedded", () => {
     expect(client.call("DEBUG", "CHECK")).toBe(written - 1);
   });
 
-  test("the clock is the caller's, and tick removes what has expired", () => {
+  test("the clock is the caller's, and tick removes expired keys", () => {
     const { db, clock, client } = open();
     for (let i = 0; i < 1000; i++) client.call("SET", `k${i}`, "v", "PX", 100 + i);
     expect(String(client.call("INFO", "keyspace"))).toContain("db0:keys=1000,expires=1000,avg_ttl=600");

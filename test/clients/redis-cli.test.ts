@@ -81,7 +81,7 @@ function check(name: string, run: () => Promise<void>): void {
 }
 
 describe("redis-cli", () => {
-  check("single commands, protocols and formats print what they print with Redis", async () => {
+  check("single commands, protocols and formats print the same as with Redis", async () => {
     const redis = await startRedis();
     await fill(redis);
     const cases: [string[], string?][] = [

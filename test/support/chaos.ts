@@ -63,7 +63,7 @@ export interface ChaosPlan {
   memoryRoom?: readonly number[];
   /** Milliseconds between two DEBUG CHECKs while clients work, default 5000. */
   checkEveryMs?: number;
-  /** Called now and then with a line about what has been done so far. */
+  /** Called at intervals with a line about the progress. */
   report?(line: string): void;
   /** Called with each command before it is sent. */
   trace?(client: number, args: readonly string[]): void;
@@ -184,7 +184,7 @@ export class Chaos {
     if (history.length > 2 * HISTORY) history.splice(0, HISTORY);
   }
 
-  /** The first fault ends the run: what comes after it is its consequence. */
+  /** The first fault ends the run, because later ones may be its consequences. */
   fault(kind: Fault["kind"], text: string): void {
     if (this.#over && kind !== "leak" && kind !== "invariant") return;
     this.#over = true;
@@ -461,7 +461,7 @@ class ChaosClient {
     this.#dropAside(8);
   }
 
-  /** Replies that nobody reads, until the client is closed for it, reads on, or vanishes. */
+  /** Leaves replies unread, until the client is closed for it, reads them, or vanishes. */
   async #unread(): Promise<void> {
     const client = await this.#another();
     this.#aside.push(client);

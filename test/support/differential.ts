@@ -165,7 +165,7 @@ export class Differential {
     const copy = `${step.args[1]!}:restored`;
     const type = await this.#plan.redis.command("TYPE", step.args[1]!);
     const readsValue = reading(type.type === "simple" ? type.value : "", copy);
-    // What was not packed has no order that both share, whatever it is once it is restored.
+    // A value that was not packed has no common order, whatever its form after RESTORE.
     const encoding = await this.#plan.redis.command("OBJECT", "ENCODING", step.args[1]!);
     const restore = (payload: string): string[][] => [
       ["RESTORE", copy, "0", payload],

@@ -195,7 +195,7 @@ export class TestEngine implements ClientHost {
     return this.client.send(...args);
   }
 
-  /** Later turns, until nobody waits for one. */
+  /** Runs later turns until no client waits for one. */
   runTurns(): void {
     const { turn } = this.engine;
     for (let turns = 0; turn.isDue; turns++) {

@@ -1,5 +1,5 @@
 /**
- * Goal:   the checker itself is right: it accepts what a correct server can do and refuses what it cannot.
+ * Goal:   the checker itself is right: it accepts histories that a correct server can produce, and refuses all others.
  * Method: hand-made histories; small random histories against a search through all orders.
  */
 import { describe, expect, test } from "bun:test";
@@ -71,7 +71,7 @@ describe("histories a correct server can produce", () => {
 describe("histories no correct server can produce", () => {
   test("a stale read", () =>
     expect(verdict(op(1, 0, 1, "SET", "a", "+OK"), op(2, 2, 3, "GET", "", "null$"))).toBe(false));
-  test("a value nobody wrote", () =>
+  test("a value that no client wrote", () =>
     expect(verdict(op(1, 0, 1, "SET", "a", "+OK"), op(2, 2, 3, "GET", "", '"b"'))).toBe(false));
   test("a lost increment", () =>
     expect(verdict(op(1, 0, 5, "INCR", "", ":1"), op(2, 0, 5, "INCR", "", ":1"))).toBe(false));

@@ -162,7 +162,7 @@ function checkKey(operations: readonly Operation[], stepsMax: number): Verdict {
     seen.add(memo);
     return true;
   };
-  /** Takes back the last choice that had an alternative; the entry to go on with, or null when none is left. */
+  /** Undoes the last choice that had an alternative. Returns the entry to continue with, or null when none is left. */
   const back = (): Entry | null => {
     for (let choice = stack.pop(); choice !== undefined; choice = stack.pop()) {
       state = choice.state;

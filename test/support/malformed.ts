@@ -12,7 +12,7 @@ export interface HostileCase {
   /**
    * closes    the server answers and closes
    * goes-on   the connection works afterwards
-   * waits     the server waits for more: no byte comes, others are served, nothing is allocated for what was announced
+   * waits     the server waits for more: no byte comes, other clients are served, announced bytes are not allocated
    */
   outcome: "closes" | "goes-on" | "waits";
 }

@@ -10,7 +10,7 @@ export type Reply =
   | { type: "simple" | "error" | "bulk" | "bignum" | "bulkerror"; value: string }
   | { type: "verbatim"; format: string; value: string }
   | { type: "int"; value: string } // as text: 64 bits do not fit a number
-  | { type: "double"; value: string } // as text: the digits are what is compared
+  | { type: "double"; value: string } // as text, because the digits are compared
   | { type: "bool"; value: boolean }
   | { type: "null"; form: "_" | "$" | "*" }
   | { type: "array" | "set" | "push"; value: Reply[] }

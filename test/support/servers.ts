@@ -158,7 +158,7 @@ process.on("exit", () => {
     }
 });
 
-/** A port nobody listens on at this moment, below the kernel's ephemeral range so that no client takes it. */
+/** A port without a listener at this moment, below the kernel's ephemeral range so that no client gets it. */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const port = 12_000 + Math.floor(Math.random() * 18_000);

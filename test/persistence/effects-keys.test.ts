@@ -61,7 +61,7 @@ test("deadlines of keys", async () => {
     EXPIRE missing 100
     EXPIRE a x
     PEXPIRE a 100000
-    PEXPIRE a 100000 XX GT
+    PEXPIRE a 200000 XX GT
     EXPIREAT a 4000000000
     PEXPIREAT a 4000000000001
     PEXPIREAT a 4000000000001 GT
@@ -232,6 +232,12 @@ test("what has no counterpart in redis-server", async () => {
     > DEBUG CLOCK SET 4000000000001
     > RANDOMKEY
     > GET a
+    DEL a
+    > SET a 1 PXAT 4000000100000
+    SET a 1 PXAT 4000000100000
+    > DEBUG CLOCK SET 4000000100001
+    // What Redis leaves out when it loads, it does not log.
+    > DEBUG RELOAD
     DEL a
     > DEBUG CLOCK RESET
     > DEBUG SET-ACTIVE-EXPIRE 1

@@ -26,6 +26,8 @@ export function reload(call: Call, reply: Reply): Outcome | void {
   const saves = !said.has("nosave");
   let failure = "";
   const isEntered = call.store.section.withinAll(() => {
+    // Loading leaves out what is due. It is removed before, so that the change log has it.
+    call.server.expirePass();
     const before = CHECKS && saves ? datasetDigest(call) : "";
     failure = persistence.reload({ saves, flushes: !said.has("noflush"), merges: said.has("merge") });
     if (before !== "" && failure === "") assert(datasetDigest(call) === before, "what was loaded is what was saved");

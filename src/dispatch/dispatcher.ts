@@ -240,7 +240,7 @@ export class Dispatcher {
     if (this.writesRefused !== "") return this.reject(row, this.writesRefused);
     this.endRun();
     this.statistics.endRun();
-    this.call.effects.log!.wake();
+    this.call.effects.log!.makeRoom();
     return Retry;
   }
 

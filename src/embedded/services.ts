@@ -17,6 +17,7 @@ import type {
 import type { Session } from "../dispatch/session.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
+import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { Cell } from "../server/cells.ts";
 import type { Client, ClientHost } from "../server/client.ts";
 import { clientLine, isBlocked, matchesFilter } from "../server/client-line.ts";
@@ -48,6 +49,10 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   readonly asking = new Set<Asking>();
   private readonly blocked = new Map<number, Blocked>();
   engine!: Engine;
+  /** Set where the data is in files. */
+  persistence?: RdbPersistence;
+  /** Called after the commands of a request and before its replies leave. */
+  afterRequest: () => void = () => {};
   readonly clients = new Map<number, Client>();
   private readonly due: (() => void)[] = [];
   private nextId = 1;
@@ -111,9 +116,16 @@ export class EmbeddedServices implements ServerServices, ClientHost {
         continue;
       }
       if (this.engine.turn.runDue()) continue;
+      this.afterRequest();
+      if (this.engine.turn.isDue) continue;
       if (!this.answerOne()) return;
     }
     throw new Error("a command did not end");
+  }
+
+  /** Runs `work` after the commands at hand. */
+  defer(work: () => void): void {
+    this.due.push(work);
   }
 
   private answerOne(): boolean {

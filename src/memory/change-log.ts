@@ -64,6 +64,7 @@ export type LogState = (typeof LogState)[keyof typeof LogState];
 export const HEAD_BYTES = 4096;
 /** Part of the ring that admission leaves free, for what commands at work still append. */
 const HEADROOM = 0.25;
+const LARGE_SHARE = 0.25;
 /** An appender that waits for room looks again after so long. */
 const WAIT_MS = 20;
 /** The draining thread is woken early when so much of the ring is used. */
@@ -163,9 +164,12 @@ export class ChangeLog {
 
   // ---- appending ----
 
-  /** True when a command with `bytes` of arguments may run: there is room for its effect, and for those at work. */
+  /**
+   * True when commands with `bytes` of arguments may run: there is room for their effects, and for those at work. Effects
+   * that no ring of this size could hold go through it in parts; for them it must be half empty.
+   */
   admits(bytes: number): boolean {
-    return this.written - this.drained + bytes <= this.admitted;
+    return this.written - this.drained + Math.min(bytes, this.size * LARGE_SHARE) <= this.admitted;
   }
 
   /**
@@ -238,13 +242,23 @@ export class ChangeLog {
     }
   }
 
+  /** Drains the log in this thread, where there is no other one for it; null = there is one. Returns false when it cannot. */
+  drainHere: (() => boolean) | null = null;
+
   /** Waits until the draining thread has made room. Returns false when nothing can be drained. */
   private waitForRoom(): boolean {
+    if (this.drainHere !== null) return this.drainHere();
     const seen = Atomics.load(this.c, this.at + ROOM);
     if (this.state === LogState.Failing) return false;
     this.wake();
     Atomics.wait(this.c, this.at + ROOM, seen, WAIT_MS);
     return true;
+  }
+
+  /** Has the log drained soon. Called without locks. */
+  makeRoom(): void {
+    if (this.drainHere !== null) this.drainHere();
+    else this.wake();
   }
 
   /** Wakes the draining thread. */

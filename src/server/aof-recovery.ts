@@ -12,7 +12,7 @@ import { crc32 } from "node:zlib";
 import { BadFile } from "../base/file-reader.ts";
 import { AT_CURSOR, type FileDescriptor, type Files, writeFully } from "../base/files.ts";
 import { StartupError } from "../base/errors.ts";
-import type { Logger } from "../base/log.ts";
+import type { PersistenceLog } from "../persistence/rdb-persistence.ts";
 import { annotationLine } from "../persistence/aof-format.ts";
 import { findForeign, importForeign } from "../persistence/aof-import.ts";
 import { preambleBytes } from "../persistence/aof-preamble.ts";
@@ -56,7 +56,7 @@ export interface RecoveredAof {
 }
 
 /** Makes the file and the ring ready. Throws StartupError when the file is damaged, FileFailure when it cannot be used. */
-export function recoverAof(files: Files, log: Logger, options: RecoveryOptions): RecoveredAof {
+export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryOptions): RecoveredAof {
   const path = join(options.directory, options.fileName);
   removeLeftovers(files, options.directory);
   if (files.stat(path) === null) makeFile(files, log, path, options);
@@ -106,7 +106,7 @@ function removeLeftovers(files: Files, directory: string): void {
 }
 
 /** There is no append-only file: one is made of what another server left here, or an empty one. */
-function makeFile(files: Files, log: Logger, path: string, options: RecoveryOptions): void {
+function makeFile(files: Files, log: PersistenceLog, path: string, options: RecoveryOptions): void {
   const { directory, fileName, rdbName } = options;
   const foreign = findForeign(files, { directory, aofName: fileName, rdbName });
   if (foreign !== null) {

@@ -5,19 +5,10 @@
  * Order of the start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance
  * fails although the workers share the port) → memory → workers attach → workers listen.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { closeSync } from "node:fs";
+import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
-import {
-  dataDirectoryFailed,
-  dataDirectoryInUse,
-  errorCode,
-  errorMessage,
-  listenFailed,
-  loadFailed,
-  outOfMemory,
-  StartupError,
-} from "../base/errors.ts";
+import { errorCode, errorMessage, listenFailed, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { realFiles } from "../base/files.ts";
 import type { LogRoot } from "../base/log.ts";
@@ -33,8 +24,9 @@ import {
   FRAME_WORDS,
   NO_FRAME,
 } from "../memory/arena.ts";
-import { CAN_RELEASE, LOCK_FILE, lockFile, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
+import { CAN_RELEASE, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { LOADING_AT } from "../memory/control.ts";
+import { takeDataDirectory } from "./data-directory.ts";
 import { AofControl, recoverFor } from "./aof-control.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import { SaveState } from "../persistence/save-state.ts";
@@ -127,24 +119,6 @@ function makeMemory(options: MemoryOptions): Memory {
 /** Regions for `maxMemory` bytes of data: a quarter more for dead records that wait for cleaning, and one to start with. */
 function regionsFor(maxMemory: number, regionBytes: number): number {
   return Math.ceil((maxMemory * 1.25) / regionBytes) + 1;
-}
-
-/** Makes the data directory and takes its lock. Returns the descriptor that holds the lock. */
-function takeDataDirectory(path: string): number {
-  let descriptor: number;
-  const lockPath = join(path, LOCK_FILE);
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o750 });
-    descriptor = openSync(lockPath, "a+");
-  } catch (thrown) {
-    throw dataDirectoryFailed(path, errorCode(thrown));
-  }
-  if (lockFile(descriptor) === "taken") {
-    throw dataDirectoryInUse(path, Number.parseInt(readFileSync(lockPath, "utf8"), 10) || 0);
-  }
-  ftruncateSync(descriptor, 0);
-  writeSync(descriptor, `${process.pid}\n`);
-  return descriptor;
 }
 
 /** Binds every address once without sharing it, and closes it again. Throws StartupError when an address is in use. */

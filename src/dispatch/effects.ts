@@ -234,6 +234,10 @@ export class Effects {
    * is copied as it is where it is what would be written.
    */
   requestAsSent(call: Call, start: number, end: number): void {
+    if (this.isReplaced) {
+      this.isReplaced = false;
+      return;
+    }
     if (this.commands !== 0 || !this.isOn || !this.copiesRequests || !isCanonical(call, start))
       return this.asSent(call);
     this.first = this.last = call.db;
@@ -243,6 +247,15 @@ export class Effects {
     this.requestEnd = end;
     this.section.hasEffects();
   }
+
+  /**
+   * The handler of a command with one key, whose row says AsSent, has changed something and written another effect for it:
+   * the request is not written.
+   */
+  replaceRequest(): void {
+    this.isReplaced = this.isOn;
+  }
+  private isReplaced = false;
 
   /** The command of `call` as it was sent, under the name of its row. */
   asSent(call: Call): void {

@@ -29,7 +29,7 @@ const TRAITS = { group: "string", categories: ["string"], docs: STRINGS_DOCS };
 // biome-ignore format: a table, one command a line
 export const stringsFamily: readonly CommandSpec[] = family(TRAITS, [
   { name: "GET",         arity:  2, keys: FIRST,                  flags: READONLY | FAST,                  run: get },
-  { name: "SET",         arity: -3, keys: FIRST,                  flags: WRITE | DENY_OOM | STAGES,        run: set, effect: Effect.Rewritten, keyFlags: "RW access update variable_flags" },
+  { name: "SET",         arity: -3, keys: FIRST,                  flags: WRITE | DENY_OOM | STAGES,        run: set, keyFlags: "RW access update variable_flags" },
   { name: "GETEX",       arity: -2, keys: FIRST,                  flags: WRITE | FAST,                     run: getex, effect: Effect.Rewritten, keyFlags: "RW access update" },
   { name: "GETDEL",      arity:  2, keys: FIRST,                  flags: WRITE | FAST,                     run: getdel, effect: Effect.Rewritten, keyFlags: "RW access delete" },
   { name: "GETSET",      arity:  3, keys: FIRST,                  flags: WRITE | DENY_OOM | FAST | STAGES, run: getset, effect: Effect.Rewritten, keyFlags: "RW access update" },

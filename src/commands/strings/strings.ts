@@ -104,7 +104,6 @@ export function set(call: Call, reply: Reply): Outcome | void {
   const at = call.argAt(2);
   const status = at >= 0 ? call.strings.set(call.bytes, at, call.argBytes(2), 0) : storeArgument(call, 2, 0, PLAIN);
   if (status < 0) return refuse(call, reply, status);
-  call.effects.asSent(call);
   reply.ok();
 }
 
@@ -249,8 +248,9 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
     if (!gets) reply.ok();
     else if (found) replyString(call, reply);
     else reply.nullBulk();
-    if (found) deleteFound(call);
-    return;
+    if (!found) return;
+    deleteFound(call);
+    return call.effects.replaceRequest();
   }
   if (gets) {
     const outcome = exchange(call, reply, 2, found, due);
@@ -263,8 +263,10 @@ function setWithOptions(call: Call, reply: Reply): Outcome | void {
   if (options.timeAt !== 0) {
     store.changed(KeyEvent.Deadline);
     logSet(call, 1, 2, due);
-  } else {
+    call.effects.replaceRequest();
+  } else if (gets || condition > Condition.XX) {
     logWithoutTests(call);
+    call.effects.replaceRequest();
   }
 }
 

@@ -7,6 +7,7 @@
  * Goal: GET 3 M/s, SET 1.5 M/s with pipelines of 16.
  * Run: npm run bench -- engine [--keys N] [--no-huge-pages] [--no-ahead] [--pipeline N]
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { loadConfigText } from "../../src/base/config/load.ts";
 import { readMachine } from "../../src/base/config/machine.ts";
@@ -17,7 +18,6 @@ import { Client } from "../../src/server/client.ts";
 import { Engine } from "../../src/server/engine.ts";
 import { Memory } from "../../src/server/memory.ts";
 import { Reply } from "../../src/protocol/reply.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { StringValue } from "../../src/store/string-value.ts";
 
 const KEY_BYTES = 16;

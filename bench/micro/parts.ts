@@ -52,7 +52,7 @@ measure("lock and unlock, nobody waits", 1_000_000, (calls) => {
 });
 measure("shard lock and unlock", 1_000_000, (calls) => {
   for (let i = 0; i < calls; i++) {
-    store.section.enter(i & 15);
+    store.section.enter(store.shards[i & 15]!);
     store.section.leave();
   }
 });
@@ -99,19 +99,19 @@ measure("insert + delete", 500_000, (calls) => {
     store.remove(2);
   }
 });
-const header = store.headerOf(0);
+const shard = store.shards[0]!;
 measure("append + free, 100 bytes", 500_000, (calls) => {
   for (let i = 0; i < calls; i++) {
-    const address = store.log.append(0, header, 12, false);
-    const w = store.segments.locate(0, address);
+    const address = store.log.append(shard, 12, false);
+    const w = store.segments.locate(shard, address);
     store.segments.m[w] = 12;
-    store.log.free(0, header, address);
+    store.log.free(shard, address);
   }
 });
 measure("heap block of 64 bytes", 500_000, (calls) => {
   for (let i = 0; i < calls; i++) {
-    const block = store.heap.allocate(1, store.headerOf(1), 64, false);
-    if ((i & 7) === 7) store.heap.free(1, store.headerOf(1), block, 64, 0);
+    const block = store.heap.allocate(shard, 64, false);
+    if ((i & 7) === 7) store.heap.free(shard, block, 64, 0);
   }
 });
 measure("frame of 64 KiB", 200_000, (calls) => {

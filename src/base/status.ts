@@ -19,3 +19,8 @@ export const Status = {
   Again: -12,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
+
+/** True when a result is a Status and not the reference that was asked for. */
+export function isStatus(result: number): result is Status {
+  return result < 0;
+}

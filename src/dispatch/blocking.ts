@@ -15,20 +15,21 @@
  *   BLOCKING-2  a key that became ready is served before the command's locks are released, or noted in `postponed`
  *   BLOCKING-3  the client's own worker frees the requests of a wait, after the wait has ended
  */
+import { Status } from "../base/status.ts";
+import { NO_ADDRESS } from "../store/address.ts";
+import type { RecordType } from "../store/record.ts";
+import type { Shard } from "../store/shard.ts";
+import { NO_REF, type Ref } from "../structures/pages.ts";
 import { assert } from "../base/assert.ts";
 import { Reply } from "../protocol/reply.ts";
-import type { RecordType } from "../store/record.ts";
-import { NO_ADDRESS } from "../store/segments.ts";
-import type { ReadyPlace } from "../store/section.ts";
+import type { ReadyKey } from "../store/section.ts";
 import { KeyEvent } from "../store/key-events.ts";
 import type { Store } from "../store/store.ts";
 import { ENDS_WITH_KEY, Waiters } from "../store/waiters.ts";
-import { NO_REF, type Ref } from "../structures/pages.ts";
 import type { Call } from "./call.ts";
 import { refuse } from "./refuse.ts";
 import type { Session } from "./session.ts";
 import { Later, type Outcome } from "./spec.ts";
-import { Status } from "../base/status.ts";
 
 /** What a waiting command wants. */
 export const Want = {
@@ -96,7 +97,7 @@ const RESP3 = 0x400;
 interface Wait {
   readonly session: Session;
   readonly slot: number;
-  readonly shards: number[];
+  readonly shards: Shard[];
   readonly requests: Ref[];
   /** Keys to check again at `recheckMs`. */
   readonly rechecked: PendingKey[];
@@ -106,7 +107,7 @@ interface Wait {
 
 /** A key to be served in a later turn. */
 interface PendingKey {
-  readonly shard: number;
+  readonly shard: Shard;
   readonly db: number;
   readonly key: Buffer;
   /** The wait that checks the key at intervals; null = the key waits for a target's lock. */
@@ -296,35 +297,34 @@ export class Blocking {
 
   // ---- keys that become ready ----
 
-  private keyChanged(shard: number, keyspace: number, event: KeyEvent): void {
+  private keyChanged(shard: Shard, keyspace: number, event: KeyEvent): void {
     const { store, waiters } = this;
-    const header = store.headerOf(shard);
     if (event === KeyEvent.Flushed) {
-      waiters.visitAll(shard, header, (place, db) => this.noteReady(shard, keyspace, place, db));
+      waiters.visitAll(shard, (place, db) => this.noteReady(shard, keyspace, place, db));
     } else if (event !== KeyEvent.Deadline && event !== KeyEvent.Persisted) {
-      waiters.visitKey(shard, header, store.cursor.key, (place, db) => this.noteReady(shard, keyspace, place, db));
+      waiters.visitKey(shard, store.cursor.key, (place, db) => this.noteReady(shard, keyspace, place, db));
     }
   }
 
-  private noteReady(shard: number, keyspace: number, place: Ref, db: number): void {
+  private noteReady(shard: Shard, keyspace: number, place: Ref, db: number): void {
     if (this.call.keyspaces.of(db) !== keyspace) return;
     if (!this.waiters.makeReady(place)) return;
-    this.store.section.rearranges(shard);
+    shard.rearranges();
     this.store.section.addReady(shard, place);
   }
 
   // ---- serving ----
 
   /** Serves all ready keys, in the section that made them ready (BLOCKING-2). */
-  private serve(ready: readonly ReadyPlace[]): void {
+  private serve(ready: readonly ReadyKey[]): void {
     const { call } = this;
     call.pushArguments(this.arguments, this.starts, this.lengths);
     // The list grows meanwhile: clients may wait for the key that BLMOVE pushes to.
-    for (let i = 0; i < ready.length; i++) this.serveWaitedKey(ready[i]!.shard, ready[i]!.place);
+    for (let i = 0; i < ready.length; i++) this.serveWaitedKey(ready[i]!.shard, ready[i]!.waitedKey);
     call.popArguments();
   }
 
-  private serveWaitedKey(shard: number, place: Ref): void {
+  private serveWaitedKey(shard: Shard, place: Ref): void {
     const { waiters, store, call } = this;
     const length = waiters.openWaitedKey(shard, place);
     if (length > this.arguments.length) this.growArguments(length);
@@ -428,7 +428,7 @@ export class Blocking {
     this.requestTurn();
   }
 
-  private postpone(shard: number, db: number, length: number): void {
+  private postpone(shard: Shard, db: number, length: number): void {
     this.postponed.push({ shard, db, key: Buffer.from(this.arguments.subarray(0, length)), wait: null });
     this.requestTurn();
   }
@@ -495,7 +495,7 @@ export class Blocking {
       this.nextRecheckMs = Infinity;
       const isServed = store.section.within(shard, () => {
         call.key.load(key, 0, key.length);
-        waiters.visitKey(shard, store.headerOf(shard), call.key, (place, ofDb) => {
+        waiters.visitKey(shard, call.key, (place, ofDb) => {
           if (ofDb === db) this.noteReady(shard, call.keyspaces.of(db), place, db);
         });
       });

@@ -9,6 +9,8 @@
  *   DISPATCH-2  a handler that returns Retry has changed nothing, and its reply is discarded
  *   DISPATCH-3  the lock of a run is released by the run's last command, or before the dispatcher does anything else
  */
+import { HEADER_WORDS } from "../store/record.ts";
+import type { Shard } from "../store/shard.ts";
 import { latin1Text } from "../base/bytes.ts";
 import { assert } from "../base/assert.ts";
 import { MUTANT } from "../memory/lock.ts";
@@ -16,9 +18,7 @@ import type { Parser } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
-import { HEADER_WORDS } from "../store/record.ts";
 import type { Section } from "../store/section.ts";
-import { WRITE_FROZEN_AT, WRITE_FROZEN_HASH_AT } from "../store/shard.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
@@ -71,8 +71,8 @@ const RELEASES_EARLY = MUTANT === "released-early";
 export class Dispatcher {
   private readonly store: Store;
   private readonly prefetch: Prefetch;
-  /** Shard whose lock the last command left to the next one of the run, -1 = none (DISPATCH-3). */
-  private runShard = -1;
+  /** Shard whose lock the last command left to the next one of the run, null = none (DISPATCH-3). */
+  private runShard: Shard | null = null;
   /** Selection version of the run's key. */
   private runVersion = 0;
   private readonly section: Section;
@@ -89,8 +89,8 @@ export class Dispatcher {
   /** `evict` runs when this worker's store has allocated more bytes, or no more chunks than `freeChunksLeast` are free. */
   usedBytesMax = Infinity;
   freeChunksMin = -1;
-  /** Evicts keys until a shard (-1 = any) has room for about `bytes`. Returns false when that fails. */
-  evict: (shard: number, bytes: number) => boolean = () => true;
+  /** Evicts keys until a shard (null = any) has room for about `bytes`. Returns false when that fails. */
+  evict: (shard: Shard | null, bytes: number) => boolean = () => true;
   /** CLIENT PAUSE: the commands that this worker suspends. Set between two turns, when no command is running. */
   paused: Pause = Pause.None;
   /** The data set is being loaded: only commands with the flag LOADING run. */
@@ -191,7 +191,7 @@ export class Dispatcher {
     if (outcome === Retry) return this.retried(replyAt, handedOn);
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) statistics.failed(row);
-    if (this.runShard >= 0) statistics.continueRun(call);
+    if (this.runShard !== null) statistics.continueRun(call);
     else if (outcome === Later && call.blocking.hasBegun()) statistics.beginWait(call, row);
     else statistics.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
     const requestBytes = parser.endOf[i]! - parser.startOf[i]!;
@@ -261,14 +261,14 @@ export class Dispatcher {
     if (this.isNearLimit && (pool.freeChunks <= this.freeChunksMin || this.store.usedBytes > this.usedBytesMax)) {
       const key = this.prefetch.keyAt(i);
       this.endRun();
-      if (!this.evict(key === null ? -1 : this.store.shardOf(key.hashA), recordBytes(call))) {
+      if (!this.evict(key === null ? null : this.store.shardOf(key.hashA), recordBytes(call))) {
         return this.refuseMemory(row);
       }
     }
     if (staged.length > 0 && call.effects.isOn) call.effects.copyStaged(staged);
-    if (pool.reserve(pool.ahead)) return Admission.Granted;
+    if (pool.reserve(pool.commandChunks)) return Admission.Granted;
     const mayGrow = this.mayGrow();
-    if (pool.reserve(pool.ahead)) return Admission.Granted;
+    if (pool.reserve(pool.commandChunks)) return Admission.Granted;
     if (!mayGrow) return this.refuseMemory(row);
     this.endRun();
     this.statistics.endRun();
@@ -304,15 +304,15 @@ export class Dispatcher {
       return Done;
     }
     const shard = store.shardOf(key.hashA);
-    if (this.runShard >= 0) {
+    if (this.runShard !== null) {
       assert(this.runShard === shard, "a run stays on one shard (DISPATCH-3)");
-      this.runShard = -1;
+      this.runShard = null;
       section.resume();
       // The handler before may have selected another key: MOVE selects the key in the other database.
       if (store.cursor.version !== this.runVersion) store.select(call.keyspace, key);
     } else {
       if (!section.enter(shard)) return Retry;
-      if (store.c[store.headerOf(shard) + WRITE_FROZEN_AT] !== 0 && this.isFrozenFor(spec, shard, key)) {
+      if (shard.isWriteFrozen && this.isFrozenFor(spec, shard, key)) {
         section.leave();
         return Retry;
       }
@@ -329,7 +329,7 @@ export class Dispatcher {
       if (call.effects.log !== null && spec.effect === AS_SENT && store.changes !== changes)
         call.effects.requestAsSent(call, this.starts[i]!, this.ends[i]!);
       if (outcome === Done && this.isRepeated(i, call, shard)) {
-        section.keep();
+        section.retain();
         this.runShard = shard;
         this.runVersion = version;
       } else {
@@ -342,7 +342,7 @@ export class Dispatcher {
   }
 
   /** True when the same cheap command on the same key follows in the batch, and no thread waits for the lock. */
-  private isRepeated(i: number, call: Call, shard: number): boolean {
+  private isRepeated(i: number, call: Call, shard: Shard): boolean {
     const repeats = this.prefetch.repeats[i + 1]!;
     return (
       repeats !== 0 &&
@@ -351,7 +351,7 @@ export class Dispatcher {
       call.argCount <= RUN_ARGUMENTS_MAX &&
       this.observer === null &&
       call.session.replies === Replies.On &&
-      !this.section.isWaitedFor(shard)
+      !shard.isWaitedFor
     );
   }
 
@@ -363,9 +363,9 @@ export class Dispatcher {
 
   /** DISPATCH-3 */
   private endRun(): void {
-    if (this.runShard < 0) return;
+    if (this.runShard === null) return;
     this.section.release();
-    this.runShard = -1;
+    this.runShard = null;
   }
 
   private runMany(spec: CommandSpec, call: Call, reply: Reply): Outcome {
@@ -387,7 +387,7 @@ export class Dispatcher {
       // Both shards that a command writes to may have to open segments. A command that writes to more of them makes its own
       // reservation.
       if ((spec.flags & DENY_OOM) !== 0) {
-        const chunks = store.pool.ahead * Math.min(section.setSize, 2);
+        const chunks = store.pool.commandChunks * Math.min(section.setSize, 2);
         if (!section.reserve(chunks)) {
           const mayGrow = this.mayGrow();
           if (!section.reserve(chunks)) return mayGrow ? Retry : this.refuseFull();
@@ -412,13 +412,12 @@ export class Dispatcher {
   }
 
   /** True when `spec` writes to a write-frozen key (long-copy.ts). The command that makes the copy is let through. */
-  private isFrozenFor(spec: CommandSpec, shard: number, key: Key): boolean {
-    const { store, call } = this;
-    const header = store.headerOf(shard);
+  private isFrozenFor(spec: CommandSpec, shard: Shard, key: Key): boolean {
+    const { call } = this;
     return (
       (spec.flags & WRITE) !== 0 &&
-      store.c[header + WRITE_FROZEN_AT] !== 0 &&
-      store.c[header + WRITE_FROZEN_HASH_AT] === key.hashB &&
+      shard.isWriteFrozen &&
+      shard.writeFrozenHash === key.hashB &&
       call.session.continuation === null
     );
   }
@@ -428,7 +427,7 @@ export class Dispatcher {
     const { store, call, keyArguments, section } = this;
     let isFrozen = false;
     for (let n = 0; n < section.heldCount && !isFrozen; n++) {
-      isFrozen = store.c[store.headerOf(section.held[n]!) + WRITE_FROZEN_AT] !== 0;
+      isFrozen = section.heldAt(n).isWriteFrozen;
     }
     if (!isFrozen) return false;
     for (let n = 0; n < keyArguments.count; n++) {

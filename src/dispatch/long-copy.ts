@@ -10,13 +10,13 @@
  * anew. From the second time on the source is write-frozen: the dispatcher retries clients' writes to it until the copy is
  * done, because the copy might never end otherwise. After TRIES attempts the copy is made in one step.
  */
-import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
-import { type CollectionCopy, Copying } from "../store/collection-copy.ts";
-import { type Address, NO_ADDRESS } from "../store/segments.ts";
-import { WRITE_FROZEN_AT, WRITE_FROZEN_HASH_AT } from "../store/shard.ts";
-import type { Store } from "../store/store.ts";
+import { type Address, NO_ADDRESS } from "../store/address.ts";
+import type { Shard } from "../store/shard.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
+import { assert } from "../base/assert.ts";
+import { type CollectionCopy, Copying } from "../store/collection-copy.ts";
+import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import type { Continuation } from "./continuation.ts";
 import type { CommandSpec } from "./spec.ts";
@@ -42,13 +42,13 @@ export const CONTINUES = 1;
 
 export class LongCopy implements Continuation {
   /** The source: its shard, its root and the pin on its shard. */
-  shard = 0;
+  shard: Shard;
   root: Address = NO_ADDRESS;
   pin = -1;
   /** The copy so far, null when it is made in one step. */
   copy: CollectionCopy | null = null;
   /** Shard of the copy. */
-  target = 0;
+  target: Shard;
   tries = 0;
   /** True while this copy has its source write-frozen. */
   freezesWrites = false;
@@ -56,7 +56,13 @@ export class LongCopy implements Continuation {
   waitsSinceMs = 0;
   spentMs = 0;
 
-  constructor(readonly spec: CommandSpec) {}
+  constructor(
+    readonly spec: CommandSpec,
+    shard: Shard,
+  ) {
+    this.shard = shard;
+    this.target = shard;
+  }
 
   get isResting(): boolean {
     return this.waitsSinceMs !== 0;
@@ -69,7 +75,7 @@ export class LongCopy implements Continuation {
     section.want(this.shard);
     section.want(this.target);
     return section.withinSet(() => {
-      section.rearranges(this.shard);
+      this.shard.rearranges();
       abandonCopy(store, this);
     });
   }
@@ -91,7 +97,7 @@ export function copyAhead(call: Call, moves: boolean): number {
   let long = longCopyOf(call);
   if (long === null) {
     if (!call.transfer.mustCopyMoreThan(AT_ONCE_BYTES_MAX, moves)) return 0;
-    long = new LongCopy(call.spec);
+    long = new LongCopy(call.spec, call.transfer.shard);
     if (!begin(call, long)) return 0;
     session.continuation = long;
   }
@@ -128,7 +134,7 @@ export function endCopy(call: Call): void {
 /** Pins the source and begins to copy it. Returns false when all pins of its shard are in use. */
 function begin(call: Call, long: LongCopy): boolean {
   const { store } = call;
-  long.pin = store.large.pin(call.transfer.header);
+  long.pin = store.large.pin(call.transfer.shard);
   if (long.pin < 0) return false;
   long.shard = call.transfer.shard;
   long.root = call.transfer.node;
@@ -150,26 +156,24 @@ function abandonCopy(store: Store, long: LongCopy): void {
 /** Write-freezes the source, which is the first key. A shard has one frozen key, so another copy's frozen key stays. */
 function freezeWrites(call: Call, long: LongCopy): void {
   const { store } = call;
-  const header = store.headerOf(long.shard);
-  if (store.c[header + WRITE_FROZEN_AT] !== 0) return;
+  if (long.shard.isWriteFrozen) return;
   const key = store.newKey();
   key.load(call.bytes, call.argAt(1), call.argBytes(1));
-  store.c[header + WRITE_FROZEN_AT] = 1;
-  store.c[header + WRITE_FROZEN_HASH_AT] = key.hashB;
+  long.shard.freezeWrites(key.hashB);
   long.freezesWrites = true;
 }
 
 function releaseSource(store: Store, long: LongCopy): void {
-  if (long.freezesWrites) store.c[store.headerOf(long.shard) + WRITE_FROZEN_AT] = 0;
+  if (long.freezesWrites) long.shard.thawWrites();
   long.freezesWrites = false;
-  store.large.unpin(long.shard, store.headerOf(long.shard), long.pin, store.nowSeconds);
+  store.large.unpin(long.shard, long.pin, store.nowSeconds);
 }
 
 /** Returns 0 when the copy is complete, CONTINUES, or Status. */
 function step(call: Call, long: LongCopy, copy: CollectionCopy): number {
   const { clock, store } = call;
   const beganMs = clock.monotonicMs();
-  if (copy.made === 0 && !store.pool.nextIsTouched) {
+  if (copy.made === 0 && !store.pool.nextIsResident) {
     if (long.waitsSinceMs === 0) long.waitsSinceMs = beganMs;
     if (beganMs - long.waitsSinceMs < (long.freezesWrites ? TOUCH_FROZEN_MS : TOUCH_MS)) return CONTINUES;
   }
@@ -178,7 +182,7 @@ function step(call: Call, long: LongCopy, copy: CollectionCopy): number {
     const state = copy.made !== 0 ? Copying.Done : copy.step(CLOCK_BLOCKS);
     if (state === Copying.Done) return 0;
     if (state === Copying.NoRoom) return Status.Busy;
-    if (blocks >= STEP_BLOCKS || !store.pool.nextIsTouched || clock.monotonicMs() - beganMs >= STEP_MS) break;
+    if (blocks >= STEP_BLOCKS || !store.pool.nextIsResident || clock.monotonicMs() - beganMs >= STEP_MS) break;
   }
   long.spentMs += clock.monotonicMs() - beganMs;
   return CONTINUES;

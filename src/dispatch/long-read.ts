@@ -2,11 +2,12 @@
  * Long reads: a command that reads every byte of a large value does so in steps (continuation.ts). The value is pinned when
  * the command begins, so the command does not see what other clients write meanwhile.
  */
+import type { Address } from "../store/address.ts";
+import { Encoding } from "../store/record.ts";
+import type { Shard } from "../store/shard.ts";
 import { assert } from "../base/assert.ts";
 import type { PinnedRange } from "../protocol/reply.ts";
 import { STRING_CHUNK_BYTES } from "../store/large.ts";
-import { Encoding } from "../store/record.ts";
-import type { Address } from "../store/segments.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import type { Continuation } from "./continuation.ts";
@@ -26,7 +27,7 @@ export class LongRead implements Continuation, PinnedRange {
    */
   constructor(
     readonly spec: CommandSpec,
-    readonly shard: number,
+    readonly shard: Shard,
     readonly node: Address,
     readonly pin: number,
     public position: number,
@@ -38,8 +39,8 @@ export class LongRead implements Continuation, PinnedRange {
 
   drop(store: Store): boolean {
     return store.section.within(this.shard, () => {
-      store.section.rearranges(this.shard);
-      store.large.unpin(this.shard, store.headerOf(this.shard), this.pin, store.nowSeconds);
+      this.shard.rearranges();
+      store.large.unpin(this.shard, this.pin, store.nowSeconds);
     });
   }
 }
@@ -65,7 +66,7 @@ export function beginLongRead(
   const { store, session, spec } = call;
   if (end - position <= STEP_BYTES || store.cursor.encoding !== Encoding.Chunked) return null;
   const { shard, node } = store.cursor;
-  const pin = store.large.pin(store.headerOf(shard));
+  const pin = store.large.pin(shard);
   if (pin < 0) return null;
   const read = new LongRead(spec, shard, node, pin, position, end, sum, last, length);
   session.continuation = read;
@@ -98,7 +99,7 @@ export function stepLongRead(
     return false;
   }
   statistics.tookBefore(read.spentMs);
-  large.unpin(read.shard, store.headerOf(read.shard), read.pin, store.nowSeconds);
+  large.unpin(read.shard, read.pin, store.nowSeconds);
   session.continuation = null;
   return true;
 }

@@ -38,6 +38,8 @@ export class Prefetch {
   private readonly bucketWord = new Int32Array(BATCH_MAX);
   private readonly bucketRegion = new Int32Array(BATCH_MAX);
   private readonly version = new Int32Array(BATCH_MAX);
+  /** Slot of each key in its bucket, and its record; see Index.prefetchSlot. */
+  private readonly slot = new Int32Array(BATCH_MAX);
   private readonly recordWord = new Int32Array(BATCH_MAX);
   private readonly recordRegion = new Int32Array(BATCH_MAX);
   /** Which arguments of each command are members (MemberPlaces), and the number of its first prefetched member. */
@@ -85,6 +87,7 @@ export class Prefetch {
   private hintIndex(k: number): void {
     const { index } = this.store;
     index.hintWord = this.bucketWord[k]!;
+    index.hintSlot = this.slot[k]!;
     index.hintRegion = this.bucketRegion[k]!;
     index.hintHash = this.keys[k]!.hashB;
     index.hintKs = this.tableOf[k]!;
@@ -134,13 +137,12 @@ export class Prefetch {
 
   private locateBuckets(count: number, keyspace: number): void {
     const { store, isHashed, keyOf, tableOf, bucketWord, bucketRegion, version } = this;
-    const { index } = store;
+    const { index, shards } = store;
     for (let i = 0; i < count; i++) {
       if (isHashed[i] === 0 || keyOf[i] !== i) continue;
       const key = this.keys[i]!;
-      const shard = store.shardOf(key.hashA);
-      const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
-      const w = index.prefetchBucket(shard, ks, key.hashB);
+      const ks = store.keyspaceRef(key.hashA, keyspace);
+      const w = index.prefetchBucket(shards, ks, key);
       tableOf[i] = ks;
       bucketWord[i] = w;
       version[i] = index.prefetchedVersion;
@@ -162,13 +164,17 @@ export class Prefetch {
   }
 
   private loadRecords(count: number): void {
-    const { store, isHashed, keyOf, bucketWord, bucketRegion, recordWord, recordRegion } = this;
+    const { store, isHashed, keyOf, bucketWord, bucketRegion, slot, recordWord, recordRegion } = this;
     const { index } = store;
     for (let i = 0; i < count; i++) {
-      recordWord[i] = -1;
+      slot[i] = -1;
       if (isHashed[i] === 0 || keyOf[i] !== i || bucketWord[i]! < 0) continue;
-      const key = this.keys[i]!;
-      recordWord[i] = index.candidate(store.shardOf(key.hashA), bucketRegion[i]!, bucketWord[i]!, key.hashB);
+      slot[i] = index.prefetchSlot(bucketRegion[i]!, bucketWord[i]!, this.keys[i]!.hashB);
+    }
+    for (let i = 0; i < count; i++) {
+      recordWord[i] = -1;
+      if (slot[i]! < 0) continue;
+      recordWord[i] = index.prefetchRecord(store.shardOf(this.keys[i]!.hashA), bucketRegion[i]!, slot[i]!);
       recordRegion[i] = index.prefetchedRegion;
     }
     const regions = store.arena.words;
@@ -196,8 +202,7 @@ export class Prefetch {
       if (k !== selected) {
         selected = k;
         const shard = store.shardOf(this.keys[k]!.hashA);
-        isTree =
-          recordWord[k]! >= 0 && ahead.selectTree(shard, store.headerOf(shard), recordRegion[k]!, recordWord[k]!);
+        isTree = recordWord[k]! >= 0 && ahead.selectTree(shard, recordRegion[k]!, recordWord[k]!);
       }
       if (!isTree) continue;
       const places = membersOf[i]!;

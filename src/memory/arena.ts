@@ -14,18 +14,40 @@ import { type Control, REGION_COUNT_AT } from "./control.ts";
 
 /** The smallest frame. Frame numbers count in this unit. */
 export const FRAME_BYTES = 8 << 10;
-export const FRAME_WORDS = FRAME_BYTES >>> 2;
 /** Shifts from a frame within its region to its first byte, and to its first word. */
-export const FRAME_BYTE_SHIFT = 13;
-export const FRAME_WORD_SHIFT = FRAME_BYTE_SHIFT - 2;
-export const FRAME_BITS = 17;
-export const FRAME_MASK = (1 << FRAME_BITS) - 1;
+const FRAME_BYTE_SHIFT = 13;
+const FRAME_WORD_SHIFT = FRAME_BYTE_SHIFT - 2;
+assert(FRAME_BYTES === 1 << FRAME_BYTE_SHIFT, "a frame's bytes are a shift");
+const FRAME_BITS = 17;
+const FRAME_MASK = (1 << FRAME_BITS) - 1;
 /** 8 KiB frames in a chunk (1 MiB), the largest frame that the pool allocates. */
 export const CHUNK_FRAMES = 128;
 export const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES;
 
 export type FrameNumber = number;
-export const NO_FRAME = 0;
+export const NO_FRAME = 0 as FrameNumber;
+
+/** The frame that begins at 8 KiB unit `unit` of `region`. */
+export function frameNumber(region: number, unit: number): FrameNumber {
+  return ((region << FRAME_BITS) | unit) as FrameNumber;
+}
+/** The frame that begins `units` behind `frame`, in the same region. */
+export function frameBehind(frame: FrameNumber, units: number): FrameNumber {
+  return (frame + units) as FrameNumber;
+}
+export function regionOf(frame: FrameNumber): number {
+  return frame >>> FRAME_BITS;
+}
+/** 8 KiB unit, first word and first byte of a frame within its region. */
+export function unitInRegion(frame: FrameNumber): number {
+  return frame & FRAME_MASK;
+}
+export function firstWord(frame: FrameNumber): number {
+  return (frame & FRAME_MASK) << FRAME_WORD_SHIFT;
+}
+export function firstByte(frame: FrameNumber): number {
+  return (frame & FRAME_MASK) << FRAME_BYTE_SHIFT;
+}
 
 export class Arena {
   /** Views of each region's memory, by region number: 32-bit words, bytes, 16-bit words, doubles. */

@@ -29,6 +29,8 @@ export const CHUNK_WORDS = 8;
 export const SEGMENTS = 16384;
 /** Words of a segment entry, see store/segments.ts. */
 export const SEGMENT_WORDS = 4;
+/** Words of one shard's segment table. */
+const SEGMENT_TABLE_WORDS = SEGMENTS * SEGMENT_WORDS;
 
 /** Command statistics (dispatch/command-statistics.ts): rows, one per command or subcommand, and words of a row. */
 export const STATISTICS_ROWS = 512;
@@ -156,6 +158,14 @@ export class Control {
     return new Control(buffer, geometry);
   }
 
+  /** True while a worker loads the data set. */
+  get isLoading(): boolean {
+    return Atomics.load(this.i32, LOADING_AT) !== 0;
+  }
+  set isLoading(isLoading: boolean) {
+    Atomics.store(this.i32, LOADING_AT, isLoading ? 1 : 0);
+  }
+
   /** First word of the cells of `worker`. */
   workerAt(worker: number): number {
     return this.workersAt + worker * WORKER_WORDS;
@@ -173,7 +183,7 @@ export class Control {
 
   /** First word of the segment table of `shard`. */
   segmentTableAt(shard: number): number {
-    return this.segmentsAt + shard * (SEGMENTS * SEGMENT_WORDS);
+    return this.segmentsAt + shard * SEGMENT_TABLE_WORDS;
   }
 }
 
@@ -185,7 +195,7 @@ function placesOf(g: Geometry) {
   const chunks = line(keyspaceMap + g.databases + keyspacesOf(g.databases));
   const shards = line(chunks + g.regionsMax * (g.regionBytes >>> 20) * CHUNK_WORDS);
   const segments = shards + g.shards * g.shardWords;
-  const statistics = segments + g.shards * SEGMENTS * SEGMENT_WORDS;
+  const statistics = segments + g.shards * SEGMENT_TABLE_WORDS;
   const waiters = statistics + g.workers * STATISTICS_ROWS * STATISTICS_ROW_WORDS;
   const words = waiters + g.workers * WAITERS;
   return { workers, keyspaceMap, chunks, shards, segments, statistics, waiters, words };

@@ -17,8 +17,17 @@
  *   POOL-P4  at least as many chunks are free as all threads together have reserved
  * Locking: POOL_LOCK, a leaf lock.
  */
+import {
+  type Arena,
+  CHUNK_FRAMES,
+  type FrameNumber,
+  NO_FRAME,
+  frameBehind,
+  frameNumber,
+  regionOf,
+  unitInRegion,
+} from "./arena.ts";
 import { assert } from "../base/assert.ts";
-import { CHUNK_FRAMES, FRAME_BITS, FRAME_MASK, NO_FRAME, type Arena, type FrameNumber } from "./arena.ts";
 import { CHUNK_WORDS, POOL_AT, POOL_LOCK_AT, REGION_COUNT_AT, REGIONS_WANTED_AT } from "./control.ts";
 import { lock, unlock } from "./lock.ts";
 
@@ -29,10 +38,16 @@ export type FrameSize = (typeof FrameSize)[keyof typeof FrameSize];
 /** 8 KiB units in a frame, by FrameSize. */
 export const FRAMES_OF = [0, 1, 8, 32, 128] as const;
 
+// Words of a chunk entry.
+const STATE = 0;
+const NEXT = 1;
+const PREVIOUS = 2;
+const FREED_SECOND = 3;
+const MASK_AT = 4;
+
 const FREE_KIND = 0;
 const KIND_MASK = 7;
-/** First word of the free mask; number of its words, by FrameSize; value of each word when all frames are free. */
-const MASK_AT = 4;
+/** Of the free mask, by FrameSize: the number of its words, and the value of each word when all frames are free. */
 const MASK_WORDS = [0, 4, 1, 1, 1] as const;
 const FULL_MASK = [0, -1, 0xffff, 0x000f, 0x0001] as const;
 const DIRTY = 1 << 24;
@@ -46,40 +61,40 @@ const GROWING = POOL_AT + 6;
 const FREE_LAST = POOL_AT + 7;
 /** Free chunks that are resident. */
 const FREE_DIRTY = POOL_AT + 8;
-/** 1 while the main thread prefaults free chunks; 1 while a thread waits for a prefaulted chunk. */
-const TOUCHES = POOL_AT + 9;
-const TOUCH_WANTED = POOL_AT + 10;
+/** 1 while the main thread prefaults free chunks; 1 while a thread waits for a resident chunk. */
+const PREFAULTS = POOL_AT + 9;
+const PREFAULT_WANTED = POOL_AT + 10;
 /** Chunks reserved by all threads. */
 const RESERVED = POOL_AT + 11;
 
 /** A change opens at most one segment of the log and one of the heap. Tests with tiny regions hold nothing back. */
-const KEPT_PER_WORKER = 2;
+const HELD_BACK_PER_WORKER = 2;
 /** Chunks that every command reserves at least before it changes anything. Where so few can ever exist, it is fewer. */
-const AHEAD = 4;
+const COMMAND_CHUNKS = 4;
 /** A thread retains its reservation between commands while this many times the reservations of all workers are free. */
-const ROOMY = 4;
+const PLENTY_FACTOR = 4;
 
 export class FramePool {
   private readonly words: Int32Array;
   private readonly chunksPerRegion: number;
   /** Free chunks held back for admitted changes, which have begun and must not fail. */
-  readonly kept: number;
+  readonly heldBack: number;
   /** Chunks that a command reserves at least if it may grow the data. */
-  readonly ahead: number;
+  readonly commandChunks: number;
   /** Chunks that this thread has reserved and not used. Its next allocations come from them and cannot fail. */
   reserved = 0;
   /** Unreserved chunks that must be free for the last reservation to succeed, 0 = it did: `wantsRegion` sees to them. */
   private missedChunks = 0;
-  private readonly roomyChunks: number;
+  private readonly plentyChunks: number;
 
   constructor(private readonly arena: Arena) {
     this.words = arena.control.i32;
     this.chunksPerRegion = arena.control.geometry.regionBytes >>> 20;
     const { workers, regionsMax } = arena.control.geometry;
-    this.kept = Math.min(workers * KEPT_PER_WORKER, this.chunksPerRegion >>> 4);
+    this.heldBack = Math.min(workers * HELD_BACK_PER_WORKER, this.chunksPerRegion >>> 4);
     // What a change needs does not depend on the size of a region: the pool may have many small ones.
-    this.ahead = Math.min(AHEAD, (regionsMax * this.chunksPerRegion) >>> 2);
-    this.roomyChunks = this.kept + workers * this.ahead * ROOMY;
+    this.commandChunks = Math.min(COMMAND_CHUNKS, (regionsMax * this.chunksPerRegion) >>> 2);
+    this.plentyChunks = this.heldBack + workers * this.commandChunks * PLENTY_FACTOR;
   }
 
   /**
@@ -94,13 +109,13 @@ export class FramePool {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
     const more = chunks - this.reserved;
-    const isThere = w[FREE_CHUNKS]! - w[RESERVED]! >= more + this.kept;
+    const isThere = w[FREE_CHUNKS]! - w[RESERVED]! >= more + this.heldBack;
     if (isThere) {
       w[RESERVED] = w[RESERVED]! + more;
       this.reserved = chunks;
     }
     unlock(w, POOL_LOCK_AT);
-    this.missedChunks = isThere ? 0 : more + this.kept;
+    this.missedChunks = isThere ? 0 : more + this.heldBack;
     return isThere;
   }
 
@@ -116,7 +131,7 @@ export class FramePool {
 
   /** Between turns: releases the reservation unless memory is plentiful. A retained one spares the next command the lock. */
   settleReservation(): void {
-    if (this.reserved !== 0) this.unreserve(this.freeChunks > this.roomyChunks ? this.ahead : 0);
+    if (this.reserved !== 0) this.unreserve(this.freeChunks > this.plentyChunks ? this.commandChunks : 0);
   }
 
   /** Puts the chunks of a new region on the free list, then publishes the region. Only the region's creator calls this. */
@@ -127,7 +142,7 @@ export class FramePool {
     const first = region === 0 ? 1 : 0; // POOL-P3
     for (let i = this.chunksPerRegion - 1; i >= first; i--) {
       const chunk = region * this.chunksPerRegion + i;
-      w[this.entry(chunk)] = FREE_KIND;
+      w[this.entry(chunk) + STATE] = FREE_KIND;
       this.push(FREE_LIST, chunk);
     }
     w[FREE_CHUNKS] = w[FREE_CHUNKS]! + this.chunksPerRegion - first;
@@ -143,11 +158,11 @@ export class FramePool {
   allocate(size: FrameSize, isAdmitted: boolean): FrameNumber {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    const place =
+    const frame =
       size === FrameSize.Large ? this.allocateChunk(FrameSize.Large, isAdmitted) : this.allocatePart(size, isAdmitted);
-    if (place !== NO_FRAME) w[FRAMES_OUT] = w[FRAMES_OUT]! + FRAMES_OF[size];
+    if (frame !== NO_FRAME) w[FRAMES_OUT] = w[FRAMES_OUT]! + FRAMES_OF[size];
     unlock(w, POOL_LOCK_AT);
-    return place;
+    return frame;
   }
 
   /**
@@ -157,30 +172,30 @@ export class FramePool {
   allocateRun(): FrameNumber {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    const place = this.allocateChunk(FrameSize.Small, false);
-    if (place !== NO_FRAME) w[FRAMES_OUT] = w[FRAMES_OUT]! + CHUNK_FRAMES;
+    const frame = this.allocateChunk(FrameSize.Small, false);
+    if (frame !== NO_FRAME) w[FRAMES_OUT] = w[FRAMES_OUT]! + CHUNK_FRAMES;
     unlock(w, POOL_LOCK_AT);
-    return place;
+    return frame;
   }
 
   /** Frees a frame of `size`. If its chunk becomes free, it is dated `nowSeconds` (monotonic). */
-  free(place: FrameNumber, size: FrameSize, nowSeconds: number): void {
+  free(frame: FrameNumber, size: FrameSize, nowSeconds: number): void {
     const w = this.words;
-    const chunk = this.chunkOf(place);
+    const chunk = this.chunkOf(frame);
     const at = this.entry(chunk);
-    const frame = ((place & FRAME_MASK) % CHUNK_FRAMES) / FRAMES_OF[size];
-    const word = at + MASK_AT + (frame >>> 5);
-    const bit = 1 << (frame & 31);
+    const index = (unitInRegion(frame) % CHUNK_FRAMES) / FRAMES_OF[size];
+    const word = at + MASK_AT + (index >>> 5);
+    const bit = 1 << (index & 31);
     lock(w, POOL_LOCK_AT);
-    assert((w[at]! & KIND_MASK) === size, "a frame is freed as the size it was allocated");
+    assert((w[at + STATE]! & KIND_MASK) === size, "a frame is freed as the size it was allocated");
     assert((w[word]! & bit) === 0, "a frame is freed once (POOL-P1)");
     if (size !== FrameSize.Large && this.firstFree(at, size) < 0) this.push(FREE_LIST + size, chunk);
     w[word] = w[word]! | bit;
     if (this.isWhole(at, size)) {
       if (size !== FrameSize.Large) this.remove(FREE_LIST + size, chunk);
-      w[at] = FREE_KIND | DIRTY;
+      w[at + STATE] = FREE_KIND | DIRTY;
       w.fill(0, at + MASK_AT, at + MASK_AT + MASK_WORDS[size]);
-      w[at + 3] = nowSeconds | 0;
+      w[at + FREED_SECOND] = nowSeconds | 0;
       this.push(FREE_LIST, chunk);
       w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
       w[FREE_DIRTY] = w[FREE_DIRTY]! + 1;
@@ -243,15 +258,15 @@ export class FramePool {
     let chunk = w[FREE_CHUNKS]! > w[RESERVED]! ? w[FREE_LIST]! : 0;
     for (let i = 0; chunk !== 0 && i < chunksLooked; i++) {
       const at = this.entry(chunk);
-      if ((w[at]! & DIRTY) !== 0 && w[at + 3]! < freedBefore) {
+      if ((w[at + STATE]! & DIRTY) !== 0 && w[at + FREED_SECOND]! < freedBefore) {
         this.remove(FREE_LIST, chunk);
-        w[at] = FrameSize.Large;
+        w[at + STATE] = FrameSize.Large;
         w[FREE_CHUNKS] = w[FREE_CHUNKS]! - 1;
         w[FREE_DIRTY] = w[FREE_DIRTY]! - 1;
         unlock(w, POOL_LOCK_AT);
         return this.frameNumberOf(chunk);
       }
-      chunk = w[at + 1]!;
+      chunk = w[at + NEXT]!;
     }
     unlock(w, POOL_LOCK_AT);
     return NO_FRAME;
@@ -260,39 +275,39 @@ export class FramePool {
   // ---- prefaulting: the first touch of memory may take milliseconds ----
 
   /** From now on the main thread prefaults chunks before they are needed. */
-  beginTouching(): void {
-    Atomics.store(this.words, TOUCHES, 1);
+  beginPrefaulting(): void {
+    Atomics.store(this.words, PREFAULTS, 1);
   }
-  /** True once after each time that a thread waited for a prefaulted chunk. */
-  takeTouchWanted(): boolean {
-    return Atomics.exchange(this.words, TOUCH_WANTED, 0) !== 0;
+  /** True once after each time that a thread waited for a resident chunk. */
+  takePrefaultWanted(): boolean {
+    return Atomics.exchange(this.words, PREFAULT_WANTED, 0) !== 0;
   }
 
   /** Frame number of the first chunk that is not resident among the next `chunks` free ones; 0 when all are resident. */
-  nextUntouched(chunks: number): FrameNumber {
+  nextToPrefault(chunks: number): FrameNumber {
     const w = this.words;
     lock(w, POOL_LOCK_AT);
-    let place = NO_FRAME;
+    let frame: FrameNumber = NO_FRAME;
     for (let chunk = w[FREE_LIST]!, n = 0; chunk !== 0 && n < chunks; n++) {
       const at = this.entry(chunk);
-      if ((w[at]! & DIRTY) === 0) {
-        place = this.frameNumberOf(chunk);
+      if ((w[at + STATE]! & DIRTY) === 0) {
+        frame = this.frameNumberOf(chunk);
         break;
       }
-      chunk = w[at + 1]!;
+      chunk = w[at + NEXT]!;
     }
     unlock(w, POOL_LOCK_AT);
-    return place;
+    return frame;
   }
   /** Marks a prefaulted chunk as resident from `nowSeconds` on, unless it was allocated meanwhile. */
-  touched(place: FrameNumber, nowSeconds: number): void {
+  prefaulted(frame: FrameNumber, nowSeconds: number): void {
     const w = this.words;
-    const at = this.entry(this.chunkOf(place));
+    const at = this.entry(this.chunkOf(frame));
     lock(w, POOL_LOCK_AT);
-    if ((w[at]! & (KIND_MASK | DIRTY)) === FREE_KIND) {
-      w[at] = w[at]! | DIRTY;
+    if ((w[at + STATE]! & (KIND_MASK | DIRTY)) === FREE_KIND) {
+      w[at + STATE] = w[at + STATE]! | DIRTY;
       w[FREE_DIRTY] = w[FREE_DIRTY]! + 1;
-      w[at + 3] = nowSeconds | 0;
+      w[at + FREED_SECOND] = nowSeconds | 0;
     }
     unlock(w, POOL_LOCK_AT);
   }
@@ -301,21 +316,21 @@ export class FramePool {
    * False when the next free chunk is not resident and the main thread will prefault it soon: a caller that can wait should
    * do so. A hint, read without the lock.
    */
-  get nextIsTouched(): boolean {
+  get nextIsResident(): boolean {
     const w = this.words;
-    if (w[TOUCHES] === 0) return true;
+    if (w[PREFAULTS] === 0) return true;
     const chunk = w[FREE_LIST]!;
-    if (chunk === 0 || (w[this.entry(chunk)]! & DIRTY) !== 0) return true;
-    if (w[TOUCH_WANTED] === 0) Atomics.store(w, TOUCH_WANTED, 1);
+    if (chunk === 0 || (w[this.entry(chunk) + STATE]! & DIRTY) !== 0) return true;
+    if (w[PREFAULT_WANTED] === 0) Atomics.store(w, PREFAULT_WANTED, 1);
     return false;
   }
 
   /** Frees a chunk whose memory was returned to the system. It goes to the end of the list: resident chunks come first. */
-  freeClean(place: FrameNumber): void {
+  freeClean(frame: FrameNumber): void {
     const w = this.words;
-    const chunk = this.chunkOf(place);
+    const chunk = this.chunkOf(frame);
     lock(w, POOL_LOCK_AT);
-    w[this.entry(chunk)] = FREE_KIND;
+    w[this.entry(chunk) + STATE] = FREE_KIND;
     this.pushLast(chunk);
     w[FREE_CHUNKS] = w[FREE_CHUNKS]! + 1;
     unlock(w, POOL_LOCK_AT);
@@ -328,7 +343,7 @@ export class FramePool {
     let dirty = 0;
     let framesOut = 0;
     for (let chunk = 1; chunk < this.arena.regionCount * this.chunksPerRegion; chunk++) {
-      const state = w[this.entry(chunk)]!;
+      const state = w[this.entry(chunk) + STATE]!;
       const kind = state & KIND_MASK;
       if (kind === FREE_KIND) {
         free++;
@@ -353,9 +368,9 @@ export class FramePool {
     assert(w[RESERVED]! >= this.reserved && w[RESERVED]! <= free, "reserved chunks are free (POOL-P4)");
     for (let list = 0; list < FrameSize.Large; list++) {
       let previous = 0;
-      for (let chunk = w[FREE_LIST + list]!; chunk !== 0; chunk = w[this.entry(chunk) + 1]!) {
-        assert((w[this.entry(chunk)]! & KIND_MASK) === list, "a chunk is on the list of its kind (POOL-P2)");
-        assert(w[this.entry(chunk) + 2] === previous, "list links agree in both directions");
+      for (let chunk = w[FREE_LIST + list]!; chunk !== 0; chunk = w[this.entry(chunk) + NEXT]!) {
+        assert((w[this.entry(chunk) + STATE]! & KIND_MASK) === list, "a chunk is on the list of its kind (POOL-P2)");
+        assert(w[this.entry(chunk) + PREVIOUS] === previous, "list links agree in both directions");
         previous = chunk;
       }
       if (list === 0) assert(w[FREE_LAST] === previous, "the last free chunk is known");
@@ -366,21 +381,21 @@ export class FramePool {
     const w = this.words;
     const list = FREE_LIST + size;
     if (w[list] === 0) {
-      const place = this.allocateChunk(size, isAdmitted);
-      if (place === NO_FRAME) return NO_FRAME;
-      const at = this.entry(this.chunkOf(place));
+      const frame = this.allocateChunk(size, isAdmitted);
+      if (frame === NO_FRAME) return NO_FRAME;
+      const at = this.entry(this.chunkOf(frame));
       w.fill(FULL_MASK[size], at + MASK_AT, at + MASK_AT + MASK_WORDS[size]);
       w[at + MASK_AT] = FULL_MASK[size] & ~1;
-      this.push(list, this.chunkOf(place));
-      return place;
+      this.push(list, this.chunkOf(frame));
+      return frame;
     }
     const chunk = w[list]!;
     const at = this.entry(chunk);
-    const frame = this.firstFree(at, size);
-    const word = at + MASK_AT + (frame >>> 5);
-    w[word] = w[word]! & ~(1 << (frame & 31));
+    const index = this.firstFree(at, size);
+    const word = at + MASK_AT + (index >>> 5);
+    w[word] = w[word]! & ~(1 << (index & 31));
     if (this.firstFree(at, size) < 0) this.remove(list, chunk);
-    return this.frameNumberOf(chunk) + frame * FRAMES_OF[size];
+    return frameBehind(this.frameNumberOf(chunk), index * FRAMES_OF[size]);
   }
 
   /** Index of the first free frame of a chunk that is split into frames of `size`; -1 = none. */
@@ -408,12 +423,12 @@ export class FramePool {
     if (this.reserved > 0) {
       this.reserved--;
       w[RESERVED] = w[RESERVED]! - 1; // POOL-P4: a chunk is free
-    } else if (w[FREE_CHUNKS]! - w[RESERVED]! <= (isAdmitted ? 0 : this.kept)) {
+    } else if (w[FREE_CHUNKS]! - w[RESERVED]! <= (isAdmitted ? 0 : this.heldBack)) {
       return NO_FRAME;
     }
     this.remove(FREE_LIST, chunk);
-    if ((w[this.entry(chunk)]! & DIRTY) !== 0) w[FREE_DIRTY] = w[FREE_DIRTY]! - 1;
-    w[this.entry(chunk)] = kind;
+    if ((w[this.entry(chunk) + STATE]! & DIRTY) !== 0) w[FREE_DIRTY] = w[FREE_DIRTY]! - 1;
+    w[this.entry(chunk) + STATE] = kind;
     w[FREE_CHUNKS] = w[FREE_CHUNKS]! - 1;
     return this.frameNumberOf(chunk);
   }
@@ -422,22 +437,22 @@ export class FramePool {
     return this.arena.control.chunksAt + chunk * CHUNK_WORDS;
   }
 
-  private chunkOf(place: FrameNumber): number {
-    return (place >>> FRAME_BITS) * this.chunksPerRegion + (((place & FRAME_MASK) / CHUNK_FRAMES) | 0);
+  private chunkOf(frame: FrameNumber): number {
+    return regionOf(frame) * this.chunksPerRegion + ((unitInRegion(frame) / CHUNK_FRAMES) | 0);
   }
 
   private frameNumberOf(chunk: number): FrameNumber {
     const region = (chunk / this.chunksPerRegion) | 0;
-    return (region << FRAME_BITS) | ((chunk - region * this.chunksPerRegion) * CHUNK_FRAMES);
+    return frameNumber(region, (chunk - region * this.chunksPerRegion) * CHUNK_FRAMES);
   }
 
   private push(list: number, chunk: number): void {
     const w = this.words;
     const at = this.entry(chunk);
     const head = w[list]!;
-    w[at + 1] = head;
-    w[at + 2] = 0;
-    if (head !== 0) w[this.entry(head) + 2] = chunk;
+    w[at + NEXT] = head;
+    w[at + PREVIOUS] = 0;
+    if (head !== 0) w[this.entry(head) + PREVIOUS] = chunk;
     else if (list === FREE_LIST) w[FREE_LAST] = chunk;
     w[list] = chunk;
   }
@@ -447,20 +462,20 @@ export class FramePool {
     const w = this.words;
     const last = w[FREE_LAST]!;
     if (last === 0) return this.push(FREE_LIST, chunk);
-    w[this.entry(last) + 1] = chunk;
-    w[this.entry(chunk) + 1] = 0;
-    w[this.entry(chunk) + 2] = last;
+    w[this.entry(last) + NEXT] = chunk;
+    w[this.entry(chunk) + NEXT] = 0;
+    w[this.entry(chunk) + PREVIOUS] = last;
     w[FREE_LAST] = chunk;
   }
 
   private remove(list: number, chunk: number): void {
     const w = this.words;
     const at = this.entry(chunk);
-    const next = w[at + 1]!;
-    const previous = w[at + 2]!;
+    const next = w[at + NEXT]!;
+    const previous = w[at + PREVIOUS]!;
     if (previous === 0) w[list] = next;
-    else w[this.entry(previous) + 1] = next;
-    if (next !== 0) w[this.entry(next) + 2] = previous;
+    else w[this.entry(previous) + NEXT] = next;
+    if (next !== 0) w[this.entry(next) + PREVIOUS] = previous;
     else if (list === FREE_LIST) w[FREE_LAST] = previous;
   }
 }

@@ -5,15 +5,15 @@
  * What the file's version has no form for is written without it, and counted in `dropped`: deadlines of fields below
  * version 12, and of members of sets and sorted sets in any but Ferrite's own files.
  */
+import type { Address } from "../store/address.ts";
+import { bucketCount, expiresCount, keyCount } from "../store/keyspace.ts";
+import { Encoding, RecordType, accessClock, deadline, keyAt, keyBytes } from "../store/record.ts";
 import type { Config } from "../base/config/config.ts";
 import { payloadOf } from "../commands/keys/dump-collection.ts";
 import type { DeadlineForms } from "../commands/keys/dump-entries.ts";
 import { REDIS_VERSION } from "../dispatch/services.ts";
 import type { Key } from "../store/key.ts";
 import { STRING_CHUNK_BYTES } from "../store/large.ts";
-import { accessClock, deadline, Encoding, keyAt, keyBytes, RecordType } from "../store/record.ts";
-import { EXPIRES_COUNT, KEY_COUNT } from "../store/shard.ts";
-import type { Address } from "../store/segments.ts";
 import type { TimedCollection } from "../store/timed-collection.ts";
 import { RDB_STRING, RDB_VERSION_FIELD_DEADLINES, writeInteger, writeLength } from "../structures/rdb-string.ts";
 import type { LoadTarget } from "./rdb-loader.ts";
@@ -138,17 +138,17 @@ function writeDatabase(target: LoadTarget, writer: RdbWriter, records: RecordWri
   const keyspace = keyspaces.of(db);
   let keys = 0;
   let expires = 0;
-  for (let shard = 0; shard < store.shards; shard++) {
-    const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
-    keys += store.c[ks + KEY_COUNT]!;
-    expires += store.c[ks + EXPIRES_COUNT]!;
+  for (const shard of store.shards) {
+    const ks = shard.keyspace(keyspace);
+    keys += keyCount(shard.c, ks);
+    expires += expiresCount(shard.c, ks);
   }
   if (keys === 0) return;
   writer.database(db, keys, expires);
-  for (let shard = 0; shard < store.shards; shard++) {
-    const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
-    if (store.c[ks + KEY_COUNT] === 0) continue;
-    for (let bucket = 0; bucket < index.bucketCount(ks); bucket++) {
+  for (const shard of store.shards) {
+    const ks = shard.keyspace(keyspace);
+    if (keyCount(shard.c, ks) === 0) continue;
+    for (let bucket = 0; bucket < bucketCount(shard.c, ks); bucket++) {
       const count = index.collect(shard, ks, bucket, chain);
       for (let i = 0; i < count; i++) {
         const address = chain.addresses[i]! as Address;

@@ -8,13 +8,13 @@
  * meet, and reported at the end of the file: a key that is there twice, a key that is there already, and a database that is
  * not there. A wrong byte may look like one of them, and is then named by the checksum instead, as check-rdb names it.
  */
+import { NO_ADDRESS } from "../store/address.ts";
 import { BadFile, type FileReader } from "../base/file-reader.ts";
 import type { Call } from "../dispatch/call.ts";
 import { restoreItems } from "../commands/keys/dump-collection.ts";
 import type { Key } from "../store/key.ts";
 import { KeyEvent } from "../store/key-events.ts";
 import { StagedValue } from "../store/large.ts";
-import { NO_ADDRESS } from "../store/segments.ts";
 import { PLAIN } from "../store/store.ts";
 import { RdbKind } from "../structures/rdb-collection.ts";
 import { rdbString } from "../structures/rdb-string.ts";
@@ -134,7 +134,7 @@ export class RdbLoader {
     const { store } = target;
     if (rdb.database >= target.keyspaces.databases) return false;
     this.key.load(rdb.key, 0, rdb.keyBytes);
-    if (options.workers > 1 && store.shardOf(this.key.hashA) % options.workers !== options.worker) return false;
+    if (options.workers > 1 && store.shardOf(this.key.hashA).number % options.workers !== options.worker) return false;
     if (options.dropsExpired && rdb.deadlineMs !== NOT_GIVEN && rdb.deadlineMs <= store.nowMs) {
       // An expired value is checked all the same: check-rdb does.
       if (!rdb.isLong) rdb.decode();
@@ -154,7 +154,7 @@ export class RdbLoader {
       this.isDecoded = true;
     }
     if (this.staged !== null && !this.stage(this.staged)) return false;
-    if (!store.pool.reserve(store.pool.ahead)) return false;
+    if (!store.pool.reserve(store.pool.commandChunks)) return false;
     if (!store.section.enter(store.shardOf(this.key.hashA))) return false;
     let stored: number;
     try {

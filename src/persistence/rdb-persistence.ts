@@ -7,7 +7,6 @@ import { BadFile, FileReader } from "../base/file-reader.ts";
 import { FileFailure, type Files } from "../base/files.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Logger } from "../base/log.ts";
-import { LOADING_AT } from "../memory/control.ts";
 import type { Call } from "../dispatch/call.ts";
 import type { AppendFacts, Persistence, PersistenceFacts, ReloadOptions } from "../dispatch/services.ts";
 import { AppendState } from "./append-state.ts";
@@ -78,7 +77,7 @@ export class RdbPersistence implements Persistence {
   facts(): PersistenceFacts {
     const { state } = this;
     return {
-      isLoading: Atomics.load(this.call.store.c, LOADING_AT) !== 0,
+      isLoading: this.call.store.arena.control.isLoading,
       loadBeganMs: state.get("loadBeganMs"),
       loadBytes: state.get("loadBytes"),
       loadedBytes: state.get("loadedBytes"),

@@ -7,8 +7,9 @@
  * are pinned and streamed as the socket drains. A handler writes while it holds shard locks, so a target must not touch a
  * socket, a lock or a pin.
  */
-import { DOUBLE_TEXT_BYTES_MAX, formatDouble } from "../base/double-text.ts";
 import { formatInt, formatInt64 } from "../base/integers.ts";
+import type { Shard } from "../store/shard.ts";
+import { DOUBLE_TEXT_BYTES_MAX, formatDouble } from "../base/double-text.ts";
 import { statusText } from "./errors.ts";
 
 const CR = 13;
@@ -19,7 +20,7 @@ const HAND_ON_BYTES = 256 << 10;
 
 /** A range of a pinned large value. It is streamed from shared memory, and the pin is released at its end. */
 export interface PinnedRange {
-  shard: number;
+  shard: Shard;
   node: number;
   /** Pin slot, from LargeValues.pin. */
   pin: number;
@@ -34,7 +35,7 @@ export interface PinnedRange {
  */
 export abstract class PinnedWalk {
   constructor(
-    readonly shard: number,
+    readonly shard: Shard,
     /** Pin slot, from LargeValues.pin, or NO_PIN. */
     readonly pin: number,
     /** RESP version of the reply. */
@@ -75,12 +76,11 @@ export interface ReplyTarget {
 
 /** The part of the store that `large` needs. The store's selection is a chunked string. */
 export interface LargeSource {
-  shard: number;
-  header: number;
+  readonly shard: Shard;
   readonly node: number;
   readonly large: {
-    pin(header: number): number;
-    read(shard: number, node: number, position: number, target: Uint8Array, offset: number, length: number): void;
+    pin(shard: Shard): number;
+    read(shard: Shard, node: number, position: number, target: Uint8Array, offset: number, length: number): void;
   };
 }
 
@@ -241,7 +241,7 @@ export class Reply {
   large(source: LargeSource, position: number, length: number): void {
     const { shard, node } = source;
     this.head(36, length);
-    const pin = length > STREAM_BYTES ? source.large.pin(source.header) : -1;
+    const pin = length > STREAM_BYTES ? source.large.pin(shard) : -1;
     if (pin >= 0) {
       this.handOnNow();
       this.handedOn++;

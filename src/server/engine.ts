@@ -17,13 +17,13 @@ import type { Continuation } from "../dispatch/continuation.ts";
 import type { ServerServices } from "../dispatch/services.ts";
 import { clientTable } from "../commands/families.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
-import { keyspacesOf, LOADING_AT } from "../memory/control.ts";
 import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
 import { appendOnlyFailed } from "../protocol/errors.ts";
 import { Parser } from "../protocol/parser.ts";
 import { NO_PIN, Reply } from "../protocol/reply.ts";
-import { Keyspaces, Maintenance } from "../store/maintenance.ts";
+import type { Keyspaces } from "../store/keyspaces.ts";
+import { Maintenance } from "../store/maintenance.ts";
 import type { Collections } from "../store/collections.ts";
 import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
@@ -97,8 +97,8 @@ export class Engine implements TurnWork {
     const { control } = arena;
     this.clock = new SharedClock(clock, control);
     this.store = new Store(arena, worker);
-    this.keyspaces = new Keyspaces(control, keyspacesOf(control.geometry.databases));
-    this.maintenance = new Maintenance(this.store, this.keyspaces, {
+    this.keyspaces = this.store.keyspaces;
+    this.maintenance = new Maintenance(this.store, {
       deadFraction: config.number("storage.compaction_threshold"),
       mutableUnits: 0,
     });
@@ -162,7 +162,7 @@ export class Engine implements TurnWork {
    */
   noteLoading(): void {
     const { dispatcher, store } = this;
-    const isLoading = store.c[LOADING_AT] === 1;
+    const isLoading = store.arena.control.isLoading;
     if (isLoading === dispatcher.isLoading) return;
     dispatcher.isLoading = isLoading;
     this.applyExpiryMode();
@@ -216,8 +216,8 @@ export class Engine implements TurnWork {
     const { shard, pin } = pinned;
     assert(section.heldCount === 0, "pins are released between commands (TURN-1)");
     const isDone = section.within(shard, () => {
-      section.rearranges(shard);
-      store.large.unpin(shard, store.headerOf(shard), pin, store.nowSeconds);
+      shard.rearranges();
+      store.large.unpin(shard, pin, store.nowSeconds);
     });
     if (!isDone) this.unpinLater.push(pinned);
   }
@@ -298,10 +298,10 @@ export class Engine implements TurnWork {
   private sampleStale(workers: number): void {
     const { store } = this;
     let share = 0;
-    for (let n = this.worker; n < store.shards; n += workers) {
+    for (let n = this.worker; n < store.shardCount; n += workers) {
       this.sampledShard += workers;
-      if (this.sampledShard >= store.shards) this.sampledShard = this.worker;
-      const shard = this.sampledShard;
+      if (this.sampledShard >= store.shardCount) this.sampledShard = this.worker;
+      const shard = store.shards[this.sampledShard]!;
       if (!this.memory.evictor.hasDeadlines(shard)) continue;
       const gauge = (): void => {
         share = this.memory.evictor.dueShare(shard, STALE_SAMPLES);
@@ -320,12 +320,12 @@ export class Engine implements TurnWork {
     if (this.memory.evicts && !dispatcher.isLoading) this.memory.check();
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     for (const continuation of this.dropLater.splice(0)) this.drop(continuation);
-    const emptying = maintenance.isEmptyingAny;
+    const emptying = this.keyspaces.isEmptyingAny;
     const until = this.clock.monotonicMs() + budgetMs;
-    for (let n = this.worker; n < store.shards; n += workers) {
-      const shard = this.nextShard;
+    for (let n = this.worker; n < store.shardCount; n += workers) {
+      const shard = store.shards[this.nextShard]!;
       this.nextShard += workers;
-      if (this.nextShard >= store.shards) this.nextShard = this.worker;
+      if (this.nextShard >= store.shardCount) this.nextShard = this.worker;
       if (!emptying && !maintenance.isDue(shard)) continue;
       for (let more = true; more; ) {
         if (this.clock.monotonicMs() >= until) return true;

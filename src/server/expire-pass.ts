@@ -8,10 +8,10 @@ const PASS_STEP = 256;
 export function expirePass(engine: Engine): void {
   engine.readClock();
   const { store } = engine;
-  for (let shard = 0; shard < store.shards; shard++) {
+  for (const shard of store.shards) {
     let isWhole = false;
     const step = (): void => {
-      isWhole = store.wheel.turn(shard, store.headerOf(shard), store.nowMs, PASS_STEP, store.deadlines);
+      isWhole = store.wheel.turn(shard, store.nowMs, PASS_STEP, store.deadlines);
     };
     while (!isWhole && store.section.within(shard, step));
   }

@@ -9,13 +9,14 @@
  * The engine calls `check` once a turn, which sets two bounds. Within the turn the dispatcher calls `makeRoom` before a
  * command that may grow the data, when one of the bounds is reached.
  */
+import { CHUNK_BYTES, FRAME_BYTES } from "../memory/arena.ts";
+import { INLINE_VALUE_MAX } from "../store/record.ts";
+import type { Shard } from "../store/shard.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
-import { CHUNK_BYTES, FRAME_BYTES } from "../memory/arena.ts";
 import { Eviction, Evictor, Rank } from "../store/eviction.ts";
 import type { Maintenance } from "../store/maintenance.ts";
-import { INLINE_VALUE_MAX } from "../store/record.ts";
 import type { Store } from "../store/store.ts";
 import { Cell, type Cells } from "./cells.ts";
 
@@ -152,7 +153,10 @@ export class MemoryLimit {
   /** Bytes of frames that are allowed. */
   private frameLimit(): number {
     const { store } = this;
-    return Math.max(this.maxBytes - bytesBesideFrames(this.cells), FRAMES_MIN + store.shards * FRAMES_MIN_PER_SHARD);
+    return Math.max(
+      this.maxBytes - bytesBesideFrames(this.cells),
+      FRAMES_MIN + store.shardCount * FRAMES_MIN_PER_SHARD,
+    );
   }
 
   /** Bytes of the allocated frames, or of the chunks in use if they exceed them by more than SPLIT_SHARE. */
@@ -201,7 +205,7 @@ export class MemoryLimit {
         const done = this.evictOne();
         // A deleted collection whose blocks are not freed yet counts like an evicted one.
         if (done === Eviction.Nothing) store.garbage.find();
-        if (done === Eviction.Nothing && store.garbage.shard < 0) {
+        if (done === Eviction.Nothing && store.garbage.shard === null) {
           // A value being staged (bytes > 0) needs frames. Without one, the shards may keep the frames they have.
           if (isOver || (bytes > 0 && isDense)) return false;
           if (isDense && !maintenance.squeeze()) return true;
@@ -220,9 +224,9 @@ export class MemoryLimit {
   private emptyGarbage(): boolean {
     const { store } = this;
     const { shard } = store.garbage;
-    if (shard < 0) return false;
+    if (shard === null) return false;
     return store.section.tryWithin(shard, () => {
-      if (!store.garbage.empty(shard, GARBAGE_BLOCKS)) store.garbage.shard = -1;
+      if (!store.garbage.empty(shard, GARBAGE_BLOCKS)) store.garbage.shard = null;
     });
   }
 
@@ -243,12 +247,12 @@ export class MemoryLimit {
     this.exceededSince = 0;
   }
 
-  /** Evicts keys until `shard` (-1 = any) has room for `bytes`. Returns false when that fails. */
-  private makeRoom(shard: number, bytes: number): boolean {
+  /** Evicts keys until `shard` (null = any) has room for `bytes`. Returns false when that fails. */
+  private makeRoom(shard: Shard | null, bytes: number): boolean {
     const { store } = this;
     if (this.usedBytes() > this.maxBytes && !this.evictTo(0)) return false;
     if (!this.evicts || !store.removesExpired) return true;
-    if (shard >= 0 && bytes <= INLINE_VALUE_MAX) this.evictor.makeRoom(shard, bytes);
+    if (shard !== null && bytes <= INLINE_VALUE_MAX) this.evictor.makeRoom(shard, bytes);
     const limit = this.frameLimit();
     if (this.framesUsed(limit) > limit) this.evictTo(0);
     this.dispatcher.usedBytesMax = store.usedBytes + Math.max(0, this.maxBytes - this.usedBytes());

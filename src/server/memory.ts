@@ -3,7 +3,7 @@ import { keyspacesOf, Control, REGION_COUNT_AT, REGIONS_WANTED_AT } from "../mem
 import { Arena } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
 import { adviseHugePages } from "../memory/native.ts";
-import { Keyspaces } from "../store/maintenance.ts";
+import { Keyspaces } from "../store/keyspaces.ts";
 import { shardWords } from "../store/shard.ts";
 
 export interface MemoryOptions {
@@ -39,7 +39,7 @@ export class Memory {
       seedA: options.seedA,
       seedB: options.seedB,
     });
-    new Keyspaces(this.control, keyspacesOf(options.databases)).initialize();
+    new Keyspaces(this.control).initialize();
     this.arena = new Arena(this.control, () => {
       throw new Error("the main thread has attached every region that it made");
     });

@@ -15,17 +15,8 @@ import type { LogRoot } from "../base/log.ts";
 import { DANGEROUS } from "../dispatch/command-names.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
-import {
-  CHUNK_BYTES,
-  CHUNK_FRAMES,
-  FRAME_BITS,
-  FRAME_BYTES,
-  FRAME_MASK,
-  FRAME_WORDS,
-  NO_FRAME,
-} from "../memory/arena.ts";
+import { CHUNK_BYTES, CHUNK_FRAMES, firstByte, firstWord, NO_FRAME, regionOf } from "../memory/arena.ts";
 import { CAN_RELEASE, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
-import { LOADING_AT } from "../memory/control.ts";
 import { takeDataDirectory } from "./data-directory.ts";
 import { AofControl, recoverFor } from "./aof-control.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
@@ -202,17 +193,17 @@ class Supervisor {
     setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
     const { recovered } = this;
     const rdb = recovered === null ? this.findRdb() : "";
-    if (recovered !== null || rdb !== "") Atomics.store(this.memory.control.i32, LOADING_AT, 1);
+    if (recovered !== null || rdb !== "") this.memory.control.isLoading = true;
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
     if (rdb !== "") await this.loadRdb({ path: rdb, isPreamble: false });
     if (recovered !== null) {
       await this.aof.begin(recovered);
-      Atomics.store(this.memory.control.i32, LOADING_AT, 0);
+      this.memory.control.isLoading = false;
     }
     setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
-    this.memory.pool.beginTouching();
+    this.memory.pool.beginPrefaulting();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));
     process.on("SIGTERM", () => this.stopBySignal("SIGTERM"));
@@ -255,7 +246,7 @@ class Supervisor {
     this.logs
       .target("persistence")
       .info(`DB loaded from disk: ${request.path}, ${keys} keys, ${expired} expired keys left out, ${seconds} s`);
-    if (!request.isPreamble) Atomics.store(this.memory.control.i32, LOADING_AT, 0);
+    if (!request.isPreamble) this.memory.control.isLoading = false;
   }
   private readonly rdbResults: RdbLoadResult[] = [];
 
@@ -403,19 +394,19 @@ class Supervisor {
     const { pool, arena } = this.memory;
     const grown = (pool.framesOut - this.framesSeen) / CHUNK_FRAMES;
     this.framesSeen = pool.framesOut;
-    if (!pool.takeTouchWanted() && grown < 0.5) return;
+    if (!pool.takePrefaultWanted() && grown < 0.5) return;
     // Not beyond the limit, because a touched chunk is resident.
     const left = this.chunksWithin() - pool.residentChunks;
     const ahead = Math.min(AHEAD_MAX, AHEAD_MIN + Math.ceil(grown * AHEAD_PER_CHUNK), left);
     if (ahead <= 0) return;
     for (let i = 0; i < ahead; i++) {
-      const place = pool.nextUntouched(ahead);
+      const place = pool.nextToPrefault(ahead);
       if (place === NO_FRAME) return;
-      const words = arena.wordsOf(place >>> FRAME_BITS);
-      const first = (place & FRAME_MASK) * FRAME_WORDS;
+      const words = arena.wordsOf(regionOf(place));
+      const first = firstWord(place);
       // A worker may allocate and write the chunk meanwhile. Adding 0 touches the page and changes no word.
       for (let w = first; w < first + CHUNK_BYTES / 4; w += PAGE_WORDS) Atomics.add(words, w, 0);
-      pool.touched(place, systemClock.monotonicMs() / 1000);
+      pool.prefaulted(place, systemClock.monotonicMs() / 1000);
     }
   }
   /** Chunks that may be resident within max_memory. */
@@ -433,7 +424,7 @@ class Supervisor {
     for (let i = 0; i < CHUNKS_AT_ONCE; i++) {
       const place = pool.allocateDirty(before, CHUNKS_AT_ONCE);
       if (place === NO_FRAME) return;
-      releasePages(arena.bytesOf(place >>> FRAME_BITS), (place & FRAME_MASK) * FRAME_BYTES, CHUNK_BYTES);
+      releasePages(arena.bytesOf(regionOf(place)), firstByte(place), CHUNK_BYTES);
       pool.freeClean(place);
     }
   }

@@ -22,6 +22,7 @@
  *   TURN-2  a connection's replies leave in the order of its commands
  *   TURN-3  a reply with position p leaves only when released >= p
  */
+import type { Shard } from "../store/shard.ts";
 import type { Blocking } from "../dispatch/blocking.ts";
 
 /** Longest reply that is gathered, most bytes of all gathered replies, and their largest number. */
@@ -34,7 +35,7 @@ const SPARES_MAX = 4;
 
 /** The holder of a shard's pin. */
 export interface Pinned {
-  readonly shard: number;
+  readonly shard: Shard;
   /** Pin slot, from LargeValues.pin. */
   readonly pin: number;
 }

@@ -19,11 +19,19 @@
  *   COLLECTION-2  its record is Raw exactly when it is one packed page
  * Locking: the holder of the shard lock.
  */
-import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
-import type { Entries } from "../structures/entries.ts";
-import { type KeyForm, type Page, PAGE_BYTES_MAX, PAGE_HEAD } from "../structures/page.ts";
-import { Packed, type PackedHost } from "../structures/packed.ts";
+import { type Address, NO_ADDRESS } from "./address.ts";
+import {
+  ENCODING_MASK,
+  Encoding,
+  HAS_TIMED,
+  type RecordType,
+  rawCapacity,
+  rawValueAt,
+  setSpareBits,
+  spareBits,
+} from "./record.ts";
+import type { Shard } from "./shard.ts";
 import {
   BLOCK_EPOCH,
   BLOCK_INFO,
@@ -33,18 +41,11 @@ import {
   NO_REF,
   type Ref,
 } from "../structures/pages.ts";
+import { assert } from "../base/assert.ts";
+import type { Entries } from "../structures/entries.ts";
+import { type KeyForm, type Page, PAGE_BYTES_MAX, PAGE_HEAD } from "../structures/page.ts";
+import { Packed, type PackedHost } from "../structures/packed.ts";
 import type { Tree } from "../structures/tree.ts";
-import {
-  Encoding,
-  ENCODING_MASK,
-  HAS_TIMED,
-  rawCapacity,
-  rawValueAt,
-  type RecordType,
-  setSpareBits,
-  spareBits,
-} from "./record.ts";
-import { type Address, NO_ADDRESS } from "./segments.ts";
 import { ROOT_BYTES, ROOT_OUT, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
 import { KeyEvent } from "./key-events.ts";
 import { ADMITTED, KEEPS_VALUE, type Store } from "./store.ts";
@@ -165,7 +166,7 @@ export abstract class Collection implements PackedHost {
   open(): boolean {
     const { store } = this;
     if (store.cursor.type !== this.type) return false;
-    this.pages.select(store.cursor.shard, store.cursor.header);
+    this.pages.select(store.cursor.shard);
     const spare = spareBits(store.cursor.m, store.cursor.w);
     this.encoding = spare & ENCODING_MASK;
     this.hasTimed = (spare & HAS_TIMED) !== 0;
@@ -183,8 +184,8 @@ export abstract class Collection implements PackedHost {
   }
 
   /** Opens a root that is pinned, without its record. */
-  openPinned(shard: number, header: number, root: Ref): void {
-    this.pages.select(shard, header);
+  openPinned(shard: Shard, root: Ref): void {
+    this.pages.select(shard);
     this.isTree = true;
     this.loadRoot(root);
     this.entries = this.treeEntries;
@@ -235,7 +236,7 @@ export abstract class Collection implements PackedHost {
    */
   begin(bytes: number, creates: boolean): number {
     const { store } = this;
-    this.pages.select(store.cursor.shard, store.cursor.header);
+    this.pages.select(store.cursor.shard);
     if (bytes !== 0 && !this.pages.reserve(bytes)) return Status.Busy;
     if (this.isStillOpen) {
       this.openVersion = -1;
@@ -262,7 +263,7 @@ export abstract class Collection implements PackedHost {
    */
   beginReplacement(bytes: number): number {
     const { store } = this;
-    this.pages.select(store.cursor.shard, store.cursor.header);
+    this.pages.select(store.cursor.shard);
     if (!this.pages.reserve(bytes)) return Status.Busy;
     const status = store.prepareInsert();
     if (status < 0) return status;

@@ -94,7 +94,7 @@ export class Collections {
    */
   acquireReader<T extends Collection>(value: T): T {
     const reader = (this.readers[value.type]?.pop() as T | undefined) ?? value.newReader();
-    reader.openPinned(value.pages.shard, value.pages.header, value.root);
+    reader.openPinned(value.pages.shard, value.root);
     reader.encoding = value.encoding;
     reader.hasTimed = value.hasTimed;
     return reader;

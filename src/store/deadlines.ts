@@ -1,45 +1,47 @@
 /**
- * Deadlines of keys, and of the members of collections, on the store's side: the words in the record, the sums in the
- * keyspace's header, the timer entries in the shard's wheel (wheel.ts), and what happens when one of those comes due.
+ * Deadlines of keys, and of members of collections, in the store: the deadline words of the record, the counts in the
+ * keyspace header, the timer entries in the shard's wheel (wheel.ts), and what happens when an entry is due.
  *
- *   write  record's deadline words │ EXPIRES_COUNT and DEADLINE_SUM │ a timer entry at or before the deadline
- *   visit  key is due: it expires │ members are due: some go │ neither: the next entry is filed
+ *   write  deadline words of the record │ number and sum of deadlines │ a timer entry at or before the deadline
+ *   visit  the key is due: it expires │ members are due: some are removed │ neither: the next entry is filed
  *
- * Without room for an entry a key still expires when it is looked up.
+ * Without memory for an entry a key still expires when it is looked up.
  * Locking: the holder of the shard lock.
  */
+import type { Address } from "./address.ts";
 import type { Index } from "./index.ts";
-import type { Key } from "./key.ts";
+import { bucketOf, countDeadline, keyCount } from "./keyspace.ts";
 import {
-  deadline,
   DEADLINE_MAX,
-  filedIn,
   HAS_TIMED,
+  RecordType,
+  deadline,
+  filedIn,
   hasDeadlineWords,
   keyAt,
   keyBytes,
-  RecordType,
   setDeadline,
   spareBits,
 } from "./record.ts";
+import type { Segments } from "./segments.ts";
+import type { Shard } from "./shard.ts";
+import type { Key } from "./key.ts";
 import type { FoundRecord } from "./record-cursor.ts";
-import type { Address, Segments } from "./segments.ts";
-import { DEADLINE_SUM, EXPIRES_COUNT, KEY_COUNT } from "./shard.ts";
 import type { TimerVisitor, Wheel } from "./wheel.ts";
 
-/** Members that go at one visit of an entry: those that are left are due for another, in the same step or the next. */
+/** Members that one visit of an entry removes. The rest is due for another visit, in the same step or the next. */
 const MEMBERS_A_VISIT = 8;
 
-/** What the visits of timer entries ask of the store. */
+/** What visits of timer entries need of the store. */
 export interface DueKeys {
   readonly cursor: FoundRecord;
   readonly nowMs: number;
   /** Selects the key of the record at `address`; see Store. */
   selectRecord(keyspace: number, key: Key, address: Address): void;
   newKey(): Key;
-  /** Removes the record selected, whose time has come. */
+  /** Removes the selected record, which is due. */
   expireSelected(): void;
-  /** Removes up to `limit` due members of the collection selected. Returns when the next is due, 0 = the key is gone. */
+  /** Removes up to `limit` due members of the selected collection. Returns when the next is due, 0 = the key is gone. */
   expireMembers(limit: number): number;
   isEmptying(keyspace: number): boolean;
 }
@@ -52,54 +54,49 @@ export class Deadlines implements TimerVisitor {
     private readonly segments: Segments,
     private readonly index: Index,
     private readonly wheel: Wheel,
-    private readonly c: Int32Array,
-    private readonly f64: Float64Array,
     private readonly keys: DueKeys,
   ) {
     this.key = keys.newKey();
   }
 
   /**
-   * Writes the deadline words of the record that `at` is on, with `deadlineMs` (0 = none), where `filed` is the bucket it
-   * has an entry in (0 = none), and files an entry if that one comes too late.
+   * Writes the deadline words of the record that `at` is on, with `deadlineMs` (0 = none). `filed` is the bucket of its
+   * timer entry (0 = none); another entry is filed if that one comes too late.
    */
   write(at: FoundRecord, deadlineMs: number, filed: number): void {
     if (deadlineMs === 0) {
       setDeadline(at.m, at.w, 0, filed);
       return;
     }
-    // What lies before the epoch is past either way; beyond 2^53 ms (287,396 years) a double counts no more.
+    // What lies before the epoch is past either way. Beyond 2^53 ms (287,396 years) a double counts no further.
     if (deadlineMs < 1) deadlineMs = 1;
     else if (deadlineMs > DEADLINE_MAX) deadlineMs = DEADLINE_MAX;
-    this.count(at.ks, deadlineMs, 1);
+    this.count(at, deadlineMs, 1);
     this.file(at, deadlineMs, filed, deadlineMs);
   }
 
   /** Writes the deadline words, with an entry that comes due at `atMs` at the latest: the one in `filed`, or another. */
   file(at: FoundRecord, deadlineMs: number, filed: number, atMs: number): void {
     const { nowMs } = this.keys;
-    const wanted = this.wheel.bucketFor(at.header, atMs, nowMs);
-    const isEarlyEnough = filed !== 0 && this.wheel.isEarlyEnough(at.header, filed, wanted, nowMs);
-    if (!isEarlyEnough && this.wheel.file(at.shard, at.header, at.keyspace, at.key.hashB, wanted)) filed = wanted;
+    const wanted = this.wheel.bucketFor(at.shard, atMs, nowMs);
+    const isEarlyEnough = filed !== 0 && this.wheel.isEarlyEnough(at.shard, filed, wanted, nowMs);
+    if (!isEarlyEnough && this.wheel.file(at.shard, at.keyspace, at.key.hashB, wanted)) filed = wanted;
     setDeadline(at.m, at.w, deadlineMs, filed);
   }
 
-  /** Counts a deadline (ms; 0 = none) into the keyspace's sums, or out of them. */
-  count(ks: number, deadlineMs: number, sign: 1 | -1): void {
-    if (deadlineMs === 0) return;
-    this.c[ks + EXPIRES_COUNT] = this.c[ks + EXPIRES_COUNT]! + sign;
-    const at = (ks + DEADLINE_SUM) >>> 1;
-    this.f64[at] = this.f64[at]! + sign * deadlineMs;
+  /** Counts the deadline (ms; 0 = none) of a record of the selected keyspace in or out. */
+  count(at: FoundRecord, deadlineMs: number, sign: 1 | -1): void {
+    if (deadlineMs !== 0) countDeadline(at.shard, at.ks, deadlineMs, sign);
   }
 
-  /** An entry came due: the key it was filed for expires, or loses members, or is filed again, or it has no such entry. */
-  visitTimer(shard: number, header: number, keyspace: number, hashB: number, filed: number): void {
+  /** An entry is due: its key expires, or loses members, or is filed again. A key that names another entry is passed over. */
+  visitTimer(shard: Shard, keyspace: number, hashB: number, filed: number): void {
     const { index, segments, keys, key } = this;
-    const ks = index.keyspaceAt(header, keyspace);
-    if (this.c[ks + KEY_COUNT] === 0) return;
-    const count = index.collect(shard, ks, index.bucketOf(ks, hashB), this.chain);
+    const ks = shard.keyspace(keyspace);
+    if (keyCount(shard.c, ks) === 0) return;
+    const count = index.collect(shard, ks, bucketOf(shard.c, ks, hashB), this.chain);
     for (let i = 0; i < count; i++) {
-      const address = this.chain.addresses[i]!;
+      const address = this.chain.addresses[i]! as Address;
       const w = segments.locate(shard, address);
       const { m } = segments;
       if (!hasDeadlineWords(m, w) || filedIn(m, w) !== filed) continue;
@@ -112,7 +109,7 @@ export class Deadlines implements TimerVisitor {
     }
   }
 
-  /** An entry of the record selected came up: members that are due go, and the next one is filed. `due`: the key's, ms. */
+  /** An entry of the selected record is due, its key (`due`, ms) is not: due members go, and the next entry is filed. */
   private visitAgain(due: number): void {
     const { keys } = this;
     const { cursor } = keys;
@@ -127,7 +124,7 @@ export class Deadlines implements TimerVisitor {
   }
 }
 
-/** True when the record found is a collection of which members have deadlines. */
+/** True when the record found is a collection whose members have deadlines. */
 export function hasTimedMembers(at: FoundRecord): boolean {
   return at.type !== RecordType.String && (spareBits(at.m, at.w) & HAS_TIMED) !== 0;
 }

@@ -77,7 +77,7 @@ export class HashValue extends OrderedCollection {
   seek(b: Uint8Array, at: number, length: number): boolean {
     if (!this.isTree) return this.packed.seekKey(b, at, length);
     const { ahead } = this;
-    const found = ahead.seek(this.members, this.root, this.pages.header, b, at, length);
+    const found = ahead.seek(this.members, this.root, this.pages.shard, b, at, length);
     this.hash = ahead.hash;
     return found;
   }

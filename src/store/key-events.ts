@@ -7,9 +7,9 @@
  * The event of a changed value depends on the command rather than on the change: a list grows at its front by LPUSH or by
  * LMOVE. `Value` therefore stands for the event of the current command. See KeyHooks.valueEvent.
  */
+import type { Address } from "./address.ts";
 import type { RecordType } from "./record.ts";
-import type { Address } from "./segments.ts";
-import { INTEREST_BLOCKED, INTEREST_NOTIFY } from "./shard.ts";
+import { INTEREST_BLOCKED, INTEREST_NOTIFY, type Shard } from "./shard.ts";
 
 /** Name of each event and the letter of its class in notify-keyspace-events. "" = no notification. */
 const EVENTS = [
@@ -113,7 +113,7 @@ export const KeyEvent = {
   Evicted: keyEvent("evicted"),
 } as const;
 
-type Listener = (shard: number, keyspace: number, event: KeyEvent) => void;
+type Listener = (shard: Shard, keyspace: number, event: KeyEvent) => void;
 const NONE: Listener = () => {};
 
 /** A member, as bytes that a listener may read until it returns. */
@@ -132,7 +132,7 @@ export class KeyHooks {
    * Called before the record at `address` changes or is removed, while the store is snapshotting. A snapshot takes its
    * pre-image.
    */
-  beforeChange: (shard: number, address: Address) => void = () => {};
+  beforeChange: (shard: Shard, address: Address) => void = () => {};
   /** Called when the store has removed a key without a command (expired, evicted). For the change log. */
   removedByStore: Listener = NONE;
   /** Called before the store removes a due member of the selected collection, whose type is `type`. For the change log. */
@@ -145,7 +145,7 @@ export class KeyHooks {
   valueEvent: KeyEvent = KeyEvent.Set;
 
   /** Tells the listeners whose bit is in `interest`. */
-  tell(shard: number, keyspace: number, event: KeyEvent, interest: number): void {
+  tell(shard: Shard, keyspace: number, event: KeyEvent, interest: number): void {
     if ((interest & INTEREST_BLOCKED) !== 0) this.blocked(shard, keyspace, event);
     if ((interest & INTEREST_NOTIFY) === 0) return;
     const named = event === KeyEvent.Value ? this.valueEvent : event;

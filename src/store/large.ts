@@ -1,89 +1,105 @@
 /**
- * Large strings: values above INLINE_VALUE_MAX as a tree of chunks, reached only from the record's node.
+ * Chunked strings: values above INLINE_VALUE_MAX as a tree of chunks, reached only from the record's node.
  *
- *   node (heap block) │ chunks │ entries that fit │ epoch │ next │ [place, epoch] × chunks │
+ *   node (heap block) │ chunks │ entries that fit │ epoch │ next │ entry 0 │ entry 1 │ ... │
+ *   entry             │ frame number of the chunk │ epoch of the chunk │
  *   chunk             │ a 64 KiB frame; the last one is filled partly │
  *
- * A reader *pins* the shard's epoch under the lock and then reads the node and its chunks without it, for as long as it
- * likes. A writer changes a page in place if the page is younger than the newest pin, else it copies the page, and the
- * node with it; replaced pages wait on the retired list until no pin can see them.
+ * A reader pins the shard under the lock (pins.ts) and then reads the node and its chunks without it, for as long as it
+ * likes. A writer changes a chunk in frame if it is younger than the newest pin. Otherwise it copies the chunk, and the
+ * node with it, and the old ones are retired.
  *
- *   pins    : slots in the shard header, each holding the epoch of one live pin
- *   retired : queue of heap blocks │ next │ kind │ place or address │ chunks or bytes │ epoch │
- *             values freed whole are linked through their nodes instead (epoch = when they were freed), newest first:
- *             DEL and FLUSHALL need no room for that
+ *   retired entry (heap block) │ next │ kind │ frame number or address │ bytes │ epoch │        queue, oldest first
+ *   retired value              │ its node: epoch = when it was freed, next = the one retired before │        newest first
+ *
+ * A value that is freed as a whole is retired through its node, so DEL and FLUSHALL need no memory for that.
  *
  * Invariants
- *   V1  a page with epoch ≤ a live pin's epoch that can see it never changes
- *   V2  a page is given back exactly once: by the value that reaches it, or by the retired list
- * Locking: the holder of the shard lock; a pinned reader reads pages only.
+ *   LARGE-1  a node or chunk that a pin can see never changes (PIN-1)
+ *   LARGE-2  a node or chunk is freed exactly once: by the value that reaches it, or from the retired list
+ * Locking: the holder of the shard lock; a pinned reader only reads nodes and chunks.
  */
-import { latin1Text } from "../base/bytes.ts";
-import { assert } from "../base/assert.ts";
-import { Status } from "../base/status.ts";
+import { isStatus, Status } from "../base/status.ts";
 import {
   type Arena,
   CHUNK_FRAMES,
-  FRAME_BITS,
   FRAME_BYTES,
-  FRAME_MASK,
-  NO_FRAME,
+  firstByte,
   type FrameNumber,
+  frameBehind,
+  NO_FRAME,
+  regionOf,
+  unitInRegion,
 } from "../memory/arena.ts";
-import { FRAMES_OF, type FramePool, FrameSize } from "../memory/frame-pool.ts";
+import { type Address, NO_ADDRESS } from "./address.ts";
 import { BLOCK_BYTES_MAX, type Heap } from "./heap.ts";
-import { type Address, NO_ADDRESS, type Segments } from "./segments.ts";
-import {
-  EPOCH_AT,
-  EPOCH_USED_AT,
-  PIN_AT,
-  PIN_SLOTS,
-  PINS_AT,
-  RETIRED_HEAD_AT,
-  RETIRED_TAIL_AT,
-  RETIRED_TREES_AT,
-} from "./shard.ts";
+import { dropPin, epochNow, newestPin, oldestPin, retiredEpoch, takePin } from "./pins.ts";
+import type { Segments } from "./segments.ts";
+import type { Shard } from "./shard.ts";
+import { latin1Text } from "../base/bytes.ts";
+import { assert } from "../base/assert.ts";
+import { FRAMES_OF, type FramePool, FrameSize } from "../memory/frame-pool.ts";
 
 export const STRING_CHUNK_BYTES = FRAMES_OF[FrameSize.Small] * FRAME_BYTES;
-/** From the place of a chunk to that of the next one beside it. */
+/** From the frame number of a chunk to that of its neighbour. */
 const CHUNK_STEP = FRAMES_OF[FrameSize.Small];
-/** Chunks that the pool hands out side by side. */
+/** Chunks of a run: the pool allocates them side by side. */
 const RUN_CHUNKS = CHUNK_FRAMES / CHUNK_STEP;
 const CHUNK_SHIFT = 16;
 
+// Words of a node, and of its entries.
 const NODE_CHUNKS = 0;
 const NODE_FITS = 1;
 const NODE_EPOCH = 2;
 const NODE_NEXT = 3;
-const NODE_ENTRIES = 4;
+const NODE_HEAD_WORDS = 4;
+const ENTRY_FRAME = 0;
+const ENTRY_EPOCH = 1;
+const ENTRY_WORDS = 2;
+// Words of a retired entry.
+const RETIRED_NEXT = 0;
+const RETIRED_KIND = 1;
+const RETIRED_WHAT = 2;
+const RETIRED_SIZE = 3;
+const RETIRED_EPOCH = 4;
+const RETIRED_BYTES = 64;
+const Retired = { Chunk: 1, Node: 2 } as const;
+type Retired = (typeof Retired)[keyof typeof Retired];
 
 /** Longest value a node can describe, bytes. */
-export const LARGE_VALUE_MAX = Math.min(((BLOCK_BYTES_MAX - 16) / 8) * STRING_CHUNK_BYTES, 2 ** 31 - 1);
+export const LARGE_VALUE_MAX = Math.min(entriesIn(BLOCK_BYTES_MAX) * STRING_CHUNK_BYTES, 2 ** 31 - 1);
 
 /** Up to here a loop costs less than a view and a native copy. */
 const SHORT_BYTES = 16;
 
-const RETIRED_CHUNK = 1;
-const RETIRED_NODE = 2;
-const RETIRED_BYTES = 64;
-
 function nodeBytes(chunks: number): number {
-  return 16 + chunks * 8;
+  return (NODE_HEAD_WORDS + chunks * ENTRY_WORDS) * 4;
+}
+function entriesIn(bytes: number): number {
+  return Math.floor((bytes / 4 - NODE_HEAD_WORDS) / ENTRY_WORDS);
+}
+function setEntry(m: Int32Array, entry: number, frame: FrameNumber, epoch: number): void {
+  m[entry + ENTRY_FRAME] = frame;
+  m[entry + ENTRY_EPOCH] = epoch;
+}
+/** Word of entry `index` of the node at word `w`. */
+function entryAt(w: number, index: number): number {
+  return w + NODE_HEAD_WORDS + index * ENTRY_WORDS;
 }
 
-/** Bytes of a staged value that are kept for showing it. */
+/** First bytes of a staged value that are retained for showing it. */
 const HEAD_BYTES = 128;
 
 /** Chunks filled outside any lock with an argument as it arrives, to be linked into a value by one store. */
 export class StagedValue {
-  /** Places of the chunks so far. */
+  /** The chunks so far. */
   frames: FrameNumber[] = [];
   bytes = 0;
-  /** True when memory does not allow the value: its bytes are counted, not kept, and the command is refused. */
+  /** True when memory does not allow the value: its bytes are counted and dropped, and the command is refused. */
   refused = false;
-  /** The first bytes, which the slow log shows: the chunks are somebody else's once the command has run. */
+  /** The first bytes, which the slow log shows: the chunks belong to a record once the command has run. */
   private readonly head = Buffer.alloc(HEAD_BYTES);
-  /** Places taken in a run of neighbours and not used yet. */
+  /** Chunks allocated in a run and not used yet. */
   private spare: FrameNumber[] = [];
 
   constructor(
@@ -93,12 +109,12 @@ export class StagedValue {
     readonly total: number,
   ) {}
 
-  /** Bytes that are kept: none of a value that is refused. */
+  /** Bytes in memory: none of a value that is refused. */
   get heldBytes(): number {
     return this.refused ? 0 : this.bytes;
   }
 
-  /** Copies `length` bytes on. Returns how many were taken: fewer when the pool has no room now. */
+  /** Appends `length` bytes. Returns how many were copied: fewer when the pool has no memory now. */
   write(source: Buffer, offset: number, length: number): number {
     if (this.refused) {
       this.bytes += length;
@@ -108,10 +124,10 @@ export class StagedValue {
     while (done < length) {
       const at = this.bytes & (STRING_CHUNK_BYTES - 1);
       if (at === 0 && !this.addChunk()) return done;
-      const place = this.frames[this.frames.length - 1]!;
+      const frame = this.frames[this.frames.length - 1]!;
       const part = Math.min(length - done, STRING_CHUNK_BYTES - at);
-      const start = (place & FRAME_MASK) * FRAME_BYTES + at;
-      source.copy(this.arena.bytesOf(place >>> FRAME_BITS), start, offset + done, offset + done + part);
+      const start = firstByte(frame) + at;
+      source.copy(this.arena.bytesOf(regionOf(frame)), start, offset + done, offset + done + part);
       if (this.bytes < HEAD_BYTES) source.copy(this.head, this.bytes, offset + done, offset + done + part);
       this.bytes += part;
       done += part;
@@ -124,15 +140,15 @@ export class StagedValue {
     return latin1Text(this.head, 0, Math.min(length, HEAD_BYTES));
   }
   /**
-   * Adds a chunk for the caller to fill with `length` bytes, the value's next: at `chunkAt` of `chunkBytes`. All chunks
-   * but the last are filled whole. Returns false when the pool has no room now.
+   * Adds a chunk that the caller fills with the next `length` bytes of the value, at `chunkAt` of `chunkBytes`. All chunks
+   * but the last are filled whole. Returns false when the pool has no memory now.
    */
   extend(length: number): boolean {
     assert((this.bytes & (STRING_CHUNK_BYTES - 1)) === 0, "a chunk is added behind full ones");
     if (!this.addChunk()) return false;
-    const place = this.frames[this.frames.length - 1]!;
-    this.chunkBytes = this.arena.bytesOf(place >>> FRAME_BITS);
-    this.chunkAt = (place & FRAME_MASK) * FRAME_BYTES;
+    const frame = this.frames[this.frames.length - 1]!;
+    this.chunkBytes = this.arena.bytesOf(regionOf(frame));
+    this.chunkAt = firstByte(frame);
     this.bytes += length;
     return true;
   }
@@ -141,14 +157,14 @@ export class StagedValue {
 
   private addChunk(): boolean {
     if (this.spare.length === 0) {
-      // Neighbours are written to a socket in one call later.
+      // Chunks side by side are later written to a socket in one call.
       const wanted = Math.ceil(this.total / STRING_CHUNK_BYTES) - this.frames.length;
       const run = wanted >= RUN_CHUNKS ? this.pool.allocateRun() : NO_FRAME;
-      if (run !== NO_FRAME) for (let i = RUN_CHUNKS - 1; i >= 0; i--) this.spare.push(run + i * CHUNK_STEP);
+      if (run !== NO_FRAME) for (let i = RUN_CHUNKS - 1; i >= 0; i--) this.spare.push(frameBehind(run, i * CHUNK_STEP));
     }
-    const place = this.spare.pop() ?? this.pool.allocate(FrameSize.Small, false);
-    if (place === NO_FRAME) return false;
-    this.frames.push(place);
+    const frame = this.spare.pop() ?? this.pool.allocate(FrameSize.Small, false);
+    if (frame === NO_FRAME) return false;
+    this.frames.push(frame);
     return true;
   }
 
@@ -156,82 +172,77 @@ export class StagedValue {
   copy(): Buffer {
     const bytes = Buffer.allocUnsafeSlow(this.refused ? 0 : this.bytes);
     for (let at = 0; at < bytes.length; at += STRING_CHUNK_BYTES) {
-      const place = this.frames[at / STRING_CHUNK_BYTES]!;
-      const start = (place & FRAME_MASK) * FRAME_BYTES;
-      const chunk = this.arena.bytesOf(place >>> FRAME_BITS);
+      const frame = this.frames[at / STRING_CHUNK_BYTES]!;
+      const start = firstByte(frame);
+      const chunk = this.arena.bytesOf(regionOf(frame));
       bytes.set(chunk.subarray(start, start + Math.min(STRING_CHUNK_BYTES, bytes.length - at)), at);
     }
     return bytes;
   }
 
-  /** There is no memory for the value: gives back what there is and takes the rest without keeping it. */
+  /** There is no memory for the value: frees its chunks, and drops the bytes that still arrive. */
   refuse(nowSeconds: number): void {
     this.discard(nowSeconds);
     this.refused = true;
   }
 
-  /** Gives everything back: the argument is not wanted after all. */
+  /** Frees all chunks: the argument is not used after all. */
   discard(nowSeconds: number): void {
-    for (const place of this.frames) this.pool.free(place, FrameSize.Small, nowSeconds);
-    for (const place of this.spare) this.pool.free(place, FrameSize.Small, nowSeconds);
+    for (const frame of this.frames) this.pool.free(frame, FrameSize.Small, nowSeconds);
+    for (const frame of this.spare) this.pool.free(frame, FrameSize.Small, nowSeconds);
     this.frames = [];
     this.spare = [];
   }
 
-  /** Hands the chunks over to a value; neighbours not used go back. */
+  /** Passes the chunks on to a value. Chunks that were not used are freed. */
   takeOver(nowSeconds: number): FrameNumber[] {
-    for (const place of this.spare) this.pool.free(place, FrameSize.Small, nowSeconds);
+    for (const frame of this.spare) this.pool.free(frame, FrameSize.Small, nowSeconds);
     this.spare = [];
-    const places = this.frames;
+    const { frames } = this;
     this.frames = [];
-    return places;
+    return frames;
   }
 }
 
 /** A chunk that is to be entry `index` of a node. */
 interface NewChunk {
   readonly index: number;
-  readonly place: FrameNumber;
+  readonly frame: FrameNumber;
 }
 
 export class LargeValues {
   /** Bytes in chunks linked minus freed through this object: this worker's part of used memory. */
   usedBytes = 0;
-  /** Called when a pin is gone; the oldest epoch that is still pinned is `oldest`. For other users of the pins. */
-  onUnpinned: (shard: number, header: number, oldest: number) => void = () => {};
+  /** Called when a pin has ended; the oldest epoch that is still pinned is `oldest`. For the pages of collections. */
+  onUnpinned: (shard: Shard, oldest: number) => void = () => {};
 
   constructor(
     private readonly arena: Arena,
     private readonly pool: FramePool,
     private readonly segments: Segments,
     private readonly heap: Heap,
-    private readonly c: Int32Array,
   ) {}
 
-  /** Makes a node over `places`. Returns its address or Status. */
-  link(shard: number, header: number, places: readonly FrameNumber[], isAdmitted: boolean): Address | Status {
-    const node = this.newNode(shard, header, places.length, isAdmitted);
-    if (node < 0) return node;
+  /** Makes a node over `frames`. Returns its address, or Status. */
+  link(shard: Shard, frames: readonly FrameNumber[], isAdmitted: boolean): Address | Status {
+    const node = this.newNode(shard, frames.length, isAdmitted);
+    if (isStatus(node)) return node;
     const w = this.segments.locate(shard, node);
-    const m = this.segments.m;
-    const epoch = this.youngest(header);
-    for (let i = 0; i < places.length; i++) {
-      m[w + NODE_ENTRIES + i * 2] = places[i]!;
-      m[w + NODE_ENTRIES + i * 2 + 1] = epoch;
-    }
-    m[w + NODE_CHUNKS] = places.length;
-    this.usedBytes += places.length * STRING_CHUNK_BYTES;
+    const { m } = this.segments;
+    const epoch = epochNow(shard);
+    for (let i = 0; i < frames.length; i++) setEntry(m, entryAt(w, i), frames[i]!, epoch);
+    m[w + NODE_CHUNKS] = frames.length;
+    this.usedBytes += frames.length * STRING_CHUNK_BYTES;
     return node;
   }
 
   /**
-   * Makes the value at `node`, `bytes` long, ready to be written from `from` to `to` (bytes; `to` may lie beyond the
-   * end): pages that a pin sees are copied, missing chunks are made and zeroed. Returns the node's address, which may be
-   * a new one, or Status with the value unchanged.
+   * Prepares the value at `node`, `bytes` long, to be written from `from` to `to` (bytes; `to` may lie beyond the end):
+   * chunks that a pin sees are copied, missing ones are added and zeroed. Returns the address of the node, which may be a
+   * new one, or Status with the value unchanged.
    */
   prepareWrite(
-    shard: number,
-    header: number,
+    shard: Shard,
     node: Address,
     bytes: number,
     from: number,
@@ -239,109 +250,95 @@ export class LargeValues {
     isAdmitted: boolean,
   ): Address | Status {
     const first = Math.min(from, bytes);
-    if (this.isPrepared(shard, header, node, first, to)) return node;
+    if (this.isPrepared(shard, node, first, to)) return node;
     const chunks = Math.ceil(Math.max(bytes, to) / STRING_CHUNK_BYTES);
     const w = this.segments.locate(shard, node);
     const had = this.segments.m[w + NODE_CHUNKS]!;
     const fits = this.segments.m[w + NODE_FITS]!;
-    const isSeen = this.segments.m[w + NODE_EPOCH]! <= this.newestPin(header);
+    const isSeen = this.segments.m[w + NODE_EPOCH]! <= newestPin(shard);
     // Everything that can fail comes first.
-    const made = this.newChunks(
-      shard,
-      header,
-      node,
-      first >>> CHUNK_SHIFT,
-      Math.ceil(to / STRING_CHUNK_BYTES),
-      isAdmitted,
-    );
+    const made = this.newChunks(shard, node, first >>> CHUNK_SHIFT, Math.ceil(to / STRING_CHUNK_BYTES), isAdmitted);
     if (made === null) return Status.Busy;
     let target = node;
     if (chunks > fits || (isSeen && made.length > 0)) {
-      target = this.newNode(shard, header, chunks > fits ? chunks + (chunks >>> 2) : fits, isAdmitted);
-      if (target < 0) return this.giveBack(made, target as Status);
+      const added = this.newNode(shard, chunks > fits ? chunks + (chunks >>> 2) : fits, isAdmitted);
+      if (isStatus(added)) return this.freeChunks(made, added);
+      target = added;
     }
     let retiring = target !== node && isSeen ? 1 : 0;
     for (const { index } of made) if (index < had) retiring++;
-    if (retiring > 0 && !this.reserveRetired(shard, header, retiring)) {
-      if (target !== node) this.giveNode(shard, header, target);
-      return this.giveBack(made, Status.Busy);
+    if (retiring > 0 && !this.reserveRetired(shard, retiring)) {
+      if (target !== node) this.freeNode(shard, target);
+      return this.freeChunks(made, Status.Busy);
     }
     if (target !== node) {
       this.copyNode(shard, node, target);
-      if (isSeen) this.retire(shard, header, RETIRED_NODE, node, nodeBytes(fits));
-      else this.giveNode(shard, header, node);
+      if (isSeen) this.retire(shard, Retired.Node, node, nodeBytes(fits));
+      else this.freeNode(shard, node);
     }
-    this.enterChunks(shard, header, target, made, had);
+    this.enterChunks(shard, target, made, had);
     this.segments.m[this.segments.locate(shard, target) + NODE_CHUNKS] = Math.max(had, chunks);
     return target;
   }
 
-  /** Chunks for those of `from` to `to` that the value lacks or that a pin sees; null without room for all. */
-  private newChunks(
-    shard: number,
-    header: number,
-    node: Address,
-    from: number,
-    to: number,
-    isAdmitted: boolean,
-  ): NewChunk[] | null {
-    const pinned = this.newestPin(header);
+  /** New chunks for those of `from` to `to` that are missing or that a pin sees; null without memory for all of them. */
+  private newChunks(shard: Shard, node: Address, from: number, to: number, isAdmitted: boolean): NewChunk[] | null {
+    const pinned = newestPin(shard);
     const made: NewChunk[] = [];
     const w = this.segments.locate(shard, node);
     const { m } = this.segments;
     const had = m[w + NODE_CHUNKS]!;
     for (let index = from; index < to; index++) {
-      if (index < had && m[w + NODE_ENTRIES + index * 2 + 1]! > pinned) continue;
-      const place = this.pool.allocate(FrameSize.Small, isAdmitted);
-      if (place === NO_FRAME) {
-        this.giveBack(made, Status.Busy);
+      if (index < had && m[entryAt(w, index) + ENTRY_EPOCH]! > pinned) continue;
+      const frame = this.pool.allocate(FrameSize.Small, isAdmitted);
+      if (frame === NO_FRAME) {
+        this.freeChunks(made, Status.Busy);
         return null;
       }
-      made.push({ index, place });
+      made.push({ index, frame });
     }
     return made;
   }
 
-  private giveBack(made: readonly NewChunk[], status: Status): Status {
-    for (const { place } of made) this.pool.free(place, FrameSize.Small, 0);
+  private freeChunks(made: readonly NewChunk[], status: Status): Status {
+    for (const { frame } of made) this.pool.free(frame, FrameSize.Small, 0);
     return status;
   }
 
-  /** Enters new chunks into a node: each with the bytes of the one it replaces, which retires, or zeroed. */
-  private enterChunks(shard: number, header: number, node: Address, made: readonly NewChunk[], had: number): void {
-    const epoch = this.youngest(header);
-    for (const { index, place } of made) {
-      const into = this.arena.bytesOf(place >>> FRAME_BITS);
-      const start = (place & FRAME_MASK) * FRAME_BYTES;
+  /** Enters new chunks into a node: each gets the bytes of the one it replaces, which is retired, or zeros. */
+  private enterChunks(shard: Shard, node: Address, made: readonly NewChunk[], had: number): void {
+    const epoch = epochNow(shard);
+    for (const { index, frame } of made) {
+      const into = this.arena.bytesOf(regionOf(frame));
+      const start = firstByte(frame);
       if (index < had) {
         const old = this.chunkPlace(shard, node, index);
-        const oldStart = (old & FRAME_MASK) * FRAME_BYTES;
-        this.arena.bytesOf(old >>> FRAME_BITS).copy(into, start, oldStart, oldStart + STRING_CHUNK_BYTES);
-        this.retire(shard, header, RETIRED_CHUNK, old, 0);
+        const oldStart = firstByte(old);
+        this.arena.bytesOf(regionOf(old)).copy(into, start, oldStart, oldStart + STRING_CHUNK_BYTES);
+        this.retire(shard, Retired.Chunk, old, 0);
       } else {
         into.fill(0, start, start + STRING_CHUNK_BYTES);
         this.usedBytes += STRING_CHUNK_BYTES;
       }
-      const entry = this.segments.locate(shard, node) + NODE_ENTRIES + index * 2;
-      this.segments.m[entry] = place;
-      this.segments.m[entry + 1] = epoch;
+      const w = this.segments.locate(shard, node);
+      setEntry(this.segments.m, entryAt(w, index), frame, epoch);
     }
   }
 
   /** True when prepareWrite has nothing to do: the chunks are there, and no pin sees them. Most writes find it so. */
-  private isPrepared(shard: number, header: number, node: Address, from: number, to: number): boolean {
+  private isPrepared(shard: Shard, node: Address, from: number, to: number): boolean {
     const w = this.segments.locate(shard, node);
     const m = this.segments.m;
     if (to > m[w + NODE_CHUNKS]! * STRING_CHUNK_BYTES) return false;
-    const pinned = this.newestPin(header);
+    const pinned = newestPin(shard);
     for (let at = from; at < to; at += STRING_CHUNK_BYTES) {
-      if (m[w + NODE_ENTRIES + (at >>> CHUNK_SHIFT) * 2 + 1]! <= pinned) return false;
+      if (m[entryAt(w, at >>> CHUNK_SHIFT) + ENTRY_EPOCH]! <= pinned) return false;
     }
-    return from < to && m[w + NODE_ENTRIES + ((to - 1) >>> CHUNK_SHIFT) * 2 + 1]! > pinned;
+    return from < to && m[entryAt(w, (to - 1) >>> CHUNK_SHIFT) + ENTRY_EPOCH]! > pinned;
   }
 
-  /** Writes `length` bytes at `position` of a value made ready by prepareWrite. */
-  write(shard: number, node: Address, position: number, source: Uint8Array, offset: number, length: number): void {
+  /** Writes `length` bytes at `position` of a value that prepareWrite has prepared. */
+  write(shard: Shard, node: Address, position: number, source: Uint8Array, offset: number, length: number): void {
     for (let done = 0; done < length; ) {
       const part = Math.min(length - done, STRING_CHUNK_BYTES - ((position + done) & (STRING_CHUNK_BYTES - 1)));
       const at = this.locateByte(shard, node, position + done);
@@ -352,8 +349,8 @@ export class LargeValues {
     }
   }
 
-  /** Zeroes the bytes from `from` to `to` of a value made ready by prepareWrite. */
-  zero(shard: number, node: Address, from: number, to: number): void {
+  /** Zeroes the bytes from `from` to `to` of a value that prepareWrite has prepared. */
+  zero(shard: Shard, node: Address, from: number, to: number): void {
     for (let position = from; position < to; ) {
       const part = Math.min(to - position, STRING_CHUNK_BYTES - (position & (STRING_CHUNK_BYTES - 1)));
       const at = this.locateByte(shard, node, position);
@@ -363,35 +360,35 @@ export class LargeValues {
   }
 
   /** Byte index of `position` of the value within `chunkBytes`. The caller holds the lock or a pin. */
-  locateByte(shard: number, node: Address, position: number): number {
-    const place = this.chunkPlace(shard, node, position >>> CHUNK_SHIFT);
-    this.chunkBytes = this.arena.bytesOf(place >>> FRAME_BITS);
-    return (place & FRAME_MASK) * FRAME_BYTES + (position & (STRING_CHUNK_BYTES - 1));
+  locateByte(shard: Shard, node: Address, position: number): number {
+    const frame = this.chunkPlace(shard, node, position >>> CHUNK_SHIFT);
+    this.chunkBytes = this.arena.bytesOf(regionOf(frame));
+    return firstByte(frame) + (position & (STRING_CHUNK_BYTES - 1));
   }
   chunkBytes: Buffer = Buffer.alloc(0);
 
   /** Bytes that lie side by side in memory from `position` on, at most `length`: one socket write. */
-  contiguous(shard: number, node: Address, position: number, length: number): number {
+  contiguous(shard: Shard, node: Address, position: number, length: number): number {
     let chunk = position >>> CHUNK_SHIFT;
     let run = Math.min(length, STRING_CHUNK_BYTES - (position & (STRING_CHUNK_BYTES - 1)));
-    let place = this.chunkPlace(shard, node, chunk);
+    let frame = this.chunkPlace(shard, node, chunk);
     while (run < length) {
       const next = this.chunkPlace(shard, node, ++chunk);
       // The frame after the last of a region is another region's first.
-      if (next !== place + CHUNK_STEP || (next & FRAME_MASK) === 0) break;
-      place = next;
+      if (next !== frameBehind(frame, CHUNK_STEP) || unitInRegion(next) === 0) break;
+      frame = next;
       run = Math.min(length, run + STRING_CHUNK_BYTES);
     }
     return run;
   }
 
-  private chunkPlace(shard: number, node: Address, chunk: number): FrameNumber {
+  private chunkPlace(shard: Shard, node: Address, chunk: number): FrameNumber {
     const w = this.segments.locate(shard, node);
-    return this.segments.m[w + NODE_ENTRIES + chunk * 2]!;
+    return this.segments.m[entryAt(w, chunk) + ENTRY_FRAME]! as FrameNumber;
   }
 
   /** Copies bytes of the value into `target`. */
-  read(shard: number, node: Address, position: number, target: Uint8Array, offset: number, length: number): void {
+  read(shard: Shard, node: Address, position: number, target: Uint8Array, offset: number, length: number): void {
     for (let done = 0; done < length; ) {
       const part = Math.min(length - done, STRING_CHUNK_BYTES - ((position + done) & (STRING_CHUNK_BYTES - 1)));
       const at = this.locateByte(shard, node, position + done);
@@ -400,189 +397,147 @@ export class LargeValues {
     }
   }
 
-  /** Frees the value at `node`, now or when the last pin that sees it is gone. */
-  free(shard: number, header: number, node: Address, nowSeconds: number): void {
+  /** Frees the value at `node`, now or when the last pin that sees it has ended. */
+  free(shard: Shard, node: Address, nowSeconds: number): void {
     const w = this.segments.locate(shard, node);
     this.usedBytes -= this.segments.m[w + NODE_CHUNKS]! * STRING_CHUNK_BYTES;
-    if (this.c[header + PINS_AT] === 0) {
-      this.freeTree(shard, header, node, nowSeconds);
+    if (shard.pins === 0) {
+      this.freeValue(shard, node, nowSeconds);
       return;
     }
-    const { c } = this;
     const { m } = this.segments;
-    c[header + EPOCH_USED_AT] = 1;
-    m[w + NODE_EPOCH] = c[header + EPOCH_AT]!;
-    m[w + NODE_NEXT] = c[header + RETIRED_TREES_AT]!;
-    c[header + RETIRED_TREES_AT] = node;
+    m[w + NODE_EPOCH] = retiredEpoch(shard);
+    m[w + NODE_NEXT] = shard.retiredValues;
+    shard.retiredValues = node;
   }
 
-  /** Frees a node that `link` made, whose chunks stay their owner's. */
-  unlink(shard: number, header: number, node: Address): void {
+  /** Frees a node that `link` made. Its chunks still belong to the staged value. */
+  unlink(shard: Shard, node: Address): void {
     const w = this.segments.locate(shard, node);
     this.usedBytes -= this.segments.m[w + NODE_CHUNKS]! * STRING_CHUNK_BYTES;
-    this.giveNode(shard, header, node);
+    this.freeNode(shard, node);
   }
 
-  /** Pins the shard as it is now. Returns a pin slot, or Status.Busy when all are taken. */
-  pin(header: number): number {
-    const c = this.c;
-    for (let slot = 0; slot < PIN_SLOTS; slot++) {
-      if (c[header + PIN_AT + slot] !== 0) continue;
-      let epoch = c[header + EPOCH_AT]!;
-      // Readers between two writes share an epoch: 2^31 of them last for as many writes, not reads.
-      if (c[header + EPOCH_USED_AT] !== 0 || epoch === 0) {
-        epoch++;
-        assert(epoch > 0, "an epoch is positive");
-        c[header + EPOCH_AT] = epoch;
-        c[header + EPOCH_USED_AT] = 0;
-      }
-      c[header + PIN_AT + slot] = epoch;
-      c[header + PINS_AT] = c[header + PINS_AT]! + 1;
-      return slot;
-    }
-    return Status.Busy;
+  /** Pins the shard as it is now. Returns a pin slot, or Status.Busy when all are in use. */
+  pin(shard: Shard): number {
+    return takePin(shard);
   }
 
-  /** Gives a pin back, and with it what only it could see. */
-  unpin(shard: number, header: number, slot: number, nowSeconds: number): void {
-    const c = this.c;
-    assert(c[header + PIN_AT + slot] !== 0, "a pin is given back once");
-    c[header + PIN_AT + slot] = 0;
-    c[header + PINS_AT] = c[header + PINS_AT]! - 1;
-    const oldest = this.oldestPin(header);
-    this.onUnpinned(shard, header, oldest);
-    this.freeRetiredTrees(shard, header, oldest, nowSeconds);
-    while (c[header + RETIRED_HEAD_AT] !== NO_ADDRESS) {
-      const block = c[header + RETIRED_HEAD_AT]!;
+  /** Releases a pin, and frees what only it could see. */
+  unpin(shard: Shard, slot: number, nowSeconds: number): void {
+    dropPin(shard, slot);
+    const oldest = oldestPin(shard);
+    this.onUnpinned(shard, oldest);
+    this.freeRetiredValues(shard, oldest, nowSeconds);
+    while (shard.retiredHead !== NO_ADDRESS) {
+      const block = shard.retiredHead;
       const w = this.segments.locate(shard, block);
-      const m = this.segments.m;
-      if (m[w + 4]! >= oldest) return;
-      const kind = m[w + 1]!;
-      const what = m[w + 2]!;
-      const bytes = m[w + 3]!;
-      c[header + RETIRED_HEAD_AT] = m[w]!;
-      if (m[w] === NO_ADDRESS) c[header + RETIRED_TAIL_AT] = NO_ADDRESS;
-      this.heap.free(shard, header, block, RETIRED_BYTES, nowSeconds);
-      if (kind === RETIRED_CHUNK) this.pool.free(what, FrameSize.Small, nowSeconds);
-      else this.heap.free(shard, header, what, bytes, nowSeconds);
+      const { m } = this.segments;
+      if (m[w + RETIRED_EPOCH]! >= oldest) return;
+      const kind = m[w + RETIRED_KIND]!;
+      const what = m[w + RETIRED_WHAT]!;
+      const bytes = m[w + RETIRED_SIZE]!;
+      const next = m[w + RETIRED_NEXT]! as Address;
+      shard.retiredHead = next;
+      if (next === NO_ADDRESS) shard.retiredTail = NO_ADDRESS;
+      this.heap.free(shard, block, RETIRED_BYTES, nowSeconds);
+      if (kind === Retired.Chunk) this.pool.free(what as FrameNumber, FrameSize.Small, nowSeconds);
+      else this.heap.free(shard, what as Address, bytes, nowSeconds);
     }
   }
 
-  /** Epoch of the oldest live pin; above all epochs when there is none. */
-  oldestPin(header: number): number {
-    const { c } = this;
-    let oldest = 0x7fffffff;
-    if (c[header + PINS_AT] === 0) return oldest;
-    for (let i = 0; i < PIN_SLOTS; i++) {
-      const epoch = c[header + PIN_AT + i]!;
-      if (epoch !== 0 && epoch < oldest) oldest = epoch;
-    }
-    return oldest;
-  }
-
-  /** Frees the values retired before epoch `oldest`: the list's end, since the newest come first. */
-  private freeRetiredTrees(shard: number, header: number, oldest: number, nowSeconds: number): void {
-    const c = this.c;
-    let node = c[header + RETIRED_TREES_AT]!;
-    let before = NO_ADDRESS;
+  /** Frees the values retired before epoch `oldest`: the end of the list, which has the newest first. */
+  private freeRetiredValues(shard: Shard, oldest: number, nowSeconds: number): void {
+    let node = shard.retiredValues;
+    let before: Address = NO_ADDRESS;
     while (node !== NO_ADDRESS) {
       const w = this.segments.locate(shard, node);
       if (this.segments.m[w + NODE_EPOCH]! < oldest) break;
       before = node;
-      node = this.segments.m[w + NODE_NEXT]!;
+      node = this.segments.m[w + NODE_NEXT]! as Address;
     }
     if (node === NO_ADDRESS) return;
     if (before === NO_ADDRESS) {
-      c[header + RETIRED_TREES_AT] = NO_ADDRESS;
+      shard.retiredValues = NO_ADDRESS;
     } else {
       const w = this.segments.locate(shard, before);
       this.segments.m[w + NODE_NEXT] = NO_ADDRESS;
     }
     while (node !== NO_ADDRESS) {
       const w = this.segments.locate(shard, node);
-      const next = this.segments.m[w + NODE_NEXT]!;
-      this.freeTree(shard, header, node, nowSeconds);
+      const next = this.segments.m[w + NODE_NEXT]! as Address;
+      this.freeValue(shard, node, nowSeconds);
       node = next;
     }
   }
 
-  /** Epoch of the newest live pin, 0 when there is none. */
-  private newestPin(header: number): number {
-    return this.c[header + PINS_AT] === 0 ? 0 : this.c[header + EPOCH_AT]!;
-  }
-  /** Epoch of a page made now: younger than every pin. */
-  private youngest(header: number): number {
-    this.c[header + EPOCH_USED_AT] = 1;
-    return this.c[header + EPOCH_AT]! + 1;
-  }
-
-  private newNode(shard: number, header: number, chunks: number, isAdmitted: boolean): Address | Status {
+  private newNode(shard: Shard, chunks: number, isAdmitted: boolean): Address | Status {
     const bytes = Math.min(nodeBytes(chunks), BLOCK_BYTES_MAX);
-    const node = this.heap.allocate(shard, header, bytes, isAdmitted);
-    if (node < 0) return node;
+    const node = this.heap.allocate(shard, bytes, isAdmitted);
+    if (isStatus(node)) return node;
     const w = this.segments.locate(shard, node);
     const m = this.segments.m;
     m[w + NODE_CHUNKS] = 0;
-    m[w + NODE_FITS] = Math.floor((bytes - 16) / 8);
-    m[w + NODE_EPOCH] = this.youngest(header);
+    m[w + NODE_FITS] = entriesIn(bytes);
+    m[w + NODE_EPOCH] = epochNow(shard);
     m[w + NODE_NEXT] = NO_ADDRESS;
     return node;
   }
 
-  private giveNode(shard: number, header: number, node: Address): void {
+  private freeNode(shard: Shard, node: Address): void {
     const w = this.segments.locate(shard, node);
-    this.heap.free(shard, header, node, nodeBytes(this.segments.m[w + NODE_FITS]!), 0);
+    this.heap.free(shard, node, nodeBytes(this.segments.m[w + NODE_FITS]!), 0);
   }
 
-  private copyNode(shard: number, from: Address, to: Address): void {
+  private copyNode(shard: Shard, from: Address, to: Address): void {
     const source = this.segments.locate(shard, from);
     const sourceWords = this.segments.m;
     const target = this.segments.locate(shard, to);
     const m = this.segments.m;
     const chunks = sourceWords[source + NODE_CHUNKS]!;
     m[target + NODE_CHUNKS] = chunks;
-    for (let i = 0; i < chunks * 2; i++) m[target + NODE_ENTRIES + i] = sourceWords[source + NODE_ENTRIES + i]!;
+    const words = chunks * ENTRY_WORDS;
+    for (let i = 0; i < words; i++) m[entryAt(target, 0) + i] = sourceWords[entryAt(source, 0) + i]!;
   }
 
-  private freeTree(shard: number, header: number, node: Address, nowSeconds: number): void {
+  private freeValue(shard: Shard, node: Address, nowSeconds: number): void {
     const w = this.segments.locate(shard, node);
     const m = this.segments.m;
     const chunks = m[w + NODE_CHUNKS]!;
-    for (let i = 0; i < chunks; i++) this.pool.free(m[w + NODE_ENTRIES + i * 2]!, FrameSize.Small, nowSeconds);
-    this.giveNode(shard, header, node);
+    for (let i = 0; i < chunks; i++)
+      this.pool.free(m[entryAt(w, i) + ENTRY_FRAME]! as FrameNumber, FrameSize.Small, nowSeconds);
+    this.freeNode(shard, node);
   }
 
-  /** Makes sure that `count` retired entries can be written. Their blocks are halves of larger ones, so one take tells. */
-  private reserveRetired(shard: number, header: number, count: number): boolean {
-    const held: Address[] = [];
+  /** Makes sure that memory for `count` retired entries is there, by allocating it and freeing it again. */
+  private reserveRetired(shard: Shard, count: number): boolean {
+    const blocks: Address[] = [];
     for (let i = 0; i < count; i++) {
-      const block = this.heap.allocate(shard, header, RETIRED_BYTES, false);
-      if (block < 0) break;
-      held.push(block);
+      const block = this.heap.allocate(shard, RETIRED_BYTES, false);
+      if (isStatus(block)) break;
+      blocks.push(block);
     }
-    for (const block of held) this.heap.free(shard, header, block, RETIRED_BYTES, 0);
-    return held.length === count;
+    for (const block of blocks) this.heap.free(shard, block, RETIRED_BYTES, 0);
+    return blocks.length === count;
   }
 
-  private retire(shard: number, header: number, kind: number, what: number, bytes: number): void {
-    const c = this.c;
-    const block = this.heap.allocate(shard, header, RETIRED_BYTES, false);
-    assert(block > 0, "room for a retired page was reserved");
-    c[header + EPOCH_USED_AT] = 1;
+  private retire(shard: Shard, kind: Retired, what: Address | FrameNumber, bytes: number): void {
+    const block = this.heap.allocate(shard, RETIRED_BYTES, false);
+    assert(!isStatus(block), "memory for a retired entry was reserved");
     const w = this.segments.locate(shard, block);
-    const m = this.segments.m;
-    m[w] = NO_ADDRESS;
-    m[w + 1] = kind;
-    m[w + 2] = what;
-    m[w + 3] = bytes;
-    m[w + 4] = c[header + EPOCH_AT]!;
-    const tail = c[header + RETIRED_TAIL_AT]!;
+    const { m } = this.segments;
+    m[w + RETIRED_NEXT] = NO_ADDRESS;
+    m[w + RETIRED_KIND] = kind;
+    m[w + RETIRED_WHAT] = what;
+    m[w + RETIRED_SIZE] = bytes;
+    m[w + RETIRED_EPOCH] = retiredEpoch(shard);
+    const tail = shard.retiredTail;
     if (tail === NO_ADDRESS) {
-      c[header + RETIRED_HEAD_AT] = block;
+      shard.retiredHead = block;
     } else {
       const last = this.segments.locate(shard, tail);
-      this.segments.m[last] = block;
+      this.segments.m[last + RETIRED_NEXT] = block;
     }
-    c[header + RETIRED_TAIL_AT] = block;
+    shard.retiredTail = block;
   }
 }

@@ -1,15 +1,23 @@
 /**
- * Maintenance of a shard, in small steps under its lock: due deadlines, cleaning of sparse segments, sealing, emptying
- * of dropped keyspaces. Each shard has a home worker that calls this; whoever holds the lock may.
+ * Maintenance of a shard, in small steps under its lock: due timer entries, cleaning of sparse segments, sealing, emptying
+ * of flushed keyspaces. The shard's home worker calls it, and a worker that runs out of frames.
  *
- * Cleaning (compaction): when more than `deadFraction` of the log is dead, the sparsest segment is emptied: first its
- * dead leave their bins, then its live records are copied elsewhere one by one and their slots swung, then the frame
- * goes back to the pool. A record keeps its snapshot parity when it moves.
+ * Cleaning: when more than `deadFraction` of the log is dead, the sparsest segment is emptied. First its dead records leave
+ * their bins, then its live records are relocated one by one, then its frame is freed. A record keeps its snapshot parity.
  */
-import type { Control } from "../memory/control.ts";
 import { assert } from "../base/assert.ts";
-import { Status } from "../base/status.ts";
+import { isStatus } from "../base/status.ts";
+import { type Address, addressOf, NO_ADDRESS, UNIT_BYTES } from "./address.ts";
 import type { Key } from "./key.ts";
+import {
+  bucketCount,
+  clearDeadlineSum,
+  countDeadline,
+  expiresCount,
+  keyCount,
+  publishedBuckets,
+  setKeyCount,
+} from "./keyspace.ts";
 import {
   capacityUnits,
   deadline,
@@ -19,109 +27,27 @@ import {
   keyspaceOf,
   recordEncoding,
   recordFlags,
+  setCapacity,
   unitsFor,
   valueBytes,
 } from "./record.ts";
-import { addressOf, SegmentState } from "./segments.ts";
-import {
-  BUCKETS,
-  CLEAN_PHASE_AT,
-  CLEAN_SEGMENT_AT,
-  CLEAN_UNIT_AT,
-  DEAD_UNITS_AT,
-  DEADLINE_SUM,
-  EXPIRES_COUNT,
-  GARBAGE_AT,
-  KEY_COUNT,
-  KeyspaceState,
-  LIVE_UNITS_AT,
-  LOG_END_AT,
-  LOG_FILL_AT,
-  LOG_OLDEST_AT,
-  LOG_SEGMENT_AT,
-  LOG_UNITS_AT,
-  RELEASES_AT,
-  WHEEL_TIMERS_AT,
-} from "./shard.ts";
+import { SegmentState } from "./segments.ts";
+import type { KeyspaceRef, Shard } from "./shard.ts";
 import type { Store } from "./store.ts";
 
-/** Records moved, hints visited or keys dropped in one step: about 20 us under the lock. */
+/** Records relocated, timer entries visited or keys dropped in one step: about 20 us under the lock. */
 const STEP = 48;
-/** Below this many dead units (64 KiB) cleaning is not worth its while. */
-const DEAD_UNITS_WORTH = 8192;
+/** Dead records unlinked in one step. */
+const UNLINK_STEP = STEP * 4;
+/** Cleaning pays only above this many dead units (64 KiB). */
+const DEAD_UNITS_MIN = 8192;
 /** Shards looked at for one to squeeze, and steps of one call. One that is being cleaned comes first. */
 const SQUEEZE_DRAWS = 16;
 const SQUEEZE_STEPS = 2;
 const DEAD_FIRST = 2 ** 31;
 /** A segment fuller than this is not emptied. */
 const SPARSE = 0.9;
-
-const FREE = KeyspaceState.Free;
-const EMPTYING = KeyspaceState.Emptying;
-
-/** Which keyspace each database stands for, and which keyspaces are free. All words are read under a shard lock. */
-export class Keyspaces {
-  private readonly c: Int32Array;
-  private readonly mapAt: number;
-  private readonly stateAt: number;
-  readonly databases: number;
-
-  constructor(
-    control: Control,
-    private readonly count: number,
-  ) {
-    this.c = control.i32;
-    this.mapAt = control.keyspaceMapAt;
-    this.databases = control.geometry.databases;
-    this.stateAt = this.mapAt + this.databases;
-  }
-
-  /** Gives each database its first keyspace. Called once, by the maker of the control block. */
-  initialize(): void {
-    for (let db = 0; db < this.databases; db++) {
-      this.c[this.mapAt + db] = db;
-      this.c[this.stateAt + db] = KeyspaceState.Used;
-    }
-  }
-
-  /** Keyspace of database `db`. Valid while a shard lock is held. */
-  of(db: number): number {
-    return this.c[this.mapAt + db]!;
-  }
-
-  /** Database that keyspace `keyspace` stands for now, -1 when it is being emptied. */
-  databaseOf(keyspace: number): number {
-    for (let db = 0; db < this.databases; db++) if (this.c[this.mapAt + db] === keyspace) return db;
-    return -1;
-  }
-
-  /** Swaps two databases. The caller holds all shard locks. */
-  swap(a: number, b: number): void {
-    const keyspace = this.c[this.mapAt + a]!;
-    this.c[this.mapAt + a] = this.c[this.mapAt + b]!;
-    this.c[this.mapAt + b] = keyspace;
-  }
-
-  /** Gives `db` a fresh keyspace and leaves the old one to be emptied. The caller holds all shard locks. */
-  flush(db: number): number {
-    for (let keyspace = 0; keyspace < this.count; keyspace++) {
-      if (this.c[this.stateAt + keyspace] !== FREE) continue;
-      this.c[this.stateAt + keyspace] = KeyspaceState.Used;
-      this.c[this.stateAt + this.c[this.mapAt + db]!] = EMPTYING;
-      this.c[this.mapAt + db] = keyspace;
-      return 0;
-    }
-    return Status.Busy;
-  }
-
-  isEmptying(keyspace: number): boolean {
-    return this.c[this.stateAt + keyspace] === EMPTYING;
-  }
-  /** Marks an emptied keyspace free again. */
-  release(keyspace: number): void {
-    Atomics.compareExchange(this.c, this.stateAt + keyspace, EMPTYING, FREE);
-  }
-}
+const UNIT_WORDS = UNIT_BYTES / 4;
 
 export interface MaintenanceLimits {
   /** Dead fraction of a shard's log above which it is cleaned (storage.compaction_threshold). */
@@ -133,236 +59,218 @@ export interface MaintenanceLimits {
 export class Maintenance {
   private readonly key: Key;
   private readonly chain = { addresses: new Int32Array(64) };
+  /** The shard that `squeeze` is cleaning, null = none. */
+  private squeezed: Shard | null = null;
 
   constructor(
     private readonly store: Store,
-    private readonly keyspaces: Keyspaces,
     readonly limits: MaintenanceLimits,
   ) {
     this.key = store.newKey();
   }
 
   /** One step for `shard`, whose lock the caller holds. Returns true when more work is waiting. */
-  step(shard: number): boolean {
+  step(shard: Shard): boolean {
     const { store } = this;
-    const header = store.headerOf(shard);
-    let more = store.expiresActively && !store.wheel.turn(shard, header, store.nowMs, STEP, store.deadlines);
-    for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
-      if (this.keyspaces.isEmptying(keyspace) && this.dropStep(shard, header, keyspace)) more = true;
+    let more = store.expiresActively && !store.wheel.turn(shard, store.nowMs, STEP, store.deadlines);
+    for (let keyspace = 0; keyspace < store.keyspaceCount; keyspace++) {
+      if (store.isEmptying(keyspace) && this.dropStep(shard, keyspace)) more = true;
     }
-    if (store.c[header + LIVE_UNITS_AT] === 0 && store.c[header + WHEEL_TIMERS_AT] !== 0) {
-      store.section.rearranges(shard);
-      // Hints of flushed keys would hold their blocks until their time comes.
-      if (!store.wheel.clear(shard, header, STEP, store.nowSeconds)) more = true;
+    if (shard.liveUnits === 0 && shard.timers !== 0) {
+      shard.rearranges();
+      // Entries of flushed keys would hold their blocks until their time comes.
+      if (!store.wheel.clear(shard, STEP, store.nowSeconds)) more = true;
     }
     if (store.garbage.empty(shard, STEP)) more = true;
-    if (this.cleanStep(shard, header)) more = true;
-    this.sealOne(shard, header);
+    if (this.cleanStep(shard)) more = true;
+    this.sealOne(shard);
     return more;
   }
 
-  /** True when a step may have something to do, looked at without the lock. */
-  isDue(shard: number): boolean {
+  /** True when a step may have something to do. Read without the lock. */
+  isDue(shard: Shard): boolean {
     const { store } = this;
-    const header = store.headerOf(shard);
     return (
-      (store.expiresActively && store.wheel.isDue(header, store.nowMs)) ||
-      store.c[header + CLEAN_SEGMENT_AT] !== 0 ||
-      store.c[header + GARBAGE_AT] !== 0 ||
-      store.c[header + RELEASES_AT] !== 0 ||
-      this.wantsCleaning(header)
+      (store.expiresActively && store.wheel.isDue(shard, store.nowMs)) ||
+      shard.cleanSegment !== 0 ||
+      shard.garbage !== NO_ADDRESS ||
+      shard.hasReleases ||
+      this.wantsCleaning(shard)
     );
   }
 
-  /** Releases keyspaces that no shard holds keys of any more. */
+  // ---- flushed keyspaces ----
+
+  /** Releases flushed keyspaces of which no shard has keys any more. */
   releaseEmptied(): void {
     const { store } = this;
-    for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
-      if (!this.keyspaces.isEmptying(keyspace)) continue;
-      let left = false;
-      for (let shard = 0; shard < store.shards && !left; shard++) {
-        left = Atomics.load(store.c, store.index.keyspaceAt(store.headerOf(shard), keyspace) + BUCKETS) !== 0;
-      }
-      if (!left) this.keyspaces.release(keyspace);
+    for (let keyspace = 0; keyspace < store.keyspaceCount; keyspace++) {
+      if (!store.isEmptying(keyspace)) continue;
+      const isLeft = store.shards.some((shard) => publishedBuckets(shard.c, shard.keyspace(keyspace)) !== 0);
+      if (!isLeft) store.keyspaces.release(keyspace);
     }
   }
 
-  get isEmptyingAny(): boolean {
-    for (let keyspace = 0; keyspace < this.store.keyspaces; keyspace++) {
-      if (this.keyspaces.isEmptying(keyspace)) return true;
-    }
-    return false;
-  }
-
-  /** Empties `keyspace` here and now. The caller holds all shard locks. Cost: its keys and buckets, by the microsecond. */
+  /** Empties `keyspace` at once. The caller holds all shard locks. Cost: about a microsecond per key and bucket. */
   emptyNow(keyspace: number): void {
-    const { store } = this;
-    for (let shard = 0; shard < store.shards; shard++) {
-      const header = store.headerOf(shard);
-      while (this.dropStep(shard, header, keyspace));
-    }
+    for (const shard of this.store.shards) while (this.dropStep(shard, keyspace));
   }
 
   /** Drops some buckets of a keyspace that was flushed. Returns true while buckets are left. */
-  private dropStep(shard: number, header: number, keyspace: number): boolean {
+  private dropStep(shard: Shard, keyspace: number): boolean {
     const { store } = this;
-    const c = store.c;
-    const ks = store.index.keyspaceAt(header, keyspace);
-    const { counters } = store;
-    for (let dropped = 0; c[ks + BUCKETS] !== 0 && dropped < STEP; ) {
-      store.section.rearranges(shard);
-      const count = store.index.collect(shard, ks, c[ks + BUCKETS]! - 1, this.chain);
-      // Trees count as what they are: one value of these.
-      const counted = counters.lazyFreed + count;
-      for (let i = 0; i < count; i++) {
-        const address = this.chain.addresses[i]!;
-        const w = store.segments.locate(shard, address);
-        const m = store.segments.m;
-        if (store.snapshotting) store.hooks.beforeChange(shard, address);
-        const due = deadline(m, w);
-        if (due !== 0) {
-          c[ks + EXPIRES_COUNT] = c[ks + EXPIRES_COUNT]! - 1;
-          store.f64[(ks + DEADLINE_SUM) >>> 1]! -= due;
-        }
-        store.freeValue(shard, header, m, w);
-        store.log.free(shard, header, address);
-      }
-      c[ks + KEY_COUNT] = c[ks + KEY_COUNT]! - count;
-      counters.lazyFreed = counted;
-      store.index.dropLastBucket(shard, header, ks, store.nowSeconds);
-      dropped += count + 1;
+    const ks = shard.keyspace(keyspace);
+    for (let dropped = 0; bucketCount(shard.c, ks) !== 0 && dropped < STEP; ) {
+      shard.rearranges();
+      dropped += this.dropBucket(shard, ks) + 1;
     }
-    if (c[ks + BUCKETS] !== 0) return true;
-    assert(c[ks + EXPIRES_COUNT] === 0, "an empty keyspace has no deadlines");
-    store.f64[(ks + DEADLINE_SUM) >>> 1] = 0;
-    if (c[header + LIVE_UNITS_AT] === 0 && c[header + LOG_UNITS_AT] !== 0) {
-      store.log.dropAllDead(shard, header, store.nowSeconds);
-    }
+    if (bucketCount(shard.c, ks) !== 0) return true;
+    assert(expiresCount(shard.c, ks) === 0, "an empty keyspace has no deadlines");
+    clearDeadlineSum(shard, ks);
+    if (shard.liveUnits === 0 && shard.logUnits !== 0) store.log.dropAllDead(shard, store.nowSeconds);
     return false;
   }
 
-  private wantsCleaning(header: number): boolean {
-    const c = this.store.c;
-    // All that is neither live nor the untouched rest: the dead in bins, and outside them in sealed segments.
-    const unfilled = c[header + LOG_END_AT]! - c[header + LOG_FILL_AT]!;
-    const dead = c[header + LOG_UNITS_AT]! - c[header + LIVE_UNITS_AT]! - unfilled;
-    return dead > DEAD_UNITS_WORTH && dead > c[header + LOG_UNITS_AT]! * this.limits.deadFraction;
+  /** Drops the last bucket of a keyspace with its records. Returns their number. */
+  private dropBucket(shard: Shard, ks: KeyspaceRef): number {
+    const { store } = this;
+    const { counters } = store;
+    const count = store.index.collect(shard, ks, bucketCount(shard.c, ks) - 1, this.chain);
+    // A tree counts as one value, like any other.
+    const counted = counters.lazyFreed + count;
+    for (let i = 0; i < count; i++) {
+      const address = this.chain.addresses[i]! as Address;
+      const w = store.segments.locate(shard, address);
+      const { m } = store.segments;
+      if (store.snapshotting) store.hooks.beforeChange(shard, address);
+      const due = deadline(m, w);
+      if (due !== 0) countDeadline(shard, ks, due, -1);
+      store.freeValue(shard, m, w);
+      store.log.free(shard, address);
+    }
+    setKeyCount(shard.c, ks, keyCount(shard.c, ks) - count);
+    counters.lazyFreed = counted;
+    store.index.dropLastBucket(shard, ks, store.nowSeconds);
+    return count;
   }
 
-  /** Moves some records out of the segment being cleaned, choosing one first if need be. True while one is in work. */
-  cleanStep(shard: number, header: number): boolean {
+  // ---- cleaning ----
+
+  private wantsCleaning(shard: Shard): boolean {
+    // What is neither live nor unused: dead records in bins and, in sealed segments, outside them.
+    const unfilled = shard.logEnd - shard.logFill;
+    const dead = shard.logUnits - shard.liveUnits - unfilled;
+    return dead > DEAD_UNITS_MIN && dead > shard.logUnits * this.limits.deadFraction;
+  }
+
+  /** Cleans a part of the segment at hand, or of the sparsest one. Returns true while there is more to clean. */
+  cleanStep(shard: Shard): boolean {
     const { store } = this;
-    const c = store.c;
-    if (c[header + CLEAN_SEGMENT_AT] === 0) {
-      if (!this.wantsCleaning(header)) return false;
-      const segment = this.sparsest(shard, header);
-      if (segment === 0) return false;
-      store.section.rearranges(shard);
-      store.log.beginCleaning(shard, header, segment);
-    }
-    const segment = c[header + CLEAN_SEGMENT_AT]!;
-    store.section.rearranges(shard);
-    if (c[header + CLEAN_PHASE_AT] === 0) {
-      const next = store.log.unlinkDead(shard, header, segment, c[header + CLEAN_UNIT_AT]!, STEP * 4);
-      c[header + CLEAN_UNIT_AT] = Math.max(next, 0);
-      if (next < 0) c[header + CLEAN_PHASE_AT] = 1;
+    if (shard.cleanSegment === 0 && !(this.wantsCleaning(shard) && this.beginCleaning(shard))) return false;
+    const segment = shard.cleanSegment;
+    shard.rearranges();
+    if (shard.cleanPhase === 0) {
+      const next = store.log.unlinkDead(shard, segment, shard.cleanUnit, UNLINK_STEP);
+      shard.cleanUnit = Math.max(next, 0);
+      if (next < 0) shard.cleanPhase = 1;
       return true;
     }
-    const end = store.log.filled(shard, header, segment);
-    let unit = c[header + CLEAN_UNIT_AT]!;
+    if (!this.relocateSome(shard, segment)) return true;
+    store.log.drop(shard, segment, store.nowSeconds);
+    shard.cleanSegment = 0;
+    // A segment that has lost its last record meanwhile is cleaned next, whatever the threshold.
+    const next = this.sparsest(shard);
+    if (next !== 0 && store.segments.liveUnits(shard, next) === 0) store.log.beginCleaning(shard, next);
+    return shard.cleanSegment !== 0 || this.wantsCleaning(shard);
+  }
+
+  private beginCleaning(shard: Shard): boolean {
+    const segment = this.sparsest(shard);
+    if (segment === 0) return false;
+    shard.rearranges();
+    this.store.log.beginCleaning(shard, segment);
+    return true;
+  }
+
+  /** Relocates live records of the segment that is being cleaned. Returns true when none is left. */
+  private relocateSome(shard: Shard, segment: number): boolean {
+    const { store } = this;
+    const end = store.log.filled(shard, segment);
+    let unit = shard.cleanUnit;
     for (let n = 0; n < STEP && unit < end; n++) {
       const w = store.segments.locate(shard, addressOf(segment, unit));
       const units = capacityUnits(store.segments.m, w);
-      // Without room the rest waits: the segment stays as it is, half emptied.
-      if (!isDead(store.segments.m, w) && !this.move(shard, header, segment, unit)) return true;
+      // Without memory the rest waits: the segment stays half emptied.
+      if (!isDead(store.segments.m, w) && !this.relocate(shard, addressOf(segment, unit))) return false;
       unit += units;
-      c[header + CLEAN_UNIT_AT] = unit;
+      shard.cleanUnit = unit;
     }
-    if (unit < end) return true;
-    store.log.drop(shard, header, segment, store.nowSeconds);
-    c[header + CLEAN_SEGMENT_AT] = 0;
-    // Others may have lost their last record meanwhile: they go whatever the threshold.
-    const next = this.sparsest(shard, header);
-    if (next !== 0 && store.segments.liveUnits(shard, next) === 0) store.log.beginCleaning(shard, header, next);
-    return c[header + CLEAN_SEGMENT_AT] !== 0 || this.wantsCleaning(header);
+    return unit >= end;
   }
 
-  /** Copies a live record elsewhere, without its slack, and swings its slot. Returns false when there is no room. */
-  private move(shard: number, header: number, segment: number, unit: number): boolean {
+  /** Relocates a live record, without its slack. Returns false when there is no memory. */
+  private relocate(shard: Shard, from: Address): boolean {
     const { store } = this;
-    const from = addressOf(segment, unit);
     let source = store.segments.locate(shard, from);
-    let m = store.segments.m;
-    const flags = recordFlags(m, source);
-    const encoding = recordEncoding(m, source);
+    let { m } = store.segments;
     const length = keyBytes(m, source);
-    const units = unitsFor(flags, encoding, length, valueBytes(m, source));
-    const to = store.log.append(shard, header, units, false);
-    if (to < 0) return false;
-    const capacity = store.log.capacity;
+    const units = unitsFor(recordFlags(m, source), recordEncoding(m, source), length, valueBytes(m, source));
+    const to = store.log.append(shard, units, false);
+    if (isStatus(to)) return false;
+    const { capacity } = store.log;
     source = store.segments.locate(shard, from);
     m = store.segments.m;
     const target = store.segments.locate(shard, to);
     const into = store.segments.m;
-    for (let i = 0; i < units * 2; i++) into[target + i] = m[source + i]!;
-    into[target] = (m[source]! & ~0xffff) | capacity;
+    for (let i = 0; i < units * UNIT_WORDS; i++) into[target + i] = m[source + i]!;
+    setCapacity(into, target, capacity);
     this.key.loadWords(m, keyAt(m, source), length);
-    const ks = store.index.keyspaceAt(header, keyspaceOf(m, source));
-    const swung = store.index.swing(shard, ks, this.key.hashB, from, to);
-    assert(swung, "a live record has its slot");
-    store.log.free(shard, header, from);
+    const ks = shard.keyspace(keyspaceOf(m, source));
+    const isReplaced = store.index.replace(shard, ks, this.key.hashB, from, to);
+    assert(isReplaced, "a live record has its slot");
+    store.log.free(shard, from);
     return true;
   }
 
   /**
-   * Gives frames back by cleaning, whatever the threshold: a few steps in the most wasteful of some shards, the same
-   * one until its segment is empty. Returns false when nothing was done.
+   * Frees frames by cleaning, whatever the threshold: a few steps in the shard with the most dead records of some that are
+   * drawn, the same one until its segment is empty. Returns false when nothing was done.
    */
   squeeze(): boolean {
-    const { store } = this;
-    if (this.squeezed < 0) this.squeezed = this.mostDead();
+    this.squeezed ??= this.mostDead();
     const shard = this.squeezed;
     let hasWorked = false;
-    if (shard < 0) return false;
-    store.section.tryWithin(shard, () => {
-      hasWorked = this.squeezeSteps(shard, store.headerOf(shard));
+    if (shard === null) return false;
+    this.store.section.tryWithin(shard, () => {
+      hasWorked = this.squeezeSteps(shard);
     });
     return hasWorked;
   }
 
-  private squeezeSteps(shard: number, header: number): boolean {
-    const { store } = this;
-    const { c } = store;
-    if (c[header + CLEAN_SEGMENT_AT] === 0) {
-      const segment = this.sparsest(shard, header);
-      if (segment !== 0) {
-        store.section.rearranges(shard);
-        store.log.beginCleaning(shard, header, segment);
-      }
-    }
-    const begun = c[header + CLEAN_SEGMENT_AT]!;
-    const before = c[header + CLEAN_UNIT_AT]! * 2 + c[header + CLEAN_PHASE_AT]!;
+  private squeezeSteps(shard: Shard): boolean {
+    if (shard.cleanSegment === 0) this.beginCleaning(shard);
+    const begun = shard.cleanSegment;
+    const phase = shard.cleanPhase;
+    const unit = shard.cleanUnit;
     for (let step = 0; step < SQUEEZE_STEPS && begun !== 0; step++) {
-      this.cleanStep(shard, header);
-      if (c[header + CLEAN_SEGMENT_AT] !== begun) break;
+      this.cleanStep(shard);
+      if (shard.cleanSegment !== begun) break;
     }
-    const isDone = c[header + CLEAN_SEGMENT_AT] !== begun;
-    const after = c[header + CLEAN_UNIT_AT]! * 2 + c[header + CLEAN_PHASE_AT]!;
-    // Without a step forward there is no room to move records to: some must go first.
-    if (begun === 0 || isDone || after === before) this.squeezed = -1;
-    return begun !== 0 && (isDone || after !== before);
+    const isDone = shard.cleanSegment !== begun;
+    const hasAdvanced = shard.cleanUnit !== unit || shard.cleanPhase !== phase;
+    // Without an advance there is no memory to relocate records to: some keys must be evicted first.
+    if (begun === 0 || isDone || !hasAdvanced) this.squeezed = null;
+    return begun !== 0 && (isDone || hasAdvanced);
   }
-  private squeezed = -1;
 
-  /** The shard, of some drawn by chance, with the most dead in bins; -1 = none has any. */
-  private mostDead(): number {
+  /** Of some shards drawn at random, the one with the most dead records in bins; null = none of them has any. */
+  private mostDead(): Shard | null {
     const { store } = this;
-    let best = -1;
+    let best: Shard | null = null;
     let most = 0;
     for (let draw = 0; draw < SQUEEZE_DRAWS; draw++) {
-      const shard = store.random.below(store.shards);
-      const header = store.headerOf(shard);
-      const dead = store.c[header + CLEAN_SEGMENT_AT] !== 0 ? DEAD_FIRST : store.c[header + DEAD_UNITS_AT]!;
+      const shard = store.shards[store.random.below(store.shardCount)]!;
+      const dead = shard.cleanSegment !== 0 ? DEAD_FIRST : shard.deadUnits;
       if (dead <= most) continue;
       most = dead;
       best = shard;
@@ -370,15 +278,14 @@ export class Maintenance {
     return best;
   }
 
-  private sparsest(shard: number, header: number): number {
-    const { store } = this;
-    const c = store.c;
+  /** The segment, other than the one being filled, with the smallest live part, if that is below SPARSE; 0 = none. */
+  private sparsest(shard: Shard): number {
+    const { segments } = this.store;
     let best = 0;
     let bestLive = SPARSE;
-    for (let segment = c[header + LOG_OLDEST_AT]!; segment !== 0; segment = store.segments.newer(shard, segment)) {
-      if (segment === c[header + LOG_SEGMENT_AT]) continue;
-      const live =
-        store.segments.liveUnits(shard, segment) / store.segments.unitsOf(store.segments.frameSize(shard, segment));
+    for (let segment = shard.oldestLogSegment; segment !== 0; segment = segments.newer(shard, segment)) {
+      if (segment === shard.logSegment) continue;
+      const live = segments.liveUnits(shard, segment) / segments.units(shard, segment);
       if (live < bestLive) {
         best = segment;
         bestLive = live;
@@ -388,20 +295,19 @@ export class Maintenance {
   }
 
   /** Seals the oldest mutable segment when more than the limit is mutable. */
-  private sealOne(shard: number, header: number): void {
-    const { store } = this;
+  private sealOne(shard: Shard): void {
+    const { segments, log } = this.store;
     const limit = this.limits.mutableUnits;
     if (limit === 0) return;
-    const c = store.c;
     let mutable = 0;
     let oldest = 0;
-    for (let segment = c[header + LOG_OLDEST_AT]!; segment !== 0; segment = store.segments.newer(shard, segment)) {
-      if (store.segments.state(shard, segment) !== SegmentState.Mutable) continue;
-      mutable += store.segments.unitsOf(store.segments.frameSize(shard, segment));
-      if (oldest === 0 && segment !== c[header + LOG_SEGMENT_AT]) oldest = segment;
+    for (let segment = shard.oldestLogSegment; segment !== 0; segment = segments.newer(shard, segment)) {
+      if (segments.state(shard, segment) !== SegmentState.Mutable) continue;
+      mutable += segments.units(shard, segment);
+      if (oldest === 0 && segment !== shard.logSegment) oldest = segment;
     }
     if (oldest === 0 || mutable <= limit) return;
-    store.section.rearranges(shard);
-    store.log.seal(shard, header, oldest);
+    shard.rearranges();
+    log.seal(shard, oldest);
   }
 }

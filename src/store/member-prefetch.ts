@@ -1,40 +1,41 @@
 /**
- * Members ahead: where the members that the commands of a batch name stand in their trees, looked up before any of the
- * commands runs, so that the cache misses of a pipeline wait for each other no longer (dispatch.ts does it for keys).
+ * Prefetch of members: the members that the commands of a batch name are looked up in their trees before the first command
+ * runs, so that the cache misses of a pipeline overlap (dispatch/prefetch.ts does it for keys).
  *
- *   stand, add    hash each member and walk the inner pages, which many commands share, down to a leaf
- *   touch         loads from all leaves where the member is likely to stand; then from what it stands on
- *   seek          the command runs, under its lock: it takes over the hash, and the path if nothing has moved since
+ *   selectTree, add  hash each member and follow the inner pages, which many commands share, down to a leaf
+ *   prefetch         load all leaves where the members are likely to be, then their entries
+ *   seek             the command runs, under its lock: it uses the hash, and the path if nothing has moved since
  *
- * No lock is held in the first two. They read what others may be changing: whatever they find is a hint, every reference
- * is checked against the memory there is, every loop has a bound, and nothing is written but these arrays.
+ * The first two hold no lock and read what others may be changing. What they find is a hint: every reference is checked
+ * against the memory that exists, every loop has a bound, and nothing but these arrays is written.
  *
  * Invariants
- *   A1  STRUCTURE_VERSION_AT of a shard counts the blocks of collections taken and given back, and entries that go from one page to
- *       another (Pages.reshaped): while it stays, every path stays
- *   A2  a path is good if its walk began after the count was read and then the lock was seen free, the count is the same
- *       under the lock, and the collection has the root it began at: no change of a tree fell into the walk. The count
- *       is stored and read by Atomics, so nobody sees a holder's count who does not see that the lock is held
- *   A3  a hint is used for the very bytes it was made of: a batch's arguments keep their places while it runs
+ *   PREFETCH-1  a shard's structure version is advanced when a block of a collection is allocated or freed, and when
+ *               entries go from one page to another (Pages.structureChanged): while it stays, every path stays
+ *   PREFETCH-2  a path is good if its walk began after the version was read and then the lock was seen free, the version is
+ *               the same under the lock, and the collection has the root that the walk began at: no change of a tree fell
+ *               into the walk. The version is stored and read by Atomics, so a reader that sees the version of a lock
+ *               holder also sees that the lock is held
+ *   PREFETCH-3  a hint is used for the very bytes that it was made of: the arguments of a batch stay where they are
  */
-import { type Arena, FRAME_BITS, FRAME_MASK, FRAME_WORD_SHIFT } from "../memory/arena.ts";
-import { SEGMENTS } from "../memory/control.ts";
+import { type Arena, firstWord, regionOf } from "../memory/arena.ts";
+import { asAddress, wordInSegment } from "./address.ts";
+import { Encoding, RecordType, nodeOf, recordEncoding, recordType } from "./record.ts";
+import { frameAt } from "./segments.ts";
+import type { Shard } from "./shard.ts";
+import { BLOCK_BYTES_MASK, BLOCK_HEAD_BYTES, BLOCK_INFO, NO_REF, type Ref } from "../structures/pages.ts";
 import { hashOf } from "../structures/hash.ts";
 import { END_MASK, EXTRA_BYTES, PAGE_BYTES_MAX, PAGE_HEAD } from "../structures/page.ts";
-import { BLOCK_BYTES_MASK, BLOCK_HEAD_BYTES, BLOCK_INFO, NO_REF, type Ref } from "../structures/pages.ts";
 import type { Tree } from "../structures/tree.ts";
 import { HASH_LEAST, HASH_MOST } from "../structures/tree-position.ts";
-import { Encoding, fixedAt, recordEncoding, RecordType, recordType } from "./record.ts";
-import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
-import { LOCK_AT, STRUCTURE_VERSION_AT } from "./shard.ts";
 import { ROOT_TREES, ROOT_TREE_WORDS } from "./shard-pages.ts";
 
-/** Members of a batch that are looked up ahead; what is longer than this is not. */
+/** Members of a batch that are looked up at most, and the longest one. */
 export const MEMBERS_AHEAD = 256;
 const MEMBER_BYTES_MAX = 256;
-/** There is little to wait for in such a tree: looking ahead would only be work (measured with trees of 4 MiB). */
+/** A tree of this size is in the caches, and a prefetch would only cost time (measured with trees of 4 MiB). */
 const CACHED_BYTES = 8 << 20;
-/** Levels of a path that are kept; higher trees are not looked up ahead. */
+/** Levels of a path. Higher trees are left out. */
 const LEVELS_SHIFT = 3;
 const LEVELS = 1 << LEVELS_SHIFT;
 
@@ -50,36 +51,36 @@ const REACH = ENTRIES_MAX * 4;
 export class MemberPrefetch {
   /** Members looked up. */
   count = 0;
-  /** Those of the command that runs: the next one to be sought, and the end. */
+  /** Those of the command that runs: the next one to seek, and the end. */
   next = 0;
   end = 0;
   /** Hash of the member last sought. */
   hash = 0;
   /** Bytes below which a tree that was used just now is taken to be in the processor's caches. */
   cachedBytes = CACHED_BYTES;
-  /** Sum of what was touched: kept, so that the loads are not optimised away. */
+  /** Sum of what was loaded, so that the loads are not optimised away. */
   prefetchSum = 0;
 
   private bytes: Uint8Array = NOTHING;
   private readonly at = new Int32Array(MEMBERS_AHEAD);
   private readonly hashes = new Int32Array(MEMBERS_AHEAD);
-  /** Root of the tree, NO_REF = the path is not known; and the count of A1. */
+  /** Root of the tree, NO_REF = the path is not known; and the structure version. */
   private readonly roots = new Int32Array(MEMBERS_AHEAD);
-  private readonly shapes = new Int32Array(MEMBERS_AHEAD);
+  private readonly versions = new Int32Array(MEMBERS_AHEAD);
   private readonly refs = new Int32Array(MEMBERS_AHEAD * LEVELS);
   private readonly slots = new Int32Array(MEMBERS_AHEAD * LEVELS);
-  /** Region and first word of the leaf's block, its entries, and the index where the member is guessed to stand. */
+  /** Region and first word of the leaf's block, its entries, and the guessed index of the member. */
   private readonly regions = new Int32Array(MEMBERS_AHEAD);
   private readonly words = new Int32Array(MEMBERS_AHEAD);
   private readonly counts = new Int32Array(MEMBERS_AHEAD);
   private readonly guesses = new Int32Array(MEMBERS_AHEAD);
 
-  // The tree stood on.
-  private shard = 0;
+  // The tree selected.
+  private shard: Shard | null = null;
   private root: Ref = NO_REF;
-  /** The last one that a batch before stood on. */
+  /** The last one that the preceding batch selected. */
   private lastRoot: Ref = NO_REF;
-  private shape = 0;
+  private version = 0;
   private top: Ref = NO_REF;
   private height = 0;
   private entries = 0;
@@ -89,18 +90,16 @@ export class MemberPrefetch {
   private region = 0;
 
   private readonly c: Int32Array;
-  private readonly tables: number;
 
   constructor(
     private readonly arena: Arena,
     private readonly seed: number,
   ) {
     this.c = arena.control.i32;
-    this.tables = arena.control.segmentsAt;
     this.m = this.c;
   }
 
-  /** Forgets the members of the batch before; those to come lie in `bytes`. */
+  /** Forgets the members of the preceding batch. Those to come lie in `bytes`. */
   begin(bytes: Uint8Array): void {
     this.count = 0;
     this.next = 0;
@@ -111,26 +110,26 @@ export class MemberPrefetch {
   }
 
   /**
-   * Stands on the collection whose record seems to be at word `w` of `region`, in the shard with this header. Returns
-   * false when it is none that is looked up ahead.
+   * Selects the collection whose record seems to be at word `w` of `region`, in `shard`. Returns false when it is not one
+   * whose members are prefetched.
    */
-  selectTree(shard: number, header: number, region: number, w: number): boolean {
+  selectTree(shard: Shard, region: number, w: number): boolean {
     const m = this.arena.words[region];
     if (m === undefined || w + RECORD_REACH > m.length) return false;
     if (recordEncoding(m, w) !== Encoding.Tree) return false;
     const type = recordType(m, w);
     const isSorted = type === RecordType.SortedSet;
     if (!isSorted && type !== RecordType.Set && type !== RecordType.Hash) return false;
-    const root = m[fixedAt(m, w)]!;
-    // What was read of the root for the command before is good enough: the locks are looked at anew for other trees only.
+    const root: Ref = nodeOf(m, w);
+    // What was read of the root for the preceding command is good enough: the lock is only read again for another tree.
     if (root === this.root && shard === this.shard) return this.height > 0;
     const isCached = root === this.lastRoot;
     this.root = root;
     this.shard = shard;
     this.height = 0;
-    const shape = Atomics.load(this.c, header + STRUCTURE_VERSION_AT);
-    if (Atomics.load(this.c, header + LOCK_AT) !== 0) return false;
-    this.shape = shape;
+    const version = shard.publishedStructureVersion;
+    if (shard.isLocked) return false;
+    this.version = version;
     const at = this.turn(root);
     if (at < 0) return false;
     // A sorted set keeps its members in the second tree.
@@ -144,7 +143,7 @@ export class MemberPrefetch {
     return true;
   }
 
-  /** Looks up the member of `length` bytes at `at`, in the collection stood on. Returns false when no more may follow. */
+  /** Looks up the member of `length` bytes at `at` in the selected collection. Returns false when no more may follow. */
   add(at: number, length: number): boolean {
     const n = this.count;
     if (n === MEMBERS_AHEAD || length > MEMBER_BYTES_MAX || at < 0) return false;
@@ -152,12 +151,12 @@ export class MemberPrefetch {
     this.count = n + 1;
     this.at[n] = at;
     this.hashes[n] = hash;
-    this.shapes[n] = this.shape;
+    this.versions[n] = this.version;
     this.roots[n] = this.walk(n, hash) ? this.root : NO_REF;
     return true;
   }
 
-  /** Finds the leaf that a hash belongs in, as Tree.seekHash does. Returns false when the way is lost or not clear. */
+  /** Finds the leaf of a hash, as Tree.seekHash does. Returns false when the path is broken or ambiguous. */
   private walk(n: number, hash: number): boolean {
     const { refs, slots } = this;
     const path = n << LEVELS_SHIFT;
@@ -172,12 +171,12 @@ export class MemberPrefetch {
       const children = m[at + HEAD_WORD]! & 0xffff;
       if (children === 0 || children > ENTRIES_MAX) return false;
       const sortKeys = at + ARRAYS_WORD + children * EXTRA_WORDS;
-      // Entry 0 has no bound.
+      // Entry 0 has no separator.
       let i = 1 + ((hash - low) / (high - low)) * (children - 1) || 1;
       i = i <= 1 ? 1 : i >= children ? children - 1 : i | 0;
       while (i < children && m[sortKeys + i]! < hash) i++;
       while (i > 1 && m[sortKeys + i - 1]! >= hash) i--;
-      // A bound of this very hash: the keys would have to be compared.
+      // A separator of this very hash: the keys would have to be compared.
       if (i < children && m[sortKeys + i] === hash) return false;
       const slot = i - 1;
       refs[path + level] = ref;
@@ -201,23 +200,24 @@ export class MemberPrefetch {
 
   /** First word of a block, in `m`; -1 when the reference leads nowhere. */
   private turn(ref: Ref): number {
-    const place = this.c[this.tables + ((this.shard * SEGMENTS + ((ref >>> OFFSET_BITS) & (SEGMENTS - 1))) << 2)]!;
-    const region = place >>> FRAME_BITS;
+    const address = asAddress(ref);
+    const frame = frameAt(this.c, this.shard!, address);
+    const region = regionOf(frame);
     const m = this.arena.words[region];
     if (m === undefined) return -1;
-    const at = ((place & FRAME_MASK) << FRAME_WORD_SHIFT) + ((ref & OFFSET_MASK) << 1);
+    const at = firstWord(frame) + wordInSegment(address);
     if (at + REACH > m.length) return -1;
     this.m = m;
     this.region = region;
     return at;
   }
 
-  /** Touches the leaves of all members added. Call once, after the last one. */
+  /** Loads the leaves of all members added. To be called once, after the last one. */
   prefetch(): void {
     const { count, roots, regions, words, counts, guesses, hashes } = this;
     const memory = this.arena.words;
     let sum = 0;
-    // A loop of its own, with nothing in it but the loads: as many misses as possible are under way at once.
+    // A loop of its own, with nothing in it but the loads: as many misses as possible are in flight at once.
     for (let n = 0; n < count; n++) {
       if (roots[n] === NO_REF) continue;
       const m = memory[regions[n]!]!;
@@ -250,8 +250,8 @@ export class MemberPrefetch {
     this.prefetchSum ^= sum;
   }
 
-  /** Stands the tree of `root` on a member, in the shard with this header. Returns true when it is there. */
-  seek(tree: Tree, root: Ref, header: number, b: Uint8Array, at: number, length: number): boolean {
+  /** Seeks a member in the tree of `root`, in `shard`. Returns true when it is there. */
+  seek(tree: Tree, root: Ref, shard: Shard, b: Uint8Array, at: number, length: number): boolean {
     if (this.count === 0) {
       this.hash = hashOf(b, at, length, this.seed);
       return tree.seek(this.hash, b, at, length);
@@ -269,18 +269,17 @@ export class MemberPrefetch {
     }
     const hash = this.hashes[n]!;
     this.hash = hash;
-    if (this.roots[n] !== root || this.shapes[n] !== this.c[header + STRUCTURE_VERSION_AT])
-      return tree.seek(hash, b, at, length);
+    if (this.roots[n] !== root || this.versions[n] !== shard.structureVersion) return tree.seek(hash, b, at, length);
     return tree.seekAlong(hash, b, at, length, this.refs, this.slots, n << LEVELS_SHIFT, this.guesses[n]!);
   }
 
-  /** Lets go of the last batch's bytes. */
+  /** Releases the bytes of the last batch. */
   releaseBatch(): void {
     this.begin(NOTHING);
   }
 }
 
-/** Words of a record that are looked at. */
+/** Words of a record that are read. */
 const RECORD_REACH = 8;
 /** Entries are taken to be about as long. */
 const ENTRY_WORDS = 5;

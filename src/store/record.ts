@@ -1,163 +1,284 @@
 /**
  * Record: one key with its value, contiguous in a segment of the log. All fields are 32-bit words.
  *
- *   word 0 │ capacity in 8-byte units (16) │ type (4) │ encoding (4) │ flags (8) │
+ *   word 0 │ capacity in units (16) │ type (4) │ encoding (4) │ flags (8) │
  *        1 │ key bytes (18) │ keyspace (14) │
- *        2 │ value bytes (Raw), or total bytes (Paged), or 8 (Int) │
- *        3 │ access clock (24) │ what Redis calls a collection's encoding (7), has members with a deadline (1) │
+ *        2 │ value bytes (Raw), total bytes (Chunked), 8 (Int), 0 (Tree) │
+ *        3 │ access clock (24) │ number of the collection's Redis encoding (7) │ members have deadlines (1) │
  *      [ 4 │ deadline: low 32 bits of ms since the epoch │            with HAS_DEADLINE
- *        5 │ deadline: high 22 bits │ wheel bucket it is filed in (10) │ ]
- *      [ . │ Int: low word     Paged, Tree: address of node or root │ not with Raw
- *        . │ Int: high word    Paged: epoch of the node   │ ]
+ *        5 │ deadline: high 22 bits │ wheel bucket of its timer entry (10) │ ]
+ *      [ . │ Int: low word     Chunked, Tree: address of the node or root │ not with Raw
+ *        . │ Int: high word    else 0 │ ]
  *          │ key, zero-padded to a word │
  *          │ value bytes (Raw) │ slack up to the capacity │
  *
- * A dead record (flag DEAD) waits in a bin for a new tenant: word 1 = next of the bin, word 2 = previous (addresses).
+ *   dead record (flag DEAD)
+ *   word 0 │ as above │
+ *        1 │ next dead record of its bin │      with BINNED, see log.ts
+ *        2 │ previous one │
  *
  * Invariants
- *   R1  a record starts on 8 bytes and never crosses a segment; the next one starts at capacity units behind it
- *   R2  the bytes that pad the key are zero, so keys compare word by word
- *   R3  a deadline of 0 with HAS_DEADLINE means "no deadline": the words stay, so that EXPIRE need not move the record
+ *   RECORD-1  a record starts on 8 bytes and never crosses a segment; the next one starts where its capacity ends
+ *   RECORD-2  the bytes that pad the key are zero, so keys compare word by word
+ *   RECORD-3  a deadline of 0 with HAS_DEADLINE means "no deadline": the words stay, so that EXPIRE need not relocate the
+ *             record
+ * Locking: the holder of the shard lock.
  */
 import { assert } from "../base/assert.ts";
+import { type Address, UNIT_BYTES } from "./address.ts";
 import { WHEEL_BUCKETS, WHEEL_LEVELS } from "./shard.ts";
 
 export const RecordType = { String: 0, List: 1, Set: 2, SortedSet: 3, Hash: 4, Stream: 5 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
-/** Raw: the value stands in the record. The others keep two words: an integer, a large value's node, a collection's root. */
+/** Raw: the value lies in the record. The others take two words: an integer, a chunked string's node, a collection's root. */
 export const Encoding = { Raw: 0, Int: 1, Chunked: 2, Tree: 3 } as const;
 export type Encoding = (typeof Encoding)[keyof typeof Encoding];
 
 export const HAS_DEADLINE = 1;
-export const DEAD = 2;
-/** Snapshot parity, see DESIGN-NOTES "Snapshots": kept when a record moves. */
+const DEAD = 2;
+/** Parity of the last snapshot that has seen the record. It goes along when the record is relocated. */
 export const PARITY = 4;
-/** The string was changed in place, or made by it (APPEND, SETRANGE): Redis then keeps it as "raw", however short it is. */
+/** The string was changed in place, or created by such a command (APPEND, SETRANGE): Redis calls it "raw", however short. */
 export const GROWN = 8;
+/** A dead record that is in a bin. */
+const BINNED = 8;
 
 /** Longest key a record can carry. */
 export const KEY_BYTES_MAX = (1 << 18) - 1;
-/** Longest value kept inside its record; longer ones are page trees. */
+/** Longest string that lies inside its record; longer ones are chunked. */
 export const INLINE_VALUE_MAX = 64 << 10;
 /** Largest record: key, value and header, in units. */
 export const RECORD_UNITS_MAX = 0xffff;
 /** Smallest: the words of a dead record. */
 export const RECORD_UNITS_MIN = 2;
 export const HEADER_WORDS = 4;
-assert((HEADER_WORDS + 4) * 4 + KEY_BYTES_MAX + INLINE_VALUE_MAX * 1.5 < RECORD_UNITS_MAX * 8, "any record fits");
+assert(
+  (HEADER_WORDS + 4) * 4 + KEY_BYTES_MAX + INLINE_VALUE_MAX * 1.5 < RECORD_UNITS_MAX * UNIT_BYTES,
+  "any record fits",
+);
 
-export const KEYSPACE_SHIFT = 18;
-const CLOCK_MASK = 0xffffff;
+const CAPACITY_MASK = RECORD_UNITS_MAX;
+const TYPE_SHIFT = 16;
+const ENCODING_SHIFT = 20;
+const NIBBLE = 15;
+const FLAGS_SHIFT = 24;
+const KEY_WORD = 1;
+const KEYSPACE_SHIFT = 18;
+const VALUE_WORD = 2;
+/** Word of the access clock; see access.ts for what else its bits may be. */
+const ACCESS_WORD = 3;
+const CLOCK_BITS = 24;
+const CLOCK_MASK = (1 << CLOCK_BITS) - 1;
+const DEADLINE_LOW_WORD = 4;
+const DEADLINE_HIGH_WORD = 5;
+const DEAD_NEXT = 1;
+const DEAD_PREVIOUS = 2;
+const TWO_32 = 2 ** 32;
 
 export function capacityUnits(m: Int32Array, w: number): number {
-  return m[w]! & 0xffff;
+  return m[w]! & CAPACITY_MASK;
 }
 export function recordType(m: Int32Array, w: number): RecordType {
-  return ((m[w]! >>> 16) & 15) as RecordType;
+  return ((m[w]! >>> TYPE_SHIFT) & NIBBLE) as RecordType;
 }
 export function recordEncoding(m: Int32Array, w: number): Encoding {
-  return ((m[w]! >>> 20) & 15) as Encoding;
+  return ((m[w]! >>> ENCODING_SHIFT) & NIBBLE) as Encoding;
 }
 export function recordFlags(m: Int32Array, w: number): number {
-  return m[w]! >>> 24;
+  return m[w]! >>> FLAGS_SHIFT;
 }
 export function isGrown(m: Int32Array, w: number): boolean {
-  return (m[w]! & (GROWN << 24)) !== 0;
+  return (m[w]! & (GROWN << FLAGS_SHIFT)) !== 0;
 }
 export function markGrown(m: Int32Array, w: number): void {
-  m[w] = m[w]! | (GROWN << 24);
-}
-export function isDead(m: Int32Array, w: number): boolean {
-  return (m[w]! & (DEAD << 24)) !== 0;
+  m[w] = m[w]! | (GROWN << FLAGS_SHIFT);
 }
 export function hasDeadlineWords(m: Int32Array, w: number): boolean {
-  return (m[w]! & (HAS_DEADLINE << 24)) !== 0;
+  return (m[w]! & (HAS_DEADLINE << FLAGS_SHIFT)) !== 0;
 }
-export function headerWord(units: number, type: RecordType, encoding: Encoding, flags: number): number {
-  return units | (type << 16) | (encoding << 20) | (flags << 24);
+function headerWord(units: number, type: RecordType, encoding: Encoding, flags: number): number {
+  return units | (type << TYPE_SHIFT) | (encoding << ENCODING_SHIFT) | (flags << FLAGS_SHIFT);
+}
+/** Writes word 0 of a record. */
+export function setHeader(
+  m: Int32Array,
+  w: number,
+  units: number,
+  type: RecordType,
+  encoding: Encoding,
+  flags: number,
+): void {
+  m[w] = headerWord(units, type, encoding, flags);
+}
+/** Writes words 1 and 3 of a new record: its key's length and keyspace, and its access bits. */
+export function setOwner(m: Int32Array, w: number, keyLength: number, keyspace: number, access: number): void {
+  m[w + KEY_WORD] = keyLength | (keyspace << KEYSPACE_SHIFT);
+  m[w + ACCESS_WORD] = access;
+}
+/** Writes the head of a copy of a record, which has another capacity. */
+export function setCapacity(m: Int32Array, w: number, units: number): void {
+  m[w] = (m[w]! & ~CAPACITY_MASK) | units;
 }
 export function keyBytes(m: Int32Array, w: number): number {
-  return m[w + 1]! & KEY_BYTES_MAX;
+  return m[w + KEY_WORD]! & KEY_BYTES_MAX;
 }
 export function keyspaceOf(m: Int32Array, w: number): number {
-  return m[w + 1]! >>> KEYSPACE_SHIFT;
+  return m[w + KEY_WORD]! >>> KEYSPACE_SHIFT;
 }
 export function valueBytes(m: Int32Array, w: number): number {
-  return m[w + 2]!;
+  return m[w + VALUE_WORD]!;
 }
-/** Word of the access clock, or what else stands in its place: see frequency.ts. */
-export const ACCESS_WORD = 3;
+export function setValueBytes(m: Int32Array, w: number, bytes: number): void {
+  m[w + VALUE_WORD] = bytes;
+}
 
-export function accessClock(m: Int32Array, w: number): number {
-  return m[w + 3]! & CLOCK_MASK;
+/** The access bits with the spare bits: what changes with every access. */
+export function accessWord(m: Int32Array, w: number): number {
+  return m[w + ACCESS_WORD]!;
 }
+/** The access bits; see access.ts. */
+export function accessClock(m: Int32Array, w: number): number {
+  return m[w + ACCESS_WORD]! & CLOCK_MASK;
+}
+export function setAccessClock(m: Int32Array, w: number, clock: number): void {
+  m[w + ACCESS_WORD] = (m[w + ACCESS_WORD]! & ~CLOCK_MASK) | clock;
+}
+/** What a collection has beside its access bits: the number of its encoding (ENCODING_MASK) and HAS_TIMED. */
 export function spareBits(m: Int32Array, w: number): number {
-  return m[w + 3]! >>> 24;
+  return m[w + ACCESS_WORD]! >>> CLOCK_BITS;
 }
 export function setSpareBits(m: Int32Array, w: number, bits: number): void {
-  m[w + 3] = (m[w + 3]! & CLOCK_MASK) | (bits << 24);
+  m[w + ACCESS_WORD] = (m[w + ACCESS_WORD]! & CLOCK_MASK) | (bits << CLOCK_BITS);
 }
-/** Of the spare bits: members of the collection have deadlines; and the number of its encoding. */
+/** Members of the collection have deadlines. */
 export const HAS_TIMED = 0x80;
 export const ENCODING_MASK = 0x7f;
-export function setAccessClock(m: Int32Array, w: number, clock: number): void {
-  m[w + 3] = (m[w + 3]! & ~CLOCK_MASK) | clock;
+
+// ---- dead records ----
+
+export function isDead(m: Int32Array, w: number): boolean {
+  return (m[w]! & (DEAD << FLAGS_SHIFT)) !== 0;
+}
+export function isBinned(m: Int32Array, w: number): boolean {
+  const flags = DEAD | BINNED;
+  return ((m[w]! >>> FLAGS_SHIFT) & flags) === flags;
+}
+/** Makes the record a dead one of `units`, in no bin. */
+export function markDead(m: Int32Array, w: number, units: number): void {
+  m[w] = units | (DEAD << FLAGS_SHIFT);
+}
+/** Makes the record a dead one of `units` at the head of a bin whose next record is `next`. */
+export function markBinned(m: Int32Array, w: number, units: number, next: Address): void {
+  m[w] = units | ((DEAD | BINNED) << FLAGS_SHIFT);
+  m[w + DEAD_NEXT] = next;
+  m[w + DEAD_PREVIOUS] = 0;
+}
+export function deadNext(m: Int32Array, w: number): Address {
+  return m[w + DEAD_NEXT]! as Address;
+}
+export function deadPrevious(m: Int32Array, w: number): Address {
+  return m[w + DEAD_PREVIOUS]! as Address;
+}
+export function setDeadNext(m: Int32Array, w: number, next: Address): void {
+  m[w + DEAD_NEXT] = next;
+}
+export function setDeadPrevious(m: Int32Array, w: number, previous: Address): void {
+  m[w + DEAD_PREVIOUS] = previous;
 }
 
-/** Latest deadline a record can carry, ms: all that a double counts exactly. */
+// ---- deadlines ----
+
+/** Latest deadline that a record can carry, ms: a double counts no further. */
 export const DEADLINE_MAX = Number.MAX_SAFE_INTEGER;
 const FILED_SHIFT = 22;
 const DEADLINE_HIGH_MASK = (1 << FILED_SHIFT) - 1;
-assert(Math.floor(DEADLINE_MAX / 4294967296) <= DEADLINE_HIGH_MASK, "a deadline fits beside its bucket");
+assert(Math.floor(DEADLINE_MAX / TWO_32) <= DEADLINE_HIGH_MASK, "a deadline fits beside its bucket");
 assert(WHEEL_LEVELS * WHEEL_BUCKETS < 1 << (32 - FILED_SHIFT), "a bucket number fits beside the deadline");
 
 /** Deadline in ms since the epoch, 0 = none. */
 export function deadline(m: Int32Array, w: number): number {
-  if ((m[w]! & (HAS_DEADLINE << 24)) === 0) return 0;
-  return (m[w + 4]! >>> 0) + (m[w + 5]! & DEADLINE_HIGH_MASK) * 4294967296;
+  if ((m[w]! & (HAS_DEADLINE << FLAGS_SHIFT)) === 0) return 0;
+  return (m[w + DEADLINE_LOW_WORD]! >>> 0) + (m[w + DEADLINE_HIGH_WORD]! & DEADLINE_HIGH_MASK) * TWO_32;
 }
-/** Wheel bucket the record is filed in, 0 = none. Only with deadline words. */
+/** Number plus 1 of the wheel bucket that its timer entry is in, 0 = none. Only with deadline words. */
 export function filedIn(m: Int32Array, w: number): number {
-  return m[w + 5]! >>> FILED_SHIFT;
+  return m[w + DEADLINE_HIGH_WORD]! >>> FILED_SHIFT;
 }
 export function setDeadline(m: Int32Array, w: number, ms: number, filed: number): void {
-  m[w + 4] = ms | 0; // the low 32 bits, whatever the size
-  m[w + 5] = Math.floor(ms / 4294967296) | (filed << FILED_SHIFT);
+  m[w + DEADLINE_LOW_WORD] = ms | 0; // the low 32 bits, whatever the size
+  m[w + DEADLINE_HIGH_WORD] = Math.floor(ms / TWO_32) | (filed << FILED_SHIFT);
 }
 
+// ---- key and value ----
+
 /** Words before the key: header, deadline, and the fixed value of encodings other than Raw. */
-export function wordsBeforeKey(flags: number, encoding: Encoding): number {
+function wordsBeforeKey(flags: number, encoding: Encoding): number {
   return HEADER_WORDS + ((flags & HAS_DEADLINE) !== 0 ? 2 : 0) + (encoding === Encoding.Raw ? 0 : 2);
 }
-/** Names the node of a Paged value or the root of a Tree. */
-export function setNode(m: Int32Array, w: number, node: number): void {
+/** Word of the first fixed-value word (not Raw). */
+function fixedAt(m: Int32Array, w: number): number {
+  return w + HEADER_WORDS + ((m[w]! & (HAS_DEADLINE << FLAGS_SHIFT)) !== 0 ? 2 : 0);
+}
+/** The two words of a fixed value: of an Int, low and high; of the others the address and 0. */
+export function fixedLow(m: Int32Array, w: number): number {
+  return m[fixedAt(m, w)]!;
+}
+export function fixedHigh(m: Int32Array, w: number): number {
+  return m[fixedAt(m, w) + 1]!;
+}
+export function setFixed(m: Int32Array, w: number, low: number, high: number): void {
+  const at = fixedAt(m, w);
+  m[at] = low;
+  m[at + 1] = high;
+}
+/** Address of a Chunked value's node, or of a Tree's root. */
+export function nodeOf(m: Int32Array, w: number): Address {
+  return m[fixedAt(m, w)]! as Address;
+}
+export function setNode(m: Int32Array, w: number, node: Address): void {
   m[fixedAt(m, w)] = node;
 }
-/** Word of the first fixed-value word (Int, Paged). */
-export function fixedAt(m: Int32Array, w: number): number {
-  return w + HEADER_WORDS + ((m[w]! & (HAS_DEADLINE << 24)) !== 0 ? 2 : 0);
-}
+
 export function keyAt(m: Int32Array, w: number): number {
   const head = m[w]!;
   return (
-    w + HEADER_WORDS + ((head & (HAS_DEADLINE << 24)) !== 0 ? 2 : 0) + (((head >>> 20) & 15) === Encoding.Raw ? 0 : 2)
+    w +
+    HEADER_WORDS +
+    ((head & (HAS_DEADLINE << FLAGS_SHIFT)) !== 0 ? 2 : 0) +
+    (((head >>> ENCODING_SHIFT) & NIBBLE) === Encoding.Raw ? 0 : 2)
   );
 }
-/** Writes the key of a record whose header is written; `key.words` are padded with zeros (R2). */
-export function writeKey(m: Int32Array, w: number, key: { readonly words: Int32Array; readonly bytes: number }): void {
+/** A key as its words (RECORD-2) and length. */
+interface KeyWords {
+  readonly words: Int32Array;
+  readonly bytes: number;
+}
+/** Writes the key of a record whose header is written. */
+export function writeKey(m: Int32Array, w: number, key: KeyWords): void {
   const at = keyAt(m, w);
   const { words } = key;
   const count = (key.bytes + 3) >>> 2;
   for (let i = 0; i < count; i++) m[at + i] = words[i]!;
 }
+/** True when the record is of `key`. */
+export function hasKey(m: Int32Array, w: number, key: KeyWords): boolean {
+  if ((m[w + KEY_WORD]! & KEY_BYTES_MAX) !== key.bytes) return false;
+  const at = keyAt(m, w);
+  const { words } = key;
+  const count = (key.bytes + 3) >>> 2;
+  for (let i = 0; i < count; i++) {
+    if (m[at + i] !== words[i]) return false;
+  }
+  return true;
+}
 /** Byte offset of the value of a Raw record. */
 export function rawValueAt(m: Int32Array, w: number): number {
   return (keyAt(m, w) + ((keyBytes(m, w) + 3) >>> 2)) << 2;
 }
-/** Bytes of value the record could hold in place (Raw). */
+/** Bytes of value that the record could hold in place (Raw). */
 export function rawCapacity(m: Int32Array, w: number): number {
-  return (w << 2) + capacityUnits(m, w) * 8 - rawValueAt(m, w);
+  return (w << 2) + capacityUnits(m, w) * UNIT_BYTES - rawValueAt(m, w);
 }
 /** Units needed for a record. `inlineBytes` counts for Raw only. */
 export function unitsFor(flags: number, encoding: Encoding, keyLength: number, inlineBytes: number): number {

@@ -1,39 +1,38 @@
 /**
  * Section: a critical section over shards, and the only way to hold their locks. One per thread, entered by a command, a
- * step of background work or an eviction, and left by whoever entered it.
+ * step of background work or an eviction, which also leaves it.
  *
- *   enter ── locks, in ascending order ── change the data ── leave: serve waiting clients │ report the change │ unlock
+ *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ report the change │ unlock
  *
  * Sections nest: within an outer section `enter` only counts, or adds the lock of one more shard when that is free, and
- * everything `leave` does waits for the end of the outermost one. EXEC and scripts run their commands that way, in a
- * section that `runAtOnce` has marked: nothing inside it may be put off to a later turn.
+ * everything that `leave` does waits for the end of the outermost one. EXEC and scripts will run their commands that way,
+ * in a section that `runAtOnce` has marked: nothing inside it may be postponed to a later turn.
  *
- * Memory is reserved before the first change: `reserve` takes chunks of the frame pool aside, so that no other worker can
+ * Memory is reserved before the first change: `reserve` sets chunks of the frame pool aside, so that no other worker can
  * take them between the moment a command is admitted and the moment it needs them.
  *
- * Waiting for a lock is bounded per turn, not per lock: the sleeps and spins of all sections of a turn come out of one
- * budget, which `beginTurn` renews. When it is used up, locks are only tried for.
+ * Waiting for a lock is bounded per turn, not per lock: the sleeps and spins of all sections of a turn share one budget,
+ * which `beginTurn` renews. When it is used up, locks are only tried for.
  *
  * Invariants
- *   S1  locks are waited for in ascending order of shards; out of order they are only tried for
- *   S2  the places made ready in a section are served before its locks go
- *   S3  an exception in a section that changed nothing releases its locks; after the first change the locks stay held and
- *       FatalError stops the process, so that nothing half changed is ever read
- *   S4  a lock kept for the next command (`keep`) is resumed or released before any other section is entered
+ *   SECTION-1  locks are waited for in ascending order of shards; out of order they are only tried for
+ *   SECTION-2  the waited keys that became ready in a section are served before its locks are released
+ *   SECTION-3  an exception in a section that changed nothing releases its locks; after the first change the locks stay held
+ *              and FatalError stops the process, so that half-changed data is never read
+ *   SECTION-4  a lock retained for the next command (`retain`) is resumed or released before any other section is entered
  */
-import { assert, BrokenInvariant } from "../base/assert.ts";
-import type { Control } from "../memory/control.ts";
-import type { FramePool } from "../memory/frame-pool.ts";
-import { HELD_WITH_SLEEPERS, SLEEP_MS, sleepLock, spinLock, tryLock, unlock, waits } from "../memory/lock.ts";
+import { Mutating, type Shard } from "./shard.ts";
 import type { Ref } from "../structures/pages.ts";
-import { LOCK_AT, LOG_POSITION_AT, MUTATING_AT, Mutating, OWNER_AT } from "./shard.ts";
+import { assert, BrokenInvariant } from "../base/assert.ts";
+import type { FramePool } from "../memory/frame-pool.ts";
+import { SLEEP_MS, waits } from "../memory/lock.ts";
 
-/** Sleeps (of 1 ms) and spins (of about 3 us) of one turn, over all the locks it asks for. */
+/** Sleeps (of 1 ms) and spins (of about 3 us) of one turn, over all the locks that it asks for. */
 const SLEEPS_A_TURN = 2;
 const SPINS_A_TURN = 128;
 /** Attempts at a lock out of order: some tens of microseconds. */
 const TRIES = 2000;
-/** A set of up to so many shards is sorted as they are named; a larger one is gathered in a map of all shards. */
+/** A set of up to this many shards is sorted as they are named. A larger one is gathered in a map of all shards. */
 const FEW = 8;
 
 /** An exception after the first change of a section: the data may be half changed, so the process must stop. */
@@ -44,10 +43,10 @@ export class FatalError extends Error {
   }
 }
 
-/** A place of waiting clients (waiters.ts) whose key changed. */
-export interface ReadyPlace {
-  readonly shard: number;
-  readonly place: Ref;
+/** A waited key (waiters.ts) that changed. */
+export interface ReadyKey {
+  readonly shard: Shard;
+  readonly waitedKey: Ref;
 }
 
 /** Gathers what a section changed, see dispatch/effects.ts. */
@@ -57,28 +56,32 @@ export interface EffectsOfSection {
 }
 
 export class Section {
-  /** Shards whose locks are held, the first `heldCount`. Ascending, but for those that were only tried for. */
-  readonly held: Int32Array;
-  heldCount = 0;
-  /** Sections entered and not left. 0 with a lock held: that lock is kept for the next command (S4). */
-  private depth = 0;
-  /** True while nothing may be put off to a later turn; see `runAtOnce`. */
-  isAtOnce = false;
-  /** Places to serve before the locks go (S2). */
-  private readonly ready: ReadyPlace[] = [];
-  /** More chunks than every command has are reserved: given up at the end of the outermost section. */
-  private hasReserved = false;
-  /** True when leaving means more than to unlock: one load tells on the way out. */
-  private hasEndWork = false;
-  /** Serves the places that are ready; called with the locks held. More may become ready meanwhile. */
-  serve: (ready: readonly ReadyPlace[]) => void = () => {};
   /** Where the effects of the section are gathered; null = nowhere. */
   effects: EffectsOfSection | null = null;
   /** The section has effects that are to be appended to the change log. */
   private isEffective = false;
   /**
-   * Called once for each outermost section that changed data, after the last change and before the locks go: what it
-   * changed is appended to the change log there. Null while there is no log.
+   * Shards whose locks are held: `outer`, then `further[1]` to `further[heldCount - 1]`. Ascending, but for those that were
+   * only tried for. The first has a field of its own, because most sections have no other.
+   */
+  private outer: Shard;
+  private readonly further: Shard[];
+  heldCount = 0;
+  /** Sections entered and not left. 0 with a lock held: that lock is retained for the next command (SECTION-4). */
+  private depth = 0;
+  /** True while nothing may be postponed to a later turn; see `runAtOnce`. */
+  isAtOnce = false;
+  /** Waited keys to serve before the locks are released (SECTION-2). */
+  private readonly ready: ReadyKey[] = [];
+  /** More chunks are reserved than every command has: released at the end of the outermost section. */
+  private hasReserved = false;
+  /** True when leaving means more than to unlock: leaving reads this one flag. */
+  private hasEndWork = false;
+  /** Serves the waited keys that are ready; called with the locks held. More may become ready meanwhile. */
+  serve: (ready: readonly ReadyKey[]) => void = () => {};
+  /**
+   * Called once for each outermost section that changed data, after the last change and before the locks are released: the
+   * change log will append there what the section changed. Null while there is no log.
    */
   get ends(): ((section: Section) => void) | null {
     return this.reporter;
@@ -88,7 +91,7 @@ export class Section {
     this.hasEndWork = true;
   }
   private reporter: ((section: Section) => void) | null = null;
-  /** Highest change position of the shards of all sections since the owner set this to 0. Counted only with `ends`. */
+  /** Highest change position of the shards of all sections since the owner set this to 0. Updated only with `ends`. */
   seenPosition = 0;
 
   /** Shards named for the set that is entered next, ascending. */
@@ -97,29 +100,21 @@ export class Section {
   private readonly wanted: Uint8Array;
   private isMany = false;
 
-  private readonly c: Int32Array;
-  private readonly f64: Float64Array;
-  private readonly firstHeader: number;
-  private readonly headerWords: number;
-  private readonly shards: number;
+  /** What the locks are taken as. */
   private readonly owner: number;
   private sleepsLeft = SLEEPS_A_TURN;
   private spinsLeft = SPINS_A_TURN;
 
   constructor(
-    control: Control,
+    private readonly shards: readonly Shard[],
     worker: number,
     private readonly pool: FramePool,
   ) {
-    this.c = control.i32;
-    this.f64 = control.f64;
-    this.firstHeader = control.shardsAt;
-    this.headerWords = control.geometry.shardWords;
-    this.shards = control.geometry.shards;
     this.owner = worker + 1;
-    this.held = new Int32Array(this.shards);
-    this.wants = new Int32Array(this.shards);
-    this.wanted = new Uint8Array(this.shards);
+    this.further = shards.slice();
+    this.outer = shards[0]!;
+    this.wants = new Int32Array(shards.length);
+    this.wanted = new Uint8Array(shards.length);
   }
 
   /** A turn begins: its sections may wait for locks again. */
@@ -131,32 +126,35 @@ export class Section {
   // ---- entering ----
 
   /** Enters with the lock of `shard`. Returns false, with nothing entered, when the lock is not free now. */
-  enter(shard: number): boolean {
+  enter(shard: Shard): boolean {
     if (this.heldCount !== 0) return this.enterNested(shard);
-    const header = this.firstHeader + shard * this.headerWords;
-    if (!tryLock(this.c, header + LOCK_AT) && !this.waitFor(header)) return false;
-    this.hold(shard, header);
+    if (!shard.tryLock(this.owner) && !this.waitFor(shard)) return false;
+    this.hold(shard);
     return true;
   }
 
   /** As `enter`, without waiting: false when somebody else holds the lock. */
-  tryEnter(shard: number): boolean {
+  tryEnter(shard: Shard): boolean {
     if (this.heldCount !== 0) return this.enterNested(shard);
-    const header = this.firstHeader + shard * this.headerWords;
-    if (!tryLock(this.c, header + LOCK_AT)) return false;
-    this.hold(shard, header);
+    if (!shard.tryLock(this.owner)) return false;
+    this.hold(shard);
     return true;
   }
 
-  private hold(shard: number, header: number): void {
-    this.c[header + OWNER_AT] = this.owner;
-    this.held[0] = shard;
+  private hold(shard: Shard): void {
+    this.outer = shard;
     this.heldCount = 1;
     this.depth = 1;
   }
 
-  private enterNested(shard: number): boolean {
-    assert(this.depth > 0, "a lock kept for the next command is resumed or released first (S4)");
+  private add(shard: Shard): void {
+    if (this.heldCount === 0) this.outer = shard;
+    else this.further[this.heldCount] = shard;
+    this.heldCount++;
+  }
+
+  private enterNested(shard: Shard): boolean {
+    assert(this.depth > 0, "a lock retained for the next command is resumed or released first (SECTION-4)");
     if (!this.holds(shard)) {
       assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
       if (!this.tryAdd(shard)) return false;
@@ -171,12 +169,12 @@ export class Section {
     this.isMany = keys > FEW;
     if (this.isMany) this.wanted.fill(0);
   }
-  want(shard: number): void {
+  want({ number }: Shard): void {
     if (this.isMany) {
-      if (this.wanted[shard] === 0) this.wantCount++;
-      this.wanted[shard] = 1;
+      if (this.wanted[number] === 0) this.wantCount++;
+      this.wanted[number] = 1;
     } else {
-      this.insert(shard);
+      this.insert(number);
     }
   }
   /** Shards named for the set. */
@@ -184,13 +182,13 @@ export class Section {
     return this.wantCount;
   }
 
-  private insert(shard: number): void {
+  private insert(number: number): void {
     const { wants } = this;
     let at = this.wantCount;
-    while (at > 0 && wants[at - 1]! > shard) at--;
-    if (at > 0 && wants[at - 1] === shard) return;
+    while (at > 0 && wants[at - 1]! > number) at--;
+    if (at > 0 && wants[at - 1] === number) return;
     for (let i = this.wantCount; i > at; i--) wants[i] = wants[i - 1]!;
-    wants[at] = shard;
+    wants[at] = number;
     this.wantCount++;
   }
 
@@ -198,39 +196,36 @@ export class Section {
   enterSet(): boolean {
     if (this.isMany) {
       let count = 0;
-      for (let shard = 0; shard < this.shards; shard++) if (this.wanted[shard] === 1) this.wants[count++] = shard;
+      for (let n = 0; n < this.shards.length; n++) if (this.wanted[n] === 1) this.wants[count++] = n;
     }
     return this.enterWanted();
   }
 
   /** Enters with the locks of all shards, all or none. */
   enterAll(): boolean {
-    for (let shard = 0; shard < this.shards; shard++) this.wants[shard] = shard;
-    this.wantCount = this.shards;
+    for (let n = 0; n < this.shards.length; n++) this.wants[n] = n;
+    this.wantCount = this.shards.length;
     return this.enterWanted();
   }
 
   private enterWanted(): boolean {
-    const { c, wants, wantCount, held } = this;
     if (this.heldCount !== 0) return this.enterWantedNested();
-    for (let n = 0; n < wantCount; n++) {
-      const shard = wants[n]!;
-      const header = this.firstHeader + shard * this.headerWords;
-      if (!tryLock(c, header + LOCK_AT) && !this.waitFor(header)) {
+    for (let n = 0; n < this.wantCount; n++) {
+      const shard = this.shards[this.wants[n]!]!;
+      if (!shard.tryLock(this.owner) && !this.waitFor(shard)) {
         this.unlockAll();
         return false;
       }
-      c[header + OWNER_AT] = this.owner;
-      held[this.heldCount++] = shard; // S1
+      this.add(shard); // SECTION-1
     }
     this.depth = 1;
     return true;
   }
 
   private enterWantedNested(): boolean {
-    assert(this.depth > 0, "a lock kept for the next command is resumed or released first (S4)");
+    assert(this.depth > 0, "a lock retained for the next command is resumed or released first (SECTION-4)");
     for (let n = 0; n < this.wantCount; n++) {
-      const shard = this.wants[n]!;
+      const shard = this.shards[this.wants[n]!]!;
       if (this.holds(shard)) continue;
       assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
       // Locks added before stay held until the outermost section ends.
@@ -241,13 +236,11 @@ export class Section {
   }
 
   /** Adds the lock of one more shard, out of order, if it is free or nearly so. Returns false when it is not. */
-  tryAdd(shard: number): boolean {
+  tryAdd(shard: Shard): boolean {
     if (this.holds(shard)) return true;
-    const header = this.firstHeader + shard * this.headerWords;
     for (let n = 0; n < TRIES; n++) {
-      if (tryLock(this.c, header + LOCK_AT)) {
-        this.c[header + OWNER_AT] = this.owner;
-        this.held[this.heldCount++] = shard;
+      if (shard.tryLock(this.owner)) {
+        this.add(shard);
         return true;
       }
       Atomics.pause();
@@ -256,14 +249,14 @@ export class Section {
   }
 
   /** Waits for a lock as far as the turn's budget goes. */
-  private waitFor(header: number): boolean {
+  private waitFor(shard: Shard): boolean {
     if (this.spinsLeft > 0) {
       this.spinsLeft--;
-      if (spinLock(this.c, header + LOCK_AT)) return true;
+      if (shard.spinLock(this.owner)) return true;
     }
     if (this.sleepsLeft <= 0) return false;
     const before = waits.sleeps;
-    const isHeld = sleepLock(this.c, header + LOCK_AT, this.sleepsLeft * SLEEP_MS);
+    const isHeld = shard.sleepLock(this.owner, this.sleepsLeft * SLEEP_MS);
     this.sleepsLeft -= waits.sleeps - before;
     return isHeld;
   }
@@ -276,64 +269,51 @@ export class Section {
 
   // ---- inside ----
 
-  holds(shard: number): boolean {
-    for (let n = 0; n < this.heldCount; n++) if (this.held[n] === shard) return true;
+  /** Shard `n` of those whose locks are held. */
+  heldAt(n: number): Shard {
+    return n === 0 ? this.outer : this.further[n]!;
+  }
+
+  holds(shard: Shard): boolean {
+    for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n) === shard) return true;
     return false;
   }
 
   /** True when data or memory of a shard held was changed since the section began. */
   get hasChanged(): boolean {
-    for (let n = 0; n < this.heldCount; n++) if (this.c[this.headerOf(n) + MUTATING_AT] !== Mutating.No) return true;
+    for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n).mutating !== Mutating.No) return true;
     return false;
-  }
-
-  /** The memory of `shard`, held, is about to be rearranged, though no value changes: an exception is fatal from here. */
-  rearranges(shard: number): void {
-    const at = this.firstHeader + shard * this.headerWords + MUTATING_AT;
-    if (this.c[at] === Mutating.No) this.c[at] = Mutating.Memory;
   }
 
   /** Highest change position of the shards held. */
   get position(): number {
     let highest = 0;
-    for (let n = 0; n < this.heldCount; n++) {
-      const position = this.f64[(this.headerOf(n) + LOG_POSITION_AT) >>> 1]!;
-      if (position > highest) highest = position;
-    }
+    for (let n = 0; n < this.heldCount; n++) highest = Math.max(highest, this.heldAt(n).logPosition);
     return highest;
   }
 
-  /** Dates the change of each shard held that changed: `position` is where the log has it. For `ends`. */
+  /** Sets the change position of each shard held whose data changed. For `ends`. */
   setPosition(position: number): void {
     for (let n = 0; n < this.heldCount; n++) {
-      const header = this.headerOf(n);
-      if (this.c[header + MUTATING_AT] === Mutating.Data) this.f64[(header + LOG_POSITION_AT) >>> 1] = position;
+      const shard = this.heldAt(n);
+      if (shard.mutating === Mutating.Data) shard.logPosition = position;
     }
-  }
-
-  /** True when somebody sleeps until the lock of a shard held is free. */
-  isWaitedFor(shard: number): boolean {
-    return this.c[this.firstHeader + shard * this.headerWords + LOCK_AT] === HELD_WITH_SLEEPERS;
-  }
-
-  private headerOf(n: number): number {
-    return this.firstHeader + this.held[n]! * this.headerWords;
   }
 
   /**
    * Reserves chunks of the frame pool, so that this thread has at least `chunks`: before the locks or inside the section,
-   * but before its first change. Given up at the end of the section, but for what every command has ahead. Returns false
-   * when there are not as many.
+   * but before its first change. What exceeds every command's reservation is released at the end of the section. Returns
+   * false when fewer chunks are free.
    */
   reserve(chunks: number): boolean {
     if (!this.pool.reserve(chunks)) return false;
-    if (chunks > this.pool.ahead) this.hasReserved = this.hasEndWork = true;
+    if (chunks > this.pool.commandChunks) this.hasReserved = this.hasEndWork = true;
     return true;
   }
 
-  /** Clients wait at `place`, whose key the section has changed: they are served before the locks go. */
-  addReady(shard: number, place: Ref): void {
-    this.ready.push({ shard, place });
+  /** The section has changed a waited key: its clients are served before the locks are released. */
+  addReady(shard: Shard, waitedKey: Ref): void {
+    this.ready.push({ shard, waitedKey });
     this.hasEndWork = true;
   }
 
@@ -355,32 +335,28 @@ export class Section {
     this.depth = 0;
     if (this.heldCount === 1) {
       this.heldCount = 0;
-      const { c } = this;
-      const header = this.firstHeader + this.held[0]! * this.headerWords;
-      c[header + MUTATING_AT] = Mutating.No;
-      c[header + OWNER_AT] = 0;
-      unlock(c, header + LOCK_AT);
+      this.outer.unlock();
     } else {
       this.unlockAll();
     }
   }
 
-  /** Leaves, as a command does whose lock is kept for the next one of a run (S4). Only with one lock, and not nested. */
-  keep(): void {
-    assert(this.depth === 1, "only the outermost section keeps its lock");
+  /** Leaves, but retains the lock for the next command of a run (SECTION-4). Only with one lock, and not nested. */
+  retain(): void {
+    assert(this.depth === 1, "only the outermost section retains its lock");
     if (this.hasEndWork) this.endWork();
     this.depth = 0;
     for (; this.heldCount > 1; this.heldCount--) this.unlockLast();
-    this.c[this.headerOf(0) + MUTATING_AT] = Mutating.No;
+    this.outer.mutating = Mutating.No;
   }
-  /** Enters again with the lock that was kept. */
+  /** Enters again with the lock that was retained. */
   resume(): void {
-    assert(this.depth === 0 && this.heldCount === 1, "a lock that was kept is resumed once");
+    assert(this.depth === 0 && this.heldCount === 1, "a lock that was retained is resumed once");
     this.depth = 1;
   }
-  /** Releases the lock that was kept. */
+  /** Releases the lock that was retained. */
   release(): void {
-    assert(this.depth === 0 && this.heldCount === 1, "a lock that was kept is released once");
+    assert(this.depth === 0 && this.heldCount === 1, "a lock that was retained is released once");
     this.unlockAll();
   }
 
@@ -389,7 +365,7 @@ export class Section {
     if (this.ready.length !== 0) this.serveReady();
     if (this.isEffective) this.appendEffects();
     if (this.reporter !== null) this.report(this.reporter);
-    if (this.hasReserved) this.pool.unreserve(this.pool.ahead);
+    if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
     this.hasReserved = false;
     this.isAtOnce = false;
     this.hasEndWork = this.reporter !== null;
@@ -416,7 +392,7 @@ export class Section {
   private report(ends: (section: Section) => void): void {
     try {
       for (let n = 0; n < this.heldCount; n++) {
-        if (this.c[this.headerOf(n) + MUTATING_AT] !== Mutating.Data) continue;
+        if (this.heldAt(n).mutating !== Mutating.Data) continue;
         ends(this);
         break;
       }
@@ -431,23 +407,22 @@ export class Section {
   }
 
   private unlockLast(): void {
-    assert(this.ready.length === 0, "places made ready are served before the locks go (S2)");
-    assert(!this.isEffective, "effects are appended before the locks go (EFFECTS-2)");
-    const { c } = this;
-    const header = this.headerOf(this.heldCount - 1);
-    c[header + MUTATING_AT] = Mutating.No;
-    c[header + OWNER_AT] = 0;
-    unlock(c, header + LOCK_AT);
+    assert(
+      this.ready.length === 0,
+      "waited keys that became ready are served before the locks are released (SECTION-2)",
+    );
+    assert(!this.isEffective, "effects are appended before the locks are released (EFFECTS-2)");
+    this.heldAt(this.heldCount - 1).unlock();
   }
 
   /**
-   * An exception was thrown inside: ends the section, nested or not (S3). Returns what the caller must throw: the error
+   * An exception was thrown inside: ends the section, nested or not (SECTION-3). Returns what the caller must throw: the error
    * itself with the locks released, or FatalError with the locks held.
    */
   failed(error: unknown): unknown {
     if (error instanceof FatalError || this.heldCount === 0) return error;
     if (error instanceof BrokenInvariant || this.hasChanged) return new FatalError(error);
-    assert(this.ready.length === 0, "a place is made ready by a change");
+    assert(this.ready.length === 0, "a waited key becomes ready by a change");
     this.depth = 0;
     this.isAtOnce = false;
     this.unlockAll();
@@ -455,11 +430,11 @@ export class Section {
   }
 
   /** Runs `work` in a section of `shard`. Returns false when the lock was not free. */
-  within(shard: number, work: () => void): boolean {
+  within(shard: Shard, work: () => void): boolean {
     return this.enter(shard) && this.finish(work);
   }
   /** As `within`, without waiting for the lock. */
-  tryWithin(shard: number, work: () => void): boolean {
+  tryWithin(shard: Shard, work: () => void): boolean {
     return this.tryEnter(shard) && this.finish(work);
   }
   /** As `within`, over the set named by `want`. */

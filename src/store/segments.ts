@@ -1,86 +1,99 @@
 /**
- * Segment table of a shard: what each of its 16,384 segment numbers stands for, and so how an address is resolved.
+ * Segment table of a shard: the frame behind each of its 16,384 segment numbers. An address (address.ts) is resolved here.
  *
- *   address (32 bits) │ 0 │ segment number (14) │ offset in 8-byte units (17) │     0 = none
- *
- *   entry, word 0 │ place of the frame (arena.ts); the next free number when the entry is free │
- *          word 1 │ state (4) │ frame size (4) │ units filled (24, upper) │
+ *   entry, word 0 │ frame number (arena.ts); of a free entry: the next free segment number │
+ *          word 1 │ state (4) │ frame size (4) │ filled units (24, upper) │
  *          word 2 │ live units │
- *          word 3 │ next newer segment of the log (16, low) │ next older one (16, high) │
+ *          word 3 │ next newer segment of its list (16, low) │ next older one (16, high) │
  *
- * States: free; log segments are mutable (written in place), read-only (warm: an update copies forward), cleaning
- * (being emptied), later flushing and cold (on disk); heap segments hold index pages and other blocks.
+ * States: a free number; a segment of the log that is mutable (records change in place), read-only (updates are copied
+ * forward) or being cleaned, later flushed or cold (on disk); a segment of the heap.
  *
  * Invariants
- *   S1  segment 0 is never used, so address 0 means "none"
- *   S2  a number is reused only when no slot, pin or hint refers to it
+ *   SEGMENT-1  segment 0 is never used, so address 0 means "none"
+ *   SEGMENT-2  a number is reused only when no slot, pin or timer entry refers to it
+ * Locking: the holder of the shard lock writes. A prefetch resolves addresses without it and checks what it finds.
  */
 import { assert } from "../base/assert.ts";
-import {
-  type Arena,
-  FRAME_BITS,
-  FRAME_BYTES,
-  FRAME_MASK,
-  FRAME_WORD_SHIFT,
-  NO_FRAME,
-  type FrameNumber,
-} from "../memory/arena.ts";
+import { type Arena, FRAME_BYTES, firstWord, type FrameNumber, NO_FRAME, regionOf } from "../memory/arena.ts";
 import { SEGMENT_WORDS, SEGMENTS } from "../memory/control.ts";
 import { FRAMES_OF, type FramePool, type FrameSize } from "../memory/frame-pool.ts";
 import { Status } from "../base/status.ts";
-import { SEGMENT_FREE_AT, SEGMENT_HIGH_AT } from "./shard.ts";
-
-export type Address = number;
-export const NO_ADDRESS = 0;
-export const OFFSET_BITS = 17;
-export const OFFSET_MASK = (1 << OFFSET_BITS) - 1;
+import { type Address, segmentOf, UNIT_BYTES, wordInSegment } from "./address.ts";
+import type { Shard } from "./shard.ts";
 
 export const SegmentState = { Free: 0, Mutable: 1, ReadOnly: 2, Cleaning: 3, Flushing: 4, Cold: 5, Heap: 6 } as const;
 export type SegmentState = (typeof SegmentState)[keyof typeof SegmentState];
 
 const ENTRY_SHIFT = 2;
 assert(SEGMENT_WORDS === 1 << ENTRY_SHIFT, "an entry index is a shift");
+const STATE_AT = 1;
+const LIVE_AT = 2;
+const LIST_AT = 3;
+const STATE_MASK = 15;
+const SIZE_SHIFT = 4;
+const SIZE_MASK = 15;
+const FILLED_SHIFT = 8;
+const NEWER_MASK = 0xffff;
+const OLDER_SHIFT = 16;
+assert(SEGMENTS <= NEWER_MASK + 1, "a segment number fits in half a word");
+
+/** Word of the entry of `segment` in the control block. */
+function entryOf(shard: Shard, segment: number): number {
+  return shard.segmentTable + (segment << ENTRY_SHIFT);
+}
+
+/** Frame of the segment that `address` lies in. `c`: the control block, which loops over many shards read only once. */
+export function frameAt(c: Int32Array, shard: Shard, address: Address): FrameNumber {
+  return c[shard.segmentTable + (segmentOf(address) << ENTRY_SHIFT)]! as FrameNumber;
+}
+
+/** Units of a segment that is a frame of `size`. */
+export function unitsOfFrame(size: FrameSize): number {
+  return FRAMES_OF[size] * (FRAME_BYTES / UNIT_BYTES);
+}
 
 /**
- * Resolves addresses of any shard. `locate` leaves the words and bytes of the region in `m` and `b`, valid until the
- * next call, and returns the word index in them: two results without an allocation.
+ * Resolves addresses of any shard. `locate` leaves the words and bytes of the region in `m` and `b`, valid until the next
+ * call, and returns the word index in them: three results without an allocation.
  */
 export class Segments {
+  /** The control block. */
   readonly c: Int32Array;
-  private readonly tables: number;
   m: Int32Array;
   b: Buffer;
-  private region = -1;
+  private region: number;
 
   constructor(
     readonly arena: Arena,
     readonly pool: FramePool,
   ) {
     this.c = arena.control.i32;
-    this.tables = arena.control.segmentsAt;
     this.m = arena.wordsOf(0);
     this.b = arena.bytesOf(0);
     this.region = 0;
   }
 
   /** Word index of `address` within `m` (and, times four, within `b`). */
-  locate(shard: number, address: Address): number {
-    const place = this.c[this.tables + ((shard * SEGMENTS + (address >>> OFFSET_BITS)) << ENTRY_SHIFT)]!;
-    const region = place >>> FRAME_BITS;
+  locate(shard: Shard, address: Address): number {
+    const frame = frameAt(this.c, shard, address);
+    const region = regionOf(frame);
     if (region !== this.region) this.turnTo(region);
-    return ((place & FRAME_MASK) << FRAME_WORD_SHIFT) + ((address & OFFSET_MASK) << 1);
+    return firstWord(frame) + wordInSegment(address);
   }
 
-  /** Region and word of an address, without standing on it. */
-  regionOf(shard: number, address: Address): number {
-    return this.c[this.tables + ((shard * SEGMENTS + (address >>> OFFSET_BITS)) << ENTRY_SHIFT)]! >>> FRAME_BITS;
+  /** Frame, region and word of an address; `m` and `b` stay as they are. */
+  frameAt(shard: Shard, address: Address): FrameNumber {
+    return frameAt(this.c, shard, address);
   }
-  wordOf(shard: number, address: Address): number {
-    const place = this.c[this.tables + ((shard * SEGMENTS + (address >>> OFFSET_BITS)) << ENTRY_SHIFT)]!;
-    return ((place & FRAME_MASK) << FRAME_WORD_SHIFT) + ((address & OFFSET_MASK) << 1);
+  regionOf(shard: Shard, address: Address): number {
+    return regionOf(frameAt(this.c, shard, address));
+  }
+  wordOf(shard: Shard, address: Address): number {
+    return firstWord(frameAt(this.c, shard, address)) + wordInSegment(address);
   }
 
-  /** Stands on `region` (`m`, `b`). */
+  /** Turns `m` and `b` to `region`. */
   useRegion(region: number): void {
     if (region !== this.region) this.turnTo(region);
   }
@@ -91,92 +104,79 @@ export class Segments {
     this.region = region;
   }
 
-  entry(shard: number, segment: number): number {
-    return this.tables + ((shard * SEGMENTS + segment) << ENTRY_SHIFT);
+  state(shard: Shard, segment: number): SegmentState {
+    return (this.c[entryOf(shard, segment) + STATE_AT]! & STATE_MASK) as SegmentState;
   }
-
-  frameOf(shard: number, segment: number): FrameNumber {
-    return this.c[this.entry(shard, segment)]!;
+  frameSize(shard: Shard, segment: number): FrameSize {
+    return ((this.c[entryOf(shard, segment) + STATE_AT]! >>> SIZE_SHIFT) & SIZE_MASK) as FrameSize;
   }
-  state(shard: number, segment: number): SegmentState {
-    return (this.c[this.entry(shard, segment) + 1]! & 15) as SegmentState;
+  /** Units of the segment's frame. */
+  units(shard: Shard, segment: number): number {
+    return unitsOfFrame(this.frameSize(shard, segment));
   }
-  frameSize(shard: number, segment: number): FrameSize {
-    return ((this.c[this.entry(shard, segment) + 1]! >>> 4) & 15) as FrameSize;
+  filledUnits(shard: Shard, segment: number): number {
+    return this.c[entryOf(shard, segment) + STATE_AT]! >>> FILLED_SHIFT;
   }
-  filledUnits(shard: number, segment: number): number {
-    return this.c[this.entry(shard, segment) + 1]! >>> 8;
+  setState(shard: Shard, segment: number, state: SegmentState): void {
+    const at = entryOf(shard, segment) + STATE_AT;
+    this.c[at] = (this.c[at]! & ~STATE_MASK) | state;
   }
-  setState(shard: number, segment: number, state: SegmentState): void {
-    const at = this.entry(shard, segment) + 1;
-    this.c[at] = (this.c[at]! & ~15) | state;
+  setFilled(shard: Shard, segment: number, units: number): void {
+    const at = entryOf(shard, segment) + STATE_AT;
+    this.c[at] = (this.c[at]! & ((1 << FILLED_SHIFT) - 1)) | (units << FILLED_SHIFT);
   }
-  setFilled(shard: number, segment: number, units: number): void {
-    const at = this.entry(shard, segment) + 1;
-    this.c[at] = (this.c[at]! & 0xff) | (units << 8);
+  liveUnits(shard: Shard, segment: number): number {
+    return this.c[entryOf(shard, segment) + LIVE_AT]!;
   }
-  liveUnits(shard: number, segment: number): number {
-    return this.c[this.entry(shard, segment) + 2]!;
-  }
-  addLive(shard: number, segment: number, units: number): void {
-    const at = this.entry(shard, segment) + 2;
+  addLive(shard: Shard, segment: number, units: number): void {
+    const at = entryOf(shard, segment) + LIVE_AT;
     this.c[at] = this.c[at]! + units;
   }
-  unitsOf(size: FrameSize): number {
-    return FRAMES_OF[size] * (FRAME_BYTES / 8);
-  }
 
-  /** Opens a segment of `size` for `shard` (at header word `header`). Returns its number, or Status.Busy without room. */
-  open(shard: number, header: number, size: FrameSize, state: SegmentState, isAdmitted: boolean): number {
-    const c = this.c;
-    let segment = c[header + SEGMENT_FREE_AT]!;
-    if (segment === 0 && c[header + SEGMENT_HIGH_AT]! >= SEGMENTS - 1) return Status.OutOfMemory;
-    const place = this.pool.allocate(size, isAdmitted);
-    if (place === NO_FRAME) return Status.Busy;
+  /** Opens a segment of `size` for `shard`. Returns its number, or Status with nothing changed. */
+  open(shard: Shard, size: FrameSize, state: SegmentState, isAdmitted: boolean): number {
+    const { c } = this;
+    let segment = shard.freeSegment;
+    if (segment === 0 && shard.highestSegment >= SEGMENTS - 1) return Status.OutOfMemory;
+    const frame = this.pool.allocate(size, isAdmitted);
+    if (frame === NO_FRAME) return Status.Busy;
     if (segment !== 0) {
-      c[header + SEGMENT_FREE_AT] = c[this.entry(shard, segment)]!;
+      shard.freeSegment = c[entryOf(shard, segment)]!;
     } else {
-      segment = c[header + SEGMENT_HIGH_AT]! + 1; // S1
-      c[header + SEGMENT_HIGH_AT] = segment;
+      segment = shard.highestSegment + 1; // SEGMENT-1
+      shard.highestSegment = segment;
     }
-    const at = this.entry(shard, segment);
-    c[at] = place;
-    c[at + 1] = state | (size << 4);
-    c[at + 2] = 0;
-    c[at + 3] = 0;
+    const at = entryOf(shard, segment);
+    c[at] = frame;
+    c[at + STATE_AT] = state | (size << SIZE_SHIFT);
+    c[at + LIVE_AT] = 0;
+    c[at + LIST_AT] = 0;
     return segment;
   }
 
-  /** Gives the frame of `segment` back and frees its number (S2 is the caller's to keep). */
-  close(shard: number, header: number, segment: number, nowSeconds: number): void {
-    const c = this.c;
-    const at = this.entry(shard, segment);
-    this.pool.free(c[at]!, this.frameSize(shard, segment), nowSeconds);
-    c[at] = c[header + SEGMENT_FREE_AT]!;
-    c[at + 1] = SegmentState.Free;
-    c[header + SEGMENT_FREE_AT] = segment;
+  /** Frees the frame of `segment` and its number. The caller keeps SEGMENT-2. */
+  close(shard: Shard, segment: number, nowSeconds: number): void {
+    const { c } = this;
+    const at = entryOf(shard, segment);
+    this.pool.free(c[at]! as FrameNumber, this.frameSize(shard, segment), nowSeconds);
+    c[at] = shard.freeSegment;
+    c[at + STATE_AT] = SegmentState.Free;
+    shard.freeSegment = segment;
   }
 
-  // The list of log segments by age.
-  newer(shard: number, segment: number): number {
-    return this.c[this.entry(shard, segment) + 3]! & 0xffff;
+  // The lists of the log's and of the heap's segments by age. 0 ends a list.
+  newer(shard: Shard, segment: number): number {
+    return this.c[entryOf(shard, segment) + LIST_AT]! & NEWER_MASK;
   }
-  older(shard: number, segment: number): number {
-    return this.c[this.entry(shard, segment) + 3]! >>> 16;
+  older(shard: Shard, segment: number): number {
+    return this.c[entryOf(shard, segment) + LIST_AT]! >>> OLDER_SHIFT;
   }
-  setNewer(shard: number, segment: number, newer: number): void {
-    const at = this.entry(shard, segment) + 3;
-    this.c[at] = (this.c[at]! & ~0xffff) | newer;
+  setNewer(shard: Shard, segment: number, newer: number): void {
+    const at = entryOf(shard, segment) + LIST_AT;
+    this.c[at] = (this.c[at]! & ~NEWER_MASK) | newer;
   }
-  setOlder(shard: number, segment: number, older: number): void {
-    const at = this.entry(shard, segment) + 3;
-    this.c[at] = (this.c[at]! & 0xffff) | (older << 16);
+  setOlder(shard: Shard, segment: number, older: number): void {
+    const at = entryOf(shard, segment) + LIST_AT;
+    this.c[at] = (this.c[at]! & NEWER_MASK) | (older << OLDER_SHIFT);
   }
-}
-
-export function addressOf(segment: number, unit: number): Address {
-  return (segment << OFFSET_BITS) | unit;
-}
-export function segmentOf(address: Address): number {
-  return address >>> OFFSET_BITS;
 }

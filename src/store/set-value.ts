@@ -62,7 +62,7 @@ export class SetValue extends OrderedCollection {
 
   /** Seeks a member. Returns true when it is in the set. */
   has(b: Uint8Array, at: number, length: number): boolean {
-    if (this.isTree) return this.ahead.seek(this.trees[0], this.root, this.pages.header, b, at, length);
+    if (this.isTree) return this.ahead.seek(this.trees[0], this.root, this.pages.shard, b, at, length);
     if (this.encoding === SetEncoding.Intset) return this.seekInteger(b, at, length);
     return this.packed.seekKey(b, at, length);
   }

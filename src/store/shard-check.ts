@@ -2,52 +2,53 @@
  * Shard check: walks one shard and asserts every invariant that its structures document. Tests call it after each step,
  * DEBUG CHECK and servers under FERRITE_CHECKS=1 for all shards. The caller holds the lock; its selection is lost.
  */
+import type { Address } from "./address.ts";
+import { bucketCount, bucketOf, expiresCount } from "./keyspace.ts";
+import { RecordType, deadline, filedIn, hasDeadlineWords, isDead, keyAt, keyBytes, recordType } from "./record.ts";
+import type { Shard } from "./shard.ts";
 import { assert } from "../base/assert.ts";
 import type { Key } from "./key.ts";
-import { deadline, filedIn, hasDeadlineWords, isDead, keyAt, keyBytes, recordType, RecordType } from "./record.ts";
-import { EXPIRES_COUNT } from "./shard.ts";
 import type { Store } from "./store.ts";
 
 /** Asserts every invariant of `shard`. Returns the number of keys in it. */
-export function checkShard(store: Store, shard: number): number {
-  const header = store.headerOf(shard);
-  store.log.check(shard, header);
-  store.heap.check(shard, header);
-  store.wheel.check(shard, header);
+export function checkShard(store: Store, shard: Shard): number {
+  store.log.check(shard);
+  store.heap.check(shard);
+  store.wheel.check(shard);
   let keys = 0;
-  for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
-    const found = store.index.check(shard, header, keyspace);
+  for (let keyspace = 0; keyspace < store.keyspaceCount; keyspace++) {
+    const found = store.index.check(shard, keyspace);
     keys += found;
-    if (found > 0) checkKeyspace(store, shard, header, keyspace);
+    if (found > 0) checkKeyspace(store, shard, keyspace);
   }
   return keys;
 }
 
-function checkKeyspace(store: Store, shard: number, header: number, keyspace: number): void {
+function checkKeyspace(store: Store, shard: Shard, keyspace: number): void {
   const { index } = store;
-  const ks = index.keyspaceAt(header, keyspace);
+  const ks = shard.keyspace(keyspace);
   const chain = { addresses: new Int32Array(64) };
   const key = store.newKey();
   let expires = 0;
-  for (let bucket = 0; bucket < index.bucketCount(ks); bucket++) {
+  for (let bucket = 0; bucket < bucketCount(shard.c, ks); bucket++) {
     const count = index.collect(shard, ks, bucket, chain);
     for (let i = 0; i < count; i++) {
-      const address = chain.addresses[i]!;
+      const address = chain.addresses[i]! as Address;
       const w = store.segments.locate(shard, address);
       const { m } = store.segments;
       assert(!isDead(m, w), "an entry points at a live record");
       key.loadWords(m, keyAt(m, w), keyBytes(m, w));
       assert(store.shardOf(key.hashA) === shard, "a key lies in its shard");
-      assert(index.bucketOf(ks, key.hashB) === bucket, "a key lies in its bucket");
+      assert(bucketOf(shard.c, ks, key.hashB) === bucket, "a key lies in its bucket");
       store.selectRecord(keyspace, key, address);
       if (recordType(m, w) !== RecordType.String && store.openCollection !== null) checkCollection(store, key);
       if (deadline(m, w) === 0) continue;
       expires++;
       // Without room for an entry when it was set, there is none.
-      if (filedIn(m, w) !== 0) assert(hasEntry(store, key), "a deadline has its timer entry (T1)");
+      if (filedIn(m, w) !== 0) assert(hasEntry(store, key), "a deadline has its timer entry (WHEEL-1)");
     }
   }
-  assert(expires === store.c[ks + EXPIRES_COUNT], "the count of deadlines agrees");
+  assert(expires === expiresCount(shard.c, ks), "the count of deadlines agrees");
 }
 
 function checkCollection(store: Store, key: Key): void {
@@ -55,11 +56,11 @@ function checkCollection(store: Store, key: Key): void {
   opened.check();
   const { m, w } = store.cursor;
   if (opened.earliest === Infinity || !hasDeadlineWords(m, w) || filedIn(m, w) === 0) return;
-  assert(hasEntry(store, key), "members with deadlines have their timer entry (T1)");
+  assert(hasEntry(store, key), "members with deadlines have their timer entry (WHEEL-1)");
 }
 
 /** True when the record selected has an entry in the bucket it names. */
 function hasEntry(store: Store, key: Key): boolean {
-  const { shard, header, keyspace, m, w } = store.cursor;
-  return store.wheel.hasTimer(shard, header, keyspace, key.hashB, filedIn(m, w));
+  const { shard, keyspace, m, w } = store.cursor;
+  return store.wheel.hasTimer(shard, keyspace, key.hashB, filedIn(m, w));
 }

@@ -1,24 +1,22 @@
 /**
- * Pages of a shard: the memory that the trees of collections lie in. Blocks come from the shard's heap; what a pin may
- * still see is kept until the pin is gone; whole collections are emptied in steps.
+ * Pages of a shard: the memory of the trees of collections. Blocks come from the shard's heap. A block that a pin may see is
+ * retired instead of freed, and whole collections are emptied in steps.
  *
- *   retired │ queue of blocks through their link words, in the order of their epochs: given back, or (roots) garbage,
- *             when no pin is as old
- *   garbage │ stack of roots and pages through their link words: a page's children go on the stack before it goes
+ *   block   │ epoch │ bytes, level, kinds │ link │ page, root or overflow bytes │       structures/pages.ts
+ *   root    │ ... │ word 4: overflow bytes │ ... │ word 8: trees, four words each │     collection.ts has the rest
+ *   retired │ queue of blocks through their link words, in the order of their epochs. When no pin is as old, a root becomes
+ *             garbage and any other block is freed
+ *   garbage │ stack of roots and pages through their link words. The children of a page are pushed before it is freed
  *
- * Neither needs memory of its own, so DEL and FLUSHALL work when there is none.
+ * Neither list needs memory of its own, so DEL and FLUSHALL work when there is none.
  *
  * Invariants
- *   V1  a block whose epoch is not above a live pin's, and that the pin can see, never changes (as large.ts)
- *   V3  a block is in one place: reached by one collection, on the retired queue, or on the garbage stack
+ *   PAGES-1  a retired block stays as it is while a pin of its epoch or an older one lives (PIN-1)
+ *   PAGES-2  a block is in one place: reached by one collection, on the retired queue, or on the garbage stack
  * Locking: the holder of the shard lock; a pinned reader only locates and reads.
  */
-import { assert } from "../base/assert.ts";
-import { copy } from "../base/bytes.ts";
-import { type Arena, FRAME_BITS, FRAME_BYTE_SHIFT, FRAME_MASK } from "../memory/arena.ts";
-import { SEGMENTS } from "../memory/control.ts";
-import type { FramePool } from "../memory/frame-pool.ts";
-import { hasGaps, KEY_OVERFLOW, KeyForm, Page, VALUE_OVERFLOW } from "../structures/page.ts";
+import type { Arena } from "../memory/arena.ts";
+import type { Heap } from "./heap.ts";
 import {
   BLOCK_BYTES_MASK,
   BLOCK_EPOCH,
@@ -31,38 +29,36 @@ import {
   LEVEL_SHIFT,
   NO_REF,
   type Pages,
-  type Ref,
   ROOTS_KIND,
+  type Ref,
   TREE_KIND_SHIFT,
 } from "../structures/pages.ts";
-import type { Heap } from "./heap.ts";
+import { assert } from "../base/assert.ts";
+import { isStatus } from "../base/status.ts";
+import { epochNow, newestPin, retiredEpoch } from "./pins.ts";
+import { frameAt } from "./segments.ts";
+import { byteInSegment } from "./address.ts";
+import type { Shard } from "./shard.ts";
+import { CHUNK_BYTES, firstByte, regionOf } from "../memory/arena.ts";
+import { copy } from "../base/bytes.ts";
+import type { FramePool } from "../memory/frame-pool.ts";
+import { hasGaps, KEY_OVERFLOW, KeyForm, Page, VALUE_OVERFLOW } from "../structures/page.ts";
 import { STRING_CHUNK_BYTES, type LargeValues } from "./large.ts";
 import { Member } from "./members.ts";
 import type { Section } from "./section.ts";
-import { OFFSET_BITS, OFFSET_MASK } from "./segments.ts";
-import {
-  BLOCKS_HEAD_AT,
-  BLOCKS_TAIL_AT,
-  EPOCH_AT,
-  EPOCH_USED_AT,
-  GARBAGE_AT,
-  PINS_AT,
-  RELEASES_AT,
-  STRUCTURE_VERSION_AT,
-} from "./shard.ts";
 
-/** Longest run kept outside in one block; longer ones are large values (large.ts). */
-const OUT_BLOCK_MAX = (64 << 10) - BLOCK_HEAD_BYTES;
+/** Longest overflow key or value that is one block; longer ones are chunked (large.ts). */
+const OVERFLOW_BLOCK_MAX = (64 << 10) - BLOCK_HEAD_BYTES;
 
 /** The root of a collection that is a tree: where its trees begin. Words; see collection.ts for the rest. */
 export const ROOT_BYTES = 128;
 export const ROOT_TREES = 8;
 export const ROOT_TREE_WORDS = 4;
 export const ROOT_TREES_MAX = 3;
-/** Bytes that entries keep outside their pages. */
+/** Bytes of the overflow keys and values of its entries. */
 export const ROOT_OUT = 4;
 
-/** What the memory is seen through. One for each collection that is open at a time. */
+/** One for each collection that is open at a time: the shard, and the views of the region located last. */
 export class ShardPages implements Pages {
   b: Buffer;
   h: Uint16Array;
@@ -70,11 +66,9 @@ export class ShardPages implements Pages {
   f: Float64Array;
   overflowBytes: Uint8Array;
   overflowAt = 0;
-  shard = 0;
-  header = 0;
-  private region = -1;
+  shard: Shard;
+  private region: number;
   private readonly c: Int32Array;
-  private readonly tables: number;
 
   constructor(
     private readonly arena: Arena,
@@ -83,9 +77,10 @@ export class ShardPages implements Pages {
     private readonly large: LargeValues,
     private readonly section: Section,
     private readonly now: { readonly nowSeconds: number },
+    shard: Shard,
   ) {
+    this.shard = shard;
     this.c = arena.control.i32;
-    this.tables = arena.control.segmentsAt;
     this.b = arena.bytesOf(0);
     this.h = arena.halves[0]!;
     this.m = arena.wordsOf(0);
@@ -95,12 +90,11 @@ export class ShardPages implements Pages {
   }
 
   /** Works in `shard` from now on. */
-  select(shard: number, header: number): void {
+  select(shard: Shard): void {
     this.shard = shard;
-    this.header = header;
   }
 
-  /** Turns the memory to `region`. */
+  /** Turns the views to `region`. */
   turn(region: number): void {
     if (region === this.region) return;
     this.m = this.arena.wordsOf(region);
@@ -111,13 +105,13 @@ export class ShardPages implements Pages {
   }
 
   locate(ref: Ref): number {
-    const place = this.c[this.tables + ((this.shard * SEGMENTS + (ref >>> OFFSET_BITS)) << 2)]!;
-    const region = place >>> FRAME_BITS;
+    const frame = frameAt(this.c, this.shard, ref);
+    const region = regionOf(frame);
     if (region !== this.region) this.turn(region);
-    return ((place & FRAME_MASK) << FRAME_BYTE_SHIFT) + ((ref & OFFSET_MASK) << 3);
+    return firstByte(frame) + byteInSegment(ref);
   }
 
-  /** Word `i` of a block. Locating comes first: it may turn the memory to another region. */
+  /** Word `i` of a block. Locating comes first: it may turn the views to another region. */
   wordOf(ref: Ref, i: number): number {
     const at = this.locate(ref) >> 2;
     return this.m[at + i]!;
@@ -129,35 +123,32 @@ export class ShardPages implements Pages {
 
   allocate(bytes: number): Ref {
     this.structureChanged();
-    const ref = this.heap.allocate(this.shard, this.header, bytes, true);
-    assert(ref > 0, "an admitted command finds room");
+    const ref = this.heap.allocate(this.shard, bytes, true);
+    assert(!isStatus(ref), "an admitted command finds memory");
     return ref;
   }
 
   free(ref: Ref, bytes: number): void {
     this.structureChanged();
-    if (this.c[this.header + PINS_AT] === 0) this.heap.free(this.shard, this.header, ref, bytes, this.now.nowSeconds);
+    if (this.shard.pins === 0) this.heap.free(this.shard, ref, bytes, this.now.nowSeconds);
     else this.retire(ref, bytes, BlockKind.Overflow);
   }
 
-  /** What was looked up ahead is not good any more; an atomic store: see A2 in member-prefetch.ts. */
   structureChanged(): void {
-    const at = this.header + STRUCTURE_VERSION_AT;
-    Atomics.store(this.c, at, (this.c[at]! + 1) | 0);
+    this.shard.advanceStructureVersion();
   }
 
   get newestPin(): number {
-    return this.c[this.header + PINS_AT] === 0 ? 0 : this.c[this.header + EPOCH_AT]!;
+    return newestPin(this.shard);
   }
   epochNow(): number {
-    this.c[this.header + EPOCH_USED_AT] = 1;
-    return this.c[this.header + EPOCH_AT]! + 1;
+    return epochNow(this.shard);
   }
 
-  // ---- what does not fit in a page ----
+  // ---- overflow keys and values ----
 
   storeOverflow(source: Uint8Array, offset: number, length: number): Ref {
-    if (length > OUT_BLOCK_MAX) return this.storeLargeOverflow(source, offset, length);
+    if (length > OVERFLOW_BLOCK_MAX) return this.storeLargeOverflow(source, offset, length);
     const bytes = BLOCK_HEAD_BYTES + length;
     const ref = this.allocate(bytes);
     const at = this.locate(ref);
@@ -169,21 +160,21 @@ export class ShardPages implements Pages {
   }
 
   private storeLargeOverflow(source: Uint8Array, offset: number, length: number): Ref {
-    const { large, shard, header } = this;
-    const empty = large.link(shard, header, [], true);
-    const node = empty < 0 ? empty : large.prepareWrite(shard, header, empty, 0, 0, length, true);
-    assert(node > 0, "an admitted command finds room");
+    const { large, shard } = this;
+    const empty = large.link(shard, [], true);
+    const node = isStatus(empty) ? empty : large.prepareWrite(shard, empty, 0, 0, length, true);
+    assert(!isStatus(node), "an admitted command finds memory");
     large.write(shard, node, 0, source, offset, length);
     return node;
   }
 
   freeOverflow(ref: Ref, length: number): void {
-    if (length > OUT_BLOCK_MAX) this.large.free(this.shard, this.header, ref, this.now.nowSeconds);
+    if (length > OVERFLOW_BLOCK_MAX) this.large.free(this.shard, ref, this.now.nowSeconds);
     else this.free(ref, BLOCK_HEAD_BYTES + length);
   }
 
   openOverflow(ref: Ref, length: number, position: number): number {
-    if (length > OUT_BLOCK_MAX) {
+    if (length > OVERFLOW_BLOCK_MAX) {
       this.overflowAt = this.large.locateByte(this.shard, ref, position);
       this.overflowBytes = this.large.chunkBytes;
       return Math.min(length - position, STRING_CHUNK_BYTES - (position % STRING_CHUNK_BYTES));
@@ -194,52 +185,51 @@ export class ShardPages implements Pages {
     return length - position;
   }
 
-  // ---- given back ----
+  // ---- freeing ----
 
-  /** Puts a block on the retired queue; a root with `kind` Root takes all that it reaches along. */
+  /** Puts a block on the retired queue. With `kind` Root everything that it reaches goes along. */
   private retire(ref: Ref, bytes: number, kind: BlockKind): void {
-    const { c, header } = this;
-    c[header + EPOCH_USED_AT] = 1;
+    const { shard } = this;
     const w = this.locate(ref) >> 2;
-    this.m[w + BLOCK_EPOCH] = c[header + EPOCH_AT]!;
+    this.m[w + BLOCK_EPOCH] = retiredEpoch(shard);
     this.m[w + BLOCK_INFO] = bytes | (kind << BLOCK_KIND_SHIFT);
     this.m[w + BLOCK_LINK] = NO_REF;
-    const tail = c[header + BLOCKS_TAIL_AT]!;
-    if (tail === NO_REF) c[header + BLOCKS_HEAD_AT] = ref;
+    const tail = shard.retiredBlocksTail;
+    if (tail === NO_REF) shard.retiredBlocksHead = ref;
     else this.setWord(tail, BLOCK_LINK, ref);
-    c[header + BLOCKS_TAIL_AT] = ref;
+    shard.retiredBlocksTail = ref;
   }
 
-  /** Gives back up to `blocks` of what was retired before epoch `oldest`, the oldest that a live pin has. */
+  /** Frees up to `blocks` of the blocks retired before epoch `oldest`, the oldest that a live pin has. */
   release(oldest: number, blocks: number): void {
-    const { c, header } = this;
-    c[header + RELEASES_AT] = 0;
-    for (let ref = c[header + BLOCKS_HEAD_AT]!; ref !== NO_REF; ref = c[header + BLOCKS_HEAD_AT]!) {
+    const { shard } = this;
+    shard.hasReleases = false;
+    for (let ref = shard.retiredBlocksHead; ref !== NO_REF; ref = shard.retiredBlocksHead) {
       const w = this.locate(ref) >> 2;
       if (this.m[w + BLOCK_EPOCH]! >= oldest) return;
       if (blocks-- === 0) {
-        c[header + RELEASES_AT] = 1;
+        shard.hasReleases = true;
         return;
       }
       const info = this.m[w + BLOCK_INFO]!;
-      const next = this.m[w + BLOCK_LINK]!;
-      c[header + BLOCKS_HEAD_AT] = next;
-      if (next === NO_REF) c[header + BLOCKS_TAIL_AT] = NO_REF;
+      const next = this.m[w + BLOCK_LINK]! as Ref;
+      shard.retiredBlocksHead = next;
+      if (next === NO_REF) shard.retiredBlocksTail = NO_REF;
       if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) this.discardBlock(ref);
-      else this.heap.free(this.shard, header, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
+      else this.heap.free(shard, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
     }
   }
 
-  /** Frees a whole collection from its root: when no pin sees it any more, and in steps. */
+  /** Frees a whole collection from its root, in steps, and once no pin sees it. */
   freeCollection(root: Ref): void {
-    if (this.c[this.header + PINS_AT] !== 0) {
+    if (this.shard.pins !== 0) {
       this.retire(root, ROOT_BYTES, BlockKind.Root);
       return;
     }
     const w = this.locate(root) >> 2;
     this.m[w + BLOCK_INFO] = ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT);
     this.discardBlock(root);
-    // Small ones go at once.
+    // A small one is freed at once.
     this.empty(AT_ONCE);
   }
 
@@ -248,32 +238,31 @@ export class ShardPages implements Pages {
     this.setWord(root, ROOT_TREES + tree * ROOT_TREE_WORDS, top);
   }
 
-  /** As `free`, for a root that no pin has seen. */
+  /** Frees a collection from its root, in steps, when no pin has seen it. */
   discardRoot(root: Ref): void {
     this.setWord(root, BLOCK_INFO, ROOT_BYTES | (BlockKind.Root << BLOCK_KIND_SHIFT));
     this.discardBlock(root);
   }
 
-  /** Leaves a block, with all that it reaches, to be emptied in steps. */
+  /** Pushes a block, with everything that it reaches, on the garbage stack. */
   discardBlock(ref: Ref): void {
-    const w = this.locate(ref) >> 2;
-    this.m[w + BLOCK_LINK] = this.c[this.header + GARBAGE_AT]!;
-    this.c[this.header + GARBAGE_AT] = ref;
+    this.setWord(ref, BLOCK_LINK, this.shard.garbage);
+    this.shard.garbage = ref;
   }
 
   get hasGarbage(): boolean {
-    return this.c[this.header + GARBAGE_AT] !== NO_REF;
+    return this.shard.garbage !== NO_REF;
   }
 
-  /** Gives back up to `blocks` blocks of garbage. Returns true when there is more. */
+  /** Frees up to `blocks` blocks of garbage. Returns true when there is more. */
   empty(blocks: number): boolean {
-    const { c, header } = this;
+    const { shard } = this;
     for (let done = 0; done < blocks; done++) {
-      const ref = c[header + GARBAGE_AT]!;
+      const ref = shard.garbage;
       if (ref === NO_REF) return false;
       const at = this.locate(ref);
       const info = this.m[(at >> 2) + BLOCK_INFO]!;
-      c[header + GARBAGE_AT] = this.m[(at >> 2) + BLOCK_LINK]!;
+      shard.garbage = this.m[(at >> 2) + BLOCK_LINK]!;
       if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) {
         for (let tree = 0; tree < ROOT_TREES_MAX; tree++) {
           const top = this.wordOf(ref, ROOT_TREES + tree * ROOT_TREE_WORDS);
@@ -282,12 +271,12 @@ export class ShardPages implements Pages {
       } else {
         done += this.emptyPage(ref, info);
       }
-      this.heap.free(this.shard, header, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
+      this.heap.free(this.shard, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
     }
     return this.hasGarbage;
   }
 
-  /** Lets go of what a page refers to. Returns about how much work that was, in blocks. */
+  /** Frees the overflow of a page and discards its children. Returns about how much work that was, in blocks. */
   private emptyPage(ref: Ref, info: number): number {
     const level = (info >>> LEVEL_SHIFT) & LEVEL_MASK;
     const kind = (info >>> TREE_KIND_SHIFT) & 15;
@@ -311,7 +300,7 @@ export class ShardPages implements Pages {
     return outs + (level > 0 ? page.count >>> 3 : 0);
   }
 
-  /** Bytes of all that a root reaches, about. */
+  /** Bytes of everything that a root reaches, about. */
   bytesOf(root: Ref): number {
     const w = this.locate(root) >> 2;
     let bytes = ROOT_BYTES + (this.m[w + ROOT_OUT]! >>> 0);
@@ -325,7 +314,7 @@ export class ShardPages implements Pages {
     return bytes;
   }
 
-  /** Bytes of the roots in a tree of such. */
+  /** Bytes of the roots in a tree of roots. */
   private bytesOfRoots(kind: number, ref: Ref): number {
     const info = this.wordOf(ref, BLOCK_INFO);
     const inner = ((info >>> LEVEL_SHIFT) & LEVEL_MASK) > 0;
@@ -353,7 +342,7 @@ export class ShardPages implements Pages {
     return made;
   }
 
-  /** Stands on a page of a tree of this kind. */
+  /** Attaches the page of a tree of this kind. */
   attachPage(kind: number, inner: boolean, ref: Ref, bytes: number): Page {
     const page = this.pageOf(kind, inner);
     const at = this.locate(ref);
@@ -361,7 +350,7 @@ export class ShardPages implements Pages {
     return page;
   }
 
-  /** Copies what an entry keeps outside and lets the reference at byte `at` of the page's memory name the copy. */
+  /** Copies an overflow key or value; the reference at byte `at` of the page's memory then names the copy. */
   copyOverflow(source: ShardPages, kind: number, inner: boolean, page: Ref, bytes: number, at: number): void {
     const { b } = this.pageOf(kind, inner);
     const length = b.readInt32LE(at + 4);
@@ -385,15 +374,13 @@ export class ShardPages implements Pages {
   private readonly member = new Member();
 
   /**
-   * Reserves room for a change that takes `bytes` more: blocks are up to twice as large as what they hold. Returns false
-   * when there is none; the command then changes nothing.
+   * Reserves memory for a change that adds `bytes`: blocks are up to twice as large as what they hold. Returns false when
+   * there is not enough; the command then changes nothing.
    */
   reserve(bytes: number): boolean {
-    return this.section.reserve(this.pool.ahead + Math.floor((bytes * 2) / CHUNK));
+    return this.section.reserve(this.pool.commandChunks + Math.floor((bytes * 2) / CHUNK_BYTES));
   }
 }
-/** Bytes of a chunk of the frame pool. */
-const CHUNK = 1 << 20;
 
-/** Blocks freed by who removes a collection or gives a pin back; the rest is maintenance's. */
+/** Blocks that the removal of a collection or the end of a pin frees itself; the rest is left to maintenance. */
 export const AT_ONCE = 64;

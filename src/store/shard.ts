@@ -1,142 +1,582 @@
 /**
- * Shard header: the words of one shard in the control block.
+ * Shard: the handle of one shard, and the layout of its header in the control block.
  *
- *   line 0   lock, owner, since                                    (Atomics; everybody)
- *   line 1   switches and counters                                 (the holder of the lock)
- *   then     log allocator, bins, heap allocator, expiry wheel, keyspaces
+ *   line 0     │ lock │ holder │ mutating │ frozen key │                             (lock and holder: everybody, Atomics)
+ *   line 1     │ log position │ interest │ cleaning │ epochs and pins │ retired │ garbage │ structure version │
+ *   line 2     │ log: the segment being filled, sums, list of segments │
+ *   word    80 │ bins of dead records: a bit each, then an address each │
+ *          264 │ heap: the segment being carved, sums, a list of free blocks per size class │
+ *          286 │ expiry wheel: time, number of timer entries, a list of blocks per bucket │
+ *          610 │ epochs of the pins, by slot │
+ *         1122 │ waited keys: counts, a list per bucket of hashes │
+ *   then       │ keyspace headers of KEYSPACE_WORDS, on cache lines of their own (keyspace.ts) │
  *
- * All offsets are words from the start of the header. Locking: the holder of the shard lock reads and writes; LOCK_AT
- * and OWNER_AT are also looked at from outside, with Atomics.
+ * Offsets are words from the start of the header. A line is 128 bytes. Each thread makes one Shard for each shard when it
+ * starts, and never another: a command allocates nothing.
+ *
+ * What the words mean is explained by the module that works with them; this one says where they are.
+ *
+ * Invariant
+ *   SHARD-1  nobody but the holder of the lock writes a word of the header, the lock itself excepted
+ * Locking: the holder of the shard lock reads and writes. Readers without it use what they find as a hint; where order
+ * matters, the accessor is an Atomics operation and says so.
  */
+import type { Address } from "./address.ts";
 import { assert } from "../base/assert.ts";
+import type { Control } from "../memory/control.ts";
+import { HELD_WITH_SLEEPERS, sleepLock, spinLock, tryLock, unlock } from "../memory/lock.ts";
 
-export const LOCK_AT = 0;
-/** Worker number + 1 of the holder, for those who wait too long; 0 when nobody. */
-export const OWNER_AT = 1;
+/** First word of a keyspace header in the control block. */
+export type KeyspaceRef = number & { readonly __brand: "KeyspaceRef" };
 
-/** Whether the critical section has changed something so far (Mutating): an exception then stops the process. */
-export const MUTATING_AT = 2;
-/** Nothing; only where things lie in memory; data, which the change log will hear of. */
+/** What the section at work has changed so far: nothing; data, of which the change log will hear; only where things lie. */
 export const Mutating = { No: 0, Data: 1, Memory: 2 } as const;
-/** 1 while writes of clients to one key wait, and that key's second hash word; see dispatch/long-copy.ts. */
-export const WRITE_FROZEN_AT = 3;
-export const WRITE_FROZEN_HASH_AT = 4;
+export type Mutating = (typeof Mutating)[keyof typeof Mutating];
 
-// Line 1.
-/** Position in the change log of the last change (two words, a double; 0 = none): replies that saw it wait for it. */
-export const LOG_POSITION_AT = 34;
-/** Bit per interest of somebody (watched, tracked, blocked, notify): zero costs one load. */
-export const INTEREST_AT = 36;
-/** Reclaiming: segment being cleaned (0 = none), and the next unit of it to look at. */
-export const CLEAN_SEGMENT_AT = 37;
-export const CLEAN_UNIT_AT = 38;
-/** 0 while the dead of the segment being cleaned leave their bins, 1 while its live records move. */
-export const CLEAN_PHASE_AT = 39;
-/** Newest pin epoch and number of live pins, see large.ts. */
-export const EPOCH_AT = 41;
-export const PINS_AT = 42;
-/** 1 when a page was made or retired since the newest epoch began: the next pin then begins another. */
-export const EPOCH_USED_AT = 43;
-export const RETIRED_HEAD_AT = 44;
-export const RETIRED_TAIL_AT = 45;
-/** Values freed as a whole while pinned, linked through their nodes. */
-export const RETIRED_TREES_AT = 46;
-/** Blocks of collections given back while pinned, oldest first; and what is to be emptied in steps. See shard-pages.ts. */
-export const BLOCKS_HEAD_AT = 47;
-export const BLOCKS_TAIL_AT = 48;
-export const GARBAGE_AT = 49;
-/** 1 while the first of those blocks are to be given back: no pin sees them any more. */
-export const RELEASES_AT = 50;
-/** Counts the blocks of collections that are taken and given back: while it stays, every page stays; see member-prefetch.ts. */
-export const STRUCTURE_VERSION_AT = 53;
-
-// Line 2: the log allocator.
-export const LOG_SEGMENT_AT = 64;
-export const LOG_FILL_AT = 65;
-export const LOG_END_AT = 66;
-/** Units (8 bytes) in all segments of the log, in live records, in dead records that wait in bins. */
-export const LOG_UNITS_AT = 67;
-export const LIVE_UNITS_AT = 68;
-export const DEAD_UNITS_AT = 69;
-export const SEGMENT_FREE_AT = 70;
-export const SEGMENT_HIGH_AT = 71;
-export const LOG_SEGMENTS_AT = 72;
-/** Oldest and newest log segment, linked through the segment table in the order they were opened. */
-export const LOG_OLDEST_AT = 73;
-export const LOG_NEWEST_AT = 74;
-/** Segments that are mutable, of LOG_SEGMENTS. */
-export const LOG_MUTABLE_AT = 75;
-
-/** Bins of dead records: 8-byte steps to 1 KiB, then four per doubling to 512 KiB. */
-export const EXACT_BINS = 129;
-export const BINS = EXACT_BINS + 40;
-export const BIN_BITMAP_AT = 80;
-export const BIN_BITMAP_WORDS = 6;
-assert(BINS <= BIN_BITMAP_WORDS * 32, "every bin has a bit");
-export const BIN_AT = 88;
-
-// The heap allocator: free blocks by power-of-two size from 64 bytes to 512 KiB.
-export const HEAP_CLASSES = 14;
-export const HEAP_AT = 264;
-export const HEAP_SEGMENT_AT = HEAP_AT;
-export const HEAP_FILL_AT = HEAP_AT + 1;
-export const HEAP_END_AT = HEAP_AT + 2;
-/** Bytes in blocks handed out, and in all heap segments. */
-export const HEAP_LIVE_AT = HEAP_AT + 3;
-export const HEAP_BYTES_AT = HEAP_AT + 4;
-export const HEAP_NEWEST_AT = HEAP_AT + 5;
-export const HEAP_CLASS_AT = HEAP_AT + 6;
-assert(BIN_AT + BINS <= HEAP_AT, "the bins end before the heap words");
-
-// The expiry wheel: see wheel.ts.
-export const WHEEL_LEVELS = 5;
-export const WHEEL_BUCKETS = 64;
-/** Time up to which the wheel has been turned, ms (a double). */
-export const WHEEL_TIME_AT = 286;
-export const WHEEL_TIMERS_AT = 288;
-export const WHEEL_AT = 290;
-assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before the wheel");
-
-// Epochs of the live pins, 0 = free slot.
-export const PIN_SLOTS = 512;
-export const PIN_AT = WHEEL_AT + WHEEL_LEVELS * WHEEL_BUCKETS;
-
-// Keys that clients wait for: how many, of these whose end ends a wait, and where they are found by hash; see waiters.ts.
-export const WAITED_COUNT_AT = PIN_AT + PIN_SLOTS;
-export const WAITED_GONE_AT = WAITED_COUNT_AT + 1;
-export const WAITED_BUCKETS = 64;
-export const WAITED_AT = WAITED_GONE_AT + 1;
-/** Bits of INTEREST_AT. */
+/** Bits of `interest`: clients are blocked on keys; somebody is told the events of all keys. */
 export const INTEREST_BLOCKED = 4;
-/** Somebody is to be told of the events of all keys. */
 export const INTEREST_NOTIFY = 8;
 
-// Keyspaces: each starts on two cache lines of its own.
-export const KEYSPACES_AT = (WAITED_AT + WAITED_BUCKETS + 31) & ~31;
+/** Bins of dead records: one for each size up to 1 KiB in 8-byte steps, then four per doubling up to 512 KiB. */
+export const EXACT_BINS = 129;
+export const BINS = EXACT_BINS + 40;
+export const BIN_BITMAP_WORDS = 6;
+assert(BINS <= BIN_BITMAP_WORDS * 32, "every bin has a bit");
+/** Size classes of heap blocks: powers of two from 64 bytes to 512 KiB. */
+export const HEAP_CLASSES = 14;
+export const WHEEL_LEVELS = 5;
+export const WHEEL_BUCKETS = 64;
+/** Pins that a shard can have at a time. */
+export const PIN_SLOTS = 512;
+/** Buckets of the table of waited keys. */
+export const WAITED_BUCKETS = 64;
+
+// Line 0.
+const LOCK_AT = 0;
+const OWNER_AT = 1;
+const MUTATING_AT = 2;
+const WRITE_FROZEN_AT = 3;
+const WRITE_FROZEN_HASH_AT = 4;
+
+// Line 1.
+const LOG_POSITION_AT = 34;
+const INTEREST_AT = 36;
+const CLEAN_SEGMENT_AT = 37;
+const CLEAN_UNIT_AT = 38;
+const CLEAN_PHASE_AT = 39;
+const EPOCH_AT = 41;
+const PINS_AT = 42;
+const EPOCH_USED_AT = 43;
+const RETIRED_HEAD_AT = 44;
+const RETIRED_TAIL_AT = 45;
+const RETIRED_VALUES_AT = 46;
+const RETIRED_BLOCKS_HEAD_AT = 47;
+const RETIRED_BLOCKS_TAIL_AT = 48;
+const GARBAGE_AT = 49;
+const RELEASES_AT = 50;
+const STRUCTURE_VERSION_AT = 53;
+
+// Line 2: the log.
+const LOG_SEGMENT_AT = 64;
+const LOG_FILL_AT = 65;
+const LOG_END_AT = 66;
+const LOG_UNITS_AT = 67;
+const LIVE_UNITS_AT = 68;
+const DEAD_UNITS_AT = 69;
+const SEGMENT_FREE_AT = 70;
+const SEGMENT_HIGH_AT = 71;
+const LOG_SEGMENTS_AT = 72;
+const LOG_OLDEST_AT = 73;
+const LOG_NEWEST_AT = 74;
+const LOG_MUTABLE_AT = 75;
+const BIN_BITMAP_AT = 80;
+const BIN_AT = 88;
+
+// The heap.
+const HEAP_SEGMENT_AT = 264;
+const HEAP_FILL_AT = 265;
+const HEAP_END_AT = 266;
+const HEAP_LIVE_AT = 267;
+const HEAP_BYTES_AT = 268;
+const HEAP_NEWEST_AT = 269;
+const HEAP_CLASS_AT = 270;
+assert(BIN_AT + BINS <= HEAP_SEGMENT_AT, "the bins end before the heap words");
+
+// The expiry wheel.
+const WHEEL_TIME_AT = 286;
+const WHEEL_TIMERS_AT = 288;
+const WHEEL_AT = 290;
+assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before the wheel");
+
+// Pins and waited keys.
+const PIN_AT = WHEEL_AT + WHEEL_LEVELS * WHEEL_BUCKETS;
+const WAITED_COUNT_AT = PIN_AT + PIN_SLOTS;
+const WAITED_ENDING_AT = WAITED_COUNT_AT + 1;
+const WAITED_AT = WAITED_ENDING_AT + 1;
+
+const KEYSPACES_AT = (WAITED_AT + WAITED_BUCKETS + 31) & ~31;
 export const KEYSPACE_WORDS = 128;
 
 /** Words of a shard header that holds `keyspaces` keyspaces. */
 export function shardWords(keyspaces: number): number {
   return (KEYSPACES_AT + keyspaces * KEYSPACE_WORDS + 31) & ~31;
 }
+/** Keyspaces that a shard header of `words` words holds. */
+export function keyspacesIn(words: number): number {
+  return Math.floor((words - KEYSPACES_AT) / KEYSPACE_WORDS);
+}
 
-/** States of a keyspace (control block, behind the map of databases), see maintenance.ts. */
-export const KeyspaceState = { Free: 0, Used: 1, Emptying: 2 } as const;
+/**
+ * First word of the first keyspace header of shard 0, and the header of any keyspace of any shard from there: what a lookup
+ * reads first is then found by arithmetic and does not wait for its Shard to be loaded.
+ */
+export function firstKeyspaceAt(control: Control): number {
+  return control.shardsAt + KEYSPACES_AT;
+}
+export function keyspaceRef(first: number, headerWords: number, shard: number, keyspace: number): KeyspaceRef {
+  return (first + shard * headerWords + keyspace * KEYSPACE_WORDS) as KeyspaceRef;
+}
 
-// Words of a keyspace header, from its start. What a lookup in a table of up to 1,024 buckets reads is one cache line.
-export const KEY_COUNT = 0;
-/** Keys that have a deadline. */
-export const EXPIRES_COUNT = 1;
-/** Linear hashing: 2^level buckets (LEVEL_MASK = 2^level - 1) plus SPLIT already split ones; BUCKETS = their sum. */
-export const LEVEL_MASK = 2;
-export const SPLIT = 3;
-export const BUCKETS = 4;
-/** Counts the changes of which bucket a hash falls in; never reset. */
-export const VERSION = 5;
-/** Sum of the deadlines, ms (a double), for INFO's avg_ttl. */
-export const DEADLINE_SUM = 6;
-/** The first pages of buckets, then blocks of the directory of further ones. */
-export const DIRECT_PAGES_AT = 8;
-export const DIRECT_PAGES = 56;
-export const DIRECTORY = DIRECT_PAGES_AT + DIRECT_PAGES;
-export const DIRECTORY_BLOCKS = KEYSPACE_WORDS - DIRECTORY;
+export class Shard {
+  readonly number: number;
+  /** First word of the header in the control block. */
+  readonly header: number;
+  /** First word of the shard's segment table (segments.ts). */
+  readonly segmentTable: number;
+  /** The control block, as words and as doubles. */
+  readonly c: Int32Array;
+  readonly f64: Float64Array;
+
+  // All fields are set here: they then lie in the object itself, not behind a pointer.
+  constructor(control: Control, number: number) {
+    this.number = number;
+    this.header = control.shardAt(number);
+    this.segmentTable = control.segmentTableAt(number);
+    this.c = control.i32;
+    this.f64 = control.f64;
+  }
+
+  /** Header of keyspace `keyspace`. */
+  keyspace(keyspace: number): KeyspaceRef {
+    return (this.header + KEYSPACES_AT + keyspace * KEYSPACE_WORDS) as KeyspaceRef;
+  }
+
+  // ---- the lock: section.ts alone takes and releases it ----
+
+  /** Takes the lock for `owner` if it is free. */
+  tryLock(owner: number): boolean {
+    const { c, header } = this;
+    if (!tryLock(c, header + LOCK_AT)) return false;
+    c[header + OWNER_AT] = owner;
+    return true;
+  }
+  /** Tries for about 3 us. */
+  spinLock(owner: number): boolean {
+    if (!spinLock(this.c, this.header + LOCK_AT)) return false;
+    this.c[this.header + OWNER_AT] = owner;
+    return true;
+  }
+  /** Sleeps for about `boundMs` at most until the lock is free. */
+  sleepLock(owner: number, boundMs: number): boolean {
+    if (!sleepLock(this.c, this.header + LOCK_AT, boundMs)) return false;
+    this.c[this.header + OWNER_AT] = owner;
+    return true;
+  }
+  /** Releases the lock. What the section has changed is whole. */
+  unlock(): void {
+    const { c, header } = this;
+    c[header + MUTATING_AT] = Mutating.No;
+    c[header + OWNER_AT] = 0;
+    unlock(c, header + LOCK_AT);
+  }
+  /** True while somebody holds the lock: an atomic load. */
+  get isLocked(): boolean {
+    return Atomics.load(this.c, this.header + LOCK_AT) !== 0;
+  }
+  /** True when somebody sleeps until the lock is free. */
+  get isWaitedFor(): boolean {
+    return this.c[this.header + LOCK_AT] === HELD_WITH_SLEEPERS;
+  }
+  /** Number plus 1 of the worker that holds the lock, 0 = nobody. */
+  get owner(): number {
+    return this.c[this.header + OWNER_AT]!;
+  }
+
+  // ---- the section at work ----
+
+  /** What it has changed: from its first change on an exception stops the process. */
+  get mutating(): Mutating {
+    return this.c[this.header + MUTATING_AT]! as Mutating;
+  }
+  set mutating(value: Mutating) {
+    this.c[this.header + MUTATING_AT] = value;
+  }
+
+  /** Nothing changes but where things lie in memory. */
+  rearranges(): void {
+    const at = this.header + MUTATING_AT;
+    if (this.c[at] === Mutating.No) this.c[at] = Mutating.Memory;
+  }
+
+  /** True while clients' writes to one key wait for its copy (dispatch/long-copy.ts). */
+  get isWriteFrozen(): boolean {
+    return this.c[this.header + WRITE_FROZEN_AT] !== 0;
+  }
+  /** Second hash word of the key that is write-frozen. */
+  get writeFrozenHash(): number {
+    return this.c[this.header + WRITE_FROZEN_HASH_AT]!;
+  }
+  freezeWrites(hashB: number): void {
+    this.c[this.header + WRITE_FROZEN_AT] = 1;
+    this.c[this.header + WRITE_FROZEN_HASH_AT] = hashB;
+  }
+  thawWrites(): void {
+    this.c[this.header + WRITE_FROZEN_AT] = 0;
+  }
+
+  /** Position in the change log of the last change, 0 = none: replies that saw it wait for it. */
+  get logPosition(): number {
+    return this.f64[(this.header + LOG_POSITION_AT) >>> 1]!;
+  }
+  set logPosition(value: number) {
+    this.f64[(this.header + LOG_POSITION_AT) >>> 1] = value;
+  }
+
+  /** A bit for each kind of listener to changes (INTEREST_BLOCKED, INTEREST_NOTIFY). */
+  get interest(): number {
+    return this.c[this.header + INTEREST_AT]!;
+  }
+  set interest(value: number) {
+    this.c[this.header + INTEREST_AT] = value;
+  }
+
+  // ---- segments and the log: segments.ts, log.ts, maintenance.ts ----
+
+  /** First free segment number below `highestSegment`, 0 = none; linked through the segment table. */
+  get freeSegment(): number {
+    return this.c[this.header + SEGMENT_FREE_AT]!;
+  }
+  set freeSegment(value: number) {
+    this.c[this.header + SEGMENT_FREE_AT] = value;
+  }
+
+  /** Highest segment number ever used. */
+  get highestSegment(): number {
+    return this.c[this.header + SEGMENT_HIGH_AT]!;
+  }
+  set highestSegment(value: number) {
+    this.c[this.header + SEGMENT_HIGH_AT] = value;
+  }
+
+  /** Segment that records are appended to, 0 = none. */
+  get logSegment(): number {
+    return this.c[this.header + LOG_SEGMENT_AT]!;
+  }
+  set logSegment(value: number) {
+    this.c[this.header + LOG_SEGMENT_AT] = value;
+  }
+
+  /** First unit of it that is not used yet, and its number of units. */
+  get logFill(): number {
+    return this.c[this.header + LOG_FILL_AT]!;
+  }
+  set logFill(value: number) {
+    this.c[this.header + LOG_FILL_AT] = value;
+  }
+  get logEnd(): number {
+    return this.c[this.header + LOG_END_AT]!;
+  }
+  set logEnd(value: number) {
+    this.c[this.header + LOG_END_AT] = value;
+  }
+
+  /** Units (8 bytes) in all segments of the log, in live records, and in dead records that wait in bins. */
+  get logUnits(): number {
+    return this.c[this.header + LOG_UNITS_AT]!;
+  }
+  set logUnits(value: number) {
+    this.c[this.header + LOG_UNITS_AT] = value;
+  }
+  get liveUnits(): number {
+    return this.c[this.header + LIVE_UNITS_AT]!;
+  }
+  set liveUnits(value: number) {
+    this.c[this.header + LIVE_UNITS_AT] = value;
+  }
+  get deadUnits(): number {
+    return this.c[this.header + DEAD_UNITS_AT]!;
+  }
+  set deadUnits(value: number) {
+    this.c[this.header + DEAD_UNITS_AT] = value;
+  }
+
+  /** Segments of the log, and those of them that are mutable. */
+  get logSegmentCount(): number {
+    return this.c[this.header + LOG_SEGMENTS_AT]!;
+  }
+  set logSegmentCount(value: number) {
+    this.c[this.header + LOG_SEGMENTS_AT] = value;
+  }
+  get mutableSegmentCount(): number {
+    return this.c[this.header + LOG_MUTABLE_AT]!;
+  }
+  set mutableSegmentCount(value: number) {
+    this.c[this.header + LOG_MUTABLE_AT] = value;
+  }
+
+  /** Oldest and newest segment, linked through the segment table in the order they were opened. */
+  get oldestLogSegment(): number {
+    return this.c[this.header + LOG_OLDEST_AT]!;
+  }
+  set oldestLogSegment(value: number) {
+    this.c[this.header + LOG_OLDEST_AT] = value;
+  }
+  get newestLogSegment(): number {
+    return this.c[this.header + LOG_NEWEST_AT]!;
+  }
+  set newestLogSegment(value: number) {
+    this.c[this.header + LOG_NEWEST_AT] = value;
+  }
+
+  /** First dead record of a bin, NO_ADDRESS = the bin is empty. */
+  bin(bin: number): Address {
+    return this.c[this.header + BIN_AT + bin]! as Address;
+  }
+  setBin(bin: number, value: Address): void {
+    this.c[this.header + BIN_AT + bin] = value;
+  }
+
+  /** Bits of 32 bins: set exactly when the bin is not empty (LOG-3). */
+  binBits(word: number): number {
+    return this.c[this.header + BIN_BITMAP_AT + word]!;
+  }
+  setBinBits(word: number, value: number): void {
+    this.c[this.header + BIN_BITMAP_AT + word] = value;
+  }
+
+  /** Segment that is being cleaned, 0 = none, and the next unit of it to look at. */
+  get cleanSegment(): number {
+    return this.c[this.header + CLEAN_SEGMENT_AT]!;
+  }
+  set cleanSegment(value: number) {
+    this.c[this.header + CLEAN_SEGMENT_AT] = value;
+  }
+  get cleanUnit(): number {
+    return this.c[this.header + CLEAN_UNIT_AT]!;
+  }
+  set cleanUnit(value: number) {
+    this.c[this.header + CLEAN_UNIT_AT] = value;
+  }
+
+  /** 0 while the dead records of that segment leave their bins, 1 while its live records are relocated. */
+  get cleanPhase(): number {
+    return this.c[this.header + CLEAN_PHASE_AT]!;
+  }
+  set cleanPhase(value: number) {
+    this.c[this.header + CLEAN_PHASE_AT] = value;
+  }
+
+  // ---- the heap: heap.ts ----
+
+  /** Segment that blocks are carved from, 0 = none. */
+  get heapSegment(): number {
+    return this.c[this.header + HEAP_SEGMENT_AT]!;
+  }
+  set heapSegment(value: number) {
+    this.c[this.header + HEAP_SEGMENT_AT] = value;
+  }
+
+  /** First unit of it that is not carved yet, and its number of units. */
+  get heapFill(): number {
+    return this.c[this.header + HEAP_FILL_AT]!;
+  }
+  set heapFill(value: number) {
+    this.c[this.header + HEAP_FILL_AT] = value;
+  }
+  get heapEnd(): number {
+    return this.c[this.header + HEAP_END_AT]!;
+  }
+  set heapEnd(value: number) {
+    this.c[this.header + HEAP_END_AT] = value;
+  }
+
+  /** Bytes in allocated blocks, and in all heap segments. */
+  get heapLiveBytes(): number {
+    return this.c[this.header + HEAP_LIVE_AT]!;
+  }
+  set heapLiveBytes(value: number) {
+    this.c[this.header + HEAP_LIVE_AT] = value;
+  }
+  get heapBytes(): number {
+    return this.c[this.header + HEAP_BYTES_AT]!;
+  }
+  set heapBytes(value: number) {
+    this.c[this.header + HEAP_BYTES_AT] = value;
+  }
+
+  /** Newest heap segment, 0 = none; linked through the segment table. */
+  get newestHeapSegment(): number {
+    return this.c[this.header + HEAP_NEWEST_AT]!;
+  }
+  set newestHeapSegment(value: number) {
+    this.c[this.header + HEAP_NEWEST_AT] = value;
+  }
+
+  /** First free block of a size class, NO_ADDRESS = none. */
+  freeBlock(size: number): Address {
+    return this.c[this.header + HEAP_CLASS_AT + size]! as Address;
+  }
+  setFreeBlock(size: number, value: Address): void {
+    this.c[this.header + HEAP_CLASS_AT + size] = value;
+  }
+
+  // ---- the expiry wheel: wheel.ts ----
+
+  /** Time up to which the wheel has been turned, ms; 0 = it was never used. */
+  get wheelTime(): number {
+    return this.f64[(this.header + WHEEL_TIME_AT) >>> 1]!;
+  }
+  set wheelTime(value: number) {
+    this.f64[(this.header + WHEEL_TIME_AT) >>> 1] = value;
+  }
+
+  /** Timer entries in all buckets. */
+  get timers(): number {
+    return this.c[this.header + WHEEL_TIMERS_AT]!;
+  }
+  set timers(value: number) {
+    this.c[this.header + WHEEL_TIMERS_AT] = value;
+  }
+
+  /** First block of a bucket, NO_ADDRESS = the bucket is empty. */
+  timerBlock(bucket: number): Address {
+    return this.c[this.header + WHEEL_AT + bucket]! as Address;
+  }
+  setTimerBlock(bucket: number, value: Address): void {
+    this.c[this.header + WHEEL_AT + bucket] = value;
+  }
+
+  // ---- epochs, pins and what waits for them: pins.ts, large.ts, shard-pages.ts ----
+
+  /** Epoch of the newest pin. */
+  get epoch(): number {
+    return this.c[this.header + EPOCH_AT]!;
+  }
+  set epoch(value: number) {
+    this.c[this.header + EPOCH_AT] = value;
+  }
+
+  /** Number of live pins. */
+  get pins(): number {
+    return this.c[this.header + PINS_AT]!;
+  }
+  set pins(value: number) {
+    this.c[this.header + PINS_AT] = value;
+  }
+
+  /** True when a page was made or retired since the newest epoch began: the next pin begins another one. */
+  get isEpochUsed(): boolean {
+    return this.c[this.header + EPOCH_USED_AT] !== 0;
+  }
+  set isEpochUsed(value: boolean) {
+    this.c[this.header + EPOCH_USED_AT] = value ? 1 : 0;
+  }
+
+  /** Epoch of the pin in a slot, 0 = the slot is free. */
+  pinEpoch(slot: number): number {
+    return this.c[this.header + PIN_AT + slot]!;
+  }
+  setPinEpoch(slot: number, value: number): void {
+    this.c[this.header + PIN_AT + slot] = value;
+  }
+
+  /** Queue of the retired chunks and nodes of strings, oldest first. */
+  get retiredHead(): Address {
+    return this.c[this.header + RETIRED_HEAD_AT]! as Address;
+  }
+  set retiredHead(value: Address) {
+    this.c[this.header + RETIRED_HEAD_AT] = value;
+  }
+  get retiredTail(): Address {
+    return this.c[this.header + RETIRED_TAIL_AT]! as Address;
+  }
+  set retiredTail(value: Address) {
+    this.c[this.header + RETIRED_TAIL_AT] = value;
+  }
+
+  /** Chunked strings that were freed as a whole while a pin could see them, linked through their nodes, newest first. */
+  get retiredValues(): Address {
+    return this.c[this.header + RETIRED_VALUES_AT]! as Address;
+  }
+  set retiredValues(value: Address) {
+    this.c[this.header + RETIRED_VALUES_AT] = value;
+  }
+
+  /** Queue of the retired blocks of collections, oldest first. */
+  get retiredBlocksHead(): Address {
+    return this.c[this.header + RETIRED_BLOCKS_HEAD_AT]! as Address;
+  }
+  set retiredBlocksHead(value: Address) {
+    this.c[this.header + RETIRED_BLOCKS_HEAD_AT] = value;
+  }
+  get retiredBlocksTail(): Address {
+    return this.c[this.header + RETIRED_BLOCKS_TAIL_AT]! as Address;
+  }
+  set retiredBlocksTail(value: Address) {
+    this.c[this.header + RETIRED_BLOCKS_TAIL_AT] = value;
+  }
+
+  /** True while no pin sees the first of these blocks any more, and they are to be freed. */
+  get hasReleases(): boolean {
+    return this.c[this.header + RELEASES_AT] !== 0;
+  }
+  set hasReleases(value: boolean) {
+    this.c[this.header + RELEASES_AT] = value ? 1 : 0;
+  }
+
+  /** Stack of the roots and pages that are to be emptied in steps. */
+  get garbage(): Address {
+    return this.c[this.header + GARBAGE_AT]! as Address;
+  }
+  set garbage(value: Address) {
+    this.c[this.header + GARBAGE_AT] = value;
+  }
+
+  /** Advanced by each change of the shape of a tree in the shard. While it stays, every path through a tree stays valid. */
+  get structureVersion(): number {
+    return this.c[this.header + STRUCTURE_VERSION_AT]!;
+  }
+  /** Atomic, because a prefetch reads it without the lock (PREFETCH-2). */
+  advanceStructureVersion(): void {
+    const at = this.header + STRUCTURE_VERSION_AT;
+    Atomics.store(this.c, at, (this.c[at]! + 1) | 0);
+  }
+  /** The structure version for a reader without the lock. */
+  get publishedStructureVersion(): number {
+    return Atomics.load(this.c, this.header + STRUCTURE_VERSION_AT);
+  }
+
+  // ---- waited keys: waiters.ts ----
+
+  /** Keys that clients wait for, and those of them whose end somebody waits for. */
+  get waitedKeys(): number {
+    return this.c[this.header + WAITED_COUNT_AT]!;
+  }
+  set waitedKeys(value: number) {
+    this.c[this.header + WAITED_COUNT_AT] = value;
+  }
+  get waitedKeysEnding(): number {
+    return this.c[this.header + WAITED_ENDING_AT]!;
+  }
+  set waitedKeysEnding(value: number) {
+    this.c[this.header + WAITED_ENDING_AT] = value;
+  }
+
+  /** First waited key of a bucket, NO_ADDRESS = none. */
+  waitedKey(bucket: number): Address {
+    return this.c[this.header + WAITED_AT + bucket]! as Address;
+  }
+  setWaitedKey(bucket: number, value: Address): void {
+    this.c[this.header + WAITED_AT + bucket] = value;
+  }
+}

@@ -73,7 +73,7 @@ export class SortedSetValue extends TimedCollection {
       return true;
     }
     const byMember = this.trees[1];
-    if (!this.ahead.seek(byMember, this.root, this.pages.header, b, at, length)) return false;
+    if (!this.ahead.seek(byMember, this.root, this.pages.shard, b, at, length)) return false;
     const { leaf } = byMember;
     leaf.openKey(byMember.at);
     this.score = readScore(leaf, leaf.valueAt);

@@ -15,66 +15,62 @@
  * Every path that writes tells `hooks` (key-events.ts): `beforeChange` for snapshots, `tell` for blocked clients and
  * notifications, `removedByStore` for keys that leave without a command. While nobody listens they cost one load each.
  */
+import { Status, isStatus } from "../base/status.ts";
+import type { Arena } from "../memory/arena.ts";
+import { type Address, NO_ADDRESS } from "./address.ts";
+import { Heap } from "./heap.ts";
+import { Index } from "./index.ts";
+import { expiresCount, keyCount } from "./keyspace.ts";
+import { Keyspaces } from "./keyspaces.ts";
+import { HybridLog } from "./log.ts";
+import {
+  Encoding,
+  HAS_DEADLINE,
+  PARITY,
+  RecordType,
+  accessClock,
+  capacityUnits,
+  deadline,
+  filedIn,
+  hasDeadlineWords,
+  isGrown,
+  markGrown,
+  nodeOf,
+  rawValueAt,
+  recordEncoding,
+  recordFlags,
+  setAccessClock,
+  setFixed,
+  setHeader,
+  setOwner,
+  setSpareBits,
+  setValueBytes,
+  spareBits,
+  unitsFor,
+  writeKey,
+} from "./record.ts";
+import { Segments } from "./segments.ts";
+import { type KeyspaceRef, Mutating, Shard, firstKeyspaceAt, keyspaceRef, keyspacesIn } from "./shard.ts";
 import { assert } from "../base/assert.ts";
 import { Random } from "../base/random.ts";
-import { Status } from "../base/status.ts";
-import type { Arena } from "../memory/arena.ts";
 import { FramePool } from "../memory/frame-pool.ts";
 import { AccessDates } from "./access.ts";
 import { StoreCounters } from "./counters.ts";
 import { Deadlines, type DueKeys } from "./deadlines.ts";
 import { ExpiryMode } from "./expiry-mode.ts";
 import { Garbage } from "./garbage.ts";
-import { Heap } from "./heap.ts";
-import { Index } from "./index.ts";
 import { Key } from "./key.ts";
 import { KeyEvent, KeyHooks } from "./key-events.ts";
 import { LargeValues } from "./large.ts";
-import { HybridLog } from "./log.ts";
 import { MemberPrefetch } from "./member-prefetch.ts";
-import {
-  accessClock,
-  capacityUnits,
-  deadline,
-  Encoding,
-  filedIn,
-  fixedAt,
-  HAS_DEADLINE,
-  hasDeadlineWords,
-  headerWord,
-  isGrown,
-  KEYSPACE_SHIFT,
-  markGrown,
-  PARITY,
-  rawValueAt,
-  recordEncoding,
-  recordFlags,
-  type RecordType,
-  setAccessClock,
-  setSpareBits,
-  spareBits,
-  unitsFor,
-  writeKey,
-} from "./record.ts";
 import { type FoundRecord, RecordCursor } from "./record-cursor.ts";
-import { type Address, NO_ADDRESS, Segments } from "./segments.ts";
-import {
-  EXPIRES_COUNT,
-  INTEREST_AT,
-  KEY_COUNT,
-  KEYSPACE_WORDS,
-  KEYSPACES_AT,
-  KeyspaceState,
-  MUTATING_AT,
-  PINS_AT,
-} from "./shard.ts";
 import { AT_ONCE, ShardPages } from "./shard-pages.ts";
 import { Section } from "./section.ts";
 import { Wheel } from "./wheel.ts";
 
-/** A record rewritten in place may be this many times larger than it needs to be, plus a little. */
-const ROOMY = 2;
-const ROOMY_UNITS = 8;
+/** A record is rewritten in place unless its capacity is more than this many times what it needs, plus a little. */
+const SLACK_FACTOR = 2;
+const SLACK_UNITS = 8;
 /** Due timer entries that DBSIZE visits in one shard. */
 const DUE_ENTRIES_MAX = 4096;
 
@@ -97,8 +93,6 @@ export interface OpenCollection {
 }
 
 export class Store implements DueKeys {
-  readonly c: Int32Array;
-  readonly f64: Float64Array;
   /** Holds the locks of shards. */
   readonly section: Section;
   readonly pool: FramePool;
@@ -120,12 +114,15 @@ export class Store implements DueKeys {
   readonly membersAhead: MemberPrefetch;
   /** The chance of this worker's commands. */
   readonly random: Random;
-  readonly shards: number;
-  readonly keyspaces: number;
+  /** The shards by number: the only handles of them that this thread has. */
+  readonly shards: readonly Shard[];
+  readonly shardCount: number;
+  /** Keyspaces of each shard, used or not, and which of them each database stands for. */
+  readonly keyspaceCount: number;
+  readonly keyspaces: Keyspaces;
   private readonly shardMask: number;
-  private readonly shardWordsEach: number;
-  private readonly shardsAt: number;
-  private readonly keyspaceStatesAt: number;
+  private readonly firstKeyspaceAt: number;
+  private readonly headerWords: number;
   private readonly pages: ShardPages;
   /** Who is told of changes. */
   readonly hooks = new KeyHooks();
@@ -154,7 +151,7 @@ export class Store implements DueKeys {
   /** Opens the collection found, of whatever type; set by collections.ts. */
   openCollection: (() => OpenCollection) | null = null;
   /** Bytes of a Raw value on its way from the old record to the new one, which may lie over it. */
-  private kept = Buffer.allocUnsafe(1024);
+  private rawBytes = Buffer.allocUnsafe(1024);
 
   constructor(
     readonly arena: Arena,
@@ -162,39 +159,38 @@ export class Store implements DueKeys {
   ) {
     const { control } = arena;
     const { geometry } = control;
-    this.c = control.i32;
-    this.f64 = control.f64;
-    this.shards = geometry.shards;
+    this.shardCount = geometry.shards;
     this.shardMask = geometry.shards - 1;
-    this.shardsAt = control.shardsAt;
-    this.keyspaceStatesAt = control.keyspaceMapAt + geometry.databases;
-    this.shardWordsEach = geometry.shardWords;
-    this.keyspaces = Math.floor((geometry.shardWords - KEYSPACES_AT) / KEYSPACE_WORDS);
+    this.firstKeyspaceAt = firstKeyspaceAt(control);
+    this.headerWords = geometry.shardWords;
+    this.shards = Array.from({ length: geometry.shards }, (_, number) => new Shard(control, number));
+    this.keyspaceCount = keyspacesIn(geometry.shardWords);
+    this.keyspaces = new Keyspaces(control);
     this.pool = new FramePool(arena);
-    this.section = new Section(control, worker, this.pool);
+    this.section = new Section(this.shards, worker, this.pool);
     this.segments = new Segments(arena, this.pool);
-    this.heap = new Heap(this.segments, this.c);
-    this.log = new HybridLog(this.segments, this.c);
+    this.heap = new Heap(this.segments);
+    this.log = new HybridLog(this.segments);
     this.index = new Index(this.segments, this.heap);
-    this.large = new LargeValues(arena, this.pool, this.segments, this.heap, this.c);
-    this.wheel = new Wheel(this.segments, this.heap, this.c);
-    this.deadlines = new Deadlines(this.segments, this.index, this.wheel, this.c, this.f64, this);
+    this.large = new LargeValues(arena, this.pool, this.segments, this.heap);
+    this.wheel = new Wheel(this.segments, this.heap);
+    this.deadlines = new Deadlines(this.segments, this.index, this.wheel, this);
     this.random = new Random((geometry.seedA ^ Math.imul(worker + 1, 0x9e3779b9)) >>> 0);
     this.access = new AccessDates(this.random);
     this.membersAhead = new MemberPrefetch(arena, this.memberSeed);
     this.pages = this.newPages();
-    this.garbage = new Garbage(this.c, this.section, this.large, this.pages, this);
-    this.large.onUnpinned = (shard, header, oldest) => {
-      this.pages.select(shard, header);
+    this.garbage = new Garbage(this.pages, this.shards);
+    this.large.onUnpinned = (shard, oldest) => {
+      this.pages.select(shard);
       this.pages.release(oldest, AT_ONCE);
     };
-    this.at = new RecordCursor(this.segments, this.newKey());
+    this.at = new RecordCursor(this.segments, this.newKey(), this.shards[0]!);
     this.cursor = this.at;
   }
 
   /** What a collection sees its shard's memory through. */
   newPages(): ShardPages {
-    return new ShardPages(this.arena, this.pool, this.heap, this.large, this.section, this);
+    return new ShardPages(this.arena, this.pool, this.heap, this.large, this.section, this, this.shards[0]!);
   }
   /** A key that hashes with this store's seeds. */
   newKey(): Key {
@@ -231,11 +227,13 @@ export class Store implements DueKeys {
 
   // ---- shards ----
 
-  shardOf(hashA: number): number {
-    return hashA & this.shardMask;
+  shardOf(hashA: number): Shard {
+    return this.shards[hashA & this.shardMask]!;
   }
-  headerOf(shard: number): number {
-    return this.shardsAt + shard * this.shardWordsEach;
+
+  /** Header of a keyspace in the shard of a key. */
+  keyspaceRef(hashA: number, keyspace: number): KeyspaceRef {
+    return keyspaceRef(this.firstKeyspaceAt, this.headerWords, hashA & this.shardMask, keyspace);
   }
 
   // ---- selection and lookup ----
@@ -244,13 +242,11 @@ export class Store implements DueKeys {
   select(keyspace: number, key: Key): void {
     const { at } = this;
     at.version++;
-    const shard = key.hashA & this.shardMask;
-    const header = this.shardsAt + shard * this.shardWordsEach;
+    const shard = this.shards[key.hashA & this.shardMask]!;
     at.key = key;
     at.shard = shard;
-    at.header = header;
     at.keyspace = keyspace;
-    at.ks = header + KEYSPACES_AT + keyspace * KEYSPACE_WORDS;
+    at.ks = this.keyspaceRef(key.hashA, keyspace);
   }
 
   /** Selects `key`, whose record is at `address`: for who has come upon the record and loaded the key from it. */
@@ -262,7 +258,7 @@ export class Store implements DueKeys {
   /** Makes sure an insert of the selected key can follow: call before `find` when the command may create. */
   prepareInsert(): number {
     const { at } = this;
-    return this.index.prepare(at.shard, at.header, at.ks);
+    return this.index.prepare(at.shard, at.ks);
   }
 
   /**
@@ -341,24 +337,22 @@ export class Store implements DueKeys {
     if (this.datesAccess) this.access.date(this.at.m, this.at.w);
   }
 
-  /** Keys of a keyspace in a shard whose lock is held; those that are due by now are removed first, if they may be. */
-  countKeys(shard: number, keyspace: number): number {
-    const header = this.headerOf(shard);
-    const ks = this.index.keyspaceAt(header, keyspace);
-    if (this.c[ks + EXPIRES_COUNT] === 0) return this.c[ks + KEY_COUNT]!;
-    if (this.expiresActively && this.wheel.isDue(header, this.nowMs))
-      this.wheel.turn(shard, header, this.nowMs, DUE_ENTRIES_MAX, this.deadlines);
-    return this.c[ks + KEY_COUNT]!;
+  /** Keys of a keyspace in a shard whose lock is held. Those that are due are removed first, if they may be. */
+  countKeys(shard: Shard, keyspace: number): number {
+    const ks = shard.keyspace(keyspace);
+    if (expiresCount(shard.c, ks) !== 0 && this.expiresActively && this.wheel.isDue(shard, this.nowMs)) {
+      this.wheel.turn(shard, this.nowMs, DUE_ENTRIES_MAX, this.deadlines);
+    }
+    return keyCount(shard.c, ks);
   }
 
-  /** True when a keyspace was flushed: its keys are gone already, and go in steps. */
   isEmptying(keyspace: number): boolean {
-    return this.c[this.keyspaceStatesAt + keyspace] === KeyspaceState.Emptying;
+    return this.keyspaces.isEmptying(keyspace);
   }
 
   /** True while a reader of the shard holds pages: a write may have to copy them, and then needs room. */
   get isPinned(): boolean {
-    return this.c[this.at.header + PINS_AT] !== 0;
+    return this.at.shard.pins !== 0;
   }
   /** True when the record found may be changed where it is. */
   get isMutable(): boolean {
@@ -370,26 +364,24 @@ export class Store implements DueKeys {
   /** Announces a change of the record found, or of the key selected: before its first byte. */
   beginChange(): void {
     const { at } = this;
-    this.c[at.header + MUTATING_AT] = 1;
+    at.shard.mutating = Mutating.Data;
     if (this.snapshotting && at.address !== NO_ADDRESS) this.hooks.beforeChange(at.shard, at.address);
   }
 
-  /** Tells who listens that the key selected was changed. */
+  /** Tells all listeners that the selected key was changed. */
   changed(event: KeyEvent): void {
     const { at } = this;
     this.changes++;
-    const interest = this.c[at.header + INTEREST_AT]!;
+    const { interest } = at.shard;
     if (interest !== 0) this.hooks.tell(at.shard, at.keyspace, event, interest);
   }
 
-  /** A keyspace was emptied or exchanged as a whole: tells who listens. The caller holds all shard locks. */
+  /** A keyspace was emptied or exchanged as a whole: tells all listeners. The caller holds all shard locks. */
   keyspaceChanged(keyspace: number): void {
     this.changes++;
-    for (let shard = 0; shard < this.shards; shard++) {
-      const header = this.headerOf(shard);
-      this.c[header + MUTATING_AT] = 1;
-      const interest = this.c[header + INTEREST_AT]!;
-      if (interest !== 0) this.hooks.tell(shard, keyspace, KeyEvent.Flushed, interest);
+    for (const shard of this.shards) {
+      shard.mutating = Mutating.Data;
+      if (shard.interest !== 0) this.hooks.tell(shard, keyspace, KeyEvent.Flushed, shard.interest);
     }
   }
 
@@ -420,7 +412,7 @@ export class Store implements DueKeys {
       }
       const units = unitsFor(flags, encoding, at.key.bytes, inlineBytes);
       const capacity = capacityUnits(m, w);
-      if (units <= capacity && capacity <= units * ROOMY + ROOMY_UNITS && this.isMutable) {
+      if (units <= capacity && capacity <= units * SLACK_FACTOR + SLACK_UNITS && this.isMutable) {
         this.placeOver(type, encoding, flags, how);
         if ((flags & HAS_DEADLINE) !== 0) this.deadlines.write(at, deadlineMs, filed);
         return 0;
@@ -440,9 +432,9 @@ export class Store implements DueKeys {
     const { m, w } = at;
     const had = recordEncoding(m, w);
     const hadFlags = recordFlags(m, w);
-    if (had > Encoding.Int && (how & KEEPS_VALUE) === 0) this.freeValue(at.shard, at.header, m, w);
-    if ((hadFlags & HAS_DEADLINE) !== 0) this.deadlines.count(at.ks, deadline(m, w), -1);
-    m[w] = headerWord(capacityUnits(m, w), type, encoding, flags | (hadFlags & PARITY));
+    if (had > Encoding.Int && (how & KEEPS_VALUE) === 0) this.freeValue(at.shard, m, w);
+    if ((hadFlags & HAS_DEADLINE) !== 0) this.deadlines.count(at, deadline(m, w), -1);
+    setHeader(m, w, capacityUnits(m, w), type, encoding, flags | (hadFlags & PARITY));
     // The key moves within the record when the words before it become more or fewer.
     if ((had === Encoding.Raw) !== (encoding === Encoding.Raw) || ((hadFlags ^ flags) & HAS_DEADLINE) !== 0) {
       writeKey(m, w, at.key);
@@ -453,14 +445,14 @@ export class Store implements DueKeys {
   /** The selected key gets a record of `units` units; the one found, if any, is freed. Returns 0, or Status. */
   private placeAnew(type: RecordType, encoding: Encoding, flags: number, units: number, how: number): number {
     const { at } = this;
-    const { shard, header, key, address: old } = at;
+    const { shard, key, address: old } = at;
     const isAdmitted = (how & ADMITTED) !== 0;
-    const address = this.log.append(shard, header, units, isAdmitted);
-    if (address < 0) return address;
+    const address = this.log.append(shard, units, isAdmitted);
+    if (isStatus(address)) return address;
     const { capacity } = this.log;
     let access = this.access.first;
     if (old === NO_ADDRESS) {
-      const status = this.index.insert(shard, header, at.ks, key.hashB, address, isAdmitted);
+      const status = this.index.insert(shard, at.ks, key.hashB, address, isAdmitted);
       if (status < 0) {
         this.abandon(address);
         return status;
@@ -472,26 +464,25 @@ export class Store implements DueKeys {
       if (this.access.countsFrequency) access = this.access.raised(accessClock(m, w));
       // Announced, so emitted: what takes its place is not announced again.
       flags |= recordFlags(m, w) & PARITY;
-      this.deadlines.count(at.ks, deadline(m, w), -1);
-      if ((how & KEEPS_VALUE) === 0) this.freeValue(shard, header, m, w);
+      this.deadlines.count(at, deadline(m, w), -1);
+      if ((how & KEEPS_VALUE) === 0) this.freeValue(shard, m, w);
       this.index.setAddress(shard, at.ks, key.hashB, old, address);
-      this.log.free(shard, header, old);
+      this.log.free(shard, old);
     }
     at.moveTo(address, this.segments.locate(shard, address));
     const { m, w } = at;
-    m[w] = headerWord(capacity, type, encoding, flags);
-    m[w + 1] = key.bytes | (at.keyspace << KEYSPACE_SHIFT);
-    m[w + 3] = access;
+    setHeader(m, w, capacity, type, encoding, flags);
+    setOwner(m, w, key.bytes, at.keyspace, access);
     writeKey(m, w, at.key);
     return 0;
   }
 
   /** Frees a record just appended and not entered anywhere. */
   private abandon(address: Address): void {
-    const { shard, header } = this.at;
+    const { shard } = this.at;
     const w = this.segments.locate(shard, address);
-    this.segments.m[w] = this.log.capacity;
-    this.log.free(shard, header, address);
+    setHeader(this.segments.m, w, this.log.capacity, RecordType.String, Encoding.Raw, 0);
+    this.log.free(shard, address);
   }
 
   /**
@@ -508,22 +499,20 @@ export class Store implements DueKeys {
     const high = isRaw ? 0 : at.intHigh;
     if (isRaw) {
       // The old record is freed (and in checks poisoned) before the new one is filled: keep its bytes.
-      if (length > this.kept.length) this.kept = Buffer.allocUnsafe(length * 2);
+      if (length > this.rawBytes.length) this.rawBytes = Buffer.allocUnsafe(length * 2);
       const from = at.rawAt;
-      at.b.copy(this.kept, 0, from, from + length);
+      at.b.copy(this.rawBytes, 0, from, from + length);
     }
     const status = this.place(type, encoding, isRaw ? length : 0, slackBytes, deadlineMs, how | KEEPS_VALUE);
     if (status < 0) return status;
     const { m, w } = at;
-    m[w + 2] = length;
+    setValueBytes(m, w, length);
     if (grown) markGrown(m, w);
     setSpareBits(m, w, spare);
     if (isRaw) {
-      this.kept.copy(at.b, rawValueAt(m, w), 0, length);
+      this.rawBytes.copy(at.b, rawValueAt(m, w), 0, length);
     } else {
-      const value = fixedAt(m, w);
-      m[value] = low;
-      m[value + 1] = high;
+      setFixed(m, w, low, high);
     }
     return 0;
   }
@@ -554,7 +543,7 @@ export class Store implements DueKeys {
     assert(at.address !== NO_ADDRESS, "a deadline is given to a key that is there");
     if (at.hasDeadlineWords && this.isMutable) {
       this.beginChange();
-      this.deadlines.count(at.ks, at.deadlineMs, -1);
+      this.deadlines.count(at, at.deadlineMs, -1);
       this.deadlines.write(at, deadlineMs, filedIn(at.m, at.w));
       if (this.datesAccess) this.access.date(at.m, at.w);
     } else {
@@ -591,22 +580,22 @@ export class Store implements DueKeys {
 
   private removeFound(how: number): void {
     const { at } = this;
-    const { shard, header, ks, address, m, w } = at;
-    this.deadlines.count(ks, deadline(m, w), -1);
-    if ((how & KEEPS_VALUE) === 0) this.freeValue(shard, header, m, w);
-    this.index.remove(shard, header, ks, at.key.hashB, address, this.nowSeconds);
-    this.log.free(shard, header, address);
+    const { shard, ks, address, m, w } = at;
+    this.deadlines.count(at, deadline(m, w), -1);
+    if ((how & KEEPS_VALUE) === 0) this.freeValue(shard, m, w);
+    this.index.remove(shard, ks, at.key.hashB, address, this.nowSeconds);
+    this.log.free(shard, address);
     at.leave();
   }
 
   /** Frees what the record at `w` keeps outside itself. */
-  freeValue(shard: number, header: number, m: Int32Array, w: number): void {
+  freeValue(shard: Shard, m: Int32Array, w: number): void {
     const encoding = recordEncoding(m, w);
     if (encoding === Encoding.Chunked) {
-      this.large.free(shard, header, m[fixedAt(m, w)]!, this.nowSeconds);
+      this.large.free(shard, nodeOf(m, w), this.nowSeconds);
     } else if (encoding === Encoding.Tree) {
-      this.pages.select(shard, header);
-      this.pages.freeCollection(m[fixedAt(m, w)]!);
+      this.pages.select(shard);
+      this.pages.freeCollection(nodeOf(m, w));
       this.counters.lazyFreed++;
     }
   }

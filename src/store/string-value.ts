@@ -13,13 +13,13 @@
  *   STRING-2  a change that returns a Status has changed nothing
  * Locking: the holder of the shard lock.
  */
-import { assert } from "../base/assert.ts";
-import { formatInt64, INT64_TEXT_BYTES_MAX, Int64Kind, int64, parseInt64, splitInt64 } from "../base/integers.ts";
+import { INT64_TEXT_BYTES_MAX, Int64Kind, formatInt64, int64, parseInt64, splitInt64 } from "../base/integers.ts";
 import type { Status } from "../base/status.ts";
-import { FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../memory/arena.ts";
+import { firstByte, regionOf } from "../memory/arena.ts";
+import { type Address, NO_ADDRESS } from "./address.ts";
+import { Encoding, INLINE_VALUE_MAX, RecordType, markGrown, rawCapacity, rawValueAt } from "./record.ts";
+import { assert } from "../base/assert.ts";
 import { STRING_CHUNK_BYTES, type StagedValue } from "./large.ts";
-import { Encoding, INLINE_VALUE_MAX, markGrown, rawCapacity, rawValueAt, RecordType } from "./record.ts";
-import { type Address, NO_ADDRESS } from "./segments.ts";
 import { KeyEvent } from "./key-events.ts";
 import { PLAIN, type Store } from "./store.ts";
 
@@ -173,15 +173,15 @@ export class StringValue {
     const { large, cursor } = store;
     const length = staged.total;
     assert(staged.bytes === length, "a staged value is complete");
-    const node = large.link(cursor.shard, cursor.header, staged.frames, false);
+    const node = large.link(cursor.shard, staged.frames, false);
     if (node < 0) return node;
     const status = store.place(RecordType.String, Encoding.Chunked, 0, 0, deadlineMs, how);
     if (status < 0) {
-      large.unlink(cursor.shard, cursor.header, node);
+      large.unlink(cursor.shard, node);
       return status;
     }
     staged.takeOver(store.nowSeconds);
-    cursor.setPaged(node, length);
+    cursor.setChunked(node, length);
     store.changed(KeyEvent.Value);
     return 0;
   }
@@ -195,21 +195,21 @@ export class StringValue {
     const { cursor } = store;
     const status = store.place(RecordType.String, Encoding.Chunked, 0, 0, deadlineMs, how);
     if (status < 0) {
-      store.large.free(cursor.shard, cursor.header, node, store.nowSeconds);
+      store.large.free(cursor.shard, node, store.nowSeconds);
       return status;
     }
-    cursor.setPaged(node, total);
+    cursor.setChunked(node, total);
     return 0;
   }
 
   /** Makes a tree of chunks for `length` zero bytes in the selected key's shard. Returns its node, or Status. */
   newLarge(length: number): Address | Status {
     const { store } = this;
-    const { shard, header } = store.cursor;
-    const empty = store.large.link(shard, header, [], false);
+    const { shard } = store.cursor;
+    const empty = store.large.link(shard, [], false);
     if (empty < 0) return empty;
-    const node = store.large.prepareWrite(shard, header, empty, 0, 0, length, false);
-    if (node < 0) store.large.free(shard, header, empty, store.nowSeconds);
+    const node = store.large.prepareWrite(shard, empty, 0, 0, length, false);
+    if (node < 0) store.large.free(shard, empty, store.nowSeconds);
     return node;
   }
 
@@ -355,10 +355,10 @@ export class StringValue {
       if (status < 0) return status;
     }
     store.beginChange();
-    const { shard, header } = cursor;
-    const node = large.prepareWrite(shard, header, cursor.node, had, position, position + length, false);
+    const { shard } = cursor;
+    const node = large.prepareWrite(shard, cursor.node, had, position, position + length, false);
     if (node < 0) return node;
-    cursor.setPaged(node, total);
+    cursor.setChunked(node, total);
     store.access.date(cursor.m, cursor.w);
     if (position > had) large.zero(shard, node, had, position);
     return node;
@@ -369,8 +369,8 @@ export class StringValue {
     let done = 0;
     for (const place of staged.frames) {
       const part = Math.min(STRING_CHUNK_BYTES, staged.bytes - done);
-      const source = store.arena.bytesOf(place >>> FRAME_BITS);
-      store.large.write(store.cursor.shard, node, position + done, source, (place & FRAME_MASK) * FRAME_BYTES, part);
+      const source = store.arena.bytesOf(regionOf(place));
+      store.large.write(store.cursor.shard, node, position + done, source, firstByte(place), part);
       done += part;
     }
   }

@@ -17,8 +17,9 @@
  *   TIMED-2  `earliest` is not after any member's deadline
  *   TIMED-3  the record has HAS_TIMED while `timed` is not 0
  */
-import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
+import { NO_ADDRESS } from "./address.ts";
+import { assert } from "../base/assert.ts";
 import type { Entries } from "../structures/entries.ts";
 import {
   DEADLINE_BYTES,
@@ -31,7 +32,6 @@ import {
 import type { Tree } from "../structures/tree.ts";
 import { Collection, PACKED_ENTRY_MAX, SMALL_CHANGE } from "./collection.ts";
 import { Member, writeOverflowRef } from "./members.ts";
-import { NO_ADDRESS } from "./segments.ts";
 import { KeyEvent } from "./key-events.ts";
 
 /** In place of a deadline: the member keeps the one it has. */

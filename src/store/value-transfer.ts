@@ -11,15 +11,16 @@
  * A taken value is valid until the next `take`. A node or root still belongs to the record in which it was found.
  * Locking: the holder of the locks of both shards, from `take` to the end.
  */
-import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
+import { type Address, NO_ADDRESS } from "./address.ts";
+import { Encoding, RecordType, accessClock, markGrown, setAccessClock, setSpareBits, spareBits } from "./record.ts";
+import type { Shard } from "./shard.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
+import { assert } from "../base/assert.ts";
 import { MovedPage } from "./moved-page.ts";
 import { CollectionCopy, copyAtOnce } from "./collection-copy.ts";
 import { hasTimedMembers } from "./deadlines.ts";
 import { STRING_CHUNK_BYTES } from "./large.ts";
-import { accessClock, Encoding, markGrown, RecordType, setAccessClock, setSpareBits, spareBits } from "./record.ts";
-import { type Address, NO_ADDRESS } from "./segments.ts";
 import type { ShardPages } from "./shard-pages.ts";
 import { KeyEvent } from "./key-events.ts";
 import { KEEPS_VALUE, PLAIN, type Store } from "./store.ts";
@@ -35,8 +36,7 @@ export class ValueTransfer {
   high = 0;
   node: Address = NO_ADDRESS;
   /** Shard of the source. */
-  shard = 0;
-  header = 0;
+  shard: Shard;
   private spare = 0;
   private isGrown = false;
   private access = 0;
@@ -52,6 +52,7 @@ export class ValueTransfer {
   ) {
     this.source = store.newPages();
     this.target = store.newPages();
+    this.shard = store.shards[0]!;
     this.page = new MovedPage(this.source);
   }
 
@@ -62,7 +63,6 @@ export class ValueTransfer {
     this.type = cursor.type;
     this.encoding = cursor.encoding;
     this.shard = cursor.shard;
-    this.header = cursor.header;
     this.length = cursor.valueBytes;
     this.isGrown = cursor.isGrown;
     this.isMoved = false;
@@ -90,7 +90,7 @@ export class ValueTransfer {
   /** True when `put` would have to copy a collection of more than `bytes`. */
   mustCopyMoreThan(bytes: number, moves: boolean): boolean {
     if (!this.isTree || (moves && this.shard === this.store.cursor.shard)) return false;
-    this.source.select(this.shard, this.header);
+    this.source.select(this.shard);
     return this.source.bytesOf(this.node) > bytes;
   }
 
@@ -99,8 +99,8 @@ export class ValueTransfer {
     const { store } = this;
     const source = store.newPages();
     const target = store.newPages();
-    source.select(this.shard, this.header);
-    target.select(store.cursor.shard, store.cursor.header);
+    source.select(this.shard);
+    target.select(store.cursor.shard);
     return new CollectionCopy(source, target, this.node);
   }
 
@@ -167,11 +167,11 @@ export class ValueTransfer {
     if (node < 0) return node;
     const status = store.place(this.type, Encoding.Chunked, 0, 0, deadlineMs, PLAIN);
     if (status < 0) {
-      if (!movesNode) store.large.free(cursor.shard, cursor.header, node, store.nowSeconds);
+      if (!movesNode) store.large.free(cursor.shard, node, store.nowSeconds);
       return status;
     }
     this.isMoved = movesNode;
-    cursor.setPaged(node, this.length);
+    cursor.setChunked(node, this.length);
     return 0;
   }
 
@@ -195,8 +195,8 @@ export class ValueTransfer {
     const movesNode = moves && copied === NO_REF && this.shard === cursor.shard;
     let root = copied !== NO_REF ? copied : this.node;
     if (copied === NO_REF && !movesNode) {
-      source.select(this.shard, this.header);
-      target.select(cursor.shard, cursor.header);
+      source.select(this.shard);
+      target.select(cursor.shard);
       if (!target.reserve(source.bytesOf(root))) return Status.Busy;
       root = copyAtOnce(source, target, root);
       if (root === NO_REF) return Status.Busy;
@@ -220,6 +220,6 @@ export class ValueTransfer {
   /** Frees the chunks of a taken string that a set with KEEPS_VALUE has replaced in its key. */
   freeTaken(): void {
     const { store } = this;
-    if (this.encoding === Encoding.Chunked) store.large.free(this.shard, this.header, this.node, store.nowSeconds);
+    if (this.encoding === Encoding.Chunked) store.large.free(this.shard, this.node, store.nowSeconds);
   }
 }

@@ -1,26 +1,27 @@
 /**
- * Waiters: clients, of any worker, that wait for keys to hold something. Per shard a table of the keys waited for; per
- * key a queue of requests in the order they came; per waiting client one state word in the control block.
+ * Waiters: clients, of any worker, that wait for keys to hold something. Per shard a table of the waited keys; per waited key
+ * a queue of requests in the order they came; per waiting client one state word in the control block.
  *
- *   place, a key waited for │ next of its bucket │ first, last request │ database │ hash │ is ready │ requests that the
- *                           │ key's end ends │ key bytes │ key ...
- *   request                 │ next │ previous │ place │ slot │ state it was made with │ kind │ count │ target bytes │ target key ...
- *   state word of a slot    │ times it was used (30) │ WaitState (2) │
+ *   waited key │ next of its bucket │ first, last request │ database │ hash │ is ready │ requests that end with the key │
+ *              │ key bytes │ key ... │
+ *   request    │ next │ previous │ waited key │ slot │ state of the slot when it was filed │ kind │ count │ target bytes │
+ *              │ target key ... │
+ *   state word │ times the slot was used (30) │ WaitState (2) │
  *
- * A client that waits for several keys has one slot, and a request at each key. Who serves it turns its state from
- * Waiting to Claimed, under the lock of the key's shard; its own worker turns it to Cancelled, without any lock, when it
- * times out, is unblocked or goes away. Both do so by compare-and-exchange: one of them wins.
+ * A client that waits for several keys has one slot, and a request at each key. The worker that serves it changes its state
+ * from Waiting to Claimed, under the lock of the key's shard. The client's own worker changes it to Cancelled, without a
+ * lock, when the client times out, is unblocked or disconnects. Both use compare-and-exchange, so one of them wins.
  *
- * Only the worker of the client gives requests back, after the wait has ended in one way or the other; till then they are
- * passed over. Only then the slot is used again, one use later, so that requests never mean another wait.
+ * Only the worker of the client frees its requests, after the wait has ended. Until then a request whose state is over is
+ * passed over. Then the slot is used again, with a higher count of uses, so a request never means another wait.
  *
- * A place belongs to a database, not to a keyspace: after SWAPDB the clients still wait in the database they named.
+ * A waited key belongs to a database, not to a keyspace: after SWAPDB the clients still wait in the database they named.
  *
  * Invariants
- *   W1  a place has a request; the shard's count of places is that of all its buckets, and says whether INTEREST_BLOCKED is set
- *   W2  the requests of a place stand in the order they were made
- *   W3  a request with place 0 is in no queue
- *   W4  a place counts its requests of kinds with ENDS_WITH_KEY, and the shard the places that have such
+ *   WAIT-1  a waited key has a request; the shard counts its waited keys, and INTEREST_BLOCKED is set while it has any
+ *   WAIT-2  the requests of a waited key are in the order in which they were filed
+ *   WAIT-3  a request whose waited key is 0 is in no queue
+ *   WAIT-4  a waited key counts its requests of kinds with ENDS_WITH_KEY, and the shard the waited keys that have such
  * Locking: the holder of the shard lock; the state words by Atomics.
  */
 import { assert } from "../base/assert.ts";
@@ -28,32 +29,33 @@ import { copy } from "../base/bytes.ts";
 import { WAITERS } from "../memory/control.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
 import type { Key } from "./key.ts";
-import { INTEREST_AT, INTEREST_BLOCKED, WAITED_AT, WAITED_BUCKETS, WAITED_COUNT_AT, WAITED_GONE_AT } from "./shard.ts";
+import { INTEREST_BLOCKED, type Shard, WAITED_BUCKETS } from "./shard.ts";
 import type { ShardPages } from "./shard-pages.ts";
 import type { Store } from "./store.ts";
 
-/** Bit of a request's kind: it is answered, too, when the key goes. */
+/** Bit of a request's kind: the request also ends when its key is deleted. */
 export const ENDS_WITH_KEY = 0x1000;
 
 export const WaitState = { Free: 0, Waiting: 1, Claimed: 2, Cancelled: 3 } as const;
 const STATE_MASK = 3;
+/** One use of a slot, in its state word. */
 const USE = 4;
 
-// Words of a place.
-const PLACE_NEXT = 0;
-const PLACE_FIRST = 1;
-const PLACE_LAST = 2;
-const PLACE_DB = 3;
-const PLACE_HASH = 4;
-const PLACE_READY = 5;
-const PLACE_GONE = 6;
-const PLACE_KEY_BYTES = 7;
-const PLACE_KEY = 8;
+// Words of a waited key.
+const KEY_NEXT = 0;
+const KEY_FIRST = 1;
+const KEY_LAST = 2;
+const KEY_DB = 3;
+const KEY_HASH = 4;
+const KEY_READY = 5;
+const KEY_ENDING = 6;
+const KEY_LENGTH = 7;
+const KEY_WORDS = 8;
 
 // Words of a request.
 const REQUEST_NEXT = 0;
 const REQUEST_PREVIOUS = 1;
-const REQUEST_PLACE = 2;
+const REQUEST_KEY = 2;
 const REQUEST_SLOT = 3;
 const REQUEST_STATE = 4;
 const REQUEST_KIND = 5;
@@ -66,17 +68,21 @@ export interface Request {
   next: Ref;
   slot: number;
   state: number;
-  /** What is wanted, and how it is replied: bits that dispatch/blocking.ts knows. */
+  /** What the client wants, and the form of its reply: bits of dispatch/blocking.ts. */
   kind: number;
   count: number;
   targetBytes: number;
+}
+
+function bucketOf(hashB: number): number {
+  return hashB & (WAITED_BUCKETS - 1);
 }
 
 export class Waiters {
   readonly request: Request = { next: NO_REF, slot: 0, state: 0, kind: 0, count: 0, targetBytes: 0 };
   private readonly pages: ShardPages;
   private readonly c: Int32Array;
-  /** First state word of all, and of this worker. */
+  /** First state word of all, and the first slot of this worker. */
   private readonly statesAt: number;
   private readonly firstSlot: number;
   private readonly freeSlots: number[] = [];
@@ -84,7 +90,7 @@ export class Waiters {
 
   constructor(private readonly store: Store) {
     this.pages = store.newPages();
-    this.c = store.c;
+    this.c = store.arena.control.i32;
     this.statesAt = store.arena.control.waitersAt;
     this.firstSlot = store.worker * WAITERS;
   }
@@ -101,7 +107,7 @@ export class Waiters {
     return slot;
   }
 
-  /** Ends a wait that nobody has served yet. Returns false when somebody has: the reply is on its way. */
+  /** Ends a wait that has not been served. Returns false when it has: the reply is on its way. */
   cancel(slot: number): boolean {
     const state = this.stateOf(slot);
     if ((state & STATE_MASK) !== WaitState.Waiting) return false;
@@ -109,7 +115,7 @@ export class Waiters {
     return Atomics.compareExchange(this.c, this.statesAt + slot, state, cancelled) === state;
   }
 
-  /** Gives a slot back whose requests are all given back. */
+  /** Frees a slot. All its requests are freed already. */
   release(slot: number): void {
     const state = this.stateOf(slot);
     Atomics.store(this.c, this.statesAt + slot, ((state & ~STATE_MASK) + USE) | 0);
@@ -128,8 +134,8 @@ export class Waiters {
   // ---- requests ----
 
   /**
-   * Puts a request behind those for the key that the store has selected, in database `db`. Returns it; 0 when this wait
-   * has one there already; -1 when there is no room now.
+   * Files a request behind those for the selected key, in database `db`. Returns it; NO_REF when this wait has one there
+   * already; -1 when there is no memory now.
    */
   add(
     slot: number,
@@ -141,14 +147,14 @@ export class Waiters {
     targetBytes: number,
   ): Ref | -1 {
     const { store, pages } = this;
-    const { shard, header, key } = store.cursor;
-    pages.select(shard, header);
+    const { shard, key } = store.cursor;
+    pages.select(shard);
     const bytes = REQUEST_TARGET * 4 + targetBytes;
     if (!pages.reserve(bytes + key.bytes)) return -1;
-    store.section.rearranges(shard);
-    let place = this.findInDatabase(db, key);
-    if (place === NO_REF) place = this.newWaitedKey(db, key);
-    const last = this.word(place, PLACE_LAST);
+    shard.rearranges();
+    let waited = this.findInDatabase(db, key);
+    if (waited === NO_REF) waited = this.newWaitedKey(db, key);
+    const last = this.word(waited, KEY_LAST);
     if (
       last !== NO_REF &&
       this.word(last, REQUEST_SLOT) === slot &&
@@ -162,173 +168,168 @@ export class Waiters {
     const { m } = pages;
     m[w + REQUEST_NEXT] = NO_REF;
     m[w + REQUEST_PREVIOUS] = last;
-    m[w + REQUEST_PLACE] = place;
+    m[w + REQUEST_KEY] = waited;
     m[w + REQUEST_SLOT] = slot;
     m[w + REQUEST_STATE] = this.stateOf(slot);
     m[w + REQUEST_KIND] = kind;
     m[w + REQUEST_COUNT] = count;
     m[w + REQUEST_TARGET_BYTES] = targetBytes;
     copy(target, targetAt, pages.b, at + REQUEST_TARGET * 4, targetBytes);
-    if (last === NO_REF) this.setWord(place, PLACE_FIRST, request);
+    if (last === NO_REF) this.setWord(waited, KEY_FIRST, request);
     else this.setWord(last, REQUEST_NEXT, request);
-    this.setWord(place, PLACE_LAST, request);
-    if ((kind & ENDS_WITH_KEY) !== 0) this.countEnding(place, 1);
+    this.setWord(waited, KEY_LAST, request);
+    if ((kind & ENDS_WITH_KEY) !== 0) this.countEnding(waited, 1);
     return request;
   }
 
-  /** A place has one request more or less that ends with its key (W4). */
-  private countEnding(place: Ref, change: 1 | -1): void {
-    const { pages, c } = this;
-    const count = this.word(place, PLACE_GONE) + change;
-    this.setWord(place, PLACE_GONE, count);
-    if (count === (change === 1 ? 1 : 0)) {
-      const at = pages.header + WAITED_GONE_AT;
-      c[at] = c[at]! + change;
-    }
+  /** Counts a request that ends with its key in or out (WAIT-4). */
+  private countEnding(waited: Ref, change: 1 | -1): void {
+    const count = this.word(waited, KEY_ENDING) + change;
+    this.setWord(waited, KEY_ENDING, count);
+    if (count === (change === 1 ? 1 : 0)) this.pages.shard.waitedKeysEnding += change;
   }
 
-  /** Gives a request back. The caller holds the lock of `shard`. */
-  remove(shard: number, request: Ref): void {
-    const { store, pages } = this;
-    pages.select(shard, store.headerOf(shard));
-    store.section.rearranges(shard);
-    const place = this.word(request, REQUEST_PLACE);
+  /** Frees a request. The caller holds the lock of `shard`. */
+  remove(shard: Shard, request: Ref): void {
+    const { pages } = this;
+    pages.select(shard);
+    shard.rearranges();
+    const waited = this.word(request, REQUEST_KEY);
     const bytes = REQUEST_TARGET * 4 + this.word(request, REQUEST_TARGET_BYTES);
     this.unlink(request);
     pages.free(request, bytes);
-    if (place !== NO_REF) this.dropIfEmpty(shard, place);
+    if (waited !== NO_REF) this.dropIfEmpty(shard, waited);
   }
 
-  /** Takes a request out of its queue; its worker gives it back later. */
+  /** Removes a request from its queue. Its worker frees it later. */
   unlink(request: Ref): void {
-    const place = this.word(request, REQUEST_PLACE);
-    if (place === NO_REF) return;
+    const waited = this.word(request, REQUEST_KEY);
+    if (waited === NO_REF) return;
     const next = this.word(request, REQUEST_NEXT);
     const previous = this.word(request, REQUEST_PREVIOUS);
-    if (previous === NO_REF) this.setWord(place, PLACE_FIRST, next);
+    if (previous === NO_REF) this.setWord(waited, KEY_FIRST, next);
     else this.setWord(previous, REQUEST_NEXT, next);
-    if (next === NO_REF) this.setWord(place, PLACE_LAST, previous);
+    if (next === NO_REF) this.setWord(waited, KEY_LAST, previous);
     else this.setWord(next, REQUEST_PREVIOUS, previous);
-    this.setWord(request, REQUEST_PLACE, NO_REF);
-    if ((this.word(request, REQUEST_KIND) & ENDS_WITH_KEY) !== 0) this.countEnding(place, -1);
+    this.setWord(request, REQUEST_KEY, NO_REF);
+    if ((this.word(request, REQUEST_KIND) & ENDS_WITH_KEY) !== 0) this.countEnding(waited, -1);
   }
 
-  // ---- places ----
+  // ---- waited keys ----
 
-  /** The place of a key in database `db` of the shard `pages` is in. */
+  /** The waited key of `key` in database `db` of the shard that `pages` is in, NO_REF = none. */
   private findInDatabase(db: number, key: Key): Ref {
-    for (let place = this.bucket(key.hashB); place !== NO_REF; place = this.word(place, PLACE_NEXT)) {
-      if (this.word(place, PLACE_DB) === db && this.isOf(place, key)) return place;
+    for (let waited = this.firstInBucket(key.hashB); waited !== NO_REF; waited = this.word(waited, KEY_NEXT)) {
+      if (this.word(waited, KEY_DB) === db && this.isOf(waited, key)) return waited;
     }
     return NO_REF;
   }
 
-  /** Visits the places of the key that the store has selected, in every database. */
-  visitKey(shard: number, header: number, key: Key, visit: (place: Ref, db: number) => void): void {
-    this.pages.select(shard, header);
-    for (let place = this.bucket(key.hashB); place !== NO_REF; place = this.word(place, PLACE_NEXT)) {
-      if (this.isOf(place, key)) visit(place, this.word(place, PLACE_DB));
+  /** Visits the waited keys of `key`, in every database. */
+  visitKey(shard: Shard, key: Key, visit: (waited: Ref, db: number) => void): void {
+    this.pages.select(shard);
+    for (let waited = this.firstInBucket(key.hashB); waited !== NO_REF; waited = this.word(waited, KEY_NEXT)) {
+      if (this.isOf(waited, key)) visit(waited, this.word(waited, KEY_DB));
     }
   }
 
-  /** Visits all places of a shard. */
-  visitAll(shard: number, header: number, visit: (place: Ref, db: number) => void): void {
-    this.pages.select(shard, header);
+  /** Visits all waited keys of a shard. */
+  visitAll(shard: Shard, visit: (waited: Ref, db: number) => void): void {
+    this.pages.select(shard);
     for (let bucket = 0; bucket < WAITED_BUCKETS; bucket++) {
-      for (let place = this.c[header + WAITED_AT + bucket]!; place !== NO_REF; place = this.word(place, PLACE_NEXT)) {
-        visit(place, this.word(place, PLACE_DB));
+      for (let waited: Ref = shard.waitedKey(bucket); waited !== NO_REF; waited = this.word(waited, KEY_NEXT)) {
+        visit(waited, this.word(waited, KEY_DB));
       }
     }
   }
 
-  private bucket(hash: number): Ref {
-    return this.c[this.pages.header + WAITED_AT + (hash & (WAITED_BUCKETS - 1))]!;
+  private firstInBucket(hashB: number): Ref {
+    return this.pages.shard.waitedKey(bucketOf(hashB));
   }
 
-  private isOf(place: Ref, key: Key): boolean {
-    const w = this.pages.locate(place) >> 2;
+  private isOf(waited: Ref, key: Key): boolean {
+    const w = this.pages.locate(waited) >> 2;
     const { m } = this.pages;
-    if (m[w + PLACE_HASH] !== key.hashB || m[w + PLACE_KEY_BYTES] !== key.bytes) return false;
+    if (m[w + KEY_HASH] !== key.hashB || m[w + KEY_LENGTH] !== key.bytes) return false;
     const words = (key.bytes + 3) >>> 2;
-    for (let i = 0; i < words; i++) if (m[w + PLACE_KEY + i] !== key.words[i]) return false;
+    for (let i = 0; i < words; i++) if (m[w + KEY_WORDS + i] !== key.words[i]) return false;
     return true;
   }
 
   private newWaitedKey(db: number, key: Key): Ref {
-    const { pages, c } = this;
+    const { pages } = this;
+    const { shard } = pages;
     const words = (key.bytes + 3) >>> 2;
-    const place = pages.allocate((PLACE_KEY + words) * 4);
-    const w = pages.locate(place) >> 2;
+    const waited = pages.allocate((KEY_WORDS + words) * 4);
+    const w = pages.locate(waited) >> 2;
     const { m } = pages;
-    const bucket = pages.header + WAITED_AT + (key.hashB & (WAITED_BUCKETS - 1));
-    m[w + PLACE_NEXT] = c[bucket]!;
-    m[w + PLACE_FIRST] = NO_REF;
-    m[w + PLACE_LAST] = NO_REF;
-    m[w + PLACE_DB] = db;
-    m[w + PLACE_HASH] = key.hashB;
-    m[w + PLACE_READY] = 0;
-    m[w + PLACE_GONE] = 0;
-    m[w + PLACE_KEY_BYTES] = key.bytes;
-    for (let i = 0; i < words; i++) m[w + PLACE_KEY + i] = key.words[i]!;
-    c[bucket] = place;
-    c[pages.header + WAITED_COUNT_AT] = c[pages.header + WAITED_COUNT_AT]! + 1;
-    c[pages.header + INTEREST_AT] = c[pages.header + INTEREST_AT]! | INTEREST_BLOCKED;
-    return place;
+    const bucket = bucketOf(key.hashB);
+    m[w + KEY_NEXT] = shard.waitedKey(bucket);
+    m[w + KEY_FIRST] = NO_REF;
+    m[w + KEY_LAST] = NO_REF;
+    m[w + KEY_DB] = db;
+    m[w + KEY_HASH] = key.hashB;
+    m[w + KEY_READY] = 0;
+    m[w + KEY_ENDING] = 0;
+    m[w + KEY_LENGTH] = key.bytes;
+    for (let i = 0; i < words; i++) m[w + KEY_WORDS + i] = key.words[i]!;
+    shard.setWaitedKey(bucket, waited);
+    shard.waitedKeys++;
+    shard.interest |= INTEREST_BLOCKED;
+    return waited;
   }
 
-  /** Gives a place back when nobody waits there any more (W1), unless it is still to be served. */
-  dropIfEmpty(shard: number, place: Ref): void {
-    const { pages, c, store } = this;
-    const header = store.headerOf(shard);
-    pages.select(shard, header);
-    if (this.word(place, PLACE_FIRST) !== NO_REF || this.word(place, PLACE_READY) !== 0) return;
-    const bucket = header + WAITED_AT + (this.word(place, PLACE_HASH) & (WAITED_BUCKETS - 1));
-    const next = this.word(place, PLACE_NEXT);
-    if (c[bucket] === place) {
-      c[bucket] = next;
+  /** Frees a waited key that has no request any more (WAIT-1), unless it is still to be served. */
+  dropIfEmpty(shard: Shard, waited: Ref): void {
+    const { pages } = this;
+    pages.select(shard);
+    if (this.word(waited, KEY_FIRST) !== NO_REF || this.word(waited, KEY_READY) !== 0) return;
+    const bucket = bucketOf(this.word(waited, KEY_HASH));
+    const next = this.word(waited, KEY_NEXT);
+    if (shard.waitedKey(bucket) === waited) {
+      shard.setWaitedKey(bucket, next);
     } else {
-      let before = c[bucket]!;
-      while (this.word(before, PLACE_NEXT) !== place) before = this.word(before, PLACE_NEXT);
-      this.setWord(before, PLACE_NEXT, next);
+      let before: Ref = shard.waitedKey(bucket);
+      while (this.word(before, KEY_NEXT) !== waited) before = this.word(before, KEY_NEXT);
+      this.setWord(before, KEY_NEXT, next);
     }
-    const words = (this.word(place, PLACE_KEY_BYTES) + 3) >>> 2;
-    pages.free(place, (PLACE_KEY + words) * 4);
-    const left = c[header + WAITED_COUNT_AT]! - 1;
-    c[header + WAITED_COUNT_AT] = left;
-    if (left === 0) c[header + INTEREST_AT] = c[header + INTEREST_AT]! & ~INTEREST_BLOCKED;
+    const words = (this.word(waited, KEY_LENGTH) + 3) >>> 2;
+    pages.free(waited, (KEY_WORDS + words) * 4);
+    shard.waitedKeys--;
+    if (shard.waitedKeys === 0) shard.interest &= ~INTEREST_BLOCKED;
   }
 
-  /** Notes that a place may be served. Returns false when that was noted before. */
-  makeReady(place: Ref): boolean {
-    if (this.word(place, PLACE_READY) !== 0) return false;
-    this.setWord(place, PLACE_READY, 1);
+  /** Marks a waited key as ready to be served. Returns false when it was already. */
+  makeReady(waited: Ref): boolean {
+    if (this.word(waited, KEY_READY) !== 0) return false;
+    this.setWord(waited, KEY_READY, 1);
     return true;
   }
 
-  /** Turns to `shard` again, after others looked at places elsewhere. */
-  select(shard: number): void {
-    this.pages.select(shard, this.store.headerOf(shard));
+  /** Turns to `shard` again, after work in another one. */
+  select(shard: Shard): void {
+    this.pages.select(shard);
   }
 
   // ---- serving: the caller holds the lock of the shard ----
 
-  /** Begins to serve a place, which is ready no more. Returns the number of bytes of its key. */
-  openWaitedKey(shard: number, place: Ref): number {
-    this.pages.select(shard, this.store.headerOf(shard));
-    this.setWord(place, PLACE_READY, 0);
-    const w = this.pages.locate(place) >> 2;
-    return this.pages.m[w + PLACE_KEY_BYTES]!;
+  /** Begins to serve a waited key, which is no longer marked as ready. Returns the length of its key. */
+  openWaitedKey(shard: Shard, waited: Ref): number {
+    this.pages.select(shard);
+    this.setWord(waited, KEY_READY, 0);
+    const w = this.pages.locate(waited) >> 2;
+    return this.pages.m[w + KEY_LENGTH]!;
   }
-  /** Copies the key of a place. */
-  copyKey(place: Ref, length: number, into: Uint8Array): void {
-    const at = this.pages.locate(place);
-    copy(this.pages.b, at + PLACE_KEY * 4, into, 0, length);
+  /** Copies the key of a waited key. */
+  copyKey(waited: Ref, length: number, into: Uint8Array): void {
+    const at = this.pages.locate(waited);
+    copy(this.pages.b, at + KEY_WORDS * 4, into, 0, length);
   }
-  databaseOf(place: Ref): number {
-    return this.word(place, PLACE_DB);
+  databaseOf(waited: Ref): number {
+    return this.word(waited, KEY_DB);
   }
-  firstOf(place: Ref): Ref {
-    return this.word(place, PLACE_FIRST);
+  firstOf(waited: Ref): Ref {
+    return this.word(waited, KEY_FIRST);
   }
 
   /** Opens a request, in `request`. */
@@ -349,12 +350,12 @@ export class Waiters {
     copy(this.pages.b, from + REQUEST_TARGET * 4, into, at, length);
   }
 
-  /** True while the client of the request opened still waits. */
+  /** True while the client of the opened request still waits. */
   get isWaiting(): boolean {
     const { slot, state } = this.request;
     return this.stateOf(slot) === state;
   }
-  /** Claims the client of the request opened. Returns false when it does not wait any more. */
+  /** Claims the client of the opened request. Returns false when it no longer waits. */
   claim(): boolean {
     const { slot, state } = this.request;
     const claimed = (state & ~STATE_MASK) | WaitState.Claimed;
@@ -363,16 +364,11 @@ export class Waiters {
 
   /** Keys that clients wait for, in all shards. A count for INFO: read without locks. */
   keysWaitedFor(): number {
-    return this.sum(WAITED_COUNT_AT);
+    return this.store.shards.reduce((sum, shard) => sum + shard.waitedKeys, 0);
   }
   /** As keysWaitedFor, of keys whose end is waited for too. */
   keysWaitedToEnd(): number {
-    return this.sum(WAITED_GONE_AT);
-  }
-  private sum(at: number): number {
-    let sum = 0;
-    for (let shard = 0; shard < this.store.shards; shard++) sum += this.c[this.store.headerOf(shard) + at]!;
-    return sum;
+    return this.store.shards.reduce((sum, shard) => sum + shard.waitedKeysEnding, 0);
   }
 
   private word(ref: Ref, word: number): number {
@@ -384,28 +380,27 @@ export class Waiters {
     this.pages.m[at + word] = value;
   }
 
-  /** Asserts the invariants of a shard's places. */
-  check(shard: number): void {
-    const header = this.store.headerOf(shard);
-    let places = 0;
+  /** Asserts the invariants of a shard's waited keys. */
+  check(shard: Shard): void {
+    let keys = 0;
     let ending = 0;
-    this.visitAll(shard, header, (place) => {
-      places++;
+    this.visitAll(shard, (waited) => {
+      keys++;
       let endings = 0;
       let last: Ref = NO_REF;
-      for (let ref = this.firstOf(place); ref !== NO_REF; ref = this.word(ref, REQUEST_NEXT)) {
+      for (let ref = this.firstOf(waited); ref !== NO_REF; ref = this.word(ref, REQUEST_NEXT)) {
         assert(this.word(ref, REQUEST_PREVIOUS) === last, "a queue is linked both ways");
-        assert(this.word(ref, REQUEST_PLACE) === place, "a request names its place (W3)");
+        assert(this.word(ref, REQUEST_KEY) === waited, "a request names its waited key (WAIT-3)");
         if ((this.word(ref, REQUEST_KIND) & ENDS_WITH_KEY) !== 0) endings++;
         last = ref;
       }
-      assert(this.word(place, PLACE_GONE) === endings, "a place counts what ends with its key (W4)");
+      assert(this.word(waited, KEY_ENDING) === endings, "a waited key counts the requests that end with it (WAIT-4)");
       if (endings > 0) ending++;
-      assert(last !== NO_REF && this.word(place, PLACE_LAST) === last, "a place has a request (W1)");
+      assert(last !== NO_REF && this.word(waited, KEY_LAST) === last, "a waited key has a request (WAIT-1)");
     });
-    assert(places === this.c[header + WAITED_COUNT_AT], "the places are counted (W1)");
-    assert(ending === this.c[header + WAITED_GONE_AT], "the places that wait for an end are counted (W4)");
-    const isInterested = (this.c[header + INTEREST_AT]! & INTEREST_BLOCKED) !== 0;
-    assert(isInterested === places > 0, "the interest word tells that clients wait (W1)");
+    assert(keys === shard.waitedKeys, "the waited keys are counted (WAIT-1)");
+    assert(ending === shard.waitedKeysEnding, "the waited keys that end a wait are counted (WAIT-4)");
+    const isInterested = (shard.interest & INTEREST_BLOCKED) !== 0;
+    assert(isInterested === keys > 0, "the interest word tells that clients wait (WAIT-1)");
   }
 }

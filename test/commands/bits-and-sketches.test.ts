@@ -4,10 +4,9 @@
  * Method: seeded commands to an engine in process and to redis-server, under RESP2 and RESP3. Replies are compared with their
  *         RESP types, and every key at the end. A failure prints the commands. FERRITE_SEED=<n> replays it.
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FROM_RUNTIME } from "../../src/base/config/config.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { PINS_AT } from "../../src/store/shard.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type RespClient, show } from "../support/resp.ts";
@@ -340,7 +339,7 @@ test("a pinned value stays the same, whatever SETBIT and BITFIELD write meanwhil
   const key = store.newKey();
   key.load(Buffer.from("k"), 0, 1);
   store.select(0, key);
-  const { shard, header } = store.cursor;
+  const { shard } = store.cursor;
   const locked = <T>(work: () => T): T => {
     expect(store.section.enter(shard)).toBe(true);
     const result = work();
@@ -349,7 +348,7 @@ test("a pinned value stays the same, whatever SETBIT and BITFIELD write meanwhil
   };
   const { node, pin } = locked(() => {
     expect(store.find()).not.toBe(NO_ADDRESS);
-    return { node: store.cursor.node, pin: store.large.pin(header) };
+    return { node: store.cursor.node, pin: store.large.pin(shard) };
   });
   expect(
     engine.send(
@@ -376,7 +375,7 @@ test("a pinned value stays the same, whatever SETBIT and BITFIELD write meanwhil
   expect(engine.send("BITFIELD", "k", "GET", "u8", "#0", "GET", "u8", "#100000", "GET", "u8", "#400000")).toBe(
     "*[:145, :255, :7]",
   );
-  locked(() => store.large.unpin(shard, header, pin, 0));
+  locked(() => store.large.unpin(shard, pin, 0));
   engine.checkNow();
 });
 
@@ -427,9 +426,7 @@ describe("BITCOUNT and BITPOS of a long value", () => {
   }
   const isPinned = (engine: TestEngine) => {
     const { store } = engine.engine;
-    return Array.from({ length: store.shards }, (_, shard) => shard).some(
-      (shard) => store.c[store.headerOf(shard) + PINS_AT] !== 0,
-    );
+    return store.shards.some((shard) => shard.pins !== 0);
   };
 
   test("ranges that begin and end within bytes, in steps", () => {

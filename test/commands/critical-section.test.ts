@@ -7,8 +7,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { Rank } from "../../src/store/eviction.ts";
 import { FatalError } from "../../src/store/section.ts";
-import { LOCK_AT } from "../../src/store/shard.ts";
-import { type TestEngine, testEngine } from "../support/engine.ts";
+import { OTHER_WORKER, type TestEngine, testEngine } from "../support/engine.ts";
 import { encodeCommand } from "../support/resp.ts";
 
 /** Two engines, and the replies that blocked clients of the first got. */
@@ -31,8 +30,8 @@ function turns(...engines: TestEngine[]): void {
 /** True when no lock of a shard is held. */
 function areFree(one: TestEngine): boolean {
   const { store } = one.engine;
-  for (let shard = 0; shard < store.shards; shard++) {
-    if (Atomics.load(store.c, store.headerOf(shard) + LOCK_AT) !== 0) return false;
+  for (const shard of store.shards) {
+    if (shard.isLocked) return false;
   }
   return true;
 }
@@ -106,15 +105,14 @@ describe("waiting for locks (fault C)", () => {
     one.send("SET", "k", "v");
     const { shard } = store.cursor;
     const clients = Array.from({ length: 50 }, () => one.connect());
-    const at = store.headerOf(shard) + LOCK_AT;
-    Atomics.store(store.c, at, 1);
+    shard.tryLock(OTHER_WORKER);
     countSleeps();
     one.engine.turn.enter();
     for (const { client } of clients) client.receive(encodeCommand(["GET", "k"]));
     one.engine.turn.leave();
     expect(sleeps).toBeGreaterThan(0);
     expect(sleeps).toBeLessThanOrEqual(SLEEPS_A_TURN);
-    Atomics.store(store.c, at, 0);
+    shard.unlock();
     one.runTurns();
     for (const client of clients) expect(client.raw("").length).toBe(1);
   });
@@ -127,7 +125,7 @@ describe("waiting for locks (fault C)", () => {
       ["MSET", ..."abcdefghijklmnop".split("").flatMap((key) => [key, "v"])],
       ["DBSIZE"],
     ]) {
-      for (let shard = 0; shard < store.shards; shard++) Atomics.store(store.c, store.headerOf(shard) + LOCK_AT, 1);
+      for (const shard of store.shards) shard.tryLock(OTHER_WORKER);
       countSleeps();
       // A thread that sleeps for a lock gets it, and meets the next held one.
       (Atomics as { wait: unknown }).wait = (words: Int32Array, at: number) => {
@@ -140,7 +138,7 @@ describe("waiting for locks (fault C)", () => {
       expect(sleeps).toBeGreaterThan(0);
       expect(sleeps).toBeLessThanOrEqual(SLEEPS_A_TURN);
       (Atomics as { wait: unknown }).wait = wait;
-      for (let shard = 0; shard < store.shards; shard++) Atomics.store(store.c, store.headerOf(shard) + LOCK_AT, 0);
+      for (const shard of store.shards) shard.unlock();
       one.runTurns();
       expect(client.raw("").length).toBe(1);
       expect(areFree(one)).toBe(true);
@@ -239,7 +237,7 @@ describe("an exception at a site that holds locks (fault F)", () => {
       prepare: (one) => evicting(one),
       reach: (one) => {
         one.engine.store.log.hasRoom = () => false;
-        for (let shard = 0; shard < one.engine.store.shards; shard++) one.engine.memory.evictor.makeRoom(shard, 4096);
+        for (const shard of one.engine.store.shards) one.engine.memory.evictor.makeRoom(shard, 4096);
       },
       method: (one) => [one.engine.memory.evictor, "evict"],
     },
@@ -305,9 +303,9 @@ describe("an exception at a site that holds locks (fault F)", () => {
     "giving a pin back": {
       prepare: (one) => {
         const { store } = one.engine;
-        expect(store.large.pin(store.headerOf(1))).toBe(0);
+        expect(store.large.pin(store.shards[1]!)).toBe(0);
       },
-      reach: (one) => one.engine.unpin({ shard: 1, pin: 0 }),
+      reach: (one) => one.engine.unpin({ shard: one.engine.store.shards[1]!, pin: 0 }),
       method: (one) => on(one.engine.store.large, "unpin"),
       follows: true,
     },

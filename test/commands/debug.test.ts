@@ -5,13 +5,11 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Ferrite } from "../../src/embedded/index.ts";
-import { lockWithin, unlock } from "../../src/memory/lock.ts";
-import { LOCK_AT } from "../../src/store/shard.ts";
 import { Referee } from "../base/redis.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type RespClient, show, within } from "../support/resp.ts";
 import { type Server, startFerrite } from "../support/servers.ts";
-import { START_MS, testEngine } from "../support/engine.ts";
+import { OTHER_WORKER, START_MS, testEngine } from "../support/engine.ts";
 
 const MEMORY = 256 << 20;
 const NO_VALUE = "0".repeat(40);
@@ -291,15 +289,14 @@ describe("-BUSY", () => {
 
   test("a command whose lock is held beyond busy_reply_threshold gets -BUSY, and the commands after it run", () => {
     const engine = testEngine({ shards: 1 });
-    const { control } = engine.memory;
-    const at = control.shardAt(0) + LOCK_AT;
+    const shard = engine.engine.store.shards[0]!;
     const got: string[] = [];
     const { client } = engine.client;
     const send = (...commands: string[][]) =>
       client.receive(Buffer.concat(commands.map((words) => encodeCommand(words))));
     const take = () => got.push(...engine.client.raw("").map((reply) => show(reply)));
 
-    expect(lockWithin(control.i32, at, 1)).toBe(true);
+    expect(shard.tryLock(OTHER_WORKER)).toBe(true);
     send(["SET", "a", "1"], ["PING"], ["GET", "a"]);
     expect(client.isSuspended).toBe(true);
     engine.clock.advance(5000);
@@ -308,15 +305,15 @@ describe("-BUSY", () => {
     engine.clock.advance(1);
     engine.engine.beginTurn();
     client.proceed();
-    unlock(control.i32, at);
+    shard.unlock();
     take();
     expect(got).toEqual([BUSY, "+PONG", "null$"]);
 
     // The lock is free in time: no error, and the wait of one command does not count for the next.
-    expect(lockWithin(control.i32, at, 1)).toBe(true);
+    expect(shard.tryLock(OTHER_WORKER)).toBe(true);
     send(["SET", "a", "2"]);
     engine.clock.advance(4000);
-    unlock(control.i32, at);
+    shard.unlock();
     got.length = 0;
     take();
     expect(got).toEqual(["+OK"]);
@@ -326,16 +323,15 @@ describe("-BUSY", () => {
   test("0 means to wait for ever", () => {
     const engine = testEngine({ shards: 1 });
     engine.config.apply([{ name: "server.busy_reply_threshold", value: 0, previous: 5000 }]);
-    const { control } = engine.memory;
-    const at = control.shardAt(0) + LOCK_AT;
-    expect(lockWithin(control.i32, at, 1)).toBe(true);
+    const shard = engine.engine.store.shards[0]!;
+    expect(shard.tryLock(OTHER_WORKER)).toBe(true);
     const { client } = engine.client;
     client.receive(encodeCommand(["SET", "a", "1"]));
     engine.clock.advance(1e9);
     engine.engine.beginTurn();
     client.proceed();
     expect(client.isSuspended).toBe(true);
-    unlock(control.i32, at);
+    shard.unlock();
     expect(engine.client.raw("").map((reply) => show(reply))).toEqual(["+OK"]);
   });
 });

@@ -7,7 +7,6 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../../src/base/double-text.ts";
-import { PINS_AT } from "../../src/store/shard.ts";
 import { RdbKind, readCollection, rdbItems } from "../../src/structures/rdb-collection.ts";
 import { isStreamType } from "../../src/structures/rdb-stream.ts";
 import { StalledClient, type TestEngine, testEngine } from "../support/engine.ts";
@@ -429,7 +428,7 @@ function sortedPairs(reply: Reply): string[] {
 function pins(engine: TestEngine): number {
   const { store } = engine.engine;
   let total = 0;
-  for (let shard = 0; shard < store.shards; shard++) total += store.c[store.headerOf(shard) + PINS_AT]!;
+  for (const shard of store.shards) total += shard.pins;
   return total;
 }
 

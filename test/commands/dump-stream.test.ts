@@ -7,7 +7,6 @@
  *         A payload that only Ferrite refuses makes an inconsistent stream in Redis.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { PINS_AT } from "../../src/store/shard.ts";
 import { StalledClient, type TestEngine, testEngine } from "../support/engine.ts";
 import { withFooter } from "../support/generator.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
@@ -330,7 +329,7 @@ describe("streams in DUMP and RESTORE", () => {
 function pins(engine: TestEngine): number {
   const { store } = engine.engine;
   let total = 0;
-  for (let shard = 0; shard < store.shards; shard++) total += store.c[store.headerOf(shard) + PINS_AT]!;
+  for (const shard of store.shards) total += shard.pins;
   return total;
 }
 

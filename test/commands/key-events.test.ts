@@ -3,9 +3,9 @@
  * Method: every line goes to redis-server, which publishes its events (notify-keyspace-events KEA), and to an engine in
  *         process, whose notification hook records them. After each line both have the same events.
  */
+import { INTEREST_NOTIFY } from "../../src/store/shard.ts";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { eventClass, eventName, KeyEvent, keyEvent } from "../../src/store/key-events.ts";
-import { INTEREST_AT, INTEREST_NOTIFY } from "../../src/store/shard.ts";
 import { type TestClient, type TestEngine, testEngine } from "../support/engine.ts";
 import { encodeCommand, type RespClient, show } from "../support/resp.ts";
 import { requireRedis, type Server, startRedis } from "../support/servers.ts";
@@ -278,9 +278,8 @@ function recorder(): { one: TestEngine; take: () => string[] } {
   one.letClientsWait();
   const { store } = one.engine;
   const events: string[] = [];
-  for (let shard = 0; shard < store.shards; shard++) {
-    const at = store.headerOf(shard) + INTEREST_AT;
-    store.c[at] = store.c[at]! | INTEREST_NOTIFY;
+  for (const shard of store.shards) {
+    shard.interest |= INTEREST_NOTIFY;
   }
   store.hooks.notified = (_shard, keyspace, event) => {
     const { key } = store.cursor;

@@ -172,7 +172,7 @@ test("a large database is emptied at once, and its memory is freed in steps", ()
   expect(keyspaces.isEmptying(keyspace)).toBe(false);
   expect(other.send("DBSIZE")).toBe(":1");
   // More flushes than spare keyspaces: each waits until one is emptied.
-  const flushes = store.keyspaces - 16 + 4;
+  const flushes = store.keyspaceCount - 16 + 4;
   for (let i = 0; i < flushes; i++) {
     engine.send("MSET", ...pairs);
     expect(engine.send("FLUSHALL", "ASYNC")).toBe("+OK");

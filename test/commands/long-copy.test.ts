@@ -5,10 +5,10 @@
  * Method: the test gives one client its turns one by one, beside another that reads and writes. Pins, blocks and used memory
  *         are counted in the shard headers.
  */
+import type { Shard } from "../../src/store/shard.ts";
 import { expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Client, type ClientHost } from "../../src/server/client.ts";
-import { GARBAGE_AT, HEAP_LIVE_AT, PINS_AT, RELEASES_AT, WRITE_FROZEN_AT } from "../../src/store/shard.ts";
 import { holdLocks, type TestEngine, testEngine } from "../support/engine.ts";
 import { testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "../support/resp.ts";
@@ -60,19 +60,21 @@ class SteppedClient implements ClientHost {
   }
 }
 
-function sum(engine: TestEngine, word: number): number {
-  const { store } = engine.engine;
-  let total = 0;
-  for (let shard = 0; shard < store.shards; shard++) total += store.c[store.headerOf(shard) + word]!;
-  return total;
+function sum(engine: TestEngine, figure: (shard: Shard) => number | boolean): number {
+  return engine.engine.store.shards.reduce((total, shard) => total + Number(figure(shard)), 0);
 }
 /** Runs all background work, and then counts pins, blocks and bytes. */
 function held(engine: TestEngine, checks = true): { live: number; used: number } {
-  for (let i = 0; i < 200 && (sum(engine, GARBAGE_AT) !== 0 || sum(engine, RELEASES_AT) !== 0); i++) engine.advance(10);
-  expect(sum(engine, PINS_AT)).toBe(0);
-  expect(sum(engine, WRITE_FROZEN_AT)).toBe(0);
+  for (
+    let i = 0;
+    i < 200 && (sum(engine, (shard) => shard.garbage) !== 0 || sum(engine, (shard) => shard.hasReleases) !== 0);
+    i++
+  )
+    engine.advance(10);
+  expect(sum(engine, (shard) => shard.pins)).toBe(0);
+  expect(sum(engine, (shard) => shard.isWriteFrozen)).toBe(0);
   if (checks) engine.checkNow();
-  return { live: sum(engine, HEAP_LIVE_AT), used: engine.engine.store.usedBytes };
+  return { live: sum(engine, (shard) => shard.heapLiveBytes), used: engine.engine.store.usedBytes };
 }
 
 /** Expects the counts of before, except for pages of the index. Small leaks show after all keys are deleted. */

@@ -4,11 +4,11 @@
  * Method: a client whose socket accepts bytes only when the test says so, beside one that changes the collection. Pins and
  *         heap blocks are counted in the shard headers at the end.
  */
+import { PIN_SLOTS, type Shard } from "../../src/store/shard.ts";
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { WALK_STEP_BYTES } from "../../src/protocol/reply.ts";
 import { Client } from "../../src/server/client.ts";
-import { HEAP_LIVE_AT, PIN_SLOTS, PINS_AT } from "../../src/store/shard.ts";
 import { holdLocks, type TestEngine, testEngine } from "../support/engine.ts";
 import { testSeed } from "../support/random.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "../support/resp.ts";
@@ -60,21 +60,18 @@ function items(reply: Reply): string[] {
   return reply.value.map((item) => (item as { value: string }).value).sort();
 }
 
-function sum(engine: TestEngine, word: number): number {
-  const { store } = engine.engine;
-  let total = 0;
-  for (let shard = 0; shard < store.shards; shard++) total += store.c[store.headerOf(shard) + word]!;
-  return total;
+function sum(engine: TestEngine, figure: (shard: Shard) => number): number {
+  return engine.engine.store.shards.reduce((total, shard) => total + figure(shard), 0);
 }
 
 /** Empties the engine and asserts that nothing is left. */
 function expectNothingLeft(engine: TestEngine): void {
   // Pins that are released while the command holds its lock are freed by maintenance.
   engine.engine.maintain(1, 50);
-  expect(sum(engine, PINS_AT)).toBe(0);
+  expect(sum(engine, (shard) => shard.pins)).toBe(0);
   engine.send("FLUSHALL");
   for (let i = 0; i < 200; i++) engine.advance(10);
-  expect(sum(engine, HEAP_LIVE_AT)).toBe(0);
+  expect(sum(engine, (shard) => shard.heapLiveBytes)).toBe(0);
 }
 
 function engineWith(members: number, prefix = "member"): { engine: TestEngine; model: Set<string> } {
@@ -169,10 +166,10 @@ describe("long replies", () => {
       slow.credit = credit;
       slow.send("SMEMBERS", "set");
       slow.send("SMEMBERS", "set");
-      expect(sum(engine, PINS_AT)).toBe(2);
+      expect(sum(engine, (shard) => shard.pins)).toBe(2);
       engine.send("SADD", "set", `more:${credit}`);
       slow.client.disconnected();
-      expect(sum(engine, PINS_AT)).toBe(0);
+      expect(sum(engine, (shard) => shard.pins)).toBe(0);
     }
     // The lock was not free at that moment.
     const slow = new SlowClient(engine);
@@ -180,14 +177,14 @@ describe("long replies", () => {
     const release = holdLocks(store);
     slow.client.disconnected();
     release();
-    expect(sum(engine, PINS_AT)).toBe(1);
+    expect(sum(engine, (shard) => shard.pins)).toBe(1);
     engine.engine.maintain(1, 50);
-    expect(sum(engine, PINS_AT)).toBe(0);
+    expect(sum(engine, (shard) => shard.pins)).toBe(0);
 
     const mute = engine.connect();
     mute.raw(encodeCommand(["CLIENT", "REPLY", "OFF"]));
     mute.raw(encodeCommand(["SMEMBERS", "set"]));
-    expect(sum(engine, PINS_AT)).toBe(0);
+    expect(sum(engine, (shard) => shard.pins)).toBe(0);
     expectNothingLeft(engine);
   });
 
@@ -221,7 +218,7 @@ describe("long replies", () => {
       slow.push(new SlowClient(engine));
       slow[i]!.send("SMEMBERS", "set");
     }
-    expect(sum(engine, PINS_AT)).toBe(PIN_SLOTS);
+    expect(sum(engine, (shard) => shard.pins)).toBe(PIN_SLOTS);
     engine.send("SREM", "set", long);
     for (const client of slow.splice(0, 2)) expect(items(client.take())).toEqual([...model].sort());
     for (const client of slow.splice(-2)) expect(items(client.take())).toEqual([...model].sort());

@@ -5,8 +5,8 @@
  * Method: counts of every size to an engine in process and to both servers. A client that does not read runs beside others.
  *         Pins and heap blocks are counted at the end.
  */
+import { PIN_SLOTS, type Shard } from "../../src/store/shard.ts";
 import { describe, expect, test } from "bun:test";
-import { HEAP_LIVE_AT, PIN_SLOTS, PINS_AT } from "../../src/store/shard.ts";
 import { bothServers } from "../support/both-servers.ts";
 import { StalledClient, type TestEngine, testEngine } from "../support/engine.ts";
 import { type Reply, type RespClient, show, within } from "../support/resp.ts";
@@ -16,19 +16,16 @@ const LONG_MAX = "9223372036854775807";
 const HALF_MAX = "4611686018427387903";
 const HANG_MS = 30_000;
 
-function sum(engine: TestEngine, word: number): number {
-  const { store } = engine.engine;
-  let total = 0;
-  for (let shard = 0; shard < store.shards; shard++) total += store.c[store.headerOf(shard) + word]!;
-  return total;
+function sum(engine: TestEngine, figure: (shard: Shard) => number): number {
+  return engine.engine.store.shards.reduce((total, shard) => total + figure(shard), 0);
 }
 
 function expectNothingLeft(engine: TestEngine): void {
   engine.engine.maintain(1, 50);
-  expect(sum(engine, PINS_AT)).toBe(0);
+  expect(sum(engine, (shard) => shard.pins)).toBe(0);
   engine.send("FLUSHALL");
   for (let i = 0; i < 200; i++) engine.advance(10);
-  expect(sum(engine, HEAP_LIVE_AT)).toBe(0);
+  expect(sum(engine, (shard) => shard.heapLiveBytes)).toBe(0);
 }
 
 /** An engine with a hash, a set and a sorted set of `size` entries, named by their type. */
@@ -114,9 +111,9 @@ describe("replies of random entries", () => {
   test("wait for a pin when all pins of the shard are in use", () => {
     const engine = engineWith(3000);
     const { store } = engine.engine;
-    const shards = Array.from({ length: store.shards }, (_, shard) => shard);
+    const { shards } = store;
     for (const shard of shards) {
-      for (let i = 0; i < PIN_SLOTS; i++) expect(store.large.pin(store.headerOf(shard))).toBe(i);
+      for (let i = 0; i < PIN_SLOTS; i++) expect(store.large.pin(shard)).toBe(i);
     }
     const late = new StalledClient(engine);
     late.send("SRANDMEMBER", "set", -2000);

@@ -1,6 +1,6 @@
 /** Compares the frame pool with a naive model: a set of allocated frames. */
+import { CHUNK_FRAMES, type FrameNumber, NO_FRAME, regionOf, unitInRegion } from "../../src/memory/arena.ts";
 import { expect, test } from "bun:test";
-import { CHUNK_FRAMES, FRAME_BITS, FRAME_MASK, NO_FRAME } from "../../src/memory/arena.ts";
 import { FRAMES_OF, FramePool, FrameSize } from "../../src/memory/frame-pool.ts";
 import { Memory } from "../../src/server/memory.ts";
 import { seeded } from "../store/fixture.ts";
@@ -23,20 +23,20 @@ class Twin {
   readonly out = new Set<number>();
   constructor(private readonly regionMiB: number) {}
 
-  private number(place: number): number {
-    return (place >>> FRAME_BITS) * this.regionMiB * CHUNK_FRAMES + (place & FRAME_MASK);
+  private number(place: FrameNumber): number {
+    return regionOf(place) * this.regionMiB * CHUNK_FRAMES + unitInRegion(place);
   }
-  take(place: number, frames: number): void {
+  take(place: FrameNumber, frames: number): void {
     const first = this.number(place);
     expect(first % frames).toBe(0);
     expect(first).toBeGreaterThanOrEqual(CHUNK_FRAMES);
-    expect(place & FRAME_MASK).toBeLessThan(this.regionMiB * CHUNK_FRAMES);
+    expect(unitInRegion(place)).toBeLessThan(this.regionMiB * CHUNK_FRAMES);
     for (let i = first; i < first + frames; i++) {
       expect(this.out.has(i)).toBe(false);
       this.out.add(i);
     }
   }
-  give(place: number, frames: number): void {
+  give(place: FrameNumber, frames: number): void {
     const first = this.number(place);
     for (let i = first; i < first + frames; i++) expect(this.out.delete(i)).toBe(true);
   }
@@ -48,7 +48,7 @@ test(
     const memory = memoryOf(8, 4);
     const { pool } = memory;
     const twin = new Twin(8);
-    const held: { place: number; size: FrameSize }[] = [];
+    const held: { place: FrameNumber; size: FrameSize }[] = [];
     let refused = 0;
     for (let step = 0; step < 20_000; step++) {
       const filling = Math.floor(step / 1000) % 3 !== 2;
@@ -150,8 +150,8 @@ test("a reservation that fails asks for as many regions as it needs", () => {
   ] as const) {
     const memory = memoryOf(regionMiB, 64);
     const { pool } = memory;
-    expect(pool.ahead).toBe(4);
-    const regions = Math.ceil((chunks + pool.kept + 1) / regionMiB);
+    expect(pool.commandChunks).toBe(4);
+    const regions = Math.ceil((chunks + pool.heldBack + 1) / regionMiB);
     for (let tries = 0; !pool.reserve(chunks); tries++) {
       expect(tries).toBeLessThan(regions);
       expect(pool.wantsRegion()).toBe(true);

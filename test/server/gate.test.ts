@@ -6,7 +6,6 @@
  */
 import { describe, expect, test } from "bun:test";
 import { Client } from "../../src/server/client.ts";
-import { PINS_AT } from "../../src/store/shard.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
 import { type Argument, encodeCommand, show } from "../support/resp.ts";
 
@@ -163,7 +162,7 @@ describe("the gate", () => {
     engine.runTurns();
     expect(client.text).toBe("");
     const { store } = engine.engine;
-    for (let shard = 0; shard < store.shards; shard++) expect(store.c[store.headerOf(shard) + PINS_AT]).toBe(0);
+    for (const shard of store.shards) expect(shard.pins).toBe(0);
   });
 
   test("a reply to a blocked client waits for the position of the section that served it", () => {

@@ -8,7 +8,6 @@
 import { describe, expect, test } from "bun:test";
 import { Client } from "../../src/server/client.ts";
 import { WRITE } from "../../src/dispatch/spec.ts";
-import { LOCK_AT } from "../../src/store/shard.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
 import { type Argument, encodeCommand } from "../support/resp.ts";
 
@@ -22,7 +21,7 @@ const HARD_LIMIT = 600 << 10;
 function heldLocks(engine: TestEngine): number {
   const { store } = engine.engine;
   let held = 0;
-  for (let shard = 0; shard < store.shards; shard++) if (store.c[store.headerOf(shard) + LOCK_AT] !== 0) held++;
+  for (const shard of store.shards) if (shard.isLocked) held++;
   return held;
 }
 
@@ -308,7 +307,7 @@ describe("a client that passes its output limit in the middle of a command", () 
     for (let i = 0; i < 10; i++) engine.advance(10, true);
     engine.engine.maintain(1, 50);
     engine.checkNow();
-    expect(store.shards).toBeGreaterThan(1);
+    expect(store.shardCount).toBeGreaterThan(1);
     expect(contentOf(engine, name)).toBe(contentOf(undisturbed, name));
     if (!["PFDEBUG", "PERSIST"].includes(name)) expect(contentOf(undisturbed, name)).not.toBe(untouched);
   });

@@ -3,6 +3,7 @@
  *         once, and every pin is released.
  * Method: a turn over outlets of the test, one of which throws when it is called.
  */
+import type { Shard } from "../../src/store/shard.ts";
 import { describe, expect, test } from "bun:test";
 import type { Blocking } from "../../src/dispatch/blocking.ts";
 import { type Outlet, type Pinned, Turn } from "../../src/server/turn.ts";
@@ -16,7 +17,7 @@ function turnWithNotes(): { turn: Turn; notes: string[] } {
     beginTurn: () => {},
     endCommands: () => {},
     publishSent: () => {},
-    unpin: ({ shard }: Pinned) => notes.push(`unpin ${shard}`),
+    unpin: ({ shard }: Pinned) => notes.push(`unpin ${shard.number}`),
   });
   turn.failed = (thrown) => notes.push(`failed: ${(thrown as Error).message}`);
   return { turn, notes };
@@ -46,7 +47,7 @@ describe("a connection that throws at the end of a turn", () => {
         else if (throwsIn === "send") turn.scheduleSend(each);
         else turn.scheduleDrop(each);
       }
-      turn.unpin({ shard: 7, pin: 1 });
+      turn.unpin({ shard: { number: 7 } as Shard, pin: 1 });
       turn.leave();
       const done = { sendGathered: "+OK", send: "send", drop: "drop" }[throwsIn];
       const isDropped = throwsIn !== "drop";

@@ -2,28 +2,20 @@
 import { expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Status } from "../../src/base/status.ts";
-import { FRAME_BYTES, NO_FRAME } from "../../src/memory/arena.ts";
-import { FRAMES_OF, FrameSize } from "../../src/memory/frame-pool.ts";
+import { FRAME_BYTES, type FrameNumber, NO_FRAME } from "../../src/memory/arena.ts";
+import { type Address, NO_ADDRESS, segmentOf } from "../../src/store/address.ts";
+import { deadlineSum, expiresCount } from "../../src/store/keyspace.ts";
 import {
   DEADLINE_MAX,
   Encoding,
-  headerWord,
   INLINE_VALUE_MAX,
   KEY_BYTES_MAX,
   PARITY,
   RecordType,
+  setHeader,
 } from "../../src/store/record.ts";
-import { NO_ADDRESS, SegmentState, segmentOf } from "../../src/store/segments.ts";
-import {
-  DEADLINE_SUM,
-  EPOCH_AT,
-  EXPIRES_COUNT,
-  HEAP_BYTES_AT,
-  LIVE_UNITS_AT,
-  LOG_UNITS_AT,
-  PINS_AT,
-  WHEEL_TIMERS_AT,
-} from "../../src/store/shard.ts";
+import { SegmentState } from "../../src/store/segments.ts";
+import { FRAMES_OF, FrameSize } from "../../src/memory/frame-pool.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { ADMITTED, PLAIN } from "../../src/store/store.ts";
 import { checkShard } from "../../src/store/shard-check.ts";
@@ -138,8 +130,8 @@ test("a large value over a record of another region", () => {
     taken.push(place);
   }
   // The heap has no free block there either, so that the node lies in the second region too.
-  for (let block = f.store.heap.allocate(0, f.store.headerOf(0), 64, false); block > 0; ) {
-    block = f.store.heap.allocate(0, f.store.headerOf(0), 64, false);
+  for (let block = f.store.heap.allocate(f.store.shards[0]!, 64, false); block > 0; ) {
+    block = f.store.heap.allocate(f.store.shards[0]!, 64, false);
   }
   expect(f.memory.grow()).toBe(true);
   // The other region has bytes that look like a record with room at the same offset. Code that forgets to turn back writes there.
@@ -147,7 +139,7 @@ test("a large value over a record of another region", () => {
   f.store.find();
   const decoy = f.store.cursor.w;
   const words = f.memory.arena.words[1]!;
-  words[decoy] = headerWord(8, RecordType.String, Encoding.Raw, 0);
+  setHeader(words, decoy, 8, RecordType.String, Encoding.Raw, 0);
   words[decoy + 3] = 77;
   const value = bytesOf(new Random(1), 200_000);
   expect(f.set("a", value, START_MS + 5000)).toBe(0);
@@ -178,9 +170,9 @@ test("two changes in a row of a new key, across a split", () => {
 test("frames with neighbouring numbers in different regions are not contiguous", () => {
   const f = new Fixture({ regions: 2, regionBytes: 1 << 30 });
   const { pool, large } = f.store;
-  const node = large.link(0, f.store.headerOf(0), [0x1fff8, 0x20000, 0x20008], false) as number;
-  expect(large.contiguous(0, node, 0, 196_608)).toBe(65_536);
-  expect(large.contiguous(0, node, 65_536, 131_072)).toBe(131_072);
+  const node = large.link(f.shard, [0x1fff8, 0x20000, 0x20008] as FrameNumber[], false) as Address;
+  expect(large.contiguous(f.shard, node, 0, 196_608)).toBe(65_536);
+  expect(large.contiguous(f.shard, node, 65_536, 131_072)).toBe(131_072);
   expect(pool.framesOut).toBeGreaterThan(0);
 });
 
@@ -192,8 +184,8 @@ test("a pinned large value is deleted while the pool is empty", () => {
   f.select("big");
   store.find();
   const node = store.cursor.node;
-  const header = store.cursor.header;
-  const pin = store.large.pin(header);
+  const { shard } = store.cursor;
+  const pin = store.large.pin(shard);
   const taken: number[] = [];
   for (
     let place = store.pool.allocate(FrameSize.Small, false);
@@ -203,19 +195,15 @@ test("a pinned large value is deleted while the pool is empty", () => {
     taken.push(place);
   }
   // Not even a block of 64 bytes is left.
-  for (
-    let block = store.heap.allocate(0, header, 64, false);
-    block > 0;
-    block = store.heap.allocate(0, header, 64, false)
-  );
+  for (let block = store.heap.allocate(shard, 64, false); block > 0; block = store.heap.allocate(shard, 64, false));
   f.select("big");
   store.find();
   store.remove(KeyEvent.Deleted);
   const seen = Buffer.alloc(value.length);
-  store.large.read(0, node, 0, seen, 0, seen.length);
+  store.large.read(shard, node, 0, seen, 0, seen.length);
   expect(seen.equals(value)).toBe(true);
   const before = store.pool.framesOut;
-  store.large.unpin(0, header, pin, 0);
+  store.large.unpin(shard, pin, 0);
   expect(store.pool.framesOut).toBe(before - 4 * FRAMES_OF[FrameSize.Small]);
 });
 
@@ -223,21 +211,21 @@ test("pins between two writes share an epoch", () => {
   const f = new Fixture();
   const { store } = f;
   f.set("big", bytesOf(new Random(3), 200_000));
-  const header = store.headerOf(0);
-  const first = store.large.pin(header);
-  const epoch = store.c[header + EPOCH_AT]!;
-  const second = store.large.pin(header);
-  store.large.unpin(0, header, first, 0);
-  const third = store.large.pin(header);
-  expect(store.c[header + EPOCH_AT]).toBe(epoch);
+  const { shard } = f;
+  const first = store.large.pin(shard);
+  const epoch = shard.epoch;
+  const second = store.large.pin(shard);
+  store.large.unpin(shard, first, 0);
+  const third = store.large.pin(shard);
+  expect(shard.epoch).toBe(epoch);
   f.set("big", bytesOf(new Random(4), 200_000));
-  const fourth = store.large.pin(header);
-  expect(store.c[header + EPOCH_AT]).toBe(epoch + 1);
-  store.large.unpin(0, header, fourth, 0);
-  store.large.unpin(0, header, second, 0);
-  store.large.unpin(0, header, third, 0);
-  expect(store.c[header + PINS_AT]).toBe(0);
-  checkShard(f.store, 0);
+  const fourth = store.large.pin(shard);
+  expect(shard.epoch).toBe(epoch + 1);
+  store.large.unpin(shard, fourth, 0);
+  store.large.unpin(shard, second, 0);
+  store.large.unpin(shard, third, 0);
+  expect(shard.pins).toBe(0);
+  checkShard(f.store, shard);
 });
 
 test("an append of a large value reserves nothing for pages that no pin sees", () => {
@@ -247,10 +235,10 @@ test("an append of a large value reserves nothing for pages that no pin sees", (
   f.select("big");
   store.find();
   const bytes = 12 << 20;
-  const before = store.c[store.cursor.header + HEAP_BYTES_AT]!;
+  const before = store.cursor.shard.heapBytes;
   expect(f.strings.writeAt(70_000, bytesOf(new Random(4), bytes), 0, bytes)).toBe(70_000 + bytes);
   // The node of 194 chunks takes at most one further frame of the smallest size.
-  expect(store.c[store.cursor.header + HEAP_BYTES_AT]).toBeLessThanOrEqual(before + FRAME_BYTES);
+  expect(store.cursor.shard.heapBytes).toBeLessThanOrEqual(before + FRAME_BYTES);
   f.checkAll();
 });
 
@@ -262,12 +250,12 @@ test("deadlines that become due while their keyspace is being emptied", () => {
   let expired = 0;
   f.store.hooks.removedByStore = () => void expired++;
   for (let n = 0; n < 3; n++) {
-    f.maintenance.step(0);
+    f.maintenance.step(f.shard);
     f.checkAll();
   }
   for (let n = 0; n < 400; n++) {
     f.tick(64);
-    f.maintenance.step(0);
+    f.maintenance.step(f.shard);
     if (n % 10 === 0) f.checkAll();
   }
   f.settle();
@@ -283,10 +271,10 @@ test("FLUSHALL frees all memory, including timer entries of far deadlines", () =
   f.keyspaces.flush(0);
   f.keyspaces.flush(1);
   f.settle();
-  const header = f.store.headerOf(0);
-  expect(f.store.c[header + WHEEL_TIMERS_AT]).toBe(0);
-  expect(f.store.c[header + LIVE_UNITS_AT]).toBe(0);
-  expect(f.store.c[header + LOG_UNITS_AT]).toBe(0);
+  const { shard } = f;
+  expect(shard.timers).toBe(0);
+  expect(shard.liveUnits).toBe(0);
+  expect(shard.logUnits).toBe(0);
   expect(f.store.pool.framesOut).toBe(before);
   expect(f.store.usedBytes).toBe(0);
   f.store.pool.check();
@@ -299,12 +287,12 @@ test("dead records of sealed segments are cleaned too", () => {
   const value = bytesOf(new Random(9), 900);
   for (let round = 0; round < 40; round++) {
     for (let i = 0; i < 500; i++) f.set(`k${i}`, value);
-    f.maintenance.step(0);
+    f.maintenance.step(f.shard);
   }
   f.settle();
   f.checkAll();
   // About 0.5 MB are live. Without cleaning of sealed segments the log would hold all 18 MB.
-  expect(f.store.c[f.store.headerOf(0) + LOG_UNITS_AT]! * 8).toBeLessThan(3 << 20);
+  expect(f.store.shards[0]!.logUnits * 8).toBeLessThan(3 << 20);
   for (let i = 0; i < 500; i++) expect(f.get(`k${i}`)).toEqual(value);
 });
 
@@ -341,8 +329,9 @@ test("a relocated record keeps its deadline, its timer entry and its snapshot pa
 test("counts of deadlines on every path", () => {
   const f = new Fixture();
   const { store } = f;
-  const ks = store.index.keyspaceAt(store.headerOf(0), 0);
-  const counts = () => [store.c[ks + EXPIRES_COUNT], store.f64[(ks + DEADLINE_SUM) >>> 1]];
+  const { shard } = f;
+  const ks = shard.keyspace(0);
+  const counts = () => [expiresCount(shard.c, ks), deadlineSum(shard, ks)];
   const far = START_MS + 1e7;
   const big = bytesOf(new Random(1), 100_000);
   for (const value of [text("v"), text("12"), big]) {
@@ -419,12 +408,12 @@ test("a segment that is not mutable is never written in place", () => {
   const f = new Fixture();
   f.maintenance.limits.mutableUnits = 1;
   for (let i = 0; i < 400; i++) f.set(`k${i}`, bytesOf(new Random(i), 700));
-  for (let n = 0; n < 10; n++) f.maintenance.step(0);
+  for (let n = 0; n < 10; n++) f.maintenance.step(f.shard);
   let sealed = 0;
   for (let i = 0; i < 400; i++) {
     f.select(`k${i}`);
     const before = f.store.find();
-    if (f.store.segments.state(0, segmentOf(before)) === SegmentState.Mutable) continue;
+    if (f.store.segments.state(f.shard, segmentOf(before)) === SegmentState.Mutable) continue;
     sealed++;
     expect(f.store.setDeadline(START_MS + 1e6)).toBe(0);
     expect(f.store.cursor.address).not.toBe(before);
@@ -460,14 +449,14 @@ test("a change that was admitted takes the pool's reserve, another one does not"
   const f = new Fixture({ shards: 2 });
   const { store } = f;
   const { pool } = store;
-  expect(pool.kept).toBeGreaterThan(0);
+  expect(pool.heldBack).toBeGreaterThan(0);
   // The key's own shard has no segment yet.
   f.set("other", VALUE_OF_ONE);
   const used = store.cursor.shard;
   let name = "k";
   for (f.select(name); store.cursor.shard === used; f.select(name)) name += "k";
   while (pool.allocate(FrameSize.Tiny, false) !== NO_FRAME);
-  expect(pool.freeChunks).toBe(pool.kept);
+  expect(pool.freeChunks).toBe(pool.heldBack);
   store.find();
   expect(store.place(RecordType.String, Encoding.Raw, 1, 0, 0, PLAIN)).toBe(Status.Busy);
   expect(store.place(RecordType.String, Encoding.Raw, 1, 0, 0, ADMITTED)).toBe(0);

@@ -2,10 +2,11 @@
  * Goal:   a due key is treated as each of the three expiry modes says, and a write to a hidden key leaves one key, not two.
  * Method: one store with a held clock. The checkers of the shard run after each change.
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import { keyCount } from "../../src/store/keyspace.ts";
+import { INTEREST_NOTIFY } from "../../src/store/shard.ts";
 import { describe, expect, test } from "bun:test";
 import { ExpiryMode } from "../../src/store/expiry-mode.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { INTEREST_AT, INTEREST_NOTIFY, KEY_COUNT } from "../../src/store/shard.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { TestEngine } from "../support/engine.ts";
 import { Fixture, START_MS } from "./fixture.ts";
@@ -15,8 +16,8 @@ import { Section } from "../../src/store/section.ts";
 const TEXT = Buffer.from("text");
 const OTHER = Buffer.from("other");
 
-function keyCount(f: Fixture): number {
-  return f.store.c[f.store.index.keyspaceAt(f.store.headerOf(0), 0) + KEY_COUNT]!;
+function keysOf(f: Fixture): number {
+  return keyCount(f.shard.c, f.shard.keyspace(0));
 }
 
 /** A store with the key "k", which is due now, and five others. */
@@ -33,7 +34,7 @@ describe("a key whose deadline has passed", () => {
   test("is removed when it is looked up, in normal mode", () => {
     const f = withDueKey(ExpiryMode.Normal);
     expect(f.get("k")).toBeNull();
-    expect(keyCount(f)).toBe(5);
+    expect(keysOf(f)).toBe(5);
     expect(f.store.counters.expired).toBe(1);
     f.checkAll();
   });
@@ -41,12 +42,12 @@ describe("a key whose deadline has passed", () => {
   test("is hidden but not removed, in paused mode", () => {
     const f = withDueKey(ExpiryMode.Paused);
     expect(f.get("k")).toBeNull();
-    expect(keyCount(f)).toBe(6);
-    expect(f.store.countKeys(0, 0)).toBe(6);
+    expect(keysOf(f)).toBe(6);
+    expect(f.store.countKeys(f.shard, 0)).toBe(6);
     expect(f.store.counters.expired).toBe(0);
     f.store.setExpiryMode(ExpiryMode.Normal);
     expect(f.get("k")).toBeNull();
-    expect(keyCount(f)).toBe(5);
+    expect(keysOf(f)).toBe(5);
     f.checkAll();
   });
 
@@ -55,9 +56,9 @@ describe("a key whose deadline has passed", () => {
     expect(f.get("k")).toEqual(TEXT);
     f.tick(1000);
     expect(f.get("k")).toEqual(TEXT);
-    expect(f.store.countKeys(0, 0)).toBe(6);
+    expect(f.store.countKeys(f.shard, 0)).toBe(6);
     f.settle();
-    expect(keyCount(f)).toBe(6);
+    expect(keysOf(f)).toBe(6);
     f.store.setExpiryMode(ExpiryMode.Normal);
     expect(f.get("k")).toBeNull();
     f.checkAll();
@@ -68,7 +69,7 @@ describe("a write over a hidden key", () => {
   test("leaves one key without the old deadline", () => {
     const f = withDueKey(ExpiryMode.Paused);
     expect(f.set("k", OTHER)).toBe(0);
-    expect(keyCount(f)).toBe(6);
+    expect(keysOf(f)).toBe(6);
     f.checkAll();
     expect(f.get("k")).toEqual(OTHER);
     expect(f.store.cursor.deadlineMs).toBe(0);
@@ -83,7 +84,7 @@ describe("a write over a hidden key", () => {
     f.tick(10);
     f.store.setExpiryMode(ExpiryMode.Paused);
     expect(f.set("k", OTHER)).toBe(0);
-    expect(keyCount(f)).toBe(1);
+    expect(keysOf(f)).toBe(1);
     f.checkAll();
   });
 
@@ -93,7 +94,7 @@ describe("a write over a hidden key", () => {
     let removed = 0;
     f.store.hooks.notified = (_shard, _keyspace, event) => events.push(event);
     f.store.hooks.removedByStore = () => removed++;
-    f.store.c[f.store.headerOf(0) + INTEREST_AT] = INTEREST_NOTIFY;
+    f.shard.interest = INTEREST_NOTIFY;
     f.set("k", OTHER);
     expect(events).toEqual([KeyEvent.Expired, KeyEvent.Set]);
     expect(removed).toBe(1);
@@ -106,7 +107,7 @@ describe("a write over a hidden key", () => {
     expect(f.store.find()).toBe(NO_ADDRESS);
     f.set("z", OTHER);
     f.checkAll();
-    expect(keyCount(f)).toBe(7);
+    expect(keysOf(f)).toBe(7);
     expect(f.get("z")).toEqual(OTHER);
     expect(f.store.counters.expired).toBe(0);
   });
@@ -134,7 +135,7 @@ test("BLMOVE served during a pause replaces a target that has expired", () => {
   const waiting = engine.connect();
   expect(waiting.raw(`BLMOVE source ${target} LEFT LEFT 0\r\n`)).toEqual([]);
   // Another worker holds the target's lock during the push to the source, so serving is postponed.
-  const other = new Section(engine.memory.control, 1, new FramePool(engine.memory.arena));
+  const other = new Section(store.shards, 1, new FramePool(engine.memory.arena));
   expect(other.enter(shardOf(target))).toBe(true);
   engine.client.raw("RPUSH source x\r\n");
   expect(ended).toEqual([]);

@@ -1,16 +1,17 @@
 /** A store over small regions in this process, and the loop of a seeded test. */
+import { Encoding } from "../../src/store/record.ts";
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import type { Keyspaces } from "../../src/store/keyspaces.ts";
+import type { Shard } from "../../src/store/shard.ts";
 import { HeldClock } from "../../src/base/clock.ts";
 import { Random } from "../../src/base/random.ts";
 import { Memory } from "../../src/server/memory.ts";
-import { Keyspaces, Maintenance } from "../../src/store/maintenance.ts";
-import { keyspacesOf } from "../../src/memory/control.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { Maintenance } from "../../src/store/maintenance.ts";
 import { checkShard } from "../../src/store/shard-check.ts";
 import { Store } from "../../src/store/store.ts";
 import { StringValue } from "../../src/store/string-value.ts";
 import { ValueTransfer } from "../../src/store/value-transfer.ts";
 import type { Key } from "../../src/store/key.ts";
-import { Encoding } from "../../src/store/record.ts";
 import { testSeed } from "../support/random.ts";
 
 export interface FixtureOptions {
@@ -29,6 +30,8 @@ export class Fixture {
   readonly strings: StringValue;
   readonly transfer: ValueTransfer;
   readonly keyspaces: Keyspaces;
+  /** The first shard. */
+  readonly shard: Shard;
   readonly maintenance: Maintenance;
   readonly clock = new HeldClock(START_MS, 1000);
   readonly key: Key;
@@ -49,8 +52,9 @@ export class Fixture {
     this.store = new Store(this.memory.arena, 0);
     this.strings = new StringValue(this.store);
     this.transfer = new ValueTransfer(this.store, this.strings);
-    this.keyspaces = new Keyspaces(this.memory.control, keyspacesOf(databases));
-    this.maintenance = new Maintenance(this.store, this.keyspaces, { deadFraction: 0.3, mutableUnits: 0 });
+    this.keyspaces = this.store.keyspaces;
+    this.shard = this.store.shards[0]!;
+    this.maintenance = new Maintenance(this.store, { deadFraction: 0.3, mutableUnits: 0 });
     this.key = this.store.newKey();
     this.tick(0);
   }
@@ -98,13 +102,13 @@ export class Fixture {
 
   checkAll(): number {
     let keys = 0;
-    for (let shard = 0; shard < this.store.shards; shard++) keys += checkShard(this.store, shard);
+    for (const shard of this.store.shards) keys += checkShard(this.store, shard);
     return keys;
   }
 
   /** Runs maintenance until nothing is left to do. */
   settle(limit = 100_000): void {
-    for (let shard = 0; shard < this.store.shards; shard++) {
+    for (const shard of this.store.shards) {
       for (let n = 0; this.maintenance.step(shard); n++) if (n > limit) throw new Error("maintenance never ends");
     }
     this.maintenance.releaseEmptied();

@@ -4,14 +4,13 @@
  * Method: seeded random commands on a few keys of one shard, with a moving clock and maintenance in between. The shard's
  *         checker runs throughout. Pinned readers compare with the model as of their pin. At the end no block is left.
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import { Encoding } from "../../src/store/record.ts";
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
 import { Collections } from "../../src/store/collections.ts";
 import { HashEncoding, HashValue } from "../../src/store/hash-value.ts";
 import { ORDERED_MAX } from "../../src/store/ordered-collection.ts";
-import { Encoding } from "../../src/store/record.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { KEEP_DEADLINE } from "../../src/store/timed-collection.ts";
 import { testSeed } from "../support/random.ts";
@@ -230,18 +229,18 @@ describe("hashes in the store", () => {
           if (hashes.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
           const reader = new HashValue(store, hashes.collections.limits.hash);
           const fields = hashes.fields(hashes.value, false).map(withoutDeadline);
-          reader.openPinned(store.cursor.shard, store.cursor.header, hashes.value.root);
+          reader.openPinned(store.cursor.shard, hashes.value.root);
           reader.encoding = hashes.value.encoding;
-          pins.push({ pin: store.large.pin(store.cursor.header), reader, fields });
+          pins.push({ pin: store.large.pin(store.cursor.shard), reader, fields });
         } else if (die < 945 && pins.length > 0) {
           const [{ pin, reader, fields }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(hashes.fields(reader, false).map(withoutDeadline)).toEqual(fields);
-          store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+          store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
         }
         if (step % 400 === 0) hashes.compareAll(keys);
-        if (step % 50 === 0) f.maintenance.step(0);
+        if (step % 50 === 0) f.maintenance.step(f.shard);
       }
-      for (const { pin } of pins) store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+      for (const { pin } of pins) store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
       hashes.compareAll(keys);
       // Due fields are removed although no command reads them.
       f.tick(200_000);
@@ -257,7 +256,7 @@ describe("hashes in the store", () => {
       f.checkAll();
       f.keyspaces.flush(0);
       f.settle();
-      expect(store.c[store.headerOf(0) + HEAP_LIVE_AT]).toBe(0);
+      expect(store.shards[0]!.heapLiveBytes).toBe(0);
     }
   });
 
@@ -275,7 +274,7 @@ describe("hashes in the store", () => {
     hashes.value.finish();
     f.checkAll();
     f.tick(1000 + 64);
-    expect(hashes.f.maintenance.step(0)).toBe(true);
+    expect(hashes.f.maintenance.step(f.shard)).toBe(true);
     f.select("h");
     expect(hashes.value.find()).toBe(1);
     const left = hashes.value.count;

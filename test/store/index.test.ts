@@ -1,9 +1,10 @@
 /** Hash index against a map, SCAN's promise over growth and shrinking, and the quality of the hash. */
-import { expect, test } from "bun:test";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { reverseBits } from "../../src/store/index.ts";
+import { type Address, NO_ADDRESS } from "../../src/store/address.ts";
+import { isSurelyEmpty, reverseBits } from "../../src/store/index.ts";
+import { bucketCount, levelMask, publishedVersion, splitBucket, tableVersion } from "../../src/store/keyspace.ts";
 import { keyAt, keyBytes } from "../../src/store/record.ts";
-import { BUCKETS, LEVEL_MASK, VERSION } from "../../src/store/shard.ts";
+import type { KeyspaceRef, Shard } from "../../src/store/shard.ts";
+import { expect, test } from "bun:test";
 import { FrameSize } from "../../src/memory/frame-pool.ts";
 import { countFrom } from "../support/random.ts";
 import { Fixture, seeded } from "./fixture.ts";
@@ -14,8 +15,8 @@ test(
   "insert, remove, grow and shrink against a map",
   seeded((random) => {
     const f = new Fixture();
-    const { store } = f;
-    const ks = store.index.keyspaceAt(store.headerOf(0), 0);
+    const { store, shard } = f;
+    const ks = shard.keyspace(0);
     const model = new Set<string>();
     let target = 2000;
     let widest = 0;
@@ -32,7 +33,7 @@ test(
         store.remove(2);
         model.delete(key);
       }
-      widest = Math.max(widest, store.c[ks + BUCKETS]!);
+      widest = Math.max(widest, bucketCount(shard.c, ks));
       if (step % 2000 === 0) expect(f.checkAll()).toBe(model.size);
     }
     expect(widest).toBeGreaterThan(300);
@@ -41,7 +42,7 @@ test(
       store.find();
       store.remove(2);
     }
-    expect(store.c[ks + BUCKETS]).toBe(0);
+    expect(bucketCount(shard.c, ks)).toBe(0);
     expect(store.usedBytes).toBe(0);
     f.checkAll();
   }),
@@ -49,10 +50,9 @@ test(
 
 test("a keyspace is surely empty while it has no key and no thread holds the lock", () => {
   const f = new Fixture();
-  const { store } = f;
-  const header = store.headerOf(0);
-  const ks = store.index.keyspaceAt(header, 0);
-  const isEmpty = () => store.index.isSurelyEmpty(header, ks);
+  const { store, shard } = f;
+  const ks = shard.keyspace(0);
+  const isEmpty = () => isSurelyEmpty(shard, ks);
   expect(isEmpty()).toBe(true);
   f.set("key", VALUE);
   expect(isEmpty()).toBe(false);
@@ -60,7 +60,7 @@ test("a keyspace is surely empty while it has no key and no thread holds the loc
   store.find();
   store.remove(2);
   expect(isEmpty()).toBe(true);
-  store.section.enter(0);
+  store.section.enter(shard);
   expect(isEmpty()).toBe(false);
   store.section.leave();
   expect(isEmpty()).toBe(true);
@@ -71,8 +71,9 @@ test("a table of more than a block of pages", () => {
   // The header names 56 pages of 128 buckets. Blocks name the others.
   const keys = 60_000;
   for (let i = 0; i < keys; i++) f.set(`key:${i}`, VALUE);
-  const ks = f.store.index.keyspaceAt(f.store.headerOf(0), 0);
-  expect(f.store.c[ks + BUCKETS]).toBeGreaterThan(56 * 128 + 128);
+  const { shard } = f;
+  const ks = shard.keyspace(0);
+  expect(bucketCount(shard.c, ks)).toBeGreaterThan(56 * 128 + 128);
   expect(f.checkAll()).toBe(keys);
   for (let i = 0; i < keys; i++) {
     f.select(`key:${i}`);
@@ -117,17 +118,39 @@ test(
   }),
 );
 
+/** The shape of a table, as text. */
+function shapeOf(shard: Shard, ks: KeyspaceRef): string {
+  return [levelMask(shard.c, ks), splitBucket(shard.c, ks), bucketCount(shard.c, ks)].join();
+}
+
+/** Word of the version of the first table: the one that an atomic load of it reads. */
+function versionAt({ shard }: Fixture): number {
+  const { load } = Atomics;
+  let word = -1;
+  const watched = (array: Int32Array, at: number): number => {
+    word = at;
+    return load(array, at);
+  };
+  Atomics.load = watched as typeof Atomics.load;
+  try {
+    publishedVersion(shard.c, shard.keyspace(0));
+  } finally {
+    Atomics.load = load;
+  }
+  return word;
+}
+
 /** One SCAN step: the keys of the bucket at `position`. Returns the next position. */
 function scanStep(f: Fixture, position: number, seen: (key: string) => void): number {
-  const { store } = f;
-  const ks = store.index.keyspaceAt(store.headerOf(0), 0);
-  if (store.index.bucketCount(ks) === 0) return 2 ** 32;
+  const { store, shard } = f;
+  const ks = shard.keyspace(0);
+  if (bucketCount(shard.c, ks) === 0) return 2 ** 32;
   const bucket = store.index.bucketAtPosition(ks, position);
   const next = store.index.nextPosition;
   const into = { addresses: new Int32Array(4) };
-  const count = store.index.collect(0, ks, bucket, into);
+  const count = store.index.collect(shard, ks, bucket, into);
   for (let i = 0; i < count; i++) {
-    const w = store.segments.locate(0, into.addresses[i]!);
+    const w = store.segments.locate(shard, into.addresses[i]! as Address);
     const m = store.segments.m;
     const at = keyAt(m, w) * 4;
     seen(store.segments.b.toString("latin1", at, at + keyBytes(m, w)));
@@ -198,14 +221,15 @@ test("reverseBits", () => {
 
 test("every change of the table increments its version", () => {
   const f = new Fixture();
-  const ks = f.store.index.keyspaceAt(f.store.headerOf(0), 0);
-  const shape = () => f.store.c.slice(ks + 2, ks + 5).join();
+  const { shard } = f;
+  const ks = shard.keyspace(0);
+  const shape = () => shapeOf(shard, ks);
   let before = shape();
-  let version = f.store.c[ks + VERSION]!;
+  let version = tableVersion(shard.c, ks);
   const look = () => {
-    if (shape() !== before) expect(f.store.c[ks + VERSION]).not.toBe(version);
+    if (shape() !== before) expect(tableVersion(shard.c, ks)).not.toBe(version);
     before = shape();
-    version = f.store.c[ks + VERSION]!;
+    version = tableVersion(shard.c, ks);
   };
   for (let i = 0; i < 2000; i++) {
     f.set(`k${i}`, VALUE);
@@ -270,13 +294,14 @@ test("hash words of a million keys hardly collide", () => {
 
 test("each change of the table is published by an atomic store, after all its other stores", () => {
   const f = new Fixture();
-  const { store } = f;
-  const ks = store.index.keyspaceAt(store.headerOf(0), 0);
-  const words = () => store.c.slice(ks + LEVEL_MASK, ks + BUCKETS + 1).join();
+  const { store, shard } = f;
+  const ks = shard.keyspace(0);
+  const words = () => shapeOf(shard, ks);
   const published: string[] = [];
+  const version = versionAt(f);
   const atomicStore = Atomics.store;
   const watched = (array: Int32Array, at: number, value: number): number => {
-    if (array === store.c && at === ks + VERSION) published.push(words());
+    if (array === shard.c && at === version) published.push(words());
     return atomicStore(array, at, value);
   };
   Atomics.store = watched as typeof Atomics.store;
@@ -304,32 +329,33 @@ test("each change of the table is published by an atomic store, after all its ot
 
 test("a prefetch reads the version before the table, so a change in between makes it invalid", () => {
   const f = new Fixture();
-  const { store } = f;
-  const { index } = store;
-  const ks = index.keyspaceAt(store.headerOf(0), 0);
+  const { shard } = f;
+  const { index } = f.store;
+  const ks = shard.keyspace(0);
   for (let i = 0; i < 20; i++) f.set(`key:${i}`, VALUE);
-  const wanted = store.newKey();
+  const wanted = f.store.newKey();
   wanted.load(Buffer.from("key:7"), 0, 5);
+  const version = versionAt(f);
   const atomicLoad = Atomics.load;
   let changed = false;
   // The holder of the lock splits a bucket right after the version was read.
   const watched = (array: Int32Array, at: number): number => {
     const value = atomicLoad(array, at);
-    if (array === store.c && at === ks + VERSION && !changed) {
+    if (array === shard.c && at === version && !changed) {
       changed = true;
       const before = value;
-      for (let i = 20; store.c[ks + VERSION] === before; i++) f.set(`key:${i}`, VALUE);
+      for (let i = 20; tableVersion(shard.c, ks) === before; i++) f.set(`key:${i}`, VALUE);
     }
     return value;
   };
   Atomics.load = watched as typeof Atomics.load;
   try {
-    index.prefetchBucket(0, ks, wanted.hashB);
+    index.prefetchBucket(f.store.shards, ks, wanted);
   } finally {
     Atomics.load = atomicLoad;
   }
   expect(changed).toBe(true);
-  expect(index.prefetchedVersion).not.toBe(store.c[ks + VERSION]!);
-  index.prefetchBucket(0, ks, wanted.hashB);
-  expect(index.prefetchedVersion).toBe(store.c[ks + VERSION]!);
+  expect(index.prefetchedVersion).not.toBe(tableVersion(shard.c, ks));
+  index.prefetchBucket(f.store.shards, ks, wanted);
+  expect(index.prefetchedVersion).toBe(tableVersion(shard.c, ks));
 });

@@ -3,13 +3,13 @@
  * Method: seeded writes, growth and deletion of large values while pins come and go. The model is frozen at each pin and
  *         compared when the pin is released. At the end the allocated frames are compared.
  */
+import { Status } from "../../src/base/status.ts";
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import { PIN_SLOTS } from "../../src/store/shard.ts";
 import { expect, test } from "bun:test";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { HEAP_LIVE_AT, PIN_SLOTS, PINS_AT } from "../../src/store/shard.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { PLAIN } from "../../src/store/store.ts";
 import { StagedValue } from "../../src/store/large.ts";
-import { Status } from "../../src/base/status.ts";
 import { FRAMES_OF, FrameSize } from "../../src/memory/frame-pool.ts";
 import { bytesOf, Fixture, seeded } from "./fixture.ts";
 
@@ -33,7 +33,7 @@ test(
     f.memory.grow();
     f.memory.grow();
     const { store } = f;
-    const header = store.headerOf(0);
+    const shard = store.shards[0]!;
     const model = new Map<string, Buffer>();
     const pins: Pin[] = [];
     let exhausted: number[] = [];
@@ -66,7 +66,7 @@ test(
           } else expect(status).toBe(Status.Busy);
         }
       } else if (operation < 75) {
-        const slot = store.large.pin(header);
+        const slot = store.large.pin(shard);
         if (slot >= 0) {
           const pin: Pin = { slot, seen: [] };
           for (let k = 0; k < KEYS; k++) {
@@ -80,10 +80,10 @@ test(
           const pin = pins.splice(random.below(pins.length), 1)[0]!;
           for (const { node, bytes } of pin.seen) {
             const now = Buffer.alloc(bytes.length);
-            store.large.read(0, node, 0, now, 0, now.length);
+            store.large.read(shard, node, 0, now, 0, now.length);
             expect(now.equals(bytes)).toBe(true);
           }
-          store.large.unpin(0, header, pin.slot, 0);
+          store.large.unpin(shard, pin.slot, 0);
         }
       } else if (operation < 92) {
         // Memory is exhausted for a while.
@@ -105,13 +105,13 @@ test(
       if (step % 50 === 0) f.checkAll();
     }
     for (const place of exhausted) store.pool.free(place, FrameSize.Small, 0);
-    for (const pin of pins) store.large.unpin(0, header, pin.slot, 0);
-    expect(store.c[header + PINS_AT]).toBe(0);
+    for (const pin of pins) store.large.unpin(shard, pin.slot, 0);
+    expect(shard.pins).toBe(0);
     for (const [key, value] of model) expect(f.get(key)!.equals(value)).toBe(true);
     f.checkAll();
     f.keyspaces.flush(0);
     f.settle();
-    expect(store.c[header + HEAP_LIVE_AT]).toBe(0);
+    expect(shard.heapLiveBytes).toBe(0);
     expect(store.pool.framesOut).toBe(0);
     expect(store.usedBytes).toBe(0);
     store.pool.check();
@@ -131,25 +131,25 @@ test("without a pin pages are written in place, with one they are copied once", 
   const out = store.pool.framesOut;
   for (let i = 0; i < 100; i++) write(i * 4000);
   expect(store.pool.framesOut).toBe(out);
-  const pin = store.large.pin(store.headerOf(0));
+  const pin = store.large.pin(store.shards[0]!);
   for (let i = 0; i < 100; i++) write(70_000 + i);
   expect(store.pool.framesOut).toBe(out + FRAMES_OF[FrameSize.Small]);
   write(200_000);
   expect(store.pool.framesOut).toBe(out + 2 * FRAMES_OF[FrameSize.Small]);
-  store.large.unpin(0, store.headerOf(0), pin, 0);
+  store.large.unpin(store.shards[0]!, pin, 0);
   expect(store.pool.framesOut).toBe(out);
   f.checkAll();
 });
 
 test("with all pins in use the result is Busy", () => {
   const f = new Fixture();
-  const header = f.store.headerOf(0);
+  const shard = f.store.shards[0]!;
   const slots: number[] = [];
-  for (let i = 0; i < PIN_SLOTS; i++) slots.push(f.store.large.pin(header));
+  for (let i = 0; i < PIN_SLOTS; i++) slots.push(f.store.large.pin(shard));
   expect(new Set(slots).size).toBe(PIN_SLOTS);
-  expect(f.store.large.pin(header)).toBe(Status.Busy);
-  for (const slot of slots) f.store.large.unpin(0, header, slot, 0);
-  expect(f.store.large.pin(header)).toBeGreaterThanOrEqual(0);
+  expect(f.store.large.pin(shard)).toBe(Status.Busy);
+  for (const slot of slots) f.store.large.unpin(shard, slot, 0);
+  expect(f.store.large.pin(shard)).toBeGreaterThanOrEqual(0);
 });
 
 test(
@@ -170,7 +170,9 @@ test(
       expect(f.strings.setStaged(staged, 0, PLAIN)).toBe(0);
       expect(f.get("staged")!.equals(value)).toBe(true);
       if (length === 3 << 20) {
-        expect(store.large.contiguous(0, store.cursor.node, 0, length)).toBeGreaterThanOrEqual(16 * 65536);
+        expect(store.large.contiguous(store.cursor.shard, store.cursor.node, 0, length)).toBeGreaterThanOrEqual(
+          16 * 65536,
+        );
       }
     }
     const out = store.pool.framesOut;

@@ -3,12 +3,11 @@
  * Method: seeded random commands on a few keys of one shard. The shard's checker runs throughout. Pinned readers compare
  *         with the model as of their pin. At the end no block is left.
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import { Encoding } from "../../src/store/record.ts";
 import { describe, expect, test } from "bun:test";
-import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { ListEncoding, type ListLimits, ListValue } from "../../src/store/list-value.ts";
-import { Encoding } from "../../src/store/record.ts";
 import { Random } from "../../src/base/random.ts";
 import { testSeed } from "../support/random.ts";
 import { Fixture } from "./fixture.ts";
@@ -169,24 +168,24 @@ describe("lists in the store", () => {
           lists.f.select(key);
           if (lists.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
           const reader = new ListValue(store, lists.limits);
-          reader.openPinned(store.cursor.shard, store.cursor.header, lists.value.root);
-          pins.push({ pin: store.large.pin(store.cursor.header), reader, elements: [...lists.model.get(key)!] });
+          reader.openPinned(store.cursor.shard, lists.value.root);
+          pins.push({ pin: store.large.pin(store.cursor.shard), reader, elements: [...lists.model.get(key)!] });
         } else if (pins.length > 0) {
           const [{ pin, reader, elements }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(lists.elements(reader)).toEqual(elements);
-          store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+          store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
         }
         if (n % 500 === 0) lists.compareAll(keys);
-        if (n % 50 === 0) lists.f.maintenance.step(0);
+        if (n % 50 === 0) lists.f.maintenance.step(store.shards[0]!);
       }
-      for (const { pin } of pins) store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+      for (const { pin } of pins) store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
       lists.compareAll(keys);
       for (const key of keys) lists.drop(key);
       lists.f.settle();
       lists.f.checkAll();
       lists.f.keyspaces.flush(0);
       lists.f.settle();
-      expect(store.c[store.headerOf(0) + HEAP_LIVE_AT]).toBe(0);
+      expect(store.shards[0]!.heapLiveBytes).toBe(0);
     }
   });
 });

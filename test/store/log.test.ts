@@ -1,10 +1,11 @@
 /** The log by itself: append, free, bins, splitting, sealing and cleaning; G1-G3 after each step. */
+import { segmentOf } from "../../src/store/address.ts";
+import { binOf } from "../../src/store/log.ts";
+import { Encoding, RECORD_UNITS_MAX, RecordType, isDead, setHeader } from "../../src/store/record.ts";
+import { SegmentState } from "../../src/store/segments.ts";
+import { BINS } from "../../src/store/shard.ts";
 import { expect, test } from "bun:test";
 import type { Random } from "../../src/base/random.ts";
-import { binOf } from "../../src/store/log.ts";
-import { Encoding, headerWord, isDead, RECORD_UNITS_MAX, RecordType } from "../../src/store/record.ts";
-import { SegmentState, segmentOf } from "../../src/store/segments.ts";
-import { BINS, DEAD_UNITS_AT, LIVE_UNITS_AT, LOG_SEGMENT_AT, LOG_UNITS_AT } from "../../src/store/shard.ts";
 import { Fixture, seeded } from "./fixture.ts";
 
 test("bins grow with the size and the largest record has one", () => {
@@ -19,18 +20,18 @@ test("bins grow with the size and the largest record has one", () => {
 class LogModel {
   readonly f = new Fixture({ regionBytes: 32 << 20 });
   readonly log = this.f.store.log;
-  readonly header = this.f.store.headerOf(0);
+  readonly shard = this.f.shard;
   readonly live: { address: number; units: number; mark: number }[] = [];
   private mark = 1;
 
   append(units: number): number {
-    const address = this.log.append(0, this.header, units, false);
+    const address = this.log.append(this.shard, units, false);
     if (address < 0) return address;
     const capacity = this.log.capacity;
     expect(capacity).toBeGreaterThanOrEqual(units);
-    const w = this.f.store.segments.locate(0, address);
+    const w = this.f.store.segments.locate(this.shard, address);
     const m = this.f.store.segments.m;
-    m[w] = headerWord(capacity, RecordType.String, Encoding.Raw, 0);
+    setHeader(m, w, capacity, RecordType.String, Encoding.Raw, 0);
     m.fill(this.mark, w + 1, w + capacity * 2);
     this.live.push({ address, units: capacity, mark: this.mark++ });
     return address;
@@ -39,14 +40,14 @@ class LogModel {
   free(at: number): void {
     const record = this.live[at]!;
     this.verify(record);
-    this.log.free(0, this.header, record.address);
+    this.log.free(this.shard, record.address);
     this.live[at] = this.live[this.live.length - 1]!;
     this.live.pop();
   }
 
   /** Asserts that no other record was written over this one. */
   verify(record: { address: number; units: number; mark: number }): void {
-    const w = this.f.store.segments.locate(0, record.address);
+    const w = this.f.store.segments.locate(this.shard, record.address);
     const m = this.f.store.segments.m;
     expect(isDead(m, w)).toBe(false);
     expect(m[w + 1]).toBe(record.mark);
@@ -54,10 +55,10 @@ class LogModel {
   }
 
   check(): void {
-    this.log.check(0, this.header);
+    this.log.check(this.shard);
     let units = 0;
     for (const record of this.live) units += record.units;
-    expect(this.f.store.c[this.header + LIVE_UNITS_AT]).toBe(units);
+    expect(this.shard.liveUnits).toBe(units);
   }
 }
 
@@ -81,9 +82,9 @@ test.each(Object.keys(SIZES))("records %s", (name) =>
         const record = model.live[random.below(Math.max(model.live.length, 1))];
         if (record !== undefined) {
           const segment = segmentOf(record.address);
-          const { segments, c } = model.f.store;
-          if (segment !== c[model.header + LOG_SEGMENT_AT] && segments.state(0, segment) === SegmentState.Mutable) {
-            model.log.seal(0, model.header, segment);
+          const { segments } = model.f.store;
+          if (segment !== model.shard.logSegment && segments.state(model.shard, segment) === SegmentState.Mutable) {
+            model.log.seal(model.shard, segment);
           }
         }
       }
@@ -92,7 +93,7 @@ test.each(Object.keys(SIZES))("records %s", (name) =>
     for (const record of model.live) model.verify(record);
     while (model.live.length > 0) model.free(model.live.length - 1);
     model.check();
-    model.log.dropAllDead(0, model.header, 0);
+    model.log.dropAllDead(model.shard, 0);
     model.check();
     expect(model.f.store.pool.framesOut).toBe(0);
     expect(model.log.usedBytes).toBe(0);
@@ -102,12 +103,12 @@ test.each(Object.keys(SIZES))("records %s", (name) =>
 test("a log that is overwritten and keeps its live size does not grow", () => {
   const model = new LogModel();
   for (let i = 0; i < 2000; i++) model.append(20);
-  const units = model.f.store.c[model.header + LOG_UNITS_AT]!;
+  const units = model.shard.logUnits;
   for (let i = 0; i < 50_000; i++) {
     model.free((i * 7919) % model.live.length);
     model.append(20);
   }
-  expect(model.f.store.c[model.header + LOG_UNITS_AT]).toBe(units);
+  expect(model.shard.logUnits).toBe(units);
   model.check();
 });
 
@@ -118,14 +119,13 @@ test(
     for (let i = 0; i < 60_000; i++) {
       const value = Buffer.alloc(10 + random.below(400), 1);
       f.set(`k${random.below(3000)}`, value);
-      if (i % 20 === 0) f.maintenance.step(0);
+      if (i % 20 === 0) f.maintenance.step(f.shard);
     }
     f.settle();
     f.checkAll();
-    const { c } = f.store;
-    const header = f.store.headerOf(0);
-    expect(c[header + LIVE_UNITS_AT]! / c[header + LOG_UNITS_AT]!).toBeGreaterThan(0.6);
-    expect(c[header + DEAD_UNITS_AT]).toBeGreaterThanOrEqual(0);
+    const shard = f.store.shards[0]!;
+    expect(shard.liveUnits / shard.logUnits).toBeGreaterThan(0.6);
+    expect(shard.deadUnits).toBeGreaterThanOrEqual(0);
   }),
 );
 
@@ -138,16 +138,15 @@ test("cleaning ends, and frees segments", () => {
     f.store.find();
     f.store.remove(2);
   }
-  const { c } = f.store;
-  const header = f.store.headerOf(0);
-  const before = c[header + LOG_UNITS_AT]!;
-  for (let n = 0; f.maintenance.step(0); n++) {
+  const shard = f.store.shards[0]!;
+  const before = shard.logUnits;
+  for (let n = 0; f.maintenance.step(f.shard); n++) {
     expect(n).toBeLessThan(5000);
     if (n % 7 === 0) f.checkAll();
     // Records are written meanwhile, also in the segment being cleaned.
     f.set(`k${(n % 1000) * 8}`, Buffer.alloc(300, ((n % 1000) * 8) & 255));
   }
-  expect(c[header + LOG_UNITS_AT]).toBeLessThan(before / 2);
+  expect(shard.logUnits).toBeLessThan(before / 2);
   for (let i = 0; i < 8000; i += 8) expect(f.get(`k${i}`)![5]).toBe(i & 255);
   f.checkAll();
 });

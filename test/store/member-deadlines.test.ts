@@ -4,18 +4,17 @@
  * Method: seeded random commands on a few keys of one shard, with a moving clock and maintenance in between. The shard's
  *         checker runs throughout. Pinned readers compare with the model as of their pin. At the end no block is left.
  */
+import { Status } from "../../src/base/status.ts";
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import { Encoding } from "../../src/store/record.ts";
+import { NO_REF } from "../../src/structures/pages.ts";
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
-import { Status } from "../../src/base/status.ts";
 import { Collections } from "../../src/store/collections.ts";
 import { ExpiryMode } from "../../src/store/expiry-mode.ts";
-import { Encoding } from "../../src/store/record.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { SetEncoding, type SetValue } from "../../src/store/set-value.ts";
-import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import type { SortedSetValue } from "../../src/store/sorted-set-value.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
-import { NO_REF } from "../../src/structures/pages.ts";
 import { testSeed } from "../support/random.ts";
 import { Fixture } from "./fixture.ts";
 
@@ -273,17 +272,17 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
         else if (die < 965 && pins.length < 3) {
           f.select(key);
           if (twins.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
-          const pin = store.large.pin(store.cursor.header);
+          const pin = store.large.pin(store.cursor.shard);
           pins.push({ pin, reader: twins.collections.acquireReader(twins.value), members: twins.members(key) });
         } else if (pins.length > 0) {
           const [{ pin, reader, members }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(twins.read(reader)).toEqual(members);
-          store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+          store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
         }
         if (step % 400 === 0) twins.compareAll(keys);
-        if (step % 40 === 0) f.maintenance.step(0);
+        if (step % 40 === 0) f.maintenance.step(f.shard);
       }
-      for (const { pin } of pins) store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+      for (const { pin } of pins) store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
       twins.compareAll(keys);
       expect(store.counters.expiredMembers).toBeGreaterThan(10);
       // All due members are removed although no command reads them.
@@ -302,7 +301,7 @@ describe.each(KINDS)("%s with deadlines in the store", (_name, make) => {
       f.checkAll();
       f.keyspaces.flush(0);
       f.settle();
-      expect(store.c[store.headerOf(0) + HEAP_LIVE_AT]).toBe(0);
+      expect(store.shards[0]!.heapLiveBytes).toBe(0);
     }
   });
 

@@ -1,9 +1,10 @@
 /** A thread of member-prefetch.test.ts. It has its own members in collections that all threads share, and prefetches them. */
 import { Random } from "../../src/base/random.ts";
 import { Arena } from "../../src/memory/arena.ts";
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import type { Shard } from "../../src/store/shard.ts";
 import { Control } from "../../src/memory/control.ts";
 import { HashValue } from "../../src/store/hash-value.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { SetValue } from "../../src/store/set-value.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { Store } from "../../src/store/store.ts";
@@ -72,9 +73,9 @@ function work(task: AheadTask): AheadDone {
       return seekAlong(...how);
     };
   }
-  const pins: { shard: number; pin: number }[] = [];
+  const pins: { shard: Shard; pin: number }[] = [];
 
-  const lock = (shard: number) => {
+  const lock = (shard: Shard) => {
     while (!store.section.enter(shard)) store.section.beginTurn();
   };
   const check = (is: boolean, should: boolean, what: string) => {
@@ -89,7 +90,6 @@ function work(task: AheadTask): AheadDone {
     const mine = held[k]!;
     key.load(name, 0, name.write(`key:${k}`, 0, "latin1"));
     const shard = store.shardOf(key.hashA);
-    const header = store.headerOf(shard);
     const members: string[] = [];
     let fill = 0;
     for (let i = 0; i < BATCH; i++) {
@@ -103,10 +103,11 @@ function work(task: AheadTask): AheadDone {
     // As the dispatcher does, without a lock.
     ahead.begin(bytes);
     const { index } = store;
-    const ks = index.keyspaceAt(header, 0);
-    const bucket = index.prefetchBucket(shard, ks, key.hashB);
-    const record = bucket < 0 ? -1 : index.candidate(shard, index.prefetchedRegion, bucket, key.hashB);
-    if (record >= 0 && ahead.selectTree(shard, header, index.prefetchedRegion, record)) {
+    const ks = shard.keyspace(0);
+    const bucket = index.prefetchBucket(store.shards, ks, key);
+    const slot = bucket < 0 ? -1 : index.prefetchSlot(index.prefetchedRegion, bucket, key.hashB);
+    const record = slot < 0 ? -1 : index.prefetchRecord(shard, index.prefetchedRegion, slot);
+    if (record >= 0 && ahead.selectTree(shard, index.prefetchedRegion, record)) {
       for (let i = 0; i < BATCH; i++) ahead.add(starts[i]!, lengths[i]!);
       ahead.prefetch();
     }
@@ -164,13 +165,13 @@ function work(task: AheadTask): AheadDone {
     }
     if (random.below(50) === 0) {
       lock(shard);
-      pins.push({ shard, pin: store.large.pin(header) });
+      pins.push({ shard, pin: store.large.pin(shard) });
       store.section.leave();
     }
     if (pins.length > 1 || (round === task.rounds - 1 && pins.length > 0)) {
       const { shard: pinned, pin } = pins.pop()!;
       lock(pinned);
-      store.large.unpin(pinned, store.headerOf(pinned), pin, store.nowSeconds);
+      store.large.unpin(pinned, pin, store.nowSeconds);
       store.section.leave();
     }
     if (round % 16 === 0) {

@@ -1,10 +1,10 @@
 /**
  * Goal:   the cursor stays on its record whatever other memory is read, follows the record when it moves, and notices when
- *         another thread has changed or replaced it (C1).
+ *         another thread has changed or replaced it (CURSOR-1).
  * Method: a store of two regions. A second store over the same memory plays the other thread.
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
 import { describe, expect, test } from "bun:test";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { Store } from "../../src/store/store.ts";
 import { StringValue } from "../../src/store/string-value.ts";
@@ -72,7 +72,7 @@ describe("a record cursor", () => {
     f.store.find();
     f.store.remove(KeyEvent.Deleted);
     expect(f.store.cursor.address).toBe(NO_ADDRESS);
-    expect(() => f.store.cursor.check()).toThrow("a record that is read was found (C1)");
+    expect(() => f.store.cursor.check()).toThrow("a record that is read was found (CURSOR-1)");
   });
 
   test("notices that its record was removed, or that its place has another key's record", () => {
@@ -88,7 +88,7 @@ describe("a record cursor", () => {
     other.select(0, key);
     other.find();
     other.remove(KeyEvent.Deleted);
-    expect(() => f.store.cursor.check()).toThrow("a cursor is on a live record (C1)");
+    expect(() => f.store.cursor.check()).toThrow("a cursor is on a live record (CURSOR-1)");
     // The next record of its size reuses its place.
     key.load(Buffer.from("l"), 0, 1);
     other.select(0, key);
@@ -96,7 +96,7 @@ describe("a record cursor", () => {
     other.find();
     expect(new StringValue(other).set(VALUE, 0, VALUE.length, 0)).toBe(0);
     expect(other.cursor.address).toBe(f.store.cursor.address);
-    expect(() => f.store.cursor.check()).toThrow("a cursor is on a record of its key (C1)");
+    expect(() => f.store.cursor.check()).toThrow("a cursor is on a record of its key (CURSOR-1)");
   });
 
   test("counts selections, and nothing else", () => {

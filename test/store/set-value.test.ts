@@ -3,12 +3,11 @@
  * Method: seeded random commands on a few keys of one shard. The shard's checker runs throughout. Pinned readers compare
  *         with the model as of their pin. At the end no block is left.
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import { Encoding } from "../../src/store/record.ts";
 import { describe, expect, test } from "bun:test";
-import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { SetEncoding, type SetLimits, SetValue } from "../../src/store/set-value.ts";
-import { Encoding } from "../../src/store/record.ts";
 import { Random } from "../../src/base/random.ts";
 import { testSeed } from "../support/random.ts";
 import { FRAMES_OF, FrameSize } from "../../src/memory/frame-pool.ts";
@@ -147,25 +146,25 @@ describe("sets in the store", () => {
           sets.f.select(key);
           if (sets.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
           const reader = new SetValue(store, limits);
-          reader.openPinned(store.cursor.shard, store.cursor.header, sets.value.root);
+          reader.openPinned(store.cursor.shard, sets.value.root);
           reader.encoding = sets.value.encoding;
-          pins.push({ pin: store.large.pin(store.cursor.header), reader, members: sets.expected(sets.value, key) });
+          pins.push({ pin: store.large.pin(store.cursor.shard), reader, members: sets.expected(sets.value, key) });
         } else if (pins.length > 0) {
           const [{ pin, reader, members }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(sets.members(reader)).toEqual(members);
-          store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+          store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
         }
         if (step % 500 === 0) sets.compareAll(keys);
-        if (step % 50 === 0) sets.f.maintenance.step(0);
+        if (step % 50 === 0) sets.f.maintenance.step(store.shards[0]!);
       }
-      for (const { pin } of pins) store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+      for (const { pin } of pins) store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
       sets.compareAll(keys);
       for (const key of keys) sets.drop(key);
       sets.f.settle();
       sets.f.checkAll();
       sets.f.keyspaces.flush(0);
       sets.f.settle();
-      expect(store.c[store.headerOf(0) + HEAP_LIVE_AT]).toBe(0);
+      expect(store.shards[0]!.heapLiveBytes).toBe(0);
     }
   });
 

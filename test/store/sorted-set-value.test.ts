@@ -3,11 +3,10 @@
  * Method: seeded random commands on a few keys of one shard. The shard's checker runs throughout. Pinned readers compare
  *         with the model as of their pin. At the end no block is left.
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import { Encoding } from "../../src/store/record.ts";
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { Encoding } from "../../src/store/record.ts";
-import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
 import { type SortedSetLimits, SortedSetValue } from "../../src/store/sorted-set-value.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { testSeed } from "../support/random.ts";
@@ -187,24 +186,24 @@ describe("sorted sets in the store", () => {
           sets.f.select(key);
           if (sets.value.find() !== 1 || store.cursor.encoding !== Encoding.Tree) continue;
           const reader = new SortedSetValue(store, LIMITS);
-          reader.openPinned(store.cursor.shard, store.cursor.header, sets.value.root);
-          pins.push({ pin: store.large.pin(store.cursor.header), reader, pairs: sets.read(sets.value) });
+          reader.openPinned(store.cursor.shard, sets.value.root);
+          pins.push({ pin: store.large.pin(store.cursor.shard), reader, pairs: sets.read(sets.value) });
         } else if (pins.length > 0) {
           const [{ pin, reader, pairs }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(sets.read(reader)).toEqual(pairs);
-          store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+          store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
         }
         if (step % 500 === 0) sets.compareAll(keys, random);
-        if (step % 50 === 0) sets.f.maintenance.step(0);
+        if (step % 50 === 0) sets.f.maintenance.step(store.shards[0]!);
       }
-      for (const { pin } of pins) store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+      for (const { pin } of pins) store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
       sets.compareAll(keys, random);
       for (const key of keys) sets.drop(key);
       sets.f.settle();
       sets.f.checkAll();
       sets.f.keyspaces.flush(0);
       sets.f.settle();
-      expect(store.c[store.headerOf(0) + HEAP_LIVE_AT]).toBe(0);
+      expect(store.shards[0]!.heapLiveBytes).toBe(0);
     }
   });
 

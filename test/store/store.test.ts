@@ -6,14 +6,14 @@
  * Method: seeded operations on both. Every result is compared. The invariants of all shards are checked every k steps, and
  *         the whole contents at the end. Limits are small, so that sealing, cleaning and growth happen often.
  */
+import { Status } from "../../src/base/status.ts";
+import { type Address, NO_ADDRESS } from "../../src/store/address.ts";
+import { INTEREST_NOTIFY } from "../../src/store/shard.ts";
+import { NO_REF } from "../../src/structures/pages.ts";
 import { expect, test } from "bun:test";
 import type { Random } from "../../src/base/random.ts";
-import { Status } from "../../src/base/status.ts";
-import { type Address, NO_ADDRESS } from "../../src/store/segments.ts";
-import { INTEREST_AT, INTEREST_NOTIFY } from "../../src/store/shard.ts";
 import { KeyEvent, type KeyHooks } from "../../src/store/key-events.ts";
 import { PLAIN } from "../../src/store/store.ts";
-import { NO_REF } from "../../src/structures/pages.ts";
 import { StagedValue } from "../../src/store/large.ts";
 import { countFrom } from "../support/random.ts";
 import { bytesOf, Fixture, seeded, START_MS } from "./fixture.ts";
@@ -125,7 +125,7 @@ for (const shape of SHAPES) {
       maintenance.limits.mutableUnits = shape.mutableUnits;
       const watcher = new Watcher(store.hooks);
       store.snapshotting = true;
-      for (let shard = 0; shard < shape.shards; shard++) store.c[store.headerOf(shard) + INTEREST_AT] = INTEREST_NOTIFY;
+      for (const shard of store.shards) shard.interest = INTEREST_NOTIFY;
       const model = new Model();
       const now = () => f.clock.wallMs();
       let busy = 0;
@@ -235,7 +235,7 @@ for (const shape of SHAPES) {
           }
         } else if (operation < 96) {
           f.tick(random.between(1, 500));
-          for (let s = 0; s < shape.shards; s++) maintenance.step(s);
+          for (const shard of store.shards) maintenance.step(shard);
         } else if (operation < 97) {
           const other = random.below(DATABASES);
           keyspaces.swap(db, other);
@@ -244,7 +244,7 @@ for (const shape of SHAPES) {
         } else if (operation < 98 && random.below(4) === 0) {
           if (keyspaces.flush(db) === 0) model.dbs[db] = new Map();
         } else {
-          for (let s = 0; s < shape.shards; s++) maintenance.step(s);
+          for (const shard of store.shards) maintenance.step(shard);
           maintenance.releaseEmptied();
         }
         if (event !== 0) {
@@ -313,7 +313,7 @@ test("beforeChange on expiry, both ways, on deletion and on flush", () => {
   const { store } = f;
   const watcher = new Watcher(store.hooks);
   store.snapshotting = true;
-  store.c[store.headerOf(0) + INTEREST_AT] = INTEREST_NOTIFY;
+  store.shards[0]!.interest = INTEREST_NOTIFY;
   const addressOfKey = (key: string) => {
     f.select(key);
     return store.find();

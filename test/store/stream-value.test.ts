@@ -3,9 +3,8 @@
  * Method: seeded random operations on a few keys of one shard. The shard's checker runs throughout. Pinned readers compare
  *         with the model as of their pin. At the end no block is left.
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
 import { describe, expect, test } from "bun:test";
-import { HEAP_LIVE_AT } from "../../src/store/shard.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { IdText, StreamId } from "../../src/structures/stream-id.ts";
 import { type FieldSource, References } from "../../src/store/stream-entries.ts";
@@ -255,24 +254,24 @@ describe("streams in the store", () => {
           streams.f.select(key);
           if (streams.value.find() !== 1) continue;
           const reader = new StreamValue(store, LIMITS);
-          reader.openPinned(store.cursor.shard, store.cursor.header, streams.value.root);
-          pins.push({ pin: store.large.pin(store.cursor.header), reader, contents: streams.twinContents(key) });
+          reader.openPinned(store.cursor.shard, streams.value.root);
+          pins.push({ pin: store.large.pin(store.cursor.shard), reader, contents: streams.twinContents(key) });
         } else if (pins.length > 0) {
           const [{ pin, reader, contents }] = pins.splice(random.below(pins.length), 1) as [(typeof pins)[number]];
           expect(streams.contents(reader)).toBe(contents);
-          store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+          store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
         }
         if (step % 500 === 0) streams.compareAll(keys);
-        if (step % 50 === 0) streams.f.maintenance.step(0);
+        if (step % 50 === 0) streams.f.maintenance.step(store.shards[0]!);
       }
-      for (const { pin } of pins) store.large.unpin(0, store.headerOf(0), pin, store.nowSeconds);
+      for (const { pin } of pins) store.large.unpin(store.shards[0]!, pin, store.nowSeconds);
       streams.compareAll(keys);
       for (const key of keys) streams.drop(key);
       streams.f.settle();
       streams.f.checkAll();
       streams.f.keyspaces.flush(0);
       streams.f.settle();
-      expect(store.c[store.headerOf(0) + HEAP_LIVE_AT]).toBe(0);
+      expect(store.shards[0]!.heapLiveBytes).toBe(0);
     }
   });
 });

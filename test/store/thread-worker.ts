@@ -3,10 +3,10 @@ import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { Random } from "../../src/base/random.ts";
 import { Status } from "../../src/base/status.ts";
 import { Arena } from "../../src/memory/arena.ts";
-import { Control, keyspacesOf } from "../../src/memory/control.ts";
-import { Keyspaces, Maintenance } from "../../src/store/maintenance.ts";
+import { NO_ADDRESS } from "../../src/store/address.ts";
 import { Encoding } from "../../src/store/record.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
+import { Control } from "../../src/memory/control.ts";
+import { Maintenance } from "../../src/store/maintenance.ts";
 import { Store } from "../../src/store/store.ts";
 import { StringValue } from "../../src/store/string-value.ts";
 
@@ -51,8 +51,7 @@ function work(task: ThreadTask): unknown {
   const store = new Store(arena, task.worker);
   const strings = new StringValue(store);
   store.setTime(task.startMs, 1000);
-  const keyspaces = new Keyspaces(control, keyspacesOf(control.geometry.databases));
-  const maintenance = new Maintenance(store, keyspaces, { deadFraction: 0.3, mutableUnits: 0 });
+  const maintenance = new Maintenance(store, { deadFraction: 0.3, mutableUnits: 0 });
   const random = new Random(task.seed + task.worker);
   const key = store.newKey();
   const bytes = Buffer.alloc(64);
@@ -69,8 +68,8 @@ function work(task: ThreadTask): unknown {
     const shard = store.shardOf(key.hashA);
     // Prefetch the bucket without the lock, as the dispatcher does. The table may change before the lock is taken.
     const { index } = store;
-    const ks = index.keyspaceAt(store.headerOf(shard), 0);
-    const word = index.prefetchBucket(shard, ks, key.hashB);
+    const ks = shard.keyspace(0);
+    const word = index.prefetchBucket(store.shards, ks, key);
     const region = index.prefetchedRegion;
     if (random.below(4) === 0) for (let i = random.below(100); i > 0; i--) Atomics.pause();
     store.section.beginTurn();
@@ -79,6 +78,7 @@ function work(task: ThreadTask): unknown {
       return false;
     }
     index.hintWord = word;
+    index.hintSlot = word < 0 ? -1 : index.prefetchSlot(region, word, key.hashB);
     index.hintRegion = region;
     index.hintHash = key.hashB;
     index.hintKs = ks;
@@ -128,8 +128,9 @@ function work(task: ThreadTask): unknown {
     if (round % 64 === 63) {
       store.setTime(task.startMs + round / 10, 1000);
       if (store.pool.wantsRegion()) self.postMessage({ kind: "region" });
-      const shard = task.worker + task.workers * random.below(Math.ceil(store.shards / task.workers));
-      if (shard < store.shards && store.section.tryEnter(shard)) {
+      const number = task.worker + task.workers * random.below(Math.ceil(store.shardCount / task.workers));
+      const shard = store.shards[number];
+      if (shard !== undefined && store.section.tryEnter(shard)) {
         maintenance.step(shard);
         store.section.leave();
       }

@@ -4,10 +4,11 @@
  * Goal:   counters changed by read and write under the shard lock are exact, growing strings have every byte, all invariants
  *         hold, and each thread attaches regions that are announced while it runs.
  */
+import { type Address, NO_ADDRESS } from "../../src/store/address.ts";
+import { bucketCount } from "../../src/store/keyspace.ts";
+import { keyAt, keyBytes } from "../../src/store/record.ts";
 import { expect, test } from "bun:test";
 import { MessageChannel } from "node:worker_threads";
-import { keyAt, keyBytes } from "../../src/store/record.ts";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
 import { testSeed } from "../support/random.ts";
 import { Fixture, START_MS } from "./fixture.ts";
 import type { ThreadTask } from "./thread-worker.ts";
@@ -76,13 +77,13 @@ async function hammer(f: Fixture, threads: number, rounds: number, filler: numbe
 function checkOnce(f: Fixture): void {
   const { store } = f;
   const into = { addresses: new Int32Array(64) };
-  for (let shard = 0; shard < store.shards; shard++) {
-    const ks = store.index.keyspaceAt(store.headerOf(shard), 0);
+  for (const shard of store.shards) {
+    const ks = shard.keyspace(0);
     const seen = new Set<string>();
-    for (let bucket = 0; bucket < store.index.bucketCount(ks); bucket++) {
+    for (let bucket = 0; bucket < bucketCount(shard.c, ks); bucket++) {
       const count = store.index.collect(shard, ks, bucket, into);
       for (let i = 0; i < count; i++) {
-        const w = store.segments.locate(shard, into.addresses[i]!);
+        const w = store.segments.locate(shard, into.addresses[i]! as Address);
         const at = keyAt(store.segments.m, w) * 4;
         const key = store.segments.b.toString("latin1", at, at + keyBytes(store.segments.m, w));
         expect(seen.has(key)).toBe(false);

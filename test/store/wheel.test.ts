@@ -4,19 +4,20 @@
  * Goal:   no key is removed before its deadline, and after a turn every due key is removed, whatever the clock does.
  * Method: a store with a held clock beside a map of deadlines. Only the wheel removes keys, because no command reads them.
  */
+import { NO_ADDRESS } from "../../src/store/address.ts";
+import { keyCount } from "../../src/store/keyspace.ts";
+import type { Shard } from "../../src/store/shard.ts";
 import { expect, test } from "bun:test";
-import { NO_ADDRESS } from "../../src/store/segments.ts";
-import { KEY_COUNT, WHEEL_TIMERS_AT } from "../../src/store/shard.ts";
 import { TICK_MS } from "../../src/store/wheel.ts";
 import { Fixture, seeded, START_MS } from "./fixture.ts";
 
 const VALUE = Buffer.from("value");
 
-function keyCount(f: Fixture): number {
-  return f.store.c[f.store.index.keyspaceAt(f.store.headerOf(0), 0) + KEY_COUNT]!;
+function keysOf(f: Fixture): number {
+  return keyCount(f.shard.c, f.shard.keyspace(0));
 }
 function hints(f: Fixture): number {
-  return f.store.c[f.store.headerOf(0) + WHEEL_TIMERS_AT]!;
+  return f.store.shards[0]!.timers;
 }
 
 test(
@@ -46,7 +47,7 @@ test(
       f.tick(
         random.below(50) === 0 ? random.below(1e9) : random.below(2) === 0 ? random.below(100) : random.below(5000),
       );
-      for (let n = 0; !f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store.deadlines); n++) {
+      for (let n = 0; !f.store.wheel.turn(f.store.shards[0]!, f.clock.wallMs(), 48, f.store.deadlines); n++) {
         if (n > 10_000) throw new Error("the wheel never catches up");
       }
       // Keys that were due a tick ago are removed. Keys due since then may be.
@@ -55,8 +56,8 @@ test(
         if (deadline > f.clock.wallMs()) least++;
         else if (deadline <= f.clock.wallMs() - TICK_MS) model.delete(key);
       }
-      expect(keyCount(f)).toBeGreaterThanOrEqual(least);
-      expect(keyCount(f)).toBeLessThanOrEqual(model.size);
+      expect(keysOf(f)).toBeGreaterThanOrEqual(least);
+      expect(keysOf(f)).toBeLessThanOrEqual(model.size);
       if (step % 50 === 0) {
         f.checkAll();
         let early = 0;
@@ -86,10 +87,10 @@ test("every turn makes progress with many keys due in the last tick of a bucket 
   while (f.clock.wallMs() < due + TICK_MS) {
     f.tick(TICK_MS);
     let turns = 0;
-    while (!f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store.deadlines))
+    while (!f.store.wheel.turn(f.store.shards[0]!, f.clock.wallMs(), 48, f.store.deadlines))
       expect(turns++).toBeLessThan(200);
   }
-  expect(keyCount(f)).toBe(0);
+  expect(keysOf(f)).toBe(0);
   expect(f.checkAll()).toBe(0);
 });
 
@@ -99,11 +100,11 @@ test("a turn keeps to its budget", () => {
   f.tick(2000);
   let before = hints(f);
   for (let done = false; !done; ) {
-    done = f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, f.store.deadlines);
+    done = f.store.wheel.turn(f.store.shards[0]!, f.clock.wallMs(), 48, f.store.deadlines);
     expect(before - hints(f)).toBeLessThan(48 + 128);
     before = hints(f);
   }
-  expect(keyCount(f)).toBe(0);
+  expect(keysOf(f)).toBe(0);
 });
 
 test("EXPIRE in a loop adds no timer entries", () => {
@@ -134,10 +135,10 @@ test("deadlines that come nearer add at most one timer entry per bucket", () => 
   expect(hints(f)).toBeLessThan(130);
   f.tick(2_000_000 - 1999 * 900 - 100);
   f.settle();
-  expect(keyCount(f)).toBe(1);
+  expect(keysOf(f)).toBe(1);
   f.tick(200);
   f.settle();
-  expect(keyCount(f)).toBe(0);
+  expect(keysOf(f)).toBe(0);
 });
 
 test.each([1_000, 3_600_000, 86_400_000, 3e10, 1.7e12])("the clock jumps ahead by %d ms", (jump) => {
@@ -149,7 +150,7 @@ test.each([1_000, 3_600_000, 86_400_000, 3e10, 1.7e12])("the clock jumps ahead b
   const due = Array.from({ length: 200 }, (_, i) => START_MS + 10 + i * (jump / 100)).filter(
     (at) => at > START_MS + jump,
   );
-  expect(Math.abs(keyCount(f) - due.length)).toBeLessThanOrEqual(1 + Math.ceil(TICK_MS / (jump / 100)));
+  expect(Math.abs(keysOf(f) - due.length)).toBeLessThanOrEqual(1 + Math.ceil(TICK_MS / (jump / 100)));
   f.checkAll();
 });
 
@@ -161,23 +162,23 @@ test("the clock is set back: keys still expire at their time", () => {
   f.clock.advance(-3_600_000);
   f.tick(0);
   const back = f.clock.wallMs();
-  expect(f.store.wheel.isDue(f.store.headerOf(0), f.clock.wallMs())).toBe(true);
+  expect(f.store.wheel.isDue(f.store.shards[0]!, f.clock.wallMs())).toBe(true);
   f.settle();
   for (let i = 0; i < 100; i++) f.set(`near${i}`, VALUE, back + 1000 + i * 10);
   for (let i = 0; i < 20; i++) {
     f.tick(64);
     f.settle();
-    expect(keyCount(f)).toBeGreaterThanOrEqual(200);
+    expect(keysOf(f)).toBeGreaterThanOrEqual(200);
   }
   f.tick(1200);
   f.settle();
-  expect(keyCount(f)).toBe(200);
+  expect(keysOf(f)).toBe(200);
   f.checkAll();
   f.tick(3_600_000 + 50_000 + 300 * 500);
   f.settle();
   f.tick(64);
   f.settle();
-  expect(keyCount(f)).toBe(0);
+  expect(keysOf(f)).toBe(0);
 });
 
 test("1 % of the keys have a deadline: a turn visits only those", () => {
@@ -185,15 +186,15 @@ test("1 % of the keys have a deadline: a turn visits only those", () => {
   for (let i = 0; i < 20_000; i++) f.set(`k${i}`, VALUE, i % 100 === 0 ? START_MS + 500 : 0);
   let visited = 0;
   const visitor = {
-    visitTimer: (shard: number, header: number, keyspace: number, hashB: number, filed: number) => {
+    visitTimer: (shard: Shard, keyspace: number, hashB: number, filed: number) => {
       visited++;
-      f.store.deadlines.visitTimer(shard, header, keyspace, hashB, filed);
+      f.store.deadlines.visitTimer(shard, keyspace, hashB, filed);
     },
   };
   f.tick(600);
-  while (!f.store.wheel.turn(0, f.store.headerOf(0), f.clock.wallMs(), 48, visitor));
+  while (!f.store.wheel.turn(f.store.shards[0]!, f.clock.wallMs(), 48, visitor));
   expect(visited).toBe(200);
-  expect(keyCount(f)).toBe(19_800);
+  expect(keysOf(f)).toBe(19_800);
 });
 
 test("a key set with a deadline and deleted in a loop adds one timer entry per bucket, not per round", () => {

@@ -11,7 +11,6 @@ import { Memory } from "../../src/server/memory.ts";
 import { persistenceOf } from "../../src/server/persistence.ts";
 import type { ServerServices } from "../../src/dispatch/services.ts";
 import type { RdbPersistence } from "../../src/persistence/rdb-persistence.ts";
-import { LOCK_AT } from "../../src/store/shard.ts";
 import type { Store } from "../../src/store/store.ts";
 import { checkShard } from "../../src/store/shard-check.ts";
 import { type Argument, encodeCommand, type Reply, ReplyParser, show } from "./resp.ts";
@@ -211,7 +210,7 @@ export class TestEngine implements ClientHost {
   }
   checkNow(): void {
     const { store } = this.engine;
-    for (let shard = 0; shard < store.shards; shard++) checkShard(store, shard);
+    for (const shard of store.shards) checkShard(store, shard);
   }
 
   /** Moves the clock on and does the background work that is due then. */
@@ -228,15 +227,13 @@ export class TestEngine implements ClientHost {
 
 /** Takes the locks of all shards, which must be free, as another worker would. Returns what releases them. */
 export function holdLocks(store: Store): () => void {
-  const set = (from: number, to: number): void => {
-    for (let shard = 0; shard < store.shards; shard++) {
-      const was = Atomics.exchange(store.c, store.headerOf(shard) + LOCK_AT, to);
-      if (was !== from && from === 0) throw new Error("a lock is held");
-    }
+  for (const shard of store.shards) if (!shard.tryLock(OTHER_WORKER)) throw new Error("a lock is held");
+  return () => {
+    for (const shard of store.shards) shard.unlock();
   };
-  set(0, 1);
-  return () => set(1, 0);
 }
+/** What a lock is held as that another worker has taken. */
+export const OTHER_WORKER = 99;
 
 export function testEngine(options: TestEngineOptions = {}): TestEngine {
   return new TestEngine(options);

@@ -1,7 +1,7 @@
 /** Shared by the bitmap commands: parsing of bit offsets, and access to single bytes of the selected string. */
 import { Int64Kind, int64, parseInt64 } from "../../base/integers.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
 import { LARGE_VALUE_MAX } from "../../store/large.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import type { Call } from "../../dispatch/call.ts";
 
 export const BAD_OFFSET = "ERR bit offset is not an integer or out of range";

@@ -3,13 +3,13 @@
  *
  * Only the bytes of a field are read and written. Fields of up to 52 bits are worked out in doubles, wider ones in BigInt.
  */
-import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64, parseInt64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { Encoding, RecordType } from "../../store/record.ts";
+import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { Encoding, RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { NARROW_BITS_MAX, readField, readWideField, writeField, writeWideField } from "../../structures/bits.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";

@@ -3,12 +3,12 @@
  *
  * A write touches only the byte of its bit. Counting and searching go through a large value chunk by chunk.
  */
-import { token } from "../../base/bytes.ts";
 import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { Encoding, RecordType } from "../../store/record.ts";
+import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { Encoding, RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { countBits, findBit } from "../../structures/bits.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { beginLongRead, longReadOf, type LongRead, stepLongRead } from "../../dispatch/long-read.ts";

@@ -3,13 +3,13 @@
  *
  * The result is built in chunks that belong to no key yet, so that a source may be the destination.
  */
-import { token } from "../../base/bytes.ts";
 import { Status } from "../../base/status.ts";
+import { type Address, NO_ADDRESS } from "../../store/address.ts";
+import { Encoding, INLINE_VALUE_MAX, RecordType } from "../../store/record.ts";
+import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { STRING_CHUNK_BYTES, StagedValue } from "../../store/large.ts";
-import { Encoding, INLINE_VALUE_MAX, RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import { PLAIN } from "../../store/store.ts";
 import { addOnce, Combine, combineBits, combineTwo, invertBits } from "../../structures/bits.ts";
@@ -115,7 +115,7 @@ function openSources(call: Call): void {
     const found = store.find() !== NO_ADDRESS;
     sourceLengths[i] = found ? call.strings.lengthFound : 0;
     const isLarge = found && store.cursor.encoding === Encoding.Chunked;
-    sourceShards[i] = store.cursor.shard;
+    sourceShards[i] = store.cursor.shard.number;
     sourceNodes[i] = isLarge ? store.cursor.node : NO_ADDRESS;
   }
 }
@@ -138,7 +138,7 @@ function openSource(call: Call, i: number, position: number, part: number): numb
       sourceAt = 0;
     }
   } else {
-    sourceAt = store.large.locateByte(sourceShards[i]!, sourceNodes[i]!, position);
+    sourceAt = store.large.locateByte(store.shards[sourceShards[i]!]!, sourceNodes[i]! as Address, position);
     sourceBytes = store.large.chunkBytes;
   }
   return had;

@@ -46,7 +46,7 @@ export function replyEntries<T extends Collection>(
   if (count === 0) return;
   if (isStreamed(value, count)) {
     const { store } = call;
-    const pin = store.large.pin(store.headerOf(value.pages.shard));
+    const pin = store.large.pin(value.pages.shard);
     // All pins of the shard are taken, so the reply is written at once.
     if (pin >= 0) {
       const bytes = bytesOf(value, count);

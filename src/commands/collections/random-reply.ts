@@ -6,7 +6,8 @@
  * ends, and the draws are made as the socket drains, until the last one or until the connection is closed. The walk over a
  * tree reads from a pin. The walk over a packed collection copies the entries in the form of the reply, and pins nothing.
  */
-import { addInt64, Int64Kind, int64, negateInt64, splitInt64 } from "../../base/integers.ts";
+import { Int64Kind, addInt64, int64, negateInt64, splitInt64 } from "../../base/integers.ts";
+import type { Shard } from "../../store/shard.ts";
 import type { Random } from "../../base/random.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type Outcome, Retry } from "../../dispatch/spec.ts";
@@ -145,7 +146,7 @@ export function replyRandom<T extends Collection>(
     replyHead(reply, items);
     return reply.walk(new PackedDrawsWalk(reply, value.pages.shard, entries, draws, amount));
   }
-  const pin = call.store.large.pin(value.pages.header);
+  const pin = call.store.large.pin(value.pages.shard);
   // With all pins of the shard taken, the command waits for one.
   if (pin < 0) return Retry;
   replyHead(reply, items);
@@ -261,7 +262,7 @@ class PackedDrawsWalk extends PinnedWalk {
 
   constructor(
     reply: Reply,
-    shard: number,
+    shard: Shard,
     private readonly entries: readonly Buffer[],
     private readonly draws: Draws,
     private left: number,

@@ -9,7 +9,7 @@ import { Status } from "../../base/status.ts";
 import { token } from "../../base/bytes.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
 import {
   CARDINALITY_AT,
   CORRUPT,

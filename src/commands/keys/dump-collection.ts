@@ -4,20 +4,20 @@
  * A reply begins with the length of the payload, so the entries are walked twice: first measured, then written. A long
  * payload is walked from a pin, as long replies are.
  */
+import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { RecordType } from "../../store/record.ts";
 import { assert } from "../../base/assert.ts";
 import { PinnedWalk, type Reply, WALK_STEP_BYTES } from "../../protocol/reply.ts";
 import type { Collection } from "../../store/collection.ts";
 import type { Collections } from "../../store/collections.ts";
 import type { HashValue } from "../../store/hash-value.ts";
 import { ListEncoding, type ListValue } from "../../store/list-value.ts";
-import { RecordType } from "../../store/record.ts";
 import type { SetValue } from "../../store/set-value.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { ADMITTED, type Store } from "../../store/store.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { StreamValue } from "../../store/stream-value.ts";
-import { Status } from "../../base/status.ts";
 import type { TimedCollection } from "../../store/timed-collection.ts";
 import { RdbKind, rdbItems } from "../../structures/rdb-collection.ts";
 import { RDB_VERSION } from "../../structures/rdb-string.ts";
@@ -39,7 +39,7 @@ export function dumpCollection(call: Call, reply: Reply, value: Collection): voi
     return reply.nullBulk();
   }
   if (value.isTree && (value.entries.count >= STREAM_ENTRIES || value.wholeBytes >= WALK_STEP_BYTES)) {
-    const pin = store.large.pin(store.headerOf(value.pages.shard));
+    const pin = store.large.pin(value.pages.shard);
     // All pins of the shard are taken, so the payload is written at once.
     if (pin >= 0) return reply.walk(new PayloadWalk(collections, reply, value, pin, store.nowMs));
   }
@@ -122,7 +122,7 @@ export function restoreItems(store: Store, collections: Collections, kind: RdbKi
   const overhead = rdbItems.isTimed ? TIMED_OVERHEAD : ENTRY_OVERHEAD;
   const bytes = kind === RdbKind.Stream ? rdbStream.room : rdbItems.bytes + rdbItems.count * overhead;
   const value = fill.open(collections);
-  value.pages.select(store.cursor.shard, store.cursor.header);
+  value.pages.select(store.cursor.shard);
   if (!value.pages.reserve(bytes)) return Status.Busy;
   if (store.find() !== NO_ADDRESS) store.remove(KeyEvent.Silent);
   // A collection whose members have all expired does not exist.

@@ -5,15 +5,15 @@
  *
  * DUMP never compresses. RESTORE reads LZF. Collections are in dump-collection.ts.
  */
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { Encoding, RecordType } from "../../store/record.ts";
 import { token } from "../../base/bytes.ts";
 import { crc64, updateCrc64 } from "../../base/crc64.ts";
-import { Int64Kind, int64 } from "../../base/integers.ts";
 import { DebugSwitch, isDebugSwitchOn } from "../../memory/debug-switches.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { STRING_CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
-import { Encoding, RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import { RdbKind, readCollection } from "../../structures/rdb-collection.ts";
 import {

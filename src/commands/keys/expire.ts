@@ -3,12 +3,12 @@
  *
  * A deadline after DEADLINE_MAX becomes DEADLINE_MAX, the last ms that a double counts exactly.
  */
-import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { DEADLINE_MAX } from "../../store/record.ts";
+import { token } from "../../base/bytes.ts";
 import { ErrorText, invalidExpire } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { DEADLINE_MAX } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { effectText } from "../../dispatch/effects.ts";

@@ -1,14 +1,14 @@
 /** Commands on whole keys (delete, rename, copy, move), on whole databases, and OBJECT. */
-import { equal, token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { bucketCount, keyCount } from "../../store/keyspace.ts";
+import { Encoding, RecordType, accessClock, spareBits } from "../../store/record.ts";
+import { NO_REF } from "../../structures/pages.ts";
+import { equal, token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { encodingName } from "../../store/collections.ts";
-import { accessClock, Encoding, RecordType, spareBits } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
-import { BUCKETS, KEY_COUNT } from "../../store/shard.ts";
 import { KeyEvent, keyEvent } from "../../store/key-events.ts";
-import { NO_REF } from "../../structures/pages.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { copiedRoot, copyAhead, endCopy } from "../../dispatch/long-copy.ts";
 import { refuse } from "../../dispatch/refuse.ts";
@@ -261,9 +261,9 @@ function tableSize(call: Call, db: number): number {
   const { store, keyspaces } = call;
   const keyspace = keyspaces.of(db);
   let size = 0;
-  for (let shard = 0; shard < store.shards; shard++) {
-    const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
-    size += store.c[ks + BUCKETS]! + store.c[ks + KEY_COUNT]!;
+  for (const shard of store.shards) {
+    const ks = shard.keyspace(keyspace);
+    size += bucketCount(shard.c, ks) + keyCount(shard.c, ks);
   }
   return size;
 }
@@ -271,7 +271,7 @@ function tableSize(call: Call, db: number): number {
 function freeKeyspaces(call: Call): number {
   const { store, keyspaces } = call;
   let free = 0;
-  for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
+  for (let keyspace = 0; keyspace < store.keyspaceCount; keyspace++) {
     if (!keyspaces.isEmptying(keyspace) && keyspaces.databaseOf(keyspace) < 0) free++;
   }
   return free;

@@ -8,28 +8,30 @@
  * (store/index.ts). Keys before the cursor have been returned, and keys after it will be, however the table grows between
  * two calls. So a key that exists during the whole scan is returned. After a shrink a key may be returned twice.
  */
+import { Int64Kind, int64 } from "../../base/integers.ts";
+import type { Address } from "../../store/address.ts";
+import { isSurelyEmpty } from "../../store/index.ts";
+import { bucketCount, expiresCount, keyCount } from "../../store/keyspace.ts";
+import { RecordType, deadline, keyAt, keyBytes, recordType } from "../../store/record.ts";
+import type { KeyspaceRef, Shard } from "../../store/shard.ts";
 import { equalsToken, token } from "../../base/bytes.ts";
 import { matchGlob } from "../../base/glob.ts";
-import { Int64Kind, int64 } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { deadline, keyAt, keyBytes, RecordType, recordType } from "../../store/record.ts";
-import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
 import type { Store } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type Outcome, Retry } from "../../dispatch/spec.ts";
 
 /** Header of the session's database in `shard`. */
-function keyspaceIn(call: Call, shard: number): number {
-  const { store } = call;
-  return store.index.keyspaceAt(store.headerOf(shard), call.keyspaces.of(call.session.db));
+function keyspaceIn(call: Call, shard: Shard): KeyspaceRef {
+  return shard.keyspace(call.keyspaces.of(call.session.db));
 }
 
 /** DBSIZE. Replies: the number of keys. */
 export function dbsize(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   let count = 0;
-  for (let shard = 0; shard < store.shards; shard++) {
+  for (const shard of store.shards) {
     const counts = (): void => {
       count += store.countKeys(shard, call.keyspaces.of(call.session.db));
     };
@@ -110,17 +112,17 @@ function addName(store: Store, w: number): void {
 const chain = { addresses: new Int32Array(64) };
 
 /** Adds the names of one bucket. Returns the number of its records. */
-function addBucket(store: Store, shard: number, ks: number, bucket: number): number {
+function addBucket(store: Store, shard: Shard, ks: KeyspaceRef, bucket: number): number {
   const count = store.index.collect(shard, ks, bucket, chain);
-  for (let i = 0; i < count; i++) addName(store, store.segments.locate(shard, chain.addresses[i]!));
+  for (let i = 0; i < count; i++) addName(store, store.segments.locate(shard, chain.addresses[i]! as Address));
   return count;
 }
 
 /** Removes the expired ones of the `count` records of the chain, as Redis's SCAN does. */
-function removeDue(call: Call, shard: number, count: number): void {
+function removeDue(call: Call, shard: Shard, count: number): void {
   const { store, key } = call;
   for (let i = 0; i < count; i++) {
-    const w = store.segments.locate(shard, chain.addresses[i]!);
+    const w = store.segments.locate(shard, chain.addresses[i]! as Address);
     const { m } = store.segments;
     const due = deadline(m, w);
     if (due === 0 || due > store.nowMs) continue;
@@ -145,10 +147,10 @@ export function keys(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   begin();
   wantPattern(call, 1);
-  for (let shard = 0; shard < store.shards; shard++) {
+  for (const shard of store.shards) {
     const gathers = (): void => {
       const ks = keyspaceIn(call, shard);
-      const buckets = store.index.bucketCount(ks);
+      const buckets = bucketCount(shard.c, ks);
       for (let bucket = 0; bucket < buckets; bucket++) addBucket(store, shard, ks, bucket);
     };
     if (!store.section.within(shard, gathers)) return Retry;
@@ -231,11 +233,12 @@ function readScanOptions(call: Call): string | null {
  */
 function scanFrom(call: Call, cursor: number): number {
   const { store } = call;
-  let shard = Math.floor(cursor / POSITIONS);
+  let number = Math.floor(cursor / POSITIONS);
   let position = cursor % POSITIONS;
   let isFirst = true;
-  for (; shard < store.shards; shard++, position = 0) {
-    if (store.index.isSurelyEmpty(store.headerOf(shard), keyspaceIn(call, shard))) continue;
+  for (; number < store.shardCount; number++, position = 0) {
+    const shard = store.shards[number]!;
+    if (isSurelyEmpty(shard, keyspaceIn(call, shard))) continue;
     const scans = (): void => {
       position = scanShard(call, shard, position);
     };
@@ -246,24 +249,24 @@ function scanFrom(call: Call, cursor: number): number {
     isFirst = false;
     if (position < POSITIONS) break;
   }
-  return shard < store.shards ? shard * POSITIONS + position : 0;
+  return number < store.shardCount ? number * POSITIONS + position : 0;
 }
 
 /**
  * Gathers names of a locked shard from `position` on until the quota is used up. Returns the next position, or POSITIONS at
  * the end.
  */
-function scanShard(call: Call, shard: number, position: number): number {
+function scanShard(call: Call, shard: Shard, position: number): number {
   const { store } = call;
   const ks = keyspaceIn(call, shard);
   while (position < POSITIONS) {
-    if (store.c[ks + KEY_COUNT] === 0) return POSITIONS;
+    if (keyCount(shard.c, ks) === 0) return POSITIONS;
     if (quota.records <= 0 || quota.buckets <= 0) return position;
     const records = addBucket(store, shard, ks, store.index.bucketAtPosition(ks, position));
     position = store.index.nextPosition;
     quota.buckets--;
     quota.records -= records;
-    if (store.c[ks + EXPIRES_COUNT] !== 0) removeDue(call, shard, records);
+    if (expiresCount(shard.c, ks) !== 0) removeDue(call, shard, records);
   }
   return position;
 }
@@ -282,19 +285,21 @@ export function randomkey(call: Call, reply: Reply): Outcome | void {
   // The shard is weighted by its number of keys, which is read without a lock.
   let total = 0;
   const keyspace = call.keyspaces.of(call.session.db);
-  const countOf = (shard: number) => store.c[store.index.keyspaceAt(store.headerOf(shard), keyspace) + KEY_COUNT]!;
-  for (let shard = 0; shard < store.shards; shard++) total += countOf(shard);
+  const countOf = (shard: Shard) => keyCount(shard.c, shard.keyspace(keyspace));
+  for (const shard of store.shards) total += countOf(shard);
   let first = 0;
   if (total > 0) {
     let rank = random.below(total);
-    while (first < store.shards - 1 && rank >= countOf(first)) rank -= countOf(first++);
+    while (first < store.shardCount - 1 && rank >= countOf(store.shards[first]!)) {
+      rank -= countOf(store.shards[first++]!);
+    }
   }
   begin();
-  for (let i = 0; i < store.shards; i++) {
-    const shard = (first + i) & (store.shards - 1);
+  for (let i = 0; i < store.shardCount; i++) {
+    const shard = store.shards[(first + i) & (store.shardCount - 1)]!;
     const draws = (): void => {
       const ks = keyspaceIn(call, shard);
-      if (store.c[ks + KEY_COUNT] !== 0) drawName(store, shard, ks);
+      if (keyCount(shard.c, ks) !== 0) drawName(store, shard, ks);
     };
     if (!store.section.within(shard, draws)) return Retry;
     if (found.count === 0) continue;
@@ -306,14 +311,14 @@ export function randomkey(call: Call, reply: Reply): Outcome | void {
 }
 
 /** Adds the name of a random key that has not expired. If none is drawn, adds all names of the shard. */
-function drawName(store: Store, shard: number, ks: number): void {
+function drawName(store: Store, shard: Shard, ks: KeyspaceRef): void {
   const { random, index } = store;
-  const buckets = index.bucketCount(ks);
+  const buckets = bucketCount(shard.c, ks);
   for (let tries = 0; tries < TRIES; tries++) {
     const count = index.collect(shard, ks, random.below(buckets), chain);
     const pick = random.below(Math.max(count, CHAIN_SLOTS));
     if (pick >= count) continue;
-    addName(store, store.segments.locate(shard, chain.addresses[pick]!));
+    addName(store, store.segments.locate(shard, chain.addresses[pick]! as Address));
     if (found.count > 0) return;
   }
   for (let bucket = 0; bucket < buckets; bucket++) addBucket(store, shard, ks, bucket);

@@ -2,17 +2,17 @@
  * SORT and SORT_RO: the elements of a list, a set or a sorted set, sorted by themselves or by the values of other keys. The
  * names of those keys depend on the elements, so all shards are locked.
  */
-import { token } from "../../base/bytes.ts";
-import { parseDouble } from "../../base/double-text.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { RecordType } from "../../store/record.ts";
+import { token } from "../../base/bytes.ts";
+import { parseDouble } from "../../base/double-text.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Collection } from "../../store/collection.ts";
 import { ListEncoding, type ListValue } from "../../store/list-value.ts";
 import type { Member } from "../../store/members.ts";
-import { RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import type { SetValue } from "../../store/set-value.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
 import { KeyEvent } from "../../store/key-events.ts";
@@ -285,7 +285,7 @@ function storeResult(call: Call, reply: Reply, elements: Buffer[], wish: Wish): 
   let bytes = 0;
   for (const item of items) bytes += item.length + ELEMENT_BYTES;
   const list = call.collections.list();
-  list.pages.select(store.cursor.shard, store.cursor.header);
+  list.pages.select(store.cursor.shard);
   if (!list.pages.reserve(bytes)) return refuse(call, reply, Status.Busy);
   if (store.find() !== NO_ADDRESS) store.remove(items.length > 0 ? KeyEvent.Silent : KeyEvent.Deleted);
   if (items.length > 0) {

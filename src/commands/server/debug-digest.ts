@@ -11,15 +11,16 @@
  *
  * Source: behaviour of redis-server 7.0.15. Numbers are 32 bits, big-endian.
  */
+import { type Address, NO_ADDRESS } from "../../store/address.ts";
+import { bucketCount, keyCount } from "../../store/keyspace.ts";
+import { RecordType, deadline, keyAt, keyBytes } from "../../store/record.ts";
+import type { KeyspaceRef, Shard } from "../../store/shard.ts";
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble17 } from "../../base/double-text.ts";
 import type { Collection } from "../../store/collection.ts";
 import type { HashValue } from "../../store/hash-value.ts";
 import type { ListValue } from "../../store/list-value.ts";
 import type { Member } from "../../store/members.ts";
-import { deadline, keyAt, keyBytes, RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import type { SetValue } from "../../store/set-value.ts";
-import { KEY_COUNT } from "../../store/shard.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
 import { ID_TEXT_BYTES_MAX } from "../../structures/stream-id.ts";
 import type { StreamValue } from "../../store/stream-value.ts";
@@ -175,16 +176,15 @@ export const NO_VALUE_DIGEST = "0".repeat(SUM_BYTES * 2);
 /** Digest of everything. The caller holds the locks of all shards. */
 export function datasetDigest(call: Call): string {
   const { store, keyspaces } = call;
-  const { index } = store;
   const sum = Buffer.alloc(SUM_BYTES);
   for (let db = 0; db < call.config.number("server.databases"); db++) {
     const keyspace = keyspaces.of(db);
     let keys = 0;
     const sums = Buffer.alloc(SUM_BYTES);
-    for (let shard = 0; shard < store.shards; shard++) {
-      const ks = index.keyspaceAt(store.headerOf(shard), keyspace);
-      if (store.c[ks + KEY_COUNT] === 0) continue;
-      for (let bucket = 0; bucket < index.bucketCount(ks); bucket++)
+    for (const shard of store.shards) {
+      const ks = shard.keyspace(keyspace);
+      if (keyCount(shard.c, ks) === 0) continue;
+      for (let bucket = 0; bucket < bucketCount(shard.c, ks); bucket++)
         keys += addBucket(call, keyspace, shard, ks, bucket, sums);
     }
     if (keys === 0) continue;
@@ -195,12 +195,12 @@ export function datasetDigest(call: Call): string {
 }
 
 /** Adds the keys of one bucket that have not expired to `sums`. Returns their number. */
-function addBucket(call: Call, keyspace: number, shard: number, ks: number, bucket: number, sums: Buffer): number {
+function addBucket(call: Call, keyspace: number, shard: Shard, ks: KeyspaceRef, bucket: number, sums: Buffer): number {
   const { store, key } = call;
   let keys = 0;
   const count = store.index.collect(shard, ks, bucket, chain);
   for (let i = 0; i < count; i++) {
-    const w = store.segments.locate(shard, chain.addresses[i]!);
+    const w = store.segments.locate(shard, chain.addresses[i]! as Address);
     const { m } = store.segments;
     const due = deadline(m, w);
     if (due !== 0 && due <= store.nowMs) continue;

@@ -1,9 +1,9 @@
 /** DEBUG SDSLEN, LISTPACK, QUICKLIST and HTSTATS-KEY: how the value of a key lies in memory. */
+import { NO_ADDRESS } from "../../store/address.ts";
+import { Encoding, RecordType, capacityUnits, keyBytes, spareBits } from "../../store/record.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { encodingName } from "../../store/collections.ts";
-import { capacityUnits, Encoding, keyBytes, RecordType, spareBits } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type Outcome, Retry } from "../../dispatch/spec.ts";
 

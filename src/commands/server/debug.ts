@@ -4,19 +4,19 @@
  * Its subcommands are not rows of their own, as in Redis. Those that look at data take the shard's lock themselves, a
  * thing no other handler does: they belong to no key spec.
  */
+import { Int64Kind } from "../../base/integers.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { bucketCount, expiresCount, keyCount } from "../../store/keyspace.ts";
+import { Encoding, RecordType, accessClock, spareBits } from "../../store/record.ts";
 import { CHECKS } from "../../base/assert.ts";
 import { matchGlob } from "../../base/glob.ts";
-import { Int64Kind } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
 import { datasetDigest, NO_VALUE_DIGEST, valueDigest } from "./debug-digest.ts";
 import { reload } from "./debug-reload.ts";
 import { matchTest, packedThreshold, pauseCron, replyBuffer, skipChecksums } from "./debug-tuning.ts";
 import { collectionStats, logCollection, stringLengths } from "./debug-values.ts";
 import { encodingName } from "../../store/collections.ts";
-import { accessClock, Encoding, RecordType, spareBits } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { checkShard } from "../../store/shard-check.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { effectText } from "../../dispatch/effects.ts";
@@ -176,7 +176,7 @@ function populateSome(call: Call, progress: Population, count: number, bytes: nu
 function check(call: Call, reply: Reply): Outcome | void {
   const { store } = call;
   let keys = 0;
-  for (let shard = 0; shard < store.shards; shard++) {
+  for (const shard of store.shards) {
     const checks = (): void => {
       keys += checkShard(store, shard);
       call.blocking.waiters.check(shard);
@@ -338,13 +338,13 @@ function tableStats(call: Call, reply: Reply): Outcome | void {
   let largest = 0;
   const byCount: number[] = [];
   const chain = { addresses: new Int32Array(64) };
-  for (let shard = 0; shard < store.shards; shard++) {
+  for (const shard of store.shards) {
     const looks = (): void => {
-      const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
-      keys += store.c[ks + KEY_COUNT]!;
-      expires += store.c[ks + EXPIRES_COUNT]!;
-      largest = Math.max(largest, store.c[ks + KEY_COUNT]!);
-      const count = store.index.bucketCount(ks);
+      const ks = shard.keyspace(keyspace);
+      keys += keyCount(shard.c, ks);
+      expires += expiresCount(shard.c, ks);
+      largest = Math.max(largest, keyCount(shard.c, ks));
+      const count = bucketCount(shard.c, ks);
       buckets += count;
       for (let bucket = 0; bucket < count; bucket++) {
         const held = store.index.collect(shard, ks, bucket, chain);
@@ -355,7 +355,7 @@ function tableStats(call: Call, reply: Reply): Outcome | void {
   }
   const lines = [
     `[Index of database ${db}]`,
-    ` shards: ${store.shards}`,
+    ` shards: ${store.shardCount}`,
     ` keys: ${keys}`,
     ` keys with a deadline: ${expires}`,
     ` most keys in a shard: ${largest}`,

@@ -4,27 +4,13 @@
  * A field of Redis that Ferrite cannot answer truthfully is left out. A field of a feature that Ferrite lacks has the value
  * that Redis shows when the feature is not used (0 connected replicas).
  */
+import { FRAME_BYTES } from "../../memory/arena.ts";
+import { NO_ADDRESS, UNIT_BYTES } from "../../store/address.ts";
+import { deadlineSum, expiresCount, keyCount } from "../../store/keyspace.ts";
+import { BIN_BITMAP_WORDS, type Shard } from "../../store/shard.ts";
 import { arch, machine, release, totalmem, type } from "node:os";
 import { parameterText } from "../../base/config/redis.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { FRAME_BYTES } from "../../memory/arena.ts";
-import {
-  BIN_BITMAP_AT,
-  BIN_BITMAP_WORDS,
-  DEAD_UNITS_AT,
-  DEADLINE_SUM,
-  EXPIRES_COUNT,
-  HEAP_BYTES_AT,
-  HEAP_LIVE_AT,
-  GARBAGE_AT,
-  KEY_COUNT,
-  LIVE_UNITS_AT,
-  LOG_MUTABLE_AT,
-  LOG_SEGMENTS_AT,
-  LOG_UNITS_AT,
-  PINS_AT,
-  WHEEL_TIMERS_AT,
-} from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
 import {
   type AppendFacts,
@@ -111,7 +97,7 @@ function serverSection(call: Call): Fields {
     ["config_file", server.configFile],
     ["io_threads_active", 0],
     ["worker_threads", server.workers],
-    ["num_shards", call.store.shards],
+    ["num_shards", call.store.shardCount],
   ];
 }
 
@@ -223,10 +209,10 @@ function fragmentation(used: number, active: number, resident: number): Fields {
 function freedAndLeft(call: Call): number {
   const { store, keyspaces } = call;
   let keys = 0;
-  for (let shard = 0; shard < store.shards; shard++) {
-    if (store.c[store.headerOf(shard) + GARBAGE_AT] !== 0) keys++;
+  for (const shard of store.shards) {
+    if (shard.garbage !== NO_ADDRESS) keys++;
   }
-  for (let keyspace = 0; keyspace < store.keyspaces; keyspace++) {
+  for (let keyspace = 0; keyspace < store.keyspaceCount; keyspace++) {
     if (keyspaces.isEmptying(keyspace)) keys += keysOf(call, keyspace);
   }
   return keys;
@@ -235,8 +221,8 @@ function freedAndLeft(call: Call): number {
 function keysOf(call: Call, keyspace: number): number {
   const { store } = call;
   let keys = 0;
-  for (let shard = 0; shard < store.shards; shard++) {
-    keys += store.c[store.index.keyspaceAt(store.headerOf(shard), keyspace) + KEY_COUNT]!;
+  for (const shard of store.shards) {
+    keys += keyCount(shard.c, shard.keyspace(keyspace));
   }
   return keys;
 }
@@ -480,49 +466,36 @@ function latencyStats(call: Call): Fields {
 /** The store's figures, summed over the shards without locks. */
 function hybridLogSection(call: Call): Fields {
   const { store } = call;
-  const { c } = store;
-  const sums = new Float64Array(SHARD_WORDS.length);
-  let bins = 0;
-  for (let shard = 0; shard < store.shards; shard++) {
-    const header = store.headerOf(shard);
-    for (let i = 0; i < SHARD_WORDS.length; i++) sums[i] = sums[i]! + c[header + SHARD_WORDS[i]!]!;
-    for (let word = 0; word < BIN_BITMAP_WORDS; word++) bins += bitCount(c[header + BIN_BITMAP_AT + word]!);
-  }
-  const [units = 0, live = 0, inBins = 0, segments = 0, mutable = 0, heapLive = 0, heapBytes = 0, hints = 0, pins = 0] =
-    sums;
+  const sum = (figure: (shard: Shard) => number): number =>
+    store.shards.reduce((total, shard) => total + figure(shard), 0);
+  const units = sum((shard) => shard.logUnits);
+  const live = sum((shard) => shard.liveUnits);
   return [
-    ["hybridlog_shards", store.shards],
-    ["hybridlog_segments", segments],
-    ["hybridlog_mutable_segments", mutable],
+    ["hybridlog_shards", store.shardCount],
+    ["hybridlog_segments", sum((shard) => shard.logSegmentCount)],
+    ["hybridlog_mutable_segments", sum((shard) => shard.mutableSegmentCount)],
     ["hybridlog_bytes", units * UNIT_BYTES],
     ["hybridlog_live_bytes", live * UNIT_BYTES],
     ["hybridlog_dead_bytes", (units - live) * UNIT_BYTES],
-    ["hybridlog_reusable_bytes", inBins * UNIT_BYTES],
-    ["hybridlog_bins_used", bins],
-    ["hybridlog_heap_bytes", heapBytes],
-    ["hybridlog_heap_live_bytes", heapLive],
-    ["hybridlog_expiry_hints", hints],
-    ["hybridlog_pins", pins],
+    ["hybridlog_reusable_bytes", sum((shard) => shard.deadUnits) * UNIT_BYTES],
+    ["hybridlog_bins_used", sum(binsUsed)],
+    ["hybridlog_heap_bytes", sum((shard) => shard.heapBytes)],
+    ["hybridlog_heap_live_bytes", sum((shard) => shard.heapLiveBytes)],
+    ["hybridlog_expiry_hints", sum((shard) => shard.timers)],
+    ["hybridlog_pins", sum((shard) => shard.pins)],
     ["hybridlog_frames", store.pool.framesOut],
     ["hybridlog_frame_bytes", FRAME_BYTES],
     ["hybridlog_regions", store.arena.regionCount],
     ["hybridlog_free_chunks", store.pool.freeChunks],
   ];
 }
-const UNIT_BYTES = 8;
-/** Words of a shard header that are summed, in the order hybridLogSection takes them. */
-const SHARD_WORDS = [
-  LOG_UNITS_AT,
-  LIVE_UNITS_AT,
-  DEAD_UNITS_AT,
-  LOG_SEGMENTS_AT,
-  LOG_MUTABLE_AT,
-  HEAP_LIVE_AT,
-  HEAP_BYTES_AT,
-  WHEEL_TIMERS_AT,
-  PINS_AT,
-];
 
+/** Bins of a shard that hold a dead record. */
+function binsUsed(shard: Shard): number {
+  let bins = 0;
+  for (let word = 0; word < BIN_BITMAP_WORDS; word++) bins += bitCount(shard.binBits(word));
+  return bins;
+}
 function bitCount(word: number): number {
   let count = 0;
   for (let rest = word; rest !== 0; rest &= rest - 1) count++;
@@ -556,11 +529,11 @@ function keyspaceFigures(call: Call, db: number): { keys: number; expires: numbe
   let keys = 0;
   let expires = 0;
   let deadlines = 0;
-  for (let shard = 0; shard < store.shards; shard++) {
-    const ks = store.index.keyspaceAt(store.headerOf(shard), keyspace);
-    keys += store.c[ks + KEY_COUNT]!;
-    expires += store.c[ks + EXPIRES_COUNT]!;
-    deadlines += store.f64[(ks + DEADLINE_SUM) >>> 1]!;
+  for (const shard of store.shards) {
+    const ks = shard.keyspace(keyspace);
+    keys += keyCount(shard.c, ks);
+    expires += expiresCount(shard.c, ks);
+    deadlines += deadlineSum(shard, ks);
   }
   const ttlMs = expires > 0 ? Math.max(0, Math.round(deadlines / expires - call.clock.wallMs())) : 0;
   return { keys, expires, ttlMs };

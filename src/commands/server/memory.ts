@@ -4,16 +4,16 @@
  * The fields have Redis's names. Data is in regions of shared memory that are divided into frames, so "allocator" means those
  * frames and the JS heaps of the workers.
  */
-import { token } from "../../base/bytes.ts";
-import { FRAME_BYTES } from "../../memory/arena.ts";
-import { ErrorText } from "../../protocol/errors.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
-import type { Reply } from "../../protocol/reply.ts";
+import { FRAME_BYTES } from "../../memory/arena.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
 import { BUCKET_BYTES } from "../../store/index.ts";
+import { bucketCount, expiresCount, keyCount } from "../../store/keyspace.ts";
+import { Encoding, capacityUnits } from "../../store/record.ts";
+import { token } from "../../base/bytes.ts";
+import { ErrorText } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
 import { STRING_CHUNK_BYTES } from "../../store/large.ts";
-import { capacityUnits, Encoding } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
-import { EXPIRES_COUNT, KEY_COUNT } from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
 
@@ -58,11 +58,11 @@ function databases(call: Call): DatabaseUse[] {
   const uses: DatabaseUse[] = [];
   for (let db = 0; db < keyspaces.databases; db++) {
     const use: DatabaseUse = { db, keys: 0, indexBytes: 0, expires: 0 };
-    for (let shard = 0; shard < store.shards; shard++) {
-      const ks = store.index.keyspaceAt(store.headerOf(shard), keyspaces.of(db));
-      use.keys += store.c[ks + KEY_COUNT]!;
-      use.expires += store.c[ks + EXPIRES_COUNT]!;
-      use.indexBytes += store.index.bucketCount(ks) * BUCKET_BYTES;
+    for (const shard of store.shards) {
+      const ks = shard.keyspace(keyspaces.of(db));
+      use.keys += keyCount(shard.c, ks);
+      use.expires += expiresCount(shard.c, ks);
+      use.indexBytes += bucketCount(shard.c, ks) * BUCKET_BYTES;
     }
     if (use.keys > 0) uses.push(use);
   }

@@ -4,14 +4,14 @@
  * Only two sources are open at a time: members of one are gathered in parts and looked up in the next. A result is complete
  * before the destination is changed, so a source may be the destination.
  */
-import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import { MemberList } from "../../store/member-list.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { SetEncoding, type SetValue, sortIntegers } from "../../store/set-value.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";

@@ -2,13 +2,13 @@
  * ZUNION, ZINTER, ZDIFF, their STORE forms and ZINTERCARD, over sorted sets and sets (whose members all have score 1).
  * The sources are read one after the other, and the result is gathered in a table, so that the destination may be a source.
  */
+import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { RecordType } from "../../store/record.ts";
 import { token } from "../../base/bytes.ts";
 import { parseDouble } from "../../base/double-text.ts";
-import { Status } from "../../base/status.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import { findRepeats } from "../collections/repeated-keys.ts";

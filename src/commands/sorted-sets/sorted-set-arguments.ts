@@ -1,12 +1,12 @@
 /** Shared by the sorted set commands: parsing of numbers, writing of entries, and storing of results. */
-import { assert } from "../../base/assert.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
+import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { assert } from "../../base/assert.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
 import type { SortedSetValue } from "../../store/sorted-set-value.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
-import { Status } from "../../base/status.ts";
 import { KEY_OVERFLOW } from "../../structures/page.ts";
 import { ScoreTable } from "../../structures/score-table.ts";
 import type { Call } from "../../dispatch/call.ts";

@@ -3,14 +3,14 @@
  *
  * Integers are worked out in BigInt, floats as long doubles (base/long-double.ts), like INCRBYFLOAT.
  */
-import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64, parseInt64 } from "../../base/integers.ts";
-import { formatLongDouble, type LongDouble, parseLongDouble, sumLongDouble } from "../../base/long-double.ts";
 import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { Encoding, RecordType } from "../../store/record.ts";
+import { token } from "../../base/bytes.ts";
+import { formatLongDouble, type LongDouble, parseLongDouble, sumLongDouble } from "../../base/long-double.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { Encoding, RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";

@@ -1,10 +1,10 @@
 /** LCS: the longest common subsequence of two strings, by a table of lengths for each pair of prefixes. */
-import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { RecordType } from "../../store/record.ts";
+import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import type { Call } from "../../dispatch/call.ts";
 
 const TOKENS = {

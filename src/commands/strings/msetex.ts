@@ -1,9 +1,9 @@
 /** MSETEX (Redis 8.4): several strings with one deadline, under a condition on all of their keys. */
-import { token } from "../../base/bytes.ts";
 import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { reservePairs } from "./string-pairs.ts";

@@ -1,10 +1,10 @@
 /** DIGEST, DELEX, DELIFEQ: the XXH3 digest of a string, and deletes that depend on a string or its digest. */
-import { equal, equalsToken, token } from "../../base/bytes.ts";
 import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { RecordType } from "../../store/record.ts";
+import { equal, equalsToken, token } from "../../base/bytes.ts";
 import { wrongArity } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import type { Call } from "../../dispatch/call.ts";
 

@@ -1,11 +1,11 @@
 /** INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT: strings as numbers. Integers are two 32-bit words, floats long doubles. */
-import { addInt64, Int64Kind, int64, negateInt64, parseInt64, splitInt64 } from "../../base/integers.ts";
-import { formatLongDouble, parseLongDouble, sumLongDouble } from "../../base/long-double.ts";
+import { Int64Kind, addInt64, int64, negateInt64, parseInt64, splitInt64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { Encoding, RecordType } from "../../store/record.ts";
+import { formatLongDouble, parseLongDouble, sumLongDouble } from "../../base/long-double.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { Encoding, RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";

@@ -1,9 +1,9 @@
 /** MGET, MSET, MSETNX: several strings at a time. */
 import { Status } from "../../base/status.ts";
+import { NO_ADDRESS } from "../../store/address.ts";
+import { RecordType } from "../../store/record.ts";
 import { wrongArity } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { RecordType } from "../../store/record.ts";
-import { NO_ADDRESS } from "../../store/segments.ts";
 import { PLAIN } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { refuse } from "../../dispatch/refuse.ts";
@@ -73,5 +73,5 @@ export function reservePairs(call: Call, from: number, end: number): boolean {
     key.load(call.bytes, call.argAt(i), call.argBytes(i));
     room.add(store.shardOf(key.hashA), call.argBytes(i), call.argBytes(i + 1));
   }
-  return store.section.reserve(store.pool.ahead + room.chunks());
+  return store.section.reserve(store.pool.commandChunks + room.chunks());
 }

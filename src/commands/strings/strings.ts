@@ -5,14 +5,15 @@
  * through two functions only: `replyString` writes one out, and `storeArgument` takes one that came as a staged value. A
  * command does everything that may end in Retry before it begins its reply.
  */
-import { equal, equalsToken, token } from "../../base/bytes.ts";
 import { Status } from "../../base/status.ts";
-import { FRAME_BITS, FRAME_BYTES, FRAME_MASK } from "../../memory/arena.ts";
+import { firstByte, regionOf } from "../../memory/arena.ts";
+import { type Address, NO_ADDRESS } from "../../store/address.ts";
+import { Encoding, RecordType } from "../../store/record.ts";
+import type { Shard } from "../../store/shard.ts";
+import { equal, equalsToken, token } from "../../base/bytes.ts";
 import { ErrorText, invalidExpire } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { STRING_CHUNK_BYTES, LARGE_VALUE_MAX } from "../../store/large.ts";
-import { Encoding, RecordType } from "../../store/record.ts";
-import { type Address, NO_ADDRESS } from "../../store/segments.ts";
 import { KeyEvent } from "../../store/key-events.ts";
 import { KEEPS_VALUE, PLAIN } from "../../store/store.ts";
 import type { Call } from "../../dispatch/call.ts";
@@ -35,13 +36,13 @@ export function replyString(call: Call, reply: Reply): void {
 export function replyChunked(
   call: Call,
   reply: Reply,
-  shard: number,
+  shard: Shard,
   node: Address,
   start: number,
   length: number,
 ): void {
   const { store } = call;
-  reply.large({ shard, header: store.headerOf(shard), node, large: store.large }, start, length);
+  reply.large({ shard, node, large: store.large }, start, length);
 }
 
 /** Replies what `call.transfer` took. */
@@ -338,8 +339,8 @@ function valueEquals(call: Call, i: number): boolean {
       if (!equal(strings.bytes, strings.at, call.bytes, call.argAt(i) + done, part)) return false;
     } else {
       const place = staged.frames[Math.floor(done / STRING_CHUNK_BYTES)]!;
-      const at = (place & FRAME_MASK) * FRAME_BYTES + (done % STRING_CHUNK_BYTES);
-      if (!equal(strings.bytes, strings.at, store.arena.bytesOf(place >>> FRAME_BITS), at, part)) return false;
+      const at = firstByte(place) + (done % STRING_CHUNK_BYTES);
+      if (!equal(strings.bytes, strings.at, store.arena.bytesOf(regionOf(place)), at, part)) return false;
     }
     done += part;
   }

@@ -29,8 +29,11 @@ export const CHUNK_WORDS = 8;
 export const SEGMENTS = 16384;
 /** Words of a segment entry, see store/segments.ts. */
 export const SEGMENT_WORDS = 4;
-/** Words of one shard's segment table. */
-const SEGMENT_TABLE_WORDS = SEGMENTS * SEGMENT_WORDS;
+/**
+ * From one shard's segment table to the next: a cache line more than its entries. A power of two would put the same entry
+ * of all shards into one set of the processor's caches, and lookups over many shards would miss every time.
+ */
+const SEGMENT_TABLE_WORDS = SEGMENTS * SEGMENT_WORDS + 16;
 
 /** Command statistics (dispatch/command-statistics.ts): rows, one per command or subcommand, and words of a row. */
 export const STATISTICS_ROWS = 512;

@@ -117,9 +117,12 @@ const WAITED_AT = WAITED_ENDING_AT + 1;
 const KEYSPACES_AT = (WAITED_AT + WAITED_BUCKETS + 31) & ~31;
 export const KEYSPACE_WORDS = 128;
 
-/** Words of a shard header that holds `keyspaces` keyspaces. */
+/**
+ * Words of a shard header that holds `keyspaces` keyspaces: an odd number of lines of 128 bytes, so that the same word of
+ * all shards is spread over the sets of the processor's caches.
+ */
 export function shardWords(keyspaces: number): number {
-  return (KEYSPACES_AT + keyspaces * KEYSPACE_WORDS + 31) & ~31;
+  return ((KEYSPACES_AT + keyspaces * KEYSPACE_WORDS + 31) & ~31) | 32;
 }
 /** Keyspaces that a shard header of `words` words holds. */
 export function keyspacesIn(words: number): number {

@@ -342,5 +342,15 @@ test("commands that redis-server 7.0 does not know", async () => {
     > XREADGROUP GROUP g c COUNT 1 CLAIM 0 STREAMS n >
     XCLAIM n g c 0 6-1 TIME @0 RETRYCOUNT 2 FORCE JUSTID LASTID 6-1
     > XGROUP CREATECONSUMER n g c
+    > XREADGROUP GROUP h c COUNT 1 STREAMS n >
+    MULTI
+    XGROUP CREATECONSUMER n h c
+    XCLAIM n h c 0 6-1 TIME @0 RETRYCOUNT 1 FORCE JUSTID LASTID 6-1
+    XGROUP SETID n h 6-1 ENTRIESREAD 6
+    EXEC
+    > XDEL n 6-1
+    XDEL n 6-1
+    > XACKDEL n g DELREF IDS 1 6-1
+    XACK n g 6-1
   `);
 });

@@ -225,8 +225,8 @@ export function xackdel(call: Call, reply: Reply): Outcome | void {
     if (references === References.Acked && stream.isReferenced(id)) {
       reply.integer(2);
     } else {
-      stream.remove(id, references as References);
-      gone.add().copyFrom(id);
+      // One that was deleted before keeps what other groups have pending of it.
+      if (stream.remove(id, references as References)) gone.add().copyFrom(id);
       reply.integer(1);
     }
   }

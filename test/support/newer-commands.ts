@@ -8,6 +8,8 @@ const STRINGS = ["new-string-0", "new-string-1", "new-string-2"];
 const HASHES = ["new-hash-0", "new-hash-1"];
 const SETS = ["new-set-0", "new-set-1"];
 const SORTED_SETS = ["new-sorted-0", "new-sorted-1"];
+const STREAMS = ["new-stream-0", "new-stream-1"];
+const GROUPS = ["new-group-0", "new-group-1"];
 const MEMBERS = Array.from({ length: 40 }, (_, i) => (i % 7 === 0 ? `member-${i}`.padEnd(300, "x") : `m${i}`));
 
 export class NewerCommands {
@@ -23,6 +25,7 @@ export class NewerCommands {
       () => this.ofHashes(),
       () => this.ofSets(),
       () => this.ofSortedSets(),
+      () => this.ofStreams(),
     ])();
   }
 
@@ -160,4 +163,41 @@ export class NewerCommands {
       ["COPY", key, random.pick(SORTED_SETS), "REPLACE"],
     ]);
   }
+
+  /** XADD, which takes the next IDs in turn, is as frequent as the rest. */
+  private ofStreams(): string[] {
+    const { random } = this;
+    const key = random.pick(STREAMS);
+    const group = random.pick(GROUPS);
+    const consumer = `consumer-${random.below(4)}`;
+    const ids = Array.from({ length: random.between(1, 4) }, () => `${Math.max(this.lastId - random.below(30), 1)}-1`);
+    const named = ["IDS", String(ids.length), ...ids];
+    const references = random.pick([[], ["KEEPREF"], ["DELREF"], ["ACKED"]]);
+    const trim = [
+      ...random.pick([
+        ["MAXLEN", "=", String(random.between(5, 40))],
+        ["MAXLEN", "~", String(random.between(5, 40)), "LIMIT", String(random.between(1, 200))],
+        ["MINID", ids[0]!],
+        ["MINID", "~", ids[0]!],
+      ]),
+      ...references,
+    ];
+    return random.weighted<() => string[]>([
+      [10, () => ["XADD", key, `${++this.lastId}-1`, "field", this.number()]],
+      [3, () => ["XADD", key, ...trim, `${++this.lastId}-*`, "field", "x".repeat(random.below(300))]],
+      [1, () => ["XTRIM", key, ...trim]],
+      [2, () => ["XDELEX", key, ...references, ...named]],
+      [2, () => ["XACKDEL", key, group, ...references, ...named]],
+      [2, () => ["XACK", key, group, ...ids]],
+      [1, () => ["XDEL", key, ids[0]!]],
+      [2, () => ["XGROUP", "CREATE", key, group, random.pick(["0", "$"]), "MKSTREAM"]],
+      [4, () => ["XREADGROUP", "GROUP", group, consumer, "COUNT", "5", "STREAMS", key, ">"]],
+      [2, () => ["XREADGROUP", "GROUP", group, consumer, "COUNT", "3", "CLAIM", "5", "STREAMS", key, ">"]],
+      [1, () => ["XREADGROUP", "GROUP", group, consumer, "CLAIM", "0", "NOACK", "STREAMS", ...STREAMS, ">", ">"]],
+      [1, () => ["XCLAIM", key, group, consumer, "0", ...ids, "FORCE"]],
+      [1, () => ["XAUTOCLAIM", key, group, consumer, "3", "-", "COUNT", "3"]],
+      [1, () => ["XGROUP", "DELCONSUMER", key, group, consumer]],
+    ])();
+  }
+  private lastId = 0;
 }

@@ -112,10 +112,12 @@ test("a list that expired goes before what is written in its place", async () =>
   if (feeds === null) return;
   await feeds.run("RPUSH", "expires", "a");
   await feeds.run("PEXPIRE", "expires", "20");
-  await Bun.sleep(300);
+  await Bun.sleep(100);
+  // It goes by itself, or with the command that comes upon it and then in one unit.
   const { redis, ferrite } = await feeds.run("LPUSH", "expires", "b");
-  expect(ferrite).toEqual(redis);
-  expect(ferrite).toEqual(["DEL expires", "LPUSH expires b"]);
+  for (const effects of [redis, ferrite]) {
+    expect(effects.filter((effect) => !/^(MULTI|EXEC)$/.test(effect))).toEqual(["DEL expires", "LPUSH expires b"]);
+  }
 });
 
 test("clients that waited are served behind the command that served them", async () => {

@@ -4,7 +4,12 @@
  * Method: both get the same commands with appendfsync always; what each writes for a command is compared.
  */
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { useEffectFeeds } from "../support/effect-feeds.ts";
+import { show } from "../support/resp.ts";
+import { requireRedis, startFerrite, startRedis } from "../support/servers.ts";
 import { compareServed } from "../support/served-effects.ts";
 
 const { same, ours, both } = useEffectFeeds({ "stream-node-max-entries": "3" });
@@ -353,4 +358,23 @@ test("commands that redis-server 7.0 does not know", async () => {
     > XACKDEL n g DELREF IDS 1 6-1
     XACK n g 6-1
   `);
+});
+
+test("a file of redis-server with LIMIT beside exact thresholds is loaded", async () => {
+  if (!requireRedis()) return;
+  const dataDir = mkdtempSync(join(tmpdir(), "ferrite-limit-"));
+  try {
+    const redis = await startRedis({ dataDir, args: ["--appendonly", "yes", "--appendfsync", "always"] });
+    const client = await redis.connect();
+    await client.command("CONFIG", "SET", "stream-node-max-entries", "3");
+    for (let n = 1; n <= 6; n++) await client.command("XADD", "limited", `${n}-1`, "f", "v");
+    await client.command("XADD", "limited", "MAXLEN", "~", "2", "LIMIT", "3", "7-1", "f", "v");
+    expect(show(await client.command("XLEN", "limited"))).toBe(":4");
+    await redis.stop();
+    const ferrite = await startFerrite({ dataDir, persistence: true });
+    expect(show(await (await ferrite.connect()).command("XLEN", "limited"))).toBe(":4");
+    await ferrite.stop();
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
 });

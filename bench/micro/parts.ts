@@ -3,6 +3,7 @@
  * a small table, the frame pool, append and free of a record.
  * Run: npm run bench -- parts
  */
+import type { Address } from "../../src/store/address.ts";
 import { FrameSize } from "../../src/memory/frame-pool.ts";
 import { lockWithin, unlock } from "../../src/memory/lock.ts";
 import { Memory } from "../../src/server/memory.ts";
@@ -102,7 +103,7 @@ measure("insert + delete", 500_000, (calls) => {
 const shard = store.shards[0]!;
 measure("append + free, 100 bytes", 500_000, (calls) => {
   for (let i = 0; i < calls; i++) {
-    const address = store.log.append(shard, 12, false);
+    const address = store.log.append(shard, 12, false) as Address;
     const w = store.segments.locate(shard, address);
     store.segments.m[w] = 12;
     store.log.free(shard, address);
@@ -110,7 +111,7 @@ measure("append + free, 100 bytes", 500_000, (calls) => {
 });
 measure("heap block of 64 bytes", 500_000, (calls) => {
   for (let i = 0; i < calls; i++) {
-    const block = store.heap.allocate(shard, 64, false);
+    const block = store.heap.allocate(shard, 64, false) as Address;
     if ((i & 7) === 7) store.heap.free(shard, block, 64, 0);
   }
 });

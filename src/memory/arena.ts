@@ -24,7 +24,7 @@ const FRAME_MASK = (1 << FRAME_BITS) - 1;
 export const CHUNK_FRAMES = 128;
 export const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES;
 
-export type FrameNumber = number;
+export type FrameNumber = number & { readonly __brand: "FrameNumber" };
 export const NO_FRAME = 0 as FrameNumber;
 
 /** The frame that begins at 8 KiB unit `unit` of `region`. */

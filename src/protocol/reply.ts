@@ -8,6 +8,7 @@
  * socket, a lock or a pin.
  */
 import { formatInt, formatInt64 } from "../base/integers.ts";
+import type { Address } from "../store/address.ts";
 import type { Shard } from "../store/shard.ts";
 import { DOUBLE_TEXT_BYTES_MAX, formatDouble } from "../base/double-text.ts";
 import { statusText } from "./errors.ts";
@@ -21,7 +22,7 @@ const HAND_ON_BYTES = 256 << 10;
 /** A range of a pinned large value. It is streamed from shared memory, and the pin is released at its end. */
 export interface PinnedRange {
   shard: Shard;
-  node: number;
+  node: Address;
   /** Pin slot, from LargeValues.pin. */
   pin: number;
   /** Next byte of the value to send, and the byte behind the last. */
@@ -77,10 +78,10 @@ export interface ReplyTarget {
 /** The part of the store that `large` needs. The store's selection is a chunked string. */
 export interface LargeSource {
   readonly shard: Shard;
-  readonly node: number;
+  readonly node: Address;
   readonly large: {
     pin(shard: Shard): number;
-    read(shard: Shard, node: number, position: number, target: Uint8Array, offset: number, length: number): void;
+    read(shard: Shard, node: Address, position: number, target: Uint8Array, offset: number, length: number): void;
   };
 }
 

@@ -8,8 +8,9 @@
  */
 import { assert } from "../base/assert.ts";
 import { SEGMENTS } from "../memory/control.ts";
+import type { Ref } from "../structures/pages.ts";
 
-export type Address = number;
+export type Address = number & { readonly __brand: "Address" };
 export const NO_ADDRESS = 0 as Address;
 
 const UNIT_BITS = 17;
@@ -28,6 +29,10 @@ export function addressOf(segment: number, unit: number): Address {
 /** Any word as an address, for readers without the lock: what they read may be no address. */
 export function asAddress(word: number): Address {
   return (word & ADDRESS_MASK) as Address;
+}
+/** The address that a reference to a heap block is. */
+export function heapAddress(ref: Ref): Address {
+  return ref as Address;
 }
 /** The address `units` behind `address`, in the same segment. */
 export function addressBehind(address: Address, units: number): Address {

@@ -1,9 +1,9 @@
 /**
- * Key: the key a command is working on, as words and two hash words, without an allocation.
+ * Key: the key that a command works on, as words and two hash words, without an allocation.
  *
- * The hash has two 32-bit lanes, coupled and seeded. Word A chooses the shard, word B the bucket and is kept whole in
- * the slot: with one word for both, 23 % of the candidates at 10^9 keys would be false, each a disk read when cold.
- * Four bytes a step by shifts: a DataView read is twice as slow (bench/micro/hash.ts).
+ * The hash has two 32-bit lanes, coupled and seeded. Word A chooses the shard. Word B chooses the bucket, and the slot holds
+ * all of it: with one word for both, 23 % of the matches at 10^9 keys would be false, and each a disk read once there is a
+ * disk tier. The hash takes four bytes a step, joined by shifts: a DataView read is twice as slow (bench/micro/hash.ts).
  */
 import { KEY_BYTES_MAX } from "./record.ts";
 
@@ -11,7 +11,7 @@ const C1 = 0xcc9e2d51 | 0;
 const C2 = 0x1b873593 | 0;
 
 export class Key {
-  /** The key's bytes as little-endian words from `at`, the last one padded with zeros (R2). */
+  /** The key's bytes as little-endian words from `at`, the last one padded with zeros (RECORD-2). */
   words = new Int32Array(64);
   at = 0;
   bytes = 0;

@@ -15,6 +15,7 @@
  *   CURSOR-1  address is NO_ADDRESS, or names a live record of the selected key, and m, b and w lead to that record
  *   CURSOR-2  version grows with each selection: what was read of a record is current while the version, and the lock, stay
  */
+import type { Ref } from "../structures/pages.ts";
 import { type Address, NO_ADDRESS } from "./address.ts";
 import {
   type Encoding,
@@ -151,7 +152,7 @@ export class RecordCursor {
     setValueBytes(this.m, this.w, bytes);
   }
   /** Names the root of a Tree. */
-  setNode(node: Address): void {
+  setNode(node: Ref): void {
     setNode(this.m, this.w, node);
   }
   /** Writes the value of an Int record that was just placed. */

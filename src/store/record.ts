@@ -25,6 +25,7 @@
  * Locking: the holder of the shard lock.
  */
 import { assert } from "../base/assert.ts";
+import type { Ref } from "../structures/pages.ts";
 import { type Address, UNIT_BYTES } from "./address.ts";
 import { WHEEL_BUCKETS, WHEEL_LEVELS } from "./shard.ts";
 
@@ -236,7 +237,7 @@ export function setFixed(m: Int32Array, w: number, low: number, high: number): v
 export function nodeOf(m: Int32Array, w: number): Address {
   return m[fixedAt(m, w)]! as Address;
 }
-export function setNode(m: Int32Array, w: number, node: Address): void {
+export function setNode(m: Int32Array, w: number, node: Ref): void {
   m[fixedAt(m, w)] = node;
 }
 

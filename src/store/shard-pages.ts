@@ -37,7 +37,7 @@ import { assert } from "../base/assert.ts";
 import { isStatus } from "../base/status.ts";
 import { epochNow, newestPin, retiredEpoch } from "./pins.ts";
 import { frameAt } from "./segments.ts";
-import { byteInSegment } from "./address.ts";
+import { byteInSegment, heapAddress } from "./address.ts";
 import type { Shard } from "./shard.ts";
 import { CHUNK_BYTES, firstByte, regionOf } from "../memory/arena.ts";
 import { copy } from "../base/bytes.ts";
@@ -105,10 +105,11 @@ export class ShardPages implements Pages {
   }
 
   locate(ref: Ref): number {
-    const frame = frameAt(this.c, this.shard, ref);
+    const address = heapAddress(ref);
+    const frame = frameAt(this.c, this.shard, address);
     const region = regionOf(frame);
     if (region !== this.region) this.turn(region);
-    return firstByte(frame) + byteInSegment(ref);
+    return firstByte(frame) + byteInSegment(address);
   }
 
   /** Word `i` of a block. Locating comes first: it may turn the views to another region. */
@@ -130,7 +131,7 @@ export class ShardPages implements Pages {
 
   free(ref: Ref, bytes: number): void {
     this.structureChanged();
-    if (this.shard.pins === 0) this.heap.free(this.shard, ref, bytes, this.now.nowSeconds);
+    if (this.shard.pins === 0) this.heap.free(this.shard, heapAddress(ref), bytes, this.now.nowSeconds);
     else this.retire(ref, bytes, BlockKind.Overflow);
   }
 
@@ -169,13 +170,13 @@ export class ShardPages implements Pages {
   }
 
   freeOverflow(ref: Ref, length: number): void {
-    if (length > OVERFLOW_BLOCK_MAX) this.large.free(this.shard, ref, this.now.nowSeconds);
+    if (length > OVERFLOW_BLOCK_MAX) this.large.free(this.shard, heapAddress(ref), this.now.nowSeconds);
     else this.free(ref, BLOCK_HEAD_BYTES + length);
   }
 
   openOverflow(ref: Ref, length: number, position: number): number {
     if (length > OVERFLOW_BLOCK_MAX) {
-      this.overflowAt = this.large.locateByte(this.shard, ref, position);
+      this.overflowAt = this.large.locateByte(this.shard, heapAddress(ref), position);
       this.overflowBytes = this.large.chunkBytes;
       return Math.min(length - position, STRING_CHUNK_BYTES - (position % STRING_CHUNK_BYTES));
     }
@@ -216,7 +217,7 @@ export class ShardPages implements Pages {
       shard.retiredBlocksHead = next;
       if (next === NO_REF) shard.retiredBlocksTail = NO_REF;
       if (info >>> BLOCK_KIND_SHIFT === BlockKind.Root) this.discardBlock(ref);
-      else this.heap.free(shard, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
+      else this.heap.free(shard, heapAddress(ref), info & BLOCK_BYTES_MASK, this.now.nowSeconds);
     }
   }
 
@@ -271,7 +272,7 @@ export class ShardPages implements Pages {
       } else {
         done += this.emptyPage(ref, info);
       }
-      this.heap.free(this.shard, ref, info & BLOCK_BYTES_MASK, this.now.nowSeconds);
+      this.heap.free(this.shard, heapAddress(ref), info & BLOCK_BYTES_MASK, this.now.nowSeconds);
     }
     return this.hasGarbage;
   }

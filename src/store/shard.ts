@@ -21,6 +21,7 @@
  * Locking: the holder of the shard lock reads and writes. Readers without it use what they find as a hint; where order
  * matters, the accessor is an Atomics operation and says so.
  */
+import type { Ref } from "../structures/pages.ts";
 import type { Address } from "./address.ts";
 import { assert } from "../base/assert.ts";
 import type { Control } from "../memory/control.ts";
@@ -516,16 +517,16 @@ export class Shard {
   }
 
   /** Queue of the retired blocks of collections, oldest first. */
-  get retiredBlocksHead(): Address {
-    return this.c[this.header + RETIRED_BLOCKS_HEAD_AT]! as Address;
+  get retiredBlocksHead(): Ref {
+    return this.c[this.header + RETIRED_BLOCKS_HEAD_AT]! as Ref;
   }
-  set retiredBlocksHead(value: Address) {
+  set retiredBlocksHead(value: Ref) {
     this.c[this.header + RETIRED_BLOCKS_HEAD_AT] = value;
   }
-  get retiredBlocksTail(): Address {
-    return this.c[this.header + RETIRED_BLOCKS_TAIL_AT]! as Address;
+  get retiredBlocksTail(): Ref {
+    return this.c[this.header + RETIRED_BLOCKS_TAIL_AT]! as Ref;
   }
-  set retiredBlocksTail(value: Address) {
+  set retiredBlocksTail(value: Ref) {
     this.c[this.header + RETIRED_BLOCKS_TAIL_AT] = value;
   }
 
@@ -538,10 +539,10 @@ export class Shard {
   }
 
   /** Stack of the roots and pages that are to be emptied in steps. */
-  get garbage(): Address {
-    return this.c[this.header + GARBAGE_AT]! as Address;
+  get garbage(): Ref {
+    return this.c[this.header + GARBAGE_AT]! as Ref;
   }
-  set garbage(value: Address) {
+  set garbage(value: Ref) {
     this.c[this.header + GARBAGE_AT] = value;
   }
 
@@ -576,10 +577,10 @@ export class Shard {
   }
 
   /** First waited key of a bucket, NO_ADDRESS = none. */
-  waitedKey(bucket: number): Address {
-    return this.c[this.header + WAITED_AT + bucket]! as Address;
+  waitedKey(bucket: number): Ref {
+    return this.c[this.header + WAITED_AT + bucket]! as Ref;
   }
-  setWaitedKey(bucket: number, value: Address): void {
+  setWaitedKey(bucket: number, value: Ref): void {
     this.c[this.header + WAITED_AT + bucket] = value;
   }
 }

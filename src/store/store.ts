@@ -406,7 +406,7 @@ export class Store implements DueKeys {
     if (at.address !== NO_ADDRESS) {
       const { m, w } = at;
       if (hasDeadlineWords(m, w)) {
-        // The words stay, so that the timer entry stays good (R3).
+        // The words stay, so that the timer entry stays good (RECORD-3).
         flags = HAS_DEADLINE;
         filed = filedIn(m, w);
       }

@@ -14,7 +14,7 @@
  * Locking: the holder of the shard lock.
  */
 import { INT64_TEXT_BYTES_MAX, Int64Kind, formatInt64, int64, parseInt64, splitInt64 } from "../base/integers.ts";
-import type { Status } from "../base/status.ts";
+import { type Status, isStatus } from "../base/status.ts";
 import { firstByte, regionOf } from "../memory/arena.ts";
 import { type Address, NO_ADDRESS } from "./address.ts";
 import { Encoding, INLINE_VALUE_MAX, RecordType, markGrown, rawCapacity, rawValueAt } from "./record.ts";
@@ -160,7 +160,7 @@ export class StringValue {
   private placeChunked(source: Uint8Array, offset: number, length: number, deadlineMs: number, how: number): number {
     const { store } = this;
     const node = this.newLarge(length);
-    if (node < 0) return node;
+    if (isStatus(node)) return node;
     store.large.write(store.cursor.shard, node, 0, source, offset, length);
     const status = this.placeNode(node, length, deadlineMs, how);
     if (status === 0) store.changed(KeyEvent.Value);
@@ -174,7 +174,7 @@ export class StringValue {
     const length = staged.total;
     assert(staged.bytes === length, "a staged value is complete");
     const node = large.link(cursor.shard, staged.frames, false);
-    if (node < 0) return node;
+    if (isStatus(node)) return node;
     const status = store.place(RecordType.String, Encoding.Chunked, 0, 0, deadlineMs, how);
     if (status < 0) {
       large.unlink(cursor.shard, node);
@@ -207,9 +207,9 @@ export class StringValue {
     const { store } = this;
     const { shard } = store.cursor;
     const empty = store.large.link(shard, [], false);
-    if (empty < 0) return empty;
+    if (isStatus(empty)) return empty;
     const node = store.large.prepareWrite(shard, empty, 0, 0, length, false);
-    if (node < 0) store.large.free(shard, empty, store.nowSeconds);
+    if (isStatus(node)) store.large.free(shard, empty, store.nowSeconds);
     return node;
   }
 
@@ -226,7 +226,7 @@ export class StringValue {
     const total = Math.max(had, position + length);
     if (cursor.encoding === Encoding.Chunked) {
       const node = this.prepareChunks(had, total, position, length);
-      if (node < 0) return node;
+      if (isStatus(node)) return node;
       store.large.write(cursor.shard, node, position, source, offset, length);
       store.changed(KeyEvent.Value);
       return total;
@@ -245,7 +245,7 @@ export class StringValue {
     let status: number;
     if (total > INLINE_VALUE_MAX) {
       const node = this.newLarge(total);
-      if (node < 0) return node;
+      if (isStatus(node)) return node;
       status = this.placeNode(node, total, 0, PLAIN);
     } else {
       status = store.place(RecordType.String, Encoding.Raw, total, 0, 0, PLAIN);
@@ -282,13 +282,13 @@ export class StringValue {
     const total = Math.max(had, position + staged.total);
     if (isFound && cursor.encoding === Encoding.Chunked) {
       const node = this.prepareChunks(had, total, position, staged.total);
-      if (node < 0) return node;
+      if (isStatus(node)) return node;
       this.copyStaged(node, position, staged);
       store.changed(KeyEvent.Value);
       return total;
     }
     const node = this.newLarge(total);
-    if (node < 0) return node;
+    if (isStatus(node)) return node;
     if (isFound) {
       this.open();
       large.write(cursor.shard, node, 0, this.bytes, this.at, had);
@@ -337,7 +337,7 @@ export class StringValue {
     const { cursor, large } = this.store;
     const due = cursor.deadlineMs;
     const node = this.newLarge(total);
-    if (node < 0) return node;
+    if (isStatus(node)) return node;
     this.open();
     large.write(cursor.shard, node, 0, this.bytes, this.at, had);
     return this.placeNode(node, total, due, PLAIN);
@@ -352,12 +352,12 @@ export class StringValue {
     const { cursor, large } = store;
     if (!store.isMutable) {
       const status = store.relocate(cursor.deadlineMs, 0, PLAIN);
-      if (status < 0) return status;
+      if (status < 0) return status as Status;
     }
     store.beginChange();
     const { shard } = cursor;
     const node = large.prepareWrite(shard, cursor.node, had, position, position + length, false);
-    if (node < 0) return node;
+    if (isStatus(node)) return node;
     cursor.setChunked(node, total);
     store.access.date(cursor.m, cursor.w);
     if (position > had) large.zero(shard, node, had, position);

@@ -11,7 +11,7 @@
  * A taken value is valid until the next `take`. A node or root still belongs to the record in which it was found.
  * Locking: the holder of the locks of both shards, from `take` to the end.
  */
-import { Status } from "../base/status.ts";
+import { Status, isStatus } from "../base/status.ts";
 import { type Address, NO_ADDRESS } from "./address.ts";
 import { Encoding, RecordType, accessClock, markGrown, setAccessClock, setSpareBits, spareBits } from "./record.ts";
 import type { Shard } from "./shard.ts";
@@ -164,7 +164,7 @@ export class ValueTransfer {
     const { cursor } = store;
     const movesNode = moves && this.shard === cursor.shard;
     const node = movesNode ? this.node : this.copyChunks();
-    if (node < 0) return node;
+    if (isStatus(node)) return node;
     const status = store.place(this.type, Encoding.Chunked, 0, 0, deadlineMs, PLAIN);
     if (status < 0) {
       if (!movesNode) store.large.free(cursor.shard, node, store.nowSeconds);
@@ -179,7 +179,7 @@ export class ValueTransfer {
     const { large, cursor } = this.store;
     const { length } = this;
     const node = this.strings.newLarge(length);
-    if (node < 0) return node;
+    if (isStatus(node)) return node;
     for (let position = 0; position < length; position += STRING_CHUNK_BYTES) {
       const at = large.locateByte(this.shard, this.node, position);
       const source = large.chunkBytes;

@@ -1,5 +1,12 @@
 /** Compares the frame pool with a naive model: a set of allocated frames. */
-import { CHUNK_FRAMES, type FrameNumber, NO_FRAME, regionOf, unitInRegion } from "../../src/memory/arena.ts";
+import {
+  CHUNK_FRAMES,
+  type FrameNumber,
+  NO_FRAME,
+  frameBehind,
+  regionOf,
+  unitInRegion,
+} from "../../src/memory/arena.ts";
 import { expect, test } from "bun:test";
 import { FRAMES_OF, FramePool, FrameSize } from "../../src/memory/frame-pool.ts";
 import { Memory } from "../../src/server/memory.ts";
@@ -59,7 +66,7 @@ test(
           if (place !== NO_FRAME) {
             twin.take(place, CHUNK_FRAMES);
             for (let i = 0; i < CHUNK_FRAMES; i += FRAMES_OF[FrameSize.Small]) {
-              held.push({ place: place + i, size: FrameSize.Small });
+              held.push({ place: frameBehind(place, i), size: FrameSize.Small });
             }
           }
         } else {

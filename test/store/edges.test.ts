@@ -121,7 +121,7 @@ test("a large value over a record of another region", () => {
   const f = new Fixture({ regions: 2, regionBytes: (1 << 20) << 2 });
   f.set("a", text("first"));
   // Fill the first region, so that chunks come from the second.
-  const taken: number[] = [];
+  const taken: FrameNumber[] = [];
   for (
     let place = f.store.pool.allocate(FrameSize.Small, false);
     place !== 0;
@@ -186,7 +186,7 @@ test("a pinned large value is deleted while the pool is empty", () => {
   const node = store.cursor.node;
   const { shard } = store.cursor;
   const pin = store.large.pin(shard);
-  const taken: number[] = [];
+  const taken: FrameNumber[] = [];
   for (
     let place = store.pool.allocate(FrameSize.Small, false);
     place !== 0;
@@ -365,7 +365,7 @@ test("counts of deadlines on every path", () => {
 test("Busy changes nothing; with another region the operation succeeds", () => {
   const f = new Fixture({ regions: 2, regionBytes: 4 << 20 });
   const { store } = f;
-  const taken: number[] = [];
+  const taken: FrameNumber[] = [];
   f.set("small", text("one"), START_MS + 1e6);
   f.set("big", bytesOf(new Random(1), 100_000));
   const big = f.get("big")!;

@@ -1,4 +1,5 @@
 /** Hash index against a map, SCAN's promise over growth and shrinking, and the quality of the hash. */
+import type { FrameNumber } from "../../src/memory/arena.ts";
 import { type Address, NO_ADDRESS } from "../../src/store/address.ts";
 import { isSurelyEmpty, reverseBits } from "../../src/store/index.ts";
 import { bucketCount, levelMask, publishedVersion, splitBucket, tableVersion } from "../../src/store/keyspace.ts";
@@ -89,7 +90,7 @@ test(
     const f = new Fixture({ regionBytes: 4 << 20 });
     const { store } = f;
     const model = new Set<string>();
-    let taken: number[] = [];
+    let taken: FrameNumber[] = [];
     for (let step = 0; step < 30_000; step++) {
       if (step % 3000 === 0) {
         for (const place of taken) store.pool.free(place, FrameSize.Small, 0);

@@ -4,7 +4,8 @@
  *         compared when the pin is released. At the end the allocated frames are compared.
  */
 import { Status } from "../../src/base/status.ts";
-import { NO_ADDRESS } from "../../src/store/address.ts";
+import type { FrameNumber } from "../../src/memory/arena.ts";
+import { type Address, NO_ADDRESS } from "../../src/store/address.ts";
 import { PIN_SLOTS } from "../../src/store/shard.ts";
 import { expect, test } from "bun:test";
 import { KeyEvent } from "../../src/store/key-events.ts";
@@ -17,10 +18,10 @@ const KEYS = 6;
 
 interface Pin {
   slot: number;
-  seen: { node: number; bytes: Buffer }[];
+  seen: { node: Address; bytes: Buffer }[];
 }
 
-function nodeOf(f: Fixture, key: string): { node: number; bytes: Buffer } | null {
+function nodeOf(f: Fixture, key: string): { node: Address; bytes: Buffer } | null {
   const bytes = f.get(key);
   if (bytes === null || bytes.length <= 65536) return null;
   return { node: f.store.cursor.node, bytes };
@@ -36,7 +37,7 @@ test(
     const shard = store.shards[0]!;
     const model = new Map<string, Buffer>();
     const pins: Pin[] = [];
-    let exhausted: number[] = [];
+    let exhausted: FrameNumber[] = [];
     for (let step = 0; step < 2500; step++) {
       const key = `k${random.below(KEYS)}`;
       const entry = model.get(key);

@@ -1,5 +1,6 @@
 /** The log by itself: append, free, bins, splitting, sealing and cleaning; G1-G3 after each step. */
-import { segmentOf } from "../../src/store/address.ts";
+import { isStatus } from "../../src/base/status.ts";
+import { type Address, segmentOf } from "../../src/store/address.ts";
 import { binOf } from "../../src/store/log.ts";
 import { Encoding, RECORD_UNITS_MAX, RecordType, isDead, setHeader } from "../../src/store/record.ts";
 import { SegmentState } from "../../src/store/segments.ts";
@@ -21,12 +22,12 @@ class LogModel {
   readonly f = new Fixture({ regionBytes: 32 << 20 });
   readonly log = this.f.store.log;
   readonly shard = this.f.shard;
-  readonly live: { address: number; units: number; mark: number }[] = [];
+  readonly live: { address: Address; units: number; mark: number }[] = [];
   private mark = 1;
 
   append(units: number): number {
     const address = this.log.append(this.shard, units, false);
-    if (address < 0) return address;
+    if (isStatus(address)) return address;
     const capacity = this.log.capacity;
     expect(capacity).toBeGreaterThanOrEqual(units);
     const w = this.f.store.segments.locate(this.shard, address);
@@ -46,7 +47,7 @@ class LogModel {
   }
 
   /** Asserts that no other record was written over this one. */
-  verify(record: { address: number; units: number; mark: number }): void {
+  verify(record: { address: Address; units: number; mark: number }): void {
     const w = this.f.store.segments.locate(this.shard, record.address);
     const m = this.f.store.segments.m;
     expect(isDead(m, w)).toBe(false);

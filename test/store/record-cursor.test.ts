@@ -3,7 +3,7 @@
  *         another thread has changed or replaced it (CURSOR-1).
  * Method: a store of two regions. A second store over the same memory plays the other thread.
  */
-import { NO_ADDRESS } from "../../src/store/address.ts";
+import { type Address, NO_ADDRESS } from "../../src/store/address.ts";
 import { describe, expect, test } from "bun:test";
 import { KeyEvent } from "../../src/store/key-events.ts";
 import { Store } from "../../src/store/store.ts";
@@ -13,7 +13,7 @@ import { Fixture, START_MS } from "./fixture.ts";
 const VALUE = Buffer.from("the value of the key");
 
 /** A store whose key "k" lies in the first region; returns an address that lies in the second. */
-function overTwoRegions(): { f: Fixture; far: number } {
+function overTwoRegions(): { f: Fixture; far: Address } {
   const f = new Fixture({ regions: 2 });
   f.set("k", VALUE);
   f.memory.grow();

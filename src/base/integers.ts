@@ -102,13 +102,18 @@ function setWords(lo: number, hi: number): Int64Kind {
   hi |= 0;
   int64.lo = lo;
   int64.hi = hi;
-  const value = hi * TWO_32 + (lo >>> 0);
+  const value = int64ToDouble(lo, hi);
   // hi = -2^21 with lo = 0 is -2^53, which is not safe; rounding cannot bring an unsafe value below the limit
   if (value >= -9007199254740991 && value <= 9007199254740991 && hi >= -2097152 && hi < 2097152) {
     int64.value = value;
     return Int64Kind.Safe;
   }
   return Int64Kind.Wide;
+}
+
+/** The double nearest to an integer given as two words. */
+export function int64ToDouble(lo: number, hi: number): number {
+  return hi * TWO_32 + (lo >>> 0);
 }
 
 /** Sets `value` or `lo` and `hi` from two words. Returns the kind. */
@@ -207,7 +212,7 @@ export function formatInt(bytes: Uint8Array, offset: number, value: number): num
 
 /** As formatInt, for an int64 given as two words. */
 export function formatInt64(bytes: Uint8Array, offset: number, lo: number, hi: number): number {
-  if (hi >= -2097151 && hi < 2097152) return formatInt(bytes, offset, hi * TWO_32 + (lo >>> 0));
+  if (hi >= -2097151 && hi < 2097152) return formatInt(bytes, offset, int64ToDouble(lo, hi));
   let at = offset;
   if (hi < 0) {
     bytes[at++] = MINUS;

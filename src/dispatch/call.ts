@@ -1,15 +1,15 @@
 /**
  * Call: one command as its handler sees it. Each worker has one such object and fills it anew for each command.
  */
+import { Int64Kind, int64, int64ToDouble, parseInt64 } from "../base/integers.ts";
+import type { Keyspaces } from "../store/keyspaces.ts";
 import { equalsToken, latin1Text } from "../base/bytes.ts";
 import type { Config } from "../base/config/config.ts";
-import { Int64Kind, int64, parseInt64 } from "../base/integers.ts";
 import type { SharedClock } from "../memory/shared-clock.ts";
 import { Collections } from "../store/collections.ts";
 import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Maintenance } from "../store/maintenance.ts";
-import type { Keyspaces } from "../store/keyspaces.ts";
 import { RecordRoom } from "../store/record-room.ts";
 import type { Store } from "../store/store.ts";
 import { StringValue } from "../store/string-value.ts";
@@ -171,7 +171,7 @@ export class Call {
   argLong(i: number): number {
     const kind = parseInt64(this.bytes, this.argAt(i), this.argBytes(i));
     if (kind === Int64Kind.Safe) return int64.value;
-    return kind === Int64Kind.Wide ? int64.hi * 2 ** 32 + (int64.lo >>> 0) : Number.NaN;
+    return kind === Int64Kind.Wide ? int64ToDouble(int64.lo, int64.hi) : Number.NaN;
   }
 
   /**

@@ -1,4 +1,4 @@
-/** How a handler replies a negative status of the store. */
+/** How a handler replies an error: a negative status of the store, or the text of a fault in its arguments. */
 import { Status } from "../base/status.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
@@ -19,4 +19,10 @@ export function refuse(call: Call, reply: Reply, status: number): Outcome {
   if (call.store.pool.mayGrow) return Retry;
   reply.error(ErrorText.outOfMemory);
   return Done;
+}
+
+/** Replies `text`. For parsers of arguments, which return false when they have replied an error. */
+export function failed(reply: Reply, text: string): false {
+  reply.error(text);
+  return false;
 }

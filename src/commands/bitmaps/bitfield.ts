@@ -12,7 +12,7 @@ import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { NARROW_BITS_MAX, readField, readWideField, writeField, writeWideField } from "../../structures/bits.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { refuse } from "../../dispatch/refuse.ts";
+import { failed, refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 import { BAD_OFFSET, byteAt, isTooLong, oneByte, parseBitOffset, write } from "./bit-access.ts";
 import { keyEvent } from "../../store/key-events.ts";
@@ -103,11 +103,6 @@ function readFields(call: Call, reply: Reply): boolean {
     i += kind === Kind.Get ? 3 : 4;
   }
   return true;
-}
-
-function failed(reply: Reply, text: string): false {
-  reply.error(text);
-  return false;
 }
 
 /** Parses argument `i` as a type. Returns its bits, negative for a signed type; 0 = invalid. */

@@ -13,7 +13,7 @@ import { SMALL_CHANGE } from "../../store/collection.ts";
 import type { TimedCollection } from "../../store/timed-collection.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { effectText } from "../../dispatch/effects.ts";
-import { refuse } from "../../dispatch/refuse.ts";
+import { failed, refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
 /** The commands of one type. */
@@ -191,29 +191,24 @@ function readInAnyOrder(call: Call, reply: Reply, words: MemberWords): boolean {
     if (!call.argIs(i, words.sought)) {
       const condition = conditionAt(call, i);
       // Redis prints a C string: it ends at the first NUL.
-      if (condition === 0) return refused(reply, `ERR unknown argument: ${call.argText(i).split("\0")[0]}`);
+      if (condition === 0) return failed(reply, `ERR unknown argument: ${call.argText(i).split("\0")[0]}`);
       if (asked.condition !== 0 && asked.condition !== condition) isTwofold = true;
       asked.condition = condition;
       continue;
     }
-    if (asked.first !== 0) return refused(reply, `ERR ${many.toUpperCase()} keyword specified multiple times`);
+    if (asked.first !== 0) return failed(reply, `ERR ${many.toUpperCase()} keyword specified multiple times`);
     if (i >= argCount - 2) {
-      return refused(reply, `ERR ${many.toUpperCase()} requires at least num${many} and one ${one} argument`);
+      return failed(reply, `ERR ${many.toUpperCase()} requires at least num${many} and one ${one} argument`);
     }
     const count = call.argInteger(i + 1);
-    if (!(count >= 1 && count <= COUNT_MAX)) return refused(reply, words.notPositiveExpire);
-    if (count > argCount - i - 2) return refused(reply, "ERR wrong number of arguments");
+    if (!(count >= 1 && count <= COUNT_MAX)) return failed(reply, words.notPositiveExpire);
+    if (count > argCount - i - 2) return failed(reply, "ERR wrong number of arguments");
     asked.first = i + 2;
     asked.end = asked.first + count;
     i = asked.end - 1;
   }
-  if (asked.first === 0) return refused(reply, `ERR missing ${many.toUpperCase()} argument`);
-  return isTwofold ? refused(reply, "ERR Multiple condition flags specified") : true;
-}
-
-function refused(reply: Reply, text: string): false {
-  reply.error(text);
-  return false;
+  if (asked.first === 0) return failed(reply, `ERR missing ${many.toUpperCase()} argument`);
+  return isTwofold ? failed(reply, "ERR Multiple condition flags specified") : true;
 }
 
 /** The reply without a key: `number` for each argument from `first` to `end`. */

@@ -6,6 +6,7 @@
  * ends, and the draws are made as the socket drains, until the last one or until the connection is closed. The walk over a
  * tree reads from a pin. The walk over a packed collection copies the entries in the form of the reply, and pins nothing.
  */
+import { failed } from "../../dispatch/refuse.ts";
 import { Int64Kind, addInt64, int64, negateInt64, splitInt64 } from "../../base/integers.ts";
 import type { Shard } from "../../store/shard.ts";
 import type { Random } from "../../base/random.ts";
@@ -48,11 +49,6 @@ export function checkPairs(reply: Reply): boolean {
   const { low, high } = asked;
   const fits = high < HALF_HIGH && (high > -HALF_HIGH || (high === -HALF_HIGH && low !== 0));
   return fits || failed(reply, OUT_OF_HALF_RANGE);
-}
-
-function failed(reply: Reply, text: string): false {
-  reply.error(text);
-  return false;
 }
 
 /** Ranks of entries, drawn one at a time. */

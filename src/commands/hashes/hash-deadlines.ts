@@ -21,7 +21,7 @@ import {
   setDeadline,
 } from "../collections/member-deadlines.ts";
 import { effectText } from "../../dispatch/effects.ts";
-import { refuse } from "../../dispatch/refuse.ts";
+import { failed, refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 
 const FIELDS = memberWords("field", "numFields");
@@ -176,42 +176,37 @@ function readSetting(call: Call, reply: Reply): boolean {
     const isAll = call.argIs(i, TOKENS.fxx);
     const isNone = call.argIs(i, TOKENS.fnx);
     if (unitMs !== 0 || keeps) {
-      if (hasTime) return refused(reply, TWO_TIMES);
+      if (hasTime) return failed(reply, TWO_TIMES);
       hasTime = true;
       if (keeps) {
         wanted.due = KEEP_DEADLINE;
         continue;
       }
-      if (++i === call.argCount) return refused(reply, MISSING_TIME);
+      if (++i === call.argCount) return failed(reply, MISSING_TIME);
       wanted.due = readTime(call, reply, i, unitMs, isAbsolute ? 0 : call.store.nowMs);
       if (wanted.due < 0) return false;
       // A time of 0 is in the past. It does not mean "none".
       wanted.due = Math.max(wanted.due, 1);
     } else if (isAll || isNone) {
-      if (wanted.isAll || wanted.isNone) return refused(reply, TWO_CONDITIONS);
+      if (wanted.isAll || wanted.isNone) return failed(reply, TWO_CONDITIONS);
       wanted.isAll = isAll;
       wanted.isNone = isNone;
     } else {
       // Redis prints a C string: it ends at the first NUL.
-      return refused(reply, `ERR unknown argument: ${call.argText(i).split("\0")[0]}`);
+      return failed(reply, `ERR unknown argument: ${call.argText(i).split("\0")[0]}`);
     }
   }
-  return refused(reply, FIELDS.missing);
+  return failed(reply, FIELDS.missing);
 }
 
 function readPairs(call: Call, reply: Reply, i: number): boolean {
   const left = call.argCount - i - 2;
-  if (left < 2) return refused(reply, wrongArity("hsetex"));
+  if (left < 2) return failed(reply, wrongArity("hsetex"));
   const count = call.argInteger(i + 1);
-  if (!(count >= 1 && count <= COUNT_MAX)) return refused(reply, INVALID_COUNT);
-  if (left !== count * 2) return refused(reply, wrongArity("hsetex"));
+  if (!(count >= 1 && count <= COUNT_MAX)) return failed(reply, INVALID_COUNT);
+  if (left !== count * 2) return failed(reply, wrongArity("hsetex"));
   wanted.first = i + 2;
   return true;
-}
-
-function refused(reply: Reply, text: string): false {
-  reply.error(text);
-  return false;
 }
 
 /**

@@ -5,7 +5,6 @@
  *
  * DUMP never compresses. RESTORE reads LZF. Collections are in dump-collection.ts.
  */
-import { Int64Kind, int64 } from "../../base/integers.ts";
 import { NO_ADDRESS } from "../../store/address.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { token } from "../../base/bytes.ts";
@@ -149,9 +148,8 @@ function readOptions(call: Call, reply: Reply): boolean {
 
 /** Argument `i` as an integer, rounded above 2^53; null after an error reply. */
 function readNumber(call: Call, reply: Reply, i: number): number | null {
-  const kind = call.argInt64(i);
-  if (kind === Int64Kind.Safe) return int64.value;
-  if (kind === Int64Kind.Wide) return int64.hi * 4294967296 + (int64.lo >>> 0);
+  const value = call.argLong(i);
+  if (!Number.isNaN(value)) return value;
   reply.error(ErrorText.notInteger);
   return null;
 }

@@ -2,7 +2,6 @@
  * SORT and SORT_RO: the elements of a list, a set or a sorted set, sorted by themselves or by the values of other keys. The
  * names of those keys depend on the elements, so all shards are locked.
  */
-import { Int64Kind, int64 } from "../../base/integers.ts";
 import { Status } from "../../base/status.ts";
 import { NO_ADDRESS } from "../../store/address.ts";
 import { RecordType } from "../../store/record.ts";
@@ -111,8 +110,8 @@ function readWish(call: Call, reply: Reply, mayStore: boolean): Wish | null {
     } else if (call.argIs(i, ALPHA)) {
       wish.isAlpha = true;
     } else if (left >= 2 && call.argIs(i, LIMIT)) {
-      wish.offset = readLimit(call, i + 1);
-      wish.count = readLimit(call, i + 2);
+      wish.offset = call.argLong(i + 1);
+      wish.count = call.argLong(i + 2);
       if (Number.isNaN(wish.offset) || Number.isNaN(wish.count)) {
         reply.error(ErrorText.notInteger);
         return null;
@@ -132,13 +131,6 @@ function readWish(call: Call, reply: Reply, mayStore: boolean): Wish | null {
     }
   }
   return wish;
-}
-
-/** Argument `i`, rounded when a double does not hold it; NaN when it is no integer. */
-function readLimit(call: Call, i: number): number {
-  const kind = call.argInt64(i);
-  if (kind === Int64Kind.None) return Number.NaN;
-  return kind === Int64Kind.Safe ? int64.value : int64.hi * 4294967296;
 }
 
 /** Copies `count` elements from index `from` on; with `isBackward` the index counts from the end, and they are read backward. */

@@ -8,7 +8,7 @@ import { ListEncoding, type ListValue } from "../../store/list-value.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { effectText } from "../../dispatch/effects.ts";
-import { refuse } from "../../dispatch/refuse.ts";
+import { failed, refuse } from "../../dispatch/refuse.ts";
 import { type Handler, Done, type Outcome } from "../../dispatch/spec.ts";
 import { type KeyEvent, keyEvent } from "../../store/key-events.ts";
 
@@ -361,11 +361,6 @@ function notNegative(call: Call, i: number): number {
   const kind = call.argInt64(i);
   if (kind === Int64Kind.Safe) return int64.value;
   return kind === Int64Kind.Wide && int64.hi >= 0 ? Number.MAX_SAFE_INTEGER : -1;
-}
-
-function failed(reply: Reply, text: string): false {
-  reply.error(text);
-  return false;
 }
 
 // ---- from one list to another ----

@@ -11,7 +11,7 @@ import { SortedSetEncoding, type SortedSetValue } from "../../store/sorted-set-v
 import type { Entries } from "../../structures/entries.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { effectText } from "../../dispatch/effects.ts";
-import { refuse } from "../../dispatch/refuse.ts";
+import { failed, refuse } from "../../dispatch/refuse.ts";
 import { replyEntries } from "../collections/long-reply.ts";
 import { type ScannedType, scanMembers } from "../collections/member-scan.ts";
 import { checkPairs, countAsked, readCount, replyRandom } from "../collections/random-reply.ts";
@@ -344,11 +344,6 @@ export function readAskedMembers(call: Call, reply: Reply, at: number): boolean 
   askedMembers.highest = highest;
   askedMembers.count = Math.max(count, 1);
   return true;
-}
-
-function failed(reply: Reply, text: string): false {
-  reply.error(text);
-  return false;
 }
 
 /** ZMPOP numkeys key [key ...] MIN|MAX [COUNT count] */

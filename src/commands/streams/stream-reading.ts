@@ -11,7 +11,7 @@ import { PENDING_ROOM, type StreamValue } from "../../store/stream-value.ts";
 import { registerServeHandler, Want } from "../../dispatch/blocking.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { replyEntries } from "../collections/long-reply.ts";
-import { refuse } from "../../dispatch/refuse.ts";
+import { failed, refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 import { readMilliseconds } from "../../dispatch/timeouts.ts";
 import {
@@ -124,11 +124,6 @@ function unbalanced(ofGroup: boolean): string {
 function meaningless(sign: string): string {
   return `ERR The ${sign} ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The ${sign} ID would just return an empty result set.`;
 }
-function failed(reply: Reply, text: string): false {
-  reply.error(text);
-  return false;
-}
-
 const reading = new Reading();
 
 /** XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]. Replies the streams with such entries, or null. */

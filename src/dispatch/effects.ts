@@ -14,6 +14,9 @@
  *
  *   if (effects.begins(call, 3)) effects.constant(PEXPIREAT).argument(call, 1).integer(deadlineMs);
  *
+ * A command that only some options make another one (SET .. EX) says AsSent, and calls `replaceRequest` behind its own
+ * effect.
+ *
  * Invariants
  *   EFFECTS-1  a command is complete: as many arguments as `begin` said
  *   EFFECTS-2  nothing is left when the locks of the section go

@@ -300,17 +300,17 @@ export class Blocking {
   private keyChanged(shard: Shard, keyspace: number, event: KeyEvent): void {
     const { store, waiters } = this;
     if (event === KeyEvent.Flushed) {
-      waiters.visitAll(shard, (place, db) => this.noteReady(shard, keyspace, place, db));
+      waiters.visitAll(shard, (waitedKey, db) => this.noteReady(shard, keyspace, waitedKey, db));
     } else if (event !== KeyEvent.Deadline && event !== KeyEvent.Persisted) {
-      waiters.visitKey(shard, store.cursor.key, (place, db) => this.noteReady(shard, keyspace, place, db));
+      waiters.visitKey(shard, store.cursor.key, (waitedKey, db) => this.noteReady(shard, keyspace, waitedKey, db));
     }
   }
 
-  private noteReady(shard: Shard, keyspace: number, place: Ref, db: number): void {
+  private noteReady(shard: Shard, keyspace: number, waitedKey: Ref, db: number): void {
     if (this.call.keyspaces.of(db) !== keyspace) return;
-    if (!this.waiters.makeReady(place)) return;
+    if (!this.waiters.makeReady(waitedKey)) return;
     shard.rearranges();
-    this.store.section.addReady(shard, place);
+    this.store.section.addReady(shard, waitedKey);
   }
 
   // ---- serving ----
@@ -324,16 +324,16 @@ export class Blocking {
     call.popArguments();
   }
 
-  private serveWaitedKey(shard: Shard, place: Ref): void {
+  private serveWaitedKey(shard: Shard, waitedKey: Ref): void {
     const { waiters, store, call } = this;
-    const length = waiters.openWaitedKey(shard, place);
+    const length = waiters.openWaitedKey(shard, waitedKey);
     if (length > this.arguments.length) this.growArguments(length);
-    waiters.copyKey(place, length, this.arguments);
+    waiters.copyKey(waitedKey, length, this.arguments);
     this.lengths[1] = length;
-    const db = waiters.databaseOf(place);
+    const db = waiters.databaseOf(waitedKey);
     call.db = db;
     call.keyspace = call.keyspaces.of(db);
-    for (let ref = waiters.firstOf(place), next: Ref = NO_REF; ref !== NO_REF; ref = next) {
+    for (let ref = waiters.firstOf(waitedKey), next: Ref = NO_REF; ref !== NO_REF; ref = next) {
       const request = waiters.openRequest(ref);
       next = request.next;
       if (!waiters.isWaiting) {
@@ -370,7 +370,7 @@ export class Blocking {
       // The handler may have changed another key, and `keyChanged` then selected other pages.
       waiters.select(shard);
     }
-    waiters.dropIfEmpty(shard, place);
+    waiters.dropIfEmpty(shard, waitedKey);
   }
 
   /** Copies the target of a request behind its key, as argument 2. */
@@ -495,8 +495,8 @@ export class Blocking {
       this.nextRecheckMs = Infinity;
       const isServed = store.section.within(shard, () => {
         call.key.load(key, 0, key.length);
-        waiters.visitKey(shard, call.key, (place, ofDb) => {
-          if (ofDb === db) this.noteReady(shard, call.keyspaces.of(db), place, db);
+        waiters.visitKey(shard, call.key, (waitedKey, ofDb) => {
+          if (ofDb === db) this.noteReady(shard, call.keyspaces.of(db), waitedKey, db);
         });
       });
       if (!isServed) {

@@ -400,13 +400,13 @@ class Supervisor {
     const ahead = Math.min(AHEAD_MAX, AHEAD_MIN + Math.ceil(grown * AHEAD_PER_CHUNK), left);
     if (ahead <= 0) return;
     for (let i = 0; i < ahead; i++) {
-      const place = pool.nextToPrefault(ahead);
-      if (place === NO_FRAME) return;
-      const words = arena.wordsOf(regionOf(place));
-      const first = firstWord(place);
+      const frame = pool.nextToPrefault(ahead);
+      if (frame === NO_FRAME) return;
+      const words = arena.wordsOf(regionOf(frame));
+      const first = firstWord(frame);
       // A worker may allocate and write the chunk meanwhile. Adding 0 touches the page and changes no word.
       for (let w = first; w < first + CHUNK_BYTES / 4; w += PAGE_WORDS) Atomics.add(words, w, 0);
-      pool.prefaulted(place, systemClock.monotonicMs() / 1000);
+      pool.prefaulted(frame, systemClock.monotonicMs() / 1000);
     }
   }
   /** Chunks that may be resident within max_memory. */
@@ -422,10 +422,10 @@ class Supervisor {
     const idleSeconds = pool.residentChunks > this.chunksWithin() ? 0 : IDLE_SECONDS;
     const before = systemClock.monotonicMs() / 1000 - idleSeconds;
     for (let i = 0; i < CHUNKS_AT_ONCE; i++) {
-      const place = pool.allocateDirty(before, CHUNKS_AT_ONCE);
-      if (place === NO_FRAME) return;
-      releasePages(arena.bytesOf(regionOf(place)), firstByte(place), CHUNK_BYTES);
-      pool.freeClean(place);
+      const frame = pool.allocateDirty(before, CHUNKS_AT_ONCE);
+      if (frame === NO_FRAME) return;
+      releasePages(arena.bytesOf(regionOf(frame)), firstByte(frame), CHUNK_BYTES);
+      pool.freeClean(frame);
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * Access dates: what the 24 access bits of a record (record.ts, word 3) are set to when its key is read or written.
+ * Access dates: the 24 access bits of a record (record.ts, word 3), which are set when its key is read or written.
  *
  *   LRU and all other policies │ second of the last access (24) │
  *   LFU                        │ minute of the last access (16) │ counter (8) │     see frequency.ts
@@ -17,7 +17,7 @@ export class AccessDates {
   dated: number;
   /** True under a policy of LFU. */
   countsFrequency: boolean;
-  /** Access bits of a record made now. */
+  /** Access bits of a record that is created now. */
   first: number;
   /** The minute that frequencies are dated with. */
   private minute: number;
@@ -44,7 +44,7 @@ export class AccessDates {
     this.setBits();
   }
 
-  /** Whether records keep the frequency of their accesses (LFU), and how it grows and falls, or the last one's time. */
+  /** Sets whether the bits are the frequency of accesses (LFU), with its growth and decay, or the time of the last one. */
   setPolicy(countsFrequency: boolean, logFactor: number, decayMinutes: number): void {
     this.countsFrequency = countsFrequency;
     this.logFactor = logFactor;
@@ -56,7 +56,7 @@ export class AccessDates {
     this.dated = this.countsFrequency ? -1 : this.clock;
   }
 
-  /** Notes an access of the record at `w`. */
+  /** Dates an access of the record at `w`. */
   date(m: Int32Array, w: number): void {
     setAccessClock(m, w, this.countsFrequency ? this.raised(accessClock(m, w)) : this.clock);
   }
@@ -75,7 +75,7 @@ export class AccessDates {
     return (this.clock - word) & CLOCK_MASK;
   }
 
-  /** Gives the record at `w` the frequency or idle time (s) that the policy in force keeps; -1 = none given. */
+  /** Sets the frequency or the idle time (s) of the record at `w`, whichever the policy uses; -1 = none given. */
   restore(m: Int32Array, w: number, idleSeconds: number, frequency: number): void {
     if (this.countsFrequency) {
       setAccessClock(m, w, frequencyBits(this.minute, frequency >= 0 ? frequency : FREQUENCY_FIRST));

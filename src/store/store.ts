@@ -1,8 +1,8 @@
 /**
- * Store: one thread's hands on the shards. It knows keys, values and deadlines as bytes; no RESP, file or socket.
+ * Store: one thread's access to the shards. It knows keys, values and deadlines as bytes; no RESP, file or socket.
  *
  * A caller holds the locks of the shards of its keys through `section`, then for each key: `select(keyspace, key)`,
- * `find()`, and reads or changes the record that `cursor` is on. Changing takes three forms, which all else is made of:
+ * `find()`, and reads or changes the record that `cursor` is on. Every change is made of three:
  *
  *   place           a record of another shape for the selected key, found or new; the caller fills in the value
  *   beginInPlace    the record found, ready for its bytes to be changed where they are
@@ -80,7 +80,7 @@ export const PLAIN = 0;
 export const KEEPS_VALUE = 1;
 /** The record gets deadline words although its key has no deadline: members have. */
 export const DEADLINE_WORDS = 2;
-/** The command has changed something already and was admitted with the room it needs: it may take what is kept back. */
+/** The command has changed something already and was admitted with the room it needs: it may use the chunks held back. */
 export const ADMITTED = 4;
 
 /** What the store asks of a collection that it opened, whatever its type. */
@@ -93,7 +93,7 @@ export interface OpenCollection {
 }
 
 export class Store implements DueKeys {
-  /** Holds the locks of shards. */
+  /** The critical section: it holds the locks of shards. */
   readonly section: Section;
   readonly pool: FramePool;
   readonly segments: Segments;
@@ -108,11 +108,11 @@ export class Store implements DueKeys {
   readonly counters = new StoreCounters();
   /** The key selected and the record found for it. */
   readonly cursor: FoundRecord;
-  /** The same, for the moves: in this file only. */
+  /** The same cursor with its moves, which only this file may use. */
   private readonly at: RecordCursor;
-  /** Where the members that a batch of commands names are. */
+  /** The prefetch of the members that a batch of commands names. */
   readonly membersAhead: MemberPrefetch;
-  /** The chance of this worker's commands. */
+  /** Random numbers of this worker's commands. */
   readonly random: Random;
   /** The shards by number: the only handles of them that this thread has. */
   readonly shards: readonly Shard[];
@@ -124,7 +124,7 @@ export class Store implements DueKeys {
   private readonly firstKeyspaceAt: number;
   private readonly headerWords: number;
   private readonly pages: ShardPages;
-  /** Who is told of changes. */
+  /** Listeners to changes. */
   readonly hooks = new KeyHooks();
   /** Counts the changes that were told of: a command that has left it as it was has changed nothing. */
   changes = 0;
@@ -135,13 +135,13 @@ export class Store implements DueKeys {
   nowMs = 0;
   /** Deadlines up to this time have passed, ms: now, or never in replay mode. */
   dueMs = 0;
-  /** Monotonic seconds, to date what is given back. */
+  /** Monotonic seconds, to date the chunks that are freed. */
   nowSeconds = 0;
-  /** What a deadline that has passed means now; see setExpiryMode. */
+  /** What happens to due keys now; see setExpiryMode. */
   expiryMode: ExpiryMode = ExpiryMode.Normal;
   /** False while due keys stay until a command looks them up (DEBUG SET-ACTIVE-EXPIRE 0). */
   activeExpire = true;
-  /** False while a client reads that asked not to date what it reads (CLIENT NO-TOUCH). */
+  /** False while the commands of a client under CLIENT NO-TOUCH run: they do not date what they read. */
   datesAccess = true;
   /**
    * True while a command that may write runs: it dates what it looks up, whether it then changes it or not. Frequencies
@@ -188,7 +188,7 @@ export class Store implements DueKeys {
     this.cursor = this.at;
   }
 
-  /** What a collection sees its shard's memory through. */
+  /** The access of a collection to its shard's memory. */
   newPages(): ShardPages {
     return new ShardPages(this.arena, this.pool, this.heap, this.large, this.section, this, this.shards[0]!);
   }
@@ -200,7 +200,7 @@ export class Store implements DueKeys {
   get memberSeed(): number {
     return this.arena.control.geometry.seedB ^ 0x5bd1e995;
   }
-  /** Bytes this store handed out minus took back: its worker's part of used memory. */
+  /** Bytes that this store has allocated minus those it has freed: its worker's part of used memory. */
   get usedBytes(): number {
     return this.log.usedBytes + this.heap.usedBytes + this.large.usedBytes;
   }
@@ -216,11 +216,11 @@ export class Store implements DueKeys {
     this.expiryMode = mode;
     this.dueMs = mode === ExpiryMode.Replay ? 0 : this.nowMs;
   }
-  /** True while keys may leave by themselves: expired when a command looks them up, or evicted. */
+  /** True while the store may remove keys itself: due ones that a command looks up, and evicted ones. */
   get removesExpired(): boolean {
     return this.expiryMode === ExpiryMode.Normal;
   }
-  /** True while due keys are also removed that no command looks up. */
+  /** True while due keys that no command looks up are removed too. */
   get expiresActively(): boolean {
     return this.activeExpire && this.removesExpired;
   }
@@ -249,7 +249,7 @@ export class Store implements DueKeys {
     at.ks = this.keyspaceRef(key.hashA, keyspace);
   }
 
-  /** Selects `key`, whose record is at `address`: for who has come upon the record and loaded the key from it. */
+  /** Selects `key`, whose record is at `address`: for callers that have found the record and loaded the key from it. */
   selectRecord(keyspace: number, key: Key, address: Address): void {
     this.select(keyspace, key);
     this.at.moveTo(address, this.segments.locate(this.at.shard, address));
@@ -350,7 +350,7 @@ export class Store implements DueKeys {
     return this.keyspaces.isEmptying(keyspace);
   }
 
-  /** True while a reader of the shard holds pages: a write may have to copy them, and then needs room. */
+  /** True while the shard is pinned: a write may have to copy pages, and then needs memory. */
   get isPinned(): boolean {
     return this.at.shard.pins !== 0;
   }
@@ -600,7 +600,7 @@ export class Store implements DueKeys {
     }
   }
 
-  /** Removes the record found for a reason of the store's own. */
+  /** Removes the record found although no command asks for it (expired, evicted). */
   removeUnasked(event: KeyEvent): void {
     const { at } = this;
     this.beginChange();

@@ -367,10 +367,10 @@ export class StringValue {
   private copyStaged(node: Address, position: number, staged: StagedValue): void {
     const { store } = this;
     let done = 0;
-    for (const place of staged.frames) {
+    for (const frame of staged.frames) {
       const part = Math.min(STRING_CHUNK_BYTES, staged.bytes - done);
-      const source = store.arena.bytesOf(regionOf(place));
-      store.large.write(store.cursor.shard, node, position + done, source, firstByte(place), part);
+      const source = store.arena.bytesOf(regionOf(frame));
+      store.large.write(store.cursor.shard, node, position + done, source, firstByte(frame), part);
       done += part;
     }
   }

@@ -338,9 +338,9 @@ function valueEquals(call: Call, i: number): boolean {
     if (staged === null) {
       if (!equal(strings.bytes, strings.at, call.bytes, call.argAt(i) + done, part)) return false;
     } else {
-      const place = staged.frames[Math.floor(done / STRING_CHUNK_BYTES)]!;
-      const at = firstByte(place) + (done % STRING_CHUNK_BYTES);
-      if (!equal(strings.bytes, strings.at, store.arena.bytesOf(regionOf(place)), at, part)) return false;
+      const frame = staged.frames[Math.floor(done / STRING_CHUNK_BYTES)]!;
+      const at = firstByte(frame) + (done % STRING_CHUNK_BYTES);
+      if (!equal(strings.bytes, strings.at, store.arena.bytesOf(regionOf(frame)), at, part)) return false;
     }
     done += part;
   }

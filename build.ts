@@ -32,7 +32,12 @@ const ROOT = import.meta.dir;
 const OUTFILE = join(ROOT, "dist", "ferrite");
 
 /** The command line, and every file that is started as a worker. */
-const ENTRY_POINTS = ["src/cli/entry.ts", "src/server/worker.ts", "src/server/aof-thread.ts"];
+const ENTRY_POINTS = [
+  "src/cli/entry.ts",
+  "src/server/worker.ts",
+  "src/server/aof-thread.ts",
+  "src/server/snapshot-thread.ts",
+];
 
 function git(...args: string[]): string {
   const result = Bun.spawnSync(["git", ...args], { cwd: ROOT, stderr: "ignore" });

@@ -76,7 +76,7 @@ export class Call {
     readonly server: ServerServices,
   ) {
     this.key = store.newKey();
-    this.collections = new Collections(store);
+    this.collections = new Collections(store, null);
     this.strings = new StringValue(store);
     this.transfer = new ValueTransfer(store, this.strings);
     this.room = new RecordRoom(store);

@@ -14,6 +14,7 @@ import type { Shard } from "../store/shard.ts";
 import { latin1Text } from "../base/bytes.ts";
 import { assert } from "../base/assert.ts";
 import { MUTANT } from "../memory/lock.ts";
+import type { ChangeLog } from "../memory/change-log.ts";
 import type { Parser } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
@@ -101,6 +102,8 @@ export class Dispatcher {
   writesRefused = "";
   /** Writes wait: the change log has no room for the effects of this batch. */
   private isLogFull = false;
+  /** While a snapshot is taken: true when what it has emitted waits for its file, so that writes wait too. */
+  mustHoldWrites: (() => boolean) | null = null;
   /** True while some commands do not run, for one of these reasons. */
   private mayHold = false;
   /** Observes commands for MONITOR and HOTKEYS; null while neither is on. */
@@ -137,7 +140,8 @@ export class Dispatcher {
     this.ends = parser.endOf;
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
     const { log } = this.call.effects;
-    if (log !== null) this.isLogFull = this.writesRefused !== "" || !log.admits(bytesOf(parser) + LOG_SPARE);
+    if (log !== null || this.writesRefused !== "" || this.mustHoldWrites !== null || this.isLogFull)
+      this.isLogFull = this.holdsWrites(log, parser);
     this.mayHold = this.isLogFull || this.isLoading || this.paused !== Pause.None;
   }
 
@@ -235,12 +239,18 @@ export class Dispatcher {
     return this.paused !== Pause.None && this.isHeldBack(spec) ? this.holdBack() : null;
   }
 
+  /** True when writes are refused or wait: for the change log, or for the file of a snapshot. */
+  private holdsWrites(log: ChangeLog | null, parser: Parser): boolean {
+    if (this.writesRefused !== "" || this.mustHoldWrites?.() === true) return true;
+    return log !== null && !log.admits(bytesOf(parser) + LOG_SPARE);
+  }
+
   /** Writes are refused, or wait until the change log has room. */
   private waitForLog(row: number): Outcome {
     if (this.writesRefused !== "") return this.reject(row, this.writesRefused);
     this.endRun();
     this.statistics.endRun();
-    this.call.effects.log!.makeRoom();
+    this.call.effects.log?.makeRoom();
     return Retry;
   }
 

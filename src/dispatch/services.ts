@@ -172,6 +172,10 @@ export interface ReloadOptions {
   merges: boolean;
 }
 
+/** What BGSAVE came to: it has begun, follows, or cannot: another save, or a rewrite of the append-only file, is under way. */
+export const SaveBegun = { Started: 0, Scheduled: 1, Already: 2, Busy: 3 } as const;
+export type SaveBegun = (typeof SaveBegun)[keyof typeof SaveBegun];
+
 /** Files that hold the data. Failures are told as text, "" = none. */
 export interface Persistence {
   facts(): PersistenceFacts;
@@ -179,6 +183,10 @@ export interface Persistence {
   save(): string;
   /** As save, between commands: waits for the locks first. */
   saveWhenFree(done: (failure: string) => void): void;
+  /** True while a background save is under way. */
+  readonly isSaving: boolean;
+  /** BGSAVE. `schedules`: it is to follow what is under way. */
+  backgroundSave(schedules: boolean): SaveBegun;
   /** DEBUG RELOAD. The caller holds all shard locks. */
   reload(options: ReloadOptions): string;
   /** BGREWRITEAOF: begins a rewrite. Tells why it cannot, "" = it has begun. */

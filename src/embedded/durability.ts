@@ -25,6 +25,8 @@ import type { EmbeddedServices } from "./services.ts";
 export type Fsync = "always" | "everysec" | "no";
 
 const WRITE_EVERY_MS = 100;
+/** A background save takes so long at a time, ms. */
+const SAVE_MS = 10;
 const SYNC_EVERY_MS = 1000;
 const RING_BYTES = 16 << 20;
 /** Part of the ring at which it is written to the file, whatever the time is. */
@@ -64,7 +66,7 @@ export class Durability {
     });
     const { path, bytes, logId, position, ring } = this.recovered;
     const grow = () => memory.grow();
-    this.persistence = persistenceOf(engine, realFiles, log, grow, (done) =>
+    this.persistence = persistenceOf(engine, realFiles, log, grow, 1, null, (done) =>
       services.defer(() => done(this.rewrite())),
     );
     services.persistence = this.persistence;
@@ -131,6 +133,7 @@ export class Durability {
       }
     }
     this.report();
+    this.persistence.stepSave(this.clock.monotonicMs() + SAVE_MS);
     if (this.wantsRewrite) this.rewrite();
   }
 

@@ -4,7 +4,7 @@
  *
  *   word       0 ├─ globals (GLOBAL_WORDS) ──────────────────────────┤
  *   workers      ├─ one cell block per worker (WORKER_WORDS) ────────┤
- *   keyspace map ├─ database number → keyspace number ───────────────┤
+ *   keyspace map ├─ database number → keyspace number, and its inverse at the cut of a snapshot ┤
  *   chunks       ├─ one entry per MiB of every possible region ──────┤
  *   shards       ├─ one header per shard, shardWords each ───────────┤
  *   segments     ├─ one table per shard, SEGMENT_WORDS × SEGMENTS ───┤
@@ -69,6 +69,9 @@ export const POOL_AT = 96;
 /** Lock and words of the change log (memory/change-log.ts), on two pairs of cache lines. */
 export const CHANGE_LOG_LOCK_AT = 160;
 export const CHANGE_LOG_AT = 192;
+/** Words of store/snapshot.ts, and bytes of pieces that the file of a snapshot has not taken yet. */
+export const SNAPSHOT_STATE_AT = 128;
+export const SNAPSHOT_QUEUED_AT = 136;
 /** Doubles of persistence/save-state.ts. */
 export const PERSISTENCE_AT = 224;
 /** Doubles of persistence/append-state.ts. */
@@ -113,6 +116,8 @@ export class Control {
   readonly geometry: Geometry;
   readonly workersAt: number;
   readonly keyspaceMapAt: number;
+  /** Database number plus 1 of each keyspace at the cut of a snapshot. */
+  readonly snapshotMapAt: number;
   readonly chunksAt: number;
   readonly shardsAt: number;
   readonly segmentsAt: number;
@@ -129,6 +134,7 @@ export class Control {
     const at = placesOf(geometry);
     this.workersAt = at.workers;
     this.keyspaceMapAt = at.keyspaceMap;
+    this.snapshotMapAt = at.snapshotMap;
     this.chunksAt = at.chunks;
     this.shardsAt = at.shards;
     this.segmentsAt = at.segments;
@@ -195,11 +201,12 @@ function placesOf(g: Geometry) {
   const line = (words: number) => (words + 31) & ~31;
   const workers = GLOBAL_WORDS;
   const keyspaceMap = workers + g.workers * WORKER_WORDS;
-  const chunks = line(keyspaceMap + g.databases + keyspacesOf(g.databases));
+  const snapshotMap = keyspaceMap + g.databases + keyspacesOf(g.databases);
+  const chunks = line(snapshotMap + keyspacesOf(g.databases));
   const shards = line(chunks + g.regionsMax * (g.regionBytes >>> 20) * CHUNK_WORDS);
   const segments = shards + g.shards * g.shardWords;
   const statistics = segments + g.shards * SEGMENT_TABLE_WORDS;
   const waiters = statistics + g.workers * STATISTICS_ROWS * STATISTICS_ROW_WORDS;
   const words = waiters + g.workers * WAITERS;
-  return { workers, keyspaceMap, chunks, shards, segments, statistics, waiters, words };
+  return { workers, keyspaceMap, snapshotMap, chunks, shards, segments, statistics, waiters, words };
 }

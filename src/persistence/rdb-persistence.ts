@@ -8,14 +8,24 @@ import { FileFailure, type Files } from "../base/files.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Logger } from "../base/log.ts";
 import type { Call } from "../dispatch/call.ts";
-import type { AppendFacts, Persistence, PersistenceFacts, ReloadOptions } from "../dispatch/services.ts";
+import {
+  type AppendFacts,
+  type Persistence,
+  type PersistenceFacts,
+  type ReloadOptions,
+  SaveBegun,
+} from "../dispatch/services.ts";
 import { AppendState } from "./append-state.ts";
-import { auxFields, type Dropped, type RdbFormat, writeDataset } from "./rdb-dataset.ts";
+import { type DatabaseSize, databaseSizes } from "../store/snapshot.ts";
+import { LocalSave } from "./local-save.ts";
+import { auxFields, writeDataset } from "./rdb-dataset.ts";
+import { AOF_BASE_FORMAT, type Dropped, droppedTexts, type RdbFormat, rdbFormat } from "./rdb-record.ts";
 import { ReplacedFile } from "./rdb-file.ts";
 import { Loaded, type LoadOptions, RdbLoader } from "./rdb-loader.ts";
 import { RdbWriter } from "./rdb-writer.ts";
 import { SyncWaits } from "./sync-waits.ts";
 import { SaveState } from "./save-state.ts";
+import { SnapshotRun } from "./snapshot-run.ts";
 
 export type PersistenceLog = Pick<Logger, "info" | "warn" | "error">;
 
@@ -30,6 +40,11 @@ export interface PersistenceHost {
   wantRegion(): void;
   /** Has the append-only file rewritten; see Persistence. */
   rewriteAof(done: (failure: string) => void): void;
+  /** This worker's number, and how many share the data. */
+  readonly worker: number;
+  readonly workers: number;
+  /** Begins a background save whose claim is held; its end goes to SaveState. Null = in this thread, by steps of `save`. */
+  readonly startSave: (() => void) | null;
 }
 
 /** A load that holds all locks waits so long for memory that is on its way, ms. */
@@ -39,8 +54,6 @@ const LOCKS_MS = 1;
 const NAP = new Int32Array(new SharedArrayBuffer(4));
 /** Version of the files that only Ferrite has to read. */
 const OWN_VERSION = 12;
-/** Version of the base of an append-only file: Redis 7.0 reads it, as long as no member has a deadline. */
-const BASE_VERSION = 10;
 const LOAD_FAILED = "Error trying to load the RDB dump, check server logs.";
 
 /** What a base of an append-only file came to. */
@@ -54,8 +67,10 @@ export interface AofBase {
 
 export class RdbPersistence implements Persistence {
   readonly state: SaveState;
+  readonly run: SnapshotRun;
   private readonly appended: AppendState;
   readonly syncWaits: SyncWaits;
+  private localSave: LocalSave | null = null;
   /** Sources of libraries of functions that a file held. They are written again. */
   libraries: readonly Uint8Array[] = [];
 
@@ -66,6 +81,7 @@ export class RdbPersistence implements Persistence {
     this.state = new SaveState(call.store.arena.control);
     this.appended = new AppendState(call.store.arena.control);
     this.syncWaits = new SyncWaits(() => call.effects.log);
+    this.run = new SnapshotRun(call, host.config, host.worker, host.workers);
   }
 
   /** The server starts: nothing was saved yet. */
@@ -88,8 +104,8 @@ export class RdbPersistence implements Persistence {
       saves: state.get("saves"),
       lastSeconds: state.get("lastSeconds"),
       hasFailed: state.get("hasFailed") !== 0,
-      saveBeganMs: state.get("saver") === 0 ? 0 : state.get("saveBeganMs"),
-      keysWritten: state.get("keysWritten"),
+      saveBeganMs: state.get("saveBeganMs"),
+      keysWritten: state.get("saveBeganMs") === 0 ? 0 : this.run.snapshot.state.keys,
       keysInAll: state.get("keysInAll"),
       append: this.appendFacts(),
     };
@@ -124,12 +140,68 @@ export class RdbPersistence implements Persistence {
 
   /** The form of the file for other programs. */
   get format(): RdbFormat {
-    const { config } = this.host;
-    return {
-      version: config.number("persistence.rdb_version"),
-      isOwn: false,
-      sums: config.flag("persistence.rdb_checksum"),
-    };
+    return rdbFormat(this.host.config);
+  }
+
+  // ---- saving while commands go on ----
+
+  /** True while a background save, or another snapshot, is under way. */
+  get isSaving(): boolean {
+    return this.run.snapshot.state.isClaimed;
+  }
+
+  backgroundSave(schedules: boolean): SaveBegun {
+    const { call, host, state } = this;
+    if (!this.run.snapshot.state.claim()) {
+      if (state.get("saveBeganMs") !== 0) return SaveBegun.Already;
+      // The append-only file is being rewritten.
+      if (!schedules) return SaveBegun.Busy;
+      state.set("isScheduled", 1);
+      return SaveBegun.Scheduled;
+    }
+    state.beginSave(call.clock.wallMs());
+    if (host.startSave !== null) host.startSave();
+    else this.localSave = new LocalSave(this, host.files);
+    return SaveBegun.Started;
+  }
+
+  /** Takes a background save in this thread on, until `untilMs`. Returns true while there is more. */
+  stepSave(untilMs: number): boolean {
+    if (this.localSave?.step(untilMs) === false) this.localSave = null;
+    return this.localSave !== null;
+  }
+
+  /**
+   * Cuts the snapshot: what the workers' `run` emits from then on is the data set as it is now. `onCut` is called with all
+   * shard locks held. Returns what the file begins with, null when a lock was not free.
+   */
+  cut(format: RdbFormat, isBase: boolean, onCut: () => void): Buffer | null {
+    const { call, host, state } = this;
+    const { section } = call.store;
+    section.beginTurn();
+    let sizes: DatabaseSize[] = [];
+    const isCut = section.withinAll(() => {
+      this.run.snapshot.state.cut(call.store, call.keyspaces);
+      sizes = databaseSizes(call.store, call.keyspaces);
+      state.set("cutChanges", host.changes());
+      onCut();
+    });
+    if (!isCut) return null;
+    state.set(
+      "keysInAll",
+      sizes.reduce((sum, { keys }) => sum + keys, 0),
+    );
+    const parts: Buffer[] = [];
+    const writer = new RdbWriter((bytes, length) => parts.push(Buffer.from(bytes.subarray(0, length))), false);
+    writer.header(format.version, auxFields(call.store.nowMs, host.usedBytes(), isBase), this.libraries);
+    for (const { database, keys, expires } of sizes) writer.database(database, keys, expires);
+    writer.flush();
+    return Buffer.concat(parts);
+  }
+
+  /** Name of the file that a save writes before it takes the place of the other one. */
+  get temporaryName(): string {
+    return `temp-${process.pid}.rdb`;
   }
 
   // ---- saving, with all locks held ----
@@ -156,7 +228,7 @@ export class RdbPersistence implements Persistence {
     let file: ReplacedFile | null = null;
     try {
       host.files.mkdir(this.directory, 0o750);
-      file = new ReplacedFile(host.files, this.directory, this.fileName, `temp-${process.pid}.rdb`);
+      file = new ReplacedFile(host.files, this.directory, this.fileName, this.temporaryName);
       const writer = new RdbWriter(file.put, format.sums);
       const fields = auxFields(call.store.nowMs, host.usedBytes(), false);
       this.tellDropped(writeDataset(call, writer, format, host.config, fields, this.libraries), format);
@@ -178,18 +250,8 @@ export class RdbPersistence implements Persistence {
 
   /** Names what a file lacks that the data has. */
   tellDropped(dropped: Dropped, format: RdbFormat): void {
-    const { log } = this.host;
-    if (dropped.fields > 0)
-      log.warn(
-        `the RDB file is of version ${format.version} and lacks the deadlines of ${dropped.fields} fields of hashes: version 12 has a form for them (persistence.rdb_version)`,
-      );
-    if (dropped.members > 0)
-      log.warn(
-        `the RDB file lacks the deadlines of ${dropped.members} members of sets and sorted sets: no version has a form for them`,
-      );
+    for (const text of droppedTexts(dropped, format)) this.host.log.warn(text);
   }
-
-  // ---- the append-only file ----
 
   rewriteAof(done: (failure: string) => void): void {
     this.host.rewriteAof(done);
@@ -206,26 +268,20 @@ export class RdbPersistence implements Persistence {
 
   /**
    * Writes the base of a new append-only file to `name` in the data directory: the data as of a position of the change log.
-   * All shard locks are held.
+   * All shard locks are held. For the embedded mode; a server takes a snapshot (server/save-control.ts).
    */
   writeBase(name: string): AofBase {
     const { call, host } = this;
     const log = call.effects.log!;
     const position = log.end;
     log.beginAnew();
-    const format: RdbFormat = { version: BASE_VERSION, isOwn: true, sums: true };
+    const format = AOF_BASE_FORMAT;
     let file: ReplacedFile | null = null;
     try {
       file = new ReplacedFile(host.files, this.directory, name, `${name}.part`);
       const writer = new RdbWriter(file.put, format.sums);
-      writeDataset(
-        call,
-        writer,
-        format,
-        host.config,
-        auxFields(call.store.nowMs, host.usedBytes(), true),
-        this.libraries,
-      );
+      const fields = auxFields(call.store.nowMs, host.usedBytes(), true);
+      writeDataset(call, writer, format, host.config, fields, this.libraries);
       file.commit();
       return { position, bytes: file.bytes, failure: "" };
     } catch (thrown) {
@@ -287,6 +343,10 @@ export class RdbPersistence implements Persistence {
     });
   }
 
+  /** Wall time, ms. */
+  get wallMs(): number {
+    return this.call.clock.wallMs();
+  }
   get log(): PersistenceLog {
     return this.host.log;
   }

@@ -64,7 +64,8 @@ export class RdbWriter implements ValueSink {
     this.at += bytes;
   }
 
-  private flush(): void {
+  /** Hands on what is in the buffer. */
+  flush(): void {
     if (this.sums) {
       updateCrc64(this.sumLow, this.sumHigh, this.bytes, 0, this.at);
       this.sumLow = crc64.lo;
@@ -91,10 +92,14 @@ export class RdbWriter implements ValueSink {
     }
   }
 
-  /** The keys that follow are in this database. The counts help a reader to make room, and may be off. */
-  database(db: number, keys: number, expires: number): void {
+  /** The keys that follow are in this database. */
+  select(db: number): void {
     this.byte(Opcode.SelectDb);
     this.length(db);
+  }
+  /** As select. The counts help a reader to make room, and may be off. */
+  database(db: number, keys: number, expires: number): void {
+    this.select(db);
     this.byte(Opcode.ResizeDb);
     this.length(keys);
     this.length(expires);

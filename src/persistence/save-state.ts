@@ -14,13 +14,14 @@ const FIELDS = [
   "saves",
   /** Changes counted when the last good save began. */
   "savedChanges",
-  /** Keys of the background save under way: written, and in all. */
-  "keysWritten",
+  /** Keys at the cut of the background save under way. */
   "keysInAll",
-  /** Number plus 1 of the worker whose background save is under way, 0 = none; when it began, wall ms. */
-  "saver",
+  /** When the last background save failed, wall ms. */
+  "failedMs",
+  /** When the background save under way began, wall ms, 0 = none; changes at its cut. */
   "saveBeganMs",
-  /** 1 when another one is to follow. */
+  "cutChanges",
+  /** 1 when a background save is to begin when it can. */
   "isScheduled",
   /** Of the load at the start: wall ms of its begin; bytes of the file, and read so far. */
   "loadBeganMs",
@@ -46,5 +47,25 @@ export class SaveState {
   }
   set(field: SaveField, value: number): void {
     this.f64[this.at + FIELDS.indexOf(field)] = value;
+  }
+
+  /** A background save begins. */
+  beginSave(nowMs: number): void {
+    this.set("saveBeganMs", nowMs);
+    this.set("keysInAll", 0);
+  }
+
+  /** It has ended. */
+  endSave(nowMs: number, hasFailed: boolean): void {
+    this.set("lastSeconds", Math.round((nowMs - this.get("saveBeganMs")) / 1000));
+    this.set("saveBeganMs", 0);
+    this.set("hasFailed", hasFailed ? 1 : 0);
+    if (hasFailed) {
+      this.set("failedMs", nowMs);
+      return;
+    }
+    this.set("lastSaveMs", nowMs);
+    this.set("savedChanges", this.get("cutChanges"));
+    this.set("saves", this.get("saves") + 1);
   }
 }

@@ -26,6 +26,8 @@ export interface AofHost {
   readonly workers: number;
   send(worker: number, message: ToWorker, transfer?: MessagePort[]): void;
   loadRdb(request: RdbLoadRequest): Promise<void>;
+  /** Writes the data as of some position of the change log to a file of that name. */
+  writeBase(name: string): Promise<AofBase>;
 }
 
 /** Makes the append-only file ready to be loaded; null when it is off. Throws StartupError, FileFailure. */
@@ -46,7 +48,6 @@ export class AofControl {
   private aof: AofLog | null = null;
   private readonly log: Logger;
   private loaded: ((result: LoadResult) => void) | null = null;
-  private baseWritten: ((base: AofBase) => void) | null = null;
   private logging: { left: number; resolve: () => void } | null = null;
   /** The last change of appendonly, which the next one waits for. */
   private switching: Promise<void> = Promise.resolve();
@@ -74,9 +75,6 @@ export class AofControl {
     switch (message.kind) {
       case "loaded":
         this.loaded!(message.result);
-        return true;
-      case "baseWritten":
-        this.baseWritten!(message.base);
         return true;
       case "logging":
         if (--this.logging!.left === 0) this.logging!.resolve();
@@ -127,13 +125,7 @@ export class AofControl {
     const { aof } = this;
     if (aof === null) return "ERR the append-only file is off (appendonly no)";
     if (aof.isRewriting) return "ERR Background append only file rewriting already in progress";
-    void aof.rewrite((name) => {
-      const written = new Promise<AofBase>((resolve) => {
-        this.baseWritten = resolve;
-      });
-      this.host.send(0, { kind: "writeBase", name });
-      return written;
-    });
+    void aof.rewrite((name) => this.host.writeBase(name));
     return "";
   }
 

@@ -1,6 +1,6 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
-import type { AofBase } from "../persistence/rdb-persistence.ts";
+import type { RdbFormat } from "../persistence/rdb-record.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
@@ -72,14 +72,18 @@ export type ToWorker =
       facts: ProcessFacts;
     }
   | { kind: "listen" }
+  /** The thread that writes snapshots is there: pieces go to `port`, as far as what waits in `queued` allows. */
+  | { kind: "snapshotPort"; port: MessagePort; queued: SharedArrayBuffer }
+  /** A snapshot is about to be cut. The worker answers "snapshotReady"; who is told to cut, "snapshotCutDone". */
+  | { kind: "snapshotPrepare"; format: RdbFormat }
+  | { kind: "snapshotCut"; isBase: boolean }
+  | { kind: "snapshotWalk" }
   /** Loads an append-only file; the worker answers "loaded". */
   | { kind: "load"; request: LoadRequest }
   /** Loads the worker's part of an RDB file; the worker answers "loadedRdb". */
   | { kind: "loadRdb"; request: RdbLoadRequest }
   /** Writes the RDB file before the end; the worker answers "saved". */
   | { kind: "saveLast" }
-  /** Writes the base of a new append-only file; the worker answers "baseWritten". */
-  | { kind: "writeBase"; name: string }
   /** Changes go to the change log from now on. `released`: the thread of the file says by it that replies may leave. */
   | { kind: "log"; ring: string; released: MessagePort }
   | { kind: "ask"; id: number; from: number; ask: Ask }
@@ -90,6 +94,10 @@ export type ToWorker =
 
 export type ToMain =
   | { kind: "ready"; worker: number }
+  /** A background save begins, whose claim the worker holds. */
+  | { kind: "backgroundSave" }
+  | { kind: "snapshotReady" }
+  | { kind: "snapshotCutDone"; position: number }
   | { kind: "listening"; worker: number }
   | { kind: "failed"; worker: number; text: string }
   | { kind: "stopped"; worker: number }
@@ -98,7 +106,6 @@ export type ToMain =
   /** `failure`: "" = none. */
   | { kind: "saved"; failure: string }
   | { kind: "logging"; worker: number }
-  | { kind: "baseWritten"; base: AofBase }
   | { kind: "log"; line: string }
   | { kind: "region" }
   | { kind: "shutdown" }

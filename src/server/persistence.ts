@@ -11,6 +11,8 @@ export function persistenceOf(
   files: Files,
   log: PersistenceLog,
   wantRegion: () => void,
+  workers: number,
+  startSave: (() => void) | null,
   rewriteAof: (done: (failure: string) => void) => void = (done) => done(NO_FILE),
 ): RdbPersistence {
   const { cells, store } = engine;
@@ -25,5 +27,8 @@ export function persistenceOf(
     },
     wantRegion,
     rewriteAof,
+    worker: engine.worker,
+    workers,
+    startSave,
   });
 }

@@ -22,6 +22,8 @@ import { AofControl, recoverFor } from "./aof-control.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import { SaveState } from "../persistence/save-state.ts";
 import { Cell, Cells } from "./cells.ts";
+import { SaveControl } from "./save-control.ts";
+import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { makeMailboxes } from "./mailbox.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
@@ -165,13 +167,19 @@ class Supervisor {
       send: (worker: number, message: ToWorker, transfer?: MessagePort[]) =>
         this.workers[worker]!.postMessage(message, transfer ?? []),
       loadRdb: (request: RdbLoadRequest) => this.loadRdb(request),
+      writeBase: (name: string) => this.saves.writeBase(name),
     };
     this.aof = new AofControl(config, logs, memory.control, host, (text) => this.appendFailed(text));
     this.cells = new Cells(memory.control, 0);
+    const log = logs.target("persistence");
+    this.snapshots = new SnapshotControl(memory.control, facts.workers, log, host.send);
+    this.saves = new SaveControl(config, log, memory.control, this.cells, this.snapshots);
     this.mailboxes = makeMailboxes(facts.workers);
     this.mailPorts = connectAll(facts.workers);
   }
   private readonly aof: AofControl;
+  private readonly snapshots: SnapshotControl;
+  private readonly saves: SaveControl;
   private readonly cells: Cells;
   private readonly mailboxes: SharedArrayBuffer;
   private readonly mailPorts: (MessagePort | null)[][];
@@ -202,6 +210,7 @@ class Supervisor {
       await this.aof.begin(recovered);
       this.memory.control.isLoading = false;
     }
+    this.saves.begin();
     setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
     this.memory.pool.beginPrefaulting();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
@@ -286,7 +295,7 @@ class Supervisor {
   }
 
   private receive(message: ToMain): void {
-    if (this.aof.receive(message)) return;
+    if (this.aof.receive(message) || this.saves.receive(message)) return;
     if (message.kind === "loadedRdb") this.rdbResults.push(message.result);
     if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
       this.waiting.resolve();
@@ -439,6 +448,7 @@ class Supervisor {
 
   /** All workers have stopped: what they changed goes to the disk. */
   private async end(): Promise<void> {
+    this.saves.stop();
     const isSafe = await this.aof.stop();
     this.exit(isSafe ? 0 : 1);
   }

@@ -28,6 +28,7 @@ import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, To
 import { persistenceOf } from "./persistence.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { Services } from "./services.ts";
+import { SnapshotPart } from "./snapshot-part.ts";
 import type { Proceeding } from "./turn.ts";
 
 declare const self: Worker;
@@ -50,6 +51,7 @@ function postToMain(message: ToMain): void {
 class DataWorker implements ClientHost {
   private readonly engine: Engine;
   readonly services: Services;
+  readonly snapshots: SnapshotPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
   private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
@@ -81,9 +83,12 @@ class DataWorker implements ClientHost {
       realFiles,
       logs.target("persistence"),
       () => this.services.wantRegion(),
+      facts.workers,
+      () => postToMain({ kind: "backgroundSave" }),
       (done) => this.services.rewriteAof(done),
     );
     if (worker === 0) this.services.persistence.begin();
+    this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     const { geometry } = control;
     this.collector = new Collector(
       () => control.buffer.byteLength + arena.attachedRegions * geometry.regionBytes,
@@ -344,18 +349,6 @@ class DataWorker implements ClientHost {
     services.pauseClients(Pause.Writes, Number.MAX_SAFE_INTEGER, save);
   }
 
-  /** Writes the base of a new append-only file when all shard locks are free. */
-  writeBase(name: string): void {
-    this.guard(() => {
-      const { section } = this.engine.store;
-      section.beginTurn();
-      const isEntered = section.withinAll(() => {
-        postToMain({ kind: "baseWritten", base: this.services.persistence.writeBase(name) });
-      });
-      if (!isEntered) setTimeout(() => this.writeBase(name), 1);
-    });
-  }
-
   /** Appends changes to the change log from now on. */
   appendTo(ring: string, released: MessagePort): void {
     const log = new ChangeLog(this.arena.control, Bun.mmap(ring, { shared: true }));
@@ -420,6 +413,7 @@ function start(message: Extract<ToWorker, { kind: "start" }>): void {
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
+  if (worker?.snapshots.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);
@@ -444,9 +438,6 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       return;
     case "saveLast":
       worker!.saveLast();
-      return;
-    case "writeBase":
-      worker!.writeBase(message.name);
       return;
     case "log":
       worker!.appendTo(message.ring, message.released);

@@ -48,6 +48,7 @@ import { Packed, type PackedHost } from "../structures/packed.ts";
 import type { Tree } from "../structures/tree.ts";
 import { ROOT_BYTES, ROOT_OUT, ROOT_TREES, ROOT_TREE_WORDS, type ShardPages } from "./shard-pages.ts";
 import { KeyEvent } from "./key-events.ts";
+import type { FoundRecord } from "./record-cursor.ts";
 import { ADMITTED, KEEPS_VALUE, type Store } from "./store.ts";
 
 /** Most bytes and entries of a packed collection, and its longest entry. */
@@ -164,19 +165,23 @@ export abstract class Collection implements PackedHost {
 
   /** Opens the record that the store found. Returns false when it is of another type. */
   open(): boolean {
-    const { store } = this;
-    if (store.cursor.type !== this.type) return false;
-    this.pages.select(store.cursor.shard);
-    const spare = spareBits(store.cursor.m, store.cursor.w);
+    return this.openRecord(this.store.cursor);
+  }
+
+  /** As open, for a record that another cursor is on. */
+  openRecord(at: FoundRecord): boolean {
+    if (at.type !== this.type) return false;
+    this.pages.select(at.shard);
+    const spare = spareBits(at.m, at.w);
     this.encoding = spare & ENCODING_MASK;
     this.hasTimed = (spare & HAS_TIMED) !== 0;
-    this.isTree = store.cursor.encoding === Encoding.Tree;
-    this.mayStayOpen = this.isTree && !store.cursor.hasDeadlineWords;
+    this.isTree = at.encoding === Encoding.Tree;
+    this.mayStayOpen = this.isTree && !at.hasDeadlineWords;
     if (this.isTree) {
-      this.loadRoot(store.cursor.node);
+      this.loadRoot(at.node);
       this.entries = this.treeEntries;
     } else {
-      this.locatePacked();
+      this.locatePacked(at);
       this.entries = this.packed;
       this.packed.open();
     }
@@ -198,12 +203,10 @@ export abstract class Collection implements PackedHost {
     return new (this.constructor as new (store: Store, limits: unknown) => this)(this.store, limits);
   }
 
-  private locatePacked(): void {
-    const { store } = this;
-    const { m } = store.cursor;
-    this.region = store.cursor.region;
-    this.base = rawValueAt(m, store.cursor.w);
-    this.end = this.base + store.cursor.valueBytes;
+  private locatePacked(at: FoundRecord): void {
+    this.region = at.region;
+    this.base = rawValueAt(at.m, at.w);
+    this.end = this.base + at.valueBytes;
   }
 
   private loadRoot(root: Ref): void {
@@ -295,7 +298,7 @@ export abstract class Collection implements PackedHost {
     this.timed = 0;
     this.earliest = Infinity;
     this.entries = this.packed;
-    this.locatePacked();
+    this.locatePacked(this.store.cursor);
     this.pages.turn(this.region);
     this.packed.leaf.attach(this.base, this.end);
     this.packed.leaf.clear();
@@ -462,7 +465,7 @@ export abstract class Collection implements PackedHost {
     assert(status === 0, "a command that has reserved memory finds it");
     store.cursor.setValueBytes(Math.min(rawCapacity(store.cursor.m, store.cursor.w), PAGE_BYTES_MAX));
     this.writeSpare();
-    this.locatePacked();
+    this.locatePacked(this.store.cursor);
     this.pages.turn(this.region);
     copied.copy(this.pages.b, this.base, 0, arrays);
     copied.copy(this.pages.b, this.end - data, arrays, used);

@@ -7,6 +7,7 @@ import { type HashLimits, HashValue } from "./hash-value.ts";
 import { type ListLimits, ListValue } from "./list-value.ts";
 import { type SetLimits, SetValue } from "./set-value.ts";
 import { type SortedSetLimits, SortedSetValue } from "./sorted-set-value.ts";
+import type { FoundRecord } from "./record-cursor.ts";
 import type { Store } from "./store.ts";
 import { ENCODING_MASK, RecordType } from "./record.ts";
 import type { StreamLimits } from "./stream-entries.ts";
@@ -40,22 +41,27 @@ export function encodingName(type: RecordType, encoding: number): string {
 const READERS_MAX = 16;
 
 export class Collections {
-  readonly limits: CollectionLimits = {
-    hash: { listpackEntries: 128, listpackValue: 64 },
-    list: { listpackSize: -2 },
-    set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },
-    sortedSet: { listpackEntries: 128, listpackValue: 64 },
-    stream: { nodeEntries: 100, nodeBytes: 4096 },
-  };
   private readonly hashes: HashValue[] = [];
   private readonly lists: ListValue[] = [];
   private readonly sets: SetValue[] = [];
   private readonly sortedSets: SortedSetValue[] = [];
   private readonly streams: StreamValue[] = [];
 
-  constructor(private readonly store: Store) {
-    store.openCollection = () => this.openFound();
+  /** `limits`: those of other collections of this store, for a reader beside them; null = its own. */
+  constructor(
+    private readonly store: Store,
+    limits: CollectionLimits | null,
+  ) {
+    this.limits = limits ?? {
+      hash: { listpackEntries: 128, listpackValue: 64 },
+      list: { listpackSize: -2 },
+      set: { intsetEntries: 512, listpackEntries: 128, listpackValue: 64 },
+      sortedSet: { listpackEntries: 128, listpackValue: 64 },
+      stream: { nodeEntries: 100, nodeBytes: 4096 },
+    };
+    if (limits === null) store.openCollection = () => this.openFound();
   }
+  readonly limits: CollectionLimits;
 
   hash(number = 0): HashValue {
     this.hashes[number] ??= new HashValue(this.store, this.limits.hash);
@@ -83,8 +89,13 @@ export class Collections {
 
   /** Opens the record that the store found, whatever its type (for checkers, OBJECT and DUMP). Not for strings. */
   openFound(): Collection {
-    const value = this.ofType(this.store.cursor.type);
-    value.open();
+    return this.openRecord(this.store.cursor);
+  }
+
+  /** As openFound, for a record that another cursor is on. */
+  openRecord(at: FoundRecord): Collection {
+    const value = this.ofType(at.type);
+    value.openRecord(at);
     return value;
   }
 

@@ -33,7 +33,7 @@ import {
 } from "../memory/arena.ts";
 import { type Address, NO_ADDRESS } from "./address.ts";
 import { BLOCK_BYTES_MAX, type Heap } from "./heap.ts";
-import { dropPin, epochNow, newestPin, oldestPin, retiredEpoch, takePin } from "./pins.ts";
+import { dropPin, epochNow, newestPin, oldestPin, retiredEpoch, takePin, takeSnapshotPin } from "./pins.ts";
 import type { Segments } from "./segments.ts";
 import type { Shard } from "./shard.ts";
 import { latin1Text } from "../base/bytes.ts";
@@ -421,6 +421,10 @@ export class LargeValues {
   /** Pins the shard as it is now. Returns a pin slot, or Status.Busy when all are in use. */
   pin(shard: Shard): number {
     return takePin(shard);
+  }
+  /** As pin, with the slots that are kept for snapshots. */
+  pinForSnapshot(shard: Shard): number {
+    return takeSnapshotPin(shard);
   }
 
   /** Releases a pin, and frees what only it could see. */

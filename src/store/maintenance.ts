@@ -142,7 +142,7 @@ export class Maintenance {
       const address = this.chain.addresses[i]! as Address;
       const w = store.segments.locate(shard, address);
       const { m } = store.segments;
-      if (store.snapshotting) store.hooks.beforeChange(shard, address);
+      if (shard.isInSnapshot) store.hooks.beforeChange(shard, address);
       const due = deadline(m, w);
       if (due !== 0) countDeadline(shard, ks, due, -1);
       store.freeValue(shard, m, w);

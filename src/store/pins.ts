@@ -15,14 +15,22 @@
  */
 import { assert } from "../base/assert.ts";
 import { Status } from "../base/status.ts";
-import { PIN_SLOTS, type Shard } from "./shard.ts";
+import { PIN_SLOTS, type Shard, SNAPSHOT_PINS } from "./shard.ts";
 
 /** Above all epochs: the oldest pin of a shard without pins. */
 const NO_PIN_EPOCH = 0x7fffffff;
 
 /** Pins the shard as it is now. Returns a pin slot, or Status.Busy when all of them are in use. */
 export function takePin(shard: Shard): number {
-  for (let slot = 0; slot < PIN_SLOTS; slot++) {
+  return takeOneOf(shard, PIN_SLOTS);
+}
+/** As takePin, also with the slots that clients cannot use up. */
+export function takeSnapshotPin(shard: Shard): number {
+  return takeOneOf(shard, PIN_SLOTS + SNAPSHOT_PINS);
+}
+
+function takeOneOf(shard: Shard, slots: number): number {
+  for (let slot = 0; slot < slots; slot++) {
     if (shard.pinEpoch(slot) !== 0) continue;
     // Readers between two writes share an epoch: 2^31 of them last for as many writes, not reads.
     if (shard.isEpochUsed || shard.epoch === 0) {
@@ -48,7 +56,7 @@ export function dropPin(shard: Shard, slot: number): void {
 export function oldestPin(shard: Shard): number {
   let oldest = NO_PIN_EPOCH;
   if (shard.pins === 0) return oldest;
-  for (let slot = 0; slot < PIN_SLOTS; slot++) {
+  for (let slot = 0; slot < PIN_SLOTS + SNAPSHOT_PINS; slot++) {
     const epoch = shard.pinEpoch(slot);
     if (epoch !== 0 && epoch < oldest) oldest = epoch;
   }

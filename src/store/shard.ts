@@ -1,7 +1,7 @@
 /**
  * Shard: the handle of one shard, and the layout of its header in the control block.
  *
- *   line 0     │ lock │ holder │ mutating │ frozen key │                             (lock and holder: everybody, Atomics)
+ *   line 0     │ lock │ holder │ mutating │ frozen key │ snapshot │                  (lock and holder: everybody, Atomics)
  *   line 1     │ log position │ interest │ cleaning │ epochs and pins │ retired │ garbage │ structure version │
  *   line 2     │ log: the segment being filled, sums, list of segments │
  *   word    80 │ bins of dead records: a bit each, then an address each │
@@ -49,6 +49,8 @@ export const WHEEL_LEVELS = 5;
 export const WHEEL_BUCKETS = 64;
 /** Pins that a shard can have at a time. */
 export const PIN_SLOTS = 512;
+/** Further slots, which clients cannot use up: a snapshot's. */
+export const SNAPSHOT_PINS = 1;
 /** Buckets of the table of waited keys. */
 export const WAITED_BUCKETS = 64;
 
@@ -58,6 +60,10 @@ const OWNER_AT = 1;
 const MUTATING_AT = 2;
 const WRITE_FROZEN_AT = 3;
 const WRITE_FROZEN_HASH_AT = 4;
+const SNAPSHOT_AT = 5;
+const SNAPSHOT_ACTIVE = 1;
+/** The bit of a record's flags, as it is in the shard's word. */
+export const SNAPSHOT_PARITY = 4;
 
 // Line 1.
 const LOG_POSITION_AT = 34;
@@ -111,7 +117,7 @@ assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before
 
 // Pins and waited keys.
 const PIN_AT = WHEEL_AT + WHEEL_LEVELS * WHEEL_BUCKETS;
-const WAITED_COUNT_AT = PIN_AT + PIN_SLOTS;
+const WAITED_COUNT_AT = PIN_AT + PIN_SLOTS + SNAPSHOT_PINS;
 const WAITED_ENDING_AT = WAITED_COUNT_AT + 1;
 const WAITED_AT = WAITED_ENDING_AT + 1;
 
@@ -236,6 +242,30 @@ export class Shard {
   }
   thawWrites(): void {
     this.c[this.header + WRITE_FROZEN_AT] = 0;
+  }
+
+  /** True while records of the shard are still to be emitted into a snapshot (snapshot.ts). */
+  get isInSnapshot(): boolean {
+    return (this.c[this.header + SNAPSHOT_AT]! & SNAPSHOT_ACTIVE) !== 0;
+  }
+  /** The parity of records that were emitted, and of new ones: SNAPSHOT_PARITY or 0. */
+  get parity(): number {
+    return this.c[this.header + SNAPSHOT_AT]! & SNAPSHOT_PARITY;
+  }
+  /** A snapshot is cut: no record has been emitted. */
+  beginSnapshot(): void {
+    const at = this.header + SNAPSHOT_AT;
+    this.c[at] = (this.c[at]! ^ SNAPSHOT_PARITY) | SNAPSHOT_ACTIVE;
+  }
+  /** Every record has been emitted. */
+  endSnapshot(): void {
+    const at = this.header + SNAPSHOT_AT;
+    this.c[at] = this.c[at]! & ~SNAPSHOT_ACTIVE;
+  }
+  /** Only announces changes, as a snapshot has it, or ends that. For tests and DEBUG PANIC. */
+  set isInSnapshot(on: boolean) {
+    const at = this.header + SNAPSHOT_AT;
+    this.c[at] = on ? this.c[at]! | SNAPSHOT_ACTIVE : this.c[at]! & ~SNAPSHOT_ACTIVE;
   }
 
   /** Position in the change log of the last change, 0 = none: replies that saw it wait for it. */

@@ -128,8 +128,6 @@ export class Store implements DueKeys {
   readonly hooks = new KeyHooks();
   /** Counts the changes that were told of: a command that has left it as it was has changed nothing. */
   changes = 0;
-  /** True while a snapshot wants pre-images. */
-  snapshotting = false;
 
   /** Time of this batch: wall ms, read once. */
   nowMs = 0;
@@ -352,7 +350,9 @@ export class Store implements DueKeys {
 
   /** True while the shard is pinned: a write may have to copy pages, and then needs memory. */
   get isPinned(): boolean {
-    return this.at.shard.pins !== 0;
+    const { shard } = this.at;
+    // A snapshot may pin the value when the write announces itself.
+    return shard.pins !== 0 || shard.isInSnapshot;
   }
   /** True when the record found may be changed where it is. */
   get isMutable(): boolean {
@@ -365,7 +365,7 @@ export class Store implements DueKeys {
   beginChange(): void {
     const { at } = this;
     at.shard.mutating = Mutating.Data;
-    if (this.snapshotting && at.address !== NO_ADDRESS) this.hooks.beforeChange(at.shard, at.address);
+    if (at.shard.isInSnapshot && at.address !== NO_ADDRESS) this.hooks.beforeChange(at.shard, at.address);
   }
 
   /** Tells all listeners that the selected key was changed. */
@@ -446,6 +446,8 @@ export class Store implements DueKeys {
   private placeAnew(type: RecordType, encoding: Encoding, flags: number, units: number, how: number): number {
     const { at } = this;
     const { shard, key, address: old } = at;
+    // A new record is none of a snapshot's.
+    if (old === NO_ADDRESS) flags |= shard.parity;
     const isAdmitted = (how & ADMITTED) !== 0;
     const address = this.log.append(shard, units, isAdmitted);
     if (isStatus(address)) return address;

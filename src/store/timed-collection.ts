@@ -17,6 +17,7 @@
  *   TIMED-2  `earliest` is not after any member's deadline
  *   TIMED-3  the record has HAS_TIMED while `timed` is not 0
  */
+import type { FoundRecord } from "./record-cursor.ts";
 import { Status } from "../base/status.ts";
 import { NO_ADDRESS } from "./address.ts";
 import { assert } from "../base/assert.ts";
@@ -52,8 +53,8 @@ export abstract class TimedCollection extends Collection {
   protected readonly removesDueWhenOpened: boolean = false;
   private readonly deadlineKey = new Uint8Array(INDEX_KEY_MAX);
 
-  override open(): boolean {
-    if (!super.open()) return false;
+  override openRecord(at: FoundRecord): boolean {
+    if (!super.openRecord(at)) return false;
     if (this.hasTimed || this.hadTimed) this.openTimed();
     return true;
   }

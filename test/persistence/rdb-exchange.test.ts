@@ -60,7 +60,9 @@ async function stateOf(ask: Asked, keys: readonly (readonly [string, string])[])
         full
           .replace(/"radix-tree-(keys|nodes)", :\d+/g, "")
           .replace(/"(seen-time|active-time)", :-?\d+, /g, "")
-          .replace(/, :\d{13}, :/g, ", :T, :"),
+          .replace(/, :\d{13}, :/g, ", :T, :")
+          // What a group lacks of an emptied stream is an estimate, in 7.2 another than in 7.0.
+          .replace(/"lag", [^,]*/g, ""),
       );
     }
   }

@@ -117,3 +117,43 @@ describe("restart", () => {
     client.close();
   }, 60_000);
 });
+
+describe("background saves of a server", () => {
+  test("BGSAVE writes what was there when it began, while clients write; two workers share the walk", async () => {
+    const folder = newFolder();
+    const first = await start(folder);
+    const client = await first.connect();
+    await client.command("DEBUG", "POPULATE", "200000", "key", "40");
+    for (let i = 0; i < 60; i++)
+      await client.command(
+        "HSET",
+        "large hash",
+        ...Array.from({ length: 100 }, (_, j) => [`f${i}:${j}`, "v".repeat(50)]).flat(),
+      );
+    await client.command("SET", "counter", "0");
+    await client.command("SET", "long", "x".repeat(3_000_000));
+    const digest = await ask(client, "DEBUG", "DIGEST");
+    const writer = await first.connect();
+    expect(await ask(client, "BGSAVE")).toBe("+Background saving started");
+    // The cut comes a moment later: what is written before it is in the file.
+    while (!(await ask(client, "INFO", "persistence")).match(/current_save_keys_processed:[1-9]/)) await Bun.sleep(1);
+    for (let n = 0; (await ask(client, "INFO", "persistence")).includes("rdb_bgsave_in_progress:1"); n++) {
+      await writer.command("SET", `key:${n}`, "changed");
+      await writer.command("HSET", "large hash", "f1:1", String(n), `new${n}`, "v");
+      await writer.command("APPEND", "long", "y");
+      await writer.command("INCR", "counter");
+      await writer.command("DEL", `key:${100_000 + n}`);
+    }
+    expect(await ask(client, "INFO", "persistence")).toContain("rdb_last_bgsave_status:ok");
+    expect(await ask(client, "DEBUG", "DIGEST")).not.toBe(digest);
+    expect(await ask(client, "LASTSAVE")).toMatch(/^:\d{10}$/);
+    client.close();
+    writer.close();
+    await first.kill();
+
+    const second = await start(folder);
+    const other = await second.connect();
+    expect(await ask(other, "DEBUG", "DIGEST")).toBe(digest);
+    other.close();
+  }, 120_000);
+});

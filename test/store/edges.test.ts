@@ -434,7 +434,7 @@ test("a record written elsewhere keeps the snapshot parity of the one it replace
     const w = store.segments.locate(shard, address);
     store.segments.m[w] = store.segments.m[w]! | (PARITY << 24);
   };
-  store.snapshotting = true;
+  for (const shard of store.shards) shard.isInSnapshot = true;
   for (const value of [bytesOf(new Random(1), 1000), bytesOf(new Random(2), 100_000), text("12"), text("")]) {
     f.set("k", value, value.length === 1000 ? START_MS + 1e6 : 0);
     expect(f.get("k")).toEqual(value);

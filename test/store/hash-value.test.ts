@@ -24,7 +24,7 @@ interface Field {
 
 class Hashes {
   readonly f = new Fixture({ regionBytes: 64 << 20 });
-  readonly collections = new Collections(this.f.store);
+  readonly collections = new Collections(this.f.store, null);
   readonly value: HashValue;
   readonly model = new Map<string, Map<string, Field>>();
 

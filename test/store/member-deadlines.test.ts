@@ -27,7 +27,7 @@ interface Member {
 abstract class Twins<V extends SetValue | SortedSetValue> {
   // Many small regions, so that locating any block may turn the pages to another region.
   readonly f = new Fixture({ regionBytes: 1 << 20, regions: 64 });
-  readonly collections = new Collections(this.f.store);
+  readonly collections = new Collections(this.f.store, null);
   readonly model = new Map<string, Map<string, Member>>();
   abstract readonly value: V;
 

@@ -124,7 +124,7 @@ for (const shape of SHAPES) {
       const { store, keyspaces, maintenance } = f;
       maintenance.limits.mutableUnits = shape.mutableUnits;
       const watcher = new Watcher(store.hooks);
-      store.snapshotting = true;
+      for (const shard of store.shards) shard.isInSnapshot = true;
       for (const shard of store.shards) shard.interest = INTEREST_NOTIFY;
       const model = new Model();
       const now = () => f.clock.wallMs();
@@ -279,7 +279,7 @@ for (const shape of SHAPES) {
         }
       }
       // All keys are deleted, and all memory is freed.
-      store.snapshotting = false;
+      for (const shard of store.shards) shard.isInSnapshot = false;
       for (let db = 0; db < DATABASES; db++) expect(keyspaces.flush(db)).toBe(0);
       f.settle();
       expect(f.checkAll()).toBe(0);
@@ -312,7 +312,7 @@ test("beforeChange on expiry, both ways, on deletion and on flush", () => {
   const f = new Fixture();
   const { store } = f;
   const watcher = new Watcher(store.hooks);
-  store.snapshotting = true;
+  for (const shard of store.shards) shard.isInSnapshot = true;
   store.shards[0]!.interest = INTEREST_NOTIFY;
   const addressOfKey = (key: string) => {
     f.select(key);

@@ -171,7 +171,7 @@ export class TestEngine implements ClientHost {
     this.files = beside?.files ?? options.files ?? new MemoryFiles(1, []);
     const say = (text: string): number => this.logged.push(text);
     const log = { info: say, warn: say, error: (_: string, text: string) => say(text) };
-    this.persistence = persistenceOf(engine, this.files, log, () => this.memory.grow());
+    this.persistence = persistenceOf(engine, this.files, log, () => this.memory.grow(), 1, null);
     if (beside === undefined) this.persistence.begin();
     this.services = Object.assign(services, { persistence: this.persistence });
     this.client = this.connect();

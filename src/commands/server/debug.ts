@@ -259,7 +259,7 @@ function stringMatch(call: Call, reply: Reply): void {
  */
 function panic(call: Call, reply: Reply): void {
   const { store } = call;
-  store.snapshotting = true;
+  for (const shard of store.shards) shard.isInSnapshot = true;
   store.hooks.beforeChange = () => {
     throw new Error("DEBUG PANIC");
   };

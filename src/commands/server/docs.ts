@@ -70,6 +70,13 @@ export const SERVER_DOCS: FamilyDocs = {
     arguments: [integer("numlocal"), integer("numreplicas"), integer("timeout")],
     tips: ["request_policy:all_shards", "response_policy:agg_min"],
   },
+  BGSAVE: {
+    summary: "Writes the RDB file while commands go on.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [optional(flag("schedule", "SCHEDULE"), "3.2.2")],
+    history: [["3.2.2", "Added the `SCHEDULE` option."]],
+  },
   LASTSAVE: {
     summary: "Returns the time of the last successful save.",
     since: "1.0.0",

@@ -44,6 +44,7 @@ export const serverFamily: readonly CommandSpec[] = family(TRAITS, [
   { name: "SAVE",                      arity:  1, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING | NO_MULTI | ALL_SHARDS, run: persistence.save },
   { name: "BGREWRITEAOF",              arity:  1, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING, run: persistence.bgRewriteAof },
   { name: "WAITAOF",                   arity:  4, flags: NO_SCRIPT | BLOCKING,               run: persistence.waitAof, categories: ["connection"] },
+  { name: "BGSAVE",                    arity: -1, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING, run: persistence.backgroundSave },
   { name: "LASTSAVE",                  arity:  1, flags: FAST | LOADING | STALE,             run: persistence.lastSave, categories: ["admin", "dangerous"] },
   { name: "CONFIG", arity: -2, subcommands: [
     { name: "CONFIG|GET",              arity: -3, flags: OPERATOR,                           run: config.get },

@@ -1,0 +1,210 @@
+/**
+ * Writes records of the store into an RDB file: whole, with the record's shard locked; or a large value that is pinned, in
+ * steps and without the lock.
+ *
+ * What the file's version has no form for is written without it, and counted in `dropped`: deadlines of fields below
+ * version 12, and of members of sets and sorted sets in any but Ferrite's own files.
+ */
+import type { Config } from "../base/config/config.ts";
+import { payloadOf } from "../commands/keys/dump-collection.ts";
+import type { DeadlineForms } from "../commands/keys/dump-entries.ts";
+import type { Payload } from "../commands/keys/dump-payload.ts";
+import type { Collection } from "../store/collection.ts";
+import type { Collections } from "../store/collections.ts";
+import { STRING_CHUNK_BYTES } from "../store/large.ts";
+import { accessClock, Encoding, keyAt, keyBytes, RecordType } from "../store/record.ts";
+import type { FoundRecord } from "../store/record-cursor.ts";
+import { type Address, NO_ADDRESS } from "../store/address.ts";
+import type { Shard } from "../store/shard.ts";
+import type { Store } from "../store/store.ts";
+import type { TimedCollection } from "../store/timed-collection.ts";
+import { RDB_STRING, RDB_VERSION_FIELD_DEADLINES, writeInteger, writeLength } from "../structures/rdb-string.ts";
+import type { KeyFacts, RdbWriter } from "./rdb-writer.ts";
+
+export interface RdbFormat {
+  /** 10 to 12. */
+  readonly version: number;
+  /** Ferrite's own forms are used where Redis has none. No other server then reads the file. */
+  readonly isOwn: boolean;
+  /** The checksum is written. */
+  readonly sums: boolean;
+}
+
+/** Deadlines that the version has no form for: of fields, and of members of sets and sorted sets. */
+export interface Dropped {
+  fields: number;
+  members: number;
+}
+
+/** The form of files for other programs, as the configuration says. */
+export function rdbFormat(config: Config): RdbFormat {
+  return {
+    version: config.number("persistence.rdb_version"),
+    isOwn: false,
+    sums: config.flag("persistence.rdb_checksum"),
+  };
+}
+
+/** The form of the base of an append-only file: Redis 7.0 reads it, as long as no member has a deadline. */
+export const AOF_BASE_FORMAT: RdbFormat = { version: 10, isOwn: true, sums: true };
+
+/** Names what a file lacks that the data has. */
+export function droppedTexts(dropped: Dropped, format: RdbFormat): string[] {
+  const texts: string[] = [];
+  if (dropped.fields > 0)
+    texts.push(
+      `the RDB file is of version ${format.version} and lacks the deadlines of ${dropped.fields} fields of hashes: version 12 has a form for them (persistence.rdb_version)`,
+    );
+  if (dropped.members > 0)
+    texts.push(
+      `the RDB file lacks the deadlines of ${dropped.members} members of sets and sorted sets: no version has a form for them`,
+    );
+  return texts;
+}
+
+/** A key whose value is pinned, and how far it has been written. */
+export interface PinnedValue {
+  readonly shard: Shard;
+  readonly pin: number;
+  readonly database: number;
+  readonly key: Buffer;
+  readonly facts: KeyFacts;
+  /** A string's node and length, and the bytes written. */
+  readonly node: Address;
+  readonly length: number;
+  done: number;
+  /** A reader of a collection's trees, null = a string; and its payload once it has begun. */
+  readonly reader: Collection | null;
+  payload: Payload | null;
+}
+
+export class RecordWriter {
+  readonly dropped: Dropped = { fields: 0, members: 0 };
+  private readonly keeps: DeadlineForms;
+  private readonly facts: KeyFacts = { deadlineMs: 0, idleSeconds: -1, frequency: -1 };
+  private readonly order: string;
+
+  /** `collections`: those of the caller, that no command has open. */
+  constructor(
+    private readonly store: Store,
+    private readonly collections: Collections,
+    private readonly format: RdbFormat,
+    config: Config,
+  ) {
+    this.keeps = { ofFields: format.version >= RDB_VERSION_FIELD_DEADLINES || format.isOwn, ofMembers: format.isOwn };
+    // Redis writes the access dates of the policies that use them.
+    this.order = config.text("storage.maxmemory_policy").split("-")[1] ?? "";
+  }
+
+  /** Writes the record that `at` is on. Its shard's lock is held. */
+  write(at: FoundRecord, writer: RdbWriter): void {
+    this.readFacts(at);
+    writer.openKey(at.b, keyAt(at.m, at.w) << 2, keyBytes(at.m, at.w), this.facts);
+    if (at.type === RecordType.String) this.writeString(at, writer);
+    else this.writeCollection(at, writer);
+  }
+
+  private readFacts(at: FoundRecord): void {
+    const { facts, order, store } = this;
+    facts.deadlineMs = at.deadlineMs;
+    const access = accessClock(at.m, at.w);
+    facts.idleSeconds = order === "lru" ? store.access.idleSecondsOf(access) : -1;
+    facts.frequency = order === "lfu" ? store.access.frequencyOf(access) : -1;
+  }
+
+  private writeString(at: FoundRecord, writer: RdbWriter): void {
+    writer.begin(RDB_STRING);
+    if (at.encoding === Encoding.Int) {
+      writer.ensure(24);
+      writer.wrote(writeInteger(writer.bytes, writer.at, at.intLow, at.intHigh));
+      return;
+    }
+    const length = at.valueBytes;
+    writer.ensure(9);
+    writer.wrote(writeLength(writer.bytes, writer.at, length));
+    if (at.encoding === Encoding.Raw) return writer.range(at.b, at.rawAt, length);
+    for (let done = 0; done < length; ) done += this.writePart(writer, at.shard, at.node, done, length);
+  }
+
+  /** Writes the next chunk of a long string. Returns its length. */
+  private writePart(writer: RdbWriter, shard: Shard, node: Address, done: number, length: number): number {
+    const part = Math.min(STRING_CHUNK_BYTES, length - done);
+    writer.ensure(part);
+    this.store.large.read(shard, node, done, writer.bytes, writer.at, part);
+    writer.wrote(part);
+    return part;
+  }
+
+  private writeCollection(at: FoundRecord, writer: RdbWriter): void {
+    const value = this.collections.openRecord(at);
+    if (!this.isThere(value)) return;
+    const payload = payloadOf(value, this.store.nowMs, this.format.version, this.keeps);
+    while (payload.step(writer));
+  }
+
+  /** False when all members are due: the value is gone for commands. Else counts what is dropped. */
+  private isThere(value: Collection): boolean {
+    if (!value.hasTimed) return true;
+    const { keeps, dropped } = this;
+    const due = (value as TimedCollection).countDueAt(this.store.nowMs);
+    if (due === value.entries.count) return false;
+    if (value.type !== RecordType.Hash && !keeps.ofMembers) dropped.members += value.timed - due;
+    if (value.type === RecordType.Hash && !keeps.ofFields) dropped.fields += value.timed - due;
+    return true;
+  }
+
+  // ---- pinned ----
+
+  /** Bytes of the value that `at` is on, as far as they lie outside its record. */
+  bytesOutside(at: FoundRecord): number {
+    if (at.encoding === Encoding.Chunked) return at.valueBytes;
+    return at.encoding === Encoding.Tree ? this.collections.openRecord(at).wholeBytes : 0;
+  }
+
+  /** What is needed of the record that `at` is on to write its pinned value later. */
+  pinned(at: FoundRecord, database: number, pin: number): PinnedValue {
+    this.readFacts(at);
+    const start = keyAt(at.m, at.w) << 2;
+    const isString = at.type === RecordType.String;
+    return {
+      shard: at.shard,
+      pin,
+      database,
+      key: Buffer.from(at.b.subarray(start, start + keyBytes(at.m, at.w))),
+      facts: { ...this.facts },
+      node: isString ? at.node : NO_ADDRESS,
+      length: isString ? at.valueBytes : 0,
+      done: 0,
+      reader: isString ? null : this.collections.acquireReader(this.collections.openRecord(at)),
+      payload: null,
+    };
+  }
+
+  /** Writes a part of a pinned value: 32 to 64 KiB. Returns false when it is complete. */
+  writePinned(value: PinnedValue, writer: RdbWriter): boolean {
+    if (value.reader === null) return this.writePinnedString(value, writer);
+    if (value.payload === null) {
+      writer.openKey(value.key, 0, value.key.length, value.facts);
+      if (!this.isThere(value.reader)) return false;
+      value.payload = payloadOf(value.reader, this.store.nowMs, this.format.version, this.keeps);
+    }
+    return value.payload.step(writer);
+  }
+
+  private writePinnedString(value: PinnedValue, writer: RdbWriter): boolean {
+    const { shard, node, length } = value;
+    if (value.done === 0) {
+      writer.openKey(value.key, 0, value.key.length, value.facts);
+      writer.begin(RDB_STRING);
+      writer.ensure(9);
+      writer.wrote(writeLength(writer.bytes, writer.at, length));
+    }
+    value.done += this.writePart(writer, shard, node, value.done, length);
+    return value.done < length;
+  }
+
+  /** The value is written, or not wanted. */
+  release(value: PinnedValue): void {
+    if (value.reader !== null) this.collections.releaseReader(value.reader);
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * One worker's part of a snapshot that becomes an RDB file: takes what store/snapshot.ts emits, and makes pieces of it.
+ *
+ *   under a lock   record  ─► writer of records ─► piece │
+ *                  pinned  ─► queue                      ├─► outlet
+ *   in steps       queue   ─► writer of long values ─►   │
+ *
+ * The two writers are separate sources of the file, so that a record can be emitted while a long value is half written. A
+ * walk rests while much waits for the file, or pins wait to be read; a record that changes is emitted in any case.
+ */
+import type { Config } from "../base/config/config.ts";
+import type { Call } from "../dispatch/call.ts";
+import { Collections } from "../store/collections.ts";
+import type { FoundRecord } from "../store/record-cursor.ts";
+import { Snapshot, type SnapshotSink } from "../store/snapshot.ts";
+import { type Dropped, type PinnedValue, type RdbFormat, RecordWriter } from "./rdb-record.ts";
+import { RdbWriter } from "./rdb-writer.ts";
+
+/** Values of more bytes outside their record are pinned rather than written under the lock. */
+const PINNED_BYTES = 16 << 10;
+
+/** Where pieces go. */
+export interface PieceOutlet {
+  /** Takes bytes [0, length) before it returns. `isOpen`: they end within a key. */
+  put(source: number, bytes: Buffer, length: number, isOpen: boolean): void;
+  /** This worker has put its last piece. */
+  end(dropped: Dropped): void;
+  /** So much of all sources waits for the file that a walk rests. */
+  readonly isFull: boolean;
+  /** So much of this source waits. What is within a key goes on until then, whatever waits of the others behind it. */
+  isBehind(source: number): boolean;
+}
+
+/** What a step came to. Waits: for the file, a lock or other workers. */
+export const Step = { More: 0, Waits: 1, Done: 2 } as const;
+export type Step = (typeof Step)[keyof typeof Step];
+
+/** A writer whose pieces begin with a key and its database. */
+class PieceSource {
+  readonly writer: RdbWriter;
+  private database = -1;
+  private isInKey = false;
+  private flushes = 0;
+
+  constructor(
+    readonly source: number,
+    outlet: () => PieceOutlet,
+  ) {
+    this.writer = new RdbWriter((bytes, length) => {
+      this.flushes++;
+      if (length > 0) outlet().put(source, bytes, length, this.isInKey);
+    }, false);
+  }
+
+  begin(database: number): void {
+    this.isInKey = true;
+    this.flushes = 0;
+    if (database !== this.database) this.writer.select(database);
+    this.database = database;
+  }
+  /** The key is complete. A piece that ended within it must not keep the others waiting. */
+  end(): void {
+    this.isInKey = false;
+    if (this.flushes > 0) this.flush();
+  }
+  flush(): void {
+    this.writer.flush();
+    this.database = -1;
+  }
+}
+
+export class SnapshotRun implements SnapshotSink {
+  readonly snapshot: Snapshot;
+  private outlet: PieceOutlet | null = null;
+  private records: RecordWriter | null = null;
+  private readonly collections: Collections;
+  private readonly short: PieceSource;
+  private readonly long: PieceSource;
+  private readonly queue: PinnedValue[] = [];
+  /** Pins whose shard's lock was not free. */
+  private readonly unpins: PinnedValue[] = [];
+  private isWalking = false;
+  private counted = 0;
+
+  constructor(
+    private readonly call: Call,
+    private readonly config: Config,
+    worker: number,
+    workers: number,
+  ) {
+    const { store } = call;
+    this.collections = new Collections(store, call.collections.limits);
+    this.snapshot = new Snapshot(store, this, worker, workers, () => call.clock.monotonicMs());
+    const outlet = () => this.outlet!;
+    this.short = new PieceSource(worker * 2, outlet);
+    this.long = new PieceSource(worker * 2 + 1, outlet);
+  }
+
+  /** A snapshot is about to be cut: what is emitted goes to `outlet`. */
+  prepare(outlet: PieceOutlet, format: RdbFormat): void {
+    this.outlet = outlet;
+    this.records = new RecordWriter(this.call.store, this.collections, format, this.config);
+    this.counted = this.keysWritten;
+  }
+
+  /** It was cut. */
+  begin(): void {
+    this.snapshot.beginWalk();
+    this.isWalking = true;
+  }
+
+  private get keysWritten(): number {
+    return this.short.writer.keys + this.long.writer.keys;
+  }
+
+  // ---- what is emitted, under locks ----
+
+  isLarge(at: FoundRecord): boolean {
+    return this.records!.bytesOutside(at) > PINNED_BYTES;
+  }
+  record(at: FoundRecord, database: number): void {
+    this.short.begin(database);
+    this.records!.write(at, this.short.writer);
+    this.short.end();
+  }
+  pinned(at: FoundRecord, database: number, pin: number): void {
+    this.queue.push(this.records!.pinned(at, database, pin));
+  }
+
+  // ---- steps ----
+
+  /** Works until `untilMs` (monotonic). */
+  step(untilMs: number): Step {
+    if (!this.isWalking) return Step.Done;
+    const { call } = this;
+    call.store.section.beginTurn();
+    let step: Step = Step.More;
+    while (step === Step.More && call.clock.monotonicMs() < untilMs) step = this.stepOnce();
+    this.countKeys();
+    return step;
+  }
+
+  private stepOnce(): Step {
+    const { state } = this.snapshot;
+    if (!this.unpinAll()) return Step.Waits;
+    const outlet = this.outlet!;
+    const [value] = this.queue;
+    if (value !== undefined) {
+      const mustRest = this.hasBegun(value) ? outlet.isBehind(this.long.source) : outlet.isFull;
+      if (mustRest && !state.isDiscarded) return Step.Waits;
+      this.writeLong(value);
+      return Step.More;
+    }
+    if (outlet.isFull && !state.isDiscarded) return Step.Waits;
+    if (this.snapshot.step()) return this.snapshot.isBlocked ? Step.Waits : Step.More;
+    if (state.left > 0) {
+      this.short.flush();
+      return Step.Waits;
+    }
+    this.finish();
+    return Step.Done;
+  }
+
+  private hasBegun(value: PinnedValue): boolean {
+    return value.done > 0 || value.payload !== null;
+  }
+
+  private writeLong(value: PinnedValue): void {
+    const { long, snapshot } = this;
+    if (!snapshot.state.isDiscarded) {
+      if (!this.hasBegun(value)) long.begin(value.database);
+      if (this.records!.writePinned(value, long.writer)) return;
+      long.end();
+    }
+    this.queue.shift();
+    this.records!.release(value);
+    this.unpins.push(value);
+  }
+
+  private unpinAll(): boolean {
+    for (;;) {
+      const value = this.unpins[0];
+      if (value === undefined) return true;
+      if (!this.snapshot.unpin(value.shard, value.pin)) return false;
+      this.unpins.shift();
+    }
+  }
+
+  private countKeys(): void {
+    const { keysWritten } = this;
+    this.snapshot.state.countKeys(keysWritten - this.counted);
+    this.counted = keysWritten;
+  }
+
+  private finish(): void {
+    this.countKeys();
+    this.short.flush();
+    this.long.flush();
+    this.isWalking = false;
+    this.outlet!.end(this.records!.dropped);
+  }
+}

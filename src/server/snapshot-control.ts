@@ -1,0 +1,104 @@
+/**
+ * The main thread's side of a snapshot that becomes a file:
+ *
+ *   open the file (its thread) → workers ready → one worker cuts → workers walk ─pieces─► thread ─► finished
+ */
+import type { Logger } from "../base/log.ts";
+import { realFiles } from "../base/files.ts";
+import { join } from "node:path";
+import type { Control } from "../memory/control.ts";
+import { SnapshotState } from "../store/snapshot.ts";
+import type { ToWorker } from "./messages.ts";
+import type { FromSaver, SnapshotRequest, SnapshotResult, ToSaver } from "./snapshot-messages.ts";
+import { queuedWords } from "./snapshot-outlet.ts";
+
+export class SnapshotControl {
+  readonly state: SnapshotState;
+  private saver: Worker | null = null;
+  private request: SnapshotRequest | null = null;
+  private done: (result: SnapshotResult) => void = () => {};
+  private ready = 0;
+  private position = 0;
+
+  constructor(
+    control: Control,
+    private readonly workers: number,
+    private readonly log: Logger,
+    private readonly send: (worker: number, message: ToWorker, transfer: MessagePort[]) => void,
+  ) {
+    this.state = new SnapshotState(control);
+  }
+
+  /** Takes a snapshot, whose claim the caller holds. */
+  take(request: SnapshotRequest): Promise<SnapshotResult> {
+    this.request = request;
+    this.ready = 0;
+    this.position = 0;
+    this.saver ??= this.startSaver();
+    this.tellSaver({ kind: "begin", request }, []);
+    return new Promise((resolve) => {
+      this.done = resolve;
+    });
+  }
+
+  private startSaver(): Worker {
+    const saver = new Worker(new URL("./snapshot-thread.ts", import.meta.url));
+    saver.onmessage = (event: MessageEvent<FromSaver>) => this.receive(event.data);
+    saver.onerror = (event) =>
+      this.log.error("saver_failed", `the thread that writes snapshots failed: ${event.message}`);
+    this.saver = saver;
+    const channels = Array.from({ length: this.workers }, () => new MessageChannel());
+    const ports = channels.map((channel) => channel.port1);
+    const queued = new SharedArrayBuffer(queuedWords(this.workers) * 4);
+    this.tellSaver({ kind: "connect", ports, queued }, ports);
+    for (const [worker, { port2 }] of channels.entries())
+      this.send(worker, { kind: "snapshotPort", port: port2, queued }, [port2]);
+    return saver;
+  }
+
+  private tellSaver(message: ToSaver, transfer: MessagePort[]): void {
+    this.saver!.postMessage(message, transfer);
+  }
+
+  private receive(message: FromSaver): void {
+    const { request } = this;
+    switch (message.kind) {
+      case "begun":
+        for (let worker = 0; worker < this.workers; worker++)
+          this.send(worker, { kind: "snapshotPrepare", format: request!.format }, []);
+        return;
+      case "failing":
+        this.state.discard();
+        return;
+      case "finished":
+        this.request = null;
+        this.done({
+          failure: message.failure,
+          bytes: message.bytes,
+          position: this.position,
+          dropped: message.dropped,
+        });
+    }
+  }
+
+  /** A worker would emit to the file from now on: when all would, one cuts. */
+  workerReady(): void {
+    if (++this.ready === this.workers) this.send(0, { kind: "snapshotCut", isBase: this.request!.isBase }, []);
+  }
+
+  /** It is cut: `position` is that of the change log. */
+  cutDone(position: number): void {
+    this.position = position;
+    for (let worker = 0; worker < this.workers; worker++) this.send(worker, { kind: "snapshotWalk" }, []);
+  }
+
+  /** The process ends: what is half written goes. */
+  abandon(): void {
+    if (this.request === null) return;
+    try {
+      realFiles.unlink(join(this.request.directory, this.request.temporary));
+    } catch {
+      // It is complete, or was not begun.
+    }
+  }
+}

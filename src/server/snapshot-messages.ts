@@ -1,0 +1,38 @@
+/** Messages of a snapshot that becomes a file: between the main thread, the workers and the thread that writes the file. */
+import type { Dropped, RdbFormat } from "../persistence/rdb-record.ts";
+
+/** Which file a snapshot becomes. */
+export interface SnapshotRequest {
+  readonly directory: string;
+  readonly name: string;
+  /** Name of the file until it is complete. */
+  readonly temporary: string;
+  readonly format: RdbFormat;
+  /** The file is the base of an append-only file. */
+  readonly isBase: boolean;
+}
+
+export interface SnapshotResult {
+  /** "" = the file is in its place. */
+  readonly failure: string;
+  readonly bytes: number;
+  /** Position of the change log at the cut. */
+  readonly position: number;
+  readonly dropped: Dropped;
+}
+
+export type ToSaver =
+  /** Once: a port to each worker, and the bytes that wait, in all and of each source. */
+  { kind: "connect"; ports: MessagePort[]; queued: SharedArrayBuffer } | { kind: "begin"; request: SnapshotRequest };
+
+export type FromSaver =
+  | { kind: "begun" }
+  /** The file failed: `finished` follows when all workers have ended. */
+  | { kind: "failing" }
+  | { kind: "finished"; failure: string; bytes: number; dropped: Dropped };
+
+/** From a worker to the thread that writes the file. */
+export type PieceMessage =
+  | { kind: "header"; bytes: Uint8Array }
+  | { kind: "piece"; source: number; bytes: Uint8Array; isOpen: boolean }
+  | { kind: "end"; dropped: Dropped };

@@ -1,0 +1,86 @@
+/** A worker's side of a snapshot that becomes a file: it emits, one of the workers cuts, and all walk in slices. */
+import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
+import type { RdbFormat } from "../persistence/rdb-record.ts";
+import { Step } from "../persistence/snapshot-run.ts";
+import type { Engine } from "./engine.ts";
+import type { ToMain, ToWorker } from "./messages.ts";
+import { SnapshotOutlet } from "./snapshot-outlet.ts";
+
+/** A slice of the walk, between two turns of the event loop; and the pause when it waits for something; ms. */
+const SLICE_MS = 1;
+const PAUSE_MS = 1;
+
+export class SnapshotPart {
+  private outlet: SnapshotOutlet | null = null;
+  private format!: RdbFormat;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly persistence: RdbPersistence,
+    private readonly post: (message: ToMain) => void,
+    private readonly guard: (work: () => void) => void,
+  ) {}
+
+  /** Takes a message of the main thread. Returns false when it is about something else. */
+  receive(message: ToWorker): boolean {
+    switch (message.kind) {
+      case "snapshotPort":
+        this.outlet = new SnapshotOutlet(message.port, message.queued);
+        return true;
+      case "snapshotPrepare":
+        this.prepare(message.format);
+        return true;
+      case "snapshotCut":
+        this.cut(message.isBase);
+        return true;
+      case "snapshotWalk":
+        this.walk();
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  private prepare(format: RdbFormat): void {
+    this.format = format;
+    this.persistence.run.prepare(this.outlet!, format);
+    this.post({ kind: "snapshotReady" });
+  }
+
+  /** Cuts as soon as all locks are free. */
+  private cut(isBase: boolean): void {
+    this.guard(() => {
+      this.engine.readClock();
+      const { log } = this.engine.effects;
+      let position = 0;
+      const header = this.persistence.cut(this.format, isBase, () => {
+        if (log === null) return;
+        position = log.end;
+        // What follows the base names its database.
+        if (isBase) log.beginAnew();
+      });
+      if (header === null) {
+        setTimeout(() => this.cut(isBase), PAUSE_MS);
+        return;
+      }
+      this.outlet!.header(header);
+      this.post({ kind: "snapshotCutDone", position });
+    });
+  }
+
+  private walk(): void {
+    const { engine, persistence, outlet } = this;
+    const { run } = persistence;
+    run.begin();
+    engine.dispatcher.mustHoldWrites = () => outlet!.mustHoldWrites && !run.snapshot.state.isDiscarded;
+    const next = (): void =>
+      this.guard(() => {
+        engine.readClock();
+        const step = run.step(engine.monotonicMs + SLICE_MS);
+        if (step === Step.More) setImmediate(next);
+        else if (step === Step.Waits) setTimeout(next, PAUSE_MS);
+        else engine.dispatcher.mustHoldWrites = null;
+      });
+    next();
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Thread that writes the file of a snapshot from the workers' pieces: writes and syncs block here and nowhere else. Started by
+ * the first background save.
+ */
+import { FileFailure, realFiles } from "../base/files.ts";
+import { PieceFile } from "../persistence/piece-file.ts";
+import { ReplacedFile } from "../persistence/rdb-file.ts";
+import type { Dropped } from "../persistence/rdb-record.ts";
+import type { FromSaver, PieceMessage, SnapshotRequest, ToSaver } from "./snapshot-messages.ts";
+
+declare const self: Worker;
+
+function tell(message: FromSaver): void {
+  self.postMessage(message);
+}
+
+class Saver {
+  private readonly queued: Int32Array;
+  private readonly workers: number;
+  private file: ReplacedFile | null = null;
+  private pieces: PieceFile | null = null;
+  private failure = "";
+  private ended = 0;
+  private dropped: Dropped = { fields: 0, members: 0 };
+
+  constructor(ports: readonly MessagePort[], queued: SharedArrayBuffer) {
+    this.queued = new Int32Array(queued);
+    this.workers = ports.length;
+    for (const port of ports) port.onmessage = (event) => this.receive(event.data as PieceMessage);
+  }
+
+  begin(request: SnapshotRequest): void {
+    this.failure = "";
+    this.ended = 0;
+    this.dropped = { fields: 0, members: 0 };
+    this.queued.fill(0);
+    try {
+      realFiles.mkdir(request.directory, 0o750);
+      this.file = new ReplacedFile(realFiles, request.directory, request.name, request.temporary);
+      this.pieces = new PieceFile(this.file, request.format.sums, (source, bytes) => this.taken(source, bytes));
+    } catch (thrown) {
+      if (!(thrown instanceof FileFailure)) throw thrown;
+      tell({ kind: "finished", failure: thrown.message, bytes: 0, dropped: this.dropped });
+      return;
+    }
+    tell({ kind: "begun" });
+  }
+
+  private taken(source: number, bytes: number): void {
+    Atomics.sub(this.queued, 0, bytes);
+    Atomics.sub(this.queued, 1 + source, bytes);
+  }
+
+  private receive(message: PieceMessage): void {
+    if (message.kind === "end") return this.end(message.dropped);
+    if (this.failure !== "") return;
+    this.attempt(() => {
+      const { bytes } = message;
+      const piece = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      if (message.kind === "header") this.pieces!.header(piece);
+      else this.pieces!.piece(message.source, piece, message.isOpen);
+    });
+  }
+
+  private attempt(work: () => void): void {
+    try {
+      work();
+    } catch (thrown) {
+      if (!(thrown instanceof FileFailure)) throw thrown;
+      this.failure = thrown.message;
+      this.file!.discard();
+      this.queued.fill(0);
+      tell({ kind: "failing" });
+    }
+  }
+
+  private end(dropped: Dropped): void {
+    this.dropped.fields += dropped.fields;
+    this.dropped.members += dropped.members;
+    if (++this.ended < this.workers) return;
+    if (this.failure === "") this.attempt(() => this.pieces!.finish());
+    tell({ kind: "finished", failure: this.failure, bytes: this.file!.bytes, dropped: this.dropped });
+    this.pieces = null;
+    this.file = null;
+  }
+}
+
+let saver: Saver | null = null;
+
+self.onmessage = (event: MessageEvent<ToSaver>) => {
+  const message = event.data;
+  if (message.kind === "connect") saver = new Saver(message.ports, message.queued);
+  else saver!.begin(message.request);
+};

@@ -31,6 +31,7 @@ const FIELDS = [
   "loadedKeys",
   "expiredKeys",
 ] as const;
+const HAS_FAILED = FIELDS.indexOf("hasFailed");
 export type SaveField = (typeof FIELDS)[number];
 
 export class SaveState {
@@ -47,6 +48,11 @@ export class SaveState {
   }
   set(field: SaveField, value: number): void {
     this.f64[this.at + FIELDS.indexOf(field)] = value;
+  }
+
+  /** The last background save failed. */
+  get hasFailed(): boolean {
+    return this.f64[this.at + HAS_FAILED] !== 0;
   }
 
   /** A background save begins. */

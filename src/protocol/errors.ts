@@ -85,6 +85,10 @@ export function invalidExpire(name: string): string {
   return `ERR invalid expire time in '${name}' command`;
 }
 
+/** A write is refused: the last background save failed, and there are save points. */
+export const SAVE_FAILED =
+  "MISCONF Ferrite is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Ferrite logs for details about the RDB error.";
+
 /** A write is refused: the append-only file cannot be written. `words`: the system's. */
 export function appendOnlyFailed(words: string): string {
   return `MISCONF Errors writing to the AOF file: ${words}`;

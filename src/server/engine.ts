@@ -19,7 +19,8 @@ import { clientTable } from "../commands/families.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
 import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
-import { appendOnlyFailed } from "../protocol/errors.ts";
+import { appendOnlyFailed, SAVE_FAILED } from "../protocol/errors.ts";
+import { SaveState } from "../persistence/save-state.ts";
 import { Parser } from "../protocol/parser.ts";
 import { NO_PIN, Reply } from "../protocol/reply.ts";
 import type { Keyspaces } from "../store/keyspaces.ts";
@@ -125,6 +126,8 @@ export class Engine implements TurnWork {
     this.clientBytesMax = config.clientBytesMax;
     call.stringMax = config.number("server.proto_max_bulk_len");
     setEncodingLimits(call.collections.limits, config);
+    this.saves = new SaveState(control);
+    this.readSaveErrors();
     config.onChange("*", () => this.configure(call));
     this.nextShard = worker;
     this.readClock();
@@ -135,6 +138,7 @@ export class Engine implements TurnWork {
     const { config } = this;
     setEncodingLimits(call.collections.limits, config);
     this.memory.configure();
+    this.readSaveErrors();
     this.turnCommands = config.number("server.turn_max_commands");
     this.turnMs = config.number("server.turn_max_microseconds") / 1000;
     this.busyMs = busyThreshold(config);
@@ -146,6 +150,11 @@ export class Engine implements TurnWork {
     this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
   }
 
+  private readSaveErrors(): void {
+    const stops = this.config.flag("persistence.stop_writes_on_save_error");
+    this.stopsOnSaveError = stops && this.config.text("persistence.save") !== "";
+  }
+
   /** Called by the turn that begins. Reads the clock and checks the memory limit. */
   beginTurn(): void {
     this.readClock();
@@ -154,6 +163,7 @@ export class Engine implements TurnWork {
     if (this.dispatcher.isLoading) this.memory.ignoreLimit();
     else this.memory.check();
     if (this.effects.log !== null) this.checkLog(this.effects.log);
+    this.dispatcher.writesRefused = this.refusal();
   }
 
   /**
@@ -192,8 +202,18 @@ export class Engine implements TurnWork {
     const failure = log.state === LogState.Failing ? log.failure : 0;
     if (failure === this.failure) return;
     this.failure = failure;
-    this.dispatcher.writesRefused = failure === 0 ? "" : appendOnlyFailed(errorNumberWords(failure));
+    this.appendFailed = failure === 0 ? "" : appendOnlyFailed(errorNumberWords(failure));
   }
+  private appendFailed = "";
+
+  /** Why writes are refused, "" = they are not. */
+  private refusal(): string {
+    if (this.appendFailed !== "") return this.appendFailed;
+    return this.stopsOnSaveError && this.saves.hasFailed ? SAVE_FAILED : "";
+  }
+  private readonly saves: SaveState;
+  /** Writes are refused after a background save that failed. */
+  private stopsOnSaveError = false;
 
   /** Number within its batch of the command whose handler is running. */
   runningCommand(): number {

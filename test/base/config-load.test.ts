@@ -184,7 +184,6 @@ describe("two names for one key", () => {
 describe("features that this version lacks", () => {
   test.each([
     "[persistence]\nenable_checkpoints = true",
-    '[persistence]\nsave = "900 1"',
     "[metrics]\nenabled = true",
     "[tls]\nenabled = true",
     "[storage]\nactive_defrag = true",

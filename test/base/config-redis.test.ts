@@ -302,7 +302,6 @@ describe("CONFIG SET", () => {
   test("a feature that this version lacks cannot be turned on", () => {
     const config = fresh();
     for (const [name, value] of [
-      ["save", "900 1"],
       ["activedefrag", "yes"],
       ["notify-keyspace-events", "KEA"],
       ["min-replicas-to-write", "1"],

@@ -146,7 +146,7 @@ describe("CONFIG REWRITE", () => {
       expect(show(await other.command("CONFIG", "REWRITE"))).toBe("+OK");
       const text = readFileSync(path, "utf8");
       expect(text).toStartWith("# mine\n[server]\nclient_timeout = 77 # seconds\n");
-      expect(text).toEndWith("\n# the rest\n");
+      expect(text).toContain("\n# the rest\n");
       expect(text).toContain('\nmax_memory = "300mb"\n');
       expect(show(await other.command("CONFIG", "REWRITE"))).toBe("+OK");
       expect(readFileSync(path, "utf8")).toBe(text);

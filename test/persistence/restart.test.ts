@@ -4,7 +4,7 @@
  * Method: the executable on a data directory of its own, started again and again.
  */
 import { afterEach, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rdbOf, rdbText } from "../support/rdb.ts";
@@ -157,3 +157,50 @@ describe("background saves of a server", () => {
     other.close();
   }, 120_000);
 });
+
+describe("save points", () => {
+  test("save by themselves, and at SIGTERM", async () => {
+    const folder = newFolder();
+    const first = await start(folder, { "persistence.save": "1 3" });
+    let client = await first.connect();
+    for (let i = 0; i < 5; i++) await client.command("SET", `k${i}`, "v");
+    await within(until(client, "rdb_saves:1"), 20_000, "a save point");
+    expect(first.log()).toMatch(/\d+ changes in \d+ seconds. Saving.../);
+    await client.command("SET", "later", "v");
+    client.close();
+    first.signal("SIGTERM");
+    expect((await within(first.exited, 20_000, "the end")).code).toBe(0);
+    const second = await start(folder);
+    client = await second.connect();
+    expect(await ask(client, "DBSIZE")).toBe(":6");
+    client.close();
+  }, 60_000);
+
+  test("writes are refused after a save that failed, until one has succeeded", async () => {
+    const folder = newFolder();
+    const server = await start(folder, { "persistence.save": "3600 100000" });
+    const client = await server.connect();
+    await client.command("SET", "k", "v");
+    // The temporary file cannot be made: there is a directory of its name.
+    const taken = join(folder, `temp-${server.pid}.rdb`);
+    mkdirSync(taken);
+    expect(await ask(client, "BGSAVE")).toBe("+Background saving started");
+    await within(until(client, "rdb_last_bgsave_status:err"), 20_000, "the failure");
+    expect(await ask(client, "SET", "k", "w")).toStartWith("-MISCONF Ferrite is configured to save RDB snapshots");
+    expect(await ask(client, "GET", "k")).toBe('"v"');
+    expect(await ask(client, "CONFIG", "SET", "stop-writes-on-bgsave-error", "no")).toBe("+OK");
+    expect(await ask(client, "SET", "k", "w")).toBe("+OK");
+    expect(await ask(client, "CONFIG", "SET", "stop-writes-on-bgsave-error", "yes")).toBe("+OK");
+    expect(await ask(client, "SET", "k", "x")).toStartWith("-MISCONF");
+    rmdirSync(taken);
+    await client.command("BGSAVE");
+    await within(until(client, "rdb_last_bgsave_status:ok"), 20_000, "the success");
+    expect(await ask(client, "SET", "k", "x")).toBe("+OK");
+    client.close();
+  }, 60_000);
+});
+
+/** Waits until INFO persistence has this text. */
+async function until(client: RespClient, text: string): Promise<void> {
+  while (!(await ask(client, "INFO", "persistence")).includes(text)) await Bun.sleep(10);
+}

@@ -893,7 +893,6 @@ const PERSISTENCE = [
     syntax: saveSyntax,
     runtime: true,
     redis: "save",
-    support: "switch",
     doc: 'Save points as in Redis ("3600 1 300 100": after 3600 seconds if 1 key changed, ...). Empty: none.',
   }),
   key("persistence.checkpoint_interval_secs", {
@@ -1020,7 +1019,6 @@ const PERSISTENCE = [
     default: true,
     runtime: true,
     redis: "stop-writes-on-bgsave-error",
-    support: "detail",
     doc: "Refuse writes (MISCONF) after a failed save.",
   }),
 ] as const;

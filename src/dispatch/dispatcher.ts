@@ -25,6 +25,7 @@ import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
 import type { CommandObserver } from "./command-observer.ts";
+import { type LoadShare, Share } from "./load-share.ts";
 import { CommandStatistics } from "./command-statistics.ts";
 import { eventsOf } from "./command-events.ts";
 import { KeyArguments } from "./key-arguments.ts";
@@ -96,6 +97,13 @@ export class Dispatcher {
   paused: Pause = Pause.None;
   /** The data set is being loaded: only commands with the flag LOADING run. */
   isLoading = false;
+  /** This worker's part of an append-only file that several workers load; null = it loads all, or nothing. */
+  get loadShare(): LoadShare | null {
+    return this.prefetch.share;
+  }
+  set loadShare(share: LoadShare | null) {
+    this.prefetch.share = share;
+  }
   /** Replies carry the position of the last change that they may tell of (Reply.position). */
   isGated = false;
   /** Why writes are refused, "" = they are not. */
@@ -178,7 +186,7 @@ export class Dispatcher {
       const admission = this.admit(i, row);
       if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
     }
-    const held = this.mayHold ? this.hold(spec, row) : null;
+    const held = this.mayHold ? this.hold(spec, row, i) : null;
     if (held !== null) return held;
     if (observer !== null) {
       if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
@@ -223,6 +231,7 @@ export class Dispatcher {
 
   /** Discards the reply of a command that returned Retry. */
   private retried(replyAt: number, handedOn: number): Outcome {
+    if (this.call.session.isLoader) this.loadShare?.retried();
     const { reply } = this;
     assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (DISPATCH-2)");
     assert(!this.section.isAtOnce, "a command that runs at once is not retried");
@@ -232,9 +241,9 @@ export class Dispatcher {
   }
 
   /** What keeps the command from running now, null = nothing. */
-  private hold(spec: CommandSpec, row: number): Outcome | null {
-    if (this.isLoading && (spec.flags & LOADING) === 0 && !this.call.session.isLoader)
-      return this.reject(row, ErrorText.loading);
+  private hold(spec: CommandSpec, row: number, i: number): Outcome | null {
+    if (this.isLoading && this.call.session.isLoader) return this.shareOf(spec, i);
+    if (this.isLoading && (spec.flags & LOADING) === 0) return this.reject(row, ErrorText.loading);
     if (this.isLogFull && (spec.flags & WRITE) !== 0) return this.waitForLog(row);
     return this.paused !== Pause.None && this.isHeldBack(spec) ? this.holdBack() : null;
   }
@@ -243,6 +252,21 @@ export class Dispatcher {
   private holdsWrites(log: ChangeLog | null, parser: Parser): boolean {
     if (this.writesRefused !== "" || this.mustHoldWrites?.() === true) return true;
     return log !== null && !log.admits(bytesOf(parser) + LOG_SPARE);
+  }
+
+  /** A command of a file that is loaded: null = this worker runs it. */
+  private shareOf(spec: CommandSpec, i: number): Outcome | null {
+    const { call, loadShare } = this;
+    if (loadShare === null) return null;
+    if (this.prefetch.isForeign[i] === 1 && this.runShard < 0 && isOfOneKey(spec, call.argCount)) {
+      loadShare.finish();
+      return Done;
+    }
+    const share = loadShare.decide(spec, call, this.store, isOfOneKey(spec, call.argCount));
+    if (share === Share.Run) return null;
+    this.endRun();
+    this.statistics.endRun();
+    return share === Share.Skip ? Done : Retry;
   }
 
   /** Writes are refused, or wait until the change log has room. */

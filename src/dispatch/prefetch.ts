@@ -13,6 +13,7 @@ import { BATCH_MAX } from "../protocol/parser.ts";
 import type { Key } from "../store/key.ts";
 import type { Store } from "../store/store.ts";
 import type { CommandTable } from "./command-table.ts";
+import type { LoadShare } from "./load-share.ts";
 import { MemberPlaces } from "./spec.ts";
 
 /** Longest key that is hashed here. The dispatcher hashes longer ones when their command runs. */
@@ -46,6 +47,10 @@ export class Prefetch {
   private readonly membersOf = new Uint8Array(BATCH_MAX);
   private readonly firstMember = new Int32Array(BATCH_MAX + 1);
   private hasBuckets = false;
+  /** This worker's part of a file that is loaded, null = all commands are its own. */
+  share: LoadShare | null = null;
+  /** 1 = the first key of the command is another worker's. Only with `share`. */
+  readonly isForeign = new Uint8Array(BATCH_MAX);
   /** Sum of the loaded words. It exists so that the compiler does not remove the loads. */
   private sum = 0;
 
@@ -115,6 +120,7 @@ export class Prefetch {
       commandOf[i] = index;
       isHashed[i] = 0;
       repeats[i] = 0;
+      this.isForeign[i] = 0;
       if (index < 0 || argumentCount[i]! < 2) continue;
       const keyAt = argumentAt[first + 1]!;
       const keyBytes = argumentBytes[first + 1]!;
@@ -131,8 +137,16 @@ export class Prefetch {
       }
       this.keys[i]!.load(bytes, keyAt, keyBytes);
       keyOf[i] = i;
+      if (this.share !== null) this.leaveOut(i, this.share);
     }
     return members;
+  }
+
+  /** A key of another worker's part needs no prefetch. */
+  private leaveOut(i: number, share: LoadShare): void {
+    const isForeign = !share.isHome(this.store.shardOf(this.keys[i]!.hashA));
+    this.isForeign[i] = isForeign ? 1 : 0;
+    if (isForeign) this.isHashed[i] = 0;
   }
 
   private locateBuckets(count: number, keyspace: number): void {

@@ -9,6 +9,7 @@ import { dirname, join, resolve } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { StartupError } from "../base/errors.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
+import { loadShareBytes } from "../dispatch/load-share.ts";
 import { ChangeLog, LogState } from "../memory/change-log.ts";
 import { AofWriter } from "../persistence/aof-writer.ts";
 import { AppendState } from "../persistence/append-state.ts";
@@ -102,7 +103,8 @@ export class Durability {
       const { failure } = load.finish(thrown);
       if (failure !== null) throw new StartupError(`AOF corrupted at offset ${failure.offset}`, [failure.reason], 1);
     }
-    const load = new AofLoad(engine, services, realFiles, { path, preamble, bytes, skips });
+    const shares = new SharedArrayBuffer(loadShareBytes(1));
+    const load = new AofLoad(engine, services, realFiles, { path, preamble, bytes, skips, shares, workers: 1 }, 0);
     while (load.slice()) services.runPending();
     const result = load.finish();
     if (result.errors > 0)

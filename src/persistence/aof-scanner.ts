@@ -28,6 +28,8 @@ export interface AofScan {
   readonly annotatedUpTo: number;
   /** Start and end, in turn, of what is not a change: annotations, MULTI and EXEC. */
   readonly skips: number[];
+  /** How many commands of each name there are, the names in lower case. */
+  readonly names: ReadonlyMap<string, number>;
 }
 
 /** Where and why a file is invalid. */
@@ -60,6 +62,12 @@ class Scanner {
   /** Length and start of the name of the last command. */
   private nameBytes = 0;
   private readonly name = Buffer.alloc(LINE_MAX);
+  /** Commands by name; those with the name of the last one are not in it yet. */
+  private readonly counts = new Map<string, number>();
+  private counted = "";
+  private readonly countedName = Buffer.alloc(LINE_MAX);
+  private countedBytes = 0;
+  private count = 0;
 
   constructor(
     private readonly files: Files,
@@ -170,6 +178,29 @@ class Scanner {
     this.need(this.nameBytes);
     this.window.copy(this.name, 0, this.at, this.at + this.nameBytes);
     this.skip(length);
+    if (this.isCounted()) this.count++;
+    else this.countName();
+  }
+
+  private isCounted(): boolean {
+    if (this.nameBytes !== this.countedBytes) return false;
+    for (let i = 0; i < this.nameBytes; i++) if (this.name[i] !== this.countedName[i]) return false;
+    return true;
+  }
+  private countName(): void {
+    this.settleCount();
+    this.name.copy(this.countedName, 0, 0, this.nameBytes);
+    this.countedBytes = this.nameBytes;
+    this.counted = this.name.toString("latin1", 0, this.nameBytes).toLowerCase();
+    this.count = 1;
+  }
+  private settleCount(): void {
+    if (this.count > 0) this.counts.set(this.counted, (this.counts.get(this.counted) ?? 0) + this.count);
+    this.count = 0;
+  }
+  get names(): ReadonlyMap<string, number> {
+    this.settleCount();
+    return this.counts;
   }
 
   /** True when the last command is `name`, in lower case. */
@@ -283,7 +314,18 @@ function scan(scanner: Scanner, from: number): AofScan {
   // Of a file with annotations only what they vouch for is believed, unless all of it reads well.
   if (reason !== "" && isAnnotated) okUpTo = annotatedUpTo;
   const isTail = reason === "" || !scanner.findsAnnotation(Math.max(okUpTo, 0));
-  return { bytes: scanner.bytes, records, okUpTo, reason, stoppedAt, isTail, last, annotatedUpTo, skips };
+  return {
+    bytes: scanner.bytes,
+    records,
+    okUpTo,
+    reason,
+    stoppedAt,
+    isTail,
+    last,
+    annotatedUpTo,
+    skips,
+    names: scanner.names,
+  };
 }
 
 /**

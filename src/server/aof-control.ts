@@ -8,6 +8,8 @@ import { systemClock } from "../base/clock.ts";
 import { errorMessage } from "../base/errors.ts";
 import { type Files, realFiles } from "../base/files.ts";
 import type { LogRoot, Logger } from "../base/log.ts";
+import { clientTable } from "../commands/families.ts";
+import { loadShareBytes } from "../dispatch/load-share.ts";
 import type { Control } from "../memory/control.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
 import { makeRing, ringPath } from "../persistence/ring-file.ts";
@@ -19,6 +21,8 @@ import type { RdbLoadRequest } from "./rdb-load.ts";
 
 /** How often the size of the file is looked at, ms. */
 const LOOK_MS = 1000;
+/** A meeting of all workers at a command costs as much as so many commands that they run side by side. */
+const RECORDS_A_MEETING = 200;
 /** The file of a log that was turned on, until its first rewrite has succeeded. */
 const INCOMING = "incoming";
 
@@ -47,7 +51,7 @@ export function recoverFor(config: Config, logs: LogRoot): RecoveredAof | null {
 export class AofControl {
   private aof: AofLog | null = null;
   private readonly log: Logger;
-  private loaded: ((result: LoadResult) => void) | null = null;
+  private loaded: { workers: number; results: LoadResult[]; resolve: (results: LoadResult[]) => void } | null = null;
   private logging: { left: number; resolve: () => void } | null = null;
   /** The last change of appendonly, which the next one waits for. */
   private switching: Promise<void> = Promise.resolve();
@@ -74,7 +78,8 @@ export class AofControl {
   receive(message: ToMain): boolean {
     switch (message.kind) {
       case "loaded":
-        this.loaded!(message.result);
+        if (this.loaded!.results.push(message.result) === this.loaded!.workers)
+          this.loaded!.resolve(this.loaded!.results);
         return true;
       case "logging":
         if (--this.logging!.left === 0) this.logging!.resolve();
@@ -87,22 +92,41 @@ export class AofControl {
   /** Loads the file, and has changes appended to it from then on. */
   async begin(recovered: RecoveredAof): Promise<void> {
     const { path, preamble, bytes, skips } = recovered;
+    const workers = this.loadersOf(recovered);
     if (preamble > 0) await this.host.loadRdb({ path, isPreamble: true });
     if (bytes > preamble) {
-      const result = await new Promise<LoadResult>((resolve) => {
-        this.loaded = resolve;
-        this.host.send(0, { kind: "load", request: { path, preamble, bytes, skips } });
+      const shares = new SharedArrayBuffer(loadShareBytes(workers));
+      const results = await new Promise<LoadResult[]>((resolve) => {
+        this.loaded = { workers, results: [], resolve };
+        for (let worker = 0; worker < workers; worker++)
+          this.host.send(worker, { kind: "load", request: { path, preamble, bytes, skips, shares, workers } });
       });
-      this.reportLoaded(result);
+      this.reportLoaded(results);
     }
     await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
   }
 
-  private reportLoaded(result: LoadResult): void {
-    this.log.info(`DB loaded from append only file: ${result.commands} commands`);
-    if (result.errors === 0) return;
-    const first = `the first: ${result.firstError}`;
-    this.log.warn(`${result.errors} commands of the append-only file replied an error, ${first}`);
+  /** How many workers load the file: one, when there are many commands at which all of them would have to meet. */
+  private loadersOf({ names, records }: RecoveredAof): number {
+    const table = clientTable(this.config);
+    let meetings = 0;
+    for (const [name, count] of names) {
+      if (name === "select") continue;
+      const found = table.find(Buffer.from(name, "latin1"), 0, name.length);
+      const spec = found < 0 ? null : table.all[found]!;
+      if (spec === null || spec.keys.first !== 1 || spec.keys.last !== 1 || spec.places !== undefined)
+        meetings += count;
+    }
+    return meetings * RECORDS_A_MEETING > records ? 1 : this.host.workers;
+  }
+
+  private reportLoaded(results: readonly LoadResult[]): void {
+    const sum = (count: (result: LoadResult) => number) => results.reduce((all, result) => all + count(result), 0);
+    const errors = sum((result) => result.errors);
+    this.log.info(`DB loaded from append only file: ${sum((result) => result.commands)} commands`);
+    if (errors === 0) return;
+    const first = results.find((result) => result.errors > 0)!.firstError;
+    this.log.warn(`${errors} commands of the append-only file replied an error, the first: ${first}`);
   }
 
   /** Starts the thread of the file, and has all workers append to its log. */
@@ -151,7 +175,16 @@ export class AofControl {
     const ring = ringPath(directory);
     files.close(files.open(path, "w", 0o640));
     makeRing(files, ring, this.config.number("persistence.change_log_size"), logId, 0);
-    const fresh = { preamble: 0, bytes: 0, records: 0, skips: [], position: 0, cutBytes: 0, ringBytes: 0 };
+    const fresh = {
+      preamble: 0,
+      bytes: 0,
+      records: 0,
+      skips: [],
+      names: new Map<string, number>(),
+      position: 0,
+      cutBytes: 0,
+      ringBytes: 0,
+    };
     const recovered: RecoveredAof = { ...fresh, path, target, logId, ring };
     await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
     this.rewrite();

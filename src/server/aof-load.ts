@@ -3,6 +3,7 @@
  * that the thread's event loop turns meanwhile: memory regions are announced there, and clients hear that it loads.
  */
 import type { FileDescriptor, Files } from "../base/files.ts";
+import { LoadShare } from "../dispatch/load-share.ts";
 import { Client, type ClientHost } from "./client.ts";
 import type { Engine } from "./engine.ts";
 
@@ -17,6 +18,9 @@ export interface LoadRequest {
   readonly preamble: number;
   readonly bytes: number;
   readonly skips: readonly number[];
+  /** Memory through which the workers agree that load it together (dispatch/load-share.ts). */
+  readonly shares: SharedArrayBuffer;
+  readonly workers: number;
 }
 
 export interface LoadResult {
@@ -32,6 +36,7 @@ export class AofLoad {
   private readonly block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
   private at = 0;
   private skip = 0;
+  private readonly share: LoadShare;
   private firstError = "";
   private errors = 0;
 
@@ -40,7 +45,11 @@ export class AofLoad {
     host: ClientHost,
     private readonly files: Files,
     private readonly request: LoadRequest,
+    worker: number,
   ) {
+    this.share = new LoadShare(request.shares, worker, request.workers);
+    engine.dispatcher.loadShare = this.share;
+
     this.file = files.open(request.path, "r", 0);
     const transport = {
       write: (_bytes: Uint8Array, _offset: number, length: number) => length,
@@ -103,7 +112,9 @@ export class AofLoad {
   finish(): LoadResult {
     const { client } = this;
     this.files.close(this.file);
-    const { commands } = client.session;
+    this.share.finish();
+    const { commands } = this.share;
+    this.engine.dispatcher.loadShare = null;
     client.disconnected();
     return { commands, errors: this.errors, firstError: this.firstError };
   }

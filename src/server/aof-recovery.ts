@@ -46,6 +46,7 @@ export interface RecoveredAof {
   readonly records: number;
   /** See AofScan.skips. */
   readonly skips: number[];
+  readonly names: ReadonlyMap<string, number>;
   /** The log that begins now. */
   readonly logId: string;
   readonly position: number;
@@ -83,7 +84,7 @@ export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryO
   const logId = newLogId();
   const position = scan.last?.position ?? 0;
   makeRing(files, ring, options.ringBytes, logId, position);
-  const { bytes, records, skips } = scan;
+  const { bytes, records, skips, names } = scan;
   return {
     path,
     target: path,
@@ -91,6 +92,7 @@ export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryO
     bytes,
     records,
     skips,
+    names,
     logId,
     position,
     ring,

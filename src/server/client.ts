@@ -361,7 +361,7 @@ export class Client implements OutputOwner {
     const { parser } = engine;
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
-    if (outcome === Retry && session.continuation === null && this.isOverdue()) {
+    if (outcome === Retry && session.continuation === null && !session.isLoader && this.isOverdue()) {
       this.refuseBusy();
       return endOf;
     }

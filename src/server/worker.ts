@@ -302,7 +302,7 @@ class DataWorker implements ClientHost {
   /** Loads an append-only file, in slices between turns of the event loop. */
   load(request: LoadRequest): void {
     this.guard(() => {
-      const load = new AofLoad(this.engine, this, realFiles, request);
+      const load = new AofLoad(this.engine, this, realFiles, request, this.worker);
       const next = (): void =>
         this.guard(() => {
           if (load.slice()) setImmediate(next);

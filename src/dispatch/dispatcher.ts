@@ -258,7 +258,7 @@ export class Dispatcher {
   private shareOf(spec: CommandSpec, i: number): Outcome | null {
     const { call, loadShare } = this;
     if (loadShare === null) return null;
-    if (this.prefetch.isForeign[i] === 1 && this.runShard < 0 && isOfOneKey(spec, call.argCount)) {
+    if (this.prefetch.isForeign[i] === 1 && this.runShard === null && isOfOneKey(spec, call.argCount)) {
       loadShare.finish();
       return Done;
     }

@@ -56,7 +56,7 @@ export class LoadShare {
     if (this.isRunning) this.finish();
     if (spec.name === "SELECT") return Share.Run;
     if (isOfOneKey && call.key.load(call.bytes, call.argAt(1), call.argBytes(1))) {
-      if (!this.isHome(store.shardOf(call.key.hashA))) return Share.Skip;
+      if (!this.isHome(store.shardOf(call.key.hashA).number)) return Share.Skip;
       this.commands++;
       return Share.Run;
     }

@@ -144,7 +144,7 @@ export class Prefetch {
 
   /** A key of another worker's part needs no prefetch. */
   private leaveOut(i: number, share: LoadShare): void {
-    const isForeign = !share.isHome(this.store.shardOf(this.keys[i]!.hashA));
+    const isForeign = !share.isHome(this.store.shardOf(this.keys[i]!.hashA).number);
     this.isForeign[i] = isForeign ? 1 : 0;
     if (isForeign) this.isHashed[i] = 0;
   }

@@ -274,8 +274,7 @@ function scan(scanner: Scanner, from: number): AofScan {
   let isAnnotated = false;
   let batchFrom = from;
   let inTransaction = false;
-  let reason = "";
-  let stoppedAt = scanner.bytes;
+  let [reason, stoppedAt] = ["", scanner.bytes];
   const skips: number[] = [];
   try {
     while (scanner.left > 0) {

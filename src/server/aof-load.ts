@@ -39,6 +39,7 @@ export class AofLoad {
   private readonly share: LoadShare;
   private firstError = "";
   private errors = 0;
+  private readonly onError: (text: string) => void;
 
   constructor(
     private readonly engine: Engine,
@@ -60,7 +61,17 @@ export class AofLoad {
     this.client.session.deniesBlocking = true;
     this.client.session.isLoader = true;
     this.at = request.preamble;
+    this.onError = engine.reply.onError;
+    engine.reply.onError = (text) => this.noteError(text);
     engine.noteLoading();
+  }
+
+  /** Counts what a command of the file replies; other clients get errors too, LOADING above all. */
+  private noteError(text: string): void {
+    this.onError(text);
+    if (!this.engine.call.session.isLoader) return;
+    this.errors++;
+    if (this.firstError === "") this.firstError = text;
   }
 
   /** Bytes loaded so far. */
@@ -92,26 +103,14 @@ export class AofLoad {
     const got = this.files.read(this.file, block, 0, end - this.at, this.at);
     if (got === 0) throw new Error(`${request.path} became shorter while it was loaded`);
     this.at += got;
-    this.run(block.subarray(0, got));
-  }
-
-  /** Runs commands and notes the errors that they reply. */
-  private run(bytes: Buffer): void {
-    const { reply } = this.engine;
-    const { onError } = reply;
-    reply.onError = (text) => {
-      this.errors++;
-      if (this.firstError === "") this.firstError = text;
-      onError(text);
-    };
-    this.client.receive(bytes);
-    reply.onError = onError;
+    this.client.receive(block.subarray(0, got));
   }
 
   /** Ends the loading. Keys expire when the main thread says that it is over: their removal is to be logged. */
   finish(): LoadResult {
     const { client } = this;
     this.files.close(this.file);
+    this.engine.reply.onError = this.onError;
     this.share.finish();
     const { commands } = this.share;
     this.engine.dispatcher.loadShare = null;

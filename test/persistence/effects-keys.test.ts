@@ -136,12 +136,14 @@ test("names of what expired", async () => {
     SET a 1 PX 1
     sleep 5
     DBSIZE
+    GET a
     DEBUG SET-ACTIVE-EXPIRE 1
   `);
 });
 
 test("whole databases", async () => {
   await same(`
+    SET a 1
     FLUSHALL
     SET a 1
     FLUSHDB

@@ -132,16 +132,20 @@ export class RdbLoader {
   private isWanted(): boolean {
     const { target, rdb, options } = this;
     const { store } = target;
-    if (rdb.database >= target.keyspaces.databases) return false;
+    if (rdb.database >= target.keyspaces.databases) return this.passOver();
     this.key.load(rdb.key, 0, rdb.keyBytes);
     if (options.workers > 1 && store.shardOf(this.key.hashA).number % options.workers !== options.worker) return false;
     if (options.dropsExpired && rdb.deadlineMs !== NOT_GIVEN && rdb.deadlineMs <= store.nowMs) {
-      // An expired value is checked all the same: check-rdb does.
-      if (!rdb.isLong) rdb.decode();
       this.expired++;
-      return false;
+      return this.passOver();
     }
     return true;
+  }
+
+  /** A value that is not stored is checked all the same, since check-rdb does. */
+  private passOver(): false {
+    if (!this.rdb.isLong) this.rdb.decode();
+    return false;
   }
 
   /** Stores the key that the reader is at. Returns false when it is to be tried again. */

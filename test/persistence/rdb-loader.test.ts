@@ -8,6 +8,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { FileReader } from "../../src/base/file-reader.ts";
+import { readWhole } from "../../src/base/files.ts";
 import { checkRdb } from "../../src/cli/check-rdb.ts";
 import { Loaded, RdbLoader } from "../../src/persistence/rdb-loader.ts";
 import { holdLocks, START_MS, testEngine } from "../support/engine.ts";
@@ -293,4 +294,85 @@ describe("a file of redis-server 7.0.15", () => {
       engine.send("FLUSHALL");
     }
   }, 60_000);
+});
+
+describe("a small file of our own, with every type and form", () => {
+  /** About 1 KiB: deadlines of keys and members, a group with pending entries, two databases, a library. */
+  function ownFile(): Buffer {
+    const engine = testEngine();
+    engine.config.place("server.enable_debug_command", "yes", { kind: "flag", text: "test" });
+    engine.persistence.libraries = [Buffer.from("#!lua name=l\n")];
+    for (const command of [
+      ["SET", "int", "-70000", "PX", "90000"],
+      ["SET", "text", "hello"],
+      ["RPUSH", "list", "a", "12", "x".repeat(70)],
+      ["SADD", "ints", "1", "2", "70000"],
+      ["SADD", "set", "a", "b"],
+      ["SADD", "timed set", "a", "b"],
+      ["ZADD", "zset", "1.5", "a", "-inf", "b"],
+      ["ZADD", "timed zset", "1", "a", "2", "b"],
+      ["HSET", "hash", "f", "v"],
+      ["HSET", "timed hash", "f", "v", "g", "w"],
+      ["SPEXPIRE", "timed set", "50000", "MEMBERS", "1", "a"],
+      ["ZPEXPIRE", "timed zset", "50000", "MEMBERS", "1", "a"],
+      ["HPEXPIRE", "timed hash", "50000", "FIELDS", "1", "f"],
+      ["XADD", "stream", "1-1", "name", "v"],
+      ["XADD", "stream", "1-2", "name", "w"],
+      ["XGROUP", "CREATE", "stream", "g", "0"],
+      ["XREADGROUP", "GROUP", "g", "alice", "COUNT", "1", "STREAMS", "stream", ">"],
+      ["SELECT", "3"],
+      ["SET", "elsewhere", "1"],
+    ])
+      expect(engine.send(...command)).not.toStartWith("-");
+    expect(engine.send("DEBUG", "RELOAD")).toBe("+OK");
+    return Buffer.from(readWhole(engine.files, join(engine.persistence.directory, "dump.rdb")));
+  }
+
+  test("loads whole, and is refused when it is cut at any byte", () => {
+    const content = ownFile();
+    expect(content.length).toBeLessThan(2000);
+    const engine = testEngine({ shards: 1 });
+    expect(load(engine, content)).toMatchObject({ keys: 12, expires: 1 });
+    expect(engine.send("SPTTL", "timed set", "MEMBERS", "2", "a", "b")).toBe("*[:50000, :-1]");
+    engine.send("FLUSHALL");
+    for (let length = 0; length < content.length; length++) {
+      const cut = content.subarray(0, length);
+      const failure = failureOf(engine, cut);
+      expect(failure).not.toBe("");
+      expect(Number.parseInt(failure, 10)).toBeLessThanOrEqual(length);
+      expect(`cut at ${length}: ${failure}`).toBe(`cut at ${length}: ${checkFailure(cut)}`);
+      engine.send("FLUSHALL");
+    }
+  }, 60_000);
+
+  test("with any bit flipped or bytes overwritten, it is refused where check-rdb refuses it, and breaks nothing", () => {
+    const content = ownFile();
+    const engine = testEngine({ shards: 1 });
+    const random = new SeededRandom(testSeed());
+    for (let at = 0; at < content.length; at++) {
+      for (const bit of [random.below(8), random.below(8)]) {
+        const broken = Buffer.from(content);
+        broken[at]! ^= 1 << bit;
+        const failure = failureOf(engine, broken);
+        expect(`bit ${bit} of byte ${at}: ${failure}`).toBe(`bit ${bit} of byte ${at}: ${checkFailure(broken)}`);
+        expect(failure).not.toBe("");
+        // Without the sum it may be other data, but it is sound.
+        broken.fill(0, broken.length - 8);
+        failureOf(engine, broken);
+        if (at % 8 === 0) engine.checkNow();
+        engine.send("FLUSHALL");
+      }
+    }
+    for (let n = 0; n < 500; n++) {
+      const broken = Buffer.from(content);
+      const at = random.below(broken.length);
+      broken.fill(random.pick([0, 255, random.below(256)]), at, Math.min(broken.length, at + random.between(1, 64)));
+      const failure = failureOf(engine, broken);
+      expect(failure).toBe(checkFailure(broken));
+      // A sum of zeros says that there is none.
+      const isSummed = broken.readBigUInt64LE(broken.length - 8) !== 0n;
+      if (isSummed && !broken.equals(content)) expect(failure).not.toBe("");
+      engine.send("FLUSHALL");
+    }
+  }, 120_000);
 });

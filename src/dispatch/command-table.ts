@@ -10,6 +10,13 @@ import { type CommandSpec, MemberPlaces } from "./spec.ts";
 
 const TABLE_SIZE = 2048;
 
+/** Rows by name: open addressing over indices into `all`, the names by index, and subcommands by name. */
+interface Names {
+  readonly slots: Int32Array;
+  readonly texts: Buffer[];
+  readonly subcommands: Map<CommandSpec, Map<string, CommandSpec>>;
+}
+
 export class CommandTable {
   /** All rows, including those that clients cannot reach, so that a command's index does not depend on renaming. */
   readonly all: readonly CommandSpec[];
@@ -21,10 +28,11 @@ export class CommandTable {
   readonly firstKey: Int32Array;
   /** MemberPlaces by table index. */
   readonly members: Uint8Array;
-  private readonly slots = new Int32Array(TABLE_SIZE).fill(-1);
-  private readonly names: Buffer[] = [];
+  /** The names in force: those of clients, or while a file is loaded those of the rows. */
+  private names: Names;
+  private readonly clientNames: Names;
+  private readonly rowNames: Names;
   private readonly rowNumbers = new Map<CommandSpec, number>();
-  private readonly subcommands = new Map<CommandSpec, Map<string, CommandSpec>>();
   /** New names of the renamed rows. */
   private readonly otherNames = new Map<CommandSpec, string>();
 
@@ -33,7 +41,6 @@ export class CommandTable {
     families: readonly (readonly CommandSpec[])[],
     private readonly changes: CommandNames,
   ) {
-    const { renamed } = changes;
     this.all = families.flat().map(uniform);
     this.listed = this.all.filter((spec) => this.isReachable(spec));
     this.rows = [...this.all, ...this.all.flatMap((spec) => spec.subcommands ?? [])];
@@ -43,27 +50,55 @@ export class CommandTable {
     });
     this.firstKey = Int32Array.from(this.all, (spec) => spec.keys.first);
     this.members = Uint8Array.from(this.all, (spec) => spec.members ?? MemberPlaces.None);
+    this.clientNames = this.namesBy(
+      (spec) => changes.renamed.get(spec.name),
+      (spec) => this.isReachable(spec),
+    );
+    this.rowNames = this.hasChanges
+      ? this.namesBy(
+          () => undefined,
+          () => true,
+        )
+      : this.clientNames;
+    this.names = this.clientNames;
+    this.noteOtherNames();
+  }
+
+  /** The table of the rows that `isReached`, by the names that `renamed` gives them, or else their own. */
+  private namesBy(
+    renamed: (spec: CommandSpec) => string | undefined,
+    isReached: (spec: CommandSpec) => boolean,
+  ): Names {
+    const names: Names = { slots: new Int32Array(TABLE_SIZE).fill(-1), texts: [], subcommands: new Map() };
     this.all.forEach((spec, index) => {
-      const text = renamed.get(spec.name) ?? spec.name;
-      if (text !== spec.name) this.otherNames.set(spec, text);
-      const name = Buffer.from(text);
-      this.names.push(name);
-      if (!this.isReachable(spec)) return;
-      let slot = hashName(name, 0, name.length);
-      while (this.slots[slot] !== -1) slot = (slot + 1) & (TABLE_SIZE - 1);
-      this.slots[slot] = index;
-      if (spec.subcommands !== undefined) {
-        const prefix = spec.name.length + 1;
-        const found = new Map<string, CommandSpec>();
-        for (const sub of spec.subcommands) {
-          if (!this.isReachable(sub)) continue;
-          const subName = renamed.get(sub.name) ?? sub.name.slice(prefix);
-          found.set(subName, sub);
-          if (`${text}|${subName}` !== sub.name) this.otherNames.set(sub, `${text}|${subName}`);
-        }
-        this.subcommands.set(spec, found);
+      const text = Buffer.from(renamed(spec) ?? spec.name);
+      names.texts.push(text);
+      if (!isReached(spec)) return;
+      let slot = hashName(text, 0, text.length);
+      while (names.slots[slot] !== -1) slot = (slot + 1) & (TABLE_SIZE - 1);
+      names.slots[slot] = index;
+      const found = new Map<string, CommandSpec>();
+      for (const sub of spec.subcommands ?? []) {
+        if (isReached(sub)) found.set(renamed(sub) ?? sub.name.slice(spec.name.length + 1), sub);
       }
+      names.subcommands.set(spec, found);
     });
+    return names;
+  }
+
+  private noteOtherNames(): void {
+    for (const [index, spec] of this.all.entries()) {
+      const text = this.clientNames.texts[index]!.toString();
+      if (text !== spec.name) this.otherNames.set(spec, text);
+      for (const [name, sub] of this.clientNames.subcommands.get(spec) ?? []) {
+        if (`${text}|${name}` !== sub.name) this.otherNames.set(sub, `${text}|${name}`);
+      }
+    }
+  }
+
+  /** Commands are found by the names of their rows, which the append-only file uses, or by the names that clients use. */
+  useRowNames(isLoader: boolean): void {
+    this.names = isLoader ? this.rowNames : this.clientNames;
   }
 
   private isReachable(spec: CommandSpec): boolean {
@@ -82,15 +117,16 @@ export class CommandTable {
 
   /** Subcommands that clients can reach. */
   subcommandsOf(spec: CommandSpec): readonly CommandSpec[] {
-    return [...(this.subcommands.get(spec)?.values() ?? [])];
+    return [...(this.clientNames.subcommands.get(spec)?.values() ?? [])];
   }
 
   /** Table index of the command named by these bytes in any case; -1 = unknown. */
   find(bytes: Buffer, at: number, length: number): number {
     if (at < 0) return -1;
+    const { slots, texts } = this.names;
     let slot = hashName(bytes, at, length);
-    for (let index = this.slots[slot]!; index >= 0; slot = (slot + 1) & (TABLE_SIZE - 1), index = this.slots[slot]!) {
-      const name = this.names[index]!;
+    for (let index = slots[slot]!; index >= 0; slot = (slot + 1) & (TABLE_SIZE - 1), index = slots[slot]!) {
+      const name = texts[index]!;
       if (name.length !== length) continue;
       let i = 0;
       while (i < length && upper(bytes[at + i]!) === name[i]) i++;
@@ -109,6 +145,10 @@ export class CommandTable {
   get hasRenames(): boolean {
     return this.changes.renamed.size > 0;
   }
+  /** True when clients cannot reach all commands by the names of their rows. */
+  get hasChanges(): boolean {
+    return this.hasRenames || this.changes.disabled.size > 0;
+  }
 
   /** Number of a command or subcommand in `rows`. */
   rowOf(spec: CommandSpec): number {
@@ -116,7 +156,7 @@ export class CommandTable {
   }
 
   findSubcommand(spec: CommandSpec, name: string): CommandSpec | null {
-    return this.subcommands.get(spec)?.get(name.toUpperCase()) ?? null;
+    return this.names.subcommands.get(spec)?.get(name.toUpperCase()) ?? null;
   }
 }
 

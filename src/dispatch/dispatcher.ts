@@ -144,6 +144,7 @@ export class Dispatcher {
     this.statistics.abandon();
     this.endRun();
     this.section.seenPosition = 0;
+    if (this.table.hasChanges) this.table.useRowNames(session.isLoader);
     this.starts = parser.startOf;
     this.ends = parser.endOf;
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));

@@ -109,6 +109,7 @@ export class AofControl {
   /** How many workers load the file: one, when there are many commands at which all of them would have to meet. */
   private loadersOf({ names, records }: RecoveredAof): number {
     const table = clientTable(this.config);
+    table.useRowNames(true);
     let meetings = 0;
     for (const [name, count] of names) {
       if (name === "select") continue;

@@ -192,7 +192,7 @@ export class RdbPersistence implements Persistence {
       sizes.reduce((sum, { keys }) => sum + keys, 0),
     );
     const parts: Buffer[] = [];
-    const writer = new RdbWriter((bytes, length) => parts.push(Buffer.from(bytes.subarray(0, length))), false);
+    const writer = new RdbWriter((bytes, length) => parts.push(Buffer.from(bytes.subarray(0, length))), false, false);
     writer.header(format.version, auxFields(call.store.nowMs, host.usedBytes(), isBase), this.libraries);
     for (const { database, keys, expires } of sizes) writer.database(database, keys, expires);
     writer.flush();
@@ -229,7 +229,7 @@ export class RdbPersistence implements Persistence {
     try {
       host.files.mkdir(this.directory, 0o750);
       file = new ReplacedFile(host.files, this.directory, this.fileName, this.temporaryName);
-      const writer = new RdbWriter(file.put, format.sums);
+      const writer = new RdbWriter(file.put, format.sums, format.compresses);
       const fields = auxFields(call.store.nowMs, host.usedBytes(), false);
       this.tellDropped(writeDataset(call, writer, format, host.config, fields, this.libraries), format);
       file.commit();
@@ -279,7 +279,7 @@ export class RdbPersistence implements Persistence {
     let file: ReplacedFile | null = null;
     try {
       file = new ReplacedFile(host.files, this.directory, name, `${name}.part`);
-      const writer = new RdbWriter(file.put, format.sums);
+      const writer = new RdbWriter(file.put, format.sums, format.compresses);
       const fields = auxFields(call.store.nowMs, host.usedBytes(), true);
       writeDataset(call, writer, format, host.config, fields, this.libraries);
       file.commit();
@@ -296,7 +296,7 @@ export class RdbPersistence implements Persistence {
   reload(options: ReloadOptions): string {
     const { host } = this;
     if (options.saves) {
-      const failure = this.saveIn({ version: OWN_VERSION, isOwn: true, sums: true });
+      const failure = this.saveIn({ version: OWN_VERSION, isOwn: true, sums: true, compresses: false });
       if (failure !== "") return failure;
     }
     const path = resolve(this.directory, this.fileName);

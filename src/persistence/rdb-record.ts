@@ -18,7 +18,15 @@ import { type Address, NO_ADDRESS } from "../store/address.ts";
 import type { Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import type { TimedCollection } from "../store/timed-collection.ts";
-import { RDB_STRING, RDB_VERSION_FIELD_DEADLINES, writeInteger, writeLength } from "../structures/rdb-string.ts";
+import {
+  mayPack,
+  PACKED_HEAD_MAX,
+  RDB_STRING,
+  RDB_VERSION_FIELD_DEADLINES,
+  writeInteger,
+  writeLength,
+  writePacked,
+} from "../structures/rdb-string.ts";
 import type { KeyFacts, RdbWriter } from "./rdb-writer.ts";
 
 export interface RdbFormat {
@@ -28,6 +36,8 @@ export interface RdbFormat {
   readonly isOwn: boolean;
   /** The checksum is written. */
   readonly sums: boolean;
+  /** Strings that become shorter by it are compressed, up to 64 KiB. */
+  readonly compresses: boolean;
 }
 
 /** Deadlines that the version has no form for: of fields, and of members of sets and sorted sets. */
@@ -42,11 +52,12 @@ export function rdbFormat(config: Config): RdbFormat {
     version: config.number("persistence.rdb_version"),
     isOwn: false,
     sums: config.flag("persistence.rdb_checksum"),
+    compresses: config.flag("persistence.rdb_compression"),
   };
 }
 
 /** The form of the base of an append-only file: Redis 7.0 reads it, as long as no member has a deadline. */
-export const AOF_BASE_FORMAT: RdbFormat = { version: 10, isOwn: true, sums: true };
+export const AOF_BASE_FORMAT: RdbFormat = { version: 10, isOwn: true, sums: true, compresses: false };
 
 /** Names what a file lacks that the data has. */
 export function droppedTexts(dropped: Dropped, format: RdbFormat): string[] {
@@ -120,6 +131,11 @@ export class RecordWriter {
       return;
     }
     const length = at.valueBytes;
+    if (writer.compresses && at.encoding === Encoding.Raw && mayPack(length)) {
+      writer.ensure(PACKED_HEAD_MAX + length);
+      const packed = writePacked(writer.bytes, writer.at, at.b, at.rawAt, length);
+      if (packed > 0) return writer.wrote(packed);
+    }
     writer.ensure(9);
     writer.wrote(writeLength(writer.bytes, writer.at, length));
     if (at.encoding === Encoding.Raw) return writer.range(at.b, at.rawAt, length);

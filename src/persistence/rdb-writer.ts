@@ -48,6 +48,7 @@ export class RdbWriter implements ValueSink {
   constructor(
     private readonly put: (bytes: Buffer, length: number) => void,
     private readonly sums: boolean,
+    public compresses: boolean,
   ) {}
 
   get written(): number {

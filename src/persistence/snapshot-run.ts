@@ -46,10 +46,14 @@ class PieceSource {
     readonly source: number,
     outlet: () => PieceOutlet,
   ) {
-    this.writer = new RdbWriter((bytes, length) => {
-      this.flushes++;
-      if (length > 0) outlet().put(source, bytes, length, this.isInKey);
-    }, false);
+    this.writer = new RdbWriter(
+      (bytes, length) => {
+        this.flushes++;
+        if (length > 0) outlet().put(source, bytes, length, this.isInKey);
+      },
+      false,
+      false,
+    );
   }
 
   begin(database: number): void {
@@ -100,6 +104,7 @@ export class SnapshotRun implements SnapshotSink {
   prepare(outlet: PieceOutlet, format: RdbFormat): void {
     this.outlet = outlet;
     this.records = new RecordWriter(this.call.store, this.collections, format, this.config);
+    this.short.writer.compresses = this.long.writer.compresses = format.compresses;
     this.counted = this.keysWritten;
   }
 

@@ -4,7 +4,18 @@
  */
 import type { Address } from "./address.ts";
 import { bucketCount, bucketOf, expiresCount } from "./keyspace.ts";
-import { RecordType, deadline, filedIn, hasDeadlineWords, isDead, keyAt, keyBytes, recordType } from "./record.ts";
+import {
+  RecordType,
+  PARITY,
+  deadline,
+  filedIn,
+  hasDeadlineWords,
+  isDead,
+  keyAt,
+  keyBytes,
+  recordFlags,
+  recordType,
+} from "./record.ts";
 import type { Shard } from "./shard.ts";
 import { assert } from "../base/assert.ts";
 import type { Key } from "./key.ts";
@@ -37,6 +48,8 @@ function checkKeyspace(store: Store, shard: Shard, keyspace: number): void {
       const w = store.segments.locate(shard, address);
       const { m } = store.segments;
       assert(!isDead(m, w), "an entry points at a live record");
+      const isSettled = shard.isInSnapshot || (recordFlags(m, w) & PARITY) === shard.parity;
+      assert(isSettled, "without a snapshot a record has its shard's parity (SNAPSHOT-2)");
       key.loadWords(m, keyAt(m, w), keyBytes(m, w));
       assert(store.shardOf(key.hashA) === shard, "a key lies in its shard");
       assert(bucketOf(shard.c, ks, key.hashB) === bucket, "a key lies in its bucket");

@@ -17,6 +17,7 @@
  * Source: rdb.c, lzf_d.c of Redis 7.0.
  */
 import { formatInt64 } from "../base/integers.ts";
+import { compressLzf, LZF_SOURCE_MAX } from "./lzf.ts";
 
 /** RDB version of the payloads that DUMP writes. */
 export const RDB_VERSION = 10;
@@ -59,6 +60,32 @@ export function writeLength(target: Buffer, at: number, length: number): number 
 /** Number of bytes that writeLength writes. */
 export function lengthBytes(length: number): number {
   return length < 1 << 6 ? 1 : length < 1 << 14 ? 2 : 5;
+}
+
+/** Most bytes of the head of a compressed string. */
+export const PACKED_HEAD_MAX = 11;
+/** Shorter strings are not compressed, nor those that would save less than this. */
+const PACKED_MIN = 21;
+const SAVED_MIN = 4;
+
+/** True when a string of this length may be written by writePacked. */
+export function mayPack(length: number): boolean {
+  return length >= PACKED_MIN && length <= LZF_SOURCE_MAX;
+}
+
+/**
+ * Writes a string compressed, into a target with room for `length` and PACKED_HEAD_MAX bytes. Returns the bytes written, 0
+ * when it does not become short enough.
+ */
+export function writePacked(target: Buffer, at: number, source: Uint8Array, from: number, length: number): number {
+  const behind = at + PACKED_HEAD_MAX;
+  const packed = compressLzf(source, from, length, target, behind, length - SAVED_MIN);
+  if (packed === 0) return 0;
+  target[at] = PACKED;
+  let head = 1 + writeLength(target, at + 1, packed);
+  head += writeLength(target, at + head, length);
+  target.copyWithin(at + head, behind, behind + packed);
+  return head + packed;
 }
 
 /** As writeLength, for an unsigned number of two words. */

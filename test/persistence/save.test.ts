@@ -7,6 +7,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { MemoryFiles, readWhole } from "../../src/base/files.ts";
 import { START_MS, type TestEngine, testEngine } from "../support/engine.ts";
+import { SeededRandom } from "../support/random.ts";
 import { load } from "../support/rdb.ts";
 
 function pathOf(engine: TestEngine): string {
@@ -46,6 +47,25 @@ describe("SAVE", () => {
     savedBy(engine);
     expect(changes()).toBe(0);
     expect(engine.send("LASTSAVE")).toBe(`:${START_MS / 1000 + 5}`);
+  });
+
+  test("strings are compressed, unless rdb_compression is off", () => {
+    const engine = testEngine();
+    const long = "abcdefgh".repeat(500);
+    engine.send("SET", "string", long);
+    engine.send("HSET", "hash", "f", long, "short", "v");
+    engine.send("SET", "noise", new SeededRandom(1).bytes(4000));
+    const sizes = [true, false].map((value) => {
+      engine.config.apply([{ name: "persistence.rdb_compression", value, previous: true }]);
+      const content = savedBy(engine);
+      const other = testEngine();
+      load(other, content);
+      expect(other.send("GET", "string")).toBe(`"${long}"`);
+      expect(other.send("HGET", "hash", "f")).toBe(`"${long}"`);
+      expect(other.send("GET", "noise")).toBe(engine.send("GET", "noise"));
+      return content.length;
+    });
+    expect(sizes[1]! - sizes[0]!).toBeGreaterThan(7500);
   });
 
   test("access dates are written for the policies that use them", () => {

@@ -1005,8 +1005,7 @@ const PERSISTENCE = [
     default: true,
     runtime: true,
     redis: "rdbcompression",
-    support: "detail",
-    doc: "Compress long strings in RDB files.",
+    doc: "Compress strings of 21 bytes to 64 KiB in RDB files, if they become shorter by it.",
   }),
   key("persistence.rdb_checksum", {
     type: "bool",

@@ -7,7 +7,7 @@
 import { crc64, updateCrc64 } from "../../base/crc64.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Member } from "../../store/members.ts";
-import { RDB_VERSION, writeLength } from "../../structures/rdb-string.ts";
+import { mayPack, PACKED_HEAD_MAX, RDB_VERSION, writeLength, writePacked } from "../../structures/rdb-string.ts";
 
 export interface ValueSink {
   readonly bytes: Buffer;
@@ -16,6 +16,8 @@ export interface ValueSink {
   readonly written: number;
   /** `begin` needs the length of the value. Where it does not, forms that count nothing but entries are not measured. */
   readonly needsLength: boolean;
+  /** Strings that become shorter by it are compressed. Not with `needsLength`. */
+  readonly compresses: boolean;
   /** Makes room for `bytes` more. This may change the buffer. */
   ensure(bytes: number): void;
   /** Begins a value of RDB type `type`, `bytes` long with the type's byte. */
@@ -32,6 +34,7 @@ const FOOTER_BYTES = 10;
 export class DumpSink implements ValueSink {
   reply!: Reply;
   readonly needsLength = true;
+  readonly compresses = false;
   private crcLow = 0;
   private crcHigh = 0;
 
@@ -92,7 +95,11 @@ export abstract class Payload {
 
   string(member: Member): void {
     const { bytes, at, length } = member;
-    const to = this.room(5 + length);
+    const to = this.room(PACKED_HEAD_MAX + length);
+    if (this.sink.compresses && mayPack(length)) {
+      const packed = writePacked(this.sink.bytes, to, bytes, at, length);
+      if (packed > 0) return this.wrote(packed);
+    }
     const head = writeLength(this.sink.bytes, to, length);
     (bytes as Buffer).copy(this.sink.bytes, to + head, at, at + length);
     this.wrote(head + length);

@@ -61,8 +61,15 @@ export interface Files {
   /** Sets the permission bits, regardless of the umask. */
   setMode(file: FileDescriptor, mode: number): void;
   setOwner(file: FileDescriptor, userId: number, groupId: number): void;
+  /** Renames a file or a directory. A file replaces one that is there. */
   rename(from: string, to: string): void;
   unlink(path: string): void;
+  /** Gives a file a second name on the same file system. */
+  link(path: string, also: string): void;
+  /** Removes an empty directory. */
+  removeDirectory(path: string): void;
+  /** Sets the time of the last modification. */
+  touch(path: string, wallMs: number): void;
   /** Creates a directory and its missing parents. No error when it exists. */
   mkdir(path: string, mode: number): void;
   /** The names in a directory, sorted. */
@@ -131,6 +138,18 @@ class RealFiles implements Files {
 
   unlink(path: string): void {
     attempt("unlink", path, () => fs.unlinkSync(path));
+  }
+
+  link(path: string, also: string): void {
+    attempt("link", also, () => fs.linkSync(path, also));
+  }
+
+  removeDirectory(path: string): void {
+    attempt("rmdir", path, () => fs.rmdirSync(path));
+  }
+
+  touch(path: string, wallMs: number): void {
+    attempt("utimes", path, () => fs.utimesSync(path, wallMs / 1000, wallMs / 1000));
   }
 
   mkdir(path: string, mode: number): void {
@@ -285,6 +304,7 @@ function discard(files: Files, path: string): void {
 }
 
 interface MemoryFile {
+  modifiedMs: number;
   mode: number;
   userId: number;
   groupId: number;
@@ -299,6 +319,15 @@ interface OpenMemoryFile {
   readonly file: MemoryFile;
   readonly append: boolean;
   cursor: number;
+}
+
+/** Renames everything below a directory. */
+function moveNames(names: Map<string, MemoryFile>, from: string, to: string): void {
+  for (const [name, file] of [...names]) {
+    if (!name.startsWith(`${from}/`)) continue;
+    names.delete(name);
+    names.set(to + name.slice(from.length), file);
+  }
 }
 
 /** A planned failure: call number `nth` (from 1) of `operation` ("*" = any) fails with `code`. */
@@ -318,6 +347,8 @@ export class MemoryFiles implements Files {
   private names = new Map<string, MemoryFile>();
   private durableNames = new Map<string, MemoryFile>();
   private readonly directories = new Set<string>(["/", "."]);
+  /** Renames of directories that a power cut undoes. */
+  private moved: { readonly from: string; readonly to: string }[] = [];
   private readonly opened = new Map<number, OpenMemoryFile>();
   private readonly calls = new Map<string, number>();
   private readonly failures: PlannedFailure[];
@@ -338,7 +369,7 @@ export class MemoryFiles implements Files {
     if (file === undefined && (flags === "r" || flags === "r+")) throw new FileFailure("open", path, "ENOENT", "");
     if (file !== undefined && flags === "wx") throw new FileFailure("open", path, "EEXIST", "");
     if (file === undefined) {
-      file = { mode, userId: 0, groupId: 0, live: new Uint8Array(0), synced: new Uint8Array(0) };
+      file = { modifiedMs: 0, mode, userId: 0, groupId: 0, live: new Uint8Array(0), synced: new Uint8Array(0) };
       this.names.set(path, file);
     } else if (flags === "w") {
       file.live = new Uint8Array(0);
@@ -408,10 +439,48 @@ export class MemoryFiles implements Files {
 
   rename(from: string, to: string): void {
     this.call("rename", from);
+    if (this.directories.has(from)) return this.renameDirectory(from, to);
     const file = this.names.get(from);
     if (file === undefined) throw new FileFailure("rename", from, "ENOENT", "");
     this.names.delete(from);
     this.names.set(to, file);
+  }
+
+  private renameDirectory(from: string, to: string): void {
+    if (this.isUsed(to)) throw new FileFailure("rename", from, "ENOTEMPTY", "");
+    moveNames(this.names, from, to);
+    for (const path of [...this.directories]) {
+      if (path !== from && !path.startsWith(`${from}/`)) continue;
+      this.directories.delete(path);
+      this.directories.add(to + path.slice(from.length));
+    }
+    this.moved.push({ from, to });
+  }
+
+  /** True when something is in the directory. */
+  private isUsed(path: string): boolean {
+    return [...this.names.keys(), ...this.directories].some((name) => name.startsWith(`${path}/`));
+  }
+
+  link(path: string, also: string): void {
+    this.call("link", also);
+    const file = this.names.get(path);
+    if (file === undefined) throw new FileFailure("link", also, "ENOENT", "");
+    if (this.names.has(also)) throw new FileFailure("link", also, "EEXIST", "");
+    this.names.set(also, file);
+  }
+
+  removeDirectory(path: string): void {
+    this.call("rmdir", path);
+    if (this.isUsed(path)) throw new FileFailure("rmdir", path, "ENOTEMPTY", "");
+    if (!this.directories.delete(path)) throw new FileFailure("rmdir", path, "ENOENT", "");
+  }
+
+  touch(path: string, wallMs: number): void {
+    this.call("utimes", path);
+    const file = this.names.get(path);
+    if (file === undefined) throw new FileFailure("utimes", path, "ENOENT", "");
+    file.modifiedMs = wallMs;
   }
 
   unlink(path: string): void {
@@ -441,17 +510,22 @@ export class MemoryFiles implements Files {
 
   stat(path: string): FileStat | null {
     this.call("stat", path);
-    const owner = { userId: 0, groupId: 0, modifiedMs: 0 };
     const file = this.names.get(path);
     if (file !== undefined) {
-      const { live, mode, userId, groupId } = file;
-      return { ...owner, kind: "file", bytes: live.length, mode, userId, groupId };
+      const { live, modifiedMs, mode, userId, groupId } = file;
+      return { kind: "file", bytes: live.length, modifiedMs, mode, userId, groupId };
     }
-    return this.directories.has(path) ? { ...owner, kind: "directory", bytes: 0, mode: 0o755 } : null;
+    if (!this.directories.has(path)) return null;
+    return { kind: "directory", bytes: 0, modifiedMs: 0, mode: 0o755, userId: 0, groupId: 0 };
   }
 
   syncDirectory(path: string): void {
     this.call("fsync", path);
+    this.moved = this.moved.filter(({ from, to }) => {
+      if (dirname(to) !== path) return true;
+      moveNames(this.durableNames, from, to);
+      return false;
+    });
     for (const name of this.durableNames.keys()) {
       if (dirname(name) === path && !this.names.has(name)) this.durableNames.delete(name);
     }
@@ -479,6 +553,7 @@ export class MemoryFiles implements Files {
     const after = new MemoryFiles(this.random(0x7fffffff), []);
     for (const directory of this.directories) after.directories.add(directory);
     for (const [name, file] of this.durableNames) {
+      for (let at = dirname(name); !after.directories.has(at); at = dirname(at)) after.directories.add(at);
       const content = this.survivor(file);
       const kept: MemoryFile = { ...file, live: content, synced: content.slice() };
       after.names.set(name, kept);

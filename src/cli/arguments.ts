@@ -18,7 +18,7 @@ export class UsageError extends StartupError {
   }
 }
 
-export const SUBCOMMANDS = ["init", "doctor", "check-aof", "check-rdb"] as const;
+export const SUBCOMMANDS = ["init", "doctor", "check-aof", "check-rdb", "rdb"] as const;
 export type Subcommand = (typeof SUBCOMMANDS)[number];
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
@@ -188,6 +188,32 @@ export function parseCheckArguments(argv: readonly string[], command: "check-aof
   return { path: positionals[0] ?? "", fix, yes: values.yes === true, help };
 }
 
+export interface ConvertArguments {
+  readonly from: string;
+  readonly to: string;
+  readonly version: number;
+  readonly help: boolean;
+}
+
+/** Parses the arguments of `rdb`: convert IN OUT --to VERSION. */
+export function parseRdbArguments(argv: readonly string[]): ConvertArguments {
+  const { values, positionals } = parse(
+    argv,
+    { to: { type: "string" }, help: { type: "boolean", short: "h" } } as const,
+    true,
+  );
+  if (values.help === true) return { from: "", to: "", version: 0, help: true };
+  const [action, from, to] = positionals;
+  if (action !== "convert") throw new UsageError("rdb has one action: rdb convert IN OUT --to VERSION");
+  if (positionals.length !== 3) throw new UsageError("rdb convert takes two paths: IN and OUT");
+  const version = Number(values.to);
+  if (!(RDB_VERSIONS as readonly number[]).includes(version))
+    throw new UsageError(`rdb convert needs --to with one of the versions ${RDB_VERSIONS.join(", ")}`);
+  return { from: from!, to: to!, version, help: false };
+}
+/** Versions of RDB files that are written: of Redis 7.0, 7.2, and 7.4 to 8.x. */
+const RDB_VERSIONS = [10, 11, 12] as const;
+
 function parse<const T extends Options>(
   argv: readonly string[],
   options: T,
@@ -207,6 +233,7 @@ usage: ferrite [options]
        ferrite doctor [--json] [options]
        ferrite check-aof [--fix] [--yes] FILE
        ferrite check-rdb FILE
+       ferrite rdb convert IN OUT --to VERSION   (10: Redis 7.0, 11: 7.2, 12: 7.4)
 
 options
   -c, --config FILE         configuration file (otherwise ./ferrite.toml, ./ferrite.example.toml,

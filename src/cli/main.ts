@@ -64,6 +64,8 @@ async function runSubcommand(command: Subcommand, argv: string[]): Promise<numbe
       return (await import("./check-aof.ts")).runCheckAof(argv);
     case "check-rdb":
       return (await import("./check-rdb.ts")).runCheckRdb(argv);
+    case "rdb":
+      return (await import("./convert-rdb.ts")).runRdb(argv);
   }
 }
 

@@ -27,6 +27,8 @@ export class RdbExtent {
   packed = 0;
   /** Looks into packed encodings. */
   inspects = false;
+  /** Indexes in the reader's window of the last stream's times at which consumers were active. */
+  readonly activeTimes: number[] = [];
 
   constructor(private readonly reader: FileReader) {}
 
@@ -194,6 +196,7 @@ export class RdbExtent {
 
   private stream(type: number): void {
     const { reader } = this;
+    this.activeTimes.length = 0;
     for (let left = this.items(); left > 0; left--) {
       const at = reader.offset;
       this.string();
@@ -216,7 +219,11 @@ export class RdbExtent {
     }
     for (let left = this.items(); left > 0; left--) {
       this.string();
-      reader.skip(type >= 21 ? 16 : 8);
+      reader.skip(8);
+      if (type >= 21) {
+        this.activeTimes.push(reader.start);
+        reader.skip(8);
+      }
       for (let owned = this.items(); owned > 0; owned--) reader.skip(ID_BYTES);
     }
   }

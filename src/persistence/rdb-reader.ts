@@ -331,6 +331,14 @@ export class RdbReader {
     return kind;
   }
 
+  /** Where in the window the value of the key, a stream of type 21, has the times at which its consumers were active. */
+  activeTimesOf(): readonly number[] {
+    const { reader, extent } = this;
+    reader.rewind();
+    extent.value(this.type, this.keyOffset);
+    return extent.activeTimes;
+  }
+
   /** The value was refused: finds the first packed encoding in it that is malformed. */
   private diagnose(): never {
     const { reader, extent } = this;

@@ -82,15 +82,19 @@ export class RdbWriter implements ValueSink {
 
   header(version: number, fields: readonly (readonly [string, string])[], libraries: readonly Uint8Array[]): void {
     this.raw(Buffer.from(`REDIS${String(version).padStart(4, "0")}`));
-    for (const [name, value] of fields) {
-      this.byte(Opcode.Aux);
-      this.string(Buffer.from(name));
-      this.string(Buffer.from(value));
-    }
-    for (const library of libraries) {
-      this.byte(Opcode.Function2);
-      this.string(library);
-    }
+    for (const [name, value] of fields) this.field(name, value);
+    for (const library of libraries) this.library(library);
+  }
+  /** A name and a value that say something of the file; each character is a byte. */
+  field(name: string, value: string): void {
+    this.byte(Opcode.Aux);
+    this.string(Buffer.from(name, "latin1"));
+    this.string(Buffer.from(value, "latin1"));
+  }
+  /** The source of a library of functions. */
+  library(source: Uint8Array): void {
+    this.byte(Opcode.Function2);
+    this.string(source);
   }
 
   /** The keys that follow are in this database. */
@@ -101,6 +105,9 @@ export class RdbWriter implements ValueSink {
   /** As select. The counts help a reader to make room, and may be off. */
   database(db: number, keys: number, expires: number): void {
     this.select(db);
+    this.sizes(keys, expires);
+  }
+  sizes(keys: number, expires: number): void {
     this.byte(Opcode.ResizeDb);
     this.length(keys);
     this.length(expires);
@@ -162,6 +169,12 @@ export class RdbWriter implements ValueSink {
   length(value: number): void {
     this.ensure(9);
     this.at += writeLength(this.bytes, this.at, value);
+  }
+  /** Eight bytes, little-endian. */
+  double(value: number): void {
+    this.ensure(8);
+    this.bytes.writeDoubleLE(value, this.at);
+    this.at += 8;
   }
   /** A string of bytes outside shared memory. */
   string(bytes: Uint8Array): void {

@@ -86,6 +86,24 @@ describe.each<[string, () => { files: Files; at: string }]>([
     expect(files.stat(join(at, "d"))?.kind).toBe("directory");
   });
 
+  test("directories are renamed with what is in them; links share content; an empty directory is removed", () => {
+    const { files, at } = make();
+    files.mkdir(join(at, "d"), 0o755);
+    const file = files.open(join(at, "d/f"), "w", 0o600);
+    writeFully(files, file, bytes("one"));
+    files.close(file);
+    files.rename(join(at, "d"), join(at, "e"));
+    files.link(join(at, "e/f"), join(at, "g"));
+    files.touch(join(at, "g"), 5_000);
+    expect(files.stat(join(at, "e/f"))!.modifiedMs).toBe(5_000);
+    expect([readText(files, join(at, "g")), files.list(at)]).toEqual(["one", ["e", "g"]]);
+    expect(failureOf(() => files.link(join(at, "e/f"), join(at, "g"))).code).toBe("EEXIST");
+    expect(failureOf(() => files.removeDirectory(join(at, "e"))).code).toBe("ENOTEMPTY");
+    files.unlink(join(at, "e/f"));
+    files.removeDirectory(join(at, "e"));
+    expect([readText(files, join(at, "g")), files.list(at)]).toEqual(["one", ["g"]]);
+  });
+
   test("failures name the operation, the path and the reason", () => {
     const { files, at } = make();
     const missing = failureOf(() => files.open(join(at, "no"), "r", 0));
@@ -139,6 +157,17 @@ describe("a power cut", () => {
       expect(["old", "newer"]).toContain(readText(base.crash(), "/f"));
       if (!failed) expect(readText(base.crash(), "/f")).toBe("newer");
     }
+  });
+
+  test("a renamed directory has its old name until its parent was synced", () => {
+    const files = new MemoryFiles(1, []);
+    files.mkdir("/p/a", 0o755);
+    replaceDurably(files, "/p/a/f", bytes("x"), 0o600);
+    files.rename("/p/a", "/p/b");
+    expect(files.crash().list("/p/a")).toEqual(["f"]);
+    files.syncDirectory("/p");
+    const after = files.crash();
+    expect([after.stat("/p/a"), after.list("/p/b")]).toEqual([null, ["f"]]);
   });
 
   test("only the planned call fails", () => {

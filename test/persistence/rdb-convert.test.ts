@@ -1,0 +1,179 @@
+/**
+ * Goal:   `ferrite rdb convert` writes the same data in another version, and names what the version drops; a damaged file
+ *         is not converted, and the file that was there stays.
+ * Method: random data sets with deadlines of members, in Ferrite's own form; the converted file against what SAVE of that
+ *         version writes, both loaded; redis-check-rdb on the files for Redis 7.0.
+ */
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BadFile } from "../../src/base/file-reader.ts";
+import { type MemoryFiles, readWhole } from "../../src/base/files.ts";
+import { checkRdb } from "../../src/cli/check-rdb.ts";
+import { convertFile } from "../../src/cli/convert-rdb.ts";
+import { START_MS, type TestEngine, testEngine } from "../support/engine.ts";
+import { SeededRandom, testSeed } from "../support/random.ts";
+import { RandomData } from "../support/random-data.ts";
+import { diskWith, load, RDB_PATH, rdbOf, rdbText } from "../support/rdb.ts";
+import { ROOT } from "../support/servers.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ferrite-convert-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const checker = Bun.which("redis-check-rdb");
+
+function newEngine(): TestEngine {
+  const engine = testEngine({ regions: 4 });
+  engine.config.place("server.enable_debug_command", "yes", { kind: "flag", text: "test" });
+  return engine;
+}
+
+/** An engine with data of all types and encodings, and with members that expire. */
+function filled(random: SeededRandom): TestEngine {
+  const engine = newEngine();
+  engine.checksEach = false;
+  for (const command of new RandomData(random).make(60)) engine.send(...command);
+  engine.send("SELECT", "0");
+  const many = Array.from({ length: 300 }, (_, i) => `m${i}`);
+  for (const [size, names] of [
+    ["small", many.slice(0, 5)],
+    ["large", many],
+  ] as const) {
+    engine.send("HSET", `hash ${size}`, ...names.flatMap((name) => [name, "v"]));
+    engine.send("SADD", `set ${size}`, ...names);
+    engine.send("ZADD", `zset ${size}`, ...names.flatMap((name, i) => [String(i / 7), name]));
+    engine.send("HPEXPIRE", `hash ${size}`, "5000000", "FIELDS", "2", "m1", "m3");
+    engine.send("SPEXPIRE", `set ${size}`, "5000000", "MEMBERS", "1", "m2");
+    engine.send("ZPEXPIRE", `zset ${size}`, "5000000", "MEMBERS", "1", "m4");
+    engine.send("HPEXPIRE", `hash ${size}`, "10", "FIELDS", "1", "m0");
+    engine.send("SPEXPIRE", `set ${size}`, "10", "MEMBERS", "1", "m0");
+  }
+  engine.send("XADD", "stream", "1-1", "a", "b");
+  engine.send("XGROUP", "CREATE", "stream", "group", "0");
+  engine.send("XREADGROUP", "GROUP", "group", "one", "STREAMS", "stream", ">");
+  engine.send("XREADGROUP", "GROUP", "group", "two", "STREAMS", "stream", ">");
+  engine.send("SET", "long", "ab".repeat(200_000));
+  engine.persistence.libraries = [Buffer.from("#!lua name=l\n")];
+  return engine;
+}
+
+/** The data set in Ferrite's own form: DEBUG RELOAD leaves it behind. */
+function ownFile(engine: TestEngine): Uint8Array {
+  expect(engine.send("DEBUG", "RELOAD")).toBe("+OK");
+  return readWhole(engine.files, join(engine.persistence.directory, "dump.rdb"));
+}
+
+function digestOf(content: Uint8Array): string[] {
+  const engine = newEngine();
+  engine.advance(20);
+  const { keys, libraries } = load(engine, content);
+  return [
+    engine.send("DEBUG", "DIGEST"),
+    String(keys),
+    ...libraries.map(String),
+    engine.send("HPTTL", "hash large", "FIELDS", "3", "m0", "m1", "m2"),
+    engine.send("SCARD", "set large"),
+    engine.send("XINFO", "STREAM", "stream"),
+  ];
+}
+
+describe("convertFile", () => {
+  test("gives what SAVE writes in each version", () => {
+    const random = new SeededRandom(testSeed());
+    console.log(`seed ${random.seed}`);
+    const engine = filled(random);
+    engine.advance(20, false);
+    const own = ownFile(engine);
+    for (const version of [10, 11, 12]) {
+      engine.config.apply([{ name: "persistence.rdb_version", value: version, previous: 10 }]);
+      expect(engine.send("SAVE")).toBe("+OK");
+      const saved = readWhole(engine.files, join(engine.persistence.directory, "dump.rdb"));
+      const files = diskWith(own);
+      const converted = convertFile(files, { from: RDB_PATH, to: "/out.rdb", version, help: false }, START_MS + 20);
+      const content = readWhole(files, "/out.rdb");
+      expect(digestOf(content)).toEqual(digestOf(saved));
+      expect(converted).toMatchObject({ version: 12, fields: version < 12 ? 4 : 0, members: 4 });
+      expect(converted.activeTimes >= 2).toBe(version === 10);
+      expect(files.list("/")).toEqual(["dump.rdb", "out.rdb"]);
+      const checked = checkRdb(files, "/out.rdb");
+      expect(checked).toMatchObject({ ok: true, summary: { version, functions: 1, checksum: "good" } });
+      if (version !== 10 || checker === null) continue;
+      const path = join(folder, "out.rdb");
+      writeFileSync(path, content);
+      expect(Bun.spawnSync([checker, path]).stdout.toString()).toContain("RDB looks OK");
+    }
+  }, 120_000);
+
+  test("members that are over are left out, and a key with none left", () => {
+    const engine = newEngine();
+    engine.send("SADD", "gone", "a");
+    engine.send("SADD", "stays", "a", "b");
+    engine.send("SPEXPIRE", "gone", "1000", "MEMBERS", "1", "a");
+    engine.send("SPEXPIRE", "stays", "1000", "MEMBERS", "1", "a");
+    const files = diskWith(ownFile(engine));
+    const late = START_MS + 2000;
+    expect(convertFile(files, { from: RDB_PATH, to: "/o", version: 10, help: false }, late)).toMatchObject({
+      keys: 1,
+      members: 0,
+    });
+    const other = newEngine();
+    load(other, readWhole(files, "/o"));
+    expect(other.send("SMEMBERS", "stays")).toBe('*["b"]');
+    expect(other.send("EXISTS", "gone")).toBe(":0");
+  });
+
+  test("a key whose deadline is 1970 stays due", () => {
+    const due = rdbOf(10, [254, 0, 252, 0, 0, 0, 0, 0, 0, 0, 0, 0], rdbText("k"), rdbText("v"));
+    const files = diskWith(due);
+    convertFile(files, { from: RDB_PATH, to: "/o", version: 11, help: false }, START_MS);
+    expect(load(newEngine(), readWhole(files, "/o"))).toMatchObject({ keys: 0, expired: 1 });
+  });
+
+  test("a damaged file, and a file call that fails, leave the old file and nothing else", () => {
+    const good = rdbOf(10, [254, 0, 0], rdbText("k"), rdbText("v"));
+    const bad = Buffer.from(good);
+    bad[bad.length - 9]! ^= 1;
+    for (const content of [bad, good.subarray(0, good.length - 3), Buffer.concat([good, Buffer.from("x")])]) {
+      const files = diskWith(content);
+      expect(() => convertFile(files, { from: RDB_PATH, to: "/o", version: 12, help: false }, START_MS)).toThrow(
+        BadFile,
+      );
+      expect(files.list("/")).toEqual(["dump.rdb"]);
+    }
+    for (let nth = 1, failed = true; failed; nth++) {
+      const files: MemoryFiles = diskWith(good);
+      files.planFailure({ operation: "*", nth: files.callCount + nth, code: "ENOSPC" });
+      failed = false;
+      try {
+        convertFile(files, { from: RDB_PATH, to: "/o", version: 12, help: false }, START_MS);
+      } catch {
+        failed = true;
+      }
+      files.dropFailures();
+      expect(files.stat("/o.part")).toBeNull();
+      if (!failed) expect(nth).toBeGreaterThan(8);
+    }
+  });
+});
+
+test("the command prints what is lost, and refuses what it does not know", () => {
+  const path = join(folder, "own.rdb");
+  writeFileSync(path, ownFile(filled(new SeededRandom(1))));
+  const run = (...args: string[]) => {
+    const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, `${ROOT}/src/cli/entry.ts`, "rdb", ...args]);
+    return { exitCode, text: `${stdout}${stderr}` };
+  };
+  const good = run("convert", path, join(folder, "ten.rdb"), "--to", "10");
+  expect(good.exitCode).toBe(0);
+  expect(good.text).toContain("version 10, ");
+  expect(good.text).toMatch(/version 10 has no form for the deadlines of \d+ fields/);
+  expect(good.text).toMatch(/no version has a form for the deadlines of \d+ members/);
+  expect(run("convert", path, join(folder, "x"), "--to", "9")).toMatchObject({ exitCode: 2 });
+  expect(run("convert", path)).toMatchObject({ exitCode: 2 });
+  expect(run("list")).toMatchObject({ exitCode: 2 });
+  const none = run("convert", join(folder, "none"), join(folder, "x"), "--to", "10");
+  expect(none.exitCode).toBe(1);
+  expect(none.text).toContain("Error: open ");
+  writeFileSync(join(folder, "bad"), "REDIS0010");
+  expect(run("convert", join(folder, "bad"), join(folder, "x"), "--to", "10").text).toContain("offset 9");
+});

@@ -38,6 +38,8 @@ export class FileReader {
   private readonly descriptor: FileDescriptor;
   private sumLow = 0;
   private sumHigh = 0;
+  /** The CRC is counted. Off when somebody else reads the same file for it. */
+  sums = true;
   /** Index in the window up to which the CRC counts: it is brought up to date in long runs, not per byte. */
   private summed = 0;
 
@@ -155,7 +157,7 @@ export class FileReader {
 
   private sum(): void {
     const { summed, start } = this;
-    if (start <= summed) return;
+    if (start <= summed || !this.sums) return;
     updateCrc64(this.sumLow, this.sumHigh, this.window, summed, start - summed);
     this.sumLow = crc64.lo;
     this.sumHigh = crc64.hi;

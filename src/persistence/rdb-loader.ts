@@ -71,7 +71,9 @@ export class RdbLoader {
     private readonly options: LoadOptions,
   ) {
     this.key = target.store.newKey();
-    this.rdb = new RdbReader(file, options.verifies, target.store.memberSeed);
+    // One worker of several compares the checksum.
+    file.sums = options.verifies && options.worker === 0;
+    this.rdb = new RdbReader(file, file.sums, target.store.memberSeed);
   }
 
   /** Loads until `untilMs` (monotonic), the end or a shortage. Throws BadFile. */

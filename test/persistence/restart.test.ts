@@ -102,8 +102,7 @@ describe("restart", () => {
     for (let i = 0; i < 400_000; i++) keys.push(Buffer.from([0]), rdbText(`key:${i}`), value);
     writeFileSync(join(folder, "dump.rdb"), rdbOf(10, Buffer.concat(keys)));
     const server = await start(folder, {}, false);
-    let client: RespClient | null = null;
-    while (client === null) client = await server.connect().catch(() => null);
+    const client = await firstClient(server);
     const seen = new Set<string>();
     for (;;) {
       const [pong, info] = [await ask(client, "PING"), await ask(client, "INFO", "persistence")];
@@ -199,6 +198,19 @@ describe("save points", () => {
     client.close();
   }, 60_000);
 });
+
+/** A client of a server that is starting, which may bind its port for a trial first and close that again. */
+async function firstClient(server: Server): Promise<RespClient> {
+  for (;;) {
+    try {
+      const client = await server.connect();
+      await client.command("PING");
+      return client;
+    } catch {
+      await Bun.sleep(1);
+    }
+  }
+}
 
 /** Waits until INFO persistence has this text. */
 async function until(client: RespClient, text: string): Promise<void> {

@@ -110,7 +110,7 @@ export class Dispatcher {
   writesRefused = "";
   /** Writes wait: the change log has no room for the effects of this batch. */
   private isLogFull = false;
-  /** While a snapshot is taken: true when what it has emitted waits for its file, so that writes wait too. */
+  /** While a snapshot is taken: true when it has emitted more than is written, so that writes and background work wait. */
   mustHoldWrites: (() => boolean) | null = null;
   /** True while some commands do not run, for one of these reasons. */
   private mayHold = false;

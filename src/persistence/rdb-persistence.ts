@@ -145,9 +145,8 @@ export class RdbPersistence implements Persistence {
 
   // ---- saving while commands go on ----
 
-  /** True while a background save, or another snapshot, is under way. */
   get isSaving(): boolean {
-    return this.run.snapshot.state.isClaimed;
+    return this.state.get("saveBeganMs") !== 0;
   }
 
   backgroundSave(schedules: boolean): SaveBegun {

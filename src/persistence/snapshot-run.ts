@@ -18,6 +18,8 @@ import { RdbWriter } from "./rdb-writer.ts";
 
 /** Values of more bytes outside their record are pinned rather than written under the lock. */
 const PINNED_BYTES = 16 << 10;
+/** With more pinned values in the queue, writes that would add to it wait: readers need pins too. */
+const QUEUE_MAX = 128;
 
 /** Where pieces go. */
 export interface PieceOutlet {
@@ -106,6 +108,11 @@ export class SnapshotRun implements SnapshotSink {
     this.records = new RecordWriter(this.call.store, this.collections, format, this.config);
     this.short.writer.compresses = this.long.writer.compresses = format.compresses;
     this.counted = this.keysWritten;
+  }
+
+  /** True while what it emits is ahead of what is written: writes that would emit more wait. */
+  get mustHoldWrites(): boolean {
+    return this.queue.length > QUEUE_MAX;
   }
 
   /** It was cut. */

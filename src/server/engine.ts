@@ -340,6 +340,8 @@ export class Engine implements TurnWork {
     if (this.memory.evicts && !dispatcher.isLoading) this.memory.check();
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     for (const continuation of this.dropLater.splice(0)) this.drop(continuation);
+    // What expires or is emptied goes into the snapshot that is taken: it waits as the writes of clients do.
+    if (dispatcher.mustHoldWrites?.() === true) return true;
     const emptying = this.keyspaces.isEmptyingAny;
     const until = this.clock.monotonicMs() + budgetMs;
     for (let n = this.worker; n < store.shardCount; n += workers) {

@@ -72,7 +72,8 @@ export class SnapshotPart {
     const { engine, persistence, outlet } = this;
     const { run } = persistence;
     run.begin();
-    engine.dispatcher.mustHoldWrites = () => outlet!.mustHoldWrites && !run.snapshot.state.isDiscarded;
+    const isBehind = () => outlet!.mustHoldWrites || run.mustHoldWrites;
+    engine.dispatcher.mustHoldWrites = () => isBehind() && !run.snapshot.state.isDiscarded;
     const next = (): void =>
       this.guard(() => {
         engine.readClock();

@@ -4,7 +4,16 @@
  * Method: the executable on a data directory of its own, started again and again.
  */
 import { afterEach, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rdbOf, rdbText } from "../support/rdb.ts";
@@ -216,3 +225,22 @@ async function firstClient(server: Server): Promise<RespClient> {
 async function until(client: RespClient, text: string): Promise<void> {
   while (!(await ask(client, "INFO", "persistence")).includes(text)) await Bun.sleep(10);
 }
+
+describe("a server that ends in the middle of a background save", () => {
+  test("leaves the old file and no other", async () => {
+    const folder = newFolder();
+    const server = await start(folder);
+    const client = await server.connect();
+    await client.command("SET", "old", "v");
+    expect(await ask(client, "SAVE")).toBe("+OK");
+    const before = readFileSync(join(folder, "dump.rdb"));
+    await client.command("DEBUG", "POPULATE", "1000000", "key", "100");
+    expect(await ask(client, "BGSAVE")).toBe("+Background saving started");
+    await within(until(client, "rdb_bgsave_in_progress:1"), 20_000, "the save");
+    client.close();
+    server.signal("SIGTERM");
+    expect((await within(server.exited, 20_000, "the end")).code).toBe(0);
+    expect(readdirSync(folder).filter((name) => name.endsWith(".rdb"))).toEqual(["dump.rdb"]);
+    expect(readFileSync(join(folder, "dump.rdb")).equals(before)).toBe(true);
+  }, 60_000);
+});

@@ -255,6 +255,42 @@ describe("a background save", () => {
     expect(failed).toBeGreaterThan(5);
   }, 60_000);
 
+  test("holds writes and background work back while much of it is not written, and nothing else", () => {
+    const engine = newEngine({ shards: 1 });
+    engine.send("SET", "k", "v");
+    engine.send("SET", "due", "v", "PX", "10");
+    const { dispatcher, store } = engine.engine;
+    let asked = 0;
+    dispatcher.mustHoldWrites = () => asked++ < 5;
+    expect(engine.send("GET", "k")).toBe('"v"');
+    expect(asked).toBe(1);
+    expect(engine.send("SET", "k", "w")).toBe("+OK");
+    expect(asked).toBeGreaterThanOrEqual(6);
+    asked = 0;
+    engine.advance(200);
+    expect(store.counters.expired).toBe(0);
+    asked = 5;
+    engine.advance(1);
+    expect(store.counters.expired).toBe(1);
+    dispatcher.mustHoldWrites = null;
+    expect(engine.send("DEL", "k")).toBe(":1");
+  });
+
+  test("lets writes wait while many values are pinned and not written yet", () => {
+    const engine = newEngine({ shards: 1 });
+    for (let i = 0; i < 150; i++) engine.send("SET", `long${i}`, "x".repeat(70_000));
+    const digest = cutOf(engine);
+    const { run } = engine.persistence;
+    for (let i = 0; i < 128; i++) engine.send("APPEND", `long${i}`, "y");
+    expect(run.mustHoldWrites).toBe(false);
+    engine.send("APPEND", "long149", "y");
+    expect(run.mustHoldWrites).toBe(true);
+    while (run.mustHoldWrites) step(engine);
+    finish(engine);
+    expect(digestOfFile(engine)).toBe(digest);
+    expectSettled(engine);
+  });
+
   test("is one at a time, and tells how far it is", () => {
     const engine = newEngine({ shards: 4 });
     for (let i = 0; i < 200; i++) engine.send("SET", `k${i}`, "v");

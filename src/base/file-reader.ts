@@ -38,7 +38,7 @@ export class FileReader {
   private readonly descriptor: FileDescriptor;
   private sumLow = 0;
   private sumHigh = 0;
-  /** The CRC is counted. Off when somebody else reads the same file for it. */
+  /** The CRC is counted. Off when another worker counts it. */
   sums = true;
   /** Index in the window up to which the CRC counts: it is brought up to date in long runs, not per byte. */
   private summed = 0;
@@ -108,7 +108,7 @@ export class FileReader {
 
   // ---- holding ----
 
-  /** Keeps what follows in the window, in one piece from `heldAt` on. */
+  /** Keeps the following bytes in the window, in one piece from `heldAt` on. */
   hold(): void {
     this.held = this.start;
   }
@@ -142,7 +142,7 @@ export class FileReader {
     }
   }
 
-  /** Moves what is held, and what is read ahead, to the front of `target`. */
+  /** Moves the bytes that are held and those read ahead to the front of `target`. */
   private moveTo(target: Buffer): void {
     this.sum();
     const from = this.held === NOTHING_HELD ? this.start : this.held;

@@ -10,7 +10,7 @@ import type { Dropped, RdbFormat } from "./rdb-record.ts";
 import type { SaveState } from "./save-state.ts";
 import { type PieceOutlet, type SnapshotRun, Step } from "./snapshot-run.ts";
 
-/** What a save in its own thread needs of the persistence around it (rdb-persistence.ts). */
+/** The part of RdbPersistence that a save in its own thread needs. */
 export interface LocalSaveHost {
   readonly directory: string;
   readonly fileName: string;
@@ -89,7 +89,7 @@ export class LocalSave implements PieceOutlet {
     persistence.run.snapshot.state.release();
   }
 
-  /** Does a part of the save. The first failure is the last part: what follows is emitted into nothing. */
+  /** Does a part of the save. After the first failure nothing more is done, and emitted records are discarded. */
   private attempt(part: () => void): void {
     if (this.failure !== "") return;
     try {

@@ -21,7 +21,7 @@ export class LzfStream {
   private to = HISTORY;
   private produced = 0;
 
-  /** `packed` bytes of the reader from now on unpack to `length`; `stringAt` is what an error names. */
+  /** `packed` bytes of the reader from now on unpack to `length`. Errors name the offset `stringAt`. */
   constructor(
     private readonly reader: FileReader,
     private packed: number,

@@ -33,7 +33,7 @@ export class PieceFile {
     private readonly taken: (source: number, bytes: number) => void,
   ) {}
 
-  /** Writes what comes before all keys. Throws FileFailure. */
+  /** Writes the bytes that precede all keys. Throws FileFailure. */
   header(bytes: Buffer): void {
     this.write(bytes);
     this.hasHeader = true;

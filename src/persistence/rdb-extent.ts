@@ -21,7 +21,7 @@ const INSPECT_BYTES = 64 << 20;
 const ID_BYTES = 16;
 
 export class RdbExtent {
-  /** What the last `head` read: how the string is stored, its length, and for a packed one the length of the LZF bytes. */
+  /** Results of the last `head`: the form of the string, its length, and the length of the LZF bytes of a packed one. */
   form: StringForm = StringForm.Plain;
   length = 0;
   packed = 0;
@@ -52,7 +52,7 @@ export class RdbExtent {
     return window.readUInt32BE(start) * 2 ** 32 + window.readUInt32BE(start + 4);
   }
 
-  /** Reads what precedes the bytes of a string; an integer is skipped whole. */
+  /** Reads the head of a string, up to its bytes. An integer is skipped whole. */
   head(): void {
     const { reader } = this;
     const first = reader.byte();

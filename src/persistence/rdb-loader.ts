@@ -1,6 +1,6 @@
 /**
- * Loads an RDB file into the store, in steps: each key goes in under its shard's lock alone, so whatever else the threads
- * do meanwhile goes on. Several workers may load one file together; each reads it whole and stores the keys of its shards.
+ * Loads an RDB file into the store, in steps: each key goes in under its shard's lock alone, so the other work of the threads
+ * continues. Several workers may load one file together; each reads it whole and stores the keys of its shards.
  *
  *   step ─ next item ─ key: decode │ reserve │ lock its shard │ store it with deadline and access date │ unlock
  *
@@ -20,7 +20,7 @@ import { RdbKind } from "../structures/rdb-collection.ts";
 import { rdbString } from "../structures/rdb-string.ts";
 import { NOT_GIVEN, RdbItem, RdbReader } from "./rdb-reader.ts";
 
-/** What is loaded into. */
+/** The data set that a file is loaded into. */
 export type LoadTarget = Pick<Call, "store" | "keyspaces" | "collections" | "strings" | "clock">;
 
 export interface LoadOptions {
@@ -37,7 +37,7 @@ export interface LoadOptions {
   isWhole: boolean;
 }
 
-/** What a step came to. Waits: there was no lock or memory; the caller asks for a region and calls again soon. */
+/** Result of a step. Waits: a lock or memory was not available; the caller asks for a region and calls again soon. */
 export const Loaded = { More: 0, Waits: 1, Done: 2 } as const;
 export type Loaded = (typeof Loaded)[keyof typeof Loaded];
 
@@ -94,7 +94,7 @@ export class RdbLoader {
     }
   }
 
-  /** Gives back what a load that failed or is given up still holds. */
+  /** Frees the chunks that a failed or abandoned load still holds. */
   abandon(): void {
     this.staged?.discard(this.target.store.nowSeconds);
     this.staged = null;

@@ -1,6 +1,6 @@
 /**
  * The data set of all shards to and from the RDB file in data_dir: SAVE, DEBUG RELOAD, and the load at start. One object per
- * worker; what all workers share is in SaveState.
+ * worker; the state that all workers share is in SaveState.
  */
 import { resolve } from "node:path";
 import { BadFile, FileReader } from "../base/file-reader.ts";
@@ -56,7 +56,7 @@ const NAP = new Int32Array(new SharedArrayBuffer(4));
 const OWN_VERSION = 12;
 const LOAD_FAILED = "Error trying to load the RDB dump, check server logs.";
 
-/** What a base of an append-only file came to. */
+/** Result of writing the base of an append-only file. */
 export interface AofBase {
   /** Position of the change log that the base holds the data of. */
   readonly position: number;
@@ -171,8 +171,8 @@ export class RdbPersistence implements Persistence {
   }
 
   /**
-   * Cuts the snapshot: what the workers' `run` emits from then on is the data set as it is now. `onCut` is called with all
-   * shard locks held. Returns what the file begins with, null when a lock was not free.
+   * Cuts the snapshot: the workers' `run` emits the data set as it is now. `onCut` is called with all shard locks held.
+   * Returns the first bytes of the file, null when a lock was not free.
    */
   cut(format: RdbFormat, isBase: boolean, onCut: () => void): Buffer | null {
     const { call, host, state } = this;
@@ -247,7 +247,7 @@ export class RdbPersistence implements Persistence {
     }
   }
 
-  /** Names what a file lacks that the data has. */
+  /** Logs the deadlines that the file lacks. */
   tellDropped(dropped: Dropped, format: RdbFormat): void {
     for (const text of droppedTexts(dropped, format)) this.host.log.warn(text);
   }

@@ -8,9 +8,9 @@
  *          │ of the next key: 253 deadline s (4), 252 deadline ms (8), 248 idle s (length), 249 frequency (1)
  *          │ 244 slot: three lengths │ 247 a module's data: refused
  *
- * `next` returns what the next item is. After a key, its value is there in one of two ways:
+ * `next` returns the kind of the next item. After a key, its value is available in one of two ways:
  *
- *   isLong   a string above 64 KiB, read part by part with `part`; what is not read is skipped
+ *   isLong   a string above 64 KiB, read part by part with `part`; unread parts are skipped
  *   else     in one piece of the window; `decode` reads it into rdbString, rdbItems or rdbStream, where it stays valid until
  *            the next `next`
  *
@@ -43,7 +43,7 @@ const MODULE_OLD = 6;
 const MODULE = 7;
 /** The checksum was introduced with this version. */
 const FIRST_VERSION_SUMMED = 5;
-/** Longest aux field and source of a library: far above what any server writes. */
+/** Longest aux field and source of a library: far above those that servers write. */
 const TEXT_MAX = 64 << 20;
 
 export const RdbItem = { Field: 1, Database: 2, Sizes: 3, Library: 4, Key: 5, End: 6 } as const;
@@ -313,7 +313,7 @@ export class RdbReader {
     return length;
   }
 
-  /** What the value is, without decoding it: a string or a collection. */
+  /** True when the value is a string. Needs no decoding. */
   get isString(): boolean {
     return this.type === RDB_STRING;
   }
@@ -357,7 +357,7 @@ export class RdbReader {
     return JSON.stringify(shown) + (this.keyBytes > 128 ? "..." : "");
   }
 
-  /** Skips what was not read of the last key's value. */
+  /** Skips the unread rest of the last key's value. */
   private leaveKey(): void {
     if (!this.isAtKey) return;
     this.isAtKey = false;

@@ -2,8 +2,8 @@
  * Writes records of the store into an RDB file: whole, with the record's shard locked; or a large value that is pinned, in
  * steps and without the lock.
  *
- * What the file's version has no form for is written without it, and counted in `dropped`: deadlines of fields below
- * version 12, and of members of sets and sorted sets in any but Ferrite's own files.
+ * Deadlines that the file's version has no form for are left out and counted in `dropped`: those of fields below version
+ * 12, and those of members of sets and sorted sets in all files but Ferrite's own.
  */
 import type { Config } from "../base/config/config.ts";
 import { payloadOf } from "../commands/keys/dump-collection.ts";
@@ -59,7 +59,7 @@ export function rdbFormat(config: Config): RdbFormat {
 /** The form of the base of an append-only file: Redis 7.0 reads it, as long as no member has a deadline. */
 export const AOF_BASE_FORMAT: RdbFormat = { version: 10, isOwn: true, sums: true, compresses: false };
 
-/** Names what a file lacks that the data has. */
+/** Log lines about the deadlines that a file lacks. */
 export function droppedTexts(dropped: Dropped, format: RdbFormat): string[] {
   const texts: string[] = [];
   if (dropped.fields > 0)
@@ -158,7 +158,7 @@ export class RecordWriter {
     while (payload.step(writer));
   }
 
-  /** False when all members are due: the value is gone for commands. Else counts what is dropped. */
+  /** False when all members are due: the value is gone for commands. Otherwise counts the deadlines that are dropped. */
   private isThere(value: Collection): boolean {
     if (!value.hasTimed) return true;
     const { keeps, dropped } = this;
@@ -177,7 +177,7 @@ export class RecordWriter {
     return at.encoding === Encoding.Tree ? this.collections.openRecord(at).wholeBytes : 0;
   }
 
-  /** What is needed of the record that `at` is on to write its pinned value later. */
+  /** Notes everything that is needed to write the pinned value of the record at `at` later. */
   pinned(at: FoundRecord, database: number, pin: number): PinnedValue {
     this.readFacts(at);
     const start = keyAt(at.m, at.w) << 2;

@@ -2,7 +2,7 @@
  * Writes an RDB file as a sequence of bytes: the opcodes, and values through the payloads of DUMP, whose sink it is.
  *
  *   header │ for each database: database, values of keys │ finish
- *   a value │ deadline, idle time or frequency │ RDB type │ key │ what the payload writes │
+ *   a value │ deadline, idle time or frequency │ RDB type │ key │ bytes of the payload │
  *
  * The bytes leave in pieces through `put`, with the checksum counted on the way, so a file of any size needs one buffer.
  * Source: rdb.c of Redis 7.0 and 7.4.
@@ -23,7 +23,7 @@ const Opcode = {
   End: 255,
 } as const;
 
-/** What the file says of the next key. */
+/** Facts of the next key that the file states. */
 export interface KeyFacts {
   /** ms; 0 = none. */
   deadlineMs: number;
@@ -65,7 +65,7 @@ export class RdbWriter implements ValueSink {
     this.at += bytes;
   }
 
-  /** Hands on what is in the buffer. */
+  /** Hands on the bytes in the buffer. */
   flush(): void {
     if (this.sums) {
       updateCrc64(this.sumLow, this.sumHigh, this.bytes, 0, this.at);

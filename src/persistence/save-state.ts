@@ -1,5 +1,5 @@
 /**
- * Save state: what all workers know about saves and the load at start, as doubles in the control block. INFO and LASTSAVE
+ * Save state: the state of saves and of the load at the start that all workers share, as doubles in the control block. INFO and LASTSAVE
  * read it anywhere; the thread that saves or loads writes it.
  */
 import { type Control, PERSISTENCE_AT } from "../memory/control.ts";

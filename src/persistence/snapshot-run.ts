@@ -1,5 +1,5 @@
 /**
- * One worker's part of a snapshot that becomes an RDB file: takes what store/snapshot.ts emits, and makes pieces of it.
+ * One worker's part of a snapshot that becomes an RDB file: makes pieces of the records that store/snapshot.ts emits.
  *
  *   under a lock   record  ─► writer of records ─► piece │
  *                  pinned  ─► queue                      ├─► outlet
@@ -29,11 +29,11 @@ export interface PieceOutlet {
   end(dropped: Dropped): void;
   /** So much of all sources waits for the file that a walk rests. */
   readonly isFull: boolean;
-  /** So much of this source waits. What is within a key goes on until then, whatever waits of the others behind it. */
+  /** So much of this source waits. Until then a source within a key continues, although the others wait behind it. */
   isBehind(source: number): boolean;
 }
 
-/** What a step came to. Waits: for the file, a lock or other workers. */
+/** Result of a step. Waits: for the file, a lock or other workers. */
 export const Step = { More: 0, Waits: 1, Done: 2 } as const;
 export type Step = (typeof Step)[keyof typeof Step];
 
@@ -102,7 +102,7 @@ export class SnapshotRun implements SnapshotSink {
     this.long = new PieceSource(worker * 2 + 1, outlet);
   }
 
-  /** A snapshot is about to be cut: what is emitted goes to `outlet`. */
+  /** A snapshot is about to be cut. Its records go to `outlet`. */
   prepare(outlet: PieceOutlet, format: RdbFormat): void {
     this.outlet = outlet;
     this.records = new RecordWriter(this.call.store, this.collections, format, this.config);
@@ -110,7 +110,7 @@ export class SnapshotRun implements SnapshotSink {
     this.counted = this.keysWritten;
   }
 
-  /** True while what it emits is ahead of what is written: writes that would emit more wait. */
+  /** True while many emitted values are not written yet: writes that would emit more wait. */
   get mustHoldWrites(): boolean {
     return this.queue.length > QUEUE_MAX;
   }
@@ -125,7 +125,7 @@ export class SnapshotRun implements SnapshotSink {
     return this.short.writer.keys + this.long.writer.keys;
   }
 
-  // ---- what is emitted, under locks ----
+  // ---- emitted records, under locks ----
 
   isLarge(at: FoundRecord): boolean {
     return this.records!.bytesOutside(at) > PINNED_BYTES;

@@ -17,7 +17,7 @@ const MEMORY_MS = 10_000;
 /** How often the progress is logged, ms. */
 const PROGRESS_MS = 5000;
 
-/** What is to be loaded: an RDB file, or the one that an append-only file begins with, whose log tells what expires. */
+/** The file to be loaded: an RDB file, or the preamble of an append-only file, whose log tells which keys expire. */
 export interface RdbLoadRequest {
   readonly path: string;
   readonly isPreamble: boolean;
@@ -96,7 +96,7 @@ export class RdbLoad {
     this.persistence.log.info(`loading: ${(share * 100).toFixed(0)} %, about ${left.toFixed(0)} s left`);
   }
 
-  /** Ends the load. `thrown` is what ended it early, null = nothing. */
+  /** Ends the load. `thrown` is the error that ended it early, null = none. */
   finish(thrown: unknown): RdbLoadResult {
     const { engine, loader, reader } = this;
     loader.abandon();
@@ -107,7 +107,7 @@ export class RdbLoad {
   }
 }
 
-/** What a load that could not even begin came to. */
+/** Result of a load that could not begin. */
 export function failedLoad(thrown: unknown): RdbLoadResult {
   return { keys: 0, expired: 0, end: 0, failure: failureOf(thrown) };
 }

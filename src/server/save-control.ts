@@ -1,5 +1,5 @@
 /**
- * The main thread's control of background saves: BGSAVE, save points, what is scheduled. The outcome goes to SaveState, where
+ * The main thread's control of background saves: BGSAVE, save points, scheduled saves. Results go to SaveState, where
  * INFO and LASTSAVE find it, and to the log.
  */
 import { resolve } from "node:path";
@@ -57,7 +57,7 @@ export class SaveControl {
     }
   }
 
-  /** Begins what is scheduled, or what a save point asks for. */
+  /** Begins a scheduled save, or one that a save point asks for. */
   private look(): void {
     if (this.saves.get("isScheduled") === 0 && !this.isSavePointReached()) return;
     if (!this.snapshots.state.claim()) return;

@@ -92,7 +92,7 @@ export class SnapshotControl {
     for (let worker = 0; worker < this.workers; worker++) this.send(worker, { kind: "snapshotWalk" }, []);
   }
 
-  /** The process ends: what is half written goes. */
+  /** The process ends: removes the unfinished file. */
   abandon(): void {
     if (this.request === null) return;
     try {

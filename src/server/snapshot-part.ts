@@ -56,7 +56,7 @@ export class SnapshotPart {
       const header = this.persistence.cut(this.format, isBase, () => {
         if (log === null) return;
         position = log.end;
-        // What follows the base names its database.
+        // The first command behind the base names its database.
         if (isBase) log.beginAnew();
       });
       if (header === null) {

@@ -3,8 +3,8 @@
  * each with a Snapshot of its own.
  *
  *   cut      all shard locks: the parity of every shard flips, so no record has it: none is emitted
- *   walk     home workers, some 100 us of a lock at a time, in the order of SCAN: emits what is not emitted yet
- *   changes  before a record changes, goes or is dropped, whoever does it emits it first (KeyHooks.beforeChange)
+ *   walk     home workers, some 100 us of a lock at a time, in the order of SCAN: emits the records that remain
+ *   changes  a thread that changes or removes a record emits it first (KeyHooks.beforeChange)
  *
  *   shard word │ ACTIVE while records of the shard are still to be emitted │ parity: of emitted and of new records │
  *   control    │ id of the cut │ shards left │ discard │ keyspace number → database number + 1 at the cut, 0 = none │
@@ -43,7 +43,7 @@ const POSITIONS = 2 ** 32;
 /** A walk gives the lock back after so long, ms. */
 const LOCKED_MS = 0.1;
 
-/** Takes what a snapshot emits. */
+/** Receives the records that a snapshot emits. */
 export interface SnapshotSink {
   /** True when the value is to be pinned rather than emitted under the lock. */
   isLarge(at: FoundRecord): boolean;
@@ -201,7 +201,7 @@ export class Snapshot {
     m[w] = m[w]! ^ PARITY_BIT;
     const keyspace = keyspaceOf(m, w);
     const database = state.databaseOf(keyspace);
-    // What was being emptied at the cut was gone for commands.
+    // A keyspace that was being emptied at the cut was gone for commands.
     if (database < 0 || state.isDiscarded) return;
     key.loadWords(m, keyAt(m, w), keyBytes(m, w));
     at.shard = shard;
@@ -209,7 +209,7 @@ export class Snapshot {
     at.moveTo(address, w);
     if (sink.isLarge(at)) {
       const pin = store.large.pinForSnapshot(shard);
-      // With all pins in use the value is emitted here and now, whatever its size.
+      // With all pins in use even a large value is written under the lock.
       if (pin >= 0) return sink.pinned(at, database, pin);
     }
     sink.record(at, database);

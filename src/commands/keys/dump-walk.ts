@@ -31,7 +31,7 @@ export abstract class EntriesPayload<V extends Collection> extends Payload {
   protected abstract begin(): void;
   /** Writes the current entry. May seek another entry. */
   protected abstract write(): void;
-  /** Writes what follows the last entry. */
+  /** Writes the bytes behind the last entry. */
   protected finish(): void {}
 
   step(sink: ValueSink): boolean {

@@ -5,8 +5,11 @@
 import { dlopen, FFIType, ptr } from "bun:ffi";
 
 const CLOCK_MONOTONIC_COARSE = 6;
-/** struct timespec: 64 bits of seconds, 64 of nanoseconds. */
-const timespec = new Int32Array(4);
+/**
+ * struct timespec: 64 bits of seconds, 64 of nanoseconds. Its memory is an ArrayBuffer's and so stays where it is. JSC moves
+ * the elements of a short array without one when optimized code reads them, and the call would write into freed memory.
+ */
+const timespec = new Int32Array(new ArrayBuffer(16));
 
 /** A number that changes with every timer interrupt. It only shows that time has advanced. */
 export const coarseTick: (() => number) | null = load();

@@ -6,6 +6,7 @@
  */
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import type { FlagValue } from "../base/config/load.ts";
+import { isRedisConf } from "../base/config/redis-conf.ts";
 import { findKey, findRedisKey } from "../base/config/schema.ts";
 import { StartupError } from "../base/errors.ts";
 
@@ -62,13 +63,7 @@ export interface ServerArguments {
 /** Parses the arguments of the server and its one-shot options. Throws UsageError. */
 export function parseServerArguments(argv: readonly string[]): ServerArguments {
   const { values, positionals } = parse(redisOptions(argv), SERVER_OPTIONS, true);
-  if (positionals.length > 0) {
-    const hint =
-      positionals[0]!.endsWith(".conf") || positionals[0]!.endsWith(".toml")
-        ? ` (a configuration file is named by --config ${positionals[0]})`
-        : "";
-    throw new UsageError(`Unexpected argument '${positionals[0]}'${hint}`);
-  }
+  const configPath = configPathOf(positionals, values.config);
   const flags: FlagValue[] = (values.set ?? []).map(parseSet);
   for (const [option, name] of Object.entries(KEY_OPTIONS)) {
     const value = values[option as keyof typeof KEY_OPTIONS];
@@ -84,7 +79,18 @@ export function parseServerArguments(argv: readonly string[]): ServerArguments {
           : values["test-config"] === true
             ? "test-config"
             : "serve";
-  return { action, configPath: values.config ?? "", flags, showSecrets: values["show-secrets"] === true };
+  return { action, configPath, flags, showSecrets: values["show-secrets"] === true };
+}
+
+/** The configuration file: `--config FILE`, or FILE as the first argument, as redis-server takes it. */
+function configPathOf(positionals: readonly string[], named: string | undefined): string {
+  const [first, second] = positionals;
+  if (first === undefined) return named ?? "";
+  if (!isRedisConf(first) && !first.endsWith(".toml"))
+    throw new UsageError(`Unexpected argument '${first}' (a configuration file's name ends in .toml or .conf)`);
+  const other = second ?? named;
+  if (other !== undefined) throw new UsageError(`two configuration files are named: ${first} and ${other}`);
+  return first;
 }
 
 /** Parses the argument of `--set`: "section.key=value"; the name may also be a Redis parameter's. */
@@ -228,7 +234,7 @@ function parse<const T extends Options>(
 
 export const HELP = `Ferrite, a Redis-compatible server.
 
-usage: ferrite [options]
+usage: ferrite [FILE] [options]
        ferrite init [-o FILE] [-d DIR] [--force] [--no-dirs] [--minimal]
        ferrite doctor [--json] [options]
        ferrite check-aof [--fix] [--yes] FILE
@@ -236,7 +242,8 @@ usage: ferrite [options]
        ferrite rdb convert IN OUT --to VERSION   (10: Redis 7.0, 11: 7.2, 12: 7.4)
 
 options
-  -c, --config FILE         configuration file (otherwise ./ferrite.toml, ./ferrite.example.toml,
+  -c, --config FILE         configuration file: TOML, or a redis.conf if its name ends in .conf; FILE as the first
+                            argument is the same (otherwise ./ferrite.toml, ./ferrite.example.toml,
                             ~/.config/ferrite/ferrite.toml, /etc/ferrite/ferrite.toml)
   -p, --port N              TCP port (6379)
   -b, --bind, --host ADDR   address to listen on, or ADDR:PORT (127.0.0.1)

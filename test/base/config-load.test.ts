@@ -90,7 +90,9 @@ describe("values of a file", () => {
     );
     expect(errorOf("[server]\nprotected_mode = 1")).toContain("expected true or false, found 1");
     expect(errorOf("[storage]\nnum_shards = 100")).toContain("expected a power of two between 1 and 4096, found 100");
-    expect(errorOf('[logging]\nformat = "xml"')).toContain('expected one of "auto", "pretty", "json", found "xml"');
+    expect(errorOf('[logging]\nformat = "xml"')).toContain(
+      'expected one of "auto", "pretty", "json", "redis", found "xml"',
+    );
   });
 
   test("all problems of a file are reported at once", () => {

@@ -105,7 +105,7 @@ describe("arguments", () => {
     expect(usageError(["--port"])).toContain("--port");
     expect(usageError(["--maxmemory"])).toBe("Option '--maxmemory' needs a value");
     expect(usageError(["--set", "port"])).toBe("--set port: expected section.key=value");
-    expect(usageError(["redis.conf"])).toContain("a configuration file is named by --config redis.conf");
+    expect(usageError(["redis"])).toContain("a configuration file's name ends in .toml or .conf");
   });
 });
 
@@ -176,6 +176,24 @@ describe("the program", () => {
     expect((await ferrite(cwd, ["--test-config", "-c", "g.toml"])).err).toStartWith(
       "Error: Config file not found: g.toml\n",
     );
+  });
+
+  test("a redis.conf is the first argument, as of redis-server, and options override it", async () => {
+    const cwd = place();
+    writeFileSync(join(cwd, "redis.conf"), "port 7\nappendonly no\nmaxmemory 1gb\n");
+    const { code, out } = await ferrite(cwd, ["redis.conf", "--dump-config", "--maxmemory", "2gb"]);
+    expect(code).toBe(0);
+    const { config } = loadConfigText(out, "f.toml", { memoryBytes: 2 ** 33, cgroupMemoryBytes: 0, cpus: 2 });
+    expect(config.number("server.port")).toBe(7);
+    expect(config.flag("persistence.enable_aof")).toBe(false);
+    expect(config.number("storage.max_memory")).toBe(2 ** 31);
+    writeFileSync(join(cwd, "redis.conf"), "port 7\nmaxmemoy 1gb\n");
+    expect(await ferrite(cwd, ["redis.conf"])).toMatchObject({
+      code: 1,
+      err: "Error: Failed to parse config: redis.conf:2: unknown directive maxmemoy; did you mean maxmemory?\n",
+    });
+    const two = await ferrite(cwd, ["redis.conf", "-c", "f.toml"]);
+    expect(two.err).toStartWith("Error: two configuration files are named: redis.conf and f.toml");
   });
 
   test("ferrite-check-aof is a link to the program", async () => {

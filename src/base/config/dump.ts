@@ -124,6 +124,14 @@ const SUPPORT_WORDS = {
   detail: "not in this version",
 } as const;
 
+const REDIS_CONF_WORDS = [
+  "A file whose name ends in `.conf` is read as a redis.conf: `ferrite /etc/redis/redis.conf`, or with `--config`. Every parameter of Redis",
+  "has the key of its row below, `include` and `rename-command` work, and keys without a Redis name stand there under their own",
+  "(`server.turn_max_commands 64`). What such a file does not set has Ferrite's default: `appendonly` is on. A directive that Ferrite does",
+  "not know, or a feature that it lacks, stops the start with the line that names it. The log then has the form of redis-server's.",
+  "",
+];
+
 /** docs/CONFIGURATION.md. */
 export function referencePage(): string {
   const lines = [
@@ -146,6 +154,7 @@ export function referencePage(): string {
     "`CONFIG REWRITE` changes the file so that it alone produces the running configuration, including values from variables and flags, and secrets.",
     "It preserves comments, order and all other content, and the file's mode and owner.",
     "",
+    ...REDIS_CONF_WORDS,
     "Unknown sections and keys are errors. Some keys have two spellings. Either one loads; setting both to different values is an error.",
     'Sizes are bytes, or strings as in Redis: `"1k"` = 1000, `"1kb"` = 1024, `"64mb"`, `"8gb"`. Times are numbers in the unit of the key,',
     'or strings like `"100ms"`, `"30s"`, `"5m"`, `"1h"`, `"1d"`.',

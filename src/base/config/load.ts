@@ -1,5 +1,6 @@
 /**
- * Loads the configuration: a file, then FERRITE_* variables, then flags. Each layer overrides the one before.
+ * Loads the configuration: a file, then FERRITE_* variables, then flags. Each layer overrides the one before. The file is
+ * TOML, or by its name a redis.conf (redis-conf.ts).
  *
  * Which file: --config; else ./ferrite.toml, ./ferrite.example.toml (with a warning), ~/.config/ferrite/ferrite.toml,
  * /etc/ferrite/ferrite.toml; else built-in defaults. Two spellings of one key in the same layer must agree. All problems of
@@ -7,7 +8,7 @@
  */
 import { join } from "node:path";
 import { ConfigError, configNotFound, ioUringUnsupported, permissionDenied } from "../errors.ts";
-import { FileFailure, readText, type Files } from "../files.ts";
+import { FileFailure, MemoryFiles, readText, type Files } from "../files.ts";
 import { Config, type Provenance } from "./config.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import {
@@ -22,9 +23,12 @@ import {
   specOf,
   type KeySpec,
 } from "./schema.ts";
+import { isRedisConf, readRedisConf } from "./redis-conf.ts";
 import { splitBind, splitPrimary } from "./syntax.ts";
 import { readToml } from "./toml.ts";
 import { bytesText, parseText, parseTomlValue, Refusal, sameValue, tomlText, type ConfigValue } from "./values.ts";
+
+const NO_FILES: Files = new MemoryFiles(1, []);
 
 export const INSTALLED_CONFIG = "/etc/ferrite/ferrite.toml";
 const INSTALLED_DATA = "/var/lib/ferrite";
@@ -68,7 +72,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     warnings.push("configuration is read from ./ferrite.example.toml; copy it to ferrite.toml");
   }
   const layers = [
-    source === "" ? [] : fileLayer(source, readSource(files, source), warnings),
+    source === "" ? [] : fileLayer(source, readSource(files, source), files, warnings),
     environmentLayer(environment, warnings),
     options.flags.map(flagAssignment),
   ];
@@ -85,11 +89,14 @@ function emptyConfig(source: string, machine: Machine): Config {
   return config;
 }
 
-/** Loads a text as the configuration file at `path`, without other layers. For tests, doctor and CONFIG REWRITE. */
-export function loadConfigText(text: string, path: string, machine: Machine): LoadedConfig {
+/**
+ * Loads a text as the configuration file at `path`, without other layers. For tests and CONFIG REWRITE. A redis.conf may
+ * include further files from `files`.
+ */
+export function loadConfigText(text: string, path: string, machine: Machine, files: Files = NO_FILES): LoadedConfig {
   const config = emptyConfig(path, machine);
   const warnings: string[] = [];
-  applyLayer(config, fileLayer(path, text, warnings), warnings);
+  applyLayer(config, fileLayer(path, text, files, warnings), warnings);
   validate(config, warnings);
   return { config, warnings };
 }
@@ -147,7 +154,27 @@ function flagAssignment(flag: FlagValue): Assignment {
   return { name: flag.name, value: flag.value, raw: true, from: { kind: "flag", text: flag.flag } };
 }
 
-function fileLayer(path: string, text: string, warnings: string[]): Assignment[] {
+function fileLayer(path: string, text: string, files: Files, warnings: string[]): Assignment[] {
+  return isRedisConf(path) ? redisLayer(path, text, files) : tomlLayer(path, text, warnings);
+}
+
+function redisLayer(path: string, text: string, files: Files): Assignment[] {
+  const { settings, problems } = readRedisConf(text, path, (included) => readText(files, included));
+  const unknown = settings.filter(
+    ({ name }) => findRedisKey(name) === null && findKey(name) === null && !isSpecial(name),
+  );
+  refuse([
+    ...problems,
+    ...unknown.map(({ name, place }) => `${place}: unknown directive ${name}${didYouMean(name, redisNames())}`),
+  ]);
+  return settings.map(({ name, value, place }) => ({ name, value, raw: true, from: { kind: "file", text: place } }));
+}
+
+function redisNames(): string[] {
+  return KEYS.flatMap((spec) => spec.redis);
+}
+
+function tomlLayer(path: string, text: string, warnings: string[]): Assignment[] {
   const file = readToml(text, path);
   const problems: string[] = [];
   const known = new Set([...SECTIONS.map((section) => section.name), ...allSpellings().map(sectionOf)]);

@@ -6,6 +6,8 @@
  *   a missing key                 a line is added to its section, below the commented-out default if there is one
  *   a missing key at its default  is not added
  *
+ * A redis.conf is changed line by line (redis-conf-rewrite.ts).
+ *
  * The result is verified: before the new text replaces the file, it is loaded as at start, and must give the same value for
  * every key and contain all other entries of the old text.
  */
@@ -13,6 +15,8 @@ import { errorWords, StartupError } from "../errors.ts";
 import { FileFailure, readWhole, replaceKeeping, type Files } from "../files.ts";
 import type { Config } from "./config.ts";
 import { loadConfigText } from "./load.ts";
+import { isRedisConf } from "./redis-conf.ts";
+import { editRedisConf } from "./redis-conf-rewrite.ts";
 import { findKey, KEYS, type KeySpec } from "./schema.ts";
 import { splitBind } from "./syntax.ts";
 import { type Block, findPlaces, type KeyPlace, type Places } from "./toml-places.ts";
@@ -43,7 +47,7 @@ export function rewriteConfig(files: Files, config: Config): void {
     throw new RewriteRefused("the file is not UTF-8");
   }
   const mark = text.startsWith(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK : "";
-  const next = mark + rewrittenText(text.slice(mark.length), config);
+  const next = mark + rewrittenText(text.slice(mark.length), config, files);
   if (next !== text || old.length === 0) replaceKeeping(files, path, new TextEncoder().encode(next));
 }
 
@@ -59,26 +63,27 @@ export function tryRewriteConfig(files: Files, config: Config): string {
   }
 }
 
-/** Returns `text` changed so that it produces `config`. Throws RewriteRefused. */
-export function rewrittenText(text: string, config: Config): string {
+/** Returns `text` changed so that it produces `config`. Throws RewriteRefused. A redis.conf may include `files`. */
+export function rewrittenText(text: string, config: Config, files?: Files): string {
   let now = text;
   const changed = new Set<string>();
+  const isRedis = isRedisConf(config.source);
   for (let round = 0; round < ROUNDS; round++) {
-    const file = meaningOf(now, config);
+    const file = meaningOf(now, config, files);
     const wrong = KEYS.filter((spec) => !sameValue(file.get(spec.name), config.get(spec.name)));
     if (wrong.length === 0) {
-      checkRest(text, now, changed, config.source);
+      if (!isRedis) checkRest(text, now, changed, config.source);
       return now;
     }
     for (const spec of wrong) changed.add(spec.name);
-    now = new Edit(now, config).apply(wrong);
+    now = isRedis ? editRedisConf(now, config, wrong, round > 0) : new Edit(now, config).apply(wrong);
   }
   throw new RewriteRefused(`the file cannot be made to hold ${[...changed].join(", ")}`);
 }
 
-function meaningOf(text: string, config: Config): Config {
+function meaningOf(text: string, config: Config, files?: Files): Config {
   try {
-    return loadConfigText(text, config.source, config.machine).config;
+    return loadConfigText(text, config.source, config.machine, files).config;
   } catch (thrown) {
     if (thrown instanceof StartupError) throw new RewriteRefused(thrown.message);
     throw thrown;

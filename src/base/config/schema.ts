@@ -165,7 +165,10 @@ const REWRITE_PERCENTAGE: RedisForm = {
 /** disable-thp is the opposite of storage.huge_pages. */
 const NOT_HUGE_PAGES: RedisForm = {
   toRedis: (value) => (value === true ? "no" : "yes"),
-  fromRedis: () => new Refusal("can't set immutable config"),
+  fromRedis: (text) => {
+    const word = text.toLowerCase();
+    return word === "yes" || word === "no" ? word === "no" : new Refusal("argument must be 'yes' or 'no'");
+  },
 };
 
 /** Redis replies dir as an absolute path, and backup scripts rely on it. */
@@ -1192,8 +1195,8 @@ const LOGGING = [
   key("logging.format", {
     type: "enum",
     default: "auto",
-    choices: ["auto", "pretty", "json"],
-    doc: "pretty is for people, json for programs. auto is pretty on a terminal and json elsewhere.",
+    choices: ["auto", "pretty", "json", "redis"],
+    doc: "pretty is for people, json for programs, redis has the form of redis-server's log. auto is redis under a redis.conf, else pretty on a terminal and json elsewhere.",
   }),
   key("logging.log_file", {
     type: "path",

@@ -1,0 +1,177 @@
+/**
+ * Reads a redis.conf, the file of somebody who comes from Redis:
+ *
+ *   # comment
+ *   maxmemory 2gb                      a directive and its arguments, separated by blanks
+ *   requirepass "a \"b\" \x41"         C escapes between double quotes, none but \' between single ones
+ *   save 900 1                         may be repeated: the save points add up, and `save ""` removes those before it
+ *   rename-command KEYS ""             may be repeated, once for each command
+ *   include /etc/redis/common.conf     is read in its place
+ *
+ * Of any other directive the last one counts, as in Redis. A directive is a Redis parameter or a key of Ferrite's
+ * (`server.turn_max_commands 64`), so that a redis.conf can say everything that a ferrite.toml can.
+ */
+import { basename } from "node:path";
+import { findRedisKey } from "./schema.ts";
+import { splitPrimary } from "./syntax.ts";
+
+const INCLUDES_MAX = 16;
+const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
+/** Directives whose repetitions add up. */
+const LISTS: ReadonlySet<string> = new Set(["save", "client-output-buffer-limit"]);
+
+/** True when the file is read as a redis.conf rather than as TOML: "redis.conf", "/etc/redis/redis.conf.local". */
+export function isRedisConf(path: string): boolean {
+  return /\.conf(\.|$)/.test(basename(path)) && !path.endsWith(".toml");
+}
+
+/** What a redis.conf sets: the text of one key, and the line that has it. */
+export interface RedisSetting {
+  /** A Redis parameter's name, "section.key", or what stands in the file when it is neither. */
+  readonly name: string;
+  readonly value: string;
+  /** "redis.conf:12". */
+  readonly place: string;
+}
+
+export interface RedisConf {
+  readonly settings: readonly RedisSetting[];
+  readonly problems: readonly string[];
+}
+
+/** One directive with its arguments. */
+export interface RedisLine {
+  readonly name: string;
+  readonly words: readonly string[];
+}
+
+/** Splits a line. Null for one without a directive; a text says what is wrong with it. */
+export function splitRedisLine(line: string): RedisLine | null | string {
+  const text = line.trim();
+  if (text === "" || text.startsWith("#")) return null;
+  const words: string[] = [];
+  for (let at = 0; at < text.length; ) {
+    const found = readWord(text, at);
+    if (found === null) return "unbalanced quotes";
+    words.push(found.word);
+    at = found.end;
+    while (at < text.length && /\s/.test(text[at]!)) at++;
+  }
+  return { name: words[0]!.toLowerCase(), words: words.slice(1) };
+}
+
+/** The word at `from`, and where it ends. Null when its quotes do not. */
+function readWord(text: string, from: number): { word: string; end: number } | null {
+  let word = "";
+  let at = from;
+  while (at < text.length && !/\s/.test(text[at]!)) {
+    const quote = text[at]!;
+    if (quote !== '"' && quote !== "'") {
+      word += quote;
+      at++;
+      continue;
+    }
+    const quoted = readQuoted(text, at + 1, quote);
+    if (quoted === null) return null;
+    word += quoted.word;
+    at = quoted.end;
+    // Redis wants a blank behind a closing quote.
+    if (at < text.length && !/\s/.test(text[at]!)) return null;
+  }
+  return { word, end: at };
+}
+
+function readQuoted(text: string, from: number, quote: string): { word: string; end: number } | null {
+  let word = "";
+  for (let at = from; at < text.length; at++) {
+    const char = text[at]!;
+    if (char === quote) return { word, end: at + 1 };
+    const next = text[at + 1] ?? "";
+    if (char !== "\\" || next === "" || (quote === "'" && next !== "'")) {
+      word += char;
+      continue;
+    }
+    const hex = quote === '"' ? /^x([0-9a-fA-F]{2})/.exec(text.slice(at + 1, at + 4)) : null;
+    word += hex === null ? (ESCAPES[next] ?? next) : String.fromCharCode(Number.parseInt(hex[1]!, 16));
+    at += hex === null ? 1 : 3;
+  }
+  return null;
+}
+
+/** Reads `text`, the file at `path`. `include` returns the text of another file, or throws. */
+export function readRedisConf(text: string, path: string, include: (path: string) => string): RedisConf {
+  const reader = new Reader(include);
+  reader.read(text, path, 0);
+  const { settings, problems } = reader;
+  return { settings: [...settings.values()], problems };
+}
+
+class Reader {
+  readonly settings = new Map<string, RedisSetting>();
+  readonly problems: string[] = [];
+  private readonly renamed: Record<string, string> = {};
+
+  constructor(private readonly include: (path: string) => string) {}
+
+  read(text: string, path: string, depth: number): void {
+    for (const [i, line] of text.split("\n").entries()) {
+      const found = splitRedisLine(line);
+      if (found === null) continue;
+      const place = `${path}:${i + 1}`;
+      const problem = typeof found === "string" ? found : this.take(found, place, depth);
+      if (problem !== "") this.problems.push(`${place}: ${problem}`);
+    }
+  }
+
+  /** Takes one directive. Returns what is wrong with it, or "". */
+  private take({ name, words }: RedisLine, place: string, depth: number): string {
+    if (words.length === 0) return `${name} has no argument`;
+    switch (name) {
+      case "include":
+        return this.takeFile(words, depth);
+      case "rename-command": {
+        if (words.length !== 2) return "rename-command takes a name and the new name";
+        this.renamed[words[0]!] = words[1]!;
+        return this.put("server.rename_commands", JSON.stringify(this.renamed), place);
+      }
+      case "replicaof":
+      case "slaveof":
+        if (splitPrimary(words.join(" ")) === null) return `${name} takes a host and a port, or "no one"`;
+        return this.put("replication.replicaof", words.join(" "), place);
+      case "user":
+      case "loadmodule":
+        return `${name}: not supported in this version`;
+      default:
+        return this.put(name, words.join(" "), place);
+    }
+  }
+
+  private put(name: string, value: string, place: string): string {
+    // slave-read-only and replica-read-only are one parameter.
+    const key = findRedisKey(name)?.name ?? name;
+    const before = LISTS.has(name) ? (this.settings.get(key)?.value ?? "") : "";
+    this.settings.set(key, { name, value: before === "" || value === "" ? value : `${before} ${value}`, place });
+    return "";
+  }
+
+  private takeFile(words: readonly string[], depth: number): string {
+    if (depth === INCLUDES_MAX) return `more than ${INCLUDES_MAX} files include each other`;
+    for (const path of words) {
+      try {
+        this.read(this.include(path), path, depth + 1);
+      } catch (thrown) {
+        return `include ${path}: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
+      }
+    }
+    return "";
+  }
+}
+
+/** A word of a redis.conf that `splitRedisLine` reads back. */
+export function redisWord(text: string): string {
+  if (/^[^\s"'\\#\x00-\x1f\x7f]+$/.test(text)) return text;
+  const quoted = text.replace(/[\\"\x00-\x1f\x7f]/g, (char) =>
+    char === "\\" || char === '"' ? `\\${char}` : `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+  return `"${quoted}"`;
+}

@@ -89,9 +89,12 @@ export interface LogSink {
   close(): void;
 }
 
+/** pretty and json are Ferrite's own forms; redis is that of redis-server, for programs that read its log. */
+export type LogFormat = "pretty" | "json" | "redis";
+
 export interface LogOptions {
   readonly sink: LogSink;
-  readonly format: "pretty" | "json";
+  readonly format: LogFormat;
   readonly filter: LogFilter;
   /** "main", "worker-3" ... */
   readonly threadName: string;
@@ -134,11 +137,7 @@ export class LogRoot {
   }
 
   write(level: Level, target: string, message: string, fields: LogFields): void {
-    this.options.sink.write(
-      this.options.format === "json"
-        ? this.jsonLine(level, target, message, fields)
-        : this.prettyLine(level, target, message, fields),
-    );
+    this.options.sink.write(this.lineOf(level, target, message, fields));
   }
 
   /** Writes a line that another thread has formatted. */
@@ -148,6 +147,17 @@ export class LogRoot {
 
   close(): void {
     this.options.sink.close();
+  }
+
+  private lineOf(level: Level, target: string, message: string, fields: LogFields): string {
+    switch (this.options.format) {
+      case "json":
+        return this.jsonLine(level, target, message, fields);
+      case "pretty":
+        return this.prettyLine(level, target, message, fields);
+      default:
+        return `${process.pid}:M ${redisTime(this.options.now())} ${REDIS_MARKS[level]} ${textOf(message, fields)}\n`;
+    }
   }
 
   private jsonLine(level: Level, target: string, message: string, fields: LogFields): string {
@@ -171,14 +181,31 @@ export class LogRoot {
     if (options.showThreadName) line += ` ${options.threadName}`;
     if (options.showThreadId) line += ` ThreadId(${options.threadId})`;
     if (options.showTarget) line += ` ${target}:`;
-    // Escape line breaks, so that one event is one line even if a client sent the text.
-    line += ` ${escapeControls(message)}`;
-    for (const [name, value] of Object.entries(fields)) {
-      const text = typeof value === "string" && !/^[\w.:/@+-]+$/.test(value) ? JSON.stringify(value) : String(value);
-      line += ` ${name}=${text}`;
-    }
-    return `${line}\n`;
+    return `${line} ${textOf(message, fields)}\n`;
   }
+}
+
+/** The message and its fields. Line breaks are escaped, so that one event is one line even if a client sent the text. */
+function textOf(message: string, fields: LogFields): string {
+  let line = escapeControls(message);
+  for (const [name, value] of Object.entries(fields)) {
+    const text = typeof value === "string" && !/^[\w.:/@+-]+$/.test(value) ? JSON.stringify(value) : String(value);
+    line += ` ${name}=${text}`;
+  }
+  return line;
+}
+
+/** Redis's marks of the levels: debug, verbose, notice, warning. */
+const REDIS_MARKS: Readonly<Record<Level, string>> = { 0: ".", 1: "-", 2: "*", 3: "#", 4: "#", 5: "#" };
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** "29 Nov 2026 15:25:25.123", in local time as in Redis. */
+function redisTime(ms: number): string {
+  const date = new Date(ms);
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const day = `${two(date.getDate())} ${MONTHS[date.getMonth()]} ${date.getFullYear()}`;
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
+  return `${day} ${time}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
 function escapeControls(text: string): string {

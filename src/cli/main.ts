@@ -5,6 +5,7 @@
  * to standard output, errors to standard error.
  */
 import { basename } from "node:path";
+import { isatty } from "node:tty";
 import type { Config } from "../base/config/config.ts";
 import { dumpConfig } from "../base/config/dump.ts";
 import { chosenValues, type LoadedConfig } from "../base/config/load.ts";
@@ -12,7 +13,7 @@ import { openLogs } from "../base/config/open-logs.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
-import type { LogRoot } from "../base/log.ts";
+import { type LogRoot, STANDARD_OUTPUT } from "../base/log.ts";
 import {
   HELP,
   parseInitArguments,
@@ -94,6 +95,11 @@ async function serve(loaded: LoadedConfig): Promise<number> {
   const start: (config: Config, logs: LogRoot) => Promise<number> = startServer;
   try {
     return await start(loaded.config, logs);
+  } catch (thrown) {
+    // On a terminal the message that follows on standard error is enough.
+    if (thrown instanceof StartupError && !isatty(STANDARD_OUTPUT))
+      logs.target("server").error("start_failed", [thrown.message, ...thrown.hints].join("; "));
+    throw thrown;
   } finally {
     logs.close();
   }

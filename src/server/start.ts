@@ -92,6 +92,9 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     executable: process.execPath,
     clientsPossible,
   };
+  // In these words, because scripts and test suites wait for them.
+  log.info(`started, PID: ${process.pid}`);
+  log.info("Server initialized");
   const recovered = recoverFor(config, logs);
   const server = new Supervisor(config, logs, memory, facts, recovered);
   const code = await server.run();
@@ -219,7 +222,7 @@ class Supervisor {
     process.on("SIGINT", () => this.stopBySignal("SIGINT"));
     const hosts = this.config.bindHosts.map(({ host }) => host).join(", ");
     log.info(
-      `ready: ${hosts} port ${this.config.number("server.port")}, ${this.facts.workers} workers, pid ${process.pid}`,
+      `Ready to accept connections: ${hosts} port ${this.config.number("server.port")}, ${this.facts.workers} workers`,
     );
     return ended;
   }

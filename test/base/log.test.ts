@@ -47,6 +47,15 @@ describe("lines", () => {
     ]);
   });
 
+  test("redis-server's form has the process, the time and a mark for the level", () => {
+    const { logs, lines } = root({ format: "redis" });
+    logs.target("server").info("ready\nnow", { port: 1 });
+    logs.target("server").error("x", "bad");
+    const [date, time] = [/\d\d Dec 2025/, /\d\d:\d\d:00\.123/].map((pattern) => pattern.source);
+    expect(lines[0]).toMatch(new RegExp(`^${process.pid}:M ${date} ${time} \\* ready\\\\nnow port=1\n$`));
+    expect(lines[1]).toMatch(new RegExp(`^${process.pid}:M ${date} ${time} # bad error_type=x\n$`));
+  });
+
   test("every error has an error_type, and no field replaces a standard one", () => {
     const { logs, lines } = root({});
     logs.target("server").error("disk_full", "failed", { level: "x", message: "y" });

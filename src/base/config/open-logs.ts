@@ -12,10 +12,12 @@ import {
   STANDARD_OUTPUT,
   startFilter,
   type Level,
+  type LogFormat,
   type LogSink,
   type Rotation,
 } from "../log.ts";
 import type { Config } from "./config.ts";
+import { isRedisConf } from "./redis-conf.ts";
 
 /** The logging thread: "main" is 0, "worker-3" is 4 ... */
 export interface ThreadLabel {
@@ -90,8 +92,9 @@ export function configuredLevel(config: Config): Level {
   return level === -1 ? INFO : level;
 }
 
-function chooseFormat(config: Config): "pretty" | "json" {
+function chooseFormat(config: Config): LogFormat {
   const format = config.text("logging.format");
-  if (format === "pretty" || format === "json") return format;
+  if (format !== "auto") return format as LogFormat;
+  if (isRedisConf(config.source)) return "redis";
   return config.text("logging.log_file") === "" && isatty(STANDARD_OUTPUT) ? "pretty" : "json";
 }

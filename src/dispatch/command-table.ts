@@ -29,10 +29,14 @@ export class CommandTable {
   /** MemberPlaces by table index. */
   readonly members: Uint8Array;
   /** The names in force: those of clients, or while a file is loaded those of the rows. */
-  private names: Names;
+  private slots: Names["slots"];
+  private texts: Names["texts"];
+  private subcommands: Names["subcommands"];
   private readonly clientNames: Names;
   private readonly rowNames: Names;
   private readonly rowNumbers = new Map<CommandSpec, number>();
+  /** True when clients cannot reach all commands by the names of their rows. */
+  readonly hasChanges: boolean;
   /** New names of the renamed rows. */
   private readonly otherNames = new Map<CommandSpec, string>();
 
@@ -41,6 +45,7 @@ export class CommandTable {
     families: readonly (readonly CommandSpec[])[],
     private readonly changes: CommandNames,
   ) {
+    this.hasChanges = changes.renamed.size > 0 || changes.disabled.size > 0;
     this.all = families.flat().map(uniform);
     this.listed = this.all.filter((spec) => this.isReachable(spec));
     this.rows = [...this.all, ...this.all.flatMap((spec) => spec.subcommands ?? [])];
@@ -60,7 +65,7 @@ export class CommandTable {
           () => true,
         )
       : this.clientNames;
-    this.names = this.clientNames;
+    ({ slots: this.slots, texts: this.texts, subcommands: this.subcommands } = this.clientNames);
     this.noteOtherNames();
   }
 
@@ -98,7 +103,10 @@ export class CommandTable {
 
   /** Commands are found by the names of their rows, which the append-only file uses, or by the names that clients use. */
   useRowNames(isLoader: boolean): void {
-    this.names = isLoader ? this.rowNames : this.clientNames;
+    const names = isLoader ? this.rowNames : this.clientNames;
+    this.slots = names.slots;
+    this.texts = names.texts;
+    this.subcommands = names.subcommands;
   }
 
   private isReachable(spec: CommandSpec): boolean {
@@ -123,7 +131,7 @@ export class CommandTable {
   /** Table index of the command named by these bytes in any case; -1 = unknown. */
   find(bytes: Buffer, at: number, length: number): number {
     if (at < 0) return -1;
-    const { slots, texts } = this.names;
+    const { slots, texts } = this;
     let slot = hashName(bytes, at, length);
     for (let index = slots[slot]!; index >= 0; slot = (slot + 1) & (TABLE_SIZE - 1), index = slots[slot]!) {
       const name = texts[index]!;
@@ -145,10 +153,6 @@ export class CommandTable {
   get hasRenames(): boolean {
     return this.changes.renamed.size > 0;
   }
-  /** True when clients cannot reach all commands by the names of their rows. */
-  get hasChanges(): boolean {
-    return this.hasRenames || this.changes.disabled.size > 0;
-  }
 
   /** Number of a command or subcommand in `rows`. */
   rowOf(spec: CommandSpec): number {
@@ -156,7 +160,7 @@ export class CommandTable {
   }
 
   findSubcommand(spec: CommandSpec, name: string): CommandSpec | null {
-    return this.names.subcommands.get(spec)?.get(name.toUpperCase()) ?? null;
+    return this.subcommands.get(spec)?.get(name.toUpperCase()) ?? null;
   }
 }
 

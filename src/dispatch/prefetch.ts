@@ -107,7 +107,8 @@ export class Prefetch {
 
   /** Finds the commands in the table and hashes their first keys. Returns 0 when no command names members. */
   private lookUpCommands(parser: Parser, bytes: Buffer): number {
-    const { table, commandOf, isHashed, keyOf, repeats } = this;
+    const { table, commandOf, isHashed, keyOf, repeats, share } = this;
+    if (share !== null) this.isForeign.fill(0);
     const { firstArgument, argumentCount, argumentAt, argumentBytes } = parser;
     const count = parser.commands;
     let members = 0;
@@ -120,7 +121,6 @@ export class Prefetch {
       commandOf[i] = index;
       isHashed[i] = 0;
       repeats[i] = 0;
-      this.isForeign[i] = 0;
       if (index < 0 || argumentCount[i]! < 2) continue;
       const keyAt = argumentAt[first + 1]!;
       const keyBytes = argumentBytes[first + 1]!;
@@ -137,7 +137,7 @@ export class Prefetch {
       }
       this.keys[i]!.load(bytes, keyAt, keyBytes);
       keyOf[i] = i;
-      if (this.share !== null) this.leaveOut(i, this.share);
+      if (share !== null) this.leaveOut(i, share);
     }
     return members;
   }

@@ -15,11 +15,11 @@ import { type Control, REGION_COUNT_AT } from "./control.ts";
 /** The smallest frame. Frame numbers count in this unit. */
 export const FRAME_BYTES = 8 << 10;
 /** Shifts from a frame within its region to its first byte, and to its first word. */
-const FRAME_BYTE_SHIFT = 13;
+export const FRAME_BYTE_SHIFT = 13;
 const FRAME_WORD_SHIFT = FRAME_BYTE_SHIFT - 2;
 assert(FRAME_BYTES === 1 << FRAME_BYTE_SHIFT, "a frame's bytes are a shift");
-const FRAME_BITS = 17;
-const FRAME_MASK = (1 << FRAME_BITS) - 1;
+export const FRAME_BITS = 17;
+export const FRAME_MASK = (1 << FRAME_BITS) - 1;
 /** 8 KiB frames in a chunk (1 MiB), the largest frame that the pool allocates. */
 export const CHUNK_FRAMES = 128;
 export const CHUNK_BYTES = CHUNK_FRAMES * FRAME_BYTES;

@@ -13,15 +13,15 @@ import type { Ref } from "../structures/pages.ts";
 export type Address = number & { readonly __brand: "Address" };
 export const NO_ADDRESS = 0 as Address;
 
-const UNIT_BITS = 17;
-const UNIT_MASK = (1 << UNIT_BITS) - 1;
+export const UNIT_BITS = 17;
+export const UNIT_MASK = (1 << UNIT_BITS) - 1;
 const ADDRESS_MASK = SEGMENTS * (1 << UNIT_BITS) - 1;
 assert(SEGMENTS <= 1 << (31 - UNIT_BITS), "an address is positive");
 
 /** Bytes and words of a unit. */
 export const UNIT_BYTES = 8;
 const UNIT_WORD_SHIFT = 1;
-const UNIT_BYTE_SHIFT = 3;
+export const UNIT_BYTE_SHIFT = 3;
 
 export function addressOf(segment: number, unit: number): Address {
   return ((segment << UNIT_BITS) | unit) as Address;

@@ -25,7 +25,7 @@ import type { Shard } from "./shard.ts";
 export const SegmentState = { Free: 0, Mutable: 1, ReadOnly: 2, Cleaning: 3, Flushing: 4, Cold: 5, Heap: 6 } as const;
 export type SegmentState = (typeof SegmentState)[keyof typeof SegmentState];
 
-const ENTRY_SHIFT = 2;
+export const ENTRY_SHIFT = 2;
 assert(SEGMENT_WORDS === 1 << ENTRY_SHIFT, "an entry index is a shift");
 const STATE_AT = 1;
 const LIVE_AT = 2;

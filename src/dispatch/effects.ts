@@ -2,7 +2,7 @@
  * Effects: what a section changed, as the commands that reproduce the change, deterministic and with absolute times. They
  * are gathered here while the section lasts and appended to the change log before its locks go.
  *
- *   bytes │ unit │ unit │ ... │ commands of the unit at work │ free
+ *   bytes │ unit │ unit │ ... │ commands of the open unit │ free
  *                             unitAt                         at
  *
  * A unit is one command, or several between MULTI and EXEC: keys that the store removed by itself, the command, and the
@@ -64,13 +64,13 @@ export class Effects {
   log: ChangeLog | null = null;
   private bytes = Buffer.allocUnsafeSlow(LEAST_BYTES);
   private at = 0;
-  /** Commands of the unit at work, and the databases of its first and its last one. */
+  /** Number of commands in the open unit, and the databases of the first and the last. */
   private commands = 0;
   private first = 0;
   private last = 0;
-  /** Copies of the long arguments of the command at work. */
+  /** Copies of the long arguments of the running command. */
   private staged: Buffer[] = [];
-  /** Arguments that the command at work still lacks (EFFECTS-1). */
+  /** Arguments that the command being written still lacks (EFFECTS-1). */
   private left = 0;
   /** The only command of the unit so far is this request; end 0 = it is not. */
   private request: Buffer = NOTHING;
@@ -89,7 +89,7 @@ export class Effects {
   get isOn(): boolean {
     return this.log?.isOn === true;
   }
-  /** Counts the commands of the section at work: a handler that wrote its own effect has raised it. */
+  /** Number of commands in the open unit. */
   get count(): number {
     return this.commands;
   }

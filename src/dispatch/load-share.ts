@@ -94,7 +94,7 @@ export class LoadShare {
     this.isRetried = true;
   }
 
-  /** The last command is done: the others may go on. */
+  /** The last command has ended. The other workers may pass it. */
   finish(): void {
     if (!this.isRunning) return;
     this.isRunning = false;

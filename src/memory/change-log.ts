@@ -38,11 +38,11 @@ const DURABLE = 6;
 /** Database of the last command, -1 = the next command must be preceded by SELECT. */
 const DATABASE = 8;
 const STATE = 9;
-/** Counts what the draining thread shall notice; it sleeps on this word. */
+/** Raised to wake the draining thread, which sleeps on this word. */
 const WAKE = 10;
 /** 1 while the draining thread sleeps. */
 const SLEEPS = 11;
-/** Counts what the appenders shall notice that wait for room; they sleep on this word. */
+/** Raised when there is room again. Appenders that wait for room sleep on this word. */
 const ROOM = 12;
 /** Effects and bytes that were dropped because nothing could drain them. */
 const DROPPED = 14;
@@ -62,7 +62,7 @@ export const LogState = { Off: 0, On: 1, Failing: 2 } as const;
 export type LogState = (typeof LogState)[keyof typeof LogState];
 
 export const HEAD_BYTES = 4096;
-/** Part of the ring that admission leaves free, for what commands at work still append. */
+/** Part of the ring that admission keeps free for the effects of commands that are already running. */
 const HEADROOM = 0.25;
 const LARGE_SHARE = 0.25;
 /** An appender that waits for room looks again after so long. */
@@ -150,7 +150,7 @@ export class ChangeLog {
   countWaiting(change: number): void {
     Atomics.add(this.c, this.at + WAITING, change);
   }
-  /** True while somebody is to be told of each sync. */
+  /** True while a reply or a client waits for a sync. */
   get isWaitedFor(): boolean {
     return this.waitsForSync || Atomics.load(this.c, this.at + WAITING) > 0;
   }
@@ -165,7 +165,7 @@ export class ChangeLog {
   // ---- appending ----
 
   /**
-   * True when commands with `bytes` of arguments may run: there is room for their effects, and for those at work. Effects
+   * True when commands with `bytes` of arguments may run: there is room for their effects and for those of running commands. Effects
    * that no ring of this size could hold go through it in parts; for them it must be half empty.
    */
   admits(bytes: number): boolean {

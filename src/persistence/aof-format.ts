@@ -7,10 +7,10 @@
  *
  * An annotation vouches for the `bytes` bytes before it: `crc32` is their checksum, and they end at `position` of the change
  * log that `log id` names. Bytes that no annotation vouches for are the end of a batch that was torn, or were written by
- * somebody else.
+ * another program.
  *
  * Invariants
- *   AOF-1  an annotation stands between two commands and never within MULTI .. EXEC
+ *   AOF-1  an annotation is between two commands and never inside MULTI .. EXEC
  *   AOF-2  a line of the file that is no part of a command begins with "#" and is shorter than 128 bytes (Redis's buffer)
  */
 import { LOG_ID_BYTES } from "../memory/change-log.ts";

@@ -237,7 +237,7 @@ class Scanner {
     return value;
   }
 
-  /** True when a right annotation of ours stands anywhere from `offset` on. */
+  /** True when the file has a well-formed annotation anywhere behind `offset`. */
   findsAnnotation(offset: number): boolean {
     const block = Buffer.allocUnsafeSlow(WINDOW);
     for (let from = offset; from < this.bytes; ) {
@@ -283,7 +283,7 @@ function scan(scanner: Scanner, from: number): AofScan {
         const annotation = parseAnnotation(scanner.readAnnotation());
         skips.push(offset, scanner.offset);
         if (annotation === null) {
-          // A line of Redis's, or one of ours that is damaged: no batch of ours goes on behind it.
+          // A line that Redis wrote, or a damaged annotation. Neither can be inside a batch, so the next batch begins here.
           scanner.forgetSum();
           batchFrom = scanner.offset;
           continue;

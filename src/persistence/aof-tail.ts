@@ -29,7 +29,7 @@ export class AofTail {
   private unsynced = 0;
   /** Number of ranges that were copied. */
   private copied = 0;
-  /** Checksum and length of the batch at work. */
+  /** Checksum and length of the batch that is being copied. */
   private crc = 0;
   private bytes = 0;
 

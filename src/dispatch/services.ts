@@ -191,6 +191,8 @@ export interface Persistence {
   reload(options: ReloadOptions): string;
   /** BGREWRITEAOF: begins a rewrite. Tells why it cannot, "" = it has begun. */
   rewriteAof(done: (failure: string) => void): void;
+  /** DEBUG LOADAOF: empties the data set and loads it from the append-only file. Tells why it could not, "" = it did. */
+  loadAof(done: (failure: string) => void): void;
   /** True while there is an append-only file. */
   readonly isAppending: boolean;
   /**

@@ -67,9 +67,10 @@ export class Durability {
     });
     const { path, bytes, logId, position, ring } = this.recovered;
     const grow = () => memory.grow();
-    this.persistence = persistenceOf(engine, realFiles, log, grow, 1, null, (done) =>
-      services.defer(() => done(this.rewrite())),
-    );
+    this.persistence = persistenceOf(engine, realFiles, log, grow, 1, null, {
+      rewrite: (done) => services.defer(() => done(this.rewrite())),
+      load: (done) => services.defer(() => done("ERR DEBUG LOADAOF needs a server")),
+    });
     services.persistence = this.persistence;
     this.load(directory);
     this.changeLog = new ChangeLog(memory.control, Bun.mmap(ring, { shared: true }));

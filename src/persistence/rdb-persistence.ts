@@ -40,6 +40,8 @@ export interface PersistenceHost {
   wantRegion(): void;
   /** Has the append-only file rewritten; see Persistence. */
   rewriteAof(done: (failure: string) => void): void;
+  /** Has the data set loaded anew from the append-only file; see Persistence. */
+  loadAof(done: (failure: string) => void): void;
   /** This worker's number, and how many share the data. */
   readonly worker: number;
   readonly workers: number;
@@ -210,14 +212,26 @@ export class RdbPersistence implements Persistence {
   }
 
   saveWhenFree(done: (failure: string) => void): void {
+    let failure = "";
+    this.whenFree(
+      () => {
+        failure = this.save();
+      },
+      () => done(failure),
+    );
+  }
+
+  /** Empties all databases between commands, as the first half of a load. */
+  emptyWhenFree(done: () => void): void {
+    this.whenFree(() => this.empty(), done);
+  }
+
+  /** Does `work` with all shard locks held, as soon as they are free, and calls `done`. */
+  private whenFree(work: () => void, done: () => void): void {
     const { section } = this.call.store;
     section.beginTurn();
-    let failure = "";
-    const isEntered = section.withinAll(() => {
-      failure = this.save();
-    });
-    if (isEntered) done(failure);
-    else setTimeout(() => this.saveWhenFree(done), LOCKS_MS);
+    if (section.withinAll(work)) done();
+    else setTimeout(() => this.whenFree(work, done), LOCKS_MS);
   }
 
   private saveIn(format: RdbFormat): string {
@@ -254,6 +268,9 @@ export class RdbPersistence implements Persistence {
 
   rewriteAof(done: (failure: string) => void): void {
     this.host.rewriteAof(done);
+  }
+  loadAof(done: (failure: string) => void): void {
+    this.host.loadAof(done);
   }
 
   get isAppending(): boolean {
@@ -329,6 +346,8 @@ export class RdbPersistence implements Persistence {
         Atomics.wait(NAP, 0, 0, 1);
       }
       this.libraries = loader.libraries;
+      this.state.set("loadedKeys", loader.keys);
+      this.state.set("expiredKeys", loader.expired);
     } finally {
       loader.abandon();
       reader.close();

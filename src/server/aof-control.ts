@@ -2,7 +2,7 @@
  * The main thread's control of the append-only file over the server's life: what the file holds is loaded, then changes are
  * appended to it; it is rewritten when it has grown; CONFIG SET appendonly turns it on and off.
  */
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { errorMessage } from "../base/errors.ts";
@@ -11,6 +11,7 @@ import type { LogRoot, Logger } from "../base/log.ts";
 import { clientTable } from "../commands/families.ts";
 import { loadShareBytes } from "../dispatch/load-share.ts";
 import type { Control } from "../memory/control.ts";
+import { AppendState } from "../persistence/append-state.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
 import { makeRing, ringPath } from "../persistence/ring-file.ts";
 import type { LoadResult } from "./aof-load.ts";
@@ -25,6 +26,7 @@ const LOOK_MS = 1000;
 const RECORDS_A_MEETING = 200;
 /** The file of a log that was turned on, until its first rewrite has succeeded. */
 const INCOMING = "incoming";
+const LOAD_FAILED = "ERR Error trying to load the AOF files, check server logs.";
 
 export interface AofHost {
   readonly workers: number;
@@ -34,9 +36,9 @@ export interface AofHost {
   writeBase(name: string): Promise<AofBase>;
 }
 
-/** Makes the append-only file ready to be loaded; null when it is off. Throws StartupError, FileFailure. */
-export function recoverFor(config: Config, logs: LogRoot): RecoveredAof | null {
-  if (!config.flag("persistence.enable_aof")) return null;
+/** Makes the append-only file ready to be loaded; null when it is off, and not `isWanted` anyway. Throws StartupError, FileFailure. */
+export function recoverFor(config: Config, logs: LogRoot, isWanted = false): RecoveredAof | null {
+  if (!isWanted && !config.flag("persistence.enable_aof")) return null;
   return recoverAof(realFiles, logs.target("persistence"), {
     directory: resolve(config.text("storage.data_dir")),
     fileName: config.text("persistence.aof_filename"),
@@ -51,26 +53,30 @@ export function recoverFor(config: Config, logs: LogRoot): RecoveredAof | null {
 export class AofControl {
   private aof: AofLog | null = null;
   private readonly log: Logger;
+  private readonly state: AppendState;
   private loaded: { workers: number; results: LoadResult[]; resolve: (results: LoadResult[]) => void } | null = null;
   private logging: { left: number; resolve: () => void } | null = null;
   /** The last change of appendonly, which the next one waits for. */
   private switching: Promise<void> = Promise.resolve();
   private isStopping = false;
+  /** Who waits for answers of that kind from all workers, or from one. */
+  private answers: { left: number; resolve: () => void } | null = null;
 
   constructor(
     private readonly config: Config,
-    logs: LogRoot,
+    private readonly logs: LogRoot,
     private readonly control: Control,
     private readonly host: AofHost,
     /** Stops the process: appendfsync is always, and the file cannot be written. */
     private readonly failed: (text: string) => void,
   ) {
     this.log = logs.target("persistence");
+    this.state = new AppendState(control);
     setInterval(() => {
       if (this.aof?.wantsRewrite === true && !this.isStopping) this.rewrite();
     }, LOOK_MS).unref();
     config.onChange("persistence.enable_aof", () => {
-      this.switching = this.switching.then(() => this.followConfig());
+      void this.inTurn(() => this.followConfig());
     });
   }
 
@@ -84,13 +90,31 @@ export class AofControl {
       case "logging":
         if (--this.logging!.left === 0) this.logging!.resolve();
         return true;
+      case "idle":
+      case "emptied":
+        if (--this.answers!.left === 0) this.answers!.resolve();
+        return true;
       default:
         return false;
     }
   }
 
+  /** Sends the message to the first `count` workers. Resolves when all have answered it. */
+  private async tell(message: { kind: "idle" | "empty" }, count: number): Promise<void> {
+    const answered = new Promise<void>((resolve) => {
+      this.answers = { left: count, resolve };
+    });
+    for (let worker = 0; worker < count; worker++) this.host.send(worker, message);
+    await answered;
+  }
+
   /** Loads the file, and has changes appended to it from then on. */
   async begin(recovered: RecoveredAof): Promise<void> {
+    await this.load(recovered);
+    await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
+  }
+
+  private async load(recovered: RecoveredAof): Promise<void> {
     const { path, preamble, bytes, skips } = recovered;
     const workers = this.loadersOf(recovered);
     if (preamble > 0) await this.host.loadRdb({ path, isPreamble: true });
@@ -103,7 +127,6 @@ export class AofControl {
       });
       this.reportLoaded(results);
     }
-    await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
   }
 
   /** How many workers load the file: one, when there are many commands at which all of them would have to meet. */
@@ -147,11 +170,79 @@ export class AofControl {
 
   /** Begins to rewrite the file. Returns why it cannot, or "". */
   rewrite(): string {
-    const { aof } = this;
-    if (aof === null) return "ERR the append-only file is off (appendonly no)";
-    if (aof.isRewriting) return "ERR Background append only file rewriting already in progress";
-    void aof.rewrite((name) => this.host.writeBase(name));
+    const { aof, state } = this;
+    if (state.get("isRewriting") === 1) return "ERR Background append only file rewriting already in progress";
+    if (aof !== null) void aof.rewrite((name) => this.host.writeBase(name));
+    else this.inTurn(() => this.writeOnce());
     return "";
+  }
+
+  /** The file is off: writes the data as it is now, as the file that a later start or DEBUG LOADAOF finds. */
+  private async writeOnce(): Promise<void> {
+    const { state } = this;
+    const target = this.path;
+    const name = `temp-rewriteaof-${process.pid}.aof`;
+    state.set("isRewriting", 1);
+    state.set("rewriteBeganMs", systemClock.wallMs());
+    let { failure, bytes } = await this.host.writeBase(name);
+    try {
+      if (failure === "") {
+        realFiles.rename(join(dirname(target), name), target);
+        realFiles.syncDirectory(dirname(target));
+      }
+    } catch (thrown) {
+      failure = errorMessage(thrown);
+    }
+    state.set("isRewriting", 0);
+    state.set("rewriteFailures", failure === "" ? 0 : state.get("rewriteFailures") + 1);
+    if (failure === "")
+      this.log.info(`${target} written: ${bytes} bytes; changes are not appended to it (appendonly no)`);
+    else this.log.error("aof_rewrite_failed", `${target} could not be written: ${failure}`);
+  }
+
+  private get path(): string {
+    return resolve(this.config.text("storage.data_dir"), this.config.text("persistence.aof_filename"));
+  }
+
+  /** Does what concerns the whole file behind what is under way. */
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    this.switching = this.switching.then(work);
+    return this.switching;
+  }
+
+  // ---- DEBUG LOADAOF ----
+
+  /** Empties the data set and loads it from the file. Resolves with why it could not, or "". */
+  async reload(): Promise<string> {
+    let failure = "";
+    await this.inTurn(async () => {
+      failure = await this.reloadNow();
+    });
+    return failure;
+  }
+
+  private async reloadNow(): Promise<string> {
+    if (this.state.get("isRewriting") === 1) return "ERR Background append only file rewriting in progress";
+    const { aof } = this;
+    if (aof === null && realFiles.stat(this.path) === null) return LOAD_FAILED;
+    this.control.isLoading = true;
+    try {
+      await this.tell({ kind: "idle" }, this.host.workers);
+      if (aof !== null) await this.turnOff();
+      const recovered = recoverFor(this.config, this.logs, true)!;
+      await this.tell({ kind: "empty" }, 1);
+      await this.load(recovered);
+      if (aof !== null)
+        await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
+      return "";
+    } catch (thrown) {
+      // The file is damaged, the data is still there: it goes into a new file.
+      this.log.error("load_failed", `DEBUG LOADAOF: ${errorMessage(thrown)}`);
+      if (aof !== null && this.aof === null) await this.turnOn(realFiles);
+      return LOAD_FAILED;
+    } finally {
+      this.control.isLoading = false;
+    }
   }
 
   // ---- CONFIG SET appendonly ----

@@ -40,6 +40,7 @@ export type Ask =
   /** Only the main thread does this, and answers. */
   | { kind: "rewriteConfig" }
   | { kind: "rewriteAof" }
+  | { kind: "loadAof" }
   | { kind: "evict" }
   /** Whether the worker `receiver` has monitoring connections. */
   | { kind: "monitor"; receiver: number; receives: boolean }
@@ -53,6 +54,7 @@ export type Answer =
   | { kind: "unblocked"; found: boolean }
   | { kind: "rewritten"; failure: string }
   | { kind: "rewriting"; failure: string }
+  | { kind: "loadedAof"; failure: string }
   | { kind: "evicted"; isMore: boolean }
   | { kind: "hotKeys"; answer: HotKeysAnswer }
   | { kind: "statistics"; answer: StatisticsAnswer }
@@ -82,6 +84,10 @@ export type ToWorker =
   | { kind: "load"; request: LoadRequest }
   /** Loads the worker's part of an RDB file; the worker answers "loadedRdb". */
   | { kind: "loadRdb"; request: RdbLoadRequest }
+  /** The data set is about to be loaded anew. The worker answers "idle": no command of a client is at work in it. */
+  | { kind: "idle" }
+  /** Empties all databases; the worker answers "emptied". */
+  | { kind: "empty" }
   /** Writes the RDB file before the end; the worker answers "saved". */
   | { kind: "saveLast" }
   /** Changes go to the change log from now on. `released`: the thread of the file says by it that replies may leave. */
@@ -101,6 +107,8 @@ export type ToMain =
   | { kind: "listening"; worker: number }
   | { kind: "failed"; worker: number; text: string }
   | { kind: "stopped"; worker: number }
+  | { kind: "idle" }
+  | { kind: "emptied" }
   | { kind: "loaded"; result: LoadResult }
   | { kind: "loadedRdb"; worker: number; result: RdbLoadResult }
   /** `failure`: "" = none. */

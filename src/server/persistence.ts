@@ -6,6 +6,14 @@ import type { Engine } from "./engine.ts";
 
 const NO_FILE = "ERR there is no append-only file here";
 
+/** What is asked of whoever owns the append-only file. */
+export interface AofRequests {
+  rewrite(done: (failure: string) => void): void;
+  load(done: (failure: string) => void): void;
+}
+
+const NO_AOF: AofRequests = { rewrite: (done) => done(NO_FILE), load: (done) => done(NO_FILE) };
+
 export function persistenceOf(
   engine: Engine,
   files: Files,
@@ -13,7 +21,7 @@ export function persistenceOf(
   wantRegion: () => void,
   workers: number,
   startSave: (() => void) | null,
-  rewriteAof: (done: (failure: string) => void) => void = (done) => done(NO_FILE),
+  aof: AofRequests = NO_AOF,
 ): RdbPersistence {
   const { cells, store } = engine;
   return new RdbPersistence(engine.call, {
@@ -26,7 +34,8 @@ export function persistenceOf(
       return cells.sum(Cell.changes);
     },
     wantRegion,
-    rewriteAof,
+    rewriteAof: (done) => aof.rewrite(done),
+    loadAof: (done) => aof.load(done),
     worker: engine.worker,
     workers,
     startSave,

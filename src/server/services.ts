@@ -487,6 +487,10 @@ export class Services implements ServerServices {
     this.ask({ kind: "rewriteAof" }, ([answer]) => done(answer?.kind === "rewriting" ? answer.failure : ""));
   }
 
+  loadAof(done: (failure: string) => void): void {
+    this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
+  }
+
   writeLog(text: string): void {
     this.log.warn(text);
   }
@@ -659,6 +663,7 @@ export class Services implements ServerServices {
         this.resetBase();
         return { kind: "done" };
       case "rewriteAof":
+      case "loadAof":
       case "rewriteConfig": // never arrives here: the main thread answers it
         return { kind: "done" };
     }

@@ -354,6 +354,12 @@ class Supervisor {
       this.send(message.worker, { kind: "answers", id: message.id, answers });
       return;
     }
+    if (message.ask.kind === "loadAof") {
+      void this.aof.reload().then((failure) => {
+        this.send(message.worker, { kind: "answers", id: message.id, answers: [{ kind: "loadedAof", failure }] });
+      });
+      return;
+    }
     if (message.ask.kind === "rewriteConfig") {
       const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig() }];
       this.send(message.worker, { kind: "answers", id: message.id, answers });

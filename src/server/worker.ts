@@ -85,7 +85,7 @@ class DataWorker implements ClientHost {
       () => this.services.wantRegion(),
       facts.workers,
       () => postToMain({ kind: "backgroundSave" }),
-      (done) => this.services.rewriteAof(done),
+      { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
     );
     if (worker === 0) this.services.persistence.begin();
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
@@ -299,6 +299,12 @@ class DataWorker implements ClientHost {
     }
   }
 
+  /** Has clients answered LOADING from now on. */
+  noteLoading(): void {
+    this.engine.noteLoading();
+    postToMain({ kind: "idle" });
+  }
+
   /** Loads an append-only file, in slices between turns of the event loop. */
   load(request: LoadRequest): void {
     this.guard(() => {
@@ -336,6 +342,11 @@ class DataWorker implements ClientHost {
         });
       next();
     });
+  }
+
+  /** Empties all databases, as soon as all locks are free. */
+  empty(): void {
+    this.guard(() => this.services.persistence.emptyWhenFree(() => postToMain({ kind: "emptied" })));
   }
 
   /** The server ends: writes the RDB file, with no write of a client at work from here on. */
@@ -435,6 +446,12 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       return;
     case "loadRdb":
       worker!.loadRdb(message.request);
+      return;
+    case "idle":
+      worker!.noteLoading();
+      return;
+    case "empty":
+      worker!.empty();
       return;
     case "saveLast":
       worker!.saveLast();

@@ -2,11 +2,13 @@
  * DEBUG RELOAD: the data goes into the RDB file and comes back from it, as a restart would bring it back, with the locks of
  * all shards held. The file has Ferrite's own forms, so that nothing is lost. Encodings are chosen anew by the limits in
  * force.
+ *
+ * DEBUG LOADAOF does the same with the append-only file, which the main thread has all workers load, as at a start.
  */
 import { assert, CHECKS } from "../../base/assert.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { type Outcome, Retry } from "../../dispatch/spec.ts";
+import { Later, type Outcome, Retry } from "../../dispatch/spec.ts";
 import { datasetDigest } from "./debug-digest.ts";
 import { NO_FILES } from "./persistence.ts";
 
@@ -35,4 +37,18 @@ export function reload(call: Call, reply: Reply): Outcome | void {
   if (!isEntered) return Retry;
   if (failure !== "") return reply.error(`ERR ${failure}`);
   reply.ok();
+}
+
+/** DEBUG LOADAOF. Other clients are answered LOADING meanwhile. */
+export function loadAof(call: Call, reply: Reply): Outcome | void {
+  const { server, session } = call;
+  const { persistence } = server;
+  if (persistence === undefined) return reply.error(NO_FILES);
+  persistence.loadAof((failure) =>
+    server.resume(session, (to) => {
+      if (failure === "") to.ok();
+      else to.error(failure);
+    }),
+  );
+  return Later;
 }

@@ -13,7 +13,7 @@ import { matchGlob } from "../../base/glob.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { datasetDigest, NO_VALUE_DIGEST, valueDigest } from "./debug-digest.ts";
-import { reload } from "./debug-reload.ts";
+import { loadAof, reload } from "./debug-reload.ts";
 import { matchTest, packedThreshold, pauseCron, replyBuffer, skipChecksums } from "./debug-tuning.ts";
 import { collectionStats, logCollection, stringLengths } from "./debug-values.ts";
 import { encodingName } from "../../store/collections.ts";
@@ -62,6 +62,7 @@ const SUBCOMMANDS: Readonly<Record<string, Handler>> = {
   "digest/0": digest,
   "digest-value/*": digestValue,
   "reload/*": reload,
+  "loadaof/0": loadAof,
   "htstats/1": tableStats,
   "htstats/2": tableStats,
   "htstats-key/1": collectionStats,
@@ -439,6 +440,7 @@ const HELP: readonly HelpEntry[] = [
   ["HTSTATS <dbid>", "Return statistics of the index of a database."],
   ["HTSTATS-KEY <key> [FULL]", "Return statistics of the pages of a large hash, set or sorted set."],
   ["LISTPACK <key>", "Write to the log what a collection of the encoding listpack takes."],
+  ["LOADAOF", "Write what is left to the append-only file, empty all databases, and load that file."],
   ["LOG <message>", "Write <message> to the server log."],
   ["OBJECT <key>", "Show low level info about `key` and associated value."],
   ["PAUSE-CRON <0|1>", "Stop or resume the background work of all workers."],
@@ -455,9 +457,8 @@ const HELP: readonly HelpEntry[] = [
   ["QUICKLIST <key> [<0|1>]", "Write to the log what a collection of the encoding quicklist takes."],
   ["QUICKLIST-PACKED-THRESHOLD <size>", "Accepted. It tunes quicklists, which only Redis has."],
   [
-    "RELOAD [MERGE] [NOFLUSH]",
-    "Write each value as DUMP does and read it back as RESTORE does, in memory, while no other client is served.",
-    "What deadlines of members a set or sorted set has, its payload does not hold: such a key stays as it is.",
+    "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+    "Save the data in the RDB file, unless NOSAVE says not to, and load it from there, while no other client is served.",
   ],
   [
     "REPLYBUFFER PEAK-RESET-TIME <never|reset|time>",

@@ -94,6 +94,7 @@ describe("a file", () => {
     expect(config.outputBufferLimits.pubsub.hardBytes).toBe(2 * 1024 ** 2);
     expect(fromText('save 900 1\nsave ""').text("persistence.save")).toBe("");
     expect(fromText('save 900 1\nsave ""\nsave 5 1').text("persistence.save")).toBe("5 1");
+    expect(fromText("save 900 1\nsave").text("persistence.save")).toBe("");
   });
 
   test("commands are renamed, and keys of Ferrite's are set", () => {

@@ -125,7 +125,8 @@ class Reader {
 
   /** Takes one directive. Returns what is wrong with it, or "". */
   private take({ name, words }: RedisLine, place: string, depth: number): string {
-    if (words.length === 0) return `${name} has no argument`;
+    // redis-server takes a lone `save` as the empty one.
+    if (words.length === 0 && name !== "save") return `${name} has no argument`;
     switch (name) {
       case "include":
         return this.takeFile(words, depth);

@@ -10,6 +10,8 @@
 #   SUITE_SKIP     list of test names not to run (they hung the last time)
 #   SUITE_COMMAND  list: how to start a server, @PORT and @DIR replaced; empty: one is there (--host, --port)
 #   SUITE_PORT     first port for servers started here
+#   SUITE_REAL     1: the server is redis-server
+#   SUITE_OWN      1: the suite starts its servers itself, by its own start_server and src/redis-server
 
 set suite_events [open $env(SUITE_EVENTS) a]
 fconfigure $suite_events -buffering line
@@ -69,14 +71,19 @@ proc suite_take_unknown {} {
 
 # How the block's client reads: a list for suite_renew_client.
 proc suite_client_modes {} {
-    if {[llength $::servers] == 0 || ![regexp {redisHandle(\d+)$} [srv 0 client] - id]} { return {0 0} }
+    if {![suite_has_client] || ![regexp {redisHandle(\d+)$} [srv 0 client] - id]} { return {0 0} }
     if {![info exists ::redis::deferred($id)]} { return {0 0} }
     list $::redis::deferred($id) $::redis::readraw($id)
 }
 
+# A server that a test waits for itself has no client yet.
+proc suite_has_client {} {
+    expr {[llength $::servers] > 0 && [dict exists [lindex $::servers end] client]}
+}
+
 # The connection of the block's client, which may have unread replies, is replaced; the client keeps its name.
 proc suite_renew_client {modes} {
-    if {[llength $::servers] == 0} return
+    if {![suite_has_client]} return
     set client [srv 0 client]
     if {![regexp {redisHandle(\d+)$} $client - id]} return
     catch {close $::redis::fd($id)}
@@ -136,6 +143,8 @@ proc suite_origin {trace} {
 # What the suite tells its own server: of interest is only why start_server left out its block.
 proc suite_send {fd status data {elapsed 0}} {
     if {$status eq "ignore"} { set ::suite_ignored $data }
+    # A server that does not start makes no exception; its log is in the text.
+    if {$status eq "err"} { suite_event outside 0 [string range $data end-1500 end] }
 }
 
 # A test that ends early leaves its clients blocked; those behind it would count them, or lose elements to them.
@@ -241,6 +250,65 @@ proc suite_server {code overrides} {
     if {$status != 0} { return -options $info $result }
 }
 
+# The suite's own start_server, around a body whose statements are counted one by one. Within a test the body belongs to it.
+proc suite_start_server {options {code undefined}} {
+    if {$code eq "undefined" || $::suite_in_test} {
+        if {$code eq "undefined"} { return [uplevel 1 [list suite_original_start_server $options]] }
+        return [uplevel 1 [list suite_original_start_server $options $code]]
+    }
+    set depth [llength $::servers]
+    set tags $::tags
+    set failed [catch {uplevel 1 [list suite_original_start_server $options [list suite_block $code]]} message]
+    # The body never fails, so the server did not start, or not stop.
+    if {$failed} {
+        set ::servers [lrange $::servers 0 [expr {$depth - 1}]]
+        set ::tags $tags
+        error $message
+    }
+}
+
+# Directives that only Redis's own tests use: how long to sleep at each key, and how to end after a failed assertion.
+set suite_test_directives {rdb-key-save-delay key-load-delay loading-process-events-interval-bytes use-exit-on-panic}
+
+proc suite_create_config {filename config config_lines} {
+    set file [open $filename w]
+    foreach {directive value} [concat $config $config_lines] {
+        if {[lsearch -exact $::suite_test_directives $directive] < 0} { puts $file "$directive $value" }
+    }
+    close $file
+}
+
+# Ferrite has made one file of what the test wrote before; it makes another of what the test writes now.
+proc suite_create_aof {directory file code} {
+    file delete [file join [file dirname $directory] appendonly.aof]
+    uplevel 1 [list suite_original_create_aof $directory $file $code]
+}
+
+# The suite waits two minutes for the log of a process that has ended long ago.
+proc suite_wait_server_started {config_file stdout pid} {
+    for {set attempt 0} {$attempt < 1200} {incr attempt} {
+        set log [exec cat $stdout]
+        if {[regexp -- " PID: $pid.*Server initialized" $log]} { return 0 }
+        if {[regexp {Failed listening on port|Address already in use} $log]} { return 1 }
+        if {![is_alive $pid]} {
+            catch {set errors [exec tail -3 [file join [file dirname $stdout] stderr]]}
+            error "the server did not start: $errors"
+        }
+        after 20
+    }
+    error "the server said nothing for too long"
+}
+
+proc suite_block {code} {
+    set outer $::suite_control
+    set ::suite_control ""
+    catch {set ::suite_control [redis [srv 0 host] [srv 0 port] 0 0]}
+    set ::suite_unknown {}
+    suite_statements 2 $code
+    catch {$::suite_control close}
+    set ::suite_control $outer
+}
+
 proc suite_spawn {} {
     set port [incr ::suite_next_port]
     set dir [file normalize [file join tests tmp server.$port]]
@@ -285,7 +353,7 @@ proc suite_main {port} {
     set ::suite_in_test 0
     set ::test_server_fd ""
     set ::curfile "tests/$::env(SUITE_UNIT).tcl"
-    if {$::env(SUITE_COMMAND) eq ""} { set ::suite_control [redis $::host $::port 0 0] }
+    if {$::env(SUITE_COMMAND) eq "" && $::env(SUITE_OWN) eq ""} { set ::suite_control [redis $::host $::port 0 0] }
     set file [open $::curfile]
     set text [read $file]
     close $file
@@ -308,6 +376,7 @@ set suite_replaced {
     test suite_test
     tags suite_tags
     run_external_server_test suite_server
+    wait_server_started suite_wait_server_started
     test_client_main suite_main
     ::redis::redis_safe_gets suite_gets
 }
@@ -315,6 +384,14 @@ rename proc suite_proc
 suite_proc proc {name arguments body} {
     if {[dict exists $::suite_replaced $name]} {
         interp alias {} $name {} [dict get $::suite_replaced $name]
+    } elseif {$name eq "start_server" && $::env(SUITE_OWN) ne ""} {
+        uplevel 1 [list suite_proc suite_original_start_server $arguments $body]
+        interp alias {} start_server {} suite_start_server
+    } elseif {$name eq "create_server_config_file" && $::env(SUITE_OWN) ne "" && $::env(SUITE_REAL) eq ""} {
+        interp alias {} $name {} suite_create_config
+    } elseif {$name eq "create_aof" && $::env(SUITE_OWN) ne ""} {
+        uplevel 1 [list suite_proc suite_original_create_aof $arguments $body]
+        interp alias {} create_aof {} suite_create_aof
     } elseif {$name eq "tags_acceptable"} {
         uplevel 1 [list suite_proc suite_original_tags_acceptable $arguments $body]
         interp alias {} tags_acceptable {} suite_tags_acceptable

@@ -8,6 +8,9 @@
  *   --workers N       workers of the server (default 1)
  *   --own-servers     a fresh server for every start_server block, and tests that the suite does not run against an
  *                     external server are run too. Without it: one server per unit, like `runtest --host --port`.
+ *   --as-redis        the executable stands in place of src/redis-server, and the suite starts it with a redis.conf. All
+ *                     tests are run, but those that need replicas or a cluster. The other programs (redis-cli,
+ *                     redis-check-aof, redis-benchmark) are the installed ones.
  *   --redis PATH      test this redis-server instead of Ferrite: what fails there is the environment or the version
  *   --port N          first port (default 7400)
  *   --json PATH       writes all results
@@ -20,7 +23,17 @@
  *   unreached         its setup, or a loop around it, failed (a count from the text)
  *   skipped           by its tags (for whole blocks a count from the text)
  */
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { ferriteCommand, startFerrite, startRedis, type Server } from "../test/support/servers.ts";
@@ -51,8 +64,26 @@ const UNITS = [
   "unit/client-eviction",
   "unit/lazyfree",
 ];
+/** The units about files, which need a server that the suite starts itself (--as-redis). */
+const FILE_UNITS = [
+  "integration/aof",
+  "integration/aof-multi-part",
+  "integration/aof-race",
+  "integration/rdb",
+  "integration/convert-zipmap-hash-on-load",
+  "integration/convert-ziplist-hash-on-load",
+  "integration/convert-ziplist-zset-on-load",
+  "integration/corrupt-dump",
+  "integration/corrupt-dump-fuzzer",
+  "integration/dismiss-mem",
+  "integration/logging",
+  "integration/shutdown",
+];
+/** Programs beside src/redis-server that tests start. */
+const TOOLS = ["redis-cli", "redis-check-aof", "redis-check-rdb", "redis-benchmark"];
 /** Of what an external server may lack (tests/README.md there), the parts that this version does not have. */
 const DENIED_TAGS = "-needs:repl -needs:save -needs:cluster";
+const DENIED_TAGS_AS_REDIS = "-needs:repl -repl -needs:cluster";
 /** A test without news for this long is ended, and the unit run again without it. */
 const HANG_MS = 60_000;
 
@@ -80,6 +111,8 @@ for (const part of ["tests", "src/version.h"]) {
   if (existsSync(from)) cpSync(from, join(checkout, part), { recursive: true });
 }
 
+if (options.asRedis) placeExecutable();
+
 const results: UnitResult[] = [];
 for (const unit of options.units) {
   if (!existsSync(join(checkout, `tests/${unit}.tcl`))) {
@@ -101,6 +134,7 @@ interface Options {
   units: readonly string[];
   workers: number;
   ownServers: boolean;
+  asRedis: boolean;
   redis: string | null;
   port: number;
   json: string | null;
@@ -115,6 +149,7 @@ function parseOptions(args: string[]): Options {
     units: UNITS,
     workers: 1,
     ownServers: false,
+    asRedis: false,
     redis: null,
     port: 7400,
     json: null,
@@ -125,6 +160,7 @@ function parseOptions(args: string[]): Options {
     const name = args[i]!;
     if (name === "--workers") parsed.workers = Number(args[++i]);
     else if (name === "--own-servers") parsed.ownServers = true;
+    else if (name === "--as-redis") parsed.asRedis = true;
     else if (name === "--redis") parsed.redis = args[++i] ?? null;
     else if (name === "--port") parsed.port = Number(args[++i]);
     else if (name === "--json") parsed.json = args[++i] ?? null;
@@ -137,14 +173,33 @@ function parseOptions(args: string[]): Options {
     console.error("usage: redis-suite.ts CHECKOUT [options] [unit ...]   (see the head of the file)");
     process.exit(2);
   }
-  return { ...parsed, checkout: resolve(first), units: units.length > 0 ? units : UNITS };
+  const all = parsed.asRedis ? FILE_UNITS : UNITS;
+  return { ...parsed, checkout: resolve(first), units: units.length > 0 ? units : all };
+}
+
+/**
+ * Makes src/redis-server of the copied checkout a script that becomes the server. Files are saved in the version of RDB that
+ * the suite's Redis writes, with deadlines of fields.
+ */
+function placeExecutable(): void {
+  const source = join(checkout, "src");
+  mkdirSync(source, { recursive: true });
+  const flags = options.redis === null ? ` --workers ${options.workers} --set persistence.rdb_version=12` : "";
+  const command = (options.redis === null ? ferriteCommand() : [options.redis]).join(" ");
+  const script = join(source, "redis-server");
+  writeFileSync(script, `#!/bin/sh\nexec setpriv --pdeathsig KILL -- ${command} "$@"${flags}\n`);
+  chmodSync(script, 0o755);
+  for (const tool of TOOLS) {
+    const path = Bun.which(tool);
+    if (path !== null) symlinkSync(path, join(source, tool));
+  }
 }
 
 /** The events of one unit; a test that hangs is counted as failed, and the unit starts over without it. */
 async function runUnit(unit: string): Promise<Event[]> {
   const hung: string[] = [];
   for (;;) {
-    const server = options.ownServers ? null : await startServer();
+    const server = options.ownServers || options.asRedis ? null : await startServer();
     const events = await runOnce(unit, server, hung);
     const died = server?.hasExited === true;
     const log = server?.log() ?? "";
@@ -198,8 +253,13 @@ async function runOnce(unit: string, server: Server | null, hung: readonly strin
     [
       "tclsh",
       join(import.meta.dir, "redis-suite.tcl"),
-      ...["--client", "0", "--host", "127.0.0.1", "--port", String(server?.port ?? options.port)],
-      ...["--tags", DENIED_TAGS, ...(options.accurate ? ["--accurate"] : [])],
+      ...["--client", "0"],
+      ...(options.asRedis
+        ? ["--baseport", String(options.port), "--portcount", "500"]
+        : ["--host", "127.0.0.1", "--port", String(server?.port ?? options.port)]),
+      // Key events are not there yet, and the suite turns them on for every server.
+      ...(options.asRedis && options.redis === null ? ["--config", "notify-keyspace-events", '""'] : []),
+      ...["--tags", options.asRedis ? DENIED_TAGS_AS_REDIS : DENIED_TAGS, ...(options.accurate ? ["--accurate"] : [])],
     ],
     {
       cwd: checkout,
@@ -211,7 +271,9 @@ async function runOnce(unit: string, server: Server | null, hung: readonly strin
         SUITE_UNIT: unit,
         SUITE_EVENTS: eventsPath,
         SUITE_SKIP: hung.map((name) => `{${name}}`).join(" "),
-        SUITE_COMMAND: server === null ? commandTemplate() : "",
+        SUITE_COMMAND: options.ownServers ? commandTemplate() : "",
+        SUITE_OWN: options.asRedis ? "1" : "",
+        SUITE_REAL: options.redis === null ? "" : "1",
         SUITE_PORT: String(options.port),
       },
     },

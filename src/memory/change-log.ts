@@ -334,12 +334,12 @@ const RING_MAGIC = "FERRING1";
 /** Characters of a log id. */
 export const LOG_ID_BYTES = 16;
 
-/** Writes the head of a fresh ring. */
-export function writeRingHead(ring: Buffer, logId: string, bootId: string, position: number): void {
+/** Writes the head of a ring with `size` bytes of data, empty from `position` on. */
+export function writeRingHead(ring: Buffer, size: number, logId: string, bootId: string, position: number): void {
   assert(logId.length === LOG_ID_BYTES, "a log id has sixteen characters");
   ring.fill(0, 0, HEAD_BYTES);
   ring.write(RING_MAGIC, 0, "latin1");
-  ring.writeDoubleLE(ring.length - HEAD_BYTES, HEAD_SIZE * 8);
+  ring.writeDoubleLE(size, HEAD_SIZE * 8);
   ring.writeDoubleLE(position, HEAD_END * 8);
   ring.write(logId, LOG_ID_AT, "latin1");
   ring.write(bootId, BOOT_ID_AT, BOOT_ID_BYTES, "latin1");

@@ -25,14 +25,17 @@ export function bootId(files: Files): string {
   }
 }
 
-/** Makes the ring file for a log that begins at `position`. Throws FileFailure. */
+/**
+ * Makes the ring file for a log that begins at `position`. What the old ring held must be in the append-only file. A file of
+ * the right length is used again with a new head, since its blocks are allocated. Throws FileFailure.
+ */
 export function makeRing(files: Files, path: string, size: number, logId: string, position: number): void {
-  if (files.stat(path) !== null) files.unlink(path);
-  const file = files.open(path, "wx", 0o640);
+  const isThere = files.stat(path)?.bytes === HEAD_BYTES + size;
+  const ring = Buffer.alloc(isThere ? HEAD_BYTES : HEAD_BYTES + size);
+  writeRingHead(ring, size, logId, bootId(files), position);
+  const file = files.open(path, isThere ? "r+" : "w", 0o640);
   try {
-    const head = Buffer.alloc(HEAD_BYTES + size);
-    writeRingHead(head, logId, bootId(files), position);
-    for (let at = 0; at < head.length; ) at += files.write(file, head, at, head.length - at, AT_CURSOR);
+    for (let at = 0; at < ring.length; ) at += files.write(file, ring, at, ring.length - at, AT_CURSOR);
   } finally {
     files.close(file);
   }

@@ -5,8 +5,8 @@
 import { dirname, join, resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
-import { errorMessage } from "../base/errors.ts";
-import { type Files, realFiles } from "../base/files.ts";
+import { errorMessage, StartupError } from "../base/errors.ts";
+import { FileFailure, type Files, realFiles } from "../base/files.ts";
 import type { LogRoot, Logger } from "../base/log.ts";
 import { clientTable } from "../commands/families.ts";
 import { loadShareBytes } from "../dispatch/load-share.ts";
@@ -36,9 +36,22 @@ export interface AofHost {
   writeBase(name: string): Promise<AofBase>;
 }
 
-/** Makes the append-only file ready to be loaded; null when it is off, and not `isWanted` anyway. Throws StartupError, FileFailure. */
+/** Makes the append-only file ready to be loaded; null when it is off, and not `isWanted` anyway. Throws StartupError. */
 export function recoverFor(config: Config, logs: LogRoot, isWanted = false): RecoveredAof | null {
   if (!isWanted && !config.flag("persistence.enable_aof")) return null;
+  try {
+    return recover(config, logs);
+  } catch (thrown) {
+    if (!(thrown instanceof FileFailure)) throw thrown;
+    const hints = [
+      thrown.message,
+      "Make room or give the server access, or start it with persistence.enable_aof = false.",
+    ];
+    throw new StartupError("The append-only file cannot be used", hints, 1);
+  }
+}
+
+function recover(config: Config, logs: LogRoot): RecoveredAof {
   return recoverAof(realFiles, logs.target("persistence"), {
     directory: resolve(config.text("storage.data_dir")),
     fileName: config.text("persistence.aof_filename"),

@@ -56,7 +56,7 @@ class Run {
     this.recovered = recoverAof(files, QUIET, OPTIONS);
     this.ring = Buffer.alloc(HEAD_BYTES + RING_BYTES);
     this.log = new ChangeLog(control, this.ring);
-    writeRingHead(this.ring, this.recovered.logId, boot(files), this.recovered.position);
+    writeRingHead(this.ring, RING_BYTES, this.recovered.logId, boot(files), this.recovered.position);
     this.log.begin(this.recovered.position);
     const file = files.open(AOF, "a", 0o640);
     this.writer = new AofWriter(files, file, this.recovered.bytes, this.log, this.recovered.logId, () => 0);

@@ -103,4 +103,18 @@ if (requirePrlimit()) {
       rmSync(dataDir, { recursive: true, force: true });
     }
   }, 60_000);
+
+  test("a start without room for the change log says so", async () => {
+    const server = await startFerrite({
+      persistence: true,
+      waitForReply: false,
+      wrapper: ["prlimit", "--fsize=1000000"],
+    });
+    expect(await server.exited).toEqual({ code: 1, signal: null });
+    const log = server.log();
+    expect(log).toContain("Error: The append-only file cannot be used");
+    expect(log).toContain("change-log.ring: File too large");
+    expect(log).not.toContain("    at ");
+    await server.stop();
+  });
 }

@@ -551,7 +551,7 @@ export class MemoryFiles implements Files {
   /** The disk after a power cut, as a new MemoryFiles without planned failures. Descriptors of this one are invalid. */
   crash(): MemoryFiles {
     const after = new MemoryFiles(this.random(0x7fffffff), []);
-    for (const directory of this.directories) after.directories.add(directory);
+    for (const directory of this.directories) after.directories.add(this.durableName(directory));
     for (const [name, file] of this.durableNames) {
       for (let at = dirname(name); !after.directories.has(at); at = dirname(at)) after.directories.add(at);
       const content = this.survivor(file);
@@ -561,6 +561,14 @@ export class MemoryFiles implements Files {
     }
     this.opened.clear();
     return after;
+  }
+
+  /** The name of a directory before the renames that were not synced. */
+  private durableName(path: string): string {
+    let name = path;
+    for (const { from, to } of [...this.moved].reverse())
+      if (name === to || name.startsWith(`${to}/`)) name = from + name.slice(to.length);
+    return name;
   }
 
   /** Synced bytes survive, and a prefix of the bytes appended since, chosen by the seed, whose last bytes may be torn. */

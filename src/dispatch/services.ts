@@ -141,7 +141,19 @@ export interface PersistenceFacts {
   saveBeganMs: number;
   keysWritten: number;
   keysInAll: number;
+  checkpoints: CheckpointFacts;
   append: AppendFacts;
+}
+
+/** Checkpoints: since the start, and the last one, also of before the start. */
+export interface CheckpointFacts {
+  isOn: boolean;
+  taken: number;
+  /** Wall ms, 0 = there is none. */
+  lastMs: number;
+  bytes: number;
+  /** The last attempt failed. */
+  hasFailed: boolean;
 }
 
 /** The append-only file. */
@@ -183,6 +195,8 @@ export interface Persistence {
   save(): string;
   /** As save, between commands: waits for the locks first. */
   saveWhenFree(done: (failure: string) => void): void;
+  /** The server ends: saves if save points or persistence.checkpoint_on_shutdown say so. */
+  saveLast(done: (failure: string) => void): void;
   /** True while a background save is under way. */
   readonly isSaving: boolean;
   /** BGSAVE. `schedules`: it is to follow what is under way. */

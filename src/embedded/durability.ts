@@ -14,6 +14,7 @@ import { ChangeLog, LogState } from "../memory/change-log.ts";
 import { AofWriter } from "../persistence/aof-writer.ts";
 import { AppendState } from "../persistence/append-state.ts";
 import type { PersistenceLog, RdbPersistence } from "../persistence/rdb-persistence.ts";
+import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { AofLoad } from "../server/aof-load.ts";
 import { type RecoveredAof, recoverAof } from "../server/aof-recovery.ts";
 import { takeDataDirectory } from "../server/data-directory.ts";
@@ -60,6 +61,7 @@ export class Durability {
       directory,
       fileName: config.text("persistence.aof_filename"),
       rdbName: config.text("persistence.rdb_filename"),
+      checkpoints: checkpointDirectory(config),
       loadTruncated: config.flag("persistence.aof_load_truncated"),
       cutMax: config.number("persistence.aof_truncate_max"),
       ringBytes: RING_BYTES,

@@ -76,6 +76,8 @@ export const SNAPSHOT_QUEUED_AT = 136;
 export const PERSISTENCE_AT = 224;
 /** Doubles of persistence/append-state.ts. */
 export const APPEND_STATE_AT = 256;
+/** Doubles of persistence/checkpoint-state.ts. */
+export const CHECKPOINT_STATE_AT = 288;
 
 export interface Geometry {
   /** A power of two, 1 to 4096. */

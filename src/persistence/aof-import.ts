@@ -1,6 +1,6 @@
 /**
  * Import of what another server left in the data directory, when there is no append-only file of ours: an appendonlydir of
- * Redis 7 or Valkey with its manifest, or a dump.rdb.
+ * Redis 7 or Valkey with its manifest, or a dump.rdb. A checkpoint is taken over in the same way.
  *
  *   base (RDB or commands) │ incremental file │ incremental file │ ...     becomes one append-only file
  *
@@ -33,7 +33,6 @@ export function parseManifest(text: string): { files: ManifestFile[]; invalid: s
 export interface ImportPlaces {
   readonly directory: string;
   readonly aofName: string;
-  readonly rdbName: string;
 }
 
 /** What is to be imported, in order, and where it was found. */
@@ -42,9 +41,12 @@ export interface Foreign {
   readonly paths: readonly string[];
 }
 
-/** Finds the files of another server; null = there are none. Throws StartupError for a manifest that is not valid. */
-export function findForeign(files: Files, places: ImportPlaces): Foreign | null {
-  const { directory, aofName, rdbName } = places;
+/**
+ * Finds the files of another server; null = there are none. `dataPath` finds a file in RDB form, "" = there is none. Throws
+ * StartupError for a manifest that is not valid.
+ */
+export function findForeign(files: Files, places: ImportPlaces, dataPath: () => string): Foreign | null {
+  const { directory, aofName } = places;
   const manifest = join(directory, "appendonlydir", `${aofName}.manifest`);
   if (files.stat(manifest) !== null) {
     const listed = parseManifest(readText(files, manifest));
@@ -52,8 +54,8 @@ export function findForeign(files: Files, places: ImportPlaces): Foreign | null 
     const used = listed.files.filter((file) => file.type !== "h");
     return { found: manifest, paths: used.map((file) => join(dirname(manifest), file.name)) };
   }
-  const rdb = join(directory, rdbName);
-  return files.stat(rdb) === null ? null : { found: rdb, paths: [rdb] };
+  const data = dataPath();
+  return data === "" ? null : { found: data, paths: [data] };
 }
 
 /** Copies the files into one at `path`, durably: after a crash there is all of it or nothing. Throws FileFailure. */

@@ -4,44 +4,44 @@
  */
 import { FileFailure, type Files } from "../base/files.ts";
 import { PieceFile } from "./piece-file.ts";
-import { ReplacedFile } from "./rdb-file.ts";
+import type { SavedFile } from "./rdb-file.ts";
 import type { Logger } from "../base/log.ts";
 import type { Dropped, RdbFormat } from "./rdb-record.ts";
+import { openSave, type SavePlan } from "./save-plan.ts";
 import type { SaveState } from "./save-state.ts";
 import { type PieceOutlet, type SnapshotRun, Step } from "./snapshot-run.ts";
 
 /** The part of RdbPersistence that a save in its own thread needs. */
 export interface LocalSaveHost {
-  readonly directory: string;
-  readonly fileName: string;
-  readonly temporaryName: string;
-  readonly format: RdbFormat;
   readonly run: SnapshotRun;
   readonly state: SaveState;
-  readonly log: Pick<Logger, "info" | "error">;
+  readonly log: Pick<Logger, "info" | "warn" | "error">;
   readonly wallMs: number;
   cut(format: RdbFormat, isBase: boolean, onCut: () => void): Buffer | null;
   tellDropped(dropped: Dropped, format: RdbFormat): void;
+  /** What was planned is complete, or failed ("" = it did not). */
+  noteSave(plan: SavePlan, file: SavedFile | null, failure: string): void;
 }
 
 export class LocalSave implements PieceOutlet {
   readonly isFull = false;
-  private file: ReplacedFile | null = null;
+  private file: SavedFile | null = null;
   private pieces: PieceFile | null = null;
   private failure = "";
   private isCut = false;
   private isEnded = false;
-  private readonly format: RdbFormat;
+  private position = 0;
 
   constructor(
     private readonly persistence: LocalSaveHost,
     files: Files,
+    private readonly plan: SavePlan,
+    /** Position of the change log. */
+    private readonly positionNow: () => number,
   ) {
-    this.format = persistence.format;
     this.attempt(() => {
-      files.mkdir(persistence.directory, 0o750);
-      this.file = new ReplacedFile(files, persistence.directory, persistence.fileName, persistence.temporaryName);
-      this.pieces = new PieceFile(this.file, this.format.sums, () => {});
+      this.file = openSave(files, plan);
+      this.pieces = new PieceFile(this.file, plan.format.sums, () => {});
     });
   }
 
@@ -54,8 +54,12 @@ export class LocalSave implements PieceOutlet {
   }
 
   end(dropped: Dropped): void {
-    this.persistence.tellDropped(dropped, this.format);
-    this.attempt(() => this.pieces?.finish());
+    const { persistence, position } = this;
+    this.attempt(() => {
+      const keys = persistence.state.get("keysInAll");
+      const lacks = this.pieces!.finish({ position, keys, dropped });
+      persistence.tellDropped(lacks, this.plan.format);
+    });
     this.isEnded = true;
   }
 
@@ -64,8 +68,11 @@ export class LocalSave implements PieceOutlet {
     const { persistence } = this;
     const { run } = persistence;
     if (!this.isCut && this.failure === "") {
-      run.prepare(this, this.format);
-      const header = persistence.cut(this.format, false, () => {});
+      const { format } = this.plan;
+      run.prepare(this, format);
+      const header = persistence.cut(format, false, () => {
+        this.position = this.positionNow();
+      });
       if (header === null) return true;
       this.isCut = true;
       run.begin();
@@ -85,6 +92,7 @@ export class LocalSave implements PieceOutlet {
     } else {
       persistence.log.info(`Background saving terminated with success: ${this.file!.path}, ${this.file!.bytes} bytes`);
     }
+    persistence.noteSave(this.plan, this.file, failure);
     persistence.state.endSave(persistence.wallMs, failure !== "");
     persistence.run.snapshot.state.release();
   }

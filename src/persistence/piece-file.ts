@@ -7,7 +7,8 @@
  * ends within a key. While a source has an open piece, those of the others wait. How much may wait is the sources' to bound.
  */
 import { crc64, updateCrc64 } from "../base/crc64.ts";
-import type { ReplacedFile } from "./rdb-file.ts";
+import type { Saved, SavedFile } from "./rdb-file.ts";
+import type { Dropped } from "./rdb-record.ts";
 
 const END = Buffer.from([255]);
 const NOBODY = -1;
@@ -28,7 +29,7 @@ export class PieceFile {
 
   /** `taken` hears of each piece's length when it is in the file. */
   constructor(
-    private readonly file: ReplacedFile,
+    private readonly file: SavedFile,
     private readonly sums: boolean,
     private readonly taken: (source: number, bytes: number) => void,
   ) {}
@@ -71,8 +72,8 @@ export class PieceFile {
     }
   }
 
-  /** All sources have ended: completes the file, which takes the place of the old one. Throws FileFailure. */
-  finish(): void {
+  /** All sources have ended: completes the file. Returns what the file for other programs lacks. Throws FileFailure. */
+  finish(saved: Saved): Dropped {
     this.write(END);
     const sum = Buffer.alloc(8);
     if (this.sums) {
@@ -80,7 +81,7 @@ export class PieceFile {
       sum.writeInt32LE(this.sumHigh, 4);
     }
     this.file.put(sum, sum.length);
-    this.file.commit();
+    return this.file.complete(saved);
   }
 
   private write(bytes: Buffer): void {

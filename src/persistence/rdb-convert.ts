@@ -30,7 +30,7 @@ export interface Converted extends Dropped {
 }
 
 class Converter {
-  readonly dropped: Dropped = { fields: 0, members: 0 };
+  readonly dropped: Dropped = { fields: 0, members: 0, kept: 0 };
   activeTimes = 0;
   private readonly rdb: RdbReader;
 

@@ -4,11 +4,36 @@
  */
 import { join } from "node:path";
 import { AT_CURSOR, type FileDescriptor, type Files } from "../base/files.ts";
+import type { Dropped } from "./rdb-record.ts";
 
 /** A sync while the file is written takes this much at a time, so that the last one is short. */
 const SYNC_BYTES = 32 << 20;
 
-export class ReplacedFile {
+/** What is known of a data set that was written. */
+export interface Saved {
+  /** Of the change log at the cut, 0 without one. */
+  readonly position: number;
+  readonly keys: number;
+  readonly dropped: Dropped;
+}
+
+/** What a save writes its bytes to. */
+export interface SavedFile {
+  /** Where it is in the end. */
+  readonly path: string;
+  readonly bytes: number;
+  /** Appends bytes [0, length). Throws FileFailure. */
+  readonly put: (bytes: Buffer, length: number) => void;
+  /** All bytes are there: puts the file in its place. Returns what the file for other programs lacks. Throws FileFailure. */
+  complete(saved: Saved): Dropped;
+  /** The file is not wanted. */
+  discard(): void;
+  /** What went wrong although the file is complete. */
+  readonly warnings: readonly string[];
+}
+
+export class ReplacedFile implements SavedFile {
+  readonly warnings: readonly string[] = [];
   readonly path: string;
   bytes = 0;
   private readonly aside: string;
@@ -46,6 +71,11 @@ export class ReplacedFile {
     this.close();
     this.files.rename(this.aside, this.path);
     this.files.syncDirectory(this.directory);
+  }
+
+  complete(saved: Saved): Dropped {
+    this.commit();
+    return saved.dropped;
   }
 
   /** The file is not wanted: the old one stays. */

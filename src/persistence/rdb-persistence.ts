@@ -10,19 +10,22 @@ import type { Logger } from "../base/log.ts";
 import type { Call } from "../dispatch/call.ts";
 import {
   type AppendFacts,
+  type CheckpointFacts,
   type Persistence,
   type PersistenceFacts,
   type ReloadOptions,
   SaveBegun,
 } from "../dispatch/services.ts";
 import { AppendState } from "./append-state.ts";
+import { CheckpointState, tellCheckpoint } from "./checkpoint-state.ts";
 import { type DatabaseSize, databaseSizes } from "../store/snapshot.ts";
 import { LocalSave } from "./local-save.ts";
 import { auxFields, writeDataset } from "./rdb-dataset.ts";
-import { AOF_BASE_FORMAT, type Dropped, droppedTexts, type RdbFormat, rdbFormat } from "./rdb-record.ts";
-import { ReplacedFile } from "./rdb-file.ts";
+import { AOF_BASE_FORMAT, type Dropped, droppedTexts, type RdbFormat } from "./rdb-record.ts";
+import { ReplacedFile, type SavedFile } from "./rdb-file.ts";
 import { Loaded, type LoadOptions, RdbLoader } from "./rdb-loader.ts";
 import { RdbWriter } from "./rdb-writer.ts";
+import { openSave, type SavePlan, savePlan } from "./save-plan.ts";
 import { SyncWaits } from "./sync-waits.ts";
 import { SaveState } from "./save-state.ts";
 import { SnapshotRun } from "./snapshot-run.ts";
@@ -53,6 +56,8 @@ export interface PersistenceHost {
 const MEMORY_MS = 10_000;
 /** Locks that were not free are tried again after so long, ms. */
 const LOCKS_MS = 1;
+/** A background save that is under way is asked after as often, ms. */
+const CLAIM_MS = 20;
 const NAP = new Int32Array(new SharedArrayBuffer(4));
 /** Version of the files that only Ferrite has to read. */
 const OWN_VERSION = 12;
@@ -70,6 +75,7 @@ export interface AofBase {
 export class RdbPersistence implements Persistence {
   readonly state: SaveState;
   readonly run: SnapshotRun;
+  readonly checkpoints: CheckpointState;
   private readonly appended: AppendState;
   readonly syncWaits: SyncWaits;
   private localSave: LocalSave | null = null;
@@ -82,6 +88,7 @@ export class RdbPersistence implements Persistence {
   ) {
     this.state = new SaveState(call.store.arena.control);
     this.appended = new AppendState(call.store.arena.control);
+    this.checkpoints = new CheckpointState(call.store.arena.control);
     this.syncWaits = new SyncWaits(() => call.effects.log);
     this.run = new SnapshotRun(call, host.config, host.worker, host.workers);
   }
@@ -109,7 +116,19 @@ export class RdbPersistence implements Persistence {
       saveBeganMs: state.get("saveBeganMs"),
       keysWritten: state.get("saveBeganMs") === 0 ? 0 : this.run.snapshot.state.keys,
       keysInAll: state.get("keysInAll"),
+      checkpoints: this.checkpointFacts(),
       append: this.appendFacts(),
+    };
+  }
+
+  private checkpointFacts(): CheckpointFacts {
+    const { checkpoints } = this;
+    return {
+      isOn: this.host.config.flag("persistence.enable_checkpoints"),
+      taken: checkpoints.get("taken"),
+      lastMs: checkpoints.get("lastMs"),
+      bytes: checkpoints.get("bytes"),
+      hasFailed: checkpoints.get("hasFailed") === 1,
     };
   }
 
@@ -140,11 +159,6 @@ export class RdbPersistence implements Persistence {
     return this.host.config.text("persistence.rdb_filename");
   }
 
-  /** The form of the file for other programs. */
-  get format(): RdbFormat {
-    return rdbFormat(this.host.config);
-  }
-
   // ---- saving while commands go on ----
 
   get isSaving(): boolean {
@@ -162,7 +176,7 @@ export class RdbPersistence implements Persistence {
     }
     state.beginSave(call.clock.wallMs());
     if (host.startSave !== null) host.startSave();
-    else this.localSave = new LocalSave(this, host.files);
+    else this.localSave = new LocalSave(this, host.files, this.plan(), () => this.position);
     return SaveBegun.Started;
   }
 
@@ -200,24 +214,28 @@ export class RdbPersistence implements Persistence {
     return Buffer.concat(parts);
   }
 
-  /** Name of the file that a save writes before it takes the place of the other one. */
-  get temporaryName(): string {
-    return `temp-${process.pid}.rdb`;
-  }
-
   // ---- saving, with all locks held ----
 
   save(): string {
-    return this.saveIn(this.format);
+    return this.saveAs(this.plan());
   }
 
   saveWhenFree(done: (failure: string) => void): void {
+    const snapshots = this.run.snapshot.state;
+    // A background save that ended later would put older data in the place of this one's.
+    if (!snapshots.claim()) {
+      setTimeout(() => this.saveWhenFree(done), CLAIM_MS);
+      return;
+    }
     let failure = "";
     this.whenFree(
       () => {
         failure = this.save();
       },
-      () => done(failure),
+      () => {
+        snapshots.release();
+        done(failure);
+      },
     );
   }
 
@@ -234,18 +252,37 @@ export class RdbPersistence implements Persistence {
     else setTimeout(() => this.whenFree(work, done), LOCKS_MS);
   }
 
-  private saveIn(format: RdbFormat): string {
+  saveLast(done: (failure: string) => void): void {
+    const { host } = this;
+    const hasPoints = host.config.text("persistence.save") !== "";
+    if (!hasPoints && !this.wantsLastCheckpoint) return done("");
+    this.saveWhenFree((failure) => {
+      // The append-only file has the changes all the same.
+      const isNeeded = hasPoints || !this.isAppending;
+      done(isNeeded ? failure : "");
+    });
+  }
+
+  private get wantsLastCheckpoint(): boolean {
+    const { config } = this.host;
+    if (!config.flag("persistence.enable_checkpoints") || !config.flag("persistence.checkpoint_on_shutdown"))
+      return false;
+    return this.host.changes() > this.state.get("savedChanges") || this.checkpoints.get("isBehind") === 1;
+  }
+
+  private saveAs(plan: SavePlan): string {
     const { call, state, host } = this;
+    const { format } = plan;
     const beganMs = call.clock.monotonicMs();
     const changes = host.changes();
-    let file: ReplacedFile | null = null;
+    let file: SavedFile | null = null;
     try {
-      host.files.mkdir(this.directory, 0o750);
-      file = new ReplacedFile(host.files, this.directory, this.fileName, this.temporaryName);
+      file = openSave(host.files, plan);
       const writer = new RdbWriter(file.put, format.sums, format.compresses);
       const fields = auxFields(call.store.nowMs, host.usedBytes(), false);
-      this.tellDropped(writeDataset(call, writer, format, host.config, fields, this.libraries), format);
-      file.commit();
+      const dropped = writeDataset(call, writer, format, host.config, fields, this.libraries);
+      this.tellDropped(file.complete({ position: this.position, keys: writer.keys, dropped }), format);
+      this.noteSave(plan, file, "");
       state.set("lastSaveMs", call.clock.wallMs());
       state.set("savedChanges", changes);
       state.set("saves", state.get("saves") + 1);
@@ -256,9 +293,28 @@ export class RdbPersistence implements Persistence {
     } catch (thrown) {
       if (!(thrown instanceof FileFailure)) throw thrown;
       file?.discard();
+      this.noteSave(plan, file, thrown.message);
       host.log.error("save_failed", `Error saving ${this.fileName}: ${thrown.message}`);
       return thrown.message;
     }
+  }
+
+  private plan(): SavePlan {
+    return savePlan(this.host.config, this.call.clock.wallMs());
+  }
+  /** Position of the change log, 0 without one. */
+  private get position(): number {
+    return this.call.effects.log?.end ?? 0;
+  }
+
+  noteSave(plan: SavePlan, file: SavedFile | null, failure: string): void {
+    if (plan.checkpoint === null) {
+      // Changes count from this save on, and no checkpoint has them.
+      this.checkpoints.set("isBehind", 1);
+      return;
+    }
+    this.checkpoints.end(plan.checkpoint.nowMs, file?.bytes ?? 0, failure !== "");
+    tellCheckpoint(this.host.log, file, failure);
   }
 
   /** Logs the deadlines that the file lacks. */
@@ -312,7 +368,8 @@ export class RdbPersistence implements Persistence {
   reload(options: ReloadOptions): string {
     const { host } = this;
     if (options.saves) {
-      const failure = this.saveIn({ version: OWN_VERSION, isOwn: true, sums: true, compresses: false });
+      const format = { version: OWN_VERSION, isOwn: true, sums: true, compresses: false };
+      const failure = this.saveAs({ ...this.plan(), format, checkpoint: null });
       if (failure !== "") return failure;
     }
     const path = resolve(this.directory, this.fileName);

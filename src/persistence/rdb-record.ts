@@ -40,10 +40,14 @@ export interface RdbFormat {
   readonly compresses: boolean;
 }
 
-/** Deadlines that the version has no form for: of fields, and of members of sets and sorted sets. */
+/**
+ * Deadlines that the version has no form for: of fields, and of members of sets and sorted sets; and those that only forms
+ * of Ferrite's own kept.
+ */
 export interface Dropped {
   fields: number;
   members: number;
+  kept: number;
 }
 
 /** The form of files for other programs, as the configuration says. */
@@ -90,7 +94,7 @@ export interface PinnedValue {
 }
 
 export class RecordWriter {
-  readonly dropped: Dropped = { fields: 0, members: 0 };
+  readonly dropped: Dropped = { fields: 0, members: 0, kept: 0 };
   private readonly keeps: DeadlineForms;
   private readonly facts: KeyFacts = { deadlineMs: 0, idleSeconds: -1, frequency: -1 };
   private readonly order: string;
@@ -164,8 +168,12 @@ export class RecordWriter {
     const { keeps, dropped } = this;
     const due = (value as TimedCollection).countDueAt(this.store.nowMs);
     if (due === value.entries.count) return false;
-    if (value.type !== RecordType.Hash && !keeps.ofMembers) dropped.members += value.timed - due;
-    if (value.type === RecordType.Hash && !keeps.ofFields) dropped.fields += value.timed - due;
+    const timed = value.timed - due;
+    if (value.type === RecordType.Hash) {
+      if (!keeps.ofFields) dropped.fields += timed;
+      else if (this.format.version < RDB_VERSION_FIELD_DEADLINES) dropped.kept += timed;
+    } else if (keeps.ofMembers) dropped.kept += timed;
+    else dropped.members += timed;
     return true;
   }
 

@@ -13,6 +13,7 @@ import { loadShareBytes } from "../dispatch/load-share.ts";
 import type { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
+import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { makeRing, ringPath } from "../persistence/ring-file.ts";
 import type { LoadResult } from "./aof-load.ts";
 import { AofLog } from "./aof-log.ts";
@@ -56,6 +57,7 @@ function recover(config: Config, logs: LogRoot): RecoveredAof {
     directory: resolve(config.text("storage.data_dir")),
     fileName: config.text("persistence.aof_filename"),
     rdbName: config.text("persistence.rdb_filename"),
+    checkpoints: checkpointDirectory(config),
     loadTruncated: config.flag("persistence.aof_load_truncated"),
     cutMax: config.number("persistence.aof_truncate_max"),
     ringBytes: config.number("persistence.change_log_size"),

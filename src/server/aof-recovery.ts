@@ -15,6 +15,7 @@ import { StartupError } from "../base/errors.ts";
 import type { PersistenceLog } from "../persistence/rdb-persistence.ts";
 import { annotationLine } from "../persistence/aof-format.ts";
 import { findForeign, importForeign } from "../persistence/aof-import.ts";
+import { findData } from "../persistence/data-source.ts";
 import { preambleBytes } from "../persistence/aof-preamble.ts";
 import { type AofScan, scanAof } from "../persistence/aof-scanner.ts";
 import { makeRing, readRing, ringPath } from "../persistence/ring-file.ts";
@@ -22,8 +23,10 @@ import { makeRing, readRing, ringPath } from "../persistence/ring-file.ts";
 export interface RecoveryOptions {
   readonly directory: string;
   readonly fileName: string;
-  /** Name of the RDB file that is taken over when there is no append-only file. */
+  /** Name of the RDB file. It is taken over when there is no append-only file. */
   readonly rdbName: string;
+  /** The directory of the checkpoints, of which the newest is taken over as well. */
+  readonly checkpoints: string;
   /** Whether a torn end may be cut off, and its most bytes. */
   readonly loadTruncated: boolean;
   readonly cutMax: number;
@@ -109,8 +112,8 @@ function removeLeftovers(files: Files, directory: string): void {
 
 /** There is no append-only file: one is made of what another server left here, or an empty one. */
 function makeFile(files: Files, log: PersistenceLog, path: string, options: RecoveryOptions): void {
-  const { directory, fileName, rdbName } = options;
-  const foreign = findForeign(files, { directory, aofName: fileName, rdbName });
+  const { directory, fileName } = options;
+  const foreign = findForeign(files, { directory, aofName: fileName }, () => findData(files, log, options));
   if (foreign !== null) {
     const bytes = importForeign(files, foreign, path);
     log.info(`${path} was made from ${foreign.found}: ${bytes} bytes; the old files stay as they are`);

@@ -152,7 +152,12 @@ export class Engine implements TurnWork {
 
   private readSaveErrors(): void {
     const stops = this.config.flag("persistence.stop_writes_on_save_error");
-    this.stopsOnSaveError = stops && this.config.text("persistence.save") !== "";
+    // Checkpoints are all there is without an append-only file.
+    const reliesOnCheckpoints =
+      this.config.flag("persistence.enable_checkpoints") &&
+      this.config.number("persistence.checkpoint_interval_secs") > 0 &&
+      !this.config.flag("persistence.enable_aof");
+    this.stopsOnSaveError = stops && (this.config.text("persistence.save") !== "" || reliesOnCheckpoints);
   }
 
   /** Called by the turn that begins. Reads the clock and checks the memory limit. */

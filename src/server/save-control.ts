@@ -4,10 +4,15 @@
  */
 import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
+import { realFiles } from "../base/files.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
 import type { Control } from "../memory/control.ts";
-import { AOF_BASE_FORMAT, droppedTexts, rdbFormat } from "../persistence/rdb-record.ts";
+import { CheckpointSchedule } from "../persistence/checkpoint-schedule.ts";
+import { CheckpointState, tellCheckpoint } from "../persistence/checkpoint-state.ts";
+import { AOF_BASE_FORMAT, droppedTexts } from "../persistence/rdb-record.ts";
+import { checkpointNames, readCheckpoint } from "../persistence/checkpoint-files.ts";
+import { checkpointDirectory, savePlan } from "../persistence/save-plan.ts";
 import { SaveState } from "../persistence/save-state.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
 import { Cell, type Cells } from "./cells.ts";
@@ -22,6 +27,8 @@ const CLAIM_MS = 20;
 
 export class SaveControl {
   private readonly saves: SaveState;
+  private readonly checkpoints: CheckpointState;
+  private schedule: CheckpointSchedule | null = null;
   private timer: Timer | null = null;
 
   constructor(
@@ -32,12 +39,28 @@ export class SaveControl {
     private readonly snapshots: SnapshotControl,
   ) {
     this.saves = new SaveState(control);
+    this.checkpoints = new CheckpointState(control);
   }
 
   /** The data set is loaded: save points count from now on. */
   begin(): void {
+    const changes = () => this.cells.sum(Cell.changes) - this.saves.get("savedChanges");
+    this.schedule = new CheckpointSchedule(this.config, systemClock, realFiles, this.checkpoints, changes);
     this.timer = setInterval(() => this.look(), LOOK_MS);
     this.timer.unref();
+  }
+
+  /** The data is loaded, with an append-only file up to `position` of its log; -1 = without one. */
+  noteLoaded(position: number): void {
+    const directory = checkpointDirectory(this.config);
+    const newest = checkpointNames(realFiles, directory).at(-1);
+    const checkpoint = newest === undefined ? "" : readCheckpoint(realFiles, directory, newest);
+    const isKnown = typeof checkpoint !== "string";
+    if (isKnown) this.checkpoints.set("lastMs", checkpoint.takenMs);
+    if (isKnown) this.checkpoints.set("bytes", checkpoint.bytes);
+    if (position >= 0) this.saves.set("savedChanges", this.cells.sum(Cell.changes));
+    // The append-only file may have changes that the newest checkpoint lacks.
+    if (position > 0 && !(isKnown && checkpoint.position === position)) this.checkpoints.set("isBehind", 1);
   }
 
   /** Takes a message of a worker. Returns false when it is about something else. */
@@ -59,7 +82,7 @@ export class SaveControl {
 
   /** Begins a scheduled save, or one that a save point asks for. */
   private look(): void {
-    if (this.saves.get("isScheduled") === 0 && !this.isSavePointReached()) return;
+    if (this.saves.get("isScheduled") === 0 && !this.isSavePointReached() && !this.schedule!.isDue()) return;
     if (!this.snapshots.state.claim()) return;
     this.saves.set("isScheduled", 0);
     this.saves.beginSave(systemClock.wallMs());
@@ -88,15 +111,14 @@ export class SaveControl {
   private async save(): Promise<void> {
     const { config, log, saves } = this;
     log.info("Background saving started");
-    const format = rdbFormat(config);
-    const result = await this.snapshots.take({
-      directory: resolve(config.text("storage.data_dir")),
-      name: config.text("persistence.rdb_filename"),
-      temporary: `temp-${process.pid}.rdb`,
-      format,
-      isBase: false,
-    });
+    const plan = savePlan(config, systemClock.wallMs());
+    const { format, checkpoint } = plan;
+    const result = await this.snapshots.take({ ...plan, isBase: false });
     const { failure, bytes, dropped } = result;
+    if (checkpoint !== null) {
+      this.checkpoints.end(checkpoint.nowMs, bytes, failure !== "");
+      tellCheckpoint(log, result, failure);
+    }
     saves.endSave(systemClock.wallMs(), failure !== "");
     this.snapshots.state.release();
     if (failure !== "") return log.error("save_failed", `Background saving error: ${failure}`);
@@ -113,6 +135,7 @@ export class SaveControl {
       name,
       temporary: `${name}.part`,
       format: AOF_BASE_FORMAT,
+      checkpoint: null,
       isBase: true,
     });
     state.release();

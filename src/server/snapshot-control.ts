@@ -72,12 +72,7 @@ export class SnapshotControl {
         return;
       case "finished":
         this.request = null;
-        this.done({
-          failure: message.failure,
-          bytes: message.bytes,
-          position: this.position,
-          dropped: message.dropped,
-        });
+        this.done({ ...message.result, position: this.position });
     }
   }
 

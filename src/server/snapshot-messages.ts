@@ -1,13 +1,9 @@
 /** Messages of a snapshot that becomes a file: between the main thread, the workers and the thread that writes the file. */
-import type { Dropped, RdbFormat } from "../persistence/rdb-record.ts";
+import type { Dropped } from "../persistence/rdb-record.ts";
+import type { SavePlan } from "../persistence/save-plan.ts";
 
 /** Which file a snapshot becomes. */
-export interface SnapshotRequest {
-  readonly directory: string;
-  readonly name: string;
-  /** Name of the file until it is complete. */
-  readonly temporary: string;
-  readonly format: RdbFormat;
+export interface SnapshotRequest extends SavePlan {
   /** The file is the base of an append-only file. */
   readonly isBase: boolean;
 }
@@ -18,7 +14,10 @@ export interface SnapshotResult {
   readonly bytes: number;
   /** Position of the change log at the cut. */
   readonly position: number;
+  /** What the file for other programs lacks, and what went wrong although the file is complete. */
   readonly dropped: Dropped;
+  readonly warnings: readonly string[];
+  readonly path: string;
 }
 
 export type ToSaver =
@@ -29,10 +28,10 @@ export type FromSaver =
   | { kind: "begun" }
   /** The file failed: `finished` follows when all workers have ended. */
   | { kind: "failing" }
-  | { kind: "finished"; failure: string; bytes: number; dropped: Dropped };
+  | { kind: "finished"; result: Omit<SnapshotResult, "position"> };
 
 /** From a worker to the thread that writes the file. */
 export type PieceMessage =
-  | { kind: "header"; bytes: Uint8Array }
+  | { kind: "header"; bytes: Uint8Array; position: number; keys: number }
   | { kind: "piece"; source: number; bytes: Uint8Array; isOpen: boolean }
   | { kind: "end"; dropped: Dropped };

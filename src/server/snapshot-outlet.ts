@@ -34,8 +34,9 @@ export class SnapshotOutlet implements PieceOutlet {
     return Atomics.load(this.queued, 0) > WRITE_BYTES;
   }
 
-  header(bytes: Uint8Array): void {
-    this.post({ kind: "header", bytes }, []);
+  /** `position` of the change log, and the number of keys, at the cut. */
+  header(bytes: Uint8Array, position: number, keys: number): void {
+    this.post({ kind: "header", bytes, position, keys }, []);
   }
 
   put(source: number, bytes: Buffer, length: number, isOpen: boolean): void {

@@ -63,7 +63,7 @@ export class SnapshotPart {
         setTimeout(() => this.cut(isBase), PAUSE_MS);
         return;
       }
-      this.outlet!.header(header);
+      this.outlet!.header(header, position, this.persistence.state.get("keysInAll"));
       this.post({ kind: "snapshotCutDone", position });
     });
   }

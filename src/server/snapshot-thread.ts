@@ -4,8 +4,9 @@
  */
 import { FileFailure, realFiles } from "../base/files.ts";
 import { PieceFile } from "../persistence/piece-file.ts";
-import { ReplacedFile } from "../persistence/rdb-file.ts";
+import type { SavedFile } from "../persistence/rdb-file.ts";
 import type { Dropped } from "../persistence/rdb-record.ts";
+import { openSave } from "../persistence/save-plan.ts";
 import type { FromSaver, PieceMessage, SnapshotRequest, ToSaver } from "./snapshot-messages.ts";
 
 declare const self: Worker;
@@ -17,11 +18,13 @@ function tell(message: FromSaver): void {
 class Saver {
   private readonly queued: Int32Array;
   private readonly workers: number;
-  private file: ReplacedFile | null = null;
+  private file: SavedFile | null = null;
   private pieces: PieceFile | null = null;
   private failure = "";
   private ended = 0;
-  private dropped: Dropped = { fields: 0, members: 0 };
+  private dropped: Dropped = { fields: 0, members: 0, kept: 0 };
+  private position = 0;
+  private keys = 0;
 
   constructor(ports: readonly MessagePort[], queued: SharedArrayBuffer) {
     this.queued = new Int32Array(queued);
@@ -32,16 +35,15 @@ class Saver {
   begin(request: SnapshotRequest): void {
     this.failure = "";
     this.ended = 0;
-    this.dropped = { fields: 0, members: 0 };
+    this.dropped = { fields: 0, members: 0, kept: 0 };
     this.queued.fill(0);
     try {
-      realFiles.mkdir(request.directory, 0o750);
-      this.file = new ReplacedFile(realFiles, request.directory, request.name, request.temporary);
+      this.file = openSave(realFiles, request);
       this.pieces = new PieceFile(this.file, request.format.sums, (source, bytes) => this.taken(source, bytes));
     } catch (thrown) {
       if (!(thrown instanceof FileFailure)) throw thrown;
-      tell({ kind: "finished", failure: thrown.message, bytes: 0, dropped: this.dropped });
-      return;
+      this.failure = thrown.message;
+      return this.tellFinished();
     }
     tell({ kind: "begun" });
   }
@@ -57,8 +59,11 @@ class Saver {
     this.attempt(() => {
       const { bytes } = message;
       const piece = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-      if (message.kind === "header") this.pieces!.header(piece);
-      else this.pieces!.piece(message.source, piece, message.isOpen);
+      if (message.kind === "header") {
+        this.position = message.position;
+        this.keys = message.keys;
+        this.pieces!.header(piece);
+      } else this.pieces!.piece(message.source, piece, message.isOpen);
     });
   }
 
@@ -77,9 +82,20 @@ class Saver {
   private end(dropped: Dropped): void {
     this.dropped.fields += dropped.fields;
     this.dropped.members += dropped.members;
+    this.dropped.kept += dropped.kept;
     if (++this.ended < this.workers) return;
-    if (this.failure === "") this.attempt(() => this.pieces!.finish());
-    tell({ kind: "finished", failure: this.failure, bytes: this.file!.bytes, dropped: this.dropped });
+    if (this.failure === "")
+      this.attempt(() => {
+        const { position, keys } = this;
+        this.dropped = this.pieces!.finish({ position, keys, dropped: this.dropped });
+      });
+    this.tellFinished();
+  }
+
+  private tellFinished(): void {
+    const { failure, dropped, file } = this;
+    const { bytes, warnings, path } = file ?? { bytes: 0, warnings: [], path: "" };
+    tell({ kind: "finished", result: { failure, dropped, bytes, warnings: [...warnings], path } });
     this.pieces = null;
     this.file = null;
   }

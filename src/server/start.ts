@@ -10,8 +10,8 @@ import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
 import { errorCode, errorMessage, listenFailed, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
-import { realFiles } from "../base/files.ts";
-import type { LogRoot } from "../base/log.ts";
+import { FileFailure, realFiles } from "../base/files.ts";
+import type { Logger, LogRoot } from "../base/log.ts";
 import { DANGEROUS } from "../dispatch/command-names.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
@@ -20,6 +20,10 @@ import { CAN_RELEASE, raiseDescriptorLimit, releasePages } from "../memory/nativ
 import { takeDataDirectory } from "./data-directory.ts";
 import { AofControl, recoverFor } from "./aof-control.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
+import { tidyCheckpoints } from "../persistence/checkpoint-files.ts";
+import { type DataPlaces, findData, hasData } from "../persistence/data-source.ts";
+import { durabilityText } from "../persistence/durability-text.ts";
+import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { SaveState } from "../persistence/save-state.ts";
 import { Cell, Cells } from "./cells.ts";
 import { SaveControl } from "./save-control.ts";
@@ -95,11 +99,22 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   // In these words, because scripts and test suites wait for them.
   log.info(`started, PID: ${process.pid}`);
   log.info("Server initialized");
+  tidy(config, log);
   const recovered = recoverFor(config, logs);
   const server = new Supervisor(config, logs, memory, facts, recovered);
   const code = await server.run();
   closeSync(lock);
   return code;
+}
+
+/** Removes the leftovers of checkpoints that a crash interrupted. */
+function tidy(config: Config, log: Logger): void {
+  try {
+    tidyCheckpoints(realFiles, checkpointDirectory(config));
+  } catch (thrown) {
+    if (!(thrown instanceof FileFailure)) throw thrown;
+    log.warn(`the directory of the checkpoints could not be tidied: ${thrown.message}`);
+  }
 }
 
 /** Makes the shared memory. Throws StartupError when the system refuses it. */
@@ -203,23 +218,28 @@ class Supervisor {
     publishThreadCpu(own);
     setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
     const { recovered } = this;
-    const rdb = recovered === null ? this.findRdb() : "";
-    if (recovered !== null || rdb !== "") this.memory.control.isLoading = true;
+    const hasFile = recovered !== null || hasData(realFiles, this.places);
+    if (hasFile) this.memory.control.isLoading = true;
+    // A client may write and the server be stopped as soon as the workers listen.
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.stopBySignal(signal));
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
     await listening;
-    if (rdb !== "") await this.loadRdb({ path: rdb, isPreamble: false });
-    if (recovered !== null) {
-      await this.aof.begin(recovered);
-      this.memory.control.isLoading = false;
-    }
+    if (recovered !== null) await this.aof.begin(recovered);
+    else if (hasFile) await this.loadData();
+    // Before the first change of a client.
+    this.saves.noteLoaded(recovered?.position ?? -1);
+    this.memory.control.isLoading = false;
     this.saves.begin();
     setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
     this.memory.pool.beginPrefaulting();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));
-    process.on("SIGTERM", () => this.stopBySignal("SIGTERM"));
-    process.on("SIGINT", () => this.stopBySignal("SIGINT"));
+    this.isReady = true;
+    if (this.signalled !== "") this.stopBySignal(this.signalled);
+    const { text, isDurable } = durabilityText(this.config);
+    if (isDurable) log.info(text);
+    else log.warn(text);
     const hosts = this.config.bindHosts.map(({ host }) => host).join(", ");
     log.info(
       `Ready to accept connections: ${hosts} port ${this.config.number("server.port")}, ${this.facts.workers} workers`,
@@ -227,15 +247,20 @@ class Supervisor {
     return ended;
   }
 
-  /** Path of the RDB file in the data directory, "" = there is none. INFO tells its length from now on. */
-  private findRdb(): string {
-    const path = resolve(this.config.text("storage.data_dir"), this.config.text("persistence.rdb_filename"));
-    const found = realFiles.stat(path);
-    if (found === null) return "";
+  private get places(): DataPlaces {
+    const directory = resolve(this.config.text("storage.data_dir"));
+    const rdbName = this.config.text("persistence.rdb_filename");
+    return { directory, rdbName, checkpoints: checkpointDirectory(this.config) };
+  }
+
+  /** Loads the newest checkpoint that is whole, or the RDB file. Clients hear that the server is loading. */
+  private async loadData(): Promise<void> {
     const state = new SaveState(this.memory.control);
     state.set("loadBeganMs", systemClock.wallMs());
-    state.set("loadBytes", found.bytes);
-    return path;
+    const path = findData(realFiles, this.logs.target("persistence"), this.places);
+    if (path === "") return;
+    state.set("loadBytes", realFiles.stat(path)?.bytes ?? 0);
+    await this.loadRdb({ path, isPreamble: false });
   }
 
   /** Loads an RDB file in all workers. Throws StartupError when it is damaged or does not fit. */
@@ -258,7 +283,6 @@ class Supervisor {
     this.logs
       .target("persistence")
       .info(`DB loaded from disk: ${request.path}, ${keys} keys, ${expired} expired keys left out, ${seconds} s`);
-    if (!request.isPreamble) this.memory.control.isLoading = false;
   }
   private readonly rdbResults: RdbLoadResult[] = [];
 
@@ -462,14 +486,26 @@ class Supervisor {
     this.exit(isSafe ? 0 : 1);
   }
 
-  /** SIGTERM or SIGINT: as SHUTDOWN without options. With save points the RDB file is written first, as by Redis. */
+  /** SIGTERM or SIGINT: as SHUTDOWN without options. Save points and checkpoint_on_shutdown have the data saved first. */
   private stopBySignal(signal: string): void {
     if (this.stopping || this.saving !== "") return;
-    if (this.config.text("persistence.save") === "") return this.stop(signal);
+    if (!this.isReady) return this.stopEarly(signal);
     this.saving = signal;
     this.send(0, { kind: "saveLast" });
   }
   private saving = "";
+  private isReady = false;
+  /** The signal that came before the server was ready. */
+  private signalled = "";
+
+  /** While the data is loaded there is nothing to save. */
+  private stopEarly(signal: string): void {
+    this.signalled = signal;
+    if (!this.memory.control.isLoading) return;
+    this.logs.target("server").info(`${signal}: stopping while the data is loaded`);
+    this.logs.close();
+    process.exit(0);
+  }
 
   private endSave(failure: string): void {
     const signal = this.saving;

@@ -353,7 +353,7 @@ class DataWorker implements ClientHost {
   saveLast(): void {
     const { services } = this;
     const save = () =>
-      services.persistence.saveWhenFree((failure) => {
+      services.persistence.saveLast((failure) => {
         if (failure !== "") services.unpauseClients(() => {});
         postToMain({ kind: "saved", failure });
       });

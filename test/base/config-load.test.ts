@@ -185,7 +185,6 @@ describe("two names for one key", () => {
 
 describe("features that this version lacks", () => {
   test.each([
-    "[persistence]\nenable_checkpoints = true",
     "[metrics]\nenabled = true",
     "[tls]\nenabled = true",
     "[storage]\nactive_defrag = true",
@@ -205,10 +204,7 @@ describe("features that this version lacks", () => {
     const text =
       "[persistence]\nenable_checkpoints = false\nmax_checkpoints = 5\n[metrics]\nenabled = false\nport = 9091\n[server]\ntcp_fast_open = false";
     const { warnings } = loadConfigText(text, "ferrite.toml", MACHINE);
-    expect(warnings).toEqual([
-      "ferrite.toml:3: persistence.max_checkpoints has no effect in this version",
-      "ferrite.toml:6: metrics.port has no effect in this version",
-    ]);
+    expect(warnings).toEqual(["ferrite.toml:6: metrics.port has no effect in this version"]);
   });
 
   test("io_uring gets the guide's message", () => {

@@ -32,6 +32,7 @@ const BASE = "/data/temp-rewriteaof-1.aof";
 const OPTIONS: RecoveryOptions = {
   directory: "/data",
   fileName: "appendonly.aof",
+  checkpoints: "/data/checkpoints",
   rdbName: "dump.rdb",
   loadTruncated: true,
   cutMax: 1 << 20,

@@ -166,6 +166,7 @@ export class TestEngine implements ClientHost {
       expirePass: () => expirePass(this.engine),
       ...options.services,
     } as unknown as ServerServices;
+    this.config.place("persistence.enable_checkpoints", false, { kind: "flag", text: "test" });
     this.engine = new Engine(this.memory.arena, beside === undefined ? 0 : 1, this.clock, this.config, services);
     const { engine } = this;
     this.files = beside?.files ?? options.files ?? new MemoryFiles(1, []);

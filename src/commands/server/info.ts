@@ -230,7 +230,7 @@ function keysOf(call: Call, keyspace: number): number {
 /** Saves, loading and the append-only file. */
 function persistenceSection(call: Call): Fields {
   const facts = call.server.persistence?.facts() ?? NOTHING_KEPT;
-  const { append } = facts;
+  const { append, checkpoints } = facts;
   const now = call.store.nowMs;
   const seconds = (ms: number) => Math.floor(ms / 1000);
   return [
@@ -252,6 +252,11 @@ function persistenceSection(call: Call): Fields {
     ["rdb_last_cow_size", 0],
     ["rdb_last_load_keys_expired", facts.expiredKeys],
     ["rdb_last_load_keys_loaded", facts.loadedKeys],
+    ["checkpoints_enabled", checkpoints.isOn ? 1 : 0],
+    ["checkpoints_taken", checkpoints.taken],
+    ["last_checkpoint_time", seconds(checkpoints.lastMs)],
+    ["last_checkpoint_size", checkpoints.bytes],
+    ["last_checkpoint_status", checkpoints.hasFailed ? "err" : "ok"],
     ["aof_enabled", append.isOn ? 1 : 0],
     ["aof_rewrite_in_progress", append.rewriteBeganMs === 0 ? 0 : 1],
     ["aof_rewrite_scheduled", 0],
@@ -312,6 +317,7 @@ const NOTHING_KEPT: PersistenceFacts = {
   saveBeganMs: 0,
   keysWritten: 0,
   keysInAll: 0,
+  checkpoints: { isOn: false, taken: 0, lastMs: 0, bytes: 0, hasFailed: false },
   append: {
     isOn: false,
     bytes: 0,

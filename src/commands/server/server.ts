@@ -57,24 +57,29 @@ export function shutdown(call: Call, reply: Reply): Outcome | void {
   if (said.has("abort") && said.size > 1) return reply.error(ErrorText.syntax);
   if (said.has("save") && said.has("nosave")) return reply.error(ErrorText.syntax);
   if (said.has("abort")) return reply.error("ERR No shutdown in progress.");
-  // As Redis: without save points nothing is saved unless the command says so.
-  const saves = said.has("save") || (!said.has("nosave") && call.config.text("persistence.save") !== "");
-  if (saves) return saveAndShutDown(call, reply, said.has("force"));
+  // Without NOSAVE the data is saved as at SIGTERM: by save points as in Redis, and as a checkpoint.
+  const { config } = call;
+  const hasCheckpoints =
+    config.flag("persistence.enable_checkpoints") && config.flag("persistence.checkpoint_on_shutdown");
+  const savesAtEnd =
+    config.text("persistence.save") !== "" || (hasCheckpoints && call.server.persistence !== undefined);
+  if (said.has("save") || (savesAtEnd && !said.has("nosave")))
+    return saveAndShutDown(call, reply, said.has("force"), said.has("save"));
   call.server.shutdown();
   return Later;
 }
 
 /** Shuts down when the RDB file is on the disk, with no write of a client after it. */
-function saveAndShutDown(call: Call, reply: Reply, isForced: boolean): Outcome | void {
+function saveAndShutDown(call: Call, reply: Reply, isForced: boolean, isAsked: boolean): Outcome | void {
   const { server, session, clock } = call;
   const { persistence } = server;
   if (persistence === undefined) return reply.error(NO_FILES);
-  const save = () =>
-    persistence.saveWhenFree((failure) => {
-      if (failure === "" || isForced) return server.shutdown();
-      server.unpauseClients?.(() => {});
-      server.resume(session, (later) => later.error("ERR Errors trying to SHUTDOWN. Check logs."));
-    });
+  const saved = (failure: string) => {
+    if (failure === "" || isForced) return server.shutdown();
+    server.unpauseClients?.(() => {});
+    server.resume(session, (later) => later.error("ERR Errors trying to SHUTDOWN. Check logs."));
+  };
+  const save = () => (isAsked ? persistence.saveWhenFree(saved) : persistence.saveLast(saved));
   if (server.pauseClients === undefined) save();
   else server.pauseClients(Pause.Writes, clock.wallMs() + PAUSE_MS, save);
   return Later;

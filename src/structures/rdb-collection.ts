@@ -302,7 +302,8 @@ function readItems(type: number, bytes: Buffer, at: number, end: number, longest
       break;
   }
   if (readString(bytes, at, end, longest) < 0) return RdbKind.None;
-  rdbItems.isPacked = true;
+  // redis-server compares the values of a zipmap, which is no encoding any more, with the limits; others stay as they are.
+  rdbItems.isPacked = type !== RdbType.HashZipmap;
   switch (type) {
     case RdbType.ListZiplist:
       return known(addZiplist(), RdbKind.List);

@@ -77,6 +77,17 @@ describe("every form", () => {
     }
   });
 
+  test("a zipmap's values are compared with the limits, and a field that comes twice is refused", () => {
+    const longer = [1, 1, 0x66, 65, 0, ...Array(65).fill(0x76), 255];
+    const twice = [2, 1, 0x66, 1, 0, 0x76, 1, 0x66, 1, 0, 0x76, 255];
+    const engine = testEngine();
+    load(engine, rdbOf(9, [9, 1, 0x6b, 0x40, longer.length], longer, [9, 1, 0x6c], sized(ZIPMAP)));
+    expect(engine.send("OBJECT", "ENCODING", "k")).toBe('"hashtable"');
+    expect(engine.send("OBJECT", "ENCODING", "l")).toBe('"listpack"');
+    expect(() => load(engine, rdbOf(9, [9, 1, 0x6d], sized(twice)))).toThrow();
+    expect(engine.send("EXISTS", "m")).toBe(":0");
+  });
+
   test("what is said of a key: deadline in seconds and milliseconds, idle time, frequency; of the file: fields, sizes", () => {
     const ms = Buffer.alloc(9, 252);
     ms.writeBigUInt64LE(BigInt(START_MS + 5000), 1);

@@ -1,7 +1,8 @@
 /**
  * Goal:   RESTORE accepts untrusted payloads with right checksums without harm: no crash, no leak, no stall for other
  *         clients, and a restored value can be used.
- * Method: DUMP payloads of every kind of string, and of unknown types, are damaged by seed and given the right checksum.
+ * Method: DUMP payloads of every kind of string and collection, and of unknown types, are damaged by seed and given the
+ *         right checksum.
  *         Then random commands run on the restored keys. Another client sends PING meanwhile, and its longest wait is
  *         printed.
  *         FERRITE_FUZZ=<n> payloads (default 2,000; long run 100,000), FERRITE_SEED=<n> replays.
@@ -74,6 +75,10 @@ async function soundBodies(client: RespClient): Promise<string[]> {
   await client.command("PFADD", "made:dense", "element");
   await client.command("PFDEBUG", "TODENSE", "made:dense");
   await client.command("SETBIT", "made:bits", "30000", "1");
+  for (const command of collections()) {
+    const reply = await client.command(...command);
+    if (reply.type === "error") throw new Error(`${command.slice(0, 3).join(" ")}: ${show(reply)}`);
+  }
   const keys = await client.command("KEYS", "made:*");
   if (keys.type !== "array") throw new Error(show(keys));
   const bodies = [packedRun(4), packedRun(300), packedRun(20_000), `\0${wide(0x81, 5)}hello`, "\0\x40\x03abc"];
@@ -83,6 +88,31 @@ async function soundBodies(client: RespClient): Promise<string[]> {
     bodies.push(dump.value.slice(0, -FOOTER_BYTES));
   }
   return bodies;
+}
+
+/** Commands that make each collection, small and as a tree. */
+function collections(): string[][] {
+  const many = Array.from({ length: 600 }, (_, i) => `member ${i}`);
+  const numbers = Array.from({ length: 600 }, (_, i) => String(i * 7));
+  return [
+    ["RPUSH", "made:list", "a", "12", "b".repeat(70)],
+    ["RPUSH", "made:long-list", ...many],
+    ["SADD", "made:ints", "1", "-70000", "5000000000"],
+    ["SADD", "made:many-ints", ...numbers],
+    ["SADD", "made:set", "a", "b", "3"],
+    ["SADD", "made:large-set", ...many],
+    ["HSET", "made:hash", "f", "1", "g", "text"],
+    ["HSET", "made:large-hash", ...many],
+    ["HSET", "made:timed-hash", "f", "1", "g", "2"],
+    ["HPEXPIREAT", "made:timed-hash", "60000000000000", "FIELDS", "1", "f"],
+    ["ZADD", "made:zset", "1.5", "a", "-inf", "b", "3", "c"],
+    ["ZADD", "made:large-zset", ...many.flatMap((member, i) => [String(i / 7), member])],
+    ...["1-1", "1-2", "2-1"].map((id) => ["XADD", "made:stream", id, "f", "v", "g", "w"]),
+    ["XADD", "made:stream", "2-2", "other", "x"],
+    ["XDEL", "made:stream", "1-2"],
+    ["XGROUP", "CREATE", "made:stream", "group", "0"],
+    ["XREADGROUP", "GROUP", "group", "consumer", "COUNT", "2", "STREAMS", "made:stream", ">"],
+  ];
 }
 
 const HEADS = [
@@ -130,6 +160,31 @@ function work(key: string, random: SeededRandom): string[] {
     ["OBJECT", "ENCODING", key],
     ["COPY", key, `k${random.below(KEYS)}`, "REPLACE"],
     ["DUMP", key],
+    ["LRANGE", key, "0", "-1"],
+    ["LPUSH", key, "head"],
+    ["LREM", key, "1", "12"],
+    ["LINSERT", key, "BEFORE", "a", "new"],
+    ["SMEMBERS", key],
+    ["SADD", key, "new", "5"],
+    ["SPOP", key, "2"],
+    ["SUNIONSTORE", `k${random.below(KEYS)}`, key],
+    ["SSCAN", key, "0", "COUNT", "100"],
+    ["HGETALL", key],
+    ["HSET", key, "f", "new", "h", "x".repeat(70)],
+    ["HDEL", key, "g"],
+    ["HPTTL", key, "FIELDS", "1", "f"],
+    ["HRANDFIELD", key, "-5", "WITHVALUES"],
+    ["ZRANGE", key, "0", "-1", "WITHSCORES"],
+    ["ZADD", key, "2", "b", "9", "new"],
+    ["ZRANGEBYSCORE", key, "-inf", "(3"],
+    ["ZPOPMIN", key],
+    ["ZRANDMEMBER", key, "-5"],
+    ["XRANGE", key, "-", "+"],
+    ["XADD", key, "*", "f", "v"],
+    ["XTRIM", key, "MAXLEN", "1"],
+    ["XREADGROUP", "GROUP", "group", "other", "STREAMS", key, ">"],
+    ["XPENDING", key, "group"],
+    ["XINFO", "STREAM", key, "FULL"],
     ["EXPIRE", key, "1000"],
     ["DEL", key],
   ]);

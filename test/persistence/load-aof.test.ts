@@ -20,7 +20,7 @@ async function fill(client: RespClient): Promise<void> {
     ["LPOP", "list"],
     ["SADD", "set", "1", "2", "x"],
     ["HSET", "hash", "f", "1", "g", "2"],
-    ["HPEXPIREAT", "hash", "99999999999999", "FIELDS", "1", "f"],
+    ["HPEXPIREAT", "hash", "60000000000000", "FIELDS", "1", "f"],
     ["ZADD", "zset", "1", "a", "2", "b"],
     ["XADD", "stream", "1-1", "f", "v"],
     ["SELECT", "3"],

@@ -8,6 +8,7 @@
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { type FileDescriptor, FileFailure, type Files, writeFully } from "../base/files.ts";
+import { reached } from "../base/kill-point.ts";
 import { annotationLine } from "./aof-format.ts";
 
 const BLOCK_BYTES = 4 << 20;
@@ -93,8 +94,11 @@ export class AofTail {
   commit(): { file: FileDescriptor; length: number; position: number } {
     const { files, target: file, length, position } = this;
     files.fsync(file);
+    reached("rewrite-tail");
     files.rename(this.base, this.goal);
+    reached("rewrite-renamed");
     files.syncDirectory(dirname(this.goal));
+    reached("rewrite-directory");
     files.close(this.source);
     if (this.path !== this.goal) files.unlink(this.path);
     return { file, length, position };

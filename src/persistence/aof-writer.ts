@@ -11,6 +11,7 @@
  *   AOFWRITER-1  bytes before `length` are whole batches
  *   AOFWRITER-2  `durable` never passes a position whose bytes were not synced
  */
+import { reached } from "../base/kill-point.ts";
 import { crc32 } from "node:zlib";
 import { assert } from "../base/assert.ts";
 import { AT_CURSOR, type FileDescriptor, FileFailure, type Files } from "../base/files.ts";
@@ -110,6 +111,7 @@ export class AofWriter {
     parts.push(Buffer.from(annotationLine({ logId: this.logId, position: end, bytes, crc })));
     const offset = this.length;
     this.writeParts(parts);
+    reached("aof-written");
     this.ranges?.push({ from, to: end, offset, isEnd: true });
     this.partBytes = this.partCrc = 0;
     log.drain(end);
@@ -171,6 +173,7 @@ export class AofWriter {
     this.longestSyncMs = Math.max(this.longestSyncMs, tookMs);
     if (tookMs > SLOW_MS) this.delayedSyncs++;
     this.syncs++;
+    reached("aof-synced");
     this.syncedLength = length;
     this.syncedPosition = position;
     if (this.partBytes === 0) this.log.setDurable(position); // AOFWRITER-2
@@ -205,6 +208,7 @@ export class AofWriter {
    */
   beginTail(base: string, position: number, path: string, target: string): void {
     assert(this.ranges !== null, "a rewrite was begun");
+    reached("rewrite-base");
     this.tail = new AofTail(this.files, path, base, position, this.logId, target);
   }
 

@@ -12,6 +12,7 @@ import { crc32 } from "node:zlib";
 import { join } from "node:path";
 import { FileReader } from "../base/file-reader.ts";
 import { FileFailure, type Files } from "../base/files.ts";
+import { reached } from "../base/kill-point.ts";
 import {
   checkpointName,
   checkpointNames,
@@ -70,6 +71,7 @@ export class CheckpointFile implements SavedFile {
 
   readonly put = (bytes: Buffer, length: number): void => {
     this.file.put(bytes, length);
+    reached("checkpoint-half");
     this.sum = crc32(bytes.subarray(0, length), this.sum);
   };
 
@@ -77,10 +79,13 @@ export class CheckpointFile implements SavedFile {
     const { files, plan, file, sum } = this;
     file.commit();
     const dropped = this.publish(saved);
+    reached("checkpoint-published");
     const { position, keys } = saved;
     writeManifest(files, this.writing, { takenMs: plan.nowMs, position, keys, bytes: file.bytes, sum });
+    reached("checkpoint-unnamed");
     const name = checkpointName(plan.nowMs, checkpointNames(files, plan.directory));
     files.rename(this.writing, join(plan.directory, name));
+    reached("checkpoint-named");
     this.path = join(plan.directory, name);
     files.syncDirectory(plan.directory);
     this.attempt("latest could not be made", () => makeLatest(files, plan.directory, name));

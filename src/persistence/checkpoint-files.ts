@@ -23,6 +23,7 @@
  */
 import { crc32 } from "node:zlib";
 import { join } from "node:path";
+import { reached } from "../base/kill-point.ts";
 import { AT_CURSOR, FileFailure, type Files, readText, replaceDurably, writeFully } from "../base/files.ts";
 
 export const DATA_FILE = "dump.rdb";
@@ -203,6 +204,7 @@ export function makeLatest(files: Files, directory: string, name: string): void 
   for (const file of [DATA_FILE, MANIFEST_FILE]) linkOrCopy(files, join(directory, name, file), join(aside, file));
   files.syncDirectory(aside);
   if (files.stat(latest) !== null) files.rename(latest, old);
+  reached("latest-gone");
   files.rename(aside, latest);
   files.syncDirectory(directory);
   removeTree(files, old);
@@ -218,13 +220,17 @@ export function isLatest(files: Files, directory: string, name: string): boolean
 /** Removes all but the newest `keep` checkpoints, whose names are sorted. */
 export function prune(files: Files, directory: string, keep: number): void {
   const names = checkpointNames(files, directory);
+  reached("checkpoint-prune");
   for (const name of names.slice(0, Math.max(0, names.length - keep))) removeTree(files, join(directory, name));
 }
 
 /** Removes a directory of files. Nothing happens when it is not there. */
 export function removeTree(files: Files, path: string): void {
   if (files.stat(path) === null) return;
-  for (const name of files.list(path)) files.unlink(join(path, name));
+  for (const name of files.list(path)) {
+    files.unlink(join(path, name));
+    reached("checkpoint-half-removed");
+  }
   files.removeDirectory(path);
 }
 

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { AT_CURSOR, type FileDescriptor, type Files } from "../base/files.ts";
+import { reached } from "../base/kill-point.ts";
 import type { Dropped } from "./rdb-record.ts";
 
 /** A sync while the file is written takes this much at a time, so that the last one is short. */
@@ -69,8 +70,11 @@ export class ReplacedFile implements SavedFile {
   commit(): void {
     this.files.fsync(this.file);
     this.close();
+    reached("file-synced");
     this.files.rename(this.aside, this.path);
+    reached("file-renamed");
     this.files.syncDirectory(this.directory);
+    reached("file-directory");
   }
 
   complete(saved: Saved): Dropped {

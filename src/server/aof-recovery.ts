@@ -11,6 +11,7 @@ import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { BadFile } from "../base/file-reader.ts";
 import { AT_CURSOR, type FileDescriptor, type Files, writeFully } from "../base/files.ts";
+import { reached } from "../base/kill-point.ts";
 import { StartupError } from "../base/errors.ts";
 import type { PersistenceLog } from "../persistence/rdb-persistence.ts";
 import { annotationLine } from "../persistence/aof-format.ts";
@@ -74,6 +75,7 @@ export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryO
   if (cutBytes > 0) {
     const aside = missing.length > 0 ? "" : keepCut(files, path, end, options.nowMs);
     cut(files, path, end);
+    reached("recovery-cut");
     if (aside !== "")
       log.warn(
         `${path}: ${scan.reason} at offset ${scan.stoppedAt}: cut to ${end} bytes; the ${cutBytes} cut bytes are in ${aside}`,
@@ -81,12 +83,14 @@ export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryO
   }
   if (missing.length > 0) {
     appendMissing(files, path, missing, scan);
+    reached("recovery-appended");
     log.info(`${path}: ${missing.length} bytes were added from ${ring}`);
   }
   if (cutBytes > 0 || missing.length > 0) scan = scanAof(files, path, preamble);
   const logId = newLogId();
   const position = scan.last?.position ?? 0;
   makeRing(files, ring, options.ringBytes, logId, position);
+  reached("recovery-ring");
   const { bytes, records, skips, names } = scan;
   return {
     path,

@@ -241,6 +241,7 @@ const SHORTHANDS: Readonly<Record<string, string>> = {
 const OTHER_VARIABLES: ReadonlySet<string> = new Set([
   "FERRITE_LOG",
   "FERRITE_CHECKS",
+  "FERRITE_KILL_AT",
   "FERRITE_SEED",
   "FERRITE_CONFIG",
   "FERRITE_COMMIT",

@@ -1,0 +1,43 @@
+/**
+ * Named steps of persistence at which a test has the process kill itself: FERRITE_KILL_AT=<step>, or <step>:<n> for the n-th
+ * time that a thread gets there. Only under FERRITE_CHECKS=1; otherwise a step costs one comparison.
+ */
+import { CHECKS } from "./assert.ts";
+
+export const KILL_STEPS = [
+  /** The append-only file: a batch is written and not synced; it is synced. */
+  "aof-written",
+  "aof-synced",
+  /** A rewrite: the base is written; the tail is copied; the new file has the name; its directory is synced. */
+  "rewrite-base",
+  "rewrite-tail",
+  "rewrite-renamed",
+  "rewrite-directory",
+  /** A file that replaces another: it is synced; it has the name; its directory is synced. */
+  "file-synced",
+  "file-renamed",
+  "file-directory",
+  /** A checkpoint: half of it is written; the RDB file is made; it is complete but for its name; it has the name. */
+  "checkpoint-half",
+  "checkpoint-published",
+  "checkpoint-unnamed",
+  "checkpoint-named",
+  /** Between the two renames of `latest`; before older ones go; when the first file of an older one is gone. */
+  "latest-gone",
+  "checkpoint-prune",
+  "checkpoint-half-removed",
+  /** Recovery: the torn end is cut off; the ring's bytes are appended; the new ring is made. */
+  "recovery-cut",
+  "recovery-appended",
+  "recovery-ring",
+] as const;
+export type KillStep = (typeof KILL_STEPS)[number];
+
+const [wanted = "", hits = "1"] = CHECKS ? (process.env["FERRITE_KILL_AT"] ?? "").split(":") : [];
+let left = Number(hits);
+
+/** A step is reached. */
+export function reached(step: KillStep): void {
+  if (step !== wanted || --left > 0) return;
+  process.kill(process.pid, "SIGKILL");
+}

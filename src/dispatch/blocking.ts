@@ -23,9 +23,9 @@ import { NO_REF, type Ref } from "../structures/pages.ts";
 import { assert } from "../base/assert.ts";
 import { Reply } from "../protocol/reply.ts";
 import type { ReadyKey } from "../store/section.ts";
-import { KeyEvent } from "../store/key-events.ts";
+import { KeyEvent, keyEvent } from "../store/key-events.ts";
 import type { Store } from "../store/store.ts";
-import { ENDS_WITH_KEY, Waiters } from "../store/waiters.ts";
+import { ENDS_WITH_KEY, WATCH, Waiters } from "../store/waiters.ts";
 import type { Call } from "./call.ts";
 import { refuse } from "./refuse.ts";
 import type { Session } from "./session.ts";
@@ -93,12 +93,16 @@ const FRONT = 0x100;
 const TO_FRONT = 0x200;
 const RESP3 = 0x400;
 
-/** A waiting client of this worker. */
-interface Wait {
-  readonly session: Session;
+/** A slot and its requests, request `n` in shard `n`. */
+export interface Requests {
   readonly slot: number;
   readonly shards: Shard[];
   readonly requests: Ref[];
+}
+
+/** A waiting client of this worker. */
+interface Wait extends Requests {
+  readonly session: Session;
   /** Keys to check again at `recheckMs`. */
   readonly rechecked: PendingKey[];
   recheckMs: number;
@@ -126,6 +130,19 @@ export interface Served {
   position: number;
 }
 
+/** Commands that change a group and never the entries of its stream. */
+const GROUP_COMMANDS = new Set([
+  "XGROUP|SETID",
+  "XGROUP|DESTROY",
+  "XGROUP|CREATECONSUMER",
+  "XGROUP|DELCONSUMER",
+  "XREADGROUP",
+  "XCLAIM",
+  "XAUTOCLAIM",
+  "XACK",
+]);
+const CONSUMER_MADE = keyEvent("xgroup-createconsumer");
+
 const TOO_MANY = "ERR too many clients of this worker wait in blocking commands";
 const RETRY_MS = 1;
 /** Longest time between two checks of a wait that has its keys checked at intervals, ms. */
@@ -141,8 +158,8 @@ export class Blocking {
   /** Earliest time that `requestRecheck` was given for the key being served. */
   private nextRecheckMs = Infinity;
   private readonly waits = new Map<number, Wait>();
-  /** Waits that have ended and whose requests are not freed yet. */
-  private ended: Wait[] = [];
+  /** Waits and watches that have ended and whose requests are not freed yet. */
+  private ended: Requests[] = [];
   /** Replies made here, by the worker of their client. */
   private outgoing: Served[][] = [];
   private isTurnRequested = false;
@@ -244,7 +261,12 @@ export class Blocking {
   private end(wait: Wait): void {
     this.waits.delete(wait.slot);
     if (wait.timer !== null) clearTimeout(wait.timer);
-    this.ended.push(wait);
+    this.freeLater(wait);
+  }
+
+  /** Frees the requests of a wait or a watch that has ended in a later turn, when no lock is held (BLOCKING-3). */
+  freeLater(ended: Requests): void {
+    this.ended.push(ended);
     this.requestTurn();
   }
 
@@ -301,9 +323,56 @@ export class Blocking {
     const { store, waiters } = this;
     if (event === KeyEvent.Flushed) {
       waiters.visitAll(shard, (waitedKey, db) => this.noteReady(shard, keyspace, waitedKey, db));
-    } else if (event !== KeyEvent.Deadline && event !== KeyEvent.Persisted) {
-      waiters.visitKey(shard, store.cursor.key, (waitedKey, db) => this.noteReady(shard, keyspace, waitedKey, db));
+    } else {
+      waiters.visitKey(shard, store.cursor.key, (waitedKey, db) => {
+        if (this.call.keyspaces.of(db) === keyspace) this.waitedKeyChanged(shard, keyspace, waitedKey, db, event);
+      });
     }
+  }
+
+  private waitedKeyChanged(shard: Shard, keyspace: number, waitedKey: Ref, db: number, event: KeyEvent): void {
+    const { waiters } = this;
+    if (waiters.isWatched(waitedKey) && !this.isOfGroup(event)) {
+      waiters.breakWatches(waitedKey, event === KeyEvent.Expired);
+      // A key that nobody waits for any more is dropped where it would be served.
+      if (waiters.isEmpty(waitedKey)) return this.noteReady(shard, keyspace, waitedKey, db);
+    }
+    if (event === KeyEvent.Deadline || event === KeyEvent.Persisted || !waiters.isBlockedAt(waitedKey)) return;
+    this.noteReady(shard, keyspace, waitedKey, db);
+  }
+
+  /** True when the current command has changed a consumer group only. To Redis the watched stream is then unchanged. */
+  private isOfGroup(event: KeyEvent): boolean {
+    const mayBe = event === KeyEvent.Value || event === KeyEvent.Silent || event === CONSUMER_MADE;
+    return mayBe && GROUP_COMMANDS.has(this.call.spec.name);
+  }
+
+  /**
+   * Database `db`, whose keyspace is `before`, is about to be emptied, or to get keyspace `after` (-1: none). Breaks the
+   * watches of keys that are there before or afterwards. The caller holds all shard locks.
+   */
+  databaseChanges(db: number, before: number, after: number): void {
+    const { store, waiters, call } = this;
+    for (const shard of store.shards) {
+      if (shard.watchedKeys === 0) continue;
+      const watched: Ref[] = [];
+      waiters.visitAll(shard, (waitedKey, ofDb) => {
+        if (ofDb === db && waiters.isWatched(waitedKey)) watched.push(waitedKey);
+      });
+      for (const waitedKey of watched) {
+        waiters.select(shard);
+        const key = waiters.keyOf(waitedKey);
+        call.key.load(key, 0, key.length);
+        if (!this.isThere(before) && (after < 0 || !this.isThere(after))) continue;
+        waiters.select(shard);
+        waiters.breakWatches(waitedKey, false);
+        if (waiters.isEmpty(waitedKey)) this.noteReady(shard, before, waitedKey, db);
+      }
+    }
+  }
+  private isThere(keyspace: number): boolean {
+    this.store.select(keyspace, this.call.key);
+    return this.store.find() !== NO_ADDRESS;
   }
 
   private noteReady(shard: Shard, keyspace: number, waitedKey: Ref, db: number): void {
@@ -340,6 +409,7 @@ export class Blocking {
         waiters.unlink(ref);
         continue;
       }
+      if ((request.kind & WATCH) !== 0) continue;
       call.selectKey(1);
       const exists = store.find() !== NO_ADDRESS;
       const server = servers[request.kind & WANT_MASK];

@@ -20,10 +20,11 @@ import type { CommandStatistics } from "./command-statistics.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
+import type { Transactions } from "./transactions.ts";
 
 const NOTHING = Buffer.alloc(0);
 
-interface Arguments {
+export interface Arguments {
   bytes: Buffer;
   starts: Int32Array;
   lengths: Int32Array;
@@ -42,6 +43,8 @@ export class Call {
   spec!: CommandSpec;
   /** Counters and logs of commands. */
   statistics!: CommandStatistics;
+  /** MULTI and EXEC. */
+  transactions!: Transactions;
   /** The first key with its hash. Loaded before the handler runs when the command has keys. */
   readonly key: Key;
   readonly collections: Collections;
@@ -116,6 +119,15 @@ export class Call {
     keyspace: 0,
     db: 0,
   };
+
+  /** The arguments of the command at work, which runs others, for `restoreArguments`. */
+  argumentsNow(): Arguments {
+    const { bytes, starts, lengths, first, argCount, keyspace, db } = this;
+    return { bytes, starts, lengths, first, argCount, keyspace, db };
+  }
+  restoreArguments(from: Arguments): void {
+    this.setArguments(from.bytes, from.starts, from.lengths, from.first, from.argCount);
+  }
 
   /** Points the call at arguments `first` .. of the parser's table. */
   setArguments(bytes: Buffer, starts: Int32Array, lengths: Int32Array, first: number, count: number): void {

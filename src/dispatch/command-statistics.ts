@@ -199,6 +199,20 @@ export class CommandStatistics {
     if (this.alone) this.close(call);
   }
 
+  /** Commands inside the one at work follow (EXEC). Returns when that one began, for `endInner`. */
+  beginInner(): number {
+    const { markMs } = this;
+    this.abandon();
+    return markMs;
+  }
+  /** The command of `spec`, which began at `markMs` and is timed by itself, goes on. */
+  endInner(spec: CommandSpec, markMs: number): void {
+    this.endRun();
+    this.row = this.table.rowOf(spec);
+    this.alone = true;
+    this.markMs = markMs;
+  }
+
   /** A command of the run has ended. `isLast`: the batch or the connection's turn ends with it. */
   ended(call: Call, isLast: boolean): void {
     this.count++;

@@ -28,16 +28,19 @@ import type { CommandObserver } from "./command-observer.ts";
 import { type LoadShare, Share } from "./load-share.ts";
 import { CommandStatistics } from "./command-statistics.ts";
 import { eventsOf } from "./command-events.ts";
-import { KeyArguments } from "./key-arguments.ts";
+import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
 import { Prefetch } from "./prefetch.ts";
 import { Replies, type Session } from "./session.ts";
 import {
   ALL_SHARDS,
+  ASKS_THREADS,
   type CommandSpec,
   DENY_OOM,
   Effect,
   LOADING,
+  NEVER_QUEUED,
   NO_AUTH,
+  NO_MULTI,
   type Outcome,
   Close,
   Done,
@@ -48,6 +51,7 @@ import {
 } from "./spec.ts";
 import type { CommandTable } from "./command-table.ts";
 import { Pause } from "./services.ts";
+import { type TransactionHost, Transactions } from "./transactions.ts";
 
 /** Commands without the flag WRITE that may write or reach replicas. CLIENT PAUSE WRITE suspends them too. */
 const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
@@ -66,11 +70,13 @@ const RUN_ARGUMENTS_MAX = 8;
 const Admission = { Granted: 0, Deferred: 1, Refused: 2 } as const;
 type Admission = (typeof Admission)[keyof typeof Admission];
 
+const EXEC = "EXEC";
+const QUEUED = Buffer.from("+QUEUED\r\n");
 const NOTHING = Buffer.alloc(0);
 const AS_SENT = Effect.AsSent;
 const RELEASES_EARLY = MUTANT === "released-early";
 
-export class Dispatcher {
+export class Dispatcher implements TransactionHost {
   private readonly store: Store;
   private readonly prefetch: Prefetch;
   /** Shard whose lock the last command left to the next one of the run, null = none (DISPATCH-3). */
@@ -112,11 +118,12 @@ export class Dispatcher {
   private isLogFull = false;
   /** While a snapshot is taken: true when it has emitted more than is written, so that writes and background work wait. */
   mustHoldWrites: (() => boolean) | null = null;
-  /** True while some commands do not run, for one of these reasons. */
+  /** True while some commands do not run, for one of these reasons or because the client is in a transaction. */
   private mayHold = false;
   /** Observes commands for MONITOR and HOTKEYS; null while neither is on. */
   observer: CommandObserver | null = null;
   readonly statistics: CommandStatistics;
+  private readonly transactions: Transactions;
 
   constructor(
     readonly table: CommandTable,
@@ -136,6 +143,7 @@ export class Dispatcher {
       call.config,
     );
     call.statistics = this.statistics;
+    this.transactions = call.transactions = new Transactions(call, this);
     reply.onError = (text) => this.statistics.errors.count(text);
   }
 
@@ -150,8 +158,8 @@ export class Dispatcher {
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
     const { log } = this.call.effects;
     if (log !== null || this.writesRefused !== "" || this.mustHoldWrites !== null || this.isLogFull)
-      this.isLogFull = this.holdsWrites(log, parser);
-    this.mayHold = this.isLogFull || this.isLoading || this.paused !== Pause.None;
+      this.isLogFull = this.holdsWrites(log, parser, session);
+    this.mayHold = this.isLogFull || this.isLoading || this.paused !== Pause.None || session.transaction !== null;
   }
 
   /**
@@ -183,12 +191,12 @@ export class Dispatcher {
       this.store.hooks.valueEvent = this.events[row]!;
     }
     session.noteCommand(index, row, spec !== named ? spec.name.toLowerCase() : "");
+    const held = this.mayHold ? this.hold(spec, row, i) : null;
+    if (held !== null) return held;
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
       if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
     }
-    const held = this.mayHold ? this.hold(spec, row, i) : null;
-    if (held !== null) return held;
     if (observer !== null) {
       if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
         return this.reject(row, MONITORS_NO_KEYS);
@@ -227,7 +235,46 @@ export class Dispatcher {
   /** A command without keys, with all shards, or with several keys. */
   private runOther(spec: CommandSpec, call: Call, reply: Reply): Outcome {
     const needsNone = spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0;
-    return needsNone ? (spec.run(call, reply) ?? Done) : this.runMany(spec, call, reply);
+    if (!needsNone) return this.runMany(spec, call, reply);
+    const outcome = spec.run(call, reply) ?? Done;
+    if (call.session.transaction !== null) this.mayHold = true;
+    return outcome;
+  }
+
+  /** A command between MULTI and EXEC is checked, and queued. */
+  private queue(spec: CommandSpec, row: number, i: number): Outcome {
+    const { session } = this.call;
+    const { flags } = spec;
+    this.endRun();
+    this.statistics.endRun();
+    if ((flags & (NO_MULTI | ASKS_THREADS)) !== 0) return this.reject(row, ErrorText.notInTransaction);
+    if ((flags & DENY_OOM) !== 0) {
+      const admission = this.admit(i, row);
+      if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
+    } else if (this.memoryExceeded) {
+      return this.reject(row, ErrorText.outOfMemory);
+    }
+    if (this.writesRefused !== "" && (flags & WRITE) !== 0) return this.reject(row, this.writesRefused);
+    if (this.isLoading && (flags & LOADING) === 0) return this.reject(row, ErrorText.loading);
+    if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
+      return this.reject(row, MONITORS_NO_KEYS);
+    if (this.paused !== Pause.None && this.isHeldBack(spec)) return Paused;
+    this.transactions.enqueue(row);
+    this.reply.constant(QUEUED);
+    return Done;
+  }
+
+  eventOf(row: number): number {
+    return this.events[row]!;
+  }
+
+  makesRoom(bytes: number): boolean {
+    const { pool } = this.store;
+    if (!this.isNearLimit) return true;
+    return (
+      (pool.freeChunks > this.freeChunksMin && this.store.usedBytes + bytes <= this.usedBytesMax) ||
+      this.evict(null, bytes)
+    );
   }
 
   /** Discards the reply of a command that returned Retry. */
@@ -241,18 +288,24 @@ export class Dispatcher {
     return Retry;
   }
 
-  /** What keeps the command from running now, null = nothing. */
+  /** What keeps the command from running now, or queues it; null = nothing. */
   private hold(spec: CommandSpec, row: number, i: number): Outcome | null {
     if (this.isLoading && this.call.session.isLoader) return this.shareOf(spec, i);
-    if (this.isLoading && (spec.flags & LOADING) === 0) return this.reject(row, ErrorText.loading);
-    if (this.isLogFull && (spec.flags & WRITE) !== 0) return this.waitForLog(row);
+    const { transaction } = this.call.session;
+    if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) return this.queue(spec, row, i);
+    const isExec = transaction !== null && spec.name === EXEC;
+    const lacks = isExec ? transaction.lacks : ~spec.flags;
+    if (this.isLoading && (lacks & LOADING) !== 0) return this.reject(row, ErrorText.loading);
+    const flags = isExec ? transaction.flags : spec.flags;
+    if (this.isLogFull && (flags & WRITE) !== 0) return this.waitForLog(row);
     return this.paused !== Pause.None && this.isHeldBack(spec) ? this.holdBack() : null;
   }
 
   /** True when writes are refused or wait: for the change log, or for the file of a snapshot. */
-  private holdsWrites(log: ChangeLog | null, parser: Parser): boolean {
+  private holdsWrites(log: ChangeLog | null, parser: Parser, { transaction }: Session): boolean {
     if (this.writesRefused !== "" || this.mustHoldWrites?.() === true) return true;
-    return log !== null && !log.admits(bytesOf(parser) + LOG_SPARE);
+    const queuedBytes = transaction === null ? 0 : transaction.argumentBytes;
+    return log !== null && !log.admits(bytesOf(parser) + queuedBytes + LOG_SPARE);
   }
 
   /** A command of a file that is loaded: null = this worker runs it. */
@@ -307,6 +360,8 @@ export class Dispatcher {
     if (!mayGrow) return this.refuseMemory(row);
     this.endRun();
     this.statistics.endRun();
+    // The workers that load a file together have agreed on this command already.
+    if (call.session.isLoader) this.loadShare?.retried();
     return Admission.Deferred;
   }
 
@@ -320,13 +375,23 @@ export class Dispatcher {
     this.endRun();
     this.statistics.endRun();
     this.statistics.rejected(row);
-    this.reply.error(text);
+    this.reply.error(this.refusal(this.call.session, row, text));
     return Done;
+  }
+
+  /** The error for a refused command of `session`, whose row is `row`. It flags the transaction, or discards it when the command is EXEC. */
+  refusal(session: Session, row: number, text: string): string {
+    if (this.table.rows[row]!.name === EXEC) return this.transactions.abort(session, text);
+    this.transactions.flag(session);
+    return text;
   }
 
   /** True when the current CLIENT PAUSE suspends this command. */
   private isHeldBack(spec: CommandSpec): boolean {
     if (this.paused === Pause.All) return !NEVER_HELD.has(spec.name);
+    const { transaction } = this.call.session;
+    if (transaction !== null && spec.name === EXEC)
+      return (transaction.flags & WRITE) !== 0 || transaction.specs.some(({ name }) => MAY_WRITE.has(name));
     return (spec.flags & WRITE) !== 0 || MAY_WRITE.has(spec.name);
   }
 
@@ -510,6 +575,7 @@ export class Dispatcher {
   private refuseSubcommand(spec: CommandSpec): Outcome {
     const { call, reply, table } = this;
     this.statistics.endRun();
+    this.transactions.flag(call.session);
     const typed = call.argText(0).toUpperCase();
     const refused = `${spec.name}|${call.argText(1).toUpperCase()}`;
     reply.error(table.isDisabled(refused) ? disabledCommand(refused) : unknownSubcommand(call.argText(1), typed));
@@ -519,6 +585,7 @@ export class Dispatcher {
   private refuseUnknown(): Outcome {
     const { call, reply } = this;
     this.statistics.endRun();
+    this.transactions.flag(call.session);
     const name = untilNul(call.argText(0));
     // An HTTP request: a web page makes a browser talk to us (cross-protocol scripting). Nothing of it may run.
     if (name.toUpperCase() === "POST" || name.toUpperCase() === "HOST:") return Close;
@@ -541,12 +608,6 @@ function bytesOf(parser: Parser): number {
 }
 /** Most bytes by which effects may exceed the requests. */
 const LOG_SPARE = 64 << 10;
-
-/** True when the command has one key, its first argument. Such commands take the fast path. */
-function isOfOneKey(spec: CommandSpec, argCount: number): boolean {
-  const { keys } = spec;
-  return keys.first === 1 && spec.places === undefined && (keys.last === 1 || (keys.last === -1 && argCount === 2));
-}
 
 /** Estimates the bytes of the record that a command writes, from its key and its longest other argument. A lower bound. */
 function recordBytes(call: Call): number {

@@ -274,6 +274,12 @@ export class Effects {
     for (; i < argCount; i++) this.argument(call, i);
   }
 
+  /** The command of `call`, which has changed something inside a transaction: as it was sent, unless it was replaced. */
+  changed(call: Call): void {
+    if (this.isReplaced) this.isReplaced = false;
+    else this.asSent(call);
+  }
+
   /** DEL of the key in argument `i`. */
   deletes(call: Call, i: number): void {
     if (this.begins(call, 2)) this.constant(DEL).argument(call, i);

@@ -86,6 +86,12 @@ export class KeyArguments {
   }
 }
 
+/** True when the command has one key, its first argument. Such commands take the fast path. */
+export function isOfOneKey(spec: CommandSpec, argCount: number): boolean {
+  const { keys } = spec;
+  return keys.first === 1 && spec.places === undefined && (keys.last === 1 || (keys.last === -1 && argCount === 2));
+}
+
 /** True when argument `i` is `word`, upper-case letters, in any case. */
 function isWord(call: Call, i: number, word: string): boolean {
   if (call.argBytes(i) !== word.length) return false;

@@ -96,7 +96,7 @@ export function copyAhead(call: Call, moves: boolean): number {
   const { store, session } = call;
   let long = longCopyOf(call);
   if (long === null) {
-    if (!call.transfer.mustCopyMoreThan(AT_ONCE_BYTES_MAX, moves)) return 0;
+    if (store.section.isAtOnce || !call.transfer.mustCopyMoreThan(AT_ONCE_BYTES_MAX, moves)) return 0;
     long = new LongCopy(call.spec, call.transfer.shard);
     if (!begin(call, long)) return 0;
     session.continuation = long;

@@ -53,7 +53,7 @@ export function longReadOf(call: Call): LongRead | null {
 
 /**
  * Begins to read bytes `position` to `end` of the found string, if that takes more than one step. Returns null when it does
- * not, or when all pins of the shard are in use. The command then reads the string in one step.
+ * not, inside a transaction, or when all pins of the shard are in use. The command then reads the string in one step.
  */
 export function beginLongRead(
   call: Call,
@@ -64,6 +64,7 @@ export function beginLongRead(
   length: number,
 ): LongRead | null {
   const { store, session, spec } = call;
+  if (store.section.isAtOnce) return null;
   if (end - position <= STEP_BYTES || store.cursor.encoding !== Encoding.Chunked) return null;
   const { shard, node } = store.cursor;
   const pin = store.large.pin(shard);

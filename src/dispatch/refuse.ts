@@ -7,7 +7,8 @@ import { Done, type Outcome, Retry } from "./spec.ts";
 
 /**
  * Replies the error of `status`. Busy means that no memory was available and nothing was changed: the command is retried
- * while memory can still be freed, and refused otherwise. Again means that it is retried in any case.
+ * while memory can still be freed, and refused otherwise. Again means that it is retried in any case. Inside a transaction
+ * nothing is retried, so Busy is refused.
  */
 export function refuse(call: Call, reply: Reply, status: number): Outcome {
   if (status === Status.Again) return Retry;
@@ -16,7 +17,7 @@ export function refuse(call: Call, reply: Reply, status: number): Outcome {
     return Done;
   }
   call.server.wantRegion();
-  if (call.store.pool.mayGrow) return Retry;
+  if (call.store.pool.mayGrow && !call.store.section.isAtOnce) return Retry;
   reply.error(ErrorText.outOfMemory);
   return Done;
 }

@@ -63,6 +63,7 @@ export interface ServerTotals {
   dataBytes: number;
   heapBytes: number;
   blockedClients: number;
+  watchingClients: number;
   maxInputBuffer: number;
   maxOutputBuffer: number;
 }

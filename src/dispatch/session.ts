@@ -5,6 +5,8 @@
 
 import type { Continuation } from "./continuation.ts";
 import type { CommandSpec } from "./spec.ts";
+import type { Transaction } from "./transaction.ts";
+import type { Watch } from "./watches.ts";
 
 /** A command that waits for keys. It is counted and logged when the wait is over. */
 export interface WaitingCommand {
@@ -53,6 +55,10 @@ export class Session {
   deniesBlocking = false;
   /** The command that waits for keys; null = none. */
   waits: WaitingCommand | null = null;
+  /** The commands since MULTI; null = none. */
+  transaction: Transaction | null = null;
+  /** The keys that the client watches; null = none. */
+  watch: Watch | null = null;
   /** Wall ms at creation; monotonic ms of the last command. */
   createdMs = 0;
   activeMs = 0;

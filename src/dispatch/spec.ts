@@ -31,6 +31,11 @@ export const ALL_SHARDS = 1 << 20;
 /** The last argument may be a staged value when it is long (SET, APPEND). Not a Redis flag. */
 export const STAGES = 1 << 21;
 
+/** Runs inside MULTI at once, instead of being queued. Not a Redis flag. */
+export const NEVER_QUEUED = 1 << 22;
+/** Its reply comes from other threads, so it cannot be part of a transaction. Not a Redis flag. */
+export const ASKS_THREADS = 1 << 23;
+
 /** The command is complete. */
 export const Done = 0;
 /** A lock or memory was not available. Nothing was changed, the reply is discarded, and the command runs again next turn. */

@@ -232,6 +232,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       dataBytes: engine.store.usedBytes,
       heapBytes: 0,
       blockedClients,
+      watchingClients: this.engine.call.transactions.watches.count,
       maxInputBuffer: 0,
       maxOutputBuffer: 0,
     };

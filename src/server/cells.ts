@@ -57,6 +57,8 @@ export const Cell = {
   stalePercent: 40,
   /** Changes of keys. */
   changes: 41,
+  /** Clients that watch keys. */
+  watching: 42,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

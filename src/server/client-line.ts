@@ -33,12 +33,12 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
     "sub=0",
     "psub=0",
     "ssub=0",
-    "multi=-1",
-    "watch=0",
+    `multi=${session.transaction?.count ?? -1}`,
+    `watch=${session.watch?.keys.length ?? 0}`,
     `qbuf=${client.unreadBytes}`,
     `qbuf-free=${client.input.freeBytes}`,
     `argv-mem=${client.argumentBytes}`,
-    "multi-mem=0",
+    `multi-mem=${client.queuedBytes}`,
     "rbs=0",
     "rbp=0",
     "obl=0",
@@ -62,6 +62,7 @@ function flagsOf(client: Client, table: CommandTable): string {
   const { session } = client;
   const flags = [
     session.monitors ? "O" : "",
+    session.transaction !== null ? "x" : "",
     client.isPaused || isBlocked(client, table) ? "b" : "",
     isUnixAddress(client.address) ? "U" : "",
     session.noEvict ? "e" : "",

@@ -136,7 +136,11 @@ export class Client implements OutputOwner {
    * Memory of this connection, bytes: its buffers, the values being staged, the replies that wait, and CLIENT_BYTES.
    */
   get memoryBytes(): number {
-    return CLIENT_BYTES + this.output.heldBytes + this.input.memoryBytes;
+    return CLIENT_BYTES + this.output.heldBytes + this.input.memoryBytes + this.queuedBytes;
+  }
+  /** Memory of the commands since MULTI. */
+  get queuedBytes(): number {
+    return this.session.transaction?.heldBytes ?? 0;
   }
   /** Bytes of the arguments of the command that waits for its reply, and of the incomplete one. */
   get argumentBytes(): number {
@@ -185,7 +189,8 @@ export class Client implements OutputOwner {
       this.abandonBatch();
       throw thrown;
     }
-    if (input.limitedBytes > engine.queryBytesMax) this.lost(Lost.Query);
+    if (input.limitedBytes + (this.session.transaction?.argumentBytes ?? 0) > engine.queryBytesMax)
+      this.lost(Lost.Query);
     this.throttleInput();
     if (!input.isEmpty || this.countedBytes !== CLIENT_BYTES) this.countMemory();
     engine.turn.leave();
@@ -418,7 +423,8 @@ export class Client implements OutputOwner {
   /** Answers BUSY instead of retrying the command. The commands after it run. */
   private refuseBusy(): void {
     const { session } = this;
-    if (session.replies === Replies.On) this.engine.reply.error(ErrorText.busy);
+    const text = this.engine.dispatcher.refusal(session, session.lastRow, ErrorText.busy);
+    if (session.replies === Replies.On) this.engine.reply.error(text);
     else if (session.replies === Replies.Skipping) session.replies = Replies.On;
     this.retriedSince = 0;
     this.input.progress.clear();
@@ -586,6 +592,7 @@ export class Client implements OutputOwner {
     this.state = State.Closed;
     this.output.clear();
     this.input.clear();
+    engine.call.transactions.discard(this.session);
     this.countMemory();
     engine.paused.delete(this);
     this.endRetries();

@@ -290,6 +290,7 @@ export class Engine implements TurnWork {
     cells.set(Cell.stalePercent, this.stalePercent);
     cells.set(Cell.outputBytes, this.outputBytes);
     cells.set(Cell.changes, store.changes);
+    cells.set(Cell.watching, this.call.transactions.watches.count);
     cells.set(Cell.expired, store.counters.expired);
     cells.set(Cell.expiredMembers, store.counters.expiredMembers);
     cells.set(Cell.evicted, store.counters.evicted);

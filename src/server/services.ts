@@ -287,6 +287,7 @@ export class Services implements ServerServices {
       dataBytes: cells.sum(Cell.usedBytes),
       heapBytes: cells.sum(Cell.heapBytes),
       blockedClients: cells.sum(Cell.blocked),
+      watchingClients: cells.sum(Cell.watching),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
     };

@@ -186,6 +186,18 @@ export class StagedValue {
     this.refused = true;
   }
 
+  /** Moves the value to an object of its own, for a command that runs later. This one is then empty. */
+  move(): StagedValue {
+    const moved = new StagedValue(this.arena, this.pool, this.total);
+    moved.frames = this.frames;
+    moved.spare = this.spare;
+    moved.bytes = this.bytes;
+    this.head.copy(moved.head);
+    this.frames = [];
+    this.spare = [];
+    return moved;
+  }
+
   /** Frees all chunks: the argument is not used after all. */
   discard(nowSeconds: number): void {
     for (const frame of this.frames) this.pool.free(frame, FrameSize.Small, nowSeconds);

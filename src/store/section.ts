@@ -5,7 +5,7 @@
  *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ report the change │ unlock
  *
  * Sections nest: within an outer section `enter` only counts, or adds the lock of one more shard when that is free, and
- * everything that `leave` does waits for the end of the outermost one. EXEC and scripts will run their commands that way,
+ * everything that `leave` does waits for the end of the outermost one. EXEC runs its commands that way,
  * in a section that `runAtOnce` has marked: nothing inside it may be postponed to a later turn.
  *
  * Memory is reserved before the first change: `reserve` sets chunks of the frame pool aside, so that no other worker can
@@ -275,6 +275,7 @@ export class Section {
   }
 
   holds(shard: Shard): boolean {
+    if (this.heldCount === this.shards.length) return true;
     for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n) === shard) return true;
     return false;
   }

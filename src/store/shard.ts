@@ -34,7 +34,7 @@ export type KeyspaceRef = number & { readonly __brand: "KeyspaceRef" };
 export const Mutating = { No: 0, Data: 1, Memory: 2 } as const;
 export type Mutating = (typeof Mutating)[keyof typeof Mutating];
 
-/** Bits of `interest`: clients are blocked on keys; somebody is told the events of all keys. */
+/** Bits of `interest`: clients are blocked on keys or watch them; somebody is told the events of all keys. */
 export const INTEREST_BLOCKED = 4;
 export const INTEREST_NOTIFY = 8;
 
@@ -119,7 +119,9 @@ assert(HEAP_CLASS_AT + HEAP_CLASSES <= WHEEL_TIME_AT, "the heap words end before
 const PIN_AT = WHEEL_AT + WHEEL_LEVELS * WHEEL_BUCKETS;
 const WAITED_COUNT_AT = PIN_AT + PIN_SLOTS + SNAPSHOT_PINS;
 const WAITED_ENDING_AT = WAITED_COUNT_AT + 1;
-const WAITED_AT = WAITED_ENDING_AT + 1;
+const WAITED_BLOCKED_AT = WAITED_ENDING_AT + 1;
+const WAITED_WATCHED_AT = WAITED_BLOCKED_AT + 1;
+const WAITED_AT = WAITED_WATCHED_AT + 1;
 
 const KEYSPACES_AT = (WAITED_AT + WAITED_BUCKETS + 31) & ~31;
 export const KEYSPACE_WORDS = 128;
@@ -604,6 +606,19 @@ export class Shard {
   }
   set waitedKeysEnding(value: number) {
     this.c[this.header + WAITED_ENDING_AT] = value;
+  }
+  /** Waited keys for which clients are blocked, and waited keys that clients watch. */
+  get blockedKeys(): number {
+    return this.c[this.header + WAITED_BLOCKED_AT]!;
+  }
+  set blockedKeys(value: number) {
+    this.c[this.header + WAITED_BLOCKED_AT] = value;
+  }
+  get watchedKeys(): number {
+    return this.c[this.header + WAITED_WATCHED_AT]!;
+  }
+  set watchedKeys(value: number) {
+    this.c[this.header + WAITED_WATCHED_AT] = value;
   }
 
   /** First waited key of a bucket, NO_ADDRESS = none. */

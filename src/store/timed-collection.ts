@@ -150,7 +150,12 @@ export abstract class TimedCollection extends Collection {
     const isThere = store.find() !== NO_ADDRESS;
     assert(isThere !== isEmpty, "a key is removed with its last member (COLLECTION-1)");
     if (isEmpty) return 0;
-    if (isMore) return Status.Again;
+    if (isMore) {
+      if (!store.section.isAtOnce) return Status.Again;
+      this.open();
+      const left = this.removeDueWhenOpened(false);
+      if (left <= 0) return left;
+    }
     if (isBegun) {
       const status = store.beginInPlace();
       if (status < 0) return status;

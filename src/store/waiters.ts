@@ -1,9 +1,10 @@
 /**
- * Waiters: clients, of any worker, that wait for keys to hold something. Per shard a table of the waited keys; per waited key
- * a queue of requests in the order they came; per waiting client one state word in the control block.
+ * Waiters: clients, of any worker, that wait for keys to hold something, or watch keys (WATCH). Per shard a table of the
+ * waited keys; per waited key a queue of requests in the order they came; per waiting or watching client one state word in
+ * the control block.
  *
  *   waited key │ next of its bucket │ first, last request │ database │ hash │ is ready │ requests that end with the key │
- *              │ key bytes │ key ... │
+ *              │ watches │ other requests │ key bytes │ key ... │
  *   request    │ next │ previous │ waited key │ slot │ state of the slot when it was filed │ kind │ count │ target bytes │
  *              │ target key ... │
  *   state word │ times the slot was used (30) │ WaitState (2) │
@@ -15,13 +16,17 @@
  * Only the worker of the client frees its requests, after the wait has ended. Until then a request whose state is over is
  * passed over. Then the slot is used again, with a higher count of uses, so a request never means another wait.
  *
+ * A watch is a slot whose requests are of the kind WATCH. The first change of one of its keys, on any worker, changes its
+ * state from Waiting to Claimed: the watch is broken. The request then leaves the queue, so the next change does not meet it.
+ *
  * A waited key belongs to a database, not to a keyspace: after SWAPDB the clients still wait in the database they named.
  *
  * Invariants
  *   WAIT-1  a waited key has a request; the shard counts its waited keys, and INTEREST_BLOCKED is set while it has any
  *   WAIT-2  the requests of a waited key are in the order in which they were filed
  *   WAIT-3  a request whose waited key is 0 is in no queue
- *   WAIT-4  a waited key counts its requests of kinds with ENDS_WITH_KEY, and the shard the waited keys that have such
+ *   WAIT-4  a waited key counts its requests of kinds with ENDS_WITH_KEY, with WATCH and without WATCH; the shard counts the
+ *           waited keys that have requests of each of the three
  * Locking: the holder of the shard lock; the state words by Atomics.
  */
 import { assert } from "../base/assert.ts";
@@ -35,6 +40,9 @@ import type { Store } from "./store.ts";
 
 /** Bit of a request's kind: the request also ends when its key is deleted. */
 export const ENDS_WITH_KEY = 0x1000;
+/** Kind of a watch. EXPIRED_BEFORE: its key had expired when the watch began, so that its removal is no change. */
+export const WATCH = 0x2000;
+export const EXPIRED_BEFORE = 0x4000;
 
 export const WaitState = { Free: 0, Waiting: 1, Claimed: 2, Cancelled: 3 } as const;
 const STATE_MASK = 3;
@@ -49,8 +57,10 @@ const KEY_DB = 3;
 const KEY_HASH = 4;
 const KEY_READY = 5;
 const KEY_ENDING = 6;
-const KEY_LENGTH = 7;
-const KEY_WORDS = 8;
+const KEY_WATCHES = 7;
+const KEY_BLOCKS = 8;
+const KEY_LENGTH = 9;
+const KEY_WORDS = 10;
 
 // Words of a request.
 const REQUEST_NEXT = 0;
@@ -178,15 +188,22 @@ export class Waiters {
     if (last === NO_REF) this.setWord(waited, KEY_FIRST, request);
     else this.setWord(last, REQUEST_NEXT, request);
     this.setWord(waited, KEY_LAST, request);
-    if ((kind & ENDS_WITH_KEY) !== 0) this.countEnding(waited, 1);
+    this.count(waited, kind, 1);
     return request;
   }
 
-  /** Counts a request that ends with its key in or out (WAIT-4). */
-  private countEnding(waited: Ref, change: 1 | -1): void {
-    const count = this.word(waited, KEY_ENDING) + change;
-    this.setWord(waited, KEY_ENDING, count);
-    if (count === (change === 1 ? 1 : 0)) this.pages.shard.waitedKeysEnding += change;
+  /** Counts a request of `kind` in or out (WAIT-4). */
+  private count(waited: Ref, kind: number, change: 1 | -1): void {
+    const { shard } = this.pages;
+    if ((kind & ENDS_WITH_KEY) !== 0) shard.waitedKeysEnding += this.countIn(waited, KEY_ENDING, change);
+    if ((kind & WATCH) !== 0) shard.watchedKeys += this.countIn(waited, KEY_WATCHES, change);
+    else shard.blockedKeys += this.countIn(waited, KEY_BLOCKS, change);
+  }
+  /** Returns by how much the number of keys with such requests changes. */
+  private countIn(waited: Ref, word: number, change: 1 | -1): number {
+    const count = this.word(waited, word) + change;
+    this.setWord(waited, word, count);
+    return count === (change === 1 ? 1 : 0) ? change : 0;
   }
 
   /** Frees a request. The caller holds the lock of `shard`. */
@@ -212,7 +229,7 @@ export class Waiters {
     if (next === NO_REF) this.setWord(waited, KEY_LAST, previous);
     else this.setWord(next, REQUEST_PREVIOUS, previous);
     this.setWord(request, REQUEST_KEY, NO_REF);
-    if ((this.word(request, REQUEST_KIND) & ENDS_WITH_KEY) !== 0) this.countEnding(waited, -1);
+    this.count(waited, this.word(request, REQUEST_KIND), -1);
   }
 
   // ---- waited keys ----
@@ -271,6 +288,8 @@ export class Waiters {
     m[w + KEY_HASH] = key.hashB;
     m[w + KEY_READY] = 0;
     m[w + KEY_ENDING] = 0;
+    m[w + KEY_WATCHES] = 0;
+    m[w + KEY_BLOCKS] = 0;
     m[w + KEY_LENGTH] = key.bytes;
     for (let i = 0; i < words; i++) m[w + KEY_WORDS + i] = key.words[i]!;
     shard.setWaitedKey(bucket, waited);
@@ -306,6 +325,41 @@ export class Waiters {
     return true;
   }
 
+  // ---- watches ----
+
+  /** True while the watch in `slot`, of a client of this worker, is not broken. */
+  isIntact(slot: number): boolean {
+    return (this.stateOf(slot) & STATE_MASK) === WaitState.Waiting;
+  }
+  /** True when clients are blocked at a waited key. */
+  isBlockedAt(waited: Ref): boolean {
+    return this.word(waited, KEY_BLOCKS) !== 0;
+  }
+  /** True when a waited key has no request, and can be dropped. */
+  isEmpty(waited: Ref): boolean {
+    return this.word(waited, KEY_FIRST) === NO_REF;
+  }
+  /** True when clients watch a waited key. */
+  isWatched(waited: Ref): boolean {
+    return this.word(waited, KEY_WATCHES) !== 0;
+  }
+
+  /** A waited key has changed: breaks its watches. `isExpiry`: it was removed because it had expired. */
+  breakWatches(waited: Ref, isExpiry: boolean): void {
+    for (let ref = this.firstOf(waited), next: Ref = NO_REF; ref !== NO_REF; ref = next) {
+      const { kind } = this.openRequest(ref);
+      next = this.request.next;
+      if ((kind & WATCH) === 0) continue;
+      this.pages.shard.rearranges();
+      if (isExpiry && (kind & EXPIRED_BEFORE) !== 0) {
+        this.setWord(ref, REQUEST_KIND, kind & ~EXPIRED_BEFORE);
+        continue;
+      }
+      if (this.isWaiting) this.claim();
+      this.unlink(ref);
+    }
+  }
+
   /** Turns to `shard` again, after work in another one. */
   select(shard: Shard): void {
     this.pages.select(shard);
@@ -324,6 +378,12 @@ export class Waiters {
   copyKey(waited: Ref, length: number, into: Uint8Array): void {
     const at = this.pages.locate(waited);
     copy(this.pages.b, at + KEY_WORDS * 4, into, 0, length);
+  }
+  /** The key of a waited key, in a buffer of its own. */
+  keyOf(waited: Ref): Buffer {
+    const key = Buffer.alloc(this.word(waited, KEY_LENGTH));
+    this.copyKey(waited, key.length, key);
+    return key;
   }
   databaseOf(waited: Ref): number {
     return this.word(waited, KEY_DB);
@@ -362,9 +422,13 @@ export class Waiters {
     return Atomics.compareExchange(this.c, this.statesAt + slot, state, claimed) === state;
   }
 
-  /** Keys that clients wait for, in all shards. A count for INFO: read without locks. */
+  /** Keys at which clients are blocked, in all shards. A count for INFO: read without locks. */
   keysWaitedFor(): number {
-    return this.store.shards.reduce((sum, shard) => sum + shard.waitedKeys, 0);
+    return this.store.shards.reduce((sum, shard) => sum + shard.blockedKeys, 0);
+  }
+  /** As keysWaitedFor, of keys that clients watch. */
+  keysWatched(): number {
+    return this.store.shards.reduce((sum, shard) => sum + shard.watchedKeys, 0);
   }
   /** As keysWaitedFor, of keys whose end is waited for too. */
   keysWaitedToEnd(): number {
@@ -384,22 +448,35 @@ export class Waiters {
   check(shard: Shard): void {
     let keys = 0;
     let ending = 0;
+    let watched = 0;
+    let blocked = 0;
     this.visitAll(shard, (waited) => {
       keys++;
       let endings = 0;
+      let watches = 0;
+      let blocks = 0;
       let last: Ref = NO_REF;
       for (let ref = this.firstOf(waited); ref !== NO_REF; ref = this.word(ref, REQUEST_NEXT)) {
         assert(this.word(ref, REQUEST_PREVIOUS) === last, "a queue is linked both ways");
         assert(this.word(ref, REQUEST_KEY) === waited, "a request names its waited key (WAIT-3)");
-        if ((this.word(ref, REQUEST_KIND) & ENDS_WITH_KEY) !== 0) endings++;
+        const kind = this.word(ref, REQUEST_KIND);
+        if ((kind & ENDS_WITH_KEY) !== 0) endings++;
+        if ((kind & WATCH) !== 0) watches++;
+        else blocks++;
         last = ref;
       }
       assert(this.word(waited, KEY_ENDING) === endings, "a waited key counts the requests that end with it (WAIT-4)");
+      assert(this.word(waited, KEY_WATCHES) === watches, "a waited key counts its watches (WAIT-4)");
+      assert(this.word(waited, KEY_BLOCKS) === blocks, "a waited key counts its other requests (WAIT-4)");
       if (endings > 0) ending++;
+      if (watches > 0) watched++;
+      if (blocks > 0) blocked++;
       assert(last !== NO_REF && this.word(waited, KEY_LAST) === last, "a waited key has a request (WAIT-1)");
     });
     assert(keys === shard.waitedKeys, "the waited keys are counted (WAIT-1)");
     assert(ending === shard.waitedKeysEnding, "the waited keys that end a wait are counted (WAIT-4)");
+    assert(watched === shard.watchedKeys, "the watched keys are counted (WAIT-4)");
+    assert(blocked === shard.blockedKeys, "the keys that clients are blocked at are counted (WAIT-4)");
     const isInterested = (shard.interest & INTEREST_BLOCKED) !== 0;
     assert(isInterested === keys > 0, "the interest word tells that clients wait (WAIT-1)");
   }

@@ -41,6 +41,26 @@ assert.deepEqual(
   results.map(([error, result]) => error?.message ?? result),
   ["OK", "text", "ERR value is not an integer or out of range", 1],
 );
+
+// Transactions: one after the other and in a pipeline, with an error, and with a watched key that another client changes.
+assert.deepEqual(await redis.multi().set("t1", "1").incr("t1").get("t1").exec(), [
+  [null, "OK"],
+  [null, 2],
+  [null, "2"],
+]);
+assert.equal(await redis.multi({ pipeline: false }), "OK");
+assert.equal(await redis.rpush("t2", "x"), "QUEUED");
+assert.equal(await redis.incr("t2"), "QUEUED");
+const [pushed, [refused]] = await redis.exec();
+assert.deepEqual(pushed, [null, 1]);
+assert.match(refused.message, /^WRONGTYPE /);
+await assert.rejects(redis.multi().call("nothing").set("t1", "lost").exec(), /EXECABORT/);
+const rival = open({ db: 2 });
+await redis.watch("t1", "t3");
+await rival.set("t3", "changed");
+assert.equal(await redis.multi().set("t1", "lost").exec(), null);
+assert.equal(await redis.get("t1"), "2");
+
 const automatic = open({ enableAutoPipelining: true, db: 3 });
 await automatic.flushdb();
 const many = await Promise.all(Array.from({ length: 5000 }, (_, i) => automatic.set(`many:${i}`, i)));

@@ -1,6 +1,6 @@
 /** What programs do with node-redis, against the server on the port given: node node-redis.mjs <port> <2 or 3>. */
 import assert from "node:assert/strict";
-import { createClient, createClientPool, ErrorReply, RESP_TYPES } from "redis";
+import { createClient, createClientPool, ErrorReply, MultiErrorReply, RESP_TYPES, WatchError } from "redis";
 
 const port = Number(process.argv[2]);
 const RESP = Number(process.argv[3]);
@@ -47,6 +47,21 @@ await Promise.all(Array.from({ length: 5000 }, (_, i) => redis.set(`many:${i}`, 
 const found = new Set();
 for await (const keys of redis.scanIterator({ MATCH: "many:1??", COUNT: 100 })) for (const one of keys) found.add(one);
 assert.equal(found.size, 100);
+
+// Transactions: replies in order, an error among them, and a watched key that another client changes.
+assert.deepEqual(await redis.multi().set("t1", "1").incr("t1").get("t1").exec(), ["OK", 2, "2"]);
+await assert.rejects(redis.multi().set("t1", "text").incr("t1").exec(), (error) => {
+  return error instanceof MultiErrorReply && error.replies[0] === "OK" && error.replies[1] instanceof ErrorReply;
+});
+const rival = await open({ database });
+await redis.watch(["t1", "t2"]);
+await rival.set("t2", "changed");
+await assert.rejects(redis.multi().set("t1", "lost").exec(), WatchError);
+assert.equal(await redis.get("t1"), "text");
+await redis.watch("t1");
+await redis.unwatch();
+await rival.set("t1", "other");
+assert.deepEqual(await redis.multi().append("t1", "!").exec(), [6]);
 
 // Errors.
 await assert.rejects(redis.incr("t"), (error) => {

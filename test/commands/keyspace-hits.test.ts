@@ -293,7 +293,7 @@ hash SET K x GET
 `;
 
 /** RESTORE needs a payload, OBJECT FREQ a policy. */
-const ELSEWHERE = new Set(["RESTORE", "OBJECT|FREQ"]);
+const ELSEWHERE = new Set(["RESTORE", "OBJECT|FREQ", "WATCH"]);
 
 async function counters(client: RespClient, commands: readonly string[][]): Promise<string> {
   await client.command("FLUSHALL");

@@ -16,6 +16,8 @@ import { type Server, startFerrite } from "../support/servers.ts";
 const ROUNDS = countFrom("FERRITE_KILL_ROUNDS", 12);
 const CLIENTS = 8;
 const DEPTH = 16;
+/** Replies to the commands of one number. */
+const REPLIES = 8;
 
 let directory = "";
 beforeAll(() => {
@@ -27,7 +29,7 @@ function text(reply: Reply): string {
   return reply.type === "bulk" ? reply.value : "";
 }
 
-/** A client that counts up in four keys: by SET, INCR, RPUSH and by MSET of two keys. */
+/** A client that counts up in seven keys: by SET, INCR, RPUSH, by MSET of two keys and by a transaction of two. */
 class Writer {
   sent = 0;
   acknowledged = 0;
@@ -42,6 +44,10 @@ class Writer {
       ["INCR", `incr:${id}`],
       ["RPUSH", `list:${id}`, String(n)],
       ["MSET", `first:${id}`, String(n), `second:${id}`, String(n)],
+      ["MULTI"],
+      ["SET", `left:${id}`, `${n} ${long}`],
+      ["INCR", `right:${id}`],
+      ["EXEC"],
     ];
   }
 
@@ -55,7 +61,7 @@ class Writer {
         this.sent += DEPTH;
         client.write(Buffer.concat(batch.map((command) => encodeCommand(command))));
         for (let i = 0; i < DEPTH; i++) {
-          for (let reply = 0; reply < 4; reply++) {
+          for (let reply = 0; reply < REPLIES; reply++) {
             const got = await client.next();
             if (got.type === "error") throw new Error(got.value);
           }
@@ -70,21 +76,30 @@ class Writer {
   /** Compares what is there with what was sent, and goes on from there. */
   async check(client: RespClient): Promise<void> {
     const { id } = this;
-    const [set, incr, list, first, second] = await client.pipeline([
+    const [set, incr, list, first, second, left, right] = await client.pipeline([
       ["GET", `set:${id}`],
       ["GET", `incr:${id}`],
       ["LRANGE", `list:${id}`, "0", "-1"],
       ["GET", `first:${id}`],
       ["GET", `second:${id}`],
+      ["GET", `left:${id}`],
+      ["GET", `right:${id}`],
     ]);
     const elements = list!.type === "array" ? list!.value.map((element) => Number(text(element))) : [];
-    const values = [Number(text(set!).split(" ")[0]), Number(text(incr!)), elements.length, Number(text(first!))];
+    const values = [
+      Number(text(set!).split(" ")[0]),
+      Number(text(incr!)),
+      elements.length,
+      Number(text(first!)),
+      Number(text(right!)),
+    ];
     for (const value of values) {
       expect(value).toBeGreaterThanOrEqual(this.acknowledged);
       expect(value).toBeLessThanOrEqual(this.sent);
     }
     expect(elements).toEqual(Array.from({ length: elements.length }, (_, i) => i + 1));
     expect(text(second!)).toBe(text(first!));
+    expect(text(left!).split(" ")[0]).toBe(text(right!));
     // A client's commands are executed in order, so what was lost is a suffix.
     expect(values).toEqual([...values].sort((a, b) => b - a));
     await this.level(client, values);
@@ -96,6 +111,7 @@ class Writer {
     const commands: string[][] = [
       ["SET", `incr:${this.id}`, String(to)],
       ["MSET", `first:${this.id}`, String(to), `second:${this.id}`, String(to)],
+      ["MSET", `left:${this.id}`, String(to), `right:${this.id}`, String(to)],
     ];
     for (let n = values[2]! + 1; n <= to; n++) commands.push(["RPUSH", `list:${this.id}`, String(n)]);
     await client.pipeline(commands);

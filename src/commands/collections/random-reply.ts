@@ -130,7 +130,10 @@ export function replyRandom<T extends Collection>(
   const { count } = asked;
   const amount = Math.abs(count);
   const wanted = Math.max(count, 0);
-  if (!isLong(value, amount)) {
+  const pin = isLong(value, amount) && value.isTree ? call.store.large.pin(value.pages.shard) : -1;
+  // With all pins of the shard taken, the command waits for one. A transaction cannot wait.
+  const isAtOnce = pin < 0 && call.store.section.isAtOnce;
+  if (!isLong(value, amount) || (value.isTree && isAtOnce)) {
     replyHead(reply, items);
     few.begin(random, size, wanted);
     return emitDraws(reply, value, few, ranks, amount, emit);
@@ -142,8 +145,6 @@ export function replyRandom<T extends Collection>(
     replyHead(reply, items);
     return reply.walk(new PackedDrawsWalk(reply, value.pages.shard, entries, draws, amount));
   }
-  const pin = call.store.large.pin(value.pages.shard);
-  // With all pins of the shard taken, the command waits for one.
   if (pin < 0) return Retry;
   replyHead(reply, items);
   reply.walk(new DrawsWalk(call.collections, reply, value, pin, draws, ranks, amount, emit));

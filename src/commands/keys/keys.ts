@@ -207,6 +207,9 @@ export function swapdb(call: Call, reply: Reply): void {
   const b = readDatabase(call, reply, 2, "");
   if (b < 0) return;
   if (a !== b) {
+    const [before, after] = [call.keyspaces.of(a), call.keyspaces.of(b)];
+    call.blocking.databaseChanges(a, before, after);
+    call.blocking.databaseChanges(b, after, before);
     call.keyspaces.swap(a, b);
     call.store.keyspaceChanged(call.keyspaces.of(a));
     call.store.keyspaceChanged(call.keyspaces.of(b));
@@ -236,7 +239,7 @@ export function flushdb(call: Call, reply: Reply): Outcome | void {
   if (!isFlush(call)) return reply.error(ErrorText.syntax);
   const { db } = call.session;
   const size = tableSize(call, db);
-  if (size > AT_ONCE_MAX && freeKeyspaces(call) === 0) return Retry;
+  if (size > AT_ONCE_MAX && freeKeyspaces(call) === 0 && !call.store.section.isAtOnce) return Retry;
   if (size > 0) flush(call, db, size);
   reply.ok();
 }
@@ -247,8 +250,8 @@ export function flushall(call: Call, reply: Reply): Outcome | void {
   const { databases } = call.keyspaces;
   let wanted = 0;
   for (let db = 0; db < databases; db++) if (tableSize(call, db) > AT_ONCE_MAX) wanted++;
-  // Earlier flushes are still being freed in steps.
-  if (freeKeyspaces(call) < wanted) return Retry;
+  // Earlier flushes are still being freed in steps. What runs at once cannot wait, and empties in place instead.
+  if (freeKeyspaces(call) < wanted && !call.store.section.isAtOnce) return Retry;
   for (let db = 0; db < databases; db++) {
     const size = tableSize(call, db);
     if (size > 0) flush(call, db, size);
@@ -279,9 +282,10 @@ function freeKeyspaces(call: Call): number {
 
 function flush(call: Call, db: number, size: number): void {
   const keyspace = call.keyspaces.of(db);
-  if (size > AT_ONCE_MAX) call.keyspaces.flush(db);
+  call.blocking.databaseChanges(db, keyspace, -1);
+  const isDetached = size > AT_ONCE_MAX && call.keyspaces.flush(db) === 0;
   call.store.keyspaceChanged(keyspace);
-  if (size <= AT_ONCE_MAX) call.maintenance.emptyNow(keyspace);
+  if (!isDetached) call.maintenance.emptyNow(keyspace);
 }
 
 // ---- OBJECT ----

@@ -84,6 +84,8 @@ function blockingMove(call: Call, reply: Reply, front: boolean, toFront: boolean
   const moved = move(call, reply, front, toFront);
   if (moved < 0) return refuse(call, reply, moved);
   if (moved > 0) return call.argCount === 4 ? logOldMove(call) : logMove(call, front, toFront);
+  // Redis has another null for a transaction than for a timeout.
+  if (call.store.section.isAtOnce) return reply.nullBulk();
   return call.blocking.wait(reply, {
     want: Want.ListMove,
     firstKey: 1,

@@ -111,9 +111,9 @@ function clientsSection(call: Call, totals: ServerTotals): Fields {
     ["blocked_clients", totals.blockedClients],
     ["tracking_clients", 0],
     ["pubsub_clients", 0],
-    ["watching_clients", 0],
+    ["watching_clients", totals.watchingClients],
     ["clients_in_timeout_table", 0],
-    ["total_watched_keys", 0],
+    ["total_watched_keys", call.blocking.waiters.keysWatched()],
     ["total_blocking_keys", call.blocking.waiters.keysWaitedFor()],
     ["total_blocking_keys_on_nokey", call.blocking.waiters.keysWaitedToEnd()],
   ];

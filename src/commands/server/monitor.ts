@@ -10,6 +10,7 @@ import { Later, type Outcome } from "../../dispatch/spec.ts";
 /** MONITOR. Replies OK when every worker sends its commands. A client that already monitors gets no reply, as in Redis. */
 export function monitor(call: Call, reply: Reply): Outcome | void {
   const { server, session } = call;
+  if (call.store.section.isAtOnce) return reply.error("ERR MONITOR isn't allowed for DENY BLOCKING client");
   if (session.monitors) return;
   if (server.monitor === undefined) return reply.error("ERR Clients of an embedded Ferrite cannot monitor each other");
   server.monitor(session, () => server.resume(session, (later) => later.ok()));

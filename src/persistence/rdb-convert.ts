@@ -3,6 +3,7 @@
  * no form for is written in an older form, without what that one lacks.
  *
  *   24, 25 hash with deadlines of fields       below version 12: 4   the deadlines are dropped
+ *   222 hash of Valkey 9                       24, below version 12 as that
  *   224 set, 225 sorted set, Ferrite's own     2 and 5               the deadlines are dropped
  *   21 stream                                  below version 11: 19  the times at which consumers were last active are dropped
  *   20 set                                     below version 11: 2
@@ -72,6 +73,8 @@ class Converter {
       case RdbType.HashDeadlines:
       case RdbType.HashListpackDeadlines:
         return this.version < RDB_VERSION_FIELD_DEADLINES ? this.hash() : this.copy(rdb.type);
+      case RdbType.HashMoments:
+        return this.version < RDB_VERSION_FIELD_DEADLINES ? this.hash() : this.timedHash();
       case RdbType.SetDeadlines:
       case RdbType.SortedSetDeadlines:
         return this.members(kind);
@@ -130,6 +133,28 @@ class Converter {
     writer.begin(RdbType.Hash);
     writer.length(live);
     this.live(fields, (i) => {
+      this.item(i * 2);
+      this.item(i * 2 + 1);
+    });
+  }
+
+  /** Writes type 24. */
+  private timedHash(): void {
+    const { writer } = this;
+    const fields = rdbItems.count / 2;
+    const { live } = this.counts(fields);
+    if (live === 0) return;
+    let least = 0;
+    this.live(fields, (i) => {
+      const deadline = rdbItems.deadlineOf(i);
+      if (deadline !== 0 && (least === 0 || deadline < least)) least = deadline;
+    });
+    writer.begin(RdbType.HashDeadlines);
+    writer.milliseconds(least);
+    writer.length(live);
+    this.live(fields, (i) => {
+      const deadline = rdbItems.deadlineOf(i);
+      writer.length(deadline === 0 ? 0 : deadline - least + 1);
       this.item(i * 2);
       this.item(i * 2 + 1);
     });

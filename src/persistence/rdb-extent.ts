@@ -10,6 +10,7 @@
  *   RDBEXTENT-F1  no count and no length of the file leads to an allocation or a loop beyond the bytes that are left
  */
 import { BadFile, type FileReader } from "../base/file-reader.ts";
+import { RdbType } from "../structures/rdb-collection.ts";
 import { checkIntset, checkListpack, checkZiplist, decompressLzf } from "./packed-check.ts";
 
 /** How a string is stored. */
@@ -110,6 +111,8 @@ export class RdbExtent {
         return this.quicklist();
       case 24:
         return this.timed(2, 0);
+      case RdbType.HashMoments:
+        return this.strings(2, 8);
       case 224:
         return this.timed(1, 0);
       case 225:

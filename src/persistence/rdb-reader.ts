@@ -15,12 +15,13 @@
  *            the next `next`
  *
  * The bytes are untrusted: everything that is wrong ends in BadFile with the offset.
- * Source: rdb.c and rdb.h of Redis, up to version 12 (Redis 7.4).
+ * A file of Valkey 9 begins with "VALKEY" and three digits. Its version 80 is that of Redis 7.2, and one type more.
+ * Source: rdb.c and rdb.h of Redis, up to version 12 (Redis 7.4), and of Valkey 9.0.
  */
 import { BadFile, type FileReader } from "../base/file-reader.ts";
 import { STRING_CHUNK_BYTES, LARGE_VALUE_MAX } from "../store/large.ts";
 import { KEY_BYTES_MAX } from "../store/record.ts";
-import { RdbKind, readCollection } from "../structures/rdb-collection.ts";
+import { RdbKind, RdbType, readCollection } from "../structures/rdb-collection.ts";
 import { RDB_STRING, rdbString, RDB_VERSION_MAX, readString, readStringInto } from "../structures/rdb-string.ts";
 import { LzfStream } from "./lzf-stream.ts";
 import { RdbExtent, StringForm } from "./rdb-extent.ts";
@@ -39,6 +40,9 @@ const Opcode = {
   SelectDb: 254,
   End: 255,
 } as const;
+/** Valkey 9: its version, and its hash with deadlines. */
+const VALKEY_VERSION = 80;
+const VALKEY_HASH = 22;
 const MODULE_OLD = 6;
 const MODULE = 7;
 /** The checksum was introduced with this version. */
@@ -54,11 +58,13 @@ export const NOT_GIVEN = -1;
 
 /** True when the file begins with the signature of an RDB file. */
 export function looksLikeRdb(reader: FileReader): boolean {
-  return reader.left >= 5 && reader.peek(5).toString("latin1") === "REDIS";
+  return reader.left >= 5 && ["REDIS", "VALKE"].includes(reader.peek(5).toString("latin1"));
 }
 
 export class RdbReader {
   readonly version: number;
+  /** A file of Valkey 9, whose type 22 is another one. */
+  private readonly isValkey: boolean;
   /** Field: its name and value. */
   name = "";
   text = "";
@@ -105,10 +111,14 @@ export class RdbReader {
     this.extent = new RdbExtent(reader);
     const at = reader.offset;
     const header = reader.take(9).toString("latin1");
-    if (!/^REDIS\d{4}$/.test(header))
-      throw new BadFile(at, "wrong signature: an RDB file begins with REDIS and four digits");
-    this.version = Number(header.slice(5));
-    if (this.version < 1 || this.version > RDB_VERSION_MAX)
+    this.isValkey = /^VALKEY\d{3}$/.test(header);
+    if (!this.isValkey && !/^REDIS\d{4}$/.test(header))
+      throw new BadFile(at, "wrong signature: an RDB file begins with REDIS and four digits, or VALKEY and three");
+    this.version = Number(header.slice(this.isValkey ? 6 : 5));
+    if (this.isValkey) {
+      if (this.version !== VALKEY_VERSION)
+        throw new BadFile(at + 6, `version ${this.version} of Valkey's form is not known (${VALKEY_VERSION} is)`);
+    } else if (this.version < 1 || this.version > RDB_VERSION_MAX)
       throw new BadFile(at + 5, `RDB version ${this.version} is not known (1 to ${RDB_VERSION_MAX} are)`);
   }
 
@@ -235,6 +245,8 @@ export class RdbReader {
 
   private readKey(type: number, at: number): RdbItem {
     const { reader, extent } = this;
+    if (this.isValkey && type === VALKEY_HASH) type = RdbType.HashMoments;
+    else if (type === RdbType.HashMoments) throw new BadFile(at, `type ${type} is not known`);
     this.type = type;
     this.keyOffset = at;
     this.readName();

@@ -141,10 +141,7 @@ export class RdbWriter implements ValueSink {
     const { deadlineMs, idleSeconds, frequency } = this.facts;
     if (deadlineMs !== 0) {
       this.byte(Opcode.ExpireMs);
-      this.ensure(8);
-      this.bytes.writeUInt32LE(deadlineMs % 2 ** 32, this.at);
-      this.bytes.writeUInt32LE(Math.floor(deadlineMs / 2 ** 32), this.at + 4);
-      this.at += 8;
+      this.milliseconds(deadlineMs);
     }
     if (idleSeconds >= 0) {
       this.byte(Opcode.Idle);
@@ -169,6 +166,13 @@ export class RdbWriter implements ValueSink {
   length(value: number): void {
     this.ensure(9);
     this.at += writeLength(this.bytes, this.at, value);
+  }
+  /** A time in eight bytes, little-endian. */
+  milliseconds(ms: number): void {
+    this.ensure(8);
+    this.bytes.writeUInt32LE(ms % 2 ** 32, this.at);
+    this.bytes.writeUInt32LE(Math.floor(ms / 2 ** 32), this.at + 4);
+    this.at += 8;
   }
   /** Eight bytes, little-endian. */
   double(value: number): void {

@@ -12,6 +12,7 @@
  *
  *   24 hash   │ least deadline (8) │ count │ 0, or 1 + ms after the least (length) │ string: field │ string: value
  *   25 hash   │ least deadline (8) │ string: listpack of field, value, deadline (ms, 0 = none) in turn
+ *   222 hash  │ count │ string: field │ string: value │ deadline (8, -1 = none)    type 22 in files of Valkey 9
  *   224 set, 225 sorted set, Ferrite's own: as 24, but with one string, and with a string and a double
  *
  *   15, 19, 21 are streams: rdb-stream.ts
@@ -56,6 +57,7 @@ export const RdbType = {
   SetListpack: 20,
   HashDeadlines: 24,
   HashListpackDeadlines: 25,
+  HashMoments: 222,
   SetDeadlines: 224,
   SortedSetDeadlines: 225,
 } as const;
@@ -289,6 +291,8 @@ function readItems(type: number, bytes: Buffer, at: number, end: number, longest
       return known(readMembers(bytes, at, end, longest, type === RdbType.SortedSet), RdbKind.SortedSet);
     case RdbType.HashDeadlines:
       return known(readTimed(bytes, at, end, longest, RdbKind.Hash), RdbKind.Hash);
+    case RdbType.HashMoments:
+      return known(readMoments(bytes, at, end, longest), RdbKind.Hash);
     case RdbType.SetDeadlines:
       return known(readTimed(bytes, at, end, longest, RdbKind.Set), RdbKind.Set);
     case RdbType.SortedSetDeadlines:
@@ -429,6 +433,27 @@ function readTimed(bytes: Buffer, at: number, end: number, longest: number, kind
     if (Number.isNaN(score)) return false;
     rdbItems.addScore(score);
     at += 8;
+  }
+  return true;
+}
+
+/** Reads fields and values, each pair before its deadline; -1 = none. */
+function readMoments(bytes: Buffer, at: number, end: number, longest: number): boolean {
+  at = readLength(bytes, at, end);
+  if (at < 0) return false;
+  rdbItems.isTimed = true;
+  const fields = rdbLength.value;
+  for (let i = 0; i < fields; i++) {
+    for (let item = 0; item < 2; item++) {
+      at = readString(bytes, at, end, longest);
+      if (at < 0 || !addString() || rdbItems.unpacked > UNPACKED_MAX) return false;
+    }
+    if (end - at < MOMENT_BYTES) return false;
+    const isNone = bytes.readInt32LE(at) === -1 && bytes.readInt32LE(at + 4) === -1;
+    const deadline = isNone ? 0 : readMoment(bytes, at, end);
+    if (deadline < 0) return false;
+    rdbItems.addDeadline(i, deadline);
+    at += MOMENT_BYTES;
   }
   return true;
 }

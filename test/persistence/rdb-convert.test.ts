@@ -15,7 +15,7 @@ import { convertFile } from "../../src/cli/convert-rdb.ts";
 import { START_MS, type TestEngine, testEngine } from "../support/engine.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
 import { RandomData } from "../support/random-data.ts";
-import { diskWith, load, RDB_PATH, rdbOf, rdbText } from "../support/rdb.ts";
+import { checksumOf, diskWith, failureOf, load, RDB_PATH, rdbOf, rdbText } from "../support/rdb.ts";
 import { ROOT } from "../support/servers.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ferrite-convert-"));
@@ -153,6 +153,49 @@ describe("convertFile", () => {
       expect(files.stat("/o.part")).toBeNull();
       if (!failed) expect(nth).toBeGreaterThan(8);
     }
+  });
+});
+
+describe("a file of Valkey 9", () => {
+  function valkey(version: string, ...parts: Parameters<typeof rdbOf>[1][]): Buffer {
+    const file = rdbOf(10, ...parts);
+    file.write(`VALKEY${version}`, 0, "latin1");
+    const body = file.subarray(0, file.length - 8);
+    return Buffer.concat([body, checksumOf(body)]);
+  }
+  const moment = (ms: number) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigInt64LE(BigInt(ms));
+    return bytes;
+  };
+  const hash = [[22], rdbText("h"), [2], rdbText("a"), rdbText("1"), moment(START_MS + 5000)] as const;
+  const content = valkey("080", [254, 0], ...hash, rdbText("b"), rdbText("2"), moment(-1));
+
+  test("is loaded, checked and converted, with the deadlines of fields", () => {
+    const engine = newEngine();
+    load(engine, content);
+    expect(engine.send("HPTTL", "h", "FIELDS", "2", "a", "b")).toBe("*[:5000, :-1]");
+    const files = diskWith(content);
+    expect(checkRdb(files, RDB_PATH)).toMatchObject({ ok: true, summary: { version: 80, keys: 1 } });
+    for (const [version, shown] of [
+      [12, "*[:5000, :-1]"],
+      [10, "*[:-1, :-1]"],
+    ] as const) {
+      const fields = version === 10 ? 1 : 0;
+      const options = { from: RDB_PATH, to: "/o", version, help: false };
+      expect(convertFile(files, options, START_MS)).toMatchObject({ version: 80, fields });
+      const other = newEngine();
+      load(other, readWhole(files, "/o"));
+      expect(other.send("HPTTL", "h", "FIELDS", "2", "a", "b")).toBe(shown);
+    }
+  });
+
+  test("of another version, cut short, or with its type in a file of Redis, is refused at its offset", () => {
+    expect(failureOf(newEngine(), valkey("081"))).toBe("6: version 81 of Valkey's form is not known (80 is)");
+    expect(failureOf(newEngine(), rdbOf(12, ...hash))).toBe("9: type 22 is not known");
+    expect(failureOf(newEngine(), rdbOf(12, [222], rdbText("h"), [0]))).toBe("9: type 222 is not known");
+    for (let length = 9; length < content.length; length++)
+      expect(failureOf(newEngine(), content.subarray(0, length))).not.toBe("");
   });
 });
 

@@ -90,7 +90,7 @@ interface ListedFile {
 export function listedFiles(files: Files, path: string): ListedFile[] {
   if (!path.endsWith(".manifest")) return [{ path, fixable: true }];
   const listed = parseManifest(readText(files, path));
-  if (listed.invalid !== "") throw new BadFile(0, `the manifest has an invalid line: ${listed.invalid}`);
+  if (listed.invalid !== "") throw new BadFile(0, `the manifest has ${listed.invalid}`);
   const used = listed.files.filter((row) => row.type !== "h");
   return used.map((row, i) => ({
     path: join(dirname(path), row.name),

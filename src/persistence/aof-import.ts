@@ -8,6 +8,7 @@
  */
 import { dirname, join } from "node:path";
 import { AT_CURSOR, type FileDescriptor, type Files, readText, writeFully } from "../base/files.ts";
+import { splitRedisLine } from "../base/config/redis-conf.ts";
 import { StartupError } from "../base/errors.ts";
 
 /** A file that a manifest lists. */
@@ -17,16 +18,46 @@ export interface ManifestFile {
   readonly type: "b" | "i" | "h";
 }
 
-/** Parses a manifest of Redis 7. Returns null at the first invalid line, with its text in `invalid`. */
+/** Redis reads no longer lines. */
+const LINE_MAX = 1024;
+
+/**
+ * Parses a manifest of Redis 7. `invalid` says what is wrong with it, "" = nothing: whatever Redis refuses is refused, because
+ * a list that is not whole would be data that is not whole.
+ */
 export function parseManifest(text: string): { files: ManifestFile[]; invalid: string } {
   const files: ManifestFile[] = [];
-  for (const line of text.split("\n")) {
-    if (line === "" || line.startsWith("#")) continue;
-    const match = /^file ("(?:[^"\\]|\\.)*"|\S+) seq (\d+) type ([bhi])(?: .*)?$/.exec(line.trim());
-    if (match === null) return { files, invalid: line };
-    files.push({ name: match[1]!.replace(/^"|"$/g, ""), type: match[3] as ManifestFile["type"] });
+  let lastSequence = 0;
+  const lines = text.split("\n");
+  if (lines.at(-1) === "") lines.pop();
+  for (const line of lines) {
+    if (line.startsWith("#")) continue;
+    const found = line.length >= LINE_MAX ? null : parseManifestLine(line);
+    if (found === null) return { files, invalid: `an invalid line: ${line.slice(0, 100)}` };
+    if (found.type === "b" && files.some((file) => file.type === "b"))
+      return { files, invalid: `a second base file: ${line}` };
+    if (found.type === "i" && found.sequence <= lastSequence)
+      return { files, invalid: `a sequence number that is not above the one before: ${line}` };
+    if (found.type === "i") lastSequence = found.sequence;
+    files.push({ name: found.name, type: found.type });
   }
-  return { files, invalid: "" };
+  return { files, invalid: files.length === 0 ? "no file" : "" };
+}
+
+/** Reads "file NAME seq NUMBER type LETTER", and further pairs of later versions. Null = it is no such line. */
+function parseManifestLine(line: string): (ManifestFile & { sequence: number }) | null {
+  const split = splitRedisLine(line);
+  if (split === null || typeof split === "string") return null;
+  const words = [split.name, ...split.words];
+  if (words.length < 6 || words.length % 2 !== 0) return null;
+  const fields = new Map<string, string>();
+  for (let i = 0; i < words.length; i += 2) fields.set(words[i]!.toLowerCase(), words[i + 1]!);
+  const name = fields.get("file") ?? "";
+  const type = fields.get("type") ?? "";
+  const sequence = /^\d+$/.test(fields.get("seq") ?? "") ? Number(fields.get("seq")) : 0;
+  // A name with a slash would lead out of the directory.
+  if (name === "" || name.includes("/") || sequence === 0 || !/^[bhi]$/.test(type)) return null;
+  return { name, type: type as ManifestFile["type"], sequence };
 }
 
 /** Where another server's files may be. */
@@ -50,7 +81,7 @@ export function findForeign(files: Files, places: ImportPlaces, dataPath: () => 
   const manifest = join(directory, "appendonlydir", `${aofName}.manifest`);
   if (files.stat(manifest) !== null) {
     const listed = parseManifest(readText(files, manifest));
-    if (listed.invalid !== "") throw new StartupError(`${manifest} has an invalid line: ${listed.invalid}`, [], 1);
+    if (listed.invalid !== "") throw new StartupError(`${manifest} has ${listed.invalid}`, [], 1);
     const used = listed.files.filter((file) => file.type !== "h");
     return { found: manifest, paths: used.map((file) => join(dirname(manifest), file.name)) };
   }

@@ -12,6 +12,7 @@ import { HELP, parseCheckArguments } from "./arguments.ts";
 import { looksLikeRdb } from "../persistence/rdb-reader.ts";
 import { parseManifest } from "../persistence/aof-import.ts";
 import { scanAof } from "../persistence/aof-scanner.ts";
+import { PART_BYTES, withProgress } from "./progress.ts";
 import { walkRdb } from "./rdb-walk.ts";
 import { BadFile, FileReader } from "../base/file-reader.ts";
 
@@ -120,7 +121,8 @@ export async function runCheckAof(argv: readonly string[]): Promise<number> {
 /** Checks one file, reports the result, and fixes the file if asked to. Returns true when it is valid afterwards. */
 async function checkOne(file: ListedFile, fix: boolean, yes: boolean): Promise<boolean> {
   const { path } = file;
-  const result = checkAof(realFiles, path);
+  const files = withProgress(realFiles, PART_BYTES, (text) => console.error(text));
+  const result = checkAof(files, path);
   if (result.preambleBytes > 0) console.log(`RDB preamble: ${result.preambleBytes} bytes`);
   console.log(
     `AOF analyzed: filename=${path}, size=${result.bytes}, records=${result.records}, ok_up_to=${result.okUpTo}, diff=${result.bytes - result.okUpTo}`,

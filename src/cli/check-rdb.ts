@@ -1,6 +1,7 @@
 /** `ferrite check-rdb FILE`: exit code 0 when Redis would load the file, 1 when not. */
 import { FileFailure, realFiles, type Files } from "../base/files.ts";
 import { HELP, parseCheckArguments } from "./arguments.ts";
+import { PART_BYTES, withProgress } from "./progress.ts";
 import { type RdbSummary, walkRdbFile } from "./rdb-walk.ts";
 import { BadFile, FileReader } from "../base/file-reader.ts";
 
@@ -29,7 +30,10 @@ export function runCheckRdb(argv: readonly string[]): number {
   }
   let result: RdbCheck;
   try {
-    result = checkRdb(realFiles, path);
+    result = checkRdb(
+      withProgress(realFiles, PART_BYTES, (text) => console.error(text)),
+      path,
+    );
   } catch (thrown) {
     if (!(thrown instanceof FileFailure)) throw thrown;
     console.error(`Error: ${thrown.message}`);

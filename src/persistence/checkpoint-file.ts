@@ -103,7 +103,7 @@ export class CheckpointFile implements SavedFile {
     }
   }
 
-  /** Replaces the RDB file in the data directory. Returns what it lacks. */
+  /** Replaces the RDB file in the data directory. Returns the deadlines that it lacks. */
   private publish(saved: Saved): Dropped {
     const { files, published } = this;
     const { directory, name, temporary } = published;

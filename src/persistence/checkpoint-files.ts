@@ -169,7 +169,7 @@ function readBlocks(files: Files, path: string, each: (block: Uint8Array) => voi
   }
 }
 
-// ---- latest, and what is not needed any more ----
+// ---- latest, and the removal of old ones ----
 
 /** Gives a file a second name: a link, or a copy that is on the disk. A file that is there is replaced. */
 export function linkOrCopy(files: Files, from: string, to: string): void {

@@ -1,5 +1,5 @@
 /**
- * Checkpoint state: what all workers know about checkpoints, as doubles in the control block. INFO reads it anywhere; the
+ * Checkpoint state: the facts about checkpoints that all workers share, as doubles in the control block. INFO reads it anywhere; the
  * thread whose save has ended writes it.
  */
 import type { Logger } from "../base/log.ts";
@@ -48,7 +48,7 @@ export class CheckpointState {
   }
 }
 
-/** Says what became of a checkpoint. `failure` is "" when it is there. */
+/** Logs the outcome of a checkpoint. `failure` is "" when it is complete. */
 export function tellCheckpoint(
   log: Pick<Logger, "info" | "warn">,
   file: { readonly path: string; readonly bytes: number; readonly warnings: readonly string[] } | null,

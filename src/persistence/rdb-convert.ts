@@ -1,6 +1,6 @@
 /**
- * Rewrites an RDB file as one of another version, in constant memory: what the version knows is copied as it is, what it has
- * no form for is written in an older form, without what that one lacks.
+ * Rewrites an RDB file as one of another version, in constant memory. Values of types that the version knows are copied as they
+ * are. The others are written in an older form, and the facts that this form lacks are counted.
  *
  *   24, 25 hash with deadlines of fields       below version 12: 4   the deadlines are dropped
  *   222 hash of Valkey 9                       24, below version 12 as that
@@ -22,7 +22,7 @@ const STREAM_3 = 21;
 /** The version that brought types 20 and 21. */
 const VERSION_7_2 = 11;
 
-/** What a conversion came to. */
+/** The result of a conversion. */
 export interface Converted extends Dropped {
   readonly version: number;
   readonly keys: number;
@@ -113,7 +113,7 @@ class Converter {
     for (let i = 0; i < members; i++) if (!this.isDue(i)) each(i);
   }
 
-  /** Counts what stays, and the deadlines that are dropped of it. */
+  /** Counts the members that stay, and those of them whose deadline is dropped. */
   private counts(members: number): { live: number; timed: number } {
     let live = 0;
     let timed = 0;

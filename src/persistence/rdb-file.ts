@@ -10,7 +10,7 @@ import type { Dropped } from "./rdb-record.ts";
 /** A sync while the file is written takes this much at a time, so that the last one is short. */
 const SYNC_BYTES = 32 << 20;
 
-/** What is known of a data set that was written. */
+/** Facts about a data set that was written. */
 export interface Saved {
   /** Of the change log at the cut, 0 without one. */
   readonly position: number;
@@ -18,7 +18,7 @@ export interface Saved {
   readonly dropped: Dropped;
 }
 
-/** What a save writes its bytes to. */
+/** The target of a save. */
 export interface SavedFile {
   /** Where it is in the end. */
   readonly path: string;
@@ -29,7 +29,7 @@ export interface SavedFile {
   complete(saved: Saved): Dropped;
   /** The file is not wanted. */
   discard(): void;
-  /** What went wrong although the file is complete. */
+  /** Failures of steps that a complete file does not need. */
   readonly warnings: readonly string[];
 }
 

@@ -11,7 +11,7 @@ export interface SavePlan {
   readonly name: string;
   /** Name of the RDB file until it is complete. */
   readonly temporary: string;
-  /** The form of what is written: Ferrite's own for checkpoints. */
+  /** The form of the file: Ferrite's own for checkpoints. */
   readonly format: RdbFormat;
   readonly checkpoint: CheckpointPlan | null;
 }
@@ -35,7 +35,7 @@ export function savePlan(config: Config, nowMs: number): SavePlan {
   };
 }
 
-/** Opens what a save writes. Throws FileFailure. */
+/** Opens the target of a save. Throws FileFailure. */
 export function openSave(files: Files, plan: SavePlan): SavedFile {
   const { directory, name, temporary, format, checkpoint } = plan;
   if (checkpoint !== null)

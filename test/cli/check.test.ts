@@ -2,8 +2,9 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MemoryFiles, writeFully } from "../../src/base/files.ts";
+import { MemoryFiles, realFiles, writeFully } from "../../src/base/files.ts";
 import { checkAof, listedFiles, truncateWithCopy } from "../../src/cli/check-aof.ts";
+import { withProgress } from "../../src/cli/progress.ts";
 import { checkRdb } from "../../src/cli/check-rdb.ts";
 import { checkIntset, checkListpack, checkZiplist, decompressLzf } from "../../src/persistence/packed-check.ts";
 
@@ -44,6 +45,25 @@ async function ferrite(args: string[], input = ""): Promise<{ code: number; out:
   const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { code, out, err };
 }
+
+test("progress is reported for each part of a large file, not for a short one", () => {
+  const path = join(folder, "large.aof");
+  writeFileSync(path, command("SET", "k", "x".repeat(5 << 20)));
+  const reports = (part: number): string[] => {
+    const lines: string[] = [];
+    expect(
+      checkAof(
+        withProgress(realFiles, part, (text) => lines.push(text)),
+        path,
+      ),
+    ).toMatchObject({ records: 1, reason: "" });
+    return lines;
+  };
+  const shares = reports(1 << 20).map((line) => Number(/^\d of 5 MiB checked \((\d+) %\)$/.exec(line)![1]));
+  expect(shares.length).toBeGreaterThan(1);
+  expect(shares).toEqual([...new Set(shares)].sort((a, b) => a - b));
+  expect(reports(8 << 20)).toEqual([]);
+});
 
 describe("check-rdb", () => {
   test("a file of Redis is valid, and its content is counted", () => {

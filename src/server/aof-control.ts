@@ -301,6 +301,7 @@ export class AofControl {
     const { aof } = this;
     this.aof = null;
     await aof!.stop();
+    await aof!.rewriting;
     this.log.info("the append-only file is off; it stays as it is");
   }
 

@@ -5,6 +5,7 @@
 import { dirname, join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
+import { realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import { ChangeLog } from "../memory/change-log.ts";
 import type { Control } from "../memory/control.ts";
@@ -18,6 +19,8 @@ const RETRY_MS = 500;
 const RETRY_MS_MAX = 60_000;
 /** The thread must have written what is left within this time. */
 const STOP_MS = 10_000;
+/** What a rewrite came to whose file was turned off meanwhile. */
+const STOPPED = "the append-only file was turned off";
 
 export class AofLog {
   private thread: Worker | null = null;
@@ -29,6 +32,7 @@ export class AofLog {
   /** The file cannot be trusted any more, and when the next rewrite may begin, monotonic ms. */
   private mustRewrite = false;
   private retryMs = 0;
+  private isStopped = false;
   private readonly state: AppendState;
   private stopped: ((isSafe: boolean) => void) | null = null;
 
@@ -136,7 +140,14 @@ export class AofLog {
    * Rewrites the file. `writeBase` has a worker write the data as of some position of the log to a file of that name. A
    * crash at any moment leaves the old file or the new one.
    */
-  async rewrite(writeBase: (name: string) => Promise<AofBase>): Promise<void> {
+  rewrite(writeBase: (name: string) => Promise<AofBase>): Promise<void> {
+    this.rewriting = this.rewriteNow(writeBase);
+    return this.rewriting;
+  }
+  /** Resolves when no rewrite is under way any more, also after `stop`. */
+  rewriting: Promise<void> = Promise.resolve();
+
+  private async rewriteNow(writeBase: (name: string) => Promise<AofBase>): Promise<void> {
     const { state } = this;
     const beganMs = systemClock.monotonicMs();
     state.set("isRewriting", 1);
@@ -145,6 +156,7 @@ export class AofLog {
     const seconds = (systemClock.monotonicMs() - beganMs) / 1000;
     state.set("isRewriting", 0);
     state.set("rewriteSeconds", Math.floor(seconds));
+    if (failure === STOPPED) return this.log.info("the rewrite of the append-only file was given up with the file");
     if (failure === "") {
       this.mustRewrite = false;
       state.set("rewrites", state.get("rewrites") + 1);
@@ -165,11 +177,16 @@ export class AofLog {
     });
     this.tell({ kind: "beginRewrite" });
     await begun;
+    if (this.isStopped) return STOPPED;
     const name = `temp-rewriteaof-${process.pid}.aof`;
     const base = await writeBase(name);
     if (base.failure !== "") {
       this.tell({ kind: "abandonRewrite" });
       return base.failure;
+    }
+    if (this.isStopped) {
+      realFiles.unlink(join(dirname(this.recovered.target), name));
+      return STOPPED;
     }
     const replaced = new Promise<string>((resolve) => {
       this.replaced = resolve;
@@ -186,6 +203,11 @@ export class AofLog {
       setTimeout(() => resolve(false), STOP_MS);
     });
     this.tell({ kind: "stop" });
-    return stopped;
+    const isSafe = await stopped;
+    // The thread is gone: it answers no rewrite any more.
+    this.isStopped = true;
+    this.rewriteBegun?.();
+    this.replaced?.(STOPPED);
+    return isSafe;
   }
 }

@@ -66,3 +66,32 @@ test("on, off and on again", async () => {
     rmSync(dataDir, { recursive: true, force: true });
   }
 }, 60_000);
+
+/** The rewrite that makes a whole file of a log that was turned on is under way when the log is turned off again. */
+test("appendonly turned on and off while the file is rewritten: the last turn counts", async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "ferrite-switch-"));
+  try {
+    const server = await startFerrite({ dataDir, workers: 2 });
+    const client = await server.connect();
+    await client.pipeline(Array.from({ length: 20_000 }, (_, n) => ["SET", `key:${n}`, "x".repeat(100)]));
+    for (let round = 0; round < 6; round++) {
+      expect(show(await client.command("CONFIG", "SET", "appendonly", "yes"))).toBe("+OK");
+      await Bun.sleep(round * 10);
+      expect(show(await client.command("CONFIG", "SET", "appendonly", "no"))).toBe("+OK");
+    }
+    expect(show(await client.command("CONFIG", "SET", "appendonly", "yes"))).toBe("+OK");
+    await until(async () => (await field(client, "aof_enabled")) === "1");
+    await until(async () => (await field(client, "aof_rewrite_in_progress")) === "0");
+    await until(async () => !existsSync(join(dataDir, "appendonly.aof.incoming")));
+    expect(show(await client.command("SET", "last", "1"))).toBe("+OK");
+    expect(show(await client.command("BGREWRITEAOF"))).toBe("+Background append only file rewriting started");
+    await server.kill();
+
+    const again = await startFerrite({ dataDir, workers: 2, persistence: true });
+    const reader = await again.connect();
+    expect(show(await reader.command("DBSIZE"))).toBe(":20001");
+    await again.stop();
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}, 60_000);

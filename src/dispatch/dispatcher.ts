@@ -211,7 +211,7 @@ export class Dispatcher implements TransactionHost {
     if (this.isGated) reply.position = Math.max(reply.position, this.section.seenPosition);
     if (outcome === Retry) return this.retried(replyAt, handedOn);
     if (observer !== null) observer.end(call, reply.written);
-    if (reply.errors !== errors) statistics.failed(row);
+    if (reply.errors !== errors) this.failed(row, reply.errors - errors);
     if (this.runShard !== null) statistics.continueRun(call);
     else if (outcome === Later && call.blocking.hasBegun()) statistics.beginWait(call, row);
     else statistics.ended(call, outcome !== Done || i === parser.commands - 1 || i % TURN_CHECK === TURN_CHECK - 1);
@@ -225,6 +225,12 @@ export class Dispatcher implements TransactionHost {
       statistics.sized(call, requestBytes, reply.at - replyAt + (reply.passedOn - passedOn));
     }
     return outcome;
+  }
+
+  /** A command of `row` has replied errors: how many. Those of the commands inside EXEC are theirs. */
+  private failed(row: number, errors: number): void {
+    const { statistics, transactions } = this;
+    if (this.table.rows[row]!.name !== EXEC || errors !== transactions.errorsInside) statistics.failed(row);
   }
 
   /** The subcommand that argument 1 names, null when `named` has no such subcommand. */

@@ -45,6 +45,8 @@ export interface TransactionHost {
 
 export class Transactions {
   readonly watches: Watches;
+  /** Errors that the commands of the last transaction replied. */
+  errorsInside = 0;
   private readonly store: Store;
   private readonly section: Section;
   private readonly keyArguments = new KeyArguments();
@@ -96,6 +98,7 @@ export class Transactions {
     const { call, host, watches } = this;
     const { session } = call;
     const transaction = session.transaction!;
+    this.errorsInside = 0;
     const grows = (transaction.flags & DENY_OOM) !== 0;
     if (grows && (host.memoryExceeded || !host.makesRoom(transaction.argumentBytes))) {
       reply.error(this.abort(session, ErrorText.outOfMemory));
@@ -167,7 +170,7 @@ export class Transactions {
     const { session, spec } = call;
     const { count } = transaction;
     const { deniesBlocking } = session;
-    const { target } = reply;
+    const { target, errors } = reply;
     const arguments_ = call.argumentsNow();
     section.runAtOnce();
     reply.array(count);
@@ -176,6 +179,7 @@ export class Transactions {
     const began = host.statistics.beginInner();
     for (let n = 0; n < count; n++) this.runOne(transaction, n, reply, target);
     host.statistics.endInner(spec, began);
+    this.errorsInside = reply.errors - errors;
     session.deniesBlocking = deniesBlocking;
     reply.target = target;
     call.spec = spec;

@@ -6,8 +6,9 @@
 import { describe, expect, test } from "bun:test";
 import { bothServers } from "../support/both-servers.ts";
 import { holdLocks, testEngine, type TestClient, type TestEngine } from "../support/engine.ts";
-import { encodeCommand } from "../support/resp.ts";
+import { encodeCommand, type Reply, show } from "../support/resp.ts";
 import { play } from "../support/scenes.ts";
+import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
 
 const START_MS = 60_000;
 
@@ -274,6 +275,18 @@ const SCENES: Record<string, readonly string[]> = {
     "a ECHO x",
     "a EXEC",
   ],
+  "CLIENT PAUSE holds EXEC if it writes": [
+    "a MULTI",
+    "a SET k 1",
+    "b MULTI",
+    "b GET k",
+    "c CLIENT PAUSE 100000 WRITE",
+    "a~ EXEC",
+    "b EXEC",
+    "c CLIENT UNPAUSE",
+    "a?",
+    "b GET k",
+  ],
   RESP3: [
     "a- HELLO 3",
     "a MULTI",
@@ -317,6 +330,61 @@ describe("scenes, as in redis-server", () => {
     START_MS,
   );
 });
+
+/** What a server tells of transactions beside its replies: statistics, the slow log, CLIENT LIST, and lines of MONITOR. */
+async function traces(server: Server): Promise<string[]> {
+  const [client, monitor, watching] = await Promise.all([server.connect(), server.connect(), server.connect()]);
+  await client.command("CONFIG", "SET", "slowlog-log-slower-than", "0");
+  await client.command("SLOWLOG", "RESET");
+  await client.command("CONFIG", "RESETSTAT");
+  await monitor.command("MONITOR");
+  const lines: Promise<Reply>[] = [];
+  for (let n = 0; n < MONITORED; n++) lines.push(monitor.next());
+  for (const command of TRACED) await client.command(...command.split(" "));
+  for (const command of ["WATCH k", "MULTI", "PING"]) await watching.command(...command.split(" "));
+  const list = show(await client.command("CLIENT", "LIST"));
+  const told = [
+    show(await client.command("SLOWLOG", "GET", "-1")).replace(/:\d+, :\d{9,}, :\d+|"127[^"]*"/g, "-"),
+    show(await client.command("INFO", "errorstats")),
+    String(list.match(/flags=x [^|]*?multi=\d+/g)?.map((line) => line.replace(/db=.*multi/, "multi"))),
+    ...show(await client.command("INFO", "commandstats"))
+      .split(/\\r\\n/)
+      .filter((line) => /_(multi|exec|discard|watch|set|lpush):/.test(line))
+      .map((line) => line.replace(/usec.*?,(?=rejected)/, ""))
+      .sort(),
+    ...(await Promise.all(lines)).map((line) => show(line).replace(/\d+\.\d+ \[(\d) [^\]]*\]/, "$1")),
+  ];
+  await client.command("CONFIG", "SET", "slowlog-log-slower-than", "10000");
+  for (const one of [client, monitor, watching]) one.close();
+  return told;
+}
+const TRACED = [
+  "MULTI",
+  "SET k 1",
+  "LPUSH k 1",
+  "EXEC",
+  "MULTI",
+  "SET k 1",
+  "DISCARD",
+  "MULTI",
+  "NOTHING",
+  "EXEC",
+  "EXEC",
+];
+/** Lines of MONITOR for them: all but what was only queued, or refused. */
+const MONITORED = 9;
+
+test(
+  "statistics, slow log, CLIENT LIST and MONITOR tell the same as in redis-server",
+  async () => {
+    if (!requireRedis()) return;
+    const [redis, ferrite] = [await startRedis(), await startFerrite()];
+    expect(await traces(ferrite)).toEqual(await traces(redis));
+    await redis.stop();
+    await ferrite.stop();
+  },
+  START_MS,
+);
 
 /** Sends MULTI, the commands and EXEC; returns the reply of EXEC. */
 function transaction(client: TestClient, ...commands: readonly string[]): string {

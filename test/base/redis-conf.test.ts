@@ -118,6 +118,14 @@ describe("a file", () => {
     expect(() => loadConfig({ ...options, configPath: "lost.conf" })).toThrow("lost.conf:1: include none.conf");
   });
 
+  test("what it asks for in vain, an option may take back, as Debian's unit does", () => {
+    const options = { environment: {}, files: diskWith({ "redis.conf": "daemonize yes\nport 7\n" }), machine: MACHINE };
+    const flags = [{ name: "daemonize", value: "no", flag: "--daemonize" }];
+    const { config } = loadConfig({ ...options, configPath: "redis.conf", flags });
+    expect(config.number("server.port")).toBe(7);
+    expect(() => loadConfig({ ...options, configPath: "redis.conf", flags: [] })).toThrow("redis.conf:1: daemonize");
+  });
+
   test.each([
     ["port 1\nmaxmemoy 1gb", "redis.conf:2: unknown directive maxmemoy; did you mean maxmemory?"],
     ["appendonly perhaps", "redis.conf:1: appendonly: expected true or false"],

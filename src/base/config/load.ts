@@ -76,7 +76,9 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     environmentLayer(environment, warnings),
     options.flags.map(flagAssignment),
   ];
-  for (const layer of layers) applyLayer(config, layer, warnings);
+  const unsupported = new Map<string, string>();
+  for (const layer of layers) applyLayer(config, layer, warnings, unsupported);
+  refuse([...unsupported.values()]);
   validate(config, warnings);
   return { config, warnings };
 }
@@ -96,7 +98,9 @@ function emptyConfig(source: string, machine: Machine): Config {
 export function loadConfigText(text: string, path: string, machine: Machine, files: Files = NO_FILES): LoadedConfig {
   const config = emptyConfig(path, machine);
   const warnings: string[] = [];
-  applyLayer(config, fileLayer(path, text, files, warnings), warnings);
+  const unsupported = new Map<string, string>();
+  applyLayer(config, fileLayer(path, text, files, warnings), warnings, unsupported);
+  refuse([...unsupported.values()]);
   validate(config, warnings);
   return { config, warnings };
 }
@@ -289,8 +293,17 @@ interface Settled {
   readonly from: Provenance;
 }
 
-/** Parses the assignments of one layer, reports those that contradict each other, and sets the others. */
-function applyLayer(config: Config, layer: readonly Assignment[], warnings: string[]): void {
+/**
+ * Parses the assignments of one layer, reports those that contradict each other, and sets the others. `unsupported` has a
+ * problem for each key whose value this version does not support; a later layer may give the key another one, as Debian's
+ * unit does: `redis-server /etc/redis/redis.conf --daemonize no`.
+ */
+function applyLayer(
+  config: Config,
+  layer: readonly Assignment[],
+  warnings: string[],
+  unsupported: Map<string, string>,
+): void {
   const problems: string[] = [];
   const settled: Settled[] = [];
   for (const assignment of layer) {
@@ -310,8 +323,13 @@ function applyLayer(config: Config, layer: readonly Assignment[], warnings: stri
   for (const { spec, value, spelling, from } of byKey.values()) {
     if (!isSupported(spec, value)) {
       if (spec.name === "server.io_uring") throw ioUringUnsupported();
-      problems.push(`${from.text}: ${spelling} = ${tomlText(spec.type, value)}: not supported in this version`);
-    } else if (spec.support === "detail" && !sameValue(value, spec.default)) {
+      const text = `${from.text}: ${spelling} = ${tomlText(spec.type, value)}: not supported in this version`;
+      unsupported.set(spec.name, text);
+      config.place(spec.name, value, from);
+      continue;
+    }
+    unsupported.delete(spec.name);
+    if (spec.support === "detail" && !sameValue(value, spec.default)) {
       warnings.push(`${from.text}: ${spelling} has no effect in this version`);
     }
     config.place(spec.name, value, from);

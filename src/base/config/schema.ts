@@ -950,7 +950,6 @@ const PERSISTENCE = [
     runtime: true,
     redis: "auto-aof-rewrite-percentage",
     redisForm: REWRITE_PERCENTAGE,
-    support: "detail",
     doc: "Rewrite the file automatically when it has grown to this multiple of its size after the last rewrite. 1.0: never.",
   }),
   key("persistence.auto_aof_rewrite_min_size", {
@@ -958,7 +957,6 @@ const PERSISTENCE = [
     default: 64 * MIB,
     runtime: true,
     redis: "auto-aof-rewrite-min-size",
-    support: "detail",
     doc: "Smallest file that is rewritten automatically.",
   }),
   key("persistence.aof_load_truncated", {

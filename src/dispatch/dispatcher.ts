@@ -265,7 +265,8 @@ export class Dispatcher implements TransactionHost {
     if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
       return this.reject(row, MONITORS_NO_KEYS);
     if (this.paused !== Pause.None && this.isHeldBack(spec)) return Paused;
-    this.transactions.enqueue(row);
+    const isHashed = isOfOneKey(spec, this.call.argCount);
+    this.transactions.enqueue(row, isHashed ? this.prefetch.keyAt(i) : null);
     this.reply.constant(QUEUED);
     return Done;
   }

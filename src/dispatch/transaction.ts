@@ -2,16 +2,18 @@
  * Transaction: the commands of a client between MULTI and EXEC. Their arguments are copied out of the query buffer, one
  * behind the other; long arguments that were staged are taken over.
  *
- *   bytes     │ arguments of command 0 │ of command 1 │ ... │ free
+ *   bytes     │ arguments of command 0, with what lies between them │ of command 1 │ ... │ free
  *   starts    │ offset of each argument; -1 - n for staged value n of its command │
  *   firstOf   │ number of each command's first argument, and behind the last command the number of all │
  *
  * What EXEC needs before it runs anything is gathered while the commands are queued: the shards of their keys, their flags.
  */
+import { copy } from "../base/bytes.ts";
+import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Call } from "./call.ts";
 import type { KeyArguments } from "./key-arguments.ts";
-import { ALL_SHARDS, type CommandSpec, READONLY, WRITE } from "./spec.ts";
+import { ALL_SHARDS, type CommandSpec, DENY_OOM, READONLY, WRITE } from "./spec.ts";
 
 const FIRST_BYTES = 1024;
 const FIRST_ARGUMENTS = 64;
@@ -24,6 +26,8 @@ const NONE: readonly StagedValue[] = [];
 export class Transaction {
   bytes: Buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
   used = 0;
+  /** Bytes of the staged values. */
+  private stagedBytes = 0;
   starts: Int32Array = new Int32Array(FIRST_ARGUMENTS);
   lengths: Int32Array = new Int32Array(FIRST_ARGUMENTS);
   readonly firstOf: number[] = [0];
@@ -35,6 +39,8 @@ export class Transaction {
   readonly hashes: number[] = [];
   /** A command needs the locks of all shards. */
   needsAll = false;
+  /** A command of several keys may grow the data: it may copy a value of any size. */
+  mayCopy = false;
   /** Flags that some command has, and flags that some command lacks. */
   flags = 0;
   lacks = 0;
@@ -46,47 +52,51 @@ export class Transaction {
     return this.specs.length;
   }
   get heldBytes(): number {
-    let held = this.bytes.length + this.count * COMMAND_BYTES;
-    for (const values of this.staged) for (const value of values) held += value.heldBytes;
-    return held;
+    return this.bytes.length + this.count * COMMAND_BYTES + this.stagedBytes;
   }
   /** Bytes of the arguments, with those of staged values. */
   get argumentBytes(): number {
-    let bytes = this.used;
-    for (const values of this.staged) for (const value of values) bytes += value.total;
-    return bytes;
+    return this.used + this.stagedBytes;
   }
   get isReusable(): boolean {
     return this.bytes.length <= KEPT_BYTES;
   }
 
-  /** Queues the command of `call`, whose row is `row`. */
-  add(call: Call, row: number, keyArguments: KeyArguments): void {
+  /** Queues the command of `call`, whose row is `row`. `key`: its only key, hashed already; null = not known. */
+  add(call: Call, row: number, key: Key | null, keyArguments: KeyArguments): void {
     const { spec, argCount } = call;
-    this.addShards(call, spec, keyArguments);
+    if (key !== null) this.addKey(call, key);
+    else this.addShards(call, spec, keyArguments);
     const first = this.firstOf[this.count]!;
-    this.makeRoom(call, first + argCount);
-    const { bytes, starts, lengths } = this;
+    // A staged value is the last argument. The others lie one behind the other, so one copy takes them all.
+    const copied = call.argAt(argCount - 1) < 0 ? argCount - 2 : argCount - 1;
+    const from = call.argAt(0);
+    const length = call.argAt(copied) + call.argBytes(copied) - from;
+    this.makeRoom(length, first + argCount);
+    const { bytes, starts, lengths, used } = this;
+    copy(call.bytes, from, bytes, used, length);
+    this.used += length;
     for (let i = 0; i < argCount; i++) {
       const at = call.argAt(i);
-      const length = call.argBytes(i);
-      lengths[first + i] = length;
-      starts[first + i] = at < 0 ? at : this.used;
-      if (at < 0) continue;
-      call.bytes.copy(bytes, this.used, at, at + length);
-      this.used += length;
+      lengths[first + i] = call.argBytes(i);
+      starts[first + i] = at < 0 ? at : used + at - from;
     }
     this.specs.push(spec);
     this.rows.push(row);
     this.firstOf.push(first + argCount);
-    this.staged.push(call.staged.length === 0 ? NONE : call.staged.map((value) => value.move()));
+    this.staged.push(call.staged.length === 0 ? NONE : call.staged.map((value) => this.takeOver(value)));
+    if (key === null && (spec.flags & DENY_OOM) !== 0) this.mayCopy = true;
     this.flags |= spec.flags;
     this.lacks |= ~spec.flags;
   }
 
-  private makeRoom(call: Call, argumentCount: number): void {
-    let wanted = this.used;
-    for (let i = 0; i < call.argCount; i++) if (call.argAt(i) >= 0) wanted += call.argBytes(i);
+  private takeOver(value: StagedValue): StagedValue {
+    this.stagedBytes += value.total;
+    return value.move();
+  }
+
+  private makeRoom(length: number, argumentCount: number): void {
+    const wanted = this.used + length;
     if (wanted > this.bytes.length) {
       const wider = Buffer.allocUnsafeSlow(Math.max(wanted, this.bytes.length * 2));
       this.bytes.copy(wider, 0, 0, this.used);
@@ -103,24 +113,28 @@ export class Transaction {
     const hasKeys = spec.keys.first !== 0 || spec.places !== undefined;
     if ((spec.flags & ALL_SHARDS) !== 0 || (!hasKeys && (spec.flags & (WRITE | READONLY)) !== 0)) this.needsAll = true;
     if (!hasKeys) return;
-    const { key, store } = call;
+    const { key } = call;
     keyArguments.find(call, spec, 0, call.argCount);
     for (let n = 0; n < keyArguments.count; n++) {
       const i = keyArguments.at[n]!;
       // The command itself will reply that the key is too long.
       if (call.argAt(i) < 0 || !key.load(call.bytes, call.argAt(i), call.argBytes(i))) continue;
-      this.shards.push(store.shardOf(key.hashA).number);
-      this.hashes.push(key.hashB);
+      this.addKey(call, key);
     }
+  }
+
+  private addKey({ store }: Call, { hashA, hashB }: Key): void {
+    this.shards.push(store.shardOf(hashA).number);
+    this.hashes.push(hashB);
   }
 
   /** Empties the transaction, for another one. */
   clear(nowSeconds: number): void {
-    for (const values of this.staged) for (const value of values) value.discard(nowSeconds);
-    this.used = 0;
+    if (this.stagedBytes > 0) for (const values of this.staged) for (const value of values) value.discard(nowSeconds);
+    this.used = this.stagedBytes = 0;
     this.firstOf.length = 1;
-    for (const list of [this.specs, this.rows, this.staged, this.shards, this.hashes]) list.length = 0;
-    this.needsAll = this.isFlagged = false;
+    this.specs.length = this.rows.length = this.staged.length = this.shards.length = this.hashes.length = 0;
+    this.needsAll = this.mayCopy = this.isFlagged = false;
     this.flags = this.lacks = 0;
   }
 }

@@ -13,6 +13,7 @@
  *   TRANSACTION-3  a command inside answers at once: its outcome is Done
  */
 import { assert } from "../base/assert.ts";
+import type { Key } from "../store/key.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { NO_PIN, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
 import type { Section } from "../store/section.ts";
@@ -28,9 +29,9 @@ import { Watches } from "./watches.ts";
 
 /** Transactions that are kept for further clients. */
 const SPARE_MAX = 64;
-/** Most chunks that are reserved before the first command, beside what the arguments take. */
-const RESERVED_MAX = 64;
 const CHUNK_SHIFT = 20;
+/** Chunks that are reserved for commands that may copy a value. One that needs more answers OOM unless they are free. */
+const COPIED_CHUNKS = 64;
 
 /** What EXEC asks of the dispatcher. */
 export interface TransactionHost {
@@ -66,10 +67,10 @@ export class Transactions {
     session.transaction = this.spare.pop() ?? new Transaction();
   }
 
-  /** Queues the command of the call, whose row is `row`. */
-  enqueue(row: number): void {
+  /** Queues the command of the call, whose row is `row`. `key`: its only key, hashed already; null = not known. */
+  enqueue(row: number, key: Key | null): void {
     const { call } = this;
-    call.session.transaction!.add(call, row, this.keyArguments);
+    call.session.transaction!.add(call, row, key, this.keyArguments);
   }
 
   /** A command of the session was refused: EXEC will refuse the transaction. */
@@ -131,9 +132,10 @@ export class Transactions {
   /** Reserves memory for the commands together; each makes sure of its own again. Returns false when there is none yet. */
   private reserve(transaction: Transaction): boolean {
     const { pool } = this.store;
-    const commands = Math.min(transaction.count * pool.commandChunks, RESERVED_MAX);
     // Blocks are powers of two, so a value may take twice its bytes.
-    if (this.section.reserve(commands + ((transaction.used * 2) >>> CHUNK_SHIFT))) return true;
+    const chunks =
+      (transaction.mayCopy ? COPIED_CHUNKS : pool.commandChunks) + ((transaction.used * 2) >>> CHUNK_SHIFT);
+    if (this.section.reserve(chunks)) return true;
     this.call.server.wantRegion();
     return !pool.mayGrow;
   }
@@ -241,7 +243,8 @@ export class Transactions {
     store.index.hintWord = -1;
     if ((spec.flags & DENY_OOM) !== 0) {
       // Two keys may each open a segment. Whatever needs more reserves it itself.
-      if (!section.reserve(store.pool.commandChunks * 2)) return reply.error(ErrorText.outOfMemory);
+      const keys = isOfOneKey(spec, call.argCount) ? 1 : 2;
+      if (!section.reserve(store.pool.commandChunks * keys)) return reply.error(ErrorText.outOfMemory);
       if (staged.length > 0 && effects.isOn) effects.copyStaged(staged);
     }
     if (!this.selectKeys()) return reply.error(ErrorText.keyTooLong);

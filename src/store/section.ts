@@ -33,7 +33,7 @@ const SPINS_A_TURN = 128;
 /** Attempts at a lock out of order: some tens of microseconds. */
 const TRIES = 2000;
 /** A set of up to this many shards is sorted as they are named. A larger one is gathered in a map of all shards. */
-const FEW = 8;
+const FEW = 16;
 
 /** An exception after the first change of a section: the data may be half changed, so the process must stop. */
 export class FatalError extends Error {

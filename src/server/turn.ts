@@ -120,8 +120,8 @@ export class Turn {
 
   /** Begins a piece of work in the open turn, or in a new one. */
   enter(): void {
-    this.depth++;
     if (!this.isOpen) this.open();
+    this.depth++;
   }
   leave(): void {
     if (--this.depth === 0 && this.later === null && !this.isEnding) this.end();
@@ -140,9 +140,10 @@ export class Turn {
   private open(): void {
     if (this.isOpen) return;
     this.isOpen = true;
+    // First, so that the turn ends although its beginning throws: a turn that stays open would hold all replies back.
+    this.later?.(this.end);
     this.mail?.work();
     this.work.beginTurn();
-    this.later?.(this.end);
   }
 
   private readonly end = (): void => {

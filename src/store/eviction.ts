@@ -190,6 +190,8 @@ export class Evictor {
     const { store } = this;
     if (this.activeAt === store.nowSeconds && this.activeCount > 0) return;
     this.activeAt = store.nowSeconds;
+    // The counts for the draws are by the keyspaces that were active when they were made.
+    this.drawsLeft = 0;
     this.activeCount = 0;
     for (let keyspace = 0; keyspace < store.keyspaceCount; keyspace++) {
       if (store.shards.some((shard) => this.keysIn(shard, keyspace) !== 0)) this.active[this.activeCount++] = keyspace;

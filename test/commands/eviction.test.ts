@@ -329,3 +329,24 @@ test("the latency monitor samples rounds of eviction, and evictions of single ke
   expect(latest).toMatch(/"eviction-del", :\d+, :4, :4\]/);
   expect(latest).toMatch(/"eviction-cycle", :\d+, :\d+, :\d+\]/);
 });
+
+test("databases that are flushed between two draws", () => {
+  const engine = limited("allkeys-lru", 64 * MIB);
+  const { evictor } = engine.engine.memory;
+  for (let db = 0; db < 6; db++) {
+    engine.send("SELECT", db);
+    fill(engine, "k", 400, 8);
+  }
+  const { shards } = engine.engine.store;
+  evictor.evictOne(); // counts the keys of six databases
+  for (let db = 1; db < 6; db++) {
+    engine.send("SELECT", db);
+    engine.send("FLUSHDB");
+  }
+  engine.clock.advance(2000);
+  engine.engine.readClock();
+  evictor.makeRoom(shards[0]!, 64 << 10); // finds that one is left
+  for (let n = 0; n < 200; n++) evictor.evictOne();
+  engine.send("SELECT", 0);
+  expect(engine.send("DBSIZE")).not.toBe(":400");
+});

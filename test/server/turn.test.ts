@@ -57,3 +57,23 @@ describe("a connection that throws at the end of a turn", () => {
     });
   }
 });
+
+test("a turn whose beginning throws ends all the same, and the next one works", () => {
+  const { turn, notes } = turnWithNotes();
+  const work = turn["work"];
+  const due: (() => void)[] = [];
+  turn.later = (end) => due.push(end);
+  let throws = true;
+  work.beginTurn = () => {
+    if (throws) throw new Error("broken");
+  };
+  expect(() => turn.enter()).toThrow("broken");
+  throws = false;
+  for (const end of due.splice(0)) end();
+  const a = outlet("a", notes);
+  turn.enter();
+  turn.gather(a, Buffer.from("+OK"), 3, 0);
+  turn.leave();
+  for (const end of due.splice(0)) end();
+  expect(notes).toEqual(["a +OK"]);
+});

@@ -975,7 +975,7 @@ const PERSISTENCE = [
   }),
   key("persistence.change_log_size", {
     type: "bytes",
-    default: 64 * MIB,
+    default: 16 * MIB,
     min: 1 * MIB,
     max: 1024 * MIB,
     support: "built",

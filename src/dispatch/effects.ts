@@ -89,10 +89,6 @@ export class Effects {
   get isOn(): boolean {
     return this.log?.isOn === true;
   }
-  /** Number of commands in the open unit. */
-  get count(): number {
-    return this.commands;
-  }
 
   // ---- writing a command ----
 

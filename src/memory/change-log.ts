@@ -44,14 +44,10 @@ const WAKE = 10;
 const SLEEPS = 11;
 /** Raised when there is room again. Appenders that wait for room sleep on this word. */
 const ROOM = 12;
-/** Effects and bytes that were dropped because nothing could drain them. */
+/** Bytes of effects that were dropped because nothing could drain them. */
 const DROPPED = 14;
 /** 1 while replies wait until their effects are durable (aof_fsync always). */
 const WAITS_FOR_SYNC = 16;
-/** Number of the last request to the draining thread, and of the last one that it has carried out; see `request`. */
-const REQUESTED = 17;
-const ANSWERED = 18;
-
 /** Clients that wait until something is durable, of all threads. */
 const WAITING = 20;
 /** The system's number of the error that made the state Failing. */
@@ -64,6 +60,7 @@ export type LogState = (typeof LogState)[keyof typeof LogState];
 export const HEAD_BYTES = 4096;
 /** Part of the ring that admission keeps free for the effects of commands that are already running. */
 const HEADROOM = 0.25;
+/** Share of the ring that one command can ask admission for. */
 const LARGE_SHARE = 0.25;
 /** An appender that waits for room looks again after so long. */
 const WAIT_MS = 20;
@@ -301,26 +298,6 @@ export class ChangeLog {
   private tellAppenders(): void {
     Atomics.add(this.c, this.at + ROOM, 1);
     Atomics.notify(this.c, this.at + ROOM);
-  }
-
-  // ---- requests to the draining thread ----
-
-  /** Asks the draining thread to look at what has changed around it. Returns the number of the request. */
-  request(): number {
-    const number = Atomics.add(this.c, this.at + REQUESTED, 1) + 1;
-    this.wake();
-    return number;
-  }
-  /** Number of the newest request. */
-  get requested(): number {
-    return Atomics.load(this.c, this.at + REQUESTED);
-  }
-  /** Number of the newest request that was carried out. */
-  get answered(): number {
-    return Atomics.load(this.c, this.at + ANSWERED);
-  }
-  set answered(number: number) {
-    Atomics.store(this.c, this.at + ANSWERED, number);
   }
 }
 

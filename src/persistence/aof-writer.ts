@@ -38,7 +38,6 @@ export class AofWriter {
   /** Bytes of the file (AOFWRITER-1), and of it those that were synced. */
   length: number;
   private syncedLength: number;
-  private syncedPosition: number;
   /** Checksum and length of a batch that is written in parts; 0 = none is. */
   private partCrc = 0;
   private partBytes = 0;
@@ -61,7 +60,6 @@ export class AofWriter {
     private readonly monotonicMs: () => number,
   ) {
     this.length = this.syncedLength = length;
-    this.syncedPosition = log.drained;
   }
 
   /** True when the file holds bytes that were not synced. */
@@ -175,7 +173,6 @@ export class AofWriter {
     this.syncs++;
     reached("aof-synced");
     this.syncedLength = length;
-    this.syncedPosition = position;
     if (this.partBytes === 0) this.log.setDurable(position); // AOFWRITER-2
     return true;
   }
@@ -231,15 +228,9 @@ export class AofWriter {
     this.tail = this.ranges = null;
     // While the old file could not be written, the log had nothing behind the base.
     if (log.drained < position) log.drain(position);
-    this.syncedPosition = log.drained;
     log.setDurable(log.drained);
     this.trouble.isLasting = false;
     this.recovered();
-  }
-
-  /** Position up to which the file was synced. */
-  get durable(): number {
-    return this.syncedPosition;
   }
 
   close(): void {

@@ -74,7 +74,7 @@ export class AofControl {
   /** The last change of appendonly, which the next one waits for. */
   private switching: Promise<void> = Promise.resolve();
   private isStopping = false;
-  /** Who waits for answers of that kind from all workers, or from one. */
+  /** The answers to `tell` that are still to come, and what to do after the last one. */
   private answers: { left: number; resolve: () => void } | null = null;
 
   constructor(

@@ -74,11 +74,6 @@ export class AofLoad {
     if (this.firstError === "") this.firstError = text;
   }
 
-  /** Bytes loaded so far. */
-  get done(): number {
-    return this.at;
-  }
-
   /** Runs commands for some milliseconds. Returns false when all are done. Throws FileFailure. */
   slice(): boolean {
     const { engine, client, request } = this;

@@ -92,7 +92,7 @@ export function tableVersion(c: Int32Array, ks: KeyspaceRef): number {
 export function advanceTableVersion(c: Int32Array, ks: KeyspaceRef): void {
   Atomics.store(c, ks + VERSION_AT, (c[ks + VERSION_AT]! + 1) | 0);
 }
-/** The version for a reader without the lock, who reads it before anything else of the table (INDEX-B5). */
+/** The table's version. A reader without the lock loads it before anything else of the table (INDEX-B5). */
 export function publishedVersion(c: Int32Array, ks: KeyspaceRef): number {
   return Atomics.load(c, ks + VERSION_AT);
 }

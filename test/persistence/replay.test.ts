@@ -89,7 +89,7 @@ function texts(reply: Reply): string[] {
 async function details(client: RespClient, key: string, type: string): Promise<string> {
   if (type === "stream") {
     const full = show(withoutAnyTime(await client.command("XINFO", "STREAM", key, "FULL", "COUNT", "0")));
-    // Who reads his own pending entries again is counted another delivery, which Redis does not log either.
+    // Reading one's own pending entries again raises their delivery counts. Redis does not log that either.
     const state = full.replace(/(\["\d+-\d+", [^\][]+), :\d+\]/g, "$1]");
     return `${state} ${show(await client.command("XINFO", "GROUPS", key))}`;
   }

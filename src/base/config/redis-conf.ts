@@ -1,5 +1,5 @@
 /**
- * Reads a redis.conf, the file of somebody who comes from Redis:
+ * Reads Redis's configuration file, redis.conf:
  *
  *   # comment
  *   maxmemory 2gb                      a directive and its arguments, separated by blanks
@@ -27,7 +27,7 @@ export function isRedisConf(path: string): boolean {
 
 /** What a redis.conf sets: the text of one key, and the line that has it. */
 export interface RedisSetting {
-  /** A Redis parameter's name, "section.key", or what stands in the file when it is neither. */
+  /** A Redis parameter's name or "section.key". An unknown name is kept as the file spells it. */
   readonly name: string;
   readonly value: string;
   /** "redis.conf:12". */

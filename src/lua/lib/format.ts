@@ -204,10 +204,10 @@ function formatUnsigned(part: Conversion, number: number): string {
   const whole = toUint64(number);
   if (part.letter === 117) return formatInteger(part, "", whole.toString());
   if (part.letter === 111) {
-    const digits = whole.toString(8);
-    const shown = digits.padStart(part.precision, "0");
-    const form = part.isAlternate && shown[0] !== "0" ? `0${shown}` : shown;
-    return formatInteger(part, "", whole === 0n && part.precision === 0 && part.isAlternate ? "0" : form, form.length);
+    // the flag # makes sure that the first digit is zero
+    const digits = whole === 0n && part.precision === 0 ? "" : whole.toString(8).padStart(part.precision, "0");
+    const shown = part.isAlternate && digits[0] !== "0" ? `0${digits}` : digits;
+    return part.precision < 0 ? formatInteger(part, "", shown) : padded(part, shown);
   }
   const digits = whole.toString(16);
   const prefix = part.isAlternate && whole !== 0n ? "0x" : "";
@@ -224,9 +224,9 @@ function toUint64(number: number): bigint {
 }
 
 /** Digits with a sign or prefix. With a precision there are no zeros but its own, and zero has no digit at precision 0. */
-function formatInteger(part: Conversion, sign: string, digits: string, digitsMin = part.precision): string {
+function formatInteger(part: Conversion, sign: string, digits: string): string {
   if (part.precision < 0) return paddedNumber(part, sign, digits, part.hasZeros);
-  const shown = digits === "0" && digitsMin === 0 ? "" : digits.padStart(digitsMin, "0");
+  const shown = digits === "0" && part.precision === 0 ? "" : digits.padStart(part.precision, "0");
   return padded(part, sign + shown);
 }
 

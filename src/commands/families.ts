@@ -16,6 +16,7 @@ import { keysFamily } from "./keys/rows.ts";
 import { sortedSetsFamily } from "./sorted-sets/rows.ts";
 import { geoFamily } from "./geo/rows.ts";
 import { streamsFamily } from "./streams/rows.ts";
+import { scriptingFamily } from "./scripting/rows.ts";
 import { transactionsFamily } from "./transactions/rows.ts";
 
 /** All families of this version. */
@@ -33,6 +34,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   geoFamily,
   streamsFamily,
   transactionsFamily,
+  scriptingFamily,
   clusterFamily,
 ];
 

@@ -18,6 +18,7 @@ import { Blocking } from "./blocking.ts";
 import { Effects } from "./effects.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
 import type { InnerCommands } from "./inner-commands.ts";
+import type { ScriptRunner } from "./script-runner.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
@@ -48,6 +49,10 @@ export class Call {
   transactions!: Transactions;
   /** Runs the commands of EXEC and of scripts. */
   inner!: InnerCommands;
+  /** Scripts and functions; null = this engine has none. */
+  scripts: ScriptRunner | null = null;
+  /** The command at work is one that a script calls. */
+  isScript = false;
   /** The first key with its hash. Loaded before the handler runs when the command has keys. */
   readonly key: Key;
   readonly collections: Collections;

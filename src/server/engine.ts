@@ -15,6 +15,7 @@ import { ExpiryMode } from "../store/expiry-mode.ts";
 import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
 import type { ServerServices } from "../dispatch/services.ts";
+import { Scripts } from "../commands/scripting/scripts.ts";
 import { clientTable } from "../commands/families.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
 import type { Arena } from "../memory/arena.ts";
@@ -49,6 +50,7 @@ export class Engine implements TurnWork {
   readonly dispatcher: Dispatcher;
   /** What handlers work with; also what files are loaded into. */
   readonly call: Call;
+  readonly scripts: Scripts;
   readonly cells: Cells;
   readonly blocking: Blocking;
   /** What commands change, on its way to the change log. */
@@ -116,6 +118,8 @@ export class Engine implements TurnWork {
     this.effects = call.effects;
     this.turn = new Turn(this);
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
+    this.scripts = new Scripts(call, this.dispatcher, (level, text) => services.writeLog?.(text, level));
+    call.scripts = this.scripts;
     this.cells = new Cells(control, worker);
     this.memory = new MemoryLimit(this.store, this.maintenance, this.dispatcher, this.cells, this.clock, config);
     this.turnCommands = config.number("server.turn_max_commands");

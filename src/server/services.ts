@@ -492,8 +492,10 @@ export class Services implements ServerServices {
     this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
   }
 
-  writeLog(text: string): void {
-    this.log.warn(text);
+  writeLog(text: string, level = 3): void {
+    if (level === 3) this.log.warn(text);
+    else if (level === 2) this.log.info(text);
+    else this.log.debug(text);
   }
 
   shutdown(): void {

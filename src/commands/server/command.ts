@@ -22,6 +22,7 @@ import {
   MOVABLE_KEYS,
   NO_ASYNC_LOADING,
   NO_AUTH,
+  NO_MANDATORY_KEYS,
   NO_MULTI,
   NO_SCRIPT,
   READONLY,
@@ -50,6 +51,7 @@ const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [NO_AUTH, "no_auth"],
   [NO_ASYNC_LOADING, "no_async_loading"],
   [NO_MULTI, "no_multi"],
+  [NO_MANDATORY_KEYS, "no_mandatory_keys"],
   [MOVABLE_KEYS, "movablekeys"],
   [ALLOW_BUSY, "allow_busy"],
 ];
@@ -163,7 +165,8 @@ function writeInfo(reply: Reply, table: CommandTable, spec: CommandSpec): void {
 }
 
 function writeKeySpec(reply: Reply, key: KeyPlace): void {
-  reply.map(3);
+  reply.map(key.notes === undefined ? 3 : 4);
+  if (key.notes !== undefined) field(reply, "notes", key.notes);
   reply.text("flags");
   simples(reply, key.flags.split(" "));
   reply.text("begin_search");

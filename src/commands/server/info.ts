@@ -149,7 +149,7 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["allocator_resident", resident],
     ["total_system_memory", machineBytes],
     ["total_system_memory_human", humanBytes(machineBytes)],
-    ...SCRIPT_MEMORY,
+    ...scriptMemory(call),
     ["maxmemory", limit],
     ["maxmemory_human", humanBytes(limit)],
     ["maxmemory_policy", parameterText(config, "maxmemory-policy")],
@@ -172,22 +172,27 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
   ];
 }
 
-/** The memory of scripts and functions, of which there are none. */
-const SCRIPT_MEMORY: Fields = [
-  ["used_memory_lua", 0],
-  ["used_memory_vm_eval", 0],
-  ["used_memory_lua_human", humanBytes(0)],
-  ["used_memory_scripts_eval", 0],
-  ["used_memory_scripts", 0],
-  ["used_memory_scripts_human", humanBytes(0)],
-  ["number_of_cached_scripts", 0],
-  ["number_of_functions", 0],
-  ["number_of_libraries", 0],
-  ["used_memory_vm_functions", 0],
-  ["used_memory_vm_total", 0],
-  ["used_memory_vm_total_human", humanBytes(0)],
-  ["used_memory_functions", 0],
-];
+/** Scripts and functions. Redis counts the memory of its Lua engines; here it is part of the JS heaps. */
+function scriptMemory(call: Call): Fields {
+  const facts = call.scripts?.facts();
+  const evalBytes = facts?.scriptBytes ?? 0;
+  const functionBytes = facts?.functionBytes ?? 0;
+  return [
+    ["used_memory_lua", 0],
+    ["used_memory_vm_eval", 0],
+    ["used_memory_lua_human", humanBytes(0)],
+    ["used_memory_scripts_eval", evalBytes],
+    ["used_memory_scripts", evalBytes + functionBytes],
+    ["used_memory_scripts_human", humanBytes(evalBytes + functionBytes)],
+    ["number_of_cached_scripts", facts?.scripts ?? 0],
+    ["number_of_functions", facts?.functions ?? 0],
+    ["number_of_libraries", facts?.libraries ?? 0],
+    ["used_memory_vm_functions", 0],
+    ["used_memory_vm_total", 0],
+    ["used_memory_vm_total_human", humanBytes(0)],
+    ["used_memory_functions", functionBytes],
+  ];
+}
 
 /** Bytes in use, taken from the regions, and resident in the process, as ratios and differences. */
 function fragmentation(used: number, active: number, resident: number): Fields {

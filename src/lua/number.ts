@@ -139,6 +139,19 @@ export function argumentText(n: number): string {
   return Number.isNaN(n) ? "-nan" : doubleText(n);
 }
 
+const TWO_63 = 2 ** 63;
+
+/** A number cut to 64 bits as x86 does: toward zero, and to -2^63 where that does not fit. */
+export function toInt64(number: number): number {
+  return number >= -TWO_63 && number < TWO_63 ? Math.trunc(number) + 0 : -TWO_63;
+}
+
+/** A number as C on x86 makes 64 bits without sign of it: what does not fit has the highest bit alone, or none. */
+export function toUint64(number: number): bigint {
+  if (number >= TWO_63) return number < 2 * TWO_63 ? BigInt(number) : 0n;
+  return BigInt.asUintN(64, BigInt(toInt64(number)));
+}
+
 const ZERO = 48;
 const NINE = 57;
 const INTEGER_DIGITS_MAX = 9;
@@ -189,4 +202,13 @@ function unusualNumber(word: string): number | undefined {
   if (!/^[+-]?(?:0x|inf)/i.test(word)) return undefined;
   const value = parseRangeDouble(Buffer.from(word, "latin1"), 0, word.length);
   return Number.isNaN(value) ? undefined : value;
+}
+
+const PREFIX =
+  /[+-]?(?:0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?\d+)?|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\([0-9a-z_]*\))?)/iy;
+
+/** The longest text at `at` that strtod takes as a number; empty when there is none. Without white space before it. */
+export function numberPrefix(text: string, at: number): string {
+  PREFIX.lastIndex = at;
+  return PREFIX.exec(text)?.[0] ?? "";
 }

@@ -6,8 +6,8 @@
  * Lua reads a format while it converts, so a defect behind conversions that fail is never seen. A defect is therefore a part
  * like others, and the last one. Results end at a zero byte, because Lua measures what sprintf wrote with strlen.
  */
-import { checkNumber, checkString, toInt64 } from "../arguments.ts";
-import { exponential, fixed, general } from "../number.ts";
+import { checkNumber, checkString } from "../arguments.ts";
+import { exponential, fixed, general, toInt64, toUint64 } from "../number.ts";
 import { badArgument, raise } from "../value.ts";
 
 class Conversion {
@@ -213,14 +213,6 @@ function formatUnsigned(part: Conversion, number: number): string {
   const prefix = part.isAlternate && whole !== 0n ? "0x" : "";
   const text = formatInteger(part, prefix, digits);
   return part.letter === 88 ? text.toUpperCase() : text;
-}
-
-const TWO_63 = 2 ** 63;
-
-/** A number as C on x86 makes 64 bits without sign of it: what does not fit has the highest bit alone, or none. */
-function toUint64(number: number): bigint {
-  if (number >= TWO_63) return number < 2 * TWO_63 ? BigInt(number) : 0n;
-  return BigInt.asUintN(64, BigInt(toInt64(number)));
 }
 
 /** Digits with a sign or prefix. With a precision there are no zeros but its own, and zero has no digit at precision 0. */

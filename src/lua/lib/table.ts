@@ -1,5 +1,5 @@
 /** The library `table`, as Lua 5.1 has it: sorting is in sort.ts. All access is raw. */
-import { checkInt32, checkString, checkTable, optionalInt32, optionalString, wrongType } from "../arguments.ts";
+import { checkInt32, checkTable, optionalInt32, optionalString, wrongType } from "../arguments.ts";
 import { charge, countTurn } from "../limits.ts";
 import { numberText } from "../number.ts";
 import { type Builtin, callValue, firstOf, LuaTable, type LuaFunction, NONE, raise, typeName } from "../value.ts";

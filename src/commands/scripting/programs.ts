@@ -2,9 +2,12 @@
 import { install } from "../../lua/builtins.ts";
 import { compile, type CompiledChunk, runFunction } from "../../lua/compile.ts";
 import { type Environment, freeze } from "../../lua/environment.ts";
+import { cjsonConstants, cjsonLibrary } from "../../lua/lib/cjson.ts";
+import { cmsgpackConstants, cmsgpackLibrary } from "../../lua/lib/cmsgpack.ts";
+import { structLibrary } from "../../lua/lib/struct.ts";
 import { Killed, type RunHost, setRunHost } from "../../lua/limits.ts";
 import { standardGlobals } from "../../lua/standard.ts";
-import { firstOf, LuaError, type LuaFunction, LuaTable, raise } from "../../lua/value.ts";
+import { type Builtin, firstOf, LuaError, type LuaFunction, LuaTable, raise, strings } from "../../lua/value.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { LibraryError } from "../../dispatch/script-runner.ts";
 import { REDIS_CONSTANTS, redisLibrary } from "./redis-library.ts";
@@ -134,12 +137,27 @@ function environmentOf(redis: LuaTable, parameters: readonly string[]): Environm
   const globals = standardGlobals({ shown: shownByPcall, changing: parameters });
   for (const [name, value] of Object.entries(REDIS_CONSTANTS)) redis.setUnchecked(name, value);
   globals.setUnchecked("redis", redis);
+  addLibrary(globals, "cjson", cjsonLibrary, cjsonConstants);
+  addLibrary(globals, "cmsgpack", cmsgpackLibrary, cmsgpackConstants);
+  addLibrary(globals, "struct", structLibrary, {});
   globals.metatable = new LuaTable();
   globals.metatable.setUnchecked("__index", (_globals: unknown, name: unknown) =>
     raise(`Script attempted to access nonexistent global variable '${String(name)}'`),
   );
   freeze(globals);
+  if (strings.metatable !== null) freeze(strings.metatable);
   return { globals, parameters, changing: parameters };
+}
+
+function addLibrary(
+  globals: LuaTable,
+  name: string,
+  library: readonly Builtin[],
+  constants: Readonly<Record<string, unknown>>,
+): void {
+  const table = install(new LuaTable(), library);
+  for (const [constant, value] of Object.entries(constants)) table.setUnchecked(constant, value);
+  globals.setUnchecked(name, table);
 }
 
 /** pcall hands out the text of an error of redis.call(), not its table. */

@@ -1,4 +1,5 @@
 /** redis.register_function(): what the code of a library calls while it is loaded. */
+import { numberText } from "../../lua/number.ts";
 import { type Builtin, LuaError, type LuaFunction, LuaTable, raise } from "../../lua/value.ts";
 import { errorTable } from "./lua-reader.ts";
 import { flagsOf, isName, NAME_ERROR, NO_FLAGS, type ScriptFlags } from "./shebang.ts";
@@ -98,6 +99,7 @@ function named(table: unknown): Registered {
 }
 
 function textOf(key: string, value: unknown): string {
+  if (typeof value === "number") return numberText(value);
   if (typeof value !== "string") fail(`${key} argument given to ${REGISTER} must be a string`);
   return value;
 }

@@ -10,6 +10,7 @@
 import { edenGC, fullGC, heapSize } from "bun:jsc";
 import type { RunHost } from "../../lua/limits.ts";
 import { Killed, outOfMemory, setRunHost } from "../../lua/limits.ts";
+import { resetCjson } from "../../lua/lib/cjson.ts";
 import { LuaError, LuaTable } from "../../lua/value.ts";
 import { placeOf } from "../../lua/sites.ts";
 import { state as luaState } from "../../lua/state.ts";
@@ -163,6 +164,7 @@ export class ScriptRun implements RunHost {
     const args = this.argumentTable(FIRST_KEY + keyCount, call.argCount - FIRST_KEY - keyCount);
     const outer = inner.begin();
     calls.begin(permissions);
+    resetCjson();
     call.isScript = true;
     const before = setRunHost(this);
     this.begin(runnable);

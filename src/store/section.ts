@@ -15,17 +15,19 @@
  * which `beginTurn` renews. When it is used up, locks are only tried for.
  *
  * Invariants
- *   SECTION-1  locks are waited for in ascending order of shards; out of order they are only tried for
+ *   SECTION-1  locks are waited for in ascending order of shards; out of order they are only tried for (but see SECTION-5)
  *   SECTION-2  the waited keys that became ready in a section are served before its locks are released
  *   SECTION-3  an exception in a section that changed nothing releases its locks; after the first change the locks stay held
  *              and FatalError stops the process, so that half-changed data is never read
  *   SECTION-4  a lock retained for the next command (`retain`) is resumed or released before any other section is entered
+ *   SECTION-5  at most one thread waits for locks out of order and without a bound: the holder of the script lock. All others
+ *              give up after their budget and release what they hold, so it always gets them
  */
 import { Mutating, type Shard } from "./shard.ts";
 import type { Ref } from "../structures/pages.ts";
 import { assert, BrokenInvariant } from "../base/assert.ts";
 import type { FramePool } from "../memory/frame-pool.ts";
-import { SLEEP_MS, waits } from "../memory/lock.ts";
+import { SLEEP_MS, sleepLock, spinLock, tryLock, waits } from "../memory/lock.ts";
 
 /** Sleeps (of 1 ms) and spins (of about 3 us) of one turn, over all the locks that it asks for. */
 const SLEEPS_A_TURN = 2;
@@ -73,6 +75,8 @@ export class Section {
   isAtOnce = false;
   /** Waited keys to serve before the locks are released (SECTION-2). */
   private readonly ready: ReadyKey[] = [];
+  /** Locks that are missing are waited for when they are needed (SECTION-5). */
+  private addsLocks = false;
   /** More chunks are reserved than every command has: released at the end of the outermost section. */
   private hasReserved = false;
   /** True when leaving means more than to unlock: leaving reads this one flag. */
@@ -156,7 +160,8 @@ export class Section {
   private enterNested(shard: Shard): boolean {
     assert(this.depth > 0, "a lock retained for the next command is resumed or released first (SECTION-4)");
     if (!this.holds(shard)) {
-      assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
+      if (this.addsLocks) this.waitOutOfOrder(shard);
+      else assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
       if (!this.tryAdd(shard)) return false;
     }
     this.depth++;
@@ -227,7 +232,8 @@ export class Section {
     for (let n = 0; n < this.wantCount; n++) {
       const shard = this.shards[this.wants[n]!]!;
       if (this.holds(shard)) continue;
-      assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
+      if (this.addsLocks) this.waitOutOfOrder(shard);
+      else assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
       // Locks added before stay held until the outermost section ends.
       if (!this.tryAdd(shard)) return false;
     }
@@ -248,6 +254,29 @@ export class Section {
     return false;
   }
 
+  /** SECTION-5. `looksUp` is called every millisecond, and may throw to give up. */
+  waitOutOfOrder(shard: Shard, looksUp: () => void = () => {}): void {
+    assert(this.addsLocks, "only the holder of the script lock waits out of order (SECTION-5)");
+    while (!shard.tryLock(this.owner) && !shard.spinLock(this.owner) && !shard.sleepLock(this.owner, SLEEP_MS))
+      looksUp();
+    this.add(shard);
+  }
+
+  /** Takes a lock beside the shards', before any of theirs, within the turn's budget of waiting. */
+  lockBeside(words: Int32Array, at: number): boolean {
+    assert(this.heldCount === 0, "a lock beside the shards' is taken before them");
+    if (tryLock(words, at)) return true;
+    if (this.spinsLeft > 0) {
+      this.spinsLeft--;
+      if (spinLock(words, at)) return true;
+    }
+    if (this.sleepsLeft <= 0) return false;
+    const before = waits.sleeps;
+    const isHeld = sleepLock(words, at, this.sleepsLeft * SLEEP_MS);
+    this.sleepsLeft -= waits.sleeps - before;
+    return isHeld;
+  }
+
   /** Waits for a lock as far as the turn's budget goes. */
   private waitFor(shard: Shard): boolean {
     if (this.spinsLeft > 0) {
@@ -259,6 +288,12 @@ export class Section {
     const isHeld = shard.sleepLock(this.owner, this.sleepsLeft * SLEEP_MS);
     this.sleepsLeft -= waits.sleeps - before;
     return isHeld;
+  }
+
+  /** Marks the outermost section of the holder of the script lock: locks are added as they are needed (SECTION-5). */
+  addLocksAsNeeded(): void {
+    assert(this.depth === 1, "the outermost section adds locks");
+    this.addsLocks = this.hasEndWork = true;
   }
 
   /** Marks the outermost section: until it ends, `enter` must succeed and no command may ask to be retried. */
@@ -275,9 +310,7 @@ export class Section {
   }
 
   holds(shard: Shard): boolean {
-    if (this.heldCount === this.shards.length) return true;
-    for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n) === shard) return true;
-    return false;
+    return shard.owner === this.owner;
   }
 
   /** True when data or memory of a shard held was changed since the section began. */
@@ -368,7 +401,7 @@ export class Section {
     if (this.reporter !== null) this.report(this.reporter);
     if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
     this.hasReserved = false;
-    this.isAtOnce = false;
+    this.isAtOnce = this.addsLocks = false;
     this.hasEndWork = this.reporter !== null;
   }
 
@@ -425,7 +458,7 @@ export class Section {
     if (error instanceof BrokenInvariant || this.hasChanged) return new FatalError(error);
     assert(this.ready.length === 0, "a waited key becomes ready by a change");
     this.depth = 0;
-    this.isAtOnce = false;
+    this.isAtOnce = this.addsLocks = false;
     this.unlockAll();
     return error;
   }

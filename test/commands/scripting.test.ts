@@ -252,7 +252,11 @@ const FUNCTION_COMMANDS = [
   ["FUNCTION", "LOAD", library("ab", "redis.register_function('f', 1)")],
   ["FUNCTION", "LOAD", library("ab", "redis.register_function({}, function() end)")],
   ["FUNCTION", "LOAD", library("ab", "redis.register_function('f-1', function() end)")],
-  ["FUNCTION", "LOAD", library("ab", "redis.register_function{function_name='f', callback=function() end, flags={'bad'}}")],
+  [
+    "FUNCTION",
+    "LOAD",
+    library("ab", "redis.register_function{function_name='f', callback=function() end, flags={'bad'}}"),
+  ],
   ["FUNCTION", "LOAD", library("ab", "redis.register_function{function_name='f', callback=function() end, foo=1}")],
   ["FUNCTION", "LOAD", library("ab", "redis.register_function{callback=function() end}")],
   ["FUNCTION", "LOAD", library("ab", "redis.register_function{function_name='f'}")],
@@ -275,17 +279,39 @@ const FUNCTION_COMMANDS = [
   ["FUNCTION", "LIST", "LIBRARYNAME", "x*"],
   ["FUNCTION", "LIST", "LIBRARYNAME"],
   ["FUNCTION", "LIST", "X"],
-  ["FUNCTION", "LOAD", "REPLACE", library("ab", "redis.register_function{function_name='g', description='what it does', callback=function(k,a) return redis.call('INCR', k[1]) end}")],
+  [
+    "FUNCTION",
+    "LOAD",
+    "REPLACE",
+    library(
+      "ab",
+      "redis.register_function{function_name='g', description='what it does', callback=function(k,a) return redis.call('INCR', k[1]) end}",
+    ),
+  ],
   ["FCALL", "f", "0"],
   ["FCALL", "g", "1", "counter"],
   ["FCALL", "g", "1", "counter"],
   ["FUNCTION", "LIST"],
-  ["FUNCTION", "LOAD", library("errs", "redis.register_function('e1', function() error('boom') end)\nredis.register_function('e2', function() return redis.call('NOPE') end)\nredis.register_function('e3', function() return foo end)")],
+  [
+    "FUNCTION",
+    "LOAD",
+    library(
+      "errs",
+      "redis.register_function('e1', function() error('boom') end)\nredis.register_function('e2', function() return redis.call('NOPE') end)\nredis.register_function('e3', function() return foo end)",
+    ),
+  ],
   ["FCALL", "e1", "0"],
   ["FCALL", "e2", "0"],
   ["FCALL", "e3", "0"],
   ["FUNCTION", "DELETE", "errs"],
-  ["FUNCTION", "LOAD", library("ro", "redis.register_function{function_name='r', flags={'no-writes'}, callback=function(k) return redis.call('GET', k[1]) end}\nredis.register_function{function_name='w', flags={'no-writes'}, callback=function(k) return redis.call('SET', k[1], 1) end}")],
+  [
+    "FUNCTION",
+    "LOAD",
+    library(
+      "ro",
+      "redis.register_function{function_name='r', flags={'no-writes'}, callback=function(k) return redis.call('GET', k[1]) end}\nredis.register_function{function_name='w', flags={'no-writes'}, callback=function(k) return redis.call('SET', k[1], 1) end}",
+    ),
+  ],
   ["FCALL_RO", "r", "1", "counter"],
   ["FCALL", "r", "1", "counter"],
   ["FCALL", "w", "1", "counter"],
@@ -322,10 +348,22 @@ describe("scripting and redis-server", () => {
   }
 
   test.each([2, 3])("values that a script returns, RESP%d", (protocol) =>
-    compared(protocol, VALUES.map((text) => script(text))));
+    compared(
+      protocol,
+      VALUES.map((text) => script(text)),
+    ),
+  );
   test.each([2, 3])("commands that a script calls, RESP%d", (protocol) =>
-    compared(protocol, BORDER.map((text) => script(text))));
-  test("errors", () => compared(2, ERRORS.map((text) => script(text))));
+    compared(
+      protocol,
+      BORDER.map((text) => script(text)),
+    ),
+  );
+  test("errors", () =>
+    compared(
+      2,
+      ERRORS.map((text) => script(text)),
+    ));
   test("EVAL, EVALSHA and SCRIPT", () => compared(2, COMMANDS));
   test.each([2, 3])("functions, RESP%d", (protocol) => compared(protocol, FUNCTION_COMMANDS));
 });

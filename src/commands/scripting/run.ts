@@ -5,7 +5,8 @@
  *
  * All of it is one section: the change log gets what the script wrote as one unit, blocked clients are served at its end, and
  * what the script wrote before it failed stays, as in Redis. Which keys a script will use is known only when the compiler can
- * show that it takes them from KEYS; any other script holds the locks of all shards.
+ * show that it takes them from KEYS: such a script begins with the locks of these keys. Any other one begins with the script
+ * lock, so that one of them runs at a time, and waits for the locks of further keys as it comes to them (SECTION-5).
  */
 import { edenGC, fullGC, heapSize } from "bun:jsc";
 import type { RunHost } from "../../lua/limits.ts";
@@ -65,6 +66,7 @@ export class ScriptRun implements RunHost {
     private readonly host: RunServices,
   ) {
     calls.onWrite = () => state.writes();
+    calls.looksUp = () => this.poll();
   }
 
   /** Checks argument 2, the number of keys. Returns it, or -1 after an error. */
@@ -99,14 +101,13 @@ export class ScriptRun implements RunHost {
       this.runLocked(runnable, permissions, keyCount, reply);
       return Done;
     }
-    if (!this.lock(permissions, keyCount)) return Retry;
+    if (permissions.isDeclared) return this.runSection(runnable, permissions, keyCount, reply);
+    if (!this.state.lockScripts(section)) return Retry;
     try {
-      this.runLocked(runnable, permissions, keyCount, reply);
-      section.leave();
-    } catch (thrown) {
-      throw section.failed(thrown);
+      return this.runSection(runnable, permissions, keyCount, reply);
+    } finally {
+      this.state.unlockScripts();
     }
-    return Done;
   }
 
   /** Whether it may run at all. Returns null after an error. */
@@ -129,12 +130,24 @@ export class ScriptRun implements RunHost {
     return { isReadOnly: isReadOnly || flags.noWrites, allowsOutOfMemory: true, isDeclared: false };
   }
 
-  /** Enters the section. Returns false when a lock is not free. */
-  private lock(permissions: Permissions, keyCount: number): boolean {
+  private runSection(runnable: Runnable, permissions: Permissions, keyCount: number, reply: Reply): Outcome {
+    const { section } = this.call.store;
+    if (!this.lock(keyCount)) return Retry;
+    try {
+      if (!permissions.isDeclared) section.addLocksAsNeeded();
+      this.runLocked(runnable, permissions, keyCount, reply);
+      section.leave();
+    } catch (thrown) {
+      throw section.failed(thrown);
+    }
+    return Done;
+  }
+
+  /** Enters the section with the locks of the declared keys. Returns false when one is not free. */
+  private lock(keyCount: number): boolean {
     const { call } = this;
     const { store, key } = call;
     const { section } = store;
-    if (!permissions.isDeclared) return this.checked(section.enterAll());
     section.beginSet(keyCount + 1);
     for (let i = FIRST_KEY; i < FIRST_KEY + keyCount; i++) {
       // A key that is too long is refused by the command that names it.

@@ -8,10 +8,12 @@
  * The reply goes through RESP: handlers are compiled for one class of reply, and a second one would make each of their calls
  * dearer for all commands.
  */
+import { assert } from "../../base/assert.ts";
 import { writeLatin1 } from "../../base/bytes.ts";
 import { argumentText } from "../../lua/number.ts";
 import { NO_PIN, PinnedWalk, type PinnedRange, Reply, type ReplyTarget } from "../../protocol/reply.ts";
 import { ErrorText } from "../../protocol/errors.ts";
+import type { Shard } from "../../store/shard.ts";
 import type { Call } from "../../dispatch/call.ts";
 import type { CommandTable } from "../../dispatch/command-table.ts";
 import type { InnerHost } from "../../dispatch/inner-commands.ts";
@@ -176,7 +178,7 @@ export class ScriptCalls {
       this.onWrite();
       this.hasWritten = true;
     }
-    if (this.permissions.isDeclared && !this.holdsKeys(spec)) return this.fails(UNDECLARED);
+    this.lockKeys(spec);
     reply.at = 0;
     reply.protocol = this.protocol;
     const { errors } = reply;
@@ -186,24 +188,35 @@ export class ScriptCalls {
     return this.reader.read(reply.bytes, 0);
   }
 
-  /** True when the locks of all keys of the command are held. */
-  private holdsKeys(spec: CommandSpec): boolean {
+  /** Takes the locks that the command needs and the script does not hold yet. */
+  private lockKeys(spec: CommandSpec): void {
     const { call, keyArguments } = this;
     const { section, shards } = call.store;
-    if (section.heldCount === shards.length) return true;
-    if (isOfOneKey(spec, call.argCount)) return this.holdsKey(1);
-    if (needsAll(spec)) return false;
+    if (section.heldCount === shards.length) return;
+    if (isOfOneKey(spec, call.argCount)) return this.lockKey(1);
+    if (needsAll(spec)) {
+      for (const shard of shards) this.lockShard(shard);
+      return;
+    }
     keyArguments.find(call, spec, 0, call.argCount);
-    for (let n = 0; n < keyArguments.count; n++) if (!this.holdsKey(keyArguments.at[n]!)) return false;
-    return true;
+    for (let n = 0; n < keyArguments.count; n++) this.lockKey(keyArguments.at[n]!);
   }
 
-  private holdsKey(i: number): boolean {
+  private lockKey(i: number): void {
     const { call } = this;
     const { store, key } = call;
-    if (!key.load(call.bytes, call.argAt(i), call.argBytes(i))) return true;
-    return store.section.holds(store.shardOf(key.hashA));
+    // A key that is too long is refused when the command runs.
+    if (key.load(call.bytes, call.argAt(i), call.argBytes(i))) this.lockShard(store.shardOf(key.hashA));
   }
+
+  private lockShard(shard: Shard): void {
+    const { section } = this.call.store;
+    if (section.holds(shard)) return;
+    assert(!this.permissions.isDeclared, "a script uses the keys that the compiler has seen");
+    section.waitOutOfOrder(shard, this.looksUp);
+  }
+  /** Called while the script waits for a lock; throws when it is killed. */
+  looksUp: () => void = () => {};
 
   // ---- long replies ----
 
@@ -277,4 +290,3 @@ const UNKNOWN_COMMAND = "ERR Unknown Redis command called from script";
 const WRONG_ARITY = "ERR Wrong number of args calling Redis command from script";
 const NOT_ALLOWED = "ERR This Redis command is not allowed from script";
 const READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";
-const UNDECLARED = "ERR Script attempted to access a non declared key";

@@ -30,20 +30,14 @@ function ofText(call: Call): Script | Busy {
   return scriptsOf(call).ofText(readLatin1(call.bytes, call.argAt(1), call.argBytes(1)));
 }
 function ofSha(call: Call): Script | null | Busy {
-  return scriptsOf(call).find(shaArgument(call, 1));
+  const scripts = scriptsOf(call);
+  const sha = readLatin1(call.bytes, call.argAt(1), call.argBytes(1));
+  return scripts.known(sha) ?? scripts.find(sha.toLowerCase());
 }
 
 /** Argument `i` as a SHA1 in lower case. */
 export function shaArgument(call: Call, i: number): string {
-  const text = readLatin1(call.bytes, call.argAt(i), call.argBytes(i));
-  return isLower(text) ? text : text.toLowerCase();
-}
-function isLower(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code >= 65 && code <= 90) return false;
-  }
-  return true;
+  return readLatin1(call.bytes, call.argAt(i), call.argBytes(i)).toLowerCase();
 }
 
 function evaluate(call: Call, reply: Reply, isReadOnly: boolean, find: (call: Call) => Script | null | Busy): Outcome {

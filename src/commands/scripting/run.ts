@@ -236,12 +236,11 @@ export class ScriptRun implements RunHost {
   // ---- limits ----
 
   private begin(runnable: Runnable): void {
-    const { call, state } = this;
+    const { state } = this;
     this.runnable = runnable;
     this.isBusy = false;
     this.polls = 0;
     this.beganMs = 0;
-    this.busyMs = call.config.number("server.busy_reply_threshold");
     state.begin(runnable.kind);
   }
   private end(): void {
@@ -256,6 +255,7 @@ export class ScriptRun implements RunHost {
     const now = call.clock.monotonicMs();
     if (this.beganMs === 0) {
       this.beganMs = now;
+      this.busyMs = call.config.number("server.busy_reply_threshold");
       this.heapMax = heapSize() + call.config.number("server.script_memory_limit");
     }
     if (this.polls++ % HEAP_POLLS === HEAP_POLLS - 1) this.collect();

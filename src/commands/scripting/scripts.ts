@@ -75,6 +75,12 @@ export class Scripts implements ScriptRunner {
 
   // ---- finding ----
 
+  /** The script with the SHA1 `sha`, if this worker has compiled it and it is valid. */
+  known(sha: string): Script | null {
+    const script = this.bySha.get(sha);
+    return script !== undefined && this.isValid(script) ? this.used(script) : null;
+  }
+
   /** The script with the SHA1 `sha`, in lower case. null = there is none. */
   find(sha: string): Script | null | Busy {
     const known = this.bySha.get(sha);

@@ -29,8 +29,8 @@ export class FunctionContext {
   constructor(
     /** Whether it calls or loops, so that it takes part in limits. */
     readonly limited: boolean,
-    /** What its frame adds to state.depth. */
-    readonly cost: number,
+    /** What its frame adds to state.depth: a number, or the variable that has it. */
+    readonly cost: string,
   ) {}
 
   take(): string {

@@ -43,8 +43,12 @@ export function generate(source: string, chunk: ParsedChunk, options: GenerateOp
 }
 
 /** About what a frame takes of the stack, in bytes: measured in a worker, with few and with many variables. */
-const FRAME_BYTES = 200;
+const FRAME_BYTES = 180;
 const VARIABLE_BYTES = 10;
+/** What a suspendable function takes more: a generator, and the delegation to it. */
+const GENERATOR_BYTES = 200;
+/** What each value of `...` takes: it is passed to the next function, and gathered there. */
+const EXTRA_BYTES = 24;
 
 const POLL = "if (--$s.polls < 0) $poll();";
 
@@ -67,12 +71,15 @@ class StatementGenerator extends ExpressionGenerator {
   private func(body: FunctionBody, hidden: readonly string[], first: string): string {
     const { context } = this;
     const outer = context.current;
-    const cost = FRAME_BYTES + VARIABLE_BYTES * body.variableCount;
-    const own = new FunctionContext(callsOrLoops(body.body), cost);
+    const limited = callsOrLoops(body.body);
+    const frame = FRAME_BYTES + VARIABLE_BYTES * body.variableCount + (context.suspendable ? GENERATOR_BYTES : 0);
+    const isVariable = limited && body.isVararg;
+    const own = new FunctionContext(limited, isVariable ? "$d" : String(frame));
     context.current = own;
     const parameters = [...hidden, ...body.parameters.map((parameter) => this.variableName(parameter))];
     if (body.isVararg) parameters.push("...$va");
     const statements = this.block(body.body);
+    const variable = isVariable ? `const $d = ${frame} + ${EXTRA_BYTES} * $va.length;` : "";
     const enter = own.limited ? `if (($s.depth += ${own.cost}) > ${DEPTH_MAX}) $overflow(${own.cost}); ${POLL}` : "";
     const temporaries = Array.from({ length: own.temporaries }, (_, at) => `$${at + 1}`);
     const declare = temporaries.length > 0 ? `let ${temporaries.join(", ")};` : "";
@@ -81,7 +88,7 @@ class StatementGenerator extends ExpressionGenerator {
     const leave = last?.type === "return" ? "" : `${this.leave()}return $NONE;`;
     context.current = outer;
     const star = context.suspendable ? "*" : "";
-    const inner = `${declare}${enter}${first}${argument}${statements}${leave}`;
+    const inner = `${declare}${variable}${enter}${first}${argument}${statements}${leave}`;
     const text = `function${star} (${parameters.join(", ")}) {${inner}}`;
     return context.suspendable ? `$suspendable(${text})` : `(${text})`;
   }

@@ -6,6 +6,7 @@
 import { raiseAt } from "./errors.ts";
 import { NESTED_CALLS_MAX } from "./limits.ts";
 import { numberText, textToNumber } from "./number.ts";
+import { power } from "./power.ts";
 import { siteAt } from "./sites.ts";
 import { handlerSites, state } from "./state.ts";
 import { READ_ONLY } from "./table.ts";
@@ -74,12 +75,6 @@ function arithmetic(
 /** a % b of numbers: it has the sign of b. */
 export function modulo(a: number, b: number): number {
   return a - Math.floor(a / b) * b;
-}
-
-/** a ^ b of numbers, as C's pow where JavaScript differs: 1 to any power is 1, and -1 to an infinite one too. */
-export function power(a: number, b: number): number {
-  if (a === 1 || (a === -1 && (b === Infinity || b === -Infinity))) return 1;
-  return a ** b;
 }
 
 export const add = (a: unknown, b: unknown, site: number): unknown => arithmetic(a, b, site, "__add", (x, y) => x + y);

@@ -20,11 +20,11 @@ import {
   modulo,
   mul,
   pow,
-  power,
   setSlow,
   sub,
   unm,
 } from "./operations.ts";
+import { power } from "./power.ts";
 import { state } from "./state.ts";
 import { generatorBase, resumable, suspendable } from "./suspend.ts";
 import { badArgument, LuaTable, NONE, typeName } from "./value.ts";

@@ -1,7 +1,7 @@
 /**
  * What the generator keeps while it writes the JavaScript of one chunk: sites, constants, and the temporaries of functions.
  */
-import type { BinaryOperator, Expression, FunctionBody, Variable } from "./ast.ts";
+import type { BinaryOperator, Expression, Variable } from "./ast.ts";
 import type { Environment } from "./environment.ts";
 import { numericVariables } from "./infer.ts";
 import type { ParsedChunk } from "./parser.ts";
@@ -25,15 +25,13 @@ export class FunctionContext {
   private live = 0;
   /** Temporaries that it needs. */
   temporaries = 0;
-  /** Whether it calls or loops, so that it takes part in limits. */
-  readonly limited: boolean;
 
   constructor(
-    readonly body: FunctionBody,
-    limited: boolean,
-  ) {
-    this.limited = limited;
-  }
+    /** Whether it calls or loops, so that it takes part in limits. */
+    readonly limited: boolean,
+    /** What its frame adds to state.depth: a number, or the variable that has it. */
+    readonly cost: string,
+  ) {}
 
   take(): string {
     this.live++;

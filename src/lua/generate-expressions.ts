@@ -171,9 +171,35 @@ export abstract class ExpressionGenerator {
     return isAnd ? `(${isFalse} ? ${left} : ${right})` : `(${isFalse} ? ${right} : ${left})`;
   }
 
+  /** Whether a variable could be assigned while `later` is computed. */
+  private changes(variable: Expression, later: Expression): boolean {
+    return variable.type === "local" && variable.variable.assigned && variable.variable.captured && !isQuiet(later);
+  }
+
+  /**
+   * Whether an operation on a local must read it after `later` is computed: Lua reads the register then. A local of an
+   * outer function is copied to a register first.
+   */
+  protected isReadLate(variable: Expression, later: Expression): boolean {
+    return this.changes(variable, later) && variable.type === "local" && !variable.upvalue;
+  }
+
+  /** Text for an operand that is used after `later` is computed; null for what must go into a temporary first. */
+  protected held(expression: Expression, later: Expression): string | null {
+    const inner = expression.type === "paren" ? expression.inner : expression;
+    return this.changes(inner, later) && !this.isReadLate(inner, later) ? null : this.simple(expression);
+  }
+
   private index(expression: Extract<Expression, { type: "index" }>): string {
     const object = this.one(expression.object);
     const { key } = expression;
+    if (this.isReadLate(expression.object, key)) {
+      const text = this.one(key);
+      const held = this.context.current.take();
+      this.context.current.release();
+      const site = this.context.site(expression.line, this.context.nameOf(expression.object));
+      return `(${held} = ${text}, $index(${object}, ${held}, ${site}))`;
+    }
     const site = (): number => this.context.site(expression.line, this.context.nameOf(expression.object));
     if (key.type === "string") return `$field(${object}, ${this.one(key)}, ${site()})`;
     const keyText = this.one(key);
@@ -229,6 +255,11 @@ export abstract class ExpressionGenerator {
     const primitive = (kind: Kind): boolean => kind !== "any" && kind !== "table";
     const identical = primitive(this.kind(left)) || primitive(this.kind(right));
     const texts = [this.one(left), this.one(right)];
+    if (this.isReadLate(left, right)) {
+      const held = this.context.current.take();
+      this.context.current.release();
+      return `(${held} = ${texts[1]}, $eq(${texts[0]}, ${held}))`;
+    }
     return identical ? `(${texts[0]} === ${texts[1]})` : `$eq(${texts[0]}, ${texts[1]})`;
   }
 
@@ -246,7 +277,7 @@ export abstract class ExpressionGenerator {
     const setup: string[] = [];
     let taken = 0;
     const operand = (side: Expression): string => {
-      const simple = this.simple(side);
+      const simple = side === expression.left ? this.held(side, expression.right) : this.simple(side);
       if (simple !== null) return simple;
       const text = this.one(side);
       const temporary = current.take();
@@ -336,7 +367,7 @@ export abstract class ExpressionGenerator {
       }
       callee = `(typeof ${callee} === "function" ? ${callee} : $callee(${callee}, ${site}))`;
     }
-    const text = this.invoke(call, { callee, self, site, setup, leaving, isBuiltin });
+    const text = this.invoke(call, { callee, self, site, setup, leaving });
     current.release(taken);
     return text;
   }
@@ -349,7 +380,6 @@ export abstract class ExpressionGenerator {
       site: number;
       setup: string;
       leaving: string;
-      isBuiltin: boolean;
     },
   ): string {
     const { site, setup, leaving } = parts;
@@ -370,7 +400,7 @@ export abstract class ExpressionGenerator {
         : `(${temporary} = ${last}, ${store}${temporary})`;
     }
     // a line of its own with the site in front: that is how error() with a level finds the position of a caller
-    const mark = parts.isBuiltin ? "" : `\n/*${site}*/`;
+    const mark = `\n/*${site}*/`;
     if (this.context.suspendable) callee = `$resumable(${callee})`;
     const text = `(${before}${mark}${callee}(${args.join(", ")}))`;
     return this.context.suspendable ? this.delegated(text) : text;

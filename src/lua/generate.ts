@@ -42,9 +42,13 @@ export function generate(source: string, chunk: ParsedChunk, options: GenerateOp
   return { text, constants: context.constants, base: context.base, sites: context.sites };
 }
 
-/** About what a frame takes of the stack, in bytes (measured: docs of limits.ts). */
-const FRAME_BYTES = 150;
+/** About what a frame takes of the stack, in bytes: measured in a worker, with few and with many variables. */
+const FRAME_BYTES = 180;
 const VARIABLE_BYTES = 10;
+/** What a suspendable function takes more: a generator, and the delegation to it. */
+const GENERATOR_BYTES = 200;
+/** What each value of `...` takes: it is passed to the next function, and gathered there. */
+const EXTRA_BYTES = 24;
 
 const POLL = "if (--$s.polls < 0) $poll();";
 
@@ -67,13 +71,16 @@ class StatementGenerator extends ExpressionGenerator {
   private func(body: FunctionBody, hidden: readonly string[], first: string): string {
     const { context } = this;
     const outer = context.current;
-    const own = new FunctionContext(body, callsOrLoops(body.body));
+    const limited = callsOrLoops(body.body);
+    const frame = FRAME_BYTES + VARIABLE_BYTES * body.variableCount + (context.suspendable ? GENERATOR_BYTES : 0);
+    const isVariable = limited && body.isVararg;
+    const own = new FunctionContext(limited, isVariable ? "$d" : String(frame));
     context.current = own;
     const parameters = [...hidden, ...body.parameters.map((parameter) => this.variableName(parameter))];
     if (body.isVararg) parameters.push("...$va");
     const statements = this.block(body.body);
-    const cost = this.cost();
-    const enter = own.limited ? `if (($s.depth += ${cost}) > ${DEPTH_MAX}) $overflow(${cost}); ${POLL}` : "";
+    const variable = isVariable ? `const $d = ${frame} + ${EXTRA_BYTES} * $va.length;` : "";
+    const enter = own.limited ? `if (($s.depth += ${own.cost}) > ${DEPTH_MAX}) $overflow(${own.cost}); ${POLL}` : "";
     const temporaries = Array.from({ length: own.temporaries }, (_, at) => `$${at + 1}`);
     const declare = temporaries.length > 0 ? `let ${temporaries.join(", ")};` : "";
     const argument = this.argumentTable(body);
@@ -81,20 +88,15 @@ class StatementGenerator extends ExpressionGenerator {
     const leave = last?.type === "return" ? "" : `${this.leave()}return $NONE;`;
     context.current = outer;
     const star = context.suspendable ? "*" : "";
-    // the cost is known only when the body is written, so the body has a mark in its place
-    const inner = `${declare}${enter}${first}${argument}${statements}${leave}`.replaceAll(COST_MARK, String(cost));
+    const inner = `${declare}${variable}${enter}${first}${argument}${statements}${leave}`;
     const text = `function${star} (${parameters.join(", ")}) {${inner}}`;
     return context.suspendable ? `$suspendable(${text})` : `(${text})`;
   }
 
-  private cost(): number {
-    const { body, temporaries } = this.context.current;
-    return FRAME_BYTES + VARIABLE_BYTES * (body.variableCount + temporaries);
-  }
-
   /** The statement that takes the frame's cost off (G2). */
   private leave(): string {
-    return this.context.current.limited ? `$s.depth -= ${COST_MARK};` : "";
+    const { limited, cost } = this.context.current;
+    return limited ? `$s.depth -= ${cost};` : "";
   }
 
   private argumentTable(body: FunctionBody): string {
@@ -226,7 +228,7 @@ class StatementGenerator extends ExpressionGenerator {
     let setup = "";
     let taken = 0;
     const hold = (expression: Expression): string => {
-      const simple = this.simple(expression);
+      const simple = expression === value ? this.simple(expression) : this.held(expression, value);
       if (simple !== null) return simple;
       const text = this.one(expression);
       const temporary = current.take();
@@ -312,7 +314,7 @@ class StatementGenerator extends ExpressionGenerator {
       .slice(2)
       .map((name) => `let ${name};`)
       .join("");
-    const setup = `$s.site = ${site}; const ${table} = $walked(${argument});`;
+    const setup = `const ${table} = $walked(${argument}, ${site});`;
     if (kind === "pairs") {
       const value = names.length > 1 ? `let ${names[1]!} = ${table}.valueAt(${at});` : "";
       return `{${setup}for (let ${at} = -1; (${at} = ${table}.after(${at})) >= 0;) {${POLL}let ${names[0]!} = ${table}.keyAt(${at});${value}${others}${body}}}`;
@@ -356,7 +358,7 @@ class StatementGenerator extends ExpressionGenerator {
     const [value] = values;
     if (values.length > 1) return this.returnComputed(`[${this.elements(values).join(", ")}]`);
     if (value!.type === "call") {
-      const leaving = this.context.current.limited ? `$s.depth -= ${COST_MARK}` : "";
+      const leaving = `$s.depth -= ${this.context.current.cost}`;
       if (this.context.suspendable) return this.returnComputed(this.call(value!));
       return `return ${this.call(value!, leaving)};`;
     }
@@ -372,9 +374,6 @@ class StatementGenerator extends ExpressionGenerator {
     return `${temporary} = ${text}; ${this.leave()}return ${temporary};`;
   }
 }
-
-/** Stands for the cost of a frame in the text of its function. */
-const COST_MARK = "\u0000cost\u0000";
 
 /** Whether a function calls or loops: what does neither always ends soon. */
 function callsOrLoops(statements: readonly Statement[]): boolean {

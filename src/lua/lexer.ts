@@ -126,10 +126,10 @@ export class Lexer {
     return token;
   }
 
-  /** Raises a syntax error; `token` null leaves out what it is near. */
+  /** Raises a syntax error; `token` null leaves out what it is near, and as in Lua a zero byte too. */
   fail(message: string, token: number | null): never {
     const place = `${this.chunkName}:${this.line}: ${message}`;
-    throw new LuaError(token === null ? place : `${place} near '${this.shown(token)}'`, 0);
+    throw new LuaError(token === null || token === 0 ? place : `${place} near '${this.shown(token)}'`, 0);
   }
 
   /** Raises a syntax error at the current token. */
@@ -344,8 +344,10 @@ export class Lexer {
       return SINGLE_ESCAPES[letter] ?? letter;
     }
     let value = 0;
-    for (let digits = 0; digits < 3 && isDigit(this.peek()); digits++)
-      (value = value * 10 + this.peek() - 48), this.at++;
+    for (let digits = 0; digits < 3 && isDigit(this.peek()); digits++) {
+      value = value * 10 + this.peek() - 48;
+      this.at++;
+    }
     if (value > 255) {
       this.buffer = before;
       this.fail("escape sequence too large", T.String);

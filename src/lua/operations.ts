@@ -6,8 +6,9 @@
 import { raiseAt } from "./errors.ts";
 import { NESTED_CALLS_MAX } from "./limits.ts";
 import { numberText, textToNumber } from "./number.ts";
+import { power } from "./power.ts";
 import { siteAt } from "./sites.ts";
-import { state } from "./state.ts";
+import { handlerSites, state } from "./state.ts";
 import { READ_ONLY } from "./table.ts";
 import { firstOf, LuaTable, metamethod, type LuaFunction, typeName } from "./value.ts";
 
@@ -32,6 +33,7 @@ function callHandler(site: number, handler: unknown, ...args: unknown[]): unknow
   const before = state.site;
   if (++state.nested >= NESTED_CALLS_MAX) raiseAt(site, "C stack overflow");
   state.site = site;
+  handlerSites[state.nested] = site;
   const callee = typeof handler === "function" ? (handler as LuaFunction) : calleeOf(handler, site);
   const result = callee(...args);
   state.nested--;
@@ -73,12 +75,6 @@ function arithmetic(
 /** a % b of numbers: it has the sign of b. */
 export function modulo(a: number, b: number): number {
   return a - Math.floor(a / b) * b;
-}
-
-/** a ^ b of numbers, as C's pow where JavaScript differs: 1 to any power is 1, and -1 to an infinite one too. */
-export function power(a: number, b: number): number {
-  if (a === 1 || (a === -1 && (b === Infinity || b === -Infinity))) return 1;
-  return a ** b;
 }
 
 export const add = (a: unknown, b: unknown, site: number): unknown => arithmetic(a, b, site, "__add", (x, y) => x + y);
@@ -189,11 +185,11 @@ export function indexSlow(object: unknown, key: unknown, site: number): unknown 
   return raiseAt(site, "loop in gettable");
 }
 
-function setRaw(table: LuaTable, key: unknown, value: unknown, site: number): void {
+/** Raises for a table that is frozen and for a key that no table can have. Lua does so before it looks at the metatable. */
+function checkSet(table: LuaTable, key: unknown, site: number): void {
   if (table.frozen) raiseAt(site, READ_ONLY);
   if (key === undefined) raiseAt(site, "table index is nil");
   if (typeof key === "number" && Number.isNaN(key)) raiseAt(site, "table index is NaN");
-  table.set(key, value);
 }
 
 /** object[key] = value for everything but a plain table that may be written. */
@@ -202,10 +198,11 @@ export function setSlow(object: unknown, key: unknown, value: unknown, site: num
   for (let loops = 0; loops < CHAIN_MAX; loops++) {
     let handler: unknown;
     if (holder instanceof LuaTable) {
+      checkSet(holder, key, site);
       // a key that is there is written without a look at the metatable
-      if (holder.metatable === null || holder.get(key) !== undefined) return setRaw(holder, key, value, site);
+      if (holder.metatable === null || holder.get(key) !== undefined) return holder.set(key, value);
       handler = holder.metatable.getStr("__newindex");
-      if (handler === undefined) return setRaw(holder, key, value, site);
+      if (handler === undefined) return holder.set(key, value);
     } else {
       handler = metamethod(holder, "__newindex");
       if (handler === undefined) {

@@ -20,11 +20,11 @@ import {
   modulo,
   mul,
   pow,
-  power,
   setSlow,
   sub,
   unm,
 } from "./operations.ts";
+import { power } from "./power.ts";
 import { state } from "./state.ts";
 import { generatorBase, resumable, suspendable } from "./suspend.ts";
 import { badArgument, LuaTable, NONE, typeName } from "./value.ts";
@@ -141,8 +141,9 @@ function bound(value: unknown, what: string, site: number): number {
 }
 
 /** The table that a for loop with pairs or ipairs walks. */
-function walked(value: unknown): LuaTable {
+function walked(value: unknown, site: number): LuaTable {
   if (value instanceof LuaTable) return value;
+  state.site = site;
   return badArgument(1, `table expected, got ${value === undefined ? "nil" : typeName(value)}`);
 }
 

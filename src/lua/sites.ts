@@ -48,8 +48,9 @@ const SITE_MAX = 1 << 30;
 /** Reserves the numbers of a chunk that is about to be generated: at most `most` of them. Returns the first. */
 export function reserveSites(most: number): number {
   if (nextSite + most > SITE_MAX) nextSite = 1;
+  const last = entries[entries.length - 1];
+  if (last === undefined || last.end <= nextSite) return nextSite; // until the numbers begin again
   for (const entry of entries) {
-    // only after the numbers began again is there an entry above the next number
     if (entry.end > nextSite && entry.base < nextSite + most && entry.table.deref() !== undefined) nextSite = entry.end;
   }
   return nextSite;

@@ -22,3 +22,6 @@ export interface State {
 export const POLL_INTERVAL = 10_000;
 
 export const state: State = { site: 0, polls: POLL_INTERVAL, depth: 0, nested: 0 };
+
+/** Sites of the operations that called metamethods, by the value of `state.nested` while the metamethod runs. */
+export const handlerSites: number[] = [];

@@ -12,7 +12,7 @@
  *
  * No Lua operation reads a property of a JavaScript object by a name that a script chose.
  */
-import { raise } from "./errors.ts";
+import { raise, raiseBare } from "./errors.ts";
 import { NESTED_CALLS_MAX } from "./limits.ts";
 import { LuaTable } from "./table.ts";
 import { siteAt } from "./sites.ts";
@@ -91,7 +91,7 @@ export function metamethod(value: unknown, event: string): unknown {
  */
 export function callValue(callee: unknown, ...args: unknown[]): unknown {
   const site = state.site;
-  if (++state.nested >= NESTED_CALLS_MAX) raise("C stack overflow");
+  if (++state.nested >= NESTED_CALLS_MAX) raiseBare("C stack overflow");
   state.site = 0;
   let result: unknown;
   if (typeof callee === "function") result = callee(...args);

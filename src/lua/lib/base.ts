@@ -1,5 +1,5 @@
 /** The basic functions, but for next, pairs and ipairs (iterate.ts) and load (load.ts). */
-import { checkInteger, checkString, checkTable, optionalInteger, optionalString } from "../arguments.ts";
+import { checkInt32, checkString, checkTable, optionalInt32, optionalString } from "../arguments.ts";
 import { callerPosition } from "../callers.ts";
 import { luaErrorOf, mark, restore } from "../catch.ts";
 import { numberText, textToNumber } from "../number.ts";
@@ -40,7 +40,7 @@ const COLLECT_OPTIONS = ["stop", "restart", "collect", "count", "step", "setpaus
 function collectGarbage(option?: unknown, amount?: unknown): unknown {
   const name = optionalString(option, 1, arguments.length, "collect");
   if (!COLLECT_OPTIONS.includes(name)) badArgument(1, `invalid option '${name}'`);
-  optionalInteger(amount, 2, arguments.length, 0);
+  optionalInt32(amount, 2, arguments.length, 0);
   if (name === "count") return heapKilobytes();
   return name === "step" ? true : 0;
 }
@@ -50,7 +50,7 @@ function heapKilobytes(): number {
 }
 
 function error(message?: unknown, level?: unknown): never {
-  const at = optionalInteger(level, 2, arguments.length, 1);
+  const at = optionalInt32(level, 2, arguments.length, 1);
   const isText = typeof message === "string" || typeof message === "number";
   if (!isText || at <= 0) throw new LuaError(message);
   throw new LuaError(callerPosition(at) + (typeof message === "number" ? numberText(message) : message));
@@ -132,7 +132,7 @@ function rawSet(table?: unknown, key?: unknown, value?: unknown): unknown {
 
 function select(n?: unknown, ...values: unknown[]): unknown {
   if (n === "#") return values.length;
-  let at = checkInteger(n, 1, arguments.length);
+  let at = checkInt32(n, 1, arguments.length);
   if (at < 0) at += values.length + 1;
   if (at < 1) badArgument(1, "index out of range");
   const rest = values.slice(at - 1);
@@ -141,7 +141,7 @@ function select(n?: unknown, ...values: unknown[]): unknown {
 
 function toNumber(value?: unknown, base?: unknown): unknown {
   if (typeof value === "number" && base === undefined) return value;
-  const radix = optionalInteger(base, 2, arguments.length, 10);
+  const radix = optionalInt32(base, 2, arguments.length, 10);
   if (radix === 10) {
     checkAny(1, arguments.length);
     if (typeof value === "number") return value;
@@ -204,8 +204,8 @@ function type(value?: unknown): string {
 function unpack(table?: unknown, from?: unknown, to?: unknown): unknown {
   const count = arguments.length;
   const checked = checkTable(table, 1, count);
-  const first = optionalInteger(from, 2, count, 1);
-  const last = to === undefined ? checked.length() : checkInteger(to, 3, count);
+  const first = optionalInt32(from, 2, count, 1);
+  const last = to === undefined ? checked.length() : checkInt32(to, 3, count);
   if (first > last) return NONE;
   const wanted = last - first + 1;
   if (wanted + count > VALUES_MAX) raise("too many results to unpack");

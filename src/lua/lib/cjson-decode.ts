@@ -26,10 +26,68 @@ let maxDepth = 0;
 let acceptsInvalidNumbers = true;
 
 export function decode(settings: CjsonSettings, json: string): unknown {
+  if (json.length > CHARGED_MIN) charge(json.length * BYTES_PER_CHARACTER);
+  if (settings.decodeMaxDepth <= ENGINE_DEPTH_MAX && !json.includes("\\u")) {
+    maxDepth = settings.decodeMaxDepth;
+    const value = decodeByEngine(json);
+    if (value !== undefined) return value;
+  }
+  return decodeAsC(settings, json);
+}
+
+/** Up to here no document overflows C's stack, or ours. */
+const ENGINE_DEPTH_MAX = 2000;
+
+/**
+ * Decodes what is JSON in every respect, by the engine: cjson accepts all of it and gives the same values. The engine's strings
+ * are of Unicode, and those of Lua of bytes; they only differ where an escape names a character. Undefined when the text is no
+ * JSON, or nested too deep.
+ */
+function decodeByEngine(json: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+  return isNested(value) ? tableOf(value, 1) : value;
+}
+
+function isNested(value: unknown): value is object {
+  return typeof value === "object";
+}
+
+/** The table of an array or object of JSON; undefined when it is nested too deep. */
+function tableOf(value: object | null, level: number): unknown {
+  if (value === null) return NULL_USERDATA;
+  if (level > maxDepth) return undefined;
+  countTurn();
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      if (!isNested(value[i])) continue;
+      value[i] = tableOf(value[i], level + 1);
+      if (value[i] === undefined) return undefined;
+    }
+    return LuaTable.fromArray(value);
+  }
+  const keys = Object.keys(value);
+  const values: unknown[] = [];
+  for (let i = 0; i < keys.length; i++) {
+    let item = (value as Record<string, unknown>)[keys[i]!]; // its own, whatever the name
+    if (isNested(item)) {
+      item = tableOf(item, level + 1);
+      if (item === undefined) return undefined;
+    }
+    values.push(item);
+  }
+  return LuaTable.fromPairs(keys, values);
+}
+
+/** Decodes as cjson does, with all that it accepts beyond JSON, and with its messages. */
+function decodeAsC(settings: CjsonSettings, json: string): unknown {
   if (json.length >= 2 && (json.charCodeAt(0) === 0 || json.charCodeAt(1) === 0)) {
     raise("JSON parser does not support UTF-16 or UTF-32");
   }
-  if (json.length > CHARGED_MIN) charge(json.length * BYTES_PER_CHARACTER);
   text = json;
   at = 0;
   depth = 0;

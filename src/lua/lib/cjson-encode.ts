@@ -96,7 +96,8 @@ function appendObject(settings: CjsonSettings, table: LuaTable, depth: number, s
 
 function appendNumber(settings: CjsonSettings, number: number): void {
   if ((number | 0) === number && settings.numberPrecision === 14 && (number !== 0 || 1 / number > 0)) {
-    sink.text(`${number}`);
+    if (number >= 0 && number < 10_000) sink.decimal(number);
+    else sink.text(`${number}`);
   } else if (Number.isFinite(number)) {
     sink.text(settings.numberPrecision === 14 ? numberText(number) : general(number, settings.numberPrecision, false));
   } else if (settings.encodeInvalidNumbers === 0) refuse(number, "must not be NaN or Inf");
@@ -116,6 +117,8 @@ const ESCAPES: readonly string[] = Array.from({ length: 256 }, (_, code) => {
   if (at >= 0) return `\\${'btnfr"/\\'[at]}`;
   return code < 32 || code === 127 ? `\\u${code.toString(16).padStart(4, "0")}` : "";
 });
+/** 1 for the characters that are escaped. */
+const IS_ESCAPED = Uint8Array.from(ESCAPES, (escape) => (escape === "" ? 0 : 1));
 
 function appendString(text: string): void {
   const length = text.length;
@@ -129,11 +132,15 @@ function appendString(text: string): void {
   } else {
     for (let i = 0; i < length; i++) {
       const code = text.charCodeAt(i);
-      const escape = ESCAPES[code]!;
-      if (escape === "") bytes[at++] = code;
-      else for (let j = 0; j < escape.length; j++) bytes[at++] = escape.charCodeAt(j);
+      if (IS_ESCAPED[code] === 0) bytes[at++] = code;
+      else at = appendEscape(bytes, at, ESCAPES[code]!);
     }
   }
   bytes[at++] = QUOTE;
   sink.at = at;
+}
+
+function appendEscape(bytes: Buffer, at: number, escape: string): number {
+  for (let i = 0; i < escape.length; i++) bytes[at + i] = escape.charCodeAt(i);
+  return at + escape.length;
 }

@@ -11,6 +11,7 @@ const NO_ARRAY_SLOTS = "stack overflow (in function mp_decode_to_lua_array)";
 /** Texts above this size are charged: their values take a few times as much. */
 const CHARGED_MIN = 65_536;
 const BYTES_PER_CHARACTER = 4;
+const MISSING = "Missing bytes in input.";
 const INT_MAX = 2 ** 31 - 1;
 
 export function unpack(text?: unknown): unknown {
@@ -28,8 +29,7 @@ export function unpackLimit(text?: unknown, limit?: unknown, offset?: unknown): 
   return unpackAll(checkString(text, 1, arguments.length), most, from);
 }
 
-let bytes: Buffer = Buffer.alloc(0);
-let view = new DataView(bytes.buffer);
+let bytes = "";
 let at = 0;
 
 /**
@@ -45,8 +45,7 @@ function unpackAll(text: string, limit: number, offset: number): unknown {
   if (length > CHARGED_MIN) charge(length * BYTES_PER_CHARACTER);
   const isAll = limit === 0 && offset === 0;
   const most = isAll ? INT_MAX : limit;
-  bytes = Buffer.from(text, "latin1");
-  view = new DataView(bytes.buffer, bytes.byteOffset, length);
+  bytes = text;
   at = offset;
   const values: unknown[] = [];
   while (at < length && values.length < most) values.push(unpackValue(values.length + 1));
@@ -59,16 +58,16 @@ function unpackAll(text: string, limit: number, offset: number): unknown {
 /** Moves past the head byte and `count` bytes behind it, which must be there. Returns where the latter begin. */
 function take(count: number): number {
   const start = at + 1;
-  if (start + count > bytes.length) raise("Missing bytes in input.");
+  if (start + count > bytes.length) raise(MISSING);
   at = start + count;
   return start;
 }
 
 /** Unpacks the value that begins here. `slots` of C's stack are in use. */
 function unpackValue(slots: number): unknown {
-  if (at >= bytes.length) raise("Missing bytes in input.");
+  if (at >= bytes.length) raise(MISSING);
   if (slots >= STACK_SLOTS_MAX) raise(NO_SLOTS);
-  const head = bytes[at]!;
+  const head = bytes.charCodeAt(at);
   if (head < 0x80 || head >= 0xe0) {
     at++;
     return head < 0x80 ? head : head - 256;
@@ -82,6 +81,30 @@ function unpackValue(slots: number): unknown {
   return head < 0xd9 ? unpackNumber(head) : unpackLong(head, slots);
 }
 
+/** Moves past the head byte and `count` bytes behind it: a whole number, the highest byte first. At most 32 bits, signed. */
+function word(count: number): number {
+  const start = take(count);
+  let value = 0;
+  for (let i = 0; i < count; i++) value = (value << 8) | bytes.charCodeAt(start + i);
+  return value;
+}
+
+const SCRATCH = new DataView(new ArrayBuffer(8));
+
+function float(count: 4 | 8): number {
+  const start = take(count);
+  for (let i = 0; i < count; i++) SCRATCH.setUint8(i, bytes.charCodeAt(start + i));
+  return count === 4 ? SCRATCH.getFloat32(0) : SCRATCH.getFloat64(0);
+}
+
+/** A number of 64 bits. One without sign above 2^63 becomes negative, as in C. */
+function int64(): number {
+  if (at + 9 > bytes.length) raise(MISSING);
+  const high = word(4);
+  at--; // the low word has no head
+  return high * 2 ** 32 + (word(4) >>> 0);
+}
+
 /** Constants and numbers of several bytes. */
 function unpackNumber(head: number): unknown {
   switch (head) {
@@ -93,26 +116,24 @@ function unpackNumber(head: number): unknown {
       at++;
       return head === 0xc3;
     case 0xca:
-      return view.getFloat32(take(4));
+      return float(4);
     case 0xcb:
-      return view.getFloat64(take(8));
+      return float(8);
     case 0xcc:
-      return view.getUint8(take(1));
+      return word(1);
     case 0xcd:
-      return view.getUint16(take(2));
+      return word(2);
     case 0xce:
-      return view.getUint32(take(4));
+      return word(4) >>> 0;
     case 0xd0:
-      return view.getInt8(take(1));
+      return (word(1) << 24) >> 24;
     case 0xd1:
-      return view.getInt16(take(2));
+      return (word(2) << 16) >> 16;
     case 0xd2:
-      return view.getInt32(take(4));
-    case 0xcf: // an unsigned number above 2^63 becomes negative, as in C
-    case 0xd3: {
-      const start = take(8);
-      return view.getInt32(start) * 2 ** 32 + view.getUint32(start + 4);
-    }
+      return word(4);
+    case 0xcf:
+    case 0xd3:
+      return int64();
     default:
       return raise("Bad data format in input.");
   }
@@ -122,27 +143,27 @@ function unpackNumber(head: number): unknown {
 function unpackLong(head: number, slots: number): unknown {
   switch (head) {
     case 0xd9:
-      return unpackText(view.getUint8(take(1)));
+      return unpackText(word(1));
     case 0xda:
-      return unpackText(view.getUint16(take(2)));
+      return unpackText(word(2));
     case 0xdb:
-      return unpackText(view.getUint32(take(4)));
+      return unpackText(word(4) >>> 0);
     case 0xdc:
-      return unpackArray(view.getUint16(take(2)), slots);
+      return unpackArray(word(2), slots);
     case 0xdd:
-      return unpackArray(view.getUint32(take(4)), slots);
+      return unpackArray(word(4) >>> 0, slots);
     case 0xde:
-      return unpackMap(view.getUint16(take(2)), slots);
+      return unpackMap(word(2), slots);
     default:
-      return unpackMap(view.getUint32(take(4)), slots);
+      return unpackMap(word(4) >>> 0, slots);
   }
 }
 
 /** The text of `length` bytes here, behind its head. */
 function unpackText(length: number): string {
-  if (at + length > bytes.length) raise("Missing bytes in input.");
+  if (at + length > bytes.length) raise(MISSING);
   at += length;
-  return bytes.toString("latin1", at - length, at);
+  return bytes.slice(at - length, at);
 }
 
 function unpackArray(length: number, slots: number): LuaTable {

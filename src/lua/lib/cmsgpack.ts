@@ -15,7 +15,7 @@ const FLOAT64 = 0xcb;
 function pack(...values: unknown[]): string {
   if (values.length === 0) badArgument(0, "MessagePack pack needs input.");
   sink.clear();
-  for (const value of values) packValue(value, 0);
+  for (let i = 0; i < values.length; i++) packValue(values[i], 0);
   return sink.take();
 }
 
@@ -30,11 +30,11 @@ function packValue(value: unknown, level: number): void {
 /** A head of one byte, or of one byte and a number of `bytes` bytes. */
 function packHead(head: number, number: number, bytes: 0 | 1 | 2 | 4): void {
   sink.reserve(5);
-  sink.bytes[sink.at] = head;
-  if (bytes === 1) sink.bytes[sink.at + 1] = number;
-  else if (bytes === 2) sink.view.setUint16(sink.at + 1, number);
-  else if (bytes === 4) sink.view.setUint32(sink.at + 1, number);
-  sink.at += 1 + bytes;
+  const buffer = sink.bytes;
+  let at = sink.at;
+  buffer[at++] = head;
+  for (let shift = 8 * bytes - 8; shift >= 0; shift -= 8) buffer[at++] = number >> shift;
+  sink.at = at;
 }
 
 function packString(text: string): void {
@@ -115,6 +115,11 @@ function packTable(table: LuaTable, level: number): void {
 
 /** How many values a table has whose keys are exactly 1, 2, ...; -1 of any other one. */
 function arrayLength(table: LuaTable): number {
+  const { array } = table;
+  if (table.keys.length === table.dead && (array.length === 0 || array[array.length - 1] !== undefined)) {
+    for (let i = 0; i < array.length; i++) if (array[i] === undefined) return -1;
+    return array.length;
+  }
   let count = 0;
   let most = 0;
   for (let at = table.after(-1); at >= 0; at = table.after(at)) {

@@ -11,7 +11,7 @@ import { badArgument, type Builtin, Coroutine, listOf, LuaError, type LuaFunctio
 import { positionOf } from "../sites.ts";
 
 /** Coroutines inside of each other. */
-const NESTED_MAX = 199;
+const NESTED_MAX = 198;
 
 /** The running coroutine and those that resumed it, outermost first. */
 const running: Coroutine[] = [];
@@ -36,7 +36,7 @@ function results(values: readonly unknown[]): unknown {
 }
 
 /** Runs a suspended coroutine to its next yield or its end. Throws a LuaError for its errors and for one that is not suspended. */
-function run(coroutine: Coroutine, args: readonly unknown[]): readonly unknown[] {
+function resumeCoroutine(coroutine: Coroutine, args: readonly unknown[]): readonly unknown[] {
   if (coroutine.status !== "suspended") {
     const what = coroutine.status === "running" || coroutine.status === "normal" ? "non-suspended" : "dead";
     throw new LuaError(`cannot resume ${what} coroutine`);
@@ -69,7 +69,7 @@ function run(coroutine: Coroutine, args: readonly unknown[]): readonly unknown[]
 function resume(...args: unknown[]): unknown {
   const coroutine = checkCoroutine(args[0]);
   try {
-    return [true, ...run(coroutine, args.slice(1))];
+    return [true, ...resumeCoroutine(coroutine, args.slice(1))];
   } catch (thrown) {
     return [false, luaErrorOf(thrown).value];
   }
@@ -79,7 +79,7 @@ function wrap(body?: unknown): LuaFunction {
   const coroutine = create(body);
   return (...args) => {
     try {
-      return results(run(coroutine, args));
+      return results(resumeCoroutine(coroutine, args));
     } catch (thrown) {
       const { value } = luaErrorOf(thrown);
       // Lua adds the position of the caller to an error that is a string

@@ -11,6 +11,9 @@ import { exponential, fixed, general, toInt64, toUint64 } from "../number.ts";
 import { badArgument, raise } from "../value.ts";
 
 class Conversion {
+  /** Whether there are neither flags nor width nor precision. */
+  readonly isPlain: boolean;
+
   constructor(
     /** Code of the conversion's letter, in the case that is written. */
     readonly letter: number,
@@ -24,13 +27,8 @@ class Conversion {
     readonly precision: number,
     /** Message of a defect, else empty. */
     readonly defect: string,
-  ) {}
-
-  /** Whether there are neither flags nor width nor precision. */
-  get isPlain(): boolean {
-    return (
-      !this.isLeft && this.plus === "" && !this.isAlternate && !this.hasZeros && this.width + this.precision === -1
-    );
+  ) {
+    this.isPlain = !isLeft && plus === "" && !isAlternate && !hasZeros && width === 0 && precision < 0;
   }
 }
 
@@ -201,6 +199,10 @@ function formatSigned(part: Conversion, number: number): string {
 }
 
 function formatUnsigned(part: Conversion, number: number): string {
+  if (number >= 0 && number <= Number.MAX_SAFE_INTEGER && part.isPlain) {
+    const digits = Math.trunc(number).toString(part.letter === 117 ? 10 : part.letter === 111 ? 8 : 16);
+    return part.letter === 88 ? digits.toUpperCase() : digits;
+  }
   const whole = toUint64(number);
   if (part.letter === 117) return formatInteger(part, "", whole.toString());
   if (part.letter === 111) {

@@ -3,13 +3,15 @@ import { checkString, optionalString, wrongType } from "../arguments.ts";
 import { luaErrorOf } from "../catch.ts";
 import { compile } from "../compile.ts";
 import type { Environment } from "../environment.ts";
+import { state } from "../state.ts";
 import { type Builtin, callValue, firstOf, type LuaTable, raise } from "../value.ts";
 
 const ID_MAX = 60;
-const PRECOMPILED = 27;
 
 /** Name of a chunk in messages: luaO_chunkid. */
-export function chunkId(name: string): string {
+export function chunkId(whole: string): string {
+  const end = whole.indexOf("\0");
+  const name = end < 0 ? whole : whole.slice(0, end);
   if (name[0] === "=") return name.slice(1, ID_MAX);
   if (name[0] === "@") {
     const rest = name.slice(1);
@@ -27,9 +29,8 @@ export function loadLibrary(globals: LuaTable, changing: readonly string[]): rea
   const environment: Environment = { globals, parameters: [], changing };
   const compiled = (text: string, name: string): unknown => {
     const chunkName = chunkId(name);
-    if (text.charCodeAt(0) === PRECOMPILED) return [undefined, `${chunkName}: bad header in precompiled chunk`];
     try {
-      return compile(text, { chunkName, environment }).main;
+      return compile(text, { chunkName, environment, levels: state.nested + 1 }).main;
     } catch (thrown) {
       return [undefined, luaErrorOf(thrown).value];
     }

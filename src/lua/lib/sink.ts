@@ -44,6 +44,18 @@ class Sink {
     this.at += length;
   }
 
+  /** The digits of a whole number below 10,000. */
+  decimal(number: number): void {
+    this.reserve(4);
+    const { bytes } = this;
+    let at = this.at;
+    if (number >= 1000) bytes[at++] = 48 + ((number / 1000) | 0);
+    if (number >= 100) bytes[at++] = 48 + (((number / 100) | 0) % 10);
+    if (number >= 10) bytes[at++] = 48 + (((number / 10) | 0) % 10);
+    bytes[at++] = 48 + (number % 10);
+    this.at = at;
+  }
+
   zeros(count: number): void {
     this.reserve(count);
     this.bytes.fill(0, this.at, this.at + count);

@@ -8,214 +8,298 @@
  *   s     a string and a zero byte
  */
 import { checkNumber, checkString, optionalInteger } from "../arguments.ts";
-import { badArgument, type Builtin, raise } from "../value.ts";
 import { textToNumber, toInt64, toUint64 } from "../number.ts";
+import { badArgument, type Builtin, raise } from "../value.ts";
 import { sink } from "./sink.ts";
 
 const INTEGER_BYTES_MAX = 32;
 const ALIGNMENT_MAX = 8;
 const INT_MAX = 2 ** 31 - 1;
-/** Slots of C's stack in a call; each result needs room for itself and the position. */
-const STACK_SLOTS_MAX = 8000;
-const NEEDED_SLOTS = 2;
 
-/** A format on its way: the option at hand, and the byte order and alignment that hold for it. */
-class Format {
+const Kind = {
+  Signed: 0,
+  Unsigned: 1,
+  Float: 2,
+  Characters: 3,
+  ZeroEnded: 4,
+  Skip: 5,
+  /** Sets the byte order or the alignment. */
+  Nothing: 6,
+  /** No option, by its character. struct.size passes over the alphanumeric ones. */
+  UnknownSign: 7,
+  UnknownLetter: 8,
+  /** A size that cannot be, which C finds before it looks at the data; and an alignment, which it finds afterwards. */
+  WrongSize: 9,
+  WrongAlignment: 10,
+} as const;
+type Kind = (typeof Kind)[keyof typeof Kind];
+
+/** One option of a format. A defect is an option too, because C finds it only when it comes there. */
+class Option {
+  constructor(
+    readonly kind: Kind,
+    readonly size: number,
+    /** The option starts at a multiple of this. */
+    readonly alignment: number,
+    readonly isLittle: boolean,
+    /** Message of a defect. */
+    readonly message: string,
+  ) {}
+
+  /** Bytes to skip at `position`. */
+  padding(position: number): number {
+    const mask = this.alignment - 1;
+    return (this.alignment - (position & mask)) & mask;
+  }
+
+  /** Raises the defect. */
+  raise(): never {
+    return this.kind < Kind.WrongSize ? badArgument(1, this.message) : raise(this.message);
+  }
+}
+
+const KEPT_MAX = 128;
+let young = new Map<string, readonly Option[]>();
+let old = new Map<string, readonly Option[]>();
+
+function optionsOf(text: string): readonly Option[] {
+  const known = young.get(text);
+  if (known !== undefined) return known;
+  const options = old.get(text) ?? new FormatParser(text).parse();
+  if (young.size >= KEPT_MAX) {
+    old = young;
+    young = new Map();
+  }
+  young.set(text, options);
+  return options;
+}
+
+const NATIVE_SIZES = new Map([..."bBxhHfdlLT"].map((letter, i) => [letter, [1, 1, 1, 2, 2, 4, 8, 8, 8, 8][i]!]));
+
+class FormatParser {
   readonly #text: string;
   #at = 0;
-  isLittle = true;
-  alignment = 1;
-  /** Code and size of the option that next() found. */
-  option = 0;
-  size = 0;
+  #isLittle = true;
+  #alignment = 1;
+  readonly #options: Option[] = [];
 
   constructor(text: string) {
     const zero = text.indexOf("\0");
     this.#text = zero < 0 ? text : text.slice(0, zero);
   }
 
-  /** Moves to the next option. Returns false at the end. */
-  next(): boolean {
-    if (this.#at >= this.#text.length) return false;
-    this.option = this.#text.charCodeAt(this.#at++);
-    this.size = this.#optionSize();
-    return true;
+  parse(): readonly Option[] {
+    while (this.#at < this.#text.length && this.#next(this.#text[this.#at++]!)) {}
+    return this.#options;
   }
 
-  #optionSize(): number {
-    switch (String.fromCharCode(this.option)) {
-      case "b":
-      case "B":
-      case "x":
-        return 1;
-      case "h":
-      case "H":
-        return 2;
-      case "f":
-        return 4;
-      case "l":
-      case "L":
-      case "T":
-      case "d":
-        return 8;
-      case "c":
-        return this.#number(1);
+  /** Adds the option of a letter. Returns false after a defect. */
+  #next(letter: string): boolean {
+    switch (letter) {
       case "i":
       case "I": {
-        const size = this.#number(4);
-        if (size > INTEGER_BYTES_MAX) raise(`integral size ${size} is larger than limit of ${INTEGER_BYTES_MAX}`);
-        return size;
+        const size = this.#number(4, Kind.WrongSize);
+        if (size < 0) return false;
+        if (size > INTEGER_BYTES_MAX) {
+          const message = `integral size ${size} is larger than limit of ${INTEGER_BYTES_MAX}`;
+          return this.#defect(Kind.WrongSize, message);
+        }
+        return this.#add(letter === "i" ? Kind.Signed : Kind.Unsigned, size);
       }
-      default:
-        return 0;
+      case "c": {
+        const size = this.#number(1, Kind.WrongSize);
+        return size >= 0 && this.#add(Kind.Characters, size);
+      }
+      case "s":
+        return this.#add(Kind.ZeroEnded, 0);
+      case " ":
+        return this.#add(Kind.Nothing, 0);
+      case "<":
+      case ">":
+        this.#isLittle = letter === "<";
+        return this.#add(Kind.Nothing, 0);
+      case "!":
+        return this.#align();
+      default: {
+        const size = NATIVE_SIZES.get(letter);
+        if (size === undefined) return this.#unknown(letter);
+        if (letter === "x") return this.#add(Kind.Skip, 1);
+        if (letter === "f" || letter === "d") return this.#add(Kind.Float, size);
+        return this.#add("bhl".includes(letter) ? Kind.Signed : Kind.Unsigned, size);
+      }
     }
   }
 
-  /** The number at hand, or `otherwise`. */
-  #number(otherwise: number): number {
+  /** Adds what is no option. What follows it is parsed all the same, for struct.size. */
+  #unknown(letter: string): boolean {
+    const kind = /[0-9A-Za-z]/.test(letter) ? Kind.UnknownLetter : Kind.UnknownSign;
+    this.#defect(kind, `invalid format option '${letter}'`);
+    return true;
+  }
+
+  #align(): boolean {
+    const alignment = this.#number(ALIGNMENT_MAX, Kind.WrongAlignment);
+    if (alignment < 0) return false;
+    if (alignment === 0 || (alignment & (alignment - 1)) !== 0) {
+      return this.#defect(Kind.WrongAlignment, `alignment ${alignment} is not a power of 2`);
+    }
+    this.#alignment = alignment;
+    return this.#add(Kind.Nothing, 0);
+  }
+
+  /** The number at hand, or `otherwise`. -1 after a defect of kind `kind`. */
+  #number(otherwise: number, kind: Kind): number {
     let value = -1;
     for (;;) {
       const digit = this.#text.charCodeAt(this.#at) - 48;
       if (!(digit >= 0 && digit <= 9)) return value < 0 ? otherwise : value;
       value = Math.max(value, 0) * 10 + digit;
-      if (value > INT_MAX) raise("integral size overflow");
+      if (value > INT_MAX) {
+        this.#defect(kind, "integral size overflow");
+        return -1;
+      }
       this.#at++;
     }
   }
 
-  /** Bytes to skip at `position` so that the option is aligned. */
-  padding(position: number): number {
-    if (this.size === 0 || this.option === OPTION_C) return 0;
-    const size = Math.min(this.size, this.alignment);
-    return (size - (position & (size - 1))) & (size - 1);
+  #add(kind: Kind, size: number): boolean {
+    const isAligned = size > 0 && kind !== Kind.Characters;
+    const alignment = isAligned ? Math.min(size, this.#alignment) : 1;
+    this.#options.push(new Option(kind, size, alignment, this.#isLittle, ""));
+    return true;
   }
 
-  /** Follows an option that stands for no value. */
-  control(): void {
-    switch (this.option) {
-      case 32:
-        return;
-      case 62:
-        this.isLittle = false;
-        return;
-      case 60:
-        this.isLittle = true;
-        return;
-      case 33: {
-        const alignment = this.#number(ALIGNMENT_MAX);
-        if (alignment <= 0 || (alignment & (alignment - 1)) !== 0) raise(`alignment ${alignment} is not a power of 2`);
-        this.alignment = alignment;
-        return;
-      }
-      default:
-        badArgument(1, `invalid format option '${String.fromCharCode(this.option)}'`);
-    }
+  #defect(kind: Kind, message: string): boolean {
+    this.#options.push(new Option(kind, 0, 1, this.#isLittle, message));
+    return false;
   }
-}
-
-const OPTION_C = 99;
-const OPTION_S = 115;
-const OPTION_X = 120;
-const OPTION_F = 102;
-const OPTION_D = 100;
-const INTEGERS = "bBhHlLTiI";
-
-function isInteger(option: number): boolean {
-  return INTEGERS.includes(String.fromCharCode(option));
 }
 
 function pack(form?: unknown, ...values: unknown[]): string {
-  const format = new Format(checkString(form, 1, arguments.length));
+  const options = optionsOf(typeof form === "string" ? form : checkString(form, 1, arguments.length));
   const count = Number.POSITIVE_INFINITY; // C pushes a nil behind the arguments, and says that it got it
   sink.clear();
   let used = 0;
-  while (format.next()) {
-    const padding = format.padding(sink.at);
+  for (let i = 0; i < options.length; i++) {
+    const option = options[i]!;
+    const padding = option.alignment === 1 ? 0 : option.padding(sink.at);
     if (padding > 0) sink.zeros(padding);
-    const { option } = format;
     const value = values[used];
     const n = used + 2;
-    if (isInteger(option)) putInteger(format, checkNumber(value, n, count));
-    else if (option === OPTION_F || option === OPTION_D) putFloat(format, checkNumber(value, n, count));
-    else if (option === OPTION_C || option === OPTION_S) putText(format, checkString(value, n, count), n);
-    else if (option === OPTION_X) {
-      sink.byte(0);
-      continue;
-    } else {
-      format.control();
-      continue;
+    switch (option.kind) {
+      case Kind.Signed:
+      case Kind.Unsigned:
+        putInteger(option, checkNumber(value, n, count));
+        used++;
+        break;
+      case Kind.Float:
+        putFloat(option, checkNumber(value, n, count));
+        used++;
+        break;
+      case Kind.Characters:
+      case Kind.ZeroEnded:
+        putText(option, checkString(value, n, count), n);
+        used++;
+        break;
+      case Kind.Skip:
+        sink.byte(0);
+        break;
+      case Kind.Nothing:
+        break;
+      default:
+        option.raise();
     }
-    used++;
   }
   return sink.take();
 }
 
 /** Puts the low `size` bytes of a number of 64 bits; the bytes beyond are zero, whatever the sign. */
-function putInteger(format: Format, number: number): void {
-  const { size, isLittle } = format;
+function putInteger({ size, isLittle }: Option, number: number): void {
   sink.reserve(size);
+  const { bytes } = sink;
   const start = sink.at;
   sink.at += size;
   if (size <= 4 && (number | 0) === number) {
-    for (let i = 0; i < size; i++) sink.bytes[isLittle ? start + i : start + size - 1 - i] = number >> (8 * i);
+    for (let i = 0; i < size; i++) bytes[isLittle ? start + i : start + size - 1 - i] = number >> (8 * i);
     return;
   }
   let value = number < 0 ? BigInt.asUintN(64, BigInt(toInt64(number))) : toUint64(number);
   for (let i = 0; i < size; i++) {
-    sink.bytes[isLittle ? start + i : start + size - 1 - i] = Number(value & 255n);
+    bytes[isLittle ? start + i : start + size - 1 - i] = Number(value & 255n);
     value >>= 8n;
   }
 }
 
-function putFloat(format: Format, number: number): void {
+function putFloat({ size, isLittle }: Option, number: number): void {
   sink.reserve(8);
-  if (format.size === 4) sink.view.setFloat32(sink.at, number, format.isLittle);
-  else sink.view.setFloat64(sink.at, number, format.isLittle);
+  if (size === 4) sink.view.setFloat32(sink.at, number, isLittle);
+  else sink.view.setFloat64(sink.at, number, isLittle);
   // all NaNs have the sign, as 0/0 has on x86
-  if (Number.isNaN(number)) sink.bytes[sink.at + (format.isLittle ? format.size - 1 : 0)]! |= 0x80;
-  sink.at += format.size;
+  if (Number.isNaN(number)) sink.bytes[sink.at + (isLittle ? size - 1 : 0)]! |= 0x80;
+  sink.at += size;
 }
 
-function putText(format: Format, text: string, n: number): void {
-  const size = format.size === 0 ? text.length : format.size;
+function putText(option: Option, text: string, n: number): void {
+  const size = option.size === 0 ? text.length : option.size;
   if (text.length < size) badArgument(n + 1, "string too short"); // C counts the argument before it looks
-  sink.text(text.slice(0, size));
-  if (format.option === OPTION_S) sink.byte(0);
+  sink.text(text.length === size ? text : text.slice(0, size));
+  if (option.kind === Kind.ZeroEnded) sink.byte(0);
 }
+
+/** Slots of C's stack in a call; each result needs room for itself and the position. */
+const STACK_SLOTS_MAX = 8000;
+const NEEDED_SLOTS = 2;
 
 function unpack(form?: unknown, data?: unknown, offset?: unknown): unknown {
-  const format = new Format(checkString(form, 1, arguments.length));
-  const text = checkString(data, 2, arguments.length);
+  const options = optionsOf(typeof form === "string" ? form : checkString(form, 1, arguments.length));
+  const text = typeof data === "string" ? data : checkString(data, 2, arguments.length);
   const start = optionalInteger(offset, 3, arguments.length, 1);
   if (start === 0) badArgument(3, "offset must be 1 or greater");
   let position = start - 1; // negative ones are too far for C, which has no sign here
   const results: unknown[] = [];
-  while (format.next()) {
-    position += format.padding(position);
-    if (position < 0 || position + format.size > text.length) badArgument(2, "data string too short");
+  for (let i = 0; i < options.length; i++) {
+    const option = options[i]!;
+    if (option.kind === Kind.WrongSize) option.raise();
+    if (option.alignment > 1) position += option.padding(position);
+    if (position < 0 || position + option.size > text.length) badArgument(2, "data string too short");
     if (arguments.length + results.length + NEEDED_SLOTS > STACK_SLOTS_MAX) raise("stack overflow (too many results)");
-    const { option, size } = format;
-    if (isInteger(option)) results.push(getInteger(format, text, position));
-    else if (option === OPTION_F || option === OPTION_D) results.push(getFloat(format, text, position));
-    else if (option === OPTION_C) position += getText(format, text, position, results);
-    else if (option === OPTION_S) position += getZeroEnded(text, position, results);
-    else if (option !== OPTION_X) format.control();
-    position += size;
+    position += getOption(option, text, position, results);
   }
   results.push(position + 1);
   return results.length === 1 ? results[0] : results;
 }
 
+/** Adds the value of an option. Returns how many bytes it took. */
+function getOption(option: Option, text: string, position: number, results: unknown[]): number {
+  switch (option.kind) {
+    case Kind.Signed:
+    case Kind.Unsigned:
+      results.push(getInteger(option, text, position));
+      return option.size;
+    case Kind.Float:
+      results.push(getFloat(option, text, position));
+      return option.size;
+    case Kind.Characters:
+      return getText(option, text, position, results);
+    case Kind.ZeroEnded:
+      return getZeroEnded(text, position, results);
+    case Kind.Skip:
+    case Kind.Nothing:
+      return option.size;
+    default:
+      return option.raise();
+  }
+}
+
 const SCRATCH = new DataView(new ArrayBuffer(8));
 
-function getInteger(format: Format, text: string, position: number): number {
-  const { size, isLittle } = format;
-  const isSigned = format.option >= 97;
+function getInteger({ kind, size, isLittle }: Option, text: string, position: number): number {
   if (size <= 4) {
     let word = 0;
-    for (let i = 0; i < size; i++)
+    for (let i = 0; i < size; i++) {
       word = (word << 8) | text.charCodeAt(isLittle ? position + size - 1 - i : position + i);
-    if (!isSigned || size === 0) return word >>> 0;
+    }
+    if (kind === Kind.Unsigned || size === 0) return word >>> 0;
     const unused = 32 - 8 * size;
     return (word << unused) >> unused;
   }
@@ -224,22 +308,22 @@ function getInteger(format: Format, text: string, position: number): number {
     wide = (wide << 8n) | BigInt(text.charCodeAt(isLittle ? position + size - 1 - i : position + i));
   }
   wide = BigInt.asUintN(64, wide);
-  if (!isSigned) return Number(wide);
+  if (kind === Kind.Unsigned) return Number(wide);
   // C extends the sign from this bit on; a shift counts modulo 64 there
   const mask = BigInt.asUintN(64, -1n << BigInt((8 * size - 1) & 63));
   return Number(BigInt.asIntN(64, (wide & mask) !== 0n ? wide | mask : wide));
 }
 
-function getFloat(format: Format, text: string, position: number): number {
-  for (let i = 0; i < format.size; i++) SCRATCH.setUint8(i, text.charCodeAt(position + i));
-  return format.size === 4 ? SCRATCH.getFloat32(0, format.isLittle) : SCRATCH.getFloat64(0, format.isLittle);
+function getFloat({ size, isLittle }: Option, text: string, position: number): number {
+  for (let i = 0; i < size; i++) SCRATCH.setUint8(i, text.charCodeAt(position + i));
+  return size === 4 ? SCRATCH.getFloat32(0, isLittle) : SCRATCH.getFloat64(0, isLittle);
 }
 
-/** Adds the characters of option c. Returns how many of them c0 took: its size is that of the result before, which it replaces. */
-function getText(format: Format, text: string, position: number, results: unknown[]): number {
-  if (format.size > 0) {
-    results.push(text.slice(position, position + format.size));
-    return 0;
+/** Adds the characters of option c: c0 takes as many as the result before it says, which it replaces. */
+function getText(option: Option, text: string, position: number, results: unknown[]): number {
+  if (option.size > 0) {
+    results.push(text.slice(position, position + option.size));
+    return option.size;
   }
   const last = results.length > 0 ? results[results.length - 1] : undefined;
   const number = typeof last === "string" ? textToNumber(last) : (last as number | undefined);
@@ -251,7 +335,7 @@ function getText(format: Format, text: string, position: number, results: unknow
   return size;
 }
 
-/** Adds the characters up to a zero byte. Returns how many bytes they took, with that one. */
+/** Adds the characters up to a zero byte. */
 function getZeroEnded(text: string, position: number, results: unknown[]): number {
   const end = text.indexOf("\0", position);
   if (end < 0) raise("unfinished string in data");
@@ -259,19 +343,16 @@ function getZeroEnded(text: string, position: number, results: unknown[]): numbe
   return end + 1 - position;
 }
 
-function isAlphanumeric(code: number): boolean {
-  return (code >= 48 && code <= 57) || (code >= 65 && code <= 90) || (code >= 97 && code <= 122);
-}
-
 function size(form?: unknown): number {
-  const format = new Format(checkString(form, 1, arguments.length));
+  const options = optionsOf(checkString(form, 1, arguments.length));
   let position = 0;
-  while (format.next()) {
-    position += format.padding(position);
-    if (format.option === OPTION_S) badArgument(1, "option 's' has no fixed size");
-    if (format.option === OPTION_C && format.size === 0) badArgument(1, "option 'c0' has no fixed size");
-    if (!isAlphanumeric(format.option)) format.control();
-    position += format.size;
+  for (let i = 0; i < options.length; i++) {
+    const option = options[i]!;
+    if (option.alignment > 1) position += option.padding(position);
+    if (option.kind === Kind.ZeroEnded) badArgument(1, "option 's' has no fixed size");
+    if (option.kind === Kind.Characters && option.size === 0) badArgument(1, "option 'c0' has no fixed size");
+    if (option.kind > Kind.Nothing && option.kind !== Kind.UnknownLetter) option.raise();
+    position += option.size;
   }
   return position;
 }

@@ -47,6 +47,8 @@ export class Session {
   isLoader = false;
   /** MONITOR: the connection receives every command. */
   monitors = false;
+  /** Other clients cause pushes to it (pushToClient). It is dropped when some were lost. */
+  isPushed = false;
   /** CLIENT REPLY. */
   replies: Replies = Replies.On;
   /** State of a command that runs in steps, between two of them; null = no such command has begun. */

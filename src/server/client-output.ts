@@ -167,10 +167,11 @@ export class ClientOutput implements ReplyTarget, Outlet {
     return this.queue.length === 0 && !this.isGathered;
   }
 
-  /** Queues bytes that are no reply (MONITOR). */
-  pushBytes(bytes: Buffer): void {
+  /** Queues bytes that are no reply (MONITOR). They leave once `position` is released. */
+  pushBytes(bytes: Buffer, position: number): void {
     if (this.refuses(bytes.length)) return;
     this.push(bytes, bytes.length);
+    this.positions[this.positions.length - 1] = position;
     this.batchParts = 0;
   }
 

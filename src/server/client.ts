@@ -60,6 +60,8 @@ const LEFT_AT_FIRST_READING = 0.3;
  */
 const BACKLOG_MAX = 256 << 10;
 const BACKLOG_RESUME = 64 << 10;
+/** Client.workAtReading after a push: below every amount of work by more than TURN_CHECK_BYTES. */
+const PUSHED = -(1 << 30);
 /** Approximate memory of a connection without buffers: its objects here, and the socket's in Bun. */
 export const CLIENT_BYTES = 2048;
 
@@ -82,6 +84,11 @@ export class Client implements OutputOwner {
    */
   private until = 0;
   private workAtReading = 0;
+  /** True while a batch or a late reply of this client is written: its replies are in the engine's reply, not in the output. */
+  private isReplying = false;
+  /** What was pushed to the client while its command ran, and the highest log position of it. */
+  private readonly pushes: Buffer[] = [];
+  private pushPosition = 0;
   localAddress = "";
   descriptor = -1;
   /** Bytes of the command that waits for its reply, and of its arguments. 0 = none waits. */
@@ -290,6 +297,7 @@ export class Client implements OutputOwner {
     const { progress } = this.input;
     reply.protocol = session.protocol;
     reply.target = this.output;
+    this.isReplying = true;
     let at = start;
     let budget = engine.turnCommands;
     // The clock is first read after 64 commands or 4 KiB, so never for short requests.
@@ -349,6 +357,7 @@ export class Client implements OutputOwner {
    * turn, so that other connections do not wait long for this one, or the connection is gone.
    */
   private isTurnOver(isLast: boolean, work: number): boolean {
+    if (this.pushes.length > 0) this.writePushes();
     if (this.isGone) return true;
     if (isLast) return false;
     const { engine } = this;
@@ -366,6 +375,7 @@ export class Client implements OutputOwner {
     const { parser } = engine;
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
+    if (this.pushes.length > 0) this.writePushes();
     if (outcome === Retry && session.continuation === null && !session.isLoader && this.isOverdue()) {
       this.refuseBusy();
       return endOf;
@@ -488,6 +498,7 @@ export class Client implements OutputOwner {
     const { reply } = engine;
     reply.protocol = session.protocol;
     reply.target = this.output;
+    this.isReplying = true;
     const { errors } = reply;
     if (session.replies === Replies.On) {
       write(reply);
@@ -507,6 +518,8 @@ export class Client implements OutputOwner {
 
   /** Queues the batch's replies for the end of the turn. A closing connection ends after them. */
   private endBatch(): void {
+    if (this.pushes.length > 0) this.writePushes();
+    this.isReplying = false;
     this.output.finish(this.engine.reply);
     if (this.state === State.Closing) this.output.scheduleSend();
   }
@@ -515,6 +528,8 @@ export class Client implements OutputOwner {
   private abandonBatch(): void {
     this.engine.reply.at = 0;
     this.engine.reply.position = 0;
+    this.isReplying = false;
+    this.pushes.length = 0;
     this.engine.turn.abandon();
   }
 
@@ -541,12 +556,36 @@ export class Client implements OutputOwner {
     if (this.state === State.Killed) this.lost(Lost.Peer);
   }
 
-  /** Sends bytes that are no reply (MONITOR), after the replies so far. */
-  push(bytes: Buffer): void {
+  /**
+   * Sends bytes that are no reply, once `position` is released: after the replies so far, or after that of the command that
+   * runs for this client. The bytes stay the caller's and must not change.
+   */
+  push(bytes: Buffer, position = 0): void {
     if (this.state >= State.Closing) return;
+    if (this.isReplying) {
+      this.pushes.push(bytes);
+      this.pushPosition = Math.max(this.pushPosition, position);
+      this.workAtReading = PUSHED; // so that `runBatch` calls `isTurnOver` after the command
+      return;
+    }
     this.engine.turn.enter();
-    this.output.pushBytes(bytes);
+    this.output.pushBytes(bytes, position);
     this.engine.turn.leave();
+  }
+
+  /** Pushes `resp2` or `resp3`, by the client's protocol, unless it is empty. */
+  pushEither(resp2: Buffer, resp3: Buffer, position: number): void {
+    const bytes = this.session.protocol === 3 ? resp3 : resp2;
+    if (bytes.length > 0) this.push(bytes, position);
+  }
+
+  /** Writes what was pushed during the command behind its reply. */
+  private writePushes(): void {
+    const { reply } = this.engine;
+    for (const bytes of this.pushes) reply.encoded(bytes);
+    this.pushes.length = 0;
+    reply.position = Math.max(reply.position, this.pushPosition);
+    this.pushPosition = 0;
   }
 
   // ---- the end ----

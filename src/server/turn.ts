@@ -69,11 +69,13 @@ export interface TurnWork {
   unpin(pinned: Pinned): void;
 }
 
-/** Replies from other workers. See Mailbox. */
+/** Messages from other workers, and to them. See Mailbox. */
 export interface Mail {
   work(): void;
   collect(): void;
-  /** Returns false when a reply has come. */
+  /** Wakes the workers that were sent something. */
+  wake(): void;
+  /** Returns false when a message has come. */
   rest(): boolean;
 }
 
@@ -152,6 +154,7 @@ export class Turn {
     try {
       this.serve();
       this.work.endCommands();
+      this.mail?.wake();
       this.send();
       this.reportThrown();
     } catch (thrown) {

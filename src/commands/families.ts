@@ -17,6 +17,7 @@ import { sortedSetsFamily } from "./sorted-sets/rows.ts";
 import { geoFamily } from "./geo/rows.ts";
 import { streamsFamily } from "./streams/rows.ts";
 import { transactionsFamily } from "./transactions/rows.ts";
+import { pubsubFamily } from "./pubsub/rows.ts";
 
 /** All families of this version. */
 const FAMILIES: readonly (readonly CommandSpec[])[] = [
@@ -33,6 +34,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   geoFamily,
   streamsFamily,
   transactionsFamily,
+  pubsubFamily,
   clusterFamily,
 ];
 

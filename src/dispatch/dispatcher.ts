@@ -17,7 +17,14 @@ import { MUTANT } from "../memory/lock.ts";
 import type { ChangeLog } from "../memory/change-log.ts";
 import type { Parser } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
+import {
+  disabledCommand,
+  ErrorText,
+  notForSubscribers,
+  unknownCommand,
+  unknownSubcommand,
+  wrongArity,
+} from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
 import type { Section } from "../store/section.ts";
 import type { StagedValue } from "../store/large.ts";
@@ -37,6 +44,7 @@ import {
   type CommandSpec,
   DENY_OOM,
   Effect,
+  FOR_SUBSCRIBERS,
   LOADING,
   NEVER_QUEUED,
   NO_AUTH,
@@ -159,7 +167,12 @@ export class Dispatcher implements TransactionHost {
     const { log } = this.call.effects;
     if (log !== null || this.writesRefused !== "" || this.mustHoldWrites !== null || this.isLogFull)
       this.isLogFull = this.holdsWrites(log, parser, session);
-    this.mayHold = this.isLogFull || this.isLoading || this.paused !== Pause.None || session.transaction !== null;
+    this.mayHold =
+      this.isLogFull ||
+      this.isLoading ||
+      this.paused !== Pause.None ||
+      session.transaction !== null ||
+      session.subscriptions !== null;
   }
 
   /**
@@ -243,7 +256,7 @@ export class Dispatcher implements TransactionHost {
     const needsNone = spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0;
     if (!needsNone) return this.runMany(spec, call, reply);
     const outcome = spec.run(call, reply) ?? Done;
-    if (call.session.transaction !== null) this.mayHold = true;
+    if (call.session.transaction !== null || call.session.subscriptions !== null) this.mayHold = true;
     return outcome;
   }
 
@@ -299,6 +312,8 @@ export class Dispatcher implements TransactionHost {
   private hold(spec: CommandSpec, row: number, i: number): Outcome | null {
     if (this.isLoading && this.call.session.isLoader) return this.shareOf(spec, i);
     const { transaction } = this.call.session;
+    if (this.call.session.isRestricted && (spec.flags & FOR_SUBSCRIBERS) === 0)
+      return this.reject(row, notForSubscribers(spec.name.toLowerCase()));
     if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) return this.queue(spec, row, i);
     const isExec = transaction !== null && spec.name === EXEC;
     const lacks = isExec ? transaction.lacks : ~spec.flags;

@@ -64,6 +64,8 @@ export interface ServerTotals {
   heapBytes: number;
   blockedClients: number;
   watchingClients: number;
+  /** Clients that subscribe to something. */
+  subscribers: number;
   maxInputBuffer: number;
   maxOutputBuffer: number;
 }

@@ -237,6 +237,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       heapBytes: 0,
       blockedClients,
       watchingClients: this.engine.call.transactions.watches.count,
+      subscribers: this.engine.call.pubsub.subscribers,
       maxInputBuffer: 0,
       maxOutputBuffer: 0,
     };

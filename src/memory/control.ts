@@ -6,10 +6,11 @@
  *   workers      ├─ one cell block per worker (WORKER_WORDS) ────────┤
  *   keyspace map ├─ database number → keyspace number, and its inverse at the cut of a snapshot ┤
  *   chunks       ├─ one entry per MiB of every possible region ──────┤
- *   shards       ├─ one header per shard, shardWords each ───────────┤
- *   segments     ├─ one table per shard, SEGMENT_WORDS × SEGMENTS ───┤
+ *   shards       ├─ one header per shard, shardWords each; then those of the channels' stripes ┤
+ *   segments     ├─ one table per shard and stripe, SEGMENT_WORDS × SEGMENTS ┤
  *   statistics   ├─ per worker, STATISTICS_ROWS × STATISTICS_ROW_WORDS ┤
  *   waiters      ├─ per worker, one state word for each of WAITERS ───┤
+ *   channels     ├─ per stripe of channels, STRIPE_WORDS (store/channels.ts) ┤
  *
  * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
  *
@@ -45,6 +46,14 @@ export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;
 /** Clients of one worker that can be blocked at a time, see store/waiters.ts. */
 export const WAITERS = 1 << 16;
 
+/**
+ * Stripes of the table of channels (store/channels.ts): channels by their hash, and the patterns in a stripe of their own. Each
+ * has a shard's header and segment table, for its heap.
+ */
+export const CHANNEL_STRIPES = 16;
+export const STRIPES = CHANNEL_STRIPES + 1;
+export const STRIPE_WORDS = 32;
+
 const MAGIC = 0x46_52_54_31;
 
 // Globals. The pool's lock and the pool's lists have separate pairs of cache lines (CONTROL-C3).
@@ -64,6 +73,8 @@ export const LOG_IDS_AT = 52;
 export const DEBUG_SWITCHES_AT = 56;
 /** 1 while the data set is loaded: clients may run only what is allowed meanwhile. */
 export const LOADING_AT = 57;
+/** Channels and patterns, without shard channels, that have subscribers. */
+export const SUBSCRIBED_AT = 58;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
 /** Lock and words of the change log (memory/change-log.ts), on two pairs of cache lines. */
@@ -125,6 +136,7 @@ export class Control {
   readonly segmentsAt: number;
   readonly statisticsAt: number;
   readonly waitersAt: number;
+  readonly channelsAt: number;
 
   private constructor(
     readonly buffer: SharedArrayBuffer,
@@ -142,6 +154,7 @@ export class Control {
     this.segmentsAt = at.segments;
     this.statisticsAt = at.statistics;
     this.waitersAt = at.waiters;
+    this.channelsAt = at.channels;
   }
 
   /** Creates a zeroed control block for `geometry`. */
@@ -187,7 +200,7 @@ export class Control {
     return this.statisticsAt + worker * (STATISTICS_ROWS * STATISTICS_ROW_WORDS);
   }
 
-  /** First word of the header of `shard`. */
+  /** First word of the header of `shard`. Stripes of channels count on from the shards. */
   shardAt(shard: number): number {
     return this.shardsAt + shard * this.geometry.shardWords;
   }
@@ -206,9 +219,10 @@ function placesOf(g: Geometry) {
   const snapshotMap = keyspaceMap + g.databases + keyspacesOf(g.databases);
   const chunks = line(snapshotMap + keyspacesOf(g.databases));
   const shards = line(chunks + g.regionsMax * (g.regionBytes >>> 20) * CHUNK_WORDS);
-  const segments = shards + g.shards * g.shardWords;
-  const statistics = segments + g.shards * SEGMENT_TABLE_WORDS;
+  const segments = shards + (g.shards + STRIPES) * g.shardWords;
+  const statistics = segments + (g.shards + STRIPES) * SEGMENT_TABLE_WORDS;
   const waiters = statistics + g.workers * STATISTICS_ROWS * STATISTICS_ROW_WORDS;
-  const words = waiters + g.workers * WAITERS;
-  return { workers, keyspaceMap, snapshotMap, chunks, shards, segments, statistics, waiters, words };
+  const channels = line(waiters + g.workers * WAITERS);
+  const words = channels + STRIPES * STRIPE_WORDS;
+  return { workers, keyspaceMap, snapshotMap, chunks, shards, segments, statistics, waiters, channels, words };
 }

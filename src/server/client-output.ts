@@ -194,6 +194,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
   private get limit(): OutputBufferLimit {
     const { outputLimits } = this.engine;
     const { normal, replica } = outputLimits;
+    if (this.owner.session.subscriptions !== null) return outputLimits.pubsub;
     if (!this.owner.session.monitors || normal.hardBytes > 0) return normal;
     return replica.hardBytes > 0 ? replica : MONITOR_LIMIT;
   }

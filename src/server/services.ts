@@ -290,6 +290,7 @@ export class Services implements ServerServices {
       heapBytes: cells.sum(Cell.heapBytes),
       blockedClients: cells.sum(Cell.blocked),
       watchingClients: cells.sum(Cell.watching),
+      subscribers: cells.sum(Cell.subscribers),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
     };

@@ -97,12 +97,16 @@ class DataWorker implements ClientHost {
     );
     this.services.collector = this.collector;
     const { blocking, turn } = this.engine;
+    const { pubsub } = this.engine.call;
     const mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
       lost: () => this.services.pushes.lost(),
+      published: (message) => pubsub.receive(message),
+      deliver: () => pubsub.deliver(),
     });
+    pubsub.mail = mailbox;
     this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox);
     blocking.send = (to, served) => mailbox.send(to, served);
     turn.mail = mailbox;
@@ -295,8 +299,8 @@ class DataWorker implements ClientHost {
     const before = systemClock.monotonicMs() - seconds * 1000;
     for (const client of this.clients.values()) {
       const { session } = client;
-      if (session.activeMs < before && !client.isWaiting && !client.isPaused && !session.monitors)
-        client.transport.terminate();
+      const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
+      if (isIdle && !session.monitors && session.subscriptions === null) client.transport.terminate();
     }
   }
 

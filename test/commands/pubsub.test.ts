@@ -167,8 +167,8 @@ const SCENES: Record<string, readonly string[]> = {
     String.raw`SUBSCRIBE "\x00\xff\r\n" "" "sp ace"`,
     String.raw`PSUBSCRIBE "\x00\xff\r\n*" ""`,
     String.raw`PUBLISH "\x00\xff\r\n" "\r\n\x00\xfe"`,
-    String.raw`PUBLISH "" ""`,
-    String.raw`PUBLISH "sp ace" "long ${"x".repeat(300)}"`,
+    'PUBLISH "" ""',
+    `PUBLISH "sp ace" "long ${"x".repeat(300)}"`,
   ],
 };
 

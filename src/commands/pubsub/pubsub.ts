@@ -41,11 +41,15 @@ function publishTo(kind: ChannelKind, call: Call, reply: Reply): Outcome {
       ? 0
       : pubsub.publish(kind, bytes, call.argAt(1), call.argBytes(1), bytes, call.argAt(2), call.argBytes(2));
   if (receivers === BEHIND) return Retry;
-  // A publisher that receives its own message gets it before the reply, but never inside the reply of EXEC.
-  if (session.subscriptions !== null && session.replies === Replies.On && !call.store.section.isAtOnce)
-    session.receiver!.writeDelivered();
+  // A publisher that receives its own message gets it before the reply.
+  if (session.subscriptions !== null) writeDelivered(call);
   reply.integer(receivers);
   return Done;
+}
+
+/** Writes the messages that the command has brought its own client before its reply, but never inside the reply of EXEC. */
+function writeDelivered({ session, store }: Call): void {
+  if (session.replies === Replies.On && !store.section.isAtOnce) session.receiver!.writeDelivered();
 }
 
 // ---- SUBSCRIBE, UNSUBSCRIBE and their like ----
@@ -108,6 +112,7 @@ function unsubscribeFrom(kind: ChannelKind, word: string, call: Call, reply: Rep
   else for (let i = 1; i < call.argCount; i++) names.push(call.argText(i));
   for (const name of names) {
     pubsub.unsubscribe(receiver, kind, name);
+    writeDelivered(call);
     confirm(kind, word, Buffer.from(name, "latin1"), call, reply);
   }
   if (names.length === 0) confirm(kind, word, null, call, reply);

@@ -185,7 +185,7 @@ describe("where a subscription begins and ends", () => {
     }
   }, 60_000);
 
-  test("a publisher that subscribes gets its message before the reply of PUBLISH", async () => {
+  test("a publisher that subscribes gets its message right after the reply of PUBLISH", async () => {
     for (const [n, client] of (await oneOfEach()).entries()) {
       const channel = `own${n}`;
       client.keepRaw = true;
@@ -200,7 +200,7 @@ describe("where a subscription begins and ends", () => {
       );
       while (!client.raw().includes("end\r\n")) await client.rawBytes(client.raw().length + 1, 10_000);
       expect(client.raw().toString()).toBe(
-        `>3\r\n$9\r\nsubscribe\r\n$4\r\n${channel}\r\n:1\r\n>3\r\n$7\r\nmessage\r\n$4\r\n${channel}\r\n$1\r\nm\r\n:1\r\n$3\r\nend\r\n`,
+        `>3\r\n$9\r\nsubscribe\r\n$4\r\n${channel}\r\n:1\r\n:1\r\n>3\r\n$7\r\nmessage\r\n$4\r\n${channel}\r\n$1\r\nm\r\n$3\r\nend\r\n`,
       );
     }
   });

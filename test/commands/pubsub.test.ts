@@ -64,14 +64,11 @@ const SCENES: Record<string, readonly string[]> = {
     "GET x",
     "PING",
     "PING hi",
-    "PUBLISH a 1",
-    "GET x",
+    "PUBLISH other 1",
     "PSUBSCRIBE a?* b*",
-    "PUBLISH b 2",
-    "PUBLISH ab 3",
     "SSUBSCRIBE a",
-    "SPUBLISH a 4",
     "SPUBLISH b 5",
+    "PUBSUB NUMSUB a",
     "UNSUBSCRIBE a",
     "UNSUBSCRIBE",
     "PUNSUBSCRIBE nothing",
@@ -100,7 +97,7 @@ const SCENES: Record<string, readonly string[]> = {
     "PSUBSCRIBE a",
     "PUBLISH a 2",
     "CLIENT REPLY ON",
-    "PUBLISH a 3",
+    "GET x",
   ],
   "inside MULTI": [
     "MULTI",
@@ -166,9 +163,13 @@ const SCENES: Record<string, readonly string[]> = {
     "HELLO 3",
     String.raw`SUBSCRIBE "\x00\xff\r\n" "" "sp ace"`,
     String.raw`PSUBSCRIBE "\x00\xff\r\n*" ""`,
+    String.raw`PUBLISH "\x00\xff\n" "\r\n\x00\xfe"`,
+    String.raw`PUBSUB NUMSUB "\x00\xff\r\n" "" "sp ace"`,
+    "CLIENT REPLY OFF",
     String.raw`PUBLISH "\x00\xff\r\n" "\r\n\x00\xfe"`,
     'PUBLISH "" ""',
     `PUBLISH "sp ace" "long ${"x".repeat(300)}"`,
+    "CLIENT REPLY ON",
   ],
 };
 
@@ -244,6 +245,24 @@ describe("several clients of one engine", () => {
     a.client.kill();
     expect(publisher.send("PUBLISH", "c", "m")).toBe(":0");
     expect(publisher.send("PUBSUB", "CHANNELS")).toBe("*[]");
+  });
+
+  test("its own message follows the reply of PUBLISH, as in Redis since 7.2", () => {
+    const { publisher } = clients();
+    publisher.send("HELLO", "3");
+    publisher.send("SUBSCRIBE", "c");
+    const commands = [
+      ["PUBLISH", "c", "1"],
+      ["GET", "k"],
+      ["PUBLISH", "c", "2"],
+    ];
+    expect(publisher.raw(Buffer.concat(commands.map((args) => encodeCommand(args)))).map(show)).toEqual([
+      ":1",
+      '>["message", "c", "1"]',
+      "null_",
+      ":1",
+      '>["message", "c", "2"]',
+    ]);
   });
 
   test("messages of EXEC follow its reply, as in Redis since 7.2, also for its own client", () => {

@@ -23,7 +23,10 @@ const NOT_AT_ONCE = "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
 
 // ---- PUBLISH, SPUBLISH ----
 
-/** PUBLISH channel message. Replies: the clients that receive it. */
+/**
+ * PUBLISH channel message. Replies: the clients that receive it. A publisher that receives its own message gets it after the
+ * reply, as in Redis since 7.2.
+ */
 export function publish(call: Call, reply: Reply): Outcome {
   return publishTo(ChannelKind.Channel, call, reply);
 }
@@ -34,22 +37,15 @@ export function shardPublish(call: Call, reply: Reply): Outcome {
 }
 
 function publishTo(kind: ChannelKind, call: Call, reply: Reply): Outcome {
-  const { bytes, pubsub, session } = call;
+  const { bytes, pubsub } = call;
   // Nobody can subscribe to a longer name.
   const receivers =
     call.argBytes(1) > KEY_BYTES_MAX
       ? 0
       : pubsub.publish(kind, bytes, call.argAt(1), call.argBytes(1), bytes, call.argAt(2), call.argBytes(2));
   if (receivers === BEHIND) return Retry;
-  // A publisher that receives its own message gets it before the reply.
-  if (session.subscriptions !== null) writeDelivered(call);
   reply.integer(receivers);
   return Done;
-}
-
-/** Writes the messages that the command has brought its own client before its reply, but never inside the reply of EXEC. */
-function writeDelivered({ session, store }: Call): void {
-  if (session.replies === Replies.On && !store.section.isAtOnce) session.receiver!.writeDelivered();
 }
 
 // ---- SUBSCRIBE, UNSUBSCRIBE and their like ----
@@ -112,7 +108,8 @@ function unsubscribeFrom(kind: ChannelKind, word: string, call: Call, reply: Rep
   else for (let i = 1; i < call.argCount; i++) names.push(call.argText(i));
   for (const name of names) {
     pubsub.unsubscribe(receiver, kind, name);
-    writeDelivered(call);
+    // What was published before comes before the confirmation, but never inside the reply of EXEC.
+    if (session.replies === Replies.On && !call.store.section.isAtOnce) receiver.writeDelivered();
     confirm(kind, word, Buffer.from(name, "latin1"), call, reply);
   }
   if (names.length === 0) confirm(kind, word, null, call, reply);

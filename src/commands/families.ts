@@ -18,6 +18,7 @@ import { geoFamily } from "./geo/rows.ts";
 import { streamsFamily } from "./streams/rows.ts";
 import { scriptingFamily } from "./scripting/rows.ts";
 import { transactionsFamily } from "./transactions/rows.ts";
+import { pubsubFamily } from "./pubsub/rows.ts";
 
 /** All families of this version. */
 const FAMILIES: readonly (readonly CommandSpec[])[] = [
@@ -35,6 +36,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   streamsFamily,
   transactionsFamily,
   scriptingFamily,
+  pubsubFamily,
   clusterFamily,
 ];
 

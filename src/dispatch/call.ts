@@ -16,6 +16,7 @@ import { StringValue } from "../store/string-value.ts";
 import { ValueTransfer } from "../store/value-transfer.ts";
 import { Blocking } from "./blocking.ts";
 import { Effects } from "./effects.ts";
+import { PubSub } from "./pubsub.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
 import type { InnerCommands } from "./inner-commands.ts";
 import type { ScriptRunner } from "./script-runner.ts";
@@ -77,6 +78,8 @@ export class Call {
 
   /** Makes the client wait for keys. */
   readonly blocking: Blocking;
+  /** Subscriptions and published messages. */
+  readonly pubsub: PubSub;
 
   constructor(
     readonly store: Store,
@@ -97,6 +100,7 @@ export class Call {
     store.hooks.memberExpires = (keyspace, type, member) =>
       this.effects.memberExpires(keyspaces.databaseOf(keyspace), store.cursor.key, type, member);
     this.blocking = new Blocking(this);
+    this.pubsub = new PubSub(store, this.effects);
   }
 
   /** Replaces the arguments by others, to serve a waiting client, until `popArguments`. */

@@ -21,6 +21,7 @@ import {
   disabledCommand,
   ErrorText,
   scriptBusy,
+  notForSubscribers,
   unknownCommand,
   unknownSubcommand,
   wrongArity,
@@ -47,6 +48,7 @@ import {
   type CommandSpec,
   DENY_OOM,
   Effect,
+  FOR_SUBSCRIBERS,
   LOADING,
   LOCKS_ITSELF,
   NEVER_QUEUED,
@@ -179,6 +181,7 @@ export class Dispatcher implements TransactionHost {
       this.isLoading ||
       this.paused !== Pause.None ||
       session.transaction !== null ||
+      session.subscriptions !== null ||
       this.scriptState.busy !== 0;
   }
 
@@ -263,7 +266,7 @@ export class Dispatcher implements TransactionHost {
     const hasNoKeys = spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0;
     if (!hasNoKeys && (spec.flags & LOCKS_ITSELF) === 0) return this.runMany(spec, call, reply);
     const outcome = spec.run(call, reply) ?? Done;
-    if (call.session.transaction !== null) this.mayHold = true;
+    if (call.session.transaction !== null || call.session.subscriptions !== null) this.mayHold = true;
     return outcome;
   }
 
@@ -320,6 +323,8 @@ export class Dispatcher implements TransactionHost {
     if (this.isLoading && this.call.session.isLoader) return this.shareOf(spec, i);
     const { transaction } = this.call.session;
     if (this.scriptState.busy !== 0 && this.isHeldByScript(spec)) return this.reject(row, this.busyText());
+    if (this.call.session.isRestricted && (spec.flags & FOR_SUBSCRIBERS) === 0)
+      return this.reject(row, notForSubscribers(spec.name.toLowerCase()));
     if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) return this.queue(spec, row, i);
     const isExec = transaction !== null && spec.name === EXEC;
     const lacks = isExec ? transaction.lacks : ~spec.flags;

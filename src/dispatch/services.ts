@@ -64,6 +64,8 @@ export interface ServerTotals {
   heapBytes: number;
   blockedClients: number;
   watchingClients: number;
+  /** Clients that subscribe to something. */
+  subscribers: number;
   maxInputBuffer: number;
   maxOutputBuffer: number;
 }
@@ -217,6 +219,17 @@ export interface Persistence {
   awaitSync(done: () => void): (() => void) | null;
 }
 
+/** Pushes: what a client is sent that is no reply to it. */
+export interface PushService {
+  /**
+   * Sends bytes to a client of any worker: `resp2` or `resp3`, by its protocol, and nothing when those are empty. They leave
+   * after its replies so far, or after the reply of the command that runs for it, once `position` of the change log is
+   * released (0 = at once). May be called inside a section; for a change, before its locks are released. The client's
+   * session must have `isPushed` set, so that it is dropped when pushes were lost because its worker could not keep up.
+   */
+  toClient(client: number, resp2: Buffer, resp3: Buffer, position: number): void;
+}
+
 export interface ServerServices {
   /** Left out where nothing is kept in files. */
   readonly persistence?: Persistence;
@@ -270,7 +283,7 @@ export interface ServerServices {
   askStatistics?(ask: StatisticsAsk, done: (answers: StatisticsAnswer[]) => void): void;
   /** Figures of each worker. */
   workerFigures(): WorkerFigures[];
-  // The rest but wantRegion concerns several clients that are served at a time. The embedded mode leaves these out.
+  // The rest but pushes and wantRegion concerns several clients that are served at a time. The embedded mode leaves these out.
 
   /**
    * Suspends commands in every worker until `untilMs` (wall time). A longer or stricter pause stays in force. `done` is
@@ -294,6 +307,7 @@ export interface ServerServices {
   stopMonitoring?(session: Session): void;
   /** Applies a HOTKEYS request in every worker. The answers differ only in what each worker counted. */
   hotKeys?(of: HotKeysAsk, done: (answers: HotKeysAnswer[]) => void): void;
+  readonly pushes: PushService;
   /** Asks the main thread for another memory region. */
   wantRegion(): void;
 }

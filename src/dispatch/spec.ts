@@ -27,7 +27,8 @@ export const SKIP_SLOWLOG = 8192;
 export const MOVABLE_KEYS = 16384;
 export const NO_ASYNC_LOADING = 32768;
 /** It may be called without keys, although it has a key spec (EVAL .. 0). */
-export const NO_MANDATORY_KEYS = 1 << 16;
+export const NO_MANDATORY_KEYS = 1 << 17;
+export const PUBSUB = 65536;
 /** All shards are locked before the handler runs (SWAPDB, FLUSHALL). Not a Redis flag. */
 export const ALL_SHARDS = 1 << 20;
 /** The last argument may be a staged value when it is long (SET, APPEND). Not a Redis flag. */
@@ -39,6 +40,8 @@ export const NEVER_QUEUED = 1 << 22;
 export const ASKS_THREADS = 1 << 23;
 /** Its handler enters the section that it needs: only it knows which locks (EVAL). Not a Redis flag. */
 export const LOCKS_ITSELF = 1 << 24;
+/** A subscriber may send it in RESP2. Not a Redis flag. */
+export const FOR_SUBSCRIBERS = 1 << 25;
 
 /** The command is complete. */
 export const Done = 0;
@@ -146,6 +149,8 @@ export interface CommandSpec {
   run: Handler;
   /** How the command uses its keys. Left out: "RO access" for a reading command, "RW update" for a writing one. */
   keyFlags?: string;
+  /** Arguments that name shard channels. COMMAND shows them as keys; to the dispatcher they are none. */
+  channels?: KeySpec;
   /** The keys, where one range cannot describe them. COMMAND then shows `keys` to old clients only. */
   places?: readonly KeyPlace[];
   /** Which arguments are members of the collection at the first key. They are prefetched when it is large. */

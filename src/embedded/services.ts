@@ -10,6 +10,7 @@ import type {
   ClientFilter,
   ClientLine,
   ProcessUse,
+  PushService,
   ServerServices,
   ServerTotals,
   WorkerFigures,
@@ -54,6 +55,9 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   /** Called after the commands of a request and before its replies leave. */
   afterRequest: () => void = () => {};
   readonly clients = new Map<number, Client>();
+  readonly pushes: PushService = {
+    toClient: (client, resp2, resp3, position) => this.clients.get(client)?.pushEither(resp2, resp3, position),
+  };
   private readonly due: (() => void)[] = [];
   private nextId = 1;
   private connections = 0;
@@ -233,6 +237,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       heapBytes: 0,
       blockedClients,
       watchingClients: this.engine.call.transactions.watches.count,
+      subscribers: this.engine.call.pubsub.subscribers,
       maxInputBuffer: 0,
       maxOutputBuffer: 0,
     };

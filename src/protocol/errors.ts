@@ -80,6 +80,10 @@ export function disabledCommand(name: string): string {
 export function scriptBusy(command: string): string {
   return `BUSY Redis is busy running a script. You can only call ${command} or SHUTDOWN NOSAVE.`;
 }
+/** Refusal of a command of a client that subscribes to something and speaks RESP2. */
+export function notForSubscribers(name: string): string {
+  return `ERR Can't execute '${name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
+}
 export function wrongArity(name: string): string {
   return `ERR wrong number of arguments for '${name}' command`;
 }

@@ -176,6 +176,13 @@ export class Reply {
     this.at = at;
   }
 
+  /** Bytes in RESP of any length. */
+  encoded(bytes: Buffer): void {
+    this.ensure(bytes.length);
+    bytes.copy(this.bytes, this.at);
+    this.at += bytes.length;
+  }
+
   /** Integer reply. The value must be a safe integer. */
   integer(value: number): void {
     if (this.at + 24 > this.bytes.length) this.ensure(24);

@@ -13,6 +13,7 @@
  * The first three return to Reading. From Closing on a state only increases. While more than OUTPUT_FULL bytes of replies
  * wait, a client in Reading runs no command. Its input is still accepted, up to the query buffer's limit.
  */
+import type { Receiver } from "../dispatch/pubsub.ts";
 import { Replies, Session } from "../dispatch/session.ts";
 import { TURN_CHECK } from "../dispatch/dispatcher.ts";
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../dispatch/spec.ts";
@@ -60,10 +61,12 @@ const LEFT_AT_FIRST_READING = 0.3;
  */
 const BACKLOG_MAX = 256 << 10;
 const BACKLOG_RESUME = 64 << 10;
+/** Client.workAtReading after a push: below every amount of work by more than TURN_CHECK_BYTES. */
+const PUSHED = -(1 << 30);
 /** Approximate memory of a connection without buffers: its objects here, and the socket's in Bun. */
 export const CLIENT_BYTES = 2048;
 
-export class Client implements OutputOwner {
+export class Client implements OutputOwner, Receiver {
   readonly session: Session;
   readonly input: ClientInput;
   readonly output: ClientOutput;
@@ -82,6 +85,11 @@ export class Client implements OutputOwner {
    */
   private until = 0;
   private workAtReading = 0;
+  /** True while a batch or a late reply of this client is written: its replies are in the engine's reply, not in the output. */
+  private isReplying = false;
+  /** What was pushed to the client while its command ran, and the highest log position of it. */
+  private readonly pushes: Buffer[] = [];
+  private pushPosition = 0;
   localAddress = "";
   descriptor = -1;
   /** Bytes of the command that waits for its reply, and of its arguments. 0 = none waits. */
@@ -96,6 +104,7 @@ export class Client implements OutputOwner {
     private readonly host: ClientHost,
   ) {
     this.session = new Session(id);
+    this.session.receiver = this;
     this.input = new ClientInput(engine);
     this.output = new ClientOutput(engine, this);
     // Without a call of `memoryGrew`: a new connection alone is no reason to evict clients.
@@ -133,10 +142,18 @@ export class Client implements OutputOwner {
   // ---- memory ----
 
   /**
-   * Memory of this connection, bytes: its buffers, the values being staged, the replies that wait, and CLIENT_BYTES.
+   * Memory of this connection, bytes: its buffers, the values being staged, the replies that wait, its subscriptions, and
+   * CLIENT_BYTES.
    */
   get memoryBytes(): number {
-    return CLIENT_BYTES + this.output.heldBytes + this.input.memoryBytes + this.queuedBytes;
+    const { subscriptions } = this.session;
+    return (
+      CLIENT_BYTES +
+      this.output.heldBytes +
+      this.input.memoryBytes +
+      this.queuedBytes +
+      (subscriptions === null ? 0 : subscriptions.bytes)
+    );
   }
   /** Memory of the commands since MULTI. */
   get queuedBytes(): number {
@@ -290,6 +307,7 @@ export class Client implements OutputOwner {
     const { progress } = this.input;
     reply.protocol = session.protocol;
     reply.target = this.output;
+    this.isReplying = true;
     let at = start;
     let budget = engine.turnCommands;
     // The clock is first read after 64 commands or 4 KiB, so never for short requests.
@@ -349,6 +367,7 @@ export class Client implements OutputOwner {
    * turn, so that other connections do not wait long for this one, or the connection is gone.
    */
   private isTurnOver(isLast: boolean, work: number): boolean {
+    if (this.pushes.length > 0) this.writePushes();
     if (this.isGone) return true;
     if (isLast) return false;
     const { engine } = this;
@@ -366,6 +385,7 @@ export class Client implements OutputOwner {
     const { parser } = engine;
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
+    if (this.pushes.length > 0) this.writePushes();
     if (outcome === Retry && session.continuation === null && !session.isLoader && this.isOverdue()) {
       this.refuseBusy();
       return endOf;
@@ -488,6 +508,7 @@ export class Client implements OutputOwner {
     const { reply } = engine;
     reply.protocol = session.protocol;
     reply.target = this.output;
+    this.isReplying = true;
     const { errors } = reply;
     if (session.replies === Replies.On) {
       write(reply);
@@ -507,6 +528,8 @@ export class Client implements OutputOwner {
 
   /** Queues the batch's replies for the end of the turn. A closing connection ends after them. */
   private endBatch(): void {
+    if (this.pushes.length > 0) this.writePushes();
+    this.isReplying = false;
     this.output.finish(this.engine.reply);
     if (this.state === State.Closing) this.output.scheduleSend();
   }
@@ -515,6 +538,8 @@ export class Client implements OutputOwner {
   private abandonBatch(): void {
     this.engine.reply.at = 0;
     this.engine.reply.position = 0;
+    this.isReplying = false;
+    this.pushes.length = 0;
     this.engine.turn.abandon();
   }
 
@@ -541,12 +566,42 @@ export class Client implements OutputOwner {
     if (this.state === State.Killed) this.lost(Lost.Peer);
   }
 
-  /** Sends bytes that are no reply (MONITOR), after the replies so far. */
-  push(bytes: Buffer): void {
-    if (this.state >= State.Closing) return;
+  /**
+   * Sends bytes that are no reply, once `position` is released: after the replies so far, or after that of the command that
+   * runs for this client. The bytes must not change afterwards.
+   */
+  push(bytes: Buffer, position = 0): void {
     this.engine.turn.enter();
-    this.output.pushBytes(bytes);
+    this.deliver(bytes, position);
     this.engine.turn.leave();
+  }
+
+  /** As push, within a turn. */
+  deliver(bytes: Buffer, position: number): void {
+    if (this.state >= State.Closing) return;
+    if (!this.isReplying) return this.output.pushBytes(bytes, position);
+    this.pushes.push(bytes);
+    this.pushPosition = Math.max(this.pushPosition, position);
+    this.workAtReading = PUSHED; // so that `runBatch` calls `isTurnOver` after the command
+  }
+
+  /** Pushes `resp2` or `resp3`, by the client's protocol, unless it is empty. */
+  pushEither(resp2: Buffer, resp3: Buffer, position: number): void {
+    const bytes = this.session.protocol === 3 ? resp3 : resp2;
+    if (bytes.length > 0) this.push(bytes, position);
+  }
+
+  writeDelivered(): void {
+    if (this.pushes.length > 0) this.writePushes();
+  }
+
+  /** Writes what was pushed while the command runs: behind its reply, when that is written already. */
+  private writePushes(): void {
+    const { reply } = this.engine;
+    for (const bytes of this.pushes) reply.encoded(bytes);
+    this.pushes.length = 0;
+    reply.position = Math.max(reply.position, this.pushPosition);
+    this.pushPosition = 0;
   }
 
   // ---- the end ----
@@ -578,6 +633,7 @@ export class Client implements OutputOwner {
   kill(): void {
     if (this.state >= State.Killed) return;
     this.state = State.Killed;
+    this.engine.call.pubsub.unsubscribeAll(this);
     this.input.clear();
     this.engine.turn.enter();
     this.output.scheduleSend();
@@ -593,6 +649,7 @@ export class Client implements OutputOwner {
     this.output.clear();
     this.input.clear();
     engine.call.transactions.discard(this.session);
+    engine.call.pubsub.unsubscribeAll(this);
     this.countMemory();
     engine.paused.delete(this);
     this.endRetries();

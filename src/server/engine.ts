@@ -117,6 +117,7 @@ export class Engine implements TurnWork {
     this.blocking = call.blocking;
     this.effects = call.effects;
     this.turn = new Turn(this);
+    call.pubsub.touch = () => this.turn.touch();
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.scripts = new Scripts(call, this.dispatcher, (level, text) => services.writeLog?.(text, level));
     call.scripts = this.scripts;
@@ -295,6 +296,7 @@ export class Engine implements TurnWork {
     cells.set(Cell.outputBytes, this.outputBytes);
     cells.set(Cell.changes, store.changes);
     cells.set(Cell.watching, this.call.transactions.watches.count);
+    cells.set(Cell.subscribers, this.call.pubsub.subscribers);
     cells.set(Cell.expired, store.counters.expired);
     cells.set(Cell.expiredMembers, store.counters.expiredMembers);
     cells.set(Cell.evicted, store.counters.evicted);

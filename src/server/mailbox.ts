@@ -1,90 +1,192 @@
 /**
- * Mailbox: carries replies to blocked clients from the worker that served them to the client's own worker.
+ * Mailbox: carries messages from worker to worker, in one order for each receiving worker.
  *
  * Each worker has a ring (memory/ring.ts) that the other workers push to. A busy worker reads its ring at the end of its
  * turn. A sleeping one is woken by an empty message through a port between the two workers. This is the cheapest way to
  * wake a worker in Bun 1.4.5: 7 us one way, as with Atomics.waitAsync. The way over the main thread takes 22 us, and that
  * thread may be busy touching fresh memory.
  *
- *   message │ slot (int32) │ bytes of error (int32) │ tookMs (double) │ position (double) │ error, UTF-8 │ reply
+ *   Served  │ kind │ slot (int32) │ bytes of error (int32) │ tookMs (double) │ position (double) │ error, UTF-8 │ reply
+ *   Push    │ kind │ bytes of RESP2 (int32) │ client (double) │ position (double) │ bytes in RESP2 │ bytes in RESP3
+ *   Publish │ kind │ channel: kind, offset, bytes │ payload: offset, bytes (int32 each) │ position (double) │ message
  *
- * A reply that does not fit into the ring goes through the port itself. Their number is bounded, because each waiting client
- * gets one reply.
+ * A message that is long or that the ring has no room for goes outside: through the port, with its number. Its bytes are
+ * there before the ring counts it, so the receiver can take it at once. Long ones are copied into shared memory first, and
+ * the port carries a reference.
+ *
+ * OUTSIDE_MAX bounds what waits outside for one worker. What is beyond it is lost, but for served replies, whose number is
+ * bounded by that of the waiting clients. The receiver then learns that something was lost (`lost`).
+ *
+ * Invariants
+ *   MAIL-1  a worker takes messages in the order of the pushes to its ring, whichever way they came. Served replies then wait
+ *           for the end of the turn, because the clients run their next commands; other messages do not
+ *   MAIL-2  a message of a section is pushed before the section's locks are released, with the position of its effects
  */
+import { receiveMessageOnPort } from "node:worker_threads";
+import { assert } from "../base/assert.ts";
 import type { Served } from "../dispatch/blocking.ts";
-import { Ring, ringBytes } from "../memory/ring.ts";
+import { Published } from "../dispatch/published.ts";
+import type { PublishMail } from "../dispatch/pubsub.ts";
+import type { ChannelKind } from "../store/channels.ts";
+import { Message } from "../memory/message.ts";
+import { type Outside, Ring, ringBytes } from "../memory/ring.ts";
 
 /** Bytes of data of a worker's ring. */
-const SIZE = 256 << 10;
-/** Longest reply that goes through the ring. A few longer ones would fill it. */
-const RING_REPLY_MAX = 32 << 10;
-const SLOT_AT = 0,
-  ERROR_BYTES_AT = 4,
-  TOOK_AT = 8,
-  POSITION_AT = 16,
-  ERROR_AT = 24;
+const SIZE = 1 << 20;
+/** Longest message that goes through the ring. A few longer ones would fill it, and they would hold its lock for long. */
+const RING_MESSAGE_MAX = 32 << 10;
+/** Bytes in a ring from which on its worker counts as behind: who can wait should. */
+const BEHIND_BYTES = SIZE >> 1;
+/** Most bytes that wait outside a ring. */
+const OUTSIDE_MAX = 256 << 20;
 
-/** A message through a port: a served reply, or null to wake the worker. */
-export type PortMessage = Served | null;
+const Kind = { Served: 0, Push: 1, Publish: 2 } as const;
+
+// Fields of a served reply, after its kind.
+const SLOT_AT = 4,
+  ERROR_BYTES_AT = 8,
+  TOOK_AT = 12,
+  POSITION_AT = 20,
+  ERROR_AT = 28;
+// Fields of a push.
+const RESP2_BYTES_AT = 4,
+  CLIENT_AT = 8,
+  PUSH_POSITION_AT = 16,
+  RESP2_AT = 24;
+// Fields of a published message.
+const CHANNEL_KIND_AT = 4,
+  CHANNEL_AT = 8,
+  CHANNEL_BYTES_AT = 12,
+  PAYLOAD_AT = 16,
+  PAYLOAD_BYTES_AT = 20,
+  PUBLISH_POSITION_AT = 24,
+  MESSAGE_AT = 32;
+
+/** A message that went outside the ring, with its number there. Through a port, null wakes the worker. */
+interface Parcel {
+  readonly n: number;
+  readonly bytes: Uint8Array;
+}
+export type PortMessage = Parcel | null;
+
+/** Receives the messages. */
+export interface MailHandlers {
+  /** A message woke this worker. */
+  woken(): void;
+  /** The reply to a client of this worker that waited. */
+  served(served: Served): void;
+  /** Bytes for a client of this worker that are no reply to it, by its protocol. Empty ones are not sent. */
+  pushed(client: number, resp2: Buffer, resp3: Buffer, position: number): void;
+  /** A message that another worker has published. `deliver` follows once no more is at hand. */
+  published(message: Published): void;
+  deliver(): void;
+  /** Pushes or messages to this worker were lost: more than OUTSIDE_MAX bytes waited. */
+  lost(): void;
+}
 
 /** Makes the shared memory of the mailboxes of `workers` workers. */
 export function makeMailboxes(workers: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(workers * ringBytes(SIZE));
+  return new SharedArrayBuffer(workers * ringBytes(SIZE) + workers * LOST_STRIDE * 4);
 }
+/** The words by which workers are told that something was lost lie behind the rings, each in a cache line of its own. */
+const LOST_STRIDE = 32;
 
-export class Mailbox {
-  private readonly rings: Ring[];
+export class Mailbox implements PublishMail {
+  private readonly addressees: Addressee[];
   private readonly own: Ring;
-  private readonly scratch = Buffer.allocUnsafeSlow(ERROR_AT + RING_REPLY_MAX);
+  private readonly lostWords: Int32Array;
+  private readonly message = new Message();
+  /** Messages from outside that came before their turn, by number. */
+  private readonly early = new Map<number, Uint8Array>();
+  private readonly empty = Buffer.alloc(0);
+  /** Served replies that were taken and not delivered yet. */
+  private served: Served[] = [];
 
-  /**
-   * `ports` has a port to each other worker, and null for this one. `woken` is called when a message woke this worker, and
-   * `take` with each reply.
-   */
+  /** `ports` has a port to each other worker, and null for this one. */
   constructor(
-    worker: number,
+    private readonly worker: number,
     memory: SharedArrayBuffer,
     private readonly ports: readonly (MessagePort | null)[],
-    private readonly woken: () => void,
-    private readonly take: (served: Served) => void,
+    private readonly handlers: MailHandlers,
   ) {
-    this.rings = ports.map((_, i) => new Ring(memory, i * ringBytes(SIZE), SIZE));
-    this.own = this.rings[worker]!;
+    const rings = ports.map((_, i) => new Ring(memory, i * ringBytes(SIZE), SIZE, RING_MESSAGE_MAX));
+    this.addressees = ports.map((port, i) => new Addressee(rings[i]!, port));
+    this.lostWords = new Int32Array(memory, ports.length * ringBytes(SIZE));
+    this.toWake = new Uint8Array(ports.length);
+    this.own = rings[worker]!;
     this.own.rest();
     for (const port of ports) {
       if (port !== null) port.onmessage = (event) => this.receive(event.data as PortMessage);
     }
   }
 
-  /** Sends replies to the worker `to`. */
+  // ---- sending ----
+
+  /** Sends replies to waiting clients of the worker `to`. */
   send(to: number, all: readonly Served[]): void {
-    const ring = this.rings[to]!;
-    const port = this.ports[to]!;
-    for (const served of all) {
-      const length = this.encode(served);
-      if (length < 0 || !ring.push(this.scratch, length)) port.postMessage(served);
+    for (const { slot, error, tookMs, position, reply } of all) {
+      const text = error === "" ? this.empty : Buffer.from(error);
+      const message = this.message.begin().int(Kind.Served).int(slot).int(text.length).double(tookMs).double(position);
+      message.add(text, 0, text.length).add(Buffer.from(reply.buffer, reply.byteOffset, reply.length), 0, reply.length);
+      this.post(to, Infinity);
     }
-    if (ring.mustWake()) port.postMessage(null);
   }
 
-  /** Writes a reply into `scratch`. Returns its length, -1 = too long for the ring. */
-  private encode(served: Served): number {
-    const { scratch } = this;
-    const errorBytes = Buffer.byteLength(served.error);
-    const length = ERROR_AT + errorBytes + served.reply.length;
-    if (length > scratch.length) return -1;
-    scratch.writeInt32LE(served.slot, SLOT_AT);
-    scratch.writeInt32LE(errorBytes, ERROR_BYTES_AT);
-    scratch.writeDoubleLE(served.tookMs, TOOK_AT);
-    scratch.writeDoubleLE(served.position, POSITION_AT);
-    scratch.write(served.error, ERROR_AT);
-    scratch.set(served.reply, ERROR_AT + errorBytes);
-    return length;
+  /**
+   * Sends bytes that are no reply to a client of the worker `to`: `resp2` or `resp3`, by the client's protocol when they
+   * arrive. They leave once `position` is released. May be called inside a section; a turn must be open.
+   */
+  push(to: number, client: number, resp2: Buffer, resp3: Buffer, position: number): void {
+    this.message.begin().int(Kind.Push).int(resp2.length).double(client).double(position);
+    this.message.add(resp2, 0, resp2.length).add(resp3, 0, resp3.length);
+    this.post(to, OUTSIDE_MAX);
   }
+
+  /** Sends a published message. The lock of its channel's stripe is held; a turn must be open. */
+  publish(to: number, { kind, bytes, channelAt, channelBytes, payloadAt, payloadBytes, position }: Published): void {
+    this.message.begin().int(Kind.Publish).int(kind).int(channelAt).int(channelBytes).int(payloadAt).int(payloadBytes);
+    this.message.double(position).add(bytes, 0, bytes.length);
+    this.post(to, OUTSIDE_MAX);
+  }
+
+  /** Sends `message`. At most `outsideMax` bytes may then wait outside the ring. */
+  private post(to: number, outsideMax: number): void {
+    assert(to !== this.worker, "a worker sends nothing to itself");
+    const { message } = this;
+    const addressee = this.addressees[to]!;
+    if (message.bytes > RING_MESSAGE_MAX) addressee.copyAhead(message);
+    if (!addressee.ring.push(message, addressee, outsideMax)) Atomics.store(this.lostWords, to * LOST_STRIDE, 1);
+    addressee.copy = null;
+    message.release();
+    this.toWake[to] = 1;
+    this.wakesAny = true;
+  }
+  /** Workers that were sent something in this turn. */
+  private readonly toWake: Uint8Array;
+  private wakesAny = false;
+
+  /** Wakes those of them that sleep. Called once a turn. */
+  wake(): void {
+    if (!this.wakesAny) return;
+    this.wakesAny = false;
+    for (let to = 0; to < this.toWake.length; to++) {
+      if (this.toWake[to] === 0) continue;
+      this.toWake[to] = 0;
+      const { ring, port } = this.addressees[to]!;
+      if (ring.mustWake()) port!.postMessage(null);
+    }
+  }
+
+  /** True when so much waits for the worker `to` that a sender that can wait should. */
+  isBehind(to: number): boolean {
+    return this.addressees[to]!.ring.backlog > BEHIND_BYTES;
+  }
+
+  // ---- receiving ----
 
   private receive(message: PortMessage): void {
-    this.woken();
-    if (message !== null) this.take(message);
+    if (message !== null) this.early.set(message.n, message.bytes);
+    this.handlers.woken();
   }
 
   /** Called when a turn begins: until `rest`, this worker reads its ring without being woken. */
@@ -92,22 +194,124 @@ export class Mailbox {
     this.own.work();
   }
 
-  /** Delivers the replies in the ring. Called between commands. */
+  /** Delivers all messages. Called between commands. */
   collect(): void {
-    for (let message = this.own.take(); message !== null; message = this.own.take()) {
-      const errorEnd = ERROR_AT + message.readInt32LE(ERROR_BYTES_AT);
-      this.take({
-        slot: message.readInt32LE(SLOT_AT),
-        reply: message.subarray(errorEnd),
-        error: message.toString("utf8", ERROR_AT, errorEnd),
-        tookMs: message.readDoubleLE(TOOK_AT),
-        position: message.readDoubleLE(POSITION_AT),
-      });
+    const { handlers, lostWords, worker } = this;
+    this.fetch();
+    handlers.deliver();
+    if (this.served.length > 0) {
+      const { served } = this;
+      this.served = [];
+      for (const one of served) handlers.served(one);
     }
+    if (Atomics.load(lostWords, worker * LOST_STRIDE) === 0) return;
+    Atomics.store(lostWords, worker * LOST_STRIDE, 0);
+    handlers.lost();
+  }
+
+  /** Takes all messages (MAIL-1). Pushes are delivered at once. No command runs, so it may be called at any time. */
+  fetch(): void {
+    const { own } = this;
+    if (own.isEmpty) return;
+    const head = own.outsideHead;
+    for (let message = own.take(); message !== null; message = own.take()) this.receiveOne(message);
+    while (own.outsideTail !== head) {
+      const bytes = this.takeOutside(own.outsideTail);
+      own.tookOutside(bytes.length);
+      this.receiveOne(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+    }
+  }
+
+  /** Takes message `n` from outside (RING-R6). */
+  private takeOutside(n: number): Uint8Array {
+    const { early } = this;
+    if (!early.has(n)) this.readPorts();
+    const bytes = early.get(n);
+    assert(bytes !== undefined, "a message counted as outside is there (RING-R6)");
+    early.delete(n);
+    return bytes;
+  }
+
+  /** Reads what has come through the ports and no event has told of yet. */
+  private readPorts(): void {
+    for (const port of this.ports) {
+      if (port === null) continue;
+      for (let taken = receiveMessageOnPort(port); taken !== undefined; taken = receiveMessageOnPort(port)) {
+        const parcel = taken.message as PortMessage;
+        if (parcel !== null) this.early.set(parcel.n, parcel.bytes);
+      }
+    }
+  }
+
+  private receiveOne(message: Buffer): void {
+    const kind = message.readInt32LE(0);
+    if (kind === Kind.Publish) this.handlers.published(publishedOf(message));
+    else if (kind === Kind.Push) this.pushed(message);
+    else this.served.push(servedOf(message));
+  }
+
+  private pushed(message: Buffer): void {
+    const resp2End = RESP2_AT + message.readInt32LE(RESP2_BYTES_AT);
+    this.handlers.pushed(
+      message.readDoubleLE(CLIENT_AT),
+      message.subarray(RESP2_AT, resp2End),
+      message.subarray(resp2End),
+      message.readDoubleLE(PUSH_POSITION_AT),
+    );
   }
 
   /** Called before this worker sleeps. Returns false when the ring is not empty. */
   rest(): boolean {
+    this.wake();
     return this.own.rest();
+  }
+}
+
+function publishedOf(message: Buffer): Published {
+  return new Published(
+    message.readInt32LE(CHANNEL_KIND_AT) as ChannelKind,
+    message.subarray(MESSAGE_AT),
+    message.readInt32LE(CHANNEL_AT),
+    message.readInt32LE(CHANNEL_BYTES_AT),
+    message.readInt32LE(PAYLOAD_AT),
+    message.readInt32LE(PAYLOAD_BYTES_AT),
+    message.readDoubleLE(PUBLISH_POSITION_AT),
+  );
+}
+
+function servedOf(message: Buffer): Served {
+  const errorEnd = ERROR_AT + message.readInt32LE(ERROR_BYTES_AT);
+  return {
+    slot: message.readInt32LE(SLOT_AT),
+    reply: message.subarray(errorEnd),
+    error: message.toString("utf8", ERROR_AT, errorEnd),
+    tookMs: message.readDoubleLE(TOOK_AT),
+    position: message.readDoubleLE(POSITION_AT),
+  };
+}
+
+/** A worker as others send to it. */
+class Addressee implements Outside {
+  /** The copy of a long message; null = the message is short. */
+  copy: Uint8Array | null = null;
+
+  constructor(
+    readonly ring: Ring,
+    readonly port: MessagePort | null,
+  ) {}
+
+  /** Copies a long message into shared memory, before the lock of the ring is taken. */
+  copyAhead(message: Message): void {
+    this.copy = new Uint8Array(new SharedArrayBuffer(message.bytes));
+    message.copyTo(this.copy);
+  }
+
+  put(n: number, message: Message): void {
+    let bytes = this.copy;
+    if (bytes === null) {
+      bytes = new Uint8Array(message.bytes);
+      message.copyTo(bytes);
+    }
+    this.port!.postMessage({ n, bytes } satisfies Parcel);
   }
 }

@@ -33,6 +33,7 @@ import type { Collector } from "./collector.ts";
 import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitor-feed.ts";
 import { OutsideMemory } from "./outside-memory.ts";
+import type { Pushes } from "./pushes.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
@@ -98,6 +99,7 @@ export class Services implements ServerServices {
   log!: Logger;
   persistence!: RdbPersistence;
   collector!: Collector;
+  pushes!: Pushes;
   rejected = 0;
   private readonly cells: Cells;
   private readonly pending = new Map<number, (answers: Answer[]) => void>();
@@ -288,6 +290,7 @@ export class Services implements ServerServices {
       heapBytes: cells.sum(Cell.heapBytes),
       blockedClients: cells.sum(Cell.blocked),
       watchingClients: cells.sum(Cell.watching),
+      subscribers: cells.sum(Cell.subscribers),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
     };

@@ -26,6 +26,7 @@ import { Engine } from "./engine.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { persistenceOf } from "./persistence.ts";
+import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
@@ -96,13 +97,17 @@ class DataWorker implements ClientHost {
     );
     this.services.collector = this.collector;
     const { blocking, turn } = this.engine;
-    const mailbox = new Mailbox(
-      worker,
-      mail.mailboxes,
-      mail.mailPorts,
-      () => turn.touch(),
-      (served) => this.guard(() => blocking.receive(served)),
-    );
+    const { pubsub } = this.engine.call;
+    const mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
+      woken: () => turn.touch(),
+      served: (served) => this.guard(() => blocking.receive(served)),
+      pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
+      lost: () => this.services.pushes.lost(),
+      published: (message) => pubsub.receive(message),
+      deliver: () => pubsub.deliver(),
+    });
+    pubsub.mail = mailbox;
+    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox);
     blocking.send = (to, served) => mailbox.send(to, served);
     turn.mail = mailbox;
     turn.later = setImmediate;
@@ -294,8 +299,8 @@ class DataWorker implements ClientHost {
     const before = systemClock.monotonicMs() - seconds * 1000;
     for (const client of this.clients.values()) {
       const { session } = client;
-      if (session.activeMs < before && !client.isWaiting && !client.isPaused && !session.monitors)
-        client.transport.terminate();
+      const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
+      if (isIdle && !session.monitors && session.subscriptions === null) client.transport.terminate();
     }
   }
 

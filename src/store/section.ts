@@ -2,7 +2,8 @@
  * Section: a critical section over shards, and the only way to hold their locks. One per thread, entered by a command, a
  * step of background work or an eviction, which also leaves it.
  *
- *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ report the change │ unlock
+ *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ append the effects │
+ *                                                            report the change │ send messages │ unlock │ deliver messages
  *
  * Sections nest: within an outer section `enter` only counts, or adds the lock of one more shard when that is free, and
  * everything that `leave` does waits for the end of the outermost one. EXEC runs its commands that way,
@@ -57,11 +58,25 @@ export interface EffectsOfSection {
   flush(): void;
 }
 
+/** Gathers the messages that a section publishes, see dispatch/pubsub.ts. */
+export interface MessagesOfSection {
+  /** Sends them: after the effects have their position, before the locks are released. */
+  flush(): void;
+  /** Delivers them to the clients of this worker, without locks. */
+  deliver(): void;
+  /** Forgets them: the section failed before it changed anything. */
+  discard(): void;
+}
+
 export class Section {
   /** Where the effects of the section are gathered; null = nowhere. */
   effects: EffectsOfSection | null = null;
   /** The section has effects that are to be appended to the change log. */
   private isEffective = false;
+  /** Where the messages of the section are gathered; null = nowhere. */
+  messages: MessagesOfSection | null = null;
+  private sendsMessages = false;
+  private hasSentMessages = false;
   /**
    * Shards whose locks are held: `outer`, then `further[1]` to `further[heldCount - 1]`. Ascending, but for those that were
    * only tried for. The first has a field of its own, because most sections have no other.
@@ -356,6 +371,11 @@ export class Section {
     this.isEffective = this.hasEndWork = true;
   }
 
+  /** The section has messages: they are sent before the locks go. */
+  hasMessages(): void {
+    this.sendsMessages = this.hasEndWork = true;
+  }
+
   // ---- leaving ----
 
   /** Leaves. The outermost section serves the clients blocked on its keys, reports its change and releases its locks. */
@@ -365,7 +385,7 @@ export class Section {
       this.depth--;
       return;
     }
-    if (this.hasEndWork) this.endWork();
+    if (this.hasEndWork) return this.leaveAfterWork();
     this.depth = 0;
     if (this.heldCount === 1) {
       this.heldCount = 0;
@@ -375,6 +395,13 @@ export class Section {
     }
   }
 
+  private leaveAfterWork(): void {
+    this.endWork();
+    this.depth = 0;
+    this.unlockAll();
+    if (this.hasSentMessages) this.deliverMessages();
+  }
+
   /** Leaves, but retains the lock for the next command of a run (SECTION-4). Only with one lock, and not nested. */
   retain(): void {
     assert(this.depth === 1, "only the outermost section retains its lock");
@@ -382,6 +409,7 @@ export class Section {
     this.depth = 0;
     for (; this.heldCount > 1; this.heldCount--) this.unlockLast();
     this.outer.mutating = Mutating.No;
+    if (this.hasSentMessages) this.deliverMessages();
   }
   /** Enters again with the lock that was retained. */
   resume(): void {
@@ -399,6 +427,7 @@ export class Section {
     if (this.ready.length !== 0) this.serveReady();
     if (this.isEffective) this.appendEffects();
     if (this.reporter !== null) this.report(this.reporter);
+    if (this.sendsMessages) this.sendMessages();
     if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
     this.hasReserved = false;
     this.isAtOnce = this.addsLocks = false;
@@ -421,6 +450,21 @@ export class Section {
     } catch (error) {
       throw this.failed(error);
     }
+  }
+
+  private sendMessages(): void {
+    this.sendsMessages = false;
+    this.hasSentMessages = true;
+    try {
+      this.messages!.flush();
+    } catch (error) {
+      throw this.failed(error);
+    }
+  }
+
+  private deliverMessages(): void {
+    this.hasSentMessages = false;
+    this.messages!.deliver();
   }
 
   private report(ends: (section: Section) => void): void {
@@ -459,6 +503,8 @@ export class Section {
     assert(this.ready.length === 0, "a waited key becomes ready by a change");
     this.depth = 0;
     this.isAtOnce = this.addsLocks = false;
+    if (this.sendsMessages) this.messages!.discard();
+    this.sendsMessages = false;
     this.unlockAll();
     return error;
   }

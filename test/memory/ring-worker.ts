@@ -1,4 +1,5 @@
 /** A thread of ring.test.ts: a producer, or the consumer (producer -1). */
+import { Message } from "../../src/memory/message.ts";
 import { Ring, ringBytes } from "../../src/memory/ring.ts";
 
 declare const self: Worker;
@@ -21,9 +22,11 @@ function messageOf(producer: number, n: number, most: number): Buffer {
 }
 
 function produce(ring: Ring, run: RingRun, bell: Int32Array): void {
+  const message = new Message();
   for (let n = 0; n < run.messages; n++) {
-    const message = messageOf(run.producer, n, Math.min(120, run.size - 4));
-    while (!ring.push(message, message.length)) Atomics.pause();
+    const bytes = messageOf(run.producer, n, Math.min(120, run.size - 4));
+    message.begin().add(bytes, 0, bytes.length);
+    while (!ring.push(message, null, 0)) Atomics.pause();
     if (ring.mustWake()) {
       Atomics.add(bell, 0, 1);
       Atomics.notify(bell, 0);

@@ -6,7 +6,8 @@
  */
 import { describe, expect, test } from "bun:test";
 import { Random } from "../../src/base/random.ts";
-import { Ring, ringBytes } from "../../src/memory/ring.ts";
+import { Message } from "../../src/memory/message.ts";
+import { type Outside, Ring, ringBytes } from "../../src/memory/ring.ts";
 import { testSeed } from "../support/random.ts";
 import type { RingRun } from "./ring-worker.ts";
 
@@ -21,6 +22,18 @@ function ringOf(size: number, start = 0): Ring {
   return new Ring(buffer, 0, size);
 }
 
+const message = new Message();
+/** Pushes `bytes` in three parts. */
+function push(ring: Ring, bytes: Buffer, outside: Outside | null = null, outsideMax = 0): boolean {
+  message.begin();
+  if (bytes.length >= 4) message.int(bytes.readInt32LE(0));
+  const at = message.bytes;
+  const half = at + ((bytes.length - at) >> 1);
+  message.add(bytes, at, half - at).add(bytes, half, bytes.length - half);
+  expect(message.bytes).toBe(bytes.length);
+  return ring.push(message, outside, outsideMax);
+}
+
 describe("one thread", () => {
   test("the data begins after 512 bytes of words", () => {
     expect(ringBytes(64)).toBe(576);
@@ -33,11 +46,11 @@ describe("one thread", () => {
     expect(ring.isEmpty).toBe(true);
     expect(ring.take()).toBeNull();
     expect(ring.messageMax).toBe(60);
-    expect(ring.push(Buffer.alloc(61), 61)).toBe(false);
-    expect(ring.push(Buffer.alloc(60, "x"), 60)).toBe(true);
-    expect(ring.push(Buffer.alloc(0), 0)).toBe(false);
+    expect(push(ring, Buffer.alloc(61))).toBe(false);
+    expect(push(ring, Buffer.alloc(60, "x"))).toBe(true);
+    expect(push(ring, Buffer.alloc(0))).toBe(false);
     expect(ring.take()!.toString()).toBe("x".repeat(60));
-    expect(ring.push(Buffer.alloc(0), 0)).toBe(true);
+    expect(push(ring, Buffer.alloc(0))).toBe(true);
     expect(ring.take()!.length).toBe(0);
     expect(ring.isEmpty).toBe(true);
   });
@@ -46,7 +59,7 @@ describe("one thread", () => {
     const ring = ringOf(64);
     expect(ring.mustWake()).toBe(false);
     expect(ring.rest()).toBe(true);
-    ring.push(Buffer.from("a"), 1);
+    push(ring, Buffer.from("a"));
     expect(ring.mustWake()).toBe(true);
     expect(ring.mustWake()).toBe(false);
     expect(ring.rest()).toBe(false);
@@ -73,7 +86,7 @@ describe("one thread", () => {
         );
         const bytes = 4 + ((message.length + 3) & ~3);
         const fits = used + bytes <= size;
-        expect(ring.push(message, message.length)).toBe(fits);
+        expect(push(ring, message)).toBe(fits);
         if (!fits) continue;
         model.push(message);
         used += bytes;
@@ -87,6 +100,54 @@ describe("one thread", () => {
       }
       expect(ring.isEmpty).toBe(model.length === 0);
     }
+  });
+
+  test.each([
+    [64, 40],
+    [256, 100],
+    [1024, 1020],
+  ])("with messages outside: a ring of %d bytes, messages of up to %d in it", (size, messageMax) => {
+    const random = new Random(testSeed());
+    const ring = new Ring(new SharedArrayBuffer(ringBytes(size)), 0, size, messageMax);
+    const model: Buffer[] = [];
+    const parcels = new Map<number, Buffer>();
+    const outside: Outside = {
+      put: (n, taken) => {
+        const bytes = Buffer.alloc(taken.bytes);
+        taken.copyTo(bytes);
+        parcels.set(n, bytes);
+      },
+    };
+    const most = 3000;
+    let refused = 0;
+    for (let step = 0; step < 20_000; step++) {
+      const bursts = random.below(20) === 0 ? 40 : 1;
+      for (let n = random.below(2) * bursts; n > 0; n--) {
+        const bytes = Buffer.from(Array.from({ length: random.below(messageMax + 20) }, () => random.below(256)));
+        const units = Math.ceil(bytes.length / 64);
+        let waiting = 0;
+        for (const parcel of parcels.values()) waiting += Math.ceil(parcel.length / 64);
+        const goesOutside = push(ring, bytes, outside, most);
+        if (goesOutside) model.push(bytes);
+        else expect((waiting + units) * 64).toBeGreaterThan(most);
+        refused += goesOutside ? 0 : 1;
+      }
+      expect(ring.isEmpty).toBe(model.length === 0);
+      if (parcels.size > 0) expect(ring.backlog).toBe(Infinity);
+      if (random.below(2) === 0) continue;
+      const head = ring.outsideHead;
+      for (let bytes = ring.take(); bytes !== null; bytes = ring.take())
+        expect(bytes.equals(model.shift()!)).toBe(true);
+      while (ring.outsideTail !== head) {
+        const n = ring.outsideTail;
+        const bytes = parcels.get(n)!;
+        parcels.delete(n);
+        expect(bytes.equals(model.shift()!)).toBe(true);
+        ring.tookOutside(bytes.length);
+      }
+      expect(ring.backlog).toBe(0);
+    }
+    expect(refused).toBeGreaterThan(0);
   });
 });
 

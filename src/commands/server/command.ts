@@ -28,6 +28,7 @@ import {
   READONLY,
   SKIP_MONITOR,
   SKIP_SLOWLOG,
+  PUBSUB,
   STALE,
   WRITE,
 } from "../../dispatch/spec.ts";
@@ -41,6 +42,7 @@ const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [READONLY, "readonly"],
   [DENY_OOM, "denyoom"],
   [ADMIN, "admin"],
+  [PUBSUB, "pubsub"],
   [NO_SCRIPT, "noscript"],
   [BLOCKING, "blocking"],
   [LOADING, "loading"],
@@ -100,6 +102,7 @@ const VARIABLE = " variable_flags";
 
 function keySpecsOf(spec: CommandSpec): readonly KeyPlace[] {
   if (spec.places !== undefined) return spec.places;
+  if (spec.channels !== undefined) return [{ ...spec.channels, flags: "not_key" }];
   if (spec.keys.first === 0) return [];
   const byKind = (spec.flags & WRITE) !== 0 ? "RW update" : "RO access";
   return [{ ...spec.keys, flags: spec.keyFlags ?? byKind }];
@@ -146,9 +149,8 @@ function writeInfo(reply: Reply, table: CommandTable, spec: CommandSpec): void {
   reply.text(table.nameOf(spec).toLowerCase());
   reply.integer(spec.arity);
   simples(reply, flagNames(spec));
-  reply.integer(spec.keys.first);
-  reply.integer(spec.keys.last);
-  reply.integer(spec.keys.step);
+  const { first, last, step } = spec.channels ?? spec.keys;
+  for (const number of [first, last, step]) reply.integer(number);
   simples(
     reply,
     categoriesOf(spec).map((name) => `@${name}`),

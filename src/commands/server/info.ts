@@ -10,6 +10,7 @@ import { deadlineSum, expiresCount, keyCount } from "../../store/keyspace.ts";
 import { BIN_BITMAP_WORDS, type Shard } from "../../store/shard.ts";
 import { arch, machine, release, totalmem, type } from "node:os";
 import { parameterText } from "../../base/config/redis.ts";
+import { ChannelKind } from "../../store/channels.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import {
@@ -110,7 +111,7 @@ function clientsSection(call: Call, totals: ServerTotals): Fields {
     ["client_recent_max_output_buffer", totals.maxOutputBuffer],
     ["blocked_clients", totals.blockedClients],
     ["tracking_clients", 0],
-    ["pubsub_clients", 0],
+    ["pubsub_clients", totals.subscribers],
     ["watching_clients", totals.watchingClients],
     ["clients_in_timeout_table", 0],
     ["total_watched_keys", call.blocking.waiters.keysWatched()],
@@ -346,7 +347,7 @@ const SYNC: Fields = [
   ["sync_partial_err", 0],
 ];
 
-function statsSection(_call: Call, totals: ServerTotals): Fields {
+function statsSection(call: Call, totals: ServerTotals): Fields {
   return [
     ["total_connections_received", totals.totalConnections],
     ["total_commands_processed", totals.totalCommands],
@@ -372,9 +373,9 @@ function statsSection(_call: Call, totals: ServerTotals): Fields {
     ["current_eviction_exceeded_time", Math.round(totals.exceedingMs)],
     ["keyspace_hits", totals.keyspaceHits],
     ["keyspace_misses", totals.keyspaceMisses],
-    ["pubsub_channels", 0],
-    ["pubsub_patterns", 0],
-    ["pubsubshard_channels", 0],
+    ["pubsub_channels", call.pubsub.channels.count(ChannelKind.Channel)],
+    ["pubsub_patterns", call.pubsub.channels.count(ChannelKind.Pattern)],
+    ["pubsubshard_channels", call.pubsub.channels.count(ChannelKind.Shard)],
     ["latest_fork_usec", 0],
     ["total_forks", 0],
     ["migrate_cached_sockets", 0],

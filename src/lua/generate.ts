@@ -71,13 +71,14 @@ class StatementGenerator extends ExpressionGenerator {
   private func(body: FunctionBody, hidden: readonly string[], first: string): string {
     const { context } = this;
     const outer = context.current;
+    const takesRest = body.isVararg && (body.usesDots || body.argument?.used === true);
     const limited = callsOrLoops(body.body);
     const frame = FRAME_BYTES + VARIABLE_BYTES * body.variableCount + (context.suspendable ? GENERATOR_BYTES : 0);
-    const isVariable = limited && body.isVararg;
+    const isVariable = limited && takesRest;
     const own = new FunctionContext(limited, isVariable ? "$d" : String(frame));
     context.current = own;
     const parameters = [...hidden, ...body.parameters.map((parameter) => this.variableName(parameter))];
-    if (body.isVararg) parameters.push("...$va");
+    if (takesRest) parameters.push("...$va");
     const statements = this.block(body.body);
     const variable = isVariable ? `const $d = ${frame} + ${EXTRA_BYTES} * $va.length;` : "";
     const enter = own.limited ? `if (($s.depth += ${own.cost}) > ${DEPTH_MAX}) $overflow(${own.cost}); ${POLL}` : "";

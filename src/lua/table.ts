@@ -101,6 +101,15 @@ export class LuaTable {
     this.put(key, value);
   }
 
+  /** Replaces the value of a key that is there. Returns false, and does nothing, for others and for a frozen table. */
+  replaceStr(key: string, value: unknown): boolean {
+    if (this.frozen || value === undefined) return false;
+    const at = this.find(key);
+    if (at < 0 || this.values[at] === undefined) return false;
+    this.values[at] = value;
+    return true;
+  }
+
   /** Sets the value of a number, integral or not. */
   setInt(key: number, value: unknown): void {
     if (this.frozen) raiseBare(READ_ONLY);

@@ -3,6 +3,7 @@ import { checkInt32, checkString, checkTable, optionalInt32, optionalString } fr
 import { callerPosition } from "../callers.ts";
 import { luaErrorOf, mark, restore } from "../catch.ts";
 import { numberText, textToNumber } from "../number.ts";
+import { state } from "../state.ts";
 import {
   addressText,
   badArgument,
@@ -79,17 +80,23 @@ function succeeded(result: unknown): unknown {
 
 /** pcall of an environment that may show an error's value in another form. */
 function makePcall(shown: (value: unknown) => unknown): Builtin {
-  const run = (...args: unknown[]): unknown => {
-    checkAny(1, args.length);
-    const before = mark();
+  function run(callee?: unknown, a?: unknown, b?: unknown): unknown {
+    const count = arguments.length;
+    checkAny(1, count);
+    const { site, depth, nested } = state;
     try {
-      return succeeded(callValue(...(args as [unknown])));
+      if (count === 1) return succeeded(callValue(callee));
+      if (count === 2) return succeeded(callValue(callee, a));
+      if (count === 3) return succeeded(callValue(callee, a, b));
+      return succeeded(callValue(...(arguments as unknown as [unknown])));
     } catch (thrown) {
       const { value } = luaErrorOf(thrown);
-      restore(before);
+      state.site = site;
+      state.depth = depth;
+      state.nested = nested;
       return [false, shown(value)];
     }
-  };
+  }
   return { name: "pcall", run, single: false };
 }
 

@@ -1,5 +1,6 @@
 /** string.find, match, gmatch and gsub. */
 import { checkString, optionalInt32, optionalInteger } from "../arguments.ts";
+import { charge } from "../limits.ts";
 import { numberText } from "../number.ts";
 import {
   isPlain,
@@ -135,11 +136,15 @@ function replacementText(value: unknown, text: string, start: number, end: numbe
   return typeof value === "number" ? numberText(value) : raise(`invalid replacement value (a ${typeName(value)})`);
 }
 
+/** Results are charged in steps of this size. */
+const CHARGED_STEP = 65_536;
+
 /** Replaces up to `countMax` matches by what `replace` makes of them. Returns the new text and how many there were. */
 function replaceAll(text: string, pattern: Pattern, countMax: number, replace: (end: number) => string): unknown {
   let result = "";
   let count = 0;
   let from = 0;
+  let charged = 0;
   while (count < countMax) {
     const end = pattern.search(text, from);
     if (end < 0) break;
@@ -147,6 +152,10 @@ function replaceAll(text: string, pattern: Pattern, countMax: number, replace: (
     const start = matchStart();
     if (start > from) result += text.slice(from, start);
     result += replace(end);
+    if (result.length > charged + CHARGED_STEP) {
+      charge(result.length - charged);
+      charged = result.length;
+    }
     if (end > start) from = end;
     else {
       if (start >= text.length) {

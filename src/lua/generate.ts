@@ -329,8 +329,8 @@ class StatementGenerator extends ExpressionGenerator {
     const [iterator, invariant, control] = [context.fresh("f"), context.fresh("f"), context.fresh("f")];
     const result = context.fresh("r");
     const setup = this.localLike([iterator, invariant, control], loop.values);
-    const site = context.site(loop.line);
-    const callee = `(typeof ${iterator} === "function" ? ${iterator} : $callee(${iterator}, ${site}))`;
+    const site = context.site(loop.line, { kind: "local", name: "(for generator)" });
+    const callee = `(typeof ${iterator} === "function" ? ${iterator} : $callee(${iterator}, ${context.site(loop.line)}))`;
     const step = `$s.site = ${site}; const ${result} = \n/*${site}*/${callee}(${invariant}, ${control});`;
     const rest = names.slice(1);
     const declared = rest.map((name) => `let ${name};`).join("");
@@ -360,7 +360,9 @@ class StatementGenerator extends ExpressionGenerator {
     if (values.length > 1) return this.returnComputed(`[${this.elements(values).join(", ")}]`);
     if (value!.type === "call") {
       const leaving = `$s.depth -= ${this.context.current.cost}`;
-      if (this.context.suspendable) return this.returnComputed(this.call(value!));
+      // a built-in still sees its caller
+      const isBuiltin = value!.method === null && this.context.constantValue(value!.callee) !== undefined;
+      if (isBuiltin || this.context.suspendable) return this.returnComputed(this.call(value!));
       return `return ${this.call(value!, leaving)};`;
     }
     if (value!.type === "dots") return `${leave}return $results($va);`;

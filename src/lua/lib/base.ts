@@ -120,6 +120,7 @@ function xpcall(callee?: unknown, handler?: unknown): unknown {
 }
 
 function rawEqual(a?: unknown, b?: unknown): boolean {
+  checkAny(1, arguments.length);
   checkAny(2, arguments.length);
   return a === b;
 }
@@ -132,6 +133,7 @@ function rawGet(table?: unknown, key?: unknown): unknown {
 
 function rawSet(table?: unknown, key?: unknown, value?: unknown): unknown {
   const checked = checkTable(table, 1, arguments.length);
+  checkAny(2, arguments.length);
   checkAny(3, arguments.length);
   checked.set(key, value);
   return checked;

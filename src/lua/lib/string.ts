@@ -72,6 +72,7 @@ function rep(s?: unknown, n?: unknown): string {
 function byte(s?: unknown, i?: unknown, j?: unknown): unknown {
   const text = typeof s === "string" ? s : checkString(s, 1, arguments.length);
   const length = text.length;
+  if (j === undefined && typeof i === "number" && i >= 1 && i <= length) return text.charCodeAt(Math.floor(i) - 1);
   let start = absolute(optionalInteger(i, 2, arguments.length, 1), length);
   let end = absolute(optionalInteger(j, 3, arguments.length, start), length);
   if (start <= 0) start = 1;

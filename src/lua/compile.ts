@@ -9,7 +9,7 @@ import type { Environment } from "./environment.ts";
 import { generate } from "./generate.ts";
 import { resetCoroutines } from "./lib/coroutine.ts";
 import { Killed } from "./limits.ts";
-import { parse } from "./parser.ts";
+import { type ParsedChunk, parse } from "./parser.ts";
 import { helpersOf, PARAMETERS } from "./runtime.ts";
 import { placeOf, registerSites, type SiteTable } from "./sites.ts";
 import { state } from "./state.ts";
@@ -21,6 +21,8 @@ export interface CompileOptions {
   readonly environment: Environment;
   /** Levels of syntax that the caller has taken: fewer are left for the text. */
   readonly levels?: number;
+  /** Looks at the tree before it is forgotten (host-calls.ts). */
+  readonly inspect?: (chunk: ParsedChunk) => void;
 }
 
 /** Names through which a text can reach the coroutine library without naming it. */
@@ -56,6 +58,7 @@ export class CompiledChunk {
 export function compile(source: string, options: CompileOptions): CompiledChunk {
   const { chunkName, environment } = options;
   const parsed = parse(source, chunkName, options.levels ?? 0);
+  options.inspect?.(parsed);
   const suspendable = ROUTES_TO_COROUTINES.some((name) => parsed.mentions(name));
   const generated = generate(source, parsed, { environment, suspendable, variableLiterals: new Set() });
   const url = `\n//# sourceURL=${SOURCE_PREFIX}${generated.base}`;

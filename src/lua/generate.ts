@@ -272,18 +272,24 @@ class StatementGenerator extends ExpressionGenerator {
     const limit = bound(loop.limit, "limit");
     const step = loop.step === null ? "1" : bound(loop.step, "step");
     // Lua takes a step off before the loop adds it, which can change the last digit
-    const isWhole = loop.start.type === "number" && Number.isSafeInteger(loop.start.value) && step === "1";
+    const isWhole = Number.isSafeInteger(this.knownNumber(loop.start)) && step === "1";
     if (!isWhole) start = `(${start} - ${step}) + ${step}`;
     const name = this.variableName(loop.variable);
     const copied = loop.variable.captured || loop.variable.assigned;
     const counter = copied ? context.fresh("i") : name;
     let test = `${counter} <= ${limit}`;
-    if (loop.step !== null && !(loop.step.type === "number" && loop.step.value > 0)) {
+    if (loop.step !== null && !(this.knownNumber(loop.step) > 0)) {
       test = `${step} > 0 ? ${test} : ${limit} <= ${counter}`;
     }
     const body = this.block(loop.body);
     const copy = copied ? `let ${name} = ${counter};` : "";
     return `{${setup}${checks}for (let ${counter} = ${start}; ${test}; ${counter} += ${step}) {${POLL}${copy}${body}}}`;
+  }
+
+  /** The value of a number that is written in the text and is no parameter; NaN for others. */
+  private knownNumber(expression: Expression): number {
+    if (expression.type !== "number" || this.context.variableLiterals.has(expression.literal)) return Number.NaN;
+    return expression.value;
   }
 
   private genericFor(loop: Extract<Statement, { type: "genericFor" }>): string {

@@ -28,6 +28,8 @@ export interface HostCalls {
   readonly calls: readonly HostCall[];
   /** Whether these are all calls of the host that the chunk can make. */
   readonly isComplete: boolean;
+  /** Numbers of the literals that name commands: the first arguments (shape.ts). */
+  readonly commandLiterals: ReadonlySet<number>;
 }
 
 export interface HostNames {
@@ -47,7 +49,8 @@ export function hostCalls(chunk: ParsedChunk, names: HostNames): HostCalls {
   everyStatement(chunk.main.body, (statement) => search.noteLoop(statement));
   everyStatement(chunk.main.body, (statement) => search.statement(statement));
   const isComplete = !search.escapes && !ROUTES.some((name) => chunk.mentions(name));
-  return { calls: search.elementsChange ? search.calls.map(withoutElements) : search.calls, isComplete };
+  const calls = search.elementsChange ? search.calls.map(withoutElements) : search.calls;
+  return { calls, isComplete, commandLiterals: search.commandLiterals };
 }
 
 function withoutElements(call: HostCall): HostCall {
@@ -60,6 +63,7 @@ function withoutElements(call: HostCall): HostCall {
 
 class Search {
   readonly calls: HostCall[] = [];
+  readonly commandLiterals = new Set<number>();
   /** Whether a function of the host, or its table, is used as a value. */
   escapes = false;
   /** Whether KEYS may change. */
@@ -153,6 +157,8 @@ class Search {
 
   private call(call: CallExpression): void {
     const name = this.hostFunction(call.callee);
+    const [command] = call.args;
+    if (name !== null && command?.type === "string") this.commandLiterals.add(command.literal);
     if (name !== null)
       this.calls.push({ name, args: call.args.map((argument, at) => this.argument(call, argument, at)) });
     else if (this.isWalk(call) || this.isCallWithElements(call, "unpack")) return;

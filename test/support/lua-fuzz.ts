@@ -295,7 +295,7 @@ export class LuaProgram {
       [
         1,
         () =>
-          `xpcall(${this.functionExpression()}, ${this.random.pick(["tostring", "type", this.functionExpression()])})`,
+          `xpcall(${this.functionExpression()}, ${this.random.pick(["tostring", "type", "function(m) return m, type(m) end"])})`,
       ],
     ])();
     return name;

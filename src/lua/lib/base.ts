@@ -1,7 +1,8 @@
 /** The basic functions, but for next, pairs and ipairs (iterate.ts) and load (load.ts). */
 import { checkInt32, checkString, checkTable, optionalInt32, optionalString } from "../arguments.ts";
 import { callerPosition } from "../callers.ts";
-import { luaErrorOf, mark, restore } from "../catch.ts";
+import { luaErrorOf, type Mark, mark, restore } from "../catch.ts";
+import { NESTED_CALLS_MAX } from "../limits.ts";
 import { numberText, textToNumber } from "../number.ts";
 import { state } from "../state.ts";
 import {
@@ -107,16 +108,23 @@ function xpcall(callee?: unknown, handler?: unknown): unknown {
     return succeeded(callValue(callee));
   } catch (thrown) {
     const { value } = luaErrorOf(thrown);
+    restore(before);
+    return [false, handled(handler, value, before)];
+  }
+}
+
+/** What the handler of xpcall makes of an error. Lua gives it its own errors too, until its stack of C calls is full. */
+function handled(handler: unknown, value: unknown, before: Mark): unknown {
+  let last = value;
+  for (let calls = before.nested; calls < NESTED_CALLS_MAX; calls++) {
     try {
-      const shown = firstOf(callValue(handler, value));
+      return firstOf(callValue(handler, last));
+    } catch (thrown) {
+      last = luaErrorOf(thrown).value;
       restore(before);
-      return [false, shown];
-    } catch (again) {
-      luaErrorOf(again);
-      restore(before);
-      return [false, "error in error handling"];
     }
   }
+  return "error in error handling";
 }
 
 function rawEqual(a?: unknown, b?: unknown): boolean {

@@ -8,6 +8,7 @@
  */
 import { compile } from "../../src/lua/compile.ts";
 import { freeze } from "../../src/lua/environment.ts";
+import { ScriptCompiler } from "../../src/lua/scripts.ts";
 import { standardGlobals } from "../../src/lua/standard.ts";
 
 const SCRIPTS: readonly (readonly [name: string, repeats: number, text: string])[] = [
@@ -87,16 +88,24 @@ local start = os.clock() for i = 1, ${repeats} do f() end best = math.min(best, 
   return Number(Bun.spawnSync(["lua5.1", "-e", driver]).stdout.toString());
 }
 
-/** Microseconds for a text that was never seen before, to its first results. */
-function firstRun(makeText: (i: number) => string): number {
-  const run = (i: number): unknown => compile(makeText(i), { chunkName: "user_script", environment }).run();
+/** Microseconds for a text that was never seen before, to its first results. `run` compiles and runs it. */
+function firstRun(makeText: (i: number) => string, run: (text: string) => unknown): number {
   let next = 0;
-  for (; next < 500; next++) run(next);
+  for (; next < 500; next++) run(makeText(next));
   return best(() => {
     const start = cpuMicros();
-    for (let i = 0; i < 300; i++) run(next++);
+    for (let i = 0; i < 300; i++) run(makeText(next++));
     return (cpuMicros() - start) / 300;
   });
+}
+
+/** As it is without shapes, and with them: all these texts have one shape. */
+function measureNewTexts(name: string, makeText: (i: number) => string): void {
+  const alone = firstRun(makeText, (text) => compile(text, { chunkName: "user_script", environment }).run());
+  const scripts = new ScriptCompiler({ chunkName: "user_script", environment }, 500);
+  const shaped = firstRun(makeText, (text) => scripts.compile(text).run());
+  const figures = `${alone.toFixed(1).padStart(8)} us   of a known shape ${shaped.toFixed(2).padStart(6)} us`;
+  console.log(`new text: ${name.padEnd(28)} ${figures}`);
 }
 
 for (const [name, repeats, text] of SCRIPTS) {
@@ -106,16 +115,8 @@ for (const [name, repeats, text] of SCRIPTS) {
     `${name.padEnd(38)} ${us.toFixed(1).padStart(8)} us   lua5.1 ${lua.toFixed(1).padStart(8)} us   ${(us / lua).toFixed(2)}`,
   );
 }
-console.log(
-  `${"new text: return i".padEnd(38)} ${firstRun((i) => `return ${i}`)
-    .toFixed(1)
-    .padStart(8)} us`,
-);
-const limiter = `local now, cap, rate = 17, 100, 5 local t = {tokens = 50, last = 10}
+measureNewTexts("return i", (i) => `return ${i}`);
+const LIMITER = `local now, cap, rate = 17, 100, 5 local t = {tokens = 50, last = 10}
 local tokens = math.min(cap, t.tokens + math.max(0, now - t.last) * rate) local allowed = 0
 if tokens >= 1 then tokens = tokens - 1 allowed = 1 end t.tokens = tokens t.last = now return allowed, `;
-console.log(
-  `${"new text: token bucket".padEnd(38)} ${firstRun((i) => limiter + i)
-    .toFixed(1)
-    .padStart(8)} us`,
-);
+measureNewTexts("token bucket", (i) => LIMITER + i);

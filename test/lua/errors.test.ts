@@ -10,7 +10,7 @@ import { Killed, setRunHost, UNLIMITED } from "../../src/lua/limits.ts";
 import { LuaError } from "../../src/lua/value.ts";
 import { requireLua } from "../support/lua-oracle.ts";
 import { frozenGlobals, openGlobals, ourResults, ourRun, theirRuns, wrapped } from "../support/lua-run.ts";
-import { ERRORS, RESULTS } from "../support/lua-snippets.ts";
+import { ERRORS, LEVELS, RESULTS } from "../support/lua-snippets.ts";
 
 /** A built-in in tail position is known as one only when its name is resolved early. */
 const EARLY_ONLY = ["return pcall(error, 'x', 2)"];
@@ -21,6 +21,7 @@ describe("as in lua5.1", () => {
   const hasLua = requireLua();
   for (const [name, texts] of [
     ["errors", ERRORS],
+    ["levels of errors", LEVELS],
     ["results", RESULTS],
   ] as const) {
     test.if(hasLua)(name, async () => {

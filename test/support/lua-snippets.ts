@@ -523,6 +523,26 @@ export const ERRORS: readonly string[] = [
   "return load(function() return 'x = ' end and function() return nil end, 'name')",
 ];
 
+/** Levels of error(), through built-ins, metamethods and coroutines. */
+export const LEVELS: readonly string[] = [
+  "local function f() error('x', 2) end\nlocal function g(a)\n\nf(a,\na)\nend\nreturn pcall(g)",
+  "local function f() error('x', 2) end\nlocal function g(a)\nlocal x = f(1, (a or type)(f),\ntostring(type(1)))\nend\nreturn pcall(g)",
+  "local t = {m = function(self) error('y', 2) end}\nreturn pcall(function()\nlocal z = 1\nt\n:m()\nend)",
+  "return pcall(function() local mt = setmetatable({}, {__index = function() error('i', 2) end})\nlocal v = mt.x\nend)",
+  "return pcall(function() local mt = setmetatable({}, {__index = function() error('i', 3) end})\nlocal v = mt.x\nend)",
+  "return pcall(function() local mt = setmetatable({}, {__add = function() error('i', 2) end})\nlocal v = 1 + mt\nend)",
+  "local x = pcall(function() error('e', 2) end)\nlocal y, z = pcall(function() error('e', 3) end) return y, z",
+  "local a, b = pcall(function() table.sort({1, 2, 3}, function(a, b) error('s', 2) end) end) return a, b",
+  "local a, b = pcall(function()\ntable.sort({1, 2, 3}, function(a, b) error('s', 3) end) end) return a, b",
+  "local a, b = pcall(function()\n('x'):gsub('x', function(a, b) error('s', 2) end) end) return a, b",
+  "local a, b = pcall(function()\n('x'):gsub('x', function(a, b) error('s', 3) end) end) return a, b",
+  "local function f() error('c', 2) end local co = coroutine.create(function()\nf() end) return coroutine.resume(co)",
+  "local function f() error('c', 3) end local co = coroutine.create(function()\nf() end) return coroutine.resume(co)",
+  "local function f(g) error('c', 2) end local co = coroutine.create(function()\nf(function()\nreturn type(1)\nend) end) return coroutine.resume(co)",
+  "local d = 0 local function f() d = d + 1 table.sort({1, 2, 3}, function(a, b) f() return a < b end) end local ok, m = pcall(f) return ok, m, d > 190",
+  "local d = 0 local function f() d = d + 1 return (('x'):gsub('x', f)) end local ok, m = pcall(f) return ok, m, d > 190",
+];
+
 /** Results of the language and its basic functions. */
 export const RESULTS: readonly string[] = [
   "return tostring(1e14), tostring(99999999999999), 2^53, math.ceil(-0.5), 1e15, 1e100, 0.1, 1/3, 100, -1.5, 123456789012345",

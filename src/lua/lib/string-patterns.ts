@@ -12,7 +12,17 @@ import {
   unanchoredPatternOf,
 } from "../pattern.ts";
 import { state } from "../state.ts";
-import { badArgument, firstOf, LuaTable, type LuaFunction, NONE, raise, typeName } from "../value.ts";
+import {
+  badArgument,
+  firstOf,
+  LuaTable,
+  type LuaFunction,
+  NONE,
+  raise,
+  typeName,
+  beginCall,
+  endCall,
+} from "../value.ts";
 import { fieldOf } from "./metamethods.ts";
 
 /** Where a search begins, from 0: `init` counts from 1, or from the end, and is within the text. */
@@ -105,21 +115,23 @@ function expanded(text: string, pattern: Pattern, parts: readonly ReplacementPar
 function replaceByFunction(text: string, pattern: Pattern, f: LuaFunction, countMax: number): unknown {
   const site = state.site;
   const count = pattern.captureCount;
-  return replaceAll(text, pattern, countMax, (end) => {
+  // callers.ts knows it by its name, which an arrow function has not in a stack
+  function callReplacement(end: number): string {
     const start = matchStart();
     let result: unknown;
     if (count <= 1) {
       const value = pattern.capture(text, 0, end);
-      state.site = 0; // a call from a built-in
+      beginCall();
       result = f(value);
     } else {
       const values = pattern.results(text, end) as unknown[];
-      state.site = 0;
+      beginCall();
       result = f(...values);
     }
-    state.site = site;
+    endCall(site);
     return replacementText(Array.isArray(result) ? result[0] : result, text, start, end);
-  });
+  }
+  return replaceAll(text, pattern, countMax, callReplacement);
 }
 
 function replaceByTable(text: string, pattern: Pattern, table: LuaTable, countMax: number): unknown {

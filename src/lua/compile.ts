@@ -4,7 +4,7 @@
  *   text → lexer.ts, parser.ts → tree (ast.ts) → generate.ts → JavaScript text → JavaScriptCore → CompiledChunk
  */
 import { SOURCE_PREFIX } from "./callers.ts";
-import { luaErrorOf, mark, restore } from "./catch.ts";
+import { luaErrorOf } from "./catch.ts";
 import type { Environment } from "./environment.ts";
 import { generate } from "./generate.ts";
 import { resetCoroutines } from "./lib/coroutine.ts";
@@ -94,7 +94,7 @@ function callCounted(callee: LuaFunction, count: number, a: unknown, b: unknown,
 }
 
 function runCounted(callee: LuaFunction, count: number, a?: unknown, b?: unknown, c?: unknown): unknown {
-  const before = mark();
+  const { site, depth, nested } = state;
   state.site = 0;
   state.depth = 0;
   state.nested = 0;
@@ -105,7 +105,9 @@ function runCounted(callee: LuaFunction, count: number, a?: unknown, b?: unknown
     if (thrown instanceof Killed) throw thrown;
     throw luaErrorOf(thrown);
   } finally {
-    restore(before);
+    state.site = site;
+    state.depth = depth;
+    state.nested = nested;
   }
 }
 

@@ -18,7 +18,7 @@ const running: Coroutine[] = [];
 
 /** Forgets all coroutines: at the begin of a run, because one that was killed left them. */
 export function resetCoroutines(): void {
-  running.length = 0;
+  if (running.length > 0) running.length = 0;
 }
 
 function create(body?: unknown): Coroutine {

@@ -17,6 +17,7 @@ import { ValueTransfer } from "../store/value-transfer.ts";
 import { Blocking } from "./blocking.ts";
 import { Effects } from "./effects.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
+import type { InnerCommands } from "./inner-commands.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
@@ -45,6 +46,8 @@ export class Call {
   statistics!: CommandStatistics;
   /** MULTI and EXEC. */
   transactions!: Transactions;
+  /** Runs the commands of EXEC and of scripts. */
+  inner!: InnerCommands;
   /** The first key with its hash. Loaded before the handler runs when the command has keys. */
   readonly key: Key;
   readonly collections: Collections;

@@ -29,6 +29,7 @@ import { type LoadShare, Share } from "./load-share.ts";
 import { CommandStatistics } from "./command-statistics.ts";
 import { eventsOf } from "./command-events.ts";
 import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
+import { InnerCommands } from "./inner-commands.ts";
 import { Prefetch } from "./prefetch.ts";
 import { Replies, type Session } from "./session.ts";
 import {
@@ -143,7 +144,8 @@ export class Dispatcher implements TransactionHost {
       call.config,
     );
     call.statistics = this.statistics;
-    this.transactions = call.transactions = new Transactions(call, this);
+    call.inner = new InnerCommands(call, this);
+    this.transactions = call.transactions = new Transactions(call, this, call.inner);
     reply.onError = (text) => this.statistics.errors.count(text);
   }
 

@@ -12,18 +12,16 @@
  *   TRANSACTION-2  EXEC that returns Retry has changed nothing, and its transaction is as it was
  *   TRANSACTION-3  a command inside answers at once: its outcome is Done
  */
-import { assert } from "../base/assert.ts";
 import type { Key } from "../store/key.ts";
 import { ErrorText } from "../protocol/errors.ts";
-import { NO_PIN, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
+import type { Reply, ReplyTarget } from "../protocol/reply.ts";
 import type { Section } from "../store/section.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
-import type { CommandObserver } from "./command-observer.ts";
-import type { CommandStatistics } from "./command-statistics.ts";
-import { KeyArguments, isOfOneKey } from "./key-arguments.ts";
+import type { InnerCommands, InnerHost } from "./inner-commands.ts";
+import { KeyArguments } from "./key-arguments.ts";
 import { Replies, type Session } from "./session.ts";
-import { DENY_OOM, Done, Effect, type Outcome, Retry, WRITE } from "./spec.ts";
+import { DENY_OOM, Done, type Outcome, Retry, WRITE } from "./spec.ts";
 import { Transaction } from "./transaction.ts";
 import { Watches } from "./watches.ts";
 
@@ -34,14 +32,9 @@ const CHUNK_SHIFT = 20;
 const COPIED_CHUNKS = 64;
 
 /** What EXEC asks of the dispatcher. */
-export interface TransactionHost {
-  readonly memoryExceeded: boolean;
-  readonly observer: CommandObserver | null;
-  readonly statistics: CommandStatistics;
+export interface TransactionHost extends InnerHost {
   /** Makes room for a transaction whose arguments have `bytes`. False: there is none. */
   makesRoom(bytes: number): boolean;
-  /** The key event of a row. */
-  eventOf(row: number): number;
 }
 
 export class Transactions {
@@ -56,6 +49,7 @@ export class Transactions {
   constructor(
     private readonly call: Call,
     private readonly host: TransactionHost,
+    private readonly inner: InnerCommands,
   ) {
     this.store = call.store;
     this.section = call.store.section;
@@ -168,25 +162,15 @@ export class Transactions {
   }
 
   private runAll(transaction: Transaction, reply: Reply): void {
-    const { call, host, section, store } = this;
-    const { session, spec } = call;
+    const { inner } = this;
     const { count } = transaction;
-    const { deniesBlocking } = session;
     const { target, errors } = reply;
-    const arguments_ = call.argumentsNow();
-    section.runAtOnce();
+    const outer = inner.begin();
     reply.array(count);
-    store.membersAhead.next = store.membersAhead.end;
-    session.deniesBlocking = true;
-    const began = host.statistics.beginInner();
     for (let n = 0; n < count; n++) this.runOne(transaction, n, reply, target);
-    host.statistics.endInner(spec, began);
     this.errorsInside = reply.errors - errors;
-    session.deniesBlocking = deniesBlocking;
     reply.target = target;
-    call.spec = spec;
-    call.setClient(session, NO_VALUES);
-    call.restoreArguments(arguments_);
+    inner.end(outer);
   }
 
   /** Runs queued command `n`. Its reply is dropped while CLIENT REPLY is off. */
@@ -195,7 +179,7 @@ export class Transactions {
     if (!isMuted(session)) return this.execute(transaction, n, reply);
     if (reply.target === target) {
       reply.handOnNow();
-      reply.target = this.nowhere;
+      reply.target = this.inner.nowhere;
     }
     reply.at = 0;
     this.execute(transaction, n, reply);
@@ -205,14 +189,9 @@ export class Transactions {
   }
 
   private execute(transaction: Transaction, n: number, reply: Reply): void {
-    const { call, host, store } = this;
-    const { statistics, observer } = host;
-    const { session } = call;
-    const spec = transaction.specs[n]!;
-    const row = transaction.rows[n]!;
+    const { call, inner } = this;
     const first = transaction.firstOf[n]!;
     const staged = transaction.staged[n]!;
-    const { flags } = spec;
     call.setArguments(
       transaction.bytes,
       transaction.starts,
@@ -220,70 +199,11 @@ export class Transactions {
       first,
       transaction.firstOf[n + 1]! - first,
     );
-    call.setClient(session, staged);
-    call.spec = spec;
-    call.keyspace = call.keyspaces.of(session.db);
-    store.datesAccess = !session.noTouch;
-    store.datesFinds = (flags & WRITE) !== 0 && !session.noTouch;
-    store.hooks.valueEvent = host.eventOf(row);
-    observer?.begin(call, reply.written);
-    if (row !== statistics.row) statistics.beginRun(row);
-    const { errors, written } = reply;
-    this.runHandler(reply);
-    if (observer !== null) observer.end(call, reply.written);
-    if (reply.errors !== errors) statistics.failed(row);
-    statistics.ended(call, false);
+    const { written } = reply;
+    inner.run(transaction.specs[n]!, transaction.rows[n]!, staged, reply);
     this.size(transaction, n, reply.written - written);
-    for (let i = 0; i < staged.length; i++) staged[i]!.discard(store.nowSeconds);
+    for (let i = 0; i < staged.length; i++) staged[i]!.discard(this.store.nowSeconds);
   }
-
-  private runHandler(reply: Reply): void {
-    const { call, store, section } = this;
-    const { spec, effects, staged } = call;
-    store.index.hintWord = -1;
-    if ((spec.flags & DENY_OOM) !== 0) {
-      // Two keys may each open a segment. Whatever needs more reserves it itself.
-      const keys = isOfOneKey(spec, call.argCount) ? 1 : 2;
-      if (!section.reserve(store.pool.commandChunks * keys)) return reply.error(ErrorText.outOfMemory);
-      if (staged.length > 0 && effects.isOn) effects.copyStaged(staged);
-    }
-    if (!this.selectKeys()) return reply.error(ErrorText.keyTooLong);
-    const { changes } = store;
-    const outcome = spec.run(call, reply) ?? Done;
-    assert(outcome === Done, "a command of a transaction answers at once (TRANSACTION-3)");
-    if (spec.effect === Effect.AsSent && store.changes !== changes && effects.log !== null) effects.changed(call);
-  }
-
-  /** Selects the only key of the command, or sees that it can have all its keys. Returns false when one is too long. */
-  private selectKeys(): boolean {
-    const { call, store, keyArguments } = this;
-    const { spec, key } = call;
-    if (isOfOneKey(spec, call.argCount)) {
-      if (!key.load(call.bytes, call.argAt(1), call.argBytes(1))) return false;
-      store.select(call.keyspace, key);
-      return true;
-    }
-    keyArguments.find(call, spec, 0, call.argCount);
-    for (let n = 0; n < keyArguments.count; n++) {
-      const i = keyArguments.at[n]!;
-      if (!key.load(call.bytes, call.argAt(i), call.argBytes(i))) return false;
-    }
-    return true;
-  }
-
-  /** Takes the replies of commands whose client wants none. The locks of their shards are held. */
-  private readonly nowhere: ReplyTarget = {
-    isGone: false,
-    handOn: (bytes) => bytes,
-    stream: (part) => {
-      const { store } = this;
-      if (part.pin !== NO_PIN) {
-        part.shard.rearranges();
-        store.large.unpin(part.shard, part.pin, store.nowSeconds);
-      }
-      if (part instanceof PinnedWalk) part.close();
-    },
-  };
 
   /** Logs a large request or reply. */
   private size({ firstOf, lengths }: Transaction, n: number, replyBytes: number): void {
@@ -301,4 +221,3 @@ function isMuted({ replies }: Session): boolean {
 
 const PREVIOUS_ERRORS = "EXECABORT Transaction discarded because of previous errors.";
 const NO_SHARDS: readonly never[] = [];
-const NO_VALUES: readonly never[] = [];

@@ -10,6 +10,7 @@
  *   segments     ├─ one table per shard, SEGMENT_WORDS × SEGMENTS ───┤
  *   statistics   ├─ per worker, STATISTICS_ROWS × STATISTICS_ROW_WORDS ┤
  *   waiters      ├─ per worker, one state word for each of WAITERS ───┤
+ *   scripts      ├─ SCRIPT_WORDS, then RUNNING_WORDS per worker ──────┤
  *
  * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
  *
@@ -44,6 +45,10 @@ export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;
 
 /** Clients of one worker that can be blocked at a time, see store/waiters.ts. */
 export const WAITERS = 1 << 16;
+
+/** Words about the cache of scripts, and about the script that a worker runs: store/script-state.ts. */
+export const SCRIPT_WORDS = 4096;
+export const RUNNING_WORDS = 256;
 
 const MAGIC = 0x46_52_54_31;
 
@@ -107,9 +112,12 @@ const FIELDS = [
 ] as const satisfies readonly (keyof Geometry)[];
 assert(GEOMETRY_AT + FIELDS.length <= REGION_COUNT_AT, "the geometry ends before the region count");
 
-/** Keyspaces a shard can hold at once: one per database, plus those that are being emptied after FLUSHDB. */
+/** Keyspaces that no database stands for: the scripts, and the libraries of functions. */
+export const INTERNAL_KEYSPACES = 2;
+
+/** Keyspaces a shard can hold at once: one per database, those that are being emptied after FLUSHDB, and the internal ones. */
 export function keyspacesOf(databases: number): number {
-  return databases * 2 + 8;
+  return databases * 2 + 8 + INTERNAL_KEYSPACES;
 }
 
 export class Control {
@@ -125,6 +133,7 @@ export class Control {
   readonly segmentsAt: number;
   readonly statisticsAt: number;
   readonly waitersAt: number;
+  readonly scriptsAt: number;
 
   private constructor(
     readonly buffer: SharedArrayBuffer,
@@ -142,6 +151,7 @@ export class Control {
     this.segmentsAt = at.segments;
     this.statisticsAt = at.statistics;
     this.waitersAt = at.waiters;
+    this.scriptsAt = at.scripts;
   }
 
   /** Creates a zeroed control block for `geometry`. */
@@ -209,6 +219,7 @@ function placesOf(g: Geometry) {
   const segments = shards + g.shards * g.shardWords;
   const statistics = segments + g.shards * SEGMENT_TABLE_WORDS;
   const waiters = statistics + g.workers * STATISTICS_ROWS * STATISTICS_ROW_WORDS;
-  const words = waiters + g.workers * WAITERS;
-  return { workers, keyspaceMap, snapshotMap, chunks, shards, segments, statistics, waiters, words };
+  const scripts = line(waiters + g.workers * WAITERS);
+  const words = scripts + SCRIPT_WORDS + g.workers * RUNNING_WORDS;
+  return { workers, keyspaceMap, snapshotMap, chunks, shards, segments, statistics, waiters, scripts, words };
 }

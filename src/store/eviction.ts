@@ -181,7 +181,7 @@ export class Evictor {
 
   /** Keys of a keyspace in a shard that may go. */
   private keysIn(shard: Shard, keyspace: number): number {
-    if (this.store.isEmptying(keyspace)) return 0;
+    if (this.store.isEmptying(keyspace) || this.store.keyspaces.isInternal(keyspace)) return 0;
     const ks = shard.keyspace(keyspace);
     return this.volatileOnly ? expiresCount(shard.c, ks) : keyCount(shard.c, ks);
   }

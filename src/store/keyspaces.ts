@@ -4,13 +4,15 @@
  *   keyspace of database 0 │ of database 1 │ ... │ state of keyspace 0 │ of keyspace 1 │ ... │
  *
  * SWAPDB swaps two databases. FLUSHDB of a large database gives it a fresh keyspace, and the old one is emptied in steps.
+ * The last two keyspaces stand for no database: they hold the texts of scripts and of libraries of functions, which all
+ * workers share. Neither commands on keys, nor eviction, nor snapshots see them.
  *
  * Invariant
  *   KEYSPACE-1  every database stands for a keyspace of its own, which is Used
  * Locking: the holder of any shard lock reads; the holder of all shard locks writes, except that `release` needs no lock.
  */
 import { Status } from "../base/status.ts";
-import { type Control, keyspacesOf } from "../memory/control.ts";
+import { type Control, INTERNAL_KEYSPACES, keyspacesOf } from "../memory/control.ts";
 
 const KeyspaceState = { Free: 0, Used: 1, Emptying: 2 } as const;
 
@@ -20,6 +22,9 @@ export class Keyspaces {
   private readonly c: Int32Array;
   private readonly mapAt: number;
   private readonly stateAt: number;
+  /** The internal keyspaces. */
+  readonly scripts: number;
+  readonly libraries: number;
 
   constructor(control: Control) {
     this.databases = control.geometry.databases;
@@ -27,6 +32,8 @@ export class Keyspaces {
     this.c = control.i32;
     this.mapAt = control.keyspaceMapAt;
     this.stateAt = this.mapAt + this.databases;
+    this.scripts = this.count - INTERNAL_KEYSPACES;
+    this.libraries = this.scripts + 1;
   }
 
   /** Gives each database its first keyspace. Called once, by the thread that creates the control block. */
@@ -35,6 +42,7 @@ export class Keyspaces {
       this.setKeyspace(db, db);
       this.setState(db, KeyspaceState.Used);
     }
+    for (let keyspace = this.scripts; keyspace < this.count; keyspace++) this.setState(keyspace, KeyspaceState.Used);
   }
 
   /** Keyspace of database `db`. Valid while a shard lock is held. */
@@ -55,6 +63,10 @@ export class Keyspaces {
   databaseOf(keyspace: number): number {
     for (let db = 0; db < this.databases; db++) if (this.of(db) === keyspace) return db;
     return -1;
+  }
+
+  isInternal(keyspace: number): boolean {
+    return keyspace >= this.scripts;
   }
 
   swap(a: number, b: number): void {

@@ -306,7 +306,8 @@ const SERVER = [
     type: "int",
     default: 16,
     min: 1,
-    max: 16384,
+    // Twice as many keyspaces and the internal ones fit into the 14 bits of a record.
+    max: 8187,
     redis: "databases",
     aliases: ["storage.databases"],
     doc: "Number of databases. They are numbered from 0.",

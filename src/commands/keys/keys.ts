@@ -275,7 +275,8 @@ function freeKeyspaces(call: Call): number {
   const { store, keyspaces } = call;
   let free = 0;
   for (let keyspace = 0; keyspace < store.keyspaceCount; keyspace++) {
-    if (!keyspaces.isEmptying(keyspace) && keyspaces.databaseOf(keyspace) < 0) free++;
+    const isUsed = keyspaces.isEmptying(keyspace) || keyspaces.isInternal(keyspace);
+    if (!isUsed && keyspaces.databaseOf(keyspace) < 0) free++;
   }
   return free;
 }

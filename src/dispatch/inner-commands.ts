@@ -1,0 +1,146 @@
+/**
+ * Inner commands: the commands that another one runs in its section, those of EXEC and of a script. The section holds the
+ * locks of their shards and runs at once, so each of them answers at once (TRANSACTION-3).
+ *
+ *   begin ─ run, for each command: the arguments are in the call, its row in `spec` ─ end
+ */
+import { assert } from "../base/assert.ts";
+import { ErrorText } from "../protocol/errors.ts";
+import { NO_PIN, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
+import type { Section } from "../store/section.ts";
+import type { Store } from "../store/store.ts";
+import type { StagedValue } from "../store/large.ts";
+import type { Arguments, Call } from "./call.ts";
+import type { CommandObserver } from "./command-observer.ts";
+import type { CommandStatistics } from "./command-statistics.ts";
+import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
+import { type CommandSpec, DENY_OOM, Done, Effect, WRITE } from "./spec.ts";
+
+/** What inner commands ask of the dispatcher. */
+export interface InnerHost {
+  readonly memoryExceeded: boolean;
+  readonly observer: CommandObserver | null;
+  readonly statistics: CommandStatistics;
+  /** The key event of a row. */
+  eventOf(row: number): number;
+}
+
+/** The command that runs others, as `begin` found it. */
+export interface OuterCommand {
+  readonly spec: CommandSpec;
+  readonly args: Arguments;
+  readonly staged: readonly StagedValue[];
+  readonly deniesBlocking: boolean;
+  /** When it began, for the statistics. */
+  readonly beganMs: number;
+}
+
+export class InnerCommands {
+  private readonly store: Store;
+  private readonly section: Section;
+  private readonly keyArguments = new KeyArguments();
+
+  constructor(
+    private readonly call: Call,
+    private readonly host: InnerHost,
+  ) {
+    this.store = call.store;
+    this.section = call.store.section;
+  }
+
+  /** Other commands follow in the section of the one at work. */
+  begin(): OuterCommand {
+    const { call, host, section, store } = this;
+    const { session, spec, staged } = call;
+    const { deniesBlocking } = session;
+    if (!section.isAtOnce) section.runAtOnce();
+    store.membersAhead.next = store.membersAhead.end;
+    session.deniesBlocking = true;
+    return { spec, args: call.argumentsNow(), staged, deniesBlocking, beganMs: host.statistics.beginInner() };
+  }
+
+  /** The outer command continues. */
+  end({ spec, args, staged, deniesBlocking, beganMs }: OuterCommand): void {
+    const { call, host } = this;
+    const { session } = call;
+    host.statistics.endInner(spec, beganMs);
+    session.deniesBlocking = deniesBlocking;
+    call.spec = spec;
+    call.setClient(session, staged);
+    call.keyspace = call.keyspaces.of(session.db);
+    call.restoreArguments(args);
+  }
+
+  /** Runs the command in the call's arguments, whose row is `spec` and has the number `row`. */
+  run(spec: CommandSpec, row: number, staged: readonly StagedValue[], reply: Reply): void {
+    const { call, host, store } = this;
+    const { statistics, observer } = host;
+    const { session } = call;
+    call.setClient(session, staged);
+    call.spec = spec;
+    call.keyspace = call.keyspaces.of(session.db);
+    store.datesAccess = !session.noTouch;
+    store.datesFinds = (spec.flags & WRITE) !== 0 && !session.noTouch;
+    store.hooks.valueEvent = host.eventOf(row);
+    observer?.begin(call, reply.written);
+    if (row !== statistics.row) statistics.beginRun(row);
+    const { errors } = reply;
+    this.runHandler(reply);
+    if (observer !== null) observer.end(call, reply.written);
+    if (reply.errors !== errors) statistics.failed(row);
+    statistics.ended(call, false);
+  }
+
+  private runHandler(reply: Reply): void {
+    const { call, store, section } = this;
+    const { spec, effects, staged } = call;
+    store.index.hintWord = -1;
+    if ((spec.flags & DENY_OOM) !== 0) {
+      // Two keys may each open a segment. Whatever needs more reserves it itself.
+      const keys = isOfOneKey(spec, call.argCount) ? 1 : 2;
+      if (!section.reserve(store.pool.commandChunks * keys)) return reply.error(ErrorText.outOfMemory);
+      if (staged.length > 0 && effects.isOn) effects.copyStaged(staged);
+    }
+    if (!this.selectKeys()) return reply.error(ErrorText.keyTooLong);
+    const { changes } = store;
+    const outcome = spec.run(call, reply) ?? Done;
+    assert(outcome === Done, "a command of a transaction answers at once (TRANSACTION-3)");
+    if (spec.effect === Effect.AsSent && store.changes !== changes && effects.log !== null) effects.changed(call);
+  }
+
+  /** Selects the only key of the command, or sees that it can have all its keys. Returns false when one is too long. */
+  private selectKeys(): boolean {
+    const { call, store, keyArguments } = this;
+    const { spec, key } = call;
+    if (isOfOneKey(spec, call.argCount)) {
+      if (!key.load(call.bytes, call.argAt(1), call.argBytes(1))) return false;
+      store.select(call.keyspace, key);
+      return true;
+    }
+    keyArguments.find(call, spec, 0, call.argCount);
+    for (let n = 0; n < keyArguments.count; n++) {
+      const i = keyArguments.at[n]!;
+      if (!key.load(call.bytes, call.argAt(i), call.argBytes(i))) return false;
+    }
+    return true;
+  }
+
+  /** Takes the replies of commands whose client wants none. The locks of their shards are held. */
+  readonly nowhere: ReplyTarget = {
+    isGone: false,
+    handOn: (bytes) => bytes,
+    stream: (part) => {
+      if (part.pin !== NO_PIN) this.unpin(part.shard, part.pin);
+      if (part instanceof PinnedWalk) part.close();
+    },
+  };
+
+  /** Releases a pin of a shard whose lock is held. */
+  unpin(shard: CommandShard, pin: number): void {
+    const { store } = this;
+    shard.rearranges();
+    store.large.unpin(shard, pin, store.nowSeconds);
+  }
+}
+
+type CommandShard = Store["shards"][number];

@@ -23,7 +23,7 @@ test.each([1, 2, 8, 256])("%d shards: headers and tables do not overlap", (shard
   expect(control.i32.length).toBeGreaterThan(control.waitersAt);
   expect(control.workerAt(3)).toBeLessThanOrEqual(control.keyspaceMapAt);
   const store = new Store(memory.arena, 0);
-  expect(store.keyspaceCount).toBe(40);
+  expect(store.keyspaceCount).toBe(42);
   expect(store.shardCount).toBe(shards);
   for (const shard of store.shards) expect(checkShard(store, shard)).toBe(0);
 });

@@ -21,6 +21,7 @@ import type { InnerCommands } from "./inner-commands.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
+import { Tracking } from "./tracking.ts";
 import type { Transactions } from "./transactions.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -72,6 +73,8 @@ export class Call {
 
   /** Makes the client wait for keys. */
   readonly blocking: Blocking;
+  /** Client-side caching. */
+  readonly tracking: Tracking;
 
   constructor(
     readonly store: Store,
@@ -92,6 +95,7 @@ export class Call {
     store.hooks.memberExpires = (keyspace, type, member) =>
       this.effects.memberExpires(keyspaces.databaseOf(keyspace), store.cursor.key, type, member);
     this.blocking = new Blocking(this);
+    this.tracking = new Tracking(this);
   }
 
   /** Replaces the arguments by others, to serve a waiting client, until `popArguments`. */

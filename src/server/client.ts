@@ -295,6 +295,9 @@ export class Client implements OutputOwner {
     const { engine, session } = this;
     const { parser, dispatcher, reply } = engine;
     const { progress } = this.input;
+    // What was pushed before these commands came leaves before their replies: no key is stale behind an acknowledged write.
+    if (session.isPushed) engine.turn.mail?.collectPushes();
+    if (this.isGone) return end;
     reply.protocol = session.protocol;
     reply.target = this.output;
     this.isReplying = true;
@@ -632,6 +635,7 @@ export class Client implements OutputOwner {
     this.output.clear();
     this.input.clear();
     engine.call.transactions.discard(this.session);
+    engine.call.tracking.end(this.session);
     this.countMemory();
     engine.paused.delete(this);
     this.endRetries();

@@ -8,6 +8,8 @@
  *
  *   Served  │ kind │ slot (int32) │ bytes of error (int32) │ tookMs (double) │ position (double) │ error, UTF-8 │ reply
  *   Push    │ kind │ bytes of RESP2 (int32) │ client (double) │ position (double) │ bytes in RESP2 │ bytes in RESP3
+ *   Invalid │ kind │ 1 = all keys (int32) │ client (double) │ position (double) │ redirect (double) │ keys, an array in RESP
+ *   Broken  │ kind │ 0 │ client (double) │ redirect (double)
  *
  * A message that is long or that the ring has no room for goes outside: through the port, with its number. Its bytes are
  * there before the ring counts it, so the receiver can take it at once. Long ones are copied into shared memory first, and
@@ -17,7 +19,8 @@
  * bounded by that of the waiting clients. The receiver then learns that something was lost (`lost`).
  *
  * Invariants
- *   MAIL-1  a worker delivers messages in the order of the pushes to its ring, whichever way they came
+ *   MAIL-1  a worker delivers messages in the order of the pushes to its ring, whichever way they came; a served reply may
+ *           come later than what was sent after it, because its client then runs commands
  *   MAIL-2  a message of a section is pushed before the section's locks are released, with the position of its effects
  */
 import { receiveMessageOnPort } from "node:worker_threads";
@@ -35,7 +38,7 @@ const BEHIND_BYTES = SIZE >> 1;
 /** Most bytes that wait outside a ring. */
 const OUTSIDE_MAX = 256 << 20;
 
-const Kind = { Served: 0, Push: 1 } as const;
+const Kind = { Served: 0, Push: 1, Invalid: 2, Broken: 3 } as const;
 
 // Fields of a served reply, after its kind.
 const SLOT_AT = 4,
@@ -48,6 +51,12 @@ const RESP2_BYTES_AT = 4,
   CLIENT_AT = 8,
   PUSH_POSITION_AT = 16,
   RESP2_AT = 24;
+
+// Further fields of an invalidation, and of a redirection that is broken.
+const ALL_KEYS_AT = 4,
+  REDIRECT_AT = 24,
+  KEYS_AT = 32,
+  BROKEN_REDIRECT_AT = 16;
 
 /** A message that went outside the ring, with its number there. Through a port, null wakes the worker. */
 interface Parcel {
@@ -64,6 +73,10 @@ export interface MailHandlers {
   served(served: Served): void;
   /** Bytes for a client of this worker that are no reply to it, by its protocol. Empty ones are not sent. */
   pushed(client: number, resp2: Buffer, resp3: Buffer, position: number): void;
+  /** `keys` (an encoded array, null = all) are invalid for `client`; `redirect`, 0 = the client itself, is of this worker. */
+  invalid(client: number, redirect: number, keys: Buffer | null, position: number): void;
+  /** The client to which a client of this worker redirects its invalidations is gone. */
+  broken(client: number, redirect: number): void;
   /** Pushes to this worker were lost: more than OUTSIDE_MAX bytes waited. */
   lost(): void;
 }
@@ -124,6 +137,25 @@ export class Mailbox {
     this.post(to, OUTSIDE_MAX);
   }
 
+  /** Sends an invalidation to the worker `to`. As with `push`. */
+  invalidate(to: number, client: number, redirect: number, keys: Buffer | null, position: number): void {
+    const bytes = keys ?? this.empty;
+    this.message
+      .begin()
+      .int(Kind.Invalid)
+      .int(keys === null ? 1 : 0)
+      .double(client)
+      .double(position)
+      .double(redirect);
+    this.message.add(bytes, 0, bytes.length);
+    this.post(to, OUTSIDE_MAX);
+  }
+  /** Tells the worker `to` that its client redirects to one that is gone. */
+  tellBroken(to: number, client: number, redirect: number): void {
+    this.message.begin().int(Kind.Broken).int(0).double(client).double(redirect);
+    this.post(to, OUTSIDE_MAX);
+  }
+
   /** Sends `message`. At most `outsideMax` bytes may then wait outside the ring. */
   private post(to: number, outsideMax: number): void {
     assert(to !== this.worker, "a worker sends nothing to itself");
@@ -172,17 +204,38 @@ export class Mailbox {
   /** Delivers all messages (MAIL-1). Called between commands. */
   collect(): void {
     const { own, lostWords, worker } = this;
+    if (!this.isEarly) this.deliverEarly();
     const head = own.outsideHead;
     for (let message = own.take(); message !== null; message = own.take()) this.deliver(message);
-    while (own.outsideTail !== head) {
+    // A served client that runs commands may have taken some of them itself, with `collectPushes`.
+    while (((head - own.outsideTail) | 0) > 0) {
       const bytes = this.takeOutside(own.outsideTail);
       own.tookOutside(bytes.length);
       this.deliver(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
     }
+    if (!this.isEarly) this.deliverEarly();
     if (Atomics.load(lostWords, worker * LOST_STRIDE) === 0) return;
     Atomics.store(lostWords, worker * LOST_STRIDE, 0);
     this.handlers.lost();
   }
+
+  /**
+   * Delivers what other workers have sent so far, but for served replies, which wait for `collect`: called before commands
+   * of a client that is pushed to, in the middle of a turn.
+   */
+  collectPushes(): void {
+    if (this.own.isEmpty) return;
+    this.isEarly = true;
+    this.collect();
+    this.isEarly = false;
+  }
+  private isEarly = false;
+  private deliverEarly(): void {
+    for (let served = this.servedEarly.shift(); served !== undefined; served = this.servedEarly.shift()) {
+      this.handlers.served(served);
+    }
+  }
+  private readonly servedEarly: Served[] = [];
 
   /** Takes message `n` from outside (RING-R6). */
   private takeOutside(n: number): Uint8Array {
@@ -207,7 +260,18 @@ export class Mailbox {
 
   private deliver(message: Buffer): void {
     const { handlers } = this;
-    if (message.readInt32LE(0) === Kind.Push) {
+    const kind = message.readInt32LE(0);
+    if (kind === Kind.Invalid) {
+      const keys = message.readInt32LE(ALL_KEYS_AT) === 1 ? null : message.subarray(KEYS_AT);
+      const redirect = message.readDoubleLE(REDIRECT_AT);
+      handlers.invalid(message.readDoubleLE(CLIENT_AT), redirect, keys, message.readDoubleLE(PUSH_POSITION_AT));
+      return;
+    }
+    if (kind === Kind.Broken) {
+      handlers.broken(message.readDoubleLE(CLIENT_AT), message.readDoubleLE(BROKEN_REDIRECT_AT));
+      return;
+    }
+    if (kind === Kind.Push) {
       const resp2End = RESP2_AT + message.readInt32LE(RESP2_BYTES_AT);
       handlers.pushed(
         message.readDoubleLE(CLIENT_AT),
@@ -218,13 +282,15 @@ export class Mailbox {
       return;
     }
     const errorEnd = ERROR_AT + message.readInt32LE(ERROR_BYTES_AT);
-    handlers.served({
+    const served: Served = {
       slot: message.readInt32LE(SLOT_AT),
       reply: message.subarray(errorEnd),
       error: message.toString("utf8", ERROR_AT, errorEnd),
       tookMs: message.readDoubleLE(TOOK_AT),
       position: message.readDoubleLE(POSITION_AT),
-    });
+    };
+    if (this.isEarly) this.servedEarly.push(served);
+    else handlers.served(served);
   }
 
   /** Called before this worker sleeps. Returns false when the ring is not empty. */

@@ -73,6 +73,8 @@ export interface TurnWork {
 export interface Mail {
   work(): void;
   collect(): void;
+  /** Delivers the pushes among them, now. */
+  collectPushes(): void;
   /** Wakes the workers that were sent something. */
   wake(): void;
   /** Returns false when a message has come. */
@@ -145,7 +147,13 @@ export class Turn {
     // First, so that the turn ends although its beginning throws: a turn that stays open would hold all replies back.
     this.later?.(this.end);
     this.mail?.work();
-    this.work.beginTurn();
+    // What is evicted now is pushed to clients: the turn must not end with that.
+    this.depth++;
+    try {
+      this.work.beginTurn();
+    } finally {
+      this.depth--;
+    }
   }
 
   private readonly end = (): void => {

@@ -2,7 +2,7 @@
  * Section: a critical section over shards, and the only way to hold their locks. One per thread, entered by a command, a
  * step of background work or an eviction, which also leaves it.
  *
- *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ report the change │ unlock
+ *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ append │ tell │ unlock
  *
  * Sections nest: within an outer section `enter` only counts, or adds the lock of one more shard when that is free, and
  * everything that `leave` does waits for the end of the outermost one. EXEC runs its commands that way,
@@ -71,6 +71,10 @@ export class Section {
   private depth = 0;
   /** True while nothing may be postponed to a later turn; see `runAtOnce`. */
   isAtOnce = false;
+  /** The section has something to tell clients when it ends. */
+  private isToTell = false;
+  /** Tells it; called with the locks held, when the effects are appended. */
+  tell: () => void = () => {};
   /** Waited keys to serve before the locks are released (SECTION-2). */
   private readonly ready: ReadyKey[] = [];
   /** More chunks are reserved than every command has: released at the end of the outermost section. */
@@ -323,6 +327,11 @@ export class Section {
     this.isEffective = this.hasEndWork = true;
   }
 
+  /** The section has something to tell clients: `tell` is called before the locks go. */
+  hasToTell(): void {
+    this.isToTell = this.hasEndWork = true;
+  }
+
   // ---- leaving ----
 
   /** Leaves. The outermost section serves the clients blocked on its keys, reports its change and releases its locks. */
@@ -365,6 +374,7 @@ export class Section {
   private endWork(): void {
     if (this.ready.length !== 0) this.serveReady();
     if (this.isEffective) this.appendEffects();
+    if (this.isToTell) this.tellClients();
     if (this.reporter !== null) this.report(this.reporter);
     if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
     this.hasReserved = false;
@@ -385,6 +395,15 @@ export class Section {
     this.isEffective = false;
     try {
       this.effects!.flush();
+    } catch (error) {
+      throw this.failed(error);
+    }
+  }
+
+  private tellClients(): void {
+    this.isToTell = false;
+    try {
+      this.tell();
     } catch (error) {
       throw this.failed(error);
     }

@@ -15,7 +15,14 @@ export interface MailRun {
 const none = () => {};
 
 function send({ memory, ports, worker, messages, lengths }: MailRun): void {
-  const mailbox = new Mailbox(worker, memory, ports, { woken: none, served: none, pushed: none, lost: none });
+  const mailbox = new Mailbox(worker, memory, ports, {
+    woken: none,
+    served: none,
+    pushed: none,
+    invalid: none,
+    broken: none,
+    lost: none,
+  });
   for (let n = 0; n < messages; n++) {
     const bytes = Buffer.alloc(lengths[n % lengths.length]!, n & 0xff);
     const nothing = bytes.subarray(0, 0);
@@ -57,6 +64,8 @@ function receive({ memory, ports, messages, lengths }: MailRun): void {
     woken: turn,
     served: none,
     pushed,
+    invalid: none,
+    broken: none,
     lost: () => self.postMessage("lost"),
   });
   turn();

@@ -25,10 +25,19 @@ function pair() {
       got.push(`${client} ${resp2.toString("latin1", 0, 20)} ${resp3.toString("latin1", 0, 20)} ${position}`);
       bytes.push(resp2.length + resp3.length);
     },
+    invalid: (client, redirect, keys, position) => got.push(`invalid ${client} ${redirect} ${keys} ${position}`),
+    broken: (client, redirect) => got.push(`broken ${client} ${redirect}`),
     lost: () => got.push("lost"),
   });
   const none = () => {};
-  const sender = new Mailbox(1, memory, [port2, null], { woken: none, served: none, pushed: none, lost: none });
+  const sender = new Mailbox(1, memory, [port2, null], {
+    woken: none,
+    served: none,
+    pushed: none,
+    invalid: none,
+    broken: none,
+    lost: none,
+  });
   const close = () => {
     port1.close();
     port2.close();

@@ -128,6 +128,7 @@ export function quit(_call: Call, reply: Reply): Outcome {
 
 export function reset(call: Call, reply: Reply): void {
   call.transactions.discard(call.session);
+  call.tracking.end(call.session);
   if (call.session.monitors) call.server.stopMonitoring?.(call.session);
   call.session.reset(call.config.requiredPassword === "");
   reply.protocol = 2;

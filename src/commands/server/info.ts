@@ -109,7 +109,7 @@ function clientsSection(call: Call, totals: ServerTotals): Fields {
     ["client_recent_max_input_buffer", totals.maxInputBuffer],
     ["client_recent_max_output_buffer", totals.maxOutputBuffer],
     ["blocked_clients", totals.blockedClients],
-    ["tracking_clients", 0],
+    ["tracking_clients", totals.trackingClients],
     ["pubsub_clients", 0],
     ["watching_clients", totals.watchingClients],
     ["clients_in_timeout_table", 0],
@@ -341,7 +341,7 @@ const SYNC: Fields = [
   ["sync_partial_err", 0],
 ];
 
-function statsSection(_call: Call, totals: ServerTotals): Fields {
+function statsSection({ tracking }: Call, totals: ServerTotals): Fields {
   return [
     ["total_connections_received", totals.totalConnections],
     ["total_commands_processed", totals.totalCommands],
@@ -380,9 +380,9 @@ function statsSection(_call: Call, totals: ServerTotals): Fields {
     ["active_defrag_key_misses", 0],
     ["total_active_defrag_time", 0],
     ["current_active_defrag_time", 0],
-    ["tracking_total_keys", 0],
-    ["tracking_total_items", 0],
-    ["tracking_total_prefixes", 0],
+    ["tracking_total_keys", tracking.keys.total],
+    ["tracking_total_items", tracking.items],
+    ["tracking_total_prefixes", tracking.broadcasts.count],
     ["unexpected_error_replies", 0],
     ["total_error_replies", totals.errorReplies],
     ["dump_payload_sanitizations", 0],

@@ -1,0 +1,38 @@
+/** Invalidations (dispatch/tracking.ts) as they reach the clients of this worker. */
+import type { Client } from "./client.ts";
+
+const INVALIDATE = Buffer.from(">2\r\n$10\r\ninvalidate\r\n");
+const ALL_KEYS = Buffer.from("_\r\n");
+
+export class Invalidations {
+  /** `tellBroken`: the client to which `client`, of any worker, redirects is gone. */
+  constructor(
+    private readonly clients: ReadonlyMap<number, Client>,
+    private readonly tellBroken: (client: number, redirect: number) => void,
+  ) {}
+
+  /** `keys` (null = all) are invalid for `client`. They are told to `redirect`, 0 = to the client itself. */
+  deliver(client: number, redirect: number, keys: Buffer | null, position: number): void {
+    const receiver = this.clients.get(redirect === 0 ? client : redirect);
+    if (receiver === undefined || receiver.isClosing) {
+      if (redirect !== 0) this.tellBroken(client, redirect);
+      return;
+    }
+    const { session } = receiver;
+    if (redirect === 0 && session.tracking === null) return;
+    session.isPushed = true;
+    // RESP2 has no pushes.
+    if (session.protocol === 3) receiver.push(Buffer.concat([INVALIDATE, keys ?? ALL_KEYS]), position);
+  }
+
+  /** The client to which a client of this worker redirects is gone. */
+  broken(client: number, redirect: number): void {
+    const receiver = this.clients.get(client);
+    const tracking = receiver?.session.tracking ?? null;
+    if (receiver === undefined || tracking === null || tracking.redirect !== redirect) return;
+    tracking.isBroken = true;
+    if (receiver.session.protocol === 3) {
+      receiver.push(Buffer.from(`>2\r\n$21\r\ntracking-redir-broken\r\n:${redirect}\r\n`));
+    }
+  }
+}

@@ -15,6 +15,7 @@
  *   TRACKING-2  an invalidation is in the mailbox before the locks of its change are released
  */
 import type { Config } from "../base/config/config.ts";
+import { MUTANT } from "../memory/lock.ts";
 import { KeyEvent } from "../store/key-events.ts";
 import type { Key } from "../store/key.ts";
 import type { Section } from "../store/section.ts";
@@ -30,6 +31,9 @@ import { type CommandSpec, READONLY } from "./spec.ts";
 
 /** Keys that a round takes out when there are too many, times the rounds in a row. */
 const EFFORT = 100;
+/** Deliberate faults, see memory/lock.ts. */
+const IS_LOSING = MUTANT === "invalidation-lost";
+const IS_LATE = MUTANT === "invalidation-late";
 /** No client: the store has changed a key by itself, or for a client that waited. */
 const NOBODY = 0;
 
@@ -49,7 +53,9 @@ export class Tracker {
   isBroken = false;
   /** CLIENT CACHING was given for the next command, or for the commands since MULTI. */
   isCachingGiven = false;
+  /** The last command that began was CLIENT, and the one before it. */
   private wasClient = false;
+  private before = false;
 
   /** `slot`: its slot in store/trackers.ts. */
   constructor(readonly slot: number) {}
@@ -57,7 +63,12 @@ export class Tracker {
   /** A command begins. CLIENT CACHING holds for the next one that is not CLIENT, or up to EXEC. */
   begin(isClient: boolean, { transaction }: Session): void {
     if (!this.wasClient && transaction === null) this.isCachingGiven = false;
+    this.before = this.wasClient;
     this.wasClient = isClient;
+  }
+  /** The command that has begun runs again in a later turn. */
+  beginsAgain(): void {
+    this.wasClient = this.before;
   }
 
   sortedPrefixes(): string[] {
@@ -252,8 +263,13 @@ export class Tracking implements TrackedSink {
     const all = this.outgoing;
     this.outgoing = [];
     this.isFlushed = false;
-    this.send(all);
+    if (IS_LOSING && ++this.told % 8 === 0) return;
+    if (IS_LATE) setTimeout(() => this.send(all), 3);
+    else this.send(all);
   }
+
+  /** How often `tell` was called. For a mutant. */
+  private told = 0;
 
   /** Clients that waited have got their replies: they hear of what was changed for them. */
   tellServed(): void {

@@ -16,6 +16,7 @@
 import { Replies, Session } from "../dispatch/session.ts";
 import { TURN_CHECK } from "../dispatch/dispatcher.ts";
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../dispatch/spec.ts";
+import { MUTANT } from "../memory/lock.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { BATCH_MAX } from "../protocol/parser.ts";
 import type { PinnedRange, PinnedWalk, Reply, ReplyTarget } from "../protocol/reply.ts";
@@ -60,6 +61,8 @@ const LEFT_AT_FIRST_READING = 0.3;
  */
 const BACKLOG_MAX = 256 << 10;
 const BACKLOG_RESUME = 64 << 10;
+/** A deliberate fault, see memory/lock.ts. */
+const READS_LATE = MUTANT === "mailbox-read-late";
 /** Client.workAtReading after a push: below every amount of work by more than TURN_CHECK_BYTES. */
 const PUSHED = -(1 << 30);
 /** Approximate memory of a connection without buffers: its objects here, and the socket's in Bun. */
@@ -296,7 +299,7 @@ export class Client implements OutputOwner {
     const { parser, dispatcher, reply } = engine;
     const { progress } = this.input;
     // What was pushed before these commands came leaves before their replies: no key is stale behind an acknowledged write.
-    if (session.isPushed) engine.turn.mail?.collectPushes();
+    if (session.isPushed && !READS_LATE) engine.turn.mail?.collectPushes();
     if (this.isGone) return end;
     reply.protocol = session.protocol;
     reply.target = this.output;
@@ -385,6 +388,7 @@ export class Client implements OutputOwner {
     }
     if (outcome === Retry || outcome === Paused) {
       if (this.isGone) return end;
+      session.tracking?.beginsAgain();
       this.defer(outcome);
       if (bytes[startOf] !== 42 || input.staged.length > 0) {
         input.restoreCommand(parser, i, bytes, end);

@@ -1,7 +1,10 @@
 /** Invalidations (dispatch/tracking.ts) as they reach the clients of this worker. */
+import { MUTANT } from "../memory/lock.ts";
 import type { Client } from "./client.ts";
 
 const INVALIDATE = Buffer.from(">2\r\n$10\r\ninvalidate\r\n");
+/** A deliberate fault, see memory/lock.ts. */
+const OVERTAKES = MUTANT === "invalidation-overtakes";
 const ALL_KEYS = Buffer.from("_\r\n");
 
 export class Invalidations {
@@ -22,7 +25,10 @@ export class Invalidations {
     if (redirect === 0 && session.tracking === null) return;
     session.isPushed = true;
     // RESP2 has no pushes.
-    if (session.protocol === 3) receiver.push(Buffer.concat([INVALIDATE, keys ?? ALL_KEYS]), position);
+    if (session.protocol !== 3) return;
+    const bytes = Buffer.concat([INVALIDATE, keys ?? ALL_KEYS]);
+    if (OVERTAKES) receiver.transport.write(bytes, 0, bytes.length);
+    else receiver.push(bytes, position);
   }
 
   /** The client to which a client of this worker redirects is gone. */

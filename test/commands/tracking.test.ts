@@ -1,7 +1,7 @@
 /** CLIENT TRACKING: what a client that tracks is told, and when. Two workers share the memory where it says so. */
 import { expect, test } from "bun:test";
 import { encodeCommand, show } from "../support/resp.ts";
-import { type TestClient, type TestEngine, testEngine } from "../support/engine.ts";
+import { holdLocks, type TestClient, type TestEngine, testEngine } from "../support/engine.ts";
 
 /** Sends a command given as words. Returns all that the client receives, in order. */
 function say(client: TestClient, command: string): string[] {
@@ -154,6 +154,19 @@ test("OPTIN tracks the command behind CACHING YES, OPTOUT all but the one behind
   say(reader, "CLIENT TRACKING on OPTOUT");
   for (const command of ["CLIENT CACHING no", "GET a", "GET b"]) say(reader, command);
   expect(change()).toEqual(['*["b"]']);
+});
+
+test("CACHING YES holds for a command that waits for a lock", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine, " OPTIN"), engine.connect()];
+  say(reader, "CLIENT CACHING yes");
+  const release = holdLocks(engine.engine.store);
+  reader.client.receive(encodeCommand(["GET", "k"]));
+  engine.engine.turn.runDue();
+  release();
+  engine.runTurns();
+  say(writer, "SET k 1");
+  expect(say(reader, "PING")).toEqual(["null_", '>["invalidate", *["k"]]', "+PONG"]);
 });
 
 test("many clients track one key, and clients that are gone are forgotten", () => {

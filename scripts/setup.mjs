@@ -103,6 +103,7 @@ const SYSTEM_PACKAGES = {
   "redis-server": "redis-server",
   "redis-cli": "redis-tools",
   "redis-benchmark": "redis-tools",
+  "lua5.1": "lua5.1",
 };
 
 /** Modules of Python that tests use, and their packages. */

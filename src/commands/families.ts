@@ -16,7 +16,9 @@ import { keysFamily } from "./keys/rows.ts";
 import { sortedSetsFamily } from "./sorted-sets/rows.ts";
 import { geoFamily } from "./geo/rows.ts";
 import { streamsFamily } from "./streams/rows.ts";
+import { scriptingFamily } from "./scripting/rows.ts";
 import { transactionsFamily } from "./transactions/rows.ts";
+import { pubsubFamily } from "./pubsub/rows.ts";
 
 /** All families of this version. */
 const FAMILIES: readonly (readonly CommandSpec[])[] = [
@@ -33,6 +35,8 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   geoFamily,
   streamsFamily,
   transactionsFamily,
+  scriptingFamily,
+  pubsubFamily,
   clusterFamily,
 ];
 

@@ -16,8 +16,10 @@ import { StringValue } from "../store/string-value.ts";
 import { ValueTransfer } from "../store/value-transfer.ts";
 import { Blocking } from "./blocking.ts";
 import { Effects } from "./effects.ts";
+import { PubSub } from "./pubsub.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
 import type { InnerCommands } from "./inner-commands.ts";
+import type { ScriptRunner } from "./script-runner.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
@@ -49,6 +51,10 @@ export class Call {
   transactions!: Transactions;
   /** Runs the commands of EXEC and of scripts. */
   inner!: InnerCommands;
+  /** Scripts and functions; null = this engine has none. */
+  scripts: ScriptRunner | null = null;
+  /** The command at work is one that a script calls. */
+  isScript = false;
   /** The first key with its hash. Loaded before the handler runs when the command has keys. */
   readonly key: Key;
   readonly collections: Collections;
@@ -75,6 +81,8 @@ export class Call {
   readonly blocking: Blocking;
   /** Client-side caching. */
   readonly tracking: Tracking;
+  /** Subscriptions and published messages. */
+  readonly pubsub: PubSub;
 
   constructor(
     readonly store: Store,
@@ -96,6 +104,7 @@ export class Call {
       this.effects.memberExpires(keyspaces.databaseOf(keyspace), store.cursor.key, type, member);
     this.blocking = new Blocking(this);
     this.tracking = new Tracking(this);
+    this.pubsub = new PubSub(store, this.effects);
   }
 
   /** Replaces the arguments by others, to serve a waiting client, until `popArguments`. */

@@ -43,7 +43,7 @@ export class CommandObserver {
     if (hotKeys !== null) hotKeys.note(call, (this.clock.monotonicMs() - this.beganMs) * 1000, replied - this.replied);
     if (feed === null || !isShown(call.spec)) return;
     const wallMicros = this.clock.wallMicros();
-    const from = `${call.session.db} ${this.addressOf(call.session)}`;
+    const from = `${call.session.db} ${call.isScript ? "lua" : this.addressOf(call.session)}`;
     feed(monitorLine(call, wallMicros, from, this.values), wallMicros);
     this.values = NO_VALUES;
   }

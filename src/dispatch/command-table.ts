@@ -170,7 +170,7 @@ export class CommandTable {
  */
 function uniform(spec: CommandSpec): CommandSpec {
   const { name, arity, keys, flags, categories, run, docs, subcommands, keyFlags, places, members, tips } = spec;
-  const { effect, effectName, isSubcommand } = spec;
+  const { effect, effectName, isSubcommand, channels } = spec;
   const row: Record<keyof CommandSpec, unknown> = {
     name,
     arity,
@@ -187,6 +187,7 @@ function uniform(spec: CommandSpec): CommandSpec {
     effect,
     effectName,
     isSubcommand,
+    channels,
   };
   return row as unknown as CommandSpec;
 }

@@ -17,9 +17,18 @@ import { MUTANT } from "../memory/lock.ts";
 import type { ChangeLog } from "../memory/change-log.ts";
 import type { Parser } from "../protocol/parser.ts";
 import type { Reply } from "../protocol/reply.ts";
-import { disabledCommand, ErrorText, unknownCommand, unknownSubcommand, wrongArity } from "../protocol/errors.ts";
+import {
+  disabledCommand,
+  ErrorText,
+  scriptBusy,
+  notForSubscribers,
+  unknownCommand,
+  unknownSubcommand,
+  wrongArity,
+} from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
 import type { Section } from "../store/section.ts";
+import { ScriptKind, ScriptState } from "../store/script-state.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
@@ -35,11 +44,14 @@ import { Prefetch } from "./prefetch.ts";
 import { Replies, type Session } from "./session.ts";
 import {
   ALL_SHARDS,
+  ALLOW_BUSY,
   ASKS_THREADS,
   type CommandSpec,
   DENY_OOM,
   Effect,
+  FOR_SUBSCRIBERS,
   LOADING,
+  LOCKS_ITSELF,
   NEVER_QUEUED,
   NO_AUTH,
   NO_MULTI,
@@ -127,6 +139,8 @@ export class Dispatcher implements TransactionHost {
   observer: CommandObserver | null = null;
   readonly statistics: CommandStatistics;
   private readonly transactions: Transactions;
+  /** What scripts of all workers do. */
+  private readonly scriptState: ScriptState;
 
   constructor(
     readonly table: CommandTable,
@@ -147,6 +161,7 @@ export class Dispatcher implements TransactionHost {
     );
     call.statistics = this.statistics;
     call.inner = new InnerCommands(call, this);
+    this.scriptState = new ScriptState(this.store.arena.control, this.store.worker);
     this.transactions = call.transactions = new Transactions(call, this, call.inner);
     reply.onError = (text) => this.statistics.errors.count(text);
   }
@@ -163,7 +178,13 @@ export class Dispatcher implements TransactionHost {
     const { log } = this.call.effects;
     if (log !== null || this.writesRefused !== "" || this.mustHoldWrites !== null || this.isLogFull)
       this.isLogFull = this.holdsWrites(log, parser, session);
-    this.mayHold = this.isLogFull || this.isLoading || this.paused !== Pause.None || session.transaction !== null;
+    this.mayHold =
+      this.isLogFull ||
+      this.isLoading ||
+      this.paused !== Pause.None ||
+      session.transaction !== null ||
+      session.subscriptions !== null ||
+      this.scriptState.busy !== 0;
   }
 
   /**
@@ -245,10 +266,10 @@ export class Dispatcher implements TransactionHost {
 
   /** A command without keys, with all shards, or with several keys. */
   private runOther(spec: CommandSpec, call: Call, reply: Reply): Outcome {
-    const needsNone = spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0;
-    if (!needsNone) return this.runMany(spec, call, reply);
+    const hasNoKeys = spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0;
+    if (!hasNoKeys && (spec.flags & LOCKS_ITSELF) === 0) return this.runMany(spec, call, reply);
     const outcome = spec.run(call, reply) ?? Done;
-    if (call.session.transaction !== null) this.mayHold = true;
+    if (call.session.transaction !== null || call.session.subscriptions !== null) this.mayHold = true;
     return outcome;
   }
 
@@ -304,6 +325,9 @@ export class Dispatcher implements TransactionHost {
   private hold(spec: CommandSpec, row: number, i: number): Outcome | null {
     if (this.isLoading && this.call.session.isLoader) return this.shareOf(spec, i);
     const { transaction } = this.call.session;
+    if (this.scriptState.busy !== 0 && this.isHeldByScript(spec)) return this.reject(row, this.busyText());
+    if (this.call.session.isRestricted && (spec.flags & FOR_SUBSCRIBERS) === 0)
+      return this.reject(row, notForSubscribers(spec.name.toLowerCase()));
     if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) return this.queue(spec, row, i);
     const isExec = transaction !== null && spec.name === EXEC;
     const lacks = isExec ? transaction.lacks : ~spec.flags;
@@ -311,6 +335,17 @@ export class Dispatcher implements TransactionHost {
     const flags = isExec ? transaction.flags : spec.flags;
     if (this.isLogFull && (flags & WRITE) !== 0) return this.waitForLog(row);
     return this.paused !== Pause.None && this.isHeldBack(spec) ? this.holdBack() : null;
+  }
+
+  /** While a script runs too long, most commands are refused. SHUTDOWN is let through as SHUTDOWN NOSAVE alone. */
+  private isHeldByScript(spec: CommandSpec): boolean {
+    if ((spec.flags & (ALLOW_BUSY | NO_AUTH)) === 0) return true;
+    const { call } = this;
+    return spec.name === "SHUTDOWN" && !(call.argCount === 2 && call.argText(1).toUpperCase() === "NOSAVE");
+  }
+
+  private busyText(): string {
+    return scriptBusy(this.scriptState.busyKind === ScriptKind.Eval ? "SCRIPT KILL" : "FUNCTION KILL");
   }
 
   /** True when writes are refused or wait: for the change log, or for the file of a snapshot. */

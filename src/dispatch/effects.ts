@@ -87,8 +87,10 @@ export class Effects {
 
   /** True while effects are wanted. */
   get isOn(): boolean {
-    return this.log?.isOn === true;
+    return this.log?.isOn === true && !this.isMuted;
   }
+  /** A script has asked that what it writes is not logged (redis.set_repl). */
+  isMuted = false;
 
   // ---- writing a command ----
 

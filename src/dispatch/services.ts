@@ -66,6 +66,8 @@ export interface ServerTotals {
   blockedClients: number;
   watchingClients: number;
   trackingClients: number;
+  /** Clients that subscribe to something. */
+  subscribers: number;
   maxInputBuffer: number;
   maxOutputBuffer: number;
 }
@@ -270,8 +272,11 @@ export interface ServerServices {
   setActiveExpire(on: boolean, done: () => void): void;
   /** Updates the clock and removes every expired key of all shards. */
   expirePass(): void;
-  /** Writes a warning to the log. Left out in the embedded mode, which has no log. */
-  writeLog?(text: string): void;
+  /**
+   * Writes to the log: a warning, or what a script logs at one of Redis's levels (0 debug to 3 warning). Left out in the
+   * embedded mode, which has no log.
+   */
+  writeLog?(text: string, level?: number): void;
   /** Shuts the server down. */
   shutdown(): void;
   /** Replies for a command that returned Later, and then lets its connection read on or closes it. */

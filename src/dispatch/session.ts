@@ -4,6 +4,7 @@
  */
 
 import type { Continuation } from "./continuation.ts";
+import type { Receiver, Subscriptions } from "./pubsub.ts";
 import type { CommandSpec } from "./spec.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Tracker } from "./tracking.ts";
@@ -50,6 +51,10 @@ export class Session {
   monitors = false;
   /** Other clients cause pushes to it (pushToClient). It is dropped when some were lost. */
   isPushed = false;
+  /** How pushes reach the client; null = it has no connection. */
+  receiver: Receiver | null = null;
+  /** What the client subscribes to; null = nothing. */
+  subscriptions: Subscriptions | null = null;
   /** CLIENT REPLY. */
   replies: Replies = Replies.On;
   /** State of a command that runs in steps, between two of them; null = no such command has begun. */
@@ -78,6 +83,11 @@ export class Session {
     this.lastCommand = index;
     this.lastRow = row;
     this.commandName = subcommand;
+  }
+
+  /** In RESP2 a subscriber may send few commands, because messages look like replies. */
+  get isRestricted(): boolean {
+    return this.subscriptions !== null && this.protocol === 2;
   }
 
   /** Back to the state of a new connection (RESET). */

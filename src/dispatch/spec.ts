@@ -26,6 +26,9 @@ export const SKIP_MONITOR = 4096;
 export const SKIP_SLOWLOG = 8192;
 export const MOVABLE_KEYS = 16384;
 export const NO_ASYNC_LOADING = 32768;
+/** It may be called without keys, although it has a key spec (EVAL .. 0). */
+export const NO_MANDATORY_KEYS = 1 << 17;
+export const PUBSUB = 65536;
 /** All shards are locked before the handler runs (SWAPDB, FLUSHALL). Not a Redis flag. */
 export const ALL_SHARDS = 1 << 20;
 /** The last argument may be a staged value when it is long (SET, APPEND). Not a Redis flag. */
@@ -35,6 +38,10 @@ export const STAGES = 1 << 21;
 export const NEVER_QUEUED = 1 << 22;
 /** Its reply comes from other threads, so it cannot be part of a transaction. Not a Redis flag. */
 export const ASKS_THREADS = 1 << 23;
+/** Its handler enters the section that it needs: only it knows which locks (EVAL). Not a Redis flag. */
+export const LOCKS_ITSELF = 1 << 24;
+/** A subscriber may send it in RESP2. Not a Redis flag. */
+export const FOR_SUBSCRIBERS = 1 << 25;
 
 /** The command is complete. */
 export const Done = 0;
@@ -71,6 +78,8 @@ export const KEY_VALUES_FROM_SECOND: KeySpec = { first: 2, last: -1, step: 2 };
 export interface KeyPlace extends KeySpec {
   /** "RO access", "OW update" ... */
   flags: string;
+  /** What COMMAND INFO says about it besides. */
+  notes?: string;
   /** Number of the argument that gives the number of keys. */
   countAt?: number;
   /** In upper case. One key follows it (`last` 0), or the rest are keys, or with `half` the first half of the rest. */
@@ -140,6 +149,8 @@ export interface CommandSpec {
   run: Handler;
   /** How the command uses its keys. Left out: "RO access" for a reading command, "RW update" for a writing one. */
   keyFlags?: string;
+  /** Arguments that name shard channels. COMMAND shows them as keys; to the dispatcher they are none. */
+  channels?: KeySpec;
   /** The keys, where one range cannot describe them. COMMAND then shows `keys` to old clients only. */
   places?: readonly KeyPlace[];
   /** Which arguments are members of the collection at the first key. They are prefetched when it is large. */

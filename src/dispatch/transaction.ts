@@ -13,7 +13,7 @@ import type { Key } from "../store/key.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Call } from "./call.ts";
 import type { KeyArguments } from "./key-arguments.ts";
-import { ALL_SHARDS, type CommandSpec, DENY_OOM, READONLY, WRITE } from "./spec.ts";
+import { ALL_SHARDS, type CommandSpec, DENY_OOM, LOCKS_ITSELF, READONLY, WRITE } from "./spec.ts";
 
 const FIRST_BYTES = 1024;
 const FIRST_ARGUMENTS = 64;
@@ -111,7 +111,8 @@ export class Transaction {
   /** A command without declared keys that reads or writes data looks at all shards: SCAN, DBSIZE, FLUSHALL. */
   private addShards(call: Call, spec: CommandSpec, keyArguments: KeyArguments): void {
     const hasKeys = spec.keys.first !== 0 || spec.places !== undefined;
-    if ((spec.flags & ALL_SHARDS) !== 0 || (!hasKeys && (spec.flags & (WRITE | READONLY)) !== 0)) this.needsAll = true;
+    if ((spec.flags & (ALL_SHARDS | LOCKS_ITSELF)) !== 0 || (!hasKeys && (spec.flags & (WRITE | READONLY)) !== 0))
+      this.needsAll = true;
     if (!hasKeys) return;
     const { key } = call;
     keyArguments.find(call, spec, 0, call.argCount);

@@ -243,6 +243,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       blockedClients,
       trackingClients: this.engine.call.tracking.trackers.count,
       watchingClients: this.engine.call.transactions.watches.count,
+      subscribers: this.engine.call.pubsub.subscribers,
       maxInputBuffer: 0,
       maxOutputBuffer: 0,
     };

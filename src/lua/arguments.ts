@@ -6,7 +6,7 @@
  *
  *   const text = typeof a === "string" ? a : checkString(a, 1, arguments.length);
  */
-import { numberText, textToNumber } from "./number.ts";
+import { numberText, textToNumber, toInt64 } from "./number.ts";
 import { badArgument, LuaTable, typeName } from "./value.ts";
 
 /** Raises "bad argument #n to 'name' (<expected> expected, got <type>)". */
@@ -25,13 +25,6 @@ export function checkNumber(value: unknown, n: number, count: number): number {
   if (typeof value === "number") return value;
   const number = typeof value === "string" ? textToNumber(value) : undefined;
   return number === undefined ? wrongType(value, n, count, "number") : number;
-}
-
-const TWO_63 = 2 ** 63;
-
-/** A number cut to 64 bits as x86 does: toward zero, and to -2^63 where that does not fit. */
-export function toInt64(number: number): number {
-  return number >= -TWO_63 && number < TWO_63 ? Math.trunc(number) + 0 : -TWO_63;
 }
 
 /** A number cut to 64 bits. */

@@ -19,18 +19,50 @@ const FIXED_MAX = 1e21; // toFixed changes its form here
 const POWERS_OF_TWO = new Float64Array(160);
 for (let i = 0; i < POWERS_OF_TWO.length; i++) POWERS_OF_TWO[i] = 2 ** i;
 
+const POWERS_OF_TEN = new Float64Array(17); // all exact
+for (let i = 0; i < POWERS_OF_TEN.length; i++) POWERS_OF_TEN[i] = 10 ** i;
+
 /** "%.14g". */
 export function numberText(n: number): string {
   if ((n | 0) === n && (n !== 0 || 1 / n > 0)) return `${n}`;
   const size = n < 0 ? -n : n;
-  if (size >= 1e-4 && size < 1e14) {
-    // The shortest text that reads back the same is "%.14g" when it has no more digits than that.
-    const text = `${n}`;
-    let room = n < 0 ? DIGITS + 2 : DIGITS + 1;
-    if (size < 1) room += size < 0.01 ? (size < 0.001 ? 4 : 3) : size < 0.1 ? 2 : 1;
-    if (text.length <= room) return text;
+  if (size >= SCALED_MIN && size < 1e14) {
+    const text = scaledText(size, DIGITS);
+    if (text !== "") return n < 0 ? `-${text}` : text;
   }
   return general(n, DIGITS, false);
+}
+
+/** Below it there would be too many digits behind the point for scaledText. */
+const SCALED_MIN = 0.01;
+/** How near to a half the scaled number may be: its error is below 2^-7. */
+const HALF_MIN = 0.48;
+const HALF_MAX = 0.52;
+
+/**
+ * "%.<digits>g" of a number from SCALED_MIN up to 10^digits, with at most 14 digits: scaled to a whole number of so many digits. Six
+ * times as fast as toExponential. Empty when the scaled number is so near to a half that its rounding is in doubt.
+ */
+function scaledText(size: number, digits: number): string {
+  let exponent = size < 1 ? (size < 0.1 ? -2 : -1) : 0;
+  while (exponent >= 0 && size >= POWERS_OF_TEN[exponent + 1]!) exponent++;
+  const decimals = digits - 1 - exponent;
+  const unit = POWERS_OF_TEN[decimals]!;
+  const scaled = size * unit;
+  let whole = Math.floor(scaled);
+  const rest = scaled - whole;
+  if (rest > HALF_MIN) {
+    if (rest < HALF_MAX) return "";
+    whole++;
+  }
+  const before = Math.floor(whole / unit);
+  if (before >= POWERS_OF_TEN[digits]!) return ""; // rounded up to one digit more
+  const behind = whole - before * unit;
+  if (behind === 0) return `${before}`;
+  const text = `${behind + unit}`; // "1", and the digits behind the point with their zeros
+  let end = text.length;
+  while (text.charCodeAt(end - 1) === 48) end--;
+  return `${before}.${text.slice(1, end)}`;
 }
 
 /** "inf", "-inf", "-nan", or "" for a finite number. */
@@ -77,6 +109,10 @@ export function general(n: number, precision: number, alternate: boolean): strin
   if (unusual !== "") return unusual;
   const digitCount = precision === 0 ? 1 : precision;
   const size = Math.abs(n);
+  if (!alternate && digitCount <= DIGITS && size >= SCALED_MIN && size < POWERS_OF_TEN[digitCount]!) {
+    const text = scaledText(size, digitCount);
+    if (text !== "") return signOf(n) + text;
+  }
   const text = size.toExponential(digitCount - 1);
   const e = text.lastIndexOf("e");
   const exponent = Number(text.slice(e + 1));
@@ -139,6 +175,19 @@ export function argumentText(n: number): string {
   return Number.isNaN(n) ? "-nan" : doubleText(n);
 }
 
+const TWO_63 = 2 ** 63;
+
+/** A number cut to 64 bits as x86 does: toward zero, and to -2^63 where that does not fit. */
+export function toInt64(number: number): number {
+  return number >= -TWO_63 && number < TWO_63 ? Math.trunc(number) + 0 : -TWO_63;
+}
+
+/** A number as C on x86 makes 64 bits without sign of it: what does not fit has the highest bit alone, or none. */
+export function toUint64(number: number): bigint {
+  if (number >= TWO_63) return number < 2 * TWO_63 ? BigInt(number) : 0n;
+  return BigInt.asUintN(64, BigInt(toInt64(number)));
+}
+
 const ZERO = 48;
 const NINE = 57;
 const INTEGER_DIGITS_MAX = 9;
@@ -189,4 +238,13 @@ function unusualNumber(word: string): number | undefined {
   if (!/^[+-]?(?:0x|inf)/i.test(word)) return undefined;
   const value = parseRangeDouble(Buffer.from(word, "latin1"), 0, word.length);
   return Number.isNaN(value) ? undefined : value;
+}
+
+const PREFIX =
+  /[+-]?(?:0x(?:[0-9a-f]+\.?[0-9a-f]*|\.[0-9a-f]+)(?:p[+-]?\d+)?|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\([0-9a-z_]*\))?)/iy;
+
+/** The longest text at `at` that strtod takes as a number; empty when there is none. Without white space before it. */
+export function numberPrefix(text: string, at: number): string {
+  PREFIX.lastIndex = at;
+  return PREFIX.exec(text)?.[0] ?? "";
 }

@@ -26,6 +26,8 @@ export class SiteTable {
     /** Number of the first site. */
     readonly base: number,
     readonly sites: readonly Site[],
+    /** The function whose text was generated. */
+    readonly factory: () => unknown,
   ) {}
 }
 
@@ -46,16 +48,22 @@ const SITE_MAX = 1 << 30;
 /** Reserves the numbers of a chunk that is about to be generated: at most `most` of them. Returns the first. */
 export function reserveSites(most: number): number {
   if (nextSite + most > SITE_MAX) nextSite = 1;
+  const last = entries[entries.length - 1];
+  if (last === undefined || last.end <= nextSite) return nextSite; // until the numbers begin again
   for (const entry of entries) {
-    // only after the numbers began again is there an entry above the next number
     if (entry.end > nextSite && entry.base < nextSite + most && entry.table.deref() !== undefined) nextSite = entry.end;
   }
   return nextSite;
 }
 
 /** Registers the sites of a chunk that was generated with numbers from reserveSites. */
-export function registerSites(chunkName: string, base: number, sites: readonly Site[]): SiteTable {
-  const table = new SiteTable(chunkName, base, sites);
+export function registerSites(
+  chunkName: string,
+  base: number,
+  sites: readonly Site[],
+  factory: () => unknown,
+): SiteTable {
+  const table = new SiteTable(chunkName, base, sites, factory);
   nextSite = base + sites.length;
   if (entries.length >= sweepAt) {
     entries = entries.filter((entry) => entry.table.deref() !== undefined);
@@ -103,4 +111,9 @@ export function placeOf(site: number): { chunk: string; line: number } | null {
 export function positionOf(site: number): string {
   const place = placeOf(site);
   return place === null ? "" : `${place.chunk}:${place.line}: `;
+}
+
+/** The text that was generated for the chunk with this first site; empty when it is gone. */
+export function generatedText(base: number): string {
+  return tableOf(base)?.factory.toString() ?? "";
 }

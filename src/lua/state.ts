@@ -14,9 +14,14 @@ export interface State {
   polls: number;
   /** Cost of the Lua frames on the stack, in about bytes. */
   depth: number;
+  /** Calls from built-ins and metamethods that are inside of each other. */
+  nested: number;
 }
 
 /** Turns and calls between two polls. */
 export const POLL_INTERVAL = 10_000;
 
-export const state: State = { site: 0, polls: POLL_INTERVAL, depth: 0 };
+export const state: State = { site: 0, polls: POLL_INTERVAL, depth: 0, nested: 0 };
+
+/** Sites of the operations that called metamethods, by the value of `state.nested` while the metamethod runs. */
+export const handlerSites: number[] = [];

@@ -30,21 +30,30 @@ export const READ_ONLY = "Attempt to modify a readonly table";
 export class LuaTable {
   array: unknown[];
   capacity: number;
-  keys: unknown[] = [];
-  values: unknown[] = [];
+  keys: unknown[];
+  values: unknown[];
   index: Map<unknown, number> | null = null;
   dead = 0;
   metatable: LuaTable | null = null;
   frozen = false;
 
-  constructor(array: unknown[] = []) {
+  constructor(array: unknown[] = [], keys: unknown[] = [], values: unknown[] = []) {
     this.array = array;
     this.capacity = array.length;
+    this.keys = keys;
+    this.values = values;
   }
 
   /** A table of the values at 1, 2, ... It takes over the array. */
   static fromArray(values: unknown[]): LuaTable {
     return new LuaTable(values);
+  }
+
+  /** A table of pairs: distinct keys, none of them a number, and no value nil. It takes over both arrays. */
+  static fromPairs(keys: unknown[], values: unknown[]): LuaTable {
+    const table = new LuaTable([], keys, values);
+    if (keys.length > SCANNED_MAX) table.makeIndex();
+    return table;
   }
 
   /** The value of any key, without metamethods. */

@@ -12,7 +12,8 @@
  *
  * No Lua operation reads a property of a JavaScript object by a name that a script chose.
  */
-import { raise } from "./errors.ts";
+import { raise, raiseBare } from "./errors.ts";
+import { NESTED_CALLS_MAX } from "./limits.ts";
 import { LuaTable } from "./table.ts";
 import { siteAt } from "./sites.ts";
 import { state } from "./state.ts";
@@ -53,6 +54,8 @@ export class Coroutine {
   status: "suspended" | "running" | "normal" | "dead" = "suspended";
   /** The body's generator, once it was resumed. */
   generator: Generator<unknown, unknown, unknown> | null = null;
+  /** Cost of its frames while it is suspended (state.ts). */
+  depth = 0;
   constructor(readonly body: LuaFunction) {}
 }
 
@@ -88,6 +91,7 @@ export function metamethod(value: unknown, event: string): unknown {
  */
 export function callValue(callee: unknown, ...args: unknown[]): unknown {
   const site = state.site;
+  if (++state.nested >= NESTED_CALLS_MAX) raiseBare("C stack overflow");
   state.site = 0;
   let result: unknown;
   if (typeof callee === "function") result = callee(...args);
@@ -97,6 +101,7 @@ export function callValue(callee: unknown, ...args: unknown[]): unknown {
     result = handler(callee, ...args);
   }
   state.site = site;
+  state.nested--;
   return result;
 }
 

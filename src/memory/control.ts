@@ -6,12 +6,13 @@
  *   workers      ├─ one cell block per worker (WORKER_WORDS) ────────┤
  *   keyspace map ├─ database number → keyspace number, and its inverse at the cut of a snapshot ┤
  *   chunks       ├─ one entry per MiB of every possible region ──────┤
- *   shards       ├─ one header per shard, shardWords each ───────────┤
- *   segments     ├─ one table per shard, SEGMENT_WORDS × SEGMENTS ───┤
+ *   shards       ├─ one header per shard, shardWords each; then those of the channels' stripes ┤
+ *   segments     ├─ one table per shard and stripe, SEGMENT_WORDS × SEGMENTS ┤
  *   statistics   ├─ per worker, STATISTICS_ROWS × STATISTICS_ROW_WORDS ┤
  *   waiters      ├─ per worker, one state word for each of WAITERS ───┤
  *   scripts      ├─ SCRIPT_WORDS, then RUNNING_WORDS per worker ──────┤
  *   trackers     ├─ per worker, TRACKER_WORDS for each of TRACKERS, and a line ─┤
+ *   channels     ├─ per stripe of channels, STRIPE_WORDS (store/channels.ts) ┤
  *
  * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
  *
@@ -56,6 +57,13 @@ export const TRACKERS_LINE = 32;
 /** Words about the cache of scripts, and about the script that a worker runs: store/script-state.ts. */
 export const SCRIPT_WORDS = 4096;
 export const RUNNING_WORDS = 256;
+/**
+ * Stripes of the table of channels (store/channels.ts): channels by their hash, and the patterns in a stripe of their own. Each
+ * has a shard's header and segment table, for its heap.
+ */
+export const CHANNEL_STRIPES = 16;
+export const STRIPES = CHANNEL_STRIPES + 1;
+export const STRIPE_WORDS = 32;
 
 const MAGIC = 0x46_52_54_31;
 
@@ -78,6 +86,8 @@ export const TRACKED_KEYS_AT = 55;
 export const DEBUG_SWITCHES_AT = 56;
 /** 1 while the data set is loaded: clients may run only what is allowed meanwhile. */
 export const LOADING_AT = 57;
+/** Channels and patterns, without shard channels, that have subscribers. */
+export const SUBSCRIBED_AT = 58;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
 /** Lock and words of the change log (memory/change-log.ts), on two pairs of cache lines. */
@@ -144,6 +154,7 @@ export class Control {
   readonly waitersAt: number;
   readonly scriptsAt: number;
   readonly trackersAt: number;
+  readonly channelsAt: number;
 
   private constructor(
     readonly buffer: SharedArrayBuffer,
@@ -163,6 +174,7 @@ export class Control {
     this.waitersAt = at.waiters;
     this.scriptsAt = at.scripts;
     this.trackersAt = at.trackers;
+    this.channelsAt = at.channels;
   }
 
   /** Creates a zeroed control block for `geometry`. */
@@ -208,7 +220,7 @@ export class Control {
     return this.statisticsAt + worker * (STATISTICS_ROWS * STATISTICS_ROW_WORDS);
   }
 
-  /** First word of the header of `shard`. */
+  /** First word of the header of `shard`. Stripes of channels count on from the shards. */
   shardAt(shard: number): number {
     return this.shardsAt + shard * this.geometry.shardWords;
   }
@@ -227,11 +239,25 @@ function placesOf(g: Geometry) {
   const snapshotMap = keyspaceMap + g.databases + keyspacesOf(g.databases);
   const chunks = line(snapshotMap + keyspacesOf(g.databases));
   const shards = line(chunks + g.regionsMax * (g.regionBytes >>> 20) * CHUNK_WORDS);
-  const segments = shards + g.shards * g.shardWords;
-  const statistics = segments + g.shards * SEGMENT_TABLE_WORDS;
+  const segments = shards + (g.shards + STRIPES) * g.shardWords;
+  const statistics = segments + (g.shards + STRIPES) * SEGMENT_TABLE_WORDS;
   const waiters = statistics + g.workers * STATISTICS_ROWS * STATISTICS_ROW_WORDS;
   const scripts = line(waiters + g.workers * WAITERS);
-  const trackers = line(scripts + SCRIPT_WORDS + g.workers * RUNNING_WORDS);
+  const channels = line(scripts + SCRIPT_WORDS + g.workers * RUNNING_WORDS);
+  const trackers = line(channels + STRIPES * STRIPE_WORDS);
   const words = trackers + g.workers * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS);
-  return { workers, keyspaceMap, snapshotMap, chunks, shards, segments, statistics, waiters, scripts, trackers, words };
+  return {
+    workers,
+    keyspaceMap,
+    snapshotMap,
+    chunks,
+    shards,
+    segments,
+    statistics,
+    waiters,
+    scripts,
+    channels,
+    trackers,
+    words,
+  };
 }

@@ -8,6 +8,7 @@ import { FileFailure, type Files } from "../base/files.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Logger } from "../base/log.ts";
 import type { Call } from "../dispatch/call.ts";
+import { LibraryError } from "../dispatch/script-runner.ts";
 import {
   type AppendFacts,
   type CheckpointFacts,
@@ -79,8 +80,6 @@ export class RdbPersistence implements Persistence {
   private readonly appended: AppendState;
   readonly syncWaits: SyncWaits;
   private localSave: LocalSave | null = null;
-  /** Sources of libraries of functions that a file held. They are written again. */
-  libraries: readonly Uint8Array[] = [];
 
   constructor(
     private readonly call: Call,
@@ -195,9 +194,11 @@ export class RdbPersistence implements Persistence {
     const { section } = call.store;
     section.beginTurn();
     let sizes: DatabaseSize[] = [];
+    let libraries: readonly Uint8Array[] = [];
     const isCut = section.withinAll(() => {
       this.run.snapshot.state.cut(call.store, call.keyspaces);
       sizes = databaseSizes(call.store, call.keyspaces);
+      libraries = this.libraries();
       state.set("cutChanges", host.changes());
       onCut();
     });
@@ -208,7 +209,7 @@ export class RdbPersistence implements Persistence {
     );
     const parts: Buffer[] = [];
     const writer = new RdbWriter((bytes, length) => parts.push(Buffer.from(bytes.subarray(0, length))), false, false);
-    writer.header(format.version, auxFields(call.store.nowMs, host.usedBytes(), isBase), this.libraries);
+    writer.header(format.version, auxFields(call.store.nowMs, host.usedBytes(), isBase), libraries);
     for (const { database, keys, expires } of sizes) writer.database(database, keys, expires);
     writer.flush();
     return Buffer.concat(parts);
@@ -280,7 +281,7 @@ export class RdbPersistence implements Persistence {
       file = openSave(host.files, plan);
       const writer = new RdbWriter(file.put, format.sums, format.compresses);
       const fields = auxFields(call.store.nowMs, host.usedBytes(), false);
-      const dropped = writeDataset(call, writer, format, host.config, fields, this.libraries);
+      const dropped = writeDataset(call, writer, format, host.config, fields, this.libraries());
       this.tellDropped(file.complete({ position: this.position, keys: writer.keys, dropped }), format);
       this.noteSave(plan, file, "");
       state.set("lastSaveMs", call.clock.wallMs());
@@ -353,7 +354,7 @@ export class RdbPersistence implements Persistence {
       file = new ReplacedFile(host.files, this.directory, name, `${name}.part`);
       const writer = new RdbWriter(file.put, format.sums, format.compresses);
       const fields = auxFields(call.store.nowMs, host.usedBytes(), true);
-      writeDataset(call, writer, format, host.config, fields, this.libraries);
+      writeDataset(call, writer, format, host.config, fields, this.libraries());
       file.commit();
       return { position, bytes: file.bytes, failure: "" };
     } catch (thrown) {
@@ -391,6 +392,26 @@ export class RdbPersistence implements Persistence {
     for (let db = 0; db < keyspaces.databases; db++) maintenance.emptyNow(keyspaces.of(db));
   }
 
+  /** Sources of the libraries of functions. All shard locks are held. */
+  private libraries(): readonly Uint8Array[] {
+    return this.call.scripts?.librarySources() ?? [];
+  }
+
+  /** The libraries of functions are those of a file that was loaded. Throws BadFile. */
+  replaceLibraries(sources: readonly Uint8Array[]): void {
+    const { scripts, store } = this.call;
+    if (scripts === null) return;
+    try {
+      for (;;) {
+        store.section.beginTurn();
+        if (store.section.withinAll(() => scripts.replaceLibraries(sources))) return;
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof LibraryError)) throw thrown;
+      throw new BadFile(0, `a library of functions cannot be loaded: ${thrown.message}`);
+    }
+  }
+
   private loadAtOnce(path: string, merges: boolean): void {
     const { call, host } = this;
     const reader = new FileReader(host.files, path);
@@ -402,7 +423,7 @@ export class RdbPersistence implements Persistence {
         if (!call.store.pool.mayGrow) throw new BadFile(reader.offset, OUT_OF_MEMORY);
         Atomics.wait(NAP, 0, 0, 1);
       }
-      this.libraries = loader.libraries;
+      this.replaceLibraries(loader.libraries);
       this.state.set("loadedKeys", loader.keys);
       this.state.set("expiredKeys", loader.expired);
     } finally {

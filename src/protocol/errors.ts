@@ -76,6 +76,14 @@ export function unknownCommand(name: string, args: readonly string[]): string {
 export function disabledCommand(name: string): string {
   return `ERR command '${name.toLowerCase()}' is disabled on this server (server.disable_dangerous_commands)`;
 }
+/** While a script runs too long. `command` ends it: "SCRIPT KILL". */
+export function scriptBusy(command: string): string {
+  return `BUSY Redis is busy running a script. You can only call ${command} or SHUTDOWN NOSAVE.`;
+}
+/** Refusal of a command of a client that subscribes to something and speaks RESP2. */
+export function notForSubscribers(name: string): string {
+  return `ERR Can't execute '${name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
+}
 export function wrongArity(name: string): string {
   return `ERR wrong number of arguments for '${name}' command`;
 }

@@ -7,6 +7,7 @@
  * are pinned and streamed as the socket drains. A handler writes while it holds shard locks, so a target must not touch a
  * socket, a lock or a pin.
  */
+import { writeLatin1 } from "../base/bytes.ts";
 import { formatInt, formatInt64 } from "../base/integers.ts";
 import type { Address } from "../store/address.ts";
 import type { Shard } from "../store/shard.ts";
@@ -285,6 +286,28 @@ export class Reply {
     this.line();
   }
 
+  /** Bulk string of a text of bytes, one a character (Lua's strings). */
+  latin1(text: string): void {
+    const { length } = text;
+    this.head(36, length);
+    this.ensure(length + 2);
+    this.at += writeLatin1(this.bytes, this.at, text);
+    this.line();
+  }
+  /** Simple string of a text of bytes. Line breaks become spaces. */
+  simpleLatin1(text: string): void {
+    this.writeLine(43, text);
+  }
+  /** Verbatim string of a text of bytes in RESP3, bulk string in RESP2. `format`: three characters. */
+  verbatimLatin1(format: string, text: string): void {
+    if (this.protocol !== 3) return this.latin1(text);
+    const whole = `${format.slice(0, 3).padEnd(3)}:${text}`;
+    this.head(61, whole.length);
+    this.ensure(whole.length + 2);
+    this.at += writeLatin1(this.bytes, this.at, whole);
+    this.line();
+  }
+
   /** Verbatim string in RESP3, bulk string in RESP2 (INFO, LOLWUT, CLIENT LIST). */
   verbatim(text: string): void {
     if (this.protocol !== 3) return this.text(text);
@@ -306,10 +329,20 @@ export class Reply {
   /** Error reply; the text begins with its code ("ERR ..."). Line breaks become spaces, so that replies cannot be injected. */
   error(text: string): void {
     this.countError(text);
+    this.writeLine(45, text);
+  }
+  /** As `error`; with `isCounted` it was counted already, by the command inside a script that it comes from. */
+  errorOnce(text: string, isCounted: boolean): void {
+    if (isCounted) this.errors++;
+    else this.countError(text);
+    this.writeLine(45, text);
+  }
+
+  private writeLine(type: number, text: string): void {
     const clean = /[\r\n]/.test(text) ? text.replace(/[\r\n]/g, " ") : text;
-    this.ensure(clean.length * 3 + 3);
-    this.bytes[this.at++] = 45;
-    this.at += this.bytes.write(clean, this.at, "latin1");
+    this.ensure(clean.length + 3);
+    this.bytes[this.at++] = type;
+    this.at += writeLatin1(this.bytes, this.at, clean);
     this.line();
   }
 

@@ -59,6 +59,8 @@ export const Cell = {
   changes: 41,
   /** Clients that watch keys. */
   watching: 42,
+  /** Clients that subscribe to something. */
+  subscribers: 43,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

@@ -3,6 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import type { ClientFilter, ClientTraits } from "../dispatch/services.ts";
 import { BLOCKING } from "../dispatch/spec.ts";
 import type { CommandTable } from "../dispatch/command-table.ts";
+import { ChannelKind } from "../store/channels.ts";
 import type { Client } from "./client.ts";
 
 /** True while the client waits in a blocking command. A client that waits for answers of other workers is not blocked. */
@@ -30,9 +31,9 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
     `idle=${Math.max(0, Math.floor((clock.monotonicMs() - session.activeMs) / 1000))}`,
     `flags=${flagsOf(client, table)}`,
     `db=${session.db}`,
-    "sub=0",
-    "psub=0",
-    "ssub=0",
+    `sub=${session.subscriptions?.count(ChannelKind.Channel) ?? 0}`,
+    `psub=${session.subscriptions?.count(ChannelKind.Pattern) ?? 0}`,
+    `ssub=${session.subscriptions?.count(ChannelKind.Shard) ?? 0}`,
     `multi=${session.transaction?.count ?? -1}`,
     `watch=${session.watch?.keys.length ?? 0}`,
     `qbuf=${client.unreadBytes}`,
@@ -62,6 +63,7 @@ function flagsOf(client: Client, table: CommandTable): string {
   const { session } = client;
   const flags = [
     session.monitors ? "O" : "",
+    session.subscriptions !== null ? "P" : "",
     session.transaction !== null ? "x" : "",
     client.isPaused || isBlocked(client, table) ? "b" : "",
     session.tracking !== null ? "t" : "",
@@ -110,7 +112,7 @@ function hasTrait(
     case "ids":
       return wanted.ids!.includes(session.id);
     case "type":
-      return wanted.type === "normal";
+      return wanted.type === (session.subscriptions !== null ? "pubsub" : "normal");
     case "user":
       return wanted.user === "default";
     case "address":

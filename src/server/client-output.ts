@@ -170,9 +170,13 @@ export class ClientOutput implements ReplyTarget, Outlet {
   /** Queues bytes that are no reply (MONITOR). They leave once `position` is released. */
   pushBytes(bytes: Buffer, position: number): void {
     if (this.refuses(bytes.length)) return;
-    this.push(bytes, bytes.length);
-    this.positions[this.positions.length - 1] = position;
-    this.batchParts = 0;
+    this.queue.push(bytes);
+    this.positions.push(position);
+    this.bytes += bytes.length;
+    this.freshParts++;
+    if (this.isSendScheduled) return;
+    this.isSendScheduled = true;
+    this.engine.turn.schedulePush(this);
   }
 
   /** Makes the turn call `send` at its end. */
@@ -194,6 +198,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
   private get limit(): OutputBufferLimit {
     const { outputLimits } = this.engine;
     const { normal, replica } = outputLimits;
+    if (this.owner.session.subscriptions !== null) return outputLimits.pubsub;
     if (!this.owner.session.monitors || normal.hardBytes > 0) return normal;
     return replica.hardBytes > 0 ? replica : MONITOR_LIMIT;
   }
@@ -281,7 +286,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
         steps++;
         sent = this.sendWalk(part);
       } else if (part instanceof Uint8Array) {
-        sent = this.sendBuffer(part);
+        sent = queue.length > 1 ? this.sendBuffers() : this.sendBuffer(part);
       } else {
         if (streamed >= STREAM_A_TURN) return this.continueLater();
         sent = this.sendRange(part);
@@ -329,6 +334,45 @@ export class ClientOutput implements ReplyTarget, Outlet {
       this.engine.turn.returnSpare(part);
     }
     return sent;
+  }
+
+  /** Sends the buffers at the front of the queue in one write, if they are short. Returns the bytes sent, -1 = closed. */
+  private sendBuffers(): number {
+    const { queue, positions, engine } = this;
+    const { released, together } = engine.turn;
+    let length = 0;
+    let count = 0;
+    for (let from = this.sentOfFirst; count < queue.length && positions[count]! <= released; from = 0) {
+      const part = queue[count]!;
+      if (!(part instanceof Uint8Array) || length + part.length - from > together.length) break;
+      part.copy(together, length, from);
+      length += part.length - from;
+      count++;
+    }
+    if (count < 2) return this.sendBuffer(queue[0]! as Buffer);
+    const sent = this.write(together, 0, length);
+    if (sent < 0) return -1;
+    this.bytes -= sent;
+    this.removeSent(sent);
+    return sent;
+  }
+
+  /** Removes buffers at the front of the queue, as far as their bytes were sent. */
+  private removeSent(bytes: number): void {
+    const { queue, positions, engine } = this;
+    let left = bytes + this.sentOfFirst;
+    let count = 0;
+    while (count < queue.length) {
+      const part = queue[count]!;
+      if (!(part instanceof Uint8Array) || left < part.length) break;
+      left -= part.length;
+      engine.turn.returnSpare(part);
+      count++;
+    }
+    this.sentOfFirst = left;
+    queue.splice(0, count);
+    positions.splice(0, count);
+    this.freshParts = Math.min(this.freshParts, queue.length);
   }
 
   /** Sends a run of neighbouring chunks straight from shared memory. Returns the bytes sent, -1 = closed. */

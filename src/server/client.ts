@@ -13,6 +13,7 @@
  * The first three return to Reading. From Closing on a state only increases. While more than OUTPUT_FULL bytes of replies
  * wait, a client in Reading runs no command. Its input is still accepted, up to the query buffer's limit.
  */
+import type { Receiver } from "../dispatch/pubsub.ts";
 import { Replies, Session } from "../dispatch/session.ts";
 import { TURN_CHECK } from "../dispatch/dispatcher.ts";
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../dispatch/spec.ts";
@@ -68,7 +69,7 @@ const PUSHED = -(1 << 30);
 /** Approximate memory of a connection without buffers: its objects here, and the socket's in Bun. */
 export const CLIENT_BYTES = 2048;
 
-export class Client implements OutputOwner {
+export class Client implements OutputOwner, Receiver {
   readonly session: Session;
   readonly input: ClientInput;
   readonly output: ClientOutput;
@@ -106,6 +107,7 @@ export class Client implements OutputOwner {
     private readonly host: ClientHost,
   ) {
     this.session = new Session(id);
+    this.session.receiver = this;
     this.input = new ClientInput(engine);
     this.output = new ClientOutput(engine, this);
     // Without a call of `memoryGrew`: a new connection alone is no reason to evict clients.
@@ -143,10 +145,18 @@ export class Client implements OutputOwner {
   // ---- memory ----
 
   /**
-   * Memory of this connection, bytes: its buffers, the values being staged, the replies that wait, and CLIENT_BYTES.
+   * Memory of this connection, bytes: its buffers, the values being staged, the replies that wait, its subscriptions, and
+   * CLIENT_BYTES.
    */
   get memoryBytes(): number {
-    return CLIENT_BYTES + this.output.heldBytes + this.input.memoryBytes + this.queuedBytes;
+    const { subscriptions } = this.session;
+    return (
+      CLIENT_BYTES +
+      this.output.heldBytes +
+      this.input.memoryBytes +
+      this.queuedBytes +
+      (subscriptions === null ? 0 : subscriptions.bytes)
+    );
   }
   /** Memory of the commands since MULTI. */
   get queuedBytes(): number {
@@ -299,7 +309,7 @@ export class Client implements OutputOwner {
     const { parser, dispatcher, reply } = engine;
     const { progress } = this.input;
     // What was pushed before these commands came leaves before their replies: no key is stale behind an acknowledged write.
-    if (session.isPushed && !READS_LATE) engine.turn.mail?.collectPushes();
+    if (session.isPushed && !READS_LATE) engine.turn.mail?.fetch();
     if (this.isGone) return end;
     reply.protocol = session.protocol;
     reply.target = this.output;
@@ -565,19 +575,21 @@ export class Client implements OutputOwner {
 
   /**
    * Sends bytes that are no reply, once `position` is released: after the replies so far, or after that of the command that
-   * runs for this client. The bytes stay the caller's and must not change.
+   * runs for this client. The bytes must not change afterwards.
    */
   push(bytes: Buffer, position = 0): void {
-    if (this.state >= State.Closing) return;
-    if (this.isReplying) {
-      this.pushes.push(bytes);
-      this.pushPosition = Math.max(this.pushPosition, position);
-      this.workAtReading = PUSHED; // so that `runBatch` calls `isTurnOver` after the command
-      return;
-    }
     this.engine.turn.enter();
-    this.output.pushBytes(bytes, position);
+    this.deliver(bytes, position);
     this.engine.turn.leave();
+  }
+
+  /** As push, within a turn. */
+  deliver(bytes: Buffer, position: number): void {
+    if (this.state >= State.Closing) return;
+    if (!this.isReplying) return this.output.pushBytes(bytes, position);
+    this.pushes.push(bytes);
+    this.pushPosition = Math.max(this.pushPosition, position);
+    this.workAtReading = PUSHED; // so that `runBatch` calls `isTurnOver` after the command
   }
 
   /** Pushes `resp2` or `resp3`, by the client's protocol, unless it is empty. */
@@ -586,7 +598,11 @@ export class Client implements OutputOwner {
     if (bytes.length > 0) this.push(bytes, position);
   }
 
-  /** Writes what was pushed during the command behind its reply. */
+  writeDelivered(): void {
+    if (this.pushes.length > 0) this.writePushes();
+  }
+
+  /** Writes what was pushed while the command runs: behind its reply, when that is written already. */
   private writePushes(): void {
     const { reply } = this.engine;
     for (const bytes of this.pushes) reply.encoded(bytes);
@@ -624,6 +640,7 @@ export class Client implements OutputOwner {
   kill(): void {
     if (this.state >= State.Killed) return;
     this.state = State.Killed;
+    this.engine.call.pubsub.unsubscribeAll(this);
     this.input.clear();
     this.engine.turn.enter();
     this.output.scheduleSend();
@@ -640,6 +657,7 @@ export class Client implements OutputOwner {
     this.input.clear();
     engine.call.transactions.discard(this.session);
     engine.call.tracking.end(this.session);
+    engine.call.pubsub.unsubscribeAll(this);
     this.countMemory();
     engine.paused.delete(this);
     this.endRetries();

@@ -16,6 +16,7 @@ import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
 import { Session } from "../dispatch/session.ts";
 import type { ServerServices } from "../dispatch/services.ts";
+import { Scripts } from "../commands/scripting/scripts.ts";
 import { clientTable } from "../commands/families.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
 import type { Arena } from "../memory/arena.ts";
@@ -50,6 +51,7 @@ export class Engine implements TurnWork {
   readonly dispatcher: Dispatcher;
   /** What handlers work with; also what files are loaded into. */
   readonly call: Call;
+  readonly scripts: Scripts;
   readonly cells: Cells;
   readonly blocking: Blocking;
   /** What commands change, on its way to the change log. */
@@ -116,7 +118,10 @@ export class Engine implements TurnWork {
     this.blocking = call.blocking;
     this.effects = call.effects;
     this.turn = new Turn(this);
+    call.pubsub.touch = () => this.turn.touch();
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
+    this.scripts = new Scripts(call, this.dispatcher, (level, text) => services.writeLog?.(text, level));
+    call.scripts = this.scripts;
     this.cells = new Cells(control, worker);
     this.memory = new MemoryLimit(this.store, this.maintenance, this.dispatcher, this.cells, this.clock, config);
     this.turnCommands = config.number("server.turn_max_commands");
@@ -299,6 +304,7 @@ export class Engine implements TurnWork {
     cells.set(Cell.outputBytes, this.outputBytes);
     cells.set(Cell.changes, store.changes);
     cells.set(Cell.watching, this.call.transactions.watches.count);
+    cells.set(Cell.subscribers, this.call.pubsub.subscribers);
     cells.set(Cell.expired, store.counters.expired);
     cells.set(Cell.expiredMembers, store.counters.expiredMembers);
     cells.set(Cell.evicted, store.counters.evicted);

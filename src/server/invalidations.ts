@@ -6,6 +6,8 @@ const INVALIDATE = Buffer.from(">2\r\n$10\r\ninvalidate\r\n");
 /** A deliberate fault, see memory/lock.ts. */
 const OVERTAKES = MUTANT === "invalidation-overtakes";
 const ALL_KEYS = Buffer.from("_\r\n");
+const MESSAGE = Buffer.from("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n");
+const ALL_KEYS_RESP2 = Buffer.from("$-1\r\n");
 
 export class Invalidations {
   /** `tellBroken`: the client to which `client`, of any worker, redirects is gone. */
@@ -24,9 +26,12 @@ export class Invalidations {
     const { session } = receiver;
     if (redirect === 0 && session.tracking === null) return;
     session.isPushed = true;
-    // RESP2 has no pushes.
-    if (session.protocol !== 3) return;
-    const bytes = Buffer.concat([INVALIDATE, keys ?? ALL_KEYS]);
+    const isResp3 = session.protocol === 3;
+    // RESP2 has no pushes, but a client that subscribes to anything gets messages.
+    if (!isResp3 && (redirect === 0 || session.subscriptions === null)) return;
+    const bytes = isResp3
+      ? Buffer.concat([INVALIDATE, keys ?? ALL_KEYS])
+      : Buffer.concat([MESSAGE, keys ?? ALL_KEYS_RESP2]);
     if (OVERTAKES) receiver.transport.write(bytes, 0, bytes.length);
     else receiver.push(bytes, position);
   }

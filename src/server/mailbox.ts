@@ -10,6 +10,7 @@
  *   Push    │ kind │ bytes of RESP2 (int32) │ client (double) │ position (double) │ bytes in RESP2 │ bytes in RESP3
  *   Invalid │ kind │ 1 = all keys (int32) │ client (double) │ position (double) │ redirect (double) │ keys, an array in RESP
  *   Broken  │ kind │ 0 │ client (double) │ redirect (double)
+ *   Publish │ kind │ channel: kind, offset, bytes │ payload: offset, bytes (int32 each) │ position (double) │ message
  *
  * A message that is long or that the ring has no room for goes outside: through the port, with its number. Its bytes are
  * there before the ring counts it, so the receiver can take it at once. Long ones are copied into shared memory first, and
@@ -19,13 +20,16 @@
  * bounded by that of the waiting clients. The receiver then learns that something was lost (`lost`).
  *
  * Invariants
- *   MAIL-1  a worker delivers messages in the order of the pushes to its ring, whichever way they came; a served reply may
- *           come later than what was sent after it, because its client then runs commands
+ *   MAIL-1  a worker takes messages in the order of the pushes to its ring, whichever way they came. Served replies then wait
+ *           for the end of the turn, because the clients run their next commands; other messages do not
  *   MAIL-2  a message of a section is pushed before the section's locks are released, with the position of its effects
  */
 import { receiveMessageOnPort } from "node:worker_threads";
 import { assert } from "../base/assert.ts";
 import type { Served } from "../dispatch/blocking.ts";
+import { Published } from "../dispatch/published.ts";
+import type { PublishMail } from "../dispatch/pubsub.ts";
+import type { ChannelKind } from "../store/channels.ts";
 import { Message } from "../memory/message.ts";
 import { type Outside, Ring, ringBytes } from "../memory/ring.ts";
 
@@ -38,7 +42,7 @@ const BEHIND_BYTES = SIZE >> 1;
 /** Most bytes that wait outside a ring. */
 const OUTSIDE_MAX = 256 << 20;
 
-const Kind = { Served: 0, Push: 1, Invalid: 2, Broken: 3 } as const;
+const Kind = { Served: 0, Push: 1, Publish: 2, Invalid: 3, Broken: 4 } as const;
 
 // Fields of a served reply, after its kind.
 const SLOT_AT = 4,
@@ -51,6 +55,14 @@ const RESP2_BYTES_AT = 4,
   CLIENT_AT = 8,
   PUSH_POSITION_AT = 16,
   RESP2_AT = 24;
+// Fields of a published message.
+const CHANNEL_KIND_AT = 4,
+  CHANNEL_AT = 8,
+  CHANNEL_BYTES_AT = 12,
+  PAYLOAD_AT = 16,
+  PAYLOAD_BYTES_AT = 20,
+  PUBLISH_POSITION_AT = 24,
+  MESSAGE_AT = 32;
 
 // Further fields of an invalidation, and of a redirection that is broken.
 const ALL_KEYS_AT = 4,
@@ -73,11 +85,14 @@ export interface MailHandlers {
   served(served: Served): void;
   /** Bytes for a client of this worker that are no reply to it, by its protocol. Empty ones are not sent. */
   pushed(client: number, resp2: Buffer, resp3: Buffer, position: number): void;
+  /** A message that another worker has published. `deliver` follows once no more is at hand. */
+  published(message: Published): void;
+  deliver(): void;
   /** `keys` (an encoded array, null = all) are invalid for `client`; `redirect`, 0 = the client itself, is of this worker. */
   invalid(client: number, redirect: number, keys: Buffer | null, position: number): void;
   /** The client to which a client of this worker redirects its invalidations is gone. */
   broken(client: number, redirect: number): void;
-  /** Pushes to this worker were lost: more than OUTSIDE_MAX bytes waited. */
+  /** Pushes or messages to this worker were lost: more than OUTSIDE_MAX bytes waited. */
   lost(): void;
 }
 
@@ -88,7 +103,7 @@ export function makeMailboxes(workers: number): SharedArrayBuffer {
 /** The words by which workers are told that something was lost lie behind the rings, each in a cache line of its own. */
 const LOST_STRIDE = 32;
 
-export class Mailbox {
+export class Mailbox implements PublishMail {
   private readonly addressees: Addressee[];
   private readonly own: Ring;
   private readonly lostWords: Int32Array;
@@ -96,6 +111,8 @@ export class Mailbox {
   /** Messages from outside that came before their turn, by number. */
   private readonly early = new Map<number, Uint8Array>();
   private readonly empty = Buffer.alloc(0);
+  /** Served replies that were taken and not delivered yet. */
+  private served: Served[] = [];
 
   /** `ports` has a port to each other worker, and null for this one. */
   constructor(
@@ -140,19 +157,25 @@ export class Mailbox {
   /** Sends an invalidation to the worker `to`. As with `push`. */
   invalidate(to: number, client: number, redirect: number, keys: Buffer | null, position: number): void {
     const bytes = keys ?? this.empty;
-    this.message
-      .begin()
-      .int(Kind.Invalid)
+    const message = this.message.begin().int(Kind.Invalid);
+    message
       .int(keys === null ? 1 : 0)
       .double(client)
       .double(position)
-      .double(redirect);
-    this.message.add(bytes, 0, bytes.length);
+      .double(redirect)
+      .add(bytes, 0, bytes.length);
     this.post(to, OUTSIDE_MAX);
   }
   /** Tells the worker `to` that its client redirects to one that is gone. */
   tellBroken(to: number, client: number, redirect: number): void {
     this.message.begin().int(Kind.Broken).int(0).double(client).double(redirect);
+    this.post(to, OUTSIDE_MAX);
+  }
+
+  /** Sends a published message. The lock of its channel's stripe is held; a turn must be open. */
+  publish(to: number, { kind, bytes, channelAt, channelBytes, payloadAt, payloadBytes, position }: Published): void {
+    this.message.begin().int(Kind.Publish).int(kind).int(channelAt).int(channelBytes).int(payloadAt).int(payloadBytes);
+    this.message.double(position).add(bytes, 0, bytes.length);
     this.post(to, OUTSIDE_MAX);
   }
 
@@ -201,41 +224,33 @@ export class Mailbox {
     this.own.work();
   }
 
-  /** Delivers all messages (MAIL-1). Called between commands. */
+  /** Delivers all messages. Called between commands. */
   collect(): void {
-    const { own, lostWords, worker } = this;
-    if (!this.isEarly) this.deliverEarly();
-    const head = own.outsideHead;
-    for (let message = own.take(); message !== null; message = own.take()) this.deliver(message);
-    // A served client that runs commands may have taken some of them itself, with `collectPushes`.
-    while (((head - own.outsideTail) | 0) > 0) {
-      const bytes = this.takeOutside(own.outsideTail);
-      own.tookOutside(bytes.length);
-      this.deliver(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+    const { handlers, lostWords, worker } = this;
+    this.fetch();
+    handlers.deliver();
+    if (this.served.length > 0) {
+      const { served } = this;
+      this.served = [];
+      for (const one of served) handlers.served(one);
     }
-    if (!this.isEarly) this.deliverEarly();
     if (Atomics.load(lostWords, worker * LOST_STRIDE) === 0) return;
     Atomics.store(lostWords, worker * LOST_STRIDE, 0);
-    this.handlers.lost();
+    handlers.lost();
   }
 
-  /**
-   * Delivers what other workers have sent so far, but for served replies, which wait for `collect`: called before commands
-   * of a client that is pushed to, in the middle of a turn.
-   */
-  collectPushes(): void {
-    if (this.own.isEmpty) return;
-    this.isEarly = true;
-    this.collect();
-    this.isEarly = false;
-  }
-  private isEarly = false;
-  private deliverEarly(): void {
-    for (let served = this.servedEarly.shift(); served !== undefined; served = this.servedEarly.shift()) {
-      this.handlers.served(served);
+  /** Takes all messages (MAIL-1). Pushes are delivered at once. No command runs, so it may be called at any time. */
+  fetch(): void {
+    const { own } = this;
+    if (own.isEmpty) return;
+    const head = own.outsideHead;
+    for (let message = own.take(); message !== null; message = own.take()) this.receiveOne(message);
+    while (own.outsideTail !== head) {
+      const bytes = this.takeOutside(own.outsideTail);
+      own.tookOutside(bytes.length);
+      this.receiveOne(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
     }
   }
-  private readonly servedEarly: Served[] = [];
 
   /** Takes message `n` from outside (RING-R6). */
   private takeOutside(n: number): Uint8Array {
@@ -258,39 +273,30 @@ export class Mailbox {
     }
   }
 
-  private deliver(message: Buffer): void {
-    const { handlers } = this;
+  private receiveOne(message: Buffer): void {
     const kind = message.readInt32LE(0);
-    if (kind === Kind.Invalid) {
-      const keys = message.readInt32LE(ALL_KEYS_AT) === 1 ? null : message.subarray(KEYS_AT);
-      const redirect = message.readDoubleLE(REDIRECT_AT);
-      handlers.invalid(message.readDoubleLE(CLIENT_AT), redirect, keys, message.readDoubleLE(PUSH_POSITION_AT));
-      return;
-    }
-    if (kind === Kind.Broken) {
-      handlers.broken(message.readDoubleLE(CLIENT_AT), message.readDoubleLE(BROKEN_REDIRECT_AT));
-      return;
-    }
-    if (kind === Kind.Push) {
-      const resp2End = RESP2_AT + message.readInt32LE(RESP2_BYTES_AT);
-      handlers.pushed(
-        message.readDoubleLE(CLIENT_AT),
-        message.subarray(RESP2_AT, resp2End),
-        message.subarray(resp2End),
-        message.readDoubleLE(PUSH_POSITION_AT),
-      );
-      return;
-    }
-    const errorEnd = ERROR_AT + message.readInt32LE(ERROR_BYTES_AT);
-    const served: Served = {
-      slot: message.readInt32LE(SLOT_AT),
-      reply: message.subarray(errorEnd),
-      error: message.toString("utf8", ERROR_AT, errorEnd),
-      tookMs: message.readDoubleLE(TOOK_AT),
-      position: message.readDoubleLE(POSITION_AT),
-    };
-    if (this.isEarly) this.servedEarly.push(served);
-    else handlers.served(served);
+    if (kind === Kind.Publish) this.handlers.published(publishedOf(message));
+    else if (kind === Kind.Push) this.pushed(message);
+    else if (kind === Kind.Invalid) this.invalid(message);
+    else if (kind === Kind.Broken)
+      this.handlers.broken(message.readDoubleLE(CLIENT_AT), message.readDoubleLE(BROKEN_REDIRECT_AT));
+    else this.served.push(servedOf(message));
+  }
+
+  private invalid(message: Buffer): void {
+    const keys = message.readInt32LE(ALL_KEYS_AT) === 1 ? null : message.subarray(KEYS_AT);
+    const redirect = message.readDoubleLE(REDIRECT_AT);
+    this.handlers.invalid(message.readDoubleLE(CLIENT_AT), redirect, keys, message.readDoubleLE(PUSH_POSITION_AT));
+  }
+
+  private pushed(message: Buffer): void {
+    const resp2End = RESP2_AT + message.readInt32LE(RESP2_BYTES_AT);
+    this.handlers.pushed(
+      message.readDoubleLE(CLIENT_AT),
+      message.subarray(RESP2_AT, resp2End),
+      message.subarray(resp2End),
+      message.readDoubleLE(PUSH_POSITION_AT),
+    );
   }
 
   /** Called before this worker sleeps. Returns false when the ring is not empty. */
@@ -298,6 +304,29 @@ export class Mailbox {
     this.wake();
     return this.own.rest();
   }
+}
+
+function publishedOf(message: Buffer): Published {
+  return new Published(
+    message.readInt32LE(CHANNEL_KIND_AT) as ChannelKind,
+    message.subarray(MESSAGE_AT),
+    message.readInt32LE(CHANNEL_AT),
+    message.readInt32LE(CHANNEL_BYTES_AT),
+    message.readInt32LE(PAYLOAD_AT),
+    message.readInt32LE(PAYLOAD_BYTES_AT),
+    message.readDoubleLE(PUBLISH_POSITION_AT),
+  );
+}
+
+function servedOf(message: Buffer): Served {
+  const errorEnd = ERROR_AT + message.readInt32LE(ERROR_BYTES_AT);
+  return {
+    slot: message.readInt32LE(SLOT_AT),
+    reply: message.subarray(errorEnd),
+    error: message.toString("utf8", ERROR_AT, errorEnd),
+    tookMs: message.readDoubleLE(TOOK_AT),
+    position: message.readDoubleLE(POSITION_AT),
+  };
 }
 
 /** A worker as others send to it. */

@@ -40,6 +40,7 @@ export class Pushes implements PushService {
 
   /** Drops the clients whose pushes may have been lost, because they cannot notice a gap. */
   lost(): void {
-    for (const client of [...this.clients.values()]) if (client.session.isPushed) client.overrun();
+    for (const client of [...this.clients.values()])
+      if (client.session.isPushed || client.session.subscriptions !== null) client.overrun();
   }
 }

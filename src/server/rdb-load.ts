@@ -96,14 +96,25 @@ export class RdbLoad {
     this.persistence.log.info(`loading: ${(share * 100).toFixed(0)} %, about ${left.toFixed(0)} s left`);
   }
 
+  /** One worker puts the libraries of functions in place for all. Returns what was thrown, null = nothing. */
+  private takeLibraries(): unknown {
+    if (this.worker !== 0) return null;
+    try {
+      this.persistence.replaceLibraries(this.loader.libraries);
+      return null;
+    } catch (thrown) {
+      return thrown;
+    }
+  }
+
   /** Ends the load. `thrown` is the error that ended it early, null = none. */
   finish(thrown: unknown): RdbLoadResult {
     const { engine, loader, reader } = this;
     loader.abandon();
     reader.close();
     engine.publishCounters();
-    this.persistence.libraries = loader.libraries;
-    return { keys: loader.keys, expired: loader.expired, end: loader.rdb.offset, failure: failureOf(thrown) };
+    const failure = failureOf(thrown ?? this.takeLibraries());
+    return { keys: loader.keys, expired: loader.expired, end: loader.rdb.offset, failure };
   }
 }
 

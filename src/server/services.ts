@@ -272,6 +272,7 @@ export class Services implements ServerServices {
       blockedClients: cells.sum(Cell.blocked),
       trackingClients: this.engine.call.tracking.trackers.count,
       watchingClients: cells.sum(Cell.watching),
+      subscribers: cells.sum(Cell.subscribers),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
     };
@@ -480,8 +481,10 @@ export class Services implements ServerServices {
     this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
   }
 
-  writeLog(text: string): void {
-    this.log.warn(text);
+  writeLog(text: string, level = 3): void {
+    if (level === 3) this.log.warn(text);
+    else if (level === 2) this.log.info(text);
+    else this.log.debug(text);
   }
 
   shutdown(): void {

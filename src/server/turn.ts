@@ -4,8 +4,8 @@
  *
  *   begin   the clock is read and the memory limit is checked, once for all events of the round
  *   work    commands of all connections run; their replies are written to memory only
- *   end     served clients get their replies, the counters are published; then sockets are written, connections are closed,
- *           and pins are released
+ *   end     served clients get their replies, the counters are published; then sockets are written, first those with
+ *           replies, then as many of those with pushes as a turn has time for; connections are closed and pins are released
  *
  * Short replies of all connections are gathered in one buffer, one after the other. Longer ones are queued in the
  * connection's own output.
@@ -32,6 +32,12 @@ const TURN_REPLIES = 1024;
 /** Length of the buffers that move from the reply writer to outputs and back, and the number of spare ones. */
 export const SPARE_BYTES = 512 << 10;
 const SPARES_MAX = 4;
+const TOGETHER_BYTES = 64 << 10;
+/**
+ * Connections that are sent pushes in one turn: about a millisecond. A message to many subscribers takes several turns, so that
+ * other connections do not wait for all of them.
+ */
+const PUSHES_A_TURN = 256;
 
 /** The holder of a shard's pin. */
 export interface Pinned {
@@ -73,8 +79,8 @@ export interface TurnWork {
 export interface Mail {
   work(): void;
   collect(): void;
-  /** Delivers the pushes among them, now. */
-  collectPushes(): void;
+  /** Takes them now; pushes are delivered. */
+  fetch(): void;
   /** Wakes the workers that were sent something. */
   wake(): void;
   /** Returns false when a message has come. */
@@ -109,11 +115,16 @@ export class Turn {
   /** Outputs to send at the end of this turn, outputs that the gate holds back, and outputs to close. */
   private sending: Outlet[] = [];
   private held: Outlet[] = [];
+  /** Outputs with pushes, from `pushed` on. */
+  private readonly pushing: Outlet[] = [];
+  private pushed = 0;
   private dropped: Outlet[] = [];
   private unpins: Pinned[] = [];
   /** Exceptions of connections during `send`. */
   private readonly thrown: unknown[] = [];
   private readonly spares: Buffer[] = [];
+  /** Where an output puts short buffers together, to send them in one write. */
+  readonly together = Buffer.allocUnsafeSlow(TOGETHER_BYTES);
 
   constructor(private readonly work: TurnWork) {
     work.blocking.scheduleTurn = () => {
@@ -173,7 +184,9 @@ export class Turn {
     }
     this.work.publishSent();
     // Closing a connection may have produced replies for others (MONITOR) or served them.
-    if (this.later !== null && (this.isServing || this.sending.length > 0 || this.mail?.rest() === false)) this.open();
+    if (this.later === null) return;
+    if (this.isServing || this.sending.length > 0 || this.pushing.length > 0 || this.mail?.rest() === false)
+      this.open();
   };
 
   /** Delivers the replies of served clients, which then run their next commands. An exception here keeps no reply back. */
@@ -196,6 +209,7 @@ export class Turn {
       this.sending = [];
       for (const outlet of all) this.sendOne(outlet);
     }
+    if (this.pushing.length > 0) this.sendPushes();
     if (this.dropped.length > 0) {
       const all = this.dropped;
       this.dropped = [];
@@ -222,6 +236,16 @@ export class Turn {
     }
     outlets.length = 0;
     this.at = 0;
+  }
+
+  /** Sends the outputs with pushes, in the order in which they came, as many as belong to one turn. */
+  private sendPushes(): void {
+    const { pushing } = this;
+    const end = this.later === null ? pushing.length : Math.min(this.pushed + PUSHES_A_TURN, pushing.length);
+    while (this.pushed < end) this.sendOne(pushing[this.pushed++]!);
+    if (this.pushed < pushing.length) return;
+    pushing.length = 0;
+    this.pushed = 0;
   }
 
   private sendOne(outlet: Outlet): void {
@@ -277,6 +301,10 @@ export class Turn {
   /** Calls `outlet.send` at the end of the turn. */
   scheduleSend(outlet: Outlet): void {
     this.sending.push(outlet);
+  }
+  /** Calls `outlet.send` at the end of this turn or of one soon after. */
+  schedulePush(outlet: Outlet): void {
+    this.pushing.push(outlet);
   }
   /** Calls `outlet.released` when the gate opens further. */
   hold(outlet: Outlet): void {

@@ -97,6 +97,7 @@ class DataWorker implements ClientHost {
     );
     this.services.collector = this.collector;
     const { blocking, turn } = this.engine;
+    const { pubsub } = this.engine.call;
     const mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
@@ -104,7 +105,10 @@ class DataWorker implements ClientHost {
       invalid: (...of) => this.services.pushes.invalidate(...of),
       broken: (client, redirect) => this.services.pushes.invalidations.broken(client, redirect),
       lost: () => this.services.pushes.lost(),
+      published: (message) => pubsub.receive(message),
+      deliver: () => pubsub.deliver(),
     });
+    pubsub.mail = mailbox;
     this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox);
     blocking.send = (to, served) => mailbox.send(to, served);
     turn.mail = mailbox;
@@ -300,8 +304,8 @@ class DataWorker implements ClientHost {
     const before = systemClock.monotonicMs() - seconds * 1000;
     for (const client of this.clients.values()) {
       const { session } = client;
-      if (session.activeMs < before && !client.isWaiting && !client.isPaused && !session.monitors)
-        client.transport.terminate();
+      const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
+      if (isIdle && !session.monitors && session.subscriptions === null) client.transport.terminate();
     }
   }
 

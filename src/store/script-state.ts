@@ -5,6 +5,7 @@
  *   word  0 │ lock │
  *        32 │ generation │ scripts │ evicted │ version of the libraries │ bytes of the texts (a double) │ tick │ busy scripts │
  *        64 │ slot 0 │ slot 1 │ ... │ slot 499 │
+ *      4064 │ script lock: held by a script that may use keys that it has not declared (SECTION-5) │
  *   slot    │ sha1 (5 words) │ tick of its last use, 0 = free │
  *
  *   worker  │ state │ kill │ kind │ busy │ wall ms of the start (a double) │ bytes of the name │ bytes of the command │ texts │
@@ -20,6 +21,7 @@ import { assert } from "../base/assert.ts";
 import { copy } from "../base/bytes.ts";
 import { type Control, RUNNING_WORDS, SCRIPT_WORDS } from "../memory/control.ts";
 import { lock, unlock } from "../memory/lock.ts";
+import type { Section } from "./section.ts";
 
 const GENERATION = 32;
 const COUNT = 33;
@@ -33,7 +35,9 @@ const SLOTS_AT = 64;
 export const SLOTS = 500;
 const SLOT_WORDS = 6;
 const TICK_OF_SLOT = 5;
-assert(SLOTS_AT + SLOTS * SLOT_WORDS <= SCRIPT_WORDS, "the slots end before the words of the workers");
+/** The script lock, on a pair of cache lines of its own (CONTROL-C3). */
+const SCRIPT_LOCK = SCRIPT_WORDS - 32;
+assert(SLOTS_AT + SLOTS * SLOT_WORDS <= SCRIPT_LOCK, "the slots end before the script lock");
 
 const STATE = 0;
 const KILL = 1;
@@ -200,6 +204,14 @@ export class ScriptState {
   }
 
   // ---- what runs ----
+
+  /** Takes the script lock within the budget of the turn. Returns false when another worker has it. */
+  lockScripts(section: Section): boolean {
+    return section.lockBeside(this.c, this.at + SCRIPT_LOCK);
+  }
+  unlockScripts(): void {
+    unlock(this.c, this.at + SCRIPT_LOCK);
+  }
 
   /** Scripts that run for longer than the threshold. Commands of other clients are refused while there is one. */
   get busy(): number {

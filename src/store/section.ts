@@ -2,7 +2,8 @@
  * Section: a critical section over shards, and the only way to hold their locks. One per thread, entered by a command, a
  * step of background work or an eviction, which also leaves it.
  *
- *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ append │ tell │ unlock
+ *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ append the effects │
+ *                                                            report the change │ send messages, tell │ unlock │ deliver messages
  *
  * Sections nest: within an outer section `enter` only counts, or adds the lock of one more shard when that is free, and
  * everything that `leave` does waits for the end of the outermost one. EXEC runs its commands that way,
@@ -15,17 +16,19 @@
  * which `beginTurn` renews. When it is used up, locks are only tried for.
  *
  * Invariants
- *   SECTION-1  locks are waited for in ascending order of shards; out of order they are only tried for
+ *   SECTION-1  locks are waited for in ascending order of shards; out of order they are only tried for (but see SECTION-5)
  *   SECTION-2  the waited keys that became ready in a section are served before its locks are released
  *   SECTION-3  an exception in a section that changed nothing releases its locks; after the first change the locks stay held
  *              and FatalError stops the process, so that half-changed data is never read
  *   SECTION-4  a lock retained for the next command (`retain`) is resumed or released before any other section is entered
+ *   SECTION-5  at most one thread waits for locks out of order and without a bound: the holder of the script lock. All others
+ *              give up after their budget and release what they hold, so it always gets them
  */
 import { Mutating, type Shard } from "./shard.ts";
 import type { Ref } from "../structures/pages.ts";
 import { assert, BrokenInvariant } from "../base/assert.ts";
 import type { FramePool } from "../memory/frame-pool.ts";
-import { SLEEP_MS, waits } from "../memory/lock.ts";
+import { SLEEP_MS, sleepLock, spinLock, tryLock, waits } from "../memory/lock.ts";
 
 /** Sleeps (of 1 ms) and spins (of about 3 us) of one turn, over all the locks that it asks for. */
 const SLEEPS_A_TURN = 2;
@@ -55,11 +58,25 @@ export interface EffectsOfSection {
   flush(): void;
 }
 
+/** Gathers the messages that a section publishes, see dispatch/pubsub.ts. */
+export interface MessagesOfSection {
+  /** Sends them: after the effects have their position, before the locks are released. */
+  flush(): void;
+  /** Delivers them to the clients of this worker, without locks. */
+  deliver(): void;
+  /** Forgets them: the section failed before it changed anything. */
+  discard(): void;
+}
+
 export class Section {
   /** Where the effects of the section are gathered; null = nowhere. */
   effects: EffectsOfSection | null = null;
   /** The section has effects that are to be appended to the change log. */
   private isEffective = false;
+  /** Where the messages of the section are gathered; null = nowhere. */
+  messages: MessagesOfSection | null = null;
+  private sendsMessages = false;
+  private hasSentMessages = false;
   /**
    * Shards whose locks are held: `outer`, then `further[1]` to `further[heldCount - 1]`. Ascending, but for those that were
    * only tried for. The first has a field of its own, because most sections have no other.
@@ -77,6 +94,8 @@ export class Section {
   tell: () => void = () => {};
   /** Waited keys to serve before the locks are released (SECTION-2). */
   private readonly ready: ReadyKey[] = [];
+  /** Locks that are missing are waited for when they are needed (SECTION-5). */
+  private addsLocks = false;
   /** More chunks are reserved than every command has: released at the end of the outermost section. */
   private hasReserved = false;
   /** True when leaving means more than to unlock: leaving reads this one flag. */
@@ -160,7 +179,8 @@ export class Section {
   private enterNested(shard: Shard): boolean {
     assert(this.depth > 0, "a lock retained for the next command is resumed or released first (SECTION-4)");
     if (!this.holds(shard)) {
-      assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
+      if (this.addsLocks) this.waitOutOfOrder(shard);
+      else assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
       if (!this.tryAdd(shard)) return false;
     }
     this.depth++;
@@ -231,7 +251,8 @@ export class Section {
     for (let n = 0; n < this.wantCount; n++) {
       const shard = this.shards[this.wants[n]!]!;
       if (this.holds(shard)) continue;
-      assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
+      if (this.addsLocks) this.waitOutOfOrder(shard);
+      else assert(!this.isAtOnce, "what runs at once holds every lock that it needs");
       // Locks added before stay held until the outermost section ends.
       if (!this.tryAdd(shard)) return false;
     }
@@ -252,6 +273,29 @@ export class Section {
     return false;
   }
 
+  /** SECTION-5. `looksUp` is called every millisecond, and may throw to give up. */
+  waitOutOfOrder(shard: Shard, looksUp: () => void = () => {}): void {
+    assert(this.addsLocks, "only the holder of the script lock waits out of order (SECTION-5)");
+    while (!shard.tryLock(this.owner) && !shard.spinLock(this.owner) && !shard.sleepLock(this.owner, SLEEP_MS))
+      looksUp();
+    this.add(shard);
+  }
+
+  /** Takes a lock beside the shards', before any of theirs, within the turn's budget of waiting. */
+  lockBeside(words: Int32Array, at: number): boolean {
+    assert(this.heldCount === 0, "a lock beside the shards' is taken before them");
+    if (tryLock(words, at)) return true;
+    if (this.spinsLeft > 0) {
+      this.spinsLeft--;
+      if (spinLock(words, at)) return true;
+    }
+    if (this.sleepsLeft <= 0) return false;
+    const before = waits.sleeps;
+    const isHeld = sleepLock(words, at, this.sleepsLeft * SLEEP_MS);
+    this.sleepsLeft -= waits.sleeps - before;
+    return isHeld;
+  }
+
   /** Waits for a lock as far as the turn's budget goes. */
   private waitFor(shard: Shard): boolean {
     if (this.spinsLeft > 0) {
@@ -263,6 +307,12 @@ export class Section {
     const isHeld = shard.sleepLock(this.owner, this.sleepsLeft * SLEEP_MS);
     this.sleepsLeft -= waits.sleeps - before;
     return isHeld;
+  }
+
+  /** Marks the outermost section of the holder of the script lock: locks are added as they are needed (SECTION-5). */
+  addLocksAsNeeded(): void {
+    assert(this.depth === 1, "the outermost section adds locks");
+    this.addsLocks = this.hasEndWork = true;
   }
 
   /** Marks the outermost section: until it ends, `enter` must succeed and no command may ask to be retried. */
@@ -279,9 +329,7 @@ export class Section {
   }
 
   holds(shard: Shard): boolean {
-    if (this.heldCount === this.shards.length) return true;
-    for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n) === shard) return true;
-    return false;
+    return shard.owner === this.owner;
   }
 
   /** True when data or memory of a shard held was changed since the section began. */
@@ -331,6 +379,10 @@ export class Section {
   hasToTell(): void {
     this.isToTell = this.hasEndWork = true;
   }
+  /** The section has messages: they are sent before the locks go. */
+  hasMessages(): void {
+    this.sendsMessages = this.hasEndWork = true;
+  }
 
   // ---- leaving ----
 
@@ -341,7 +393,7 @@ export class Section {
       this.depth--;
       return;
     }
-    if (this.hasEndWork) this.endWork();
+    if (this.hasEndWork) return this.leaveAfterWork();
     this.depth = 0;
     if (this.heldCount === 1) {
       this.heldCount = 0;
@@ -351,6 +403,13 @@ export class Section {
     }
   }
 
+  private leaveAfterWork(): void {
+    this.endWork();
+    this.depth = 0;
+    this.unlockAll();
+    if (this.hasSentMessages) this.deliverMessages();
+  }
+
   /** Leaves, but retains the lock for the next command of a run (SECTION-4). Only with one lock, and not nested. */
   retain(): void {
     assert(this.depth === 1, "only the outermost section retains its lock");
@@ -358,6 +417,7 @@ export class Section {
     this.depth = 0;
     for (; this.heldCount > 1; this.heldCount--) this.unlockLast();
     this.outer.mutating = Mutating.No;
+    if (this.hasSentMessages) this.deliverMessages();
   }
   /** Enters again with the lock that was retained. */
   resume(): void {
@@ -374,11 +434,12 @@ export class Section {
   private endWork(): void {
     if (this.ready.length !== 0) this.serveReady();
     if (this.isEffective) this.appendEffects();
-    if (this.isToTell) this.tellClients();
     if (this.reporter !== null) this.report(this.reporter);
+    if (this.sendsMessages) this.sendMessages();
+    if (this.isToTell) this.tellClients();
     if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
     this.hasReserved = false;
-    this.isAtOnce = false;
+    this.isAtOnce = this.addsLocks = false;
     this.hasEndWork = this.reporter !== null;
   }
 
@@ -407,6 +468,21 @@ export class Section {
     } catch (error) {
       throw this.failed(error);
     }
+  }
+
+  private sendMessages(): void {
+    this.sendsMessages = false;
+    this.hasSentMessages = true;
+    try {
+      this.messages!.flush();
+    } catch (error) {
+      throw this.failed(error);
+    }
+  }
+
+  private deliverMessages(): void {
+    this.hasSentMessages = false;
+    this.messages!.deliver();
   }
 
   private report(ends: (section: Section) => void): void {
@@ -444,7 +520,9 @@ export class Section {
     if (error instanceof BrokenInvariant || this.hasChanged) return new FatalError(error);
     assert(this.ready.length === 0, "a waited key becomes ready by a change");
     this.depth = 0;
-    this.isAtOnce = false;
+    this.isAtOnce = this.addsLocks = false;
+    if (this.sendsMessages) this.messages!.discard();
+    this.sendsMessages = false;
     this.unlockAll();
     return error;
   }

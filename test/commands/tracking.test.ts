@@ -156,6 +156,34 @@ test("OPTIN tracks the command behind CACHING YES, OPTOUT all but the one behind
   expect(change()).toEqual(['*["b"]']);
 });
 
+test("invalidations are redirected: as pushes, or in RESP2 as messages to a client that subscribes", () => {
+  const engine = testEngine();
+  const [reader, receiver, writer] = [engine.connect(), engine.connect(), engine.connect()];
+  const id = say(receiver, "CLIENT ID")[0]!.slice(1);
+  expect(say(reader, `CLIENT TRACKING on REDIRECT ${id}`)).toEqual(["+OK"]);
+  expect(say(reader, "CLIENT GETREDIR")).toEqual([`:${id}`]);
+  const change = () => {
+    say(reader, "GET k");
+    say(writer, "SET k 1");
+    return say(receiver, "PING");
+  };
+  expect(change()).toEqual(["+PONG"]);
+  say(receiver, "SUBSCRIBE __redis__:invalidate");
+  expect(change()).toEqual(['*["message", "__redis__:invalidate", *["k"]]', '*["pong", ""]']);
+  say(writer, "FLUSHDB");
+  expect(say(receiver, "PING")[0]).toBe('*["message", "__redis__:invalidate", null$]');
+  say(receiver, "RESET");
+  say(receiver, "HELLO 3");
+  expect(change()).toEqual(['>["invalidate", *["k"]]', "+PONG"]);
+  expect(say(reader, `CLIENT TRACKING on REDIRECT ${id} REDIRECT ${id}`)[0]).toContain("only redirect to a single");
+  receiver.client.disconnected();
+  say(reader, "HELLO 3");
+  say(reader, "GET k");
+  say(writer, "SET k 1");
+  expect(say(reader, "PING")).toEqual([`>["tracking-redir-broken", :${id}]`, "+PONG"]);
+  expect(say(reader, "CLIENT TRACKINGINFO")[0]).toContain('~["on", "broken_redirect"]');
+});
+
 test("CACHING YES holds for a command that waits for a lock", () => {
   const engine = testEngine();
   const [reader, writer] = [tracking(engine, " OPTIN"), engine.connect()];

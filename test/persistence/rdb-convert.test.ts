@@ -18,6 +18,8 @@ import { RandomData } from "../support/random-data.ts";
 import { checksumOf, diskWith, failureOf, load, RDB_PATH, rdbOf, rdbText } from "../support/rdb.ts";
 import { ROOT } from "../support/servers.ts";
 
+const LIBRARY = "#!lua name=l\nredis.register_function('f', function() return 1 end)";
+
 const folder = mkdtempSync(join(tmpdir(), "ferrite-convert-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const checker = Bun.which("redis-check-rdb");
@@ -53,7 +55,7 @@ function filled(random: SeededRandom): TestEngine {
   engine.send("XREADGROUP", "GROUP", "group", "one", "STREAMS", "stream", ">");
   engine.send("XREADGROUP", "GROUP", "group", "two", "STREAMS", "stream", ">");
   engine.send("SET", "long", "ab".repeat(200_000));
-  engine.persistence.libraries = [Buffer.from("#!lua name=l\n")];
+  engine.send("FUNCTION", "LOAD", LIBRARY);
   return engine;
 }
 

@@ -15,6 +15,8 @@ import { holdLocks, START_MS, testEngine } from "../support/engine.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
 import { diskWith, failureOf, load, LOAD_ALL, RDB_PATH, rdbOf, rdbText } from "../support/rdb.ts";
 
+const LIBRARY = "#!lua name=l\nredis.register_function('f', function() return 1 end)";
+
 const REDIS_RDB = readFileSync(join(import.meta.dir, "../cli/redis-7.0.15.rdb"));
 /** What DEBUG DIGEST of redis-server 7.0.15 says of that file. */
 const REDIS_DIGEST = "762a6ba9161a701e7e76a97a2c21f80fc10e2c0c";
@@ -312,7 +314,7 @@ describe("a small file of our own, with every type and form", () => {
   function ownFile(): Buffer {
     const engine = testEngine();
     engine.config.place("server.enable_debug_command", "yes", { kind: "flag", text: "test" });
-    engine.persistence.libraries = [Buffer.from("#!lua name=l\n")];
+    engine.send("FUNCTION", "LOAD", LIBRARY);
     for (const command of [
       ["SET", "int", "-70000", "PX", "90000"],
       ["SET", "text", "hello"],

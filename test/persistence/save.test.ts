@@ -10,6 +10,8 @@ import { START_MS, type TestEngine, testEngine } from "../support/engine.ts";
 import { SeededRandom } from "../support/random.ts";
 import { load } from "../support/rdb.ts";
 
+const LIBRARY = "#!lua name=l\nredis.register_function('f', function() return 1 end)";
+
 function pathOf(engine: TestEngine): string {
   return join(engine.persistence.directory, "dump.rdb");
 }
@@ -25,12 +27,12 @@ describe("SAVE", () => {
   test("writes the fields that Redis writes, and the libraries that a file brought", () => {
     const engine = testEngine();
     engine.send("SET", "k", "v");
-    engine.persistence.libraries = [Buffer.from("#!lua name=l\n")];
+    engine.send("FUNCTION", "LOAD", LIBRARY);
     const content = savedBy(engine);
     const other = testEngine();
     const loader = load(other, content);
     expect(loader.fields.map(([name]) => name)).toEqual(["redis-ver", "redis-bits", "ctime", "used-mem", "aof-base"]);
-    expect(loader.libraries.map(String)).toEqual(["#!lua name=l\n"]);
+    expect(loader.libraries.map(String)).toEqual([LIBRARY]);
     expect(other.send("GET", "k")).toBe('"v"');
     expect(engine.files.list(engine.persistence.directory)).toEqual(["dump.rdb"]);
   });

@@ -1,5 +1,5 @@
 /** A thread of mailbox.test.ts: a worker that sends, or the one that receives (worker 0). */
-import { Mailbox } from "../../src/server/mailbox.ts";
+import { Mailbox, type MailHandlers } from "../../src/server/mailbox.ts";
 
 declare const self: Worker;
 
@@ -12,24 +12,28 @@ export interface MailRun {
   lengths: number[];
 }
 
+const SLEEP = new Int32Array(new SharedArrayBuffer(4));
 const none = () => {};
+const NOBODY: MailHandlers = {
+  woken: none,
+  served: none,
+  pushed: none,
+  published: none,
+  invalid: none,
+  broken: none,
+  deliver: none,
+  lost: none,
+};
 
 function send({ memory, ports, worker, messages, lengths }: MailRun): void {
-  const mailbox = new Mailbox(worker, memory, ports, {
-    woken: none,
-    served: none,
-    pushed: none,
-    invalid: none,
-    broken: none,
-    lost: none,
-  });
+  const mailbox = new Mailbox(worker, memory, ports, NOBODY);
   for (let n = 0; n < messages; n++) {
     const bytes = Buffer.alloc(lengths[n % lengths.length]!, n & 0xff);
     const nothing = bytes.subarray(0, 0);
     mailbox.push(0, n * 100 + worker, n % 2 === 0 ? bytes : nothing, n % 2 === 0 ? nothing : bytes, n);
     if (n % 16 !== 15) continue;
     mailbox.wake();
-    if (n % 64 === 63) while (mailbox.isBehind(0)) Atomics.pause();
+    if (n % 64 === 63) while (mailbox.isBehind(0)) Atomics.wait(SLEEP, 0, 0, 1);
   }
   mailbox.wake();
   self.postMessage("sent");
@@ -61,11 +65,9 @@ function receive({ memory, ports, messages, lengths }: MailRun): void {
     if (--left === 0) self.postMessage("received");
   };
   const mailbox = new Mailbox(0, memory, ports, {
+    ...NOBODY,
     woken: turn,
-    served: none,
     pushed,
-    invalid: none,
-    broken: none,
     lost: () => self.postMessage("lost"),
   });
   turn();

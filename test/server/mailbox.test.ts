@@ -6,11 +6,14 @@
  */
 import { describe, expect, test } from "bun:test";
 import type { Served } from "../../src/dispatch/blocking.ts";
+import { encodeMessage } from "../../src/dispatch/published.ts";
+import { ChannelKind } from "../../src/store/channels.ts";
 import { Mailbox, makeMailboxes } from "../../src/server/mailbox.ts";
 import { testEngine } from "../support/engine.ts";
 import { encodeCommand, show } from "../support/resp.ts";
 import type { MailRun } from "./mailbox-worker.ts";
 
+const none = () => {};
 /** Two workers of this thread. What worker 0 receives is recorded. */
 function pair() {
   const memory = makeMailboxes(2);
@@ -25,17 +28,24 @@ function pair() {
       got.push(`${client} ${resp2.toString("latin1", 0, 20)} ${resp3.toString("latin1", 0, 20)} ${position}`);
       bytes.push(resp2.length + resp3.length);
     },
+    published: ({ kind, bytes, channelAt, channelBytes, payloadAt, payloadBytes, position }) => {
+      const channel = bytes.toString("latin1", channelAt, channelAt + channelBytes);
+      const payload = bytes.toString("latin1", payloadAt, payloadAt + payloadBytes);
+      got.push(`${kind} ${channel} ${payload} ${position} ${bytes.toString("latin1")}`);
+    },
+    deliver: none,
     invalid: (client, redirect, keys, position) => got.push(`invalid ${client} ${redirect} ${keys} ${position}`),
     broken: (client, redirect) => got.push(`broken ${client} ${redirect}`),
     lost: () => got.push("lost"),
   });
-  const none = () => {};
   const sender = new Mailbox(1, memory, [port2, null], {
     woken: none,
     served: none,
     pushed: none,
     invalid: none,
     broken: none,
+    published: none,
+    deliver: none,
     lost: none,
   });
   const close = () => {
@@ -61,6 +71,27 @@ describe("one thread", () => {
       tookMs: 0.25,
       position: 9,
     });
+    close();
+  });
+
+  test("a published message", () => {
+    const { receiver, sender, got, close } = pair();
+    const message = encodeMessage(ChannelKind.Shard, Buffer.from("<ch>"), 1, 2, Buffer.from("payload"), 0, 7);
+    message.position = 77;
+    sender.publish(0, message);
+    receiver.collect();
+    expect(got).toEqual(["1 ch payload 77 *3\r\n$8\r\nsmessage\r\n$2\r\nch\r\n$7\r\npayload\r\n"]);
+    close();
+  });
+
+  test("a fetch takes everything and delivers no served reply", () => {
+    const { receiver, sender, got, served, close } = pair();
+    sender.send(0, [{ slot: 1, reply: Buffer.from("+OK\r\n"), error: "", tookMs: 0, position: 0 }]);
+    sender.push(0, 1, Buffer.from("two"), NOTHING, 0);
+    receiver.fetch();
+    expect([got.length, served.length]).toEqual([1, 0]);
+    receiver.collect();
+    expect([got.length, served.length]).toEqual([1, 1]);
     close();
   });
 
@@ -101,7 +132,7 @@ describe("one thread", () => {
 
 test.each([
   [1, 20_000, [16, 40, 3]],
-  [3, 2000, [8, 2000, 300_000, 64, 31_000, 1]],
+  [3, 500, [8, 2000, 300_000, 64, 31_000, 1]],
 ])(
   "%d threads send %d messages each",
   async (senders, messages, lengths) => {

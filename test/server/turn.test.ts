@@ -77,3 +77,23 @@ test("a turn whose beginning throws ends all the same, and the next one works", 
   for (const end of due.splice(0)) end();
   expect(notes).toEqual(["a +OK"]);
 });
+
+test("pushes to many connections take several turns; replies do not wait for them", () => {
+  const { turn, notes } = turnWithNotes();
+  const turns: (() => void)[] = [];
+  turn.later = (work) => turns.push(work);
+  turn.enter();
+  for (let n = 0; n < 600; n++) turn.schedulePush(outlet(`subscriber ${n}`, notes));
+  turn.scheduleSend(outlet("client", notes));
+  turn.leave();
+  const sent: string[][] = [];
+  while (turns.length > 0) {
+    turns.shift()!();
+    turn.scheduleSend(outlet("another", notes));
+    sent.push(notes.splice(0));
+    if (sent.length === 3) break;
+  }
+  expect(sent.map(([first]) => first)).toEqual(["client send", "another send", "another send"]);
+  expect(sent.map((all) => all.length)).toEqual([257, 257, 89]);
+  expect(sent.flatMap((all) => all.slice(1))).toEqual(Array.from({ length: 600 }, (_, n) => `subscriber ${n} send`));
+});

@@ -143,6 +143,7 @@ export class TestEngine implements ClientHost {
   private readonly byId = new Map<number, TestClient>();
   /** The clients of all engines over this memory. */
   private readonly clientsById: Map<number, Client>;
+  private readonly ids: { last: number };
   private readonly invalidations: Invalidations;
   /** Callbacks of commands that wait for answers. */
   private readonly asked: (() => void)[] = [];
@@ -151,6 +152,7 @@ export class TestEngine implements ClientHost {
 
   constructor(options: TestEngineOptions = {}) {
     const { beside } = options;
+    this.ids = beside?.ids ?? { last: 0 };
     this.clientsById = beside?.clientsById ?? new Map();
     this.invalidations = new Invalidations(this.clientsById, (...of) => this.invalidations.broken(...of));
     this.clock = beside?.clock ?? new HeldClock(START_MS, 1000);
@@ -195,7 +197,7 @@ export class TestEngine implements ClientHost {
   }
 
   connect(): TestClient {
-    const id = this.clientsById.size + 1;
+    const id = ++this.ids.last;
     const client = new TestClient(this, id);
     this.byId.set(id, client);
     this.clientsById.set(id, client.client);
@@ -242,7 +244,9 @@ export class TestEngine implements ClientHost {
   proceedLater(client: Client): void {
     this.engine.turn.proceedLater(client);
   }
-  closed(): void {}
+  closed(client: Client): void {
+    this.clientsById.delete(client.session.id);
+  }
 }
 
 /** Takes the locks of all shards, which must be free, as another worker would. Returns what releases them. */

@@ -71,7 +71,7 @@ export function ourValue(value: Argument): unknown {
   return LuaTable.fromArray(value.map(ourValue));
 }
 
-/** Both sides write values so. Pairs are in the order of their keys: numbers, strings, others. */
+/** Both sides write values so. Pairs are in the order of their keys: numbers, strings, others by their text. */
 export function showValue(value: unknown): string {
   if (value === undefined) return "nil";
   if (value === NULL_USERDATA) return "null";
@@ -83,7 +83,8 @@ export function showValue(value: unknown): string {
   const pairs: [unknown, unknown][] = [];
   for (let at = value.after(-1); at >= 0; at = value.after(at)) pairs.push([value.keyAt(at), value.valueAt(at)]);
   const rank = (key: unknown): number => (typeof key === "number" ? 0 : typeof key === "string" ? 1 : 2);
-  pairs.sort(([a], [b]) => rank(a) - rank(b) || ((a as number) < (b as number) ? -1 : 1));
+  const order = (key: unknown): string | number => (rank(key) < 2 ? (key as string | number) : showValue(key));
+  pairs.sort(([a], [b]) => rank(a) - rank(b) || (order(a) < order(b) ? -1 : 1));
   return `{${pairs.map(([k, v]) => `[${showValue(k)}]=${showValue(v)},`).join("")}}`;
 }
 
@@ -92,7 +93,8 @@ local function quote(s)
   return (s:gsub('[%c"\\\\\\127-\\255]', function(c) return string.format('\\\\%03d', c:byte()) end))
 end
 local rank = { number = 0, string = 1 }
-local function show(v)
+local show
+function show(v)
   local t = type(v)
   if t == 'nil' or t == 'boolean' then return tostring(v) end
   if t == 'number' then return v ~= v and 'nan' or string.format('%.17g', v) end
@@ -104,7 +106,8 @@ local function show(v)
   table.sort(keys, function(a, b)
     local ra, rb = rank[type(a)] or 2, rank[type(b)] or 2
     if ra ~= rb then return ra < rb end
-    return ra < 2 and a < b
+    if ra < 2 then return a < b end
+    return show(a) < show(b)
   end)
   local out = {}
   for i, k in ipairs(keys) do out[i] = '[' .. show(k) .. ']=' .. show(v[k]) .. ',' end
@@ -185,6 +188,12 @@ function withoutNanSign(text: string): string {
 /** Where a function that a line defines has called one of the library. */
 const POSITION = /\[string \\034local Z = [^\]]*\]:1: /g;
 
+function firstDifference(a: string, b: string): number {
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at++;
+  return at;
+}
+
 /** The calls whose answers differ, as one text; empty when all agree. */
 export async function differences(
   oracle: Oracle,
@@ -198,8 +207,11 @@ export async function differences(
   for (let i = 0; i < calls.length; i++) {
     const ours = withoutNanSign(ourAnswer(calls[i]!, withArguments));
     const other = withoutNanSign(theirs[i] ?? "").replace(POSITION, "");
-    if (ours !== other)
-      found.push(`${lines[i]!.slice(0, 400)}\n  ours   ${ours.slice(0, 400)}\n  theirs ${other.slice(0, 400)}`);
+    if (ours === other) continue;
+    const from = Math.max(0, firstDifference(ours, other) - 150);
+    found.push(
+      `${lines[i]!.slice(0, 400)}\n  ours   ${ours.slice(from, from + 400)}\n  theirs ${other.slice(from, from + 400)}`,
+    );
   }
   return found.slice(0, 20).join("\n");
 }

@@ -461,6 +461,14 @@ const SERVER = [
     aliases: ["server.lua_time_limit"],
     doc: "While a command or script runs longer than this, commands of other clients that need its keys get -BUSY.",
   }),
+  key("server.script_memory_limit", {
+    type: "bytes",
+    default: 256 * MIB,
+    min: MIB,
+    runtime: true,
+    redis: "script-memory-limit",
+    doc: 'Memory that one run of a script or function may use. Beyond it the script fails with "not enough memory".',
+  }),
   key("server.notify_keyspace_events", {
     type: "string",
     default: "",

@@ -16,7 +16,15 @@ const HELLO_NOAUTH =
   "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
 const BAD_NAME = "ERR Client names cannot contain spaces, newlines or special characters.";
 
+/** PING [message]. A subscriber that speaks RESP2 gets an array, in which "pong" tells it from a message. */
 export function ping(call: Call, reply: Reply): void {
+  if (call.session.isRestricted && call.argCount <= 2) {
+    reply.array(2);
+    reply.text("pong");
+    if (call.argCount === 1) reply.text("");
+    else reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
+    return;
+  }
   if (call.argCount === 1) reply.pong();
   else if (call.argCount === 2) reply.bulk(call.bytes, call.argAt(1), call.argBytes(1));
   else reply.error("ERR wrong number of arguments for 'ping' command");
@@ -129,6 +137,7 @@ export function quit(_call: Call, reply: Reply): Outcome {
 export function reset(call: Call, reply: Reply): void {
   call.transactions.discard(call.session);
   call.tracking.end(call.session);
+  if (call.session.receiver !== null) call.pubsub.unsubscribeAll(call.session.receiver);
   if (call.session.monitors) call.server.stopMonitoring?.(call.session);
   call.session.reset(call.config.requiredPassword === "");
   reply.protocol = 2;

@@ -6,6 +6,7 @@ import {
   ASKS_THREADS,
   type CommandSpec,
   FAST,
+  FOR_SUBSCRIBERS,
   LOADING,
   NEVER_QUEUED,
   NO_AUTH,
@@ -26,13 +27,13 @@ const TRAITS = { group: "connection", categories: ["connection"], docs: CONNECTI
 
 // biome-ignore format: a table, one command a line
 export const connectionFamily: readonly CommandSpec[] = family(TRAITS, [
-  { name: "PING",              arity: -1, flags: FAST,                   run: connection.ping },
+  { name: "PING",              arity: -1, flags: FAST | FOR_SUBSCRIBERS, run: connection.ping },
   { name: "ECHO",              arity:  2, flags: FAST | LOADING | STALE, run: connection.echo },
   { name: "HELLO",             arity: -1, flags: OPEN,                   run: connection.hello },
   { name: "AUTH",              arity: -2, flags: OPEN,                   run: connection.auth },
   { name: "SELECT",            arity:  2, flags: FAST | LOADING | STALE, run: connection.select },
-  { name: "QUIT",              arity: -1, flags: OPEN | NEVER_QUEUED,                   run: connection.quit },
-  { name: "RESET",             arity:  1, flags: OPEN | NEVER_QUEUED,                   run: connection.reset },
+  { name: "QUIT",              arity: -1, flags: OPEN | NEVER_QUEUED | FOR_SUBSCRIBERS, run: connection.quit },
+  { name: "RESET",             arity:  1, flags: OPEN | NEVER_QUEUED | FOR_SUBSCRIBERS, run: connection.reset },
   { name: "CLIENT", arity: -2, subcommands: [
     { name: "CLIENT|ID",       arity:  2, flags: ABOUT_SELF,             run: client.id },
     { name: "CLIENT|GETNAME",  arity:  2, flags: ABOUT_SELF,             run: client.getName },

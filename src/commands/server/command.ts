@@ -22,11 +22,13 @@ import {
   MOVABLE_KEYS,
   NO_ASYNC_LOADING,
   NO_AUTH,
+  NO_MANDATORY_KEYS,
   NO_MULTI,
   NO_SCRIPT,
   READONLY,
   SKIP_MONITOR,
   SKIP_SLOWLOG,
+  PUBSUB,
   STALE,
   WRITE,
 } from "../../dispatch/spec.ts";
@@ -40,6 +42,7 @@ const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [READONLY, "readonly"],
   [DENY_OOM, "denyoom"],
   [ADMIN, "admin"],
+  [PUBSUB, "pubsub"],
   [NO_SCRIPT, "noscript"],
   [BLOCKING, "blocking"],
   [LOADING, "loading"],
@@ -50,6 +53,7 @@ const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
   [NO_AUTH, "no_auth"],
   [NO_ASYNC_LOADING, "no_async_loading"],
   [NO_MULTI, "no_multi"],
+  [NO_MANDATORY_KEYS, "no_mandatory_keys"],
   [MOVABLE_KEYS, "movablekeys"],
   [ALLOW_BUSY, "allow_busy"],
 ];
@@ -98,6 +102,7 @@ const VARIABLE = " variable_flags";
 
 function keySpecsOf(spec: CommandSpec): readonly KeyPlace[] {
   if (spec.places !== undefined) return spec.places;
+  if (spec.channels !== undefined) return [{ ...spec.channels, flags: "not_key" }];
   if (spec.keys.first === 0) return [];
   const byKind = (spec.flags & WRITE) !== 0 ? "RW update" : "RO access";
   return [{ ...spec.keys, flags: spec.keyFlags ?? byKind }];
@@ -144,9 +149,8 @@ function writeInfo(reply: Reply, table: CommandTable, spec: CommandSpec): void {
   reply.text(table.nameOf(spec).toLowerCase());
   reply.integer(spec.arity);
   simples(reply, flagNames(spec));
-  reply.integer(spec.keys.first);
-  reply.integer(spec.keys.last);
-  reply.integer(spec.keys.step);
+  const { first, last, step } = spec.channels ?? spec.keys;
+  for (const number of [first, last, step]) reply.integer(number);
   simples(
     reply,
     categoriesOf(spec).map((name) => `@${name}`),
@@ -163,7 +167,8 @@ function writeInfo(reply: Reply, table: CommandTable, spec: CommandSpec): void {
 }
 
 function writeKeySpec(reply: Reply, key: KeyPlace): void {
-  reply.map(3);
+  reply.map(key.notes === undefined ? 3 : 4);
+  if (key.notes !== undefined) field(reply, "notes", key.notes);
   reply.text("flags");
   simples(reply, key.flags.split(" "));
   reply.text("begin_search");

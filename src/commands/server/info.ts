@@ -10,6 +10,7 @@ import { deadlineSum, expiresCount, keyCount } from "../../store/keyspace.ts";
 import { BIN_BITMAP_WORDS, type Shard } from "../../store/shard.ts";
 import { arch, machine, release, totalmem, type } from "node:os";
 import { parameterText } from "../../base/config/redis.ts";
+import { ChannelKind } from "../../store/channels.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import {
@@ -110,7 +111,7 @@ function clientsSection(call: Call, totals: ServerTotals): Fields {
     ["client_recent_max_output_buffer", totals.maxOutputBuffer],
     ["blocked_clients", totals.blockedClients],
     ["tracking_clients", totals.trackingClients],
-    ["pubsub_clients", 0],
+    ["pubsub_clients", totals.subscribers],
     ["watching_clients", totals.watchingClients],
     ["clients_in_timeout_table", 0],
     ["total_watched_keys", call.blocking.waiters.keysWatched()],
@@ -149,7 +150,7 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["allocator_resident", resident],
     ["total_system_memory", machineBytes],
     ["total_system_memory_human", humanBytes(machineBytes)],
-    ...SCRIPT_MEMORY,
+    ...scriptMemory(call),
     ["maxmemory", limit],
     ["maxmemory_human", humanBytes(limit)],
     ["maxmemory_policy", parameterText(config, "maxmemory-policy")],
@@ -172,22 +173,27 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
   ];
 }
 
-/** The memory of scripts and functions, of which there are none. */
-const SCRIPT_MEMORY: Fields = [
-  ["used_memory_lua", 0],
-  ["used_memory_vm_eval", 0],
-  ["used_memory_lua_human", humanBytes(0)],
-  ["used_memory_scripts_eval", 0],
-  ["used_memory_scripts", 0],
-  ["used_memory_scripts_human", humanBytes(0)],
-  ["number_of_cached_scripts", 0],
-  ["number_of_functions", 0],
-  ["number_of_libraries", 0],
-  ["used_memory_vm_functions", 0],
-  ["used_memory_vm_total", 0],
-  ["used_memory_vm_total_human", humanBytes(0)],
-  ["used_memory_functions", 0],
-];
+/** Scripts and functions. Redis counts the memory of its Lua engines; here it is part of the JS heaps. */
+function scriptMemory(call: Call): Fields {
+  const facts = call.scripts?.facts();
+  const evalBytes = facts?.scriptBytes ?? 0;
+  const functionBytes = facts?.functionBytes ?? 0;
+  return [
+    ["used_memory_lua", 0],
+    ["used_memory_vm_eval", 0],
+    ["used_memory_lua_human", humanBytes(0)],
+    ["used_memory_scripts_eval", evalBytes],
+    ["used_memory_scripts", evalBytes + functionBytes],
+    ["used_memory_scripts_human", humanBytes(evalBytes + functionBytes)],
+    ["number_of_cached_scripts", facts?.scripts ?? 0],
+    ["number_of_functions", facts?.functions ?? 0],
+    ["number_of_libraries", facts?.libraries ?? 0],
+    ["used_memory_vm_functions", 0],
+    ["used_memory_vm_total", 0],
+    ["used_memory_vm_total_human", humanBytes(0)],
+    ["used_memory_functions", functionBytes],
+  ];
+}
 
 /** Bytes in use, taken from the regions, and resident in the process, as ratios and differences. */
 function fragmentation(used: number, active: number, resident: number): Fields {
@@ -341,7 +347,7 @@ const SYNC: Fields = [
   ["sync_partial_err", 0],
 ];
 
-function statsSection({ tracking }: Call, totals: ServerTotals): Fields {
+function statsSection(call: Call, totals: ServerTotals): Fields {
   return [
     ["total_connections_received", totals.totalConnections],
     ["total_commands_processed", totals.totalCommands],
@@ -367,9 +373,9 @@ function statsSection({ tracking }: Call, totals: ServerTotals): Fields {
     ["current_eviction_exceeded_time", Math.round(totals.exceedingMs)],
     ["keyspace_hits", totals.keyspaceHits],
     ["keyspace_misses", totals.keyspaceMisses],
-    ["pubsub_channels", 0],
-    ["pubsub_patterns", 0],
-    ["pubsubshard_channels", 0],
+    ["pubsub_channels", call.pubsub.channels.count(ChannelKind.Channel)],
+    ["pubsub_patterns", call.pubsub.channels.count(ChannelKind.Pattern)],
+    ["pubsubshard_channels", call.pubsub.channels.count(ChannelKind.Shard)],
     ["latest_fork_usec", 0],
     ["total_forks", 0],
     ["migrate_cached_sockets", 0],
@@ -380,9 +386,9 @@ function statsSection({ tracking }: Call, totals: ServerTotals): Fields {
     ["active_defrag_key_misses", 0],
     ["total_active_defrag_time", 0],
     ["current_active_defrag_time", 0],
-    ["tracking_total_keys", tracking.keys.total],
-    ["tracking_total_items", tracking.items],
-    ["tracking_total_prefixes", tracking.broadcasts.count],
+    ["tracking_total_keys", call.tracking.keys.total],
+    ["tracking_total_items", call.tracking.items],
+    ["tracking_total_prefixes", call.tracking.broadcasts.count],
     ["unexpected_error_replies", 0],
     ["total_error_replies", totals.errorReplies],
     ["dump_payload_sanitizations", 0],

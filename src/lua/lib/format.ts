@@ -6,11 +6,14 @@
  * Lua reads a format while it converts, so a defect behind conversions that fail is never seen. A defect is therefore a part
  * like others, and the last one. Results end at a zero byte, because Lua measures what sprintf wrote with strlen.
  */
-import { checkNumber, checkString, toInt64 } from "../arguments.ts";
-import { exponential, fixed, general } from "../number.ts";
+import { checkNumber, checkString } from "../arguments.ts";
+import { exponential, fixed, general, toInt64, toUint64 } from "../number.ts";
 import { badArgument, raise } from "../value.ts";
 
 class Conversion {
+  /** Whether there are neither flags nor width nor precision. */
+  readonly isPlain: boolean;
+
   constructor(
     /** Code of the conversion's letter, in the case that is written. */
     readonly letter: number,
@@ -24,13 +27,8 @@ class Conversion {
     readonly precision: number,
     /** Message of a defect, else empty. */
     readonly defect: string,
-  ) {}
-
-  /** Whether there are neither flags nor width nor precision. */
-  get isPlain(): boolean {
-    return (
-      !this.isLeft && this.plus === "" && !this.isAlternate && !this.hasZeros && this.width + this.precision === -1
-    );
+  ) {
+    this.isPlain = !isLeft && plus === "" && !isAlternate && !hasZeros && width === 0 && precision < 0;
   }
 }
 
@@ -201,13 +199,17 @@ function formatSigned(part: Conversion, number: number): string {
 }
 
 function formatUnsigned(part: Conversion, number: number): string {
+  if (number >= 0 && number <= Number.MAX_SAFE_INTEGER && part.isPlain) {
+    const digits = Math.trunc(number).toString(part.letter === 117 ? 10 : part.letter === 111 ? 8 : 16);
+    return part.letter === 88 ? digits.toUpperCase() : digits;
+  }
   const whole = toUint64(number);
   if (part.letter === 117) return formatInteger(part, "", whole.toString());
   if (part.letter === 111) {
-    const digits = whole.toString(8);
-    const shown = digits.padStart(part.precision, "0");
-    const form = part.isAlternate && shown[0] !== "0" ? `0${shown}` : shown;
-    return formatInteger(part, "", whole === 0n && part.precision === 0 && part.isAlternate ? "0" : form, form.length);
+    // the flag # makes sure that the first digit is zero
+    const digits = whole === 0n && part.precision === 0 ? "" : whole.toString(8).padStart(part.precision, "0");
+    const shown = part.isAlternate && digits[0] !== "0" ? `0${digits}` : digits;
+    return part.precision < 0 ? formatInteger(part, "", shown) : padded(part, shown);
   }
   const digits = whole.toString(16);
   const prefix = part.isAlternate && whole !== 0n ? "0x" : "";
@@ -215,18 +217,10 @@ function formatUnsigned(part: Conversion, number: number): string {
   return part.letter === 88 ? text.toUpperCase() : text;
 }
 
-const TWO_63 = 2 ** 63;
-
-/** A number as C on x86 makes 64 bits without sign of it: what does not fit has the highest bit alone, or none. */
-function toUint64(number: number): bigint {
-  if (number >= TWO_63) return number < 2 * TWO_63 ? BigInt(number) : 0n;
-  return BigInt.asUintN(64, BigInt(toInt64(number)));
-}
-
 /** Digits with a sign or prefix. With a precision there are no zeros but its own, and zero has no digit at precision 0. */
-function formatInteger(part: Conversion, sign: string, digits: string, digitsMin = part.precision): string {
+function formatInteger(part: Conversion, sign: string, digits: string): string {
   if (part.precision < 0) return paddedNumber(part, sign, digits, part.hasZeros);
-  const shown = digits === "0" && digitsMin === 0 ? "" : digits.padStart(digitsMin, "0");
+  const shown = digits === "0" && part.precision === 0 ? "" : digits.padStart(part.precision, "0");
   return padded(part, sign + shown);
 }
 

@@ -1,0 +1,92 @@
+/** SCRIPT: the cache of scripts, and the end of scripts that run too long. */
+import { readLatin1, token } from "../../base/bytes.ts";
+import type { Call } from "../../dispatch/call.ts";
+import { Done, type Outcome, Retry } from "../../dispatch/spec.ts";
+import { scriptBusy } from "../../protocol/errors.ts";
+import type { Reply } from "../../protocol/reply.ts";
+import { ScriptKind } from "../../store/script-state.ts";
+import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
+import { compileError, shaArgument } from "./eval.ts";
+import { scriptsOf } from "./scripts.ts";
+import { Busy } from "./shared-texts.ts";
+
+const SYNC = token("sync");
+const ASYNC = token("async");
+
+/** SCRIPT LOAD script. Replies: its SHA1. */
+export function load(call: Call, reply: Reply): Outcome {
+  const text = readLatin1(call.bytes, call.argAt(2), call.argBytes(2));
+  try {
+    const script = scriptsOf(call).load(text);
+    if (script === Busy) return Retry;
+    reply.text(script.name);
+  } catch (error) {
+    reply.error(compileError(error));
+  }
+  return Done;
+}
+
+/** SCRIPT EXISTS sha1 [sha1 ...]. Replies: an array of 1 and 0. */
+export function exists(call: Call, reply: Reply): Outcome {
+  const found: boolean[] = [];
+  for (let i = 2; i < call.argCount; i++) {
+    const isThere = scriptsOf(call).has(shaArgument(call, i));
+    if (isThere === Busy) return Retry;
+    found.push(isThere);
+  }
+  reply.array(found.length);
+  for (const isThere of found) reply.integer(isThere ? 1 : 0);
+  return Done;
+}
+
+/** SCRIPT FLUSH [ASYNC | SYNC]. */
+export function flush(call: Call, reply: Reply): Outcome {
+  const isKnown = call.argCount === 2 || (call.argCount === 3 && (call.argIs(2, SYNC) || call.argIs(2, ASYNC)));
+  if (!isKnown) {
+    reply.error("ERR SCRIPT FLUSH only support SYNC|ASYNC option");
+    return Done;
+  }
+  if (!scriptsOf(call).flush()) return Retry;
+  reply.ok();
+  return Done;
+}
+
+/** SCRIPT KILL. Errors: NOTBUSY, UNKILLABLE. */
+export function kill(call: Call, reply: Reply): void {
+  killRunning(call, reply, ScriptKind.Eval);
+}
+
+/** Ends busy scripts or functions. */
+export function killRunning(call: Call, reply: Reply, kind: ScriptKind): void {
+  const { state } = scriptsOf(call);
+  if (state.busy === 0) return reply.error("NOTBUSY No scripts in execution right now.");
+  const killed = state.kill(kind);
+  if (killed < 0) {
+    return reply.error(
+      "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+    );
+  }
+  if (killed > 0) return reply.ok();
+  reply.error(scriptBusy(kind === ScriptKind.Eval ? "FUNCTION KILL" : "SCRIPT KILL"));
+}
+
+/** SCRIPT DEBUG mode. There is no debugger: only NO is accepted. */
+export function debug(call: Call, reply: Reply): void {
+  const mode = call.argText(2).toUpperCase();
+  if (mode === "NO") return reply.ok();
+  if (mode === "YES" || mode === "SYNC")
+    return reply.error("ERR The script debugger (LDB) is not available in Ferrite");
+  reply.error("ERR Use SCRIPT DEBUG YES/SYNC/NO");
+}
+
+export function help(_call: Call, reply: Reply): void {
+  replyHelp(reply, "SCRIPT", HELP);
+}
+
+const HELP: readonly HelpEntry[] = [
+  ["DEBUG (YES|SYNC|NO)", "There is no script debugger: only NO is accepted."],
+  ["EXISTS <sha1> [<sha1> ...]", "Tell for each SHA1 whether the script is in the cache."],
+  ["FLUSH [ASYNC|SYNC]", "Empty the cache of scripts. Both modes do it at once."],
+  ["KILL", "End the scripts that run too long and have not written."],
+  ["LOAD <script>", "Put a script into the cache without running it."],
+];

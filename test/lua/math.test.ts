@@ -1,0 +1,158 @@
+/**
+ * Goal:   the libraries `math` and `os` compute as Lua 5.1 does; random gives Redis's numbers.
+ * Method: edge values and random ones against lua5.1; sequences of random numbers, with seeds, against redis-server.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mathConstants, mathLibrary } from "../../src/lua/lib/math.ts";
+import { osLibrary } from "../../src/lua/lib/os.ts";
+import { LuaTable, type LuaFunction } from "../../src/lua/value.ts";
+import { type Argument, differences, type LibraryCall, lua51, redisOracle, requireLua } from "../support/lua-oracle.ts";
+import { SeededRandom, testSeed } from "../support/random.ts";
+import type { RespClient } from "../support/resp.ts";
+import { requireRedis, type Server, startRedis } from "../support/servers.ts";
+
+function run(name: string): LuaFunction {
+  return mathLibrary.find((builtin) => builtin.name === name)!.run;
+}
+
+function call(name: string, ...args: Argument[]): LibraryCall {
+  return { name: `math.${name}`, run: run(name), args };
+}
+
+const NOT_COMPARED = ["random", "randomseed"];
+const EDGES: readonly Argument[] = [
+  0,
+  -0,
+  1,
+  -1,
+  0.5,
+  -0.5,
+  2,
+  10,
+  -2.5,
+  3.999,
+  1e15,
+  2 ** 53,
+  2 ** 63,
+  1e300,
+  5e-324,
+  -1e-310,
+  Number.POSITIVE_INFINITY,
+  Number.NEGATIVE_INFINITY,
+  Number.NaN,
+  "0x10",
+  " 2 ",
+  "x",
+  true,
+  undefined,
+  [],
+];
+
+test("constants", () => {
+  expect(mathConstants).toEqual({ pi: Math.PI, huge: Number.POSITIVE_INFINITY });
+});
+
+test("os.clock is the processor time, in seconds", () => {
+  const clock = osLibrary[0]!.run as () => number;
+  const before = clock();
+  let turns = 0;
+  while (clock() === before) turns++;
+  expect(clock()).toBeGreaterThan(before);
+  expect(clock()).toBeLessThan(3600);
+  expect(turns).toBeGreaterThanOrEqual(0);
+});
+
+test("a seed starts Redis's sequence", () => {
+  run("randomseed")(1);
+  expect([run("random")(1000), run("random")(1000), run("random")(1000)]).toEqual([42, 455, 835]);
+});
+
+describe("against lua5.1", () => {
+  if (!requireLua()) return;
+
+  test("all functions at the edges", async () => {
+    const calls: LibraryCall[] = [];
+    for (const { name } of mathLibrary) {
+      if (NOT_COMPARED.includes(name)) continue;
+      calls.push(call(name));
+      for (const x of EDGES) {
+        calls.push(call(name, x));
+        for (const y of EDGES) calls.push(call(name, x, y));
+      }
+      calls.push(call(name, 1, 2, 3, -4), call(name, 1, 2, "x"), call(name, 3, 2, 1, "0"));
+    }
+    expect(await differences(lua51, calls)).toBe("");
+  });
+
+  test("random arguments", async () => {
+    const random = new SeededRandom(testSeed());
+    const calls: LibraryCall[] = [];
+    for (const { name } of mathLibrary) {
+      if (NOT_COMPARED.includes(name)) continue;
+      for (let i = 0; i < 200; i++) {
+        const x = (random.unit() - 0.5) * 10 ** random.between(-10, 10);
+        const y = name === "ldexp" || random.chance(0.5) ? random.between(-30, 30) : (random.unit() - 0.5) * 20;
+        calls.push(call(name, x, y));
+      }
+    }
+    expect({ seed: random.seed, found: await differences(lua51, calls) }).toEqual({ seed: random.seed, found: "" });
+  });
+});
+
+describe("against redis-server", () => {
+  if (!requireRedis()) return;
+  let server: Server;
+  let client: RespClient;
+  beforeAll(async () => {
+    server = await startRedis();
+    client = await server.connect();
+  });
+  afterAll(async () => {
+    client.close();
+    await server.stop();
+  });
+
+  test("random numbers of many seeds", async () => {
+    const random = new SeededRandom(testSeed());
+    const sequence: LuaFunction = (seed: unknown, ...range: unknown[]) => {
+      run("randomseed")(seed);
+      return LuaTable.fromArray(Array.from({ length: 20 }, () => run("random")(...range)));
+    };
+    const lua =
+      "(function(s, ...) math.randomseed(s) local t = {} for i = 1, 20 do t[i] = math.random(...) end return t end)";
+    const calls: LibraryCall[] = [];
+    for (let i = 0; i < 300; i++) {
+      const range = random.pick([
+        [],
+        [random.between(1, 2 ** 31 - 1)],
+        [-5, 5],
+        [random.between(-1000, 0), 7],
+        [-(2 ** 31), 2 ** 31 - 1],
+      ]);
+      calls.push({ name: lua, run: sequence, args: [random.between(-(2 ** 31), 2 ** 33), ...range] });
+    }
+    expect({ seed: random.seed, found: await differences(redisOracle(client), calls) }).toEqual({
+      seed: random.seed,
+      found: "",
+    });
+  });
+
+  test("arguments of random", async () => {
+    const calls: LibraryCall[] = [];
+    for (const args of [
+      [0],
+      [-1],
+      [2, 1],
+      [1, 2, 3],
+      ["x"],
+      [undefined],
+      [1, undefined],
+      [1, "x"],
+      [0.5],
+    ] as Argument[][]) {
+      calls.push(call("random", ...args));
+    }
+    calls.push(call("randomseed"), call("randomseed", "x"));
+    expect(await differences(redisOracle(client), calls)).toBe("");
+  });
+});

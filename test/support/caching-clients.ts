@@ -67,15 +67,15 @@ export class Truth {
 }
 
 /** A connection whose replies and pushes are handled in the order in which they arrive. */
-class Connection {
+export class OrderedConnection {
   private readonly parser = new ReplyParser();
   private readonly waiting: ((reply: Reply) => void)[] = [];
   private socket!: Socket<undefined>;
   pushed: (push: Reply[]) => void = () => {};
   lost: () => void = () => {};
 
-  static async open(port: number): Promise<Connection> {
-    const connection = new Connection();
+  static async open(port: number): Promise<OrderedConnection> {
+    const connection = new OrderedConnection();
     connection.socket = await Bun.connect({
       hostname: "127.0.0.1",
       port,
@@ -102,6 +102,20 @@ class Connection {
     for (let n = 0; n < commands.length; n++) this.waiting.push((reply) => handle(reply, n));
     if (this.socket.write(bytes) !== bytes.length) throw new Error("the socket is full");
   }
+  /** Waits for the reply to PING. What comes before it and is no push (a message in RESP2) is passed to `other`. */
+  barrier(other: (message: Reply) => void): Promise<void> {
+    const mark = `barrier ${++this.barriers}`;
+    return new Promise((done) => {
+      const wait = (reply: Reply): void => {
+        if (show(reply).includes(mark)) return done();
+        other(reply);
+        this.waiting.unshift(wait);
+      };
+      this.send([["PING", mark]], wait);
+    });
+  }
+  private barriers = 0;
+
   ask(...command: string[]): Promise<Reply> {
     return new Promise((done) => this.send([command], done));
   }
@@ -125,15 +139,15 @@ export class CachingClient {
   private readonly cache = new Map<string, number | null>();
   /** Reads whose reply is not here yet, and that no invalidation has overtaken (a redirecting client has two connections). */
   private readonly reading = new Map<string, number>();
-  private readonly connections: Connection[];
+  private readonly connections: OrderedConnection[];
   private wasClosed = false;
 
   private constructor(
     readonly name: string,
     private readonly mode: CachingMode,
     private readonly truth: Truth,
-    private readonly data: Connection,
-    private readonly told: Connection,
+    private readonly data: OrderedConnection,
+    private readonly told: OrderedConnection,
   ) {
     this.connections = data === told ? [data] : [data, told];
     told.pushed = (push) => this.invalidate(push);
@@ -141,14 +155,14 @@ export class CachingClient {
   }
 
   static async open(port: number, name: string, mode: CachingMode, truth: Truth): Promise<CachingClient> {
-    const data = await Connection.open(port);
+    const data = await OrderedConnection.open(port);
     await data.ask("HELLO", "3");
     let told = data;
     const options: string[] = [];
     if (mode === "optin") options.push("OPTIN");
     if (mode === "prefix") options.push("BCAST", "PREFIX", "key:");
     if (mode === "redirect") {
-      told = await Connection.open(port);
+      told = await OrderedConnection.open(port);
       await told.ask("HELLO", "3");
       const id = await told.ask("CLIENT", "ID");
       options.push("REDIRECT", show(id).slice(1));
@@ -233,12 +247,12 @@ export class Writer {
 
   private constructor(
     private readonly truth: Truth,
-    private readonly connection: Connection,
+    private readonly connection: OrderedConnection,
     private readonly keys: readonly string[],
   ) {}
 
   static async open(port: number, truth: Truth, keys: readonly string[]): Promise<Writer> {
-    return new Writer(truth, await Connection.open(port), keys);
+    return new Writer(truth, await OrderedConnection.open(port), keys);
   }
 
   private next(key: string): number {

@@ -387,11 +387,15 @@ export class Blocking {
   /** Serves all ready keys, in the section that made them ready (BLOCKING-2). */
   private serve(ready: readonly ReadyKey[]): void {
     const { call } = this;
+    this.isServing = true;
     call.pushArguments(this.arguments, this.starts, this.lengths);
     // The list grows meanwhile: clients may wait for the key that BLMOVE pushes to.
     for (let i = 0; i < ready.length; i++) this.serveWaitedKey(ready[i]!.shard, ready[i]!.waitedKey);
     call.popArguments();
+    this.isServing = false;
   }
+  /** True while waiting clients are served: what changes is changed for them. */
+  isServing = false;
 
   private serveWaitedKey(shard: Shard, waitedKey: Ref): void {
     const { waiters, store, call } = this;
@@ -529,6 +533,7 @@ export class Blocking {
       if (to !== worker) this.send(to, served);
     }
     for (const served of outgoing[worker] ?? []) this.receive(served);
+    this.call.tracking.tellServed();
     if (this.ended.length > 0) this.removeEnded();
     if (this.postponed.length > 0) this.servePostponed();
     this.isTurnRequested = false;

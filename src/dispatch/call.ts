@@ -23,6 +23,7 @@ import type { ScriptRunner } from "./script-runner.ts";
 import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
+import { Tracking } from "./tracking.ts";
 import type { Transactions } from "./transactions.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -78,6 +79,8 @@ export class Call {
 
   /** Makes the client wait for keys. */
   readonly blocking: Blocking;
+  /** Client-side caching. */
+  readonly tracking: Tracking;
   /** Subscriptions and published messages. */
   readonly pubsub: PubSub;
 
@@ -100,6 +103,7 @@ export class Call {
     store.hooks.memberExpires = (keyspace, type, member) =>
       this.effects.memberExpires(keyspaces.databaseOf(keyspace), store.cursor.key, type, member);
     this.blocking = new Blocking(this);
+    this.tracking = new Tracking(this);
     this.pubsub = new PubSub(store, this.effects);
   }
 

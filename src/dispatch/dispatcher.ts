@@ -33,6 +33,7 @@ import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
+import type { Continuation } from "./continuation.ts";
 import type { CommandObserver } from "./command-observer.ts";
 import { type LoadShare, Share } from "./load-share.ts";
 import { CommandStatistics } from "./command-statistics.ts";
@@ -84,6 +85,7 @@ const Admission = { Granted: 0, Deferred: 1, Refused: 2 } as const;
 type Admission = (typeof Admission)[keyof typeof Admission];
 
 const EXEC = "EXEC";
+const CLIENT = "CLIENT";
 const QUEUED = Buffer.from("+QUEUED\r\n");
 const NOTHING = Buffer.alloc(0);
 const AS_SENT = Effect.AsSent;
@@ -200,6 +202,7 @@ export class Dispatcher implements TransactionHost {
     const index = this.prefetch.commandOf[i]!;
     if (index < 0) return this.refuseUnknown();
     const named = table.all[index]!;
+    if (session.tracking !== null) session.tracking.begin(named.name === CLIENT, session);
     const spec = named.subcommands !== undefined && argCount > 1 ? this.subcommandOf(named) : named;
     if (spec === null) return this.refuseSubcommand(named);
     const row = spec === named ? index : table.rowOf(spec);
@@ -466,10 +469,12 @@ export class Dispatcher implements TransactionHost {
     const { version } = store.cursor;
     const { changes } = store;
     if (RELEASES_EARLY) this.releaseEarly();
+    const { continuation } = call.session;
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
       if (RELEASES_EARLY) return outcome;
+      if (call.session.tracking !== null) this.track(spec, outcome, continuation);
       if (call.effects.log !== null && spec.effect === AS_SENT && store.changes !== changes)
         call.effects.requestAsSent(call, this.starts[i]!, this.ends[i]!);
       if (outcome === Done && this.isRepeated(i, call, shard)) {
@@ -483,6 +488,14 @@ export class Dispatcher implements TransactionHost {
       throw section.failed(error);
     }
     return outcome;
+  }
+
+  /** A command of a client that tracks has read its keys. `before`: what it continued. */
+  private track(spec: CommandSpec, outcome: Outcome, before: Continuation | null): void {
+    const { session, tracking } = this.call;
+    // A command that is retried has read nothing, unless it reads in steps.
+    if (outcome === Retry && session.continuation === null) return;
+    tracking.remember(session.tracking!, spec, before !== null);
   }
 
   /** True when the same cheap command on the same key follows in the batch, and no thread waits for the lock. */
@@ -545,8 +558,10 @@ export class Dispatcher implements TransactionHost {
     }
     call.keyspace = call.keyspaces.of(call.session.db);
     const { changes } = store;
+    const { continuation } = call.session;
     try {
       const outcome = spec.run(call, reply) ?? Done;
+      if (call.session.tracking !== null) this.track(spec, outcome, continuation);
       if (store.changes !== changes && spec.effect === AS_SENT && call.effects.log !== null) call.effects.asSent(call);
       section.leave();
       return outcome;
@@ -628,6 +643,7 @@ export class Dispatcher implements TransactionHost {
 
   private refuseUnknown(): Outcome {
     const { call, reply } = this;
+    call.session.tracking?.begin(false, call.session);
     this.statistics.endRun();
     this.transactions.flag(call.session);
     const name = untilNul(call.argText(0));

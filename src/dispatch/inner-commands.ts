@@ -105,6 +105,8 @@ export class InnerCommands {
     const { changes } = store;
     const outcome = spec.run(call, reply) ?? Done;
     assert(outcome === Done, "a command of a transaction answers at once (TRANSACTION-3)");
+    const { tracking } = call.session;
+    if (tracking !== null) call.tracking.remember(tracking, spec, false);
     if (spec.effect === Effect.AsSent && store.changes !== changes && effects.log !== null) effects.changed(call);
   }
 

@@ -5,6 +5,7 @@
  * A service that involves other workers takes a callback. Its handler returns Later, and the callback replies through
  * `resume`. The callback never runs before the handler has returned.
  */
+import type { PrefixChange } from "./broadcasts.ts";
 import type { ConfigChange } from "../base/config/config.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "./hot-keys.ts";
@@ -64,6 +65,7 @@ export interface ServerTotals {
   heapBytes: number;
   blockedClients: number;
   watchingClients: number;
+  trackingClients: number;
   /** Clients that subscribe to something. */
   subscribers: number;
   maxInputBuffer: number;
@@ -228,6 +230,11 @@ export interface PushService {
    * session must have `isPushed` set, so that it is dropped when pushes were lost because its worker could not keep up.
    */
   toClient(client: number, resp2: Buffer, resp3: Buffer, position: number): void;
+  /**
+   * Tells that `keys` (an encoded array; null = all keys) are invalid for `client`, which tracks: the client itself, or the
+   * client `redirect` if that is not 0. As with toClient, before the locks of the change are released.
+   */
+  invalidate(client: number, redirect: number, keys: Buffer | null, position: number): void;
 }
 
 export interface ServerServices {
@@ -308,6 +315,8 @@ export interface ServerServices {
   /** Applies a HOTKEYS request in every worker. The answers differ only in what each worker counted. */
   hotKeys?(of: HotKeysAsk, done: (answers: HotKeysAnswer[]) => void): void;
   readonly pushes: PushService;
+  /** Has all workers apply a change of the prefixes that clients track. `done`: they have. */
+  sharePrefixes?(change: PrefixChange, done: () => void): void;
   /** Asks the main thread for another memory region. */
   wantRegion(): void;
 }

@@ -7,6 +7,7 @@ import type { Continuation } from "./continuation.ts";
 import type { Receiver, Subscriptions } from "./pubsub.ts";
 import type { CommandSpec } from "./spec.ts";
 import type { Transaction } from "./transaction.ts";
+import type { Tracker } from "./tracking.ts";
 import type { Watch } from "./watches.ts";
 
 /** A command that waits for keys. It is counted and logged when the wait is over. */
@@ -66,6 +67,8 @@ export class Session {
   transaction: Transaction | null = null;
   /** The keys that the client watches; null = none. */
   watch: Watch | null = null;
+  /** CLIENT TRACKING; null = off. */
+  tracking: Tracker | null = null;
   /** Wall ms at creation; monotonic ms of the last command. */
   createdMs = 0;
   activeMs = 0;

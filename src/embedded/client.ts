@@ -3,7 +3,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { Client, type Transport } from "../server/client.ts";
-import { type Value, valueOf } from "./reply-reader.ts";
+import { ReplyError, type Value, valueAndPushes } from "./reply-reader.ts";
 import type { EmbeddedServices } from "./services.ts";
 
 const CLOSED = "this client was closed";
@@ -20,6 +20,13 @@ export class EmbeddedClient {
   private output: Buffer[] = [];
   private readonly client: Client;
   private ended = false;
+  /** True while a request of `send` runs. */
+  private isSending = false;
+  /**
+   * Receives what is pushed to this client in RESP3, as values: invalidations (CLIENT TRACKING) and messages of channels.
+   * Called outside of requests, also during those of other clients and `tick`. With `send` and `sendAsync` pushes are among the bytes.
+   */
+  onPush: ((push: Value[]) => void) | null = null;
   /** Requests of sendAsync without a reply yet. The first one is running. */
   private readonly requests: Request[] = [];
 
@@ -32,6 +39,7 @@ export class EmbeddedClient {
     const transport: Transport = {
       write: (bytes, offset, length) => {
         this.output.push(Buffer.from(bytes.subarray(offset, offset + length)));
+        if (!this.isAsking && this.onPush !== null) services.defer(() => this.deliverIdle());
         return length;
       },
       end: () => this.gone(),
@@ -56,11 +64,13 @@ export class EmbeddedClient {
     const { engine } = this.services;
     const { outputLimitClosed } = engine;
     session.deniesBlocking = true;
+    this.isSending = true;
     try {
       this.client.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
       this.services.runPending();
     } finally {
       session.deniesBlocking = false;
+      this.isSending = false;
     }
     if (engine.outputLimitClosed !== outputLimitClosed) throw new Error(TOO_LONG);
     return this.takeOutput();
@@ -87,12 +97,30 @@ export class EmbeddedClient {
 
   /** Runs one command. Returns its reply as a value; throws ReplyError when it is an error. */
   call(...args: readonly Argument[]): Value {
-    return valueOf(this.send(requestOf(args)));
+    return this.valueOf(this.send(requestOf(args)));
   }
 
   /** As call, but a blocking command waits, as in sendAsync. */
   async callAsync(...args: readonly Argument[]): Promise<Value> {
-    return valueOf(await this.sendAsync(requestOf(args)));
+    return this.valueOf(await this.sendAsync(requestOf(args)));
+  }
+
+  private valueOf(bytes: Buffer): Value {
+    const { value, pushes } = valueAndPushes(bytes);
+    for (const push of pushes) this.onPush?.(push);
+    if (value === undefined) throw new Error("incomplete reply: the command replies later, or not at all");
+    if (value instanceof ReplyError) throw value;
+    return value;
+  }
+
+  private get isAsking(): boolean {
+    return this.isSending || this.requests.length > 0;
+  }
+
+  /** Delivers what was pushed while this client asked nothing. */
+  private deliverIdle(): void {
+    if (this.isAsking || this.onPush === null || this.output.length === 0) return;
+    for (const push of valueAndPushes(this.takeOutput()).pushes) this.onPush(push);
   }
 
   /** For the services: true when the running request has its reply. */

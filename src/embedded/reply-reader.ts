@@ -8,17 +8,37 @@ export class ReplyError extends Error {
   override name = "ReplyError";
 }
 
-/** The value of a reply. Throws ReplyError when it is an error. */
-export function valueOf(reply: Buffer): Value {
-  const value = new ReplyReader(reply).read();
-  if (value instanceof ReplyError) throw value;
-  return value;
+const PUSH = 62;
+
+/** What RESP3 pushes besides replies, by the first element. Confirmations of SUBSCRIBE are replies in form of a push. */
+const PUSHED = new Set<Value>(["invalidate", "tracking-redir-broken", "message", "pmessage", "smessage"]);
+
+/** The value of the reply in `bytes`, and what was pushed before and after it. Without a reply the value is undefined. */
+export function valueAndPushes(bytes: Buffer): { value: Value | undefined; pushes: Value[][] } {
+  const reader = new ReplyReader(bytes);
+  const pushes: Value[][] = [];
+  let value: Value | undefined;
+  while (!reader.isAtEnd) {
+    const { isPush } = reader;
+    const one = reader.read();
+    if (isPush && Array.isArray(one) && PUSHED.has(one[0]!)) pushes.push(one);
+    else if (value === undefined) value = one;
+  }
+  return { value, pushes };
 }
 
 /** Decodes the values of complete replies. */
 class ReplyReader {
   private at = 0;
   constructor(private readonly bytes: Buffer) {}
+
+  get isAtEnd(): boolean {
+    return this.at === this.bytes.length;
+  }
+  /** True when a push follows. */
+  get isPush(): boolean {
+    return this.bytes[this.at] === PUSH;
+  }
 
   read(): Value {
     const end = this.bytes.indexOf("\r\n", this.at);

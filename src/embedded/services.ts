@@ -24,6 +24,7 @@ import type { Client, ClientHost } from "../server/client.ts";
 import { clientLine, isBlocked, matchesFilter } from "../server/client-line.ts";
 import type { Engine } from "../server/engine.ts";
 import { expirePass } from "../server/expire-pass.ts";
+import { Invalidations } from "../server/invalidations.ts";
 import type { Memory } from "../server/memory.ts";
 
 /** Most turns of one call. A command that still needs a lock or memory after them would wait for ever. */
@@ -57,7 +58,11 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   readonly clients = new Map<number, Client>();
   readonly pushes: PushService = {
     toClient: (client, resp2, resp3, position) => this.clients.get(client)?.pushEither(resp2, resp3, position),
+    invalidate: (client, redirect, keys, position) => this.invalidations.deliver(client, redirect, keys, position),
   };
+  private readonly invalidations: Invalidations = new Invalidations(this.clients, (client, redirect) =>
+    this.invalidations.broken(client, redirect),
+  );
   private readonly due: (() => void)[] = [];
   private nextId = 1;
   private connections = 0;
@@ -236,6 +241,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       dataBytes: engine.store.usedBytes,
       heapBytes: 0,
       blockedClients,
+      trackingClients: this.engine.call.tracking.trackers.count,
       watchingClients: this.engine.call.transactions.watches.count,
       subscribers: this.engine.call.pubsub.subscribers,
       maxInputBuffer: 0,

@@ -11,6 +11,7 @@
  *   statistics   ├─ per worker, STATISTICS_ROWS × STATISTICS_ROW_WORDS ┤
  *   waiters      ├─ per worker, one state word for each of WAITERS ───┤
  *   scripts      ├─ SCRIPT_WORDS, then RUNNING_WORDS per worker ──────┤
+ *   trackers     ├─ per worker, TRACKER_WORDS for each of TRACKERS, and a line ─┤
  *   channels     ├─ per stripe of channels, STRIPE_WORDS (store/channels.ts) ┤
  *
  * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
@@ -47,6 +48,12 @@ export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;
 /** Clients of one worker that can be blocked at a time, see store/waiters.ts. */
 export const WAITERS = 1 << 16;
 
+/** Clients of one worker that can track keys at a time, and words of each, see store/trackers.ts. */
+export const TRACKERS = 1 << 16;
+export const TRACKER_WORDS = 8;
+/** From one worker's trackers to the next: the line before them counts those in use. */
+export const TRACKERS_LINE = 32;
+
 /** Words about the cache of scripts, and about the script that a worker runs: store/script-state.ts. */
 export const SCRIPT_WORDS = 4096;
 export const RUNNING_WORDS = 256;
@@ -73,6 +80,8 @@ export const CLIENTS_AT = 48;
 export const EVICTING_AT = 49;
 /** Next id of each of the three command logs. */
 export const LOG_IDS_AT = 52;
+/** Keys in the tables of tracked keys of all shards. */
+export const TRACKED_KEYS_AT = 55;
 /** Bits of debug-switches.ts. */
 export const DEBUG_SWITCHES_AT = 56;
 /** 1 while the data set is loaded: clients may run only what is allowed meanwhile. */
@@ -144,6 +153,7 @@ export class Control {
   readonly statisticsAt: number;
   readonly waitersAt: number;
   readonly scriptsAt: number;
+  readonly trackersAt: number;
   readonly channelsAt: number;
 
   private constructor(
@@ -163,6 +173,7 @@ export class Control {
     this.statisticsAt = at.statistics;
     this.waitersAt = at.waiters;
     this.scriptsAt = at.scripts;
+    this.trackersAt = at.trackers;
     this.channelsAt = at.channels;
   }
 
@@ -233,6 +244,20 @@ function placesOf(g: Geometry) {
   const waiters = statistics + g.workers * STATISTICS_ROWS * STATISTICS_ROW_WORDS;
   const scripts = line(waiters + g.workers * WAITERS);
   const channels = line(scripts + SCRIPT_WORDS + g.workers * RUNNING_WORDS);
-  const words = channels + STRIPES * STRIPE_WORDS;
-  return { workers, keyspaceMap, snapshotMap, chunks, shards, segments, statistics, waiters, scripts, channels, words };
+  const trackers = line(channels + STRIPES * STRIPE_WORDS);
+  const words = trackers + g.workers * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS);
+  return {
+    workers,
+    keyspaceMap,
+    snapshotMap,
+    chunks,
+    shards,
+    segments,
+    statistics,
+    waiters,
+    scripts,
+    channels,
+    trackers,
+    words,
+  };
 }

@@ -24,11 +24,25 @@ export const SLEEP_MS = 1;
 
 /**
  * Deliberate faults (FERRITE_CHECKS=1 FERRITE_MUTANT=name), which prove that the tests would notice a real one: each must
- * fail the linearizability check or hang. Never set in production. Without FERRITE_CHECKS the name is ignored.
+ * fail the linearizability check, or hang, or fail the check that it names. Never set in production. Without FERRITE_CHECKS the name is ignored.
  */
 export const MUTANT = CHECKS ? (process.env.FERRITE_MUTANT ?? "") : "";
-/** Every mutant's name. "released-early" is implemented in dispatch/dispatcher.ts. */
-export const MUTANTS = ["", "lock-skipped", "lost-wakeup", "spin-gives-up", "unlocked-twice", "released-early"];
+/**
+ * Every mutant's name. "released-early" is implemented in dispatch/dispatcher.ts; those of invalidations, in
+ * dispatch/tracking.ts, server/client.ts and server/invalidations.ts, must fail the check of caching clients.
+ */
+export const MUTANTS = [
+  "",
+  "lock-skipped",
+  "lost-wakeup",
+  "spin-gives-up",
+  "unlocked-twice",
+  "released-early",
+  "invalidation-lost",
+  "invalidation-late",
+  "invalidation-overtakes",
+  "mailbox-read-late",
+];
 const LOSES_SLEEPERS = MUTANT === "lost-wakeup";
 const SKIPS_LOCK = MUTANT === "lock-skipped";
 const GIVES_UP = MUTANT === "spin-gives-up";

@@ -17,6 +17,7 @@ import type { Receiver } from "../dispatch/pubsub.ts";
 import { Replies, Session } from "../dispatch/session.ts";
 import { TURN_CHECK } from "../dispatch/dispatcher.ts";
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../dispatch/spec.ts";
+import { MUTANT } from "../memory/lock.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { BATCH_MAX } from "../protocol/parser.ts";
 import type { PinnedRange, PinnedWalk, Reply, ReplyTarget } from "../protocol/reply.ts";
@@ -61,6 +62,8 @@ const LEFT_AT_FIRST_READING = 0.3;
  */
 const BACKLOG_MAX = 256 << 10;
 const BACKLOG_RESUME = 64 << 10;
+/** A deliberate fault, see memory/lock.ts. */
+const READS_LATE = MUTANT === "mailbox-read-late";
 /** Client.workAtReading after a push: below every amount of work by more than TURN_CHECK_BYTES. */
 const PUSHED = -(1 << 30);
 /** Approximate memory of a connection without buffers: its objects here, and the socket's in Bun. */
@@ -305,6 +308,9 @@ export class Client implements OutputOwner, Receiver {
     const { engine, session } = this;
     const { parser, dispatcher, reply } = engine;
     const { progress } = this.input;
+    // What was pushed before these commands came leaves before their replies: no key is stale behind an acknowledged write.
+    if (session.isPushed && !READS_LATE) engine.turn.mail?.fetch();
+    if (this.isGone) return end;
     reply.protocol = session.protocol;
     reply.target = this.output;
     this.isReplying = true;
@@ -392,6 +398,7 @@ export class Client implements OutputOwner, Receiver {
     }
     if (outcome === Retry || outcome === Paused) {
       if (this.isGone) return end;
+      session.tracking?.beginsAgain();
       this.defer(outcome);
       if (bytes[startOf] !== 42 || input.staged.length > 0) {
         input.restoreCommand(parser, i, bytes, end);
@@ -649,6 +656,7 @@ export class Client implements OutputOwner, Receiver {
     this.output.clear();
     this.input.clear();
     engine.call.transactions.discard(this.session);
+    engine.call.tracking.end(this.session);
     engine.call.pubsub.unsubscribeAll(this);
     this.countMemory();
     engine.paused.delete(this);

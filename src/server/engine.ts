@@ -14,6 +14,7 @@ import { Pause } from "../dispatch/services.ts";
 import { ExpiryMode } from "../store/expiry-mode.ts";
 import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
+import { Session } from "../dispatch/session.ts";
 import type { ServerServices } from "../dispatch/services.ts";
 import { Scripts } from "../commands/scripting/scripts.ts";
 import { clientTable } from "../commands/families.ts";
@@ -165,13 +166,19 @@ export class Engine implements TurnWork {
     this.stopsOnSaveError = stops && (this.config.text("persistence.save") !== "" || reliesOnCheckpoints);
   }
 
+  /** Who changes keys between commands. */
+  private readonly nobody = new Session(0);
+
   /** Called by the turn that begins. Reads the clock and checks the memory limit. */
   beginTurn(): void {
+    const { call } = this;
+    call.session = this.nobody;
     this.readClock();
     this.store.section.beginTurn();
     this.noteLoading();
     if (this.dispatcher.isLoading) this.memory.ignoreLimit();
     else this.memory.check();
+    call.tracking.limit();
     if (this.effects.log !== null) this.checkLog(this.effects.log);
     this.dispatcher.writesRefused = this.refusal();
   }
@@ -269,6 +276,7 @@ export class Engine implements TurnWork {
   /** Called when the commands of a turn have ended. Publishes the counters before any reply leaves. */
   endCommands(): void {
     this.dispatcher.releaseBatch();
+    this.call.tracking.endTurn();
     this.store.pool.settleReservation();
     this.publishCounters();
   }
@@ -348,7 +356,9 @@ export class Engine implements TurnWork {
     this.readClock();
     this.store.section.beginTurn();
     this.noteLoading();
-    const { dispatcher, store, maintenance } = this;
+    const { dispatcher, store, maintenance, call } = this;
+    call.session = this.nobody;
+    call.tracking.limit();
     if (this.memory.evicts && !dispatcher.isLoading) this.memory.check();
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     for (const continuation of this.dropLater.splice(0)) this.drop(continuation);

@@ -8,6 +8,8 @@
  *
  *   Served  │ kind │ slot (int32) │ bytes of error (int32) │ tookMs (double) │ position (double) │ error, UTF-8 │ reply
  *   Push    │ kind │ bytes of RESP2 (int32) │ client (double) │ position (double) │ bytes in RESP2 │ bytes in RESP3
+ *   Invalid │ kind │ 1 = all keys (int32) │ client (double) │ position (double) │ redirect (double) │ keys, an array in RESP
+ *   Broken  │ kind │ 0 │ client (double) │ redirect (double)
  *   Publish │ kind │ channel: kind, offset, bytes │ payload: offset, bytes (int32 each) │ position (double) │ message
  *
  * A message that is long or that the ring has no room for goes outside: through the port, with its number. Its bytes are
@@ -40,7 +42,7 @@ const BEHIND_BYTES = SIZE >> 1;
 /** Most bytes that wait outside a ring. */
 const OUTSIDE_MAX = 256 << 20;
 
-const Kind = { Served: 0, Push: 1, Publish: 2 } as const;
+const Kind = { Served: 0, Push: 1, Publish: 2, Invalid: 3, Broken: 4 } as const;
 
 // Fields of a served reply, after its kind.
 const SLOT_AT = 4,
@@ -62,6 +64,12 @@ const CHANNEL_KIND_AT = 4,
   PUBLISH_POSITION_AT = 24,
   MESSAGE_AT = 32;
 
+// Further fields of an invalidation, and of a redirection that is broken.
+const ALL_KEYS_AT = 4,
+  REDIRECT_AT = 24,
+  KEYS_AT = 32,
+  BROKEN_REDIRECT_AT = 16;
+
 /** A message that went outside the ring, with its number there. Through a port, null wakes the worker. */
 interface Parcel {
   readonly n: number;
@@ -80,6 +88,10 @@ export interface MailHandlers {
   /** A message that another worker has published. `deliver` follows once no more is at hand. */
   published(message: Published): void;
   deliver(): void;
+  /** `keys` (an encoded array, null = all) are invalid for `client`; `redirect`, 0 = the client itself, is of this worker. */
+  invalid(client: number, redirect: number, keys: Buffer | null, position: number): void;
+  /** The client to which a client of this worker redirects its invalidations is gone. */
+  broken(client: number, redirect: number): void;
   /** Pushes or messages to this worker were lost: more than OUTSIDE_MAX bytes waited. */
   lost(): void;
 }
@@ -139,6 +151,24 @@ export class Mailbox implements PublishMail {
   push(to: number, client: number, resp2: Buffer, resp3: Buffer, position: number): void {
     this.message.begin().int(Kind.Push).int(resp2.length).double(client).double(position);
     this.message.add(resp2, 0, resp2.length).add(resp3, 0, resp3.length);
+    this.post(to, OUTSIDE_MAX);
+  }
+
+  /** Sends an invalidation to the worker `to`. As with `push`. */
+  invalidate(to: number, client: number, redirect: number, keys: Buffer | null, position: number): void {
+    const bytes = keys ?? this.empty;
+    const message = this.message.begin().int(Kind.Invalid);
+    message
+      .int(keys === null ? 1 : 0)
+      .double(client)
+      .double(position)
+      .double(redirect)
+      .add(bytes, 0, bytes.length);
+    this.post(to, OUTSIDE_MAX);
+  }
+  /** Tells the worker `to` that its client redirects to one that is gone. */
+  tellBroken(to: number, client: number, redirect: number): void {
+    this.message.begin().int(Kind.Broken).int(0).double(client).double(redirect);
     this.post(to, OUTSIDE_MAX);
   }
 
@@ -247,7 +277,16 @@ export class Mailbox implements PublishMail {
     const kind = message.readInt32LE(0);
     if (kind === Kind.Publish) this.handlers.published(publishedOf(message));
     else if (kind === Kind.Push) this.pushed(message);
+    else if (kind === Kind.Invalid) this.invalid(message);
+    else if (kind === Kind.Broken)
+      this.handlers.broken(message.readDoubleLE(CLIENT_AT), message.readDoubleLE(BROKEN_REDIRECT_AT));
     else this.served.push(servedOf(message));
+  }
+
+  private invalid(message: Buffer): void {
+    const keys = message.readInt32LE(ALL_KEYS_AT) === 1 ? null : message.subarray(KEYS_AT);
+    const redirect = message.readDoubleLE(REDIRECT_AT);
+    this.handlers.invalid(message.readDoubleLE(CLIENT_AT), redirect, keys, message.readDoubleLE(PUSH_POSITION_AT));
   }
 
   private pushed(message: Buffer): void {

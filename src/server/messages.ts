@@ -3,6 +3,7 @@ import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
 import type { RdbFormat } from "../persistence/rdb-record.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
+import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
 import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
@@ -46,6 +47,7 @@ export type Ask =
   | { kind: "monitor"; receiver: number; receives: boolean }
   | { kind: "hotKeys"; of: HotKeysAsk }
   | { kind: "statistics"; ask: StatisticsAsk }
+  | { kind: "prefixes"; change: PrefixChange }
   | { kind: "reset" };
 
 export type Answer =

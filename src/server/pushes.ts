@@ -1,6 +1,7 @@
 /** Pushes to the clients of all workers: what a client is sent that is no reply to it. */
 import type { PushService } from "../dispatch/services.ts";
 import type { Client } from "./client.ts";
+import { Invalidations } from "./invalidations.ts";
 import type { Mailbox } from "./mailbox.ts";
 import type { Turn } from "./turn.ts";
 
@@ -12,13 +13,28 @@ export class Pushes implements PushService {
     private readonly clients: ReadonlyMap<number, Client>,
     private readonly turn: Turn,
     private readonly mailbox: Mailbox,
-  ) {}
+  ) {
+    this.invalidations = new Invalidations(clients, (client, redirect) => {
+      const to = client % workers;
+      if (to === worker) this.invalidations.broken(client, redirect);
+      else mailbox.tellBroken(to, client, redirect);
+    });
+  }
+  readonly invalidations: Invalidations;
 
   toClient(client: number, resp2: Buffer, resp3: Buffer, position: number): void {
     const to = client % this.workers;
     this.turn.enter();
     if (to === this.worker) this.clients.get(client)?.pushEither(resp2, resp3, position);
     else this.mailbox.push(to, client, resp2, resp3, position);
+    this.turn.leave();
+  }
+
+  invalidate(client: number, redirect: number, keys: Buffer | null, position: number): void {
+    const to = (redirect === 0 ? client : redirect) % this.workers;
+    this.turn.enter();
+    if (to === this.worker) this.invalidations.deliver(client, redirect, keys, position);
+    else this.mailbox.invalidate(to, client, redirect, keys, position);
     this.turn.leave();
   }
 

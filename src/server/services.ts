@@ -15,6 +15,7 @@ import {
   type ServerTotals,
   type WorkerFigures,
 } from "../dispatch/services.ts";
+import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import { HotKeys, type HotKeysAnswer, type HotKeysAsk } from "../dispatch/hot-keys.ts";
 import { CommandObserver } from "../dispatch/command-observer.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
@@ -107,30 +108,10 @@ export class Services implements ServerServices {
   private readonly samples: Sample[] = [];
   /** Peak of used memory. Every worker samples the sum over all, so each has the peak of the process. */
   private peak = 0;
-  private readonly base: Record<(typeof RESETTABLE)[number], number> = {
-    totalConnections: 0,
-    rejectedConnections: 0,
-    totalCommands: 0,
-    netInputBytes: 0,
-    netOutputBytes: 0,
-    reads: 0,
-    writes: 0,
-    replyExpands: 0,
-    replyShrinks: 0,
-    expireCycleMs: 0,
-    expireCapReached: 0,
-    expiredKeys: 0,
-    expiredMembers: 0,
-    evictedKeys: 0,
-    exceededMs: 0,
-    keyspaceHits: 0,
-    keyspaceMisses: 0,
-    lazyFreed: 0,
-    errorReplies: 0,
-    evictedClients: 0,
-    outputLimitClosed: 0,
-    queryLimitClosed: 0,
-  };
+  private readonly base = Object.fromEntries(RESETTABLE.map((name) => [name, 0])) as Record<
+    (typeof RESETTABLE)[number],
+    number
+  >;
   readonly monitors: Monitors;
   private readonly observer: CommandObserver;
   private eviction!: ClientEviction;
@@ -289,6 +270,7 @@ export class Services implements ServerServices {
       dataBytes: cells.sum(Cell.usedBytes),
       heapBytes: cells.sum(Cell.heapBytes),
       blockedClients: cells.sum(Cell.blocked),
+      trackingClients: this.engine.call.tracking.trackers.count,
       watchingClients: cells.sum(Cell.watching),
       subscribers: cells.sum(Cell.subscribers),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
@@ -344,6 +326,10 @@ export class Services implements ServerServices {
       clientBytes: cells.of(worker, Cell.clientBytes),
       cpuMicros: cells.of(worker, Cell.cpuUserMicros) + cells.of(worker, Cell.cpuSystemMicros),
     }));
+  }
+
+  sharePrefixes(change: PrefixChange, done: () => void): void {
+    this.ask({ kind: "prefixes", change }, done);
   }
 
   setActiveExpire(on: boolean, done: () => void): void {
@@ -661,6 +647,9 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "hotKeys":
         return { kind: "hotKeys", answer: this.answerHotKeys(ask.of) };
+      case "prefixes":
+        this.engine.call.tracking.applyPrefixes(ask.change);
+        return { kind: "done" };
       case "evict":
         return { kind: "evicted", isMore: this.eviction.evict() === Eviction.Elsewhere };
       case "statistics":

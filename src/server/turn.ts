@@ -79,6 +79,8 @@ export interface TurnWork {
 export interface Mail {
   work(): void;
   collect(): void;
+  /** Takes them now; pushes are delivered. */
+  fetch(): void;
   /** Wakes the workers that were sent something. */
   wake(): void;
   /** Returns false when a message has come. */
@@ -156,7 +158,13 @@ export class Turn {
     // First, so that the turn ends although its beginning throws: a turn that stays open would hold all replies back.
     this.later?.(this.end);
     this.mail?.work();
-    this.work.beginTurn();
+    // What is evicted now is pushed to clients: the turn must not end with that.
+    this.depth++;
+    try {
+      this.work.beginTurn();
+    } finally {
+      this.depth--;
+    }
   }
 
   private readonly end = (): void => {

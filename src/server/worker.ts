@@ -102,6 +102,8 @@ class DataWorker implements ClientHost {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
+      invalid: (...of) => this.services.pushes.invalidate(...of),
+      broken: (client, redirect) => this.services.pushes.invalidations.broken(client, redirect),
       lost: () => this.services.pushes.lost(),
       published: (message) => pubsub.receive(message),
       deliver: () => pubsub.deliver(),
@@ -283,7 +285,10 @@ class DataWorker implements ClientHost {
 
   /** Does a piece of the background work, and schedules another while work is left. */
   private maintainData(): void {
-    if (!this.engine.maintain(this.facts.workers, MAINTENANCE_MS) || this.maintainScheduled) return;
+    const { engine } = this;
+    // What expires is told to clients that track it. A turn that began meanwhile would check the memory limit inside a section.
+    engine.turn.touch();
+    if (!engine.maintain(this.facts.workers, MAINTENANCE_MS) || this.maintainScheduled) return;
     this.maintainScheduled = true;
     setTimeout(() => {
       this.maintainScheduled = false;

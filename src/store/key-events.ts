@@ -2,14 +2,14 @@
  * Key events: the kinds of change of a key, by the names of Redis's keyspace notifications. The handler or the store names
  * the event when it changes the key, under the shard lock. KeyHooks tells the listeners.
  *
- *   store.changed(event) ─ the shard's interest word is 0: nothing more │ else KeyHooks.tell: blocked clients, notified
+ *   store.changed(event) ─ the shard's interest word is 0: nothing more │ else KeyHooks.tell: blocked clients, tracked, notified
  *
  * The event of a changed value depends on the command rather than on the change: a list grows at its front by LPUSH or by
  * LMOVE. `Value` therefore stands for the event of the current command. See KeyHooks.valueEvent.
  */
 import type { Address } from "./address.ts";
 import type { RecordType } from "./record.ts";
-import { INTEREST_BLOCKED, INTEREST_NOTIFY, type Shard } from "./shard.ts";
+import { INTEREST_BLOCKED, INTEREST_NOTIFY, INTEREST_PREFIXES, INTEREST_TRACKED, type Shard } from "./shard.ts";
 
 /** Name of each event and the letter of its class in notify-keyspace-events. "" = no notification. */
 const EVENTS = [
@@ -139,6 +139,8 @@ export class KeyHooks {
   memberExpires: (keyspace: number, type: RecordType, member: MemberBytes) => void = () => {};
   /** Serves blocked clients. Called while the shard has INTEREST_BLOCKED. */
   blocked: Listener = NONE;
+  /** Client-side caching. Called while the shard has INTEREST_TRACKED or INTEREST_PREFIXES. */
+  tracked: Listener = NONE;
   /** Keyspace notifications. Called while the shard has INTEREST_NOTIFY. The key is that of the store's selection. */
   notified: Listener = NONE;
   /** The event that `KeyEvent.Value` stands for while a command runs. */
@@ -147,6 +149,7 @@ export class KeyHooks {
   /** Tells the listeners whose bit is in `interest`. */
   tell(shard: Shard, keyspace: number, event: KeyEvent, interest: number): void {
     if ((interest & INTEREST_BLOCKED) !== 0) this.blocked(shard, keyspace, event);
+    if ((interest & (INTEREST_TRACKED | INTEREST_PREFIXES)) !== 0) this.tracked(shard, keyspace, event);
     if ((interest & INTEREST_NOTIFY) === 0) return;
     const named = event === KeyEvent.Value ? this.valueEvent : event;
     if (eventClass(named) !== "") this.notified(shard, keyspace, named);

@@ -3,7 +3,7 @@
  * step of background work or an eviction, which also leaves it.
  *
  *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ append the effects │
- *                                                            report the change │ send messages │ unlock │ deliver messages
+ *                                                            report the change │ send messages, tell │ unlock │ deliver messages
  *
  * Sections nest: within an outer section `enter` only counts, or adds the lock of one more shard when that is free, and
  * everything that `leave` does waits for the end of the outermost one. EXEC runs its commands that way,
@@ -88,6 +88,10 @@ export class Section {
   private depth = 0;
   /** True while nothing may be postponed to a later turn; see `runAtOnce`. */
   isAtOnce = false;
+  /** The section has something to tell clients when it ends. */
+  private isToTell = false;
+  /** Tells it; called with the locks held, when the effects are appended. */
+  tell: () => void = () => {};
   /** Waited keys to serve before the locks are released (SECTION-2). */
   private readonly ready: ReadyKey[] = [];
   /** Locks that are missing are waited for when they are needed (SECTION-5). */
@@ -371,6 +375,10 @@ export class Section {
     this.isEffective = this.hasEndWork = true;
   }
 
+  /** The section has something to tell clients: `tell` is called before the locks go. */
+  hasToTell(): void {
+    this.isToTell = this.hasEndWork = true;
+  }
   /** The section has messages: they are sent before the locks go. */
   hasMessages(): void {
     this.sendsMessages = this.hasEndWork = true;
@@ -428,6 +436,7 @@ export class Section {
     if (this.isEffective) this.appendEffects();
     if (this.reporter !== null) this.report(this.reporter);
     if (this.sendsMessages) this.sendMessages();
+    if (this.isToTell) this.tellClients();
     if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
     this.hasReserved = false;
     this.isAtOnce = this.addsLocks = false;
@@ -447,6 +456,15 @@ export class Section {
     this.isEffective = false;
     try {
       this.effects!.flush();
+    } catch (error) {
+      throw this.failed(error);
+    }
+  }
+
+  private tellClients(): void {
+    this.isToTell = false;
+    try {
+      this.tell();
     } catch (error) {
       throw this.failed(error);
     }

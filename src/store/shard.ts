@@ -8,7 +8,7 @@
  *          264 │ heap: the segment being carved, sums, a list of free blocks per size class │
  *          286 │ expiry wheel: time, number of timer entries, a list of blocks per bucket │
  *          610 │ epochs of the pins, by slot │
- *         1122 │ waited keys: counts, a list per bucket of hashes │
+ *         1122 │ waited keys: counts, a list per bucket of hashes │ tracked keys: counts, table │
  *   then       │ keyspace headers of KEYSPACE_WORDS, on cache lines of their own (keyspace.ts) │
  *
  * Offsets are words from the start of the header. A line is 128 bytes. Each thread makes one Shard for each shard when it
@@ -34,9 +34,14 @@ export type KeyspaceRef = number & { readonly __brand: "KeyspaceRef" };
 export const Mutating = { No: 0, Data: 1, Memory: 2 } as const;
 export type Mutating = (typeof Mutating)[keyof typeof Mutating];
 
-/** Bits of `interest`: clients are blocked on keys or watch them; somebody is told the events of all keys. */
+/**
+ * Bits of `interest`: clients are blocked on keys or watch them; somebody is told the events of all keys; clients
+ * track keys of the shard; clients track prefixes (Store.interestInAll).
+ */
 export const INTEREST_BLOCKED = 4;
 export const INTEREST_NOTIFY = 8;
+export const INTEREST_TRACKED = 16;
+export const INTEREST_PREFIXES = 32;
 
 /** Bins of dead records: one for each size up to 1 KiB in 8-byte steps, then four per doubling up to 512 KiB. */
 export const EXACT_BINS = 129;
@@ -123,7 +128,13 @@ const WAITED_BLOCKED_AT = WAITED_ENDING_AT + 1;
 const WAITED_WATCHED_AT = WAITED_BLOCKED_AT + 1;
 const WAITED_AT = WAITED_WATCHED_AT + 1;
 
-const KEYSPACES_AT = (WAITED_AT + WAITED_BUCKETS + 31) & ~31;
+// Tracked keys.
+const TRACKED_KEYS_AT = WAITED_AT + WAITED_BUCKETS;
+const TRACKED_ITEMS_AT = TRACKED_KEYS_AT + 1;
+const TRACKED_TABLE_AT = TRACKED_KEYS_AT + 2;
+const TRACKED_BITS_AT = TRACKED_KEYS_AT + 3;
+
+const KEYSPACES_AT = (TRACKED_BITS_AT + 1 + 31) & ~31;
 export const KEYSPACE_WORDS = 128;
 
 /**
@@ -284,6 +295,35 @@ export class Shard {
   }
   set interest(value: number) {
     this.c[this.header + INTEREST_AT] = value;
+  }
+
+  // ---- tracked keys: tracked-keys.ts ----
+
+  /** Tracked keys, and how many pairs of such a key and a client there are. */
+  get trackedKeys(): number {
+    return this.c[this.header + TRACKED_KEYS_AT]!;
+  }
+  set trackedKeys(value: number) {
+    this.c[this.header + TRACKED_KEYS_AT] = value;
+  }
+  get trackedItems(): number {
+    return this.c[this.header + TRACKED_ITEMS_AT]!;
+  }
+  set trackedItems(value: number) {
+    this.c[this.header + TRACKED_ITEMS_AT] = value;
+  }
+  /** The block of their buckets, 0 = there is none, and the binary logarithm of the number of buckets. */
+  get trackedTable(): Ref {
+    return this.c[this.header + TRACKED_TABLE_AT]!;
+  }
+  set trackedTable(value: Ref) {
+    this.c[this.header + TRACKED_TABLE_AT] = value;
+  }
+  get trackedBits(): number {
+    return this.c[this.header + TRACKED_BITS_AT]!;
+  }
+  set trackedBits(value: number) {
+    this.c[this.header + TRACKED_BITS_AT] = value;
   }
 
   // ---- segments and the log: segments.ts, log.ts, maintenance.ts ----

@@ -368,11 +368,14 @@ export class Store implements DueKeys {
     if (at.shard.isInSnapshot && at.address !== NO_ADDRESS) this.hooks.beforeChange(at.shard, at.address);
   }
 
+  /** Bits of interest in the keys of all shards, beside those of the shard: INTEREST_PREFIXES. */
+  interestInAll = 0;
+
   /** Tells all listeners that the selected key was changed. */
   changed(event: KeyEvent): void {
     const { at } = this;
     this.changes++;
-    const { interest } = at.shard;
+    const interest = at.shard.interest | this.interestInAll;
     if (interest !== 0) this.hooks.tell(at.shard, at.keyspace, event, interest);
   }
 

@@ -19,6 +19,8 @@ const NOBODY: MailHandlers = {
   served: none,
   pushed: none,
   published: none,
+  invalid: none,
+  broken: none,
   deliver: none,
   lost: none,
 };

@@ -34,12 +34,16 @@ function pair() {
       got.push(`${kind} ${channel} ${payload} ${position} ${bytes.toString("latin1")}`);
     },
     deliver: none,
+    invalid: (client, redirect, keys, position) => got.push(`invalid ${client} ${redirect} ${keys} ${position}`),
+    broken: (client, redirect) => got.push(`broken ${client} ${redirect}`),
     lost: () => got.push("lost"),
   });
   const sender = new Mailbox(1, memory, [port2, null], {
     woken: none,
     served: none,
     pushed: none,
+    invalid: none,
+    broken: none,
     published: none,
     deliver: none,
     lost: none,

@@ -1,7 +1,15 @@
 /** Shared memory: regions are made on demand up to the limit, and every arena sees them. */
 import { expect, test } from "bun:test";
 import { Arena } from "../../src/memory/arena.ts";
-import { Control, STRIPE_WORDS, STRIPES, WAITERS } from "../../src/memory/control.ts";
+import {
+  Control,
+  STRIPE_WORDS,
+  STRIPES,
+  TRACKER_WORDS,
+  TRACKERS,
+  TRACKERS_LINE,
+  WAITERS,
+} from "../../src/memory/control.ts";
 import { FrameSize } from "../../src/memory/frame-pool.ts";
 import { adviseHugePages, CAN_RELEASE, releasePages } from "../../src/memory/native.ts";
 import { Memory } from "../../src/server/memory.ts";
@@ -21,7 +29,8 @@ test.each([1, 2, 8, 256])("%d shards: headers and tables do not overlap", (shard
   expect(control.segmentTableAt(shards + STRIPES)).toBe(control.statisticsAt);
   expect(control.statisticsOf(3)).toBe(control.waitersAt);
   expect(control.channelsAt).toBeGreaterThanOrEqual(control.waitersAt + 3 * WAITERS);
-  expect(control.i32.length).toBe(control.channelsAt + STRIPES * STRIPE_WORDS);
+  expect(control.trackersAt).toBe((control.channelsAt + STRIPES * STRIPE_WORDS + 31) & ~31);
+  expect(control.i32.length).toBe(control.trackersAt + 3 * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS));
   expect(control.workerAt(3)).toBeLessThanOrEqual(control.keyspaceMapAt);
   const store = new Store(memory.arena, 0);
   expect(store.keyspaceCount).toBe(42);

@@ -9,7 +9,8 @@ import { Engine } from "../../src/server/engine.ts";
 import { expirePass } from "../../src/server/expire-pass.ts";
 import { Memory } from "../../src/server/memory.ts";
 import { persistenceOf } from "../../src/server/persistence.ts";
-import type { ServerServices } from "../../src/dispatch/services.ts";
+import { Invalidations } from "../../src/server/invalidations.ts";
+import type { PushService, ServerServices } from "../../src/dispatch/services.ts";
 import type { RdbPersistence } from "../../src/persistence/rdb-persistence.ts";
 import type { Store } from "../../src/store/store.ts";
 import { checkShard } from "../../src/store/shard-check.ts";
@@ -140,12 +141,20 @@ export class TestEngine implements ClientHost {
   /** Lines of the log of persistence. */
   readonly logged: string[] = [];
   private readonly byId = new Map<number, TestClient>();
-  private clients = 0;
+  /** The clients of all engines over this memory. */
+  private readonly clientsById: Map<number, Client>;
+  private readonly ids: { last: number };
+  private readonly invalidations: Invalidations;
+  /** Callbacks of commands that wait for answers. */
+  private readonly asked: (() => void)[] = [];
   /** The checkers run after every command. Off for long streams, which call `check` themselves. */
   checksEach = true;
 
   constructor(options: TestEngineOptions = {}) {
     const { beside } = options;
+    this.ids = beside?.ids ?? { last: 0 };
+    this.clientsById = beside?.clientsById ?? new Map();
+    this.invalidations = new Invalidations(this.clientsById, (...of) => this.invalidations.broken(...of));
     this.clock = beside?.clock ?? new HeldClock(START_MS, 1000);
     this.memory =
       beside?.memory ??
@@ -164,8 +173,17 @@ export class TestEngine implements ClientHost {
       wantRegion: () => this.memory.grow(),
       isLocal: () => true,
       expirePass: () => expirePass(this.engine),
+      pushes: {
+        toClient: (client, ...push) => this.clientsById.get(client)?.pushEither(...push),
+        invalidate: (...of) => this.invalidations.deliver(...of),
+      } satisfies PushService,
+      listClients: (filter, done) => {
+        const found = (filter.only.ids ?? []).filter((id) => this.clientsById.has(id));
+        this.asked.push(() => done(found.map((id) => ({ id, line: "" }))));
+      },
+      resume: (session, write) => this.clientsById.get(session.id)?.resume(write),
       ...options.services,
-    } as unknown as ServerServices;
+    } satisfies Partial<ServerServices> as unknown as ServerServices;
     this.config.place("persistence.enable_checkpoints", false, { kind: "flag", text: "test" });
     this.engine = new Engine(this.memory.arena, beside === undefined ? 0 : 1, this.clock, this.config, services);
     const { engine } = this;
@@ -179,8 +197,10 @@ export class TestEngine implements ClientHost {
   }
 
   connect(): TestClient {
-    const client = new TestClient(this, ++this.clients);
-    this.byId.set(this.clients, client);
+    const id = ++this.ids.last;
+    const client = new TestClient(this, id);
+    this.byId.set(id, client);
+    this.clientsById.set(id, client.client);
     return client;
   }
 
@@ -198,6 +218,7 @@ export class TestEngine implements ClientHost {
   /** Runs later turns until no client waits for one. */
   runTurns(): void {
     const { turn } = this.engine;
+    for (const answer of this.asked.splice(0)) answer();
     for (let turns = 0; turn.isDue; turns++) {
       if (turns === 1000) throw new Error("a command is retried for ever");
       this.engine.maintain(1, 50);
@@ -223,7 +244,9 @@ export class TestEngine implements ClientHost {
   proceedLater(client: Client): void {
     this.engine.turn.proceedLater(client);
   }
-  closed(): void {}
+  closed(client: Client): void {
+    this.clientsById.delete(client.session.id);
+  }
 }
 
 /** Takes the locks of all shards, which must be free, as another worker would. Returns what releases them. */

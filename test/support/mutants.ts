@@ -15,3 +15,11 @@ export const LOCK_MUTANTS: readonly Mutant[] = [
   { name: "spin-gives-up", fault: "a thread that spun long enough goes on as if it had the lock" },
   { name: "unlocked-twice", fault: "a lock is freed twice, the second time when another may hold it" },
 ];
+
+/** Faults of client-side caching that the check of caching clients must notice. */
+export const INVALIDATION_MUTANTS: readonly Mutant[] = [
+  { name: "invalidation-lost", fault: "an eighth of the invalidations is not sent" },
+  { name: "invalidation-late", fault: "invalidations are sent milliseconds after their change" },
+  { name: "invalidation-overtakes", fault: "invalidations leave before the replies that wait for the end of the turn" },
+  { name: "mailbox-read-late", fault: "a worker answers a tracking client before it reads its mailbox" },
+];

@@ -484,7 +484,6 @@ const SERVER = [
     max: INT64_MAX,
     runtime: true,
     redis: "tracking-table-max-keys",
-    support: "detail",
     doc: "Most keys tracked for client-side caching. 0: no limit.",
   }),
   key("server.slowlog_log_slower_than", {

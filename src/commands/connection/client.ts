@@ -335,6 +335,8 @@ const MORE_FILTERS = [
 ];
 
 const HELP: readonly HelpEntry[] = [
+  ["CACHING (YES|NO)", "Say whether the keys of the next command are tracked, in OPTIN and OPTOUT mode."],
+  ["GETREDIR", "Return the ID of the client that gets the invalidations."],
   ["GETNAME", "Return the name of the current connection."],
   ["ID", "Return the ID of the current connection."],
   ["INFO", "Return information about the current client connection."],
@@ -378,6 +380,12 @@ const HELP: readonly HelpEntry[] = [
   ["UNBLOCK <clientid> [TIMEOUT|ERROR]", "Unblock the specified blocked client."],
   ["NO-EVICT (ON|OFF)", "Protect current client connection from eviction."],
   ["NO-TOUCH (ON|OFF)", "Will not touch LRU/LFU stats when this mode is on."],
+  [
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "    [OPTIN] [OPTOUT] [NOLOOP]",
+    "Control server assisted client side caching.",
+  ],
+  ["TRACKINGINFO", "Describe client side caching of the current connection."],
 ];
 
 export function help(_call: Call, reply: Reply): void {

@@ -136,6 +136,7 @@ export function quit(_call: Call, reply: Reply): Outcome {
 
 export function reset(call: Call, reply: Reply): void {
   call.transactions.discard(call.session);
+  call.tracking.end(call.session);
   if (call.session.receiver !== null) call.pubsub.unsubscribeAll(call.session.receiver);
   if (call.session.monitors) call.server.stopMonitoring?.(call.session);
   call.session.reset(call.config.requiredPassword === "");

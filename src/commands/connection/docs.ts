@@ -239,6 +239,36 @@ export const CONNECTION_DOCS: FamilyDocs = {
     complexity: "O(1)",
     arguments: [ENABLED],
   },
+  "CLIENT|TRACKING": {
+    summary: "Turns client-side caching on or off: the client is told when keys that it has read change.",
+    since: "6.0.0",
+    complexity: "O(1). Some options may introduce additional complexity.",
+    arguments: [
+      oneOf("status", flag("on", "ON"), flag("off", "OFF")),
+      optional(integer("client-id", "REDIRECT")),
+      { ...optional(string("prefix", "PREFIX")), multiple: true, multipleToken: true },
+      optional(flag("bcast", "BCAST")),
+      optional(flag("optin", "OPTIN")),
+      optional(flag("optout", "OPTOUT")),
+      optional(flag("noloop", "NOLOOP")),
+    ],
+  },
+  "CLIENT|CACHING": {
+    summary: "Says whether the keys of the next command are tracked.",
+    since: "6.0.0",
+    complexity: "O(1)",
+    arguments: [oneOf("mode", flag("yes", "YES"), flag("no", "NO"))],
+  },
+  "CLIENT|GETREDIR": {
+    summary: "Returns the ID of the client that gets the invalidations of this connection.",
+    since: "6.0.0",
+    complexity: "O(1)",
+  },
+  "CLIENT|TRACKINGINFO": {
+    summary: "Describes client-side caching of the connection.",
+    since: "6.2.0",
+    complexity: "O(1)",
+  },
   "CLIENT|HELP": {
     summary: "Lists the subcommands.",
     since: "5.0.0",

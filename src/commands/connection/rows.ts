@@ -15,6 +15,7 @@ import {
 } from "../../dispatch/spec.ts";
 import * as connection from "./connection.ts";
 import * as client from "./client.ts";
+import * as tracking from "./tracking.ts";
 import { CONNECTION_DOCS } from "./docs.ts";
 
 const OPEN = NO_SCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY;
@@ -47,6 +48,10 @@ export const connectionFamily: readonly CommandSpec[] = family(TRAITS, [
     { name: "CLIENT|UNPAUSE",  arity:  2, flags: ASKS_OTHERS,           run: client.unpause },
     { name: "CLIENT|UNBLOCK",  arity: -3, flags: ASKS_OTHERS,           run: client.unblock },
     { name: "CLIENT|NO-TOUCH", arity:  3, flags: ABOUT_SELF,             run: client.noTouch },
+    { name: "CLIENT|TRACKING", arity: -3, flags: ABOUT_SELF,             run: tracking.tracking },
+    { name: "CLIENT|CACHING",  arity:  3, flags: ABOUT_SELF,             run: tracking.caching },
+    { name: "CLIENT|GETREDIR", arity:  2, flags: ABOUT_SELF,             run: tracking.getRedirect },
+    { name: "CLIENT|TRACKINGINFO", arity: 2, flags: ABOUT_SELF,          run: tracking.trackingInfo },
     { name: "CLIENT|HELP",     arity:  2, flags: LOADING | STALE,        run: client.help },
   ] },
   { name: "WAIT",              arity:  3, flags: NO_SCRIPT,              run: client.wait },

@@ -211,6 +211,7 @@ export function swapdb(call: Call, reply: Reply): void {
     call.blocking.databaseChanges(a, before, after);
     call.blocking.databaseChanges(b, after, before);
     call.keyspaces.swap(a, b);
+    call.tracking.flushed();
     call.store.keyspaceChanged(call.keyspaces.of(a));
     call.store.keyspaceChanged(call.keyspaces.of(b));
   }
@@ -241,6 +242,7 @@ export function flushdb(call: Call, reply: Reply): Outcome | void {
   const size = tableSize(call, db);
   if (size > AT_ONCE_MAX && freeKeyspaces(call) === 0 && !call.store.section.isAtOnce) return Retry;
   if (size > 0) flush(call, db, size);
+  call.tracking.flushed();
   reply.ok();
 }
 
@@ -256,6 +258,7 @@ export function flushall(call: Call, reply: Reply): Outcome | void {
     const size = tableSize(call, db);
     if (size > 0) flush(call, db, size);
   }
+  call.tracking.flushed();
   reply.ok();
 }
 

@@ -181,6 +181,7 @@ function check(call: Call, reply: Reply): Outcome | void {
     const checks = (): void => {
       keys += checkShard(store, shard);
       call.blocking.waiters.check(shard);
+      call.tracking.keys.check(shard);
     };
     if (!store.section.within(shard, checks)) return Retry;
   }

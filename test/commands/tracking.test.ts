@@ -1,0 +1,245 @@
+/** CLIENT TRACKING: what a client that tracks is told, and when. Two workers share the memory where it says so. */
+import { expect, test } from "bun:test";
+import { encodeCommand, show } from "../support/resp.ts";
+import { holdLocks, type TestClient, type TestEngine, testEngine } from "../support/engine.ts";
+
+/** Sends a command given as words. Returns all that the client receives, in order. */
+function say(client: TestClient, command: string): string[] {
+  return client.raw(encodeCommand(command.split(" "))).map((reply) => show(reply));
+}
+
+/** A client of RESP3 that tracks. */
+function tracking(engine: TestEngine, options = ""): TestClient {
+  const client = engine.connect();
+  say(client, "HELLO 3");
+  expect(say(client, `CLIENT TRACKING on${options}`)).toEqual(["+OK"]);
+  return client;
+}
+
+/** What was pushed to a client, as the keys of each message. */
+function told(client: TestClient): string[] {
+  const all = say(client, "PING");
+  expect(all.pop()).toBe("+PONG");
+  expect(pushesOf(all)).toHaveLength(all.length);
+  return pushesOf(all);
+}
+
+/** The keys of each invalidation among what a client received. */
+function pushesOf(all: readonly string[]): string[] {
+  return all.filter((one) => one.startsWith(">")).map((push) => push.slice('>["invalidate", '.length, -1));
+}
+
+function checkTracked(engine: TestEngine): void {
+  for (const shard of engine.engine.store.shards) engine.engine.call.tracking.keys.check(shard);
+}
+
+const trackedKeys = (engine: TestEngine) => engine.engine.call.tracking.keys.total;
+
+test("a key that was read is told once, when it changes", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  say(reader, "GET k");
+  say(writer, "SET other 1");
+  expect(told(reader)).toEqual([]);
+  say(writer, "SET k 1");
+  say(writer, "SET k 2");
+  expect(told(reader)).toEqual(['*["k"]']);
+  checkTracked(engine);
+  expect(trackedKeys(engine)).toBe(0);
+});
+
+test.each([
+  ["DEL k", "SET k 1"],
+  ["EXPIRE k 100", "SET k 1"],
+  ["PERSIST k", "SET k 1 EX 100"],
+  ["RENAME k other", "SET k 1"],
+  ["RENAME other k", "SET other 1"],
+  ["MOVE k 1", "SET k 1"],
+  ["COPY other k", "SET other 1"],
+  ["APPEND k x", "SET k 1"],
+  ["SETBIT k 1 1", "SET k 1"],
+  ["RPUSH k x", "PING"],
+  ["LPOP k", "RPUSH k x"],
+  ["HSET k f v", "PING"],
+  ["HDEL k f", "HSET k f v"],
+  ["SADD k m", "PING"],
+  ["ZADD k 1 m", "PING"],
+  ["XADD k * f v", "PING"],
+  ["BITOP NOT k other", "SET other 1"],
+  ["SORT other STORE k", "RPUSH other 1"],
+  ["GETDEL k", "SET k 1"],
+  ["GETEX k EX 100", "SET k 1"],
+  ["FLUSHALL", "SET k 1"],
+  ["FLUSHDB", "PING"],
+  ["SWAPDB 0 1", "PING"],
+])("%s is told", (command, before) => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  say(writer, before);
+  say(reader, "EXISTS k");
+  say(writer, command);
+  const isAll = /^(FLUSH|SWAPDB)/.test(command);
+  expect(told(reader)).toEqual([isAll ? "null_" : '*["k"]']);
+  checkTracked(engine);
+});
+
+test("the database of a key does not matter", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  say(reader, "GET k");
+  say(writer, "SELECT 3");
+  say(writer, "SET k 1");
+  expect(told(reader)).toEqual(['*["k"]']);
+});
+
+test("all keys of a command that reads several are tracked, and those of a command that writes are not", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  say(reader, "MGET a b c");
+  say(reader, "SET d 1");
+  say(reader, "GETEX e");
+  say(writer, "MSET a 1 b 1 c 1 d 1 e 1");
+  expect(told(reader)).toEqual(['*["a"]', '*["b"]', '*["c"]']);
+});
+
+test("an own write is told behind its reply, behind that of EXEC, and not with NOLOOP", () => {
+  const engine = testEngine();
+  const reader = tracking(engine);
+  say(reader, "GET k");
+  expect(say(reader, "SET k 1")).toEqual(["+OK", '>["invalidate", *["k"]]']);
+  for (const command of ["MULTI", "GET k", "SET k 2"]) say(reader, command);
+  expect(say(reader, "EXEC")).toEqual(['*["1", +OK]', '>["invalidate", *["k"]]']);
+  const other = tracking(engine, " NOLOOP");
+  say(other, "GET k");
+  expect(say(other, "SET k 3")).toEqual(["+OK"]);
+  say(other, "GET k");
+  say(reader, "SET k 4");
+  expect(told(other)).toEqual(['*["k"]']);
+});
+
+test("keys that expire or are evicted are told, also to a client with NOLOOP that was at work", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine, " NOLOOP"), engine.connect()];
+  say(writer, "SET k 1 PX 100");
+  say(reader, "GET k");
+  engine.advance(200);
+  expect(told(reader)).toEqual(['*["k"]']);
+  say(reader, "SET lazy 1 PX 100");
+  say(reader, "GET lazy");
+  engine.advance(200, false);
+  expect(say(reader, "GET lazy")).toEqual(["null_", '>["invalidate", *["lazy"]]']);
+});
+
+test("OPTIN tracks the command behind CACHING YES, OPTOUT all but the one behind CACHING NO", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine, " OPTIN"), engine.connect()];
+  const change = () => {
+    say(writer, "MSET a 1 b 1 c 1 d 1");
+    return told(reader);
+  };
+  say(reader, "GET a");
+  expect(change()).toEqual([]);
+  say(reader, "CLIENT CACHING yes");
+  say(reader, "CLIENT ID");
+  say(reader, "GET a");
+  say(reader, "GET b");
+  expect(change()).toEqual(['*["a"]']);
+  say(reader, "CLIENT CACHING yes");
+  expect(say(reader, "NOSUCH")[0]).toStartWith("-ERR unknown command");
+  say(reader, "GET a");
+  expect(change()).toEqual([]);
+  for (const command of ["CLIENT CACHING yes", "MULTI", "GET a", "GET b", "EXEC", "GET c"]) say(reader, command);
+  expect(change()).toEqual(['*["a"]', '*["b"]']);
+  say(reader, "CLIENT TRACKING off");
+  say(reader, "CLIENT TRACKING on OPTOUT");
+  for (const command of ["CLIENT CACHING no", "GET a", "GET b"]) say(reader, command);
+  expect(change()).toEqual(['*["b"]']);
+});
+
+test("invalidations are redirected: as pushes, or in RESP2 as messages to a client that subscribes", () => {
+  const engine = testEngine();
+  const [reader, receiver, writer] = [engine.connect(), engine.connect(), engine.connect()];
+  const id = say(receiver, "CLIENT ID")[0]!.slice(1);
+  expect(say(reader, `CLIENT TRACKING on REDIRECT ${id}`)).toEqual(["+OK"]);
+  expect(say(reader, "CLIENT GETREDIR")).toEqual([`:${id}`]);
+  const change = () => {
+    say(reader, "GET k");
+    say(writer, "SET k 1");
+    return say(receiver, "PING");
+  };
+  expect(change()).toEqual(["+PONG"]);
+  say(receiver, "SUBSCRIBE __redis__:invalidate");
+  expect(change()).toEqual(['*["message", "__redis__:invalidate", *["k"]]', '*["pong", ""]']);
+  say(writer, "FLUSHDB");
+  expect(say(receiver, "PING")[0]).toBe('*["message", "__redis__:invalidate", null$]');
+  say(receiver, "RESET");
+  say(receiver, "HELLO 3");
+  expect(change()).toEqual(['>["invalidate", *["k"]]', "+PONG"]);
+  expect(say(reader, `CLIENT TRACKING on REDIRECT ${id} REDIRECT ${id}`)[0]).toContain("only redirect to a single");
+  receiver.client.disconnected();
+  say(reader, "HELLO 3");
+  say(reader, "GET k");
+  say(writer, "SET k 1");
+  expect(say(reader, "PING")).toEqual([`>["tracking-redir-broken", :${id}]`, "+PONG"]);
+  expect(say(reader, "CLIENT TRACKINGINFO")[0]).toContain('~["on", "broken_redirect"]');
+});
+
+test("CACHING YES holds for a command that waits for a lock", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine, " OPTIN"), engine.connect()];
+  say(reader, "CLIENT CACHING yes");
+  const release = holdLocks(engine.engine.store);
+  reader.client.receive(encodeCommand(["GET", "k"]));
+  engine.engine.turn.runDue();
+  release();
+  engine.runTurns();
+  say(writer, "SET k 1");
+  expect(say(reader, "PING")).toEqual(["null_", '>["invalidate", *["k"]]', "+PONG"]);
+});
+
+test("many clients track one key, and clients that are gone are forgotten", () => {
+  const engine = testEngine();
+  const writer = engine.connect();
+  const readers = Array.from({ length: 200 }, () => tracking(engine));
+  for (const [n, reader] of readers.entries()) {
+    say(reader, "GET k");
+    say(reader, "GET k");
+    if (n % 3 === 0) reader.client.disconnected();
+    else if (n % 3 === 1) say(reader, "CLIENT TRACKING off");
+    checkTracked(engine);
+  }
+  say(writer, "SET k 1");
+  for (const [n, reader] of readers.entries()) {
+    if (n % 3 !== 0) expect(told(reader)).toEqual(n % 3 === 2 ? ['*["k"]'] : []);
+  }
+});
+
+test("tracking-table-max-keys: keys beyond it are told as if they had changed", () => {
+  const engine = testEngine();
+  const reader = tracking(engine);
+  engine.config.apply([{ name: "server.tracking_table_max_keys", value: 10, previous: 1_000_000 }]);
+  const keys: string[] = [];
+  for (let n = 0; n < 100; n++) keys.push(...pushesOf(say(reader, `GET key:${n}`)));
+  keys.push(...told(reader));
+  checkTracked(engine);
+  expect(trackedKeys(engine)).toBe(10);
+  expect(keys).toHaveLength(90);
+  for (let n = 0; n < 100; n++) engine.send("SET", `key:${n}`, "1");
+  keys.push(...told(reader));
+  expect(new Set(keys).size).toBe(100);
+  expect(keys).toHaveLength(100);
+});
+
+test("many keys: the table grows, and every key is told", () => {
+  const engine = testEngine();
+  engine.checksEach = false;
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  const names = Array.from({ length: 5000 }, (_, n) => `key:${n}:${"x".repeat(n % 50)}`);
+  for (let n = 0; n < names.length; n += 500) say(reader, `MGET ${names.slice(n, n + 500).join(" ")}`);
+  checkTracked(engine);
+  expect(trackedKeys(engine)).toBe(5000);
+  for (const name of names) say(writer, `SET ${name} 1`);
+  expect(new Set(told(reader)).size).toBe(5000);
+  checkTracked(engine);
+  expect(trackedKeys(engine)).toBe(0);
+});

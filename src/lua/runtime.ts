@@ -26,7 +26,7 @@ import {
 } from "./operations.ts";
 import { power } from "./power.ts";
 import { state } from "./state.ts";
-import { generatorBase, resumable, suspendable } from "./suspend.ts";
+import { generatorBase, resumable, suspendable, TailCall, tailCall, unwind } from "./suspend.ts";
 import { badArgument, LuaTable, NONE, typeName } from "./value.ts";
 
 /** Strings above this length are charged when they are made. */
@@ -206,6 +206,9 @@ const SHARED: Readonly<Record<string, unknown>> = {
   $suspendable: suspendable,
   $resumable: resumable,
   $Generator: generatorBase,
+  $tailCall: tailCall,
+  $TailCall: TailCall,
+  $unwind: unwind,
 };
 
 /** Parameters of the function that a generated text is the body of. */

@@ -16,6 +16,7 @@ import { StringValue } from "../store/string-value.ts";
 import { ValueTransfer } from "../store/value-transfer.ts";
 import { Blocking } from "./blocking.ts";
 import { Effects } from "./effects.ts";
+import { Notifications } from "./notifications.ts";
 import { PubSub } from "./pubsub.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
 import type { ServerServices } from "./services.ts";
@@ -72,6 +73,7 @@ export class Call {
   readonly blocking: Blocking;
   /** Subscriptions and published messages. */
   readonly pubsub: PubSub;
+  readonly notifications: Notifications;
 
   constructor(
     readonly store: Store,
@@ -93,6 +95,7 @@ export class Call {
       this.effects.memberExpires(keyspaces.databaseOf(keyspace), store.cursor.key, type, member);
     this.blocking = new Blocking(this);
     this.pubsub = new PubSub(store, this.effects);
+    this.notifications = new Notifications(this);
   }
 
   /** Replaces the arguments by others, to serve a waiting client, until `popArguments`. */

@@ -81,7 +81,20 @@ const EVENTS = [
   ["restore", "g"],
   ["expired", "x"],
   ["evicted", "e"],
+  ["hexpired", "h"],
+  ["sexpire", "s"],
+  ["sexpired", "s"],
+  ["spersist", "s"],
+  ["zexpire", "z"],
+  ["zexpired", "z"],
+  ["zpersist", "z"],
+  ["keymiss", "m"],
+  ["new", "n"],
+  ["overwritten", "o"],
+  ["type_changed", "c"],
 ] as const;
+/** Number of events. */
+export const KEY_EVENTS = EVENTS.length;
 
 export type KeyEvent = number & { readonly brand?: "KeyEvent" };
 
@@ -111,6 +124,8 @@ export const KeyEvent = {
   Persisted: keyEvent("persist"),
   Expired: keyEvent("expired"),
   Evicted: keyEvent("evicted"),
+  /** A reading command has not found the key. */
+  Missed: keyEvent("keymiss"),
 } as const;
 
 type Listener = (shard: Shard, keyspace: number, event: KeyEvent) => void;
@@ -139,8 +154,13 @@ export class KeyHooks {
   memberExpires: (keyspace: number, type: RecordType, member: MemberBytes) => void = () => {};
   /** Serves blocked clients. Called while the shard has INTEREST_BLOCKED. */
   blocked: Listener = NONE;
-  /** Keyspace notifications. Called while the shard has INTEREST_NOTIFY. The key is that of the store's selection. */
+  /**
+   * Keyspace notifications. Called while the shard has INTEREST_NOTIFY, also for events without a class. The key is that of
+   * the store's selection.
+   */
   notified: Listener = NONE;
+  /** As `notified`, for keys that a reading command has not found. */
+  missed: Listener = NONE;
   /** The event that `KeyEvent.Value` stands for while a command runs. */
   valueEvent: KeyEvent = KeyEvent.Set;
 
@@ -148,7 +168,6 @@ export class KeyHooks {
   tell(shard: Shard, keyspace: number, event: KeyEvent, interest: number): void {
     if ((interest & INTEREST_BLOCKED) !== 0) this.blocked(shard, keyspace, event);
     if ((interest & INTEREST_NOTIFY) === 0) return;
-    const named = event === KeyEvent.Value ? this.valueEvent : event;
-    if (eventClass(named) !== "") this.notified(shard, keyspace, named);
+    if (event !== KeyEvent.Flushed) this.notified(shard, keyspace, event === KeyEvent.Value ? this.valueEvent : event);
   }
 }

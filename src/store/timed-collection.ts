@@ -387,11 +387,11 @@ export abstract class TimedCollection extends Collection {
     return true;
   }
 
-  /** As `finish`, for members that were due: what removes them is no command. */
-  finishRemoval(): void {
+  /** As `finish`, for members that were due: what removes them is no command. `isTold`: an event of the command told of it. */
+  finishRemoval(isTold = false): void {
     const { store } = this;
     const { changes } = store;
-    this.finish(true, EXPIRED[this.type]);
+    this.finish(true, isTold ? KeyEvent.Silent : EXPIRED[this.type]);
     store.changes = changes;
   }
 

@@ -470,8 +470,14 @@ test("members that the server removes itself", () => {
   one.advance(1000, false);
   one.send("HGET", "h", "a");
   expect(take()).toEqual(["0:h hexpired"]);
+  one.send("HPEXPIRE", "h", "5", "FIELDS", "1", "c");
+  one.send("HSETEX", "h", "PX", "5", "FIELDS", "2", "d", "1", "e", "2");
+  take();
+  one.advance(1000, false);
+  one.send("HMGET", "h", "c", "b", "d", "nothing");
+  expect(take()).toEqual(["0:h hexpired"]);
   one.send("SCARD", "s");
   expect(take()).toEqual(["0:s sexpired"]);
   one.advance(5000);
-  expect(take().sort()).toEqual(["0:h hexpired", "0:z del", "0:z zexpired"]);
+  expect(take().sort()).toEqual(["0:h del", "0:h hexpired", "0:z del", "0:z zexpired"]);
 });

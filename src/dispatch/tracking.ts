@@ -225,14 +225,15 @@ export class Tracking implements TrackedSink {
 
   /** The command of the call has run. `before`: what it continued. Its locks are held. */
   hasRun({ session, spec }: Call, outcome: Outcome, before: Continuation | null): void {
-    // A command that is retried has read nothing, unless it reads in steps. RESET has ended it.
-    if (session.tracking === null || (outcome === Retry && session.continuation === null)) return;
+    if (session.tracking === null) return;
+    // A command that is retried has read nothing, unless it reads in steps. Then the first and the last step count.
+    if (outcome === Retry && (session.continuation === null || before !== null)) return;
     this.remember(session.tracking, spec, before !== null);
   }
 
   /**
    * The command of the call has read its keys for a client that tracks. Called before their locks are released, once its
-   * reply is known. Also after each step of a command that reads in steps: `isLater` for all but the first.
+   * reply is known. Of a command that reads in steps also after the first of them; `isLater` after the last.
    */
   remember(tracker: Tracker, spec: CommandSpec, isLater: boolean): void {
     if ((spec.flags & READONLY) === 0 || !tracker.remembers) return;

@@ -15,6 +15,7 @@ const BENCHES: readonly (readonly string[])[] = [
   ["lists.ts"],
   ["sets.ts"],
   ["sorted-sets.ts"],
+  ["lua-libs.ts"],
 ];
 
 console.log(`Bun ${Bun.version}, ${cpus().length} × ${cpus()[0]?.model ?? "unknown"}`);

@@ -11,6 +11,8 @@ export interface Variable {
   readonly owner: FunctionBody;
   /** Assigned after its declaration. */
   assigned: boolean;
+  /** Assigned by a function inside of its own. */
+  assignedInside: boolean;
   /** Used by a function inside of its own. */
   captured: boolean;
   /** Whether anything refers to it. */

@@ -14,11 +14,11 @@ const FRAMES_MAX = 60;
 const LUA_FRAME = new RegExp(`${SOURCE_PREFIX}(\\d+):(\\d+)`);
 
 /** Frames of a built-in that called back: a level of its own, without a position. */
-const BUILTIN_FRAME = /\bcallValue\b/;
+const BUILTIN_FRAME = /\bat (?:callValue|callReplacement|sort) /;
 /** Frames of an operation that called a metamethod: no level, but the site of the Lua code further out. */
-const HANDLER_FRAME = /\bcallHandler\b/;
+const HANDLER_FRAME = /\bat callHandler /;
 /** The frame below which a coroutine begins: it has no further levels. */
-const COROUTINE_FRAME = /\bresumeCoroutine\b/;
+const COROUTINE_FRAME = /\bat resumeCoroutine /;
 
 /** The position of the Lua code that is `level` calls away from the built-in that runs: "user_script:3: ", or nothing. */
 export function callerPosition(level: number): string {

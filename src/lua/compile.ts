@@ -4,12 +4,12 @@
  *   text → lexer.ts, parser.ts → tree (ast.ts) → generate.ts → JavaScript text → JavaScriptCore → CompiledChunk
  */
 import { SOURCE_PREFIX } from "./callers.ts";
-import { luaErrorOf, mark, restore } from "./catch.ts";
+import { luaErrorOf } from "./catch.ts";
 import type { Environment } from "./environment.ts";
 import { generate } from "./generate.ts";
 import { resetCoroutines } from "./lib/coroutine.ts";
 import { Killed } from "./limits.ts";
-import { parse } from "./parser.ts";
+import { type ParsedChunk, parse } from "./parser.ts";
 import { helpersOf, PARAMETERS } from "./runtime.ts";
 import { placeOf, registerSites, type SiteTable } from "./sites.ts";
 import { state } from "./state.ts";
@@ -21,6 +21,10 @@ export interface CompileOptions {
   readonly environment: Environment;
   /** Levels of syntax that the caller has taken: fewer are left for the text. */
   readonly levels?: number;
+  /** Numbers of the literals that are parameters of the code (scripts.ts). */
+  readonly variableLiterals?: ReadonlySet<number>;
+  /** Looks at the tree before it is forgotten (host-calls.ts). */
+  readonly inspect?: (chunk: ParsedChunk) => void;
 }
 
 /** Names through which a text can reach the coroutine library without naming it. */
@@ -38,26 +42,37 @@ export class CompiledChunk {
   ) {}
 
   /**
-   * Runs the chunk with values for the environment's parameters. Returns its results as a function's; throws LuaError and
-   * Killed. The caller has installed the run's limits (limits.ts).
+   * Runs the chunk with values for the environment's parameters, of which there are at most two. Returns its results as a
+   * function's; throws LuaError and Killed. The caller has installed the run's limits (limits.ts).
    */
-  run(...values: unknown[]): unknown {
-    if (this.reachesGlobals) {
-      const { globals, parameters } = this.environment;
-      parameters.forEach((name, at) => {
-        globals.setUnchecked(name, values[at]);
-      });
-    }
-    return runFunction(this.main, values);
+  run(first?: unknown, second?: unknown): unknown {
+    if (this.reachesGlobals) this.setGlobals(first, second);
+    return runCounted(this.main, this.environment.parameters.length, first, second);
+  }
+
+  /** The same for a chunk with literals that are parameters. */
+  runWith(literals: readonly unknown[], first?: unknown, second?: unknown): unknown {
+    if (this.reachesGlobals) this.setGlobals(first, second);
+    return runCounted(this.main, this.environment.parameters.length + 1, literals, first, second);
+  }
+
+  private setGlobals(first: unknown, second: unknown): void {
+    const { globals, parameters } = this.environment;
+    if (parameters.length > 0) globals.setUnchecked(parameters[0]!, first);
+    if (parameters.length > 1) globals.setUnchecked(parameters[1]!, second);
   }
 }
+
+const NO_LITERALS: ReadonlySet<number> = new Set();
 
 /** Compiles a chunk. Throws a LuaError with Lua's message when the text is not Lua. */
 export function compile(source: string, options: CompileOptions): CompiledChunk {
   const { chunkName, environment } = options;
   const parsed = parse(source, chunkName, options.levels ?? 0);
+  options.inspect?.(parsed);
   const suspendable = ROUTES_TO_COROUTINES.some((name) => parsed.mentions(name));
-  const generated = generate(source, parsed, { environment, suspendable, variableLiterals: new Set() });
+  const variableLiterals = options.variableLiterals ?? NO_LITERALS;
+  const generated = generate(source, parsed, { environment, suspendable, variableLiterals });
   const url = `\n//# sourceURL=${SOURCE_PREFIX}${generated.base}`;
   const factory = new Function(...PARAMETERS, generated.text + url) as (...helpers: unknown[]) => LuaFunction;
   const sites = registerSites(chunkName, generated.base, generated.sites, factory);
@@ -66,20 +81,33 @@ export function compile(source: string, options: CompileOptions): CompiledChunk 
   return new CompiledChunk(main, sites, reachesGlobals, environment);
 }
 
-/** Runs a Lua function from the start of the stack: the chunk itself, or a function that a library registered. */
-export function runFunction(callee: LuaFunction, args: readonly unknown[]): unknown {
-  const before = mark();
+/** Runs a Lua function that a chunk left behind, from the start of the stack, with up to three arguments. */
+export function runFunction(callee: LuaFunction, ...args: unknown[]): unknown {
+  return runCounted(callee, args.length, args[0], args[1], args[2]);
+}
+
+/** Calls a function with the first `count` arguments. Lua code can tell a missing one from nil. */
+function callCounted(callee: LuaFunction, count: number, a: unknown, b: unknown, c: unknown): unknown {
+  if (count === 2) return callee(a, b);
+  if (count === 0) return callee();
+  return count === 1 ? callee(a) : callee(a, b, c);
+}
+
+function runCounted(callee: LuaFunction, count: number, a?: unknown, b?: unknown, c?: unknown): unknown {
+  const { site, depth, nested } = state;
   state.site = 0;
   state.depth = 0;
   state.nested = 0;
   resetCoroutines();
   try {
-    return callee(...args);
+    return callCounted(callee, count, a, b, c);
   } catch (thrown) {
     if (thrown instanceof Killed) throw thrown;
     throw luaErrorOf(thrown);
   } finally {
-    restore(before);
+    state.site = site;
+    state.depth = depth;
+    state.nested = nested;
   }
 }
 

@@ -403,14 +403,15 @@ export abstract class ExpressionGenerator {
     const mark = `\n/*${site}*/`;
     if (this.context.suspendable) callee = `$resumable(${callee})`;
     const text = `(${before}${mark}${callee}(${args.join(", ")}))`;
-    return this.context.suspendable ? this.delegated(text) : text;
+    return this.context.suspendable ? this.delegated(text, mark) : text;
   }
 
   /** In suspendable form a call may give a generator, to which this one delegates. */
-  private delegated(text: string): string {
+  private delegated(text: string, mark: string): string {
     const { current } = this.context;
     const temporary = current.take();
     current.release();
-    return `((${temporary} = ${text}) instanceof $Generator ? yield* ${temporary} : ${temporary})`;
+    // the frame is at yield* while it waits, which is on another line than the call when arguments have calls
+    return `((${temporary} = ${text})${mark} instanceof $Generator ? yield* ${temporary} : ${temporary})`;
   }
 }

@@ -71,13 +71,14 @@ class StatementGenerator extends ExpressionGenerator {
   private func(body: FunctionBody, hidden: readonly string[], first: string): string {
     const { context } = this;
     const outer = context.current;
+    const takesRest = body.isVararg && (body.usesDots || body.argument?.used === true);
     const limited = callsOrLoops(body.body);
     const frame = FRAME_BYTES + VARIABLE_BYTES * body.variableCount + (context.suspendable ? GENERATOR_BYTES : 0);
-    const isVariable = limited && body.isVararg;
+    const isVariable = limited && takesRest;
     const own = new FunctionContext(limited, isVariable ? "$d" : String(frame));
     context.current = own;
     const parameters = [...hidden, ...body.parameters.map((parameter) => this.variableName(parameter))];
-    if (body.isVararg) parameters.push("...$va");
+    if (takesRest) parameters.push("...$va");
     const statements = this.block(body.body);
     const variable = isVariable ? `const $d = ${frame} + ${EXTRA_BYTES} * $va.length;` : "";
     const enter = own.limited ? `if (($s.depth += ${own.cost}) > ${DEPTH_MAX}) $overflow(${own.cost}); ${POLL}` : "";
@@ -271,18 +272,24 @@ class StatementGenerator extends ExpressionGenerator {
     const limit = bound(loop.limit, "limit");
     const step = loop.step === null ? "1" : bound(loop.step, "step");
     // Lua takes a step off before the loop adds it, which can change the last digit
-    const isWhole = loop.start.type === "number" && Number.isSafeInteger(loop.start.value) && step === "1";
+    const isWhole = Number.isSafeInteger(this.knownNumber(loop.start)) && step === "1";
     if (!isWhole) start = `(${start} - ${step}) + ${step}`;
     const name = this.variableName(loop.variable);
     const copied = loop.variable.captured || loop.variable.assigned;
     const counter = copied ? context.fresh("i") : name;
     let test = `${counter} <= ${limit}`;
-    if (loop.step !== null && !(loop.step.type === "number" && loop.step.value > 0)) {
+    if (loop.step !== null && !(this.knownNumber(loop.step) > 0)) {
       test = `${step} > 0 ? ${test} : ${limit} <= ${counter}`;
     }
     const body = this.block(loop.body);
     const copy = copied ? `let ${name} = ${counter};` : "";
     return `{${setup}${checks}for (let ${counter} = ${start}; ${test}; ${counter} += ${step}) {${POLL}${copy}${body}}}`;
+  }
+
+  /** The value of a number that is written in the text and is no parameter; NaN for others. */
+  private knownNumber(expression: Expression): number {
+    if (expression.type !== "number" || this.context.variableLiterals.has(expression.literal)) return Number.NaN;
+    return expression.value;
   }
 
   private genericFor(loop: Extract<Statement, { type: "genericFor" }>): string {
@@ -328,8 +335,8 @@ class StatementGenerator extends ExpressionGenerator {
     const [iterator, invariant, control] = [context.fresh("f"), context.fresh("f"), context.fresh("f")];
     const result = context.fresh("r");
     const setup = this.localLike([iterator, invariant, control], loop.values);
-    const site = context.site(loop.line);
-    const callee = `(typeof ${iterator} === "function" ? ${iterator} : $callee(${iterator}, ${site}))`;
+    const site = context.site(loop.line, { kind: "local", name: "(for generator)" });
+    const callee = `(typeof ${iterator} === "function" ? ${iterator} : $callee(${iterator}, ${context.site(loop.line)}))`;
     const step = `$s.site = ${site}; const ${result} = \n/*${site}*/${callee}(${invariant}, ${control});`;
     const rest = names.slice(1);
     const declared = rest.map((name) => `let ${name};`).join("");
@@ -359,7 +366,9 @@ class StatementGenerator extends ExpressionGenerator {
     if (values.length > 1) return this.returnComputed(`[${this.elements(values).join(", ")}]`);
     if (value!.type === "call") {
       const leaving = `$s.depth -= ${this.context.current.cost}`;
-      if (this.context.suspendable) return this.returnComputed(this.call(value!));
+      // a built-in still sees its caller
+      const isBuiltin = value!.method === null && this.context.constantValue(value!.callee) !== undefined;
+      if (isBuiltin || this.context.suspendable) return this.returnComputed(this.call(value!));
       return `return ${this.call(value!, leaving)};`;
     }
     if (value!.type === "dots") return `${leave}return $results($va);`;

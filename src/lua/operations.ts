@@ -34,7 +34,9 @@ function callHandler(site: number, handler: unknown, ...args: unknown[]): unknow
   if (++state.nested >= NESTED_CALLS_MAX) raiseAt(site, "C stack overflow");
   state.site = site;
   handlerSites[state.nested] = site;
-  const callee = typeof handler === "function" ? (handler as LuaFunction) : calleeOf(handler, site);
+  const callee = typeof handler === "function" ? (handler as LuaFunction) : metamethod(handler, "__call");
+  if (typeof callee !== "function") raiseAt(site, `attempt to call a ${typeName(handler)} value`);
+  if (callee !== handler) args.unshift(handler);
   const result = callee(...args);
   state.nested--;
   state.site = before;
@@ -72,8 +74,12 @@ function arithmetic(
   return raiseType(site, "perform arithmetic on", b, true);
 }
 
-/** a % b of numbers: it has the sign of b. */
+/** a % b of numbers: it has the sign of b. The first way is for small integers, and four times as fast (bench/micro/lua.ts). */
 export function modulo(a: number, b: number): number {
+  if ((a | 0) === a && (b | 0) === b && b > 0) {
+    const rest = a % b;
+    return rest < 0 ? rest + b : rest + 0; // never -0
+  }
   return a - Math.floor(a / b) * b;
 }
 
@@ -122,7 +128,8 @@ const isTrue = (value: unknown): boolean => value !== undefined && value !== fal
 function raiseOrder(a: unknown, b: unknown, site: number): never {
   const first = typeName(a);
   const second = typeName(b);
-  if (first === second) raiseAt(site, `attempt to compare two ${first} values`);
+  // Lua compares the third letters of the names alone, so a thread and a string are "two thread values"
+  if (first[2] === second[2]) raiseAt(site, `attempt to compare two ${first} values`);
   raiseAt(site, `attempt to compare ${first} with ${second}`);
 }
 

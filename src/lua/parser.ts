@@ -344,6 +344,7 @@ class Parser {
   private noteAssigned(target: Expression, source: Expression | null): void {
     if (target.type !== "local") return;
     target.variable.assigned = true;
+    if (target.upvalue) target.variable.assignedInside = true;
     target.variable.sources.push(source);
   }
 
@@ -561,4 +562,12 @@ function sourceAt(values: readonly Expression[], place: number): Expression | nu
   if (place > last) return null;
   const value = values[place]!;
   return place === last && (value.type === "call" || value.type === "dots") ? null : value;
+}
+
+/**
+ * Locals of the chunk itself that its functions assign. A host that runs a chunk once in each thread and calls its functions
+ * later has such a variable once for each thread.
+ */
+export function changingChunkLocals(chunk: ParsedChunk): string[] {
+  return chunk.variables.filter((v) => v.owner === chunk.main && v.assignedInside).map((v) => v.name);
 }

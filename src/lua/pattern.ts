@@ -5,6 +5,7 @@
  * recent patterns are kept, 256 to 512 of them.
  */
 import { raise } from "./errors.ts";
+import { charge } from "./limits.ts";
 import { captures, MATCH_START, type Search } from "./pattern/captures.ts";
 import { generated } from "./pattern/generate.ts";
 import { interpreted } from "./pattern/interpret.ts";
@@ -16,6 +17,11 @@ const SUBJECT_UNIT = 256;
 /** The code of longer patterns would be long too, and hardly faster. */
 const GENERATED_ITEMS_MAX = 100;
 const KEPT_MAX = 256;
+/** Longer patterns are not kept. */
+const KEPT_LENGTH_MAX = 1000;
+/** Patterns above this size are charged: each of their items is an object. */
+const CHARGED_MIN = 4096;
+const BYTES_PER_CHARACTER = 64;
 
 export class Pattern {
   readonly program: Program;
@@ -85,7 +91,9 @@ export function unanchoredPatternOf(text: string): Pattern {
 }
 
 function keep(key: string, text: string, mayAnchor: boolean): Pattern {
+  if (text.length > CHARGED_MIN) charge(text.length * BYTES_PER_CHARACTER);
   const pattern = old.get(key) ?? new Pattern(text, mayAnchor);
+  if (text.length > KEPT_LENGTH_MAX) return pattern;
   if (young.size >= KEPT_MAX) {
     old = young;
     young = new Map();

@@ -36,6 +36,17 @@ function field(object: unknown, key: string, site: number): unknown {
   if (object instanceof LuaTable) {
     const value = object.getStr(key);
     if (value !== undefined || object.metatable === null) return value;
+    return inheritedField(object, object.metatable, key, site);
+  }
+  return indexSlow(object, key, site);
+}
+
+/** A field that the object's class may have: methods mostly. */
+function inheritedField(object: LuaTable, metatable: LuaTable, key: string, site: number): unknown {
+  const parent = metatable.getStr("__index");
+  if (parent instanceof LuaTable) {
+    const value = parent.getStr(key);
+    if (value !== undefined) return value;
   }
   return indexSlow(object, key, site);
 }
@@ -58,7 +69,7 @@ function index(object: unknown, key: unknown, site: number): unknown {
 
 function setField(object: unknown, key: string, value: unknown, site: number): void {
   if (object instanceof LuaTable && object.metatable === null && !object.frozen) object.setStr(key, value);
-  else setSlow(object, key, value, site);
+  else if (!(object instanceof LuaTable && object.replaceStr(key, value))) setSlow(object, key, value, site);
 }
 
 function setItem(object: unknown, key: number, value: unknown, site: number): void {

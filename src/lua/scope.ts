@@ -74,6 +74,7 @@ export class Scopes {
       id: ++this.ids,
       owner: scope.body,
       assigned: false,
+      assignedInside: false,
       captured: false,
       used: false,
       sources: [],

@@ -27,6 +27,9 @@ const BYTES_PER_PAIR = 48;
 
 export const READ_ONLY = "Attempt to modify a readonly table";
 
+/** The keys and values of tables that have had none: never changed. */
+const NO_PAIRS: unknown[] = [];
+
 export class LuaTable {
   array: unknown[];
   capacity: number;
@@ -37,7 +40,7 @@ export class LuaTable {
   metatable: LuaTable | null = null;
   frozen = false;
 
-  constructor(array: unknown[] = [], keys: unknown[] = [], values: unknown[] = []) {
+  constructor(array: unknown[] = [], keys: unknown[] = NO_PAIRS, values: unknown[] = NO_PAIRS) {
     this.array = array;
     this.capacity = array.length;
     this.keys = keys;
@@ -99,6 +102,15 @@ export class LuaTable {
   setStr(key: string, value: unknown): void {
     if (this.frozen) raiseBare(READ_ONLY);
     this.put(key, value);
+  }
+
+  /** Replaces the value of a key that is there. Returns false, and does nothing, for others and for a frozen table. */
+  replaceStr(key: string, value: unknown): boolean {
+    if (this.frozen || value === undefined) return false;
+    const at = this.find(key);
+    if (at < 0 || this.values[at] === undefined) return false;
+    this.values[at] = value;
+    return true;
   }
 
   /** Sets the value of a number, integral or not. */
@@ -173,6 +185,10 @@ export class LuaTable {
 
   private insert(key: unknown, value: unknown): void {
     if (this.dead > SCANNED_MAX && this.dead * 2 > this.keys.length) this.compact();
+    if (this.keys === NO_PAIRS) {
+      this.keys = [];
+      this.values = [];
+    }
     const at = this.keys.length;
     this.keys.push(key);
     this.values.push(value);

@@ -85,14 +85,25 @@ export function metamethod(value: unknown, event: string): unknown {
   return metatable === null ? undefined : metatable.getStr(event);
 }
 
+/** Before a built-in calls a function: until endCall, calls have no position of their own. */
+export function beginCall(): void {
+  if (++state.nested >= NESTED_CALLS_MAX) raiseBare("C stack overflow");
+  state.site = 0;
+}
+
+/** After it: the built-in is again the one that its own caller, at `site`, named. */
+export function endCall(site: number): void {
+  state.nested--;
+  state.site = site;
+}
+
 /**
  * Calls a Lua value from a built-in. While it runs, calls have no position of their own; afterwards the built-in is again
  * the one that its own caller named. Raises "attempt to call a ... value" for what cannot be called.
  */
 export function callValue(callee: unknown, ...args: unknown[]): unknown {
   const site = state.site;
-  if (++state.nested >= NESTED_CALLS_MAX) raiseBare("C stack overflow");
-  state.site = 0;
+  beginCall();
   let result: unknown;
   if (typeof callee === "function") result = callee(...args);
   else {
@@ -100,8 +111,7 @@ export function callValue(callee: unknown, ...args: unknown[]): unknown {
     if (typeof handler !== "function") raise(`attempt to call a ${typeName(callee)} value`);
     result = handler(callee, ...args);
   }
-  state.site = site;
-  state.nested--;
+  endCall(site);
   return result;
 }
 

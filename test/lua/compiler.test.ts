@@ -3,6 +3,11 @@
  * Method: known answers, each with globals that are resolved when the text is compiled and with globals that are looked up.
  */
 import { describe, expect, test } from "bun:test";
+import { compile, runFunction } from "../../src/lua/compile.ts";
+import { freeze } from "../../src/lua/environment.ts";
+import { changingChunkLocals, parse } from "../../src/lua/parser.ts";
+import { standardGlobals } from "../../src/lua/standard.ts";
+import { type LuaFunction, LuaTable } from "../../src/lua/value.ts";
 import { frozenGlobals, openGlobals, ourRun } from "../support/lua-run.ts";
 
 /** Checks a text in both kinds of environment. */
@@ -36,4 +41,42 @@ describe("statements", () => {
     ["local s = '' for k, v in pairs({1, 2, a = 3}) do s = s .. k .. v end return s", '"1122a3"'],
     ["local function f(n) if n == 0 then return 'end' end return f(n - 1) end return f(300000)", '"end"'],
   ])("%s", (text, expected) => expectRun(text, expected));
+});
+
+describe("what a host asks about a chunk", () => {
+  test.each([
+    ["local n = 0 redis.register_function('f', function() n = n + 1 return n end)", ["n"]],
+    ["local n = 0 n = 1 local t = {} redis.register_function('f', function() t.x = n local m = 1 m = 2 end)", []],
+    ["local function f() end local g g = function() f = nil g = 1 end", ["f", "g"]],
+  ])("locals that functions assign: %s", (text, names) => {
+    expect(changingChunkLocals(parse(text, "x", 0))).toEqual(names);
+  });
+
+  test("a function that a chunk left runs later, with its own arguments", () => {
+    const environment = { globals: frozenGlobals(), parameters: [], changing: [] };
+    const chunk = compile("local n = 10 return function(...) n = n + 1 return n, select('#', ...), ... end", {
+      chunkName: "library",
+      environment,
+    });
+    const left = chunk.run() as LuaFunction;
+    expect(runFunction(left, "a", "b")).toEqual([11, 2, "a", "b"]);
+    expect(runFunction(left)).toEqual([12, 0]);
+  });
+
+  test("parameters are globals too for a text that can look them up", () => {
+    const globals = standardGlobals({ changing: ["KEYS", "ARGV"] });
+    freeze(globals);
+    const environment = { globals, parameters: ["KEYS", "ARGV"], changing: ["KEYS", "ARGV"] };
+    const text = "return KEYS[1], _G.KEYS[1], loadstring('return KEYS[1] .. ARGV[1]')(), select('#', ...)";
+    const chunk = compile(text, { chunkName: "x", environment });
+    for (const key of ["a", "b"]) {
+      const results = chunk.run(LuaTable.fromArray([key]), LuaTable.fromArray(["v"]));
+      expect(results).toEqual([key, key, `${key}v`, 0]);
+    }
+  });
+
+  test("a string that is too long is an error of the script", () => {
+    const text = "local s = ('x'):rep(2^24) return pcall(function() while true do s = s .. s end end)";
+    expect(ourRun(text)).toBe('false "not enough memory"');
+  });
 });

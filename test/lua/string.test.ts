@@ -111,6 +111,24 @@ describe("limits", () => {
     expect(charged).toEqual([]);
   });
 
+  test("other functions that make large texts charge them", () => {
+    const charged: number[] = [];
+    setRunHost({ ...UNLIMITED, charge: (bytes) => void charged.push(bytes) });
+    const text = "ab".repeat(100_000);
+    const sum = (): number => charged.splice(0).reduce((total, bytes) => total + bytes, 0);
+    for (const name of ["reverse", "lower", "upper"]) {
+      run(name)(text);
+      expect(sum()).toBe(200_000);
+    }
+    run("format")("%s-%s", text, text);
+    expect(sum()).toBe(400_001);
+    run("gsub")(text, "a", "xyz");
+    expect(sum()).toBeGreaterThan(300_000);
+    run("sub")(text, 2);
+    run("gsub")("a", "a", "b");
+    expect(sum()).toBe(0);
+  });
+
   test("what no string can hold is an error", () => {
     expect(() => run("rep")("abc", 1e9)).toThrow(LuaError);
   });

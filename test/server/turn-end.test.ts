@@ -209,6 +209,7 @@ const EXAMPLES: Record<string, Example> = {
   SWAPDB: { before: string, run: ["SWAPDB", "0", "1"] },
   FLUSHDB: { before: string, run: ["FLUSHDB"] },
   FLUSHALL: { before: string, run: ["FLUSHALL"] },
+  FUNCTION: { run: ["FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() end)"] },
   EXPIRE: { before: string, run: ["EXPIRE", "k", "100"] },
   PEXPIRE: { before: string, run: ["PEXPIRE", "k", "100000"] },
   EXPIREAT: { before: string, run: ["EXPIREAT", "k", LATER] },
@@ -271,6 +272,7 @@ function prepared(example: Example): TestEngine {
 
 function contentOf(engine: TestEngine, name: string): string {
   if (BY_CHANCE.has(name)) return engine.send("SCARD", "k");
+  if (name === "FUNCTION") return engine.send("FUNCTION", "LIST", "WITHCODE");
   return [0, 1].map((db) => `${engine.send("SELECT", `${db}`)}${engine.send("DEBUG", "DIGEST")}`).join();
 }
 

@@ -105,7 +105,7 @@ export class LuaProgram {
     const all = this.names.flat();
     const tables = all.filter((name) => this.kinds.get(name) === "table" || this.kinds.get(name) === "function");
     if (tables.length > 0 && this.random.chance(0.4)) return this.random.pick(tables);
-    if (all.length === 0 || this.random.chance(0.06)) return this.random.pick(["undefinedName", "G1", "G2", "math"]);
+    if (all.length === 0 || this.random.chance(0.06)) return this.random.pick(["undefinedName", "G1", "G2", "select"]);
     return this.random.pick(all);
   }
 
@@ -295,7 +295,7 @@ export class LuaProgram {
       [
         1,
         () =>
-          `xpcall(${this.functionExpression()}, ${this.random.pick(["tostring", "type", this.functionExpression()])})`,
+          `xpcall(${this.functionExpression()}, ${this.random.pick(["tostring", "type", "function(m) return m, type(m) end"])})`,
       ],
     ])();
     return name;
@@ -409,7 +409,7 @@ export class LuaProgram {
 
   /** Bounds whose limit is not large: an atom could be 1e300. */
   private limited(bounds: string): string {
-    return /1e|255|0x|ll|[vw]|\bl\d|hello|arg|G|math|unde|\.\.\./.test(bounds) ? "1, 2" : bounds;
+    return /1e|255|0x|ll|[vw]|\bl\d|hello|arg|G|select|unde|\.\.\./.test(bounds) ? "1, 2" : bounds;
   }
 
   /** Statements without a last one, for a body that goes on. */
@@ -423,7 +423,7 @@ export class LuaProgram {
       [
         3,
         () =>
-          `pairs(${this.random.chance(0.8) ? `{${this.present()}, ${this.present()}}` : this.variable().replace("L", "{}").replace("math", "{}")})`,
+          `pairs(${this.random.chance(0.8) ? `{${this.present()}, ${this.present()}}` : this.variable().replace("L", "{}").replace("select", "{}")})`,
       ],
       [1, () => "next, {5, 6}"],
       [2, () => "(function(n) return function(_, i) if i < n then return i + 1, 'it' end end, nil, 0 end)(3)"],

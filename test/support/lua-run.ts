@@ -96,3 +96,17 @@ export function ourAnswer(text: string, globals: LuaTable): string {
     return `false ${show(error.value)}`;
   }
 }
+
+/** A text as a function of its own, called by pcall: its results, or its error, become one string. */
+export function wrapped(text: string): string {
+  return `local function show(...) local s = '' for i = 1, select('#', ...) do local v = select(i, ...) local t = type(v)
+if t == 'table' or t == 'function' or t == 'thread' then v = t elseif t == 'string' then v = '"' .. v .. '"' else v = tostring(v) end s = s .. v .. ' ' end return s end
+local f, m = loadstring(${luaQuote(text)}, '=input') if not f then return 'no Lua: ' .. m end return show(pcall(f))`;
+}
+
+export const ourResults = (text: string, globals: LuaTable): string => ourAnswer(wrapped(text), globals);
+
+/** A string as a literal of Lua. */
+export function luaQuote(text: string): string {
+  return `"${text.replace(/[^ !#-[\]-~]/g, (c) => `\\${c.charCodeAt(0).toString().padStart(3, "0")}`)}"`;
+}

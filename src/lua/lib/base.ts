@@ -1,8 +1,10 @@
 /** The basic functions, but for next, pairs and ipairs (iterate.ts) and load (load.ts). */
 import { checkInt32, checkString, checkTable, optionalInt32, optionalString } from "../arguments.ts";
 import { callerPosition } from "../callers.ts";
-import { luaErrorOf, mark, restore } from "../catch.ts";
+import { luaErrorOf, type Mark, mark, restore } from "../catch.ts";
+import { NESTED_CALLS_MAX } from "../limits.ts";
 import { numberText, textToNumber } from "../number.ts";
+import { state } from "../state.ts";
 import {
   addressText,
   badArgument,
@@ -79,17 +81,23 @@ function succeeded(result: unknown): unknown {
 
 /** pcall of an environment that may show an error's value in another form. */
 function makePcall(shown: (value: unknown) => unknown): Builtin {
-  const run = (...args: unknown[]): unknown => {
-    checkAny(1, args.length);
-    const before = mark();
+  function run(callee?: unknown, a?: unknown, b?: unknown): unknown {
+    const count = arguments.length;
+    checkAny(1, count);
+    const { site, depth, nested } = state;
     try {
-      return succeeded(callValue(...(args as [unknown])));
+      if (count === 1) return succeeded(callValue(callee));
+      if (count === 2) return succeeded(callValue(callee, a));
+      if (count === 3) return succeeded(callValue(callee, a, b));
+      return succeeded(callValue(...(arguments as unknown as [unknown])));
     } catch (thrown) {
       const { value } = luaErrorOf(thrown);
-      restore(before);
+      state.site = site;
+      state.depth = depth;
+      state.nested = nested;
       return [false, shown(value)];
     }
-  };
+  }
   return { name: "pcall", run, single: false };
 }
 
@@ -100,19 +108,27 @@ function xpcall(callee?: unknown, handler?: unknown): unknown {
     return succeeded(callValue(callee));
   } catch (thrown) {
     const { value } = luaErrorOf(thrown);
-    try {
-      const shown = firstOf(callValue(handler, value));
-      restore(before);
-      return [false, shown];
-    } catch (again) {
-      luaErrorOf(again);
-      restore(before);
-      return [false, "error in error handling"];
-    }
+    restore(before);
+    return [false, handled(handler, value, before)];
   }
 }
 
+/** What the handler of xpcall makes of an error. Lua gives it its own errors too, until its stack of C calls is full. */
+function handled(handler: unknown, value: unknown, before: Mark): unknown {
+  let last = value;
+  for (let calls = before.nested; calls < NESTED_CALLS_MAX; calls++) {
+    try {
+      return firstOf(callValue(handler, last));
+    } catch (thrown) {
+      last = luaErrorOf(thrown).value;
+      restore(before);
+    }
+  }
+  return "error in error handling";
+}
+
 function rawEqual(a?: unknown, b?: unknown): boolean {
+  checkAny(1, arguments.length);
   checkAny(2, arguments.length);
   return a === b;
 }
@@ -125,6 +141,7 @@ function rawGet(table?: unknown, key?: unknown): unknown {
 
 function rawSet(table?: unknown, key?: unknown, value?: unknown): unknown {
   const checked = checkTable(table, 1, arguments.length);
+  checkAny(2, arguments.length);
   checkAny(3, arguments.length);
   checked.set(key, value);
   return checked;

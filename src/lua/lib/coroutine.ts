@@ -18,7 +18,7 @@ const running: Coroutine[] = [];
 
 /** Forgets all coroutines: at the begin of a run, because one that was killed left them. */
 export function resetCoroutines(): void {
-  running.length = 0;
+  if (running.length > 0) running.length = 0;
 }
 
 function create(body?: unknown): Coroutine {
@@ -38,8 +38,7 @@ function results(values: readonly unknown[]): unknown {
 /** Runs a suspended coroutine to its next yield or its end. Throws a LuaError for its errors and for one that is not suspended. */
 function resumeCoroutine(coroutine: Coroutine, args: readonly unknown[]): readonly unknown[] {
   if (coroutine.status !== "suspended") {
-    const what = coroutine.status === "running" || coroutine.status === "normal" ? "non-suspended" : "dead";
-    throw new LuaError(`cannot resume ${what} coroutine`);
+    throw new LuaError(`cannot resume ${coroutine.status} coroutine`);
   }
   if (running.length >= NESTED_MAX) throw new LuaError("C stack overflow");
   const before = mark();

@@ -7,6 +7,7 @@
  * like others, and the last one. Results end at a zero byte, because Lua measures what sprintf wrote with strlen.
  */
 import { checkNumber, checkString } from "../arguments.ts";
+import { charge } from "../limits.ts";
 import { exponential, fixed, general, toInt64, toUint64 } from "../number.ts";
 import { badArgument, raise } from "../value.ts";
 
@@ -35,6 +36,10 @@ class Conversion {
 type Part = string | Conversion;
 
 const KEPT_MAX = 256;
+/** Longer formats are not kept. */
+const KEPT_LENGTH_MAX = 1000;
+/** Results above this size are charged. */
+const CHARGED_MIN = 65_536;
 let young = new Map<string, readonly Part[]>();
 let old = new Map<string, readonly Part[]>();
 
@@ -42,6 +47,7 @@ function partsOf(text: string): readonly Part[] {
   const known = young.get(text);
   if (known !== undefined) return known;
   const parts = old.get(text) ?? parseFormat(text);
+  if (text.length > KEPT_LENGTH_MAX) return parts;
   if (young.size >= KEPT_MAX) {
     old = young;
     young = new Map();
@@ -134,6 +140,7 @@ export function format(form?: unknown, ...values: unknown[]): string {
     result += converted(part, values[n], n + 2, count);
     n++;
   }
+  if (result.length > CHARGED_MIN) charge(result.length);
   return result;
 }
 

@@ -1,10 +1,10 @@
 /** load and loadstring. */
 import { checkString, optionalString, wrongType } from "../arguments.ts";
-import { luaErrorOf } from "../catch.ts";
+import { luaErrorOf, mark, restore } from "../catch.ts";
 import { compile } from "../compile.ts";
 import type { Environment } from "../environment.ts";
 import { state } from "../state.ts";
-import { type Builtin, callValue, firstOf, type LuaTable, raise } from "../value.ts";
+import { type Builtin, callValue, firstOf, type LuaFunction, type LuaTable, raise } from "../value.ts";
 
 const ID_MAX = 60;
 
@@ -22,6 +22,17 @@ export function chunkId(whole: string): string {
   const lineEnd = /[\n\r]/.exec(name)?.index ?? name.length;
   const shown = Math.min(lineEnd, most);
   return shown < name.length ? `[string "${name.slice(0, shown)}..."]` : `[string "${name}"]`;
+}
+
+/** What a reader function gives, until it gives nil or nothing. */
+function readAll(reader: LuaFunction): string {
+  let text = "";
+  for (;;) {
+    const piece = firstOf(callValue(reader));
+    if (piece === undefined || piece === "") return text;
+    if (typeof piece !== "string" && typeof piece !== "number") raise("reader function must return a string");
+    text += typeof piece === "string" ? piece : checkString(piece, 1, 1);
+  }
 }
 
 /** The functions, for chunks with these globals. `changing` are globals that runs set. */
@@ -42,12 +53,13 @@ export function loadLibrary(globals: LuaTable, changing: readonly string[]): rea
   function load(reader?: unknown, name?: unknown): unknown {
     if (typeof reader !== "function") wrongType(reader, 1, arguments.length, "function");
     const chunkName = optionalString(name, 2, arguments.length, "=(load)");
-    let text = "";
-    for (;;) {
-      const piece = firstOf(callValue(reader));
-      if (piece === undefined || piece === "") return compiled(text, chunkName);
-      if (typeof piece !== "string" && typeof piece !== "number") raise("reader function must return a string");
-      text += typeof piece === "string" ? piece : checkString(piece, 1, 1);
+    const before = mark();
+    try {
+      return compiled(readAll(reader as LuaFunction), chunkName);
+    } catch (thrown) {
+      const { value } = luaErrorOf(thrown);
+      restore(before);
+      return [undefined, value];
     }
   }
   return [

@@ -5,7 +5,7 @@
 import { checkTable, wrongType } from "../arguments.ts";
 import { countTurn } from "../limits.ts";
 import { state } from "../state.ts";
-import { LuaTable, type LuaFunction, NONE, raise } from "../value.ts";
+import { beginCall, endCall, LuaTable, type LuaFunction, NONE, raise } from "../value.ts";
 import { isLess } from "./metamethods.ts";
 
 type Less = (a: unknown, b: unknown) => boolean;
@@ -48,9 +48,9 @@ function sortStrings(array: unknown[]): boolean {
 function lessBy(order: LuaFunction): Less {
   const site = state.site;
   return (a, b) => {
-    state.site = 0; // a call from a built-in
+    beginCall();
     const result = order(a, b);
-    state.site = site;
+    endCall(site);
     if (result === true || result === false || result === undefined) return result === true;
     const first = Array.isArray(result) ? result[0] : result;
     return first !== undefined && first !== false;

@@ -1,5 +1,6 @@
 /** string.find, match, gmatch and gsub. */
 import { checkString, optionalInt32, optionalInteger } from "../arguments.ts";
+import { charge } from "../limits.ts";
 import { numberText } from "../number.ts";
 import {
   isPlain,
@@ -11,7 +12,17 @@ import {
   unanchoredPatternOf,
 } from "../pattern.ts";
 import { state } from "../state.ts";
-import { badArgument, firstOf, LuaTable, type LuaFunction, NONE, raise, typeName } from "../value.ts";
+import {
+  badArgument,
+  firstOf,
+  LuaTable,
+  type LuaFunction,
+  NONE,
+  raise,
+  typeName,
+  beginCall,
+  endCall,
+} from "../value.ts";
 import { fieldOf } from "./metamethods.ts";
 
 /** Where a search begins, from 0: `init` counts from 1, or from the end, and is within the text. */
@@ -104,21 +115,23 @@ function expanded(text: string, pattern: Pattern, parts: readonly ReplacementPar
 function replaceByFunction(text: string, pattern: Pattern, f: LuaFunction, countMax: number): unknown {
   const site = state.site;
   const count = pattern.captureCount;
-  return replaceAll(text, pattern, countMax, (end) => {
+  // callers.ts knows it by its name, which an arrow function has not in a stack
+  function callReplacement(end: number): string {
     const start = matchStart();
     let result: unknown;
     if (count <= 1) {
       const value = pattern.capture(text, 0, end);
-      state.site = 0; // a call from a built-in
+      beginCall();
       result = f(value);
     } else {
       const values = pattern.results(text, end) as unknown[];
-      state.site = 0;
+      beginCall();
       result = f(...values);
     }
-    state.site = site;
+    endCall(site);
     return replacementText(Array.isArray(result) ? result[0] : result, text, start, end);
-  });
+  }
+  return replaceAll(text, pattern, countMax, callReplacement);
 }
 
 function replaceByTable(text: string, pattern: Pattern, table: LuaTable, countMax: number): unknown {
@@ -135,11 +148,15 @@ function replacementText(value: unknown, text: string, start: number, end: numbe
   return typeof value === "number" ? numberText(value) : raise(`invalid replacement value (a ${typeName(value)})`);
 }
 
+/** Results are charged in steps of this size. */
+const CHARGED_STEP = 65_536;
+
 /** Replaces up to `countMax` matches by what `replace` makes of them. Returns the new text and how many there were. */
 function replaceAll(text: string, pattern: Pattern, countMax: number, replace: (end: number) => string): unknown {
   let result = "";
   let count = 0;
   let from = 0;
+  let charged = 0;
   while (count < countMax) {
     const end = pattern.search(text, from);
     if (end < 0) break;
@@ -147,6 +164,10 @@ function replaceAll(text: string, pattern: Pattern, countMax: number, replace: (
     const start = matchStart();
     if (start > from) result += text.slice(from, start);
     result += replace(end);
+    if (result.length > charged + CHARGED_STEP) {
+      charge(result.length - charged);
+      charged = result.length;
+    }
     if (end > start) from = end;
     else {
       if (start >= text.length) {

@@ -9,6 +9,12 @@ import { find, gmatch, gsub, match } from "./string-patterns.ts";
 const STACK_VALUES_MAX = 8000;
 /** Texts above this size are charged before they are made. */
 const CHARGED_MIN = 65_536;
+
+/** Charges a text as long as `text`, which is about to be made. */
+function chargeLike(text: string): void {
+  if (text.length > CHARGED_MIN) charge(text.length);
+}
+
 /** Longer strings do not exist in the engine; Lua has no memory for them either. */
 const STRING_MAX = 2 ** 31 - 1;
 
@@ -33,6 +39,7 @@ function sub(s?: unknown, i?: unknown, j?: unknown): string {
 function reverse(s?: unknown): string {
   const text = typeof s === "string" ? s : checkString(s, 1, arguments.length);
   if (text.length < 2) return text;
+  chargeLike(text);
   return Buffer.from(text, "latin1").reverse().toString("latin1");
 }
 
@@ -40,11 +47,13 @@ const BEYOND_ASCII = /[\x80-\xff]/;
 
 function lower(s?: unknown): string {
   const text = typeof s === "string" ? s : checkString(s, 1, arguments.length);
+  chargeLike(text);
   return BEYOND_ASCII.test(text) ? text.replace(/[A-Z]+/g, (part) => part.toLowerCase()) : text.toLowerCase();
 }
 
 function upper(s?: unknown): string {
   const text = typeof s === "string" ? s : checkString(s, 1, arguments.length);
+  chargeLike(text);
   return BEYOND_ASCII.test(text) ? text.replace(/[a-z]+/g, (part) => part.toUpperCase()) : text.toUpperCase();
 }
 
@@ -63,6 +72,7 @@ function rep(s?: unknown, n?: unknown): string {
 function byte(s?: unknown, i?: unknown, j?: unknown): unknown {
   const text = typeof s === "string" ? s : checkString(s, 1, arguments.length);
   const length = text.length;
+  if (j === undefined && typeof i === "number" && i >= 1 && i <= length) return text.charCodeAt(Math.floor(i) - 1);
   let start = absolute(optionalInteger(i, 2, arguments.length, 1), length);
   let end = absolute(optionalInteger(j, 3, arguments.length, start), length);
   if (start <= 0) start = 1;

@@ -59,6 +59,8 @@ class Option {
 }
 
 const KEPT_MAX = 128;
+/** Longer formats are not kept. */
+const KEPT_LENGTH_MAX = 1000;
 let young = new Map<string, readonly Option[]>();
 let old = new Map<string, readonly Option[]>();
 
@@ -66,6 +68,7 @@ function optionsOf(text: string): readonly Option[] {
   const known = young.get(text);
   if (known !== undefined) return known;
   const options = old.get(text) ?? new FormatParser(text).parse();
+  if (text.length > KEPT_LENGTH_MAX) return options;
   if (young.size >= KEPT_MAX) {
     old = young;
     young = new Map();

@@ -30,7 +30,7 @@ import type { Continuation } from "./continuation.ts";
 import { KeyArguments } from "./key-arguments.ts";
 import type { PublishMail } from "./pubsub.ts";
 import { Replies, type Session } from "./session.ts";
-import { type CommandSpec, type Outcome, READONLY, Retry } from "./spec.ts";
+import { type CommandSpec, LOCKS_ITSELF, type Outcome, READONLY, Retry } from "./spec.ts";
 
 /** Keys that a round takes out when there are too many, times the rounds in a row. */
 const EFFORT = 100;
@@ -236,7 +236,8 @@ export class Tracking implements TrackedSink {
    * reply is known. Of a command that reads in steps also after the first of them; `isLater` after the last.
    */
   remember(tracker: Tracker, spec: CommandSpec, isLater: boolean): void {
-    if ((spec.flags & READONLY) === 0 || !tracker.remembers) return;
+    // Of a script the keys count that its commands read, not those that it declares.
+    if ((spec.flags & (READONLY | LOCKS_ITSELF)) !== READONLY || !tracker.remembers) return;
     const { call, key, keyArguments } = this;
     keyArguments.find(call, spec, 0, call.argCount);
     for (let n = 0; n < keyArguments.count; n++) {

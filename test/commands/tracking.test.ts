@@ -335,3 +335,22 @@ test("prefixes: one message a turn and prefix, in the order of the keys, and not
   expect(engine.engine.call.tracking.broadcasts.count).toBe(0);
   expect(engine.engine.store.interestInAll).toBe(0);
 });
+
+test("of a script the keys are tracked that its commands read", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  const evaluate = (name: string, script: string, ...keys: string[]) =>
+    reader.raw(encodeCommand([name, script, keys.length, ...keys])).map((reply) => show(reply));
+  say(writer, "SET a 1");
+  expect(evaluate("EVAL", "return redis.call('get', KEYS[1])", "a", "b")).toEqual(['"1"']);
+  expect(evaluate("EVAL_RO", "return redis.call('get', KEYS[2])", "d", "c")).toEqual(["null_"]);
+  say(reader, "MULTI");
+  evaluate("EVAL_RO", "return redis.call('ping')", "b", "d");
+  say(reader, "EXEC");
+  say(writer, "MSET a 2 b 2 c 2 d 2");
+  expect(told(reader)).toEqual(['*["a"]', '*["c"]']);
+  expect(evaluate("EVAL", "redis.call('get', KEYS[1]); return redis.call('set', KEYS[1], 3)", "a")).toEqual([
+    "+OK",
+    '>["invalidate", *["a"]]',
+  ]);
+});

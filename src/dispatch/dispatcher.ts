@@ -472,13 +472,13 @@ export class Dispatcher implements TransactionHost {
     const { version } = store.cursor;
     const { changes } = store;
     if (RELEASES_EARLY) this.releaseEarly();
-    const { continuation, tracking } = call.session;
+    const { tracking } = call.session;
     if (tracking !== null) call.tracking.hear(call, reply);
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
       if (RELEASES_EARLY) return outcome;
-      if (tracking !== null) call.tracking.hasRun(call, outcome, continuation);
+      if (tracking !== null) call.tracking.hasRun(call, outcome);
       if (call.effects.log !== null && spec.effect === AS_SENT && store.changes !== changes)
         call.effects.requestAsSent(call, this.starts[i]!, this.ends[i]!);
       if (outcome === Done && this.isRepeated(i, call, shard)) {
@@ -554,11 +554,11 @@ export class Dispatcher implements TransactionHost {
     }
     call.keyspace = call.keyspaces.of(call.session.db);
     const { changes } = store;
-    const { continuation, tracking } = call.session;
+    const { tracking } = call.session;
     if (tracking !== null) call.tracking.hear(call, reply);
     try {
       const outcome = spec.run(call, reply) ?? Done;
-      if (tracking !== null) call.tracking.hasRun(call, outcome, continuation);
+      if (tracking !== null) call.tracking.hasRun(call, outcome);
       if (store.changes !== changes && spec.effect === AS_SENT && call.effects.log !== null) call.effects.asSent(call);
       section.leave();
       return outcome;

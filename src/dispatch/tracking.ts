@@ -214,6 +214,7 @@ export class Tracking implements TrackedSink {
    * made before. Who has seen one change does not keep a value that was changed earlier.
    */
   hear({ session }: Call, reply: Reply): void {
+    this.continued = session.continuation;
     if (this.mail === null || IS_EARLY || session.replies !== Replies.On) return;
     this.mail.fetch();
     session.receiver?.writeDelivered();
@@ -223,8 +224,12 @@ export class Tracking implements TrackedSink {
     heard.handedOn = reply.handedOn;
   }
 
-  /** The command of the call has run. `before`: what it continued. Its locks are held. */
-  hasRun({ session, spec }: Call, outcome: Outcome, before: Continuation | null): void {
+  /** What the command at work continues, since `hear`. */
+  private continued: Continuation | null = null;
+
+  /** The command of the call has run. Its locks are held. */
+  hasRun({ session, spec }: Call, outcome: Outcome): void {
+    const before = this.continued;
     if (session.tracking === null) return;
     // A command that is retried has read nothing, unless it reads in steps. Then the first and the last step count.
     if (outcome === Retry && (session.continuation === null || before !== null)) return;
@@ -319,6 +324,7 @@ export class Tracking implements TrackedSink {
 
   /** The commands of a turn have ended, and no reply has left. */
   endTurn(): void {
+    if (!this.broadcasts.hasChanged) return;
     const { pushes } = this.call.server;
     const { position, trackers } = this;
     this.broadcasts.flush((slot, keys) =>

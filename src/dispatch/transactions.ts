@@ -108,6 +108,7 @@ export class Transactions {
     if (grows && !this.reserve(transaction)) return Retry;
     if (!this.lock(transaction, session)) return Retry;
     try {
+      if (session.tracking !== null) call.tracking.hear(call, reply);
       if (watches.isBrokenNow(session)) {
         reply.nullArray();
       } else {

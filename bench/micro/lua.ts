@@ -36,6 +36,7 @@ const SCRIPTS: readonly (readonly [name: string, repeats: number, text: string])
     100,
     "local C = {} C.__index = C function C:add(n) self.n = self.n + n return self end local o = setmetatable({n = 0}, C) for i = 1, 1000 do o:add(i) end return o.n",
   ],
+  ["methods of strings, 1,000", 100, "local n, s = 0, 'abc' for i = 1, 1000 do n = n + s:len() end return n"],
   [
     "closures, 1,000",
     100,

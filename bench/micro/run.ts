@@ -15,6 +15,7 @@ const BENCHES: readonly (readonly string[])[] = [
   ["lists.ts"],
   ["sets.ts"],
   ["sorted-sets.ts"],
+  ["lua.ts"],
   ["lua-libs.ts"],
 ];
 

@@ -401,7 +401,11 @@ export abstract class ExpressionGenerator {
     }
     // a line of its own with the site in front: that is how error() with a level finds the position of a caller
     const mark = `\n/*${site}*/`;
-    if (this.context.suspendable) callee = `$resumable(${callee})`;
+    if (this.context.suspendable) {
+      // a call with something to do before it leaves is in tail position
+      if (leaving !== "") return `(${before}${mark}$tailCall(${[callee, ...args].join(", ")}))`;
+      callee = `$resumable(${callee})`;
+    }
     const text = `(${before}${mark}${callee}(${args.join(", ")}))`;
     return this.context.suspendable ? this.delegated(text, mark) : text;
   }
@@ -411,7 +415,8 @@ export abstract class ExpressionGenerator {
     const { current } = this.context;
     const temporary = current.take();
     current.release();
+    const ended = `(${temporary} = yield* ${temporary}) instanceof $TailCall ? yield* $unwind(${temporary}) : ${temporary}`;
     // the frame is at yield* while it waits, which is on another line than the call when arguments have calls
-    return `((${temporary} = ${text})${mark} instanceof $Generator ? yield* ${temporary} : ${temporary})`;
+    return `((${temporary} = ${text})${mark} instanceof $Generator ? ${ended} : ${temporary})`;
   }
 }

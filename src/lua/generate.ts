@@ -368,7 +368,7 @@ class StatementGenerator extends ExpressionGenerator {
       const leaving = `$s.depth -= ${this.context.current.cost}`;
       // a built-in still sees its caller
       const isBuiltin = value!.method === null && this.context.constantValue(value!.callee) !== undefined;
-      if (isBuiltin || this.context.suspendable) return this.returnComputed(this.call(value!));
+      if (isBuiltin) return this.returnComputed(this.call(value!));
       return `return ${this.call(value!, leaving)};`;
     }
     if (value!.type === "dots") return `${leave}return $results($va);`;

@@ -239,7 +239,7 @@ class Parser {
     const first = this.name();
     let statement: Statement;
     if (this.lexer.token === EQUALS) statement = this.numericFor(first);
-    else if (this.lexer.token === COMMA || this.lexer.token === T.In) statement = this.genericFor(first, line);
+    else if (this.lexer.token === COMMA || this.lexer.token === T.In) statement = this.genericFor(first);
     else this.lexer.syntaxError("'=' or 'in' expected");
     this.expectMatch(T.End, T.For, line);
     this.scopes.closeBlock();
@@ -262,12 +262,13 @@ class Parser {
     return { type: "numericFor", variable, start, limit, step, body, line };
   }
 
-  private genericFor(first: string, line: number): Statement {
+  private genericFor(first: string): Statement {
     this.scopes.hide(3);
     const variables = [this.scopes.declare(first)];
     while (this.accept(COMMA)) variables.push(this.scopes.declare(this.name()));
     for (const variable of variables) variable.sources.push(null);
     this.expect(T.In);
+    const line = this.lexer.line; // that of the first value, for the calls of the iterator
     const values = this.expressions();
     this.expect(T.Do);
     return { type: "genericFor", variables, values, body: this.loopBody(variables), line };

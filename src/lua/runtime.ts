@@ -26,8 +26,8 @@ import {
 } from "./operations.ts";
 import { power } from "./power.ts";
 import { state } from "./state.ts";
-import { generatorBase, resumable, suspendable } from "./suspend.ts";
-import { badArgument, LuaTable, NONE, typeName } from "./value.ts";
+import { generatorBase, resumable, suspendable, TailCall, tailCall, unwind } from "./suspend.ts";
+import { badArgument, LuaTable, NONE, strings, typeName } from "./value.ts";
 
 /** Strings above this length are charged when they are made. */
 const CHARGED_LENGTH = 65_536;
@@ -38,11 +38,14 @@ function field(object: unknown, key: string, site: number): unknown {
     if (value !== undefined || object.metatable === null) return value;
     return inheritedField(object, object.metatable, key, site);
   }
+  if (typeof object === "string" && strings.metatable !== null) {
+    return inheritedField(object, strings.metatable, key, site);
+  }
   return indexSlow(object, key, site);
 }
 
 /** A field that the object's class may have: methods mostly. */
-function inheritedField(object: LuaTable, metatable: LuaTable, key: string, site: number): unknown {
+function inheritedField(object: unknown, metatable: LuaTable, key: string, site: number): unknown {
   const parent = metatable.getStr("__index");
   if (parent instanceof LuaTable) {
     const value = parent.getStr(key);
@@ -206,6 +209,9 @@ const SHARED: Readonly<Record<string, unknown>> = {
   $suspendable: suspendable,
   $resumable: resumable,
   $Generator: generatorBase,
+  $tailCall: tailCall,
+  $TailCall: TailCall,
+  $unwind: unwind,
 };
 
 /** Parameters of the function that a generated text is the body of. */

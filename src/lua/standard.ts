@@ -13,7 +13,7 @@ import { tableLibrary } from "./lib/table.ts";
 import { type Builtin, LuaTable, strings } from "./value.ts";
 
 export interface StandardOptions {
-  /** Turns the value of an error into what pcall returns. */
+  /** Turns the value of an error into what pcall returns after false: a value, or an array of several. */
   readonly shown?: (value: unknown) => unknown;
   /** Globals that runs set (Environment.changing). */
   readonly changing?: readonly string[];

@@ -30,13 +30,40 @@ export function setBody(plain: LuaFunction, body: Body): LuaFunction {
   return plain;
 }
 
+/** What a function in suspendable form returns for `return f(x)`: its caller makes the call, so that no frame is left. */
+export class TailCall {
+  constructor(
+    readonly body: Body,
+    readonly args: unknown[],
+  ) {}
+}
+
+/** A call in tail position: at once when it cannot be suspended. */
+export function tailCall(callee: LuaFunction, ...args: unknown[]): unknown {
+  const body = (callee as Suspendable).$body;
+  return body === undefined ? callee(...args) : new TailCall(body, args);
+}
+
+/** Makes the calls in tail position that follow from one, and returns the results of the last. */
+export function* unwind(call: TailCall): Generator<unknown, unknown, unknown> {
+  let value: unknown = call;
+  while (value instanceof TailCall) value = yield* value.body(...value.args);
+  return value;
+}
+
+/** Runs a generator to its end; what it yields on the way is an error. */
+function drive(generator: Generator<unknown, unknown, unknown>): unknown {
+  let step = generator.next();
+  while (!step.done) step = generator.throw(new LuaError(ACROSS));
+  return step.value;
+}
+
 /** The plain function around a suspendable body. */
 export function suspendable(body: Body): LuaFunction {
   const plain = (...args: unknown[]): unknown => {
-    const generator = body(...args);
-    let step = generator.next();
-    while (!step.done) step = generator.throw(new LuaError(ACROSS));
-    return step.value;
+    let value = drive(body(...args));
+    while (value instanceof TailCall) value = drive(value.body(...value.args));
+    return value;
   };
   return setBody(plain, body);
 }

@@ -41,6 +41,8 @@ export type Lost = (typeof Lost)[keyof typeof Lost];
 /** The connection that owns the output. */
 export interface OutputOwner {
   readonly session: Session;
+  /** Descriptor of the socket, -1 = there is none. */
+  readonly descriptor: number;
   readonly transport: Transport;
   /** True when nothing may be sent any more. */
   readonly isGone: boolean;
@@ -97,6 +99,15 @@ export class ClientOutput implements ReplyTarget, Outlet {
     private readonly engine: Engine,
     private readonly owner: OutputOwner,
   ) {}
+
+  get descriptor(): number {
+    return this.owner.descriptor;
+  }
+  sentEarly(length: number): void {
+    this.isGathered = false;
+    this.engine.outputBytes += length;
+    this.engine.writes++;
+  }
 
   /** Parts that wait. */
   get parts(): number {

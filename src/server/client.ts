@@ -121,6 +121,18 @@ export class Client implements OutputOwner, Receiver {
   set address(text: string) {
     this.session.address = text;
   }
+  /** True while nothing of the connection is on its way: no command, no reply, no push (busy-sockets.ts). */
+  get isQuiet(): boolean {
+    const { session, output } = this;
+    const isAtRest = this.state === State.Reading && this.input.isEmpty && !this.isScheduled && !this.isReplying;
+    const isPlain = session.authenticated && session.replies === Replies.On && session.subscriptions === null;
+    return isAtRest && isPlain && output.parts === 0 && !this.engine.turn.hasGathered(output);
+  }
+  /** A command of the client was refused outside of the engine. */
+  refused(): void {
+    this.engine.call.transactions.flag(this.session);
+  }
+
   get isWaiting(): boolean {
     return this.state === State.Waiting;
   }

@@ -56,7 +56,14 @@ export interface Outlet {
   released(): void;
   /** Closes the connection at once. */
   drop(): void;
+  /** Descriptor of its socket, -1 = it has none. Left out: likewise. */
+  readonly descriptor?: number;
+  /** A gathered reply of `length` bytes has left before the end of the turn. */
+  sentEarly?(length: number): void;
 }
+
+/** In the place of an output whose reply has left. */
+const SENT: Outlet = { sendGathered: () => {}, send: () => {}, released: () => {}, drop: () => {} };
 
 /** A connection that continues in a later turn. */
 export interface Proceeding {
@@ -298,6 +305,28 @@ export class Turn {
     return true;
   }
 
+  /**
+   * Sends gathered replies before the end of the turn, because a script keeps it from coming (busy-sockets.ts). `send` writes
+   * to a descriptor, and returns how many bytes it took. What it did not take leaves at the end.
+   */
+  sendEarly(send: (descriptor: number, bytes: Buffer) => number): void {
+    const { outlets, ends, positions, bytes } = this;
+    for (let i = 0, from = 0; i < outlets.length; from = ends[i]!, i++) {
+      const outlet = outlets[i]!;
+      const { descriptor = -1 } = outlet;
+      if (descriptor < 0 || positions[i]! > this.released) continue;
+      const sent = send(descriptor, bytes.subarray(from, ends[i]!));
+      if (sent === 0) continue;
+      outlet.sentEarly?.(sent);
+      outlets[i] = sent === ends[i]! - from ? SENT : behind(outlet, sent);
+    }
+  }
+
+  /** True when a reply of `outlet` was gathered in this turn. */
+  hasGathered(outlet: Outlet): boolean {
+    return this.outlets.includes(outlet);
+  }
+
   /** Calls `outlet.send` at the end of the turn. */
   scheduleSend(outlet: Outlet): void {
     this.sending.push(outlet);
@@ -382,4 +411,13 @@ export class Turn {
     this.proceedAll();
     return true;
   }
+}
+
+/** `outlet`, for a gathered reply of which `sent` bytes have left. */
+function behind(outlet: Outlet, sent: number): Outlet {
+  return {
+    ...SENT,
+    sendGathered: (bytes, offset, length, position) =>
+      outlet.sendGathered(bytes, offset + sent, length - sent, position),
+  };
 }

@@ -4,7 +4,13 @@
  */
 import { chmodSync, rmSync } from "node:fs";
 import { receiveMessageOnPort } from "node:worker_threads";
-import type { Socket, TCPSocketListener, TCPSocketListenOptions, UnixSocketListener } from "bun";
+import type {
+  Socket,
+  TCPSocketConnectOptions,
+  TCPSocketListener,
+  TCPSocketListenOptions,
+  UnixSocketListener,
+} from "bun";
 import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
@@ -19,12 +25,14 @@ import { Control } from "../memory/control.ts";
 import { DebugSwitch, isDebugSwitchOn } from "../memory/debug-switches.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { AofLoad, type LoadRequest } from "./aof-load.ts";
+import { BusySockets } from "./busy-sockets.ts";
 import { Cell } from "./cells.ts";
 import { Client, type ClientHost, type Transport } from "./client.ts";
 import { Collector } from "./collector.ts";
 import { Engine } from "./engine.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import { NativeSockets } from "./native-sockets.ts";
 import { persistenceOf } from "./persistence.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
@@ -116,7 +124,46 @@ class DataWorker implements ClientHost {
     turn.failed = (thrown, client) => this.failed(thrown, client);
   }
 
+  /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
+  private serveWhileBusy(): void {
+    const native = NativeSockets.open();
+    if (native === null) return;
+    const { engine, services, config } = this;
+    const sockets = new BusySockets(
+      native,
+      {
+        table: engine.dispatcher.table,
+        limits: engine.parser.limits,
+        state: engine.scripts.state,
+        clients: () => this.clients.values(),
+        listeners: () => this.listeners.map(descriptorOf).filter((descriptor) => descriptor >= 0),
+        mayServe: (descriptor) =>
+          config.requiredPassword === "" &&
+          (!config.flag("server.protected_mode") || native.isFromLoopback(descriptor)),
+        adopt: (descriptor, bytes) => this.adopt(descriptor, bytes),
+        sendEarly: (send) => engine.turn.sendEarly(send),
+        shutdown: () => services.shutdown(),
+      },
+      () => systemClock.monotonicMs(),
+    );
+    engine.scripts.runs.serve = () => sockets.serve();
+    engine.scripts.runs.served = () => setImmediate(() => this.guard(() => sockets.finish()));
+  }
+
+  /** Hands a connection that was accepted by a system call to the event loop, with the bytes of it that were read. */
+  private adopt(descriptor: number, bytes: Buffer): void {
+    const handlers = this.handlers(false);
+    const open = (socket: ClientSocket) => {
+      handlers.open(socket);
+      if (bytes.length > 0) handlers.data(socket, Buffer.from(bytes));
+    };
+    // Bun accepts fd here, but the types of Bun 1.4.5 lack it.
+    const options = { fd: descriptor, socket: { ...handlers, open } };
+    void Bun.connect<Client>(options as unknown as TCPSocketConnectOptions<Client>);
+  }
+
   listen(): void {
+    this.serveWhileBusy();
     this.collector.begin();
     this.services.tick();
     const hosts = this.config.bindHosts;
@@ -212,6 +259,7 @@ class DataWorker implements ClientHost {
       ? `${this.config.text("server.unix_socket")}:0`
       : addressText(socket.remoteAddress, socket.remotePort);
     client.localAddress = unix ? client.address : addressText(socket.localAddress, socket.localPort);
+    client.descriptor = descriptorOf(socket);
     client.session.createdMs = systemClock.wallMs();
     client.session.activeMs = systemClock.monotonicMs();
     client.session.authenticated = this.config.requiredPassword === "";
@@ -400,6 +448,11 @@ class DataWorker implements ClientHost {
     for (const client of this.clients.values()) client.transport.end();
     setTimeout(() => postToMain({ kind: "stopped", worker: this.worker }), STOP_DELAY_MS);
   }
+}
+
+/** Descriptor of a socket or listener, which Bun has and its types lack; -1 = it is not known. */
+function descriptorOf(socket: object): number {
+  return (socket as { readonly fd?: number }).fd ?? -1;
 }
 
 function addressText(address: string | undefined, port: number | undefined): string {

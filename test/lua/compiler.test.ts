@@ -79,4 +79,13 @@ describe("what a host asks about a chunk", () => {
     const text = "local s = ('x'):rep(2^24) return pcall(function() while true do s = s .. s end end)";
     expect(ourRun(text)).toBe('false "not enough memory"');
   });
+
+  test("a host decides what pcall shows of an error", () => {
+    const shown = (value: unknown): unknown => (value instanceof LuaTable ? [value.get("err"), "table"] : value);
+    const globals = standardGlobals({ shown });
+    freeze(globals);
+    const text = "return pcall(error, {err = 'E'}), select('#', pcall(error, {})), pcall(error, 'x', 0)";
+    expect(ourRun(text, globals)).toBe('false 3 false "x"');
+    expect(ourRun("return pcall(error, {err = 'E'})", globals)).toBe('false "E" "table"');
+  });
 });

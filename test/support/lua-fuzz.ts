@@ -125,7 +125,7 @@ export class LuaProgram {
         this.random.weighted<() => string>([
           [3, () => this.random.pick(NUMBERS)],
           [4, () => `(${number()} ${this.random.pick(ARITHMETIC)} ${number()})`],
-          [1, () => `(- (${number()} + 1))`], // a constant -0 may be merged with 0
+          [1, () => `(- (${number()} + 0.123))`], // a constant -0 may be merged with 0
           [1, () => `#${text()}`],
           [1, () => `(${this.expression()} and ${number()} or ${number()})`],
           [1, () => `(tonumber(${text()}) or ${number()})`],
@@ -181,7 +181,7 @@ export class LuaProgram {
       [2, () => `${this.expression()} and ${this.expression()}`],
       [2, () => `${this.expression()} or ${this.expression()}`],
       [2, () => `not ${this.expression()}`],
-      [2, () => `- (${this.expression()} + 1)`],
+      [2, () => `- (${this.expression()} + 0.123)`],
       [1, () => `#${this.suffixed()}`],
       [6, () => this.suffixed()],
       [2, () => this.table()],

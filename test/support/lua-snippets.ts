@@ -343,6 +343,11 @@ export const ERRORS: readonly string[] = [
   "local t = {} t.f = 5 t.f()",
   "local t = setmetatable({}, {__call = 5}) t()",
   // loops
+  "for i = 1, 'x' do\nend",
+  "for i\n= 1, 'x'\ndo end",
+  "\nfor k, v in\n3\ndo end",
+  "for k, v\nin 3\ndo end",
+  "for k in pairs(\nnil) do end",
   "for i = 'x', 2 do end",
   "for i = 1, 'x' do end",
   "for i = 1, 2, 'x' do end",
@@ -670,6 +675,12 @@ export const RESULTS: readonly string[] = [
 
 /** Coroutines. */
 export const COROUTINES: readonly string[] = [
+  "local c = coroutine local function deep(n) if n > 0 then return deep(n - 1) end return 101 end return deep(100000)",
+  "local function d(k) if k % 1000 == 0 then coroutine.yield(k) end if k > 0 then return d(k - 1) end return 'end' end local co = coroutine.wrap(d) return co(3000), co(), co(), co(), co()",
+  "local a, b function a(n) if n == 0 then return 'a', n end return b(n - 1) end function b(n) if n == 0 then return 'b', n end return a(n - 1) end return coroutine.wrap(a)(100001), a(5), (b(5)), pcall(a, 7)",
+  "local c = coroutine local t = setmetatable({}, {__call = function(self, n) if n == 0 then return 'c' end return self(n - 1) end}) return t(100)",
+  "local c = coroutine local function f() return coroutine.yield(1) end local co = coroutine.wrap(function() return f() end) return co(), co(5)",
+  "local c = coroutine local function f() return error('x', 2) end local ok, m = pcall(f) return ok, m",
   "local co = coroutine.create(function(a, b) local c = coroutine.yield(a + b) local d, e = coroutine.yield(c * 2) return d + e end) local r = {} for _, args in ipairs({{1, 2}, {10}, {3, 4}, {}}) do local x = {coroutine.resume(co, unpack(args))} r[#r + 1] = tostring(x[1]) .. tostring(x[2]) end return table.concat(r, ' '), coroutine.status(co)",
   "local f = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end) return f(), f(), f(), f()",
   "local f = coroutine.wrap(function() end) f() return pcall(f)",

@@ -1,6 +1,9 @@
 /** Programs: what the compiler makes of the texts of scripts and libraries, in the environment of Redis. */
 import { install } from "../../lua/builtins.ts";
 import { compile, type CompiledChunk, runFunction } from "../../lua/compile.ts";
+import { hostCalls } from "../../lua/host-calls.ts";
+import type { ParsedChunk } from "../../lua/parser.ts";
+import { type Script, ScriptCompiler } from "../../lua/scripts.ts";
 import { type Environment, freeze } from "../../lua/environment.ts";
 import { cjsonConstants, cjsonLibrary } from "../../lua/lib/cjson.ts";
 import { cmsgpackConstants, cmsgpackLibrary } from "../../lua/lib/cmsgpack.ts";
@@ -10,6 +13,8 @@ import { standardGlobals } from "../../lua/standard.ts";
 import { type Builtin, firstOf, LuaError, type LuaFunction, LuaTable, raise, strings } from "../../lua/value.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { LibraryError } from "../../dispatch/script-runner.ts";
+import { SLOTS } from "../../store/script-state.ts";
+import { usesDeclaredKeys } from "./declared-keys.ts";
 import { REDIS_CONSTANTS, redisLibrary } from "./redis-library.ts";
 import { Registration, type Registered } from "./registration.ts";
 import type { ScriptCalls } from "./script-calls.ts";
@@ -31,11 +36,13 @@ export interface LoadedFunction {
 }
 
 class ScriptProgram implements Program {
-  readonly usesDeclaredKeys = false;
-  constructor(private readonly chunk: CompiledChunk) {}
+  constructor(
+    private readonly script: Script,
+    readonly usesDeclaredKeys: boolean,
+  ) {}
 
   run(keys: LuaTable, args: LuaTable): unknown {
-    return firstOf(this.chunk.run(keys, args));
+    return firstOf(this.script.run(keys, args));
   }
 }
 
@@ -48,9 +55,13 @@ class FunctionProgram implements Program {
   ) {}
 
   run(keys: LuaTable, args: LuaTable): unknown {
-    return firstOf(runFunction(this.callback, [keys, args]));
+    return firstOf(runFunction(this.callback, keys, args));
   }
 }
+
+const HOST_NAMES = { table: "redis", functions: ["call", "pcall"], elements: "KEYS" };
+/** Shapes of scripts whose code is kept, as many as Redis keeps scripts. */
+const SHAPES_MAX = SLOTS;
 
 /** Longest time that the code of a library may take to register its functions, ms. */
 const LOAD_MS = 500;
@@ -59,6 +70,10 @@ export class Programs {
   private readonly scripts: Environment;
   private readonly libraries: Environment;
   private readonly registration = new Registration();
+  private readonly compiler: ScriptCompiler;
+  /** Whether the text that was compiled last uses the keys alone that it declares, and the same of each code. */
+  private isDeclared = false;
+  private readonly declared = new WeakMap<CompiledChunk, boolean>();
 
   constructor(
     private readonly call: Call,
@@ -71,11 +86,25 @@ export class Programs {
       LOADS_WITH.has(builtin.name) ? builtin : { ...builtin, run: this.registration.afterLoad(builtin) },
     );
     this.libraries = environmentOf(install(new LuaTable(), [...inLibraries, this.registration.builtin]), []);
+    const { table } = calls;
+    const fixed = (chunk: ParsedChunk) => {
+      const found = hostCalls(chunk, HOST_NAMES);
+      this.isDeclared = usesDeclaredKeys(found, table);
+      return found.commandLiterals;
+    };
+    const options = { chunkName: "user_script", environment: this.scripts, fixed };
+    this.compiler = new ScriptCompiler(options, SHAPES_MAX);
   }
 
   /** Compiles a script. Throws LuaError with the compiler's message. */
   compile(body: string): Program {
-    return new ScriptProgram(compile(body, { chunkName: "user_script", environment: this.scripts }));
+    const script = this.compiler.compile(body);
+    let isDeclared = this.declared.get(script.chunk);
+    if (isDeclared === undefined) {
+      isDeclared = this.isDeclared;
+      this.declared.set(script.chunk, isDeclared);
+    }
+    return new ScriptProgram(script, isDeclared);
   }
 
   /** Compiles a library and runs its code. Returns the functions that it has registered. Throws LibraryError. */

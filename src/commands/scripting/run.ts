@@ -51,6 +51,8 @@ export interface RunServices extends ScriptHost {
 export class ScriptRun implements RunHost {
   /** Serves clients of this worker while a script keeps it busy; null = it cannot. Called every few milliseconds. */
   serve: (() => void) | null = null;
+  /** Called at the end of such a script. */
+  served: () => void = () => {};
   private runnable: Runnable | null = null;
   private command = Buffer.alloc(0);
   private beganMs = 0;
@@ -244,6 +246,8 @@ export class ScriptRun implements RunHost {
     state.begin(runnable.kind);
   }
   private end(): void {
+    if (this.isBusy) this.served();
+    this.isBusy = false;
     this.state.end();
     this.runnable = null;
   }
@@ -296,6 +300,6 @@ function describe(value: unknown): string {
 }
 
 const KILLED_TEXT: Record<ScriptKind, string> = {
-  [ScriptKind.Eval]: "Error running script: Script killed by user with SCRIPT KILL.",
-  [ScriptKind.Function]: "Error running script: Script killed by user with FUNCTION KILL.",
+  [ScriptKind.Eval]: "Script killed by user with SCRIPT KILL...",
+  [ScriptKind.Function]: "Script killed by user with FUNCTION KILL...",
 };

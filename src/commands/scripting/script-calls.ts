@@ -72,6 +72,10 @@ export class ScriptCalls {
     this.reply.onError = (text) => host.statistics.errors.count(text);
   }
 
+  get table(): CommandTable {
+    return this.host.table;
+  }
+
   /** A script begins. */
   begin(permissions: Permissions): void {
     this.protocol = 2;

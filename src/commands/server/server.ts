@@ -65,6 +65,8 @@ export function shutdown(call: Call, reply: Reply): Outcome | void {
     config.text("persistence.save") !== "" || (hasCheckpoints && call.server.persistence !== undefined);
   if (said.has("save") || (savesAtEnd && !said.has("nosave")))
     return saveAndShutDown(call, reply, said.has("force"), said.has("save"));
+  // A script that runs too long would hold the end up.
+  if (said.has("nosave")) call.scripts?.state.killAll();
   call.server.shutdown();
   return Later;
 }

@@ -11,6 +11,7 @@ import {
   type Builtin,
   callValue,
   firstOf,
+  listOf,
   LuaError,
   LuaTable,
   metamethod,
@@ -79,7 +80,7 @@ function succeeded(result: unknown): unknown {
   return Array.isArray(result) ? [true, ...result] : [true, result];
 }
 
-/** pcall of an environment that may show an error's value in another form. */
+/** pcall of an environment that may show an error's value in another form, or as several values. */
 function makePcall(shown: (value: unknown) => unknown): Builtin {
   function run(callee?: unknown, a?: unknown, b?: unknown): unknown {
     const count = arguments.length;
@@ -95,7 +96,7 @@ function makePcall(shown: (value: unknown) => unknown): Builtin {
       state.site = site;
       state.depth = depth;
       state.nested = nested;
-      return [false, shown(value)];
+      return [false, ...listOf(shown(value))];
     }
   }
   return { name: "pcall", run, single: false };
@@ -232,7 +233,7 @@ function unpack(table?: unknown, from?: unknown, to?: unknown): unknown {
   return values;
 }
 
-/** The basic functions. `shown` turns the value of an error into what pcall returns. */
+/** The basic functions. `shown` turns the value of an error into what pcall returns after false: a value, or an array. */
 export function baseLibrary(shown: (value: unknown) => unknown = (value) => value): readonly Builtin[] {
   return [
     { name: "assert", run: assertValue, single: false },

@@ -5,7 +5,7 @@
  * list of its arguments back.
  */
 import { luaErrorOf, mark, restore } from "../catch.ts";
-import { ACROSS, bodyOf, setBody } from "../suspend.ts";
+import { ACROSS, bodyOf, setBody, TailCall, unwind } from "../suspend.ts";
 import { state } from "../state.ts";
 import { badArgument, type Builtin, Coroutine, listOf, LuaError, type LuaFunction, raiseBare } from "../value.ts";
 import { positionOf } from "../sites.ts";
@@ -50,7 +50,7 @@ function resumeCoroutine(coroutine: Coroutine, args: readonly unknown[]): readon
   state.depth += coroutine.depth;
   try {
     const isFirst = coroutine.generator === null;
-    coroutine.generator ??= bodyOf(coroutine.body)!(...args);
+    coroutine.generator ??= unwind(new TailCall(bodyOf(coroutine.body)!, [...args]));
     const step = isFirst ? coroutine.generator.next() : coroutine.generator.next(args);
     coroutine.status = step.done ? "dead" : "suspended";
     coroutine.depth = state.depth - before.depth;

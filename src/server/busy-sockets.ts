@@ -1,0 +1,207 @@
+/**
+ * Busy sockets: the connections of a worker whose event loop a script keeps from turning. The script looks up now and then
+ * (commands/scripting/run.ts), and this class then reads and answers them by system calls, so that BUSY is answered and SCRIPT
+ * KILL works even with one worker.
+ *
+ *   serve   send what the turn has gathered ─ poll ─ accept ─ receive ─ parse ─ BUSY │ SCRIPT KILL, FUNCTION KILL, SHUTDOWN NOSAVE │ anything else waits
+ *   finish  accepted connections are handed to the event loop; bytes that were read and not used run as if they came then
+ *
+ * Only connections without anything on its way are served: no reply is held back, no command is incomplete. The others wait,
+ * and so do those of which a command came that is allowed and needs the engine (AUTH, HELLO).
+ *
+ * Invariant
+ *   BUSY-1  replies leave in the order of the commands: a connection of which bytes wait is not served any more
+ */
+import { Parser, type ParserLimits, Progress } from "../protocol/parser.ts";
+import { scriptBusy } from "../protocol/errors.ts";
+import { ALLOW_BUSY, NO_AUTH } from "../dispatch/spec.ts";
+import type { CommandTable } from "../dispatch/command-table.ts";
+import { ScriptKind, type ScriptState } from "../store/script-state.ts";
+import type { NativeSockets } from "./native-sockets.ts";
+
+/** A connection that may be served meanwhile. */
+export interface BusyClient {
+  readonly descriptor: number;
+  /** True while nothing of it is on its way: no reply, no command. */
+  readonly isQuiet: boolean;
+  /** A command was refused: its transaction fails. */
+  refused(): void;
+  /** Bytes that were read. Called after the script. */
+  receive(bytes: Buffer): void;
+  /** Replies that the socket did not take. Called after the script. */
+  push(bytes: Buffer): void;
+}
+
+export interface BusyHost {
+  readonly table: CommandTable;
+  readonly limits: ParserLimits;
+  readonly state: ScriptState;
+  clients(): Iterable<BusyClient>;
+  /** Descriptors of the listeners. */
+  listeners(): readonly number[];
+  /** True when a new connection may be answered before the event loop has seen it. */
+  mayServe(descriptor: number): boolean;
+  /** Takes a connection over, with the bytes of it that were read. */
+  adopt(descriptor: number, bytes: Buffer): void;
+  /** Sends replies that wait for the end of the turn. */
+  sendEarly(send: (descriptor: number, bytes: Buffer) => number): void;
+  /** SHUTDOWN NOSAVE. */
+  shutdown(): void;
+}
+
+/** A connection that is served: its client, or null for one that was just accepted. */
+interface Served {
+  readonly client: BusyClient | null;
+  /** Bytes that were read and not used. */
+  bytes: Buffer;
+  /** Replies that the socket did not take. */
+  unsent: Buffer;
+  /** It waits for the end of the script (BUSY-1). */
+  waits: boolean;
+}
+
+const NOTHING = Buffer.alloc(0);
+const CHUNK_BYTES = 64 << 10;
+/** Most bytes of a connection that are read meanwhile. */
+const INPUT_MAX = 1 << 20;
+/** Time between two looks, ms. */
+const LOOK_MS = 2;
+const NOT_BUSY = "-NOTBUSY No scripts in execution right now.\r\n";
+const UNKILLABLE =
+  "-UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.\r\n";
+
+export class BusySockets {
+  private served = new Map<number, Served>();
+  private lookedMs = 0;
+  private readonly chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  private readonly parser: Parser;
+  private readonly progress = new Progress();
+
+  constructor(
+    private readonly sockets: NativeSockets,
+    private readonly host: BusyHost,
+    private readonly now: () => number,
+  ) {
+    this.parser = new Parser(host.limits);
+  }
+
+  /** Called by the script, often. */
+  serve(): void {
+    const now = this.now();
+    if (now - this.lookedMs < LOOK_MS) return;
+    this.lookedMs = now;
+    this.host.sendEarly((descriptor, bytes) => this.sockets.send(descriptor, bytes));
+    for (const client of this.host.clients()) {
+      const { descriptor } = client;
+      if (descriptor >= 0 && client.isQuiet && !this.served.has(descriptor)) this.add(descriptor, client);
+    }
+    const { sockets, host } = this;
+    for (const listener of sockets.readable(host.listeners())) this.accept(listener);
+    const active = [...this.served.keys()].filter((descriptor) => !this.served.get(descriptor)!.waits);
+    for (const descriptor of sockets.readable(active)) this.read(descriptor, this.served.get(descriptor)!);
+  }
+
+  private add(descriptor: number, client: BusyClient | null): Served {
+    const served = { client, bytes: NOTHING, unsent: NOTHING, waits: false };
+    this.served.set(descriptor, served);
+    return served;
+  }
+
+  private accept(listener: number): void {
+    const { sockets, host } = this;
+    for (let descriptor = sockets.accept(listener); descriptor >= 0; descriptor = sockets.accept(listener)) {
+      this.add(descriptor, null).waits = !host.mayServe(descriptor);
+    }
+  }
+
+  private read(descriptor: number, served: Served): void {
+    const length = this.sockets.receive(descriptor, this.chunk);
+    if (length <= 0) {
+      // The event loop will see its end.
+      served.waits = true;
+      return;
+    }
+    served.bytes = Buffer.concat([served.bytes, this.chunk.subarray(0, length)]);
+    const replies = this.answer(served);
+    if (replies !== "") {
+      const bytes = Buffer.from(replies, "latin1");
+      const sent = this.sockets.send(descriptor, bytes);
+      if (sent < bytes.length) {
+        served.unsent = bytes.subarray(sent);
+        served.waits = true;
+      }
+    }
+    if (served.bytes.length > INPUT_MAX) served.waits = true;
+  }
+
+  /** The replies to the complete commands of a connection. */
+  private answer(served: Served): string {
+    const { parser, progress } = this;
+    let replies = "";
+    while (served.bytes.length > 0) {
+      progress.clear();
+      const end = parser.parse(served.bytes, 0, served.bytes.length, 1, progress, true);
+      if (parser.error !== "" || parser.commands === 0) break;
+      const reply = this.reply(served);
+      if (served.waits) break;
+      replies += reply;
+      served.bytes = served.bytes.subarray(end);
+    }
+    return replies;
+  }
+
+  /** The reply to the command that was parsed. Sets `waits` when there is none yet. */
+  private reply(served: Served): string {
+    const { host } = this;
+    const { state, table } = host;
+    const name = this.word(served, 0);
+    const second = this.word(served, 1);
+    if (name === "SCRIPT" && second === "KILL") return this.kill(ScriptKind.Eval);
+    if (name === "FUNCTION" && second === "KILL") return this.kill(ScriptKind.Function);
+    if (name === "SHUTDOWN" && second === "NOSAVE") {
+      state.killAll();
+      host.shutdown();
+      served.waits = true;
+      return "";
+    }
+    const spec = table.byName(name);
+    const row = spec !== null && second !== "" ? (table.findSubcommand(spec, second) ?? spec) : spec;
+    if (row !== null && name !== "SHUTDOWN" && (row.flags & (ALLOW_BUSY | NO_AUTH)) !== 0) {
+      served.waits = true;
+      return "";
+    }
+    served.client?.refused();
+    return `-${this.busyText()}\r\n`;
+  }
+
+  private busyText(): string {
+    return scriptBusy(this.host.state.busyKind === ScriptKind.Eval ? "SCRIPT KILL" : "FUNCTION KILL");
+  }
+
+  private kill(kind: ScriptKind): string {
+    const killed = this.host.state.kill(kind);
+    if (killed < 0) return UNKILLABLE;
+    if (killed > 0) return "+OK\r\n";
+    return this.host.state.busy === 0 ? NOT_BUSY : `-${this.busyText()}\r\n`;
+  }
+
+  private word(served: Served, i: number): string {
+    const { parser } = this;
+    if (i >= parser.argumentCount[0]!) return "";
+    const at = parser.argumentAt[parser.firstArgument[0]! + i]!;
+    return served.bytes.toString("latin1", at, at + parser.argumentBytes[parser.firstArgument[0]! + i]!).toUpperCase();
+  }
+
+  /** The event loop turns again. */
+  finish(): void {
+    const all = this.served;
+    this.served = new Map();
+    for (const [descriptor, { client, bytes, unsent }] of all) {
+      if (client === null) this.host.adopt(descriptor, bytes);
+      else {
+        if (unsent.length > 0) client.push(Buffer.from(unsent));
+        if (bytes.length > 0) client.receive(Buffer.from(bytes));
+      }
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * System calls on sockets that the event loop owns, for the time in which a script keeps it from turning (busy-sockets.ts).
+ * Linux only, through bun:ffi; `sockets` is null where it does not load, or with FERRITE_FFI=0.
+ *
+ *   pollfd   │ descriptor (4) │ events (2) │ events that are there (2) │
+ */
+import { dlopen, FFIType, ptr } from "bun:ffi";
+
+const POLLIN = 1;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const ADDRESS_BYTES = 128;
+
+function load() {
+  if (process.env.FERRITE_FFI === "0" || process.platform !== "linux") return null;
+  for (const name of ["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1"]) {
+    try {
+      return dlopen(name, {
+        poll: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
+        recv: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64_fast },
+        send: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64_fast },
+        accept4: { args: [FFIType.i32, FFIType.u64, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
+        getpeername: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
+        close: { args: [FFIType.i32], returns: FFIType.i32 },
+      }).symbols;
+    } catch {
+      // This C library is not installed. Try the next name.
+    }
+  }
+  return null;
+}
+
+const libc = load();
+
+export class NativeSockets {
+  private polled = new Int32Array(64);
+
+  /** The call table, or null when there is none. */
+  static open(): NativeSockets | null {
+    return libc === null ? null : new NativeSockets();
+  }
+
+  /** Those of `descriptors` that have something to read or accept now. */
+  readable(descriptors: readonly number[]): number[] {
+    const { length } = descriptors;
+    if (length === 0) return [];
+    if (this.polled.length < length * 2) this.polled = new Int32Array(length * 4);
+    const { polled } = this;
+    for (let n = 0; n < length; n++) {
+      polled[n * 2] = descriptors[n]!;
+      polled[n * 2 + 1] = POLLIN;
+    }
+    if (libc!.poll(ptr(polled), length, 0) <= 0) return [];
+    return descriptors.filter((_descriptor, n) => polled[n * 2 + 1]! >>> 16 !== 0);
+  }
+
+  /** Reads what is there. Returns the number of bytes; 0 at the end of the stream, negative when nothing is there. */
+  receive(descriptor: number, into: Buffer): number {
+    return Number(libc!.recv(descriptor, ptr(into), into.length, MSG_DONTWAIT));
+  }
+
+  /** Sends as much as the socket takes. Returns the number of bytes. */
+  send(descriptor: number, bytes: Buffer): number {
+    return Math.max(0, Number(libc!.send(descriptor, ptr(bytes), bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL)));
+  }
+
+  /** Accepts a connection. Returns its descriptor, or -1 when none waits. */
+  accept(listener: number): number {
+    return libc!.accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  }
+
+  close(descriptor: number): void {
+    libc!.close(descriptor);
+  }
+
+  /** True when the other end is this machine by a loopback address, or a unix socket. */
+  isFromLoopback(descriptor: number): boolean {
+    const address = Buffer.alloc(ADDRESS_BYTES);
+    const length = new Int32Array([ADDRESS_BYTES]);
+    if (libc!.getpeername(descriptor, ptr(address), ptr(length)) !== 0) return false;
+    const family = address.readUInt16LE(0);
+    if (family === AF_INET) return address[4] === 127;
+    if (family !== AF_INET6) return true;
+    const words = address.subarray(8, 24);
+    const isOne = words.subarray(0, 15).every((byte) => byte === 0) && words[15] === 1;
+    const isMapped = words.subarray(0, 10).every((byte) => byte === 0) && words[10] === 255 && words[11] === 255;
+    return isOne || (isMapped && words[12] === 127);
+  }
+}

@@ -8,28 +8,20 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { bothServers } from "../support/both-servers.ts";
+import { runProgram } from "../support/programs.ts";
 import { type Reply, type RespClient, show, within } from "../support/resp.ts";
-import { ROOT, type Server } from "../support/servers.ts";
+import type { Server } from "../support/servers.ts";
 
 const GUARD_MS = 30_000;
 
 const both = bothServers({ workers: 3 });
 
-/** Runs a program of this folder. Returns its output, or its errors when it failed. */
+/** Runs a program of this folder against Ferrite. Returns its output, and its errors too when it failed. */
 function run(runtime: string, file: string, ...args: string[]): Promise<string> {
   return runOn(both.ferrite, runtime, file, ...args);
 }
-async function runOn(target: Server, runtime: string, file: string, ...args: string[]): Promise<string> {
-  const child = Bun.spawn([runtime, join("test/clients", file), String(target.port), ...args], {
-    cwd: ROOT,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const guard = setTimeout(() => child.kill("SIGKILL"), GUARD_MS);
-  const [out, error] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  clearTimeout(guard);
-  return (await child.exited) === 0 ? out : error;
+function runOn(target: Server, runtime: string, file: string, ...args: string[]): Promise<string> {
+  return runProgram(target, file, { runtime, args, guardMs: GUARD_MS });
 }
 
 /** The first Python of PATH that has redis-py. Debian's package belongs to Debian's Python, which need not be the first. */

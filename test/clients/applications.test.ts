@@ -6,7 +6,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { bothServers } from "../support/both-servers.ts";
-import { runProgram } from "../support/programs.ts";
+import { pythonWithRedis, runProgram } from "../support/programs.ts";
 
 const GUARD_MS = 60_000;
 
@@ -18,6 +18,9 @@ describe("applications", () => {
     ["locks: redlock, and the recipe of SET NX", "locks.mjs", "released by others, or not by their owners: []\n"],
     ["limits of rate-limiter-flexible", "rate-limiter.mjs", "passed after the window: true\n"],
     ["sessions of express-session in connect-redis", "sessions.mjs", "visitor 8: {}\n"],
+    ["pub/sub of ioredis with auto-pipelining", "pubsub.mjs", 'arrived: [["news:1","again"]]\n', "ioredis"],
+    ["pub/sub of node-redis with RESP2", "pubsub.mjs", 'arrived: [["news:1","again"]]\n', "node-redis"],
+    ["pub/sub of node-redis with RESP3", "pubsub.mjs", 'arrived: [["news:1","again"]]\n', "node-redis-3"],
   ] as const) {
     test(
       `${name}: prints what it prints with redis-server`,
@@ -29,4 +32,17 @@ describe("applications", () => {
       3 * GUARD_MS,
     );
   }
+
+  test(
+    "pub/sub of redis-py, with threads: prints what it prints with redis-server",
+    async () => {
+      const runtime = pythonWithRedis();
+      if (runtime === null) return;
+      const options = { runtime, guardMs: GUARD_MS };
+      const ours = await runProgram(both.ferrite, "python-pubsub.py", options);
+      expect(ours).toEndWith("again: message\n");
+      if (both.redis !== null) expect(ours).toBe(await runProgram(both.redis, "python-pubsub.py", options));
+    },
+    3 * GUARD_MS,
+  );
 });

@@ -20,6 +20,7 @@
  */
 import { latin1Text } from "../base/bytes.ts";
 import { matchGlob } from "../base/glob.ts";
+import { KEY_BYTES_MAX } from "../store/record.ts";
 import { ChannelKind, Channels } from "../store/channels.ts";
 import type { MessagesOfSection } from "../store/section.ts";
 import type { Store } from "../store/store.ts";
@@ -102,8 +103,8 @@ export class PubSub implements MessagesOfSection {
   private readonly wanted: Int32Array;
   /** Messages for the clients of this worker that are not delivered yet (PUBSUB-2). */
   private pending: Published[] = [];
-  /** Messages of the section at work. */
-  private gathered: Published[] = [];
+  /** Messages of the section at work; each section that has any gets a list of its own. */
+  gathered: Published[] = [];
 
   constructor(
     private readonly store: Store,
@@ -212,6 +213,16 @@ export class PubSub implements MessagesOfSection {
 
   // ---- messages of a section ----
 
+  /** Publishes a message to a channel at the end of the section at work, if somebody would receive it now. */
+  publishLater(channel: Buffer, channelBytes: number, payload: Buffer, payloadBytes: number): void {
+    if (channelBytes > KEY_BYTES_MAX) return;
+    const matching = this.beginCount(ChannelKind.Channel, channel, 0, channelBytes);
+    const subscribers = this.channels.open(ChannelKind.Channel, channel, 0, channelBytes);
+    this.channels.close();
+    if (matching + subscribers > 0)
+      this.gather(encodeMessage(ChannelKind.Channel, channel, 0, channelBytes, payload, 0, payloadBytes));
+  }
+
   private gather(message: Published): void {
     this.gathered.push(message);
     this.store.section.hasMessages();
@@ -242,6 +253,15 @@ export class PubSub implements MessagesOfSection {
   /** Receives a message of another worker. `deliver` follows. */
   receive(message: Published): void {
     this.pending.push(message);
+  }
+
+  /**
+   * Takes and delivers what other workers have sent. Called before a client that may be sent something runs a command: what
+   * was published before it sent the command comes before the reply.
+   */
+  catchUp(): void {
+    this.mail?.fetch();
+    this.deliver();
   }
 
   /** Delivers what is pending to the clients of this worker. */

@@ -22,17 +22,21 @@ import type { Section } from "../store/section.ts";
 import { INTEREST_PREFIXES, INTEREST_TRACKED, type Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import { Tracked, TrackedKeys, type TrackedSink } from "../store/tracked-keys.ts";
+import type { Reply } from "../protocol/reply.ts";
 import { Trackers, Tracks } from "../store/trackers.ts";
 import { Broadcasts, type PrefixChange } from "./broadcasts.ts";
 import type { Call } from "./call.ts";
+import type { Continuation } from "./continuation.ts";
 import { KeyArguments } from "./key-arguments.ts";
-import type { Session } from "./session.ts";
-import { type CommandSpec, READONLY } from "./spec.ts";
+import type { PublishMail } from "./pubsub.ts";
+import { Replies, type Session } from "./session.ts";
+import { type CommandSpec, LOCKS_ITSELF, type Outcome, READONLY, Retry } from "./spec.ts";
 
 /** Keys that a round takes out when there are too many, times the rounds in a row. */
 const EFFORT = 100;
 /** Deliberate faults, see memory/lock.ts. */
 const IS_LOSING = MUTANT === "invalidation-lost";
+const IS_EARLY = MUTANT === "mailbox-read-early";
 const IS_LATE = MUTANT === "invalidation-late";
 /** No client: the store has changed a key by itself, or for a client that waited. */
 const NOBODY = 0;
@@ -55,6 +59,10 @@ export class Tracker {
   isCachingGiven = false;
   /** The last command that began was CLIENT, and the one before it. */
   private wasClient = false;
+  /** The number of the command that `Tracking.hear` was called for, and where its reply begins. */
+  heardFor = 0;
+  replyAt = 0;
+  handedOn = 0;
   private before = false;
 
   /** `slot`: its slot in store/trackers.ts. */
@@ -69,6 +77,11 @@ export class Tracker {
   /** The command that has begun runs again in a later turn. */
   beginsAgain(): void {
     this.wasClient = this.before;
+  }
+
+  /** This, when what was heard before the command at work is written. */
+  heardBy({ commands }: Session): Tracker | null {
+    return this.heardFor === commands ? this : null;
   }
 
   sortedPrefixes(): string[] {
@@ -102,6 +115,8 @@ export class Tracking implements TrackedSink {
   readonly broadcasts: Broadcasts;
   /** Clients of this worker that track. */
   count = 0;
+  /** The way from other workers; null = there are none. */
+  mail: Pick<PublishMail, "fetch"> | null = null;
   private readonly store: Store;
   private readonly section: Section;
   private readonly key: Key;
@@ -195,11 +210,39 @@ export class Tracking implements TrackedSink {
   // ---- reads ----
 
   /**
+   * The command at work has the locks of its keys: tells its client, before the reply, of all changes that other workers
+   * made before. Who has seen one change does not keep a value that was changed earlier.
+   */
+  hear({ session }: Call, reply: Reply): void {
+    this.continued = session.continuation;
+    if (this.mail === null || IS_EARLY || session.replies !== Replies.On) return;
+    this.mail.fetch();
+    session.receiver?.writeDelivered();
+    const heard = session.tracking!;
+    heard.heardFor = session.commands;
+    heard.replyAt = reply.at;
+    heard.handedOn = reply.handedOn;
+  }
+
+  /** What the command at work continues, since `hear`. */
+  private continued: Continuation | null = null;
+
+  /** The command of the call has run. Its locks are held. */
+  hasRun({ session, spec }: Call, outcome: Outcome): void {
+    const before = this.continued;
+    if (session.tracking === null) return;
+    // A command that is retried has read nothing, unless it reads in steps. Then the first and the last step count.
+    if (outcome === Retry && (session.continuation === null || before !== null)) return;
+    this.remember(session.tracking, spec, before !== null);
+  }
+
+  /**
    * The command of the call has read its keys for a client that tracks. Called before their locks are released, once its
-   * reply is known. Also after each step of a command that reads in steps: `isLater` for all but the first.
+   * reply is known. Of a command that reads in steps also after the first of them; `isLater` after the last.
    */
   remember(tracker: Tracker, spec: CommandSpec, isLater: boolean): void {
-    if ((spec.flags & READONLY) === 0 || !tracker.remembers) return;
+    // Of a script the keys count that its commands read, not those that it declares.
+    if ((spec.flags & (READONLY | LOCKS_ITSELF)) !== READONLY || !tracker.remembers) return;
     const { call, key, keyArguments } = this;
     keyArguments.find(call, spec, 0, call.argCount);
     for (let n = 0; n < keyArguments.count; n++) {
@@ -281,6 +324,7 @@ export class Tracking implements TrackedSink {
 
   /** The commands of a turn have ended, and no reply has left. */
   endTurn(): void {
+    if (!this.broadcasts.hasChanged) return;
     const { pushes } = this.call.server;
     const { position, trackers } = this;
     this.broadcasts.flush((slot, keys) =>

@@ -108,6 +108,7 @@ export class Transactions {
     if (grows && !this.reserve(transaction)) return Retry;
     if (!this.lock(transaction, session)) return Retry;
     try {
+      if (session.tracking !== null) call.tracking.hear(call, reply);
       if (watches.isBrokenNow(session)) {
         reply.nullArray();
       } else {
@@ -200,7 +201,7 @@ export class Transactions {
       transaction.firstOf[n + 1]! - first,
     );
     const { written } = reply;
-    inner.run(transaction.specs[n]!, transaction.rows[n]!, staged, reply);
+    inner.run(transaction.specs[n]!, transaction.rows[n]!, staged, reply, false);
     this.size(transaction, n, reply.written - written);
     for (let i = 0; i < staged.length; i++) staged[i]!.discard(this.store.nowSeconds);
   }

@@ -388,8 +388,9 @@ export class RdbPersistence implements Persistence {
 
   /** Empties all databases without telling the clients that wait for keys: the keys come back. */
   private empty(): void {
-    const { keyspaces, maintenance } = this.call;
+    const { keyspaces, maintenance, tracking } = this.call;
     for (let db = 0; db < keyspaces.databases; db++) maintenance.emptyNow(keyspaces.of(db));
+    tracking.flushed();
   }
 
   /** Sources of the libraries of functions. All shard locks are held. */

@@ -214,15 +214,16 @@ export class Client implements OutputOwner, Receiver {
     engine.reads++;
     this.totalInput += bytes.length;
     engine.turn.enter();
-    this.session.activeMs = engine.monotonicMs;
+    const { session } = this;
+    session.activeMs = engine.monotonicMs;
+    if (session.subscriptions !== null || session.isPushed) engine.call.pubsub.catchUp();
     try {
       this.accept(bytes);
     } catch (thrown) {
       this.abandonBatch();
       throw thrown;
     }
-    if (input.limitedBytes + (this.session.transaction?.argumentBytes ?? 0) > engine.queryBytesMax)
-      this.lost(Lost.Query);
+    if (input.limitedBytes + (session.transaction?.argumentBytes ?? 0) > engine.queryBytesMax) this.lost(Lost.Query);
     this.throttleInput();
     if (!input.isEmpty || this.countedBytes !== CLIENT_BYTES) this.countMemory();
     engine.turn.leave();

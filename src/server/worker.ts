@@ -119,7 +119,7 @@ class DataWorker implements ClientHost {
     pubsub.mail = mailbox;
     this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox);
     blocking.send = (to, served) => mailbox.send(to, served);
-    turn.mail = mailbox;
+    turn.mail = this.engine.call.tracking.mail = mailbox;
     turn.later = setImmediate;
     turn.failed = (thrown, client) => this.failed(thrown, client);
   }

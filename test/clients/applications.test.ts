@@ -1,12 +1,12 @@
 /**
  * Goal:   what applications use scripts, transactions and pub/sub for works unchanged: queues, locks, limits, sessions.
- * Method: programs beside this file with the published packages, run by Node.js or Python against the executable with two
+ * Method: programs beside this file with the published packages, run by Node.js against the executable with two
  *         workers and against redis-server. Both must print the same, which shows counts and orders, and no times. bullmq.test.ts
  *         does the same for BullMQ.
  */
 import { describe, expect, test } from "bun:test";
 import { bothServers } from "../support/both-servers.ts";
-import { pythonWithRedis, runProgram } from "../support/programs.ts";
+import { runProgram } from "../support/programs.ts";
 
 const GUARD_MS = 60_000;
 
@@ -32,17 +32,4 @@ describe("applications", () => {
       3 * GUARD_MS,
     );
   }
-
-  test(
-    "pub/sub of redis-py, with threads: prints what it prints with redis-server",
-    async () => {
-      const runtime = pythonWithRedis();
-      if (runtime === null) return;
-      const options = { runtime, guardMs: GUARD_MS };
-      const ours = await runProgram(both.ferrite, "python-pubsub.py", options);
-      expect(ours).toEndWith("again: message\n");
-      if (both.redis !== null) expect(ours).toBe(await runProgram(both.redis, "python-pubsub.py", options));
-    },
-    3 * GUARD_MS,
-  );
 });

@@ -2,7 +2,7 @@
  * Goal:   unchanged client libraries work with Ferrite: ioredis, node-redis (RESP2 and RESP3), redis-py. A metrics exporter
  *         finds its fields in the form it expects.
  * Method: programs for each library beside this file, run by its own runtime against the executable. The programs over
- *         every type also run against redis-server and must print the same. This file does the exporter's reads.
+ *         every type, and those that publish and subscribe, also run against redis-server and must print the same. This file does the exporter's reads.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { bothServers } from "../support/both-servers.ts";
@@ -50,6 +50,25 @@ describe("libraries", () => {
         const ours = await run("node", file, ...args);
         expect(ours).toMatch(/\nkeys: \[.*\]\n$/);
         if (both.redis !== null) expect(ours).toBe(await runOn(both.redis, "node", file, ...args));
+      },
+      2 * GUARD_MS,
+    );
+  }
+
+  for (const [name, file, ...args] of [
+    ["ioredis", "ioredis-pubsub.mjs"],
+    ["node-redis with RESP2", "node-redis-pubsub.mjs", "2"],
+    ["node-redis with RESP3", "node-redis-pubsub.mjs", "3"],
+    ["redis-py", "python-pubsub.py"],
+  ] as const) {
+    test(
+      `${name}: a program that publishes and subscribes prints what it prints with redis-server`,
+      async () => {
+        const runtime = file.endsWith(".py") ? pythonWithRedis() : "node";
+        if (runtime === null) return;
+        const ours = await run(runtime, file, ...args);
+        expect(ours.split("\n").length).toBeGreaterThan(20);
+        if (both.redis !== null) expect(ours).toBe(await runOn(both.redis, runtime, file, ...args));
       },
       2 * GUARD_MS,
     );

@@ -475,8 +475,7 @@ const SERVER = [
     syntax: notifySyntax,
     runtime: true,
     redis: "notify-keyspace-events",
-    support: "switch",
-    doc: "Classes of keyspace events to publish, as in Redis. Empty: none.",
+    doc: "Classes of keyspace events to publish, as in Redis, with n, m, o and c. Empty: none.",
   }),
   key("server.tracking_table_max_keys", {
     type: "int",

@@ -242,7 +242,7 @@ class Pattern {
     if (!hash.seek(bytes, field, bytes.length - field)) return null;
     if (hash.isDueHere) {
       // A replayed log would still find it.
-      hash.removeLookedUp(bytes, field, bytes.length - field);
+      hash.removeLookedUp(bytes, field, bytes.length - field, false);
       return null;
     }
     hash.openValue();

@@ -232,9 +232,10 @@ export interface PushService {
   toClient(client: number, resp2: Buffer, resp3: Buffer, position: number): void;
   /**
    * Tells that `keys` (an encoded array; null = all keys) are invalid for `client`, which tracks: the client itself, or the
-   * client `redirect` if that is not 0. As with toClient, before the locks of the change are released.
+   * client `redirect` if that is not 0. As with toClient, before the locks of the change are released. `servedSlot`: the
+   * wait that the change has served (-1 = none). If it is the client's, it is told behind its reply.
    */
-  invalidate(client: number, redirect: number, keys: Buffer | null, position: number): void;
+  invalidate(client: number, redirect: number, keys: Buffer | null, position: number, servedSlot: number): void;
 }
 
 export interface ServerServices {

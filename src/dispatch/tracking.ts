@@ -100,6 +100,8 @@ interface Invalidation {
   readonly client: number;
   readonly redirect: number;
   readonly keys: Buffer | null;
+  /** The wait that the change has served, -1 = none: its client hears of the change behind its reply. */
+  readonly servedSlot: number;
 }
 
 export interface TrackingOptions {
@@ -121,9 +123,8 @@ export class Tracking implements TrackedSink {
   private readonly section: Section;
   private readonly key: Key;
   private readonly keyArguments = new KeyArguments();
-  /** Told at the end of the section; and, for clients that a command serves, behind the replies to these. */
+  /** Told at the end of the section. */
   private outgoing: Invalidation[] = [];
-  private afterServed: Invalidation[] = [];
   /** All keys were invalidated in this section. */
   private isFlushed = false;
   /** The key being taken out, encoded once somebody is told; and who changed it. */
@@ -253,7 +254,7 @@ export class Tracking implements TrackedSink {
       const isOld = isLater && filed === Tracked.New;
       if (filed !== Tracked.NoRoom && !isOld) continue;
       if (filed === Tracked.NoRoom) call.server.wantRegion();
-      this.add(this.outgoing, tracker.slot, encodeKey(key));
+      this.add(tracker.slot, encodeKey(key));
     }
   }
 
@@ -281,13 +282,14 @@ export class Tracking implements TrackedSink {
     const bits = this.trackers.bitsOf(slot);
     if ((bits & Tracks.NoLoop) !== 0 && this.trackers.clientOf(slot) === this.writer) return;
     this.encoded ??= encodeKey(this.changedKey);
-    this.add(this.call.blocking.isServing ? this.afterServed : this.outgoing, slot, this.encoded);
+    this.add(slot, this.encoded);
   }
 
-  private add(to: Invalidation[], slot: number, keys: Buffer | null): void {
+  private add(slot: number, keys: Buffer | null): void {
     const { trackers } = this;
-    to.push({ client: trackers.clientOf(slot), redirect: trackers.redirectOf(slot), keys });
-    if (to === this.outgoing) this.section.hasToTell();
+    const { servedSlot } = this.call.blocking;
+    this.outgoing.push({ client: trackers.clientOf(slot), redirect: trackers.redirectOf(slot), keys, servedSlot });
+    this.section.hasToTell();
   }
 
   /** Databases were emptied or exchanged: all keys are invalid. The caller holds all shard locks. */
@@ -295,7 +297,7 @@ export class Tracking implements TrackedSink {
     if (this.isFlushed) return;
     for (const slot of this.trackers.all()) {
       this.isFlushed = true;
-      this.add(this.outgoing, slot, null);
+      this.add(slot, null);
     }
     if (this.keys.total === 0) return;
     for (const shard of this.store.shards) this.keys.clear(shard);
@@ -314,28 +316,22 @@ export class Tracking implements TrackedSink {
   /** How often `tell` was called. For a mutant. */
   private told = 0;
 
-  /** Clients that waited have got their replies: they hear of what was changed for them. */
-  tellServed(): void {
-    if (this.afterServed.length === 0) return;
-    const all = this.afterServed;
-    this.afterServed = [];
-    this.send(all);
-  }
-
   /** The commands of a turn have ended, and no reply has left. */
   endTurn(): void {
     if (!this.broadcasts.hasChanged) return;
     const { pushes } = this.call.server;
     const { position, trackers } = this;
     this.broadcasts.flush((slot, keys) =>
-      pushes.invalidate(trackers.clientOf(slot), trackers.redirectOf(slot), keys, position),
+      pushes.invalidate(trackers.clientOf(slot), trackers.redirectOf(slot), keys, position, -1),
     );
   }
 
   private send(all: readonly Invalidation[]): void {
     const { pushes } = this.call.server;
     const { position } = this;
-    for (const { client, redirect, keys } of all) pushes.invalidate(client, redirect, keys, position);
+    for (const { client, redirect, keys, servedSlot } of all) {
+      pushes.invalidate(client, redirect, keys, position, servedSlot);
+    }
   }
 
   /** Position of the last effects, which must be on the disk before anybody is told of them; 0 = nothing waits for it. */
@@ -379,7 +375,7 @@ export class Tracking implements TrackedSink {
       const slots: number[] = [];
       const bytes = this.keys.takeAny(shard, Math.random(), { tracked: (slot) => slots.push(slot) });
       const keys = encode(bytes);
-      for (const slot of slots) this.add(this.outgoing, slot, keys);
+      for (const slot of slots) this.add(slot, keys);
       isDone = true;
     });
     return isDone;

@@ -58,10 +58,12 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   readonly clients = new Map<number, Client>();
   readonly pushes: PushService = {
     toClient: (client, resp2, resp3, position) => this.clients.get(client)?.pushEither(resp2, resp3, position),
-    invalidate: (client, redirect, keys, position) => this.invalidations.deliver(client, redirect, keys, position),
+    invalidate: (...of) => this.invalidations.deliver(...of),
   };
-  private readonly invalidations: Invalidations = new Invalidations(this.clients, (client, redirect) =>
-    this.invalidations.broken(client, redirect),
+  private readonly invalidations: Invalidations = new Invalidations(
+    this.clients,
+    { waitingIn: (slot) => this.engine.blocking.waitingIn(slot) },
+    (client, redirect) => this.invalidations.broken(client, redirect),
   );
   private readonly due: (() => void)[] = [];
   private nextId = 1;

@@ -605,6 +605,12 @@ export class Client implements OutputOwner, Receiver {
     this.workAtReading = PUSHED; // so that `runBatch` calls `isTurnOver` after the command
   }
 
+  /** As push, behind the reply of the command that waits, which is on its way. */
+  pushBehindReply(bytes: Buffer, position: number): void {
+    this.pushes.push(bytes);
+    this.pushPosition = Math.max(this.pushPosition, position);
+  }
+
   /** Pushes `resp2` or `resp3`, by the client's protocol, unless it is empty. */
   pushEither(resp2: Buffer, resp3: Buffer, position: number): void {
     const bytes = this.session.protocol === 3 ? resp3 : resp2;

@@ -8,7 +8,7 @@
  *
  *   Served  │ kind │ slot (int32) │ bytes of error (int32) │ tookMs (double) │ position (double) │ error, UTF-8 │ reply
  *   Push    │ kind │ bytes of RESP2 (int32) │ client (double) │ position (double) │ bytes in RESP2 │ bytes in RESP3
- *   Invalid │ kind │ 1 = all keys (int32) │ client (double) │ position (double) │ redirect (double) │ keys, an array in RESP
+ *   Invalid │ kind │ 1 = all keys (int32) │ client (double) │ position (double) │ redirect (double) │ slot (int32) │ keys
  *   Broken  │ kind │ 0 │ client (double) │ redirect (double)
  *   Publish │ kind │ channel: kind, offset, bytes │ payload: offset, bytes (int32 each) │ position (double) │ message
  *
@@ -67,7 +67,8 @@ const CHANNEL_KIND_AT = 4,
 // Further fields of an invalidation, and of a redirection that is broken.
 const ALL_KEYS_AT = 4,
   REDIRECT_AT = 24,
-  KEYS_AT = 32,
+  SERVED_SLOT_AT = 32,
+  KEYS_AT = 36,
   BROKEN_REDIRECT_AT = 16;
 
 /** A message that went outside the ring, with its number there. Through a port, null wakes the worker. */
@@ -88,8 +89,8 @@ export interface MailHandlers {
   /** A message that another worker has published. `deliver` follows once no more is at hand. */
   published(message: Published): void;
   deliver(): void;
-  /** `keys` (an encoded array, null = all) are invalid for `client`; `redirect`, 0 = the client itself, is of this worker. */
-  invalid(client: number, redirect: number, keys: Buffer | null, position: number): void;
+  /** An invalidation whose receiver is a client of this worker: see PushService.invalidate. */
+  invalid(client: number, redirect: number, keys: Buffer | null, position: number, servedSlot: number): void;
   /** The client to which a client of this worker redirects its invalidations is gone. */
   broken(client: number, redirect: number): void;
   /** Pushes or messages to this worker were lost: more than OUTSIDE_MAX bytes waited. */
@@ -155,15 +156,14 @@ export class Mailbox implements PublishMail {
   }
 
   /** Sends an invalidation to the worker `to`. As with `push`. */
-  invalidate(to: number, client: number, redirect: number, keys: Buffer | null, position: number): void {
+  invalidate(to: number, of: Parameters<MailHandlers["invalid"]>): void {
+    const [client, redirect, keys, position, servedSlot] = of;
     const bytes = keys ?? this.empty;
-    const message = this.message.begin().int(Kind.Invalid);
-    message
-      .int(keys === null ? 1 : 0)
-      .double(client)
-      .double(position)
-      .double(redirect)
-      .add(bytes, 0, bytes.length);
+    const message = this.message
+      .begin()
+      .int(Kind.Invalid)
+      .int(keys === null ? 1 : 0);
+    message.double(client).double(position).double(redirect).int(servedSlot).add(bytes, 0, bytes.length);
     this.post(to, OUTSIDE_MAX);
   }
   /** Tells the worker `to` that its client redirects to one that is gone. */
@@ -285,8 +285,13 @@ export class Mailbox implements PublishMail {
 
   private invalid(message: Buffer): void {
     const keys = message.readInt32LE(ALL_KEYS_AT) === 1 ? null : message.subarray(KEYS_AT);
-    const redirect = message.readDoubleLE(REDIRECT_AT);
-    this.handlers.invalid(message.readDoubleLE(CLIENT_AT), redirect, keys, message.readDoubleLE(PUSH_POSITION_AT));
+    this.handlers.invalid(
+      message.readDoubleLE(CLIENT_AT),
+      message.readDoubleLE(REDIRECT_AT),
+      keys,
+      message.readDoubleLE(PUSH_POSITION_AT),
+      message.readInt32LE(SERVED_SLOT_AT),
+    );
   }
 
   private pushed(message: Buffer): void {

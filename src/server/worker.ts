@@ -117,7 +117,7 @@ class DataWorker implements ClientHost {
       deliver: () => pubsub.deliver(),
     });
     pubsub.mail = mailbox;
-    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox);
+    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
     blocking.send = (to, served) => mailbox.send(to, served);
     turn.mail = this.engine.call.tracking.mail = mailbox;
     turn.later = setImmediate;

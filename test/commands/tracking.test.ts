@@ -274,7 +274,7 @@ test("what the mailbox has when the keys are locked is told before the reply, on
     fetch: () => {
       const key = waiting.shift();
       if (key === undefined) return;
-      other["call"].server.pushes.invalidate(reader.client.session.id, 0, Buffer.from(`*1\r\n$3\r\n${key}\r\n`), 0);
+      other["call"].server.pushes.invalidate(reader.client.session.id, 0, Buffer.from(`*1\r\n$3\r\n${key}\r\n`), 0, -1);
     },
   };
   const count = say(writer, "BITCOUNT big")[0]!;
@@ -353,4 +353,16 @@ test("of a script the keys are tracked that its commands read", () => {
     "+OK",
     '>["invalidate", *["a"]]',
   ]);
+});
+
+test("a client that waited hears of what was changed for it behind its reply, others at once", () => {
+  const engine = testEngine();
+  engine.letClientsWait();
+  const [mover, reader, writer] = [tracking(engine), tracking(engine), engine.connect()];
+  say(writer, "RPUSH target a");
+  for (const client of [mover, reader]) say(client, "LRANGE target 0 -1");
+  expect(say(mover, "BLMOVE source target LEFT LEFT 0")).toEqual([]);
+  say(writer, "RPUSH source b");
+  expect(told(reader)).toEqual(['*["target"]']);
+  expect(say(mover, "PING")).toEqual(['"b"', '>["invalidate", *["target"]]', "+PONG"]);
 });

@@ -34,7 +34,7 @@ function pair() {
       got.push(`${kind} ${channel} ${payload} ${position} ${bytes.toString("latin1")}`);
     },
     deliver: none,
-    invalid: (client, redirect, keys, position) => got.push(`invalid ${client} ${redirect} ${keys} ${position}`),
+    invalid: (...of) => got.push(`invalid ${of.join(" ")}`),
     broken: (client, redirect) => got.push(`broken ${client} ${redirect}`),
     lost: () => got.push("lost"),
   });
@@ -71,6 +71,16 @@ describe("one thread", () => {
       tookMs: 0.25,
       position: 9,
     });
+    close();
+  });
+
+  test("invalidations, also of all keys, and a broken redirection", () => {
+    const { receiver, sender, got, close } = pair();
+    sender.invalidate(0, [2 ** 40 + 1, 3, Buffer.from("keys"), 2 ** 45, 70_000]);
+    sender.invalidate(0, [5, 0, null, 0, -1]);
+    sender.tellBroken(0, 7, 2 ** 41);
+    receiver.fetch();
+    expect(got).toEqual([`invalid ${2 ** 40 + 1} 3 keys ${2 ** 45} 70000`, "invalid 5 0  0 -1", `broken 7 ${2 ** 41}`]);
     close();
   });
 

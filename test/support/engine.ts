@@ -154,7 +154,7 @@ export class TestEngine implements ClientHost {
     const { beside } = options;
     this.ids = beside?.ids ?? { last: 0 };
     this.clientsById = beside?.clientsById ?? new Map();
-    this.invalidations = new Invalidations(this.clientsById, (...of) => this.invalidations.broken(...of));
+    this.invalidations = new Invalidations(this.clientsById, this, (...of) => this.invalidations.broken(...of));
     this.clock = beside?.clock ?? new HeldClock(START_MS, 1000);
     this.memory =
       beside?.memory ??
@@ -239,6 +239,11 @@ export class TestEngine implements ClientHost {
   advance(ms: number, maintains = true): void {
     this.clock.advance(ms);
     if (maintains) this.engine.maintain(1, 50);
+  }
+
+  /** For Invalidations. */
+  waitingIn(slot: number): number {
+    return this.engine.blocking.waitingIn(slot);
   }
 
   proceedLater(client: Client): void {

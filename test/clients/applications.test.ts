@@ -1,6 +1,6 @@
 /**
  * Goal:   what applications use scripts, transactions and pub/sub for works unchanged: queues, locks, limits, sessions.
- * Method: programs beside this file with the published packages, run by Node.js or Python against the executable with two
+ * Method: programs beside this file with the published packages, run by Node.js against the executable with two
  *         workers and against redis-server. Both must print the same, which shows counts and orders, and no times. bullmq.test.ts
  *         does the same for BullMQ.
  */
@@ -18,6 +18,9 @@ describe("applications", () => {
     ["locks: redlock, and the recipe of SET NX", "locks.mjs", "released by others, or not by their owners: []\n"],
     ["limits of rate-limiter-flexible", "rate-limiter.mjs", "passed after the window: true\n"],
     ["sessions of express-session in connect-redis", "sessions.mjs", "visitor 8: {}\n"],
+    ["pub/sub of ioredis with auto-pipelining", "pubsub.mjs", 'arrived: [["news:1","again"]]\n', "ioredis"],
+    ["pub/sub of node-redis with RESP2", "pubsub.mjs", 'arrived: [["news:1","again"]]\n', "node-redis"],
+    ["pub/sub of node-redis with RESP3", "pubsub.mjs", 'arrived: [["news:1","again"]]\n', "node-redis-3"],
   ] as const) {
     test(
       `${name}: prints what it prints with redis-server`,

@@ -5,10 +5,8 @@
  *         every type, and those that publish and subscribe, also run against redis-server and must print the same. This file does the exporter's reads.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { bothServers } from "../support/both-servers.ts";
-import { runProgram } from "../support/programs.ts";
+import { pythonWithRedis, runProgram } from "../support/programs.ts";
 import { type Reply, type RespClient, show, within } from "../support/resp.ts";
 import type { Server } from "../support/servers.ts";
 
@@ -22,19 +20,6 @@ function run(runtime: string, file: string, ...args: string[]): Promise<string> 
 }
 function runOn(target: Server, runtime: string, file: string, ...args: string[]): Promise<string> {
   return runProgram(target, file, { runtime, args, guardMs: GUARD_MS });
-}
-
-/** The first Python of PATH that has redis-py. Debian's package belongs to Debian's Python, which need not be the first. */
-function pythonWithRedis(): string | null {
-  for (const folder of (process.env["PATH"] ?? "").split(":")) {
-    const python = join(folder, "python3");
-    if (folder === "" || !existsSync(python)) continue;
-    if (Bun.spawnSync([python, "-c", "import redis"]).exitCode === 0) return python;
-  }
-  const message = "redis-py is missing: its test DID NOT RUN (install python3-redis)";
-  if (process.env["CI"] === "true") throw new Error(message);
-  console.error(`\n${"!".repeat(message.length)}\n${message}\n${"!".repeat(message.length)}\n`);
-  return null;
 }
 
 describe("libraries", () => {

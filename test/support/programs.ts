@@ -1,4 +1,5 @@
 /** Programs of test/clients/, which use a client library as an application does: node <program> <port> [arguments]. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT, type Server } from "./servers.ts";
 
@@ -39,4 +40,17 @@ export async function runProgram(server: Server, file: string, options: ProgramO
   clearTimeout(guard);
   const code = await child.exited;
   return code === 0 ? out + rest : `${out}${rest}\nended with ${child.signalCode ?? code}\n${await errors}`;
+}
+
+/** The first Python of PATH that has redis-py. Debian's package belongs to Debian's Python, which need not be the first. */
+export function pythonWithRedis(): string | null {
+  for (const folder of (process.env["PATH"] ?? "").split(":")) {
+    const python = join(folder, "python3");
+    if (folder === "" || !existsSync(python)) continue;
+    if (Bun.spawnSync([python, "-c", "import redis"]).exitCode === 0) return python;
+  }
+  const message = "redis-py is missing: its test DID NOT RUN (install python3-redis)";
+  if (process.env["CI"] === "true") throw new Error(message);
+  console.error(`\n${"!".repeat(message.length)}\n${message}\n${"!".repeat(message.length)}\n`);
+  return null;
 }

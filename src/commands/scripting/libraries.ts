@@ -47,6 +47,7 @@ export type RestorePolicy = "FLUSH" | "APPEND" | "REPLACE";
 
 export class Libraries {
   private byName = new Map<string, Library>();
+  /** By their names in lower case: FCALL takes a name in any case. */
   private functions = new Map<string, LibraryFunction>();
   private version = 0;
 
@@ -82,13 +83,13 @@ export class Libraries {
     this.byName = libraries;
     this.functions = new Map();
     for (const library of libraries.values()) {
-      for (const [name, one] of library.functions) this.functions.set(name, one);
+      for (const [name, one] of library.functions) this.functions.set(name.toLowerCase(), one);
     }
   }
 
-  /** The function `name`; call `sync` before. */
+  /** The function `name`, in any case; call `sync` before. */
   find(name: string): LibraryFunction | undefined {
-    return this.functions.get(name);
+    return this.functions.get(name) ?? this.functions.get(name.toLowerCase());
   }
   get(name: string): Library | undefined {
     return this.byName.get(name);
@@ -149,8 +150,10 @@ export class Libraries {
     const owners = new Map<string, Library>();
     for (const library of all.values()) {
       for (const name of library.functions.keys()) {
-        if (owners.has(name)) throw new LibraryError(`ERR Function ${name} already exists`);
-        owners.set(name, library);
+        const lower = name.toLowerCase();
+        // Within a library names may differ in their case alone, as in Redis; the last one of them is called.
+        if ((owners.get(lower) ?? library) !== library) throw new LibraryError(`ERR Function ${name} already exists`);
+        owners.set(lower, library);
       }
     }
     return all;

@@ -21,6 +21,7 @@ export interface ServerTotals {
   connectedClients: number;
   totalConnections: number;
   rejectedConnections: number;
+  tlsFailures: number;
   totalCommands: number;
   netInputBytes: number;
   netOutputBytes: number;

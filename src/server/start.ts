@@ -228,6 +228,11 @@ class Supervisor {
     if (hasFile) this.memory.control.isLoading = true;
     // A client may write and the server be stopped as soon as the workers listen.
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.stopBySignal(signal));
+    process.on("SIGHUP", () => {
+      if (this.tls.served === null) log.info("SIGHUP is ignored: there are no certificates to read again");
+      else this.tls.reload("SIGHUP");
+    });
+    process.on("SIGUSR2", () => log.info("SIGUSR2 is ignored"));
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++)
       this.send(worker, { kind: "listen", tls: this.tls.served });
@@ -241,11 +246,6 @@ class Supervisor {
     setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
     this.memory.pool.beginPrefaulting();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
-    process.on("SIGHUP", () => {
-      if (this.tls.served === null) log.info("SIGHUP is ignored: there are no certificates to read again");
-      else this.tls.reload("SIGHUP");
-    });
-    process.on("SIGUSR2", () => log.info("SIGUSR2 is ignored"));
     this.tls.begin();
     this.isReady = true;
     if (this.signalled !== "") this.stopBySignal(this.signalled);

@@ -35,9 +35,6 @@ export class Certificates {
   path(name: string): string {
     return join(this.directory, name);
   }
-  read(name: string): string {
-    return readFileSync(this.path(name), "utf8");
-  }
 
   /** A certificate authority: NAME.crt and NAME.key. */
   authority(name: string): Signed {
@@ -70,6 +67,13 @@ export class Certificates {
     const directory = this.path(name);
     mkdirSync(directory);
     for (const [i, path] of paths.entries()) writeFileSync(join(directory, `${i}.pem`), readFileSync(path));
+    return directory;
+  }
+
+  /** As directoryOf, with the names by which OpenSSL finds authorities. */
+  hashedDirectoryOf(name: string, ...paths: string[]): string {
+    const directory = this.directoryOf(name, ...paths);
+    openssl("rehash", directory);
     return directory;
   }
 

@@ -6,11 +6,19 @@
  */
 import { afterAll, describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { Certificates, requireOpenssl, type Signed } from "../support/certificates.ts";
 import { RespClient, show, within } from "../support/resp.ts";
-import { freePort, requireRedis, type Server, type ServerKind, startFerrite, startRedis } from "../support/servers.ts";
+import {
+  ferriteCommand,
+  freePort,
+  requireRedis,
+  type Server,
+  type ServerKind,
+  startFerrite,
+  startRedis,
+} from "../support/servers.ts";
 
 const KINDS: ServerKind[] = requireRedis() ? ["redis", "ferrite"] : ["ferrite"];
 const HANG_MS = 30_000;
@@ -99,6 +107,7 @@ describe.if(requireOpenssl())("TLS", () => {
   const good = files.signed("good", ca);
   const rogue = files.signed("rogue", rogueCa);
   const expired = files.signed("expired", ca, -1);
+  const brief = files.signed("brief", ca, 3);
   const encrypted = files.encryptKey(first, "secret");
   const directory = files.directoryOf("authorities", ca.cert, first.key);
   const hashed = files.hashedDirectoryOf("hashed", ca.cert);
@@ -378,6 +387,29 @@ describe.if(requireOpenssl())("TLS", () => {
         client.close();
       },
     );
+  });
+
+  test("doctor judges the files and the dates", async () => {
+    const port = await freePort();
+    const doctor = async (settings: Record<string, string>): Promise<string> => {
+      const all = { "tls-port": String(port), port: String(await freePort()), ...open, ...settings };
+      const flags = Object.entries(all).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
+      const found = Bun.spawnSync([...ferriteCommand(), "doctor", ...flags], { cwd: files.directory });
+      return found.stdout.toString();
+    };
+    chmodSync(first.key, 0o600);
+    const fine = await doctor({ "tls-ca-cert-file": ca.cert });
+    expect(fine).toMatch(/\[ok +\] tls: certificate CN=server-1 expires in 89 days \(\d{4}-\d\d-\d\d\)/);
+    expect(fine).toMatch(/\[ok +\] tls: certificate authority CN=ca expires in 3649 days/);
+    expect(fine).toContain(`127.0.0.1:${port} is free`);
+    expect(fine).not.toContain("chmod");
+    chmodSync(first.key, 0o644);
+    expect(await doctor({})).toContain(`every user of this machine (mode 644): chmod o= ${first.key}`);
+    const soon = await doctor({ "tls-cert-file": brief.cert, "tls-key-file": brief.key });
+    expect(soon).toMatch(/\[warning\] tls: certificate CN=brief expires in 2 days/);
+    const over = await doctor({ "tls-cert-file": expired.cert, "tls-key-file": expired.key });
+    expect(over).toMatch(/\[error +\] tls: certificate CN=expired has expired 1 day ago/);
+    expect(await doctor({ "tls-key-file": rogue.key })).toMatch(/\[error +\] tls: .*not the key of the certificate/);
   });
 
   test("INFO tells serial and days of the certificates, and is silent without TLS", async () => {

@@ -21,6 +21,7 @@ export interface ServerTotals {
   connectedClients: number;
   totalConnections: number;
   rejectedConnections: number;
+  tlsFailures: number;
   totalCommands: number;
   netInputBytes: number;
   netOutputBytes: number;
@@ -238,9 +239,27 @@ export interface PushService {
   invalidate(client: number, redirect: number, keys: Buffer | null, position: number, servedSlot: number): void;
 }
 
+/** A certificate, for people and for monitoring. */
+export interface CertificateFacts {
+  readonly subject: string;
+  readonly serial: string;
+  readonly beginsMs: number;
+  /** Wall time at which it expires, ms. */
+  readonly expiresMs: number;
+}
+
+/** What TLS is served with. */
+export interface Certificates {
+  readonly server: CertificateFacts;
+  /** The authority of client certificates that expires first; null = none is configured. */
+  readonly authority: CertificateFacts | null;
+}
+
 export interface ServerServices {
   /** Left out where nothing is kept in files. */
   readonly persistence?: Persistence;
+  /** Left out, or null, where TLS is off. */
+  readonly certificates?: Certificates | null;
   readonly startedMs: number;
   readonly pid: number;
   readonly workers: number;

@@ -211,6 +211,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       connectedClients: this.clients.size,
       totalConnections: this.connections - base.connections,
       rejectedConnections: 0,
+      tlsFailures: 0,
       totalCommands: engine.dispatcher.statistics.commands - base.commands,
       netInputBytes: engine.inputBytes - base.input,
       netOutputBytes: engine.outputBytes - base.output,

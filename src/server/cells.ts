@@ -61,6 +61,8 @@ export const Cell = {
   watching: 42,
   /** Clients that subscribe to something. */
   subscribers: 43,
+  /** TLS handshakes that failed. */
+  tlsFailures: 44,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

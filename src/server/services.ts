@@ -7,6 +7,7 @@ import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import {
+  type Certificates,
   type ClientLine,
   type ClientFilter,
   Pause,
@@ -101,6 +102,7 @@ export class Services implements ServerServices {
   persistence!: RdbPersistence;
   collector!: Collector;
   pushes!: Pushes;
+  certificates: Certificates | null = null;
   rejected = 0;
   private readonly cells: Cells;
   private readonly pending = new Map<number, (answers: Answer[]) => void>();
@@ -239,6 +241,7 @@ export class Services implements ServerServices {
       connectedClients: this.connectedClients(),
       totalConnections: cells.sum(Cell.connections) - base.totalConnections,
       rejectedConnections: cells.sum(Cell.rejected) - base.rejectedConnections,
+      tlsFailures: cells.sum(Cell.tlsFailures),
       totalCommands: cells.sum(Cell.commands) - base.totalCommands,
       netInputBytes: cells.sum(Cell.inputBytes) - base.netInputBytes,
       netOutputBytes: cells.sum(Cell.outputBytes) - base.netOutputBytes,

@@ -94,10 +94,6 @@ const FIXED: Record<string, string> = {
   bind: "127.0.0.2",
   port: "6380",
   "bind-source-addr": "127.0.0.1",
-  "tls-auth-clients": "yes",
-  "tls-ca-cert-file": "ca.pem",
-  "tls-cert-file": "cert.pem",
-  "tls-key-file": "key.pem",
 };
 
 describe("against Redis 7.0.15", () => {

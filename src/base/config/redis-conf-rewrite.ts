@@ -46,6 +46,7 @@ function keyOf(line: string): string {
   const name = nameOf(line);
   if (name === "rename-command") return "server.rename_commands";
   if (name === "replicaof" || name === "slaveof") return "replication.primary_host";
+  if (name === "tls-port") return "server.tls_port";
   return (findRedisKey(name) ?? findKey(name)?.spec)?.name ?? "";
 }
 

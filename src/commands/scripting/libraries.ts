@@ -121,12 +121,21 @@ export class Libraries {
   load(source: string, replaces: boolean): string | Busy {
     if (!this.sync()) return Busy;
     const library = this.loadOne(source);
+    this.warnOfVariables(library.name);
     const changed = this.merged(
       [library],
       replaces ? "REPLACE" : "APPEND",
       (name) => `ERR Library '${name}' already exists`,
     );
     return this.put(changed) ? library.name : Busy;
+  }
+
+  private warnOfVariables(name: string): void {
+    const { changingLocals } = this.programs;
+    if (changingLocals.length === 0) return;
+    this.call.server.writeLog?.(
+      `the library ${name} assigns its variables ${changingLocals.join(", ")} in functions: each worker has its own`,
+    );
   }
 
   /** FUNCTION RESTORE. Returns false when a lock is not free. Throws LibraryError. */

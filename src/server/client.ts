@@ -619,6 +619,12 @@ export class Client implements OutputOwner, Receiver {
     if (bytes.length > 0) this.push(bytes, position);
   }
 
+  deliverCopy(bytes: Buffer, at: number, length: number, position: number): void {
+    if (this.state >= State.Closing) return;
+    if (this.isReplying) this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
+    else this.output.appendBytes(bytes, at, length, position);
+  }
+
   writeDelivered(): void {
     if (this.pushes.length > 0) this.writePushes();
   }

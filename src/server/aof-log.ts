@@ -58,7 +58,8 @@ export class AofLog {
   async start(): Promise<MessagePort[]> {
     const { recovered, control } = this;
     this.changeLog = new ChangeLog(control, Bun.mmap(recovered.ring, { shared: true }));
-    this.changeLog.begin(recovered.position);
+    // Positions of shards and replies outlive a log that was turned off: the next one never goes back behind them.
+    this.changeLog.begin(Math.max(recovered.position, this.changeLog.end));
     this.state.set("cutBytes", recovered.cutBytes);
     this.state.set("ringBytes", recovered.ringBytes);
     const channels = Array.from({ length: this.workers }, () => new MessageChannel());

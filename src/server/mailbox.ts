@@ -67,6 +67,11 @@ export class Mailbox {
     if (ring.mustWake()) port.postMessage(null);
   }
 
+  /** Wakes the worker `to`, so that it runs a turn. */
+  wake(to: number): void {
+    this.ports[to]!.postMessage(null);
+  }
+
   /** Writes a reply into `scratch`. Returns its length, -1 = too long for the ring. */
   private encode(served: Served): number {
     const { scratch } = this;

@@ -14,8 +14,9 @@
  *         0                  ends[0]               ends[1] = at
  *
  * The gate: a reply carries the position in the change log that must be released before the reply may leave. Unless replies
- * wait for the disk, every position is 0 and every reply leaves at the end of its turn. A reply that the gate holds back
- * stays in its connection's output, where it counts against the limits, until `release`.
+ * wait for the disk, every position is 0 and every reply leaves at the end of its turn. At the end of a turn whose replies
+ * wait, the gate is asked to sync what they wait for (sync-gate.ts). A reply that it holds back stays in its connection's
+ * output, where it counts against the limits, until `release` or the end of a later turn.
  *
  * Invariants
  *   TURN-1  no shard lock is held while a socket is written or closed, or a pin is released
@@ -32,6 +33,8 @@ const TURN_REPLIES = 1024;
 /** Length of the buffers that move from the reply writer to outputs and back, and the number of spare ones. */
 export const SPARE_BYTES = 512 << 10;
 const SPARES_MAX = 4;
+/** A connection counts as a reader for one to two such spans after a reply that did not wait for the gate, ms. */
+const SPAN_MS = 50;
 
 /** The holder of a shard's pin. */
 export interface Pinned {
@@ -50,6 +53,20 @@ export interface Outlet {
   released(): void;
   /** Closes the connection at once. */
   drop(): void;
+  /** Number of the span of time (SPAN_MS) in which it last got a reply that did not wait for the gate. */
+  freeSpan: number;
+}
+
+/** What makes the positions durable that replies wait for. */
+export interface Gate {
+  /** Everything before this position is durable. */
+  readonly durable: number;
+  /** Has everything before `position` made durable: before it returns, or soon. `isAlone`: nobody minds if that takes long. */
+  sync(position: number, isAlone: boolean): void;
+  /** Replies wait, and the turn is over. Returns false when more than `released` is durable meanwhile. */
+  rest(released: number): boolean;
+  /** A turn begins: its end will compare `durable`. */
+  work(): void;
 }
 
 /** A connection that continues in a later turn. */
@@ -61,6 +78,8 @@ export interface Proceeding {
 /** The engine's part of a turn. */
 export interface TurnWork {
   readonly blocking: Blocking;
+  /** Monotonic time of the turn, ms. */
+  readonly monotonicMs: number;
   beginTurn(): void;
   /** Called when all commands of the turn have ended. */
   endCommands(): void;
@@ -80,6 +99,14 @@ export interface Mail {
 export class Turn {
   /** Position of the change log up to which replies may leave. */
   released = 0;
+  /** null = replies do not wait for the disk, or `release` alone says when they leave. */
+  gate: Gate | null = null;
+  /** Highest position that a reply has carried. */
+  private awaited = 0;
+  /** The present span of time, and how many connections got a reply without waiting in it and in the one before. */
+  private span = 0;
+  private freeNow = 0;
+  private freeBefore = 0;
   /**
    * Runs `work` after the current events. null: there is no event loop. A turn then ends with the call that began it, and
    * the owner calls `runDue` for the connections that continue later.
@@ -144,6 +171,7 @@ export class Turn {
     this.later?.(this.end);
     this.mail?.work();
     this.work.beginTurn();
+    if (this.gate !== null) this.beginGated(this.gate);
   }
 
   private readonly end = (): void => {
@@ -152,6 +180,7 @@ export class Turn {
     try {
       this.serve();
       this.work.endCommands();
+      if (this.gate !== null && this.awaited > this.released) this.openGate(this.gate);
       this.send();
       this.reportThrown();
     } catch (thrown) {
@@ -162,7 +191,11 @@ export class Turn {
     }
     this.work.publishSent();
     // Closing a connection may have produced replies for others (MONITOR) or served them.
-    if (this.later !== null && (this.isServing || this.sending.length > 0 || this.mail?.rest() === false)) this.open();
+    if (
+      this.later !== null &&
+      (this.isServing || this.sending.length > 0 || this.mail?.rest() === false || this.isFree)
+    )
+      this.open();
   };
 
   /** Delivers the replies of served clients, which then run their next commands. An exception here keeps no reply back. */
@@ -280,13 +313,67 @@ export class Turn {
     this.unpins.push(pinned);
   }
 
+  // ---- the gate ----
+
+  /** Sets or removes the gate. */
+  setGate(gate: Gate | null): void {
+    if (this.gate !== null) this.gate.work();
+    this.gate = gate;
+    this.awaited = 0;
+  }
+
   /** Opens the gate up to `position`. Replies that it held back leave. */
   release(position: number): void {
     if (position <= this.released) return;
     this.enter();
+    this.openUpTo(position);
+    this.leave();
+  }
+
+  private openUpTo(position: number): void {
     this.released = position;
     for (const outlet of this.held.splice(0)) outlet.released();
-    this.leave();
+  }
+
+  /** A batch of `outlet` has replies that wait for `position`. Called only while there is a gate. */
+  noteReply(outlet: Outlet, position: number): void {
+    if (position > this.released) {
+      if (position > this.awaited) this.awaited = position;
+    } else if (outlet.freeSpan !== this.span) {
+      outlet.freeSpan = this.span;
+      this.freeNow++;
+    }
+  }
+
+  private beginGated(gate: Gate): void {
+    gate.work();
+    const span = Math.floor(this.work.monotonicMs / SPAN_MS);
+    if (span === this.span) return;
+    this.freeBefore = span === this.span + 1 ? this.freeNow : 0;
+    this.freeNow = 0;
+    this.span = span;
+  }
+
+  /** Has made durable what replies wait for. */
+  private openGate(gate: Gate): void {
+    if (gate.durable < this.awaited) gate.sync(this.awaited, this.isAlone);
+    if (gate.durable > this.released) this.openUpTo(gate.durable);
+  }
+
+  /** True when every connection that got a reply without waiting lately waits now. */
+  private get isAlone(): boolean {
+    let free = Math.max(this.freeNow, this.freeBefore);
+    if (free === 0) return true;
+    const { outlets, positions, held, span, released } = this;
+    for (const outlet of held) if (outlet.freeSpan >= span - 1) free--;
+    for (let n = 0; n < outlets.length && free > 0; n++)
+      if (positions[n]! > released && outlets[n]!.freeSpan >= span - 1) free--;
+    return free <= 0;
+  }
+
+  /** True when the gate can be opened further, after a turn whose replies wait. */
+  private get isFree(): boolean {
+    return this.gate !== null && this.awaited > this.released && !this.gate.rest(this.released);
   }
 
   /** Returns a buffer of SPARE_BYTES, in exchange for one that was moved into an output. */

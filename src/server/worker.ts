@@ -29,6 +29,7 @@ import { persistenceOf } from "./persistence.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
+import { SyncGate } from "./sync-gate.ts";
 import type { Proceeding } from "./turn.ts";
 
 declare const self: Worker;
@@ -57,6 +58,7 @@ class DataWorker implements ClientHost {
   private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
   private maintainScheduled = false;
   private readonly collector: Collector;
+  private readonly mailbox: Mailbox;
   private connections = 0;
   private nextClient = 1;
 
@@ -96,15 +98,15 @@ class DataWorker implements ClientHost {
     );
     this.services.collector = this.collector;
     const { blocking, turn } = this.engine;
-    const mailbox = new Mailbox(
+    this.mailbox = new Mailbox(
       worker,
       mail.mailboxes,
       mail.mailPorts,
       () => turn.touch(),
       (served) => this.guard(() => blocking.receive(served)),
     );
-    blocking.send = (to, served) => mailbox.send(to, served);
-    turn.mail = mailbox;
+    blocking.send = (to, served) => this.mailbox.send(to, served);
+    turn.mail = this.mailbox;
     turn.later = setImmediate;
     turn.failed = (thrown, client) => this.failed(thrown, client);
   }
@@ -361,12 +363,16 @@ class DataWorker implements ClientHost {
   }
 
   /** Appends changes to the change log from now on. */
-  appendTo(ring: string, released: MessagePort): void {
+  appendTo(ring: string, logId: string, released: MessagePort): void {
     const log = new ChangeLog(this.arena.control, Bun.mmap(ring, { shared: true }));
     this.engine.effects.log = log;
+    const wake = (other: number) => this.mailbox.wake(other);
+    this.engine.gate = new SyncGate(this.arena.control, log, logId, this.worker, this.facts.workers, wake);
     released.onmessage = () =>
       this.guard(() => {
-        this.engine.turn.release(log.waitsForSync ? log.durable : log.end);
+        // A turn in any case: its end sets the mark again (AOFSHARE-4) when a reply still waits.
+        this.engine.turn.touch();
+        if (!log.waitsForSync) this.engine.turn.release(log.end);
         this.services.persistence.syncWaits.look();
       });
   }
@@ -457,7 +463,7 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       worker!.saveLast();
       return;
     case "log":
-      worker!.appendTo(message.ring, message.released);
+      worker!.appendTo(message.ring, message.logId, message.released);
       postToMain({ kind: "logging", worker: workerNumber() });
       return;
     case "ask":

@@ -534,6 +534,10 @@ export class MemoryFiles implements Files {
     }
   }
 
+  /** Descriptors that are open. */
+  get openCount(): number {
+    return this.opened.size;
+  }
   /** Calls so far. */
   get callCount(): number {
     return this.calls.get("*") ?? 0;

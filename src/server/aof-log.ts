@@ -10,6 +10,7 @@ import type { Logger } from "../base/log.ts";
 import { ChangeLog } from "../memory/change-log.ts";
 import type { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
+import { hasGrown } from "../persistence/rewrite-rule.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import type { AofThreadMessage, AofThreadStart, FromAofThread } from "./messages.ts";
@@ -130,11 +131,8 @@ export class AofLog {
   get wantsRewrite(): boolean {
     const { config, state } = this;
     if (this.isRewriting || this.thread === null) return false;
-    if (this.mustRewrite) return systemClock.monotonicMs() >= this.retryMs;
-    const threshold = config.number("persistence.aof_rewrite_threshold");
-    const bytes = state.get("bytes");
-    if (threshold <= 1 || bytes < config.number("persistence.auto_aof_rewrite_min_size")) return false;
-    return bytes >= Math.max(state.get("baseBytes"), 1) * threshold && systemClock.monotonicMs() >= this.retryMs;
+    const isWanted = this.mustRewrite || hasGrown(config, state.get("bytes"), state.get("baseBytes"));
+    return isWanted && systemClock.monotonicMs() >= this.retryMs;
   }
 
   /**

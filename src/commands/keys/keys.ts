@@ -256,6 +256,7 @@ export function flushall(call: Call, reply: Reply): Outcome | void {
     const size = tableSize(call, db);
     if (size > 0) flush(call, db, size);
   }
+  call.server.persistence?.noteFlushed();
   reply.ok();
 }
 

@@ -240,6 +240,19 @@ export class RdbPersistence implements Persistence {
     );
   }
 
+  noteFlushed(): void {
+    const { call, host, state } = this;
+    if (host.config.text("persistence.save") === "" || call.session.isLoader) return;
+    const snapshots = this.run.snapshot.state;
+    if (snapshots.claim()) {
+      this.save();
+      snapshots.release();
+    } else {
+      // What is under way may put older data into the file: an empty one follows.
+      state.set("isScheduled", 1);
+    }
+  }
+
   /** Empties all databases between commands, as the first half of a load. */
   emptyWhenFree(done: () => void): void {
     this.whenFree(() => this.empty(), done);

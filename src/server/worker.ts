@@ -40,6 +40,7 @@ import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
 import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
+import { SyncGate } from "./sync-gate.ts";
 import type { Proceeding } from "./turn.ts";
 
 declare const self: Worker;
@@ -72,6 +73,7 @@ class DataWorker implements ClientHost {
   private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
   private maintainScheduled = false;
   private readonly collector: Collector;
+  private readonly mailbox: Mailbox;
   private connections = 0;
   private nextClient = 1;
 
@@ -113,7 +115,7 @@ class DataWorker implements ClientHost {
     this.services.collector = this.collector;
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
-    const mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
+    this.mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
@@ -123,6 +125,7 @@ class DataWorker implements ClientHost {
       published: (message) => pubsub.receive(message),
       deliver: () => pubsub.deliver(),
     });
+    const { mailbox } = this;
     pubsub.mail = mailbox;
     this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
     blocking.send = (to, served) => mailbox.send(to, served);
@@ -506,12 +509,16 @@ class DataWorker implements ClientHost {
   }
 
   /** Appends changes to the change log from now on. */
-  appendTo(ring: string, released: MessagePort): void {
+  appendTo(ring: string, logId: string, released: MessagePort): void {
     const log = new ChangeLog(this.arena.control, Bun.mmap(ring, { shared: true }));
     this.engine.effects.log = log;
+    const wake = (other: number) => this.mailbox.wakeOne(other);
+    this.engine.gate = new SyncGate(this.arena.control, log, logId, this.worker, this.facts.workers, wake);
     released.onmessage = () =>
       this.guard(() => {
-        this.engine.turn.release(log.waitsForSync ? log.durable : log.end);
+        // A turn in any case: its end sets the mark again (AOFSHARE-4) when a reply still waits.
+        this.engine.turn.touch();
+        if (!log.waitsForSync) this.engine.turn.release(log.end);
         this.services.persistence.syncWaits.look();
       });
   }
@@ -617,7 +624,7 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       worker!.saveLast();
       return;
     case "log":
-      worker!.appendTo(message.ring, message.released);
+      worker!.appendTo(message.ring, message.logId, message.released);
       postToMain({ kind: "logging", worker: workerNumber() });
       return;
     case "ask":

@@ -363,6 +363,22 @@ const NAMES = [
   ["FUNCTION", "FLUSH"],
 ];
 
+/** What becomes of libraries when a file with some of them is loaded. */
+const RELOADS = [
+  ["FUNCTION", "FLUSH"],
+  ["FUNCTION", "LOAD", library("a", register("first", 1))],
+  ["DEBUG", "RELOAD"],
+  ["DEBUG", "RELOAD", "NOFLUSH", "MERGE"],
+  ["FUNCTION", "LOAD", "REPLACE", library("a", register("first", 2))],
+  ["FUNCTION", "LOAD", library("b", register("second", 2))],
+  ["DEBUG", "RELOAD", "NOSAVE", "NOFLUSH", "MERGE"],
+  ["FCALL", "first", "0"],
+  ["FCALL", "second", "0"],
+  ["DEBUG", "RELOAD", "NOSAVE"],
+  ["FCALL", "second", "0"],
+  ["FUNCTION", "FLUSH"],
+];
+
 /** What commands do only in scripts. */
 const ONLY_IN_SCRIPTS = [
   ["XADD", "stream", "1-1", "a", "b"],
@@ -470,5 +486,18 @@ describe("scripting and redis-server", () => {
   });
   test("what commands do only in scripts", () => compared(2, ONLY_IN_SCRIPTS));
   test("names of functions, shebangs, numbers of arguments", () => compared(2, NAMES));
+  test("libraries of a file that is loaded", () => compared(2, RELOADS));
+  test("a file with a library that is there already is refused", async () => {
+    const client = await both.ferrite.connect();
+    await client.command("FLUSHALL");
+    await client.command("FUNCTION", "LOAD", library("a", register("first", 1)));
+    // redis-server 7.0 says it without the part after the comma.
+    expect(await ask(client, "DEBUG", "RELOAD", "NOFLUSH")).toBe(
+      "-ERR Error trying to load the RDB dump, check server logs.",
+    );
+    expect(await ask(client, "FCALL", "first", "0")).toBe(":1");
+    await client.command("FUNCTION", "FLUSH");
+    client.close();
+  });
   test.each([2, 3])("functions, RESP%d", (protocol) => compared(protocol, FUNCTION_COMMANDS));
 });

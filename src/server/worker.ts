@@ -41,6 +41,7 @@ import { SnapshotPart } from "./snapshot-part.ts";
 import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
 import type { Proceeding } from "./turn.ts";
+import { WorkerFigures } from "./worker-figures.ts";
 
 declare const self: Worker;
 
@@ -69,6 +70,7 @@ class DataWorker implements ClientHost {
   readonly snapshots: SnapshotPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
+  private readonly figures: WorkerFigures;
   private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
   private maintainScheduled = false;
   private readonly collector: Collector;
@@ -90,6 +92,7 @@ class DataWorker implements ClientHost {
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.services.log = this.log;
+    this.figures = new WorkerFigures(this.engine, this.services, systemClock);
     checkTlsSettings(config, realFiles, this.log);
     this.services.attach(this.engine, (client) => {
       this.log.info(`client evicted: ${this.services.lineOf(client)}`);
@@ -413,6 +416,7 @@ class DataWorker implements ClientHost {
       this.services.tick();
       this.closeOffenders();
       engine.publishCounters();
+      this.figures.publish(this.config.number("storage.expire_check_interval"));
     });
     this.collector.endRound();
   }

@@ -165,6 +165,11 @@ export class Turn {
   /** Where an output puts short buffers together, to send them in one write. */
   readonly together = Buffer.allocUnsafeSlow(TOGETHER_BYTES);
 
+  /** Connections that continue in a later turn. */
+  get waiting(): number {
+    return this.proceeding.length;
+  }
+
   constructor(private readonly work: TurnWork) {
     work.blocking.scheduleTurn = () => {
       this.isServing = true;

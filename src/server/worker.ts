@@ -42,6 +42,7 @@ import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
 import { SyncGate } from "./sync-gate.ts";
 import type { Proceeding } from "./turn.ts";
+import { WorkerFigures } from "./worker-figures.ts";
 
 declare const self: Worker;
 
@@ -70,6 +71,7 @@ class DataWorker implements ClientHost {
   readonly snapshots: SnapshotPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
+  private readonly figures: WorkerFigures;
   private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
   private maintainScheduled = false;
   private readonly collector: Collector;
@@ -92,6 +94,7 @@ class DataWorker implements ClientHost {
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.services.log = this.log;
+    this.figures = new WorkerFigures(this.engine, this.services, systemClock);
     checkTlsSettings(config, realFiles, this.log);
     this.services.attach(this.engine, (client) => {
       this.log.info(`client evicted: ${this.services.lineOf(client)}`);
@@ -416,6 +419,7 @@ class DataWorker implements ClientHost {
       this.services.tick();
       this.closeOffenders();
       engine.publishCounters();
+      this.figures.publish(this.config.number("storage.expire_check_interval"));
     });
     this.collector.endRound();
   }

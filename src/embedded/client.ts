@@ -1,5 +1,7 @@
 /**
  * A client of an embedded Ferrite. It takes requests as bytes or as arguments, and returns replies as bytes or as values.
+ * What it is sent besides replies (published messages) is passed to its callback `onPush`, or comes among the bytes that
+ * `send` returns, as over a socket.
  */
 import type { Clock } from "../base/clock.ts";
 import { Client, type Transport } from "../server/client.ts";
@@ -9,6 +11,8 @@ import type { EmbeddedServices } from "./services.ts";
 const CLOSED = "this client was closed";
 const TOO_LONG = "the reply is longer than client-output-buffer-limit: this client was closed";
 
+const NO_CALLBACK = "this client is sent messages: set onPush, or use send";
+
 /** A request whose reply is a promise. */
 interface Request {
   bytes: Buffer;
@@ -16,9 +20,24 @@ interface Request {
   reject(error: Error): void;
 }
 
+/** A client that hands what it is pushed to `take`, unless that is null. */
+class PushedClient extends Client {
+  take: ((bytes: Buffer, position: number) => void) | null = null;
+
+  override deliver(bytes: Buffer, position: number): void {
+    if (this.take === null || this.isClosing) super.deliver(bytes, position);
+    else this.take(bytes, position);
+  }
+  override deliverCopy(bytes: Buffer, at: number, length: number, position: number): void {
+    if (this.take === null) super.deliverCopy(bytes, at, length, position);
+    else this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
+  }
+}
+
 export class EmbeddedClient {
   private output: Buffer[] = [];
-  private readonly client: Client;
+  private readonly client: PushedClient;
+  private callback: PushCallback | null = null;
   private ended = false;
   /** Requests of sendAsync without a reply yet. The first one is running. */
   private readonly requests: Request[] = [];
@@ -37,12 +56,29 @@ export class EmbeddedClient {
       end: () => this.gone(),
       terminate: () => this.gone(),
     };
-    this.client = new Client(id, services.engine, transport, services);
+    this.client = new PushedClient(id, services.engine, transport, services);
     this.client.address = "embedded:0";
     this.client.localAddress = "embedded:0";
     this.client.session.createdMs = clock.wallMs();
     this.client.session.activeMs = clock.monotonicMs();
     services.clients.set(id, this.client);
+  }
+
+  /**
+   * Receives what is published to this client, one message a call: `["message", channel, payload]` and their like. It is called
+   * when the request that published has its reply, or in `tick`, and may use any client. What it throws becomes an uncaught
+   * exception. Confirmations of SUBSCRIBE are replies.
+   */
+  get onPush(): PushCallback | null {
+    return this.callback;
+  }
+  set onPush(callback: PushCallback | null) {
+    this.callback = callback;
+    this.client.take = callback === null ? null : (bytes, position) => this.services.pushed(this, bytes, position);
+  }
+  /** For the services: calls back with a message. */
+  handPush(bytes: Buffer): void {
+    if (!this.ended) this.callback?.(valueOf(bytes) as Value[]);
   }
 
   /**
@@ -62,8 +98,10 @@ export class EmbeddedClient {
     } finally {
       session.deniesBlocking = false;
     }
+    const output = this.takeOutput();
+    this.services.callBack();
     if (engine.outputLimitClosed !== outputLimitClosed) throw new Error(TOO_LONG);
-    return this.takeOutput();
+    return output;
   }
 
   /**
@@ -81,18 +119,26 @@ export class EmbeddedClient {
     if (this.requests.length === 1) {
       this.beginRequest();
       this.services.runPending();
+      this.services.callBack();
     }
     return promise;
   }
 
   /** Runs one command. Returns its reply as a value; throws ReplyError when it is an error. */
   call(...args: readonly Argument[]): Value {
+    this.checkCallback();
     return valueOf(this.send(requestOf(args)));
   }
 
   /** As call, but a blocking command waits, as in sendAsync. */
   async callAsync(...args: readonly Argument[]): Promise<Value> {
+    this.checkCallback();
     return valueOf(await this.sendAsync(requestOf(args)));
+  }
+  /** Throws when the bytes of a reply may begin with a message. */
+  private checkCallback(): void {
+    const { session } = this.client;
+    if (this.callback === null && (session.subscriptions !== null || session.isPushed)) throw new Error(NO_CALLBACK);
   }
 
   /** For the services: true when the running request has its reply. */
@@ -119,6 +165,7 @@ export class EmbeddedClient {
     if (this.ended) return;
     this.gone();
     this.services.runPending();
+    this.services.callBack();
   }
 
   private gone(): void {
@@ -129,6 +176,8 @@ export class EmbeddedClient {
     for (const { reject } of this.requests.splice(0)) reject(new Error(CLOSED));
   }
 }
+/** Receives a message that was pushed to a client. */
+export type PushCallback = (message: Value[]) => void;
 /** An argument of a command. Strings are sent as UTF-8. */
 export type Argument = string | number | bigint | Uint8Array;
 

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { ConfigChange } from "../base/config/config.ts";
+import { realFiles } from "../base/files.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import type { CommandTable } from "../dispatch/command-table.ts";
 import type {
@@ -26,6 +27,7 @@ import type { Engine } from "../server/engine.ts";
 import { expirePass } from "../server/expire-pass.ts";
 import { Invalidations } from "../server/invalidations.ts";
 import type { Memory } from "../server/memory.ts";
+import { UserChanges, UserRequests } from "../server/user-changes.ts";
 
 /** Most turns of one call. A command that still needs a lock or memory after them would wait for ever. */
 const TURNS_MAX = 1_000_000;
@@ -51,6 +53,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   readonly asking = new Set<Asking>();
   private readonly blocked = new Map<number, Blocked>();
   engine!: Engine;
+  users!: UserRequests;
   /** Set where the data is in files. */
   persistence?: RdbPersistence;
   /** Called after the commands of a request and before its replies leave. */
@@ -107,6 +110,10 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   /** Sets the engine, which is made after the services because it refers to them. */
   attach(engine: Engine): void {
     this.engine = engine;
+    const changes = new UserChanges(engine, this.clients, 1, this, () => {});
+    this.users = new UserRequests(changes, engine.config, realFiles, (ask, done) => {
+      this.due.push(() => done([changes.answer(ask)]));
+    });
     engine.blocking.usesTimers = false;
   }
 

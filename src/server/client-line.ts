@@ -48,7 +48,7 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
     `tot-mem=${client.memoryBytes}`,
     `events=${client.output.bytes > 0 ? "rw" : "r"}`,
     `cmd=${session.commandName === "" ? last : session.commandName}`,
-    "user=default",
+    `user=${session.user.name}`,
     `redir=${session.tracking?.redirect ?? -1}`,
     `resp=${session.protocol}`,
     `lib-name=${session.libName}`,
@@ -114,7 +114,7 @@ function hasTrait(
     case "type":
       return wanted.type === (session.subscriptions !== null ? "pubsub" : "normal");
     case "user":
-      return wanted.user === "default";
+      return wanted.user === session.user.name;
     case "address":
       return wanted.address === client.address;
     case "localAddress":

@@ -16,6 +16,7 @@ import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
 import { Session } from "../dispatch/session.ts";
 import type { ServerServices } from "../dispatch/services.ts";
+import { Users } from "../acl/users.ts";
 import { Scripts } from "../commands/scripting/scripts.ts";
 import { clientTable } from "../commands/families.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
@@ -32,6 +33,7 @@ import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
 import { type Pinned, Turn, type TurnWork } from "./turn.ts";
+import { userSettings } from "./user-settings.ts";
 
 /** Keys sampled per round for `stalePercent`, and the weight of one round in the running average. */
 const STALE_SAMPLES = 20;
@@ -52,6 +54,7 @@ export class Engine implements TurnWork {
   /** What handlers work with; also what files are loaded into. */
   readonly call: Call;
   readonly scripts: Scripts;
+  readonly users: Users;
   readonly cells: Cells;
   readonly blocking: Blocking;
   /** What commands change, on its way to the change log. */
@@ -120,6 +123,8 @@ export class Engine implements TurnWork {
     this.turn = new Turn(this);
     call.pubsub.touch = () => this.turn.touch();
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
+    this.users = call.users = new Users(this.dispatcher.table, userSettings(config));
+    config.onChange("server.password", () => this.users.setPassword(config.requiredPassword));
     this.scripts = new Scripts(call, this.dispatcher, (level, text) => services.writeLog?.(text, level));
     call.scripts = this.scripts;
     this.cells = new Cells(control, worker);
@@ -142,6 +147,7 @@ export class Engine implements TurnWork {
   /** Reads the settings again after a change of the configuration. */
   private configure(call: Call): void {
     const { config } = this;
+    this.users.settings = userSettings(config);
     setEncodingLimits(call.collections.limits, config);
     this.memory.configure();
     this.readSaveErrors();

@@ -7,6 +7,7 @@ import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
 import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
+import type { UserAnswer, UserAsk } from "./user-changes.ts";
 
 /** Facts about the process that every worker shows in INFO. */
 export interface ProcessFacts {
@@ -48,6 +49,7 @@ export type Ask =
   | { kind: "hotKeys"; of: HotKeysAsk }
   | { kind: "statistics"; ask: StatisticsAsk }
   | { kind: "prefixes"; change: PrefixChange }
+  | { kind: "users"; ask: UserAsk }
   | { kind: "reset" };
 
 export type Answer =
@@ -60,6 +62,7 @@ export type Answer =
   | { kind: "evicted"; isMore: boolean }
   | { kind: "hotKeys"; answer: HotKeysAnswer }
   | { kind: "statistics"; answer: StatisticsAnswer }
+  | { kind: "users"; answer: UserAnswer }
   | { kind: "done" };
 
 export type ToWorker =

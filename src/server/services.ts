@@ -3,6 +3,7 @@
  * Everything else goes to the other workers through the main thread.
  */
 import type { Logger } from "../base/log.ts";
+import { realFiles } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
@@ -37,6 +38,7 @@ import { OutsideMemory } from "./outside-memory.ts";
 import type { Pushes } from "./pushes.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
+import { UserChanges, UserRequests } from "./user-changes.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
 /** INFO's rates are the mean of this many samples, at least this long apart: of the last 1.6 seconds, as in Redis. */
@@ -101,6 +103,7 @@ export class Services implements ServerServices {
   persistence!: RdbPersistence;
   collector!: Collector;
   pushes!: Pushes;
+  users!: UserRequests;
   rejected = 0;
   private readonly cells: Cells;
   private readonly pending = new Map<number, (answers: Answer[]) => void>();
@@ -170,6 +173,10 @@ export class Services implements ServerServices {
   attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
     this.engine = engine;
     this.outside = new OutsideMemory(engine.store.pool);
+    const changes = new UserChanges(engine, this.clients, this.workers, this, (client) => this.cancelBlock(client));
+    this.users = new UserRequests(changes, this.config, realFiles, (ask, done) => {
+      this.ask({ kind: "users", ask }, (all) => done(all.flatMap((one) => (one.kind === "users" ? [one.answer] : []))));
+    });
     this.eviction = new ClientEviction(this.worker, this.control, this.clients, engine, tellOfEviction);
   }
 
@@ -654,6 +661,8 @@ export class Services implements ServerServices {
         return { kind: "evicted", isMore: this.eviction.evict() === Eviction.Elsewhere };
       case "statistics":
         return { kind: "statistics", answer: this.engine.dispatcher.statistics.answer(ask.ask) };
+      case "users":
+        return { kind: "users", answer: this.users.answer(ask.ask) };
       case "reset":
         this.resetBase();
         return { kind: "done" };

@@ -138,7 +138,7 @@ class DataWorker implements ClientHost {
         clients: () => this.clients.values(),
         listeners: () => this.listeners.map(descriptorOf).filter((descriptor) => descriptor >= 0),
         mayServe: (descriptor) =>
-          config.requiredPassword === "" &&
+          engine.users.defaultUser.isOpen &&
           (!config.flag("server.protected_mode") || native.isFromLoopback(descriptor)),
         adopt: (descriptor, bytes) => this.adopt(descriptor, bytes),
         sendEarly: (send) => engine.turn.sendEarly(send),
@@ -262,7 +262,6 @@ class DataWorker implements ClientHost {
     client.descriptor = descriptorOf(socket);
     client.session.createdMs = systemClock.wallMs();
     client.session.activeMs = systemClock.monotonicMs();
-    client.session.authenticated = this.config.requiredPassword === "";
     const refusal = this.refusal(socket, unix);
     if (refusal !== "") {
       this.services.rejected++;
@@ -287,7 +286,7 @@ class DataWorker implements ClientHost {
     if (
       !unix &&
       this.config.flag("server.protected_mode") &&
-      this.config.requiredPassword === "" &&
+      this.engine.users.defaultUser.needsNoPassword &&
       !isLoopback(socket.remoteAddress)
     ) {
       return ErrorText.protectedMode;

@@ -14,6 +14,7 @@ import { argumentText } from "../../lua/number.ts";
 import { NO_PIN, PinnedWalk, type PinnedRange, Reply, type ReplyTarget } from "../../protocol/reply.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Shard } from "../../store/shard.ts";
+import { Denied } from "../../dispatch/access.ts";
 import type { Call } from "../../dispatch/call.ts";
 import type { CommandTable } from "../../dispatch/command-table.ts";
 import type { InnerHost } from "../../dispatch/inner-commands.ts";
@@ -166,6 +167,10 @@ export class ScriptCalls {
     const { host, permissions } = this;
     if (arity > 0 ? count !== arity : count < -arity) return WRONG_ARITY;
     if ((flags & NO_SCRIPT) !== 0) return NOT_ALLOWED;
+    if (!this.call.session.isTrusted) {
+      const denied = this.call.access.test(spec, "lua");
+      if (denied !== Denied.None) return DENIED[denied];
+    }
     if ((flags & (WRITE | DENY_OOM)) === 0) return "";
     if ((flags & WRITE) !== 0) {
       if (permissions.isReadOnly) return READ_ONLY;
@@ -293,4 +298,12 @@ const WRONG_ARGUMENTS = "ERR Lua redis lib command arguments must be strings or 
 const UNKNOWN_COMMAND = "ERR Unknown Redis command called from script";
 const WRONG_ARITY = "ERR Wrong number of args calling Redis command from script";
 const NOT_ALLOWED = "ERR This Redis command is not allowed from script";
+const DENIED: Readonly<Record<Denied, string>> = {
+  [Denied.None]: "",
+  [Denied.Auth]: "ERR The user executing the script lacking the permissions for the command",
+  [Denied.Command]: "ERR The user executing the script can't run this command or subcommand",
+  [Denied.Key]:
+    "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
+  [Denied.Channel]: "ERR The user executing the script can't publish to the channel mentioned in the command",
+};
 const READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";

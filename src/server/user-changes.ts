@@ -1,0 +1,181 @@
+/**
+ * Changes of users in one worker: applied to its copy of the users, then to the sessions of its clients. Connections of a
+ * deleted user end, and those that subscribe to a channel to which their user has lost the right. A change comes between
+ * two turns, when no command runs.
+ */
+import { AclLog, mergeAclLogs } from "../acl/acl-log.ts";
+import type { Replacement } from "../acl/users.ts";
+import type { Config } from "../base/config/config.ts";
+import { errorWords } from "../base/errors.ts";
+import { FileFailure, type Files, readWhole, replaceKeeping } from "../base/files.ts";
+import { allowsChannel } from "../dispatch/access.ts";
+import type { Session } from "../dispatch/session.ts";
+import type { AclLogEntry, ChangeResult, UserChange, UserService } from "../dispatch/user-service.ts";
+import type { User } from "../dispatch/user.ts";
+import { ChannelKind } from "../store/channels.ts";
+import type { Client } from "./client.ts";
+import type { Engine } from "./engine.ts";
+
+/** What a worker asks all workers about users. */
+export type UserAsk =
+  | { readonly kind: "change"; readonly change: UserChange; readonly asker: number }
+  | { readonly kind: "denials" }
+  | { readonly kind: "forgetDenials" };
+export interface UserAnswer {
+  readonly result: ChangeResult;
+  readonly denials: readonly AclLogEntry[];
+}
+const NOTHING: UserAnswer = { result: { error: "", deleted: 0, endsAsker: false }, denials: [] };
+
+export class UserChanges {
+  private readonly log: AclLog;
+  /** The session that asked for the change at work, and whether the change ends it. */
+  private asker = -1;
+  private endsAsker = false;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly clients: ReadonlyMap<number, Client>,
+    workers: number,
+    services: { describeClient(session: Session): string },
+    /** Ends the block of a client that is about to be closed. */
+    private readonly cancelBlock: (client: number) => void,
+  ) {
+    const { config } = engine;
+    this.log = new AclLog(engine.worker, workers, {
+      wallMs: () => engine.clock.wallMs(),
+      describeClient: (session) => services.describeClient(session),
+      get entriesMax() {
+        return config.number("server.acllog_max_len");
+      },
+    });
+    engine.call.access.log = this.log;
+    engine.users.onChange = (replacement) => this.replace(replacement);
+  }
+
+  answer(ask: UserAsk): UserAnswer {
+    switch (ask.kind) {
+      case "change":
+        return { ...NOTHING, result: this.change(ask.change, ask.asker) };
+      case "denials":
+        return { ...NOTHING, denials: this.log.list() };
+      case "forgetDenials":
+        this.log.reset();
+        return NOTHING;
+    }
+  }
+
+  private change(change: UserChange, asker: number): ChangeResult {
+    this.asker = asker;
+    this.endsAsker = false;
+    const result = this.engine.users.apply(change);
+    this.asker = -1;
+    return { ...result, endsAsker: this.endsAsker };
+  }
+
+  /** Gives all sessions their new users. */
+  private replace(replacement: Replacement): void {
+    const { defaultUser } = this.engine.users;
+    for (const client of [...this.clients.values()]) {
+      if (client.isClosing) continue;
+      const { session } = client;
+      const { user } = session;
+      const next = replacement(user);
+      if (next === null || (next !== user && losesChannel(session, user, next))) this.end(client);
+      else session.replaceUser(next);
+      session.noteDefault(defaultUser);
+    }
+  }
+
+  /** Closes a connection; the one that asked gets its reply before. */
+  private end(client: Client): void {
+    if (client.session.id === this.asker) {
+      this.endsAsker = true;
+      return;
+    }
+    this.cancelBlock(client.session.id);
+    client.kill();
+  }
+}
+
+/** What handlers ask about users, over all workers. */
+export class UserRequests implements UserService {
+  constructor(
+    private readonly changes: UserChanges,
+    private readonly config: Config,
+    private readonly files: Files,
+    /** Asks all workers. */
+    private readonly ask: (ask: UserAsk, done: (answers: readonly UserAnswer[]) => void) => void,
+  ) {}
+
+  answer(ask: UserAsk): UserAnswer {
+    return this.changes.answer(ask);
+  }
+
+  changeUsers(change: UserChange, asker: Session, done: (result: ChangeResult) => void): void {
+    this.ask({ kind: "change", change, asker: asker.id }, (answers) =>
+      // All workers have applied the same change to the same users.
+      done({ ...answers[0]!.result, endsAsker: answers.some(({ result }) => result.endsAsker) }),
+    );
+  }
+
+  listDenials(done: (entries: readonly AclLogEntry[]) => void): void {
+    this.ask({ kind: "denials" }, (answers) =>
+      done(
+        mergeAclLogs(
+          answers.map(({ denials }) => denials),
+          this.config.number("server.acllog_max_len"),
+        ),
+      ),
+    );
+  }
+
+  forgetDenials(done: () => void): void {
+    this.ask({ kind: "forgetDenials" }, done);
+  }
+
+  readAclFile(path: string): { readonly text: string; readonly error: string } {
+    return readAclText(this.files, path);
+  }
+  writeAclFile(path: string, lines: readonly string[]): string {
+    return writeAclText(this.files, path, lines);
+  }
+}
+
+/** True when the session subscribes to a channel that was allowed before and is not now. */
+function losesChannel({ subscriptions }: Session, before: User, now: User): boolean {
+  if (subscriptions === null || now.selectors.some(({ allChannels }) => allChannels)) return false;
+  const known = now.selectors.flatMap(({ channels }) => channels);
+  const isWider = before.selectors.every(
+    ({ allChannels, channels }) => !allChannels && channels.every((one) => known.some((other) => other.equals(one))),
+  );
+  if (isWider) return false;
+  return Object.values(ChannelKind).some((kind) =>
+    [...subscriptions.names[kind]!].some((name) => {
+      const bytes = Buffer.from(name, "latin1");
+      const isPattern = kind === ChannelKind.Pattern;
+      return !now.selectors.some((selector) => allowsChannel(selector, bytes, 0, bytes.length, isPattern));
+    }),
+  );
+}
+
+/** Reads the text of the ACL file, a byte a character. */
+export function readAclText(files: Files, path: string): { text: string; error: string } {
+  try {
+    return { text: Buffer.from(readWhole(files, path)).toString("latin1"), error: "" };
+  } catch (thrown) {
+    if (!(thrown instanceof FileFailure)) throw thrown;
+    return { text: "", error: thrown.code === "" ? thrown.message : errorWords(thrown.code) };
+  }
+}
+
+/** Replaces the ACL file. Returns why it cannot, "" = it did. */
+export function writeAclText(files: Files, path: string, lines: readonly string[]): string {
+  try {
+    replaceKeeping(files, path, Buffer.from(lines.map((line) => `${line}\n`).join(""), "latin1"));
+    return "";
+  } catch (thrown) {
+    if (!(thrown instanceof FileFailure)) throw thrown;
+    return thrown.code === "" ? thrown.message : errorWords(thrown.code);
+  }
+}

@@ -50,17 +50,13 @@ export class AclLog implements AccessLog {
       join(known!, entry);
       entries.unshift(known!);
     }
-    this.trim();
+    this.limit = host.entriesMax;
+    if (entries.length > this.limit) entries.length = this.limit;
   }
-
-  /** Drops the oldest entries beyond the limit. */
-  private trim(): void {
-    const { entries, host } = this;
-    if (entries.length > host.entriesMax) entries.length = host.entriesMax;
-  }
+  /** As of the last denial: a change of the setting takes effect with the next one. */
+  limit = 0;
 
   list(): AclLogEntry[] {
-    this.trim();
     return this.entries.map((entry) => ({ ...entry }));
   }
   reset(): void {

@@ -46,7 +46,8 @@ export function keyRules({ allKeys, keys }: Selector): string {
 
 function keyRule({ pattern, permission }: KeyPattern): string {
   const text = pattern.toString("latin1");
-  if (permission === ALL_PERMISSIONS) return `~${text}`;
+  // "~*" would be allkeys, which allows no pattern behind it: the line could not be read back.
+  if (permission === ALL_PERMISSIONS) return text === "*" ? "%RW~*" : `~${text}`;
   return `%${permission === Permission.Read ? "R" : "W"}~${text}`;
 }
 

@@ -325,7 +325,7 @@ export function joinSelectors(rules: readonly string[]): string[] | string {
   let open: string | null = null;
   let opening = "";
   for (const rule of rules) {
-    if (rule.startsWith("(") && !rule.endsWith(")")) {
+    if (open === null && rule.startsWith("(") && !rule.endsWith(")")) {
       open = opening = rule;
     } else if (open === null) {
       joined.push(rule);

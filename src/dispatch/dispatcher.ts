@@ -213,13 +213,13 @@ export class Dispatcher implements TransactionHost {
     if (arity > 0 ? argCount !== arity : argCount < -arity)
       return this.reject(row, wrongArity(spec.name.toLowerCase()));
     call.spec = spec;
+    session.noteCommand(index, row, spec !== named ? spec.name.toLowerCase() : "");
     if (!session.isTrusted && this.isDenied(spec, row)) return Done;
     const isWrite = (flags & WRITE) !== 0;
     this.store.datesFinds = isWrite && !session.noTouch;
     if (isWrite) {
       this.store.hooks.valueEvent = this.events[row]!;
     }
-    session.noteCommand(index, row, spec !== named ? spec.name.toLowerCase() : "");
     const held = this.mayHold ? this.hold(spec, row, i) : null;
     if (held !== null) return held;
     if ((flags & DENY_OOM) !== 0) {

@@ -71,6 +71,11 @@ export interface ServerTotals {
   subscribers: number;
   maxInputBuffer: number;
   maxOutputBuffer: number;
+  /** What was denied to users: authentication, commands, keys, channels. */
+  deniedLogins: number;
+  deniedCommands: number;
+  deniedKeys: number;
+  deniedChannels: number;
 }
 
 /** One worker, for INFO workers. */

@@ -6,6 +6,7 @@ import type { Clock } from "../base/clock.ts";
 import type { ConfigChange } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
+import { Denied } from "../dispatch/access.ts";
 import type { CommandTable } from "../dispatch/command-table.ts";
 import type {
   ClientFilter,
@@ -110,7 +111,10 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   /** Sets the engine, which is made after the services because it refers to them. */
   attach(engine: Engine): void {
     this.engine = engine;
-    const changes = new UserChanges(engine, this.clients, 1, this, () => {});
+    const changes = new UserChanges(engine, this.clients, 1, this, {
+      cancelBlock: () => {}, // a client that is closed ends its wait
+      unblockClient: (client, error) => this.endWait(client, error),
+    });
     this.users = new UserRequests(changes, engine.config, realFiles, (ask, done) => {
       this.due.push(() => done([changes.answer(ask)]));
     });
@@ -178,23 +182,23 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   }
 
   unblock(id: number, withError: boolean, done: (found: boolean) => void): void {
-    this.due.push(() => done(this.endWait(id, withError)));
+    this.due.push(() => done(this.endWait(id, withError ? ErrorText.unblocked : "")));
   }
 
   /** Ends waits that have timed out. */
   endWaits(): void {
     const now = this.clock.monotonicMs();
-    for (const [id, { untilMs }] of this.blocked) if (untilMs <= now) this.endWait(id, false);
+    for (const [id, { untilMs }] of this.blocked) if (untilMs <= now) this.endWait(id, "");
     this.runPending();
   }
 
-  /** Ends a client's wait with its timeout reply or an error. Returns false when the client does not wait. */
-  private endWait(id: number, withError: boolean): boolean {
+  /** Ends a client's wait with its timeout reply ("") or an error. Returns false when the client does not wait. */
+  private endWait(id: number, error: string): boolean {
     const blocked = this.blocked.get(id);
     const client = this.clients.get(id);
     if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
     this.blocked.delete(id);
-    this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
+    this.resume(client.session, error !== "" ? (reply) => reply.error(error) : blocked.write);
     return true;
   }
 
@@ -210,6 +214,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
     const { counters } = engine.store;
     const usedMemory = engine.memory.usedBytes();
     this.peak = Math.max(this.peak, usedMemory);
+    const { counts } = this.engine.call.access;
     let blockedClients = 0;
     for (const client of this.clients.values()) if (isBlocked(client, this.table)) blockedClients++;
     return {
@@ -253,6 +258,10 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       subscribers: this.engine.call.pubsub.subscribers,
       maxInputBuffer: 0,
       maxOutputBuffer: 0,
+      deniedLogins: counts[Denied.Auth]!,
+      deniedCommands: counts[Denied.Command]!,
+      deniedKeys: counts[Denied.Key]!,
+      deniedChannels: counts[Denied.Channel]!,
     };
   }
 

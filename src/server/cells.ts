@@ -61,6 +61,11 @@ export const Cell = {
   watching: 42,
   /** Clients that subscribe to something. */
   subscribers: 43,
+  /** What was denied to users: authentication, commands, keys, channels. */
+  deniedLogins: 44,
+  deniedCommands: 45,
+  deniedKeys: 46,
+  deniedChannels: 47,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

@@ -81,6 +81,12 @@ export function isUnixAddress(address: string): boolean {
   return !/^(\d|\[|\?)/.test(address) && address !== "";
 }
 
+/** A client's address as MONITOR shows it. */
+export function monitorAddress(client: Client | undefined): string {
+  if (client === undefined) return "?";
+  return isUnixAddress(client.address) ? `unix:${client.address.slice(0, -2)}` : client.address;
+}
+
 export function isLoopbackAddress(address: string): boolean {
   return address.startsWith("127.") || address.startsWith("[::1]:") || address.startsWith("[::ffff:127.");
 }

@@ -7,6 +7,7 @@ import { errorNumberWords } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
+import { Denied } from "../dispatch/access.ts";
 import { Call } from "../dispatch/call.ts";
 import type { Blocking } from "../dispatch/blocking.ts";
 import { Dispatcher } from "../dispatch/dispatcher.ts";
@@ -322,6 +323,11 @@ export class Engine implements TurnWork {
     cells.set(Cell.clientBytes, this.clientBytes);
     cells.set(Cell.outputLimitClosed, this.outputLimitClosed);
     cells.set(Cell.queryLimitClosed, this.queryLimitClosed);
+    const { counts } = this.call.access;
+    cells.set(Cell.deniedLogins, counts[Denied.Auth]!);
+    cells.set(Cell.deniedCommands, counts[Denied.Command]!);
+    cells.set(Cell.deniedKeys, counts[Denied.Key]!);
+    cells.set(Cell.deniedChannels, counts[Denied.Channel]!);
   }
 
   /**

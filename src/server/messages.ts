@@ -40,7 +40,7 @@ export type Ask =
   | { kind: "unpause" }
   | { kind: "unblock"; client: number; withError: boolean }
   /** Only the main thread does this, and answers. */
-  | { kind: "rewriteConfig" }
+  | { kind: "rewriteConfig"; users: Readonly<Record<string, string>> | null }
   | { kind: "rewriteAof" }
   | { kind: "loadAof" }
   | { kind: "evict" }
@@ -77,6 +77,8 @@ export type ToWorker =
       mailPorts: (MessagePort | null)[];
       config: ConfigSnapshot;
       facts: ProcessFacts;
+      /** The ACL file, a byte a character; null = there is none. */
+      aclText: string | null;
     }
   | { kind: "listen" }
   /** The thread that writes snapshots is there: pieces go to `port`, as far as what waits in `queued` allows. */

@@ -29,7 +29,7 @@ import type { Reply } from "../protocol/reply.ts";
 import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { Cell, Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
-import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
+import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter, monitorAddress } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Collector } from "./collector.ts";
 import type { Engine } from "./engine.ts";
@@ -38,6 +38,7 @@ import { OutsideMemory } from "./outside-memory.ts";
 import type { Pushes } from "./pushes.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
+import { configuredUsers } from "./user-settings.ts";
 import { UserChanges, UserRequests } from "./user-changes.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
@@ -173,7 +174,7 @@ export class Services implements ServerServices {
   attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
     this.engine = engine;
     this.outside = new OutsideMemory(engine.store.pool);
-    const changes = new UserChanges(engine, this.clients, this.workers, this, (client) => this.cancelBlock(client));
+    const changes = new UserChanges(engine, this.clients, this.workers, this, this);
     this.users = new UserRequests(changes, this.config, realFiles, (ask, done) => {
       this.ask({ kind: "users", ask }, (all) => done(all.flatMap((one) => (one.kind === "users" ? [one.answer] : []))));
     });
@@ -282,6 +283,10 @@ export class Services implements ServerServices {
       subscribers: cells.sum(Cell.subscribers),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
+      deniedLogins: cells.sum(Cell.deniedLogins),
+      deniedCommands: cells.sum(Cell.deniedCommands),
+      deniedKeys: cells.sum(Cell.deniedKeys),
+      deniedChannels: cells.sum(Cell.deniedChannels),
     };
   }
 
@@ -477,7 +482,9 @@ export class Services implements ServerServices {
   }
 
   rewriteConfig(done: (failure: string) => void): void {
-    this.ask({ kind: "rewriteConfig" }, ([answer]) => done(answer?.kind === "rewritten" ? answer.failure : ""));
+    const users = configuredUsers(this.engine.users, this.config);
+    if (typeof users === "string") return done(users);
+    this.ask({ kind: "rewriteConfig", users }, ([answer]) => done(answer?.kind === "rewritten" ? answer.failure : ""));
   }
 
   rewriteAof(done: (failure: string) => void): void {
@@ -599,12 +606,13 @@ export class Services implements ServerServices {
     blocked.mayEnd();
   }
 
-  private unblockClient(id: number, withError: boolean): boolean {
+  /** Unblocks a client with an error, or "" = as if it had timed out. */
+  unblockClient(id: number, error: string): boolean {
     const blocked = this.blocked.get(id);
     const client = this.clients.get(id);
     if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
     this.release(id, blocked);
-    this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
+    this.resume(client.session, error !== "" ? (reply) => reply.error(error) : blocked.write);
     return true;
   }
 
@@ -647,7 +655,7 @@ export class Services implements ServerServices {
         this.unpause();
         return { kind: "done" };
       case "unblock":
-        return { kind: "unblocked", found: this.unblockClient(ask.client, ask.withError) };
+        return { kind: "unblocked", found: this.unblockClient(ask.client, ask.withError ? ErrorText.unblocked : "") };
       case "monitor":
         this.monitors.setReceiver(ask.receiver, ask.receives);
         this.setObserver();
@@ -688,10 +696,4 @@ export class Services implements ServerServices {
     }
     return { kind: "killed", count, askerMatched };
   }
-}
-
-/** A client's address as MONITOR shows it. */
-function monitorAddress(client: Client | undefined): string {
-  if (client === undefined) return "?";
-  return isUnixAddress(client.address) ? `unix:${client.address.slice(0, -2)}` : client.address;
 }

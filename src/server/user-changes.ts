@@ -3,12 +3,14 @@
  * deleted user end, and those that subscribe to a channel to which their user has lost the right. A change comes between
  * two turns, when no command runs.
  */
+import { resolve } from "node:path";
 import { AclLog, mergeAclLogs } from "../acl/acl-log.ts";
 import type { Replacement } from "../acl/users.ts";
 import type { Config } from "../base/config/config.ts";
 import { errorWords } from "../base/errors.ts";
 import { FileFailure, type Files, readWhole, replaceKeeping } from "../base/files.ts";
 import { allowsChannel } from "../dispatch/access.ts";
+import type { WaitingRequest } from "../dispatch/blocking.ts";
 import type { Session } from "../dispatch/session.ts";
 import type { AclLogEntry, ChangeResult, UserChange, UserService } from "../dispatch/user-service.ts";
 import type { User } from "../dispatch/user.ts";
@@ -24,8 +26,18 @@ export type UserAsk =
 export interface UserAnswer {
   readonly result: ChangeResult;
   readonly denials: readonly AclLogEntry[];
+  /** Most entries that a reader of the log gets. */
+  readonly denialsMax: number;
 }
-const NOTHING: UserAnswer = { result: { error: "", deleted: 0, endsAsker: false }, denials: [] };
+const NOTHING: UserAnswer = { result: { error: "", deleted: 0, endsAsker: false }, denials: [], denialsMax: 0 };
+
+/** Ends waits of clients. */
+export interface WaitEnds {
+  /** The client is about to be closed. */
+  cancelBlock(client: number): void;
+  /** Unblocks the client with an error. */
+  unblockClient(client: number, error: string): void;
+}
 
 export class UserChanges {
   private readonly log: AclLog;
@@ -38,8 +50,7 @@ export class UserChanges {
     private readonly clients: ReadonlyMap<number, Client>,
     workers: number,
     services: { describeClient(session: Session): string },
-    /** Ends the block of a client that is about to be closed. */
-    private readonly cancelBlock: (client: number) => void,
+    private readonly waits: WaitEnds,
   ) {
     const { config } = engine;
     this.log = new AclLog(engine.worker, workers, {
@@ -58,7 +69,7 @@ export class UserChanges {
       case "change":
         return { ...NOTHING, result: this.change(ask.change, ask.asker) };
       case "denials":
-        return { ...NOTHING, denials: this.log.list() };
+        return { ...NOTHING, denials: this.log.list(), denialsMax: this.log.limit };
       case "forgetDenials":
         this.log.reset();
         return NOTHING;
@@ -85,6 +96,17 @@ export class UserChanges {
       else session.replaceUser(next);
       session.noteDefault(defaultUser);
     }
+    this.engine.blocking.eachWaiting((session, request) => this.recheck(session, request));
+  }
+
+  /** A client that waits with a command that its user may not run any more gets the error now. */
+  private recheck(session: Session, { spec, bytes, starts, lengths }: WaitingRequest): void {
+    if (session.isTrusted) return;
+    const { call } = this.engine;
+    call.setArguments(bytes, starts, lengths, 0, starts.length);
+    call.session = session;
+    const refusal = call.access.refusal(spec, "toplevel");
+    if (refusal !== "") this.waits.unblockClient(session.id, refusal);
   }
 
   /** Closes a connection; the one that asked gets its reply before. */
@@ -93,7 +115,7 @@ export class UserChanges {
       this.endsAsker = true;
       return;
     }
-    this.cancelBlock(client.session.id);
+    this.waits.cancelBlock(client.session.id);
     client.kill();
   }
 }
@@ -124,7 +146,7 @@ export class UserRequests implements UserService {
       done(
         mergeAclLogs(
           answers.map(({ denials }) => denials),
-          this.config.number("server.acllog_max_len"),
+          Math.max(...answers.map(({ denialsMax }) => denialsMax)),
         ),
       ),
     );
@@ -135,10 +157,10 @@ export class UserRequests implements UserService {
   }
 
   readAclFile(path: string): { readonly text: string; readonly error: string } {
-    return readAclText(this.files, path);
+    return readAclText(this.files, aclPath(this.config, path));
   }
   writeAclFile(path: string, lines: readonly string[]): string {
-    return writeAclText(this.files, path, lines);
+    return writeAclText(this.files, aclPath(this.config, path), lines);
   }
 }
 
@@ -157,6 +179,11 @@ function losesChannel({ subscriptions }: Session, before: User, now: User): bool
       return !now.selectors.some((selector) => allowsChannel(selector, bytes, 0, bytes.length, isPattern));
     }),
   );
+}
+
+/** Where the ACL file is: a relative path begins at the data directory, as in Redis, which works in it. */
+export function aclPath(config: Config, path: string): string {
+  return resolve(config.text("storage.data_dir"), path);
 }
 
 /** Reads the text of the ACL file, a byte a character. */

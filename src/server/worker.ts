@@ -18,7 +18,7 @@ import { forwardLogs } from "../base/config/open-logs.ts";
 import type { Logger } from "../base/log.ts";
 import { Pause } from "../dispatch/services.ts";
 import { FatalError } from "../store/section.ts";
-import { BrokenInvariant } from "../base/assert.ts";
+import { assert, BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
 import { ChangeLog } from "../memory/change-log.ts";
 import { Control } from "../memory/control.ts";
@@ -356,6 +356,12 @@ class DataWorker implements ClientHost {
     }
   }
 
+  /** Loads the users of the ACL file, whose text the main thread has checked. */
+  loadUsers(text: string): void {
+    const { error } = this.engine.users.apply({ kind: "load", text, path: this.config.text("server.acl_file") });
+    assert(error === "", "an ACL file that was checked can be loaded");
+  }
+
   /** Has clients answered LOADING from now on. */
   noteLoading(): void {
     this.engine.noteLoading();
@@ -480,7 +486,9 @@ function start(message: Extract<ToWorker, { kind: "start" }>): void {
     }
   });
   for (const [region, buffer] of message.regions.entries()) arena.attach(region, buffer);
-  worker = new DataWorker(message.worker, control, arena, Config.fromSnapshot(message.config), message.facts, message);
+  const config = Config.fromSnapshot(message.config);
+  worker = new DataWorker(message.worker, control, arena, config, message.facts, message);
+  if (message.aclText !== null) worker.loadUsers(message.aclText);
   postToMain({ kind: "ready", worker: message.worker });
 }
 

@@ -191,7 +191,7 @@ export class TestEngine implements ClientHost {
     this.files = beside?.files ?? options.files ?? new MemoryFiles(1, []);
     const say = (text: string): number => this.logged.push(text);
     const log = { info: say, warn: say, error: (_: string, text: string) => say(text) };
-    const changes = new UserChanges(engine, this.clientsById, 1, { describeClient: () => "" }, () => {});
+    const changes = new UserChanges(engine, this.clientsById, 1, { describeClient: () => "" }, this.waitEnds);
     const users = new UserRequests(changes, this.config, this.files, (ask, done) => {
       this.asked.push(() => done([changes.answer(ask)]));
     });
@@ -208,6 +208,15 @@ export class TestEngine implements ClientHost {
     this.clientsById.set(id, client.client);
     return client;
   }
+
+  /** Waits that a change of users ends: the error by client. */
+  readonly unblocked = new Map<number, string>();
+  private readonly waitEnds = {
+    cancelBlock: () => {},
+    unblockClient: (client: number, error: string): void => {
+      this.unblocked.set(client, error);
+    },
+  };
 
   /** Blocking commands wait from now on, until they are served: timeouts never come. */
   letClientsWait(): void {

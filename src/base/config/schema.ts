@@ -385,7 +385,7 @@ const SERVER = [
     default: "",
     redis: "aclfile",
     aliases: ["security.acl_file"],
-    doc: "File of users, one a line as in ACL LIST. ACL LOAD reads it again, ACL SAVE writes it.",
+    doc: "File of users, one a line as in ACL LIST. ACL LOAD reads it again, ACL SAVE writes it. A relative path begins at data_dir.",
   }),
   key("server.users", {
     type: "table",

@@ -130,16 +130,20 @@ export class ScriptCalls {
   run(args: ArrayLike<unknown>): unknown {
     const wrong = this.take(args);
     if (wrong !== "") return this.fails(wrong);
-    const { call } = this;
-    call.setArguments(this.bytes, this.starts, this.lengths, 0, args.length);
-    const name = args[0] as string;
-    const spec = this.rowOf(typeof name === "string" ? name : String(name));
+    const spec = this.specOf(args);
     if (spec === null) return this.fails(UNKNOWN_COMMAND);
     const refusal = this.refusal(spec, args.length);
     if (refusal !== "") return this.fails(refusal);
     return this.runRow(spec);
   }
   hasFailed = false;
+
+  /** Points the call at the arguments that `take` has taken. Returns their row, null = there is no such command. */
+  specOf(args: ArrayLike<unknown>): CommandSpec | null {
+    this.call.setArguments(this.bytes, this.starts, this.lengths, 0, args.length);
+    const name = args[0] as string;
+    return this.rowOf(typeof name === "string" ? name : String(name));
+  }
 
   /** The call itself fails: it counts as an error of the server. */
   private fails(text: string): LuaTable {

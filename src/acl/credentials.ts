@@ -6,9 +6,9 @@ import { passwordHash } from "./rules.ts";
 /** Compared with the passwords that nobody has, so that an unknown user takes as long as a known one. */
 const NOBODY = Buffer.from(passwordHash(Buffer.alloc(0)), "latin1");
 
-/** True when `user` (null = there is no such user) may authenticate with the password. */
-export function mayAuthenticate(user: User | null, password: Uint8Array): boolean {
-  const hash = Buffer.from(passwordHash(password), "latin1");
+/** True when `user` (null = there is no such user) may authenticate with the password that has this hash. */
+export function mayAuthenticate(user: User | null, passwordHashText: string): boolean {
+  const hash = Buffer.from(passwordHashText, "latin1");
   let isRight = false;
   // All are compared: the time does not tell which one was right.
   for (const one of user?.passwords ?? []) {

@@ -356,6 +356,14 @@ const SERVER = [
     aliases: ["security.requirepass", "server.requirepass"],
     doc: "Password of the default user. Empty: none.",
   }),
+  key("server.auth_delay_max", {
+    type: "milliseconds",
+    default: 2000,
+    min: 0,
+    max: 60_000,
+    runtime: true,
+    doc: "Longest wait for the answer to one login from an address with many failed logins. The waits begin at 20 milliseconds after five failures. 0: no waits.",
+  }),
   key("server.protected_mode", {
     type: "bool",
     default: true,

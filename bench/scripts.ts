@@ -17,6 +17,8 @@ interface Cell {
   readonly args: readonly string[];
   readonly pipeline: number;
   readonly requests: number;
+  /** Sent as EVAL with other digits each time, so that no text was seen before. */
+  readonly isUnseen?: true;
 }
 
 const LIMITER = `local n = redis.call('INCR', KEYS[1])
@@ -63,8 +65,8 @@ const CELLS: readonly Cell[] = [
     script: "local x = 0 for i = 1, 10000 do x = x + i end return x",
     keys: [],
     args: [],
-    pipeline: 1,
-    requests: 10_000,
+    pipeline: 16,
+    requests: 20_000,
   },
   {
     name: "calls",
@@ -73,6 +75,24 @@ const CELLS: readonly Cell[] = [
     args: [],
     pipeline: 1,
     requests: 1500,
+  },
+  {
+    name: "unseen",
+    script: "return '__rand_int__'",
+    keys: [],
+    args: [],
+    pipeline: 16,
+    requests: 100_000,
+    isUnseen: true,
+  },
+  {
+    name: "unseen bucket",
+    script: BUCKET.replace("key, 60", "key, 1__rand_int__"),
+    keys: ["bucket"],
+    args: ["10", "100", "1700000000"],
+    pipeline: 16,
+    requests: 50_000,
+    isUnseen: true,
   },
 ];
 
@@ -86,7 +106,7 @@ const options = new Options(
 
 async function cpuOf(server: Server, cell: Cell, sha: string): Promise<number> {
   const before = processCpuUs(server.pid);
-  const { name: _name, keys, args, pipeline, requests } = cell;
+  const { keys, args, pipeline, requests, script, isUnseen } = cell;
   const run = Bun.spawn(
     [
       "redis-benchmark",
@@ -99,8 +119,7 @@ async function cpuOf(server: Server, cell: Cell, sha: string): Promise<number> {
       "-c",
       "20",
       "-q",
-      "EVALSHA",
-      sha,
+      ...(isUnseen === true ? ["-r", "1000000000", "EVAL", script] : ["EVALSHA", sha]),
       String(keys.length),
       ...keys,
       ...args,

@@ -257,8 +257,6 @@ async function runOnce(unit: string, server: Server | null, hung: readonly strin
       ...(options.asRedis
         ? ["--baseport", String(options.port), "--portcount", "500"]
         : ["--host", "127.0.0.1", "--port", String(server?.port ?? options.port)]),
-      // Key events are not there yet, and the suite turns them on for every server.
-      ...(options.asRedis && options.redis === null ? ["--config", "notify-keyspace-events", '""'] : []),
       ...["--tags", options.asRedis ? DENIED_TAGS_AS_REDIS : DENIED_TAGS, ...(options.accurate ? ["--accurate"] : [])],
     ],
     {

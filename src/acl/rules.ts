@@ -116,7 +116,7 @@ class SelectorDraft implements Selector {
 
   private addKeys(rule: string): RuleError | null {
     if (this.allKeys) return RuleError.allKeys;
-    const found = /^(?:~|%(R|W|RW|WR)~)([^]*)$/i.exec(rule);
+    const found = /^(?:~|%(R|W|RW|WR)~)([\s\S]*)$/i.exec(rule);
     if (found === null) return RuleError.syntax;
     const [, letters, text] = found;
     if (hasSpaces(text!)) return RuleError.syntax;

@@ -5,7 +5,7 @@
  * redis-server, so that a script can start either.
  */
 import { parseArgs, type ParseArgsConfig } from "node:util";
-import type { FlagValue } from "../base/config/load.ts";
+import { type FlagValue, isSpecial } from "../base/config/load.ts";
 import { isRedisConf } from "../base/config/redis-conf.ts";
 import { findKey, findRedisKey } from "../base/config/schema.ts";
 import { StartupError } from "../base/errors.ts";
@@ -111,7 +111,7 @@ function redisOptions(argv: readonly string[]): string[] {
     const word = argv[i]!;
     const name = word.startsWith("--") ? word.slice(2).toLowerCase() : "";
     const isOwn = Object.hasOwn(SERVER_OPTIONS, name);
-    if (name === "" || isOwn || (findRedisKey(name) === null && findKey(name) === null)) {
+    if (name === "" || isOwn || (findRedisKey(name) === null && findKey(name) === null && !isSpecial(name))) {
       result.push(word);
       // The value of one of Ferrite's options is never parsed as an option.
       if (isOwn && SERVER_OPTIONS[name as keyof typeof SERVER_OPTIONS].type === "string" && i + 1 < argv.length)

@@ -5,6 +5,7 @@
 import { closeSync, openSync, statfsSync } from "node:fs";
 import { release } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import { bytesText } from "../base/config/values.ts";
 import { errorCode, errorMessage, osErrorText, StartupError } from "../base/errors.ts";
@@ -12,6 +13,7 @@ import { FileFailure, readText, realFiles, type Files } from "../base/files.ts";
 import { LOCK_FILE, lockFile } from "../memory/native.ts";
 import { HELP, parseDoctorArguments } from "./arguments.ts";
 import { load, sourceText } from "./configuration.ts";
+import { checkTls } from "./doctor-tls.ts";
 import { versionLine } from "./version.ts";
 
 export type FindingLevel = "ok" | "info" | "warning" | "error";
@@ -53,7 +55,8 @@ export async function runDoctor(argv: readonly string[]): Promise<number> {
 /** Runs all checks that need a loaded configuration. */
 export async function examine(config: Config, files: Files): Promise<Finding[]> {
   return [
-    ...(await checkPort(config)),
+    ...(await checkPorts(config)),
+    ...checkTls(config, files, systemClock.wallMs()),
     ...checkDirectory(files, "data_dir", config.text("storage.data_dir")),
     ...checkHolder(files, config.text("storage.data_dir")),
     ...checkLogFile(config, files),
@@ -66,9 +69,15 @@ export async function examine(config: Config, files: Files): Promise<Finding[]> 
   ];
 }
 
-async function checkPort(config: Config): Promise<Finding[]> {
+async function checkPorts(config: Config): Promise<Finding[]> {
   const port = config.number("server.port");
-  if (port === 0) return [{ check: "port", level: "info", text: "no TCP port is configured" }];
+  const plain: Finding[] =
+    port === 0 && config.tlsPort === 0 ? [{ check: "port", level: "info", text: "no TCP port is configured" }] : [];
+  for (const each of [port, config.tlsPort]) if (each !== 0) plain.push(...(await checkPort(config, each)));
+  return plain;
+}
+
+async function checkPort(config: Config, port: number): Promise<Finding[]> {
   const findings: Finding[] = [];
   if (port < 1024 && process.getuid?.() !== 0)
     findings.push({ check: "port", level: "info", text: `port ${port} needs CAP_NET_BIND_SERVICE` });

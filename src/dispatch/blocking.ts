@@ -421,6 +421,12 @@ export class Blocking {
   }
   /** True while waiting clients are served: what changes is changed for them. */
   isServing = false;
+  /** The slot of the client that is being served, -1 = none. */
+  servedSlot = -1;
+  /** The client of this worker whose reply to a wait is not here yet, by its slot; -1 = none. */
+  waitingIn(slot: number): number {
+    return this.waits.get(slot)?.session.id ?? -1;
+  }
 
   private serveWaitedKey(shard: Shard, waitedKey: Ref): void {
     const { waiters, store, call } = this;
@@ -516,7 +522,9 @@ export class Blocking {
     this.outgoing[worker] ??= [];
     this.errorText = "";
     const fromMs = clock.monotonicMs();
+    this.servedSlot = slot;
     const reply = this.run(serve, kind, count);
+    this.servedSlot = -1;
     this.outgoing[worker].push({
       slot,
       reply,
@@ -558,7 +566,6 @@ export class Blocking {
       if (to !== worker) this.send(to, served);
     }
     for (const served of outgoing[worker] ?? []) this.receive(served);
-    this.call.tracking.tellServed();
     if (this.ended.length > 0) this.removeEnded();
     if (this.postponed.length > 0) this.servePostponed();
     this.isTurnRequested = false;

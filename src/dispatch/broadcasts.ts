@@ -28,7 +28,8 @@ type Tell = (slot: number, keys: Buffer) => void;
 
 export class Broadcasts {
   private readonly prefixes = new Map<string, Prefix>();
-  private hasChanged = false;
+  /** True when keys of a prefix were changed in this turn. */
+  hasChanged = false;
 
   constructor(private readonly trackers: Trackers) {}
 
@@ -72,7 +73,6 @@ export class Broadcasts {
 
   /** The turn ends: tells of the keys that were changed in it. */
   flush(tell: Tell): void {
-    if (!this.hasChanged) return;
     this.hasChanged = false;
     for (const prefix of this.prefixes.values()) {
       if (prefix.changed.size === 0) continue;

@@ -17,6 +17,7 @@ import { ValueTransfer } from "../store/value-transfer.ts";
 import type { Access } from "./access.ts";
 import { Blocking } from "./blocking.ts";
 import { Effects } from "./effects.ts";
+import { Notifications } from "./notifications.ts";
 import { PubSub } from "./pubsub.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
 import type { InnerCommands } from "./inner-commands.ts";
@@ -88,6 +89,7 @@ export class Call {
   readonly tracking: Tracking;
   /** Subscriptions and published messages. */
   readonly pubsub: PubSub;
+  readonly notifications: Notifications;
 
   constructor(
     readonly store: Store,
@@ -110,6 +112,7 @@ export class Call {
     this.blocking = new Blocking(this);
     this.tracking = new Tracking(this);
     this.pubsub = new PubSub(store, this.effects);
+    this.notifications = new Notifications(this);
   }
 
   /** Replaces the arguments by others, to serve a waiting client, until `popArguments`. */

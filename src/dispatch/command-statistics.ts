@@ -106,6 +106,12 @@ export class CommandStatistics {
   /** When the run began, monotonic ms, and the last reading of the clock's tick. */
   private markMs = 0;
   private tickSeen = 0;
+  /** No command has run since `markMs`: the next run begins there. */
+  private isMarked = false;
+  /** The last run of inner commands, which ends with the next reading of the clock. */
+  private innerRow = -1;
+  private innerCount = 0;
+  private innerMarkMs = 0;
   /** 1 for the rows whose commands may share a run (STATISTICS-2). */
   private readonly shares: Uint8Array;
   /** True when every command is timed by itself (STATISTICS-3). */
@@ -181,7 +187,8 @@ export class CommandStatistics {
   beginRun(row: number): void {
     const isTickSeen = this.row >= 0 && !this.alone;
     if (this.row < 0) {
-      this.markMs = this.clock.monotonicMs();
+      if (!this.isMarked) this.markMs = this.clock.monotonicMs();
+      this.isMarked = false;
     } else if (this.count > 0) {
       const now = this.clock.monotonicMs();
       this.account(this.row, this.count, now - this.markMs);
@@ -203,11 +210,16 @@ export class CommandStatistics {
   beginInner(): number {
     const { markMs } = this;
     this.abandon();
+    // What the outer command has done so far counts as the first inner one's: a reading of the clock would cost more.
+    this.isMarked = true;
     return markMs;
   }
   /** The command of `spec`, which began at `markMs` and is timed by itself, goes on. */
   endInner(spec: CommandSpec, markMs: number): void {
-    this.endRun();
+    this.innerRow = this.row;
+    this.innerCount = this.count;
+    this.innerMarkMs = this.markMs;
+    this.abandon();
     this.row = this.table.rowOf(spec);
     this.alone = true;
     this.markMs = markMs;
@@ -236,6 +248,10 @@ export class CommandStatistics {
     const elapsed = now - this.markMs;
     this.markMs = now;
     this.count = 0;
+    if (this.innerCount > 0) {
+      this.account(this.innerRow, this.innerCount, now - this.innerMarkMs);
+      this.innerCount = 0;
+    }
     let last = elapsed;
     if (count > 1) {
       if (elapsed < TICK_MS) return this.account(row, count, elapsed);
@@ -303,6 +319,7 @@ export class CommandStatistics {
   abandon(): void {
     this.row = -1;
     this.count = 0;
+    this.isMarked = false;
   }
 
   private account(row: number, count: number, elapsedMs: number): void {

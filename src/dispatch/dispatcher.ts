@@ -34,7 +34,6 @@ import type { Store } from "../store/store.ts";
 import { Access, contextOf } from "./access.ts";
 import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
-import type { Continuation } from "./continuation.ts";
 import type { CommandObserver } from "./command-observer.ts";
 import { type LoadShare, Share } from "./load-share.ts";
 import { CommandStatistics } from "./command-statistics.ts";
@@ -323,11 +322,15 @@ export class Dispatcher implements TransactionHost {
 
   /** Discards the reply of a command that returned Retry. */
   private retried(replyAt: number, handedOn: number): Outcome {
-    if (this.call.session.isLoader) this.loadShare?.retried();
     const { reply } = this;
-    assert(reply.handedOn === handedOn, "a command that is retried has replied nothing (DISPATCH-2)");
+    const { session } = this.call;
+    if (session.isLoader) this.loadShare?.retried();
+    // What was told before the command stays.
+    const heard = session.tracking?.heardBy(session) ?? null;
+    const handedOnBefore = heard === null ? handedOn : heard.handedOn;
+    assert(reply.handedOn === handedOnBefore, "a command that is retried has replied nothing (DISPATCH-2)");
     assert(!this.section.isAtOnce, "a command that runs at once is not retried");
-    reply.at = replyAt;
+    reply.at = heard === null ? replyAt : heard.replyAt;
     this.statistics.retried();
     return Retry;
   }
@@ -480,12 +483,13 @@ export class Dispatcher implements TransactionHost {
     const { version } = store.cursor;
     const { changes } = store;
     if (RELEASES_EARLY) this.releaseEarly();
-    const { continuation } = call.session;
+    const { tracking } = call.session;
+    if (tracking !== null) call.tracking.hear(call, reply);
     let outcome: Outcome;
     try {
       outcome = spec.run(call, reply) ?? Done;
       if (RELEASES_EARLY) return outcome;
-      if (call.session.tracking !== null) this.track(spec, outcome, continuation);
+      if (tracking !== null) call.tracking.hasRun(call, outcome);
       if (call.effects.log !== null && spec.effect === AS_SENT && store.changes !== changes)
         call.effects.requestAsSent(call, this.starts[i]!, this.ends[i]!);
       if (outcome === Done && this.isRepeated(i, call, shard)) {
@@ -499,14 +503,6 @@ export class Dispatcher implements TransactionHost {
       throw section.failed(error);
     }
     return outcome;
-  }
-
-  /** A command of a client that tracks has read its keys. `before`: what it continued. */
-  private track(spec: CommandSpec, outcome: Outcome, before: Continuation | null): void {
-    const { session, tracking } = this.call;
-    // A command that is retried has read nothing, unless it reads in steps.
-    if (outcome === Retry && session.continuation === null) return;
-    tracking.remember(session.tracking!, spec, before !== null);
   }
 
   /** True when the same cheap command on the same key follows in the batch, and no thread waits for the lock. */
@@ -569,10 +565,11 @@ export class Dispatcher implements TransactionHost {
     }
     call.keyspace = call.keyspaces.of(call.session.db);
     const { changes } = store;
-    const { continuation } = call.session;
+    const { tracking } = call.session;
+    if (tracking !== null) call.tracking.hear(call, reply);
     try {
       const outcome = spec.run(call, reply) ?? Done;
-      if (call.session.tracking !== null) this.track(spec, outcome, continuation);
+      if (tracking !== null) call.tracking.hasRun(call, outcome);
       if (store.changes !== changes && spec.effect === AS_SENT && call.effects.log !== null) call.effects.asSent(call);
       section.leave();
       return outcome;

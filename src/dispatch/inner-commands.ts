@@ -71,8 +71,11 @@ export class InnerCommands {
     call.restoreArguments(args);
   }
 
-  /** Runs the command in the call's arguments, whose row is `spec` and has the number `row`. */
-  run(spec: CommandSpec, row: number, staged: readonly StagedValue[], reply: Reply): void {
+  /**
+   * Runs the command in the call's arguments, whose row is `spec` and has the number `row`. `hasKey`: its only key is loaded into
+   * `call.key`.
+   */
+  run(spec: CommandSpec, row: number, staged: readonly StagedValue[], reply: Reply, hasKey: boolean): void {
     const { call, host, store } = this;
     const { statistics, observer } = host;
     const { session } = call;
@@ -85,13 +88,13 @@ export class InnerCommands {
     observer?.begin(call, reply.written);
     if (row !== statistics.row) statistics.beginRun(row);
     const { errors } = reply;
-    this.runHandler(reply);
+    this.runHandler(reply, hasKey);
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) statistics.failed(row);
     statistics.ended(call, false);
   }
 
-  private runHandler(reply: Reply): void {
+  private runHandler(reply: Reply, hasKey: boolean): void {
     const { call, store, section } = this;
     const { spec, effects, staged } = call;
     store.index.hintWord = -1;
@@ -101,7 +104,8 @@ export class InnerCommands {
       if (!section.reserve(store.pool.commandChunks * keys)) return reply.error(ErrorText.outOfMemory);
       if (staged.length > 0 && effects.isOn) effects.copyStaged(staged);
     }
-    if (!this.selectKeys()) return reply.error(ErrorText.keyTooLong);
+    if (hasKey) store.select(call.keyspace, call.key);
+    else if (!this.selectKeys()) return reply.error(ErrorText.keyTooLong);
     const { changes } = store;
     const outcome = spec.run(call, reply) ?? Done;
     assert(outcome === Done, "a command of a transaction answers at once (TRANSACTION-3)");

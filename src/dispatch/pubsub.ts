@@ -18,13 +18,14 @@
  *   PUBSUB-1  the table of channels counts exactly the subscriptions of each worker
  *   PUBSUB-2  `pending` has the messages of each channel in their order; whoever adds to it has emptied the ring before
  */
-import { latin1Text } from "../base/bytes.ts";
+import { equal, latin1Text } from "../base/bytes.ts";
 import { matchGlob } from "../base/glob.ts";
+import { KEY_BYTES_MAX } from "../store/record.ts";
 import { ChannelKind, Channels } from "../store/channels.ts";
 import type { MessagesOfSection } from "../store/section.ts";
 import type { Store } from "../store/store.ts";
 import type { Effects } from "./effects.ts";
-import { asPush, encodeMessage, type Published } from "./published.ts";
+import { asPush, Published } from "./published.ts";
 import type { Session } from "./session.ts";
 
 /** A client of this worker, as what is pushed reaches it. */
@@ -32,6 +33,8 @@ export interface Receiver {
   readonly session: Session;
   /** Adds bytes to its output, behind the reply of the command that runs for it. They must not change. */
   deliver(bytes: Buffer, position: number): void;
+  /** As deliver, for bytes that are copied. */
+  deliverCopy(bytes: Buffer, at: number, length: number, position: number): void;
   /** Writes what was delivered while its command runs before that command's reply. */
   writeDelivered(): void;
 }
@@ -70,6 +73,7 @@ export interface PublishMail {
 
 /** Subscribers of this worker to one channel or pattern. */
 interface Audience {
+  readonly kind: ChannelKind;
   readonly name: Buffer;
   readonly receivers: Set<Receiver>;
 }
@@ -83,8 +87,11 @@ interface KnownPattern {
 
 /** PubSub.publish: a worker is behind, so the publisher should try again. */
 export const BEHIND = -1;
-/** A message of up to this many bytes is encoded while the stripe is locked: only then it is known to have receivers. */
+/** A longer message is encoded before the stripe is locked, although nobody may receive it. */
 const ENCODED_LOCKED_MAX = 16 << 10;
+/** A message of up to COPIED_MAX bytes is copied for each of up to FEW receivers. Others share a buffer. */
+const COPIED_MAX = 1024;
+const FEW = 16;
 
 export class PubSub implements MessagesOfSection {
   readonly channels: Channels;
@@ -102,8 +109,10 @@ export class PubSub implements MessagesOfSection {
   private readonly wanted: Int32Array;
   /** Messages for the clients of this worker that are not delivered yet (PUBSUB-2). */
   private pending: Published[] = [];
-  /** Messages of the section at work. */
-  private gathered: Published[] = [];
+  /** The message that is published or gathered now. */
+  private readonly atHand = new Published();
+  /** Messages of the section at work; each section that has any gets a list of its own. */
+  gathered: Published[] = [];
 
   constructor(
     private readonly store: Store,
@@ -129,28 +138,45 @@ export class PubSub implements MessagesOfSection {
     payloadAt: number,
     payloadBytes: number,
   ): number {
-    const { channels, wanted, store } = this;
+    const { channels, atHand } = this;
     if (!this.hasSubscribers(kind)) return 0;
-    const encode = (): Published =>
-      encodeMessage(kind, channel, channelAt, channelBytes, payload, payloadAt, payloadBytes);
-    const early = payloadBytes > ENCODED_LOCKED_MAX ? encode() : null;
+    const isLong = payloadBytes > ENCODED_LOCKED_MAX;
+    if (isLong) atHand.encode(kind, channel, channelAt, channelBytes, payload, payloadAt, payloadBytes);
     const matching = this.beginCount(kind, channel, channelAt, channelBytes);
     const total = matching + channels.open(kind, channel, channelAt, channelBytes);
-    try {
-      if (total === 0) return 0;
-      const { isAtOnce } = store.section;
-      for (let worker = 0; worker < wanted.length; worker++) {
-        wanted[worker]! += channels.clients[worker]!;
-        if (!isAtOnce && wanted[worker]! > 0 && this.isBehind(worker)) return BEHIND;
+    let delivers = false;
+    if (total > 0) {
+      this.addSubscribers();
+      if (this.isAnyBehind()) {
+        channels.close();
+        return BEHIND;
       }
-      const message = early ?? encode();
-      if (isAtOnce) this.gather(message);
-      else this.send(message);
-    } finally {
-      channels.close();
+      if (!isLong) atHand.encode(kind, channel, channelAt, channelBytes, payload, payloadAt, payloadBytes);
+      if (this.store.section.isAtOnce) this.gather(atHand);
+      else delivers = this.send(atHand);
     }
-    this.deliver();
+    channels.close();
+    if (delivers) {
+      this.deliver();
+      this.deliverOne(atHand);
+    }
     return total;
+  }
+
+  /** Adds the subscribers of the opened channel to those who want the message. */
+  private addSubscribers(): void {
+    const { wanted } = this;
+    const { clients } = this.channels;
+    for (let worker = 0; worker < wanted.length; worker++) wanted[worker]! += clients[worker]!;
+  }
+
+  /** True when a worker that wants the message is behind, and the publisher may wait. */
+  private isAnyBehind(): boolean {
+    const { wanted, mail } = this;
+    if (mail === null || this.store.section.isAtOnce) return false;
+    const { worker } = this.store;
+    for (let to = 0; to < wanted.length; to++) if (wanted[to]! > 0 && to !== worker && mail.isBehind(to)) return true;
+    return false;
   }
 
   /** Clients that subscribe to a channel or shard channel, without those of patterns. */
@@ -162,10 +188,6 @@ export class PubSub implements MessagesOfSection {
 
   private hasSubscribers(kind: ChannelKind): boolean {
     return (kind === ChannelKind.Shard ? this.channels.count(kind) : this.channels.subscribed) > 0;
-  }
-
-  private isBehind(worker: number): boolean {
-    return worker !== this.store.worker && this.mail!.isBehind(worker);
   }
 
   /** Sets `wanted` to the clients whose patterns match the channel. Returns their number. */
@@ -193,41 +215,50 @@ export class PubSub implements MessagesOfSection {
     this.known = known;
   }
 
-  /** Sends a message to the workers that want it, with the lock of its stripe held (CHANNELS-3). */
-  private send(message: Published): void {
-    const { wanted } = this;
+  /**
+   * Sends a message to the workers that want it, with the lock of its stripe held (CHANNELS-3). Returns true when clients of
+   * this worker want it too: what others have sent is then taken, and to be delivered before it.
+   */
+  private send(message: Published): boolean {
+    const { wanted, mail } = this;
     const { worker } = this.store;
     message.position = this.effects.log?.waitsForSync === true ? this.effects.position : 0;
-    for (let to = 0; to < wanted.length; to++) {
-      if (wanted[to] === 0) continue;
-      if (to !== worker) {
-        this.mail!.publish(to, message);
-      } else {
-        this.mail?.fetch();
-        this.pending.push(message);
-      }
-    }
     this.touch();
+    if (mail !== null)
+      for (let to = 0; to < wanted.length; to++) if (wanted[to]! > 0 && to !== worker) mail.publish(to, message);
+    if (wanted[worker] === 0) return false;
+    mail?.fetch();
+    return true;
   }
 
   // ---- messages of a section ----
 
+  /** Publishes a message to a channel at the end of the section at work, if somebody would receive it now. */
+  publishLater(channel: Buffer, channelBytes: number, payload: Buffer, payloadBytes: number): void {
+    if (channelBytes > KEY_BYTES_MAX) return;
+    const matching = this.beginCount(ChannelKind.Channel, channel, 0, channelBytes);
+    const subscribers = this.channels.open(ChannelKind.Channel, channel, 0, channelBytes);
+    this.channels.close();
+    if (matching + subscribers === 0) return;
+    this.atHand.encode(ChannelKind.Channel, channel, 0, channelBytes, payload, 0, payloadBytes);
+    this.gather(this.atHand);
+  }
+
   private gather(message: Published): void {
-    this.gathered.push(message);
+    this.gathered.push(message.copy());
     this.store.section.hasMessages();
   }
 
   /** Sends what was gathered. */
   flush(): void {
-    const { channels, wanted } = this;
-    const { gathered } = this;
+    const { channels, gathered } = this;
     this.gathered = [];
     for (const message of gathered) {
       const { kind, bytes, channelAt, channelBytes } = message;
       this.beginCount(kind, bytes, channelAt, channelBytes);
       channels.open(kind, bytes, channelAt, channelBytes);
-      for (let worker = 0; worker < wanted.length; worker++) wanted[worker]! += channels.clients[worker]!;
-      this.send(message);
+      this.addSubscribers();
+      if (this.send(message)) this.pending.push(message);
       channels.close();
     }
   }
@@ -239,9 +270,22 @@ export class PubSub implements MessagesOfSection {
 
   // ---- delivering ----
 
-  /** Receives a message of another worker. `deliver` follows. */
+  /**
+   * Receives a message of another worker, which is valid during the call. It is delivered at once, unless messages wait or the
+   * caller holds the lock of a stripe and delivers afterwards.
+   */
   receive(message: Published): void {
-    this.pending.push(message);
+    if (this.channels.isOpen || this.pending.length > 0) this.pending.push(message.copy());
+    else this.deliverOne(message);
+  }
+
+  /**
+   * Takes and delivers what other workers have sent. Called before a client that may be sent something runs a command: what
+   * was published before it sent the command comes before the reply.
+   */
+  catchUp(): void {
+    this.mail?.fetch();
+    this.deliver();
   }
 
   /** Delivers what is pending to the clients of this worker. */
@@ -253,25 +297,33 @@ export class PubSub implements MessagesOfSection {
   }
 
   private deliverOne(message: Published): void {
-    const { kind, bytes, channelAt, channelBytes, position } = message;
-    const audience = this.audiences[kind]!.get(latin1Text(bytes, channelAt, channelBytes));
-    if (audience !== undefined) {
-      for (const receiver of audience.receivers) {
-        receiver.deliver(message.inProtocol(receiver.session.protocol), position);
-      }
-    }
+    const { kind, bytes, at, channelAt, channelBytes } = message;
+    const audience = this.audienceOf(kind, bytes, at + channelAt, channelBytes);
+    if (audience !== null) deliverTo(audience.receivers, message);
     const patterns = this.audiences[ChannelKind.Pattern]!;
     if (kind !== ChannelKind.Channel || patterns.size === 0) return;
     for (const { name, receivers } of patterns.values()) {
-      if (!matchGlob(name, 0, name.length, bytes, channelAt, channelBytes, false)) continue;
+      if (!matchGlob(name, 0, name.length, bytes, at + channelAt, channelBytes, false)) continue;
       const inResp2 = message.forPattern(name);
       let inResp3: Buffer | null = null;
       for (const receiver of receivers) {
         if (receiver.session.protocol === 3) inResp3 ??= asPush(inResp2);
-        receiver.deliver(receiver.session.protocol === 3 ? inResp3! : inResp2, position);
+        receiver.deliver(receiver.session.protocol === 3 ? inResp3! : inResp2, message.position);
       }
     }
   }
+
+  /** The subscribers of a channel here, null = none. */
+  private audienceOf(kind: ChannelKind, name: Buffer, at: number, bytes: number): Audience | null {
+    const { last } = this;
+    if (last !== null && last.kind === kind && last.name.length === bytes && equal(last.name, 0, name, at, bytes))
+      return last;
+    const found = this.audiences[kind]!.get(latin1Text(name, at, bytes)) ?? null;
+    if (found !== null) this.last = found;
+    return found;
+  }
+  /** The audience found last: messages to one channel often follow each other. */
+  private last: Audience | null = null;
 
   // ---- subscribing ----
 
@@ -291,7 +343,7 @@ export class PubSub implements MessagesOfSection {
     const audience = this.audiences[kind]!.get(text);
     if (audience === undefined) {
       const copy = Buffer.from(name.subarray(at, at + bytes));
-      this.audiences[kind]!.set(text, { name: copy, receivers: new Set([receiver]) });
+      this.audiences[kind]!.set(text, { kind, name: copy, receivers: new Set([receiver]) });
     } else {
       audience.receivers.add(receiver);
     }
@@ -318,7 +370,10 @@ export class PubSub implements MessagesOfSection {
     // Published before: still for this client.
     this.deliver();
     audience.receivers.delete(receiver);
-    if (audience.receivers.size === 0) this.audiences[kind]!.delete(text);
+    if (audience.receivers.size === 0) {
+      this.audiences[kind]!.delete(text);
+      if (this.last === audience) this.last = null;
+    }
     subscriptions.bytes -= SUBSCRIPTION_BYTES + text.length;
     if (subscriptions.isEmpty) {
       session.subscriptions = null;
@@ -334,5 +389,20 @@ export class PubSub implements MessagesOfSection {
     for (const kind of Object.values(ChannelKind)) {
       for (const text of [...subscriptions.names[kind]!]) this.unsubscribe(receiver, kind, text);
     }
+  }
+}
+
+/** Delivers a message to clients. */
+function deliverTo(receivers: ReadonlySet<Receiver>, message: Published): void {
+  const { bytes, at, length, position } = message;
+  if (receivers.size > FEW || length > COPIED_MAX) {
+    for (const receiver of receivers) receiver.deliver(message.inProtocol(receiver.session.protocol), position);
+    return;
+  }
+  for (const receiver of receivers) {
+    const { protocol } = receiver.session;
+    if (protocol === 3) message.turnTo(3);
+    receiver.deliverCopy(bytes, at, length, position);
+    if (protocol === 3) message.turnTo(2);
   }
 }

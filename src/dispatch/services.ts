@@ -22,6 +22,7 @@ export interface ServerTotals {
   connectedClients: number;
   totalConnections: number;
   rejectedConnections: number;
+  tlsFailures: number;
   totalCommands: number;
   netInputBytes: number;
   netOutputBytes: number;
@@ -238,15 +239,34 @@ export interface PushService {
   toClient(client: number, resp2: Buffer, resp3: Buffer, position: number): void;
   /**
    * Tells that `keys` (an encoded array; null = all keys) are invalid for `client`, which tracks: the client itself, or the
-   * client `redirect` if that is not 0. As with toClient, before the locks of the change are released.
+   * client `redirect` if that is not 0. As with toClient, before the locks of the change are released. `servedSlot`: the
+   * wait that the change has served (-1 = none). If it is the client's, it is told behind its reply.
    */
-  invalidate(client: number, redirect: number, keys: Buffer | null, position: number): void;
+  invalidate(client: number, redirect: number, keys: Buffer | null, position: number, servedSlot: number): void;
+}
+
+/** A certificate, for people and for monitoring. */
+export interface CertificateFacts {
+  readonly subject: string;
+  readonly serial: string;
+  readonly beginsMs: number;
+  /** Wall time at which it expires, ms. */
+  readonly expiresMs: number;
+}
+
+/** What TLS is served with. */
+export interface Certificates {
+  readonly server: CertificateFacts;
+  /** The authority of client certificates that expires first; null = none is configured. */
+  readonly authority: CertificateFacts | null;
 }
 
 export interface ServerServices {
   readonly users: UserService;
   /** Left out where nothing is kept in files. */
   readonly persistence?: Persistence;
+  /** Left out, or null, where TLS is off. */
+  readonly certificates?: Certificates | null;
   readonly startedMs: number;
   readonly pid: number;
   readonly workers: number;

@@ -22,17 +22,21 @@ import type { Section } from "../store/section.ts";
 import { INTEREST_PREFIXES, INTEREST_TRACKED, type Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import { Tracked, TrackedKeys, type TrackedSink } from "../store/tracked-keys.ts";
+import type { Reply } from "../protocol/reply.ts";
 import { Trackers, Tracks } from "../store/trackers.ts";
 import { Broadcasts, type PrefixChange } from "./broadcasts.ts";
 import type { Call } from "./call.ts";
+import type { Continuation } from "./continuation.ts";
 import { KeyArguments } from "./key-arguments.ts";
-import type { Session } from "./session.ts";
-import { type CommandSpec, READONLY } from "./spec.ts";
+import type { PublishMail } from "./pubsub.ts";
+import { Replies, type Session } from "./session.ts";
+import { type CommandSpec, LOCKS_ITSELF, type Outcome, READONLY, Retry } from "./spec.ts";
 
 /** Keys that a round takes out when there are too many, times the rounds in a row. */
 const EFFORT = 100;
 /** Deliberate faults, see memory/lock.ts. */
 const IS_LOSING = MUTANT === "invalidation-lost";
+const IS_EARLY = MUTANT === "mailbox-read-early";
 const IS_LATE = MUTANT === "invalidation-late";
 /** No client: the store has changed a key by itself, or for a client that waited. */
 const NOBODY = 0;
@@ -55,6 +59,10 @@ export class Tracker {
   isCachingGiven = false;
   /** The last command that began was CLIENT, and the one before it. */
   private wasClient = false;
+  /** The number of the command that `Tracking.hear` was called for, and where its reply begins. */
+  heardFor = 0;
+  replyAt = 0;
+  handedOn = 0;
   private before = false;
 
   /** `slot`: its slot in store/trackers.ts. */
@@ -69,6 +77,11 @@ export class Tracker {
   /** The command that has begun runs again in a later turn. */
   beginsAgain(): void {
     this.wasClient = this.before;
+  }
+
+  /** This, when what was heard before the command at work is written. */
+  heardBy({ commands }: Session): Tracker | null {
+    return this.heardFor === commands ? this : null;
   }
 
   sortedPrefixes(): string[] {
@@ -87,6 +100,8 @@ interface Invalidation {
   readonly client: number;
   readonly redirect: number;
   readonly keys: Buffer | null;
+  /** The wait that the change has served, -1 = none: its client hears of the change behind its reply. */
+  readonly servedSlot: number;
 }
 
 export interface TrackingOptions {
@@ -102,13 +117,14 @@ export class Tracking implements TrackedSink {
   readonly broadcasts: Broadcasts;
   /** Clients of this worker that track. */
   count = 0;
+  /** The way from other workers; null = there are none. */
+  mail: Pick<PublishMail, "fetch"> | null = null;
   private readonly store: Store;
   private readonly section: Section;
   private readonly key: Key;
   private readonly keyArguments = new KeyArguments();
-  /** Told at the end of the section; and, for clients that a command serves, behind the replies to these. */
+  /** Told at the end of the section. */
   private outgoing: Invalidation[] = [];
-  private afterServed: Invalidation[] = [];
   /** All keys were invalidated in this section. */
   private isFlushed = false;
   /** The key being taken out, encoded once somebody is told; and who changed it. */
@@ -195,11 +211,39 @@ export class Tracking implements TrackedSink {
   // ---- reads ----
 
   /**
+   * The command at work has the locks of its keys: tells its client, before the reply, of all changes that other workers
+   * made before. Who has seen one change does not keep a value that was changed earlier.
+   */
+  hear({ session }: Call, reply: Reply): void {
+    this.continued = session.continuation;
+    if (this.mail === null || IS_EARLY || session.replies !== Replies.On) return;
+    this.mail.fetch();
+    session.receiver?.writeDelivered();
+    const heard = session.tracking!;
+    heard.heardFor = session.commands;
+    heard.replyAt = reply.at;
+    heard.handedOn = reply.handedOn;
+  }
+
+  /** What the command at work continues, since `hear`. */
+  private continued: Continuation | null = null;
+
+  /** The command of the call has run. Its locks are held. */
+  hasRun({ session, spec }: Call, outcome: Outcome): void {
+    const before = this.continued;
+    if (session.tracking === null) return;
+    // A command that is retried has read nothing, unless it reads in steps. Then the first and the last step count.
+    if (outcome === Retry && (session.continuation === null || before !== null)) return;
+    this.remember(session.tracking, spec, before !== null);
+  }
+
+  /**
    * The command of the call has read its keys for a client that tracks. Called before their locks are released, once its
-   * reply is known. Also after each step of a command that reads in steps: `isLater` for all but the first.
+   * reply is known. Of a command that reads in steps also after the first of them; `isLater` after the last.
    */
   remember(tracker: Tracker, spec: CommandSpec, isLater: boolean): void {
-    if ((spec.flags & READONLY) === 0 || !tracker.remembers) return;
+    // Of a script the keys count that its commands read, not those that it declares.
+    if ((spec.flags & (READONLY | LOCKS_ITSELF)) !== READONLY || !tracker.remembers) return;
     const { call, key, keyArguments } = this;
     keyArguments.find(call, spec, 0, call.argCount);
     for (let n = 0; n < keyArguments.count; n++) {
@@ -210,7 +254,7 @@ export class Tracking implements TrackedSink {
       const isOld = isLater && filed === Tracked.New;
       if (filed !== Tracked.NoRoom && !isOld) continue;
       if (filed === Tracked.NoRoom) call.server.wantRegion();
-      this.add(this.outgoing, tracker.slot, encodeKey(key));
+      this.add(tracker.slot, encodeKey(key));
     }
   }
 
@@ -238,13 +282,14 @@ export class Tracking implements TrackedSink {
     const bits = this.trackers.bitsOf(slot);
     if ((bits & Tracks.NoLoop) !== 0 && this.trackers.clientOf(slot) === this.writer) return;
     this.encoded ??= encodeKey(this.changedKey);
-    this.add(this.call.blocking.isServing ? this.afterServed : this.outgoing, slot, this.encoded);
+    this.add(slot, this.encoded);
   }
 
-  private add(to: Invalidation[], slot: number, keys: Buffer | null): void {
+  private add(slot: number, keys: Buffer | null): void {
     const { trackers } = this;
-    to.push({ client: trackers.clientOf(slot), redirect: trackers.redirectOf(slot), keys });
-    if (to === this.outgoing) this.section.hasToTell();
+    const { servedSlot } = this.call.blocking;
+    this.outgoing.push({ client: trackers.clientOf(slot), redirect: trackers.redirectOf(slot), keys, servedSlot });
+    this.section.hasToTell();
   }
 
   /** Databases were emptied or exchanged: all keys are invalid. The caller holds all shard locks. */
@@ -252,7 +297,7 @@ export class Tracking implements TrackedSink {
     if (this.isFlushed) return;
     for (const slot of this.trackers.all()) {
       this.isFlushed = true;
-      this.add(this.outgoing, slot, null);
+      this.add(slot, null);
     }
     if (this.keys.total === 0) return;
     for (const shard of this.store.shards) this.keys.clear(shard);
@@ -271,27 +316,22 @@ export class Tracking implements TrackedSink {
   /** How often `tell` was called. For a mutant. */
   private told = 0;
 
-  /** Clients that waited have got their replies: they hear of what was changed for them. */
-  tellServed(): void {
-    if (this.afterServed.length === 0) return;
-    const all = this.afterServed;
-    this.afterServed = [];
-    this.send(all);
-  }
-
   /** The commands of a turn have ended, and no reply has left. */
   endTurn(): void {
+    if (!this.broadcasts.hasChanged) return;
     const { pushes } = this.call.server;
     const { position, trackers } = this;
     this.broadcasts.flush((slot, keys) =>
-      pushes.invalidate(trackers.clientOf(slot), trackers.redirectOf(slot), keys, position),
+      pushes.invalidate(trackers.clientOf(slot), trackers.redirectOf(slot), keys, position, -1),
     );
   }
 
   private send(all: readonly Invalidation[]): void {
     const { pushes } = this.call.server;
     const { position } = this;
-    for (const { client, redirect, keys } of all) pushes.invalidate(client, redirect, keys, position);
+    for (const { client, redirect, keys, servedSlot } of all) {
+      pushes.invalidate(client, redirect, keys, position, servedSlot);
+    }
   }
 
   /** Position of the last effects, which must be on the disk before anybody is told of them; 0 = nothing waits for it. */
@@ -335,7 +375,7 @@ export class Tracking implements TrackedSink {
       const slots: number[] = [];
       const bytes = this.keys.takeAny(shard, Math.random(), { tracked: (slot) => slots.push(slot) });
       const keys = encode(bytes);
-      for (const slot of slots) this.add(this.outgoing, slot, keys);
+      for (const slot of slots) this.add(slot, keys);
       isDone = true;
     });
     return isDone;

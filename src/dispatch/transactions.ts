@@ -109,6 +109,7 @@ export class Transactions {
     if (grows && !this.reserve(transaction)) return Retry;
     if (!this.lock(transaction, session)) return Retry;
     try {
+      if (session.tracking !== null) call.tracking.hear(call, reply);
       if (watches.isBrokenNow(session)) {
         reply.nullArray();
       } else {
@@ -202,7 +203,7 @@ export class Transactions {
     );
     const { written } = reply;
     const spec = transaction.specs[n]!;
-    if (this.mayRun(spec, reply)) inner.run(spec, transaction.rows[n]!, staged, reply);
+    if (this.mayRun(spec, reply)) inner.run(spec, transaction.rows[n]!, staged, reply, false);
     this.size(transaction, n, reply.written - written);
     for (let i = 0; i < staged.length; i++) staged[i]!.discard(this.store.nowSeconds);
   }

@@ -134,10 +134,7 @@ export class Ferrite {
    */
   tick(budgetMs: number): void {
     this.services.endWaits();
-    // What expires may cause pushes. They leave at the end of the turn, without locks.
-    this.engine.turn.enter();
     this.engine.maintain(1, budgetMs);
-    this.engine.turn.leave();
     this.engine.blocking.recheckDue();
     this.services.runPending();
     this.durability?.write();

@@ -62,10 +62,12 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   readonly clients = new Map<number, Client>();
   readonly pushes: PushService = {
     toClient: (client, resp2, resp3, position) => this.clients.get(client)?.pushEither(resp2, resp3, position),
-    invalidate: (client, redirect, keys, position) => this.invalidations.deliver(client, redirect, keys, position),
+    invalidate: (...of) => this.invalidations.deliver(...of),
   };
-  private readonly invalidations: Invalidations = new Invalidations(this.clients, (client, redirect) =>
-    this.invalidations.broken(client, redirect),
+  private readonly invalidations: Invalidations = new Invalidations(
+    this.clients,
+    { waitingIn: (slot) => this.engine.blocking.waitingIn(slot) },
+    (client, redirect) => this.invalidations.broken(client, redirect),
   );
   private readonly due: (() => void)[] = [];
   private nextId = 1;
@@ -116,7 +118,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       unblockClient: (client, error) => this.endWait(client, error),
     });
     this.users = new UserRequests(changes, engine.config, realFiles, (ask, done) => {
-      this.due.push(() => done([changes.answer(ask)]));
+      this.due.push(() => done([{ kind: "users", answer: changes.answer(ask) }]));
     });
     engine.blocking.usesTimers = false;
   }
@@ -221,6 +223,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       connectedClients: this.clients.size,
       totalConnections: this.connections - base.connections,
       rejectedConnections: 0,
+      tlsFailures: 0,
       totalCommands: engine.dispatcher.statistics.commands - base.commands,
       netInputBytes: engine.inputBytes - base.input,
       netOutputBytes: engine.outputBytes - base.output,

@@ -42,6 +42,7 @@ export const MUTANTS = [
   "invalidation-late",
   "invalidation-overtakes",
   "mailbox-read-late",
+  "mailbox-read-early",
 ];
 const LOSES_SLEEPERS = MUTANT === "lost-wakeup";
 const SKIPS_LOCK = MUTANT === "lock-skipped";

@@ -52,6 +52,8 @@ export class Ring {
   private readonly words: Int32Array;
   private readonly data: Buffer;
   private readonly mask: number;
+  /** The message taken last, valid until the next is. */
+  readonly taken: Buffer;
 
   /** A ring over `ringBytes(size)` bytes of `buffer` from `offset`, a multiple of 128. All zeros is an empty ring. */
   constructor(
@@ -65,6 +67,7 @@ export class Ring {
     this.words = new Int32Array(buffer, offset, DATA_AT + (size >>> 2));
     this.data = Buffer.from(buffer, offset + DATA_AT * 4, size);
     this.mask = size - 1;
+    this.taken = Buffer.allocUnsafeSlow(messageMax);
   }
 
   // ---- producers ----
@@ -136,23 +139,23 @@ export class Ring {
     return Atomics.load(this.words, HEAD_AT) === this.words[TAIL_AT]! && this.outsideHead === this.outsideTail;
   }
 
-  /** Takes the oldest message in the ring. Returns a new buffer with its bytes, or null when the ring is empty. */
-  take(): Buffer | null {
+  /** Takes the oldest message in the ring into `taken`. Returns its length, or -1 when the ring is empty. */
+  take(): number {
     const { words, data } = this;
     const tail = words[TAIL_AT]!;
     const left = (Atomics.load(words, HEAD_AT) - tail) >>> 0;
-    if (left === 0) return null;
+    if (left === 0) return -1;
     const at = tail & this.mask;
     const length = words[DATA_AT + (at >>> 2)]!;
     const bytes = LENGTH_BYTES + ((length + 3) & ~3);
     assert(length >= 0 && bytes <= left, "a message is complete (RING-R2)");
-    const message = Buffer.allocUnsafeSlow(length);
+    const { taken } = this;
     const from = (at + LENGTH_BYTES) & this.mask;
     const first = Math.min(length, this.size - from);
-    data.copy(message, 0, from, from + first);
-    if (first < length) data.copy(message, first, 0, length - first);
+    data.copy(taken, 0, from, from + first);
+    if (first < length) data.copy(taken, first, 0, length - first);
     Atomics.store(words, TAIL_AT, (tail + bytes) | 0); // RING-R2
-    return message;
+    return length;
   }
 
   /**

@@ -61,11 +61,13 @@ export const Cell = {
   watching: 42,
   /** Clients that subscribe to something. */
   subscribers: 43,
+  /** TLS handshakes that failed. */
+  tlsFailures: 44,
   /** What was denied to users: authentication, commands, keys, channels. */
-  deniedLogins: 44,
-  deniedCommands: 45,
-  deniedKeys: 46,
-  deniedChannels: 47,
+  deniedLogins: 45,
+  deniedCommands: 46,
+  deniedKeys: 47,
+  deniedChannels: 48,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 
@@ -110,4 +112,14 @@ export class Cells {
   of(worker: number, cell: Cell): number {
     return this.f64[(this.control.workerAt(worker) >>> 1) + cell]!;
   }
+}
+
+/** What was denied to users, over all workers. */
+export function deniedTotals(cells: Cells) {
+  return {
+    deniedLogins: cells.sum(Cell.deniedLogins),
+    deniedCommands: cells.sum(Cell.deniedCommands),
+    deniedKeys: cells.sum(Cell.deniedKeys),
+    deniedChannels: cells.sum(Cell.deniedChannels),
+  };
 }

@@ -15,11 +15,12 @@
  *   OUTPUT-3  a part that holds a pin is released exactly once: when it is sent, or when the connection is gone
  */
 import { assert } from "../base/assert.ts";
+import { copy } from "../base/bytes.ts";
 import type { OutputBufferLimit } from "../base/config/syntax.ts";
 import type { Session } from "../dispatch/session.ts";
 import { type PinnedRange, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
 import type { Engine } from "./engine.ts";
-import { SPARE_BYTES, type Outlet } from "./turn.ts";
+import { MOVED_BYTES_MIN, SPARE_BYTES, type Outlet } from "./turn.ts";
 
 /** The connection's means of transport: a socket, an embedded client, or a test. */
 export interface Transport {
@@ -65,8 +66,6 @@ const STREAM_A_TURN = 2 << 20;
 /** Most steps of walks in one turn. Fewer run if they take longer than half the time of a turn. */
 const WALK_STEPS_A_TURN = 2;
 const WRITE_MAX = 1 << 20;
-/** A shorter piece of a reply is copied into the queue. The buffer of a longer one is moved there. */
-const MOVED_BYTES_MIN = 64 << 10;
 /** Bytes of replies that may wait for a client that has not authenticated. */
 const UNAUTHENTICATED_OUTPUT = 64 << 10;
 /** The limit of a monitoring client when neither its class nor that of replicas has one. */
@@ -149,6 +148,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
   }
 
   private push(part: Part, bytes: number): void {
+    this.closeOpen();
     this.queue.push(part);
     this.positions.push(0);
     this.bytes += bytes;
@@ -181,10 +181,61 @@ export class ClientOutput implements ReplyTarget, Outlet {
   /** Queues bytes that are no reply (MONITOR). They leave once `position` is released. */
   pushBytes(bytes: Buffer, position: number): void {
     if (this.refuses(bytes.length)) return;
+    this.closeOpen();
     this.queue.push(bytes);
     this.positions.push(position);
     this.bytes += bytes.length;
     this.freshParts++;
+    this.schedulePush();
+  }
+
+  /**
+   * As pushBytes, for a few bytes, which are copied: into the buffer at the end of the queue, as long as that has room and the
+   * position is the same.
+   */
+  appendBytes(bytes: Buffer, at: number, length: number, position: number): void {
+    if (this.refuses(length)) return;
+    const { queue, positions } = this;
+    const isAtEnd = this.open !== null && positions[positions.length - 1] === position;
+    if (!isAtEnd || this.openBytes + length > this.open!.length) {
+      this.closeOpen();
+      this.open = this.engine.turn.takeOpen();
+      this.openBytes = 0;
+      queue.push(this.open);
+      positions.push(position);
+      this.freshParts++;
+    }
+    copy(bytes, at, this.open!, this.openBytes, length);
+    this.openBytes += length;
+    this.bytes += length;
+    this.schedulePush();
+  }
+  /** The last part of the queue while more may be appended to it, and the bytes in it. */
+  private open: Buffer | null = null;
+  private openBytes = 0;
+
+  /** Another part follows the open one. */
+  private closeOpen(): void {
+    if (this.open === null) return;
+    this.queue[this.queue.length - 1] = this.open.subarray(0, this.openBytes);
+    this.open = null;
+  }
+  /** Length of a buffer of the queue. */
+  private lengthOf(part: Buffer): number {
+    return part === this.open ? this.openBytes : part.length;
+  }
+  /** A buffer of the queue was sent. */
+  private wasSent(part: Buffer): void {
+    const { turn } = this.engine;
+    if (part === this.open) {
+      turn.returnOpen(part);
+      this.open = null;
+    } else {
+      turn.returnSpare(part);
+    }
+  }
+
+  private schedulePush(): void {
     if (this.isSendScheduled) return;
     this.isSendScheduled = true;
     this.engine.turn.schedulePush(this);
@@ -335,14 +386,15 @@ export class ClientOutput implements ReplyTarget, Outlet {
   }
 
   private sendBuffer(part: Buffer): number {
-    const sent = this.write(part, this.sentOfFirst, part.length - this.sentOfFirst);
+    const length = this.lengthOf(part);
+    const sent = this.write(part, this.sentOfFirst, length - this.sentOfFirst);
     if (sent < 0) return -1;
     this.sentOfFirst += sent;
     this.bytes -= sent;
-    if (this.sentOfFirst === part.length) {
+    if (this.sentOfFirst === length) {
       this.sentOfFirst = 0;
       this.shift();
-      this.engine.turn.returnSpare(part);
+      this.wasSent(part);
     }
     return sent;
   }
@@ -355,9 +407,11 @@ export class ClientOutput implements ReplyTarget, Outlet {
     let count = 0;
     for (let from = this.sentOfFirst; count < queue.length && positions[count]! <= released; from = 0) {
       const part = queue[count]!;
-      if (!(part instanceof Uint8Array) || length + part.length - from > together.length) break;
-      part.copy(together, length, from);
-      length += part.length - from;
+      if (!(part instanceof Uint8Array)) break;
+      const end = this.lengthOf(part);
+      if (length + end - from > together.length) break;
+      part.copy(together, length, from, end);
+      length += end - from;
       count++;
     }
     if (count < 2) return this.sendBuffer(queue[0]! as Buffer);
@@ -370,14 +424,14 @@ export class ClientOutput implements ReplyTarget, Outlet {
 
   /** Removes buffers at the front of the queue, as far as their bytes were sent. */
   private removeSent(bytes: number): void {
-    const { queue, positions, engine } = this;
+    const { queue, positions } = this;
     let left = bytes + this.sentOfFirst;
     let count = 0;
     while (count < queue.length) {
       const part = queue[count]!;
-      if (!(part instanceof Uint8Array) || left < part.length) break;
-      left -= part.length;
-      engine.turn.returnSpare(part);
+      if (!(part instanceof Uint8Array) || left < this.lengthOf(part)) break;
+      left -= this.lengthOf(part);
+      this.wasSent(part);
       count++;
     }
     this.sentOfFirst = left;
@@ -445,8 +499,8 @@ export class ClientOutput implements ReplyTarget, Outlet {
     const { queue } = this;
     for (let n = queue.length - Math.min(this.freshParts, queue.length); n < queue.length; n++) {
       const part = queue[n]!;
-      if (!(part instanceof Uint8Array) || part.buffer.byteLength !== SPARE_BYTES || part.length === SPARE_BYTES)
-        continue;
+      if (!(part instanceof Uint8Array) || part.length < MOVED_BYTES_MIN || part.length === SPARE_BYTES) continue;
+      if (part.buffer.byteLength !== SPARE_BYTES) continue;
       const from = n === 0 ? this.sentOfFirst : 0;
       queue[n] = Buffer.from(part.subarray(from));
       if (n === 0) this.sentOfFirst = 0;
@@ -470,6 +524,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
     for (const part of this.queue) if (!(part instanceof Uint8Array)) this.releasePart(part);
     this.queue.length = 0;
     this.positions.length = 0;
+    this.open = null;
     this.sentOfFirst = 0;
     this.bytes = 0;
     this.unmadeBytes = 0;

@@ -95,6 +95,8 @@ export class Client implements OutputOwner, Receiver {
   private pushPosition = 0;
   localAddress = "";
   descriptor = -1;
+  /** Common name of the certificate that the client has shown; "" = it has shown none. */
+  certificateName = "";
   /** Bytes of the command that waits for its reply, and of its arguments. 0 = none waits. */
   private answeredBytes = 0;
   private answeredArguments = 0;
@@ -215,15 +217,16 @@ export class Client implements OutputOwner, Receiver {
     engine.reads++;
     this.totalInput += bytes.length;
     engine.turn.enter();
-    this.session.activeMs = engine.monotonicMs;
+    const { session } = this;
+    session.activeMs = engine.monotonicMs;
+    if (session.subscriptions !== null || session.isPushed) engine.call.pubsub.catchUp();
     try {
       this.accept(bytes);
     } catch (thrown) {
       this.abandonBatch();
       throw thrown;
     }
-    if (input.limitedBytes + (this.session.transaction?.argumentBytes ?? 0) > engine.queryBytesMax)
-      this.lost(Lost.Query);
+    if (input.limitedBytes + (session.transaction?.argumentBytes ?? 0) > engine.queryBytesMax) this.lost(Lost.Query);
     this.throttleInput();
     if (!input.isEmpty || this.countedBytes !== CLIENT_BYTES) this.countMemory();
     engine.turn.leave();
@@ -605,10 +608,22 @@ export class Client implements OutputOwner, Receiver {
     this.workAtReading = PUSHED; // so that `runBatch` calls `isTurnOver` after the command
   }
 
+  /** As push, behind the reply of the command that waits, which is on its way. */
+  pushBehindReply(bytes: Buffer, position: number): void {
+    this.pushes.push(bytes);
+    this.pushPosition = Math.max(this.pushPosition, position);
+  }
+
   /** Pushes `resp2` or `resp3`, by the client's protocol, unless it is empty. */
   pushEither(resp2: Buffer, resp3: Buffer, position: number): void {
     const bytes = this.session.protocol === 3 ? resp3 : resp2;
     if (bytes.length > 0) this.push(bytes, position);
+  }
+
+  deliverCopy(bytes: Buffer, at: number, length: number, position: number): void {
+    if (this.state >= State.Closing) return;
+    if (this.isReplying) this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
+    else this.output.appendBytes(bytes, at, length, position);
   }
 
   writeDelivered(): void {

@@ -138,6 +138,7 @@ export class Engine implements TurnWork {
     this.clientBytesMax = config.clientBytesMax;
     call.stringMax = config.number("server.proto_max_bulk_len");
     setEncodingLimits(call.collections.limits, config);
+    call.notifications.configure(config.text("server.notify_keyspace_events"));
     this.saves = new SaveState(control);
     this.readSaveErrors();
     config.onChange("*", () => this.configure(call));
@@ -150,6 +151,7 @@ export class Engine implements TurnWork {
     const { config } = this;
     this.users.settings = userSettings(config);
     setEncodingLimits(call.collections.limits, config);
+    call.notifications.configure(config.text("server.notify_keyspace_events"));
     this.memory.configure();
     this.readSaveErrors();
     this.turnCommands = config.number("server.turn_max_commands");
@@ -335,7 +337,17 @@ export class Engine implements TurnWork {
    * Returns true when the budget was used up and work is left.
    */
   maintain(workers: number, budgetMs: number): boolean {
-    const more = this.maintainShards(workers, budgetMs);
+    // Without an event loop a turn ends at once, also within a section: what expires would send its messages there.
+    const needsTurn = this.turn.later === null;
+    if (needsTurn) this.turn.enter();
+    let more = false;
+    try {
+      more = this.maintainShards(workers, budgetMs);
+    } catch (thrown) {
+      if (needsTurn) this.turn.abandon();
+      throw thrown;
+    }
+    if (needsTurn) this.turn.leave();
     this.sampleStale(workers);
     const { latency } = this.dispatcher.statistics;
     // `monotonicMs` is the time at which this round began.

@@ -1,5 +1,6 @@
 /** Invalidations (dispatch/tracking.ts) as they reach the clients of this worker. */
 import { MUTANT } from "../memory/lock.ts";
+import type { Blocking } from "../dispatch/blocking.ts";
 import type { Client } from "./client.ts";
 
 const INVALIDATE = Buffer.from(">2\r\n$10\r\ninvalidate\r\n");
@@ -10,14 +11,15 @@ const MESSAGE = Buffer.from("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\
 const ALL_KEYS_RESP2 = Buffer.from("$-1\r\n");
 
 export class Invalidations {
-  /** `tellBroken`: the client to which `client`, of any worker, redirects is gone. */
+  /** `blocking`: knows who waits. `tellBroken`: the client to which `client`, of any worker, redirects is gone. */
   constructor(
     private readonly clients: ReadonlyMap<number, Client>,
+    private readonly blocking: Pick<Blocking, "waitingIn">,
     private readonly tellBroken: (client: number, redirect: number) => void,
   ) {}
 
-  /** `keys` (null = all) are invalid for `client`. They are told to `redirect`, 0 = to the client itself. */
-  deliver(client: number, redirect: number, keys: Buffer | null, position: number): void {
+  /** See PushService.invalidate. */
+  deliver(client: number, redirect: number, keys: Buffer | null, position: number, servedSlot: number): void {
     const receiver = this.clients.get(redirect === 0 ? client : redirect);
     if (receiver === undefined || receiver.isClosing) {
       if (redirect !== 0) this.tellBroken(client, redirect);
@@ -33,7 +35,9 @@ export class Invalidations {
       ? Buffer.concat([INVALIDATE, keys ?? ALL_KEYS])
       : Buffer.concat([MESSAGE, keys ?? ALL_KEYS_RESP2]);
     if (OVERTAKES) receiver.transport.write(bytes, 0, bytes.length);
-    else receiver.push(bytes, position);
+    else if (servedSlot >= 0 && redirect === 0 && this.blocking.waitingIn(servedSlot) === client) {
+      receiver.pushBehindReply(bytes, position);
+    } else receiver.push(bytes, position);
   }
 
   /** The client to which a client of this worker redirects is gone. */

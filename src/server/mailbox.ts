@@ -8,7 +8,7 @@
  *
  *   Served  │ kind │ slot (int32) │ bytes of error (int32) │ tookMs (double) │ position (double) │ error, UTF-8 │ reply
  *   Push    │ kind │ bytes of RESP2 (int32) │ client (double) │ position (double) │ bytes in RESP2 │ bytes in RESP3
- *   Invalid │ kind │ 1 = all keys (int32) │ client (double) │ position (double) │ redirect (double) │ keys, an array in RESP
+ *   Invalid │ kind │ 1 = all keys (int32) │ client (double) │ position (double) │ redirect (double) │ slot (int32) │ keys
  *   Broken  │ kind │ 0 │ client (double) │ redirect (double)
  *   Publish │ kind │ channel: kind, offset, bytes │ payload: offset, bytes (int32 each) │ position (double) │ message
  *
@@ -67,7 +67,8 @@ const CHANNEL_KIND_AT = 4,
 // Further fields of an invalidation, and of a redirection that is broken.
 const ALL_KEYS_AT = 4,
   REDIRECT_AT = 24,
-  KEYS_AT = 32,
+  SERVED_SLOT_AT = 32,
+  KEYS_AT = 36,
   BROKEN_REDIRECT_AT = 16;
 
 /** A message that went outside the ring, with its number there. Through a port, null wakes the worker. */
@@ -85,11 +86,11 @@ export interface MailHandlers {
   served(served: Served): void;
   /** Bytes for a client of this worker that are no reply to it, by its protocol. Empty ones are not sent. */
   pushed(client: number, resp2: Buffer, resp3: Buffer, position: number): void;
-  /** A message that another worker has published. `deliver` follows once no more is at hand. */
+  /** A message that another worker has published, valid during the call. `deliver` follows once no more is at hand. */
   published(message: Published): void;
   deliver(): void;
-  /** `keys` (an encoded array, null = all) are invalid for `client`; `redirect`, 0 = the client itself, is of this worker. */
-  invalid(client: number, redirect: number, keys: Buffer | null, position: number): void;
+  /** An invalidation whose receiver is a client of this worker: see PushService.invalidate. */
+  invalid(client: number, redirect: number, keys: Buffer | null, position: number, servedSlot: number): void;
   /** The client to which a client of this worker redirects its invalidations is gone. */
   broken(client: number, redirect: number): void;
   /** Pushes or messages to this worker were lost: more than OUTSIDE_MAX bytes waited. */
@@ -155,15 +156,14 @@ export class Mailbox implements PublishMail {
   }
 
   /** Sends an invalidation to the worker `to`. As with `push`. */
-  invalidate(to: number, client: number, redirect: number, keys: Buffer | null, position: number): void {
+  invalidate(to: number, of: Parameters<MailHandlers["invalid"]>): void {
+    const [client, redirect, keys, position, servedSlot] = of;
     const bytes = keys ?? this.empty;
-    const message = this.message.begin().int(Kind.Invalid);
-    message
-      .int(keys === null ? 1 : 0)
-      .double(client)
-      .double(position)
-      .double(redirect)
-      .add(bytes, 0, bytes.length);
+    const message = this.message
+      .begin()
+      .int(Kind.Invalid)
+      .int(keys === null ? 1 : 0);
+    message.double(client).double(position).double(redirect).int(servedSlot).add(bytes, 0, bytes.length);
     this.post(to, OUTSIDE_MAX);
   }
   /** Tells the worker `to` that its client redirects to one that is gone. */
@@ -173,9 +173,10 @@ export class Mailbox implements PublishMail {
   }
 
   /** Sends a published message. The lock of its channel's stripe is held; a turn must be open. */
-  publish(to: number, { kind, bytes, channelAt, channelBytes, payloadAt, payloadBytes, position }: Published): void {
+  publish(to: number, published: Published): void {
+    const { kind, bytes, at, length, channelAt, channelBytes, payloadAt, payloadBytes, position } = published;
     this.message.begin().int(Kind.Publish).int(kind).int(channelAt).int(channelBytes).int(payloadAt).int(payloadBytes);
-    this.message.double(position).add(bytes, 0, bytes.length);
+    this.message.double(position).add(bytes, at, length);
     this.post(to, OUTSIDE_MAX);
   }
 
@@ -244,11 +245,11 @@ export class Mailbox implements PublishMail {
     const { own } = this;
     if (own.isEmpty) return;
     const head = own.outsideHead;
-    for (let message = own.take(); message !== null; message = own.take()) this.receiveOne(message);
+    for (let length = own.take(); length >= 0; length = own.take()) this.receiveOne(own.taken, length);
     while (own.outsideTail !== head) {
       const bytes = this.takeOutside(own.outsideTail);
       own.tookOutside(bytes.length);
-      this.receiveOne(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+      this.receiveOne(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), bytes.length);
     }
   }
 
@@ -273,28 +274,51 @@ export class Mailbox implements PublishMail {
     }
   }
 
-  private receiveOne(message: Buffer): void {
+  /** Receives the message in the first `length` bytes of `message`, which are valid until the next is taken. */
+  private receiveOne(message: Buffer, length: number): void {
     const kind = message.readInt32LE(0);
-    if (kind === Kind.Publish) this.handlers.published(publishedOf(message));
-    else if (kind === Kind.Push) this.pushed(message);
-    else if (kind === Kind.Invalid) this.invalid(message);
+    if (kind === Kind.Publish) this.published(message, length);
+    else if (kind === Kind.Push) this.pushed(message, length);
+    else if (kind === Kind.Invalid) this.invalid(message, length);
     else if (kind === Kind.Broken)
       this.handlers.broken(message.readDoubleLE(CLIENT_AT), message.readDoubleLE(BROKEN_REDIRECT_AT));
-    else this.served.push(servedOf(message));
+    else this.served.push(servedOf(message, length));
   }
 
-  private invalid(message: Buffer): void {
-    const keys = message.readInt32LE(ALL_KEYS_AT) === 1 ? null : message.subarray(KEYS_AT);
-    const redirect = message.readDoubleLE(REDIRECT_AT);
-    this.handlers.invalid(message.readDoubleLE(CLIENT_AT), redirect, keys, message.readDoubleLE(PUSH_POSITION_AT));
+  private invalid(message: Buffer, length: number): void {
+    const keys = message.readInt32LE(ALL_KEYS_AT) === 1 ? null : Buffer.from(message.subarray(KEYS_AT, length));
+    this.handlers.invalid(
+      message.readDoubleLE(CLIENT_AT),
+      message.readDoubleLE(REDIRECT_AT),
+      keys,
+      message.readDoubleLE(PUSH_POSITION_AT),
+      message.readInt32LE(SERVED_SLOT_AT),
+    );
   }
 
-  private pushed(message: Buffer): void {
+  private published(message: Buffer, length: number): void {
+    const { incoming } = this;
+    incoming.set(
+      message.readInt32LE(CHANNEL_KIND_AT) as ChannelKind,
+      message,
+      MESSAGE_AT,
+      length - MESSAGE_AT,
+      message.readInt32LE(CHANNEL_AT),
+      message.readInt32LE(CHANNEL_BYTES_AT),
+      message.readInt32LE(PAYLOAD_AT),
+      message.readInt32LE(PAYLOAD_BYTES_AT),
+    );
+    incoming.position = message.readDoubleLE(PUBLISH_POSITION_AT);
+    this.handlers.published(incoming);
+  }
+  private readonly incoming = new Published();
+
+  private pushed(message: Buffer, length: number): void {
     const resp2End = RESP2_AT + message.readInt32LE(RESP2_BYTES_AT);
     this.handlers.pushed(
       message.readDoubleLE(CLIENT_AT),
-      message.subarray(RESP2_AT, resp2End),
-      message.subarray(resp2End),
+      Buffer.from(message.subarray(RESP2_AT, resp2End)),
+      Buffer.from(message.subarray(resp2End, length)),
       message.readDoubleLE(PUSH_POSITION_AT),
     );
   }
@@ -306,23 +330,11 @@ export class Mailbox implements PublishMail {
   }
 }
 
-function publishedOf(message: Buffer): Published {
-  return new Published(
-    message.readInt32LE(CHANNEL_KIND_AT) as ChannelKind,
-    message.subarray(MESSAGE_AT),
-    message.readInt32LE(CHANNEL_AT),
-    message.readInt32LE(CHANNEL_BYTES_AT),
-    message.readInt32LE(PAYLOAD_AT),
-    message.readInt32LE(PAYLOAD_BYTES_AT),
-    message.readDoubleLE(PUBLISH_POSITION_AT),
-  );
-}
-
-function servedOf(message: Buffer): Served {
+function servedOf(message: Buffer, length: number): Served {
   const errorEnd = ERROR_AT + message.readInt32LE(ERROR_BYTES_AT);
   return {
     slot: message.readInt32LE(SLOT_AT),
-    reply: message.subarray(errorEnd),
+    reply: Buffer.from(message.subarray(errorEnd, length)),
     error: message.toString("utf8", ERROR_AT, errorEnd),
     tookMs: message.readDoubleLE(TOOK_AT),
     position: message.readDoubleLE(POSITION_AT),

@@ -3,6 +3,7 @@ import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
 import type { RdbFormat } from "../persistence/rdb-record.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
+import type { TlsMaterial } from "./tls-files.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
@@ -80,7 +81,9 @@ export type ToWorker =
       /** The ACL file, a byte a character; null = there is none. */
       aclText: string | null;
     }
-  | { kind: "listen" }
+  | { kind: "listen"; tls: TlsMaterial | null }
+  /** New TLS connections are served with these certificates. */
+  | { kind: "renewTls"; material: TlsMaterial }
   /** The thread that writes snapshots is there: pieces go to `port`, as far as what waits in `queued` allows. */
   | { kind: "snapshotPort"; port: MessagePort; queued: SharedArrayBuffer }
   /** A snapshot is about to be cut. The worker answers "snapshotReady"; who is told to cut, "snapshotCutDone". */

@@ -25,6 +25,7 @@ function load() {
         send: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i64_fast },
         accept4: { args: [FFIType.i32, FFIType.u64, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
         getpeername: { args: [FFIType.i32, FFIType.ptr, FFIType.ptr], returns: FFIType.i32 },
+        dup: { args: [FFIType.i32], returns: FFIType.i32 },
         close: { args: [FFIType.i32], returns: FFIType.i32 },
       }).symbols;
     } catch {
@@ -71,6 +72,11 @@ export class NativeSockets {
   /** Accepts a connection. Returns its descriptor, or -1 when none waits. */
   accept(listener: number): number {
     return libc!.accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  }
+
+  /** A further descriptor of the same socket, or -1. */
+  duplicate(descriptor: number): number {
+    return libc!.dup(descriptor);
   }
 
   close(descriptor: number): void {

@@ -1,4 +1,5 @@
 /** Pushes to the clients of all workers: what a client is sent that is no reply to it. */
+import type { Blocking } from "../dispatch/blocking.ts";
 import type { PushService } from "../dispatch/services.ts";
 import type { Client } from "./client.ts";
 import { Invalidations } from "./invalidations.ts";
@@ -13,8 +14,9 @@ export class Pushes implements PushService {
     private readonly clients: ReadonlyMap<number, Client>,
     private readonly turn: Turn,
     private readonly mailbox: Mailbox,
+    blocking: Blocking,
   ) {
-    this.invalidations = new Invalidations(clients, (client, redirect) => {
+    this.invalidations = new Invalidations(clients, blocking, (client, redirect) => {
       const to = client % workers;
       if (to === worker) this.invalidations.broken(client, redirect);
       else mailbox.tellBroken(to, client, redirect);
@@ -30,11 +32,12 @@ export class Pushes implements PushService {
     this.turn.leave();
   }
 
-  invalidate(client: number, redirect: number, keys: Buffer | null, position: number): void {
+  invalidate(...of: Parameters<PushService["invalidate"]>): void {
+    const [client, redirect] = of;
     const to = (redirect === 0 ? client : redirect) % this.workers;
     this.turn.enter();
-    if (to === this.worker) this.invalidations.deliver(client, redirect, keys, position);
-    else this.mailbox.invalidate(to, client, redirect, keys, position);
+    if (to === this.worker) this.invalidations.deliver(...of);
+    else this.mailbox.invalidate(to, of);
     this.turn.leave();
   }
 

@@ -8,6 +8,7 @@ import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import {
+  type Certificates,
   type ClientLine,
   type ClientFilter,
   Pause,
@@ -27,7 +28,7 @@ import { CLIENTS_AT } from "../memory/control.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
-import { Cell, Cells } from "./cells.ts";
+import { Cell, Cells, deniedTotals } from "./cells.ts";
 import type { Client } from "./client.ts";
 import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter, monitorAddress } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
@@ -38,6 +39,7 @@ import { OutsideMemory } from "./outside-memory.ts";
 import type { Pushes } from "./pushes.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
+import { RESETTABLE } from "./resettable.ts";
 import { configuredUsers } from "./user-settings.ts";
 import { UserChanges, UserRequests } from "./user-changes.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
@@ -53,32 +55,6 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Settings whose change may evict clients at once, and the most rounds of eviction in which all workers take part. */
 const LIMITS_CLIENTS = new Set(["server.maxmemory_clients", "storage.max_memory"]);
 const EVICTION_ROUNDS = 64;
-
-/** Counters that CONFIG RESETSTAT sets to 0. */
-const RESETTABLE = [
-  "totalConnections",
-  "rejectedConnections",
-  "totalCommands",
-  "netInputBytes",
-  "netOutputBytes",
-  "reads",
-  "writes",
-  "replyExpands",
-  "replyShrinks",
-  "expireCycleMs",
-  "expireCapReached",
-  "expiredKeys",
-  "expiredMembers",
-  "evictedKeys",
-  "exceededMs",
-  "keyspaceHits",
-  "keyspaceMisses",
-  "lazyFreed",
-  "errorReplies",
-  "evictedClients",
-  "outputLimitClosed",
-  "queryLimitClosed",
-] as const satisfies readonly (keyof ServerTotals)[];
 
 /** A client that waits in a blocking command. */
 interface Blocked {
@@ -104,6 +80,7 @@ export class Services implements ServerServices {
   persistence!: RdbPersistence;
   collector!: Collector;
   pushes!: Pushes;
+  certificates: Certificates | null = null;
   users!: UserRequests;
   rejected = 0;
   private readonly cells: Cells;
@@ -175,9 +152,9 @@ export class Services implements ServerServices {
     this.engine = engine;
     this.outside = new OutsideMemory(engine.store.pool);
     const changes = new UserChanges(engine, this.clients, this.workers, this, this);
-    this.users = new UserRequests(changes, this.config, realFiles, (ask, done) => {
-      this.ask({ kind: "users", ask }, (all) => done(all.flatMap((one) => (one.kind === "users" ? [one.answer] : []))));
-    });
+    this.users = new UserRequests(changes, this.config, realFiles, (ask, done) =>
+      this.ask({ kind: "users", ask }, done),
+    );
     this.eviction = new ClientEviction(this.worker, this.control, this.clients, engine, tellOfEviction);
   }
 
@@ -247,6 +224,7 @@ export class Services implements ServerServices {
       connectedClients: this.connectedClients(),
       totalConnections: cells.sum(Cell.connections) - base.totalConnections,
       rejectedConnections: cells.sum(Cell.rejected) - base.rejectedConnections,
+      tlsFailures: cells.sum(Cell.tlsFailures),
       totalCommands: cells.sum(Cell.commands) - base.totalCommands,
       netInputBytes: cells.sum(Cell.inputBytes) - base.netInputBytes,
       netOutputBytes: cells.sum(Cell.outputBytes) - base.netOutputBytes,
@@ -283,10 +261,7 @@ export class Services implements ServerServices {
       subscribers: cells.sum(Cell.subscribers),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
-      deniedLogins: cells.sum(Cell.deniedLogins),
-      deniedCommands: cells.sum(Cell.deniedCommands),
-      deniedKeys: cells.sum(Cell.deniedKeys),
-      deniedChannels: cells.sum(Cell.deniedChannels),
+      ...deniedTotals(cells),
     };
   }
 
@@ -483,8 +458,11 @@ export class Services implements ServerServices {
 
   rewriteConfig(done: (failure: string) => void): void {
     const users = configuredUsers(this.engine.users, this.config);
-    if (typeof users === "string") return done(users);
-    this.ask({ kind: "rewriteConfig", users }, ([answer]) => done(answer?.kind === "rewritten" ? answer.failure : ""));
+    if (typeof users === "string") setImmediate(() => done(users));
+    else
+      this.ask({ kind: "rewriteConfig", users }, ([answer]) =>
+        done(answer?.kind === "rewritten" ? answer.failure : ""),
+      );
   }
 
   rewriteAof(done: (failure: string) => void): void {
@@ -606,7 +584,7 @@ export class Services implements ServerServices {
     blocked.mayEnd();
   }
 
-  /** Unblocks a client with an error, or "" = as if it had timed out. */
+  /** `error`: the reply, "" = that of a timeout. */
   unblockClient(id: number, error: string): boolean {
     const blocked = this.blocked.get(id);
     const client = this.clients.get(id);

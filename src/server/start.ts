@@ -34,6 +34,7 @@ import { makeMailboxes } from "./mailbox.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import { TlsControl } from "./tls-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
 /** Descriptors that clients may not use: for files, listeners, event loops, and the pipes of each worker. */
@@ -136,14 +137,15 @@ function regionsFor(maxMemory: number, regionBytes: number): number {
 
 /** Binds every address once without sharing it, and closes it again. Throws StartupError when an address is in use. */
 async function tryBind(config: Config): Promise<void> {
-  const port = config.number("server.port");
-  if (port === 0) return;
-  for (const { host, optional } of config.bindHosts) {
-    try {
-      Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
-    } catch (thrown) {
-      const code = errorCode(thrown);
-      if (!optional || code === "EADDRINUSE") throw listenFailed(host, port, code, "");
+  for (const port of [config.number("server.port"), config.tlsPort]) {
+    if (port === 0) continue;
+    for (const { host, optional } of config.bindHosts) {
+      try {
+        Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
+      } catch (thrown) {
+        const code = errorCode(thrown);
+        if (!optional || code === "EADDRINUSE") throw listenFailed(host, port, code, "");
+      }
     }
   }
 }
@@ -190,6 +192,9 @@ class Supervisor {
       loadRdb: (request: RdbLoadRequest) => this.loadRdb(request),
       writeBase: (name: string) => this.saves.writeBase(name),
     };
+    this.tls = TlsControl.open(config, realFiles, systemClock, logs.target("server"), (material) => {
+      for (let worker = 0; worker < facts.workers; worker++) this.send(worker, { kind: "renewTls", material });
+    });
     this.aof = new AofControl(config, logs, memory.control, host, (text) => this.appendFailed(text));
     this.cells = new Cells(memory.control, 0);
     const log = logs.target("persistence");
@@ -198,6 +203,7 @@ class Supervisor {
     this.mailboxes = makeMailboxes(facts.workers);
     this.mailPorts = connectAll(facts.workers);
   }
+  private readonly tls: TlsControl;
   private readonly aof: AofControl;
   private readonly snapshots: SnapshotControl;
   private readonly saves: SaveControl;
@@ -225,8 +231,14 @@ class Supervisor {
     if (hasFile) this.memory.control.isLoading = true;
     // A client may write and the server be stopped as soon as the workers listen.
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.stopBySignal(signal));
+    process.on("SIGHUP", () => {
+      if (this.tls.served === null) log.info("SIGHUP is ignored: there are no certificates to read again");
+      else this.tls.reload("SIGHUP");
+    });
+    process.on("SIGUSR2", () => log.info("SIGUSR2 is ignored"));
     const listening = this.expect("listening", this.facts.workers);
-    for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "listen" });
+    for (let worker = 0; worker < this.facts.workers; worker++)
+      this.send(worker, { kind: "listen", tls: this.tls.served });
     await listening;
     if (recovered !== null) await this.aof.begin(recovered);
     else if (hasFile) await this.loadData();
@@ -237,15 +249,16 @@ class Supervisor {
     setInterval(() => this.touchNext(), GROWTH_EVERY_MS);
     this.memory.pool.beginPrefaulting();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
-    for (const signal of ["SIGHUP", "SIGUSR2"] as const) process.on(signal, () => log.info(`${signal} is ignored`));
+    this.tls.begin();
     this.isReady = true;
     if (this.signalled !== "") this.stopBySignal(this.signalled);
     const { text, isDurable } = durabilityText(this.config);
     if (isDurable) log.info(text);
     else log.warn(text);
+    const { tlsPort } = this.config;
     const hosts = this.config.bindHosts.map(({ host }) => host).join(", ");
     log.info(
-      `Ready to accept connections: ${hosts} port ${this.config.number("server.port")}, ${this.facts.workers} workers`,
+      `Ready to accept connections: ${hosts} port ${this.config.number("server.port")}${tlsPort === 0 ? "" : `, TLS port ${tlsPort}`}, ${this.facts.workers} workers`,
     );
     return ended;
   }
@@ -395,6 +408,8 @@ class Supervisor {
     }
     if (message.ask.kind === "config") {
       this.config.apply(message.ask.changes);
+      // Before the question: the workers have renewed their listeners when they answer.
+      this.tls.changed(message.ask.changes);
       this.memory.allowRegions(regionsFor(this.config.maxMemoryBytes, this.config.number("storage.region_size")));
     }
     this.pending.set(`${message.worker}/${message.id}`, { answers: [] });

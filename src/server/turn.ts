@@ -32,7 +32,12 @@ const TURN_REPLIES = 1024;
 /** Length of the buffers that move from the reply writer to outputs and back, and the number of spare ones. */
 export const SPARE_BYTES = 512 << 10;
 const SPARES_MAX = 4;
+/** A shorter piece of a reply is copied into the queue. The buffer of a longer one is moved there. */
+export const MOVED_BYTES_MIN = 64 << 10;
 const TOGETHER_BYTES = 64 << 10;
+/** Length of the buffers that short pushes are copied into, and the number of spare ones. */
+const OPEN_BYTES = 4 << 10;
+const OPENS_MAX = 256;
 /**
  * Connections that are sent pushes in one turn: about a millisecond. A message to many subscribers takes several turns, so that
  * other connections do not wait for all of them.
@@ -363,9 +368,20 @@ export class Turn {
   }
   /** Takes back a buffer whose bytes were sent. */
   returnSpare(buffer: Buffer): void {
+    // Most buffers are short, and asking one for its ArrayBuffer makes the ArrayBuffer.
+    if (buffer.length < MOVED_BYTES_MIN) return;
     if (buffer.buffer.byteLength !== SPARE_BYTES || this.spares.length === SPARES_MAX) return;
     this.spares.push(Buffer.from(buffer.buffer));
   }
+
+  /** Returns a buffer for short pushes, and takes back one whose bytes were sent. */
+  takeOpen(): Buffer {
+    return this.opens.pop() ?? Buffer.allocUnsafeSlow(OPEN_BYTES);
+  }
+  returnOpen(buffer: Buffer): void {
+    if (this.opens.length < OPENS_MAX) this.opens.push(buffer);
+  }
+  private readonly opens: Buffer[] = [];
 
   // ---- connections that continue ----
 

@@ -29,6 +29,8 @@ export interface UserAnswer {
   /** Most entries that a reader of the log gets. */
   readonly denialsMax: number;
 }
+/** An answer as it comes with those to other requests. */
+type Answered = { readonly kind: string; readonly answer?: unknown };
 const NOTHING: UserAnswer = { result: { error: "", deleted: 0, endsAsker: false }, denials: [], denialsMax: 0 };
 
 /** Ends waits of clients. */
@@ -127,22 +129,26 @@ export class UserRequests implements UserService {
     private readonly config: Config,
     private readonly files: Files,
     /** Asks all workers. */
-    private readonly ask: (ask: UserAsk, done: (answers: readonly UserAnswer[]) => void) => void,
+    private readonly ask: (ask: UserAsk, done: (answers: readonly Answered[]) => void) => void,
   ) {}
 
   answer(ask: UserAsk): UserAnswer {
     return this.changes.answer(ask);
   }
 
+  private askAll(ask: UserAsk, done: (answers: readonly UserAnswer[]) => void): void {
+    this.ask(ask, (all) => done(all.flatMap((one) => ("answer" in one ? [one.answer as UserAnswer] : []))));
+  }
+
   changeUsers(change: UserChange, asker: Session, done: (result: ChangeResult) => void): void {
-    this.ask({ kind: "change", change, asker: asker.id }, (answers) =>
+    this.askAll({ kind: "change", change, asker: asker.id }, (answers) =>
       // All workers have applied the same change to the same users.
       done({ ...answers[0]!.result, endsAsker: answers.some(({ result }) => result.endsAsker) }),
     );
   }
 
   listDenials(done: (entries: readonly AclLogEntry[]) => void): void {
-    this.ask({ kind: "denials" }, (answers) =>
+    this.askAll({ kind: "denials" }, (answers) =>
       done(
         mergeAclLogs(
           answers.map(({ denials }) => denials),
@@ -153,7 +159,7 @@ export class UserRequests implements UserService {
   }
 
   forgetDenials(done: () => void): void {
-    this.ask({ kind: "forgetDenials" }, done);
+    this.askAll({ kind: "forgetDenials" }, done);
   }
 
   readAclFile(path: string): { readonly text: string; readonly error: string } {

@@ -38,6 +38,8 @@ import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
+import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
+import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
 import type { Proceeding } from "./turn.ts";
 
 declare const self: Worker;
@@ -52,6 +54,10 @@ const MAINTENANCE_PAUSE_MS = 3;
 const REST_MS = 2;
 
 type ClientSocket = Socket<Client>;
+
+/** How a connection comes to a worker. */
+const Door = { Tcp: 0, Unix: 1, Tls: 2 } as const;
+type Door = (typeof Door)[keyof typeof Door];
 
 function postToMain(message: ToMain): void {
   self.postMessage(message);
@@ -84,6 +90,7 @@ class DataWorker implements ClientHost {
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.services.log = this.log;
+    checkTlsSettings(config, realFiles, this.log);
     this.services.attach(this.engine, (client) => {
       this.log.info(`client evicted: ${this.services.lineOf(client)}`);
     });
@@ -117,16 +124,15 @@ class DataWorker implements ClientHost {
       deliver: () => pubsub.deliver(),
     });
     pubsub.mail = mailbox;
-    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox);
+    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
     blocking.send = (to, served) => mailbox.send(to, served);
-    turn.mail = mailbox;
+    turn.mail = this.engine.call.tracking.mail = mailbox;
     turn.later = setImmediate;
     turn.failed = (thrown, client) => this.failed(thrown, client);
   }
 
   /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
-  private serveWhileBusy(): void {
-    const native = NativeSockets.open();
+  private serveWhileBusy(native: NativeSockets | null): void {
     if (native === null) return;
     const { engine, services, config } = this;
     const sockets = new BusySockets(
@@ -140,6 +146,7 @@ class DataWorker implements ClientHost {
         mayServe: (descriptor) =>
           engine.users.defaultUser.isOpen &&
           (!config.flag("server.protected_mode") || native.isFromLoopback(descriptor)),
+        mayRun: (client, spec) => engine.call.access.allowsRow(client?.session.user ?? engine.users.defaultUser, spec),
         adopt: (descriptor, bytes) => this.adopt(descriptor, bytes),
         sendEarly: (send) => engine.turn.sendEarly(send),
         shutdown: () => services.shutdown(),
@@ -152,7 +159,7 @@ class DataWorker implements ClientHost {
 
   /** Hands a connection that was accepted by a system call to the event loop, with the bytes of it that were read. */
   private adopt(descriptor: number, bytes: Buffer): void {
-    const handlers = this.handlers(false);
+    const handlers = this.handlers(Door.Tcp);
     const open = (socket: ClientSocket) => {
       handlers.open(socket);
       if (bytes.length > 0) handlers.data(socket, Buffer.from(bytes));
@@ -162,39 +169,20 @@ class DataWorker implements ClientHost {
     void Bun.connect<Client>(options as unknown as TCPSocketConnectOptions<Client>);
   }
 
-  listen(): void {
-    this.serveWhileBusy();
+  /** Listens, and begins the background work. `tls`: null = TLS is off. */
+  listen(tls: TlsMaterial | null): void {
+    const native = NativeSockets.open();
+    this.serveWhileBusy(native);
     this.collector.begin();
     this.services.tick();
-    const hosts = this.config.bindHosts;
-    const port = this.config.number("server.port");
-    if (port !== 0) {
-      for (const host of hosts) {
-        // Bun accepts reusePort here, but the types of Bun 1.4.5 lack it.
-        const options: TCPSocketListenOptions<Client> & { reusePort: boolean } = {
-          hostname: host.host,
-          port,
-          reusePort: true,
-          socket: this.handlers(false),
-        };
-        try {
-          this.listeners.push(Bun.listen<Client>(options));
-        } catch (thrown) {
-          if (!host.optional) throw thrown;
-        }
-      }
+    this.listenTcp();
+    if (tls !== null) {
+      this.tls = new TlsListeners(native, this.tlsHandlers());
+      this.noteCertificates(tls);
+      const port = this.config.tlsPort;
+      this.onEachHost((host) => this.tls!.open(host, port, tls.options));
     }
-    const unix = this.config.text("server.unix_socket");
-    // A path can have only one listener. It is the first worker's.
-    if (unix !== "" && this.worker === 0) {
-      rmSync(unix, { force: true });
-      const permissions = this.config.number("server.unix_socket_perm");
-      // Other users cannot connect before the permissions are set. With 0 the permissions are those of the umask.
-      const umask = permissions === 0 ? process.umask() : process.umask(0o077);
-      this.listeners.push(Bun.listen<Client>({ unix, socket: this.handlers(true) }));
-      process.umask(umask);
-      if (permissions !== 0) chmodSync(unix, permissions);
-    }
+    this.listenUnix();
     const every = () => setInterval(() => this.maintain(), this.config.number("storage.expire_check_interval"));
     let timer = every();
     this.config.onChange("storage.expire_check_interval", () => {
@@ -202,10 +190,59 @@ class DataWorker implements ClientHost {
       timer = every();
     });
   }
+  private tls: TlsListeners | null = null;
 
-  private handlers(unix: boolean) {
+  /** Calls `open` with each configured address. An optional address may fail. */
+  private onEachHost(open: (host: string) => void): void {
+    for (const { host, optional } of this.config.bindHosts) {
+      try {
+        open(host);
+      } catch (thrown) {
+        if (!optional) throw thrown;
+      }
+    }
+  }
+
+  private listenTcp(): void {
+    const port = this.config.number("server.port");
+    if (port === 0) return;
+    this.onEachHost((hostname) => {
+      // Bun accepts reusePort here, but the types of Bun 1.4.5 lack it.
+      const options: TCPSocketListenOptions<Client> & { reusePort: boolean } = {
+        hostname,
+        port,
+        reusePort: true,
+        socket: this.handlers(Door.Tcp),
+      };
+      this.listeners.push(Bun.listen<Client>(options));
+    });
+  }
+
+  private listenUnix(): void {
+    const unix = this.config.text("server.unix_socket");
+    // A path can have only one listener. It is the first worker's.
+    if (unix === "" || this.worker !== 0) return;
+    rmSync(unix, { force: true });
+    const permissions = this.config.number("server.unix_socket_perm");
+    // Other users cannot connect before the permissions are set. With 0 the permissions are those of the umask.
+    const umask = permissions === 0 ? process.umask() : process.umask(0o077);
+    this.listeners.push(Bun.listen<Client>({ unix, socket: this.handlers(Door.Unix) }));
+    process.umask(umask);
+    if (permissions !== 0) chmodSync(unix, permissions);
+  }
+
+  /** As handlers, for TLS. `open` comes before the handshake, and `data` only after it. */
+  private tlsHandlers() {
     return {
-      open: (socket: ClientSocket) => this.guard(() => this.opened(socket, unix)),
+      ...this.handlers(Door.Tls),
+      handshake: (socket: ClientSocket, isComplete: boolean, error: Error | null) =>
+        this.guard(() => this.shookHands(socket, isComplete, error)),
+    };
+  }
+
+  private handlers(door: Door) {
+    return {
+      open: (socket: ClientSocket) => this.guard(() => this.opened(socket, door)),
       data: (socket: ClientSocket, bytes: Buffer) => {
         try {
           socket.data.receive(bytes);
@@ -242,7 +279,8 @@ class DataWorker implements ClientHost {
     if (client instanceof Client) client.transport.terminate();
   }
 
-  private opened(socket: ClientSocket, unix: boolean): void {
+  private opened(socket: ClientSocket, door: Door): void {
+    const unix = door === Door.Unix;
     this.connections++;
     this.engine.cells.set(Cell.connections, this.connections);
     const transport: Transport = {
@@ -259,18 +297,22 @@ class DataWorker implements ClientHost {
       ? `${this.config.text("server.unix_socket")}:0`
       : addressText(socket.remoteAddress, socket.remotePort);
     client.localAddress = unix ? client.address : addressText(socket.localAddress, socket.localPort);
-    client.descriptor = descriptorOf(socket);
+    // A script that keeps the event loop from turning answers plain sockets by system calls.
+    if (door !== Door.Tls) client.descriptor = descriptorOf(socket);
     client.session.createdMs = systemClock.wallMs();
     client.session.activeMs = systemClock.monotonicMs();
-    const refusal = this.refusal(socket, unix);
+    const refusal = this.refusal(socket, door);
     if (refusal !== "") {
       this.services.rejected++;
       this.engine.cells.set(Cell.rejected, this.services.rejected);
-      socket.write(`-${refusal}\r\n`);
       client.closeAfterReplies();
+      // Before the handshake nothing can be said.
+      if (door === Door.Tls) return socket.terminate();
+      socket.write(`-${refusal}\r\n`);
       socket.end();
       return;
     }
+    if (door === Door.Tls) this.handshakes.set(client, client.session.activeMs);
     this.clients.set(id, client);
     this.services.countClients(1);
     const keepAlive = this.config.number("server.tcp_keepalive");
@@ -280,22 +322,67 @@ class DataWorker implements ClientHost {
     }
   }
 
+  /** The clients whose handshake is not complete, with the time at which they came. */
+  private readonly handshakes = new Map<Client, number>();
+
+  /**
+   * The end of a TLS handshake. With tls_verify_client = true Bun closes a connection without a good certificate after this
+   * call; with "optional" a bad one is refused here, and none is accepted.
+   */
+  private shookHands(socket: ClientSocket, isComplete: boolean, error: Error | null): void {
+    const client = socket.data;
+    this.handshakes.delete(client);
+    const { requestCert, rejectUnauthorized } = this.tlsOptions!;
+    const certificate = requestCert && isComplete ? certificateOf(socket) : null;
+    const mustBeGood = rejectUnauthorized || certificate !== null;
+    if (!isComplete || (mustBeGood && !socket.authorized)) {
+      this.engine.cells.set(Cell.tlsFailures, this.engine.cells.get(Cell.tlsFailures) + 1);
+      const reason = (error as { code?: string } | null)?.code ?? error?.message ?? "the handshake failed";
+      this.log.debug(
+        `Error accepting a client connection: ${reason} (addr=${client.address} laddr=${client.localAddress})`,
+      );
+      socket.terminate();
+      return;
+    }
+    client.certificateName = certificate?.subject?.CN ?? "";
+    if (!this.isForeign(socket)) return;
+    socket.write(`-${ErrorText.protectedMode}\r\n`);
+    this.services.rejected++;
+    this.engine.cells.set(Cell.rejected, this.services.rejected);
+    client.closeAfterReplies();
+    socket.end();
+  }
+
+  /** Serves new TLS connections with these certificates. */
+  renewTls(material: TlsMaterial): void {
+    this.tls?.renew(material.options);
+    this.noteCertificates(material);
+  }
+
+  private noteCertificates({ options, server, authority }: TlsMaterial): void {
+    this.tlsOptions = options;
+    this.services.certificates = { server, authority };
+  }
+  private tlsOptions: TlsListenOptions | null = null;
+
   /** The error that refuses this connection, "" = it is accepted. */
-  private refusal(socket: ClientSocket, unix: boolean): string {
+  private refusal(socket: ClientSocket, door: Door): string {
     if (this.services.connectedClients() >= this.services.maxClients) return ErrorText.maxClients;
-    if (
-      !unix &&
+    return door === Door.Tcp && this.isForeign(socket) ? ErrorText.protectedMode : "";
+  }
+
+  /** True when protected mode refuses the connection. */
+  private isForeign(socket: ClientSocket): boolean {
+    return (
       this.config.flag("server.protected_mode") &&
       this.engine.users.defaultUser.needsNoPassword &&
       !isLoopback(socket.remoteAddress)
-    ) {
-      return ErrorText.protectedMode;
-    }
-    return "";
+    );
   }
 
   closed(client: Client): void {
     if (this.clients.delete(client.session.id)) this.services.countClients(-1);
+    this.handshakes.delete(client);
     this.services.cancelBlock(client.session.id);
     if (client.session.monitors) this.services.stopMonitoring(client.session, client);
   }
@@ -346,6 +433,7 @@ class DataWorker implements ClientHost {
   private closeOffenders(): void {
     const now = systemClock.monotonicMs();
     for (const client of this.clients.values()) if (client.output.bytes > 0) client.output.checkSoftLimit(now);
+    for (const [client, since] of this.handshakes) if (now - since > HANDSHAKE_MS) client.transport.terminate();
     const seconds = this.config.number("server.client_timeout");
     if (seconds === 0) return;
     const before = systemClock.monotonicMs() - seconds * 1000;
@@ -450,6 +538,7 @@ class DataWorker implements ClientHost {
   stop(): void {
     this.engine.turn.finish();
     for (const listener of this.listeners) listener.stop(false);
+    this.tls?.stop();
     for (const client of this.clients.values()) client.transport.end();
     setTimeout(() => postToMain({ kind: "stopped", worker: this.worker }), STOP_DELAY_MS);
   }
@@ -458,6 +547,14 @@ class DataWorker implements ClientHost {
 /** Descriptor of a socket or listener, which Bun has and its types lack; -1 = it is not known. */
 function descriptorOf(socket: object): number {
   return (socket as { readonly fd?: number }).fd ?? -1;
+}
+
+/** The certificate that the client has shown; null = none. */
+function certificateOf(socket: ClientSocket): { subject?: { CN?: string } } | null {
+  const found = (
+    socket as { getPeerCertificate?: () => { subject?: { CN?: string } } | undefined }
+  ).getPeerCertificate?.();
+  return found === undefined || found === null || Object.keys(found).length === 0 ? null : found;
 }
 
 function addressText(address: string | undefined, port: number | undefined): string {
@@ -492,6 +589,16 @@ function start(message: Extract<ToWorker, { kind: "start" }>): void {
   postToMain({ kind: "ready", worker: message.worker });
 }
 
+function listen(tls: TlsMaterial | null): void {
+  try {
+    worker!.listen(tls);
+    postToMain({ kind: "listening", worker: workerNumber() });
+  } catch (thrown) {
+    const text = thrown instanceof Error ? thrown.message : String(thrown);
+    postToMain({ kind: "failed", worker: workerNumber(), text });
+  }
+}
+
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
   if (worker?.snapshots.receive(message) === true) return;
@@ -500,16 +607,7 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       start(message);
       return;
     case "listen":
-      try {
-        worker!.listen();
-        postToMain({ kind: "listening", worker: workerNumber() });
-      } catch (thrown) {
-        postToMain({
-          kind: "failed",
-          worker: workerNumber(),
-          text: thrown instanceof Error ? thrown.message : String(thrown),
-        });
-      }
+      listen(message.tls);
       return;
     case "load":
       worker!.load(message.request);
@@ -538,6 +636,9 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
         id: message.id,
         answer: worker!.answer(message.ask),
       });
+      return;
+    case "renewTls":
+      worker!.renewTls(message.material);
       return;
     case "answers":
       worker!.settled(message.id, message.answers);

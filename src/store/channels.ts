@@ -125,6 +125,11 @@ export class Channels {
     return total;
   }
 
+  /** True from `open` to `close`. */
+  get isOpen(): boolean {
+    return this.stripe >= 0;
+  }
+
   close(): void {
     const { stripe } = this;
     this.stripe = -1;

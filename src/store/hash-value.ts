@@ -358,11 +358,14 @@ export class HashValue extends OrderedCollection {
     if (had !== 0) this.moveDeadline(had, 0, hash);
   }
 
-  /** Removes a due field that a reading command looked up, if that is possible now. The collection may then be gone. */
-  removeLookedUp(b: Uint8Array, at: number, length: number): void {
+  /**
+   * Removes a due field that a reading command looked up, if that is possible now. The collection may then be gone. `isTold`: the
+   * command has removed one before, and one event tells of all.
+   */
+  removeLookedUp(b: Uint8Array, at: number, length: number, isTold: boolean): void {
     if (!this.beginRemoval()) return;
     if (this.seek(b, at, length)) this.expireMember();
-    this.finishRemoval();
+    this.finishRemoval(isTold);
   }
 
   /** The encoding that Redis gives a new hash. */

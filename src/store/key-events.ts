@@ -81,7 +81,20 @@ const EVENTS = [
   ["restore", "g"],
   ["expired", "x"],
   ["evicted", "e"],
+  ["hexpired", "h"],
+  ["sexpire", "s"],
+  ["sexpired", "s"],
+  ["spersist", "s"],
+  ["zexpire", "z"],
+  ["zexpired", "z"],
+  ["zpersist", "z"],
+  ["keymiss", "m"],
+  ["new", "n"],
+  ["overwritten", "o"],
+  ["type_changed", "c"],
 ] as const;
+/** Number of events. */
+export const KEY_EVENTS = EVENTS.length;
 
 export type KeyEvent = number & { readonly brand?: "KeyEvent" };
 
@@ -111,6 +124,8 @@ export const KeyEvent = {
   Persisted: keyEvent("persist"),
   Expired: keyEvent("expired"),
   Evicted: keyEvent("evicted"),
+  /** A reading command has not found the key. */
+  Missed: keyEvent("keymiss"),
 } as const;
 
 type Listener = (shard: Shard, keyspace: number, event: KeyEvent) => void;
@@ -141,17 +156,24 @@ export class KeyHooks {
   blocked: Listener = NONE;
   /** Client-side caching. Called while the shard has INTEREST_TRACKED or INTEREST_PREFIXES. */
   tracked: Listener = NONE;
-  /** Keyspace notifications. Called while the shard has INTEREST_NOTIFY. The key is that of the store's selection. */
+  /**
+   * Keyspace notifications. Called while the shard has INTEREST_NOTIFY, also for events without a class. The key is that of
+   * the store's selection.
+   */
   notified: Listener = NONE;
+  /** As `notified`, for keys that a reading command has not found. */
+  missed: Listener = NONE;
+  /** The first of the keyspaces that no database stands for: nobody hears of them. */
+  internalFrom = Infinity;
   /** The event that `KeyEvent.Value` stands for while a command runs. */
   valueEvent: KeyEvent = KeyEvent.Set;
 
   /** Tells the listeners whose bit is in `interest`. */
   tell(shard: Shard, keyspace: number, event: KeyEvent, interest: number): void {
+    if (keyspace >= this.internalFrom) return;
     if ((interest & INTEREST_BLOCKED) !== 0) this.blocked(shard, keyspace, event);
     if ((interest & (INTEREST_TRACKED | INTEREST_PREFIXES)) !== 0) this.tracked(shard, keyspace, event);
     if ((interest & INTEREST_NOTIFY) === 0) return;
-    const named = event === KeyEvent.Value ? this.valueEvent : event;
-    if (eventClass(named) !== "") this.notified(shard, keyspace, named);
+    if (event !== KeyEvent.Flushed) this.notified(shard, keyspace, event === KeyEvent.Value ? this.valueEvent : event);
   }
 }

@@ -17,7 +17,7 @@
  * What the words mean is explained by the module that works with them; this one says where they are.
  *
  * Invariant
- *   SHARD-1  nobody but the holder of the lock writes a word of the header, the lock itself excepted
+ *   SHARD-1  nobody but the holder of the lock writes a word of the header, the lock itself and the interest excepted
  * Locking: the holder of the shard lock reads and writes. Readers without it use what they find as a hint; where order
  * matters, the accessor is an Atomics operation and says so.
  */
@@ -293,8 +293,12 @@ export class Shard {
   get interest(): number {
     return this.c[this.header + INTEREST_AT]!;
   }
-  set interest(value: number) {
-    this.c[this.header + INTEREST_AT] = value;
+  /** Adds and removes bits; atomic, because INTEREST_NOTIFY changes without the lock. */
+  addInterest(bits: number): void {
+    Atomics.or(this.c, this.header + INTEREST_AT, bits);
+  }
+  removeInterest(bits: number): void {
+    Atomics.and(this.c, this.header + INTEREST_AT, ~bits);
   }
 
   // ---- tracked keys: tracked-keys.ts ----

@@ -50,7 +50,15 @@ import {
   writeKey,
 } from "./record.ts";
 import { Segments } from "./segments.ts";
-import { type KeyspaceRef, Mutating, Shard, firstKeyspaceAt, keyspaceRef, keyspacesIn } from "./shard.ts";
+import {
+  INTEREST_NOTIFY,
+  type KeyspaceRef,
+  Mutating,
+  Shard,
+  firstKeyspaceAt,
+  keyspaceRef,
+  keyspacesIn,
+} from "./shard.ts";
 import { assert } from "../base/assert.ts";
 import { Random } from "../base/random.ts";
 import { FramePool } from "../memory/frame-pool.ts";
@@ -61,6 +69,7 @@ import { ExpiryMode } from "./expiry-mode.ts";
 import { Garbage } from "./garbage.ts";
 import { Key } from "./key.ts";
 import { KeyEvent, KeyHooks } from "./key-events.ts";
+import { KeyOrigin } from "./key-origin.ts";
 import { LargeValues } from "./large.ts";
 import { MemberPrefetch } from "./member-prefetch.ts";
 import { type FoundRecord, RecordCursor } from "./record-cursor.ts";
@@ -126,6 +135,8 @@ export class Store implements DueKeys {
   private readonly pages: ShardPages;
   /** Listeners to changes. */
   readonly hooks = new KeyHooks();
+  /** What changed keys were before, while a listener wants to know. */
+  readonly origin = new KeyOrigin();
   /** Counts the changes that were told of: a command that has left it as it was has changed nothing. */
   changes = 0;
 
@@ -164,6 +175,7 @@ export class Store implements DueKeys {
     this.shards = Array.from({ length: geometry.shards }, (_, number) => new Shard(control, number));
     this.keyspaceCount = keyspacesIn(geometry.shardWords);
     this.keyspaces = new Keyspaces(control);
+    this.hooks.internalFrom = this.keyspaces.scripts;
     this.pool = new FramePool(arena);
     this.section = new Section(this.shards, worker, this.pool);
     this.segments = new Segments(arena, this.pool);
@@ -294,13 +306,20 @@ export class Store implements DueKeys {
   findForRead(): Address {
     const address = this.find();
     if (address === NO_ADDRESS) {
-      this.counters.misses++;
+      this.missed();
       return NO_ADDRESS;
     }
     this.counters.hits++;
     const { at, access } = this;
     if (accessClock(at.m, at.w) !== access.dated && this.datesAccess) access.date(at.m, at.w);
     return address;
+  }
+
+  /** A reading command has not found the selected key. */
+  private missed(): void {
+    this.counters.misses++;
+    const { at } = this;
+    if ((at.shard.interest & INTEREST_NOTIFY) !== 0) this.hooks.missed(at.shard, at.keyspace, KeyEvent.Missed);
   }
 
   /** As `findForRead`, for a command of which Redis counts neither hit nor miss. */
@@ -312,7 +331,7 @@ export class Store implements DueKeys {
 
   /** Counts a lookup that `find` made: `found` is 0 for a key that is not there, or what opening it came to. */
   countLookup(found: number): void {
-    if (found === 0) this.counters.misses++;
+    if (found === 0) this.missed();
     else if (found > 0 || found === Status.WrongType) this.counters.hits++;
   }
 
@@ -325,7 +344,7 @@ export class Store implements DueKeys {
   /** As `findForRead`, without dating the access (TTL, TYPE, EXISTS). */
   findUntouched(): Address {
     const address = this.find();
-    if (address === NO_ADDRESS) this.counters.misses++;
+    if (address === NO_ADDRESS) this.missed();
     else this.counters.hits++;
     return address;
   }
@@ -376,6 +395,13 @@ export class Store implements DueKeys {
     const { at } = this;
     this.changes++;
     const interest = at.shard.interest | this.interestInAll;
+    if (interest !== 0) this.hooks.tell(at.shard, at.keyspace, event, interest);
+  }
+
+  /** Notifies of an event of the selected key that has changed nothing. */
+  notify(event: KeyEvent): void {
+    const { at } = this;
+    const interest = at.shard.interest & INTEREST_NOTIFY;
     if (interest !== 0) this.hooks.tell(at.shard, at.keyspace, event, interest);
   }
 
@@ -433,6 +459,7 @@ export class Store implements DueKeys {
     const { at } = this;
     this.beginChange();
     const { m, w } = at;
+    if (this.origin.isNoted) this.origin.noteReplacement(at.shard, at.address, at.address, at.type);
     const had = recordEncoding(m, w);
     const hadFlags = recordFlags(m, w);
     if (had > Encoding.Int && (how & KEEPS_VALUE) === 0) this.freeValue(at.shard, m, w);
@@ -463,9 +490,11 @@ export class Store implements DueKeys {
         return status;
       }
       this.beginChange();
+      if (this.origin.isNoted) this.origin.noteInsert(shard, at.keyspace, key, address);
     } else {
       this.beginChange();
       const { m, w } = at;
+      if (this.origin.isNoted) this.origin.noteReplacement(shard, old, address, at.type);
       if (this.access.countsFrequency) access = this.access.raised(accessClock(m, w));
       // Announced, so emitted: what takes its place is not announced again.
       flags |= recordFlags(m, w) & PARITY;
@@ -579,6 +608,8 @@ export class Store implements DueKeys {
   removeWith(event: KeyEvent, how: number): void {
     assert(this.at.address !== NO_ADDRESS, "what is removed is there");
     this.beginChange();
+    const { at, origin } = this;
+    if (origin.isNoted && event === KeyEvent.Silent) origin.noteRemoval(at.shard, at.keyspace, at.key, at.type);
     this.removeFound(how);
     this.changed(event);
   }

@@ -17,6 +17,7 @@
  *   TIMED-2  `earliest` is not after any member's deadline
  *   TIMED-3  the record has HAS_TIMED while `timed` is not 0
  */
+import { RecordType } from "./record.ts";
 import type { FoundRecord } from "./record-cursor.ts";
 import { Status } from "../base/status.ts";
 import { NO_ADDRESS } from "./address.ts";
@@ -33,7 +34,7 @@ import {
 import type { Tree } from "../structures/tree.ts";
 import { Collection, PACKED_ENTRY_MAX, SMALL_CHANGE } from "./collection.ts";
 import { Member, writeOverflowRef } from "./members.ts";
-import { KeyEvent } from "./key-events.ts";
+import { KeyEvent, keyEvent } from "./key-events.ts";
 
 /** In place of a deadline: the member keeps the one it has. */
 export const KEEP_DEADLINE = -1;
@@ -41,6 +42,13 @@ export const KEEP_DEADLINE = -1;
 const RETRY_MS = 1000;
 /** Most due members removed before a command, which takes well below a millisecond. */
 const DUE_AT_ONCE = 256;
+
+/** The event of members that expire, by type. */
+const EXPIRED: Partial<Record<RecordType, KeyEvent>> = {
+  [RecordType.Hash]: keyEvent("hexpired"),
+  [RecordType.Set]: keyEvent("sexpired"),
+  [RecordType.SortedSet]: keyEvent("zexpired"),
+};
 
 export abstract class TimedCollection extends Collection {
   /** The tree of the members by hash, and the tree by deadline. */
@@ -379,11 +387,11 @@ export abstract class TimedCollection extends Collection {
     return true;
   }
 
-  /** As `finish`, for members that were due: what removes them is no command. */
-  finishRemoval(): void {
+  /** As `finish`, for members that were due: what removes them is no command. `isTold`: an event of the command told of it. */
+  finishRemoval(isTold = false): void {
     const { store } = this;
     const { changes } = store;
-    this.finish();
+    this.finish(true, isTold ? KeyEvent.Silent : EXPIRED[this.type]);
     store.changes = changes;
   }
 

@@ -108,7 +108,7 @@ export class TrackedKeys {
     this.link(shard, made, key.hashB);
     shard.trackedKeys++;
     shard.trackedItems++;
-    shard.interest |= INTEREST_TRACKED;
+    shard.addInterest(INTEREST_TRACKED);
     Atomics.add(this.c, TRACKED_KEYS_AT, 1);
     return Tracked.New;
   }
@@ -238,7 +238,7 @@ export class TrackedKeys {
     this.free(tracked);
     pages.select(shard);
     shard.trackedKeys--;
-    if (shard.trackedKeys === 0) shard.interest &= ~INTEREST_TRACKED;
+    if (shard.trackedKeys === 0) shard.removeInterest(INTEREST_TRACKED);
   }
 
   private free(tracked: Ref): void {
@@ -264,7 +264,7 @@ export class TrackedKeys {
     Atomics.sub(this.c, TRACKED_KEYS_AT, shard.trackedKeys);
     shard.trackedTable = NO_REF;
     shard.trackedBits = shard.trackedKeys = shard.trackedItems = 0;
-    shard.interest &= ~INTEREST_TRACKED;
+    shard.removeInterest(INTEREST_TRACKED);
   }
 
   /** Visits the slots of a key whose clients still track. */

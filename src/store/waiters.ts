@@ -294,7 +294,7 @@ export class Waiters {
     for (let i = 0; i < words; i++) m[w + KEY_WORDS + i] = key.words[i]!;
     shard.setWaitedKey(bucket, waited);
     shard.waitedKeys++;
-    shard.interest |= INTEREST_BLOCKED;
+    shard.addInterest(INTEREST_BLOCKED);
     return waited;
   }
 
@@ -315,7 +315,7 @@ export class Waiters {
     const words = (this.word(waited, KEY_LENGTH) + 3) >>> 2;
     pages.free(waited, (KEY_WORDS + words) * 4);
     shard.waitedKeys--;
-    if (shard.waitedKeys === 0) shard.interest &= ~INTEREST_BLOCKED;
+    if (shard.waitedKeys === 0) shard.removeInterest(INTEREST_BLOCKED);
   }
 
   /** Marks a waited key as ready to be served. Returns false when it was already. */

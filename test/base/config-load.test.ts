@@ -186,7 +186,6 @@ describe("two names for one key", () => {
 describe("features that this version lacks", () => {
   test.each([
     "[metrics]\nenabled = true",
-    "[tls]\nenabled = true",
     "[storage]\nactive_defrag = true",
     "[storage]\ntiering = true",
     "[server]\ntcp_fast_open = true",

@@ -94,10 +94,6 @@ const FIXED: Record<string, string> = {
   bind: "127.0.0.2",
   port: "6380",
   "bind-source-addr": "127.0.0.1",
-  "tls-auth-clients": "yes",
-  "tls-ca-cert-file": "ca.pem",
-  "tls-cert-file": "cert.pem",
-  "tls-key-file": "key.pem",
 };
 
 describe("against Redis 7.0.15", () => {
@@ -161,7 +157,7 @@ describe("against Redis 7.0.15", () => {
     ],
     ["save", "abc", "Invalid save parameters"],
     ["save", "900 1 300", "Invalid save parameters"],
-    ["notify-keyspace-events", "Z", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."],
+    ["notify-keyspace-events", "Z", "Invalid event class character. Use 'Ag$lshzxeKEtmdnoc'."],
     ["client-output-buffer-limit", "x", "Wrong number of arguments in buffer limit configuration."],
     ["client-output-buffer-limit", "foo 1 2 3", "Invalid client class specified in buffer limit configuration."],
     [
@@ -223,7 +219,8 @@ describe("beside a redis-server", () => {
       );
       VALUES.forEach((value, i) => {
         const config = fresh();
-        const ours = set(config, name, value);
+        // The classes o and c are newer.
+        const ours = set(config, name, value).replace("KEtmdnoc'.", "KEtmdn'.");
         // Features that this version lacks are refused with a different text, see above.
         if (/not supported in this version|immutable|protected/.test(ours)) return;
         const answer = replies[i * 3];
@@ -303,7 +300,6 @@ describe("CONFIG SET", () => {
     const config = fresh();
     for (const [name, value] of [
       ["activedefrag", "yes"],
-      ["notify-keyspace-events", "KEA"],
       ["min-replicas-to-write", "1"],
     ] as const) {
       expect(set(config, name, value)).toBe(failure(name, "not supported in this version"));

@@ -153,7 +153,7 @@ describe("a changed text", () => {
       "storage.max_memory": 2 ** 62,
       "server.slowlog_log_slower_than": -1,
     });
-    after("", { "server.password": "\u0000\u007f\\'\"\t\u2028é🙂", "redis.tls_key_file_pass": "#[x]" });
+    after("", { "server.password": "\u0000\u007f\\'\"\t\u2028é🙂", "server.tls_key_file_pass": "#[x]" });
   });
 
   test("is refused when no text can express the configuration", () => {
@@ -168,7 +168,7 @@ describe("a changed text", () => {
 
 /** Keys that constrain each other, or the start. */
 const LEFT_OUT =
-  /^(server\.(require_auth|password|port|bind|rename_commands|io_threads|worker_threads)|storage\.(hybridlog|max_memory|num_|region_)|replication\.primary)/;
+  /^(server\.(tls_enabled|require_auth|password|port|bind|rename_commands|io_threads|worker_threads)|storage\.(hybridlog|max_memory|num_|region_)|replication\.primary)/;
 const USABLE = KEYS.filter((spec) => !LEFT_OUT.test(spec.name));
 
 const STRINGS = ["", "x", "a b # c", '"q"', "[server]", "é\n🙂", "\\u0041 = 1", "'''"];

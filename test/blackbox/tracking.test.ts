@@ -3,7 +3,7 @@
  * Method: 50 clients that cache (CLIENT TRACKING with several options) read at random, four writers write at random. A checker
  *         looks at every reply and at all caches behind it (test/support/caching-clients.ts). The same check must catch
  *         faults of the server that are built in on purpose.
- *         FERRITE_HISTORIES=<n> (default 6; long run 100), FERRITE_SEED=<n> replays the choices.
+ *         FERRITE_HISTORIES=<n> (default 4; long run 100), FERRITE_SEED=<n> replays the choices.
  */
 import { describe, expect, test } from "bun:test";
 import { CachingClient, type CachingMode, Truth, Writer } from "../support/caching-clients.ts";
@@ -11,14 +11,14 @@ import { INVALIDATION_MUTANTS } from "../support/mutants.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 import { standsInForFerrite, startFerrite } from "../support/servers.ts";
 
-const HISTORIES = countFrom("FERRITE_HISTORIES", 6);
+const HISTORIES = countFrom("FERRITE_HISTORIES", 4);
 const CLIENTS = 50;
 const WRITERS = 4;
 const KEYS_EACH = 3;
 const WRITES = 150;
 /** Cached values that a history checks at least. */
 const CHECKED_MIN = 2000;
-const MUTANT_HISTORIES = 40;
+const MUTANT_HISTORIES = 100;
 const MODES: readonly CachingMode[] = ["default", "default", "optin", "prefix", "redirect"];
 
 /** Runs one history. Returns what the checker complains about. */
@@ -57,11 +57,17 @@ async function history(port: number, seed: number): Promise<string[]> {
 }
 
 describe("client-side caching", () => {
-  test.each([1, 2])(
-    `${HISTORIES} histories of ${CLIENTS} caching clients on %d workers`,
-    async (workers) => {
+  test.each([
+    [1, "no"],
+    [2, "no"],
+    [2, "always"],
+  ] as const)(
+    `${HISTORIES} histories of ${CLIENTS} caching clients on %d workers, appendfsync %s`,
+    async (workers, fsync) => {
       const seed = testSeed();
-      const server = await startFerrite({ workers });
+      const isAppending = fsync !== "no";
+      const settings = { appendonly: isAppending ? "yes" : "no", appendfsync: fsync, save: "" };
+      const server = await startFerrite(isAppending ? { workers, persistence: true, settings } : { workers });
       try {
         for (let n = 0; n < HISTORIES; n++) {
           expect({ seed: seed + n, complaints: await history(server.port, seed + n) }).toEqual({

@@ -2,47 +2,24 @@
  * Goal:   unchanged client libraries work with Ferrite: ioredis, node-redis (RESP2 and RESP3), redis-py. A metrics exporter
  *         finds its fields in the form it expects.
  * Method: programs for each library beside this file, run by its own runtime against the executable. The programs over
- *         every type also run against redis-server and must print the same. This file does the exporter's reads.
+ *         every type, and those that publish and subscribe, also run against redis-server and must print the same. This file does the exporter's reads.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { bothServers } from "../support/both-servers.ts";
+import { pythonWithRedis, runProgram } from "../support/programs.ts";
 import { type Reply, type RespClient, show, within } from "../support/resp.ts";
-import { ROOT, type Server } from "../support/servers.ts";
+import type { Server } from "../support/servers.ts";
 
 const GUARD_MS = 30_000;
 
 const both = bothServers({ workers: 3 });
 
-/** Runs a program of this folder. Returns its output, or its errors when it failed. */
+/** Runs a program of this folder against Ferrite. Returns its output, and its errors too when it failed. */
 function run(runtime: string, file: string, ...args: string[]): Promise<string> {
   return runOn(both.ferrite, runtime, file, ...args);
 }
-async function runOn(target: Server, runtime: string, file: string, ...args: string[]): Promise<string> {
-  const child = Bun.spawn([runtime, join("test/clients", file), String(target.port), ...args], {
-    cwd: ROOT,
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const guard = setTimeout(() => child.kill("SIGKILL"), GUARD_MS);
-  const [out, error] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  clearTimeout(guard);
-  return (await child.exited) === 0 ? out : error;
-}
-
-/** The first Python of PATH that has redis-py. Debian's package belongs to Debian's Python, which need not be the first. */
-function pythonWithRedis(): string | null {
-  for (const folder of (process.env["PATH"] ?? "").split(":")) {
-    const python = join(folder, "python3");
-    if (folder === "" || !existsSync(python)) continue;
-    if (Bun.spawnSync([python, "-c", "import redis"]).exitCode === 0) return python;
-  }
-  const message = "redis-py is missing: its test DID NOT RUN (install python3-redis)";
-  if (process.env["CI"] === "true") throw new Error(message);
-  console.error(`\n${"!".repeat(message.length)}\n${message}\n${"!".repeat(message.length)}\n`);
-  return null;
+function runOn(target: Server, runtime: string, file: string, ...args: string[]): Promise<string> {
+  return runProgram(target, file, { runtime, args, guardMs: GUARD_MS });
 }
 
 describe("libraries", () => {
@@ -73,6 +50,25 @@ describe("libraries", () => {
         const ours = await run("node", file, ...args);
         expect(ours).toMatch(/\nkeys: \[.*\]\n$/);
         if (both.redis !== null) expect(ours).toBe(await runOn(both.redis, "node", file, ...args));
+      },
+      2 * GUARD_MS,
+    );
+  }
+
+  for (const [name, file, ...args] of [
+    ["ioredis", "ioredis-pubsub.mjs"],
+    ["node-redis with RESP2", "node-redis-pubsub.mjs", "2"],
+    ["node-redis with RESP3", "node-redis-pubsub.mjs", "3"],
+    ["redis-py", "python-pubsub.py"],
+  ] as const) {
+    test(
+      `${name}: a program that publishes and subscribes prints what it prints with redis-server`,
+      async () => {
+        const runtime = file.endsWith(".py") ? pythonWithRedis() : "node";
+        if (runtime === null) return;
+        const ours = await run(runtime, file, ...args);
+        expect(ours.split("\n").length).toBeGreaterThan(20);
+        if (both.redis !== null) expect(ours).toBe(await runOn(both.redis, runtime, file, ...args));
       },
       2 * GUARD_MS,
     );

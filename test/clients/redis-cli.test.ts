@@ -4,6 +4,7 @@
  *         stopped by its process ID.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { show } from "../support/resp.ts";
 import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
 
 const HAS_REDIS = requireRedis() && Bun.which("redis-cli") !== null;
@@ -81,6 +82,26 @@ function check(name: string, run: () => Promise<void>): void {
 }
 
 describe("redis-cli", () => {
+  check("SUBSCRIBE and PSUBSCRIBE print messages as they come", async () => {
+    const publisher = await server.connect();
+    for (const [command, channel, wanted] of [
+      ["SUBSCRIBE", "news", "subscribe\nnews\n1\nmessage\nnews\nhello\n"],
+      ["PSUBSCRIBE", "n*", "psubscribe\nn*\n1\npmessage\nn*\nnews\nhello\n"],
+      ["SSUBSCRIBE", "news", "ssubscribe\nnews\n1\nsmessage\nnews\nhello\n"],
+    ] as const) {
+      const publish = async (): Promise<void> => {
+        const name = command === "SSUBSCRIBE" ? "SPUBLISH" : "PUBLISH";
+        for (let tries = 0; tries < 2000; tries++) {
+          if (show(await publisher.command(name, "news", "hello")) !== ":0") return;
+          await Bun.sleep(2);
+        }
+      };
+      const [out] = await Promise.all([endless([command, channel], (text) => text.includes("hello\n")), publish()]);
+      expect(out).toBe(wanted);
+    }
+    publisher.close();
+  });
+
   check("single commands, protocols and formats print the same as with Redis", async () => {
     const redis = await startRedis();
     await fill(redis);

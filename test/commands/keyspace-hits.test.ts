@@ -293,7 +293,18 @@ hash SET K x GET
 `;
 
 /** RESTORE needs a payload, OBJECT FREQ a policy. */
-const ELSEWHERE = new Set(["RESTORE", "OBJECT|FREQ", "WATCH"]);
+const ELSEWHERE = new Set([
+  "RESTORE",
+  "OBJECT|FREQ",
+  "WATCH",
+  // The commands that a script runs count, as they do outside.
+  "EVAL",
+  "EVALSHA",
+  "EVAL_RO",
+  "EVALSHA_RO",
+  "FCALL",
+  "FCALL_RO",
+]);
 
 async function counters(client: RespClient, commands: readonly string[][]): Promise<string> {
   await client.command("FLUSHALL");

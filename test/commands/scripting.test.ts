@@ -325,6 +325,60 @@ const FUNCTION_COMMANDS = [
   ["FCALL", "g", "1", "counter"],
 ];
 
+/** Names of functions in any case, quotes in shebangs, wrong numbers of arguments. */
+const register = (name: string, value: number) => `redis.register_function('${name}', function() return ${value} end)`;
+const NAMES = [
+  ["FUNCTION", "FLUSH"],
+  ["FUNCTION", "LOAD", library("l", register("Foo", 1))],
+  ["FCALL", "Foo", "0"],
+  ["FCALL", "foo", "0"],
+  ["FCALL_RO", "FOO", "0"],
+  ["FUNCTION", "LOAD", library("L", register("fOO", 2))],
+  ["FUNCTION", "LOAD", "REPLACE", library("l", register("fOO", 3))],
+  ["FCALL", "foo", "0"],
+  ["FUNCTION", "LOAD", "REPLACE", library("l", `${register("x", 1)}\n${register("X", 2)}`)],
+  // Which of the two FCALL runs is not defined in Redis.
+  ["FUNCTION", "LOAD", library("l2", "redis.register_function('r', function() redis.register_function('y', 1) end)")],
+  ["FCALL", "r", "0"],
+  ...['"foo"', "'foo'", '"fo o"', '"foo', 'foo"', '"f\\x6fo"', 'fo"o"', '"foo"bar', "", " "].map((name) => [
+    ...["FUNCTION", "LOAD", "REPLACE"],
+    library(name, register("c", 1)),
+  ]),
+  ...['#!lua "name=foo"', '#!"lua" name=foo', "#!LUA NAME=foo", "\t#!lua name=foo", "#!lua\tname=foo\t"].map((line) => [
+    ...["FUNCTION", "LOAD", "REPLACE"],
+    `${line}\n${register("c", 1)}`,
+  ]),
+  ...[
+    '"flags=no-writes"',
+    'flags="no-writes"',
+    'flags=no-writes"',
+    'flags="no-writes',
+    "flags='no-writes,'",
+    "flags=",
+  ].map((flags) => script(`#!lua ${flags}\nreturn redis.call('SET', 'x', 'y')`)),
+  ["FUNCTION", "FLUSH", "SYNC", "more"],
+  ["FUNCTION", "flush", "x", "more"],
+  ["FUNCTION", "RESTORE", "a", "b", "c"],
+  ["FUNCTION", "RESTORE", "a", "FLUSH", "c"],
+  ["FUNCTION", "FLUSH"],
+];
+
+/** What commands do only in scripts. */
+const ONLY_IN_SCRIPTS = [
+  ["XADD", "stream", "1-1", "a", "b"],
+  ["XGROUP", "CREATE", "stream", "group", "$"],
+  script("return redis.call('XREAD', 'BLOCK', 0, 'STREAMS', 'stream', '$')"),
+  script("return redis.pcall('xread', 'COUNT', 1, 'BLOCK', 'x', 'STREAMS', 'stream', '0')"),
+  script("return redis.call('XREADGROUP', 'GROUP', 'group', 'me', 'BLOCK', 0, 'STREAMS', 'stream', '>')"),
+  script("return redis.call('XREAD', 'STREAMS', 'stream', '0')"),
+  ["SADD", "set", "c", "a", "b", "aa"],
+  script("return redis.call('SORT', 'set', 'BY', 'nosort')"),
+  script("return redis.call('SORT', 'set', 'BY', 'nosort', 'DESC', 'LIMIT', 1, 2)"),
+  script("return redis.call('SORT_RO', 'set', 'BY', 'nosort', 'GET', '#', 'GET', 'x*')"),
+  ["RPUSH", "list", "c", "a", "b"],
+  script("return redis.call('SORT', 'list', 'BY', 'nosort')"),
+];
+
 async function compare(ours: RespClient, theirs: RespClient, commands: readonly (readonly string[])[]): Promise<void> {
   for (const args of commands) {
     expect([args, await ask(ours, ...args)]).toEqual([args, await ask(theirs, ...args)]);
@@ -365,5 +419,7 @@ describe("scripting and redis-server", () => {
       ERRORS.map((text) => script(text)),
     ));
   test("EVAL, EVALSHA and SCRIPT", () => compared(2, COMMANDS));
+  test("what commands do only in scripts", () => compared(2, ONLY_IN_SCRIPTS));
+  test("names of functions, shebangs, numbers of arguments", () => compared(2, NAMES));
   test.each([2, 3])("functions, RESP%d", (protocol) => compared(protocol, FUNCTION_COMMANDS));
 });

@@ -1,5 +1,6 @@
 /** CLIENT TRACKING: what a client that tracks is told, and when. Two workers share the memory where it says so. */
 import { expect, test } from "bun:test";
+import { type ChangeLog, LogState } from "../../src/memory/change-log.ts";
 import { encodeCommand, show } from "../support/resp.ts";
 import { holdLocks, type TestClient, type TestEngine, testEngine } from "../support/engine.ts";
 
@@ -242,4 +243,126 @@ test("many keys: the table grows, and every key is told", () => {
   expect(new Set(told(reader)).size).toBe(5000);
   checkTracked(engine);
   expect(trackedKeys(engine)).toBe(0);
+});
+
+test("a read in steps: a change between two of them is told behind the reply, which does not show it", () => {
+  const engine = testEngine({ regions: 4 });
+  engine.checksEach = false;
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  say(writer, `SETRANGE big ${6 << 20} x`);
+  const before = say(writer, "BITCOUNT big")[0]!;
+  reader.client.receive(encodeCommand(["BITCOUNT", "big"]));
+  expect(reader.client.isSuspended).toBe(true);
+  writer.client.receive(encodeCommand(["SETBIT", "big", "0", "1"]));
+  engine.runTurns();
+  const all = say(reader, "PING");
+  // What was told before the reply does not matter; what is cached then is.
+  expect(all.slice(-3)).toEqual([before, '>["invalidate", *["big"]]', "+PONG"]);
+  say(reader, "BITCOUNT big");
+  say(writer, "SETBIT big 0 0");
+  expect(told(reader)).toEqual(['*["big"]']);
+});
+
+test("what the mailbox has when the keys are locked is told before the reply, once, also to a command that is retried", () => {
+  const engine = testEngine({ regions: 4 });
+  engine.checksEach = false;
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  say(writer, `SETRANGE big ${6 << 20} x`);
+  const other = engine.engine.call.tracking;
+  const waiting = ["one", "two"];
+  other.mail = {
+    fetch: () => {
+      const key = waiting.shift();
+      if (key === undefined) return;
+      other["call"].server.pushes.invalidate(reader.client.session.id, 0, Buffer.from(`*1\r\n$3\r\n${key}\r\n`), 0, -1);
+    },
+  };
+  const count = say(writer, "BITCOUNT big")[0]!;
+  expect(waiting).toHaveLength(2);
+  expect(
+    reader.raw(Buffer.concat([encodeCommand(["GET", "k"]), encodeCommand(["BITCOUNT", "big"])])).map(show),
+  ).toEqual(['>["invalidate", *["one"]]', "null_", '>["invalidate", *["two"]]', count]);
+});
+
+test("an invalidation leaves when its change is durable", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  say(reader, "GET k");
+  let end = 100;
+  engine.engine.effects.log = {
+    isOn: true,
+    waitsForSync: true,
+    state: LogState.On,
+    failure: 0,
+    admits: () => true,
+    append: () => ++end,
+    end,
+  } as unknown as ChangeLog;
+  expect(say(writer, "SET k 1")).toEqual([]);
+  expect(say(reader, "PING")).toEqual([]);
+  engine.engine.turn.release(100);
+  expect(say(reader, "PING")).toEqual([]);
+  engine.engine.turn.release(101);
+  engine.runTurns();
+  expect(say(reader, "PING")).toEqual(['>["invalidate", *["k"]]', "+PONG", "+PONG", "+PONG"]);
+});
+
+test("prefixes: one message a turn and prefix, in the order of the keys, and not of the own keys with NOLOOP", () => {
+  const engine = testEngine();
+  const writer = engine.connect();
+  const all = tracking(engine, " BCAST");
+  const some = tracking(engine, " BCAST PREFIX a PREFIX b NOLOOP");
+  say(writer, "MSET b1 x a2 x c x a1 x");
+  expect(told(all)).toEqual(['*["a1", "a2", "b1", "c"]']);
+  expect(told(some)).toEqual(['*["a1", "a2"]', '*["b1"]']);
+  expect(say(some, "SET a1 y")).toEqual(["+OK"]);
+  const both = [
+    encodeCommand(["SET", "a1", "z"]),
+    encodeCommand(["SET", "a1", "z"]),
+    encodeCommand(["SET", "b9", "z"]),
+  ];
+  expect(all.raw(Buffer.concat(both)).map(show)).toEqual([
+    '>["invalidate", *["a1"]]',
+    "+OK",
+    "+OK",
+    "+OK",
+    '>["invalidate", *["a1", "b9"]]',
+  ]);
+  expect(told(some)).toEqual(['*["a1"]', '*["b9"]']);
+  expect(engine.engine.call.tracking.broadcasts.count).toBe(3);
+  say(some, "CLIENT TRACKING off");
+  all.client.disconnected();
+  expect(engine.engine.call.tracking.broadcasts.count).toBe(0);
+  expect(engine.engine.store.interestInAll).toBe(0);
+});
+
+test("of a script the keys are tracked that its commands read", () => {
+  const engine = testEngine();
+  const [reader, writer] = [tracking(engine), engine.connect()];
+  const evaluate = (name: string, script: string, ...keys: string[]) =>
+    reader.raw(encodeCommand([name, script, keys.length, ...keys])).map((reply) => show(reply));
+  say(writer, "SET a 1");
+  expect(evaluate("EVAL", "return redis.call('get', KEYS[1])", "a", "b")).toEqual(['"1"']);
+  expect(evaluate("EVAL_RO", "return redis.call('get', KEYS[2])", "d", "c")).toEqual(["null_"]);
+  say(reader, "MULTI");
+  evaluate("EVAL_RO", "return redis.call('ping')", "b", "d");
+  say(reader, "EXEC");
+  say(writer, "MSET a 2 b 2 c 2 d 2");
+  expect(told(reader)).toEqual(['*["a"]', '*["c"]']);
+  expect(evaluate("EVAL", "redis.call('get', KEYS[1]); return redis.call('set', KEYS[1], 3)", "a")).toEqual([
+    "+OK",
+    '>["invalidate", *["a"]]',
+  ]);
+});
+
+test("a client that waited hears of what was changed for it behind its reply, others at once", () => {
+  const engine = testEngine();
+  engine.letClientsWait();
+  const [mover, reader, writer] = [tracking(engine), tracking(engine), engine.connect()];
+  say(writer, "RPUSH target a");
+  for (const client of [mover, reader]) say(client, "LRANGE target 0 -1");
+  expect(say(mover, "BLMOVE source target LEFT LEFT 0")).toEqual([]);
+  say(writer, "RPUSH source b");
+  expect(told(reader)).toEqual(['*["target"]']);
+  expect(say(mover, "PING")).toEqual(['"b"', '>["invalidate", *["target"]]', "+PONG"]);
 });

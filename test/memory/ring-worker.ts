@@ -40,12 +40,13 @@ function consume(ring: Ring, run: RingRun, bell: Int32Array): string {
   let taken = 0;
   while (taken < run.producers * run.messages) {
     const rung = Atomics.load(bell, 0);
-    const message = ring.take();
-    if (message === null) {
+    const length = ring.take();
+    if (length < 0) {
       // Sleeps without a time limit until a producer wakes it.
       if (ring.rest()) Atomics.wait(bell, 0, rung);
       continue;
     }
+    const message = ring.taken.subarray(0, length);
     const producer = message.readInt32LE(0);
     const n = message.readInt32LE(4);
     if (n !== next[producer]) return `message ${n} of ${producer} in place of ${next[producer]}`;

@@ -17,7 +17,10 @@ const ROUNDS = countFrom("FERRITE_KILL_ROUNDS", 12);
 const CLIENTS = 8;
 const DEPTH = 16;
 /** Replies to the commands of one number. */
-const REPLIES = 8;
+const REPLIES = 10;
+/** A script that declares its two keys, and one that does not. */
+const DECLARED = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INCR', KEYS[2])";
+const UNDECLARED = "redis.call('SET', 'above:' .. ARGV[1], ARGV[2]) return redis.call('INCR', 'below:' .. ARGV[1])";
 
 let directory = "";
 beforeAll(() => {
@@ -29,7 +32,7 @@ function text(reply: Reply): string {
   return reply.type === "bulk" ? reply.value : "";
 }
 
-/** A client that counts up in seven keys: by SET, INCR, RPUSH, by MSET of two keys and by a transaction of two. */
+/** A client that counts up: by SET, INCR, RPUSH, and in two keys each by MSET, a transaction and two scripts. */
 class Writer {
   sent = 0;
   acknowledged = 0;
@@ -48,6 +51,8 @@ class Writer {
       ["SET", `left:${id}`, `${n} ${long}`],
       ["INCR", `right:${id}`],
       ["EXEC"],
+      ["EVAL", DECLARED, "2", `up:${id}`, `down:${id}`, `${n} ${long}`],
+      ["EVAL", UNDECLARED, "0", String(id), String(n)],
     ];
   }
 
@@ -76,7 +81,7 @@ class Writer {
   /** Compares what is there with what was sent, and goes on from there. */
   async check(client: RespClient): Promise<void> {
     const { id } = this;
-    const [set, incr, list, first, second, left, right] = await client.pipeline([
+    const [set, incr, list, first, second, left, right, up, down, above, below] = await client.pipeline([
       ["GET", `set:${id}`],
       ["GET", `incr:${id}`],
       ["LRANGE", `list:${id}`, "0", "-1"],
@@ -84,6 +89,10 @@ class Writer {
       ["GET", `second:${id}`],
       ["GET", `left:${id}`],
       ["GET", `right:${id}`],
+      ["GET", `up:${id}`],
+      ["GET", `down:${id}`],
+      ["GET", `above:${id}`],
+      ["GET", `below:${id}`],
     ]);
     const elements = list!.type === "array" ? list!.value.map((element) => Number(text(element))) : [];
     const values = [
@@ -92,6 +101,8 @@ class Writer {
       elements.length,
       Number(text(first!)),
       Number(text(right!)),
+      Number(text(down!)),
+      Number(text(below!)),
     ];
     for (const value of values) {
       expect(value).toBeGreaterThanOrEqual(this.acknowledged);
@@ -100,6 +111,8 @@ class Writer {
     expect(elements).toEqual(Array.from({ length: elements.length }, (_, i) => i + 1));
     expect(text(second!)).toBe(text(first!));
     expect(text(left!).split(" ")[0]).toBe(text(right!));
+    expect(text(up!).split(" ")[0]).toBe(text(down!));
+    expect(text(above!)).toBe(text(below!));
     // A client's commands are executed in order, so what was lost is a suffix.
     expect(values).toEqual([...values].sort((a, b) => b - a));
     await this.level(client, values);
@@ -112,6 +125,8 @@ class Writer {
       ["SET", `incr:${this.id}`, String(to)],
       ["MSET", `first:${this.id}`, String(to), `second:${this.id}`, String(to)],
       ["MSET", `left:${this.id}`, String(to), `right:${this.id}`, String(to)],
+      ["MSET", `up:${this.id}`, String(to), `down:${this.id}`, String(to)],
+      ["MSET", `above:${this.id}`, String(to), `below:${this.id}`, String(to)],
     ];
     for (let n = values[2]! + 1; n <= to; n++) commands.push(["RPUSH", `list:${this.id}`, String(n)]);
     await client.pipeline(commands);

@@ -6,7 +6,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import type { Served } from "../../src/dispatch/blocking.ts";
-import { encodeMessage } from "../../src/dispatch/published.ts";
+import { Published } from "../../src/dispatch/published.ts";
 import { ChannelKind } from "../../src/store/channels.ts";
 import { Mailbox, makeMailboxes } from "../../src/server/mailbox.ts";
 import { testEngine } from "../support/engine.ts";
@@ -28,13 +28,14 @@ function pair() {
       got.push(`${client} ${resp2.toString("latin1", 0, 20)} ${resp3.toString("latin1", 0, 20)} ${position}`);
       bytes.push(resp2.length + resp3.length);
     },
-    published: ({ kind, bytes, channelAt, channelBytes, payloadAt, payloadBytes, position }) => {
-      const channel = bytes.toString("latin1", channelAt, channelAt + channelBytes);
-      const payload = bytes.toString("latin1", payloadAt, payloadAt + payloadBytes);
-      got.push(`${kind} ${channel} ${payload} ${position} ${bytes.toString("latin1")}`);
+    published: ({ kind, bytes, at, length, channelAt, channelBytes, payloadAt, payloadBytes, position }) => {
+      const text = bytes.toString("latin1", at, at + length);
+      const channel = text.slice(channelAt, channelAt + channelBytes);
+      const payload = text.slice(payloadAt, payloadAt + payloadBytes);
+      got.push(`${kind} ${channel} ${payload} ${position} ${text}`);
     },
     deliver: none,
-    invalid: (client, redirect, keys, position) => got.push(`invalid ${client} ${redirect} ${keys} ${position}`),
+    invalid: (...of) => got.push(`invalid ${of.join(" ")}`),
     broken: (client, redirect) => got.push(`broken ${client} ${redirect}`),
     lost: () => got.push("lost"),
   });
@@ -74,9 +75,20 @@ describe("one thread", () => {
     close();
   });
 
+  test("invalidations, also of all keys, and a broken redirection", () => {
+    const { receiver, sender, got, close } = pair();
+    sender.invalidate(0, [2 ** 40 + 1, 3, Buffer.from("keys"), 2 ** 45, 70_000]);
+    sender.invalidate(0, [5, 0, null, 0, -1]);
+    sender.tellBroken(0, 7, 2 ** 41);
+    receiver.fetch();
+    expect(got).toEqual([`invalid ${2 ** 40 + 1} 3 keys ${2 ** 45} 70000`, "invalid 5 0  0 -1", `broken 7 ${2 ** 41}`]);
+    close();
+  });
+
   test("a published message", () => {
     const { receiver, sender, got, close } = pair();
-    const message = encodeMessage(ChannelKind.Shard, Buffer.from("<ch>"), 1, 2, Buffer.from("payload"), 0, 7);
+    const message = new Published();
+    message.encode(ChannelKind.Shard, Buffer.from("<ch>"), 1, 2, Buffer.from("payload"), 0, 7);
     message.position = 77;
     sender.publish(0, message);
     receiver.collect();

@@ -46,7 +46,9 @@ test("replies and pushes in order, through a socket that stalls and a gate", () 
       for (let n = random.below(8); n >= 0; n--) {
         const text = `<${step}:${n}${"x".repeat(random.below(20) === 0 ? 70_000 : random.below(50))}>`;
         if (random.below(3) === 0) position++;
-        client.deliver(Buffer.from(text), position);
+        const bytes = Buffer.from(`--${text}--`);
+        if (text.length < 1000 && random.below(2) === 0) client.deliverCopy(bytes, 2, text.length, position);
+        else client.deliver(bytes.subarray(2, text.length + 2), position);
         wanted += text;
       }
       turn.leave();
@@ -76,7 +78,11 @@ test("short pushes of one turn leave in one write", () => {
   const { one, client, state } = socket();
   one.engine.turn.enter();
   for (let n = 0; n < 100; n++) client.deliver(Buffer.from(`+${n}\r\n`), 0);
+  const copied = Buffer.alloc(50, "x");
+  for (let n = 0; n < 300; n++) client.deliverCopy(copied, 0, 50, 0);
+  copied.fill("y");
   one.engine.turn.leave();
   expect(state.writes).toBe(1);
   expect(state.text.split("\r\n").length).toBe(101);
+  expect(state.text.endsWith("x".repeat(15_000))).toBe(true);
 });

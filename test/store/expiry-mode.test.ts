@@ -94,7 +94,7 @@ describe("a write over a hidden key", () => {
     let removed = 0;
     f.store.hooks.notified = (_shard, _keyspace, event) => events.push(event);
     f.store.hooks.removedByStore = () => removed++;
-    f.shard.interest = INTEREST_NOTIFY;
+    f.shard.addInterest(INTEREST_NOTIFY);
     f.set("k", OTHER);
     expect(events).toEqual([KeyEvent.Expired, KeyEvent.Set]);
     expect(removed).toBe(1);

@@ -110,7 +110,7 @@ class Hashes {
     if (value.find() === 0 || !value.seek(field, 0, field.length)) return expect(had).toBeUndefined();
     if (value.isDueHere) {
       expect(had).toBeUndefined();
-      value.removeLookedUp(field, 0, field.length);
+      value.removeLookedUp(field, 0, field.length, false);
       return;
     }
     value.openValue();

@@ -125,7 +125,7 @@ for (const shape of SHAPES) {
       maintenance.limits.mutableUnits = shape.mutableUnits;
       const watcher = new Watcher(store.hooks);
       for (const shard of store.shards) shard.isInSnapshot = true;
-      for (const shard of store.shards) shard.interest = INTEREST_NOTIFY;
+      for (const shard of store.shards) shard.addInterest(INTEREST_NOTIFY);
       const model = new Model();
       const now = () => f.clock.wallMs();
       let busy = 0;
@@ -313,7 +313,7 @@ test("beforeChange on expiry, both ways, on deletion and on flush", () => {
   const { store } = f;
   const watcher = new Watcher(store.hooks);
   for (const shard of store.shards) shard.isInSnapshot = true;
-  store.shards[0]!.interest = INTEREST_NOTIFY;
+  store.shards[0]!.addInterest(INTEREST_NOTIFY);
   const addressOfKey = (key: string) => {
     f.select(key);
     return store.find();

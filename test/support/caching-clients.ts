@@ -7,7 +7,8 @@
  *
  * A caching client that has received the reply to a command sent at moment t must not have a value cached that is older
  * than what was acknowledged at t: the invalidation came before the reply. After each reply the whole cache is checked so,
- * and the reply itself.
+ * and the reply itself. Besides, who has read a write must not have a value cached that is older than an earlier write of the
+ * same writer. (Clients that track prefixes, or that redirect, may, for a moment: also those of redis-server.)
  */
 import type { Socket } from "bun";
 import type { SeededRandom } from "./random.ts";
@@ -20,6 +21,10 @@ export class Truth {
   private readonly acknowledged = new Map<string, { moments: number[]; writes: number[] }>();
   /** Writes that deleted their key. */
   private readonly deletions = new Map<string, number[]>();
+  /** Of each key: its writer; and the writes in the order in which the writer sent them, with their places in that order. */
+  private readonly writers = new Map<string, Writer>();
+  private readonly places = new Map<string, number[]>();
+  private sent = 0;
   readonly complaints: string[] = [];
   /** Number of cached values that were checked. */
   checked = 0;
@@ -33,6 +38,13 @@ export class Truth {
     this.acknowledged.set(key, of);
     of.moments.push(this.now());
     of.writes.push(write);
+  }
+  /** `writer` sends write number `write` of `key`. */
+  sends(writer: Writer, key: string, write: number): void {
+    this.writers.set(key, writer);
+    const places = this.places.get(key) ?? [];
+    this.places.set(key, places);
+    places[write] = ++this.sent;
   }
   deletes(key: string, write: number): void {
     const of = this.deletions.get(key);
@@ -54,15 +66,31 @@ export class Truth {
     return low === 0 ? 0 : of.writes[low - 1]!;
   }
 
+  /** Complains when `value` of `key` is older than what its writer had sent when it sent `seen` of `other`. */
+  checkOrder(key: string, value: number | null, other: string, seen: number, what: string): void {
+    if (this.writers.get(key) !== this.writers.get(other)) return;
+    const place = this.places.get(other)?.[seen] ?? 0;
+    const writes = this.places.get(key)!;
+    let wanted = writes.length - 1;
+    while (wanted > 0 && writes[wanted]! > place) wanted--;
+    if (this.isFresh(key, value, wanted)) return;
+    this.complaints.push(
+      `${what}: ${key} is ${value}, but write ${wanted} was before ${seen} of ${other}, which was read`,
+    );
+  }
+
+  /** True when `value` of `key` may be what it was after write `wanted` or later. */
+  private isFresh(key: string, value: number | null, wanted: number): boolean {
+    // No value: any deletion from `wanted` on, also one without its acknowledgement yet, or the time before all writes.
+    if (value !== null) return value >= wanted;
+    return wanted === 0 || (this.deletions.get(key) ?? []).some((deletion) => deletion >= wanted);
+  }
+
   /** Complains when `value` of `key` is older than what was acknowledged at `moment`. */
   check(key: string, value: number | null, moment: number, what: string): void {
     const wanted = this.last(key, moment);
-    // No value: any deletion from `wanted` on, also one without its acknowledgement yet, or the time before all writes.
-    const isFresh =
-      value === null
-        ? wanted === 0 || (this.deletions.get(key) ?? []).some((deletion) => deletion >= wanted)
-        : value >= wanted;
-    if (!isFresh) this.complaints.push(`${what}: ${key} is ${value}, write ${wanted} was acknowledged before`);
+    if (!this.isFresh(key, value, wanted))
+      this.complaints.push(`${what}: ${key} is ${value}, write ${wanted} was acknowledged before`);
   }
 }
 
@@ -212,6 +240,11 @@ export class CachingClient {
     const text = textOf(reply);
     const value = text === null ? null : Number(text);
     this.truth.check(key, value, sentAt, `${this.name}, a value read`);
+    if (value !== null && (this.mode === "default" || this.mode === "optin")) {
+      const what = `${this.name}, an order`;
+      for (const [other, cached] of this.cache)
+        if (other !== key) this.truth.checkOrder(other, cached, key, value, what);
+    }
     if (this.reading.get(key) === sentAt) this.cache.set(key, value);
     this.reading.delete(key);
   }
@@ -258,11 +291,17 @@ export class Writer {
   private next(key: string): number {
     const write = (this.writes.get(key) ?? 0) + 1;
     this.writes.set(key, write);
+    this.truth.sends(this, key, write);
     return write;
   }
 
-  /** Writes one or two keys, in one of several ways. */
-  write(random: SeededRandom): Promise<void> {
+  /** Writes one or two keys, in one of several ways. Often two such writes follow each other without a wait. */
+  async write(random: SeededRandom): Promise<void> {
+    const first = this.writeOne(random);
+    if (random.chance(0.5)) await this.writeOne(random);
+    await first;
+  }
+  private writeOne(random: SeededRandom): Promise<void> {
     const { truth } = this;
     const key = random.pick(this.keys);
     const write = this.next(key);

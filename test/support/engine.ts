@@ -155,7 +155,7 @@ export class TestEngine implements ClientHost {
     const { beside } = options;
     this.ids = beside?.ids ?? { last: 0 };
     this.clientsById = beside?.clientsById ?? new Map();
-    this.invalidations = new Invalidations(this.clientsById, (...of) => this.invalidations.broken(...of));
+    this.invalidations = new Invalidations(this.clientsById, this, (...of) => this.invalidations.broken(...of));
     this.clock = beside?.clock ?? new HeldClock(START_MS, 1000);
     this.memory =
       beside?.memory ??
@@ -193,7 +193,7 @@ export class TestEngine implements ClientHost {
     const log = { info: say, warn: say, error: (_: string, text: string) => say(text) };
     const changes = new UserChanges(engine, this.clientsById, 1, { describeClient: () => "" }, this.waitEnds);
     const users = new UserRequests(changes, this.config, this.files, (ask, done) => {
-      this.asked.push(() => done([changes.answer(ask)]));
+      this.asked.push(() => done([{ kind: "users", answer: changes.answer(ask) }]));
     });
     this.persistence = persistenceOf(engine, this.files, log, () => this.memory.grow(), 1, null);
     if (beside === undefined) this.persistence.begin();
@@ -253,6 +253,11 @@ export class TestEngine implements ClientHost {
   advance(ms: number, maintains = true): void {
     this.clock.advance(ms);
     if (maintains) this.engine.maintain(1, 50);
+  }
+
+  /** For Invalidations. */
+  waitingIn(slot: number): number {
+    return this.engine.blocking.waitingIn(slot);
   }
 
   proceedLater(client: Client): void {

@@ -21,5 +21,9 @@ export const INVALIDATION_MUTANTS: readonly Mutant[] = [
   { name: "invalidation-lost", fault: "an eighth of the invalidations is not sent" },
   { name: "invalidation-late", fault: "invalidations are sent milliseconds after their change" },
   { name: "invalidation-overtakes", fault: "invalidations leave before the replies that wait for the end of the turn" },
+  {
+    name: "mailbox-read-early",
+    fault: "a worker reads its mailbox before it locks the keys of a tracking client only",
+  },
   { name: "mailbox-read-late", fault: "a worker answers a tracking client before it reads its mailbox" },
 ];

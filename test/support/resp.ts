@@ -5,6 +5,7 @@
  * This client knows no commands. Replies come in the order of the requests. RESP3 pushes are collected in `pushes`.
  */
 import { createConnection, type Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
 
 export type Reply =
   | { type: "simple" | "error" | "bulk" | "bignum" | "bulkerror"; value: string }
@@ -172,6 +173,8 @@ export interface ConnectOptions {
   host?: string;
   /** Path of a unix socket, instead of host and port. */
   path?: string;
+  /** Connect over TLS. */
+  tls?: ConnectionOptions;
 }
 
 interface Waiter {
@@ -213,6 +216,7 @@ export class RespClient {
 
   static connect(options: ConnectOptions): Promise<RespClient> {
     return new Promise((done, fail) => {
+      if (options.tls !== undefined) return done(RespClient.#secure(options.port ?? 6379, options.tls));
       const socket =
         options.path !== undefined
           ? createConnection({ path: options.path, allowHalfOpen: true })
@@ -225,6 +229,18 @@ export class RespClient {
         // Half-open sockets let a test shut down its sending side and still read; a server's end closes ours.
         socket.on("end", () => socket.end());
         done(client);
+      });
+    });
+  }
+
+  /** Connects over TLS. Fails when the handshake does; a certificate that the server refuses shows only later. */
+  static #secure(port: number, options: ConnectionOptions): Promise<RespClient> {
+    return new Promise((done, fail) => {
+      const socket = connectTls({ port, host: "127.0.0.1", ...options });
+      socket.once("error", fail);
+      socket.once("secureConnect", () => {
+        socket.off("error", fail);
+        done(new RespClient(socket));
       });
     });
   }

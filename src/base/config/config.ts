@@ -11,6 +11,7 @@
  * Reading is a Map look-up, which is too slow for the data path. Code there copies the value into a field and refreshes it
  * in `onChange`.
  */
+import { isRedisConf } from "./redis-conf.ts";
 import { automaticMaxMemory, type Machine } from "./machine.ts";
 import { KEYS, specOf, type FlagKey, type KeyName, type NumberKey, type TextKey } from "./schema.ts";
 import {
@@ -53,6 +54,15 @@ export type ConfigObserver = (change: ConfigChange, config: Config) => void;
 /** Checks a new value before it is set. Returns null to accept it, or the reason to refuse it, which CONFIG SET replies. */
 export type ConfigCheck = (value: ConfigValue) => string | null;
 
+/**
+ * Checks the values that several keys have together. `valueOf` returns a key's new value, or the one that it keeps. Returns
+ * null, or the reason to refuse all values, which CONFIG SET replies for the first key in `names` that it sets.
+ */
+export interface JointCheck {
+  readonly names: readonly string[];
+  check(valueOf: (name: string) => ConfigValue): string | null;
+}
+
 /** Lowest effective limit of maxmemory-clients, bytes. */
 const CLIENT_BYTES_LEAST = 128 * 1024;
 
@@ -61,6 +71,7 @@ export class Config {
   private readonly origins = new Map<string, Provenance>();
   private readonly observers = new Map<string, ConfigObserver[]>();
   private readonly checks = new Map<string, ConfigCheck[]>();
+  private readonly jointChecks: JointCheck[] = [];
 
   /** `source` is the path of the configuration file; "" = built-in defaults. */
   constructor(
@@ -121,6 +132,21 @@ export class Config {
     return null;
   }
 
+  addJointCheck(check: JointCheck): void {
+    this.jointChecks.push(check);
+  }
+
+  /** The first objection of a joint check to the values `wanted`, with the key it is about; null = none. */
+  jointObjection(wanted: ReadonlyMap<string, ConfigValue>): { name: string; reason: string } | null {
+    for (const { names, check } of this.jointChecks) {
+      const name = [...wanted.keys()].find((key) => names.includes(key));
+      if (name === undefined) continue;
+      const reason = check((key) => (wanted.has(key) ? wanted.get(key)! : this.get(key)));
+      if (reason !== null) return { name, reason };
+    }
+    return null;
+  }
+
   /** Calls `observer` after each change of the key at run time ("*" = any key). */
   onChange(name: KeyName | "*", observer: ConfigObserver): void {
     push(this.observers, name, observer);
@@ -176,6 +202,22 @@ export class Config {
   /** The password that clients must send; "" = none needed. */
   get requiredPassword(): string {
     return this.get("server.require_auth") === false ? "" : this.text("server.password");
+  }
+
+  /** Port for TLS; 0 = TLS is off. */
+  get tlsPort(): number {
+    return this.flag("server.tls_enabled") ? this.number("server.tls_port") : 0;
+  }
+
+  /** Whether clients must show a certificate. */
+  get tlsVerifyClient(): "false" | "true" | "optional" {
+    return this.verifyClientOf(this.get("server.tls_verify_client"));
+  }
+
+  /** The meaning of a value of tls_verify_client: Redis asks for certificates by default, and so does a redis.conf. */
+  verifyClientOf(value: ConfigValue): "false" | "true" | "optional" {
+    if (value === "true" || value === "optional") return value;
+    return value === null && isRedisConf(this.source) ? "true" : "false";
   }
 
   get outputBufferLimits(): OutputBufferLimits {

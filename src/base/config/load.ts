@@ -211,9 +211,12 @@ function tomlLayer(path: string, text: string, warnings: string[]): Assignment[]
   return layer;
 }
 
+/** Redis's parameter that turns TLS on and names the port. */
+const TLS_PORT = "tls-port";
+
 /** Keys that set several others. */
-function isSpecial(name: string): boolean {
-  return name === "replication.replicaof";
+export function isSpecial(name: string): boolean {
+  return name === "replication.replicaof" || name === TLS_PORT;
 }
 
 function isIgnored(name: string): boolean {
@@ -347,6 +350,7 @@ function contradiction(a: Settled, b: Settled): string {
 function settle(assignment: Assignment): Settled[] | string {
   const { name, value, from } = assignment;
   if (name === "replication.replicaof") return settlePrimary(assignment);
+  if (name.toLowerCase() === TLS_PORT) return settleTlsPort(assignment);
   const found = findKey(name) ?? (assignment.raw ? redisNamed(name) : null);
   if (found === null) return `unknown key ${name}${didYouMean(name, allSpellings())}`;
   const { spec, alias } = found;
@@ -393,6 +397,15 @@ function redisNamed(
   };
 }
 
+/** Redis's tls-port: the port, and with 0 no TLS. */
+function settleTlsPort({ name, value, from }: Assignment): Settled[] | string {
+  const port = specOf("server.tls_port");
+  const parsed = parseText({ ...port, min: 0 }, String(value));
+  if (parsed instanceof Refusal) return `${name}: ${parsed.reason}`;
+  const enabled = { spec: specOf("server.tls_enabled"), value: parsed !== 0, spelling: name, from };
+  return parsed === 0 ? [enabled] : [enabled, { spec: port, value: parsed, spelling: name, from }];
+}
+
 function settlePrimary({ name, value, from }: Assignment): Settled[] | string {
   const primary = typeof value === "string" ? splitPrimary(value) : null;
   if (primary === null) return `${name}: expected "host:port"`;
@@ -412,9 +425,12 @@ function validate(config: Config, warnings: string[]): void {
   if (config.flag("server.require_auth") && config.text("server.password") === "" && !makesUsers) {
     problems.push(`${where("server.require_auth")} is true, but there is no password: set server.password`);
   }
-  if (config.number("server.port") === 0 && config.text("server.unix_socket") === "") {
-    problems.push(`${where("server.port")} is 0 and server.unix_socket is empty: there is nothing to listen on`);
+  if (config.number("server.port") === 0 && config.text("server.unix_socket") === "" && config.tlsPort === 0) {
+    problems.push(
+      `${where("server.port")} is 0, server.unix_socket is empty and TLS is off: there is nothing to listen on`,
+    );
   }
+  if (config.tlsPort !== 0) problems.push(...tlsProblems(config, where));
   const mutable = config.number("storage.hybridlog_mutable_size");
   const readOnly = config.number("storage.hybridlog_readonly_size");
   const chosen =
@@ -436,6 +452,21 @@ function validate(config: Config, warnings: string[]): void {
     );
   }
   refuse(problems);
+}
+
+/** What is missing for TLS. The files themselves are read later (server/tls-files.ts). */
+function tlsProblems(config: Config, where: (name: string) => string): string[] {
+  const problems: string[] = [];
+  for (const name of ["server.tls_cert_file", "server.tls_key_file"] as const)
+    if (config.text(name) === "") problems.push(`${where("server.tls_enabled")} needs ${name}`);
+  const hasAuthorities = config.text("server.tls_ca_file") !== "" || config.text("server.tls_ca_dir") !== "";
+  if (config.tlsVerifyClient !== "false" && !hasAuthorities) {
+    problems.push(
+      `${where("server.tls_verify_client")} is ${config.tlsVerifyClient}, but there is no authority to verify clients with: set server.tls_ca_file or server.tls_ca_dir`,
+    );
+  }
+  if (config.tlsPort === config.number("server.port")) problems.push(`${where("server.tls_port")} is server.port too`);
+  return problems;
 }
 
 function refuse(problems: readonly string[]): void {

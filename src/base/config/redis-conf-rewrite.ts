@@ -47,6 +47,7 @@ function keyOf(line: string): string {
   if (name === "rename-command") return "server.rename_commands";
   if (name === "user") return USERS;
   if (name === "replicaof" || name === "slaveof") return "replication.primary_host";
+  if (name === "tls-port") return "server.tls_port";
   return (findRedisKey(name) ?? findKey(name)?.spec)?.name ?? "";
 }
 

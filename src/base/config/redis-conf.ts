@@ -12,11 +12,11 @@
  * (`server.turn_max_commands 64`), so that a redis.conf can say everything that a ferrite.toml can.
  */
 import { basename } from "node:path";
+import { splitQuotedWords } from "../quoted-words.ts";
 import { findRedisKey } from "./schema.ts";
 import { splitPrimary } from "./syntax.ts";
 
 const INCLUDES_MAX = 16;
-const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\x07" };
 /** Directives whose repetitions add up. */
 const LISTS: ReadonlySet<string> = new Set(["save", "client-output-buffer-limit"]);
 
@@ -49,53 +49,9 @@ export interface RedisLine {
 export function splitRedisLine(line: string): RedisLine | null | string {
   const text = line.trim();
   if (text === "" || text.startsWith("#")) return null;
-  const words: string[] = [];
-  for (let at = 0; at < text.length; ) {
-    const found = readWord(text, at);
-    if (found === null) return "unbalanced quotes";
-    words.push(found.word);
-    at = found.end;
-    while (at < text.length && /\s/.test(text[at]!)) at++;
-  }
+  const words = splitQuotedWords(text);
+  if (words === null) return "unbalanced quotes";
   return { name: words[0]!.toLowerCase(), words: words.slice(1) };
-}
-
-/** The word at `from`, and where it ends. Null when its quotes do not. */
-function readWord(text: string, from: number): { word: string; end: number } | null {
-  let word = "";
-  let at = from;
-  while (at < text.length && !/\s/.test(text[at]!)) {
-    const quote = text[at]!;
-    if (quote !== '"' && quote !== "'") {
-      word += quote;
-      at++;
-      continue;
-    }
-    const quoted = readQuoted(text, at + 1, quote);
-    if (quoted === null) return null;
-    word += quoted.word;
-    at = quoted.end;
-    // Redis wants a blank behind a closing quote.
-    if (at < text.length && !/\s/.test(text[at]!)) return null;
-  }
-  return { word, end: at };
-}
-
-function readQuoted(text: string, from: number, quote: string): { word: string; end: number } | null {
-  let word = "";
-  for (let at = from; at < text.length; at++) {
-    const char = text[at]!;
-    if (char === quote) return { word, end: at + 1 };
-    const next = text[at + 1] ?? "";
-    if (char !== "\\" || next === "" || (quote === "'" && next !== "'")) {
-      word += char;
-      continue;
-    }
-    const hex = quote === '"' ? /^x([0-9a-fA-F]{2})/.exec(text.slice(at + 1, at + 4)) : null;
-    word += hex === null ? (ESCAPES[next] ?? next) : String.fromCharCode(Number.parseInt(hex[1]!, 16));
-    at += hex === null ? 1 : 3;
-  }
-  return null;
 }
 
 /** Reads `text`, the file at `path`. `include` returns the text of another file, or throws. */

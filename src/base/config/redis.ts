@@ -3,14 +3,23 @@
  * redis-server 7.0.15.
  */
 import type { Config, ConfigChange } from "./config.ts";
-import { findKey, findRedisKey, isSupported, KEYS, LOG_LEVELS, type KeySpec, type RedisForm } from "./schema.ts";
+import {
+  findKey,
+  findRedisKey,
+  isSupported,
+  KEYS,
+  LOG_LEVELS,
+  specOf,
+  type KeySpec,
+  type RedisForm,
+} from "./schema.ts";
 import { parseRedisText, redisText, Refusal, sameValue, type ConfigValue } from "./values.ts";
 
 /** Parameters whose value is composed from several keys. They cannot be set. */
 const COMPOSED: Readonly<Record<string, (config: Config) => string>> = {
   replicaof: primaryText,
   slaveof: primaryText,
-  "tls-port": (config) => (config.flag("server.tls_enabled") ? String(config.number("server.tls_port")) : "0"),
+  "tls-port": (config) => String(config.tlsPort),
 };
 
 function primaryText(config: Config): string {
@@ -98,11 +107,12 @@ export function parameterText(config: Config, name: string): string {
   // Redis tools know Redis's level names. A level that was set by Ferrite's name is replied by it (row 151).
   if (spec.name === "logging.level" && config.isDefault(spec.name))
     return REDIS_LEVELS[LOG_LEVELS[String(value)] ?? "info"]!;
+  if (spec.name === "server.tls_verify_client" && form !== null) return form.toRedis(config.tlsVerifyClient);
   return form !== null ? form.toRedis(value) : redisText(spec.type, value);
 }
 
 export type ConfigSetResult =
-  /** The changed keys, for the other threads, without keys set to the value they already had. */
+  /** The changed keys, for the other threads, without keys set to the value they already had, unless it is a reference. */
   | { readonly ok: true; readonly changes: readonly ConfigChange[] }
   /** The error reply, without the leading minus. */
   | { readonly ok: false; readonly error: string };
@@ -124,6 +134,7 @@ export function configSet(
   if (error !== "") return { ok: false, error };
 
   const wanted = new Map<string, ConfigValue>();
+  const spellings = new Map<string, string>();
   for (const { name, value } of named) {
     const { spec, form } = resolve(name)!;
     const parsed = form !== null ? form.fromRedis(value) : setText(config, spec, value);
@@ -133,16 +144,20 @@ export function configSet(
     const objection = config.objection(spec.name, parsed);
     if (objection !== null) return failed(name, objection);
     wanted.set(spec.name, parsed);
+    spellings.set(spec.name, name);
     // A client that sets a password wants clients to need it, whatever the value of require_auth.
     if (spec.name === "server.password" && config.get("server.require_auth") !== null)
       wanted.set("server.require_auth", null);
   }
 
+  const joint = config.jointObjection(wanted);
+  if (joint !== null) return failed(spellings.get(joint.name) ?? joint.name, joint.reason);
+
   const changes: ConfigChange[] = [];
   for (const [name, value] of wanted) {
     const previous = config.get(name);
     // Setting "notice" over the default "info" changes only the spelling, so the provenance is compared too.
-    if (!sameValue(previous, value) || (name === "logging.level" && config.isDefault(name)))
+    if (!sameValue(previous, value) || specOf(name).isReference || (name === "logging.level" && config.isDefault(name)))
       changes.push({ name, value, previous });
   }
   config.apply(changes);

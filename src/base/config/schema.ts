@@ -70,6 +70,8 @@ export interface KeySpec<N extends string = string, T extends ValueType = ValueT
    * change it at run time, Ferrite cannot, so CONFIG SET accepts only the current value.
    */
   readonly runtime: boolean | "protected" | "fixed";
+  /** The value names something that may change by itself (a file): CONFIG SET of the same value is a change too. */
+  readonly isReference: boolean;
   readonly secret: boolean;
   readonly support: Support;
   /** For a switch: values besides the default that mean off. */
@@ -92,6 +94,7 @@ interface KeyOptions<T extends ValueType> {
   readonly redis?: string | readonly string[];
   readonly redisForm?: RedisForm;
   readonly runtime?: boolean | "protected" | "fixed";
+  readonly isReference?: boolean;
   readonly secret?: boolean;
   readonly support?: Support;
   readonly off?: readonly ConfigValue[];
@@ -134,6 +137,7 @@ function key<const N extends string, const T extends ValueType>(name: N, options
     redis: options.redis === undefined ? [] : typeof options.redis === "string" ? [options.redis] : options.redis,
     redisForm: options.redisForm ?? null,
     runtime: options.runtime ?? false,
+    isReference: options.isReference ?? false,
     secret: options.secret ?? false,
     support: options.support ?? "built",
     off: options.off ?? [],
@@ -189,15 +193,13 @@ function usersTable(given: unknown): unknown {
   return table;
 }
 
+/** Redis's words for who must show a certificate. */
 const TLS_AUTH: RedisForm = {
-  toRedis: (value) => (value === true ? "yes" : "no"),
+  toRedis: (value) => (value === "true" ? "yes" : value === "optional" ? "optional" : "no"),
   fromRedis: (text) => {
     const word = text.toLowerCase();
-    return word === "no" || word === "optional"
-      ? false
-      : word === "yes"
-        ? true
-        : new Refusal("argument(s) must be one of the following: no, yes, optional");
+    if (word === "yes" || word === "no") return word === "yes" ? "true" : "false";
+    return word === "optional" ? word : new Refusal("argument(s) must be one of the following: no, yes, optional");
   },
 };
 
@@ -520,8 +522,7 @@ const SERVER = [
     syntax: notifySyntax,
     runtime: true,
     redis: "notify-keyspace-events",
-    support: "switch",
-    doc: "Classes of keyspace events to publish, as in Redis. Empty: none.",
+    doc: "Classes of keyspace events to publish, as in Redis, with n, m, o and c. Empty: none.",
   }),
   key("server.tracking_table_max_keys", {
     type: "int",
@@ -629,63 +630,110 @@ const SERVER = [
   key("server.tls_enabled", {
     type: "bool",
     default: false,
-    support: "switch",
     aliases: ["tls.enabled"],
-    doc: "Serve TLS.",
+    doc: "Serve TLS on tls_port, beside `port` or, with port = 0, alone. Redis's tls-port turns it on too.",
   }),
   key("server.tls_port", {
     type: "int",
     default: 6380,
+    min: 1,
     max: 65535,
-    support: "detail",
     aliases: ["tls.port"],
     doc: "Port for TLS.",
   }),
   key("server.tls_cert_file", {
     type: "path",
     default: "",
-    support: "detail",
     redis: "tls-cert-file",
-    runtime: "fixed",
+    runtime: true,
+    isReference: true,
     aliases: ["tls.cert_file"],
-    doc: "Certificate (PEM).",
+    doc: "Certificate of the server, followed by those of intermediate authorities (PEM). CONFIG SET and SIGHUP read the files again.",
   }),
   key("server.tls_key_file", {
     type: "path",
     default: "",
-    support: "detail",
     redis: "tls-key-file",
-    runtime: "fixed",
+    runtime: true,
+    isReference: true,
     aliases: ["tls.key_file"],
-    doc: "Private key (PEM).",
+    doc: "Private key of the certificate (PEM).",
+  }),
+  key("server.tls_key_file_pass", {
+    type: "string",
+    default: "",
+    secret: true,
+    redis: "tls-key-file-pass",
+    runtime: true,
+    isReference: true,
+    doc: "Password of an encrypted private key.",
   }),
   key("server.tls_ca_file", {
     type: "path",
     default: "",
-    support: "detail",
     redis: "tls-ca-cert-file",
-    runtime: "fixed",
+    runtime: true,
+    isReference: true,
     aliases: ["tls.ca_file"],
     doc: "Certificate authorities for client certificates (PEM).",
   }),
+  key("server.tls_ca_dir", {
+    type: "path",
+    default: "",
+    redis: "tls-ca-cert-dir",
+    runtime: true,
+    isReference: true,
+    doc: "Directory of such files, all of which are read.",
+  }),
   key("server.tls_verify_client", {
-    type: "bool",
-    default: false,
-    support: "detail",
+    type: "enum",
+    default: null,
+    automatic: true,
+    choices: ["false", "true", "optional"],
+    synonyms: { no: "false", yes: "true" },
     redis: "tls-auth-clients",
-    runtime: "fixed",
+    runtime: true,
     redisForm: TLS_AUTH,
     aliases: ["tls.require_client_cert"],
-    doc: "Require a certificate from clients. Needs tls_ca_file.",
+    doc: 'Whether clients must show a certificate: false, true, or "optional": a client may have none, but a bad one is refused. "auto": false, or true under a redis.conf, as in Redis. Needs tls_ca_file or tls_ca_dir.',
   }),
   key("server.tls_min_protocol_version", {
     type: "enum",
     default: "tlsv1.2",
     choices: ["tlsv1.2", "tlsv1.3"],
     synonyms: { "1.2": "tlsv1.2", "1.3": "tlsv1.3" },
-    support: "detail",
+    runtime: true,
     aliases: ["tls.min_protocol_version"],
     doc: "Oldest TLS version.",
+  }),
+  key("server.tls_protocols", {
+    type: "string",
+    default: "",
+    redis: "tls-protocols",
+    runtime: true,
+    doc: 'TLS versions, separated by blanks: "TLSv1.2 TLSv1.3". Older ones are accepted and not offered. Empty: from tls_min_protocol_version up.',
+  }),
+  key("server.tls_ciphers", {
+    type: "string",
+    default: "",
+    redis: "tls-ciphers",
+    runtime: true,
+    doc: "Ciphers of TLS 1.2, in OpenSSL's form. Empty: the library's choice.",
+  }),
+  key("server.tls_ciphersuites", {
+    type: "string",
+    default: "",
+    redis: "tls-ciphersuites",
+    runtime: true,
+    doc: "Cipher suites of TLS 1.3. The library always offers its three, so only a list that contains them is accepted.",
+  }),
+  key("server.tls_prefer_server_ciphers", {
+    type: "bool",
+    default: false,
+    redis: "tls-prefer-server-ciphers",
+    runtime: true,
+    support: "inert",
+    doc: "The server's order of ciphers always decides, whatever this value is.",
   }),
 ] as const;
 
@@ -1398,17 +1446,11 @@ const INERT_ROWS: readonly InertRow[] = [
   ["syslog-enabled", "bool", false, false],
   ["syslog-facility", "string", "local0", false],
   ["syslog-ident", "string", "redis", false],
-  ["tls-ca-cert-dir", "string", "", true],
-  ["tls-ciphers", "string", "", true],
-  ["tls-ciphersuites", "string", "", true],
   ["tls-client-cert-file", "string", "", true],
   ["tls-client-key-file", "string", "", true],
   ["tls-client-key-file-pass", "string", "", true],
   ["tls-cluster", "bool", false, true],
   ["tls-dh-params-file", "string", "", true],
-  ["tls-key-file-pass", "string", "", true],
-  ["tls-prefer-server-ciphers", "bool", false, true],
-  ["tls-protocols", "string", "", true],
   ["tls-replication", "bool", false, true],
   ["tls-session-cache-size", "int", 20480, true],
   ["tls-session-cache-timeout", "int", 300, true],

@@ -115,9 +115,14 @@ export function outputLimitsSyntax(text: string): string | Refusal {
 }
 
 const EVENT_CLASSES = "g$lshzxetd";
-const EVENT_CHARACTERS = "Ag$lshzxeKEtmdn";
+/** Classes that are not part of A. */
+const FURTHER_CLASSES = "noc";
+const EVENT_CHARACTERS = "Ag$lshzxeKEtmdnoc";
 
-/** Event classes. The canonical form is in Redis's order: A or the classes, then (without A) n, then K, E, m. */
+/**
+ * Event classes. The canonical form is in Redis's order: A or the classes, then n, o, c, then K, E, m. Redis does not show n, o
+ * and c behind A, although they count; here they are shown.
+ */
 export function notifySyntax(text: string): string | Refusal {
   for (const letter of text) {
     if (!EVENT_CHARACTERS.includes(letter)) {
@@ -126,10 +131,13 @@ export function notifySyntax(text: string): string | Refusal {
   }
   const has = (letter: string): boolean => text.includes(letter);
   const all = has("A") || [...EVENT_CLASSES].every(has);
-  let result = all ? "A" : [...EVENT_CLASSES].filter(has).join("");
-  if (!all && has("n")) result += "n";
-  for (const letter of "KEm") if (has(letter)) result += letter;
-  return result;
+  const classes = all ? "A" : [...EVENT_CLASSES].filter(has).join("");
+  return classes + [...`${FURTHER_CLASSES}KEm`].filter(has).join("");
+}
+
+/** True when the class `letter` is in the canonical form `text`. */
+export function hasEventClass(text: string, letter: string): boolean {
+  return text.includes(letter) || (text.includes("A") && EVENT_CLASSES.includes(letter));
 }
 
 export function percentilesSyntax(text: string): string | Refusal {

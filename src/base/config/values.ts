@@ -177,6 +177,8 @@ export function parseTomlValue(rule: ValueRule, given: unknown): Parsed {
       if (Array.isArray(found) && found.every((item) => typeof item === "string")) {
         return rule.syntax === null ? refused() : parseText(rule, found.join(" "));
       }
+      // An enum may have the choices true and false beside others.
+      if (typeof found === "boolean" && rule.choices.includes(String(found))) return String(found);
       return typeof found === "string" ? parseText(rule, found) : refused();
   }
 }

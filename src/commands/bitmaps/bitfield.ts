@@ -15,7 +15,7 @@ import type { Call } from "../../dispatch/call.ts";
 import { failed, refuse } from "../../dispatch/refuse.ts";
 import type { Outcome } from "../../dispatch/spec.ts";
 import { BAD_OFFSET, byteAt, isTooLong, oneByte, parseBitOffset, write } from "./bit-access.ts";
-import { keyEvent } from "../../store/key-events.ts";
+import { KeyEvent, keyEvent } from "../../store/key-events.ts";
 
 const SETBIT = keyEvent("setbit");
 
@@ -201,9 +201,11 @@ export function bitfield(call: Call, reply: Reply): Outcome | void {
   if (store.find() !== NO_ADDRESS && store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
   const end = Math.floor(lastBit / 8) + 1;
   if (isTooLong(end)) return reply.status(Status.TooLong);
+  hasGrown = store.cursor.address === NO_ADDRESS || call.strings.lengthFound < end;
   const ready = makeWritable(call, end);
   if (ready < 0) return refuse(call, reply, ready);
   reply.array(fieldCount);
+  hasWritten = false;
   for (let i = 0; i < fieldCount; i++) {
     const field = fields[i]!;
     const count = loadField(call, field, true);
@@ -215,9 +217,13 @@ export function bitfield(call: Call, reply: Reply): Outcome | void {
       changeWide(call, reply, field, count);
     }
   }
-  // One event, however many fields were written.
-  store.changed(SETBIT);
+  // One event, however many fields were written. Without any the string may have grown.
+  store.changed(hasWritten ? SETBIT : KeyEvent.Silent);
 }
+
+/** True when the current command has changed a field, or has made the string longer and written one. One per thread. */
+let hasWritten = false;
+let hasGrown = false;
 
 /**
  * Makes the string found, or a new one, at least `end` bytes long, and makes sure that writing the fields cannot fail.
@@ -269,6 +275,7 @@ function changeNarrow(call: Call, reply: Reply, field: Field, count: number): vo
     }
   }
   writeField(fieldBytes, at, bits, next < 0 ? next + size : next);
+  if (hasGrown || next !== old) hasWritten = true;
   storeField(call, field, count);
   reply.integer(field.kind === Kind.Set ? old : next);
 }
@@ -292,6 +299,7 @@ function changeWide(call: Call, reply: Reply, field: Field, count: number): void
     else next = signedWide(field, BigInt.asUintN(bits, next));
   }
   writeWideField(fieldBytes, at, bits, BigInt.asUintN(bits, next));
+  if (hasGrown || next !== old) hasWritten = true;
   storeField(call, field, count);
   replyWide(reply, field.kind === Kind.Set ? old : next);
 }

@@ -5,6 +5,7 @@
  */
 import { Status } from "../../base/status.ts";
 import { NO_ADDRESS } from "../../store/address.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import { Encoding, RecordType } from "../../store/record.ts";
 import { token } from "../../base/bytes.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -37,7 +38,8 @@ export function setbit(call: Call, reply: Reply): Outcome | void {
   const mask = 0x80 >>> (offset & 7);
   const was = found ? byteAt(call, position) : 0;
   const now = bit === 1 ? was | mask : was & ~mask;
-  // The encoding becomes "raw" even if the bit does not change.
+  // The encoding becomes "raw" even if the bit does not change. Of that alone nobody is notified.
+  if (now === was && position < length) store.hooks.valueEvent = KeyEvent.Silent;
   if (now !== was || position >= length || !(store.cursor.encoding === Encoding.Chunked || store.cursor.isGrown)) {
     oneByte[0] = now;
     const total = write(call, position, oneByte, 0, 1);

@@ -10,6 +10,7 @@ import { Int64Kind, int64 } from "../../base/integers.ts";
 import { ErrorText, invalidExpire } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
+import { KeyEvent, keyEvent } from "../../store/key-events.ts";
 import type { TimedCollection } from "../../store/timed-collection.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { effectText } from "../../dispatch/effects.ts";
@@ -27,6 +28,8 @@ export interface DeadlineFamily {
   /** The options of EXPIRE may come in any order, even after the members. */
   isFree: boolean;
   effects: DeadlineEffects;
+  /** The event of a member that is removed because its deadline is in the past. */
+  removed: KeyEvent;
 }
 
 /** Beginnings of the effects of one type. */
@@ -82,6 +85,7 @@ export const SET_DEADLINES: DeadlineFamily = {
   open: (call) => call.collections.set(),
   isFree: true,
   effects: deadlineEffects("S", "SREM", MEMBERS),
+  removed: keyEvent("srem"),
 };
 
 export const SORTED_SET_DEADLINES: DeadlineFamily = {
@@ -91,6 +95,7 @@ export const SORTED_SET_DEADLINES: DeadlineFamily = {
   open: (call) => call.collections.sortedSet(),
   isFree: true,
   effects: deadlineEffects("Z", "ZREM", MEMBERS),
+  removed: keyEvent("zrem"),
 };
 
 // ---- arguments ----
@@ -238,18 +243,19 @@ export function noteChanged(i: number): void {
 
 /**
  * Writes the effect on the listed members: they have the deadline `due` (ms) now, or none (0), or are removed if that time
- * has passed.
+ * has passed. Returns their number.
  */
-export function logChanged(call: Call, { setting, dropping, removal, members }: DeadlineEffects, due: number): void {
+export function logChanged(call: Call, { setting, dropping, removal, members }: DeadlineEffects, due: number): number {
   const { effects, store } = call;
   const { count, at } = changed;
   const isGone = due > 0 && due <= store.dueMs;
   const head = isGone ? 2 : due === 0 ? 4 : 5;
-  if (count === 0 || !effects.begins(call, head + count)) return;
+  if (count === 0 || !effects.begins(call, head + count)) return count;
   effects.constant(isGone ? removal : due === 0 ? dropping : setting).argument(call, 1);
   if (!isGone && due !== 0) effects.integer(due);
   if (!isGone) effects.constant(members).integer(count);
   for (let n = 0; n < count; n++) effects.argument(call, at[n]!);
+  return count;
 }
 
 // ---- the commands ----
@@ -291,7 +297,7 @@ export function expire(
     reply.integer(result);
   }
   logChanged(call, family.effects, Math.max(due, 1));
-  value.finish(changed.count > 0);
+  value.finish(changed.count > 0, due <= call.store.dueMs ? family.removed : KeyEvent.Value);
 }
 
 function expireMember(call: Call, value: TimedCollection, i: number, due: number, condition: number): number {

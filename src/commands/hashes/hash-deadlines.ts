@@ -6,6 +6,7 @@ import { token } from "../../base/bytes.ts";
 import { wrongArity } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SMALL_CHANGE } from "../../store/collection.ts";
+import { type KeyEvent, keyEvent } from "../../store/key-events.ts";
 import type { HashValue } from "../../store/hash-value.ts";
 import { KEEP_DEADLINE } from "../../store/timed-collection.ts";
 import type { Call } from "../../dispatch/call.ts";
@@ -26,6 +27,14 @@ import type { Outcome } from "../../dispatch/spec.ts";
 
 const FIELDS = memberWords("field", "numFields");
 
+const Event = {
+  Set: keyEvent("hset"),
+  Deleted: keyEvent("hdel"),
+  Deadline: keyEvent("hexpire"),
+  Persisted: keyEvent("hpersist"),
+  Expired: keyEvent("hexpired"),
+} as const;
+
 export const HASH_DEADLINES: DeadlineFamily = {
   letter: "H",
   since: "7.4.0",
@@ -33,6 +42,7 @@ export const HASH_DEADLINES: DeadlineFamily = {
   open: (call) => call.collections.hash(),
   isFree: false,
   effects: deadlineEffects("H", "HDEL", FIELDS),
+  removed: Event.Deleted,
 };
 
 // ---- arguments ----
@@ -68,8 +78,20 @@ let isAbsolute = false;
 
 // ---- HGETEX, HGETDEL, HSETEX ----
 
-/** True when the command removed expired fields that it looked up. One per thread. */
+/** True when the command removed expired fields that it looked up, or has changed something. One per thread. */
 let hasChanged = false;
+let hasExpired = false;
+
+function beginFields(): void {
+  hasChanged = false;
+  hasExpired = false;
+}
+
+/** Ends the changes of a command, with `event` unless expired fields are all that it removed. */
+function finishFields(call: Call, hash: HashValue, event: KeyEvent, hasOwn: boolean): void {
+  if (hasExpired && hasOwn) call.store.notify(Event.Expired);
+  hash.finish(hasChanged, hasOwn ? event : Event.Expired);
+}
 
 /** Seeks the field that argument `i` names, between `begin` and `finish`. An expired field is removed. */
 function standOn(call: Call, hash: HashValue, i: number): boolean {
@@ -78,6 +100,7 @@ function standOn(call: Call, hash: HashValue, i: number): boolean {
   if (call.store.removesExpired) {
     hash.expireMember();
     hasChanged = true;
+    hasExpired = true;
   }
   return false;
 }
@@ -119,7 +142,7 @@ export function hgetex(call: Call, reply: Reply): Outcome | void {
   if (first === 0) return;
   if (found === 0) return replyNulls(call, reply, first);
   reply.array(call.argCount - first);
-  hasChanged = false;
+  beginFields();
   beginChanges();
   for (let i = first; i < call.argCount; i++) {
     if (!replyField(call, reply, hash, i)) continue;
@@ -135,8 +158,9 @@ export function hgetex(call: Call, reply: Reply): Outcome | void {
     hasChanged = true;
   }
   // A time of 0 is in the past. It does not mean "none".
-  logChanged(call, HASH_DEADLINES.effects, persists ? 0 : Math.max(due, 1));
-  hash.finish(hasChanged);
+  const count = logChanged(call, HASH_DEADLINES.effects, persists ? 0 : Math.max(due, 1));
+  const event = persists ? Event.Persisted : due <= call.store.dueMs ? Event.Deleted : Event.Deadline;
+  finishFields(call, hash, event, count > 0);
 }
 
 /** HGETDEL key FIELDS numfields field [field ...]. Replies: array of values and nulls. */
@@ -148,7 +172,7 @@ export function hgetdel(call: Call, reply: Reply): Outcome | void {
   if (first === 0) return;
   if (found === 0) return replyNulls(call, reply, first);
   reply.array(call.argCount - first);
-  hasChanged = false;
+  beginFields();
   beginChanges();
   for (let i = first; i < call.argCount; i++) {
     if (!replyField(call, reply, hash, i)) continue;
@@ -156,8 +180,8 @@ export function hgetdel(call: Call, reply: Reply): Outcome | void {
     noteChanged(i);
     hasChanged = true;
   }
-  logChanged(call, HASH_DEADLINES.effects, LONG_PAST);
-  hash.finish(hasChanged);
+  const count = logChanged(call, HASH_DEADLINES.effects, LONG_PAST);
+  finishFields(call, hash, Event.Deleted, count > 0);
 }
 
 /** The arguments of HSETEX. One per thread. */
@@ -223,14 +247,15 @@ export function hsetex(call: Call, reply: Reply): Outcome | void {
   const found = hash.begin(SMALL_CHANGE + sum, true);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0 && isAll) return reply.integer(0);
-  hasChanged = false;
+  beginFields();
   if (found === 1 && (isAll || isNone)) {
     for (let i = first; i < argCount; i += 2) {
       if (standOn(call, hash, i) === isAll) continue;
-      hash.finish(hasChanged);
+      finishFields(call, hash, Event.Set, false);
       return reply.integer(0);
     }
   }
+  if (hasExpired) store.notify(Event.Expired);
   const pairs = (argCount - first) >> 1;
   if (due > 0 && due <= store.dueMs) {
     // Set and expired at once.
@@ -241,7 +266,12 @@ export function hsetex(call: Call, reply: Reply): Outcome | void {
       hasChanged = true;
     }
     logChanged(call, HASH_DEADLINES.effects, due);
-    if (found === 1) hash.finish(hasChanged);
+    if (found === 1 && hasChanged) {
+      store.notify(Event.Set);
+      hash.finish(true, Event.Deleted);
+    } else if (found === 1) {
+      hash.finish(false);
+    }
     return reply.integer(1);
   }
   if (found === 0) hash.create(sum + pairs * PAIR_BYTES, hash.firstEncoding);
@@ -251,6 +281,7 @@ export function hsetex(call: Call, reply: Reply): Outcome | void {
     hash.set(bytes, call.argAt(i), call.argBytes(i), bytes, valueAt, call.argBytes(i + 1), due);
   }
   hash.finish();
+  if (due > 0) store.notify(Event.Deadline);
   logSetting(call, first, due);
   reply.integer(1);
 }

@@ -102,16 +102,20 @@ export function hdel(call: Call, reply: Reply): Outcome | void {
 
 // ---- reading a field ----
 
-/** Seeks the field that argument `i` names, in a hash that was found. An expired field is removed. */
+/** Seeks the field that argument `i` names, the first one being argument 2, in a hash that was found. An expired field is removed. */
 function standOn(call: Call, hash: HashValue, i: number): boolean {
+  if (i === 2) hasExpired = false;
   const { bytes } = call;
   const at = call.argAt(i);
   const length = call.argBytes(i);
   if (!hash.seek(bytes, at, length)) return false;
   if (!hash.isDueHere) return true;
-  hash.removeLookedUp(bytes, at, length);
+  hash.removeLookedUp(bytes, at, length, hasExpired);
+  hasExpired = true;
   return false;
 }
+/** True when the current command has met an expired field. One per thread. */
+let hasExpired = false;
 
 /** HGET key field. Replies: the value, or null. */
 export function hget(call: Call, reply: Reply): Outcome | void {

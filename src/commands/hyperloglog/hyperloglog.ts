@@ -10,6 +10,7 @@ import { token } from "../../base/bytes.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { RecordType } from "../../store/record.ts";
 import { NO_ADDRESS } from "../../store/address.ts";
+import { KeyEvent } from "../../store/key-events.ts";
 import {
   CARDINALITY_AT,
   CORRUPT,
@@ -112,6 +113,7 @@ export function pfadd(call: Call, reply: Reply): Outcome | void {
     if (status < 0) return refuse(call, reply, status);
   } else if (!store.cursor.isGrown) {
     // Redis makes the encoding "raw" even if no register changes.
+    store.hooks.valueEvent = KeyEvent.Silent;
     const status = call.strings.writeAt(0, sketch.bytes, 0, 1);
     if (status < 0) return refuse(call, reply, status);
   }
@@ -183,7 +185,8 @@ function countOne(call: Call, reply: Reply): void {
   }
   header.writeUInt32LE(count >>> 0, CARDINALITY_AT);
   header.writeUInt32LE(Math.floor(count / 4294967296), CARDINALITY_AT + 4);
-  // Without memory for the cache, the next PFCOUNT estimates again.
+  // The cache is no change that anybody is notified of. Without memory for it the next PFCOUNT estimates again.
+  store.hooks.valueEvent = KeyEvent.Silent;
   if (call.strings.writeAt(CARDINALITY_AT, header, CARDINALITY_AT, 8) >= 0) call.effects.asSent(call);
   reply.integer(count);
 }
@@ -193,6 +196,7 @@ function makeRaw(call: Call): number {
   const { store, strings } = call;
   const { changes } = store;
   header[0] = strings.bytes[strings.at]!;
+  store.hooks.valueEvent = KeyEvent.Silent;
   const status = strings.writeAt(0, header, 0, 1);
   store.changes = changes;
   return status;

@@ -57,8 +57,8 @@ function runSort(call: Call, reply: Reply, mayStore: boolean): Outcome | void {
   if (type !== RecordType.List && type !== RecordType.Set && type !== RecordType.SortedSet) {
     return reply.status(Status.WrongType);
   }
-  // A set is unordered, and a stored result must not depend on where its members are.
-  if (!wish.isSorted && type === RecordType.Set && wish.store > 0) {
+  // A set is unordered. What is stored, or what a script does, must not depend on where its members are.
+  if (!wish.isSorted && type === RecordType.Set && (wish.store > 0 || call.isScript)) {
     wish.isSorted = true;
     wish.isAlpha = true;
     wish.by = null;
@@ -257,7 +257,7 @@ class Pattern {
     if (!hash.seek(bytes, field, bytes.length - field)) return null;
     if (hash.isDueHere) {
       // A replayed log would still find it.
-      hash.removeLookedUp(bytes, field, bytes.length - field);
+      hash.removeLookedUp(bytes, field, bytes.length - field, false);
       return null;
     }
     hash.openValue();

@@ -10,7 +10,7 @@ import { replyEntries } from "../collections/long-reply.ts";
 import { effectText } from "../../dispatch/effects.ts";
 import { failed, refuse } from "../../dispatch/refuse.ts";
 import { type Handler, Done, type Outcome } from "../../dispatch/spec.ts";
-import { type KeyEvent, keyEvent } from "../../store/key-events.ts";
+import { KeyEvent, keyEvent } from "../../store/key-events.ts";
 
 export const lpush: Handler = (call, reply) => push(call, reply, true, true);
 export const rpush: Handler = (call, reply) => push(call, reply, false, true);
@@ -232,6 +232,8 @@ export function ltrim(call: Call, reply: Reply): Outcome | void {
     if (range.count > 0 && range.start > 0) list.removeRange(0, range.start);
     list.convertAfterShrinking();
     list.finish(range.count < count);
+    // As in Redis, a list that is left as it was has the event too.
+    if (range.count === count) call.store.notify(KeyEvent.Value);
   }
   reply.ok();
 }

@@ -71,8 +71,11 @@ export function remove(call: Call, reply: Reply): Outcome {
 
 /** FUNCTION FLUSH [ASYNC | SYNC]. */
 export function flush(call: Call, reply: Reply): Outcome {
-  const isKnown = call.argCount === 2 || (call.argCount === 3 && (call.argIs(2, SYNC) || call.argIs(2, ASYNC)));
-  if (!isKnown) {
+  if (call.argCount > 3) {
+    reply.error(wrongCount(call));
+    return Done;
+  }
+  if (call.argCount === 3 && !call.argIs(2, SYNC) && !call.argIs(2, ASYNC)) {
     reply.error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
     return Done;
   }
@@ -188,6 +191,10 @@ export function dump(call: Call, reply: Reply): Outcome {
 
 /** FUNCTION RESTORE payload [FLUSH | APPEND | REPLACE]. */
 export function restore(call: Call, reply: Reply): Outcome {
+  if (call.argCount > 4) {
+    reply.error(wrongCount(call));
+    return Done;
+  }
   const policy = policyOf(call);
   if (policy === null) {
     reply.error("ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.");
@@ -202,9 +209,12 @@ export function restore(call: Call, reply: Reply): Outcome {
   });
 }
 
+function wrongCount(call: Call): string {
+  return `ERR unknown subcommand or wrong number of arguments for '${call.argText(1)}'. Try FUNCTION HELP.`;
+}
+
 function policyOf(call: Call): RestorePolicy | null {
   if (call.argCount === 3) return "APPEND";
-  if (call.argCount > 4) return null;
   if (call.argIs(3, APPEND)) return "APPEND";
   if (call.argIs(3, REPLACE)) return "REPLACE";
   return call.argIs(3, FLUSH) ? "FLUSH" : null;

@@ -47,6 +47,7 @@ export type RestorePolicy = "FLUSH" | "APPEND" | "REPLACE";
 
 export class Libraries {
   private byName = new Map<string, Library>();
+  /** By their names in lower case: FCALL takes a name in any case. */
   private functions = new Map<string, LibraryFunction>();
   private version = 0;
 
@@ -82,13 +83,13 @@ export class Libraries {
     this.byName = libraries;
     this.functions = new Map();
     for (const library of libraries.values()) {
-      for (const [name, one] of library.functions) this.functions.set(name, one);
+      for (const [name, one] of library.functions) this.functions.set(name.toLowerCase(), one);
     }
   }
 
-  /** The function `name`; call `sync` before. */
+  /** The function `name`, in any case; call `sync` before. */
   find(name: string): LibraryFunction | undefined {
-    return this.functions.get(name);
+    return this.functions.get(name) ?? this.functions.get(name.toLowerCase());
   }
   get(name: string): Library | undefined {
     return this.byName.get(name);
@@ -120,12 +121,21 @@ export class Libraries {
   load(source: string, replaces: boolean): string | Busy {
     if (!this.sync()) return Busy;
     const library = this.loadOne(source);
+    this.warnOfVariables(library.name);
     const changed = this.merged(
       [library],
       replaces ? "REPLACE" : "APPEND",
       (name) => `ERR Library '${name}' already exists`,
     );
     return this.put(changed) ? library.name : Busy;
+  }
+
+  private warnOfVariables(name: string): void {
+    const { changingLocals } = this.programs;
+    if (changingLocals.length === 0) return;
+    this.call.server.writeLog?.(
+      `the library ${name} assigns its variables ${changingLocals.join(", ")} in functions: each worker has its own`,
+    );
   }
 
   /** FUNCTION RESTORE. Returns false when a lock is not free. Throws LibraryError. */
@@ -149,8 +159,10 @@ export class Libraries {
     const owners = new Map<string, Library>();
     for (const library of all.values()) {
       for (const name of library.functions.keys()) {
-        if (owners.has(name)) throw new LibraryError(`ERR Function ${name} already exists`);
-        owners.set(name, library);
+        const lower = name.toLowerCase();
+        // Within a library names may differ in their case alone, as in Redis; the last one of them is called.
+        if ((owners.get(lower) ?? library) !== library) throw new LibraryError(`ERR Function ${name} already exists`);
+        owners.set(lower, library);
       }
     }
     return all;

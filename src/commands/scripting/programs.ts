@@ -2,7 +2,7 @@
 import { install } from "../../lua/builtins.ts";
 import { compile, type CompiledChunk, runFunction } from "../../lua/compile.ts";
 import { hostCalls } from "../../lua/host-calls.ts";
-import type { ParsedChunk } from "../../lua/parser.ts";
+import { changingChunkLocals, type ParsedChunk } from "../../lua/parser.ts";
 import { type Script, ScriptCompiler } from "../../lua/scripts.ts";
 import { type Environment, freeze } from "../../lua/environment.ts";
 import { cjsonConstants, cjsonLibrary } from "../../lua/lib/cjson.ts";
@@ -107,11 +107,17 @@ export class Programs {
     return new ScriptProgram(script, isDeclared);
   }
 
+  /** Variables of the library that was loaded last which its functions assign: each worker has its own. */
+  changingLocals: readonly string[] = [];
+
   /** Compiles a library and runs its code. Returns the functions that it has registered. Throws LibraryError. */
   loadLibrary(body: string): LoadedFunction[] {
     let chunk: CompiledChunk;
     try {
-      chunk = compile(body, { chunkName: "user_function", environment: this.libraries });
+      const inspect = (parsed: ParsedChunk) => {
+        this.changingLocals = changingChunkLocals(parsed);
+      };
+      chunk = compile(body, { chunkName: "user_function", environment: this.libraries, inspect });
     } catch (thrown) {
       if (!(thrown instanceof LuaError)) throw thrown;
       throw new LibraryError(`ERR Error compiling function: ${String(thrown.value)}`);

@@ -57,7 +57,7 @@ function callFunctions(call: Call, calls: ScriptCalls): Builtin[] {
       run: (...args: unknown[]) => {
         const wrong = calls.take(args);
         if (wrong !== "") throw new LuaError(errorTable(wrong));
-        const spec = calls.specOf(args);
+        const spec = calls.rowFor(args)?.spec ?? null;
         if (spec === null) fail("Invalid command passed to redis.acl_check_cmd()");
         const { user } = call.session;
         return user.isUnrestricted || call.access.check(user, spec, 0, args.length) === Denied.None;

@@ -38,7 +38,8 @@ export class Registration {
     name: "register_function",
     single: false,
     run: (...args: unknown[]) => {
-      if (!this.isLoading) fail(`${REGISTER} can only be called on FUNCTION LOAD command`);
+      // Afterwards Redis's library has no such function.
+      if (!this.isLoading) raise("attempt to call field 'register_function' (a nil value)");
       const one = args.length === 1 ? named(args[0]) : positional(args);
       if (this.registered.some(({ name }) => name === one.name)) fail("Function already exists in the library");
       this.registered.push(one);

@@ -59,7 +59,10 @@ export class ScriptRun implements RunHost {
   private busyMs = 0;
   private isBusy = false;
   private polls = 0;
+  /** Size of the heap at which the run has used its memory, 0 = not known yet. */
   private heapMax = 0;
+  /** Bytes that the run has asked for in large pieces, since the last look at the heap. */
+  private chargedBytes = 0;
 
   constructor(
     private readonly call: Call,
@@ -93,7 +96,7 @@ export class ScriptRun implements RunHost {
     const { section, pool } = call.store;
     const mayWrite = !permissions.isReadOnly;
     if (mayWrite) host.makesRoom(0);
-    if (mayWrite && section.heldCount === 0 && !section.reserve(pool.commandChunks * 2)) {
+    if (mayWrite && section.heldCount === 0 && !section.reserve(pool.commandChunks)) {
       call.server.wantRegion();
       if (pool.mayGrow) return Retry;
     }
@@ -243,6 +246,8 @@ export class ScriptRun implements RunHost {
     this.isBusy = false;
     this.polls = 0;
     this.beganMs = 0;
+    this.heapMax = 0;
+    this.chargedBytes = 0;
     state.begin(runnable.kind);
   }
   private end(): void {
@@ -260,7 +265,6 @@ export class ScriptRun implements RunHost {
     if (this.beganMs === 0) {
       this.beganMs = now;
       this.busyMs = call.config.number("server.busy_reply_threshold");
-      this.heapMax = heapSize() + call.config.number("server.script_memory_limit");
     }
     if (this.polls++ % HEAP_POLLS === HEAP_POLLS - 1) this.collect();
     if (this.busyMs > 0 && now - this.beganMs >= this.busyMs) this.becomeBusy(now);
@@ -269,6 +273,8 @@ export class ScriptRun implements RunHost {
   /** The heap that shared memory makes look large is not collected by itself (server/collector.ts). */
   private collect(): void {
     edenGC();
+    // The size of the heap is dear: it is first asked for after some milliseconds.
+    if (this.heapMax === 0) this.heapMax = heapSize() + this.memoryMax;
     if (heapSize() <= this.heapMax) return;
     fullGC();
     if (heapSize() > this.heapMax) throw outOfMemory();
@@ -276,9 +282,15 @@ export class ScriptRun implements RunHost {
 
   /** Called before a large allocation. */
   charge(bytes: number): void {
-    const { call } = this;
-    if (bytes > call.config.number("server.script_memory_limit")) throw outOfMemory();
-    if (this.heapMax !== 0 && heapSize() + bytes > this.heapMax) this.collect();
+    if (bytes > this.memoryMax) throw outOfMemory();
+    this.chargedBytes += bytes;
+    if (this.chargedBytes <= this.memoryMax) return;
+    this.chargedBytes = 0;
+    this.collect();
+  }
+
+  private get memoryMax(): number {
+    return this.call.config.number("server.script_memory_limit");
   }
 
   private becomeBusy(now: number): void {

@@ -45,6 +45,12 @@ export interface Permissions {
   isDeclared: boolean;
 }
 
+/** A row of the command table with its number. */
+interface NumberedRow {
+  readonly spec: CommandSpec;
+  readonly row: number;
+}
+
 export class ScriptCalls {
   /** RESP version of the replies that the script sees. */
   protocol: 2 | 3 = 2;
@@ -61,7 +67,7 @@ export class ScriptCalls {
   private starts = new Int32Array(FIRST_ARGUMENTS);
   private lengths = new Int32Array(FIRST_ARGUMENTS);
   /** Rows by the name that a script used. */
-  private readonly rows = new Map<string, CommandSpec | null>();
+  private readonly rows = new Map<string, NumberedRow | null>();
   /** What the reply handed on before its end. */
   private handedOn: Buffer[] = [];
 
@@ -130,16 +136,16 @@ export class ScriptCalls {
   run(args: ArrayLike<unknown>): unknown {
     const wrong = this.take(args);
     if (wrong !== "") return this.fails(wrong);
-    const spec = this.specOf(args);
-    if (spec === null) return this.fails(UNKNOWN_COMMAND);
-    const refusal = this.refusal(spec, args.length);
+    const row = this.rowFor(args);
+    if (row === null) return this.fails(UNKNOWN_COMMAND);
+    const refusal = this.refusal(row.spec, args.length);
     if (refusal !== "") return this.fails(refusal);
-    return this.runRow(spec);
+    return this.runRow(row);
   }
   hasFailed = false;
 
   /** Points the call at the arguments that `take` has taken. Returns their row, null = there is no such command. */
-  specOf(args: ArrayLike<unknown>): CommandSpec | null {
+  rowFor(args: ArrayLike<unknown>): NumberedRow | null {
     this.call.setArguments(this.bytes, this.starts, this.lengths, 0, args.length);
     const name = args[0] as string;
     return this.rowOf(typeof name === "string" ? name : String(name));
@@ -153,16 +159,17 @@ export class ScriptCalls {
   }
 
   /** The row of a name, with its subcommand. Renamed and disabled commands have the names of clients. */
-  private rowOf(name: string): CommandSpec | null {
+  private rowOf(name: string): NumberedRow | null {
+    const { table } = this.host;
     let named = this.rows.get(name);
     if (named === undefined) {
-      const { table } = this.host;
       const index = table.find(this.bytes, 0, this.lengths[0]!);
-      named = index < 0 ? null : table.all[index]!;
+      named = index < 0 ? null : { spec: table.all[index]!, row: table.rowOf(table.all[index]!) };
       if (this.rows.size < ROWS_MAX) this.rows.set(name, named);
     }
-    if (named === null || named.subcommands === undefined || this.call.argCount < 2) return named;
-    return this.host.table.findSubcommand(named, this.call.argText(1));
+    if (named === null || named.spec.subcommands === undefined || this.call.argCount < 2) return named;
+    const spec = table.findSubcommand(named.spec, this.call.argText(1));
+    return spec === null ? null : { spec, row: table.rowOf(spec) };
   }
 
   /** Why the script may not run the command, "" = it may. In Redis's order. */
@@ -185,41 +192,47 @@ export class ScriptCalls {
     return isLimited && host.memoryExceeded ? ErrorText.outOfMemory : "";
   }
 
-  private runRow(spec: CommandSpec): unknown {
-    const { call, host, reply } = this;
+  private runRow({ spec, row }: NumberedRow): unknown {
+    const { call, reply } = this;
     if ((spec.flags & WRITE) !== 0 && !this.hasWritten) {
       this.onWrite();
       this.hasWritten = true;
     }
-    this.lockKeys(spec);
+    const hasKey = this.lockKeys(spec);
     reply.at = 0;
     reply.protocol = this.protocol;
     const { errors } = reply;
-    call.inner.run(spec, host.table.rowOf(spec), NO_VALUES, reply);
+    call.inner.run(spec, row, NO_VALUES, reply, hasKey);
     this.hasFailed = reply.errors !== errors && reply.bytes[0] === MINUS && this.handedOn.length === 0;
     if (this.handedOn.length > 0) return this.readLong();
     return this.reader.read(reply.bytes, 0);
   }
 
-  /** Takes the locks that the command needs and the script does not hold yet. */
-  private lockKeys(spec: CommandSpec): void {
+  /**
+   * Takes the locks that the command needs and the script does not hold yet. Returns true when the command's only key is loaded
+   * into `call.key`.
+   */
+  private lockKeys(spec: CommandSpec): boolean {
     const { call, keyArguments } = this;
     const { section, shards } = call.store;
-    if (section.heldCount === shards.length) return;
     if (isOfOneKey(spec, call.argCount)) return this.lockKey(1);
+    if (section.heldCount === shards.length) return false;
     if (needsAll(spec)) {
       for (const shard of shards) this.lockShard(shard);
-      return;
+      return false;
     }
     keyArguments.find(call, spec, 0, call.argCount);
     for (let n = 0; n < keyArguments.count; n++) this.lockKey(keyArguments.at[n]!);
+    return false;
   }
 
-  private lockKey(i: number): void {
+  private lockKey(i: number): boolean {
     const { call } = this;
     const { store, key } = call;
     // A key that is too long is refused when the command runs.
-    if (key.load(call.bytes, call.argAt(i), call.argBytes(i))) this.lockShard(store.shardOf(key.hashA));
+    if (!key.load(call.bytes, call.argAt(i), call.argBytes(i))) return false;
+    this.lockShard(store.shardOf(key.hashA));
+    return true;
   }
 
   private lockShard(shard: Shard): void {

@@ -2,6 +2,7 @@
  * Shebang: the first line of a script or library, "#!lua flags=no-writes,allow-oom" or "#!lua name=mylib". It is cut off before
  * the text is compiled; its line end stays, so that line numbers are right.
  */
+import { splitQuotedWords } from "../../base/quoted-words.ts";
 
 export interface ScriptFlags {
   readonly noWrites: boolean;
@@ -55,16 +56,18 @@ export function parseScript(text: string): ParsedScript {
   if (!text.startsWith("#!")) return { body: text, flags: null, error: "" };
   const end = text.indexOf("\n");
   if (end < 0) return failed("ERR Invalid script shebang");
-  const [engine, ...options] = wordsOf(text.slice(0, end));
+  const words = splitQuotedWords(text.slice(0, end));
+  if (words === null) return failed("ERR Invalid engine in script shebang");
+  const [engine, ...options] = words;
   if (engine === undefined || engine.toLowerCase() !== "#!lua") {
     return failed(`ERR Unexpected engine in script shebang: ${engine ?? ""}`);
   }
   let flags = NO_FLAGS;
   for (const option of options) {
     if (!option.startsWith("flags=")) return failed(`ERR Unknown lua shebang option: ${option}`);
-    for (const name of option.slice("flags=".length).split(",")) {
+    const list = option.slice("flags=".length);
+    for (const name of list === "" ? [] : list.split(",")) {
       const field = FIELDS[name];
-      if (name === "") continue;
       if (field === undefined) return failed(`ERR Unexpected flag in script shebang: ${name}`);
       flags = { ...flags, [field]: true };
     }
@@ -97,7 +100,9 @@ export function parseLibrary(text: string): ParsedLibrary {
   const end = text.indexOf("\n");
   if (!text.startsWith("#!")) return wrong("ERR Missing library metadata");
   if (end < 0) return wrong("ERR Invalid library metadata");
-  const [engine, ...options] = wordsOf(text.slice(0, end));
+  const words = splitQuotedWords(text.slice(0, end));
+  if (words === null) return wrong("ERR Invalid library metadata");
+  const [engine, ...options] = words;
   let name: string | null = null;
   for (const option of options) {
     if (!option.toLowerCase().startsWith("name=")) return wrong(`ERR Invalid metadata value given: ${option}`);
@@ -109,8 +114,4 @@ export function parseLibrary(text: string): ParsedLibrary {
   const engineName = (engine ?? "").slice(2);
   if (engineName.toLowerCase() !== "lua") return wrong(`ERR Engine '${engineName}' not found`);
   return { body: text.slice(end), name, error: "" };
-}
-
-function wordsOf(line: string): string[] {
-  return line.split(/[ \t\r]+/).filter((word) => word !== "");
 }

@@ -15,6 +15,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import {
   type AppendFacts,
+  type CertificateFacts,
   type PersistenceFacts,
   type ProcessUse,
   REDIS_VERSION,
@@ -42,6 +43,7 @@ const SECTIONS: readonly (readonly [title: string, section: Section])[] = [
   ["Latencystats", latencyStats],
   ["Cluster", () => [["cluster_enabled", 0]]],
   ["Keyspace", keyspaceSection],
+  ["TLS", tlsSection],
   ["HybridLog", hybridLogSection],
   ["Workers", workersSection],
 ];
@@ -58,6 +60,7 @@ export function info(call: Call, reply: Reply): void {
   const texts: string[] = [];
   for (const [title, section] of SECTIONS) {
     if (!all && !wanted.has(title.toLowerCase()) && !(byDefault && !NOT_DEFAULT.has(title))) continue;
+    if (title === "TLS" && (call.server.certificates ?? null) === null) continue;
     let text = `# ${title}\r\n`;
     for (const [name, value] of section(call, totals)) text += `${name}:${value}\r\n`;
     texts.push(text);
@@ -87,7 +90,7 @@ function serverSection(call: Call): Fields {
     ["process_id", server.pid],
     ["process_supervised", "no"],
     ["run_id", server.runId],
-    ["tcp_port", config.number("server.port")],
+    ["tcp_port", config.number("server.port") || config.tlsPort],
     ["server_time_usec", call.clock.wallMicros()],
     ["uptime_in_seconds", uptime],
     ["uptime_in_days", Math.floor(uptime / 86400)],
@@ -516,6 +519,25 @@ function bitCount(word: number): number {
   let count = 0;
   for (let rest = word; rest !== 0; rest &= rest - 1) count++;
   return count;
+}
+
+/** The certificates, with the names of Valkey 9.1, and days for people. */
+function tlsSection(call: Call, totals: ServerTotals): Fields {
+  const { server, authority } = call.server.certificates!;
+  const now = call.clock.wallMs();
+  const fields = (prefix: string, certificate: CertificateFacts): Fields => {
+    const seconds = Math.floor((certificate.expiresMs - now) / 1000);
+    return [
+      [`${prefix}_serial`, certificate.serial],
+      [`${prefix}_expires_in_seconds`, seconds],
+      [`${prefix}_expires_in_days`, Math.floor(seconds / 86_400)],
+    ];
+  };
+  return [
+    ...fields("tls_server_cert", server),
+    ...(authority === null ? [] : fields("tls_ca_cert", authority)),
+    ["tls_handshake_failures", totals.tlsFailures],
+  ];
 }
 
 /** A line per worker. */

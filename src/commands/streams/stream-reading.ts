@@ -79,6 +79,9 @@ class Reading {
         if (Number.isNaN(count)) return false;
         this.count = count > 0 ? count : Infinity;
       } else if (more > 0 && call.argIs(i, BLOCK_TOKEN)) {
+        if (call.isScript) {
+          return failed(reply, `ERR ${call.argText(0)} command is not allowed with BLOCK option from scripts`);
+        }
         this.blockMs = readMilliseconds(call, reply, ++i);
         if (this.blockMs < 0) return false;
       } else if (more > 0 && call.argIs(i, STREAMS_TOKEN)) {

@@ -10,4 +10,6 @@ export class CjsonSettings {
   decodeInvalidNumbers = 1;
   numberPrecision = 14;
   keepBuffer = 1;
+  /** 1 once a setting was given. */
+  isChanged = 0;
 }

@@ -32,12 +32,14 @@ function integerOption(
     const number = checkInt32(value, n, n);
     if (number < min || number > max) badArgument(1, `expected integer between ${min} and ${max}`);
     settings[name] = number;
+    settings.isChanged = 1;
   }
   return settings[name];
 }
 
 /** Sets a setting of one of `words`, or of a boolean, when `value` is given. Returns it: off and on as a boolean. */
 function wordOption(settings: CjsonSettings, name: SettingName, value: unknown, words: readonly string[]): unknown {
+  if (value !== undefined) settings.isChanged = 1;
   if (typeof value === "boolean") settings[name] = value ? 1 : 0;
   else if (value !== undefined) {
     const word = checkString(value, 1, 1);
@@ -119,7 +121,7 @@ const shared = new CjsonSettings();
 
 /** Puts the settings of the library back. Whoever starts a run calls it. */
 export function resetCjson(): void {
-  Object.assign(shared, new CjsonSettings());
+  if (shared.isChanged !== 0) Object.assign(shared, new CjsonSettings());
 }
 
 export const cjsonLibrary: readonly Builtin[] = functionsWith(shared);

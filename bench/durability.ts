@@ -6,10 +6,10 @@
  *   everysec    SET at pipelines of 1 and 16: no file, appendfsync everysec, and redis-server with everysec. Server CPU per
  *               request and throughput.
  *   always      SET by 1, 2 and 50 clients, both with appendfsync always: throughput, p50 and p99.
- *   bystander   GET by 50 clients beside 8 clients that SET with always, against the same GETs without a file.
+ *   bystander   GET by 50 clients alone, and beside 8 clients that SET: without a file, and with always.
  *
- * Each figure is the median of the repeats, in which the servers take turns. Servers with always have the directory of
- * --dir, which should be on the disk that is meant.
+ * Each figure is the median of the repeats, in which the servers take turns; a ratio is the median of the ratios of the
+ * repeats. Servers with always have the directory of --dir, which should be on the disk that is meant.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -61,8 +61,19 @@ async function calibrated(server: Server, test: string, clients: number, pipelin
   return rate;
 }
 
+interface Measured extends Sample {
+  /** Rate against that of the last server, and CPU against that of the first one. */
+  rateRatio: number;
+  cpuRatio: number;
+}
+
 /** Samples of each server in turn. */
-async function measure(servers: readonly Server[], test: string, clients: number, pipeline: number): Promise<Sample[]> {
+async function measure(
+  servers: readonly Server[],
+  test: string,
+  clients: number,
+  pipeline: number,
+): Promise<Measured[]> {
   const rates: number[] = [];
   for (const server of servers) rates.push(await calibrated(server, test, clients, pipeline));
   const samples: Sample[][] = servers.map(() => []);
@@ -73,7 +84,10 @@ async function measure(servers: readonly Server[], test: string, clients: number
     }
   }
   const median = (all: Sample[], of: (sample: Sample) => number) => spread(all.map(of)).median;
+  const last = samples.at(-1)!;
   return samples.map((all) => ({
+    rateRatio: spread(all.map((one, n) => one.rate / last[n]!.rate)).median,
+    cpuRatio: spread(all.map((one, n) => one.cpuUs / samples[0]![n]!.cpuUs)).median,
     rate: median(all, (one) => one.rate),
     cpuUs: median(all, (one) => one.cpuUs),
     p50: median(all, (one) => one.p50),
@@ -105,9 +119,9 @@ async function everysec(): Promise<void> {
       `P=${pipeline}`,
       plain!.cpuUs.toFixed(2),
       logged!.cpuUs.toFixed(2),
-      (logged!.cpuUs / plain!.cpuUs).toFixed(3),
+      logged!.cpuRatio.toFixed(3),
       other!.cpuUs.toFixed(2),
-      (logged!.rate / other!.rate).toFixed(2),
+      logged!.rateRatio.toFixed(2),
     ]);
   }
   console.log(`\n${table(lines)}`);
@@ -123,7 +137,7 @@ async function always(): Promise<void> {
       String(clients),
       ours!.rate.toFixed(0),
       theirs!.rate.toFixed(0),
-      (ours!.rate / theirs!.rate).toFixed(2),
+      ours!.rateRatio.toFixed(2),
       ...[ours!.p50, theirs!.p50, ours!.p99, theirs!.p99].map((ms) => ms.toFixed(2)),
     ]);
   }
@@ -131,22 +145,61 @@ async function always(): Promise<void> {
   for (const server of servers) await server.stop();
 }
 
+/** GETs on `server`, with `writers` clients that SET meanwhile. */
+async function besideWriters(server: Server, writers: number, rate: number): Promise<Sample & { writes: number }> {
+  const args = ["-h", "127.0.0.1", "-p", String(server.port), "-c", String(writers), "-n", "100000000", "-r", "100000"];
+  const writer =
+    writers === 0
+      ? null
+      : Bun.spawn(["redis-benchmark", ...args, "-d", "64", "-t", "set"], {
+          stdout: "ignore",
+          stderr: "ignore",
+          timeout: 60_000,
+        });
+  if (writer !== null) await Bun.sleep(200);
+  const client = await server.connect();
+  const writesOf = async (): Promise<number> => {
+    const info = await client.command("INFO", "commandstats");
+    return Number(/cmdstat_set:calls=(\d+)/.exec(info.type === "bulk" ? info.value : "")?.[1] ?? 0);
+  };
+  const before = await writesOf();
+  const from = performance.now();
+  const got = await drive(server, "get", 50, 1, rate);
+  const writes = ((await writesOf()) - before) / ((performance.now() - from) / 1000);
+  writer?.kill();
+  await writer?.exited;
+  client.close();
+  return { ...got, writes };
+}
+
 async function bystander(): Promise<void> {
-  const lines = [["GET of 50 clients", "/s", "p99 ms"]];
-  for (const fsync of ["", "always"]) {
-    const server = await ferrite(fsync);
-    const rate = await calibrated(server, "get", 50, 1);
-    const args = ["-h", "127.0.0.1", "-p", String(server.port), "-c", "8", "-n", "100000000", "-r", "100000"];
-    const writer =
-      fsync === ""
-        ? null
-        : Bun.spawn(["redis-benchmark", ...args, "-t", "set"], { stdout: "ignore", stderr: "ignore", timeout: 60_000 });
-    const got = await drive(server, "get", 50, 1, rate);
-    writer?.kill();
-    lines.push([fsync === "" ? "alone, no file" : "beside 8 SETs, always", got.rate.toFixed(0), got.p99.toFixed(2)]);
-    await server.kill();
+  const plain = await ferrite("");
+  const logged = await ferrite("always");
+  const rows = [
+    { name: "alone, no file", server: plain, writers: 0 },
+    { name: "beside 8 SETs, no file", server: plain, writers: 8 },
+    { name: "beside 8 SETs, always", server: logged, writers: 8 },
+  ];
+  const rate = (await calibrated(plain, "get", 50, 1)) * 0.7;
+  await calibrated(logged, "get", 50, 1);
+  const samples: (Sample & { writes: number })[][] = rows.map(() => []);
+  for (let n = 0; n < repeats; n++)
+    for (const [i, { server, writers }] of rows.entries()) samples[i]!.push(await besideWriters(server, writers, rate));
+  const lines = [["GET of 50 clients", "/s", "ratio", "p50 ms", "p99 ms", "SETs /s"]];
+  for (const [i, { name }] of rows.entries()) {
+    const of = (pick: (one: Sample & { writes: number }) => number) => spread(samples[i]!.map(pick)).median;
+    const ratio = spread(samples[i]!.map((one, n) => one.rate / samples[0]![n]!.rate)).median;
+    const figures = [of((one) => one.p50), of((one) => one.p99)].map((ms) => ms.toFixed(2));
+    lines.push([
+      name,
+      of((one) => one.rate).toFixed(0),
+      ratio.toFixed(2),
+      ...figures,
+      of((one) => one.writes).toFixed(0),
+    ]);
   }
   console.log(`\n${table(lines)}`);
+  for (const server of [plain, logged]) await server.kill();
 }
 
 printHead("ferrite durability");

@@ -15,16 +15,18 @@ import { type Server, startFerrite, startRedis } from "../test/support/servers.t
 import { machineTimes, Options, printHead, processCpuUs, showSpread, spread, stealShare, table } from "./machine.ts";
 
 const STEAL_MAX = 0.02;
-const WARM_UP_SHARE = 0.3;
+/** Deliveries before a sample: the code is compiled by then. */
+const WARM_UP = 300_000;
+const ROUNDS_MIN = 20;
 const CHANNEL = "bench:channel";
 
 const options = new Options(
   {
     subscribers: "default 1,100,10000",
     pipelines: "messages of a publisher at a time, default 1,16",
-    publishers: "default 2",
+    publishers: "default 50",
     bytes: "length of a message, default 64",
-    deliveries: "least deliveries of a sample, default 100000",
+    deliveries: "least deliveries of a sample, default 300000",
     pairs: "default 6",
     workers: "workers of Ferrite, default 2",
     bound: "exit with 1 when a median is above this",
@@ -32,7 +34,7 @@ const options = new Options(
   "bun bench/pubsub.ts [options]: server CPU per delivery",
 );
 const payload = "m".repeat(options.number("bytes", 64));
-const publisherCount = options.number("publishers", 2);
+const publisherCount = options.number("publishers", 50);
 const pairsWanted = options.number("pairs", 6);
 
 /** The bytes of one message at a subscriber (RESP2). */
@@ -95,20 +97,20 @@ async function gone(server: Server): Promise<void> {
   client.close();
 }
 
-/** Publishes until there were enough deliveries: `share` of those of a sample. Returns the CPU time of the server per delivery, us. */
+/** Publishes until there were `deliveries`. Returns the CPU time of the server per delivery, us. */
 async function sample(
   server: Server,
   audience: Audience,
   subscribers: number,
   pipeline: number,
-  share: number,
+  deliveries: number,
 ): Promise<number> {
-  const publishers = await Promise.all(
-    Array.from({ length: publisherCount }, () => RespClient.connect({ port: server.port })),
-  );
+  // No more than it takes for some rounds.
+  const count = Math.max(1, Math.min(publisherCount, Math.floor(deliveries / (subscribers * pipeline * ROUNDS_MIN))));
+  const publishers = await Promise.all(Array.from({ length: count }, () => RespClient.connect({ port: server.port })));
   const batch = Array.from({ length: pipeline }, () => ["PUBLISH", CHANNEL, payload]);
-  const each = subscribers * pipeline * publisherCount;
-  const rounds = Math.ceil((options.number("deliveries", 100_000) * share) / each);
+  const each = subscribers * pipeline * count;
+  const rounds = Math.ceil(deliveries / each);
   const before = processCpuUs(server.pid);
   for (let n = 0; n < rounds; n++) {
     const all = audience.until(each * messageBytes);
@@ -140,8 +142,8 @@ for (const subscribers of options.list("subscribers", "1,100,10000").map(Number)
         const server = which === 0 ? ferrite : redis;
         // Not both at the same time, because one process may not have that many sockets.
         const audience = await Audience.of(server, subscribers);
-        await sample(server, audience, subscribers, pipeline, WARM_UP_SHARE);
-        pair[which] = await sample(server, audience, subscribers, pipeline, 1);
+        await sample(server, audience, subscribers, pipeline, WARM_UP);
+        pair[which] = await sample(server, audience, subscribers, pipeline, options.number("deliveries", 300_000));
         audience.close();
         await gone(server);
       }

@@ -4,8 +4,8 @@
  * `realFiles` uses node:fs. `MemoryFiles` keeps files in memory for tests. It can lose unsynced bytes and tear the last
  * write, chosen by a seed, and can fail the n-th call, so that a test can simulate a power cut at any point.
  *
- * All calls are synchronous. They are made at start, by the control plane or on dedicated threads, never by a worker in a
- * turn. Every failure is a `FileFailure` with the operation, the path and the platform's code.
+ * All calls are synchronous. They are made at start, by the control plane or on dedicated threads, and never by a worker in a
+ * turn, but for one case: server/sync-gate.ts. Every failure is a `FileFailure` with the operation, the path and the platform's code.
  */
 import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -534,6 +534,10 @@ export class MemoryFiles implements Files {
     }
   }
 
+  /** Descriptors that are open. */
+  get openCount(): number {
+    return this.opened.size;
+  }
   /** Calls so far. */
   get callCount(): number {
     return this.calls.get("*") ?? 0;

@@ -33,6 +33,8 @@ const SERVER_OPTIONS = {
   workers: { type: "string" },
   databases: { type: "string" },
   "log-level": { type: "string", short: "l" },
+  "metrics-bind": { type: "string" },
+  "metrics-port": { type: "string" },
   set: { type: "string", multiple: true },
   "dump-config": { type: "boolean" },
   "show-secrets": { type: "boolean" },
@@ -50,6 +52,8 @@ const KEY_OPTIONS = {
   workers: "server.worker_threads",
   databases: "server.databases",
   "log-level": "logging.level",
+  "metrics-bind": "metrics.bind",
+  "metrics-port": "metrics.port",
 } as const;
 
 export interface ServerArguments {
@@ -251,6 +255,8 @@ options
       --workers N           data workers (one per CPU, at least 2)
       --databases N         number of databases (16)
   -l, --log-level LEVEL     trace, debug, info, warn, error
+      --metrics-bind ADDRESS, --metrics-port PORT
+                            where /metrics is served (127.0.0.1, 9090)
       --set KEY=VALUE       any key: --set storage.max_memory=8gb, or by its Redis name
       --<redis-name> VALUE  any parameter of redis-server: --maxmemory 1gb
       --dump-config         print the effective configuration as TOML, and end (--show-secrets: with them)

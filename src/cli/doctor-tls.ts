@@ -4,7 +4,7 @@ import type { Files } from "../base/files.ts";
 import type { CertificateFacts } from "../dispatch/services.ts";
 import { EXPIRES_SOON_MS, expiryText } from "../server/tls-control.ts";
 import { readTls, TlsRefused } from "../server/tls-files.ts";
-import type { Finding } from "./doctor.ts";
+import type { Finding } from "./finding.ts";
 
 /** Permission bits of others than the owner and the group. */
 const OTHERS = 0o007;

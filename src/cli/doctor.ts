@@ -14,16 +14,8 @@ import { LOCK_FILE, lockFile } from "../memory/native.ts";
 import { HELP, parseDoctorArguments } from "./arguments.ts";
 import { load, sourceText } from "./configuration.ts";
 import { checkTls } from "./doctor-tls.ts";
+import type { Finding } from "./finding.ts";
 import { versionLine } from "./version.ts";
-
-export type FindingLevel = "ok" | "info" | "warning" | "error";
-
-export interface Finding {
-  /** Short stable name: "config", "port", "data_dir" ... */
-  readonly check: string;
-  readonly level: FindingLevel;
-  readonly text: string;
-}
 
 export async function runDoctor(argv: readonly string[]): Promise<number> {
   const { server, json } = parseDoctorArguments(argv);
@@ -74,7 +66,15 @@ async function checkPorts(config: Config): Promise<Finding[]> {
   const plain: Finding[] =
     port === 0 && config.tlsPort === 0 ? [{ check: "port", level: "info", text: "no TCP port is configured" }] : [];
   for (const each of [port, config.tlsPort]) if (each !== 0) plain.push(...(await checkPort(config, each)));
+  if (config.flag("metrics.enabled")) plain.push(checkMetricsPort(config));
   return plain;
+}
+
+function checkMetricsPort(config: Config): Finding {
+  const at = `${config.text("metrics.bind")}:${config.number("metrics.port")}`;
+  const code = tryListen(config.text("metrics.bind"), config.number("metrics.port"));
+  if (code === "") return { check: "metrics_port", level: "ok", text: `${at} is free` };
+  return { check: "metrics_port", level: "warning", text: `${at}: ${osErrorText(code)}` };
 }
 
 async function checkPort(config: Config, port: number): Promise<Finding[]> {

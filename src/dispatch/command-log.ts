@@ -55,6 +55,10 @@ export class CommandLog {
     return this.threshold[type]!;
   }
 
+  /** Entries of this worker. */
+  sizeOf(type: LogType): number {
+    return Math.min(this.lists[type]!.length, this.length[type]!);
+  }
   /** Most entries there may be, over all workers. */
   lengthOf(type: LogType): number {
     return this.length[type]!;

@@ -40,7 +40,8 @@ const NANOS = 1;
 const REJECTED = 2;
 const FAILED = 3;
 const COUNTERS = 8;
-const OCTAVES = 24;
+/** Octaves of a histogram: octave n has the durations below 256 ns * 2^n that no octave before it has. */
+export const OCTAVES = 24;
 const BUCKETS = 3056;
 const OCTAVES_AT = STATISTICS_ROWS * COUNTERS;
 const BUCKETS_AT = OCTAVES_AT + STATISTICS_ROWS * OCTAVES;
@@ -432,6 +433,11 @@ export class CommandStatistics {
       total += sum;
     }
     return total;
+  }
+  /** Adds the durations of `row` to those in `octaves`. */
+  addOctaves(row: number, octaves: Float64Array): void {
+    for (let octave = 0; octave < OCTAVES; octave++)
+      octaves[octave] = octaves[octave]! + this.sumAt(OCTAVES_AT + row * OCTAVES + octave);
   }
   private readonly scratch = new Float64Array(OCTAVES);
 

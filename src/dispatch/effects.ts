@@ -1,9 +1,10 @@
 /**
  * Effects: what a section changed, as the commands that reproduce the change, deterministic and with absolute times. They
- * are gathered here while the section lasts and appended to the change log before its locks go.
+ * are gathered here while the section lasts and appended to the change log, as one unit, before its locks go.
  *
- *   bytes │ unit │ unit │ ... │ commands of the open unit │ free
- *                             unitAt                         at
+ *   bytes   │ MULTI, if there are several │ command │ command │ ... │ free
+ *                                                                   at
+ *   request │ the only command, as the client has sent it, in the client's buffer │     instead of `bytes`
  *
  * A unit is one command, or several between MULTI and EXEC: keys that the store removed by itself, the command, and the
  * blocked clients that its change served. The order is the order in which they happened.

@@ -109,6 +109,11 @@ export class HotKeys {
     }
   }
 
+  /** Keys that are counted. */
+  get keys(): number {
+    return Math.max(this.byTime?.size ?? 0, this.byBytes?.size ?? 0);
+  }
+
   report(): HotKeysReport {
     const { isActive, options } = this;
     const { user, system } = process.cpuUsage(this.cpu);

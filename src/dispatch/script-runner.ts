@@ -6,6 +6,9 @@ export class LibraryError extends Error {
   override name = "LibraryError";
 }
 
+/** What becomes of the libraries there are when others are added: FLUSH removes them, REPLACE those of the same names. */
+export type RestorePolicy = "FLUSH" | "APPEND" | "REPLACE";
+
 /** Figures for INFO. */
 export interface ScriptFacts {
   /** Cached scripts, those evicted since the start, and bytes of their texts. */
@@ -22,6 +25,6 @@ export interface ScriptRunner {
   facts(): ScriptFacts;
   /** Sources of all libraries of functions. The caller holds all shard locks. */
   librarySources(): Buffer[];
-  /** Makes `sources` the libraries, instead of those there are. The caller holds all shard locks. Throws LibraryError. */
-  replaceLibraries(sources: readonly Uint8Array[]): void;
+  /** Adds the libraries of a file. The caller holds all shard locks. Throws LibraryError. */
+  addLibraries(sources: readonly Uint8Array[], policy: RestorePolicy): void;
 }

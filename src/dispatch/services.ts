@@ -207,6 +207,11 @@ export interface Persistence {
   save(): string;
   /** As save, between commands: waits for the locks first. */
   saveWhenFree(done: (failure: string) => void): void;
+  /**
+   * FLUSHALL has emptied the data set, whose locks the caller holds. With save points the RDB file becomes empty at once, so
+   * that a crash brings no old data back.
+   */
+  noteFlushed(): void;
   /** The server ends: saves if save points or persistence.checkpoint_on_shutdown say so. */
   saveLast(done: (failure: string) => void): void;
   /** True while a background save is under way. */

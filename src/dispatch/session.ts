@@ -71,6 +71,8 @@ export class Session {
   deniesBlocking = false;
   /** The command that waits for keys; null = none. */
   waits: WaitingCommand | null = null;
+  /** SCRIPT DEBUG was refused: EVAL is too, so that redis-cli --ldb does not run a script that it means to debug. */
+  wantsDebugger = false;
   /** The commands since MULTI; null = none. */
   transaction: Transaction | null = null;
   /** The keys that the client watches; null = none. */
@@ -132,6 +134,7 @@ export class Session {
     this.name = "";
     this.noTouch = false;
     this.noEvict = false;
+    this.wantsDebugger = false;
     this.replies = Replies.On;
   }
 }

@@ -14,6 +14,7 @@ import { ChangeLog, LogState } from "../memory/change-log.ts";
 import { AofWriter } from "../persistence/aof-writer.ts";
 import { AppendState } from "../persistence/append-state.ts";
 import type { PersistenceLog, RdbPersistence } from "../persistence/rdb-persistence.ts";
+import { hasGrown } from "../persistence/rewrite-rule.ts";
 import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { AofLoad } from "../server/aof-load.ts";
 import { type RecoveredAof, recoverAof } from "../server/aof-recovery.ts";
@@ -153,12 +154,8 @@ export class Durability {
   }
 
   private get wantsRewrite(): boolean {
-    const { config } = this.engine;
     const { length, trouble } = this.writer;
-    const threshold = config.number("persistence.aof_rewrite_threshold");
-    if (trouble.isLasting) return true;
-    if (threshold <= 1 || length < config.number("persistence.auto_aof_rewrite_min_size")) return false;
-    return length >= Math.max(this.state.get("baseBytes"), 1) * threshold;
+    return trouble.isLasting || hasGrown(this.engine.config, length, this.state.get("baseBytes"));
   }
 
   /** Rewrites the file. Returns why it failed, "" = it did not. */

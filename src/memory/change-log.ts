@@ -21,7 +21,7 @@
  *   CHANGELOG-4  each command from position n on is preceded by a SELECT of its database, unless the command before it ran
  *                in that database
  *
- * Access: any thread appends; one thread drains. The lock is a leaf lock, except that an appender without room waits for
+ * Access: any thread appends; one thread at a time drains: who has the file (persistence/aof-share.ts). The lock is a leaf lock, except that an appender without room waits for
  * the draining thread, which takes no lock.
  */
 import { assert } from "../base/assert.ts";
@@ -147,9 +147,9 @@ export class ChangeLog {
   countWaiting(change: number): void {
     Atomics.add(this.c, this.at + WAITING, change);
   }
-  /** True while a reply or a client waits for a sync. */
-  get isWaitedFor(): boolean {
-    return this.waitsForSync || Atomics.load(this.c, this.at + WAITING) > 0;
+  /** True while a client waits until something is durable. */
+  get hasWaiting(): boolean {
+    return Atomics.load(this.c, this.at + WAITING) > 0;
   }
 
   /** Begins the log at `position`, with an empty ring. No other thread uses the log yet. */
@@ -194,7 +194,7 @@ export class ChangeLog {
     this.head[HEAD_END] = end; // CHANGELOG-2
     f64[half + END / 2] = end;
     unlock(c, CHANGE_LOG_LOCK_AT);
-    if (this.sinceWake > this.wakeBytes || c[this.at + WAITS_FOR_SYNC] === 1) this.wake();
+    if (this.sinceWake > this.wakeBytes) this.wake();
     return end;
   }
 

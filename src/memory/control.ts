@@ -24,7 +24,7 @@
  */
 import { assert } from "../base/assert.ts";
 
-export const GLOBAL_WORDS = 320;
+export const GLOBAL_WORDS = 384;
 export const WORKER_WORDS = 2048;
 
 /** Words of a chunk entry, see frame-pool.ts. */
@@ -42,6 +42,8 @@ const SEGMENT_TABLE_WORDS = SEGMENTS * SEGMENT_WORDS + 16;
 /** Command statistics (dispatch/command-statistics.ts): rows, one per command or subcommand, and words of a row. */
 export const STATISTICS_ROWS = 512;
 export const STATISTICS_ROW_WORDS = 6176;
+/** Where a worker's cells hold its mark of persistence/aof-share.ts. Any thread removes it (an exception to CONTROL-C2). */
+export const SYNC_MARK_AT = 480;
 /** Where a worker's cells hold the counters of each kind of error (dispatch/error-kinds.ts). */
 export const ERROR_KINDS_AT = 512;
 export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;
@@ -107,6 +109,8 @@ export const PERSISTENCE_AT = 224;
 export const APPEND_STATE_AT = 256;
 /** Doubles of persistence/checkpoint-state.ts. */
 export const CHECKPOINT_STATE_AT = 288;
+/** Lock and words of persistence/aof-share.ts, on two pairs of cache lines. */
+export const AOF_SHARE_AT = 320;
 
 export interface Geometry {
   /** A power of two, 1 to 4096. */

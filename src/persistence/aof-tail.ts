@@ -44,9 +44,16 @@ export class AofTail {
     private readonly goal: string,
   ) {
     this.source = files.open(path, "r", 0);
-    this.target = files.open(base, "a", 0o640);
-    this.length = files.size(this.target);
-    this.annotate(position, 0, 0);
+    let target: FileDescriptor | null = null;
+    try {
+      this.target = target = files.open(base, "a", 0o640);
+      this.length = files.size(target);
+      this.annotate(position, 0, 0);
+    } catch (thrown) {
+      if (target !== null) files.close(target);
+      files.close(this.source);
+      throw thrown;
+    }
   }
 
   /** Copies the next of `ranges`. Returns false when there is none. Throws FileFailure. */

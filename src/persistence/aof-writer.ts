@@ -14,13 +14,18 @@
 import { reached } from "../base/kill-point.ts";
 import { crc32 } from "node:zlib";
 import { assert } from "../base/assert.ts";
+import { writeText } from "../base/bytes.ts";
+import { errorNumberWords } from "../base/errors.ts";
 import { AT_CURSOR, type FileDescriptor, FileFailure, type Files } from "../base/files.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
-import { annotationLine } from "./aof-format.ts";
+import { ANNOTATION_MAX, annotationLine } from "./aof-format.ts";
 import { AofTail, type LogRange } from "./aof-tail.ts";
 
 /** A batch that is longer is written in several parts: of a unit that the ring cannot hold. */
 const PART_SHARE = 0.5;
+
+/** A batch of up to this length is written in one piece. */
+const BLOCK_BYTES = 64 << 10;
 
 /** A sync that takes longer delays the next one of appendfsync everysec, ms. */
 const SLOW_MS = 1000;
@@ -29,21 +34,24 @@ const SLOW_MS = 1000;
 export interface WriterTrouble {
   /** "" = all is well. */
   text: string;
+  /** The system's number of the error, 0 = none or unknown. */
+  number: number;
   /** A sync failed, or effects were dropped: the file lacks data until it is written anew. */
   isLasting: boolean;
 }
 
 export class AofWriter {
-  readonly trouble: WriterTrouble = { text: "", isLasting: false };
+  readonly trouble: WriterTrouble = { text: "", number: 0, isLasting: false };
   /** Bytes of the file (AOFWRITER-1), and of it those that were synced. */
   length: number;
-  private syncedLength: number;
+  syncedLength: number;
   /** Checksum and length of a batch that is written in parts; 0 = none is. */
   private partCrc = 0;
   private partBytes = 0;
   /** Where the bytes of the log lie in the file, since a rewrite began; null = none is under way. */
   private ranges: LogRange[] | null = null;
   private tail: AofTail | null = null;
+  private readonly block = Buffer.allocUnsafeSlow(BLOCK_BYTES + ANNOTATION_MAX);
   syncs = 0;
   /** Syncs that took so long that the next one was late. */
   delayedSyncs = 0;
@@ -53,7 +61,7 @@ export class AofWriter {
   /** Appends to `file`, opened for appending, of `length` bytes. */
   constructor(
     private readonly files: Files,
-    private file: FileDescriptor,
+    public file: FileDescriptor,
     length: number,
     private readonly log: ChangeLog,
     private readonly logId: string,
@@ -106,13 +114,26 @@ export class AofWriter {
       parts.push(part);
     }
     const bytes = this.partBytes + end - from;
-    parts.push(Buffer.from(annotationLine({ logId: this.logId, position: end, bytes, crc })));
+    const line = annotationLine({ logId: this.logId, position: end, bytes, crc });
     const offset = this.length;
-    this.writeParts(parts);
+    if (end - from <= BLOCK_BYTES) {
+      this.writeParts([this.gathered(parts, line)]);
+    } else {
+      parts.push(Buffer.from(line));
+      this.writeParts(parts);
+    }
     reached("aof-written");
     this.ranges?.push({ from, to: end, offset, isEnd: true });
     this.partBytes = this.partCrc = 0;
     log.drain(end);
+  }
+
+  /** A short batch and its annotation in one piece: a second write costs more than the copy. Valid until the next call. */
+  private gathered(parts: readonly Buffer[], line: string): Buffer {
+    const { block } = this;
+    let at = 0;
+    for (const part of parts) at += part.copy(block, at);
+    return block.subarray(0, at + writeText(block, at, line));
   }
 
   /** A unit longer than the ring: its bytes go as they come, the annotation follows its last part. */
@@ -179,11 +200,25 @@ export class AofWriter {
 
   private failed(failure: FileFailure): void {
     this.trouble.text = failure.message;
+    this.trouble.number = failure.number;
     this.log.fail(failure.number);
+  }
+
+  /** A worker that had borrowed the file met an error: the file cannot be trusted. */
+  takeFailureOver(number: number): void {
+    this.trouble.isLasting = true;
+    this.trouble.number = number;
+    this.trouble.text = `append-only file: ${errorNumberWords(number)}`;
+  }
+
+  /** True when nothing of the file is known to this thread alone (AOFSHARE-2). */
+  get canBeLent(): boolean {
+    return this.ranges === null && this.partBytes === 0 && this.trouble.text === "" && !this.trouble.isLasting;
   }
 
   private recovered(): void {
     this.trouble.text = "";
+    this.trouble.number = 0;
     this.log.state = LogState.On;
   }
 

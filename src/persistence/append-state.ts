@@ -1,15 +1,16 @@
 /**
- * Append state: what all workers tell of the append-only file, as doubles in the control block. The thread of the file
- * writes it; INFO reads it anywhere.
+ * Append state: what all workers tell of the append-only file, as doubles in the control block. Who has the file
+ * (aof-share.ts) writes it; INFO reads it anywhere.
  */
 import { APPEND_STATE_AT, type Control } from "../memory/control.ts";
 
 const FIELDS = [
   /** 1 while the file is appended to. */
   "isOn",
-  /** Bytes of the file, and of it those that were there after the start or the last rewrite. */
+  /** Bytes of the file; of it those that were there after the start or the last rewrite, and those that were synced. */
   "bytes",
   "baseBytes",
+  "syncedBytes",
   /** 1 when the last write or sync failed. */
   "hasFailed",
   /** Syncs since the start; how many of them began late because the one before was slow; the longest, ms. */

@@ -8,7 +8,7 @@ import { FileFailure, type Files } from "../base/files.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Logger } from "../base/log.ts";
 import type { Call } from "../dispatch/call.ts";
-import { LibraryError } from "../dispatch/script-runner.ts";
+import { LibraryError, type RestorePolicy } from "../dispatch/script-runner.ts";
 import {
   type AppendFacts,
   type CheckpointFacts,
@@ -240,6 +240,19 @@ export class RdbPersistence implements Persistence {
     );
   }
 
+  noteFlushed(): void {
+    const { call, host, state } = this;
+    if (host.config.text("persistence.save") === "" || call.session.isLoader) return;
+    const snapshots = this.run.snapshot.state;
+    if (snapshots.claim()) {
+      this.save();
+      snapshots.release();
+    } else {
+      // What is under way may put older data into the file: an empty one follows.
+      state.set("isScheduled", 1);
+    }
+  }
+
   /** Empties all databases between commands, as the first half of a load. */
   emptyWhenFree(done: () => void): void {
     this.whenFree(() => this.empty(), done);
@@ -377,7 +390,7 @@ export class RdbPersistence implements Persistence {
     if (host.files.stat(path) === null) return LOAD_FAILED;
     if (options.flushes) this.empty();
     try {
-      this.loadAtOnce(path, options.merges);
+      this.loadAtOnce(path, options);
       return "";
     } catch (thrown) {
       if (!(thrown instanceof BadFile) && !(thrown instanceof FileFailure)) throw thrown;
@@ -398,23 +411,29 @@ export class RdbPersistence implements Persistence {
     return this.call.scripts?.librarySources() ?? [];
   }
 
-  /** The libraries of functions are those of a file that was loaded. Throws BadFile. */
-  replaceLibraries(sources: readonly Uint8Array[]): void {
+  /** Adds the libraries of functions of a file that was loaded. Throws BadFile. */
+  addLibraries(sources: readonly Uint8Array[], policy: RestorePolicy): void {
     const { scripts, store } = this.call;
     // Nearly always there are none, and the locks of all shards need not be waited for.
     if (scripts === null || (sources.length === 0 && scripts.state.librariesVersion === 0)) return;
-    try {
-      for (;;) {
-        store.section.beginTurn();
-        if (store.section.withinAll(() => scripts.replaceLibraries(sources))) return;
+    // Thrown inside it would end the section around this one (SECTION-3).
+    let refused: LibraryError | null = null;
+    const add = (): void => {
+      try {
+        scripts.addLibraries(sources, policy);
+      } catch (thrown) {
+        if (!(thrown instanceof LibraryError)) throw thrown;
+        refused = thrown;
       }
-    } catch (thrown) {
-      if (!(thrown instanceof LibraryError)) throw thrown;
-      throw new BadFile(0, `a library of functions cannot be loaded: ${thrown.message}`);
+    };
+    do store.section.beginTurn();
+    while (!store.section.withinAll(add));
+    if (refused !== null) {
+      throw new BadFile(0, `a library of functions cannot be loaded: ${(refused as LibraryError).message}`);
     }
   }
 
-  private loadAtOnce(path: string, merges: boolean): void {
+  private loadAtOnce(path: string, { flushes, merges }: ReloadOptions): void {
     const { call, host } = this;
     const reader = new FileReader(host.files, path);
     const loader = this.loaderOf(reader, { merges, worker: 0, workers: 1, dropsExpired: true, isWhole: true });
@@ -425,7 +444,7 @@ export class RdbPersistence implements Persistence {
         if (!call.store.pool.mayGrow) throw new BadFile(reader.offset, OUT_OF_MEMORY);
         Atomics.wait(NAP, 0, 0, 1);
       }
-      this.replaceLibraries(loader.libraries);
+      this.addLibraries(loader.libraries, flushes ? "FLUSH" : merges ? "REPLACE" : "APPEND");
       this.state.set("loadedKeys", loader.keys);
       this.state.set("expiredKeys", loader.expired);
     } finally {

@@ -174,8 +174,9 @@ export class AofControl {
     const logging = new Promise<void>((resolve) => {
       this.logging = { left: this.host.workers, resolve };
     });
+    const { ring, logId } = aof.recovered;
     for (const [worker, released] of ports.entries()) {
-      this.host.send(worker, { kind: "log", ring: aof.recovered.ring, released }, [released]);
+      this.host.send(worker, { kind: "log", ring, logId, released }, [released]);
     }
     await logging;
     this.aof = aof;

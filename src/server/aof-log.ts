@@ -10,6 +10,7 @@ import type { Logger } from "../base/log.ts";
 import { ChangeLog } from "../memory/change-log.ts";
 import type { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
+import { hasGrown } from "../persistence/rewrite-rule.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import type { AofThreadMessage, AofThreadStart, FromAofThread } from "./messages.ts";
@@ -58,7 +59,8 @@ export class AofLog {
   async start(): Promise<MessagePort[]> {
     const { recovered, control } = this;
     this.changeLog = new ChangeLog(control, Bun.mmap(recovered.ring, { shared: true }));
-    this.changeLog.begin(recovered.position);
+    // Positions of shards and replies outlive a log that was turned off: the next one never goes back behind them.
+    this.changeLog.begin(Math.max(recovered.position, this.changeLog.end));
     this.state.set("cutBytes", recovered.cutBytes);
     this.state.set("ringBytes", recovered.ringBytes);
     const channels = Array.from({ length: this.workers }, () => new MessageChannel());
@@ -129,11 +131,8 @@ export class AofLog {
   get wantsRewrite(): boolean {
     const { config, state } = this;
     if (this.isRewriting || this.thread === null) return false;
-    if (this.mustRewrite) return systemClock.monotonicMs() >= this.retryMs;
-    const threshold = config.number("persistence.aof_rewrite_threshold");
-    const bytes = state.get("bytes");
-    if (threshold <= 1 || bytes < config.number("persistence.auto_aof_rewrite_min_size")) return false;
-    return bytes >= Math.max(state.get("baseBytes"), 1) * threshold && systemClock.monotonicMs() >= this.retryMs;
+    const isWanted = this.mustRewrite || hasGrown(config, state.get("bytes"), state.get("baseBytes"));
+    return isWanted && systemClock.monotonicMs() >= this.retryMs;
   }
 
   /**

@@ -16,6 +16,7 @@ import { StartupError } from "../base/errors.ts";
 import type { PersistenceLog } from "../persistence/rdb-persistence.ts";
 import { annotationLine } from "../persistence/aof-format.ts";
 import { findForeign, importForeign } from "../persistence/aof-import.ts";
+import { checkpointNames, readCheckpoint } from "../persistence/checkpoint-files.ts";
 import { findData } from "../persistence/data-source.ts";
 import { preambleBytes } from "../persistence/aof-preamble.ts";
 import { type AofScan, scanAof } from "../persistence/aof-scanner.ts";
@@ -64,7 +65,8 @@ export interface RecoveredAof {
 export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryOptions): RecoveredAof {
   const path = join(options.directory, options.fileName);
   removeLeftovers(files, options.directory);
-  if (files.stat(path) === null) makeFile(files, log, path, options);
+  const found = files.stat(path);
+  if (found === null) makeFile(files, log, path, options);
   const preamble = readPreamble(files, path);
   let scan = scanAof(files, path, preamble);
   const ring = ringPath(options.directory);
@@ -89,6 +91,7 @@ export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryO
   if (cutBytes > 0 || missing.length > 0) scan = scanAof(files, path, preamble);
   const logId = newLogId();
   const position = scan.last?.position ?? 0;
+  if (found !== null) warnOfCheckpoint(files, log, path, found.modifiedMs, position, options.checkpoints);
   makeRing(files, ring, options.ringBytes, logId, position);
   reached("recovery-ring");
   const { bytes, records, skips, names } = scan;
@@ -106,6 +109,29 @@ export function recoverAof(files: Files, log: PersistenceLog, options: RecoveryO
     cutBytes,
     ringBytes: missing.length,
   };
+}
+
+/**
+ * Warns when the newest checkpoint has data that the append-only file at `path`, which is loaded, cannot have: the file was
+ * off when it was taken, or is an older copy.
+ */
+function warnOfCheckpoint(
+  files: Files,
+  log: PersistenceLog,
+  path: string,
+  modifiedMs: number,
+  position: number,
+  directory: string,
+): void {
+  const newest = checkpointNames(files, directory).at(-1);
+  const checkpoint = newest === undefined ? "" : readCheckpoint(files, directory, newest);
+  if (typeof checkpoint === "string" || checkpoint.takenMs <= modifiedMs) return;
+  // Taken beside this file: what it holds is in the file too.
+  if (checkpoint.position > 0 && checkpoint.position <= position) return;
+  log.warn(
+    `${path} is loaded, but the checkpoint ${newest} is newer and may have changes that the file lacks; ` +
+      "to start from the checkpoint move the file away",
+  );
 }
 
 /** Removes what rewrites left that a crash interrupted. */

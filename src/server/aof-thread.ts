@@ -1,8 +1,9 @@
 /**
  * Thread of the append-only file: takes the change log from its ring into the file and syncs the file, as
- * persistence.aof_fsync says. It sleeps on a word of the log, so its messages are looked for whenever it wakes.
+ * persistence.aof_fsync says. It sleeps on a word of the log, so its messages are looked for whenever it wakes. While it
+ * sleeps, workers may have the file (persistence/aof-share.ts).
  *
- *   always    each write is synced, then the workers hear which replies may leave
+ *   always    written and synced when a worker asks for it, at the latest after 100 ms
  *   everysec  written about ten times a second, synced once a second
  *   no        written about ten times a second
  */
@@ -12,6 +13,7 @@ import { FileFailure, realFiles } from "../base/files.ts";
 import { ChangeLog, LogState } from "../memory/change-log.ts";
 import { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
+import { AofShare } from "../persistence/aof-share.ts";
 import { AofWriter } from "../persistence/aof-writer.ts";
 import type { AofThreadMessage, AofThreadStart, FromAofThread } from "./messages.ts";
 
@@ -32,6 +34,7 @@ class AofThread {
   private readonly log: ChangeLog;
   private readonly writer: AofWriter;
   private readonly state: AppendState;
+  private readonly share: AofShare;
   private syncedMs = systemClock.monotonicMs();
   private told = "";
   private isStopping = false;
@@ -48,6 +51,8 @@ class AofThread {
     this.log = new ChangeLog(control, Bun.mmap(start.ring, { shared: true }));
     this.state = new AppendState(control);
     this.state.set("baseBytes", start.bytes);
+    this.share = new AofShare(control);
+    this.share.begin();
     const file = realFiles.open(start.path, "a", 0o640);
     this.writer = new AofWriter(realFiles, file, start.bytes, this.log, start.logId, () => systemClock.monotonicMs());
     this.fsync = start.fsync;
@@ -65,31 +70,26 @@ class AofThread {
     while (!this.isStopping) {
       const { log } = this;
       const seen = log.wakeCount;
+      this.share.take(this.writer);
       this.receive();
-      const isWritten = this.step();
+      const isWritten = this.writeAndSync();
       if (this.isReplacing) this.stepReplace();
+      this.giveFile();
       this.report();
       if (!this.isReplacing) log.sleep(seen, isWritten ? WRITE_EVERY_MS : RETRY_MS);
     }
     this.finish();
   }
 
-  /** Writes and syncs what is due. Returns false when the file cannot be written. */
-  private step(): boolean {
-    const isWritten = this.writeAndSync();
-    this.publish();
-    return isWritten;
-  }
-
-  private publish(): void {
-    const { state, writer } = this;
-    state.set("bytes", writer.length);
+  /** Gives the file away until the next step, and wakes the workers whose replies may have become free. */
+  private giveFile(): void {
+    const { share, writer, state, fsync } = this;
     state.set("hasFailed", writer.trouble.text === "" ? 0 : 1);
-    state.set("syncs", writer.syncs);
-    state.set("longestSyncMs", writer.longestSyncMs);
-    state.set("delayedSyncs", writer.delayedSyncs);
+    share.give(writer, fsync === "always" && !this.isStopping && writer.canBeLent);
+    for (const [worker, port] of this.start.workers.entries()) if (share.unmark(worker)) port.postMessage(null);
   }
 
+  /** Writes and syncs what is due. Returns false when the file cannot be written. */
   private writeAndSync(): boolean {
     const { log, writer } = this;
     if (!writer.drain()) return false;
@@ -99,12 +99,12 @@ class AofThread {
     this.syncedMs = now;
     const { durable } = log;
     const isSynced = writer.sync();
-    if (isSynced && log.isWaitedFor && log.durable !== durable) this.releaseReplies();
+    if (isSynced && log.hasWaiting && log.durable !== durable) this.wakeAll();
     return isSynced;
   }
 
-  /** Everything that was appended is durable now: replies that wait for it may leave. */
-  private releaseReplies(): void {
+  /** All workers look for replies that may leave, and for clients that need not wait any more. */
+  private wakeAll(): void {
     for (const port of this.start.workers) port.postMessage(null);
   }
 
@@ -174,13 +174,15 @@ class AofThread {
     this.fsync = fsync;
     this.log.waitsForSync = fsync === "always";
     // Replies that waited for a sync need none any more.
-    if (fsync !== "always") this.releaseReplies();
+    if (fsync !== "always") this.wakeAll();
   }
 
   private finish(): void {
     const { writer, log } = this;
+    this.share.take(writer);
     const isSafe = writer.drain() && writer.sync();
-    if (this.fsync === "always") this.releaseReplies();
+    this.share.give(writer, false);
+    if (this.fsync === "always") this.wakeAll();
     log.waitsForSync = false;
     log.state = LogState.Off;
     this.state.set("isOn", 0);

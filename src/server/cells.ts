@@ -68,8 +68,30 @@ export const Cell = {
   deniedCommands: 46,
   deniedKeys: 47,
   deniedChannels: 48,
+  /** What worker-figures.ts publishes. Peak of the used memory of all workers, bytes. */
+  peakBytes: 60,
+  /** Entries of the slow log, and keys in the sketch of HOTKEYS. */
+  slowLogEntries: 61,
+  hotKeys: 62,
+  /** The same in every worker: functions, their libraries and bytes, prefixes of broadcasting clients. */
+  functions: 63,
+  libraries: 64,
+  functionBytes: 65,
+  prefixes: 66,
+  /** The event loop: wall ms of the last look at it, its delay then and the longest of the last minute, ms. */
+  loopLookedMs: 67,
+  loopDelayMs: 68,
+  loopDelayMaxMs: 69,
+  /** Connections that wait for their next share of a turn. */
+  loopWaiting: 70,
+  /** Sum of all delays, ms, and how many were within each of LOOP_BOUNDS_MS, and beyond. */
+  loopDelaySumMs: 71,
+  loopDelays: 72,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
+
+/** Bounds of the histogram that begins at Cell.loopDelays, ms. */
+export const LOOP_BOUNDS_MS = [1, 2, 5, 10, 25, 100, 1000] as const;
 
 export class Cells {
   private readonly f64: Float64Array;
@@ -86,6 +108,15 @@ export class Cells {
   /** Number of slots: one for each worker, and the last one for the main thread. */
   get slots(): number {
     return this.control.geometry.workers;
+  }
+
+  /** Adds 1 to bucket `n` of the histogram that begins at `cell`. */
+  countIn(cell: Cell, n: number): void {
+    this.f64[this.own + cell + n]!++;
+  }
+  /** Bucket `n` of the histogram that begins at `cell`. */
+  bucketOf(worker: number, cell: Cell, n: number): number {
+    return this.f64[(this.control.workerAt(worker) >>> 1) + cell + n]!;
   }
 
   set(cell: Cell, value: number): void {

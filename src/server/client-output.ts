@@ -91,6 +91,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
   /** True while the turn will call `send`. isHeld: true while the gate will call `released`. */
   private isSendScheduled = false;
   private isHeld = false;
+  freeSpan = -2;
   /** Monotonic ms since when the output has been above its soft limit, 0 = it is not. */
   private overSoftSince = 0;
 
@@ -160,9 +161,11 @@ export class ClientOutput implements ReplyTarget, Outlet {
   /** Ends a batch: takes the rest of its replies from `reply`, and gives all of them the batch's log position. */
   finish(reply: Reply): void {
     const { position } = reply;
+    const { turn } = this.engine;
+    if (turn.gate !== null) turn.noteReply(this, position);
     if (reply.at > 0) {
       if (this.refuses(reply.at)) reply.at = 0;
-      else if (this.canGather && this.engine.turn.gather(this, reply.bytes, reply.at, position)) {
+      else if (this.canGather && turn.gather(this, reply.bytes, reply.at, position)) {
         this.isGathered = true;
         reply.at = 0;
       } else reply.handOnNow();
@@ -371,7 +374,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
   private waitForGate(): void {
     if (this.isHeld) return;
     this.isHeld = true;
-    this.engine.turn.hold(this);
+    this.engine.turn.hold(this, this.positions[0]!);
   }
   released(): void {
     this.isHeld = false;

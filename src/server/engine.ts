@@ -33,7 +33,7 @@ import type { Collections } from "../store/collections.ts";
 import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
-import { type Pinned, Turn, type TurnWork } from "./turn.ts";
+import { type Gate, type Pinned, Turn, type TurnWork } from "./turn.ts";
 import { userSettings } from "./user-settings.ts";
 
 /** Keys sampled per round for `stalePercent`, and the weight of one round in the running average. */
@@ -216,8 +216,11 @@ export class Engine implements TurnWork {
     const { dispatcher, store, effects } = this;
     dispatcher.isGated = waits;
     store.section.ends = waits ? (section) => section.setPosition(effects.position) : null;
+    this.turn.setGate(waits ? this.gate : null);
     if (!waits) this.turn.release(log.end);
   }
+  /** Syncs what replies wait for; null = the owner calls Turn.release. */
+  gate: Gate | null = null;
 
   /** The error for which writes are refused; 0 = they are not. */
   private failure = 0;

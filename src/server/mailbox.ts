@@ -208,6 +208,11 @@ export class Mailbox implements PublishMail {
     }
   }
 
+  /** Wakes the worker `to`, so that it runs a turn. */
+  wakeOne(to: number): void {
+    this.addressees[to]!.port!.postMessage(null);
+  }
+
   /** True when so much waits for the worker `to` that a sender that can wait should. */
   isBehind(to: number): boolean {
     return this.addressees[to]!.ring.backlog > BEHIND_BYTES;

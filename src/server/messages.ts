@@ -101,7 +101,7 @@ export type ToWorker =
   /** Writes the RDB file before the end; the worker answers "saved". */
   | { kind: "saveLast" }
   /** Changes go to the change log from now on. `released`: the thread of the file says by it that replies may leave. */
-  | { kind: "log"; ring: string; released: MessagePort }
+  | { kind: "log"; ring: string; logId: string; released: MessagePort }
   | { kind: "ask"; id: number; from: number; ask: Ask }
   | { kind: "answers"; id: number; answers: Answer[] }
   | { kind: "monitored"; from: number; batch: MonitorBatch }

@@ -100,7 +100,7 @@ export class RdbLoad {
   private takeLibraries(): unknown {
     if (this.worker !== 0) return null;
     try {
-      this.persistence.replaceLibraries(this.loader.libraries);
+      this.persistence.addLibraries(this.loader.libraries, "FLUSH");
       return null;
     } catch (thrown) {
       return thrown;

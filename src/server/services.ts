@@ -88,7 +88,7 @@ export class Services implements ServerServices {
   private nextAsk = 1;
   private readonly samples: Sample[] = [];
   /** Peak of used memory. Every worker samples the sum over all, so each has the peak of the process. */
-  private peak = 0;
+  peak = 0;
   private readonly base = Object.fromEntries(RESETTABLE.map((name) => [name, 0])) as Record<
     (typeof RESETTABLE)[number],
     number
@@ -446,7 +446,7 @@ export class Services implements ServerServices {
     this.setObserver();
     return answer;
   }
-  private hotKeysSession: HotKeys | null = null;
+  hotKeysSession: HotKeys | null = null;
 
   /** Gives the dispatcher the observer while MONITOR or HOTKEYS is on, and null otherwise. */
   private setObserver(): void {

@@ -34,6 +34,7 @@ import { makeMailboxes } from "./mailbox.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import { MetricsControl } from "./metrics-control.ts";
 import { TlsControl } from "./tls-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
@@ -195,6 +196,11 @@ class Supervisor {
     this.tls = TlsControl.open(config, realFiles, systemClock, logs.target("server"), (material) => {
       for (let worker = 0; worker < facts.workers; worker++) this.send(worker, { kind: "renewTls", material });
     });
+    this.metrics = new MetricsControl(config, memory, facts, logs.target("metrics"), () => ({
+      tls: this.tls.served,
+      isStopping: this.stopping,
+      isReady: this.isReady,
+    }));
     this.aof = new AofControl(config, logs, memory.control, host, (text) => this.appendFailed(text));
     this.cells = new Cells(memory.control, 0);
     const log = logs.target("persistence");
@@ -204,6 +210,7 @@ class Supervisor {
     this.mailPorts = connectAll(facts.workers);
   }
   private readonly tls: TlsControl;
+  private readonly metrics: MetricsControl;
   private readonly aof: AofControl;
   private readonly snapshots: SnapshotControl;
   private readonly saves: SaveControl;
@@ -226,6 +233,7 @@ class Supervisor {
     const own = new Cells(this.memory.control, this.facts.workers);
     publishThreadCpu(own);
     setInterval(() => publishThreadCpu(own), CPU_EVERY_MS);
+    this.metrics.begin();
     const { recovered } = this;
     const hasFile = recovered !== null || hasData(realFiles, this.places);
     if (hasFile) this.memory.control.isLoading = true;

@@ -14,8 +14,9 @@
  *         0                  ends[0]               ends[1] = at
  *
  * The gate: a reply carries the position in the change log that must be released before the reply may leave. Unless replies
- * wait for the disk, every position is 0 and every reply leaves at the end of its turn. A reply that the gate holds back
- * stays in its connection's output, where it counts against the limits, until `release`.
+ * wait for the disk, every position is 0 and every reply leaves at the end of its turn. At the end of a turn whose replies
+ * wait, the gate is asked to sync what they wait for (sync-gate.ts). A reply that it holds back stays in its connection's
+ * output, where it counts against the limits, until `release` or the end of a later turn.
  *
  * Invariants
  *   TURN-1  no shard lock is held while a socket is written or closed, or a pin is released
@@ -43,6 +44,8 @@ const OPENS_MAX = 256;
  * other connections do not wait for all of them.
  */
 const PUSHES_A_TURN = 256;
+/** A connection counts as a reader for one to two such spans after a reply that did not wait for the gate, ms. */
+const SPAN_MS = 50;
 
 /** The holder of a shard's pin. */
 export interface Pinned {
@@ -65,10 +68,24 @@ export interface Outlet {
   readonly descriptor?: number;
   /** A gathered reply of `length` bytes has left before the end of the turn. */
   sentEarly?(length: number): void;
+  /** Number of the span of time (SPAN_MS) in which it last got a reply that did not wait for the gate. */
+  freeSpan: number;
+}
+
+/** What makes the positions durable that replies wait for. */
+export interface Gate {
+  /** Everything before this position is durable. */
+  readonly durable: number;
+  /** Has everything before `position` made durable: before it returns, or soon. `isAlone`: nobody minds if that takes long. */
+  sync(position: number, isAlone: boolean): void;
+  /** Replies wait, and the turn is over. Returns false when more than `released` is durable meanwhile. */
+  rest(released: number): boolean;
+  /** A turn begins: its end will compare `durable`. */
+  work(): void;
 }
 
 /** In the place of an output whose reply has left. */
-const SENT: Outlet = { sendGathered: () => {}, send: () => {}, released: () => {}, drop: () => {} };
+const SENT: Outlet = { sendGathered: () => {}, send: () => {}, released: () => {}, drop: () => {}, freeSpan: 0 };
 
 /** A connection that continues in a later turn. */
 export interface Proceeding {
@@ -79,6 +96,8 @@ export interface Proceeding {
 /** The engine's part of a turn. */
 export interface TurnWork {
   readonly blocking: Blocking;
+  /** Monotonic time of the turn, ms. */
+  readonly monotonicMs: number;
   beginTurn(): void;
   /** Called when all commands of the turn have ended. */
   endCommands(): void;
@@ -102,6 +121,14 @@ export interface Mail {
 export class Turn {
   /** Position of the change log up to which replies may leave. */
   released = 0;
+  /** null = replies do not wait for the disk, or `release` alone says when they leave. */
+  gate: Gate | null = null;
+  /** Highest position that a reply has carried. */
+  private awaited = 0;
+  /** The present span of time, and how many connections got a reply without waiting in it and in the one before. */
+  private span = 0;
+  private freeNow = 0;
+  private freeBefore = 0;
   /**
    * Runs `work` after the current events. null: there is no event loop. A turn then ends with the call that began it, and
    * the owner calls `runDue` for the connections that continue later.
@@ -137,6 +164,11 @@ export class Turn {
   private readonly spares: Buffer[] = [];
   /** Where an output puts short buffers together, to send them in one write. */
   readonly together = Buffer.allocUnsafeSlow(TOGETHER_BYTES);
+
+  /** Connections that continue in a later turn. */
+  get waiting(): number {
+    return this.proceeding.length;
+  }
 
   constructor(private readonly work: TurnWork) {
     work.blocking.scheduleTurn = () => {
@@ -177,6 +209,7 @@ export class Turn {
     } finally {
       this.depth--;
     }
+    if (this.gate !== null) this.beginGated(this.gate);
   }
 
   private readonly end = (): void => {
@@ -186,6 +219,7 @@ export class Turn {
       this.serve();
       this.work.endCommands();
       this.mail?.wake();
+      if (this.gate !== null && this.awaited > this.released) this.openGate(this.gate);
       this.send();
       this.reportThrown();
     } catch (thrown) {
@@ -197,8 +231,8 @@ export class Turn {
     this.work.publishSent();
     // Closing a connection may have produced replies for others (MONITOR) or served them.
     if (this.later === null) return;
-    if (this.isServing || this.sending.length > 0 || this.pushing.length > 0 || this.mail?.rest() === false)
-      this.open();
+    const hasWork = this.isServing || this.sending.length > 0 || this.pushing.length > 0;
+    if (hasWork || this.mail?.rest() === false || this.isFree) this.open();
   };
 
   /** Delivers the replies of served clients, which then run their next commands. An exception here keeps no reply back. */
@@ -341,8 +375,13 @@ export class Turn {
     this.pushing.push(outlet);
   }
   /** Calls `outlet.released` when the gate opens further. */
-  hold(outlet: Outlet): void {
+  hold(outlet: Outlet, position: number): void {
     this.held.push(outlet);
+    const { gate } = this;
+    if (gate === null || position <= this.awaited) return;
+    // A push that no reply of this worker has waited for.
+    this.awaited = position;
+    if (gate.durable < position) gate.sync(position, false);
   }
   /** Closes the connection of `outlet` at the end of the turn. The rest of its output is lost. */
   scheduleDrop(outlet: Outlet): void {
@@ -353,13 +392,67 @@ export class Turn {
     this.unpins.push(pinned);
   }
 
+  // ---- the gate ----
+
+  /** Sets or removes the gate. */
+  setGate(gate: Gate | null): void {
+    if (this.gate !== null) this.gate.work();
+    this.gate = gate;
+    this.awaited = 0;
+  }
+
   /** Opens the gate up to `position`. Replies that it held back leave. */
   release(position: number): void {
     if (position <= this.released) return;
     this.enter();
+    this.openUpTo(position);
+    this.leave();
+  }
+
+  private openUpTo(position: number): void {
     this.released = position;
     for (const outlet of this.held.splice(0)) outlet.released();
-    this.leave();
+  }
+
+  /** A batch of `outlet` has replies that wait for `position`. Called only while there is a gate. */
+  noteReply(outlet: Outlet, position: number): void {
+    if (position > this.released) {
+      if (position > this.awaited) this.awaited = position;
+    } else if (outlet.freeSpan !== this.span) {
+      outlet.freeSpan = this.span;
+      this.freeNow++;
+    }
+  }
+
+  private beginGated(gate: Gate): void {
+    gate.work();
+    const span = Math.floor(this.work.monotonicMs / SPAN_MS);
+    if (span === this.span) return;
+    this.freeBefore = span === this.span + 1 ? this.freeNow : 0;
+    this.freeNow = 0;
+    this.span = span;
+  }
+
+  /** Has made durable what replies wait for. */
+  private openGate(gate: Gate): void {
+    if (gate.durable < this.awaited) gate.sync(this.awaited, this.isAlone);
+    if (gate.durable > this.released) this.openUpTo(gate.durable);
+  }
+
+  /** True when every connection that got a reply without waiting lately waits now. */
+  private get isAlone(): boolean {
+    let free = Math.max(this.freeNow, this.freeBefore);
+    if (free === 0) return true;
+    const { outlets, positions, held, span, released } = this;
+    for (const outlet of held) if (outlet.freeSpan >= span - 1) free--;
+    for (let n = 0; n < outlets.length && free > 0; n++)
+      if (positions[n]! > released && outlets[n]!.freeSpan >= span - 1) free--;
+    return free <= 0;
+  }
+
+  /** True when the gate can be opened further, after a turn whose replies wait. */
+  private get isFree(): boolean {
+    return this.gate !== null && this.awaited > this.released && !this.gate.rest(this.released);
   }
 
   /** Returns a buffer of SPARE_BYTES, in exchange for one that was moved into an output. */

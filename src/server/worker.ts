@@ -40,7 +40,9 @@ import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
 import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
+import { SyncGate } from "./sync-gate.ts";
 import type { Proceeding } from "./turn.ts";
+import { WorkerFigures } from "./worker-figures.ts";
 
 declare const self: Worker;
 
@@ -69,9 +71,11 @@ class DataWorker implements ClientHost {
   readonly snapshots: SnapshotPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
+  private readonly figures: WorkerFigures;
   private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
   private maintainScheduled = false;
   private readonly collector: Collector;
+  private readonly mailbox: Mailbox;
   private connections = 0;
   private nextClient = 1;
 
@@ -90,6 +94,7 @@ class DataWorker implements ClientHost {
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.services.log = this.log;
+    this.figures = new WorkerFigures(this.engine, this.services, systemClock);
     checkTlsSettings(config, realFiles, this.log);
     this.services.attach(this.engine, (client) => {
       this.log.info(`client evicted: ${this.services.lineOf(client)}`);
@@ -113,7 +118,7 @@ class DataWorker implements ClientHost {
     this.services.collector = this.collector;
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
-    const mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
+    this.mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
@@ -123,6 +128,7 @@ class DataWorker implements ClientHost {
       published: (message) => pubsub.receive(message),
       deliver: () => pubsub.deliver(),
     });
+    const { mailbox } = this;
     pubsub.mail = mailbox;
     this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
     blocking.send = (to, served) => mailbox.send(to, served);
@@ -413,6 +419,7 @@ class DataWorker implements ClientHost {
       this.services.tick();
       this.closeOffenders();
       engine.publishCounters();
+      this.figures.publish(this.config.number("storage.expire_check_interval"));
     });
     this.collector.endRound();
   }
@@ -512,12 +519,16 @@ class DataWorker implements ClientHost {
   }
 
   /** Appends changes to the change log from now on. */
-  appendTo(ring: string, released: MessagePort): void {
+  appendTo(ring: string, logId: string, released: MessagePort): void {
     const log = new ChangeLog(this.arena.control, Bun.mmap(ring, { shared: true }));
     this.engine.effects.log = log;
+    const wake = (other: number) => this.mailbox.wakeOne(other);
+    this.engine.gate = new SyncGate(this.arena.control, log, logId, this.worker, this.facts.workers, wake);
     released.onmessage = () =>
       this.guard(() => {
-        this.engine.turn.release(log.waitsForSync ? log.durable : log.end);
+        // A turn in any case: its end sets the mark again (AOFSHARE-4) when a reply still waits.
+        this.engine.turn.touch();
+        if (!log.waitsForSync) this.engine.turn.release(log.end);
         this.services.persistence.syncWaits.look();
       });
   }
@@ -625,7 +636,7 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       worker!.saveLast();
       return;
     case "log":
-      worker!.appendTo(message.ring, message.released);
+      worker!.appendTo(message.ring, message.logId, message.released);
       postToMain({ kind: "logging", worker: workerNumber() });
       return;
     case "ask":

@@ -18,7 +18,7 @@
  * Locking: the stripe's lock. It comes after the locks of shards; its holder takes only leaf locks, and one stripe at a time.
  */
 import { assert } from "../base/assert.ts";
-import { CHANNEL_STRIPES, STRIPE_WORDS, STRIPES, SUBSCRIBED_AT } from "../memory/control.ts";
+import { CHANNEL_STRIPES, type Control, STRIPE_WORDS, STRIPES, SUBSCRIBED_AT } from "../memory/control.ts";
 import { lock, unlock } from "../memory/lock.ts";
 import { NO_REF, type Ref } from "../structures/pages.ts";
 import type { Key } from "./key.ts";
@@ -58,6 +58,13 @@ export interface ChannelEntry {
   readonly total: number;
 }
 
+/** Names of a kind that have subscribers. Read without a lock. */
+export function channelCount({ i32, channelsAt }: Control, kind: ChannelKind): number {
+  let total = 0;
+  for (let n = 0; n < STRIPES; n++) total += Atomics.load(i32, channelsAt + n * STRIPE_WORDS + COUNT_AT + kind);
+  return total;
+}
+
 export class Channels {
   /** Clients of the opened channel, by worker. */
   readonly clients: Int32Array;
@@ -91,9 +98,7 @@ export class Channels {
   }
   /** Names of this kind that have subscribers. */
   count(kind: ChannelKind): number {
-    let total = 0;
-    for (let n = 0; n < STRIPES; n++) total += Atomics.load(this.c, this.stripeAt(n) + COUNT_AT + kind);
-    return total;
+    return channelCount(this.store.arena.control, kind);
   }
   /** Advanced by each change of the patterns and their numbers of clients. */
   get patternVersion(): number {

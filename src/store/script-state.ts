@@ -3,7 +3,7 @@
  * keyspace (keyspaces.ts); here is what says which of them are valid, and what is running.
  *
  *   word  0 │ lock │
- *        32 │ generation │ scripts │ evicted │ version of the libraries │ bytes of the texts (a double) │ tick │ busy scripts │
+ *        32 │ generation │ scripts │ evicted │ version of the libraries │ bytes of the texts (a double) │ tick │ busy scripts │ runs debug │
  *        64 │ slot 0 │ slot 1 │ ... │ slot 499 │
  *      4064 │ script lock: held by a script that may use keys that it has not declared (SECTION-5) │
  *   slot    │ sha1 (5 words) │ tick of its last use, 0 = free │
@@ -30,6 +30,7 @@ const LIBRARIES_VERSION = 35;
 const BYTES = 36;
 const TICK = 38;
 const BUSY = 39;
+const RUNS_DEBUG = 40;
 const SLOTS_AT = 64;
 /** Scripts made by EVAL that are kept, as in Redis. */
 export const SLOTS = 500;
@@ -201,6 +202,14 @@ export class ScriptState {
   }
   librariesChanged(): void {
     Atomics.add(this.c, this.at + LIBRARIES_VERSION, 1);
+  }
+
+  /** True after DEBUG SET-DISABLE-DENY-SCRIPTS 1: scripts may call DEBUG. */
+  get runsDebug(): boolean {
+    return Atomics.load(this.c, this.at + RUNS_DEBUG) !== 0;
+  }
+  set runsDebug(isAllowed: boolean) {
+    Atomics.store(this.c, this.at + RUNS_DEBUG, Number(isAllowed));
   }
 
   // ---- what runs ----

@@ -28,6 +28,11 @@ export class TopKeys {
     assert(capacity > 0, "a sketch counts at least one key");
   }
 
+  /** Keys that are counted. */
+  get size(): number {
+    return this.entries.size;
+  }
+
   /** Adds `weight` (not negative) to a key. O(1) for a counted key, O(capacity) for any other. */
   add(key: string, weight: number): void {
     this.total += weight;

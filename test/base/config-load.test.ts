@@ -185,7 +185,6 @@ describe("two names for one key", () => {
 
 describe("features that this version lacks", () => {
   test.each([
-    "[metrics]\nenabled = true",
     "[storage]\nactive_defrag = true",
     "[storage]\ntiering = true",
     "[server]\ntcp_fast_open = true",
@@ -201,9 +200,9 @@ describe("features that this version lacks", () => {
 
   test("a feature that is off, or a parameter of it, loads", () => {
     const text =
-      "[persistence]\nenable_checkpoints = false\nmax_checkpoints = 5\n[metrics]\nenabled = false\nport = 9091\n[server]\ntcp_fast_open = false";
+      "[persistence]\nenable_checkpoints = false\nmax_checkpoints = 5\n[replication]\nparallel_sync = false\nsync_threads = 5\n[server]\ntcp_fast_open = false";
     const { warnings } = loadConfigText(text, "ferrite.toml", MACHINE);
-    expect(warnings).toEqual(["ferrite.toml:6: metrics.port has no effect in this version"]);
+    expect(warnings).toEqual(["ferrite.toml:6: replication.sync_threads has no effect in this version"]);
   });
 
   test("io_uring gets the guide's message", () => {

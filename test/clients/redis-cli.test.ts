@@ -4,6 +4,9 @@
  *         stopped by its process ID.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { show } from "../support/resp.ts";
 import { requireRedis, type Server, startFerrite, startRedis } from "../support/servers.ts";
 
@@ -68,6 +71,21 @@ async function endless(args: readonly string[], isEnough: (out: string) => boole
   clearTimeout(guard);
   await child.exited;
   return out;
+}
+
+/** Calls `work` with a function that writes a script into a temporary file and returns its path. */
+async function withScripts(work: (file: (text: string) => string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "ferrite-scripts-"));
+  let count = 0;
+  try {
+    await work((text) => {
+      const path = join(folder, `${count++}.lua`);
+      writeFileSync(path, text);
+      return path;
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 function lines(out: string): string[] {
@@ -137,6 +155,52 @@ describe("redis-cli", () => {
       expect([args, ours]).toEqual([args, theirs]);
     }
     await redis.stop();
+  });
+
+  check("--eval prints the same as with Redis", async () => {
+    const redis = await startRedis();
+    await fill(redis);
+    await withScripts(async (file) => {
+      const good = file("local n = redis.call('INCR', KEYS[1])\nreturn {n, ARGV, KEYS, {ok='fine'}, false}\n");
+      const cases: string[][] = [
+        ["--eval", good, "evaluated", ",", "a b", "c"],
+        ["--no-raw", "--eval", good, "evaluated"],
+        ["-3", "--no-raw", "--eval", good, "evaluated", ",", "x"],
+        ["--json", "--eval", good, "evaluated", ",", "x"],
+        ["--eval", good, "key:1"],
+        ["--eval", file("return ("), "evaluated"],
+        ["--eval", file("return nothing")],
+        ["--eval", file("#!lua flags=no-writes\nreturn redis.call('SET', 'a', 'b')")],
+        ["--eval", "no such file"],
+      ];
+      for (const args of cases) {
+        const [ours, theirs] = await Promise.all([cli(args), cli(args, "", redis)]);
+        expect([args, ours]).toEqual([args, theirs]);
+      }
+    });
+    await redis.stop();
+  });
+
+  check("--ldb says that there is no debugger, and runs nothing", async () => {
+    await withScripts(async (file) => {
+      const script = file("return redis.call('SET', 'debugged', 'yes')\n");
+      for (const mode of ["--ldb", "--ldb-sync-mode"]) {
+        const { out } = await cli([mode, "--eval", script]);
+        expect(out).toContain("ERR The script debugger (LDB) is not available in Ferrite");
+      }
+    });
+    expect((await cli(["EXISTS", "debugged"])).out).toBe("0\n");
+    // The connection that has asked for it runs no script until it takes that back, or is reset.
+    const client = await server.connect();
+    const none = /^-ERR The script debugger \(LDB\) is not available in Ferrite/;
+    expect(show(await client.command("SCRIPT", "DEBUG", "SYNC"))).toMatch(none);
+    expect(show(await client.command("EVAL", "return 1", "0"))).toMatch(none);
+    expect(show(await client.command("SCRIPT", "DEBUG", "NO"))).toBe("+OK");
+    expect(show(await client.command("EVAL", "return 1", "0"))).toBe(":1");
+    expect(show(await client.command("SCRIPT", "DEBUG", "YES"))).toMatch(none);
+    await client.command("RESET");
+    expect(show(await client.command("EVAL", "return 1", "0"))).toBe(":1");
+    client.close();
   });
 
   check("--scan, with a pattern, also a quoted one", async () => {

@@ -363,6 +363,22 @@ const NAMES = [
   ["FUNCTION", "FLUSH"],
 ];
 
+/** What becomes of libraries when a file with some of them is loaded. */
+const RELOADS = [
+  ["FUNCTION", "FLUSH"],
+  ["FUNCTION", "LOAD", library("a", register("first", 1))],
+  ["DEBUG", "RELOAD"],
+  ["DEBUG", "RELOAD", "NOFLUSH", "MERGE"],
+  ["FUNCTION", "LOAD", "REPLACE", library("a", register("first", 2))],
+  ["FUNCTION", "LOAD", library("b", register("second", 2))],
+  ["DEBUG", "RELOAD", "NOSAVE", "NOFLUSH", "MERGE"],
+  ["FCALL", "first", "0"],
+  ["FCALL", "second", "0"],
+  ["DEBUG", "RELOAD", "NOSAVE"],
+  ["FCALL", "second", "0"],
+  ["FUNCTION", "FLUSH"],
+];
+
 /** What commands do only in scripts. */
 const ONLY_IN_SCRIPTS = [
   ["XADD", "stream", "1-1", "a", "b"],
@@ -379,6 +395,33 @@ const ONLY_IN_SCRIPTS = [
   script("return redis.call('SORT', 'list', 'BY', 'nosort')"),
 ];
 
+/** How a script reads each type of reply, and hands it on. */
+const TYPES = "string integer double bignum null array set map attrib verbatim true false nothing".split(" ");
+/** Shows a Lua value down to two levels. */
+const SHOWN = `
+  local function shown(value, deep)
+    if type(value) ~= 'table' then return type(value) .. ' ' .. tostring(value) end
+    local parts = {}
+    for k, v in pairs(value) do parts[#parts + 1] = tostring(k) .. '=' .. (deep and tostring(v) or shown(v, true)) end
+    table.sort(parts)
+    return '{' .. table.concat(parts, ', ') .. '}'
+  end`;
+const REPLIES_TO_SCRIPTS = [
+  script("return redis.pcall('DEBUG', 'PROTOCOL', 'string')"),
+  ["DEBUG", "SET-DISABLE-DENY-SCRIPTS", "1"],
+  ...[2, 3].flatMap((protocol) =>
+    TYPES.flatMap((type) => [
+      script(`redis.setresp(${protocol}) return redis.pcall('debug', 'protocol', '${type}')`),
+      script(`${SHOWN} redis.setresp(${protocol}) return shown(redis.pcall('debug', 'protocol', '${type}'))`),
+      script(`redis.setresp(${protocol}) return {1, redis.pcall('debug', 'protocol', '${type}'), 2}`),
+    ]),
+  ),
+  script("return redis.call('DEBUG', 'SLEEP', 0.001)"),
+  script("return redis.call('DEBUG', 'ERROR', 'CODE text')"),
+  ["DEBUG", "SET-DISABLE-DENY-SCRIPTS", "0"],
+  script("return redis.call('DEBUG', 'SLEEP', 0.001)"),
+];
+
 async function compare(ours: RespClient, theirs: RespClient, commands: readonly (readonly string[])[]): Promise<void> {
   for (const args of commands) {
     expect([args, await ask(ours, ...args)]).toEqual([args, await ask(theirs, ...args)]);
@@ -387,7 +430,7 @@ async function compare(ours: RespClient, theirs: RespClient, commands: readonly 
 
 describe("scripting and redis-server", () => {
   if (!requireRedis()) return;
-  const both = bothServers({ workers: 2 });
+  const both = bothServers({ workers: 2, settings: { "enable-debug-command": "yes" } });
 
   async function compared(protocol: number, commands: readonly (readonly string[])[]): Promise<void> {
     const theirs = await both.redis!.connect();
@@ -419,7 +462,42 @@ describe("scripting and redis-server", () => {
       ERRORS.map((text) => script(text)),
     ));
   test("EVAL, EVALSHA and SCRIPT", () => compared(2, COMMANDS));
+  test.each([2, 3])("replies of each type, RESP%d", (protocol) => compared(protocol, REPLIES_TO_SCRIPTS));
+  test("commands that scripts may not call are counted as rejected", async () => {
+    const counts: string[][] = [];
+    for (const server of [both.redis!, both.ferrite]) {
+      const client = await server.connect();
+      await client.command("CONFIG", "RESETSTAT");
+      await client.command(
+        ...script("redis.pcall('subscribe', 'a') redis.pcall('get') return redis.pcall('debug', 'help')"),
+      );
+      await client.command("EVAL_RO", "return redis.pcall('set', 'a', 'b')", "0");
+      const lines = (await ask(client, "INFO", "COMMANDSTATS")).split(/\\r\\n|\r\n/);
+      counts.push(
+        lines
+          .filter((line) => /_(subscribe|get|debug|set|eval|eval_ro):/.test(line))
+          .map((line) => line.replace(/usec[a-z_]*=[\d.]+,/g, ""))
+          .sort(),
+      );
+      client.close();
+    }
+    expect(counts[0]!.length).toBe(6);
+    expect(counts[1]).toEqual(counts[0]!);
+  });
   test("what commands do only in scripts", () => compared(2, ONLY_IN_SCRIPTS));
   test("names of functions, shebangs, numbers of arguments", () => compared(2, NAMES));
+  test("libraries of a file that is loaded", () => compared(2, RELOADS));
+  test("a file with a library that is there already is refused", async () => {
+    const client = await both.ferrite.connect();
+    await client.command("FLUSHALL");
+    await client.command("FUNCTION", "LOAD", library("a", register("first", 1)));
+    // redis-server 7.0 says it without the part after the comma.
+    expect(await ask(client, "DEBUG", "RELOAD", "NOFLUSH")).toBe(
+      "-ERR Error trying to load the RDB dump, check server logs.",
+    );
+    expect(await ask(client, "FCALL", "first", "0")).toBe(":1");
+    await client.command("FUNCTION", "FLUSH");
+    client.close();
+  });
   test.each([2, 3])("functions, RESP%d", (protocol) => compared(protocol, FUNCTION_COMMANDS));
 });

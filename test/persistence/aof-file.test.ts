@@ -273,6 +273,19 @@ describe("a rewrite", () => {
     }
   });
 
+  test("that cannot begin its copy leaves no file open", () => {
+    for (let nth = 1; nth <= 4; nth++) {
+      const run = new Run(disk(1), 0);
+      run.append(1, 10, 0);
+      run.beginRewrite();
+      run.writer.drain();
+      const before = run.files.openCount;
+      run.files.planFailure({ operation: "*", nth: run.files.callCount + nth, code: "EIO" });
+      expect(() => run.writer.beginTail(BASE, 0, AOF, AOF)).toThrow("Input/output error");
+      expect(run.files.openCount).toBe(before);
+    }
+  });
+
   test("makes a file whose sync failed one that is written again", () => {
     const run = new Run(disk(12), 0);
     run.append(1, 50, 0);

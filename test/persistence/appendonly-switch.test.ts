@@ -4,7 +4,7 @@
  * Method: the executable, started without the file, with writers at work during the change.
  */
 import { expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type RespClient, show } from "../support/resp.ts";
@@ -91,6 +91,33 @@ test("appendonly turned on and off while the file is rewritten: the last turn co
     const reader = await again.connect();
     expect(show(await reader.command("DBSIZE"))).toBe(":20001");
     await again.stop();
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}, 60_000);
+
+/** A reply whose position is behind what an earlier log has released would leave before its sync. */
+test("the log of a file that is turned on again goes on behind the positions of the one before", async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "ferrite-switch-"));
+  const lastPosition = () => {
+    const lines = readFileSync(join(dataDir, "appendonly.aof"), "latin1").match(/^#FERRITE:.*\r$/gm) ?? [];
+    return Number(lines.at(-1)!.split(":")[2]);
+  };
+  try {
+    const settings = { "persistence.aof_fsync": "always" };
+    const server = await startFerrite({ dataDir, workers: 2, persistence: true, settings });
+    const client = await server.connect();
+    await client.pipeline(Array.from({ length: 100 }, (_, n) => ["SET", `key:${n}`, "x".repeat(100)]));
+    const before = lastPosition();
+    expect(before).toBeGreaterThan(10_000);
+    expect(show(await client.command("CONFIG", "SET", "appendonly", "no"))).toBe("+OK");
+    await until(async () => (await field(client, "aof_enabled")) === "0");
+    expect(show(await client.command("CONFIG", "SET", "appendonly", "yes"))).toBe("+OK");
+    await until(async () => (await field(client, "aof_rewrites")) !== "0");
+    expect(show(await client.command("SET", "logged", "1"))).toBe("+OK");
+    expect(lastPosition()).toBeGreaterThan(before);
+    expect(show(await client.command("GET", "key:7"))).toBe(`"${"x".repeat(100)}"`);
+    await server.kill();
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }

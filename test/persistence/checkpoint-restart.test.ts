@@ -4,7 +4,7 @@
  * Method: the executable on a data directory of its own, stopped, killed and started again.
  */
 import { afterEach, expect, test } from "bun:test";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { show, within } from "../support/resp.ts";
@@ -142,6 +142,30 @@ test("the append-only file wins over checkpoints, and without it the newest chec
   const fourth = await start(folder, true);
   expect(await run(fourth, "GET k")).toEqual(['"two"']);
   expect(fourth.log()).toContain("appendonly.aof was made from ");
+}, 120_000);
+
+test("an append-only file that is older than the newest checkpoint is loaded, with a warning", async () => {
+  const folder = newFolder();
+  const first = await start(folder, true);
+  await run(first, "SET k one");
+  expect((await first.stop()).code).toBe(0);
+  const second = await start(folder, true);
+  expect((await second.stop()).code).toBe(0);
+  expect(second.log()).not.toContain("is newer and may have changes");
+
+  // Without the file for a while.
+  rmSync(join(folder, "change-log.ring"));
+  const aof = readFileSync(join(folder, "appendonly.aof"));
+  rmSync(join(folder, "appendonly.aof"));
+  const third = await start(folder, false);
+  await run(third, "SET k two");
+  expect((await third.stop()).code).toBe(0);
+  writeFileSync(join(folder, "appendonly.aof"), aof);
+  const before = new Date(Date.now() - 3_600_000);
+  utimesSync(join(folder, "appendonly.aof"), before, before);
+  const fourth = await start(folder, true);
+  expect(await run(fourth, "GET k")).toEqual(['"one"']);
+  expect(fourth.log()).toContain(`the checkpoint ${checkpoints(folder).at(-1)} is newer and may have changes`);
 }, 120_000);
 
 test("SHUTDOWN takes a checkpoint, SHUTDOWN NOSAVE does not; without anything the start warns", async () => {

@@ -14,7 +14,7 @@ import { encodeCommand, type Reply, type RespClient } from "../support/resp.ts";
 import { type Server, startFerrite } from "../support/servers.ts";
 
 const ROUNDS = countFrom("FERRITE_KILL_ROUNDS", 12);
-const CLIENTS = 8;
+const CLIENTS = countFrom("FERRITE_KILL_CLIENTS", 8);
 const DEPTH = 16;
 /** Replies to the commands of one number. */
 const REPLIES = 10;

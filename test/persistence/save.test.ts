@@ -51,6 +51,32 @@ describe("SAVE", () => {
     expect(engine.send("LASTSAVE")).toBe(`:${START_MS / 1000 + 5}`);
   });
 
+  test("FLUSHALL with save points empties the file at once, without them it leaves it alone", () => {
+    const engine = testEngine();
+    engine.send("SET", "k", "v");
+    const before = savedBy(engine);
+    engine.config.apply([{ name: "persistence.save", value: "", previous: "" }]);
+    expect(engine.send("FLUSHALL")).toBe("+OK");
+    expect(readWhole(engine.files, pathOf(engine))).toEqual(before);
+
+    engine.send("SET", "k", "v");
+    engine.config.apply([{ name: "persistence.save", value: "3600 1", previous: "" }]);
+    expect(engine.send("FLUSHDB")).toBe("+OK");
+    expect(readWhole(engine.files, pathOf(engine))).toEqual(before);
+    engine.send("SELECT", "3");
+    engine.send("SET", "other", "v");
+    expect(engine.send("FLUSHALL")).toBe("+OK");
+    const other = testEngine();
+    expect(load(other, readWhole(engine.files, pathOf(engine))).keys).toBe(0);
+
+    // During a background save an empty file follows.
+    const { state } = engine.persistence;
+    expect(engine.persistence.run.snapshot.state.claim()).toBe(true);
+    expect(engine.send("FLUSHALL")).toBe("+OK");
+    expect(state.get("isScheduled")).toBe(1);
+    engine.persistence.run.snapshot.state.release();
+  });
+
   test("strings are compressed, unless rdb_compression is off", () => {
     const engine = testEngine();
     const long = "abcdefgh".repeat(500);

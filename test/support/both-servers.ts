@@ -20,18 +20,20 @@ export interface BothOptions {
   workers: number;
   /** Connections to Ferrite that are open during all tests. The kernel spreads them over the workers. */
   clients?: number;
+  /** Settings of both, under their Redis names. */
+  settings?: Record<string, string>;
 }
 
 /** Starts both servers before the tests of the file, and stops them after the last one. */
-export function bothServers({ workers, clients: count = 0 }: BothOptions): BothServers {
+export function bothServers({ workers, clients: count = 0, settings = {} }: BothOptions): BothServers {
   let ferrite: Server | null = null;
   let redis: Server | null = null;
   let clients: RespClient[] = [];
   beforeAll(async () => {
-    const server = await startFerrite({ workers });
+    const server = await startFerrite({ workers, settings });
     ferrite = server;
     clients = await Promise.all(Array.from({ length: count }, () => server.connect()));
-    if (requireRedis()) redis = await startRedis();
+    if (requireRedis()) redis = await startRedis({ settings });
   }, START_MS);
   afterAll(async () => {
     for (const client of clients) client.close();

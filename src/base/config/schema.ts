@@ -1339,21 +1339,19 @@ const LOGGING = [
 const METRICS = [
   key("metrics.enabled", {
     type: "bool",
-    default: false,
-    support: "switch",
-    doc: "Serve /metrics, /healthz and /readyz over HTTP.",
+    default: true,
+    doc: "Serve /metrics (Prometheus), /healthz, /readyz and /debug/loop over HTTP. Unless one of these keys is set, a port in use is only a warning.",
   }),
   key("metrics.bind", {
     type: "string",
     default: "127.0.0.1",
-    support: "detail",
-    doc: "Address of the HTTP endpoint.",
+    doc: "Address of the HTTP endpoint. It asks for no password.",
   }),
   key("metrics.port", {
     type: "int",
     default: 9090,
+    min: 1,
     max: 65535,
-    support: "detail",
     doc: "Port of the HTTP endpoint.",
   }),
 ] as const;
@@ -1554,7 +1552,7 @@ export const SECTIONS: readonly SectionSpec[] = [
   },
   { name: "replication", doc: "Primary and replicas. Not in this version." },
   { name: "logging", doc: "Destination and format of the log." },
-  { name: "metrics", doc: "HTTP endpoint for monitoring. Not in this version." },
+  { name: "metrics", doc: "HTTP endpoint for monitoring." },
   {
     name: "redis",
     doc: "Parameters of Redis without effect in Ferrite. They are stored for CONFIG GET.",

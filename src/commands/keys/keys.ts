@@ -259,6 +259,7 @@ export function flushall(call: Call, reply: Reply): Outcome | void {
     if (size > 0) flush(call, db, size);
   }
   call.tracking.flushed();
+  call.server.persistence?.noteFlushed();
   reply.ok();
 }
 

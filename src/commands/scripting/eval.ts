@@ -7,6 +7,8 @@ import type { Reply } from "../../protocol/reply.ts";
 import { type Script, scriptsOf } from "./scripts.ts";
 import { Busy } from "./shared-texts.ts";
 
+export const NO_DEBUGGER =
+  "ERR The script debugger (LDB) is not available in Ferrite. After SCRIPT DEBUG NO scripts run as usual.";
 const NO_SCRIPT_FOUND = "NOSCRIPT No matching script. Please use EVAL.";
 
 /** EVAL script numkeys [key ...] [arg ...]. Replies: what the script returns. */
@@ -42,6 +44,10 @@ export function shaArgument(call: Call, i: number): string {
 
 function evaluate(call: Call, reply: Reply, isReadOnly: boolean, find: (call: Call) => Script | null | Busy): Outcome {
   const { runs } = scriptsOf(call);
+  if (call.session.wantsDebugger) {
+    reply.error(NO_DEBUGGER);
+    return Done;
+  }
   const keyCount = runs.keyCount(reply);
   if (keyCount < 0) return Done;
   let script: Script | null | Busy;

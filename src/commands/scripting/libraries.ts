@@ -9,7 +9,7 @@
  */
 import type { Call } from "../../dispatch/call.ts";
 import { ScriptKind, type ScriptState } from "../../store/script-state.ts";
-import { LibraryError } from "../../dispatch/script-runner.ts";
+import { LibraryError, type RestorePolicy } from "../../dispatch/script-runner.ts";
 import type { LoadedFunction, Program, Programs } from "./programs.ts";
 import type { Runnable } from "./run.ts";
 import { Busy, type SharedTexts } from "./shared-texts.ts";
@@ -41,9 +41,6 @@ export class Library {
     readonly source: string,
   ) {}
 }
-
-/** What FUNCTION RESTORE does with the libraries there are. */
-export type RestorePolicy = "FLUSH" | "APPEND" | "REPLACE";
 
 export class Libraries {
   private byName = new Map<string, Library>();
@@ -220,14 +217,10 @@ export class Libraries {
     return this.texts.all().map(([, text]) => text);
   }
 
-  /** Makes `sources` the libraries. The caller holds all shard locks. Throws LibraryError. */
-  replaceAll(sources: readonly Uint8Array[]): void {
+  /** Adds the libraries of a file, without logging it. The caller holds all shard locks. Throws LibraryError. */
+  addAll(sources: readonly Uint8Array[], policy: RestorePolicy): void {
     this.syncLocked();
-    const all = new Map<string, Library>();
-    for (const source of sources) {
-      const library = this.loadOne(Buffer.from(source).toString("latin1"));
-      all.set(library.name, library);
-    }
-    this.storeAll(all);
+    const loaded = sources.map((source) => this.loadOne(Buffer.from(source).toString("latin1")));
+    this.storeAll(this.merged(loaded, policy, (name) => `ERR Library ${name} already exists`));
   }
 }

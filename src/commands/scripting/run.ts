@@ -71,6 +71,7 @@ export class ScriptRun implements RunHost {
     private readonly host: RunServices,
   ) {
     calls.onWrite = () => state.writes();
+    calls.runsDebug = () => state.runsDebug;
     calls.looksUp = () => this.poll();
   }
 

@@ -6,7 +6,7 @@ import { scriptBusy } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { ScriptKind } from "../../store/script-state.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
-import { compileError, shaArgument } from "./eval.ts";
+import { compileError, NO_DEBUGGER, shaArgument } from "./eval.ts";
 import { scriptsOf } from "./scripts.ts";
 import { Busy } from "./shared-texts.ts";
 
@@ -70,13 +70,18 @@ export function killRunning(call: Call, reply: Reply, kind: ScriptKind): void {
   reply.error(scriptBusy(kind === ScriptKind.Eval ? "FUNCTION KILL" : "SCRIPT KILL"));
 }
 
-/** SCRIPT DEBUG mode. There is no debugger: only NO is accepted. */
+/**
+ * SCRIPT DEBUG mode. There is no debugger: only NO is accepted. redis-cli --ldb does not show this reply. It sends EVAL next,
+ * so that EVAL answers the same error until SCRIPT DEBUG NO.
+ */
 export function debug(call: Call, reply: Reply): void {
+  const { session } = call;
   const mode = call.argText(2).toUpperCase();
-  if (mode === "NO") return reply.ok();
-  if (mode === "YES" || mode === "SYNC")
-    return reply.error("ERR The script debugger (LDB) is not available in Ferrite");
-  reply.error("ERR Use SCRIPT DEBUG YES/SYNC/NO");
+  const isKnown = mode === "YES" || mode === "SYNC" || mode === "NO";
+  if (!isKnown) return reply.error("ERR Use SCRIPT DEBUG YES/SYNC/NO");
+  session.wantsDebugger = mode !== "NO";
+  if (session.wantsDebugger) reply.error(NO_DEBUGGER);
+  else reply.ok();
 }
 
 export function help(_call: Call, reply: Reply): void {

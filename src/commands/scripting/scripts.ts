@@ -11,7 +11,7 @@ import { writeLatin1 } from "../../base/bytes.ts";
 import { sha1Hex } from "../../lua/lib/sha1.ts";
 import { LuaError } from "../../lua/value.ts";
 import type { Call } from "../../dispatch/call.ts";
-import type { ScriptFacts, ScriptRunner } from "../../dispatch/script-runner.ts";
+import type { RestorePolicy, ScriptFacts, ScriptRunner } from "../../dispatch/script-runner.ts";
 import { NO_SLOT, ScriptKind, ScriptState, SLOTS } from "../../store/script-state.ts";
 import { Libraries } from "./libraries.ts";
 import { type Program, Programs } from "./programs.ts";
@@ -221,8 +221,8 @@ export class Scripts implements ScriptRunner {
   librarySources(): Buffer[] {
     return this.libraries.sources();
   }
-  replaceLibraries(sources: readonly Uint8Array[]): void {
-    this.libraries.replaceAll(sources);
+  addLibraries(sources: readonly Uint8Array[], policy: RestorePolicy): void {
+    this.libraries.addAll(sources, policy);
   }
 }
 

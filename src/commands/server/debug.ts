@@ -37,10 +37,16 @@ export function debug(call: Call, reply: Reply): Outcome | void {
   const allowed = call.config.text("server.enable_debug_command");
   if (allowed === "no" || (allowed === "local" && !call.server.isLocal(call.session))) return reply.error(NOT_ALLOWED);
   const name = call.argText(1).toLowerCase();
+  // The others wait for threads, or enter sections of their own.
+  if (call.isScript && !IN_SCRIPTS.has(name)) return reply.error(NOT_IN_SCRIPTS);
   const run = SUBCOMMANDS[`${name}/${call.argCount - 2}`] ?? SUBCOMMANDS[`${name}/*`];
   if (run !== undefined) return run(call, reply);
   reply.error(`ERR unknown subcommand or wrong number of arguments for '${call.argText(1)}'. Try DEBUG HELP.`);
 }
+
+/** Subcommands that scripts may call after SET-DISABLE-DENY-SCRIPTS 1. */
+const IN_SCRIPTS: ReadonlySet<string> = new Set(["error", "protocol", "sleep"]);
+const NOT_IN_SCRIPTS = "ERR scripts may call DEBUG ERROR, PROTOCOL and SLEEP only";
 
 const ok: Handler = (_call, reply) => reply.ok();
 
@@ -55,6 +61,7 @@ const SUBCOMMANDS: Readonly<Record<string, Handler>> = {
   "populate/2": populate,
   "populate/3": populate,
   "set-active-expire/1": setActiveExpire,
+  "set-disable-deny-scripts/1": setDisableDenyScripts,
   "stringmatch-len/2": stringMatch,
   "stringmatch-test/0": matchTest,
   "clock/1": clock,
@@ -89,7 +96,8 @@ function sleep(call: Call, reply: Reply): void {
   const seconds = Number.parseFloat(call.argText(2));
   if (seconds > SLEEP_MAX) return reply.error("ERR timeout is out of range");
   if (seconds > 0) Bun.sleepSync(seconds * 1000);
-  call.server.expirePass();
+  // No key expires while a script runs.
+  if (!call.isScript) call.server.expirePass();
   reply.ok();
 }
 
@@ -245,6 +253,13 @@ function setActiveExpire(call: Call): Outcome {
   const on = call.argInt64(2) !== Int64Kind.None && call.argInteger(2) !== 0;
   server.setActiveExpire(on, () => server.resume(session, (later) => later.ok()));
   return Later;
+}
+
+/** DEBUG SET-DISABLE-DENY-SCRIPTS 0|1: whether scripts may call DEBUG, for tests of how they read replies. */
+function setDisableDenyScripts(call: Call, reply: Reply): void {
+  const { scripts } = call;
+  if (scripts !== null) scripts.state.runsDebug = call.argInt64(2) !== Int64Kind.None && call.argInteger(2) !== 0;
+  reply.ok();
 }
 
 /** DEBUG STRINGMATCH-LEN bytes pattern: matches a text of that many "a" with the pattern; replies 1 or 0. */
@@ -467,6 +482,7 @@ const HELP: readonly HelpEntry[] = [
   ],
   ["SDSLEN <key>", "Show the lengths of `key` and of the string that is its value."],
   ["SET-ACTIVE-EXPIRE <0|1>", "Turn the removal of expired keys in the background off or on."],
+  ["SET-DISABLE-DENY-SCRIPTS <0|1>", "Let scripts call DEBUG ERROR, PROTOCOL and SLEEP."],
   ["SET-SKIP-CHECKSUM-VALIDATION <0|1>", "Let RESTORE take payloads whose version or checksum is wrong."],
   ["SLEEP <seconds>", "Stop one worker for <seconds>, then remove what has expired. Decimals allowed."],
   ["STRINGMATCH-LEN <bytes> <pattern>", "Match a text of <bytes> letters a with the pattern."],

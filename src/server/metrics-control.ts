@@ -1,0 +1,39 @@
+/** The monitoring endpoint of the main thread: when it listens, and what it does when its port is taken. */
+import { systemClock } from "../base/clock.ts";
+import type { Config } from "../base/config/config.ts";
+import { errorCode, listenFailed, osErrorText } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { serveMetrics } from "../metrics/endpoint.ts";
+import type { Memory } from "./memory.ts";
+import type { ProcessFacts } from "./messages.ts";
+import { MetricsFacts, type MetricsHost } from "./metrics-facts.ts";
+
+const KEYS = ["metrics.enabled", "metrics.bind", "metrics.port"] as const;
+
+export class MetricsControl {
+  constructor(
+    private readonly config: Config,
+    private readonly memory: Memory,
+    private readonly facts: ProcessFacts,
+    private readonly log: Logger,
+    private readonly host: () => MetricsHost,
+  ) {}
+
+  /** Listens, if the endpoint is on. Throws StartupError when a port that was asked for cannot be opened. */
+  begin(): void {
+    const { config, log } = this;
+    if (!config.flag("metrics.enabled")) return;
+    const hostname = config.text("metrics.bind");
+    const port = config.number("metrics.port");
+    const facts = new MetricsFacts(config, this.memory, this.facts, systemClock, this.host);
+    try {
+      serveMetrics({ hostname, port, facts: () => facts.read(), notReady: () => facts.notReady() });
+    } catch (thrown) {
+      const code = errorCode(thrown);
+      if (KEYS.some((name) => !config.isDefault(name))) throw listenFailed(hostname, port, code, "");
+      log.warn(`no metrics: ${hostname}:${port}: ${osErrorText(code)}; set metrics.port, or metrics.enabled = false`);
+      return;
+    }
+    log.info(`metrics: http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}/metrics`);
+  }
+}

@@ -206,6 +206,17 @@ export function allowsChannel(
 
 /** The permissions that a key with these flags needs. */
 function permissionOf(flags: string): number {
+  let permission = permissions.get(flags);
+  if (permission === undefined) {
+    permission = readPermission(flags);
+    permissions.set(flags, permission);
+  }
+  return permission;
+}
+/** By the flags of key specs, of which there are a few. */
+const permissions = new Map<string, number>();
+
+function readPermission(flags: string): number {
   const words = flags.split(" ");
   const reads = words.includes("access") ? Permission.Read : 0;
   const writes = words.includes("update") || words.includes("insert") || words.includes("delete");

@@ -1,4 +1,5 @@
 /** How a command uses its keys: for COMMAND, and for the rights of users. */
+import { token } from "../base/bytes.ts";
 import type { Call } from "./call.ts";
 import { type CommandSpec, type KeyPlace, WRITE } from "./spec.ts";
 
@@ -20,12 +21,17 @@ export function keyFlagsHere(call: Call, spec: CommandSpec, key: KeyPlace, from:
 
 /** Flags that depend on the arguments: SET reads only with GET, BITFIELD writes only with SET or INCRBY. */
 function variableFlags(call: Call, name: string, flags: string, from: number, given: number): string {
-  const words = new Set<string>();
-  for (let i = from + (name === "SET" ? 3 : 2); i < from + given; i++) {
-    if (call.argAt(i) >= 0 && call.argBytes(i) <= LONGEST_WORD) words.add(call.argText(i).toLowerCase());
-  }
-  if (name === "SET" && !words.has("get")) return "OW update";
-  if (name === "BITFIELD" && !words.has("set") && !words.has("incrby")) return "RO access";
+  const end = from + given;
+  if (name === "SET" && !hasWord(call, from + 3, end, GET)) return "OW update";
+  if (name === "BITFIELD" && !hasWord(call, from + 2, end, SET) && !hasWord(call, from + 2, end, INCRBY))
+    return "RO access";
   return flags.slice(0, -VARIABLE.length);
 }
-const LONGEST_WORD = 8;
+const GET = token("get");
+const SET = token("set");
+const INCRBY = token("incrby");
+
+function hasWord(call: Call, first: number, end: number, word: Uint8Array): boolean {
+  for (let i = first; i < end; i++) if (call.argAt(i) >= 0 && call.argIs(i, word)) return true;
+  return false;
+}

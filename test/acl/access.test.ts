@@ -4,6 +4,7 @@
  * Method: commands in an engine of this process, as a user with few rights.
  */
 import { describe, expect, test } from "bun:test";
+import { Ferrite } from "../../src/embedded/index.ts";
 import { type TestClient, type TestEngine, testEngine } from "../support/engine.ts";
 
 const NO_COMMAND = (name: string): string => `-NOPERM this user has no permissions to run the '${name}' command`;
@@ -139,5 +140,47 @@ describe("access", () => {
     expect(waiting.send("PING")).toBe("+PONG");
     engine.send("ACL", "SETUSER", "default", "off");
     expect(waiting.send("PING")).toBe("-NOAUTH Authentication required.");
+  });
+});
+
+describe("embedded", () => {
+  test("users of the options", () => {
+    const ferrite = Ferrite.open({ users: { app: "on >p ~own:* +@all" } });
+    const client = ferrite.client();
+    expect(client.call("SET", "other", "v")).toBe("OK");
+    expect(() => client.call("AUTH", "app", "x")).toThrow("WRONGPASS");
+    expect(client.call("AUTH", "app", "p")).toBe("OK");
+    expect(client.call("SET", "own:1", "v")).toBe("OK");
+    expect(() => client.call("GET", "other")).toThrow("NOPERM");
+    ferrite.close();
+    expect(() => Ferrite.open({ users: { app: "+nosuch" } })).toThrow("Unknown command or category name in ACL");
+  });
+});
+
+describe("what depends on several keys", () => {
+  test("SORT reads keys that patterns name only for who may read all keys", () => {
+    const engine = testEngine();
+    engine.send("RPUSH", "own", "1");
+    const client = clientAs(engine, "app", "+@all", "~own");
+    expect(client.send("SORT", "own")).toBe('*["1"]');
+    expect(client.send("SORT", "own", "BY", "w_*")).toMatch(/^-ERR BY option of SORT denied/);
+    expect(client.send("SORT", "own", "BY", "nosort")).toBe('*["1"]');
+    expect(client.send("SORT", "own", "GET", "w_*")).toMatch(/^-ERR GET option of SORT denied/);
+    expect(client.send("SORT", "own", "STORE", "other")).toBe(NO_KEY);
+    const reader = clientAs(engine, "reader", "+@all", "~own", "%R~*");
+    expect(reader.send("SORT", "own", "BY", "w_*", "GET", "#")).toBe('*["1"]');
+  });
+
+  test("redis.acl_check_cmd tells what the user may do", () => {
+    const engine = testEngine();
+    const client = clientAs(engine, "app", "+eval", "+get", "+config|get", "~own");
+    const check = (...args: string[]): string =>
+      client.send("EVAL", `return tostring(redis.acl_check_cmd(${args.map((arg) => `'${arg}'`).join(",")}))`, "0");
+    expect(check("get", "own")).toBe('"true"');
+    expect(check("get", "other")).toBe('"false"');
+    expect(check("set", "own", "1")).toBe('"false"');
+    expect(check("config", "get", "x")).toBe('"true"');
+    expect(check("config", "set", "x", "y")).toBe('"false"');
+    expect(check("nosuch")).toContain("Invalid command passed to redis.acl_check_cmd()");
   });
 });

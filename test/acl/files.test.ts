@@ -175,6 +175,7 @@ rules = ["on", "nopass", "~*", "+@all"]
       ];
       const shown = (all: string[]): string => `*[${all.map((line) => `"${line}"`).join(", ")}]`;
       expect(await ask(client, "ACL", "LIST")).toBe(shown(lines));
+      expect(await ask(client, "CONFIG", "GET", "server.users")).toBe('*["server.users", "(hidden)"]');
       expect(await ask(client, "CONFIG", "REWRITE")).toBe("+OK");
       expect(readFileSync(path, "utf8")).toStartWith(text);
       await ask(client, "ACL", "SETUSER", "app", "+config");

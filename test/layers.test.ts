@@ -20,8 +20,9 @@ const LAYERS: readonly (readonly string[])[] = [
   ["store"],
   ["protocol"],
   ["dispatch"],
+  ["acl"],
   ["commands"],
-  ["metrics", "cluster", "replication", "persistence", "scripting", "pubsub", "acl"],
+  ["metrics", "cluster", "replication", "persistence", "scripting", "pubsub"],
   ["server"],
   ["cli"],
   ["embedded"],
@@ -191,9 +192,9 @@ describe("layers", () => {
     expect(check("base/a.ts", 'new Worker(new URL("../server/worker.ts", import.meta.url));')).toBe(1);
     expect(check("base/a.ts", '// import "../memory/arena.ts";\n/* from "../cli/a.ts" */')).toBe(0);
     expect(check("base/config/a.ts", 'import { a } from "../../memory/arena.ts";')).toBe(1);
-    expect(check("acl/a.ts", 'import { a } from "../pubsub/inside.ts";')).toBe(1);
-    expect(check("acl/a.ts", 'import { a } from "../pubsub/index.ts";')).toBe(0);
-    expect(check("acl/a.ts", 'import { a } from "./b.ts";')).toBe(0);
+    expect(check("cluster/a.ts", 'import { a } from "../pubsub/inside.ts";')).toBe(1);
+    expect(check("cluster/a.ts", 'import { a } from "../pubsub/index.ts";')).toBe(0);
+    expect(check("cluster/a.ts", 'import { a } from "./b.ts";')).toBe(0);
     expect(check("embedded/index.ts", 'import { a } from "../server/a.ts";')).toBe(0);
     expect(check("server/a.ts", 'import { a } from "../embedded/index.ts";')).toBe(1);
     expect(check("server/a.ts", 'import { a } from "../../test/b.ts";')).toBe(1);

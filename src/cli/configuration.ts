@@ -2,6 +2,7 @@
 import { loadConfig, type LoadedConfig } from "../base/config/load.ts";
 import { realFiles } from "../base/files.ts";
 import { checkCommandNames } from "../commands/families.ts";
+import { checkUsers } from "../server/acl-start.ts";
 import type { ServerArguments } from "./arguments.ts";
 
 /** Throws StartupError when the configuration is invalid. */
@@ -14,6 +15,7 @@ export function load(options: ServerArguments): LoadedConfig {
     machine: null,
   });
   checkCommandNames(loaded.config);
+  checkUsers(loaded.config);
   return loaded;
 }
 

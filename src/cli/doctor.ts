@@ -330,6 +330,8 @@ const SHORT_PASSWORD = 16;
 
 function checkAccess(config: Config): Finding[] {
   const password = config.requiredPassword;
+  if (config.text("server.acl_file") !== "" || Object.keys(config.get("server.users") as object).length > 0)
+    return [{ check: "access", level: "ok", text: "users with rights of their own are defined" }];
   const local = config.bindHosts.every(({ host }) => /^(127\.|localhost$|::1$)/.test(host));
   if (password === "" && local)
     return [{ check: "access", level: "ok", text: "no password; only clients on this machine can connect" }];

@@ -3,6 +3,7 @@ import type { Config } from "../base/config/config.ts";
 import { checkNames, commandNames, OWN_NAMES } from "../dispatch/command-names.ts";
 import { CommandTable } from "../dispatch/command-table.ts";
 import type { CommandSpec } from "../dispatch/spec.ts";
+import { aclFamily } from "./acl/rows.ts";
 import { clusterFamily } from "./cluster/rows.ts";
 import { connectionFamily } from "./connection/rows.ts";
 import { serverFamily } from "./server/rows.ts";
@@ -38,6 +39,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   scriptingFamily,
   pubsubFamily,
   clusterFamily,
+  aclFamily,
 ];
 
 /** The table with the original names. */

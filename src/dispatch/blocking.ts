@@ -29,7 +29,7 @@ import { ENDS_WITH_KEY, WATCH, Waiters } from "../store/waiters.ts";
 import type { Call } from "./call.ts";
 import { refuse } from "./refuse.ts";
 import type { Session } from "./session.ts";
-import { Later, type Outcome } from "./spec.ts";
+import { type CommandSpec, Later, type Outcome } from "./spec.ts";
 
 /** What a waiting command wants. */
 export const Want = {
@@ -100,9 +100,19 @@ export interface Requests {
   readonly requests: Ref[];
 }
 
+/** A command that waits, with a copy of its arguments. */
+export interface WaitingRequest {
+  readonly spec: CommandSpec;
+  readonly bytes: Buffer;
+  readonly starts: Int32Array;
+  readonly lengths: Int32Array;
+}
+
 /** A waiting client of this worker. */
 interface Wait extends Requests {
   readonly session: Session;
+  /** The command that waits. */
+  readonly request: WaitingRequest;
   /** Keys to check again at `recheckMs`. */
   readonly rechecked: PendingKey[];
   recheckMs: number;
@@ -208,7 +218,17 @@ export class Blocking {
     if (server.block === undefined || session.deniesBlocking) return plan.write(reply);
     const slot = waiters.begin();
     if (slot < 0) return reply.error(TOO_MANY);
-    const wait: Wait = { session, slot, shards: [], requests: [], rechecked: [], recheckMs: Infinity, timer: null };
+    const request = copyOf(call);
+    const wait: Wait = {
+      session,
+      request,
+      slot,
+      shards: [],
+      requests: [],
+      rechecked: [],
+      recheckMs: Infinity,
+      timer: null,
+    };
     const looks = plan.recheckMs !== undefined && plan.recheckMs < Infinity;
     const kind =
       plan.want |
@@ -242,6 +262,11 @@ export class Blocking {
     if (looks) this.recheckAt(wait, plan.recheckMs!);
     server.block(session, plan.timeoutMs, plan.write, () => this.cancel(wait));
     return Later;
+  }
+
+  /** Visits the clients that wait, whom a visit may unblock. */
+  eachWaiting(visit: (session: Session, request: WaitingRequest) => void): void {
+    for (const { session, request } of [...this.waits.values()]) visit(session, request);
   }
 
   /** Returns true once when the command that has just ended began to wait. */
@@ -588,4 +613,17 @@ export class Blocking {
       if (wait !== null) this.recheckAt(wait, Math.min(this.nextRecheckMs, call.clock.wallMs() + RECHECK_MS));
     }
   }
+}
+
+function copyOf(call: Call): WaitingRequest {
+  const { argCount, spec } = call;
+  const starts = new Int32Array(argCount);
+  const lengths = new Int32Array(argCount);
+  const first = call.argAt(0);
+  for (let i = 0; i < argCount; i++) {
+    starts[i] = call.argAt(i) - first;
+    lengths[i] = call.argBytes(i);
+  }
+  const end = call.argAt(argCount - 1) + call.argBytes(argCount - 1);
+  return { spec, bytes: Buffer.from(call.bytes.subarray(first, end)), starts, lengths };
 }

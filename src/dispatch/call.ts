@@ -14,6 +14,7 @@ import { RecordRoom } from "../store/record-room.ts";
 import type { Store } from "../store/store.ts";
 import { StringValue } from "../store/string-value.ts";
 import { ValueTransfer } from "../store/value-transfer.ts";
+import type { Access } from "./access.ts";
 import { Blocking } from "./blocking.ts";
 import { Effects } from "./effects.ts";
 import { Notifications } from "./notifications.ts";
@@ -25,6 +26,7 @@ import type { ServerServices } from "./services.ts";
 import type { Session } from "./session.ts";
 import type { CommandSpec } from "./spec.ts";
 import { Tracking } from "./tracking.ts";
+import type { UserDirectory } from "./user-service.ts";
 import type { Transactions } from "./transactions.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -54,6 +56,9 @@ export class Call {
   inner!: InnerCommands;
   /** Scripts and functions; null = this engine has none. */
   scripts: ScriptRunner | null = null;
+  /** Whether users may run commands, and the users. Set by the dispatcher and the engine. */
+  access!: Access;
+  users!: UserDirectory;
   /** The command at work is one that a script calls. */
   isScript = false;
   /** The first key with its hash. Loaded before the handler runs when the command has keys. */

@@ -31,6 +31,7 @@ import type { Section } from "../store/section.ts";
 import { ScriptKind, ScriptState } from "../store/script-state.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
+import { Access, contextOf } from "./access.ts";
 import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
 import type { CommandObserver } from "./command-observer.ts";
@@ -138,6 +139,7 @@ export class Dispatcher implements TransactionHost {
   observer: CommandObserver | null = null;
   readonly statistics: CommandStatistics;
   private readonly transactions: Transactions;
+  private readonly access: Access;
   /** What scripts of all workers do. */
   private readonly scriptState: ScriptState;
 
@@ -159,6 +161,7 @@ export class Dispatcher implements TransactionHost {
       call.config,
     );
     call.statistics = this.statistics;
+    this.access = call.access = new Access(call, table);
     call.inner = new InnerCommands(call, this);
     this.scriptState = new ScriptState(this.store.arena.control, this.store.worker);
     this.transactions = call.transactions = new Transactions(call, this, call.inner);
@@ -208,14 +211,14 @@ export class Dispatcher implements TransactionHost {
     const { flags, arity } = spec;
     if (arity > 0 ? argCount !== arity : argCount < -arity)
       return this.reject(row, wrongArity(spec.name.toLowerCase()));
-    if (!session.authenticated && (flags & NO_AUTH) === 0) return this.reject(row, ErrorText.noAuth);
     call.spec = spec;
+    session.noteCommand(index, row, spec !== named ? spec.name.toLowerCase() : "");
+    if (!session.isTrusted && this.isDenied(spec, row)) return Done;
     const isWrite = (flags & WRITE) !== 0;
     this.store.datesFinds = isWrite && !session.noTouch;
     if (isWrite) {
       this.store.hooks.valueEvent = this.events[row]!;
     }
-    session.noteCommand(index, row, spec !== named ? spec.name.toLowerCase() : "");
     const held = this.mayHold ? this.hold(spec, row, i) : null;
     if (held !== null) return held;
     if ((flags & DENY_OOM) !== 0) {
@@ -250,6 +253,14 @@ export class Dispatcher implements TransactionHost {
       statistics.sized(call, requestBytes, reply.at - replyAt + (reply.passedOn - passedOn));
     }
     return outcome;
+  }
+
+  /** Replies the error when the client may not run the command. */
+  private isDenied(spec: CommandSpec, row: number): boolean {
+    const refusal = this.access.refusal(spec, contextOf(this.call.session));
+    if (refusal === "") return false;
+    this.reject(row, refusal);
+    return true;
   }
 
   /** A command of `row` has replied errors: how many. Those of the commands inside EXEC are theirs. */

@@ -12,6 +12,7 @@ import type { HotKeysAnswer, HotKeysAsk } from "./hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "./command-statistics.ts";
 import type { Session } from "./session.ts";
 import type { CommandTable } from "./command-table.ts";
+import type { UserService } from "./user-service.ts";
 
 /** The Redis version that clients are told. They derive from it which commands and replies to expect. */
 export const REDIS_VERSION = "7.2.4";
@@ -71,6 +72,11 @@ export interface ServerTotals {
   subscribers: number;
   maxInputBuffer: number;
   maxOutputBuffer: number;
+  /** What was denied to users: authentication, commands, keys, channels. */
+  deniedLogins: number;
+  deniedCommands: number;
+  deniedKeys: number;
+  deniedChannels: number;
 }
 
 /** One worker, for INFO workers. */
@@ -261,6 +267,7 @@ export interface Certificates {
 }
 
 export interface ServerServices {
+  readonly users: UserService;
   /** Left out where nothing is kept in files. */
   readonly persistence?: Persistence;
   /** Left out, or null, where TLS is off. */

@@ -8,6 +8,7 @@ import type { Receiver, Subscriptions } from "./pubsub.ts";
 import type { CommandSpec } from "./spec.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Tracker } from "./tracking.ts";
+import { SERVER_ITSELF, type User } from "./user.ts";
 import type { Watch } from "./watches.ts";
 
 /** A command that waits for keys. It is counted and logged when the wait is over. */
@@ -29,7 +30,14 @@ export type Replies = (typeof Replies)[keyof typeof Replies];
 export class Session {
   db = 0;
   protocol: 2 | 3 = 2;
+  /** What the client may do. */
+  user: User = SERVER_ITSELF;
+  /** It has authenticated, or needed not to when it connected. */
+  private hasAuthenticated = true;
+  /** It may send commands: it has authenticated, or need not now. */
   authenticated = true;
+  /** Its commands need no check: it has authenticated as a user to whom nothing is denied. */
+  isTrusted = true;
   /** The client's address and port, as CLIENT LIST shows them. */
   address = "";
   name = "";
@@ -80,6 +88,32 @@ export class Session {
     readonly id: number,
   ) {}
 
+  /** The client is connected, or begins anew, as the default user. */
+  beginAs(defaultUser: User): void {
+    this.user = defaultUser;
+    this.hasAuthenticated = defaultUser.isOpen;
+    this.noteDefault(defaultUser);
+  }
+
+  /** AUTH: the client is this user. */
+  authenticateAs(user: User): void {
+    this.user = user;
+    this.hasAuthenticated = this.authenticated = true;
+    this.isTrusted = user.isUnrestricted;
+  }
+
+  /** The rights of its user have changed. */
+  replaceUser(user: User): void {
+    this.user = user;
+    this.isTrusted = this.authenticated && user.isUnrestricted;
+  }
+
+  /** The default user may have changed: nobody needs to authenticate while it is open. */
+  noteDefault(defaultUser: User): void {
+    this.authenticated = this.hasAuthenticated || defaultUser.isOpen;
+    this.isTrusted = this.authenticated && this.user.isUnrestricted;
+  }
+
   /** A command is about to run: its table index, its row number, and its name if it is a subcommand. */
   noteCommand(index: number, row: number, subcommand: string): void {
     this.lastCommand = index;
@@ -93,10 +127,10 @@ export class Session {
   }
 
   /** Back to the state of a new connection (RESET). */
-  reset(authenticated: boolean): void {
+  reset(defaultUser: User): void {
     this.db = 0;
     this.protocol = 2;
-    this.authenticated = authenticated;
+    this.beginAs(defaultUser);
     this.name = "";
     this.noTouch = false;
     this.noEvict = false;

@@ -17,11 +17,12 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply, ReplyTarget } from "../protocol/reply.ts";
 import type { Section } from "../store/section.ts";
 import type { Store } from "../store/store.ts";
+import { Denied } from "./access.ts";
 import type { Call } from "./call.ts";
 import type { InnerCommands, InnerHost } from "./inner-commands.ts";
 import { KeyArguments } from "./key-arguments.ts";
 import { Replies, type Session } from "./session.ts";
-import { DENY_OOM, Done, type Outcome, Retry, WRITE } from "./spec.ts";
+import { type CommandSpec, DENY_OOM, Done, type Outcome, Retry, WRITE } from "./spec.ts";
 import { Transaction } from "./transaction.ts";
 import { Watches } from "./watches.ts";
 
@@ -201,9 +202,21 @@ export class Transactions {
       transaction.firstOf[n + 1]! - first,
     );
     const { written } = reply;
-    inner.run(transaction.specs[n]!, transaction.rows[n]!, staged, reply, false);
+    const spec = transaction.specs[n]!;
+    if (this.mayRun(spec, reply)) inner.run(spec, transaction.rows[n]!, staged, reply, false);
     this.size(transaction, n, reply.written - written);
     for (let i = 0; i < staged.length; i++) staged[i]!.discard(this.store.nowSeconds);
+  }
+
+  /** Checks the rights of the user again: they may have changed since the command was queued. */
+  private mayRun(spec: CommandSpec, reply: Reply): boolean {
+    const { call } = this;
+    if (call.session.isTrusted) return true;
+    call.spec = spec;
+    const denied = call.access.test(spec, "multi");
+    if (denied === Denied.None) return true;
+    reply.error(`${RULES_CHANGED}${DENIED_REASONS[denied]}`);
+    return false;
   }
 
   /** Logs a large request or reply. */
@@ -220,5 +233,14 @@ function isMuted({ replies }: Session): boolean {
   return replies === Replies.Off;
 }
 
+const RULES_CHANGED =
+  "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: ";
+const DENIED_REASONS: Readonly<Record<Denied, string>> = {
+  [Denied.None]: "",
+  [Denied.Auth]: "no permission",
+  [Denied.Command]: "no permission to execute the command or subcommand",
+  [Denied.Key]: "no permission to touch the specified keys",
+  [Denied.Channel]: "no permission to access one of the channels used as arguments",
+};
 const PREVIOUS_ERRORS = "EXECABORT Transaction discarded because of previous errors.";
 const NO_SHARDS: readonly never[] = [];

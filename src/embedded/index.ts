@@ -20,6 +20,7 @@ import { Config } from "../base/config/config.ts";
 import { readMachine } from "../base/config/machine.ts";
 import { realFiles } from "../base/files.ts";
 import { checkCommandNames } from "../commands/families.ts";
+import { checkUsers } from "../server/acl-start.ts";
 import { Engine } from "../server/engine.ts";
 import { Memory } from "../server/memory.ts";
 import type { PersistenceLog } from "../persistence/rdb-persistence.ts";
@@ -46,6 +47,8 @@ export interface OpenOptions {
   databases?: number;
   /** New names of commands, "" = removed (server.rename_commands). */
   renameCommands?: Readonly<Record<string, string>>;
+  /** Users and their rules (server.users). A client is the default user until it sends AUTH. */
+  users?: Readonly<Record<string, string>>;
   /** Refuses KEYS, FLUSHALL, CONFIG SET and their like (server.disable_dangerous_commands). */
   disableDangerousCommands?: boolean;
   /**
@@ -92,8 +95,10 @@ export class Ferrite {
     if (options.maxMemory !== undefined) config.place("storage.max_memory", options.maxMemory, from);
     if (options.databases !== undefined) config.place("server.databases", options.databases, from);
     if (options.renameCommands !== undefined) config.place("server.rename_commands", options.renameCommands, from);
+    if (options.users !== undefined) config.place("server.users", options.users, from);
     if (options.disableDangerousCommands === true) config.place("server.disable_dangerous_commands", true, from);
     checkCommandNames(config);
+    checkUsers(config);
     const seeds = crypto.getRandomValues(new Int32Array(2));
     const memory = new Memory({
       shards: 1,

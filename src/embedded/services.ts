@@ -4,7 +4,9 @@
  */
 import type { Clock } from "../base/clock.ts";
 import type { ConfigChange } from "../base/config/config.ts";
+import { realFiles } from "../base/files.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
+import { Denied } from "../dispatch/access.ts";
 import type { CommandTable } from "../dispatch/command-table.ts";
 import type {
   ClientFilter,
@@ -26,6 +28,7 @@ import type { Engine } from "../server/engine.ts";
 import { expirePass } from "../server/expire-pass.ts";
 import { Invalidations } from "../server/invalidations.ts";
 import type { Memory } from "../server/memory.ts";
+import { UserChanges, UserRequests } from "../server/user-changes.ts";
 
 /** Most turns of one call. A command that still needs a lock or memory after them would wait for ever. */
 const TURNS_MAX = 1_000_000;
@@ -59,6 +62,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   private readonly handed: { to: Pushed; bytes: Buffer; position: number }[] = [];
   private isCallingBack = false;
   engine!: Engine;
+  users!: UserRequests;
   /** Set where the data is in files. */
   persistence?: RdbPersistence;
   /** Called after the commands of a request and before its replies leave. */
@@ -117,6 +121,13 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   /** Sets the engine, which is made after the services because it refers to them. */
   attach(engine: Engine): void {
     this.engine = engine;
+    const changes = new UserChanges(engine, this.clients, 1, this, {
+      cancelBlock: () => {}, // a client that is closed ends its wait
+      unblockClient: (client, error) => this.endWait(client, error),
+    });
+    this.users = new UserRequests(changes, engine.config, realFiles, (ask, done) => {
+      this.due.push(() => done([{ kind: "users", answer: changes.answer(ask) }]));
+    });
     engine.blocking.usesTimers = false;
   }
 
@@ -204,23 +215,23 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   }
 
   unblock(id: number, withError: boolean, done: (found: boolean) => void): void {
-    this.due.push(() => done(this.endWait(id, withError)));
+    this.due.push(() => done(this.endWait(id, withError ? ErrorText.unblocked : "")));
   }
 
   /** Ends waits that have timed out. */
   endWaits(): void {
     const now = this.clock.monotonicMs();
-    for (const [id, { untilMs }] of this.blocked) if (untilMs <= now) this.endWait(id, false);
+    for (const [id, { untilMs }] of this.blocked) if (untilMs <= now) this.endWait(id, "");
     this.runPending();
   }
 
-  /** Ends a client's wait with its timeout reply or an error. Returns false when the client does not wait. */
-  private endWait(id: number, withError: boolean): boolean {
+  /** Ends a client's wait with its timeout reply ("") or an error. Returns false when the client does not wait. */
+  private endWait(id: number, error: string): boolean {
     const blocked = this.blocked.get(id);
     const client = this.clients.get(id);
     if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
     this.blocked.delete(id);
-    this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
+    this.resume(client.session, error !== "" ? (reply) => reply.error(error) : blocked.write);
     return true;
   }
 
@@ -236,6 +247,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
     const { counters } = engine.store;
     const usedMemory = engine.memory.usedBytes();
     this.peak = Math.max(this.peak, usedMemory);
+    const { counts } = this.engine.call.access;
     let blockedClients = 0;
     for (const client of this.clients.values()) if (isBlocked(client, this.table)) blockedClients++;
     return {
@@ -280,6 +292,10 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       subscribers: this.engine.call.pubsub.subscribers,
       maxInputBuffer: 0,
       maxOutputBuffer: 0,
+      deniedLogins: counts[Denied.Auth]!,
+      deniedCommands: counts[Denied.Command]!,
+      deniedKeys: counts[Denied.Key]!,
+      deniedChannels: counts[Denied.Channel]!,
     };
   }
 

@@ -13,6 +13,7 @@
  *   scripts      ├─ SCRIPT_WORDS, then RUNNING_WORDS per worker ──────┤
  *   trackers     ├─ per worker, TRACKER_WORDS for each of TRACKERS, and a line ─┤
  *   channels     ├─ per stripe of channels, STRIPE_WORDS (store/channels.ts) ┤
+ *   logins       ├─ LOGIN_WORDS for each of LOGINS (acl/login-guard.ts) ┤
  *
  * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
  *
@@ -66,6 +67,10 @@ export const RUNNING_WORDS = 256;
 export const CHANNEL_STRIPES = 16;
 export const STRIPES = CHANNEL_STRIPES + 1;
 export const STRIPE_WORDS = 32;
+
+/** Addresses whose failed logins are known at a time, and the words of each. */
+export const LOGINS = 2048;
+export const LOGIN_WORDS = 8;
 
 const MAGIC = 0x46_52_54_31;
 
@@ -159,6 +164,7 @@ export class Control {
   readonly scriptsAt: number;
   readonly trackersAt: number;
   readonly channelsAt: number;
+  readonly loginsAt: number;
 
   private constructor(
     readonly buffer: SharedArrayBuffer,
@@ -179,6 +185,7 @@ export class Control {
     this.scriptsAt = at.scripts;
     this.trackersAt = at.trackers;
     this.channelsAt = at.channels;
+    this.loginsAt = at.logins;
   }
 
   /** Creates a zeroed control block for `geometry`. */
@@ -249,7 +256,8 @@ function placesOf(g: Geometry) {
   const scripts = line(waiters + g.workers * WAITERS);
   const channels = line(scripts + SCRIPT_WORDS + g.workers * RUNNING_WORDS);
   const trackers = line(channels + STRIPES * STRIPE_WORDS);
-  const words = trackers + g.workers * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS);
+  const logins = line(trackers + g.workers * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS));
+  const words = logins + LOGINS * LOGIN_WORDS;
   return {
     workers,
     keyspaceMap,
@@ -262,6 +270,7 @@ function placesOf(g: Geometry) {
     scripts,
     channels,
     trackers,
+    logins,
     words,
   };
 }

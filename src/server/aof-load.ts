@@ -2,6 +2,7 @@
  * Loading of an append-only file: runs its commands in an engine, as those of a client that reads no reply. In slices, so
  * that the thread's event loop turns meanwhile: memory regions are announced there, and clients hear that it loads.
  */
+import { SERVER_ITSELF } from "../dispatch/user.ts";
 import type { FileDescriptor, Files } from "../base/files.ts";
 import { LoadShare } from "../dispatch/load-share.ts";
 import { Client, type ClientHost } from "./client.ts";
@@ -60,6 +61,7 @@ export class AofLoad {
     this.client = new Client(0, engine, transport, host);
     this.client.session.deniesBlocking = true;
     this.client.session.isLoader = true;
+    this.client.session.authenticateAs(SERVER_ITSELF);
     this.at = request.preamble;
     this.onError = engine.reply.onError;
     engine.reply.onError = (text) => this.noteError(text);

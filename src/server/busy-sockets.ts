@@ -14,7 +14,8 @@
  */
 import { Parser, type ParserLimits, Progress } from "../protocol/parser.ts";
 import { scriptBusy } from "../protocol/errors.ts";
-import { ALLOW_BUSY, NO_AUTH } from "../dispatch/spec.ts";
+import { ALLOW_BUSY, type CommandSpec, NO_AUTH } from "../dispatch/spec.ts";
+import type { Session } from "../dispatch/session.ts";
 import type { CommandTable } from "../dispatch/command-table.ts";
 import { ScriptKind, type ScriptState } from "../store/script-state.ts";
 import type { NativeSockets } from "./native-sockets.ts";
@@ -22,6 +23,7 @@ import type { NativeSockets } from "./native-sockets.ts";
 /** A connection that may be served meanwhile. */
 export interface BusyClient {
   readonly descriptor: number;
+  readonly session: Session;
   /** True while nothing of it is on its way: no reply, no command. */
   readonly isQuiet: boolean;
   /** A command was refused: its transaction fails. */
@@ -41,6 +43,8 @@ export interface BusyHost {
   listeners(): readonly number[];
   /** True when a new connection may be answered before the event loop has seen it. */
   mayServe(descriptor: number): boolean;
+  /** Whether the user of a client (null = the default user) has the right to run the command. */
+  mayRun(client: BusyClient | null, spec: CommandSpec): boolean;
   /** Takes a connection over, with the bytes of it that were read. */
   adopt(descriptor: number, bytes: Buffer): void;
   /** Sends replies that wait for the end of the turn. */
@@ -156,6 +160,13 @@ export class BusySockets {
     const { state, table } = host;
     const name = this.word(served, 0);
     const second = this.word(served, 1);
+    const spec = table.byName(name);
+    const row = spec !== null && second !== "" ? (table.findSubcommand(spec, second) ?? spec) : spec;
+    // Who lacks the right hears so from the engine.
+    if (row !== null && !host.mayRun(served.client, row)) {
+      served.waits = true;
+      return "";
+    }
     if (name === "SCRIPT" && second === "KILL") return this.kill(ScriptKind.Eval);
     if (name === "FUNCTION" && second === "KILL") return this.kill(ScriptKind.Function);
     if (name === "SHUTDOWN" && second === "NOSAVE") {
@@ -164,8 +175,6 @@ export class BusySockets {
       served.waits = true;
       return "";
     }
-    const spec = table.byName(name);
-    const row = spec !== null && second !== "" ? (table.findSubcommand(spec, second) ?? spec) : spec;
     if (row !== null && name !== "SHUTDOWN" && (row.flags & (ALLOW_BUSY | NO_AUTH)) !== 0) {
       served.waits = true;
       return "";

@@ -63,6 +63,11 @@ export const Cell = {
   subscribers: 43,
   /** TLS handshakes that failed. */
   tlsFailures: 44,
+  /** What was denied to users: authentication, commands, keys, channels. */
+  deniedLogins: 45,
+  deniedCommands: 46,
+  deniedKeys: 47,
+  deniedChannels: 48,
   /** What worker-figures.ts publishes. Peak of the used memory of all workers, bytes. */
   peakBytes: 60,
   /** Entries of the slow log, and keys in the sketch of HOTKEYS. */
@@ -138,4 +143,14 @@ export class Cells {
   of(worker: number, cell: Cell): number {
     return this.f64[(this.control.workerAt(worker) >>> 1) + cell]!;
   }
+}
+
+/** What was denied to users, over all workers. */
+export function deniedTotals(cells: Cells) {
+  return {
+    deniedLogins: cells.sum(Cell.deniedLogins),
+    deniedCommands: cells.sum(Cell.deniedCommands),
+    deniedKeys: cells.sum(Cell.deniedKeys),
+    deniedChannels: cells.sum(Cell.deniedChannels),
+  };
 }

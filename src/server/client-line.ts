@@ -48,7 +48,7 @@ export function clientLine(client: Client, table: CommandTable, clock: Clock): s
     `tot-mem=${client.memoryBytes}`,
     `events=${client.output.bytes > 0 ? "rw" : "r"}`,
     `cmd=${session.commandName === "" ? last : session.commandName}`,
-    "user=default",
+    `user=${session.user.name}`,
     `redir=${session.tracking?.redirect ?? -1}`,
     `resp=${session.protocol}`,
     `lib-name=${session.libName}`,
@@ -79,6 +79,12 @@ function flagsOf(client: Client, table: CommandTable): string {
 /** Addresses are "1.2.3.4:5", "[::1]:5", or the path of a unix socket and ":0". */
 export function isUnixAddress(address: string): boolean {
   return !/^(\d|\[|\?)/.test(address) && address !== "";
+}
+
+/** A client's address as MONITOR shows it. */
+export function monitorAddress(client: Client | undefined): string {
+  if (client === undefined) return "?";
+  return isUnixAddress(client.address) ? `unix:${client.address.slice(0, -2)}` : client.address;
 }
 
 export function isLoopbackAddress(address: string): boolean {
@@ -114,7 +120,7 @@ function hasTrait(
     case "type":
       return wanted.type === (session.subscriptions !== null ? "pubsub" : "normal");
     case "user":
-      return wanted.user === "default";
+      return wanted.user === session.user.name;
     case "address":
       return wanted.address === client.address;
     case "localAddress":

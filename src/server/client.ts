@@ -110,6 +110,7 @@ export class Client implements OutputOwner, Receiver {
   ) {
     this.session = new Session(id);
     this.session.receiver = this;
+    this.session.beginAs(engine.users.defaultUser);
     this.input = new ClientInput(engine);
     this.output = new ClientOutput(engine, this);
     // Without a call of `memoryGrew`: a new connection alone is no reason to evict clients.

@@ -7,6 +7,7 @@ import { errorNumberWords } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
+import { Denied } from "../dispatch/access.ts";
 import { Call } from "../dispatch/call.ts";
 import type { Blocking } from "../dispatch/blocking.ts";
 import { Dispatcher } from "../dispatch/dispatcher.ts";
@@ -16,6 +17,7 @@ import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
 import { Session } from "../dispatch/session.ts";
 import type { ServerServices } from "../dispatch/services.ts";
+import { Users } from "../acl/users.ts";
 import { Scripts } from "../commands/scripting/scripts.ts";
 import { clientTable } from "../commands/families.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
@@ -32,6 +34,7 @@ import { Store } from "../store/store.ts";
 import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
 import { type Gate, type Pinned, Turn, type TurnWork } from "./turn.ts";
+import { userSettings } from "./user-settings.ts";
 
 /** Keys sampled per round for `stalePercent`, and the weight of one round in the running average. */
 const STALE_SAMPLES = 20;
@@ -52,6 +55,7 @@ export class Engine implements TurnWork {
   /** What handlers work with; also what files are loaded into. */
   readonly call: Call;
   readonly scripts: Scripts;
+  readonly users: Users;
   readonly cells: Cells;
   readonly blocking: Blocking;
   /** What commands change, on its way to the change log. */
@@ -120,6 +124,8 @@ export class Engine implements TurnWork {
     this.turn = new Turn(this);
     call.pubsub.touch = () => this.turn.touch();
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
+    this.users = call.users = new Users(this.dispatcher.table, userSettings(config));
+    config.onChange("server.password", () => this.users.setPassword(config.requiredPassword));
     this.scripts = new Scripts(call, this.dispatcher, (level, text) => services.writeLog?.(text, level));
     call.scripts = this.scripts;
     this.cells = new Cells(control, worker);
@@ -143,6 +149,7 @@ export class Engine implements TurnWork {
   /** Reads the settings again after a change of the configuration. */
   private configure(call: Call): void {
     const { config } = this;
+    this.users.settings = userSettings(config);
     setEncodingLimits(call.collections.limits, config);
     call.notifications.configure(config.text("server.notify_keyspace_events"));
     this.memory.configure();
@@ -321,6 +328,11 @@ export class Engine implements TurnWork {
     cells.set(Cell.clientBytes, this.clientBytes);
     cells.set(Cell.outputLimitClosed, this.outputLimitClosed);
     cells.set(Cell.queryLimitClosed, this.queryLimitClosed);
+    const { counts } = this.call.access;
+    cells.set(Cell.deniedLogins, counts[Denied.Auth]!);
+    cells.set(Cell.deniedCommands, counts[Denied.Command]!);
+    cells.set(Cell.deniedKeys, counts[Denied.Key]!);
+    cells.set(Cell.deniedChannels, counts[Denied.Channel]!);
   }
 
   /**

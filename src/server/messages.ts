@@ -8,6 +8,7 @@ import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
 import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
+import type { UserAnswer, UserAsk } from "./user-changes.ts";
 
 /** Facts about the process that every worker shows in INFO. */
 export interface ProcessFacts {
@@ -40,7 +41,7 @@ export type Ask =
   | { kind: "unpause" }
   | { kind: "unblock"; client: number; withError: boolean }
   /** Only the main thread does this, and answers. */
-  | { kind: "rewriteConfig" }
+  | { kind: "rewriteConfig"; users: Readonly<Record<string, string>> | null }
   | { kind: "rewriteAof" }
   | { kind: "loadAof" }
   | { kind: "evict" }
@@ -49,6 +50,7 @@ export type Ask =
   | { kind: "hotKeys"; of: HotKeysAsk }
   | { kind: "statistics"; ask: StatisticsAsk }
   | { kind: "prefixes"; change: PrefixChange }
+  | { kind: "users"; ask: UserAsk }
   | { kind: "reset" };
 
 export type Answer =
@@ -61,6 +63,7 @@ export type Answer =
   | { kind: "evicted"; isMore: boolean }
   | { kind: "hotKeys"; answer: HotKeysAnswer }
   | { kind: "statistics"; answer: StatisticsAnswer }
+  | { kind: "users"; answer: UserAnswer }
   | { kind: "done" };
 
 export type ToWorker =
@@ -75,6 +78,8 @@ export type ToWorker =
       mailPorts: (MessagePort | null)[];
       config: ConfigSnapshot;
       facts: ProcessFacts;
+      /** The ACL file, a byte a character; null = there is none. */
+      aclText: string | null;
     }
   | { kind: "listen"; tls: TlsMaterial | null }
   /** New TLS connections are served with these certificates. */

@@ -3,6 +3,7 @@
  * Everything else goes to the other workers through the main thread.
  */
 import type { Logger } from "../base/log.ts";
+import { realFiles } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
@@ -27,9 +28,9 @@ import { CLIENTS_AT } from "../memory/control.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
-import { Cell, Cells } from "./cells.ts";
+import { Cell, Cells, deniedTotals } from "./cells.ts";
 import type { Client } from "./client.ts";
-import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter } from "./client-line.ts";
+import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter, monitorAddress } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Collector } from "./collector.ts";
 import type { Engine } from "./engine.ts";
@@ -38,6 +39,9 @@ import { OutsideMemory } from "./outside-memory.ts";
 import type { Pushes } from "./pushes.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
+import { RESETTABLE } from "./resettable.ts";
+import { configuredUsers } from "./user-settings.ts";
+import { UserChanges, UserRequests } from "./user-changes.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
 /** INFO's rates are the mean of this many samples, at least this long apart: of the last 1.6 seconds, as in Redis. */
@@ -51,32 +55,6 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Settings whose change may evict clients at once, and the most rounds of eviction in which all workers take part. */
 const LIMITS_CLIENTS = new Set(["server.maxmemory_clients", "storage.max_memory"]);
 const EVICTION_ROUNDS = 64;
-
-/** Counters that CONFIG RESETSTAT sets to 0. */
-const RESETTABLE = [
-  "totalConnections",
-  "rejectedConnections",
-  "totalCommands",
-  "netInputBytes",
-  "netOutputBytes",
-  "reads",
-  "writes",
-  "replyExpands",
-  "replyShrinks",
-  "expireCycleMs",
-  "expireCapReached",
-  "expiredKeys",
-  "expiredMembers",
-  "evictedKeys",
-  "exceededMs",
-  "keyspaceHits",
-  "keyspaceMisses",
-  "lazyFreed",
-  "errorReplies",
-  "evictedClients",
-  "outputLimitClosed",
-  "queryLimitClosed",
-] as const satisfies readonly (keyof ServerTotals)[];
 
 /** A client that waits in a blocking command. */
 interface Blocked {
@@ -103,6 +81,7 @@ export class Services implements ServerServices {
   collector!: Collector;
   pushes!: Pushes;
   certificates: Certificates | null = null;
+  users!: UserRequests;
   rejected = 0;
   private readonly cells: Cells;
   private readonly pending = new Map<number, (answers: Answer[]) => void>();
@@ -172,6 +151,10 @@ export class Services implements ServerServices {
   attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
     this.engine = engine;
     this.outside = new OutsideMemory(engine.store.pool);
+    const changes = new UserChanges(engine, this.clients, this.workers, this, this);
+    this.users = new UserRequests(changes, this.config, realFiles, (ask, done) =>
+      this.ask({ kind: "users", ask }, done),
+    );
     this.eviction = new ClientEviction(this.worker, this.control, this.clients, engine, tellOfEviction);
   }
 
@@ -278,6 +261,7 @@ export class Services implements ServerServices {
       subscribers: cells.sum(Cell.subscribers),
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
+      ...deniedTotals(cells),
     };
   }
 
@@ -473,7 +457,12 @@ export class Services implements ServerServices {
   }
 
   rewriteConfig(done: (failure: string) => void): void {
-    this.ask({ kind: "rewriteConfig" }, ([answer]) => done(answer?.kind === "rewritten" ? answer.failure : ""));
+    const users = configuredUsers(this.engine.users, this.config);
+    if (typeof users === "string") setImmediate(() => done(users));
+    else
+      this.ask({ kind: "rewriteConfig", users }, ([answer]) =>
+        done(answer?.kind === "rewritten" ? answer.failure : ""),
+      );
   }
 
   rewriteAof(done: (failure: string) => void): void {
@@ -595,12 +584,13 @@ export class Services implements ServerServices {
     blocked.mayEnd();
   }
 
-  private unblockClient(id: number, withError: boolean): boolean {
+  /** `error`: the reply, "" = that of a timeout. */
+  unblockClient(id: number, error: string): boolean {
     const blocked = this.blocked.get(id);
     const client = this.clients.get(id);
     if (blocked === undefined || client === undefined || !blocked.mayEnd()) return false;
     this.release(id, blocked);
-    this.resume(client.session, withError ? (reply) => reply.error(ErrorText.unblocked) : blocked.write);
+    this.resume(client.session, error !== "" ? (reply) => reply.error(error) : blocked.write);
     return true;
   }
 
@@ -643,7 +633,7 @@ export class Services implements ServerServices {
         this.unpause();
         return { kind: "done" };
       case "unblock":
-        return { kind: "unblocked", found: this.unblockClient(ask.client, ask.withError) };
+        return { kind: "unblocked", found: this.unblockClient(ask.client, ask.withError ? ErrorText.unblocked : "") };
       case "monitor":
         this.monitors.setReceiver(ask.receiver, ask.receives);
         this.setObserver();
@@ -657,6 +647,8 @@ export class Services implements ServerServices {
         return { kind: "evicted", isMore: this.eviction.evict() === Eviction.Elsewhere };
       case "statistics":
         return { kind: "statistics", answer: this.engine.dispatcher.statistics.answer(ask.ask) };
+      case "users":
+        return { kind: "users", answer: this.users.answer(ask.ask) };
       case "reset":
         this.resetBase();
         return { kind: "done" };
@@ -682,10 +674,4 @@ export class Services implements ServerServices {
     }
     return { kind: "killed", count, askerMatched };
   }
-}
-
-/** A client's address as MONITOR shows it. */
-function monitorAddress(client: Client | undefined): string {
-  if (client === undefined) return "?";
-  return isUnixAddress(client.address) ? `unix:${client.address.slice(0, -2)}` : client.address;
 }

@@ -7,7 +7,7 @@
  */
 import { closeSync } from "node:fs";
 import { resolve } from "node:path";
-import type { Config } from "../base/config/config.ts";
+import { type Config, FROM_RUNTIME } from "../base/config/config.ts";
 import { errorCode, errorMessage, listenFailed, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
@@ -17,6 +17,7 @@ import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
 import { CHUNK_BYTES, CHUNK_FRAMES, firstByte, firstWord, NO_FRAME, regionOf } from "../memory/arena.ts";
 import { CAN_RELEASE, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
+import { startingUsers } from "./acl-start.ts";
 import { takeDataDirectory } from "./data-directory.ts";
 import { AofControl, recoverFor } from "./aof-control.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
@@ -65,6 +66,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   const log = logs.target("server");
   if (!MUTANTS.includes(MUTANT)) throw new StartupError(`no mutant is called ${MUTANT}`, [], 1);
   if (config.flag("server.disable_dangerous_commands")) log.info(`disabled commands: ${DANGEROUS.join(", ")}`);
+  const aclText = startingUsers(config, realFiles);
   const descriptors = raiseDescriptorLimit();
   const lock = takeDataDirectory(resolve(config.text("storage.data_dir")));
   await tryBind(config);
@@ -103,7 +105,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   log.info("Server initialized");
   tidy(config, log);
   const recovered = recoverFor(config, logs);
-  const server = new Supervisor(config, logs, memory, facts, recovered);
+  const server = new Supervisor(config, logs, memory, facts, recovered, aclText);
   const code = await server.run();
   closeSync(lock);
   return code;
@@ -182,6 +184,7 @@ class Supervisor {
     private readonly memory: Memory,
     private readonly facts: ProcessFacts,
     private readonly recovered: RecoveredAof | null,
+    private readonly aclText: string | null,
   ) {
     const host = {
       workers: facts.workers,
@@ -328,6 +331,7 @@ class Supervisor {
       mailPorts,
       config: this.config.toSnapshot(),
       facts: this.facts,
+      aclText: this.aclText,
     };
     worker.postMessage(message, [ports.port2, ...mailPorts.filter((port) => port !== null)]);
   }
@@ -406,7 +410,7 @@ class Supervisor {
       return;
     }
     if (message.ask.kind === "rewriteConfig") {
-      const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig() }];
+      const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig(message.ask.users) }];
       this.send(message.worker, { kind: "answers", id: message.id, answers });
       return;
     }
@@ -423,7 +427,8 @@ class Supervisor {
   }
 
   /** Runs CONFIG REWRITE. Returns the reason of a failure, or "". */
-  private rewriteConfig(): string {
+  private rewriteConfig(users: Readonly<Record<string, string>> | null): string {
+    if (users !== null) this.config.place("server.users", users, FROM_RUNTIME);
     const log = this.logs.target("config");
     const failure = tryRewriteConfig(realFiles, this.config);
     if (failure === "") log.info(`${this.config.source}: rewritten by CONFIG REWRITE`);

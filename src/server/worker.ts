@@ -18,7 +18,7 @@ import { forwardLogs } from "../base/config/open-logs.ts";
 import type { Logger } from "../base/log.ts";
 import { Pause } from "../dispatch/services.ts";
 import { FatalError } from "../store/section.ts";
-import { BrokenInvariant } from "../base/assert.ts";
+import { assert, BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
 import { ChangeLog } from "../memory/change-log.ts";
 import { Control } from "../memory/control.ts";
@@ -150,8 +150,9 @@ class DataWorker implements ClientHost {
         clients: () => this.clients.values(),
         listeners: () => this.listeners.map(descriptorOf).filter((descriptor) => descriptor >= 0),
         mayServe: (descriptor) =>
-          config.requiredPassword === "" &&
+          engine.users.defaultUser.isOpen &&
           (!config.flag("server.protected_mode") || native.isFromLoopback(descriptor)),
+        mayRun: (client, spec) => engine.call.access.allowsRow(client?.session.user ?? engine.users.defaultUser, spec),
         adopt: (descriptor, bytes) => this.adopt(descriptor, bytes),
         sendEarly: (send) => engine.turn.sendEarly(send),
         shutdown: () => services.shutdown(),
@@ -306,7 +307,6 @@ class DataWorker implements ClientHost {
     if (door !== Door.Tls) client.descriptor = descriptorOf(socket);
     client.session.createdMs = systemClock.wallMs();
     client.session.activeMs = systemClock.monotonicMs();
-    client.session.authenticated = this.config.requiredPassword === "";
     const refusal = this.refusal(socket, door);
     if (refusal !== "") {
       this.services.rejected++;
@@ -381,7 +381,7 @@ class DataWorker implements ClientHost {
   private isForeign(socket: ClientSocket): boolean {
     return (
       this.config.flag("server.protected_mode") &&
-      this.config.requiredPassword === "" &&
+      this.engine.users.defaultUser.needsNoPassword &&
       !isLoopback(socket.remoteAddress)
     );
   }
@@ -449,6 +449,12 @@ class DataWorker implements ClientHost {
       const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
       if (isIdle && !session.monitors && session.subscriptions === null) client.transport.terminate();
     }
+  }
+
+  /** Loads the users of the ACL file, whose text the main thread has checked. */
+  loadUsers(text: string): void {
+    const { error } = this.engine.users.apply({ kind: "load", text, path: this.config.text("server.acl_file") });
+    assert(error === "", "an ACL file that was checked can be loaded");
   }
 
   /** Has clients answered LOADING from now on. */
@@ -588,7 +594,9 @@ function start(message: Extract<ToWorker, { kind: "start" }>): void {
     }
   });
   for (const [region, buffer] of message.regions.entries()) arena.attach(region, buffer);
-  worker = new DataWorker(message.worker, control, arena, Config.fromSnapshot(message.config), message.facts, message);
+  const config = Config.fromSnapshot(message.config);
+  worker = new DataWorker(message.worker, control, arena, config, message.facts, message);
+  if (message.aclText !== null) worker.loadUsers(message.aclText);
   postToMain({ kind: "ready", worker: message.worker });
 }
 

@@ -132,7 +132,7 @@ describe("a file", () => {
     ["port", "redis.conf:1: port has no argument"],
     ["replicaof here", 'replicaof takes a host and a port, or "no one"'],
     ["rename-command KEYS", "rename-command takes a name and the new name"],
-    ["user default on", "user: not supported in this version"],
+    ["user default on\nuser default off", "Duplicate user found. A user can only be defined once in config files"],
     ["loadmodule x.so", "loadmodule: not supported in this version"],
     ["daemonize yes", "not supported in this version"],
     ['logfile "x', "redis.conf:1: unbalanced quotes"],

@@ -10,6 +10,7 @@ import { expirePass } from "../../src/server/expire-pass.ts";
 import { Memory } from "../../src/server/memory.ts";
 import { persistenceOf } from "../../src/server/persistence.ts";
 import { Invalidations } from "../../src/server/invalidations.ts";
+import { UserChanges, UserRequests } from "../../src/server/user-changes.ts";
 import type { PushService, ServerServices } from "../../src/dispatch/services.ts";
 import type { RdbPersistence } from "../../src/persistence/rdb-persistence.ts";
 import type { Store } from "../../src/store/store.ts";
@@ -190,9 +191,13 @@ export class TestEngine implements ClientHost {
     this.files = beside?.files ?? options.files ?? new MemoryFiles(1, []);
     const say = (text: string): number => this.logged.push(text);
     const log = { info: say, warn: say, error: (_: string, text: string) => say(text) };
+    const changes = new UserChanges(engine, this.clientsById, 1, { describeClient: () => "" }, this.waitEnds);
+    const users = new UserRequests(changes, this.config, this.files, (ask, done) => {
+      this.asked.push(() => done([{ kind: "users", answer: changes.answer(ask) }]));
+    });
     this.persistence = persistenceOf(engine, this.files, log, () => this.memory.grow(), 1, null);
     if (beside === undefined) this.persistence.begin();
-    this.services = Object.assign(services, { persistence: this.persistence });
+    this.services = Object.assign(services, { persistence: this.persistence, users });
     this.client = this.connect();
   }
 
@@ -203,6 +208,15 @@ export class TestEngine implements ClientHost {
     this.clientsById.set(id, client.client);
     return client;
   }
+
+  /** Waits that a change of users ends: the error by client. */
+  readonly unblocked = new Map<number, string>();
+  private readonly waitEnds = {
+    cancelBlock: () => {},
+    unblockClient: (client: number, error: string): void => {
+      this.unblocked.set(client, error);
+    },
+  };
 
   /** Blocking commands wait from now on, until they are served: timeouts never come. */
   letClientsWait(): void {

@@ -36,7 +36,7 @@ export function dumpConfig(config: Config, showSecrets: boolean): string {
     lines.push("", `[${section.name}]`);
     for (const spec of specs) {
       const value = config.get(spec.name);
-      const hidden = spec.secret && !showSecrets && value !== "";
+      const hidden = spec.secret && !showSecrets && !sameValue(value, spec.default);
       const from = config.provenance(spec.name);
       const origin = from.kind === "default" ? "" : `   # ${from.text}`;
       lines.push(`${spec.key} = ${hidden ? tomlString(SECRET_PLACEHOLDER) : tomlText(spec.type, value)}${origin}`);

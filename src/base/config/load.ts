@@ -420,7 +420,9 @@ function validate(config: Config, warnings: string[]): void {
   const problems: string[] = [];
   const where = (name: string): string => `${name} (${config.provenance(name).text})`;
 
-  if (config.flag("server.require_auth") && config.text("server.password") === "") {
+  const users = Object.keys(config.get("server.users") as object);
+  const makesUsers = config.text("server.acl_file") !== "" || users.length > 0;
+  if (config.flag("server.require_auth") && config.text("server.password") === "" && !makesUsers) {
     problems.push(`${where("server.require_auth")} is true, but there is no password: set server.password`);
   }
   if (config.number("server.port") === 0 && config.text("server.unix_socket") === "" && config.tlsPort === 0) {

@@ -19,7 +19,7 @@ export function editRedisConf(text: string, config: Config, wrong: readonly KeyS
   const added: string[] = [];
   const replaced = new Map<number, string>();
   for (const spec of wrong) {
-    const line = lineOf(config, spec, byOwnName);
+    const line = spec.name === USERS ? userLines(config, newLine) : lineOf(config, spec, byOwnName);
     const last = keys.lastIndexOf(spec.name);
     // Behind an include the included file would count.
     const include = lines.findLastIndex((other) => nameOf(other) === "include");
@@ -45,9 +45,21 @@ function nameOf(line: string): string {
 function keyOf(line: string): string {
   const name = nameOf(line);
   if (name === "rename-command") return "server.rename_commands";
+  if (name === "user") return USERS;
   if (name === "replicaof" || name === "slaveof") return "replication.primary_host";
   if (name === "tls-port") return "server.tls_port";
   return (findRedisKey(name) ?? findKey(name)?.spec)?.name ?? "";
+}
+
+const USERS = "server.users";
+
+/** A line for each user, as in an ACL file. */
+function userLines(config: Config, newLine: string): string {
+  const users = config.get(USERS) as Readonly<Record<string, string>>;
+  const lines = Object.entries(users).map(([name, rules]) =>
+    ["user", name, ...rules.split(" ").filter((rule) => rule !== "")].map(redisWord).join(" "),
+  );
+  return lines.join(newLine);
 }
 
 function lineOf(config: Config, spec: KeySpec, byOwnName: boolean): string {

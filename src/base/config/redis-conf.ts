@@ -66,6 +66,7 @@ class Reader {
   readonly settings = new Map<string, RedisSetting>();
   readonly problems: string[] = [];
   private readonly renamed: Record<string, string> = {};
+  private readonly users: Record<string, string> = {};
 
   constructor(private readonly include: (path: string) => string) {}
 
@@ -96,11 +97,19 @@ class Reader {
         if (splitPrimary(words.join(" ")) === null) return `${name} takes a host and a port, or "no one"`;
         return this.put("replication.replicaof", words.join(" "), place);
       case "user":
+        return this.takeUser(words, place);
       case "loadmodule":
         return `${name}: not supported in this version`;
       default:
         return this.put(name, words.join(" "), place);
     }
+  }
+
+  private takeUser([name, ...rules]: readonly string[], place: string): string {
+    if (Object.hasOwn(this.users, name!))
+      return "Duplicate user found. A user can only be defined once in config files";
+    this.users[name!] = rules.join(" ");
+    return this.put("server.users", JSON.stringify(this.users), place);
   }
 
   private put(name: string, value: string, place: string): string {

@@ -58,6 +58,7 @@ function resolve(name: string): { spec: KeySpec; form: RedisForm | null } | null
 
 /** The reply for a secret that is set, when secrets are hidden. */
 const HIDDEN = "(hidden)";
+const NO_TABLE = "{}";
 
 /**
  * Names and values of the parameters that match any of the patterns (globs, ignoring case), each once. With `hidesSecrets`
@@ -82,7 +83,10 @@ export function configGet(
   }
   return [...found].map(([name, spelling]) => {
     const text = parameterText(config, name);
-    const hidden = hidesSecrets && text !== "" && resolve(name)?.spec.secret === true;
+    const spec = resolve(name)?.spec;
+    // Redis has no parameter for users, so no tool needs to see their passwords.
+    const isHidden = hidesSecrets || spec?.name === "server.users";
+    const hidden = isHidden && text !== "" && text !== NO_TABLE && spec?.secret === true;
     return [spelling, hidden ? HIDDEN : text] as const;
   });
 }

@@ -181,6 +181,18 @@ const ABSOLUTE_PATH: RedisForm = {
   fromRedis: () => new Refusal("can't set protected config"),
 };
 
+/** [[security.users]]: blocks of a name and rules, as one table. What is no such list is returned as it is. */
+function usersTable(given: unknown): unknown {
+  if (!Array.isArray(given)) return given;
+  const table: Record<string, unknown> = {};
+  for (const block of given as { name?: unknown; rules?: unknown }[]) {
+    const { name, rules } = block;
+    if (typeof name !== "string" || Object.hasOwn(table, name)) return given;
+    table[name] = Array.isArray(rules) ? rules.join(" ") : (rules ?? "");
+  }
+  return table;
+}
+
 /** Redis's words for who must show a certificate. */
 const TLS_AUTH: RedisForm = {
   toRedis: (value) => (value === "true" ? "yes" : value === "optional" ? "optional" : "no"),
@@ -346,6 +358,14 @@ const SERVER = [
     aliases: ["security.requirepass", "server.requirepass"],
     doc: "Password of the default user. Empty: none.",
   }),
+  key("server.auth_delay_max", {
+    type: "milliseconds",
+    default: 2000,
+    min: 0,
+    max: 60_000,
+    runtime: true,
+    doc: "Longest wait for the answer to one login from an address with many failed logins. The waits begin at 20 milliseconds after five failures. 0: no waits.",
+  }),
   key("server.protected_mode", {
     type: "bool",
     default: true,
@@ -374,8 +394,33 @@ const SERVER = [
     type: "path",
     default: "",
     redis: "aclfile",
-    support: "switch",
-    doc: "File of ACL users.",
+    aliases: ["security.acl_file"],
+    doc: "File of users, one a line as in ACL LIST. ACL LOAD reads it again, ACL SAVE writes it. A relative path begins at data_dir.",
+  }),
+  key("server.users", {
+    type: "table",
+    default: {},
+    secret: true,
+    aliases: [{ name: "security.users", convert: usersTable }],
+    doc: 'Users and their rules, as in ACL SETUSER: { "app" = "on #<SHA-256 of the password> ~app:* +@all -@dangerous" }. The same in blocks: [[security.users]] with name and rules. In a redis.conf: user <name> <rules>. Not together with acl_file.',
+  }),
+  key("server.acl_pubsub_default", {
+    type: "enum",
+    default: "resetchannels",
+    choices: ["allchannels", "resetchannels"],
+    runtime: true,
+    redis: "acl-pubsub-default",
+    doc: "The channels of a new user.",
+  }),
+  key("server.acllog_max_len", {
+    type: "int",
+    default: 128,
+    min: 0,
+    max: INT64_MAX,
+    runtime: true,
+    redis: "acllog-max-len",
+    unit: "entries",
+    doc: "Most entries of ACL LOG.",
   }),
   key("server.turn_max_commands", {
     type: "int",
@@ -1325,8 +1370,6 @@ type InertRow = readonly [
  * test suites do so. No other code reads them.
  */
 const INERT_ROWS: readonly InertRow[] = [
-  ["acl-pubsub-default", "enum", "resetchannels", true, ["allchannels", "resetchannels"]],
-  ["acllog-max-len", "int", 128, true, [0, INT64_MAX]],
   ["active-defrag-cycle-max", "int", 25, true, [1, 99]],
   ["active-defrag-cycle-min", "int", 1, true, [1, 99]],
   ["active-defrag-ignore-bytes", "bytes", 100 * MIB, true, [1, INT64_MAX]],

@@ -288,7 +288,7 @@ function readTrait(
       return traits.type === "" ? `ERR Unknown client type '${value}'` : "";
     case "user":
       traits.user = value;
-      return value === "default" ? "" : `ERR No such user '${value}'`;
+      return call.users.find(value) !== null ? "" : `ERR No such user '${value}'`;
     case "db": {
       const db = call.argLong(i);
       if (Number.isNaN(db)) return "ERR DB is not an integer or out of range";

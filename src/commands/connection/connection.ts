@@ -1,7 +1,9 @@
 /** Commands about the connection itself. */
-import { timingSafeEqual } from "node:crypto";
 import { token } from "../../base/bytes.ts";
 import { Int64Kind, int64 } from "../../base/integers.ts";
+import type { Session } from "../../dispatch/session.ts";
+import { DEFAULT_NAME } from "../../dispatch/user.ts";
+import { login } from "./login.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
@@ -10,7 +12,6 @@ import { Close, type Outcome } from "../../dispatch/spec.ts";
 
 const HELLO_AUTH = token("auth");
 const HELLO_SETNAME = token("setname");
-const DEFAULT_USER = Buffer.from("default");
 
 const HELLO_NOAUTH =
   "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time";
@@ -38,7 +39,7 @@ export function echo(call: Call, reply: Reply): void {
  * HELLO [protover [AUTH username password] [SETNAME clientname]]
  * Replies: map of server facts. All arguments are read before the first takes effect.
  */
-export function hello(call: Call, reply: Reply): void {
+export function hello(call: Call, reply: Reply): Outcome | void {
   const { session } = call;
   let protocol: 2 | 3 = session.protocol;
   if (call.argCount > 1) {
@@ -62,12 +63,18 @@ export function hello(call: Call, reply: Reply): void {
       return reply.error(`ERR Syntax error in HELLO option '${call.argText(i)}'`);
     }
   }
-  if (userAt !== 0 && !authenticate(call, userAt, userAt + 1)) return reply.error(ErrorText.wrongPass);
+  const name = nameAt === 0 ? null : call.argText(nameAt);
+  const greet = (to: Reply): void => greetClient(session, protocol, name, to);
+  if (userAt !== 0) return login(call, reply, call.argText(userAt), userAt + 1, greet);
   if (!session.authenticated) return reply.error(HELLO_NOAUTH);
-  if (nameAt !== 0) session.name = call.argText(nameAt);
+  greet(reply);
+}
+
+/** Sets what HELLO asked for, and replies the facts about the server. */
+function greetClient(session: Session, protocol: 2 | 3, name: string | null, reply: Reply): void {
+  if (name !== null) session.name = name;
   session.protocol = protocol;
   reply.protocol = protocol;
-
   reply.map(7);
   reply.text("server");
   reply.text("redis");
@@ -86,35 +93,12 @@ export function hello(call: Call, reply: Reply): void {
 }
 
 /** AUTH [username] password */
-export function auth(call: Call, reply: Reply): void {
+export function auth(call: Call, reply: Reply): Outcome | void {
   if (call.argCount > 3) return reply.error(ErrorText.syntax);
   const withUser = call.argCount === 3;
-  if (!withUser && call.config.requiredPassword === "") return reply.error(ErrorText.authNotConfigured);
-  if (!authenticate(call, withUser ? 1 : 0, withUser ? 2 : 1)) return reply.error(ErrorText.wrongPass);
-  reply.ok();
-}
-
-/** Checks user (argument `user`, 0 = the default user) and password. Authenticates the session when they are right. */
-function authenticate(call: Call, user: number, password: number): boolean {
-  const known = user === 0 || sameSecret(argument(call, user), DEFAULT_USER);
-  const wanted = call.config.requiredPassword;
-  const right = wanted === "" || sameSecret(argument(call, password), Buffer.from(wanted));
-  if (!known || !right) return false;
-  call.session.authenticated = true;
-  return true;
-}
-
-function argument(call: Call, i: number): Buffer {
-  return call.bytes.subarray(call.argAt(i), call.argAt(i) + call.argBytes(i));
-}
-
-/** Compares in constant time, so that timing reveals neither the difference nor the length. */
-function sameSecret(given: Uint8Array, wanted: Uint8Array): boolean {
-  return timingSafeEqual(digest(given), digest(wanted));
-}
-
-function digest(bytes: Uint8Array): Buffer {
-  return new Bun.CryptoHasher("sha256").update(bytes).digest();
+  if (!withUser && call.users.defaultUser.needsNoPassword) return reply.error(ErrorText.authNotConfigured);
+  const name = withUser ? call.argText(1) : DEFAULT_NAME;
+  return login(call, reply, name, withUser ? 2 : 1, (to) => to.ok());
 }
 
 export function select(call: Call, reply: Reply): void {
@@ -139,7 +123,7 @@ export function reset(call: Call, reply: Reply): void {
   call.tracking.end(call.session);
   if (call.session.receiver !== null) call.pubsub.unsubscribeAll(call.session.receiver);
   if (call.session.monitors) call.server.stopMonitoring?.(call.session);
-  call.session.reset(call.config.requiredPassword === "");
+  call.session.reset(call.users.defaultUser);
   reply.protocol = 2;
   reply.simple("RESET");
 }

@@ -30,6 +30,8 @@ const STORE = token("store");
 const BY = token("by");
 const GET = token("get");
 const STAR = 42;
+const BY_DENIED = "ERR BY option of SORT denied due to insufficient ACL permissions.";
+const GET_DENIED = "ERR GET option of SORT denied due to insufficient ACL permissions.";
 const NO_NUMBER = "ERR One or more scores can't be converted into double";
 
 /** The arguments of SORT. `store`: the argument number of the destination, 0 = none. */
@@ -123,7 +125,15 @@ function readWish(call: Call, reply: Reply, mayStore: boolean): Wish | null {
       wish.by = new Pattern(call, ++i);
       // Without a "*" in the pattern, the elements keep their order.
       if (wish.by.star < 0) wish.isSorted = false;
+      else if (!readsAllKeys(call)) {
+        reply.error(BY_DENIED);
+        return null;
+      }
     } else if (left >= 1 && call.argIs(i, GET)) {
+      if (!readsAllKeys(call)) {
+        reply.error(GET_DENIED);
+        return null;
+      }
       wish.get.push(new Pattern(call, ++i));
     } else {
       reply.error(ErrorText.syntax);
@@ -131,6 +141,11 @@ function readWish(call: Call, reply: Reply, mayStore: boolean): Wish | null {
     }
   }
   return wish;
+}
+
+/** Patterns name keys that are known only when they are read: a user needs the right to read all. */
+function readsAllKeys({ session, access, spec }: Call): boolean {
+  return session.isTrusted || access.readsAllKeys(session.user, spec);
 }
 
 /** Copies `count` elements from index `from` on; with `isBackward` the index counts from the end, and they are read backward. */

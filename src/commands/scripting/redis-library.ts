@@ -2,6 +2,7 @@
 import { type Builtin, badArgument, LuaError, LuaTable, raise } from "../../lua/value.ts";
 import { sha1Hex } from "../../lua/lib/sha1.ts";
 import { numberText } from "../../lua/number.ts";
+import { Denied } from "../../dispatch/access.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { REDIS_VERSION } from "../../dispatch/services.ts";
 import { errorTable } from "./lua-reader.ts";
@@ -56,9 +57,10 @@ function callFunctions(call: Call, calls: ScriptCalls): Builtin[] {
       run: (...args: unknown[]) => {
         const wrong = calls.take(args);
         if (wrong !== "") throw new LuaError(errorTable(wrong));
-        const name = String(args[0]);
-        if (call.server.table.byName(name) === null) fail("Invalid command passed to redis.acl_check_cmd()");
-        return true;
+        const spec = calls.rowFor(args)?.spec ?? null;
+        if (spec === null) fail("Invalid command passed to redis.acl_check_cmd()");
+        const { user } = call.session;
+        return user.isUnrestricted || call.access.check(user, spec, 0, args.length) === Denied.None;
       },
     },
   ];

@@ -14,6 +14,7 @@ import { argumentText } from "../../lua/number.ts";
 import { NO_PIN, PinnedWalk, type PinnedRange, Reply, type ReplyTarget } from "../../protocol/reply.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Shard } from "../../store/shard.ts";
+import { Denied } from "../../dispatch/access.ts";
 import type { Call } from "../../dispatch/call.ts";
 import type { CommandTable } from "../../dispatch/command-table.ts";
 import type { InnerHost } from "../../dispatch/inner-commands.ts";
@@ -137,10 +138,7 @@ export class ScriptCalls {
   run(args: ArrayLike<unknown>): unknown {
     const wrong = this.take(args);
     if (wrong !== "") return this.fails(wrong);
-    const { call } = this;
-    call.setArguments(this.bytes, this.starts, this.lengths, 0, args.length);
-    const name = args[0] as string;
-    const row = this.rowOf(typeof name === "string" ? name : String(name));
+    const row = this.rowFor(args);
     if (row === null) return this.fails(UNKNOWN_COMMAND);
     const refusal = this.refusal(row.spec, args.length);
     if (refusal !== "") {
@@ -150,6 +148,13 @@ export class ScriptCalls {
     return this.runRow(row);
   }
   hasFailed = false;
+
+  /** Points the call at the arguments that `take` has taken. Returns their row, null = there is no such command. */
+  rowFor(args: ArrayLike<unknown>): NumberedRow | null {
+    this.call.setArguments(this.bytes, this.starts, this.lengths, 0, args.length);
+    const name = args[0] as string;
+    return this.rowOf(typeof name === "string" ? name : String(name));
+  }
 
   /** The call itself fails: it counts as an error of the server. */
   private fails(text: string): LuaTable {
@@ -178,6 +183,10 @@ export class ScriptCalls {
     const { host, permissions } = this;
     if (arity > 0 ? count !== arity : count < -arity) return WRONG_ARITY;
     if ((flags & NO_SCRIPT) !== 0 && !(spec.name === "DEBUG" && this.runsDebug())) return NOT_ALLOWED;
+    if (!this.call.session.isTrusted) {
+      const denied = this.call.access.test(spec, "lua");
+      if (denied !== Denied.None) return DENIED[denied];
+    }
     if ((flags & (WRITE | DENY_OOM)) === 0) return "";
     if ((flags & WRITE) !== 0) {
       if (permissions.isReadOnly) return READ_ONLY;
@@ -311,4 +320,12 @@ const WRONG_ARGUMENTS = "ERR Lua redis lib command arguments must be strings or 
 const UNKNOWN_COMMAND = "ERR Unknown Redis command called from script";
 const WRONG_ARITY = "ERR Wrong number of args calling Redis command from script";
 const NOT_ALLOWED = "ERR This Redis command is not allowed from script";
+const DENIED: Readonly<Record<Denied, string>> = {
+  [Denied.None]: "",
+  [Denied.Auth]: "ERR The user executing the script lacking the permissions for the command",
+  [Denied.Command]: "ERR The user executing the script can't run this command or subcommand",
+  [Denied.Key]:
+    "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
+  [Denied.Channel]: "ERR The user executing the script can't publish to the channel mentioned in the command",
+};
 const READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";

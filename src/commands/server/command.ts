@@ -1,14 +1,12 @@
-/**
- * COMMAND: the command table as clients see it, in the reply formats of Redis 7.0.
- *
- * ACL categories follow from the flags (a write is @write, a command that is not @fast is @slow), plus those the row names.
- */
+/** COMMAND: the command table as clients see it, in the reply formats of Redis 7.0. */
 import { matchGlob } from "../../base/glob.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
+import { categoriesOf } from "../../dispatch/categories.ts";
 import { KeyArguments } from "../../dispatch/key-arguments.ts";
+import { keyFlagsHere, keySpecsOf } from "../../dispatch/key-flags.ts";
 import {
   ADMIN,
   ALLOW_BUSY,
@@ -60,52 +58,6 @@ const FLAG_NAMES: readonly (readonly [flag: number, name: string])[] = [
 
 function flagNames(spec: CommandSpec): string[] {
   return FLAG_NAMES.filter(([flag]) => (spec.flags & flag) !== 0).map(([, name]) => name);
-}
-
-/** All ACL categories, in the order Redis lists them. */
-export const CATEGORIES = [
-  "keyspace",
-  "read",
-  "write",
-  "set",
-  "sortedset",
-  "list",
-  "hash",
-  "string",
-  "bitmap",
-  "hyperloglog",
-  "geo",
-  "stream",
-  "pubsub",
-  "admin",
-  "fast",
-  "slow",
-  "blocking",
-  "dangerous",
-  "connection",
-  "transaction",
-  "scripting",
-] as const;
-
-/** ACL categories of a command, without "@". */
-export function categoriesOf(spec: CommandSpec): string[] {
-  const has = new Set<string>(spec.categories);
-  if ((spec.flags & WRITE) !== 0) has.add("write");
-  if ((spec.flags & READONLY) !== 0 && !has.has("scripting")) has.add("read");
-  if ((spec.flags & ADMIN) !== 0) has.add("admin").add("dangerous");
-  if ((spec.flags & BLOCKING) !== 0) has.add("blocking");
-  has.add((spec.flags & FAST) !== 0 ? "fast" : "slow");
-  return CATEGORIES.filter((name) => has.has(name));
-}
-
-const VARIABLE = " variable_flags";
-
-function keySpecsOf(spec: CommandSpec): readonly KeyPlace[] {
-  if (spec.places !== undefined) return spec.places;
-  if (spec.channels !== undefined) return [{ ...spec.channels, flags: "not_key" }];
-  if (spec.keys.first === 0) return [];
-  const byKind = (spec.flags & WRITE) !== 0 ? "RW update" : "RO access";
-  return [{ ...spec.keys, flags: spec.keyFlags ?? byKind }];
 }
 
 // ---- COMMAND, COMMAND INFO ----
@@ -388,7 +340,7 @@ function findKeys(call: Call): FoundKey[] | string {
   }
   const found: FoundKey[] = [];
   for (const key of keySpecsOf(spec)) {
-    const flags = key.flags.endsWith(VARIABLE) ? flagsHere(call, spec.name, key.flags) : key.flags;
+    const flags = keyFlagsHere(call, spec, key, FROM, given);
     ARGUMENTS.count = 0;
     ARGUMENTS.isInvalid = false;
     ARGUMENTS.findPlace(call, key, FROM, given);
@@ -397,15 +349,6 @@ function findKeys(call: Call): FoundKey[] | string {
   }
   if (spec.places !== undefined && found.length === 0) return "ERR Invalid arguments specified for command";
   return found;
-}
-
-/** Key flags that depend on the arguments: SET reads only with GET, BITFIELD writes only with SET or INCRBY. */
-function flagsHere(call: Call, name: string, flags: string): string {
-  const words = new Set<string>();
-  for (let i = 4; i < call.argCount; i++) words.add(call.argText(i).toLowerCase());
-  if (name === "SET" && !words.has("get")) return "OW update";
-  if (name === "BITFIELD" && !words.has("set") && !words.has("incrby")) return "RO access";
-  return flags.slice(0, -VARIABLE.length);
 }
 
 export function getKeys(call: Call, reply: Reply): void {

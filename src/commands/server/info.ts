@@ -403,6 +403,10 @@ function statsSection(call: Call, totals: ServerTotals): Fields {
     ["reply_buffer_expands", totals.replyExpands],
     ["client_query_buffer_limit_disconnections", totals.queryLimitClosed],
     ["client_output_buffer_limit_disconnections", totals.outputLimitClosed],
+    ["acl_access_denied_auth", totals.deniedLogins],
+    ["acl_access_denied_cmd", totals.deniedCommands],
+    ["acl_access_denied_key", totals.deniedKeys],
+    ["acl_access_denied_channel", totals.deniedChannels],
   ];
 }
 

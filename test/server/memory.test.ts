@@ -3,6 +3,8 @@ import { expect, test } from "bun:test";
 import { Arena } from "../../src/memory/arena.ts";
 import {
   Control,
+  LOGIN_WORDS,
+  LOGINS,
   STRIPE_WORDS,
   STRIPES,
   TRACKER_WORDS,
@@ -30,7 +32,8 @@ test.each([1, 2, 8, 256])("%d shards: headers and tables do not overlap", (shard
   expect(control.statisticsOf(3)).toBe(control.waitersAt);
   expect(control.channelsAt).toBeGreaterThanOrEqual(control.waitersAt + 3 * WAITERS);
   expect(control.trackersAt).toBe((control.channelsAt + STRIPES * STRIPE_WORDS + 31) & ~31);
-  expect(control.i32.length).toBe(control.trackersAt + 3 * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS));
+  expect(control.loginsAt).toBe((control.trackersAt + 3 * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS) + 31) & ~31);
+  expect(control.i32.length).toBe(control.loginsAt + LOGINS * LOGIN_WORDS);
   expect(control.workerAt(3)).toBeLessThanOrEqual(control.keyspaceMapAt);
   const store = new Store(memory.arena, 0);
   expect(store.keyspaceCount).toBe(42);

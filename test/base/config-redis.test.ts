@@ -79,6 +79,7 @@ const LATER: Readonly<Record<string, string>> = {
   "server-cpulist": "",
   "set-max-listpack-entries": "128",
   "set-max-listpack-value": "64",
+  "tls-auth-clients-user": "off",
   unixsocketgroup: "",
 };
 

@@ -3,6 +3,7 @@
  * Method: in process with a held clock, without sockets and workers.
  */
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { HeldClock } from "../src/base/clock.ts";
 import { Ferrite, ReplyError } from "../src/embedded/index.ts";
 
@@ -245,4 +246,100 @@ test("commands are counted and logged as by the server", () => {
   expect(client.call("LATENCY", "LATEST")).toEqual([]);
   client.call("CONFIG", "RESETSTAT");
   expect(client.call("INFO", "commandstats") as string).not.toContain("cmdstat_incr");
+});
+
+describe("messages", () => {
+  test("are handed to onPush in the order of the commands that published, and replies stay replies", () => {
+    const { db, client } = open();
+    for (const protocol of [2, 3]) {
+      const subscriber = db.client();
+      subscriber.call("HELLO", protocol);
+      const messages: unknown[] = [];
+      subscriber.onPush = (message) => messages.push(message);
+      expect(subscriber.call("SUBSCRIBE", "news")).toEqual(["subscribe", "news", 1]);
+      expect(subscriber.call("PSUBSCRIBE", "n*")).toEqual(["psubscribe", "n*", 2]);
+      expect(client.call("PUBLISH", "news", "one")).toBe(2);
+      expect(messages).toEqual([
+        ["message", "news", "one"],
+        ["pmessage", "n*", "news", "one"],
+      ]);
+      expect(client.send(Buffer.from("PUBLISH news two\r\nPUBLISH other x\r\nPUBLISH next three\r\n")).toString()).toBe(
+        ":2\r\n:0\r\n:1\r\n",
+      );
+      expect(messages.slice(2)).toEqual([
+        ["message", "news", "two"],
+        ["pmessage", "n*", "news", "two"],
+        ["pmessage", "n*", "next", "three"],
+      ]);
+      expect(client.call("PUBSUB", "NUMSUB", "news")).toEqual(["news", 1]);
+      if (protocol === 3) expect(subscriber.call("GET", "k")).toBeNull();
+      else expect(() => subscriber.call("GET", "k")).toThrow("Can't execute 'get'");
+      subscriber.close();
+      expect(client.call("PUBLISH", "news", "late")).toBe(0);
+      expect(messages.length).toBe(5);
+    }
+  });
+
+  test("tell of changes, and of expired keys in tick", () => {
+    const { db, clock, client } = open();
+    const subscriber = db.client();
+    const messages: string[] = [];
+    subscriber.onPush = ([, , channel, text]) => messages.push(`${String(channel)} ${String(text)}`);
+    client.call("CONFIG", "SET", "notify-keyspace-events", "KEA");
+    subscriber.call("PSUBSCRIBE", "__key*__:*");
+    client.call("SET", "k", "v", "PX", 10);
+    expect(messages).toEqual([
+      "__keyspace@0__:k set",
+      "__keyevent@0__:set k",
+      "__keyspace@0__:k expire",
+      "__keyevent@0__:expire k",
+    ]);
+    messages.length = 0;
+    clock.advance(1000);
+    for (let i = 0; i < 50; i++) db.tick(5);
+    expect(messages).toEqual(["__keyspace@0__:k expired", "__keyevent@0__:expired k"]);
+  });
+
+  test("may be answered from within onPush", () => {
+    const { db, client } = open();
+    const [echo, reader] = [db.client(), db.client()];
+    const heard: string[] = [];
+    echo.onPush = ([, , text]) => {
+      heard.push(`${String(text)} has ${String(client.call("PUBLISH", "answers", `re ${String(text)}`))}`);
+    };
+    reader.onPush = ([, , text]) => heard.push(String(text));
+    echo.call("SUBSCRIBE", "questions");
+    reader.call("SUBSCRIBE", "answers");
+    expect(client.send(Buffer.from("PUBLISH questions a\r\nPUBLISH questions b\r\n")).toString()).toBe(":1\r\n:1\r\n");
+    expect(heard).toEqual(["a has 1", "b has 1", "re a", "re b"]);
+  });
+
+  test("reach the next client, and the publisher its reply, when onPush throws", () => {
+    const program = `
+      import { Ferrite } from "./src/embedded/index.ts";
+      const db = Ferrite.open({ maxMemory: 64 << 20 });
+      const [client, broken, reader] = [db.client(), db.client(), db.client()];
+      process.on("uncaughtException", (thrown) => console.log("uncaught: " + thrown.message));
+      broken.onPush = () => { throw new Error("no"); };
+      reader.onPush = (message) => console.log(message.join(" "));
+      broken.call("SUBSCRIBE", "a");
+      reader.call("SUBSCRIBE", "a");
+      console.log(client.call("PUBLISH", "a", "text"));
+    `;
+    const { stdout } = Bun.spawnSync([process.execPath, "-e", program], { cwd: join(import.meta.dir, "..") });
+    expect(stdout.toString()).toBe("message a text\n2\nuncaught: no\n");
+  });
+
+  test("come among the replies without onPush, and call refuses to guess", () => {
+    const { db, client } = open();
+    const subscriber = db.client();
+    subscriber.send(Buffer.from("SUBSCRIBE news\r\n"));
+    client.call("PUBLISH", "news", "x");
+    expect(subscriber.send(Buffer.from("PING\r\n")).toString()).toBe(
+      "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n",
+    );
+    expect(() => subscriber.call("PING")).toThrow("set onPush");
+    subscriber.send(Buffer.from("UNSUBSCRIBE\r\n"));
+    expect(subscriber.call("PING")).toBe("PONG");
+  });
 });

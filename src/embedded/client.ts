@@ -1,5 +1,7 @@
 /**
  * A client of an embedded Ferrite. It takes requests as bytes or as arguments, and returns replies as bytes or as values.
+ * What it is sent besides replies (published messages) is passed to its callback `onPush`, or comes among the bytes that
+ * `send` returns, as over a socket.
  */
 import type { Clock } from "../base/clock.ts";
 import { Client, type Transport } from "../server/client.ts";
@@ -9,6 +11,16 @@ import type { EmbeddedServices } from "./services.ts";
 const CLOSED = "this client was closed";
 const TOO_LONG = "the reply is longer than client-output-buffer-limit: this client was closed";
 
+const NO_CALLBACK = "this client is sent messages: set onPush, or use send";
+
+/** The value of a reply, which pushes may precede. Throws ReplyError when it is an error. */
+function valueOf(reply: Buffer): Value {
+  const { value } = valueAndPushes(reply);
+  if (value === undefined) throw new Error("incomplete reply: the command replies later, or not at all");
+  if (value instanceof ReplyError) throw value;
+  return value;
+}
+
 /** A request whose reply is a promise. */
 interface Request {
   bytes: Buffer;
@@ -16,17 +28,25 @@ interface Request {
   reject(error: Error): void;
 }
 
+/** A client that hands what it is pushed to `take`, unless that is null. */
+class PushedClient extends Client {
+  take: ((bytes: Buffer, position: number) => void) | null = null;
+
+  override deliver(bytes: Buffer, position: number): void {
+    if (this.take === null || this.isClosing) super.deliver(bytes, position);
+    else this.take(bytes, position);
+  }
+  override deliverCopy(bytes: Buffer, at: number, length: number, position: number): void {
+    if (this.take === null) super.deliverCopy(bytes, at, length, position);
+    else this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
+  }
+}
+
 export class EmbeddedClient {
   private output: Buffer[] = [];
-  private readonly client: Client;
+  private readonly client: PushedClient;
+  private callback: PushCallback | null = null;
   private ended = false;
-  /** True while a request of `send` runs. */
-  private isSending = false;
-  /**
-   * Receives what is pushed to this client in RESP3, as values: invalidations (CLIENT TRACKING) and messages of channels.
-   * Called outside of requests, also during those of other clients and `tick`. With `send` and `sendAsync` pushes are among the bytes.
-   */
-  onPush: ((push: Value[]) => void) | null = null;
   /** Requests of sendAsync without a reply yet. The first one is running. */
   private readonly requests: Request[] = [];
 
@@ -39,18 +59,36 @@ export class EmbeddedClient {
     const transport: Transport = {
       write: (bytes, offset, length) => {
         this.output.push(Buffer.from(bytes.subarray(offset, offset + length)));
-        if (!this.isAsking && this.onPush !== null) services.defer(() => this.deliverIdle());
         return length;
       },
       end: () => this.gone(),
       terminate: () => this.gone(),
     };
-    this.client = new Client(id, services.engine, transport, services);
+    this.client = new PushedClient(id, services.engine, transport, services);
     this.client.address = "embedded:0";
     this.client.localAddress = "embedded:0";
     this.client.session.createdMs = clock.wallMs();
     this.client.session.activeMs = clock.monotonicMs();
     services.clients.set(id, this.client);
+  }
+
+  /**
+   * Receives what is published to this client, one message a call: `["message", channel, payload]` and their like. It is called
+   * when the request that published has its reply, or in `tick`, and may use any client. What it throws becomes an uncaught
+   * exception. Confirmations of SUBSCRIBE are replies.
+   */
+  get onPush(): PushCallback | null {
+    return this.callback;
+  }
+  set onPush(callback: PushCallback | null) {
+    this.callback = callback;
+    this.client.take = callback === null ? null : (bytes, position) => this.services.pushed(this, bytes, position);
+  }
+  /** For the services: calls back with a message. */
+  handPush(bytes: Buffer): void {
+    if (this.ended || this.callback === null) return;
+    const { value, pushes } = valueAndPushes(bytes);
+    this.callback(pushes[0] ?? (value as Value[]));
   }
 
   /**
@@ -64,16 +102,16 @@ export class EmbeddedClient {
     const { engine } = this.services;
     const { outputLimitClosed } = engine;
     session.deniesBlocking = true;
-    this.isSending = true;
     try {
       this.client.receive(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
       this.services.runPending();
     } finally {
       session.deniesBlocking = false;
-      this.isSending = false;
     }
+    const output = this.takeOutput();
+    this.services.callBack();
     if (engine.outputLimitClosed !== outputLimitClosed) throw new Error(TOO_LONG);
-    return this.takeOutput();
+    return output;
   }
 
   /**
@@ -91,36 +129,28 @@ export class EmbeddedClient {
     if (this.requests.length === 1) {
       this.beginRequest();
       this.services.runPending();
+      this.services.callBack();
     }
     return promise;
   }
 
   /** Runs one command. Returns its reply as a value; throws ReplyError when it is an error. */
   call(...args: readonly Argument[]): Value {
-    return this.valueOf(this.send(requestOf(args)));
+    this.checkCallback();
+    return valueOf(this.send(requestOf(args)));
   }
 
   /** As call, but a blocking command waits, as in sendAsync. */
   async callAsync(...args: readonly Argument[]): Promise<Value> {
-    return this.valueOf(await this.sendAsync(requestOf(args)));
+    this.checkCallback();
+    return valueOf(await this.sendAsync(requestOf(args)));
   }
-
-  private valueOf(bytes: Buffer): Value {
-    const { value, pushes } = valueAndPushes(bytes);
-    for (const push of pushes) this.onPush?.(push);
-    if (value === undefined) throw new Error("incomplete reply: the command replies later, or not at all");
-    if (value instanceof ReplyError) throw value;
-    return value;
-  }
-
-  private get isAsking(): boolean {
-    return this.isSending || this.requests.length > 0;
-  }
-
-  /** Delivers what was pushed while this client asked nothing. */
-  private deliverIdle(): void {
-    if (this.isAsking || this.onPush === null || this.output.length === 0) return;
-    for (const push of valueAndPushes(this.takeOutput()).pushes) this.onPush(push);
+  /** Throws when the bytes of a reply may begin with a message. */
+  private checkCallback(): void {
+    const { session } = this.client;
+    // In RESP2 a message cannot be told from a reply.
+    if (this.callback === null && session.subscriptions !== null && session.protocol === 2)
+      throw new Error(NO_CALLBACK);
   }
 
   /** For the services: true when the running request has its reply. */
@@ -147,6 +177,7 @@ export class EmbeddedClient {
     if (this.ended) return;
     this.gone();
     this.services.runPending();
+    this.services.callBack();
   }
 
   private gone(): void {
@@ -157,6 +188,8 @@ export class EmbeddedClient {
     for (const { reject } of this.requests.splice(0)) reject(new Error(CLOSED));
   }
 }
+/** Receives a message that was pushed to a client. */
+export type PushCallback = (message: Value[]) => void;
 /** An argument of a command. Strings are sent as UTF-8. */
 export type Argument = string | number | bigint | Uint8Array;
 

@@ -8,6 +8,7 @@
  *   client.call("SET", "greeting", "hello");            // "OK"
  *   client.send(Buffer.from("GET greeting\r\n"));        // <Buffer "$5\r\nhello\r\n">
  *   await client.callAsync("BLPOP", "queue", 5);         // waits for a push of another client, or for tick after 5 seconds
+ *   client.onPush = ([kind, channel, text]) => …         // what is published to the channels of its SUBSCRIBE
  *   Ferrite.open({ dir: "./data" });                     // survives the process; close() at the end
  *   db.tick(1);                                          // call it regularly: removes expired keys, cleans sparse segments
  *
@@ -27,7 +28,7 @@ import { EmbeddedClient } from "./client.ts";
 import { Durability, type Fsync } from "./durability.ts";
 import { EmbeddedServices } from "./services.ts";
 
-export { type Argument, EmbeddedClient } from "./client.ts";
+export { type Argument, EmbeddedClient, type PushCallback } from "./client.ts";
 export { ReplyError, type Value } from "./reply-reader.ts";
 
 const CONSOLE: PersistenceLog = {
@@ -143,6 +144,7 @@ export class Ferrite {
     this.engine.blocking.recheckDue();
     this.services.runPending();
     this.durability?.write();
+    this.services.callBack();
     this.engine.publishCounters();
   }
 

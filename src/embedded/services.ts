@@ -49,10 +49,18 @@ export interface Asking {
   answer(): void;
 }
 
+/** A client that takes what it is pushed. */
+export interface Pushed {
+  handPush(bytes: Buffer): void;
+}
+
 export class EmbeddedServices implements ServerServices, ClientHost {
   /** Clients with a running request of sendAsync. */
   readonly asking = new Set<Asking>();
   private readonly blocked = new Map<number, Blocked>();
+  /** What is handed to clients next, with the log position that must be released before. */
+  private readonly handed: { to: Pushed; bytes: Buffer; position: number }[] = [];
+  private isCallingBack = false;
   engine!: Engine;
   users!: UserRequests;
   /** Set where the data is in files. */
@@ -143,6 +151,29 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       if (!this.answerOne()) return;
     }
     throw new Error("a command did not end");
+  }
+
+  /** Keeps what a client is pushed until `callBack`. */
+  pushed(to: Pushed, bytes: Buffer, position: number): void {
+    this.handed.push({ to, bytes, position });
+  }
+
+  /** Hands clients what they were pushed, in its order. A callback that uses a client adds to what the first call hands. */
+  callBack(): void {
+    const { handed } = this;
+    if (this.isCallingBack) return;
+    this.isCallingBack = true;
+    while (handed.length > 0 && handed[0]!.position <= this.engine.turn.released) {
+      const { to, bytes } = handed.shift()!;
+      try {
+        to.handPush(bytes);
+      } catch (thrown) {
+        queueMicrotask(() => {
+          throw thrown;
+        });
+      }
+    }
+    this.isCallingBack = false;
   }
 
   /** Runs `work` after the commands at hand. */

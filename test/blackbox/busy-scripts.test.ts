@@ -90,8 +90,17 @@ describe.each([1, 2])("%d workers", (workers) => {
     const running = ask(runner, "FCALL", "loop", "1", "key", "arg");
     expect(await until(other, isBusy, "PING")).toBe(BUSY_FUNCTION);
     expect(await ask(other, "SCRIPT", "KILL")).toBe(BUSY_FUNCTION);
+    // Connections to the worker that runs it wait for its end.
+    const asking = await Promise.all(Array.from({ length: workers === 1 ? 0 : 16 }, () => server.connect()));
+    if (workers > 1) {
+      const shown = await Promise.race(asking.map((client) => ask(client, "FUNCTION", "STATS")));
+      expect(shown).toMatch(
+        /^\*\["running_script", \*\["name", "loop", "command", \*\["FCALL", "loop", "1", "key", "arg"\], "duration_ms", :\d+\], "engines"/,
+      );
+    }
     expect(await ask(other, "FUNCTION", "KILL")).toBe("+OK");
     expect(await running).toStartWith("-ERR Script killed by user with FUNCTION KILL... script: loop");
+    for (const client of asking) client.close();
     runner.close();
     other.close();
   });

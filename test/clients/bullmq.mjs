@@ -94,7 +94,7 @@ const workers = [0, 1].map((number) => {
     drainDelay: 1,
     runRetryDelay: 100,
     maxStalledCount: 5,
-    ...(restarts ? { lockDuration: 3000, stalledInterval: 1000 } : {}),
+    ...(restarts ? { lockDuration: 8000, stalledInterval: 1000 } : {}),
   });
   worker.on("error", (error) => {
     errors++;

@@ -5,6 +5,7 @@
  *         an engine without a gate for the same commands.
  */
 import { describe, expect, test } from "bun:test";
+import { ChangeLog, HEAD_BYTES, LogState } from "../../src/memory/change-log.ts";
 import { Client } from "../../src/server/client.ts";
 import { type TestEngine, testEngine } from "../support/engine.ts";
 import { type Argument, encodeCommand, show } from "../support/resp.ts";
@@ -39,6 +40,11 @@ class Recorded {
   get text(): string {
     return Buffer.concat(this.parts).toString("latin1");
   }
+}
+
+/** A message to a channel in RESP3. */
+function push(channel: string, text: string): string {
+  return `>3\r\n$7\r\nmessage\r\n$${channel.length}\r\n${channel}\r\n$${text.length}\r\n${text}\r\n`;
 }
 
 /** An engine with data to reply from. With `gated`, each command's replies wait for the next position. */
@@ -182,6 +188,43 @@ describe("the gate", () => {
     expect(waiting.raw("")).toEqual([]);
     turn.release(7);
     expect(waiting.raw("").map((reply) => show(reply))).toEqual(['*["queue", "element"]']);
+  });
+
+  test("a message that tells of a change waits for it, and so do replies behind the message", () => {
+    const { engine } = engineWith(false);
+    const { effects, store, turn } = engine.engine;
+    const log = new ChangeLog(store.arena.control, new Uint8Array(HEAD_BYTES + (64 << 10)));
+    log.begin(1000);
+    log.state = LogState.On;
+    log.waitsForSync = true;
+    effects.log = log;
+    turn.release(1000);
+    engine.config.apply([{ name: "server.notify_keyspace_events", value: "KA", previous: "" }]);
+    const subscriber = new Recorded(engine, 4001);
+    subscriber.send(["HELLO", "3"], ["SUBSCRIBE", "__keyspace@0__:k", "plain"]);
+    turn.release(log.end);
+    const before = subscriber.text.length;
+    const writer = new Recorded(engine);
+    const steps: [Argument[], string][] = [
+      [["SET", "k", "v"], push("__keyspace@0__:k", "set")],
+      [["DEL", "k"], push("__keyspace@0__:k", "del")],
+      [["PUBLISH", "plain", "text"], push("plain", "text")],
+    ];
+    const ends = steps.map(([command]) => {
+      writer.send(command);
+      return log.end;
+    });
+    subscriber.send(["PING"]);
+    engine.runTurns();
+    expect(ends[0]).toBeLessThan(ends[1]!);
+    expect(subscriber.text.length).toBe(before);
+    turn.release(ends[0]!);
+    engine.runTurns();
+    expect(subscriber.text.slice(before)).toBe(steps[0]![1]);
+    turn.release(ends[1]!);
+    engine.runTurns();
+    expect(subscriber.text.slice(before)).toBe(`${steps.map(([, text]) => text).join("")}+PONG\r\n`);
+    expect(writer.text).toBe("+OK\r\n:1\r\n:1\r\n");
   });
 
   test("a connection that closes after its replies waits for them", () => {

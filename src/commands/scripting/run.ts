@@ -16,7 +16,7 @@ import { LuaError, LuaTable } from "../../lua/value.ts";
 import { placeOf } from "../../lua/sites.ts";
 import { state as luaState } from "../../lua/state.ts";
 import { readLatin1 } from "../../base/bytes.ts";
-import type { Call } from "../../dispatch/call.ts";
+import type { Arguments, Call } from "../../dispatch/call.ts";
 import { Done, type Outcome, Retry } from "../../dispatch/spec.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -54,7 +54,8 @@ export class ScriptRun implements RunHost {
   /** Called at the end of such a script. */
   served: () => void = () => {};
   private runnable: Runnable | null = null;
-  private command = Buffer.alloc(0);
+  /** The command that runs the script: EVAL with its arguments. */
+  private command: Arguments | null = null;
   private beganMs = 0;
   private busyMs = 0;
   private isBusy = false;
@@ -186,6 +187,7 @@ export class ScriptRun implements RunHost {
     resetCjson();
     call.isScript = true;
     const before = setRunHost(this);
+    this.command = outer.args;
     this.begin(runnable);
     let result: unknown;
     let error: LuaError | Killed | null = null;
@@ -255,6 +257,7 @@ export class ScriptRun implements RunHost {
     if (this.isBusy) this.served();
     this.isBusy = false;
     this.state.end();
+    this.command = null;
     this.runnable = null;
   }
 
@@ -298,7 +301,7 @@ export class ScriptRun implements RunHost {
     const { call, state, runnable } = this;
     if (!this.isBusy && runnable !== null) {
       this.isBusy = true;
-      state.becomesBusy(runnable.name, this.command, call.clock.wallMs() - (now - this.beganMs));
+      state.becomesBusy(runnable.name, wordsOf(this.command), call.clock.wallMs() - (now - this.beganMs));
       call.server.writeLog?.(
         `a script runs for ${Math.round(now - this.beganMs)} ms (${runnable.name}). ` +
           "SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.",
@@ -307,6 +310,20 @@ export class ScriptRun implements RunHost {
     this.serve?.();
   }
 }
+
+/** The arguments of a command as FUNCTION STATS splits them: with a zero byte between two. */
+function wordsOf(command: Arguments | null): Buffer {
+  const words: Buffer[] = [];
+  if (command !== null) {
+    const { bytes, starts, lengths, first, argCount } = command;
+    for (let i = first; i < first + argCount; i++) {
+      if (i > first) words.push(SEPARATOR);
+      words.push(bytes.subarray(starts[i]!, starts[i]! + lengths[i]!));
+    }
+  }
+  return Buffer.concat(words);
+}
+const SEPARATOR = Buffer.alloc(1);
 
 function describe(value: unknown): string {
   return value === undefined ? "nil" : typeof value === "boolean" ? String(value) : "unknown error";

@@ -25,6 +25,8 @@ assert((KINDS_MAX + 1) * SLOT_WORDS <= ERROR_KINDS_WORDS, "the kinds fit behind 
 export class ErrorKinds {
   private readonly slots = new Map<string, number>();
   private readonly own: number;
+  /** Errors that this worker has counted since its start: an error that a script hands on counts once. */
+  total = 0;
 
   constructor(
     private readonly control: Control,
@@ -35,6 +37,7 @@ export class ErrorKinds {
 
   /** Counts an error reply by its code. */
   count(text: string): void {
+    this.total++;
     const end = text.indexOf(" ");
     const code = end > 0 && end < CODE_WITHIN ? text.slice(0, Math.min(end, NAME_BYTES)) : "ERR";
     const slot = this.slots.get(code) ?? this.newSlot(code);

@@ -273,7 +273,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       keyspaceHits: counters.hits - base.hits,
       keyspaceMisses: counters.misses - base.misses,
       lazyFreed: counters.lazyFreed - base.lazyFreed,
-      errorReplies: engine.reply.errors - base.errors,
+      errorReplies: engine.dispatcher.statistics.errors.total - base.errors,
       evictedClients: 0,
       outputLimitClosed: 0,
       queryLimitClosed: 0,
@@ -335,7 +335,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
     base.hits = counters.hits;
     base.misses = counters.misses;
     base.lazyFreed = counters.lazyFreed;
-    base.errors = engine.reply.errors;
+    base.errors = engine.dispatcher.statistics.errors.total;
     this.peak = engine.memory.usedBytes();
     this.due.push(done);
   }

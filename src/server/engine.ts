@@ -324,7 +324,7 @@ export class Engine implements TurnWork {
     cells.set(Cell.hits, store.counters.hits);
     cells.set(Cell.misses, store.counters.misses);
     cells.set(Cell.lazyFreed, store.counters.lazyFreed);
-    cells.set(Cell.errors, this.reply.errors);
+    cells.set(Cell.errors, dispatcher.statistics.errors.total);
     cells.set(Cell.clientBytes, this.clientBytes);
     cells.set(Cell.outputLimitClosed, this.outputLimitClosed);
     cells.set(Cell.queryLimitClosed, this.queryLimitClosed);

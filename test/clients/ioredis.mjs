@@ -95,9 +95,9 @@ assert.notEqual(await redis.client("ID"), id);
 assert.equal(await redis.client("GETNAME"), "ioredis-test");
 
 // A command that takes too long.
-const hasty = open({ commandTimeout: 50 });
+const hasty = open({ commandTimeout: 500 });
 await hasty.ping();
-await other.client("PAUSE", 200, "ALL");
+await other.client("PAUSE", 1500, "ALL");
 await assert.rejects(hasty.get("a"), /Command timed out/);
 assert.equal(await redis.get("a"), "6");
 

@@ -465,6 +465,7 @@ describe("scripting and redis-server", () => {
   test.each([2, 3])("replies of each type, RESP%d", (protocol) => compared(protocol, REPLIES_TO_SCRIPTS));
   test("commands that scripts may not call are counted as rejected", async () => {
     const counts: string[][] = [];
+    const totals: string[] = [];
     for (const server of [both.redis!, both.ferrite]) {
       const client = await server.connect();
       await client.command("CONFIG", "RESETSTAT");
@@ -472,6 +473,8 @@ describe("scripting and redis-server", () => {
         ...script("redis.pcall('subscribe', 'a') redis.pcall('get') return redis.pcall('debug', 'help')"),
       );
       await client.command("EVAL_RO", "return redis.pcall('set', 'a', 'b')", "0");
+      const total = /total_error_replies:(\d+)/.exec(await ask(client, "INFO", "STATS"));
+      totals.push(total?.[1] ?? "none");
       const lines = (await ask(client, "INFO", "COMMANDSTATS")).split(/\\r\\n|\r\n/);
       counts.push(
         lines
@@ -483,6 +486,8 @@ describe("scripting and redis-server", () => {
     }
     expect(counts[0]!.length).toBe(6);
     expect(counts[1]).toEqual(counts[0]!);
+    // Errors that pcall catches count too, and those that a script hands on count once.
+    expect(totals).toEqual(["4", "4"]);
   });
   test("what commands do only in scripts", () => compared(2, ONLY_IN_SCRIPTS));
   test("names of functions, shebangs, numbers of arguments", () => compared(2, NAMES));

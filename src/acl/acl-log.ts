@@ -13,25 +13,22 @@ const COMPARED_MAX = 10;
 export interface AclLogHost {
   wallMs(): number;
   describeClient(session: Session): string;
+  /** A new id, unique in the process. */
+  takeId(): number;
   /** acllog-max-len */
   readonly entriesMax: number;
 }
 
 export class AclLog implements AccessLog {
   private readonly entries: AclLogEntry[] = [];
-  private made = 0;
 
-  constructor(
-    private readonly worker: number,
-    private readonly workers: number,
-    private readonly host: AclLogHost,
-  ) {}
+  constructor(private readonly host: AclLogHost) {}
 
   denied(session: Session, reason: Denied, context: DeniedContext, object: string, user: string): void {
     const { entries, host } = this;
     const nowMs = host.wallMs();
     const entry: AclLogEntry = {
-      id: this.made * this.workers + this.worker,
+      id: 0,
       count: 1,
       reason,
       context,
@@ -43,8 +40,7 @@ export class AclLog implements AccessLog {
     };
     const at = entries.slice(0, COMPARED_MAX).findIndex((other) => areAlike(other, entry));
     if (at < 0) {
-      this.made++;
-      entries.unshift(entry);
+      entries.unshift({ ...entry, id: host.takeId() });
     } else {
       const [known] = entries.splice(at, 1);
       join(known!, entry);

@@ -121,7 +121,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   /** Sets the engine, which is made after the services because it refers to them. */
   attach(engine: Engine): void {
     this.engine = engine;
-    const changes = new UserChanges(engine, this.clients, 1, this, {
+    const changes = new UserChanges(engine, this.clients, this, {
       cancelBlock: () => {}, // a client that is closed ends its wait
       unblockClient: (client, error) => this.endWait(client, error),
     });

@@ -95,6 +95,8 @@ export const DEBUG_SWITCHES_AT = 56;
 export const LOADING_AT = 57;
 /** Channels and patterns, without shard channels, that have subscribers. */
 export const SUBSCRIBED_AT = 58;
+/** Next id of an entry of ACL LOG. */
+export const DENIAL_ID_AT = 59;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
 /** Lock and words of the change log (memory/change-log.ts), on two pairs of cache lines. */

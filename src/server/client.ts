@@ -95,8 +95,6 @@ export class Client implements OutputOwner, Receiver {
   private pushPosition = 0;
   localAddress = "";
   descriptor = -1;
-  /** Common name of the certificate that the client has shown; "" = it has shown none. */
-  certificateName = "";
   /** Bytes of the command that waits for its reply, and of its arguments. 0 = none waits. */
   private answeredBytes = 0;
   private answeredArguments = 0;

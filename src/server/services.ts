@@ -151,7 +151,7 @@ export class Services implements ServerServices {
   attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
     this.engine = engine;
     this.outside = new OutsideMemory(engine.store.pool);
-    const changes = new UserChanges(engine, this.clients, this.workers, this, this);
+    const changes = new UserChanges(engine, this.clients, this, this);
     this.users = new UserRequests(changes, this.config, realFiles, (ask, done) =>
       this.ask({ kind: "users", ask }, done),
     );

@@ -14,6 +14,7 @@ import type { WaitingRequest } from "../dispatch/blocking.ts";
 import type { Session } from "../dispatch/session.ts";
 import type { AclLogEntry, ChangeResult, UserChange, UserService } from "../dispatch/user-service.ts";
 import type { User } from "../dispatch/user.ts";
+import { DENIAL_ID_AT } from "../memory/control.ts";
 import { ChannelKind } from "../store/channels.ts";
 import type { Client } from "./client.ts";
 import type { Engine } from "./engine.ts";
@@ -50,12 +51,12 @@ export class UserChanges {
   constructor(
     private readonly engine: Engine,
     private readonly clients: ReadonlyMap<number, Client>,
-    workers: number,
     services: { describeClient(session: Session): string },
     private readonly waits: WaitEnds,
   ) {
     const { config } = engine;
-    this.log = new AclLog(engine.worker, workers, {
+    this.log = new AclLog({
+      takeId: () => Atomics.add(engine.arena.control.i32, DENIAL_ID_AT, 1),
       wallMs: () => engine.clock.wallMs(),
       describeClient: (session) => services.describeClient(session),
       get entriesMax() {

@@ -350,13 +350,22 @@ class DataWorker implements ClientHost {
       socket.terminate();
       return;
     }
-    client.certificateName = certificate?.subject?.CN ?? "";
+    if (certificate !== null) this.logIn(client, certificate.subject?.CN ?? "");
     if (!this.isForeign(socket)) return;
     socket.write(`-${ErrorText.protectedMode}\r\n`);
     this.services.rejected++;
     this.engine.cells.set(Cell.rejected, this.services.rejected);
     client.closeAfterReplies();
     socket.end();
+  }
+
+  /** Logs a client in as the user that its certificate names, if tls_auth_clients_user says so. */
+  private logIn(client: Client, name: string): void {
+    if (this.config.text("server.tls_auth_clients_user") !== "cn") return;
+    const user = this.engine.users.find(name);
+    if (user?.isEnabled === true) client.session.authenticateAs(user);
+    else
+      this.log.info(`the certificate of ${client.address} names ${JSON.stringify(name)}, which is no user that is on`);
   }
 
   /** Serves new TLS connections with these certificates. */

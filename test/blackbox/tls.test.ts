@@ -389,6 +389,39 @@ describe.if(requireOpenssl())("TLS", () => {
     );
   });
 
+  test("a certificate logs its client in as the user whose name it has", async () => {
+    const settings = { ...open, "tls-ca-cert-file": ca.cert, "tls-auth-clients": "optional" };
+    await onEach("ferrite", settings, async ({ server, port }) => {
+      const admin = await server.connect();
+      await admin.command("ACL", "SETUSER", "good", "on", "nopass", "+@read", "+acl|whoami", "~app:*");
+      await admin.command("ACL", "SETUSER", "server-1", "off", "+@all", "~*");
+      const whoami = async (tls: ConnectionOptions): Promise<string> => {
+        const client = await connect(port, tls);
+        const reply = show(await client.command("ACL", "WHOAMI"));
+        client.close();
+        return reply;
+      };
+      expect(await whoami(shown(good))).toBe('"default"');
+      expect(show(await admin.command("CONFIG", "SET", "tls-auth-clients-user", "CN"))).toBe("+OK");
+      expect(show(await admin.command("CONFIG", "GET", "tls-auth-clients-user"))).toContain('"CN"');
+      expect(await whoami(shown(good))).toBe('"good"');
+      const client = await connect(port, shown(good));
+      expect(show(await client.command("GET", "app:1"))).toBe("null$");
+      expect(show(await client.command("SET", "app:1", "v"))).toStartWith("-NOPERM");
+      client.close();
+      // No certificate, a user that is off, and a name that is no user's: the default user, as on any connection.
+      expect(await whoami(trust)).toBe('"default"');
+      expect(await whoami(shown(first))).toBe('"default"');
+      expect(await whoami(shown(second))).toBe('"default"');
+      await admin.command("ACL", "SETUSER", "default", ">secret", "resetpass", ">secret");
+      expect(await whoami(shown(second))).toStartWith("-NOAUTH");
+      expect(await whoami(shown(good))).toBe('"good"');
+      // A rogue certificate with a user's name is refused before anybody asks for its name.
+      expect(await tryPing(port, shown(files.signed("good", rogueCa, 90, "rogue-good")))).toBe("refused");
+      admin.close();
+    });
+  });
+
   test("doctor judges the files and the dates", async () => {
     const port = await freePort();
     const doctor = async (settings: Record<string, string>): Promise<string> => {

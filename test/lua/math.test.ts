@@ -131,6 +131,8 @@ test("whole powers are rounded correctly", () => {
   for (let i = 0; i < 2000; i++) {
     const x = (random.unit() - 0.5) * 10 ** random.between(-6, 6);
     const n = random.pick([-1, 1]) * random.between(1, 38);
+    // The exact value is put together from two doubles, so it must not be near the ends of their range.
+    if (Math.abs(Math.log10(Math.abs(x)) * n) > 280) continue;
     expect({ seed: random.seed, x, n, power: run("pow")(x, n) }).toEqual({
       seed: random.seed,
       x,

@@ -191,7 +191,7 @@ export class TestEngine implements ClientHost {
     this.files = beside?.files ?? options.files ?? new MemoryFiles(1, []);
     const say = (text: string): number => this.logged.push(text);
     const log = { info: say, warn: say, error: (_: string, text: string) => say(text) };
-    const changes = new UserChanges(engine, this.clientsById, 1, { describeClient: () => "" }, this.waitEnds);
+    const changes = new UserChanges(engine, this.clientsById, { describeClient: () => "" }, this.waitEnds);
     const users = new UserRequests(changes, this.config, this.files, (ask, done) => {
       this.asked.push(() => done([{ kind: "users", answer: changes.answer(ask) }]));
     });

@@ -203,6 +203,16 @@ const TLS_AUTH: RedisForm = {
   },
 };
 
+/** Redis 8.6 and Valkey 9 write it in capitals. */
+const TLS_USER: RedisForm = {
+  toRedis: (value) => (value === "cn" ? "CN" : "off"),
+  fromRedis: (text) => {
+    const word = text.toLowerCase();
+    if (word === "cn" || word === "off") return word;
+    return new Refusal("argument(s) must be one of the following: off, CN");
+  },
+};
+
 /** Redis's level names. Ferrite's names are accepted too, but the error text lists only Redis's. */
 const REDIS_LEVEL: RedisForm = {
   toRedis: String,
@@ -696,6 +706,15 @@ const SERVER = [
     redisForm: TLS_AUTH,
     aliases: ["tls.require_client_cert"],
     doc: 'Whether clients must show a certificate: false, true, or "optional": a client may have none, but a bad one is refused. "auto": false, or true under a redis.conf, as in Redis. Needs tls_ca_file or tls_ca_dir.',
+  }),
+  key("server.tls_auth_clients_user", {
+    type: "enum",
+    default: "off",
+    choices: ["off", "cn"],
+    redis: "tls-auth-clients-user",
+    runtime: true,
+    redisForm: TLS_USER,
+    doc: 'With "cn", a client whose certificate is good is logged in as the user that has the name in it (its common name), if there is such a user and it is on.',
   }),
   key("server.tls_min_protocol_version", {
     type: "enum",

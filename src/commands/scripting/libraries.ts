@@ -8,6 +8,7 @@
  *   LIBRARIES-1  under all locks the stored sources can all be loaded, and no two of them have a function of the same name
  */
 import type { Call } from "../../dispatch/call.ts";
+import { Mutating } from "../../store/shard.ts";
 import { ScriptKind, type ScriptState } from "../../store/script-state.ts";
 import { LibraryError, type RestorePolicy } from "../../dispatch/script-runner.ts";
 import type { LoadedFunction, Program, Programs } from "./programs.ts";
@@ -186,6 +187,8 @@ export class Libraries {
     let isDone = false;
     const isEntered = call.store.section.withinAll(() => {
       if (version !== state.librariesVersion) return;
+      // Also where no text changes: the reply must wait for the effect.
+      call.store.shards[0]!.mutating = Mutating.Data;
       this.storeAll(libraries);
       call.effects.asSent(call);
       call.store.changes++;

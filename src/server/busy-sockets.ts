@@ -26,8 +26,12 @@ export interface BusyClient {
   readonly session: Session;
   /** True while nothing of it is on its way: no reply, no command. */
   readonly isQuiet: boolean;
+  /** Whether it has begun a transaction. */
+  readonly isInTransaction: boolean;
   /** A command was refused: its transaction fails. */
   refused(): void;
+  /** EXEC was refused: the transaction ends. Called after the script. */
+  discard(): void;
   /** Bytes that were read. Called after the script. */
   receive(bytes: Buffer): void;
   /** Replies that the socket did not take. Called after the script. */
@@ -62,6 +66,8 @@ interface Served {
   unsent: Buffer;
   /** It waits for the end of the script (BUSY-1). */
   waits: boolean;
+  /** EXEC was refused. */
+  discards: boolean;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -106,7 +112,7 @@ export class BusySockets {
   }
 
   private add(descriptor: number, client: BusyClient | null): Served {
-    const served = { client, bytes: NOTHING, unsent: NOTHING, waits: false };
+    const served = { client, bytes: NOTHING, unsent: NOTHING, waits: false, discards: false };
     this.served.set(descriptor, served);
     return served;
   }
@@ -179,6 +185,10 @@ export class BusySockets {
       served.waits = true;
       return "";
     }
+    if (name === "EXEC" && served.client?.isInTransaction === true && !served.discards) {
+      served.discards = true;
+      return `-EXECABORT Transaction discarded because of: ${this.busyText()}\r\n`;
+    }
     served.client?.refused();
     return `-${this.busyText()}\r\n`;
   }
@@ -205,9 +215,10 @@ export class BusySockets {
   finish(): void {
     const all = this.served;
     this.served = new Map();
-    for (const [descriptor, { client, bytes, unsent }] of all) {
+    for (const [descriptor, { client, bytes, unsent, discards }] of all) {
       if (client === null) this.host.adopt(descriptor, bytes);
       else {
+        if (discards) client.discard();
         if (unsent.length > 0) client.push(Buffer.from(unsent));
         if (bytes.length > 0) client.receive(Buffer.from(bytes));
       }

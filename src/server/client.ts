@@ -129,6 +129,12 @@ export class Client implements OutputOwner, Receiver {
     const isPlain = session.authenticated && session.replies === Replies.On && session.subscriptions === null;
     return isAtRest && isPlain && output.parts === 0 && !this.engine.turn.hasGathered(output);
   }
+  get isInTransaction(): boolean {
+    return this.session.transaction !== null;
+  }
+  discard(): void {
+    this.engine.call.transactions.discard(this.session);
+  }
   /** A command of the client was refused outside of the engine. */
   refused(): void {
     this.engine.call.transactions.flag(this.session);

@@ -108,16 +108,19 @@ describe.each([1, 2])("%d workers", (workers) => {
   test("a transaction that met BUSY is discarded", async () => {
     const runner = await server.connect();
     const other = await server.connect();
-    expect(await ask(other, "MULTI")).toBe("+OK");
+    const third = await server.connect();
+    for (const client of [other, third]) expect(await ask(client, "MULTI")).toBe("+OK");
     const running = ask(runner, "EVAL", "while true do end", "0");
     const killer = await server.connect();
     await until(killer, isBusy, "PING");
     expect(await ask(other, "SET", "k", "v")).toBe(BUSY);
+    expect(await ask(third, "EXEC")).toBe(`-EXECABORT Transaction discarded because of: ${BUSY.slice(1)}`);
     expect(await ask(killer, "SCRIPT", "KILL")).toBe("+OK");
     await running;
     await until(killer, (reply) => !isBusy(reply), "PING");
     expect(await ask(other, "EXEC")).toBe("-EXECABORT Transaction discarded because of previous errors.");
-    for (const client of [runner, other, killer]) client.close();
+    expect(await ask(third, "EXEC")).toBe("-ERR EXEC without MULTI");
+    for (const client of [runner, other, killer, third]) client.close();
   });
 
   const EATERS = [

@@ -7,6 +7,8 @@
  * Invariant
  *   LIBRARIES-1  under all locks the stored sources can all be loaded, and no two of them have a function of the same name
  */
+import { assert } from "../../base/assert.ts";
+import { ErrorText } from "../../protocol/errors.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { Mutating } from "../../store/shard.ts";
 import { ScriptKind, type ScriptState } from "../../store/script-state.ts";
@@ -15,6 +17,8 @@ import type { LoadedFunction, Program, Programs } from "./programs.ts";
 import type { Runnable } from "./run.ts";
 import { Busy, type SharedTexts } from "./shared-texts.ts";
 import { parseLibrary, type ScriptFlags } from "./shebang.ts";
+
+const CHUNK_SHIFT = 20;
 
 export class LibraryFunction implements Runnable {
   readonly kind = ScriptKind.Function;
@@ -184,6 +188,8 @@ export class Libraries {
   private put(libraries: Map<string, Library>): boolean {
     const { call, state } = this;
     const { version } = this;
+    // From here on nothing may fail: an error inside would end a section around this one too.
+    this.reserve(libraries);
     let isDone = false;
     const isEntered = call.store.section.withinAll(() => {
       if (version !== state.librariesVersion) return;
@@ -197,6 +203,19 @@ export class Libraries {
     return isEntered && isDone;
   }
 
+  /** Reserves memory for the texts that change. Throws LibraryError when there is none. */
+  private reserve(libraries: Map<string, Library>): void {
+    const { section, pool } = this.call.store;
+    let chunks = pool.commandChunks;
+    // A text is in a shard of its own, and blocks are powers of two.
+    for (const [name, { source }] of libraries) {
+      if (this.byName.get(name)?.source !== source) chunks += 1 + ((source.length * 2) >>> CHUNK_SHIFT);
+    }
+    if (section.reserve(chunks)) return;
+    this.call.server.wantRegion();
+    throw new LibraryError(ErrorText.outOfMemory);
+  }
+
   /** The caller holds all shard locks. */
   private storeAll(libraries: Map<string, Library>): void {
     const { texts, state } = this;
@@ -205,8 +224,7 @@ export class Libraries {
     }
     for (const [name, { source }] of libraries) {
       if (this.byName.get(name)?.source === source) continue;
-      const status = texts.write(name, Buffer.from(source, "latin1"));
-      if (status !== 0) throw new LibraryError("OOM command not allowed when used memory > 'maxmemory'.");
+      assert(texts.write(name, Buffer.from(source, "latin1")) === 0, "there is memory for the texts of libraries");
     }
     state.librariesChanged();
     this.use(libraries);
@@ -224,6 +242,8 @@ export class Libraries {
   addAll(sources: readonly Uint8Array[], policy: RestorePolicy): void {
     this.syncLocked();
     const loaded = sources.map((source) => this.loadOne(Buffer.from(source).toString("latin1")));
-    this.storeAll(this.merged(loaded, policy, (name) => `ERR Library ${name} already exists`));
+    const merged = this.merged(loaded, policy, (name) => `ERR Library ${name} already exists`);
+    this.reserve(merged);
+    this.storeAll(merged);
   }
 }

@@ -41,7 +41,6 @@ export const MUTANTS = [
   "invalidation-lost",
   "invalidation-late",
   "invalidation-overtakes",
-  "mailbox-read-late",
   "mailbox-read-early",
 ];
 const LOSES_SLEEPERS = MUTANT === "lost-wakeup";

@@ -73,10 +73,7 @@ export const Cell = {
   /** Entries of the slow log, and keys in the sketch of HOTKEYS. */
   slowLogEntries: 61,
   hotKeys: 62,
-  /** The same in every worker: functions, their libraries and bytes, prefixes of broadcasting clients. */
-  functions: 63,
-  libraries: 64,
-  functionBytes: 65,
+  /** Prefixes of broadcasting clients, the same in every worker. */
   prefixes: 66,
   /** The event loop: wall ms of the last look at it, its delay then and the longest of the last minute, ms. */
   loopLookedMs: 67,

@@ -17,7 +17,6 @@ import type { Receiver } from "../dispatch/pubsub.ts";
 import { Replies, Session } from "../dispatch/session.ts";
 import { TURN_CHECK } from "../dispatch/dispatcher.ts";
 import { Close, Done, Later, type Outcome, Paused, Retry, STAGES } from "../dispatch/spec.ts";
-import { MUTANT } from "../memory/lock.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { BATCH_MAX } from "../protocol/parser.ts";
 import type { PinnedRange, PinnedWalk, Reply, ReplyTarget } from "../protocol/reply.ts";
@@ -62,8 +61,6 @@ const LEFT_AT_FIRST_READING = 0.3;
  */
 const BACKLOG_MAX = 256 << 10;
 const BACKLOG_RESUME = 64 << 10;
-/** A deliberate fault, see memory/lock.ts. */
-const READS_LATE = MUTANT === "mailbox-read-late";
 /** Client.workAtReading after a push: below every amount of work by more than TURN_CHECK_BYTES. */
 const PUSHED = -(1 << 30);
 /** Approximate memory of a connection without buffers: its objects here, and the socket's in Bun. */
@@ -329,7 +326,7 @@ export class Client implements OutputOwner, Receiver {
     const { parser, dispatcher, reply } = engine;
     const { progress } = this.input;
     // What was pushed before these commands came leaves before their replies: no key is stale behind an acknowledged write.
-    if (session.isPushed && !READS_LATE) engine.turn.mail?.fetch();
+    if (session.isPushed) engine.turn.mail?.fetch();
     if (this.isGone) return end;
     reply.protocol = session.protocol;
     reply.target = this.output;

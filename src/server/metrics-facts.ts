@@ -240,13 +240,13 @@ export class MetricsFacts {
   }
 
   private scriptFacts(): Facts["scripts"] {
-    const { cells, scripts } = this;
+    const { scripts } = this;
     return {
       cached: scripts.count,
       bytes: scripts.textBytes,
-      functions: cells.max(Cell.functions),
-      libraries: cells.max(Cell.libraries),
-      functionBytes: cells.max(Cell.functionBytes),
+      functions: scripts.functions,
+      libraries: scripts.libraries,
+      functionBytes: scripts.libraryBytes,
     };
   }
 

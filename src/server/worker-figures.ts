@@ -32,10 +32,6 @@ export class WorkerFigures {
     cells.set(Cell.peakBytes, services.peak);
     cells.set(Cell.slowLogEntries, engine.dispatcher.statistics.log.sizeOf(LogType.Slow));
     cells.set(Cell.hotKeys, services.hotKeysSession?.keys ?? 0);
-    const scripts = engine.scripts.facts();
-    cells.set(Cell.functions, scripts.functions);
-    cells.set(Cell.libraries, scripts.libraries);
-    cells.set(Cell.functionBytes, scripts.functionBytes);
     cells.set(Cell.prefixes, call.tracking.broadcasts.count);
   }
 

@@ -4,6 +4,7 @@
  *
  *   word  0 │ lock │
  *        32 │ generation │ scripts │ evicted │ version of the libraries │ bytes of the texts (a double) │ tick │ busy scripts │ runs debug │
+ *        41 │ libraries │ functions │ bytes of the libraries │
  *        64 │ slot 0 │ slot 1 │ ... │ slot 499 │
  *      4064 │ script lock: held by a script that may use keys that it has not declared (SECTION-5) │
  *   slot    │ sha1 (5 words) │ tick of its last use, 0 = free │
@@ -31,6 +32,9 @@ const BYTES = 36;
 const TICK = 38;
 const BUSY = 39;
 const RUNS_DEBUG = 40;
+const LIBRARIES = 41;
+const FUNCTIONS = 42;
+const LIBRARY_BYTES = 43;
 const SLOTS_AT = 64;
 /** Scripts made by EVAL that are kept, as in Redis. */
 export const SLOTS = 500;
@@ -200,7 +204,11 @@ export class ScriptState {
   get librariesVersion(): number {
     return Atomics.load(this.c, this.at + LIBRARIES_VERSION);
   }
-  librariesChanged(): void {
+  librariesChanged(libraries: number, functions: number, bytes: number): void {
+    const { c, at } = this;
+    Atomics.store(c, at + LIBRARIES, libraries);
+    Atomics.store(c, at + FUNCTIONS, functions);
+    Atomics.store(c, at + LIBRARY_BYTES, bytes);
     Atomics.add(this.c, this.at + LIBRARIES_VERSION, 1);
   }
 
@@ -210,6 +218,17 @@ export class ScriptState {
   }
   set runsDebug(isAllowed: boolean) {
     Atomics.store(this.c, this.at + RUNS_DEBUG, Number(isAllowed));
+  }
+
+  get libraries(): number {
+    return Atomics.load(this.c, this.at + LIBRARIES);
+  }
+  get functions(): number {
+    return Atomics.load(this.c, this.at + FUNCTIONS);
+  }
+  /** Bytes of the sources of all libraries. */
+  get libraryBytes(): number {
+    return Atomics.load(this.c, this.at + LIBRARY_BYTES);
   }
 
   // ---- what runs ----

@@ -446,6 +446,8 @@ describe("the process", () => {
     };
     const second = server.kind === "redis" ? await startRedis(options) : await startFerrite(options);
     try {
+      // Another worker may have answered before the one that makes the socket.
+      for (let tries = 0; tries < 500 && !existsSync(path); tries++) await Bun.sleep(10);
       expect(statSync(path).mode & 0o777).toBe(0o750);
     } finally {
       await second.stop();

@@ -291,6 +291,7 @@ test("no other code takes the locks of shards", async () => {
   // Those of src/memory/ are leaf locks of its own structures. channels.ts and script-state.ts have leaf locks too; the
   // section takes the lock of scripts beside the shards'.
   expect(importers.filter((path) => !path.startsWith("memory/")).sort()).toEqual([
+    "persistence/aof-share.ts",
     "store/channels.ts",
     "store/script-state.ts",
     "store/section.ts",

@@ -25,5 +25,4 @@ export const INVALIDATION_MUTANTS: readonly Mutant[] = [
     name: "mailbox-read-early",
     fault: "a worker reads its mailbox before it locks the keys of a tracking client only",
   },
-  { name: "mailbox-read-late", fault: "a worker answers a tracking client before it reads its mailbox" },
 ];

@@ -226,8 +226,9 @@ export class Libraries {
       if (this.byName.get(name)?.source === source) continue;
       assert(texts.write(name, Buffer.from(source, "latin1")) === 0, "there is memory for the texts of libraries");
     }
-    state.librariesChanged();
     this.use(libraries);
+    const { count, functions, bytes } = this.facts();
+    state.librariesChanged(count, functions, bytes);
     this.version = state.librariesVersion;
   }
 

@@ -1,7 +1,7 @@
 /**
  * A run: one script or function, from its locks to its reply.
  *
- *   checks ─ locks: of the declared keys, or of all shards ─ KEYS, ARGV ─ the program ─ reply ─ leave
+ *   checks ─ the script lock, unless all keys are declared ─ locks of KEYS ─ the program ─ reply ─ leave
  *
  * All of it is one section: the change log gets what the script wrote as one unit, blocked clients are served at its end, and
  * what the script wrote before it failed stays, as in Redis. Which keys a script will use is known only when the compiler can

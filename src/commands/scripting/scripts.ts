@@ -206,15 +206,14 @@ export class Scripts implements ScriptRunner {
   // ---- for the server ----
 
   facts(): ScriptFacts {
-    const { state, libraries } = this;
-    const { count, bytes, functions } = libraries.facts();
+    const { state } = this;
     return {
       scripts: state.count,
       evicted: state.evicted,
       scriptBytes: state.textBytes,
-      libraries: count,
-      functions,
-      functionBytes: bytes,
+      libraries: state.libraries,
+      functions: state.functions,
+      functionBytes: state.libraryBytes,
     };
   }
 

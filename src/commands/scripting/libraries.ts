@@ -55,7 +55,7 @@ export class Libraries {
 
   constructor(
     private readonly call: Call,
-    private readonly programs: Programs,
+    private readonly programs: () => Programs,
     private readonly texts: SharedTexts,
     private readonly state: ScriptState,
   ) {}
@@ -111,7 +111,7 @@ export class Libraries {
     const { name, body, error } = parseLibrary(source);
     if (error !== "") throw new LibraryError(error);
     const library = new Library(name, source);
-    for (const loaded of this.programs.loadLibrary(body)) {
+    for (const loaded of this.programs().loadLibrary(body)) {
       library.functions.set(loaded.name, new LibraryFunction(library, loaded));
     }
     return library;
@@ -133,7 +133,7 @@ export class Libraries {
   }
 
   private warnOfVariables(name: string): void {
-    const { changingLocals } = this.programs;
+    const { changingLocals } = this.programs();
     if (changingLocals.length === 0) return;
     this.call.server.writeLog?.(
       `the library ${name} assigns its variables ${changingLocals.join(", ")} in functions: each worker has its own`,

@@ -46,7 +46,6 @@ export class Scripts implements ScriptRunner {
   readonly calls: ScriptCalls;
   readonly runs: ScriptRun;
   readonly libraries: Libraries;
-  private readonly programs: Programs;
   private readonly texts: SharedTexts;
   private readonly byText = new Map<string, Script>();
   private readonly bySha = new Map<string, Script>();
@@ -57,21 +56,27 @@ export class Scripts implements ScriptRunner {
   constructor(
     private readonly call: Call,
     host: RunServices,
-    log: (level: number, text: string) => void,
+    private readonly log: (level: number, text: string) => void,
   ) {
     const { store, maintenance, keyspaces, strings } = call;
     this.state = new ScriptState(store.arena.control, store.worker);
     this.calls = new ScriptCalls(call, host);
     this.runs = new ScriptRun(call, this.calls, this.state, host);
-    this.programs = new Programs(call, this.calls, log);
     this.texts = new SharedTexts(store, strings, maintenance, keyspaces.scripts);
     this.libraries = new Libraries(
       call,
-      this.programs,
+      () => this.programs,
       new SharedTexts(store, strings, maintenance, keyspaces.libraries),
       this.state,
     );
   }
+
+  /** The environments of scripts take memory, so a worker has none before it needs them. */
+  private get programs(): Programs {
+    this.made ??= new Programs(this.call, this.calls, this.log);
+    return this.made;
+  }
+  private made: Programs | null = null;
 
   // ---- finding ----
 

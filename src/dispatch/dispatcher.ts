@@ -28,7 +28,7 @@ import {
 } from "../protocol/errors.ts";
 import type { Key } from "../store/key.ts";
 import type { Section } from "../store/section.ts";
-import { ScriptKind, ScriptState } from "../store/script-state.ts";
+import { ScriptState } from "../store/script-state.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Store } from "../store/store.ts";
 import { Access, contextOf } from "./access.ts";
@@ -359,7 +359,7 @@ export class Dispatcher implements TransactionHost {
   }
 
   private busyText(): string {
-    return scriptBusy(this.scriptState.busyKind === ScriptKind.Eval ? "SCRIPT KILL" : "FUNCTION KILL");
+    return scriptBusy(this.scriptState.busyKiller);
   }
 
   /** True when writes are refused or wait: for the change log, or for the file of a snapshot. */

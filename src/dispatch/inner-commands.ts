@@ -8,6 +8,7 @@ import { assert } from "../base/assert.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { NO_PIN, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
 import type { Section } from "../store/section.ts";
+import type { Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import type { StagedValue } from "../store/large.ts";
 import type { Arguments, Call } from "./call.ts";
@@ -142,11 +143,9 @@ export class InnerCommands {
   };
 
   /** Releases a pin of a shard whose lock is held. */
-  unpin(shard: CommandShard, pin: number): void {
+  unpin(shard: Shard, pin: number): void {
     const { store } = this;
     shard.rearranges();
     store.large.unpin(shard, pin, store.nowSeconds);
   }
 }
-
-type CommandShard = Store["shards"][number];

@@ -156,17 +156,10 @@ class StatementGenerator extends ExpressionGenerator {
   // Locals and assignments
 
   private localStatement(variables: readonly Variable[], values: readonly Expression[]): string {
-    const names = variables.map((variable) => this.variableName(variable));
-    const last = values[values.length - 1];
-    if (variables.length > values.length && this.isMultiple(last)) {
-      return this.unpackInto(names, values, (name, value) => `let ${name} = ${value};`);
-    }
-    let text = "";
-    for (let at = 0; at < Math.max(names.length, values.length); at++) {
-      const value = at < values.length ? this.one(values[at]!) : "undefined";
-      text += at < names.length ? `let ${names[at]!} = ${value};` : `${value};`;
-    }
-    return text;
+    return this.localLike(
+      variables.map((variable) => this.variableName(variable)),
+      values,
+    );
   }
 
   /** Stores a list of values, of which the last has several, under the names. */

@@ -33,6 +33,9 @@ export const ErrorText = {
   notInTransaction: "ERR Command not allowed inside a transaction",
   loading: "LOADING Ferrite is loading the dataset in memory",
   busy: "BUSY Ferrite is busy running a command that holds the data. Try again later.",
+  noScriptRuns: "NOTBUSY No scripts in execution right now.",
+  scriptHasWritten:
+    "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
   unblocked: "UNBLOCKED client unblocked via CLIENT UNBLOCK",
   // Protocol errors: the connection is closed after them.
   bulkLength: "ERR Protocol error: invalid bulk length",

@@ -13,7 +13,7 @@
  *   BUSY-1  replies leave in the order of the commands: a connection of which bytes wait is not served any more
  */
 import { Parser, type ParserLimits, Progress } from "../protocol/parser.ts";
-import { scriptBusy } from "../protocol/errors.ts";
+import { ErrorText, scriptBusy } from "../protocol/errors.ts";
 import { ALLOW_BUSY, type CommandSpec, NO_AUTH } from "../dispatch/spec.ts";
 import type { Session } from "../dispatch/session.ts";
 import type { CommandTable } from "../dispatch/command-table.ts";
@@ -76,9 +76,6 @@ const CHUNK_BYTES = 64 << 10;
 const INPUT_MAX = 1 << 20;
 /** Time between two looks, ms. */
 const LOOK_MS = 2;
-const NOT_BUSY = "-NOTBUSY No scripts in execution right now.\r\n";
-const UNKILLABLE =
-  "-UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.\r\n";
 
 export class BusySockets {
   private served = new Map<number, Served>();
@@ -194,14 +191,14 @@ export class BusySockets {
   }
 
   private busyText(): string {
-    return scriptBusy(this.host.state.busyKind === ScriptKind.Eval ? "SCRIPT KILL" : "FUNCTION KILL");
+    return scriptBusy(this.host.state.busyKiller);
   }
 
   private kill(kind: ScriptKind): string {
     const killed = this.host.state.kill(kind);
-    if (killed < 0) return UNKILLABLE;
+    if (killed < 0) return `-${ErrorText.scriptHasWritten}\r\n`;
     if (killed > 0) return "+OK\r\n";
-    return this.host.state.busy === 0 ? NOT_BUSY : `-${this.busyText()}\r\n`;
+    return `-${this.host.state.busy === 0 ? ErrorText.noScriptRuns : this.busyText()}\r\n`;
   }
 
   private word(served: Served, i: number): string {

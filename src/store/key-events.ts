@@ -152,7 +152,7 @@ export class KeyHooks {
   removedByStore: Listener = NONE;
   /** Called before the store removes a due member of the selected collection, whose type is `type`. For the change log. */
   memberExpires: (keyspace: number, type: RecordType, member: MemberBytes) => void = () => {};
-  /** Serves blocked clients. Called while the shard has INTEREST_BLOCKED. */
+  /** Marks the key for the clients that wait for it. Called while the shard has INTEREST_BLOCKED. */
   blocked: Listener = NONE;
   /** Client-side caching. Called while the shard has INTEREST_TRACKED or INTEREST_PREFIXES. */
   tracked: Listener = NONE;

@@ -297,6 +297,11 @@ export class ScriptState {
     return ScriptKind.Eval;
   }
 
+  /** The command that ends the busy script. */
+  get busyKiller(): "SCRIPT KILL" | "FUNCTION KILL" {
+    return this.busyKind === ScriptKind.Eval ? "SCRIPT KILL" : "FUNCTION KILL";
+  }
+
   /**
    * Asks busy scripts of `kind` to end. Returns how many were asked, or -1 when one of them has written already: then none
    * is asked.

@@ -238,7 +238,7 @@ export class Tree extends TreePosition implements Entries {
     return this.copyPage(ref, at, bytes, bytes);
   }
 
-  /** Copies a page of `had` bytes into a block of `bytes`, at least as many, and frees the old one. */
+  /** Copies a page of `had` bytes into a block of `bytes`, at least as many. The old one is freed when no pin sees it. */
   private copyPage(ref: Ref, at: number, had: number, bytes: number): Ref {
     const { pages } = this;
     const made = pages.allocate(bytes);

@@ -5,7 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { type Argument, ask, type Reply, type RespClient, replyTo, within } from "../support/resp.ts";
-import { type Server, startFerrite } from "../support/servers.ts";
+import { clientOfEach, type Server, startFerrite } from "../support/servers.ts";
 
 const WORKERS = 2;
 const NO_KEY = "-NOPERM this user has no permissions to access one of the keys used as arguments";
@@ -32,17 +32,7 @@ async function connect(): Promise<RespClient> {
   return client;
 }
 
-/** A new client of each worker, in the order of the workers. */
-async function oneOfEach(): Promise<RespClient[]> {
-  const found: RespClient[] = [];
-  for (let tries = 0; tries < 1000; tries++) {
-    const client = await connect();
-    const id = Number((await ask(client, "CLIENT", "ID")).slice(1));
-    found[id % WORKERS] ??= client;
-    if (found.filter(() => true).length === WORKERS) return found;
-  }
-  throw new Error("the kernel gives a worker no connection");
-}
+const oneOfEach = (): Promise<RespClient[]> => clientOfEach(WORKERS, connect);
 
 async function loggedIn(name: string): Promise<RespClient[]> {
   const clients = await oneOfEach();

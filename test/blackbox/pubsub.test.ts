@@ -14,7 +14,7 @@ import {
   show,
   within,
 } from "../support/resp.ts";
-import { type Server, startFerrite } from "../support/servers.ts";
+import { clientOfEach, type Server, startFerrite } from "../support/servers.ts";
 
 const WORKERS = 3;
 let server: Server;
@@ -35,17 +35,7 @@ async function connect(protocol: 2 | 3 = 3): Promise<RespClient> {
   return client;
 }
 
-/** A new client of each worker, in the order of the workers. */
-async function oneOfEach(): Promise<RespClient[]> {
-  const found: RespClient[] = [];
-  for (let tries = 0; tries < 1000; tries++) {
-    const client = await connect();
-    const id = Number((await ask(client, "CLIENT", "ID")).slice(1));
-    found[id % WORKERS] ??= client;
-    if (found.filter(() => true).length === WORKERS) return found;
-  }
-  throw new Error("the kernel gives a worker no connection");
-}
+const oneOfEach = (): Promise<RespClient[]> => clientOfEach(WORKERS, connect);
 
 /** Waits for pushes, which come without being asked for. */
 async function untilPushes(client: RespClient, count: number): Promise<Reply[]> {

@@ -5,11 +5,11 @@
  *         another one all prefixes: both servers tell of the same keys (FERRITE_TRACKING_STEPS=<n>, FERRITE_SEED=<n>).
  */
 import { describe, expect, test } from "bun:test";
-import { bothServers } from "../support/both-servers.ts";
+import { bothServers, statesOf } from "../support/both-servers.ts";
 import { OrderedConnection } from "../support/caching-clients.ts";
 import { CommandGenerator, KNOWN_KEYS } from "../support/generator.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
-import { type Argument, type Reply, type RespClient, show, within } from "../support/resp.ts";
+import { type Argument, type Reply, show, within } from "../support/resp.ts";
 
 const STEPS = countFrom("FERRITE_TRACKING_STEPS", 1200);
 const HANG_MS = 20_000;
@@ -305,7 +305,7 @@ test(
     const admin = await both.ferrite.connect();
     const theirs = await Audience.of(both.redis, keys);
     const ours = await Audience.of(both.ferrite, keys);
-    let before = await digestsOf(admin, keys);
+    let before = await statesOf(admin, keys);
     let told = 0;
     for (let n = 0; n < STEPS; n++) {
       const { args } = generator.next();
@@ -315,7 +315,7 @@ test(
       if (/^(restore|.*expire.*|p?setex)$/i.test(args[0]!) || args.some((arg) => /^p?ex(at)?$/i.test(arg))) continue;
       const [redis, ferrite] = await Promise.all([theirs.toldBy(args), ours.toldBy(args)]);
       told += ferrite[0].length;
-      const after = await digestsOf(admin, keys);
+      const after = await statesOf(admin, keys);
       const changed = keys.filter((_, k) => before[k] !== after[k]);
       before = after;
       for (const mode of [0, 1] as const) {
@@ -335,13 +335,3 @@ test(
   },
   60_000 + STEPS * 100,
 );
-
-async function digestsOf(client: RespClient, keys: readonly string[]): Promise<string[]> {
-  const names = keys.map((key) => Buffer.from(key, "latin1"));
-  const [digests, ...deadlines] = await client.pipeline([
-    ["DEBUG", "DIGEST-VALUE", ...names],
-    ...names.map((name) => ["PEXPIRETIME", name]),
-  ]);
-  if (digests!.type !== "array") throw new Error(show(digests!));
-  return digests!.value.map((digest, k) => `${show(digest)} ${show(deadlines[k]!)}`);
-}

@@ -8,7 +8,7 @@
  *         FERRITE_TRANSACTION_HISTORIES=<n>). FERRITE_SEED=<n> replays.
  */
 import { describe, expect, test } from "bun:test";
-import { bothServers } from "../support/both-servers.ts";
+import { bothServers, statesOf } from "../support/both-servers.ts";
 import { CommandGenerator, KNOWN_KEYS } from "../support/generator.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 import { type Reply, type RespClient, show, within } from "../support/resp.ts";
@@ -93,17 +93,6 @@ describe("as in redis-server", () => {
     60_000 + WATCH_STEPS * 100,
   );
 });
-
-/** The value and the deadline of each key, as text. */
-async function statesOf(client: RespClient, keys: readonly string[]): Promise<string[]> {
-  const names = keys.map((key) => Buffer.from(key, "latin1"));
-  const [digests, ...deadlines] = await client.pipeline([
-    ["DEBUG", "DIGEST-VALUE", ...names],
-    ...names.map((name) => ["PEXPIRETIME", name]),
-  ]);
-  if (digests!.type !== "array") throw new Error(show(digests!));
-  return digests!.value.map((digest, k) => `${show(digest)} ${show(deadlines[k]!)}`);
-}
 
 /** A connection that changes keys, and one for each key that watches it. */
 class Watchers {

@@ -2,13 +2,13 @@
  * Goal:   the library `bit` computes as Redis's does, with its messages.
  * Method: edge values, halves among them, and random ones against redis-server.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { bitLibrary } from "../../src/lua/lib/bit.ts";
 import type { LuaFunction } from "../../src/lua/value.ts";
-import { type Argument, differences, type LibraryCall, redisOracle } from "../support/lua-oracle.ts";
+import type { Argument, LibraryCall } from "../support/lua-oracle.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
-import type { RespClient } from "../support/resp.ts";
-import { requireRedis, type Server, startRedis } from "../support/servers.ts";
+import { redisLua } from "../support/redis-oracle.ts";
+import { requireRedis } from "../support/servers.ts";
 
 const run = (name: string): LuaFunction => bitLibrary.find((builtin) => builtin.name === name)!.run;
 const call = (name: string, ...args: Argument[]): LibraryCall => ({ name: `bit.${name}`, run: run(name), args });
@@ -57,16 +57,7 @@ test("known answers", () => {
 
 describe("against redis-server", () => {
   if (!requireRedis()) return;
-  let server: Server;
-  let client: RespClient;
-  beforeAll(async () => {
-    server = await startRedis();
-    client = await server.connect();
-  });
-  afterAll(async () => {
-    client.close();
-    await server.stop();
-  });
+  const redis = redisLua();
 
   test("all functions at the edges", async () => {
     const calls: LibraryCall[] = [];
@@ -77,7 +68,7 @@ describe("against redis-server", () => {
         for (const y of EDGES) calls.push(call(name, x, y), call(name, 7, x, y));
       }
     }
-    expect(await differences(redisOracle(client), calls)).toBe("");
+    await redis.expectSame(calls);
   });
 
   test("random arguments", async () => {
@@ -89,9 +80,6 @@ describe("against redis-server", () => {
       });
       calls.push(call(random.pick(bitLibrary).name, ...args));
     }
-    expect({ seed: random.seed, found: await differences(redisOracle(client), calls) }).toEqual({
-      seed: random.seed,
-      found: "",
-    });
+    await redis.expectSame(calls, random.seed);
   });
 });

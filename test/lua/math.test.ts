@@ -2,14 +2,14 @@
  * Goal:   the libraries `math` and `os` compute as Lua 5.1 does; random gives Redis's numbers.
  * Method: edge values and random ones against lua5.1; sequences of random numbers, with seeds, against redis-server.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { mathConstants, mathLibrary } from "../../src/lua/lib/math.ts";
 import { osLibrary } from "../../src/lua/lib/os.ts";
 import { LuaTable, type LuaFunction } from "../../src/lua/value.ts";
-import { type Argument, differences, type LibraryCall, lua51, redisOracle, requireLua } from "../support/lua-oracle.ts";
+import { type Argument, differences, type LibraryCall, lua51, requireLua } from "../support/lua-oracle.ts";
 import { SeededRandom, testSeed } from "../support/random.ts";
-import type { RespClient } from "../support/resp.ts";
-import { requireRedis, type Server, startRedis } from "../support/servers.ts";
+import { redisLua } from "../support/redis-oracle.ts";
+import { requireRedis } from "../support/servers.ts";
 
 function run(name: string): LuaFunction {
   return mathLibrary.find((builtin) => builtin.name === name)!.run;
@@ -144,16 +144,7 @@ test("whole powers are rounded correctly", () => {
 
 describe("against redis-server", () => {
   if (!requireRedis()) return;
-  let server: Server;
-  let client: RespClient;
-  beforeAll(async () => {
-    server = await startRedis();
-    client = await server.connect();
-  });
-  afterAll(async () => {
-    client.close();
-    await server.stop();
-  });
+  const redis = redisLua();
 
   test("random numbers of many seeds", async () => {
     const random = new SeededRandom(testSeed());
@@ -174,10 +165,7 @@ describe("against redis-server", () => {
       ]);
       calls.push({ name: lua, run: sequence, args: [random.between(-(2 ** 31), 2 ** 33), ...range] });
     }
-    expect({ seed: random.seed, found: await differences(redisOracle(client), calls) }).toEqual({
-      seed: random.seed,
-      found: "",
-    });
+    await redis.expectSame(calls, random.seed);
   });
 
   test("arguments of random", async () => {
@@ -196,6 +184,6 @@ describe("against redis-server", () => {
       calls.push(call("random", ...args));
     }
     calls.push(call("randomseed"), call("randomseed", "x"));
-    expect(await differences(redisOracle(client), calls)).toBe("");
+    await redis.expectSame(calls);
   });
 });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Differential } from "./differential.ts";
 import type { Step } from "./generator.ts";
 import { testSeed } from "./random.ts";
-import { ask, type RespClient } from "./resp.ts";
+import { ask, type RespClient, show } from "./resp.ts";
 import { requireRedis, type Server, startFerrite, startRedis } from "./servers.ts";
 
 const START_MS = 60_000;
@@ -71,6 +71,17 @@ export async function expectSameReplies(
   await more(ours, theirs);
   ours.close();
   theirs.close();
+}
+
+/** The value and the deadline of each key, as text. */
+export async function statesOf(client: RespClient, keys: readonly string[]): Promise<string[]> {
+  const names = keys.map((key) => Buffer.from(key, "latin1"));
+  const [digests, ...deadlines] = await client.pipeline([
+    ["DEBUG", "DIGEST-VALUE", ...names],
+    ...names.map((name) => ["PEXPIRETIME", name]),
+  ]);
+  if (digests!.type !== "array") throw new Error(show(digests!));
+  return digests!.value.map((digest, k) => `${show(digest)} ${show(deadlines[k]!)}`);
 }
 
 /** Tests that the same stream of `steps` commands has the same replies and leaves the same data, in RESP2 and in RESP3. */

@@ -16,7 +16,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { RespClient } from "./resp.ts";
+import { ask, RespClient } from "./resp.ts";
 
 export const ROOT = resolve(import.meta.dir, "../..");
 
@@ -373,4 +373,16 @@ export function descendants(pid: number): [number, string][] {
 
 export function commandName(pid: number): string {
   return readFileSync(`/proc/${pid}/comm`, "latin1").trim();
+}
+
+/** A client of each of the `workers`, in their order, of those that `connect` opens. The kernel chooses the worker. */
+export async function clientOfEach(workers: number, connect: () => Promise<RespClient>): Promise<RespClient[]> {
+  const found: RespClient[] = [];
+  for (let tries = 0; tries < 1000; tries++) {
+    const client = await connect();
+    const id = Number((await ask(client, "CLIENT", "ID")).slice(1));
+    found[id % workers] ??= client;
+    if (found.filter(() => true).length === workers) return found;
+  }
+  throw new Error("the kernel gives a worker no connection");
 }

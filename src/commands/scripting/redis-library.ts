@@ -1,4 +1,4 @@
-/** The library `redis` of scripts: redis.call and what stands beside it. */
+/** The library `redis` of scripts: redis.call, redis.pcall, and functions for errors, logs and settings. */
 import { type Builtin, badArgument, LuaError, LuaTable, raise } from "../../lua/value.ts";
 import { sha1Hex } from "../../lua/lib/sha1.ts";
 import { numberText } from "../../lua/number.ts";

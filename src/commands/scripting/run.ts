@@ -211,11 +211,10 @@ export class ScriptRun implements RunHost {
   private argumentTable(first: number, count: number): LuaTable {
     const { call } = this;
     const values: unknown[] = new Array(count);
-    for (let i = 0; i < count; i++) values[i] = this.argument(first + i, call);
+    for (let i = 0; i < count; i++) {
+      values[i] = readLatin1(call.bytes, call.argAt(first + i), call.argBytes(first + i));
+    }
     return LuaTable.fromArray(values);
-  }
-  private argument(i: number, call: Call): string {
-    return readLatin1(call.bytes, call.argAt(i), call.argBytes(i));
   }
 
   // ---- errors ----

@@ -2,7 +2,7 @@
 import { readLatin1, token } from "../../base/bytes.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { Done, type Outcome, Retry } from "../../dispatch/spec.ts";
-import { scriptBusy } from "../../protocol/errors.ts";
+import { ErrorText, scriptBusy } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { ScriptKind } from "../../store/script-state.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
@@ -59,13 +59,9 @@ export function kill(call: Call, reply: Reply): void {
 /** Ends busy scripts or functions. */
 export function killRunning(call: Call, reply: Reply, kind: ScriptKind): void {
   const { state } = scriptsOf(call);
-  if (state.busy === 0) return reply.error("NOTBUSY No scripts in execution right now.");
+  if (state.busy === 0) return reply.error(ErrorText.noScriptRuns);
   const killed = state.kill(kind);
-  if (killed < 0) {
-    return reply.error(
-      "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
-    );
-  }
+  if (killed < 0) return reply.error(ErrorText.scriptHasWritten);
   if (killed > 0) return reply.ok();
   reply.error(scriptBusy(kind === ScriptKind.Eval ? "FUNCTION KILL" : "SCRIPT KILL"));
 }

@@ -67,7 +67,7 @@ export class LoadShare {
 
   /** All workers stop here (LOADSHARE-1). */
   private meet(): Share {
-    const { words, worker, workers } = this;
+    const { worker, workers } = this;
     const number = this.number + 1;
     this.publish(worker, number);
     if (worker !== 0) {

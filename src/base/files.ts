@@ -238,6 +238,22 @@ export function readText(files: Files, path: string): string {
   return new TextDecoder().decode(readWhole(files, path));
 }
 
+/** Reads what a pipe or a terminal gives, up to its end, as UTF-8. Throws FileFailure. */
+export function readStream(files: Files, path: string): string {
+  const file = files.open(path, "r", 0);
+  const decoder = new TextDecoder();
+  const part = new Uint8Array(64 * 1024);
+  try {
+    for (let text = ""; ; ) {
+      const got = files.read(file, part, 0, part.length, AT_CURSOR);
+      if (got === 0) return text + decoder.decode();
+      text += decoder.decode(part.subarray(0, got), { stream: true });
+    }
+  } finally {
+    files.close(file);
+  }
+}
+
 /** Writes all of `bytes` at the descriptor's position, repeating short writes. */
 export function writeFully(files: Files, file: FileDescriptor, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) {

@@ -1,12 +1,10 @@
 /** Loads the configuration that a command line asks for. */
 import { loadConfig, type LoadedConfig } from "../base/config/load.ts";
-import { readStream, realFiles } from "../base/files.ts";
+import { readStandardInput, realFiles } from "../base/files.ts";
 import { checkCommandNames } from "../commands/families.ts";
 import { checkUsers } from "../server/acl-start.ts";
 import type { ServerArguments } from "./arguments.ts";
 import { invokedAs } from "./names.ts";
-
-const STANDARD_INPUT = "/dev/stdin";
 
 /** Throws StartupError when the configuration is invalid. */
 export function load(options: ServerArguments): LoadedConfig {
@@ -14,7 +12,7 @@ export function load(options: ServerArguments): LoadedConfig {
     configPath: options.configPath,
     flags: options.flags,
     directives: options.directives,
-    standardInput: options.readsStandardInput ? readStream(realFiles, STANDARD_INPUT) : "",
+    standardInput: options.readsStandardInput ? readStandardInput(realFiles) : "",
     asRedisServer: invokedAs() === "redis-server",
     environment: process.env,
     files: realFiles,

@@ -9,6 +9,7 @@ import type { FlagValue } from "../base/config/load.ts";
 import { isRedisConf, type RedisDirective } from "../base/config/redis-conf.ts";
 import { StartupError } from "../base/errors.ts";
 import { commandSpec, optionsOf, type OptionSpec, SERVER_OPTIONS, SHELLS, type Shell } from "./options.ts";
+import { INTERVAL_MAX, INTERVAL_MIN } from "../top/keys.ts";
 import { splitDirectives } from "./redis-arguments.ts";
 
 /** An invalid command line. Exit code 2. */
@@ -165,6 +166,59 @@ export function parseRdbArguments(argv: readonly string[]): ConvertArguments {
 }
 /** Versions of RDB files that are written: of Redis 7.0, 7.2, and 7.4 to 8.x. */
 const RDB_VERSIONS = [10, 11, 12] as const;
+
+export interface TopArguments {
+  readonly host: string;
+  readonly port: number;
+  readonly socket: string;
+  readonly user: string;
+  readonly password: string;
+  readonly tls: boolean;
+  readonly caFile: string;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  readonly serverName: string;
+  readonly insecure: boolean;
+  /** Seconds between two looks; null = not given. */
+  readonly interval: number | null;
+  /** Blocks to print; null = not given. */
+  readonly count: number | null;
+}
+
+/** Parses the arguments of `top`, which are those of redis-cli. `secret`: the password of the environment. */
+export function parseTopArguments(argv: readonly string[], secret: string): TopArguments {
+  const given = parse(argv, commandSpec("top").options, false);
+  const ofTls = ["cacert", "cert", "key", "sni", "insecure"];
+  if (!given.has("tls") && ofTls.some((name) => given.has(name)))
+    throw new UsageError("--cacert, --cert, --key, --sni and --insecure need --tls");
+  if (given.has("cert") !== given.has("key")) throw new UsageError("--cert and --key need each other");
+  if (given.has("tls") && given.has("socket")) throw new UsageError("a Unix socket has no TLS");
+  return {
+    host: given.text("host", "127.0.0.1"),
+    port: within(given, "port", 1, 65_535, true) ?? 6379,
+    socket: given.text("socket"),
+    user: given.text("user", "default"),
+    password: given.text("pass", secret),
+    tls: given.has("tls"),
+    caFile: given.text("cacert"),
+    certificateFile: given.text("cert"),
+    keyFile: given.text("key"),
+    serverName: given.text("sni"),
+    insecure: given.has("insecure"),
+    interval: within(given, "interval", INTERVAL_MIN, INTERVAL_MAX, false),
+    count: within(given, "count", 1, Number.MAX_SAFE_INTEGER, true),
+  };
+}
+
+/** A number between two others; null = not given. */
+function within(given: Given, name: string, least: number, most: number, isWhole: boolean): number | null {
+  if (!given.has(name)) return null;
+  const text = given.text(name);
+  const value = Number(text);
+  if (text.trim() !== "" && value >= least && value <= most && (!isWhole || Number.isInteger(value))) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `between ${least} and ${most}`;
+  throw new UsageError(`--${name} ${text}: expected ${isWhole ? "a whole number" : "a number"} ${range}`);
+}
 
 /** Parses the argument of `completion`: the shell. */
 export function parseCompletionArguments(argv: readonly string[]): Shell {

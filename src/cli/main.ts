@@ -21,7 +21,7 @@ import {
 } from "./arguments.ts";
 import { load, sourceText } from "./configuration.ts";
 import { aliasOf, invokedAs } from "./names.ts";
-import { commandHelp, helpText, isSubcommand, type Subcommand } from "./options.ts";
+import { commandHelp, commandSpec, helpText, isSubcommand, optionsOf, type Subcommand } from "./options.ts";
 import { redisVersionLine, versionLine } from "./version.ts";
 
 /** Runs the program with the arguments after its name. Resolves with the exit code. Never throws for bad input. */
@@ -47,7 +47,8 @@ const REDIS_FAILED = 1;
 
 /** Subcommands are imported when used, so that the server does not load them. */
 async function runSubcommand(command: Subcommand, argv: string[]): Promise<number> {
-  if (argv.includes("--help") || argv.includes("-h")) {
+  const help = optionsOf(commandSpec(command)).find(({ name }) => name === "help")!;
+  if (argv.includes("--help") || (help.short !== "" && argv.includes(`-${help.short}`))) {
     console.log(commandHelp(command));
     return 0;
   }
@@ -70,6 +71,8 @@ async function runSubcommand(command: Subcommand, argv: string[]): Promise<numbe
       return (await import("./check-rdb.ts")).runCheckRdb(argv);
     case "rdb":
       return (await import("./convert-rdb.ts")).runRdb(argv);
+    case "top":
+      return (await import("./top.ts")).runTop(argv);
   }
 }
 

@@ -81,13 +81,31 @@ export const SERVER_OPTIONS: readonly OptionSpec[] = [
   HELP_OPTION,
 ];
 
-export const SUBCOMMANDS = ["init", "doctor", "health", "check-aof", "check-rdb", "rdb", "completion"] as const;
+export const SUBCOMMANDS = ["init", "doctor", "health", "check-aof", "check-rdb", "rdb", "top", "completion"] as const;
 export type Subcommand = (typeof SUBCOMMANDS)[number];
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
 
 const NO_SUBCOMMAND = { operands: "", completion: "none", hasServerOptions: false } as const;
+
+/** They are those of redis-cli, so -h is the host. */
+const TOP_OPTIONS: readonly OptionSpec[] = [
+  option("host", "the server's host (127.0.0.1)", { short: "h", value: "HOST" }),
+  option("port", "its port (6379)", { short: "p", value: "PORT" }),
+  option("socket", "its Unix socket", { short: "s", value: "SOCKET", completion: "file" }),
+  option("user", "the user to log in as", { value: "NAME" }),
+  option("pass", "the password; REDISCLI_AUTH is safer", { short: "a", value: "PASSWORD" }),
+  option("interval", "time between two looks", { short: "i", value: "SECONDS" }),
+  option("count", "number of blocks to print", { value: "N" }),
+  option("tls", "connect by TLS"),
+  option("cacert", "certificate of the authority", { value: "FILE", completion: "file" }),
+  option("cert", "certificate of this client", { value: "FILE", completion: "file" }),
+  option("key", "its key", { value: "FILE", completion: "file" }),
+  option("sni", "name of the server in its certificate", { value: "NAME" }),
+  option("insecure", "take any certificate"),
+  option("help", "print this, and end"),
+];
 
 const COMMANDS: Readonly<Record<Subcommand, CommandSpec>> = {
   init: {
@@ -149,6 +167,12 @@ const COMMANDS: Readonly<Record<Subcommand, CommandSpec>> = {
     doc: "write an RDB file for an older server (10: Redis 7.0, 11: 7.2, 12: 7.4)",
     options: [option("to", "version of the file", { value: "VERSION", completion: ["10", "11", "12"] }), HELP_OPTION],
   },
+  top: {
+    ...NO_SUBCOMMAND,
+    name: "top",
+    doc: "rates, latency, memory, commands, hot keys, clients and replicas of a server, Ferrite or Redis; where the output is no terminal, one block of text, or one every SECONDS",
+    options: TOP_OPTIONS,
+  },
   completion: {
     ...NO_SUBCOMMAND,
     name: "completion",
@@ -196,6 +220,7 @@ export const ENVIRONMENT: readonly HelpItem[] = [
   { term: "FERRITE_<SECTION>_<KEY>", doc: "any key: FERRITE_SERVER_PORT (short: FERRITE_PORT)" },
   { term: "FERRITE_CONFIG", doc: "as --config" },
   { term: "FERRITE_LOG", doc: "log filter: ferrite::storage=trace,ferrite=info" },
+  { term: "REDISCLI_AUTH", doc: "password of `top`, instead of -a; NO_COLOR: `top` without colours" },
 ];
 
 const HELP_WIDTH = 118;
@@ -206,7 +231,8 @@ export function helpText(): string {
   return [
     "Ferrite, a Redis-compatible server.",
     "",
-    ...["usage: ferrite [FILE] [options]", ...SUBCOMMANDS.map((name) => `       ${usageOf(commandSpec(name))}`)],
+    "usage: ferrite [FILE] [options]",
+    ...SUBCOMMANDS.flatMap((name) => wrapped(usageOf(commandSpec(name)), "       ", "           ")),
     "",
     "commands",
     ...SUBCOMMANDS.flatMap((name) => helpLines(name, commandSpec(name).doc)),
@@ -226,7 +252,7 @@ export function helpText(): string {
 export function commandHelp(name: Subcommand): string {
   const command = commandSpec(name);
   return [
-    `usage: ${usageOf(command)}`,
+    ...wrapped(usageOf(command), "usage: ", "           "),
     "",
     `${command.doc[0]!.toUpperCase()}${command.doc.slice(1)}.`,
     "",
@@ -257,17 +283,19 @@ export function optionTerm({ name, short, value }: OptionSpec): string {
 
 /** A term and its text, broken into lines. */
 function helpLines(term: string, doc: string): string[] {
+  const first = `  ${term}`;
+  if (first.length >= DOC_AT - 1) return [first, ...wrapped(doc, " ".repeat(DOC_AT), " ".repeat(DOC_AT))];
+  return wrapped(doc, first.padEnd(DOC_AT), " ".repeat(DOC_AT));
+}
+
+/** A text in lines; a break is never within brackets. */
+function wrapped(text: string, firstIndent: string, indent: string): string[] {
   const lines: string[] = [];
-  let line = `  ${term}`;
-  if (line.length >= DOC_AT - 1) {
-    lines.push(line);
-    line = "";
-  }
-  line = line.padEnd(DOC_AT);
-  for (const word of doc.split(" ")) {
+  let line = firstIndent;
+  for (const word of text.match(/\[[^\]]*\]|\S+/g) ?? []) {
     if (line.length + word.length > HELP_WIDTH) {
       lines.push(line.trimEnd());
-      line = " ".repeat(DOC_AT);
+      line = indent;
     }
     line += `${word} `;
   }

@@ -31,6 +31,8 @@ import { SaveControl } from "./save-control.ts";
 import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { makeMailboxes } from "./mailbox.ts";
+import { ReplicationState } from "../replication/state.ts";
+import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
@@ -215,6 +217,11 @@ class Supervisor {
       stalled: () => this.stalledWorkers(),
     });
     this.mailboxes = makeMailboxes(facts.workers);
+    this.replication = new ReplicationState(
+      memory.control,
+      new ReplicationStream(memory.control, this.replicationRing),
+    );
+    this.replication.initialize();
     this.mailPorts = connectAll(facts.workers);
   }
   private readonly manager: ServiceManager;
@@ -225,6 +232,8 @@ class Supervisor {
   private readonly saves: SaveControl;
   private readonly cells: Cells;
   private readonly mailboxes: SharedArrayBuffer;
+  private readonly replicationRing = new SharedArrayBuffer(CAPACITY);
+  private readonly replication: ReplicationState;
   private readonly mailPorts: (MessagePort | null)[][];
 
   async run(): Promise<number> {
@@ -362,6 +371,7 @@ class Supervisor {
       regionPort: ports.port2,
       mailboxes: this.mailboxes,
       mailPorts,
+      replicationRing: this.replicationRing,
       config: this.config.toSnapshot(),
       facts: this.facts,
       aclText: this.aclText,

@@ -89,7 +89,8 @@ ${ALL.map(bashCommand).join("\n")}
     none) ;;
     *) COMPREPLY=($(compgen -W "$words" -- "$current")) ;;
   esac
-  [ "\${COMPREPLY[0]}" != "\${COMPREPLY[0]%=}" ] && compopt -o nospace 2>/dev/null
+  local first=\${COMPREPLY[0]:-}
+  [ "$first" != "\${first%=}" ] && compopt -o nospace 2>/dev/null
   if [ -z "$kind" ] && [[ $current != -* ]] && [ "$files" = yes ]; then
     COMPREPLY+=($(compgen -f -- "$current")); compopt -o filenames 2>/dev/null
   fi

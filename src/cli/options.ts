@@ -254,7 +254,7 @@ export function commandHelp(name: Subcommand): string {
   return [
     ...wrapped(usageOf(command), "usage: ", "           "),
     "",
-    `${command.doc[0]!.toUpperCase()}${command.doc.slice(1)}.`,
+    ...wrapped(`${command.doc[0]!.toUpperCase()}${command.doc.slice(1)}.`, "", ""),
     "",
     "options",
     ...command.options.flatMap((each) => helpLines(optionTerm(each), each.doc)),
@@ -268,7 +268,8 @@ export function usageOf({ name, operands, options, hasServerOptions }: CommandSp
     .filter((each) => each.name !== "help")
     .map(({ name: long, short, value }) => {
       const word = short !== "" && value !== "" ? `-${short}` : `--${long}`;
-      return `[${word}${value === "" ? "" : ` ${value}`}]`;
+      const text = `${word}${value === "" ? "" : ` ${value}`}`;
+      return long === "to" ? text : `[${text}]`;
     });
   if (hasServerOptions) shown.push("[options]");
   return ["ferrite", name, ...(name === "rdb" ? [operands, ...shown] : [...shown, operands])]

@@ -9,8 +9,8 @@
  *   EXTEND_TIMEOUT_USEC=...          loading or saving takes its time: do not give up
  *   WATCHDOG=1                       it is well; sent in time, or the service is restarted
  *
- * Bun has no datagram sockets of the Unix family, so they are system calls through bun:ffi, on Linux only. Nothing waits: a
- * message that the socket does not take at once is lost.
+ * Bun has no datagram sockets of the Unix family, so they are system calls through bun:ffi, on Linux only. Nothing waits. The
+ * system keeps ten messages or so for a manager that does not read; one that finds no room is sent again later, in its turn.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import type { Logger } from "../base/log.ts";
@@ -50,6 +50,10 @@ const EXTEND_EVERY_MS = 10_000;
 const EXTEND_MS = 60_000;
 /** The watchdog is fed this many times in its period, so that one late reading of a worker does no harm. */
 const FEEDS = 4;
+const ALIVE: readonly string[] = ["WATCHDOG=1"];
+/** How often a message is sent again, and how many may wait for that. */
+const RETRY_MS = 50;
+const UNSENT_MAX = 100;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -160,7 +164,6 @@ export class ServiceManager {
   }
 
   private extend(): void {
-    if (this.socket === null) return;
     const lines = [`EXTEND_TIMEOUT_USEC=${EXTEND_MS * 1000}`];
     this.tell(lines);
     clearInterval(this.extending);
@@ -175,7 +178,7 @@ export class ServiceManager {
     setInterval(
       () => {
         const stalled = this.isReady ? this.host.stalled() : "";
-        if (stalled === "") this.tell(["WATCHDOG=1"]);
+        if (stalled === "") this.tell(ALIVE);
         else if (stalled !== this.stalledBefore)
           this.host.log.error("worker_stalled", `the service manager's watchdog is not fed: ${stalled}`);
         this.stalledBefore = stalled;
@@ -185,6 +188,19 @@ export class ServiceManager {
   }
 
   private tell(lines: readonly string[]): void {
-    this.socket?.send(lines);
+    if (this.socket === null) return;
+    if (this.unsent.length === 0 && this.socket.send(lines)) return;
+    // Watchdogs that are late say nothing that the next one does not say.
+    if (lines !== ALIVE && this.unsent.length < UNSENT_MAX) this.unsent.push(lines);
+    this.retrying ??= setInterval(() => this.sendAgain(), RETRY_MS);
+  }
+  private readonly unsent: (readonly string[])[] = [];
+  private retrying: ReturnType<typeof setInterval> | undefined;
+
+  private sendAgain(): void {
+    while (this.unsent.length > 0 && this.socket!.send(this.unsent[0]!)) this.unsent.shift();
+    if (this.unsent.length > 0) return;
+    clearInterval(this.retrying);
+    this.retrying = undefined;
   }
 }

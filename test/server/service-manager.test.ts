@@ -114,6 +114,21 @@ test("a watchdog for another process is not fed, and a lost manager harms nobody
   expect(errors).toEqual([]);
 });
 
+test(
+  "a message that finds no room is sent again when the manager reads",
+  async () => {
+    const { receiver, manager } = playing({ WATCHDOG_USEC: "4000" });
+    // The system keeps net.unix.max_dgram_qlen messages.
+    for (let n = 0; n < 300; n++) manager.ready(`message ${n}`);
+    const told: string[] = [];
+    while (told.at(-1) !== "STATUS=message 50") told.push((await receiver.next("READY", has("READY=1")))[1]!);
+    expect(told).toEqual(Array.from({ length: 51 }, (_, n) => `STATUS=message ${n}`));
+    await receiver.next("WATCHDOG", has("WATCHDOG=1"));
+    receiver.close();
+  },
+  TIMEOUT_MS,
+);
+
 test("a server that should have a manager says when it has none", () => {
   const warnings: string[] = [];
   const log = { warn: (text: string) => warnings.push(text) } as unknown as Logger;

@@ -16,6 +16,8 @@ export class NotifyReceiver {
   /** Every message so far, with its lines. */
   readonly messages: string[][] = [];
   private readonly descriptor: number;
+  /** Messages that `next` has gone past. */
+  private seen = 0;
 
   /** Binds a socket to `path`; "@name" is an abstract one. */
   constructor(path: string) {
@@ -28,12 +30,15 @@ export class NotifyReceiver {
     if (libc.bind(this.descriptor, ptr(address), address.length) !== 0) throw new Error(`cannot bind ${path}`);
   }
 
-  /** Waits for a message of which `matches` is true, and returns it. */
+  /** Waits for the next message of which `matches` is true, after the one that the last call returned. */
   async next(what: string, matches: (lines: readonly string[]) => boolean, timeoutMs = 30_000): Promise<string[]> {
     const deadline = performance.now() + timeoutMs;
-    for (let seen = this.messages.length; performance.now() < deadline; ) {
+    while (performance.now() < deadline) {
       this.receive();
-      for (; seen < this.messages.length; seen++) if (matches(this.messages[seen]!)) return this.messages[seen]!;
+      while (this.seen < this.messages.length) {
+        const message = this.messages[this.seen++]!;
+        if (matches(message)) return message;
+      }
       await Bun.sleep(5);
     }
     throw new Error(`no message ${what} came; there were ${JSON.stringify(this.messages)}`);

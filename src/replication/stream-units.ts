@@ -27,7 +27,7 @@ const LF = 10;
 const INCOMPLETE = -2;
 
 export class StreamUnits {
-  /** The unit that `next` has found is bytes[from .. to). Valid until `push`. */
+  /** The unit that `next` has found is bytes[from .. to). Read anew after `push`. */
   bytes: Buffer = Buffer.allocUnsafeSlow(LEAST_BYTES);
   from = 0;
   to = 0;
@@ -50,12 +50,12 @@ export class StreamUnits {
     return this.end - this.to;
   }
 
-  /** Adds bytes of the stream, of which a copy is kept. */
+  /** Adds bytes of the stream, of which a copy is kept. The unit that was found stays, at another place. */
   push(source: Buffer): void {
-    const { to } = this;
-    if (to > 0) {
-      this.bytes.copyWithin(0, to, this.end);
-      this.shift(to);
+    const { from } = this;
+    if (from > 0) {
+      this.bytes.copyWithin(0, from, this.end);
+      this.shift(from);
     }
     const needed = this.end + source.length;
     const isSpacious = this.bytes.length > MOST_BYTES && needed <= LEAST_BYTES;

@@ -100,12 +100,12 @@ export class ReplicationState {
   private idAt(at: number): string {
     lock(this.c, this.lockAt);
     const first = (this.at + at) * 4;
-    const id = this.bytes.latin1Slice(first, first + ID_BYTES);
+    const id = this.bytes.toString("latin1", first, first + ID_BYTES);
     unlock(this.c, this.lockAt);
     return id;
   }
   private setId(at: number, id: string): void {
-    this.bytes.latin1Write(id, (this.at + at) * 4, ID_BYTES);
+    this.bytes.write(id, (this.at + at) * 4, ID_BYTES, "latin1");
   }
 
   // ---- changes of the history ----

@@ -31,6 +31,8 @@ import { SaveControl } from "./save-control.ts";
 import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { makeMailboxes } from "./mailbox.ts";
+import { ReplicationState } from "../replication/state.ts";
+import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
@@ -207,6 +209,11 @@ class Supervisor {
     this.snapshots = new SnapshotControl(memory.control, facts.workers, log, host.send);
     this.saves = new SaveControl(config, log, memory.control, this.cells, this.snapshots);
     this.mailboxes = makeMailboxes(facts.workers);
+    this.replication = new ReplicationState(
+      memory.control,
+      new ReplicationStream(memory.control, this.replicationRing),
+    );
+    this.replication.initialize();
     this.mailPorts = connectAll(facts.workers);
   }
   private readonly tls: TlsControl;
@@ -216,6 +223,8 @@ class Supervisor {
   private readonly saves: SaveControl;
   private readonly cells: Cells;
   private readonly mailboxes: SharedArrayBuffer;
+  private readonly replicationRing = new SharedArrayBuffer(CAPACITY);
+  private readonly replication: ReplicationState;
   private readonly mailPorts: (MessagePort | null)[][];
 
   async run(): Promise<number> {
@@ -329,6 +338,7 @@ class Supervisor {
       regionPort: ports.port2,
       mailboxes: this.mailboxes,
       mailPorts,
+      replicationRing: this.replicationRing,
       config: this.config.toSnapshot(),
       facts: this.facts,
       aclText: this.aclText,

@@ -93,8 +93,9 @@ export class ReplicaLink {
 
   /** The server follows that primary. `hasHistory`: its data may be a part of the primary's history. */
   follow(host: string, port: number, epoch: number, hasHistory: boolean): void {
-    if (this.target === null) this.hasHistory = hasHistory;
+    this.hasHistory ||= hasHistory;
     this.drop();
+    this.facts.state = LinkState.Connect;
     this.target = { host, port, epoch };
     this.facts.set("lostMs", this.host.clock.wallMs());
     this.facts.set("errors", 0);
@@ -103,10 +104,10 @@ export class ReplicaLink {
     this.connect();
   }
 
-  /** The server is a primary. */
-  unfollow(): void {
+  /** The server is to be a primary: `done` is called when nothing of the stream is under way. */
+  unfollow(done: () => void): void {
     this.target = null;
-    this.drop();
+    this.drop(done);
     this.facts.state = LinkState.None;
     if (this.timer !== null) clearInterval(this.timer);
     this.timer = null;
@@ -336,7 +337,7 @@ export class ReplicaLink {
   }
 
   /** Ends the connection, if there is one. */
-  private drop(): void {
+  private drop(done: () => void = NOTHING_TO_DO): void {
     this.connection++;
     const { socket, facts } = this;
     this.socket = null;
@@ -351,9 +352,17 @@ export class ReplicaLink {
       this.apply.end(() => {
         this.isEnding = false;
         facts.set("readOffset", this.state.offset);
+        done();
+      });
+    } else if (this.isEnding) {
+      // The unit of the connection before ends, and its `done` is older.
+      this.apply.end(() => {
+        this.isEnding = false;
+        done();
       });
     } else {
       this.apply.forget();
+      done();
     }
     socket?.terminate();
   }
@@ -369,6 +378,7 @@ export class ReplicaLink {
   }
 }
 
+const NOTHING_TO_DO = (): void => {};
 const NEWLINE = Buffer.from("\n");
 
 function addressOf(host: string, port: number): string {

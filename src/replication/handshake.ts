@@ -142,7 +142,8 @@ function takeSync(line: string): HandshakeEnd {
   const [word, id = "", offset = ""] = line.split(" ");
   switch (word) {
     case "+FULLRESYNC":
-      if (!isReplId(id) || !/^\d{1,16}$/.test(offset)) return failed(`an answer to PSYNC that cannot be read: '${line}'`);
+      if (!isReplId(id) || !/^\d{1,16}$/.test(offset))
+        return failed(`an answer to PSYNC that cannot be read: '${line}'`);
       return { kind: "full", replId: id, offset: Number(offset) };
     case "+CONTINUE":
       if (id !== "" && !isReplId(id)) return failed(`an answer to PSYNC that cannot be read: '${line}'`);

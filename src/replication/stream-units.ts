@@ -182,9 +182,7 @@ export class StreamUnits {
   }
 
   private isGetAck(): boolean {
-    return (
-      this.argCount === 3 && this.isNamed("REPLCONF") && this.isText(this.secondAt, this.secondBytes, "GETACK")
-    );
+    return this.argCount === 3 && this.isNamed("REPLCONF") && this.isText(this.secondAt, this.secondBytes, "GETACK");
   }
 
   /** True when `length` bytes from `at` on are `text`, whatever their case. */

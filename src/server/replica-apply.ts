@@ -94,8 +94,9 @@ export class ReplicaApply {
   push(bytes: Buffer): void {
     this.units.push(bytes);
     this.facts.set("readOffset", this.state.offset + this.units.waitingBytes);
-    if (this.units.waitingBytes > FULL_BYTES) this.throttle(true);
     if (!this.isBusy && !this.isScheduled) this.slice();
+    // Only while a unit is under way, or the next one is there: of a longer one the rest must come.
+    if (this.units.waitingBytes > FULL_BYTES && (this.isBusy || this.isScheduled)) this.throttle(true);
   }
 
   /**

@@ -97,7 +97,7 @@ export class ReplicaLink {
     this.drop();
     this.facts.state = LinkState.Connect;
     this.target = { host, port, epoch };
-    this.facts.set("lostMs", this.host.clock.wallMs());
+    this.facts.set("lostMs", 0);
     this.facts.set("errors", 0);
     this.timer ??= setInterval(() => this.everySecond(), CRON_MS);
     this.host.log.info(`Connecting to MASTER ${host}:${port}`);
@@ -303,6 +303,8 @@ export class ReplicaLink {
   private beginStream(): void {
     const { facts, host, target } = this;
     facts.state = LinkState.Connected;
+    facts.set("lostMs", 0);
+    facts.set("readOffset", this.state.offset + this.apply.waitingBytes);
     host.beginStream(addressOf(target!.host, target!.port));
     // The primary streams nothing before it has this.
     this.acknowledge();
@@ -326,7 +328,7 @@ export class ReplicaLink {
     const wasConnected = facts.state === LinkState.Connected;
     if (wasConnected) host.log.info("Connection with master lost.");
     host.log.warn(`the link to ${target.host}:${target.port} is lost: ${reason}`);
-    facts.set("lostMs", facts.get("lostMs") === 0 || wasConnected ? host.clock.wallMs() : facts.get("lostMs"));
+    if (wasConnected) facts.set("lostMs", host.clock.wallMs());
     this.drop();
     facts.state = LinkState.Connect;
     if (wasConnected) host.later(() => this.reconnect());

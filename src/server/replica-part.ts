@@ -51,7 +51,10 @@ export class ReplicaPart {
       acknowledge: () => this.link.acknowledge(),
       failed: (reason) => this.link.failed(reason),
       replied: (error, command) =>
-        log.error("replica_error", `== CRITICAL == This replica is sending an error to its master: '${error}' after processing the command '${command}'`),
+        log.error(
+          "replica_error",
+          `== CRITICAL == This replica is sending an error to its master: '${error}' after processing the command '${command}'`,
+        ),
       throttle: (stops) => this.link.throttle(stops),
     });
     this.link = new ReplicaLink(state, facts, this.apply, {

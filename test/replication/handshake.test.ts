@@ -20,7 +20,13 @@ const OFFER: ReplicaOffer = {
 function shake(offer: Partial<ReplicaOffer>, answers: readonly string[], inBytes = false) {
   const sent: string[] = [];
   const handshake = new Handshake({ ...OFFER, ...offer }, (bytes) => {
-    sent.push(bytes.toString().replace(/[*$]\d+\r\n/g, "").trim().replaceAll("\r\n", " "));
+    sent.push(
+      bytes
+        .toString()
+        .replace(/[*$]\d+\r\n/g, "")
+        .trim()
+        .replaceAll("\r\n", " "),
+    );
   });
   handshake.begin();
   let left = 0;
@@ -36,12 +42,7 @@ describe("the handshake", () => {
   test("its steps are those of a replica of Redis, one after the other", () => {
     const full = ["+PONG\r\n", "+OK\r\n", "+OK\r\n", `+FULLRESYNC ${ID} 42\r\n`];
     const { sent, end, warnings } = shake({}, full);
-    expect(sent).toEqual([
-      "PING",
-      "REPLCONF listening-port 7000",
-      "REPLCONF capa eof capa psync2",
-      "PSYNC ? -1",
-    ]);
+    expect(sent).toEqual(["PING", "REPLCONF listening-port 7000", "REPLCONF capa eof capa psync2", "PSYNC ? -1"]);
     expect(end).toEqual({ kind: "full", replId: ID, offset: 42 });
     expect(warnings).toEqual([]);
     expect(shake({}, full, true).end).toEqual(end);
@@ -49,7 +50,14 @@ describe("the handshake", () => {
 
   test("with a password, an announced address and a history", () => {
     const offer = { user: "repl", password: "secret", announcedAddress: "10.1.2.3", replId: ID, offset: 43 };
-    const { sent, end } = shake(offer, ["-NOAUTH please\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n", "+CONTINUE\r\n"]);
+    const { sent, end } = shake(offer, [
+      "-NOAUTH please\r\n",
+      "+OK\r\n",
+      "+OK\r\n",
+      "+OK\r\n",
+      "+OK\r\n",
+      "+CONTINUE\r\n",
+    ]);
     expect(sent.slice(1)).toEqual([
       "AUTH repl secret",
       "REPLCONF listening-port 7000",

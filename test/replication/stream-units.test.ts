@@ -25,7 +25,10 @@ describe("units of the stream", () => {
     { text: text("SELECT", "0"), kind: UnitKind.Command },
     { text: text("set", "multi", "exec"), kind: UnitKind.Command },
     { text: "\n", kind: UnitKind.Newline },
-    { text: text("MULTI") + text("SET", "x", "\r\n*1\r\n") + text("incr", "y") + text("exec"), kind: UnitKind.Transaction },
+    {
+      text: text("MULTI") + text("SET", "x", "\r\n*1\r\n") + text("incr", "y") + text("exec"),
+      kind: UnitKind.Transaction,
+    },
     { text: text("ping"), kind: UnitKind.Command },
     { text: text("REPLCONF", "GETACK", "*"), kind: UnitKind.GetAck },
     { text: text("REPLCONF", "other", "*"), kind: UnitKind.Command },
@@ -74,8 +77,10 @@ describe("units of the stream", () => {
     const units = new StreamUnits();
     units.push(Buffer.from(text("SET", "a", "v".repeat(6 << 20))));
     expect(units.next()).toBe(true);
-    units.push(Buffer.from(text("PING")));
-    expect(units.next()).toBe(true);
+    for (let n = 0; n < 2; n++) {
+      units.push(Buffer.from(text("PING")));
+      expect(units.next()).toBe(true);
+    }
     expect(units.bytes.length).toBeLessThan(1 << 20);
   });
 });

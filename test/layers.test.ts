@@ -14,7 +14,7 @@ const SOURCE = resolve(import.meta.dir, "../src");
 /** From the bottom to the top. Folders of one row are beside each other. Files in src/ itself are above all. */
 const LAYERS: readonly (readonly string[])[] = [
   ["base"],
-  ["lua"],
+  ["lua", "top"],
   ["memory"],
   ["replication"],
   ["structures"],

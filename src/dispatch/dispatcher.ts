@@ -39,6 +39,7 @@ import { eventsOf } from "./command-events.ts";
 import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
 import { InnerCommands } from "./inner-commands.ts";
 import { Prefetch } from "./prefetch.ts";
+import { isSuspended, MAY_WRITE } from "./pause.ts";
 import { bytesOf, recordBytes, shownArguments, untilNul } from "./request-facts.ts";
 import { Replies, type Session } from "./session.ts";
 import {
@@ -66,12 +67,6 @@ import {
 import type { CommandTable } from "./command-table.ts";
 import { Pause } from "./services.ts";
 import { type TransactionHost, Transactions } from "./transactions.ts";
-
-/** Commands without the flag WRITE that may write or reach replicas. CLIENT PAUSE WRITE suspends them too. */
-const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
-
-/** Commands that no pause suspends: those that end a pause, and those that a client must send before them. */
-const NEVER_HELD = new Set(["CLIENT|UNPAUSE", "SHUTDOWN", "AUTH", "HELLO"]);
 
 /** Client.process reads the clock after this many commands of a batch, because a connection's turn may end there. */
 export const TURN_CHECK = 64;
@@ -485,11 +480,7 @@ export class Dispatcher implements TransactionHost {
 
   /** True when the current CLIENT PAUSE suspends this command. */
   private isHeldBack(spec: CommandSpec): boolean {
-    if (this.paused === Pause.All) return !NEVER_HELD.has(spec.name);
-    const { transaction } = this.call.session;
-    if (transaction !== null && spec.name === EXEC)
-      return (transaction.flags & WRITE) !== 0 || transaction.specs.some(({ name }) => MAY_WRITE.has(name));
-    return (spec.flags & WRITE) !== 0 || MAY_WRITE.has(spec.name);
+    return isSuspended(this.paused, spec, this.call.session);
   }
 
   private runSingle(spec: CommandSpec, i: number, call: Call, reply: Reply): Outcome {

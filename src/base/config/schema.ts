@@ -1571,7 +1571,7 @@ export const SECTIONS: readonly SectionSpec[] = [
     name: "persistence",
     doc: "RDB file, append-only file and checkpoints.",
   },
-  { name: "replication", doc: "Primary and replicas. Not in this version." },
+  { name: "replication", doc: "Primary and replicas." },
   { name: "logging", doc: "Destination and format of the log." },
   { name: "metrics", doc: "HTTP endpoint for monitoring." },
   {

@@ -18,6 +18,8 @@ export interface ProcessFacts {
   workers: number;
   configFile: string;
   executable: string;
+  /** The service manager that is told of the state: "systemd" or "no". */
+  supervised: string;
   /** Clients that the descriptor limit leaves room for. maxclients is never higher. */
   clientsPossible: number;
 }

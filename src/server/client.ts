@@ -347,6 +347,7 @@ export class Client implements OutputOwner, Receiver {
         budget -= count;
       }
       if (error !== "") {
+        engine.noteProtocolError(session, error);
         if (session.replies === Replies.On) reply.error(error);
         this.closeAfterReplies();
         return end;

@@ -14,9 +14,11 @@ import type {
 import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
-import { forwardLogs } from "../base/config/open-logs.ts";
-import type { Logger } from "../base/log.ts";
+import { logsOver } from "../base/config/open-logs.ts";
+import { DEBUG, type Logger, type LogRoot, quoted } from "../base/log.ts";
 import { Pause } from "../dispatch/services.ts";
+import { LogQueue } from "../memory/log-queue.ts";
+import { nameThread } from "../memory/native.ts";
 import { FatalError } from "../store/section.ts";
 import { assert, BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
@@ -52,6 +54,8 @@ const STOP_DELAY_MS = 2;
 const MAINTENANCE_MS = 1;
 const MAINTENANCE_PAUSE_MS = 3;
 
+const NOTHING = () => {};
+
 /** Pause of a continuation that rests (Continuation.isResting), ms. */
 const REST_MS = 2;
 
@@ -69,6 +73,7 @@ class DataWorker implements ClientHost {
   private readonly engine: Engine;
   readonly services: Services;
   readonly snapshots: SnapshotPart;
+  private readonly logs: LogRoot;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
   private readonly figures: WorkerFigures;
@@ -85,19 +90,21 @@ class DataWorker implements ClientHost {
     readonly arena: Arena,
     private readonly config: Config,
     private readonly facts: ProcessFacts,
-    mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">,
+    start: Extract<ToWorker, { kind: "start" }>,
   ) {
-    const logs = forwardLogs(config, systemClock, process.env, { name: `worker-${worker}`, id: worker + 1 }, (line) =>
-      postToMain({ kind: "log", line }),
-    );
+    const queue = new LogQueue(start.logs, start.logRings, start.logBytes);
+    const label = { name: `worker-${worker}`, id: worker + 1 };
+    this.logs = logsOver(queue.sink(worker, NOTHING), config, systemClock, process.env, label);
+    const { logs } = this;
     this.log = logs.target("server");
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
+    this.services.logs = logs;
+    this.services.logQueue = queue;
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
-    this.services.log = this.log;
     this.figures = new WorkerFigures(this.engine, this.services, systemClock);
-    checkTlsSettings(config, realFiles, this.log);
+    checkTlsSettings(config, realFiles, logs.target("tls"));
     this.services.attach(this.engine, (client) => {
-      this.log.info(`client evicted: ${this.services.lineOf(client)}`);
+      this.log.info("client evicted", { client: client.session.id, addr: client.address, bytes: client.memoryBytes });
     });
     this.services.persistence = persistenceOf(
       this.engine,
@@ -118,7 +125,7 @@ class DataWorker implements ClientHost {
     this.services.collector = this.collector;
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
-    this.mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
+    this.mailbox = new Mailbox(worker, start.mailboxes, start.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
@@ -260,7 +267,7 @@ class DataWorker implements ClientHost {
       drain: (socket: ClientSocket) => this.guard(() => socket.data?.drained()),
       close: (socket: ClientSocket) => this.guard(() => socket.data?.disconnected()),
       error: (socket: ClientSocket, error: Error) => {
-        this.log.debug(`connection error: ${error.message}`);
+        this.log.debug(`connection error: ${error.message}`, { addr: socket.data?.address ?? "" });
         socket.terminate();
       },
     };
@@ -309,6 +316,7 @@ class DataWorker implements ClientHost {
     client.session.activeMs = systemClock.monotonicMs();
     const refusal = this.refusal(socket, door);
     if (refusal !== "") {
+      this.log.debug("client refused", { addr: client.address, reason: refusal.slice(0, 40) });
       this.services.rejected++;
       this.engine.cells.set(Cell.rejected, this.services.rejected);
       client.closeAfterReplies();
@@ -318,6 +326,8 @@ class DataWorker implements ClientHost {
       socket.end();
       return;
     }
+    if (this.log.level <= DEBUG)
+      this.log.debug("client connected", { client: id, addr: client.address, laddr: client.localAddress });
     if (door === Door.Tls) this.handshakes.set(client, client.session.activeMs);
     this.clients.set(id, client);
     this.services.countClients(1);
@@ -344,9 +354,8 @@ class DataWorker implements ClientHost {
     if (!isComplete || (mustBeGood && !socket.authorized)) {
       this.engine.cells.set(Cell.tlsFailures, this.engine.cells.get(Cell.tlsFailures) + 1);
       const reason = (error as { code?: string } | null)?.code ?? error?.message ?? "the handshake failed";
-      this.log.debug(
-        `Error accepting a client connection: ${reason} (addr=${client.address} laddr=${client.localAddress})`,
-      );
+      const fields = { addr: client.address, laddr: client.localAddress };
+      this.logs.target("tls").debug(`Error accepting a client connection: ${reason}`, fields);
       socket.terminate();
       return;
     }
@@ -365,7 +374,9 @@ class DataWorker implements ClientHost {
     const user = this.engine.users.find(name);
     if (user?.isEnabled === true) client.session.authenticateAs(user);
     else
-      this.log.info(`the certificate of ${client.address} names ${JSON.stringify(name)}, which is no user that is on`);
+      this.logs.target("tls").info(`a certificate names ${quoted(name)}, which is no user that is on`, {
+        addr: client.address,
+      });
   }
 
   /** Serves new TLS connections with these certificates. */
@@ -396,6 +407,7 @@ class DataWorker implements ClientHost {
   }
 
   closed(client: Client): void {
+    if (this.log.level <= DEBUG) this.log.debug("client closed", { client: client.session.id, addr: client.address });
     if (this.clients.delete(client.session.id)) this.services.countClients(-1);
     this.handshakes.delete(client);
     this.services.cancelBlock(client.session.id);
@@ -429,6 +441,7 @@ class DataWorker implements ClientHost {
       this.closeOffenders();
       engine.publishCounters();
       this.figures.publish(this.config.number("storage.expire_check_interval"));
+      this.logs.tick();
     });
     this.collector.endRound();
   }
@@ -592,6 +605,7 @@ let worker: DataWorker | null = null;
 
 /** Attaches to the shared memory and makes the worker. */
 function start(message: Extract<ToWorker, { kind: "start" }>): void {
+  nameThread(`worker-${message.worker}`);
   const control = Control.attach(message.control);
   const port = message.regionPort;
   const arena = new Arena(control, (region) => {

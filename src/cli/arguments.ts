@@ -9,6 +9,7 @@ import { type FlagValue, isSpecial } from "../base/config/load.ts";
 import { isRedisConf } from "../base/config/redis-conf.ts";
 import { findKey, findRedisKey } from "../base/config/schema.ts";
 import { StartupError } from "../base/errors.ts";
+import { INTERVAL_MAX, INTERVAL_MIN } from "../top/keys.ts";
 
 /** An invalid command line. Exit code 2. */
 export class UsageError extends StartupError {
@@ -19,7 +20,7 @@ export class UsageError extends StartupError {
   }
 }
 
-export const SUBCOMMANDS = ["init", "doctor", "check-aof", "check-rdb", "rdb"] as const;
+export const SUBCOMMANDS = ["init", "doctor", "check-aof", "check-rdb", "rdb", "top"] as const;
 export type Subcommand = (typeof SUBCOMMANDS)[number];
 
 type Options = NonNullable<ParseArgsConfig["options"]>;
@@ -224,6 +225,86 @@ export function parseRdbArguments(argv: readonly string[]): ConvertArguments {
 /** Versions of RDB files that are written: of Redis 7.0, 7.2, and 7.4 to 8.x. */
 const RDB_VERSIONS = [10, 11, 12] as const;
 
+export interface TopArguments {
+  readonly host: string;
+  readonly port: number;
+  readonly socket: string;
+  readonly user: string;
+  readonly password: string;
+  readonly tls: boolean;
+  readonly caFile: string;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  readonly serverName: string;
+  readonly insecure: boolean;
+  /** Seconds between two looks; null = not given. */
+  readonly interval: number | null;
+  /** Blocks to print; null = not given. */
+  readonly count: number | null;
+  readonly help: boolean;
+}
+
+/** Parses the arguments of `top`, which are those of redis-cli. `secret`: the password of the environment. */
+export function parseTopArguments(argv: readonly string[], secret: string): TopArguments {
+  const { values } = parse(
+    argv,
+    {
+      host: { type: "string", short: "h" },
+      port: { type: "string", short: "p" },
+      socket: { type: "string", short: "s" },
+      pass: { type: "string", short: "a" },
+      user: { type: "string" },
+      tls: { type: "boolean" },
+      cacert: { type: "string" },
+      cert: { type: "string" },
+      key: { type: "string" },
+      sni: { type: "string" },
+      insecure: { type: "boolean" },
+      interval: { type: "string", short: "i" },
+      count: { type: "string" },
+      help: { type: "boolean" },
+    } as const,
+    false,
+  );
+  const tlsFiles = [values.cacert, values.cert, values.key, values.sni];
+  if (values.tls !== true && (values.insecure === true || tlsFiles.some((file) => file !== undefined)))
+    throw new UsageError("--cacert, --cert, --key, --sni and --insecure need --tls");
+  if ((values.cert === undefined) !== (values.key === undefined))
+    throw new UsageError("--cert and --key need each other");
+  if (values.tls === true && values.socket !== undefined) throw new UsageError("a Unix socket has no TLS");
+  return {
+    host: values.host ?? "127.0.0.1",
+    port: within("--port", values.port, 1, 65_535, true) ?? 6379,
+    socket: values.socket ?? "",
+    user: values.user ?? "default",
+    password: values.pass ?? secret,
+    tls: values.tls === true,
+    caFile: values.cacert ?? "",
+    certificateFile: values.cert ?? "",
+    keyFile: values.key ?? "",
+    serverName: values.sni ?? "",
+    insecure: values.insecure === true,
+    interval: within("--interval", values.interval, INTERVAL_MIN, INTERVAL_MAX, false),
+    count: within("--count", values.count, 1, Number.MAX_SAFE_INTEGER, true),
+    help: values.help === true,
+  };
+}
+
+/** A number between two others; null = not given. */
+function within(
+  option: string,
+  text: string | undefined,
+  least: number,
+  most: number,
+  isWhole: boolean,
+): number | null {
+  if (text === undefined) return null;
+  const value = Number(text);
+  if (text.trim() !== "" && value >= least && value <= most && (!isWhole || Number.isInteger(value))) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `between ${least} and ${most}`;
+  throw new UsageError(`${option} ${text}: expected ${isWhole ? "a whole number" : "a number"} ${range}`);
+}
+
 function parse<const T extends Options>(
   argv: readonly string[],
   options: T,
@@ -244,6 +325,10 @@ usage: ferrite [FILE] [options]
        ferrite check-aof [--fix] [--yes] FILE
        ferrite check-rdb FILE
        ferrite rdb convert IN OUT --to VERSION   (10: Redis 7.0, 11: 7.2, 12: 7.4)
+       ferrite top [-h HOST] [-p PORT] [-s SOCKET] [--user NAME] [-a PASSWORD] [-i SECONDS] [--count N]
+                   [--tls [--cacert FILE] [--cert FILE --key FILE] [--sni NAME] [--insecure]]
+                            rates, latency, memory, commands, hot keys, clients and replicas of a server, Ferrite or
+                            Redis; where the output is no terminal, one block of text, or one every SECONDS
 
 options
   -c, --config FILE         configuration file: TOML, or a redis.conf if its name ends in .conf; FILE as the first
@@ -268,5 +353,6 @@ environment
   FERRITE_<SECTION>_<KEY>   any key: FERRITE_SERVER_PORT (short: FERRITE_PORT)
   FERRITE_CONFIG            as --config
   FERRITE_LOG               log filter: ferrite::storage=trace,ferrite=info
+  REDISCLI_AUTH             password of \`top\`, instead of -a; NO_COLOR: \`top\` without colours
 
 All keys: docs/CONFIGURATION.md`;

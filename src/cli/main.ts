@@ -68,6 +68,8 @@ async function runSubcommand(command: Subcommand, argv: string[]): Promise<numbe
       return (await import("./check-rdb.ts")).runCheckRdb(argv);
     case "rdb":
       return (await import("./convert-rdb.ts")).runRdb(argv);
+    case "top":
+      return (await import("./top.ts")).runTop(argv);
   }
 }
 

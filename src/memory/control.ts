@@ -14,6 +14,7 @@
  *   trackers     ├─ per worker, TRACKER_WORDS for each of TRACKERS, and a line ─┤
  *   channels     ├─ per stripe of channels, STRIPE_WORDS (store/channels.ts) ┤
  *   logins       ├─ LOGIN_WORDS for each of LOGINS (acl/login-guard.ts) ┤
+ *   replication  ├─ REPLICATION_WORDS (replication/words.ts) ──────────┤
  *
  * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
  *
@@ -71,6 +72,8 @@ export const STRIPE_WORDS = 32;
 /** Addresses whose failed logins are known at a time, and the words of each. */
 export const LOGINS = 2048;
 export const LOGIN_WORDS = 8;
+/** Words of the replication: its stream, its state, the link to a primary, and the replicas. */
+export const REPLICATION_WORDS = 384 + 128 * 96;
 
 const MAGIC = 0x46_52_54_31;
 
@@ -167,6 +170,7 @@ export class Control {
   readonly trackersAt: number;
   readonly channelsAt: number;
   readonly loginsAt: number;
+  readonly replicationAt: number;
 
   private constructor(
     readonly buffer: SharedArrayBuffer,
@@ -188,6 +192,7 @@ export class Control {
     this.trackersAt = at.trackers;
     this.channelsAt = at.channels;
     this.loginsAt = at.logins;
+    this.replicationAt = at.replication;
   }
 
   /** Creates a zeroed control block for `geometry`. */
@@ -259,7 +264,8 @@ function placesOf(g: Geometry) {
   const channels = line(scripts + SCRIPT_WORDS + g.workers * RUNNING_WORDS);
   const trackers = line(channels + STRIPES * STRIPE_WORDS);
   const logins = line(trackers + g.workers * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS));
-  const words = logins + LOGINS * LOGIN_WORDS;
+  const replication = line(logins + LOGINS * LOGIN_WORDS);
+  const words = replication + REPLICATION_WORDS;
   return {
     workers,
     keyspaceMap,
@@ -273,6 +279,7 @@ function placesOf(g: Geometry) {
     channels,
     trackers,
     logins,
+    replication,
     words,
   };
 }

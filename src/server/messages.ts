@@ -76,6 +76,8 @@ export type ToWorker =
       /** Shared memory of the mailboxes, and a port to each other worker. */
       mailboxes: SharedArrayBuffer;
       mailPorts: (MessagePort | null)[];
+      /** The ring of the replication stream. */
+      replicationRing: SharedArrayBuffer;
       config: ConfigSnapshot;
       facts: ProcessFacts;
       /** The log queue; its ring `worker` is the worker's. */

@@ -33,6 +33,8 @@ import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { LogControl } from "./log-control.ts";
 import { makeMailboxes } from "./mailbox.ts";
+import { ReplicationState } from "../replication/state.ts";
+import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
@@ -217,6 +219,11 @@ class Supervisor {
     this.snapshots = new SnapshotControl(memory.control, facts.workers, log, host.send);
     this.saves = new SaveControl(config, log, memory.control, this.cells, this.snapshots);
     this.mailboxes = makeMailboxes(facts.workers);
+    this.replication = new ReplicationState(
+      memory.control,
+      new ReplicationStream(memory.control, this.replicationRing),
+    );
+    this.replication.initialize();
     this.mailPorts = connectAll(facts.workers);
   }
   private readonly logControl: LogControl;
@@ -227,6 +234,8 @@ class Supervisor {
   private readonly saves: SaveControl;
   private readonly cells: Cells;
   private readonly mailboxes: SharedArrayBuffer;
+  private readonly replicationRing = new SharedArrayBuffer(CAPACITY);
+  private readonly replication: ReplicationState;
   private readonly mailPorts: (MessagePort | null)[][];
 
   async run(): Promise<number> {
@@ -341,6 +350,7 @@ class Supervisor {
       regionPort: ports.port2,
       mailboxes: this.mailboxes,
       mailPorts,
+      replicationRing: this.replicationRing,
       config: this.config.toSnapshot(),
       facts: this.facts,
       logs: this.logControl.queue.buffer,

@@ -16,6 +16,8 @@ import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
 import { logsOver } from "../base/config/open-logs.ts";
 import { DEBUG, type Logger, type LogRoot, quoted } from "../base/log.ts";
+import { ReplicationState } from "../replication/state.ts";
+import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { Pause } from "../dispatch/services.ts";
 import { LogQueue } from "../memory/log-queue.ts";
 import { nameThread } from "../memory/native.ts";
@@ -72,6 +74,7 @@ function postToMain(message: ToMain): void {
 class DataWorker implements ClientHost {
   private readonly engine: Engine;
   readonly services: Services;
+  readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
   private readonly logs: LogRoot;
   private readonly log: Logger;
@@ -101,6 +104,8 @@ class DataWorker implements ClientHost {
     this.services.logs = logs;
     this.services.logQueue = queue;
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
+    this.replication = new ReplicationState(control, new ReplicationStream(control, start.replicationRing));
+    this.engine.attachReplication(this.replication);
     this.figures = new WorkerFigures(this.engine, this.services, systemClock);
     checkTlsSettings(config, realFiles, logs.target("tls"));
     this.services.attach(this.engine, (client) => {
@@ -119,7 +124,7 @@ class DataWorker implements ClientHost {
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     const { geometry } = control;
     this.collector = new Collector(
-      () => control.buffer.byteLength + arena.attachedRegions * geometry.regionBytes,
+      () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * geometry.regionBytes,
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;

@@ -16,7 +16,7 @@ import { Pause } from "../dispatch/services.ts";
 import { ExpiryMode } from "../store/expiry-mode.ts";
 import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
-import { Session } from "../dispatch/session.ts";
+import { Replies, Session } from "../dispatch/session.ts";
 import type { ServerServices } from "../dispatch/services.ts";
 import { Users } from "../acl/users.ts";
 import { Scripts } from "../commands/scripting/scripts.ts";

@@ -101,8 +101,7 @@ class DataWorker implements ClientHost {
     const { logs } = this;
     this.log = logs.target("server");
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
-    this.services.logs = logs;
-    this.services.logQueue = queue;
+    Object.assign(this.services, { logs, logQueue: queue });
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.replication = new ReplicationState(control, new ReplicationStream(control, start.replicationRing));
     this.engine.attachReplication(this.replication);

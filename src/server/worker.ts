@@ -14,12 +14,10 @@ import type {
 import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
-import { logsOver } from "../base/config/open-logs.ts";
 import { DEBUG, type Logger, type LogRoot, quoted } from "../base/log.ts";
 import { ReplicationState } from "../replication/state.ts";
 import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { Pause } from "../dispatch/services.ts";
-import { LogQueue } from "../memory/log-queue.ts";
 import { nameThread } from "../memory/native.ts";
 import { FatalError } from "../store/section.ts";
 import { assert, BrokenInvariant } from "../base/assert.ts";
@@ -40,13 +38,16 @@ import { NativeSockets } from "./native-sockets.ts";
 import { persistenceOf } from "./persistence.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
+import { ReplicaPart } from "./replica-part.ts";
 import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
 import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
+import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { SyncGate } from "./sync-gate.ts";
 import type { Proceeding } from "./turn.ts";
 import { WorkerFigures } from "./worker-figures.ts";
+import { workerLogs } from "./worker-logs.ts";
 
 declare const self: Worker;
 
@@ -55,8 +56,6 @@ const STOP_DELAY_MS = 2;
 /** Longest piece of background work, and the pause before the next one while work is left: at most a quarter of a core. */
 const MAINTENANCE_MS = 1;
 const MAINTENANCE_PAUSE_MS = 3;
-
-const NOTHING = () => {};
 
 /** Pause of a continuation that rests (Continuation.isResting), ms. */
 const REST_MS = 2;
@@ -72,11 +71,13 @@ function postToMain(message: ToMain): void {
 }
 
 class DataWorker implements ClientHost {
+  readonly post = postToMain;
   private readonly engine: Engine;
   readonly services: Services;
   readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
   private readonly logs: LogRoot;
+  readonly replica: ReplicaPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
   private readonly figures: WorkerFigures;
@@ -91,14 +92,12 @@ class DataWorker implements ClientHost {
     private readonly worker: number,
     control: Control,
     readonly arena: Arena,
-    private readonly config: Config,
+    readonly config: Config,
     private readonly facts: ProcessFacts,
     start: Extract<ToWorker, { kind: "start" }>,
   ) {
-    const queue = new LogQueue(start.logs, start.logRings, start.logBytes);
-    const label = { name: `worker-${worker}`, id: worker + 1 };
-    this.logs = logsOver(queue.sink(worker, NOTHING), config, systemClock, process.env, label);
-    const { logs } = this;
+    const { logs, queue } = workerLogs(start, config);
+    this.logs = logs;
     this.log = logs.target("server");
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
     Object.assign(this.services, { logs, logQueue: queue });
@@ -121,6 +120,7 @@ class DataWorker implements ClientHost {
     );
     if (worker === 0) this.services.persistence.begin();
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
+    this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
     const { geometry } = control;
     this.collector = new Collector(
       () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * geometry.regionBytes,
@@ -146,6 +146,11 @@ class DataWorker implements ClientHost {
     turn.mail = this.engine.call.tracking.mail = mailbox;
     turn.later = setImmediate;
     turn.failed = (thrown, client) => this.failed(thrown, client);
+  }
+
+  /** The ID of a new client. */
+  nextId(): number {
+    return this.nextClient++ * this.facts.workers + this.worker;
   }
 
   /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
@@ -277,7 +282,7 @@ class DataWorker implements ClientHost {
     };
   }
 
-  private guard(work: () => void): void {
+  guard(work: () => void): void {
     try {
       work();
     } catch (thrown) {
@@ -307,7 +312,7 @@ class DataWorker implements ClientHost {
       pause: () => socket.pause(),
       resume: () => socket.resume(),
     };
-    const id = this.nextClient++ * this.facts.workers + this.worker;
+    const id = this.nextId();
     const client = new Client(id, this.engine, transport, this);
     socket.data = client;
     client.address = unix
@@ -581,30 +586,6 @@ class DataWorker implements ClientHost {
   }
 }
 
-/** Descriptor of a socket or listener, which Bun has and its types lack; -1 = it is not known. */
-function descriptorOf(socket: object): number {
-  return (socket as { readonly fd?: number }).fd ?? -1;
-}
-
-/** The certificate that the client has shown; null = none. */
-function certificateOf(socket: ClientSocket): { subject?: { CN?: string } } | null {
-  const found = (
-    socket as { getPeerCertificate?: () => { subject?: { CN?: string } } | undefined }
-  ).getPeerCertificate?.();
-  return found === undefined || found === null || Object.keys(found).length === 0 ? null : found;
-}
-
-function addressText(address: string | undefined, port: number | undefined): string {
-  const host = address ?? "?";
-  return host.includes(":") ? `[${host}]:${port ?? 0}` : `${host}:${port ?? 0}`;
-}
-
-function isLoopback(address: string | undefined): boolean {
-  return (
-    address !== undefined && (address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127."))
-  );
-}
-
 let worker: DataWorker | null = null;
 
 /** Attaches to the shared memory and makes the worker. */
@@ -639,7 +620,7 @@ function listen(tls: TlsMaterial | null): void {
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
-  if (worker?.snapshots.receive(message) === true) return;
+  if (worker?.snapshots.receive(message) === true || worker?.replica.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);

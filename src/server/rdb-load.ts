@@ -8,14 +8,13 @@ import { FileFailure, type Files } from "../base/files.ts";
 import { OUT_OF_MEMORY, type RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { Loaded, type RdbLoader } from "../persistence/rdb-loader.ts";
 import type { Engine } from "./engine.ts";
+import { LoadProgress } from "./load-progress.ts";
 
 /** A slice ends after so long; a loader that found no memory is called again after a pause; ms. */
 const SLICE_MS = 5;
 const PAUSE_MS = 2;
 /** Without any progress for so long there is not enough memory, ms. */
 const MEMORY_MS = 10_000;
-/** How often the progress is logged, ms. */
-const PROGRESS_MS = 5000;
 
 /** The file to be loaded: an RDB file, or the preamble of an append-only file, whose log tells which keys expire. */
 export interface RdbLoadRequest {
@@ -37,8 +36,8 @@ export interface RdbLoadResult {
 export class RdbLoad {
   private readonly reader: FileReader;
   private readonly loader: RdbLoader;
-  private readonly beganMs: number;
-  private progressMs: number;
+  /** Of the first worker; null in others. */
+  private readonly progress: LoadProgress | null;
   private movedMs: number;
   private offset = -1;
 
@@ -66,7 +65,8 @@ export class RdbLoad {
       throw thrown;
     }
     engine.noteLoading();
-    this.beganMs = this.progressMs = this.movedMs = engine.clock.monotonicMs();
+    this.movedMs = engine.clock.monotonicMs();
+    this.progress = worker === 0 ? new LoadProgress(persistence.log, persistence.state, this.movedMs) : null;
   }
 
   /** Loads for some milliseconds. Returns after how many to go on, -1 = done. Throws BadFile or FileFailure. */
@@ -75,7 +75,7 @@ export class RdbLoad {
     engine.readClock();
     const now = engine.monotonicMs;
     const loaded = loader.step(now + SLICE_MS);
-    if (this.worker === 0) this.tellProgress(now);
+    this.progress?.note(now, this.reader.offset, this.reader.bytes);
     if (loaded === Loaded.Done) return -1;
     if (loaded === Loaded.More) return 0;
     this.persistence.wantRegion();
@@ -86,16 +86,6 @@ export class RdbLoad {
       throw new BadFile(loader.rdb.keyOffset, OUT_OF_MEMORY);
     }
     return PAUSE_MS;
-  }
-
-  private tellProgress(now: number): void {
-    const { offset, bytes } = this.reader;
-    this.persistence.state.set("loadedBytes", offset);
-    if (now - this.progressMs < PROGRESS_MS) return;
-    this.progressMs = now;
-    const share = offset / bytes;
-    const left = ((now - this.beganMs) / 1000) * (1 / share - 1);
-    this.persistence.log.info(`loading: ${(share * 100).toFixed(0)} %, about ${left.toFixed(0)} s left`);
   }
 
   /** One worker puts the libraries of functions in place for all. Returns what was thrown, null = nothing. */

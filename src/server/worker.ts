@@ -42,6 +42,7 @@ import { ReplicaPart } from "./replica-part.ts";
 import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
 import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
+import { LoadProgress } from "./load-progress.ts";
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
 import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { SyncGate } from "./sync-gate.ts";
@@ -497,7 +498,10 @@ class DataWorker implements ClientHost {
   /** Loads an append-only file, in slices between turns of the event loop. */
   load(request: LoadRequest): void {
     this.guard(() => {
-      const load = new AofLoad(this.engine, this, realFiles, request, this.worker);
+      const { log, state } = this.services.persistence;
+      if (this.worker === 0) state.set("loadBeganMs", systemClock.wallMs());
+      const progress = this.worker === 0 ? new LoadProgress(log, state, this.engine.clock.monotonicMs()) : null;
+      const load = new AofLoad(this.engine, this, realFiles, request, this.worker, progress);
       const next = (): void =>
         this.guard(() => {
           if (load.slice()) setImmediate(next);

@@ -142,8 +142,8 @@ class DataWorker implements ClientHost {
     turn.failed = (thrown, client) => this.failed(thrown, client);
   }
 
-  /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
-  private serveWhileBusy(native: NativeSockets | null): void {
+  /** Lets scripts that run too long answer the connections of this worker (busy-sockets.ts). */
+  private answerWhileBusy(native: NativeSockets | null): void {
     if (native === null) return;
     const { engine, services, config } = this;
     const sockets = new BusySockets(
@@ -154,7 +154,7 @@ class DataWorker implements ClientHost {
         state: engine.scripts.state,
         clients: () => this.clients.values(),
         listeners: () => this.listeners.map(descriptorOf).filter((descriptor) => descriptor >= 0),
-        mayServe: (descriptor) =>
+        mayAnswer: (descriptor) =>
           engine.users.defaultUser.isOpen &&
           (!config.flag("server.protected_mode") || native.isFromLoopback(descriptor)),
         mayRun: (client, spec) => engine.call.access.allowsRow(client?.session.user ?? engine.users.defaultUser, spec),
@@ -164,8 +164,8 @@ class DataWorker implements ClientHost {
       },
       () => systemClock.monotonicMs(),
     );
-    engine.scripts.runs.serve = () => sockets.serve();
-    engine.scripts.runs.served = () => setImmediate(() => this.guard(() => sockets.finish()));
+    engine.scripts.runs.answerClients = () => sockets.poll();
+    engine.scripts.runs.busyEnded = () => setImmediate(() => this.guard(() => sockets.finish()));
   }
 
   /** Hands a connection that was accepted by a system call to the event loop, with the bytes of it that were read. */
@@ -183,7 +183,7 @@ class DataWorker implements ClientHost {
   /** Listens, and begins the background work. `tls`: null = TLS is off. */
   listen(tls: TlsMaterial | null): void {
     const native = NativeSockets.open();
-    this.serveWhileBusy(native);
+    this.answerWhileBusy(native);
     this.collector.begin();
     this.services.tick();
     this.listenTcp();

@@ -3,7 +3,7 @@
  * step of background work or an eviction, which also leaves it.
  *
  *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ append the effects │
- *                                                            report the change │ send messages, tell │ unlock │ deliver messages
+ *            set the shards' log positions │ send messages │ send invalidations │ unlock │ deliver messages to own clients
  *
  * Sections nest: within an outer section `enter` only counts, or adds the lock of one more shard when that is free, and
  * everything that `leave` does waits for the end of the outermost one. EXEC runs its commands that way,
@@ -88,17 +88,17 @@ export class Section {
   private depth = 0;
   /** True while nothing may be postponed to a later turn; see `runAtOnce`. */
   isAtOnce = false;
-  /** The section has something to tell clients when it ends. */
+  /** The section has invalidations for clients that track keys (dispatch/tracking.ts). */
   private isToTell = false;
-  /** Tells it; called with the locks held, when the effects are appended. */
-  tell: () => void = () => {};
+  /** Sends them; called with the locks held, when the effects are appended. */
+  sendInvalidations: () => void = () => {};
   /** Waited keys to serve before the locks are released (SECTION-2). */
   private readonly ready: ReadyKey[] = [];
-  /** Locks that are missing are waited for when they are needed (SECTION-5). */
+  /** Set by `addLocksAsNeeded`: locks that are missing are waited for when they are needed (SECTION-5). */
   private addsLocks = false;
   /** More chunks are reserved than every command has: released at the end of the outermost section. */
   private hasReserved = false;
-  /** True when leaving means more than to unlock: leaving reads this one flag. */
+  /** True when `leave` has more to do than to unlock. It reads this flag alone. */
   private hasEndWork = false;
   /** Serves the waited keys that are ready; called with the locks held. More may become ready meanwhile. */
   serve: (ready: readonly ReadyKey[]) => void = () => {};
@@ -106,15 +106,15 @@ export class Section {
    * Called once for each outermost section that changed data, after the last change and before the locks are released: the
    * change log will append there what the section changed. Null while there is no log.
    */
-  get ends(): ((section: Section) => void) | null {
+  get onDataChange(): ((section: Section) => void) | null {
     return this.reporter;
   }
-  set ends(reporter: ((section: Section) => void) | null) {
+  set onDataChange(reporter: ((section: Section) => void) | null) {
     this.reporter = reporter;
     this.hasEndWork = true;
   }
   private reporter: ((section: Section) => void) | null = null;
-  /** Highest change position of the shards of all sections since the owner set this to 0. Updated only with `ends`. */
+  /** Highest log position of the shards of all sections since the owner set this to 0. Updated only with `onDataChange`. */
   seenPosition = 0;
 
   /** Shards named for the set that is entered next, ascending. */
@@ -123,7 +123,7 @@ export class Section {
   private readonly wanted: Uint8Array;
   private isMany = false;
 
-  /** What the locks are taken as. */
+  /** Number by which this thread's locks name their holder. */
   private readonly owner: number;
   private sleepsLeft = SLEEPS_A_TURN;
   private spinsLeft = SPINS_A_TURN;
@@ -273,11 +273,10 @@ export class Section {
     return false;
   }
 
-  /** SECTION-5. `looksUp` is called every millisecond, and may throw to give up. */
-  waitOutOfOrder(shard: Shard, looksUp: () => void = () => {}): void {
+  /** SECTION-5. `poll` is called every millisecond, and may throw to give up. */
+  waitOutOfOrder(shard: Shard, poll: () => void = () => {}): void {
     assert(this.addsLocks, "only the holder of the script lock waits out of order (SECTION-5)");
-    while (!shard.tryLock(this.owner) && !shard.spinLock(this.owner) && !shard.sleepLock(this.owner, SLEEP_MS))
-      looksUp();
+    while (!shard.tryLock(this.owner) && !shard.spinLock(this.owner) && !shard.sleepLock(this.owner, SLEEP_MS)) poll();
     this.add(shard);
   }
 
@@ -338,14 +337,14 @@ export class Section {
     return false;
   }
 
-  /** Highest change position of the shards held. */
+  /** Highest log position of the shards held: that of their last change. */
   get position(): number {
     let highest = 0;
     for (let n = 0; n < this.heldCount; n++) highest = Math.max(highest, this.heldAt(n).logPosition);
     return highest;
   }
 
-  /** Sets the change position of each shard held whose data changed. For `ends`. */
+  /** Sets the log position of each shard held whose data changed. For `onDataChange`. */
   setPosition(position: number): void {
     for (let n = 0; n < this.heldCount; n++) {
       const shard = this.heldAt(n);
@@ -370,17 +369,17 @@ export class Section {
     this.hasEndWork = true;
   }
 
-  /** The section has effects: they are appended before the locks go. */
-  hasEffects(): void {
+  /** Notes that the section has effects: they are appended before the locks are released. */
+  noteEffects(): void {
     this.isEffective = this.hasEndWork = true;
   }
 
-  /** The section has something to tell clients: `tell` is called before the locks go. */
-  hasToTell(): void {
+  /** Notes that the section has invalidations: they are sent before the locks are released. */
+  noteInvalidations(): void {
     this.isToTell = this.hasEndWork = true;
   }
-  /** The section has messages: they are sent before the locks go. */
-  hasMessages(): void {
+  /** Notes that the section has messages: they are sent before the locks are released. */
+  noteMessages(): void {
     this.sendsMessages = this.hasEndWork = true;
   }
 
@@ -464,7 +463,7 @@ export class Section {
   private tellClients(): void {
     this.isToTell = false;
     try {
-      this.tell();
+      this.sendInvalidations();
     } catch (error) {
       throw this.failed(error);
     }

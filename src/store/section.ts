@@ -72,10 +72,10 @@ export class Section {
   /** Where the effects of the section are gathered; null = nowhere. */
   effects: EffectsOfSection | null = null;
   /** The section has effects that are to be appended to the change log. */
-  private isEffective = false;
+  private hasEffects = false;
   /** Where the messages of the section are gathered; null = nowhere. */
   messages: MessagesOfSection | null = null;
-  private sendsMessages = false;
+  private hasMessages = false;
   private hasSentMessages = false;
   /**
    * Shards whose locks are held: `outer`, then `further[1]` to `further[heldCount - 1]`. Ascending, but for those that were
@@ -89,7 +89,7 @@ export class Section {
   /** True while nothing may be postponed to a later turn; see `runAtOnce`. */
   isAtOnce = false;
   /** The section has invalidations for clients that track keys (dispatch/tracking.ts). */
-  private isToTell = false;
+  private hasInvalidations = false;
   /** Sends them; called with the locks held, when the effects are appended. */
   sendInvalidations: () => void = () => {};
   /** Waited keys to serve before the locks are released (SECTION-2). */
@@ -103,8 +103,8 @@ export class Section {
   /** Serves the waited keys that are ready; called with the locks held. More may become ready meanwhile. */
   serve: (ready: readonly ReadyKey[]) => void = () => {};
   /**
-   * Called once for each outermost section that changed data, after the last change and before the locks are released: the
-   * change log will append there what the section changed. Null while there is no log.
+   * Called once for each outermost section that changed data, after its effects were appended and before its locks are
+   * released. It sets the log positions of the shards. Null while no reply waits for the disk.
    */
   get onDataChange(): ((section: Section) => void) | null {
     return this.reporter;
@@ -114,6 +114,18 @@ export class Section {
     this.hasEndWork = true;
   }
   private reporter: ((section: Section) => void) | null = null;
+  /**
+   * Called once, for the next outermost section that changes data: after its last change, before its locks are released. Null
+   * again afterwards.
+   */
+  get nextChange(): (() => void) | null {
+    return this.changeWaiter;
+  }
+  set nextChange(waiter: (() => void) | null) {
+    this.changeWaiter = waiter;
+    this.hasEndWork = true;
+  }
+  private changeWaiter: (() => void) | null = null;
   /** Highest log position of the shards of all sections since the owner set this to 0. Updated only with `onDataChange`. */
   seenPosition = 0;
 
@@ -371,16 +383,16 @@ export class Section {
 
   /** Notes that the section has effects: they are appended before the locks are released. */
   noteEffects(): void {
-    this.isEffective = this.hasEndWork = true;
+    this.hasEffects = this.hasEndWork = true;
   }
 
   /** Notes that the section has invalidations: they are sent before the locks are released. */
   noteInvalidations(): void {
-    this.isToTell = this.hasEndWork = true;
+    this.hasInvalidations = this.hasEndWork = true;
   }
   /** Notes that the section has messages: they are sent before the locks are released. */
   noteMessages(): void {
-    this.sendsMessages = this.hasEndWork = true;
+    this.hasMessages = this.hasEndWork = true;
   }
 
   // ---- leaving ----
@@ -432,14 +444,30 @@ export class Section {
   /** Serves the clients blocked on its keys, reports the change, and releases what is still reserved. */
   private endWork(): void {
     if (this.ready.length !== 0) this.serveReady();
-    if (this.isEffective) this.appendEffects();
+    if (this.hasEffects) this.appendEffects();
+    if (this.changeWaiter !== null && this.hasChangedData) this.tellNextChange(this.changeWaiter);
     if (this.reporter !== null) this.report(this.reporter);
-    if (this.sendsMessages) this.sendMessages();
-    if (this.isToTell) this.tellClients();
+    if (this.hasMessages) this.sendMessages();
+    if (this.hasInvalidations) this.sendAllInvalidations();
     if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
     this.hasReserved = false;
     this.isAtOnce = this.addsLocks = false;
-    this.hasEndWork = this.reporter !== null;
+    this.hasEndWork = this.reporter !== null || this.changeWaiter !== null;
+  }
+
+  /** True when a shard that is held has changed data. */
+  private get hasChangedData(): boolean {
+    for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n).mutating === Mutating.Data) return true;
+    return false;
+  }
+
+  private tellNextChange(waiter: () => void): void {
+    this.changeWaiter = null;
+    try {
+      waiter();
+    } catch (error) {
+      throw this.failed(error);
+    }
   }
 
   private serveReady(): void {
@@ -452,7 +480,7 @@ export class Section {
   }
 
   private appendEffects(): void {
-    this.isEffective = false;
+    this.hasEffects = false;
     try {
       this.effects!.flush();
     } catch (error) {
@@ -460,8 +488,8 @@ export class Section {
     }
   }
 
-  private tellClients(): void {
-    this.isToTell = false;
+  private sendAllInvalidations(): void {
+    this.hasInvalidations = false;
     try {
       this.sendInvalidations();
     } catch (error) {
@@ -470,7 +498,7 @@ export class Section {
   }
 
   private sendMessages(): void {
-    this.sendsMessages = false;
+    this.hasMessages = false;
     this.hasSentMessages = true;
     try {
       this.messages!.flush();
@@ -484,13 +512,9 @@ export class Section {
     this.messages!.deliver();
   }
 
-  private report(ends: (section: Section) => void): void {
+  private report(reporter: (section: Section) => void): void {
     try {
-      for (let n = 0; n < this.heldCount; n++) {
-        if (this.heldAt(n).mutating !== Mutating.Data) continue;
-        ends(this);
-        break;
-      }
+      if (this.hasChangedData) reporter(this);
     } catch (error) {
       throw this.failed(error);
     }
@@ -506,7 +530,7 @@ export class Section {
       this.ready.length === 0,
       "waited keys that became ready are served before the locks are released (SECTION-2)",
     );
-    assert(!this.isEffective, "effects are appended before the locks are released (EFFECTS-2)");
+    assert(!this.hasEffects, "effects are appended before the locks are released (EFFECTS-2)");
     this.heldAt(this.heldCount - 1).unlock();
   }
 
@@ -520,8 +544,8 @@ export class Section {
     assert(this.ready.length === 0, "a waited key becomes ready by a change");
     this.depth = 0;
     this.isAtOnce = this.addsLocks = false;
-    if (this.sendsMessages) this.messages!.discard();
-    this.sendsMessages = false;
+    if (this.hasMessages) this.messages!.discard();
+    this.hasMessages = false;
     this.unlockAll();
     return error;
   }

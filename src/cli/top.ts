@@ -4,10 +4,9 @@ import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/errors.ts";
 import { FileFailure, readText, realFiles } from "../base/files.ts";
 import { STANDARD_OUTPUT } from "../base/log.ts";
-
 import { addressOf, LinkFailed, type Target } from "../top/link.ts";
 import { printTop, showTop, type TopOptions } from "../top/top.ts";
-import { HELP, parseTopArguments, type TopArguments } from "./arguments.ts";
+import { parseTopArguments, type TopArguments } from "./arguments.ts";
 
 /** Columns of a block where none are told. */
 const COLUMNS = 100;
@@ -15,10 +14,6 @@ const COLUMNS = 100;
 /** Exit code 0 at the end, 1 when the server cannot be reached. */
 export async function runTop(argv: readonly string[]): Promise<number> {
   const given = parseTopArguments(argv, process.env["REDISCLI_AUTH"] ?? "");
-  if (given.help) {
-    console.log(HELP);
-    return 0;
-  }
   const target = targetOf(given);
   const isTerminal = isatty(STANDARD_OUTPUT);
   const options: TopOptions = {

@@ -122,6 +122,7 @@ export class Services implements ServerServices {
   readonly runId: string;
   readonly configFile: string;
   readonly executable: string;
+  readonly supervised: string;
 
   constructor(
     private readonly worker: number,
@@ -145,6 +146,7 @@ export class Services implements ServerServices {
     this.runId = facts.runId;
     this.configFile = facts.configFile;
     this.executable = facts.executable;
+    this.supervised = facts.supervised;
   }
 
   /** Sets the engine, which is made after the services because it refers to them. */
@@ -592,6 +594,16 @@ export class Services implements ServerServices {
     this.release(id, blocked);
     this.resume(client.session, error !== "" ? (reply) => reply.error(error) : blocked.write);
     return true;
+  }
+
+  /** Ends the waits of all blocked clients with that error, and closes their connections. */
+  endBlocks(error: string): void {
+    for (const [id, blocked] of [...this.blocked]) {
+      const session = this.clients.get(id)?.session;
+      if (session === undefined || !blocked.mayEnd()) continue;
+      this.release(id, blocked);
+      this.resume(session, (reply) => reply.error(error), true);
+    }
   }
 
   private ask(ask: Ask, settled: (answers: Answer[]) => void): void {

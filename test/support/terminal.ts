@@ -7,7 +7,8 @@ import { within } from "./resp.ts";
 const HANG_MS = 30_000;
 
 export class TestTerminal {
-  private rows: string[] = [];
+  private readonly rows: string[] = [];
+  private height: number;
   /** As rows, with the sequences of looks in them. A row is written as a whole. */
   readonly painted: string[] = [];
   private row = 0;
@@ -22,6 +23,7 @@ export class TestTerminal {
   readonly child: Bun.Subprocess;
 
   constructor(command: readonly string[], columns: number, rows: number, environment: Record<string, string> = {}) {
+    this.height = rows;
     const { PATH = "", HOME = "" } = process.env;
     this.terminal = new Bun.Terminal({
       cols: columns,
@@ -39,8 +41,7 @@ export class TestTerminal {
   }
 
   resize(columns: number, rows: number): void {
-    this.rows = [];
-    this.painted.length = 0;
+    this.height = rows;
     this.terminal.resize(columns, rows);
     // The kernel tells only the program whose controlling terminal it is.
     this.child.kill("SIGWINCH");
@@ -48,7 +49,7 @@ export class TestTerminal {
 
   /** The lines of the screen, without blanks at their ends. */
   get lines(): string[] {
-    return Array.from(this.rows, (line) => (line ?? "").trimEnd());
+    return Array.from(this.rows.slice(0, this.height), (line) => (line ?? "").trimEnd());
   }
 
   /** Waits until the screen is as wanted. */

@@ -1,6 +1,6 @@
 /** What /facts.json replies: the facts of a scrape that the page draws, as JSON. */
 import { bucketsOf, COMMAND_BOUNDS } from "../catalogue.ts";
-import type { Facts } from "../facts.ts";
+import type { Facts, WorkerFacts } from "../facts.ts";
 
 export function pageFacts(f: Facts): object {
   return {
@@ -51,15 +51,19 @@ export function pageFacts(f: Facts): object {
     bounds: COMMAND_BOUNDS,
     classes: f.classes.map(({ name, octaves }) => ({ name, counts: bucketsOf(octaves) })),
     errors: f.errors,
-    workers: f.workers.map((each) => ({
-      worker: each.worker,
-      clients: each.clients,
-      ops_per_second: each.opsPerSecond,
-      heap_bytes: each.heapBytes,
-      cpu_seconds: each.cpuSeconds,
-      loop_delay_seconds: each.loopDelaySeconds,
-      loop_delay_max_seconds: each.loopDelayMaxSeconds,
-      loop_behind_seconds: each.loopBehindSeconds,
-    })),
+    workers: f.workers.map(workerFacts),
+  };
+}
+
+function workerFacts(of: WorkerFacts): object {
+  return {
+    worker: of.worker,
+    clients: of.clients,
+    ops_per_second: of.opsPerSecond,
+    heap_bytes: of.heapBytes,
+    cpu_seconds: of.cpuSeconds,
+    loop_delay_seconds: of.loopDelaySeconds,
+    loop_delay_max_seconds: of.loopDelayMaxSeconds,
+    loop_behind_seconds: of.loopBehindSeconds,
   };
 }

@@ -348,7 +348,7 @@ export class Client implements OutputOwner, Receiver {
         budget -= count;
       }
       if (error !== "") {
-        if (session.replies === Replies.On) reply.error(error);
+        engine.refuseBytes(session, error);
         this.closeAfterReplies();
         return end;
       }

@@ -3,6 +3,7 @@
  * server.
  */
 
+import type { ReplicaPeer } from "../replication/peer.ts";
 import type { Continuation } from "./continuation.ts";
 import type { Receiver, Subscriptions } from "./pubsub.ts";
 import type { CommandSpec } from "./spec.ts";
@@ -55,6 +56,11 @@ export class Session {
   noEvict = false;
   /** Its commands are those of a file that is loaded. */
   isLoader = false;
+  /** What the client has said of itself as a replica (REPLCONF); null = nothing. isReplica: SYNC or PSYNC has made it one. */
+  peer: ReplicaPeer | null = null;
+  isReplica = false;
+  /** Offset of the replication stream behind its last change: what WAIT waits for. */
+  changedUpTo = 0;
   /** MONITOR: the connection receives every command. */
   monitors = false;
   /** Other clients cause pushes to it (pushToClient). It is dropped when some were lost. */

@@ -36,6 +36,7 @@ import { Mailbox } from "./mailbox.ts";
 import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { NativeSockets } from "./native-sockets.ts";
 import { persistenceOf } from "./persistence.ts";
+import { primaryFeedOf } from "./primary-host.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { Services } from "./services.ts";
@@ -44,6 +45,7 @@ import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
 import { SyncGate } from "./sync-gate.ts";
 import type { Proceeding } from "./turn.ts";
+import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { WorkerFigures } from "./worker-figures.ts";
 
 declare const self: Worker;
@@ -114,6 +116,16 @@ class DataWorker implements ClientHost {
       { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
     );
     if (worker === 0) this.services.persistence.begin();
+    this.services.replicas = primaryFeedOf(this.replication, {
+      engine: this.engine,
+      clients: this.clients,
+      facts,
+      log: logs.target("replication"),
+      persistence: this.services.persistence,
+      mailbox: () => this.mailbox,
+      post: postToMain,
+      guard: (work) => this.guard(work),
+    });
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     const { geometry } = control;
     this.collector = new Collector(
@@ -121,9 +133,22 @@ class DataWorker implements ClientHost {
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;
+    this.mailbox = this.makeMailbox(mail);
+    const { mailbox } = this;
+    const { blocking, turn } = this.engine;
+    this.engine.call.pubsub.mail = mailbox;
+    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
+    blocking.send = (to, served) => mailbox.send(to, served);
+    turn.mail = this.engine.call.tracking.mail = mailbox;
+    turn.later = setImmediate;
+    turn.failed = (thrown, client) => this.failed(thrown, client);
+  }
+
+  /** `mail`: see the message "start". */
+  private makeMailbox(mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">): Mailbox {
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
-    this.mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
+    return new Mailbox(this.worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
@@ -133,13 +158,6 @@ class DataWorker implements ClientHost {
       published: (message) => pubsub.receive(message),
       deliver: () => pubsub.deliver(),
     });
-    const { mailbox } = this;
-    pubsub.mail = mailbox;
-    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
-    blocking.send = (to, served) => mailbox.send(to, served);
-    turn.mail = this.engine.call.tracking.mail = mailbox;
-    turn.later = setImmediate;
-    turn.failed = (thrown, client) => this.failed(thrown, client);
   }
 
   /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
@@ -461,7 +479,8 @@ class DataWorker implements ClientHost {
     for (const client of this.clients.values()) {
       const { session } = client;
       const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
-      if (isIdle && !session.monitors && session.subscriptions === null) client.transport.terminate();
+      if (isIdle && !session.monitors && !session.isReplica && session.subscriptions === null)
+        client.transport.terminate();
     }
   }
 
@@ -569,30 +588,6 @@ class DataWorker implements ClientHost {
   }
 }
 
-/** Descriptor of a socket or listener, which Bun has and its types lack; -1 = it is not known. */
-function descriptorOf(socket: object): number {
-  return (socket as { readonly fd?: number }).fd ?? -1;
-}
-
-/** The certificate that the client has shown; null = none. */
-function certificateOf(socket: ClientSocket): { subject?: { CN?: string } } | null {
-  const found = (
-    socket as { getPeerCertificate?: () => { subject?: { CN?: string } } | undefined }
-  ).getPeerCertificate?.();
-  return found === undefined || found === null || Object.keys(found).length === 0 ? null : found;
-}
-
-function addressText(address: string | undefined, port: number | undefined): string {
-  const host = address ?? "?";
-  return host.includes(":") ? `[${host}]:${port ?? 0}` : `${host}:${port ?? 0}`;
-}
-
-function isLoopback(address: string | undefined): boolean {
-  return (
-    address !== undefined && (address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127."))
-  );
-}
-
 let worker: DataWorker | null = null;
 
 /** Attaches to the shared memory and makes the worker. */
@@ -626,7 +621,7 @@ function listen(tls: TlsMaterial | null): void {
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
-  if (worker?.snapshots.receive(message) === true) return;
+  if (worker?.snapshots.receive(message) === true || worker?.services.replicas.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);

@@ -61,6 +61,8 @@ export class Session {
   isReplica = false;
   /** Offset of the replication stream behind its last change: what WAIT waits for. */
   changedUpTo = 0;
+  /** Its commands are those of the server's primary. */
+  isPrimary = false;
   /** MONITOR: the connection receives every command. */
   monitors = false;
   /** Other clients cause pushes to it (pushToClient). It is dropped when some were lost. */
@@ -130,6 +132,11 @@ export class Session {
   /** In RESP2 a subscriber may send few commands, because messages look like replies. */
   get isRestricted(): boolean {
     return this.subscriptions !== null && this.protocol === 2;
+  }
+
+  /** Its commands were run elsewhere before, so they are never refused, and have the names of their rows. */
+  get isReplayed(): boolean {
+    return this.isLoader || this.isPrimary;
   }
 
   /** Back to the state of a new connection (RESET). */

@@ -64,6 +64,7 @@ function flagsOf(client: Client, table: CommandTable): string {
   const flags = [
     session.monitors ? "O" : "",
     session.isReplica ? "S" : "",
+    session.isPrimary ? "M" : "",
     session.subscriptions !== null ? "P" : "",
     session.transaction !== null ? "x" : "",
     client.isPaused || isBlocked(client, table) ? "b" : "",

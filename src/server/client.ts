@@ -410,7 +410,7 @@ export class Client implements OutputOwner, Receiver {
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
     if (this.pushes.length > 0) this.writePushes();
-    if (outcome === Retry && session.continuation === null && !session.isLoader && this.isOverdue()) {
+    if (outcome === Retry && session.continuation === null && !session.isReplayed && this.isOverdue()) {
       this.refuseBusy();
       return endOf;
     }

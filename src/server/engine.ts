@@ -21,6 +21,7 @@ import { Users } from "../acl/users.ts";
 import { Scripts } from "../commands/scripting/scripts.ts";
 import { clientTable } from "../commands/families.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
+import { LinkFacts, LinkState } from "../replication/link-facts.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
@@ -164,6 +165,8 @@ export class Engine implements TurnWork {
     this.parser.limits.bulkMax = config.number("server.proto_max_bulk_len");
     call.stringMax = this.parser.limits.bulkMax;
     this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
+    this.configureReplica();
+    this.noteReplication();
   }
 
   private readSaveErrors(): void {
@@ -186,7 +189,7 @@ export class Engine implements TurnWork {
     this.readClock();
     this.store.section.beginTurn();
     this.noteLoading();
-    if (this.dispatcher.isLoading) this.memory.ignoreLimit();
+    if (this.hasNoLimit) this.memory.ignoreLimit();
     else this.memory.check();
     call.tracking.limit();
     if (this.effects.log !== null) this.checkLog(this.effects.log);
@@ -206,10 +209,11 @@ export class Engine implements TurnWork {
     this.applyExpiryMode();
   }
 
-  /** Sets the expiry mode: while clients are paused, due keys are hidden instead of removed. */
+  /** Sets the expiry mode: while clients are paused, and on a replica, due keys are hidden instead of removed. */
   applyExpiryMode(): void {
     const { dispatcher, store } = this;
-    const otherwise = dispatcher.paused !== Pause.None ? ExpiryMode.Paused : ExpiryMode.Normal;
+    const onlyHides = dispatcher.paused !== Pause.None || this.isReplica;
+    const otherwise = onlyHides ? ExpiryMode.Paused : ExpiryMode.Normal;
     store.setExpiryMode(dispatcher.isLoading ? ExpiryMode.Replay : otherwise);
   }
 
@@ -219,6 +223,8 @@ export class Engine implements TurnWork {
   /** Takes part in replication from now on. */
   attachReplication(state: ReplicationState): void {
     this.call.replication = state;
+    this.link = new LinkFacts(this.store.arena.control, state.linkAt);
+    this.configureReplica();
     this.noteReplication();
   }
 
@@ -226,6 +232,35 @@ export class Engine implements TurnWork {
   noteReplication(): void {
     const stream = this.call.replication?.stream;
     this.effects.stream = stream?.takesEffects === true ? stream : null;
+    if (this.link !== null) this.noteRole(this.call.replication!, this.link);
+  }
+
+  /** Looks whether this server is a replica, and whether it may answer. */
+  private noteRole({ isReplica }: ReplicationState, link: LinkFacts): void {
+    const { dispatcher } = this;
+    dispatcher.isReadOnly = isReplica && this.isReadOnlyReplica;
+    dispatcher.isStale = isReplica && !this.servesStale && link.state !== LinkState.Connected;
+    if (isReplica === this.isReplica) return;
+    this.isReplica = isReplica;
+    this.applyExpiryMode();
+  }
+  private isReplica = false;
+  private link: LinkFacts | null = null;
+  private isReadOnlyReplica = true;
+  private servesStale = true;
+  private replicaIgnoresLimit = true;
+
+  /** Reads the settings of a replica. */
+  private configureReplica(): void {
+    const { config } = this;
+    this.isReadOnlyReplica = config.flag("replication.replica_read_only");
+    this.servesStale = config.flag("replication.replica_serve_stale_data");
+    this.replicaIgnoresLimit = config.flag("replication.replica_ignore_maxmemory");
+  }
+
+  /** No limit of memory holds: what is loaded or applied was stored elsewhere before. */
+  private get hasNoLimit(): boolean {
+    return this.dispatcher.isLoading || (this.isReplica && this.replicaIgnoresLimit);
   }
 
   /** Makes replies wait until their effects are durable, or not. */
@@ -405,7 +440,7 @@ export class Engine implements TurnWork {
     const { dispatcher, store, maintenance, call } = this;
     call.session = this.nobody;
     call.tracking.limit();
-    if (this.memory.evicts && !dispatcher.isLoading) this.memory.check();
+    if (this.memory.evicts && !this.hasNoLimit) this.memory.check();
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     for (const continuation of this.dropLater.splice(0)) this.drop(continuation);
     // What expires or is emptied goes into the snapshot that is taken: it waits as the writes of clients do.

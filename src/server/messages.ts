@@ -5,6 +5,7 @@ import type { Sync } from "./primary-messages.ts";
 import type { SnapshotPurpose } from "./snapshot-messages.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
+import type { SyncedFile } from "./replica-link.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
@@ -101,6 +102,13 @@ export type ToWorker =
   /** No snapshot could be taken: the replica must come again. */
   | { kind: "syncRefused"; client: number }
   | { kind: "syncEnded"; sync: number; bytes: number; failure: string }
+  /** The role has changed. The worker answers "roleNoted", when it acts accordingly. */
+  | { kind: "role"; epoch: number }
+  /** To the worker with the link: the server follows that primary, or none ("unfollowed" is its answer). */
+  | { kind: "follow"; host: string; port: number; epoch: number; hasHistory: boolean }
+  | { kind: "unfollow"; epoch: number }
+  /** The file of a full synchronization is loaded, or could not be. */
+  | { kind: "syncLoaded"; isDone: boolean }
   /** Loads an append-only file; the worker answers "loaded". */
   | { kind: "load"; request: LoadRequest }
   /** Loads the worker's part of an RDB file; the worker answers "loadedRdb". */
@@ -132,6 +140,10 @@ export type ToMain =
   | { kind: "failed"; worker: number; text: string }
   | { kind: "stopped"; worker: number }
   | { kind: "idle" }
+  | { kind: "roleNoted"; epoch: number }
+  | { kind: "unfollowed"; epoch: number }
+  /** The file of a full synchronization is there, and good: it is to replace the data. */
+  | { kind: "synced"; file: SyncedFile }
   | { kind: "emptied" }
   | { kind: "loaded"; result: LoadResult }
   | { kind: "loadedRdb"; worker: number; result: RdbLoadResult }

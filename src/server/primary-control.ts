@@ -180,7 +180,7 @@ export class PrimaryControl {
   private beginStream(): void {
     const { state } = this;
     if (state.stream.isOn) return;
-    state.renew();
+    if (!state.isReplica) state.renew();
     state.stream.begin(state.stream.end, !state.isReplica);
     this.log.info(`Replication backlog created, my new replication IDs are '${state.id}' and '${state.id2}'`);
   }

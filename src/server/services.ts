@@ -599,6 +599,16 @@ export class Services implements ServerServices {
     return true;
   }
 
+  /** Ends the waits of all blocked clients with that error, and closes their connections. */
+  endBlocks(error: string): void {
+    for (const [id, blocked] of [...this.blocked]) {
+      const session = this.clients.get(id)?.session;
+      if (session === undefined || !blocked.mayEnd()) continue;
+      this.release(id, blocked);
+      this.resume(session, (reply) => reply.error(error), true);
+    }
+  }
+
   private ask(ask: Ask, settled: (answers: Answer[]) => void): void {
     const id = this.nextAsk++;
     this.pending.set(id, settled);

@@ -30,6 +30,7 @@ import { Cell, Cells } from "./cells.ts";
 import { SaveControl } from "./save-control.ts";
 import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
+import { ReplicaControl } from "./replica-control.ts";
 import { makeMailboxes } from "./mailbox.ts";
 import { ReplicationState } from "../replication/state.ts";
 import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
@@ -233,7 +234,9 @@ class Supervisor {
       (worker, message) => this.send(worker, message),
     );
     this.mailPorts = connectAll(facts.workers);
+    this.replica = new ReplicaControl(config, logs.target("replication"), this.replication, this.aof, host);
   }
+  private readonly replica: ReplicaControl;
   private readonly manager: ServiceManager;
   private readonly tls: TlsControl;
   private readonly metrics: MetricsControl;
@@ -289,6 +292,7 @@ class Supervisor {
     this.memory.pool.beginPrefaulting();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     this.tls.begin();
+    this.replica.begin();
     this.isReady = true;
     if (this.signalled !== "") this.stopBySignal(this.signalled);
     const { text, isDurable } = durabilityText(this.config);
@@ -402,7 +406,8 @@ class Supervisor {
   }
 
   private receive(message: ToMain): void {
-    if (this.aof.receive(message) || this.saves.receive(message) || this.primary.receive(message)) return;
+    if (this.aof.receive(message) || this.saves.receive(message)) return;
+    if (this.primary.receive(message) || this.replica.receive(message)) return;
     if (message.kind === "loadedRdb") this.rdbResults.push(message.result);
     if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
       this.waiting.resolve();

@@ -39,6 +39,7 @@ import { persistenceOf } from "./persistence.ts";
 import { primaryFeedOf } from "./primary-host.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
+import { ReplicaPart } from "./replica-part.ts";
 import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
 import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
@@ -70,10 +71,12 @@ function postToMain(message: ToMain): void {
 }
 
 class DataWorker implements ClientHost {
+  readonly post = postToMain;
   private readonly engine: Engine;
   readonly services: Services;
   readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
+  readonly replica: ReplicaPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
   private readonly figures: WorkerFigures;
@@ -88,7 +91,7 @@ class DataWorker implements ClientHost {
     private readonly worker: number,
     control: Control,
     readonly arena: Arena,
-    private readonly config: Config,
+    readonly config: Config,
     private readonly facts: ProcessFacts,
     mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts" | "replicationRing">,
   ) {
@@ -127,6 +130,7 @@ class DataWorker implements ClientHost {
       guard: (work) => this.guard(work),
     });
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
+    this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
     const { geometry } = control;
     this.collector = new Collector(
       () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * geometry.regionBytes,
@@ -158,6 +162,11 @@ class DataWorker implements ClientHost {
       published: (message) => pubsub.receive(message),
       deliver: () => pubsub.deliver(),
     });
+  }
+
+  /** The ID of a new client. */
+  nextId(): number {
+    return this.nextClient++ * this.facts.workers + this.worker;
   }
 
   /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
@@ -289,7 +298,7 @@ class DataWorker implements ClientHost {
     };
   }
 
-  private guard(work: () => void): void {
+  guard(work: () => void): void {
     try {
       work();
     } catch (thrown) {
@@ -319,7 +328,7 @@ class DataWorker implements ClientHost {
       pause: () => socket.pause(),
       resume: () => socket.resume(),
     };
-    const id = this.nextClient++ * this.facts.workers + this.worker;
+    const id = this.nextId();
     const client = new Client(id, this.engine, transport, this);
     socket.data = client;
     client.address = unix
@@ -622,6 +631,7 @@ function listen(tls: TlsMaterial | null): void {
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
   if (worker?.snapshots.receive(message) === true || worker?.services.replicas.receive(message) === true) return;
+  if (worker?.replica.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);

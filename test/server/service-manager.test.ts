@@ -78,7 +78,10 @@ function playing(variables: Record<string, string>): {
   const log = { error: (_type: string, text: string) => errors.push(text), warn: (text: string) => errors.push(text) };
   const host = { log: log as unknown as Logger, stalled: () => stalled };
   const manager = ServiceManager.open({ NOTIFY_SOCKET: path, ...variables }, "no", host);
-  return { receiver, manager, errors, stall: (text) => void (stalled = text) };
+  const stall = (text: string): void => {
+    stalled = text;
+  };
+  return { receiver, manager, errors, stall };
 }
 
 test(

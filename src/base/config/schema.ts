@@ -1142,15 +1142,13 @@ const REPLICATION = [
   key("replication.primary_host", {
     type: "string",
     default: "",
-    support: "switch",
     doc: "Start as a replica of this host. Empty: start as a primary.",
   }),
   key("replication.primary_port", {
     type: "int",
     default: 6379,
-    min: 1,
+    min: 0,
     max: 65535,
-    support: "detail",
     doc: "Port of the primary.",
   }),
   key("replication.primary_user", {
@@ -1158,7 +1156,6 @@ const REPLICATION = [
     default: "",
     runtime: true,
     redis: ["masteruser", "primaryuser"],
-    support: "detail",
     doc: "User name for the primary.",
   }),
   key("replication.primary_auth", {
@@ -1167,7 +1164,6 @@ const REPLICATION = [
     secret: true,
     runtime: true,
     redis: ["masterauth", "primaryauth"],
-    support: "detail",
     doc: "Password for the primary.",
   }),
   key("replication.repl_backlog_size", {
@@ -1223,15 +1219,27 @@ const REPLICATION = [
     default: true,
     runtime: true,
     redis: ["replica-read-only", "slave-read-only"],
-    support: "detail",
     doc: "Refuse writes on a replica.",
+  }),
+  key("replication.replica_ignore_maxmemory", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    redis: ["replica-ignore-maxmemory", "slave-ignore-maxmemory"],
+    doc: "A replica evicts nothing: its primary says what goes. It may then need more memory than max_memory.",
+  }),
+  key("replication.replica_announced", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    redis: "replica-announced",
+    doc: "Sentinel names this replica to clients that ask for the replicas.",
   }),
   key("replication.replica_serve_stale_data", {
     type: "bool",
     default: true,
     runtime: true,
     redis: ["replica-serve-stale-data", "slave-serve-stale-data"],
-    support: "detail",
     doc: "Serve reads while the link to the primary is down.",
   }),
   key("replication.replica_priority", {
@@ -1239,7 +1247,6 @@ const REPLICATION = [
     default: 100,
     runtime: true,
     redis: ["replica-priority", "slave-priority"],
-    support: "detail",
     doc: "Sentinel prefers replicas with a lower number. 0: never promoted.",
   }),
   key("replication.replica_announce_ip", {
@@ -1247,7 +1254,6 @@ const REPLICATION = [
     default: "",
     runtime: true,
     redis: ["replica-announce-ip", "slave-announce-ip"],
-    support: "detail",
     doc: "Address that a replica announces to its primary. Empty: the one that the primary sees.",
   }),
   key("replication.replica_announce_port", {
@@ -1256,7 +1262,6 @@ const REPLICATION = [
     max: 65535,
     runtime: true,
     redis: ["replica-announce-port", "slave-announce-port"],
-    support: "detail",
     doc: "Port that a replica announces to its primary. 0: its own port.",
   }),
   key("replication.repl_diskless_sync", {
@@ -1476,9 +1481,7 @@ const INERT_ROWS: readonly InertRow[] = [
   ["rdb-save-incremental-fsync", "bool", true, true],
   ["repl-disable-tcp-nodelay", "bool", false, true],
   ["repl-diskless-load", "enum", "disabled", true, ["disabled", "on-empty-db", "swapdb"]],
-  ["replica-announced", "bool", true, true],
   ["replica-ignore-disk-write-errors", "bool", false, true],
-  ["replica-ignore-maxmemory slave-ignore-maxmemory", "bool", true, true],
   ["replica-lazy-flush slave-lazy-flush", "bool", false, true],
   ["sanitize-dump-payload", "enum", "no", true, ["no", "yes", "clients"]],
   ["server_cpulist server-cpulist", "string", "", false],

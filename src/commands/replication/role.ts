@@ -1,4 +1,4 @@
-/** ROLE, and the section "replication" of INFO, of a primary. */
+/** ROLE, and the section "replication" of INFO. What only a replica has is in replica-info.ts. */
 import { systemClock } from "../../base/clock.ts";
 import { parameterText } from "../../base/config/redis.ts";
 import type { Call } from "../../dispatch/call.ts";
@@ -6,15 +6,19 @@ import type { Reply } from "../../protocol/reply.ts";
 import { PHASE_NAMES, Phase, type ReplicaSlots } from "../../replication/slots.ts";
 import { NO_ID } from "../../replication/state.ts";
 
-type Fields = [string, string | number][];
+import { roleFields, roleOfReplica } from "./replica-info.ts";
+
+type Fields = (readonly [name: string, value: string | number])[];
 
 /** ROLE. Replies what this server is, its offset, and its replicas that are online. */
 export function role(call: Call, reply: Reply): void {
+  const { replication } = call;
+  if (replication?.isReplica === true) return roleOfReplica(call, reply, replication);
   const slots = call.server.replicas?.slots;
   const online = slots === undefined ? [] : slotsOf(slots).filter((slot) => slots.phase(slot) === Phase.Online);
   reply.array(3);
   reply.text("master");
-  reply.integer(call.replication?.offset ?? 0);
+  reply.integer(replication?.offset ?? 0);
   reply.array(online.length);
   for (const slot of online) {
     reply.array(3);
@@ -33,7 +37,12 @@ function slotsOf(slots: ReplicaSlots): number[] {
 
 /** The section "replication" of INFO. */
 export function replicationFields(call: Call): Fields {
-  return [["role", "master"], ...replicaFields(call), ["master_failover_state", "no-failover"], ...historyFields(call)];
+  return [
+    ...roleFields(call),
+    ...replicaFields(call),
+    ["master_failover_state", "no-failover"],
+    ...historyFields(call),
+  ];
 }
 
 /** Lines about the replicas of this server. */

@@ -125,8 +125,13 @@ export class ScriptRun implements RunHost {
       reply.error("ERR Can not execute a script with write flag using *_ro command.");
       return null;
     }
-    if (!flags.noWrites && host.writesRefused !== "") {
-      reply.error(host.writesRefused);
+    if (host.isStale && !flags.allowStale) {
+      reply.error(ErrorText.primaryDown);
+      return null;
+    }
+    const refusal = flags.noWrites ? "" : host.writeRefusal();
+    if (refusal !== "") {
+      reply.error(refusal === ErrorText.readOnlyReplica ? READ_ONLY_REPLICA : refusal);
       return null;
     }
     const allowsOutOfMemory = flags.allowOom || flags.noWrites;
@@ -332,3 +337,5 @@ const KILLED_TEXT: Record<ScriptKind, string> = {
   [ScriptKind.Eval]: "Script killed by user with SCRIPT KILL...",
   [ScriptKind.Function]: "Script killed by user with FUNCTION KILL...",
 };
+
+const READ_ONLY_REPLICA = "READONLY You can not run script with write flag on readonly replica.";

@@ -308,6 +308,11 @@ const COMMANDS: readonly Metric[] = [
   many("counter", "redis_errors_total", ["err"], "Error replies by their first word.", ({ errors }) =>
     errors.map(([err, value]) => ({ labels: { err }, value })),
   ),
+  counter(
+    "ferrite_log_lines_dropped_total",
+    "Lines missing in the log: it could not be written as fast as they came, or at all.",
+    (f) => f.droppedLogLines,
+  ),
   gauge("redis_slowlog_length", "Entries of the slow log.", (f) => f.slowLog.entries),
   gauge(
     "redis_slowlog_last_id",

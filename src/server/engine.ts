@@ -6,6 +6,7 @@ import { assert } from "../base/assert.ts";
 import { errorNumberWords } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
+import { quoted } from "../base/log.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Denied } from "../dispatch/access.ts";
 import { Call } from "../dispatch/call.ts";
@@ -15,7 +16,7 @@ import { Pause } from "../dispatch/services.ts";
 import { ExpiryMode } from "../store/expiry-mode.ts";
 import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
-import { Session } from "../dispatch/session.ts";
+import { Replies, Session } from "../dispatch/session.ts";
 import type { ServerServices } from "../dispatch/services.ts";
 import { Users } from "../acl/users.ts";
 import { Scripts } from "../commands/scripting/scripts.ts";
@@ -128,7 +129,8 @@ export class Engine implements TurnWork {
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.users = call.users = new Users(this.dispatcher.table, userSettings(config));
     config.onChange("server.password", () => this.users.setPassword(config.requiredPassword));
-    this.scripts = new Scripts(call, this.dispatcher, (level, text) => services.writeLog?.(text, level));
+    if (services.logs !== undefined) this.dispatcher.statistics.logSlow(services.logs);
+    this.scripts = new Scripts(call, this.dispatcher, (level, text) => logScript(services, level, text));
     call.scripts = this.scripts;
     this.cells = new Cells(control, worker);
     this.memory = new MemoryLimit(this.store, this.maintenance, this.dispatcher, this.cells, this.clock, config);
@@ -264,6 +266,12 @@ export class Engine implements TurnWork {
   }
 
   /** Makes replies wait until their effects are durable, or not. */
+  /** Says why the connection of `session` ends: its bytes are no commands. */
+  refuseBytes({ id, address, replies }: Session, error: string): void {
+    if (replies === Replies.On) this.reply.error(error);
+    this.call.server.logs?.target("protocol").debug(error.replace(/^ERR /, ""), { client: id, addr: address });
+  }
+
   private setGate(log: ChangeLog, waits: boolean): void {
     const { dispatcher, store, effects } = this;
     dispatcher.isGated = waits;
@@ -484,4 +492,12 @@ function setEncodingLimits(limits: Collections["limits"], config: Config): void 
 /** server.busy_reply_threshold, ms. 0 there means that commands wait for ever: Infinity here. */
 function busyThreshold(config: Config): number {
   return config.number("server.busy_reply_threshold") || Number.POSITIVE_INFINITY;
+}
+
+/** Writes what a script logs, at one of Redis's levels: 0 debug to 3 warning. */
+function logScript({ logs }: ServerServices, level: number, text: string): void {
+  const log = logs?.target("lua");
+  if (level >= 3) log?.warn(quoted(text));
+  else if (level === 2) log?.info(quoted(text));
+  else log?.debug(quoted(text));
 }

@@ -85,6 +85,10 @@ export type ToWorker =
       replicationRing: SharedArrayBuffer;
       config: ConfigSnapshot;
       facts: ProcessFacts;
+      /** The log queue; its ring `worker` is the worker's. */
+      logs: SharedArrayBuffer;
+      logRings: number;
+      logBytes: number;
       /** The ACL file, a byte a character; null = there is none. */
       aclText: string | null;
     }
@@ -150,7 +154,6 @@ export type ToMain =
   /** `failure`: "" = none. */
   | { kind: "saved"; failure: string }
   | { kind: "logging"; worker: number }
-  | { kind: "log"; line: string }
   | { kind: "region" }
   | { kind: "shutdown" }
   | { kind: "fatal"; worker: number; text: string }

@@ -2,7 +2,7 @@
  * The services of a worker's handlers (dispatch/services.ts), over all workers. Sums are read from the cells at once.
  * Everything else goes to the other workers through the main thread.
  */
-import type { Logger } from "../base/log.ts";
+import type { LogTargets } from "../base/log.ts";
 import { realFiles } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
@@ -38,6 +38,7 @@ import { Monitors } from "./monitor-feed.ts";
 import { OutsideMemory } from "./outside-memory.ts";
 import type { PrimaryFeed } from "./primary-feed.ts";
 import type { Pushes } from "./pushes.ts";
+import type { LogQueue } from "../memory/log-queue.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 import { RESETTABLE } from "./resettable.ts";
@@ -77,7 +78,8 @@ interface Sample {
 
 export class Services implements ServerServices {
   engine!: Engine;
-  log!: Logger;
+  logs!: LogTargets;
+  logQueue!: LogQueue;
   persistence!: RdbPersistence;
   collector!: Collector;
   pushes!: Pushes;
@@ -267,6 +269,7 @@ export class Services implements ServerServices {
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
       ...deniedTotals(cells),
+      droppedLogLines: this.logQueue.dropped,
     };
   }
 
@@ -476,12 +479,6 @@ export class Services implements ServerServices {
 
   loadAof(done: (failure: string) => void): void {
     this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
-  }
-
-  writeLog(text: string, level = 3): void {
-    if (level === 3) this.log.warn(text);
-    else if (level === 2) this.log.info(text);
-    else this.log.debug(text);
   }
 
   shutdown(): void {

@@ -1,4 +1,4 @@
-/** Facts about sockets, as Bun tells them. */
+/** What is known of a socket: its descriptor, the addresses of its ends, the certificate of its client. */
 
 /** Descriptor of a socket or listener, which Bun has and its types lack; -1 = it is not known. */
 export function descriptorOf(socket: object): number {

@@ -14,11 +14,11 @@ import type {
 import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
+import { DEBUG, type Logger, type LogRoot, quoted } from "../base/log.ts";
 import { ReplicationState } from "../replication/state.ts";
 import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
-import { forwardLogs } from "../base/config/open-logs.ts";
-import type { Logger } from "../base/log.ts";
 import { Pause } from "../dispatch/services.ts";
+import { nameThread } from "../memory/native.ts";
 import { FatalError } from "../store/section.ts";
 import { assert, BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
@@ -44,10 +44,11 @@ import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
 import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
+import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { SyncGate } from "./sync-gate.ts";
 import type { Proceeding } from "./turn.ts";
-import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { WorkerFigures } from "./worker-figures.ts";
+import { workerLogs } from "./worker-logs.ts";
 
 declare const self: Worker;
 
@@ -76,6 +77,7 @@ class DataWorker implements ClientHost {
   readonly services: Services;
   readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
+  private readonly logs: LogRoot;
   readonly replica: ReplicaPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
@@ -93,21 +95,20 @@ class DataWorker implements ClientHost {
     readonly arena: Arena,
     readonly config: Config,
     private readonly facts: ProcessFacts,
-    mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts" | "replicationRing">,
+    start: Extract<ToWorker, { kind: "start" }>,
   ) {
-    const logs = forwardLogs(config, systemClock, process.env, { name: `worker-${worker}`, id: worker + 1 }, (line) =>
-      postToMain({ kind: "log", line }),
-    );
+    const { logs, queue } = workerLogs(start, config);
+    this.logs = logs;
     this.log = logs.target("server");
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
+    Object.assign(this.services, { logs, logQueue: queue });
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
-    this.replication = new ReplicationState(control, new ReplicationStream(control, mail.replicationRing));
+    this.replication = new ReplicationState(control, new ReplicationStream(control, start.replicationRing));
     this.engine.attachReplication(this.replication);
-    this.services.log = this.log;
     this.figures = new WorkerFigures(this.engine, this.services, systemClock);
-    checkTlsSettings(config, realFiles, this.log);
+    checkTlsSettings(config, realFiles, logs.target("tls"));
     this.services.attach(this.engine, (client) => {
-      this.log.info(`client evicted: ${this.services.lineOf(client)}`);
+      this.log.info("client evicted", { client: client.session.id, addr: client.address, bytes: client.memoryBytes });
     });
     this.services.persistence = persistenceOf(
       this.engine,
@@ -137,7 +138,7 @@ class DataWorker implements ClientHost {
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;
-    this.mailbox = this.makeMailbox(mail);
+    this.mailbox = this.makeMailbox(start);
     const { mailbox } = this;
     const { blocking, turn } = this.engine;
     this.engine.call.pubsub.mail = mailbox;
@@ -292,7 +293,7 @@ class DataWorker implements ClientHost {
       drain: (socket: ClientSocket) => this.guard(() => socket.data?.drained()),
       close: (socket: ClientSocket) => this.guard(() => socket.data?.disconnected()),
       error: (socket: ClientSocket, error: Error) => {
-        this.log.debug(`connection error: ${error.message}`);
+        this.log.debug(`connection error: ${error.message}`, { addr: socket.data?.address ?? "" });
         socket.terminate();
       },
     };
@@ -341,6 +342,7 @@ class DataWorker implements ClientHost {
     client.session.activeMs = systemClock.monotonicMs();
     const refusal = this.refusal(socket, door);
     if (refusal !== "") {
+      this.log.debug("client refused", { addr: client.address, reason: refusal.slice(0, 40) });
       this.services.rejected++;
       this.engine.cells.set(Cell.rejected, this.services.rejected);
       client.closeAfterReplies();
@@ -350,6 +352,8 @@ class DataWorker implements ClientHost {
       socket.end();
       return;
     }
+    if (this.log.level <= DEBUG)
+      this.log.debug("client connected", { client: id, addr: client.address, laddr: client.localAddress });
     if (door === Door.Tls) this.handshakes.set(client, client.session.activeMs);
     this.clients.set(id, client);
     this.services.countClients(1);
@@ -376,9 +380,8 @@ class DataWorker implements ClientHost {
     if (!isComplete || (mustBeGood && !socket.authorized)) {
       this.engine.cells.set(Cell.tlsFailures, this.engine.cells.get(Cell.tlsFailures) + 1);
       const reason = (error as { code?: string } | null)?.code ?? error?.message ?? "the handshake failed";
-      this.log.debug(
-        `Error accepting a client connection: ${reason} (addr=${client.address} laddr=${client.localAddress})`,
-      );
+      const fields = { addr: client.address, laddr: client.localAddress };
+      this.logs.target("tls").debug(`Error accepting a client connection: ${reason}`, fields);
       socket.terminate();
       return;
     }
@@ -397,7 +400,9 @@ class DataWorker implements ClientHost {
     const user = this.engine.users.find(name);
     if (user?.isEnabled === true) client.session.authenticateAs(user);
     else
-      this.log.info(`the certificate of ${client.address} names ${JSON.stringify(name)}, which is no user that is on`);
+      this.logs.target("tls").info(`a certificate names ${quoted(name)}, which is no user that is on`, {
+        addr: client.address,
+      });
   }
 
   /** Serves new TLS connections with these certificates. */
@@ -428,6 +433,7 @@ class DataWorker implements ClientHost {
   }
 
   closed(client: Client): void {
+    if (this.log.level <= DEBUG) this.log.debug("client closed", { client: client.session.id, addr: client.address });
     if (this.clients.delete(client.session.id)) this.services.countClients(-1);
     this.handshakes.delete(client);
     this.services.cancelBlock(client.session.id);
@@ -461,6 +467,7 @@ class DataWorker implements ClientHost {
       this.closeOffenders();
       engine.publishCounters();
       this.figures.publish(this.config.number("storage.expire_check_interval"));
+      this.logs.tick();
     });
     this.collector.endRound();
   }
@@ -601,6 +608,7 @@ let worker: DataWorker | null = null;
 
 /** Attaches to the shared memory and makes the worker. */
 function start(message: Extract<ToWorker, { kind: "start" }>): void {
+  nameThread(`worker-${message.worker}`);
   const control = Control.attach(message.control);
   const port = message.regionPort;
   const arena = new Arena(control, (region) => {

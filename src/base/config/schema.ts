@@ -11,6 +11,7 @@
  *   detail   tunes a feature that this version lacks: accepted, with a warning when set
  */
 import { resolve } from "node:path";
+import { parseFilter } from "../log.ts";
 import {
   bindSyntax,
   clientsMemorySyntax,
@@ -1330,6 +1331,11 @@ const REPLICATION = [
   }),
 ] as const;
 
+function filterSyntax(text: string): string | Refusal {
+  const [part] = parseFilter(text).refused;
+  return part === undefined ? text : new Refusal(`"${part}" is no directive of the form target=level`);
+}
+
 const LOGGING = [
   key("logging.level", {
     type: "enum",
@@ -1372,6 +1378,33 @@ const LOGGING = [
     min: 1,
     max: 10000,
     doc: "Number of rotated files to retain.",
+  }),
+  key("logging.filter", {
+    type: "string",
+    default: "",
+    runtime: true,
+    syntax: filterSyntax,
+    doc: "Levels of single targets, on top of logging.level: ferrite::storage=debug,ferrite::acl=trace. The longest target wins. FERRITE_LOG overrides it at start, and CONFIG SET loglevel ends it.",
+  }),
+  key("logging.repeat_limit", {
+    type: "int",
+    default: 20,
+    runtime: true,
+    doc: "Most lines of one kind that a thread logs in a second; the others are counted, and a line says how many there were. Lines are of one kind if only numbers in them differ. Debug and trace lines are not limited. 0 = no limit.",
+  }),
+  key("logging.slow_command_threshold", {
+    type: "milliseconds",
+    default: 100,
+    runtime: true,
+    doc: "Commands that take at least this long are logged, with their duration and without their arguments. 0 = none.",
+  }),
+  key("logging.buffer_size", {
+    type: "bytes",
+    default: 256 * KIB,
+    min: 16 * KIB,
+    max: 64 * MIB,
+    powerOfTwo: true,
+    doc: "What each thread may have waiting for the log's disk. Further lines are dropped and counted (log_lines_dropped in INFO); a quarter is kept for warnings and errors.",
   }),
   key("logging.log_thread_ids", {
     type: "bool",

@@ -306,10 +306,8 @@ export class ScriptRun implements RunHost {
     if (!this.isBusy && runnable !== null) {
       this.isBusy = true;
       state.becomesBusy(runnable.name, wordsOf(this.command), call.clock.wallMs() - (now - this.beganMs));
-      call.server.writeLog?.(
-        `a script runs for ${Math.round(now - this.beganMs)} ms (${runnable.name}). ` +
-          "SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.",
-      );
+      const text = `a script (${runnable.name}) runs for long. SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.`;
+      call.server.logs?.target("lua").warn(text, { duration_ms: Math.round(now - this.beganMs) });
     }
     this.serve?.();
   }

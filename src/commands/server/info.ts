@@ -388,6 +388,7 @@ function statsSection(call: Call, totals: ServerTotals): Fields {
     ["evicted_clients", totals.evictedClients],
     ["total_eviction_exceeded_time", Math.round(totals.exceededMs)],
     ["current_eviction_exceeded_time", Math.round(totals.exceedingMs)],
+    ["log_lines_dropped", totals.droppedLogLines],
     ["keyspace_hits", totals.keyspaceHits],
     ["keyspace_misses", totals.keyspaceMisses],
     ["pubsub_channels", call.pubsub.channels.count(ChannelKind.Channel)],

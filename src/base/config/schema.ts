@@ -1410,6 +1410,12 @@ const METRICS = [
     max: 65535,
     doc: "Port of the HTTP endpoint.",
   }),
+  key("metrics.page", {
+    type: "bool",
+    default: null,
+    automatic: true,
+    doc: 'Serve a page of charts at / of the HTTP endpoint, and its figures at /facts.json. "auto": if metrics.bind is an address that only this machine reaches.',
+  }),
 ] as const;
 
 /** A Redis parameter without effect in Ferrite: names, type, default, whether CONFIG SET may change it, range or choices. */

@@ -36,6 +36,7 @@ import { Mailbox } from "./mailbox.ts";
 import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { NativeSockets } from "./native-sockets.ts";
 import { persistenceOf } from "./persistence.ts";
+import { primaryFeedOf } from "./primary-host.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { ReplicaPart } from "./replica-part.ts";
@@ -119,6 +120,16 @@ class DataWorker implements ClientHost {
       { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
     );
     if (worker === 0) this.services.persistence.begin();
+    this.services.replicas = primaryFeedOf(this.replication, {
+      engine: this.engine,
+      clients: this.clients,
+      facts,
+      log: logs.target("replication"),
+      persistence: this.services.persistence,
+      mailbox: () => this.mailbox,
+      post: postToMain,
+      guard: (work) => this.guard(work),
+    });
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
     const { geometry } = control;
@@ -127,9 +138,22 @@ class DataWorker implements ClientHost {
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;
+    this.mailbox = this.makeMailbox(start);
+    const { mailbox } = this;
+    const { blocking, turn } = this.engine;
+    this.engine.call.pubsub.mail = mailbox;
+    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
+    blocking.send = (to, served) => mailbox.send(to, served);
+    turn.mail = this.engine.call.tracking.mail = mailbox;
+    turn.later = setImmediate;
+    turn.failed = (thrown, client) => this.failed(thrown, client);
+  }
+
+  /** `mail`: see the message "start". */
+  private makeMailbox(mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">): Mailbox {
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
-    this.mailbox = new Mailbox(worker, start.mailboxes, start.mailPorts, {
+    return new Mailbox(this.worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
@@ -139,13 +163,6 @@ class DataWorker implements ClientHost {
       published: (message) => pubsub.receive(message),
       deliver: () => pubsub.deliver(),
     });
-    const { mailbox } = this;
-    pubsub.mail = mailbox;
-    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
-    blocking.send = (to, served) => mailbox.send(to, served);
-    turn.mail = this.engine.call.tracking.mail = mailbox;
-    turn.later = setImmediate;
-    turn.failed = (thrown, client) => this.failed(thrown, client);
   }
 
   /** The ID of a new client. */
@@ -478,7 +495,8 @@ class DataWorker implements ClientHost {
     for (const client of this.clients.values()) {
       const { session } = client;
       const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
-      if (isIdle && !session.monitors && session.subscriptions === null) client.transport.terminate();
+      if (isIdle && !session.monitors && !session.isReplica && session.subscriptions === null)
+        client.transport.terminate();
     }
   }
 
@@ -620,7 +638,8 @@ function listen(tls: TlsMaterial | null): void {
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
-  if (worker?.snapshots.receive(message) === true || worker?.replica.receive(message) === true) return;
+  if (worker?.snapshots.receive(message) === true || worker?.services.replicas.receive(message) === true) return;
+  if (worker?.replica.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);

@@ -4,6 +4,7 @@
  */
 
 import type { Continuation } from "./continuation.ts";
+import type { ControlSequence } from "./control-sequence.ts";
 import type { Receiver, Subscriptions } from "./pubsub.ts";
 import type { CommandSpec } from "./spec.ts";
 import type { Transaction } from "./transaction.ts";
@@ -77,6 +78,8 @@ export class Session {
   wantsDebugger = false;
   /** The commands since MULTI; null = none. */
   transaction: Transaction | null = null;
+  /** EXEC is under way, and waits for the reply of one of its commands; null = it is not. */
+  sequence: ControlSequence | null = null;
   /** The keys that the client watches; null = none. */
   watch: Watch | null = null;
   /** CLIENT TRACKING; null = off. */

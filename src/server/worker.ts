@@ -654,9 +654,7 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       return;
     case "ask": {
       const { from: to, id } = message;
-      worker!.answer(message.ask, (answer) =>
-        postToMain({ kind: "answer", worker: workerNumber(), to, id, answer }),
-      );
+      worker!.answer(message.ask, (answer) => postToMain({ kind: "answer", worker: workerNumber(), to, id, answer }));
       return;
     }
     case "heap":

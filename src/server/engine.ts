@@ -26,7 +26,7 @@ import { LinkFacts, LinkState } from "../replication/link-facts.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
-import { appendOnlyFailed, SAVE_FAILED } from "../protocol/errors.ts";
+import { appendOnlyFailed, NO_REPLICAS, SAVE_FAILED } from "../protocol/errors.ts";
 import { SaveState } from "../persistence/save-state.ts";
 import { Parser } from "../protocol/parser.ts";
 import { NO_PIN, Reply } from "../protocol/reply.ts";
@@ -219,6 +219,9 @@ export class Engine implements TurnWork {
     store.setExpiryMode(dispatcher.isLoading ? ExpiryMode.Replay : otherwise);
   }
 
+  /** Sends replicas what was appended to the stream; null = there are none here. */
+  feed: { endTurn(): void; readonly lacksReplicas: boolean } | null = null;
+
   /** Takes part in replication from now on. */
   attachReplication(state: ReplicationState): void {
     this.call.replication = state;
@@ -295,7 +298,8 @@ export class Engine implements TurnWork {
   /** Why writes are refused, "" = they are not. */
   private refusal(): string {
     if (this.appendFailed !== "") return this.appendFailed;
-    return this.stopsOnSaveError && this.saves.hasFailed ? SAVE_FAILED : "";
+    if (this.stopsOnSaveError && this.saves.hasFailed) return SAVE_FAILED;
+    return this.feed?.lacksReplicas === true ? NO_REPLICAS : "";
   }
   private readonly saves: SaveState;
   /** Writes are refused after a background save that failed. */
@@ -346,6 +350,7 @@ export class Engine implements TurnWork {
   endCommands(): void {
     this.dispatcher.releaseBatch();
     this.call.tracking.endTurn();
+    this.feed?.endTurn();
     this.store.pool.settleReservation();
     this.publishCounters();
   }

@@ -1,6 +1,8 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
 import type { RdbFormat } from "../persistence/rdb-record.ts";
+import type { Sync } from "./primary-messages.ts";
+import type { SnapshotPurpose } from "./snapshot-messages.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import type { SyncedFile } from "./replica-link.ts";
@@ -100,8 +102,13 @@ export type ToWorker =
   | { kind: "snapshotPort"; port: MessagePort; queued: SharedArrayBuffer }
   /** A snapshot is about to be cut. The worker answers "snapshotReady"; who is told to cut, "snapshotCutDone". */
   | { kind: "snapshotPrepare"; format: RdbFormat }
-  | { kind: "snapshotCut"; isBase: boolean }
+  | { kind: "snapshotCut"; purpose: SnapshotPurpose }
   | { kind: "snapshotWalk" }
+  /** A snapshot for replicas was cut: `clients` of the worker receive it. Then, when its file is complete or has failed. */
+  | { kind: "syncBegun"; sync: Sync; clients: number[] }
+  /** No snapshot could be taken: the replica must come again. */
+  | { kind: "syncRefused"; client: number }
+  | { kind: "syncEnded"; sync: number; bytes: number; failure: string }
   /** The role has changed. The worker answers "roleNoted", when it acts accordingly. */
   | { kind: "role"; epoch: number }
   /** To the worker with the link: the server follows that primary, or none ("unfollowed" is its answer). */
@@ -134,6 +141,9 @@ export type ToMain =
   /** A background save begins, whose claim the worker holds. */
   | { kind: "backgroundSave" }
   | { kind: "snapshotReady" }
+  /** A replica waits for a snapshot; it reads one of unknown length. Then: it has it, or is gone. */
+  | { kind: "replicaWaits"; worker: number; client: number; hasEof: boolean }
+  | { kind: "replicaLeft"; client: number }
   | { kind: "snapshotCutDone"; position: number }
   | { kind: "listening"; worker: number }
   | { kind: "failed"; worker: number; text: string }

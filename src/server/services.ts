@@ -38,6 +38,7 @@ import type { Collector } from "./collector.ts";
 import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitor-feed.ts";
 import { OutsideMemory } from "./outside-memory.ts";
+import type { PrimaryFeed } from "./primary-feed.ts";
 import type { Pushes } from "./pushes.ts";
 import type { LogQueue } from "../memory/log-queue.ts";
 import { expirePass } from "./expire-pass.ts";
@@ -84,6 +85,7 @@ export class Services implements ServerServices {
   persistence!: RdbPersistence;
   collector!: Collector;
   pushes!: Pushes;
+  replicas!: PrimaryFeed;
   certificates: Certificates | null = null;
   users!: UserRequests;
   rejected = 0;
@@ -193,6 +195,7 @@ export class Services implements ServerServices {
       maxOutput = Math.max(maxOutput, client.output.heldBytes);
     }
     this.evictClients();
+    this.replicas.tick();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);

@@ -42,6 +42,7 @@ import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./me
 import { MetricsControl } from "./metrics-control.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { TlsControl } from "./tls-control.ts";
+import { PrimaryControl } from "./primary-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
 /** Descriptors that clients may not use: for files, listeners, event loops, and the pipes of each worker. */
@@ -233,6 +234,15 @@ class Supervisor {
       new ReplicationStream(memory.control, this.replicationRing),
     );
     this.replication.initialize();
+    this.primary = new PrimaryControl(
+      config,
+      logs.target("replication"),
+      realFiles,
+      this.replication,
+      this.snapshots,
+      facts.workers,
+      (worker, message) => this.send(worker, message),
+    );
     this.mailPorts = connectAll(facts.workers);
     this.replica = new ReplicaControl(config, logs.target("replication"), this.replication, this.aof, host);
   }
@@ -248,10 +258,12 @@ class Supervisor {
   private readonly mailboxes: SharedArrayBuffer;
   private readonly replicationRing = new SharedArrayBuffer(CAPACITY);
   private readonly replication: ReplicationState;
+  private readonly primary: PrimaryControl;
   private readonly mailPorts: (MessagePort | null)[][];
 
   async run(): Promise<number> {
     const log = this.logs.target("server");
+    this.primary.tidy();
     const ended = new Promise<number>((resolve) => {
       this.exit = resolve;
     });
@@ -419,7 +431,8 @@ class Supervisor {
   }
 
   private receive(message: ToMain): void {
-    if (this.aof.receive(message) || this.saves.receive(message) || this.replica.receive(message)) return;
+    if (this.aof.receive(message) || this.saves.receive(message)) return;
+    if (this.primary.receive(message) || this.replica.receive(message)) return;
     if (message.kind === "loadedRdb") this.rdbResults.push(message.result);
     if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
       this.waiting.resolve();
@@ -589,6 +602,7 @@ class Supervisor {
   /** All workers have stopped: what they changed goes to the disk. */
   private async end(): Promise<void> {
     this.saves.stop();
+    this.primary.stop();
     const isSafe = await this.aof.stop();
     this.exit(isSafe ? 0 : 1);
   }

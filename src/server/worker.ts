@@ -33,10 +33,11 @@ import { Client, type ClientHost, type Transport } from "./client.ts";
 import { Collector } from "./collector.ts";
 import { Engine } from "./engine.ts";
 import { Mailbox } from "./mailbox.ts";
-import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import type { Answer, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { NativeSockets } from "./native-sockets.ts";
 import { persistenceOf } from "./persistence.ts";
 import { Profiles } from "./profiles.ts";
+import { primaryFeedOf } from "./primary-host.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { ReplicaPart } from "./replica-part.ts";
@@ -122,6 +123,16 @@ class DataWorker implements ClientHost {
       { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
     );
     if (worker === 0) this.services.persistence.begin();
+    this.services.replicas = primaryFeedOf(this.replication, {
+      engine: this.engine,
+      clients: this.clients,
+      facts,
+      log: logs.target("replication"),
+      persistence: this.services.persistence,
+      mailbox: () => this.mailbox,
+      post: postToMain,
+      guard: (work) => this.guard(work),
+    });
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
     const { geometry } = control;
@@ -130,9 +141,22 @@ class DataWorker implements ClientHost {
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;
+    this.mailbox = this.makeMailbox(start);
+    const { mailbox } = this;
+    const { blocking, turn } = this.engine;
+    this.engine.call.pubsub.mail = mailbox;
+    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
+    blocking.send = (to, served) => mailbox.send(to, served);
+    turn.mail = this.engine.call.tracking.mail = mailbox;
+    turn.later = setImmediate;
+    turn.failed = (thrown, client) => this.failed(thrown, client);
+  }
+
+  /** `mail`: see the message "start". */
+  private makeMailbox(mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">): Mailbox {
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
-    this.mailbox = new Mailbox(worker, start.mailboxes, start.mailPorts, {
+    return new Mailbox(this.worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
@@ -142,13 +166,6 @@ class DataWorker implements ClientHost {
       published: (message) => pubsub.receive(message),
       deliver: () => pubsub.deliver(),
     });
-    const { mailbox } = this;
-    pubsub.mail = mailbox;
-    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
-    blocking.send = (to, served) => mailbox.send(to, served);
-    turn.mail = this.engine.call.tracking.mail = mailbox;
-    turn.later = setImmediate;
-    turn.failed = (thrown, client) => this.failed(thrown, client);
   }
 
   /** The ID of a new client. */
@@ -481,7 +498,8 @@ class DataWorker implements ClientHost {
     for (const client of this.clients.values()) {
       const { session } = client;
       const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
-      if (isIdle && !session.monitors && session.subscriptions === null) client.transport.terminate();
+      if (isIdle && !session.monitors && !session.isReplica && session.subscriptions === null)
+        client.transport.terminate();
     }
   }
 
@@ -571,7 +589,8 @@ class DataWorker implements ClientHost {
     this.guard(() => this.services.monitors.receive(from, batch));
   }
 
-  answer(ask: Ask, done: (answer: Answer) => void): void {
+  answer({ ask, from: to, id }: Extract<ToWorker, { kind: "ask" }>): void {
+    const done = (answer: Answer) => postToMain({ kind: "answer", worker: this.worker, to, id, answer });
     if (ask.kind !== "profile") return done(this.services.answer(ask));
     this.profiles.run(ask.request, (file) => done({ kind: "profile", file }));
   }
@@ -625,7 +644,8 @@ function listen(tls: TlsMaterial | null): void {
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
-  if (worker?.snapshots.receive(message) === true || worker?.replica.receive(message) === true) return;
+  if (worker?.snapshots.receive(message) === true || worker?.services.replicas.receive(message) === true) return;
+  if (worker?.replica.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);
@@ -652,11 +672,9 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       worker!.appendTo(message.ring, message.logId, message.released);
       postToMain({ kind: "logging", worker: workerNumber() });
       return;
-    case "ask": {
-      const { from: to, id } = message;
-      worker!.answer(message.ask, (answer) => postToMain({ kind: "answer", worker: workerNumber(), to, id, answer }));
+    case "ask":
+      worker!.answer(message);
       return;
-    }
     case "heap":
       worker!.profiles.heap();
       return;

@@ -2,7 +2,7 @@
  * Dispatcher: from a parsed batch to handlers.
  *
  *   prepare ─ prefetch: commands, keys, buckets, records of the whole batch (prefetch.ts)
- *   run     ─ arity │ authentication │ memory │ pause │ execute: locks (store/section.ts), handler, unlock, statistics
+ *   run     ─ arity │ rights │ queue, or wait (hold) │ memory (admit) │ locks (store/section.ts), handler, unlock │ statistics
  *
  * Invariants (locks and exceptions: see store/section.ts)
  *   DISPATCH-1  all locks of a command are held before its handler runs
@@ -45,7 +45,6 @@ import { Replies, type Session } from "./session.ts";
 import {
   ALL_SHARDS,
   ALLOW_BUSY,
-  ASKS_THREADS,
   type CommandSpec,
   DENY_OOM,
   Effect,
@@ -289,7 +288,7 @@ export class Dispatcher implements TransactionHost {
     const { flags } = spec;
     this.endRun();
     this.statistics.endRun();
-    if ((flags & (NO_MULTI | ASKS_THREADS)) !== 0) return this.reject(row, ErrorText.notInTransaction);
+    if ((flags & NO_MULTI) !== 0) return this.reject(row, ErrorText.notInTransaction);
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
       if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;

@@ -543,6 +543,18 @@ const SERVER = [
     redis: "tracking-table-max-keys",
     doc: "Most keys tracked for client-side caching. 0: no limit.",
   }),
+  key("server.heap_profiling", {
+    type: "bool",
+    default: false,
+    runtime: true,
+    doc: "SIGUSR2 and the end of the process have each worker write a snapshot of its heap, as --enable-heap-profiling does. Snapshots show keys and passwords. DEBUG HEAP writes them in any case.",
+  }),
+  key("server.profile_dir", {
+    type: "path",
+    default: "/tmp",
+    runtime: true,
+    doc: "Where heap snapshots (ferrite-heap.<pid>.<n>.heapsnapshot) and profiles (ferrite-cpu.<pid>.<n>.cpuprofile) are written.",
+  }),
   key("server.slowlog_log_slower_than", {
     type: "int",
     default: 10000,
@@ -1175,9 +1187,8 @@ const REPLICATION = [
     runtime: true,
     redis: "repl-backlog-size",
     redisForm: BACKLOG_SIZE,
-    support: "detail",
     aliases: ["replication.backlog_size"],
-    doc: "Size of the backlog of changes for replicas that reconnect.",
+    doc: "Size of the backlog of changes for replicas that reconnect. At most 960 MiB are kept.",
   }),
   key("replication.repl_backlog_ttl", {
     type: "seconds",
@@ -1185,7 +1196,6 @@ const REPLICATION = [
     max: INT64_MAX,
     runtime: true,
     redis: "repl-backlog-ttl",
-    support: "detail",
     doc: "How long the backlog is retained without replicas. 0: for ever.",
   }),
   key("replication.repl_buffer_size", {
@@ -1216,7 +1226,6 @@ const REPLICATION = [
     min: 1,
     runtime: true,
     redis: ["repl-ping-replica-period", "repl-ping-slave-period"],
-    support: "detail",
     doc: "How often a primary pings its replicas.",
   }),
   key("replication.replica_read_only", {
@@ -1269,12 +1278,47 @@ const REPLICATION = [
     redis: ["replica-announce-port", "slave-announce-port"],
     doc: "Port that a replica announces to its primary. 0: its own port.",
   }),
+  key("replication.repl_diskless_sync", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    redis: "repl-diskless-sync",
+    doc: "Send a snapshot to replicas while it is taken. false: when its file is complete and its length known.",
+  }),
+  key("replication.repl_diskless_sync_delay", {
+    type: "seconds",
+    default: 5,
+    runtime: true,
+    redis: "repl-diskless-sync-delay",
+    doc: "How long a snapshot waits for further replicas that want one too.",
+  }),
+  key("replication.repl_diskless_sync_max_replicas", {
+    type: "int",
+    default: 0,
+    runtime: true,
+    redis: "repl-diskless-sync-max-replicas",
+    doc: "Begin the snapshot early when so many replicas wait. 0: never.",
+  }),
+  key("replication.rdb_version", {
+    type: "int",
+    default: 10,
+    min: 10,
+    max: 12,
+    runtime: true,
+    doc: "Version of the RDB format that replicas are sent. 10: Redis 7.0 and everything newer reads it. 11: Redis 7.2. 12: Redis 7.4.",
+  }),
+  key("replication.dialect", {
+    type: "enum",
+    default: "redis-7.0",
+    choices: ["redis-7.0", "ferrite"],
+    runtime: true,
+    doc: "What replicas understand. redis-7.0: they are sent commands and values of Redis 7.0 alone; deadlines of fields and members stay at the primary, which tells when one expires. ferrite: all replicas are Ferrite, and have the deadlines too.",
+  }),
   key("replication.min_replicas_to_write", {
     type: "int",
     default: 0,
     runtime: true,
     redis: ["min-replicas-to-write", "min-slaves-to-write"],
-    support: "switch",
     doc: "Refuse writes with fewer good replicas. This limits the damage of a split brain but does not prevent one.",
   }),
   key("replication.min_replicas_max_lag", {
@@ -1282,7 +1326,6 @@ const REPLICATION = [
     default: 10,
     runtime: true,
     redis: ["min-replicas-max-lag", "min-slaves-max-lag"],
-    support: "detail",
     doc: "A replica that is silent for longer does not count as good.",
   }),
   key("replication.parallel_sync", {
@@ -1411,6 +1454,12 @@ const METRICS = [
     max: 65535,
     doc: "Port of the HTTP endpoint.",
   }),
+  key("metrics.page", {
+    type: "bool",
+    default: null,
+    automatic: true,
+    doc: 'Serve a page of charts at / of the HTTP endpoint, and its figures at /facts.json. "auto": if metrics.bind is an address that only this machine reaches.',
+  }),
 ] as const;
 
 /** A Redis parameter without effect in Ferrite: names, type, default, whether CONFIG SET may change it, range or choices. */
@@ -1484,9 +1533,6 @@ const INERT_ROWS: readonly InertRow[] = [
   ["rdb-save-incremental-fsync", "bool", true, true],
   ["repl-disable-tcp-nodelay", "bool", false, true],
   ["repl-diskless-load", "enum", "disabled", true, ["disabled", "on-empty-db", "swapdb"]],
-  ["repl-diskless-sync", "bool", true, true],
-  ["repl-diskless-sync-delay", "seconds", 5, true],
-  ["repl-diskless-sync-max-replicas", "int", 0, true],
   ["replica-ignore-disk-write-errors", "bool", false, true],
   ["replica-lazy-flush slave-lazy-flush", "bool", false, true],
   ["sanitize-dump-payload", "enum", "no", true, ["no", "yes", "clients"]],

@@ -92,6 +92,16 @@ export class AofLoad {
     return true;
   }
 
+  /** Loads all of it between turns of the event loop, each slice within `guard`. */
+  run(guard: (work: () => void) => void, done: (result: LoadResult) => void): void {
+    const next = (): void =>
+      guard(() => {
+        if (this.slice()) setImmediate(next);
+        else done(this.finish());
+      });
+    next();
+  }
+
   private feed(): void {
     const { request, block } = this;
     const { skips } = request;

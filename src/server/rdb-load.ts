@@ -69,6 +69,23 @@ export class RdbLoad {
     this.progress = worker === 0 ? new LoadProgress(persistence.log, persistence.state, this.movedMs) : null;
   }
 
+  /** Loads all of it between turns of the event loop, each slice within `guard`. */
+  run(guard: (work: () => void) => void, done: (result: RdbLoadResult) => void): void {
+    const next = (): void =>
+      guard(() => {
+        let pauseMs: number;
+        try {
+          pauseMs = this.slice();
+        } catch (thrown) {
+          return done(this.finish(thrown));
+        }
+        if (pauseMs < 0) done(this.finish(null));
+        else if (pauseMs === 0) setImmediate(next);
+        else setTimeout(next, pauseMs);
+      });
+    next();
+  }
+
   /** Loads for some milliseconds. Returns after how many to go on, -1 = done. Throws BadFile or FileFailure. */
   slice(): number {
     const { engine, loader } = this;

@@ -519,16 +519,12 @@ class DataWorker implements ClientHost {
   /** Loads an append-only file, in slices between turns of the event loop. */
   load(request: LoadRequest): void {
     this.guard(() => {
-      const { log, state } = this.services.persistence;
-      if (this.worker === 0) state.set("loadBeganMs", systemClock.wallMs());
-      const progress = this.worker === 0 ? new LoadProgress(log, state, this.engine.clock.monotonicMs()) : null;
+      const progress = LoadProgress.of(this.worker, this.services.persistence, this.engine.clock);
       const load = new AofLoad(this.engine, this, realFiles, request, this.worker, progress);
-      const next = (): void =>
-        this.guard(() => {
-          if (load.slice()) setImmediate(next);
-          else postToMain({ kind: "loaded", result: load.finish() });
-        });
-      next();
+      load.run(
+        (work) => this.guard(work),
+        (result) => postToMain({ kind: "loaded", result }),
+      );
     });
   }
 
@@ -542,19 +538,7 @@ class DataWorker implements ClientHost {
       } catch (thrown) {
         return answer(failedLoad(thrown));
       }
-      const next = (): void =>
-        this.guard(() => {
-          let pauseMs: number;
-          try {
-            pauseMs = load.slice();
-          } catch (thrown) {
-            return answer(load.finish(thrown));
-          }
-          if (pauseMs < 0) answer(load.finish(null));
-          else if (pauseMs === 0) setImmediate(next);
-          else setTimeout(next, pauseMs);
-        });
-      next();
+      load.run((work) => this.guard(work), answer);
     });
   }
 

@@ -2,16 +2,14 @@
  * Dispatcher: from a parsed batch to handlers.
  *
  *   prepare ─ prefetch: commands, keys, buckets, records of the whole batch (prefetch.ts)
- *   run     ─ arity │ authentication │ memory │ pause │ execute: locks (store/section.ts), handler, unlock, statistics
+ *   run     ─ arity │ rights │ queue, or wait (hold) │ memory (admit) │ locks (store/section.ts), handler, unlock │ statistics
  *
  * Invariants (locks and exceptions: see store/section.ts)
  *   DISPATCH-1  all locks of a command are held before its handler runs
  *   DISPATCH-2  a handler that returns Retry has changed nothing, and its reply is discarded
  *   DISPATCH-3  the lock of a run is released by the run's last command, or before the dispatcher does anything else
  */
-import { HEADER_WORDS } from "../store/record.ts";
 import type { Shard } from "../store/shard.ts";
-import { latin1Text } from "../base/bytes.ts";
 import { assert } from "../base/assert.ts";
 import { MUTANT } from "../memory/lock.ts";
 import type { ChangeLog } from "../memory/change-log.ts";
@@ -41,11 +39,12 @@ import { eventsOf } from "./command-events.ts";
 import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
 import { InnerCommands } from "./inner-commands.ts";
 import { Prefetch } from "./prefetch.ts";
+import { isSuspended, MAY_WRITE } from "./pause.ts";
+import { bytesOf, recordBytes, shownArguments, untilNul } from "./request-facts.ts";
 import { Replies, type Session } from "./session.ts";
 import {
   ALL_SHARDS,
   ALLOW_BUSY,
-  ASKS_THREADS,
   type CommandSpec,
   DENY_OOM,
   Effect,
@@ -56,6 +55,7 @@ import {
   NO_AUTH,
   NO_MULTI,
   type Outcome,
+  STALE,
   Close,
   Done,
   Later,
@@ -66,12 +66,6 @@ import {
 import type { CommandTable } from "./command-table.ts";
 import { Pause } from "./services.ts";
 import { type TransactionHost, Transactions } from "./transactions.ts";
-
-/** Commands without the flag WRITE that may write or reach replicas. CLIENT PAUSE WRITE suspends them too. */
-const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
-
-/** Commands that no pause suspends: those that end a pause, and those that a client must send before them. */
-const NEVER_HELD = new Set(["CLIENT|UNPAUSE", "SHUTDOWN", "AUTH", "HELLO"]);
 
 /** Client.process reads the clock after this many commands of a batch, because a connection's turn may end there. */
 export const TURN_CHECK = 64;
@@ -129,6 +123,9 @@ export class Dispatcher implements TransactionHost {
   isGated = false;
   /** Why writes are refused, "" = they are not. */
   writesRefused = "";
+  /** A replica that refuses writes of clients, and one that has lost its primary and refuses everything without STALE. */
+  isReadOnly = false;
+  isStale = false;
   /** Writes wait: the change log has no room for the effects of this batch. */
   private isLogFull = false;
   /** While a snapshot is taken: true when it has emitted more than is written, so that writes and background work wait. */
@@ -173,7 +170,7 @@ export class Dispatcher implements TransactionHost {
     this.statistics.abandon();
     this.endRun();
     this.section.seenPosition = 0;
-    if (this.table.hasChanges) this.table.useRowNames(session.isLoader);
+    if (this.table.hasChanges) this.table.useRowNames(session.isReplayed);
     this.starts = parser.startOf;
     this.ends = parser.endOf;
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
@@ -183,6 +180,8 @@ export class Dispatcher implements TransactionHost {
     this.mayHold =
       this.isLogFull ||
       this.isLoading ||
+      this.isReadOnly ||
+      this.isStale ||
       this.paused !== Pause.None ||
       session.transaction !== null ||
       session.subscriptions !== null ||
@@ -289,7 +288,7 @@ export class Dispatcher implements TransactionHost {
     const { flags } = spec;
     this.endRun();
     this.statistics.endRun();
-    if ((flags & (NO_MULTI | ASKS_THREADS)) !== 0) return this.reject(row, ErrorText.notInTransaction);
+    if ((flags & NO_MULTI) !== 0) return this.reject(row, ErrorText.notInTransaction);
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
       if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
@@ -297,6 +296,8 @@ export class Dispatcher implements TransactionHost {
       return this.reject(row, ErrorText.outOfMemory);
     }
     if (this.writesRefused !== "" && (flags & WRITE) !== 0) return this.reject(row, this.writesRefused);
+    const refusal = this.roleRefusal(flags, ~flags);
+    if (refusal !== "") return this.reject(row, refusal);
     if (this.isLoading && (flags & LOADING) === 0) return this.reject(row, ErrorText.loading);
     if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
       return this.reject(row, MONITORS_NO_KEYS);
@@ -338,6 +339,7 @@ export class Dispatcher implements TransactionHost {
   /** What keeps the command from running now, or queues it; null = nothing. */
   private hold(spec: CommandSpec, row: number, i: number): Outcome | null {
     if (this.isLoading && this.call.session.isLoader) return this.shareOf(spec, i);
+    if (this.call.session.isPrimary) return this.holdPrimary(spec);
     const { transaction } = this.call.session;
     if (this.scriptState.busy !== 0 && this.isHeldByScript(spec)) return this.reject(row, this.busyText());
     if (this.call.session.isRestricted && (spec.flags & FOR_SUBSCRIBERS) === 0)
@@ -345,10 +347,38 @@ export class Dispatcher implements TransactionHost {
     if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) return this.queue(spec, row, i);
     const isExec = transaction !== null && spec.name === EXEC;
     const lacks = isExec ? transaction.lacks : ~spec.flags;
-    if (this.isLoading && (lacks & LOADING) !== 0) return this.reject(row, ErrorText.loading);
     const flags = isExec ? transaction.flags : spec.flags;
+    const refusal = this.roleRefusal(flags, lacks);
+    if (refusal !== "") return this.reject(row, refusal);
+    if (this.isLoading && (lacks & LOADING) !== 0) return this.reject(row, ErrorText.loading);
     if (this.isLogFull && (flags & WRITE) !== 0) return this.waitForLog(row);
     return this.paused !== Pause.None && this.isHeldBack(spec) ? this.holdBack() : null;
+  }
+
+  /** Why a replica refuses a command that has `flags` and lacks those of `lacks`; "" = it does not. */
+  private roleRefusal(flags: number, lacks: number): string {
+    if (this.isReadOnly && (flags & WRITE) !== 0) return ErrorText.readOnlyReplica;
+    return this.isStale && (lacks & STALE) !== 0 ? ErrorText.primaryDown : "";
+  }
+
+  /** Why writes of the session are refused, "" = they are not. */
+  writeRefusal(): string {
+    if (this.call.session.isPrimary) return "";
+    return this.isReadOnly ? ErrorText.readOnlyReplica : this.writesRefused;
+  }
+
+  /** A command of the primary is never refused. It waits while a script runs too long, and for the change log. */
+  private holdPrimary(spec: CommandSpec): Outcome | null {
+    const { transaction } = this.call.session;
+    if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) {
+      this.transactions.enqueue(this.table.rowOf(spec), null);
+      return Done;
+    }
+    const flags = transaction !== null && spec.name === EXEC ? transaction.flags : spec.flags;
+    if (this.scriptState.busy === 0 && !(this.isLogFull && (flags & WRITE) !== 0)) return null;
+    this.leaveBatch();
+    this.call.effects.log?.makeRoom();
+    return Retry;
   }
 
   /** While a script runs too long, most commands are refused. SHUTDOWN is let through as SHUTDOWN NOSAVE alone. */
@@ -363,8 +393,8 @@ export class Dispatcher implements TransactionHost {
   }
 
   /** True when writes are refused or wait: for the change log, or for the file of a snapshot. */
-  private holdsWrites(log: ChangeLog | null, parser: Parser, { transaction }: Session): boolean {
-    if (this.writesRefused !== "" || this.mustHoldWrites?.() === true) return true;
+  private holdsWrites(log: ChangeLog | null, parser: Parser, { transaction, isPrimary }: Session): boolean {
+    if ((this.writesRefused !== "" && !isPrimary) || this.mustHoldWrites?.() === true) return true;
     const queuedBytes = transaction === null ? 0 : transaction.argumentBytes;
     return log !== null && !log.admits(bytesOf(parser) + queuedBytes + LOG_SPARE);
   }
@@ -449,11 +479,7 @@ export class Dispatcher implements TransactionHost {
 
   /** True when the current CLIENT PAUSE suspends this command. */
   private isHeldBack(spec: CommandSpec): boolean {
-    if (this.paused === Pause.All) return !NEVER_HELD.has(spec.name);
-    const { transaction } = this.call.session;
-    if (transaction !== null && spec.name === EXEC)
-      return (transaction.flags & WRITE) !== 0 || transaction.specs.some(({ name }) => MAY_WRITE.has(name));
-    return (spec.flags & WRITE) !== 0 || MAY_WRITE.has(spec.name);
+    return isSuspended(this.paused, spec, this.call.session);
   }
 
   private runSingle(spec: CommandSpec, i: number, call: Call, reply: Reply): Outcome {
@@ -661,32 +687,10 @@ export class Dispatcher implements TransactionHost {
       reply.error(disabledCommand(name));
       return Done;
     }
-    const args: string[] = [];
-    for (let i = 1; i < call.argCount && i < 20; i++) {
-      args.push(untilNul(latin1Text(call.bytes, call.argAt(i), Math.min(call.argBytes(i), 128))));
-    }
-    reply.error(unknownCommand(name, args));
+    reply.error(unknownCommand(name, shownArguments(call)));
     return Done;
   }
 }
 
-/** Bytes of the commands of a batch. */
-function bytesOf(parser: Parser): number {
-  return parser.commands === 0 ? 0 : parser.endOf[parser.commands - 1]! - parser.startOf[0]!;
-}
 /** Most bytes by which effects may exceed the requests. */
 const LOG_SPARE = 64 << 10;
-
-/** Estimates the bytes of the record that a command writes, from its key and its longest other argument. A lower bound. */
-function recordBytes(call: Call): number {
-  let longest = 0;
-  for (let i = 2; i < call.argCount; i++) longest = Math.max(longest, call.argBytes(i));
-  return HEADER_BYTES + ((call.argBytes(1) + 3) & ~3) + longest;
-}
-const HEADER_BYTES = HEADER_WORDS * 4;
-
-/** The text up to the first NUL, because Redis prints names and arguments as C strings. */
-function untilNul(text: string): string {
-  const end = text.indexOf("\0");
-  return end < 0 ? text : text.slice(0, end);
-}

@@ -32,6 +32,9 @@ export const ErrorText = {
     "DENIED Ferrite is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers, set a password (security.requirepass), or disable protected mode with 'CONFIG SET protected-mode no' from the loopback interface, or set server.protected_mode = false in the configuration file and restart.",
   notInTransaction: "ERR Command not allowed inside a transaction",
   loading: "LOADING Ferrite is loading the dataset in memory",
+  readOnlyReplica: "READONLY You can't write against a read only replica.",
+  primaryDown: "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+  unblockedByRole: "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
   busy: "BUSY Ferrite is busy running a command that holds the data. Try again later.",
   noScriptRuns: "NOTBUSY No scripts in execution right now.",
   scriptHasWritten:
@@ -100,6 +103,9 @@ export function invalidExpire(name: string): string {
 /** A write is refused: the last background save failed, and there are save points. */
 export const SAVE_FAILED =
   "MISCONF Ferrite is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Ferrite logs for details about the RDB error.";
+
+/** A write is refused: min-replicas-to-write. */
+export const NO_REPLICAS = "NOREPLICAS Not enough good replicas to write.";
 
 /** A write is refused: the append-only file cannot be written. `words`: the system's. */
 export function appendOnlyFailed(words: string): string {

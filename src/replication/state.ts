@@ -34,6 +34,7 @@ const WAITING = 6;
 const SYNC_FULL = 8;
 const SYNC_OK = 10;
 const SYNC_REFUSED = 12;
+const STREAM_DATABASE = 14;
 const ID_AT = 32;
 const ID2_AT = 48;
 
@@ -97,6 +98,14 @@ export class ReplicationState {
     return this.stream.end;
   }
 
+  /** Database in which the stream goes on: on a replica that of its primary's last command, on a primary each command says. */
+  get streamDatabase(): number {
+    return this.isReplica ? this.c[this.at + STREAM_DATABASE]! : 0;
+  }
+  set streamDatabase(database: number) {
+    this.c[this.at + STREAM_DATABASE] = database;
+  }
+
   private idAt(at: number): string {
     lock(this.c, this.lockAt);
     const first = (this.at + at) * 4;
@@ -151,17 +160,21 @@ export class ReplicationState {
 
   // ---- the role ----
 
-  /** This server follows another one. Its history so far stays known, so that the other one may continue it. */
+  /** This server is a replica from now on. Its history so far stays known, so that its primary may continue it. */
   becomeReplica(): void {
     this.setRole(Role.Replica);
+  }
+  /** All workers have noted that this is a replica, and their last writes are in the stream: now it takes the primary's. */
+  follow(): void {
     this.stream.setTakesEffects(false);
   }
 
   /** This server is a primary from now on. Its replicas must come again, to hear of the new id. */
   promote(): void {
     this.shift(newId());
-    this.setRole(Role.Primary);
+    // Before the role: who sees that it may write sees where its effects go.
     this.stream.setTakesEffects(true);
+    this.setRole(Role.Primary);
     this.dropReplicas();
   }
 

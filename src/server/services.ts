@@ -2,7 +2,7 @@
  * The services of a worker's handlers (dispatch/services.ts), over all workers. Sums are read from the cells at once.
  * Everything else goes to the other workers through the main thread.
  */
-import type { Logger } from "../base/log.ts";
+import type { LogTargets } from "../base/log.ts";
 import { realFiles } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
@@ -13,6 +13,8 @@ import {
   type ClientFilter,
   Pause,
   type ProcessUse,
+  type ProfileFile,
+  type ProfileRequest,
   type ServerServices,
   type ServerTotals,
   type WorkerFigures,
@@ -36,7 +38,9 @@ import type { Collector } from "./collector.ts";
 import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitor-feed.ts";
 import { OutsideMemory } from "./outside-memory.ts";
+import type { PrimaryFeed } from "./primary-feed.ts";
 import type { Pushes } from "./pushes.ts";
+import type { LogQueue } from "../memory/log-queue.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 import { RESETTABLE } from "./resettable.ts";
@@ -76,10 +80,12 @@ interface Sample {
 
 export class Services implements ServerServices {
   engine!: Engine;
-  log!: Logger;
+  logs!: LogTargets;
+  logQueue!: LogQueue;
   persistence!: RdbPersistence;
   collector!: Collector;
   pushes!: Pushes;
+  replicas!: PrimaryFeed;
   certificates: Certificates | null = null;
   users!: UserRequests;
   rejected = 0;
@@ -189,6 +195,7 @@ export class Services implements ServerServices {
       maxOutput = Math.max(maxOutput, client.output.heldBytes);
     }
     this.evictClients();
+    this.replicas.tick();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
@@ -264,6 +271,7 @@ export class Services implements ServerServices {
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
       ...deniedTotals(cells),
+      droppedLogLines: this.logQueue.dropped,
     };
   }
 
@@ -475,10 +483,10 @@ export class Services implements ServerServices {
     this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
   }
 
-  writeLog(text: string, level = 3): void {
-    if (level === 3) this.log.warn(text);
-    else if (level === 2) this.log.info(text);
-    else this.log.debug(text);
+  writeProfiles(request: ProfileRequest, done: (files: ProfileFile[]) => void): void {
+    this.ask({ kind: "profile", request }, (answers) => {
+      done(answers.flatMap((answer) => (answer.kind === "profile" ? [answer.file] : [])));
+    });
   }
 
   shutdown(): void {
@@ -596,6 +604,16 @@ export class Services implements ServerServices {
     return true;
   }
 
+  /** Ends the waits of all blocked clients with that error, and closes their connections. */
+  endBlocks(error: string): void {
+    for (const [id, blocked] of [...this.blocked]) {
+      const session = this.clients.get(id)?.session;
+      if (session === undefined || !blocked.mayEnd()) continue;
+      this.release(id, blocked);
+      this.resume(session, (reply) => reply.error(error), true);
+    }
+  }
+
   private ask(ask: Ask, settled: (answers: Answer[]) => void): void {
     const id = this.nextAsk++;
     this.pending.set(id, settled);
@@ -656,7 +674,8 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "rewriteAof":
       case "loadAof":
-      case "rewriteConfig": // never arrives here: the main thread answers it
+      case "rewriteConfig": // never arrives here: the main thread answers it, and the worker a profile
+      case "profile":
         return { kind: "done" };
     }
   }

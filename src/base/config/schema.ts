@@ -11,6 +11,7 @@
  *   detail   tunes a feature that this version lacks: accepted, with a warning when set
  */
 import { resolve } from "node:path";
+import { parseFilter } from "../log.ts";
 import {
   bindSyntax,
   clientsMemorySyntax,
@@ -541,6 +542,18 @@ const SERVER = [
     runtime: true,
     redis: "tracking-table-max-keys",
     doc: "Most keys tracked for client-side caching. 0: no limit.",
+  }),
+  key("server.heap_profiling", {
+    type: "bool",
+    default: false,
+    runtime: true,
+    doc: "SIGUSR2 and the end of the process have each worker write a snapshot of its heap, as --enable-heap-profiling does. Snapshots show keys and passwords. DEBUG HEAP writes them in any case.",
+  }),
+  key("server.profile_dir", {
+    type: "path",
+    default: "/tmp",
+    runtime: true,
+    doc: "Where heap snapshots (ferrite-heap.<pid>.<n>.heapsnapshot) and profiles (ferrite-cpu.<pid>.<n>.cpuprofile) are written.",
   }),
   key("server.slowlog_log_slower_than", {
     type: "int",
@@ -1142,15 +1155,13 @@ const REPLICATION = [
   key("replication.primary_host", {
     type: "string",
     default: "",
-    support: "switch",
     doc: "Start as a replica of this host. Empty: start as a primary.",
   }),
   key("replication.primary_port", {
     type: "int",
     default: 6379,
-    min: 1,
+    min: 0,
     max: 65535,
-    support: "detail",
     doc: "Port of the primary.",
   }),
   key("replication.primary_user", {
@@ -1158,7 +1169,6 @@ const REPLICATION = [
     default: "",
     runtime: true,
     redis: ["masteruser", "primaryuser"],
-    support: "detail",
     doc: "User name for the primary.",
   }),
   key("replication.primary_auth", {
@@ -1167,7 +1177,6 @@ const REPLICATION = [
     secret: true,
     runtime: true,
     redis: ["masterauth", "primaryauth"],
-    support: "detail",
     doc: "Password for the primary.",
   }),
   key("replication.repl_backlog_size", {
@@ -1177,9 +1186,8 @@ const REPLICATION = [
     runtime: true,
     redis: "repl-backlog-size",
     redisForm: BACKLOG_SIZE,
-    support: "detail",
     aliases: ["replication.backlog_size"],
-    doc: "Size of the backlog of changes for replicas that reconnect.",
+    doc: "Size of the backlog of changes for replicas that reconnect. At most 960 MiB are kept.",
   }),
   key("replication.repl_backlog_ttl", {
     type: "seconds",
@@ -1187,7 +1195,6 @@ const REPLICATION = [
     max: INT64_MAX,
     runtime: true,
     redis: "repl-backlog-ttl",
-    support: "detail",
     doc: "How long the backlog is retained without replicas. 0: for ever.",
   }),
   key("replication.repl_buffer_size", {
@@ -1210,7 +1217,6 @@ const REPLICATION = [
     min: 1,
     runtime: true,
     redis: "repl-timeout",
-    support: "detail",
     doc: "A replication link that is silent for this long is closed.",
   }),
   key("replication.repl_ping_period", {
@@ -1219,7 +1225,6 @@ const REPLICATION = [
     min: 1,
     runtime: true,
     redis: ["repl-ping-replica-period", "repl-ping-slave-period"],
-    support: "detail",
     doc: "How often a primary pings its replicas.",
   }),
   key("replication.replica_read_only", {
@@ -1227,15 +1232,27 @@ const REPLICATION = [
     default: true,
     runtime: true,
     redis: ["replica-read-only", "slave-read-only"],
-    support: "detail",
     doc: "Refuse writes on a replica.",
+  }),
+  key("replication.replica_ignore_maxmemory", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    redis: ["replica-ignore-maxmemory", "slave-ignore-maxmemory"],
+    doc: "A replica evicts nothing: its primary says what goes. It may then need more memory than max_memory.",
+  }),
+  key("replication.replica_announced", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    redis: "replica-announced",
+    doc: "Sentinel names this replica to clients that ask for the replicas.",
   }),
   key("replication.replica_serve_stale_data", {
     type: "bool",
     default: true,
     runtime: true,
     redis: ["replica-serve-stale-data", "slave-serve-stale-data"],
-    support: "detail",
     doc: "Serve reads while the link to the primary is down.",
   }),
   key("replication.replica_priority", {
@@ -1243,7 +1260,6 @@ const REPLICATION = [
     default: 100,
     runtime: true,
     redis: ["replica-priority", "slave-priority"],
-    support: "detail",
     doc: "Sentinel prefers replicas with a lower number. 0: never promoted.",
   }),
   key("replication.replica_announce_ip", {
@@ -1251,7 +1267,6 @@ const REPLICATION = [
     default: "",
     runtime: true,
     redis: ["replica-announce-ip", "slave-announce-ip"],
-    support: "detail",
     doc: "Address that a replica announces to its primary. Empty: the one that the primary sees.",
   }),
   key("replication.replica_announce_port", {
@@ -1260,15 +1275,49 @@ const REPLICATION = [
     max: 65535,
     runtime: true,
     redis: ["replica-announce-port", "slave-announce-port"],
-    support: "detail",
     doc: "Port that a replica announces to its primary. 0: its own port.",
+  }),
+  key("replication.repl_diskless_sync", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    redis: "repl-diskless-sync",
+    doc: "Send a snapshot to replicas while it is taken. false: when its file is complete and its length known.",
+  }),
+  key("replication.repl_diskless_sync_delay", {
+    type: "seconds",
+    default: 5,
+    runtime: true,
+    redis: "repl-diskless-sync-delay",
+    doc: "How long a snapshot waits for further replicas that want one too.",
+  }),
+  key("replication.repl_diskless_sync_max_replicas", {
+    type: "int",
+    default: 0,
+    runtime: true,
+    redis: "repl-diskless-sync-max-replicas",
+    doc: "Begin the snapshot early when so many replicas wait. 0: never.",
+  }),
+  key("replication.rdb_version", {
+    type: "int",
+    default: 10,
+    min: 10,
+    max: 12,
+    runtime: true,
+    doc: "Version of the RDB format that replicas are sent. 10: Redis 7.0 and everything newer reads it. 11: Redis 7.2. 12: Redis 7.4.",
+  }),
+  key("replication.dialect", {
+    type: "enum",
+    default: "redis-7.0",
+    choices: ["redis-7.0", "ferrite"],
+    runtime: true,
+    doc: "What replicas understand. redis-7.0: they are sent commands and values of Redis 7.0 alone; deadlines of fields and members stay at the primary, which tells when one expires. ferrite: all replicas are Ferrite, and have the deadlines too.",
   }),
   key("replication.min_replicas_to_write", {
     type: "int",
     default: 0,
     runtime: true,
     redis: ["min-replicas-to-write", "min-slaves-to-write"],
-    support: "switch",
     doc: "Refuse writes with fewer good replicas. This limits the damage of a split brain but does not prevent one.",
   }),
   key("replication.min_replicas_max_lag", {
@@ -1276,7 +1325,6 @@ const REPLICATION = [
     default: 10,
     runtime: true,
     redis: ["min-replicas-max-lag", "min-slaves-max-lag"],
-    support: "detail",
     doc: "A replica that is silent for longer does not count as good.",
   }),
   key("replication.parallel_sync", {
@@ -1294,6 +1342,11 @@ const REPLICATION = [
     doc: "Number of threads of parallel_sync.",
   }),
 ] as const;
+
+function filterSyntax(text: string): string | Refusal {
+  const [part] = parseFilter(text).refused;
+  return part === undefined ? text : new Refusal(`"${part}" is no directive of the form target=level`);
+}
 
 const LOGGING = [
   key("logging.level", {
@@ -1338,6 +1391,33 @@ const LOGGING = [
     max: 10000,
     doc: "Number of rotated files to retain.",
   }),
+  key("logging.filter", {
+    type: "string",
+    default: "",
+    runtime: true,
+    syntax: filterSyntax,
+    doc: "Levels of single targets, on top of logging.level: ferrite::storage=debug,ferrite::acl=trace. The longest target wins. FERRITE_LOG overrides it at start, and CONFIG SET loglevel ends it.",
+  }),
+  key("logging.repeat_limit", {
+    type: "int",
+    default: 20,
+    runtime: true,
+    doc: "Most lines of one kind that a thread logs in a second; the others are counted, and a line says how many there were. Lines are of one kind if only numbers in them differ. Debug and trace lines are not limited. 0 = no limit.",
+  }),
+  key("logging.slow_command_threshold", {
+    type: "milliseconds",
+    default: 100,
+    runtime: true,
+    doc: "Commands that take at least this long are logged, with their duration and without their arguments. 0 = none.",
+  }),
+  key("logging.buffer_size", {
+    type: "bytes",
+    default: 256 * KIB,
+    min: 16 * KIB,
+    max: 64 * MIB,
+    powerOfTwo: true,
+    doc: "What each thread may have waiting for the log's disk. Further lines are dropped and counted (log_lines_dropped in INFO); a quarter is kept for warnings and errors.",
+  }),
   key("logging.log_thread_ids", {
     type: "bool",
     default: false,
@@ -1372,6 +1452,12 @@ const METRICS = [
     min: 1,
     max: 65535,
     doc: "Port of the HTTP endpoint.",
+  }),
+  key("metrics.page", {
+    type: "bool",
+    default: null,
+    automatic: true,
+    doc: 'Serve a page of charts at / of the HTTP endpoint, and its figures at /facts.json. "auto": if metrics.bind is an address that only this machine reaches.',
   }),
 ] as const;
 
@@ -1446,12 +1532,7 @@ const INERT_ROWS: readonly InertRow[] = [
   ["rdb-save-incremental-fsync", "bool", true, true],
   ["repl-disable-tcp-nodelay", "bool", false, true],
   ["repl-diskless-load", "enum", "disabled", true, ["disabled", "on-empty-db", "swapdb"]],
-  ["repl-diskless-sync", "bool", true, true],
-  ["repl-diskless-sync-delay", "seconds", 5, true],
-  ["repl-diskless-sync-max-replicas", "int", 0, true],
-  ["replica-announced", "bool", true, true],
   ["replica-ignore-disk-write-errors", "bool", false, true],
-  ["replica-ignore-maxmemory slave-ignore-maxmemory", "bool", true, true],
   ["replica-lazy-flush slave-lazy-flush", "bool", false, true],
   ["sanitize-dump-payload", "enum", "no", true, ["no", "yes", "clients"]],
   ["server_cpulist server-cpulist", "string", "", false],
@@ -1569,7 +1650,7 @@ export const SECTIONS: readonly SectionSpec[] = [
     name: "persistence",
     doc: "RDB file, append-only file and checkpoints.",
   },
-  { name: "replication", doc: "Primary and replicas. Not in this version." },
+  { name: "replication", doc: "Primary and replicas." },
   { name: "logging", doc: "Destination and format of the log." },
   { name: "metrics", doc: "HTTP endpoint for monitoring." },
   {

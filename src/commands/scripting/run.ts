@@ -49,10 +49,10 @@ export interface RunServices extends ScriptHost {
 }
 
 export class ScriptRun implements RunHost {
-  /** Serves clients of this worker while a script keeps it busy; null = it cannot. Called every few milliseconds. */
-  serve: (() => void) | null = null;
+  /** Answers clients of this worker while a script keeps it busy; null = nothing can. Called every few milliseconds. */
+  answerClients: (() => void) | null = null;
   /** Called at the end of such a script. */
-  served: () => void = () => {};
+  busyEnded: () => void = () => {};
   private runnable: Runnable | null = null;
   /** The command that runs the script: EVAL with its arguments. */
   private command: Arguments | null = null;
@@ -73,7 +73,7 @@ export class ScriptRun implements RunHost {
   ) {
     calls.onWrite = () => state.writes();
     calls.runsDebug = () => state.runsDebug;
-    calls.looksUp = () => this.poll();
+    calls.poll = () => this.poll();
   }
 
   /** Checks argument 2, the number of keys. Returns it, or -1 after an error. */
@@ -125,8 +125,13 @@ export class ScriptRun implements RunHost {
       reply.error("ERR Can not execute a script with write flag using *_ro command.");
       return null;
     }
-    if (!flags.noWrites && host.writesRefused !== "") {
-      reply.error(host.writesRefused);
+    if (host.isStale && !flags.allowStale) {
+      reply.error(ErrorText.primaryDown);
+      return null;
+    }
+    const refusal = flags.noWrites ? "" : host.writeRefusal();
+    if (refusal !== "") {
+      reply.error(refusal === ErrorText.readOnlyReplica ? READ_ONLY_REPLICA : refusal);
       return null;
     }
     const allowsOutOfMemory = flags.allowOom || flags.noWrites;
@@ -253,7 +258,7 @@ export class ScriptRun implements RunHost {
     state.begin(runnable.kind);
   }
   private end(): void {
-    if (this.isBusy) this.served();
+    if (this.isBusy) this.busyEnded();
     this.isBusy = false;
     this.state.end();
     this.command = null;
@@ -301,12 +306,10 @@ export class ScriptRun implements RunHost {
     if (!this.isBusy && runnable !== null) {
       this.isBusy = true;
       state.becomesBusy(runnable.name, wordsOf(this.command), call.clock.wallMs() - (now - this.beganMs));
-      call.server.writeLog?.(
-        `a script runs for ${Math.round(now - this.beganMs)} ms (${runnable.name}). ` +
-          "SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.",
-      );
+      const text = `a script (${runnable.name}) runs for long. SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.`;
+      call.server.logs?.target("lua").warn(text, { duration_ms: Math.round(now - this.beganMs) });
     }
-    this.serve?.();
+    this.answerClients?.();
   }
 }
 
@@ -332,3 +335,5 @@ const KILLED_TEXT: Record<ScriptKind, string> = {
   [ScriptKind.Eval]: "Script killed by user with SCRIPT KILL...",
   [ScriptKind.Function]: "Script killed by user with FUNCTION KILL...",
 };
+
+const READ_ONLY_REPLICA = "READONLY You can not run script with write flag on readonly replica.";

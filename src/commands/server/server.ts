@@ -15,13 +15,6 @@ export function time(call: Call, reply: Reply): void {
   reply.text(String(micros - seconds * 1e6));
 }
 
-export function role(_call: Call, reply: Reply): void {
-  reply.array(3);
-  reply.text("master");
-  reply.integer(0);
-  reply.array(0);
-}
-
 const PICTURE = `
       .--------.        iron, in a cubic mood:
      /  Fe    /|

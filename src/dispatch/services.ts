@@ -24,6 +24,7 @@ export interface ServerTotals {
   totalConnections: number;
   rejectedConnections: number;
   tlsFailures: number;
+  delayedConnections: number;
   totalCommands: number;
   netInputBytes: number;
   netOutputBytes: number;

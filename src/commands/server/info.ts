@@ -365,6 +365,7 @@ function statsSection(call: Call, totals: ServerTotals): Fields {
     ["instantaneous_input_repl_kbps", "0.00"],
     ["instantaneous_output_repl_kbps", "0.00"],
     ["rejected_connections", totals.rejectedConnections],
+    ["delayed_connections", totals.delayedConnections],
     ...SYNC,
     ["expired_keys", totals.expiredKeys],
     ["expired_subkeys", totals.expiredMembers],

@@ -13,6 +13,8 @@ import {
   type ClientFilter,
   Pause,
   type ProcessUse,
+  type ProfileFile,
+  type ProfileRequest,
   type ServerServices,
   type ServerTotals,
   type WorkerFigures,
@@ -36,6 +38,7 @@ import type { Collector } from "./collector.ts";
 import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitor-feed.ts";
 import { OutsideMemory } from "./outside-memory.ts";
+import type { PrimaryFeed } from "./primary-feed.ts";
 import type { Pushes } from "./pushes.ts";
 import type { LogQueue } from "../memory/log-queue.ts";
 import { expirePass } from "./expire-pass.ts";
@@ -82,6 +85,7 @@ export class Services implements ServerServices {
   persistence!: RdbPersistence;
   collector!: Collector;
   pushes!: Pushes;
+  replicas!: PrimaryFeed;
   certificates: Certificates | null = null;
   users!: UserRequests;
   rejected = 0;
@@ -191,6 +195,7 @@ export class Services implements ServerServices {
       maxOutput = Math.max(maxOutput, client.output.heldBytes);
     }
     this.evictClients();
+    this.replicas.tick();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
@@ -479,6 +484,12 @@ export class Services implements ServerServices {
     this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
   }
 
+  writeProfiles(request: ProfileRequest, done: (files: ProfileFile[]) => void): void {
+    this.ask({ kind: "profile", request }, (answers) => {
+      done(answers.flatMap((answer) => (answer.kind === "profile" ? [answer.file] : [])));
+    });
+  }
+
   shutdown(): void {
     this.post({ kind: "shutdown" });
   }
@@ -664,7 +675,8 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "rewriteAof":
       case "loadAof":
-      case "rewriteConfig": // never arrives here: the main thread answers it
+      case "rewriteConfig": // never arrives here: the main thread answers it, and the worker a profile
+      case "profile":
         return { kind: "done" };
     }
   }

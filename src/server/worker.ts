@@ -28,9 +28,11 @@ import { Collector } from "./collector.ts";
 import { Door, Doors, isAdminDoor, onEachHost } from "./doors.ts";
 import { Engine } from "./engine.ts";
 import { Mailbox } from "./mailbox.ts";
-import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import type { Answer, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { NativeSockets } from "./native-sockets.ts";
 import { persistenceOf } from "./persistence.ts";
+import { Profiles } from "./profiles.ts";
+import { primaryFeedOf } from "./primary-host.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { ReplicaPart } from "./replica-part.ts";
@@ -67,13 +69,14 @@ class DataWorker implements ClientHost {
   readonly services: Services;
   readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
+  readonly profiles: Profiles;
   private readonly logs: LogRoot;
   readonly replica: ReplicaPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
   private readonly figures: WorkerFigures;
-  private readonly doors: Doors;
-  private readonly admission: Admission;
+  private doors!: Doors;
+  private admission!: Admission;
   private maintainScheduled = false;
   private readonly collector: Collector;
   private readonly mailbox: Mailbox;
@@ -96,8 +99,7 @@ class DataWorker implements ClientHost {
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.replication = new ReplicationState(control, new ReplicationStream(control, start.replicationRing));
     this.engine.attachReplication(this.replication);
-    this.doors = new Doors(config, worker, (door) => this.handlers(door));
-    this.admission = new Admission(config, facts.workers, systemClock);
+    this.profiles = new Profiles(worker, facts.workers, config, realFiles, systemClock, this.log);
     this.figures = new WorkerFigures(this.engine, this.services, systemClock);
     checkTlsSettings(config, realFiles, logs.target("tls"));
     this.services.attach(this.engine, (client) => {
@@ -113,6 +115,16 @@ class DataWorker implements ClientHost {
       { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
     );
     if (worker === 0) this.services.persistence.begin();
+    this.services.replicas = primaryFeedOf(this.replication, {
+      engine: this.engine,
+      clients: this.clients,
+      facts,
+      log: logs.target("replication"),
+      persistence: this.services.persistence,
+      mailbox: () => this.mailbox,
+      post: postToMain,
+      guard: (work) => this.guard(work),
+    });
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
     const { geometry } = control;
@@ -121,9 +133,22 @@ class DataWorker implements ClientHost {
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;
+    this.mailbox = this.makeMailbox(start);
+    const { mailbox } = this;
+    const { blocking, turn } = this.engine;
+    this.engine.call.pubsub.mail = mailbox;
+    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
+    blocking.send = (to, served) => mailbox.send(to, served);
+    turn.mail = this.engine.call.tracking.mail = mailbox;
+    turn.later = setImmediate;
+    turn.failed = (thrown, client) => this.failed(thrown, client);
+  }
+
+  /** `mail`: see the message "start". */
+  private makeMailbox(mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">): Mailbox {
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
-    this.mailbox = new Mailbox(worker, start.mailboxes, start.mailPorts, {
+    return new Mailbox(this.worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
@@ -133,13 +158,6 @@ class DataWorker implements ClientHost {
       published: (message) => pubsub.receive(message),
       deliver: () => pubsub.deliver(),
     });
-    const { mailbox } = this;
-    pubsub.mail = mailbox;
-    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
-    blocking.send = (to, served) => mailbox.send(to, served);
-    turn.mail = this.engine.call.tracking.mail = mailbox;
-    turn.later = setImmediate;
-    turn.failed = (thrown, client) => this.failed(thrown, client);
   }
 
   /** The ID of a new client. */
@@ -147,8 +165,8 @@ class DataWorker implements ClientHost {
     return this.nextClient++ * this.facts.workers + this.worker;
   }
 
-  /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
-  private serveWhileBusy(native: NativeSockets | null): void {
+  /** Lets scripts that run too long answer the connections of this worker (busy-sockets.ts). */
+  private answerWhileBusy(native: NativeSockets | null): void {
     if (native === null) return;
     const { engine, services, config } = this;
     const sockets = new BusySockets(
@@ -160,7 +178,7 @@ class DataWorker implements ClientHost {
         clients: () => this.clients.values(),
         listeners: () => this.doors.descriptors,
         accepted: (descriptor, listener) => this.doors.noteAccepted(descriptor, listener),
-        mayServe: (descriptor) =>
+        mayAnswer: (descriptor) =>
           engine.users.defaultUser.isOpen &&
           (!config.flag("server.protected_mode") || native.isFromLoopback(descriptor)),
         mayRun: (client, spec) => engine.call.access.allowsRow(client?.session.user ?? engine.users.defaultUser, spec),
@@ -170,8 +188,8 @@ class DataWorker implements ClientHost {
       },
       () => systemClock.monotonicMs(),
     );
-    engine.scripts.runs.serve = () => sockets.serve();
-    engine.scripts.runs.served = () => setImmediate(() => this.guard(() => sockets.finish()));
+    engine.scripts.runs.answerClients = () => sockets.poll();
+    engine.scripts.runs.busyEnded = () => setImmediate(() => this.guard(() => sockets.finish()));
   }
 
   /** Hands a connection that was accepted by a system call to the event loop, with the bytes of it that were read. */
@@ -189,9 +207,11 @@ class DataWorker implements ClientHost {
   /** Listens, and begins the background work. `tls`: null = TLS is off. */
   listen(tls: TlsMaterial | null): void {
     const native = NativeSockets.open();
-    this.serveWhileBusy(native);
+    this.answerWhileBusy(native);
     this.collector.begin();
     this.services.tick();
+    this.admission = new Admission(this.config, this.facts.workers, systemClock);
+    this.doors = new Doors(this.config, this.worker, (door) => this.handlers(door));
     this.doors.open();
     if (tls !== null) {
       this.tls = new TlsListeners(native, this.tlsHandlers());
@@ -460,7 +480,8 @@ class DataWorker implements ClientHost {
     for (const client of this.clients.values()) {
       const { session } = client;
       const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
-      if (isIdle && !session.monitors && session.subscriptions === null) client.transport.terminate();
+      if (isIdle && !session.monitors && !session.isReplica && session.subscriptions === null)
+        client.transport.terminate();
     }
   }
 
@@ -550,8 +571,10 @@ class DataWorker implements ClientHost {
     this.guard(() => this.services.monitors.receive(from, batch));
   }
 
-  answer(ask: Ask): Answer {
-    return this.services.answer(ask);
+  answer({ ask, from: to, id }: Extract<ToWorker, { kind: "ask" }>): void {
+    const done = (answer: Answer) => postToMain({ kind: "answer", worker: this.worker, to, id, answer });
+    if (ask.kind !== "profile") return done(this.services.answer(ask));
+    this.profiles.run(ask.request, (file) => done({ kind: "profile", file }));
   }
 
   settled(id: number, answers: Answer[]): void {
@@ -561,6 +584,7 @@ class DataWorker implements ClientHost {
   /** Sends the queued replies, stops listening, and closes all connections. */
   stop(): void {
     this.engine.turn.finish();
+    if (this.config.flag("server.heap_profiling")) this.profiles.heap();
     this.doors.stop();
     this.tls?.stop();
     for (const client of this.clients.values()) client.transport.end();
@@ -602,7 +626,8 @@ function listen(tls: TlsMaterial | null): void {
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
-  if (worker?.snapshots.receive(message) === true || worker?.replica.receive(message) === true) return;
+  if (worker?.snapshots.receive(message) === true || worker?.services.replicas.receive(message) === true) return;
+  if (worker?.replica.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);
@@ -630,13 +655,10 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       postToMain({ kind: "logging", worker: workerNumber() });
       return;
     case "ask":
-      postToMain({
-        kind: "answer",
-        worker: workerNumber(),
-        to: message.from,
-        id: message.id,
-        answer: worker!.answer(message.ask),
-      });
+      worker!.answer(message);
+      return;
+    case "heap":
+      worker!.profiles.heap();
       return;
     case "renewTls":
       worker!.renewTls(message.material);

@@ -9,7 +9,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NewerCommands } from "../support/newer-commands.ts";
-import { caughtUp, eventually, linkUp, type Node, startPrimary, startReplicaOf, stopAll } from "../support/primaries.ts";
+import {
+  caughtUp,
+  eventually,
+  linkUp,
+  type Node,
+  startPrimary,
+  startReplicaOf,
+  stopAll,
+} from "../support/primaries.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 import { ask, type Reply, show } from "../support/resp.ts";
 import { requireRedis } from "../support/servers.ts";

@@ -1,5 +1,6 @@
 /** Ports and access: can the server listen, and who can reach it? */
 import type { Config } from "../base/config/config.ts";
+import type { BindHost } from "../base/config/syntax.ts";
 import { osErrorText } from "../base/errors.ts";
 import { type Finding, failure, fine, note, warning } from "./finding.ts";
 import { read, type Surroundings } from "./surroundings.ts";
@@ -8,9 +9,12 @@ export async function checkPorts(config: Config, around: Surroundings): Promise<
   const port = config.number("server.port");
   const found: Finding[] = [];
   if (port === 0 && config.tlsPort === 0) found.push(note("port", "no TCP port is configured"));
-  if (port !== 0) found.push(...(await checkPort(config, around, "port", port, "server.port")));
-  if (config.tlsPort !== 0)
-    found.push(...(await checkPort(config, around, "tls_port", config.tlsPort, "server.tls_port")));
+  const { bindHosts, tlsPort } = config;
+  const admin = [{ host: config.text("server.admin_bind"), optional: false }];
+  const adminPort = config.number("server.admin_port");
+  if (port !== 0) found.push(...(await checkPort(bindHosts, around, "port", port)));
+  if (tlsPort !== 0) found.push(...(await checkPort(bindHosts, around, "tls_port", tlsPort)));
+  if (adminPort !== 0) found.push(...(await checkPort(admin, around, "admin_port", adminPort)));
   if (config.flag("metrics.enabled")) found.push(checkMetricsPort(config, around));
   return found;
 }
@@ -28,23 +32,22 @@ function checkMetricsPort(config: Config, around: Surroundings): Finding {
 }
 
 async function checkPort(
-  config: Config,
+  hosts: readonly BindHost[],
   around: Surroundings,
-  check: string,
+  check: "port" | "tls_port" | "admin_port",
   port: number,
-  key: string,
 ): Promise<Finding[]> {
   const found: Finding[] = [];
   const denied = privilegeMissing(around, port);
   if (denied !== null) found.push({ ...denied, check });
-  for (const { host, optional } of config.bindHosts) {
+  for (const { host, optional } of hosts) {
     const code = around.tryListen(host, port);
     if (code === "") found.push(fine(check, `${host}:${port} is free`));
     else if (code === "EADDRINUSE" && (await around.answersRedis(host, port)))
       found.push(note(check, `${host}:${port} is served by a running Redis-compatible server`));
     else {
       const mends: Readonly<Record<string, string>> = {
-        EADDRINUSE: `ss -tlnp 'sport = :${port}' shows who has it; else ${key} = ${port + 1}`,
+        EADDRINUSE: `ss -tlnp 'sport = :${port}' shows who has it; else server.${check} = ${port + 1}`,
         EADDRNOTAVAIL: `ip -br address shows this machine's addresses; set server.bind to one of them`,
       };
       const report = optional ? warning : failure;
@@ -52,7 +55,7 @@ async function checkPort(
         report(check, {
           text: `${host}:${port}: ${osErrorText(code)}`,
           meaning: optional ? "The server starts without this address." : "The server cannot start.",
-          mend: mends[code] ?? `${key} = another port`,
+          mend: mends[code] ?? `server.${check} = another port`,
         }),
       );
     }

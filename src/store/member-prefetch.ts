@@ -51,7 +51,7 @@ const REACH = ENTRIES_MAX * 4;
 export class MemberPrefetch {
   /** Members looked up. */
   count = 0;
-  /** Those of the command that runs: the next one to seek, and the end. */
+  /** Members of the command that runs: number of the next one to seek, and of the first behind them. */
   next = 0;
   end = 0;
   /** Hash of the member last sought. */
@@ -85,7 +85,7 @@ export class MemberPrefetch {
   private height = 0;
   private entries = 0;
 
-  // What `turn` found.
+  // What `locate` found.
   private m: Int32Array;
   private region = 0;
 
@@ -121,7 +121,7 @@ export class MemberPrefetch {
     const isSorted = type === RecordType.SortedSet;
     if (!isSorted && type !== RecordType.Set && type !== RecordType.Hash) return false;
     const root: Ref = nodeOf(m, w);
-    // What was read of the root for the preceding command is good enough: the lock is only read again for another tree.
+    // The root was read for the preceding command already: whether the shard is locked is read again only for another tree.
     if (root === this.root && shard === this.shard) return this.height > 0;
     const isCached = root === this.lastRoot;
     this.root = root;
@@ -130,7 +130,7 @@ export class MemberPrefetch {
     const version = shard.publishedStructureVersion;
     if (shard.isLocked) return false;
     this.version = version;
-    const at = this.turn(root);
+    const at = this.locate(root);
     if (at < 0) return false;
     // A sorted set keeps its members in the second tree.
     const tree = at + ROOT_TREES + (isSorted ? ROOT_TREE_WORDS : 0);
@@ -165,7 +165,7 @@ export class MemberPrefetch {
     let high = HASH_MOST;
     let count = this.entries;
     for (let level = this.height - 1; level > 0; level--) {
-      const at = this.turn(ref);
+      const at = this.locate(ref);
       if (at < 0) return false;
       const { m } = this;
       const children = m[at + HEAD_WORD]! & 0xffff;
@@ -187,7 +187,7 @@ export class MemberPrefetch {
       ref = m[child]!;
       count = m[child + 1]!;
     }
-    const at = this.turn(ref);
+    const at = this.locate(ref);
     if (at < 0 || count <= 0 || count > ENTRIES_MAX) return false;
     refs[path] = ref;
     const i = ((hash - low) / (high - low)) * count || 0;
@@ -199,7 +199,7 @@ export class MemberPrefetch {
   }
 
   /** First word of a block, in `m`; -1 when the reference leads nowhere. */
-  private turn(ref: Ref): number {
+  private locate(ref: Ref): number {
     const address = asAddress(ref);
     const frame = frameAt(this.c, this.shard!, address);
     const region = regionOf(frame);

@@ -18,9 +18,9 @@
  * a mark on its first entry.
  *
  * Invariants
- *   STREAM-1  IDs rise, and none is above the last ID
- *   STREAM-2  the first entry begins a node
- *   STREAM-3  `firstEntries` is the number of entries of the first node, or 0
+ *   STREAM-ENTRIES-1  IDs rise, and none is above the last ID
+ *   STREAM-ENTRIES-2  the first entry begins a node
+ *   STREAM-ENTRIES-3  `firstEntries` is the number of entries of the first node, or 0
  */
 import { assert } from "../base/assert.ts";
 import { copy, equal } from "../base/bytes.ts";
@@ -518,6 +518,7 @@ export abstract class StreamEntries extends Collection {
    * only whole nodes, and at most `limit` entries (0 = no limit). Returns the number of removed entries.
    */
   trim(most: number, least: StreamId, approximate: boolean, limit: number, references: References): number {
+    this.trimmed.length = 0;
     if (references === References.Acked) return this.trimAcked(most, least, approximate, limit);
     const [tree] = this.trees;
     if (!approximate) {
@@ -554,6 +555,7 @@ export abstract class StreamEntries extends Collection {
         tree.normalize();
         this.readId(this.first);
         this.dropReferences(this.first);
+        if (this.notesTrimmed) this.noteTrimmed();
       }
     }
     this.firstEntries = this.firstEntries > count ? this.firstEntries - count : 0;
@@ -570,6 +572,16 @@ export abstract class StreamEntries extends Collection {
     tree.seekRank(0);
     tree.normalize();
     this.markHere();
+  }
+
+  /** IDs that the last trim with References.Delete or Acked has removed, if it was to note them. */
+  readonly trimmed: StreamId[] = [];
+  notesTrimmed = false;
+
+  private noteTrimmed(): void {
+    const id = new StreamId();
+    id.copyFrom(this.first);
+    this.trimmed.push(id);
   }
 
   /** Frees the overflow values of `count` entries of the current leaf, from `at` on. */
@@ -616,6 +628,7 @@ export abstract class StreamEntries extends Collection {
       }
       this.seek(this.first);
       this.removeHere();
+      if (this.notesTrimmed) this.noteTrimmed();
       removed++;
     }
     return removed;
@@ -638,14 +651,17 @@ export abstract class StreamEntries extends Collection {
     let nodes = 0;
     for (let more = tree.normalize(); more; more = tree.next()) {
       this.openHere();
-      assert(this.id.compare(this.last) <= 0, "no ID is above the last (STREAM-1)");
+      assert(this.id.compare(this.last) <= 0, "no ID is above the last (STREAM-ENTRIES-1)");
       tree.reposition();
-      assert(!isFirst || this.beginsNodeHere(), "the first entry begins a node (STREAM-2)");
+      assert(!isFirst || this.beginsNodeHere(), "the first entry begins a node (STREAM-ENTRIES-2)");
       isFirst = false;
       if (this.beginsNodeHere()) nodes++;
       if (nodes === 1) first++;
     }
-    assert(this.firstEntries === 0 || this.firstEntries === first, "the first node's entries are counted (STREAM-3)");
+    assert(
+      this.firstEntries === 0 || this.firstEntries === first,
+      "the first node's entries are counted (STREAM-ENTRIES-3)",
+    );
   }
 }
 

@@ -111,6 +111,13 @@ describe("ports", () => {
     expect(of(await scene({}, { tryListen: () => "EADDRNOTAVAIL" }).find(), "port")[0]).toContain("Cannot assign");
   });
 
+  test("the port of administrators is checked at its own address", async () => {
+    const admin = `${BASE}[server]\nadmin_port = 7000\nadmin_bind = "127.0.0.2"\n`;
+    expect(of(await scene({}, taken(7000)).find(admin), "admin_port")).toEqual([
+      "error: 127.0.0.2:7000: Address already in use (os error 98)",
+    ]);
+  });
+
   test("one below 1024 needs a capability, which root and the kernel's setting make unnecessary", async () => {
     const low = `${BASE}[server]\nport = 80\n`;
     const user = { userId: 1000 };

@@ -121,7 +121,7 @@ export class Effects {
     if (CHECKS) assert(this.left === 0, "a command has as many arguments as it announced (EFFECTS-1)");
     if (this.commands === 0) {
       this.first = this.last = db;
-      this.section.hasEffects();
+      this.section.noteEffects();
     } else {
       if (this.commands === 1) this.wrap();
       if (db !== this.last) this.selectInUnit(db);
@@ -260,7 +260,7 @@ export class Effects {
     this.request = call.bytes;
     this.requestStart = start;
     this.requestEnd = end;
-    this.section.hasEffects();
+    this.section.noteEffects();
   }
 
   /**

@@ -369,8 +369,18 @@ export interface ServerServices {
   readonly pushes: PushService;
   /** Has all workers apply a change of the prefixes that clients track. `done`: they have. */
   sharePrefixes?(change: PrefixChange, done: () => void): void;
+  /** Has every worker write a profile of itself. `done`: all have. Left out in the embedded mode. */
+  writeProfiles?(request: ProfileRequest, done: (files: ProfileFile[]) => void): void;
   /** Asks the main thread for another memory region. */
   wantRegion(): void;
+}
+
+/** A snapshot of the heap, or samples of the next `ms`. */
+export type ProfileRequest = { readonly kind: "heap" } | { readonly kind: "cpu"; readonly ms: number };
+/** `failure`: "" = the file was written. */
+export interface ProfileFile {
+  readonly path: string;
+  readonly failure: string;
 }
 
 export interface ClientLine {

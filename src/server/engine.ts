@@ -181,7 +181,7 @@ export class Engine implements TurnWork {
     this.stopsOnSaveError = stops && (this.config.text("persistence.save") !== "" || reliesOnCheckpoints);
   }
 
-  /** Who changes keys between commands. */
+  /** The session in whose name keys change between commands: they expire or are evicted. */
   private readonly nobody = new Session(0);
 
   /** Called by the turn that begins. Reads the clock and checks the memory limit. */
@@ -230,7 +230,7 @@ export class Engine implements TurnWork {
     this.noteReplication();
   }
 
-  /** Looks whether effects go into the replication stream. Between commands only: a command either has effects or has not. */
+  /** Reads whether effects go into the replication stream. Between commands only: a command either has effects or has not. */
   noteReplication(): void {
     const stream = this.call.replication?.stream;
     this.effects.stream = stream?.takesEffects === true ? stream : null;
@@ -275,7 +275,7 @@ export class Engine implements TurnWork {
   private setGate(log: ChangeLog, waits: boolean): void {
     const { dispatcher, store, effects } = this;
     dispatcher.isGated = waits;
-    store.section.ends = waits ? (section) => section.setPosition(effects.position) : null;
+    store.section.onDataChange = waits ? (section) => section.setPosition(effects.position) : null;
     this.turn.setGate(waits ? this.gate : null);
     if (!waits) this.turn.release(log.end);
   }

@@ -10,7 +10,7 @@ import type { TlsMaterial } from "./tls-files.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
-import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
+import type { ClientFilter, ClientLine, Pause, ProfileFile, ProfileRequest } from "../dispatch/services.ts";
 import type { UserAnswer, UserAsk } from "./user-changes.ts";
 
 /** Facts about the process that every worker shows in INFO. */
@@ -56,6 +56,8 @@ export type Ask =
   | { kind: "statistics"; ask: StatisticsAsk }
   | { kind: "prefixes"; change: PrefixChange }
   | { kind: "users"; ask: UserAsk }
+  /** Answered when the profile is taken. */
+  | { kind: "profile"; request: ProfileRequest }
   | { kind: "reset" };
 
 export type Answer =
@@ -69,6 +71,7 @@ export type Answer =
   | { kind: "hotKeys"; answer: HotKeysAnswer }
   | { kind: "statistics"; answer: StatisticsAnswer }
   | { kind: "users"; answer: UserAnswer }
+  | { kind: "profile"; file: ProfileFile }
   | { kind: "done" };
 
 export type ToWorker =
@@ -129,6 +132,8 @@ export type ToWorker =
   | { kind: "answers"; id: number; answers: Answer[] }
   | { kind: "monitored"; from: number; batch: MonitorBatch }
   | { kind: "monitorTaken"; bytes: number }
+  /** SIGUSR2: writes a snapshot of the heap. */
+  | { kind: "heap" }
   | { kind: "stop" };
 
 export type ToMain =

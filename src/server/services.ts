@@ -13,6 +13,8 @@ import {
   type ClientFilter,
   Pause,
   type ProcessUse,
+  type ProfileFile,
+  type ProfileRequest,
   type ServerServices,
   type ServerTotals,
   type WorkerFigures,
@@ -481,6 +483,12 @@ export class Services implements ServerServices {
     this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
   }
 
+  writeProfiles(request: ProfileRequest, done: (files: ProfileFile[]) => void): void {
+    this.ask({ kind: "profile", request }, (answers) => {
+      done(answers.flatMap((answer) => (answer.kind === "profile" ? [answer.file] : [])));
+    });
+  }
+
   shutdown(): void {
     this.post({ kind: "shutdown" });
   }
@@ -666,7 +674,8 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "rewriteAof":
       case "loadAof":
-      case "rewriteConfig": // never arrives here: the main thread answers it
+      case "rewriteConfig": // never arrives here: the main thread answers it, and the worker a profile
+      case "profile":
         return { kind: "done" };
     }
   }

@@ -291,7 +291,7 @@ class Supervisor {
         if (this.tls.served !== null) this.tls.reload("SIGHUP");
       });
     });
-    process.on("SIGUSR2", () => log.info("SIGUSR2 is ignored"));
+    process.on("SIGUSR2", () => this.snapshotHeaps(log));
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++)
       this.send(worker, { kind: "listen", tls: this.tls.served });
@@ -341,6 +341,14 @@ class Supervisor {
     return stalled.length === 0
       ? ""
       : `no turn of the event loop for ${STALLED_MS / 1000} s in worker ${stalled.join(", ")}`;
+  }
+
+  private snapshotHeaps(log: Logger): void {
+    if (!this.config.flag("server.heap_profiling"))
+      return log.info(
+        "SIGUSR2 is ignored: it writes snapshots of the heap after CONFIG SET server.heap_profiling yes, or with --enable-heap-profiling",
+      );
+    for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "heap" });
   }
 
   private get places(): DataPlaces {

@@ -33,9 +33,10 @@ import { Client, type ClientHost, type Transport } from "./client.ts";
 import { Collector } from "./collector.ts";
 import { Engine } from "./engine.ts";
 import { Mailbox } from "./mailbox.ts";
-import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import type { Answer, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { NativeSockets } from "./native-sockets.ts";
 import { persistenceOf } from "./persistence.ts";
+import { Profiles } from "./profiles.ts";
 import { primaryFeedOf } from "./primary-host.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
@@ -77,6 +78,7 @@ class DataWorker implements ClientHost {
   readonly services: Services;
   readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
+  readonly profiles: Profiles;
   private readonly logs: LogRoot;
   readonly replica: ReplicaPart;
   private readonly log: Logger;
@@ -105,6 +107,7 @@ class DataWorker implements ClientHost {
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.replication = new ReplicationState(control, new ReplicationStream(control, start.replicationRing));
     this.engine.attachReplication(this.replication);
+    this.profiles = new Profiles(worker, facts.workers, config, realFiles, systemClock, this.log);
     this.figures = new WorkerFigures(this.engine, this.services, systemClock);
     checkTlsSettings(config, realFiles, logs.target("tls"));
     this.services.attach(this.engine, (client) => {
@@ -170,8 +173,8 @@ class DataWorker implements ClientHost {
     return this.nextClient++ * this.facts.workers + this.worker;
   }
 
-  /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
-  private serveWhileBusy(native: NativeSockets | null): void {
+  /** Lets scripts that run too long answer the connections of this worker (busy-sockets.ts). */
+  private answerWhileBusy(native: NativeSockets | null): void {
     if (native === null) return;
     const { engine, services, config } = this;
     const sockets = new BusySockets(
@@ -182,7 +185,7 @@ class DataWorker implements ClientHost {
         state: engine.scripts.state,
         clients: () => this.clients.values(),
         listeners: () => this.listeners.map(descriptorOf).filter((descriptor) => descriptor >= 0),
-        mayServe: (descriptor) =>
+        mayAnswer: (descriptor) =>
           engine.users.defaultUser.isOpen &&
           (!config.flag("server.protected_mode") || native.isFromLoopback(descriptor)),
         mayRun: (client, spec) => engine.call.access.allowsRow(client?.session.user ?? engine.users.defaultUser, spec),
@@ -192,8 +195,8 @@ class DataWorker implements ClientHost {
       },
       () => systemClock.monotonicMs(),
     );
-    engine.scripts.runs.serve = () => sockets.serve();
-    engine.scripts.runs.served = () => setImmediate(() => this.guard(() => sockets.finish()));
+    engine.scripts.runs.answerClients = () => sockets.poll();
+    engine.scripts.runs.busyEnded = () => setImmediate(() => this.guard(() => sockets.finish()));
   }
 
   /** Hands a connection that was accepted by a system call to the event loop, with the bytes of it that were read. */
@@ -211,7 +214,7 @@ class DataWorker implements ClientHost {
   /** Listens, and begins the background work. `tls`: null = TLS is off. */
   listen(tls: TlsMaterial | null): void {
     const native = NativeSockets.open();
-    this.serveWhileBusy(native);
+    this.answerWhileBusy(native);
     this.collector.begin();
     this.services.tick();
     this.listenTcp();
@@ -586,8 +589,10 @@ class DataWorker implements ClientHost {
     this.guard(() => this.services.monitors.receive(from, batch));
   }
 
-  answer(ask: Ask): Answer {
-    return this.services.answer(ask);
+  answer({ ask, from: to, id }: Extract<ToWorker, { kind: "ask" }>): void {
+    const done = (answer: Answer) => postToMain({ kind: "answer", worker: this.worker, to, id, answer });
+    if (ask.kind !== "profile") return done(this.services.answer(ask));
+    this.profiles.run(ask.request, (file) => done({ kind: "profile", file }));
   }
 
   settled(id: number, answers: Answer[]): void {
@@ -597,6 +602,7 @@ class DataWorker implements ClientHost {
   /** Sends the queued replies, stops listening, and closes all connections. */
   stop(): void {
     this.engine.turn.finish();
+    if (this.config.flag("server.heap_profiling")) this.profiles.heap();
     for (const listener of this.listeners) listener.stop(false);
     this.tls?.stop();
     for (const client of this.clients.values()) client.transport.end();
@@ -667,13 +673,10 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       postToMain({ kind: "logging", worker: workerNumber() });
       return;
     case "ask":
-      postToMain({
-        kind: "answer",
-        worker: workerNumber(),
-        to: message.from,
-        id: message.id,
-        answer: worker!.answer(message.ask),
-      });
+      worker!.answer(message);
+      return;
+    case "heap":
+      worker!.profiles.heap();
       return;
     case "renewTls":
       worker!.renewTls(message.material);

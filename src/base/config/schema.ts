@@ -543,6 +543,18 @@ const SERVER = [
     redis: "tracking-table-max-keys",
     doc: "Most keys tracked for client-side caching. 0: no limit.",
   }),
+  key("server.heap_profiling", {
+    type: "bool",
+    default: false,
+    runtime: true,
+    doc: "SIGUSR2 and the end of the process have each worker write a snapshot of its heap, as --enable-heap-profiling does. Snapshots show keys and passwords. DEBUG HEAP writes them in any case.",
+  }),
+  key("server.profile_dir", {
+    type: "path",
+    default: "/tmp",
+    runtime: true,
+    doc: "Where heap snapshots (ferrite-heap.<pid>.<n>.heapsnapshot) and profiles (ferrite-cpu.<pid>.<n>.cpuprofile) are written.",
+  }),
   key("server.slowlog_log_slower_than", {
     type: "int",
     default: 10000,

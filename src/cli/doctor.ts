@@ -61,7 +61,11 @@ async function checkPorts(config: Config): Promise<Finding[]> {
   const port = config.number("server.port");
   const plain: Finding[] =
     port === 0 && config.tlsPort === 0 ? [{ check: "port", level: "info", text: "no TCP port is configured" }] : [];
-  for (const each of [port, config.tlsPort]) if (each !== 0) plain.push(...(await checkPort(config, each)));
+  const { bindHosts } = config;
+  for (const each of [port, config.tlsPort]) if (each !== 0) plain.push(...(await checkPort(bindHosts, each)));
+  const adminPort = config.number("server.admin_port");
+  if (adminPort !== 0)
+    plain.push(...(await checkPort([{ host: config.text("server.admin_bind"), optional: false }], adminPort)));
   if (config.flag("metrics.enabled")) plain.push(checkMetricsPort(config));
   return plain;
 }
@@ -73,11 +77,11 @@ function checkMetricsPort(config: Config): Finding {
   return { check: "metrics_port", level: "warning", text: `${at}: ${osErrorText(code)}` };
 }
 
-async function checkPort(config: Config, port: number): Promise<Finding[]> {
+async function checkPort(hosts: readonly { host: string; optional: boolean }[], port: number): Promise<Finding[]> {
   const findings: Finding[] = [];
   if (port < 1024 && process.getuid?.() !== 0)
     findings.push({ check: "port", level: "info", text: `port ${port} needs CAP_NET_BIND_SERVICE` });
-  for (const { host, optional } of config.bindHosts) {
+  for (const { host, optional } of hosts) {
     const code = tryListen(host, port);
     if (code === "") findings.push({ check: "port", level: "ok", text: `${host}:${port} is free` });
     else if (code === "EADDRINUSE" && (await answersRedis(host, port))) {

@@ -100,7 +100,11 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     max_memory_bytes: config.maxMemoryBytes,
   });
 
-  const reserved = DESCRIPTORS_RESERVED + workers * DESCRIPTORS_PER_WORKER;
+  const hasAdminDoor = config.number("server.admin_port") !== 0 || config.text("server.unix_socket") !== "";
+  const reserved =
+    DESCRIPTORS_RESERVED +
+    workers * DESCRIPTORS_PER_WORKER +
+    (hasAdminDoor ? config.number("server.admin_clients") : 0);
   const clientsPossible = descriptors > 0 ? Math.max(1, descriptors - reserved) : Number.MAX_SAFE_INTEGER;
   if (config.number("server.maxclients") > clientsPossible) {
     log.warn(
@@ -154,16 +158,19 @@ function regionsFor(maxMemory: number, regionBytes: number): number {
 
 /** Binds every address once without sharing it, and closes it again. Throws StartupError when an address is in use. */
 async function tryBind(config: Config): Promise<void> {
-  for (const port of [config.number("server.port"), config.tlsPort]) {
-    if (port === 0) continue;
-    for (const { host, optional } of config.bindHosts) {
-      try {
-        Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
-      } catch (thrown) {
-        const code = errorCode(thrown);
-        if (!optional || code === "EADDRINUSE") throw listenFailed(host, port, code, "");
-      }
-    }
+  for (const port of [config.number("server.port"), config.tlsPort])
+    if (port !== 0) for (const { host, optional } of config.bindHosts) bindOnce(host, port, optional);
+  const adminPort = config.number("server.admin_port");
+  if (adminPort !== 0) bindOnce(config.text("server.admin_bind"), adminPort, false);
+}
+
+/** `isOptional`: the address may be one that this machine does not have. */
+function bindOnce(host: string, port: number, isOptional: boolean): void {
+  try {
+    Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
+  } catch (thrown) {
+    const code = errorCode(thrown);
+    if (!isOptional || code === "EADDRINUSE") throw listenFailed(host, port, code, "");
   }
 }
 
@@ -323,10 +330,12 @@ class Supervisor {
     const hosts = config.bindHosts.map(({ host }) => host).join(", ");
     const port = config.number("server.port");
     const path = config.text("server.unix_socket");
+    const adminPort = config.number("server.admin_port");
     const places = [
       ...(port === 0 ? [] : [`tcp: ${hosts} port ${port}`]),
       ...(config.tlsPort === 0 ? [] : [`tls: ${hosts} port ${config.tlsPort}`]),
       ...(path === "" ? [] : [`unix: ${path}`]),
+      ...(adminPort === 0 ? [] : [`admin: ${config.text("server.admin_bind")} port ${adminPort}`]),
     ];
     return `Ready to accept connections ${places.join(", ")}, ${this.facts.workers} workers`;
   }

@@ -26,7 +26,11 @@ const NOTE = "replication.note";
 /** What the aux fields of an RDB file say; null = nothing that can be used. */
 export function historyOf(fields: readonly (readonly [string, string])[]): SavedHistory | null {
   const values = new Map(fields);
-  return checked(values.get("repl-id"), Number(values.get("repl-offset") ?? -1), Number(values.get("repl-stream-db") ?? 0));
+  return checked(
+    values.get("repl-id"),
+    Number(values.get("repl-offset") ?? -1),
+    Number(values.get("repl-stream-db") ?? 0),
+  );
 }
 
 function checked(id: unknown, offset: unknown, database: unknown): SavedHistory | null {

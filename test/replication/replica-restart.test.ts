@@ -7,7 +7,16 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { caughtUp, eventually, expectSameData, follow, info, linkUp, startPrimaryRedis, startReplicaFerrite } from "../support/replicas.ts";
+import {
+  caughtUp,
+  eventually,
+  expectSameData,
+  follow,
+  info,
+  linkUp,
+  startPrimaryRedis,
+  startReplicaFerrite,
+} from "../support/replicas.ts";
 import { ask, type RespClient } from "../support/resp.ts";
 import { requireRedis, type Server } from "../support/servers.ts";
 
@@ -95,7 +104,10 @@ describe.skipIf(!requireRedis())("a restarted replica", () => {
     async () => {
       const settings = await begin({ "persistence.enable_aof": "true" });
       // The file of before the synchronization is replaced by then.
-      await eventually("the file is whole", async () => (await info(replica, "aof_rewrite_in_progress", "persistence")) === "0");
+      await eventually(
+        "the file is whole",
+        async () => (await info(replica, "aof_rewrite_in_progress", "persistence")) === "0",
+      );
       const full = await info(primary, "sync_full", "stats");
       await ferrite.stop();
       await ask(primary, "RPUSH", "list", "while it was away");

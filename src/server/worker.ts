@@ -583,6 +583,7 @@ class DataWorker implements ClientHost {
 
   /** Sends the queued replies, stops listening, and closes all connections. */
   stop(): void {
+    this.replica.stop();
     this.engine.turn.finish();
     if (this.config.flag("server.heap_profiling")) this.profiles.heap();
     this.doors.stop();

@@ -18,6 +18,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["memory"],
   ["structures"],
   ["store"],
+  ["tier"],
   ["protocol"],
   ["dispatch"],
   ["acl"],

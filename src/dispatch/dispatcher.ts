@@ -9,7 +9,6 @@
  *   DISPATCH-2  a handler that returns Retry has changed nothing, and its reply is discarded
  *   DISPATCH-3  the lock of a run is released by the run's last command, or before the dispatcher does anything else
  */
-import { HEADER_WORDS } from "../store/record.ts";
 import type { Shard } from "../store/shard.ts";
 import { latin1Text } from "../base/bytes.ts";
 import { assert } from "../base/assert.ts";
@@ -34,6 +33,7 @@ import type { Store } from "../store/store.ts";
 import { Access, contextOf } from "./access.ts";
 import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
+import type { ColdAhead } from "./cold-ahead.ts";
 import type { CommandObserver } from "./command-observer.ts";
 import { type LoadShare, Share } from "./load-share.ts";
 import { CommandStatistics } from "./command-statistics.ts";
@@ -41,6 +41,7 @@ import { eventsOf } from "./command-events.ts";
 import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
 import { InnerCommands } from "./inner-commands.ts";
 import { Prefetch } from "./prefetch.ts";
+import { bytesOf, recordBytes, untilNul } from "./request-bytes.ts";
 import { Replies, type Session } from "./session.ts";
 import {
   ALL_SHARDS,
@@ -59,6 +60,7 @@ import {
   Close,
   Done,
   Later,
+  Parked,
   Paused,
   Retry,
   WRITE,
@@ -138,6 +140,7 @@ export class Dispatcher implements TransactionHost {
   /** Observes commands for MONITOR and HOTKEYS; null while neither is on. */
   observer: CommandObserver | null = null;
   readonly statistics: CommandStatistics;
+  private readonly cold: ColdAhead;
   private readonly transactions: Transactions;
   private readonly access: Access;
   /** What scripts of all workers do. */
@@ -161,6 +164,7 @@ export class Dispatcher implements TransactionHost {
       call.config,
     );
     call.statistics = this.statistics;
+    this.cold = call.cold;
     this.access = call.access = new Access(call, table);
     call.inner = new InnerCommands(call, this);
     this.scriptState = new ScriptState(this.store.arena.control, this.store.worker);
@@ -223,7 +227,7 @@ export class Dispatcher implements TransactionHost {
     if (held !== null) return held;
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
-      if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
+      if (admission !== Admission.Granted) return admission === Admission.Deferred ? this.cold.outcome() : Done;
     }
     if (observer !== null) {
       if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
@@ -237,7 +241,7 @@ export class Dispatcher implements TransactionHost {
       ? this.runSingle(spec, i, call, reply)
       : this.runOther(spec, call, reply);
     if (this.isGated) reply.position = Math.max(reply.position, this.section.seenPosition);
-    if (outcome === Retry) return this.retried(replyAt, handedOn);
+    if (outcome === Retry) return this.retried(i, row, replyAt, handedOn);
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) this.failed(row, reply.errors - errors);
     if (this.runShard !== null) statistics.continueRun(call);
@@ -276,6 +280,10 @@ export class Dispatcher implements TransactionHost {
 
   /** A command without keys, with all shards, or with several keys. */
   private runOther(spec: CommandSpec, call: Call, reply: Reply): Outcome {
+    return this.cold.isOn ? this.cold.atOnce(() => this.runAny(spec, call, reply)) : this.runAny(spec, call, reply);
+  }
+
+  private runAny(spec: CommandSpec, call: Call, reply: Reply): Outcome {
     const hasNoKeys = spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0;
     if (!hasNoKeys && (spec.flags & LOCKS_ITSELF) === 0) return this.runMany(spec, call, reply);
     const outcome = spec.run(call, reply) ?? Done;
@@ -292,7 +300,7 @@ export class Dispatcher implements TransactionHost {
     if ((flags & (NO_MULTI | ASKS_THREADS)) !== 0) return this.reject(row, ErrorText.notInTransaction);
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
-      if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
+      if (admission !== Admission.Granted) return admission === Admission.Deferred ? this.cold.outcome() : Done;
     } else if (this.memoryExceeded) {
       return this.reject(row, ErrorText.outOfMemory);
     }
@@ -316,13 +324,15 @@ export class Dispatcher implements TransactionHost {
     if (!this.isNearLimit) return true;
     return (
       (pool.freeChunks > this.freeChunksMin && this.store.usedBytes + bytes <= this.usedBytesMax) ||
-      this.evict(null, bytes)
+      this.evict(null, bytes) ||
+      this.cold.goesOn()
     );
   }
 
-  /** Discards the reply of a command that returned Retry. */
-  private retried(replyAt: number, handedOn: number): Outcome {
-    const { reply } = this;
+  /** Discards the reply of a command that returned Retry, or replies why a cold value cannot be read. */
+  private retried(i: number, row: number, replyAt: number, handedOn: number): Outcome {
+    const { reply, cold } = this;
+    const failure = cold.takeFailure();
     const { session } = this.call;
     if (session.isLoader) this.loadShare?.retried();
     // What was told before the command stays.
@@ -331,8 +341,11 @@ export class Dispatcher implements TransactionHost {
     assert(reply.handedOn === handedOnBefore, "a command that is retried has replied nothing (DISPATCH-2)");
     assert(!this.section.isAtOnce, "a command that runs at once is not retried");
     reply.at = heard === null ? replyAt : heard.replyAt;
+    if (failure !== "") return this.reject(row, failure);
     this.statistics.retried();
-    return Retry;
+    const outcome = cold.outcome();
+    if (outcome === Parked) cold.askAhead(this.prefetch, i);
+    return outcome;
   }
 
   /** What keeps the command from running now, or queues it; null = nothing. */
@@ -411,19 +424,26 @@ export class Dispatcher implements TransactionHost {
       const key = this.prefetch.keyAt(i);
       this.endRun();
       if (!this.evict(key === null ? null : this.store.shardOf(key.hashA), recordBytes(call))) {
-        return this.refuseMemory(row);
+        return this.cold.parks ? this.defer() : this.refuseMemory(row);
       }
     }
     if (staged.length > 0 && call.effects.isOn) call.effects.copyStaged(staged);
     if (pool.reserve(pool.commandChunks)) return Admission.Granted;
     const mayGrow = this.mayGrow();
     if (pool.reserve(pool.commandChunks)) return Admission.Granted;
-    if (!mayGrow) return this.refuseMemory(row);
+    return mayGrow ? this.defer() : this.refuseMemory(row);
+  }
+
+  private defer(): Admission {
     this.endRun();
     this.statistics.endRun();
     // The workers that load a file together have agreed on this command already.
-    if (call.session.isLoader) this.loadShare?.retried();
+    if (this.call.session.isLoader) this.loadShare?.retried();
     return Admission.Deferred;
+  }
+  /** The command that `evict` was asked for waits until the disk tier has made room. */
+  parkForRoom(): void {
+    this.cold.park();
   }
 
   private refuseMemory(row: number): Admission {
@@ -500,7 +520,7 @@ export class Dispatcher implements TransactionHost {
         section.leave();
       }
     } catch (error) {
-      throw section.failed(error);
+      return this.cold.stopped(section.failed(error));
     }
     return outcome;
   }
@@ -563,6 +583,7 @@ export class Dispatcher implements TransactionHost {
         return Retry;
       }
     }
+    if (this.cold.isOn && this.cold.lacksValues(spec)) return this.cold.leave();
     call.keyspace = call.keyspaces.of(call.session.db);
     const { changes } = store;
     const { tracking } = call.session;
@@ -670,23 +691,5 @@ export class Dispatcher implements TransactionHost {
   }
 }
 
-/** Bytes of the commands of a batch. */
-function bytesOf(parser: Parser): number {
-  return parser.commands === 0 ? 0 : parser.endOf[parser.commands - 1]! - parser.startOf[0]!;
-}
 /** Most bytes by which effects may exceed the requests. */
 const LOG_SPARE = 64 << 10;
-
-/** Estimates the bytes of the record that a command writes, from its key and its longest other argument. A lower bound. */
-function recordBytes(call: Call): number {
-  let longest = 0;
-  for (let i = 2; i < call.argCount; i++) longest = Math.max(longest, call.argBytes(i));
-  return HEADER_BYTES + ((call.argBytes(1) + 3) & ~3) + longest;
-}
-const HEADER_BYTES = HEADER_WORDS * 4;
-
-/** The text up to the first NUL, because Redis prints names and arguments as C strings. */
-function untilNul(text: string): string {
-  const end = text.indexOf("\0");
-  return end < 0 ? text : text.slice(0, end);
-}

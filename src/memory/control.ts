@@ -14,6 +14,7 @@
  *   trackers     ├─ per worker, TRACKER_WORDS for each of TRACKERS, and a line ─┤
  *   channels     ├─ per stripe of channels, STRIPE_WORDS (store/channels.ts) ┤
  *   logins       ├─ LOGIN_WORDS for each of LOGINS (acl/login-guard.ts) ┤
+ *   cold files   ├─ COLD_FILE_WORDS for each of COLD_FILES (store/cold-files.ts) ┤
  *
  * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
  *
@@ -72,6 +73,10 @@ export const STRIPE_WORDS = 32;
 export const LOGINS = 2048;
 export const LOGIN_WORDS = 8;
 
+/** Segment files that can be there at a time, and the words of each. */
+export const COLD_FILES = 16384;
+export const COLD_FILE_WORDS = 4;
+
 const MAGIC = 0x46_52_54_31;
 
 // Globals. The pool's lock and the pool's lists have separate pairs of cache lines (CONTROL-C3).
@@ -97,6 +102,8 @@ export const LOADING_AT = 57;
 export const SUBSCRIBED_AT = 58;
 /** Next id of an entry of ACL LOG. */
 export const DENIAL_ID_AT = 59;
+/** Number of the last segment file. */
+export const COLD_STATE_AT = 60;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
 /** Lock and words of the change log (memory/change-log.ts), on two pairs of cache lines. */
@@ -167,6 +174,7 @@ export class Control {
   readonly trackersAt: number;
   readonly channelsAt: number;
   readonly loginsAt: number;
+  readonly coldFilesAt: number;
 
   private constructor(
     readonly buffer: SharedArrayBuffer,
@@ -188,6 +196,7 @@ export class Control {
     this.trackersAt = at.trackers;
     this.channelsAt = at.channels;
     this.loginsAt = at.logins;
+    this.coldFilesAt = at.coldFiles;
   }
 
   /** Creates a zeroed control block for `geometry`. */
@@ -259,7 +268,8 @@ function placesOf(g: Geometry) {
   const channels = line(scripts + SCRIPT_WORDS + g.workers * RUNNING_WORDS);
   const trackers = line(channels + STRIPES * STRIPE_WORDS);
   const logins = line(trackers + g.workers * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS));
-  const words = logins + LOGINS * LOGIN_WORDS;
+  const coldFiles = line(logins + LOGINS * LOGIN_WORDS);
+  const words = coldFiles + COLD_FILES * COLD_FILE_WORDS;
   return {
     workers,
     keyspaceMap,
@@ -273,6 +283,7 @@ function placesOf(g: Geometry) {
     channels,
     trackers,
     logins,
+    coldFiles,
     words,
   };
 }

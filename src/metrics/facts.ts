@@ -1,5 +1,5 @@
 /** What the metrics are made of. The server reads it from shared memory once a scrape (server/metrics-facts.ts). */
-import type { Certificates } from "../dispatch/services.ts";
+import type { Certificates, TierFigures } from "../dispatch/services.ts";
 
 export interface DatabaseFacts {
   readonly db: number;
@@ -122,6 +122,8 @@ export interface Facts {
     readonly stalePercent: number;
     readonly exceedingMs: number;
   };
+  /** null = there is no disk tier. */
+  readonly tier: TierFigures | null;
   readonly epochs: {
     readonly current: number;
     readonly pins: number;

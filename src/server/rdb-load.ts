@@ -72,6 +72,10 @@ export class RdbLoad {
     const { engine, loader } = this;
     engine.readClock();
     const now = engine.monotonicMs;
+    if (engine.memory.mustWaitForTier()) {
+      this.movedMs = now;
+      return PAUSE_MS;
+    }
     const loaded = loader.step(now + SLICE_MS);
     if (this.worker === 0) this.tellProgress(now);
     if (loaded === Loaded.Done) return -1;

@@ -15,6 +15,7 @@ import {
   type ProcessUse,
   type ServerServices,
   type ServerTotals,
+  type TierFigures,
   type WorkerFigures,
 } from "../dispatch/services.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
@@ -29,6 +30,7 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { Cell, Cells, deniedTotals } from "./cells.ts";
+import { tierFigures } from "./tier-figures.ts";
 import type { Client } from "./client.ts";
 import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter, monitorAddress } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
@@ -81,6 +83,10 @@ export class Services implements ServerServices {
   collector!: Collector;
   pushes!: Pushes;
   certificates: Certificates | null = null;
+  get tier(): TierFigures | null {
+    const { engine, cells } = this;
+    return engine.tier === null ? null : tierFigures(cells, engine.store.cold.files);
+  }
   users!: UserRequests;
   rejected = 0;
   private readonly cells: Cells;

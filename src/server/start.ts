@@ -6,9 +6,18 @@
  * fails although the workers share the port) → memory → workers attach → workers listen.
  */
 import { closeSync } from "node:fs";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { type Config, FROM_RUNTIME } from "../base/config/config.ts";
-import { errorCode, errorMessage, listenFailed, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
+import {
+  dataDirectoryFailed,
+  errorCode,
+  errorMessage,
+  listenFailed,
+  loadFailed,
+  outOfMemory,
+  StartupError,
+} from "../base/errors.ts";
+import { emptySegments, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import type { Logger, LogRoot } from "../base/log.ts";
@@ -104,6 +113,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   log.info(`started, PID: ${process.pid}`);
   log.info("Server initialized");
   tidy(config, log);
+  prepareSegments(config, log);
   const recovered = recoverFor(config, logs);
   const server = new Supervisor(config, logs, memory, facts, recovered, aclText);
   const code = await server.run();
@@ -118,6 +128,21 @@ function tidy(config: Config, log: Logger): void {
   } catch (thrown) {
     if (!(thrown instanceof FileFailure)) throw thrown;
     log.warn(`the directory of the checkpoints could not be tidied: ${thrown.message}`);
+  }
+}
+
+/** Removes the segment files of another process, and makes the directory for those of this one. Throws StartupError. */
+function prepareSegments(config: Config, log: Logger): void {
+  const directory = resolve(config.text("storage.data_dir"));
+  const isOn = config.flag("storage.tiering");
+  try {
+    if (!isOn && realFiles.stat(join(directory, SEGMENTS_DIRECTORY)) === null) return;
+    const removed = emptySegments(realFiles, directory);
+    if (removed > 0) log.info(`${removed} segment files of the last run removed`);
+  } catch (thrown) {
+    if (!(thrown instanceof FileFailure)) throw thrown;
+    if (isOn) throw dataDirectoryFailed(join(directory, SEGMENTS_DIRECTORY), thrown.code);
+    log.warn(`segment files of an earlier run could not be removed: ${thrown.message}`);
   }
 }
 

@@ -109,6 +109,11 @@ class DataWorker implements ClientHost {
       { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
     );
     if (worker === 0) this.services.persistence.begin();
+    this.engine.startTier(realFiles, facts.workers, {
+      later: (work) => setImmediate(() => this.guard(work)),
+      soon: (work) => setTimeout(() => this.guard(work), 1),
+      warn: (text) => logs.target("storage").warn(text),
+    });
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     const { geometry } = control;
     this.collector = new Collector(
@@ -427,6 +432,7 @@ class DataWorker implements ClientHost {
       this.maintainData();
       this.services.tick();
       this.closeOffenders();
+      engine.tier?.tick();
       engine.publishCounters();
       this.figures.publish(this.config.number("storage.expire_check_interval"));
     });

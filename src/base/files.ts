@@ -590,6 +590,10 @@ export class MemoryFiles implements Files {
   get callCount(): number {
     return this.calls.get("*") ?? 0;
   }
+  /** Calls of an operation so far. */
+  callsOf(operation: string): number {
+    return this.calls.get(operation) ?? 0;
+  }
   /** Plans another failure. */
   planFailure(failure: PlannedFailure): void {
     this.failures.push(failure);

@@ -221,6 +221,17 @@ export class ColdValues {
     if (isWanted && this.promote(at)) this.promotions++;
   }
 
+  /** Runs `work`, which reads values that are not wanted in memory therefore: of a dump, of a whole data set. */
+  keepingCold<T>(work: () => T): T {
+    const { promotes } = this;
+    this.promotes = false;
+    try {
+      return work();
+    } finally {
+      this.promotes = promotes;
+    }
+  }
+
   /** A record no longer refers to its cold value. */
   release(m: Int32Array, w: number): void {
     this.files.count(coldFile(m, w), entryUnits(keyBytes(m, w), valueBytes(m, w)), -1);

@@ -167,7 +167,14 @@ describe("commands over cold values", () => {
       await allCold(client, keys);
       const blocking = await figure(client, "tier_disk_reads_blocking");
       await client.pipeline([["MULTI"], ...keys.map((key) => ["STRLEN", key]), ["GET", "cold:3"], ["EXEC"]]);
-      await ask(client, "EVAL", "return {redis.call('get', KEYS[1]), redis.call('getrange', KEYS[2], 0, 7)}", "2", "cold:4", "cold:5");
+      await ask(
+        client,
+        "EVAL",
+        "return {redis.call('get', KEYS[1]), redis.call('getrange', KEYS[2], 0, 7)}",
+        "2",
+        "cold:4",
+        "cold:5",
+      );
       expect(await figure(client, "tier_disk_reads_blocking")).toBe(blocking);
       const sorted = await client.command("SORT", "list", "BY", "nosort", "GET", "cold:*", "LIMIT", "0", "5");
       expect(sorted.type === "array" ? sorted.value.map(show) : []).toEqual(
@@ -197,7 +204,9 @@ describe("commands over cold values", () => {
       expect(await ask(client, "GETSET", "f", "new")).toBe(JSON.stringify(value(5)));
       const dump = await client.command("DUMP", "g");
       expect(await ask(client, "GETDEL", "g")).toBe(JSON.stringify(value(6)));
-      expect(await ask(client, "RESTORE", "g2", "0", Buffer.from((dump as { value: string }).value, "latin1"))).toBe("+OK");
+      expect(await ask(client, "RESTORE", "g2", "0", Buffer.from((dump as { value: string }).value, "latin1"))).toBe(
+        "+OK",
+      );
       const after = await client.command("MGET", "a", "a2", "b", "b2", "c", "d", "e", "f", "g2");
       expect(after.type === "array" ? after.value.map(show) : []).toEqual([
         "null$",

@@ -6,7 +6,7 @@
  * Method: Ferrite with one worker and redis-server run at the same time, and redis-benchmark drives one of them at a time, in
  * pipelines of 16 (of 1 for long scripts). A pair is a neighbouring sample of each; the figure is the median of the ratios.
  */
-import { ask } from "../test/support/resp.ts";
+import { ask, encodeCommand } from "../test/support/resp.ts";
 import { type Server, startFerrite, startRedis } from "../test/support/servers.ts";
 import { Options, printHead, processCpuUs, table } from "./machine.ts";
 
@@ -96,6 +96,59 @@ const CELLS: readonly Cell[] = [
   },
 ];
 
+/** A transaction of ten SETs of random keys: its commands, and the bytes of its replies. */
+const SETS = 10;
+const KEYS = 100_000;
+const REPLY_BYTES = "+OK\r\n".length * (SETS + 1) + "+QUEUED\r\n".length * SETS + `*${SETS}\r\n`.length;
+const CONNECTIONS = 20;
+const TRANSACTIONS = 100_000;
+
+function transactions(count: number): Buffer {
+  const parts: Buffer[] = [];
+  for (let n = 0; n < count; n++) {
+    parts.push(encodeCommand(["MULTI"]));
+    for (let i = 0; i < SETS; i++) {
+      const key = `key:${Math.floor(Math.random() * KEYS)}`.padEnd(16, "x");
+      parts.push(encodeCommand(["SET", key, "v".repeat(64)]));
+    }
+    parts.push(encodeCommand(["EXEC"]));
+  }
+  return Buffer.concat(parts);
+}
+
+/** CPU per transaction, us: each connection sends `pipeline` of them and waits for the replies. */
+async function cpuOfTransactions(server: Server, pipeline: number): Promise<number> {
+  const requests = Array.from({ length: 50 }, () => transactions(pipeline));
+  const rounds = Math.ceil(TRANSACTIONS / pipeline / CONNECTIONS);
+  const before = processCpuUs(server.pid);
+  await Promise.all(
+    Array.from({ length: CONNECTIONS }, async (_, c) => {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      let missing = REPLY_BYTES * pipeline;
+      let round = 0;
+      const socket = await Bun.connect({
+        hostname: "127.0.0.1",
+        port: server.port,
+        socket: {
+          data: (own, bytes) => {
+            missing -= bytes.length;
+            if (missing < 0) return reject(new Error("more was replied than expected"));
+            if (missing > 0) return;
+            if (++round === rounds) return resolve();
+            missing = REPLY_BYTES * pipeline;
+            own.write(requests[(c + round) % requests.length]!);
+          },
+          error: (_, thrown) => reject(thrown),
+        },
+      });
+      socket.write(requests[c]!);
+      await promise;
+      socket.end();
+    }),
+  );
+  return (processCpuUs(server.pid) - before) / (rounds * pipeline * CONNECTIONS);
+}
+
 const options = new Options(
   {
     cells: "comma-separated names, default all",
@@ -130,9 +183,31 @@ async function cpuOf(server: Server, cell: Cell, sha: string): Promise<number> {
   return (processCpuUs(server.pid) - before) / requests;
 }
 
+/** Medians of `pairs` samples of both servers, and of their ratios. The first of each is not counted. */
+async function compared(
+  name: string,
+  pairs: number,
+  ferrite: Server,
+  redis: Server,
+  measure: (server: Server) => Promise<number>,
+): Promise<string[]> {
+  await measure(ferrite);
+  await measure(redis);
+  const samples: { ours: number; theirs: number }[] = [];
+  for (let n = 0; n < pairs; n++) samples.push({ ours: await measure(ferrite), theirs: await measure(redis) });
+  const median = (of: (sample: { ours: number; theirs: number }) => number) =>
+    samples.map(of).sort((a, b) => a - b)[samples.length >> 1]!;
+  return [
+    name,
+    median((s) => s.ours).toFixed(2),
+    median((s) => s.theirs).toFixed(2),
+    median((s) => s.ours / s.theirs).toFixed(2),
+  ];
+}
+
 async function main(): Promise<void> {
   printHead("CPU per script, microseconds");
-  const names = options.list("cells", CELLS.map(({ name }) => name).join(","));
+  const names = options.list("cells", `${CELLS.map(({ name }) => name).join(",")},multi`);
   const pairs = options.number("pairs", 5);
   const ferrite = await startFerrite({ workers: 1 });
   const redis = await startRedis();
@@ -145,19 +220,12 @@ async function main(): Promise<void> {
       await ask(client, "SET", "k", "v".repeat(64));
       sha = (await ask(client, "SCRIPT", "LOAD", cell.script)).slice(1, -1);
     }
-    await cpuOf(ferrite, cell, sha);
-    await cpuOf(redis, cell, sha);
-    const samples: { ours: number; theirs: number }[] = [];
-    for (let n = 0; n < pairs; n++)
-      samples.push({ ours: await cpuOf(ferrite, cell, sha), theirs: await cpuOf(redis, cell, sha) });
-    const median = (of: (sample: { ours: number; theirs: number }) => number) =>
-      samples.map(of).sort((a, b) => a - b)[samples.length >> 1]!;
-    rows.push([
-      cell.name,
-      median((s) => s.ours).toFixed(2),
-      median((s) => s.theirs).toFixed(2),
-      median((s) => s.ours / s.theirs).toFixed(2),
-    ]);
+    rows.push(await compared(cell.name, pairs, ferrite, redis, (server) => cpuOf(server, cell, sha)));
+  }
+  for (const pipeline of [1, 16]) {
+    const name = `multi p${pipeline}`;
+    if (!names.includes("multi")) continue;
+    rows.push(await compared(name, pairs, ferrite, redis, (server) => cpuOfTransactions(server, pipeline)));
   }
   console.log(table(rows));
   ours.close();

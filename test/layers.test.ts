@@ -14,8 +14,9 @@ const SOURCE = resolve(import.meta.dir, "../src");
 /** From the bottom to the top. Folders of one row are beside each other. Files in src/ itself are above all. */
 const LAYERS: readonly (readonly string[])[] = [
   ["base"],
-  ["lua"],
+  ["lua", "top"],
   ["memory"],
+  ["replication"],
   ["structures"],
   ["store"],
   ["tier"],
@@ -23,7 +24,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["dispatch"],
   ["acl"],
   ["commands"],
-  ["metrics", "cluster", "replication", "persistence", "scripting", "pubsub"],
+  ["metrics", "cluster", "persistence", "scripting", "pubsub"],
   ["server"],
   ["cli"],
   ["embedded"],

@@ -133,13 +133,17 @@ export function dataDirectoryFailed(path: string, code: string): StartupError {
 }
 
 /** Row 220: another server uses the data directory. */
-export function dataDirectoryInUse(path: string, processId: number): StartupError {
-  const holder = processId > 0 ? ` (process ${processId})` : "";
-  return new StartupError(
-    `Data directory ${path} is in use by another Ferrite${holder}`,
-    ["Stop the other server, or give this one its own directory with --data-dir."],
-    1,
-  );
+export class DataDirectoryInUse extends StartupError {
+  override readonly name: string = "DataDirectoryInUse";
+
+  constructor(path: string, processId: number) {
+    const holder = processId > 0 ? ` (process ${processId})` : "";
+    super(
+      `Data directory ${path} is in use by another Ferrite${holder}`,
+      ["Stop the other server, or give this one its own directory with --data-dir."],
+      1,
+    );
+  }
 }
 
 /** Row 115. `line` and `column` count from 1. */

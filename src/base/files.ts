@@ -258,6 +258,26 @@ export function readText(files: Files, path: string): string {
   return new TextDecoder().decode(readWhole(files, path));
 }
 
+const STANDARD_INPUT = 0 as FileDescriptor;
+const INPUT_WAIT_MS = 5;
+
+/** Reads standard input up to its end, as UTF-8; it may be a file, a pipe or a socket. Throws FileFailure. */
+export function readStandardInput(files: Files): string {
+  const decoder = new TextDecoder();
+  const part = new Uint8Array(64 * 1024);
+  for (let text = ""; ; ) {
+    try {
+      const got = files.read(STANDARD_INPUT, part, 0, part.length, AT_CURSOR);
+      if (got === 0) return text + decoder.decode();
+      text += decoder.decode(part.subarray(0, got), { stream: true });
+    } catch (thrown) {
+      // The other end may have made it non-blocking.
+      if (!(thrown instanceof FileFailure && thrown.code === "EAGAIN")) throw thrown;
+      Bun.sleepSync(INPUT_WAIT_MS);
+    }
+  }
+}
+
 /** Writes all of `bytes` at the descriptor's position, repeating short writes. */
 export function writeFully(files: Files, file: FileDescriptor, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length; ) {

@@ -4,11 +4,13 @@
  * Besides Ferrite's own options it accepts Redis's: `--maxmemory 1gb --save "" --appendonly no` means the same as to
  * redis-server, so that a script can start either.
  */
-import { parseArgs, type ParseArgsConfig } from "node:util";
-import { type FlagValue, isSpecial } from "../base/config/load.ts";
-import { isRedisConf } from "../base/config/redis-conf.ts";
-import { findKey, findRedisKey } from "../base/config/schema.ts";
+import { parseArgs } from "node:util";
+import type { FlagValue } from "../base/config/load.ts";
+import { isRedisConf, type RedisDirective } from "../base/config/redis-conf.ts";
 import { StartupError } from "../base/errors.ts";
+import { commandSpec, optionsOf, type OptionSpec, SERVER_OPTIONS, SHELLS, type Shell } from "./options.ts";
+import { INTERVAL_MAX, INTERVAL_MIN } from "../top/keys.ts";
+import { splitDirectives } from "./redis-arguments.ts";
 
 /** An invalid command line. Exit code 2. */
 export class UsageError extends StartupError {
@@ -19,72 +21,49 @@ export class UsageError extends StartupError {
   }
 }
 
-export const SUBCOMMANDS = ["init", "doctor", "check-aof", "check-rdb", "rdb"] as const;
-export type Subcommand = (typeof SUBCOMMANDS)[number];
-
-type Options = NonNullable<ParseArgsConfig["options"]>;
-
-const SERVER_OPTIONS = {
-  config: { type: "string", short: "c" },
-  port: { type: "string", short: "p" },
-  bind: { type: "string", short: "b" },
-  host: { type: "string" },
-  "data-dir": { type: "string", short: "d" },
-  workers: { type: "string" },
-  databases: { type: "string" },
-  "log-level": { type: "string", short: "l" },
-  "metrics-bind": { type: "string" },
-  "metrics-port": { type: "string" },
-  set: { type: "string", multiple: true },
-  "dump-config": { type: "boolean" },
-  "show-secrets": { type: "boolean" },
-  "test-config": { type: "boolean" },
-  version: { type: "boolean", short: "V" },
-  help: { type: "boolean", short: "h" },
-} as const satisfies Options;
-
-/** Options that set one key. */
-const KEY_OPTIONS = {
-  port: "server.port",
-  bind: "server.bind",
-  host: "server.bind",
-  "data-dir": "storage.data_dir",
-  workers: "server.worker_threads",
-  databases: "server.databases",
-  "log-level": "logging.level",
-  "metrics-bind": "metrics.bind",
-  "metrics-port": "metrics.port",
-} as const;
-
 export interface ServerArguments {
   readonly action: "serve" | "dump-config" | "test-config" | "version" | "help";
   /** "" when not given. */
   readonly configPath: string;
+  /** Standard input has further lines of a redis.conf. */
+  readonly readsStandardInput: boolean;
   readonly flags: readonly FlagValue[];
+  /** Redis's parameters and directives that are given as options, in their order. */
+  readonly directives: readonly RedisDirective[];
   readonly showSecrets: boolean;
 }
 
+const ACTIONS = ["help", "version", "dump-config", "test-config"] as const;
+
 /** Parses the arguments of the server and its one-shot options. Throws UsageError. */
 export function parseServerArguments(argv: readonly string[]): ServerArguments {
-  const { values, positionals } = parse(redisOptions(argv), SERVER_OPTIONS, true);
-  const configPath = configPathOf(positionals, values.config);
-  const flags: FlagValue[] = (values.set ?? []).map(parseSet);
-  for (const [option, name] of Object.entries(KEY_OPTIONS)) {
-    const value = values[option as keyof typeof KEY_OPTIONS];
-    if (value !== undefined) flags.push({ name, value, flag: `--${option}` });
-  }
-  const action =
-    values.help === true
-      ? "help"
-      : values.version === true
-        ? "version"
-        : values["dump-config"] === true
-          ? "dump-config"
-          : values["test-config"] === true
-            ? "test-config"
-            : "serve";
-  return { action, configPath, flags, showSecrets: values["show-secrets"] === true };
+  return parseServer(argv, SERVER_OPTIONS).server;
 }
+
+/** Parses the server's options and those that `options` has besides. */
+function parseServer(
+  argv: readonly string[],
+  options: readonly OptionSpec[],
+): { readonly server: ServerArguments; readonly given: Given } {
+  const { own, directives } = splitDirectives(argv, options);
+  const given = parse(own, options, true);
+  const flags: FlagValue[] = given.list("set").map(parseSet);
+  for (const { name, key } of SERVER_OPTIONS) {
+    if (key !== "" && given.has(name)) flags.push({ name: key, value: given.text(name), flag: `--${name}` });
+  }
+  const files = given.operands.filter((word) => word !== STANDARD_INPUT);
+  const server: ServerArguments = {
+    action: ACTIONS.find((name) => given.has(name)) ?? "serve",
+    configPath: configPathOf(files, given.has("config") ? given.text("config") : undefined),
+    readsStandardInput: files.length < given.operands.length,
+    flags,
+    directives,
+    showSecrets: given.has("show-secrets"),
+  };
+  return { server, given };
+}
+
+const STANDARD_INPUT = "-";
 
 /** The configuration file: `--config FILE`, or FILE as the first argument, as redis-server takes it. */
 function configPathOf(positionals: readonly string[], named: string | undefined): string {
@@ -108,57 +87,22 @@ function parseSet(text: string): FlagValue {
   };
 }
 
-/** Rewrites `--redis-name word word` to `--set redis-name=word word`. */
-function redisOptions(argv: readonly string[]): string[] {
-  const result: string[] = [];
-  for (let i = 0; i < argv.length; i++) {
-    const word = argv[i]!;
-    const name = word.startsWith("--") ? word.slice(2).toLowerCase() : "";
-    const isOwn = Object.hasOwn(SERVER_OPTIONS, name);
-    if (name === "" || isOwn || (findRedisKey(name) === null && findKey(name) === null && !isSpecial(name))) {
-      result.push(word);
-      // The value of one of Ferrite's options is never parsed as an option.
-      if (isOwn && SERVER_OPTIONS[name as keyof typeof SERVER_OPTIONS].type === "string" && i + 1 < argv.length)
-        result.push(argv[++i]!);
-      continue;
-    }
-    const words: string[] = [];
-    while (i + 1 < argv.length && !argv[i + 1]!.startsWith("--")) words.push(argv[++i]!);
-    if (words.length === 0) throw new UsageError(`Option '${word}' needs a value`);
-    result.push("--set", `${name}=${words.join(" ")}`);
-  }
-  return result;
-}
-
 export interface InitArguments {
   readonly output: string;
   readonly dataDir: string;
   readonly force: boolean;
   readonly createDirectories: boolean;
   readonly minimal: boolean;
-  readonly help: boolean;
 }
 
 export function parseInitArguments(argv: readonly string[]): InitArguments {
-  const { values } = parse(
-    argv,
-    {
-      output: { type: "string", short: "o" },
-      "data-dir": { type: "string", short: "d" },
-      force: { type: "boolean", short: "f" },
-      "no-dirs": { type: "boolean" },
-      minimal: { type: "boolean" },
-      help: { type: "boolean", short: "h" },
-    } as const,
-    false,
-  );
+  const given = parse(argv, commandSpec("init").options, false);
   return {
-    output: values.output ?? "ferrite.toml",
-    dataDir: values["data-dir"] ?? "",
-    force: values.force === true,
-    createDirectories: values["no-dirs"] !== true,
-    minimal: values.minimal === true,
-    help: values.help === true,
+    output: given.text("output", "ferrite.toml"),
+    dataDir: given.text("data-dir"),
+    force: given.has("force"),
+    createDirectories: !given.has("no-dirs"),
+    minimal: given.has("minimal"),
   };
 }
 
@@ -169,104 +113,155 @@ export interface DoctorArguments {
 
 /** Parses the arguments of `doctor`. It has the server's options, so that it checks what the server would use. */
 export function parseDoctorArguments(argv: readonly string[]): DoctorArguments {
-  return { json: argv.includes("--json"), server: parseServerArguments(argv.filter((word) => word !== "--json")) };
+  const { server, given } = parseServer(argv, optionsOf(commandSpec("doctor")));
+  return { server, json: given.has("json") };
+}
+
+export interface HealthArguments {
+  readonly server: ServerArguments;
+  readonly mustBeReady: boolean;
+  readonly timeoutMs: number;
+  readonly isQuiet: boolean;
+}
+
+/** Parses the arguments of `health`. It has the server's options, so that it finds the server that was started with them. */
+export function parseHealthArguments(argv: readonly string[]): HealthArguments {
+  const { server, given } = parseServer(argv, optionsOf(commandSpec("health")));
+  const seconds = Number(given.text("timeout", "5"));
+  if (!(seconds > 0 && seconds <= 3600)) throw new UsageError("--timeout takes seconds, up to 3600");
+  return { server, mustBeReady: given.has("ready"), timeoutMs: seconds * 1000, isQuiet: given.has("quiet") };
 }
 
 export interface CheckArguments {
   readonly path: string;
   readonly fix: boolean;
   readonly yes: boolean;
-  readonly help: boolean;
 }
 
 /** Parses the arguments of `check-aof` (with --fix and --yes) and `check-rdb`. */
 export function parseCheckArguments(argv: readonly string[], command: "check-aof" | "check-rdb"): CheckArguments {
-  const { values, positionals } = parse(
-    argv,
-    {
-      fix: { type: "boolean" },
-      yes: { type: "boolean", short: "y" },
-      help: { type: "boolean", short: "h" },
-    } as const,
-    true,
-  );
-  const help = values.help === true;
-  const fix = values.fix === true;
-  if (command === "check-rdb" && fix)
+  if (command === "check-rdb" && argv.includes("--fix"))
     throw new UsageError("check-rdb cannot repair a file: an RDB file has no records to cut at");
-  if (positionals.length !== 1 && !help) throw new UsageError(`${command} takes the path of one file`);
-  return { path: positionals[0] ?? "", fix, yes: values.yes === true, help };
+  const given = parse(argv, commandSpec(command).options, true);
+  if (given.operands.length !== 1) throw new UsageError(`${command} takes the path of one file`);
+  return { path: given.operands[0]!, fix: given.has("fix"), yes: given.has("yes") };
 }
 
 export interface ConvertArguments {
   readonly from: string;
   readonly to: string;
   readonly version: number;
-  readonly help: boolean;
 }
 
 /** Parses the arguments of `rdb`: convert IN OUT --to VERSION. */
 export function parseRdbArguments(argv: readonly string[]): ConvertArguments {
-  const { values, positionals } = parse(
-    argv,
-    { to: { type: "string" }, help: { type: "boolean", short: "h" } } as const,
-    true,
-  );
-  if (values.help === true) return { from: "", to: "", version: 0, help: true };
-  const [action, from, to] = positionals;
+  const given = parse(argv, commandSpec("rdb").options, true);
+  const [action, from, to] = given.operands;
   if (action !== "convert") throw new UsageError("rdb has one action: rdb convert IN OUT --to VERSION");
-  if (positionals.length !== 3) throw new UsageError("rdb convert takes two paths: IN and OUT");
-  const version = Number(values.to);
+  if (given.operands.length !== 3) throw new UsageError("rdb convert takes two paths: IN and OUT");
+  const version = Number(given.text("to"));
   if (!(RDB_VERSIONS as readonly number[]).includes(version))
     throw new UsageError(`rdb convert needs --to with one of the versions ${RDB_VERSIONS.join(", ")}`);
-  return { from: from!, to: to!, version, help: false };
+  return { from: from!, to: to!, version };
 }
 /** Versions of RDB files that are written: of Redis 7.0, 7.2, and 7.4 to 8.x. */
 const RDB_VERSIONS = [10, 11, 12] as const;
 
-function parse<const T extends Options>(
-  argv: readonly string[],
-  options: T,
-  allowPositionals: boolean,
-): ReturnType<typeof parseArgs<{ args: string[]; options: T; allowPositionals: boolean; strict: true }>> {
+export interface TopArguments {
+  readonly host: string;
+  readonly port: number;
+  readonly socket: string;
+  readonly user: string;
+  readonly password: string;
+  readonly tls: boolean;
+  readonly caFile: string;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  readonly serverName: string;
+  readonly insecure: boolean;
+  /** Seconds between two looks; null = not given. */
+  readonly interval: number | null;
+  /** Blocks to print; null = not given. */
+  readonly count: number | null;
+}
+
+/** Parses the arguments of `top`, which are those of redis-cli. `secret`: the password of the environment. */
+export function parseTopArguments(argv: readonly string[], secret: string): TopArguments {
+  const given = parse(argv, commandSpec("top").options, false);
+  const ofTls = ["cacert", "cert", "key", "sni", "insecure"];
+  if (!given.has("tls") && ofTls.some((name) => given.has(name)))
+    throw new UsageError("--cacert, --cert, --key, --sni and --insecure need --tls");
+  if (given.has("cert") !== given.has("key")) throw new UsageError("--cert and --key need each other");
+  if (given.has("tls") && given.has("socket")) throw new UsageError("a Unix socket has no TLS");
+  return {
+    host: given.text("host", "127.0.0.1"),
+    port: within(given, "port", 1, 65_535, true) ?? 6379,
+    socket: given.text("socket"),
+    user: given.text("user", "default"),
+    password: given.text("pass", secret),
+    tls: given.has("tls"),
+    caFile: given.text("cacert"),
+    certificateFile: given.text("cert"),
+    keyFile: given.text("key"),
+    serverName: given.text("sni"),
+    insecure: given.has("insecure"),
+    interval: within(given, "interval", INTERVAL_MIN, INTERVAL_MAX, false),
+    count: within(given, "count", 1, Number.MAX_SAFE_INTEGER, true),
+  };
+}
+
+/** A number between two others; null = not given. */
+function within(given: Given, name: string, least: number, most: number, isWhole: boolean): number | null {
+  if (!given.has(name)) return null;
+  const text = given.text(name);
+  const value = Number(text);
+  if (text.trim() !== "" && value >= least && value <= most && (!isWhole || Number.isInteger(value))) return value;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `between ${least} and ${most}`;
+  throw new UsageError(`--${name} ${text}: expected ${isWhole ? "a whole number" : "a number"} ${range}`);
+}
+
+/** Parses the argument of `completion`: the shell. */
+export function parseCompletionArguments(argv: readonly string[]): Shell {
+  const { operands } = parse(argv, commandSpec("completion").options, true);
+  const shell = SHELLS.find((name) => name === operands[0]);
+  if (shell === undefined || operands.length !== 1)
+    throw new UsageError(`completion takes one of ${SHELLS.join(", ")}`);
+  return shell;
+}
+
+/** The options that a command line has, and its operands. */
+interface Given {
+  readonly operands: readonly string[];
+  has(name: string): boolean;
+  /** The value of an option; `otherwise` where it is not given. */
+  text(name: string, otherwise?: string): string;
+  list(name: string): string[];
+}
+
+function parse(argv: readonly string[], options: readonly OptionSpec[], allowPositionals: boolean): Given {
   try {
-    return parseArgs({ args: [...argv], options, allowPositionals, strict: true });
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      options: Object.fromEntries(
+        options.map(({ name, short, value, isRepeatable }) => [
+          name,
+          {
+            type: value === "" ? ("boolean" as const) : ("string" as const),
+            multiple: isRepeatable,
+            ...(short === "" ? {} : { short }),
+          },
+        ]),
+      ),
+      allowPositionals,
+      strict: true,
+    });
+    return {
+      operands: positionals,
+      has: (name) => values[name] !== undefined,
+      text: (name, otherwise = "") => String(values[name] ?? otherwise),
+      list: (name) => ((values[name] as string[] | undefined) ?? []).map(String),
+    };
   } catch (thrown) {
     throw new UsageError(thrown instanceof Error ? thrown.message.split(". To specify")[0]! : String(thrown));
   }
 }
-
-export const HELP = `Ferrite, a Redis-compatible server.
-
-usage: ferrite [FILE] [options]
-       ferrite init [-o FILE] [-d DIR] [--force] [--no-dirs] [--minimal]
-       ferrite doctor [--json] [options]
-       ferrite check-aof [--fix] [--yes] FILE
-       ferrite check-rdb FILE
-       ferrite rdb convert IN OUT --to VERSION   (10: Redis 7.0, 11: 7.2, 12: 7.4)
-
-options
-  -c, --config FILE         configuration file: TOML, or a redis.conf if its name ends in .conf; FILE as the first
-                            argument is the same (otherwise ./ferrite.toml, ./ferrite.example.toml,
-                            ~/.config/ferrite/ferrite.toml, /etc/ferrite/ferrite.toml)
-  -p, --port N              TCP port (6379)
-  -b, --bind, --host ADDR   address to listen on, or ADDR:PORT (127.0.0.1)
-  -d, --data-dir DIR        directory for data
-      --workers N           data workers (one per CPU, at least 2)
-      --databases N         number of databases (16)
-  -l, --log-level LEVEL     trace, debug, info, warn, error
-      --metrics-bind ADDRESS, --metrics-port PORT
-                            where /metrics is served (127.0.0.1, 9090)
-      --set KEY=VALUE       any key: --set storage.max_memory=8gb, or by its Redis name
-      --<redis-name> VALUE  any parameter of redis-server: --maxmemory 1gb
-      --dump-config         print the effective configuration as TOML, and end (--show-secrets: with them)
-      --test-config         check the configuration, and end
-  -V, --version             print the version, and end
-  -h, --help                print this, and end
-
-environment
-  FERRITE_<SECTION>_<KEY>   any key: FERRITE_SERVER_PORT (short: FERRITE_PORT)
-  FERRITE_CONFIG            as --config
-  FERRITE_LOG               log filter: ferrite::storage=trace,ferrite=info
-
-All keys: docs/CONFIGURATION.md`;

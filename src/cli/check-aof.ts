@@ -8,7 +8,7 @@
  */
 import { dirname, join } from "node:path";
 import { AT_CURSOR, FileFailure, readText, realFiles, writeFully, type Files } from "../base/files.ts";
-import { HELP, parseCheckArguments } from "./arguments.ts";
+import { parseCheckArguments } from "./arguments.ts";
 import { looksLikeRdb } from "../persistence/rdb-reader.ts";
 import { parseManifest } from "../persistence/aof-import.ts";
 import { scanAof } from "../persistence/aof-scanner.ts";
@@ -101,10 +101,6 @@ export function listedFiles(files: Files, path: string): ListedFile[] {
 
 export async function runCheckAof(argv: readonly string[]): Promise<number> {
   const options = parseCheckArguments(argv, "check-aof");
-  if (options.help) {
-    console.log(HELP);
-    return 0;
-  }
   try {
     let code = 0;
     for (const file of listedFiles(realFiles, options.path)) {

@@ -1,6 +1,6 @@
 /** `ferrite check-rdb FILE`: exit code 0 when Redis would load the file, 1 when not. */
 import { FileFailure, realFiles, type Files } from "../base/files.ts";
-import { HELP, parseCheckArguments } from "./arguments.ts";
+import { parseCheckArguments } from "./arguments.ts";
 import { PART_BYTES, withProgress } from "./progress.ts";
 import { type RdbSummary, walkRdbFile } from "./rdb-walk.ts";
 import { BadFile, FileReader } from "../base/file-reader.ts";
@@ -23,11 +23,7 @@ export function checkRdb(files: Files, path: string): RdbCheck {
 }
 
 export function runCheckRdb(argv: readonly string[]): number {
-  const { path, help } = parseCheckArguments(argv, "check-rdb");
-  if (help) {
-    console.log(HELP);
-    return 0;
-  }
+  const { path } = parseCheckArguments(argv, "check-rdb");
   let result: RdbCheck;
   try {
     result = checkRdb(

@@ -5,7 +5,7 @@ import { FileFailure, type Files, realFiles } from "../base/files.ts";
 import { convertRdb, type Converted } from "../persistence/rdb-convert.ts";
 import { ReplacedFile } from "../persistence/rdb-file.ts";
 import { RdbWriter } from "../persistence/rdb-writer.ts";
-import { type ConvertArguments, HELP, parseRdbArguments } from "./arguments.ts";
+import { type ConvertArguments, parseRdbArguments } from "./arguments.ts";
 
 /** Converts a file. Throws BadFile and FileFailure, with nothing changed. */
 export function convertFile(files: Files, { from, to, version }: ConvertArguments, nowMs: number): Converted {
@@ -27,10 +27,6 @@ export function convertFile(files: Files, { from, to, version }: ConvertArgument
 
 export function runRdb(argv: readonly string[]): number {
   const options = parseRdbArguments(argv);
-  if (options.help) {
-    console.log(HELP);
-    return 0;
-  }
   const { from, to, version } = options;
   try {
     const converted = convertFile(realFiles, options, Date.now());

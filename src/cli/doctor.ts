@@ -11,7 +11,7 @@ import { bytesText } from "../base/config/values.ts";
 import { errorCode, errorMessage, osErrorText, StartupError } from "../base/errors.ts";
 import { FileFailure, readText, realFiles, type Files } from "../base/files.ts";
 import { LOCK_FILE, lockFile } from "../memory/native.ts";
-import { HELP, parseDoctorArguments } from "./arguments.ts";
+import { parseDoctorArguments } from "./arguments.ts";
 import { load, sourceText } from "./configuration.ts";
 import { checkTls } from "./doctor-tls.ts";
 import type { Finding } from "./finding.ts";
@@ -19,10 +19,6 @@ import { versionLine } from "./version.ts";
 
 export async function runDoctor(argv: readonly string[]): Promise<number> {
   const { server, json } = parseDoctorArguments(argv);
-  if (server.action === "help") {
-    console.log(HELP);
-    return 0;
-  }
   const findings: Finding[] = [{ check: "version", level: "info", text: versionLine() }];
   try {
     const loaded = load(server);

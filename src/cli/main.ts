@@ -4,7 +4,6 @@
  * Exit codes: 0 success, 1 an error or a failed check, 2 an invalid command line; the server has further ones. Results go
  * to standard output, errors to standard error.
  */
-import { basename } from "node:path";
 import { isatty } from "node:tty";
 import type { Config } from "../base/config/config.ts";
 import { dumpConfig } from "../base/config/dump.ts";
@@ -15,70 +14,77 @@ import { StartupError } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
 import { type LogRoot, STANDARD_OUTPUT } from "../base/log.ts";
 import {
-  HELP,
+  parseCompletionArguments,
   parseInitArguments,
   parseServerArguments,
-  SUBCOMMANDS,
   type ServerArguments,
-  type Subcommand,
 } from "./arguments.ts";
 import { load, sourceText } from "./configuration.ts";
-import { versionLine } from "./version.ts";
+import { aliasOf, invokedAs } from "./names.ts";
+import { commandHelp, commandSpec, helpText, isSubcommand, optionsOf, type Subcommand } from "./options.ts";
+import { redisVersionLine, versionLine } from "./version.ts";
 
 /** Runs the program with the arguments after its name. Resolves with the exit code. Never throws for bad input. */
 export async function main(argv: string[]): Promise<number> {
+  const name = invokedAs();
   try {
-    const alias = aliasOf(process.argv0);
+    const alias = aliasOf(name);
     const first = argv[0];
     if (alias !== null) return await runSubcommand(alias, argv);
     if (isSubcommand(first)) return await runSubcommand(first, argv.slice(1));
+    // As redis-server takes it. To other programs -v is "verbose", so it is no option of ours.
+    if (first === "-v") return runOneShot("version");
     return await runServer(parseServerArguments(argv));
   } catch (thrown) {
     if (!(thrown instanceof StartupError)) throw thrown;
     console.error(thrown.printed);
-    return thrown.exitCode;
+    return name === "redis-server" ? REDIS_FAILED : thrown.exitCode;
   }
 }
 
-/** `ferrite-check-aof` and `ferrite-check-rdb` are links to the same executable. */
-function aliasOf(invokedAs: string): Subcommand | null {
-  const name = basename(invokedAs);
-  return name === "ferrite-check-aof" ? "check-aof" : name === "ferrite-check-rdb" ? "check-rdb" : null;
-}
-
-function isSubcommand(word: string | undefined): word is Subcommand {
-  return (SUBCOMMANDS as readonly (string | undefined)[]).includes(word);
-}
+/** redis-server has one exit code for everything that stops its start. */
+const REDIS_FAILED = 1;
 
 /** Subcommands are imported when used, so that the server does not load them. */
 async function runSubcommand(command: Subcommand, argv: string[]): Promise<number> {
+  const help = optionsOf(commandSpec(command)).find(({ name }) => name === "help")!;
+  if (argv.includes("--help") || (help.short !== "" && argv.includes(`-${help.short}`))) {
+    console.log(commandHelp(command));
+    return 0;
+  }
   switch (command) {
     case "init": {
       const { init } = await import("./init.ts");
-      const options = parseInitArguments(argv);
-      console.log(options.help ? HELP : init(realFiles, options).join("\n"));
+      console.log(init(realFiles, parseInitArguments(argv)).join("\n"));
       return 0;
     }
     case "doctor":
       return (await import("./doctor.ts")).runDoctor(argv);
+    case "health":
+      return (await import("./health.ts")).runHealth(argv);
+    case "completion":
+      console.log((await import("./completion.ts")).completionScript(parseCompletionArguments(argv)));
+      return 0;
     case "check-aof":
       return (await import("./check-aof.ts")).runCheckAof(argv);
     case "check-rdb":
       return (await import("./check-rdb.ts")).runCheckRdb(argv);
     case "rdb":
       return (await import("./convert-rdb.ts")).runRdb(argv);
+    case "top":
+      return (await import("./top.ts")).runTop(argv);
   }
 }
 
+/** Prints the help or the version. */
+function runOneShot(action: "help" | "version"): number {
+  const version = invokedAs() === "redis-server" ? redisVersionLine() : versionLine();
+  console.log(action === "help" ? helpText() : version);
+  return 0;
+}
+
 async function runServer(options: ServerArguments): Promise<number> {
-  if (options.action === "help") {
-    console.log(HELP);
-    return 0;
-  }
-  if (options.action === "version") {
-    console.log(versionLine());
-    return 0;
-  }
+  if (options.action === "help" || options.action === "version") return runOneShot(options.action);
   const loaded = load(options);
   if (options.action === "serve") return serve(loaded);
 

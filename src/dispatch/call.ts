@@ -5,6 +5,7 @@ import { Int64Kind, int64, int64ToDouble, parseInt64 } from "../base/integers.ts
 import type { Keyspaces } from "../store/keyspaces.ts";
 import { equalsToken, latin1Text } from "../base/bytes.ts";
 import type { Config } from "../base/config/config.ts";
+import type { ReplicationState } from "../replication/state.ts";
 import type { SharedClock } from "../memory/shared-clock.ts";
 import { Collections } from "../store/collections.ts";
 import type { Key } from "../store/key.ts";
@@ -60,6 +61,8 @@ export class Call {
   /** Whether users may run commands, and the users. Set by the dispatcher and the engine. */
   access!: Access;
   users!: UserDirectory;
+  /** Role, offsets and replicas; null = this engine has no part in replication. */
+  replication: ReplicationState | null = null;
   /** The command at work is one that a script calls. */
   isScript = false;
   /** The first key with its hash. Loaded before the handler runs when the command has keys. */

@@ -510,7 +510,7 @@ export class Dispatcher implements TransactionHost {
       outcome = spec.run(call, reply) ?? Done;
       if (RELEASES_EARLY) return outcome;
       if (tracking !== null) call.tracking.hasRun(call, outcome);
-      if (call.effects.log !== null && spec.effect === AS_SENT && store.changes !== changes)
+      if (call.effects.isAttached && spec.effect === AS_SENT && store.changes !== changes)
         call.effects.requestAsSent(call, this.starts[i]!, this.ends[i]!);
       if (outcome === Done && this.isRepeated(i, call, shard)) {
         section.retain();
@@ -591,7 +591,7 @@ export class Dispatcher implements TransactionHost {
     try {
       const outcome = spec.run(call, reply) ?? Done;
       if (tracking !== null) call.tracking.hasRun(call, outcome);
-      if (store.changes !== changes && spec.effect === AS_SENT && call.effects.log !== null) call.effects.asSent(call);
+      if (store.changes !== changes && spec.effect === AS_SENT && call.effects.isAttached) call.effects.asSent(call);
       section.leave();
       return outcome;
     } catch (error) {

@@ -1,6 +1,7 @@
 /**
  * Effects: what a section changed, as the commands that reproduce the change, deterministic and with absolute times. They
- * are gathered here while the section lasts and appended to the change log, as one unit, before its locks go.
+ * are gathered here while the section lasts and appended, as one unit, before its locks go: to the change log, for the
+ * append-only file, and to the replication stream.
  *
  *   bytes   │ MULTI, if there are several │ command │ command │ ... │ free
  *                                                                   at
@@ -27,6 +28,7 @@ import { copy, writeText } from "../base/bytes.ts";
 import { formatInt, formatInt64, intTextBytes } from "../base/integers.ts";
 import { doubleText } from "../base/double-text.ts";
 import type { ChangeLog } from "../memory/change-log.ts";
+import type { ReplicationStream } from "../replication/stream.ts";
 import type { Key } from "../store/key.ts";
 import type { MemberBytes } from "../store/key-events.ts";
 import type { StagedValue } from "../store/large.ts";
@@ -61,8 +63,10 @@ const MOST_BYTES = 4 << 20;
 const NUMBER_BYTES = 64;
 
 export class Effects {
-  /** Where effects go; null = nowhere, and none are written. */
+  /** Where effects go; with both null none are written. */
   log: ChangeLog | null = null;
+  /** Null = no replica needs them. Changes between commands only (Engine.noteReplication). */
+  stream: ReplicationStream | null = null;
   private bytes = Buffer.allocUnsafeSlow(LEAST_BYTES);
   private at = 0;
   /** Number of commands in the open unit, and the databases of the first and the last. */
@@ -88,7 +92,11 @@ export class Effects {
 
   /** True while effects are wanted. */
   get isOn(): boolean {
-    return this.log?.isOn === true && !this.isMuted;
+    return (this.stream !== null || this.log?.isOn === true) && !this.isMuted;
+  }
+  /** True while effects may be wanted. */
+  get isAttached(): boolean {
+    return this.log !== null || this.stream !== null;
   }
   /** A script has asked that what it writes is not logged (redis.set_repl). */
   isMuted = false;
@@ -308,12 +316,10 @@ export class Effects {
 
   // ---- the end of a unit ----
 
-  /** Appends what was gathered to the change log. Called by the section, which still holds its locks. */
+  /** Appends what was gathered. Called by the section, which still holds its locks. */
   flush(): void {
-    const { log } = this;
     if (this.requestEnd !== 0) {
-      const { first } = this;
-      if (log !== null) this.position = log.append(this.request, this.requestStart, this.requestEnd, first, first);
+      this.append(this.request, this.requestStart, this.requestEnd, this.first);
       this.requestEnd = 0;
       this.commands = 0;
       return;
@@ -323,10 +329,16 @@ export class Effects {
       EXEC.copy(this.bytes, this.at);
       this.at += EXEC.length;
     }
-    if (log !== null && this.commands > 0) this.position = log.append(this.bytes, 0, this.at, this.first, this.last);
+    if (this.commands > 0) this.append(this.bytes, 0, this.at, this.last);
     this.at = 0;
     this.commands = 0;
     if (this.bytes.length > MOST_BYTES) this.bytes = Buffer.allocUnsafeSlow(LEAST_BYTES);
+  }
+
+  private append(bytes: Buffer, from: number, to: number, last: number): void {
+    const { log, stream, first } = this;
+    if (log?.isOn === true) this.position = log.append(bytes, from, to, first, last);
+    stream?.append(bytes, from, to, first, last);
   }
 }
 

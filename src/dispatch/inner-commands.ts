@@ -122,7 +122,7 @@ export class InnerCommands {
     assert(outcome === Done, "a command of a transaction answers at once (TRANSACTION-3)");
     const { tracking } = call.session;
     if (tracking !== null) call.tracking.remember(tracking, spec, false);
-    if (spec.effect === Effect.AsSent && store.changes !== changes && effects.log !== null) effects.changed(call);
+    if (spec.effect === Effect.AsSent && store.changes !== changes && effects.isAttached) effects.changed(call);
   }
 
   /** Selects the only key of the command, or sees that it can have all its keys. Returns false when one is too long. */

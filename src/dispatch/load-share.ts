@@ -17,8 +17,10 @@ import type { CommandSpec } from "./spec.ts";
 export const Share = { Run: 0, Skip: 1, Wait: 2 } as const;
 export type Share = (typeof Share)[keyof typeof Share];
 
-/** Looks at another worker's word before a turn is given up: some tens of microseconds. */
+/** Looks at another worker's word before this one sleeps: some tens of microseconds. */
 const TRIES = 1000;
+/** Sleep before a turn is given up, ms. On a busy machine a worker that only looks uses up the time that the others need. */
+const SLEEP_MS = 1;
 
 /** Bytes of the words of `workers` workers. */
 export function loadShareBytes(workers: number): number {
@@ -65,9 +67,9 @@ export class LoadShare {
 
   /** All workers stop here (LOADSHARE-1). */
   private meet(): Share {
-    const { words, worker, workers } = this;
+    const { worker, workers } = this;
     const number = this.number + 1;
-    Atomics.store(words, worker, number);
+    this.publish(worker, number);
     if (worker !== 0) {
       if (!this.reaches(workers, number)) return Share.Wait;
       this.number = number;
@@ -80,13 +82,22 @@ export class LoadShare {
     return Share.Run;
   }
 
-  /** Waits some microseconds until word `at` is `number` or more. */
+  private publish(at: number, number: number): void {
+    Atomics.store(this.words, at, number);
+    Atomics.notify(this.words, at);
+  }
+
+  /** Waits a millisecond at most until word `at` is `number` or more. */
   private reaches(at: number, number: number): boolean {
+    const { words } = this;
+    let seen = 0;
     for (let n = 0; n < TRIES; n++) {
-      if (Atomics.load(this.words, at) >= number) return true;
+      seen = Atomics.load(words, at);
+      if (seen >= number) return true;
       Atomics.pause();
     }
-    return false;
+    Atomics.wait(words, at, seen, SLEEP_MS);
+    return Atomics.load(words, at) >= number;
   }
 
   /** The command that was to run will run again. */
@@ -98,6 +109,6 @@ export class LoadShare {
   finish(): void {
     if (!this.isRunning) return;
     this.isRunning = false;
-    Atomics.store(this.words, this.workers, this.number);
+    this.publish(this.workers, this.number);
   }
 }

@@ -308,6 +308,8 @@ export interface ServerServices {
   readonly runId: string;
   readonly configFile: string;
   readonly executable: string;
+  /** The service manager that is told of the state: "systemd" or "no". */
+  readonly supervised: string;
   readonly table: CommandTable;
   /** Most clients at the same time. */
   readonly maxClients: number;

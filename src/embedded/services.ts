@@ -110,6 +110,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
   readonly runId = crypto.getRandomValues(new Uint8Array(20)).toHex();
   readonly configFile = "";
   readonly executable = process.execPath;
+  readonly supervised = "no";
 
   constructor(
     private readonly memory: Memory,

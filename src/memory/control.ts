@@ -14,6 +14,7 @@
  *   trackers     ├─ per worker, TRACKER_WORDS for each of TRACKERS, and a line ─┤
  *   channels     ├─ per stripe of channels, STRIPE_WORDS (store/channels.ts) ┤
  *   logins       ├─ LOGIN_WORDS for each of LOGINS (acl/login-guard.ts) ┤
+ *   replication  ├─ REPLICATION_WORDS (replication/words.ts) ──────────┤
  *   cold files   ├─ COLD_FILE_WORDS for each of COLD_FILES (store/cold-files.ts) ┤
  *
  * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
@@ -72,6 +73,8 @@ export const STRIPE_WORDS = 32;
 /** Addresses whose failed logins are known at a time, and the words of each. */
 export const LOGINS = 2048;
 export const LOGIN_WORDS = 8;
+/** Words of the replication: its stream, its state, the link to a primary, and the replicas. */
+export const REPLICATION_WORDS = 384 + 128 * 96;
 
 /** Segment files that can be there at a time, and the words of each. */
 export const COLD_FILES = 16384;
@@ -174,6 +177,7 @@ export class Control {
   readonly trackersAt: number;
   readonly channelsAt: number;
   readonly loginsAt: number;
+  readonly replicationAt: number;
   readonly coldFilesAt: number;
 
   private constructor(
@@ -196,6 +200,7 @@ export class Control {
     this.trackersAt = at.trackers;
     this.channelsAt = at.channels;
     this.loginsAt = at.logins;
+    this.replicationAt = at.replication;
     this.coldFilesAt = at.coldFiles;
   }
 
@@ -268,7 +273,8 @@ function placesOf(g: Geometry) {
   const channels = line(scripts + SCRIPT_WORDS + g.workers * RUNNING_WORDS);
   const trackers = line(channels + STRIPES * STRIPE_WORDS);
   const logins = line(trackers + g.workers * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS));
-  const coldFiles = line(logins + LOGINS * LOGIN_WORDS);
+  const replication = line(logins + LOGINS * LOGIN_WORDS);
+  const coldFiles = line(replication + REPLICATION_WORDS);
   const words = coldFiles + COLD_FILES * COLD_FILE_WORDS;
   return {
     workers,
@@ -283,6 +289,7 @@ function placesOf(g: Geometry) {
     channels,
     trackers,
     logins,
+    replication,
     coldFiles,
     words,
   };

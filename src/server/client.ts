@@ -326,7 +326,8 @@ export class Client implements OutputOwner, Receiver {
     const { parser, dispatcher, reply } = engine;
     const { progress } = this.input;
     // What was pushed before these commands came leaves before their replies: no key is stale behind an acknowledged write.
-    if (session.isPushed) engine.turn.mail?.fetch();
+    // Any client may be sent something: another one can redirect its invalidations to it.
+    engine.turn.mail?.fetch();
     if (this.isGone) return end;
     reply.protocol = session.protocol;
     reply.target = this.output;

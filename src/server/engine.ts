@@ -22,6 +22,7 @@ import { Users } from "../acl/users.ts";
 import { Scripts } from "../commands/scripting/scripts.ts";
 import { clientTable } from "../commands/families.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
+import type { ReplicationState } from "../replication/state.ts";
 import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
 import { appendOnlyFailed, SAVE_FAILED } from "../protocol/errors.ts";
@@ -207,6 +208,7 @@ export class Engine implements TurnWork {
     else this.memory.check();
     call.tracking.limit();
     if (this.effects.log !== null) this.checkLog(this.effects.log);
+    this.noteReplication();
     this.dispatcher.writesRefused = this.refusal();
   }
 
@@ -227,6 +229,18 @@ export class Engine implements TurnWork {
     const { dispatcher, store } = this;
     const otherwise = dispatcher.paused !== Pause.None ? ExpiryMode.Paused : ExpiryMode.Normal;
     store.setExpiryMode(dispatcher.isLoading ? ExpiryMode.Replay : otherwise);
+  }
+
+  /** Takes part in replication from now on. */
+  attachReplication(state: ReplicationState): void {
+    this.call.replication = state;
+    this.noteReplication();
+  }
+
+  /** Looks whether effects go into the replication stream. Between commands only: a command either has effects or has not. */
+  noteReplication(): void {
+    const stream = this.call.replication?.stream;
+    this.effects.stream = stream?.takesEffects === true ? stream : null;
   }
 
   /** Makes replies wait until their effects are durable, or not. */

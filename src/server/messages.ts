@@ -17,6 +17,8 @@ export interface ProcessFacts {
   workers: number;
   configFile: string;
   executable: string;
+  /** The service manager that is told of the state: "systemd" or "no". */
+  supervised: string;
   /** Clients that the descriptor limit leaves room for. maxclients is never higher. */
   clientsPossible: number;
 }
@@ -76,6 +78,8 @@ export type ToWorker =
       /** Shared memory of the mailboxes, and a port to each other worker. */
       mailboxes: SharedArrayBuffer;
       mailPorts: (MessagePort | null)[];
+      /** The ring of the replication stream. */
+      replicationRing: SharedArrayBuffer;
       config: ConfigSnapshot;
       facts: ProcessFacts;
       /** The ACL file, a byte a character; null = there is none. */

@@ -128,6 +128,7 @@ export class Services implements ServerServices {
   readonly runId: string;
   readonly configFile: string;
   readonly executable: string;
+  readonly supervised: string;
 
   constructor(
     private readonly worker: number,
@@ -151,6 +152,7 @@ export class Services implements ServerServices {
     this.runId = facts.runId;
     this.configFile = facts.configFile;
     this.executable = facts.executable;
+    this.supervised = facts.supervised;
   }
 
   /** Sets the engine, which is made after the services because it refers to them. */

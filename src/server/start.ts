@@ -5,7 +5,6 @@
  * Order of the start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance
  * fails although the workers share the port) → memory → workers attach → workers listen.
  */
-import { closeSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Config, FROM_RUNTIME } from "../base/config/config.ts";
 import {
@@ -27,7 +26,7 @@ import { systemClock } from "../base/clock.ts";
 import { CHUNK_BYTES, CHUNK_FRAMES, firstByte, firstWord, NO_FRAME, regionOf } from "../memory/arena.ts";
 import { CAN_RELEASE, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { startingUsers } from "./acl-start.ts";
-import { takeDataDirectory } from "./data-directory.ts";
+import { holdDataDirectory } from "./data-directory.ts";
 import { AofControl, recoverFor } from "./aof-control.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import { tidyCheckpoints } from "../persistence/checkpoint-files.ts";
@@ -35,15 +34,19 @@ import { type DataPlaces, findData, hasData } from "../persistence/data-source.t
 import { durabilityText } from "../persistence/durability-text.ts";
 import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { SaveState } from "../persistence/save-state.ts";
+import { ScriptState } from "../store/script-state.ts";
 import { Cell, Cells } from "./cells.ts";
 import { SaveControl } from "./save-control.ts";
 import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { makeMailboxes } from "./mailbox.ts";
+import { ReplicationState } from "../replication/state.ts";
+import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
 import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { MetricsControl } from "./metrics-control.ts";
+import { ServiceManager } from "./service-manager.ts";
 import { TlsControl } from "./tls-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
@@ -67,6 +70,8 @@ const AHEAD_PER_CHUNK = 2;
 const AHEAD_MIN = 4;
 const AHEAD_MAX = 24;
 const PAGE_WORDS = 1024;
+/** To the watchdog of a service manager a worker is stuck when its event loop has not turned for so long. */
+const STALLED_MS = 20_000;
 /** Workers must have sent their last replies this long after SIGTERM. */
 const STOP_MS = 5000;
 
@@ -77,7 +82,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   if (config.flag("server.disable_dangerous_commands")) log.info(`disabled commands: ${DANGEROUS.join(", ")}`);
   const aclText = startingUsers(config, realFiles);
   const descriptors = raiseDescriptorLimit();
-  const lock = takeDataDirectory(resolve(config.text("storage.data_dir")));
+  const directory = holdDataDirectory(config, log);
   await tryBind(config);
 
   const workers = config.workerThreads;
@@ -107,6 +112,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     workers,
     configFile: config.source === "" ? "" : resolve(config.source),
     executable: process.execPath,
+    supervised: ServiceManager.kind(process.env),
     clientsPossible,
   };
   // In these words, because scripts and test suites wait for them.
@@ -117,7 +123,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   const recovered = recoverFor(config, logs);
   const server = new Supervisor(config, logs, memory, facts, recovered, aclText);
   const code = await server.run();
-  closeSync(lock);
+  directory.leave();
   return code;
 }
 
@@ -231,9 +237,19 @@ class Supervisor {
     const log = logs.target("persistence");
     this.snapshots = new SnapshotControl(memory.control, facts.workers, log, host.send);
     this.saves = new SaveControl(config, log, memory.control, this.cells, this.snapshots);
+    this.manager = ServiceManager.open(process.env, String(config.get("redis.supervised")), {
+      log: logs.target("server"),
+      stalled: () => this.stalledWorkers(),
+    });
     this.mailboxes = makeMailboxes(facts.workers);
+    this.replication = new ReplicationState(
+      memory.control,
+      new ReplicationStream(memory.control, this.replicationRing),
+    );
+    this.replication.initialize();
     this.mailPorts = connectAll(facts.workers);
   }
+  private readonly manager: ServiceManager;
   private readonly tls: TlsControl;
   private readonly metrics: MetricsControl;
   private readonly aof: AofControl;
@@ -241,6 +257,8 @@ class Supervisor {
   private readonly saves: SaveControl;
   private readonly cells: Cells;
   private readonly mailboxes: SharedArrayBuffer;
+  private readonly replicationRing = new SharedArrayBuffer(CAPACITY);
+  private readonly replication: ReplicationState;
   private readonly mailPorts: (MessagePort | null)[][];
 
   async run(): Promise<number> {
@@ -262,11 +280,12 @@ class Supervisor {
     const { recovered } = this;
     const hasFile = recovered !== null || hasData(realFiles, this.places);
     if (hasFile) this.memory.control.isLoading = true;
+    this.manager.loading();
     // A client may write and the server be stopped as soon as the workers listen.
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.stopBySignal(signal));
     process.on("SIGHUP", () => {
       if (this.tls.served === null) log.info("SIGHUP is ignored: there are no certificates to read again");
-      else this.tls.reload("SIGHUP");
+      else this.manager.whileReloading(() => this.tls.reload("SIGHUP"));
     });
     process.on("SIGUSR2", () => log.info("SIGUSR2 is ignored"));
     const listening = this.expect("listening", this.facts.workers);
@@ -288,12 +307,35 @@ class Supervisor {
     const { text, isDurable } = durabilityText(this.config);
     if (isDurable) log.info(text);
     else log.warn(text);
-    const { tlsPort } = this.config;
-    const hosts = this.config.bindHosts.map(({ host }) => host).join(", ");
-    log.info(
-      `Ready to accept connections: ${hosts} port ${this.config.number("server.port")}${tlsPort === 0 ? "" : `, TLS port ${tlsPort}`}, ${this.facts.workers} workers`,
-    );
+    log.info(this.readyText);
+    this.manager.ready(this.readyText);
     return ended;
+  }
+
+  /** In these words, because service managers, scripts and test harnesses wait for them. */
+  private get readyText(): string {
+    const { config } = this;
+    const hosts = config.bindHosts.map(({ host }) => host).join(", ");
+    const port = config.number("server.port");
+    const path = config.text("server.unix_socket");
+    const places = [
+      ...(port === 0 ? [] : [`tcp: ${hosts} port ${port}`]),
+      ...(config.tlsPort === 0 ? [] : [`tls: ${hosts} port ${config.tlsPort}`]),
+      ...(path === "" ? [] : [`unix: ${path}`]),
+    ];
+    return `Ready to accept connections ${places.join(", ")}, ${this.facts.workers} workers`;
+  }
+
+  /** The workers whose event loop has not turned for long, with no script that may run so long; "" = none. */
+  private stalledWorkers(): string {
+    const { cells, facts, memory } = this;
+    if (memory.control.isLoading || this.stopping || new ScriptState(memory.control, 0).busy > 0) return "";
+    const before = systemClock.wallMs() - STALLED_MS;
+    const workers = Array.from({ length: facts.workers }, (_, worker) => worker);
+    const stalled = workers.filter((worker) => cells.of(worker, Cell.loopLookedMs) < before);
+    return stalled.length === 0
+      ? ""
+      : `no turn of the event loop for ${STALLED_MS / 1000} s in worker ${stalled.join(", ")}`;
   }
 
   private get places(): DataPlaces {
@@ -354,6 +396,7 @@ class Supervisor {
       regionPort: ports.port2,
       mailboxes: this.mailboxes,
       mailPorts,
+      replicationRing: this.replicationRing,
       config: this.config.toSnapshot(),
       facts: this.facts,
       aclText: this.aclText,
@@ -544,6 +587,7 @@ class Supervisor {
     if (this.stopping || this.saving !== "") return;
     if (!this.isReady) return this.stopEarly(signal);
     this.saving = signal;
+    this.manager.stopping();
     this.send(0, { kind: "saveLast" });
   }
   private saving = "";
@@ -565,11 +609,13 @@ class Supervisor {
     this.saving = "";
     if (failure === "") return this.stop(signal);
     this.logs.target("server").error("save_failed", `${signal}: the data could not be saved, so the server goes on`);
+    this.manager.goesOn(this.readyText);
   }
 
   private stop(reason: string): void {
     if (this.stopping) return;
     this.stopping = true;
+    this.manager.stopping();
     this.logs.target("server").info(`${reason}: stopping`);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "stop" });
     setTimeout(() => {

@@ -14,6 +14,8 @@ import type {
 import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
+import { ReplicationState } from "../replication/state.ts";
+import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { forwardLogs } from "../base/config/open-logs.ts";
 import type { Logger } from "../base/log.ts";
 import { Pause } from "../dispatch/services.ts";
@@ -68,6 +70,7 @@ function postToMain(message: ToMain): void {
 class DataWorker implements ClientHost {
   private readonly engine: Engine;
   readonly services: Services;
+  readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
@@ -85,7 +88,7 @@ class DataWorker implements ClientHost {
     readonly arena: Arena,
     private readonly config: Config,
     private readonly facts: ProcessFacts,
-    mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">,
+    mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts" | "replicationRing">,
   ) {
     const logs = forwardLogs(config, systemClock, process.env, { name: `worker-${worker}`, id: worker + 1 }, (line) =>
       postToMain({ kind: "log", line }),
@@ -93,6 +96,8 @@ class DataWorker implements ClientHost {
     this.log = logs.target("server");
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
+    this.replication = new ReplicationState(control, new ReplicationStream(control, mail.replicationRing));
+    this.engine.attachReplication(this.replication);
     this.services.log = this.log;
     this.figures = new WorkerFigures(this.engine, this.services, systemClock);
     checkTlsSettings(config, realFiles, this.log);
@@ -117,7 +122,7 @@ class DataWorker implements ClientHost {
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     const { geometry } = control;
     this.collector = new Collector(
-      () => control.buffer.byteLength + arena.attachedRegions * geometry.regionBytes,
+      () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * geometry.regionBytes,
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;

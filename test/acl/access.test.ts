@@ -115,6 +115,18 @@ describe("access", () => {
     expect(engine.send("ACL", "USERS")).toBe('*["default", "other"]');
   });
 
+  test("ACL GENPASS: 64 hexadecimal digits, or as many as the bits need; each time others", () => {
+    const engine = testEngine();
+    const [first, second] = [engine.send("ACL", "GENPASS"), engine.send("ACL", "GENPASS")];
+    expect(first).toMatch(/^"[0-9a-f]{64}"$/);
+    expect(second).not.toBe(first);
+    expect(engine.send("ACL", "GENPASS", "5")).toMatch(/^"[0-9a-f]{2}"$/);
+    for (const bits of ["0", "4097"])
+      expect(engine.send("ACL", "GENPASS", bits)).toBe(
+        "-ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096",
+      );
+  });
+
   test("AUTH: users, passwords, disabled users, the default user's password", () => {
     const engine = testEngine();
     const client = engine.connect();

@@ -8,6 +8,7 @@ import { loadConfig, loadConfigText } from "../../src/base/config/load.ts";
 import { isRedisConf, redisWord, splitRedisLine } from "../../src/base/config/redis-conf.ts";
 import { rewriteConfig, rewrittenText } from "../../src/base/config/rewrite.ts";
 import type { ConfigValue } from "../../src/base/config/values.ts";
+import { parseServerArguments } from "../../src/cli/arguments.ts";
 import { StartupError } from "../../src/base/errors.ts";
 import { MemoryFiles, readText, replaceDurably } from "../../src/base/files.ts";
 
@@ -134,10 +135,80 @@ describe("a file", () => {
     ["rename-command KEYS", "rename-command takes a name and the new name"],
     ["user default on\nuser default off", "Duplicate user found. A user can only be defined once in config files"],
     ["loadmodule x.so", "loadmodule: not supported in this version"],
-    ["daemonize yes", "not supported in this version"],
+    ["daemonize yes", "not supported in this version: Ferrite stays in the foreground"],
     ['logfile "x', "redis.conf:1: unbalanced quotes"],
   ])("%j is refused", (text, expected) => {
     expect(errorOf(text)).toContain(expected);
+  });
+});
+
+describe("directives of the command line", () => {
+  function loaded(file: string, argv: string[], standardInput = ""): Config {
+    const { directives, flags } = parseServerArguments(argv);
+    const files = diskWith({ "redis.conf": file, "other.conf": "timeout 9\n" });
+    return loadConfig({
+      configPath: "redis.conf",
+      flags,
+      directives,
+      standardInput,
+      environment: {},
+      files,
+      machine: MACHINE,
+    }).config;
+  }
+
+  test("they follow the file: parameters replace it, lists grow", () => {
+    const config = loaded("save 900 1\nmaxmemory 1mb\nport 7\n", ["--save", "60", "5", "--maxmemory", "2mb"]);
+    expect(config.text("persistence.save")).toBe("900 1 60 5");
+    expect([config.number("storage.max_memory"), config.number("server.port")]).toEqual([2 << 20, 7]);
+    expect(config.provenance("storage.max_memory")).toEqual({ kind: "flag", text: "--maxmemory" });
+    expect(loaded("save 900 1\n", ["--save", "", "--save", "5", "1"]).text("persistence.save")).toBe("5 1");
+  });
+
+  test("standard input comes between the file and the options", () => {
+    const config = loaded("save 900 1\nport 7\n", ["--maxmemory", "2mb", "-"], "save 60 5\nport 8\nmaxmemory 9mb\n");
+    expect(config.text("persistence.save")).toBe("900 1 60 5");
+    expect([config.number("server.port"), config.number("storage.max_memory")]).toEqual([8, 2 << 20]);
+    expect(() => loaded("", ["-"], "port x")).toThrow("standard input:1: port");
+  });
+
+  test("include, user and rename-command work, and say what is wrong with them", () => {
+    const config = loaded("user a on\nrename-command KEYS k\n", [
+      ...["--include", "other.conf", "--user", "b", "on", "--rename-command", "GET", "g"],
+    ]);
+    expect(config.number("server.client_timeout")).toBe(9);
+    expect(config.get("server.users")).toEqual({ a: "on", b: "on" });
+    expect(config.get("server.rename_commands")).toEqual({ KEYS: "k", GET: "g" });
+    expect(() => loaded("", ["--loadmodule", "x.so"])).toThrow("--loadmodule: loadmodule: not supported");
+    expect(() => loaded("", ["--maxmemory"])).toThrow("--maxmemory: maxmemory has no argument");
+    expect(() => loaded("", ["--daemonize", "yes"])).toThrow(
+      "--daemonize: daemonize = true: not supported in this version: Fe",
+    );
+  });
+
+  test('`save ""` means no checkpoints, unless the configuration has its own word on them', () => {
+    const takesCheckpoints = (file: string, argv: string[]): boolean =>
+      loaded(file, argv).flag("persistence.enable_checkpoints");
+    expect(takesCheckpoints("", [])).toBe(true);
+    expect(takesCheckpoints("save 900 1", [])).toBe(true);
+    expect(takesCheckpoints('save ""', [])).toBe(false);
+    expect(takesCheckpoints("save 900 1", ["--save", ""])).toBe(false);
+    expect(takesCheckpoints('save ""', ["--save", "900", "1"])).toBe(true);
+    expect(takesCheckpoints("persistence.enable_checkpoints yes", ["--save"])).toBe(true);
+  });
+
+  test("as redis-server: no file is searched, the log is Redis's, and there is no further port", () => {
+    const files = diskWith({ "./ferrite.toml": "[server]\nport = 9\n" });
+    const options = { configPath: "", flags: [], environment: {}, files, machine: MACHINE };
+    const { config } = loadConfig({ ...options, asRedisServer: true });
+    expect([config.number("server.port"), config.text("logging.format")]).toEqual([6379, "redis"]);
+    expect(config.flag("metrics.enabled")).toBe(false);
+    const own = loadConfig(options).config;
+    expect([own.number("server.port"), own.text("logging.format"), own.flag("metrics.enabled")]).toEqual([
+      9,
+      "auto",
+      true,
+    ]);
   });
 });
 
@@ -165,7 +236,8 @@ describe("CONFIG REWRITE", () => {
   test("save points and output limits become one line", () => {
     const text = "save 900 1\nport 1\nsave 300 10\n";
     expect(after(text, { "persistence.save": "5 1 6 2" })).toBe("port 1\nsave 5 1 6 2\n");
-    expect(after(text, { "persistence.save": "" })).toBe('port 1\nsave ""\n');
+    // A file with `save ""` means no checkpoints either (below), and this server takes some.
+    expect(after(text, { "persistence.save": "" })).toBe('port 1\nsave ""\npersistence.enable_checkpoints yes\n');
   });
 
   test("overrides an included file, which stays as it is", () => {

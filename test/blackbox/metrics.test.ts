@@ -365,7 +365,7 @@ describe("the port", () => {
     await child.exited;
     rmSync(directory, { recursive: true, force: true });
     expect(text).toMatch(
-      /metrics: http:\/\/127\.0\.0\.1:9090\/metrics|no metrics: 127\.0\.0\.1:9090: Address already in use/,
+      /metrics: http:\/\/127\.0\.0\.1:9090\/metrics|no metrics: 127\.0\.0\.1:9090: another process has the port/,
     );
   });
 });

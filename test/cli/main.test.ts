@@ -78,32 +78,48 @@ describe("arguments", () => {
     expect(flags.find(({ name }) => name === "server.port")?.flag).toBe("--port");
   });
 
-  test("Redis's options mean the same as to redis-server", () => {
-    const { flags } = parseServerArguments([
-      "--maxmemory",
-      "1gb",
-      "--save",
-      "",
-      "--client-output-buffer-limit",
-      "replica",
-      "1mb",
-      "2mb",
-      "60",
-      "--port",
-      "7",
-    ]);
-    expect(flags.map(({ name, value }) => [name, value])).toEqual([
-      ["maxmemory", "1gb"],
-      ["save", ""],
-      ["client-output-buffer-limit", "replica 1mb 2mb 60"],
-      ["server.port", "7"],
-    ]);
+  test.each<[string[], string[]]>([
+    [
+      ["--maxmemory", "1gb", "--client-output-buffer-limit", "replica", "1mb", "2mb", "60", "--port", "7"],
+      ["maxmemory 1gb", "client-output-buffer-limit replica 1mb 2mb 60", "server.port=7"],
+    ],
+    [
+      ["--save", "", "--appendonly", "no"],
+      ["save ", "appendonly no"],
+    ],
+    [
+      ["--save", "--appendonly", "no", "--save"],
+      ["save ", "appendonly no", "save "],
+    ],
+    [
+      ["--bind", "127.0.0.1", "-::1", "-p", "7"],
+      ["server.port=7", "server.bind=127.0.0.1 -::1"],
+    ],
+    [["--requirepass", "--secret"], ["requirepass --secret"]],
+    [["--requirepass", "-p"], ["requirepass -p"]],
+    [
+      ["--MaxMemory 1gb", '--requirepass "a b"'],
+      ["maxmemory 1gb", "requirepass a b"],
+    ],
+    [["--user", "a", "on", ">x", "~*"], ["user a on >x ~*"]],
+    [["--rename-command", "KEYS", ""], ["rename-command KEYS "]],
+    [["--set", "server.password=--port 1"], ["server.password=--port 1"]],
+    [["--data-dir", "--odd"], ["storage.data_dir=--odd"]],
+  ])("Redis's options mean the same as to redis-server: %j", (argv, expected) => {
+    const { flags, directives } = parseServerArguments(argv);
+    const shown = flags.map(({ name, value }) => `${name}=${value}`);
+    expect([...directives.map(({ name, words }) => `${name} ${words.join(" ")}`), ...shown]).toEqual(expected);
+  });
+
+  test("a dash is standard input", () => {
+    expect(parseServerArguments(["-"])).toMatchObject({ configPath: "", readsStandardInput: true });
+    expect(parseServerArguments(["a.conf", "-"])).toMatchObject({ configPath: "a.conf", readsStandardInput: true });
+    expect(parseServerArguments(["a.conf"]).readsStandardInput).toBe(false);
   });
 
   test("an invalid command line is a usage error", () => {
     expect(usageError(["--prot", "1"])).toContain("Unknown option '--prot'");
     expect(usageError(["--port"])).toContain("--port");
-    expect(usageError(["--maxmemory"])).toBe("Option '--maxmemory' needs a value");
     expect(usageError(["--set", "port"])).toBe("--set port: expected section.key=value");
     expect(usageError(["redis"])).toContain("a configuration file's name ends in .toml or .conf");
   });

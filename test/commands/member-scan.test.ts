@@ -57,6 +57,26 @@ describe.each(TYPES)("$scan", ({ scan, bare, add }) => {
     expect(seen.sort()).toEqual(members.sort());
   });
 
+  test("a small collection that Redis would not keep packed comes in pages, also while it grows", () => {
+    const engine = testEngine();
+    const members = [...names(100, 6), "l".repeat(65)];
+    engine.send(...add(members));
+    expect(engine.send("OBJECT", "ENCODING", "k")).toMatch(/hashtable|skiplist/);
+    const seen: string[] = [];
+    let cursor = "0";
+    let pages = 0;
+    do {
+      const { next, items } = page(engine, scan, "k", cursor, "COUNT", "10");
+      expect(items.length / elements).toBeLessThan(12);
+      seen.push(...membersOf(items));
+      cursor = next;
+      // Half way it becomes a tree.
+      if (++pages === 5) engine.send(...add(names(2000, 5)));
+    } while (cursor !== "0");
+    for (const member of members) expect(seen.filter((one) => one === member)).toEqual([member]);
+    expect(pages).toBeGreaterThan(50);
+  });
+
   test("options, in any order and more than once", () => {
     const engine = testEngine();
     engine.send(...add(["a1", "a2", "b1"]));

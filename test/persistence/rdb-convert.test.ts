@@ -91,7 +91,7 @@ describe("convertFile", () => {
       expect(engine.send("SAVE")).toBe("+OK");
       const saved = readWhole(engine.files, join(engine.persistence.directory, "dump.rdb"));
       const files = diskWith(own);
-      const converted = convertFile(files, { from: RDB_PATH, to: "/out.rdb", version, help: false }, START_MS + 20);
+      const converted = convertFile(files, { from: RDB_PATH, to: "/out.rdb", version }, START_MS + 20);
       const content = readWhole(files, "/out.rdb");
       expect(digestOf(content)).toEqual(digestOf(saved));
       expect(converted).toMatchObject({ version: 12, fields: version < 12 ? 4 : 0, members: 4 });
@@ -114,7 +114,7 @@ describe("convertFile", () => {
     engine.send("SPEXPIRE", "stays", "1000", "MEMBERS", "1", "a");
     const files = diskWith(ownFile(engine));
     const late = START_MS + 2000;
-    expect(convertFile(files, { from: RDB_PATH, to: "/o", version: 10, help: false }, late)).toMatchObject({
+    expect(convertFile(files, { from: RDB_PATH, to: "/o", version: 10 }, late)).toMatchObject({
       keys: 1,
       members: 0,
     });
@@ -127,7 +127,7 @@ describe("convertFile", () => {
   test("a key whose deadline is 1970 stays due", () => {
     const due = rdbOf(10, [254, 0, 252, 0, 0, 0, 0, 0, 0, 0, 0, 0], rdbText("k"), rdbText("v"));
     const files = diskWith(due);
-    convertFile(files, { from: RDB_PATH, to: "/o", version: 11, help: false }, START_MS);
+    convertFile(files, { from: RDB_PATH, to: "/o", version: 11 }, START_MS);
     expect(load(newEngine(), readWhole(files, "/o"))).toMatchObject({ keys: 0, expired: 1 });
   });
 
@@ -137,9 +137,7 @@ describe("convertFile", () => {
     bad[bad.length - 9]! ^= 1;
     for (const content of [bad, good.subarray(0, good.length - 3), Buffer.concat([good, Buffer.from("x")])]) {
       const files = diskWith(content);
-      expect(() => convertFile(files, { from: RDB_PATH, to: "/o", version: 12, help: false }, START_MS)).toThrow(
-        BadFile,
-      );
+      expect(() => convertFile(files, { from: RDB_PATH, to: "/o", version: 12 }, START_MS)).toThrow(BadFile);
       expect(files.list("/")).toEqual(["dump.rdb"]);
     }
     for (let nth = 1, failed = true; failed; nth++) {
@@ -147,7 +145,7 @@ describe("convertFile", () => {
       files.planFailure({ operation: "*", nth: files.callCount + nth, code: "ENOSPC" });
       failed = false;
       try {
-        convertFile(files, { from: RDB_PATH, to: "/o", version: 12, help: false }, START_MS);
+        convertFile(files, { from: RDB_PATH, to: "/o", version: 12 }, START_MS);
       } catch {
         failed = true;
       }
@@ -184,7 +182,7 @@ describe("a file of Valkey 9", () => {
       [10, "*[:-1, :-1]"],
     ] as const) {
       const fields = version === 10 ? 1 : 0;
-      const options = { from: RDB_PATH, to: "/o", version, help: false };
+      const options = { from: RDB_PATH, to: "/o", version };
       expect(convertFile(files, options, START_MS)).toMatchObject({ version: 80, fields });
       const other = newEngine();
       load(other, readWhole(files, "/o"));

@@ -120,9 +120,12 @@ export class OrderedConnection {
     this.parser.push(bytes);
     for (let reply = this.parser.take(); reply !== null; reply = this.parser.take()) {
       if (reply.type === "push") this.pushed(reply.value);
-      else this.waiting.shift()!(reply);
+      else if (this.waiting.length > 0) this.waiting.shift()!(reply);
+      else this.unasked.push(reply);
     }
   }
+  /** Messages in RESP2 that came while no reply was waited for. `barrier` passes them on. */
+  private readonly unasked: Reply[] = [];
 
   /** Sends commands in one piece; `handle` gets each reply. */
   send(commands: readonly (readonly string[])[], handle: (reply: Reply, n: number) => void): void {
@@ -133,6 +136,7 @@ export class OrderedConnection {
   /** Waits for the reply to PING. What comes before it and is no push (a message in RESP2) is passed to `other`. */
   barrier(other: (message: Reply) => void): Promise<void> {
     const mark = `barrier ${++this.barriers}`;
+    for (const message of this.unasked.splice(0)) other(message);
     return new Promise((done) => {
       const wait = (reply: Reply): void => {
         if (show(reply).includes(mark)) return done();

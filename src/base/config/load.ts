@@ -23,7 +23,14 @@ import {
   specOf,
   type KeySpec,
 } from "./schema.ts";
-import { isRedisConf, readRedisConf } from "./redis-conf.ts";
+import {
+  isRedisConf,
+  readDirectives,
+  readRedisConf,
+  type RedisConf,
+  type RedisDirective,
+  type RedisSetting,
+} from "./redis-conf.ts";
 import { splitBind, splitPrimary } from "./syntax.ts";
 import { readToml } from "./toml.ts";
 import { bytesText, parseText, parseTomlValue, Refusal, sameValue, tomlText, type ConfigValue } from "./values.ts";
@@ -49,6 +56,15 @@ export interface LoadOptions {
   /** The path of --config; "" = not given. */
   readonly configPath: string;
   readonly flags: readonly FlagValue[];
+  /** Redis's directives of the command line. */
+  readonly directives?: readonly RedisDirective[];
+  /** Lines of a redis.conf that standard input has; they follow those of the file. "" = none. */
+  readonly standardInput?: string;
+  /**
+   * The program was started under the name redis-server: no file is searched, the log is in Redis's form, and no port is
+   * opened that Redis does not know.
+   */
+  readonly asRedisServer?: boolean;
   /** process.env. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly files: Files;
@@ -67,18 +83,29 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const { files, environment } = options;
   const source = findSource(options);
   const config = emptyConfig(source, options.machine ?? readMachine(files));
+  if (options.asRedisServer === true) {
+    const from: Provenance = { kind: "default", text: "default as redis-server" };
+    config.place("logging.format", "redis", from);
+    config.place("metrics.enabled", false, from);
+  }
   const warnings: string[] = [];
   if (source.endsWith("ferrite.example.toml") && options.configPath === "") {
     warnings.push("configuration is read from ./ferrite.example.toml; copy it to ferrite.toml");
   }
+  const redis: RedisSetting[] = [];
   const layers = [
-    source === "" ? [] : fileLayer(source, readSource(files, source), files, warnings),
+    source === "" ? [] : fileLayer(source, readSource(files, source), files, warnings, redis),
+    redisLayer(readRedisConf(options.standardInput ?? "", "standard input", includer(files), redis), "file", redis),
     environmentLayer(environment, warnings),
-    options.flags.map(flagAssignment),
+    [
+      ...redisLayer(readDirectives(options.directives ?? [], redis, includer(files)), "flag", redis),
+      ...options.flags.map(flagAssignment),
+    ],
   ];
   const unsupported = new Map<string, string>();
   for (const layer of layers) applyLayer(config, layer, warnings, unsupported);
   refuse([...unsupported.values()]);
+  keepNothingWithoutSaves(config, redis);
   validate(config, warnings);
   return { config, warnings };
 }
@@ -99,8 +126,10 @@ export function loadConfigText(text: string, path: string, machine: Machine, fil
   const config = emptyConfig(path, machine);
   const warnings: string[] = [];
   const unsupported = new Map<string, string>();
-  applyLayer(config, fileLayer(path, text, files, warnings), warnings, unsupported);
+  const redis: RedisSetting[] = [];
+  applyLayer(config, fileLayer(path, text, files, warnings, redis), warnings, unsupported);
   refuse([...unsupported.values()]);
+  keepNothingWithoutSaves(config, redis);
   validate(config, warnings);
   return { config, warnings };
 }
@@ -113,6 +142,7 @@ export function findSource(options: LoadOptions): string {
     if (files.stat(named)?.kind === "file") return named;
     throw configNotFound(named);
   }
+  if (options.asRedisServer === true) return "";
   return searchPath(environment).find((path) => exists(files, path)) ?? "";
 }
 
@@ -158,12 +188,18 @@ function flagAssignment(flag: FlagValue): Assignment {
   return { name: flag.name, value: flag.value, raw: true, from: { kind: "flag", text: flag.flag } };
 }
 
-function fileLayer(path: string, text: string, files: Files, warnings: string[]): Assignment[] {
-  return isRedisConf(path) ? redisLayer(path, text, files) : tomlLayer(path, text, warnings);
+/** Reads a file. The settings of a redis.conf are added to `redis`. */
+function fileLayer(path: string, text: string, files: Files, warnings: string[], redis: RedisSetting[]): Assignment[] {
+  if (!isRedisConf(path)) return tomlLayer(path, text, warnings);
+  return redisLayer(readRedisConf(text, path, includer(files)), "file", redis);
 }
 
-function redisLayer(path: string, text: string, files: Files): Assignment[] {
-  const { settings, problems } = readRedisConf(text, path, (included) => readText(files, included));
+function includer(files: Files): (path: string) => string {
+  return (path) => readText(files, path);
+}
+
+/** The assignments of Redis's directives. Adds the settings to `redis`. */
+function redisLayer({ settings, problems }: RedisConf, kind: "file" | "flag", redis: RedisSetting[]): Assignment[] {
   const unknown = settings.filter(
     ({ name }) => findRedisKey(name) === null && findKey(name) === null && !isSpecial(name),
   );
@@ -171,7 +207,16 @@ function redisLayer(path: string, text: string, files: Files): Assignment[] {
     ...problems,
     ...unknown.map(({ name, place }) => `${place}: unknown directive ${name}${didYouMean(name, redisNames())}`),
   ]);
-  return settings.map(({ name, value, place }) => ({ name, value, raw: true, from: { kind: "file", text: place } }));
+  redis.push(...settings);
+  return settings.map(({ name, value, place }) => ({ name, value, raw: true, from: { kind, text: place } }));
+}
+
+/** To Redis `save ""` says that nothing is saved unless asked for: then no checkpoints are taken either. */
+function keepNothingWithoutSaves(config: Config, redis: readonly RedisSetting[]): void {
+  const last = redis.findLast(({ name }) => name === "save");
+  if (last === undefined || last.value !== "" || !config.isDefault("persistence.enable_checkpoints")) return;
+  const kind = last.place.startsWith("--") ? "flag" : "file";
+  config.place("persistence.enable_checkpoints", false, { kind, text: `save "" of ${last.place}` });
 }
 
 function redisNames(): string[] {
@@ -326,7 +371,8 @@ function applyLayer(
   for (const { spec, value, spelling, from } of byKey.values()) {
     if (!isSupported(spec, value)) {
       if (spec.name === "server.io_uring") throw ioUringUnsupported();
-      const text = `${from.text}: ${spelling} = ${tomlText(spec.type, value)}: not supported in this version`;
+      const reason = REASONS[spec.name] ?? "not supported in this version";
+      const text = `${from.text}: ${spelling} = ${tomlText(spec.type, value)}: ${reason}`;
       unsupported.set(spec.name, text);
       config.place(spec.name, value, from);
       continue;
@@ -339,6 +385,12 @@ function applyLayer(
   }
   refuse(problems);
 }
+
+/** What to do instead of using what is not supported. */
+const REASONS: Readonly<Record<string, string>> = {
+  "redis.daemonize":
+    "not supported in this version: Ferrite stays in the foreground; have systemd start it (docs/DEPLOYMENT.md), or a shell: setsid ferrite ... &",
+};
 
 function contradiction(a: Settled, b: Settled): string {
   const show = (item: Settled): string =>

@@ -19,6 +19,8 @@ import { splitPrimary } from "./syntax.ts";
 const INCLUDES_MAX = 16;
 /** Directives whose repetitions add up. */
 const LISTS: ReadonlySet<string> = new Set(["save", "client-output-buffer-limit"]);
+const RENAMED = "server.rename_commands";
+const USERS = "server.users";
 
 /** True when the file is read as a redis.conf rather than as TOML: "redis.conf", "/etc/redis/redis.conf.local". */
 export function isRedisConf(path: string): boolean {
@@ -54,12 +56,54 @@ export function splitRedisLine(line: string): RedisLine | null | string {
   return { name: words[0]!.toLowerCase(), words: words.slice(1) };
 }
 
-/** Reads `text`, the file at `path`. `include` returns the text of another file, or throws. */
-export function readRedisConf(text: string, path: string, include: (path: string) => string): RedisConf {
-  const reader = new Reader(include);
+/** A directive that comes from elsewhere than a file: from the command line. */
+export interface RedisDirective {
+  /** In lower case. */
+  readonly name: string;
+  readonly words: readonly string[];
+  /** For messages: "--maxmemory". */
+  readonly place: string;
+}
+
+/** Directives that are no parameter. */
+const DIRECTIVES: ReadonlySet<string> = new Set([
+  "include",
+  "loadmodule",
+  "rename-command",
+  "replicaof",
+  "sentinel",
+  "slaveof",
+  "user",
+]);
+
+export function isDirective(name: string): boolean {
+  return DIRECTIVES.has(name);
+}
+
+/**
+ * Reads `text`, the file at `path`. `include` returns the text of another file, or throws. `before` is what an earlier file
+ * has set: lists that the text names grow, and the result has only what the text names.
+ */
+export function readRedisConf(
+  text: string,
+  path: string,
+  include: (path: string) => string,
+  before: readonly RedisSetting[] = [],
+): RedisConf {
+  const reader = new Reader(include, before);
   reader.read(text, path, 0);
-  const { settings, problems } = reader;
-  return { settings: [...settings.values()], problems };
+  return reader.result;
+}
+
+/** As readRedisConf, for directives that do not come from a text. */
+export function readDirectives(
+  directives: readonly RedisDirective[],
+  before: readonly RedisSetting[],
+  include: (path: string) => string,
+): RedisConf {
+  const reader = new Reader(include, before);
+  for (const directive of directives) reader.readOne(directive);
+  return reader.result;
 }
 
 class Reader {
@@ -67,8 +111,28 @@ class Reader {
   readonly problems: string[] = [];
   private readonly renamed: Record<string, string> = {};
   private readonly users: Record<string, string> = {};
+  /** The lists that were there before, by their key. */
+  private readonly earlier = new Map<string, string>();
 
-  constructor(private readonly include: (path: string) => string) {}
+  constructor(
+    private readonly include: (path: string) => string,
+    before: readonly RedisSetting[],
+  ) {
+    for (const { name, value } of before) {
+      if (LISTS.has(name)) this.earlier.set(keyOf(name), value);
+      if (name === RENAMED) Object.assign(this.renamed, JSON.parse(value));
+      if (name === USERS) Object.assign(this.users, JSON.parse(value));
+    }
+  }
+
+  get result(): RedisConf {
+    return { settings: [...this.settings.values()], problems: this.problems };
+  }
+
+  readOne({ name, words, place }: RedisDirective): void {
+    const problem = this.take({ name, words }, place, 0);
+    if (problem !== "") this.problems.push(`${place}: ${problem}`);
+  }
 
   read(text: string, path: string, depth: number): void {
     for (const [i, line] of text.split("\n").entries()) {
@@ -90,7 +154,7 @@ class Reader {
       case "rename-command": {
         if (words.length !== 2) return "rename-command takes a name and the new name";
         this.renamed[words[0]!] = words[1]!;
-        return this.put("server.rename_commands", JSON.stringify(this.renamed), place);
+        return this.put(RENAMED, JSON.stringify(this.renamed), place);
       }
       case "replicaof":
       case "slaveof":
@@ -99,6 +163,7 @@ class Reader {
       case "user":
         return this.takeUser(words, place);
       case "loadmodule":
+      case "sentinel":
         return `${name}: not supported in this version`;
       default:
         return this.put(name, words.join(" "), place);
@@ -109,13 +174,12 @@ class Reader {
     if (Object.hasOwn(this.users, name!))
       return "Duplicate user found. A user can only be defined once in config files";
     this.users[name!] = rules.join(" ");
-    return this.put("server.users", JSON.stringify(this.users), place);
+    return this.put(USERS, JSON.stringify(this.users), place);
   }
 
   private put(name: string, value: string, place: string): string {
-    // slave-read-only and replica-read-only are one parameter.
-    const key = findRedisKey(name)?.name ?? name;
-    const before = LISTS.has(name) ? (this.settings.get(key)?.value ?? "") : "";
+    const key = keyOf(name);
+    const before = LISTS.has(name) ? (this.settings.get(key)?.value ?? this.earlier.get(key) ?? "") : "";
     this.settings.set(key, { name, value: before === "" || value === "" ? value : `${before} ${value}`, place });
     return "";
   }
@@ -131,6 +195,11 @@ class Reader {
     }
     return "";
   }
+}
+
+/** slave-read-only and replica-read-only are one parameter. */
+function keyOf(name: string): string {
+  return findRedisKey(name)?.name ?? name;
 }
 
 /** A word of a redis.conf that `splitRedisLine` reads back. */

@@ -3,9 +3,9 @@
  *
  *   cursor │ hash of the first member of the next page + 2^31 │ as a decimal number; 0 = the start, and the end
  *
- * A collection that is packed, or that Redis would keep packed, comes in one page, whatever COUNT says. A larger one is
- * walked in the order of its members' hashes. That order does not change as the tree grows or shrinks, so a member that
- * is there throughout the walk is returned exactly once. Members of equal hashes are never divided between two pages.
+ * A collection that Redis would keep packed comes in one page, whatever COUNT says. Another one is walked in the order of its
+ * members' hashes, also while it is packed here. That order does not change as the collection grows or shrinks, so a member
+ * that is there throughout the walk is returned exactly once. Members of equal hashes are never divided between two pages.
  *
  * A page takes two passes: the first finds the members that are wanted, because the reply begins with their number; the
  * second writes them.
@@ -21,13 +21,14 @@ import type { Reply } from "../../protocol/reply.ts";
 import type { Collection } from "../../store/collection.ts";
 import type { Member } from "../../store/members.ts";
 import type { Entries } from "../../structures/entries.ts";
+import { hashOf } from "../../structures/hash.ts";
 import { readCursor } from "../keys/scan.ts";
 
 /** A type of collection, as a scan sees it. */
 export interface ScannedType<V extends Collection> {
-  /** True when all members come in one page, in the order of `value.entries`. */
+  /** True when Redis would keep the value packed: all members come in one page, in the order of `value.entries`. */
   isWhole(value: V): boolean;
-  /** The members by hash, of a value that is not whole. */
+  /** The members by hash, of a value that is a tree and not whole. */
   byHash(value: V): Entries;
   /** Opens the member that `entries` is at. Returns null for one that is due, which the scan passes over. */
   open(value: V, entries: Entries): Member | null;
@@ -46,6 +47,10 @@ const LEAST_HASH = 0x80000000;
 const POSITIONS = 4294967296;
 const COUNT_DEFAULT = 10;
 const STAR = 42;
+/** More than a packed value has entries. */
+const PACKED_MAX = 1024;
+/** Of the entries of a packed value: position of the hash and rank, as one number each. */
+let places = new Float64Array(128);
 
 /** The current page. One per thread. */
 const page = {
@@ -56,7 +61,7 @@ const page = {
   isBare: false,
   /** Argument that is the pattern; 0 = none. */
   pattern: 0,
-  /** Rank of its first member, and how far behind that the wanted ones are. */
+  /** Rank of its first member, and how far behind that the wanted ones are, ascending but for a packed value. */
   firstRank: 0,
   wanted: new Int32Array(64),
   wantedCount: 0,
@@ -82,8 +87,9 @@ export function scanMembers<V extends Collection>(
   const error = readOptions(call, type.bareOption);
   if (error !== null) return reply.error(error);
   const isWhole = type.isWhole(value);
-  const entries = isWhole ? value.entries : type.byHash(value);
-  findWanted(call, value, type, entries, isWhole);
+  const entries = isWhole || !value.isTree ? value.entries : type.byHash(value);
+  if (isWhole || value.isTree) findWanted(call, value, type, entries, isWhole);
+  else findPacked(call, value, type);
   replyHead(reply, page.isBare ? 1 : type.elements);
   replyWanted(reply, value, type, entries);
 }
@@ -149,6 +155,36 @@ function findWanted<V extends Collection>(
   }
 }
 
+/** The first pass over a packed value: its entries are not in the order of their hashes. */
+function findPacked<V extends Collection>(call: Call, value: V, type: ScannedType<V>): void {
+  const { entries } = value;
+  page.firstRank = 0;
+  if (entries.count > places.length) places = new Float64Array(entries.count);
+  let left = 0;
+  entries.seekRank(0);
+  for (let more = entries.normalize(), rank = 0; more; more = entries.next(), rank++) {
+    const member = type.open(value, entries);
+    entries.reposition();
+    if (member === null) continue;
+    const position = hashOf(member.bytes, member.at, member.length, call.store.memberSeed) + LEAST_HASH;
+    if (position >= page.cursor) places[left++] = position * PACKED_MAX + rank;
+  }
+  const ordered = places.subarray(0, left).sort();
+  for (let n = 0; n < left; n++) {
+    const position = Math.floor(ordered[n]! / PACKED_MAX);
+    if (n >= page.count && position !== Math.floor(ordered[n - 1]! / PACKED_MAX)) {
+      page.nextCursor = position;
+      return;
+    }
+    const rank = ordered[n]! % PACKED_MAX;
+    entries.seekRank(rank);
+    entries.normalize();
+    const member = type.open(value, entries);
+    if (member !== null && matches(call, member)) want(rank);
+    entries.reposition();
+  }
+}
+
 function matches(call: Call, member: Member): boolean {
   const { pattern } = page;
   if (pattern === 0) return true;
@@ -176,8 +212,8 @@ function replyHead(reply: Reply, elements: number): void {
 function replyWanted<V extends Collection>(reply: Reply, value: V, type: ScannedType<V>, entries: Entries): void {
   const { wanted, wantedCount, isBare } = page;
   for (let i = 0; i < wantedCount; i++) {
-    if (i === 0) {
-      entries.seekRank(page.firstRank + wanted[0]!);
+    if (i === 0 || wanted[i]! < wanted[i - 1]!) {
+      entries.seekRank(page.firstRank + wanted[i]!);
       entries.normalize();
     } else {
       for (let steps = wanted[i]! - wanted[i - 1]!; steps > 0; steps--) entries.next();

@@ -283,7 +283,7 @@ const ZERO = parseLongDouble(Buffer.from("0"), 0, 1)!;
 
 /** How HSCAN reads fields. */
 const SCANNED_FIELDS: ScannedType<HashValue> = {
-  isWhole: (hash) => !hash.isTree || hash.encoding !== HashEncoding.Hashtable,
+  isWhole: (hash) => hash.encoding !== HashEncoding.Hashtable,
   byHash: (hash) => hash.entries,
   open(hash) {
     if (hash.isDueHere) return null;

@@ -89,7 +89,7 @@ function serverSection(call: Call): Fields {
     ["gcc_version", "0.0.0"], // as Redis says when another compiler built it
     ["multiplexing_api", process.platform === "linux" ? "epoll" : "kqueue"],
     ["process_id", server.pid],
-    ["process_supervised", "no"],
+    ["process_supervised", server.supervised],
     ["run_id", server.runId],
     ["tcp_port", config.number("server.port") || config.tlsPort],
     ["server_time_usec", call.clock.wallMicros()],

@@ -238,7 +238,7 @@ const SPARE_BYTES = 2 << 20;
 
 /** How SSCAN reads members. */
 const SCANNED_MEMBERS: ScannedType<SetValue> = {
-  isWhole: (set) => !set.isTree || set.encoding !== SetEncoding.Hashtable,
+  isWhole: (set) => set.encoding !== SetEncoding.Hashtable,
   byHash: (set) => set.entries,
   open(set) {
     set.openHere();

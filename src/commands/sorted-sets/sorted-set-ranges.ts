@@ -241,6 +241,8 @@ export function zrangestore(call: Call, reply: Reply): Outcome | void {
     // The direction does not matter, because the result is sorted again.
     const { count } = range;
     if (count > 0) gather(value, range.reverse ? range.from - count + 1 : range.from, count);
+    if (count > 0 && count <= value.limits.listpackEntries)
+      dropNegativeZeros(value.limits.listpackValue, range.reverse);
   }
   return storeGathered(call, reply, 1);
 }
@@ -255,6 +257,19 @@ function gather(value: SortedSetValue, from: number, count: number): void {
     gathered.add(member.bytes, member.at, member.length, value.score);
     entries.reposition();
     more = entries.next();
+  }
+}
+
+/**
+ * Makes -0 of gathered scores 0 where Redis does: it adds the members to a listpack, which has no -0, until one is longer than
+ * `longest`. From that one on they are in a skiplist.
+ */
+function dropNegativeZeros(longest: number, reverse: boolean): void {
+  const { count, scores } = gathered;
+  for (let n = 0; n < count; n++) {
+    const i = reverse ? count - 1 - n : n;
+    if (gathered.bytesOf(i) > longest) return;
+    scores[i]! += 0;
   }
 }
 

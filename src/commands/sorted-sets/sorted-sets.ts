@@ -421,7 +421,7 @@ export function zrandmember(call: Call, reply: Reply): Outcome | void {
 
 /** How ZSCAN reads members. */
 const SCANNED_MEMBERS: ScannedType<SortedSetValue> = {
-  isWhole: (value) => !value.isTree || value.encoding !== SortedSetEncoding.Skiplist,
+  isWhole: (value) => value.encoding !== SortedSetEncoding.Skiplist,
   byHash: (value) => value.byMember,
   open(value, entries) {
     openScanned(value, entries);

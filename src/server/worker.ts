@@ -114,11 +114,7 @@ class DataWorker implements ClientHost {
       { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
     );
     if (worker === 0) this.services.persistence.begin();
-    this.engine.startTier(realFiles, facts.workers, {
-      later: (work) => setImmediate(() => this.guard(work)),
-      soon: (work) => setTimeout(() => this.guard(work), 1),
-      warn: (text) => logs.target("storage").warn(text),
-    });
+    this.startTier(logs.target("storage"));
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     const { geometry } = control;
     this.collector = new Collector(
@@ -145,6 +141,14 @@ class DataWorker implements ClientHost {
     turn.mail = this.engine.call.tracking.mail = mailbox;
     turn.later = setImmediate;
     turn.failed = (thrown, client) => this.failed(thrown, client);
+  }
+
+  private startTier(log: Logger): void {
+    this.engine.startTier(realFiles, this.facts.workers, {
+      later: (work) => setImmediate(() => this.guard(work)),
+      soon: (work) => setTimeout(() => this.guard(work), 1),
+      warn: (text) => log.warn(text),
+    });
   }
 
   /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */

@@ -137,7 +137,7 @@ test(
 );
 
 test(
-  "without room on disk nothing is lost, and clients hear OOM when memory is full",
+  "without room on disk no value is lost",
   async () => {
     // No file may be longer than 200 KiB: every write of a batch fails, as on a full disk.
     const server = await start(newDirectory(), ALL_COLD, {

@@ -17,7 +17,7 @@
  * them, and a bunfig preload runs code). It does obey BUN_OPTIONS and BUN_BE_BUN of the environment: the service unit
  * must not pass them on.
  *
- * Names: the process shows as `ferrite` in ps -o comm, pidof and pgrep -x, its threads as Worker. Called through a
+ * Names: the process shows as `ferrite` in ps -o comm, pidof and pgrep -x, its threads as worker-0, aof, snapshot, log. Called through a
  * symlink, process.argv0 holds the link's name; process.argv[0] is always "bun".
  *
  * Identifiers stay whole: profiles and stack traces (mapped to the sources, the map is inside) name the functions.
@@ -37,6 +37,7 @@ const ENTRY_POINTS = [
   "src/server/worker.ts",
   "src/server/aof-thread.ts",
   "src/server/snapshot-thread.ts",
+  "src/server/log-thread.ts",
 ];
 
 function git(...args: string[]): string {

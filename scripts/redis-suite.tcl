@@ -87,13 +87,14 @@ proc suite_renew_client {modes} {
     set client [srv 0 client]
     if {![regexp {redisHandle(\d+)$} $client - id]} return
     catch {close $::redis::fd($id)}
-    if {[catch {socket [srv 0 host] [srv 0 port]} fd]} return
+    if {[catch {[expr {$::tls ? "::tls::socket" : "socket"}] [srv 0 host] [srv 0 port]} fd]} return
     fconfigure $fd -translation binary
     set ::redis::fd($id) $fd
     set ::redis::addr($id) [list [srv 0 host] [srv 0 port]]
-    foreach {field value} {blocking 1 deferred 0 readraw 0 reconnect 0 curr_argv 0 testing_resp3 0 tls 0} {
+    foreach {field value} {blocking 1 deferred 0 readraw 0 reconnect 0 curr_argv 0 testing_resp3 0} {
         set ::redis::${field}($id) $value
     }
+    set ::redis::tls($id) $::tls
     ::redis::redis_reset_state $id
     if {!$::singledb} { catch {$client select 9} }
     set ::redis::deferred($id) [lindex $modes 0]
@@ -267,8 +268,12 @@ proc suite_start_server {options {code undefined}} {
     }
 }
 
-# Directives that only Redis's own tests use: how long to sleep at each key, and how to end after a failed assertion.
-set suite_test_directives {rdb-key-save-delay key-load-delay loading-process-events-interval-bytes use-exit-on-panic}
+# Directives that only Redis's own tests use: how long to sleep at each key, and how to end after a failed assertion. With --tls
+# the suite also asks for TLS between nodes.
+set suite_test_directives {
+    rdb-key-save-delay key-load-delay loading-process-events-interval-bytes use-exit-on-panic
+    tls-cluster tls-replication
+}
 
 proc suite_create_config {filename config config_lines} {
     set file [open $filename w]
@@ -302,7 +307,7 @@ proc suite_wait_server_started {config_file stdout pid} {
 proc suite_block {code} {
     set outer $::suite_control
     set ::suite_control ""
-    catch {set ::suite_control [redis [srv 0 host] [srv 0 port] 0 0]}
+    catch {set ::suite_control [redis [srv 0 host] [srv 0 port] 0 $::tls]}
     set ::suite_unknown {}
     suite_statements 2 $code
     catch {$::suite_control close}

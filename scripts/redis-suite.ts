@@ -11,6 +11,8 @@
  *   --as-redis        the executable stands in place of src/redis-server, and the suite starts it with a redis.conf. All
  *                     tests are run, but those that need replicas or a cluster. The other programs (redis-cli,
  *                     redis-check-aof, redis-benchmark) are the installed ones.
+ *   --tls             with --as-redis: over TLS. Needs the package tls of Tcl (tcl-tls) and openssl, for certificates of the
+ *                     checkout's utils/gen-test-certs.sh
  *   --redis PATH      test this redis-server instead of Ferrite: what fails there is the environment or the version
  *   --port N          first port (default 7400)
  *   --json PATH       writes all results
@@ -112,6 +114,7 @@ for (const part of ["tests", "src/version.h"]) {
 }
 
 if (options.asRedis) placeExecutable();
+if (options.tls) makeCertificates();
 
 const results: UnitResult[] = [];
 for (const unit of options.units) {
@@ -135,6 +138,7 @@ interface Options {
   workers: number;
   ownServers: boolean;
   asRedis: boolean;
+  tls: boolean;
   redis: string | null;
   port: number;
   json: string | null;
@@ -150,6 +154,7 @@ function parseOptions(args: string[]): Options {
     workers: 1,
     ownServers: false,
     asRedis: false,
+    tls: false,
     redis: null,
     port: 7400,
     json: null,
@@ -161,6 +166,7 @@ function parseOptions(args: string[]): Options {
     if (name === "--workers") parsed.workers = Number(args[++i]);
     else if (name === "--own-servers") parsed.ownServers = true;
     else if (name === "--as-redis") parsed.asRedis = true;
+    else if (name === "--tls") parsed.tls = true;
     else if (name === "--redis") parsed.redis = args[++i] ?? null;
     else if (name === "--port") parsed.port = Number(args[++i]);
     else if (name === "--json") parsed.json = args[++i] ?? null;
@@ -193,6 +199,15 @@ function placeExecutable(): void {
     const path = Bun.which(tool);
     if (path !== null) symlinkSync(path, join(source, tool));
   }
+}
+
+/** Certificates for the suite, as its own script makes them. Parameters of Diffie and Hellman, which take minutes, are Redis's only. */
+function makeCertificates(): void {
+  mkdirSync(join(checkout, "tests/tls"), { recursive: true });
+  if (options.redis === null) writeFileSync(join(checkout, "tests/tls/redis.dh"), "");
+  const script = join(options.checkout, "utils/gen-test-certs.sh");
+  const made = Bun.spawnSync(["bash", script], { cwd: checkout, stderr: "pipe" });
+  if (made.exitCode !== 0) throw new Error(`${script}: ${made.stderr.toString()}`);
 }
 
 /** The events of one unit; a test that hangs is counted as failed, and the unit starts over without it. */
@@ -258,6 +273,7 @@ async function runOnce(unit: string, server: Server | null, hung: readonly strin
         ? ["--baseport", String(options.port), "--portcount", "500"]
         : ["--host", "127.0.0.1", "--port", String(server?.port ?? options.port)]),
       ...["--tags", options.asRedis ? DENIED_TAGS_AS_REDIS : DENIED_TAGS, ...(options.accurate ? ["--accurate"] : [])],
+      ...(options.tls ? ["--tls"] : []),
     ],
     {
       cwd: checkout,

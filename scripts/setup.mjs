@@ -104,6 +104,7 @@ const SYSTEM_PACKAGES = {
   "redis-cli": "redis-tools",
   "redis-benchmark": "redis-tools",
   "lua5.1": "lua5.1",
+  jq: "jq",
 };
 
 /** Modules of Python that tests use, and their packages. */
@@ -125,7 +126,7 @@ function hasPythonModule(name) {
   );
 }
 
-/** The programs that tests compare Ferrite with. Installs them where it may; otherwise says so, loudly. */
+/** The programs that tests compare Ferrite with, or that the guide uses. Installs them where it may; otherwise says so, loudly. */
 export function setupSystem() {
   const programs = Object.keys(SYSTEM_PACKAGES).filter((program) => !onPath(program));
   const modules = Object.keys(PYTHON_PACKAGES).filter((name) => !hasPythonModule(name));
@@ -146,7 +147,7 @@ export function setupSystem() {
     if (run("apt-get", ["-qq", "-y", "--no-install-recommends", "install", ...packages], options) === 0) return;
   }
   const line = "!".repeat(78);
-  say(`\n${line}\n  MISSING: ${missing.join(", ")}. The tests that compare Ferrite with Redis WILL FAIL.`);
+  say(`\n${line}\n  MISSING: ${missing.join(", ")}. The tests that need them WILL FAIL.`);
   say(`Install them, for instance: sudo apt-get install ${packages.join(" ")}\n${line}`);
 }
 

@@ -9,16 +9,17 @@
  * A disabled level costs one comparison, because each method checks `level` first. Levels can change at run time, also for
  * existing loggers.
  *
- * One thread owns the output. Other threads use a root whose sink sends finished lines to that thread, because rotation by
- * several threads would damage the files.
+ * In the server one thread owns the output (server/log-thread.ts). All others hand it finished lines through shared memory
+ * (memory/log-queue.ts), so a slow disk stops none of them. Outside the server a sink writes at once (log-output.ts).
+ *
+ * A message never holds text that a client has sent but in double quotes (`quoted`): `ferrite diagnostics` removes what is
+ * quoted. Fields have no such text at all.
  *
  * Why not a library: pino and winston rotate through worker-thread transports loaded by path, which a single compiled
- * executable does not have. rotating-file-stream buffers asynchronously, so a crash loses the lines that explain it. One
- * synchronous append and a rename are enough.
+ * executable does not have. Without a transport they write from the event loop of the thread that logs, and none of them
+ * bounds and counts what waits for several threads together.
  */
-import { basename, dirname, join } from "node:path";
-import { AT_CURSOR, FileFailure, type FileDescriptor, type Files } from "./files.ts";
-import { permissionDenied } from "./errors.ts";
+import { Repeats } from "./repeats.ts";
 
 export const TRACE = 0;
 export const DEBUG = 1;
@@ -84,9 +85,18 @@ export class Logger {
 
 /** The destination of finished lines, which end in a newline. A sink never throws. */
 export interface LogSink {
-  write(line: string): void;
+  /** `level`: of the line; from WARN on it may use room that is kept for such lines. */
+  write(line: string, level: Level): void;
   /** Closes the sink. A later line opens it again. */
   close(): void;
+}
+
+/** Longest message, characters. The rest of a longer one is left out. */
+const MESSAGE_MAX = 8192;
+
+/** Text of a client as part of a message. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > MESSAGE_MAX ? `${text.slice(0, MESSAGE_MAX / 2)}…` : text);
 }
 
 /** pretty and json are Ferrite's own forms; redis is that of redis-server, for programs that read its log. */
@@ -104,15 +114,32 @@ export interface LogOptions {
   readonly showTarget: boolean;
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
+  /** Most lines of the same kind a second; 0 = no limit. */
+  readonly repeatLimit: number;
 }
+
+/** What other layers need of a LogRoot. */
+export type LogTargets = Pick<LogRoot, "target">;
 
 /** The loggers of one thread. */
 export class LogRoot {
   private readonly loggers = new Map<string, Logger>();
   private filter: LogFilter;
+  private sink: LogSink;
+  private readonly repeats: Repeats;
 
   constructor(private readonly options: LogOptions) {
     this.filter = options.filter;
+    this.sink = options.sink;
+    this.repeats = new Repeats(options.repeatLimit, (level, target, text, left) =>
+      this.put(level as Level, target, `${left} further lines like this were left out: ${text}`, { left_out: left }),
+    );
+  }
+
+  /** Lines go to `sink` from now on. */
+  redirect(sink: LogSink): void {
+    this.sink.close();
+    this.sink = sink;
   }
 
   /** The logger of `ferrite::<name>` ("storage", "server", "persistence::aof"); the same one for the same name. */
@@ -137,16 +164,29 @@ export class LogRoot {
   }
 
   write(level: Level, target: string, message: string, fields: LogFields): void {
-    this.options.sink.write(this.lineOf(level, target, message, fields));
+    // Debug lines are never left out: who turned them on wants each of them.
+    if (level >= INFO && !this.repeats.admits(level, target, message, this.options.now())) return;
+    this.put(level, target, message, fields);
   }
 
-  /** Writes a line that another thread has formatted. */
-  writeLine(line: string): void {
-    this.options.sink.write(line);
+  private put(level: Level, target: string, message: string, fields: LogFields): void {
+    const text =
+      message.length > MESSAGE_MAX ? `${message.slice(0, MESSAGE_MAX)}… (${message.length} characters)` : message;
+    this.sink.write(this.lineOf(level, target, text, fields), level);
+  }
+
+  setRepeatLimit(limit: number): void {
+    this.repeats.limit = limit;
+  }
+
+  /** Reports what was left out lately. To be called every second or so. */
+  tick(): void {
+    this.repeats.look(this.options.now());
   }
 
   close(): void {
-    this.options.sink.close();
+    this.repeats.end();
+    this.sink.close();
   }
 
   private lineOf(level: Level, target: string, message: string, fields: LogFields): string {
@@ -256,169 +296,19 @@ export function parseFilter(text: string): { directives: Directive[]; refused: s
 }
 
 /**
- * The initial filter: FERRITE_LOG, or RUST_LOG if it names ferrite, on top of the configured level. Returns invalid parts in
- * `refused`, for a warning.
+ * The initial filter: FERRITE_LOG, or RUST_LOG if it names ferrite, else the directives of the configuration, on top of the
+ * configured level. Returns invalid parts of the variable in `refused`, for a warning.
  */
 export function startFilter(
   level: Level,
+  configured: readonly Directive[],
   environment: Readonly<Record<string, string | undefined>>,
 ): { filter: LogFilter; refused: string[]; variable: string } {
   const own = environment["FERRITE_LOG"] ?? "";
   const rust = environment["RUST_LOG"] ?? "";
   const variable = own !== "" ? "FERRITE_LOG" : /\bferrite\b/.test(rust) ? "RUST_LOG" : "";
-  const { directives, refused } = parseFilter(variable === "" ? "" : (environment[variable] ?? ""));
-  return { filter: new LogFilter([{ target: "", level }, ...directives]), refused, variable };
-}
-
-/** Writes to standard output synchronously. If the reader is gone or the pipe stays full, only lines are lost. */
-export class DescriptorSink implements LogSink {
-  private readonly encoder = new TextEncoder();
-
-  constructor(
-    private readonly files: Files,
-    private readonly descriptor: FileDescriptor,
-  ) {}
-
-  write(line: string): void {
-    const bytes = this.encoder.encode(line);
-    let attempts = 0;
-    for (let done = 0; done < bytes.length; ) {
-      try {
-        done += this.files.write(this.descriptor, bytes, done, bytes.length - done, AT_CURSOR);
-      } catch (thrown) {
-        // EAGAIN: the pipe is full. A longer wait would stop the server for the sake of its log.
-        if (!(thrown instanceof FileFailure) || thrown.code !== "EAGAIN" || ++attempts > 20) return;
-        Bun.sleepSync(1);
-      }
-    }
-  }
-
-  close(): void {}
-}
-
-export const STANDARD_OUTPUT = 1 as FileDescriptor;
-
-export type Rotation = "none" | "daily" | "hourly" | "size-based";
-
-export interface FileSinkOptions {
-  readonly path: string;
-  readonly rotation: Rotation;
-  /** Largest file, bytes; used only by size-based rotation. */
-  readonly maxBytes: number;
-  /** Number of rotated files to retain, at least 1. */
-  readonly maxFiles: number;
-  readonly now: () => number;
-  /** Called with the error (such as disk full) when a line is lost. */
-  readonly onFailure: (thrown: unknown) => void;
-}
-
-/**
- * A log file. Rotated files have the time appended to their name: `ferrite.log.2025-12-21`, `ferrite.log.2025-12-21T13`,
- * `ferrite.log.2025-12-21T13-05-09-123`, with `.1`, `.2` after it if the name exists.
- */
-export class FileSink implements LogSink {
-  private readonly encoder = new TextEncoder();
-  private file: FileDescriptor | null = null;
-  private bytes = 0;
-  private period = "";
-  private periodEndMs = Infinity;
-
-  /** Opens the file at once, so that an unwritable path stops the start. Throws StartupError or FileFailure. */
-  constructor(
-    private readonly files: Files,
-    private readonly options: FileSinkOptions,
-  ) {
-    try {
-      this.open();
-    } catch (thrown) {
-      if (thrown instanceof FileFailure && thrown.code === "EACCES") {
-        throw permissionDenied(
-          `log file ${options.path} cannot be written`,
-          "Create its directory for the user Ferrite runs as, or set logging.log_file to another place.",
-        );
-      }
-      throw thrown;
-    }
-  }
-
-  write(line: string): void {
-    try {
-      const bytes = this.encoder.encode(line);
-      this.rotateIfDue(bytes.length);
-      if (this.file === null) this.open();
-      let done = 0;
-      while (done < bytes.length) done += this.files.write(this.file!, bytes, done, bytes.length - done, AT_CURSOR);
-      this.bytes += bytes.length;
-    } catch (thrown) {
-      this.options.onFailure(thrown);
-    }
-  }
-
-  close(): void {
-    if (this.file !== null) this.files.close(this.file);
-    this.file = null;
-  }
-
-  private open(): void {
-    const { files, options } = this;
-    const modifiedMs = files.stat(options.path)?.modifiedMs ?? 0;
-    this.file = files.open(options.path, "a", 0o640);
-    this.bytes = files.size(this.file);
-    // The first line rotates a file of an earlier period.
-    this.beginPeriod(this.bytes > 0 && modifiedMs > 0 ? modifiedMs : options.now());
-  }
-
-  private beginPeriod(atMs: number): void {
-    const { rotation } = this.options;
-    if (rotation !== "daily" && rotation !== "hourly") return;
-    const lengthMs = rotation === "daily" ? 86_400_000 : 3_600_000;
-    this.period = new Date(atMs).toISOString().slice(0, rotation === "daily" ? 10 : 13);
-    this.periodEndMs = (Math.floor(atMs / lengthMs) + 1) * lengthMs;
-  }
-
-  private rotateIfDue(lineBytes: number): void {
-    const { rotation, maxBytes } = this.options;
-    if (rotation === "none") return;
-    const now = this.options.now();
-    if (rotation === "size-based") {
-      if (this.bytes === 0 || this.bytes + lineBytes <= maxBytes) return;
-      this.period = new Date(now).toISOString().slice(0, 23).replace(/[:.]/g, "-");
-    } else if (now < this.periodEndMs) {
-      return;
-    }
-    this.close();
-    this.moveAway();
-    this.open();
-  }
-
-  private moveAway(): void {
-    const { files, options } = this;
-    let name = `${options.path}.${this.period}`;
-    for (let i = 1; files.stat(name) !== null; i++) name = `${options.path}.${this.period}.${i}`;
-    if (files.stat(options.path) !== null) files.rename(options.path, name);
-
-    const directory = dirname(options.path);
-    const rotated = files.list(directory).filter((entry) => isRotated(entry, basename(options.path)));
-    const ordered = rotated.sort(compareRotated);
-    for (const entry of ordered.slice(0, Math.max(0, ordered.length - options.maxFiles)))
-      files.unlink(join(directory, entry));
-  }
-}
-
-const STAMP = /^\.(\d{4}-\d{2}-\d{2}(?:T\d{2}(?:-\d{2}-\d{2}-\d{3})?)?)(?:\.(\d+))?$/;
-
-function isRotated(entry: string, base: string): boolean {
-  return entry.startsWith(base) && STAMP.test(entry.slice(base.length));
-}
-
-/** Oldest first: by time stamp, then by number. */
-function compareRotated(a: string, b: string): number {
-  const parts = (name: string): { stamp: string; number: number } => {
-    const match = STAMP.exec(name.slice(name.search(/\.\d{4}-\d{2}-\d{2}/)));
-    return { stamp: match?.[1] ?? "", number: Number(match?.[2] ?? 0) };
-  };
-  const one = parts(a);
-  const other = parts(b);
-  if (one.stamp !== other.stamp) return one.stamp < other.stamp ? -1 : 1;
-  return one.number - other.number;
+  const all: Directive[] = [{ target: "", level }];
+  if (variable === "") return { filter: new LogFilter([...all, ...configured]), refused: [], variable };
+  const { directives, refused } = parseFilter(environment[variable] ?? "");
+  return { filter: new LogFilter([...all, ...directives]), refused, variable };
 }

@@ -12,7 +12,8 @@ import { openLogs } from "../base/config/open-logs.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
-import { type LogRoot, STANDARD_OUTPUT } from "../base/log.ts";
+import type { LogRoot } from "../base/log.ts";
+import { STANDARD_OUTPUT } from "../base/log-output.ts";
 import {
   parseCompletionArguments,
   parseInitArguments,
@@ -118,5 +119,7 @@ function announce(loaded: LoadedConfig, logs: LogRoot): void {
   for (const line of chosenValues(loaded.config)) log.debug(line);
   for (const warning of loaded.warnings) log.warn(warning);
   if ((process.env["MALLOC_CONF"] ?? "") !== "")
-    log.info("MALLOC_CONF is for jemalloc and is not used; Bun links mimalloc (MIMALLOC_SHOW_STATS=1)");
+    log.info(
+      "MALLOC_CONF is for jemalloc and is not used: --enable-heap-profiling writes snapshots of the heap, and MIMALLOC_SHOW_STATS=1 has mimalloc print its figures at the end",
+    );
 }

@@ -3,7 +3,7 @@ import { isatty } from "node:tty";
 import { systemClock } from "../base/clock.ts";
 import { StartupError } from "../base/errors.ts";
 import { FileFailure, readText, realFiles } from "../base/files.ts";
-import { STANDARD_OUTPUT } from "../base/log.ts";
+import { STANDARD_OUTPUT } from "../base/log-output.ts";
 import { addressOf, LinkFailed, type Target } from "../top/link.ts";
 import { printTop, showTop, type TopOptions } from "../top/top.ts";
 import { parseTopArguments, type TopArguments } from "./arguments.ts";

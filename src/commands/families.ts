@@ -17,6 +17,7 @@ import { keysFamily } from "./keys/rows.ts";
 import { sortedSetsFamily } from "./sorted-sets/rows.ts";
 import { geoFamily } from "./geo/rows.ts";
 import { streamsFamily } from "./streams/rows.ts";
+import { replicationFamily } from "./replication/rows.ts";
 import { scriptingFamily } from "./scripting/rows.ts";
 import { transactionsFamily } from "./transactions/rows.ts";
 import { pubsubFamily } from "./pubsub/rows.ts";
@@ -39,6 +40,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   scriptingFamily,
   pubsubFamily,
   clusterFamily,
+  replicationFamily,
   aclFamily,
 ];
 

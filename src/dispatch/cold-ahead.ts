@@ -99,8 +99,12 @@ export class ColdAhead {
   /** How the command that is to run again does so. */
   outcome(): Outcome {
     const { parks } = this;
+    const { session } = this.call;
     this.parks = false;
-    return parks && !this.call.session.isLoader ? Parked : Retry;
+    if (parks && !session.isLoader && !session.isPrimary) return Parked;
+    // Its owner runs it again every turn.
+    if (parks) this.store.cold.reader!.forgetAsked();
+    return Retry;
   }
 
   /** True when the command at work, whose locks are held, lacks values of its keys: they are asked for. */

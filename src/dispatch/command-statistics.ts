@@ -25,6 +25,7 @@
 import type { Clock } from "../base/clock.ts";
 import { TICK_MS } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
+import { type Logger, type LogTargets, WARN } from "../base/log.ts";
 import { assert } from "../base/assert.ts";
 import { type Control, STATISTICS_ROW_WORDS, STATISTICS_ROWS } from "../memory/control.ts";
 import type { Call } from "./call.ts";
@@ -121,6 +122,9 @@ export class CommandStatistics {
   private alone = false;
   /** Durations of at least this, ms, go to the slow log or the latency monitor; Infinity = none. */
   private slowMs = Number.POSITIVE_INFINITY;
+  /** Durations of at least logMs go to the log; Infinity = none. */
+  private logger: Logger | null = null;
+  private logMs = Number.POSITIVE_INFINITY;
   private tracking = true;
   /** `sized` is called for requests and replies of at least these sizes, bytes; Infinity = never. */
   requestLimit = Number.POSITIVE_INFINITY;
@@ -136,7 +140,7 @@ export class CommandStatistics {
     worker: number,
     readonly table: CommandTable,
     private readonly clock: Clock,
-    config: Config,
+    private readonly config: Config,
   ) {
     this.f64 = control.f64;
     this.own = control.statisticsOf(worker) >>> 1;
@@ -145,12 +149,20 @@ export class CommandStatistics {
     this.latency = new LatencyMonitor(clock);
     this.shares = Uint8Array.from(table.rows, (spec) => (isConstant(spec) ? 1 : 0));
     this.tick = clock.tick ?? (() => clock.monotonicMs());
-    this.configure(config);
-    config.onChange("*", () => this.configure(config));
+    this.configure();
+    config.onChange("*", () => this.configure());
   }
 
-  private configure(config: Config): void {
-    const { log, latency } = this;
+  /** Slow commands are also written to the log. */
+  logSlow(logs: LogTargets): void {
+    this.logger = logs.target("commands");
+    this.configure();
+  }
+
+  private configure(): void {
+    const { log, latency, config } = this;
+    const logMs = config.number("logging.slow_command_threshold");
+    this.logMs = this.logger !== null && logMs > 0 ? logMs : Number.POSITIVE_INFINITY;
     log.setLimits(
       LogType.Slow,
       config.number("server.slowlog_log_slower_than"),
@@ -172,6 +184,7 @@ export class CommandStatistics {
     this.slowMs = Math.min(
       log.least(LogType.Slow) / 1000,
       latency.thresholdMs > 0 ? latency.thresholdMs : Number.POSITIVE_INFINITY,
+      this.logMs,
     );
     this.each = this.slowMs < TICK_MS || this.clock.tick === undefined;
     this.tracking = config.flag("server.latency_tracking");
@@ -339,7 +352,17 @@ export class CommandStatistics {
   }
 
   private reportSlow(call: Call, elapsedMs: number): void {
-    const { spec } = call;
+    const { spec, session } = call;
+    if (elapsedMs >= this.logMs && this.logger!.level <= WARN) {
+      // Without its arguments: they are data.
+      this.logger!.warn("slow command", {
+        duration_ms: Math.round(elapsedMs * 1000) / 1000,
+        command: spec.name.replace("|", " "),
+        arguments: call.argCount,
+        client: session.id,
+        addr: session.address,
+      });
+    }
     const micros = Math.floor(elapsedMs * 1000);
     if ((spec.flags & SKIP_SLOWLOG) === 0) this.log.offer(LogType.Slow, micros, call);
     this.latency.sample((spec.flags & FAST) !== 0 ? "fast-command" : "command", Math.floor(elapsedMs));

@@ -10,7 +10,6 @@
  *   DISPATCH-3  the lock of a run is released by the run's last command, or before the dispatcher does anything else
  */
 import type { Shard } from "../store/shard.ts";
-import { latin1Text } from "../base/bytes.ts";
 import { assert } from "../base/assert.ts";
 import { MUTANT } from "../memory/lock.ts";
 import type { ChangeLog } from "../memory/change-log.ts";
@@ -39,14 +38,15 @@ import { type LoadShare, Share } from "./load-share.ts";
 import { CommandStatistics } from "./command-statistics.ts";
 import { eventsOf } from "./command-events.ts";
 import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
+import { isAnyFrozenFor, isFrozenFor } from "./frozen-keys.ts";
 import { InnerCommands } from "./inner-commands.ts";
 import { Prefetch } from "./prefetch.ts";
-import { bytesOf, recordBytes, untilNul } from "./request-bytes.ts";
+import { isSuspended, MAY_WRITE } from "./pause.ts";
+import { bytesOf, recordBytes, shownArguments, untilNul } from "./request-facts.ts";
 import { Replies, type Session } from "./session.ts";
 import {
   ALL_SHARDS,
   ALLOW_BUSY,
-  ASKS_THREADS,
   type CommandSpec,
   DENY_OOM,
   Effect,
@@ -57,6 +57,7 @@ import {
   NO_AUTH,
   NO_MULTI,
   type Outcome,
+  STALE,
   Close,
   Done,
   Later,
@@ -68,12 +69,6 @@ import {
 import type { CommandTable } from "./command-table.ts";
 import { Pause } from "./services.ts";
 import { type TransactionHost, Transactions } from "./transactions.ts";
-
-/** Commands without the flag WRITE that may write or reach replicas. CLIENT PAUSE WRITE suspends them too. */
-const MAY_WRITE = new Set(["PFCOUNT", "PUBLISH", "SPUBLISH", "EVAL", "EVALSHA", "FCALL"]);
-
-/** Commands that no pause suspends: those that end a pause, and those that a client must send before them. */
-const NEVER_HELD = new Set(["CLIENT|UNPAUSE", "SHUTDOWN", "AUTH", "HELLO"]);
 
 /** Client.process reads the clock after this many commands of a batch, because a connection's turn may end there. */
 export const TURN_CHECK = 64;
@@ -131,6 +126,9 @@ export class Dispatcher implements TransactionHost {
   isGated = false;
   /** Why writes are refused, "" = they are not. */
   writesRefused = "";
+  /** A replica that refuses writes of clients, and one that has lost its primary and refuses everything without STALE. */
+  isReadOnly = false;
+  isStale = false;
   /** Writes wait: the change log has no room for the effects of this batch. */
   private isLogFull = false;
   /** While a snapshot is taken: true when it has emitted more than is written, so that writes and background work wait. */
@@ -177,7 +175,7 @@ export class Dispatcher implements TransactionHost {
     this.statistics.abandon();
     this.endRun();
     this.section.seenPosition = 0;
-    if (this.table.hasChanges) this.table.useRowNames(session.isLoader);
+    if (this.table.hasChanges) this.table.useRowNames(session.isReplayed);
     this.starts = parser.startOf;
     this.ends = parser.endOf;
     this.prefetch.prepare(parser, bytes, this.call.keyspaces.of(session.db));
@@ -187,6 +185,8 @@ export class Dispatcher implements TransactionHost {
     this.mayHold =
       this.isLogFull ||
       this.isLoading ||
+      this.isReadOnly ||
+      this.isStale ||
       this.paused !== Pause.None ||
       session.transaction !== null ||
       session.subscriptions !== null ||
@@ -297,7 +297,7 @@ export class Dispatcher implements TransactionHost {
     const { flags } = spec;
     this.endRun();
     this.statistics.endRun();
-    if ((flags & (NO_MULTI | ASKS_THREADS)) !== 0) return this.reject(row, ErrorText.notInTransaction);
+    if ((flags & NO_MULTI) !== 0) return this.reject(row, ErrorText.notInTransaction);
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
       if (admission !== Admission.Granted) return admission === Admission.Deferred ? this.cold.outcome() : Done;
@@ -305,6 +305,8 @@ export class Dispatcher implements TransactionHost {
       return this.reject(row, ErrorText.outOfMemory);
     }
     if (this.writesRefused !== "" && (flags & WRITE) !== 0) return this.reject(row, this.writesRefused);
+    const refusal = this.roleRefusal(flags, ~flags);
+    if (refusal !== "") return this.reject(row, refusal);
     if (this.isLoading && (flags & LOADING) === 0) return this.reject(row, ErrorText.loading);
     if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
       return this.reject(row, MONITORS_NO_KEYS);
@@ -351,6 +353,7 @@ export class Dispatcher implements TransactionHost {
   /** What keeps the command from running now, or queues it; null = nothing. */
   private hold(spec: CommandSpec, row: number, i: number): Outcome | null {
     if (this.isLoading && this.call.session.isLoader) return this.shareOf(spec, i);
+    if (this.call.session.isPrimary) return this.holdPrimary(spec);
     const { transaction } = this.call.session;
     if (this.scriptState.busy !== 0 && this.isHeldByScript(spec)) return this.reject(row, this.busyText());
     if (this.call.session.isRestricted && (spec.flags & FOR_SUBSCRIBERS) === 0)
@@ -358,10 +361,38 @@ export class Dispatcher implements TransactionHost {
     if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) return this.queue(spec, row, i);
     const isExec = transaction !== null && spec.name === EXEC;
     const lacks = isExec ? transaction.lacks : ~spec.flags;
-    if (this.isLoading && (lacks & LOADING) !== 0) return this.reject(row, ErrorText.loading);
     const flags = isExec ? transaction.flags : spec.flags;
+    const refusal = this.roleRefusal(flags, lacks);
+    if (refusal !== "") return this.reject(row, refusal);
+    if (this.isLoading && (lacks & LOADING) !== 0) return this.reject(row, ErrorText.loading);
     if (this.isLogFull && (flags & WRITE) !== 0) return this.waitForLog(row);
     return this.paused !== Pause.None && this.isHeldBack(spec) ? this.holdBack() : null;
+  }
+
+  /** Why a replica refuses a command that has `flags` and lacks those of `lacks`; "" = it does not. */
+  private roleRefusal(flags: number, lacks: number): string {
+    if (this.isReadOnly && (flags & WRITE) !== 0) return ErrorText.readOnlyReplica;
+    return this.isStale && (lacks & STALE) !== 0 ? ErrorText.primaryDown : "";
+  }
+
+  /** Why writes of the session are refused, "" = they are not. */
+  writeRefusal(): string {
+    if (this.call.session.isPrimary) return "";
+    return this.isReadOnly ? ErrorText.readOnlyReplica : this.writesRefused;
+  }
+
+  /** A command of the primary is never refused. It waits while a script runs too long, and for the change log. */
+  private holdPrimary(spec: CommandSpec): Outcome | null {
+    const { transaction } = this.call.session;
+    if (transaction !== null && (spec.flags & NEVER_QUEUED) === 0) {
+      this.transactions.enqueue(this.table.rowOf(spec), null);
+      return Done;
+    }
+    const flags = transaction !== null && spec.name === EXEC ? transaction.flags : spec.flags;
+    if (this.scriptState.busy === 0 && !(this.isLogFull && (flags & WRITE) !== 0)) return null;
+    this.leaveBatch();
+    this.call.effects.log?.makeRoom();
+    return Retry;
   }
 
   /** While a script runs too long, most commands are refused. SHUTDOWN is let through as SHUTDOWN NOSAVE alone. */
@@ -376,8 +407,8 @@ export class Dispatcher implements TransactionHost {
   }
 
   /** True when writes are refused or wait: for the change log, or for the file of a snapshot. */
-  private holdsWrites(log: ChangeLog | null, parser: Parser, { transaction }: Session): boolean {
-    if (this.writesRefused !== "" || this.mustHoldWrites?.() === true) return true;
+  private holdsWrites(log: ChangeLog | null, parser: Parser, { transaction, isPrimary }: Session): boolean {
+    if ((this.writesRefused !== "" && !isPrimary) || this.mustHoldWrites?.() === true) return true;
     const queuedBytes = transaction === null ? 0 : transaction.argumentBytes;
     return log !== null && !log.admits(bytesOf(parser) + queuedBytes + LOG_SPARE);
   }
@@ -469,11 +500,7 @@ export class Dispatcher implements TransactionHost {
 
   /** True when the current CLIENT PAUSE suspends this command. */
   private isHeldBack(spec: CommandSpec): boolean {
-    if (this.paused === Pause.All) return !NEVER_HELD.has(spec.name);
-    const { transaction } = this.call.session;
-    if (transaction !== null && spec.name === EXEC)
-      return (transaction.flags & WRITE) !== 0 || transaction.specs.some(({ name }) => MAY_WRITE.has(name));
-    return (spec.flags & WRITE) !== 0 || MAY_WRITE.has(spec.name);
+    return isSuspended(this.paused, spec, this.call.session);
   }
 
   private runSingle(spec: CommandSpec, i: number, call: Call, reply: Reply): Outcome {
@@ -493,7 +520,7 @@ export class Dispatcher implements TransactionHost {
       if (store.cursor.version !== this.runVersion) store.select(call.keyspace, key);
     } else {
       if (!section.enter(shard)) return Retry;
-      if (shard.isWriteFrozen && this.isFrozenFor(spec, shard, key)) {
+      if (shard.isWriteFrozen && isFrozenFor(call, shard, key)) {
         section.leave();
         return Retry;
       }
@@ -578,7 +605,7 @@ export class Dispatcher implements TransactionHost {
         }
       }
       if (!section.enterSet()) return Retry;
-      if (this.isAnyFrozenFor(spec)) {
+      if (isAnyFrozenFor(call, this.keyArguments)) {
         section.leave();
         return Retry;
       }
@@ -597,33 +624,6 @@ export class Dispatcher implements TransactionHost {
     } catch (error) {
       throw section.failed(error);
     }
-  }
-
-  /** True when `spec` writes to a write-frozen key (long-copy.ts). The command that makes the copy is let through. */
-  private isFrozenFor(spec: CommandSpec, shard: Shard, key: Key): boolean {
-    const { call } = this;
-    return (
-      (spec.flags & WRITE) !== 0 &&
-      shard.isWriteFrozen &&
-      shard.writeFrozenHash === key.hashB &&
-      call.session.continuation === null
-    );
-  }
-
-  /** As isFrozenFor, for the keys that `keyArguments` found. */
-  private isAnyFrozenFor(spec: CommandSpec): boolean {
-    const { store, call, keyArguments, section } = this;
-    let isFrozen = false;
-    for (let n = 0; n < section.heldCount && !isFrozen; n++) {
-      isFrozen = section.heldAt(n).isWriteFrozen;
-    }
-    if (!isFrozen) return false;
-    for (let n = 0; n < keyArguments.count; n++) {
-      const i = keyArguments.at[n]!;
-      call.key.load(call.bytes, call.argAt(i), call.argBytes(i));
-      if (this.isFrozenFor(spec, store.shardOf(call.key.hashA), call.key)) return true;
-    }
-    return false;
   }
 
   /** Index of the current command's first argument in the parser's table. */
@@ -682,11 +682,7 @@ export class Dispatcher implements TransactionHost {
       reply.error(disabledCommand(name));
       return Done;
     }
-    const args: string[] = [];
-    for (let i = 1; i < call.argCount && i < 20; i++) {
-      args.push(untilNul(latin1Text(call.bytes, call.argAt(i), Math.min(call.argBytes(i), 128))));
-    }
-    reply.error(unknownCommand(name, args));
+    reply.error(unknownCommand(name, shownArguments(call)));
     return Done;
   }
 }

@@ -7,6 +7,7 @@
  */
 import type { PrefixChange } from "./broadcasts.ts";
 import type { ConfigChange } from "../base/config/config.ts";
+import type { LogTargets } from "../base/log.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "./hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "./command-statistics.ts";
@@ -46,6 +47,8 @@ export interface ServerTotals {
   /** Time during which memory stayed above the limit although keys were evicted: in all, and in the current episode; ms. */
   exceededMs: number;
   exceedingMs: number;
+  /** Lines that are missing in the log. */
+  droppedLogLines: number;
   keyspaceHits: number;
   keyspaceMisses: number;
   errorReplies: number;
@@ -334,11 +337,8 @@ export interface ServerServices {
   setActiveExpire(on: boolean, done: () => void): void;
   /** Updates the clock and removes every expired key of all shards. */
   expirePass(): void;
-  /**
-   * Writes to the log: a warning, or what a script logs at one of Redis's levels (0 debug to 3 warning). Left out in the
-   * embedded mode, which has no log.
-   */
-  writeLog?(text: string, level?: number): void;
+  /** The loggers. Left out in the embedded mode, which has no log. */
+  readonly logs?: LogTargets;
   /** Shuts the server down. */
   shutdown(): void;
   /** Replies for a command that returned Later, and then lets its connection read on or closes it. */

@@ -4,6 +4,7 @@
  */
 
 import type { Continuation } from "./continuation.ts";
+import type { ControlSequence } from "./control-sequence.ts";
 import type { Receiver, Subscriptions } from "./pubsub.ts";
 import type { CommandSpec } from "./spec.ts";
 import type { Transaction } from "./transaction.ts";
@@ -55,6 +56,8 @@ export class Session {
   noEvict = false;
   /** Its commands are those of a file that is loaded. */
   isLoader = false;
+  /** Its commands are those of the server's primary. */
+  isPrimary = false;
   /** MONITOR: the connection receives every command. */
   monitors = false;
   /** Other clients cause pushes to it (pushToClient). It is dropped when some were lost. */
@@ -75,6 +78,8 @@ export class Session {
   wantsDebugger = false;
   /** The commands since MULTI; null = none. */
   transaction: Transaction | null = null;
+  /** EXEC is under way, and waits for the reply of one of its commands; null = it is not. */
+  sequence: ControlSequence | null = null;
   /** The keys that the client watches; null = none. */
   watch: Watch | null = null;
   /** CLIENT TRACKING; null = off. */
@@ -124,6 +129,11 @@ export class Session {
   /** In RESP2 a subscriber may send few commands, because messages look like replies. */
   get isRestricted(): boolean {
     return this.subscriptions !== null && this.protocol === 2;
+  }
+
+  /** Its commands were run elsewhere before, so they are never refused, and have the names of their rows. */
+  get isReplayed(): boolean {
+    return this.isLoader || this.isPrimary;
   }
 
   /** Back to the state of a new connection (RESET). */

@@ -36,7 +36,7 @@ export const STAGES = 1 << 21;
 
 /** Runs inside MULTI at once, instead of being queued. Not a Redis flag. */
 export const NEVER_QUEUED = 1 << 22;
-/** Its reply comes from other threads, so it cannot be part of a transaction. Not a Redis flag. */
+/** Its reply comes from other threads, so a transaction with it runs one command after the other. Not a Redis flag. */
 export const ASKS_THREADS = 1 << 23;
 /** Its handler enters the section that it needs: only it knows which locks (EVAL). Not a Redis flag. */
 export const LOCKS_ITSELF = 1 << 24;

@@ -18,11 +18,12 @@ import type { Reply, ReplyTarget } from "../protocol/reply.ts";
 import type { Section } from "../store/section.ts";
 import type { Store } from "../store/store.ts";
 import { Denied } from "./access.ts";
+import { ControlSequence, MIXED_WITH_KEYS, type SequenceHost } from "./control-sequence.ts";
 import type { Call } from "./call.ts";
 import type { InnerCommands, InnerHost } from "./inner-commands.ts";
 import { KeyArguments } from "./key-arguments.ts";
 import { Replies, type Session } from "./session.ts";
-import { type CommandSpec, DENY_OOM, Done, type Outcome, Retry, WRITE } from "./spec.ts";
+import { ASKS_THREADS, type CommandSpec, DENY_OOM, Done, type Outcome, Retry, WRITE } from "./spec.ts";
 import { Transaction } from "./transaction.ts";
 import { Watches } from "./watches.ts";
 
@@ -55,6 +56,12 @@ export class Transactions {
     this.store = call.store;
     this.section = call.store.section;
     this.watches = new Watches(call);
+    this.sequenceHost = {
+      call,
+      statistics: host.statistics,
+      mayRun: (spec, reply) => this.mayRun(spec, reply),
+      release: (transaction) => this.release(transaction),
+    };
   }
 
   /** MULTI */
@@ -76,9 +83,14 @@ export class Transactions {
   /** DISCARD, RESET, the end of a connection: drops the queued commands and the watch. */
   discard(session: Session): void {
     const { transaction } = session;
+    session.sequence?.end(session);
     this.watches.end(session);
     if (transaction === null) return;
     session.transaction = null;
+    this.release(transaction);
+  }
+
+  private release(transaction: Transaction): void {
     transaction.clear(this.store.nowSeconds);
     if (transaction.isReusable && this.spare.length < SPARE_MAX) this.spare.push(transaction);
   }
@@ -106,6 +118,7 @@ export class Transactions {
       this.discard(session);
       return Done;
     }
+    if ((transaction.flags & ASKS_THREADS) !== 0) return this.beginSequence(transaction, session, reply);
     if (grows && !this.reserve(transaction)) return Retry;
     if (!this.lock(transaction, session)) return Retry;
     if (call.cold.isOn && this.lacksValues(transaction)) return call.cold.leave();
@@ -125,6 +138,20 @@ export class Transactions {
     }
     return Done;
   }
+
+  /** EXEC of commands that ask other threads: they run one by one. */
+  private beginSequence(transaction: Transaction, session: Session, reply: Reply): Outcome {
+    if (transaction.needsAll || transaction.shards.length > 0) {
+      reply.error(MIXED_WITH_KEYS);
+      this.discard(session);
+      return Done;
+    }
+    this.watches.end(session);
+    session.transaction = null;
+    session.sequence = new ControlSequence(this.sequenceHost, transaction);
+    return session.sequence.begin(session, reply);
+  }
+  private readonly sequenceHost: SequenceHost;
 
   /** Reserves memory for the commands together; each makes sure of its own again. Returns false when there is none yet. */
   private reserve(transaction: Transaction): boolean {

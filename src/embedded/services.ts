@@ -271,6 +271,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       evictedKeys: counters.evicted - base.evicted,
       exceededMs: engine.cells.get(Cell.exceededMs) + engine.cells.get(Cell.exceedingMs) - base.exceededMs,
       exceedingMs: engine.cells.get(Cell.exceedingMs),
+      droppedLogLines: 0,
       keyspaceHits: counters.hits - base.hits,
       keyspaceMisses: counters.misses - base.misses,
       lazyFreed: counters.lazyFreed - base.lazyFreed,

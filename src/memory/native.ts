@@ -1,5 +1,5 @@
 /**
- * System calls that Bun has no API for, through bun:ffi: madvise, flock, setrlimit, getrlimit. They are optional: where
+ * System calls that Bun has no API for, through bun:ffi: madvise, flock, setrlimit, getrlimit, prctl. They are optional: where
  * FFI does not load (or with FERRITE_FFI=0) each call reports that it did nothing, and the server works less efficiently.
  */
 import { dlopen, FFIType, ptr } from "bun:ffi";
@@ -8,6 +8,7 @@ const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const RLIMIT_NOFILE = 7;
+const PR_SET_NAME = 15;
 
 function load() {
   if (process.env.FERRITE_FFI === "0" || process.platform !== "linux") return null;
@@ -17,6 +18,7 @@ function load() {
         madvise: { args: [FFIType.ptr, FFIType.u64, FFIType.i32], returns: FFIType.i32 },
         flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
         getrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+        prctl: { args: [FFIType.i32, FFIType.ptr, FFIType.u64, FFIType.u64, FFIType.u64], returns: FFIType.i32 },
         setrlimit: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
       }).symbols;
     } catch {
@@ -61,4 +63,9 @@ export function raiseDescriptorLimit(): number {
     if (libc.setrlimit(RLIMIT_NOFILE, ptr(limit)) !== 0) libc.getrlimit(RLIMIT_NOFILE, ptr(limit));
   }
   return Number(limit[0]! > 1_000_000_000n ? 1_000_000_000n : limit[0]!);
+}
+
+/** Names the calling thread, for `top -H` and its like: at most 15 characters. */
+export function nameThread(name: string): void {
+  if (libc !== null) libc.prctl(PR_SET_NAME, ptr(Buffer.from(`${name.slice(0, 15)}\0`, "latin1")), 0, 0, 0);
 }

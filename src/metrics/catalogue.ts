@@ -83,13 +83,13 @@ const perWorker = (type: MetricType, name: string, help: string, read: (worker: 
 /** First bound of the histograms of commands: durations below it share a bucket. */
 const FIRST_OCTAVE = 2;
 /** Bounds of commands' histograms, s. Durations are whole nanoseconds, and one of exactly a bound counts in the next bucket. */
-const BOUNDS: readonly number[] = Array.from(
+export const COMMAND_BOUNDS: readonly number[] = Array.from(
   { length: OCTAVES - FIRST_OCTAVE - 1 },
   (_, n) => (256 * 2 ** (n + FIRST_OCTAVE)) / 1e9,
 );
 
 /** The octaves with those below the first bound together. */
-function bucketsOf(octaves: Float64Array): number[] {
+export function bucketsOf(octaves: Float64Array): number[] {
   let below = 0;
   for (let n = 0; n < FIRST_OCTAVE; n++) below += octaves[n]!;
   const buckets = [...octaves.subarray(FIRST_OCTAVE)];
@@ -396,7 +396,7 @@ const COMMANDS: readonly Metric[] = [
   histograms("ferrite_command_latency_seconds", ["class"], "Durations of the commands of a class.", ({ classes }) =>
     classes.map(({ name, octaves, seconds }) => ({
       labels: { class: name },
-      bounds: BOUNDS,
+      bounds: COMMAND_BOUNDS,
       counts: bucketsOf(octaves),
       sum: seconds,
     })),
@@ -404,6 +404,11 @@ const COMMANDS: readonly Metric[] = [
   counter("redis_total_error_replies", "Error replies.", (f) => f.count.errors),
   many("counter", "redis_errors_total", ["err"], "Error replies by their first word.", ({ errors }) =>
     errors.map(([err, value]) => ({ labels: { err }, value })),
+  ),
+  counter(
+    "ferrite_log_lines_dropped_total",
+    "Lines missing in the log: it could not be written as fast as they came, or at all.",
+    (f) => f.droppedLogLines,
   ),
   gauge("redis_slowlog_length", "Entries of the slow log.", (f) => f.slowLog.entries),
   gauge(

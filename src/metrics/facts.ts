@@ -58,6 +58,7 @@ export interface Facts {
   readonly startedSeconds: number;
   readonly uptimeSeconds: number;
   readonly certificates: Certificates | null;
+  readonly droppedLogLines: number;
   readonly nowSeconds: number;
   /** Sums over all workers since the start. */
   readonly count: {

@@ -32,6 +32,9 @@ export const ErrorText = {
     "DENIED Ferrite is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers, set a password (security.requirepass), or disable protected mode with 'CONFIG SET protected-mode no' from the loopback interface, or set server.protected_mode = false in the configuration file and restart.",
   notInTransaction: "ERR Command not allowed inside a transaction",
   loading: "LOADING Ferrite is loading the dataset in memory",
+  readOnlyReplica: "READONLY You can't write against a read only replica.",
+  primaryDown: "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+  unblockedByRole: "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
   busy: "BUSY Ferrite is busy running a command that holds the data. Try again later.",
   noScriptRuns: "NOTBUSY No scripts in execution right now.",
   scriptHasWritten:

@@ -151,17 +151,21 @@ export class ReplicationState {
 
   // ---- the role ----
 
-  /** This server follows another one. Its history so far stays known, so that the other one may continue it. */
+  /** This server is a replica from now on. Its history so far stays known, so that its primary may continue it. */
   becomeReplica(): void {
     this.setRole(Role.Replica);
+  }
+  /** All workers have noted that this is a replica, and their last writes are in the stream: now it takes the primary's. */
+  follow(): void {
     this.stream.setTakesEffects(false);
   }
 
   /** This server is a primary from now on. Its replicas must come again, to hear of the new id. */
   promote(): void {
     this.shift(newId());
-    this.setRole(Role.Primary);
+    // Before the role: who sees that it may write sees where its effects go.
     this.stream.setTakesEffects(true);
+    this.setRole(Role.Primary);
     this.dropReplicas();
   }
 

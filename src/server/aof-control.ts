@@ -261,6 +261,32 @@ export class AofControl {
     }
   }
 
+  // ---- a full synchronization ----
+
+  /**
+   * Empties the data set and has `fill` fill it. The file, if there is one, begins anew with what is there then: the old one is
+   * valid until the new one is whole. Resolves with why `fill` failed, "" = it did not.
+   */
+  async replaceData(fill: () => Promise<void>): Promise<string> {
+    let failure = "";
+    await this.inTurn(async () => {
+      const { aof } = this;
+      this.control.isLoading = true;
+      await this.tell({ kind: "idle" }, this.host.workers);
+      if (aof !== null) await this.turnOff();
+      await this.tell({ kind: "empty" }, 1);
+      try {
+        await fill();
+      } catch (thrown) {
+        failure = errorMessage(thrown);
+        await this.tell({ kind: "empty" }, 1);
+      }
+      this.control.isLoading = false;
+      if (aof !== null && !this.isStopping) await this.turnOn(realFiles);
+    });
+    return failure;
+  }
+
   // ---- CONFIG SET appendonly ----
 
   private async followConfig(): Promise<void> {

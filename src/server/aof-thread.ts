@@ -11,6 +11,7 @@ import { receiveMessageOnPort } from "node:worker_threads";
 import { systemClock } from "../base/clock.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import { ChangeLog, LogState } from "../memory/change-log.ts";
+import { nameThread } from "../memory/native.ts";
 import { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
 import { AofShare } from "../persistence/aof-share.ts";
@@ -18,6 +19,8 @@ import { AofWriter } from "../persistence/aof-writer.ts";
 import type { AofThreadMessage, AofThreadStart, FromAofThread } from "./messages.ts";
 
 declare const self: Worker;
+
+nameThread("aof");
 
 const SYNC_EVERY_MS = 1000;
 const WRITE_EVERY_MS = 100;

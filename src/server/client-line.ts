@@ -63,6 +63,7 @@ function flagsOf(client: Client, table: CommandTable): string {
   const { session } = client;
   const flags = [
     session.monitors ? "O" : "",
+    session.isPrimary ? "M" : "",
     session.subscriptions !== null ? "P" : "",
     session.transaction !== null ? "x" : "",
     client.isPaused || isBlocked(client, table) ? "b" : "",

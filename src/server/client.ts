@@ -348,7 +348,7 @@ export class Client implements OutputOwner, Receiver {
         budget -= count;
       }
       if (error !== "") {
-        if (session.replies === Replies.On) reply.error(error);
+        engine.refuseBytes(session, error);
         this.closeAfterReplies();
         return end;
       }
@@ -410,7 +410,7 @@ export class Client implements OutputOwner, Receiver {
     const startOf = parser.startOf[i]!;
     const endOf = parser.endOf[i]!;
     if (this.pushes.length > 0) this.writePushes();
-    if (outcome === Retry && session.continuation === null && !session.isLoader && this.isOverdue()) {
+    if (outcome === Retry && session.continuation === null && !session.isReplayed && this.isOverdue()) {
       this.refuseBusy();
       return endOf;
     }
@@ -535,18 +535,17 @@ export class Client implements OutputOwner, Receiver {
     reply.target = this.output;
     this.isReplying = true;
     const { errors } = reply;
-    if (session.replies === Replies.On) {
-      write(reply);
-    } else {
-      reply.target = NOWHERE;
-      write(reply);
+    if (session.replies !== Replies.On) reply.target = NOWHERE;
+    write(reply);
+    const outcome = session.sequence?.proceed(session, reply);
+    if (session.replies !== Replies.On) {
       reply.target = this.output;
       reply.at = 0;
       if (session.replies === Replies.Skipping) session.replies = Replies.On;
     }
-    const { statistics } = engine.dispatcher;
-    if (reply.errors !== errors) statistics.failed(session.lastRow);
-    statistics.endWait(session);
+    if (reply.errors !== errors) engine.dispatcher.statistics.failed(session.lastRow);
+    engine.dispatcher.statistics.endWait(session);
+    if (outcome === Later) return;
     this.setCurrentCommand(-1);
     if (!this.isGone) this.state = State.Reading;
   }
@@ -604,7 +603,7 @@ export class Client implements OutputOwner, Receiver {
   /** As push, within a turn. */
   deliver(bytes: Buffer, position: number): void {
     if (this.state >= State.Closing) return;
-    if (!this.isReplying) return this.output.pushBytes(bytes, position);
+    if (!this.isReplying && this.session.sequence === null) return this.output.pushBytes(bytes, position);
     this.pushes.push(bytes);
     this.pushPosition = Math.max(this.pushPosition, position);
     this.workAtReading = PUSHED; // so that `runBatch` calls `isTurnOver` after the command
@@ -624,7 +623,7 @@ export class Client implements OutputOwner, Receiver {
 
   deliverCopy(bytes: Buffer, at: number, length: number, position: number): void {
     if (this.state >= State.Closing) return;
-    if (this.isReplying) this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
+    if (this.isReplying || this.session.sequence !== null) this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
     else this.output.appendBytes(bytes, at, length, position);
   }
 
@@ -634,6 +633,7 @@ export class Client implements OutputOwner, Receiver {
 
   /** Writes what was pushed while the command runs: behind its reply, when that is written already. */
   private writePushes(): void {
+    if (this.session.sequence !== null) return; // EXEC's reply is not complete
     const { reply } = this.engine;
     for (const bytes of this.pushes) reply.encoded(bytes);
     this.pushes.length = 0;

@@ -7,6 +7,7 @@ import { errorNumberWords } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Files } from "../base/files.ts";
+import { quoted } from "../base/log.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Denied } from "../dispatch/access.ts";
 import { Call } from "../dispatch/call.ts";
@@ -16,12 +17,13 @@ import { Pause } from "../dispatch/services.ts";
 import { ExpiryMode } from "../store/expiry-mode.ts";
 import type { Effects } from "../dispatch/effects.ts";
 import type { Continuation } from "../dispatch/continuation.ts";
-import { Session } from "../dispatch/session.ts";
+import { Replies, Session } from "../dispatch/session.ts";
 import type { ServerServices } from "../dispatch/services.ts";
 import { Users } from "../acl/users.ts";
 import { Scripts } from "../commands/scripting/scripts.ts";
 import { clientTable } from "../commands/families.ts";
 import { type ChangeLog, LogState } from "../memory/change-log.ts";
+import { LinkFacts, LinkState } from "../replication/link-facts.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
@@ -134,7 +136,8 @@ export class Engine implements TurnWork {
     this.dispatcher = new Dispatcher(clientTable(config), call, this.reply);
     this.users = call.users = new Users(this.dispatcher.table, userSettings(config));
     config.onChange("server.password", () => this.users.setPassword(config.requiredPassword));
-    this.scripts = new Scripts(call, this.dispatcher, (level, text) => services.writeLog?.(text, level));
+    if (services.logs !== undefined) this.dispatcher.statistics.logSlow(services.logs);
+    this.scripts = new Scripts(call, this.dispatcher, (level, text) => logScript(services, level, text));
     call.scripts = this.scripts;
     this.cells = new Cells(control, worker);
     this.memory = new MemoryLimit(this.store, this.maintenance, this.dispatcher, this.cells, this.clock, config);
@@ -182,6 +185,8 @@ export class Engine implements TurnWork {
     this.parser.limits.bulkMax = config.number("server.proto_max_bulk_len");
     call.stringMax = this.parser.limits.bulkMax;
     this.maintenance.limits.deadFraction = config.number("storage.compaction_threshold");
+    this.configureReplica();
+    this.noteReplication();
   }
 
   private readSaveErrors(): void {
@@ -204,7 +209,8 @@ export class Engine implements TurnWork {
     this.readClock();
     this.store.section.beginTurn();
     this.noteLoading();
-    if (this.dispatcher.isLoading && this.tier === null) this.memory.ignoreLimit();
+    this.memory.refusesNothing = this.hasNoLimit;
+    if (this.hasNoLimit && this.tier === null) this.memory.ignoreLimit();
     else this.memory.check();
     call.tracking.limit();
     if (this.effects.log !== null) this.checkLog(this.effects.log);
@@ -224,16 +230,19 @@ export class Engine implements TurnWork {
     this.applyExpiryMode();
   }
 
-  /** Sets the expiry mode: while clients are paused, due keys are hidden instead of removed. */
+  /** Sets the expiry mode: while clients are paused, and on a replica, due keys are hidden instead of removed. */
   applyExpiryMode(): void {
     const { dispatcher, store } = this;
-    const otherwise = dispatcher.paused !== Pause.None ? ExpiryMode.Paused : ExpiryMode.Normal;
+    const onlyHides = dispatcher.paused !== Pause.None || this.isReplica;
+    const otherwise = onlyHides ? ExpiryMode.Paused : ExpiryMode.Normal;
     store.setExpiryMode(dispatcher.isLoading ? ExpiryMode.Replay : otherwise);
   }
 
   /** Takes part in replication from now on. */
   attachReplication(state: ReplicationState): void {
     this.call.replication = state;
+    this.link = new LinkFacts(this.store.arena.control, state.linkAt);
+    this.configureReplica();
     this.noteReplication();
   }
 
@@ -241,9 +250,44 @@ export class Engine implements TurnWork {
   noteReplication(): void {
     const stream = this.call.replication?.stream;
     this.effects.stream = stream?.takesEffects === true ? stream : null;
+    if (this.link !== null) this.noteRole(this.call.replication!, this.link);
+  }
+
+  /** Looks whether this server is a replica, and whether it may answer. */
+  private noteRole({ isReplica }: ReplicationState, link: LinkFacts): void {
+    const { dispatcher } = this;
+    dispatcher.isReadOnly = isReplica && this.isReadOnlyReplica;
+    dispatcher.isStale = isReplica && !this.servesStale && link.state !== LinkState.Connected;
+    if (isReplica === this.isReplica) return;
+    this.isReplica = isReplica;
+    this.applyExpiryMode();
+  }
+  private isReplica = false;
+  private link: LinkFacts | null = null;
+  private isReadOnlyReplica = true;
+  private servesStale = true;
+  private replicaIgnoresLimit = true;
+
+  /** Reads the settings of a replica. */
+  private configureReplica(): void {
+    const { config } = this;
+    this.isReadOnlyReplica = config.flag("replication.replica_read_only");
+    this.servesStale = config.flag("replication.replica_serve_stale_data");
+    this.replicaIgnoresLimit = config.flag("replication.replica_ignore_maxmemory");
+  }
+
+  /** No limit of memory holds: what is loaded or applied was stored elsewhere before. */
+  private get hasNoLimit(): boolean {
+    return this.dispatcher.isLoading || (this.isReplica && this.replicaIgnoresLimit);
   }
 
   /** Makes replies wait until their effects are durable, or not. */
+  /** Says why the connection of `session` ends: its bytes are no commands. */
+  refuseBytes({ id, address, replies }: Session, error: string): void {
+    if (replies === Replies.On) this.reply.error(error);
+    this.call.server.logs?.target("protocol").debug(error.replace(/^ERR /, ""), { client: id, addr: address });
+  }
+
   private setGate(log: ChangeLog, waits: boolean): void {
     const { dispatcher, store, effects } = this;
     dispatcher.isGated = waits;
@@ -419,7 +463,8 @@ export class Engine implements TurnWork {
     const { dispatcher, store, maintenance, call } = this;
     call.session = this.nobody;
     call.tracking.limit();
-    if (this.tier !== null || (this.memory.evicts && !dispatcher.isLoading)) this.memory.check();
+    this.memory.refusesNothing = this.hasNoLimit;
+    if (this.tier !== null || (this.memory.evicts && !this.hasNoLimit)) this.memory.check();
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     for (const continuation of this.dropLater.splice(0)) this.drop(continuation);
     // What expires or is emptied goes into the snapshot that is taken: it waits as the writes of clients do.
@@ -476,4 +521,12 @@ function tierSettings(config: Config): TierSettings {
 /** server.busy_reply_threshold, ms. 0 there means that commands wait for ever: Infinity here. */
 function busyThreshold(config: Config): number {
   return config.number("server.busy_reply_threshold") || Number.POSITIVE_INFINITY;
+}
+
+/** Writes what a script logs, at one of Redis's levels: 0 debug to 3 warning. */
+function logScript({ logs }: ServerServices, level: number, text: string): void {
+  const log = logs?.target("lua");
+  if (level >= 3) log?.warn(quoted(text));
+  else if (level === 2) log?.info(quoted(text));
+  else log?.debug(quoted(text));
 }

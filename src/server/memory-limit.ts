@@ -100,6 +100,8 @@ export class MemoryLimit {
     this.configure();
   }
 
+  /** What is loaded or applied was stored elsewhere before: with a disk tier it waits for room at most. */
+  refusesNothing = false;
   /** Where values go before keys are evicted; null = nowhere. */
   tier: DiskTier | null = null;
 
@@ -165,7 +167,7 @@ export class MemoryLimit {
     const limit = this.frameLimit();
     const excess = this.spillRound(tier, limit, 0);
     tier.hasRoom = excess <= 0;
-    if (excess > 0 && !tier.mayHelp && !dispatcher.isLoading) return false;
+    if (excess > 0 && !tier.mayHelp && !this.refusesNothing) return false;
     dispatcher.memoryExceeded = false;
     dispatcher.isNearLimit = excess > -NEAR_BYTES;
     dispatcher.usedBytesMax = store.usedBytes + Math.max(this.maxBytes - this.usedBytes(), 0);
@@ -251,7 +253,7 @@ export class MemoryLimit {
 
   private evictRound(bytes: number): boolean {
     const { cells, store, maintenance, tier } = this;
-    if (tier !== null && (tier.mayHelp || this.dispatcher.isLoading)) {
+    if (tier !== null && (tier.mayHelp || this.refusesNothing)) {
       this.spillRound(tier, this.frameLimit(), bytes);
       return true;
     }
@@ -322,7 +324,7 @@ export class MemoryLimit {
   /** Evicts keys until `shard` (null = any) has room for `bytes`. Returns false when that fails. */
   private makeRoom(shard: Shard | null, bytes: number): boolean {
     const { store, tier } = this;
-    if (tier !== null && (tier.mayHelp || this.dispatcher.isLoading)) return this.makeRoomByTier(tier, shard, bytes);
+    if (tier !== null && (tier.mayHelp || this.refusesNothing)) return this.makeRoomByTier(tier, shard, bytes);
     if (this.usedBytes() > this.maxBytes && !this.evictTo(0)) return false;
     if (!this.evicts || !store.removesExpired) return true;
     if (shard !== null && bytes <= INLINE_VALUE_MAX) this.evictor.makeRoom(shard, bytes);

@@ -3,6 +3,7 @@ import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
 import type { RdbFormat } from "../persistence/rdb-record.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
+import type { SyncedFile } from "./replica-link.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
@@ -82,6 +83,10 @@ export type ToWorker =
       replicationRing: SharedArrayBuffer;
       config: ConfigSnapshot;
       facts: ProcessFacts;
+      /** The log queue; its ring `worker` is the worker's. */
+      logs: SharedArrayBuffer;
+      logRings: number;
+      logBytes: number;
       /** The ACL file, a byte a character; null = there is none. */
       aclText: string | null;
     }
@@ -94,6 +99,13 @@ export type ToWorker =
   | { kind: "snapshotPrepare"; format: RdbFormat }
   | { kind: "snapshotCut"; isBase: boolean }
   | { kind: "snapshotWalk" }
+  /** The role has changed. The worker answers "roleNoted", when it acts accordingly. */
+  | { kind: "role"; epoch: number }
+  /** To the worker with the link: the server follows that primary, or none ("unfollowed" is its answer). */
+  | { kind: "follow"; host: string; port: number; epoch: number; hasHistory: boolean }
+  | { kind: "unfollow"; epoch: number }
+  /** The file of a full synchronization is loaded, or could not be. */
+  | { kind: "syncLoaded"; isDone: boolean }
   /** Loads an append-only file; the worker answers "loaded". */
   | { kind: "load"; request: LoadRequest }
   /** Loads the worker's part of an RDB file; the worker answers "loadedRdb". */
@@ -122,13 +134,16 @@ export type ToMain =
   | { kind: "failed"; worker: number; text: string }
   | { kind: "stopped"; worker: number }
   | { kind: "idle" }
+  | { kind: "roleNoted"; epoch: number }
+  | { kind: "unfollowed"; epoch: number }
+  /** The file of a full synchronization is there, and good: it is to replace the data. */
+  | { kind: "synced"; file: SyncedFile }
   | { kind: "emptied" }
   | { kind: "loaded"; result: LoadResult }
   | { kind: "loadedRdb"; worker: number; result: RdbLoadResult }
   /** `failure`: "" = none. */
   | { kind: "saved"; failure: string }
   | { kind: "logging"; worker: number }
-  | { kind: "log"; line: string }
   | { kind: "region" }
   | { kind: "shutdown" }
   | { kind: "fatal"; worker: number; text: string }

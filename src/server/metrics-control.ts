@@ -3,7 +3,7 @@ import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import { errorCode, listenFailed, osErrorText } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
-import { serveMetrics } from "../metrics/endpoint.ts";
+import { isLoopback, serveMetrics } from "../metrics/endpoint.ts";
 import type { Memory } from "./memory.ts";
 import type { ProcessFacts } from "./messages.ts";
 import { MetricsFacts, type MetricsHost } from "./metrics-facts.ts";
@@ -25,9 +25,11 @@ export class MetricsControl {
     if (!config.flag("metrics.enabled")) return;
     const hostname = config.text("metrics.bind");
     const port = config.number("metrics.port");
+    const page = config.get("metrics.page");
+    const hasPage = page === null ? isLoopback(hostname) : page === true;
     const facts = new MetricsFacts(config, this.memory, this.facts, systemClock, this.host);
     try {
-      serveMetrics({ hostname, port, facts: () => facts.read(), notReady: () => facts.notReady() });
+      serveMetrics({ hostname, port, hasPage, facts: () => facts.read(), notReady: () => facts.notReady() });
     } catch (thrown) {
       const code = errorCode(thrown);
       if (KEYS.some((name) => !config.isDefault(name))) throw listenFailed(hostname, port, code, "");
@@ -36,6 +38,7 @@ export class MetricsControl {
       log.warn(`no metrics: ${hostname}:${port}: ${why}; set metrics.port, or metrics.enabled = false`);
       return;
     }
-    log.info(`metrics: http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}/metrics`);
+    const at = `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+    log.info(`metrics: ${at}/metrics${hasPage ? `, a page of charts: ${at}/` : ""}`);
   }
 }

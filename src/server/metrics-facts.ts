@@ -33,6 +33,8 @@ import type { TlsMaterial } from "./tls-files.ts";
 /** What the main thread knows besides. */
 export interface MetricsHost {
   readonly tls: TlsMaterial | null;
+  /** Lines that are missing in the log. */
+  readonly droppedLines: number;
   /** The server is stopping. */
   readonly isStopping: boolean;
   /** The start is complete. */
@@ -92,6 +94,7 @@ export class MetricsFacts {
       uptimeSeconds: Math.floor((nowMs - process_.startedMs) / 1000),
       nowSeconds: nowMs / 1000,
       certificates: this.host().tls,
+      droppedLogLines: this.host().droppedLines,
       count: this.counts(),
       clients: this.clients(),
       keys: this.keys(),

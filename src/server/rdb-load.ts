@@ -21,6 +21,8 @@ const PROGRESS_MS = 5000;
 export interface RdbLoadRequest {
   readonly path: string;
   readonly isPreamble: boolean;
+  /** The data set of the primary, which says itself when a key goes. It was checked. */
+  readonly isReplicas?: boolean;
 }
 
 export interface RdbLoadResult {
@@ -51,12 +53,12 @@ export class RdbLoad {
   ) {
     this.reader = new FileReader(files, request.path);
     try {
-      const { isPreamble } = request;
+      const { isPreamble, isReplicas = false } = request;
       this.loader = persistence.loaderOf(this.reader, {
         merges: false,
         worker,
         workers,
-        dropsExpired: !isPreamble,
+        dropsExpired: !isPreamble && !isReplicas,
         isWhole: !isPreamble,
       });
     } catch (thrown) {

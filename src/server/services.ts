@@ -2,7 +2,7 @@
  * The services of a worker's handlers (dispatch/services.ts), over all workers. Sums are read from the cells at once.
  * Everything else goes to the other workers through the main thread.
  */
-import type { Logger } from "../base/log.ts";
+import type { LogTargets } from "../base/log.ts";
 import { realFiles } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
@@ -39,6 +39,7 @@ import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitor-feed.ts";
 import { OutsideMemory } from "./outside-memory.ts";
 import type { Pushes } from "./pushes.ts";
+import type { LogQueue } from "../memory/log-queue.ts";
 import { expirePass } from "./expire-pass.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 import { RESETTABLE } from "./resettable.ts";
@@ -78,7 +79,8 @@ interface Sample {
 
 export class Services implements ServerServices {
   engine!: Engine;
-  log!: Logger;
+  logs!: LogTargets;
+  logQueue!: LogQueue;
   persistence!: RdbPersistence;
   collector!: Collector;
   pushes!: Pushes;
@@ -270,6 +272,7 @@ export class Services implements ServerServices {
       maxInputBuffer: cells.max(Cell.maxInputBuffer),
       maxOutputBuffer: cells.max(Cell.maxOutputBuffer),
       ...deniedTotals(cells),
+      droppedLogLines: this.logQueue.dropped,
     };
   }
 
@@ -481,12 +484,6 @@ export class Services implements ServerServices {
     this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
   }
 
-  writeLog(text: string, level = 3): void {
-    if (level === 3) this.log.warn(text);
-    else if (level === 2) this.log.info(text);
-    else this.log.debug(text);
-  }
-
   shutdown(): void {
     this.post({ kind: "shutdown" });
   }
@@ -600,6 +597,16 @@ export class Services implements ServerServices {
     this.release(id, blocked);
     this.resume(client.session, error !== "" ? (reply) => reply.error(error) : blocked.write);
     return true;
+  }
+
+  /** Ends the waits of all blocked clients with that error, and closes their connections. */
+  endBlocks(error: string): void {
+    for (const [id, blocked] of [...this.blocked]) {
+      const session = this.clients.get(id)?.session;
+      if (session === undefined || !blocked.mayEnd()) continue;
+      this.release(id, blocked);
+      this.resume(session, (reply) => reply.error(error), true);
+    }
   }
 
   private ask(ask: Ask, settled: (answers: Answer[]) => void): void {

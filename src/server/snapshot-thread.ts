@@ -3,6 +3,7 @@
  * the first background save.
  */
 import { FileFailure, realFiles } from "../base/files.ts";
+import { nameThread } from "../memory/native.ts";
 import { PieceFile } from "../persistence/piece-file.ts";
 import type { SavedFile } from "../persistence/rdb-file.ts";
 import type { Dropped } from "../persistence/rdb-record.ts";
@@ -10,6 +11,8 @@ import { openSave } from "../persistence/save-plan.ts";
 import type { FromSaver, PieceMessage, SnapshotRequest, ToSaver } from "./snapshot-messages.ts";
 
 declare const self: Worker;
+
+nameThread("snapshot");
 
 function tell(message: FromSaver): void {
   self.postMessage(message);

@@ -19,7 +19,8 @@ import {
 import { emptySegments, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
-import type { Logger, LogRoot } from "../base/log.ts";
+import { type Logger, type LogRoot, quoted } from "../base/log.ts";
+import type { UserChange } from "../dispatch/user-service.ts";
 import { DANGEROUS } from "../dispatch/command-names.ts";
 import { MUTANT, MUTANTS } from "../memory/lock.ts";
 import { systemClock } from "../base/clock.ts";
@@ -39,6 +40,8 @@ import { Cell, Cells } from "./cells.ts";
 import { SaveControl } from "./save-control.ts";
 import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
+import { LogControl } from "./log-control.ts";
+import { ReplicaControl } from "./replica-control.ts";
 import { makeMailboxes } from "./mailbox.ts";
 import { ReplicationState } from "../replication/state.ts";
 import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
@@ -97,6 +100,12 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     seedA: seeds[0]!,
     seedB: seeds[1]!,
     hugePages: config.flag("storage.huge_pages"),
+  });
+
+  logs.target("storage").info("memory is mapped", {
+    shards: config.number("storage.num_shards"),
+    region_bytes: regionBytes,
+    max_memory_bytes: config.maxMemoryBytes,
   });
 
   const reserved = DESCRIPTORS_RESERVED + workers * DESCRIPTORS_PER_WORKER;
@@ -224,10 +233,12 @@ class Supervisor {
       loadRdb: (request: RdbLoadRequest) => this.loadRdb(request),
       writeBase: (name: string) => this.saves.writeBase(name),
     };
-    this.tls = TlsControl.open(config, realFiles, systemClock, logs.target("server"), (material) => {
+    this.logControl = new LogControl(config, logs, facts.workers);
+    this.tls = TlsControl.open(config, realFiles, systemClock, logs.target("tls"), (material) => {
       for (let worker = 0; worker < facts.workers; worker++) this.send(worker, { kind: "renewTls", material });
     });
     this.metrics = new MetricsControl(config, memory, facts, logs.target("metrics"), () => ({
+      droppedLines: this.logControl.queue.dropped,
       tls: this.tls.served,
       isStopping: this.stopping,
       isReady: this.isReady,
@@ -248,7 +259,10 @@ class Supervisor {
     );
     this.replication.initialize();
     this.mailPorts = connectAll(facts.workers);
+    this.replica = new ReplicaControl(config, logs.target("replication"), this.replication, this.aof, host);
   }
+  private readonly logControl: LogControl;
+  private readonly replica: ReplicaControl;
   private readonly manager: ServiceManager;
   private readonly tls: TlsControl;
   private readonly metrics: MetricsControl;
@@ -284,8 +298,11 @@ class Supervisor {
     // A client may write and the server be stopped as soon as the workers listen.
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.stopBySignal(signal));
     process.on("SIGHUP", () => {
-      if (this.tls.served === null) log.info("SIGHUP is ignored: there are no certificates to read again");
-      else this.manager.whileReloading(() => this.tls.reload("SIGHUP"));
+      this.logControl.queue.askReopen();
+      log.info("SIGHUP: the log file is opened anew");
+      this.manager.whileReloading(() => {
+        if (this.tls.served !== null) this.tls.reload("SIGHUP");
+      });
     });
     process.on("SIGUSR2", () => log.info("SIGUSR2 is ignored"));
     const listening = this.expect("listening", this.facts.workers);
@@ -302,6 +319,7 @@ class Supervisor {
     this.memory.pool.beginPrefaulting();
     if (CAN_RELEASE) setInterval(() => this.releaseIdle(), RELEASE_EVERY_MS);
     this.tls.begin();
+    this.replica.begin();
     this.isReady = true;
     if (this.signalled !== "") this.stopBySignal(this.signalled);
     const { text, isDurable } = durabilityText(this.config);
@@ -399,6 +417,9 @@ class Supervisor {
       replicationRing: this.replicationRing,
       config: this.config.toSnapshot(),
       facts: this.facts,
+      logs: this.logControl.queue.buffer,
+      logRings: this.logControl.queue.rings,
+      logBytes: this.logControl.queue.size,
       aclText: this.aclText,
     };
     worker.postMessage(message, [ports.port2, ...mailPorts.filter((port) => port !== null)]);
@@ -415,14 +436,11 @@ class Supervisor {
   }
 
   private receive(message: ToMain): void {
-    if (this.aof.receive(message) || this.saves.receive(message)) return;
+    if (this.aof.receive(message) || this.saves.receive(message) || this.replica.receive(message)) return;
     if (message.kind === "loadedRdb") this.rdbResults.push(message.result);
     if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
       this.waiting.resolve();
     switch (message.kind) {
-      case "log":
-        this.logs.writeLine(message.line);
-        return;
       case "failed":
         this.waiting?.reject(new StartupError(`worker ${message.worker}: ${message.text}`, [], 1));
         return;
@@ -484,14 +502,24 @@ class Supervisor {
     }
     if (message.ask.kind === "config") {
       this.config.apply(message.ask.changes);
+      const keys = message.ask.changes.map(({ name }) => name).join(" ");
+      this.logs.target("config").info("changed by CONFIG SET", { keys });
       // Before the question: the workers have renewed their listeners when they answer.
       this.tls.changed(message.ask.changes);
       this.memory.allowRegions(regionsFor(this.config.maxMemoryBytes, this.config.number("storage.region_size")));
     }
+    if (message.ask.kind === "users" && message.ask.ask.kind === "change") this.noteUserChange(message.ask.ask.change);
     this.pending.set(`${message.worker}/${message.id}`, { answers: [] });
     for (let worker = 0; worker < this.facts.workers; worker++) {
       this.send(worker, { kind: "ask", id: message.id, from: message.worker, ask: message.ask });
     }
+  }
+
+  private noteUserChange(change: UserChange): void {
+    const log = this.logs.target("acl");
+    if (change.kind === "set") log.info(`user ${quoted(change.name)} is changed`);
+    else if (change.kind === "delete") log.info(`users ${change.names.map(quoted).join(", ")} are deleted`);
+    else log.info(`users are replaced by those of ${change.path}`);
   }
 
   /** Runs CONFIG REWRITE. Returns the reason of a failure, or "". */

@@ -14,11 +14,11 @@ import type {
 import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
+import { DEBUG, type Logger, type LogRoot, quoted } from "../base/log.ts";
 import { ReplicationState } from "../replication/state.ts";
 import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
-import { forwardLogs } from "../base/config/open-logs.ts";
-import type { Logger } from "../base/log.ts";
 import { Pause } from "../dispatch/services.ts";
+import { nameThread } from "../memory/native.ts";
 import { FatalError } from "../store/section.ts";
 import { assert, BrokenInvariant } from "../base/assert.ts";
 import { Arena } from "../memory/arena.ts";
@@ -38,13 +38,16 @@ import { NativeSockets } from "./native-sockets.ts";
 import { persistenceOf } from "./persistence.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
+import { ReplicaPart } from "./replica-part.ts";
 import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
 import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
+import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { SyncGate } from "./sync-gate.ts";
 import type { Proceeding } from "./turn.ts";
 import { WorkerFigures } from "./worker-figures.ts";
+import { workerLogs } from "./worker-logs.ts";
 
 declare const self: Worker;
 
@@ -68,10 +71,13 @@ function postToMain(message: ToMain): void {
 }
 
 class DataWorker implements ClientHost {
+  readonly post = postToMain;
   private readonly engine: Engine;
   readonly services: Services;
   readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
+  private readonly logs: LogRoot;
+  readonly replica: ReplicaPart;
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
   private readonly figures: WorkerFigures;
@@ -86,23 +92,22 @@ class DataWorker implements ClientHost {
     private readonly worker: number,
     control: Control,
     readonly arena: Arena,
-    private readonly config: Config,
+    readonly config: Config,
     private readonly facts: ProcessFacts,
-    mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts" | "replicationRing">,
+    start: Extract<ToWorker, { kind: "start" }>,
   ) {
-    const logs = forwardLogs(config, systemClock, process.env, { name: `worker-${worker}`, id: worker + 1 }, (line) =>
-      postToMain({ kind: "log", line }),
-    );
+    const { logs, queue } = workerLogs(start, config);
+    this.logs = logs;
     this.log = logs.target("server");
     this.services = new Services(worker, control, facts, this.clients, config, postToMain);
+    Object.assign(this.services, { logs, logQueue: queue });
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
-    this.replication = new ReplicationState(control, new ReplicationStream(control, mail.replicationRing));
+    this.replication = new ReplicationState(control, new ReplicationStream(control, start.replicationRing));
     this.engine.attachReplication(this.replication);
-    this.services.log = this.log;
     this.figures = new WorkerFigures(this.engine, this.services, systemClock);
-    checkTlsSettings(config, realFiles, this.log);
+    checkTlsSettings(config, realFiles, logs.target("tls"));
     this.services.attach(this.engine, (client) => {
-      this.log.info(`client evicted: ${this.services.lineOf(client)}`);
+      this.log.info("client evicted", { client: client.session.id, addr: client.address, bytes: client.memoryBytes });
     });
     this.services.persistence = persistenceOf(
       this.engine,
@@ -116,6 +121,7 @@ class DataWorker implements ClientHost {
     if (worker === 0) this.services.persistence.begin();
     this.startTier(logs.target("storage"));
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
+    this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
     const { geometry } = control;
     this.collector = new Collector(
       () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * geometry.regionBytes,
@@ -124,7 +130,7 @@ class DataWorker implements ClientHost {
     this.services.collector = this.collector;
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
-    this.mailbox = new Mailbox(worker, mail.mailboxes, mail.mailPorts, {
+    this.mailbox = new Mailbox(worker, start.mailboxes, start.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
@@ -149,6 +155,11 @@ class DataWorker implements ClientHost {
       soon: (work) => setTimeout(() => this.guard(work), 1),
       warn: (text) => log.warn(text),
     });
+  }
+
+  /** The ID of a new client. */
+  nextId(): number {
+    return this.nextClient++ * this.facts.workers + this.worker;
   }
 
   /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
@@ -274,13 +285,13 @@ class DataWorker implements ClientHost {
       drain: (socket: ClientSocket) => this.guard(() => socket.data?.drained()),
       close: (socket: ClientSocket) => this.guard(() => socket.data?.disconnected()),
       error: (socket: ClientSocket, error: Error) => {
-        this.log.debug(`connection error: ${error.message}`);
+        this.log.debug(`connection error: ${error.message}`, { addr: socket.data?.address ?? "" });
         socket.terminate();
       },
     };
   }
 
-  private guard(work: () => void): void {
+  guard(work: () => void): void {
     try {
       work();
     } catch (thrown) {
@@ -310,7 +321,7 @@ class DataWorker implements ClientHost {
       pause: () => socket.pause(),
       resume: () => socket.resume(),
     };
-    const id = this.nextClient++ * this.facts.workers + this.worker;
+    const id = this.nextId();
     const client = new Client(id, this.engine, transport, this);
     socket.data = client;
     client.address = unix
@@ -323,6 +334,7 @@ class DataWorker implements ClientHost {
     client.session.activeMs = systemClock.monotonicMs();
     const refusal = this.refusal(socket, door);
     if (refusal !== "") {
+      this.log.debug("client refused", { addr: client.address, reason: refusal.slice(0, 40) });
       this.services.rejected++;
       this.engine.cells.set(Cell.rejected, this.services.rejected);
       client.closeAfterReplies();
@@ -332,6 +344,8 @@ class DataWorker implements ClientHost {
       socket.end();
       return;
     }
+    if (this.log.level <= DEBUG)
+      this.log.debug("client connected", { client: id, addr: client.address, laddr: client.localAddress });
     if (door === Door.Tls) this.handshakes.set(client, client.session.activeMs);
     this.clients.set(id, client);
     this.services.countClients(1);
@@ -358,9 +372,8 @@ class DataWorker implements ClientHost {
     if (!isComplete || (mustBeGood && !socket.authorized)) {
       this.engine.cells.set(Cell.tlsFailures, this.engine.cells.get(Cell.tlsFailures) + 1);
       const reason = (error as { code?: string } | null)?.code ?? error?.message ?? "the handshake failed";
-      this.log.debug(
-        `Error accepting a client connection: ${reason} (addr=${client.address} laddr=${client.localAddress})`,
-      );
+      const fields = { addr: client.address, laddr: client.localAddress };
+      this.logs.target("tls").debug(`Error accepting a client connection: ${reason}`, fields);
       socket.terminate();
       return;
     }
@@ -379,7 +392,9 @@ class DataWorker implements ClientHost {
     const user = this.engine.users.find(name);
     if (user?.isEnabled === true) client.session.authenticateAs(user);
     else
-      this.log.info(`the certificate of ${client.address} names ${JSON.stringify(name)}, which is no user that is on`);
+      this.logs.target("tls").info(`a certificate names ${quoted(name)}, which is no user that is on`, {
+        addr: client.address,
+      });
   }
 
   /** Serves new TLS connections with these certificates. */
@@ -410,6 +425,7 @@ class DataWorker implements ClientHost {
   }
 
   closed(client: Client): void {
+    if (this.log.level <= DEBUG) this.log.debug("client closed", { client: client.session.id, addr: client.address });
     if (this.clients.delete(client.session.id)) this.services.countClients(-1);
     this.handshakes.delete(client);
     this.services.cancelBlock(client.session.id);
@@ -444,6 +460,7 @@ class DataWorker implements ClientHost {
       engine.tier?.tick();
       engine.publishCounters();
       this.figures.publish(this.config.number("storage.expire_check_interval"));
+      this.logs.tick();
     });
     this.collector.endRound();
   }
@@ -579,34 +596,11 @@ class DataWorker implements ClientHost {
   }
 }
 
-/** Descriptor of a socket or listener, which Bun has and its types lack; -1 = it is not known. */
-function descriptorOf(socket: object): number {
-  return (socket as { readonly fd?: number }).fd ?? -1;
-}
-
-/** The certificate that the client has shown; null = none. */
-function certificateOf(socket: ClientSocket): { subject?: { CN?: string } } | null {
-  const found = (
-    socket as { getPeerCertificate?: () => { subject?: { CN?: string } } | undefined }
-  ).getPeerCertificate?.();
-  return found === undefined || found === null || Object.keys(found).length === 0 ? null : found;
-}
-
-function addressText(address: string | undefined, port: number | undefined): string {
-  const host = address ?? "?";
-  return host.includes(":") ? `[${host}]:${port ?? 0}` : `${host}:${port ?? 0}`;
-}
-
-function isLoopback(address: string | undefined): boolean {
-  return (
-    address !== undefined && (address.startsWith("127.") || address === "::1" || address.startsWith("::ffff:127."))
-  );
-}
-
 let worker: DataWorker | null = null;
 
 /** Attaches to the shared memory and makes the worker. */
 function start(message: Extract<ToWorker, { kind: "start" }>): void {
+  nameThread(`worker-${message.worker}`);
   const control = Control.attach(message.control);
   const port = message.regionPort;
   const arena = new Arena(control, (region) => {
@@ -636,7 +630,7 @@ function listen(tls: TlsMaterial | null): void {
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
-  if (worker?.snapshots.receive(message) === true) return;
+  if (worker?.snapshots.receive(message) === true || worker?.replica.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);

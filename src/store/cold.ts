@@ -186,6 +186,8 @@ export interface ColdReader {
   imageOf(at: ColdCursor, mayWait: boolean): ColdImage;
   /** True when the value of the cold record at `w` can be read at once. Otherwise it is asked for. */
   has(m: Int32Array, w: number): boolean;
+  /** The command at work does not wait for what it has asked for. */
+  forgetAsked(): void;
   /** True while values are asked for that no command waits for yet. */
   isAhead: boolean;
 }

@@ -114,6 +114,18 @@ export class Section {
     this.hasEndWork = true;
   }
   private reporter: ((section: Section) => void) | null = null;
+  /**
+   * Called once, for the next outermost section that changes data: after its last change, before its locks are released. Null
+   * again afterwards.
+   */
+  get nextChange(): (() => void) | null {
+    return this.changeWaiter;
+  }
+  set nextChange(waiter: (() => void) | null) {
+    this.changeWaiter = waiter;
+    this.hasEndWork = true;
+  }
+  private changeWaiter: (() => void) | null = null;
   /** Highest change position of the shards of all sections since the owner set this to 0. Updated only with `ends`. */
   seenPosition = 0;
 
@@ -434,13 +446,29 @@ export class Section {
   private endWork(): void {
     if (this.ready.length !== 0) this.serveReady();
     if (this.isEffective) this.appendEffects();
+    if (this.changeWaiter !== null && this.hasChangedData) this.tellNextChange(this.changeWaiter);
     if (this.reporter !== null) this.report(this.reporter);
     if (this.sendsMessages) this.sendMessages();
     if (this.isToTell) this.tellClients();
     if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
     this.hasReserved = false;
     this.isAtOnce = this.addsLocks = false;
-    this.hasEndWork = this.reporter !== null;
+    this.hasEndWork = this.reporter !== null || this.changeWaiter !== null;
+  }
+
+  /** True when a shard that is held has changed data. */
+  private get hasChangedData(): boolean {
+    for (let n = 0; n < this.heldCount; n++) if (this.heldAt(n).mutating === Mutating.Data) return true;
+    return false;
+  }
+
+  private tellNextChange(waiter: () => void): void {
+    this.changeWaiter = null;
+    try {
+      waiter();
+    } catch (error) {
+      throw this.failed(error);
+    }
   }
 
   private serveReady(): void {
@@ -487,11 +515,7 @@ export class Section {
 
   private report(ends: (section: Section) => void): void {
     try {
-      for (let n = 0; n < this.heldCount; n++) {
-        if (this.heldAt(n).mutating !== Mutating.Data) continue;
-        ends(this);
-        break;
-      }
+      if (this.hasChangedData) ends(this);
     } catch (error) {
       throw this.failed(error);
     }

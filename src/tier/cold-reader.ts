@@ -112,6 +112,9 @@ export class SegmentReader implements ColdReader {
     return true;
   }
   isAhead = false;
+  forgetAsked(): void {
+    this.asked.length = 0;
+  }
 
   private arrived(wait: Wait): void {
     wait.left--;

@@ -1,7 +1,7 @@
 /**
  * The picture of `ferrite top`: a function of the figures, of what the user has chosen, and of the size of the terminal.
  *
- *   Ferrite 0.1.0 at 127.0.0.1:6379, up 3h12m, primary, 2 workers    head
+ *   Ferrite 0.1.0 127.0.0.1:6379 up 3h12m, primary, 2 workers        head
  *   ops/s 12.3k   p50 12us   p99 90us  ...                           figures, as many a line as fit
  *   used     ███████░░░░░░ 61%  1.2G of 2.0G  allkeys-lru            levels
  *   ops/s    ▁▂▃▅▇▆▅▃                                                 history
@@ -105,8 +105,8 @@ function headLine({ address, view }: Frame): Line {
   return [
     span(view.product, "bold"),
     span(` ${address} `),
-    span(`${clockText(view.wallMs)} `, "dim"),
-    span(`up ${secondsText(view.uptimeSeconds)}, ${view.role}${workers}`),
+    span(`up ${secondsText(view.uptimeSeconds)}, ${view.role}${workers} `),
+    span(clockText(view.wallMs), "dim"),
   ];
 }
 
@@ -133,7 +133,6 @@ function figuresOf(view: View): Figure[] {
     ["out/s", bytesText(view.outputPerSecond)],
     ["clients", countText(view.clients), view.clients >= view.clientsMost * 0.9 ? "warn" : "plain"],
     ["blocked", countText(view.blocked)],
-    ["new/s", countText(view.connectionsPerSecond)],
     ["refused/s", countText(view.rejectedPerSecond), alarm(view.rejectedPerSecond)],
     ["keys", countText(view.keys)],
     ["expired/s", countText(view.expiredPerSecond)],

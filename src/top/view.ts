@@ -54,7 +54,6 @@ export interface View {
   readonly outputPerSecond: number;
   /** Share of the lookups that found their key. */
   readonly hits: number;
-  readonly connectionsPerSecond: number;
   readonly rejectedPerSecond: number;
   readonly evictedPerSecond: number;
   readonly expiredPerSecond: number;
@@ -98,7 +97,6 @@ export function viewOf(before: Sample, now: Sample): View {
     inputPerSecond: rate("total_net_input_bytes"),
     outputPerSecond: rate("total_net_output_bytes"),
     hits: lookups === 0 ? Number.NaN : hits / lookups,
-    connectionsPerSecond: rate("total_connections_received"),
     rejectedPerSecond: rate("rejected_connections"),
     evictedPerSecond: rate("evicted_keys"),
     expiredPerSecond: rate("expired_keys"),

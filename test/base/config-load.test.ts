@@ -187,8 +187,6 @@ describe("features that this version lacks", () => {
   test.each([
     "[storage]\nactive_defrag = true",
     "[server]\ntcp_fast_open = true",
-    '[replication]\nprimary_host = "10.0.0.1"',
-    '[replication]\nreplicaof = "10.0.0.1:6379"',
     "[redis]\ncluster_enabled = true",
     "[cluster]\nenabled = true",
     "[encryption]\nenabled = true",

@@ -1,23 +1,23 @@
 import { describe, expect, test } from "bun:test";
 import { Config } from "../../src/base/config/config.ts";
-import { openLogs } from "../../src/base/config/open-logs.ts";
+import { logsOver, openLogs } from "../../src/base/config/open-logs.ts";
 import { configSet } from "../../src/base/config/redis.ts";
 import { HeldClock } from "../../src/base/clock.ts";
-import { MemoryFiles, readText } from "../../src/base/files.ts";
+import { FileFailure, MemoryFiles, readText } from "../../src/base/files.ts";
 import {
   DEBUG,
-  FileSink,
   INFO,
   LogFilter,
   LogRoot,
   OFF,
   parseFilter,
+  quoted,
   startFilter,
   TRACE,
   WARN,
   type LogOptions,
-  type Rotation,
 } from "../../src/base/log.ts";
+import { FileSink, type Rotation } from "../../src/base/log-output.ts";
 
 const NOON = Date.parse("2025-12-21T12:00:00.123Z");
 
@@ -33,6 +33,7 @@ function root(changes: Partial<LogOptions>): { logs: LogRoot; lines: string[] } 
     showThreadId: false,
     showTarget: true,
     now: () => NOON,
+    repeatLimit: 0,
     ...changes,
   });
   return { logs, lines };
@@ -86,6 +87,53 @@ describe("lines", () => {
   });
 });
 
+describe("lines that repeat", () => {
+  const messages = (lines: readonly string[]): string[] => lines.map((line) => JSON.parse(line).message);
+
+  test("lines of one kind beyond the limit are counted, and reported when the second is over", () => {
+    let now = NOON;
+    const { logs, lines } = root({ repeatLimit: 2, now: () => now });
+    const log = logs.target("server");
+    for (let i = 0; i < 5; i++) log.warn(`client ${i} is slow`);
+    log.warn("another");
+    log.info("client 1 is slow");
+    expect(messages(lines)).toEqual(["client 0 is slow", "client 1 is slow", "another", "client 1 is slow"]);
+    now += 999;
+    logs.tick();
+    expect(lines).toHaveLength(4);
+    now += 1;
+    logs.tick();
+    expect(JSON.parse(lines[4]!)).toMatchObject({
+      level: "WARN",
+      target: "ferrite::server",
+      message: "3 further lines like this were left out: client 0 is slow",
+      left_out: 3,
+    });
+    log.warn("client 9 is slow");
+    expect(messages(lines).at(-1)).toBe("client 9 is slow");
+  });
+
+  test("debug lines are never left out; the limit can be lifted; the end reports too", () => {
+    const { logs, lines } = root({ repeatLimit: 1, filter: new LogFilter([{ target: "", level: DEBUG }]) });
+    const log = logs.target("server");
+    for (let i = 0; i < 3; i++) log.debug("x");
+    for (let i = 0; i < 3; i++) log.info("y");
+    logs.setRepeatLimit(0);
+    for (let i = 0; i < 3; i++) log.info("z");
+    logs.setRepeatLimit(1);
+    logs.close();
+    expect(messages(lines)).toEqual(["x", "x", "x", "y", "z", "z", "z", "2 further lines like this were left out: y"]);
+  });
+
+  test("a long message is cut, what a client said is quoted", () => {
+    const { logs, lines } = root({});
+    logs.target("server").info("m".repeat(9000));
+    expect(messages(lines)[0]).toBe(`${"m".repeat(8192)}… (9000 characters)`);
+    expect(quoted('a "b"\n')).toBe('"a \\"b\\"\\n"');
+    expect(quoted("x".repeat(9000))).toHaveLength(4096 + 3);
+  });
+});
+
 describe("levels", () => {
   test("the longest parent target wins", () => {
     const filter = new LogFilter(
@@ -109,7 +157,9 @@ describe("levels", () => {
 
   test("FERRITE_LOG overrides RUST_LOG, which counts if it names ferrite, and both override the configured level", () => {
     const level = (environment: Record<string, string>, target: string) =>
-      startFilter(INFO, environment).filter.levelOf(target);
+      startFilter(INFO, [{ target: "ferrite::acl", level: DEBUG }], environment).filter.levelOf(target);
+    expect(level({}, "ferrite::acl")).toBe(DEBUG);
+    expect(level({ FERRITE_LOG: "ferrite::storage=trace" }, "ferrite::acl")).toBe(INFO);
     expect(level({}, "ferrite::server")).toBe(INFO);
     expect(level({ RUST_LOG: "hyper=trace" }, "ferrite::server")).toBe(INFO);
     expect(level({ RUST_LOG: "ferrite=debug" }, "ferrite::server")).toBe(DEBUG);
@@ -227,6 +277,72 @@ describe("log files", () => {
     for (const line of ["a\n", "b\n", "c\n"]) log.write(line);
     expect(failures).toHaveLength(1);
     expect(readText(full, "f.log")).toBe("a\nc\n");
+  });
+
+  test("after a full disk the file goes on with a new line, and the lost lines are counted", () => {
+    const files = disk();
+    const log = new FileSink(files, {
+      path: "/log/f.log",
+      rotation: "none",
+      maxBytes: 0,
+      maxFiles: 1,
+      now: () => NOON,
+      onFailure: () => {},
+    });
+    // The disk takes half a line.
+    const { write } = files;
+    files.write = (file, from, offset, _length, position) => {
+      files.write = () => {
+        throw new FileFailure("write", "/log/f.log", "ENOSPC", "");
+      };
+      return write.call(files, file, from, offset, 3, position);
+    };
+    const lines = new TextEncoder().encode("one line\nanother\n");
+    log.writeLines(lines, 0, lines.length);
+    expect([log.lost, log.isFailing]).toEqual([2, true]);
+    files.write = write;
+    log.write("after\n");
+    expect([log.lost, log.isFailing]).toEqual([2, false]);
+    expect(readText(files, "/log/f.log")).toBe("one\nafter\n");
+  });
+
+  test("a file that was moved away is opened anew", () => {
+    const files = disk();
+    const log = sink(files, new HeldClock(NOON), "none");
+    log.write("old\n");
+    files.rename("/log/f.log", "/log/f.log.1");
+    log.write("still old\n");
+    log.reopen();
+    expect(readText(files, "/log/f.log")).toBe("");
+    log.write("new\n");
+    expect(readText(files, "/log/f.log.1")).toBe("old\nstill old\n");
+    expect(readText(files, "/log/f.log")).toBe("new\n");
+  });
+
+  test("many lines at once are divided among files as single ones are", () => {
+    const files = disk();
+    const log = sink(files, new HeldClock(NOON), "size-based", 10, 100);
+    const text = "aaa\nbbb\nccc\nddddddddddddddd\ne\n";
+    const bytes = new TextEncoder().encode(text);
+    log.writeLines(bytes, 0, bytes.length);
+    const parts = files.list("/log").map((name) => readText(files, `/log/${name}`));
+    expect(parts.sort()).toEqual(["aaa\nbbb\n", "ccc\n", "ddddddddddddddd\n", "e\n"]);
+  });
+
+  test("the log follows CONFIG SET logging.filter, until loglevel is set", () => {
+    const config = new Config("", { memoryBytes: 1, cgroupMemoryBytes: 0, cpus: 2 });
+    const lines: string[] = [];
+    const sinkOf = { write: (line: string) => void lines.push(line), close: () => {} };
+    const logs = logsOver(sinkOf, config, new HeldClock(NOON), {}, { name: "main", id: 0 });
+    const levels = () => ["storage", "storage::index", "server"].map((name) => logs.target(name).level);
+    expect(configSet(config, [["logging.filter", "ferrite::storage=debug"]])).toMatchObject({ ok: true });
+    expect(levels()).toEqual([DEBUG, DEBUG, INFO]);
+    expect(configSet(config, [["logging.filter", "ferrite::storage=loud"]])).toEqual({
+      ok: false,
+      error: expect.stringContaining('"ferrite::storage=loud" is no directive'),
+    });
+    configSet(config, [["loglevel", "warning"]]);
+    expect(levels()).toEqual([WARN, WARN, WARN]);
   });
 
   test("the log follows CONFIG SET loglevel", () => {

@@ -11,7 +11,14 @@ import { join } from "node:path";
 import { lintMetric, parseMetrics, type ScrapedMetric, valueOf } from "../support/prometheus.ts";
 import { EXPORTER_NAMES, OTHER_EXPORTER_NAMES } from "../support/redis-exporter-names.ts";
 import { type RespClient, show, within } from "../support/resp.ts";
-import { ferriteCommand, type FerriteOptions, freePort, type Server, startFerrite } from "../support/servers.ts";
+import {
+  ferriteCommand,
+  type FerriteOptions,
+  freePort,
+  logged,
+  type Server,
+  startFerrite,
+} from "../support/servers.ts";
 
 const HANG_MS = 30_000;
 
@@ -342,7 +349,7 @@ describe("the port", () => {
         args: ["--set", "metrics.enabled=true", "--metrics-port", String(port)],
       });
       const { code } = await within(asked.exited, HANG_MS, "the end");
-      expect(asked.log()).toContain("Address already in use");
+      await logged(asked, "Address already in use");
       expect(code).not.toBe(0);
       await asked.stop();
     });

@@ -13,6 +13,7 @@ import { RespClient, show, within } from "../support/resp.ts";
 import {
   ferriteCommand,
   freePort,
+  logged,
   requireRedis,
   type Server,
   type ServerKind,
@@ -326,7 +327,7 @@ describe.if(requireOpenssl())("TLS", () => {
       writeFileSync(files.path("broken.crt"), "no certificate");
       server.signal("SIGHUP");
       await within(untilLogged(server, "the certificates are unchanged", 1), HANG_MS, "the refusal");
-      expect(server.log()).toContain("no certificate in PEM form");
+      await logged(server, "no certificate in PEM form");
       expect(await nameServed(port)).toBe("server-1");
     });
   });
@@ -370,7 +371,7 @@ describe.if(requireOpenssl())("TLS", () => {
     const all: Record<string, string> = { "tls-port": String(port), ...open, ...settings };
     const server = await startFerrite({ settings: all, waitForReply: false });
     const { code } = await within(server.exited, HANG_MS, "the end");
-    expect(server.log()).toContain(words);
+    await logged(server, words);
     expect(code).toBe(1);
     await server.stop();
   });
@@ -382,7 +383,7 @@ describe.if(requireOpenssl())("TLS", () => {
       async (started) => {
         const { server, port } = started;
         await within(untilLogged(server, "certificate_expired", 1), HANG_MS, "the error");
-        expect(server.log()).toMatch(/CN=expired has expired 1 day ago.*certificate_expired/);
+        await logged(server, /CN=expired has expired 1 day ago.*certificate_expired/);
         expect(await tryPing(port, trust)).toBe("refused");
         const client = await connect(port, { rejectUnauthorized: false });
         expect(Number(await infoField(client, "tls", "tls_server_cert_expires_in_days"))).toBeLessThan(0);

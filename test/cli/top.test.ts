@@ -118,7 +118,7 @@ describe("in a pipe", () => {
   test("one block, then it ends; no escape sequence in it", async () => {
     const { lines, text, errors, code } = await printed(["-p", String(server.port), "-i", "0.5", "--count", "1"]);
     expect([errors, code]).toEqual(["", 0]);
-    expect(lines[0]).toMatch(/^Ferrite .* primary, 2 workers$/);
+    expect(lines[0]).toMatch(/^Ferrite .* primary, 2 workers \d\d:\d\d:\d\d$/);
     for (const title of ["Commands", "Hot keys", "Slow commands", "Clients", "Replicas"])
       expect(lines).toContain(title);
     expect(text).toContain("hot\\x1b[2J\\x0d\\x0akey");

@@ -8,7 +8,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utime
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { show, within } from "../support/resp.ts";
-import { type Server, startFerrite } from "../support/servers.ts";
+import { logged, type Server, startFerrite } from "../support/servers.ts";
 
 const folders: string[] = [];
 const servers: Server[] = [];
@@ -57,7 +57,7 @@ test("a stop takes a checkpoint, and the next start has its data; a damaged one 
   const first = await start(folder, false);
   await run(first, "SET k one", "SADD s a b", "SPEXPIRE s 500000 MEMBERS 1 a", "SELECT 3", "SET other v");
   expect((await first.stop()).code).toBe(0);
-  expect(first.log()).toContain("durable: checkpoints every 3600 s and at the end; a crash loses the changes since");
+  await logged(first, "durable: checkpoints every 3600 s and at the end; a crash loses the changes since");
   expect(checkpoints(folder)).toHaveLength(1);
   expect(statSync(join(folder, "checkpoints/latest")).isDirectory()).toBe(true);
 
@@ -83,8 +83,8 @@ test("a stop takes a checkpoint, and the next start has its data; a damaged one 
 
   const fourth = await start(folder, false);
   expect(await run(fourth, "GET k")).toEqual(['"one"']);
-  expect(fourth.log()).toContain(`the checkpoint ${newest} cannot be used: its dump.rdb is damaged`);
-  expect(fourth.log()).toContain(`${older}/dump.rdb, 3 keys`);
+  await logged(fourth, `the checkpoint ${newest} cannot be used: its dump.rdb is damaged`);
+  await logged(fourth, `${older}/dump.rdb, 3 keys`);
 }, 120_000);
 
 test("BGSAVE takes one, whose copy is a backup; the interval takes one; the data directory of another disk is used", async () => {
@@ -125,9 +125,7 @@ test("the append-only file wins over checkpoints, and without it the newest chec
   const first = await start(folder, true);
   await run(first, "SET k one", "SAVE", "SET k two");
   await first.kill();
-  expect(first.log()).toMatch(
-    /durable: every write, in the append-only file, synced every second: .*; checkpoints every/,
-  );
+  await logged(first, /durable: every write, in the append-only file, synced every second: .*; checkpoints every/);
   const second = await start(folder, true);
   expect(await run(second, "GET k")).toEqual(['"two"']);
   // The file had a change that the checkpoint lacks.
@@ -141,7 +139,7 @@ test("the append-only file wins over checkpoints, and without it the newest chec
   rmSync(join(folder, "dump.rdb"));
   const fourth = await start(folder, true);
   expect(await run(fourth, "GET k")).toEqual(['"two"']);
-  expect(fourth.log()).toContain("appendonly.aof was made from ");
+  await logged(fourth, "appendonly.aof was made from ");
 }, 120_000);
 
 test("an append-only file that is older than the newest checkpoint is loaded, with a warning", async () => {
@@ -165,7 +163,7 @@ test("an append-only file that is older than the newest checkpoint is loaded, wi
   utimesSync(join(folder, "appendonly.aof"), before, before);
   const fourth = await start(folder, true);
   expect(await run(fourth, "GET k")).toEqual(['"one"']);
-  expect(fourth.log()).toContain(`the checkpoint ${checkpoints(folder).at(-1)} is newer and may have changes`);
+  await logged(fourth, `the checkpoint ${checkpoints(folder).at(-1)} is newer and may have changes`);
 }, 120_000);
 
 test("SHUTDOWN takes a checkpoint, SHUTDOWN NOSAVE does not; without anything the start warns", async () => {
@@ -185,6 +183,6 @@ test("SHUTDOWN takes a checkpoint, SHUTDOWN NOSAVE does not; without anything th
   const last = await start(folder, false, { "persistence.enable_checkpoints": "false" });
   expect(await run(last, "GET k")).toEqual(['"one"']);
   await last.stop();
-  expect(last.log()).toContain("WARN");
-  expect(last.log()).toContain("nothing is durable: the append-only file, checkpoints and save points are off");
+  await logged(last, "WARN");
+  await logged(last, "nothing is durable: the append-only file, checkpoints and save points are off");
 }, 120_000);

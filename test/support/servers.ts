@@ -351,6 +351,17 @@ async function waitUntilAnswering(server: Server, timeoutMs: number): Promise<st
   return `no answer within ${timeoutMs} ms`;
 }
 
+/** Waits until the server has logged `text`: its lines are written by a thread of their own. Answers the whole log. */
+export async function logged(server: Server, text: string | RegExp): Promise<string> {
+  const has = (log: string): boolean => (typeof text === "string" ? log.includes(text) : text.test(log));
+  for (let turn = 0; turn < 3000; turn++) {
+    const log = server.log();
+    if (has(log)) return log;
+    await Bun.sleep(10);
+  }
+  throw new Error(`${text} was not logged:\n${server.log().slice(-2000)}`);
+}
+
 /** Resident set of a process, in bytes, without the pages of files (the executable's own 100 MB are shared and clean). */
 export function residentBytes(pid: number): { total: number; anonymous: number } {
   const status = readFileSync(`/proc/${pid}/status`, "latin1");

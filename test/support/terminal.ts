@@ -7,18 +7,23 @@ import { within } from "./resp.ts";
 const HANG_MS = 30_000;
 
 export class TestTerminal {
-  private rows: string[] = [];
+  private readonly rows: string[] = [];
+  private height: number;
+  /** As rows, with the sequences of looks in them. A row is written as a whole. */
+  readonly painted: string[] = [];
   private row = 0;
   private column = 0;
   /** Private modes that are on: 1049 is the alternate screen, 25 the cursor. */
   readonly modes = new Set<string>();
   /** Everything that was written, for a look at the raw sequences. */
   raw = "";
+  private rest = "";
   private readonly decoder = new TextDecoder();
   private readonly terminal: Bun.Terminal;
   readonly child: Bun.Subprocess;
 
   constructor(command: readonly string[], columns: number, rows: number, environment: Record<string, string> = {}) {
+    this.height = rows;
     const { PATH = "", HOME = "" } = process.env;
     this.terminal = new Bun.Terminal({
       cols: columns,
@@ -36,7 +41,7 @@ export class TestTerminal {
   }
 
   resize(columns: number, rows: number): void {
-    this.rows = [];
+    this.height = rows;
     this.terminal.resize(columns, rows);
     // The kernel tells only the program whose controlling terminal it is.
     this.child.kill("SIGWINCH");
@@ -44,7 +49,7 @@ export class TestTerminal {
 
   /** The lines of the screen, without blanks at their ends. */
   get lines(): string[] {
-    return Array.from(this.rows, (line) => (line ?? "").trimEnd());
+    return Array.from(this.rows.slice(0, this.height), (line) => (line ?? "").trimEnd());
   }
 
   /** Waits until the screen is as wanted. */
@@ -70,8 +75,13 @@ export class TestTerminal {
     this.terminal.close();
   }
 
-  private write(text: string): void {
-    this.raw += text;
+  private write(chunk: string): void {
+    this.raw += chunk;
+    // A sequence may come in two pieces.
+    const whole = this.rest + chunk;
+    const end = whole.search(/\x1b(\[[0-9;?]*)?$/);
+    this.rest = end < 0 ? "" : whole.slice(end);
+    const text = end < 0 ? whole : whole.slice(0, end);
     for (const [all, sequence] of text.matchAll(/\x1b\[([0-9;?]*[A-Za-z])|[\s\S]/gu)) {
       if (sequence !== undefined) this.obey(sequence);
       else if (all === "\r") this.column = 0;
@@ -89,17 +99,21 @@ export class TestTerminal {
       this.column = Number(column) - 1;
     } else if (sequence === "2K") {
       this.rows[this.row] = "";
+      this.painted[this.row] = "";
     } else if (last === "h" && parameters.startsWith("?")) {
       this.modes.add(parameters.slice(1));
     } else if (last === "l" && parameters.startsWith("?")) {
       this.modes.delete(parameters.slice(1));
-    } else if (last !== "m") throw new Error(`the terminal does not know ESC [ ${sequence}`);
+    } else if (last === "m") {
+      this.painted[this.row] = `${this.painted[this.row] ?? ""}\x1b[${sequence}`;
+    } else throw new Error(`the terminal does not know ESC [ ${sequence}`);
   }
 
   private put(character: string): void {
     if (character === "\x1b") throw new Error("an escape sequence of an unknown kind");
     const line = (this.rows[this.row] ?? "").padEnd(this.column);
     this.rows[this.row] = line.slice(0, this.column) + character + line.slice(this.column + character.length);
+    this.painted[this.row] = (this.painted[this.row] ?? "") + character;
     this.column += character.length;
   }
 }

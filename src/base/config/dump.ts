@@ -161,8 +161,6 @@ export function referencePage(): string {
     "",
     "**Run time**: `CONFIG SET` works, with the Redis name or with `section.key`. **Not in this version**: the key loads, but a switch cannot be turned on",
     "(the start, or CONFIG SET, answers `not supported in this version`), and a detail has no effect.",
-    "",
-    "The guide's default `metrics.enabled = true` is false in this version, which has no metrics; it becomes true when they exist.",
   ];
   for (const section of SECTIONS) {
     lines.push("", `## [${section.name}]`, "", section.doc, "");

@@ -1,21 +1,20 @@
-/** Opens the logs that a Config describes, and follows changes of their level. */
+/** Opens the logs that a Config describes, and follows changes of their levels. */
 import { isatty } from "node:tty";
 import type { Clock } from "../clock.ts";
 import { errorMessage } from "../errors.ts";
 import type { Files } from "../files.ts";
 import {
-  DescriptorSink,
-  FileSink,
   INFO,
-  LogRoot,
-  parseLevel,
-  STANDARD_OUTPUT,
-  startFilter,
-  type Level,
+  LogFilter,
   type LogFormat,
+  LogRoot,
   type LogSink,
-  type Rotation,
+  type Level,
+  parseFilter,
+  parseLevel,
+  startFilter,
 } from "../log.ts";
+import { DescriptorSink, FileSink, type LogOutput, type Rotation, STANDARD_OUTPUT } from "../log-output.ts";
 import type { Config } from "./config.ts";
 import { isRedisConf } from "./redis-conf.ts";
 
@@ -27,7 +26,10 @@ export interface ThreadLabel {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Opens the logs of the thread that owns the output. Throws StartupError when the log file cannot be opened. */
+/** How often a thread that has more to do tries to write to a full pipe. */
+const ATTEMPTS = 20;
+
+/** Logs of a thread that writes them itself, at once. Throws StartupError when the log file cannot be opened. */
 export function openLogs(
   config: Config,
   files: Files,
@@ -35,40 +37,48 @@ export function openLogs(
   environment: Environment,
   thread: ThreadLabel,
 ): LogRoot {
-  const path = config.text("logging.log_file");
-  const standardOutput = new DescriptorSink(files, STANDARD_OUTPUT);
-  let failing = false;
-  const sink =
-    path === ""
-      ? standardOutput
-      : new FileSink(files, {
-          path,
-          rotation: config.text("logging.log_rotation") as Rotation,
-          maxBytes: config.number("logging.max_log_size"),
-          maxFiles: config.number("logging.max_log_files"),
-          now: () => clock.wallMs(),
-          onFailure: (thrown) => {
-            if (!failing)
-              standardOutput.write(`log file ${path}: ${errorMessage(thrown)}; further lines may be lost\n`);
-            failing = true;
-          },
-        });
-  return rootOver(sink, config, clock, environment, thread);
+  const output = openOutput(config, files, clock, (attempts) => attempts <= ATTEMPTS);
+  return logsOver(output, config, clock, environment, thread);
 }
 
-/** The logs of another thread. `forward` must pass finished lines to the owner's `LogRoot.writeLine`. */
-export function forwardLogs(
+/** Opens the log file, or standard output, which takes over when there is none. Throws StartupError when it cannot be opened. */
+export function openOutput(
+  config: Config,
+  files: Files,
+  clock: Clock,
+  mayWait: (attempts: number) => boolean,
+): LogOutput {
+  const path = config.text("logging.log_file");
+  const standardOutput = new DescriptorSink(files, STANDARD_OUTPUT, mayWait);
+  if (path === "") return standardOutput;
+  let told = "";
+  return new FileSink(files, {
+    path,
+    rotation: config.text("logging.log_rotation") as Rotation,
+    maxBytes: config.number("logging.max_log_size"),
+    maxFiles: config.number("logging.max_log_files"),
+    now: () => clock.wallMs(),
+    onFailure: (thrown) => {
+      const text = errorMessage(thrown);
+      if (text !== told) standardOutput.write(`log file ${path}: ${text}; lines of the log are lost until that ends\n`);
+      told = text;
+    },
+  });
+}
+
+/** The logs of a thread whose finished lines `sink` takes. */
+export function logsOver(
+  sink: LogSink,
   config: Config,
   clock: Clock,
   environment: Environment,
   thread: ThreadLabel,
-  forward: (line: string) => void,
 ): LogRoot {
-  return rootOver({ write: forward, close: () => {} }, config, clock, environment, thread);
-}
-
-function rootOver(sink: LogSink, config: Config, clock: Clock, environment: Environment, thread: ThreadLabel): LogRoot {
-  const { filter, refused, variable } = startFilter(configuredLevel(config), environment);
+  const { filter, refused, variable } = startFilter(
+    configuredLevel(config),
+    parseFilter(config.text("logging.filter")).directives,
+    environment,
+  );
   const root = new LogRoot({
     sink,
     format: chooseFormat(config),
@@ -79,10 +89,16 @@ function rootOver(sink: LogSink, config: Config, clock: Clock, environment: Envi
     showThreadId: config.flag("logging.log_thread_ids"),
     showTarget: config.flag("logging.log_module_path"),
     now: () => clock.wallMs(),
+    repeatLimit: config.number("logging.repeat_limit"),
   });
   for (const part of refused)
     root.target("config").warn(`${variable}: "${part}" is no directive of the form target=level`);
   config.onChange("logging.level", () => root.setLevel(configuredLevel(config)));
+  config.onChange("logging.filter", () => {
+    const { directives } = parseFilter(config.text("logging.filter"));
+    root.setFilter(new LogFilter([{ target: "", level: configuredLevel(config) }, ...directives]));
+  });
+  config.onChange("logging.repeat_limit", () => root.setRepeatLimit(config.number("logging.repeat_limit")));
   return root;
 }
 

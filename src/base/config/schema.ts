@@ -11,6 +11,7 @@
  *   detail   tunes a feature that this version lacks: accepted, with a warning when set
  */
 import { resolve } from "node:path";
+import { parseFilter } from "../log.ts";
 import {
   bindSyntax,
   clientsMemorySyntax,
@@ -1183,15 +1184,13 @@ const REPLICATION = [
   key("replication.primary_host", {
     type: "string",
     default: "",
-    support: "switch",
     doc: "Start as a replica of this host. Empty: start as a primary.",
   }),
   key("replication.primary_port", {
     type: "int",
     default: 6379,
-    min: 1,
+    min: 0,
     max: 65535,
-    support: "detail",
     doc: "Port of the primary.",
   }),
   key("replication.primary_user", {
@@ -1199,7 +1198,6 @@ const REPLICATION = [
     default: "",
     runtime: true,
     redis: ["masteruser", "primaryuser"],
-    support: "detail",
     doc: "User name for the primary.",
   }),
   key("replication.primary_auth", {
@@ -1208,7 +1206,6 @@ const REPLICATION = [
     secret: true,
     runtime: true,
     redis: ["masterauth", "primaryauth"],
-    support: "detail",
     doc: "Password for the primary.",
   }),
   key("replication.repl_backlog_size", {
@@ -1251,7 +1248,6 @@ const REPLICATION = [
     min: 1,
     runtime: true,
     redis: "repl-timeout",
-    support: "detail",
     doc: "A replication link that is silent for this long is closed.",
   }),
   key("replication.repl_ping_period", {
@@ -1268,15 +1264,27 @@ const REPLICATION = [
     default: true,
     runtime: true,
     redis: ["replica-read-only", "slave-read-only"],
-    support: "detail",
     doc: "Refuse writes on a replica.",
+  }),
+  key("replication.replica_ignore_maxmemory", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    redis: ["replica-ignore-maxmemory", "slave-ignore-maxmemory"],
+    doc: "A replica evicts nothing: its primary says what goes. It may then need more memory than max_memory.",
+  }),
+  key("replication.replica_announced", {
+    type: "bool",
+    default: true,
+    runtime: true,
+    redis: "replica-announced",
+    doc: "Sentinel names this replica to clients that ask for the replicas.",
   }),
   key("replication.replica_serve_stale_data", {
     type: "bool",
     default: true,
     runtime: true,
     redis: ["replica-serve-stale-data", "slave-serve-stale-data"],
-    support: "detail",
     doc: "Serve reads while the link to the primary is down.",
   }),
   key("replication.replica_priority", {
@@ -1284,7 +1292,6 @@ const REPLICATION = [
     default: 100,
     runtime: true,
     redis: ["replica-priority", "slave-priority"],
-    support: "detail",
     doc: "Sentinel prefers replicas with a lower number. 0: never promoted.",
   }),
   key("replication.replica_announce_ip", {
@@ -1292,7 +1299,6 @@ const REPLICATION = [
     default: "",
     runtime: true,
     redis: ["replica-announce-ip", "slave-announce-ip"],
-    support: "detail",
     doc: "Address that a replica announces to its primary. Empty: the one that the primary sees.",
   }),
   key("replication.replica_announce_port", {
@@ -1301,7 +1307,6 @@ const REPLICATION = [
     max: 65535,
     runtime: true,
     redis: ["replica-announce-port", "slave-announce-port"],
-    support: "detail",
     doc: "Port that a replica announces to its primary. 0: its own port.",
   }),
   key("replication.min_replicas_to_write", {
@@ -1335,6 +1340,11 @@ const REPLICATION = [
     doc: "Number of threads of parallel_sync.",
   }),
 ] as const;
+
+function filterSyntax(text: string): string | Refusal {
+  const [part] = parseFilter(text).refused;
+  return part === undefined ? text : new Refusal(`"${part}" is no directive of the form target=level`);
+}
 
 const LOGGING = [
   key("logging.level", {
@@ -1379,6 +1389,33 @@ const LOGGING = [
     max: 10000,
     doc: "Number of rotated files to retain.",
   }),
+  key("logging.filter", {
+    type: "string",
+    default: "",
+    runtime: true,
+    syntax: filterSyntax,
+    doc: "Levels of single targets, on top of logging.level: ferrite::storage=debug,ferrite::acl=trace. The longest target wins. FERRITE_LOG overrides it at start, and CONFIG SET loglevel ends it.",
+  }),
+  key("logging.repeat_limit", {
+    type: "int",
+    default: 20,
+    runtime: true,
+    doc: "Most lines of one kind that a thread logs in a second; the others are counted, and a line says how many there were. Lines are of one kind if only numbers in them differ. Debug and trace lines are not limited. 0 = no limit.",
+  }),
+  key("logging.slow_command_threshold", {
+    type: "milliseconds",
+    default: 100,
+    runtime: true,
+    doc: "Commands that take at least this long are logged, with their duration and without their arguments. 0 = none.",
+  }),
+  key("logging.buffer_size", {
+    type: "bytes",
+    default: 256 * KIB,
+    min: 16 * KIB,
+    max: 64 * MIB,
+    powerOfTwo: true,
+    doc: "What each thread may have waiting for the log's disk. Further lines are dropped and counted (log_lines_dropped in INFO); a quarter is kept for warnings and errors.",
+  }),
   key("logging.log_thread_ids", {
     type: "bool",
     default: false,
@@ -1413,6 +1450,12 @@ const METRICS = [
     min: 1,
     max: 65535,
     doc: "Port of the HTTP endpoint.",
+  }),
+  key("metrics.page", {
+    type: "bool",
+    default: null,
+    automatic: true,
+    doc: 'Serve a page of charts at / of the HTTP endpoint, and its figures at /facts.json. "auto": if metrics.bind is an address that only this machine reaches.',
   }),
 ] as const;
 
@@ -1490,9 +1533,7 @@ const INERT_ROWS: readonly InertRow[] = [
   ["repl-diskless-sync", "bool", true, true],
   ["repl-diskless-sync-delay", "seconds", 5, true],
   ["repl-diskless-sync-max-replicas", "int", 0, true],
-  ["replica-announced", "bool", true, true],
   ["replica-ignore-disk-write-errors", "bool", false, true],
-  ["replica-ignore-maxmemory slave-ignore-maxmemory", "bool", true, true],
   ["replica-lazy-flush slave-lazy-flush", "bool", false, true],
   ["sanitize-dump-payload", "enum", "no", true, ["no", "yes", "clients"]],
   ["server_cpulist server-cpulist", "string", "", false],
@@ -1610,7 +1651,7 @@ export const SECTIONS: readonly SectionSpec[] = [
     name: "persistence",
     doc: "RDB file, append-only file and checkpoints.",
   },
-  { name: "replication", doc: "Primary and replicas. Not in this version." },
+  { name: "replication", doc: "Primary and replicas." },
   { name: "logging", doc: "Destination and format of the log." },
   { name: "metrics", doc: "HTTP endpoint for monitoring." },
   {

@@ -59,7 +59,7 @@ export function save(call: Call, reply: Reply): void {
   if (path === "") return reply.error(NO_FILE);
   const failure = call.server.users.writeAclFile(path, call.users.all.map(userLine));
   if (failure === "") return reply.ok();
-  call.server.writeLog?.(`ACL SAVE: ${path} could not be written: ${failure}`);
+  call.server.logs?.target("acl").error("acl_save_failed", `ACL SAVE: ${path} could not be written: ${failure}`);
   reply.error("ERR There was an error trying to save the ACLs. Please check the server logs for more information");
 }
 

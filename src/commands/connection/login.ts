@@ -4,6 +4,7 @@
  */
 import { mayAuthenticate } from "../../acl/credentials.ts";
 import { LoginGuard, REFUSED } from "../../acl/login-guard.ts";
+import { quoted } from "../../base/log.ts";
 import { passwordHash } from "../../acl/rules.ts";
 import { contextOf, Denied } from "../../dispatch/access.ts";
 import type { Call } from "../../dispatch/call.ts";
@@ -72,11 +73,12 @@ function authenticate(
     return true;
   }
   call.access.note(session, Denied.Auth, contextOf(session), command, name);
+  call.server.logs?.target("acl").debug(`a login as ${quoted(name)} failed`, { addr: address });
   if (!isGuarded(address)) return false;
   const failures = guard.failed(address, call.clock.wallMs());
   const times = failures / LOGGED_FAILURES;
   if (Number.isInteger(times) && Number.isInteger(Math.log2(times)))
-    call.server.writeLog?.(`${failures} failed logins from ${address} of late`);
+    call.server.logs?.target("acl").warn("failed logins of one address", { failures, addr: address });
   return false;
 }
 

@@ -135,7 +135,8 @@ export class Libraries {
   private warnOfVariables(name: string): void {
     const { changingLocals } = this.programs();
     if (changingLocals.length === 0) return;
-    this.call.server.writeLog?.(
+    const log = this.call.server.logs?.target("lua");
+    log?.warn(
       `the library ${name} assigns its variables ${changingLocals.join(", ")} in functions: each worker has its own`,
     );
   }

@@ -125,8 +125,13 @@ export class ScriptRun implements RunHost {
       reply.error("ERR Can not execute a script with write flag using *_ro command.");
       return null;
     }
-    if (!flags.noWrites && host.writesRefused !== "") {
-      reply.error(host.writesRefused);
+    if (host.isStale && !flags.allowStale) {
+      reply.error(ErrorText.primaryDown);
+      return null;
+    }
+    const refusal = flags.noWrites ? "" : host.writeRefusal();
+    if (refusal !== "") {
+      reply.error(refusal === ErrorText.readOnlyReplica ? READ_ONLY_REPLICA : refusal);
       return null;
     }
     const allowsOutOfMemory = flags.allowOom || flags.noWrites;
@@ -303,10 +308,8 @@ export class ScriptRun implements RunHost {
     if (!this.isBusy && runnable !== null) {
       this.isBusy = true;
       state.becomesBusy(runnable.name, wordsOf(this.command), call.clock.wallMs() - (now - this.beganMs));
-      call.server.writeLog?.(
-        `a script runs for ${Math.round(now - this.beganMs)} ms (${runnable.name}). ` +
-          "SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.",
-      );
+      const text = `a script (${runnable.name}) runs for long. SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.`;
+      call.server.logs?.target("lua").warn(text, { duration_ms: Math.round(now - this.beganMs) });
     }
     this.serve?.();
   }
@@ -334,3 +337,5 @@ const KILLED_TEXT: Record<ScriptKind, string> = {
   [ScriptKind.Eval]: "Script killed by user with SCRIPT KILL...",
   [ScriptKind.Function]: "Script killed by user with FUNCTION KILL...",
 };
+
+const READ_ONLY_REPLICA = "READONLY You can not run script with write flag on readonly replica.";

@@ -18,7 +18,7 @@ import { Denied } from "../../dispatch/access.ts";
 import type { Call } from "../../dispatch/call.ts";
 import type { CommandTable } from "../../dispatch/command-table.ts";
 import type { InnerHost } from "../../dispatch/inner-commands.ts";
-import { ALL_SHARDS, type CommandSpec, DENY_OOM, NO_SCRIPT, READONLY, WRITE } from "../../dispatch/spec.ts";
+import { ALL_SHARDS, type CommandSpec, DENY_OOM, NO_SCRIPT, READONLY, STALE, WRITE } from "../../dispatch/spec.ts";
 import { isOfOneKey, KeyArguments } from "../../dispatch/key-arguments.ts";
 import type { LuaTable } from "../../lua/value.ts";
 import { errorTable, LuaReader } from "./lua-reader.ts";
@@ -31,8 +31,10 @@ const FIRST_ARGUMENTS = 64;
 /** What a script asks of the dispatcher. */
 export interface ScriptHost extends InnerHost {
   readonly table: CommandTable;
-  /** Why writes are refused, "" = they are not. */
-  readonly writesRefused: string;
+  /** Why the session's writes are refused, "" = they are not. */
+  writeRefusal(): string;
+  /** A replica without its primary, which runs no command without the flag STALE. */
+  readonly isStale: boolean;
 }
 
 /** What the running script may do. */
@@ -187,10 +189,12 @@ export class ScriptCalls {
       const denied = this.call.access.test(spec, "lua");
       if (denied !== Denied.None) return DENIED[denied];
     }
+    if (host.isStale && (flags & STALE) === 0) return ON_STALE_REPLICA;
     if ((flags & (WRITE | DENY_OOM)) === 0) return "";
     if ((flags & WRITE) !== 0) {
       if (permissions.isReadOnly) return READ_ONLY;
-      if (host.writesRefused !== "") return host.writesRefused;
+      const refusal = host.writeRefusal();
+      if (refusal !== "") return refusal;
     }
     // A script that has written something is let finish.
     const isLimited = (flags & DENY_OOM) !== 0 && !this.hasWritten && !permissions.allowsOutOfMemory;
@@ -328,4 +332,5 @@ const DENIED: Readonly<Record<Denied, string>> = {
     "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
   [Denied.Channel]: "ERR The user executing the script can't publish to the channel mentioned in the command",
 };
+const ON_STALE_REPLICA = "ERR Can not execute the command on a stale replica";
 const READ_ONLY = "ERR Write commands are not allowed from read-only scripts.";

@@ -53,9 +53,11 @@ export function logCollection(call: Call, reply: Reply, encoding: "listpack" | "
     if (collectionEncoding(call) !== encoding) return reply.error(`ERR Not a ${encoding} encoded object.`);
     const value = call.collections.openFound();
     const where = value.isTree ? "a tree" : "one page";
-    call.server.writeLog?.(
-      `DEBUG ${encoding.toUpperCase()}: ${value.entries.count} entries in ${where}, ${call.store.cursor.valueBytes + value.wholeBytes} bytes`,
-    );
+    call.server.logs
+      ?.target("commands")
+      .warn(
+        `DEBUG ${encoding.toUpperCase()}: ${value.entries.count} entries in ${where}, ${call.store.cursor.valueBytes + value.wholeBytes} bytes`,
+      );
     reply.simple(`${encoding === "listpack" ? "Listpack" : "Quicklist"} structure printed on stdout`);
   });
 }

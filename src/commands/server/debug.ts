@@ -9,6 +9,7 @@ import { NO_ADDRESS } from "../../store/address.ts";
 import { bucketCount, expiresCount, keyCount } from "../../store/keyspace.ts";
 import { Encoding, RecordType, accessClock, spareBits } from "../../store/record.ts";
 import { CHECKS } from "../../base/assert.ts";
+import { quoted } from "../../base/log.ts";
 import { matchGlob } from "../../base/glob.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -337,8 +338,9 @@ function digestValue(call: Call, reply: Reply): Outcome | void {
 
 /** DEBUG LOG message */
 function log(call: Call, reply: Reply): void {
-  if (call.server.writeLog === undefined) return reply.error("ERR there is no log");
-  call.server.writeLog(`DEBUG LOG: ${call.argUtf8(2)}`);
+  const { logs } = call.server;
+  if (logs === undefined) return reply.error("ERR there is no log");
+  logs.target("commands").warn(`DEBUG LOG: ${quoted(call.argUtf8(2))}`);
   reply.ok();
 }
 

@@ -13,6 +13,7 @@ import { parameterText } from "../../base/config/redis.ts";
 import { ChannelKind } from "../../store/channels.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
+import { roleFields } from "../replication/replica-info.ts";
 import {
   type AppendFacts,
   type CertificateFacts,
@@ -375,6 +376,7 @@ function statsSection(call: Call, totals: ServerTotals): Fields {
     ["evicted_clients", totals.evictedClients],
     ["total_eviction_exceeded_time", Math.round(totals.exceededMs)],
     ["current_eviction_exceeded_time", Math.round(totals.exceedingMs)],
+    ["log_lines_dropped", totals.droppedLogLines],
     ["keyspace_hits", totals.keyspaceHits],
     ["keyspace_misses", totals.keyspaceMisses],
     ["pubsub_channels", call.pubsub.channels.count(ChannelKind.Channel)],
@@ -413,13 +415,13 @@ function statsSection(call: Call, totals: ServerTotals): Fields {
 
 function replicationSection(call: Call): Fields {
   return [
-    ["role", "master"],
+    ...roleFields(call),
     ["connected_slaves", 0],
     ["master_failover_state", "no-failover"],
-    ["master_replid", call.server.runId],
-    ["master_replid2", "0".repeat(40)],
-    ["master_repl_offset", 0],
-    ["second_repl_offset", -1],
+    ["master_replid", call.replication?.id ?? call.server.runId],
+    ["master_replid2", call.replication?.id2 ?? "0".repeat(40)],
+    ["master_repl_offset", call.replication?.offset ?? 0],
+    ["second_repl_offset", call.replication?.secondOffset ?? -1],
     ["repl_backlog_active", 0],
     ["repl_backlog_size", parameterText(call.config, "repl-backlog-size")],
     ["repl_backlog_first_byte_offset", 0],

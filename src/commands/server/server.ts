@@ -1,4 +1,5 @@
 /** Commands about the server as a whole: TIME, ROLE, LOLWUT, SHUTDOWN. */
+import { roleOfReplica } from "../replication/replica-info.ts";
 import { Int64Kind } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -15,7 +16,9 @@ export function time(call: Call, reply: Reply): void {
   reply.text(String(micros - seconds * 1e6));
 }
 
-export function role(_call: Call, reply: Reply): void {
+export function role(call: Call, reply: Reply): void {
+  const { replication } = call;
+  if (replication?.isReplica === true) return roleOfReplica(call, reply, replication);
   reply.array(3);
   reply.text("master");
   reply.integer(0);

@@ -221,8 +221,8 @@ export class TrimOptions {
     if (!adds && !this.trims) {
       return failed(reply, "ERR syntax error, XTRIM must be called with a trimming strategy");
     }
-    if (call.session.isLoader) {
-      // The log of redis-server has the exact threshold that a trim came to, and LIMIT where it was.
+    if (call.session.isReplayed) {
+      // The log and the stream of redis-server have the exact threshold that a trim came to, and LIMIT where it was.
       this.limit = 0;
     } else if (hasLimit && !this.approximate) {
       return failed(reply, "ERR syntax error, LIMIT cannot be used without the special ~ option");

@@ -1,9 +1,13 @@
-/** Sizes and names of requests, as the dispatcher needs them. */
+/** What the dispatcher wants to know of the bytes of a request. */
+import { latin1Text } from "../base/bytes.ts";
 import type { Parser } from "../protocol/parser.ts";
 import { HEADER_WORDS } from "../store/record.ts";
 import type { Call } from "./call.ts";
 
 const HEADER_BYTES = HEADER_WORDS * 4;
+/** What an error shows of the arguments of an unknown command. */
+const SHOWN_ARGUMENTS = 20;
+const SHOWN_BYTES = 128;
 
 /** Bytes of the commands of a batch. */
 export function bytesOf(parser: Parser): number {
@@ -21,4 +25,12 @@ export function recordBytes(call: Call): number {
 export function untilNul(text: string): string {
   const end = text.indexOf("\0");
   return end < 0 ? text : text.slice(0, end);
+}
+
+/** The arguments behind the name, as the error for an unknown command shows them. */
+export function shownArguments(call: Call): string[] {
+  const args: string[] = [];
+  for (let i = 1; i < call.argCount && i < SHOWN_ARGUMENTS; i++)
+    args.push(untilNul(latin1Text(call.bytes, call.argAt(i), Math.min(call.argBytes(i), SHOWN_BYTES))));
+  return args;
 }

@@ -1,0 +1,27 @@
+/** What COMMAND DOCS and COMMAND INFO say of the commands in rows.ts. */
+import { block, flag, integer, oneOf, string } from "../../dispatch/argument-docs.ts";
+import type { FamilyDocs } from "../../dispatch/family.ts";
+
+const TARGET = [
+  oneOf(
+    "args",
+    block("host-port", [string("host"), integer("port")]),
+    block("no-one", [flag("no", "NO"), flag("one", "ONE")]),
+  ),
+];
+
+export const REPLICATION_DOCS: FamilyDocs = {
+  REPLICAOF: {
+    summary: "Makes the server a replica of another one, or a primary again.",
+    since: "5.0.0",
+    complexity: "O(1)",
+    arguments: TARGET,
+  },
+  SLAVEOF: {
+    summary: "Makes the server a replica of another one, or a primary again.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    deprecated: ["5.0.0", "`REPLICAOF`"],
+    arguments: TARGET,
+  },
+};

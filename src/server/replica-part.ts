@@ -1,0 +1,161 @@
+/**
+ * A worker's part in the server's being a replica: it notes the role, and ends the waits that the role makes void. Worker 0
+ * has the link to the primary besides (replica-link.ts), and applies the stream (replica-apply.ts).
+ */
+import { resolve } from "node:path";
+import type { Config } from "../base/config/config.ts";
+import { errorMessage } from "../base/errors.ts";
+import type { Files } from "../base/files.ts";
+import type { Logger } from "../base/log.ts";
+import { ErrorText } from "../protocol/errors.ts";
+import { LinkFacts } from "../replication/link-facts.ts";
+import type { ReplicationState } from "../replication/state.ts";
+import type { Client } from "./client.ts";
+import type { Engine } from "./engine.ts";
+import type { ToMain, ToWorker } from "./messages.ts";
+import { ReplicaApply } from "./replica-apply.ts";
+import { type LinkEvents, ReplicaLink, type LinkSocket } from "./replica-link.ts";
+import type { Services } from "./services.ts";
+
+/** The worker, as its part sees it. */
+export interface ReplicaPartHost {
+  readonly config: Config;
+  readonly clients: Map<number, Client>;
+  readonly services: Pick<Services, "countClients" | "endBlocks">;
+  readonly post: (message: ToMain) => void;
+  guard(work: () => void): void;
+  nextId(): number;
+  closed(client: Client): void;
+}
+
+export class ReplicaPart {
+  private readonly link: ReplicaLink;
+  private readonly apply: ReplicaApply;
+
+  constructor(
+    private readonly engine: Engine,
+    state: ReplicationState,
+    files: Files,
+    log: Logger,
+    private readonly host: ReplicaPartHost,
+  ) {
+    const { config, post } = host;
+    const facts = new LinkFacts(engine.store.arena.control, state.linkAt);
+    const later = (work: () => void): void => {
+      setImmediate(() => host.guard(work));
+    };
+    this.apply = new ReplicaApply(engine, state, facts, {
+      proceedLater: () => {},
+      closed: (client) => host.closed(client),
+      later,
+      acknowledge: () => this.link.acknowledge(),
+      failed: (reason) => this.link.failed(reason),
+      replied: (error, command) =>
+        log.error(
+          "replica_error",
+          `== CRITICAL == This replica is sending an error to its master: '${error}' after processing the command '${command}'`,
+        ),
+      throttle: (stops) => this.link.throttle(stops),
+    });
+    this.link = new ReplicaLink(state, facts, this.apply, {
+      config,
+      clock: engine.clock,
+      files,
+      log,
+      directory: resolve(config.text("storage.data_dir")),
+      databases: config.number("server.databases"),
+      connect: (address, port, events) => this.connect(address, port, events),
+      load: (file) => post({ kind: "synced", file }),
+      beginStream: (address) => this.beginStream(address),
+      later,
+    });
+  }
+
+  /** Takes a message of the main thread. Returns false when it is about something else. */
+  receive(message: ToWorker): boolean {
+    const { host, link } = this;
+    switch (message.kind) {
+      case "role":
+        host.guard(() => {
+          this.engine.noteReplication();
+          host.services.endBlocks(ErrorText.unblockedByRole);
+        });
+        host.post({ kind: "roleNoted", epoch: message.epoch });
+        return true;
+      case "follow":
+        host.guard(() => link.follow(message.host, message.port, message.epoch, message.hasHistory));
+        return true;
+      case "unfollow":
+        host.guard(() => link.unfollow(() => host.post({ kind: "unfollowed", epoch: message.epoch })));
+        return true;
+      case "syncLoaded":
+        host.guard(() => link.loaded(message.isDone));
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  /** The stream's commands are those of a client, which CLIENT LIST shows. */
+  private beginStream(address: string): void {
+    const { host } = this;
+    const client = this.apply.begin(host.nextId(), address);
+    host.clients.set(client.session.id, client);
+    host.services.countClients(1);
+  }
+
+  private connect(hostname: string, port: number, events: LinkEvents): void {
+    const { host } = this;
+    let isClosed = false;
+    const close = (reason: string): void => {
+      if (isClosed) return;
+      isClosed = true;
+      host.guard(() => events.closed(reason));
+    };
+    const unsent: { bytes: Buffer[] } = { bytes: [] };
+    const opened = Bun.connect({
+      hostname,
+      port,
+      socket: {
+        open: (socket) => {
+          socket.setNoDelay(true);
+          socket.setKeepAlive(true, host.config.number("server.tcp_keepalive") * 1000);
+          host.guard(() => events.opened(linkSocketOf(socket, unsent)));
+        },
+        data: (_socket, bytes) => host.guard(() => events.data(bytes)),
+        drain: (socket) => flush(socket, unsent),
+        close: () => close(""),
+        error: (_socket, error) => close(error.message),
+        connectError: (_socket, error) => close(error.message),
+      },
+    });
+    opened.catch((thrown: unknown) => close(errorMessage(thrown)));
+  }
+}
+
+interface RawSocket {
+  write(bytes: Uint8Array): number;
+  pause(): void;
+  resume(): void;
+  terminate(): void;
+}
+
+/** A socket that keeps what the system does not take at once: what a replica says is short. */
+function linkSocketOf(socket: RawSocket, unsent: { bytes: Buffer[] }): LinkSocket {
+  return {
+    write: (bytes) => {
+      unsent.bytes.push(Buffer.from(bytes));
+      flush(socket, unsent);
+    },
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
+    terminate: () => socket.terminate(),
+  };
+}
+
+function flush(socket: RawSocket, unsent: { bytes: Buffer[] }): void {
+  if (unsent.bytes.length === 0) return;
+  const bytes = Buffer.concat(unsent.bytes);
+  const sent = socket.write(bytes);
+  unsent.bytes = sent >= bytes.length ? [] : [bytes.subarray(Math.max(0, sent))];
+}

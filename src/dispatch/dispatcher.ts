@@ -24,7 +24,6 @@ import {
   unknownSubcommand,
   wrongArity,
 } from "../protocol/errors.ts";
-import type { Key } from "../store/key.ts";
 import type { Section } from "../store/section.ts";
 import { ScriptState } from "../store/script-state.ts";
 import type { StagedValue } from "../store/large.ts";

@@ -623,7 +623,8 @@ export class Client implements OutputOwner, Receiver {
 
   deliverCopy(bytes: Buffer, at: number, length: number, position: number): void {
     if (this.state >= State.Closing) return;
-    if (this.isReplying || this.session.sequence !== null) this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
+    if (this.isReplying || this.session.sequence !== null)
+      this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
     else this.output.appendBytes(bytes, at, length, position);
   }
 

@@ -1,5 +1,5 @@
 /**
- * Login guard: slows down who guesses passwords. Failed logins are counted per address, over all workers. After the first few
+ * Login guard: slows down clients that guess passwords. Failed logins are counted per address, over all workers. After the first few
  * each further attempt of that address waits for its answer, each time twice as long, and attempts that come at the same time
  * wait one after the other. A failure loses half its weight every 30 seconds.
  *

@@ -48,8 +48,9 @@ function parseServer(
   const { own, directives } = splitDirectives(argv, options);
   const given = parse(own, options, true);
   const flags: FlagValue[] = given.list("set").map(parseSet);
-  for (const { name, key } of SERVER_OPTIONS) {
-    if (key !== "" && given.has(name)) flags.push({ name: key, value: given.text(name), flag: `--${name}` });
+  for (const { name, key, value } of SERVER_OPTIONS) {
+    if (key === "" || !given.has(name)) continue;
+    flags.push({ name: key, value: value === "" ? "true" : given.text(name), flag: `--${name}` });
   }
   const files = given.operands.filter((word) => word !== STANDARD_INPUT);
   const server: ServerArguments = {

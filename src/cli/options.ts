@@ -74,6 +74,9 @@ export const SERVER_OPTIONS: readonly OptionSpec[] = [
     value: "KEY=VALUE",
     isRepeatable: true,
   }),
+  option("enable-heap-profiling", "write snapshots of the heap on SIGUSR2 and at the end", {
+    key: "server.heap_profiling",
+  }),
   option("dump-config", "print the effective configuration as TOML, and end"),
   option("show-secrets", "with --dump-config: print the secrets too"),
   option("test-config", "check the configuration, and end"),

@@ -56,7 +56,8 @@ export type ServeHandler = (call: Call, reply: Reply, front: boolean, toFront: b
  */
 export type Readiness = (call: Call, type: RecordType | null) => boolean;
 
-const servers: { type: RecordType; serve: ServeHandler; isReady: Readiness | null }[] = [];
+/** How each want is served. */
+const wants: { type: RecordType; serve: ServeHandler; isReady: Readiness | null }[] = [];
 
 /** Registers how a want is served. Each family registers its own wants when its module loads. */
 export function registerServeHandler(
@@ -65,7 +66,7 @@ export function registerServeHandler(
   serve: ServeHandler,
   isReady: Readiness | null = null,
 ): void {
-  servers[want] = { type, serve, isReady };
+  wants[want] = { type, serve, isReady };
 }
 
 /** A wait as its command begins it. `firstKey` to `lastKey` are the arguments that name the keys. */
@@ -447,16 +448,16 @@ export class Blocking {
       if ((request.kind & WATCH) !== 0) continue;
       call.selectKey(1);
       const exists = store.find() !== NO_ADDRESS;
-      const server = servers[request.kind & WANT_MASK];
-      if (server === undefined) continue;
-      if (server.isReady !== null) {
+      const want = wants[request.kind & WANT_MASK];
+      if (want === undefined) continue;
+      if (want.isReady !== null) {
         this.copyTarget(ref, length, request.targetBytes);
-        const isReady = server.isReady(call, exists ? store.cursor.type : null);
+        const isReady = want.isReady(call, exists ? store.cursor.type : null);
         // `isReady` may have removed due members, and `keyChanged` then selected other pages.
         waiters.select(shard);
         waiters.openRequest(ref);
         if (!isReady) continue;
-      } else if (!exists || server.type !== store.cursor.type) {
+      } else if (!exists || want.type !== store.cursor.type) {
         continue;
       } else if (request.targetBytes > 0 || (request.kind & WANT_MASK) === Want.ListMove) {
         this.copyTarget(ref, length, request.targetBytes);
@@ -471,7 +472,7 @@ export class Blocking {
       const isClaimed = waiters.claim();
       waiters.unlink(ref);
       if (!isClaimed) continue;
-      this.deliver(slot, server.serve, kind, count);
+      this.deliver(slot, want.serve, kind, count);
       // The handler may have changed another key, and `keyChanged` then selected other pages.
       waiters.select(shard);
     }

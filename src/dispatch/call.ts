@@ -110,7 +110,7 @@ export class Call {
     this.strings = new StringValue(store);
     this.transfer = new ValueTransfer(store, this.strings);
     this.room = new RecordRoom(store);
-    this.effects = new Effects(store.section);
+    this.effects = new Effects(store.section, this);
     store.hooks.removedByStore = (_shard, keyspace) =>
       this.effects.removedByStore(keyspaces.databaseOf(keyspace), store.cursor.key);
     store.hooks.memberExpires = (keyspace, type, member) =>

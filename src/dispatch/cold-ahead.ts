@@ -19,6 +19,7 @@ import type { Call } from "./call.ts";
 import { KeyArguments } from "./key-arguments.ts";
 import { type CommandSpec, type Outcome, Parked, READONLY, Retry } from "./spec.ts";
 import type { Prefetch } from "./prefetch.ts";
+import type { TierFigures } from "./services.ts";
 
 /** Commands that read no value of a string, or only with a rare option. */
 const BLIND = new Set(
@@ -34,6 +35,8 @@ const AHEAD_MAX = 64;
 export class ColdAhead {
   private readonly store: Store;
   private readonly keyArguments = new KeyArguments();
+  /** Figures of the disk tier, where there is one. */
+  figures!: () => TierFigures;
   /** The command is to be parked. */
   parks = false;
   /** Why the command cannot be answered, "" = it can. */

@@ -2,7 +2,7 @@
  * Dispatcher: from a parsed batch to handlers.
  *
  *   prepare ─ prefetch: commands, keys, buckets, records of the whole batch (prefetch.ts)
- *   run     ─ arity │ authentication │ memory │ pause │ execute: locks (store/section.ts), handler, unlock, statistics
+ *   run     ─ arity │ rights │ queue, or wait (hold) │ memory (admit) │ locks (store/section.ts), handler, unlock │ statistics
  *
  * Invariants (locks and exceptions: see store/section.ts)
  *   DISPATCH-1  all locks of a command are held before its handler runs

@@ -35,6 +35,7 @@ import type { StagedValue } from "../store/large.ts";
 import { RecordType } from "../store/record.ts";
 import type { Section } from "../store/section.ts";
 import type { Call } from "./call.ts";
+import type { Session } from "./session.ts";
 
 /** Texts as they are written into an effect: "$3\r\nDEL\r\n". Made once, when a module is loaded. */
 export function effectText(...texts: readonly string[]): Buffer {
@@ -86,7 +87,11 @@ export class Effects {
   /** Position in the change log behind the last unit appended by this thread. */
   position = 0;
 
-  constructor(private readonly section: Section) {
+  constructor(
+    private readonly section: Section,
+    /** Whose session has changed something. */
+    private readonly of: { readonly session: Session },
+  ) {
     section.effects = this;
   }
 
@@ -116,7 +121,7 @@ export class Effects {
     if (CHECKS) assert(this.left === 0, "a command has as many arguments as it announced (EFFECTS-1)");
     if (this.commands === 0) {
       this.first = this.last = db;
-      this.section.hasEffects();
+      this.section.noteEffects();
     } else {
       if (this.commands === 1) this.wrap();
       if (db !== this.last) this.selectInUnit(db);
@@ -255,7 +260,7 @@ export class Effects {
     this.request = call.bytes;
     this.requestStart = start;
     this.requestEnd = end;
-    this.section.hasEffects();
+    this.section.noteEffects();
   }
 
   /**
@@ -338,7 +343,7 @@ export class Effects {
   private append(bytes: Buffer, from: number, to: number, last: number): void {
     const { log, stream, first } = this;
     if (log?.isOn === true) this.position = log.append(bytes, from, to, first, last);
-    stream?.append(bytes, from, to, first, last);
+    if (stream !== null) this.of.session.changedUpTo = stream.append(bytes, from, to, first, last);
   }
 }
 

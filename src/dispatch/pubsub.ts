@@ -1,5 +1,5 @@
 /**
- * Pub/sub: who of this worker's clients subscribes to what, and the way of a published message to them.
+ * Pub/sub: the subscriptions of this worker's clients, and the way of a published message to them.
  *
  *   PUBLISH ─ Channels.open: the stripe is locked, the receivers are counted
  *           ─ the message goes to the ring of each other worker with subscribers, and into `pending` for this one
@@ -7,8 +7,7 @@
  *
  * All workers see the messages of a channel in the order in which they were sent under its stripe's lock (CHANNELS-3). For
  * that a worker takes what others have sent out of its ring, under the same lock, before it adds a message of its own. The
- * same holds when a client begins or ends a subscription: it gets the messages that were published after the one, and those
- * before the other.
+ * same holds when a client begins or ends a subscription: it gets exactly the messages that were published in between.
  *
  * Inside a section that runs at once (EXEC) messages are gathered, as those about changed keys are in every section. They
  * are sent at its end: when the effects have their log position, before the locks are released. The clients of this worker
@@ -246,7 +245,7 @@ export class PubSub implements MessagesOfSection {
 
   private gather(message: Published): void {
     this.gathered.push(message.copy());
-    this.store.section.hasMessages();
+    this.store.section.noteMessages();
   }
 
   /** Sends what was gathered. */

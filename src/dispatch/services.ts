@@ -9,6 +9,8 @@ import type { PrefixChange } from "./broadcasts.ts";
 import type { ConfigChange } from "../base/config/config.ts";
 import type { LogTargets } from "../base/log.ts";
 import type { Reply } from "../protocol/reply.ts";
+import type { SyncRequest } from "../replication/peer.ts";
+import type { ReplicaSlots } from "../replication/slots.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "./hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "./command-statistics.ts";
 import type { Session } from "./session.ts";
@@ -262,6 +264,20 @@ export interface Persistence {
   awaitSync(done: () => void): (() => void) | null;
 }
 
+/** The replicas of this server, whichever worker their connections belong to. */
+export interface ReplicaService {
+  readonly slots: ReplicaSlots;
+  /**
+   * SYNC and PSYNC: the client is a replica from now on. Writes the reply, where it comes at once: an error, or that the
+   * replica continues from the backlog.
+   */
+  attach(session: Session, request: SyncRequest, reply: Reply): void;
+  /** REPLCONF ACK of a replica of this worker. */
+  acknowledged(session: Session, offset: number, synced: number): void;
+  /** Asks all replicas to acknowledge, and calls `look` whenever one has. Returns what ends that. */
+  watchReplicas(look: () => void): () => void;
+}
+
 /** Pushes: what a client is sent that is no reply to it. */
 export interface PushService {
   /**
@@ -299,8 +315,8 @@ export interface ServerServices {
   readonly users: UserService;
   /** Left out where nothing is kept in files. */
   readonly persistence?: Persistence;
-  /** Left out, or null, where there is no disk tier. */
-  readonly tier?: TierFigures | null;
+  /** Left out where the server can have no replicas. */
+  readonly replicas?: ReplicaService;
   /** Left out, or null, where TLS is off. */
   readonly certificates?: Certificates | null;
   readonly startedMs: number;
@@ -379,8 +395,18 @@ export interface ServerServices {
   readonly pushes: PushService;
   /** Has all workers apply a change of the prefixes that clients track. `done`: they have. */
   sharePrefixes?(change: PrefixChange, done: () => void): void;
+  /** Has every worker write a profile of itself. `done`: all have. Left out in the embedded mode. */
+  writeProfiles?(request: ProfileRequest, done: (files: ProfileFile[]) => void): void;
   /** Asks the main thread for another memory region. */
   wantRegion(): void;
+}
+
+/** A snapshot of the heap, or samples of the next `ms`. */
+export type ProfileRequest = { readonly kind: "heap" } | { readonly kind: "cpu"; readonly ms: number };
+/** `failure`: "" = the file was written. */
+export interface ProfileFile {
+  readonly path: string;
+  readonly failure: string;
 }
 
 export interface ClientLine {

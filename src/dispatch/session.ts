@@ -3,6 +3,7 @@
  * server.
  */
 
+import type { ReplicaPeer } from "../replication/peer.ts";
 import type { Continuation } from "./continuation.ts";
 import type { ControlSequence } from "./control-sequence.ts";
 import type { Receiver, Subscriptions } from "./pubsub.ts";
@@ -56,6 +57,11 @@ export class Session {
   noEvict = false;
   /** Its commands are those of a file that is loaded. */
   isLoader = false;
+  /** What the client has said of itself as a replica (REPLCONF); null = nothing. isReplica: SYNC or PSYNC has made it one. */
+  peer: ReplicaPeer | null = null;
+  isReplica = false;
+  /** Offset of the replication stream behind its last change: what WAIT waits for. */
+  changedUpTo = 0;
   /** Its commands are those of the server's primary. */
   isPrimary = false;
   /** MONITOR: the connection receives every command. */

@@ -8,7 +8,7 @@
  *
  * Both hold the lock of the key's shard. The invalidation of a change that followed a read therefore enters the mailbox of
  * the client's worker after the read, and the worker delivers it behind the reply. And it is there before the change is
- * acknowledged: who then asks anything over the tracking connection gets the invalidation first (Client.process).
+ * acknowledged: a client that then sends any command over the tracking connection gets the invalidation first (Client.process).
  *
  * Invariants
  *   TRACKING-1  a client that has the reply to a tracked read is filed under its keys, or an invalidation follows the reply
@@ -123,7 +123,7 @@ export class Tracking implements TrackedSink {
   private readonly section: Section;
   private readonly key: Key;
   private readonly keyArguments = new KeyArguments();
-  /** Told at the end of the section. */
+  /** Sent at the end of the section. */
   private outgoing: Invalidation[] = [];
   /** All keys were invalidated in this section. */
   private isFlushed = false;
@@ -145,7 +145,7 @@ export class Tracking implements TrackedSink {
     this.keysMost = mostOf(config);
     config.onChange("server.tracking_table_max_keys", () => (this.keysMost = mostOf(config)));
     store.hooks.tracked = (shard, keyspace, event) => this.keyChanged(shard, keyspace, event);
-    store.section.tell = () => this.tell();
+    store.section.sendInvalidations = () => this.sendGathered();
   }
 
   /** Pairs of a tracked key and a client. A sum for INFO: read without locks. */
@@ -212,7 +212,7 @@ export class Tracking implements TrackedSink {
 
   /**
    * The command at work has the locks of its keys: tells its client, before the reply, of all changes that other workers
-   * made before. Who has seen one change does not keep a value that was changed earlier.
+   * made before. So a client that has seen one change does not keep a value that was changed earlier.
    */
   hear({ session }: Call, reply: Reply): void {
     this.continued = session.continuation;
@@ -289,7 +289,7 @@ export class Tracking implements TrackedSink {
     const { trackers } = this;
     const { servedSlot } = this.call.blocking;
     this.outgoing.push({ client: trackers.clientOf(slot), redirect: trackers.redirectOf(slot), keys, servedSlot });
-    this.section.hasToTell();
+    this.section.noteInvalidations();
   }
 
   /** Databases were emptied or exchanged: all keys are invalid. The caller holds all shard locks. */
@@ -304,17 +304,17 @@ export class Tracking implements TrackedSink {
   }
 
   /** The section ends, its effects are appended, its locks are held (TRACKING-2). */
-  private tell(): void {
+  private sendGathered(): void {
     const all = this.outgoing;
     this.outgoing = [];
     this.isFlushed = false;
-    if (IS_LOSING && ++this.told % 8 === 0) return;
+    if (IS_LOSING && ++this.sentCount % 8 === 0) return;
     if (IS_LATE) setTimeout(() => this.send(all), 3);
     else this.send(all);
   }
 
-  /** How often `tell` was called. For a mutant. */
-  private told = 0;
+  /** How often `sendGathered` was called. For a mutant. */
+  private sentCount = 0;
 
   /** The commands of a turn have ended, and no reply has left. */
   endTurn(): void {

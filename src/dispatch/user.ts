@@ -71,5 +71,5 @@ const EVERYTHING: Selector = {
   channels: [],
 };
 export const DEFAULT_NAME = "default";
-/** Who runs what the server itself runs: the commands of a file that is loaded. */
+/** The user of the commands that the server itself runs: those of a file that is loaded. */
 export const SERVER_ITSELF = new User(DEFAULT_NAME, true, true, [], null, [EVERYTHING]);

@@ -1,6 +1,6 @@
 /**
  * Change log: the effects of all changes, in one order, as RESP. Its newest bytes lie in a ring that every thread maps. The
- * AOF and, later, the replicas are readers of it.
+ * append-only file is written from it. (Replicas read another stream of the same effects, replication/stream.ts.)
  *
  *   ring  │ head, HEAD_BYTES │ data: `size` bytes, a power of two; byte n of the log lies at n modulo size │
  *   head  │ magic (8) │ size (double) │ end (double) │ log id, 16 characters │ boot id, 36 characters │
@@ -21,8 +21,8 @@
  *   CHANGELOG-4  each command from position n on is preceded by a SELECT of its database, unless the command before it ran
  *                in that database
  *
- * Access: any thread appends; one thread at a time drains: who has the file (persistence/aof-share.ts). The lock is a leaf lock, except that an appender without room waits for
- * the draining thread, which takes no lock.
+ * Access: any thread appends. One thread at a time drains, the one that has the file (persistence/aof-share.ts). The lock is
+ * a leaf lock, except that an appender without room waits for the draining thread, which takes no lock.
  */
 import { assert } from "../base/assert.ts";
 import { copy, writeText } from "../base/bytes.ts";

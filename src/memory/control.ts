@@ -46,6 +46,8 @@ export const STATISTICS_ROWS = 512;
 export const STATISTICS_ROW_WORDS = 6176;
 /** Where a worker's cells hold its mark of persistence/aof-share.ts. Any thread removes it (an exception to CONTROL-C2). */
 export const SYNC_MARK_AT = 480;
+/** Where a worker's cells hold the mark that it was poked to look at the replication stream (server/primary-feed.ts). Likewise. */
+export const STREAM_MARK_AT = 496;
 /** Where a worker's cells hold the counters of each kind of error (dispatch/error-kinds.ts). */
 export const ERROR_KINDS_AT = 512;
 export const ERROR_KINDS_WORDS = WORKER_WORDS - ERROR_KINDS_AT;

@@ -12,9 +12,9 @@
  *   AOFSHARE-2  the file is lent only while appendfsync is always, no rewrite is under way, no batch is half written and
  *               nothing has failed
  *   AOFSHARE-3  a worker that could not write or sync ends the loan. The file thread takes the failure over and reports it
- *   AOFSHARE-4  a worker with replies that wait sets its mark, and then compares `durable` again, before it sleeps. Who syncs
- *               moves `durable` and then looks at the marks. So no reply waits for a worker that sleeps. The file thread
- *               looks at the marks each time it wakes, also when it had nothing to do
+ *   AOFSHARE-4  a worker with replies that wait sets its mark, and then compares `durable` again, before it sleeps. The thread
+ *               that syncs moves `durable` and then looks at the marks. So no reply waits for a worker that sleeps. The file
+ *               thread looks at the marks each time it wakes, also when it had nothing to do
  */
 import type { FileDescriptor } from "../base/files.ts";
 import { AOF_SHARE_AT, type Control, SYNC_MARK_AT } from "../memory/control.ts";

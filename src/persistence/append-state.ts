@@ -1,5 +1,5 @@
 /**
- * Append state: what all workers tell of the append-only file, as doubles in the control block. Who has the file
+ * Append state: what all workers tell of the append-only file, as doubles in the control block. The thread that has the file
  * (aof-share.ts) writes it; INFO reads it anywhere.
  */
 import { APPEND_STATE_AT, type Control } from "../memory/control.ts";

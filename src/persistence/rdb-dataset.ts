@@ -1,6 +1,7 @@
 /** Writes the whole data set as an RDB file, with all shards locked. */
 import { FileFailure } from "../base/files.ts";
 import type { Config } from "../base/config/config.ts";
+import type { ReplicationState } from "../replication/state.ts";
 import { REDIS_VERSION } from "../dispatch/services.ts";
 import type { Address } from "../store/address.ts";
 import { ColdFailure } from "../store/cold.ts";
@@ -12,14 +13,30 @@ import type { LoadTarget } from "./rdb-loader.ts";
 import { type Dropped, type RdbFormat, RecordWriter } from "./rdb-record.ts";
 import type { RdbWriter } from "./rdb-writer.ts";
 
-/** The aux fields that Redis writes. `isBase`: the file begins an append-only file. */
-export function auxFields(nowMs: number, usedBytes: number, isBase: boolean): (readonly [string, string])[] {
+export type AuxField = readonly [name: string, value: string];
+
+/** The aux fields that Redis writes. `isBase`: the file begins an append-only file. `history`: see historyFields. */
+export function auxFields(nowMs: number, usedBytes: number, isBase: boolean, history: readonly AuxField[]): AuxField[] {
   return [
     ["redis-ver", REDIS_VERSION],
     ["redis-bits", "64"],
     ["ctime", String(Math.floor(nowMs / 1000))],
     ["used-mem", String(Math.round(usedBytes))],
+    ...history,
     ["aof-base", isBase ? "1" : "0"],
+  ];
+}
+
+/**
+ * What the data is in the history of its replication: none while there is no stream. The locks of all shards are held. A
+ * replica that is loaded from the file continues there.
+ */
+export function historyFields(replication: ReplicationState | null): AuxField[] {
+  if (replication?.stream.isOn !== true) return [];
+  return [
+    ["repl-stream-db", String(replication.streamDatabase)],
+    ["repl-id", replication.id],
+    ["repl-offset", String(replication.offset)],
   ];
 }
 

@@ -21,7 +21,7 @@ import { AppendState } from "./append-state.ts";
 import { CheckpointState, tellCheckpoint } from "./checkpoint-state.ts";
 import { type DatabaseSize, databaseSizes } from "../store/snapshot.ts";
 import { LocalSave } from "./local-save.ts";
-import { auxFields, writeDataset } from "./rdb-dataset.ts";
+import { type AuxField, auxFields, historyFields, writeDataset } from "./rdb-dataset.ts";
 import { AOF_BASE_FORMAT, type Dropped, droppedTexts, type RdbFormat } from "./rdb-record.ts";
 import { ReplacedFile, type SavedFile } from "./rdb-file.ts";
 import { Loaded, type LoadOptions, RdbLoader } from "./rdb-loader.ts";
@@ -195,12 +195,14 @@ export class RdbPersistence implements Persistence {
     section.beginTurn();
     let sizes: DatabaseSize[] = [];
     let libraries: readonly Uint8Array[] = [];
+    let history: readonly AuxField[] = [];
     const isCut = section.withinAll(() => {
       this.run.snapshot.state.cut(call.store, call.keyspaces);
       sizes = databaseSizes(call.store, call.keyspaces);
       libraries = this.libraries();
       state.set("cutChanges", host.changes());
       onCut();
+      history = historyFields(call.replication);
     });
     if (!isCut) return null;
     state.set(
@@ -209,9 +211,19 @@ export class RdbPersistence implements Persistence {
     );
     const parts: Buffer[] = [];
     const writer = new RdbWriter((bytes, length) => parts.push(Buffer.from(bytes.subarray(0, length))), false, false);
-    writer.header(format.version, auxFields(call.store.nowMs, host.usedBytes(), isBase), libraries);
+    writer.header(format.version, auxFields(call.store.nowMs, host.usedBytes(), isBase, history), libraries);
     for (const { database, keys, expires } of sizes) writer.database(database, keys, expires);
     writer.flush();
+    return Buffer.concat(parts);
+  }
+
+  /** A file with the libraries of functions and no keys. */
+  functionsAlone(version: number): Buffer {
+    const parts: Buffer[] = [];
+    const writer = new RdbWriter((bytes, length) => parts.push(Buffer.from(bytes.subarray(0, length))), true, false);
+    const fields = auxFields(this.call.store.nowMs, this.host.usedBytes(), false, []);
+    writer.header(version, fields, this.libraries());
+    writer.finish();
     return Buffer.concat(parts);
   }
 
@@ -293,7 +305,7 @@ export class RdbPersistence implements Persistence {
     try {
       file = openSave(host.files, plan);
       const writer = new RdbWriter(file.put, format.sums, format.compresses);
-      const fields = auxFields(call.store.nowMs, host.usedBytes(), false);
+      const fields = auxFields(call.store.nowMs, host.usedBytes(), false, historyFields(call.replication));
       const dropped = writeDataset(call, writer, format, host.config, fields, this.libraries());
       this.tellDropped(file.complete({ position: this.position, keys: writer.keys, dropped }), format);
       this.noteSave(plan, file, "");
@@ -366,7 +378,7 @@ export class RdbPersistence implements Persistence {
     try {
       file = new ReplacedFile(host.files, this.directory, name, `${name}.part`);
       const writer = new RdbWriter(file.put, format.sums, format.compresses);
-      const fields = auxFields(call.store.nowMs, host.usedBytes(), true);
+      const fields = auxFields(call.store.nowMs, host.usedBytes(), true, historyFields(call.replication));
       writeDataset(call, writer, format, host.config, fields, this.libraries());
       file.commit();
       return { position, bytes: file.bytes, failure: "" };

@@ -1,4 +1,4 @@
-/** When an append-only file is rewritten by itself. */
+/** When an append-only file is rewritten without a command. */
 import type { Config } from "../base/config/config.ts";
 
 /** True when the file, `bytes` long and `baseBytes` after its last rewrite or the start, has grown so much. */

@@ -5,6 +5,7 @@ import type { Files } from "../base/files.ts";
 import { CheckpointFile, type CheckpointPlan } from "./checkpoint-file.ts";
 import { ReplacedFile, type SavedFile } from "./rdb-file.ts";
 import { type RdbFormat, rdbFormat } from "./rdb-record.ts";
+import { SpoolFile } from "./spool-file.ts";
 
 export interface SavePlan {
   readonly directory: string;
@@ -14,6 +15,8 @@ export interface SavePlan {
   /** The form of the file: Ferrite's own for checkpoints. */
   readonly format: RdbFormat;
   readonly checkpoint: CheckpointPlan | null;
+  /** The file is read while it grows, and needed only while the process lives. */
+  readonly isSpool?: boolean;
 }
 
 export function checkpointDirectory(config: Config): string {
@@ -47,5 +50,6 @@ export function openSave(files: Files, plan: SavePlan): SavedFile {
       sums: format.sums,
     });
   files.mkdir(directory, 0o750);
+  if (plan.isSpool === true) return new SpoolFile(files, join(directory, name));
   return new ReplacedFile(files, directory, name, temporary);
 }

@@ -5,8 +5,9 @@
  *                  pinned  ─► queue                      ├─► outlet
  *   in steps       queue   ─► writer of long values ─►   │
  *
- * The two writers are separate sources of the file, so that a record can be emitted while a long value is half written. A
- * walk rests while much waits for the file, or pins wait to be read; a record that changes is emitted in any case.
+ * The two writers are separate sources of the file, so that a record can be emitted while a long value is half written. The
+ * walk pauses while many bytes wait for the file, or a pinned value waits to be read. A record that is about to change is
+ * emitted in any case.
  */
 import type { Config } from "../base/config/config.ts";
 import type { Call } from "../dispatch/call.ts";
@@ -17,7 +18,7 @@ import { Snapshot, type SnapshotSink } from "../store/snapshot.ts";
 import { type Dropped, type PinnedValue, type RdbFormat, RecordWriter } from "./rdb-record.ts";
 import { RdbWriter } from "./rdb-writer.ts";
 
-/** Values of more bytes outside their record are pinned rather than written under the lock. */
+/** A value with more bytes than this outside its record is pinned instead of written under the lock. */
 const PINNED_BYTES = 16 << 10;
 /** With more pinned values in the queue, writes that would add to it wait: readers need pins too. */
 const QUEUE_MAX = 128;
@@ -113,7 +114,7 @@ export class SnapshotRun implements SnapshotSink {
     this.counted = this.keysWritten;
   }
 
-  /** True while many emitted values are not written yet: writes that would emit more wait. */
+  /** True while so many emitted values are not written yet that clients' writes wait, because they might emit more. */
   get mustHoldWrites(): boolean {
     return this.queue.length > QUEUE_MAX;
   }

@@ -104,6 +104,9 @@ export function invalidExpire(name: string): string {
 export const SAVE_FAILED =
   "MISCONF Ferrite is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Ferrite logs for details about the RDB error.";
 
+/** A write is refused: min-replicas-to-write. */
+export const NO_REPLICAS = "NOREPLICAS Not enough good replicas to write.";
+
 /** A write is refused: the append-only file cannot be written. `words`: the system's. */
 export function appendOnlyFailed(words: string): string {
   return `MISCONF Errors writing to the AOF file: ${words}`;

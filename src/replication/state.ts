@@ -34,6 +34,7 @@ const WAITING = 6;
 const SYNC_FULL = 8;
 const SYNC_OK = 10;
 const SYNC_REFUSED = 12;
+const STREAM_DATABASE = 14;
 const ID_AT = 32;
 const ID2_AT = 48;
 
@@ -95,6 +96,14 @@ export class ReplicationState {
   /** master_repl_offset. */
   get offset(): number {
     return this.stream.end;
+  }
+
+  /** Database in which the stream goes on: on a replica that of its primary's last command, on a primary each command says. */
+  get streamDatabase(): number {
+    return this.isReplica ? this.c[this.at + STREAM_DATABASE]! : 0;
+  }
+  set streamDatabase(database: number) {
+    this.c[this.at + STREAM_DATABASE] = database;
   }
 
   private idAt(at: number): string {

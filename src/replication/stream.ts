@@ -39,6 +39,8 @@ export const CAPACITY = 1 << 30;
 const MASK = CAPACITY - 1;
 /** Room that appenders may use while bytes are read or given back. */
 const MARGIN = 64 << 20;
+/** Largest backlog. */
+export const BACKLOG_MAX = CAPACITY - MARGIN;
 /** Bytes that are given back to the system at a time. */
 const STEP = 1 << 20;
 
@@ -108,7 +110,7 @@ export class ReplicationStream {
     return this.f64[this.half + BACKLOG / 2]!;
   }
   set backlogBytes(bytes: number) {
-    this.f64[this.half + BACKLOG / 2] = Math.min(bytes, CAPACITY - MARGIN);
+    this.f64[this.half + BACKLOG / 2] = Math.min(bytes, BACKLOG_MAX);
   }
 
   /** True when a replica that has everything before `offset` can be sent the rest from the backlog. */

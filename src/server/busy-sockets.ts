@@ -1,16 +1,16 @@
 /**
- * Busy sockets: the connections of a worker whose event loop a script keeps from turning. The script looks up now and then
- * (commands/scripting/run.ts), and this class then reads and answers them by system calls, so that BUSY is answered and SCRIPT
+ * Busy sockets: the connections of a worker whose event loop a script keeps from turning. The script calls `poll` now and
+ * then (commands/scripting/run.ts), which reads and answers them by system calls, so that BUSY is answered and SCRIPT
  * KILL works even with one worker.
  *
- *   serve   send what the turn has gathered ─ poll ─ accept ─ receive ─ parse ─ BUSY │ SCRIPT KILL, FUNCTION KILL, SHUTDOWN NOSAVE │ anything else waits
+ *   poll    send what the turn has gathered ─ poll ─ accept ─ receive ─ parse ─ BUSY │ SCRIPT KILL, FUNCTION KILL, SHUTDOWN NOSAVE │ anything else waits
  *   finish  accepted connections are handed to the event loop; bytes that were read and not used run as if they came then
  *
- * Only connections without anything on its way are served: no reply is held back, no command is incomplete. The others wait,
- * and so do those of which a command came that is allowed and needs the engine (AUTH, HELLO).
+ * Only connections without anything on its way are answered: no reply is held back, no command is incomplete. The others wait,
+ * and so do those that have sent a command which is allowed but needs the engine (AUTH, HELLO).
  *
  * Invariant
- *   BUSY-1  replies leave in the order of the commands: a connection of which bytes wait is not served any more
+ *   BUSY-1  replies leave in the order of the commands: a connection whose bytes wait is not answered any more
  */
 import { Parser, type ParserLimits, Progress } from "../protocol/parser.ts";
 import { ErrorText, scriptBusy } from "../protocol/errors.ts";
@@ -20,7 +20,7 @@ import type { CommandTable } from "../dispatch/command-table.ts";
 import { ScriptKind, type ScriptState } from "../store/script-state.ts";
 import type { NativeSockets } from "./native-sockets.ts";
 
-/** A connection that may be served meanwhile. */
+/** A connection that may be answered meanwhile. */
 export interface BusyClient {
   readonly descriptor: number;
   readonly session: Session;
@@ -46,7 +46,7 @@ export interface BusyHost {
   /** Descriptors of the listeners. */
   listeners(): readonly number[];
   /** True when a new connection may be answered before the event loop has seen it. */
-  mayServe(descriptor: number): boolean;
+  mayAnswer(descriptor: number): boolean;
   /** Whether the user of a client (null = the default user) has the right to run the command. */
   mayRun(client: BusyClient | null, spec: CommandSpec): boolean;
   /** Takes a connection over, with the bytes of it that were read. */
@@ -57,8 +57,8 @@ export interface BusyHost {
   shutdown(): void;
 }
 
-/** A connection that is served: its client, or null for one that was just accepted. */
-interface Served {
+/** A connection that is answered: its client, or null for one that was just accepted. */
+interface Connection {
   readonly client: BusyClient | null;
   /** Bytes that were read and not used. */
   bytes: Buffer;
@@ -74,12 +74,12 @@ const NOTHING = Buffer.alloc(0);
 const CHUNK_BYTES = 64 << 10;
 /** Most bytes of a connection that are read meanwhile. */
 const INPUT_MAX = 1 << 20;
-/** Time between two looks, ms. */
-const LOOK_MS = 2;
+/** Time between two polls, ms. */
+const POLL_MS = 2;
 
 export class BusySockets {
-  private served = new Map<number, Served>();
-  private lookedMs = 0;
+  private connections = new Map<number, Connection>();
+  private polledMs = 0;
   private readonly chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   private readonly parser: Parser;
   private readonly progress = new Progress();
@@ -93,81 +93,81 @@ export class BusySockets {
   }
 
   /** Called by the script, often. */
-  serve(): void {
+  poll(): void {
     const now = this.now();
-    if (now - this.lookedMs < LOOK_MS) return;
-    this.lookedMs = now;
+    if (now - this.polledMs < POLL_MS) return;
+    this.polledMs = now;
     this.host.sendEarly((descriptor, bytes) => this.sockets.send(descriptor, bytes));
     for (const client of this.host.clients()) {
       const { descriptor } = client;
-      if (descriptor >= 0 && client.isQuiet && !this.served.has(descriptor)) this.add(descriptor, client);
+      if (descriptor >= 0 && client.isQuiet && !this.connections.has(descriptor)) this.add(descriptor, client);
     }
     const { sockets, host } = this;
     for (const listener of sockets.readable(host.listeners())) this.accept(listener);
-    const active = [...this.served.keys()].filter((descriptor) => !this.served.get(descriptor)!.waits);
-    for (const descriptor of sockets.readable(active)) this.read(descriptor, this.served.get(descriptor)!);
+    const active = [...this.connections.keys()].filter((descriptor) => !this.connections.get(descriptor)!.waits);
+    for (const descriptor of sockets.readable(active)) this.read(descriptor, this.connections.get(descriptor)!);
   }
 
-  private add(descriptor: number, client: BusyClient | null): Served {
-    const served = { client, bytes: NOTHING, unsent: NOTHING, waits: false, discards: false };
-    this.served.set(descriptor, served);
-    return served;
+  private add(descriptor: number, client: BusyClient | null): Connection {
+    const connection = { client, bytes: NOTHING, unsent: NOTHING, waits: false, discards: false };
+    this.connections.set(descriptor, connection);
+    return connection;
   }
 
   private accept(listener: number): void {
     const { sockets, host } = this;
     for (let descriptor = sockets.accept(listener); descriptor >= 0; descriptor = sockets.accept(listener)) {
-      this.add(descriptor, null).waits = !host.mayServe(descriptor);
+      this.add(descriptor, null).waits = !host.mayAnswer(descriptor);
     }
   }
 
-  private read(descriptor: number, served: Served): void {
+  private read(descriptor: number, connection: Connection): void {
     const length = this.sockets.receive(descriptor, this.chunk);
     if (length <= 0) {
       // The event loop will see its end.
-      served.waits = true;
+      connection.waits = true;
       return;
     }
-    served.bytes = Buffer.concat([served.bytes, this.chunk.subarray(0, length)]);
-    const replies = this.answer(served);
+    connection.bytes = Buffer.concat([connection.bytes, this.chunk.subarray(0, length)]);
+    const replies = this.answer(connection);
     if (replies !== "") {
       const bytes = Buffer.from(replies, "latin1");
       const sent = this.sockets.send(descriptor, bytes);
       if (sent < bytes.length) {
-        served.unsent = bytes.subarray(sent);
-        served.waits = true;
+        connection.unsent = bytes.subarray(sent);
+        connection.waits = true;
       }
     }
-    if (served.bytes.length > INPUT_MAX) served.waits = true;
+    if (connection.bytes.length > INPUT_MAX) connection.waits = true;
   }
 
   /** The replies to the complete commands of a connection. */
-  private answer(served: Served): string {
+  private answer(connection: Connection): string {
     const { parser, progress } = this;
     let replies = "";
-    while (served.bytes.length > 0) {
+    while (connection.bytes.length > 0) {
       progress.clear();
-      const end = parser.parse(served.bytes, 0, served.bytes.length, 1, progress, true);
+      const end = parser.parse(connection.bytes, 0, connection.bytes.length, 1, progress, true);
       if (parser.error !== "" || parser.commands === 0) break;
-      const reply = this.reply(served);
-      if (served.waits) break;
+      const reply = this.reply(connection);
+      if (connection.waits) break;
       replies += reply;
-      served.bytes = served.bytes.subarray(end);
+      connection.bytes = connection.bytes.subarray(end);
     }
     return replies;
   }
 
   /** The reply to the command that was parsed. Sets `waits` when there is none yet. */
-  private reply(served: Served): string {
+  private reply(connection: Connection): string {
     const { host } = this;
     const { state, table } = host;
-    const name = this.word(served, 0);
-    const second = this.word(served, 1);
+    const name = this.word(connection, 0);
+    const second = this.word(connection, 1);
     const spec = table.byName(name);
     const row = spec !== null && second !== "" ? (table.findSubcommand(spec, second) ?? spec) : spec;
     // Who lacks the right hears so from the engine.
-    if (row !== null && !host.mayRun(served.client, row)) {
-      served.waits = true;
+    if (row !== null && !host.mayRun(connection.client, row)) {
+      connection.waits = true;
       return "";
     }
     if (name === "SCRIPT" && second === "KILL") return this.kill(ScriptKind.Eval);
@@ -175,18 +175,18 @@ export class BusySockets {
     if (name === "SHUTDOWN" && second === "NOSAVE") {
       state.killAll();
       host.shutdown();
-      served.waits = true;
+      connection.waits = true;
       return "";
     }
     if (row !== null && name !== "SHUTDOWN" && (row.flags & (ALLOW_BUSY | NO_AUTH)) !== 0) {
-      served.waits = true;
+      connection.waits = true;
       return "";
     }
-    if (name === "EXEC" && served.client?.isInTransaction === true && !served.discards) {
-      served.discards = true;
+    if (name === "EXEC" && connection.client?.isInTransaction === true && !connection.discards) {
+      connection.discards = true;
       return `-EXECABORT Transaction discarded because of: ${this.busyText()}\r\n`;
     }
-    served.client?.refused();
+    connection.client?.refused();
     return `-${this.busyText()}\r\n`;
   }
 
@@ -201,17 +201,19 @@ export class BusySockets {
     return `-${this.host.state.busy === 0 ? ErrorText.noScriptRuns : this.busyText()}\r\n`;
   }
 
-  private word(served: Served, i: number): string {
+  private word(connection: Connection, i: number): string {
     const { parser } = this;
     if (i >= parser.argumentCount[0]!) return "";
     const at = parser.argumentAt[parser.firstArgument[0]! + i]!;
-    return served.bytes.toString("latin1", at, at + parser.argumentBytes[parser.firstArgument[0]! + i]!).toUpperCase();
+    return connection.bytes
+      .toString("latin1", at, at + parser.argumentBytes[parser.firstArgument[0]! + i]!)
+      .toUpperCase();
   }
 
   /** The event loop turns again. */
   finish(): void {
-    const all = this.served;
-    this.served = new Map();
+    const all = this.connections;
+    this.connections = new Map();
     for (const [descriptor, { client, bytes, unsent, discards }] of all) {
       if (client === null) this.host.adopt(descriptor, bytes);
       else {

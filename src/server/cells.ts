@@ -68,6 +68,8 @@ export const Cell = {
   deniedCommands: 46,
   deniedKeys: 47,
   deniedChannels: 48,
+  /** Replicas whose connections are the worker's. */
+  replicas: 49,
   /** What worker-figures.ts publishes. Peak of the used memory of all workers, bytes. */
   peakBytes: 60,
   /** Entries of the slow log, and keys in the sketch of HOTKEYS. */

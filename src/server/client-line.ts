@@ -63,6 +63,7 @@ function flagsOf(client: Client, table: CommandTable): string {
   const { session } = client;
   const flags = [
     session.monitors ? "O" : "",
+    session.isReplica ? "S" : "",
     session.isPrimary ? "M" : "",
     session.subscriptions !== null ? "P" : "",
     session.transaction !== null ? "x" : "",
@@ -119,7 +120,7 @@ function hasTrait(
     case "ids":
       return wanted.ids!.includes(session.id);
     case "type":
-      return wanted.type === (session.subscriptions !== null ? "pubsub" : "normal");
+      return wanted.type === typeOf(client);
     case "user":
       return wanted.user === session.user.name;
     case "address":
@@ -143,6 +144,11 @@ function hasTrait(
     case "capabilities":
       return wanted.capabilities === "";
   }
+}
+
+function typeOf({ session }: Client): string {
+  if (session.isReplica) return "replica";
+  return session.subscriptions !== null ? "pubsub" : "normal";
 }
 
 /** An address without its port, and without the brackets of IPv6. */

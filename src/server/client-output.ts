@@ -71,6 +71,14 @@ const UNAUTHENTICATED_OUTPUT = 64 << 10;
 /** The limit of a monitoring client when neither its class nor that of replicas has one. */
 const MONITOR_LIMIT: OutputBufferLimit = { hardBytes: 256 << 20, softBytes: 0, softSeconds: 0 };
 
+/** Writes bytes that are no replies (ClientOutput.writeDirect). */
+export interface OutputSource {
+  /** The transport may accept more, and nothing else waits. */
+  more(): void;
+  /** The connection is gone. */
+  closed(): void;
+}
+
 export class ClientOutput implements ReplyTarget, Outlet {
   private readonly queue: Part[] = [];
   private readonly positions: number[] = [];
@@ -107,6 +115,19 @@ export class ClientOutput implements ReplyTarget, Outlet {
     this.isGathered = false;
     this.engine.outputBytes += length;
     this.engine.writes++;
+  }
+
+  /** What leaves behind all replies: the bytes that a replica is sent. Null = nothing. */
+  source: OutputSource | null = null;
+
+  /**
+   * Writes bytes of the source, when nothing else waits. Returns the number accepted, 0 = none now (the source is called
+   * again), -1 = closed.
+   */
+  writeDirect(bytes: Buffer, offset: number, length: number): number {
+    if (this.owner.isGone) return -1;
+    if (!this.canGather || this.isBlocked) return 0;
+    return this.write(bytes, offset, length);
   }
 
   /** Parts that wait. */
@@ -319,6 +340,7 @@ export class ClientOutput implements ReplyTarget, Outlet {
     if (this.queue.length === 0) {
       this.freshParts = 0;
       owner.hasSent();
+      this.source?.more();
     } else if (!owner.isGone) {
       this.trim();
       owner.isStalled();
@@ -524,6 +546,8 @@ export class ClientOutput implements ReplyTarget, Outlet {
 
   /** Discards the output of a connection that is gone. */
   clear(): void {
+    this.source?.closed();
+    this.source = null;
     for (const part of this.queue) if (!(part instanceof Uint8Array)) this.releasePart(part);
     this.queue.length = 0;
     this.positions.length = 0;

@@ -55,10 +55,7 @@ const OUTPUT_FULL = 32 << 20;
 const TURN_CHECK_BYTES = 4 << 10;
 /** Share of a turn that is left at the first reading. The loop may run two turns of a connection one after the other. */
 const LEFT_AT_FIRST_READING = 0.3;
-/**
- * Bytes of waiting input at which reading from the socket stops, and at which it resumes. A pipeline of many megabytes
- * thus stays in the kernel instead of being copied from buffer to buffer here.
- */
+/** Bytes of waiting input at which reading from the socket stops, and resumes: a long pipeline waits in the kernel. */
 const BACKLOG_MAX = 256 << 10;
 const BACKLOG_RESUME = 64 << 10;
 /** Client.workAtReading after a push: below every amount of work by more than TURN_CHECK_BYTES. */
@@ -623,9 +620,8 @@ export class Client implements OutputOwner, Receiver {
 
   deliverCopy(bytes: Buffer, at: number, length: number, position: number): void {
     if (this.state >= State.Closing) return;
-    if (this.isReplying || this.session.sequence !== null)
-      this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
-    else this.output.appendBytes(bytes, at, length, position);
+    if (!this.isReplying && this.session.sequence === null) this.output.appendBytes(bytes, at, length, position);
+    else this.deliver(Buffer.from(bytes.subarray(at, at + length)), position);
   }
 
   writeDelivered(): void {

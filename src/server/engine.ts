@@ -27,7 +27,7 @@ import { LinkFacts, LinkState } from "../replication/link-facts.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import type { Arena } from "../memory/arena.ts";
 import { SharedClock } from "../memory/shared-clock.ts";
-import { appendOnlyFailed, SAVE_FAILED } from "../protocol/errors.ts";
+import { appendOnlyFailed, NO_REPLICAS, SAVE_FAILED } from "../protocol/errors.ts";
 import { SaveState } from "../persistence/save-state.ts";
 import { Parser } from "../protocol/parser.ts";
 import { NO_PIN, Reply } from "../protocol/reply.ts";
@@ -38,7 +38,7 @@ import { Store } from "../store/store.ts";
 import { DiskTier, type TierHost, type TierSettings } from "../tier/disk-tier.ts";
 import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
-import { publishTier } from "./tier-figures.ts";
+import { publishTier, tierFigures } from "./tier-figures.ts";
 import { type Gate, type Pinned, Turn, type TurnWork } from "./turn.ts";
 import { userSettings } from "./user-settings.ts";
 
@@ -165,6 +165,7 @@ export class Engine implements TurnWork {
     const directory = config.text("storage.data_dir");
     this.tier = new DiskTier(store, files, directory, tierHost, worker, workers, tierSettings(config));
     this.memory.tier = this.tier;
+    this.call.cold.figures = () => tierFigures(this.cells, store.cold.files);
     config.onChange("*", () => this.tier!.configure(tierSettings(config)));
   }
 
@@ -199,7 +200,7 @@ export class Engine implements TurnWork {
     this.stopsOnSaveError = stops && (this.config.text("persistence.save") !== "" || reliesOnCheckpoints);
   }
 
-  /** Who changes keys between commands. */
+  /** The session in whose name keys change between commands: they expire or are evicted. */
   private readonly nobody = new Session(0);
 
   /** Called by the turn that begins. Reads the clock and checks the memory limit. */
@@ -238,6 +239,9 @@ export class Engine implements TurnWork {
     store.setExpiryMode(dispatcher.isLoading ? ExpiryMode.Replay : otherwise);
   }
 
+  /** Sends replicas what was appended to the stream; null = there are none here. */
+  feed: { endTurn(): void; readonly lacksReplicas: boolean } | null = null;
+
   /** Takes part in replication from now on. */
   attachReplication(state: ReplicationState): void {
     this.call.replication = state;
@@ -246,7 +250,7 @@ export class Engine implements TurnWork {
     this.noteReplication();
   }
 
-  /** Looks whether effects go into the replication stream. Between commands only: a command either has effects or has not. */
+  /** Reads whether effects go into the replication stream. Between commands only: a command either has effects or has not. */
   noteReplication(): void {
     const stream = this.call.replication?.stream;
     this.effects.stream = stream?.takesEffects === true ? stream : null;
@@ -291,7 +295,7 @@ export class Engine implements TurnWork {
   private setGate(log: ChangeLog, waits: boolean): void {
     const { dispatcher, store, effects } = this;
     dispatcher.isGated = waits;
-    store.section.ends = waits ? (section) => section.setPosition(effects.position) : null;
+    store.section.onDataChange = waits ? (section) => section.setPosition(effects.position) : null;
     this.turn.setGate(waits ? this.gate : null);
     if (!waits) this.turn.release(log.end);
   }
@@ -314,7 +318,8 @@ export class Engine implements TurnWork {
   /** Why writes are refused, "" = they are not. */
   private refusal(): string {
     if (this.appendFailed !== "") return this.appendFailed;
-    return this.stopsOnSaveError && this.saves.hasFailed ? SAVE_FAILED : "";
+    if (this.stopsOnSaveError && this.saves.hasFailed) return SAVE_FAILED;
+    return this.feed?.lacksReplicas === true ? NO_REPLICAS : "";
   }
   private readonly saves: SaveState;
   /** Writes are refused after a background save that failed. */
@@ -365,6 +370,7 @@ export class Engine implements TurnWork {
   endCommands(): void {
     this.dispatcher.releaseBatch();
     this.call.tracking.endTurn();
+    this.feed?.endTurn();
     this.store.pool.settleReservation();
     this.publishCounters();
   }

@@ -16,8 +16,8 @@
  * there before the ring counts it, so the receiver can take it at once. Long ones are copied into shared memory first, and
  * the port carries a reference.
  *
- * OUTSIDE_MAX bounds what waits outside for one worker. What is beyond it is lost, but for served replies, whose number is
- * bounded by that of the waiting clients. The receiver then learns that something was lost (`lost`).
+ * OUTSIDE_MAX bounds the bytes that wait outside for one worker. Messages beyond it are lost, and the receiver learns that
+ * some were (`lost`). Served replies are never lost: their number is bounded by that of the waiting clients.
  *
  * Invariants
  *   MAIL-1  a worker takes messages in the order of the pushes to its ring, whichever way they came. Served replies then wait
@@ -37,7 +37,7 @@ import { type Outside, Ring, ringBytes } from "../memory/ring.ts";
 const SIZE = 1 << 20;
 /** Longest message that goes through the ring. A few longer ones would fill it, and they would hold its lock for long. */
 const RING_MESSAGE_MAX = 32 << 10;
-/** Bytes in a ring from which on its worker counts as behind: who can wait should. */
+/** A worker with more bytes in its ring is behind: a sender that can wait should. */
 const BEHIND_BYTES = SIZE >> 1;
 /** Most bytes that wait outside a ring. */
 const OUTSIDE_MAX = 256 << 20;

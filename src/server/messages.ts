@@ -1,6 +1,8 @@
 /** Messages between the main thread and its workers. */
 import type { ConfigChange, ConfigSnapshot } from "../base/config/config.ts";
 import type { RdbFormat } from "../persistence/rdb-record.ts";
+import type { Sync } from "./primary-messages.ts";
+import type { SnapshotPurpose } from "./snapshot-messages.ts";
 import type { LoadRequest, LoadResult } from "./aof-load.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import type { SyncedFile } from "./replica-link.ts";
@@ -8,7 +10,7 @@ import type { TlsMaterial } from "./tls-files.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
-import type { ClientFilter, ClientLine, Pause } from "../dispatch/services.ts";
+import type { ClientFilter, ClientLine, Pause, ProfileFile, ProfileRequest } from "../dispatch/services.ts";
 import type { UserAnswer, UserAsk } from "./user-changes.ts";
 
 /** Facts about the process that every worker shows in INFO. */
@@ -54,6 +56,8 @@ export type Ask =
   | { kind: "statistics"; ask: StatisticsAsk }
   | { kind: "prefixes"; change: PrefixChange }
   | { kind: "users"; ask: UserAsk }
+  /** Answered when the profile is taken. */
+  | { kind: "profile"; request: ProfileRequest }
   | { kind: "reset" };
 
 export type Answer =
@@ -67,6 +71,7 @@ export type Answer =
   | { kind: "hotKeys"; answer: HotKeysAnswer }
   | { kind: "statistics"; answer: StatisticsAnswer }
   | { kind: "users"; answer: UserAnswer }
+  | { kind: "profile"; file: ProfileFile }
   | { kind: "done" };
 
 export type ToWorker =
@@ -97,8 +102,13 @@ export type ToWorker =
   | { kind: "snapshotPort"; port: MessagePort; queued: SharedArrayBuffer }
   /** A snapshot is about to be cut. The worker answers "snapshotReady"; who is told to cut, "snapshotCutDone". */
   | { kind: "snapshotPrepare"; format: RdbFormat }
-  | { kind: "snapshotCut"; isBase: boolean }
+  | { kind: "snapshotCut"; purpose: SnapshotPurpose }
   | { kind: "snapshotWalk" }
+  /** A snapshot for replicas was cut: `clients` of the worker receive it. Then, when its file is complete or has failed. */
+  | { kind: "syncBegun"; sync: Sync; clients: number[] }
+  /** No snapshot could be taken: the replica must come again. */
+  | { kind: "syncRefused"; client: number }
+  | { kind: "syncEnded"; sync: number; bytes: number; failure: string }
   /** The role has changed. The worker answers "roleNoted", when it acts accordingly. */
   | { kind: "role"; epoch: number }
   /** To the worker with the link: the server follows that primary, or none ("unfollowed" is its answer). */
@@ -122,6 +132,8 @@ export type ToWorker =
   | { kind: "answers"; id: number; answers: Answer[] }
   | { kind: "monitored"; from: number; batch: MonitorBatch }
   | { kind: "monitorTaken"; bytes: number }
+  /** SIGUSR2: writes a snapshot of the heap. */
+  | { kind: "heap" }
   | { kind: "stop" };
 
 export type ToMain =
@@ -129,6 +141,9 @@ export type ToMain =
   /** A background save begins, whose claim the worker holds. */
   | { kind: "backgroundSave" }
   | { kind: "snapshotReady" }
+  /** A replica waits for a snapshot; it reads one of unknown length. Then: it has it, or is gone. */
+  | { kind: "replicaWaits"; worker: number; client: number; hasEof: boolean }
+  | { kind: "replicaLeft"; client: number }
   | { kind: "snapshotCutDone"; position: number }
   | { kind: "listening"; worker: number }
   | { kind: "failed"; worker: number; text: string }

@@ -113,7 +113,7 @@ export class SaveControl {
     log.info("Background saving started");
     const plan = savePlan(config, systemClock.wallMs());
     const { format, checkpoint } = plan;
-    const result = await this.snapshots.take({ ...plan, isBase: false });
+    const result = await this.snapshots.take({ ...plan, purpose: "save" });
     const { failure, bytes, dropped } = result;
     if (checkpoint !== null) {
       this.checkpoints.end(checkpoint.nowMs, bytes, failure !== "");
@@ -136,7 +136,7 @@ export class SaveControl {
       temporary: `${name}.part`,
       format: AOF_BASE_FORMAT,
       checkpoint: null,
-      isBase: true,
+      purpose: "base",
     });
     state.release();
     return { position, bytes, failure };

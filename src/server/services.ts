@@ -13,9 +13,10 @@ import {
   type ClientFilter,
   Pause,
   type ProcessUse,
+  type ProfileFile,
+  type ProfileRequest,
   type ServerServices,
   type ServerTotals,
-  type TierFigures,
   type WorkerFigures,
 } from "../dispatch/services.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
@@ -30,7 +31,6 @@ import { ErrorText } from "../protocol/errors.ts";
 import type { Reply } from "../protocol/reply.ts";
 import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { Cell, Cells, deniedTotals } from "./cells.ts";
-import { tierFigures } from "./tier-figures.ts";
 import type { Client } from "./client.ts";
 import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter, monitorAddress } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
@@ -38,6 +38,7 @@ import type { Collector } from "./collector.ts";
 import type { Engine } from "./engine.ts";
 import { Monitors } from "./monitor-feed.ts";
 import { OutsideMemory } from "./outside-memory.ts";
+import type { PrimaryFeed } from "./primary-feed.ts";
 import type { Pushes } from "./pushes.ts";
 import type { LogQueue } from "../memory/log-queue.ts";
 import { expirePass } from "./expire-pass.ts";
@@ -84,11 +85,8 @@ export class Services implements ServerServices {
   persistence!: RdbPersistence;
   collector!: Collector;
   pushes!: Pushes;
+  replicas!: PrimaryFeed;
   certificates: Certificates | null = null;
-  get tier(): TierFigures | null {
-    const { engine, cells } = this;
-    return engine.tier === null ? null : tierFigures(cells, engine.store.cold.files);
-  }
   users!: UserRequests;
   rejected = 0;
   private readonly cells: Cells;
@@ -197,6 +195,7 @@ export class Services implements ServerServices {
       maxOutput = Math.max(maxOutput, client.output.heldBytes);
     }
     this.evictClients();
+    this.replicas.tick();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
     this.cells.set(Cell.maxInputBuffer, maxInput);
     this.cells.set(Cell.maxOutputBuffer, maxOutput);
@@ -484,6 +483,12 @@ export class Services implements ServerServices {
     this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
   }
 
+  writeProfiles(request: ProfileRequest, done: (files: ProfileFile[]) => void): void {
+    this.ask({ kind: "profile", request }, (answers) => {
+      done(answers.flatMap((answer) => (answer.kind === "profile" ? [answer.file] : [])));
+    });
+  }
+
   shutdown(): void {
     this.post({ kind: "shutdown" });
   }
@@ -669,7 +674,8 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "rewriteAof":
       case "loadAof":
-      case "rewriteConfig": // never arrives here: the main thread answers it
+      case "rewriteConfig": // never arrives here: the main thread answers it, and the worker a profile
+      case "profile":
         return { kind: "done" };
     }
   }

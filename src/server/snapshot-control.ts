@@ -17,6 +17,8 @@ export class SnapshotControl {
   private saver: Worker | null = null;
   private request: SnapshotRequest | null = null;
   private done: (result: SnapshotResult) => void = () => {};
+  /** Hears of the cut, before the workers walk. */
+  private cut: (position: number) => void = () => {};
   private ready = 0;
   private position = 0;
 
@@ -29,9 +31,10 @@ export class SnapshotControl {
     this.state = new SnapshotState(control);
   }
 
-  /** Takes a snapshot, whose claim the caller holds. */
-  take(request: SnapshotRequest): Promise<SnapshotResult> {
+  /** Takes a snapshot, whose claim the caller holds. `cut` hears of its position. */
+  take(request: SnapshotRequest, cut: (position: number) => void = () => {}): Promise<SnapshotResult> {
     this.request = request;
+    this.cut = cut;
     this.ready = 0;
     this.position = 0;
     this.saver ??= this.startSaver();
@@ -78,12 +81,13 @@ export class SnapshotControl {
 
   /** A worker would emit to the file from now on: when all would, one cuts. */
   workerReady(): void {
-    if (++this.ready === this.workers) this.send(0, { kind: "snapshotCut", isBase: this.request!.isBase }, []);
+    if (++this.ready === this.workers) this.send(0, { kind: "snapshotCut", purpose: this.request!.purpose }, []);
   }
 
   /** It is cut: `position` is that of the change log. */
   cutDone(position: number): void {
     this.position = position;
+    this.cut(position);
     for (let worker = 0; worker < this.workers; worker++) this.send(worker, { kind: "snapshotWalk" }, []);
   }
 

@@ -2,17 +2,19 @@
 import type { Dropped } from "../persistence/rdb-record.ts";
 import type { SavePlan } from "../persistence/save-plan.ts";
 
+/** What a snapshot is taken for: a save, the base of an append-only file, or the replicas that wait for one. */
+export type SnapshotPurpose = "save" | "base" | "sync";
+
 /** Which file a snapshot becomes. */
 export interface SnapshotRequest extends SavePlan {
-  /** The file is the base of an append-only file. */
-  readonly isBase: boolean;
+  readonly purpose: SnapshotPurpose;
 }
 
 export interface SnapshotResult {
   /** "" = the file is in its place. */
   readonly failure: string;
   readonly bytes: number;
-  /** Position of the change log at the cut. */
+  /** Position of the change log at the cut, or with "sync" the offset of the replication stream. */
   readonly position: number;
   /** What the file for other programs lacks, and what went wrong although the file is complete. */
   readonly dropped: Dropped;

@@ -4,6 +4,7 @@ import type { RdbFormat } from "../persistence/rdb-record.ts";
 import { Step } from "../persistence/snapshot-run.ts";
 import type { Engine } from "./engine.ts";
 import type { ToMain, ToWorker } from "./messages.ts";
+import type { SnapshotPurpose } from "./snapshot-messages.ts";
 import { SnapshotOutlet } from "./snapshot-outlet.ts";
 
 /** A slice of the walk, between two turns of the event loop; and the pause when it waits for something; ms. */
@@ -31,7 +32,7 @@ export class SnapshotPart {
         this.prepare(message.format);
         return true;
       case "snapshotCut":
-        this.cut(message.isBase);
+        this.cut(message.purpose);
         return true;
       case "snapshotWalk":
         this.walk();
@@ -43,29 +44,38 @@ export class SnapshotPart {
 
   private prepare(format: RdbFormat): void {
     this.format = format;
+    // Before the cut every worker feeds the stream that begins with it.
+    this.engine.noteReplication();
     this.persistence.run.prepare(this.outlet!, format);
     this.post({ kind: "snapshotReady" });
   }
 
   /** Cuts as soon as all locks are free. */
-  private cut(isBase: boolean): void {
+  private cut(purpose: SnapshotPurpose): void {
     this.guard(() => {
       this.engine.readClock();
-      const { log } = this.engine.effects;
       let position = 0;
-      const header = this.persistence.cut(this.format, isBase, () => {
-        if (log === null) return;
-        position = log.end;
-        // The first command behind the base names its database.
-        if (isBase) log.beginAnew();
+      const header = this.persistence.cut(this.format, purpose === "base", () => {
+        position = this.positionAtCut(purpose);
       });
       if (header === null) {
-        setTimeout(() => this.cut(isBase), PAUSE_MS);
+        setTimeout(() => this.cut(purpose), PAUSE_MS);
         return;
       }
       this.outlet!.header(header, position, this.persistence.state.get("keysInAll"));
       this.post({ kind: "snapshotCutDone", position });
     });
+  }
+
+  /** Called with all shard locks held. The first command behind a base, or behind a replica's snapshot, names its database. */
+  private positionAtCut(purpose: SnapshotPurpose): number {
+    const { effects, call } = this.engine;
+    if (purpose === "sync") return call.replication!.stream.forceSelect();
+    const { log } = effects;
+    if (log === null) return 0;
+    const position = log.end;
+    if (purpose === "base") log.beginAnew();
+    return position;
   }
 
   private walk(): void {

@@ -51,6 +51,7 @@ import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./me
 import { MetricsControl } from "./metrics-control.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { TlsControl } from "./tls-control.ts";
+import { PrimaryControl } from "./primary-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 
 /** Descriptors that clients may not use: for files, listeners, event loops, and the pipes of each worker. */
@@ -258,6 +259,15 @@ class Supervisor {
       new ReplicationStream(memory.control, this.replicationRing),
     );
     this.replication.initialize();
+    this.primary = new PrimaryControl(
+      config,
+      logs.target("replication"),
+      realFiles,
+      this.replication,
+      this.snapshots,
+      facts.workers,
+      (worker, message) => this.send(worker, message),
+    );
     this.mailPorts = connectAll(facts.workers);
     this.replica = new ReplicaControl(config, logs.target("replication"), this.replication, this.aof, host);
   }
@@ -273,10 +283,12 @@ class Supervisor {
   private readonly mailboxes: SharedArrayBuffer;
   private readonly replicationRing = new SharedArrayBuffer(CAPACITY);
   private readonly replication: ReplicationState;
+  private readonly primary: PrimaryControl;
   private readonly mailPorts: (MessagePort | null)[][];
 
   async run(): Promise<number> {
     const log = this.logs.target("server");
+    this.primary.tidy();
     const ended = new Promise<number>((resolve) => {
       this.exit = resolve;
     });
@@ -304,7 +316,7 @@ class Supervisor {
         if (this.tls.served !== null) this.tls.reload("SIGHUP");
       });
     });
-    process.on("SIGUSR2", () => log.info("SIGUSR2 is ignored"));
+    process.on("SIGUSR2", () => this.snapshotHeaps(log));
     const listening = this.expect("listening", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++)
       this.send(worker, { kind: "listen", tls: this.tls.served });
@@ -354,6 +366,14 @@ class Supervisor {
     return stalled.length === 0
       ? ""
       : `no turn of the event loop for ${STALLED_MS / 1000} s in worker ${stalled.join(", ")}`;
+  }
+
+  private snapshotHeaps(log: Logger): void {
+    if (!this.config.flag("server.heap_profiling"))
+      return log.info(
+        "SIGUSR2 is ignored: it writes snapshots of the heap after CONFIG SET server.heap_profiling yes, or with --enable-heap-profiling",
+      );
+    for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "heap" });
   }
 
   private get places(): DataPlaces {
@@ -436,7 +456,8 @@ class Supervisor {
   }
 
   private receive(message: ToMain): void {
-    if (this.aof.receive(message) || this.saves.receive(message) || this.replica.receive(message)) return;
+    if (this.aof.receive(message) || this.saves.receive(message)) return;
+    if (this.primary.receive(message) || this.replica.receive(message)) return;
     if (message.kind === "loadedRdb") this.rdbResults.push(message.result);
     if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
       this.waiting.resolve();
@@ -606,6 +627,7 @@ class Supervisor {
   /** All workers have stopped: what they changed goes to the disk. */
   private async end(): Promise<void> {
     this.saves.stop();
+    this.primary.stop();
     const isSafe = await this.aof.stop();
     this.exit(isSafe ? 0 : 1);
   }

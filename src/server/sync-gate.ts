@@ -1,14 +1,14 @@
 /**
- * Sync gate of a worker: has what its replies wait for written and synced, with appendfsync always.
+ * Sync gate of a worker: with appendfsync always, has the effects written and synced that the worker's replies wait for.
  *
  *   the worker is alone       it borrows the file (persistence/aof-share.ts), writes and syncs at the end of its turn, and the
  *                             replies leave in the same turn
- *   somebody would wait       the file thread does it. The worker compares `durable` at the end of each turn, and is woken
- *                             only while it sleeps
+ *   otherwise                 the file thread writes and syncs. The worker compares `durable` at the end of each turn, and is
+ *                             woken only while it sleeps
  *
  * A worker is alone when each connection that lately got a reply without waiting now waits itself (Turn): then its sync keeps
  * no reader from its replies. A disk whose syncs are slow is left to the file thread for a while, because a connection that
- * was idle until now would wait for them too; the changes of threads are then a small part of the time.
+ * was idle until now would wait for them too. Beside a slow sync, the two changes of threads cost little.
  */
 import { systemClock } from "../base/clock.ts";
 import { type FileDescriptor, realFiles } from "../base/files.ts";

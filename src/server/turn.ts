@@ -72,15 +72,18 @@ export interface Outlet {
   freeSpan: number;
 }
 
-/** What makes the positions durable that replies wait for. */
+/** Makes the changes durable that replies wait for (sync-gate.ts). */
 export interface Gate {
   /** Everything before this position is durable. */
   readonly durable: number;
-  /** Has everything before `position` made durable: before it returns, or soon. `isAlone`: nobody minds if that takes long. */
+  /**
+   * Makes everything before `position` durable, before it returns or soon. `isAlone`: it may take the time of a sync, because
+   * no other connection of this worker waits for a reply.
+   */
   sync(position: number, isAlone: boolean): void;
-  /** Replies wait, and the turn is over. Returns false when more than `released` is durable meanwhile. */
+  /** Called after a turn whose replies wait. Returns false when more than `released` is durable meanwhile. */
   rest(released: number): boolean;
-  /** A turn begins: its end will compare `durable`. */
+  /** Called when a turn begins. The end of the turn will compare `durable`. */
   work(): void;
 }
 
@@ -143,7 +146,8 @@ export class Turn {
   private isOpen = false;
   private isEnding = false;
   private depth = 0;
-  private isServing = false;
+  /** `Blocking.turn` has something to do at the end of the turn. */
+  private isBlockingDue = false;
   private proceeding: Proceeding[] = [];
   private isProceedScheduled = false;
   private readonly bytes = Buffer.allocUnsafeSlow(TURN_BYTES);
@@ -172,7 +176,7 @@ export class Turn {
 
   constructor(private readonly work: TurnWork) {
     work.blocking.scheduleTurn = () => {
-      this.isServing = true;
+      this.isBlockingDue = true;
       if (this.later !== null) this.open();
     };
   }
@@ -216,7 +220,7 @@ export class Turn {
     if (!this.isOpen || this.isEnding) return;
     this.isEnding = true;
     try {
-      this.serve();
+      this.deliverServed();
       this.work.endCommands();
       this.mail?.wake();
       if (this.gate !== null && this.awaited > this.released) this.openGate(this.gate);
@@ -231,16 +235,16 @@ export class Turn {
     this.work.publishSent();
     // Closing a connection may have produced replies for others (MONITOR) or served them.
     if (this.later === null) return;
-    const hasWork = this.isServing || this.sending.length > 0 || this.pushing.length > 0;
+    const hasWork = this.isBlockingDue || this.sending.length > 0 || this.pushing.length > 0;
     if (hasWork || this.mail?.rest() === false || this.isFree) this.open();
   };
 
   /** Delivers the replies of served clients, which then run their next commands. An exception here keeps no reply back. */
-  private serve(): void {
+  private deliverServed(): void {
     try {
       this.mail?.collect();
-      if (!this.isServing) return;
-      this.isServing = false;
+      if (!this.isBlockingDue) return;
+      this.isBlockingDue = false;
       this.work.blocking.turn();
     } catch (thrown) {
       this.failed(thrown, null);
@@ -433,7 +437,7 @@ export class Turn {
     this.span = span;
   }
 
-  /** Has made durable what replies wait for. */
+  /** Has the changes made durable that replies wait for, and releases the replies. */
   private openGate(gate: Gate): void {
     if (gate.durable < this.awaited) gate.sync(this.awaited, this.isAlone);
     if (gate.durable > this.released) this.openUpTo(gate.durable);
@@ -512,7 +516,7 @@ export class Turn {
 
   /** True when `runDue` has something to do. */
   get isDue(): boolean {
-    return this.isServing || this.proceeding.length > 0;
+    return this.isBlockingDue || this.proceeding.length > 0;
   }
   /** For an owner without an event loop: runs a turn if one is due. Returns false when none was due. */
   runDue(): boolean {

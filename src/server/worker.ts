@@ -33,9 +33,11 @@ import { Client, type ClientHost, type Transport } from "./client.ts";
 import { Collector } from "./collector.ts";
 import { Engine } from "./engine.ts";
 import { Mailbox } from "./mailbox.ts";
-import type { Answer, Ask, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import type { Answer, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { NativeSockets } from "./native-sockets.ts";
 import { persistenceOf } from "./persistence.ts";
+import { Profiles } from "./profiles.ts";
+import { primaryFeedOf } from "./primary-host.ts";
 import { Pushes } from "./pushes.ts";
 import { failedLoad, RdbLoad, type RdbLoadRequest, type RdbLoadResult } from "./rdb-load.ts";
 import { ReplicaPart } from "./replica-part.ts";
@@ -45,6 +47,7 @@ import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
 import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { SyncGate } from "./sync-gate.ts";
+import { startTier } from "./tier-host.ts";
 import type { Proceeding } from "./turn.ts";
 import { WorkerFigures } from "./worker-figures.ts";
 import { workerLogs } from "./worker-logs.ts";
@@ -76,6 +79,7 @@ class DataWorker implements ClientHost {
   readonly services: Services;
   readonly replication: ReplicationState;
   readonly snapshots: SnapshotPart;
+  readonly profiles: Profiles;
   private readonly logs: LogRoot;
   readonly replica: ReplicaPart;
   private readonly log: Logger;
@@ -104,11 +108,12 @@ class DataWorker implements ClientHost {
     this.engine = new Engine(arena, worker, systemClock, config, this.services);
     this.replication = new ReplicationState(control, new ReplicationStream(control, start.replicationRing));
     this.engine.attachReplication(this.replication);
+    this.profiles = new Profiles(worker, facts.workers, config, realFiles, systemClock, this.log);
     this.figures = new WorkerFigures(this.engine, this.services, systemClock);
     checkTlsSettings(config, realFiles, logs.target("tls"));
-    this.services.attach(this.engine, (client) => {
-      this.log.info("client evicted", { client: client.session.id, addr: client.address, bytes: client.memoryBytes });
-    });
+    this.services.attach(this.engine, ({ session: { id }, address, memoryBytes }) =>
+      this.log.info("client evicted", { client: id, addr: address, bytes: memoryBytes }),
+    );
     this.services.persistence = persistenceOf(
       this.engine,
       realFiles,
@@ -119,18 +124,41 @@ class DataWorker implements ClientHost {
       { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
     );
     if (worker === 0) this.services.persistence.begin();
-    this.startTier(logs.target("storage"));
+    startTier(this.engine, facts.workers, logs.target("storage"), (work) => this.guard(work));
+    this.services.replicas = primaryFeedOf(this.replication, {
+      engine: this.engine,
+      clients: this.clients,
+      facts,
+      log: logs.target("replication"),
+      persistence: this.services.persistence,
+      mailbox: () => this.mailbox,
+      post: postToMain,
+      guard: (work) => this.guard(work),
+    });
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
-    const { geometry } = control;
+    const { regionBytes } = control.geometry;
     this.collector = new Collector(
-      () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * geometry.regionBytes,
+      () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * regionBytes,
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;
+    this.mailbox = this.makeMailbox(start);
+    const { mailbox, engine } = this;
+    const { blocking, turn } = engine;
+    engine.call.pubsub.mail = mailbox;
+    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
+    blocking.send = (to, served) => mailbox.send(to, served);
+    turn.mail = engine.call.tracking.mail = mailbox;
+    turn.later = setImmediate;
+    turn.failed = (thrown, client) => this.failed(thrown, client);
+  }
+
+  /** `mail`: see the message "start". */
+  private makeMailbox(mail: Pick<Extract<ToWorker, { kind: "start" }>, "mailboxes" | "mailPorts">): Mailbox {
     const { blocking, turn } = this.engine;
     const { pubsub } = this.engine.call;
-    this.mailbox = new Mailbox(worker, start.mailboxes, start.mailPorts, {
+    return new Mailbox(this.worker, mail.mailboxes, mail.mailPorts, {
       woken: () => turn.touch(),
       served: (served) => this.guard(() => blocking.receive(served)),
       pushed: (client, resp2, resp3, position) => this.services.pushes.toClient(client, resp2, resp3, position),
@@ -140,21 +168,6 @@ class DataWorker implements ClientHost {
       published: (message) => pubsub.receive(message),
       deliver: () => pubsub.deliver(),
     });
-    const { mailbox } = this;
-    pubsub.mail = mailbox;
-    this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
-    blocking.send = (to, served) => mailbox.send(to, served);
-    turn.mail = this.engine.call.tracking.mail = mailbox;
-    turn.later = setImmediate;
-    turn.failed = (thrown, client) => this.failed(thrown, client);
-  }
-
-  private startTier(log: Logger): void {
-    this.engine.startTier(realFiles, this.facts.workers, {
-      later: (work) => setImmediate(() => this.guard(work)),
-      soon: (work) => setTimeout(() => this.guard(work), 1),
-      warn: (text) => log.warn(text),
-    });
   }
 
   /** The ID of a new client. */
@@ -162,8 +175,8 @@ class DataWorker implements ClientHost {
     return this.nextClient++ * this.facts.workers + this.worker;
   }
 
-  /** Lets scripts that run too long serve the connections of this worker (busy-sockets.ts). */
-  private serveWhileBusy(native: NativeSockets | null): void {
+  /** Lets scripts that run too long answer the connections of this worker (busy-sockets.ts). */
+  private answerWhileBusy(native: NativeSockets | null): void {
     if (native === null) return;
     const { engine, services, config } = this;
     const sockets = new BusySockets(
@@ -174,7 +187,7 @@ class DataWorker implements ClientHost {
         state: engine.scripts.state,
         clients: () => this.clients.values(),
         listeners: () => this.listeners.map(descriptorOf).filter((descriptor) => descriptor >= 0),
-        mayServe: (descriptor) =>
+        mayAnswer: (descriptor) =>
           engine.users.defaultUser.isOpen &&
           (!config.flag("server.protected_mode") || native.isFromLoopback(descriptor)),
         mayRun: (client, spec) => engine.call.access.allowsRow(client?.session.user ?? engine.users.defaultUser, spec),
@@ -184,8 +197,8 @@ class DataWorker implements ClientHost {
       },
       () => systemClock.monotonicMs(),
     );
-    engine.scripts.runs.serve = () => sockets.serve();
-    engine.scripts.runs.served = () => setImmediate(() => this.guard(() => sockets.finish()));
+    engine.scripts.runs.answerClients = () => sockets.poll();
+    engine.scripts.runs.busyEnded = () => setImmediate(() => this.guard(() => sockets.finish()));
   }
 
   /** Hands a connection that was accepted by a system call to the event loop, with the bytes of it that were read. */
@@ -203,7 +216,7 @@ class DataWorker implements ClientHost {
   /** Listens, and begins the background work. `tls`: null = TLS is off. */
   listen(tls: TlsMaterial | null): void {
     const native = NativeSockets.open();
-    this.serveWhileBusy(native);
+    this.answerWhileBusy(native);
     this.collector.begin();
     this.services.tick();
     this.listenTcp();
@@ -457,7 +470,6 @@ class DataWorker implements ClientHost {
       this.maintainData();
       this.services.tick();
       this.closeOffenders();
-      engine.tier?.tick();
       engine.publishCounters();
       this.figures.publish(this.config.number("storage.expire_check_interval"));
       this.logs.tick();
@@ -488,7 +500,8 @@ class DataWorker implements ClientHost {
     for (const client of this.clients.values()) {
       const { session } = client;
       const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
-      if (isIdle && !session.monitors && session.subscriptions === null) client.transport.terminate();
+      if (isIdle && !session.monitors && !session.isReplica && session.subscriptions === null)
+        client.transport.terminate();
     }
   }
 
@@ -578,8 +591,10 @@ class DataWorker implements ClientHost {
     this.guard(() => this.services.monitors.receive(from, batch));
   }
 
-  answer(ask: Ask): Answer {
-    return this.services.answer(ask);
+  answer({ ask, from: to, id }: Extract<ToWorker, { kind: "ask" }>): void {
+    const done = (answer: Answer) => postToMain({ kind: "answer", worker: this.worker, to, id, answer });
+    if (ask.kind !== "profile") return done(this.services.answer(ask));
+    this.profiles.run(ask.request, (file) => done({ kind: "profile", file }));
   }
 
   settled(id: number, answers: Answer[]): void {
@@ -589,6 +604,7 @@ class DataWorker implements ClientHost {
   /** Sends the queued replies, stops listening, and closes all connections. */
   stop(): void {
     this.engine.turn.finish();
+    if (this.config.flag("server.heap_profiling")) this.profiles.heap();
     for (const listener of this.listeners) listener.stop(false);
     this.tls?.stop();
     for (const client of this.clients.values()) client.transport.end();
@@ -630,7 +646,8 @@ function listen(tls: TlsMaterial | null): void {
 
 self.onmessage = (event: MessageEvent<ToWorker>) => {
   const message = event.data;
-  if (worker?.snapshots.receive(message) === true || worker?.replica.receive(message) === true) return;
+  if (worker?.snapshots.receive(message) === true || worker?.services.replicas.receive(message) === true) return;
+  if (worker?.replica.receive(message) === true) return;
   switch (message.kind) {
     case "start":
       start(message);
@@ -658,13 +675,10 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
       postToMain({ kind: "logging", worker: workerNumber() });
       return;
     case "ask":
-      postToMain({
-        kind: "answer",
-        worker: workerNumber(),
-        to: message.from,
-        id: message.id,
-        answer: worker!.answer(message.ask),
-      });
+      worker!.answer(message);
+      return;
+    case "heap":
+      worker!.profiles.heap();
       return;
     case "renewTls":
       worker!.renewTls(message.material);
@@ -683,6 +697,4 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
   }
 };
 
-function workerNumber(): number {
-  return worker?.["worker"] ?? -1;
-}
+const workerNumber = (): number => worker?.["worker"] ?? -1;

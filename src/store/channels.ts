@@ -1,7 +1,7 @@
 /**
  * Channels: how many clients of each worker subscribe to which channel, shard channel or pattern. All workers share the table.
- * A worker that publishes learns from it which workers to send to, and how many clients receive the message. Who these
- * clients are only their own worker knows (dispatch/pubsub.ts).
+ * A worker that publishes learns from it which workers to send to, and how many clients receive the message. Each worker
+ * knows its own subscribers (dispatch/pubsub.ts).
  *
  *   stripe  │ lock │ channels │ shard channels │ version │ buckets │ blocks of buckets, 13 │       control block
  *   buckets │ first entry of each bucket │ block 0 has 64, each further one as many as all before it │   heap of the stripe

@@ -299,7 +299,7 @@ export abstract class Collection implements PackedHost {
     this.earliest = Infinity;
     this.entries = this.packed;
     this.locatePacked(this.store.cursor);
-    this.pages.turn(this.region);
+    this.pages.useRegion(this.region);
     this.packed.leaf.attach(this.base, this.end);
     this.packed.leaf.clear();
     this.packed.open();
@@ -364,7 +364,7 @@ export abstract class Collection implements PackedHost {
     this.overflowBytes = 0;
     this.earliest = Infinity;
     this.attachPage(packed.leaf);
-    // The packed page has its own view of memory, because the trees turn theirs to other regions.
+    // The packed page has its own view of memory, because the trees use theirs for other regions.
     const { count } = packed.leaf;
     for (let i = 0; i < count; i++) {
       this.moveToTrees(packed.leaf, i);
@@ -447,7 +447,7 @@ export abstract class Collection implements PackedHost {
   // ---- the host of the packed page ----
 
   attachPage(page: Page): void {
-    this.pages.turn(this.region);
+    this.pages.useRegion(this.region);
     page.attach(this.base, this.end);
   }
 
@@ -466,7 +466,7 @@ export abstract class Collection implements PackedHost {
     store.cursor.setValueBytes(Math.min(rawCapacity(store.cursor.m, store.cursor.w), PAGE_BYTES_MAX));
     this.writeSpare();
     this.locatePacked(this.store.cursor);
-    this.pages.turn(this.region);
+    this.pages.useRegion(this.region);
     copied.copy(this.pages.b, this.base, 0, arrays);
     copied.copy(this.pages.b, this.end - data, arrays, used);
     page.attach(this.base, this.end);

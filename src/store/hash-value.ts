@@ -202,12 +202,17 @@ export class HashValue extends OrderedCollection {
     if (leaf.valueBytes !== valueLength || (leaf.entryFlags & VALUE_OVERFLOW) !== 0) return false;
     // After the limits were lowered, a change of an existing field may make the hash a hashtable. `set` does that.
     if (this.encoding !== HashEncoding.Hashtable && !this.isWithinLimits(leaf.keyBytes, valueLength)) return false;
+    this.overwriteHere(leaf, from, valueAt, valueLength);
+    return true;
+  }
+
+  /** Writes a value of the same length over that of the current field, whose key is opened in `leaf`. */
+  private overwriteHere(leaf: Page, from: Uint8Array, valueAt: number, valueLength: number): void {
     if (this.pages.newestPin !== 0) {
       this.entries.makeWritable();
       leaf.openKey(this.entries.at);
     }
     copy(from, valueAt, leaf.b, leaf.valueAt, valueLength);
-    return true;
   }
 
   private isWithinLimits(fieldLength: number, valueLength: number): boolean {
@@ -235,11 +240,7 @@ export class HashValue extends OrderedCollection {
     const bytes = (deadline !== 0 ? DEADLINE_BYTES : 0) + head + length + valueLength;
     const more = bytes - leaf.entryBytes;
     if (more === 0 && had === deadline) {
-      if (this.pages.newestPin !== 0) {
-        this.entries.makeWritable();
-        leaf.openKey(this.entries.at);
-      }
-      copy(from, valueAt, leaf.b, leaf.valueAt, valueLength);
+      this.overwriteHere(leaf, from, valueAt, valueLength);
       return true;
     }
     if (more > 0 && !this.isTree) {

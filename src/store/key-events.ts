@@ -2,7 +2,8 @@
  * Key events: the kinds of change of a key, by the names of Redis's keyspace notifications. The handler or the store names
  * the event when it changes the key, under the shard lock. KeyHooks tells the listeners.
  *
- *   store.changed(event) ─ the shard's interest word is 0: nothing more │ else KeyHooks.tell: blocked clients, tracked, notified
+ *   store.changed(event) ─ the shard's interest word is 0: nothing more
+ *                          else KeyHooks.tell: blocked clients and watches │ client-side caching │ keyspace notifications
  *
  * The event of a changed value depends on the command rather than on the change: a list grows at its front by LPUSH or by
  * LMOVE. `Value` therefore stands for the event of the current command. See KeyHooks.valueEvent.

@@ -1,13 +1,13 @@
 /**
  * Chunked strings: values above INLINE_VALUE_MAX as a tree of chunks, reached only from the record's node.
  *
- *   node (heap block) │ chunks │ entries that fit │ epoch │ next │ entry 0 │ entry 1 │ ... │
+ *   node (heap block) │ number of chunks │ entries that fit │ epoch │ next │ entry 0 │ entry 1 │ ... │
  *   entry             │ frame number of the chunk │ epoch of the chunk │
  *   chunk             │ a 64 KiB frame; the last one is filled partly │
  *
  * A reader pins the shard under the lock (pins.ts) and then reads the node and its chunks without it, for as long as it
- * likes. A writer changes a chunk in frame if it is younger than the newest pin. Otherwise it copies the chunk, and the
- * node with it, and the old ones are retired.
+ * likes. A writer changes a chunk in place if its epoch is above that of the newest pin. Otherwise it copies the chunk, and
+ * the node with it, and retires the old ones.
  *
  *   retired entry (heap block) │ next │ kind │ frame number or address │ bytes │ epoch │        queue, oldest first
  *   retired value              │ its node: epoch = when it was freed, next = the one retired before │        newest first
@@ -324,7 +324,7 @@ export class LargeValues {
       const into = this.arena.bytesOf(regionOf(frame));
       const start = firstByte(frame);
       if (index < had) {
-        const old = this.chunkPlace(shard, node, index);
+        const old = this.chunkFrame(shard, node, index);
         const oldStart = firstByte(old);
         this.arena.bytesOf(regionOf(old)).copy(into, start, oldStart, oldStart + STRING_CHUNK_BYTES);
         this.retire(shard, Retired.Chunk, old, 0);
@@ -373,7 +373,7 @@ export class LargeValues {
 
   /** Byte index of `position` of the value within `chunkBytes`. The caller holds the lock or a pin. */
   locateByte(shard: Shard, node: Address, position: number): number {
-    const frame = this.chunkPlace(shard, node, position >>> CHUNK_SHIFT);
+    const frame = this.chunkFrame(shard, node, position >>> CHUNK_SHIFT);
     this.chunkBytes = this.arena.bytesOf(regionOf(frame));
     return firstByte(frame) + (position & (STRING_CHUNK_BYTES - 1));
   }
@@ -383,9 +383,9 @@ export class LargeValues {
   contiguous(shard: Shard, node: Address, position: number, length: number): number {
     let chunk = position >>> CHUNK_SHIFT;
     let run = Math.min(length, STRING_CHUNK_BYTES - (position & (STRING_CHUNK_BYTES - 1)));
-    let frame = this.chunkPlace(shard, node, chunk);
+    let frame = this.chunkFrame(shard, node, chunk);
     while (run < length) {
-      const next = this.chunkPlace(shard, node, ++chunk);
+      const next = this.chunkFrame(shard, node, ++chunk);
       // The frame after the last of a region is another region's first.
       if (next !== frameBehind(frame, CHUNK_STEP) || unitInRegion(next) === 0) break;
       frame = next;
@@ -394,7 +394,7 @@ export class LargeValues {
     return run;
   }
 
-  private chunkPlace(shard: Shard, node: Address, chunk: number): FrameNumber {
+  private chunkFrame(shard: Shard, node: Address, chunk: number): FrameNumber {
     const w = this.segments.locate(shard, node);
     return this.segments.m[entryAt(w, chunk) + ENTRY_FRAME]! as FrameNumber;
   }

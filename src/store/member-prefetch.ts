@@ -85,7 +85,7 @@ export class MemberPrefetch {
   private height = 0;
   private entries = 0;
 
-  // What `turn` found.
+  // What `locate` found.
   private m: Int32Array;
   private region = 0;
 
@@ -130,7 +130,7 @@ export class MemberPrefetch {
     const version = shard.publishedStructureVersion;
     if (shard.isLocked) return false;
     this.version = version;
-    const at = this.turn(root);
+    const at = this.locate(root);
     if (at < 0) return false;
     // A sorted set keeps its members in the second tree.
     const tree = at + ROOT_TREES + (isSorted ? ROOT_TREE_WORDS : 0);
@@ -165,7 +165,7 @@ export class MemberPrefetch {
     let high = HASH_MOST;
     let count = this.entries;
     for (let level = this.height - 1; level > 0; level--) {
-      const at = this.turn(ref);
+      const at = this.locate(ref);
       if (at < 0) return false;
       const { m } = this;
       const children = m[at + HEAD_WORD]! & 0xffff;
@@ -187,7 +187,7 @@ export class MemberPrefetch {
       ref = m[child]!;
       count = m[child + 1]!;
     }
-    const at = this.turn(ref);
+    const at = this.locate(ref);
     if (at < 0 || count <= 0 || count > ENTRIES_MAX) return false;
     refs[path] = ref;
     const i = ((hash - low) / (high - low)) * count || 0;
@@ -199,7 +199,7 @@ export class MemberPrefetch {
   }
 
   /** First word of a block, in `m`; -1 when the reference leads nowhere. */
-  private turn(ref: Ref): number {
+  private locate(ref: Ref): number {
     const address = asAddress(ref);
     const frame = frameAt(this.c, this.shard!, address);
     const region = regionOf(frame);

@@ -48,7 +48,7 @@ export class MovedPage {
     this.placed = [new Page(0, false, KeyForm.Whole, pages), new Page(8, false, KeyForm.Whole, pages)];
   }
 
-  /** Copies the page that lies from `base` to `end` of the region that `pages` is turned to. */
+  /** Copies the page that lies from `base` to `end` of the region that `pages` has the views of. */
   copyFrom(type: RecordType, base: number, end: number): void {
     this.which = packedSortKeyBytes(type) === 8 ? 1 : 0;
     const page = this.placed[this.which];
@@ -64,7 +64,7 @@ export class MovedPage {
     return this.copies[this.which].used + 4;
   }
 
-  /** Writes the page from `base` to `end` of the region that `pages` is turned to. */
+  /** Writes the page from `base` to `end` of the region that `pages` has the views of. */
   writeTo(base: number, end: number): void {
     const page = this.placed[this.which];
     page.attach(base, end);

@@ -1,12 +1,16 @@
 /**
  * Pins and epochs of a shard. A pin is the right of a reader to see a value as it was at the pin's epoch, without the lock.
  *
- *   epoch of the shard │ 1 │ 2 │ 3 │ ...       a pin begins the next one if a page was made or retired in the newest one
- *   pin slots          │ 0 │ 2 │ 2 │ 0 │ ...   each holds the epoch of one live pin, 0 = the slot is free
+ *   time ───►       pin A     page X made     pin B, pin C     page X changed
+ *   shard.epoch         1               1                2                  2
+ *   written down     A: 1            X: 2       B: 2, C: 2        copy of X: 3, X retired at 2
  *
- * A page carries the epoch at which it was made, which is above that of every pin of that moment. A writer changes a page
- * in place if it is younger than the newest pin. Otherwise it copies the page, and the old one is retired: it waits until
- * no pin is as old as its retirement.
+ *   pin slots   │ 0 │ 2 │ 2 │ 0 │ ...   each holds the epoch of one live pin, 0 = the slot is free
+ *
+ * A pin gets the shard's epoch, which it first raises if a page was made or retired since the pin before. A page gets the
+ * epoch that the next pin will have, so it is above every pin's of that moment. A writer changes a page in place if the
+ * page's epoch is above that of the newest pin. Otherwise it copies the page and retires the old one, which gets the
+ * epoch of its retirement and is freed when every live pin has a higher one.
  *
  * Invariants
  *   PIN-1  a page with an epoch at or below a live pin's, which that pin can see, never changes
@@ -63,18 +67,18 @@ export function oldestPin(shard: Shard): number {
   return oldest;
 }
 
-/** Epoch of the newest live pin, 0 when there is none. */
+/** The highest epoch that a live pin may have, 0 when there is none. The newest pin of all may have ended already. */
 export function newestPin(shard: Shard): number {
   return shard.pins === 0 ? 0 : shard.epoch;
 }
 
-/** Epoch of a page that is made now: above every pin's. */
+/** Epoch of a page that is made now: above every pin's, and that of the next pin. */
 export function epochNow(shard: Shard): number {
   shard.isEpochUsed = true;
   return shard.epoch + 1;
 }
 
-/** Epoch of what is retired now: pins up to it may see it. */
+/** Epoch of what is retired now: pins with this epoch or a lower one may see it. */
 export function retiredEpoch(shard: Shard): number {
   shard.isEpochUsed = true;
   return shard.epoch;

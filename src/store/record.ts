@@ -12,6 +12,8 @@
  *          │ key, zero-padded to a word │
  *          │ value bytes (Raw) │ slack up to the capacity │
  *
+ *   flags │ deadline words │ dead │ snapshot parity │ grown, or of a dead record: in a bin │ 0 ... │        from bit 0
+ *
  *   dead record (flag DEAD)
  *   word 0 │ as above │
  *        1 │ next dead record of its bin │      with BINNED, see log.ts
@@ -22,7 +24,9 @@
  *   RECORD-2  the bytes that pad the key are zero, so keys compare word by word
  *   RECORD-3  a deadline of 0 with HAS_DEADLINE means "no deadline": the words stay, so that EXPIRE need not relocate the
  *             record
- * Locking: the holder of the shard lock.
+ * Access: all other code passes `m`, the words of the region that the record lies in, and `w`, the record's first word
+ * (Segments.locate), to the functions below.
+ * Locking: the holder of the shard lock reads and writes. No other thread does.
  */
 import { assert } from "../base/assert.ts";
 import type { Ref } from "../structures/pages.ts";
@@ -161,7 +165,7 @@ export function setValueBytes(m: Int32Array, w: number, bytes: number): void {
   m[w + VALUE_WORD] = bytes;
 }
 
-/** The access bits with the spare bits: what changes with every access. */
+/** Word 3 as it is: the access bits and the spare bits. */
 export function accessWord(m: Int32Array, w: number): number {
   return m[w + ACCESS_WORD]!;
 }
@@ -179,6 +183,14 @@ export function spareBits(m: Int32Array, w: number): number {
 export function setSpareBits(m: Int32Array, w: number, bits: number): void {
   m[w + ACCESS_WORD] = (m[w + ACCESS_WORD]! & CLOCK_MASK) | (bits << CLOCK_BITS);
 }
+/** The parity bit, where Shard.parity has it: PARITY or 0. */
+export function recordParity(m: Int32Array, w: number): number {
+  return (m[w]! >>> FLAGS_SHIFT) & PARITY;
+}
+export function flipParity(m: Int32Array, w: number): void {
+  m[w] = m[w]! ^ (PARITY << FLAGS_SHIFT);
+}
+
 /** Members of the collection have deadlines. */
 export const HAS_TIMED = 0x80;
 export const ENCODING_MASK = 0x7f;
@@ -229,7 +241,7 @@ export function deadline(m: Int32Array, w: number): number {
   if ((m[w]! & (HAS_DEADLINE << FLAGS_SHIFT)) === 0) return 0;
   return (m[w + DEADLINE_LOW_WORD]! >>> 0) + (m[w + DEADLINE_HIGH_WORD]! & DEADLINE_HIGH_MASK) * TWO_32;
 }
-/** Number plus 1 of the wheel bucket that its timer entry is in, 0 = none. Only with deadline words. */
+/** The wheel bucket in which its timer entry is filed: the bucket's number plus 1, 0 = none. Only with deadline words. */
 export function filedIn(m: Int32Array, w: number): number {
   return m[w + DEADLINE_HIGH_WORD]! >>> FILED_SHIFT;
 }

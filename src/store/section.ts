@@ -3,7 +3,7 @@
  * step of background work or an eviction, which also leaves it.
  *
  *   enter ── locks, in ascending order ── change the data ── leave: serve blocked clients │ append the effects │
- *                                                            report the change │ send messages, tell │ unlock │ deliver messages
+ *            set the shards' log positions │ send messages │ send invalidations │ unlock │ deliver messages to own clients
  *
  * Sections nest: within an outer section `enter` only counts, or adds the lock of one more shard when that is free, and
  * everything that `leave` does waits for the end of the outermost one. EXEC runs its commands that way,
@@ -72,10 +72,10 @@ export class Section {
   /** Where the effects of the section are gathered; null = nowhere. */
   effects: EffectsOfSection | null = null;
   /** The section has effects that are to be appended to the change log. */
-  private isEffective = false;
+  private hasEffects = false;
   /** Where the messages of the section are gathered; null = nowhere. */
   messages: MessagesOfSection | null = null;
-  private sendsMessages = false;
+  private hasMessages = false;
   private hasSentMessages = false;
   /**
    * Shards whose locks are held: `outer`, then `further[1]` to `further[heldCount - 1]`. Ascending, but for those that were
@@ -88,28 +88,28 @@ export class Section {
   private depth = 0;
   /** True while nothing may be postponed to a later turn; see `runAtOnce`. */
   isAtOnce = false;
-  /** The section has something to tell clients when it ends. */
-  private isToTell = false;
-  /** Tells it; called with the locks held, when the effects are appended. */
-  tell: () => void = () => {};
+  /** The section has invalidations for clients that track keys (dispatch/tracking.ts). */
+  private hasInvalidations = false;
+  /** Sends them; called with the locks held, when the effects are appended. */
+  sendInvalidations: () => void = () => {};
   /** Waited keys to serve before the locks are released (SECTION-2). */
   private readonly ready: ReadyKey[] = [];
-  /** Locks that are missing are waited for when they are needed (SECTION-5). */
+  /** Set by `addLocksAsNeeded`: locks that are missing are waited for when they are needed (SECTION-5). */
   private addsLocks = false;
   /** More chunks are reserved than every command has: released at the end of the outermost section. */
   private hasReserved = false;
-  /** True when leaving means more than to unlock: leaving reads this one flag. */
+  /** True when `leave` has more to do than to unlock. It reads this flag alone. */
   private hasEndWork = false;
   /** Serves the waited keys that are ready; called with the locks held. More may become ready meanwhile. */
   serve: (ready: readonly ReadyKey[]) => void = () => {};
   /**
-   * Called once for each outermost section that changed data, after the last change and before the locks are released: the
-   * change log will append there what the section changed. Null while there is no log.
+   * Called once for each outermost section that changed data, after its effects were appended and before its locks are
+   * released. It sets the log positions of the shards. Null while no reply waits for the disk.
    */
-  get ends(): ((section: Section) => void) | null {
+  get onDataChange(): ((section: Section) => void) | null {
     return this.reporter;
   }
-  set ends(reporter: ((section: Section) => void) | null) {
+  set onDataChange(reporter: ((section: Section) => void) | null) {
     this.reporter = reporter;
     this.hasEndWork = true;
   }
@@ -126,7 +126,7 @@ export class Section {
     this.hasEndWork = true;
   }
   private changeWaiter: (() => void) | null = null;
-  /** Highest change position of the shards of all sections since the owner set this to 0. Updated only with `ends`. */
+  /** Highest log position of the shards of all sections since the owner set this to 0. Updated only with `onDataChange`. */
   seenPosition = 0;
 
   /** Shards named for the set that is entered next, ascending. */
@@ -135,7 +135,7 @@ export class Section {
   private readonly wanted: Uint8Array;
   private isMany = false;
 
-  /** What the locks are taken as. */
+  /** Number by which this thread's locks name their holder. */
   private readonly owner: number;
   private sleepsLeft = SLEEPS_A_TURN;
   private spinsLeft = SPINS_A_TURN;
@@ -285,11 +285,10 @@ export class Section {
     return false;
   }
 
-  /** SECTION-5. `looksUp` is called every millisecond, and may throw to give up. */
-  waitOutOfOrder(shard: Shard, looksUp: () => void = () => {}): void {
+  /** SECTION-5. `poll` is called every millisecond, and may throw to give up. */
+  waitOutOfOrder(shard: Shard, poll: () => void = () => {}): void {
     assert(this.addsLocks, "only the holder of the script lock waits out of order (SECTION-5)");
-    while (!shard.tryLock(this.owner) && !shard.spinLock(this.owner) && !shard.sleepLock(this.owner, SLEEP_MS))
-      looksUp();
+    while (!shard.tryLock(this.owner) && !shard.spinLock(this.owner) && !shard.sleepLock(this.owner, SLEEP_MS)) poll();
     this.add(shard);
   }
 
@@ -350,14 +349,14 @@ export class Section {
     return false;
   }
 
-  /** Highest change position of the shards held. */
+  /** Highest log position of the shards held: that of their last change. */
   get position(): number {
     let highest = 0;
     for (let n = 0; n < this.heldCount; n++) highest = Math.max(highest, this.heldAt(n).logPosition);
     return highest;
   }
 
-  /** Sets the change position of each shard held whose data changed. For `ends`. */
+  /** Sets the log position of each shard held whose data changed. For `onDataChange`. */
   setPosition(position: number): void {
     for (let n = 0; n < this.heldCount; n++) {
       const shard = this.heldAt(n);
@@ -382,18 +381,18 @@ export class Section {
     this.hasEndWork = true;
   }
 
-  /** The section has effects: they are appended before the locks go. */
-  hasEffects(): void {
-    this.isEffective = this.hasEndWork = true;
+  /** Notes that the section has effects: they are appended before the locks are released. */
+  noteEffects(): void {
+    this.hasEffects = this.hasEndWork = true;
   }
 
-  /** The section has something to tell clients: `tell` is called before the locks go. */
-  hasToTell(): void {
-    this.isToTell = this.hasEndWork = true;
+  /** Notes that the section has invalidations: they are sent before the locks are released. */
+  noteInvalidations(): void {
+    this.hasInvalidations = this.hasEndWork = true;
   }
-  /** The section has messages: they are sent before the locks go. */
-  hasMessages(): void {
-    this.sendsMessages = this.hasEndWork = true;
+  /** Notes that the section has messages: they are sent before the locks are released. */
+  noteMessages(): void {
+    this.hasMessages = this.hasEndWork = true;
   }
 
   // ---- leaving ----
@@ -445,11 +444,11 @@ export class Section {
   /** Serves the clients blocked on its keys, reports the change, and releases what is still reserved. */
   private endWork(): void {
     if (this.ready.length !== 0) this.serveReady();
-    if (this.isEffective) this.appendEffects();
+    if (this.hasEffects) this.appendEffects();
     if (this.changeWaiter !== null && this.hasChangedData) this.tellNextChange(this.changeWaiter);
     if (this.reporter !== null) this.report(this.reporter);
-    if (this.sendsMessages) this.sendMessages();
-    if (this.isToTell) this.tellClients();
+    if (this.hasMessages) this.sendMessages();
+    if (this.hasInvalidations) this.sendAllInvalidations();
     if (this.hasReserved) this.pool.unreserve(this.pool.commandChunks);
     this.hasReserved = false;
     this.isAtOnce = this.addsLocks = false;
@@ -481,7 +480,7 @@ export class Section {
   }
 
   private appendEffects(): void {
-    this.isEffective = false;
+    this.hasEffects = false;
     try {
       this.effects!.flush();
     } catch (error) {
@@ -489,17 +488,17 @@ export class Section {
     }
   }
 
-  private tellClients(): void {
-    this.isToTell = false;
+  private sendAllInvalidations(): void {
+    this.hasInvalidations = false;
     try {
-      this.tell();
+      this.sendInvalidations();
     } catch (error) {
       throw this.failed(error);
     }
   }
 
   private sendMessages(): void {
-    this.sendsMessages = false;
+    this.hasMessages = false;
     this.hasSentMessages = true;
     try {
       this.messages!.flush();
@@ -513,9 +512,9 @@ export class Section {
     this.messages!.deliver();
   }
 
-  private report(ends: (section: Section) => void): void {
+  private report(reporter: (section: Section) => void): void {
     try {
-      if (this.hasChangedData) ends(this);
+      if (this.hasChangedData) reporter(this);
     } catch (error) {
       throw this.failed(error);
     }
@@ -531,7 +530,7 @@ export class Section {
       this.ready.length === 0,
       "waited keys that became ready are served before the locks are released (SECTION-2)",
     );
-    assert(!this.isEffective, "effects are appended before the locks are released (EFFECTS-2)");
+    assert(!this.hasEffects, "effects are appended before the locks are released (EFFECTS-2)");
     this.heldAt(this.heldCount - 1).unlock();
   }
 
@@ -545,8 +544,8 @@ export class Section {
     assert(this.ready.length === 0, "a waited key becomes ready by a change");
     this.depth = 0;
     this.isAtOnce = this.addsLocks = false;
-    if (this.sendsMessages) this.messages!.discard();
-    this.sendsMessages = false;
+    if (this.hasMessages) this.messages!.discard();
+    this.hasMessages = false;
     this.unlockAll();
     return error;
   }

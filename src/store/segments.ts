@@ -93,7 +93,7 @@ export class Segments {
     return firstWord(frameAt(this.c, shard, address)) + wordInSegment(address);
   }
 
-  /** Turns `m` and `b` to `region`. */
+  /** Makes `m` and `b` the views of `region`. */
   useRegion(region: number): void {
     if (region !== this.region) this.turnTo(region);
   }

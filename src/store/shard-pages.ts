@@ -94,8 +94,8 @@ export class ShardPages implements Pages {
     this.shard = shard;
   }
 
-  /** Turns the views to `region`. */
-  turn(region: number): void {
+  /** Makes `b`, `h`, `m` and `f` the views of `region`. */
+  useRegion(region: number): void {
     if (region === this.region) return;
     this.m = this.arena.wordsOf(region);
     this.b = this.arena.bytesOf(region);
@@ -111,16 +111,16 @@ export class ShardPages implements Pages {
   locate(ref: Ref): number {
     const frame = this.c[this.shard.segmentTable + ((ref >>> UNIT_BITS) << ENTRY_SHIFT)]!;
     const region = frame >>> FRAME_BITS;
-    if (region !== this.region) this.turn(region);
+    if (region !== this.region) this.useRegion(region);
     return ((frame & FRAME_MASK) << FRAME_BYTE_SHIFT) + ((ref & UNIT_MASK) << UNIT_BYTE_SHIFT);
   }
 
-  /** Word `i` of a block. Locating comes first: it may turn the views to another region. */
+  /** Reads and writes word `i` of a block. Locating comes first, because it may change the views to another region. */
   wordOf(ref: Ref, i: number): number {
     const at = this.locate(ref) >> 2;
     return this.m[at + i]!;
   }
-  private setWord(ref: Ref, i: number, value: number): void {
+  setWord(ref: Ref, i: number, value: number): void {
     const at = this.locate(ref) >> 2;
     this.m[at + i] = value;
   }

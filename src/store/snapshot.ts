@@ -1,10 +1,10 @@
 /**
  * Snapshot: the data set as it was at one moment, the cut, emitted record by record while writes go on. All workers take part,
- * each with a Snapshot of its own.
+ * each with a Snapshot of its own. To emit a record is to hand it to the sink and to give it its shard's parity.
  *
- *   cut      all shard locks: the parity of every shard flips, so no record has it: none is emitted
+ *   cut      all shard locks: the parity of every shard flips, so no record has its shard's parity, and none is emitted yet
  *   walk     home workers, some 100 us of a lock at a time, in the order of SCAN: emits the records that remain
- *   changes  a thread that changes or removes a record emits it first (KeyHooks.beforeChange)
+ *   changes  a thread that is about to change or remove a record emits it first (KeyHooks.beforeChange)
  *
  *   shard word │ ACTIVE while records of the shard are still to be emitted │ parity: of emitted and of new records │
  *   control    │ id of the cut │ shards left │ discard │ keyspace number → database number + 1 at the cut, 0 = none │
@@ -24,7 +24,7 @@ import { type Control, SNAPSHOT_STATE_AT } from "../memory/control.ts";
 import type { Key } from "./key.ts";
 import { expiresCount, keyCount } from "./keyspace.ts";
 import type { Keyspaces } from "./keyspaces.ts";
-import { keyAt, keyBytes, keyspaceOf, PARITY } from "./record.ts";
+import { flipParity, keyAt, keyBytes, keyspaceOf, PARITY, recordParity } from "./record.ts";
 import { type FoundRecord, RecordCursor } from "./record-cursor.ts";
 import type { Address } from "./address.ts";
 import { type KeyspaceRef, type Shard, SNAPSHOT_PARITY } from "./shard.ts";
@@ -37,10 +37,9 @@ const DISCARD = 2;
 const KEYS = 3;
 const CLAIMED = 4;
 
-const PARITY_BIT = PARITY << 24;
 assert(PARITY === SNAPSHOT_PARITY, "records and shards have the same bit");
 const POSITIONS = 2 ** 32;
-/** A walk gives the lock back after so long, ms. */
+/** A walk releases the lock after so long, ms. */
 const LOCKED_MS = 0.1;
 
 /** Receives the records that a snapshot emits. */
@@ -89,7 +88,7 @@ export class SnapshotState {
   countKeys(keys: number): void {
     Atomics.add(this.c, SNAPSHOT_STATE_AT + KEYS, keys);
   }
-  /** Nothing is to be kept of it any more: it only goes on until every record has its parity (SNAPSHOT-2). */
+  /** True when the snapshot has failed: it only goes on until every record has its shard's parity (SNAPSHOT-2). */
   get isDiscarded(): boolean {
     return Atomics.load(this.c, SNAPSHOT_STATE_AT + DISCARD) !== 0;
   }
@@ -119,7 +118,7 @@ export class SnapshotState {
     Atomics.add(this.c, at + ID, 1);
   }
 
-  /** The holder of its lock has walked the whole of a shard. */
+  /** Called by the holder of the shard's lock when all of the shard was walked. */
   endShard(shard: Shard): void {
     shard.endSnapshot();
     Atomics.sub(this.c, SNAPSHOT_STATE_AT + LEFT, 1);
@@ -186,7 +185,7 @@ export class Snapshot {
     const { segments } = this.store;
     const w = segments.locate(shard, address);
     const { m } = segments;
-    if (((m[w]! >>> 24) & PARITY) === shard.parity) return;
+    if (recordParity(m, w) === shard.parity) return;
     // The command at work may have left a number here.
     const { value, lo, hi } = int64;
     this.emit(shard, address, m, w);
@@ -198,7 +197,7 @@ export class Snapshot {
 
   private emit(shard: Shard, address: Address, m: Int32Array, w: number): void {
     const { store, at, key, state, sink } = this;
-    m[w] = m[w]! ^ PARITY_BIT;
+    flipParity(m, w);
     const keyspace = keyspaceOf(m, w);
     const database = state.databaseOf(keyspace);
     // A keyspace that was being emptied at the cut was gone for commands.
@@ -215,7 +214,7 @@ export class Snapshot {
     sink.record(at, database);
   }
 
-  /** Gives the pin of a value back that the sink has read. Returns false when the lock was not free: to be tried again. */
+  /** Releases the pin of a value that the sink has read. Returns false when the lock was not free: to be tried again. */
   unpin(shard: Shard, pin: number): boolean {
     const { store } = this;
     return store.section.within(shard, () => {
@@ -268,7 +267,7 @@ export class Snapshot {
       const address = chain.addresses[i]! as Address;
       const w = segments.locate(shard, address);
       const { m } = segments;
-      if (((m[w]! >>> 24) & PARITY) !== parity) this.emit(shard, address, m, w);
+      if (recordParity(m, w) !== parity) this.emit(shard, address, m, w);
     }
   }
 }

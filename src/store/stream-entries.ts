@@ -18,9 +18,9 @@
  * a mark on its first entry.
  *
  * Invariants
- *   STREAM-1  IDs rise, and none is above the last ID
- *   STREAM-2  the first entry begins a node
- *   STREAM-3  `firstEntries` is the number of entries of the first node, or 0
+ *   STREAM-ENTRIES-1  IDs rise, and none is above the last ID
+ *   STREAM-ENTRIES-2  the first entry begins a node
+ *   STREAM-ENTRIES-3  `firstEntries` is the number of entries of the first node, or 0
  */
 import { assert } from "../base/assert.ts";
 import { copy, equal } from "../base/bytes.ts";
@@ -638,14 +638,17 @@ export abstract class StreamEntries extends Collection {
     let nodes = 0;
     for (let more = tree.normalize(); more; more = tree.next()) {
       this.openHere();
-      assert(this.id.compare(this.last) <= 0, "no ID is above the last (STREAM-1)");
+      assert(this.id.compare(this.last) <= 0, "no ID is above the last (STREAM-ENTRIES-1)");
       tree.reposition();
-      assert(!isFirst || this.beginsNodeHere(), "the first entry begins a node (STREAM-2)");
+      assert(!isFirst || this.beginsNodeHere(), "the first entry begins a node (STREAM-ENTRIES-2)");
       isFirst = false;
       if (this.beginsNodeHere()) nodes++;
       if (nodes === 1) first++;
     }
-    assert(this.firstEntries === 0 || this.firstEntries === first, "the first node's entries are counted (STREAM-3)");
+    assert(
+      this.firstEntries === 0 || this.firstEntries === first,
+      "the first node's entries are counted (STREAM-ENTRIES-3)",
+    );
   }
 }
 

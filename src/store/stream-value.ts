@@ -4,7 +4,7 @@
  *   tree 1  groups │ by name; value: the group's root (stream-group.ts)
  *
  * Invariants
- *   STREAM-4  a group's count of read entries is not above the number of entries ever added
+ *   STREAM-VALUE-1  a group's count of read entries is not above the number of entries ever added
  */
 import { assert } from "../base/assert.ts";
 import { KEY_OVERFLOW } from "../structures/page.ts";
@@ -117,7 +117,7 @@ export class StreamValue extends StreamEntries {
     return SMALL_CHANGE + this.groups * ROOT_BYTES * 2;
   }
 
-  /** Sets the number of entries ever added. It may fall, so it also lowers the groups' counts of read entries (STREAM-4). */
+  /** Sets the number of entries ever added. It may fall, so it also lowers the groups' counts of read entries (STREAM-VALUE-1). */
   setAdded(added: number): void {
     const [, groups] = this.trees;
     const { group } = this;
@@ -185,7 +185,7 @@ export class StreamValue extends StreamEntries {
     return -1;
   }
 
-  /** Sets the open group's count of read entries, -1 = unknown. At most the number of added entries (STREAM-4). */
+  /** Sets the open group's count of read entries, -1 = unknown. At most the number of added entries (STREAM-VALUE-1). */
   setEntriesRead(entries: number): void {
     this.group.entriesRead = Math.min(entries, this.added);
   }
@@ -222,7 +222,7 @@ export class StreamValue extends StreamEntries {
     groups.seekRank(0);
     for (let more = groups.normalize(); more; more = groups.next()) {
       this.loadGroupHere();
-      assert(this.group.entriesRead <= this.added, "a group has read no more than were added (STREAM-4)");
+      assert(this.group.entriesRead <= this.added, "a group has read no more than were added (STREAM-VALUE-1)");
       this.group.check();
       groups.reposition();
     }

@@ -17,7 +17,7 @@ import { INT64_TEXT_BYTES_MAX, Int64Kind, formatInt64, int64, parseInt64, splitI
 import { type Status, isStatus } from "../base/status.ts";
 import { firstByte, regionOf } from "../memory/arena.ts";
 import { type Address, NO_ADDRESS } from "./address.ts";
-import { Encoding, INLINE_VALUE_MAX, RecordType, markGrown, rawCapacity, rawValueAt } from "./record.ts";
+import { Encoding, INLINE_VALUE_MAX, RecordType, markGrown, rawCapacity, rawValueAt, setValueBytes } from "./record.ts";
 import { assert } from "../base/assert.ts";
 import { STRING_CHUNK_BYTES, type StagedValue } from "./large.ts";
 import { KeyEvent } from "./key-events.ts";
@@ -141,7 +141,7 @@ export class StringValue {
     const status = store.place(RecordType.String, Encoding.Raw, length, 0, deadlineMs, how);
     if (status < 0) return status;
     const { m, w, b } = store.cursor;
-    m[w + 2] = length;
+    setValueBytes(m, w, length);
     if (isGrown) markGrown(m, w);
     copyIn(source, offset, b, rawValueAt(m, w), length);
     store.changed(KeyEvent.Value);
@@ -325,7 +325,7 @@ export class StringValue {
   /** Makes the Raw record found `total` bytes long, with zeros from its old end `had` to `position`. */
   private setRawLength(had: number, total: number, position: number): void {
     const { m, w, b } = this.store.cursor;
-    m[w + 2] = total;
+    setValueBytes(m, w, total);
     markGrown(m, w);
     if (position <= had) return;
     const at = rawValueAt(m, w);

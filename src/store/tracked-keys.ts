@@ -132,14 +132,14 @@ export class TrackedKeys {
     pages.m[w] = slot + 1;
     pages.m[w + 1] = use;
     shard.trackedItems++;
-    this.setWord(tracked, KEY_ITEMS, this.word(tracked, KEY_ITEMS) + 1);
+    this.pages.setWord(tracked, KEY_ITEMS, this.pages.wordOf(tracked, KEY_ITEMS) + 1);
     return Tracked.New;
   }
 
   /** Word of the item of `slot`, or of the free place where it belongs; -1 = there is none. The views are turned to it. */
   private placeOf(tracked: Ref, slot: number): number {
     const { pages } = this;
-    const block = this.word(tracked, KEY_BLOCK);
+    const block = this.pages.wordOf(tracked, KEY_BLOCK);
     if (block === NO_REF) {
       const w = (pages.locate(tracked) >> 2) + KEY_INSIDE;
       for (let i = 0; i < INSIDE; i++) {
@@ -148,7 +148,7 @@ export class TrackedKeys {
       }
       return -1;
     }
-    const bits = this.word(tracked, KEY_BITS);
+    const bits = this.pages.wordOf(tracked, KEY_BITS);
     return this.placeIn(block, bits, slot);
   }
 
@@ -167,17 +167,17 @@ export class TrackedKeys {
 
   /** True when a block has no room for another item: above three quarters the searches get long. */
   private isFull(tracked: Ref): boolean {
-    if (this.word(tracked, KEY_BLOCK) === NO_REF) return false;
-    return (this.word(tracked, KEY_ITEMS) + 1) * 4 > (1 << this.word(tracked, KEY_BITS)) * 3;
+    if (this.pages.wordOf(tracked, KEY_BLOCK) === NO_REF) return false;
+    return (this.pages.wordOf(tracked, KEY_ITEMS) + 1) * 4 > (1 << this.pages.wordOf(tracked, KEY_BITS)) * 3;
   }
 
   /** Moves the items of a key into a new block, without stale ones. Returns false when there is no room. */
   private growBlock(shard: Shard, tracked: Ref): boolean {
     const { pages } = this;
-    const before = this.word(tracked, KEY_BLOCK);
-    const bitsBefore = this.word(tracked, KEY_BITS);
+    const before = this.pages.wordOf(tracked, KEY_BLOCK);
+    const bitsBefore = this.pages.wordOf(tracked, KEY_BITS);
     const live: number[] = [];
-    const all = this.word(tracked, KEY_ITEMS);
+    const all = this.pages.wordOf(tracked, KEY_ITEMS);
     this.visit(tracked, (slot) => live.push(slot));
     let bits = FIRST_BLOCK_BITS;
     while ((live.length + 1) * 2 > 1 << bits) bits++;
@@ -191,9 +191,9 @@ export class TrackedKeys {
       pages.m[at] = slot + 1;
       pages.m[at + 1] = this.trackers.useOf(slot);
     }
-    this.setWord(tracked, KEY_BLOCK, block);
-    this.setWord(tracked, KEY_BITS, bits);
-    this.setWord(tracked, KEY_ITEMS, live.length);
+    this.pages.setWord(tracked, KEY_BLOCK, block);
+    this.pages.setWord(tracked, KEY_BITS, bits);
+    this.pages.setWord(tracked, KEY_ITEMS, live.length);
     shard.trackedItems += live.length - all;
     if (before !== NO_REF) pages.free(before, ITEM_BYTES << bitsBefore);
     return true;
@@ -223,7 +223,7 @@ export class TrackedKeys {
       bucket = (bucket + 1) & (buckets - 1);
       tracked = this.firstOf(shard, bucket);
     }
-    const key = Buffer.allocUnsafeSlow(this.word(tracked, KEY_BYTES));
+    const key = Buffer.allocUnsafeSlow(this.pages.wordOf(tracked, KEY_BYTES));
     copy(pages.b, pages.locate(tracked) + KEY_WORDS * 4, key, 0, key.length);
     this.remove(shard, tracked, sink);
     return key;
@@ -233,7 +233,7 @@ export class TrackedKeys {
     const { pages } = this;
     shard.rearranges();
     this.visit(tracked, (slot) => sink.tracked(slot));
-    shard.trackedItems -= this.word(tracked, KEY_ITEMS);
+    shard.trackedItems -= this.pages.wordOf(tracked, KEY_ITEMS);
     this.unlink(shard, tracked);
     this.free(tracked);
     pages.select(shard);
@@ -243,9 +243,9 @@ export class TrackedKeys {
 
   private free(tracked: Ref): void {
     const { pages } = this;
-    const block = this.word(tracked, KEY_BLOCK);
-    if (block !== NO_REF) pages.free(block, ITEM_BYTES << this.word(tracked, KEY_BITS));
-    pages.free(tracked, (KEY_WORDS + wordsOf(this.word(tracked, KEY_BYTES))) * 4);
+    const block = this.pages.wordOf(tracked, KEY_BLOCK);
+    if (block !== NO_REF) pages.free(block, ITEM_BYTES << this.pages.wordOf(tracked, KEY_BITS));
+    pages.free(tracked, (KEY_WORDS + wordsOf(this.pages.wordOf(tracked, KEY_BYTES))) * 4);
   }
 
   /** Takes out all keys of a shard, and its table. Tells nobody. */
@@ -256,7 +256,7 @@ export class TrackedKeys {
     shard.rearranges();
     for (let bucket = 0; bucket < 1 << shard.trackedBits; bucket++) {
       for (let tracked = this.firstOf(shard, bucket), next: Ref = NO_REF; tracked !== NO_REF; tracked = next) {
-        next = this.word(tracked, KEY_NEXT);
+        next = this.pages.wordOf(tracked, KEY_NEXT);
         this.free(tracked);
       }
     }
@@ -270,8 +270,8 @@ export class TrackedKeys {
   /** Visits the slots of a key whose clients still track. */
   private visit(tracked: Ref, visit: (slot: number) => void): void {
     const { pages, trackers } = this;
-    const block = this.word(tracked, KEY_BLOCK);
-    const places = block === NO_REF ? INSIDE : 1 << this.word(tracked, KEY_BITS);
+    const block = this.pages.wordOf(tracked, KEY_BLOCK);
+    const places = block === NO_REF ? INSIDE : 1 << this.pages.wordOf(tracked, KEY_BITS);
     const w = block === NO_REF ? (pages.locate(tracked) >> 2) + KEY_INSIDE : pages.locate(block) >> 2;
     const { m } = pages;
     for (let i = 0; i < places; i++) {
@@ -285,7 +285,7 @@ export class TrackedKeys {
   private find(shard: Shard, key: Key): Ref {
     if (shard.trackedTable === NO_REF) return NO_REF;
     let tracked = this.firstOf(shard, key.hashB & ((1 << shard.trackedBits) - 1));
-    while (tracked !== NO_REF && !this.isOf(tracked, key)) tracked = this.word(tracked, KEY_NEXT);
+    while (tracked !== NO_REF && !this.isOf(tracked, key)) tracked = this.pages.wordOf(tracked, KEY_NEXT);
     return tracked;
   }
 
@@ -298,24 +298,28 @@ export class TrackedKeys {
   }
 
   private firstOf(shard: Shard, bucket: number): Ref {
-    return this.word(shard.trackedTable, bucket);
+    return this.pages.wordOf(shard.trackedTable, bucket);
   }
 
   private link(shard: Shard, tracked: Ref, hash: number): void {
     const bucket = hash & ((1 << shard.trackedBits) - 1);
-    this.setWord(tracked, KEY_NEXT, this.firstOf(shard, bucket));
-    this.setWord(shard.trackedTable, bucket, tracked);
+    this.pages.setWord(tracked, KEY_NEXT, this.firstOf(shard, bucket));
+    this.pages.setWord(shard.trackedTable, bucket, tracked);
   }
 
   private unlink(shard: Shard, tracked: Ref): void {
-    const bucket = this.word(tracked, KEY_HASH) & ((1 << shard.trackedBits) - 1);
-    const next = this.word(tracked, KEY_NEXT);
+    const bucket = this.pages.wordOf(tracked, KEY_HASH) & ((1 << shard.trackedBits) - 1);
+    const next = this.pages.wordOf(tracked, KEY_NEXT);
     let before = this.firstOf(shard, bucket);
-    if (before === tracked) return this.setWord(shard.trackedTable, bucket, next);
-    for (let after = this.word(before, KEY_NEXT); after !== tracked; after = this.word(before, KEY_NEXT)) {
+    if (before === tracked) return this.pages.setWord(shard.trackedTable, bucket, next);
+    for (
+      let after = this.pages.wordOf(before, KEY_NEXT);
+      after !== tracked;
+      after = this.pages.wordOf(before, KEY_NEXT)
+    ) {
       before = after;
     }
-    this.setWord(before, KEY_NEXT, next);
+    this.pages.setWord(before, KEY_NEXT, next);
   }
 
   /** Bits of the table that the next key needs. */
@@ -341,21 +345,12 @@ export class TrackedKeys {
     shard.trackedBits = this.nextBits(shard);
     shard.trackedTable = table;
     for (let bucket = 0; bucket < bucketsBefore; bucket++) {
-      for (let tracked = this.word(before, bucket), next: Ref = NO_REF; tracked !== NO_REF; tracked = next) {
-        next = this.word(tracked, KEY_NEXT);
-        this.link(shard, tracked, this.word(tracked, KEY_HASH));
+      for (let tracked = this.pages.wordOf(before, bucket), next: Ref = NO_REF; tracked !== NO_REF; tracked = next) {
+        next = this.pages.wordOf(tracked, KEY_NEXT);
+        this.link(shard, tracked, this.pages.wordOf(tracked, KEY_HASH));
       }
     }
     if (before !== NO_REF) pages.free(before, bucketsBefore * 4);
-  }
-
-  private word(ref: Ref, word: number): number {
-    const at = this.pages.locate(ref) >> 2;
-    return this.pages.m[at + word]!;
-  }
-  private setWord(ref: Ref, word: number, value: number): void {
-    const at = this.pages.locate(ref) >> 2;
-    this.pages.m[at + word] = value;
   }
 
   /** Asserts the invariants of a shard's tracked keys. */
@@ -365,12 +360,12 @@ export class TrackedKeys {
     let items = 0;
     const buckets = shard.trackedTable === NO_REF ? 0 : 1 << shard.trackedBits;
     for (let bucket = 0; bucket < buckets; bucket++) {
-      for (let ref = this.firstOf(shard, bucket); ref !== NO_REF; ref = this.word(ref, KEY_NEXT)) {
+      for (let ref = this.firstOf(shard, bucket); ref !== NO_REF; ref = this.pages.wordOf(ref, KEY_NEXT)) {
         keys++;
         const slots = this.checkItems(ref);
-        assert(slots === this.word(ref, KEY_ITEMS) && slots > 0, "a tracked key counts its items (TRACKED-3)");
+        assert(slots === this.pages.wordOf(ref, KEY_ITEMS) && slots > 0, "a tracked key counts its items (TRACKED-3)");
         items += slots;
-        assert((this.word(ref, KEY_HASH) & (buckets - 1)) === bucket, "a tracked key lies in its bucket");
+        assert((this.pages.wordOf(ref, KEY_HASH) & (buckets - 1)) === bucket, "a tracked key lies in its bucket");
       }
     }
     assert(keys === shard.trackedKeys, "the tracked keys are counted (TRACKED-1)");
@@ -380,8 +375,8 @@ export class TrackedKeys {
 
   private checkItems(tracked: Ref): number {
     const { pages } = this;
-    const block = this.word(tracked, KEY_BLOCK);
-    const places = block === NO_REF ? INSIDE : 1 << this.word(tracked, KEY_BITS);
+    const block = this.pages.wordOf(tracked, KEY_BLOCK);
+    const places = block === NO_REF ? INSIDE : 1 << this.pages.wordOf(tracked, KEY_BITS);
     const slots = new Set<number>();
     for (let i = 0; i < places; i++) {
       const w = block === NO_REF ? (pages.locate(tracked) >> 2) + KEY_INSIDE : pages.locate(block) >> 2;

@@ -13,8 +13,9 @@
  * from Waiting to Claimed, under the lock of the key's shard. The client's own worker changes it to Cancelled, without a
  * lock, when the client times out, is unblocked or disconnects. Both use compare-and-exchange, so one of them wins.
  *
- * Only the worker of the client frees its requests, after the wait has ended. Until then a request whose state is over is
- * passed over. Then the slot is used again, with a higher count of uses, so a request never means another wait.
+ * Only the worker of the client frees its requests, after the wait has ended. A request notes the state word as it was when
+ * the wait began. While the word differs, the wait is over, and whoever serves the key passes the request over. The next wait
+ * in the same slot has a higher count of uses, so an old request never stands for it.
  *
  * A watch is a slot whose requests are of the kind WATCH. The first change of one of its keys, on any worker, changes its
  * state from Waiting to Claimed: the watch is broken. The request then leaves the queue, so the next change does not meet it.
@@ -164,11 +165,11 @@ export class Waiters {
     shard.rearranges();
     let waited = this.findInDatabase(db, key);
     if (waited === NO_REF) waited = this.newWaitedKey(db, key);
-    const last = this.word(waited, KEY_LAST);
+    const last = this.pages.wordOf(waited, KEY_LAST);
     if (
       last !== NO_REF &&
-      this.word(last, REQUEST_SLOT) === slot &&
-      this.word(last, REQUEST_STATE) === this.stateOf(slot)
+      this.pages.wordOf(last, REQUEST_SLOT) === slot &&
+      this.pages.wordOf(last, REQUEST_STATE) === this.stateOf(slot)
     ) {
       return NO_REF;
     }
@@ -185,9 +186,9 @@ export class Waiters {
     m[w + REQUEST_COUNT] = count;
     m[w + REQUEST_TARGET_BYTES] = targetBytes;
     copy(target, targetAt, pages.b, at + REQUEST_TARGET * 4, targetBytes);
-    if (last === NO_REF) this.setWord(waited, KEY_FIRST, request);
-    else this.setWord(last, REQUEST_NEXT, request);
-    this.setWord(waited, KEY_LAST, request);
+    if (last === NO_REF) this.pages.setWord(waited, KEY_FIRST, request);
+    else this.pages.setWord(last, REQUEST_NEXT, request);
+    this.pages.setWord(waited, KEY_LAST, request);
     this.count(waited, kind, 1);
     return request;
   }
@@ -201,8 +202,8 @@ export class Waiters {
   }
   /** Returns by how much the number of keys with such requests changes. */
   private countIn(waited: Ref, word: number, change: 1 | -1): number {
-    const count = this.word(waited, word) + change;
-    this.setWord(waited, word, count);
+    const count = this.pages.wordOf(waited, word) + change;
+    this.pages.setWord(waited, word, count);
     return count === (change === 1 ? 1 : 0) ? change : 0;
   }
 
@@ -211,8 +212,8 @@ export class Waiters {
     const { pages } = this;
     pages.select(shard);
     shard.rearranges();
-    const waited = this.word(request, REQUEST_KEY);
-    const bytes = REQUEST_TARGET * 4 + this.word(request, REQUEST_TARGET_BYTES);
+    const waited = this.pages.wordOf(request, REQUEST_KEY);
+    const bytes = REQUEST_TARGET * 4 + this.pages.wordOf(request, REQUEST_TARGET_BYTES);
     this.unlink(request);
     pages.free(request, bytes);
     if (waited !== NO_REF) this.dropIfEmpty(shard, waited);
@@ -220,24 +221,24 @@ export class Waiters {
 
   /** Removes a request from its queue. Its worker frees it later. */
   unlink(request: Ref): void {
-    const waited = this.word(request, REQUEST_KEY);
+    const waited = this.pages.wordOf(request, REQUEST_KEY);
     if (waited === NO_REF) return;
-    const next = this.word(request, REQUEST_NEXT);
-    const previous = this.word(request, REQUEST_PREVIOUS);
-    if (previous === NO_REF) this.setWord(waited, KEY_FIRST, next);
-    else this.setWord(previous, REQUEST_NEXT, next);
-    if (next === NO_REF) this.setWord(waited, KEY_LAST, previous);
-    else this.setWord(next, REQUEST_PREVIOUS, previous);
-    this.setWord(request, REQUEST_KEY, NO_REF);
-    this.count(waited, this.word(request, REQUEST_KIND), -1);
+    const next = this.pages.wordOf(request, REQUEST_NEXT);
+    const previous = this.pages.wordOf(request, REQUEST_PREVIOUS);
+    if (previous === NO_REF) this.pages.setWord(waited, KEY_FIRST, next);
+    else this.pages.setWord(previous, REQUEST_NEXT, next);
+    if (next === NO_REF) this.pages.setWord(waited, KEY_LAST, previous);
+    else this.pages.setWord(next, REQUEST_PREVIOUS, previous);
+    this.pages.setWord(request, REQUEST_KEY, NO_REF);
+    this.count(waited, this.pages.wordOf(request, REQUEST_KIND), -1);
   }
 
   // ---- waited keys ----
 
   /** The waited key of `key` in database `db` of the shard that `pages` is in, NO_REF = none. */
   private findInDatabase(db: number, key: Key): Ref {
-    for (let waited = this.firstInBucket(key.hashB); waited !== NO_REF; waited = this.word(waited, KEY_NEXT)) {
-      if (this.word(waited, KEY_DB) === db && this.isOf(waited, key)) return waited;
+    for (let waited = this.firstInBucket(key.hashB); waited !== NO_REF; waited = this.pages.wordOf(waited, KEY_NEXT)) {
+      if (this.pages.wordOf(waited, KEY_DB) === db && this.isOf(waited, key)) return waited;
     }
     return NO_REF;
   }
@@ -245,8 +246,8 @@ export class Waiters {
   /** Visits the waited keys of `key`, in every database. */
   visitKey(shard: Shard, key: Key, visit: (waited: Ref, db: number) => void): void {
     this.pages.select(shard);
-    for (let waited = this.firstInBucket(key.hashB); waited !== NO_REF; waited = this.word(waited, KEY_NEXT)) {
-      if (this.isOf(waited, key)) visit(waited, this.word(waited, KEY_DB));
+    for (let waited = this.firstInBucket(key.hashB); waited !== NO_REF; waited = this.pages.wordOf(waited, KEY_NEXT)) {
+      if (this.isOf(waited, key)) visit(waited, this.pages.wordOf(waited, KEY_DB));
     }
   }
 
@@ -254,8 +255,8 @@ export class Waiters {
   visitAll(shard: Shard, visit: (waited: Ref, db: number) => void): void {
     this.pages.select(shard);
     for (let bucket = 0; bucket < WAITED_BUCKETS; bucket++) {
-      for (let waited: Ref = shard.waitedKey(bucket); waited !== NO_REF; waited = this.word(waited, KEY_NEXT)) {
-        visit(waited, this.word(waited, KEY_DB));
+      for (let waited: Ref = shard.waitedKey(bucket); waited !== NO_REF; waited = this.pages.wordOf(waited, KEY_NEXT)) {
+        visit(waited, this.pages.wordOf(waited, KEY_DB));
       }
     }
   }
@@ -302,17 +303,17 @@ export class Waiters {
   dropIfEmpty(shard: Shard, waited: Ref): void {
     const { pages } = this;
     pages.select(shard);
-    if (this.word(waited, KEY_FIRST) !== NO_REF || this.word(waited, KEY_READY) !== 0) return;
-    const bucket = bucketOf(this.word(waited, KEY_HASH));
-    const next = this.word(waited, KEY_NEXT);
+    if (this.pages.wordOf(waited, KEY_FIRST) !== NO_REF || this.pages.wordOf(waited, KEY_READY) !== 0) return;
+    const bucket = bucketOf(this.pages.wordOf(waited, KEY_HASH));
+    const next = this.pages.wordOf(waited, KEY_NEXT);
     if (shard.waitedKey(bucket) === waited) {
       shard.setWaitedKey(bucket, next);
     } else {
       let before: Ref = shard.waitedKey(bucket);
-      while (this.word(before, KEY_NEXT) !== waited) before = this.word(before, KEY_NEXT);
-      this.setWord(before, KEY_NEXT, next);
+      while (this.pages.wordOf(before, KEY_NEXT) !== waited) before = this.pages.wordOf(before, KEY_NEXT);
+      this.pages.setWord(before, KEY_NEXT, next);
     }
-    const words = (this.word(waited, KEY_LENGTH) + 3) >>> 2;
+    const words = (this.pages.wordOf(waited, KEY_LENGTH) + 3) >>> 2;
     pages.free(waited, (KEY_WORDS + words) * 4);
     shard.waitedKeys--;
     if (shard.waitedKeys === 0) shard.removeInterest(INTEREST_BLOCKED);
@@ -320,8 +321,8 @@ export class Waiters {
 
   /** Marks a waited key as ready to be served. Returns false when it was already. */
   makeReady(waited: Ref): boolean {
-    if (this.word(waited, KEY_READY) !== 0) return false;
-    this.setWord(waited, KEY_READY, 1);
+    if (this.pages.wordOf(waited, KEY_READY) !== 0) return false;
+    this.pages.setWord(waited, KEY_READY, 1);
     return true;
   }
 
@@ -333,15 +334,15 @@ export class Waiters {
   }
   /** True when clients are blocked at a waited key. */
   isBlockedAt(waited: Ref): boolean {
-    return this.word(waited, KEY_BLOCKS) !== 0;
+    return this.pages.wordOf(waited, KEY_BLOCKS) !== 0;
   }
   /** True when a waited key has no request, and can be dropped. */
   isEmpty(waited: Ref): boolean {
-    return this.word(waited, KEY_FIRST) === NO_REF;
+    return this.pages.wordOf(waited, KEY_FIRST) === NO_REF;
   }
   /** True when clients watch a waited key. */
   isWatched(waited: Ref): boolean {
-    return this.word(waited, KEY_WATCHES) !== 0;
+    return this.pages.wordOf(waited, KEY_WATCHES) !== 0;
   }
 
   /** A waited key has changed: breaks its watches. `isExpiry`: it was removed because it had expired. */
@@ -352,7 +353,7 @@ export class Waiters {
       if ((kind & WATCH) === 0) continue;
       this.pages.shard.rearranges();
       if (isExpiry && (kind & EXPIRED_BEFORE) !== 0) {
-        this.setWord(ref, REQUEST_KIND, kind & ~EXPIRED_BEFORE);
+        this.pages.setWord(ref, REQUEST_KIND, kind & ~EXPIRED_BEFORE);
         continue;
       }
       if (this.isWaiting) this.claim();
@@ -360,7 +361,7 @@ export class Waiters {
     }
   }
 
-  /** Turns to `shard` again, after work in another one. */
+  /** Works in `shard` again, after work in another one. */
   select(shard: Shard): void {
     this.pages.select(shard);
   }
@@ -370,7 +371,7 @@ export class Waiters {
   /** Begins to serve a waited key, which is no longer marked as ready. Returns the length of its key. */
   openWaitedKey(shard: Shard, waited: Ref): number {
     this.pages.select(shard);
-    this.setWord(waited, KEY_READY, 0);
+    this.pages.setWord(waited, KEY_READY, 0);
     const w = this.pages.locate(waited) >> 2;
     return this.pages.m[w + KEY_LENGTH]!;
   }
@@ -381,15 +382,15 @@ export class Waiters {
   }
   /** The key of a waited key, in a buffer of its own. */
   keyOf(waited: Ref): Buffer {
-    const key = Buffer.alloc(this.word(waited, KEY_LENGTH));
+    const key = Buffer.alloc(this.pages.wordOf(waited, KEY_LENGTH));
     this.copyKey(waited, key.length, key);
     return key;
   }
   databaseOf(waited: Ref): number {
-    return this.word(waited, KEY_DB);
+    return this.pages.wordOf(waited, KEY_DB);
   }
   firstOf(waited: Ref): Ref {
-    return this.word(waited, KEY_FIRST);
+    return this.pages.wordOf(waited, KEY_FIRST);
   }
 
   /** Opens a request, in `request`. */
@@ -435,15 +436,6 @@ export class Waiters {
     return this.store.shards.reduce((sum, shard) => sum + shard.waitedKeysEnding, 0);
   }
 
-  private word(ref: Ref, word: number): number {
-    const at = this.pages.locate(ref) >> 2;
-    return this.pages.m[at + word]!;
-  }
-  private setWord(ref: Ref, word: number, value: number): void {
-    const at = this.pages.locate(ref) >> 2;
-    this.pages.m[at + word] = value;
-  }
-
   /** Asserts the invariants of a shard's waited keys. */
   check(shard: Shard): void {
     let keys = 0;
@@ -456,22 +448,25 @@ export class Waiters {
       let watches = 0;
       let blocks = 0;
       let last: Ref = NO_REF;
-      for (let ref = this.firstOf(waited); ref !== NO_REF; ref = this.word(ref, REQUEST_NEXT)) {
-        assert(this.word(ref, REQUEST_PREVIOUS) === last, "a queue is linked both ways");
-        assert(this.word(ref, REQUEST_KEY) === waited, "a request names its waited key (WAIT-3)");
-        const kind = this.word(ref, REQUEST_KIND);
+      for (let ref = this.firstOf(waited); ref !== NO_REF; ref = this.pages.wordOf(ref, REQUEST_NEXT)) {
+        assert(this.pages.wordOf(ref, REQUEST_PREVIOUS) === last, "a queue is linked both ways");
+        assert(this.pages.wordOf(ref, REQUEST_KEY) === waited, "a request names its waited key (WAIT-3)");
+        const kind = this.pages.wordOf(ref, REQUEST_KIND);
         if ((kind & ENDS_WITH_KEY) !== 0) endings++;
         if ((kind & WATCH) !== 0) watches++;
         else blocks++;
         last = ref;
       }
-      assert(this.word(waited, KEY_ENDING) === endings, "a waited key counts the requests that end with it (WAIT-4)");
-      assert(this.word(waited, KEY_WATCHES) === watches, "a waited key counts its watches (WAIT-4)");
-      assert(this.word(waited, KEY_BLOCKS) === blocks, "a waited key counts its other requests (WAIT-4)");
+      assert(
+        this.pages.wordOf(waited, KEY_ENDING) === endings,
+        "a waited key counts the requests that end with it (WAIT-4)",
+      );
+      assert(this.pages.wordOf(waited, KEY_WATCHES) === watches, "a waited key counts its watches (WAIT-4)");
+      assert(this.pages.wordOf(waited, KEY_BLOCKS) === blocks, "a waited key counts its other requests (WAIT-4)");
       if (endings > 0) ending++;
       if (watches > 0) watched++;
       if (blocks > 0) blocked++;
-      assert(last !== NO_REF && this.word(waited, KEY_LAST) === last, "a waited key has a request (WAIT-1)");
+      assert(last !== NO_REF && this.pages.wordOf(waited, KEY_LAST) === last, "a waited key has a request (WAIT-1)");
     });
     assert(keys === shard.waitedKeys, "the waited keys are counted (WAIT-1)");
     assert(ending === shard.waitedKeysEnding, "the waited keys that end a wait are counted (WAIT-4)");

@@ -49,7 +49,7 @@ const LOOK_BACK = 4;
 const TICKS_SET_BACK = 16;
 
 export interface TimerVisitor {
-  /** Told every entry of a bucket that is due; `filed` is the bucket's number plus 1. */
+  /** Called with every entry of a bucket that is due; `filed` is the bucket's number plus 1. */
   visitTimer(shard: Shard, keyspace: number, hashB: number, filed: number): void;
 }
 

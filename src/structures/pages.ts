@@ -13,7 +13,7 @@ export const NO_REF = 0;
 /**
  * Every block begins with three words:
  *
- *   word 0 │ epoch at which the block was created or copied │
+ *   word 0 │ epoch at which the block was created or copied; once it is retired, the epoch of its retirement │
  *   word 1 │ bytes of the block (20) │ level (4) │ kind of tree (4) │ kind of block (2) │
  *   word 2 │ link of the lists of freed blocks; readers ignore it │
  */

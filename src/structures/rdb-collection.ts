@@ -24,9 +24,10 @@
  *   zipmap   │ count (1), 254 = unknown │ length │ field │ length │ spare (1) │ value │ spare bytes │ ... │ 255
  *              a length is one byte, or 254 and four more
  *
- * Types 22 and 23 of Redis 7.4's release candidates are not supported: Valkey 9 uses 22 for another form. The writer is
+ * Types 22 and 23 of Redis 7.4's release candidates are not supported: Valkey 9 uses 22 for another form. The writer
+ * is commands/keys/dump-entries.ts.
  *
- * dump-entries.ts.
+ * The bytes to read are untrusted. Invariants
  *   RDBCOLLECTION-F1  nothing is read outside [at, end)
  *   RDBCOLLECTION-F2  allocations are bounded by the bytes of the payload, never by a count that the payload claims
  *   RDBCOLLECTION-F3  an accepted collection has at least one element, unique members or fields, and no NaN as a score

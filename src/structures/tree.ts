@@ -11,8 +11,9 @@
  * Entries with equal hashes are ordered by the length of the key, then by its bytes; entries with equal scores by bytes,
  * then length. The order of a hash tree does not change as the tree grows, so a scan resumes at the hash where it stopped.
  *
- * A page that a pin may see is copied before it is changed, together with the path to it, because only the parent links
- * to a page. An inner page knows how many entries are below each child, so a seek by rank costs no more than one by key.
+ * A page that a pin may see is copied before it is changed, and so is every page above it, because the parent must link to
+ * the copy. The collection then writes another root (store/collection.ts): whoever has pinned the old root still reaches
+ * the old pages. An inner page knows how many entries are below each child, so a seek by rank costs no more than one by key.
  *
  * Invariants
  *   TREE-B1  all leaves have the same depth; no page is empty; an inner top page has at least two children
@@ -233,7 +234,7 @@ export class Tree extends TreePosition implements Entries {
   private writablePage(ref: Ref): Ref {
     const { pages } = this;
     const at = pages.locate(ref);
-    if (pages.m[at >> 2]! > pages.newestPin) return ref;
+    if (pages.m[(at >> 2) + BLOCK_EPOCH]! > pages.newestPin) return ref;
     const bytes = pages.m[(at >> 2) + BLOCK_INFO]! & BLOCK_BYTES_MASK;
     return this.copyPage(ref, at, bytes, bytes);
   }

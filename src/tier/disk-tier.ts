@@ -44,7 +44,7 @@ export interface TierHost {
 }
 
 /** How often `tick` is expected, ms: the compactor's rate is divided by it. */
-const TICK_MS = 100;
+export const TICK_MS = 100;
 /** No entry is longer: a step of the compactor reads at least one. */
 const ENTRY_BYTES_MAX = 512 << 10;
 /** How long a hand that found nothing rests, in ticks. */

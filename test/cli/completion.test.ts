@@ -90,7 +90,8 @@ describe("help", () => {
   test("every option of the server is parsed, and those with a key set it", () => {
     for (const { name, value, key } of SERVER.options) {
       const given = parseServerArguments([`--${name}`, ...(value === "" ? [] : ["server.hz=1"])]);
-      if (key !== "") expect(given.flags).toEqual([{ name: key, value: "server.hz=1", flag: `--${name}` }]);
+      if (key !== "")
+        expect(given.flags).toEqual([{ name: key, value: value === "" ? "true" : "server.hz=1", flag: `--${name}` }]);
     }
   });
 });

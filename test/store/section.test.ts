@@ -111,7 +111,7 @@ describe("nesting", () => {
       if (ready.length === 1) section.addReady(shards[3]!, 22 as Ref);
       log.push(`then ${ready.length}`);
     };
-    section.ends = (ended) => {
+    section.onDataChange = (ended) => {
       log.push(`report with ${held()}`);
       ended.setPosition(77);
     };
@@ -150,7 +150,7 @@ describe("changes", () => {
   test("are reported when data changed, not when only memory did, and not when nothing did", () => {
     const { shards, section, change } = setup();
     let reports = 0;
-    section.ends = () => void reports++;
+    section.onDataChange = () => void reports++;
     section.within(shards[1]!, () => {});
     section.within(shards[1]!, () => shards[1]!.rearranges());
     expect(reports).toBe(0);
@@ -166,7 +166,7 @@ describe("changes", () => {
     const { shards, section, change } = setup();
     const positionOf = (shard: number): number => shards[shard]!.logPosition;
     let position = 1000;
-    section.ends = (ended) => ended.setPosition(++position);
+    section.onDataChange = (ended) => ended.setPosition(++position);
     section.withinAll(() => {
       change(4);
       change(6);
@@ -259,7 +259,7 @@ describe("exceptions", () => {
         });
       },
       (section, change, shards) => {
-        section.ends = () => {
+        section.onDataChange = () => {
           throw error;
         };
         section.within(shards[1]!, () => change(1));
@@ -288,10 +288,12 @@ test("no other code takes the locks of shards", async () => {
     if (imported !== null && /lock|Lock/.test(imported[1] ?? imported[2]!)) importers.push(path);
     if (/\.(tryLock|spinLock|sleepLock|unlock)\(/.test(text)) callers.push(path);
   }
-  // Those of src/memory/ are leaf locks of its own structures. channels.ts and script-state.ts have leaf locks too; the
-  // section takes the lock of scripts beside the shards'.
+  // Those of src/memory/ are leaf locks of its own structures. The stream of replication, channels.ts and script-state.ts
+  // have leaf locks too; the section takes the lock of scripts beside the shards'.
   expect(importers.filter((path) => !path.startsWith("memory/")).sort()).toEqual([
     "persistence/aof-share.ts",
+    "replication/state.ts",
+    "replication/stream.ts",
     "store/channels.ts",
     "store/script-state.ts",
     "store/section.ts",

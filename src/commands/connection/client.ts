@@ -1,5 +1,5 @@
 /**
- * CLIENT: lists, describes and controls connections; and WAIT.
+ * CLIENT: lists, describes and controls connections.
  *
  * LIST, KILL, PAUSE and UNBLOCK concern the clients of every worker. They return Later and reply through ServerServices.
  */
@@ -145,18 +145,6 @@ export function unblock(call: Call, reply: Reply): Outcome | void {
   server.unblock(id, withError, (found) => {
     server.resume(session, (later) => later.integer(found ? 1 : 0));
   });
-  return Later;
-}
-
-/** WAIT numreplicas timeout. There are no replicas yet, so it replies 0, at once or after the timeout. */
-export function wait(call: Call, reply: Reply): Outcome | void {
-  const { server, session } = call;
-  const replicas = call.argLong(1);
-  if (Number.isNaN(replicas)) return reply.error(ErrorText.notInteger);
-  const timeoutMs = readMilliseconds(call, reply, 2);
-  if (timeoutMs < 0) return;
-  if (replicas <= 0 || server.block === undefined || session.deniesBlocking) return reply.integer(0);
-  server.block(session, timeoutMs, (later) => later.integer(0));
   return Later;
 }
 

@@ -13,6 +13,7 @@ import {
   NO_SCRIPT,
   STALE,
 } from "../../dispatch/spec.ts";
+import { wait } from "../replication/wait.ts";
 import * as connection from "./connection.ts";
 import * as client from "./client.ts";
 import * as tracking from "./tracking.ts";
@@ -54,5 +55,5 @@ export const connectionFamily: readonly CommandSpec[] = family(TRAITS, [
     { name: "CLIENT|TRACKINGINFO", arity: 2, flags: ABOUT_SELF,          run: tracking.trackingInfo },
     { name: "CLIENT|HELP",     arity:  2, flags: LOADING | STALE,        run: client.help },
   ] },
-  { name: "WAIT",              arity:  3, flags: NO_SCRIPT,              run: client.wait },
+  { name: "WAIT",              arity:  3, flags: NO_SCRIPT,              run: wait },
 ]);

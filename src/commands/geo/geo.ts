@@ -54,33 +54,32 @@ function logAdded(call: Call, first: number, scores: Float64Array): void {
 
 /** GEOPOS key [member ...]. Replies the longitude and latitude of each member, or a null array. */
 export function geopos(call: Call, reply: Reply): Outcome | void {
-  const value = call.collections.sortedSet();
-  const found = value.find();
-  if (found < 0) return refuse(call, reply, found);
-  reply.array(call.argCount - 2);
-  for (let i = 2; i < call.argCount; i++) {
-    if (found === 0 || !value.has(call.bytes, call.argAt(i), call.argBytes(i))) {
-      reply.nullArray();
-      continue;
-    }
-    openPlace(value.score);
-    replyPlace(reply);
-  }
+  return replyMembers(call, reply, replyPosition);
+}
+function replyPosition(reply: Reply, isThere: boolean): void {
+  if (isThere) replyPlace(reply);
+  else reply.nullArray();
 }
 
-/** GEOHASH key [member ...] */
+/** GEOHASH key [member ...]. Replies the geohash of each member, or null. */
 export function geohash(call: Call, reply: Reply): Outcome | void {
+  return replyMembers(call, reply, replyHash);
+}
+function replyHash(reply: Reply, isThere: boolean): void {
+  if (isThere) reply.text(geohashText(place.longitude, place.latitude));
+  else reply.nullBulk();
+}
+
+/** Replies an array with what `write` writes for each member from argument 2 on. The place of one that exists is open. */
+function replyMembers(call: Call, reply: Reply, write: (reply: Reply, isThere: boolean) => void): Outcome | void {
   const value = call.collections.sortedSet();
   const found = value.find();
   if (found < 0) return refuse(call, reply, found);
   reply.array(call.argCount - 2);
   for (let i = 2; i < call.argCount; i++) {
-    if (found === 0 || !value.has(call.bytes, call.argAt(i), call.argBytes(i))) {
-      reply.nullBulk();
-      continue;
-    }
-    openPlace(value.score);
-    reply.text(geohashText(place.longitude, place.latitude));
+    const isThere = found === 1 && value.has(call.bytes, call.argAt(i), call.argBytes(i));
+    if (isThere) openPlace(value.score);
+    write(reply, isThere);
   }
 }
 

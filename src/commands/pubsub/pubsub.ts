@@ -44,8 +44,25 @@ function publishTo(kind: ChannelKind, call: Call, reply: Reply): Outcome {
       ? 0
       : pubsub.publish(kind, bytes, call.argAt(1), call.argBytes(1), bytes, call.argAt(2), call.argBytes(2));
   if (receivers === BEHIND) return Retry;
+  replicate(call);
   reply.integer(receivers);
   return Done;
+}
+
+/** Messages go to replicas, whose clients subscribe too. They are no change of the data: the append-only file has none. */
+function replicate(call: Call): void {
+  const { replication, spec } = call;
+  if (replication?.stream.takesEffects !== true) return;
+  const request = [Buffer.from("*3\r\n"), spec.effectName];
+  for (let i = 1; i < 3; i++) {
+    const at = call.argAt(i);
+    request.push(
+      Buffer.from(`$${call.argBytes(i)}\r\n`),
+      call.bytes.subarray(at, at + call.argBytes(i)),
+      Buffer.from("\r\n"),
+    );
+  }
+  replication.stream.appendOwn(Buffer.concat(request));
 }
 
 // ---- SUBSCRIBE, UNSUBSCRIBE and their like ----

@@ -24,4 +24,21 @@ export const REPLICATION_DOCS: FamilyDocs = {
     deprecated: ["5.0.0", "`REPLICAOF`"],
     arguments: TARGET,
   },
+  REPLCONF: {
+    summary: "Tells a primary about its replica, and what the replica has received.",
+    since: "3.0.0",
+    complexity: "O(1)",
+    isInternal: true,
+  },
+  SYNC: {
+    summary: "Makes the connection that of a replica, which is sent the whole data set.",
+    since: "1.0.0",
+    complexity: "",
+  },
+  PSYNC: {
+    summary: "Makes the connection that of a replica, which is sent what it lacks.",
+    since: "2.8.0",
+    complexity: "",
+    arguments: [string("replicationid"), integer("offset")],
+  },
 };

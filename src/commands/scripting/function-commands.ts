@@ -9,14 +9,12 @@ import { ScriptKind } from "../../store/script-state.ts";
 import { functionsPayload, sourcesOfPayload } from "./function-payload.ts";
 import type { Library, LibraryFunction } from "./libraries.ts";
 import { LibraryError, type RestorePolicy } from "../../dispatch/script-runner.ts";
-import { killRunning } from "./script-commands.ts";
+import { hasFlushMode, killRunning } from "./script-commands.ts";
 import { scriptsOf } from "./scripts.ts";
 import { Busy } from "./shared-texts.ts";
 import { FLAG_NAMES, hasFlag } from "./shebang.ts";
 
 const REPLACE = token("replace");
-const SYNC = token("sync");
-const ASYNC = token("async");
 const LIBRARY_NAME = token("libraryname");
 const WITH_CODE = token("withcode");
 const FLUSH = token("flush");
@@ -75,7 +73,7 @@ export function flush(call: Call, reply: Reply): Outcome {
     reply.error(wrongCount(call));
     return Done;
   }
-  if (call.argCount === 3 && !call.argIs(2, SYNC) && !call.argIs(2, ASYNC)) {
+  if (!hasFlushMode(call)) {
     reply.error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
     return Done;
   }

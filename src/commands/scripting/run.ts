@@ -49,10 +49,10 @@ export interface RunServices extends ScriptHost {
 }
 
 export class ScriptRun implements RunHost {
-  /** Serves clients of this worker while a script keeps it busy; null = it cannot. Called every few milliseconds. */
-  serve: (() => void) | null = null;
+  /** Answers clients of this worker while a script keeps it busy; null = nothing can. Called every few milliseconds. */
+  answerClients: (() => void) | null = null;
   /** Called at the end of such a script. */
-  served: () => void = () => {};
+  busyEnded: () => void = () => {};
   private runnable: Runnable | null = null;
   /** The command that runs the script: EVAL with its arguments. */
   private command: Arguments | null = null;
@@ -73,7 +73,7 @@ export class ScriptRun implements RunHost {
   ) {
     calls.onWrite = () => state.writes();
     calls.runsDebug = () => state.runsDebug;
-    calls.looksUp = () => this.poll();
+    calls.poll = () => this.poll();
   }
 
   /** Checks argument 2, the number of keys. Returns it, or -1 after an error. */
@@ -260,7 +260,7 @@ export class ScriptRun implements RunHost {
     state.begin(runnable.kind);
   }
   private end(): void {
-    if (this.isBusy) this.served();
+    if (this.isBusy) this.busyEnded();
     this.isBusy = false;
     this.state.end();
     this.command = null;
@@ -311,7 +311,7 @@ export class ScriptRun implements RunHost {
       const text = `a script (${runnable.name}) runs for long. SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.`;
       call.server.logs?.target("lua").warn(text, { duration_ms: Math.round(now - this.beganMs) });
     }
-    this.serve?.();
+    this.answerClients?.();
   }
 }
 

@@ -248,10 +248,10 @@ export class ScriptCalls {
     const { section } = this.call.store;
     if (section.holds(shard)) return;
     assert(!this.permissions.isDeclared, "a script uses the keys that the compiler has seen");
-    section.waitOutOfOrder(shard, this.looksUp);
+    section.waitOutOfOrder(shard, this.poll);
   }
   /** Called while the script waits for a lock; throws when it is killed. */
-  looksUp: () => void = () => {};
+  poll: () => void = () => {};
 
   // ---- long replies ----
 

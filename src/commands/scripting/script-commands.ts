@@ -41,14 +41,18 @@ export function exists(call: Call, reply: Reply): Outcome {
 
 /** SCRIPT FLUSH [ASYNC | SYNC]. */
 export function flush(call: Call, reply: Reply): Outcome {
-  const isKnown = call.argCount === 2 || (call.argCount === 3 && (call.argIs(2, SYNC) || call.argIs(2, ASYNC)));
-  if (!isKnown) {
+  if (!hasFlushMode(call)) {
     reply.error("ERR SCRIPT FLUSH only support SYNC|ASYNC option");
     return Done;
   }
   if (!scriptsOf(call).flush()) return Retry;
   reply.ok();
   return Done;
+}
+
+/** True when SCRIPT FLUSH or FUNCTION FLUSH has no argument, or SYNC or ASYNC: both empty at once. */
+export function hasFlushMode(call: Call): boolean {
+  return call.argCount === 2 || (call.argCount === 3 && (call.argIs(2, SYNC) || call.argIs(2, ASYNC)));
 }
 
 /** SCRIPT KILL. Errors: NOTBUSY, UNKILLABLE. */

@@ -16,6 +16,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { datasetDigest, NO_VALUE_DIGEST, valueDigest } from "./debug-digest.ts";
 import { loadAof, reload } from "./debug-reload.ts";
 import { matchTest, packedThreshold, pauseCron, replyBuffer, skipChecksums } from "./debug-tuning.ts";
+import { heap, profile } from "./debug-profiles.ts";
 import { collectionStats, logCollection, stringLengths } from "./debug-values.ts";
 import { encodingName } from "../../store/collections.ts";
 import { checkShard } from "../../store/shard-check.ts";
@@ -80,6 +81,8 @@ const SUBCOMMANDS: Readonly<Record<string, Handler>> = {
   "quicklist/1": (call, reply) => logCollection(call, reply, "quicklist"),
   "quicklist/2": (call, reply) => logCollection(call, reply, "quicklist"),
   "log/1": log,
+  "heap/0": heap,
+  "profile/1": profile,
   "protocol/1": protocol,
   "error/1": (call, reply) => reply.error(call.argText(2)),
   "pause-cron/1": pauseCron,
@@ -455,6 +458,7 @@ const HELP: readonly HelpEntry[] = [
   ["DIGEST", "Output a hex signature representing the current DB content."],
   ["DIGEST-VALUE <key> [<key> ...]", "Output a hex signature of the values of all the specified keys."],
   ["ERROR <string>", "Return a Redis protocol error with <string> as message."],
+  ["HEAP", "Write a snapshot of the heap of each worker to server.profile_dir; replies the paths."],
   ["HTSTATS <dbid>", "Return statistics of the index of a database."],
   ["HTSTATS-KEY <key> [FULL]", "Return statistics of the pages of a large hash, set or sorted set."],
   ["LISTPACK <key>", "Write to the log what a collection of the encoding listpack takes."],
@@ -467,6 +471,7 @@ const HELP: readonly HelpEntry[] = [
     "Make <count> strings, <prefix>:0 (key:0) and so on, that are not there yet, others being served meanwhile.",
     "The values are value:0 and so on, cut or filled with zero bytes to <size>.",
   ],
+  ["PROFILE <seconds>", "Sample where the time of each worker goes; replies the paths of the .cpuprofile files."],
   [
     "PROTOCOL <type>",
     "Reply with a test value of the specified type. <type> can be:",

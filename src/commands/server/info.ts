@@ -10,10 +10,10 @@ import { deadlineSum, expiresCount, keyCount } from "../../store/keyspace.ts";
 import { BIN_BITMAP_WORDS, type Shard } from "../../store/shard.ts";
 import { arch, machine, release, totalmem, type } from "node:os";
 import { parameterText } from "../../base/config/redis.ts";
+import { replicationFields } from "../replication/role.ts";
 import { ChannelKind } from "../../store/channels.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { roleFields } from "../replication/replica-info.ts";
 import {
   type AppendFacts,
   type CertificateFacts,
@@ -161,9 +161,7 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["maxmemory_policy", parameterText(config, "maxmemory-policy")],
     ...fragmentation(used, active, resident),
     ["mem_not_counted_for_evict", 0],
-    ["mem_replication_backlog", 0],
-    ["mem_total_replication_buffers", 0],
-    ["mem_clients_slaves", 0],
+    ...replicationMemory(call),
     ["mem_clients_normal", totals.clientBytes],
     ["mem_cluster_links", 0],
     ["mem_aof_buffer", 0],
@@ -175,6 +173,19 @@ function memorySection(call: Call, totals: ServerTotals): Fields {
     ["active_defrag_running", 0],
     ["lazyfree_pending_objects", freedAndLeft(call)],
     ["lazyfreed_objects", totals.lazyFreed],
+  ];
+}
+
+/** The backlog, and what replicas still have to be sent: both are bytes of one stream. */
+function replicationMemory({ replication, server }: Call): Fields {
+  const stream = replication?.stream;
+  const isOn = stream?.isOn === true;
+  const lag = isOn ? Math.max(0, stream.end - (server.replicas?.slots.lowestSent() ?? stream.end)) : 0;
+  const backlog = isOn ? stream.end - stream.start : 0;
+  return [
+    ["mem_replication_backlog", backlog],
+    ["mem_total_replication_buffers", Math.max(backlog, lag)],
+    ["mem_clients_slaves", Math.max(0, lag - backlog)],
   ];
 }
 
@@ -346,11 +357,13 @@ const NOTHING_KEPT: PersistenceFacts = {
   },
 };
 
-const SYNC: Fields = [
-  ["sync_full", 0],
-  ["sync_partial_ok", 0],
-  ["sync_partial_err", 0],
-];
+function syncFields({ replication }: Call): Fields {
+  return [
+    ["sync_full", replication?.fullSyncs ?? 0],
+    ["sync_partial_ok", replication?.partialSyncs ?? 0],
+    ["sync_partial_err", replication?.refusedPartialSyncs ?? 0],
+  ];
+}
 
 function statsSection(call: Call, totals: ServerTotals): Fields {
   return [
@@ -366,7 +379,7 @@ function statsSection(call: Call, totals: ServerTotals): Fields {
     ["instantaneous_input_repl_kbps", "0.00"],
     ["instantaneous_output_repl_kbps", "0.00"],
     ["rejected_connections", totals.rejectedConnections],
-    ...SYNC,
+    ...syncFields(call),
     ["expired_keys", totals.expiredKeys],
     ["expired_subkeys", totals.expiredMembers],
     ["expired_stale_perc", totals.stalePercent.toFixed(2)],
@@ -413,21 +426,9 @@ function statsSection(call: Call, totals: ServerTotals): Fields {
   ];
 }
 
+/** The counts of synchronizations are in "stats" too, where Redis has them. */
 function replicationSection(call: Call): Fields {
-  return [
-    ...roleFields(call),
-    ["connected_slaves", 0],
-    ["master_failover_state", "no-failover"],
-    ["master_replid", call.replication?.id ?? call.server.runId],
-    ["master_replid2", call.replication?.id2 ?? "0".repeat(40)],
-    ["master_repl_offset", call.replication?.offset ?? 0],
-    ["second_repl_offset", call.replication?.secondOffset ?? -1],
-    ["repl_backlog_active", 0],
-    ["repl_backlog_size", parameterText(call.config, "repl-backlog-size")],
-    ["repl_backlog_first_byte_offset", 0],
-    ["repl_backlog_histlen", 0],
-    ...SYNC,
-  ];
+  return [...replicationFields(call), ...syncFields(call)];
 }
 
 function cpuSection(call: Call): Fields {
@@ -509,8 +510,8 @@ function hybridLogSection(call: Call): Fields {
     ["hybridlog_frame_bytes", FRAME_BYTES],
     ["hybridlog_regions", store.arena.regionCount],
     ["hybridlog_free_chunks", store.pool.freeChunks],
-    ["hybridlog_tiering", call.server.tier ? 1 : 0],
-    ...(call.server.tier ? tierFields(call.server.tier) : []),
+    ["hybridlog_tiering", call.cold.isOn ? 1 : 0],
+    ...(call.cold.isOn ? tierFields(call.cold.figures()) : []),
   ];
 }
 

@@ -3,7 +3,6 @@ import { token } from "../../base/bytes.ts";
 import type { Reply } from "../../protocol/reply.ts";
 import { SaveBegun } from "../../dispatch/services.ts";
 import type { Call } from "../../dispatch/call.ts";
-import { readMilliseconds } from "../../dispatch/timeouts.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import { Later, type Outcome } from "../../dispatch/spec.ts";
 
@@ -52,48 +51,6 @@ export function bgRewriteAof(call: Call, reply: Reply): Outcome | void {
       else to.error(failure);
     }),
   );
-  return Later;
-}
-
-/**
- * WAITAOF numlocal numreplicas timeout. Waits until the changes so far are on the local disk (numlocal 1), and on those of
- * `numreplicas` replicas, of which there are none. Replies how many of each have them.
- */
-export function waitAof(call: Call, reply: Reply): Outcome | void {
-  const { server, session } = call;
-  const local = call.argLong(1);
-  const replicas = call.argLong(2);
-  if (Number.isNaN(local) || Number.isNaN(replicas)) return reply.error(ErrorText.notInteger);
-  if (local < 0 || local > 1) return reply.error("ERR value is out of range, value must between 0 and 1");
-  if (replicas < 0) return reply.error("ERR value is out of range, must be positive");
-  const timeoutMs = readMilliseconds(call, reply, 3);
-  if (timeoutMs < 0) return;
-  const { persistence } = server;
-  if (local === 1 && persistence?.isAppending !== true)
-    return reply.error("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
-  let isSynced = false;
-  const synced = (to: Reply) => {
-    to.array(2);
-    to.integer(isSynced ? 1 : 0);
-    to.integer(0);
-  };
-  const end =
-    persistence?.isAppending === true
-      ? persistence.awaitSync(() => {
-          isSynced = true;
-          if (replicas === 0) server.endBlock?.(session, synced);
-        })
-      : null;
-  isSynced = end === null && persistence?.isAppending === true;
-  const isDone = (local === 0 || isSynced) && replicas === 0;
-  if (isDone || server.block === undefined || session.deniesBlocking) {
-    end?.();
-    return synced(reply);
-  }
-  server.block(session, timeoutMs, synced, () => {
-    end?.();
-    return true;
-  });
   return Later;
 }
 

@@ -16,6 +16,8 @@ import {
   STALE,
   BLOCKING,
 } from "../../dispatch/spec.ts";
+import { role } from "../replication/role.ts";
+import { waitAof } from "../replication/wait.ts";
 import * as server from "./server.ts";
 import * as config from "./config.ts";
 import * as monitor from "./monitor.ts";
@@ -39,12 +41,12 @@ const TRAITS = { group: "server", categories: [], docs: SERVER_DOCS };
 // biome-ignore format: a table, one command a line
 export const serverFamily: readonly CommandSpec[] = family(TRAITS, [
   { name: "TIME",                      arity:  1, flags: FAST | LOADING | STALE,             run: server.time },
-  { name: "ROLE",                      arity:  1, flags: FAST | LOADING | STALE | NO_SCRIPT, run: server.role, categories: ["admin", "dangerous"] },
+  { name: "ROLE",                      arity:  1, flags: FAST | LOADING | STALE | NO_SCRIPT, run: role, categories: ["admin", "dangerous"] },
   { name: "LOLWUT",                    arity: -1, flags: READONLY | FAST,                    run: server.lolwut },
   { name: "SHUTDOWN",                  arity: -1, flags: ADMIN | LOADING | STALE | ALLOW_BUSY | NO_SCRIPT | NO_MULTI, run: server.shutdown },
   { name: "SAVE",                      arity:  1, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING | NO_MULTI | ALL_SHARDS, run: persistence.save },
   { name: "BGREWRITEAOF",              arity:  1, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING | ASKS_THREADS, run: persistence.bgRewriteAof },
-  { name: "WAITAOF",                   arity:  4, flags: NO_SCRIPT | BLOCKING,               run: persistence.waitAof, categories: ["connection"] },
+  { name: "WAITAOF",                   arity:  4, flags: NO_SCRIPT | BLOCKING,               run: waitAof, categories: ["connection"] },
   { name: "BGSAVE",                    arity: -1, flags: ADMIN | NO_SCRIPT | NO_ASYNC_LOADING | ASKS_THREADS, run: persistence.backgroundSave },
   { name: "LASTSAVE",                  arity:  1, flags: FAST | LOADING | STALE,             run: persistence.lastSave, categories: ["admin", "dangerous"] },
   { name: "CONFIG", arity: -2, subcommands: [

@@ -1,5 +1,4 @@
 /** Commands about the server as a whole: TIME, ROLE, LOLWUT, SHUTDOWN. */
-import { roleOfReplica } from "../replication/replica-info.ts";
 import { Int64Kind } from "../../base/integers.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -14,15 +13,6 @@ export function time(call: Call, reply: Reply): void {
   reply.array(2);
   reply.text(String(seconds));
   reply.text(String(micros - seconds * 1e6));
-}
-
-export function role(call: Call, reply: Reply): void {
-  const { replication } = call;
-  if (replication?.isReplica === true) return roleOfReplica(call, reply, replication);
-  reply.array(3);
-  reply.text("master");
-  reply.integer(0);
-  reply.array(0);
 }
 
 const PICTURE = `

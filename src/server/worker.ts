@@ -138,11 +138,10 @@ class DataWorker implements ClientHost {
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
     const { regionBytes } = control.geometry;
-    this.collector = new Collector(
+    this.collector = this.services.collector = new Collector(
       () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * regionBytes,
       () => this.engine.clientBytes,
     );
-    this.services.collector = this.collector;
     this.mailbox = this.makeMailbox(start);
     const { mailbox, engine } = this;
     const { blocking, turn } = engine;

@@ -295,7 +295,7 @@ proc suite_wait_server_started {config_file stdout pid} {
         set log [exec cat $stdout]
         if {[regexp -- " PID: $pid.*Server initialized" $log]} { return 0 }
         if {[regexp {Failed listening on port|Address already in use} $log]} { return 1 }
-        if {![is_alive $pid]} {
+        if {[catch {exec kill -0 $pid}]} {
             catch {set errors [exec tail -3 [file join [file dirname $stdout] stderr]]}
             error "the server did not start: $errors"
         }

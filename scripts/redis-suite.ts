@@ -9,7 +9,7 @@
  *   --own-servers     a fresh server for every start_server block, and tests that the suite does not run against an
  *                     external server are run too. Without it: one server per unit, like `runtest --host --port`.
  *   --as-redis        the executable stands in place of src/redis-server, and the suite starts it with a redis.conf. All
- *                     tests are run, but those that need replicas or a cluster. The other programs (redis-cli,
+ *                     tests are run, but those that need a cluster, or replicas outside of the units about replication. The other programs (redis-cli,
  *                     redis-check-aof, redis-benchmark) are the installed ones.
  *   --tls             with --as-redis: over TLS. Needs the package tls of Tcl (tcl-tls) and openssl, for certificates of the
  *                     checkout's utils/gen-test-certs.sh
@@ -80,6 +80,22 @@ const FILE_UNITS = [
   "integration/dismiss-mem",
   "integration/logging",
   "integration/shutdown",
+];
+/** Units that start replicas of their own (--as-redis): their tests with the tags of replication are run. */
+const REPLICATION_UNITS = [
+  "integration/replication",
+  "integration/replication-2",
+  "integration/replication-3",
+  "integration/replication-4",
+  "integration/replication-psync",
+  "integration/replication-buffer",
+  "integration/psync2",
+  "integration/psync2-reg",
+  "integration/psync2-pingoff",
+  "integration/psync2-master-restart",
+  "integration/block-repl",
+  "integration/failover",
+  "unit/wait",
 ];
 /** Programs beside src/redis-server that tests start. */
 const TOOLS = ["redis-cli", "redis-check-aof", "redis-check-rdb", "redis-benchmark"];
@@ -261,6 +277,11 @@ function commandTemplate(): string {
   return [...common, ...ferriteCommand(), ...flags, ...settings].join(" ");
 }
 
+function deniedTags(unit: string): string {
+  if (!options.asRedis) return DENIED_TAGS;
+  return REPLICATION_UNITS.includes(unit) ? "-needs:cluster" : DENIED_TAGS_AS_REDIS;
+}
+
 async function runOnce(unit: string, server: Server | null, hung: readonly string[]): Promise<Event[]> {
   const eventsPath = join(checkout, "events");
   writeFileSync(eventsPath, "");
@@ -272,7 +293,7 @@ async function runOnce(unit: string, server: Server | null, hung: readonly strin
       ...(options.asRedis
         ? ["--baseport", String(options.port), "--portcount", "500"]
         : ["--host", "127.0.0.1", "--port", String(server?.port ?? options.port)]),
-      ...["--tags", options.asRedis ? DENIED_TAGS_AS_REDIS : DENIED_TAGS, ...(options.accurate ? ["--accurate"] : [])],
+      ...["--tags", deniedTags(unit), ...(options.accurate ? ["--accurate"] : [])],
       ...(options.tls ? ["--tls"] : []),
     ],
     {

@@ -35,6 +35,7 @@ import type { StagedValue } from "../store/large.ts";
 import { RecordType } from "../store/record.ts";
 import type { Section } from "../store/section.ts";
 import type { Call } from "./call.ts";
+import { EffectDialect, For } from "./effect-dialect.ts";
 import type { Session } from "./session.ts";
 
 /** Texts as they are written into an effect: "$3\r\nDEL\r\n". Made once, when a module is loaded. */
@@ -78,6 +79,7 @@ export class Effects {
   private staged: Buffer[] = [];
   /** Arguments that the command being written still lacks (EFFECTS-1). */
   private left = 0;
+  private readonly dialect = new EffectDialect();
   /** The only command of the unit so far is this request; end 0 = it is not. */
   private request: Buffer = NOTHING;
   private requestStart = 0;
@@ -115,9 +117,36 @@ export class Effects {
     return true;
   }
 
-  /** Begins a command of `count` arguments, its name included, in database `db`. */
-  begin(db: number, count: number): void {
+  /** True while replicas are sent what Redis 7.0 understands. */
+  get speaksRedis70(): boolean {
+    return this.stream !== null && !this.stream.isOwnDialect && !this.isMuted;
+  }
+
+  /** As `begins`, for a command that Redis 7.0 lacks. */
+  beginsNewer(call: Call, count: number): boolean {
+    if (!this.speaksRedis70) return this.begins(call, count);
+    if (this.log?.isOn !== true) return false;
+    this.beginFor(For.Log, call.db, count);
+    return true;
+  }
+
+  /** As `begins`, for a command that replicas which speak Redis 7.0 are sent instead. */
+  beginsInstead(call: Call, count: number): boolean {
+    if (!this.speaksRedis70) return false;
+    this.beginFor(For.Stream, call.db, count);
+    return true;
+  }
+
+  private beginFor(is: For, db: number, count: number): void {
     if (this.requestEnd !== 0) this.takeRequest();
+    // What goes before the command is for both: the SELECT of its database.
+    this.begin(db, count, is);
+  }
+
+  /** Begins a command of `count` arguments, its name included, in database `db`. */
+  begin(db: number, count: number, is: For = For.Both): void {
+    if (this.requestEnd !== 0) this.takeRequest();
+    this.dialect.end(this.at);
     if (CHECKS) assert(this.left === 0, "a command has as many arguments as it announced (EFFECTS-1)");
     if (this.commands === 0) {
       this.first = this.last = db;
@@ -127,6 +156,7 @@ export class Effects {
       if (db !== this.last) this.selectInUnit(db);
     }
     this.commands++;
+    if (is !== For.Both) this.dialect.begin(is, this.at);
     this.left = count;
     this.reserve(NUMBER_BYTES);
     this.line(STAR, count);
@@ -148,6 +178,7 @@ export class Effects {
     this.bytes.copyWithin(MULTI.length, 0, this.at);
     MULTI.copy(this.bytes, 0);
     this.at += MULTI.length;
+    this.dialect.shift(MULTI.length);
   }
 
   private selectInUnit(db: number): void {
@@ -330,20 +361,39 @@ export class Effects {
       return;
     }
     if (CHECKS) assert(this.left === 0, "a command has as many arguments as it announced (EFFECTS-1)");
+    this.dialect.end(this.at);
     if (this.commands > 1) {
       EXEC.copy(this.bytes, this.at);
       this.at += EXEC.length;
     }
-    if (this.commands > 0) this.append(this.bytes, 0, this.at, this.last);
+    if (!this.dialect.isEmpty) this.appendParts();
+    else if (this.commands > 0) this.append(this.bytes, 0, this.at, this.last);
     this.at = 0;
     this.commands = 0;
     if (this.bytes.length > MOST_BYTES) this.bytes = Buffer.allocUnsafeSlow(LEAST_BYTES);
   }
 
   private append(bytes: Buffer, from: number, to: number, last: number): void {
-    const { log, stream, first } = this;
-    if (log?.isOn === true) this.position = log.append(bytes, from, to, first, last);
-    if (stream !== null) this.of.session.changedUpTo = stream.append(bytes, from, to, first, last);
+    this.appendToLog(bytes, from, to, last);
+    this.appendToStream(bytes, from, to, last);
+  }
+  private appendToLog(bytes: Buffer, from: number, to: number, last: number): void {
+    const { log } = this;
+    if (log?.isOn === true) this.position = log.append(bytes, from, to, this.first, last);
+  }
+  private appendToStream(bytes: Buffer, from: number, to: number, last: number): void {
+    const { stream } = this;
+    if (stream !== null) this.of.session.changedUpTo = stream.append(bytes, from, to, this.first, last);
+  }
+
+  /** Some of the commands are for the log or for the stream alone. */
+  private appendParts(): void {
+    const { dialect, bytes, at, commands, last } = this;
+    const forLog = dialect.unitFor(For.Log, bytes, at, commands, MULTI, EXEC);
+    if (forLog !== null) this.appendToLog(forLog.bytes, forLog.from, forLog.to, last);
+    const forStream = dialect.unitFor(For.Stream, bytes, at, commands, MULTI, EXEC);
+    if (forStream !== null) this.appendToStream(forStream.bytes, forStream.from, forStream.to, last);
+    dialect.clear();
   }
 }
 

@@ -131,6 +131,8 @@ const SERVER: readonly Metric[] = [
   gauge("redis_start_time_seconds", "When the server started, s since the Unix epoch.", (f) => f.startedSeconds),
   gauge("redis_process_id", "Number of the process.", (f) => f.pid),
   gauge("ferrite_ready", "1: /readyz says that the server is ready.", (f) => f.notReady.length === 0),
+  gauge("ferrite_disk_used_ratio", "Used share of the disk of data_dir, 0 to 1.", (f) => f.disk?.usedRatio ?? NaN),
+  gauge("ferrite_disk_free_bytes", "Free space on the disk of data_dir.", (f) => f.disk?.freeBytes ?? NaN),
   counter("redis_cpu_user_seconds_total", "CPU time in user mode, s.", (f) => f.cpu.userSeconds),
   counter("redis_cpu_sys_seconds_total", "CPU time in the kernel, s.", (f) => f.cpu.systemSeconds),
   counter(
@@ -168,6 +170,11 @@ const CLIENTS: readonly Metric[] = [
   ),
   counter("redis_connections_received_total", "Connections since the start.", (f) => f.count.connections),
   counter("redis_rejected_connections_total", "Connections that were refused.", (f) => f.count.rejected),
+  counter(
+    "ferrite_delayed_connections_total",
+    "Connections that had to wait for their turn (server.accept_rate).",
+    (f) => f.count.delayed,
+  ),
   counter("redis_evicted_clients_total", "Clients closed because of maxmemory-clients.", (f) => f.count.evictedClients),
   counter(
     "redis_client_query_buffer_limit_disconnections_total",

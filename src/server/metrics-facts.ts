@@ -4,6 +4,7 @@
  */
 import { machine, release, totalmem, type } from "node:os";
 import type { Clock } from "../base/clock.ts";
+import { diskSpace } from "../base/disk-space.ts";
 import type { Config } from "../base/config/config.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { clientTable } from "../commands/families.ts";
@@ -95,6 +96,7 @@ export class MetricsFacts {
       nowSeconds: nowMs / 1000,
       certificates: this.host().tls,
       droppedLogLines: this.host().droppedLines,
+      disk: diskSpace(config.text("storage.data_dir")),
       count: this.counts(),
       clients: this.clients(),
       keys: this.keys(),
@@ -147,6 +149,7 @@ export class MetricsFacts {
       connections: cells.sum(Cell.connections),
       rejected: cells.sum(Cell.rejected),
       tlsFailures: cells.sum(Cell.tlsFailures),
+      delayed: cells.sum(Cell.delayed),
       commands: cells.sum(Cell.commands),
       inputBytes: cells.sum(Cell.inputBytes),
       outputBytes: cells.sum(Cell.outputBytes),

@@ -518,6 +518,7 @@ export abstract class StreamEntries extends Collection {
    * only whole nodes, and at most `limit` entries (0 = no limit). Returns the number of removed entries.
    */
   trim(most: number, least: StreamId, approximate: boolean, limit: number, references: References): number {
+    this.trimmed.length = 0;
     if (references === References.Acked) return this.trimAcked(most, least, approximate, limit);
     const [tree] = this.trees;
     if (!approximate) {
@@ -554,6 +555,7 @@ export abstract class StreamEntries extends Collection {
         tree.normalize();
         this.readId(this.first);
         this.dropReferences(this.first);
+        if (this.notesTrimmed) this.noteTrimmed();
       }
     }
     this.firstEntries = this.firstEntries > count ? this.firstEntries - count : 0;
@@ -570,6 +572,16 @@ export abstract class StreamEntries extends Collection {
     tree.seekRank(0);
     tree.normalize();
     this.markHere();
+  }
+
+  /** IDs that the last trim with References.Delete or Acked has removed, if it was to note them. */
+  readonly trimmed: StreamId[] = [];
+  notesTrimmed = false;
+
+  private noteTrimmed(): void {
+    const id = new StreamId();
+    id.copyFrom(this.first);
+    this.trimmed.push(id);
   }
 
   /** Frees the overflow values of `count` entries of the current leaf, from `at` on. */
@@ -616,6 +628,7 @@ export abstract class StreamEntries extends Collection {
       }
       this.seek(this.first);
       this.removeHere();
+      if (this.notesTrimmed) this.noteTrimmed();
       removed++;
     }
     return removed;

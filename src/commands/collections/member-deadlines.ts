@@ -250,7 +250,9 @@ export function logChanged(call: Call, { setting, dropping, removal, members }: 
   const { count, at } = changed;
   const isGone = due > 0 && due <= store.dueMs;
   const head = isGone ? 2 : due === 0 ? 4 : 5;
-  if (count === 0 || !effects.begins(call, head + count)) return count;
+  if (count === 0) return count;
+  // Replicas that know no deadlines of members hear when one is removed.
+  if (!(isGone ? effects.begins(call, head + count) : effects.beginsNewer(call, head + count))) return count;
   effects.constant(isGone ? removal : due === 0 ? dropping : setting).argument(call, 1);
   if (!isGone && due !== 0) effects.integer(due);
   if (!isGone) effects.constant(members).integer(count);

@@ -290,21 +290,26 @@ export function hsetex(call: Call, reply: Reply): Outcome | void {
 function logSetting(call: Call, first: number, due: number): void {
   const { effects, argCount } = call;
   const pairs = (argCount - first) >> 1;
-  const head = due === 0 ? 2 : due === KEEP_DEADLINE ? 5 : 6;
-  if (!effects.begins(call, head + pairs * 2)) return;
-  effects.constant(due === 0 ? HSET : HSETEX).argument(call, 1);
+  const isPlain = due === 0;
+  if (isPlain ? effects.begins(call, 2 + pairs * 2) : effects.beginsInstead(call, 2 + pairs * 2)) {
+    effects.constant(HSET).argument(call, 1);
+    for (let i = first; i < argCount; i++) effects.argument(call, i);
+  }
+  if (isPlain || !effects.beginsNewer(call, (due === KEEP_DEADLINE ? 5 : 6) + pairs * 2)) return;
+  effects.constant(HSETEX).argument(call, 1);
   if (due > 0) effects.constant(PXAT).integer(due);
-  else if (due !== 0) effects.constant(KEEPTTL);
-  if (due !== 0) effects.constant(FIELDS_EFFECT).integer(pairs);
+  else effects.constant(KEEPTTL);
+  effects.constant(FIELDS_EFFECT).integer(pairs);
   for (let i = first; i < argCount; i++) effects.argument(call, i);
 }
 
 /** HSET of the field in argument 2 to other bytes; HSETEX when the field keeps a deadline that it has. */
 export function logField(call: Call, hasDeadline: boolean, value: Uint8Array): void {
   const { effects } = call;
-  if (!effects.begins(call, hasDeadline ? 7 : 4)) return;
-  effects.constant(hasDeadline ? HSETEX : HSET).argument(call, 1);
-  if (hasDeadline) effects.constant(KEEPTTL).constant(FIELDS_EFFECT).integer(1);
+  if (hasDeadline ? effects.beginsInstead(call, 4) : effects.begins(call, 4))
+    effects.constant(HSET).argument(call, 1).argument(call, 2).bulk(value, 0, value.length);
+  if (!hasDeadline || !effects.beginsNewer(call, 7)) return;
+  effects.constant(HSETEX).argument(call, 1).constant(KEEPTTL).constant(FIELDS_EFFECT).integer(1);
   effects.argument(call, 2).bulk(value, 0, value.length);
 }
 

@@ -49,11 +49,21 @@ function putId(call: Call, id: StreamId): void {
 /** XADD of the entry `id`, whose fields begin at argument `first`. The stream was trimmed as `options` say. */
 export function logAdded(call: Call, options: TrimOptions, stream: StreamValue, id: StreamId, first: number): void {
   const { effects, argCount } = call;
-  const head = options.makesNone ? 3 : 2;
-  if (!effects.begins(call, head + trimArguments(options) + 1 + argCount - first)) return;
+  const head = (options.makesNone ? 3 : 2) + 1 + argCount - first;
+  const isNewer = isNewTrim(options);
+  if (isNewer && effects.beginsInstead(call, head)) putAdded(call, options, id, first, null);
+  if (isNewer) logTrimmedInstead(call, options, stream);
+  const count = head + trimArguments(options);
+  if (isNewer ? effects.beginsNewer(call, count) : effects.begins(call, count))
+    putAdded(call, options, id, first, stream);
+}
+
+/** `trimmed`: the stream that the command trims too; null = it trims none. */
+function putAdded(call: Call, options: TrimOptions, id: StreamId, first: number, trimmed: StreamValue | null): void {
+  const { effects, argCount } = call;
   effects.constant(XADD).argument(call, 1);
   if (options.makesNone) effects.constant(NOMKSTREAM);
-  if (options.trims) putTrim(call, options, stream);
+  if (options.trims && trimmed !== null) putTrim(call, options, trimmed);
   if (options.text === IdText.None || options.text === IdText.OpenSequence) putId(call, id);
   else effects.argument(call, first - 1);
   for (let i = first; i < argCount; i++) effects.argument(call, i);
@@ -62,9 +72,33 @@ export function logAdded(call: Call, options: TrimOptions, stream: StreamValue, 
 /** XTRIM, after it removed something. */
 export function logTrimmed(call: Call, options: TrimOptions, stream: StreamValue): void {
   const { effects } = call;
-  if (!effects.begins(call, 2 + trimArguments(options))) return;
+  const isNewer = isNewTrim(options);
+  if (isNewer) logTrimmedInstead(call, options, stream);
+  const count = 2 + trimArguments(options);
+  if (!(isNewer ? effects.beginsNewer(call, count) : effects.begins(call, count))) return;
   effects.constant(XTRIM).argument(call, 1);
   putTrim(call, options, stream);
+}
+
+/** Redis 7.0 knows no trim that looks at groups. */
+function isNewTrim({ trims, references }: TrimOptions): boolean {
+  return trims && references !== References.Keep;
+}
+
+/** The entries that such a trim has removed, one by one. */
+function logTrimmedInstead(call: Call, { references }: TrimOptions, stream: StreamValue): void {
+  const { effects } = call;
+  const { trimmed } = stream;
+  if (trimmed.length === 0 || !effects.speaksRedis70) return;
+  const groups = references === References.Delete ? [...stream.groupNames()] : [];
+  for (const name of groups) {
+    if (!effects.beginsInstead(call, 3 + trimmed.length)) return;
+    effects.constant(XACK).argument(call, 1).bulk(name, 0, name.length);
+    for (const id of trimmed) putId(call, id);
+  }
+  if (!effects.beginsInstead(call, 2 + trimmed.length)) return;
+  effects.constant(XDEL).argument(call, 1);
+  for (const id of trimmed) putId(call, id);
 }
 
 /** Number of arguments that `putTrim` writes. */

@@ -63,6 +63,7 @@ export function xadd(call: Call, reply: Reply): Outcome | void {
     return reply.error("ERR The ID specified in XADD is equal or smaller than the target stream top item");
   }
   stream.append(made, call, first, given >>> 1);
+  stream.notesTrimmed = call.effects.speaksRedis70;
   const trimmed = options.trims ? options.apply(stream) : 0;
   logAdded(call, options, stream, made, first);
   stream.finish();
@@ -168,6 +169,7 @@ export function xtrim(call: Call, reply: Reply): Outcome | void {
   const found = stream.begin(SMALL_CHANGE, false);
   if (found < 0) return refuse(call, reply, found);
   if (found === 0) return reply.integer(0);
+  stream.notesTrimmed = call.effects.speaksRedis70;
   const removed = options.apply(stream);
   if (removed > 0) logTrimmed(call, options, stream);
   stream.finish(removed > 0);

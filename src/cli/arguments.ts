@@ -110,12 +110,13 @@ export function parseInitArguments(argv: readonly string[]): InitArguments {
 export interface DoctorArguments {
   readonly server: ServerArguments;
   readonly json: boolean;
+  readonly fix: boolean;
 }
 
 /** Parses the arguments of `doctor`. It has the server's options, so that it checks what the server would use. */
 export function parseDoctorArguments(argv: readonly string[]): DoctorArguments {
   const { server, given } = parseServer(argv, optionsOf(commandSpec("doctor")));
-  return { server, json: given.has("json") };
+  return { server, json: given.has("json"), fix: given.has("fix") };
 }
 
 export interface HealthArguments {

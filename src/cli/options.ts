@@ -128,7 +128,10 @@ const COMMANDS: Readonly<Record<Subcommand, CommandSpec>> = {
     ...NO_SUBCOMMAND,
     name: "doctor",
     doc: "check the configuration and the machine for problems",
-    options: [option("json", "print the findings as JSON")],
+    options: [
+      option("json", "print the findings as JSON"),
+      option("fix", "make missing directories, and take rights from others that they must not have"),
+    ],
     hasServerOptions: true,
   },
   health: {

@@ -265,7 +265,7 @@ export class Blocking {
     return Later;
   }
 
-  /** Visits the clients that wait, whom a visit may unblock. */
+  /** Visits the clients that wait. A visit may end the wait of its client. */
   eachWaiting(visit: (session: Session, request: WaitingRequest) => void): void {
     for (const { session, request } of [...this.waits.values()]) visit(session, request);
   }

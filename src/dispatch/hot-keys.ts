@@ -31,7 +31,7 @@ export interface HotKeysReport {
   options: HotKeysOptions;
   isActive: boolean;
   durationMs: number;
-  /** Of all commands that have keys: time in microseconds, bytes. */
+  /** Time in microseconds, and network bytes, of all commands that have keys. */
   micros: number;
   bytes: number;
   /** Processor time of the process since the start, ms. */

@@ -19,7 +19,7 @@ export type Share = (typeof Share)[keyof typeof Share];
 
 /** Looks at another worker's word before this one sleeps: some tens of microseconds. */
 const TRIES = 1000;
-/** Sleep before a turn is given up, ms. On a busy machine a worker that only looks uses up the time that the others need. */
+/** A worker that waits for the others sleeps so long before it ends its turn, ms: spinning would take the time that they need. */
 const SLEEP_MS = 1;
 
 /** Bytes of the words of `workers` workers. */

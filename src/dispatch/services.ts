@@ -26,6 +26,7 @@ export interface ServerTotals {
   totalConnections: number;
   rejectedConnections: number;
   tlsFailures: number;
+  delayedConnections: number;
   totalCommands: number;
   netInputBytes: number;
   netOutputBytes: number;

@@ -38,7 +38,7 @@ export class Session {
   private hasAuthenticated = true;
   /** It may send commands: it has authenticated, or need not now. */
   authenticated = true;
-  /** Its commands need no check: it has authenticated as a user to whom nothing is denied. */
+  /** True while its commands need no check of rights: it has authenticated, and nothing is denied to its user. */
   isTrusted = true;
   /** The client's address and port, as CLIENT LIST shows them. */
   address = "";

@@ -256,6 +256,7 @@ export class EmbeddedServices implements ServerServices, ClientHost {
       totalConnections: this.connections - base.connections,
       rejectedConnections: 0,
       tlsFailures: 0,
+      delayedConnections: 0,
       totalCommands: engine.dispatcher.statistics.commands - base.commands,
       netInputBytes: engine.inputBytes - base.input,
       netOutputBytes: engine.outputBytes - base.output,

@@ -252,7 +252,7 @@ export class ChangeLog {
     return true;
   }
 
-  /** Has the log drained soon. Called without locks. */
+  /** Asks the draining thread to make room, or drains here. Called without locks. */
   makeRoom(): void {
     if (this.drainHere !== null) this.drainHere();
     else this.wake();

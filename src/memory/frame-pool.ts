@@ -47,7 +47,7 @@ const MASK_AT = 4;
 
 const FREE_KIND = 0;
 const KIND_MASK = 7;
-/** Of the free mask, by FrameSize: the number of its words, and the value of each word when all frames are free. */
+/** Words of a chunk's free mask, by FrameSize, and the value of each of them when all frames are free. */
 const MASK_WORDS = [0, 4, 1, 1, 1] as const;
 const FULL_MASK = [0, -1, 0xffff, 0x000f, 0x0001] as const;
 const DIRTY = 1 << 24;

@@ -168,6 +168,11 @@ const CLIENTS: readonly Metric[] = [
   ),
   counter("redis_connections_received_total", "Connections since the start.", (f) => f.count.connections),
   counter("redis_rejected_connections_total", "Connections that were refused.", (f) => f.count.rejected),
+  counter(
+    "ferrite_delayed_connections_total",
+    "Connections that had to wait for their turn (server.accept_rate).",
+    (f) => f.count.delayed,
+  ),
   counter("redis_evicted_clients_total", "Clients closed because of maxmemory-clients.", (f) => f.count.evictedClients),
   counter(
     "redis_client_query_buffer_limit_disconnections_total",

@@ -65,6 +65,8 @@ export interface Facts {
     readonly connections: number;
     readonly rejected: number;
     readonly tlsFailures: number;
+    /** Connections that waited for server.accept_rate. */
+    readonly delayed: number;
     readonly commands: number;
     readonly inputBytes: number;
     readonly outputBytes: number;

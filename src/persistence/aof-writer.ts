@@ -228,7 +228,7 @@ export class AofWriter {
   beginRewrite(): void {
     this.ranges = [];
   }
-  /** The rewrite came to nothing. */
+  /** The rewrite has failed or was ended: the old file stays. */
   abandonRewrite(): void {
     this.tail?.abandon();
     this.tail = this.ranges = null;

@@ -12,7 +12,7 @@ const SYNC_BYTES = 32 << 20;
 
 /** Facts about a data set that was written. */
 export interface Saved {
-  /** Of the change log at the cut, 0 without one. */
+  /** Position of the change log at the cut, 0 without a change log. */
   readonly position: number;
   readonly keys: number;
   readonly dropped: Dropped;

@@ -23,7 +23,7 @@ const FIELDS = [
   "cutChanges",
   /** 1 when a background save is to begin when it can. */
   "isScheduled",
-  /** Of the load at the start: wall ms of its begin; bytes of the file, and read so far. */
+  /** The load at the start: wall ms when it began, bytes of the file, and bytes read so far. */
   "loadBeganMs",
   "loadBytes",
   "loadedBytes",

@@ -45,6 +45,8 @@ export interface BusyHost {
   clients(): Iterable<BusyClient>;
   /** Descriptors of the listeners. */
   listeners(): readonly number[];
+  /** A connection was accepted from this listener. */
+  accepted(descriptor: number, listener: number): void;
   /** True when a new connection may be answered before the event loop has seen it. */
   mayAnswer(descriptor: number): boolean;
   /** Whether the user of a client (null = the default user) has the right to run the command. */
@@ -117,6 +119,7 @@ export class BusySockets {
   private accept(listener: number): void {
     const { sockets, host } = this;
     for (let descriptor = sockets.accept(listener); descriptor >= 0; descriptor = sockets.accept(listener)) {
+      host.accepted(descriptor, listener);
       this.add(descriptor, null).waits = !host.mayAnswer(descriptor);
     }
   }

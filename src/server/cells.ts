@@ -70,6 +70,8 @@ export const Cell = {
   deniedChannels: 48,
   /** Replicas whose connections are the worker's. */
   replicas: 49,
+  /** Connections that waited for accept_rate. */
+  delayed: 50,
   /** What worker-figures.ts publishes. Peak of the used memory of all workers, bytes. */
   peakBytes: 60,
   /** Entries of the slow log, and keys in the sketch of HOTKEYS. */

@@ -142,6 +142,7 @@ export class MetricsFacts {
       connections: cells.sum(Cell.connections),
       rejected: cells.sum(Cell.rejected),
       tlsFailures: cells.sum(Cell.tlsFailures),
+      delayed: cells.sum(Cell.delayed),
       commands: cells.sum(Cell.commands),
       inputBytes: cells.sum(Cell.inputBytes),
       outputBytes: cells.sum(Cell.outputBytes),

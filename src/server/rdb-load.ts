@@ -7,6 +7,7 @@ import { BadFile, FileReader } from "../base/file-reader.ts";
 import { FileFailure, type Files } from "../base/files.ts";
 import { OUT_OF_MEMORY, type RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { Loaded, type RdbLoader } from "../persistence/rdb-loader.ts";
+import { historyOf, type SavedHistory } from "../persistence/saved-history.ts";
 import type { Engine } from "./engine.ts";
 
 /** A slice ends after so long; a loader that found no memory is called again after a pause; ms. */
@@ -28,6 +29,8 @@ export interface RdbLoadRequest {
 export interface RdbLoadResult {
   readonly keys: number;
   readonly expired: number;
+  /** What its aux fields say of the replication; null = nothing. */
+  readonly history: SavedHistory | null;
   /** Offset behind the RDB part. */
   readonly end: number;
   /** Null when all went well. `offset` is -1 when the file could not be read. */
@@ -116,13 +119,14 @@ export class RdbLoad {
     reader.close();
     engine.publishCounters();
     const failure = failureOf(thrown ?? this.takeLibraries());
-    return { keys: loader.keys, expired: loader.expired, end: loader.rdb.offset, failure };
+    const { keys, expired, fields, rdb } = loader;
+    return { keys, expired, history: historyOf(fields), end: rdb.offset, failure };
   }
 }
 
 /** Result of a load that could not begin. */
 export function failedLoad(thrown: unknown): RdbLoadResult {
-  return { keys: 0, expired: 0, end: 0, failure: failureOf(thrown) };
+  return { keys: 0, expired: 0, history: null, end: 0, failure: failureOf(thrown) };
 }
 
 function failureOf(thrown: unknown): RdbLoadResult["failure"] {

@@ -56,9 +56,9 @@ export class ReplicaApply {
     private readonly host: ApplyHost,
   ) {}
 
-  /** The stream begins, or goes on, in the database that the facts say. `id` and `address` are those of its client. */
+  /** The stream begins, or goes on, in the database that the state says. `id` and `address` are those of its client. */
   begin(id: number, address: string): Client {
-    const { engine, facts } = this;
+    const { engine, state } = this;
     const transport = {
       write: (_bytes: Uint8Array, _offset: number, length: number) => length,
       end: () => this.host.failed("its client was closed"),
@@ -73,7 +73,7 @@ export class ReplicaApply {
     session.deniesBlocking = true;
     session.authenticateAs(SERVER_ITSELF);
     session.address = address;
-    session.db = facts.database;
+    session.db = state.streamDatabase;
     session.createdMs = engine.clock.wallMs();
     this.client = client;
     this.isRunning = true;
@@ -197,7 +197,6 @@ export class ReplicaApply {
     if (client.isSuspended) return;
     this.isBusy = false;
     if (this.isOwed) this.appendUnit();
-    this.facts.database = client.session.db;
     if (this.ended !== null) this.endNow();
     else if (client.isClosing) this.host.failed("a command that cannot be read");
   }
@@ -214,6 +213,8 @@ export class ReplicaApply {
   private appendUnit(): void {
     const { units } = this;
     this.isOwed = false;
+    // First: who goes on before a SELECT in the database behind it misses nothing.
+    this.state.streamDatabase = this.client!.session.db;
     this.state.stream.appendVerbatim(units.bytes, units.from, units.to);
   }
 

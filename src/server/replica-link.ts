@@ -292,7 +292,7 @@ export class ReplicaLink {
     this.isLoading = true;
     // From here on the old data is going.
     this.hasHistory = false;
-    this.facts.database = spool.database;
+    this.state.streamDatabase = spool.database;
     host.log.info("MASTER <-> REPLICA sync: Flushing old data, Loading DB in memory");
     this.synced = { ...this.synced!, path: spool.path };
     host.load(this.synced);

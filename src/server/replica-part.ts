@@ -96,6 +96,11 @@ export class ReplicaPart {
     }
   }
 
+  /** The server ends: nothing more is applied. */
+  stop(): void {
+    this.link.unfollow(() => {});
+  }
+
   /** The stream's commands are those of a client, which CLIENT LIST shows. */
   private beginStream(address: string): void {
     const { host } = this;

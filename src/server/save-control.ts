@@ -34,7 +34,7 @@ export class SaveControl {
   constructor(
     private readonly config: Config,
     private readonly log: Logger,
-    control: Control,
+    private readonly control: Control,
     private readonly cells: Cells,
     private readonly snapshots: SnapshotControl,
   ) {
@@ -82,6 +82,8 @@ export class SaveControl {
 
   /** Begins a scheduled save, or one that a save point asks for. */
   private look(): void {
+    // A replica loads the data of its primary: what is there is a part of it.
+    if (this.control.isLoading) return;
     if (this.saves.get("isScheduled") === 0 && !this.isSavePointReached() && !this.schedule!.isDue()) return;
     if (!this.snapshots.state.claim()) return;
     this.saves.set("isScheduled", 0);

@@ -234,6 +234,7 @@ export class Services implements ServerServices {
       totalConnections: cells.sum(Cell.connections) - base.totalConnections,
       rejectedConnections: cells.sum(Cell.rejected) - base.rejectedConnections,
       tlsFailures: cells.sum(Cell.tlsFailures),
+      delayedConnections: cells.sum(Cell.delayed),
       totalCommands: cells.sum(Cell.commands) - base.totalCommands,
       netInputBytes: cells.sum(Cell.inputBytes) - base.netInputBytes,
       netOutputBytes: cells.sum(Cell.outputBytes) - base.netOutputBytes,

@@ -100,7 +100,11 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     max_memory_bytes: config.maxMemoryBytes,
   });
 
-  const reserved = DESCRIPTORS_RESERVED + workers * DESCRIPTORS_PER_WORKER;
+  const hasAdminDoor = config.number("server.admin_port") !== 0 || config.text("server.unix_socket") !== "";
+  const reserved =
+    DESCRIPTORS_RESERVED +
+    workers * DESCRIPTORS_PER_WORKER +
+    (hasAdminDoor ? config.number("server.admin_clients") : 0);
   const clientsPossible = descriptors > 0 ? Math.max(1, descriptors - reserved) : Number.MAX_SAFE_INTEGER;
   if (config.number("server.maxclients") > clientsPossible) {
     log.warn(
@@ -154,16 +158,19 @@ function regionsFor(maxMemory: number, regionBytes: number): number {
 
 /** Binds every address once without sharing it, and closes it again. Throws StartupError when an address is in use. */
 async function tryBind(config: Config): Promise<void> {
-  for (const port of [config.number("server.port"), config.tlsPort]) {
-    if (port === 0) continue;
-    for (const { host, optional } of config.bindHosts) {
-      try {
-        Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
-      } catch (thrown) {
-        const code = errorCode(thrown);
-        if (!optional || code === "EADDRINUSE") throw listenFailed(host, port, code, "");
-      }
-    }
+  for (const port of [config.number("server.port"), config.tlsPort])
+    if (port !== 0) for (const { host, optional } of config.bindHosts) bindOnce(host, port, optional);
+  const adminPort = config.number("server.admin_port");
+  if (adminPort !== 0) bindOnce(config.text("server.admin_bind"), adminPort, false);
+}
+
+/** `isOptional`: the address may be one that this machine does not have. */
+function bindOnce(host: string, port: number, isOptional: boolean): void {
+  try {
+    Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
+  } catch (thrown) {
+    const code = errorCode(thrown);
+    if (!isOptional || code === "EADDRINUSE") throw listenFailed(host, port, code, "");
   }
 }
 
@@ -297,7 +304,7 @@ class Supervisor {
     for (let worker = 0; worker < this.facts.workers; worker++)
       this.send(worker, { kind: "listen", tls: this.tls.served });
     await listening;
-    if (recovered !== null) await this.aof.begin(recovered);
+    if (recovered !== null) await this.aof.begin(recovered, this.replication);
     else if (hasFile) await this.loadData();
     // Before the first change of a client.
     this.saves.noteLoaded(recovered?.position ?? -1);
@@ -324,10 +331,12 @@ class Supervisor {
     const hosts = config.bindHosts.map(({ host }) => host).join(", ");
     const port = config.number("server.port");
     const path = config.text("server.unix_socket");
+    const adminPort = config.number("server.admin_port");
     const places = [
       ...(port === 0 ? [] : [`tcp: ${hosts} port ${port}`]),
       ...(config.tlsPort === 0 ? [] : [`tls: ${hosts} port ${config.tlsPort}`]),
       ...(path === "" ? [] : [`unix: ${path}`]),
+      ...(adminPort === 0 ? [] : [`admin: ${config.text("server.admin_bind")} port ${adminPort}`]),
     ];
     return `Ready to accept connections ${places.join(", ")}, ${this.facts.workers} workers`;
   }
@@ -365,11 +374,15 @@ class Supervisor {
     const path = findData(realFiles, this.logs.target("persistence"), this.places);
     if (path === "") return;
     state.set("loadBytes", realFiles.stat(path)?.bytes ?? 0);
-    await this.loadRdb({ path, isPreamble: false });
+    // A replica does not decide itself that a key goes.
+    const { isReplica } = this.replication;
+    const { history, expired } = await this.loadRdb({ path, isPreamble: false, isReplicas: isReplica });
+    // Replicas of a primary would keep what was left out.
+    if (history !== null && (isReplica || expired === 0)) this.replication.restore(history);
   }
 
   /** Loads an RDB file in all workers. Throws StartupError when it is damaged or does not fit. */
-  private async loadRdb(request: RdbLoadRequest): Promise<void> {
+  private async loadRdb(request: RdbLoadRequest): Promise<Pick<RdbLoadResult, "history" | "expired">> {
     const beganMs = systemClock.monotonicMs();
     const loaded = this.expect("loadedRdb", this.facts.workers);
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "loadRdb", request });
@@ -388,6 +401,7 @@ class Supervisor {
     this.logs
       .target("persistence")
       .info(`DB loaded from disk: ${request.path}, ${keys} keys, ${expired} expired keys left out, ${seconds} s`);
+    return { history: results[0]!.history, expired };
   }
   private readonly rdbResults: RdbLoadResult[] = [];
 
@@ -605,6 +619,7 @@ class Supervisor {
     this.saves.stop();
     this.primary.stop();
     const isSafe = await this.aof.stop();
+    if (isSafe) this.aof.noteHistory(this.replication);
     this.exit(isSafe ? 0 : 1);
   }
 
@@ -612,6 +627,8 @@ class Supervisor {
   private stopBySignal(signal: string): void {
     if (this.stopping || this.saving !== "") return;
     if (!this.isReady) return this.stopEarly(signal);
+    // A replica that loads the data of its primary has nothing that is worth a file.
+    if (this.memory.control.isLoading) return this.stop(signal);
     this.saving = signal;
     this.manager.stopping();
     this.send(0, { kind: "saveLast" });

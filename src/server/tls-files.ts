@@ -97,7 +97,7 @@ export function readTlsOf(config: Config, files: Files, valueOf: (name: string) 
   return { options, server: factsOf(chain[0]!), authority: first === undefined ? null : factsOf(first) };
 }
 
-/** Has CONFIG SET refuse settings with which TLS could not be served. */
+/** Makes CONFIG SET refuse settings with which TLS would not work. */
 export function checkTlsSettings(config: Config, files: Files, log: Logger): void {
   config.addJointCheck({
     names: TLS_KEYS,

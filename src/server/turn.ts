@@ -87,7 +87,7 @@ export interface Gate {
   work(): void;
 }
 
-/** In the place of an output whose reply has left. */
+/** Takes the place of an output whose gathered reply was sent before the end of the turn (sendEarly). */
 const SENT: Outlet = { sendGathered: () => {}, send: () => {}, released: () => {}, drop: () => {}, freeSpan: 0 };
 
 /** A connection that continues in a later turn. */

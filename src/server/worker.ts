@@ -2,15 +2,8 @@
  * Data worker: a thread with its own listener, its own engine over the shared memory, and the background work of its home
  * shards. start.ts starts it. It is never terminated or restarted.
  */
-import { chmodSync, rmSync } from "node:fs";
 import { receiveMessageOnPort } from "node:worker_threads";
-import type {
-  Socket,
-  TCPSocketConnectOptions,
-  TCPSocketListener,
-  TCPSocketListenOptions,
-  UnixSocketListener,
-} from "bun";
+import type { Socket, TCPSocketConnectOptions } from "bun";
 import { systemClock } from "../base/clock.ts";
 import { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
@@ -26,11 +19,13 @@ import { ChangeLog } from "../memory/change-log.ts";
 import { Control } from "../memory/control.ts";
 import { DebugSwitch, isDebugSwitchOn } from "../memory/debug-switches.ts";
 import { ErrorText } from "../protocol/errors.ts";
+import { Admission } from "./admission.ts";
 import { AofLoad, type LoadRequest } from "./aof-load.ts";
 import { BusySockets } from "./busy-sockets.ts";
 import { Cell } from "./cells.ts";
 import { Client, type ClientHost, type Transport } from "./client.ts";
 import { Collector } from "./collector.ts";
+import { Door, Doors, isAdminDoor, onEachHost } from "./doors.ts";
 import { Engine } from "./engine.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { Answer, MonitorBatch, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
@@ -64,10 +59,6 @@ const REST_MS = 2;
 
 type ClientSocket = Socket<Client>;
 
-/** How a connection comes to a worker. */
-const Door = { Tcp: 0, Unix: 1, Tls: 2 } as const;
-type Door = (typeof Door)[keyof typeof Door];
-
 function postToMain(message: ToMain): void {
   self.postMessage(message);
 }
@@ -84,7 +75,8 @@ class DataWorker implements ClientHost {
   private readonly log: Logger;
   readonly clients = new Map<number, Client>();
   private readonly figures: WorkerFigures;
-  private readonly listeners: (TCPSocketListener<Client> | UnixSocketListener<Client>)[] = [];
+  private doors!: Doors;
+  private admission!: Admission;
   private maintainScheduled = false;
   private readonly collector: Collector;
   private readonly mailbox: Mailbox;
@@ -184,7 +176,8 @@ class DataWorker implements ClientHost {
         limits: engine.parser.limits,
         state: engine.scripts.state,
         clients: () => this.clients.values(),
-        listeners: () => this.listeners.map(descriptorOf).filter((descriptor) => descriptor >= 0),
+        listeners: () => this.doors.descriptors,
+        accepted: (descriptor, listener) => this.doors.noteAccepted(descriptor, listener),
         mayAnswer: (descriptor) =>
           engine.users.defaultUser.isOpen &&
           (!config.flag("server.protected_mode") || native.isFromLoopback(descriptor)),
@@ -201,7 +194,7 @@ class DataWorker implements ClientHost {
 
   /** Hands a connection that was accepted by a system call to the event loop, with the bytes of it that were read. */
   private adopt(descriptor: number, bytes: Buffer): void {
-    const handlers = this.handlers(Door.Tcp);
+    const handlers = this.handlers(this.doors.takeAccepted(descriptor));
     const open = (socket: ClientSocket) => {
       handlers.open(socket);
       if (bytes.length > 0) handlers.data(socket, Buffer.from(bytes));
@@ -217,14 +210,15 @@ class DataWorker implements ClientHost {
     this.answerWhileBusy(native);
     this.collector.begin();
     this.services.tick();
-    this.listenTcp();
+    this.admission = new Admission(this.config, this.facts.workers, systemClock);
+    this.doors = new Doors(this.config, this.worker, (door) => this.handlers(door));
+    this.doors.open();
     if (tls !== null) {
       this.tls = new TlsListeners(native, this.tlsHandlers());
       this.noteCertificates(tls);
       const port = this.config.tlsPort;
-      this.onEachHost((host) => this.tls!.open(host, port, tls.options));
+      onEachHost(this.config, (host) => this.tls!.open(host, port, tls.options));
     }
-    this.listenUnix();
     const every = () => setInterval(() => this.maintain(), this.config.number("storage.expire_check_interval"));
     let timer = every();
     this.config.onChange("storage.expire_check_interval", () => {
@@ -233,45 +227,6 @@ class DataWorker implements ClientHost {
     });
   }
   private tls: TlsListeners | null = null;
-
-  /** Calls `open` with each configured address. An optional address may fail. */
-  private onEachHost(open: (host: string) => void): void {
-    for (const { host, optional } of this.config.bindHosts) {
-      try {
-        open(host);
-      } catch (thrown) {
-        if (!optional) throw thrown;
-      }
-    }
-  }
-
-  private listenTcp(): void {
-    const port = this.config.number("server.port");
-    if (port === 0) return;
-    this.onEachHost((hostname) => {
-      // Bun accepts reusePort here, but the types of Bun 1.4.5 lack it.
-      const options: TCPSocketListenOptions<Client> & { reusePort: boolean } = {
-        hostname,
-        port,
-        reusePort: true,
-        socket: this.handlers(Door.Tcp),
-      };
-      this.listeners.push(Bun.listen<Client>(options));
-    });
-  }
-
-  private listenUnix(): void {
-    const unix = this.config.text("server.unix_socket");
-    // A path can have only one listener. It is the first worker's.
-    if (unix === "" || this.worker !== 0) return;
-    rmSync(unix, { force: true });
-    const permissions = this.config.number("server.unix_socket_perm");
-    // Other users cannot connect before the permissions are set. With 0 the permissions are those of the umask.
-    const umask = permissions === 0 ? process.umask() : process.umask(0o077);
-    this.listeners.push(Bun.listen<Client>({ unix, socket: this.handlers(Door.Unix) }));
-    process.umask(umask);
-    if (permissions !== 0) chmodSync(unix, permissions);
-  }
 
   /** As handlers, for TLS. `open` comes before the handshake, and `data` only after it. */
   private tlsHandlers() {
@@ -357,7 +312,8 @@ class DataWorker implements ClientHost {
     }
     if (this.log.level <= DEBUG)
       this.log.debug("client connected", { client: id, addr: client.address, laddr: client.localAddress });
-    if (door === Door.Tls) this.handshakes.set(client, client.session.activeMs);
+    // Who looks after a server that is full must not be the one that is evicted.
+    client.session.noEvict = isAdminDoor(door);
     this.clients.set(id, client);
     this.services.countClients(1);
     const keepAlive = this.config.number("server.tcp_keepalive");
@@ -365,6 +321,30 @@ class DataWorker implements ClientHost {
       socket.setNoDelay(true);
       if (keepAlive > 0) socket.setKeepAlive(true, keepAlive * 1000);
     }
+    this.admit(socket, door);
+  }
+
+  /** Serves a connection, at once or when it is its turn (admission.ts). */
+  private admit(socket: ClientSocket, door: Door): void {
+    const client = socket.data;
+    let isHeld = false;
+    const begin = () => {
+      client.session.activeMs = systemClock.monotonicMs();
+      if (door === Door.Tls) this.handshakes.set(client, client.session.activeMs);
+      if (isHeld) socket.resume();
+    };
+    if (isAdminDoor(door)) return begin();
+    this.admission.admit({
+      get isClosed() {
+        return client.isClosed;
+      },
+      hold: () => {
+        isHeld = true;
+        socket.pause();
+        this.engine.cells.set(Cell.delayed, this.admission.delayed);
+      },
+      serve: begin,
+    });
   }
 
   /** The clients whose handshake is not complete, with the time at which they came. */
@@ -422,8 +402,10 @@ class DataWorker implements ClientHost {
 
   /** The error that refuses this connection, "" = it is accepted. */
   private refusal(socket: ClientSocket, door: Door): string {
-    if (this.services.connectedClients() >= this.services.maxClients) return ErrorText.maxClients;
-    return door === Door.Tcp && this.isForeign(socket) ? ErrorText.protectedMode : "";
+    const { services } = this;
+    if (!this.admission.hasPlace(services.connectedClients(), services.maxClients, isAdminDoor(door)))
+      return ErrorText.maxClients;
+    return (door === Door.Tcp || door === Door.Admin) && this.isForeign(socket) ? ErrorText.protectedMode : "";
   }
 
   /** True when protected mode refuses the connection. */
@@ -601,9 +583,10 @@ class DataWorker implements ClientHost {
 
   /** Sends the queued replies, stops listening, and closes all connections. */
   stop(): void {
+    this.replica.stop();
     this.engine.turn.finish();
     if (this.config.flag("server.heap_profiling")) this.profiles.heap();
-    for (const listener of this.listeners) listener.stop(false);
+    this.doors.stop();
     this.tls?.stop();
     for (const client of this.clients.values()) client.transport.end();
     setTimeout(() => postToMain({ kind: "stopped", worker: this.worker }), STOP_DELAY_MS);

@@ -108,7 +108,7 @@ export class HybridLog {
     }
   }
 
-  /** Has a segment without live records cleaned next, unless another one is being cleaned. */
+  /** Begins to clean a segment that has no live records left, unless another one is being cleaned. */
   private releaseDead(shard: Shard, segment: number): void {
     if (segment === shard.logSegment || shard.cleanSegment !== 0) return;
     this.beginCleaning(shard, segment);

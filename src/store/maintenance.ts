@@ -263,7 +263,7 @@ export class Maintenance {
     return begun !== 0 && (isDone || hasAdvanced);
   }
 
-  /** Of some shards drawn at random, the one with the most dead records in bins; null = none of them has any. */
+  /** Draws some shards at random. Returns the one with the most dead records in bins, null when none has any. */
   private mostDead(): Shard | null {
     const { store } = this;
     let best: Shard | null = null;

@@ -51,7 +51,7 @@ const REACH = ENTRIES_MAX * 4;
 export class MemberPrefetch {
   /** Members looked up. */
   count = 0;
-  /** Those of the command that runs: the next one to seek, and the end. */
+  /** Members of the command that runs: number of the next one to seek, and of the first behind them. */
   next = 0;
   end = 0;
   /** Hash of the member last sought. */
@@ -121,7 +121,7 @@ export class MemberPrefetch {
     const isSorted = type === RecordType.SortedSet;
     if (!isSorted && type !== RecordType.Set && type !== RecordType.Hash) return false;
     const root: Ref = nodeOf(m, w);
-    // What was read of the root for the preceding command is good enough: the lock is only read again for another tree.
+    // The root was read for the preceding command already: whether the shard is locked is read again only for another tree.
     if (root === this.root && shard === this.shard) return this.height > 0;
     const isCached = root === this.lastRoot;
     this.root = root;

@@ -42,7 +42,7 @@ export type Encoding = (typeof Encoding)[keyof typeof Encoding];
 
 export const HAS_DEADLINE = 1;
 const DEAD = 2;
-/** Parity of the last snapshot that has seen the record. It goes along when the record is relocated. */
+/** The record's parity: see snapshot.ts. A record that is relocated keeps it. */
 export const PARITY = 4;
 /** The string was changed in place, or created by such a command (APPEND, SETRANGE): Redis calls it "raw", however short. */
 export const GROWN = 8;

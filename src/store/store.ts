@@ -476,7 +476,7 @@ export class Store implements DueKeys {
   private placeAnew(type: RecordType, encoding: Encoding, flags: number, units: number, how: number): number {
     const { at } = this;
     const { shard, key, address: old } = at;
-    // A new record is none of a snapshot's.
+    // A new record is younger than the cut of any snapshot (SNAPSHOT-1).
     if (old === NO_ADDRESS) flags |= shard.parity;
     const isAdmitted = (how & ADMITTED) !== 0;
     const address = this.log.append(shard, units, isAdmitted);

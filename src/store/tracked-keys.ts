@@ -136,7 +136,7 @@ export class TrackedKeys {
     return Tracked.New;
   }
 
-  /** Word of the item of `slot`, or of the free place where it belongs; -1 = there is none. The views are turned to it. */
+  /** Word, in `pages.m`, of the item of `slot`, or of the free place where it belongs; -1 = there is none. */
   private placeOf(tracked: Ref, slot: number): number {
     const { pages } = this;
     const block = this.pages.wordOf(tracked, KEY_BLOCK);

@@ -5,7 +5,7 @@
  * Method: the executable over real sockets. Old connections, and new ones that come meanwhile.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { ask, type RespClient } from "../support/resp.ts";
+import { ask, RespClient } from "../support/resp.ts";
 import { type Server, startFerrite } from "../support/servers.ts";
 
 const SETTINGS = { "server.busy_reply_threshold": "100", "server.script_memory_limit": "64mb" };
@@ -169,3 +169,22 @@ test.each([1, 2])("SHUTDOWN NOSAVE ends a server whose script has written, %d wo
   expect((await server.exited).code).toBe(0);
   await running;
 });
+
+test("who comes through the Unix socket while the only worker is busy is one of that socket", async () => {
+  const server = await startFerrite({ workers: 1, settings: { ...SETTINGS, unixsocket: "busy.sock" } });
+  try {
+    const [runner, other] = [await server.connect(), await server.connect()];
+    const running = ask(runner, "EVAL", "while true do end", "0");
+    expect(await until(other, isBusy, "PING")).toBe(BUSY);
+    const local = await RespClient.connect({ path: `${server.dataDir}/busy.sock` });
+    expect(await ask(local, "PING")).toBe(BUSY);
+    expect(await ask(local, "SCRIPT", "KILL")).toBe("+OK");
+    expect(await running).toStartWith("-ERR Script killed by user");
+    expect(await until(local, (reply) => !isBusy(reply), "CLIENT", "INFO")).toMatch(
+      / addr=\S*busy\.sock:0 .* flags=\S*U/,
+    );
+    for (const client of [runner, other, local]) client.close();
+  } finally {
+    await server.stop();
+  }
+}, 30_000);

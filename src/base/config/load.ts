@@ -482,6 +482,9 @@ function validate(config: Config, warnings: string[]): void {
       `${where("server.port")} is 0, server.unix_socket is empty and TLS is off: there is nothing to listen on`,
     );
   }
+  const adminPort = config.number("server.admin_port");
+  if (adminPort !== 0 && (adminPort === config.number("server.port") || adminPort === config.tlsPort))
+    problems.push(`${where("server.admin_port")} is the port of other clients too`);
   if (config.tlsPort !== 0) problems.push(...tlsProblems(config, where));
   const mutable = config.number("storage.hybridlog_mutable_size");
   const readOnly = config.number("storage.hybridlog_readonly_size");

@@ -327,6 +327,30 @@ const SERVER = [
     aliases: ["server.max_connections"],
     doc: "Most clients at a time. A further client gets `ERR max number of clients reached` and is closed.",
   }),
+  key("server.admin_port", {
+    type: "int",
+    default: 0,
+    max: 65535,
+    doc: "A further port, for administrators: its connections have places beyond maxclients, do not wait for accept_rate, and are not evicted (as after CLIENT NO-EVICT ON). Those of unix_socket are treated alike. 0: none.",
+  }),
+  key("server.admin_bind", {
+    type: "string",
+    default: "127.0.0.1",
+    doc: "Address of admin_port.",
+  }),
+  key("server.admin_clients", {
+    type: "int",
+    default: 16,
+    max: 1024,
+    doc: "Places beyond maxclients that only connections of admin_port and unix_socket can take.",
+  }),
+  key("server.accept_rate", {
+    type: "int",
+    default: 0,
+    unit: "connections a second",
+    runtime: true,
+    doc: "New connections that are served a second, over all workers. Further ones stay connected and wait for their turn, in the order in which they came, so that a storm of them does not stall the clients that are there. 0: no limit.",
+  }),
   key("server.databases", {
     type: "int",
     default: 16,

@@ -49,7 +49,7 @@ const COUNT_DEFAULT = 10;
 const STAR = 42;
 /** More than a packed value has entries. */
 const PACKED_MAX = 1024;
-/** Of the entries of a packed value: position of the hash and rank, as one number each. */
+/** A number for each entry of a packed value: the position of its hash, and its rank. */
 let places = new Float64Array(128);
 
 /** The current page. One per thread. */

@@ -364,6 +364,14 @@ function syncFields({ replication }: Call): Fields {
   ];
 }
 
+/** Connections that were refused, and those that had to wait for their turn. */
+function heldOff({ rejectedConnections, delayedConnections }: ServerTotals): Fields {
+  return [
+    ["rejected_connections", rejectedConnections],
+    ["delayed_connections", delayedConnections],
+  ];
+}
+
 function statsSection(call: Call, totals: ServerTotals): Fields {
   return [
     ["total_connections_received", totals.totalConnections],
@@ -377,7 +385,7 @@ function statsSection(call: Call, totals: ServerTotals): Fields {
     ["instantaneous_output_kbps", totals.outputKbps.toFixed(2)],
     ["instantaneous_input_repl_kbps", "0.00"],
     ["instantaneous_output_repl_kbps", "0.00"],
-    ["rejected_connections", totals.rejectedConnections],
+    ...heldOff(totals),
     ...syncFields(call),
     ["expired_keys", totals.expiredKeys],
     ["expired_subkeys", totals.expiredMembers],

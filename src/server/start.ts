@@ -628,7 +628,7 @@ class Supervisor {
     if (this.stopping || this.saving !== "") return;
     if (!this.isReady) return this.stopEarly(signal);
     // A replica that loads the data of its primary has nothing that is worth a file.
-    if (this.memory.control.isLoading) return this.stop(signal);
+    if (this.memory.control.isLoading) return void this.stop(signal, true);
     this.saving = signal;
     this.manager.stopping();
     this.send(0, { kind: "saveLast" });

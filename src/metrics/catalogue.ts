@@ -131,6 +131,8 @@ const SERVER: readonly Metric[] = [
   gauge("redis_start_time_seconds", "When the server started, s since the Unix epoch.", (f) => f.startedSeconds),
   gauge("redis_process_id", "Number of the process.", (f) => f.pid),
   gauge("ferrite_ready", "1: /readyz says that the server is ready.", (f) => f.notReady.length === 0),
+  gauge("ferrite_disk_used_ratio", "Used share of the disk of data_dir, 0 to 1.", (f) => f.disk?.usedRatio ?? NaN),
+  gauge("ferrite_disk_free_bytes", "Free space on the disk of data_dir.", (f) => f.disk?.freeBytes ?? NaN),
   counter("redis_cpu_user_seconds_total", "CPU time in user mode, s.", (f) => f.cpu.userSeconds),
   counter("redis_cpu_sys_seconds_total", "CPU time in the kernel, s.", (f) => f.cpu.systemSeconds),
   counter(

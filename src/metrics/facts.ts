@@ -1,4 +1,5 @@
 /** What the metrics are made of. The server reads it from shared memory once a scrape (server/metrics-facts.ts). */
+import type { DiskSpace } from "../base/disk-space.ts";
 import type { Certificates } from "../dispatch/services.ts";
 
 export interface DatabaseFacts {
@@ -59,6 +60,8 @@ export interface Facts {
   readonly uptimeSeconds: number;
   readonly certificates: Certificates | null;
   readonly droppedLogLines: number;
+  /** Of the data directory; null where the system does not tell. */
+  readonly disk: DiskSpace | null;
   readonly nowSeconds: number;
   /** Sums over all workers since the start. */
   readonly count: {

@@ -13,9 +13,11 @@ import { loadShareBytes } from "../dispatch/load-share.ts";
 import type { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
+import { noteHistory, takeHistory } from "../persistence/saved-history.ts";
 import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { makeRing, ringPath } from "../persistence/ring-file.ts";
 import type { LoadResult } from "./aof-load.ts";
+import type { ReplicationState } from "../replication/state.ts";
 import { AofLog } from "./aof-log.ts";
 import { newLogId, type RecoveredAof, recoverAof } from "./aof-recovery.ts";
 import type { ToMain, ToWorker } from "./messages.ts";
@@ -32,7 +34,7 @@ const LOAD_FAILED = "ERR Error trying to load the AOF files, check server logs."
 export interface AofHost {
   readonly workers: number;
   send(worker: number, message: ToWorker, transfer?: MessagePort[]): void;
-  loadRdb(request: RdbLoadRequest): Promise<void>;
+  loadRdb(request: RdbLoadRequest): Promise<unknown>;
   /** Writes the data as of some position of the change log to a file of that name. */
   writeBase(name: string): Promise<AofBase>;
 }
@@ -124,8 +126,10 @@ export class AofControl {
   }
 
   /** Loads the file, and has changes appended to it from then on. */
-  async begin(recovered: RecoveredAof): Promise<void> {
+  async begin(recovered: RecoveredAof, replication: ReplicationState): Promise<void> {
+    const history = takeHistory(realFiles, dirname(recovered.path), recovered);
     await this.load(recovered);
+    if (history !== null) replication.restore(history);
     await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
   }
 
@@ -330,6 +334,18 @@ export class AofControl {
     await aof!.stop();
     await aof!.rewriting;
     this.log.info("the append-only file is off; it stays as it is");
+  }
+
+  /** The file is complete, and nothing follows: notes where its data is in the history of the replication. */
+  noteHistory({ stream, id, offset, streamDatabase }: ReplicationState): void {
+    const { aof, path } = this;
+    if (aof === null || !stream.isOn) return;
+    try {
+      const file = { bytes: realFiles.stat(path)?.bytes ?? 0, position: aof.end };
+      noteHistory(realFiles, dirname(path), file, { id, offset, database: streamDatabase });
+    } catch (thrown) {
+      this.log.warn(`a restart will synchronize replicas anew: ${errorMessage(thrown)}`);
+    }
   }
 
   /** Writes and syncs what is left. Resolves with false when that failed. */

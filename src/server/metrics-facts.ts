@@ -4,6 +4,7 @@
  */
 import { machine, release, totalmem, type } from "node:os";
 import type { Clock } from "../base/clock.ts";
+import { diskSpace } from "../base/disk-space.ts";
 import type { Config } from "../base/config/config.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
 import { clientTable } from "../commands/families.ts";
@@ -91,6 +92,7 @@ export class MetricsFacts {
       nowSeconds: nowMs / 1000,
       certificates: this.host().tls,
       droppedLogLines: this.host().droppedLines,
+      disk: diskSpace(config.text("storage.data_dir")),
       count: this.counts(),
       clients: this.clients(),
       keys: this.keys(),

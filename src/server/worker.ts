@@ -39,6 +39,7 @@ import { ReplicaPart } from "./replica-part.ts";
 import { Services } from "./services.ts";
 import { SnapshotPart } from "./snapshot-part.ts";
 import { checkTlsSettings, type TlsListenOptions, type TlsMaterial } from "./tls-files.ts";
+import { LoadProgress } from "./load-progress.ts";
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
 import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { SyncGate } from "./sync-gate.ts";
@@ -500,13 +501,12 @@ class DataWorker implements ClientHost {
   /** Loads an append-only file, in slices between turns of the event loop. */
   load(request: LoadRequest): void {
     this.guard(() => {
-      const load = new AofLoad(this.engine, this, realFiles, request, this.worker);
-      const next = (): void =>
-        this.guard(() => {
-          if (load.slice()) setImmediate(next);
-          else postToMain({ kind: "loaded", result: load.finish() });
-        });
-      next();
+      const progress = LoadProgress.of(this.worker, this.services.persistence, this.engine.clock);
+      const load = new AofLoad(this.engine, this, realFiles, request, this.worker, progress);
+      load.run(
+        (work) => this.guard(work),
+        (result) => postToMain({ kind: "loaded", result }),
+      );
     });
   }
 
@@ -520,19 +520,7 @@ class DataWorker implements ClientHost {
       } catch (thrown) {
         return answer(failedLoad(thrown));
       }
-      const next = (): void =>
-        this.guard(() => {
-          let pauseMs: number;
-          try {
-            pauseMs = load.slice();
-          } catch (thrown) {
-            return answer(load.finish(thrown));
-          }
-          if (pauseMs < 0) answer(load.finish(null));
-          else if (pauseMs === 0) setImmediate(next);
-          else setTimeout(next, pauseMs);
-        });
-      next();
+      load.run((work) => this.guard(work), answer);
     });
   }
 
@@ -583,6 +571,7 @@ class DataWorker implements ClientHost {
 
   /** Sends the queued replies, stops listening, and closes all connections. */
   stop(): void {
+    this.replica.stop();
     this.engine.turn.finish();
     if (this.config.flag("server.heap_profiling")) this.profiles.heap();
     this.doors.stop();

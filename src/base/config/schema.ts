@@ -857,7 +857,7 @@ const STORAGE = [
     min: 1,
     max: 4096,
     powerOfTwo: true,
-    doc: "Number of shards. Once a data directory has data its number is fixed, and overrides this key.",
+    doc: "Number of shards. More of them, less waiting for each other's locks. Files do not depend on it.",
   }),
   key("storage.region_size", {
     type: "bytes",
@@ -913,7 +913,8 @@ const STORAGE = [
     min: 1,
     max: 1_000_000,
     runtime: true,
-    doc: "Keys checked per shard and interval.",
+    support: "inert",
+    doc: "Keys that the earlier program sampled per shard and interval. Deadlines are filed in a wheel, which finds all that are due.",
   }),
   key("storage.active_expire_effort", {
     type: "int",

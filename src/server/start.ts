@@ -270,6 +270,7 @@ class Supervisor {
       config,
       logs.target("replication"),
       realFiles,
+      memory.control,
       this.replication,
       this.snapshots,
       facts.workers,
@@ -483,7 +484,7 @@ class Supervisor {
         this.grow();
         return;
       case "shutdown":
-        this.stop("SHUTDOWN");
+        void this.stop("SHUTDOWN", message.isNow);
         return;
       case "fatal":
         this.fatal(`worker ${message.worker}: ${message.text}`);
@@ -652,7 +653,7 @@ class Supervisor {
     if (this.stopping || this.saving !== "") return;
     if (!this.isReady) return this.stopEarly(signal);
     // A replica that loads the data of its primary has nothing that is worth a file.
-    if (this.memory.control.isLoading) return this.stop(signal);
+    if (this.memory.control.isLoading) return void this.stop(signal, true);
     this.saving = signal;
     this.manager.stopping();
     this.send(0, { kind: "saveLast" });
@@ -674,16 +675,17 @@ class Supervisor {
   private endSave(failure: string): void {
     const signal = this.saving;
     this.saving = "";
-    if (failure === "") return this.stop(signal);
+    if (failure === "") return void this.stop(signal, false);
     this.logs.target("server").error("save_failed", `${signal}: the data could not be saved, so the server goes on`);
     this.manager.goesOn(this.readyText);
   }
 
-  private stop(reason: string): void {
+  private async stop(reason: string, isNow: boolean): Promise<void> {
     if (this.stopping) return;
     this.stopping = true;
     this.manager.stopping();
     this.logs.target("server").info(`${reason}: stopping`);
+    if (!isNow) await this.primary.catchUp();
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "stop" });
     setTimeout(() => {
       this.logs.target("server").warn("a worker did not stop in time");

@@ -10,6 +10,7 @@ import { deadlineSum, expiresCount, keyCount } from "../../store/keyspace.ts";
 import { BIN_BITMAP_WORDS, type Shard } from "../../store/shard.ts";
 import { arch, machine, release, totalmem, type } from "node:os";
 import { parameterText } from "../../base/config/redis.ts";
+import { errorsToPrimary } from "../replication/replica-info.ts";
 import { replicationFields } from "../replication/role.ts";
 import { ChannelKind } from "../../store/channels.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -416,7 +417,7 @@ function statsSection(call: Call, totals: ServerTotals): Fields {
     ["tracking_total_keys", call.tracking.keys.total],
     ["tracking_total_items", call.tracking.items],
     ["tracking_total_prefixes", call.tracking.broadcasts.count],
-    ["unexpected_error_replies", 0],
+    ["unexpected_error_replies", errorsToPrimary(call)],
     ["total_error_replies", totals.errorReplies],
     ["dump_payload_sanitizations", 0],
     ["total_reads_processed", totals.reads],

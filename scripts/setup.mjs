@@ -104,6 +104,9 @@ const SYSTEM_PACKAGES = {
   "redis-cli": "redis-tools",
   "redis-benchmark": "redis-tools",
   "lua5.1": "lua5.1",
+  adduser: "adduser",
+  groff: "groff-base",
+  "systemd-analyze": "systemd",
   jq: "jq",
 };
 

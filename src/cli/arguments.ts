@@ -110,12 +110,35 @@ export function parseInitArguments(argv: readonly string[]): InitArguments {
 export interface DoctorArguments {
   readonly server: ServerArguments;
   readonly json: boolean;
+  readonly fix: boolean;
 }
 
 /** Parses the arguments of `doctor`. It has the server's options, so that it checks what the server would use. */
 export function parseDoctorArguments(argv: readonly string[]): DoctorArguments {
   const { server, given } = parseServer(argv, optionsOf(commandSpec("doctor")));
-  return { server, json: given.has("json") };
+  return { server, json: given.has("json"), fix: given.has("fix") };
+}
+
+export interface DiagnosticsArguments {
+  readonly server: ServerArguments;
+  /** "" = a name with the time. */
+  readonly output: string;
+  readonly logLines: number;
+  readonly user: string;
+  /** "" = that of the configuration. */
+  readonly password: string;
+}
+
+/** Parses the arguments of `diagnostics`. `secret`: the password of the environment. */
+export function parseDiagnosticsArguments(argv: readonly string[], secret: string): DiagnosticsArguments {
+  const { server, given } = parseServer(argv, optionsOf(commandSpec("diagnostics")));
+  return {
+    server,
+    output: given.text("output"),
+    logLines: within(given, "log-lines", 0, 1_000_000, true) ?? 10_000,
+    user: given.text("user", "default"),
+    password: secret,
+  };
 }
 
 export interface HealthArguments {

@@ -11,7 +11,6 @@ export const LINK_STATE_NAMES = ["none", "connect", "connecting", "handshake", "
 
 // From the block's first word. Doubles at even words.
 const STATE = 0;
-const DATABASE = 1;
 const FIELDS = {
   /** Wall ms at which the primary was last heard, and at which the link was lost; 0 = never. */
   heardMs: 2,
@@ -44,13 +43,6 @@ export class LinkFacts {
   }
   set state(state: LinkState) {
     Atomics.store(this.i32, this.at + STATE, state);
-  }
-  /** The database of the stream: that of the primary's next command. */
-  get database(): number {
-    return this.i32[this.at + DATABASE]!;
-  }
-  set database(database: number) {
-    this.i32[this.at + DATABASE] = database;
   }
   get(field: keyof typeof FIELDS): number {
     return this.f64[(this.at + FIELDS[field]) >>> 1]!;

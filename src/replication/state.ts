@@ -137,6 +137,22 @@ export class ReplicationState {
     this.dropReplicas();
   }
 
+  /**
+   * The server starts with data of an older history, as of `offset`. A replica goes on in it. A primary has a new one, which
+   * its replicas of before may continue.
+   */
+  restore({ id, offset, database }: { id: string; offset: number; database: number }): void {
+    lock(this.c, this.lockAt);
+    this.setId(this.isReplica ? ID_AT : ID2_AT, id);
+    if (!this.isReplica) this.f64[(this.at + SECOND) >>> 1] = offset + 1;
+    unlock(this.c, this.lockAt);
+    this.streamDatabase = database;
+    this.stream.begin(offset, !this.isReplica);
+    this.isRestored = true;
+  }
+  /** By this thread. */
+  isRestored = false;
+
   /** The history goes on under another id, from here on (+CONTINUE id). */
   continueAs(id: string): void {
     if (id === this.id) return;

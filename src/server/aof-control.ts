@@ -7,15 +7,17 @@ import type { Config } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { errorMessage, StartupError } from "../base/errors.ts";
 import { FileFailure, type Files, realFiles } from "../base/files.ts";
-import type { LogRoot, Logger } from "../base/log.ts";
+import { type LogRoot, type Logger, quoted } from "../base/log.ts";
 import { clientTable } from "../commands/families.ts";
 import { loadShareBytes } from "../dispatch/load-share.ts";
 import type { Control } from "../memory/control.ts";
 import { AppendState } from "../persistence/append-state.ts";
 import type { AofBase } from "../persistence/rdb-persistence.ts";
+import { noteHistory, takeHistory } from "../persistence/saved-history.ts";
 import { checkpointDirectory } from "../persistence/save-plan.ts";
 import { makeRing, ringPath } from "../persistence/ring-file.ts";
 import type { LoadResult } from "./aof-load.ts";
+import type { ReplicationState } from "../replication/state.ts";
 import { AofLog } from "./aof-log.ts";
 import { newLogId, type RecoveredAof, recoverAof } from "./aof-recovery.ts";
 import type { ToMain, ToWorker } from "./messages.ts";
@@ -32,7 +34,7 @@ const LOAD_FAILED = "ERR Error trying to load the AOF files, check server logs."
 export interface AofHost {
   readonly workers: number;
   send(worker: number, message: ToWorker, transfer?: MessagePort[]): void;
-  loadRdb(request: RdbLoadRequest): Promise<void>;
+  loadRdb(request: RdbLoadRequest): Promise<unknown>;
   /** Writes the data as of some position of the change log to a file of that name. */
   writeBase(name: string): Promise<AofBase>;
 }
@@ -124,8 +126,10 @@ export class AofControl {
   }
 
   /** Loads the file, and has changes appended to it from then on. */
-  async begin(recovered: RecoveredAof): Promise<void> {
+  async begin(recovered: RecoveredAof, replication: ReplicationState): Promise<void> {
+    const history = takeHistory(realFiles, dirname(recovered.path), recovered);
     await this.load(recovered);
+    if (history !== null) replication.restore(history);
     await this.append(new AofLog(this.config, this.log, this.control, this.host.workers, recovered, this.failed));
   }
 
@@ -165,7 +169,7 @@ export class AofControl {
     this.log.info(`DB loaded from append only file: ${sum((result) => result.commands)} commands`);
     if (errors === 0) return;
     const first = results.find((result) => result.errors > 0)!.firstError;
-    this.log.warn(`${errors} commands of the append-only file replied an error, the first: ${first}`);
+    this.log.warn(`${errors} commands of the append-only file replied an error, the first: ${quoted(first)}`);
   }
 
   /** Starts the thread of the file, and has all workers append to its log. */
@@ -330,6 +334,18 @@ export class AofControl {
     await aof!.stop();
     await aof!.rewriting;
     this.log.info("the append-only file is off; it stays as it is");
+  }
+
+  /** The file is complete, and nothing follows: notes where its data is in the history of the replication. */
+  noteHistory({ stream, id, offset, streamDatabase }: ReplicationState): void {
+    const { aof, path } = this;
+    if (aof === null || !stream.isOn) return;
+    try {
+      const file = { bytes: realFiles.stat(path)?.bytes ?? 0, position: aof.end };
+      noteHistory(realFiles, dirname(path), file, { id, offset, database: streamDatabase });
+    } catch (thrown) {
+      this.log.warn(`a restart will synchronize replicas anew: ${errorMessage(thrown)}`);
+    }
   }
 
   /** Writes and syncs what is left. Resolves with false when that failed. */

@@ -27,6 +27,10 @@ export class AofLog {
   private thread: Worker | null = null;
   private port: MessagePort | null = null;
   private changeLog: ChangeLog | null = null;
+  /** Position behind the last effect. */
+  get end(): number {
+    return this.changeLog!.end;
+  }
   private begun: { resolve: () => void; reject: (error: Error) => void } | null = null;
   private rewriteBegun: (() => void) | null = null;
   private replaced: ((failure: string) => void) | null = null;

@@ -22,7 +22,7 @@ const LINK_WORKER = 0;
 export interface ReplicaControlHost {
   readonly workers: number;
   send(worker: number, message: ToWorker): void;
-  loadRdb(request: RdbLoadRequest): Promise<void>;
+  loadRdb(request: RdbLoadRequest): Promise<unknown>;
 }
 
 export class ReplicaControl {
@@ -58,6 +58,7 @@ export class ReplicaControl {
   /** The server has its data, and its workers listen. */
   begin(): void {
     this.hasBegun = true;
+    this.hasHistory = this.state.isRestored;
     if (this.isWanted) this.tellWorkers();
   }
 
@@ -119,6 +120,8 @@ export class ReplicaControl {
   /** Replaces the data by that of the file, which was checked. */
   private async load(file: SyncedFile): Promise<void> {
     const { state } = this;
+    // What is written to a file meanwhile is nobody's data.
+    state.renew();
     const failure = await this.aof.replaceData(async () => {
       await this.server.loadRdb({ path: file.path, isPreamble: false, isReplicas: true });
       // A target that has changed meanwhile has this history as well, but nobody knows with a primary.

@@ -50,6 +50,7 @@ export class ReplicaPart {
       later,
       acknowledge: () => this.link.acknowledge(),
       failed: (reason) => this.link.failed(reason),
+      killed: () => this.link.lost("its client was closed"),
       replied: (error, command) =>
         log.error(
           "replica_error",
@@ -94,6 +95,11 @@ export class ReplicaPart {
       default:
         return false;
     }
+  }
+
+  /** The server ends: nothing more is applied. */
+  stop(): void {
+    this.link.unfollow(() => {});
   }
 
   /** The stream's commands are those of a client, which CLIENT LIST shows. */

@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
+import { snapshotFailed } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
@@ -34,7 +35,7 @@ export class SaveControl {
   constructor(
     private readonly config: Config,
     private readonly log: Logger,
-    control: Control,
+    private readonly control: Control,
     private readonly cells: Cells,
     private readonly snapshots: SnapshotControl,
   ) {
@@ -82,6 +83,8 @@ export class SaveControl {
 
   /** Begins a scheduled save, or one that a save point asks for. */
   private look(): void {
+    // A replica loads the data of its primary: what is there is a part of it.
+    if (this.control.isLoading) return;
     if (this.saves.get("isScheduled") === 0 && !this.isSavePointReached() && !this.schedule!.isDue()) return;
     if (!this.snapshots.state.claim()) return;
     this.saves.set("isScheduled", 0);
@@ -121,7 +124,7 @@ export class SaveControl {
     }
     saves.endSave(systemClock.wallMs(), failure !== "");
     this.snapshots.state.release();
-    if (failure !== "") return log.error("save_failed", `Background saving error: ${failure}`);
+    if (failure !== "") return log.error("save_failed", `Background saving error: ${snapshotFailed(failure)}`);
     for (const text of droppedTexts(dropped, format)) log.warn(text);
     log.info(`Background saving terminated with success: ${bytes} bytes`);
   }

@@ -481,8 +481,8 @@ export class Services implements ServerServices {
     });
   }
 
-  shutdown(): void {
-    this.post({ kind: "shutdown" });
+  shutdown(isNow = false): void {
+    this.post({ kind: "shutdown", isNow });
   }
 
   resume(session: Session, write: (reply: Reply) => void, close = false): void {

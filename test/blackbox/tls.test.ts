@@ -440,7 +440,7 @@ describe.if(requireOpenssl())("TLS", () => {
     expect(fine).toContain(`127.0.0.1:${port} is free`);
     expect(fine).not.toContain("chmod");
     chmodSync(first.key, 0o644);
-    expect(await doctor({})).toContain(`every user of this machine (mode 644): chmod o= ${first.key}`);
+    expect(await doctor({})).toContain("every user of this machine (mode 644)");
     const soon = await doctor({ "tls-cert-file": brief.cert, "tls-key-file": brief.key });
     expect(soon).toMatch(/\[warning\] tls: certificate CN=brief expires in 2 days/);
     const over = await doctor({ "tls-cert-file": expired.cert, "tls-key-file": expired.key });

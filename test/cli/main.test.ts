@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { parseServerArguments } from "../../src/cli/arguments.ts";
 import { checkAof } from "../../src/cli/check-aof.ts";
 import { examine } from "../../src/cli/doctor.ts";
+import { realSurroundings } from "../../src/cli/surroundings.ts";
 import { loadConfigText } from "../../src/base/config/load.ts";
 import { realFiles } from "../../src/base/files.ts";
 import { LOCK_FILE, lockFile } from "../../src/memory/native.ts";
@@ -270,7 +271,7 @@ describe("doctor", () => {
         "f",
         machine,
       ).config;
-      return (await examine(config, realFiles)).find(({ check }) => check === "data_lock");
+      return (await examine(config, realSurroundings())).find(({ check }) => check === "data_lock");
     };
     expect(await lockOf()).toBeUndefined();
     const path = join(data, LOCK_FILE);
@@ -294,7 +295,7 @@ describe("doctor", () => {
 
   async function levels(text: string): Promise<Record<string, string>> {
     const { config } = loadConfigText(text, "f.toml", machine);
-    return Object.fromEntries((await examine(config, realFiles)).map(({ check, level }) => [check, level]));
+    return Object.fromEntries((await examine(config, realSurroundings())).map(({ check, level }) => [check, level]));
   }
 
   test("a configuration error is an error, in text and in JSON", async () => {
@@ -308,10 +309,13 @@ describe("doctor", () => {
       check: "config",
       level: "error",
       text: "Failed to parse config: ./ferrite.toml:2: unknown key server.prot; did you mean server.port?",
+      meaning: "The server does not start with this configuration.",
+      mend: "change the line that is named, then: ferrite --test-config",
     });
     const text = await ferrite(cwd, ["doctor"]);
     expect(text.code).toBe(1);
     expect(text.out).toContain("[error  ] config: Failed to parse config");
+    expect(text.out).toContain("\n          mend:  change the line that is named");
   });
 
   test("it names the source of the configuration and exits with 0 when nothing is wrong", async () => {

@@ -1,0 +1,137 @@
+/**
+ * Goal:   a replica that is restarted goes on where it was, from an RDB file and from an append-only file; what must not be
+ *         continued is not.
+ * Method: redis-server as the primary, whose count of full synchronizations tells; digests are compared.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  caughtUp,
+  eventually,
+  expectSameData,
+  follow,
+  info,
+  linkUp,
+  startPrimaryRedis,
+  startReplicaFerrite,
+} from "../support/replicas.ts";
+import { ask, type RespClient } from "../support/resp.ts";
+import { requireRedis, type Server } from "../support/servers.ts";
+
+const TEST_MS = 180_000;
+
+describe.skipIf(!requireRedis())("a restarted replica", () => {
+  let redis: Server;
+  let primary: RespClient;
+  let directory: string;
+  let ferrite: Server;
+  let replica: RespClient;
+  beforeAll(async () => {
+    redis = await startPrimaryRedis();
+    primary = await redis.connect();
+  }, TEST_MS);
+  afterAll(async () => {
+    await redis?.stop();
+  });
+  afterEach(async () => {
+    await ferrite.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  async function start(settings: Record<string, string>): Promise<void> {
+    ferrite = await startReplicaFerrite({ dataDir: directory, settings });
+    replica = await ferrite.connect();
+  }
+
+  /** Starts a replica with these settings, has it follow, and writes something behind a SELECT. */
+  async function begin(settings: Record<string, string>): Promise<Record<string, string>> {
+    directory = mkdtempSync(join(tmpdir(), "ferrite-replica-"));
+    await start(settings);
+    await ask(primary, "SELECT", "5");
+    await follow(replica, redis);
+    for (let n = 0; n < 50; n++) await ask(primary, "RPUSH", "list", `${n}`);
+    await ask(primary, "SET", "with deadline", "1", "EX", "1000");
+    await expectSameData(primary, replica);
+    return {
+      ...settings,
+      "replication.primary_host": "127.0.0.1",
+      "replication.primary_port": String(redis.port),
+    };
+  }
+
+  /** The replica has come back, and the primary has counted so many more full synchronizations. */
+  async function expectBack(fullBefore: string, more: number): Promise<void> {
+    await linkUp(replica);
+    await ask(primary, "RPUSH", "list", "after");
+    await expectSameData(primary, replica);
+    expect(Number(await info(primary, "sync_full", "stats"))).toBe(Number(fullBefore) + more);
+    expect(await info(replica, "master_replid")).toBe(await info(primary, "master_replid"));
+  }
+
+  test(
+    "from an RDB file, which SHUTDOWN SAVE has written",
+    async () => {
+      const settings = await begin({});
+      const full = await info(primary, "sync_full", "stats");
+      await ask(replica, "SHUTDOWN", "SAVE").catch(() => {});
+      await ferrite.exited;
+      await ask(primary, "RPUSH", "list", "while it was away");
+      await start(settings);
+      await expectBack(full, 0);
+    },
+    TEST_MS,
+  );
+
+  test(
+    "from an RDB file of before: it goes on from there",
+    async () => {
+      const settings = await begin({});
+      const full = await info(primary, "sync_full", "stats");
+      await ask(replica, "SAVE");
+      for (let n = 0; n < 20; n++) await ask(primary, "INCR", "counter");
+      await caughtUp(primary);
+      await ferrite.kill();
+      await start(settings);
+      await expectBack(full, 0);
+    },
+    TEST_MS,
+  );
+
+  test(
+    "from an append-only file after a proper end; after a crash it synchronizes anew",
+    async () => {
+      const settings = await begin({ "persistence.enable_aof": "true" });
+      // The file of before the synchronization is replaced by then.
+      await eventually(
+        "the file is whole",
+        async () => (await info(replica, "aof_rewrite_in_progress", "persistence")) === "0",
+      );
+      const full = await info(primary, "sync_full", "stats");
+      await ferrite.stop();
+      await ask(primary, "RPUSH", "list", "while it was away");
+      await start(settings);
+      await expectBack(full, 0);
+      expect(existsSync(join(directory, "replication.note"))).toBe(false);
+      await ferrite.kill();
+      await start(settings);
+      await expectBack(full, 1);
+    },
+    TEST_MS,
+  );
+
+  test(
+    "a promotion while it was away is heard of",
+    async () => {
+      const settings = await begin({});
+      await ask(replica, "SAVE");
+      await ferrite.kill();
+      await ask(primary, "DEBUG", "CHANGE-REPL-ID");
+      const full = await info(primary, "sync_full", "stats");
+      await start(settings);
+      await expectBack(full, 1);
+    },
+    TEST_MS,
+  );
+});

@@ -61,6 +61,8 @@ async function runSubcommand(command: Subcommand, argv: string[]): Promise<numbe
     }
     case "doctor":
       return (await import("./doctor.ts")).runDoctor(argv);
+    case "diagnostics":
+      return (await import("./diagnostics.ts")).runDiagnostics(argv);
     case "health":
       return (await import("./health.ts")).runHealth(argv);
     case "completion":

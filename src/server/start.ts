@@ -5,9 +5,18 @@
  * Order of the start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance
  * fails although the workers share the port) → memory → workers attach → workers listen.
  */
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { type Config, FROM_RUNTIME } from "../base/config/config.ts";
-import { errorCode, errorMessage, listenFailed, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
+import {
+  dataDirectoryFailed,
+  errorCode,
+  errorMessage,
+  listenFailed,
+  loadFailed,
+  outOfMemory,
+  StartupError,
+} from "../base/errors.ts";
+import { emptySegments, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import { type Logger, type LogRoot, quoted } from "../base/log.ts";
@@ -124,6 +133,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   log.info(`started, PID: ${process.pid}`);
   log.info("Server initialized");
   tidy(config, log);
+  prepareSegments(config, log);
   const recovered = recoverFor(config, logs);
   const server = new Supervisor(config, logs, memory, facts, recovered, aclText);
   const code = await server.run();
@@ -138,6 +148,21 @@ function tidy(config: Config, log: Logger): void {
   } catch (thrown) {
     if (!(thrown instanceof FileFailure)) throw thrown;
     log.warn(`the directory of the checkpoints could not be tidied: ${thrown.message}`);
+  }
+}
+
+/** Removes the segment files of another process, and makes the directory for those of this one. Throws StartupError. */
+function prepareSegments(config: Config, log: Logger): void {
+  const directory = resolve(config.text("storage.data_dir"));
+  const isOn = config.flag("storage.tiering");
+  try {
+    if (!isOn && realFiles.stat(join(directory, SEGMENTS_DIRECTORY)) === null) return;
+    const removed = emptySegments(realFiles, directory);
+    if (removed > 0) log.info(`${removed} segment files of the last run removed`);
+  } catch (thrown) {
+    if (!(thrown instanceof FileFailure)) throw thrown;
+    if (isOn) throw dataDirectoryFailed(join(directory, SEGMENTS_DIRECTORY), thrown.code);
+    log.warn(`segment files of an earlier run could not be removed: ${thrown.message}`);
   }
 }
 
@@ -245,6 +270,7 @@ class Supervisor {
       config,
       logs.target("replication"),
       realFiles,
+      memory.control,
       this.replication,
       this.snapshots,
       facts.workers,
@@ -458,7 +484,7 @@ class Supervisor {
         this.grow();
         return;
       case "shutdown":
-        this.stop("SHUTDOWN");
+        void this.stop("SHUTDOWN", message.isNow);
         return;
       case "fatal":
         this.fatal(`worker ${message.worker}: ${message.text}`);
@@ -627,7 +653,7 @@ class Supervisor {
     if (this.stopping || this.saving !== "") return;
     if (!this.isReady) return this.stopEarly(signal);
     // A replica that loads the data of its primary has nothing that is worth a file.
-    if (this.memory.control.isLoading) return this.stop(signal);
+    if (this.memory.control.isLoading) return void this.stop(signal, true);
     this.saving = signal;
     this.manager.stopping();
     this.send(0, { kind: "saveLast" });
@@ -649,16 +675,17 @@ class Supervisor {
   private endSave(failure: string): void {
     const signal = this.saving;
     this.saving = "";
-    if (failure === "") return this.stop(signal);
+    if (failure === "") return void this.stop(signal, false);
     this.logs.target("server").error("save_failed", `${signal}: the data could not be saved, so the server goes on`);
     this.manager.goesOn(this.readyText);
   }
 
-  private stop(reason: string): void {
+  private async stop(reason: string, isNow: boolean): Promise<void> {
     if (this.stopping) return;
     this.stopping = true;
     this.manager.stopping();
     this.logs.target("server").info(`${reason}: stopping`);
+    if (!isNow) await this.primary.catchUp();
     for (let worker = 0; worker < this.facts.workers; worker++) this.send(worker, { kind: "stop" });
     setTimeout(() => {
       this.logs.target("server").warn("a worker did not stop in time");

@@ -248,6 +248,13 @@ const ALERTS: readonly Alert[] = [
     summary: "the last save of {{ $labels.instance }} failed",
   },
   {
+    name: "FerriteDiskFills",
+    expr: "ferrite_disk_used_ratio > 0.8",
+    minutes: 5,
+    severity: "warning",
+    summary: "more than 80 % of the disk of {{ $labels.instance }} is used",
+  },
+  {
     name: "FerriteMemoryHigh",
     expr: "redis_memory_used_bytes / redis_memory_max_bytes > 0.9",
     minutes: 5,

@@ -181,12 +181,30 @@ export function loadFailed(path: string, offset: number, reason: string): Startu
   );
 }
 
-/** Row 121, as a log line. */
-export const CHECKPOINT_DISK_FULL = "Warning: Checkpoint failed: disk full";
+/** Row 121, for the log: why no checkpoint was made. `failure` is the message of a FileFailure, or other text. */
+export function checkpointFailed(failure: string): string {
+  const isFull = failure.includes(osErrorText("ENOSPC"));
+  return `Checkpoint failed: ${isFull ? `disk full (${failure})` : failure}`;
+}
 
-/** Row 122. */
-export function snapshotFailed(code: string): StartupError {
-  return new StartupError(`Failed to save snapshot: ${errorWords(code)}`, [], 1);
+/** Row 122, for the log: why no RDB file was made. The system's words come before the place. */
+export function snapshotFailed(failure: string): string {
+  const end = failure.lastIndexOf(": ");
+  const [place, reason] = end < 0 ? ["", failure] : [` (${failure.slice(0, end)})`, failure.slice(end + 2)];
+  return `Failed to save snapshot: ${reason}${place}`;
+}
+
+/** Row 117: what stopped the start, as a StartupError when it is that the system has no memory to give. */
+export function startFailure(thrown: unknown): unknown {
+  if (!(thrown instanceof RangeError) || !/out of memory/i.test(thrown.message)) return thrown;
+  return new StartupError(
+    "Cannot allocate memory",
+    [
+      "the system refused address space for the data",
+      "See ulimit -v, vm.overcommit_memory and the limits of the container; or lower storage.region_size and storage.max_memory.",
+    ],
+    1,
+  );
 }
 
 /** The start-up error for a failed bind or listen. An unknown code gives the system's text. */

@@ -119,6 +119,28 @@ export function parseDoctorArguments(argv: readonly string[]): DoctorArguments {
   return { server, json: given.has("json"), fix: given.has("fix") };
 }
 
+export interface DiagnosticsArguments {
+  readonly server: ServerArguments;
+  /** "" = a name with the time. */
+  readonly output: string;
+  readonly logLines: number;
+  readonly user: string;
+  /** "" = that of the configuration. */
+  readonly password: string;
+}
+
+/** Parses the arguments of `diagnostics`. `secret`: the password of the environment. */
+export function parseDiagnosticsArguments(argv: readonly string[], secret: string): DiagnosticsArguments {
+  const { server, given } = parseServer(argv, optionsOf(commandSpec("diagnostics")));
+  return {
+    server,
+    output: given.text("output"),
+    logLines: within(given, "log-lines", 0, 1_000_000, true) ?? 10_000,
+    user: given.text("user", "default"),
+    password: secret,
+  };
+}
+
 export interface HealthArguments {
   readonly server: ServerArguments;
   /** The process that is asked; 0 = the one that the options tell. */

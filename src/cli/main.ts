@@ -10,7 +10,7 @@ import { dumpConfig } from "../base/config/dump.ts";
 import { chosenValues, type LoadedConfig } from "../base/config/load.ts";
 import { openLogs } from "../base/config/open-logs.ts";
 import { systemClock } from "../base/clock.ts";
-import { StartupError } from "../base/errors.ts";
+import { StartupError, startFailure } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
 import type { LogRoot } from "../base/log.ts";
 import { STANDARD_OUTPUT } from "../base/log-output.ts";
@@ -61,6 +61,8 @@ async function runSubcommand(command: Subcommand, argv: string[]): Promise<numbe
     }
     case "doctor":
       return (await import("./doctor.ts")).runDoctor(argv);
+    case "diagnostics":
+      return (await import("./diagnostics.ts")).runDiagnostics(argv);
     case "health":
       return (await import("./health.ts")).runHealth(argv);
     case "completion":
@@ -102,7 +104,8 @@ async function serve(loaded: LoadedConfig): Promise<number> {
   const start: (config: Config, logs: LogRoot) => Promise<number> = startServer;
   try {
     return await start(loaded.config, logs);
-  } catch (thrown) {
+  } catch (error) {
+    const thrown = startFailure(error);
     // On a terminal the message that follows on standard error is enough.
     if (thrown instanceof StartupError && !isatty(STANDARD_OUTPUT))
       logs.target("server").error("start_failed", [thrown.message, ...thrown.hints].join("; "));

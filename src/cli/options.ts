@@ -84,7 +84,17 @@ export const SERVER_OPTIONS: readonly OptionSpec[] = [
   HELP_OPTION,
 ];
 
-export const SUBCOMMANDS = ["init", "doctor", "health", "check-aof", "check-rdb", "rdb", "top", "completion"] as const;
+export const SUBCOMMANDS = [
+  "init",
+  "doctor",
+  "diagnostics",
+  "health",
+  "check-aof",
+  "check-rdb",
+  "rdb",
+  "top",
+  "completion",
+] as const;
 export type Subcommand = (typeof SUBCOMMANDS)[number];
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
@@ -131,6 +141,21 @@ const COMMANDS: Readonly<Record<Subcommand, CommandSpec>> = {
     options: [
       option("json", "print the findings as JSON"),
       option("fix", "make missing directories, and take rights from others that they must not have"),
+    ],
+    hasServerOptions: true,
+  },
+  diagnostics: {
+    ...NO_SUBCOMMAND,
+    name: "diagnostics",
+    doc: "write an archive with version, configuration, log, figures and facts of the system, without passwords, keys and values",
+    options: [
+      option("output", "the archive (ferrite-diagnostics-<time>.tar.gz)", {
+        short: "o",
+        value: "FILE",
+        completion: "file",
+      }),
+      option("log-lines", "lines of the log (10000)", { value: "N" }),
+      option("user", "the user to log in as; REDISCLI_AUTH has the password", { value: "NAME" }),
     ],
     hasServerOptions: true,
   },
@@ -227,7 +252,7 @@ export const ENVIRONMENT: readonly HelpItem[] = [
   { term: "FERRITE_<SECTION>_<KEY>", doc: "any key: FERRITE_SERVER_PORT (short: FERRITE_PORT)" },
   { term: "FERRITE_CONFIG", doc: "as --config" },
   { term: "FERRITE_LOG", doc: "log filter: ferrite::storage=trace,ferrite=info" },
-  { term: "REDISCLI_AUTH", doc: "password of `top`, instead of -a; NO_COLOR: `top` without colours" },
+  { term: "REDISCLI_AUTH", doc: "password of `top` and `diagnostics`; NO_COLOR: `top` without colours" },
 ];
 
 const HELP_WIDTH = 118;

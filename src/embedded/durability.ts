@@ -108,7 +108,14 @@ export class Durability {
       if (failure !== null) throw new StartupError(`AOF corrupted at offset ${failure.offset}`, [failure.reason], 1);
     }
     const shares = new SharedArrayBuffer(loadShareBytes(1));
-    const load = new AofLoad(engine, services, realFiles, { path, preamble, bytes, skips, shares, workers: 1 }, 0);
+    const load = new AofLoad(
+      engine,
+      services,
+      realFiles,
+      { path, preamble, bytes, skips, shares, workers: 1 },
+      0,
+      null,
+    );
     while (load.slice()) services.runPending();
     const result = load.finish();
     if (result.errors > 0)

@@ -2,6 +2,7 @@
  * Checkpoint state: the facts about checkpoints that all workers share, as doubles in the control block. INFO reads it anywhere; the
  * thread whose save has ended writes it.
  */
+import { checkpointFailed } from "../base/errors.ts";
 import type { Logger } from "../base/log.ts";
 import { CHECKPOINT_STATE_AT, type Control } from "../memory/control.ts";
 
@@ -54,7 +55,7 @@ export function tellCheckpoint(
   file: { readonly path: string; readonly bytes: number; readonly warnings: readonly string[] } | null,
   failure: string,
 ): void {
-  if (failure !== "") return log.warn(`Checkpoint failed: ${failure}`);
+  if (failure !== "") return log.warn(checkpointFailed(failure));
   log.info(`checkpoint taken: ${file!.path}, ${file!.bytes} bytes`);
   for (const text of file!.warnings) log.warn(`the checkpoint is complete, but ${text}`);
 }

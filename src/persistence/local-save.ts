@@ -2,6 +2,7 @@
  * A background save in the thread of its engine, where there are no others: the embedded mode, and tests. The file is written
  * within the steps.
  */
+import { snapshotFailed } from "../base/errors.ts";
 import { FileFailure, type Files } from "../base/files.ts";
 import { PieceFile } from "./piece-file.ts";
 import type { SavedFile } from "./rdb-file.ts";
@@ -53,6 +54,12 @@ export class LocalSave implements PieceOutlet {
     this.attempt(() => this.pieces?.piece(source, Buffer.from(bytes.subarray(0, length)), isOpen));
   }
 
+  fail(reason: string): void {
+    this.attempt(() => {
+      throw new FileFailure("read", "a value of the disk tier", "", reason);
+    });
+  }
+
   end(dropped: Dropped): void {
     const { persistence, position } = this;
     this.attempt(() => {
@@ -88,7 +95,7 @@ export class LocalSave implements PieceOutlet {
     const { persistence, failure } = this;
     if (failure !== "") {
       this.file?.discard();
-      persistence.log.error("save_failed", `Background saving error: ${failure}`);
+      persistence.log.error("save_failed", `Background saving error: ${snapshotFailed(failure)}`);
     } else {
       persistence.log.info(`Background saving terminated with success: ${this.file!.path}, ${this.file!.bytes} bytes`);
     }

@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import { BadFile, FileReader } from "../base/file-reader.ts";
+import { snapshotFailed } from "../base/errors.ts";
 import { FileFailure, type Files } from "../base/files.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Logger } from "../base/log.ts";
@@ -320,7 +321,7 @@ export class RdbPersistence implements Persistence {
       if (!(thrown instanceof FileFailure)) throw thrown;
       file?.discard();
       this.noteSave(plan, file, thrown.message);
-      host.log.error("save_failed", `Error saving ${this.fileName}: ${thrown.message}`);
+      host.log.error("save_failed", `Error saving ${this.fileName}: ${snapshotFailed(thrown.message)}`);
       return thrown.message;
     }
   }

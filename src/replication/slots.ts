@@ -148,6 +148,11 @@ export class ReplicaSlots {
     return this.c[this.at(slot) + PORT]!;
   }
 
+  countOnline(): number {
+    let count = 0;
+    for (let slot = 0; slot < REPLICAS; slot++) if (this.phase(slot) === Phase.Online) count++;
+    return count;
+  }
   /** Online replicas that have everything up to `offset`. */
   countAcknowledged(offset: number): number {
     let count = 0;

@@ -7,7 +7,7 @@ import type { Config } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { errorMessage, StartupError } from "../base/errors.ts";
 import { FileFailure, type Files, realFiles } from "../base/files.ts";
-import type { LogRoot, Logger } from "../base/log.ts";
+import { type LogRoot, type Logger, quoted } from "../base/log.ts";
 import { clientTable } from "../commands/families.ts";
 import { loadShareBytes } from "../dispatch/load-share.ts";
 import type { Control } from "../memory/control.ts";
@@ -169,7 +169,7 @@ export class AofControl {
     this.log.info(`DB loaded from append only file: ${sum((result) => result.commands)} commands`);
     if (errors === 0) return;
     const first = results.find((result) => result.errors > 0)!.firstError;
-    this.log.warn(`${errors} commands of the append-only file replied an error, the first: ${first}`);
+    this.log.warn(`${errors} commands of the append-only file replied an error, the first: ${quoted(first)}`);
   }
 
   /** Starts the thread of the file, and has all workers append to its log. */

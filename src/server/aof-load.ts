@@ -7,6 +7,7 @@ import type { FileDescriptor, Files } from "../base/files.ts";
 import { LoadShare } from "../dispatch/load-share.ts";
 import { Client, type ClientHost } from "./client.ts";
 import type { Engine } from "./engine.ts";
+import type { LoadProgress } from "./load-progress.ts";
 
 const BLOCK_BYTES = 256 << 10;
 /** A slice ends after so long, ms. */
@@ -48,6 +49,8 @@ export class AofLoad {
     private readonly files: Files,
     private readonly request: LoadRequest,
     worker: number,
+    /** Told of the progress, null = nobody is. */
+    private readonly progress: LoadProgress | null,
   ) {
     this.share = new LoadShare(request.shares, worker, request.workers);
     engine.dispatcher.loadShare = this.share;
@@ -80,12 +83,23 @@ export class AofLoad {
   slice(): boolean {
     const { engine, client, request } = this;
     const until = engine.clock.monotonicMs() + SLICE_MS;
+    this.progress?.note(engine.clock.monotonicMs(), this.at, request.bytes);
     while (!client.isSuspended) {
       if (this.at >= request.bytes) return false;
       if (engine.clock.monotonicMs() >= until) return true;
       this.feed();
     }
     return true;
+  }
+
+  /** Loads all of it between turns of the event loop, each slice within `guard`. */
+  run(guard: (work: () => void) => void, done: (result: LoadResult) => void): void {
+    const next = (): void =>
+      guard(() => {
+        if (this.slice()) setImmediate(next);
+        else done(this.finish());
+      });
+    next();
   }
 
   private feed(): void {

@@ -147,6 +147,7 @@ function hasTrait(
 }
 
 function typeOf({ session }: Client): string {
+  if (session.isPrimary) return "master";
   if (session.isReplica) return "replica";
   return session.subscriptions !== null ? "pubsub" : "normal";
 }

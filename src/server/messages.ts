@@ -106,6 +106,8 @@ export type ToWorker =
   | { kind: "snapshotWalk" }
   /** A snapshot for replicas was cut: `clients` of the worker receive it. Then, when its file is complete or has failed. */
   | { kind: "syncBegun"; sync: Sync; clients: number[] }
+  /** The main thread has appended to the replication stream. */
+  | { kind: "feedReplicas" }
   /** No snapshot could be taken: the replica must come again. */
   | { kind: "syncRefused"; client: number }
   | { kind: "syncEnded"; sync: number; bytes: number; failure: string }
@@ -160,7 +162,8 @@ export type ToMain =
   | { kind: "saved"; failure: string }
   | { kind: "logging"; worker: number }
   | { kind: "region" }
-  | { kind: "shutdown" }
+  /** `isNow`: replicas are not waited for. */
+  | { kind: "shutdown"; isNow: boolean }
   | { kind: "fatal"; worker: number; text: string }
   | { kind: "ask"; worker: number; id: number; ask: Ask }
   | { kind: "monitored"; worker: number; to: number[]; batch: MonitorBatch }

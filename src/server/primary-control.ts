@@ -7,17 +7,24 @@
  *                └─► joins the snapshot that is there                                      └─► no reader: removed
  */
 import { join, resolve } from "node:path";
+import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
 import type { Files } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
+import { Pause } from "../dispatch/services.ts";
+import type { Control } from "../memory/control.ts";
 import { droppedTexts, type RdbFormat } from "../persistence/rdb-record.ts";
 import { BACKLOG_MAX } from "../replication/stream.ts";
+import { ReplicaSlots } from "../replication/slots.ts";
 import type { ReplicationState } from "../replication/state.ts";
-import type { ToMain, ToWorker } from "./messages.ts";
+import type { Ask, ToMain, ToWorker } from "./messages.ts";
+import { GETACK } from "./primary-feed.ts";
 import { SYNC_FILE, type Sync } from "./primary-messages.ts";
 import type { SnapshotControl } from "./snapshot-control.ts";
 import type { SnapshotResult } from "./snapshot-messages.ts";
 
+/** How often replicas are asked at the end what they have, ms. */
+const CATCH_UP_MS = 50;
 /** How often a claim is tried that another snapshot has, ms. */
 const CLAIM_MS = 20;
 
@@ -35,6 +42,7 @@ interface RunningSync extends Sync {
 }
 
 export class PrimaryControl {
+  private readonly slots: ReplicaSlots;
   private readonly replicas = new Map<number, Replica>();
   private readonly syncs = new Set<RunningSync>();
   private next = 1;
@@ -45,11 +53,13 @@ export class PrimaryControl {
     private readonly config: Config,
     private readonly log: Logger,
     private readonly files: Files,
+    control: Control,
     private readonly state: ReplicationState,
     private readonly snapshots: SnapshotControl,
     private readonly workers: number,
     private readonly send: (worker: number, message: ToWorker) => void,
   ) {
+    this.slots = new ReplicaSlots(control);
     this.configure();
     config.onChange("*", () => this.configure());
   }
@@ -257,6 +267,36 @@ export class PrimaryControl {
     if (failure !== "") return this.log.error("sync_failed", `Background saving for SYNC failed: ${failure}`);
     for (const text of droppedTexts(dropped, format)) this.log.warn(text);
     this.log.info(`Background saving for SYNC terminated with success: ${bytes} bytes`);
+  }
+
+  // ---- the end ----
+
+  /**
+   * The server ends: writes of clients wait from now on, until the replicas that are online have everything. After
+   * shutdown-timeout it ends in any case.
+   */
+  async catchUp(): Promise<void> {
+    const { state, log, config } = this;
+    const untilMs = systemClock.monotonicMs() + config.number("server.shutdown_timeout") * 1000;
+    if (!state.stream.takesEffects || this.slots.countOnline() === 0 || systemClock.monotonicMs() >= untilMs) return;
+    const ask: Ask = { kind: "pause", mode: Pause.Writes, untilMs: Number.MAX_SAFE_INTEGER };
+    this.sendAll({ kind: "ask", id: 0, from: 0, ask });
+    // What ran when the pause began has ended by then.
+    await new Promise((next) => setTimeout(next, CATCH_UP_MS));
+    const { end } = state.stream;
+    const isInSync = () => this.slots.countAcknowledged(end) >= this.slots.countOnline();
+    if (!isInSync()) log.info("Waiting for replicas before shutting down.");
+    while (!isInSync() && systemClock.monotonicMs() < untilMs) {
+      state.stream.appendOwn(GETACK);
+      this.sendAll({ kind: "feedReplicas" });
+      await new Promise((next) => setTimeout(next, CATCH_UP_MS));
+    }
+    const online = this.slots.countOnline();
+    log.info(`${this.slots.countAcknowledged(end)} of ${online} replicas are in sync when shutting down.`);
+  }
+
+  private sendAll(message: ToWorker): void {
+    for (let worker = 0; worker < this.workers; worker++) this.send(worker, message);
   }
 
   /** The process ends. */

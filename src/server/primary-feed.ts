@@ -26,7 +26,7 @@ import { AttachedReplica, makePiece, OVERRUN, type ReplicaHost } from "./primary
 /** A file that grows is looked at again after so long, ms. */
 const GROWTH_MS = 5;
 const SECOND_MS = 1000;
-const GETACK = Buffer.from("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
+export const GETACK = Buffer.from("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n");
 const PING = Buffer.from("*1\r\n$4\r\nPING\r\n");
 const NEWLINE = Buffer.from("\n");
 
@@ -253,6 +253,9 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
         return true;
       case "syncEnded":
         this.around.guard(() => this.syncEnded(message.sync, message.bytes, message.failure));
+        return true;
+      case "feedReplicas":
+        this.around.touch();
         return true;
       case "syncRefused": {
         const replica = this.replicas.get(message.client);

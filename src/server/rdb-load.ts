@@ -9,14 +9,13 @@ import { OUT_OF_MEMORY, type RdbPersistence } from "../persistence/rdb-persisten
 import { Loaded, type RdbLoader } from "../persistence/rdb-loader.ts";
 import { historyOf, type SavedHistory } from "../persistence/saved-history.ts";
 import type { Engine } from "./engine.ts";
+import { LoadProgress } from "./load-progress.ts";
 
 /** A slice ends after so long; a loader that found no memory is called again after a pause; ms. */
 const SLICE_MS = 5;
 const PAUSE_MS = 2;
 /** Without any progress for so long there is not enough memory, ms. */
 const MEMORY_MS = 10_000;
-/** How often the progress is logged, ms. */
-const PROGRESS_MS = 5000;
 
 /** The file to be loaded: an RDB file, or the preamble of an append-only file, whose log tells which keys expire. */
 export interface RdbLoadRequest {
@@ -40,8 +39,8 @@ export interface RdbLoadResult {
 export class RdbLoad {
   private readonly reader: FileReader;
   private readonly loader: RdbLoader;
-  private readonly beganMs: number;
-  private progressMs: number;
+  /** Of the first worker; null in others. */
+  private readonly progress: LoadProgress | null;
   private movedMs: number;
   private offset = -1;
 
@@ -69,7 +68,25 @@ export class RdbLoad {
       throw thrown;
     }
     engine.noteLoading();
-    this.beganMs = this.progressMs = this.movedMs = engine.clock.monotonicMs();
+    this.movedMs = engine.clock.monotonicMs();
+    this.progress = worker === 0 ? new LoadProgress(persistence.log, persistence.state, this.movedMs) : null;
+  }
+
+  /** Loads all of it between turns of the event loop, each slice within `guard`. */
+  run(guard: (work: () => void) => void, done: (result: RdbLoadResult) => void): void {
+    const next = (): void =>
+      guard(() => {
+        let pauseMs: number;
+        try {
+          pauseMs = this.slice();
+        } catch (thrown) {
+          return done(this.finish(thrown));
+        }
+        if (pauseMs < 0) done(this.finish(null));
+        else if (pauseMs === 0) setImmediate(next);
+        else setTimeout(next, pauseMs);
+      });
+    next();
   }
 
   /** Loads for some milliseconds. Returns after how many to go on, -1 = done. Throws BadFile or FileFailure. */
@@ -77,8 +94,12 @@ export class RdbLoad {
     const { engine, loader } = this;
     engine.readClock();
     const now = engine.monotonicMs;
+    if (engine.memory.mustWaitForTier()) {
+      this.movedMs = now;
+      return PAUSE_MS;
+    }
     const loaded = loader.step(now + SLICE_MS);
-    if (this.worker === 0) this.tellProgress(now);
+    this.progress?.note(now, this.reader.offset, this.reader.bytes);
     if (loaded === Loaded.Done) return -1;
     if (loaded === Loaded.More) return 0;
     this.persistence.wantRegion();
@@ -89,16 +110,6 @@ export class RdbLoad {
       throw new BadFile(loader.rdb.keyOffset, OUT_OF_MEMORY);
     }
     return PAUSE_MS;
-  }
-
-  private tellProgress(now: number): void {
-    const { offset, bytes } = this.reader;
-    this.persistence.state.set("loadedBytes", offset);
-    if (now - this.progressMs < PROGRESS_MS) return;
-    this.progressMs = now;
-    const share = offset / bytes;
-    const left = ((now - this.beganMs) / 1000) * (1 / share - 1);
-    this.persistence.log.info(`loading: ${(share * 100).toFixed(0)} %, about ${left.toFixed(0)} s left`);
   }
 
   /** One worker puts the libraries of functions in place for all. Returns what was thrown, null = nothing. */

@@ -12,7 +12,7 @@
 import { ExpiryMode } from "../store/expiry-mode.ts";
 import { SERVER_ITSELF } from "../dispatch/user.ts";
 import type { ReplicationState } from "../replication/state.ts";
-import { StreamUnits, UnitKind } from "../replication/stream-units.ts";
+import { StreamFailure, StreamUnits, UnitKind } from "../replication/stream-units.ts";
 import type { LinkFacts } from "../replication/link-facts.ts";
 import { Client, type ClientHost } from "./client.ts";
 import type { Engine } from "./engine.ts";
@@ -31,6 +31,8 @@ export interface ApplyHost extends ClientHost {
   acknowledge(): void;
   /** The stream cannot be applied any further. */
   failed(reason: string): void;
+  /** Its client was closed (CLIENT KILL). What was applied is right. */
+  killed(): void;
   /** A command of the primary has replied an error. */
   replied(error: string, command: string): void;
   /** The socket is read, or not. */
@@ -61,8 +63,8 @@ export class ReplicaApply {
     const { engine, state } = this;
     const transport = {
       write: (_bytes: Uint8Array, _offset: number, length: number) => length,
-      end: () => this.host.failed("its client was closed"),
-      terminate: () => this.host.failed("its client was closed"),
+      end: () => this.host.killed(),
+      terminate: () => this.host.killed(),
     };
     const client = new Client(id, engine, transport, {
       proceedLater: () => this.proceedLater(client),
@@ -147,16 +149,24 @@ export class ReplicaApply {
     this.enter();
     try {
       const until = engine.clock.monotonicMs() + SLICE_MS;
-      for (let n = 1; this.isRunning && !this.isBusy && units.next(); n++) {
+      for (let n = 1; this.mayApply && units.next(); n++) {
         this.apply(this.client!);
         if (n % UNITS_A_READING !== 0 || engine.clock.monotonicMs() < until) continue;
         this.schedule();
         break;
       }
+    } catch (thrown) {
+      if (!(thrown instanceof StreamFailure)) throw thrown;
+      this.host.failed(`what the primary sends is no stream: ${thrown.message}`);
     } finally {
       this.leave();
     }
     if (this.isThrottled && units.waitingBytes < RESUME_BYTES) this.throttle(false);
+  }
+
+  /** False also when the client was killed, and will be gone at the end of the turn. */
+  private get mayApply(): boolean {
+    return this.isRunning && !this.isBusy && !this.client!.isClosing;
   }
 
   private enter(): void {
@@ -196,9 +206,10 @@ export class ReplicaApply {
     this.engine.store.section.nextChange = null;
     if (client.isSuspended) return;
     this.isBusy = false;
+    // It was not run: what it would have changed is lost.
+    if (client.isClosing && this.isOwed) return this.host.failed("a command that cannot be read");
     if (this.isOwed) this.appendUnit();
     if (this.ended !== null) this.endNow();
-    else if (client.isClosing) this.host.failed("a command that cannot be read");
   }
 
   /** Counts what a command of the primary replies, and only that: a client that it serves may get an error too. */

@@ -20,7 +20,6 @@ import { encodeRequest, Handshake, type HandshakeEnd } from "../replication/hand
 import { type LinkFacts, LinkState } from "../replication/link-facts.ts";
 import { PayloadReader, PayloadState } from "../replication/payload.ts";
 import type { ReplicationState } from "../replication/state.ts";
-import { StreamFailure } from "../replication/stream-units.ts";
 import type { ReplicaApply } from "./replica-apply.ts";
 import { ReplicaSpool } from "./replica-spool.ts";
 
@@ -128,9 +127,9 @@ export class ReplicaLink {
     socket.resume();
   }
 
-  /** CLIENT KILL, or what came cannot be applied: the link is made anew. */
+  /** What came cannot be applied: the data set is asked for anew. */
   failed(reason: string): void {
-    this.hasHistory &&= reason === "its client was closed";
+    this.hasHistory = false;
     this.lost(reason);
   }
 
@@ -206,7 +205,7 @@ export class ReplicaLink {
       if (taken < 0) return;
       rest = rest.subarray(taken);
     }
-    if (rest.length > 0) this.receiveStream(rest);
+    if (rest.length > 0) this.apply.push(rest);
   }
 
   /** Returns false when the connection has ended. */
@@ -310,19 +309,10 @@ export class ReplicaLink {
     this.acknowledge();
   }
 
-  private receiveStream(bytes: Buffer): void {
-    try {
-      this.apply.push(bytes);
-    } catch (thrown) {
-      if (!(thrown instanceof StreamFailure)) throw thrown;
-      this.failed(`what the primary sends is no stream: ${thrown.message}`);
-    }
-  }
-
   // ---- the end of a connection, and time ----
 
   /** The connection has ended: another one is made. */
-  private lost(reason: string): void {
+  lost(reason: string): void {
     const { facts, host, target } = this;
     if (target === null) return;
     const wasConnected = facts.state === LinkState.Connected;

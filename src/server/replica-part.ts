@@ -50,6 +50,7 @@ export class ReplicaPart {
       later,
       acknowledge: () => this.link.acknowledge(),
       failed: (reason) => this.link.failed(reason),
+      killed: () => this.link.lost("its client was closed"),
       replied: (error, command) =>
         log.error(
           "replica_error",

@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
+import { snapshotFailed } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
 import { systemClock } from "../base/clock.ts";
 import type { Logger } from "../base/log.ts";
@@ -123,7 +124,7 @@ export class SaveControl {
     }
     saves.endSave(systemClock.wallMs(), failure !== "");
     this.snapshots.state.release();
-    if (failure !== "") return log.error("save_failed", `Background saving error: ${failure}`);
+    if (failure !== "") return log.error("save_failed", `Background saving error: ${snapshotFailed(failure)}`);
     for (const text of droppedTexts(dropped, format)) log.warn(text);
     log.info(`Background saving terminated with success: ${bytes} bytes`);
   }

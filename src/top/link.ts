@@ -34,7 +34,7 @@ export function addressOf({ host, port, socket }: Target): string {
 }
 
 /** The URL that the client of the runtime takes. */
-function urlOf({ host, port, socket, user, password, tls }: Target): string {
+export function urlOf({ host, port, socket, user, password, tls }: Target): string {
   const login = password === "" ? "" : `${encodeURIComponent(user)}:${encodeURIComponent(password)}@`;
   if (socket !== "") return `redis+unix://${login}${socket}`;
   return `${tls === null ? "redis" : "rediss"}://${login}${host.includes(":") ? `[${host}]` : host}:${port}`;

@@ -5,10 +5,14 @@ import { join } from "node:path";
 import {
   addressInUse,
   aofCorrupted,
+  checkpointFailed,
   configNotFound,
   dataDirectoryFailed,
   listenFailed,
+  osErrorText,
   snapshotFailed,
+  startFailure,
+  type StartupError,
 } from "../../src/base/errors.ts";
 import {
   AT_CURSOR,
@@ -197,5 +201,15 @@ test("start-up errors are worded as the guide promises", () => {
   expect(aofCorrupted("f", 12345678).printed).toStartWith(
     "Error: AOF corrupted at offset 12345678\nError: Bad file format reading the append only file\n",
   );
-  expect(snapshotFailed("ENOSPC").printed).toBe("Error: Failed to save snapshot: No space left on device");
+  const full = new FileFailure("write", "/data/temp.rdb", "ENOSPC", "").message;
+  expect(snapshotFailed(full)).toBe(`Failed to save snapshot: ${osErrorText("ENOSPC")} (write /data/temp.rdb)`);
+  expect(snapshotFailed(full)).toStartWith("Failed to save snapshot: No space left on device");
+  expect(snapshotFailed("stopped")).toBe("Failed to save snapshot: stopped");
+  expect(checkpointFailed(full)).toStartWith("Checkpoint failed: disk full (write ");
+  expect((startFailure(new RangeError("Out of memory")) as StartupError).printed).toStartWith(
+    "Error: Cannot allocate memory\n",
+  );
+  const other = new RangeError("Invalid array length");
+  expect(startFailure(other)).toBe(other);
+  expect(checkpointFailed("stopped")).toBe("Checkpoint failed: stopped");
 });

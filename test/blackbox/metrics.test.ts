@@ -134,6 +134,16 @@ describe("/metrics", () => {
     });
   });
 
+  test("tells how full the disk of the data is, as df does", async () => {
+    await measured({}, async ({ server, scrape }) => {
+      const df = Bun.spawnSync(["df", "--output=pcent", server.dataDir]).stdout.toString();
+      const text = await scrape();
+      // df rounds up.
+      expect(Math.abs(valueOf(text, "ferrite_disk_used_ratio") * 100 - Number(/(\d+)%/.exec(df)![1]))).toBeLessThan(2);
+      expect(valueOf(text, "ferrite_disk_free_bytes")).toBeGreaterThan(0);
+    });
+  });
+
   test("every redis_ name is one of redis_exporter's", async () => {
     await measured({}, async ({ server, scrape }) => {
       const client = await server.connect();

@@ -131,4 +131,20 @@ describe.if(requireRedis())("a primary of redis-servers", () => {
     });
     await ask(primary.client, "CONFIG", "SET", "repl-diskless-sync", "yes");
   }, 60_000);
+
+  test("at the end a replica that lags is waited for", async () => {
+    const { pid } = replica.server;
+    await linkUp(replica);
+    await caughtUp(primary);
+    process.kill(pid, "SIGSTOP");
+    await writes.send(primary, STEPS / 3);
+    await ask(primary.client, "SELECT", "0");
+    await ask(primary.client, "SET", "last", "1");
+    primary.server.signal("SIGTERM");
+    await eventually("it waits", () => primary.server.log().includes("Waiting for replicas before shutting down."));
+    process.kill(pid, "SIGCONT");
+    await primary.server.exited;
+    expect(primary.server.log()).toContain("1 of 1 replicas are in sync when shutting down.");
+    expect(await ask(replica.client, "GET", "last")).toBe('"1"');
+  }, 60_000);
 });

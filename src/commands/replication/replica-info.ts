@@ -30,6 +30,12 @@ export function roleFields(call: Call): Field[] {
   ];
 }
 
+/** Errors that commands of the primary have replied since the server follows it. */
+export function errorsToPrimary(call: Call): number {
+  const { replication } = call;
+  return replication === null ? 0 : factsOf(call, replication).get("errors");
+}
+
 function syncFields(call: Call, facts: LinkFacts): Field[] {
   // Of a file that is sent while it is made nobody knows the length: Redis shows 0.
   const bytes = Math.max(0, facts.get("syncBytes"));

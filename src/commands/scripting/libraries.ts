@@ -7,6 +7,7 @@
  * Invariant
  *   LIBRARIES-1  under all locks the stored sources can all be loaded, and no two of them have a function of the same name
  */
+import { quoted } from "../../base/log.ts";
 import { assert } from "../../base/assert.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Call } from "../../dispatch/call.ts";
@@ -137,7 +138,7 @@ export class Libraries {
     if (changingLocals.length === 0) return;
     const log = this.call.server.logs?.target("lua");
     log?.warn(
-      `the library ${name} assigns its variables ${changingLocals.join(", ")} in functions: each worker has its own`,
+      `the library ${quoted(name)} assigns its variables ${changingLocals.map(quoted).join(", ")} in functions: each worker has its own`,
     );
   }
 

@@ -16,6 +16,7 @@ import { LuaError, LuaTable } from "../../lua/value.ts";
 import { placeOf } from "../../lua/sites.ts";
 import { state as luaState } from "../../lua/state.ts";
 import { readLatin1 } from "../../base/bytes.ts";
+import { quoted } from "../../base/log.ts";
 import type { Arguments, Call } from "../../dispatch/call.ts";
 import { Done, type Outcome, Retry } from "../../dispatch/spec.ts";
 import { ErrorText } from "../../protocol/errors.ts";
@@ -145,6 +146,8 @@ export class ScriptRun implements RunHost {
   private runSection(runnable: Runnable, permissions: Permissions, keyCount: number, reply: Reply): Outcome {
     const { section } = this.call.store;
     if (!this.lock(keyCount)) return Retry;
+    const { cold } = this.call;
+    if (cold.isOn && cold.lacksArguments(FIRST_KEY, keyCount)) return cold.leave();
     try {
       if (!permissions.isDeclared) section.addLocksAsNeeded();
       this.runLocked(runnable, permissions, keyCount, reply);
@@ -306,7 +309,7 @@ export class ScriptRun implements RunHost {
     if (!this.isBusy && runnable !== null) {
       this.isBusy = true;
       state.becomesBusy(runnable.name, wordsOf(this.command), call.clock.wallMs() - (now - this.beganMs));
-      const text = `a script (${runnable.name}) runs for long. SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.`;
+      const text = `a script (${quoted(runnable.name)}) runs for long. SCRIPT KILL or FUNCTION KILL ends it unless it has written; SHUTDOWN NOSAVE stops the server.`;
       call.server.logs?.target("lua").warn(text, { duration_ms: Math.round(now - this.beganMs) });
     }
     this.answerClients?.();

@@ -56,25 +56,24 @@ export function shutdown(call: Call, reply: Reply): Outcome | void {
     config.flag("persistence.enable_checkpoints") && config.flag("persistence.checkpoint_on_shutdown");
   const savesAtEnd =
     config.text("persistence.save") !== "" || (hasCheckpoints && call.server.persistence !== undefined);
-  if (said.has("save") || (savesAtEnd && !said.has("nosave")))
-    return saveAndShutDown(call, reply, said.has("force"), said.has("save"));
+  if (said.has("save") || (savesAtEnd && !said.has("nosave"))) return saveAndShutDown(call, reply, said);
   // A script that runs too long would hold the end up.
   if (said.has("nosave")) call.scripts?.state.killAll();
-  call.server.shutdown();
+  call.server.shutdown(said.has("now"));
   return Later;
 }
 
 /** Shuts down when the RDB file is on the disk, with no write of a client after it. */
-function saveAndShutDown(call: Call, reply: Reply, isForced: boolean, isAsked: boolean): Outcome | void {
+function saveAndShutDown(call: Call, reply: Reply, said: ReadonlySet<string>): Outcome | void {
   const { server, session, clock } = call;
   const { persistence } = server;
   if (persistence === undefined) return reply.error(NO_FILES);
   const saved = (failure: string) => {
-    if (failure === "" || isForced) return server.shutdown();
+    if (failure === "" || said.has("force")) return server.shutdown(said.has("now"));
     server.unpauseClients?.(() => {});
     server.resume(session, (later) => later.error("ERR Errors trying to SHUTDOWN. Check logs."));
   };
-  const save = () => (isAsked ? persistence.saveWhenFree(saved) : persistence.saveLast(saved));
+  const save = () => (said.has("save") ? persistence.saveWhenFree(saved) : persistence.saveLast(saved));
   if (server.pauseClients === undefined) save();
   else server.pauseClients(Pause.Writes, clock.wallMs() + PAUSE_MS, save);
   return Later;

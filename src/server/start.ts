@@ -5,7 +5,7 @@
  * Order of the start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance
  * fails although the workers share the port) → memory → workers attach → workers listen.
  */
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { type Config, FROM_RUNTIME } from "../base/config/config.ts";
 import { errorCode, errorMessage, listenFailed, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";

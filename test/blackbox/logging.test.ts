@@ -220,6 +220,25 @@ describe("files of the log", () => {
   }, 60_000);
 });
 
+test("without a choice the form is pretty on a terminal (elsewhere it is JSON, as above)", async () => {
+  let text = "";
+  const terminal = new Bun.Terminal({
+    cols: 250,
+    rows: 50,
+    data: (_terminal, bytes) => {
+      text += Buffer.from(bytes).toString("latin1");
+    },
+  });
+  const settings = ["metrics.enabled=false", "persistence.enable_aof=false"].flatMap((each) => ["--set", each]);
+  const options = ["--port", String(await freePort()), "--workers", "1", "--data-dir", join(root, "terminal")];
+  const child = Bun.spawn([...ferriteCommand(), ...options, ...settings], { terminal });
+  await until("the start", () => text.includes("Ready to accept connections"));
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+  terminal.close();
+  expect(text).toMatch(/\d{4}-\d\d-\d\dT[\d:.]+Z {2}INFO ferrite::server: ferrite \d/);
+}, 60_000);
+
 test("threads have names; one process is called ferrite", async () => {
   const server = await startFerrite({ persistence: true });
   const names = (): string[] =>

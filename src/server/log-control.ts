@@ -41,6 +41,13 @@ export class LogControl {
     thread.postMessage(start);
   }
 
+  /** Has the log file opened anew. Returns false when there is none. */
+  reopen(): boolean {
+    if (this.config.text("logging.log_file") === "") return false;
+    this.queue.askReopen();
+    return true;
+  }
+
   /** Writes the lines here from now on. A disk that hangs can then hold up the main thread, but no worker. */
   private failed(text: string): void {
     if (this.isClosed || this.substitute !== null) return;

@@ -293,8 +293,9 @@ class Supervisor {
     // A client may write and the server be stopped as soon as the workers listen.
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.stopBySignal(signal));
     process.on("SIGHUP", () => {
-      this.logControl.queue.askReopen();
-      log.info("SIGHUP: the log file is opened anew");
+      const reopens = this.logControl.reopen();
+      if (reopens) log.info("SIGHUP: the log file is opened anew");
+      else if (this.tls.served === null) log.info("SIGHUP is ignored: there is neither a log file nor a certificate");
       this.manager.whileReloading(() => {
         if (this.tls.served !== null) this.tls.reload("SIGHUP");
       });

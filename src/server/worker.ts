@@ -130,7 +130,8 @@ class DataWorker implements ClientHost {
     this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
     const { geometry } = control;
     this.collector = new Collector(
-      () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * geometry.regionBytes,
+      () =>
+        control.buffer.byteLength + queue.buffer.byteLength + CAPACITY + arena.attachedRegions * geometry.regionBytes,
       () => this.engine.clientBytes,
     );
     this.services.collector = this.collector;

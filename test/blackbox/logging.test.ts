@@ -239,6 +239,13 @@ test("without a choice the form is pretty on a terminal (elsewhere it is JSON, a
   expect(text).toMatch(/\d{4}-\d\d-\d\dT[\d:.]+Z {2}INFO ferrite::server: ferrite \d/);
 }, 60_000);
 
+test("SIGHUP without a log file and certificates is ignored", async () => {
+  const server = await startFerrite();
+  server.signal("SIGHUP");
+  await logged(server, "SIGHUP is ignored: there is neither a log file nor a certificate");
+  await server.stop();
+});
+
 test("threads have names; one process is called ferrite", async () => {
   const server = await startFerrite({ persistence: true });
   const names = (): string[] =>

@@ -160,7 +160,8 @@ describe("files of the log", () => {
     expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, i) => 120 - numbers.length + i));
     client.close();
     await server.stop();
-    expect(readFileSync(path, "utf8")).toContain("SIGTERM: stopping");
+    const all = readdirSync(directory).map((name) => readFileSync(join(directory, name), "utf8"));
+    expect(all.join("")).toContain("SIGTERM: stopping");
   });
 
   test("a full disk: clients are served, lost lines are counted in INFO and the metric", async () => {

@@ -7,15 +7,7 @@
  */
 import { join, resolve } from "node:path";
 import { type Config, FROM_RUNTIME } from "../base/config/config.ts";
-import {
-  dataDirectoryFailed,
-  errorCode,
-  errorMessage,
-  listenFailed,
-  loadFailed,
-  outOfMemory,
-  StartupError,
-} from "../base/errors.ts";
+import { dataDirectoryFailed, errorMessage, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
 import { emptySegments, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
@@ -53,6 +45,7 @@ import { ServiceManager } from "./service-manager.ts";
 import { TlsControl } from "./tls-control.ts";
 import { PrimaryControl } from "./primary-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
+import { tryBind } from "./trial-bind.ts";
 
 /** Descriptors that clients may not use: for files, listeners, event loops, and the pipes of each worker. */
 const DESCRIPTORS_RESERVED = 64;
@@ -87,7 +80,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   const aclText = startingUsers(config, realFiles);
   const descriptors = raiseDescriptorLimit();
   const directory = holdDataDirectory(config, log);
-  await tryBind(config);
+  tryBind(config);
 
   const workers = config.workerThreads;
   const regionBytes = config.number("storage.region_size");
@@ -179,24 +172,6 @@ function makeMemory(options: MemoryOptions): Memory {
 /** Regions for `maxMemory` bytes of data: a quarter more for dead records that wait for cleaning, and one to start with. */
 function regionsFor(maxMemory: number, regionBytes: number): number {
   return Math.ceil((maxMemory * 1.25) / regionBytes) + 1;
-}
-
-/** Binds every address once without sharing it, and closes it again. Throws StartupError when an address is in use. */
-async function tryBind(config: Config): Promise<void> {
-  for (const port of [config.number("server.port"), config.tlsPort])
-    if (port !== 0) for (const { host, optional } of config.bindHosts) bindOnce(host, port, optional);
-  const adminPort = config.number("server.admin_port");
-  if (adminPort !== 0) bindOnce(config.text("server.admin_bind"), adminPort, false);
-}
-
-/** `isOptional`: the address may be one that this machine does not have. */
-function bindOnce(host: string, port: number, isOptional: boolean): void {
-  try {
-    Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
-  } catch (thrown) {
-    const code = errorCode(thrown);
-    if (!isOptional || code === "EADDRINUSE") throw listenFailed(host, port, code, "");
-  }
 }
 
 /** Makes a channel between each two of `count` workers. Returns the ports of each worker, with null for itself. */

@@ -24,6 +24,7 @@ import { AofLoad, type LoadRequest } from "./aof-load.ts";
 import { BusySockets } from "./busy-sockets.ts";
 import { Cell } from "./cells.ts";
 import { Client, type ClientHost, type Transport } from "./client.ts";
+import { ClientRound } from "./client-round.ts";
 import { Collector } from "./collector.ts";
 import { Door, Doors, isAdminDoor, onEachHost } from "./doors.ts";
 import { Engine } from "./engine.ts";
@@ -79,6 +80,7 @@ class DataWorker implements ClientHost {
   private readonly figures: WorkerFigures;
   private doors!: Doors;
   private admission!: Admission;
+  private round!: ClientRound;
   private maintainScheduled = false;
   private readonly collector: Collector;
   private readonly mailbox: Mailbox;
@@ -212,6 +214,7 @@ class DataWorker implements ClientHost {
     this.answerWhileBusy(native);
     this.collector.begin();
     this.services.tick();
+    this.round = new ClientRound(this.clients, this.engine.cells);
     this.admission = new Admission(this.config, this.facts.workers, systemClock);
     this.doors = new Doors(this.config, this.worker, (door) => this.handlers(door));
     this.doors.open();
@@ -450,8 +453,8 @@ class DataWorker implements ClientHost {
       const { engine } = this;
       if (isDebugSwitchOn(this.arena.control, DebugSwitch.PausesCron)) return;
       this.maintainData();
+      this.lookAtClients();
       this.services.tick();
-      this.closeOffenders();
       engine.publishCounters();
       this.figures.publish(this.config.number("storage.expire_check_interval"));
       this.logs.tick();
@@ -472,19 +475,13 @@ class DataWorker implements ClientHost {
     }, MAINTENANCE_PAUSE_MS);
   }
 
-  private closeOffenders(): void {
+  /** Looks at a slice of the clients. */
+  private lookAtClients(): void {
     const now = systemClock.monotonicMs();
-    for (const client of this.clients.values()) if (client.output.bytes > 0) client.output.checkSoftLimit(now);
     for (const [client, since] of this.handshakes) if (now - since > HANDSHAKE_MS) client.transport.terminate();
     const seconds = this.config.number("server.client_timeout");
-    if (seconds === 0) return;
-    const before = systemClock.monotonicMs() - seconds * 1000;
-    for (const client of this.clients.values()) {
-      const { session } = client;
-      const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
-      if (isIdle && !session.monitors && !session.isReplica && session.subscriptions === null)
-        client.transport.terminate();
-    }
+    const share = this.config.number("storage.expire_check_interval") / 1000;
+    this.round.look(share, now, seconds === 0 ? -Infinity : now - seconds * 1000);
   }
 
   /** Loads the users of the ACL file, whose text the main thread has checked. */

@@ -241,18 +241,10 @@ class Supervisor {
       new ReplicationStream(memory.control, this.replicationRing),
     );
     this.replication.initialize();
-    this.primary = new PrimaryControl(
-      config,
-      logs.target("replication"),
-      realFiles,
-      memory.control,
-      this.replication,
-      this.snapshots,
-      facts.workers,
-      (worker, message) => this.send(worker, message),
-    );
+    const ofReplicas = logs.target("replication");
+    this.primary = new PrimaryControl(config, ofReplicas, memory.control, this.replication, this.snapshots, host);
     this.mailPorts = connectAll(facts.workers);
-    this.replica = new ReplicaControl(config, logs.target("replication"), this.replication, this.aof, host);
+    this.replica = new ReplicaControl(config, ofReplicas, this.replication, this.aof, host);
   }
   private readonly logControl: LogControl;
   private readonly replica: ReplicaControl;

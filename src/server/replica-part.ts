@@ -4,7 +4,7 @@
  */
 import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
-import { errorMessage } from "../base/errors.ts";
+import { errorCode, errorMessage, errorWords } from "../base/errors.ts";
 import type { Files } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import { ErrorText } from "../protocol/errors.ts";
@@ -132,11 +132,16 @@ export class ReplicaPart {
         drain: (socket) => flush(socket, unsent),
         close: () => close(""),
         error: (_socket, error) => close(error.message),
-        connectError: (_socket, error) => close(error.message),
+        connectError: (_socket, error) => close(wordsOf(error)),
       },
     });
-    opened.catch((thrown: unknown) => close(errorMessage(thrown)));
+    opened.catch((thrown: unknown) => close(wordsOf(thrown)));
   }
+}
+
+/** Why no connection was made, in the system's words where it says: Bun's are "Failed to connect". */
+function wordsOf(thrown: unknown): string {
+  return errorWords(errorCode(thrown)) || errorMessage(thrown);
 }
 
 interface RawSocket {

@@ -19,6 +19,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["replication"],
   ["structures"],
   ["store"],
+  ["tier"],
   ["protocol"],
   ["dispatch"],
   ["acl"],

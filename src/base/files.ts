@@ -4,7 +4,7 @@
  * `realFiles` uses node:fs. `MemoryFiles` keeps files in memory for tests. It can lose unsynced bytes and tear the last
  * write, chosen by a seed, and can fail the n-th call, so that a test can simulate a power cut at any point.
  *
- * All calls are synchronous. They are made at start, by the control plane or on dedicated threads, and never by a worker in a
+ * All calls but the last two are synchronous. They are made at start, by the control plane or on dedicated threads, and never by a worker in a
  * turn, but for one case: server/sync-gate.ts. Every failure is a `FileFailure` with the operation, the path and the platform's code.
  */
 import * as fs from "node:fs";
@@ -80,7 +80,14 @@ export interface Files {
   stat(path: string): FileStat | null;
   /** Makes creations, renames and unlinks in the directory durable. */
   syncDirectory(path: string): void;
+  /** As read, by another thread: `done` is called in a later turn of the event loop. The bytes are the file's until then. */
+  readLater(file: FileDescriptor, into: Uint8Array, length: number, position: number, done: LaterDone): void;
+  /** As write, by another thread. */
+  writeLater(file: FileDescriptor, from: Uint8Array, length: number, position: number, done: LaterDone): void;
 }
+
+/** Called with the failure, null = none, and the number of bytes. */
+export type LaterDone = (failure: FileFailure | null, bytes: number) => void;
 
 class RealFiles implements Files {
   private readonly paths = new Map<number, string>();
@@ -193,6 +200,19 @@ class RealFiles implements Files {
         fs.closeSync(fd);
       }
     });
+  }
+
+  readLater(file: FileDescriptor, into: Uint8Array, length: number, position: number, done: LaterDone): void {
+    fs.read(file, into, 0, length, position, (thrown, bytes) => done(this.later("read", file, thrown), bytes));
+  }
+
+  writeLater(file: FileDescriptor, from: Uint8Array, length: number, position: number, done: LaterDone): void {
+    fs.write(file, from, 0, length, position, (thrown, bytes) => done(this.later("write", file, thrown), bytes));
+  }
+
+  private later(operation: string, file: FileDescriptor, thrown: unknown): FileFailure | null {
+    if (thrown === null || thrown === undefined) return null;
+    return new FileFailure(operation, this.name(file), errorCode(thrown), errorMessage(thrown));
   }
 
   private name(file: FileDescriptor): string {
@@ -554,6 +574,34 @@ export class MemoryFiles implements Files {
     }
   }
 
+  readLater(file: FileDescriptor, into: Uint8Array, length: number, position: number, done: LaterDone): void {
+    this.later(() => this.read(file, into, 0, length, position), done);
+  }
+  writeLater(file: FileDescriptor, from: Uint8Array, length: number, position: number, done: LaterDone): void {
+    this.later(() => this.write(file, from, 0, length, position), done);
+  }
+  /** Calls of another thread whose result is to be taken, in the order in which they were made. */
+  private readonly underWay: (() => void)[] = [];
+
+  private later(call: () => number, done: LaterDone): void {
+    this.underWay.push(() => {
+      let bytes = 0;
+      let failure: FileFailure | null = null;
+      try {
+        bytes = call();
+      } catch (thrown) {
+        failure = thrown as FileFailure;
+      }
+      done(failure, bytes);
+    });
+  }
+  /** Finishes the calls of other threads that are under way. Returns their number. */
+  settle(): number {
+    const calls = this.underWay.splice(0);
+    for (const call of calls) call();
+    return calls.length;
+  }
+
   /** Descriptors that are open. */
   get openCount(): number {
     return this.opened.size;
@@ -561,6 +609,10 @@ export class MemoryFiles implements Files {
   /** Calls so far. */
   get callCount(): number {
     return this.calls.get("*") ?? 0;
+  }
+  /** Calls of an operation so far. */
+  callsOf(operation: string): number {
+    return this.calls.get(operation) ?? 0;
   }
   /** Plans another failure. */
   planFailure(failure: PlannedFailure): void {

@@ -17,6 +17,7 @@ import { StringValue } from "../store/string-value.ts";
 import { ValueTransfer } from "../store/value-transfer.ts";
 import type { Access } from "./access.ts";
 import { Blocking } from "./blocking.ts";
+import { ColdAhead } from "./cold-ahead.ts";
 import { Effects } from "./effects.ts";
 import { Notifications } from "./notifications.ts";
 import { PubSub } from "./pubsub.ts";
@@ -86,6 +87,8 @@ export class Call {
   /** Long arguments, which went from the socket into chunks of shared memory. */
   staged: readonly StagedValue[] = [];
 
+  /** Values of the commands at work that are not in memory. */
+  readonly cold: ColdAhead;
   /** Makes the client wait for keys. */
   readonly blocking: Blocking;
   /** Client-side caching. */
@@ -112,6 +115,7 @@ export class Call {
       this.effects.removedByStore(keyspaces.databaseOf(keyspace), store.cursor.key);
     store.hooks.memberExpires = (keyspace, type, member) =>
       this.effects.memberExpires(keyspaces.databaseOf(keyspace), store.cursor.key, type, member);
+    this.cold = new ColdAhead(this);
     this.blocking = new Blocking(this);
     this.tracking = new Tracking(this);
     this.pubsub = new PubSub(store, this.effects);

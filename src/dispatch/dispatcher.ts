@@ -24,7 +24,6 @@ import {
   unknownSubcommand,
   wrongArity,
 } from "../protocol/errors.ts";
-import type { Key } from "../store/key.ts";
 import type { Section } from "../store/section.ts";
 import { ScriptState } from "../store/script-state.ts";
 import type { StagedValue } from "../store/large.ts";
@@ -32,11 +31,13 @@ import type { Store } from "../store/store.ts";
 import { Access, contextOf } from "./access.ts";
 import type { Call } from "./call.ts";
 import { isDeniedToMonitors, MONITORS_NO_KEYS } from "./monitor-line.ts";
+import type { ColdAhead } from "./cold-ahead.ts";
 import type { CommandObserver } from "./command-observer.ts";
 import { type LoadShare, Share } from "./load-share.ts";
 import { CommandStatistics } from "./command-statistics.ts";
 import { eventsOf } from "./command-events.ts";
 import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
+import { isAnyFrozenFor, isFrozenFor } from "./frozen-keys.ts";
 import { InnerCommands } from "./inner-commands.ts";
 import { Prefetch } from "./prefetch.ts";
 import { isSuspended, MAY_WRITE } from "./pause.ts";
@@ -59,6 +60,7 @@ import {
   Close,
   Done,
   Later,
+  Parked,
   Paused,
   Retry,
   WRITE,
@@ -135,6 +137,7 @@ export class Dispatcher implements TransactionHost {
   /** Observes commands for MONITOR and HOTKEYS; null while neither is on. */
   observer: CommandObserver | null = null;
   readonly statistics: CommandStatistics;
+  private readonly cold: ColdAhead;
   private readonly transactions: Transactions;
   private readonly access: Access;
   /** What scripts of all workers do. */
@@ -158,6 +161,7 @@ export class Dispatcher implements TransactionHost {
       call.config,
     );
     call.statistics = this.statistics;
+    this.cold = call.cold;
     this.access = call.access = new Access(call, table);
     call.inner = new InnerCommands(call, this);
     this.scriptState = new ScriptState(this.store.arena.control, this.store.worker);
@@ -222,7 +226,7 @@ export class Dispatcher implements TransactionHost {
     if (held !== null) return held;
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
-      if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
+      if (admission !== Admission.Granted) return admission === Admission.Deferred ? this.cold.outcome() : Done;
     }
     if (observer !== null) {
       if (session.monitors && isDeniedToMonitors(spec, MAY_WRITE.has(spec.name)))
@@ -236,7 +240,7 @@ export class Dispatcher implements TransactionHost {
       ? this.runSingle(spec, i, call, reply)
       : this.runOther(spec, call, reply);
     if (this.isGated) reply.position = Math.max(reply.position, this.section.seenPosition);
-    if (outcome === Retry) return this.retried(replyAt, handedOn);
+    if (outcome === Retry) return this.retried(i, row, replyAt, handedOn);
     if (observer !== null) observer.end(call, reply.written);
     if (reply.errors !== errors) this.failed(row, reply.errors - errors);
     if (this.runShard !== null) statistics.continueRun(call);
@@ -275,6 +279,10 @@ export class Dispatcher implements TransactionHost {
 
   /** A command without keys, with all shards, or with several keys. */
   private runOther(spec: CommandSpec, call: Call, reply: Reply): Outcome {
+    return this.cold.isOn ? this.cold.atOnce(() => this.runAny(spec, call, reply)) : this.runAny(spec, call, reply);
+  }
+
+  private runAny(spec: CommandSpec, call: Call, reply: Reply): Outcome {
     const hasNoKeys = spec.keys.first === 0 && spec.places === undefined && (spec.flags & ALL_SHARDS) === 0;
     if (!hasNoKeys && (spec.flags & LOCKS_ITSELF) === 0) return this.runMany(spec, call, reply);
     const outcome = spec.run(call, reply) ?? Done;
@@ -291,7 +299,7 @@ export class Dispatcher implements TransactionHost {
     if ((flags & NO_MULTI) !== 0) return this.reject(row, ErrorText.notInTransaction);
     if ((flags & DENY_OOM) !== 0) {
       const admission = this.admit(i, row);
-      if (admission !== Admission.Granted) return admission === Admission.Deferred ? Retry : Done;
+      if (admission !== Admission.Granted) return admission === Admission.Deferred ? this.cold.outcome() : Done;
     } else if (this.memoryExceeded) {
       return this.reject(row, ErrorText.outOfMemory);
     }
@@ -317,13 +325,15 @@ export class Dispatcher implements TransactionHost {
     if (!this.isNearLimit) return true;
     return (
       (pool.freeChunks > this.freeChunksMin && this.store.usedBytes + bytes <= this.usedBytesMax) ||
-      this.evict(null, bytes)
+      this.evict(null, bytes) ||
+      this.cold.goesOn()
     );
   }
 
-  /** Discards the reply of a command that returned Retry. */
-  private retried(replyAt: number, handedOn: number): Outcome {
-    const { reply } = this;
+  /** Discards the reply of a command that returned Retry, or replies why a cold value cannot be read. */
+  private retried(i: number, row: number, replyAt: number, handedOn: number): Outcome {
+    const { reply, cold } = this;
+    const failure = cold.takeFailure();
     const { session } = this.call;
     if (session.isLoader) this.loadShare?.retried();
     // What was told before the command stays.
@@ -332,8 +342,11 @@ export class Dispatcher implements TransactionHost {
     assert(reply.handedOn === handedOnBefore, "a command that is retried has replied nothing (DISPATCH-2)");
     assert(!this.section.isAtOnce, "a command that runs at once is not retried");
     reply.at = heard === null ? replyAt : heard.replyAt;
+    if (failure !== "") return this.reject(row, failure);
     this.statistics.retried();
-    return Retry;
+    const outcome = cold.outcome();
+    if (outcome === Parked) cold.askAhead(this.prefetch, i);
+    return outcome;
   }
 
   /** What keeps the command from running now, or queues it; null = nothing. */
@@ -441,19 +454,26 @@ export class Dispatcher implements TransactionHost {
       const key = this.prefetch.keyAt(i);
       this.endRun();
       if (!this.evict(key === null ? null : this.store.shardOf(key.hashA), recordBytes(call))) {
-        return this.refuseMemory(row);
+        return this.cold.parks ? this.defer() : this.refuseMemory(row);
       }
     }
     if (staged.length > 0 && call.effects.isOn) call.effects.copyStaged(staged);
     if (pool.reserve(pool.commandChunks)) return Admission.Granted;
     const mayGrow = this.mayGrow();
     if (pool.reserve(pool.commandChunks)) return Admission.Granted;
-    if (!mayGrow) return this.refuseMemory(row);
+    return mayGrow ? this.defer() : this.refuseMemory(row);
+  }
+
+  private defer(): Admission {
     this.endRun();
     this.statistics.endRun();
     // The workers that load a file together have agreed on this command already.
-    if (call.session.isLoader) this.loadShare?.retried();
+    if (this.call.session.isLoader) this.loadShare?.retried();
     return Admission.Deferred;
+  }
+  /** The command that `evict` was asked for waits until the disk tier has made room. */
+  parkForRoom(): void {
+    this.cold.park();
   }
 
   private refuseMemory(row: number): Admission {
@@ -499,7 +519,7 @@ export class Dispatcher implements TransactionHost {
       if (store.cursor.version !== this.runVersion) store.select(call.keyspace, key);
     } else {
       if (!section.enter(shard)) return Retry;
-      if (shard.isWriteFrozen && this.isFrozenFor(spec, shard, key)) {
+      if (shard.isWriteFrozen && isFrozenFor(call, shard, key)) {
         section.leave();
         return Retry;
       }
@@ -526,7 +546,7 @@ export class Dispatcher implements TransactionHost {
         section.leave();
       }
     } catch (error) {
-      throw section.failed(error);
+      return this.cold.stopped(section.failed(error));
     }
     return outcome;
   }
@@ -584,11 +604,12 @@ export class Dispatcher implements TransactionHost {
         }
       }
       if (!section.enterSet()) return Retry;
-      if (this.isAnyFrozenFor(spec)) {
+      if (isAnyFrozenFor(call, this.keyArguments)) {
         section.leave();
         return Retry;
       }
     }
+    if (this.cold.isOn && this.cold.lacksValues(spec)) return this.cold.leave();
     call.keyspace = call.keyspaces.of(call.session.db);
     const { changes } = store;
     const { tracking } = call.session;
@@ -602,33 +623,6 @@ export class Dispatcher implements TransactionHost {
     } catch (error) {
       throw section.failed(error);
     }
-  }
-
-  /** True when `spec` writes to a write-frozen key (long-copy.ts). The command that makes the copy is let through. */
-  private isFrozenFor(spec: CommandSpec, shard: Shard, key: Key): boolean {
-    const { call } = this;
-    return (
-      (spec.flags & WRITE) !== 0 &&
-      shard.isWriteFrozen &&
-      shard.writeFrozenHash === key.hashB &&
-      call.session.continuation === null
-    );
-  }
-
-  /** As isFrozenFor, for the keys that `keyArguments` found. */
-  private isAnyFrozenFor(spec: CommandSpec): boolean {
-    const { store, call, keyArguments, section } = this;
-    let isFrozen = false;
-    for (let n = 0; n < section.heldCount && !isFrozen; n++) {
-      isFrozen = section.heldAt(n).isWriteFrozen;
-    }
-    if (!isFrozen) return false;
-    for (let n = 0; n < keyArguments.count; n++) {
-      const i = keyArguments.at[n]!;
-      call.key.load(call.bytes, call.argAt(i), call.argBytes(i));
-      if (this.isFrozenFor(spec, store.shardOf(call.key.hashA), call.key)) return true;
-    }
-    return false;
   }
 
   /** Index of the current command's first argument in the parser's table. */

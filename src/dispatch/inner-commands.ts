@@ -7,6 +7,7 @@
 import { assert } from "../base/assert.ts";
 import { ErrorText } from "../protocol/errors.ts";
 import { NO_PIN, PinnedWalk, type Reply, type ReplyTarget } from "../protocol/reply.ts";
+import { ColdFailure } from "../store/cold.ts";
 import type { Section } from "../store/section.ts";
 import type { Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
@@ -15,7 +16,7 @@ import type { Arguments, Call } from "./call.ts";
 import type { CommandObserver } from "./command-observer.ts";
 import type { CommandStatistics } from "./command-statistics.ts";
 import { isOfOneKey, KeyArguments } from "./key-arguments.ts";
-import { type CommandSpec, DENY_OOM, Done, Effect, WRITE } from "./spec.ts";
+import { type CommandSpec, DENY_OOM, Done, Effect, type Outcome, WRITE } from "./spec.ts";
 
 /** What inner commands ask of the dispatcher. */
 export interface InnerHost {
@@ -108,7 +109,16 @@ export class InnerCommands {
     if (hasKey) store.select(call.keyspace, call.key);
     else if (!this.selectKeys()) return reply.error(ErrorText.keyTooLong);
     const { changes } = store;
-    const outcome = spec.run(call, reply) ?? Done;
+    const { at, handedOn } = reply;
+    let outcome: Outcome = Done;
+    try {
+      outcome = spec.run(call, reply) ?? Done;
+    } catch (thrown) {
+      // A cold value that cannot be read fails its command alone, as long as that has changed nothing.
+      if (!(thrown instanceof ColdFailure) || store.changes !== changes || reply.handedOn !== handedOn) throw thrown;
+      reply.at = at;
+      return reply.error(thrown.message);
+    }
     assert(outcome === Done, "a command of a transaction answers at once (TRANSACTION-3)");
     const { tracking } = call.session;
     if (tracking !== null) call.tracking.remember(tracking, spec, false);

@@ -14,7 +14,7 @@ import type { Key } from "../store/key.ts";
 import type { Store } from "../store/store.ts";
 import type { CommandTable } from "./command-table.ts";
 import type { LoadShare } from "./load-share.ts";
-import { MemberPlaces } from "./spec.ts";
+import { type CommandSpec, MemberPlaces } from "./spec.ts";
 
 /** Longest key that is hashed here. The dispatcher hashes longer ones when their command runs. */
 const AHEAD_KEY_BYTES = 256;
@@ -63,6 +63,7 @@ export class Prefetch {
 
   /** Looks up the parsed commands, and the buckets, records and members that they will read in `keyspace`. */
   prepare(parser: Parser, bytes: Buffer, keyspace: number): void {
+    this.count = parser.commands;
     this.hasBuckets = parser.commands > 1;
     this.store.membersAhead.begin(bytes);
     const members = this.lookUpCommands(parser, bytes);
@@ -74,6 +75,12 @@ export class Prefetch {
     if (members !== 0) this.lookUpMembers(parser);
   }
 
+  /** Commands of the batch. */
+  count = 0;
+  /** The row of command `i`, null = it is unknown. */
+  specAt(i: number): CommandSpec | null {
+    return this.table.all[this.commandOf[i]!] ?? null;
+  }
   /** The hashed first key of command `i`, null when it was not hashed. */
   keyAt(i: number): Key | null {
     return this.isHashed[i] === 1 ? this.keys[this.keyOf[i]!]! : null;

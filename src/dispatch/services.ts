@@ -85,6 +85,32 @@ export interface ServerTotals {
   deniedChannels: number;
 }
 
+/** The disk tier, over all workers. */
+export interface TierFigures {
+  /** Segment files, their bytes, those of values that are referred to, and the number of these values. */
+  files: number;
+  fileBytes: number;
+  liveBytes: number;
+  values: number;
+  /** Lookups of cold values, and those that came back into memory. */
+  reads: number;
+  promotions: number;
+  /** Reads of the disk for commands that wait, those for which a worker waited itself, those under way, and failures. */
+  diskReads: number;
+  diskReadsNow: number;
+  underWay: number;
+  readFailures: number;
+  /** Values that became cold and their bytes; bytes written, on their way to disk; failures. */
+  spilled: number;
+  spilledBytes: number;
+  writtenBytes: number;
+  pendingBytes: number;
+  writeFailures: number;
+  /** Files that were compacted, and the bytes of values moved by that. */
+  compactedFiles: number;
+  movedBytes: number;
+}
+
 /** One worker, for INFO workers. */
 export interface WorkerFigures {
   clients: number;

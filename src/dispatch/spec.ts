@@ -53,7 +53,9 @@ export const Later = 2;
 export const Close = 3;
 /** CLIENT PAUSE suspends the command. Nothing was changed, and the command runs when the pause ends. */
 export const Paused = 4;
-export type Outcome = typeof Done | typeof Retry | typeof Later | typeof Close | typeof Paused;
+/** The command waits for the disk (cold-ahead.ts). Nothing was changed, and it runs again when it has what it waits for. */
+export const Parked = 5;
+export type Outcome = typeof Done | typeof Retry | typeof Later | typeof Close | typeof Paused | typeof Parked;
 
 /** Argument numbers of the keys. The command's name is argument 0, and a negative `last` counts from the end. */
 export interface KeySpec {

@@ -121,6 +121,7 @@ export class Transactions {
     if ((transaction.flags & ASKS_THREADS) !== 0) return this.beginSequence(transaction, session, reply);
     if (grows && !this.reserve(transaction)) return Retry;
     if (!this.lock(transaction, session)) return Retry;
+    if (call.cold.isOn && this.lacksValues(transaction)) return call.cold.leave();
     try {
       if (session.tracking !== null) call.tracking.hear(call, reply);
       if (watches.isBrokenNow(session)) {
@@ -182,6 +183,24 @@ export class Transactions {
     return false;
   }
 
+  /** True when cold values of the commands' keys were not read yet: they are asked for. */
+  private lacksValues(transaction: Transaction): boolean {
+    const { call } = this;
+    const outer = call.argumentsNow();
+    let lacks = false;
+    for (let n = 0; n < transaction.count; n++) {
+      this.openArguments(transaction, n);
+      if (call.cold.lacksValues(transaction.specs[n]!)) lacks = true;
+    }
+    call.restoreArguments(outer);
+    return lacks;
+  }
+
+  private openArguments({ bytes, starts, lengths, firstOf }: Transaction, n: number): void {
+    const first = firstOf[n]!;
+    this.call.setArguments(bytes, starts, lengths, first, firstOf[n + 1]! - first);
+  }
+
   private isFrozen({ shards, hashes }: Transaction): boolean {
     for (let n = 0; n < shards.length; n++) {
       const shard = this.store.shards[shards[n]!]!;
@@ -218,16 +237,9 @@ export class Transactions {
   }
 
   private execute(transaction: Transaction, n: number, reply: Reply): void {
-    const { call, inner } = this;
-    const first = transaction.firstOf[n]!;
+    const { inner } = this;
     const staged = transaction.staged[n]!;
-    call.setArguments(
-      transaction.bytes,
-      transaction.starts,
-      transaction.lengths,
-      first,
-      transaction.firstOf[n + 1]! - first,
-    );
+    this.openArguments(transaction, n);
     const { written } = reply;
     const spec = transaction.specs[n]!;
     if (this.mayRun(spec, reply)) inner.run(spec, transaction.rows[n]!, staged, reply, false);

@@ -15,6 +15,7 @@
  *   channels     ├─ per stripe of channels, STRIPE_WORDS (store/channels.ts) ┤
  *   logins       ├─ LOGIN_WORDS for each of LOGINS (acl/login-guard.ts) ┤
  *   replication  ├─ REPLICATION_WORDS (replication/words.ts) ──────────┤
+ *   cold files   ├─ COLD_FILE_WORDS for each of COLD_FILES (store/cold-files.ts) ┤
  *
  * The block is sized at start for the largest configuration. Untouched parts cost address space, not memory.
  *
@@ -77,6 +78,10 @@ export const LOGIN_WORDS = 8;
 /** Words of the replication: its stream, its state, the link to a primary, and the replicas. */
 export const REPLICATION_WORDS = 384 + 128 * 96;
 
+/** Segment files that can be there at a time, and the words of each. */
+export const COLD_FILES = 16384;
+export const COLD_FILE_WORDS = 4;
+
 const MAGIC = 0x46_52_54_31;
 
 // Globals. The pool's lock and the pool's lists have separate pairs of cache lines (CONTROL-C3).
@@ -102,6 +107,8 @@ export const LOADING_AT = 57;
 export const SUBSCRIBED_AT = 58;
 /** Next id of an entry of ACL LOG. */
 export const DENIAL_ID_AT = 59;
+/** Number of the last segment file. */
+export const COLD_STATE_AT = 60;
 export const POOL_LOCK_AT = 64;
 export const POOL_AT = 96;
 /** Lock and words of the change log (memory/change-log.ts), on two pairs of cache lines. */
@@ -173,6 +180,7 @@ export class Control {
   readonly channelsAt: number;
   readonly loginsAt: number;
   readonly replicationAt: number;
+  readonly coldFilesAt: number;
 
   private constructor(
     readonly buffer: SharedArrayBuffer,
@@ -195,6 +203,7 @@ export class Control {
     this.channelsAt = at.channels;
     this.loginsAt = at.logins;
     this.replicationAt = at.replication;
+    this.coldFilesAt = at.coldFiles;
   }
 
   /** Creates a zeroed control block for `geometry`. */
@@ -267,7 +276,8 @@ function placesOf(g: Geometry) {
   const trackers = line(channels + STRIPES * STRIPE_WORDS);
   const logins = line(trackers + g.workers * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS));
   const replication = line(logins + LOGINS * LOGIN_WORDS);
-  const words = replication + REPLICATION_WORDS;
+  const coldFiles = line(replication + REPLICATION_WORDS);
+  const words = coldFiles + COLD_FILES * COLD_FILE_WORDS;
   return {
     workers,
     keyspaceMap,
@@ -282,6 +292,7 @@ function placesOf(g: Geometry) {
     trackers,
     logins,
     replication,
+    coldFiles,
     words,
   };
 }

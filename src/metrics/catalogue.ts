@@ -2,7 +2,7 @@
  * All metrics: name, type, help, and how each is read from the facts. Where redis_exporter has a name for a figure it is
  * used, so that dashboards made for it work; all others begin with "ferrite_" and follow Prometheus's conventions.
  */
-import type { CertificateFacts } from "../dispatch/services.ts";
+import type { CertificateFacts, TierFigures } from "../dispatch/services.ts";
 import { OCTAVES } from "../dispatch/command-statistics.ts";
 import type { Facts, WorkerFacts } from "./facts.ts";
 import { type Histogram, MetricsText, type MetricType, type Sample } from "./text.ts";
@@ -245,6 +245,103 @@ const MEMORY: readonly Metric[] = [
   ),
 ];
 
+/** A figure of the disk tier: the metric is left out without one. */
+const ofTier = (read: (tier: TierFigures) => number) => (facts: Facts) =>
+  facts.tier === null ? Number.NaN : read(facts.tier);
+
+const TIER: readonly Metric[] = [
+  gauge(
+    "ferrite_tier_cold_values",
+    "Strings in segment files of the disk tier.",
+    ofTier((t) => t.values),
+  ),
+  gauge(
+    "ferrite_tier_cold_bytes",
+    "Bytes of segment files that keys refer to.",
+    ofTier((t) => t.liveBytes),
+  ),
+  gauge(
+    "ferrite_tier_segment_files",
+    "Segment files.",
+    ofTier((t) => t.files),
+  ),
+  gauge(
+    "ferrite_tier_segment_bytes",
+    "Bytes of all segment files.",
+    ofTier((t) => t.fileBytes),
+  ),
+  gauge(
+    "ferrite_tier_garbage_bytes",
+    "Bytes of segment files that no key refers to: what compaction can give back.",
+    ofTier((t) => t.fileBytes - t.liveBytes),
+  ),
+  counter(
+    "ferrite_tier_lookups_total",
+    "Commands' lookups of values in segment files.",
+    ofTier((t) => t.reads),
+  ),
+  counter(
+    "ferrite_tier_promotions_total",
+    "Values that came back into memory because they were read again.",
+    ofTier((t) => t.promotions),
+  ),
+  counter(
+    "ferrite_tier_disk_reads_total",
+    "Reads of segment files while the client waits and others are served.",
+    ofTier((t) => t.diskReads),
+  ),
+  counter(
+    "ferrite_tier_blocking_disk_reads_total",
+    "Reads of segment files for which a worker waited itself.",
+    ofTier((t) => t.diskReadsNow),
+  ),
+  gauge(
+    "ferrite_tier_disk_reads_pending",
+    "Reads of segment files under way.",
+    ofTier((t) => t.underWay),
+  ),
+  counter(
+    "ferrite_tier_read_errors_total",
+    "Values that could not be read from their segment file.",
+    ofTier((t) => t.readFailures),
+  ),
+  counter(
+    "ferrite_tier_spilled_values_total",
+    "Values that went to segment files.",
+    ofTier((t) => t.spilled),
+  ),
+  counter(
+    "ferrite_tier_spilled_bytes_total",
+    "Bytes of the values that went to segment files.",
+    ofTier((t) => t.spilledBytes),
+  ),
+  counter(
+    "ferrite_tier_written_bytes_total",
+    "Bytes written into segment files, by compaction too.",
+    ofTier((t) => t.writtenBytes),
+  ),
+  gauge(
+    "ferrite_tier_pending_bytes",
+    "Bytes of values on their way into segment files.",
+    ofTier((t) => t.pendingBytes),
+  ),
+  counter(
+    "ferrite_tier_write_errors_total",
+    "Writes of segment files that failed.",
+    ofTier((t) => t.writeFailures),
+  ),
+  counter(
+    "ferrite_tier_compacted_files_total",
+    "Segment files that were compacted.",
+    ofTier((t) => t.compactedFiles),
+  ),
+  counter(
+    "ferrite_tier_compaction_moved_bytes_total",
+    "Bytes of values that compaction has moved to other files.",
+    ofTier((t) => t.movedBytes),
+  ),
+];
+
 function activeBytes({ memory, clients }: Facts): number {
   return memory.frames + memory.heap + clients.bytes;
 }
@@ -472,6 +569,7 @@ export const METRICS: readonly Metric[] = [
   ...SERVER,
   ...CLIENTS,
   ...MEMORY,
+  ...TIER,
   ...KEYS,
   ...COMMANDS,
   ...PERSISTENCE,

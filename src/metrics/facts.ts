@@ -1,6 +1,6 @@
 /** What the metrics are made of. The server reads it from shared memory once a scrape (server/metrics-facts.ts). */
 import type { DiskSpace } from "../base/disk-space.ts";
-import type { Certificates } from "../dispatch/services.ts";
+import type { Certificates, TierFigures } from "../dispatch/services.ts";
 
 export interface DatabaseFacts {
   readonly db: number;
@@ -128,6 +128,8 @@ export interface Facts {
     readonly stalePercent: number;
     readonly exceedingMs: number;
   };
+  /** null = there is no disk tier. */
+  readonly tier: TierFigures | null;
   readonly epochs: {
     readonly current: number;
     readonly pins: number;

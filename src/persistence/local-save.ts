@@ -54,6 +54,12 @@ export class LocalSave implements PieceOutlet {
     this.attempt(() => this.pieces?.piece(source, Buffer.from(bytes.subarray(0, length)), isOpen));
   }
 
+  fail(reason: string): void {
+    this.attempt(() => {
+      throw new FileFailure("read", "a value of the disk tier", "", reason);
+    });
+  }
+
   end(dropped: Dropped): void {
     const { persistence, position } = this;
     this.attempt(() => {

@@ -1,8 +1,10 @@
 /** Writes the whole data set as an RDB file, with all shards locked. */
+import { FileFailure } from "../base/files.ts";
 import type { Config } from "../base/config/config.ts";
 import type { ReplicationState } from "../replication/state.ts";
 import { REDIS_VERSION } from "../dispatch/services.ts";
 import type { Address } from "../store/address.ts";
+import { ColdFailure } from "../store/cold.ts";
 import type { Key } from "../store/key.ts";
 import { bucketCount, keyCount } from "../store/keyspace.ts";
 import { keyAt, keyBytes } from "../store/record.ts";
@@ -50,10 +52,12 @@ export function writeDataset(
   const records = new RecordWriter(target.store, target.collections, format, config);
   const key = target.store.newKey();
   writer.header(format.version, fields, libraries);
-  for (const { database, keys, expires } of databaseSizes(target.store, target.keyspaces)) {
-    writer.database(database, keys, expires);
-    writeDatabase(target, writer, records, key, database);
-  }
+  target.store.cold.keepingCold(() => {
+    for (const { database, keys, expires } of databaseSizes(target.store, target.keyspaces)) {
+      writer.database(database, keys, expires);
+      writeDatabase(target, writer, records, key, database);
+    }
+  });
   writer.finish();
   return records.dropped;
 }
@@ -72,9 +76,20 @@ function writeDatabase(target: LoadTarget, writer: RdbWriter, records: RecordWri
         const w = segments.locate(shard, address);
         key.loadWords(segments.m, keyAt(segments.m, w), keyBytes(segments.m, w));
         store.selectRecord(keyspace, key, address);
+        makeReadable(store);
         records.write(store.cursor, writer);
       }
     }
+  }
+}
+
+/** Throws FileFailure when the value is cold and cannot be read: the file is not written. */
+function makeReadable({ cursor }: LoadTarget["store"]): void {
+  try {
+    cursor.makeReadable();
+  } catch (thrown) {
+    if (!(thrown instanceof ColdFailure)) throw thrown;
+    throw new FileFailure("read", "a value of the disk tier", "", thrown.message);
   }
 }
 const chain = { addresses: new Int32Array(64) };

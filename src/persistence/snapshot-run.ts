@@ -11,6 +11,7 @@
  */
 import type { Config } from "../base/config/config.ts";
 import type { Call } from "../dispatch/call.ts";
+import { ColdFailure } from "../store/cold.ts";
 import { Collections } from "../store/collections.ts";
 import type { FoundRecord } from "../store/record-cursor.ts";
 import { Snapshot, type SnapshotSink } from "../store/snapshot.ts";
@@ -26,6 +27,8 @@ const QUEUE_MAX = 128;
 export interface PieceOutlet {
   /** Takes bytes [0, length) before it returns. `isOpen`: they end within a key. */
   put(source: number, bytes: Buffer, length: number, isOpen: boolean): void;
+  /** A value cannot be read: there will be no file. */
+  fail(reason: string): void;
   /** This worker has put its last piece. */
   end(dropped: Dropped): void;
   /** So much of all sources waits for the file that a walk rests. */
@@ -129,9 +132,27 @@ export class SnapshotRun implements SnapshotSink {
   // ---- emitted records, under locks ----
 
   isLarge(at: FoundRecord): boolean {
+    this.isUnreadable = !this.isReadable(at);
+    if (this.isUnreadable) return false;
     return this.records!.bytesOutside(at) > PINNED_BYTES;
   }
+  private isUnreadable = false;
+
+  /** False when the value is cold and cannot be read. The snapshot then fails, and goes on without a file. */
+  private isReadable(at: FoundRecord): boolean {
+    try {
+      at.makeReadable();
+      return true;
+    } catch (thrown) {
+      if (!(thrown instanceof ColdFailure)) throw thrown;
+      this.snapshot.state.discard();
+      this.outlet!.fail(thrown.message);
+      return false;
+    }
+  }
+
   record(at: FoundRecord, database: number): void {
+    if (this.isUnreadable) return;
     this.short.begin(database);
     this.records!.write(at, this.short.writer);
     this.short.end();

@@ -88,6 +88,21 @@ export const Cell = {
   /** Sum of all delays, ms, and how many were within each of LOOP_BOUNDS_MS, and beyond. */
   loopDelaySumMs: 71,
   loopDelays: 72,
+  /** What tier-figures.ts publishes. Lookups of cold values, those that came back, and reads of the disk. */
+  coldReads: 100,
+  coldPromotions: 101,
+  coldDiskReads: 102,
+  coldDiskReadsNow: 103,
+  coldUnderWay: 104,
+  coldReadFailures: 105,
+  /** Values that became cold, their bytes, bytes written, and those on their way. */
+  coldSpilled: 106,
+  coldSpilledBytes: 107,
+  coldWrittenBytes: 108,
+  coldPendingBytes: 109,
+  coldWriteFailures: 110,
+  coldCompactedFiles: 111,
+  coldMovedBytes: 112,
 } as const;
 export type Cell = (typeof Cell)[keyof typeof Cell];
 

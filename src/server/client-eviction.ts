@@ -41,7 +41,7 @@ export class ClientEviction {
   /** Closes the largest clients of this worker while the limit is exceeded and no other worker has larger ones. */
   evict(): Eviction {
     const { engine, control } = this;
-    if (engine.clientBytesMax === 0) return Eviction.Done;
+    if (engine.clientBytesMax === 0 || !this.isOver) return Eviction.Done;
     this.measure();
     if (!this.isOver) return Eviction.Done;
     if (Atomics.compareExchange(control.i32, EVICTING_AT, 0, this.worker + 1) !== 0) return Eviction.Elsewhere;
@@ -110,11 +110,11 @@ export class ClientEviction {
   }
 }
 
-function isEvictable(client: Client): boolean {
+export function isEvictable(client: Client): boolean {
   return !client.isClosed && !client.session.noEvict;
 }
 
 /** 1 + the power of two that the memory of the client reaches. */
-function bucketOf(client: Client): number {
+export function bucketOf(client: Client): number {
   return 32 - Math.clz32(Math.min(client.memoryBytes, 0xffffffff));
 }

@@ -3,7 +3,7 @@
  * command has used yet is in client-input.ts, and replies that are not sent yet are in client-output.ts.
  *
  *   Reading ──► Suspended   the next command is retried next turn, or the turn's budget was used up
- *           ──► Paused      CLIENT PAUSE suspends the next command
+ *           ──► Paused      CLIENT PAUSE suspends the next command, or it waits for the disk
  *           ──► Waiting     the reply of a command comes later
  *           ──► Closing     no command is read any more; the connection ends once all replies are sent
  *           ──► Killed      as Closing, but replies that the socket does not accept at once are lost
@@ -411,7 +411,7 @@ export class Client implements OutputOwner, Receiver {
       this.refuseBusy();
       return endOf;
     }
-    if (outcome === Retry || outcome === Paused) {
+    if (outcome === Retry || outcome >= Paused) {
       if (this.isGone) return end;
       session.tracking?.beginsAgain();
       this.defer(outcome);
@@ -433,7 +433,7 @@ export class Client implements OutputOwner, Receiver {
     return endOf;
   }
 
-  /** Leaves the command to the next turn, or to the end of CLIENT PAUSE. */
+  /** Leaves the command to the next turn, to the end of CLIENT PAUSE, or until the disk has answered. */
   private defer(outcome: Outcome): void {
     if (outcome === Retry) {
       if (this.retriedSince === 0) this.retriedSince = this.engine.monotonicMs;
@@ -443,7 +443,7 @@ export class Client implements OutputOwner, Receiver {
     // Not 0 with a continuation, so that endRetries runs and drops it.
     this.retriedSince = this.session.continuation === null ? 0 : 1;
     this.state = State.Paused;
-    this.engine.paused.add(this);
+    (outcome === Paused ? this.engine.paused : this.engine.parked).add(this);
   }
 
   /** Ends the retries of a command, and drops its continuation if it has not used it. */
@@ -474,7 +474,7 @@ export class Client implements OutputOwner, Receiver {
     if (!this.isGone) this.suspend();
   }
 
-  /** Called when CLIENT PAUSE ends. The paused command runs in the next turn. */
+  /** Called when CLIENT PAUSE ends or the disk has answered. The command runs in the next turn. */
   endPause(): void {
     if (this.state === State.Paused) this.suspend();
   }

@@ -6,6 +6,7 @@ import { assert } from "../base/assert.ts";
 import { errorNumberWords } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
+import type { Files } from "../base/files.ts";
 import { quoted } from "../base/log.ts";
 import type { OutputBufferLimits } from "../base/config/syntax.ts";
 import { Denied } from "../dispatch/access.ts";
@@ -34,8 +35,10 @@ import type { Keyspaces } from "../store/keyspaces.ts";
 import { Maintenance } from "../store/maintenance.ts";
 import type { Collections } from "../store/collections.ts";
 import { Store } from "../store/store.ts";
+import { DiskTier, type TierHost, type TierSettings } from "../tier/disk-tier.ts";
 import { Cell, Cells } from "./cells.ts";
 import { MemoryLimit } from "./memory-limit.ts";
+import { publishTier, tierFigures } from "./tier-figures.ts";
 import { type Gate, type Pinned, Turn, type TurnWork } from "./turn.ts";
 import { userSettings } from "./user-settings.ts";
 
@@ -82,6 +85,10 @@ export class Engine implements TurnWork {
   queryLimitClosed = 0;
   /** Clients whose command CLIENT PAUSE suspends, in the order in which they came. */
   readonly paused = new Set<{ endPause(): void }>();
+  /** Where clients are entered whose command waits for the disk. */
+  readonly parked = { add: (client: { endPause(): void }) => this.tier!.add(client) };
+  /** null = no disk tier. */
+  tier: DiskTier | null = null;
   /** Pins and continuations to release later, because a shard lock was not free. */
   private readonly unpinLater: Pinned[] = [];
   private readonly dropLater: Continuation[] = [];
@@ -150,6 +157,18 @@ export class Engine implements TurnWork {
     this.readClock();
   }
 
+  /** Moves values to segment files under data_dir, if the configuration says so. `services`: what the tier needs around it. */
+  startTier(files: Files, workers: number, host: Omit<TierHost, "monotonicMs">): void {
+    const { config, store, clock, worker } = this;
+    if (!config.flag("storage.tiering")) return;
+    const tierHost = { ...host, monotonicMs: () => clock.monotonicMs() };
+    const directory = config.text("storage.data_dir");
+    this.tier = new DiskTier(store, files, directory, tierHost, worker, workers, tierSettings(config));
+    this.memory.tier = this.tier;
+    this.call.cold.figures = () => tierFigures(this.cells, store.cold.files);
+    config.onChange("*", () => this.tier!.configure(tierSettings(config)));
+  }
+
   /** Reads the settings again after a change of the configuration. */
   private configure(call: Call): void {
     const { config } = this;
@@ -191,7 +210,8 @@ export class Engine implements TurnWork {
     this.readClock();
     this.store.section.beginTurn();
     this.noteLoading();
-    if (this.hasNoLimit) this.memory.ignoreLimit();
+    this.memory.refusesNothing = this.hasNoLimit;
+    if (this.hasNoLimit && this.tier === null) this.memory.ignoreLimit();
     else this.memory.check();
     call.tracking.limit();
     if (this.effects.log !== null) this.checkLog(this.effects.log);
@@ -390,6 +410,7 @@ export class Engine implements TurnWork {
     cells.set(Cell.clientBytes, this.clientBytes);
     cells.set(Cell.outputLimitClosed, this.outputLimitClosed);
     cells.set(Cell.queryLimitClosed, this.queryLimitClosed);
+    if (this.tier !== null) publishTier(cells, store, this.tier);
     const { counts } = this.call.access;
     cells.set(Cell.deniedLogins, counts[Denied.Auth]!);
     cells.set(Cell.deniedCommands, counts[Denied.Command]!);
@@ -448,7 +469,8 @@ export class Engine implements TurnWork {
     const { dispatcher, store, maintenance, call } = this;
     call.session = this.nobody;
     call.tracking.limit();
-    if (this.memory.evicts && !this.hasNoLimit) this.memory.check();
+    this.memory.refusesNothing = this.hasNoLimit;
+    if (this.tier !== null || (this.memory.evicts && !this.hasNoLimit)) this.memory.check();
     for (const pinned of this.unpinLater.splice(0)) this.unpin(pinned);
     for (const continuation of this.dropLater.splice(0)) this.drop(continuation);
     // What expires or is emptied goes into the snapshot that is taken: it waits as the writes of clients do.
@@ -487,6 +509,19 @@ function setEncodingLimits(limits: Collections["limits"], config: Config): void 
   limits.sortedSet.listpackValue = config.number("storage.zset_max_listpack_value");
   limits.stream.nodeEntries = config.number("storage.stream_node_max_entries");
   limits.stream.nodeBytes = config.number("storage.stream_node_max_bytes");
+}
+
+function tierSettings(config: Config): TierSettings {
+  return {
+    fileBytes: config.number("storage.tier_segment_size"),
+    diskBytesMax: config.number("storage.max_disk"),
+    valueBytesMin: config.number("storage.tier_min_value_size"),
+    readBytesKept: config.number("storage.tier_read_buffer"),
+    promotes: config.flag("storage.tier_promotion"),
+    deadFraction: config.number("storage.compaction_threshold"),
+    compactionIntervalMs: config.number("storage.compaction_interval_secs") * 1000,
+    compactionRate: config.number("storage.compaction_bandwidth"),
+  };
 }
 
 /** server.busy_reply_threshold, ms. 0 there means that commands wait for ever: Infinity here. */

@@ -10,14 +10,17 @@
  * command that may grow the data, when one of the bounds is reached.
  */
 import { CHUNK_BYTES, FRAME_BYTES } from "../memory/arena.ts";
+import { UNIT_BYTES } from "../store/address.ts";
 import { INLINE_VALUE_MAX } from "../store/record.ts";
 import type { Shard } from "../store/shard.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
+import { specOf } from "../base/config/schema.ts";
 import type { Dispatcher } from "../dispatch/dispatcher.ts";
 import { Eviction, Evictor, Rank } from "../store/eviction.ts";
 import type { Maintenance } from "../store/maintenance.ts";
 import type { Store } from "../store/store.ts";
+import type { DiskTier } from "../tier/disk-tier.ts";
 import { Cell, type Cells } from "./cells.ts";
 
 /** Bytes of frames that the limit always allows, per shard and in all. The first segments of each shard need them. */
@@ -27,6 +30,12 @@ const FRAMES_MIN = 4 << 20;
 const DEAD_SHARE = 0.04;
 /** Share of the frame limit by which chunks in use may exceed their allocated frames before the excess counts as used. */
 const SPLIT_SHARE = 0.02;
+/** With a disk tier values begin to go there this share of the limit before it is reached, within these bounds. */
+const SPILL_SHARE = 1 / 16;
+const SPILL_BYTES_MIN = 2 << 20;
+const SPILL_BYTES_MAX = 256 << 20;
+/** Most bytes that one round asks the disk tier for. */
+const SPILL_ROUND = 4 << 20;
 /** A turn cannot use up more room than this. */
 const NEAR_BYTES = 128 << 20;
 /** Resident memory that the runtime may take in addition to max_memory, in all and per thread: code, stacks, garbage. */
@@ -51,6 +60,13 @@ function roundMs(tenacity: number): number {
   return tenacity < 100 ? 0.5 * 1.15 ** (tenacity - 10) : Infinity;
 }
 
+/** Sizes of the mutable and the read-only part of the log together. Infinity while both have their default. */
+function regionBytes(config: Config): number {
+  const sizes = ["storage.hybridlog_mutable_size", "storage.hybridlog_readonly_size"] as const;
+  const isChosen = sizes.some((name) => config.number(name) !== specOf(name).default);
+  return isChosen ? config.number(sizes[0]) + config.number(sizes[1]) : Infinity;
+}
+
 /**
  * Bytes of max_memory that frames may not take: the larger of the live heaps, and of the resident memory outside the
  * regions less what the runtime may take. The latter includes the buffers of clients. Staged values lie in frames already.
@@ -65,6 +81,8 @@ export class MemoryLimit {
   /** Bytes of used memory above which writes are refused. */
   private maxBytes = 0;
   private roundMs = 0;
+  /** With a disk tier: bytes of data above which values go there, although memory is not short. */
+  private regionBytes = Infinity;
   /** Monotonic ms since which memory has stayed above the limit, 0 = it has not. exceededMs: the time of earlier episodes. */
   private exceededSince = 0;
   private exceededMs = 0;
@@ -82,10 +100,16 @@ export class MemoryLimit {
     this.configure();
   }
 
+  /** What is loaded or applied was stored elsewhere before: with a disk tier it waits for room at most. */
+  refusesNothing = false;
+  /** Where values go before keys are evicted; null = nowhere. */
+  tier: DiskTier | null = null;
+
   /** Reads the settings of the limit and of the policy. */
   configure(): void {
     const { config, store } = this;
     this.maxBytes = config.maxMemoryBytes;
+    this.regionBytes = regionBytes(config);
     const [scope, order] = config.text("storage.maxmemory_policy").split("-");
     const rank = RANKS[order ?? ""] ?? Rank.None;
     this.evictor.setPolicy(rank, scope === "volatile", config.number("storage.maxmemory_samples"));
@@ -111,7 +135,8 @@ export class MemoryLimit {
 
   /** Compares the used memory with the limit, once a turn, and evicts keys if it exceeds the limit. */
   check(): void {
-    const { dispatcher, store, evicts } = this;
+    const { dispatcher, store, evicts, tier } = this;
+    if (tier !== null && this.checkTier(tier)) return;
     let room = this.maxBytes - this.usedBytes();
     if (room > NEAR_BYTES && !evicts) {
       dispatcher.memoryExceeded = false;
@@ -131,6 +156,51 @@ export class MemoryLimit {
     dispatcher.freeChunksMin = evicts ? store.pool.chunks - Math.floor(frames / CHUNK_BYTES) : -1;
     const chunksLeft = store.pool.freeChunks - dispatcher.freeChunksMin;
     dispatcher.isNearLimit = room < NEAR_BYTES || (evicts && chunksLeft * CHUNK_BYTES < NEAR_BYTES);
+  }
+
+  /**
+   * As check, with a disk tier: while that can help, no key is evicted and no write refused. Returns false when it cannot,
+   * and memory is above the limit.
+   */
+  private checkTier(tier: DiskTier): boolean {
+    const { dispatcher, store } = this;
+    const limit = this.frameLimit();
+    const excess = this.spillRound(tier, limit, 0);
+    tier.hasRoom = excess <= 0;
+    if (excess > 0 && !tier.mayHelp && !this.refusesNothing) return false;
+    dispatcher.memoryExceeded = false;
+    dispatcher.isNearLimit = excess > -NEAR_BYTES;
+    dispatcher.usedBytesMax = store.usedBytes + Math.max(this.maxBytes - this.usedBytes(), 0);
+    dispatcher.freeChunksMin = store.pool.chunks - Math.floor(limit / CHUNK_BYTES);
+    if (excess <= 0) this.endLag();
+    return true;
+  }
+
+  /** Has values spilled and segments cleaned before the limit is reached. Returns the bytes by which it is exceeded. */
+  private spillRound(tier: DiskTier, limit: number, bytes: number): number {
+    const { store, maintenance, cells } = this;
+    const slack = Math.min(Math.max(this.maxBytes * SPILL_SHARE, SPILL_BYTES_MIN), SPILL_BYTES_MAX);
+    const used = this.usedBytes() + bytes - this.maxBytes;
+    const frames = this.framesUsed(limit) + bytes - limit;
+    const data = cells.sum(Cell.usedBytes);
+    const beyond = data - this.regionBytes;
+    if (Math.max(used, frames) + slack <= 0 && beyond <= 0) return Math.max(used, frames);
+    const until = this.clock.monotonicMs() + this.roundMs;
+    const dead = cells.sum(Cell.deadBytes) - cells.get(Cell.deadBytes) + store.log.deadBytes;
+    const deadMax = limit * DEAD_SHARE;
+    // Frames become free by cleaning, which is worth it while enough of them is dead.
+    const missing = Math.max(Math.max(used, frames - Math.max(0, dead - deadMax)) + slack, beyond);
+    if (missing > 0) tier.spill(Math.min(missing, SPILL_ROUND), until, data);
+    while (this.framesUsed(limit) + slack > limit && this.clock.monotonicMs() < until) {
+      if (dead < deadMax || !maintenance.squeeze()) break;
+    }
+    return Math.max(this.usedBytes() + bytes - this.maxBytes, this.framesUsed(limit) + bytes - limit);
+  }
+
+  /** Compares the memory with the limit while data is loaded. True: the load is to wait until values have gone to disk. */
+  mustWaitForTier(): boolean {
+    const { tier } = this;
+    return tier !== null && this.spillRound(tier, this.frameLimit(), 0) > 0 && tier.mayHelp;
   }
 
   /** No limit holds in this turn. */
@@ -182,7 +252,11 @@ export class MemoryLimit {
   }
 
   private evictRound(bytes: number): boolean {
-    const { cells, store, maintenance } = this;
+    const { cells, store, maintenance, tier } = this;
+    if (tier !== null && (tier.mayHelp || this.refusesNothing)) {
+      this.spillRound(tier, this.frameLimit(), bytes);
+      return true;
+    }
     if (!this.evicts) return this.usedBytes() + bytes <= this.maxBytes;
     // No key may be removed while clients are paused, and writes are suspended then anyway.
     if (!store.removesExpired) return true;
@@ -249,7 +323,8 @@ export class MemoryLimit {
 
   /** Evicts keys until `shard` (null = any) has room for `bytes`. Returns false when that fails. */
   private makeRoom(shard: Shard | null, bytes: number): boolean {
-    const { store } = this;
+    const { store, tier } = this;
+    if (tier !== null && (tier.mayHelp || this.refusesNothing)) return this.makeRoomByTier(tier, shard, bytes);
     if (this.usedBytes() > this.maxBytes && !this.evictTo(0)) return false;
     if (!this.evicts || !store.removesExpired) return true;
     if (shard !== null && bytes <= INLINE_VALUE_MAX) this.evictor.makeRoom(shard, bytes);
@@ -257,5 +332,16 @@ export class MemoryLimit {
     if (this.framesUsed(limit) > limit) this.evictTo(0);
     this.dispatcher.usedBytesMax = store.usedBytes + Math.max(0, this.maxBytes - this.usedBytes());
     return true;
+  }
+
+  /** As makeRoom: false when the command is to wait until values have gone to disk. */
+  private makeRoomByTier(tier: DiskTier, shard: Shard | null, bytes: number): boolean {
+    if (this.spillRound(tier, this.frameLimit(), 0) <= 0) return true;
+    // A dead record of the shard's log will do: that needs no frame.
+    const { log } = this.store;
+    const units = Math.ceil(bytes / UNIT_BYTES);
+    if (shard !== null && this.usedBytes() <= this.maxBytes && log.hasRoom(shard, units)) return true;
+    this.dispatcher.parkForRoom();
+    return false;
   }
 }

@@ -20,6 +20,7 @@ import { NO_ADDRESS } from "../store/address.ts";
 import { ChannelKind, channelCount } from "../store/channels.ts";
 import { deadlineSum, expiresCount, keyCount } from "../store/keyspace.ts";
 import { Keyspaces } from "../store/keyspaces.ts";
+import { ColdFiles } from "../store/cold-files.ts";
 import { oldestPin } from "../store/pins.ts";
 import { ScriptState } from "../store/script-state.ts";
 import { Shard } from "../store/shard.ts";
@@ -27,6 +28,7 @@ import { Trackers } from "../store/trackers.ts";
 import { Cell, Cells, LOOP_BOUNDS_MS } from "./cells.ts";
 import type { Memory } from "./memory.ts";
 import type { ProcessFacts } from "./messages.ts";
+import { tierFigures } from "./tier-figures.ts";
 import type { TlsMaterial } from "./tls-files.ts";
 
 /** What the main thread knows besides. */
@@ -54,6 +56,7 @@ export class MetricsFacts {
   private readonly appended: AppendState;
   private readonly scripts: ScriptState;
   private readonly trackers: Trackers;
+  private readonly coldFiles: ColdFiles;
 
   constructor(
     private readonly config: Config,
@@ -72,6 +75,7 @@ export class MetricsFacts {
     this.appended = new AppendState(control);
     this.scripts = new ScriptState(control, process_.workers);
     this.trackers = new Trackers(control, process_.workers);
+    this.coldFiles = new ColdFiles(control);
   }
 
   read(): Facts {
@@ -97,6 +101,7 @@ export class MetricsFacts {
       clients: this.clients(),
       keys: this.keys(),
       memory: this.memoryFacts(),
+      tier: this.config.flag("storage.tiering") ? tierFigures(this.cells, this.coldFiles) : null,
       epochs: this.epochs(),
       cpu: this.cpu(),
       scripts: this.scriptFacts(),

@@ -94,6 +94,10 @@ export class RdbLoad {
     const { engine, loader } = this;
     engine.readClock();
     const now = engine.monotonicMs;
+    if (engine.memory.mustWaitForTier()) {
+      this.movedMs = now;
+      return PAUSE_MS;
+    }
     const loaded = loader.step(now + SLICE_MS);
     this.progress?.note(now, this.reader.offset, this.reader.bytes);
     if (loaded === Loaded.Done) return -1;

@@ -188,17 +188,9 @@ export class Services implements ServerServices {
     this.cells.set(Cell.heapBytes, this.collector.liveBytes);
     publishThreadCpu(this.cells);
     if (this.worker === 0) this.cells.set(Cell.outsideBytes, this.outside.measure());
-    let maxInput = 0;
-    let maxOutput = 0;
-    for (const client of this.clients.values()) {
-      maxInput = Math.max(maxInput, client.input.bytes);
-      maxOutput = Math.max(maxOutput, client.output.heldBytes);
-    }
     this.evictClients();
     this.replicas.tick();
     if (this.observer.hotKeys?.isActive === false) this.setObserver();
-    this.cells.set(Cell.maxInputBuffer, maxInput);
-    this.cells.set(Cell.maxOutputBuffer, maxOutput);
     this.peak = Math.max(this.peak, this.engine.memory.usedBytes());
     this.sample();
   }
@@ -392,8 +384,7 @@ export class Services implements ServerServices {
 
   /** Evicts clients of this worker, or asks all workers to evict theirs, while their memory exceeds maxmemory-clients. */
   evictClients(): void {
-    if (this.engine.clientBytesMax === 0) this.eviction.measure();
-    else if (this.eviction.evict() === Eviction.Elsewhere && !this.isEvictionAsked) {
+    if (this.eviction.evict() === Eviction.Elsewhere && !this.isEvictionAsked) {
       this.isEvictionAsked = true;
       this.evictEverywhere(() => {
         this.isEvictionAsked = false;

@@ -36,4 +36,5 @@ export type FromSaver =
 export type PieceMessage =
   | { kind: "header"; bytes: Uint8Array; position: number; keys: number }
   | { kind: "piece"; source: number; bytes: Uint8Array; isOpen: boolean }
+  | { kind: "failed"; reason: string }
   | { kind: "end"; dropped: Dropped };

@@ -47,6 +47,10 @@ export class SnapshotOutlet implements PieceOutlet {
     this.post({ kind: "piece", source, bytes: piece, isOpen }, [piece.buffer]);
   }
 
+  fail(reason: string): void {
+    this.post({ kind: "failed", reason }, []);
+  }
+
   end(dropped: Dropped): void {
     this.post({ kind: "end", dropped }, []);
   }

@@ -59,6 +59,7 @@ class Saver {
   private receive(message: PieceMessage): void {
     if (message.kind === "end") return this.end(message.dropped);
     if (this.failure !== "") return;
+    if (message.kind === "failed") return this.fail(message.reason);
     this.attempt(() => {
       const { bytes } = message;
       const piece = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -75,11 +76,15 @@ class Saver {
       work();
     } catch (thrown) {
       if (!(thrown instanceof FileFailure)) throw thrown;
-      this.failure = thrown.message;
-      this.file!.discard();
-      this.queued.fill(0);
-      tell({ kind: "failing" });
+      this.fail(thrown.message);
     }
+  }
+
+  private fail(reason: string): void {
+    this.failure = reason;
+    this.file!.discard();
+    this.queued.fill(0);
+    tell({ kind: "failing" });
   }
 
   private end(dropped: Dropped): void {

@@ -5,9 +5,10 @@
  * Order of the start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance
  * fails although the workers share the port) → memory → workers attach → workers listen.
  */
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { type Config, FROM_RUNTIME } from "../base/config/config.ts";
-import { errorCode, errorMessage, listenFailed, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
+import { dataDirectoryFailed, errorMessage, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
+import { emptySegments, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import { type Logger, type LogRoot, quoted } from "../base/log.ts";
@@ -44,6 +45,7 @@ import { ServiceManager } from "./service-manager.ts";
 import { TlsControl } from "./tls-control.ts";
 import { PrimaryControl } from "./primary-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
+import { tryBind } from "./trial-bind.ts";
 
 /** Descriptors that clients may not use: for files, listeners, event loops, and the pipes of each worker. */
 const DESCRIPTORS_RESERVED = 64;
@@ -78,7 +80,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   const aclText = startingUsers(config, realFiles);
   const descriptors = raiseDescriptorLimit();
   const directory = holdDataDirectory(config, log);
-  await tryBind(config);
+  tryBind(config);
 
   const workers = config.workerThreads;
   const regionBytes = config.number("storage.region_size");
@@ -124,6 +126,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
   log.info(`started, PID: ${process.pid}`);
   log.info("Server initialized");
   tidy(config, log);
+  prepareSegments(config, log);
   const recovered = recoverFor(config, logs);
   const server = new Supervisor(config, logs, memory, facts, recovered, aclText);
   const code = await server.run();
@@ -141,6 +144,21 @@ function tidy(config: Config, log: Logger): void {
   }
 }
 
+/** Removes the segment files of another process, and makes the directory for those of this one. Throws StartupError. */
+function prepareSegments(config: Config, log: Logger): void {
+  const directory = resolve(config.text("storage.data_dir"));
+  const isOn = config.flag("storage.tiering");
+  try {
+    if (!isOn && realFiles.stat(join(directory, SEGMENTS_DIRECTORY)) === null) return;
+    const removed = emptySegments(realFiles, directory);
+    if (removed > 0) log.info(`${removed} segment files of the last run removed`);
+  } catch (thrown) {
+    if (!(thrown instanceof FileFailure)) throw thrown;
+    if (isOn) throw dataDirectoryFailed(join(directory, SEGMENTS_DIRECTORY), thrown.code);
+    log.warn(`segment files of an earlier run could not be removed: ${thrown.message}`);
+  }
+}
+
 /** Makes the shared memory. Throws StartupError when the system refuses it. */
 function makeMemory(options: MemoryOptions): Memory {
   try {
@@ -154,24 +172,6 @@ function makeMemory(options: MemoryOptions): Memory {
 /** Regions for `maxMemory` bytes of data: a quarter more for dead records that wait for cleaning, and one to start with. */
 function regionsFor(maxMemory: number, regionBytes: number): number {
   return Math.ceil((maxMemory * 1.25) / regionBytes) + 1;
-}
-
-/** Binds every address once without sharing it, and closes it again. Throws StartupError when an address is in use. */
-async function tryBind(config: Config): Promise<void> {
-  for (const port of [config.number("server.port"), config.tlsPort])
-    if (port !== 0) for (const { host, optional } of config.bindHosts) bindOnce(host, port, optional);
-  const adminPort = config.number("server.admin_port");
-  if (adminPort !== 0) bindOnce(config.text("server.admin_bind"), adminPort, false);
-}
-
-/** `isOptional`: the address may be one that this machine does not have. */
-function bindOnce(host: string, port: number, isOptional: boolean): void {
-  try {
-    Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
-  } catch (thrown) {
-    const code = errorCode(thrown);
-    if (!isOptional || code === "EADDRINUSE") throw listenFailed(host, port, code, "");
-  }
 }
 
 /** Makes a channel between each two of `count` workers. Returns the ports of each worker, with null for itself. */

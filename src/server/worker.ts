@@ -24,6 +24,7 @@ import { AofLoad, type LoadRequest } from "./aof-load.ts";
 import { BusySockets } from "./busy-sockets.ts";
 import { Cell } from "./cells.ts";
 import { Client, type ClientHost, type Transport } from "./client.ts";
+import { ClientRound } from "./client-round.ts";
 import { Collector } from "./collector.ts";
 import { Door, Doors, isAdminDoor, onEachHost } from "./doors.ts";
 import { Engine } from "./engine.ts";
@@ -43,6 +44,7 @@ import { LoadProgress } from "./load-progress.ts";
 import { HANDSHAKE_MS, TlsListeners } from "./tls-listeners.ts";
 import { addressText, certificateOf, descriptorOf, isLoopback } from "./socket-facts.ts";
 import { SyncGate } from "./sync-gate.ts";
+import { startTier } from "./tier-host.ts";
 import type { Proceeding } from "./turn.ts";
 import { WorkerFigures } from "./worker-figures.ts";
 import { workerLogs } from "./worker-logs.ts";
@@ -78,6 +80,7 @@ class DataWorker implements ClientHost {
   private readonly figures: WorkerFigures;
   private doors!: Doors;
   private admission!: Admission;
+  private round!: ClientRound;
   private maintainScheduled = false;
   private readonly collector: Collector;
   private readonly mailbox: Mailbox;
@@ -103,9 +106,9 @@ class DataWorker implements ClientHost {
     this.profiles = new Profiles(worker, facts.workers, config, realFiles, systemClock, this.log);
     this.figures = new WorkerFigures(this.engine, this.services, systemClock);
     checkTlsSettings(config, realFiles, logs.target("tls"));
-    this.services.attach(this.engine, (client) => {
-      this.log.info("client evicted", { client: client.session.id, addr: client.address, bytes: client.memoryBytes });
-    });
+    this.services.attach(this.engine, ({ session: { id }, address, memoryBytes }) =>
+      this.log.info("client evicted", { client: id, addr: address, bytes: memoryBytes }),
+    );
     this.services.persistence = persistenceOf(
       this.engine,
       realFiles,
@@ -116,6 +119,7 @@ class DataWorker implements ClientHost {
       { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
     );
     if (worker === 0) this.services.persistence.begin();
+    startTier(this.engine, facts.workers, logs.target("storage"), (work) => this.guard(work));
     this.services.replicas = primaryFeedOf(this.replication, {
       engine: this.engine,
       clients: this.clients,
@@ -128,19 +132,18 @@ class DataWorker implements ClientHost {
     });
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
-    const { geometry } = control;
-    this.collector = new Collector(
-      () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * geometry.regionBytes,
+    const { regionBytes } = control.geometry;
+    this.collector = this.services.collector = new Collector(
+      () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * regionBytes,
       () => this.engine.clientBytes,
     );
-    this.services.collector = this.collector;
     this.mailbox = this.makeMailbox(start);
-    const { mailbox } = this;
-    const { blocking, turn } = this.engine;
-    this.engine.call.pubsub.mail = mailbox;
+    const { mailbox, engine } = this;
+    const { blocking, turn } = engine;
+    engine.call.pubsub.mail = mailbox;
     this.services.pushes = new Pushes(worker, facts.workers, this.clients, turn, mailbox, blocking);
     blocking.send = (to, served) => mailbox.send(to, served);
-    turn.mail = this.engine.call.tracking.mail = mailbox;
+    turn.mail = engine.call.tracking.mail = mailbox;
     turn.later = setImmediate;
     turn.failed = (thrown, client) => this.failed(thrown, client);
   }
@@ -211,6 +214,7 @@ class DataWorker implements ClientHost {
     this.answerWhileBusy(native);
     this.collector.begin();
     this.services.tick();
+    this.round = new ClientRound(this.clients, this.engine.cells);
     this.admission = new Admission(this.config, this.facts.workers, systemClock);
     this.doors = new Doors(this.config, this.worker, (door) => this.handlers(door));
     this.doors.open();
@@ -449,8 +453,8 @@ class DataWorker implements ClientHost {
       const { engine } = this;
       if (isDebugSwitchOn(this.arena.control, DebugSwitch.PausesCron)) return;
       this.maintainData();
+      this.lookAtClients();
       this.services.tick();
-      this.closeOffenders();
       engine.publishCounters();
       this.figures.publish(this.config.number("storage.expire_check_interval"));
       this.logs.tick();
@@ -471,19 +475,13 @@ class DataWorker implements ClientHost {
     }, MAINTENANCE_PAUSE_MS);
   }
 
-  private closeOffenders(): void {
+  /** Looks at a slice of the clients. */
+  private lookAtClients(): void {
     const now = systemClock.monotonicMs();
-    for (const client of this.clients.values()) if (client.output.bytes > 0) client.output.checkSoftLimit(now);
     for (const [client, since] of this.handshakes) if (now - since > HANDSHAKE_MS) client.transport.terminate();
     const seconds = this.config.number("server.client_timeout");
-    if (seconds === 0) return;
-    const before = systemClock.monotonicMs() - seconds * 1000;
-    for (const client of this.clients.values()) {
-      const { session } = client;
-      const isIdle = session.activeMs < before && !client.isWaiting && !client.isPaused;
-      if (isIdle && !session.monitors && !session.isReplica && session.subscriptions === null)
-        client.transport.terminate();
-    }
+    const share = this.config.number("storage.expire_check_interval") / 1000;
+    this.round.look(share, now, seconds === 0 ? -Infinity : now - seconds * 1000);
   }
 
   /** Loads the users of the ACL file, whose text the main thread has checked. */
@@ -666,6 +664,4 @@ self.onmessage = (event: MessageEvent<ToWorker>) => {
   }
 };
 
-function workerNumber(): number {
-  return worker?.["worker"] ?? -1;
-}
+const workerNumber = (): number => worker?.["worker"] ?? -1;

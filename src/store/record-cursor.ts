@@ -12,13 +12,14 @@
  * be assigned. `m` and `w` in variables are stale after a change of the record: read them again.
  *
  * Invariants
- *   CURSOR-1  address is NO_ADDRESS, or names a live record of the selected key, and m, b and w lead to that record
+ *   CURSOR-1  address is NO_ADDRESS, or names a live record of the selected key, and m, b and w lead to that record, or to an
+ *             image of it that has its cold value (cold.ts)
  *   CURSOR-2  version grows with each selection: what was read of a record is current while the version, and the lock, stay
  */
 import type { Ref } from "../structures/pages.ts";
 import { type Address, NO_ADDRESS } from "./address.ts";
 import {
-  type Encoding,
+  Encoding,
   type RecordType,
   deadline,
   fixedHigh,
@@ -27,6 +28,7 @@ import {
   hasKey,
   isDead,
   isGrown,
+  isImage,
   nodeOf,
   rawValueAt,
   recordEncoding,
@@ -35,10 +37,12 @@ import {
   setNode,
   setValueBytes,
   valueBytes,
+  writeImageHead,
 } from "./record.ts";
 import type { Segments } from "./segments.ts";
 import type { KeyspaceRef, Shard } from "./shard.ts";
 import { assert, CHECKS } from "../base/assert.ts";
+import type { ColdImage, ColdValues } from "./cold.ts";
 import type { Key } from "./key.ts";
 
 /** Length of an Int value. */
@@ -61,9 +65,12 @@ export class RecordCursor {
   /** While `address` is NO_ADDRESS: the hidden record of the key (expiry-mode.ts), NO_ADDRESS = none. */
   hidden: Address;
   private readonly segments: Segments;
+  private readonly cold: ColdValues;
+  /** The cursor of commands: they may wait for a cold value, and bring it back. */
+  readonly isOfCommands: boolean;
 
   // All fields are set here: they then lie in the object itself, not behind a pointer.
-  constructor(segments: Segments, key: Key, shard: Shard) {
+  constructor(segments: Segments, cold: ColdValues, key: Key, shard: Shard, isOfCommands: boolean) {
     this.shard = shard;
     this.ks = shard.keyspace(0);
     this.keyspace = 0;
@@ -75,6 +82,8 @@ export class RecordCursor {
     this.b = segments.b;
     this.hidden = NO_ADDRESS;
     this.segments = segments;
+    this.cold = cold;
+    this.isOfCommands = isOfCommands;
   }
 
   // ---- moves: the store's alone ----
@@ -101,13 +110,41 @@ export class RecordCursor {
     this.address = NO_ADDRESS;
   }
 
+  /** Moves to an image of the record, whose value is cold. The address stays. */
+  moveToImage({ m, b }: ColdImage): void {
+    this.w = writeImageHead(this.m, this.w, m);
+    this.m = m;
+    this.b = b;
+  }
+  /** Moves from an image back to the record itself, if the cursor is on one. */
+  leaveImage(): void {
+    if (isImage(this.m, this.w)) this.moveTo(this.address, this.segments.locate(this.shard, this.address));
+  }
+
   // ---- the record ----
 
   get type(): RecordType {
     if (CHECKS) this.check();
     return recordType(this.m, this.w);
   }
+  /**
+   * How the value is encoded, for who is about to read it: a cold value is made readable first, as Raw. Throws ColdMiss or
+   * ColdFailure (cold.ts).
+   */
   get encoding(): Encoding {
+    const encoding = recordEncoding(this.m, this.w);
+    return encoding === Encoding.Cold ? this.bringIn() : encoding;
+  }
+  /** As `encoding`, for who does not read the value: it may be Cold. */
+  get storedEncoding(): Encoding {
+    return recordEncoding(this.m, this.w);
+  }
+  /** Makes the value readable, as `encoding` does, before anything is changed. */
+  makeReadable(): void {
+    if (recordEncoding(this.m, this.w) === Encoding.Cold) this.bringIn();
+  }
+  private bringIn(): Encoding {
+    this.cold.bringIn(this);
     return recordEncoding(this.m, this.w);
   }
   /** True when the string was changed in place or made by it: "raw" to OBJECT ENCODING. */
@@ -170,6 +207,7 @@ export class RecordCursor {
   check(): void {
     const { m, w, key, segments, shard, address } = this;
     assert(address !== NO_ADDRESS, "a record that is read was found (CURSOR-1)");
+    if (isImage(m, w)) return assert(hasKey(m, w, key), "a cursor is on an image of its key (CURSOR-1)");
     assert(segments.wordOf(shard, address) === w, "a cursor is where its record lies (CURSOR-1)");
     assert(
       segments.arena.wordsOf(segments.regionOf(shard, address)) === m,
@@ -181,4 +219,6 @@ export class RecordCursor {
 }
 
 /** The cursor as all code but the store sees it. */
-export type FoundRecord = Readonly<Omit<RecordCursor, "moveTo" | "look" | "leave" | "hide">>;
+export type FoundRecord = Readonly<
+  Omit<RecordCursor, "moveTo" | "moveToImage" | "leaveImage" | "look" | "leave" | "hide">
+>;

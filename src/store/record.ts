@@ -3,12 +3,12 @@
  *
  *   word 0 │ capacity in units (16) │ type (4) │ encoding (4) │ flags (8) │
  *        1 │ key bytes (18) │ keyspace (14) │
- *        2 │ value bytes (Raw), total bytes (Chunked), 8 (Int), 0 (Tree) │
+ *        2 │ value bytes (Raw, Cold), total bytes (Chunked), 8 (Int), 0 (Tree) │
  *        3 │ access clock (24) │ number of the collection's Redis encoding (7) │ members have deadlines (1) │
  *      [ 4 │ deadline: low 32 bits of ms since the epoch │            with HAS_DEADLINE
  *        5 │ deadline: high 22 bits │ wheel bucket of its timer entry (10) │ ]
- *      [ . │ Int: low word     Chunked, Tree: address of the node or root │ not with Raw
- *        . │ Int: high word    else 0 │ ]
+ *      [ . │ Int: low word     Chunked, Tree: address of the node or root    Cold: number of the file │ not with Raw
+ *        . │ Int: high word    Cold: offset in the file, in units    else 0 │ ]
  *          │ key, zero-padded to a word │
  *          │ value bytes (Raw) │ slack up to the capacity │
  *
@@ -36,8 +36,11 @@ import { WHEEL_BUCKETS, WHEEL_LEVELS } from "./shard.ts";
 export const RecordType = { String: 0, List: 1, Set: 2, SortedSet: 3, Hash: 4, Stream: 5 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
-/** Raw: the value lies in the record. The others take two words: an integer, a chunked string's node, a collection's root. */
-export const Encoding = { Raw: 0, Int: 1, Chunked: 2, Tree: 3 } as const;
+/**
+ * Raw: the value lies in the record. The others take two words: an integer, a chunked string's node, a collection's root, or
+ * where a cold value lies in a segment file.
+ */
+export const Encoding = { Raw: 0, Int: 1, Chunked: 2, Tree: 3, Cold: 4 } as const;
 export type Encoding = (typeof Encoding)[keyof typeof Encoding];
 
 export const HAS_DEADLINE = 1;
@@ -46,6 +49,10 @@ const DEAD = 2;
 export const PARITY = 4;
 /** The string was changed in place, or created by such a command (APPEND, SETRANGE): Redis calls it "raw", however short. */
 export const GROWN = 8;
+/** The record is an image outside the log of one whose value is cold (cold.ts). */
+const IMAGE = 16;
+/** The cold value was read once since it became cold: when it is read again it comes back. */
+const READ_ONCE = 32;
 /** A dead record that is in a bin. */
 const BINNED = 8;
 
@@ -66,6 +73,8 @@ assert(
 const CAPACITY_MASK = RECORD_UNITS_MAX;
 const TYPE_SHIFT = 16;
 const ENCODING_SHIFT = 20;
+/** Encodings up to Tree have the lower two bits. */
+const COLD_BIT = Encoding.Cold << ENCODING_SHIFT;
 const NIBBLE = 15;
 const FLAGS_SHIFT = 24;
 const KEY_WORD = 1;
@@ -101,6 +110,24 @@ export function markGrown(m: Int32Array, w: number): void {
 }
 export function hasDeadlineWords(m: Int32Array, w: number): boolean {
   return (m[w]! & (HAS_DEADLINE << FLAGS_SHIFT)) !== 0;
+}
+/** True when the value is in a segment file. */
+export function isCold(m: Int32Array, w: number): boolean {
+  return (m[w]! & COLD_BIT) !== 0;
+}
+/** True when the words are an image of a record whose value is cold. */
+export function isImage(m: Int32Array, w: number): boolean {
+  return (m[w]! & (IMAGE << FLAGS_SHIFT)) !== 0;
+}
+/** True when the value is neither cold nor an image: it can be changed where it is. */
+export function isInMemory(m: Int32Array, w: number): boolean {
+  return (m[w]! & (COLD_BIT | (IMAGE << FLAGS_SHIFT))) === 0;
+}
+/** Notes that the cold value was read. Returns true when it was read before. */
+export function noteRead(m: Int32Array, w: number): boolean {
+  const head = m[w]!;
+  m[w] = head | (READ_ONCE << FLAGS_SHIFT);
+  return (head & (READ_ONCE << FLAGS_SHIFT)) !== 0;
 }
 function headerWord(units: number, type: RecordType, encoding: Encoding, flags: number): number {
   return units | (type << TYPE_SHIFT) | (encoding << ENCODING_SHIFT) | (flags << FLAGS_SHIFT);
@@ -292,6 +319,38 @@ export function rawValueAt(m: Int32Array, w: number): number {
 /** Bytes of value that the record could hold in place (Raw). */
 export function rawCapacity(m: Int32Array, w: number): number {
   return (w << 2) + capacityUnits(m, w) * UNIT_BYTES - rawValueAt(m, w);
+}
+/** Word at which the key of an image begins, whatever the record's flags. */
+export const IMAGE_KEY_WORD = HEADER_WORDS + 2;
+/**
+ * Writes the head of an image of the record at `w`: of a Raw one, whose key and value are in `image` from IMAGE_KEY_WORD on.
+ * Returns the word at which the image begins.
+ */
+export function writeImageHead(m: Int32Array, w: number, image: Int32Array): number {
+  const flags = recordFlags(m, w) & (HAS_DEADLINE | PARITY | GROWN);
+  const words = (flags & HAS_DEADLINE) !== 0 ? IMAGE_KEY_WORD : HEADER_WORDS;
+  const at = IMAGE_KEY_WORD - words;
+  const units = unitsFor(flags, Encoding.Raw, keyBytes(m, w), valueBytes(m, w));
+  image[at] = headerWord(units, recordType(m, w), Encoding.Raw, flags | IMAGE);
+  for (let i = 1; i < words; i++) image[at + i] = m[w + i]!;
+  return at;
+}
+/**
+ * Writes the head of a record of `units` that takes the place of the one at `from` and has another `encoding`: the type, the
+ * deadline and everything else stay.
+ */
+export function writeHeadAs(
+  from: Int32Array,
+  fromWord: number,
+  m: Int32Array,
+  w: number,
+  units: number,
+  encoding: Encoding,
+): void {
+  const flags = recordFlags(from, fromWord) & (HAS_DEADLINE | PARITY | GROWN);
+  const words = (flags & HAS_DEADLINE) !== 0 ? HEADER_WORDS + 2 : HEADER_WORDS;
+  for (let i = 1; i < words; i++) m[w + i] = from[fromWord + i]!;
+  m[w] = headerWord(units, recordType(from, fromWord), encoding, flags);
 }
 /** Units needed for a record. `inlineBytes` counts for Raw only. */
 export function unitsFor(flags: number, encoding: Encoding, keyLength: number, inlineBytes: number): number {

@@ -169,7 +169,7 @@ export class Snapshot {
   ) {
     this.state = new SnapshotState(store.arena.control);
     this.key = store.newKey();
-    this.at = new RecordCursor(store.segments, this.key, store.shards[0]!);
+    this.at = new RecordCursor(store.segments, store.cold, this.key, store.shards[0]!, false);
     store.hooks.beforeChange = (shard, address) => this.beforeChange(shard, address);
   }
 

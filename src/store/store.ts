@@ -33,7 +33,9 @@ import {
   deadline,
   filedIn,
   hasDeadlineWords,
+  isCold,
   isGrown,
+  isInMemory,
   markGrown,
   nodeOf,
   rawValueAt,
@@ -64,6 +66,8 @@ import { Random } from "../base/random.ts";
 import { FramePool } from "../memory/frame-pool.ts";
 import { AccessDates } from "./access.ts";
 import { StoreCounters } from "./counters.ts";
+import { ColdFiles } from "./cold-files.ts";
+import { ColdValues } from "./cold.ts";
 import { Deadlines, type DueKeys } from "./deadlines.ts";
 import { ExpiryMode } from "./expiry-mode.ts";
 import { Garbage } from "./garbage.ts";
@@ -89,6 +93,8 @@ export const PLAIN = 0;
 export const KEEPS_VALUE = 1;
 /** The record gets deadline words although its key has no deadline: members have. */
 export const DEADLINE_WORDS = 2;
+/** The record that takes the place of a cold one is cold as well, and refers to the same value. */
+export const KEEPS_COLD = 8;
 /** The command has changed something already and was admitted with the room it needs: it may use the chunks held back. */
 export const ADMITTED = 4;
 
@@ -110,6 +116,8 @@ export class Store implements DueKeys {
   readonly log: HybridLog;
   readonly index: Index;
   readonly large: LargeValues;
+  /** Values in segment files. */
+  readonly cold: ColdValues;
   readonly wheel: Wheel;
   readonly deadlines: Deadlines;
   readonly access: AccessDates;
@@ -194,7 +202,8 @@ export class Store implements DueKeys {
       this.pages.select(shard);
       this.pages.release(oldest, AT_ONCE);
     };
-    this.at = new RecordCursor(this.segments, this.newKey(), this.shards[0]!);
+    this.cold = new ColdValues(new ColdFiles(control), this.segments, this.index, this.log, this.section);
+    this.at = new RecordCursor(this.segments, this.cold, this.newKey(), this.shards[0]!, true);
     this.cursor = this.at;
   }
 
@@ -375,7 +384,8 @@ export class Store implements DueKeys {
   }
   /** True when the record found may be changed where it is. */
   get isMutable(): boolean {
-    return this.log.isMutable(this.at.shard, this.at.address);
+    const { at } = this;
+    return isInMemory(at.m, at.w) && this.log.isMutable(at.shard, at.address);
   }
 
   // ---- changing ----
@@ -433,6 +443,7 @@ export class Store implements DueKeys {
     let flags = deadlineMs !== 0 || (how & DEADLINE_WORDS) !== 0 ? HAS_DEADLINE : 0;
     let filed = 0;
     if (at.address !== NO_ADDRESS) {
+      at.leaveImage();
       const { m, w } = at;
       if (hasDeadlineWords(m, w)) {
         // The words stay, so that the timer entry stays good (RECORD-3).
@@ -499,7 +510,7 @@ export class Store implements DueKeys {
       // Announced, so emitted: what takes its place is not announced again.
       flags |= recordFlags(m, w) & PARITY;
       this.deadlines.count(at, deadline(m, w), -1);
-      if ((how & KEEPS_VALUE) === 0) this.freeValue(shard, m, w);
+      this.giveUpValue(shard, m, w, how);
       this.index.setAddress(shard, at.ks, key.hashB, old, address);
       this.log.free(shard, old);
     }
@@ -520,12 +531,12 @@ export class Store implements DueKeys {
   }
 
   /**
-   * Writes the record found again elsewhere, same value, with `deadlineMs` and `slackBytes` behind a Raw value; `how` as
+   * Writes the record found again elsewhere, same value and still cold if it was, with `deadlineMs` and `slackBytes` behind a Raw value; `how` as
    * for `place`. Returns 0, or Status with nothing changed.
    */
   relocate(deadlineMs: number, slackBytes: number, how: number): number {
     const { at } = this;
-    const { type, encoding, valueBytes: length } = at;
+    const { type, storedEncoding: encoding, valueBytes: length } = at;
     const isRaw = encoding === Encoding.Raw;
     const grown = isGrown(at.m, at.w);
     const spare = spareBits(at.m, at.w);
@@ -537,7 +548,8 @@ export class Store implements DueKeys {
       const from = at.rawAt;
       at.b.copy(this.rawBytes, 0, from, from + length);
     }
-    const status = this.place(type, encoding, isRaw ? length : 0, slackBytes, deadlineMs, how | KEEPS_VALUE);
+    const keeps = encoding === Encoding.Cold ? KEEPS_VALUE | KEEPS_COLD : KEEPS_VALUE;
+    const status = this.place(type, encoding, isRaw ? length : 0, slackBytes, deadlineMs, how | keeps);
     if (status < 0) return status;
     const { m, w } = at;
     setValueBytes(m, w, length);
@@ -554,6 +566,7 @@ export class Store implements DueKeys {
   /** Makes the record found ready for its bytes to be changed where they are. Returns 0, or Status with nothing changed. */
   beginInPlace(): number {
     if (!this.isMutable) {
+      this.at.makeReadable();
       const status = this.relocate(this.at.deadlineMs, 0, PLAIN);
       if (status < 0) return status;
     }
@@ -575,7 +588,8 @@ export class Store implements DueKeys {
   setDeadline(deadlineMs: number, event: KeyEvent = KeyEvent.Deadline, how = PLAIN): number {
     const { at } = this;
     assert(at.address !== NO_ADDRESS, "a deadline is given to a key that is there");
-    if (at.hasDeadlineWords && this.isMutable) {
+    at.leaveImage();
+    if (at.hasDeadlineWords && this.log.isMutable(at.shard, at.address)) {
       this.beginChange();
       this.deadlines.count(at, at.deadlineMs, -1);
       this.deadlines.write(at, deadlineMs, filedIn(at.m, at.w));
@@ -616,12 +630,20 @@ export class Store implements DueKeys {
 
   private removeFound(how: number): void {
     const { at } = this;
+    at.leaveImage();
     const { shard, ks, address, m, w } = at;
     this.deadlines.count(at, deadline(m, w), -1);
-    if ((how & KEEPS_VALUE) === 0) this.freeValue(shard, m, w);
+    this.giveUpValue(shard, m, w, how);
     this.index.remove(shard, ks, at.key.hashB, address, this.nowSeconds);
     this.log.free(shard, address);
     at.leave();
+  }
+
+  /** Frees what the record at `w` keeps outside itself, as far as `how` says so. */
+  private giveUpValue(shard: Shard, m: Int32Array, w: number, how: number): void {
+    if ((how & KEEPS_VALUE) === 0) this.freeValue(shard, m, w);
+    // A cold value was copied by who keeps it.
+    else if (isCold(m, w) && (how & KEEPS_COLD) === 0) this.cold.release(m, w);
   }
 
   /** Frees what the record at `w` keeps outside itself. */
@@ -633,6 +655,8 @@ export class Store implements DueKeys {
       this.pages.select(shard);
       this.pages.freeCollection(nodeOf(m, w));
       this.counters.lazyFreed++;
+    } else if (encoding === Encoding.Cold) {
+      this.cold.release(m, w);
     }
   }
 

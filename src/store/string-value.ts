@@ -40,7 +40,7 @@ export class StringValue {
   /** Length in bytes of the string found. An integer counts as its text. */
   get lengthFound(): number {
     const { cursor } = this.store;
-    if (cursor.encoding !== Encoding.Int) return cursor.valueBytes;
+    if (cursor.storedEncoding !== Encoding.Int) return cursor.valueBytes;
     return formatInt64(INT_TEXT, 0, cursor.intLow, cursor.intHigh);
   }
 
@@ -94,7 +94,7 @@ export class StringValue {
   writesInPlace(end: number): boolean {
     const { store } = this;
     const { cursor } = store;
-    if (cursor.encoding === Encoding.Int || end > cursor.valueBytes || !store.isMutable) return false;
+    if (!store.isMutable || cursor.encoding === Encoding.Int || end > cursor.valueBytes) return false;
     return cursor.encoding === Encoding.Chunked ? !store.isPinned : cursor.isGrown;
   }
 

@@ -186,7 +186,6 @@ describe("two names for one key", () => {
 describe("features that this version lacks", () => {
   test.each([
     "[storage]\nactive_defrag = true",
-    "[storage]\ntiering = true",
     "[server]\ntcp_fast_open = true",
     "[redis]\ncluster_enabled = true",
     "[cluster]\nenabled = true",

@@ -50,6 +50,7 @@ const DIFFERENT = new Map([
   ["client|setinfo", "since 7.2"],
   ["waitaof", "since 7.2"],
   ["client|no-touch", "since 7.2"],
+  ["object|tier", "Ferrite's own"],
   ["hotkeys", "since 8.6"],
   ["hotkeys|start", "since 8.6"],
   ["hotkeys|stop", "since 8.6"],

@@ -2,9 +2,12 @@
 import { expect, test } from "bun:test";
 import { Arena } from "../../src/memory/arena.ts";
 import {
+  COLD_FILE_WORDS,
+  COLD_FILES,
   Control,
   LOGIN_WORDS,
   LOGINS,
+  REPLICATION_WORDS,
   STRIPE_WORDS,
   STRIPES,
   TRACKER_WORDS,
@@ -33,7 +36,9 @@ test.each([1, 2, 8, 256])("%d shards: headers and tables do not overlap", (shard
   expect(control.channelsAt).toBeGreaterThanOrEqual(control.waitersAt + 3 * WAITERS);
   expect(control.trackersAt).toBe((control.channelsAt + STRIPES * STRIPE_WORDS + 31) & ~31);
   expect(control.loginsAt).toBe((control.trackersAt + 3 * (TRACKERS_LINE + TRACKERS * TRACKER_WORDS) + 31) & ~31);
-  expect(control.i32.length).toBe(control.loginsAt + LOGINS * LOGIN_WORDS);
+  expect(control.replicationAt).toBe((control.loginsAt + LOGINS * LOGIN_WORDS + 31) & ~31);
+  expect(control.coldFilesAt).toBe((control.replicationAt + REPLICATION_WORDS + 31) & ~31);
+  expect(control.i32.length).toBe(control.coldFilesAt + COLD_FILES * COLD_FILE_WORDS);
   expect(control.workerAt(3)).toBeLessThanOrEqual(control.keyspaceMapAt);
   const store = new Store(memory.arena, 0);
   expect(store.keyspaceCount).toBe(42);

@@ -147,6 +147,13 @@ export const KEYS_DOCS: FamilyDocs = {
     arguments: [KEY],
     tips: ["nondeterministic_output"],
   },
+  "OBJECT|TIER": {
+    summary: "Returns where the value of a key is: in memory or on disk.",
+    since: "1.0.0",
+    complexity: "O(1)",
+    arguments: [KEY],
+    tips: ["nondeterministic_output"],
+  },
   "OBJECT|REFCOUNT": {
     summary: "Returns the reference count of a value.",
     since: "2.2.3",

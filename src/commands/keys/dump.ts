@@ -46,6 +46,7 @@ export function dump(call: Call, reply: Reply): Outcome | void {
     if (left === 1) return dumpCollection(call, reply, value);
     return left === 0 ? reply.nullBulk() : refuse(call, reply, left);
   }
+  if (store.cold.promotes) store.cold.keepingCold(() => store.cursor.makeReadable());
   head[0] = RDB_STRING;
   if (store.cursor.encoding === Encoding.Int) {
     const headBytes = 1 + writeInteger(head, 1, store.cursor.intLow, store.cursor.intHigh);

@@ -315,7 +315,7 @@ export function objectEncoding(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.cursor.type !== RecordType.String)
     reply.text(encodingName(store.cursor.type, spareBits(store.cursor.m, store.cursor.w)));
-  else if (store.cursor.encoding === Encoding.Int) reply.constant(INT);
+  else if (store.cursor.storedEncoding === Encoding.Int) reply.constant(INT);
   else reply.constant(store.cursor.valueBytes <= EMBSTR_BYTES_MAX && !store.cursor.isGrown ? EMBSTR : RAW);
 }
 
@@ -323,13 +323,22 @@ export function objectEncoding(call: Call, reply: Reply): void {
 const SHARED_INTEGERS = 10_000;
 const SHARED_COUNT = 2147483647;
 
+const HOT = Buffer.from("$6\r\nmemory\r\n");
+const COLD = Buffer.from("$4\r\ndisk\r\n");
+
+/** OBJECT TIER key. Replies: where its value is, "memory" or "disk". */
+export function objectTier(call: Call, reply: Reply): void {
+  if (!openObject(call, reply)) return;
+  reply.constant(call.store.cursor.storedEncoding === Encoding.Cold ? COLD : HOT);
+}
+
 /** OBJECT REFCOUNT key. Replies: 1, or for small integers Redis's count of shared objects. */
 export function objectRefCount(call: Call, reply: Reply): void {
   if (!openObject(call, reply)) return;
   const { store } = call;
   // A shared object has one access time for all its keys, so Redis shares none under a policy that uses access times.
   const isShared =
-    store.cursor.encoding === Encoding.Int &&
+    store.cursor.storedEncoding === Encoding.Int &&
     store.cursor.intHigh === 0 &&
     store.cursor.intLow >= 0 &&
     store.cursor.intLow < SHARED_INTEGERS &&

@@ -146,6 +146,8 @@ export class ScriptRun implements RunHost {
   private runSection(runnable: Runnable, permissions: Permissions, keyCount: number, reply: Reply): Outcome {
     const { section } = this.call.store;
     if (!this.lock(keyCount)) return Retry;
+    const { cold } = this.call;
+    if (cold.isOn && cold.lacksArguments(FIRST_KEY, keyCount)) return cold.leave();
     try {
       if (!permissions.isDeclared) section.addLocksAsNeeded();
       this.runLocked(runnable, permissions, keyCount, reply);

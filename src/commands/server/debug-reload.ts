@@ -25,6 +25,9 @@ export function reload(call: Call, reply: Reply): Outcome | void {
   }
   const { persistence } = call.server;
   if (persistence === undefined) return reply.error(NO_FILES);
+  const cold = call.store.cold.files.totals().records;
+  // It loads at once, and values could not go to disk meanwhile.
+  if (cold > 0) return reply.error(`ERR DEBUG RELOAD needs all values in memory, but ${cold} are in segment files`);
   const saves = !said.has("nosave");
   let failure = "";
   const isEntered = call.store.section.withinAll(() => {

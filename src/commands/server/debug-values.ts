@@ -34,13 +34,13 @@ function collectionEncoding(call: Call): string {
 export function stringLengths(call: Call, reply: Reply): Outcome | void {
   return withFound(call, reply, () => {
     const { store } = call;
-    if (store.cursor.type !== RecordType.String || store.cursor.encoding === Encoding.Int) {
+    if (store.cursor.type !== RecordType.String || store.cursor.storedEncoding === Encoding.Int) {
       return reply.error("ERR Not an sds encoded string.");
     }
     const name = keyBytes(store.cursor.m, store.cursor.w);
     const length = call.strings.lengthFound;
     const record = capacityUnits(store.cursor.m, store.cursor.w) * UNIT_BYTES;
-    const spare = store.cursor.encoding === Encoding.Chunked ? 0 : Math.max(0, record - name - length);
+    const spare = store.cursor.storedEncoding === Encoding.Chunked ? 0 : Math.max(0, record - name - length);
     reply.simple(
       `key_sds_len:${name}, key_sds_avail:0, key_zmalloc: 0, val_sds_len:${length}, val_sds_avail:${spare}, val_zmalloc: ${record}`,
     );

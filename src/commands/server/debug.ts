@@ -219,7 +219,7 @@ function describeFound(call: Call): string {
   const { store } = call;
   if (store.cursor.type !== RecordType.String) return describeCollection(call);
   const length = call.strings.lengthFound;
-  const isInt = store.cursor.encoding === Encoding.Int;
+  const isInt = store.cursor.storedEncoding === Encoding.Int;
   const encoding = isInt ? "int" : length <= EMBEDDED_MAX && !store.cursor.isGrown ? "embstr" : "raw";
   const clock = accessClock(store.cursor.m, store.cursor.w);
   const idle = store.access.idleSecondsOf(clock);

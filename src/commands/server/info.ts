@@ -22,6 +22,7 @@ import {
   type ProcessUse,
   REDIS_VERSION,
   type ServerTotals,
+  type TierFigures,
 } from "../../dispatch/services.ts";
 
 type Fields = (readonly [name: string, value: string | number])[];
@@ -518,6 +519,32 @@ function hybridLogSection(call: Call): Fields {
     ["hybridlog_frame_bytes", FRAME_BYTES],
     ["hybridlog_regions", store.arena.regionCount],
     ["hybridlog_free_chunks", store.pool.freeChunks],
+    ["hybridlog_tiering", call.cold.isOn ? 1 : 0],
+    ...(call.cold.isOn ? tierFields(call.cold.figures()) : []),
+  ];
+}
+
+function tierFields(tier: TierFigures): Fields {
+  return [
+    ["tier_cold_values", tier.values],
+    ["tier_cold_bytes", tier.liveBytes],
+    ["tier_segment_files", tier.files],
+    ["tier_segment_bytes", tier.fileBytes],
+    ["tier_garbage_bytes", tier.fileBytes - tier.liveBytes],
+    ["tier_lookups", tier.reads],
+    ["tier_promotions", tier.promotions],
+    ["tier_disk_reads", tier.diskReads],
+    ["tier_disk_reads_blocking", tier.diskReadsNow],
+    ["tier_disk_reads_pending", tier.underWay],
+    ["tier_read_errors", tier.readFailures],
+    ["tier_spilled_values", tier.spilled],
+    ["tier_spilled_bytes", tier.spilledBytes],
+    ["tier_written_bytes", tier.writtenBytes],
+    ["tier_pending_bytes", tier.pendingBytes],
+    ["tier_write_errors", tier.writeFailures],
+    ["tier_compacted_files", tier.compactedFiles],
+    ["tier_compaction_moved_bytes", tier.movedBytes],
+    ["tier_write_amplification", tier.spilledBytes === 0 ? "0.00" : (tier.writtenBytes / tier.spilledBytes).toFixed(2)],
   ];
 }
 

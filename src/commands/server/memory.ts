@@ -37,11 +37,12 @@ export function usage(call: Call, reply: Reply): void {
   const { store } = call;
   if (store.find() === NO_ADDRESS) return reply.nullBulk();
   let bytes = capacityUnits(store.cursor.m, store.cursor.w) * UNIT_BYTES + SLOT_BYTES;
-  if (store.cursor.encoding === Encoding.Chunked) {
+  const { storedEncoding } = store.cursor;
+  if (storedEncoding === Encoding.Chunked) {
     const chunks = Math.ceil(store.cursor.valueBytes / STRING_CHUNK_BYTES);
     bytes += NODE_HEAD_BYTES + chunks * (NODE_ENTRY_BYTES + STRING_CHUNK_BYTES);
   }
-  if (store.cursor.encoding === Encoding.Tree) bytes += call.collections.openFound().wholeBytes;
+  if (storedEncoding === Encoding.Tree) bytes += call.collections.openFound().wholeBytes;
   reply.integer(bytes);
 }
 

@@ -364,6 +364,8 @@ export function getex(call: Call, reply: Reply): Outcome | void {
   if (!readOptions(call, 2, false)) return reply.error(ErrorText.syntax);
   if (store.findForRead() === NO_ADDRESS) return reply.nullBulk();
   if (store.cursor.type !== RecordType.String) return reply.status(Status.WrongType);
+  // A cold value is waited for before anything changes.
+  store.cursor.makeReadable();
   if (options.timeAt !== 0) {
     const due = readExpiry(call, reply, options.timeAt, options.unitMs, options.isRelative);
     if (due < 0) return;

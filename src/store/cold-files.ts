@@ -1,0 +1,104 @@
+/**
+ * Segment files as all threads know them: a table in the control block. What is in them is described in cold.ts, and who
+ * writes and reads them in tier/.
+ *
+ *   state │ number of the last file │
+ *   slot  │ number of the file, 0 = free │ units written │ units of values that are referred to │ their number │
+ *
+ * A file's slot is its number modulo COLD_FILES. Numbers are never used twice, so a reference to a cold value means the same
+ * bytes for ever.
+ *
+ * Invariants
+ *   COLDFILE-1  a file is unlinked only when no record refers to it
+ *   COLDFILE-2  the live units and records of a file are those of the records with Encoding.Cold that name it
+ * Locking: Atomics. The worker that made a file is the only one that writes its first two words.
+ */
+import { assert } from "../base/assert.ts";
+import { COLD_FILES, COLD_FILE_WORDS, COLD_STATE_AT, type Control } from "../memory/control.ts";
+
+const NUMBER = 0;
+const WRITTEN = 1;
+const LIVE = 2;
+const RECORDS = 3;
+
+/** Sums over all files. */
+export interface ColdTotals {
+  files: number;
+  writtenUnits: number;
+  liveUnits: number;
+  records: number;
+}
+
+export class ColdFiles {
+  private readonly c: Int32Array;
+  private readonly first: number;
+
+  constructor(control: Control) {
+    this.c = control.i32;
+    this.first = control.coldFilesAt;
+  }
+
+  private slotOf(file: number): number {
+    return this.first + (file % COLD_FILES) * COLD_FILE_WORDS;
+  }
+
+  /** Enters a new file. Returns its number, 0 when the table is full. */
+  open(): number {
+    const { c } = this;
+    for (let tries = 0; tries < COLD_FILES; tries++) {
+      const file = Atomics.add(c, COLD_STATE_AT, 1) + 1;
+      const at = this.slotOf(file);
+      if (Atomics.compareExchange(c, at + NUMBER, 0, file) !== 0) continue;
+      c[at + WRITTEN] = 0;
+      Atomics.store(c, at + LIVE, 0);
+      Atomics.store(c, at + RECORDS, 0);
+      return file;
+    }
+    return 0;
+  }
+
+  /** The file is no more: its slot is free. */
+  close(file: number): void {
+    assert(this.isOpen(file), "a file that is closed was opened");
+    assert(this.liveRecords(file) === 0, "no record refers to a file that is closed (COLDFILE-1)");
+    Atomics.store(this.c, this.slotOf(file) + NUMBER, 0);
+  }
+
+  isOpen(file: number): boolean {
+    return Atomics.load(this.c, this.slotOf(file) + NUMBER) === file;
+  }
+  writtenUnits(file: number): number {
+    return this.c[this.slotOf(file) + WRITTEN]!;
+  }
+  setWritten(file: number, units: number): void {
+    this.c[this.slotOf(file) + WRITTEN] = units;
+  }
+  liveUnits(file: number): number {
+    return Atomics.load(this.c, this.slotOf(file) + LIVE);
+  }
+  liveRecords(file: number): number {
+    return Atomics.load(this.c, this.slotOf(file) + RECORDS);
+  }
+
+  /** A record refers to `units` of a file from now on, or, with -1, no longer. */
+  count(file: number, units: number, records: 1 | -1): void {
+    const at = this.slotOf(file);
+    assert(this.c[at + NUMBER] === file, "a record refers to a file that is there (COLDFILE-1)");
+    Atomics.add(this.c, at + LIVE, units * records);
+    Atomics.add(this.c, at + RECORDS, records);
+  }
+
+  totals(): ColdTotals {
+    const { c, first } = this;
+    const totals = { files: 0, writtenUnits: 0, liveUnits: 0, records: 0 };
+    if (Atomics.load(c, COLD_STATE_AT) === 0) return totals;
+    for (let at = first; at < first + COLD_FILES * COLD_FILE_WORDS; at += COLD_FILE_WORDS) {
+      if (c[at + NUMBER] === 0) continue;
+      totals.files++;
+      totals.writtenUnits += c[at + WRITTEN]!;
+      totals.liveUnits += c[at + LIVE]!;
+      totals.records += c[at + RECORDS]!;
+    }
+    return totals;
+  }
+}

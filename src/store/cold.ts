@@ -1,0 +1,314 @@
+/**
+ * Cold values: strings whose bytes lie in a segment file, while the record with its key, deadline and access clock stays in
+ * memory (Encoding.Cold). So every command that needs no value works on the record as on any other.
+ *
+ *   entry of a segment file, in words
+ *   0 │ magic │ checksum of all that follows, up to the end of the value │ number of the file │ offset in units │
+ *   4 │ keyspace and key bytes, as word 1 of the record │ value bytes │
+ *   6 │ key, zero-padded to a word │ value, zero-padded to 8 bytes │
+ *
+ * An entry never changes. In memory its first six words are replaced by the head of the record, and it then is an *image*: a
+ * Raw record outside the log, which the cursor moves to (RecordCursor.encoding) and which every reader reads like any other.
+ * Nothing writes to an image: Store.isMutable is false for it, so a change gives the key a record of its own again.
+ *
+ * Where the image comes from is the reader's business (tier/cold-reader.ts). A command that can still wait is stopped by
+ * ColdMiss, runs again when the entry was read, and finds it then. All other callers wait for the disk.
+ */
+import { crc32 } from "node:zlib";
+import { assert } from "../base/assert.ts";
+import { isStatus } from "../base/status.ts";
+import type { Address } from "./address.ts";
+import type { ColdFiles } from "./cold-files.ts";
+import type { Index } from "./index.ts";
+import type { Key } from "./key.ts";
+import type { HybridLog } from "./log.ts";
+import {
+  Encoding,
+  fixedHigh,
+  fixedLow,
+  hasDeadlineWords,
+  HAS_DEADLINE,
+  IMAGE_KEY_WORD,
+  keyAt,
+  keyBytes,
+  keyspaceOf,
+  noteRead,
+  rawValueAt,
+  setFixed,
+  unitsFor,
+  valueBytes,
+  writeHeadAs,
+} from "./record.ts";
+import type { Section } from "./section.ts";
+import type { Segments } from "./segments.ts";
+import type { KeyspaceRef, Shard } from "./shard.ts";
+
+const MAGIC = 0x31_56_43_46;
+const CHECKSUM = 1;
+const FILE = 2;
+const OFFSET = 3;
+const OWNER = 4;
+const VALUE_BYTES = 5;
+/** The checksum is of the bytes from here on. */
+const SUMMED_FROM = FILE * 4;
+export const ENTRY_HEAD_BYTES = IMAGE_KEY_WORD * 4;
+export const ENTRY_UNIT_BYTES = 8;
+
+/** Bytes of the entry of a key and a value, as far as they count for the checksum. */
+export function entryBytes(keyLength: number, valueLength: number): number {
+  return ENTRY_HEAD_BYTES + ((keyLength + 3) & ~3) + valueLength;
+}
+export function entryUnits(keyLength: number, valueLength: number): number {
+  return (entryBytes(keyLength, valueLength) + 7) >>> 3;
+}
+
+/** Words and bytes of the same memory. */
+export interface ColdImage {
+  readonly m: Int32Array;
+  readonly b: Buffer;
+}
+
+/** The entry of a segment file that has been read, as `m`, `b` from `at` on. `at` is a multiple of 8. */
+export class Entry {
+  m: Int32Array = new Int32Array(0);
+  b: Buffer = Buffer.alloc(0);
+  at = 0;
+
+  get keyBytes(): number {
+    return keyBytes(this.m, (this.at >> 2) + OWNER - 1);
+  }
+  get keyspace(): number {
+    return keyspaceOf(this.m, (this.at >> 2) + OWNER - 1);
+  }
+  get valueBytes(): number {
+    return this.m[(this.at >> 2) + VALUE_BYTES]!;
+  }
+  get keyWord(): number {
+    return (this.at >> 2) + IMAGE_KEY_WORD;
+  }
+  get valueAt(): number {
+    return (this.keyWord + ((this.keyBytes + 3) >>> 2)) << 2;
+  }
+  get bytes(): number {
+    return entryBytes(this.keyBytes, this.valueBytes);
+  }
+  get units(): number {
+    return entryUnits(this.keyBytes, this.valueBytes);
+  }
+
+  /** Writes the entry of the Raw record at `w` of `m`. Returns its units. */
+  write(m: Int32Array, b: Buffer, w: number, file: number, offset: number): number {
+    const to = this.at >> 2;
+    const into = this.m;
+    into[to] = MAGIC;
+    into[to + FILE] = file;
+    into[to + OFFSET] = offset;
+    into[to + OWNER] = m[w + 1]!;
+    const length = valueBytes(m, w);
+    into[to + VALUE_BYTES] = length;
+    const { units } = this;
+    // The padding of the value is zero.
+    into[to + units * 2 - 1] = 0;
+    into[to + units * 2 - 2] = 0;
+    const from = keyAt(m, w);
+    const keyWords = (this.keyBytes + 3) >>> 2;
+    for (let i = 0; i < keyWords; i++) into[to + IMAGE_KEY_WORD + i] = m[from + i]!;
+    const value = rawValueAt(m, w);
+    b.copy(this.b, this.valueAt, value, value + length);
+    this.sum();
+    return units;
+  }
+
+  /** The entry moves to another file: writes where it lies now. */
+  moveTo(file: number, offset: number): void {
+    this.m[(this.at >> 2) + FILE] = file;
+    this.m[(this.at >> 2) + OFFSET] = offset;
+    this.sum();
+  }
+
+  private checksum(): number {
+    return crc32(this.b.subarray(this.at + SUMMED_FROM, this.at + this.bytes)) | 0;
+  }
+  private sum(): void {
+    this.m[(this.at >> 2) + CHECKSUM] = this.checksum();
+  }
+
+  /** What is wrong with the entry, "" = nothing. `left`: bytes from its begin on that were read. */
+  fault(file: number, offset: number, left: number): string {
+    const { m } = this;
+    const w = this.at >> 2;
+    if (left < ENTRY_HEAD_BYTES) return "it ends within an entry";
+    if (m[w] !== MAGIC) return "there is no entry";
+    if (m[w + VALUE_BYTES]! < 0 || this.bytes > left) return "it ends within an entry";
+    if (m[w + CHECKSUM] !== this.checksum()) return "the checksum is wrong";
+    return m[w + FILE] === file && m[w + OFFSET] === offset ? "" : "the entry belongs elsewhere";
+  }
+}
+
+/** Where a cold value lies. */
+export function coldFile(m: Int32Array, w: number): number {
+  return fixedLow(m, w);
+}
+/** In units from the begin of the file. */
+export function coldOffset(m: Int32Array, w: number): number {
+  return fixedHigh(m, w) >>> 0;
+}
+
+/** Stops a command that may wait: it runs again when the values that it lacks were read. */
+export class ColdMiss {}
+export const COLD_MISS = new ColdMiss();
+
+/** A cold value cannot be read. */
+export class ColdFailure extends Error {
+  override name = "ColdFailure";
+}
+
+/** What a cursor (record-cursor.ts) is to this file. */
+export interface ColdCursor {
+  readonly isOfCommands: boolean;
+  readonly shard: Shard;
+  readonly ks: KeyspaceRef;
+  readonly key: Key;
+  readonly address: Address;
+  readonly m: Int32Array;
+  readonly b: Buffer;
+  readonly w: number;
+  moveTo(address: Address, w: number): void;
+  moveToImage(image: ColdImage): void;
+}
+
+/** Gives the images of cold values. */
+export interface ColdReader {
+  /**
+   * The image of the cold record that `at` is on; `mayWait`: throws ColdMiss rather than wait for the disk. Throws
+   * ColdFailure when the value cannot be read.
+   */
+  imageOf(at: ColdCursor, mayWait: boolean): ColdImage;
+  /** True when the value of the cold record at `w` can be read at once. Otherwise it is asked for. */
+  has(m: Int32Array, w: number): boolean;
+  /** The command at work does not wait for what it has asked for. */
+  forgetAsked(): void;
+  /** True while values are asked for that no command waits for yet. */
+  isAhead: boolean;
+}
+
+export class ColdValues {
+  /** null = there is no disk tier. */
+  reader: ColdReader | null = null;
+  /** The caller cannot wait for a value: a command with many keys has asked for them before, and others run at once. */
+  readsNow = false;
+  /** Cold values that are read a second time come back into memory, while there is room. */
+  promotes = false;
+  /** Reads of cold values, and those that came back. */
+  reads = 0;
+  promotions = 0;
+
+  constructor(
+    readonly files: ColdFiles,
+    private readonly segments: Segments,
+    private readonly index: Index,
+    private readonly log: HybridLog,
+    private readonly section: Section,
+  ) {}
+
+  /** Moves `at`, which is on a cold record, to an image of it, or to a record in memory. */
+  bringIn(at: ColdCursor): void {
+    const { section } = this;
+    const mayWait = at.isOfCommands && !this.readsNow && !section.isAtOnce && !section.hasChanged;
+    const image = this.reader!.imageOf(at, mayWait);
+    this.reads++;
+    // The second read within its time in the file: the value is wanted.
+    const isWanted = at.isOfCommands && this.promotes && noteRead(at.m, at.w);
+    at.moveToImage(image);
+    if (isWanted && this.promote(at)) this.promotions++;
+  }
+
+  /** Runs `work`, which reads values that are not wanted in memory therefore: of a dump, of a whole data set. */
+  keepingCold<T>(work: () => T): T {
+    const { promotes } = this;
+    this.promotes = false;
+    try {
+      return work();
+    } finally {
+      this.promotes = promotes;
+    }
+  }
+
+  /** A record no longer refers to its cold value. */
+  release(m: Int32Array, w: number): void {
+    this.files.count(coldFile(m, w), entryUnits(keyBytes(m, w), valueBytes(m, w)), -1);
+  }
+
+  /** Gives the key that `at` is on, on an image, a Raw record in memory. Returns false when there is no room. */
+  private promote(at: ColdCursor): boolean {
+    const { shard, m, w } = at;
+    const length = valueBytes(m, w);
+    const flags = hasDeadlineWords(m, w) ? HAS_DEADLINE : 0;
+    const address = this.log.append(shard, unitsFor(flags, Encoding.Raw, at.key.bytes, length), false);
+    if (isStatus(address)) return false;
+    shard.rearranges();
+    const from = rawValueAt(m, w);
+    const image = at.b;
+    const to = this.placeHead(shard, at.address, address, this.log.capacity, Encoding.Raw);
+    image.copy(this.segments.b, rawValueAt(this.segments.m, to), from, from + length);
+    this.index.setAddress(shard, at.ks, at.key.hashB, at.address, address);
+    this.freeRecord(shard, at.address);
+    at.moveTo(address, this.segments.locate(shard, address));
+    return true;
+  }
+
+  /**
+   * Makes the Raw record at `old` cold: its value is in `file` at `offset` (units). Returns false when there is no room for
+   * the smaller record. The caller holds the lock, and has checked that the record is as it was written.
+   */
+  makeCold(shard: Shard, ks: KeyspaceRef, hashB: number, old: Address, file: number, offset: number): boolean {
+    let w = this.segments.locate(shard, old);
+    let { m } = this.segments;
+    const flags = hasDeadlineWords(m, w) ? HAS_DEADLINE : 0;
+    const keyLength = keyBytes(m, w);
+    const length = valueBytes(m, w);
+    const address = this.log.append(shard, unitsFor(flags, Encoding.Cold, keyLength, 0), false);
+    if (isStatus(address)) return false;
+    shard.rearranges();
+    w = this.placeHead(shard, old, address, this.log.capacity, Encoding.Cold);
+    m = this.segments.m;
+    setFixed(m, w, file, offset | 0);
+    const isReplaced = this.index.replace(shard, ks, hashB, old, address);
+    assert(isReplaced, "a live record has its slot");
+    this.log.free(shard, old);
+    this.files.count(file, entryUnits(keyLength, length), 1);
+    return true;
+  }
+
+  /** The cold value of the record at `address` has moved to another place. */
+  moveCold(shard: Shard, address: Address, file: number, offset: number): void {
+    const w = this.segments.locate(shard, address);
+    const { m } = this.segments;
+    shard.rearranges();
+    this.release(m, w);
+    setFixed(m, w, file, offset | 0);
+    this.files.count(file, entryUnits(keyBytes(m, w), valueBytes(m, w)), 1);
+  }
+
+  /** Writes head and key of the record at `to`, with `units`, which takes the place of the one at `from`. Returns its word. */
+  private placeHead(shard: Shard, from: Address, to: Address, units: number, encoding: Encoding): number {
+    const { segments } = this;
+    const source = segments.locate(shard, from);
+    const { m } = segments;
+    const w = segments.locate(shard, to);
+    const into = segments.m;
+    writeHeadAs(m, source, into, w, units, encoding);
+    const words = (keyBytes(m, source) + 3) >>> 2;
+    const keyFrom = keyAt(m, source);
+    const keyTo = keyAt(into, w);
+    for (let i = 0; i < words; i++) into[keyTo + i] = m[keyFrom + i]!;
+    return w;
+  }
+
+  /** Frees a cold record and its reference. */
+  private freeRecord(shard: Shard, address: Address): void {
+    const w = this.segments.locate(shard, address);
+    this.release(this.segments.m, w);
+    this.log.free(shard, address);
+  }
+}

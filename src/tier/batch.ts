@@ -1,0 +1,96 @@
+/**
+ * Batch: entries on their way into a segment file, in the order in which they will lie there, and which records they are of.
+ *
+ *   buffer │ entry │ entry │ ... │ free │        item n │ shard │ keyspace │ where its entry begins │ place it comes from, if any │
+ */
+import type { FileDescriptor } from "../base/files.ts";
+import { Entry, ENTRY_UNIT_BYTES } from "../store/cold.ts";
+
+/** Bytes of a batch: the largest entry fits several times. */
+export const BATCH_BYTES = 1 << 20;
+const ITEMS = 16384;
+
+/** The file that a worker is writing. */
+export interface OwnFile {
+  readonly number: number;
+  /** null once the file is complete. */
+  descriptor: FileDescriptor | null;
+  /** Units that are written. */
+  units: number;
+  /** Batches on their way into it, or whose records do not refer to it yet. */
+  pending: number;
+  /** It was compacted as far as that can be, or an entry in it is damaged. */
+  isLeft: boolean;
+}
+
+export class Batch {
+  readonly m: Int32Array;
+  readonly b: Buffer;
+  /** The entry at which the owner is. */
+  readonly entry = new Entry();
+  /** Units used, and entries. */
+  units = 0;
+  count = 0;
+  /** Where it goes, and at which unit it begins there; null = nowhere yet. */
+  file: OwnFile | null = null;
+  fileUnit = 0;
+  readonly shards = new Uint16Array(ITEMS);
+  readonly keyspaces = new Uint16Array(ITEMS);
+  readonly starts = new Int32Array(ITEMS);
+  /** Where a cold value that moves lies so far: number of the file, 0 = the value is in memory, and offset. */
+  readonly fromFile = new Float64Array(ITEMS);
+  readonly fromOffset = new Float64Array(ITEMS);
+  /** The next item whose record is to refer to its entry. */
+  next = 0;
+
+  constructor() {
+    const buffer = new ArrayBuffer(BATCH_BYTES);
+    this.m = new Int32Array(buffer);
+    this.b = Buffer.from(buffer);
+    this.entry.m = this.m;
+    this.entry.b = this.b;
+  }
+
+  get bytes(): number {
+    return this.units * ENTRY_UNIT_BYTES;
+  }
+  hasRoom(units: number): boolean {
+    return this.count < ITEMS && (this.units + units) * ENTRY_UNIT_BYTES <= BATCH_BYTES;
+  }
+
+  begin(file: OwnFile): void {
+    this.file = file;
+    this.fileUnit = file.units;
+    this.units = this.count = this.next = 0;
+    file.pending++;
+  }
+  /** Unit of the file at which the next entry begins. */
+  get nextUnit(): number {
+    return this.fileUnit + this.units;
+  }
+
+  /** Takes over the entry that was written at `entry.at`. */
+  add(shard: number, keyspace: number, units: number, fromFile: number, fromOffset: number): void {
+    const { count } = this;
+    this.shards[count] = shard;
+    this.keyspaces[count] = keyspace;
+    this.starts[count] = this.units;
+    this.fromFile[count] = fromFile;
+    this.fromOffset[count] = fromOffset;
+    this.units += units;
+    this.count++;
+  }
+
+  /** Moves `entry` to item `n`. */
+  openItem(n: number): void {
+    this.entry.at = this.starts[n]! * ENTRY_UNIT_BYTES;
+  }
+  /** Moves `entry` to the free part. */
+  openFree(): void {
+    this.entry.at = this.units * ENTRY_UNIT_BYTES;
+  }
+  /** Unit of item `n` in the file. */
+  unitOf(n: number): number {
+    return this.fileUnit + this.starts[n]!;
+  }
+}

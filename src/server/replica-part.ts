@@ -16,7 +16,7 @@ import type { ToMain, ToWorker } from "./messages.ts";
 import { ReplicaApply } from "./replica-apply.ts";
 import { type LinkEvents, ReplicaLink, type LinkSocket } from "./replica-link.ts";
 import type { Services } from "./services.ts";
-import { readTlsOf, TlsRefused } from "./tls-files.ts";
+import { readLinkTls, TlsRefused } from "./tls-files.ts";
 
 /** The worker, as its part sees it. */
 export interface ReplicaPartHost {
@@ -157,9 +157,7 @@ export class ReplicaPart {
     const { config } = this.host;
     if (!config.flag("replication.primary_tls")) return null;
     try {
-      // The primary's certificate is verified as that of a client who must have one.
-      const valueOf = (name: string) => (name === "server.tls_verify_client" ? "true" : config.get(name));
-      const { cert, key, passphrase, ca } = readTlsOf(config, this.files, valueOf).options;
+      const { cert, key, passphrase, ca } = readLinkTls(config, this.files, (name) => config.get(name));
       const options: Bun.TLSOptions = { cert, key, rejectUnauthorized: false };
       if (passphrase !== undefined) options.passphrase = passphrase;
       if (ca !== undefined) options.ca = ca;

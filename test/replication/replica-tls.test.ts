@@ -82,6 +82,10 @@ describe.skipIf(!requireRedis())("a link over TLS", () => {
       const client = await plain.connect();
       await ask(client, "REPLICAOF", "127.0.0.1", port);
       await eventually("the reason", async () => plain.log().includes("TLS: No tls-cert-file configured!"));
+      expect(await ask(client, "CONFIG", "SET", "tls-replication", "no")).toBe("+OK");
+      expect(await ask(client, "CONFIG", "SET", "tls-replication", "yes")).toContain(
+        "Unable to update TLS configuration",
+      );
       client.close();
       await plain.stop();
     },

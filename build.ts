@@ -45,7 +45,10 @@ function git(...args: string[]): string {
   return result.success ? result.stdout.toString().trim() : "";
 }
 
+/** Where there is no git, as in the build of an image, the variable FERRITE_COMMIT says which commit it is. */
 function commit(): string {
+  const told = process.env["FERRITE_COMMIT"] ?? "";
+  if (told !== "") return told;
   if (!Bun.which("git")) return "unknown";
   const hash = git("rev-parse", "--short=12", "HEAD");
   if (hash === "") return "unknown";

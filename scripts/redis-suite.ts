@@ -104,6 +104,8 @@ const DENIED_TAGS = "-needs:repl -needs:save -needs:cluster";
 const DENIED_TAGS_AS_REDIS = "-needs:repl -repl -needs:cluster";
 /** A test without news for this long is ended, and the unit run again without it. */
 const HANG_MS = 60_000;
+/** In the units about replication some tests write and compare for long. */
+const REPLICATION_HANG_MS = 240_000;
 
 interface Event {
   kind: string;
@@ -322,7 +324,7 @@ async function runOnce(unit: string, server: Server | null, hung: readonly strin
     if (now !== size) {
       size = now;
       quietSince = performance.now();
-    } else if (performance.now() - quietSince > HANG_MS) {
+    } else if (performance.now() - quietSince > (REPLICATION_UNITS.includes(unit) ? REPLICATION_HANG_MS : HANG_MS)) {
       wasHung = true;
       child.kill("SIGKILL");
       await child.exited;

@@ -143,6 +143,8 @@ export function parseDiagnosticsArguments(argv: readonly string[], secret: strin
 
 export interface HealthArguments {
   readonly server: ServerArguments;
+  /** The process that is asked; 0 = the one that the options tell. */
+  readonly pid: number;
   readonly mustBeReady: boolean;
   readonly timeoutMs: number;
   readonly isQuiet: boolean;
@@ -153,7 +155,13 @@ export function parseHealthArguments(argv: readonly string[]): HealthArguments {
   const { server, given } = parseServer(argv, optionsOf(commandSpec("health")));
   const seconds = Number(given.text("timeout", "5"));
   if (!(seconds > 0 && seconds <= 3600)) throw new UsageError("--timeout takes seconds, up to 3600");
-  return { server, mustBeReady: given.has("ready"), timeoutMs: seconds * 1000, isQuiet: given.has("quiet") };
+  return {
+    server,
+    pid: within(given, "pid", 1, Number.MAX_SAFE_INTEGER, true) ?? 0,
+    mustBeReady: given.has("ready"),
+    timeoutMs: seconds * 1000,
+    isQuiet: given.has("quiet"),
+  };
 }
 
 export interface CheckArguments {

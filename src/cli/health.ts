@@ -6,18 +6,20 @@
  * would help nobody. With --ready only PONG counts, or NOAUTH where the configuration has no password to send.
  */
 import { connect, type Socket } from "node:net";
+import { basename } from "node:path";
 import { connect as connectTls } from "node:tls";
 import type { Config } from "../base/config/config.ts";
 import { readText, realFiles } from "../base/files.ts";
-import { parseHealthArguments } from "./arguments.ts";
+import { StartupError } from "../base/errors.ts";
+import { parseHealthArguments, parseServerArguments, type ServerArguments } from "./arguments.ts";
 import { load } from "./configuration.ts";
 
 /** The longest reply that is looked at. */
 const REPLY_BYTES_MAX = 4096;
 
 export async function runHealth(argv: readonly string[]): Promise<number> {
-  const { server, mustBeReady, timeoutMs, isQuiet } = parseHealthArguments(argv);
-  const { config } = load(server);
+  const { server, pid, mustBeReady, timeoutMs, isQuiet } = parseHealthArguments(argv);
+  const { config } = load(pid === 0 ? server : argumentsOf(pid));
   const say = (text: string): void => {
     if (!isQuiet) console.log(text);
   };
@@ -31,6 +33,19 @@ export async function runHealth(argv: readonly string[]): Promise<number> {
     return 1;
   }
 }
+
+/** The arguments that a running server was started with. Paths in them are seen from its folder. Throws FileFailure. */
+function argumentsOf(pid: number): ServerArguments {
+  const words = readText(realFiles, `/proc/${pid}/cmdline`).split("\0").slice(0, -1);
+  // In a container another program may be process 1, with the server's command line behind its own.
+  const at = words.findIndex((word) => SERVER_NAMES.has(basename(word)));
+  if (at < 0) throw new StartupError(`process ${pid} is no ferrite: ${words.join(" ")}`, [], 1);
+  process.chdir(`/proc/${pid}/cwd`);
+  const own = words.slice(at + 1);
+  return parseServerArguments(own[0]?.endsWith("/entry.ts") ? own.slice(1) : own);
+}
+
+const SERVER_NAMES: ReadonlySet<string> = new Set(["ferrite", "redis-server"]);
 
 function isHealthy(reply: string, mustBeReady: boolean): boolean {
   if (!mustBeReady) return reply.startsWith("+") || reply.startsWith("-");

@@ -164,6 +164,7 @@ const COMMANDS: Readonly<Record<Subcommand, CommandSpec>> = {
     name: "health",
     doc: "ask the running server with this configuration for PONG; exit code 0 if it answers, else 1",
     options: [
+      option("pid", "ask the server that is this process, with the options that it was started with", { value: "PID" }),
       option("ready", "a server that loads its data does not count"),
       option("timeout", "how long to wait (5)", { value: "SECONDS" }),
       option("quiet", "print nothing", { short: "q" }),

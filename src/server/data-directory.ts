@@ -52,23 +52,25 @@ export interface HeldDirectory {
 
 /**
  * Takes the directory of the configuration. A server that keeps nothing does not need the default one: when another server
- * has it, as with several servers of tests in one place, the configuration gets a directory that nobody else uses. It is
- * made when a client asks for a save.
+ * has it, as with several servers of tests in one place, the configuration gets a temporary directory.
  */
 export function holdDataDirectory(config: Config, log: Logger): HeldDirectory {
   const path = resolve(config.text("storage.data_dir"));
-  const isMade = statSync(path, { throwIfNoEntry: false }) === undefined;
-  let lock: number;
   try {
-    lock = takeDataDirectory(path);
+    return hold(path);
   } catch (thrown) {
     const needsIt = durabilityText(config).isDurable || !config.isDefault("storage.data_dir");
     if (needsIt || !(thrown instanceof DataDirectoryInUse)) throw thrown;
     const own = join(tmpdir(), `ferrite-${process.pid}-${crypto.randomUUID()}`);
     config.place("storage.data_dir", own, { kind: "default", text: `default, while ${path} is in use` });
     log.info(`${path} is in use by another server: nothing is loaded from it, and a save would go to ${own}`);
-    return { leave() {} };
+    return hold(own);
   }
+}
+
+function hold(path: string): HeldDirectory {
+  const isMade = statSync(path, { throwIfNoEntry: false }) === undefined;
+  const lock = takeDataDirectory(path);
   return {
     leave() {
       if (isMade && readdirSync(path).join() === LOCK_FILE) {

@@ -4,11 +4,14 @@ import type { Config } from "../base/config/config.ts";
 import { realFiles } from "../base/files.ts";
 import type { LogRoot } from "../base/log.ts";
 import { LogQueue } from "../memory/log-queue.ts";
+import { ClockWatch } from "./clock-watch.ts";
 import type { LogThreadStart } from "./log-thread.ts";
 import { LogWriter } from "./log-writer.ts";
 
 /** At the end of the process the last lines have this long. A disk that hangs does not keep it from ending. */
 const CLOSE_MS = 2000;
+/** Lines that repeat are reported so often, and the clock is looked at. */
+const LOOK_MS = 1000;
 /** Without its thread the log is written so often. */
 const STEP_MS = 100;
 
@@ -26,12 +29,23 @@ export class LogControl {
   ) {
     this.queue = LogQueue.make(workers + 1, config.number("logging.buffer_size"));
     logs.redirect(this.queue.sink(workers, () => this.close()));
-    setInterval(() => logs.tick(), 1000).unref();
+    const clock = new ClockWatch(systemClock, logs.target("server"));
+    setInterval(() => {
+      clock.look();
+      logs.tick();
+    }, LOOK_MS).unref();
     const thread = new Worker(new URL("./log-thread.ts", import.meta.url));
     thread.onerror = (event) => this.failed(event.message);
     const { buffer, rings, size } = this.queue;
     const start: LogThreadStart = { queue: buffer, rings, size, config: config.toSnapshot() };
     thread.postMessage(start);
+  }
+
+  /** Has the log file opened anew. Returns false when there is none. */
+  reopen(): boolean {
+    if (this.config.text("logging.log_file") === "") return false;
+    this.queue.askReopen();
+    return true;
   }
 
   /** Writes the lines here from now on. A disk that hangs can then hold up the main thread, but no worker. */

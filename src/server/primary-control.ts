@@ -9,7 +9,7 @@
 import { join, resolve } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import type { Config } from "../base/config/config.ts";
-import type { Files } from "../base/files.ts";
+import { realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import { Pause } from "../dispatch/services.ts";
 import type { Control } from "../memory/control.ts";
@@ -41,7 +41,13 @@ interface RunningSync extends Sync {
   isComplete: boolean;
 }
 
+export interface PrimaryControlHost {
+  readonly workers: number;
+  send(worker: number, message: ToWorker): void;
+}
+
 export class PrimaryControl {
+  private readonly files = realFiles;
   private readonly slots: ReplicaSlots;
   private readonly replicas = new Map<number, Replica>();
   private readonly syncs = new Set<RunningSync>();
@@ -52,12 +58,10 @@ export class PrimaryControl {
   constructor(
     private readonly config: Config,
     private readonly log: Logger,
-    private readonly files: Files,
     control: Control,
     private readonly state: ReplicationState,
     private readonly snapshots: SnapshotControl,
-    private readonly workers: number,
-    private readonly send: (worker: number, message: ToWorker) => void,
+    private readonly host: PrimaryControlHost,
   ) {
     this.slots = new ReplicaSlots(control);
     this.configure();
@@ -108,7 +112,7 @@ export class PrimaryControl {
       if (sync.isEof !== isEof || !this.state.stream.isInBacklog(sync.offset)) continue;
       if (sync.id !== this.state.id) continue;
       replica.sync = sync;
-      this.send(replica.worker, { kind: "syncBegun", sync: plain(sync), clients: [replica.client] });
+      this.host.send(replica.worker, { kind: "syncBegun", sync: plain(sync), clients: [replica.client] });
       if (sync.isComplete) this.sendEnd(sync, replica.worker);
       return;
     }
@@ -227,21 +231,21 @@ export class PrimaryControl {
   }
 
   private begin(sync: RunningSync): void {
-    const clients: number[][] = Array.from({ length: this.workers }, () => []);
+    const clients: number[][] = Array.from({ length: this.host.workers }, () => []);
     for (const replica of this.waiting()) {
       if (this.isEof(replica) !== sync.isEof) continue;
       replica.sync = sync;
       clients[replica.worker]!.push(replica.client);
     }
     for (const [worker, all] of clients.entries())
-      if (all.length > 0) this.send(worker, { kind: "syncBegun", sync: plain(sync), clients: all });
+      if (all.length > 0) this.host.send(worker, { kind: "syncBegun", sync: plain(sync), clients: all });
   }
 
   private end(sync: RunningSync, { failure, bytes }: SnapshotResult): void {
     sync.isComplete = true;
     this.bytes.set(sync.number, bytes);
-    for (let worker = 0; worker < this.workers; worker++)
-      this.send(worker, { kind: "syncEnded", sync: sync.number, bytes, failure });
+    for (let worker = 0; worker < this.host.workers; worker++)
+      this.host.send(worker, { kind: "syncEnded", sync: sync.number, bytes, failure });
     if (failure !== "") {
       this.syncs.delete(sync);
       this.bytes.delete(sync.number);
@@ -255,12 +259,13 @@ export class PrimaryControl {
 
   private sendEnd(sync: RunningSync, worker: number): void {
     const bytes = this.bytes.get(sync.number)!;
-    this.send(worker, { kind: "syncEnded", sync: sync.number, bytes, failure: "" });
+    this.host.send(worker, { kind: "syncEnded", sync: sync.number, bytes, failure: "" });
   }
 
   /** No file could be made: those that wait come again. */
   private fail(): void {
-    for (const replica of this.waiting()) this.send(replica.worker, { kind: "syncRefused", client: replica.client });
+    for (const replica of this.waiting())
+      this.host.send(replica.worker, { kind: "syncRefused", client: replica.client });
   }
 
   private tell({ failure, bytes, dropped }: SnapshotResult, format: RdbFormat): void {
@@ -296,7 +301,7 @@ export class PrimaryControl {
   }
 
   private sendAll(message: ToWorker): void {
-    for (let worker = 0; worker < this.workers; worker++) this.send(worker, message);
+    for (let worker = 0; worker < this.host.workers; worker++) this.host.send(worker, message);
   }
 
   /** The process ends. */

@@ -8,6 +8,7 @@
  *   FEED-1  a worker takes its mark away before it reads the stream's end, so what is appended afterwards pokes it again
  */
 import type { Config } from "../base/config/config.ts";
+import { specOf } from "../base/config/schema.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Files } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
@@ -119,9 +120,14 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
   }
   private leastGood = 0;
   private lagMaxSeconds = 0;
+  /** How far a replica may be behind; 0 = without a limit. */
+  private hardBytes = 0;
 
   private configure(): void {
     const { config } = this.around;
+    const own = config.number("replication.repl_buffer_size");
+    const isOwn = own !== specOf("replication.repl_buffer_size").default;
+    this.hardBytes = isOwn ? own : config.outputBufferLimits.replica.hardBytes;
     this.lagMaxSeconds = config.number("replication.min_replicas_max_lag");
     // Redis too checks nothing with a lag of 0.
     this.leastGood = this.lagMaxSeconds === 0 ? 0 : config.number("replication.min_replicas_to_write");
@@ -345,7 +351,8 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
     if (replica.phase === Phase.Waiting && replica.sync === null) return;
     const { config, log } = this.around;
     const { stream } = this.state;
-    const { hardBytes, softBytes, softSeconds } = config.outputBufferLimits.replica;
+    const { softBytes, softSeconds } = config.outputBufferLimits.replica;
+    const { hardBytes } = this;
     const lag = stream.end - replica.offset;
     const least = stream.backlogBytes;
     const isOverHard = hardBytes > 0 && lag > Math.max(hardBytes, least);

@@ -241,18 +241,10 @@ class Supervisor {
       new ReplicationStream(memory.control, this.replicationRing),
     );
     this.replication.initialize();
-    this.primary = new PrimaryControl(
-      config,
-      logs.target("replication"),
-      realFiles,
-      memory.control,
-      this.replication,
-      this.snapshots,
-      facts.workers,
-      (worker, message) => this.send(worker, message),
-    );
+    const ofReplicas = logs.target("replication");
+    this.primary = new PrimaryControl(config, ofReplicas, memory.control, this.replication, this.snapshots, host);
     this.mailPorts = connectAll(facts.workers);
-    this.replica = new ReplicaControl(config, logs.target("replication"), this.replication, this.aof, host);
+    this.replica = new ReplicaControl(config, ofReplicas, this.replication, this.aof, host);
   }
   private readonly logControl: LogControl;
   private readonly replica: ReplicaControl;
@@ -293,8 +285,9 @@ class Supervisor {
     // A client may write and the server be stopped as soon as the workers listen.
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => this.stopBySignal(signal));
     process.on("SIGHUP", () => {
-      this.logControl.queue.askReopen();
-      log.info("SIGHUP: the log file is opened anew");
+      const reopens = this.logControl.reopen();
+      if (reopens) log.info("SIGHUP: the log file is opened anew");
+      else if (this.tls.served === null) log.info("SIGHUP is ignored: there is neither a log file nor a certificate");
       this.manager.whileReloading(() => {
         if (this.tls.served !== null) this.tls.reload("SIGHUP");
       });

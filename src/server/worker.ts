@@ -133,10 +133,9 @@ class DataWorker implements ClientHost {
     this.snapshots = new SnapshotPart(this.engine, this.services.persistence, postToMain, (work) => this.guard(work));
     this.replica = new ReplicaPart(this.engine, this.replication, realFiles, logs.target("replication"), this);
     const { regionBytes } = control.geometry;
-    this.collector = this.services.collector = new Collector(
-      () => control.buffer.byteLength + CAPACITY + arena.attachedRegions * regionBytes,
-      () => this.engine.clientBytes,
-    );
+    const sharedBytes = control.buffer.byteLength + queue.buffer.byteLength + CAPACITY;
+    const allShared = () => sharedBytes + arena.attachedRegions * regionBytes;
+    this.collector = this.services.collector = new Collector(allShared, () => this.engine.clientBytes);
     this.mailbox = this.makeMailbox(start);
     const { mailbox, engine } = this;
     const { blocking, turn } = engine;

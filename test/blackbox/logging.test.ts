@@ -160,7 +160,8 @@ describe("files of the log", () => {
     expect(numbers).toEqual(Array.from({ length: numbers.length }, (_, i) => 120 - numbers.length + i));
     client.close();
     await server.stop();
-    expect(readFileSync(path, "utf8")).toContain("SIGTERM: stopping");
+    const all = readdirSync(directory).map((name) => readFileSync(join(directory, name), "utf8"));
+    expect(all.join("")).toContain("SIGTERM: stopping");
   });
 
   test("a full disk: clients are served, lost lines are counted in INFO and the metric", async () => {
@@ -218,6 +219,32 @@ describe("files of the log", () => {
     child.kill();
     await child.exited;
   }, 60_000);
+});
+
+test("without a choice the form is pretty on a terminal (elsewhere it is JSON, as above)", async () => {
+  let text = "";
+  const terminal = new Bun.Terminal({
+    cols: 250,
+    rows: 50,
+    data: (_terminal, bytes) => {
+      text += Buffer.from(bytes).toString("latin1");
+    },
+  });
+  const settings = ["metrics.enabled=false", "persistence.enable_aof=false"].flatMap((each) => ["--set", each]);
+  const options = ["--port", String(await freePort()), "--workers", "1", "--data-dir", join(root, "terminal")];
+  const child = Bun.spawn([...ferriteCommand(), ...options, ...settings], { terminal });
+  await until("the start", () => text.includes("Ready to accept connections"));
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(0);
+  terminal.close();
+  expect(text).toMatch(/\d{4}-\d\d-\d\dT[\d:.]+Z {2}INFO ferrite::server: ferrite \d/);
+}, 60_000);
+
+test("SIGHUP without a log file and certificates is ignored", async () => {
+  const server = await startFerrite();
+  server.signal("SIGHUP");
+  await logged(server, "SIGHUP is ignored: there is neither a log file nor a certificate");
+  await server.stop();
 });
 
 test("threads have names; one process is called ferrite", async () => {

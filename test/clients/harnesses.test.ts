@@ -196,7 +196,9 @@ test(
       return [await child.exited, (await out).trim()];
     };
     expect(await health(...options)).toEqual([1, expect.stringContaining(`127.0.0.1:${port}: `)]);
-    const { code } = await serving(run([FERRITE, ...options]), port, async () => {
+    const server = run([FERRITE, ...options]);
+    const { code } = await serving(server, port, async () => {
+      expect(await health("--pid", String(server.child.pid))).toEqual([0, `127.0.0.1:${port}: +PONG`]);
       expect(await health(...options)).toEqual([0, `127.0.0.1:${port}: +PONG`]);
       expect(await health(...options, "--ready", "-q")).toEqual([0, ""]);
       expect(await health("--port", String(port))).toEqual([0, `127.0.0.1:${port}: -NOAUTH Authentication required.`]);

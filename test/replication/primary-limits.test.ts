@@ -165,4 +165,20 @@ describe.if(requireRedis())("a primary", () => {
     await ask(primary.client, "SET", "unheard", "1");
     expect(await infoNumber(primary, "master_repl_offset")).toBe(offset);
   }, 60_000);
+
+  test("replication.repl_buffer_size is a limit of its own", async () => {
+    const other = await startPrimary({
+      workers: 1,
+      settings: { "replication.repl_buffer_size": "1mb", "replication.repl_backlog_size": "16384" },
+    });
+    const replica = RawReplica.of(other, "SYNC");
+    await eventually("the snapshot", () => replica.received.includes("REDIS0010"));
+    replica.socket.pause();
+    for (let i = 0; i < 30; i++)
+      await other.client.pipeline(Array.from({ length: 10 }, (_, n) => ["SET", `long-${n}`, LONG]));
+    await eventually("it is dropped", async () => (await infoNumber(other, "connected_slaves")) === 0);
+    expect(other.server.log()).toContain("for overcoming of output buffer limits");
+    replica.socket.destroy();
+    await stopAll(other);
+  }, 60_000);
 });

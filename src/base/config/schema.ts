@@ -1273,8 +1273,7 @@ const REPLICATION = [
   key("replication.repl_buffer_size", {
     type: "bytes",
     default: 256 * MIB,
-    support: "detail",
-    doc: "Hard limit of a replica's output buffer.",
+    doc: "How far a replica may be behind before it is dropped, unless that is less than the backlog. The default leaves this to client-output-buffer-limit.",
   }),
   key("replication.repl_bind", {
     type: "string",

@@ -5,10 +5,9 @@
  * Order of the start: descriptor limit → data directory and its lock → exclusive trial bind (so that a second instance
  * fails although the workers share the port) → memory → workers attach → workers listen.
  */
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { type Config, FROM_RUNTIME } from "../base/config/config.ts";
-import { dataDirectoryFailed, errorMessage, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
-import { emptySegments, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
+import { errorMessage, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
 import { type Logger, type LogRoot, quoted } from "../base/log.ts";
@@ -20,6 +19,7 @@ import { CHUNK_BYTES, CHUNK_FRAMES, firstByte, firstWord, NO_FRAME, regionOf } f
 import { CAN_RELEASE, raiseDescriptorLimit, releasePages } from "../memory/native.ts";
 import { startingUsers } from "./acl-start.ts";
 import { holdDataDirectory } from "./data-directory.ts";
+import { prepareSegments } from "./tier-host.ts";
 import { AofControl, recoverFor } from "./aof-control.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import { tidyCheckpoints } from "../persistence/checkpoint-files.ts";
@@ -141,21 +141,6 @@ function tidy(config: Config, log: Logger): void {
   } catch (thrown) {
     if (!(thrown instanceof FileFailure)) throw thrown;
     log.warn(`the directory of the checkpoints could not be tidied: ${thrown.message}`);
-  }
-}
-
-/** Removes the segment files of another process, and makes the directory for those of this one. Throws StartupError. */
-function prepareSegments(config: Config, log: Logger): void {
-  const directory = resolve(config.text("storage.data_dir"));
-  const isOn = config.flag("storage.tiering");
-  try {
-    if (!isOn && realFiles.stat(join(directory, SEGMENTS_DIRECTORY)) === null) return;
-    const removed = emptySegments(realFiles, directory);
-    if (removed > 0) log.info(`${removed} segment files of the last run removed`);
-  } catch (thrown) {
-    if (!(thrown instanceof FileFailure)) throw thrown;
-    if (isOn) throw dataDirectoryFailed(join(directory, SEGMENTS_DIRECTORY), thrown.code);
-    log.warn(`segment files of an earlier run could not be removed: ${thrown.message}`);
   }
 }
 

@@ -1,8 +1,27 @@
-/** A worker's disk tier: starts it where the configuration has one, and does its background work. */
-import { realFiles } from "../base/files.ts";
+/** Starts the disk tier where the configuration has one: its directory, and the part of each worker. */
+import { join, resolve } from "node:path";
+import type { Config } from "../base/config/config.ts";
+import { dataDirectoryFailed } from "../base/errors.ts";
+import { FileFailure, realFiles } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import { TICK_MS } from "../tier/disk-tier.ts";
+import { emptySegments, SEGMENTS_DIRECTORY } from "../tier/segment-files.ts";
 import type { Engine } from "./engine.ts";
+
+/** Removes the segment files of another process, and makes the directory for those of this one. Throws StartupError. */
+export function prepareSegments(config: Config, log: Logger): void {
+  const directory = resolve(config.text("storage.data_dir"));
+  const isOn = config.flag("storage.tiering");
+  try {
+    if (!isOn && realFiles.stat(join(directory, SEGMENTS_DIRECTORY)) === null) return;
+    const removed = emptySegments(realFiles, directory);
+    if (removed > 0) log.info(`${removed} segment files of the last run removed`);
+  } catch (thrown) {
+    if (!(thrown instanceof FileFailure)) throw thrown;
+    if (isOn) throw dataDirectoryFailed(join(directory, SEGMENTS_DIRECTORY), thrown.code);
+    log.warn(`segment files of an earlier run could not be removed: ${thrown.message}`);
+  }
+}
 
 /** `guard` runs what is called by timers and by the disk. */
 export function startTier(engine: Engine, workers: number, log: Logger, guard: (work: () => void) => void): void {

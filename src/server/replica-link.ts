@@ -323,8 +323,10 @@ export class ReplicaLink {
     const { facts, host, target } = this;
     if (target === null) return;
     const wasConnected = facts.state === LinkState.Connected;
+    const at = `${target.host}:${target.port}`;
     if (wasConnected) host.log.info("Connection with master lost.");
-    host.log.warn(`the link to ${target.host}:${target.port} is lost: ${reason}`);
+    if (wasConnected || facts.state === LinkState.Sync) host.log.warn(`the link to ${at} is lost: ${reason}`);
+    else host.log.warn(`Failed to connect to primary: ${reason} (${at})`);
     if (wasConnected) facts.set("lostMs", host.clock.wallMs());
     this.drop();
     facts.state = LinkState.Connect;

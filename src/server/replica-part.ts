@@ -4,7 +4,7 @@
  */
 import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
-import { errorMessage } from "../base/errors.ts";
+import { errorCode, errorMessage, errorWords } from "../base/errors.ts";
 import type { Files } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import { ErrorText } from "../protocol/errors.ts";
@@ -146,10 +146,10 @@ export class ReplicaPart {
         drain: (socket) => flush(socket, unsent),
         close: () => close(""),
         error: (_socket, error) => close(error.message),
-        connectError: (_socket, error) => close(error.message),
+        connectError: (_socket, error) => close(wordsOf(error)),
       },
     });
-    opened.catch((thrown: unknown) => close(errorMessage(thrown)));
+    opened.catch((thrown: unknown) => close(wordsOf(thrown)));
   }
 
   /** The options of a link over TLS; null = it is plain, a text = why there can be none. */
@@ -183,6 +183,11 @@ interface LinkedSocket extends RawSocket {
 /** Bytes that the system has not taken. */
 interface Unsent {
   bytes: Buffer[];
+}
+
+/** Why no connection was made, in the system's words where it says: Bun's are "Failed to connect". */
+function wordsOf(thrown: unknown): string {
+  return errorWords(errorCode(thrown)) || errorMessage(thrown);
 }
 
 interface RawSocket {

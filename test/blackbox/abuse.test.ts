@@ -92,7 +92,7 @@ describe("many connections", () => {
   test(
     `${CONNECTIONS} idle ones and ${BUSY} busy ones: all are served, and an idle one takes little memory`,
     async () => {
-      await using({}, async (server) => {
+      await using({ settings: { maxclients: String(CONNECTIONS + BUSY + 100) } }, async (server) => {
         const [first] = await connections(server, 1);
         for (let i = 0; i < 20; i++) await field(first!, "connected_clients");
         const before = residentBytes(server.pid).anonymous;

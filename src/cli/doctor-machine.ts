@@ -1,6 +1,7 @@
 /** Memory, the kernel and its settings, the processor, the clock. */
 import type { Config } from "../base/config/config.ts";
 import { bytesText } from "../base/config/values.ts";
+import { reservedDescriptors } from "../server/descriptors.ts";
 import { type Finding, failure, fine, note, warning } from "./finding.ts";
 import { read, statOrNull, type Surroundings } from "./surroundings.ts";
 
@@ -14,15 +15,13 @@ export function checkMachine(config: Config, around: Surroundings): Finding[] {
   ];
 }
 
-/** Descriptors that the server needs besides those of clients: listeners, workers, files. */
-const RESERVED_DESCRIPTORS = 64;
-
 function checkDescriptors(config: Config, { files }: Surroundings): Finding[] {
   const match = /^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)/m.exec(read(files, "/proc/self/limits"));
   if (match === null) return [];
   const hard = match[2] === "unlimited" ? Infinity : Number(match[2]);
   const clients = config.number("server.maxclients");
-  const needed = clients + RESERVED_DESCRIPTORS;
+  const reserved = reservedDescriptors(config);
+  const needed = clients + reserved;
   const text = `limit of open files: ${match[1]} (hard ${match[2]}); maxclients needs ${needed}`;
   // The start raises the soft limit to the hard one.
   if (hard >= needed) return [fine("open_files", text)];
@@ -30,7 +29,7 @@ function checkDescriptors(config: Config, { files }: Surroundings): Finding[] {
     warning("open_files", {
       text,
       meaning: `The start lowers maxclients from ${clients} to what the limit leaves.`,
-      mend: `LimitNOFILE=${Math.max(65536, needed)} in the unit (systemctl edit ferrite), or server.maxclients = ${Math.max(1, hard - RESERVED_DESCRIPTORS)}`,
+      mend: `LimitNOFILE=${Math.max(65536, needed)} in the unit (systemctl edit ferrite), or server.maxclients = ${Math.max(1, hard - reserved)}`,
     }),
   ];
 }

@@ -105,8 +105,9 @@ export class Effects {
   get isAttached(): boolean {
     return this.log !== null || this.stream !== null;
   }
-  /** A script has asked that what it writes is not logged (redis.set_repl). */
+  /** A script has asked that what it writes goes nowhere, or to one of the two alone (redis.set_repl). */
   isMuted = false;
+  only: For = For.Both;
 
   // ---- writing a command ----
 
@@ -125,14 +126,14 @@ export class Effects {
   /** As `begins`, for a command that Redis 7.0 lacks. */
   beginsNewer(call: Call, count: number): boolean {
     if (!this.speaksRedis70) return this.begins(call, count);
-    if (this.log?.isOn !== true) return false;
+    if (this.log?.isOn !== true || this.only === For.Stream) return false;
     this.beginFor(For.Log, call.db, count);
     return true;
   }
 
   /** As `begins`, for a command that replicas which speak Redis 7.0 are sent instead. */
   beginsInstead(call: Call, count: number): boolean {
-    if (!this.speaksRedis70) return false;
+    if (!this.speaksRedis70 || this.only === For.Log) return false;
     this.beginFor(For.Stream, call.db, count);
     return true;
   }
@@ -144,7 +145,7 @@ export class Effects {
   }
 
   /** Begins a command of `count` arguments, its name included, in database `db`. */
-  begin(db: number, count: number, is: For = For.Both): void {
+  begin(db: number, count: number, is: For = this.only): void {
     if (this.requestEnd !== 0) this.takeRequest();
     this.dialect.end(this.at);
     if (CHECKS) assert(this.left === 0, "a command has as many arguments as it announced (EFFECTS-1)");

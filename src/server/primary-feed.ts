@@ -300,7 +300,12 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
     return this.state.stream.view(offset, end);
   }
   later(replica: AttachedReplica, soon: boolean): void {
-    const more = () => this.around.guard(() => replica.more());
+    const more = () =>
+      this.around.guard(() => {
+        // So that what it leaves to the end of a turn is done.
+        this.around.touch();
+        replica.more();
+      });
     if (soon) setImmediate(more);
     else setTimeout(more, GROWTH_MS);
   }

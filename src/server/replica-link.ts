@@ -171,7 +171,7 @@ export class ReplicaLink {
       {
         user: config.text("replication.primary_user"),
         password: config.text("replication.primary_auth"),
-        listeningPort: announced !== 0 ? announced : config.number("server.port") || config.tlsPort,
+        listeningPort: announced !== 0 ? announced : this.ownPort(),
         announcedAddress: config.text("replication.replica_announce_ip"),
         replId: this.hasHistory ? state.id : "?",
         offset: this.hasHistory ? state.offset + 1 : -1,
@@ -179,6 +179,13 @@ export class ReplicaLink {
       (bytes) => this.send(bytes),
     );
     this.handshake.begin();
+  }
+
+  /** The port at which the primary, and Sentinel, find this server. */
+  private ownPort(): number {
+    const { config } = this.host;
+    const [port, tlsPort] = [config.number("server.port"), config.tlsPort];
+    return config.flag("replication.primary_tls") ? tlsPort || port : port || tlsPort;
   }
 
   private send(bytes: Uint8Array): void {
@@ -316,8 +323,10 @@ export class ReplicaLink {
     const { facts, host, target } = this;
     if (target === null) return;
     const wasConnected = facts.state === LinkState.Connected;
+    const at = `${target.host}:${target.port}`;
     if (wasConnected) host.log.info("Connection with master lost.");
-    host.log.warn(`the link to ${target.host}:${target.port} is lost: ${reason}`);
+    if (wasConnected || facts.state === LinkState.Sync) host.log.warn(`the link to ${at} is lost: ${reason}`);
+    else host.log.warn(`Failed to connect to primary: ${reason} (${at})`);
     if (wasConnected) facts.set("lostMs", host.clock.wallMs());
     this.drop();
     facts.state = LinkState.Connect;

@@ -4,7 +4,7 @@
  */
 import { resolve } from "node:path";
 import type { Config } from "../base/config/config.ts";
-import { errorMessage } from "../base/errors.ts";
+import { errorCode, errorMessage, errorWords } from "../base/errors.ts";
 import type { Files } from "../base/files.ts";
 import type { Logger } from "../base/log.ts";
 import { ErrorText } from "../protocol/errors.ts";
@@ -16,6 +16,7 @@ import type { ToMain, ToWorker } from "./messages.ts";
 import { ReplicaApply } from "./replica-apply.ts";
 import { type LinkEvents, ReplicaLink, type LinkSocket } from "./replica-link.ts";
 import type { Services } from "./services.ts";
+import { readLinkTls, TlsRefused } from "./tls-files.ts";
 
 /** The worker, as its part sees it. */
 export interface ReplicaPartHost {
@@ -35,7 +36,7 @@ export class ReplicaPart {
   constructor(
     private readonly engine: Engine,
     state: ReplicationState,
-    files: Files,
+    private readonly files: Files,
     log: Logger,
     private readonly host: ReplicaPartHost,
   ) {
@@ -118,25 +119,75 @@ export class ReplicaPart {
       isClosed = true;
       host.guard(() => events.closed(reason));
     };
-    const unsent: { bytes: Buffer[] } = { bytes: [] };
+    const unsent: Unsent = { bytes: [] };
+    const begin = (socket: LinkedSocket): void => {
+      socket.setNoDelay(true);
+      socket.setKeepAlive(true, host.config.number("server.tcp_keepalive") * 1000);
+      host.guard(() => events.opened(linkSocketOf(socket, unsent)));
+    };
+    const tls = this.tlsOptions();
+    if (typeof tls === "string") return void setImmediate(() => close(tls));
     const opened = Bun.connect({
       hostname,
       port,
+      ...(tls === null ? {} : { tls }),
       socket: {
         open: (socket) => {
-          socket.setNoDelay(true);
-          socket.setKeepAlive(true, host.config.number("server.tcp_keepalive") * 1000);
-          host.guard(() => events.opened(linkSocketOf(socket, unsent)));
+          if (tls === null) begin(socket);
+        },
+        handshake: (socket, isComplete, error) => {
+          if (tls === null) return;
+          const reason = isComplete ? faultOf(error) : (error?.message ?? "the handshake failed");
+          if (reason === "") return begin(socket);
+          close(`TLS: ${reason}`);
+          socket.terminate();
         },
         data: (_socket, bytes) => host.guard(() => events.data(bytes)),
         drain: (socket) => flush(socket, unsent),
         close: () => close(""),
         error: (_socket, error) => close(error.message),
-        connectError: (_socket, error) => close(error.message),
+        connectError: (_socket, error) => close(wordsOf(error)),
       },
     });
-    opened.catch((thrown: unknown) => close(errorMessage(thrown)));
+    opened.catch((thrown: unknown) => close(wordsOf(thrown)));
   }
+
+  /** The options of a link over TLS; null = it is plain, a text = why there can be none. */
+  private tlsOptions(): Bun.TLSOptions | null | string {
+    const { config } = this.host;
+    if (!config.flag("replication.primary_tls")) return null;
+    try {
+      const { cert, key, passphrase, ca } = readLinkTls(config, this.files, (name) => config.get(name));
+      const options: Bun.TLSOptions = { cert, key, rejectUnauthorized: false };
+      if (passphrase !== undefined) options.passphrase = passphrase;
+      if (ca !== undefined) options.ca = ca;
+      return options;
+    } catch (thrown) {
+      if (thrown instanceof TlsRefused) return `TLS: ${thrown.message}`;
+      throw thrown;
+    }
+  }
+}
+
+/** Why the certificate of the primary is not accepted; "" = it is. Replicas name addresses, which certificates seldom do. */
+function faultOf(error: Error | null): string {
+  if (error === null) return "";
+  const { code = error.message } = error as { code?: string };
+  return code === "ERR_TLS_CERT_ALTNAME_INVALID" ? "" : code;
+}
+
+interface LinkedSocket extends RawSocket {
+  setNoDelay(on: boolean): void;
+  setKeepAlive(on: boolean, delayMs: number): void;
+}
+/** Bytes that the system has not taken. */
+interface Unsent {
+  bytes: Buffer[];
+}
+
+/** Why no connection was made, in the system's words where it says: Bun's are "Failed to connect". */
+function wordsOf(thrown: unknown): string {
+  return errorWords(errorCode(thrown)) || errorMessage(thrown);
 }
 
 interface RawSocket {
@@ -147,7 +198,7 @@ interface RawSocket {
 }
 
 /** A socket that keeps what the system does not take at once: what a replica says is short. */
-function linkSocketOf(socket: RawSocket, unsent: { bytes: Buffer[] }): LinkSocket {
+function linkSocketOf(socket: RawSocket, unsent: Unsent): LinkSocket {
   return {
     write: (bytes) => {
       unsent.bytes.push(Buffer.from(bytes));
@@ -159,7 +210,7 @@ function linkSocketOf(socket: RawSocket, unsent: { bytes: Buffer[] }): LinkSocke
   };
 }
 
-function flush(socket: RawSocket, unsent: { bytes: Buffer[] }): void {
+function flush(socket: RawSocket, unsent: Unsent): void {
   if (unsent.bytes.length === 0) return;
   const bytes = Buffer.concat(unsent.bytes);
   const sent = socket.write(bytes);

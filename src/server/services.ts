@@ -291,6 +291,7 @@ export class Services implements ServerServices {
   /** Makes all counters count from their current values. */
   private resetBase(): void {
     this.engine.dispatcher.statistics.reset();
+    this.engine.call.replication?.resetCounters();
     for (const name of RESETTABLE) this.base[name] = 0;
     const now = this.totals();
     for (const name of RESETTABLE) this.base[name] = now[name];

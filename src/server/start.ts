@@ -20,6 +20,7 @@ import { CAN_RELEASE, raiseDescriptorLimit, releasePages } from "../memory/nativ
 import { startingUsers } from "./acl-start.ts";
 import { holdDataDirectory } from "./data-directory.ts";
 import { prepareSegments } from "./tier-host.ts";
+import { reservedDescriptors } from "./descriptors.ts";
 import { AofControl, recoverFor } from "./aof-control.ts";
 import type { RecoveredAof } from "./aof-recovery.ts";
 import { tidyCheckpoints } from "../persistence/checkpoint-files.ts";
@@ -47,9 +48,6 @@ import { PrimaryControl } from "./primary-control.ts";
 import { publishThreadCpu } from "./thread-cpu.ts";
 import { tryBind } from "./trial-bind.ts";
 
-/** Descriptors that clients may not use: for files, listeners, event loops, and the pipes of each worker. */
-const DESCRIPTORS_RESERVED = 64;
-const DESCRIPTORS_PER_WORKER = 16;
 /** Idle memory is released at this interval, after this time without use, and at most this many chunks at once. */
 const RELEASE_EVERY_MS = 500;
 const IDLE_SECONDS = 3;
@@ -102,11 +100,7 @@ export async function startServer(config: Config, logs: LogRoot): Promise<number
     max_memory_bytes: config.maxMemoryBytes,
   });
 
-  const hasAdminDoor = config.number("server.admin_port") !== 0 || config.text("server.unix_socket") !== "";
-  const reserved =
-    DESCRIPTORS_RESERVED +
-    workers * DESCRIPTORS_PER_WORKER +
-    (hasAdminDoor ? config.number("server.admin_clients") : 0);
+  const reserved = reservedDescriptors(config);
   const clientsPossible = descriptors > 0 ? Math.max(1, descriptors - reserved) : Number.MAX_SAFE_INTEGER;
   if (config.number("server.maxclients") > clientsPossible) {
     log.warn(

@@ -49,6 +49,9 @@ export const TLS_KEYS = [
   "server.tls_ciphersuites",
 ] as const;
 
+const PRIMARY_TLS = "replication.primary_tls";
+const VERIFY_CLIENT = "server.tls_verify_client";
+
 const TLS_1_2 = 0x0303;
 const TLS_1_3 = 0x0304;
 const TLS_VERSIONS = ["tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3"];
@@ -97,14 +100,19 @@ export function readTlsOf(config: Config, files: Files, valueOf: (name: string) 
   return { options, server: factsOf(chain[0]!), authority: first === undefined ? null : factsOf(first) };
 }
 
+/** As readTlsOf, for the link to a primary: its certificate is verified as that of a client who must have one. */
+export function readLinkTls(config: Config, files: Files, valueOf: (name: string) => ConfigValue): TlsListenOptions {
+  return readTlsOf(config, files, (name) => (name === VERIFY_CLIENT ? "true" : valueOf(name))).options;
+}
+
 /** Makes CONFIG SET refuse settings with which TLS would not work. */
 export function checkTlsSettings(config: Config, files: Files, log: Logger): void {
   config.addJointCheck({
-    names: TLS_KEYS,
+    names: [...TLS_KEYS, PRIMARY_TLS],
     check: (valueOf) => {
-      if (config.tlsPort === 0) return null;
       try {
-        readTlsOf(config, files, valueOf);
+        if (config.tlsPort !== 0) readTlsOf(config, files, valueOf);
+        if (valueOf(PRIMARY_TLS) === true) readLinkTls(config, files, valueOf);
         return null;
       } catch (thrown) {
         if (!(thrown instanceof TlsRefused)) throw thrown;

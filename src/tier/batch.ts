@@ -19,6 +19,8 @@ export interface OwnFile {
   units: number;
   /** Batches on their way into it, or whose records do not refer to it yet. */
   pending: number;
+  /** Its entries on their way into other files. */
+  leaving: number;
   /** It was compacted as far as that can be, or an entry in it is damaged. */
   isLeft: boolean;
 }

@@ -152,6 +152,7 @@ export class Compactor {
     this.b.copy(batch.b, batch.entry.at, entry.at, entry.at + units * ENTRY_UNIT_BYTES);
     batch.entry.moveTo(batch.file!.number, batch.nextUnit);
     batch.add(this.store.shardOf(this.key.hashA).number, entry.keyspace, units, file, offset);
+    this.file!.leaving++;
     return true;
   }
 
@@ -171,9 +172,8 @@ export class Compactor {
   }
 
   private finish(file: OwnFile): void {
-    this.writer.flush();
-    // What is on its way still refers to it.
-    if (!this.writer.isIdle) return;
+    // What is on its way is still referred to here.
+    if (file.leaving > 0) return this.writer.flush();
     this.compacted++;
     this.file = null;
     file.isLeft = true;

@@ -73,9 +73,6 @@ export class SegmentWriter {
   get isFailing(): boolean {
     return this.host.monotonicMs() < this.failedMs + BACK_OFF_MS;
   }
-  get isIdle(): boolean {
-    return this.free.length === BATCHES;
-  }
 
   /** The batch that is being filled; null when none is free, or no file can be made. */
   batch(): Batch | null {
@@ -97,7 +94,7 @@ export class SegmentWriter {
     if (number === 0) return null;
     try {
       const descriptor = this.segments.create(number);
-      this.current = { number, descriptor, units: 0, pending: 0, isLeft: false };
+      this.current = { number, descriptor, units: 0, pending: 0, leaving: 0, isLeft: false };
       this.own.set(number, this.current);
       return this.current;
     } catch (thrown) {
@@ -159,8 +156,13 @@ export class SegmentWriter {
   added(bytes: number): void {
     this.pendingBytes += bytes;
   }
+  /** Item `n` is dealt with: its record refers to it, or it is garbage. */
   private passed(batch: Batch, n: number): void {
-    if (batch.fromFile[n] !== 0) return;
+    const from = batch.fromFile[n]!;
+    if (from !== 0) {
+      this.own.get(from)!.leaving--;
+      return;
+    }
     batch.openItem(n);
     this.pendingBytes -= batch.entry.valueBytes;
   }
@@ -241,7 +243,7 @@ export class SegmentWriter {
   unlinkDead(): void {
     const { files } = this.store.cold;
     for (const file of this.own.values()) {
-      if (file === this.current || file.pending > 0) continue;
+      if (file === this.current || file.pending > 0 || file.leaving > 0) continue;
       if (file.descriptor !== null) {
         this.segments.files.close(file.descriptor);
         file.descriptor = null;

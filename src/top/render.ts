@@ -178,9 +178,9 @@ function levelLines(view: View, columns: number, isUnicode: boolean): Line[] {
   });
 }
 
-/** Of a limit a high share is bad; that much of the log is live is good. */
+/** Of a limit a high share is bad; that much of the log is live, or on disk, is neither. */
 function lookOf({ name }: Level, share: number): Look {
-  if (name.endsWith("live")) return "accent";
+  if (name.endsWith("live") || name === "on disk") return "accent";
   return share >= BAD ? "bad" : share >= WARN ? "warn" : "good";
 }
 

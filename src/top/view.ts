@@ -1,5 +1,6 @@
 /** What `ferrite top` shows: rates and percentiles of the time between two looks at a server, and its lists as tables. */
 import { type Ask, type ClientFacts, type Histogram, parsePairs, type Sample } from "./sample.ts";
+import { bytesText, countText } from "./text.ts";
 
 export interface Percentiles {
   /** us; NaN = nothing was called. */
@@ -108,7 +109,7 @@ export function viewOf(before: Sample, now: Sample): View {
     keys: keysIn(now.info),
     latency: percentilesOf([...now.histograms].map(([name, of]) => since(before.histograms.get(name), of))),
     isLatencyLive: !now.missing.has("LATENCY HISTOGRAM"),
-    levels: levelsOf(now.info),
+    levels: [...levelsOf(now.info), ...tierLevels(now.info, rate)],
     commands,
     ...hotKeysOf(now),
     slow: now.slow,
@@ -146,6 +147,8 @@ function notesOf(info: ReadonlyMap<string, string>): string[] {
   if (is("rdb_last_bgsave_status", "err")) notes.push("the last save FAILED");
   if (is("aof_last_write_status", "err")) notes.push("the last write of the append-only file FAILED");
   if (is("aof_last_bgrewrite_status", "err")) notes.push("the last rewrite FAILED");
+  for (const what of ["write", "read"])
+    if (numberIn(info, `tier_${what}_errors`) > 0) notes.push(`${what}s of the disk tier FAILED`);
   if (is("master_link_status", "down")) notes.push("the link to the primary is DOWN");
   return notes;
 }
@@ -194,6 +197,28 @@ function levelsOf(info: ReadonlyMap<string, string>): Level[] {
     });
   }
   return levels;
+}
+
+/** The disk tier: how much of the data is there, and how much of its files is data. */
+function tierLevels(info: ReadonlyMap<string, string>, rate: (name: string) => number): Level[] {
+  if (info.get("hybridlog_tiering") !== "1") return [];
+  const number = (name: string) => numberIn(info, name);
+  const cold = number("tier_cold_bytes");
+  const values = countText(number("tier_cold_values"));
+  return [
+    {
+      name: "on disk",
+      used: cold,
+      of: cold + number("used_memory_dataset"),
+      note: `${values} values, ${countText(rate("tier_disk_reads") + rate("tier_disk_reads_blocking"))} reads/s`,
+    },
+    {
+      name: "disk live",
+      used: cold,
+      of: number("tier_segment_bytes"),
+      note: `${number("tier_segment_files")} files, ${bytesText(rate("tier_written_bytes"))} written/s`,
+    },
+  ];
 }
 
 /** The calls of a histogram since an earlier look. */

@@ -183,6 +183,14 @@ describe("two names for one key", () => {
   });
 });
 
+test("a primary by both spellings", () => {
+  for (const text of ['replicaof = "10.0.0.1:7000"', 'primary_host = "10.0.0.1"\nprimary_port = 7000']) {
+    const { config } = loadConfigText(`[replication]\n${text}\n`, "ferrite.toml", MACHINE);
+    expect(config.text("replication.primary_host")).toBe("10.0.0.1");
+    expect(config.number("replication.primary_port")).toBe(7000);
+  }
+});
+
 describe("features that this version lacks", () => {
   test.each([
     "[storage]\nactive_defrag = true",

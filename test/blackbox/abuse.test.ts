@@ -6,6 +6,7 @@
  */
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { Certificates, requireOpenssl } from "../support/certificates.ts";
 import { ask, RespClient, within } from "../support/resp.ts";
 import { freePort, residentBytes, type Server, startFerrite, type FerriteOptions } from "../support/servers.ts";
 
@@ -92,7 +93,7 @@ describe("many connections", () => {
   test(
     `${CONNECTIONS} idle ones and ${BUSY} busy ones: all are served, and an idle one takes little memory`,
     async () => {
-      await using({}, async (server) => {
+      await using({ settings: { maxclients: String(CONNECTIONS + BUSY + 100) } }, async (server) => {
         const [first] = await connections(server, 1);
         for (let i = 0; i < 20; i++) await field(first!, "connected_clients");
         const before = residentBytes(server.pid).anonymous;
@@ -146,6 +147,32 @@ describe("many connections", () => {
         await until("all are gone", async () => (await field(there, "connected_clients")) === 1);
         there.close();
       });
+    },
+    TIMEOUT_MS,
+  );
+});
+
+describe.if(requireOpenssl())("over TLS", () => {
+  test(
+    "beyond accept_rate a handshake waits for its turn",
+    async () => {
+      const certificates = new Certificates();
+      const signed = certificates.signed("server", certificates.authority("authority"));
+      const tlsPort = await freePort();
+      const files = { "tls-port": String(tlsPort), "tls-cert-file": signed.cert, "tls-key-file": signed.key };
+      const settings = { ...files, "tls-auth-clients": "no" };
+      try {
+        await using({ settings, args: ["--set", "server.accept_rate=20"] }, async (server) => {
+          const there = await server.connect();
+          const tls = { rejectUnauthorized: false };
+          const storm = await Promise.all(Array.from({ length: 30 }, () => RespClient.connect({ port: tlsPort, tls })));
+          for (const client of storm) expect(await ask(client, "PING")).toBe("+PONG");
+          expect(await field(there, "delayed_connections")).toBeGreaterThan(10);
+          closeAll([...storm, there]);
+        });
+      } finally {
+        certificates.remove();
+      }
     },
     TIMEOUT_MS,
   );

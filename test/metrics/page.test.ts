@@ -31,6 +31,7 @@ function facts(at: number, change: object = {}): object {
       frames: 4,
       dead: 1,
     },
+    tier: null,
     cpu_seconds: 0.5 * at,
     slow_entries: 4,
     databases: [{ db: 0, keys: 41, expiring: 1, ttl_seconds: 60 }],
@@ -139,6 +140,13 @@ describe("the page", () => {
       value: number;
     };
     expect(meter.value).toBe(0.5);
+    const levels = () => shown.all(".level:not([hidden])");
+    expect(levels().length).toBe(6);
+    await shown.ask(facts(13, { tier: { live: 3 << 20, files: 4 << 20 } }));
+    expect(levels().slice(6)).toEqual([
+      "On disk, of all data3.00 MiB of 4.00 MiB, 75 %",
+      "Data, of the files on disk3.00 MiB of 4.00 MiB, 75 %",
+    ]);
   });
 
   test("draws a point for each answer, and begins anew with another run of the server", async () => {

@@ -92,6 +92,19 @@ describe.if(requireRedis())("newer commands", () => {
     expect(await ask(client, "HTTL", "new-pair", "FIELDS", "2", "a", "b")).toMatch(/^\*\[:(89\d|900), :-1\]$/);
   });
 
+  test("a script says which of the two its writes go to", async () => {
+    const script = `
+      redis.set_repl(redis.REPL_AOF) redis.call('SET', 'for-file', 1)
+      redis.set_repl(redis.REPL_REPLICA) redis.call('SET', 'for-replica', 1)
+      redis.set_repl(redis.REPL_NONE) redis.call('SET', 'for-none', 1)
+      redis.set_repl(redis.REPL_ALL) redis.call('SET', 'for-both', 1)`;
+    await ask(primary.client, "EVAL", script, 0);
+    await caughtUp(primary);
+    const there = ["MGET", "for-file", "for-replica", "for-none", "for-both"] as const;
+    expect(show(await replica.client.command(...there))).toBe('*[null$, "1", null$, "1"]');
+    expect(show(await primary.client.command(...there))).toBe('*["1", "1", "1", "1"]');
+  });
+
   test("the append-only file has the deadlines", async () => {
     const before = (await values(primary)).length;
     await stopAll(primary);
@@ -101,6 +114,9 @@ describe.if(requireRedis())("newer commands", () => {
       settings: { "persistence.enable_aof": "true", "persistence.enable_checkpoints": "false" },
     });
     expect(await ask(primary.client, "HTTL", "new-pair", "FIELDS", "1", "a")).toMatch(/^\*\[:(8\d\d|900)\]$/);
+    expect(await ask(primary.client, "MGET", "for-file", "for-replica", "for-none", "for-both")).toBe(
+      '*["1", null$, null$, "1"]',
+    );
     expect((await values(primary)).length).toBeLessThanOrEqual(before);
   }, 60_000);
 });

@@ -5,7 +5,9 @@
  *         server, wrong answers, and streams that are none.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Socket, TCPSocketListener } from "bun";
 import { encodeRequest } from "../../src/replication/handshake.ts";
 import { rdbOf, rdbText } from "../support/rdb.ts";
@@ -33,6 +35,7 @@ interface State {
 describe("faults of the link", () => {
   let listener: TCPSocketListener<State>;
   let ferrite: Server;
+  let directory: string;
   let replica: RespClient;
   let script: Script = () => {};
   let attempts = 0;
@@ -65,17 +68,21 @@ describe("faults of the link", () => {
         data: (socket, bytes) => received(socket, Buffer.from(bytes)),
       },
     });
-    ferrite = await startReplicaFerrite();
+    directory = mkdtempSync(join(tmpdir(), "ferrite-link-"));
+    const config = join(directory, "ferrite.toml");
+    writeFileSync(config, '[server.rename_commands]\nFLUSHALL = ""\nSET = "PUT"\n');
+    ferrite = await startReplicaFerrite({ args: ["--config", config] });
     replica = await ferrite.connect();
   }, START_MS);
   afterAll(async () => {
     await ferrite.stop();
     listener.stop(true);
+    rmSync(directory, { recursive: true, force: true });
   });
   beforeEach(async () => {
     await ask(replica, "REPLICAOF", "NO", "ONE");
-    await ask(replica, "FLUSHALL");
-    await ask(replica, "SET", "old", "data");
+    await ask(replica, "FLUSHDB");
+    await ask(replica, "PUT", "old", "data");
     attempts = 0;
   });
 
@@ -200,6 +207,21 @@ describe("faults of the link", () => {
       expect(psyncs[1]).toBe("? -1");
       expect(ferrite.log()).toContain("what the primary sends is no stream");
       await eventually("the link is up", async () => (await info(replica, "master_link_status")) === "up");
+    },
+    START_MS,
+  );
+
+  test(
+    "commands of the primary have their own names, whatever clients call them",
+    async () => {
+      script = (socket) => {
+        socket.write(`+FULLRESYNC ${ID} 100\r\n$${good.length}\r\n`);
+        socket.write(Buffer.concat([good, encodeRequest(["FLUSHALL"]), encodeRequest(["SET", "after", "1"])]));
+      };
+      await follow();
+      await eventually("the stream goes on", async () => (await ask(replica, "GET", "after")) === '"1"');
+      expect(await ask(replica, "EXISTS", "new")).toBe(":0");
+      expect(await ask(replica, "FLUSHALL")).toMatch(/^-ERR unknown command/);
     },
     START_MS,
   );

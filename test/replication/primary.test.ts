@@ -116,6 +116,9 @@ describe.if(requireRedis())("a primary of redis-servers", () => {
     await expectSameData(primary, replica);
     expect(await infoNumber(primary, "sync_full")).toBe(2);
     expect(await infoNumber(primary, "sync_partial_err")).toBe(1);
+    await ask(primary.client, "CONFIG", "RESETSTAT");
+    expect(await infoNumber(primary, "sync_full", "stats")).toBe(0);
+    expect(await infoNumber(primary, "sync_partial_err", "stats")).toBe(0);
   }, 60_000);
 
   test("a snapshot of known length, from a complete file", async () => {

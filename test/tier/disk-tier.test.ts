@@ -193,6 +193,29 @@ describe("files", () => {
   });
 });
 
+test("files are compacted while values never cease to go to disk", () => {
+  const engine = new TierEngine({
+    settings: { "storage.tier_segment_size": 1 << 20, "storage.tier_promotion": false },
+    regions: 8,
+  });
+  engine.test.checksEach = false;
+  for (let round = 0; round < 120; round++) {
+    for (let n = 0; n < 20; n++) engine.send("SET", `k${n}`, text(round * 100 + n, 8000));
+    engine.send("SET", `kept:${round}`, text(round, 3000));
+    // Whenever the compactor looks, a batch is on its way: the disk answers afterwards.
+    engine.test.advance(1_000_000);
+    expect(engine.tier.writer.pendingBytes).toBeGreaterThan(0);
+    engine.tier.tick();
+    engine.files.settle();
+    engine.runLater();
+  }
+  engine.settle();
+  expect(engine.tier.compactor.compacted).toBeGreaterThan(3);
+  for (let n = 0; n < 20; n++) expect(engine.wait("GET", `k${n}`)).toBe(`"${text(11_900 + n, 8000)}"`);
+  for (let n = 0; n < 120; n++) expect(engine.wait("GET", `kept:${n}`)).toBe(`"${text(n, 3000)}"`);
+  engine.test.checkNow();
+});
+
 test("a background save has cold values as they were at its cut", () => {
   const engine = new TierEngine({ settings: { "storage.tier_promotion": false } });
   for (let n = 0; n < 100; n++) engine.send("SET", `k${n}`, text(n));

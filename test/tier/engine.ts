@@ -76,6 +76,11 @@ export class TierEngine {
     throw new Error("the disk tier does not come to rest");
   }
 
+  /** Does once what was left to later turns. */
+  runLater(): void {
+    for (const work of this.later.splice(0)) work();
+  }
+
   /** Background work is done, and the disk answers: nearly all values are on disk then. */
   spill(): void {
     for (let round = 0; round < 3; round++) {

@@ -1245,6 +1245,13 @@ const REPLICATION = [
     redis: ["masterauth", "primaryauth"],
     doc: "Password for the primary.",
   }),
+  key("replication.primary_tls", {
+    type: "bool",
+    default: false,
+    runtime: true,
+    redis: "tls-replication",
+    doc: "The link to the primary is TLS, with the certificate and the authorities of server.tls_*. The primary's certificate must be good, whatever name is in it.",
+  }),
   key("replication.repl_backlog_size", {
     type: "bytes",
     default: 100 * MIB,
@@ -1614,7 +1621,6 @@ const INERT_ROWS: readonly InertRow[] = [
   ["tls-client-key-file-pass", "string", "", true],
   ["tls-cluster", "bool", false, true],
   ["tls-dh-params-file", "string", "", true],
-  ["tls-replication", "bool", false, true],
   ["tls-session-cache-size", "int", 20480, true],
   ["tls-session-cache-timeout", "int", 300, true],
   ["tls-session-caching", "bool", true, true],
@@ -1667,7 +1673,6 @@ const INERT_SWITCHES: ReadonlySet<string> = new Set([
   "repl-rdb-channel",
   "syslog-enabled",
   "tls-cluster",
-  "tls-replication",
   "unixsocketgroup",
 ]);
 

@@ -4,6 +4,7 @@ import { sha1Hex } from "../../lua/lib/sha1.ts";
 import { numberText } from "../../lua/number.ts";
 import { Denied } from "../../dispatch/access.ts";
 import type { Call } from "../../dispatch/call.ts";
+import { For } from "../../dispatch/effect-dialect.ts";
 import { REDIS_VERSION } from "../../dispatch/services.ts";
 import { errorTable } from "./lua-reader.ts";
 import type { ScriptCalls } from "./script-calls.ts";
@@ -140,7 +141,10 @@ function settingFunctions(call: Call, calls: ScriptCalls): Builtin[] {
         if (!(flags >= REPL_NONE && flags <= REPL_ALL)) {
           fail("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.");
         }
-        call.effects.isMuted = (flags & REPL_AOF) === 0;
+        const { effects } = call;
+        effects.isMuted = (flags & REPL_ALL) === 0;
+        if ((flags & REPL_ALL) === REPL_ALL) effects.only = For.Both;
+        else effects.only = (flags & REPL_AOF) !== 0 ? For.Log : For.Stream;
         return [];
       },
     },

@@ -18,6 +18,7 @@ import { state as luaState } from "../../lua/state.ts";
 import { readLatin1 } from "../../base/bytes.ts";
 import { quoted } from "../../base/log.ts";
 import type { Arguments, Call } from "../../dispatch/call.ts";
+import { For } from "../../dispatch/effect-dialect.ts";
 import { Done, type Outcome, Retry } from "../../dispatch/spec.ts";
 import { ErrorText } from "../../protocol/errors.ts";
 import type { Reply } from "../../protocol/reply.ts";
@@ -211,6 +212,7 @@ export class ScriptRun implements RunHost {
     calls.end();
     session.db = db;
     effects.isMuted = false;
+    effects.only = For.Both;
     inner.end(outer);
     if (error === null) writeLua(reply, result, calls.protocol);
     else this.replyError(runnable, error, reply);

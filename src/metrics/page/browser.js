@@ -393,14 +393,17 @@ const LEVELS = [
   ["Clients, of used", (m) => [m.clients, m.used]],
   ["JavaScript, of used", (m) => [m.heap, m.used]],
   ["Dead records, of frames", (m) => [m.dead, m.frames]],
+  ["On disk, of all data", (m) => m.tier && [m.tier.live, m.tier.live + m.data]],
+  ["Data, of the files on disk", (m) => m.tier && [m.tier.live, m.tier.files]],
 ];
 
 function makeLevels() {
   return LEVELS.map(([title, read]) => {
     const meter = make("meter", { min: 0, max: 1, "aria-label": title });
     const value = make("span", { class: "value" });
-    part("levels").append(make("div", { class: "level" }, make("span", {}, title), meter, value));
-    return { meter, value, read };
+    const level = make("div", { class: "level" }, make("span", {}, title), meter, value);
+    part("levels").append(level);
+    return { level, meter, value, read };
   });
 }
 
@@ -607,7 +610,7 @@ class Page {
     this.points = [...this.points, figures].slice(-POINTS_MAX);
     for (const { value, read } of this.tiles) write(value, read(now, figures));
     for (const chart of this.charts) chart.draw(this.points);
-    this.showMemory({ ...now.memory, clients: now.clients.bytes });
+    this.showMemory({ ...now.memory, clients: now.clients.bytes, tier: now.tier });
     const { commands, workers, databases, errors } = this.tables;
     commands.draw(commandRows(before, now));
     workers.draw(workerRows(before, now));
@@ -616,8 +619,12 @@ class Page {
   }
 
   showMemory(memory) {
-    for (const { meter, value, read } of this.levels) {
-      const [used, of] = read(memory);
+    for (const { level, meter, value, read } of this.levels) {
+      const found = read(memory);
+      // There are no levels of a disk tier without one.
+      level.hidden = found === null;
+      if (found === null) continue;
+      const [used, of] = found;
       const share = of > 0 ? Math.min(1, used / of) : 0;
       meter.value = share;
       write(value, `${bytesText(used)} of ${bytesText(of)}, ${percentText(share)}`);

@@ -38,6 +38,7 @@ export function pageFacts(f: Facts): object {
       frames: f.memory.frames,
       dead: f.memory.dead,
     },
+    tier: f.tier === null ? null : { live: f.tier.liveBytes, files: f.tier.fileBytes },
     cpu_seconds: f.cpu.userSeconds + f.cpu.systemSeconds,
     slow_entries: f.slowLog.entries,
     databases: f.databases.map(({ db, keys, expiring, ttlSeconds }) => ({

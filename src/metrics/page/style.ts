@@ -60,6 +60,7 @@ svg { display: block; width: 100%; height: 150px; touch-action: pan-y; border-ra
 .cross { stroke: var(--soft); stroke-dasharray: 3 3; }
 .axis { fill: var(--soft); font-size: 11px; }
 .level { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 0 10px; align-items: center; padding: 3px 0; font-variant-numeric: tabular-nums; }
+.level[hidden] { display: none; }
 .level .value { grid-column: 1 / -1; color: var(--soft); font-size: 0.85rem; }
 meter { width: 100%; height: 14px; }
 .scroll { overflow-x: auto; max-height: 420px; overflow-y: auto; }

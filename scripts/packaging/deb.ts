@@ -2,6 +2,7 @@
  * Builds the Debian package of dist/ferrite.      bun scripts/packaging/deb.ts [--output DIR] [--version V] [--fast]
  *
  *   /usr/bin/ferrite                 and links: ferrite-check-aof, ferrite-check-rdb
+ *   /usr/bin/ferrite-diagnostics.sh  what a report needs, also where the server does not start
  *   /usr/lib/ferrite/redis/          links under Redis's names, in nobody's PATH
  *   /etc/ferrite/ferrite.toml        a conffile: dpkg keeps what the administrator changes
  *   /usr/lib/systemd/system/         ferrite.service, ferrite@.service
@@ -76,6 +77,7 @@ function fill(tree: string, executable: string, version: string): void {
   copyFileSync(executable, join(tree, "usr/bin/ferrite"));
   chmodSync(join(tree, "usr/bin/ferrite"), 0o755);
   for (const name of ["ferrite-check-aof", "ferrite-check-rdb"]) link(`usr/bin/${name}`, "ferrite");
+  put("usr/bin/ferrite-diagnostics.sh", text(join(ROOT, "scripts/ferrite-diagnostics.sh")), 0o755);
   for (const name of ["redis-server", "redis-check-aof", "redis-check-rdb"])
     link(`usr/lib/ferrite/redis/${name}`, "../../../bin/ferrite");
   put(

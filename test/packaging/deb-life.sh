@@ -35,6 +35,7 @@ echo "upgraded while it runs: $(dpkg-query -W -f '${Version}' ferrite), $(cli GE
 stop
 start
 echo "restarted: $(cli GET key), maxclients $(cli CONFIG GET maxclients | tail -1), configuration $(grep -c "^port = $port" /etc/ferrite/ferrite.toml)"
+echo "diagnostics: $(OUTPUT=/tmp/report.tar.gz ferrite-diagnostics.sh --config /etc/ferrite/ferrite.toml | tail -1), $(tar -tzf /tmp/report.tar.gz | grep -c '/info.txt$')"
 stop
 ls /var/lib/ferrite >/tmp/before
 package --remove ferrite

@@ -42,6 +42,7 @@ test.if(canRun)(
       "runs: ferrite, OK, OK, OK",
       "upgraded while it runs: 0.2.0, value",
       "restarted: value, maxclients 77, configuration 1",
+      "diagnostics: wrote /tmp/report.tar.gz, 1",
       "removed: no program, data is there, ferrite.toml",
       "installed again: value, maxclients 77",
       "purged: 0 left, user gone, unknown to dpkg",

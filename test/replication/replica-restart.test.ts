@@ -135,3 +135,40 @@ describe.skipIf(!requireRedis())("a restarted replica", () => {
     TEST_MS,
   );
 });
+
+describe.skipIf(!requireRedis())("a restarted primary", () => {
+  for (const settings of [{}, { "persistence.enable_aof": "true" }] as Record<string, string>[]) {
+    test(
+      `is continued by its replicas (${Object.keys(settings).join() || "RDB file"})`,
+      async () => {
+        const directory = mkdtempSync(join(tmpdir(), "ferrite-primary-"));
+        const options = { dataDir: directory, settings: { ...settings, "repl-diskless-sync-delay": "0" } };
+        let ferrite = await startReplicaFerrite(options);
+        const redis = await startPrimaryRedis();
+        const replica = await redis.connect();
+        const first = await ferrite.connect();
+        await follow(replica, ferrite);
+        await ask(first, "SELECT", "4");
+        for (let n = 0; n < 30; n++) await ask(first, "INCR", "counter");
+        await caughtUp(first);
+        const id = await info(first, "master_replid");
+        // With an append-only file the end is proper without a save.
+        await ask(first, "SHUTDOWN", ...(Object.keys(settings).length > 0 ? [] : ["SAVE"])).catch(() => {});
+        await ferrite.exited;
+        ferrite = await startReplicaFerrite({ ...options, port: ferrite.port });
+        const second = await ferrite.connect();
+        await linkUp(replica);
+        await ask(second, "SELECT", "4");
+        await ask(second, "INCR", "counter");
+        await expectSameData(second, replica);
+        expect(await ask(replica, "SELECT", "4")).toBe("+OK");
+        expect(await ask(replica, "GET", "counter")).toBe('"31"');
+        expect(await info(second, "master_replid2")).toBe(id);
+        expect(await info(second, "sync_full", "stats")).toBe("0");
+        await Promise.all([ferrite.stop(), redis.stop()]);
+        rmSync(directory, { recursive: true, force: true });
+      },
+      TEST_MS,
+    );
+  }
+});

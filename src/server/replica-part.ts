@@ -137,7 +137,10 @@ export class ReplicaPart {
         },
         handshake: (socket, isComplete, error) => {
           if (tls === null) return;
-          const reason = isComplete ? faultOf(error) : (error?.message ?? "the handshake failed");
+          // With a name that is another Bun 1.4.5 says that the handshake has failed, although it is complete.
+          const fault = faultOf(error);
+          const reason =
+            isComplete || (error !== null && fault === "") ? fault : (error?.message ?? "the handshake failed");
           if (reason === "") return begin(socket);
           close(`TLS: ${reason}`);
           socket.terminate();

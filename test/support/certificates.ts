@@ -43,12 +43,12 @@ export class Certificates {
     return made;
   }
 
-  /** A certificate for `name` and 127.0.0.1. `days` may be negative: it has expired then. */
-  signed(name: string, authority: Signed, days = 90, file = name): Signed {
+  /** A certificate for `name` and the hosts. `days` may be negative: it has expired then. */
+  signed(name: string, authority: Signed, days = 90, file = name, hosts = "DNS:localhost,IP:127.0.0.1"): Signed {
     const made = { cert: this.path(`${file}.crt`), key: this.path(`${file}.key`) };
     const request = this.path(`${file}.csr`);
     const extensions = this.path(`${file}.ext`);
-    writeFileSync(extensions, "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+    writeFileSync(extensions, `subjectAltName=${hosts}\n`);
     openssl("req", ...EC_KEY, "-keyout", made.key, "-out", request, "-subj", `/CN=${name}`);
     const from = ["-in", request, "-CA", authority.cert, "-CAkey", authority.key, "-CAcreateserial"];
     openssl("x509", "-req", ...from, "-out", made.cert, "-days", String(days), "-extfile", extensions);

@@ -7,6 +7,7 @@ import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Certificates } from "../support/certificates.ts";
 import { ask, RespClient } from "../support/resp.ts";
 import { freePort, ferriteCommand } from "../support/servers.ts";
 
@@ -211,6 +212,33 @@ test(
       `127.0.0.1:${port}: no answer within 0.2 s`,
     ]);
     silent.stop(true);
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "`ferrite health` by TLS alone, where clients need certificates, and by a Unix socket",
+  async () => {
+    const certificates = new Certificates();
+    const { cert, key } = certificates.authority("own");
+    const socket = join(folder, "s");
+    const tls = ["--tls-port", String(await freePort()), "--tls-cert-file", cert, "--tls-key-file", key];
+    const rest = ["--save", "", "--appendonly", "no", "--set", "metrics.enabled=false"];
+    for (const options of [
+      ["--port", "0", ...tls, "--tls-ca-cert-file", cert, "--tls-auth-clients", "yes"],
+      ["--port", "0", "--unixsocket", socket],
+    ]) {
+      const server = run([FERRITE, ...options, ...rest]);
+      let healthy = 1;
+      while (healthy !== 0 && server.child.exitCode === null)
+        healthy = await run([FERRITE, "health", "-q", "--pid", String(server.child.pid)]).child.exited;
+      server.child.kill("SIGTERM");
+      expect([healthy, await server.child.exited]).toEqual([0, 0]);
+    }
+    const wrong = run([FERRITE, "health", "--pid", String(process.pid)]);
+    expect(await wrong.err).toMatch(/^Error: process \d+ is no ferrite: /);
+    expect(await wrong.child.exited).toBe(1);
+    certificates.remove();
   },
   TIMEOUT_MS,
 );

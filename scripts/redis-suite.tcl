@@ -272,7 +272,7 @@ proc suite_start_server {options {code undefined}} {
 # the suite also asks for TLS between nodes.
 set suite_test_directives {
     rdb-key-save-delay key-load-delay loading-process-events-interval-bytes use-exit-on-panic
-    tls-cluster tls-replication
+    tls-cluster
 }
 
 proc suite_create_config {filename config config_lines} {

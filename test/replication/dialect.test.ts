@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
 import { NewerCommands } from "../support/newer-commands.ts";
 import {
   caughtUp,
@@ -90,6 +91,23 @@ describe.if(requireRedis())("newer commands", () => {
     await caughtUp(primary);
     expect(show(await replica.client.command("HGETALL", "new-pair"))).toBe('*["a", "1", "b", "2"]');
     expect(await ask(client, "HTTL", "new-pair", "FIELDS", "2", "a", "b")).toMatch(/^\*\[:(89\d|900), :-1\]$/);
+  });
+
+  test("RESTORE of a payload of a later version reaches the replica", async () => {
+    // "later" as Redis 7.2 dumps it: version 11.
+    const head = Buffer.from("\x00\x05later\x0b\x00", "latin1");
+    updateCrc64(0, 0, head, 0, head.length);
+    const payload = Buffer.alloc(head.length + 8);
+    head.copy(payload);
+    payload.writeInt32LE(crc64.lo, head.length);
+    payload.writeInt32LE(crc64.hi, head.length + 4);
+    expect(show(await primary.client.command("RESTORE", "restored", "5000000", payload))).toBe("+OK");
+    await caughtUp(primary);
+    expect(await ask(replica.client, "GET", "restored")).toBe('"later"');
+    expect(await ask(replica.client, "PEXPIRETIME", "restored")).toBe(
+      await ask(primary.client, "PEXPIRETIME", "restored"),
+    );
+    expect(replica.server.log()).not.toContain("CRITICAL");
   });
 
   test("a script says which of the two its writes go to", async () => {

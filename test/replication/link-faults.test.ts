@@ -144,7 +144,7 @@ describe("faults of the link", () => {
       /aborted the synchronization: -ERR the disk is full/,
     ],
     ["an error", "-ERR no\r\n", /does not serve PSYNC: '-ERR no'/],
-    ["a promise for later", "-NOMASTERLINK Can't SYNC\r\n", /lost: -NOMASTERLINK/],
+    ["a promise for later", "-NOMASTERLINK Can't SYNC\r\n", /Failed to connect to primary: -NOMASTERLINK/],
   ])(
     "%s in answer to PSYNC is tried again",
     async (_what, answer, reason) => {

@@ -172,6 +172,7 @@ function logRestored(call: Call): void {
   const { store, effects, argCount } = call;
   if (store.cursor.address === NO_ADDRESS) return effects.deletes(call, 1);
   const due = store.cursor.deadlineMs;
+  if (effects.speaksRedis70 && logForRedis70(call, due)) return;
   if (due === 0 || options.isAbsolute) return effects.asSent(call);
   if (!effects.begins(call, argCount + 1)) return;
   effects.constant(call.spec.effectName).argument(call, 1).integer(due);
@@ -179,6 +180,29 @@ function logRestored(call: Call): void {
   effects.constant(ABSTTL_EFFECT);
 }
 const ABSTTL_EFFECT = effectText("ABSTTL");
+const REPLACE_EFFECT = effectText("REPLACE");
+
+/**
+ * Redis 7.0 refuses a payload of a later version, although most values have the same form in it: such a payload is written as
+ * one of version 10, for the file too. Returns false when it is one already, or has a form that 7.0 lacks.
+ */
+function logForRedis70(call: Call, due: number): boolean {
+  const { effects, bytes } = call;
+  const at = call.argAt(3);
+  const end = at + call.argBytes(3) - FOOTER_BYTES;
+  if (at < 0 || bytes.readUInt16LE(end) <= RDB_VERSION || bytes[at]! > LAST_TYPE_OF_10) return false;
+  if (!effects.begins(call, 6)) return true;
+  const payload = Buffer.from(bytes.subarray(at, end + FOOTER_BYTES));
+  payload.writeUInt16LE(RDB_VERSION, end - at);
+  updateCrc64(0, 0, payload, 0, end - at + VERSION_BYTES);
+  payload.writeInt32LE(crc64.lo, end - at + VERSION_BYTES);
+  payload.writeInt32LE(crc64.hi, end - at + VERSION_BYTES + 4);
+  effects.constant(call.spec.effectName).argument(call, 1).integer(due).bulk(payload, 0, payload.length);
+  effects.constant(REPLACE_EFFECT).constant(ABSTTL_EFFECT);
+  return true;
+}
+/** The last type of value in RDB version 10. */
+const LAST_TYPE_OF_10 = 19;
 
 /** As RESTORE, without an effect. */
 export function restoreValue(call: Call, reply: Reply): Outcome | void {

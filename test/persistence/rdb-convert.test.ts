@@ -55,7 +55,7 @@ function filled(random: SeededRandom): TestEngine {
   engine.send("XREADGROUP", "GROUP", "group", "one", "STREAMS", "stream", ">");
   engine.send("XREADGROUP", "GROUP", "group", "two", "STREAMS", "stream", ">");
   engine.send("SET", "long", "ab".repeat(200_000));
-  engine.send("FUNCTION", "LOAD", LIBRARY);
+  expect(engine.send("FUNCTION", "LOAD", LIBRARY)).toBe('"l"');
   return engine;
 }
 

@@ -191,7 +191,7 @@ export class Libraries {
     const { call, state } = this;
     const { version } = this;
     // From here on nothing may fail: an error inside would end a section around this one too.
-    this.reserve(libraries);
+    if (!this.reserve(libraries)) return false;
     let isDone = false;
     const isEntered = call.store.section.withinAll(() => {
       if (version !== state.librariesVersion) return;
@@ -205,16 +205,22 @@ export class Libraries {
     return isEntered && isDone;
   }
 
-  /** Reserves memory for the texts that change. Throws LibraryError when there is none. */
-  private reserve(libraries: Map<string, Library>): void {
+  /**
+   * Reserves memory for the texts that change. Returns false when a further region is on its way, and throws LibraryError when
+   * there is no memory.
+   */
+  private reserve(libraries: Map<string, Library>): boolean {
     const { section, pool } = this.call.store;
     let chunks = pool.commandChunks;
     // A text is in a shard of its own, and blocks are powers of two.
     for (const [name, { source }] of libraries) {
       if (this.byName.get(name)?.source !== source) chunks += 1 + ((source.length * 2) >>> CHUNK_SHIFT);
     }
-    if (section.reserve(chunks)) return;
+    if (section.reserve(chunks)) return true;
     this.call.server.wantRegion();
+    const { mayGrow } = pool;
+    if (section.reserve(chunks)) return true;
+    if (mayGrow) return false;
     throw new LibraryError(ErrorText.outOfMemory);
   }
 
@@ -246,7 +252,7 @@ export class Libraries {
     this.syncLocked();
     const loaded = sources.map((source) => this.loadOne(Buffer.from(source).toString("latin1")));
     const merged = this.merged(loaded, policy, (name) => `ERR Library ${name} already exists`);
-    this.reserve(merged);
+    if (!this.reserve(merged)) throw new LibraryError(ErrorText.outOfMemory);
     this.storeAll(merged);
   }
 }

@@ -21,6 +21,9 @@ const NUMBERS =
     .split(/\s+/)
     .concat("", " 1");
 
+/** They would make the server or the connection a replica. See the next test. */
+const CHANGE_THE_SERVER = new Set(["REPLICAOF", "SLAVEOF", "PSYNC"]);
+
 /** The data before every command. */
 const DATA = [
   "SET s abcdefgh",
@@ -196,7 +199,8 @@ test("every command of the table that takes a number has a line here", async () 
   visit(read(docs));
   expect(asked.length).toBeGreaterThan(100);
   const lines = LINES.map((line) => `${line.replace(/^[!?]/, "")} `);
-  expect(asked.filter((name) => !lines.some((line) => line.startsWith(`${name} `)))).toEqual([]);
+  const others = asked.filter((name) => !CHANGE_THE_SERVER.has(name));
+  expect(others.filter((name) => !lines.some((line) => line.startsWith(`${name} `)))).toEqual([]);
 });
 
 test.each(LINES)(
@@ -290,4 +294,41 @@ class Side {
     client.reset();
     this.client = null;
   }
+}
+
+test(
+  "ports of REPLICAOF and offsets of PSYNC that are refused are so as in redis-server",
+  async () => {
+    if (!requireRedis()) return;
+    const ferrite = await startFerrite({ workers: 1 });
+    const redis = await startRedis();
+    const ours = await ferrite.connect();
+    const theirs = await redis.connect();
+    let refused = 0;
+    for (const number of NUMBERS) {
+      for (const command of [
+        ["REPLICAOF", "127.0.0.1", number],
+        ["SLAVEOF", "127.0.0.1", number],
+        ["PSYNC", "?", number],
+      ]) {
+        // What redis-server does not refuse would change both servers.
+        if (command[0] === "PSYNC" ? isInt64(number) : isInt64(number) && Number(number) >= 0 && Number(number) < 65536)
+          continue;
+        const expected = show(await theirs.command(...command));
+        expect(expected).toStartWith("-");
+        expect([command, show(await ours.command(...command))]).toEqual([command, expected]);
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(60);
+    ours.close();
+    theirs.close();
+    await ferrite.stop();
+    await redis.stop();
+  },
+  TEST_MS,
+);
+
+function isInt64(text: string): boolean {
+  return /^(0|-?[1-9]\d*)$/.test(text) && BigInt(text) === BigInt.asIntN(64, BigInt(text));
 }

@@ -263,6 +263,7 @@ describe("CONFIG GET", () => {
       "metrics.enabled",
       "metrics.bind",
       "metrics.port",
+      "metrics.page",
     ]);
     const config = fresh();
     expect(set(config, "server.turn_max_commands", "64")).toBe("OK");

@@ -32,7 +32,7 @@ const TASKS = {
     setupSystem();
     const built = bun("build.ts");
     // The limit is for a test that hangs; a busy machine may take long.
-    return built === 0 ? bun("test", "--timeout", "60000", ...args) : built;
+    return built === 0 ? bun("test", "--parallel=2", "--timeout", "60000", ...args) : built;
   },
 
   /** Types, lint and format, and the order of the layers. */

@@ -146,8 +146,8 @@ export class SaveControl {
   }
 
   /** The process ends. */
-  stop(): void {
+  async stop(): Promise<void> {
     if (this.timer !== null) clearInterval(this.timer);
-    this.snapshots.abandon();
+    await this.snapshots.abandon();
   }
 }

@@ -4,13 +4,14 @@
  *   open the file (its thread) → workers ready → one worker cuts → workers walk ─pieces─► thread ─► finished
  */
 import type { Logger } from "../base/log.ts";
-import { realFiles } from "../base/files.ts";
-import { join } from "node:path";
 import type { Control } from "../memory/control.ts";
 import { SnapshotState } from "../store/snapshot.ts";
 import type { ToWorker } from "./messages.ts";
 import type { FromSaver, SnapshotRequest, SnapshotResult, ToSaver } from "./snapshot-messages.ts";
 import { queuedWords } from "./snapshot-outlet.ts";
+
+/** The longest wait for the removal of an unfinished file, ms. */
+const ABANDON_MS = 1000;
 
 export class SnapshotControl {
   readonly state: SnapshotState;
@@ -73,6 +74,9 @@ export class SnapshotControl {
       case "failing":
         this.state.discard();
         return;
+      case "abandoned":
+        this.abandoned();
+        return;
       case "finished":
         this.request = null;
         this.done({ ...message.result, position: this.position });
@@ -91,13 +95,17 @@ export class SnapshotControl {
     for (let worker = 0; worker < this.workers; worker++) this.send(worker, { kind: "snapshotWalk" }, []);
   }
 
-  /** The process ends: removes the unfinished file. */
-  abandon(): void {
+  /**
+   * The process ends: the thread that writes the file removes it, also one that it has not begun yet. Waits for that, a second
+   * at most: a disk may hang.
+   */
+  async abandon(): Promise<void> {
     if (this.request === null) return;
-    try {
-      realFiles.unlink(join(this.request.directory, this.request.temporary));
-    } catch {
-      // It is complete, or was not begun.
-    }
+    const abandoned = new Promise<void>((resolve) => {
+      this.abandoned = resolve;
+    });
+    this.tellSaver({ kind: "abandon" }, []);
+    await Promise.race([abandoned, Bun.sleep(ABANDON_MS)]);
   }
+  private abandoned: () => void = () => {};
 }

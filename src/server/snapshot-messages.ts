@@ -24,12 +24,16 @@ export interface SnapshotResult {
 
 export type ToSaver =
   /** Once: a port to each worker, and the bytes that wait, in all and of each source. */
-  { kind: "connect"; ports: MessagePort[]; queued: SharedArrayBuffer } | { kind: "begin"; request: SnapshotRequest };
+  | { kind: "connect"; ports: MessagePort[]; queued: SharedArrayBuffer }
+  | { kind: "begin"; request: SnapshotRequest }
+  /** The process ends: the unfinished file is to go. */
+  | { kind: "abandon" };
 
 export type FromSaver =
   | { kind: "begun" }
   /** The file failed: `finished` follows when all workers have ended. */
   | { kind: "failing" }
+  | { kind: "abandoned" }
   | { kind: "finished"; result: Omit<SnapshotResult, "position"> };
 
 /** From a worker to the thread that writes the file. */

@@ -100,6 +100,15 @@ class Saver {
     this.tellFinished();
   }
 
+  /** The process ends: removes the unfinished file, and takes no further pieces. */
+  abandon(): void {
+    if (this.file !== null && this.failure === "") {
+      this.failure = "the server ends";
+      this.file.discard();
+    }
+    tell({ kind: "abandoned" });
+  }
+
   private tellFinished(): void {
     const { failure, dropped, file } = this;
     const { bytes, warnings, path } = file ?? { bytes: 0, warnings: [], path: "" };
@@ -114,5 +123,6 @@ let saver: Saver | null = null;
 self.onmessage = (event: MessageEvent<ToSaver>) => {
   const message = event.data;
   if (message.kind === "connect") saver = new Saver(message.ports, message.queued);
-  else saver!.begin(message.request);
+  else if (message.kind === "begin") saver!.begin(message.request);
+  else saver!.abandon();
 };

@@ -588,7 +588,7 @@ class Supervisor {
 
   /** All workers have stopped: what they changed goes to the disk. */
   private async end(): Promise<void> {
-    this.saves.stop();
+    await this.saves.stop();
     this.primary.stop();
     const isSafe = await this.aof.stop();
     if (isSafe) this.aof.noteHistory(this.replication);

@@ -283,8 +283,10 @@ describe("streams in DUMP and RESTORE", () => {
       await fillBoth(engine, testSeed(), 400);
       const bodies: string[] = [];
       for (const key of [...KEYS, ...SPECIAL_KEYS]) {
-        for (const dump of [textOf(await ask("DUMP", key)), textOf(engine.client.reply("DUMP", key))]) {
-          if (dump.length < 6000) bodies.push(dump.slice(0, -10));
+        for (const dump of [await ask("DUMP", key), engine.client.reply("DUMP", key)]) {
+          // The last random command may have deleted the key.
+          if (dump.type === "null") continue;
+          if (textOf(dump).length < 6000) bodies.push(textOf(dump).slice(0, -10));
         }
       }
       let refused = 0;

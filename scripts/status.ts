@@ -50,7 +50,7 @@ export function titlesOf(source: string): string[] {
   return titles;
 }
 
-/** Length of what stands at the start of `text` and is the title: `${X}` and `%d` stand for any words. 0 when it is not there. */
+/** Characters of `title` at the start of `text`, 0 = `text` does not begin with it. `${X}` and `%d` match any words. */
 function lengthOfTitle(text: string, title: string): number {
   const parts = title.replace(/^%s: /, "").split(/\$\{[^}]*\}|%[a-z]/);
   const pattern = new RegExp(`^(?:%s: )?${parts.map((part) => RegExp.escape(part)).join("[^;]{0,40}?")}`);

@@ -1,5 +1,5 @@
 /**
- * `ferrite diagnostics`: one archive with what somebody needs who has to find out why a server misbehaves: version,
+ * `ferrite diagnostics`: one archive with everything needed to find out why a server misbehaves: version,
  * configuration, log, figures of the running server, facts of the system. It needs no root, changes nothing, and leaves out
  * passwords, keys and values (redaction.ts). What cannot be had is named in README.txt.
  */

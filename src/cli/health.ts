@@ -71,7 +71,7 @@ function placeOf(config: Config): Place {
   };
 }
 
-/** An address that stands for all addresses cannot be connected to. */
+/** The address for all interfaces cannot be connected to. */
 function reachable(host: string): string {
   if (host === "0.0.0.0" || host === "*") return "127.0.0.1";
   return host === "::" ? "::1" : host;

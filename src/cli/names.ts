@@ -14,7 +14,7 @@ const ALIASES: Readonly<Record<string, Subcommand>> = {
   "redis-check-rdb": "check-rdb",
 };
 
-/** The subcommand that a link's name stands for; null = none. */
+/** The subcommand that the name of a link selects; null = none. */
 export function aliasOf(name: string): Subcommand | null {
   return ALIASES[name] ?? null;
 }

@@ -11,7 +11,7 @@ export interface OptionSpec {
   readonly name: string;
   /** One letter; "" = none. */
   readonly short: string;
-  /** The placeholder of the value in the help; "" = the option takes none. */
+  /** Name of the value in the help; "" = the option takes none. */
   readonly value: string;
   readonly doc: string;
   readonly completion: Completion;

@@ -56,25 +56,22 @@ export class ColdAhead {
     this.parks = true;
   }
 
-  /** The command was to be parked for room in memory, and goes on without it. Returns false when it was not. */
+  /** The command was to be parked for room in memory, and runs without that room. Returns false when it was not. */
   goesOn(): boolean {
     const { parks } = this;
     this.parks = false;
     return parks;
   }
 
-  /** Runs a command that does not wait for values: what it lacks is read at once. */
-  atOnce(run: () => Outcome): Outcome {
+  /** The command that runs now does not wait for values: what it lacks is read at once. Returns what `endAtOnce` takes. */
+  beginAtOnce(): boolean {
     const { cold } = this.store;
     const { readsNow } = cold;
     cold.readsNow = true;
-    try {
-      return run();
-    } catch (thrown) {
-      return this.stopped(thrown);
-    } finally {
-      cold.readsNow = readsNow;
-    }
+    return readsNow;
+  }
+  endAtOnce(outer: boolean): void {
+    this.store.cold.readsNow = outer;
   }
 
   /** A handler threw, and its locks are released. Returns Retry when a cold value was the reason, else throws it again. */

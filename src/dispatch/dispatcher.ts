@@ -279,7 +279,16 @@ export class Dispatcher implements TransactionHost {
 
   /** A command without keys, with all shards, or with several keys. */
   private runOther(spec: CommandSpec, call: Call, reply: Reply): Outcome {
-    return this.cold.isOn ? this.cold.atOnce(() => this.runAny(spec, call, reply)) : this.runAny(spec, call, reply);
+    const { cold } = this;
+    if (!cold.isOn) return this.runAny(spec, call, reply);
+    const outer = cold.beginAtOnce();
+    try {
+      return this.runAny(spec, call, reply);
+    } catch (thrown) {
+      return cold.stopped(thrown);
+    } finally {
+      cold.endAtOnce(outer);
+    }
   }
 
   private runAny(spec: CommandSpec, call: Call, reply: Reply): Outcome {

@@ -25,10 +25,10 @@
  * a leaf lock, except that an appender without room waits for the draining thread, which takes no lock.
  */
 import { assert } from "../base/assert.ts";
-import { copy, writeText } from "../base/bytes.ts";
-import { formatInt, intTextBytes } from "../base/integers.ts";
+import { copy } from "../base/bytes.ts";
 import { CHANGE_LOG_AT, CHANGE_LOG_LOCK_AT, type Control } from "./control.ts";
 import { lock, unlock } from "./lock.ts";
+import { SELECT_BYTES_MAX, writeSelectCommand } from "./select-command.ts";
 
 // Words from CHANGE_LOG_AT; doubles at even words.
 const WRITTEN = 0;
@@ -81,7 +81,7 @@ export class ChangeLog {
   readonly size: number;
   /** Bytes appended since the draining thread was woken last. By this thread. */
   private sinceWake = 0;
-  private readonly select = Buffer.allocUnsafeSlow(64);
+  private readonly select = Buffer.allocUnsafeSlow(SELECT_BYTES_MAX);
 
   /** A view of the log over `ring`: HEAD_BYTES and a power of two of data. */
   constructor(control: Control, ring: Uint8Array) {
@@ -207,14 +207,7 @@ export class ChangeLog {
   }
 
   private writeSelect(db: number): void {
-    const { select } = this;
-    const digits = intTextBytes(db);
-    let at = writeText(select, 0, "*2\r\n$6\r\nSELECT\r\n$");
-    at += formatInt(select, at, digits);
-    at += writeText(select, at, "\r\n");
-    at += formatInt(select, at, db);
-    at += writeText(select, at, "\r\n");
-    this.write(select, 0, at);
+    this.write(this.select, 0, writeSelectCommand(this.select, db));
   }
 
   /** Writes bytes into the ring, in as many parts as the room and the end of the ring ask for. */

@@ -1,5 +1,5 @@
 /**
- * Where the data of a file is in the history of its replication, so that a server that starts from it goes on there instead
+ * Where the data of a file is in the history of its replication, so that a server that starts from it continues there instead
  * of synchronizing anew.
  *
  * An RDB file has it in its aux fields, as of its cut. The append-only file has none: a server that ends properly leaves a note

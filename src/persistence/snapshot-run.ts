@@ -138,7 +138,7 @@ export class SnapshotRun implements SnapshotSink {
   }
   private isUnreadable = false;
 
-  /** False when the value is cold and cannot be read. The snapshot then fails, and goes on without a file. */
+  /** False when the value is cold and cannot be read. The snapshot then fails, and ends without a file. */
   private isReadable(at: FoundRecord): boolean {
     try {
       at.makeReadable();

@@ -10,7 +10,7 @@
  * CONTINUE. Nothing newer is announced, so nothing newer comes.
  */
 
-/** What a replica says about itself, and where it wants to go on. */
+/** What a replica says about itself, and the offset it wants to continue at. */
 export interface ReplicaOffer {
   /** "" = the default user. */
   readonly user: string;

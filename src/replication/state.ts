@@ -1,7 +1,7 @@
 /**
  * Replication state: role, ids and what all threads must know of them, as words of the control block.
  *
- *   id    40 hex characters that name the history of the data. Who has the same id and an offset has a prefix of that history.
+ *   id    40 hex characters that name the history of the data. A server with the same id and an offset has that history up to the offset.
  *   id2   the id that this server's history had before, valid for offsets up to `secondOffset`; NO_ID = none.
  *
  * The offset is that of the stream (stream.ts). Ids are read and written under the stream's lock, which is a leaf lock.
@@ -98,7 +98,7 @@ export class ReplicationState {
     return this.stream.end;
   }
 
-  /** Database in which the stream goes on: on a replica that of its primary's last command, on a primary each command says. */
+  /** Database of the next command of the stream: on a replica that of its primary's last command; on a primary each command says it. */
   get streamDatabase(): number {
     return this.isReplica ? this.c[this.at + STREAM_DATABASE]! : 0;
   }
@@ -138,8 +138,8 @@ export class ReplicationState {
   }
 
   /**
-   * The server starts with data of an older history, as of `offset`. A replica goes on in it. A primary has a new one, which
-   * its replicas of before may continue.
+   * The server starts with data of an older history, as of `offset`. A replica continues it. A primary begins a new one, and
+   * its former replicas may continue in that.
    */
   restore({ id, offset, database }: { id: string; offset: number; database: number }): void {
     lock(this.c, this.lockAt);
@@ -153,7 +153,7 @@ export class ReplicationState {
   /** By this thread. */
   isRestored = false;
 
-  /** The history goes on under another id, from here on (+CONTINUE id). */
+  /** The history has another id from here on (+CONTINUE id). */
   continueAs(id: string): void {
     if (id === this.id) return;
     this.shift(id);

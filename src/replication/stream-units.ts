@@ -2,7 +2,7 @@
  * Cuts the stream of a primary into units: what is applied as a whole, and by whose length the offset grows at once. A unit
  * is a command, or everything from MULTI to EXEC. Bytes in, ranges of bytes out.
  *
- *   bytes │ taken │ from ── unit ── to │ scan: where the reading goes on ... end │ room │
+ *   bytes │ taken │ from ── unit ── to │ scan: where the next read begins .. end │ room │
  *
  * The primary is trusted to send commands that make sense, but not to send RESP: what is none throws StreamFailure. Newlines
  * between commands are units of their own, since they count in the offset.

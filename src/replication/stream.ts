@@ -22,16 +22,16 @@
  *   STREAM-2  `end` is published after the bytes before it
  *   STREAM-3  every command behind `forceSelect` is preceded by a SELECT of its database, unless the command before it ran in
  *             that database
- *   STREAM-4  who reads bytes checks afterwards that they were not overwritten meanwhile (`holds`)
+ *   STREAM-4  a reader of bytes checks afterwards that they were not overwritten meanwhile (`holds`)
  *
  * Access: any thread appends, and any thread reads. The lock is a leaf lock.
  */
 import { assert } from "../base/assert.ts";
-import { copy, writeText } from "../base/bytes.ts";
-import { formatInt, intTextBytes } from "../base/integers.ts";
+import { copy } from "../base/bytes.ts";
 import type { Control } from "../memory/control.ts";
 import { lock, unlock } from "../memory/lock.ts";
 import { releasePages } from "../memory/native.ts";
+import { SELECT_BYTES_MAX, writeSelectCommand } from "../memory/select-command.ts";
 import { LOCK_AT, STREAM_AT } from "./words.ts";
 
 /** Bytes of the ring: address space, of which only what is written takes memory. */
@@ -66,7 +66,7 @@ export class ReplicationStream {
   private readonly at: number;
   private readonly half: number;
   private readonly ring: Buffer;
-  private readonly select = Buffer.allocUnsafeSlow(64);
+  private readonly select = Buffer.allocUnsafeSlow(SELECT_BYTES_MAX);
 
   constructor(control: Control, ring: SharedArrayBuffer) {
     assert(ring.byteLength === CAPACITY, "the ring has its capacity");
@@ -142,7 +142,7 @@ export class ReplicationStream {
     unlock(this.c, this.lockAt);
     this.give(this.floor, this.end);
   }
-  /** The role has changed. The stream and its offsets go on. */
+  /** The role has changed. The stream and its offsets continue. */
   setTakesEffects(takes: boolean): void {
     lock(this.c, this.lockAt);
     this.c[this.at + DATABASE] = -1;
@@ -212,14 +212,7 @@ export class ReplicationStream {
   }
 
   private writeSelect(end: number, db: number): number {
-    const { select } = this;
-    const digits = intTextBytes(db);
-    let at = writeText(select, 0, "*2\r\n$6\r\nSELECT\r\n$");
-    at += formatInt(select, at, digits);
-    at += writeText(select, at, "\r\n");
-    at += formatInt(select, at, db);
-    at += writeText(select, at, "\r\n");
-    return this.write(end, select, 0, at);
+    return this.write(end, this.select, 0, writeSelectCommand(this.select, db));
   }
 
   private write(end: number, bytes: Uint8Array, from: number, to: number): number {

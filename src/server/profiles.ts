@@ -4,7 +4,7 @@
  *   ferrite-heap.<pid>.<n>.heapsnapshot   ferrite-cpu.<pid>.<n>.cpuprofile        in server.profile_dir
  *
  * A snapshot shows all strings of the heap, keys and passwords among them, so only the server's user can read the file. The
- * worker serves nobody while it writes one; while samples are taken it goes on.
+ * worker serves nobody while it writes a snapshot, and serves clients as usual while samples are taken.
  */
 import type { Session as InspectorSession } from "node:inspector";
 import { join } from "node:path";

@@ -20,7 +20,7 @@ import type { Engine } from "./engine.ts";
 /** A slice ends after so long, ms; the clock is read after so many units. */
 const SLICE_MS = 2;
 const UNITS_A_READING = 16;
-/** Reading from the socket stops while so much waits, and goes on below the second number. */
+/** Reading from the socket stops while so many bytes wait, and resumes below the second number. */
 const FULL_BYTES = 4 << 20;
 const RESUME_BYTES = 1 << 20;
 
@@ -58,7 +58,7 @@ export class ReplicaApply {
     private readonly host: ApplyHost,
   ) {}
 
-  /** The stream begins, or goes on, in the database that the state says. `id` and `address` are those of its client. */
+  /** The stream begins, or continues, in the database that the state names. `id` and `address` are those of its client. */
   begin(id: number, address: string): Client {
     const { engine, state } = this;
     const transport = {
@@ -201,7 +201,7 @@ export class ReplicaApply {
     if (this.isOwed) this.engine.store.section.nextChange = this.append;
   }
 
-  /** The client has run the unit, or will go on with it. */
+  /** The client has run the unit, or will continue it. */
   private settle(client: Client): void {
     this.engine.store.section.nextChange = null;
     if (client.isSuspended) return;
@@ -224,7 +224,7 @@ export class ReplicaApply {
   private appendUnit(): void {
     const { units } = this;
     this.isOwed = false;
-    // First: who goes on before a SELECT in the database behind it misses nothing.
+    // First: a snapshot between the two then names a database whose SELECT its replica reads once more, not one too old.
     this.state.streamDatabase = this.client!.session.db;
     this.state.stream.appendVerbatim(units.bytes, units.from, units.to);
   }

@@ -316,7 +316,7 @@ class DataWorker implements ClientHost {
     }
     if (this.log.level <= DEBUG)
       this.log.debug("client connected", { client: id, addr: client.address, laddr: client.localAddress });
-    // Who looks after a server that is full must not be the one that is evicted.
+    // An administrator who frees a full server must not be evicted.
     client.session.noEvict = isAdminDoor(door);
     this.clients.set(id, client);
     this.services.countClients(1);

@@ -128,14 +128,14 @@ export class RecordCursor {
     return recordType(this.m, this.w);
   }
   /**
-   * How the value is encoded, for who is about to read it: a cold value is made readable first, as Raw. Throws ColdMiss or
+   * How the value is encoded, for a caller that reads it: a cold value is made readable first, as Raw. Throws ColdMiss or
    * ColdFailure (cold.ts).
    */
   get encoding(): Encoding {
     const encoding = recordEncoding(this.m, this.w);
     return encoding === Encoding.Cold ? this.bringIn() : encoding;
   }
-  /** As `encoding`, for who does not read the value: it may be Cold. */
+  /** As `encoding`, for a caller that does not read the value: it may be Cold. */
   get storedEncoding(): Encoding {
     return recordEncoding(this.m, this.w);
   }

@@ -88,7 +88,7 @@ export class SnapshotState {
   countKeys(keys: number): void {
     Atomics.add(this.c, SNAPSHOT_STATE_AT + KEYS, keys);
   }
-  /** True when the snapshot has failed: it only goes on until every record has its shard's parity (SNAPSHOT-2). */
+  /** True when the snapshot has failed: it only continues until every record has its shard's parity (SNAPSHOT-2). */
   get isDiscarded(): boolean {
     return Atomics.load(this.c, SNAPSHOT_STATE_AT + DISCARD) !== 0;
   }

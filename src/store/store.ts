@@ -531,8 +531,8 @@ export class Store implements DueKeys {
   }
 
   /**
-   * Writes the record found again elsewhere, same value and still cold if it was, with `deadlineMs` and `slackBytes` behind a Raw value; `how` as
-   * for `place`. Returns 0, or Status with nothing changed.
+   * Writes the record found again elsewhere, with the same value, which stays cold if it was, with `deadlineMs`, and with
+   * `slackBytes` behind a Raw value; `how` as for `place`. Returns 0, or Status with nothing changed.
    */
   relocate(deadlineMs: number, slackBytes: number, how: number): number {
     const { at } = this;
@@ -642,7 +642,7 @@ export class Store implements DueKeys {
   /** Frees what the record at `w` keeps outside itself, as far as `how` says so. */
   private giveUpValue(shard: Shard, m: Int32Array, w: number, how: number): void {
     if ((how & KEEPS_VALUE) === 0) this.freeValue(shard, m, w);
-    // A cold value was copied by who keeps it.
+    // The caller that keeps a cold value has copied it.
     else if (isCold(m, w) && (how & KEEPS_COLD) === 0) this.cold.release(m, w);
   }
 

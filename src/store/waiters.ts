@@ -15,7 +15,7 @@
  *
  * Only the worker of the client frees its requests, after the wait has ended. A request notes the state word as it was when
  * the wait began. While the word differs, the wait is over, and whoever serves the key passes the request over. The next wait
- * in the same slot has a higher count of uses, so an old request never stands for it.
+ * in the same slot has a higher count of uses, so an old request is never mistaken for it.
  *
  * A watch is a slot whose requests are of the kind WATCH. The first change of one of its keys, on any worker, changes its
  * state from Waiting to Claimed: the watch is broken. The request then leaves the queue, so the next change does not meet it.

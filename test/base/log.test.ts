@@ -279,7 +279,7 @@ describe("log files", () => {
     expect(readText(full, "f.log")).toBe("a\nc\n");
   });
 
-  test("after a full disk the file goes on with a new line, and the lost lines are counted", () => {
+  test("after a full disk the file continues on a new line, and the lost lines are counted", () => {
     const files = disk();
     const log = new FileSink(files, {
       path: "/log/f.log",

@@ -319,7 +319,7 @@ describe("guesses of a password", () => {
           }
           for (const replies of await all) for (const reply of replies) expect(["-WRONGPASS", "-ERR"]).toContain(reply);
           expect(await field(known, "acl_access_denied_auth")).toBeGreaterThanOrEqual(guessers.length);
-          // Who has logged in from this address before is not made to wait.
+          // A user who has logged in from this address before does not wait.
           const again = await server.connect();
           await until("the right password", async () => (await ask(again, "AUTH", "right")) === "+OK");
           closeAll([known, again, ...guessers]);

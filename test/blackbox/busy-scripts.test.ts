@@ -170,7 +170,7 @@ test.each([1, 2])("SHUTDOWN NOSAVE ends a server whose script has written, %d wo
   await running;
 });
 
-test("who comes through the Unix socket while the only worker is busy is one of that socket", async () => {
+test("a client that connects to the Unix socket while the only worker is busy is listed with that socket", async () => {
   const server = await startFerrite({ workers: 1, settings: { ...SETTINGS, unixsocket: "busy.sock" } });
   try {
     const [runner, other] = [await server.connect(), await server.connect()];

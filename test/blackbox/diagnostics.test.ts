@@ -289,7 +289,7 @@ describe("ferrite-diagnostics.sh", () => {
       expect([name, files.has(name)]).toEqual([name, true]);
   });
 
-  test("without a server, and without ferrite, it goes on to its end", () => {
+  test("without a server, and without ferrite, it runs to its end", () => {
     const { code, out, files } = run("down", { ferrite: "exit 3", pgrep: "exit 1" });
     expect(code).toBe(0);
     expect(out).toContain("ferrite is not running");

@@ -166,7 +166,7 @@ describe("directories and the disk", () => {
     expect(of(await scene({}, { space: () => null }).find(), "disk")[0]).toStartWith("info: ");
   });
 
-  test("who holds the data directory", async () => {
+  test("whether a running Ferrite holds the data directory", async () => {
     const held = async (lock: "free" | "taken" | "unknown" | "unreadable") =>
       of(await scene({ "/data/ferrite.lock": "4711\n" }, { lockOf: () => lock }).find(), "data_lock")[0];
     expect(await held("taken")).toContain("warning: /data is in use by a running Ferrite (process 4711)");

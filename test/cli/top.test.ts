@@ -97,7 +97,7 @@ describe("in a terminal", () => {
     });
   }, 60_000);
 
-  test("goes on when the server is gone, and when it is back", async () => {
+  test("keeps running when the server is gone, and when it is back", async () => {
     const port = await freePort();
     let other = await startFerrite({ port });
     await inTerminal(["-p", String(port), "-i", "0.5"], 80, 24, {}, async (terminal) => {

@@ -10,15 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc64, updateCrc64 } from "../../src/base/crc64.ts";
 import { NewerCommands } from "../support/newer-commands.ts";
-import {
-  caughtUp,
-  eventually,
-  linkUp,
-  type Node,
-  startPrimary,
-  startReplicaOf,
-  stopAll,
-} from "../support/primaries.ts";
+import { caughtUp, linkUp, type Node, startPrimary, startReplicaOf, stopAll } from "../support/primaries.ts";
+import { eventually } from "../support/replication.ts";
 import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 import { ask, type Reply, show } from "../support/resp.ts";
 import { requireRedis } from "../support/servers.ts";
@@ -31,7 +24,7 @@ async function values({ client }: Node): Promise<string[]> {
   const names = (keys as { value: Reply[] }).value.map((key) => String((key as { value: unknown }).value)).sort();
   const all: string[] = [];
   for (const name of names) {
-    // Members that are due are removed by who reads them.
+    // A read removes members that are due.
     if (/new-(hash|set|sorted)/.test(name)) await readMembers(client, name);
     all.push(`${name} ${await ask(client, "DEBUG", "DIGEST-VALUE", name)} ${await ask(client, "PEXPIRETIME", name)}`);
   }
@@ -68,7 +61,7 @@ describe.if(requireRedis())("newer commands", () => {
       await primary.client.pipeline(Array.from({ length: 20 }, () => newer.next()));
     let ours: string[] = [];
     let theirs: string[] = [];
-    // Members go on expiring meanwhile.
+    // Members still expire meanwhile.
     await eventually("the same values", async () => {
       ours = await values(primary);
       await caughtUp(primary);

@@ -8,7 +8,6 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
-  eventually,
   expectSameData,
   infoField,
   infoNumber,
@@ -18,6 +17,7 @@ import {
   startReplicaOf,
   stopAll,
 } from "../support/primaries.ts";
+import { eventually } from "../support/replication.ts";
 import { ask } from "../support/resp.ts";
 import { requireRedis } from "../support/servers.ts";
 
@@ -74,7 +74,9 @@ describe.if(requireRedis())("a primary", () => {
     const replicas = await Promise.all([startReplicaOf(primary.server), startReplicaOf(primary.server)]);
     for (const replica of replicas) await linkUp(replica);
     await expectSameData(primary, ...replicas);
-    expect(primary.server.log().match(/Starting BGSAVE for SYNC/g)!.length).toBe(1);
+    const starts = (): number => primary.server.log().match(/Starting BGSAVE for SYNC/g)?.length ?? 0;
+    await eventually("a line in the log", () => starts() > 0);
+    expect(starts()).toBe(1);
     expect(await infoNumber(primary, "sync_full")).toBe(2);
     expect(await ask(primary.client, "WAIT", 2, 30_000)).toBe(":2");
     await eventually("the file is removed", () =>
@@ -99,7 +101,9 @@ describe.if(requireRedis())("a primary", () => {
       for (const reply of await primary.client.pipeline(batch)) expect(reply.type).toBe("simple");
     }
     await noReplicas();
-    expect(primary.server.log()).toContain("for overcoming of output buffer limits");
+    await eventually("a line in the log", () =>
+      primary.server.log().includes("for overcoming of output buffer limits"),
+    );
     replica.socket.destroy();
     await ask(primary.client, "CONFIG", "SET", "client-output-buffer-limit", "replica 256mb 64mb 60");
   }, 60_000);
@@ -112,7 +116,8 @@ describe.if(requireRedis())("a primary", () => {
     expect(await infoField(primary, "slave0")).toStartWith("ip=127.0.0.1,port=4321,");
     await ask(primary.client, "CONFIG", "SET", "repl-timeout", "1");
     await eventually("it is dropped", () => replica.isClosed);
-    expect(primary.server.log()).toContain("Disconnecting timedout replica (streaming sync): 127.0.0.1:4321");
+    const line = "Disconnecting timedout replica (streaming sync): 127.0.0.1:4321";
+    await eventually("a line in the log", () => primary.server.log().includes(line));
     await ask(primary.client, "CONFIG", "SET", "repl-timeout", "60");
     await noReplicas();
   }, 60_000);
@@ -177,7 +182,7 @@ describe.if(requireRedis())("a primary", () => {
     for (let i = 0; i < 30; i++)
       await other.client.pipeline(Array.from({ length: 10 }, (_, n) => ["SET", `long-${n}`, LONG]));
     await eventually("it is dropped", async () => (await infoNumber(other, "connected_slaves")) === 0);
-    expect(other.server.log()).toContain("for overcoming of output buffer limits");
+    await eventually("a line in the log", () => other.server.log().includes("for overcoming of output buffer limits"));
     replica.socket.destroy();
     await stopAll(other);
   }, 60_000);

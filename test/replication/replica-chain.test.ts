@@ -5,17 +5,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { testSeed } from "../support/random.ts";
-import {
-  caughtUp,
-  digest,
-  eventually,
-  follow,
-  info,
-  linkUp,
-  RandomWrites,
-  startPrimaryRedis,
-  startReplicaFerrite,
-} from "../support/replicas.ts";
+import { caughtUp, follow, randomWritesOn, startPrimaryRedis, startReplicaFerrite } from "../support/replicas.ts";
+import { digest, eventually, info, linkUp } from "../support/replication.ts";
 import { ask, type RespClient } from "../support/resp.ts";
 import { requireRedis, type Server } from "../support/servers.ts";
 
@@ -81,7 +72,7 @@ describe.skipIf(!requireRedis())("a chain of replicas", () => {
     "has one history",
     async () => {
       const writer = await servers[0]!.connect();
-      const writes = await RandomWrites.on(writer, testSeed());
+      const writes = await randomWritesOn(writer, testSeed());
       const full = [await info(first, "sync_full", "stats"), await info(middle, "sync_full", "stats")];
       for (let round = 0; round < 8; round++) {
         await writes.send(200);
@@ -134,7 +125,7 @@ describe.skipIf(!requireRedis())("a chain of replicas", () => {
         async () => (await info(last, "master_replid")) === (await info(middle, "master_replid")),
       );
       expect(await info(middle, "master_replid2")).toBe(id);
-      // The first of before goes on as a replica of what was its own.
+      // The former first server becomes a replica of its former replica.
       await ask(first, "REPLICAOF", "127.0.0.1", servers[1]!.port);
       await linkUp(first);
       await caughtUp(middle, 2);

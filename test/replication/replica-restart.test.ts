@@ -1,5 +1,5 @@
 /**
- * Goal:   a replica that is restarted goes on where it was, from an RDB file and from an append-only file; what must not be
+ * Goal:   a replica that is restarted continues where it was, from an RDB file and from an append-only file; what must not be
  *         continued is not.
  * Method: redis-server as the primary, whose count of full synchronizations tells; digests are compared.
  */
@@ -7,16 +7,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  caughtUp,
-  eventually,
-  expectSameData,
-  follow,
-  info,
-  linkUp,
-  startPrimaryRedis,
-  startReplicaFerrite,
-} from "../support/replicas.ts";
+import { caughtUp, expectSameData, follow, startPrimaryRedis, startReplicaFerrite } from "../support/replicas.ts";
+import { eventually, info, linkUp } from "../support/replication.ts";
 import { ask, type RespClient } from "../support/resp.ts";
 import { requireRedis, type Server } from "../support/servers.ts";
 
@@ -85,7 +77,7 @@ describe.skipIf(!requireRedis())("a restarted replica", () => {
   );
 
   test(
-    "from an RDB file of before: it goes on from there",
+    "from an older RDB file: it continues from there",
     async () => {
       const settings = await begin({});
       const full = await info(primary, "sync_full", "stats");

@@ -5,14 +5,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Certificates } from "../support/certificates.ts";
-import {
-  eventually,
-  expectSameData,
-  info,
-  linkUp,
-  startPrimaryRedis,
-  startReplicaFerrite,
-} from "../support/replicas.ts";
+import { expectSameData, startPrimaryRedis, startReplicaFerrite } from "../support/replicas.ts";
+import { eventually, info, linkUp } from "../support/replication.ts";
 import { ask, type RespClient } from "../support/resp.ts";
 import { freePort, requireRedis, type Server } from "../support/servers.ts";
 

@@ -9,16 +9,13 @@ import { countFrom, SeededRandom, testSeed } from "../support/random.ts";
 import { RandomData } from "../support/random-data.ts";
 import {
   caughtUp,
-  digest,
-  eventually,
   expectSameData,
   follow,
-  info,
-  linkUp,
-  RandomWrites,
+  randomWritesOn,
   startPrimaryRedis,
   startReplicaFerrite,
 } from "../support/replicas.ts";
+import { digest, eventually, info, linkUp } from "../support/replication.ts";
 import { ask, type RespClient } from "../support/resp.ts";
 import { requireRedis, type Server } from "../support/servers.ts";
 
@@ -66,7 +63,7 @@ describe.skipIf(!hasRedis)("a replica of redis-server", () => {
         expect([seed, await digest(replica)]).toEqual([seed, await digest(primary)]);
         expect(await ask(replica, "FCALL_RO", "f", 0)).toMatch(/^-ERR Can not execute a script with write flag/);
         expect(await ask(replica, "FUNCTION", "LIST")).not.toContain("own");
-        // The stream goes on in the database that the file names.
+        // The stream continues in the database that the file names.
         await ask(primary, "APPEND", "last", " and more");
         await expectSameData(primary, replica);
         await ask(primary, "SELECT", "0");
@@ -84,7 +81,7 @@ describe.skipIf(!hasRedis)("a replica of redis-server", () => {
       await ask(primary, "FLUSHALL");
       await follow(replica, redis);
       const writer = await redis.connect();
-      const writes = await RandomWrites.on(writer, seed);
+      const writes = await randomWritesOn(writer, seed);
       for (let sent = 0; sent < WRITES; sent += 500) {
         await writes.send(500);
         await expectSameData(writer, replica);
@@ -196,12 +193,12 @@ describe.skipIf(!hasRedis)("a replica of redis-server", () => {
   });
 
   test(
-    "a link that is cut is made again, and the stream goes on where it was",
+    "a link that is cut is made again, and the stream continues where it was",
     async () => {
       await linkUp(replica);
       const full = await info(primary, "sync_full", "stats");
       const writer = await redis.connect();
-      const writes = await RandomWrites.on(writer, testSeed());
+      const writes = await randomWritesOn(writer, testSeed());
       for (let cut = 0; cut < 20; cut++) {
         await writes.send(100);
         const killed = cut % 2 === 0 ? primary : replica;

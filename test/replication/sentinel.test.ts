@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { caughtUp, digest, eventually, follow, info } from "../support/replicas.ts";
+import { caughtUp, follow } from "../support/replicas.ts";
+import { digest, eventually, info } from "../support/replication.ts";
 import { ask, RespClient } from "../support/resp.ts";
 import { freePort, redisBinary, requireRedis, type Server, startFerrite } from "../support/servers.ts";
 
@@ -125,7 +126,7 @@ describe.skipIf(!requireRedis())("Sentinel", () => {
   );
 
   test(
-    "promotes a replica when the primary is killed, and the other one goes on with it",
+    "promotes a replica when the primary is killed, and the other one follows it",
     async () => {
       const [old, ...others] = nodes as [Node, Node, Node];
       await old.with(async (client) => {

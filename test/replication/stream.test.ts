@@ -68,7 +68,7 @@ describe("the stream", () => {
     expect(stream.start).toBe(50);
   });
 
-  test("goes on at the ring's beginning when it reaches the ring's end, also within a command", () => {
+  test("continues at the ring's beginning when it reaches the ring's end, also within a command", () => {
     const { stream } = fresh();
     stream.begin(7 * CAPACITY - 10, false);
     stream.appendVerbatim(Buffer.from("--0123456789abcdefghij"), 2, 22);

@@ -90,7 +90,7 @@ test("the largest buffer and the largest client are told at once, and forgotten 
   expect([cells.get(Cell.maxInputBuffer), cells.get(Cell.largestClient)]).toEqual([0, 12]);
 });
 
-test("who has been idle for too long is closed", () => {
+test("a client that has been idle for too long is closed", () => {
   const { clients, round } = rounds(10);
   const [busy, idle] = [made({ activeMs: 2000 }), made({ activeMs: 999 })];
   clients.set(100, busy.client);

@@ -7,7 +7,7 @@
  * memory; the network is a loopback interface without any other process's ports; no other process is visible. So a block
  * can say `pidof ferrite`, port 6379 and /etc/ferrite, and nothing of it reaches the machine outside.
  *
- * It has a user `ferrite` (who is root), `sudo`, and for the service `ferrite` the words of systemctl and journalctl.
+ * It has a user `ferrite` (another name of root), `sudo`, and for the service `ferrite` the words of systemctl and journalctl.
  */
 import {
   chmodSync,

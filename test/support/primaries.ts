@@ -1,15 +1,12 @@
 /** Ferrite as a primary, and redis-servers as its replicas: for tests of replication over sockets. */
 import { expect } from "bun:test";
-import { CommandGenerator } from "./generator.ts";
-import { SeededRandom } from "./random.ts";
-import { ask, type RespClient } from "./resp.ts";
+import { acknowledged, digest, info, linkUp as linkOfClientUp } from "./replication.ts";
+import type { RespClient } from "./resp.ts";
 import { type FerriteOptions, type Server, startFerrite, startRedis, type StartOptions } from "./servers.ts";
 
-/** Longest wait for a state that must come, and pause between two looks. */
-const SETTLE_MS = 60_000;
-const LOOK_MS = 20;
-/** Looks at two digests that do not agree yet, because keys are due. */
+/** Looks at two digests that do not agree yet, because keys are due, and the pause between two. */
 const DIGESTS = 200;
+const LOOK_MS = 20;
 
 /** A server with a connection to it. */
 export interface Node {
@@ -43,20 +40,9 @@ export async function stopAll(...nodes: (Node | undefined)[]): Promise<void> {
   await Promise.all(nodes.map((node) => node?.server.kill()));
 }
 
-/** Waits until `is` is true. `what` is shown when it does not come. */
-export async function eventually(what: string, is: () => Promise<boolean> | boolean): Promise<void> {
-  const until = performance.now() + SETTLE_MS;
-  while (!(await is())) {
-    if (performance.now() > until) throw new Error(`it did not come: ${what}`);
-    await Bun.sleep(LOOK_MS);
-  }
-}
-
 /** A field of INFO; "" = it is not there. */
-export async function infoField({ client }: Node, field: string, section = "replication"): Promise<string> {
-  const reply = await client.command("INFO", section);
-  const text = "value" in reply ? String(reply.value) : "";
-  return new RegExp(`^${field}:(.*?)\r?$`, "m").exec(text)?.[1] ?? "";
+export function infoField({ client }: Node, field: string, section = "replication"): Promise<string> {
+  return info(client, field, section);
 }
 
 export async function infoNumber(node: Node, field: string, section = "replication"): Promise<number> {
@@ -64,58 +50,24 @@ export async function infoNumber(node: Node, field: string, section = "replicati
 }
 
 /** Waits until the replica has its data and its link. */
-export function linkUp(replica: Node): Promise<void> {
-  return eventually("master_link_status:up", async () => (await infoField(replica, "master_link_status")) === "up");
+export function linkUp({ client }: Node): Promise<void> {
+  return linkOfClientUp(client);
 }
 
 /** Waits until `replicas` replicas have acknowledged everything that was written so far. */
-export async function caughtUp(primary: Node, replicas = 1): Promise<void> {
-  await eventually(`${replicas} replicas have acknowledged`, async () => {
-    const reply = await ask(primary.client, "WAIT", replicas, 1000);
-    return Number(reply.slice(1)) >= replicas;
-  });
-}
-
-export function digest({ client }: Node): Promise<string> {
-  return ask(client, "DEBUG", "DIGEST");
+export function caughtUp({ client }: Node, replicas = 1): Promise<void> {
+  return acknowledged(client, replicas);
 }
 
 /** The replicas have the primary's data. */
 export async function expectSameData(primary: Node, ...replicas: Node[]): Promise<void> {
   await caughtUp(primary, replicas.length);
-  for (const replica of replicas) {
+  for (const { client } of replicas) {
     // Due keys that the primary has yet to remove are in a digest.
-    for (let i = 0; i < DIGESTS && (await digest(primary)) !== (await digest(replica)); i++) {
+    for (let i = 0; i < DIGESTS && (await digest(primary.client)) !== (await digest(client)); i++) {
       await Bun.sleep(LOOK_MS);
       await caughtUp(primary, replicas.length);
     }
-    expect(await digest(replica)).toBe(await digest(primary));
-  }
-}
-
-/** What is not about data, or waits. */
-const NOT_SENT =
-  /^(CLIENT|CONFIG|DEBUG|HELLO|RESET|QUIT|AUTH|WAIT|SHUTDOWN|MONITOR|SUBSCRIBE|PSUBSCRIBE|SSUBSCRIBE|MULTI|EXEC|DISCARD|WATCH|BL|BR|BZ|XREAD)/i;
-
-/** Random commands of all types, some of them in transactions. Replies do not matter. */
-export class RandomWrites {
-  private readonly random: SeededRandom;
-  private readonly generator: CommandGenerator;
-
-  constructor(seed: number, supports: (command: string) => boolean) {
-    this.random = new SeededRandom(seed);
-    this.generator = new CommandGenerator(this.random, Date.now(), supports);
-  }
-
-  async send({ client }: Node, count: number): Promise<void> {
-    const batch: string[][] = [];
-    while (batch.length < count) {
-      const { args } = this.generator.next();
-      if (args.length === 0 || NOT_SENT.test(args[0]!)) continue;
-      if (this.random.chance(0.02)) batch.push(["SELECT", String(this.random.below(3))]);
-      if (!this.random.chance(0.05)) batch.push(args);
-      else batch.push(["MULTI"], args, ["INCR", "transactions"], ["EXEC"]);
-    }
-    await client.pipeline(batch);
+    expect(await digest(client)).toBe(await digest(primary.client));
   }
 }

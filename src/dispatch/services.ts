@@ -252,6 +252,11 @@ export interface Persistence {
   backgroundSave(schedules: boolean): SaveBegun;
   /** DEBUG RELOAD. The caller holds all shard locks. */
   reload(options: ReloadOptions): string;
+  /**
+   * DEBUG RELOAD of data that has values in segment files: all workers save and load it, in steps, between which values go to
+   * disk. Clients are answered LOADING meanwhile. Tells why it failed, "" = it did not.
+   */
+  reloadAll(options: ReloadOptions, done: (failure: string) => void): void;
   /** BGREWRITEAOF: begins a rewrite. Tells why it cannot, "" = it has begun. */
   rewriteAof(done: (failure: string) => void): void;
   /** DEBUG LOADAOF: empties the data set and loads it from the append-only file. Tells why it could not, "" = it did. */

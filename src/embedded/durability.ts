@@ -27,6 +27,7 @@ import type { EmbeddedServices } from "./services.ts";
 
 export type Fsync = "always" | "everysec" | "no";
 
+const NO_TIER = "ERR there is no disk tier here";
 const WRITE_EVERY_MS = 100;
 /** A background save takes so long at a time, ms. */
 const SAVE_MS = 10;
@@ -73,6 +74,7 @@ export class Durability {
     this.persistence = persistenceOf(engine, realFiles, log, grow, 1, null, {
       rewrite: (done) => services.defer(() => done(this.rewrite())),
       load: (done) => services.defer(() => done("ERR DEBUG LOADAOF needs a server")),
+      reload: (_, done) => services.defer(() => done(NO_TIER)),
     });
     services.persistence = this.persistence;
     this.load(directory);

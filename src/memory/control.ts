@@ -80,7 +80,7 @@ export const REPLICATION_WORDS = 384 + 128 * 96;
 
 /** Segment files that can be there at a time, and the words of each. */
 export const COLD_FILES = 16384;
-export const COLD_FILE_WORDS = 4;
+export const COLD_FILE_WORDS = 5;
 
 const MAGIC = 0x46_52_54_31;
 

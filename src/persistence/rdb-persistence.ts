@@ -23,7 +23,7 @@ import { CheckpointState, tellCheckpoint } from "./checkpoint-state.ts";
 import { type DatabaseSize, databaseSizes } from "../store/snapshot.ts";
 import { LocalSave } from "./local-save.ts";
 import { type AuxField, auxFields, historyFields, writeDataset } from "./rdb-dataset.ts";
-import { AOF_BASE_FORMAT, type Dropped, droppedTexts, type RdbFormat } from "./rdb-record.ts";
+import { AOF_BASE_FORMAT, type Dropped, droppedTexts, RELOAD_FORMAT, type RdbFormat } from "./rdb-record.ts";
 import { ReplacedFile, type SavedFile } from "./rdb-file.ts";
 import { Loaded, type LoadOptions, RdbLoader } from "./rdb-loader.ts";
 import { RdbWriter } from "./rdb-writer.ts";
@@ -47,6 +47,8 @@ export interface PersistenceHost {
   rewriteAof(done: (failure: string) => void): void;
   /** Has the data set loaded anew from the append-only file; see Persistence. */
   loadAof(done: (failure: string) => void): void;
+  /** Has the data set saved and loaded by all workers; see Persistence. */
+  reloadAll(options: ReloadOptions, done: (failure: string) => void): void;
   /** This worker's number, and how many share the data. */
   readonly worker: number;
   readonly workers: number;
@@ -61,8 +63,6 @@ const LOCKS_MS = 1;
 /** A background save that is under way is asked after as often, ms. */
 const CLAIM_MS = 20;
 const NAP = new Int32Array(new SharedArrayBuffer(4));
-/** Version of the files that only Ferrite has to read. */
-const OWN_VERSION = 12;
 const LOAD_FAILED = "Error trying to load the RDB dump, check server logs.";
 
 /** Result of writing the base of an append-only file. */
@@ -356,6 +356,10 @@ export class RdbPersistence implements Persistence {
     this.host.loadAof(done);
   }
 
+  reloadAll(options: ReloadOptions, done: (failure: string) => void): void {
+    this.host.reloadAll(options, done);
+  }
+
   get isAppending(): boolean {
     return this.appended.get("isOn") === 1;
   }
@@ -395,8 +399,7 @@ export class RdbPersistence implements Persistence {
   reload(options: ReloadOptions): string {
     const { host } = this;
     if (options.saves) {
-      const format = { version: OWN_VERSION, isOwn: true, sums: true, compresses: false };
-      const failure = this.saveAs({ ...this.plan(), format, checkpoint: null });
+      const failure = this.saveAs({ ...this.plan(), format: RELOAD_FORMAT, checkpoint: null });
       if (failure !== "") return failure;
     }
     const path = resolve(this.directory, this.fileName);

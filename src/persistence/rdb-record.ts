@@ -63,6 +63,9 @@ export function rdbFormat(config: Config): RdbFormat {
 /** The form of the base of an append-only file: Redis 7.0 reads it, as long as no member has a deadline. */
 export const AOF_BASE_FORMAT: RdbFormat = { version: 10, isOwn: true, sums: true, compresses: false };
 
+/** The form of the file of DEBUG RELOAD, which only Ferrite reads: nothing is lost. */
+export const RELOAD_FORMAT: RdbFormat = { version: 12, isOwn: true, sums: true, compresses: false };
+
 /** Log lines about the deadlines that a file lacks. */
 export function droppedTexts(dropped: Dropped, format: RdbFormat): string[] {
   const texts: string[] = [];

@@ -2,8 +2,10 @@
  * One worker's part of a snapshot that becomes an RDB file: makes pieces of the records that store/snapshot.ts emits.
  *
  *   under a lock   record  ─► writer of records ─► piece │
- *                  pinned  ─► queue                      ├─► outlet
+ *                  pinned  ─► queue                      │
+ *                  cold    ─► cold-queue.ts              ├─► outlet
  *   in steps       queue   ─► writer of long values ─►   │
+ *                  read    ─► writer of records     ─►   │
  *
  * The two writers are separate sources of the file, so that a record can be emitted while a long value is half written. The
  * walk pauses while many bytes wait for the file, or a pinned value waits to be read. A record that is about to change is
@@ -15,6 +17,7 @@ import { ColdFailure } from "../store/cold.ts";
 import { Collections } from "../store/collections.ts";
 import type { FoundRecord } from "../store/record-cursor.ts";
 import { Snapshot, type SnapshotSink } from "../store/snapshot.ts";
+import { ColdQueue } from "./cold-queue.ts";
 import { type Dropped, type PinnedValue, type RdbFormat, RecordWriter } from "./rdb-record.ts";
 import { RdbWriter } from "./rdb-writer.ts";
 
@@ -87,6 +90,7 @@ export class SnapshotRun implements SnapshotSink {
   private readonly short: PieceSource;
   private readonly long: PieceSource;
   private readonly queue: PinnedValue[] = [];
+  private readonly coldQueue: ColdQueue;
   /** Pins whose shard's lock was not free. */
   private readonly unpins: PinnedValue[] = [];
   private isWalking = false;
@@ -100,6 +104,7 @@ export class SnapshotRun implements SnapshotSink {
   ) {
     const { store } = call;
     this.collections = new Collections(store, call.collections.limits);
+    this.coldQueue = new ColdQueue(store);
     this.snapshot = new Snapshot(store, this, worker, workers, () => call.clock.monotonicMs());
     const outlet = () => this.outlet!;
     this.short = new PieceSource(worker * 2, outlet);
@@ -116,7 +121,7 @@ export class SnapshotRun implements SnapshotSink {
 
   /** True while so many emitted values are not written yet that clients' writes wait, because they might emit more. */
   get mustHoldWrites(): boolean {
-    return this.queue.length > QUEUE_MAX;
+    return this.queue.length > QUEUE_MAX || this.coldQueue.mustHoldWrites;
   }
 
   /** It was cut. */
@@ -132,30 +137,15 @@ export class SnapshotRun implements SnapshotSink {
   // ---- emitted records, under locks ----
 
   isLarge(at: FoundRecord): boolean {
-    this.isUnreadable = !this.isReadable(at);
-    if (this.isUnreadable) return false;
     return this.records!.bytesOutside(at) > PINNED_BYTES;
   }
-  private isUnreadable = false;
-
-  /** False when the value is cold and cannot be read. The snapshot then fails, and ends without a file. */
-  private isReadable(at: FoundRecord): boolean {
-    try {
-      at.makeReadable();
-      return true;
-    } catch (thrown) {
-      if (!(thrown instanceof ColdFailure)) throw thrown;
-      this.snapshot.state.discard();
-      this.outlet!.fail(thrown.message);
-      return false;
-    }
-  }
-
-  record(at: FoundRecord, database: number): void {
-    if (this.isUnreadable) return;
+  readonly record = (at: FoundRecord, database: number): void => {
     this.short.begin(database);
     this.records!.write(at, this.short.writer);
     this.short.end();
+  };
+  cold(at: FoundRecord, database: number): void {
+    this.coldQueue.add(at, database);
   }
   pinned(at: FoundRecord, database: number, pin: number): void {
     this.queue.push(this.records!.pinned(at, database, pin));
@@ -185,14 +175,33 @@ export class SnapshotRun implements SnapshotSink {
       this.writeLong(value);
       return Step.More;
     }
-    if (outlet.isFull && !state.isDiscarded) return Step.Waits;
-    if (this.snapshot.step()) return this.snapshot.isBlocked ? Step.Waits : Step.More;
-    if (state.left > 0) {
-      this.short.flush();
-      return Step.Waits;
+    if (state.isDiscarded) this.coldQueue.drop();
+    else if (outlet.isFull) return Step.Waits;
+    else if (this.writeCold()) return Step.More;
+    if (!this.coldQueue.mustRest && this.snapshot.step()) return this.snapshot.isBlocked ? Step.Waits : Step.More;
+    if (state.left === 0 && this.coldQueue.count === 0) {
+      this.finish();
+      return Step.Done;
     }
-    this.finish();
-    return Step.Done;
+    // What is emitted from now on comes from the changes of clients, or from nobody.
+    this.coldQueue.read(true);
+    if (!this.coldQueue.mustRest) this.short.flush();
+    return Step.Waits;
+  }
+
+  /** Writes cold values that were read. Returns false when there are none. */
+  private writeCold(): boolean {
+    const { coldQueue } = this;
+    if (coldQueue.count === 0) return false;
+    coldQueue.read(false);
+    try {
+      return coldQueue.write(this.record);
+    } catch (thrown) {
+      if (!(thrown instanceof ColdFailure)) throw thrown;
+      this.snapshot.state.discard();
+      this.outlet!.fail(thrown.message);
+      return true;
+    }
   }
 
   private hasBegun(value: PinnedValue): boolean {
@@ -228,6 +237,7 @@ export class SnapshotRun implements SnapshotSink {
 
   private finish(): void {
     this.countKeys();
+    this.coldQueue.end();
     this.short.flush();
     this.long.flush();
     this.isWalking = false;

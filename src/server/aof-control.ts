@@ -39,6 +39,19 @@ export interface AofHost {
   writeBase(name: string): Promise<AofBase>;
 }
 
+/** Another data set takes the place of this one. Clients are answered LOADING meanwhile. */
+export interface Replacement {
+  /** No command runs any more, and all is there. Resolves with why the data is to stay, "" = it is not. */
+  prepare(): Promise<string>;
+  /** The data that is there goes before `fill`. */
+  readonly empties: boolean;
+  /**
+   * Fills the data set. The append-only file, if there is one, begins anew with what is there then: the old one is valid until
+   * the new one is whole.
+   */
+  fill(): Promise<unknown>;
+}
+
 /** Makes the append-only file ready to be loaded; null when it is off, and not `isWanted` anyway. Throws StartupError. */
 export function recoverFor(config: Config, logs: LogRoot, isWanted = false): RecoveredAof | null {
   if (!isWanted && !config.flag("persistence.enable_aof")) return null;
@@ -267,27 +280,34 @@ export class AofControl {
 
   // ---- a full synchronization ----
 
-  /**
-   * Empties the data set and has `fill` fill it. The file, if there is one, begins anew with what is there then: the old one is
-   * valid until the new one is whole. Resolves with why `fill` failed, "" = it did not.
-   */
-  async replaceData(fill: () => Promise<void>): Promise<string> {
+  /** Replaces the data set. Resolves with why that failed, "" = it did not. */
+  async replaceData(replacement: Replacement): Promise<string> {
     let failure = "";
     await this.inTurn(async () => {
-      const { aof } = this;
-      this.control.isLoading = true;
-      await this.tell({ kind: "idle" }, this.host.workers);
-      if (aof !== null) await this.turnOff();
-      await this.tell({ kind: "empty" }, 1);
-      try {
-        await fill();
-      } catch (thrown) {
-        failure = errorMessage(thrown);
-        await this.tell({ kind: "empty" }, 1);
-      }
-      this.control.isLoading = false;
-      if (aof !== null && !this.isStopping) await this.turnOn(realFiles);
+      failure = await this.replaceNow(replacement);
     });
+    return failure;
+  }
+
+  private async replaceNow({ prepare, empties, fill }: Replacement): Promise<string> {
+    const { aof, control } = this;
+    control.isLoading = true;
+    await this.tell({ kind: "idle" }, this.host.workers);
+    let failure = await prepare();
+    if (failure !== "") {
+      control.isLoading = false;
+      return failure;
+    }
+    if (aof !== null) await this.turnOff();
+    if (empties) await this.tell({ kind: "empty" }, 1);
+    try {
+      await fill();
+    } catch (thrown) {
+      failure = errorMessage(thrown);
+      if (empties) await this.tell({ kind: "empty" }, 1);
+    }
+    control.isLoading = false;
+    if (aof !== null && !this.isStopping) await this.turnOn(realFiles);
     return failure;
   }
 

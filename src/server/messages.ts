@@ -10,7 +10,14 @@ import type { TlsMaterial } from "./tls-files.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import type { HotKeysAnswer, HotKeysAsk } from "../dispatch/hot-keys.ts";
 import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statistics.ts";
-import type { ClientFilter, ClientLine, Pause, ProfileFile, ProfileRequest } from "../dispatch/services.ts";
+import type {
+  ClientFilter,
+  ClientLine,
+  Pause,
+  ProfileFile,
+  ProfileRequest,
+  ReloadOptions,
+} from "../dispatch/services.ts";
 import type { UserAnswer, UserAsk } from "./user-changes.ts";
 
 /** Facts about the process that every worker shows in INFO. */
@@ -48,7 +55,7 @@ export type Ask =
   /** Only the main thread does this, and answers. */
   | { kind: "rewriteConfig"; users: Readonly<Record<string, string>> | null }
   | { kind: "rewriteAof" }
-  | { kind: "loadAof" }
+  | LoadAsk
   | { kind: "evict" }
   /** Whether the worker `receiver` has monitoring connections. */
   | { kind: "monitor"; receiver: number; receives: boolean }
@@ -60,13 +67,16 @@ export type Ask =
   | { kind: "profile"; request: ProfileRequest }
   | { kind: "reset" };
 
+/** Only the main thread has the data loaded anew: from the append-only file, or from an RDB file. */
+export type LoadAsk = { kind: "loadAof" } | { kind: "reloadRdb"; options: ReloadOptions };
+
 export type Answer =
   | { kind: "clients"; lines: ClientLine[] }
   | { kind: "killed"; count: number; askerMatched: boolean }
   | { kind: "unblocked"; found: boolean }
   | { kind: "rewritten"; failure: string }
   | { kind: "rewriting"; failure: string }
-  | { kind: "loadedAof"; failure: string }
+  | { kind: "reloaded"; failure: string }
   | { kind: "evicted"; isMore: boolean }
   | { kind: "hotKeys"; answer: HotKeysAnswer }
   | { kind: "statistics"; answer: StatisticsAnswer }

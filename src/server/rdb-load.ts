@@ -23,6 +23,8 @@ export interface RdbLoadRequest {
   readonly isPreamble: boolean;
   /** The data set of the primary, which says itself when a key goes. It was checked. */
   readonly isReplicas?: boolean;
+  /** The data set has keys already, and those of the file replace them (DEBUG RELOAD). */
+  readonly merges?: boolean;
 }
 
 export interface RdbLoadResult {
@@ -55,9 +57,9 @@ export class RdbLoad {
   ) {
     this.reader = new FileReader(files, request.path);
     try {
-      const { isPreamble, isReplicas = false } = request;
+      const { isPreamble, isReplicas = false, merges = false } = request;
       this.loader = persistence.loaderOf(this.reader, {
-        merges: false,
+        merges,
         worker,
         workers,
         dropsExpired: !isPreamble && !isReplicas,

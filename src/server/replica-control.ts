@@ -122,12 +122,13 @@ export class ReplicaControl {
     const { state } = this;
     // What is written to a file meanwhile is nobody's data.
     state.renew();
-    const failure = await this.aof.replaceData(async () => {
+    const fill = async (): Promise<void> => {
       await this.server.loadRdb({ path: file.path, isPreamble: false, isReplicas: true });
       // A target that has changed meanwhile has this history as well, but nobody knows with a primary.
       if (state.isReplica) state.adopt(file.replId, file.offset);
       else state.renew();
-    });
+    };
+    const failure = await this.aof.replaceData({ prepare: () => Promise.resolve(""), empties: true, fill });
     if (failure !== "") {
       state.renew();
       this.log.error("sync_failed", `the data set of the primary could not be loaded: ${failure}`);

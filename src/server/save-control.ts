@@ -11,7 +11,7 @@ import type { Logger } from "../base/log.ts";
 import type { Control } from "../memory/control.ts";
 import { CheckpointSchedule } from "../persistence/checkpoint-schedule.ts";
 import { CheckpointState, tellCheckpoint } from "../persistence/checkpoint-state.ts";
-import { AOF_BASE_FORMAT, droppedTexts } from "../persistence/rdb-record.ts";
+import { AOF_BASE_FORMAT, droppedTexts, RELOAD_FORMAT } from "../persistence/rdb-record.ts";
 import { checkpointNames, readCheckpoint } from "../persistence/checkpoint-files.ts";
 import { checkpointDirectory, savePlan } from "../persistence/save-plan.ts";
 import { SaveState } from "../persistence/save-state.ts";
@@ -127,6 +127,23 @@ export class SaveControl {
     if (failure !== "") return log.error("save_failed", `Background saving error: ${snapshotFailed(failure)}`);
     for (const text of droppedTexts(dropped, format)) log.warn(text);
     log.info(`Background saving terminated with success: ${bytes} bytes`);
+  }
+
+  /** Writes the RDB file for DEBUG RELOAD. Returns why that failed, "" = it did not. */
+  async saveForReload(): Promise<string> {
+    const { config, saves } = this;
+    const { state } = this.snapshots;
+    while (!state.claim()) await new Promise((next) => setTimeout(next, CLAIM_MS));
+    const nowMs = systemClock.wallMs();
+    saves.beginSave(nowMs);
+    const plan = { ...savePlan(config, nowMs), format: RELOAD_FORMAT, checkpoint: null };
+    const { failure } = await this.snapshots.take({ ...plan, purpose: "save" });
+    saves.endSave(systemClock.wallMs(), failure !== "");
+    // Changes count from this save on, and no checkpoint has them.
+    if (failure === "") this.checkpoints.set("isBehind", 1);
+    state.release();
+    if (failure !== "") this.log.error("save_failed", `DEBUG RELOAD: ${snapshotFailed(failure)}`);
+    return failure;
   }
 
   /** Writes the base of an append-only file under a name of its own, when no other snapshot is under way. */

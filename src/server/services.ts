@@ -42,6 +42,7 @@ import type { PrimaryFeed } from "./primary-feed.ts";
 import type { Pushes } from "./pushes.ts";
 import type { LogQueue } from "../memory/log-queue.ts";
 import { expirePass } from "./expire-pass.ts";
+import type { AofRequests } from "./persistence.ts";
 import type { Answer, Ask, ProcessFacts, ToMain } from "./messages.ts";
 import { RESETTABLE } from "./resettable.ts";
 import { configuredUsers } from "./user-settings.ts";
@@ -468,12 +469,15 @@ export class Services implements ServerServices {
       );
   }
 
-  rewriteAof(done: (failure: string) => void): void {
-    this.ask({ kind: "rewriteAof" }, ([answer]) => done(answer?.kind === "rewriting" ? answer.failure : ""));
-  }
-
-  loadAof(done: (failure: string) => void): void {
-    this.ask({ kind: "loadAof" }, ([answer]) => done(answer?.kind === "loadedAof" ? answer.failure : ""));
+  readonly fileRequests: AofRequests = {
+    rewrite: (done) => this.askForFile({ kind: "rewriteAof" }, done),
+    load: (done) => this.askForFile({ kind: "loadAof" }, done),
+    reload: (options, done) => this.askForFile({ kind: "reloadRdb", options }, done),
+  };
+  private askForFile(ask: Ask, done: (failure: string) => void): void {
+    this.ask(ask, ([answer]) =>
+      done(answer?.kind === "rewriting" || answer?.kind === "reloaded" ? answer.failure : ""),
+    );
   }
 
   writeProfiles(request: ProfileRequest, done: (files: ProfileFile[]) => void): void {
@@ -667,6 +671,7 @@ export class Services implements ServerServices {
         return { kind: "done" };
       case "rewriteAof":
       case "loadAof":
+      case "reloadRdb":
       case "rewriteConfig": // never arrives here: the main thread answers it, and the worker a profile
       case "profile":
         return { kind: "done" };

@@ -33,6 +33,7 @@ import { Cell, Cells } from "./cells.ts";
 import { SaveControl } from "./save-control.ts";
 import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
+import { reloadRdb } from "./reload.ts";
 import { LogControl } from "./log-control.ts";
 import { ReplicaControl } from "./replica-control.ts";
 import { makeMailboxes } from "./mailbox.ts";
@@ -40,7 +41,7 @@ import { ReplicationState } from "../replication/state.ts";
 import { CAPACITY, ReplicationStream } from "../replication/stream.ts";
 import { Memory, type MemoryOptions } from "./memory.ts";
 import { bytesBesideFrames } from "./memory-limit.ts";
-import type { Answer, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
+import type { Answer, LoadAsk, ProcessFacts, RegionMessage, ToMain, ToWorker } from "./messages.ts";
 import { MetricsControl } from "./metrics-control.ts";
 import { ServiceManager } from "./service-manager.ts";
 import { TlsControl } from "./tls-control.ts";
@@ -472,9 +473,9 @@ class Supervisor {
       this.send(message.worker, { kind: "answers", id: message.id, answers });
       return;
     }
-    if (message.ask.kind === "loadAof") {
-      void this.aof.reload().then((failure) => {
-        this.send(message.worker, { kind: "answers", id: message.id, answers: [{ kind: "loadedAof", failure }] });
+    if (message.ask.kind === "loadAof" || message.ask.kind === "reloadRdb") {
+      void this.loadAnew(message.ask).then((failure) => {
+        this.send(message.worker, { kind: "answers", id: message.id, answers: [{ kind: "reloaded", failure }] });
       });
       return;
     }
@@ -496,6 +497,16 @@ class Supervisor {
     for (let worker = 0; worker < this.facts.workers; worker++) {
       this.send(worker, { kind: "ask", id: message.id, from: message.worker, ask: message.ask });
     }
+  }
+
+  /** Has the data loaded anew. Resolves with the error, "" = there is none. */
+  private loadAnew(ask: LoadAsk): Promise<string> {
+    if (ask.kind === "loadAof") return this.aof.reload();
+    return reloadRdb(this.config, this.logs.target("persistence"), ask.options, {
+      save: () => this.saves.saveForReload(),
+      replace: (replacement) => this.aof.replaceData(replacement),
+      load: (request) => this.loadRdb(request),
+    });
   }
 
   private noteUserChange(change: UserChange): void {

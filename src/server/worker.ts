@@ -116,7 +116,7 @@ class DataWorker implements ClientHost {
       () => this.services.wantRegion(),
       facts.workers,
       () => postToMain({ kind: "backgroundSave" }),
-      { rewrite: (done) => this.services.rewriteAof(done), load: (done) => this.services.loadAof(done) },
+      this.services.fileRequests,
     );
     if (worker === 0) this.services.persistence.begin();
     startTier(this.engine, facts.workers, logs.target("storage"), (work) => this.guard(work));

@@ -3,14 +3,15 @@
  * writes and reads them in tier/.
  *
  *   state │ number of the last file │
- *   slot  │ number of the file, 0 = free │ units written │ units of values that are referred to │ their number │
+ *   slot  │ number of the file, 0 = free │ units written │ units of values that are referred to │ their number │ pins │
  *
  * A file's slot is its number modulo COLD_FILES. Numbers are never used twice, so a reference to a cold value means the same
- * bytes for ever.
+ * bytes for ever. A save pins the files that it will read values from: the records may change meanwhile.
  *
  * Invariants
- *   COLDFILE-1  a file is unlinked only when no record refers to it
+ *   COLDFILE-1  a file is unlinked only when no record refers to it, and no pin is left
  *   COLDFILE-2  the live units and records of a file are those of the records with Encoding.Cold that name it
+ *   COLDFILE-3  a file is pinned by a holder of the lock of a record that refers to it: one without records gets no pin
  * Locking: Atomics. The worker that made a file is the only one that writes its first two words.
  */
 import { assert } from "../base/assert.ts";
@@ -20,6 +21,7 @@ const NUMBER = 0;
 const WRITTEN = 1;
 const LIVE = 2;
 const RECORDS = 3;
+const PINS = 4;
 
 /** Sums over all files. */
 export interface ColdTotals {
@@ -52,6 +54,7 @@ export class ColdFiles {
       c[at + WRITTEN] = 0;
       Atomics.store(c, at + LIVE, 0);
       Atomics.store(c, at + RECORDS, 0);
+      Atomics.store(c, at + PINS, 0);
       return file;
     }
     return 0;
@@ -60,7 +63,7 @@ export class ColdFiles {
   /** The file is no more: its slot is free. */
   close(file: number): void {
     assert(this.isOpen(file), "a file that is closed was opened");
-    assert(this.liveRecords(file) === 0, "no record refers to a file that is closed (COLDFILE-1)");
+    assert(!this.isNeeded(file), "no record refers to a file that is closed, and nobody pins it (COLDFILE-1)");
     Atomics.store(this.c, this.slotOf(file) + NUMBER, 0);
   }
 
@@ -78,6 +81,21 @@ export class ColdFiles {
   }
   liveRecords(file: number): number {
     return Atomics.load(this.c, this.slotOf(file) + RECORDS);
+  }
+
+  /** The file stays until `unpin`, also when no record refers to it any more. */
+  pin(file: number): void {
+    const at = this.slotOf(file);
+    assert(this.liveRecords(file) > 0, "a file that is pinned has a record (COLDFILE-3)");
+    Atomics.add(this.c, at + PINS, 1);
+  }
+  unpin(file: number): void {
+    const before = Atomics.sub(this.c, this.slotOf(file) + PINS, 1);
+    assert(before > 0, "a pin is released once");
+  }
+  /** False when the file may be unlinked. The records are counted first: without one nobody pins it (COLDFILE-3). */
+  isNeeded(file: number): boolean {
+    return this.liveRecords(file) > 0 || Atomics.load(this.c, this.slotOf(file) + PINS) > 0;
   }
 
   /** A record refers to `units` of a file from now on, or, with -1, no longer. */

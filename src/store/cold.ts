@@ -186,6 +186,19 @@ export interface ColdReader {
   imageOf(at: ColdCursor, mayWait: boolean): ColdImage;
   /** True when the value of the cold record at `w` can be read at once. Otherwise it is asked for. */
   has(m: Int32Array, w: number): boolean;
+  /**
+   * Reads `bytes` of a file from `offset` (units) on, by another thread: `into` is the reader's until `done`, which hears why
+   * that failed ("" = it did not) and how many bytes there were.
+   */
+  readRange(
+    file: number,
+    offset: number,
+    into: Buffer,
+    bytes: number,
+    done: (failure: string, bytes: number) => void,
+  ): void;
+  /** Counts and tells that the entry at `offset` cannot be used. Returns the error. */
+  failed(file: number, offset: number, fault: string): ColdFailure;
   /** The command at work does not wait for what it has asked for. */
   forgetAsked(): void;
   /** True while values are asked for that no command waits for yet. */

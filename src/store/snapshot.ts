@@ -10,7 +10,8 @@
  *   control    │ id of the cut │ shards left │ discard │ keyspace number → database number + 1 at the cut, 0 = none │
  *
  * A large value is not emitted under the lock: it is pinned, and the sink reads it later. Each has a pin of its own, never the
- * whole walk: retired pages are freed in order, so one old pin would keep everything.
+ * whole walk: retired pages are freed in order, so one old pin would keep everything. Of a cold value the sink keeps the place,
+ * which means the same bytes for ever, and pins its segment file.
  *
  * Invariants
  *   SNAPSHOT-1  a record's parity is its shard's exactly when it was emitted or is younger than the cut
@@ -24,7 +25,7 @@ import { type Control, SNAPSHOT_STATE_AT } from "../memory/control.ts";
 import type { Key } from "./key.ts";
 import { expiresCount, keyCount } from "./keyspace.ts";
 import type { Keyspaces } from "./keyspaces.ts";
-import { flipParity, keyAt, keyBytes, keyspaceOf, PARITY, recordParity } from "./record.ts";
+import { flipParity, isCold, keyAt, keyBytes, keyspaceOf, PARITY, recordParity } from "./record.ts";
 import { type FoundRecord, RecordCursor } from "./record-cursor.ts";
 import type { Address } from "./address.ts";
 import { type KeyspaceRef, type Shard, SNAPSHOT_PARITY } from "./shard.ts";
@@ -48,6 +49,8 @@ export interface SnapshotSink {
   isLarge(at: FoundRecord): boolean;
   /** Takes a record, under its shard's lock: `at` and the value are valid until this returns. */
   record(at: FoundRecord, database: number): void;
+  /** Takes a record whose value is cold, under its shard's lock: it is read later. */
+  cold(at: FoundRecord, database: number): void;
   /** Takes a record whose value is pinned. Called under the lock; `unpin` is called when the value has been read. */
   pinned(at: FoundRecord, database: number, pin: number): void;
 }
@@ -206,6 +209,7 @@ export class Snapshot {
     at.shard = shard;
     at.keyspace = keyspace;
     at.moveTo(address, w);
+    if (isCold(m, w)) return sink.cold(at, database);
     if (sink.isLarge(at)) {
       const pin = store.large.pinForSnapshot(shard);
       // With all pins in use even a large value is written under the lock.

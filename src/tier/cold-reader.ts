@@ -176,8 +176,28 @@ export class SegmentReader implements ColdReader {
     } catch (thrown) {
       fault = failureText(thrown);
     }
-    if (fault !== "") throw this.failed(place, fault);
+    if (fault !== "") throw this.failed(fileOf(place), offsetOf(place), fault);
     return image;
+  }
+
+  readRange(
+    file: number,
+    offset: number,
+    into: Buffer,
+    bytes: number,
+    done: (failure: string, bytes: number) => void,
+  ): void {
+    let segment: OpenSegment;
+    try {
+      segment = this.segments.open(file);
+    } catch (thrown) {
+      return done(failureText(thrown), 0);
+    }
+    this.reads++;
+    this.segments.files.readLater(segment.descriptor, into, bytes, offset * ENTRY_UNIT_BYTES, (failure, count) => {
+      this.segments.release(segment);
+      done(failure === null ? "" : failure.message, count);
+    });
   }
 
   private faultOf(place: number, { m, b }: ColdImage, count: number): string {
@@ -187,9 +207,9 @@ export class SegmentReader implements ColdReader {
     return entry.fault(fileOf(place), offsetOf(place), count);
   }
 
-  private failed(place: number, fault: string): ColdFailure {
+  failed(file: number, offset: number, fault: string): ColdFailure {
     this.failures++;
-    const text = `segment ${segmentName(fileOf(place))} cannot be read at offset ${offsetOf(place) * ENTRY_UNIT_BYTES}: ${fault}`;
+    const text = `segment ${segmentName(file)} cannot be read at offset ${offset * ENTRY_UNIT_BYTES}: ${fault}`;
     this.onFailure(text);
     return new ColdFailure(`IOERR ${text}`);
   }
@@ -199,7 +219,7 @@ export class SegmentReader implements ColdReader {
   private use(fetch: Fetch): ColdImage {
     if (fetch.failure !== "") {
       this.drop(fetch);
-      throw this.failed(fetch.place, fetch.failure);
+      throw this.failed(fileOf(fetch.place), offsetOf(fetch.place), fetch.failure);
     }
     fetch.isUsed = true;
     this.fetches.delete(fetch.place);

@@ -239,7 +239,7 @@ export class SegmentWriter {
 
   // ---- files ----
 
-  /** Closes the files of this worker that are complete, and unlinks those that nothing refers to. */
+  /** Closes the files of this worker that are complete, and unlinks those that nothing refers to, and no save reads. */
   unlinkDead(): void {
     const { files } = this.store.cold;
     for (const file of this.own.values()) {
@@ -248,7 +248,7 @@ export class SegmentWriter {
         this.segments.files.close(file.descriptor);
         file.descriptor = null;
       }
-      if (files.liveRecords(file.number) > 0) continue;
+      if (files.isNeeded(file.number)) continue;
       this.segments.unlink(file.number);
       this.own.delete(file.number);
       files.close(file.number);

@@ -242,8 +242,8 @@ export function parseTopArguments(argv: readonly string[], secret: string): TopA
   };
 }
 
-/** A number between two others; null = not given. */
-function within(given: Given, name: string, least: number, most: number, isWhole: boolean): number | null {
+/** A number between two others; null = not given. Throws UsageError. */
+export function within(given: Given, name: string, least: number, most: number, isWhole: boolean): number | null {
   if (!given.has(name)) return null;
   const text = given.text(name);
   const value = Number(text);
@@ -262,7 +262,7 @@ export function parseCompletionArguments(argv: readonly string[]): Shell {
 }
 
 /** The options that a command line has, and its operands. */
-interface Given {
+export interface Given {
   readonly operands: readonly string[];
   has(name: string): boolean;
   /** The value of an option; `otherwise` where it is not given. */
@@ -270,7 +270,8 @@ interface Given {
   list(name: string): string[];
 }
 
-function parse(argv: readonly string[], options: readonly OptionSpec[], allowPositionals: boolean): Given {
+/** Parses options and operands. Throws UsageError. */
+export function parse(argv: readonly string[], options: readonly OptionSpec[], allowPositionals: boolean): Given {
   try {
     const { values, positionals } = parseArgs({
       args: [...argv],

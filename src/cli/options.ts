@@ -93,6 +93,7 @@ export const SUBCOMMANDS = [
   "check-rdb",
   "rdb",
   "top",
+  "migrate",
   "completion",
 ] as const;
 export type Subcommand = (typeof SUBCOMMANDS)[number];
@@ -118,6 +119,51 @@ const TOP_OPTIONS: readonly OptionSpec[] = [
   option("sni", "name of the server in its certificate", { value: "NAME" }),
   option("insecure", "take any certificate"),
   option("help", "print this, and end"),
+];
+
+export const MIGRATION_STEPS = ["check", "replicate", "compare", "switch"] as const;
+export type MigrationStep = (typeof MIGRATION_STEPS)[number];
+
+const MIGRATE_OPTIONS: readonly OptionSpec[] = [
+  option("to", "the server to move to (127.0.0.1:6379)", { value: "ADDRESS" }),
+  option("only", "one step alone; several are run in the order check, replicate, compare, switch", {
+    value: "STEP",
+    completion: MIGRATION_STEPS,
+    isRepeatable: true,
+  }),
+  option("switch", "make the target the primary at the end"),
+  option("keep-source-as-replica", "then make the source a replica of the target: the way back"),
+  option("on-switch", "run by sh while writes are paused: what points clients at the target", { value: "COMMAND" }),
+  option("back", "the way back: from the server of --to to FROM"),
+  option("abort", "undo what a run that was killed has left: the pause, the refusal of writes, the replication"),
+  option("replace", "the target may have keys; they are lost"),
+  option("accept", "go on although this check found an error; --accept commands", {
+    value: "CHECK",
+    isRepeatable: true,
+  }),
+  option("keys", "how many keys are compared: a number, or all (10000)", { value: "N", completion: ["all"] }),
+  option("slots", "compare only keys of these hash slots, 0 to 16383: a part of all keys", { value: "FIRST-LAST" }),
+  option("differences", "keys that differ to print (20)", { value: "N" }),
+  option("ttl-tolerance", "how far deadlines may be apart (2)", { value: "SECONDS" }),
+  option("max-lag", "bytes of the stream by which the target may be behind (65536)", { value: "BYTES" }),
+  option("timeout", "how long a step may be without progress (60)", { value: "SECONDS" }),
+  option("pause", "how long writes may be paused at the switch (10)", { value: "SECONDS" }),
+  option("from-address", "HOST:PORT of FROM, as the other server reaches it", { value: "ADDRESS" }),
+  option("to-address", "HOST:PORT of --to, as the other server reaches it", { value: "ADDRESS" }),
+  option("from-password-file", "file with the password of FROM; or MIGRATE_FROM_PASSWORD", {
+    value: "FILE",
+    completion: "file",
+  }),
+  option("to-password-file", "file with the password of --to; or MIGRATE_TO_PASSWORD", {
+    value: "FILE",
+    completion: "file",
+  }),
+  option("cacert", "certificate of the authority, for rediss://", { value: "FILE", completion: "file" }),
+  option("cert", "certificate of this client", { value: "FILE", completion: "file" }),
+  option("key", "its key", { value: "FILE", completion: "file" }),
+  option("insecure", "take any certificate"),
+  option("json", "print one JSON object at the end instead of lines"),
+  HELP_OPTION,
 ];
 
 const COMMANDS: Readonly<Record<Subcommand, CommandSpec>> = {
@@ -205,6 +251,13 @@ const COMMANDS: Readonly<Record<Subcommand, CommandSpec>> = {
     doc: "rates, latency, memory, commands, hot keys, clients and replicas of a server, Ferrite or Redis; where the output is no terminal, one block of text, or one every SECONDS",
     options: TOP_OPTIONS,
   },
+  migrate: {
+    ...NO_SUBCOMMAND,
+    name: "migrate",
+    operands: "FROM",
+    doc: "move the data of a running Redis or Valkey to Ferrite, or back: check what it uses, replicate, compare, and with --switch change the roles. FROM and ADDRESS are HOST:PORT or redis://USER:PASSWORD@HOST:PORT; rediss:// is TLS. Exit code 0: done; 1: an error, a difference, or interrupted; 2: an invalid command line",
+    options: MIGRATE_OPTIONS,
+  },
   completion: {
     ...NO_SUBCOMMAND,
     name: "completion",
@@ -252,6 +305,7 @@ export const ENVIRONMENT: readonly HelpItem[] = [
   { term: "FERRITE_<SECTION>_<KEY>", doc: "any key: FERRITE_SERVER_PORT (short: FERRITE_PORT)" },
   { term: "FERRITE_CONFIG", doc: "as --config" },
   { term: "FERRITE_LOG", doc: "log filter: ferrite::storage=trace,ferrite=info" },
+  { term: "MIGRATE_FROM_PASSWORD", doc: "password of FROM for `migrate`; MIGRATE_TO_PASSWORD: that of --to" },
   { term: "REDISCLI_AUTH", doc: "password of `top` and `diagnostics`; NO_COLOR: `top` without colours" },
 ];
 
@@ -294,15 +348,20 @@ export function commandHelp(name: Subcommand): string {
   ].join("\n");
 }
 
+/** With more options than this a usage line says that there are some. */
+const USAGE_OPTIONS_MAX = 16;
+
 /** "ferrite check-aof [--fix] [--yes] FILE" */
 export function usageOf({ name, operands, options, hasServerOptions }: CommandSpec): string {
-  const shown = options
-    .filter((each) => each.name !== "help")
-    .map(({ name: long, short, value }) => {
-      const word = short !== "" && value !== "" ? `-${short}` : `--${long}`;
-      const text = `${word}${value === "" ? "" : ` ${value}`}`;
-      return long === "to" ? text : `[${text}]`;
-    });
+  const own = options.filter((each) => each.name !== "help");
+  const shown =
+    own.length > USAGE_OPTIONS_MAX
+      ? ["[options]"]
+      : own.map(({ name: long, short, value }) => {
+          const word = short !== "" && value !== "" ? `-${short}` : `--${long}`;
+          const text = `${word}${value === "" ? "" : ` ${value}`}`;
+          return name === "rdb" && long === "to" ? text : `[${text}]`;
+        });
   if (hasServerOptions) shown.push("[options]");
   return ["ferrite", name, ...(name === "rdb" ? [operands, ...shown] : [...shown, operands])]
     .filter((word) => word !== "")

@@ -381,6 +381,8 @@ export interface ServerServices {
    * called when no worker runs such a command any more.
    */
   pauseClients?(mode: Pause, untilMs: number, done: () => void): void;
+  /** Hands the role of the primary over, or takes it. `failure`: the error to reply, "" = it is begun or done. */
+  handOver?(ask: HandOverAsk, done: (failure: string) => void): void;
   /** Ends the pause in every worker. */
   unpauseClients?(done: () => void): void;
   /**
@@ -406,6 +408,20 @@ export interface ServerServices {
   /** Asks the main thread for another memory region. */
   wantRegion(): void;
 }
+
+/** What FAILOVER asks for, and a primary that hands its role over by PSYNC. */
+export type HandOverAsk =
+  /** `host` "" = to any replica. `timeoutMs` 0 = without a limit. `isForced`: when the time is over, the role goes all the same. */
+  | {
+      readonly kind: "begin";
+      readonly host: string;
+      readonly port: number;
+      readonly timeoutMs: number;
+      readonly isForced: boolean;
+    }
+  | { readonly kind: "abort" }
+  /** This server is to be the primary, if its history is `replId`. `by`: the client that asks for it, for the log. */
+  | { readonly kind: "take"; readonly replId: string; readonly by: string };
 
 /** A snapshot of the heap, or samples of the next `ms`. */
 export type ProfileRequest = { readonly kind: "heap" } | { readonly kind: "cpu"; readonly ms: number };

@@ -1,7 +1,7 @@
 /**
  * Handshake of a replica with its primary: from the connection to the answer to PSYNC. Bytes in, bytes out; no socket.
  *
- *   PING ─► AUTH ─► REPLCONF listening-port, ip-address, capa ─► PSYNC id offset ─► FULLRESYNC │ CONTINUE
+ *   PING ─► AUTH ─► REPLCONF listening-port, ip-address, capa ─► PSYNC id offset [FAILOVER] ─► FULLRESYNC │ CONTINUE
  *
  * One command is sent, and its answer awaited, before the next. Every server since Redis 4 speaks this. An error to REPLCONF
  * is noted and passed over, because a primary may know less than we ask for. An error to AUTH ends the handshake.
@@ -22,6 +22,8 @@ export interface ReplicaOffer {
   /** The id of the history that the replica has, and the offset of the first byte that it lacks. "?" and -1: it has none. */
   readonly replId: string;
   readonly offset: number;
+  /** The other server is a replica, and is to take this one's place as the primary. */
+  readonly handsOver: boolean;
 }
 
 /** How a handshake has ended. */
@@ -54,6 +56,10 @@ export class Handshake {
   readonly warnings: string[] = [];
   private readonly steps: readonly Step[];
   private step = 0;
+  /** PSYNC was sent: the end is the primary's answer to it. */
+  get hasAskedSync(): boolean {
+    return this.step === this.steps.length - 1;
+  }
   private line = "";
 
   constructor(
@@ -96,7 +102,7 @@ export class Handshake {
   }
 
   private stepsOf(offer: ReplicaOffer): Step[] {
-    const { user, password, listeningPort, announcedAddress, replId, offset } = offer;
+    const { user, password, listeningPort, announcedAddress, replId, offset, handsOver } = offer;
     const steps: Step[] = [{ request: ["PING"], answer: takePong }];
     if (password !== "") {
       const request = user === "" ? ["AUTH", password] : ["AUTH", user, password];
@@ -105,7 +111,8 @@ export class Handshake {
     steps.push(this.optional(["REPLCONF", "listening-port", String(listeningPort)]));
     if (announcedAddress !== "") steps.push(this.optional(["REPLCONF", "ip-address", announcedAddress]));
     steps.push(this.optional(["REPLCONF", "capa", "eof", "capa", "psync2"]));
-    steps.push({ request: ["PSYNC", replId, String(offset)], answer: takeSync });
+    const request = ["PSYNC", replId, String(offset), ...(handsOver ? ["FAILOVER"] : [])];
+    steps.push({ request, answer: takeSync });
     return steps;
   }
 

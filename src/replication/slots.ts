@@ -148,6 +148,13 @@ export class ReplicaSlots {
     return this.c[this.at(slot) + PORT]!;
   }
 
+  /** The slots of replicas, without clients that only want a snapshot. */
+  all(): number[] {
+    const taken: number[] = [];
+    for (let slot = 0; slot < REPLICAS; slot++)
+      if (this.phase(slot) !== Phase.Free && !this.isSnapshotAlone(slot)) taken.push(slot);
+    return taken;
+  }
   countOnline(): number {
     let count = 0;
     for (let slot = 0; slot < REPLICAS; slot++) if (this.phase(slot) === Phase.Online) count++;

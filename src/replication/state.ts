@@ -17,6 +17,11 @@ import { LINK_AT, LOCK_AT, STATE_AT } from "./words.ts";
 export const Role = { Primary: 0, Replica: 1 } as const;
 export type Role = (typeof Role)[keyof typeof Role];
 
+/** How far a FAILOVER is (failover-control.ts). The names are those of INFO. */
+export const Failover = { None: 0, WaitingForSync: 1, InProgress: 2 } as const;
+export type Failover = (typeof Failover)[keyof typeof Failover];
+export const FAILOVER_NAMES = ["no-failover", "waiting-for-sync", "failover-in-progress"] as const;
+
 export const ID_BYTES = 40;
 /** The second id while there is none. */
 export const NO_ID = "0".repeat(ID_BYTES);
@@ -35,6 +40,7 @@ const SYNC_FULL = 8;
 const SYNC_OK = 10;
 const SYNC_REFUSED = 12;
 const STREAM_DATABASE = 14;
+const FAILOVER = 15;
 const ID_AT = 32;
 const ID2_AT = 48;
 
@@ -197,6 +203,14 @@ export class ReplicationState {
   private setRole(role: Role): void {
     Atomics.store(this.c, this.at + ROLE, role);
     Atomics.add(this.c, this.at + ROLE_EPOCH, 1);
+  }
+
+  /** The main thread alone sets it. While it is not None, clients' writes are suspended and nothing is pinged. */
+  get failover(): Failover {
+    return Atomics.load(this.c, this.at + FAILOVER) as Failover;
+  }
+  set failover(state: Failover) {
+    Atomics.store(this.c, this.at + FAILOVER, state);
   }
 
   // ---- replicas ----

@@ -532,10 +532,12 @@ export class Client implements OutputOwner, Receiver {
     reply.target = this.output;
     this.isReplying = true;
     const { errors } = reply;
-    if (session.replies !== Replies.On) reply.target = NOWHERE;
+    const isMuted = session.replies !== Replies.On;
+    if (isMuted) reply.target = NOWHERE;
     write(reply);
     const outcome = session.sequence?.proceed(session, reply);
-    if (session.replies !== Replies.On) {
+    // The reply to PSYNC is the last one of a connection that is a replica's from then on.
+    if (isMuted || (session.replies !== Replies.On && !session.isReplica)) {
       reply.target = this.output;
       reply.at = 0;
       if (session.replies === Replies.Skipping) session.replies = Replies.On;

@@ -13,6 +13,7 @@ import type { StatisticsAnswer, StatisticsAsk } from "../dispatch/command-statis
 import type {
   ClientFilter,
   ClientLine,
+  HandOverAsk,
   Pause,
   ProfileFile,
   ProfileRequest,
@@ -56,6 +57,7 @@ export type Ask =
   | { kind: "rewriteConfig"; users: Readonly<Record<string, string>> | null }
   | { kind: "rewriteAof" }
   | LoadAsk
+  | { kind: "handOver"; ask: HandOverAsk }
   | { kind: "evict" }
   /** Whether the worker `receiver` has monitoring connections. */
   | { kind: "monitor"; receiver: number; receives: boolean }
@@ -77,6 +79,7 @@ export type Answer =
   | { kind: "rewritten"; failure: string }
   | { kind: "rewriting"; failure: string }
   | { kind: "reloaded"; failure: string }
+  | { kind: "handedOver"; failure: string }
   | { kind: "evicted"; isMore: boolean }
   | { kind: "hotKeys"; answer: HotKeysAnswer }
   | { kind: "statistics"; answer: StatisticsAnswer }
@@ -124,8 +127,10 @@ export type ToWorker =
   /** The role has changed. The worker answers "roleNoted", when it acts accordingly. */
   | { kind: "role"; epoch: number }
   /** To the worker with the link: the server follows that primary, or none ("unfollowed" is its answer). */
-  | { kind: "follow"; host: string; port: number; epoch: number; hasHistory: boolean }
+  | { kind: "follow"; host: string; port: number; epoch: number; hasHistory: boolean; handsOver: boolean }
   | { kind: "unfollow"; epoch: number }
+  /** FAILOVER begins or has ended: clients' writes are suspended meanwhile. The worker answers "failoverNoted" to a begin. */
+  | { kind: "failover"; isBegun: boolean }
   /** The file of a full synchronization is loaded, or could not be. */
   | { kind: "syncLoaded"; isDone: boolean }
   /** Loads an append-only file; the worker answers "loaded". */
@@ -163,6 +168,9 @@ export type ToMain =
   | { kind: "idle" }
   | { kind: "roleNoted"; epoch: number }
   | { kind: "unfollowed"; epoch: number }
+  | { kind: "failoverNoted" }
+  /** The target of FAILOVER has answered. `refusal`: "" = it is the primary now, and this server its replica. */
+  | { kind: "failoverAnswered"; epoch: number; refusal: string }
   /** The file of a full synchronization is there, and good: it is to replace the data. */
   | { kind: "synced"; file: SyncedFile }
   | { kind: "emptied" }

@@ -18,7 +18,7 @@ import { type Control, STREAM_MARK_AT } from "../memory/control.ts";
 import type { Reply } from "../protocol/reply.ts";
 import { ReplicaPeer, type SyncRequest } from "../replication/peer.ts";
 import { Phase, ReplicaSlots } from "../replication/slots.ts";
-import type { ReplicationState } from "../replication/state.ts";
+import { Failover, type ReplicationState } from "../replication/state.ts";
 import { Cell, type Cells } from "./cells.ts";
 import type { Client } from "./client.ts";
 import type { ToMain, ToWorker } from "./messages.ts";
@@ -90,7 +90,7 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
     const { state, around } = this;
     if (this.wantsAcknowledgement) {
       this.wantsAcknowledgement = false;
-      if (state.replicas > 0) state.stream.appendOwn(GETACK);
+      if (state.replicas > 0 && state.failover === Failover.None) state.stream.appendOwn(GETACK);
     }
     Atomics.store(this.marks, this.markAt(around.worker), 0); // FEED-1
     if (state.dropEpoch !== this.seenDrop) this.dropAll();
@@ -149,7 +149,8 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
   private keepStream(now: number): void {
     const { state, around } = this;
     state.stream.trim(this.slots.lowestSent());
-    if (state.isReplica) return;
+    // Its target would never catch up.
+    if (state.isReplica || state.failover !== Failover.None) return;
     if (state.replicas > 0) {
       this.aloneSinceMs = -1;
       if (now - this.pingedMs < around.config.number("replication.repl_ping_period") * SECOND_MS) return;
@@ -171,6 +172,8 @@ export class PrimaryFeed implements ReplicaService, ReplicaHost {
 
   attach(session: Session, request: SyncRequest, reply: Reply): void {
     const { state, around } = this;
+    // A replica that comes after the role has changed is not one of those whose connections end for it.
+    if (state.dropEpoch !== this.seenDrop) this.dropAll();
     const client = around.client(session.id);
     if (client === undefined) return;
     const slot = this.slots.claim(around.worker, session.id, around.clock.wallMs());

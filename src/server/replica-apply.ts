@@ -49,6 +49,8 @@ export class ReplicaApply {
   private isBusy = false;
   /** The unit under way is not in our stream yet. */
   private isOwed = false;
+  /** The primary has asked for the offset since the last slice. */
+  private wasAsked = false;
   private readonly append = (): void => this.appendUnit();
 
   constructor(
@@ -162,6 +164,9 @@ export class ReplicaApply {
       this.leave();
     }
     if (this.isThrottled && units.waitingBytes < RESUME_BYTES) this.throttle(false);
+    if (!this.wasAsked || this.isBusy || !this.isRunning) return;
+    this.wasAsked = false;
+    this.host.acknowledge();
   }
 
   /** False also when the client was killed, and will be gone at the end of the turn. */
@@ -187,7 +192,11 @@ export class ReplicaApply {
   /** Applies the unit that was found. */
   private apply(client: Client): void {
     const { units } = this;
-    if (units.kind === UnitKind.GetAck) this.host.acknowledge();
+    if (units.kind === UnitKind.GetAck) {
+      // As Redis: with the offset before the question. A primary that hands over waits for the one behind it.
+      this.host.acknowledge();
+      this.wasAsked = true;
+    }
     this.isOwed = true;
     if (units.kind !== UnitKind.Command && units.kind !== UnitKind.Transaction) return this.appendUnit();
     this.isBusy = true;

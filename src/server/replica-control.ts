@@ -10,7 +10,7 @@
  */
 import type { Config } from "../base/config/config.ts";
 import type { Logger } from "../base/log.ts";
-import type { ReplicationState } from "../replication/state.ts";
+import { Failover, type ReplicationState } from "../replication/state.ts";
 import type { AofControl } from "./aof-control.ts";
 import type { ToMain, ToWorker } from "./messages.ts";
 import type { RdbLoadRequest } from "./rdb-load.ts";
@@ -23,6 +23,8 @@ export interface ReplicaControlHost {
   readonly workers: number;
   send(worker: number, message: ToWorker): void;
   loadRdb(request: RdbLoadRequest): Promise<unknown>;
+  /** The server is a primary again. */
+  promoted(): void;
 }
 
 export class ReplicaControl {
@@ -49,6 +51,11 @@ export class ReplicaControl {
     if (this.isWanted) state.becomeReplica();
     config.onChange("replication.primary_host", () => this.followConfig());
     config.onChange("replication.primary_port", () => this.followConfig());
+  }
+
+  /** An answer of the link counts while its target is this one. */
+  isPresent(epoch: number): boolean {
+    return epoch === this.epoch;
   }
 
   private get isWanted(): boolean {
@@ -109,12 +116,14 @@ export class ReplicaControl {
     const { host, port, epoch, hasHistory } = this;
     this.state.follow();
     this.hasHistory = false;
-    this.server.send(LINK_WORKER, { kind: "follow", host, port, epoch, hasHistory });
+    const handsOver = this.state.failover === Failover.InProgress;
+    this.server.send(LINK_WORKER, { kind: "follow", host, port, epoch, hasHistory, handsOver });
   }
 
   private promote(): void {
     this.state.promote();
     this.log.info(`MASTER MODE enabled: ${this.state.id}, second id valid up to ${this.state.secondOffset}`);
+    this.server.promoted();
   }
 
   /** Replaces the data by that of the file, which was checked. */

@@ -60,6 +60,8 @@ export interface LinkHost {
   connect(host: string, port: number, events: LinkEvents): void;
   /** The main thread replaces the data by the file's, and calls `loaded`. */
   load(file: SyncedFile): void;
+  /** The target of a failover has answered. `refusal`: "" = it is the primary now. */
+  handedOver(epoch: number, refusal: string): void;
   /** The stream's client for CLIENT LIST. Returns its id. */
   beginStream(address: string): void;
   later(work: () => void): void;
@@ -68,6 +70,8 @@ export interface LinkHost {
 export class ReplicaLink {
   private target: { host: string; port: number; epoch: number } | null = null;
   private hasHistory = false;
+  /** The target is to take this server's place, and has not answered yet. */
+  private handsOver = false;
   private socket: LinkSocket | null = null;
   /** Events of older connections are not heard. */
   private connection = 0;
@@ -90,10 +94,14 @@ export class ReplicaLink {
 
   // ---- what the main thread says ----
 
-  /** The server follows that primary. `hasHistory`: its data may be a part of the primary's history. */
-  follow(host: string, port: number, epoch: number, hasHistory: boolean): void {
+  /**
+   * The server follows that primary. `hasHistory`: its data may be a part of the primary's history. `handsOver`: the other
+   * server is a replica still, and is asked to be the primary.
+   */
+  follow(host: string, port: number, epoch: number, hasHistory: boolean, handsOver: boolean): void {
     this.hasHistory ||= hasHistory;
     this.drop();
+    this.handsOver = handsOver;
     this.facts.state = LinkState.Connect;
     this.target = { host, port, epoch };
     this.facts.set("lostMs", 0);
@@ -175,6 +183,7 @@ export class ReplicaLink {
         announcedAddress: config.text("replication.replica_announce_ip"),
         replId: this.hasHistory ? state.id : "?",
         offset: this.hasHistory ? state.offset + 1 : -1,
+        handsOver: this.handsOver,
       },
       (bytes) => this.send(bytes),
     );
@@ -204,6 +213,7 @@ export class ReplicaLink {
       const { end, warnings } = this.handshake;
       if (end === null) return;
       for (const warning of warnings) this.host.log.info(`not critical: the primary does not know ${warning}`);
+      if (this.handshake.hasAskedSync) this.toldHandOver(end);
       this.handshake = null;
       if (!this.shookHands(end)) return;
     }
@@ -213,6 +223,14 @@ export class ReplicaLink {
       rest = rest.subarray(taken);
     }
     if (rest.length > 0) this.apply.push(rest);
+  }
+
+  /** The target of a failover has answered PSYNC. A connection that failed before is made again, until somebody aborts. */
+  private toldHandOver(end: HandshakeEnd): void {
+    if (!this.handsOver) return;
+    this.handsOver = false;
+    const isRefused = end.kind === "later" || end.kind === "failed";
+    this.host.handedOver(this.target!.epoch, isRefused ? end.reason : "");
   }
 
   /** Returns false when the connection has ended. */

@@ -22,7 +22,7 @@ import { readLinkTls, TlsRefused } from "./tls-files.ts";
 export interface ReplicaPartHost {
   readonly config: Config;
   readonly clients: Map<number, Client>;
-  readonly services: Pick<Services, "countClients" | "endBlocks">;
+  readonly services: Pick<Services, "countClients" | "endBlocks" | "pause">;
   readonly post: (message: ToMain) => void;
   guard(work: () => void): void;
   nextId(): number;
@@ -68,6 +68,7 @@ export class ReplicaPart {
       databases: config.number("server.databases"),
       connect: (address, port, events) => this.connect(address, port, events),
       load: (file) => post({ kind: "synced", file }),
+      handedOver: (epoch, refusal) => post({ kind: "failoverAnswered", epoch, refusal }),
       beginStream: (address) => this.beginStream(address),
       later,
     });
@@ -85,10 +86,14 @@ export class ReplicaPart {
         host.post({ kind: "roleNoted", epoch: message.epoch });
         return true;
       case "follow":
-        host.guard(() => link.follow(message.host, message.port, message.epoch, message.hasHistory));
+        host.guard(() => this.follow(message));
         return true;
       case "unfollow":
         host.guard(() => link.unfollow(() => host.post({ kind: "unfollowed", epoch: message.epoch })));
+        return true;
+      case "failover":
+        host.guard(() => host.services.pause.failOver(message.isBegun));
+        if (message.isBegun) host.post({ kind: "failoverNoted" });
         return true;
       case "syncLoaded":
         host.guard(() => link.loaded(message.isDone));
@@ -96,6 +101,10 @@ export class ReplicaPart {
       default:
         return false;
     }
+  }
+
+  private follow({ host, port, epoch, hasHistory, handsOver }: Extract<ToWorker, { kind: "follow" }>): void {
+    this.link.follow(host, port, epoch, hasHistory, handsOver);
   }
 
   /** The server ends: nothing more is applied. */

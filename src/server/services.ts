@@ -7,17 +7,18 @@ import { realFiles } from "../base/files.ts";
 import type { Config, ConfigChange } from "../base/config/config.ts";
 import { systemClock } from "../base/clock.ts";
 import { COMMIT, VERSION } from "../base/version.ts";
-import {
-  type Certificates,
-  type ClientLine,
-  type ClientFilter,
+import type {
+  Certificates,
+  ClientLine,
+  ClientFilter,
+  HandOverAsk,
   Pause,
-  type ProcessUse,
-  type ProfileFile,
-  type ProfileRequest,
-  type ServerServices,
-  type ServerTotals,
-  type WorkerFigures,
+  ProcessUse,
+  ProfileFile,
+  ProfileRequest,
+  ServerServices,
+  ServerTotals,
+  WorkerFigures,
 } from "../dispatch/services.ts";
 import type { PrefixChange } from "../dispatch/broadcasts.ts";
 import { HotKeys, type HotKeysAnswer, type HotKeysAsk } from "../dispatch/hot-keys.ts";
@@ -32,6 +33,7 @@ import type { Reply } from "../protocol/reply.ts";
 import type { RdbPersistence } from "../persistence/rdb-persistence.ts";
 import { Cell, Cells, deniedTotals } from "./cells.ts";
 import type { Client } from "./client.ts";
+import { ClientPause } from "./client-pause.ts";
 import { clientLine, isLoopbackAddress, isUnixAddress, matchesFilter, monitorAddress } from "./client-line.ts";
 import { ClientEviction, Eviction } from "./client-eviction.ts";
 import type { Collector } from "./collector.ts";
@@ -107,9 +109,8 @@ export class Services implements ServerServices {
   private isEvictionAsked = false;
   /** By session. */
   private readonly blocked = new Map<number, Blocked>();
-  /** End of CLIENT PAUSE, wall ms. Every worker ends the pause itself. */
-  private pausedUntilMs = 0;
-  private pauseTimer: Timer | null = null;
+  /** CLIENT PAUSE and FAILOVER at this worker. */
+  pause!: ClientPause;
   private activeExpire = true;
   private readonly maxClientsPossible: number;
   private use: ProcessUse = {
@@ -160,6 +161,7 @@ export class Services implements ServerServices {
   attach(engine: Engine, tellOfEviction: (client: Client) => void): void {
     this.engine = engine;
     this.outside = new OutsideMemory(engine.store.pool);
+    this.pause = new ClientPause(engine, () => this.applyExpiryMode());
     const changes = new UserChanges(engine, this.clients, this, this);
     this.users = new UserRequests(changes, this.config, realFiles, (ask, done) =>
       this.ask({ kind: "users", ask }, done),
@@ -480,6 +482,10 @@ export class Services implements ServerServices {
     );
   }
 
+  handOver(ask: HandOverAsk, done: (failure: string) => void): void {
+    this.ask({ kind: "handOver", ask }, ([answer]) => done(answer?.kind === "handedOver" ? answer.failure : ""));
+  }
+
   writeProfiles(request: ProfileRequest, done: (files: ProfileFile[]) => void): void {
     this.ask({ kind: "profile", request }, (answers) => {
       done(answers.flatMap((answer) => (answer.kind === "profile" ? [answer.file] : [])));
@@ -505,34 +511,6 @@ export class Services implements ServerServices {
   }
   unpauseClients(done: () => void): void {
     this.ask({ kind: "unpause" }, done);
-  }
-
-  /** Begins or extends the pause of this worker. Called between two turns, when no command is running. */
-  private pause(mode: Pause, untilMs: number): void {
-    const { dispatcher } = this.engine;
-    if (mode > dispatcher.paused) dispatcher.paused = mode;
-    this.pausedUntilMs = Math.max(this.pausedUntilMs, untilMs);
-    this.applyExpiryMode();
-    this.awaitPauseEnd();
-  }
-
-  private awaitPauseEnd(): void {
-    if (this.pauseTimer !== null) clearTimeout(this.pauseTimer);
-    const left = this.pausedUntilMs - this.engine.clock.wallMs();
-    if (left <= 0) return this.unpause();
-    this.pauseTimer = setTimeout(() => this.awaitPauseEnd(), Math.min(left, TIMER_MS_MAX));
-  }
-
-  private unpause(): void {
-    if (this.pauseTimer !== null) clearTimeout(this.pauseTimer);
-    this.pauseTimer = null;
-    this.pausedUntilMs = 0;
-    const { dispatcher, paused } = this.engine;
-    dispatcher.paused = Pause.None;
-    this.applyExpiryMode();
-    const clients = [...paused];
-    paused.clear();
-    for (const client of clients) client.endPause();
   }
 
   private applyExpiryMode(): void {
@@ -644,10 +622,10 @@ export class Services implements ServerServices {
         this.applyExpiryMode();
         return { kind: "done" };
       case "pause":
-        this.pause(ask.mode, ask.untilMs);
+        this.pause.begin(ask.mode, ask.untilMs);
         return { kind: "done" };
       case "unpause":
-        this.unpause();
+        this.pause.end();
         return { kind: "done" };
       case "unblock":
         return { kind: "unblocked", found: this.unblockClient(ask.client, ask.withError ? ErrorText.unblocked : "") };
@@ -672,6 +650,7 @@ export class Services implements ServerServices {
       case "rewriteAof":
       case "loadAof":
       case "reloadRdb":
+      case "handOver":
       case "rewriteConfig": // never arrives here: the main thread answers it, and the worker a profile
       case "profile":
         return { kind: "done" };

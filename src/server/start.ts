@@ -6,7 +6,7 @@
  * fails although the workers share the port) → memory → workers attach → workers listen.
  */
 import { resolve } from "node:path";
-import { type Config, FROM_RUNTIME } from "../base/config/config.ts";
+import { type Config, type ConfigChange, FROM_RUNTIME } from "../base/config/config.ts";
 import { errorMessage, loadFailed, outOfMemory, StartupError } from "../base/errors.ts";
 import { tryRewriteConfig } from "../base/config/rewrite.ts";
 import { FileFailure, realFiles } from "../base/files.ts";
@@ -35,6 +35,8 @@ import { SnapshotControl } from "./snapshot-control.ts";
 import type { RdbLoadRequest, RdbLoadResult } from "./rdb-load.ts";
 import { reloadRdb } from "./reload.ts";
 import { LogControl } from "./log-control.ts";
+import { FailoverControl } from "./failover-control.ts";
+import { ReplicaSlots } from "../replication/slots.ts";
 import { ReplicaControl } from "./replica-control.ts";
 import { makeMailboxes } from "./mailbox.ts";
 import { ReplicationState } from "../replication/state.ts";
@@ -224,10 +226,18 @@ class Supervisor {
     const ofReplicas = logs.target("replication");
     this.primary = new PrimaryControl(config, ofReplicas, memory.control, this.replication, this.snapshots, host);
     this.mailPorts = connectAll(facts.workers);
-    this.replica = new ReplicaControl(config, ofReplicas, this.replication, this.aof, host);
+    const promoted = () => this.failover.promoted();
+    this.replica = new ReplicaControl(config, ofReplicas, this.replication, this.aof, { ...host, promoted });
+    const slots = new ReplicaSlots(memory.control);
+    this.failover = new FailoverControl(config, ofReplicas, systemClock, this.replication, slots, {
+      ...host,
+      changeConfig: (changes) => this.changeConfig(changes),
+      isPresent: (epoch) => this.replica.isPresent(epoch),
+    });
   }
   private readonly logControl: LogControl;
   private readonly replica: ReplicaControl;
+  private readonly failover: FailoverControl;
   private readonly manager: ServiceManager;
   private readonly tls: TlsControl;
   private readonly metrics: MetricsControl;
@@ -420,7 +430,7 @@ class Supervisor {
 
   private receive(message: ToMain): void {
     if (this.aof.receive(message) || this.saves.receive(message)) return;
-    if (this.primary.receive(message) || this.replica.receive(message)) return;
+    if (this.primary.receive(message) || this.replica.receive(message) || this.failover.receive(message)) return;
     if (message.kind === "loadedRdb") this.rdbResults.push(message.result);
     if (this.waiting !== null && message.kind === this.waiting.kind && --this.waiting.left === 0)
       this.waiting.resolve();
@@ -479,6 +489,12 @@ class Supervisor {
       });
       return;
     }
+    if (message.ask.kind === "handOver") {
+      void this.failover.ask(message.ask.ask).then((failure) => {
+        this.send(message.worker, { kind: "answers", id: message.id, answers: [{ kind: "handedOver", failure }] });
+      });
+      return;
+    }
     if (message.ask.kind === "rewriteConfig") {
       const answers: Answer[] = [{ kind: "rewritten", failure: this.rewriteConfig(message.ask.users) }];
       this.send(message.worker, { kind: "answers", id: message.id, answers });
@@ -507,6 +523,13 @@ class Supervisor {
       replace: (replacement) => this.aof.replaceData(replacement),
       load: (request) => this.loadRdb(request),
     });
+  }
+
+  /** Changes the configuration in all threads, for the main thread itself: no answers are awaited. */
+  private changeConfig(changes: readonly ConfigChange[]): void {
+    this.config.apply(changes);
+    for (let worker = 0; worker < this.facts.workers; worker++)
+      this.send(worker, { kind: "ask", id: 0, from: 0, ask: { kind: "config", changes } });
   }
 
   private noteUserChange(change: UserChange): void {

@@ -14,6 +14,7 @@ const OFFER: ReplicaOffer = {
   announcedAddress: "",
   replId: "?",
   offset: -1,
+  handsOver: false,
 };
 
 /** Runs a handshake against fixed answers. Returns its requests as words, its end, and the bytes that it left. */
@@ -35,7 +36,7 @@ function shake(offer: Partial<ReplicaOffer>, answers: readonly string[], inBytes
     if (inBytes) for (const byte of bytes) left += 1 - handshake.receive(Buffer.of(byte));
     else left += bytes.length - handshake.receive(bytes);
   }
-  return { sent, left, end: handshake.end, warnings: handshake.warnings };
+  return { sent, left, end: handshake.end, warnings: handshake.warnings, hasAskedSync: handshake.hasAskedSync };
 }
 
 describe("the handshake", () => {
@@ -67,6 +68,14 @@ describe("the handshake", () => {
     ]);
     expect(end).toEqual({ kind: "continue", replId: "" });
     expect(shake({ password: "secret" }, ["+PONG\r\n"]).sent[1]).toBe("AUTH secret");
+  });
+
+  test("a replica that is to take over is told so, and only PSYNC's answer counts for that", () => {
+    const before = ["+PONG\r\n", "+OK\r\n", "+OK\r\n"];
+    const offer = { replId: ID, offset: 43, handsOver: true };
+    expect(shake(offer, before).sent.at(-1)).toBe(`PSYNC ${ID} 43 FAILOVER`);
+    expect(shake(offer, [...before, "-ERR no\r\n"]).hasAskedSync).toBe(true);
+    expect(shake(offer, ["-ERR no\r\n"]).hasAskedSync).toBe(false);
   });
 
   test("nothing that follows the answer is taken, and empty lines are waited over", () => {

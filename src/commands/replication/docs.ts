@@ -1,5 +1,5 @@
 /** What COMMAND DOCS and COMMAND INFO say of the commands in rows.ts. */
-import { block, flag, integer, oneOf, string } from "../../dispatch/argument-docs.ts";
+import { block, flag, integer, oneOf, optional, string } from "../../dispatch/argument-docs.ts";
 import type { FamilyDocs } from "../../dispatch/family.ts";
 
 const TARGET = [
@@ -23,6 +23,16 @@ export const REPLICATION_DOCS: FamilyDocs = {
     complexity: "O(1)",
     deprecated: ["5.0.0", "`REPLICAOF`"],
     arguments: TARGET,
+  },
+  FAILOVER: {
+    summary: "Hands the role of the primary over to a replica that has everything.",
+    since: "6.2.0",
+    complexity: "O(1)",
+    arguments: [
+      optional(block("target", [string("host"), integer("port"), optional(flag("force", "FORCE"))], "TO")),
+      optional(flag("abort", "ABORT")),
+      optional(integer("milliseconds", "TIMEOUT")),
+    ],
   },
   REPLCONF: {
     summary: "Tells a primary about its replica, and what the replica has received.",

@@ -3,6 +3,7 @@ import type { ConfigChange } from "../../base/config/config.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { Later, type Outcome } from "../../dispatch/spec.ts";
 import type { Reply } from "../../protocol/reply.ts";
+import { Failover } from "../../replication/state.ts";
 
 const HOST = "replication.primary_host";
 const PORT = "replication.primary_port";
@@ -12,6 +13,7 @@ const PORT_MAX = 65535;
 export function replicaOf(call: Call, reply: Reply): Outcome | void {
   const { config, replication } = call;
   if (replication === null) return reply.error("ERR this server has no part in replication");
+  if (replication.failover !== Failover.None) return reply.error("ERR REPLICAOF not allowed while failing over.");
   const host = call.argText(1);
   const port = call.argText(2);
   const present = config.text(HOST);

@@ -3,8 +3,8 @@ import { systemClock } from "../../base/clock.ts";
 import { parameterText } from "../../base/config/redis.ts";
 import type { Call } from "../../dispatch/call.ts";
 import type { Reply } from "../../protocol/reply.ts";
-import { PHASE_NAMES, Phase, type ReplicaSlots } from "../../replication/slots.ts";
-import { NO_ID } from "../../replication/state.ts";
+import { PHASE_NAMES, Phase } from "../../replication/slots.ts";
+import { Failover, FAILOVER_NAMES, NO_ID } from "../../replication/state.ts";
 
 import { roleFields, roleOfReplica } from "./replica-info.ts";
 
@@ -15,7 +15,7 @@ export function role(call: Call, reply: Reply): void {
   const { replication } = call;
   if (replication?.isReplica === true) return roleOfReplica(call, reply, replication);
   const slots = call.server.replicas?.slots;
-  const online = slots === undefined ? [] : slotsOf(slots).filter((slot) => slots.phase(slot) === Phase.Online);
+  const online = slots === undefined ? [] : slots.all().filter((slot) => slots.phase(slot) === Phase.Online);
   reply.array(3);
   reply.text("master");
   reply.integer(replication?.offset ?? 0);
@@ -28,19 +28,12 @@ export function role(call: Call, reply: Reply): void {
   }
 }
 
-/** The replicas, without clients that only want a snapshot. */
-function slotsOf(slots: ReplicaSlots): number[] {
-  return Array.from({ length: slots.count }, (_, slot) => slot).filter(
-    (slot) => slots.phase(slot) !== Phase.Free && !slots.isSnapshotAlone(slot),
-  );
-}
-
 /** The section "replication" of INFO. */
 export function replicationFields(call: Call): Fields {
   return [
     ...roleFields(call),
     ...replicaFields(call),
-    ["master_failover_state", "no-failover"],
+    ["master_failover_state", FAILOVER_NAMES[call.replication?.failover ?? Failover.None]],
     ...historyFields(call),
   ];
 }
@@ -49,7 +42,7 @@ export function replicationFields(call: Call): Fields {
 function replicaFields(call: Call): Fields {
   const slots = call.server.replicas?.slots;
   if (slots === undefined) return [["connected_slaves", 0]];
-  const all = slotsOf(slots);
+  const all = slots.all();
   const fields: Fields = [["connected_slaves", all.length]];
   const now = systemClock.wallMs();
   if (call.config.number("replication.min_replicas_to_write") > 0)

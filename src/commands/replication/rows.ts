@@ -12,6 +12,7 @@ import {
   STALE,
 } from "../../dispatch/spec.ts";
 import { REPLICATION_DOCS } from "./docs.ts";
+import { failover } from "./failover.ts";
 import { replConf } from "./replconf.ts";
 import { replicaOf } from "./replicaof.ts";
 import { psync, sync } from "./sync.ts";
@@ -25,6 +26,7 @@ const TRAITS = { group: "server", categories: [], docs: REPLICATION_DOCS };
 export const replicationFamily: readonly CommandSpec[] = family(TRAITS, [
   { name: "REPLICAOF", arity:  3, flags: CHANGES_ROLE, run: replicaOf },
   { name: "SLAVEOF",   arity:  3, flags: CHANGES_ROLE, run: replicaOf },
+  { name: "FAILOVER",  arity: -1, flags: ADMIN | NO_SCRIPT | STALE | ASKS_THREADS, run: failover },
   { name: "REPLCONF",  arity: -1, flags: ADMIN | NO_SCRIPT | LOADING | STALE | ALLOW_BUSY, run: replConf },
   { name: "SYNC",      arity:  1, flags: BEGINS_SYNC, run: sync },
   { name: "PSYNC",     arity: -3, flags: BEGINS_SYNC, run: psync },

@@ -19,6 +19,7 @@ import { geoFamily } from "./geo/rows.ts";
 import { streamsFamily } from "./streams/rows.ts";
 import { replicationFamily } from "./replication/rows.ts";
 import { scriptingFamily } from "./scripting/rows.ts";
+import { tierFamily } from "./tier/rows.ts";
 import { transactionsFamily } from "./transactions/rows.ts";
 import { pubsubFamily } from "./pubsub/rows.ts";
 
@@ -42,6 +43,7 @@ const FAMILIES: readonly (readonly CommandSpec[])[] = [
   clusterFamily,
   replicationFamily,
   aclFamily,
+  tierFamily,
 ];
 
 /** The table with the original names. */

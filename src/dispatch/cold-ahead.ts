@@ -20,13 +20,15 @@ import { KeyArguments } from "./key-arguments.ts";
 import { type CommandSpec, type Outcome, Parked, READONLY, Retry } from "./spec.ts";
 import type { Prefetch } from "./prefetch.ts";
 import type { TierFigures } from "./services.ts";
+import type { DiskTier } from "../tier/disk-tier.ts";
 
 /** Commands that read no value of a string, or only with a rare option. */
 const BLIND = new Set(
   (
     "DEL UNLINK EXISTS TOUCH MSET MSETNX MSETEX SET SETEX PSETEX SETNX STRLEN TYPE " +
     "EXPIRE PEXPIRE EXPIREAT PEXPIREAT PERSIST TTL PTTL EXPIRETIME PEXPIRETIME " +
-    "OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT OBJECT|TIER MEMORY|USAGE"
+    "OBJECT|ENCODING OBJECT|FREQ OBJECT|IDLETIME OBJECT|REFCOUNT OBJECT|TIER MEMORY|USAGE " +
+    "TIER|USAGE TIER|UNPIN TIER|DEMOTE"
   ).split(" "),
 );
 /** Commands behind the one that waits whose values are asked for as well. */
@@ -37,6 +39,8 @@ export class ColdAhead {
   private readonly keyArguments = new KeyArguments();
   /** Figures of the disk tier, where there is one. */
   figures!: () => TierFigures;
+  /** null = there is none. */
+  tier: DiskTier | null = null;
   /** The command is to be parked. */
   parks = false;
   /** Why the command cannot be answered, "" = it can. */

@@ -165,6 +165,7 @@ export class Engine implements TurnWork {
     const directory = config.text("storage.data_dir");
     this.tier = new DiskTier(store, files, directory, tierHost, worker, workers, tierSettings(config));
     this.memory.tier = this.tier;
+    this.call.cold.tier = this.tier;
     this.call.cold.figures = () => tierFigures(this.cells, store.cold.files);
     config.onChange("*", () => this.tier!.configure(tierSettings(config)));
   }

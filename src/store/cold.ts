@@ -29,6 +29,7 @@ import {
   hasDeadlineWords,
   HAS_DEADLINE,
   IMAGE_KEY_WORD,
+  isPinned,
   keyAt,
   keyBytes,
   keyspaceOf,
@@ -149,6 +150,10 @@ export class Entry {
 export function coldFile(m: Int32Array, w: number): number {
   return fixedLow(m, w);
 }
+/** Bytes that the value of the cold record at `w` takes in its file. */
+export function coldBytes(m: Int32Array, w: number): number {
+  return entryUnits(keyBytes(m, w), valueBytes(m, w)) * ENTRY_UNIT_BYTES;
+}
 /** In units from the begin of the file. */
 export function coldOffset(m: Int32Array, w: number): number {
   return fixedHigh(m, w) >>> 0;
@@ -230,8 +235,8 @@ export class ColdValues {
     const mayWait = at.isOfCommands && !this.readsNow && !section.isAtOnce && !section.hasChanged;
     const image = this.reader!.imageOf(at, mayWait);
     this.reads++;
-    // The second read within its time in the file: the value is wanted.
-    const isWanted = at.isOfCommands && this.promotes && noteRead(at.m, at.w);
+    // The second read within its time in the file: the value is wanted. That of a pinned key is, whenever it is read.
+    const isWanted = at.isOfCommands && (isPinned(at.m, at.w) || (this.promotes && noteRead(at.m, at.w)));
     at.moveToImage(image);
     if (isWanted && this.promote(at)) this.promotions++;
   }

@@ -12,7 +12,7 @@
  *          │ key, zero-padded to a word │
  *          │ value bytes (Raw) │ slack up to the capacity │
  *
- *   flags │ deadline words │ dead │ snapshot parity │ grown, or of a dead record: in a bin │ 0 ... │        from bit 0
+ *   flags │ deadline words │ dead │ snapshot parity │ grown, or of a dead record: in a bin │ image │ read once │ 0 │ pinned │
  *
  *   dead record (flag DEAD)
  *   word 0 │ as above │
@@ -55,6 +55,8 @@ const IMAGE = 16;
 const READ_ONCE = 32;
 /** A dead record that is in a bin. */
 const BINNED = 8;
+/** The value stays in memory (TIER PIN). As long as the key is there, its record has the bit, whatever takes the place of the value. */
+export const PINNED = 128;
 
 /** Longest key a record can carry. */
 export const KEY_BYTES_MAX = (1 << 18) - 1;
@@ -122,6 +124,13 @@ export function isImage(m: Int32Array, w: number): boolean {
 /** True when the value is neither cold nor an image: it can be changed where it is. */
 export function isInMemory(m: Int32Array, w: number): boolean {
   return (m[w]! & (COLD_BIT | (IMAGE << FLAGS_SHIFT))) === 0;
+}
+/** True when the value may not become cold. */
+export function isPinned(m: Int32Array, w: number): boolean {
+  return (m[w]! & (PINNED << FLAGS_SHIFT)) !== 0;
+}
+export function setPinned(m: Int32Array, w: number, pinned: boolean): void {
+  m[w] = pinned ? m[w]! | (PINNED << FLAGS_SHIFT) : m[w]! & ~(PINNED << FLAGS_SHIFT);
 }
 /** Notes that the cold value was read. Returns true when it was read before. */
 export function noteRead(m: Int32Array, w: number): boolean {
@@ -320,6 +329,8 @@ export function rawValueAt(m: Int32Array, w: number): number {
 export function rawCapacity(m: Int32Array, w: number): number {
   return (w << 2) + capacityUnits(m, w) * UNIT_BYTES - rawValueAt(m, w);
 }
+/** Flags that the record or image of a value has wherever the value is. */
+const KEPT_FLAGS = HAS_DEADLINE | PARITY | GROWN | PINNED;
 /** Word at which the key of an image begins, whatever the record's flags. */
 export const IMAGE_KEY_WORD = HEADER_WORDS + 2;
 /**
@@ -327,7 +338,7 @@ export const IMAGE_KEY_WORD = HEADER_WORDS + 2;
  * Returns the word at which the image begins.
  */
 export function writeImageHead(m: Int32Array, w: number, image: Int32Array): number {
-  const flags = recordFlags(m, w) & (HAS_DEADLINE | PARITY | GROWN);
+  const flags = recordFlags(m, w) & KEPT_FLAGS;
   const words = (flags & HAS_DEADLINE) !== 0 ? IMAGE_KEY_WORD : HEADER_WORDS;
   const at = IMAGE_KEY_WORD - words;
   const units = unitsFor(flags, Encoding.Raw, keyBytes(m, w), valueBytes(m, w));
@@ -347,7 +358,7 @@ export function writeHeadAs(
   units: number,
   encoding: Encoding,
 ): void {
-  const flags = recordFlags(from, fromWord) & (HAS_DEADLINE | PARITY | GROWN);
+  const flags = recordFlags(from, fromWord) & KEPT_FLAGS;
   const words = (flags & HAS_DEADLINE) !== 0 ? HEADER_WORDS + 2 : HEADER_WORDS;
   for (let i = 1; i < words; i++) m[w + i] = from[fromWord + i]!;
   m[w] = headerWord(units, recordType(from, fromWord), encoding, flags);

@@ -27,6 +27,7 @@ import {
   Encoding,
   HAS_DEADLINE,
   PARITY,
+  PINNED,
   RecordType,
   accessClock,
   capacityUnits,
@@ -475,7 +476,7 @@ export class Store implements DueKeys {
     const hadFlags = recordFlags(m, w);
     if (had > Encoding.Int && (how & KEEPS_VALUE) === 0) this.freeValue(at.shard, m, w);
     if ((hadFlags & HAS_DEADLINE) !== 0) this.deadlines.count(at, deadline(m, w), -1);
-    setHeader(m, w, capacityUnits(m, w), type, encoding, flags | (hadFlags & PARITY));
+    setHeader(m, w, capacityUnits(m, w), type, encoding, flags | (hadFlags & (PARITY | PINNED)));
     // The key moves within the record when the words before it become more or fewer.
     if ((had === Encoding.Raw) !== (encoding === Encoding.Raw) || ((hadFlags ^ flags) & HAS_DEADLINE) !== 0) {
       writeKey(m, w, at.key);
@@ -508,7 +509,7 @@ export class Store implements DueKeys {
       if (this.origin.isNoted) this.origin.noteReplacement(shard, old, address, at.type);
       if (this.access.countsFrequency) access = this.access.raised(accessClock(m, w));
       // Announced, so emitted: what takes its place is not announced again.
-      flags |= recordFlags(m, w) & PARITY;
+      flags |= recordFlags(m, w) & (PARITY | PINNED);
       this.deadlines.count(at, deadline(m, w), -1);
       this.giveUpValue(shard, m, w, how);
       this.index.setAddress(shard, at.ks, key.hashB, old, address);

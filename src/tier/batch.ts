@@ -25,6 +25,14 @@ export interface OwnFile {
   isLeft: boolean;
 }
 
+/** Values that a client has moved to disk at once (TIER DEMOTE). */
+export interface Demotion {
+  /** Values that have become cold. */
+  moved: number;
+  /** Batches on their way. */
+  underWay: number;
+}
+
 export class Batch {
   readonly m: Int32Array;
   readonly b: Buffer;
@@ -42,6 +50,8 @@ export class Batch {
   /** Where a cold value that moves lies so far: number of the file, 0 = the value is in memory, and offset. */
   readonly fromFile = new Float64Array(ITEMS);
   readonly fromOffset = new Float64Array(ITEMS);
+  /** Who has asked for all of it; null = the values were chosen. */
+  demotion: Demotion | null = null;
   /** The next item whose record is to refer to its entry. */
   next = 0;
 
@@ -60,8 +70,10 @@ export class Batch {
     return this.count < ITEMS && (this.units + units) * ENTRY_UNIT_BYTES <= BATCH_BYTES;
   }
 
-  begin(file: OwnFile): void {
+  begin(file: OwnFile, demotion: Demotion | null): void {
     this.file = file;
+    this.demotion = demotion;
+    if (demotion !== null) demotion.underWay++;
     this.fileUnit = file.units;
     this.units = this.count = this.next = 0;
     file.pending++;

@@ -114,6 +114,12 @@ export class DiskTier implements WriterHost {
     this.spiller.spill(bytes, untilMs, usedBytes, () => this.host.monotonicMs());
   }
 
+  /** Why values cannot be moved to disk now, "" = they can. */
+  get refusal(): string {
+    if (this.writer.isFailing) return `IOERR ${this.writer.failure}`;
+    return this.isFull ? "ERR segment files have reached max_disk" : "";
+  }
+
   /** Values come back into memory when they are read again, or not: memory is short. */
   set hasRoom(hasRoom: boolean) {
     this.store.cold.promotes = hasRoom && this.settings.promotes;

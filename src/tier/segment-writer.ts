@@ -11,12 +11,22 @@
 import { assert } from "../base/assert.ts";
 import { FileFailure } from "../base/files.ts";
 import { type Address, NO_ADDRESS } from "../store/address.ts";
-import { coldFile, coldOffset, ENTRY_UNIT_BYTES } from "../store/cold.ts";
+import { coldFile, coldOffset, ENTRY_UNIT_BYTES, entryUnits } from "../store/cold.ts";
 import type { Key } from "../store/key.ts";
-import { Encoding, isCold, RecordType, rawValueAt, recordEncoding, recordType, valueBytes } from "../store/record.ts";
+import {
+  Encoding,
+  isCold,
+  isPinned,
+  keyBytes,
+  RecordType,
+  rawValueAt,
+  recordEncoding,
+  recordType,
+  valueBytes,
+} from "../store/record.ts";
 import type { Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
-import { Batch, type OwnFile } from "./batch.ts";
+import { Batch, type Demotion, type OwnFile } from "./batch.ts";
 import type { SegmentFiles } from "./segment-files.ts";
 
 /** Items between two readings of the clock. */
@@ -56,6 +66,9 @@ export class SegmentWriter {
   readonly own = new Map<number, OwnFile>();
   current: OwnFile | null = null;
   private failedMs = -Infinity;
+  /** Why the last write failed. */
+  failure = "";
+  private demotion: Demotion | null = null;
   private readonly key: Key;
 
   constructor(
@@ -81,7 +94,7 @@ export class SegmentWriter {
     const file = this.openFile();
     if (file === null) return null;
     this.filling = this.free.pop()!;
-    this.filling.begin(file);
+    this.filling.begin(file, this.demotion);
     return this.filling;
   }
 
@@ -107,6 +120,7 @@ export class SegmentWriter {
   private fail(thrown: unknown): void {
     if (!(thrown instanceof FileFailure)) throw thrown;
     this.failures++;
+    this.failure = thrown.message;
     this.failedMs = this.host.monotonicMs();
     this.host.failed(thrown.message);
   }
@@ -148,13 +162,36 @@ export class SegmentWriter {
     for (let n = batch.next; n < batch.count; n++) this.passed(batch, n);
     batch.file!.pending--;
     batch.file = null;
+    if (batch.demotion !== null) batch.demotion.underWay--;
+    batch.demotion = null;
     batch.count = batch.next = batch.units = 0;
     this.free.push(batch);
   }
 
-  /** Notes an item of a value in memory. */
-  added(bytes: number): void {
-    this.pendingBytes += bytes;
+  /** Puts the value of the Raw record at `w` into a batch. Returns false when there is no batch for it now. */
+  take(shard: number, keyspace: number, m: Int32Array, b: Buffer, w: number): boolean {
+    const length = valueBytes(m, w);
+    const units = entryUnits(keyBytes(m, w), length);
+    let batch = this.batch();
+    if (batch !== null && !batch.hasRoom(units)) {
+      this.flush();
+      batch = this.batch();
+    }
+    if (batch === null) return false;
+    batch.openFree();
+    batch.entry.write(m, b, w, batch.file!.number, batch.nextUnit);
+    batch.add(shard, keyspace, units, 0, 0);
+    this.pendingBytes += length;
+    return true;
+  }
+
+  /** What is taken during `work` is in batches of its own, which count for `demotion`, and is written afterwards. */
+  demoting(demotion: Demotion, work: () => void): void {
+    this.flush();
+    this.demotion = demotion;
+    work();
+    this.demotion = null;
+    this.flush();
   }
   /** Item `n` is dealt with: its record refers to it, or it is garbage. */
   private passed(batch: Batch, n: number): void {
@@ -211,6 +248,7 @@ export class SegmentWriter {
       else if (this.isAsWritten(batch, store.index.recordWord)) {
         if (!store.cold.makeCold(shard, ks, key.hashB, address, file, unit)) return;
         this.spilled++;
+        if (batch.demotion !== null) batch.demotion.moved++;
         this.spilledBytes += entry.valueBytes;
       }
     });
@@ -230,7 +268,7 @@ export class SegmentWriter {
   private isAsWritten({ entry, b }: Batch, w: number): boolean {
     const { segments } = this.store;
     const { m } = segments;
-    if (recordType(m, w) !== RecordType.String || recordEncoding(m, w) !== Encoding.Raw) return false;
+    if (recordType(m, w) !== RecordType.String || recordEncoding(m, w) !== Encoding.Raw || isPinned(m, w)) return false;
     const length = valueBytes(m, w);
     if (length !== entry.valueBytes) return false;
     const at = rawValueAt(m, w);

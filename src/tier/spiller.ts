@@ -7,9 +7,8 @@
  * Locking: takes shard locks one at a time, and only if they are free.
  */
 import type { Address } from "../store/address.ts";
-import { entryUnits } from "../store/cold.ts";
 import { keyCount } from "../store/keyspace.ts";
-import { accessWord, Encoding, keyBytes, RecordType, recordEncoding, recordType, valueBytes } from "../store/record.ts";
+import { accessWord, Encoding, isPinned, RecordType, recordEncoding, recordType, valueBytes } from "../store/record.ts";
 import type { KeyspaceRef, Shard } from "../store/shard.ts";
 import type { Store } from "../store/store.ts";
 import type { SegmentWriter } from "./segment-writer.ts";
@@ -127,27 +126,21 @@ export class Spiller {
       const { m, b } = segments;
       this.seenRecords++;
       if (!this.isWanted(m, w)) continue;
-      const units = entryUnits(keyBytes(m, w), valueBytes(m, w));
-      let batch = writer.batch();
-      if (batch === null) return false;
-      if (!batch.hasRoom(units)) {
-        writer.flush();
-        batch = writer.batch();
-        if (batch === null) return false;
-      }
-      batch.openFree();
-      batch.entry.write(m, b, w, batch.file!.number, batch.nextUnit);
-      batch.add(shard.number, this.keyspace, units, 0, 0);
-      writer.added(valueBytes(m, w));
+      if (!writer.take(shard.number, this.keyspace, m, b, w)) return false;
       this.fruitless = this.seenRecords = 0;
     }
     store.index.nextPosition = nextPosition;
     return true;
   }
 
+  /** True when the value of the record at `w` is one that may become cold. */
+  mayTake(m: Int32Array, w: number): boolean {
+    if (recordType(m, w) !== RecordType.String || recordEncoding(m, w) !== Encoding.Raw || isPinned(m, w)) return false;
+    return valueBytes(m, w) >= this.valueBytesMin;
+  }
+
   private isWanted(m: Int32Array, w: number): boolean {
-    if (recordType(m, w) !== RecordType.String || recordEncoding(m, w) !== Encoding.Raw) return false;
-    if (valueBytes(m, w) < this.valueBytesMin) return false;
+    if (!this.mayTake(m, w)) return false;
     const { access } = this.store;
     const word = accessWord(m, w);
     const rank = access.countsFrequency ? 255 - access.frequencyOf(word) : access.idleSecondsOf(word);

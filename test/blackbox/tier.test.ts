@@ -142,6 +142,25 @@ describe("commands over cold values", () => {
   );
 
   test(
+    "TIER pins and demotes over the network, and MEMORY STATS has the bytes on disk",
+    async () => {
+      await ask(client, "FLUSHALL");
+      const keys = Array.from({ length: 100 }, (_, n) => `user:${n}`);
+      await client.pipeline(keys.map((key, n) => ["SET", key, value(n)]));
+      expect(await ask(client, "TIER", "MATCH", "user:?", "PIN")).toBe(":10");
+      expect(await ask(client, "TIER", "MATCH", "*", "DEMOTE")).toMatch(/^:\d+$/);
+      await allCold(client, keys.slice(10));
+      expect(await ask(client, "TIER", "USAGE", "user:11")).toMatch(/"pinned", :0, "memory-bytes", :4\d,/);
+      expect(await ask(client, "TIER", "DEMOTE", "user:12")).toBe(":1");
+      const replies = await client.pipeline(keys.map((key) => ["GET", key]));
+      expect(replies.map(show)).toEqual(keys.map((_, n) => JSON.stringify(value(n))));
+      expect(await ask(client, "MEMORY", "STATS")).toMatch(/"tier\.bytes", :\d{5,}, "tier\.segment-bytes", :\d{5,}/);
+      expect(await ask(client, "TIER", "MATCH", "*", "UNPIN")).toBe(":10");
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "replies to a pipeline of cold and hot values, transactions, scripts and sorts are right and in order",
     async () => {
       await ask(client, "FLUSHALL");

@@ -16,6 +16,7 @@ import type { Reply } from "../../protocol/reply.ts";
 import { STRING_CHUNK_BYTES } from "../../store/large.ts";
 import type { Call } from "../../dispatch/call.ts";
 import { type HelpEntry, replyHelp } from "../../dispatch/help-reply.ts";
+import type { TierFigures } from "../../dispatch/services.ts";
 
 const SAMPLES = token("samples");
 const UNIT_BYTES = 8;
@@ -36,6 +37,12 @@ export function usage(call: Call, reply: Reply): void {
   call.selectKey(2);
   const { store } = call;
   if (store.find() === NO_ADDRESS) return reply.nullBulk();
+  reply.integer(memoryBytes(call));
+}
+
+/** Bytes of memory that the key found takes. What a value has on disk is none of them: TIER USAGE tells that. */
+export function memoryBytes(call: Call): number {
+  const { store } = call;
   let bytes = capacityUnits(store.cursor.m, store.cursor.w) * UNIT_BYTES + SLOT_BYTES;
   const { storedEncoding } = store.cursor;
   if (storedEncoding === Encoding.Chunked) {
@@ -43,7 +50,7 @@ export function usage(call: Call, reply: Reply): void {
     bytes += NODE_HEAD_BYTES + chunks * (NODE_ENTRY_BYTES + STRING_CHUNK_BYTES);
   }
   if (storedEncoding === Encoding.Tree) bytes += call.collections.openFound().wholeBytes;
-  reply.integer(bytes);
+  return bytes;
 }
 
 /** The keys of a database, those with a deadline, and the bytes of its hash index. */
@@ -95,6 +102,15 @@ function ratio(a: number, b: number): number {
   return b === 0 ? 0 : a / b;
 }
 
+/** Values on disk, and their bytes there, with those of garbage too; nothing of it counts as memory. */
+function tierFields(tier: TierFigures): (readonly [name: string, value: number])[] {
+  return [
+    ["tier.values", tier.values],
+    ["tier.bytes", tier.liveBytes],
+    ["tier.segment-bytes", tier.fileBytes],
+  ];
+}
+
 /** MEMORY STATS */
 export function stats(call: Call, reply: Reply): void {
   const now = figures(call);
@@ -119,6 +135,7 @@ export function stats(call: Call, reply: Reply): void {
     ["rss-overhead.bytes", 0],
     ["fragmentation", ratio(resident, used), true],
     ["fragmentation.bytes", resident - used],
+    ...(call.cold.isOn ? tierFields(call.cold.figures()) : []),
   ];
   const first: (readonly [name: string, value: number])[] = [
     ["peak.allocated", peak],

@@ -124,6 +124,22 @@ const TOP_OPTIONS: readonly OptionSpec[] = [
 export const MIGRATION_STEPS = ["check", "replicate", "compare", "switch"] as const;
 export type MigrationStep = (typeof MIGRATION_STEPS)[number];
 
+/** Checks whose errors an operator may accept; "writes" is of --abort. */
+export const ACCEPTED_CHECKS = [
+  "version",
+  "rdb-version",
+  "role",
+  "cluster",
+  "address",
+  "rights",
+  "commands",
+  "modules",
+  "functions",
+  "databases",
+  "memory",
+  "writes",
+] as const;
+
 const MIGRATE_OPTIONS: readonly OptionSpec[] = [
   option("to", "the server to move to (127.0.0.1:6379)", { value: "ADDRESS" }),
   option("only", "one step alone; several are run in the order check, replicate, compare, switch", {
@@ -139,6 +155,7 @@ const MIGRATE_OPTIONS: readonly OptionSpec[] = [
   option("replace", "the target may have keys; they are lost"),
   option("accept", "go on although this check found an error; --accept commands", {
     value: "CHECK",
+    completion: ACCEPTED_CHECKS,
     isRepeatable: true,
   }),
   option("keys", "how many keys are compared: a number, or all (10000)", { value: "N", completion: ["all"] }),

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { FileFailure, readText, realFiles } from "../../base/files.ts";
 import { type Given, parse, UsageError, within } from "../arguments.ts";
-import { commandSpec, MIGRATION_STEPS, type MigrationStep } from "../options.ts";
+import { ACCEPTED_CHECKS, commandSpec, MIGRATION_STEPS, type MigrationStep } from "../options.ts";
 import { type Address, addressText, parseAddress } from "./address.ts";
 
 export interface TlsFiles {
@@ -77,7 +77,7 @@ export function parseMigrateArguments(argv: readonly string[], environment: Node
     keepsSource: given.has("keep-source-as-replica"),
     onSwitch: given.text("on-switch"),
     replaces: given.has("replace"),
-    accepted: new Set(given.list("accept")),
+    accepted: acceptedOf(given),
     keys: keysOf(given),
     slots: slotsOf(given),
     differencesMax: within(given, "differences", 1, 1_000_000, true) ?? 20,
@@ -158,6 +158,13 @@ function stepsOf(given: Given): Set<MigrationStep> {
   if (given.has("abort") && (given.has("only") || given.has("switch")))
     throw new UsageError("--abort is a step of its own: without --only and --switch");
   return steps;
+}
+
+function acceptedOf(given: Given): Set<string> {
+  const names = given.list("accept");
+  const unknown = names.find((name) => !(ACCEPTED_CHECKS as readonly string[]).includes(name));
+  if (unknown !== undefined) throw new UsageError(`--accept ${unknown}: expected one of ${ACCEPTED_CHECKS.join(", ")}`);
+  return new Set(names);
 }
 
 function keysOf(given: Given): number {

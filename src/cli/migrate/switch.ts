@@ -238,7 +238,7 @@ async function changesOf(server: Server): Promise<number> {
 }
 
 /** Runs the operator's command. It has the addresses in its environment, and no password. */
-async function moveClients({ options }: Run): Promise<void> {
+async function moveClients({ options, clock, interruption }: Run): Promise<void> {
   const variables = Object.entries(process.env).filter(([name]) => !/^MIGRATE_\w+_PASSWORD$/.test(name));
   const child = Bun.spawn(["sh", "-c", options.onSwitch], {
     stdin: "ignore",
@@ -250,14 +250,20 @@ async function moveClients({ options }: Run): Promise<void> {
       MIGRATE_TARGET: addressText(options.target),
     },
   });
-  const timer = setTimeout(() => child.kill("SIGKILL"), options.pauseMs);
-  const code = await child.exited;
-  clearTimeout(timer);
-  if (code === 0 && child.signalCode === null) return;
+  const untilMs = clock.monotonicMs() + options.pauseMs;
+  try {
+    while (child.exitCode === null && child.signalCode === null) {
+      if (clock.monotonicMs() > untilMs) child.kill("SIGKILL");
+      await Promise.race([child.exited, interruption.wait(LOOK_MS)]);
+    }
+  } finally {
+    child.kill("SIGKILL");
+  }
+  if (child.exitCode === 0) return;
   throw new MigrationFailed(
     "on-switch",
     child.signalCode === null
-      ? `the command of --on-switch ended with ${code}`
+      ? `the command of --on-switch ended with ${child.exitCode}`
       : `the command of --on-switch was ended by ${child.signalCode}; it has as long as --pause, ${options.pauseMs / 1000} s`,
     "Clients are not at the target.",
     "try the command by itself, and run the switch again",
